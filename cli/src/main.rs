@@ -1,0 +1,3 @@
+//! The `mindir` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Wire types of MindIR and MindSpore checkpoints.

@@ -1,0 +1,1 @@
+//! Run MindSpore models outside Python.

@@ -1,0 +1,1 @@
+//! Shader sources as text.
