@@ -1,1 +1,17 @@
 //! The portable operator graph.
+
+#[macro_use]
+mod dtype;
+mod error;
+mod shape;
+pub mod task;
+mod tensor;
+
+pub use dtype::{DType, Element};
+pub use error::OpError;
+pub use half::{bf16, f16};
+pub use shape::{
+    Dim, Fact, Shape, Spec, Strides, broadcast, broadcast_strides, checked_count, count, dense_strides, normalize_axis,
+    shape,
+};
+pub use tensor::{Tensor, TensorError, aligned_copy};

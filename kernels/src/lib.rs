@@ -1,1 +1,3 @@
 //! Devices and kernels.
+
+pub mod device;

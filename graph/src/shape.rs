@@ -1,0 +1,203 @@
+//! Shapes with known dimensions, and what is known of shapes before a run.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+/// Dimensions of a tensor, outermost first. A scalar has none.
+pub type Shape = SmallVec<[usize; 6]>;
+
+/// Element strides, one per dimension; 0 repeats an element, negative walks backwards.
+pub type Strides = SmallVec<[isize; 6]>;
+
+/// The shape with these dimensions.
+pub fn shape(dims: &[usize]) -> Shape {
+    Shape::from_slice(dims)
+}
+
+/// Number of elements; `None` if the product overflows `usize`.
+pub fn checked_count(dims: &[usize]) -> Option<usize> {
+    let mut n = 1usize;
+    let mut zero = false;
+    for &d in dims {
+        zero |= d == 0;
+        n = if d == 0 { n } else { n.checked_mul(d)? };
+    }
+    Some(if zero { 0 } else { n })
+}
+
+/// Number of elements of a shape that is known to fit.
+pub fn count(dims: &[usize]) -> usize {
+    dims.iter().product()
+}
+
+/// Row-major element strides of a dense tensor.
+pub fn dense_strides(dims: &[usize]) -> Strides {
+    let mut strides: Strides = SmallVec::from_elem(0, dims.len());
+    let mut step = 1isize;
+    for (s, &d) in strides.iter_mut().zip(dims).rev() {
+        *s = step;
+        step = step.saturating_mul(d as isize);
+    }
+    strides
+}
+
+/// Strides of a dense tensor of shape `from` when it is repeated to shape `to` (right-aligned, as in NumPy): 0 where the
+/// dimension is missing or 1 in `from` and not in `to`. `None` if the shapes do not broadcast.
+pub fn broadcast_strides(from: &[usize], to: &[usize]) -> Option<Strides> {
+    let lead = to.len().checked_sub(from.len())?;
+    let dense = dense_strides(from);
+    let mut out: Strides = SmallVec::from_elem(0, to.len());
+    for i in 0..from.len() {
+        out[lead + i] = match (from[i], to[lead + i]) {
+            (a, b) if a == b => dense[i],
+            (1, _) => 0,
+            _ => return None,
+        };
+    }
+    Some(out)
+}
+
+/// The shape that `a` and `b` both broadcast to (right-aligned, as in NumPy); `None` if there is none.
+pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
+    let rank = a.len().max(b.len());
+    let dim = |s: &[usize], i: usize| if i + s.len() < rank { 1 } else { s[i + s.len() - rank] };
+    (0..rank)
+        .map(|i| match (dim(a, i), dim(b, i)) {
+            (x, y) if x == y => Some(x),
+            (1, y) => Some(y),
+            (x, 1) => Some(x),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `axis` counted from the front, where negative values count from the back; `None` if it is out of range for `rank`.
+pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
+    let a = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+    (a >= 0 && (a as usize) < rank).then_some(a as usize)
+}
+
+/// One dimension of a shape that may not be known before a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// Always this long.
+    Known(usize),
+    /// Any length.
+    Unknown,
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Known(n) => write!(f, "{n}"),
+            Dim::Unknown => f.write_str("?"),
+        }
+    }
+}
+
+/// What a file declares about a value: element type and dimensions, each possibly unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spec {
+    /// Element type, if declared.
+    pub dtype: Option<crate::DType>,
+    /// Dimensions; `None` when not even the rank is declared.
+    pub dims: Option<SmallVec<[Dim; 6]>>,
+}
+
+impl Spec {
+    /// A specification with every dimension known.
+    pub fn fixed(dtype: crate::DType, dims: &[usize]) -> Spec {
+        Spec { dtype: Some(dtype), dims: Some(dims.iter().map(|&d| Dim::Known(d)).collect()) }
+    }
+
+    /// The shape, if every dimension is known.
+    pub fn shape(&self) -> Option<Shape> {
+        self.dims.as_ref()?.iter().map(|d| if let Dim::Known(n) = d { Some(*n) } else { None }).collect()
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dtype {
+            Some(d) => write!(f, "{d} ")?,
+            None => f.write_str("? ")?,
+        }
+        let Some(dims) = &self.dims else { return f.write_str("[..]") };
+        f.write_str("[")?;
+        for (i, d) in dims.iter().enumerate() {
+            write!(f, "{}{d}", if i == 0 { "" } else { "," })?;
+        }
+        f.write_str("]")
+    }
+}
+
+/// Element type and shape of a value in one run.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Fact {
+    /// Element type.
+    pub dtype: crate::DType,
+    /// Dimensions.
+    pub shape: Shape,
+}
+
+impl Fact {
+    /// A fact with these dimensions.
+    pub fn new(dtype: crate::DType, dims: &[usize]) -> Fact {
+        Fact { dtype, shape: shape(dims) }
+    }
+
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        count(&self.shape)
+    }
+
+    /// Number of bytes of a dense tensor.
+    pub fn bytes(&self) -> usize {
+        self.count() * self.dtype.size()
+    }
+
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.dtype, self.shape.as_slice())
+    }
+}
+
+impl fmt::Debug for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_do_not_overflow() {
+        assert_eq!(checked_count(&[]), Some(1));
+        assert_eq!(checked_count(&[2, 0, usize::MAX]), Some(0));
+        assert_eq!(checked_count(&[usize::MAX, 2]), None);
+    }
+
+    #[test]
+    fn broadcasting_is_right_aligned() {
+        assert_eq!(broadcast(&[4, 1, 3], &[5, 1]), Some(shape(&[4, 5, 3])));
+        assert_eq!(broadcast(&[2], &[3]), None);
+        assert_eq!(broadcast_strides(&[5, 1], &[4, 5, 3]).unwrap().as_slice(), [0, 1, 0]);
+        assert_eq!(broadcast_strides(&[4, 5], &[5]), None);
+    }
+
+    #[test]
+    fn axes_count_from_both_ends() {
+        assert_eq!(normalize_axis(-1, 3), Some(2));
+        assert_eq!(normalize_axis(3, 3), None);
+        assert_eq!(normalize_axis(-4, 3), None);
+    }
+}

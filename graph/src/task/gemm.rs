@@ -1,0 +1,81 @@
+use super::Program;
+use crate::{DType, Shape, Strides};
+
+/// Where the elements of one operand of a [`Gemm`] lie: element `(i, j)` of batch `b` is at
+/// `offset + Σ b[d]·batch[d] + i·row + j·col`, counted in elements of the operand's storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// One stride per batch dimension of the task; 0 repeats the matrix.
+    pub batch: Strides,
+    /// Elements from one row to the next.
+    pub row: usize,
+    /// Elements from one column to the next.
+    pub col: usize,
+    /// First element.
+    pub offset: usize,
+}
+
+/// Matrix products `c[b] = epilogue(a[b] · b[b])`, with `a` of `m × k`, `b` of `k × n`, `c` of `m × n` in each batch.
+///
+/// Inputs: `a`, `b`, then the epilogue's. Output: `c`. Sums are at least as precise as `f32` (`f64` for `f64`); integers
+/// wrap. Transposes of the operands are strides.
+#[derive(Clone, Debug)]
+pub struct Gemm {
+    /// Batch dimensions; empty for one product.
+    pub batch: Shape,
+    /// Rows of `a` and `c`.
+    pub m: usize,
+    /// Columns of `b` and `c`.
+    pub n: usize,
+    /// Columns of `a`, rows of `b`.
+    pub k: usize,
+    /// Layout of `a`; one of `row` and `col` is 1.
+    pub a: Matrix,
+    /// Layout of `b`; one of `row` and `col` is 1.
+    pub b: Matrix,
+    /// Layout of `c`; `col` is 1 and no element is written twice.
+    pub c: Matrix,
+    /// Element type of `a` and `b`.
+    pub dtype: DType,
+    /// Element type of `c` before the epilogue: `dtype`, or `i32` for `i8`.
+    pub out: DType,
+    /// Applied to every element of `c`.
+    pub epilogue: Option<Epilogue>,
+}
+
+impl Gemm {
+    /// Number of products.
+    pub fn batch_count(&self) -> usize {
+        self.batch.iter().product()
+    }
+
+    pub(super) fn epilogue_flops(&self, elements: u64) -> u64 {
+        self.epilogue.as_ref().map_or(0, |e| e.program.flops() * elements)
+    }
+}
+
+/// An element-wise program fused behind a matrix product or convolution.
+///
+/// Input 0 of the program is the accumulated element `(i, j)`; input `t + 1` is operand `inputs[t]`, which follows the
+/// task's other operands. For a [`Gemm`], rows are numbered over all batches (`batch index · m + i`); for a
+/// [`super::Conv`], rows are pixels (`(image · out_h + y) · out_w + x`) and columns output channels, whatever the layout.
+#[derive(Clone, Debug)]
+pub struct Epilogue {
+    /// What to compute.
+    pub program: Program,
+    /// How to read each further operand.
+    pub inputs: Vec<EpilogueInput>,
+}
+
+/// How an [`Epilogue`] reads an operand for element `(i, j)` of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpilogueInput {
+    /// One element for everything.
+    Scalar,
+    /// One element per column `j`: bias.
+    Column,
+    /// One element per row `i`.
+    Row,
+    /// A tensor laid out exactly like the result: residual.
+    Full,
+}

@@ -1,0 +1,243 @@
+//! What devices compute: about twenty families of dense work with every shape known.
+//!
+//! Operators *lower* to tasks (see [`crate::lower`]); devices implement tasks and know nothing of operators. A task reads
+//! and writes dense row-major tensors unless its own fields give strides. This module holds no code that computes; the
+//! kernels do.
+
+mod conv;
+mod copy;
+mod gather;
+mod gemm;
+mod host;
+mod map;
+mod norm;
+mod pool;
+mod reduce;
+mod resize;
+mod scan;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use conv::{Conv, Layout};
+pub use copy::{Copy, Part};
+pub use gather::Gather;
+pub use gemm::{Epilogue, EpilogueInput, Gemm, Matrix};
+pub use host::Host;
+pub use map::{Binary, Instr, Map, Program, Reg, Scalar, Unary};
+pub use norm::{Norm, NormKind, Softmax};
+pub use pool::{Pool, PoolKind};
+pub use reduce::{Reduce, ReduceKind};
+pub use resize::{Coordinates, Resize, ResizeMode};
+pub use scan::{Scan, ScanKind};
+
+use crate::{Fact, Tensor};
+
+/// One unit of work for a device.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Batched matrix product with an epilogue.
+    Gemm(Gemm),
+    /// Two-dimensional convolution with an epilogue.
+    Conv(Conv),
+    /// Two-dimensional maximum or average pooling.
+    Pool(Pool),
+    /// Element-wise program with broadcasting.
+    Map(Map),
+    /// Strided copies: transpose, slice, concatenate, pad, repeat.
+    Copy(Copy),
+    /// Reduction of one axis.
+    Reduce(Reduce),
+    /// Softmax or its logarithm along one axis.
+    Softmax(Softmax),
+    /// Layer or RMS normalisation of rows.
+    Norm(Norm),
+    /// Rows picked by an index tensor.
+    Gather(Gather),
+    /// Image resizing.
+    Resize(Resize),
+    /// Cumulative sum or product.
+    Scan(Scan),
+    /// An operator's own reference, run on the host.
+    Host(Host),
+}
+
+impl Task {
+    /// Name of the family, lower case.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Task::Gemm(_) => "gemm",
+            Task::Conv(_) => "conv",
+            Task::Pool(_) => "pool",
+            Task::Map(_) => "map",
+            Task::Copy(_) => "copy",
+            Task::Reduce(_) => "reduce",
+            Task::Softmax(_) => "softmax",
+            Task::Norm(_) => "norm",
+            Task::Gather(_) => "gather",
+            Task::Resize(_) => "resize",
+            Task::Scan(_) => "scan",
+            Task::Host(_) => "host",
+        }
+    }
+
+    /// Floating-point operations of one run: a multiply-add counts two, every other arithmetic step of a map, pool,
+    /// reduction, softmax or norm one per element.
+    pub fn flops(&self, outs: &[Fact]) -> u64 {
+        let out = outs.first().map_or(0, Fact::count) as u64;
+        match self {
+            Task::Gemm(g) => 2 * g.batch_count() as u64 * (g.m * g.n * g.k) as u64 + g.epilogue_flops(out),
+            Task::Conv(c) => c.flops() + c.epilogue.as_ref().map_or(0, |e| e.program.flops() * out),
+            Task::Pool(p) => out * (p.kernel[0] * p.kernel[1]) as u64,
+            Task::Map(m) => out * m.program.flops(),
+            Task::Reduce(r) => (r.outer * r.len * r.inner) as u64,
+            Task::Softmax(_) => 4 * out,
+            Task::Norm(_) => 6 * out,
+            Task::Resize(_) => 8 * out,
+            Task::Scan(_) => out,
+            Task::Copy(_) | Task::Gather(_) | Task::Host(_) => 0,
+        }
+    }
+}
+
+/// A value of a [`TaskGraph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct V(pub u32);
+
+impl fmt::Display for V {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+/// Where a value of a [`TaskGraph`] comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The caller's input with this index.
+    Input(usize),
+    /// Known before the run.
+    Const(Tensor),
+    /// What the model's variable with this index holds when the task graph starts.
+    Variable(usize),
+    /// An output of a node.
+    Task,
+    /// The same elements as another value, with other dimensions.
+    Alias(V),
+}
+
+/// A tensor of a [`TaskGraph`].
+#[derive(Clone, Debug)]
+pub struct TaskValue {
+    /// Element type and shape.
+    pub fact: Fact,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// A task with its operands.
+#[derive(Clone, Debug)]
+pub struct TaskNode {
+    /// What to compute.
+    pub task: Task,
+    /// Operands, in the order that the family documents.
+    pub ins: Vec<V>,
+    /// Results.
+    pub outs: Vec<V>,
+    /// Path of the graph node that this task came from.
+    pub path: Arc<str>,
+    /// Operators that this task computes, joined by `+`.
+    pub ops: Arc<str>,
+}
+
+/// A straight line of tasks over values, in an order that respects data.
+///
+/// Every value is written once. Variables are read as they were at the start; `writes` take effect at the end.
+#[derive(Clone, Debug, Default)]
+pub struct TaskGraph {
+    /// All values; [`V`] indexes them.
+    pub values: Vec<TaskValue>,
+    /// Tasks in execution order.
+    pub nodes: Vec<TaskNode>,
+    /// The values with [`Source::Input`], by input index.
+    pub inputs: Vec<V>,
+    /// Results, in order.
+    pub outputs: Vec<V>,
+    /// New contents of variables.
+    pub writes: Vec<(usize, V)>,
+}
+
+impl TaskGraph {
+    /// Adds a value.
+    pub fn value(&mut self, fact: Fact, source: Source) -> V {
+        self.values.push(TaskValue { fact, source });
+        V(self.values.len() as u32 - 1)
+    }
+
+    /// Element type and shape of `v`.
+    pub fn fact(&self, v: V) -> &Fact {
+        &self.values[v.0 as usize].fact
+    }
+
+    /// The value whose storage `v` shares, following aliases.
+    pub fn root(&self, v: V) -> V {
+        let mut v = v;
+        while let Source::Alias(of) = self.values[v.0 as usize].source {
+            v = of;
+        }
+        v
+    }
+
+    /// The contents of `v` with its own shape, if known before the run.
+    pub fn known(&self, v: V) -> Option<Tensor> {
+        match &self.values[self.root(v).0 as usize].source {
+            Source::Const(t) => t.reshape(&self.fact(v).shape).ok(),
+            _ => None,
+        }
+    }
+
+    /// For every value, the index of the node that writes its storage.
+    pub fn producers(&self) -> Vec<Option<usize>> {
+        let mut by_root = vec![None; self.values.len()];
+        for (i, node) in self.nodes.iter().enumerate() {
+            for &o in &node.outs {
+                by_root[o.0 as usize] = Some(i);
+            }
+        }
+        (0..self.values.len() as u32).map(|i| by_root[self.root(V(i)).0 as usize]).collect()
+    }
+
+    /// For every value, how often its storage is read: by nodes, as an output, or to be written to a variable. Indexed by
+    /// root; aliases have 0.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        let reads =
+            self.nodes.iter().flat_map(|n| &n.ins).chain(&self.outputs).chain(self.writes.iter().map(|(_, v)| v));
+        for &v in reads {
+            uses[self.root(v).0 as usize] += 1;
+        }
+        uses
+    }
+}
+
+impl fmt::Display for TaskGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            for (i, o) in node.outs.iter().enumerate() {
+                write!(f, "{}{o}: {}", if i == 0 { "" } else { ", " }, self.fact(*o))?;
+            }
+            write!(f, " = {}(", node.task.family())?;
+            for (i, &v) in node.ins.iter().enumerate() {
+                let root = self.root(v);
+                let kind = match self.values[root.0 as usize].source {
+                    Source::Const(_) => "const ",
+                    Source::Input(_) => "input ",
+                    Source::Variable(_) => "variable ",
+                    _ => "",
+                };
+                write!(f, "{}{kind}{root}", if i == 0 { "" } else { ", " })?;
+            }
+            writeln!(f, ")  {} {}", node.ops, node.path)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+//! Dense tensors over shared bytes.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::dtype::{DType, Element};
+use crate::shape::{Fact, Shape, checked_count, shape};
+
+/// Why bytes do not make a tensor, or a tensor not the view that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TensorError {
+    /// The product of the dimensions does not fit the address space.
+    #[error("shape {0:?} has too many elements")]
+    TooLarge(Vec<usize>),
+    /// The number of bytes is not the product of the dimensions times the element size.
+    #[error("{fact} needs {expected} bytes, found {found}")]
+    Length {
+        /// Element type and shape asked for.
+        fact: Fact,
+        /// Bytes that it needs.
+        expected: usize,
+        /// Bytes that were given.
+        found: usize,
+    },
+    /// A typed view of another element type.
+    #[error("tensor of {found} viewed as {expected}")]
+    DType {
+        /// Element type of the view.
+        expected: DType,
+        /// Element type of the tensor.
+        found: DType,
+    },
+    /// A byte other than 0 and 1 in a `bool` tensor.
+    #[error("byte {value} at index {index} is no bool")]
+    Bool {
+        /// Position of the byte.
+        index: usize,
+        /// The byte.
+        value: u8,
+    },
+}
+
+/// A dense row-major tensor. Cloning shares the bytes.
+///
+/// The bytes are aligned for the element type; [`Tensor::from_bytes`] copies those that are not.
+#[derive(Clone)]
+pub struct Tensor {
+    dtype: DType,
+    shape: Shape,
+    bytes: Bytes,
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+struct Owner<T>(Vec<T>, usize);
+
+impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
+    fn as_ref(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.0)[..self.1]
+    }
+}
+
+/// A copy of `bytes` that starts at a multiple of 64.
+pub fn aligned_copy(bytes: &[u8]) -> Bytes {
+    let mut lines = vec![Line([0; 64]); bytes.len().div_ceil(64)];
+    bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+    Bytes::from_owner(Owner(lines, bytes.len()))
+}
+
+impl Tensor {
+    /// A tensor over `bytes`, little endian and row-major. Bytes that are misaligned for `dtype` are copied.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`].
+    pub fn from_bytes(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
+        let n = checked_count(dims).ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
+        let expected = n.checked_mul(dtype.size()).ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
+        if bytes.len() != expected {
+            return Err(TensorError::Length { fact: Fact::new(dtype, dims), expected, found: bytes.len() });
+        }
+        if dtype == DType::Bool
+            && let Some((index, &value)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
+        {
+            return Err(TensorError::Bool { index, value });
+        }
+        let misaligned = !(bytes.as_ptr() as usize).is_multiple_of(dtype.align());
+        Ok(Tensor { dtype, shape: shape(dims), bytes: if misaligned { aligned_copy(&bytes) } else { bytes } })
+    }
+
+    /// A tensor that owns `data`.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`] and [`TensorError::Length`].
+    pub fn from_vec<T: Element>(dims: &[usize], data: Vec<T>) -> Result<Tensor, TensorError> {
+        let len = size_of_val(data.as_slice());
+        Tensor::from_bytes(T::DTYPE, dims, Bytes::from_owner(Owner(data, len)))
+    }
+
+    /// A tensor with a copy of `data`.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`] and [`TensorError::Length`].
+    pub fn from_slice<T: Element>(dims: &[usize], data: &[T]) -> Result<Tensor, TensorError> {
+        Tensor::from_bytes(T::DTYPE, dims, aligned_copy(bytemuck::cast_slice(data)))
+    }
+
+    /// A `bool` tensor.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`] and [`TensorError::Length`].
+    pub fn from_bools(dims: &[usize], data: &[bool]) -> Result<Tensor, TensorError> {
+        let bytes: Vec<u8> = data.iter().map(|&b| u8::from(b)).collect();
+        Tensor::from_bytes(DType::Bool, dims, Bytes::from(bytes))
+    }
+
+    /// A tensor of rank 0.
+    pub fn scalar<T: Element>(value: T) -> Tensor {
+        Tensor { dtype: T::DTYPE, shape: Shape::new(), bytes: aligned_copy(bytemuck::bytes_of(&value)) }
+    }
+
+    /// A tensor of rank 1.
+    pub fn vector<T: Element>(data: &[T]) -> Tensor {
+        Tensor { dtype: T::DTYPE, shape: shape(&[data.len()]), bytes: aligned_copy(bytemuck::cast_slice(data)) }
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`].
+    pub fn zeros(dtype: DType, dims: &[usize]) -> Result<Tensor, TensorError> {
+        let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
+        let len = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
+        let lines = vec![Line([0; 64]); len.div_ceil(64)];
+        Tensor::from_bytes(dtype, dims, Bytes::from_owner(Owner(lines, len)))
+    }
+
+    /// A tensor of `dtype` with every element converted from `f64`; for `bool`, everything but 0 is true.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`], [`TensorError::Length`]; [`TensorError::DType`] for complex types.
+    pub fn from_f64s(dtype: DType, dims: &[usize], data: &[f64]) -> Result<Tensor, TensorError> {
+        if dtype == DType::Bool {
+            let bools: Vec<bool> = data.iter().map(|&x| x != 0.0).collect();
+            return Tensor::from_bools(dims, &bools);
+        }
+        with_element!(dtype, T => Tensor::from_vec(dims, data.iter().map(|&x| T::from_f64(x)).collect::<Vec<T>>()),
+            complex => Err(TensorError::DType { expected: DType::F64, found: dtype }))
+    }
+
+    /// A tensor of `dtype` with every element converted from `i64`; for `bool`, everything but 0 is true.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`], [`TensorError::Length`]; [`TensorError::DType`] for complex types.
+    pub fn from_i64s(dtype: DType, dims: &[usize], data: &[i64]) -> Result<Tensor, TensorError> {
+        if dtype == DType::Bool {
+            let bools: Vec<bool> = data.iter().map(|&x| x != 0).collect();
+            return Tensor::from_bools(dims, &bools);
+        }
+        with_element!(dtype, T => Tensor::from_vec(dims, data.iter().map(|&x| T::from_i64(x)).collect::<Vec<T>>()),
+            complex => Err(TensorError::DType { expected: DType::I64, found: dtype }))
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Dimensions.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        self.bytes.len() / self.dtype.size()
+    }
+
+    /// Element type and shape.
+    pub fn fact(&self) -> Fact {
+        Fact { dtype: self.dtype, shape: self.shape.clone() }
+    }
+
+    /// The elements as little-endian bytes, row-major.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The elements as a typed slice, row-major. `bool` tensors are viewed as `u8`.
+    ///
+    /// # Errors
+    /// [`TensorError::DType`] if `T` is another type.
+    pub fn view<T: Element>(&self) -> Result<&[T], TensorError> {
+        if T::DTYPE != self.dtype && !(self.dtype == DType::Bool && T::DTYPE == DType::U8) {
+            return Err(TensorError::DType { expected: T::DTYPE, found: self.dtype });
+        }
+        bytemuck::try_cast_slice(&self.bytes).map_err(|_| TensorError::DType { expected: T::DTYPE, found: self.dtype })
+    }
+
+    /// Every element as `f64`; `bool` gives 0 and 1.
+    ///
+    /// # Errors
+    /// [`TensorError::DType`] for complex types.
+    pub fn to_f64s(&self) -> Result<Vec<f64>, TensorError> {
+        with_element!(self.dtype, T => Ok(self.view::<T>()?.iter().map(|&x| Element::to_f64(x)).collect()),
+            complex => Err(TensorError::DType { expected: DType::F64, found: self.dtype }))
+    }
+
+    /// Every element as `i64`: floats truncate, `bool` gives 0 and 1.
+    ///
+    /// # Errors
+    /// [`TensorError::DType`] for complex types.
+    pub fn to_i64s(&self) -> Result<Vec<i64>, TensorError> {
+        with_element!(self.dtype, T => Ok(self.view::<T>()?.iter().map(|&x| Element::to_i64(x)).collect()),
+            complex => Err(TensorError::DType { expected: DType::I64, found: self.dtype }))
+    }
+
+    /// The same elements with other dimensions.
+    ///
+    /// # Errors
+    /// [`TensorError::Length`] if the number of elements differs.
+    pub fn reshape(&self, dims: &[usize]) -> Result<Tensor, TensorError> {
+        Tensor::from_bytes(self.dtype, dims, self.bytes.clone())
+    }
+
+    /// The elements converted to `dtype`. From floats to integers truncates toward zero and saturates; between integers
+    /// wraps; to `bool` is `x != 0`.
+    ///
+    /// # Errors
+    /// [`TensorError::DType`] for complex types.
+    pub fn cast(&self, dtype: DType) -> Result<Tensor, TensorError> {
+        if dtype == self.dtype {
+            return Ok(self.clone());
+        }
+        if self.dtype.is_float() || self.dtype.is_complex() {
+            Tensor::from_f64s(dtype, &self.shape, &self.to_f64s()?)
+        } else if self.dtype == DType::U64 && dtype.is_float() {
+            Tensor::from_f64s(dtype, &self.shape, &self.to_f64s()?)
+        } else {
+            Tensor::from_i64s(dtype, &self.shape, &self.to_i64s()?)
+        }
+    }
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Tensor) -> bool {
+        self.dtype == other.dtype && self.shape == other.shape && self.bytes == other.bytes
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.fact())?;
+        let Ok(values) = self.to_f64s() else { return Ok(()) };
+        let shown = values.len().min(8);
+        write!(f, " {:?}{}", &values[..shown], if shown < values.len() { " …" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misaligned_bytes_are_copied() {
+        let base = aligned_copy(&[0, 1, 0, 0, 0, 2, 0, 0, 0]);
+        let t = Tensor::from_bytes(DType::I32, &[2], base.slice(1..)).unwrap();
+        assert_eq!(t.view::<i32>().unwrap(), [1, 2]);
+        let aligned = Tensor::from_bytes(DType::I32, &[2], base.slice(0..8)).unwrap();
+        assert_eq!(aligned.bytes().as_ptr(), base.as_ptr());
+    }
+
+    #[test]
+    fn lengths_and_bools_are_checked() {
+        let bytes = Bytes::from_static(&[0, 1, 2]);
+        assert!(matches!(Tensor::from_bytes(DType::F32, &[1], bytes.clone()), Err(TensorError::Length { .. })));
+        let bad = TensorError::Bool { index: 2, value: 2 };
+        assert_eq!(Tensor::from_bytes(DType::Bool, &[3], bytes.clone()).unwrap_err(), bad);
+        assert!(matches!(Tensor::from_bytes(DType::U8, &[usize::MAX, 3], bytes), Err(TensorError::TooLarge(_))));
+    }
+
+    #[test]
+    fn casts_truncate_wrap_and_saturate() {
+        let t = Tensor::vector(&[-1.7f32, 300.0, 0.0]);
+        assert_eq!(t.cast(DType::I32).unwrap().view::<i32>().unwrap(), [-1, 300, 0]);
+        assert_eq!(t.cast(DType::Bool).unwrap().view::<u8>().unwrap(), [1, 1, 0]);
+        let i = Tensor::vector(&[300i32, -1]);
+        assert_eq!(i.cast(DType::U8).unwrap().view::<u8>().unwrap(), [44, 255]);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a device is: it says which tasks it takes and why not, and turns a stage of tasks into a program.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use mindir_graph::task::Task;
+use mindir_graph::{Fact, Tensor};
+
+/// A task as a device sees it when it chooses a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskView<'a> {
+    /// What to compute.
+    pub task: &'a Task,
+    /// Facts of the operands.
+    pub ins: &'a [Fact],
+    /// For each operand, its contents if known before the run.
+    pub known: &'a [Option<Tensor>],
+    /// Facts of the results.
+    pub outs: &'a [Fact],
+}
+
+/// Why a device does not take a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declined(pub String);
+
+impl fmt::Display for Declined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A device's answer to a task that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Name of the kernel: `{isa}-{dtypes}-{variant}`.
+    pub kernel: String,
+    /// Operands whose storage the first result may take over.
+    pub in_place: Vec<usize>,
+}
+
+/// How a device lays out the values of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryModel {
+    /// One block of memory; values are byte ranges that may overlap when their lives do not.
+    Arena,
+    /// Separate buffers; values that do not live at the same time may share one.
+    Buffers,
+}
+
+/// Where an operand or result of a step lies.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In `Stage::slots[i]`.
+    Slot(usize),
+    /// The caller's input `i` of the stage.
+    Input(usize),
+    /// The caller's output `i` of the stage.
+    Output(usize),
+    /// Known before the run.
+    Const(Tensor),
+}
+
+/// Memory for one value at a time. In [`MemoryModel::Arena`] slots may overlap, in [`MemoryModel::Buffers`] they do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// First byte in the arena, a multiple of 64; 0 for buffers.
+    pub offset: usize,
+    /// Length in bytes.
+    pub bytes: usize,
+}
+
+/// A task with the places of its operands and results.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What to compute.
+    pub task: Task,
+    /// Places of the operands.
+    pub ins: Vec<Place>,
+    /// Facts of the operands.
+    pub in_facts: Vec<Fact>,
+    /// Places of the results. A result may lie in the same slot as an operand that the kernel's [`Choice`] names.
+    pub outs: Vec<Place>,
+    /// Facts of the results.
+    pub out_facts: Vec<Fact>,
+    /// Path of the graph node, for messages.
+    pub path: Arc<str>,
+}
+
+/// Consecutive steps for one device.
+#[derive(Clone, Debug, Default)]
+pub struct Stage {
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// Memory for values inside the stage.
+    pub slots: Vec<Slot>,
+    /// Bytes of the arena; 0 for buffers.
+    pub arena: usize,
+    /// Facts of the stage's inputs.
+    pub inputs: Vec<Fact>,
+    /// Facts of the stage's outputs.
+    pub outputs: Vec<Fact>,
+}
+
+/// Why a device cannot build or run a stage.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The device declined a step that it was given.
+    #[error("{path}: {reason}")]
+    Declined {
+        /// Path of the graph node.
+        path: Arc<str>,
+        /// The device's reason.
+        reason: Declined,
+    },
+    /// A step failed.
+    #[error("{path}: {message}")]
+    Step {
+        /// Path of the graph node.
+        path: Arc<str>,
+        /// What went wrong.
+        message: String,
+    },
+    /// The device itself failed.
+    #[error("{device}: {message}")]
+    Device {
+        /// Name of the device.
+        device: String,
+        /// What went wrong.
+        message: String,
+    },
+}
+
+/// Something that computes tasks.
+pub trait Device: Send + Sync + fmt::Debug {
+    /// Short name: `cpu`, `wgpu`, `cuda`.
+    fn name(&self) -> &str;
+
+    /// How it wants values laid out.
+    fn memory(&self) -> MemoryModel;
+
+    /// The kernel for a task.
+    ///
+    /// # Errors
+    /// The reason why it takes none.
+    fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined>;
+
+    /// Turns a stage into a program. Weights in other layouts are made once and kept in `weights`.
+    ///
+    /// # Errors
+    /// [`DeviceError`] naming the step.
+    fn build(&self, stage: Stage, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError>;
+}
+
+/// A stage ready to run, shared by all threads.
+pub trait Program: Send + Sync {
+    /// Memory and scratch for one run at a time.
+    fn session(self: Arc<Self>) -> Box<dyn Run>;
+
+    /// Name of the kernel of each step.
+    fn kernels(&self) -> Vec<String>;
+}
+
+/// One thread's hold on a [`Program`].
+pub trait Run: Send {
+    /// Runs all steps. Inputs and outputs are dense little-endian bytes, aligned to 64.
+    ///
+    /// # Errors
+    /// [`DeviceError`] naming the step; outputs are unspecified then.
+    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError>;
+
+    /// As [`Run::run`], and adds the nanoseconds of each step to `nanos`.
+    ///
+    /// # Errors
+    /// As [`Run::run`].
+    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError>;
+}
+
+type Packed = Arc<dyn Any + Send + Sync>;
+
+/// Weights in the layouts that kernels want, made once per model and shared by all its plans and sessions.
+///
+/// An entry belongs to the bytes of a tensor and a layout name; the tensors must outlive the cache unchanged.
+#[derive(Default)]
+pub struct Weights {
+    packed: Mutex<HashMap<(usize, usize, String), Packed>>,
+}
+
+impl Weights {
+    /// The packed form of `tensor` called `layout`, made by `pack` if it is not there yet.
+    pub fn get<T: Send + Sync + 'static>(&self, tensor: &Tensor, layout: &str, pack: impl FnOnce() -> T) -> Arc<T> {
+        let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout.to_string());
+        let found = self.lock().get(&key).cloned();
+        if let Some(found) = found.and_then(|p| p.downcast::<T>().ok()) {
+            return found;
+        }
+        let made = Arc::new(pack());
+        self.lock().insert(key, made.clone());
+        made
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(usize, usize, String), Packed>> {
+        self.packed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Weights({})", self.lock().len())
+    }
+}
