@@ -3,6 +3,10 @@
 #[macro_use]
 mod dtype;
 mod error;
+pub mod graph;
+pub mod lower;
+pub mod op;
+pub mod ops;
 mod shape;
 pub mod task;
 mod tensor;
