@@ -1,9 +1,9 @@
 //! Functions of two numbers: a table of name, type rule and function.
 
 use super::elementwise::{emit, evaluate, fact, float_of, number_of, wide};
-use super::samples::{case, cycle, flags, float, int, tolerance, wave};
+use super::samples::{case, cycle, flags, float, int, tolerance};
 use crate::lower::Lowering;
-use crate::op::{Case, CaseArg, Operand, Rule};
+use crate::op::{Case, Operand, Rule};
 use crate::task::{Binary, Program, Reg, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,9 +1,14 @@
 //! The operators: one file and one line each.
 
 mod activation;
+mod add_n;
+mod arithmetic;
 mod binary;
+mod cast;
 mod elementwise;
+mod lerp;
 mod samples;
+mod select;
 mod softmax;
 mod unary;
 
@@ -32,6 +37,15 @@ ops! {
     activation::SoftplusExt,
     activation::SoftShrink,
     activation::Softsign,
+    add_n::AddN,
+    arithmetic::Addcdiv,
+    arithmetic::Addcmul,
+    arithmetic::AddExt,
+    arithmetic::AddScalar,
+    arithmetic::DivMod,
+    arithmetic::DivMods,
+    arithmetic::SubExt,
+    arithmetic::SubScalar,
     binary::Add,
     binary::Atan2,
     binary::BitwiseAnd,
@@ -80,6 +94,10 @@ ops! {
     binary::Xlogy,
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
+    cast::Cast,
+    lerp::Lerp,
+    select::MaskedFill,
+    select::Select,
     softmax::Softmax,
     unary::Abs,
     unary::ACos,
