@@ -18,4 +18,4 @@ pub use shape::{
     Dim, Fact, Shape, Spec, Strides, broadcast, broadcast_strides, checked_count, count, dense_strides, normalize_axis,
     shape,
 };
-pub use tensor::{Tensor, TensorError, aligned_copy};
+pub use tensor::{Buffer, Tensor, TensorError, aligned_copy};

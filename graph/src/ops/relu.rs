@@ -1,6 +1,6 @@
 use crate::lower::Lowering;
-use crate::op::{Operand, Rule};
-use crate::task::{Unary, V};
+use crate::op::{Lowers, Operand, Rule};
+use crate::task::Unary;
 use crate::{Fact, OpError, Tensor, op};
 
 op! {
@@ -18,7 +18,7 @@ impl Rule for ReLU {
         Ok(vec![Tensor::from_f64s(self.input.dtype(), self.input.shape(), &y)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         Ok(Some(vec![b.unary(Unary::Relu, self.input.v)]))
     }
 }
