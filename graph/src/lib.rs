@@ -7,9 +7,11 @@ pub mod graph;
 pub mod lower;
 pub mod op;
 pub mod ops;
+pub mod passes;
 mod shape;
 pub mod task;
 mod tensor;
+pub mod verify;
 
 pub use dtype::{DType, Element};
 pub use error::OpError;
