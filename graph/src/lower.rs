@@ -732,7 +732,8 @@ fn fill<'a>(arg: &mut ArgValue, tensors: &mut impl Iterator<Item = &'a Tensor>) 
     }
 }
 
-fn constant_tensor(c: &Const) -> Option<Tensor> {
+/// A constant number as a tensor of rank 0; `None` for anything else.
+pub fn constant_tensor(c: &Const) -> Option<Tensor> {
     match c {
         Const::Bool(b) => Tensor::from_bools(&[], &[*b]).ok(),
         Const::Int(i) => Some(Tensor::scalar(*i)),
