@@ -1,3 +1,5 @@
 //! Devices and kernels.
 
+pub mod cpu;
 pub mod device;
+pub mod knobs;
