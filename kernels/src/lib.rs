@@ -1,3 +1,4 @@
 //! Devices and kernels.
 
 pub mod device;
+pub mod plain;
