@@ -1,4 +1,6 @@
 //! Devices and kernels.
 
+pub mod cpu;
 pub mod device;
+pub mod knobs;
 pub mod plain;
