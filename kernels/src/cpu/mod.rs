@@ -1,9 +1,9 @@
 //! The CPU: kernels on host memory.
 
 mod conv;
+mod fallback;
 mod gang;
 mod gemm;
-mod host;
 mod isa;
 pub mod kernel;
 mod memory;
@@ -51,7 +51,6 @@ fn candidates(task: &Task) -> &'static [Candidate] {
     match task {
         Task::Gemm(_) => gemm::CANDIDATES,
         Task::Conv(_) => conv::CANDIDATES,
-        Task::Host(_) => host::CANDIDATES,
         _ => &[],
     }
 }
@@ -87,7 +86,8 @@ impl CpuDevice {
     }
 
     fn candidate(&self, view: &TaskView<'_>) -> Result<&'static Candidate, Declined> {
-        let found = candidates(view.task).iter().find(|c| (c.accepts)(self.isa, view));
+        let all = candidates(view.task).iter().chain([fallback::CANDIDATE]);
+        let found = all.into_iter().find(|c| (c.accepts)(self.isa, view));
         found.ok_or_else(|| {
             let facts: Vec<String> = view.ins.iter().map(ToString::to_string).collect();
             Declined(format!("no cpu kernel for {} of {}", view.task.family(), facts.join(", ")))
