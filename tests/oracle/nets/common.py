@@ -21,6 +21,7 @@ class Spec:
     labels     a name for every flattened output, where the outputs are results of different operators
     keep       substrings of parameter names whose values are meant and stay as they are
     raw        keep every parameter as the network made it
+    expected   flattened outputs per case, computed without MindSpore, where its CPU back end has no kernel or a wrong one
     tolerance  allowed |got - expected| relative to the largest expected magnitude of an output; None: by dtype
     extra      further arrays to store, by file stem
     """
@@ -30,6 +31,7 @@ class Spec:
     declared: list = None
     labels: list = None
     keep: tuple = ()
+    expected: list = None
     raw: bool = False
     train: bool = False
     tolerance: float = None
@@ -73,9 +75,31 @@ def unknown(*shape, dtype=ms.float32):
     return Tensor(shape=list(shape), dtype=dtype)
 
 
-def const(array):
-    """A tensor constant."""
-    return Tensor(np.asarray(array))
+# ---------------------------------------------------------------- many operators in one network
+
+class Each(nn.Cell):
+    """Applies every function to the same arguments and gives all results."""
+
+    def __init__(self, functions):
+        super().__init__()
+        self.functions = tuple(functions)
+
+    def construct(self, *args):
+        out = ()
+        for f in self.functions:
+            out = out + (f(*args),)
+        return out
+
+
+def table(functions, *inputs, **more):
+    """The Spec of an operator table: {label: function or primitive}, run on one input set.  Results may be tuples."""
+    return Spec(Each(functions.values()), [list(inputs)], labels=list(functions), **more)
+
+
+def primitives(names):
+    """{name: primitive without arguments} for space-separated names."""
+    from mindspore import ops
+    return {n: getattr(ops, n)() for n in names.split()}
 
 
 # ---------------------------------------------------------------- weights

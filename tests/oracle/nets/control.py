@@ -3,7 +3,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from .common import Spec, const, model, noise, unknown
+from .common import Spec, model, noise, unknown
 
 
 class If(nn.Cell):
@@ -31,7 +31,7 @@ class While(nn.Cell):
         self.fc = nn.Dense(4, 4)
 
     def construct(self, x, limit):
-        i = const(np.int32(0))
+        i = Tensor(0, ms.int32)
         while i < limit:
             x = ops.tanh(self.fc(x)) + x
             i = i + 1
@@ -46,9 +46,9 @@ class NestedWhile(nn.Cell):
     """Loops inside loops, with break and continue."""
 
     def construct(self, x, rows, cols):
-        i, total = const(np.int32(0)), const(np.int32(0))
+        i, total = Tensor(0, ms.int32), Tensor(0, ms.int32)
         while i < rows:
-            j = const(np.int32(0))
+            j = Tensor(0, ms.int32)
             while j < cols:
                 j = j + 1
                 if j == 3:
@@ -66,7 +66,7 @@ class Sum(nn.Cell):
     """A long loop: thousands of iterations."""
 
     def construct(self, n):
-        i, total = const(np.int32(0)), const(np.float32(0))
+        i, total = Tensor(0, ms.int32), Tensor(0, ms.float32)
         while i < n:
             total = total + i.astype(ms.float32)
             i = i + 1
@@ -77,7 +77,7 @@ class Newton(nn.Cell):
     """A loop with a data-dependent number of iterations: square root by Newton's method."""
 
     def construct(self, a):
-        x, steps = a, const(np.int32(0))
+        x, steps = a, Tensor(0, ms.int32)
         while ops.abs(x * x - a).max() > 1e-3:
             x = (x + a / x) * 0.5
             steps = steps + 1
@@ -187,7 +187,7 @@ def conditional_state():
 
 @model("switch_layer")
 def switch_layer():
-    return Spec(Choice(), [[scalar(i), noise(2, 4)] for i in (0, 1, 2)])
+    return Spec(Choice(), [[scalar(i), noise(2, 4, seed=3 + i)] for i in (0, 1, 2)])
 
 
 @model("generate")
