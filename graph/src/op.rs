@@ -187,6 +187,13 @@ pub enum Effect {
     /// Writes the variables given as these arguments. After its own results, the operator's rules return the new contents
     /// of each, in this order.
     Writes(&'static [usize]),
+    /// As [`Effect::Writes`] with `args` if the constant argument `flag` is true, else none; see [`crate::graph::Node::effect`].
+    WritesIf {
+        /// Index of the argument that decides.
+        flag: usize,
+        /// The arguments written.
+        args: &'static [usize],
+    },
     /// Draws random numbers.
     Random,
     /// Talks to the outside, such as `Print`.
