@@ -30,6 +30,7 @@ pub enum Version {
 
 /// A whole model: header, entry graph, functions and the table of primitives.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct ModelProto {
     /// Version of the format as text: `0.1.0`, `0.1.1` or `1.1`.
     #[prost(string, optional, tag = "1")]
@@ -77,6 +78,7 @@ pub struct ModelProto {
 
 /// One graph: arguments, weights, nodes in order of use, and what it returns.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct GraphProto {
     /// Nodes; each uses only names defined before it.
     #[prost(message, repeated, tag = "1")]
@@ -112,6 +114,7 @@ pub struct GraphProto {
 
 /// One node: a constant, the call of an operator, or the call of a function.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct NodeProto {
     /// Names of the arguments.
     #[prost(string, repeated, tag = "1")]
@@ -144,6 +147,7 @@ pub struct NodeProto {
 
 /// Name and type of a graph argument or result.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct ValueInfoProto {
     /// Name of the value.
     #[prost(string, optional, tag = "1")]
@@ -167,6 +171,7 @@ pub struct ValueInfoProto {
 /// A scalar on its own is in `i`, `f`, `d` or `s`; as element of a tuple, list or dict it is the only entry of `ints`,
 /// `floats`, `doubles` or `strings`.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct AttributeProto {
     /// Name of the attribute, or the key of a dict entry.
     #[prost(string, optional, tag = "1")]
@@ -338,6 +343,7 @@ pub enum AttributeType {
 
 /// A function known by name, held by attributes of shape computations.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct FunctorProto {
     /// A [`FunctorType`] number.
     #[prost(int32, optional, tag = "1")]
@@ -364,6 +370,7 @@ pub enum FunctorType {
 ///
 /// Known exporters put contents into `raw_data` or describe them with `external_data`; the typed lists stay empty.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct TensorProto {
     /// Dimensions, outermost first; none for a scalar.
     #[prost(int64, repeated, packed = "false", tag = "1")]
@@ -434,6 +441,7 @@ pub struct ExternalDataProto {
 
 /// One way in which a tensor was quantised.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct QuantParamProto {
     /// Name of the algorithm.
     #[prost(string, required, tag = "1")]
@@ -529,6 +537,7 @@ pub struct MapTensorProto {
 
 /// How parameters were split over devices when the model was exported.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct ParallelProto {
     /// One entry per parameter.
     #[prost(message, repeated, tag = "1")]
@@ -578,6 +587,7 @@ pub struct LayoutProto {
 
 /// One operator of the table that nodes refer to.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct PrimitiveProto {
     /// Name in the table, such as `MatMul:6`.
     #[prost(string, optional, tag = "1")]
@@ -615,6 +625,7 @@ pub enum PrimType {
 
 /// Operations of the dataset that fed the model.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct PreprocessorProto {
     /// One entry per mapped column set, from source to model.
     #[prost(message, repeated, tag = "1")]
@@ -660,6 +671,7 @@ pub struct ScalarNodeProto {
 
 /// A graph of scalar computations on shapes.
 #[derive(Clone, PartialEq, Message)]
+#[prost(prost_path = "crate::lean")]
 pub struct ScalarGraphHolderProto {
     /// The computations in order.
     #[prost(message, repeated, tag = "1")]
