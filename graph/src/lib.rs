@@ -1,5 +1,6 @@
 //! The portable operator graph.
 
+pub mod builder;
 #[macro_use]
 mod dtype;
 mod error;

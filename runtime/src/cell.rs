@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, Nest, NodeKind, ValueId};
 use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Dim, Fact, Spec, Tensor};
-use mindir_kernels::cpu::CpuDevice;
+use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::device::{Device, Weights};
 
 use crate::error::UnsupportedNode;
@@ -89,8 +89,10 @@ impl GraphCell {
     /// [`Error::Unsupported`] naming every node of an unknown operator, [`Error::NoDevice`], [`Error::Param`].
     pub fn new(model: impl Into<Arc<Model>>, options: Options) -> Result<GraphCell, Error> {
         let mut model = model.into();
-        let unsupported: Vec<UnsupportedNode> =
-            model.opaque_nodes().map(|(_, n)| UnsupportedNode { path: n.path.clone(), op: n.op_name().into() }).collect();
+        let unsupported: Vec<UnsupportedNode> = model
+            .opaque_nodes()
+            .map(|(_, n)| UnsupportedNode { path: n.path.clone(), op: n.op_name().into() })
+            .collect();
         if !unsupported.is_empty() {
             return Err(Error::Unsupported(unsupported));
         }
@@ -101,7 +103,9 @@ impl GraphCell {
         let stateful = model.params.iter().any(|p| p.mutable);
         let devices = devices(&options)?;
         let (weights, plans) = (Weights::default(), Mutex::default());
-        Ok(GraphCell { inner: Arc::new(Inner { model, options, devices, weights, plans, params: Mutex::new(params), stateful }) })
+        Ok(GraphCell {
+            inner: Arc::new(Inner { model, options, devices, weights, plans, params: Mutex::new(params), stateful }),
+        })
     }
 
     /// The model.
@@ -227,7 +231,12 @@ impl GraphCell {
                 return Err(InputError::DType { name: p.name.clone(), expected, found: f.dtype }.into());
             }
             if p.spec.dims.as_ref().is_some_and(|d| d.len() != f.rank()) {
-                return Err(InputError::Rank { name: p.name.clone(), expected: Box::new(p.spec.clone()), found: f.clone() }.into());
+                return Err(InputError::Rank {
+                    name: p.name.clone(),
+                    expected: Box::new(p.spec.clone()),
+                    found: f.clone(),
+                }
+                .into());
             }
         }
         Ok(())
@@ -288,7 +297,8 @@ fn init_params(model: &mut Model, given: &HashMap<String, Tensor>) -> Result<(),
 
 /// The chosen device, and the CPU last.
 fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> {
-    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(options.threads));
+    let threads = options.threads.map_or_else(Threads::available, Threads::new);
+    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(Isa::detect(), threads));
     match options.device {
         DeviceKind::Cpu => Ok(vec![cpu]),
         DeviceKind::Wgpu => Ok(vec![wgpu()?, cpu]),
@@ -306,7 +316,10 @@ fn wgpu() -> Result<Arc<dyn Device>, Error> {
 
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Result<Arc<dyn Device>, Error> {
-    Err(Error::NoDevice { device: "wgpu".into(), reason: "this build lacks it; build with the cargo feature `wgpu`".into() })
+    Err(Error::NoDevice {
+        device: "wgpu".into(),
+        reason: "this build lacks it; build with the cargo feature `wgpu`".into(),
+    })
 }
 
 /// A graph that is running.
@@ -383,7 +396,11 @@ impl Inner {
         match &value.def {
             Def::Const(t) => Ok(t.clone()),
             Def::Param(p) => Ok(params[*p].clone()),
-            _ => frame.values.get(&id).cloned().ok_or_else(|| Error::NotStraight(format!("value {} does not exist", value.name))),
+            _ => frame
+                .values
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| Error::NotStraight(format!("value {} does not exist", value.name))),
         }
     }
 
@@ -400,7 +417,8 @@ impl Inner {
             NodeKind::Select(branches) => {
                 let index = self.integer(frame, rest.remove(0), params)?;
                 let at = mindir_graph::normalize_axis(index, branches.len());
-                let out_of_range = || Error::NotStraight(format!("{}: no branch {index} of {}", node.path, branches.len()));
+                let out_of_range =
+                    || Error::NotStraight(format!("{}: no branch {index} of {}", node.path, branches.len()));
                 &branches[at.ok_or_else(out_of_range)?]
             }
             _ => return Err(Error::NotStraight(format!("{} calls no graph", node.path))),
@@ -459,7 +477,8 @@ impl Inner {
     fn force(&self, graph: GraphId, start: usize, id: ValueId) -> Result<(), Error> {
         let mut plans = lock(&self.plans);
         let g = self.model.graph(graph);
-        let unknown = || Error::NotStraight(format!("{}: needs the contents of {}", g.nodes[start].path, g.value(id).name));
+        let unknown =
+            || Error::NotStraight(format!("{}: needs the contents of {}", g.nodes[start].path, g.value(id).name));
         let site = plans.sites.get_mut(&(graph, start)).ok_or_else(unknown)?;
         let at = site.live.iter().position(|v| *v == id).ok_or_else(unknown)?;
         if site.forced.contains(&at) {
@@ -485,7 +504,14 @@ impl Inner {
         self.planned(key, &site, &[])
     }
 
-    fn ready(&self, graph: GraphId, start: usize, entries: &[Tensor], site: &Site, keep_all: bool) -> Result<Arc<Ready>, Error> {
+    fn ready(
+        &self,
+        graph: GraphId,
+        start: usize,
+        entries: &[Tensor],
+        site: &Site,
+        keep_all: bool,
+    ) -> Result<Arc<Ready>, Error> {
         let facts = entries.iter().map(Tensor::fact).collect();
         let known = site.forced.iter().map(|&i| (i, entries[i].bytes().clone())).collect();
         self.planned(Key { graph, start, keep_all, facts, known }, site, entries)

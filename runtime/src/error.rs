@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mindir_graph::lower::NodeError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
-use mindir_loader::LoadError;
+use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
 #[derive(Debug, thiserror::Error)]
@@ -94,13 +94,16 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Load(e) => match e.kind() {
-                mindir_loader::LoadErrorKind::Corrupt => ErrorKind::Corrupt,
-                mindir_loader::LoadErrorKind::Unsupported | mindir_loader::LoadErrorKind::Encrypted => ErrorKind::Unsupported,
+                LoadErrorKind::Corrupt | LoadErrorKind::Foreign => ErrorKind::Corrupt,
+                LoadErrorKind::Unsupported | LoadErrorKind::Encrypted => ErrorKind::Unsupported,
+                LoadErrorKind::Limit => ErrorKind::Limit,
                 _ => ErrorKind::Device,
             },
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
             Error::Node(e) if matches!(e.error, OpError::Unsupported(_)) => ErrorKind::Unsupported,
-            Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => ErrorKind::Usage,
+            Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
+                ErrorKind::Usage
+            }
             Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
             Error::Limit { .. } => ErrorKind::Limit,
         }

@@ -7,7 +7,6 @@ use mindir_graph::task::{Source, Task, TaskGraph, V};
 use mindir_graph::{Buffer, Tensor};
 use mindir_kernels::device::{Device, Place, Stage, Step, Weights};
 
-
 use crate::Error;
 
 /// Replaces the results of tasks with known operands by constants, computed by the last device, which is the host.
@@ -30,7 +29,13 @@ pub(crate) fn constants(tasks: &mut TaskGraph, devices: &[Arc<dyn Device>], weig
     Ok(())
 }
 
-fn run(tasks: &TaskGraph, at: usize, ins: &[Tensor], host: &Arc<dyn Device>, weights: &Weights) -> Result<Vec<Tensor>, Error> {
+fn run(
+    tasks: &TaskGraph,
+    at: usize,
+    ins: &[Tensor],
+    host: &Arc<dyn Device>,
+    weights: &Weights,
+) -> Result<Vec<Tensor>, Error> {
     let node = &tasks.nodes[at];
     let out_facts: Vec<_> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
     let facts: Vec<_> = ins.iter().map(Tensor::fact).collect();
@@ -64,4 +69,3 @@ fn run(tasks: &TaskGraph, at: usize, ins: &[Tensor], host: &Arc<dyn Device>, wei
     let tensor = |(b, f): (Buffer, &mindir_graph::Fact)| Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes());
     Ok(buffers.into_iter().zip(&out_facts).map(tensor).collect::<Result<_, _>>()?)
 }
-

@@ -25,7 +25,13 @@ pub(crate) struct Blocks {
 
 /// A block for every root that is written in the stage and does not leave it. A result takes over the block of an operand
 /// that is read there for the last time, where the kernel allows it.
-pub(crate) fn blocks(tasks: &TaskGraph, placed: &[Placed], range: Range<usize>, leaves: impl Fn(V) -> bool, last_use: &[usize]) -> Blocks {
+pub(crate) fn blocks(
+    tasks: &TaskGraph,
+    placed: &[Placed],
+    range: Range<usize>,
+    leaves: impl Fn(V) -> bool,
+    last_use: &[usize],
+) -> Blocks {
     let mut out = Blocks::default();
     for i in range {
         let node = &tasks.nodes[i];
@@ -44,7 +50,14 @@ pub(crate) fn blocks(tasks: &TaskGraph, placed: &[Placed], range: Range<usize>, 
     out
 }
 
-fn takeover(tasks: &TaskGraph, placed: &[Placed], i: usize, bytes: usize, blocks: &Blocks, last_use: &[usize]) -> Option<usize> {
+fn takeover(
+    tasks: &TaskGraph,
+    placed: &[Placed],
+    i: usize,
+    bytes: usize,
+    blocks: &Blocks,
+    last_use: &[usize],
+) -> Option<usize> {
     let node = &tasks.nodes[i];
     placed[i].choice.in_place.iter().find_map(|&operand| {
         let root = tasks.root(node.ins[operand]);
@@ -104,7 +117,8 @@ mod tests {
         for i in 0..blocks.len() {
             for j in 0..i {
                 let together = blocks[i].first <= blocks[j].last && blocks[j].first <= blocks[i].last;
-                let apart = slots[i].offset + slots[i].bytes <= slots[j].offset || slots[j].offset + slots[j].bytes <= slots[i].offset;
+                let apart = slots[i].offset + slots[i].bytes <= slots[j].offset
+                    || slots[j].offset + slots[j].bytes <= slots[i].offset;
                 assert!(!together || apart, "{i} {j} {slots:?}");
             }
         }

@@ -9,10 +9,10 @@ mod run;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use mindir_graph::graph::ValueId;
 use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, TaskGraph, V};
-use mindir_graph::graph::ValueId;
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::device::{Device, Place, Program, Slot, Stage, Step, Weights};
 
@@ -70,7 +70,12 @@ pub(crate) struct Planned {
 
 impl Plan {
     /// Plans lowered tasks.
-    pub(crate) fn new(lowered: Lowered, devices: &[Arc<dyn Device>], weights: &Weights, options: &Options) -> Result<Plan, Error> {
+    pub(crate) fn new(
+        lowered: Lowered,
+        devices: &[Arc<dyn Device>],
+        weights: &Weights,
+        options: &Options,
+    ) -> Result<Plan, Error> {
         let mut tasks = lowered.tasks;
         fold::constants(&mut tasks, devices, weights)?;
         let notes = optimize(&mut tasks, |pass| options.pass_enabled(pass)).list;
@@ -155,7 +160,16 @@ impl<'a> Builder<'a> {
             last_use[tasks.root(*v).0 as usize] = tasks.nodes.len();
         }
         let producer = tasks.producers();
-        Builder { tasks, placed, devices, producer, last_use, target: HashMap::new(), host: Vec::new(), planned: Vec::new() }
+        Builder {
+            tasks,
+            placed,
+            devices,
+            producer,
+            last_use,
+            target: HashMap::new(),
+            host: Vec::new(),
+            planned: Vec::new(),
+        }
     }
 
     /// Gives every result a buffer, or says what it copies.
@@ -243,7 +257,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn write(&mut self, v: V, range: &std::ops::Range<usize>, blocks: &memory::Blocks, outs: &mut Vec<(V, Target)>) -> Place {
+    fn write(
+        &mut self,
+        v: V,
+        range: &std::ops::Range<usize>,
+        blocks: &memory::Blocks,
+        outs: &mut Vec<(V, Target)>,
+    ) -> Place {
         if let Some(slot) = blocks.of.get(&v) {
             return Place::Slot(*slot);
         }

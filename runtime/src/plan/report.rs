@@ -58,20 +58,36 @@ pub struct Decline {
     pub reason: String,
 }
 
-pub(crate) fn stage(tasks: &TaskGraph, placed: &[Placed], range: Range<usize>, stage: &Stage, devices: &[Arc<dyn Device>]) -> StageReport {
+pub(crate) fn stage(
+    tasks: &TaskGraph,
+    placed: &[Placed],
+    range: Range<usize>,
+    stage: &Stage,
+    devices: &[Arc<dyn Device>],
+) -> StageReport {
     let device = &devices[placed[range.start].device];
     let total = |facts: &[Fact]| facts.iter().map(Fact::bytes).sum();
     let on_host = device.name() == "cpu";
     StageReport {
         device: device.name().to_string(),
-        steps: range.clone().map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices)).collect(),
+        steps: range
+            .clone()
+            .map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices))
+            .collect(),
         upload: if on_host { 0 } else { total(&stage.inputs) },
         download: if on_host { 0 } else { total(&stage.outputs) },
         memory: super::slot_bytes(&stage.slots, stage.arena),
     }
 }
 
-fn step(tasks: &TaskGraph, placed: &Placed, i: usize, place: &Place, stage: &Stage, devices: &[Arc<dyn Device>]) -> StepReport {
+fn step(
+    tasks: &TaskGraph,
+    placed: &Placed,
+    i: usize,
+    place: &Place,
+    stage: &Stage,
+    devices: &[Arc<dyn Device>],
+) -> StepReport {
     let node = &tasks.nodes[i];
     let facts = |vs: &[mindir_graph::task::V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
     let (ins, outs) = (facts(&node.ins), facts(&node.outs));
@@ -83,7 +99,8 @@ fn step(tasks: &TaskGraph, placed: &Placed, i: usize, place: &Place, stage: &Sta
         Place::Slot(s) => format!("buffer {s}"),
         _ => "result".to_string(),
     };
-    let decline = |(d, reason): &(usize, String)| Decline { device: devices[*d].name().to_string(), reason: reason.clone() };
+    let decline =
+        |(d, reason): &(usize, String)| Decline { device: devices[*d].name().to_string(), reason: reason.clone() };
     StepReport {
         path: node.path.clone(),
         ops: node.ops.clone(),

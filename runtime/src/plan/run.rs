@@ -39,9 +39,11 @@ impl Plan {
         let mut first = 0;
         for (stage, run) in self.stages.iter().zip(&mut state.runs) {
             // What the stage writes is taken out, so that the rest can be read meanwhile.
-            let mut written: SmallVec<[Buffer; 8]> = stage.outs.iter().map(|t| std::mem::take(at(*t, &mut state.host, results))).collect();
+            let mut written: SmallVec<[Buffer; 8]> =
+                stage.outs.iter().map(|t| std::mem::take(at(*t, &mut state.host, results))).collect();
             let done = {
-                let ins: SmallVec<[&[u8]; 32]> = stage.ins.iter().map(|f| bytes(f, inputs, params, &state.host, results)).collect();
+                let ins: SmallVec<[&[u8]; 32]> =
+                    stage.ins.iter().map(|f| bytes(f, inputs, params, &state.host, results)).collect();
                 let mut outs: SmallVec<[&mut [u8]; 32]> = written.iter_mut().map(Buffer::bytes_mut).collect();
                 match nanos.as_deref_mut() {
                     Some(nanos) => {
@@ -88,7 +90,13 @@ fn at<'a>(t: Target, host: &'a mut [Buffer], results: &'a mut [Buffer]) -> &'a m
     }
 }
 
-fn bytes<'a>(feed: &'a Feed, inputs: &[&'a [u8]], params: &'a [Tensor], host: &'a [Buffer], results: &'a [Buffer]) -> &'a [u8] {
+fn bytes<'a>(
+    feed: &'a Feed,
+    inputs: &[&'a [u8]],
+    params: &'a [Tensor],
+    host: &'a [Buffer],
+    results: &'a [Buffer],
+) -> &'a [u8] {
     match feed {
         Feed::Input(i) => inputs[*i],
         Feed::Param(p) => params[*p].bytes(),
