@@ -3,14 +3,13 @@
 
   export.py --list                             names and sizes of all networks
   export.py NAME... --out DIR                  write DIR/NAME/{model.mindir, in_0.npy.., out_0.npy.., meta.json}
-  export.py --set small|large|all --out DIR    the same for a whole set
+  export.py --set small|large|all --out DIR    the same for a whole set; with --missing only those not there yet
   export.py --check DIR/NAME...                run the files again and compare with what is stored
   export.py --ops DIR/NAME...                  which operators the goldens use
 
 Run it with the Python that setup.sh prints.  The layout of a golden is described in tests/goldens/README.md.
 """
 import argparse
-import glob
 import os
 import sys
 import tempfile
@@ -29,7 +28,8 @@ def chosen(args):
     unknown = [n for n in args.names if n not in MODELS]
     if unknown:
         sys.exit(f"no such network: {' '.join(unknown)} (see --list)")
-    return args.names or [n for n, (size, _) in MODELS.items() if args.set in (size, "all")]
+    names = args.names or [n for n, (size, _) in MODELS.items() if args.set in (size, "all")]
+    return [n for n in names if not (args.missing and os.path.exists(os.path.join(args.out, n, "meta.json")))]
 
 
 def export_all(names, out):
@@ -68,6 +68,7 @@ def main():
     ap.add_argument("--out", default=".")
     ap.add_argument("--set", choices=["small", "large", "all"], default="small")
     ap.add_argument("--list", action="store_true")
+    ap.add_argument("--missing", action="store_true", help="skip networks whose meta.json is already there")
     ap.add_argument("--check", action="store_true", help="NAMES are folders: run them again and compare")
     ap.add_argument("--ops", action="store_true", help="NAMES are folders: print which operators they use")
     args = ap.parse_args()
@@ -78,7 +79,7 @@ def main():
         print("\n".join(f"{size:6} {name}" for name, (size, _) in MODELS.items()))
     elif args.ops:
         import mindir
-        print(mindir.summary([f for n in args.names for f in sorted(glob.glob(n))]))
+        print(mindir.summary([f for f in args.names if os.path.isdir(f)]))
     elif args.check:
         failed = check(args.names)
     else:

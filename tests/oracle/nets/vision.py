@@ -240,7 +240,7 @@ def resnet18():
 
 @model("resnet50", "large")
 def resnet50():
-    return Spec(ResNet(Bottleneck, (3, 4, 6, 3)), [[image(224)]])
+    return Spec(ResNet(Bottleneck, (3, 4, 6, 3), pad="same"), [[image(224)]])
 
 
 @model("mobilenetv2", "large")
