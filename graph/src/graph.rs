@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::op::{Const, OpDef};
+use crate::op::{Const, Effect, OpDef};
 use crate::{Spec, Tensor};
 
 /// A value of a [`Graph`].
@@ -133,6 +133,18 @@ impl Node {
             NodeKind::Call(_) => "Call",
             NodeKind::If { .. } => "If",
             NodeKind::Select(_) => "Select",
+        }
+    }
+
+    /// What running the node changes; never [`Effect::WritesIf`].
+    pub fn effect(&self) -> Effect {
+        match &self.kind {
+            NodeKind::Op(OpDef { effect: Effect::WritesIf { flag, args }, .. }) => match self.args.get(*flag) {
+                Some(Some(Arg::Const(Const::Bool(true)))) => Effect::Writes(args),
+                _ => Effect::Pure,
+            },
+            NodeKind::Op(def) => def.effect,
+            _ => Effect::Pure,
         }
     }
 

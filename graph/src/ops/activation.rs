@@ -3,7 +3,7 @@
 use super::elementwise::{emit, evaluate_f64, fact, float_of, wide};
 use super::samples::{between, case, cycle, float, int, text, tolerance};
 use crate::lower::Lowering;
-use crate::op::{Case, CaseArg, Operand, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::task::{Binary, Program, Reg, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
@@ -39,7 +39,7 @@ macro_rules! activation {
                 evaluate_f64(&[(&self.$x, out)], out, |x| f(self, x[0]))
             }
 
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+            fn lower(&self, b: &mut Lowering) -> Lowers {
                 let f: fn(&$name, &mut Program, Reg) -> Reg = $program;
                 let out = float_of(self.$x.dtype());
                 Ok(Some(vec![emit(b, &[(&self.$x, wide(out))], out, |p, r| f(self, p, r[0]))?]))

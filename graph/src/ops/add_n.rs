@@ -1,7 +1,7 @@
 use super::elementwise::{emit, evaluate, fact, number_of, wide};
 use super::samples::{case, tolerance, wave};
 use crate::lower::Lowering;
-use crate::op::{Case, CaseArg, Operand, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::task::{Binary, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -28,7 +28,7 @@ impl Rule for AddN {
         evaluate(&ins, out, |x| x[1..].iter().fold(x[0], |a, &b| add(a, b)))
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let out = self.infer()?[0].dtype;
         let ins: Vec<_> = self.x.iter().map(|x| (x, wide(number_of(out)))).collect();
         let y = emit(b, &ins, out, |p, r| {

@@ -4,7 +4,7 @@ use super::binary::{Mix, common, with_number};
 use super::elementwise::{emit, evaluate, evaluate_f64, fact, float_of, number, number_of, wide};
 use super::samples::{case, cycle, float, int, none, tensor, text, tolerance, wave};
 use crate::lower::Lowering;
-use crate::op::{ArgValue, Case, CaseArg, FromArg, Number, Operand, ParamKind, Rule};
+use crate::op::{ArgValue, Case, CaseArg, FromArg, Lowers, Number, Operand, ParamKind, Rule};
 use crate::task::{Binary, Program, Reg, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
@@ -48,14 +48,7 @@ fn scalar_of(x: Number, dtype: DType) -> Scalar {
     }
 }
 
-fn scaled_lower(
-    mix: Mix,
-    f: Binary,
-    a: &Operand,
-    b: &Operand,
-    alpha: Number,
-    to: &mut Lowering,
-) -> Result<Option<Vec<V>>, OpError> {
+fn scaled_lower(mix: Mix, f: Binary, a: &Operand, b: &Operand, alpha: Number, to: &mut Lowering) -> Lowers {
     let out = scaled_type(mix, a, b, alpha);
     let d = if alpha.as_f64() == 1.0 { number_of(out) } else { wide(number_of(out)) };
     let y = emit(to, &[(a, d), (b, d)], out, |p, r| {
@@ -102,7 +95,7 @@ macro_rules! alpha {
                 scaled_reference(Mix::$mix, Binary::$f, &self.input, &self.other, self.alpha)
             }
 
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+            fn lower(&self, b: &mut Lowering) -> Lowers {
                 scaled_lower(Mix::$mix, Binary::$f, &self.input, &self.other, self.alpha, b)
             }
 
@@ -178,7 +171,7 @@ macro_rules! division {
                 evaluate(&[(&self.input, d), (&self.other, d)], d, |x| quotient(x[0], x[1], d, self.rounding_mode))
             }
 
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+            fn lower(&self, b: &mut Lowering) -> Lowers {
                 let d = quotient_type(Mix::$mix, &self.input, &self.other, self.rounding_mode);
                 let ins = [(&self.input, d), (&self.other, d)];
                 let y = emit(b, &ins, d, |p, r| quotient_program(p, r[0], r[1], self.rounding_mode))?;
@@ -245,7 +238,7 @@ macro_rules! fused {
                 evaluate_f64(&ins, d, |x| ($f.0)(x[0], x[1], x[2], x[3]))
             }
 
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+            fn lower(&self, b: &mut Lowering) -> Lowers {
                 let d = self.dtype();
                 let ins = self.operands().map(|x| (x, wide(float_of(d))));
                 let y = emit(b, &ins, d, |p, r| {

@@ -3,7 +3,7 @@
 use super::elementwise::{emit, evaluate, fact, float_of, number_of, wide};
 use super::samples::{case, cycle, flags, float, int, tolerance};
 use crate::lower::Lowering;
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, Program, Reg, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -93,14 +93,7 @@ pub(super) fn reference(rule: Types, mix: Mix, f: Function, a: &Operand, b: &Ope
     })
 }
 
-pub(super) fn lower(
-    rule: Types,
-    mix: Mix,
-    f: Function,
-    a: &Operand,
-    b: &Operand,
-    to: &mut Lowering,
-) -> Result<Option<Vec<V>>, OpError> {
+pub(super) fn lower(rule: Types, mix: Mix, f: Function, a: &Operand, b: &Operand, to: &mut Lowering) -> Lowers {
     let (compute, out) = types(rule, mix, a, b);
     let compute = if matches!(f, Composed(..)) { wide(compute) } else { compute };
     let y = emit(to, &[(a, compute), (b, compute)], out, |p, r| match f {
@@ -173,7 +166,7 @@ macro_rules! binary {
                 reference(Types::$rule, Mix::$mix, $f, &self.$a, &self.$b)
             }
 
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+            fn lower(&self, b: &mut Lowering) -> Lowers {
                 lower(Types::$rule, Mix::$mix, $f, &self.$a, &self.$b, b)
             }
 

@@ -1,7 +1,7 @@
 use super::elementwise::fact;
 use super::samples::{case, cycle, dtype, flags, wave};
 use crate::lower::Lowering;
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -21,7 +21,7 @@ impl Rule for Cast {
         Ok(vec![self.input_x.tensor()?.cast(self.dtype)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         Ok(Some(vec![b.cast(self.input_x.v, self.dtype)]))
     }
 

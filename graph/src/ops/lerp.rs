@@ -1,7 +1,7 @@
 use super::elementwise::{emit, evaluate_f64, fact, float_of, wide};
 use super::samples::{case, float, tensor, tolerance, wave};
 use crate::lower::Lowering;
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, V};
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -28,7 +28,7 @@ impl Rule for Lerp {
         evaluate_f64(&ins, d, |x| x[0] + x[2] * (x[1] - x[0]))
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let d = self.dtype();
         let ins = [&self.input, &self.end, &self.weight].map(|x| (x, wide(d)));
         let y = emit(b, &ins, d, |p, r| {

@@ -3,7 +3,7 @@
 use super::elementwise::{emit, evaluate, fact};
 use super::samples::{case, cycle, flags, float, int, wave};
 use crate::lower::Lowering;
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -28,7 +28,7 @@ impl Rule for Select {
         choose(&self.condition, &self.input, &self.other, self.dtype())
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         lower_choice(&self.condition, &self.input, &self.other, self.dtype(), b)
     }
 
@@ -60,7 +60,7 @@ impl Rule for MaskedFill {
         choose(&self.mask, &self.value, &self.input_x, self.input_x.dtype())
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         lower_choice(&self.mask, &self.value, &self.input_x, self.input_x.dtype(), b)
     }
 
@@ -82,13 +82,7 @@ pub(super) fn choose(mask: &Operand, yes: &Operand, no: &Operand, out: DType) ->
 }
 
 /// [`choose`] as a task.
-pub(super) fn lower_choice(
-    mask: &Operand,
-    yes: &Operand,
-    no: &Operand,
-    out: DType,
-    b: &mut Lowering,
-) -> Result<Option<Vec<V>>, OpError> {
+pub(super) fn lower_choice(mask: &Operand, yes: &Operand, no: &Operand, out: DType, b: &mut Lowering) -> Lowers {
     let y = emit(b, &[(mask, DType::Bool), (yes, out), (no, out)], out, |p, r| p.select(r[0], r[1], r[2]))?;
     Ok(Some(vec![y]))
 }

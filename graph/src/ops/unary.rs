@@ -3,7 +3,7 @@
 use super::elementwise::{emit, evaluate, fact, float_of, number_of};
 use super::samples::{case, cycle, flags, tensor, tolerance};
 use crate::lower::Lowering;
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Unary, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -48,7 +48,7 @@ fn reference(rule: Types, f: Unary, x: &Operand) -> Result<Vec<Tensor>, OpError>
     evaluate(&[(x, compute)], out, |a| f.eval(a[0], result))
 }
 
-fn lower(rule: Types, f: Unary, x: &Operand, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+fn lower(rule: Types, f: Unary, x: &Operand, b: &mut Lowering) -> Lowers {
     let (compute, out) = types(rule, x);
     Ok(Some(vec![emit(b, &[(x, compute)], out, |p, r| p.unary(f, r[0]))?]))
 }
@@ -117,7 +117,7 @@ macro_rules! unary {
                 reference(Types::$rule, Unary::$f, &self.$x)
             }
 
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+            fn lower(&self, b: &mut Lowering) -> Lowers {
                 lower(Types::$rule, Unary::$f, &self.$x, b)
             }
 
