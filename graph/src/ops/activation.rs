@@ -4,7 +4,7 @@ use super::elementwise::{emit, evaluate_f64, fact, float_of, wide};
 use super::samples::{between, case, cycle, float, int, text, tolerance};
 use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::task::{Binary, Program, Reg, Unary, V};
+use crate::task::{Binary, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
 op_enum! {

@@ -2,7 +2,7 @@ use super::elementwise::{emit, evaluate, fact, number_of, wide};
 use super::samples::{case, tolerance, wave};
 use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::task::{Binary, V};
+use crate::task::Binary;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

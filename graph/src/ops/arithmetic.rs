@@ -5,7 +5,7 @@ use super::elementwise::{emit, evaluate, evaluate_f64, fact, float_of, number, n
 use super::samples::{case, cycle, float, int, none, tensor, text, tolerance, wave};
 use crate::lower::Lowering;
 use crate::op::{ArgValue, Case, CaseArg, FromArg, Lowers, Number, Operand, ParamKind, Rule};
-use crate::task::{Binary, Program, Reg, Scalar, Unary, V};
+use crate::task::{Binary, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
 op_enum! {

@@ -4,7 +4,7 @@ use super::elementwise::{emit, evaluate, fact, float_of, number_of, wide};
 use super::samples::{case, cycle, flags, float, int, tolerance};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::task::{Binary, Program, Reg, Scalar, Unary, V};
+use crate::task::{Binary, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Which of the operands are Python numbers. A Python number does not widen a tensor: only a float that meets integers makes

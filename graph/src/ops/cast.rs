@@ -2,7 +2,6 @@ use super::elementwise::fact;
 use super::samples::{case, cycle, dtype, flags, wave};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -2,7 +2,7 @@ use super::elementwise::{emit, evaluate_f64, fact, float_of, wide};
 use super::samples::{case, float, tensor, tolerance, wave};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::task::{Binary, V};
+use crate::task::Binary;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 op! {

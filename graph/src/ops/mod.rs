@@ -2,11 +2,13 @@
 
 mod activation;
 mod add_n;
+mod arg_extreme;
 mod arithmetic;
 mod binary;
 mod cast;
 mod elementwise;
 mod lerp;
+mod reduce;
 mod samples;
 mod select;
 mod softmax;
@@ -38,6 +40,14 @@ ops! {
     activation::SoftShrink,
     activation::Softsign,
     add_n::AddN,
+    arg_extreme::Argmax,
+    arg_extreme::ArgMaxExt,
+    arg_extreme::ArgMaxWithValue,
+    arg_extreme::Argmin,
+    arg_extreme::ArgMinExt,
+    arg_extreme::ArgMinWithValue,
+    arg_extreme::MaxDim,
+    arg_extreme::MinDim,
     arithmetic::Addcdiv,
     arithmetic::Addcmul,
     arithmetic::AddExt,
@@ -96,6 +106,22 @@ ops! {
     binary::XLogYScalarSelf,
     cast::Cast,
     lerp::Lerp,
+    reduce::All,
+    reduce::Any,
+    reduce::AnyExt,
+    reduce::LogSumExp,
+    reduce::Max,
+    reduce::MeanExt,
+    reduce::Min,
+    reduce::ProdExt,
+    reduce::ReduceAll,
+    reduce::ReduceAny,
+    reduce::ReduceMax,
+    reduce::ReduceMean,
+    reduce::ReduceMin,
+    reduce::ReduceProd,
+    reduce::ReduceSum,
+    reduce::SumExt,
     select::MaskedFill,
     select::Select,
     softmax::Softmax,

@@ -4,7 +4,6 @@ use super::elementwise::{emit, evaluate, fact};
 use super::samples::{case, cycle, flags, float, int, wave};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 op! {

@@ -4,7 +4,7 @@ use super::elementwise::{emit, evaluate, fact, float_of, number_of};
 use super::samples::{case, cycle, flags, tensor, tolerance};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::task::{Unary, V};
+use crate::task::Unary;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Which types a function takes and gives.
