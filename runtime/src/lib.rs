@@ -15,6 +15,8 @@
 
 mod cell;
 mod error;
+#[cfg(feature = "npy")]
+pub mod npy;
 mod options;
 mod plan;
 mod session;

@@ -3,14 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use mindir_graph::passes::Note;
 use mindir_graph::task::{Source, Task, TaskGraph, V};
 use mindir_graph::{Buffer, Tensor};
 use mindir_kernels::device::{Device, Place, Stage, Step, Weights};
 
 use crate::Error;
 
+/// Name of the pass.
+pub(crate) const NAME: &str = "constants";
+
 /// Replaces the results of tasks with known operands by constants, computed by the last device, which is the host.
-pub(crate) fn constants(tasks: &mut TaskGraph, devices: &[Arc<dyn Device>], weights: &Weights) -> Result<(), Error> {
+pub(crate) fn constants(
+    tasks: &mut TaskGraph,
+    devices: &[Arc<dyn Device>],
+    weights: &Weights,
+    notes: &mut Vec<Note>,
+) -> Result<(), Error> {
     let Some(host) = devices.last() else { return Ok(()) };
     let mut at = 0;
     while at < tasks.nodes.len() {
@@ -21,7 +30,13 @@ pub(crate) fn constants(tasks: &mut TaskGraph, devices: &[Arc<dyn Device>], weig
                 for (v, t) in tasks.nodes[at].outs.clone().into_iter().zip(results) {
                     tasks.values[v.0 as usize].source = Source::Const(t);
                 }
-                tasks.nodes.remove(at);
+                let node = tasks.nodes.remove(at);
+                notes.push(Note {
+                    pass: NAME,
+                    path: node.path,
+                    applied: true,
+                    why: format!("{} computed when planning", node.ops),
+                });
             }
             _ => at += 1,
         }

@@ -77,9 +77,7 @@ impl Plan {
         options: &Options,
     ) -> Result<Plan, Error> {
         let mut tasks = lowered.tasks;
-        fold::constants(&mut tasks, devices, weights)?;
-        let notes = optimize(&mut tasks, |pass| options.pass_enabled(pass)).list;
-        fold::constants(&mut tasks, devices, weights)?;
+        let notes = rewrite(&mut tasks, devices, weights, options)?;
         let placed = place::place(&tasks, devices)?;
         if options.fallback == Fallback::Deny {
             place::deny_fallback(&tasks, &placed, devices)?;
@@ -134,6 +132,25 @@ impl Plan {
     pub fn scratch_bytes(&self) -> usize {
         self.report.iter().map(|s| s.memory).sum::<usize>() + self.host.iter().sum::<usize>()
     }
+}
+
+/// Runs the passes, and computes what follows from constants before and after them.
+fn rewrite(
+    tasks: &mut TaskGraph,
+    devices: &[Arc<dyn Device>],
+    weights: &Weights,
+    options: &Options,
+) -> Result<Vec<Note>, Error> {
+    let mut notes = Vec::new();
+    let fold = options.pass_enabled(fold::NAME);
+    if fold {
+        fold::constants(tasks, devices, weights, &mut notes)?;
+    }
+    notes.extend(optimize(tasks, |pass| options.pass_enabled(pass)).list);
+    if fold {
+        fold::constants(tasks, devices, weights, &mut notes)?;
+    }
+    Ok(notes)
 }
 
 /// Builds stages: decides for every value where it lies.
