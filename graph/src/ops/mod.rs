@@ -4,14 +4,19 @@ mod activation;
 mod add_n;
 mod arg_extreme;
 mod arithmetic;
+mod assign;
 mod binary;
 mod cast;
+mod clamp;
 mod elementwise;
+mod identity;
 mod lerp;
 mod reduce;
 mod samples;
+mod scalar;
 mod select;
 mod softmax;
+mod tuple;
 mod unary;
 
 use crate::op::OpDef;
@@ -56,6 +61,39 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    assign::Assign,
+    assign::AssignAdd,
+    assign::AssignSub,
+    assign::InplaceAddExt,
+    assign::InplaceAddsExt,
+    assign::InplaceClampScalar,
+    assign::InplaceClampTensor,
+    assign::InplaceCopy,
+    assign::InplaceDiv,
+    assign::InplaceDivMod,
+    assign::InplaceDivMods,
+    assign::InplaceDivs,
+    assign::InplaceElu,
+    assign::InplaceExp,
+    assign::InplaceFloor,
+    assign::InplaceFloorDivide,
+    assign::InplaceFloorDivides,
+    assign::InplaceHardtanh,
+    assign::InplaceLog,
+    assign::InplaceMaskedFillScalar,
+    assign::InplaceMaskedFillTensor,
+    assign::InplaceMul,
+    assign::InplaceMuls,
+    assign::InplaceReLU,
+    assign::InplaceRemainderTensorScalar,
+    assign::InplaceRemainderTensorTensor,
+    assign::InplaceSigmoid,
+    assign::InplaceSign,
+    assign::InplaceSiLU,
+    assign::InplaceSubExt,
+    assign::InplaceSubScalar,
+    assign::InplaceTanh,
+    assign::InplaceThreshold,
     binary::Add,
     binary::Atan2,
     binary::BitwiseAnd,
@@ -105,6 +143,16 @@ ops! {
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
     cast::Cast,
+    clamp::ClampScalar,
+    clamp::ClampTensor,
+    clamp::Threshold,
+    identity::Clone,
+    identity::Contiguous,
+    identity::Identity,
+    identity::StopGradient,
+    identity::TensorMove,
+    identity::TensorToScalar,
+    identity::TensorToTuple,
     lerp::Lerp,
     reduce::All,
     reduce::Any,
@@ -122,9 +170,39 @@ ops! {
     reduce::ReduceProd,
     reduce::ReduceSum,
     reduce::SumExt,
+    scalar::bit_and,
+    scalar::bit_or,
+    scalar::bool_and,
+    scalar::bool_eq,
+    scalar::bool_not,
+    scalar::bool_or,
+    scalar::ScalarAdd,
+    scalar::ScalarBool,
+    scalar::ScalarDiv,
+    scalar::ScalarEq,
+    scalar::ScalarFloorDiv,
+    scalar::ScalarGe,
+    scalar::ScalarGt,
+    scalar::ScalarLe,
+    scalar::ScalarLog,
+    scalar::ScalarLt,
+    scalar::ScalarMax,
+    scalar::ScalarMin,
+    scalar::ScalarMod,
+    scalar::ScalarMul,
+    scalar::ScalarPow,
+    scalar::ScalarSub,
+    scalar::ScalarUadd,
+    scalar::ScalarUsub,
     select::MaskedFill,
     select::Select,
     softmax::Softmax,
+    tuple::InSequence,
+    tuple::list_equal,
+    tuple::sequence_len,
+    tuple::shape_mul,
+    tuple::tuple_equal,
+    tuple::TupleGetItem,
     unary::Abs,
     unary::ACos,
     unary::Acosh,
