@@ -8,14 +8,25 @@ mod assign;
 mod binary;
 mod cast;
 mod clamp;
+mod close;
+mod create;
+mod cumulate;
+mod diagonal;
 mod elementwise;
 mod identity;
 mod lerp;
+mod log_softmax;
+mod meshgrid;
+mod nan_to_num;
+mod one_hot;
+mod prelu;
 mod reduce;
+mod round;
 mod samples;
 mod scalar;
 mod select;
 mod softmax;
+mod triangle;
 mod tuple;
 mod unary;
 
@@ -146,6 +157,35 @@ ops! {
     clamp::ClampScalar,
     clamp::ClampTensor,
     clamp::Threshold,
+    close::ApproximateEqual,
+    close::IsClose,
+    create::Arange,
+    create::Eye,
+    create::Fill,
+    create::FillScalar,
+    create::FillTensor,
+    create::FillV2,
+    create::FullLike,
+    create::LinSpace,
+    create::LinSpaceExt,
+    create::NewFull,
+    create::NewOnes,
+    create::NewZeros,
+    create::Ones,
+    create::OnesLike,
+    create::OnesLikeExt,
+    create::Range,
+    create::Zeros,
+    create::ZerosLike,
+    create::ZerosLikeExt,
+    cumulate::Cummax,
+    cumulate::Cummin,
+    cumulate::CumminExt,
+    cumulate::CumProd,
+    cumulate::CumSum,
+    cumulate::CumsumExt,
+    diagonal::Diag,
+    diagonal::DiagPart,
     identity::Clone,
     identity::Contiguous,
     identity::Identity,
@@ -154,6 +194,12 @@ ops! {
     identity::TensorToScalar,
     identity::TensorToTuple,
     lerp::Lerp,
+    log_softmax::LogSoftmax,
+    log_softmax::LogSoftmaxExt,
+    meshgrid::Meshgrid,
+    nan_to_num::NanToNum,
+    one_hot::OneHot,
+    prelu::PReLU,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
@@ -170,6 +216,7 @@ ops! {
     reduce::ReduceProd,
     reduce::ReduceSum,
     reduce::SumExt,
+    round::Round,
     scalar::bit_and,
     scalar::bit_or,
     scalar::bool_and,
@@ -197,6 +244,8 @@ ops! {
     select::MaskedFill,
     select::Select,
     softmax::Softmax,
+    triangle::Tril,
+    triangle::Triu,
     tuple::InSequence,
     tuple::list_equal,
     tuple::sequence_len,
