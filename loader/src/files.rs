@@ -70,7 +70,8 @@ impl DataFiles for BTreeMap<String, Bytes> {
 
 /// The folder of a model on disk.
 ///
-/// Symbolic links are refused at every step below the folder, and only regular files are opened.
+/// Symbolic links are refused at every step below the folder, and only regular files are opened. The steps are checked one
+/// after the other: a folder that somebody else changes meanwhile gives no such guarantee.
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,

@@ -26,7 +26,7 @@ impl Source {
     /// The model at `path`, which may leave out `.mindir`, and for a split model `_graph.mindir`.
     ///
     /// The first of `PATH`, `PATH.mindir` and `PATH_graph.mindir` that exists is taken, a `.mindir` at the end of `PATH` not
-    /// repeated. Data files are looked up in the folder of the model.
+    /// repeated. A symbolic link is followed; data files are looked up in the folder of the link.
     pub fn open(path: impl AsRef<Path>, access: Access) -> Result<Self, LoadError> {
         let path = locate(path.as_ref())?;
         let name = path.display().to_string();
