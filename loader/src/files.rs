@@ -31,15 +31,18 @@ pub enum Access {
 ///
 /// Names reach [`open`](Self::open) only after they were checked: relative, forward slashes, no `..`, no control characters.
 ///
-/// A map from name to contents is the simplest implementation:
+/// Closures and maps from name to contents implement it:
 ///
 /// ```
 /// use std::collections::BTreeMap;
 /// use bytes::Bytes;
-/// use mindir_loader::DataFiles;
+/// use mindir_loader::{DataFiles, FileFault};
 ///
-/// let files = BTreeMap::from([("net_variables/data_0".to_string(), Bytes::from_static(b"\x01"))]);
-/// assert!(files.open("net_variables/data_0").is_ok());
+/// let map = BTreeMap::from([("net_variables/data_0".to_string(), Bytes::from_static(b"\x01"))]);
+/// assert!(map.open("net_variables/data_0").is_ok());
+///
+/// let closure = |location: &str| -> Result<Bytes, FileFault> { Ok(std::fs::read(format!("cache/{location}"))?.into()) };
+/// assert!(DataFiles::open(&closure, "net_variables/data_0").is_err());
 /// ```
 pub trait DataFiles {
     /// Contents of one data file. Called once for each name.
@@ -65,6 +68,12 @@ impl DataFiles for NoFiles {
 impl DataFiles for BTreeMap<String, Bytes> {
     fn open(&self, location: &str) -> Result<Bytes, FileFault> {
         self.get(location).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+    }
+}
+
+impl<F: Fn(&str) -> Result<Bytes, FileFault>> DataFiles for F {
+    fn open(&self, location: &str) -> Result<Bytes, FileFault> {
+        self(location)
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Source {
     pub(super) name: String,
     pub(super) path: Option<PathBuf>,
     pub(super) bytes: Bytes,
-    pub(super) files: Box<dyn DataFiles>,
+    pub(super) files: Box<dyn DataFiles + Send>,
 }
 
 impl Source {
@@ -44,7 +44,7 @@ impl Source {
 
     /// The same model with other data files.
     #[must_use]
-    pub fn with_files(self, files: impl DataFiles + 'static) -> Self {
+    pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
     }
 }
