@@ -9,6 +9,7 @@ mod fold_scale;
 mod fuse_maps;
 mod layout;
 mod merge_copies;
+mod strided_products;
 
 use std::sync::Arc;
 
@@ -29,6 +30,11 @@ pub struct Pass {
 pub static PASSES: &[Pass] = &[
     Pass { name: "dead-code", doc: "drops tasks whose results nobody reads", run: dead_code::run },
     Pass { name: "merge-copies", doc: "joins transposes and slices that follow each other", run: merge_copies::run },
+    Pass {
+        name: "strided-products",
+        doc: "lets products read and write through transposes",
+        run: strided_products::run,
+    },
     Pass { name: "fuse-maps", doc: "joins element-wise programs that follow each other", run: fuse_maps::run },
     Pass {
         name: "epilogues",
