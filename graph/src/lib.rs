@@ -10,6 +10,7 @@ pub mod ops;
 mod shape;
 pub mod task;
 mod tensor;
+mod verify;
 
 pub use dtype::{DType, Element};
 pub use error::OpError;
@@ -19,3 +20,4 @@ pub use shape::{
     shape,
 };
 pub use tensor::{Tensor, TensorError, aligned_copy};
+pub use verify::{VerifyError, VerifyFault, verify};
