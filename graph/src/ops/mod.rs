@@ -1,5 +1,6 @@
 //! The operators: one file and one line each.
 
+mod load;
 mod relu;
 mod softmax;
 
@@ -13,6 +14,7 @@ macro_rules! ops {
 }
 
 ops! {
+    load::Load,
     relu::ReLU,
     softmax::Softmax,
 }

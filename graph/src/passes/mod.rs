@@ -3,6 +3,7 @@
 //! Every pass is one file and one line in [`PASSES`], can be switched off by name, and notes why it did or did not apply.
 //! Passes know no device; a device that has no kernel for what they make declines it, and the planner says so.
 
+pub mod check;
 mod dead_code;
 mod epilogue;
 mod fold_scale;
@@ -87,7 +88,7 @@ pub fn optimize(graph: &mut TaskGraph, enabled: impl Fn(&str) -> bool) -> Notes 
     for pass in PASSES.iter().filter(|p| enabled(p.name)) {
         notes.pass = pass.name;
         (pass.run)(graph, &mut notes);
-        debug_assert_eq!(crate::verify::task_graph(graph), Ok(()), "pass {} broke the task graph", pass.name);
+        debug_assert_eq!(check::task_graph(graph), Ok(()), "pass {} broke the task graph", pass.name);
     }
     notes
 }
