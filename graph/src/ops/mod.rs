@@ -1,7 +1,35 @@
 //! The operators: one file and one line each.
 
+mod addmm;
+mod batch_mat_mul;
+mod bias_add;
+mod broadcast_to;
+mod concat;
+mod cut;
+mod dense;
+mod elements;
+mod expand_dims;
+mod flatten;
+mod gather;
+mod mat_mul_ext;
+mod matmul;
+mod number;
+mod pad;
+mod padding;
+mod product;
 mod relu;
+mod reshape;
+mod reshaping;
+mod sample;
+mod shape_of;
+mod slice;
 mod softmax;
+mod split;
+mod squeeze;
+mod strided_slice;
+mod tile;
+mod transpose;
+mod window;
 
 use crate::op::OpDef;
 
@@ -13,8 +41,55 @@ macro_rules! ops {
 }
 
 ops! {
+    addmm::Addmm,
+    batch_mat_mul::BatchMatMul,
+    bias_add::BiasAdd,
+    broadcast_to::BroadcastTo,
+    broadcast_to::ExpandAs,
+    concat::Concat,
+    concat::Stack,
+    concat::StackExt,
+    dense::Dense,
+    expand_dims::ExpandDims,
+    flatten::Flatten,
+    flatten::FlattenExt,
+    gather::Embedding,
+    gather::EmbeddingLookup,
+    gather::Gather,
+    gather::GatherD,
+    gather::GatherNd,
+    gather::IndexSelect,
+    mat_mul_ext::MatMulExt,
+    matmul::MatMul,
+    pad::ConstantPadND,
+    pad::MirrorPad,
+    pad::Pad,
+    pad::PadV3,
+    pad::ReflectionPad1D,
+    pad::ReplicationPad1D,
     relu::ReLU,
+    reshape::Reshape,
+    shape_of::Rank,
+    shape_of::Shape,
+    shape_of::Size,
+    slice::Narrow,
+    slice::ReverseV2,
+    slice::SelectExtView,
+    slice::Slice,
+    slice::SliceExt,
     softmax::Softmax,
+    split::Chunk,
+    split::Split,
+    split::SplitTensor,
+    split::SplitWithSize,
+    split::Unstack,
+    squeeze::Squeeze,
+    strided_slice::StridedSlice,
+    tile::RepeatInterleaveInt,
+    tile::RepeatInterleaveTensor,
+    tile::Tile,
+    transpose::Transpose,
+    transpose::TransposeExtView,
 }
 
 /// The operator that MindSpore calls `name`; aliases count.
