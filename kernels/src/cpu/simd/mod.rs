@@ -146,6 +146,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of the floats.
     fn bits(self, a: Self::F) -> Self::I;
     /// The floats with these bits.
+    #[allow(clippy::wrong_self_convention)]
     fn from_bits(self, a: Self::I) -> Self::F;
 
     /// Σ of all lanes, in a fixed order.
