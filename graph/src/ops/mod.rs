@@ -2,18 +2,46 @@
 
 mod activation;
 mod add_n;
+mod addmm;
 mod arg_extreme;
 mod arithmetic;
+mod batch_mat_mul;
+mod bias_add;
 mod binary;
+mod broadcast_to;
 mod cast;
+mod concat;
+mod cut;
+mod dense;
+mod elements;
 mod elementwise;
+mod expand_dims;
+mod flatten;
+mod gather;
 mod lerp;
 mod load;
+mod mat_mul_ext;
+mod matmul;
+mod number;
+mod pad;
+mod padding;
+mod product;
 mod reduce;
+mod reshape;
+mod reshaping;
+mod sample;
 mod samples;
 mod select;
+mod shape_of;
+mod slice;
 mod softmax;
+mod split;
+mod squeeze;
+mod strided_slice;
+mod tile;
+mod transpose;
 mod unary;
+mod window;
 
 use crate::op::OpDef;
 
@@ -41,6 +69,7 @@ ops! {
     activation::SoftShrink,
     activation::Softsign,
     add_n::AddN,
+    addmm::Addmm,
     arg_extreme::Argmax,
     arg_extreme::ArgMaxExt,
     arg_extreme::ArgMaxWithValue,
@@ -57,6 +86,8 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    batch_mat_mul::BatchMatMul,
+    bias_add::BiasAdd,
     binary::Add,
     binary::Atan2,
     binary::BitwiseAnd,
@@ -105,9 +136,32 @@ ops! {
     binary::Xlogy,
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
+    broadcast_to::BroadcastTo,
+    broadcast_to::ExpandAs,
     cast::Cast,
+    concat::Concat,
+    concat::Stack,
+    concat::StackExt,
+    dense::Dense,
+    expand_dims::ExpandDims,
+    flatten::Flatten,
+    flatten::FlattenExt,
+    gather::Embedding,
+    gather::EmbeddingLookup,
+    gather::Gather,
+    gather::GatherD,
+    gather::GatherNd,
+    gather::IndexSelect,
     lerp::Lerp,
     load::Load,
+    mat_mul_ext::MatMulExt,
+    matmul::MatMul,
+    pad::ConstantPadND,
+    pad::MirrorPad,
+    pad::Pad,
+    pad::PadV3,
+    pad::ReflectionPad1D,
+    pad::ReplicationPad1D,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
@@ -124,9 +178,30 @@ ops! {
     reduce::ReduceProd,
     reduce::ReduceSum,
     reduce::SumExt,
+    reshape::Reshape,
     select::MaskedFill,
     select::Select,
+    shape_of::Rank,
+    shape_of::Shape,
+    shape_of::Size,
+    slice::Narrow,
+    slice::ReverseV2,
+    slice::SelectExtView,
+    slice::Slice,
+    slice::SliceExt,
     softmax::Softmax,
+    split::Chunk,
+    split::Split,
+    split::SplitTensor,
+    split::SplitWithSize,
+    split::Unstack,
+    squeeze::Squeeze,
+    strided_slice::StridedSlice,
+    tile::RepeatInterleaveInt,
+    tile::RepeatInterleaveTensor,
+    tile::Tile,
+    transpose::Transpose,
+    transpose::TransposeExtView,
     unary::Abs,
     unary::ACos,
     unary::Acosh,
