@@ -1,6 +1,9 @@
 //! The CPU: kernels on host memory.
 
+#[cfg(test)]
+mod check;
 mod conv;
+pub mod epilogue;
 mod fallback;
 mod gang;
 mod gemm;
