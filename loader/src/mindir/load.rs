@@ -41,7 +41,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Loaded, LoadError> {
 pub fn load_bytes(
     name: impl Into<String>,
     bytes: impl Into<Bytes>,
-    files: impl DataFiles + 'static,
+    files: impl DataFiles + Send + 'static,
 ) -> Result<Loaded, LoadError> {
     load_source(Source::from_bytes(name, bytes).with_files(files), &Limits::default())
 }
