@@ -100,7 +100,7 @@ pub enum LoadError {
         /// Name of the node, input or parameter; may be empty.
         node: String,
         /// What is wrong.
-        fault: GraphFault,
+        fault: Box<GraphFault>,
     },
     /// A weight or constant is not valid.
     #[error("{}: tensor {}: {fault}", Printable(.file), Printable(.tensor))]

@@ -31,11 +31,10 @@ const ROUNDS: usize = 4;
 
 /// The model that `proto`, the contents of `file`, describes.
 pub(super) fn model(file: &str, proto: &ModelProto) -> Result<Model, LoadError> {
-    let model = read(proto).map_err(|Located { graph, node, fault }| {
-        let file = file.to_string();
+    read(proto).map_err(|Located { graph, node, fault }| {
+        let (file, fault) = (file.to_string(), Box::new(fault));
         LoadError::Graph { file, graph, node, fault }
-    })?;
-    Ok(model)
+    })
 }
 
 fn read(proto: &ModelProto) -> Result<Model, Located> {

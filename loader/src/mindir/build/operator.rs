@@ -90,15 +90,12 @@ impl<'a> Walk<'_, 'a> {
         args: Vec<Sym>,
     ) -> Result<Sym, GraphFault> {
         let bound = self.bind(def, attributes, args)?;
-        let writes = match def.effect {
-            Effect::Writes(places) if !passive(def, &bound) => places,
-            _ => &[],
-        };
-        let mut written = Vec::new();
+        let writes = written(def, &bound);
+        let mut changed = Vec::new();
         for place in writes {
             if let Some(Some(Bound::Input(Sym::Param(param) | Sym::Written { param, .. }))) = bound.get(*place) {
                 self.shared.found.insert(*param);
-                written.push(*param);
+                changed.push(*param);
             }
         }
         let mut arguments = Vec::with_capacity(bound.len());
@@ -111,10 +108,10 @@ impl<'a> Walk<'_, 'a> {
         let mut outputs = Vec::new();
         let sym = self.results(def.name, wire, node, &mut outputs)?;
         let sym = match sym {
-            Sym::Value(value) => self.alias(value, &written, node),
+            Sym::Value(value) => self.alias(value, &changed, node),
             other => other,
         };
-        let effect = !matches!(def.effect, Effect::Pure | Effect::Writes(_)) || !writes.is_empty();
+        let effect = matches!(def.effect, Effect::Random | Effect::Io) || !writes.is_empty();
         self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
         Ok(sym)
     }
@@ -264,14 +261,16 @@ pub(super) fn part_name(name: &str, place: usize) -> String {
     format!("{}.{place}", name.get(..end).unwrap_or_default())
 }
 
-/// Whether an operator that can write its arguments is told not to, as normalisations are outside of training.
-fn passive(def: &OpDef, bound: &[Option<Bound>]) -> bool {
-    let place = def.params.iter().position(|param| param.name == "is_training");
-    let value = place.and_then(|place| bound.get(place)).and_then(Option::as_ref);
-    let constant = match value {
-        Some(Bound::Attribute(value)) => value,
-        Some(Bound::Input(Sym::Const(value))) => value,
-        _ => return false,
+/// The places of arguments that an operator writes.
+fn written(def: &OpDef, bound: &[Option<Bound>]) -> &'static [usize] {
+    let (flag, args) = match def.effect {
+        Effect::Writes(args) => return args,
+        Effect::WritesIf { flag, args } => (flag, args),
+        _ => return &[],
     };
-    matches!(constant, Const::Bool(false) | Const::Int(0))
+    match bound.get(flag) {
+        Some(Some(Bound::Attribute(Const::Bool(true)))) => args,
+        Some(Some(Bound::Input(Sym::Const(value)))) if **value == Const::Bool(true) => args,
+        _ => &[],
+    }
 }

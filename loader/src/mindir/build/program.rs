@@ -173,14 +173,9 @@ impl<'a> Program<'a> {
 
     fn parameter(&mut self, proto: &'a TensorProto, graph: &str, names: &mut Names<'a>) -> Result<(), Located> {
         let name = proto.name.as_deref().unwrap_or_default();
-        let add = || -> Result<Param, GraphFault> {
-            names.value(name, Ref::Param(self.params.len()))?;
-            let tensor = literal::tensor(proto, name)?;
-            Ok(Param { name: parameter_name(name, graph).into(), tensor, mutable: false })
-        };
-        let mut add = add;
-        let param = add().map_err(|fault| fault.at(graph, name))?;
-        self.params.push(param);
+        let declared = names.value(name, Ref::Param(self.params.len()));
+        let tensor = declared.and_then(|()| literal::tensor(proto, name)).map_err(|fault| fault.at(graph, name))?;
+        self.params.push(Param { name: parameter_name(name, graph).into(), tensor, mutable: false });
         Ok(())
     }
 

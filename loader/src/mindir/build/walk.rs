@@ -351,10 +351,8 @@ impl<'w, 'a> Walk<'w, 'a> {
 
 /// What must come before a node: what it takes, and then the reads of parameters at the tokens that it takes.
 fn needs(wire: &WireGraph<'_>, node: &WireNode<'_>, flushed: &mut HashSet<Ref>) -> Vec<Need> {
-    let order = match node.kind {
-        WireKind::Framework(Framework::Depend) => node.inputs.iter().skip(1).chain(node.inputs.first()),
-        _ => node.inputs.iter().skip(0).chain(None),
-    };
+    let later = usize::from(matches!(node.kind, WireKind::Framework(Framework::Depend)));
+    let order = node.inputs.iter().skip(later).chain(node.inputs.iter().take(later));
     let called = if let WireKind::Call(target) = node.kind { Some(target) } else { None };
     let of = |r: Ref, hard: bool| if let Ref::Node(_, node) = r { Some(Need { node, hard }) } else { None };
     let mut needs: Vec<Need> = called.into_iter().chain(order.copied()).filter_map(|r| of(r, true)).collect();
@@ -400,7 +398,8 @@ impl<'a> Walk<'_, 'a> {
         self.shared.spend(1 + args.len() + outputs.len() + length / 8)?;
         self.shared.emitted += 1;
         let name: Arc<str> = name.into();
-        let path = path.filter(|path| !path.is_empty()).map_or(name.clone(), Arc::from);
+        // Calls have a number instead of a path.
+        let path = path.filter(|path| path.contains('/')).map_or(name.clone(), Arc::from);
         self.graph.nodes.push(Node { name, path, kind, args, outputs });
         self.effects.push(effect);
         Ok(())
