@@ -138,13 +138,13 @@ impl Kernel for Row<'_> {
             }
             let kx = 0..c.kernel[1];
             match self.inner.end - ox {
-                8.. => {
-                    self.pixels::<S, 8>(s, ox, &ky, kx);
-                    ox += 8;
-                }
                 4.. => {
                     self.pixels::<S, 4>(s, ox, &ky, kx);
                     ox += 4;
+                }
+                2.. => {
+                    self.pixels::<S, 2>(s, ox, &ky, kx);
+                    ox += 2;
                 }
                 _ => {
                     self.pixels::<S, 1>(s, ox, &ky, kx);
@@ -217,30 +217,41 @@ struct Pixels<'a> {
 impl Pixels<'_> {
     #[inline(always)]
     fn run<S: Simd, const N: usize>(mut self, s: S) {
-        let whole = self.channels / S::LANES * S::LANES;
-        for channel in (0..whole).step_by(S::LANES) {
-            self.vector::<S, N, true>(s, channel);
+        let mut channel = 0;
+        while channel + 2 * S::LANES <= self.channels {
+            self.vectors::<S, N, 2, true>(s, channel);
+            channel += 2 * S::LANES;
         }
-        if whole < self.channels {
-            self.vector::<S, N, false>(s, whole);
+        while channel + S::LANES <= self.channels {
+            self.vectors::<S, N, 1, true>(s, channel);
+            channel += S::LANES;
+        }
+        if channel < self.channels {
+            self.vectors::<S, N, 1, false>(s, channel);
         }
     }
 
-    /// One vector of channels, `WHOLE` or what is left.
+    /// `V` vectors of channels, whole ones or what is left.
     #[inline(always)]
-    fn vector<S: Simd, const N: usize, const WHOLE: bool>(&mut self, s: S, channel: usize) {
+    fn vectors<S: Simd, const N: usize, const V: usize, const WHOLE: bool>(&mut self, s: S, channel: usize) {
         let left = self.channels - channel;
         let [down, right, next] = self.steps;
-        let mut acc = [s.zero(); N];
+        let mut acc = [[s.zero(); V]; N];
         for i in 0..self.taps[0] {
             let mut w = self.weights.as_ptr().wrapping_add((self.tap + i * self.tap_row) * self.channels + channel);
             let mut x = self.from.as_ptr().wrapping_add(i * down + channel);
             for _ in 0..self.taps[1] {
                 // SAFETY: `weights` has all channels for every tap of the kernel, `from` for the last tap of every pixel.
                 unsafe {
-                    let w = load::<S, WHOLE>(s, w, left);
+                    let mut factors = [s.zero(); V];
+                    for v in 0..V {
+                        factors[v] = load::<S, WHOLE>(s, w.wrapping_add(v * S::LANES), left);
+                    }
                     for n in 0..N {
-                        acc[n] = s.fma(load::<S, WHOLE>(s, x.wrapping_add(n * next), left), w, acc[n]);
+                        for v in 0..V {
+                            let x = load::<S, WHOLE>(s, x.wrapping_add(n * next + v * S::LANES), left);
+                            acc[n][v] = s.fma(x, factors[v], acc[n][v]);
+                        }
                     }
                 }
                 w = w.wrapping_add(self.channels);
@@ -248,12 +259,15 @@ impl Pixels<'_> {
             }
         }
         for n in 0..N {
-            let at = n * self.channels + channel;
-            // SAFETY: `y` has all channels for every pixel, as has the residual; bias has them once.
-            unsafe {
-                let v = self.finish.apply::<S, WHOLE>(s, acc[n], channel, at, left);
-                let to = self.y.as_mut_ptr().wrapping_add(at);
-                if WHOLE { s.store(to, v) } else { s.store_n(to, v, left) }
+            for v in 0..V {
+                let col = channel + v * S::LANES;
+                let at = n * self.channels + col;
+                // SAFETY: `y` has all channels for every pixel, as has the residual; bias has them once.
+                unsafe {
+                    let x = self.finish.apply::<S, WHOLE>(s, acc[n][v], col, at, left);
+                    let to = self.y.as_mut_ptr().wrapping_add(at);
+                    if WHOLE { s.store(to, x) } else { s.store_n(to, x, left) }
+                }
             }
         }
     }
