@@ -1,11 +1,14 @@
 //! The CPU: kernels on host memory.
 
+#[cfg(test)]
+mod check;
 mod conv;
 mod fallback;
 mod gang;
 mod gemm;
 mod isa;
 pub mod kernel;
+pub mod map;
 mod memory;
 mod program;
 pub mod simd;
@@ -51,6 +54,7 @@ fn candidates(task: &Task) -> &'static [Candidate] {
     match task {
         Task::Gemm(_) => gemm::CANDIDATES,
         Task::Conv(_) => conv::CANDIDATES,
+        Task::Map(_) => map::CANDIDATES,
         _ => &[],
     }
 }
