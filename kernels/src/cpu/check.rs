@@ -1,195 +1,129 @@
-//! Tables of tasks, run on every instruction set and number of threads against the plain form.
+//! Kernels against the plain form.
 
 use std::sync::Arc;
 
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, Tensor};
 
-use super::{CpuDevice, Isa, Threads};
+use super::{Block, CpuDevice, Isa, Threads};
 use crate::device::{Device, Place, Stage, Step, TaskView, Weights};
 use crate::plain;
 
-/// How far a result may be from the plain one.
-#[derive(Clone, Copy, Debug)]
-pub struct Bound {
-    /// Absolute error.
-    pub absolute: f64,
-    /// Error relative to the plain result.
-    pub relative: f64,
-}
-
-/// Results are the same bits, NaN apart.
-pub const EXACT: Bound = Bound { absolute: 0.0, relative: 0.0 };
-
 /// A task with operands.
 pub struct Case {
-    /// What a message calls it.
-    pub name: String,
+    /// What to compute.
     pub task: Task,
+    /// Operands.
     pub ins: Vec<Tensor>,
+    /// Which of them are known before the run.
+    pub known: Vec<usize>,
+    /// Facts of the results.
     pub outs: Vec<Fact>,
-    pub bound: Bound,
-    /// Whether it must have a kernel of its own.
-    pub fast: bool,
+}
+
+/// Numbers between −1 and 1 that look random.
+pub fn noise(dtype: DType, dims: &[usize], seed: u64) -> Tensor {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let values: Vec<f64> = (0..dims.iter().product::<usize>())
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / f64::from(1 << 23) - 1.0
+        })
+        .collect();
+    let scale = if dtype.is_float() { 1.0 } else { 5.0 };
+    Tensor::from_f64s(dtype, dims, &values.iter().map(|v| v * scale).collect::<Vec<_>>()).unwrap()
 }
 
 impl Case {
-    pub fn new(name: impl Into<String>, task: Task, ins: Vec<Tensor>, outs: Vec<Fact>, bound: Bound) -> Case {
-        Case { name: name.into(), task, ins, outs, bound, fast: true }
-    }
-}
-
-/// Numbers between −1 and 1 that look random, the same for the same seed.
-pub fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
-
-/// A tensor of noise: between −`range` and `range`, for unsigned types between 0 and `range`.
-pub fn tensor(seed: u64, dtype: DType, dims: &[usize], range: f64) -> Tensor {
-    let values: Vec<f64> = noise(seed, dims.iter().product()).iter().map(|&x| f64::from(x) * range).collect();
-    match dtype {
-        DType::Bool => Tensor::from_bools(dims, &values.iter().map(|&x| x > 0.0).collect::<Vec<_>>()).unwrap(),
-        DType::U8 | DType::U16 | DType::U32 | DType::U64 => {
-            Tensor::from_f64s(dtype, dims, &values.iter().map(|x| x.abs()).collect::<Vec<_>>()).unwrap()
+    /// Results and kernel name on a device.
+    pub fn run(&self, device: &CpuDevice) -> Result<(Vec<Tensor>, String), String> {
+        let mut inputs = Vec::new();
+        let mut ins = Vec::new();
+        for (i, t) in self.ins.iter().enumerate() {
+            if self.known.contains(&i) {
+                ins.push(Place::Const(t.clone()));
+            } else {
+                ins.push(Place::Input(inputs.len()));
+                let mut block = Block::zeroed(t.bytes().len());
+                block.copy_from_slice(t.bytes());
+                inputs.push((block, t.fact()));
+            }
         }
-        _ if dtype.is_complex() => {
-            let bytes: Vec<u8> = noise(seed, dims.iter().product::<usize>() * dtype.size() / 4)
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect();
-            Tensor::from_bytes(dtype, dims, mindir_graph::aligned_copy(&bytes)).unwrap()
+        let in_facts: Vec<Fact> = self.ins.iter().map(Tensor::fact).collect();
+        let known: Vec<Option<Tensor>> =
+            self.ins.iter().enumerate().map(|(i, t)| self.known.contains(&i).then(|| t.clone())).collect();
+        let view = TaskView { task: &self.task, ins: &in_facts, known: &known, outs: &self.outs };
+        let choice = device.select(view).map_err(|e| e.to_string())?;
+        let step = Step {
+            task: self.task.clone(),
+            ins,
+            in_facts,
+            outs: (0..self.outs.len()).map(Place::Output).collect(),
+            out_facts: self.outs.clone(),
+            path: "case".into(),
+        };
+        let stage = Stage {
+            steps: vec![step],
+            inputs: inputs.iter().map(|i| i.1.clone()).collect(),
+            outputs: self.outs.clone(),
+            ..Stage::default()
+        };
+        let program = device.build(stage, &Weights::default()).map_err(|e| e.to_string())?;
+        if program.kernels() != [choice.kernel.as_str()] {
+            return Err(format!("selected {} and built {:?}", choice.kernel, program.kernels()));
         }
-        _ => Tensor::from_f64s(dtype, dims, &values).unwrap(),
+        let mut session = Arc::clone(&program).session();
+        let mut results: Vec<Block<u8>> = self.outs.iter().map(|f| Block::zeroed(f.bytes())).collect();
+        let ins: Vec<&[u8]> = inputs.iter().map(|i| &i.0[..]).collect();
+        for _ in 0..2 {
+            results.iter_mut().for_each(|r| r.fill(0xff));
+            let mut outs: Vec<&mut [u8]> = results.iter_mut().map(|r| &mut r[..]).collect();
+            session.run(&ins, &mut outs).map_err(|e| e.to_string())?;
+        }
+        let tensors = results.iter().zip(&self.outs).map(|(r, f)| {
+            Tensor::from_bytes(f.dtype, &f.shape, mindir_graph::aligned_copy(r)).map_err(|e| e.to_string())
+        });
+        Ok((tensors.collect::<Result<_, _>>()?, choice.kernel))
     }
-}
 
-/// Runs every case and fails with all that went wrong.
-#[track_caller]
-pub fn check(cases: &[Case]) {
-    let mut bad = Vec::new();
-    let threads = [Threads::new(1), Threads::new(2)];
-    for case in cases {
-        let want = match plain::run(&case.task, &case.ins, &case.outs) {
+    /// Compares every instruction set, on one and two threads, with the plain form. `bound` has one tolerance per element of
+    /// the first result. Two threads must give the bits of one. Returns what is wrong, and the kernels that ran.
+    pub fn check(&self, bound: &[f64]) -> (Vec<String>, Vec<String>) {
+        let want = match plain::run(&self.task, &self.ins, &self.outs) {
             Ok(want) => want,
-            Err(e) => {
-                bad.push(format!("{}: {e}", case.name));
-                continue;
-            }
+            Err(e) => return (vec![format!("plain: {e}")], Vec::new()),
         };
+        let wanted = want[0].to_f64s().unwrap();
+        let (mut bad, mut kernels) = (Vec::new(), Vec::new());
         for isa in Isa::all() {
-            let mut first: Option<Vec<Vec<u8>>> = None;
-            for threads in &threads {
-                let label = format!("{} on {isa} with {} threads", case.name, threads.count());
-                match run(case, &CpuDevice::new(isa, threads.clone()), None) {
-                    Ok(got) => {
-                        bad.extend(compare(case, &got, &want).into_iter().map(|e| format!("{label}: {e}")));
-                        if first.get_or_insert_with(|| got.clone()) != &got {
-                            bad.push(format!("{label}: other bits than with one thread"));
-                        }
+            let mut first: Option<Vec<Tensor>> = None;
+            for threads in [1, 2] {
+                let (got, kernel) = match self.run(&CpuDevice::new(isa, Threads::new(threads))) {
+                    Ok(found) => found,
+                    Err(e) => {
+                        bad.push(format!("{isa}: {e}"));
+                        continue;
                     }
-                    Err(e) => bad.push(format!("{label}: {e}")),
+                };
+                let got_f64 = got[0].to_f64s().unwrap();
+                let off = |i: &usize| {
+                    let (g, w) = (got_f64[*i], wanted[*i]);
+                    let same = g == w || (g.is_nan() && w.is_nan());
+                    !same && !((g - w).abs() <= bound[*i])
+                };
+                let wrong: Vec<usize> = (0..wanted.len()).filter(off).collect();
+                if let Some(&i) = wrong.first() {
+                    let (g, w) = (got_f64[i], wanted[i]);
+                    bad.push(format!("{kernel} × {threads}: {} wrong, [{i}] = {g}, expected {w}", wrong.len()));
                 }
-            }
-            bad.extend(in_place(case, isa, first.as_deref().unwrap_or(&[])));
-        }
-    }
-    assert!(bad.is_empty(), "{} failures\n{}", bad.len(), bad[..bad.len().min(20)].join("\n"));
-}
-
-/// Runs the case with the first result in the memory of each operand that the kernel may overwrite.
-fn in_place(case: &Case, isa: Isa, want: &[Vec<u8>]) -> Vec<String> {
-    let device = CpuDevice::new(isa, Threads::new(1));
-    let facts: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
-    let known = vec![None; facts.len()];
-    let view = TaskView { task: &case.task, ins: &facts, known: &known, outs: &case.outs };
-    let Ok(choice) = device.select(view) else { return Vec::new() };
-    let mut bad = Vec::new();
-    for i in choice.in_place {
-        match run(case, &device, Some(i)) {
-            Ok(got) if got == want => {}
-            Ok(_) => bad.push(format!("{} on {isa} over operand {i}: other bits", case.name)),
-            Err(e) => bad.push(format!("{} on {isa} over operand {i}: {e}", case.name)),
-        }
-    }
-    bad
-}
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-struct Buffer(Vec<Line>, usize);
-
-impl Buffer {
-    fn new(bytes: usize) -> Buffer {
-        Buffer(vec![Line([0xff; 64]); bytes.div_ceil(64)], bytes)
-    }
-    fn bytes(&mut self) -> &mut [u8] {
-        let flat = self.0.as_mut_ptr().cast::<u8>();
-        // SAFETY: the lines are that many bytes.
-        unsafe { std::slice::from_raw_parts_mut(flat, self.1) }
-    }
-}
-
-fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<Vec<Vec<u8>>, String> {
-    let facts: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
-    let place = |i| if over == Some(i) { Place::Output(0) } else { Place::Input(i) };
-    let step = Step {
-        task: case.task.clone(),
-        ins: (0..facts.len()).map(place).collect(),
-        in_facts: facts.clone(),
-        outs: (0..case.outs.len()).map(Place::Output).collect(),
-        out_facts: case.outs.clone(),
-        path: Arc::from(case.name.as_str()),
-    };
-    let stage =
-        Stage { steps: vec![step], slots: Vec::new(), arena: 0, inputs: facts.clone(), outputs: case.outs.clone() };
-    let program = device.build(stage, &Weights::default()).map_err(|e| e.to_string())?;
-    let kernel = program.kernels().remove(0);
-    if case.fast && (kernel == "host" || kernel.starts_with("plain")) {
-        return Err(format!("has no kernel but {kernel}"));
-    }
-    let mut ins: Vec<Buffer> = case.ins.iter().map(|t| Buffer::new(t.bytes().len())).collect();
-    let mut outs: Vec<Buffer> = case.outs.iter().map(|f| Buffer::new(f.bytes())).collect();
-    let mut run = program.session();
-    for _ in 0..2 {
-        ins.iter_mut().zip(&case.ins).for_each(|(b, t)| b.bytes().copy_from_slice(t.bytes()));
-        if let Some(i) = over {
-            outs[0].bytes().copy_from_slice(case.ins[i].bytes());
-        }
-        let ins: Vec<&[u8]> = ins.iter_mut().map(|b| &*b.bytes()).collect();
-        let mut outs: Vec<&mut [u8]> = outs.iter_mut().map(Buffer::bytes).collect();
-        run.run(&ins, &mut outs).map_err(|e| e.to_string())?;
-    }
-    Ok(outs.iter_mut().map(|b| b.bytes().to_vec()).collect())
-}
-
-fn compare(case: &Case, got: &[Vec<u8>], want: &[Tensor]) -> Option<String> {
-    for (o, (got, want)) in got.iter().zip(want).enumerate() {
-        if want.dtype().is_complex() {
-            if got != want.bytes() {
-                return Some(format!("result {o} has other bytes"));
-            }
-            continue;
-        }
-        let got = match Tensor::from_bytes(want.dtype(), want.shape(), mindir_graph::aligned_copy(got)) {
-            Ok(t) => t.to_f64s().unwrap(),
-            Err(e) => return Some(e.to_string()),
-        };
-        for (i, (&y, &w)) in got.iter().zip(&want.to_f64s().unwrap()).enumerate() {
-            let same = y == w || (y.is_nan() && w.is_nan());
-            let Bound { absolute, relative } = case.bound;
-            if !same && ((y - w).abs() > absolute + relative * w.abs() || (y - w).is_nan()) {
-                return Some(format!("result {o}, element {i}: {y:e}, expected {w:e}"));
+                match &first {
+                    None => first = Some(got),
+                    Some(one) if one != &got => bad.push(format!("{kernel}: other bits on {threads} threads")),
+                    Some(_) => {}
+                }
+                kernels.push(kernel);
             }
         }
+        (bad, kernels)
     }
-    None
 }

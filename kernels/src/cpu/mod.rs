@@ -1,8 +1,11 @@
 //! The CPU: kernels on host memory.
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod check;
 mod conv;
+pub mod epilogue;
 mod fallback;
 mod gang;
 mod gemm;

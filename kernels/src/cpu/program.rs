@@ -214,6 +214,8 @@ impl Session {
         let base = self.memory.as_mut_ptr();
         self.outputs.clear();
         self.outputs.extend(outs.iter_mut().map(|o| o.as_mut_ptr()));
+        // Nothing is read or written through the pointer of an empty value, but slices want it aligned.
+        let nowhere = std::ptr::without_provenance_mut::<u8>(ALIGN);
         for (s, step) in self.program.steps.iter().enumerate() {
             for (operand, spot) in self.operands[s].iter_mut().zip(&step.ins) {
                 match spot.place {
@@ -222,14 +224,20 @@ impl Session {
                     Where::Output(i) => operand.ptr = self.outputs[i],
                     Where::Const(_) => {}
                 }
+                if operand.len == 0 {
+                    operand.ptr = nowhere;
+                }
             }
             for (target, spot) in self.results[s].iter_mut().zip(&step.outs) {
                 target.taken = false;
                 target.ptr = match spot.place {
                     Where::Arena(at) => base.wrapping_add(at),
                     Where::Output(i) => self.outputs[i],
-                    Where::Input(_) | Where::Const(_) => std::ptr::null_mut(),
+                    Where::Input(_) | Where::Const(_) => nowhere,
                 };
+                if target.len == 0 {
+                    target.ptr = nowhere;
+                }
             }
         }
         base

@@ -10,9 +10,8 @@ mod tests;
 use mindir_graph::Fact;
 use mindir_graph::task::{Map, Task};
 
-pub use code::BLOCK;
 use code::Code;
-pub use finish::{Finish, Values};
+pub use finish::Finish;
 use layout::{Access, Layout};
 
 use super::kernel::{CpuKernel, Failed, Io, dtypes};
@@ -84,7 +83,7 @@ impl CpuKernel for Blocks {
             let ptr = if io.is_shared(i) { out.cast_const() } else { io.operand_bytes(i)?.as_ptr() };
             inputs.push(Source { ptr, size: self.code.inputs[i].size() });
         }
-        let work = Work { kernel: self, layout, inputs: &inputs, out: Shared(out) };
+        let work = Work { kernel: self, layout, inputs: &inputs, out: Shared::new(out) };
         let per_chunk = (if self.code.heavy { HEAVY_CHUNK } else { CHUNK }).div_ceil(layout.block());
         let blocks = layout.blocks();
         gang.parallel_with(blocks.div_ceil(per_chunk), scratch, |chunk, _, scratch| {
@@ -126,7 +125,7 @@ impl Work<'_> {
                 let spread = rows.wrapping_add((code.rows + i) * code.row_bytes);
                 pointers.push(self.operand(i, start, n, spread, block == first));
             }
-            let out = self.out.0.wrapping_add(start * code.dtype.size());
+            let out = self.out.at(start * code.dtype.size());
             let block = exec::Block { n, inputs: &pointers, out, rows };
             // SAFETY: `start + n` elements lie inside the result and dense operands, `operand` gives `n` elements, and no two
             // blocks overlap. An operand in the result's memory is dense and has its type.

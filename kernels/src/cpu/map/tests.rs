@@ -1,9 +1,11 @@
 use mindir_graph::task::*;
 use mindir_graph::{DType, Fact, Tensor, f16, shape};
 
-use super::{BLOCK, Finish, Values};
+use super::Finish;
+use super::code::BLOCK;
 use crate::cpu::Isa;
-use crate::cpu::check::{Bound, Case, EXACT, check, noise, tensor};
+use crate::cpu::cases::{Bound, Case, EXACT, check, noise, tensor};
+use crate::cpu::epilogue::{RowOperand, RowProgram};
 
 /// A few units in the last place of `f32`.
 const CLOSE: Bound = Bound { absolute: 2e-8, relative: 8e-7 };
@@ -195,89 +197,62 @@ fn unsigned_long_integers_are_left_to_the_plain_form() {
     check(&[Case { fast: false, ..case }]);
 }
 
-fn epilogue(bias: bool, residual: bool, last: &[Unary], dtype: DType) -> Epilogue {
-    let (mut program, mut inputs) = (Program::new(), Vec::new());
+fn epilogue(operands: usize, last: &[Unary], dtype: DType) -> Program {
+    let mut program = Program::new();
     let mut v = program.input(0, dtype);
-    for (given, input) in [(bias, EpilogueInput::Column), (residual, EpilogueInput::Full)] {
-        if given {
-            inputs.push(input);
-            let x = program.input(inputs.len(), dtype);
-            v = program.binary(Binary::Add, v, x);
-        }
+    for i in 1..=operands {
+        let x = program.input(i, dtype);
+        v = program.binary(Binary::Add, x, v);
     }
     last.iter().for_each(|&f| v = program.unary(f, v));
-    Epilogue { program, inputs }
+    program
 }
 
 #[test]
 fn epilogues_finish_rows() {
     use Unary::*;
-    let mut bad = Vec::new();
-    let mut epilogues = Vec::new();
-    for last in [
-        &[][..],
-        &[Relu],
-        &[Relu6],
-        &[Gelu],
-        &[GeluTanh],
-        &[Silu],
-        &[HSwish],
-        &[Sigmoid],
-        &[Tanh],
-        &[Mish],
-        &[Relu, Exp],
-    ] {
-        for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)] {
-            for dtype in [DType::F32, DType::F16] {
-                epilogues.push((epilogue(bias, residual, last, dtype), dtype));
-            }
+    let lasts: [&[Unary]; 11] =
+        [&[], &[Relu], &[Relu6], &[Gelu], &[GeluTanh], &[Silu], &[HSwish], &[Sigmoid], &[Tanh], &[Mish], &[Relu, Exp]];
+    let mut programs = Vec::new();
+    for last in lasts {
+        for operands in 0..=3 {
+            programs.push(epilogue(operands, last, if operands == 1 { DType::F16 } else { DType::F32 }));
         }
     }
-    let mut scaled = epilogue(true, false, &[], DType::F32);
-    for input in [EpilogueInput::Row, EpilogueInput::Scalar] {
-        scaled.inputs.push(input);
-        let x = scaled.program.input(scaled.inputs.len(), DType::F32);
-        let last = x - 1;
-        scaled.program.binary(Binary::Mul, last, x);
-    }
-    epilogues.push((scaled, DType::F32));
-    for (epilogue, dtype) in &epilogues {
+    let mut scaled = epilogue(2, &[], DType::F32);
+    let (last, two) = (scaled.instrs.len() - 1, scaled.constant(2.0, DType::F32));
+    let less = scaled.binary(Binary::Lt, last, two);
+    scaled.select(less, last, two);
+    programs.push(scaled);
+    let mut bad = Vec::new();
+    for program in &programs {
         for isa in Isa::all() {
-            for (n, down) in [(1, false), (9, true), (40, false), (BLOCK + 70, false), (BLOCK + 70, true)] {
-                bad.extend(finish_errors(epilogue, *dtype, isa, n, down));
+            for n in [1, 9, 40, BLOCK + 70] {
+                bad.extend(finish_errors(program, isa, n));
             }
         }
     }
     assert!(bad.is_empty(), "{} failures\n{}", bad.len(), bad[..bad.len().min(10)].join("\n"));
 }
 
-fn finish_errors(epilogue: &Epilogue, dtype: DType, isa: Isa, n: usize, down: bool) -> Option<String> {
-    let operands: Vec<Tensor> =
-        (0..epilogue.inputs.len()).map(|i| tensor(i as u64, dtype, &[2 * n + 9], 2.0)).collect();
-    let finish = Finish::new(isa, epilogue, &vec![dtype; operands.len()]).unwrap();
-    let values = Values { row: 3, col: 2, at: 7, down };
-    let acc: Vec<f32> = noise(9, n).iter().map(|x| f16::from_f32(3.0 * x).to_f32()).collect();
+fn finish_errors(program: &Program, isa: Isa, n: usize) -> Option<String> {
+    let count = program.input_count() - 1;
+    let operands: Vec<Vec<f32>> = (0..count).map(|i| noise(i as u64, n)).collect();
+    let finish = Finish::new(isa, program, count).unwrap();
+    let half = |x: f32| f16::from_f32(x).to_f32();
+    let acc: Vec<f32> = noise(9, n).iter().map(|x| half(3.0 * x)).collect();
     let mut got = acc.clone();
-    let mut scratch = vec![0u64; finish.scratch().div_ceil(8)];
-    let bytes: Vec<&[u8]> = operands.iter().map(|t| &t.bytes()[..]).collect();
-    finish.run(&mut got, values, &bytes, bytemuck::cast_slice_mut(&mut scratch));
-    let all: Vec<Vec<f64>> = operands.iter().map(|t| t.to_f64s().unwrap()).collect();
+    let mut rows: Vec<RowOperand<'_>> = operands.iter().map(|x| RowOperand::Each(x)).collect();
+    rows.iter_mut().skip(2).for_each(|r| *r = RowOperand::Same(operands[2][0]));
+    finish.run(&mut got, &rows);
     for i in 0..n {
-        let (row, col) = if down { (3 + i, 2) } else { (3, 2 + i) };
-        let mut ins = vec![Scalar::Float(f64::from(acc[i]))];
-        for (input, x) in epilogue.inputs.iter().zip(&all) {
-            ins.push(Scalar::Float(match input {
-                EpilogueInput::Scalar => x[0],
-                EpilogueInput::Column => x[col],
-                EpilogueInput::Row => x[row],
-                EpilogueInput::Full => x[7 + i],
-            }));
-        }
-        let want = epilogue.program.eval(&ins).as_f64();
-        // Sums of halves lose bits in the plain form only.
-        let (absolute, relative) = if dtype == DType::F32 { (1e-6, 2e-6) } else { (1e-2, 4e-3) };
+        let inputs = operands.iter().enumerate().map(|(o, x)| if o >= 2 { x[0] } else { x[i] });
+        let ins: Vec<Scalar> = [acc[i]].into_iter().chain(inputs).map(|x| Scalar::Float(f64::from(x))).collect();
+        let want = program.eval(&ins).as_f64();
+        // The plain form rounds sums of halves.
+        let (absolute, relative) = if program.instrs[0].1 == DType::F32 { (1e-6, 2e-6) } else { (1e-2, 4e-3) };
         if (f64::from(got[i]) - want).abs() > absolute + relative * want.abs() {
-            return Some(format!("{isa} {epilogue:?} {n} {down}: element {i} is {}, expected {want}", got[i]));
+            return Some(format!("{isa} {program:?} {n}: element {i} is {}, expected {want}", got[i]));
         }
     }
     None
