@@ -107,7 +107,17 @@ pub struct BoundTail<'a> {
     operands: [(&'a [f32], EpilogueInput); MAX_OPERANDS],
 }
 
-impl BoundTail<'_> {
+impl<'a> BoundTail<'a> {
+    /// Replaces every operand that is laid out as the result.
+    pub fn replace_full(&mut self, mut other: impl FnMut(&'a [f32]) -> &'a [f32]) {
+        if let Some(residual) = &mut self.residual {
+            *residual = other(residual);
+        }
+        for (x, _) in self.operands.iter_mut().filter(|(x, input)| !x.is_empty() && *input == EpilogueInput::Full) {
+            *x = other(x);
+        }
+    }
+
     /// The part that runs in registers, for the column `col` and the element `at` of the result.
     pub fn finish(&self, col: usize, at: usize) -> Finish {
         let from = |x: Option<&[f32]>, by: usize| x.map_or(std::ptr::null(), |x| x.as_ptr().wrapping_add(by));

@@ -1,6 +1,8 @@
 //! The CPU: kernels on host memory.
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod check;
 mod conv;
 pub mod epilogue;
@@ -9,6 +11,7 @@ mod gang;
 mod gemm;
 mod isa;
 pub mod kernel;
+pub mod map;
 mod memory;
 mod program;
 pub mod simd;
@@ -54,6 +57,7 @@ fn candidates(task: &Task) -> &'static [Candidate] {
     match task {
         Task::Gemm(_) => gemm::CANDIDATES,
         Task::Conv(_) => conv::CANDIDATES,
+        Task::Map(_) => map::CANDIDATES,
         _ => &[],
     }
 }

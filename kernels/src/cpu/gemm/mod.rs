@@ -1,7 +1,7 @@
 //! Matrix products.
 
 pub mod blocks;
-mod dense;
+pub mod dense;
 mod dot;
 pub mod panels;
 pub mod tile;
