@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use mindir_graph::task::{Binary, Epilogue, EpilogueInput, Instr, Program, Scalar, Unary};
+use mindir_graph::task::{Binary, Epilogue, EpilogueInput, Instr, Program, Unary};
 use mindir_graph::{DType, Fact};
 
 use super::Isa;
 use super::gemm::tile::Finish;
 use super::kernel::{Failed, Io};
+use super::map;
 use super::simd::{Kernel, Simd};
 use crate::device::Declined;
 
@@ -50,6 +51,7 @@ impl Tail {
     /// # Errors
     /// If it computes in other types than `f32`, or its operands do not have the expected lengths.
     pub fn compile(
+        isa: Isa,
         epilogue: Option<&Epilogue>,
         ins: &[Fact],
         first: usize,
@@ -78,7 +80,11 @@ impl Tail {
                 let operand = |i: Option<usize>| i.map(|i| first + i);
                 Tail { bias: operand(bias), residual: operand(residual), clamp, rows: None, operands }
             }
-            None => Tail { rows: Some(Arc::new(OneByOne(e.program.clone()))), operands, ..Tail::none() },
+            None => {
+                let compiled = map::Finish::new(isa, &e.program, e.inputs.len());
+                let compiled = compiled.ok_or_else(|| Declined("epilogue has no compiled form".into()))?;
+                Tail { rows: Some(Arc::new(compiled)), operands, ..Tail::none() }
+            }
         })
     }
 
@@ -276,25 +282,6 @@ impl Form {
         }
         self.clamp = Some((low, high));
         Some(self)
-    }
-}
-
-/// The plain meaning of a program, one element after the other.
-struct OneByOne(Program);
-
-impl RowProgram for OneByOne {
-    fn run(&self, acc: &mut [f32], operands: &[RowOperand<'_>]) {
-        let mut inputs = [Scalar::Float(0.0); MAX_OPERANDS + 1];
-        for j in 0..acc.len() {
-            inputs[0] = Scalar::Float(f64::from(acc[j]));
-            for (input, operand) in inputs[1..].iter_mut().zip(operands) {
-                *input = Scalar::Float(f64::from(match operand {
-                    RowOperand::Same(x) => *x,
-                    RowOperand::Each(x) => x[j],
-                }));
-            }
-            acc[j] = self.0.eval(&inputs).as_f64() as f32;
-        }
     }
 }
 
