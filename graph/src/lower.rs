@@ -556,13 +556,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The results as constants, if all operands are known and the results small.
-    fn fold(
-        &mut self,
-        args: &Args,
-        def: &OpDef,
-        effect: Effect,
-        facts: &[Fact],
-    ) -> Result<Option<Vec<V>>, OpError> {
+    fn fold(&mut self, args: &Args, def: &OpDef, effect: Effect, facts: &[Fact]) -> Result<Option<Vec<V>>, OpError> {
         let small = facts.iter().all(|f| f.count() <= FOLD_LIMIT);
         if effect != Effect::Pure
             || !small

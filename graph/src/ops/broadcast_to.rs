@@ -27,8 +27,10 @@ impl BroadcastTo {
     fn dims(&self) -> Result<Shape, OpError> {
         let x = &self.input;
         let lead = self.shape.len().checked_sub(x.rank());
-        let lead = lead.ok_or_else(|| OpError::Invalid(format!("{} has more dimensions than {:?}", x.fact, self.shape)))?;
-        let dim = |(i, &d): (usize, &i64)| if d == -1 && i >= lead { Ok(x.shape()[i - lead]) } else { size(d, "shape") };
+        let lead =
+            lead.ok_or_else(|| OpError::Invalid(format!("{} has more dimensions than {:?}", x.fact, self.shape)))?;
+        let dim =
+            |(i, &d): (usize, &i64)| if d == -1 && i >= lead { Ok(x.shape()[i - lead]) } else { size(d, "shape") };
         self.shape.iter().enumerate().map(dim).collect()
     }
 }

@@ -6,7 +6,9 @@ use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 
 fn one_dtype(xs: &[Operand]) -> Result<DType, OpError> {
-    let Some(first) = xs.first() else { return Err(OpError::Invalid("expected one tensor or more, found none".into())) };
+    let Some(first) = xs.first() else {
+        return Err(OpError::Invalid("expected one tensor or more, found none".into()));
+    };
     for x in xs {
         ensure!(x.dtype() == first.dtype(), "expected tensors of one type, found {} and {}", first.fact, x.fact);
     }

@@ -306,7 +306,8 @@ impl GatherNd {
         let (x, index) = (&self.input_x, &self.indices);
         check_index(index)?;
         let depth = index.shape().last().copied();
-        let depth = depth.ok_or_else(|| OpError::Invalid("expected indices of rank 1 or more, found a scalar".into()))?;
+        let depth =
+            depth.ok_or_else(|| OpError::Invalid("expected indices of rank 1 or more, found a scalar".into()))?;
         ensure!(depth > 0 && depth <= x.rank(), "expected 1 to {} coordinates, found {}", x.rank(), index.fact);
         Ok(depth)
     }
@@ -369,12 +370,7 @@ op! {
 
 impl IndexSelect {
     fn gather(&self) -> Gather {
-        Gather {
-            input_params: self.input.clone(),
-            input_indices: self.index.clone(),
-            axis: self.dim,
-            batch_dims: 0,
-        }
+        Gather { input_params: self.input.clone(), input_indices: self.index.clone(), axis: self.dim, batch_dims: 0 }
     }
 }
 

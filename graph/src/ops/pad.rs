@@ -86,7 +86,13 @@ padding!(PadV3, input_x, {
         one(&[1, 3, 4], &[1, 2, 2, 1], "reflect", "reflect"),
         one(&[1, 2, 3], &[2, 4], "edge", "edge"),
         one(&[1, 2, 3], &[2, 1, 1, 0], "circular", "circular"),
-        sample().tensor(DType::I32, &[2, 3]).ints(&[0, 1, 2, 3]).skip().text("constant").flag(false).case("halves", 0.0),
+        sample()
+            .tensor(DType::I32, &[2, 3])
+            .ints(&[0, 1, 2, 3])
+            .skip()
+            .text("constant")
+            .flag(false)
+            .case("halves", 0.0),
     ]
 });
 

@@ -71,8 +71,20 @@ impl Pads {
             Border::Constant => return None,
             Border::Edge => i.clamp(0, len - 1),
             Border::Circular => i.rem_euclid(len),
-            Border::Reflect => if i < 0 { -i } else { 2 * (len - 1) - i },
-            Border::Symmetric => if i < 0 { -i - 1 } else { 2 * len - 1 - i },
+            Border::Reflect => {
+                if i < 0 {
+                    -i
+                } else {
+                    2 * (len - 1) - i
+                }
+            }
+            Border::Symmetric => {
+                if i < 0 {
+                    -i - 1
+                } else {
+                    2 * len - 1 - i
+                }
+            }
         };
         Some(p as usize)
     }
@@ -115,7 +127,8 @@ impl Pads {
             return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
         }
         let (src, dst) = (dense_strides(x.shape()), dense_strides(&fact.shape));
-        let whole = Part { input: 0, shape: Shape::new(), src_offset: 0, src: Strides::new(), dst_offset: 0, dst: dst.clone() };
+        let whole =
+            Part { input: 0, shape: Shape::new(), src_offset: 0, src: Strides::new(), dst_offset: 0, dst: dst.clone() };
         let mut parts = vec![whole];
         for d in 0..x.rank() {
             let segments = self.segments(x.shape()[d], self.pads[d]);

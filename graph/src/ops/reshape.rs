@@ -20,7 +20,12 @@ impl Reshape {
         dims[open] = 1;
         let mut dims: Shape = sizes(&dims, "shape")?.into();
         let (have, rest) = (self.input.count(), checked_count(&dims).unwrap_or(0));
-        ensure!(rest > 0 && have % rest == 0, "cannot give {} the dimensions {:?}", self.input.fact, self.shape.as_slice());
+        ensure!(
+            rest > 0 && have % rest == 0,
+            "cannot give {} the dimensions {:?}",
+            self.input.fact,
+            self.shape.as_slice()
+        );
         dims[open] = have / rest;
         Ok(dims)
     }

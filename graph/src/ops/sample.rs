@@ -100,7 +100,8 @@ fn scattered(dtype: DType, dims: &[usize], seed: u64) -> Tensor {
     } else if dtype.is_complex() {
         Tensor::from_bytes(dtype, dims, vec![1; count(dims) * dtype.size()].into())
     } else {
-        let low = if matches!(dtype, DType::Bool | DType::U8 | DType::U16 | DType::U32 | DType::U64) { 0.0 } else { -4.0 };
+        let low =
+            if matches!(dtype, DType::Bool | DType::U8 | DType::U16 | DType::U32 | DType::U64) { 0.0 } else { -4.0 };
         let high = if dtype == DType::Bool { 2.0 } else { 5.0 };
         let values: Vec<i64> = values.iter().map(|u| (low + u * (high - low)).floor() as i64).collect();
         Tensor::from_i64s(dtype, dims, &values)

@@ -68,7 +68,12 @@ impl StridedSlice {
         let from_end = |v: i64| if v < 0 { v.saturating_add(len) } else { v };
         if bit(self.shrink_axis_mask, i) {
             let at = if bit(self.begin_mask, i) { 0 } else { from_end(self.begin[i]) };
-            ensure!((0..len).contains(&at), "index {} is out of range for dimension {d} of {}", self.begin[i], self.input_x.fact);
+            ensure!(
+                (0..len).contains(&at),
+                "index {} is out of range for dimension {d} of {}",
+                self.begin[i],
+                self.input_x.fact
+            );
             (cut.begin[d], cut.size[d]) = (at as usize, 1);
             return Ok(());
         }
@@ -107,7 +112,12 @@ impl Rule for StridedSlice {
             sample().tensor(DType::F32, &[5, 4, 3]).ints(begin).ints(end).ints(strides).case(name, 0.0)
         };
         let masked = |items: [&[i64]; 2], masks: [i64; 5], name| {
-            let s = sample().tensor(DType::I32, &[2, 3, 4]).ints(items[0]).ints(items[1]).ints(&ints(&vec![1; items[0].len()]));
+            let s =
+                sample()
+                    .tensor(DType::I32, &[2, 3, 4])
+                    .ints(items[0])
+                    .ints(items[1])
+                    .ints(&ints(&vec![1; items[0].len()]));
             masks.iter().fold(s, |s, &m| s.int(m)).case(name, 0.0)
         };
         vec![

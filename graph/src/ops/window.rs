@@ -70,7 +70,10 @@ impl Window {
         dilation: usize,
         pads: [usize; 2],
     ) -> Result<Window, OpError> {
-        ensure!(kernel > 0 && stride > 0 && dilation > 0, "window of {kernel} with stride {stride}, dilation {dilation}");
+        ensure!(
+            kernel > 0 && stride > 0 && dilation > 0,
+            "window of {kernel} with stride {stride}, dilation {dilation}"
+        );
         let reach = (kernel - 1)
             .checked_mul(dilation)
             .and_then(|r| r.checked_add(1))
@@ -87,6 +90,11 @@ impl Window {
         let padded = size.saturating_add(before).saturating_add(after);
         ensure!(reach <= padded, "window of {reach} elements over {size} padded to {padded}");
         Ok(Window { size, kernel, stride, dilation, before, after, out: (padded - reach) / stride + 1 })
+    }
+
+    /// One element.
+    pub fn one() -> Window {
+        Window { size: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0, out: 1 }
     }
 
     /// With `out` rounded up: the last window may reach beyond the padding, but starts before its end.
