@@ -11,6 +11,9 @@ mod binary;
 mod broadcast_to;
 mod cast;
 mod concat;
+mod conv2d;
+mod conv2d_transpose;
+mod convolving;
 mod cut;
 mod dense;
 mod elements;
@@ -142,6 +145,18 @@ ops! {
     concat::Concat,
     concat::Stack,
     concat::StackExt,
+    conv2d::Conv1DExt,
+    conv2d::Conv1DPadding,
+    conv2d::Conv2D,
+    conv2d::Conv2DExt,
+    conv2d::Conv2DPadding,
+    conv2d::Conv3D,
+    conv2d::Conv3DExt,
+    conv2d::Conv3DPadding,
+    conv2d::DepthwiseConv2dNative,
+    conv2d_transpose::Conv2DBackpropInput,
+    conv2d_transpose::Conv3DTranspose,
+    conv2d_transpose::ConvTranspose2D,
     dense::Dense,
     expand_dims::ExpandDims,
     flatten::Flatten,

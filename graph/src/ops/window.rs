@@ -92,6 +92,11 @@ impl Window {
         Ok(Window { size, kernel, stride, dilation, before, after, out: (padded - reach) / stride + 1 })
     }
 
+    /// One element.
+    pub fn one() -> Window {
+        Window { size: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0, out: 1 }
+    }
+
     /// With `out` rounded up: the last window may reach beyond the padding, but starts before its end.
     pub fn ceil(mut self) -> Window {
         let reach = (self.kernel - 1) * self.dilation + 1;

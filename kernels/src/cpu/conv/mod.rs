@@ -11,6 +11,7 @@ use mindir_graph::task::{Conv, EpilogueInput, Layout, Task};
 
 use super::epilogue::{BoundTail, Tail};
 use super::gang::{Gang, Shared};
+use super::isa::Isa;
 use super::kernel::{CpuKernel, Failed, Io};
 use super::memory::Block;
 use super::{Build, Candidate};
@@ -76,7 +77,7 @@ fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Conv> {
         && holds(1, &[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]])
         && (!c.scaled || holds(2, &[c.c_out]))
         && moderate(c)
-        && tail(c, view).is_ok();
+        && tail(Isa::Scalar, c, view).is_ok();
     fits.then_some(c)
 }
 
@@ -87,10 +88,10 @@ fn moderate(c: &Conv) -> bool {
     sizes.iter().chain(&steps).chain(&c.pads).all(|&v| v < 1 << 24)
 }
 
-fn tail(c: &Conv, view: &TaskView<'_>) -> Result<Tail, Declined> {
+fn tail(isa: Isa, c: &Conv, view: &TaskView<'_>) -> Result<Tail, Declined> {
     let pixels = c.n * c.out_h * c.out_w;
     let first = if c.scaled { 3 } else { 2 };
-    Tail::compile(c.epilogue.as_ref(), view.ins, first, [pixels, c.c_out, pixels * c.c_out])
+    Tail::compile(isa, c.epilogue.as_ref(), view.ins, first, [pixels, c.c_out, pixels * c.c_out])
 }
 
 /// Weights in a kernel's own layout.
@@ -133,7 +134,7 @@ fn build<B: Body + 'static>(
     let full = |e: &mindir_graph::task::Epilogue| e.inputs.iter().filter(|i| **i == EpilogueInput::Full).count();
     Ok(Box::new(Kernel {
         body,
-        tail: tail(c, &build.view)?,
+        tail: tail(build.isa, c, &build.view)?,
         x: (planes && c.c_in > 1 && c.h * c.w > 1).then_some([c.n, c.c_in, c.h * c.w]),
         y: (planes && c.c_out > 1 && c.out_h * c.out_w > 1).then_some([c.n, c.c_out, c.out_h * c.out_w]),
         full: c.epilogue.as_ref().map_or(0, full),
