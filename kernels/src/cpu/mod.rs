@@ -9,6 +9,7 @@ pub mod epilogue;
 mod fallback;
 mod gang;
 mod gemm;
+mod half;
 mod isa;
 pub mod kernel;
 pub mod map;

@@ -13,23 +13,24 @@ use super::epilogue::{BoundTail, Tail};
 use super::gang::{Gang, Shared};
 use super::kernel::{CpuKernel, Failed, Io};
 use super::memory::Block;
-use super::{Build, Candidate};
+use super::{Build, Candidate, Isa};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of the conv family.
 pub const CANDIDATES: &[Candidate] = &[
     Candidate {
-        accepts: |_, view| checked(view).is_some_and(depthwise::accepts),
+        accepts: |isa, view| checked(isa, view).is_some_and(depthwise::accepts),
         name: |isa, _| depthwise::name(isa),
         in_place: |_| Vec::new(),
         build: |b| build(b, depthwise::Depthwise::build),
     },
     Candidate {
-        accepts: |_, view| checked(view).is_some(),
-        name: |isa, view| checked(view).map_or_else(String::new, |c| igemm::name(isa, c)),
+        accepts: |isa, view| checked(isa, view).is_some(),
+        name: |isa, view| checked(isa, view).map_or_else(String::new, |c| igemm::name(isa, c)),
         in_place: |_| Vec::new(),
         build: |b| build(b, igemm::Igemm::build),
     },
+    super::half::CANDIDATE,
 ];
 
 /// A convolution over images stored pixel by pixel.
@@ -58,7 +59,7 @@ struct Operands<'a> {
 }
 
 /// The task, if it is one over `f32` that fits its operands.
-fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Conv> {
+fn checked<'a>(isa: Isa, view: &TaskView<'a>) -> Option<&'a Conv> {
     let Task::Conv(c) = view.task else { return None };
     let (first, [y]) = (if c.scaled { 3 } else { 2 }, view.outs) else { return None };
     let positive = [c.kernel, c.stride, c.dilation].as_flattened().iter().all(|&v| v > 0) && c.groups > 0;
@@ -76,7 +77,7 @@ fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Conv> {
         && holds(1, &[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]])
         && (!c.scaled || holds(2, &[c.c_out]))
         && moderate(c)
-        && tail(c, view).is_ok();
+        && tail(isa, c, view).is_ok();
     fits.then_some(c)
 }
 
@@ -87,10 +88,10 @@ fn moderate(c: &Conv) -> bool {
     sizes.iter().chain(&steps).chain(&c.pads).all(|&v| v < 1 << 24)
 }
 
-fn tail(c: &Conv, view: &TaskView<'_>) -> Result<Tail, Declined> {
+fn tail(isa: Isa, c: &Conv, view: &TaskView<'_>) -> Result<Tail, Declined> {
     let pixels = c.n * c.out_h * c.out_w;
     let first = if c.scaled { 3 } else { 2 };
-    Tail::compile(c.epilogue.as_ref(), view.ins, first, [pixels, c.c_out, pixels * c.c_out])
+    Tail::compile(isa, c.epilogue.as_ref(), view.ins, first, [pixels, c.c_out, pixels * c.c_out])
 }
 
 /// Weights in a kernel's own layout.
@@ -127,13 +128,13 @@ fn build<B: Body + 'static>(
     build: &mut Build<'_>,
     body: impl FnOnce(&mut Build<'_>, &Conv) -> B,
 ) -> Result<Box<dyn CpuKernel>, Declined> {
-    let c = checked(&build.view).ok_or_else(|| Declined("not an f32 convolution".into()))?;
+    let c = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 convolution".into()))?;
     let body = body(build, c);
     let planes = c.layout == Layout::Nchw;
     let full = |e: &mindir_graph::task::Epilogue| e.inputs.iter().filter(|i| **i == EpilogueInput::Full).count();
     Ok(Box::new(Kernel {
         body,
-        tail: tail(c, &build.view)?,
+        tail: tail(build.isa, c, &build.view)?,
         x: (planes && c.c_in > 1 && c.h * c.w > 1).then_some([c.n, c.c_in, c.h * c.w]),
         y: (planes && c.c_out > 1 && c.out_h * c.out_w > 1).then_some([c.n, c.c_out, c.out_h * c.out_w]),
         full: c.epilogue.as_ref().map_or(0, full),

@@ -17,17 +17,17 @@ use crate::device::{Declined, TaskView};
 
 /// Tiles in registers over packed panels of `b`.
 pub const TILES: Candidate = Candidate {
-    accepts: |_, view| checked(view).is_some(),
-    name: |isa, view| checked(view).map_or_else(String::new, |g| tiles_name(isa, g)),
+    accepts: |isa, view| checked(isa, view).is_some(),
+    name: |isa, view| checked(isa, view).map_or_else(String::new, |g| tiles_name(isa, g)),
     in_place: |_| Vec::new(),
     build: build_tiles,
 };
 
 /// Dot products over `b` as it lies, for few rows.
 pub const DOTS: Candidate = Candidate {
-    accepts: |_, view| {
+    accepts: |isa, view| {
         let few_rows = |g: &Gemm| g.m <= dot::MAX_ROWS && g.m * g.n * g.batch_count() > 0;
-        checked(view).is_some_and(|g| few_rows(g) && g.b.row == 1 && g.a.col == 1 && g.k > 1)
+        checked(isa, view).is_some_and(|g| few_rows(g) && g.b.row == 1 && g.a.col == 1 && g.k > 1)
     },
     name: |isa, _| format!("{isa}-f32-gemv"),
     in_place: |_| Vec::new(),
@@ -40,7 +40,7 @@ fn tiles_name(isa: Isa, g: &Gemm) -> String {
 }
 
 /// The task, if it is one over `f32` whose strides stay inside its operands and write no element twice.
-fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Gemm> {
+fn checked<'a>(isa: Isa, view: &TaskView<'a>) -> Option<&'a Gemm> {
     let Task::Gemm(g) = view.task else { return None };
     let ([a, b, ..], [c]) = (view.ins, view.outs) else { return None };
     let floats = [a.dtype, b.dtype, c.dtype, g.dtype, g.out].iter().all(|&d| d == DType::F32);
@@ -52,13 +52,13 @@ fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Gemm> {
         && g.batch_count() * g.m * g.n == c.count()
         && (g.a.col == 1 || g.a.row == 1 || g.k <= 1)
         && writes_once(g)
-        && tail(g, view).is_ok();
+        && tail(isa, g, view).is_ok();
     sound.then_some(g)
 }
 
-fn tail(g: &Gemm, view: &TaskView<'_>) -> Result<Tail, Declined> {
+fn tail(isa: Isa, g: &Gemm, view: &TaskView<'_>) -> Result<Tail, Declined> {
     let size = [g.batch_count() * g.m, g.n, view.outs[0].count()];
-    Tail::compile(g.epilogue.as_ref(), view.ins, 2, size)
+    Tail::compile(isa, g.epilogue.as_ref(), view.ins, 2, size)
 }
 
 /// Whether every element of a matrix lies below `count`.
@@ -134,7 +134,7 @@ struct Tiled {
 }
 
 fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
-    let g = checked(&build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
+    let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
     let threads = build.gang.threads();
     let by_batch = g.batch_count() >= threads && g.batch_count() > 1;
     let blocks = Blocks::new(build.isa, g.m, g.n, 1, g.k, if by_batch { 1 } else { threads });
@@ -155,7 +155,7 @@ fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
     Ok(Box::new(Tiled {
         name: tiles_name(build.isa, g),
         gemm: g.clone(),
-        tail: tail(g, &build.view)?,
+        tail: tail(build.isa, g, &build.view)?,
         blocks,
         b,
         threads,
@@ -334,7 +334,7 @@ struct Dotted {
 }
 
 fn build_dots(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
-    let g = checked(&build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
+    let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
     // 32 KiB of `b` take longer than a thread takes to fetch its next piece.
     let worth = (8192 / g.k).max(1);
     let piece = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * build.gang.threads()).max(worth) };
@@ -342,7 +342,7 @@ fn build_dots(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
         name: format!("{}-f32-gemv", build.isa),
         isa: build.isa,
         gemm: g.clone(),
-        tail: tail(g, &build.view)?,
+        tail: tail(build.isa, g, &build.view)?,
         piece: piece.next_multiple_of(8),
     }))
 }
