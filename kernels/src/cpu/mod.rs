@@ -121,3 +121,6 @@ impl Device for CpuDevice {
         Ok(Arc::new(program::CpuProgram::build(self, stage, weights)?))
     }
 }
+
+#[cfg(test)]
+mod tests;
