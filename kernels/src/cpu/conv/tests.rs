@@ -196,5 +196,6 @@ fn other_types() {
     for (i, c) in cases.iter_mut().enumerate() {
         c.dtype = if i < 4 { DType::F64 } else { DType::F16 };
     }
-    all_pass(cases);
+    let names = all_pass(cases);
+    assert!(names.iter().any(|n| n.starts_with("wide-f16-")) && names.iter().any(|n| n == "plain-f64"));
 }
