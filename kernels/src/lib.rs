@@ -1,3 +1,6 @@
 //! Devices and kernels.
 
+pub mod cpu;
 pub mod device;
+pub mod knobs;
+pub mod plain;

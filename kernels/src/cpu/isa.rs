@@ -1,0 +1,110 @@
+//! Which instructions the processor has.
+
+use std::fmt;
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use super::simd::avx512::Avx512;
+use super::simd::portable::Portable;
+use super::simd::{Kernel, Simd};
+use crate::knobs;
+
+/// The instruction set that kernels are compiled for. Holding a value is the right to use it.
+#[derive(Clone, Copy, Debug)]
+pub enum Isa {
+    /// Whatever the compiler assumes, as vectors of 4.
+    Scalar,
+    /// As `Scalar`, with the 16 lanes of AVX-512: same code paths, for tests on other machines.
+    Wide,
+    /// AVX2 and FMA, vectors of 8.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// AVX-512, vectors of 16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl Isa {
+    /// The best that the processor has, capped by `MINDIR_ISA`.
+    pub fn detect() -> Isa {
+        let cap = knobs::ISA.get();
+        let allowed = |level: &str| match cap.as_deref() {
+            Some("scalar") => false,
+            Some("avx2") => level != "avx512",
+            _ => true,
+        };
+        if cap.as_deref() == Some("wide") {
+            return Isa::Wide;
+        }
+        Isa::native().into_iter().rev().find(|isa| allowed(isa.name())).unwrap_or(Isa::Scalar)
+    }
+
+    /// Every instruction set that this processor can run, the test widths included.
+    pub fn all() -> Vec<Isa> {
+        let mut all = vec![Isa::Scalar, Isa::Wide];
+        all.extend(Isa::native());
+        all
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn native() -> Vec<Isa> {
+        let found = [Avx2::detect().map(Isa::Avx2), Avx512::detect().map(Isa::Avx512)];
+        found.into_iter().flatten().collect()
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn native() -> Vec<Isa> {
+        Vec::new()
+    }
+
+    /// Short name: `scalar`, `wide`, `avx2`, `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Wide => "wide",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "avx512",
+        }
+    }
+
+    /// Lanes of an `f32` vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            Isa::Scalar => 4,
+            Isa::Wide => 16,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => Avx512::LANES,
+        }
+    }
+
+    /// Runs `kernel` compiled for this instruction set.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        #[inline(always)]
+        fn on<S: Simd, K: Kernel>(s: S, kernel: K) -> K::Out {
+            s.vectorize(
+                #[inline(always)]
+                || kernel.run(s),
+            )
+        }
+        match self {
+            Isa::Scalar => on(Portable::<4>, kernel),
+            Isa::Wide => on(Portable::<16>, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(s) => on(s, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(s) => on(s, kernel),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,40 @@
+//! Environment variables that this crate reads.
+
+/// An environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Knob {
+    /// Name of the variable.
+    pub name: &'static str,
+    /// What it may be set to.
+    pub values: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+impl Knob {
+    /// The value, if set and not empty.
+    pub fn get(&self) -> Option<String> {
+        std::env::var(self.name).ok().filter(|v| !v.is_empty())
+    }
+}
+
+/// Caps the instruction set of the CPU device.
+pub const ISA: Knob = Knob {
+    name: "MINDIR_ISA",
+    values: "avx512|avx2|scalar|wide",
+    default: "the best that the processor has",
+    help: "caps the instruction set of the cpu device; wide is scalar code with the geometry of avx512",
+};
+
+/// Number of threads of the CPU device.
+pub const THREADS: Knob = Knob {
+    name: "MINDIR_THREADS",
+    values: "a number above 0",
+    default: "the cores that the process may use",
+    help: "number of threads of the cpu device",
+};
+
+/// Every knob of this crate.
+pub const ALL: &[Knob] = &[ISA, THREADS];

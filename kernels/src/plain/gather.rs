@@ -1,0 +1,27 @@
+use mindir_graph::task::Gather;
+use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure};
+
+use super::{operand, result};
+
+pub(super) fn run(g: &Gather, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
+    ensure!(matches!(g.index, DType::I32 | DType::I64), "gather: index of {}", g.index);
+    let x = operand("gather", ins, 0, g.dtype, &[g.outer, g.axis, g.inner])?.bytes();
+    let index = operand("gather", ins, 1, g.index, &[if g.batch { g.outer } else { 1 }, g.count])?.to_i64s()?;
+    let out = result("gather", outs, 0, g.dtype, &[g.outer, g.count, g.inner])?;
+    let slice = g.inner * g.dtype.size();
+    let mut y = vec![0u8; out.bytes()];
+    for o in 0..g.outer {
+        for c in 0..g.count {
+            let Some(i) = place(index[if g.batch { o * g.count + c } else { c }], g.axis) else { continue };
+            let (from, to) = ((o * g.axis + i) * slice, (o * g.count + c) * slice);
+            y[to..to + slice].copy_from_slice(&x[from..from + slice]);
+        }
+    }
+    Ok(vec![Tensor::from_bytes(g.dtype, &out.shape, aligned_copy(&y))?])
+}
+
+/// An index counted from either end, if it is in range.
+fn place(index: i64, axis: usize) -> Option<usize> {
+    let i = if index < 0 { i128::from(index) + axis as i128 } else { i128::from(index) };
+    usize::try_from(i).ok().filter(|&i| i < axis)
+}

@@ -1,0 +1,27 @@
+use mindir_graph::task::{Map, Scalar};
+use mindir_graph::{Fact, OpError, Strides, Tensor, broadcast_strides, ensure};
+
+use super::finish::check;
+use super::number::{from_scalars, scalars};
+use super::{at, indices};
+
+pub(super) fn run(m: &Map, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
+    let [out] = outs else { return Err(OpError::Invalid("map: expected one result".into())) };
+    check(&m.program, ins.len())?;
+    ensure!(out.shape == m.shape, "map: result {out}, expected shape {:?}", m.shape);
+    ensure!(m.program.dtype() == Some(out.dtype), "map: program gives {:?}, expected {}", m.program.dtype(), out.dtype);
+    let operands = ins.iter().map(|t| broadcast(m, t)).collect::<Result<Vec<_>, OpError>>()?;
+    let eval = |index: Vec<usize>| {
+        let inputs: Vec<Scalar> = operands.iter().map(|(values, strides)| values[at(0, &index, strides)]).collect();
+        m.program.eval(&inputs)
+    };
+    let data: Vec<Scalar> = indices(&m.shape).map(eval).collect();
+    Ok(vec![from_scalars(out, &data)?])
+}
+
+fn broadcast(m: &Map, t: &Tensor) -> Result<(Vec<Scalar>, Strides), OpError> {
+    let Some(strides) = broadcast_strides(t.shape(), &m.shape) else {
+        return Err(OpError::Invalid(format!("map: operand {} does not broadcast to {:?}", t.fact(), m.shape)));
+    };
+    Ok((scalars(t)?, strides))
+}
