@@ -58,7 +58,8 @@ fn mark(text: &str, blocks: &[(&str, &str)], needed: &mut [bool]) {
 fn calls(text: &str, name: &str) -> bool {
     let call = format!("{name}(");
     let bytes = text.as_bytes();
-    text.match_indices(&call).any(|(at, _)| at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_'))
+    text.match_indices(&call)
+        .any(|(at, _)| at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_'))
 }
 
 fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<String, Unsupported> {
@@ -220,6 +221,8 @@ fn binary(f: Binary, a: &str, b: &str, of: DType) -> Result<String, Unsupported>
     let word = Word::of(of)?;
     let text = match word {
         Word::Bool => binary_bool(f, a, b),
+        // Shaders may take a comparison with NaN for false, whichever it is.
+        Word::F32 if f == Binary::Ne => Some(format!("!({a} == {b})")),
         _ if f.is_comparison() => Some(format!("{a} {} {b}", comparison(f))),
         Word::F32 => binary_f32(f, a, b),
         Word::I32 | Word::U32 => binary_int(f, a, b, word.stored()),
@@ -300,7 +303,7 @@ fn cast(x: &str, from: DType, to: DType) -> Result<String, Unsupported> {
     let (source, target) = (Word::of(from)?, Word::of(to)?);
     Ok(match (source, target) {
         (Word::Bool, _) => format!("{}({x})", target.computed()),
-        (Word::F32, Word::Bool) => format!("({x} != 0.0f)"),
+        (Word::F32, Word::Bool) => format!("!({x} == 0.0f)"),
         (Word::I32, Word::Bool) => format!("({x} != 0i)"),
         (Word::U32, Word::Bool) => format!("({x} != 0u)"),
         (Word::F32, _) => saturate(x, to),

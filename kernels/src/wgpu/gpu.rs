@@ -119,9 +119,10 @@ impl Gpu {
         let source = ShaderSource::Wgsl(module.source.as_str().into());
         let shader = self.device.create_shader_module(ShaderModuleDescriptor { label: None, source });
         let uniform = entry(0, BufferBindingType::Uniform);
-        let storage = module.bindings.iter().enumerate().map(|(i, &access)| {
-            entry(i as u32 + 1, BufferBindingType::Storage { read_only: access == Access::Read })
-        });
+        let storage =
+            module.bindings.iter().enumerate().map(|(i, &access)| {
+                entry(i as u32 + 1, BufferBindingType::Storage { read_only: access == Access::Read })
+            });
         let entries: Vec<BindGroupLayoutEntry> = std::iter::once(uniform).chain(storage).collect();
         let layout =
             self.device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries });

@@ -143,7 +143,8 @@ impl Builder<'_> {
 
     fn constant(&self, t: &Tensor) -> Result<Buffer, String> {
         let layout = format!("wgpu-{}-{}", self.gpu.id, t.dtype());
-        let upload = || self.gpu.guarded(|| self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE));
+        let upload =
+            || self.gpu.guarded(|| self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE));
         self.weights.get::<Result<Buffer, String>>(t, &layout, upload).as_ref().clone()
     }
 }

@@ -64,7 +64,7 @@ fn main(
         sum = sum + exp(x[first + l * inner] - largest);
     }
     sum = group_sum(lane, sum);
-    let size = log(sum);
+    let size = ln(sum);
     for (var l = lane; l < params.len; l = l + 256u) {
         let shifted = x[first + l * inner] - largest;
         if (logarithm) {

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::program::library;
 use crate::{Access, Lines, Module};
 
 /// Parameters.
@@ -33,7 +34,7 @@ impl Softmax {
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
         };
         Module {
-            source: source.into(),
+            source: format!("{source}\n{}", library(source)),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("logarithm", f64::from(u8::from(self.log)))],
             params: size_of::<Params>(),

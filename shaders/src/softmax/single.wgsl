@@ -32,7 +32,7 @@ fn main(
     for (var l = 0u; l < params.len; l = l + 1u) {
         sum = sum + exp(x[first + l * inner] - largest);
     }
-    let size = log(sum);
+    let size = ln(sum);
     for (var l = 0u; l < params.len; l = l + 1u) {
         let shifted = x[first + l * inner] - largest;
         if (logarithm) {
