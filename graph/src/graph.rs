@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::op::{Const, OpDef};
+use crate::op::{Const, Effect, OpDef};
 use crate::{Spec, Tensor};
 
 /// A value of a [`Graph`].
@@ -31,7 +31,7 @@ pub enum Def {
 /// A tensor in a [`Graph`].
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Name in the file; unique in the graph.
+    /// Name in the file without the graph's name in front; unique in the graph.
     pub name: Arc<str>,
     /// What the file declares about it.
     pub spec: Spec,
@@ -136,6 +136,18 @@ impl Node {
         }
     }
 
+    /// What running the node changes; never [`Effect::WritesIf`].
+    pub fn effect(&self) -> Effect {
+        match &self.kind {
+            NodeKind::Op(OpDef { effect: Effect::WritesIf { flag, args }, .. }) => match self.args.get(*flag) {
+                Some(Some(Arg::Const(Const::Bool(true)))) => Effect::Writes(args),
+                _ => Effect::Pure,
+            },
+            NodeKind::Op(def) => def.effect,
+            _ => Effect::Pure,
+        }
+    }
+
     /// Whether the node is operator `name`.
     pub fn is(&self, name: &str) -> bool {
         matches!(&self.kind, NodeKind::Op(def) if def.name == name)
@@ -178,6 +190,8 @@ pub enum Nest {
     Leaf,
     /// Nothing.
     None,
+    /// A constant text.
+    Text(Arc<str>),
     /// A tuple or list.
     Tuple(Vec<Nest>),
 }
@@ -187,7 +201,7 @@ impl Nest {
     pub fn leaves(&self) -> usize {
         match self {
             Nest::Leaf => 1,
-            Nest::None => 0,
+            Nest::None | Nest::Text(_) => 0,
             Nest::Tuple(items) => items.iter().map(Nest::leaves).sum(),
         }
     }

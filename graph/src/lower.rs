@@ -523,7 +523,7 @@ impl<'a> Walk<'a> {
                 "result {f} is too large"
             );
         }
-        let outs = match self.fold(&args, def, &facts)? {
+        let outs = match self.fold(&args, def, node.effect(), &facts)? {
             Some(outs) => outs,
             None => match (def.lower)(&args, &mut self.b)? {
                 Some(outs) => outs,
@@ -533,16 +533,16 @@ impl<'a> Walk<'a> {
         for (o, f) in outs.iter().zip(&facts) {
             debug_assert_eq!(self.b.fact(*o), f, "{} lowers to another shape than it infers", def.name);
         }
-        self.bind(node, def, &outs);
+        self.bind(node, &outs);
         Ok(())
     }
 
     /// Records results, and new contents of written parameters.
-    fn bind(&mut self, node: &Node, def: &OpDef, outs: &[V]) {
+    fn bind(&mut self, node: &Node, outs: &[V]) {
         for (id, v) in node.outputs.iter().zip(outs) {
             self.values.insert(*id, *v);
         }
-        let Effect::Writes(args) = def.effect else { return };
+        let Effect::Writes(args) = node.effect() else { return };
         let first = outs.len().saturating_sub(args.len());
         for (&arg, &v) in args.iter().zip(&outs[first..]) {
             let Some(Some(Arg::Value(id))) = node.args.get(arg) else { continue };
@@ -556,9 +556,9 @@ impl<'a> Walk<'a> {
     }
 
     /// The results as constants, if all operands are known and the results small.
-    fn fold(&mut self, args: &Args, def: &OpDef, facts: &[Fact]) -> Result<Option<Vec<V>>, OpError> {
+    fn fold(&mut self, args: &Args, def: &OpDef, effect: Effect, facts: &[Fact]) -> Result<Option<Vec<V>>, OpError> {
         let small = facts.iter().all(|f| f.count() <= FOLD_LIMIT);
-        if def.effect != Effect::Pure
+        if effect != Effect::Pure
             || !small
             || !operands(args).iter().all(|o| o.known.is_some() && o.count() <= FOLD_LIMIT)
         {
@@ -732,7 +732,8 @@ fn fill<'a>(arg: &mut ArgValue, tensors: &mut impl Iterator<Item = &'a Tensor>) 
     }
 }
 
-fn constant_tensor(c: &Const) -> Option<Tensor> {
+/// A constant number as a tensor of rank 0; `None` for anything else.
+pub fn constant_tensor(c: &Const) -> Option<Tensor> {
     match c {
         Const::Bool(b) => Tensor::from_bools(&[], &[*b]).ok(),
         Const::Int(i) => Some(Tensor::scalar(*i)),

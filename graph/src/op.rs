@@ -187,6 +187,13 @@ pub enum Effect {
     /// Writes the variables given as these arguments. After its own results, the operator's rules return the new contents
     /// of each, in this order.
     Writes(&'static [usize]),
+    /// As [`Effect::Writes`] with `args` if the constant argument `flag` is true, else none; see [`crate::graph::Node::effect`].
+    WritesIf {
+        /// Index of the argument that decides.
+        flag: usize,
+        /// The arguments written.
+        args: &'static [usize],
+    },
     /// Draws random numbers.
     Random,
     /// Talks to the outside, such as `Print`.
@@ -506,6 +513,9 @@ pub trait Signature: Sized + 'static {
     fn parse(args: &Args) -> Result<Self, OpError>;
 }
 
+/// Results as values of the task graph; `None` asks for the reference on the host.
+pub type Lowers = Result<Option<Vec<V>>, OpError>;
+
 /// The written half of an operator.
 pub trait Rule: Signature {
     /// What running it changes.
@@ -527,7 +537,7 @@ pub trait Rule: Signature {
     ///
     /// # Errors
     /// As `infer`.
-    fn lower(&self, _b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, _b: &mut Lowering) -> Lowers {
         Ok(None)
     }
 
@@ -579,7 +589,7 @@ pub struct OpDef {
     /// See [`Rule::reference`].
     pub reference: fn(&Args) -> Result<Vec<Tensor>, OpError>,
     /// See [`Rule::lower`].
-    pub lower: fn(&Args, &mut Lowering) -> Result<Option<Vec<V>>, OpError>,
+    pub lower: fn(&Args, &mut Lowering) -> Lowers,
     /// See [`Rule::cases`].
     pub cases: fn() -> Vec<Case>,
 }
@@ -641,7 +651,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
-        #[allow(missing_docs)]
+        #[allow(dead_code, missing_docs)]
         pub struct $name { $(pub $field: $t),* }
 
         impl $crate::op::Signature for $name {

@@ -1,6 +1,118 @@
 //! The CPU: kernels on host memory.
 
+#[cfg(test)]
+mod check;
+mod conv;
+pub mod epilogue;
+mod fallback;
+mod gang;
+mod gemm;
 mod isa;
+pub mod kernel;
+mod memory;
+mod program;
 pub mod simd;
 
+use std::sync::Arc;
+
+use mindir_graph::task::Task;
+
+pub use gang::{Gang, Shared, Threads};
 pub use isa::Isa;
+pub use kernel::{CpuKernel, Failed, Io};
+pub use memory::Block;
+
+use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Stage, TaskView, Weights};
+
+/// What a kernel is built from.
+pub struct Build<'a> {
+    /// Instruction set.
+    pub isa: Isa,
+    /// The task.
+    pub view: TaskView<'a>,
+    /// Weights in other layouts.
+    pub weights: &'a Weights,
+    /// Threads to pack weights with; the kernel runs with as many.
+    pub gang: &'a mut Gang,
+}
+
+/// A kernel that a family offers. Families list theirs best first; the first that accepts is taken.
+#[derive(Clone, Copy)]
+pub struct Candidate {
+    /// Whether it computes this task on this instruction set.
+    pub accepts: fn(Isa, &TaskView<'_>) -> bool,
+    /// `{isa}-{dtypes}-{variant}`.
+    pub name: fn(Isa, &TaskView<'_>) -> String,
+    /// Operands whose storage the first result may take over.
+    pub in_place: fn(&TaskView<'_>) -> Vec<usize>,
+    /// The kernel for a task that it accepts.
+    pub build: fn(&mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined>,
+}
+
+/// The kernels of a task's family, best first.
+fn candidates(task: &Task) -> &'static [Candidate] {
+    match task {
+        Task::Gemm(_) => gemm::CANDIDATES,
+        Task::Conv(_) => conv::CANDIDATES,
+        _ => &[],
+    }
+}
+
+/// The processor, with some threads.
+#[derive(Clone, Debug)]
+pub struct CpuDevice {
+    isa: Isa,
+    threads: Threads,
+}
+
+impl Default for CpuDevice {
+    /// The best instruction set and all cores, as the environment allows.
+    fn default() -> CpuDevice {
+        CpuDevice::new(Isa::detect(), Threads::available())
+    }
+}
+
+impl CpuDevice {
+    /// The processor with this instruction set and these threads.
+    pub fn new(isa: Isa, threads: Threads) -> CpuDevice {
+        CpuDevice { isa, threads }
+    }
+
+    /// Its instruction set.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    fn candidate(&self, view: &TaskView<'_>) -> Result<&'static Candidate, Declined> {
+        let all = candidates(view.task).iter().chain([fallback::CANDIDATE]);
+        let found = all.into_iter().find(|c| (c.accepts)(self.isa, view));
+        found.ok_or_else(|| {
+            let facts: Vec<String> = view.ins.iter().map(ToString::to_string).collect();
+            Declined(format!("no cpu kernel for {} of {}", view.task.family(), facts.join(", ")))
+        })
+    }
+}
+
+impl Device for CpuDevice {
+    fn name(&self) -> &str {
+        "cpu"
+    }
+
+    fn memory(&self) -> MemoryModel {
+        MemoryModel::Arena
+    }
+
+    fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined> {
+        let candidate = self.candidate(&task)?;
+        Ok(Choice { kernel: (candidate.name)(self.isa, &task), in_place: (candidate.in_place)(&task) })
+    }
+
+    fn build(&self, stage: Stage, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+        Ok(Arc::new(program::CpuProgram::build(self, stage, weights)?))
+    }
+}

@@ -37,6 +37,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Number of lanes; at most [`MAX_LANES`].
     const LANES: usize;
 
+    /// The token without a check.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn assume() -> Self;
+
     /// Runs `f` compiled with the instructions of this token; `f` must be inlinable.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 
@@ -146,6 +152,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of the floats.
     fn bits(self, a: Self::F) -> Self::I;
     /// The floats with these bits.
+    #[allow(clippy::wrong_self_convention)]
     fn from_bits(self, a: Self::I) -> Self::F;
 
     /// Σ of all lanes, in a fixed order.

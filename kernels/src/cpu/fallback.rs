@@ -1,0 +1,66 @@
+//! Tasks without a kernel of their own: the plain form on copies of the operands.
+
+use mindir_graph::task::Task;
+use mindir_graph::{DType, Fact, Tensor, aligned_copy};
+
+use super::gang::Gang;
+use super::kernel::{CpuKernel, Failed, Io};
+use super::{Build, Candidate, Isa};
+use crate::device::{Declined, TaskView};
+use crate::plain;
+
+/// The kernel that is left when a family offers none: it takes everything but complex numbers.
+pub const CANDIDATE: &Candidate = &Candidate { accepts, name: |_, view| name(view), in_place: |_| Vec::new(), build };
+
+fn accepts(_: Isa, view: &TaskView<'_>) -> bool {
+    let real = |d: DType| !d.is_complex();
+    matches!(view.task, Task::Host(_) | Task::Copy(_) | Task::Gather(_))
+        || view.ins.iter().chain(view.outs).all(|f| real(f.dtype))
+}
+
+fn name(view: &TaskView<'_>) -> String {
+    match (view.task, view.outs.first()) {
+        (Task::Host(_), _) | (_, None) => "host".into(),
+        (_, Some(out)) => format!("plain-{}", out.dtype),
+    }
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    Ok(Box::new(Fallback {
+        name: name(&b.view),
+        task: b.view.task.clone(),
+        ins: b.view.ins.to_vec(),
+        known: b.view.known.to_vec(),
+        outs: b.view.outs.to_vec(),
+    }))
+}
+
+struct Fallback {
+    name: String,
+    task: Task,
+    ins: Vec<Fact>,
+    known: Vec<Option<Tensor>>,
+    outs: Vec<Fact>,
+}
+
+impl CpuKernel for Fallback {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, io: &mut Io<'_>, _: &mut Gang) -> Result<(), Failed> {
+        let mut ins = Vec::with_capacity(self.ins.len());
+        for (i, fact) in self.ins.iter().enumerate() {
+            let bytes = match &self.known[i] {
+                Some(t) => t.bytes().clone(),
+                None => aligned_copy(io.operand_bytes(i)?),
+            };
+            ins.push(Tensor::from_bytes(fact.dtype, &fact.shape, bytes).map_err(|e| Failed(e.to_string()))?);
+        }
+        let outs = plain::run(&self.task, &ins, &self.outs).map_err(|e| Failed(e.to_string()))?;
+        for (i, out) in outs.iter().enumerate() {
+            io.result_bytes(i)?.copy_from_slice(out.bytes());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! A stage on the CPU: steps bound to memory, and sessions that run them.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mindir_graph::{Fact, Tensor};
+
+use super::gang::{Gang, Threads};
+use super::kernel::{CpuKernel, Io, Operand, Target};
+use super::memory::{ALIGN, Block};
+use super::{Build, CpuDevice};
+use crate::device::{Declined, DeviceError, Place, Program, Run, Stage, Step, TaskView, Weights};
+
+/// Where an operand or result lies, checked against its memory.
+#[derive(Clone, Debug)]
+struct Spot {
+    place: Where,
+    fact: Fact,
+}
+
+#[derive(Clone, Debug)]
+enum Where {
+    /// From this byte of the arena.
+    Arena(usize),
+    Input(usize),
+    Output(usize),
+    Const(Tensor),
+}
+
+impl Spot {
+    /// The memory it belongs to and the bytes in it; `None` for constants.
+    fn region(&self) -> Option<(u8, usize, Range<usize>)> {
+        let bytes = self.fact.bytes();
+        match self.place {
+            Where::Arena(at) => Some((0, 0, at..at + bytes)),
+            Where::Input(i) => Some((1, i, 0..bytes)),
+            Where::Output(i) => Some((2, i, 0..bytes)),
+            Where::Const(_) => None,
+        }
+    }
+
+    fn overlaps(&self, other: &Spot) -> bool {
+        match (self.region(), other.region()) {
+            (Some((a, i, x)), Some((b, j, y))) => (a, i) == (b, j) && x.start < y.end && y.start < x.end,
+            _ => false,
+        }
+    }
+}
+
+struct Bound {
+    kernel: Box<dyn CpuKernel>,
+    ins: Vec<Spot>,
+    outs: Vec<Spot>,
+    /// For each operand, whether it is result 0's memory.
+    shared: Vec<bool>,
+    path: Arc<str>,
+}
+
+/// Kernels with checked places.
+pub(super) struct CpuProgram {
+    steps: Vec<Bound>,
+    arena: usize,
+    scratch: usize,
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
+    threads: Threads,
+}
+
+impl CpuProgram {
+    pub(super) fn build(device: &CpuDevice, stage: Stage, weights: &Weights) -> Result<CpuProgram, DeviceError> {
+        let mut gang = device.threads().gang();
+        let mut steps = Vec::with_capacity(stage.steps.len());
+        for step in &stage.steps {
+            let bound = bind(device, &stage, step, weights, &mut gang)
+                .map_err(|reason| DeviceError::Declined { path: step.path.clone(), reason })?;
+            steps.push(bound);
+        }
+        let bytes = |facts: &[Fact]| facts.iter().map(Fact::bytes).collect();
+        Ok(CpuProgram {
+            scratch: steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0),
+            steps,
+            arena: stage.arena,
+            inputs: bytes(&stage.inputs),
+            outputs: bytes(&stage.outputs),
+            threads: device.threads().clone(),
+        })
+    }
+}
+
+fn bind(device: &CpuDevice, stage: &Stage, step: &Step, weights: &Weights, gang: &mut Gang) -> Result<Bound, Declined> {
+    let spots = |places: &[Place], facts: &[Fact]| -> Result<Vec<Spot>, Declined> {
+        if places.len() != facts.len() {
+            return Err(Declined(format!("{} places for {} values", places.len(), facts.len())));
+        }
+        places.iter().zip(facts).map(|(p, f)| locate(stage, p, f)).collect()
+    };
+    let ins = spots(&step.ins, &step.in_facts)?;
+    let outs = spots(&step.outs, &step.out_facts)?;
+    let known: Vec<Option<Tensor>> = step.ins.iter().map(known).collect();
+    let view = TaskView { task: &step.task, ins: &step.in_facts, known: &known, outs: &step.out_facts };
+    let candidate = device.candidate(&view)?;
+    let shared = check_overlaps(&ins, &outs, &(candidate.in_place)(&view))?;
+    let kernel = (candidate.build)(&mut Build { isa: device.isa(), view, weights, gang })?;
+    Ok(Bound { kernel, ins, outs, shared, path: step.path.clone() })
+}
+
+fn known(place: &Place) -> Option<Tensor> {
+    if let Place::Const(t) = place { Some(t.clone()) } else { None }
+}
+
+/// Checks that a value fits its place.
+fn locate(stage: &Stage, place: &Place, fact: &Fact) -> Result<Spot, Declined> {
+    let (space, room) = match place {
+        Place::Slot(i) => {
+            let slot = stage.slots.get(*i).ok_or_else(|| Declined(format!("no slot {i}")))?;
+            let inside = slot.offset.checked_add(slot.bytes).is_some_and(|end| end <= stage.arena);
+            if !inside || !slot.offset.is_multiple_of(ALIGN) {
+                return Err(Declined(format!("slot {i} does not fit the arena")));
+            }
+            (Where::Arena(slot.offset), slot.bytes)
+        }
+        Place::Input(i) => (Where::Input(*i), stage.inputs.get(*i).map_or(0, Fact::bytes)),
+        Place::Output(i) => (Where::Output(*i), stage.outputs.get(*i).map_or(0, Fact::bytes)),
+        Place::Const(t) if t.dtype() != fact.dtype => {
+            return Err(Declined(format!("a constant of {} stands for {fact}", t.dtype())));
+        }
+        Place::Const(t) => (Where::Const(t.clone()), t.bytes().len()),
+    };
+    let exists = match place {
+        Place::Input(i) => *i < stage.inputs.len(),
+        Place::Output(i) => *i < stage.outputs.len(),
+        _ => true,
+    };
+    if !exists || fact.bytes() > room {
+        return Err(Declined(format!("{fact} does not fit {room} bytes")));
+    }
+    Ok(Spot { place: space, fact: fact.clone() })
+}
+
+/// Checks that results overlap nothing but the operands that the kernel may overwrite, and says which those are.
+fn check_overlaps(ins: &[Spot], outs: &[Spot], in_place: &[usize]) -> Result<Vec<bool>, Declined> {
+    for (i, out) in outs.iter().enumerate() {
+        if matches!(out.place, Where::Input(_) | Where::Const(_)) {
+            return Err(Declined(format!("result {i} lies in memory that is read only")));
+        }
+        if outs[..i].iter().any(|o| o.overlaps(out)) {
+            return Err(Declined(format!("result {i} overlaps another")));
+        }
+    }
+    let mut shared = vec![false; ins.len()];
+    for (i, operand) in ins.iter().enumerate() {
+        for (o, out) in outs.iter().enumerate().filter(|(_, out)| out.overlaps(operand)) {
+            if o != 0 || !in_place.contains(&i) || out.region() != operand.region() {
+                return Err(Declined(format!("result {o} overlaps operand {i}")));
+            }
+            shared[i] = true;
+        }
+    }
+    Ok(shared)
+}
+
+impl Program for CpuProgram {
+    fn session(self: Arc<Self>) -> Box<dyn Run> {
+        Box::new(Session::new(self))
+    }
+
+    fn kernels(&self) -> Vec<String> {
+        self.steps.iter().map(|s| s.kernel.name().to_string()).collect()
+    }
+}
+
+/// Memory for one run at a time.
+struct Session {
+    program: Arc<CpuProgram>,
+    /// The arena, then scratch.
+    memory: Block<u8>,
+    operands: Vec<Vec<Operand>>,
+    results: Vec<Vec<Target>>,
+    /// First byte of each of the caller's outputs.
+    outputs: Vec<*mut u8>,
+    gang: Gang,
+}
+
+// SAFETY: the pointers in `operands`, `results` and `outputs` lead to memory of the session and of constants that the program keeps;
+// those to the caller's memory are replaced before every run.
+unsafe impl Send for Session {}
+
+impl Session {
+    fn new(program: Arc<CpuProgram>) -> Session {
+        let arena = program.arena.next_multiple_of(ALIGN);
+        let operand = |(spot, &shared): (&Spot, &bool)| {
+            let ptr = if let Where::Const(t) = &spot.place { t.bytes().as_ptr() } else { std::ptr::null() };
+            Operand { ptr, len: spot.fact.bytes(), dtype: spot.fact.dtype, shared }
+        };
+        let target = |spot: &Spot| Target {
+            ptr: std::ptr::null_mut(),
+            len: spot.fact.bytes(),
+            dtype: spot.fact.dtype,
+            taken: false,
+        };
+        Session {
+            memory: Block::zeroed(arena + program.scratch),
+            operands: program.steps.iter().map(|s| s.ins.iter().zip(&s.shared).map(operand).collect()).collect(),
+            results: program.steps.iter().map(|s| s.outs.iter().map(target).collect()).collect(),
+            outputs: Vec::with_capacity(program.outputs.len()),
+            gang: program.threads.gang(),
+            program,
+        }
+    }
+
+    /// Points every operand and result to its memory and returns the first byte of the arena.
+    fn point(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> *mut u8 {
+        let base = self.memory.as_mut_ptr();
+        self.outputs.clear();
+        self.outputs.extend(outs.iter_mut().map(|o| o.as_mut_ptr()));
+        // Nothing is read or written through the pointer of an empty value, but slices want it aligned.
+        let nowhere = std::ptr::without_provenance_mut::<u8>(ALIGN);
+        for (s, step) in self.program.steps.iter().enumerate() {
+            for (operand, spot) in self.operands[s].iter_mut().zip(&step.ins) {
+                match spot.place {
+                    Where::Arena(at) => operand.ptr = base.wrapping_add(at),
+                    Where::Input(i) => operand.ptr = ins[i].as_ptr(),
+                    Where::Output(i) => operand.ptr = self.outputs[i],
+                    Where::Const(_) => {}
+                }
+                if operand.len == 0 {
+                    operand.ptr = nowhere;
+                }
+            }
+            for (target, spot) in self.results[s].iter_mut().zip(&step.outs) {
+                target.taken = false;
+                target.ptr = match spot.place {
+                    Where::Arena(at) => base.wrapping_add(at),
+                    Where::Output(i) => self.outputs[i],
+                    Where::Input(_) | Where::Const(_) => nowhere,
+                };
+                if target.len == 0 {
+                    target.ptr = nowhere;
+                }
+            }
+        }
+        base
+    }
+
+    fn check(&self, ins: &[&[u8]], outs: &[&mut [u8]]) -> Result<(), DeviceError> {
+        let good = |found: usize, bytes: usize, at: *const u8| {
+            found == bytes && (bytes == 0 || at.addr().is_multiple_of(ALIGN))
+        };
+        let inputs = ins.len() == self.program.inputs.len()
+            && ins.iter().zip(&self.program.inputs).all(|(x, &n)| good(x.len(), n, x.as_ptr()));
+        let outputs = outs.len() == self.program.outputs.len()
+            && outs.iter().zip(&self.program.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr()));
+        if inputs && outputs {
+            return Ok(());
+        }
+        let message = "inputs and outputs do not have the number, length or alignment of the stage's".into();
+        Err(DeviceError::Device { device: "cpu".into(), message })
+    }
+
+    fn steps(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], mut done: impl FnMut(usize)) -> Result<(), DeviceError> {
+        self.check(ins, outs)?;
+        let base = self.point(ins, outs);
+        let scratch = (base.wrapping_add(self.program.arena.next_multiple_of(ALIGN)), self.program.scratch);
+        for (s, step) in self.program.steps.iter().enumerate() {
+            // SAFETY: `bind` checked that every value lies inside its memory and that results overlap nothing but the
+            // operands marked shared; `check` that the caller's memory has the lengths that `bind` assumed and is aligned,
+            // as are slots and tensors. `ins` is borrowed, `outs` and `self.memory` mutably, and used through these
+            // pointers only. Scratch follows the arena. `bool`s come from checked tensors or kernels.
+            let mut io = unsafe { Io::new(&self.operands[s], &mut self.results[s], scratch) };
+            step.kernel
+                .run(&mut io, &mut self.gang)
+                .map_err(|e| DeviceError::Step { path: step.path.clone(), message: e.0 })?;
+            done(s);
+        }
+        Ok(())
+    }
+}
+
+impl Run for Session {
+    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
+        self.steps(ins, outs, |_| {})
+    }
+
+    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError> {
+        let mut start = Instant::now();
+        self.steps(ins, outs, |step| {
+            let end = Instant::now();
+            if let Some(n) = nanos.get_mut(step) {
+                *n += u64::try_from((end - start).as_nanos()).unwrap_or(u64::MAX);
+            }
+            start = end;
+        })
+    }
+}
