@@ -82,7 +82,8 @@ impl Case {
             let (want, got) = (want.to_f64s().expect("numbers"), got.to_f64s().expect("numbers"));
             for (i, (&w, &g)) in want.iter().zip(&got).enumerate() {
                 let same = w == g || (w.is_nan() && g.is_nan());
-                if !same && !((w - g).abs() <= self.absolute + self.relative * w.abs()) {
+                let near = (w - g).abs() <= self.absolute + self.relative * w.abs();
+                if !same && !near {
                     return Err(format!("element {i} is {g}, expected {w}"));
                 }
             }
@@ -93,8 +94,8 @@ impl Case {
 
 /// The case as a stage: operands with even index are inputs, the others constants.
 fn single(case: &Case) -> Stage {
-    let inputs: Vec<usize> = (0..case.ins.len()).filter(|i| i % 2 == 0).collect();
-    let place = |i: usize| if i % 2 == 0 { Place::Input(i / 2) } else { Place::Const(case.ins[i].clone()) };
+    let inputs: Vec<usize> = (0..case.ins.len()).filter(|i| i.is_multiple_of(2)).collect();
+    let place = |i: usize| if i.is_multiple_of(2) { Place::Input(i / 2) } else { Place::Const(case.ins[i].clone()) };
     let step = Step {
         task: case.task.clone(),
         ins: (0..case.ins.len()).map(place).collect(),

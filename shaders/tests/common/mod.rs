@@ -5,6 +5,7 @@ use mindir_graph::task::{Binary, EpilogueInput, Instr, Program, ReduceKind, Unar
 use mindir_shaders::gemm::{Epilogue, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
+use mindir_shaders::program::function;
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Shader, copy};
@@ -41,53 +42,39 @@ fn maps(all: &mut Vec<(String, Shader)>) {
     }
 }
 
-/// All functions that `dtype` has, one after the other.
+/// All functions that `dtype` has, one after the other, and all casts.
 fn everything(dtype: DType) -> Map {
-    let mut results = Vec::new();
-    let reads = |p: &mut Program| (p.input(0, dtype), p.input(1, dtype));
-    let supported = |p: &Program| mindir_shaders::program::function(p, &[dtype, dtype]).is_ok();
+    let mut p = Program::new();
+    let (mut x, other) = (p.input(0, dtype), p.input(1, dtype));
     for &f in Unary::ALL {
-        let mut p = Program::new();
-        let (a, _) = reads(&mut p);
-        p.unary(f, a);
-        results.push((Some(f), None, supported(&p)));
+        x = chain(&p, dtype, |p| p.unary(f, x)).map_or(x, |(longer, y)| {
+            p = longer;
+            y
+        });
     }
     for &f in Binary::ALL {
-        let mut p = Program::new();
-        let (a, b) = reads(&mut p);
-        p.binary(f, a, b);
-        results.push((None, Some(f), supported(&p)));
+        x = chain(&p, dtype, |p| p.binary(f, x, other)).map_or(x, |(longer, y)| {
+            p = longer;
+            y
+        });
     }
-    let mut p = Program::new();
-    let (a, b) = reads(&mut p);
-    let mut x = a;
-    for (unary, binary, _) in results.into_iter().filter(|r| r.2) {
-        let y = match (unary, binary) {
-            (Some(f), _) => p.unary(f, x),
-            (_, Some(f)) => p.binary(f, x, b),
-            _ => x,
-        };
+    for to in DTYPES {
+        let y = p.cast(x, to);
         x = p.cast(y, dtype);
     }
-    for other in DTYPES {
-        let y = p.cast(x, other);
-        x = p.cast(y, dtype);
-    }
-    p.push(Instr::Int(-1), dtype);
-    let k = p.constant(f64::NEG_INFINITY, dtype);
-    p.select_last(x, k);
+    let low = p.constant(f64::NEG_INFINITY, dtype);
+    let least = p.push(Instr::Int(i64::from(i32::MIN)), dtype);
+    let flag = p.cast(x, DType::Bool);
+    p.select(flag, low, least);
     Map { program: p, operands: vec![(dtype, Read::Dense), (dtype, Read::Strided)], rank: 3 }
 }
 
-trait SelectLast {
-    fn select_last(&mut self, a: usize, b: usize);
-}
-
-impl SelectLast for Program {
-    fn select_last(&mut self, a: usize, b: usize) {
-        let c = self.cast(a, DType::Bool);
-        self.select(c, a, b);
-    }
+/// `p` with one more function and its result as `dtype`, if there is such a function.
+fn chain(p: &Program, dtype: DType, add: impl FnOnce(&mut Program) -> usize) -> Option<(Program, usize)> {
+    let mut longer = p.clone();
+    let y = add(&mut longer);
+    let y = longer.cast(y, dtype);
+    function(&longer, &[dtype, dtype]).is_ok().then_some((longer, y))
 }
 
 fn gemms(all: &mut Vec<(String, Shader)>) {
