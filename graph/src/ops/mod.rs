@@ -5,11 +5,13 @@ mod add_n;
 mod addmm;
 mod arg_extreme;
 mod arithmetic;
+mod assign;
 mod batch_mat_mul;
 mod bias_add;
 mod binary;
 mod broadcast_to;
 mod cast;
+mod clamp;
 mod concat;
 mod conv2d;
 mod conv2d_transpose;
@@ -21,6 +23,7 @@ mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod identity;
 mod lerp;
 mod load;
 mod mat_mul_ext;
@@ -34,6 +37,7 @@ mod reshape;
 mod reshaping;
 mod sample;
 mod samples;
+mod scalar;
 mod select;
 mod shape_of;
 mod slice;
@@ -43,6 +47,7 @@ mod squeeze;
 mod strided_slice;
 mod tile;
 mod transpose;
+mod tuple;
 mod unary;
 mod window;
 
@@ -89,6 +94,39 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    assign::Assign,
+    assign::AssignAdd,
+    assign::AssignSub,
+    assign::InplaceAddExt,
+    assign::InplaceAddsExt,
+    assign::InplaceClampScalar,
+    assign::InplaceClampTensor,
+    assign::InplaceCopy,
+    assign::InplaceDiv,
+    assign::InplaceDivMod,
+    assign::InplaceDivMods,
+    assign::InplaceDivs,
+    assign::InplaceElu,
+    assign::InplaceExp,
+    assign::InplaceFloor,
+    assign::InplaceFloorDivide,
+    assign::InplaceFloorDivides,
+    assign::InplaceHardtanh,
+    assign::InplaceLog,
+    assign::InplaceMaskedFillScalar,
+    assign::InplaceMaskedFillTensor,
+    assign::InplaceMul,
+    assign::InplaceMuls,
+    assign::InplaceReLU,
+    assign::InplaceRemainderTensorScalar,
+    assign::InplaceRemainderTensorTensor,
+    assign::InplaceSigmoid,
+    assign::InplaceSign,
+    assign::InplaceSiLU,
+    assign::InplaceSubExt,
+    assign::InplaceSubScalar,
+    assign::InplaceTanh,
+    assign::InplaceThreshold,
     batch_mat_mul::BatchMatMul,
     bias_add::BiasAdd,
     binary::Add,
@@ -142,6 +180,9 @@ ops! {
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
     cast::Cast,
+    clamp::ClampScalar,
+    clamp::ClampTensor,
+    clamp::Threshold,
     concat::Concat,
     concat::Stack,
     concat::StackExt,
@@ -167,6 +208,13 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    identity::Clone,
+    identity::Contiguous,
+    identity::Identity,
+    identity::StopGradient,
+    identity::TensorMove,
+    identity::TensorToScalar,
+    identity::TensorToTuple,
     lerp::Lerp,
     load::Load,
     mat_mul_ext::MatMulExt,
@@ -194,6 +242,30 @@ ops! {
     reduce::ReduceSum,
     reduce::SumExt,
     reshape::Reshape,
+    scalar::bit_and,
+    scalar::bit_or,
+    scalar::bool_and,
+    scalar::bool_eq,
+    scalar::bool_not,
+    scalar::bool_or,
+    scalar::ScalarAdd,
+    scalar::ScalarBool,
+    scalar::ScalarDiv,
+    scalar::ScalarEq,
+    scalar::ScalarFloorDiv,
+    scalar::ScalarGe,
+    scalar::ScalarGt,
+    scalar::ScalarLe,
+    scalar::ScalarLog,
+    scalar::ScalarLt,
+    scalar::ScalarMax,
+    scalar::ScalarMin,
+    scalar::ScalarMod,
+    scalar::ScalarMul,
+    scalar::ScalarPow,
+    scalar::ScalarSub,
+    scalar::ScalarUadd,
+    scalar::ScalarUsub,
     select::MaskedFill,
     select::Select,
     shape_of::Rank,
@@ -217,6 +289,12 @@ ops! {
     tile::Tile,
     transpose::Transpose,
     transpose::TransposeExtView,
+    tuple::InSequence,
+    tuple::list_equal,
+    tuple::sequence_len,
+    tuple::shape_mul,
+    tuple::tuple_equal,
+    tuple::TupleGetItem,
     unary::Abs,
     unary::ACos,
     unary::Acosh,
