@@ -1,7 +1,9 @@
 //! The operators: one file and one line each.
 
+mod adaptive_pool;
 mod addmm;
 mod batch_mat_mul;
+mod batch_norm;
 mod bias_add;
 mod broadcast_to;
 mod concat;
@@ -14,11 +16,14 @@ mod elements;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod layer_norm;
 mod mat_mul_ext;
 mod matmul;
 mod number;
 mod pad;
 mod padding;
+mod pool;
+mod pooling;
 mod product;
 mod relu;
 mod reshape;
@@ -44,8 +49,16 @@ macro_rules! ops {
 }
 
 ops! {
+    adaptive_pool::AdaptiveAvgPool1D,
+    adaptive_pool::AdaptiveAvgPool2D,
+    adaptive_pool::AdaptiveAvgPool2DExt,
+    adaptive_pool::AdaptiveAvgPool3DExt,
+    adaptive_pool::AdaptiveMaxPool1D,
+    adaptive_pool::AdaptiveMaxPool2D,
     addmm::Addmm,
     batch_mat_mul::BatchMatMul,
+    batch_norm::BatchNorm,
+    batch_norm::BatchNormExt,
     bias_add::BiasAdd,
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
@@ -74,6 +87,11 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    layer_norm::GroupNorm,
+    layer_norm::LayerNorm,
+    layer_norm::LayerNormExt,
+    layer_norm::LayerNormV3,
+    layer_norm::RmsNorm,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     pad::ConstantPadND,
@@ -82,6 +100,16 @@ ops! {
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    pool::AvgPool,
+    pool::AvgPool1D,
+    pool::AvgPool2D,
+    pool::AvgPool3D,
+    pool::AvgPool3DExt,
+    pool::MaxPool,
+    pool::MaxPool3D,
+    pool::MaxPool3DWithArgmax,
+    pool::MaxPoolWithArgmax,
+    pool::MaxPoolWithIndices,
     relu::ReLU,
     reshape::Reshape,
     shape_of::Rank,
