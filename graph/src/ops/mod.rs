@@ -1,12 +1,14 @@
 //! The operators: one file and one line each.
 
 mod activation;
+mod adaptive_pool;
 mod add_n;
 mod addmm;
 mod arg_extreme;
 mod arithmetic;
 mod assign;
 mod batch_mat_mul;
+mod batch_norm;
 mod bias_add;
 mod binary;
 mod broadcast_to;
@@ -24,6 +26,7 @@ mod expand_dims;
 mod flatten;
 mod gather;
 mod identity;
+mod layer_norm;
 mod lerp;
 mod load;
 mod mat_mul_ext;
@@ -31,6 +34,8 @@ mod matmul;
 mod number;
 mod pad;
 mod padding;
+mod pool;
+mod pooling;
 mod product;
 mod reduce;
 mod reshape;
@@ -76,6 +81,12 @@ ops! {
     activation::SoftplusExt,
     activation::SoftShrink,
     activation::Softsign,
+    adaptive_pool::AdaptiveAvgPool1D,
+    adaptive_pool::AdaptiveAvgPool2D,
+    adaptive_pool::AdaptiveAvgPool2DExt,
+    adaptive_pool::AdaptiveAvgPool3DExt,
+    adaptive_pool::AdaptiveMaxPool1D,
+    adaptive_pool::AdaptiveMaxPool2D,
     add_n::AddN,
     addmm::Addmm,
     arg_extreme::Argmax,
@@ -128,6 +139,8 @@ ops! {
     assign::InplaceTanh,
     assign::InplaceThreshold,
     batch_mat_mul::BatchMatMul,
+    batch_norm::BatchNorm,
+    batch_norm::BatchNormExt,
     bias_add::BiasAdd,
     binary::Add,
     binary::Atan2,
@@ -215,6 +228,11 @@ ops! {
     identity::TensorMove,
     identity::TensorToScalar,
     identity::TensorToTuple,
+    layer_norm::GroupNorm,
+    layer_norm::LayerNorm,
+    layer_norm::LayerNormExt,
+    layer_norm::LayerNormV3,
+    layer_norm::RmsNorm,
     lerp::Lerp,
     load::Load,
     mat_mul_ext::MatMulExt,
@@ -225,6 +243,16 @@ ops! {
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    pool::AvgPool,
+    pool::AvgPool1D,
+    pool::AvgPool2D,
+    pool::AvgPool3D,
+    pool::AvgPool3DExt,
+    pool::MaxPool,
+    pool::MaxPool3D,
+    pool::MaxPool3DWithArgmax,
+    pool::MaxPoolWithArgmax,
+    pool::MaxPoolWithIndices,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
