@@ -651,11 +651,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
-<<<<<<< HEAD
         #[allow(dead_code, missing_docs)]
-=======
-        #[allow(missing_docs, dead_code)]
->>>>>>> ops-a
         pub struct $name { $(pub $field: $t),* }
 
         impl $crate::op::Signature for $name {
