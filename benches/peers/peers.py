@@ -81,15 +81,13 @@ def command(engine, folder, threads, mindir):
     return [sys.executable, os.path.join(HERE, f"worker_{engine}.py"), folder, "--threads", str(threads)]
 
 
-def start(engines, folder, threads, mindir):
-    """Workers of all engines that can run the model."""
-    workers = []
+def start(workers, engines, folder, threads, mindir):
+    """Add workers of all engines that can run the model."""
     for engine in engines:
         try:
             workers.append(Worker(engine, command(engine, folder, threads, mindir), threads))
         except (RuntimeError, OSError) as error:
             print(f"{os.path.basename(folder)}: {error}", file=sys.stderr, flush=True)
-    return workers
 
 
 def measure(workers, rounds, slice_ms):
@@ -100,6 +98,23 @@ def measure(workers, rounds, slice_ms):
         shift = r % len(workers)
         for w in workers[shift:] + workers[:shift]:
             w.round()
+
+
+def bench(engines, folder, threads, args):
+    """The table rows of one network with one number of threads; no process outlives this."""
+    workers, lines = [], []
+    try:
+        start(workers, engines, folder, threads, args.mindir)
+        if workers:
+            measure(workers, args.rounds, args.slice)
+            lines = list(rows(os.path.basename(folder), threads, workers, args.reference))
+            print(*("  ".join(map(str, line)) for line in lines), sep="\n", file=sys.stderr, flush=True)
+    except RuntimeError as error:
+        print(f"{os.path.basename(folder)}: {error}", file=sys.stderr, flush=True)
+    finally:
+        for w in workers:
+            w.quit()
+    return lines
 
 
 def rows(name, threads, workers, reference):
@@ -136,15 +151,7 @@ def main():
     lines = []
     for name in names:
         for threads in map(int, args.threads.split(",")):
-            workers = start(engines, os.path.join(args.models, name), threads, args.mindir)
-            try:
-                if workers:
-                    measure(workers, args.rounds, args.slice)
-                    lines += rows(name, threads, workers, args.reference)
-                    print(*("  ".join(map(str, line)) for line in lines[-len(workers):]), sep="\n", file=sys.stderr, flush=True)
-            finally:
-                for w in workers:
-                    w.quit()
+            lines += bench(engines, os.path.join(args.models, name), threads, args)
     text = table(lines, args.reference)
     print(text)
     if args.out:

@@ -12,7 +12,7 @@ pub mod passes;
 mod shape;
 pub mod task;
 mod tensor;
-pub mod verify;
+mod verify;
 
 pub use dtype::{DType, Element};
 pub use error::OpError;
@@ -22,3 +22,4 @@ pub use shape::{
     shape,
 };
 pub use tensor::{Buffer, Tensor, TensorError, aligned_copy};
+pub use verify::{VerifyError, VerifyFault, verify};

@@ -651,7 +651,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
-        #[allow(missing_docs, dead_code)]
+        #[allow(dead_code, missing_docs)]
         pub struct $name { $(pub $field: $t),* }
 
         impl $crate::op::Signature for $name {

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::{
     element::ElementType,
     foreign::{Cipher, Foreign},
+    mindir::GraphFault,
     printable::Printable,
 };
 
@@ -89,6 +90,18 @@ pub enum LoadError {
         /// What is missing or contradictory.
         what: String,
     },
+    /// The graphs do not make a model.
+    #[error("{}: {}{fault}", Printable(.file), Place(.graph, .node))]
+    Graph {
+        /// The file concerned.
+        file: String,
+        /// Name of the graph; may be empty.
+        graph: String,
+        /// Name of the node, input or parameter; may be empty.
+        node: String,
+        /// What is wrong.
+        fault: Box<GraphFault>,
+    },
     /// A weight or constant is not valid.
     #[error("{}: tensor {}: {fault}", Printable(.file), Printable(.tensor))]
     Tensor {
@@ -155,6 +168,7 @@ impl LoadError {
             Self::Wire { .. } | Self::Structure { .. } => ErrorKind::Corrupt,
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Graph { fault, .. } => fault.kind(),
             Self::Tensor { fault, .. } => fault.kind(),
             Self::External { fault, .. } => fault.kind(),
             Self::DataFile { fault, .. } => fault.kind(),
@@ -173,6 +187,7 @@ impl LoadError {
             | Self::Limit { file, .. }
             | Self::Unsupported { file, .. }
             | Self::Structure { file, .. }
+            | Self::Graph { file, .. }
             | Self::Tensor { file, .. }
             | Self::External { file, .. }
             | Self::DataFile { file, .. } => file,
@@ -190,6 +205,20 @@ struct Hint<'a>(&'a str);
 impl Display for Hint<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, "; {}", Printable(self.0)) }
+    }
+}
+
+/// Prints `graph G: node N: `, without what is not known.
+struct Place<'a>(&'a str, &'a str);
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (what, name) in [("graph", self.0), ("node", self.1)] {
+            if !name.is_empty() {
+                write!(f, "{what} {}: ", Printable(name))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -31,15 +31,18 @@ pub enum Access {
 ///
 /// Names reach [`open`](Self::open) only after they were checked: relative, forward slashes, no `..`, no control characters.
 ///
-/// A map from name to contents is the simplest implementation:
+/// Closures and maps from name to contents implement it:
 ///
 /// ```
 /// use std::collections::BTreeMap;
 /// use bytes::Bytes;
-/// use mindir_loader::DataFiles;
+/// use mindir_loader::{DataFiles, FileFault};
 ///
-/// let files = BTreeMap::from([("net_variables/data_0".to_string(), Bytes::from_static(b"\x01"))]);
-/// assert!(files.open("net_variables/data_0").is_ok());
+/// let map = BTreeMap::from([("net_variables/data_0".to_string(), Bytes::from_static(b"\x01"))]);
+/// assert!(map.open("net_variables/data_0").is_ok());
+///
+/// let closure = |location: &str| -> Result<Bytes, FileFault> { Ok(std::fs::read(format!("cache/{location}"))?.into()) };
+/// assert!(DataFiles::open(&closure, "net_variables/data_0").is_err());
 /// ```
 pub trait DataFiles {
     /// Contents of one data file. Called once for each name.
@@ -68,9 +71,16 @@ impl DataFiles for BTreeMap<String, Bytes> {
     }
 }
 
+impl<F: Fn(&str) -> Result<Bytes, FileFault>> DataFiles for F {
+    fn open(&self, location: &str) -> Result<Bytes, FileFault> {
+        self(location)
+    }
+}
+
 /// The folder of a model on disk.
 ///
-/// Symbolic links are refused at every step below the folder, and only regular files are opened.
+/// Symbolic links are refused at every step below the folder, and only regular files are opened. The steps are checked one
+/// after the other: a folder that somebody else changes meanwhile gives no such guarantee.
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,

@@ -12,7 +12,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let runs = std::thread::scope(|s| {
         let workers: Vec<_> = (0..8)
-            .map(|_| s.spawn(|| (0..100).filter(|_| cell.run(std::slice::from_ref(&x)).is_ok_and(|y| y == want)).count()))
+            .map(|_| {
+                s.spawn(|| (0..100).filter(|_| cell.run(std::slice::from_ref(&x)).is_ok_and(|y| y == want)).count())
+            })
             .collect();
         workers.into_iter().map(|w| w.join().unwrap_or(0)).sum::<usize>()
     });

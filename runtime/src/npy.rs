@@ -1,6 +1,6 @@
 //! Tensors in NumPy's files: `.npy` holds one array, `.npz` several by name.
 //!
-//! Arrays are little endian and row-major. bfloat16 has no NumPy type: it is written as `f32`.
+//! Arrays are little endian; they are written row-major and read in either order. bfloat16 has no NumPy type: it is written as `f32`.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -32,9 +32,6 @@ pub fn read_from(mut reader: impl Read) -> io::Result<Tensor> {
     let header = NpyHeader::from_reader(&mut reader)?;
     let npyz::DType::Plain(t) = header.dtype() else { return Err(bad("structured arrays are no tensors".into())) };
     let dtype = dtype_of(&t)?;
-    if header.order() == Order::Fortran && header.shape().len() > 1 {
-        return Err(bad("the array is column-major; save it with numpy.ascontiguousarray".into()));
-    }
     let dims: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
     let len = mindir_graph::checked_count(&dims).and_then(|n| n.checked_mul(dtype.size()));
     let len = len.ok_or_else(|| bad(format!("shape {dims:?} has too many elements")))? as u64;
@@ -45,8 +42,29 @@ pub fn read_from(mut reader: impl Read) -> io::Result<Tensor> {
             return Err(bad(format!("{dtype} {dims:?} needs {len} bytes, found {}", data.len())));
         }
     }
+    if header.order() == Order::Fortran {
+        data = row_major(&data, &dims, dtype.size());
+    }
     let data = mindir_graph::aligned_copy(&data);
     Tensor::from_bytes(dtype, &dims, data).map_err(|e| bad(e.to_string()))
+}
+
+/// A column-major array with its elements in row-major order.
+fn row_major(data: &[u8], dims: &[usize], size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len());
+    let mut index = vec![0; dims.len()];
+    for _ in 0..data.len() / size {
+        let at = index.iter().zip(dims).rev().fold(0, |at, (i, d)| at * d + i) * size;
+        out.extend_from_slice(&data[at..at + size]);
+        for d in (0..dims.len()).rev() {
+            index[d] += 1;
+            if index[d] < dims[d] {
+                break;
+            }
+            index[d] = 0;
+        }
+    }
+    out
 }
 
 fn dtype_of(t: &TypeStr) -> io::Result<DType> {
@@ -182,6 +200,12 @@ mod tests {
         write_npz(dir.join("t.npz"), &named).unwrap();
         assert_eq!(read_npz(dir.join("t.npz")).unwrap(), named);
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn column_major_arrays_are_turned() {
+        let columns: Vec<u8> = vec![1, 4, 2, 5, 3, 6];
+        assert_eq!(row_major(&columns, &[2, 3], 1), [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

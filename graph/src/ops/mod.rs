@@ -1,34 +1,71 @@
 //! The operators: one file and one line each.
 
 mod activation;
+mod adaptive_pool;
 mod add_n;
+mod addmm;
 mod arg_extreme;
 mod arithmetic;
 mod assign;
+mod batch_mat_mul;
+mod batch_norm;
+mod bias_add;
 mod binary;
+mod broadcast_to;
 mod cast;
 mod clamp;
 mod close;
+mod concat;
+mod conv2d;
+mod conv2d_transpose;
+mod convolving;
 mod create;
 mod cumulate;
+mod cut;
+mod dense;
 mod diagonal;
+mod elements;
 mod elementwise;
+mod expand_dims;
+mod flatten;
+mod gather;
 mod identity;
+mod layer_norm;
 mod lerp;
+mod load;
 mod log_softmax;
+mod mat_mul_ext;
+mod matmul;
 mod meshgrid;
 mod nan_to_num;
+mod number;
 mod one_hot;
+mod pad;
+mod padding;
+mod pool;
+mod pooling;
 mod prelu;
+mod product;
 mod reduce;
+mod reshape;
+mod reshaping;
 mod round;
+mod sample;
 mod samples;
 mod scalar;
 mod select;
+mod shape_of;
+mod slice;
 mod softmax;
+mod split;
+mod squeeze;
+mod strided_slice;
+mod tile;
+mod transpose;
 mod triangle;
 mod tuple;
 mod unary;
+mod window;
 
 use crate::op::OpDef;
 
@@ -55,7 +92,14 @@ ops! {
     activation::SoftplusExt,
     activation::SoftShrink,
     activation::Softsign,
+    adaptive_pool::AdaptiveAvgPool1D,
+    adaptive_pool::AdaptiveAvgPool2D,
+    adaptive_pool::AdaptiveAvgPool2DExt,
+    adaptive_pool::AdaptiveAvgPool3DExt,
+    adaptive_pool::AdaptiveMaxPool1D,
+    adaptive_pool::AdaptiveMaxPool2D,
     add_n::AddN,
+    addmm::Addmm,
     arg_extreme::Argmax,
     arg_extreme::ArgMaxExt,
     arg_extreme::ArgMaxWithValue,
@@ -105,6 +149,10 @@ ops! {
     assign::InplaceSubScalar,
     assign::InplaceTanh,
     assign::InplaceThreshold,
+    batch_mat_mul::BatchMatMul,
+    batch_norm::BatchNorm,
+    batch_norm::BatchNormExt,
+    bias_add::BiasAdd,
     binary::Add,
     binary::Atan2,
     binary::BitwiseAnd,
@@ -153,12 +201,29 @@ ops! {
     binary::Xlogy,
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
+    broadcast_to::BroadcastTo,
+    broadcast_to::ExpandAs,
     cast::Cast,
     clamp::ClampScalar,
     clamp::ClampTensor,
     clamp::Threshold,
     close::ApproximateEqual,
     close::IsClose,
+    concat::Concat,
+    concat::Stack,
+    concat::StackExt,
+    conv2d::Conv1DExt,
+    conv2d::Conv1DPadding,
+    conv2d::Conv2D,
+    conv2d::Conv2DExt,
+    conv2d::Conv2DPadding,
+    conv2d::Conv3D,
+    conv2d::Conv3DExt,
+    conv2d::Conv3DPadding,
+    conv2d::DepthwiseConv2dNative,
+    conv2d_transpose::Conv2DBackpropInput,
+    conv2d_transpose::Conv3DTranspose,
+    conv2d_transpose::ConvTranspose2D,
     create::Arange,
     create::Eye,
     create::Fill,
@@ -184,8 +249,18 @@ ops! {
     cumulate::CumProd,
     cumulate::CumSum,
     cumulate::CumsumExt,
+    dense::Dense,
     diagonal::Diag,
     diagonal::DiagPart,
+    expand_dims::ExpandDims,
+    flatten::Flatten,
+    flatten::FlattenExt,
+    gather::Embedding,
+    gather::EmbeddingLookup,
+    gather::Gather,
+    gather::GatherD,
+    gather::GatherNd,
+    gather::IndexSelect,
     identity::Clone,
     identity::Contiguous,
     identity::Identity,
@@ -193,12 +268,36 @@ ops! {
     identity::TensorMove,
     identity::TensorToScalar,
     identity::TensorToTuple,
+    layer_norm::GroupNorm,
+    layer_norm::LayerNorm,
+    layer_norm::LayerNormExt,
+    layer_norm::LayerNormV3,
+    layer_norm::RmsNorm,
     lerp::Lerp,
+    load::Load,
     log_softmax::LogSoftmax,
     log_softmax::LogSoftmaxExt,
+    mat_mul_ext::MatMulExt,
+    matmul::MatMul,
     meshgrid::Meshgrid,
     nan_to_num::NanToNum,
     one_hot::OneHot,
+    pad::ConstantPadND,
+    pad::MirrorPad,
+    pad::Pad,
+    pad::PadV3,
+    pad::ReflectionPad1D,
+    pad::ReplicationPad1D,
+    pool::AvgPool,
+    pool::AvgPool1D,
+    pool::AvgPool2D,
+    pool::AvgPool3D,
+    pool::AvgPool3DExt,
+    pool::MaxPool,
+    pool::MaxPool3D,
+    pool::MaxPool3DWithArgmax,
+    pool::MaxPoolWithArgmax,
+    pool::MaxPoolWithIndices,
     prelu::PReLU,
     reduce::All,
     reduce::Any,
@@ -216,6 +315,7 @@ ops! {
     reduce::ReduceProd,
     reduce::ReduceSum,
     reduce::SumExt,
+    reshape::Reshape,
     round::Round,
     scalar::bit_and,
     scalar::bit_or,
@@ -243,7 +343,27 @@ ops! {
     scalar::ScalarUsub,
     select::MaskedFill,
     select::Select,
+    shape_of::Rank,
+    shape_of::Shape,
+    shape_of::Size,
+    slice::Narrow,
+    slice::ReverseV2,
+    slice::SelectExtView,
+    slice::Slice,
+    slice::SliceExt,
     softmax::Softmax,
+    split::Chunk,
+    split::Split,
+    split::SplitTensor,
+    split::SplitWithSize,
+    split::Unstack,
+    squeeze::Squeeze,
+    strided_slice::StridedSlice,
+    tile::RepeatInterleaveInt,
+    tile::RepeatInterleaveTensor,
+    tile::Tile,
+    transpose::Transpose,
+    transpose::TransposeExtView,
     triangle::Tril,
     triangle::Triu,
     tuple::InSequence,

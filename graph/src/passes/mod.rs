@@ -3,12 +3,14 @@
 //! Every pass is one file and one line in [`PASSES`], can be switched off by name, and notes why it did or did not apply.
 //! Passes know no device; a device that has no kernel for what they make declines it, and the planner says so.
 
+pub mod check;
 mod dead_code;
 mod epilogue;
 mod fold_scale;
 mod fuse_maps;
 mod layout;
 mod merge_copies;
+mod strided_products;
 
 use std::sync::Arc;
 
@@ -29,6 +31,11 @@ pub struct Pass {
 pub static PASSES: &[Pass] = &[
     Pass { name: "dead-code", doc: "drops tasks whose results nobody reads", run: dead_code::run },
     Pass { name: "merge-copies", doc: "joins transposes and slices that follow each other", run: merge_copies::run },
+    Pass {
+        name: "strided-products",
+        doc: "lets products read and write through transposes",
+        run: strided_products::run,
+    },
     Pass { name: "fuse-maps", doc: "joins element-wise programs that follow each other", run: fuse_maps::run },
     Pass {
         name: "epilogues",
@@ -81,7 +88,7 @@ pub fn optimize(graph: &mut TaskGraph, enabled: impl Fn(&str) -> bool) -> Notes 
     for pass in PASSES.iter().filter(|p| enabled(p.name)) {
         notes.pass = pass.name;
         (pass.run)(graph, &mut notes);
-        debug_assert_eq!(crate::verify::task_graph(graph), Ok(()), "pass {} broke the task graph", pass.name);
+        debug_assert_eq!(check::task_graph(graph), Ok(()), "pass {} broke the task graph", pass.name);
     }
     notes
 }

@@ -4,9 +4,12 @@
 //! refuses what would not decode or would take too much memory; `wire` decodes; `weights` fetches contents from data files,
 //! checks every tensor and aligns its bytes; `legacy` gathers the weights of the oldest split layout.
 //!
-//! What nodes and attributes mean is not decided here.
+//! `build` decides what nodes and attributes mean and makes a [`Model`](mindir_graph::graph::Model); `load` is all of it in
+//! one call.
 
+mod build;
 mod legacy;
+mod load;
 mod read;
 mod scan;
 mod schema;
@@ -15,6 +18,8 @@ mod tensor;
 mod weights;
 mod wire;
 
+pub use build::GraphFault;
+pub use load::{Loaded, load, load_bytes, load_source};
 pub use read::{Layout, Origin, WireModel};
 pub use source::Source;
 pub use tensor::TensorData;

@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn field_names_start_every_error_of_their_message() {
+    fn fields_are_found_by_number() {
         assert_eq!(MODEL.field(1).unwrap().name, "ir_version");
         assert_eq!(ATTRIBUTE.field(20).unwrap().name, "graph_holder");
         assert!(MODEL.field(0).is_none() && MODEL.field(15).is_none());

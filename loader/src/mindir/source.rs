@@ -19,14 +19,14 @@ pub struct Source {
     pub(super) name: String,
     pub(super) path: Option<PathBuf>,
     pub(super) bytes: Bytes,
-    pub(super) files: Box<dyn DataFiles>,
+    pub(super) files: Box<dyn DataFiles + Send>,
 }
 
 impl Source {
     /// The model at `path`, which may leave out `.mindir`, and for a split model `_graph.mindir`.
     ///
     /// The first of `PATH`, `PATH.mindir` and `PATH_graph.mindir` that exists is taken, a `.mindir` at the end of `PATH` not
-    /// repeated. Data files are looked up in the folder of the model.
+    /// repeated. A symbolic link is followed; data files are looked up in the folder of the link.
     pub fn open(path: impl AsRef<Path>, access: Access) -> Result<Self, LoadError> {
         let path = locate(path.as_ref())?;
         let name = path.display().to_string();
@@ -44,7 +44,7 @@ impl Source {
 
     /// The same model with other data files.
     #[must_use]
-    pub fn with_files(self, files: impl DataFiles + 'static) -> Self {
+    pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
     }
 }

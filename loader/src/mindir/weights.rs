@@ -80,6 +80,7 @@ impl Weights<'_> {
         }
         for tensor in &mut graph.parameter {
             let name = tensor.name.clone().unwrap_or_default();
+            one_source(tensor).map_err(|fault| self.fault(&name, fault))?;
             if !has_contents(tensor) {
                 let facts = Facts::of(tensor, self.limits.max_rank).map_err(|fault| self.fault(&name, fault))?;
                 if facts.elements > 0 {
