@@ -24,17 +24,20 @@ mod cumulate;
 mod cut;
 mod dense;
 mod diagonal;
+mod dropout;
 mod dynamic;
 mod elements;
 mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod gradient;
 mod identity;
 mod layer_norm;
 mod lerp;
 mod load;
 mod log_softmax;
+mod loss;
 mod mat_mul_ext;
 mod matmul;
 mod meshgrid;
@@ -42,12 +45,14 @@ mod moment;
 mod nan_to_num;
 mod number;
 mod one_hot;
+mod optimizer;
 mod order;
 mod pad;
 mod padding;
 mod pool;
 mod pooling;
 mod prelu;
+mod print;
 mod product;
 mod reduce;
 mod reshape;
@@ -60,6 +65,7 @@ mod select;
 mod shape_of;
 mod slice;
 mod softmax;
+mod special;
 mod split;
 mod squeeze;
 mod strided_slice;
@@ -256,6 +262,7 @@ ops! {
     dense::Dense,
     diagonal::Diag,
     diagonal::DiagPart,
+    dropout::Dropout,
     dynamic::Bincount,
     dynamic::BincountExt,
     dynamic::MaskedSelect,
@@ -271,6 +278,10 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    gradient::BiasAddGrad,
+    gradient::ReluGrad,
+    gradient::SigmoidGrad,
+    gradient::TanhGrad,
     identity::Clone,
     identity::Contiguous,
     identity::Identity,
@@ -287,6 +298,8 @@ ops! {
     load::Load,
     log_softmax::LogSoftmax,
     log_softmax::LogSoftmaxExt,
+    loss::SoftmaxCrossEntropyWithLogits,
+    loss::SparseSoftmaxCrossEntropyWithLogits,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     meshgrid::Meshgrid,
@@ -297,6 +310,10 @@ ops! {
     moment::VarMean,
     nan_to_num::NanToNum,
     one_hot::OneHot,
+    optimizer::Adam,
+    optimizer::AdamWeightDecay,
+    optimizer::ApplyMomentum,
+    optimizer::SGD,
     order::ArgSort,
     order::SearchSorted,
     order::Sort,
@@ -320,6 +337,7 @@ ops! {
     pool::MaxPoolWithArgmax,
     pool::MaxPoolWithIndices,
     prelu::PReLU,
+    print::Print,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
@@ -373,6 +391,11 @@ ops! {
     slice::Slice,
     slice::SliceExt,
     softmax::Softmax,
+    special::BesselI0,
+    special::BesselI1,
+    special::Digamma,
+    special::Erfinv,
+    special::Lgamma,
     split::Chunk,
     split::Split,
     split::SplitTensor,
