@@ -11,7 +11,7 @@ use super::super::{Build, Isa};
 use super::{Body, Operands, Packed, packed};
 
 /// Most input channels that are worth reading line by line.
-const MAX_CHANNELS: usize = 8;
+const MAX_CHANNELS: usize = 4;
 
 pub fn accepts(c: &Conv) -> bool {
     c.layout == Layout::Nchw && c.groups == 1 && c.c_in <= MAX_CHANNELS && c.c_out > 1 && c.out_w > 1
