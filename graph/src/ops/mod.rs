@@ -14,12 +14,16 @@ mod binary;
 mod broadcast_to;
 mod cast;
 mod clamp;
+mod close;
 mod concat;
 mod conv2d;
 mod conv2d_transpose;
 mod convolving;
+mod create;
+mod cumulate;
 mod cut;
 mod dense;
+mod diagonal;
 mod elements;
 mod elementwise;
 mod expand_dims;
@@ -29,17 +33,23 @@ mod identity;
 mod layer_norm;
 mod lerp;
 mod load;
+mod log_softmax;
 mod mat_mul_ext;
 mod matmul;
+mod meshgrid;
+mod nan_to_num;
 mod number;
+mod one_hot;
 mod pad;
 mod padding;
 mod pool;
 mod pooling;
+mod prelu;
 mod product;
 mod reduce;
 mod reshape;
 mod reshaping;
+mod round;
 mod sample;
 mod samples;
 mod scalar;
@@ -52,6 +62,7 @@ mod squeeze;
 mod strided_slice;
 mod tile;
 mod transpose;
+mod triangle;
 mod tuple;
 mod unary;
 mod window;
@@ -196,6 +207,8 @@ ops! {
     clamp::ClampScalar,
     clamp::ClampTensor,
     clamp::Threshold,
+    close::ApproximateEqual,
+    close::IsClose,
     concat::Concat,
     concat::Stack,
     concat::StackExt,
@@ -211,7 +224,34 @@ ops! {
     conv2d_transpose::Conv2DBackpropInput,
     conv2d_transpose::Conv3DTranspose,
     conv2d_transpose::ConvTranspose2D,
+    create::Arange,
+    create::Eye,
+    create::Fill,
+    create::FillScalar,
+    create::FillTensor,
+    create::FillV2,
+    create::FullLike,
+    create::LinSpace,
+    create::LinSpaceExt,
+    create::NewFull,
+    create::NewOnes,
+    create::NewZeros,
+    create::Ones,
+    create::OnesLike,
+    create::OnesLikeExt,
+    create::Range,
+    create::Zeros,
+    create::ZerosLike,
+    create::ZerosLikeExt,
+    cumulate::Cummax,
+    cumulate::Cummin,
+    cumulate::CumminExt,
+    cumulate::CumProd,
+    cumulate::CumSum,
+    cumulate::CumsumExt,
     dense::Dense,
+    diagonal::Diag,
+    diagonal::DiagPart,
     expand_dims::ExpandDims,
     flatten::Flatten,
     flatten::FlattenExt,
@@ -235,8 +275,13 @@ ops! {
     layer_norm::RmsNorm,
     lerp::Lerp,
     load::Load,
+    log_softmax::LogSoftmax,
+    log_softmax::LogSoftmaxExt,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
+    meshgrid::Meshgrid,
+    nan_to_num::NanToNum,
+    one_hot::OneHot,
     pad::ConstantPadND,
     pad::MirrorPad,
     pad::Pad,
@@ -253,6 +298,7 @@ ops! {
     pool::MaxPool3DWithArgmax,
     pool::MaxPoolWithArgmax,
     pool::MaxPoolWithIndices,
+    prelu::PReLU,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
@@ -270,6 +316,7 @@ ops! {
     reduce::ReduceSum,
     reduce::SumExt,
     reshape::Reshape,
+    round::Round,
     scalar::bit_and,
     scalar::bit_or,
     scalar::bool_and,
@@ -317,6 +364,8 @@ ops! {
     tile::Tile,
     transpose::Transpose,
     transpose::TransposeExtView,
+    triangle::Tril,
+    triangle::Triu,
     tuple::InSequence,
     tuple::list_equal,
     tuple::sequence_len,
