@@ -17,6 +17,7 @@ mod expand_dims;
 mod flatten;
 mod gather;
 mod layer_norm;
+mod lstm;
 mod mat_mul_ext;
 mod matmul;
 mod number;
@@ -28,7 +29,9 @@ mod product;
 mod relu;
 mod reshape;
 mod reshaping;
+mod resize;
 mod sample;
+mod scatter;
 mod shape_of;
 mod slice;
 mod softmax;
@@ -92,6 +95,7 @@ ops! {
     layer_norm::LayerNormExt,
     layer_norm::LayerNormV3,
     layer_norm::RmsNorm,
+    lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     pad::ConstantPadND,
@@ -112,6 +116,48 @@ ops! {
     pool::MaxPoolWithIndices,
     relu::ReLU,
     reshape::Reshape,
+    resize::ResizeBicubic,
+    resize::ResizeBilinearV2,
+    resize::ResizeLinear1D,
+    resize::ResizeNearestNeighbor,
+    resize::ResizeNearestNeighborV2,
+    resize::UpsampleBicubic2D,
+    resize::UpsampleBilinear2D,
+    resize::UpsampleLinear1D,
+    resize::UpsampleNearest1D,
+    resize::UpsampleNearest2D,
+    resize::UpsampleNearest3D,
+    resize::UpsampleTrilinear3D,
+    scatter::IndexAddExt,
+    scatter::Scatter,
+    scatter::ScatterAdd,
+    scatter::ScatterAddExt,
+    scatter::ScatterDiv,
+    scatter::ScatterMax,
+    scatter::ScatterMin,
+    scatter::ScatterMul,
+    scatter::ScatterNd,
+    scatter::ScatterNdAdd,
+    scatter::ScatterNdDiv,
+    scatter::ScatterNdMax,
+    scatter::ScatterNdMin,
+    scatter::ScatterNdMul,
+    scatter::ScatterNdSub,
+    scatter::ScatterNdUpdate,
+    scatter::ScatterSub,
+    scatter::ScatterUpdate,
+    scatter::TensorScatterAdd,
+    scatter::TensorScatterDiv,
+    scatter::TensorScatterElements,
+    scatter::TensorScatterMax,
+    scatter::TensorScatterMin,
+    scatter::TensorScatterMul,
+    scatter::TensorScatterSub,
+    scatter::TensorScatterUpdate,
+    scatter::UnsortedSegmentMax,
+    scatter::UnsortedSegmentMin,
+    scatter::UnsortedSegmentProd,
+    scatter::UnsortedSegmentSum,
     shape_of::Rank,
     shape_of::Shape,
     shape_of::Size,
