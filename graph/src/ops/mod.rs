@@ -34,6 +34,7 @@ mod layer_norm;
 mod lerp;
 mod load;
 mod log_softmax;
+mod lstm;
 mod mat_mul_ext;
 mod matmul;
 mod meshgrid;
@@ -49,10 +50,12 @@ mod product;
 mod reduce;
 mod reshape;
 mod reshaping;
+mod resize;
 mod round;
 mod sample;
 mod samples;
 mod scalar;
+mod scatter;
 mod select;
 mod shape_of;
 mod slice;
@@ -277,6 +280,7 @@ ops! {
     load::Load,
     log_softmax::LogSoftmax,
     log_softmax::LogSoftmaxExt,
+    lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     meshgrid::Meshgrid,
@@ -316,6 +320,18 @@ ops! {
     reduce::ReduceSum,
     reduce::SumExt,
     reshape::Reshape,
+    resize::ResizeBicubic,
+    resize::ResizeBilinearV2,
+    resize::ResizeLinear1D,
+    resize::ResizeNearestNeighbor,
+    resize::ResizeNearestNeighborV2,
+    resize::UpsampleBicubic2D,
+    resize::UpsampleBilinear2D,
+    resize::UpsampleLinear1D,
+    resize::UpsampleNearest1D,
+    resize::UpsampleNearest2D,
+    resize::UpsampleNearest3D,
+    resize::UpsampleTrilinear3D,
     round::Round,
     scalar::bit_and,
     scalar::bit_or,
@@ -341,6 +357,36 @@ ops! {
     scalar::ScalarSub,
     scalar::ScalarUadd,
     scalar::ScalarUsub,
+    scatter::IndexAddExt,
+    scatter::Scatter,
+    scatter::ScatterAdd,
+    scatter::ScatterAddExt,
+    scatter::ScatterDiv,
+    scatter::ScatterMax,
+    scatter::ScatterMin,
+    scatter::ScatterMul,
+    scatter::ScatterNd,
+    scatter::ScatterNdAdd,
+    scatter::ScatterNdDiv,
+    scatter::ScatterNdMax,
+    scatter::ScatterNdMin,
+    scatter::ScatterNdMul,
+    scatter::ScatterNdSub,
+    scatter::ScatterNdUpdate,
+    scatter::ScatterSub,
+    scatter::ScatterUpdate,
+    scatter::TensorScatterAdd,
+    scatter::TensorScatterDiv,
+    scatter::TensorScatterElements,
+    scatter::TensorScatterMax,
+    scatter::TensorScatterMin,
+    scatter::TensorScatterMul,
+    scatter::TensorScatterSub,
+    scatter::TensorScatterUpdate,
+    scatter::UnsortedSegmentMax,
+    scatter::UnsortedSegmentMin,
+    scatter::UnsortedSegmentProd,
+    scatter::UnsortedSegmentSum,
     select::MaskedFill,
     select::Select,
     shape_of::Rank,
