@@ -29,10 +29,7 @@ impl Rule for IsClose {
     fn cases() -> Vec<Case> {
         let x = || cycle(DType::F32, &[6], &[1.0, 1.00001, f64::NAN, f64::INFINITY, -3.0, 0.0]);
         let y = || cycle(DType::F32, &[6], &[1.000001, 1.1, f64::NAN, f64::INFINITY, f64::INFINITY, 1e-9]);
-        vec![
-            case("default", [x(), y()], 0.0),
-            case("NaN equal", [x(), y(), float(1e-3), float(0.5), truth(true)], 0.0),
-        ]
+        vec![case("default", [x(), y()], 0.0), case("NaN equal", [x(), y(), float(1e-3), float(0.5), truth(true)], 0.0)]
     }
 }
 
