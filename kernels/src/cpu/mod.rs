@@ -19,6 +19,8 @@ mod norm;
 mod pool;
 mod program;
 mod reduce;
+mod resize;
+mod scan;
 pub mod simd;
 mod softmax;
 
@@ -64,6 +66,8 @@ fn candidates(task: &Task) -> &'static [Candidate] {
         Task::Gemm(_) => gemm::CANDIDATES,
         Task::Conv(_) => conv::CANDIDATES,
         Task::Map(_) => map::CANDIDATES,
+        Task::Resize(_) => resize::CANDIDATES,
+        Task::Scan(_) => scan::CANDIDATES,
         Task::Copy(_) => copy::CANDIDATES,
         Task::Gather(_) => gather::CANDIDATES,
         Task::Softmax(_) => softmax::CANDIDATES,
