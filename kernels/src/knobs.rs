@@ -23,9 +23,9 @@ impl Knob {
 /// Caps the instruction set of the CPU device.
 pub const ISA: Knob = Knob {
     name: "MINDIR_ISA",
-    values: "avx512|avx2|scalar|wide",
+    values: "avx512|avx2|scalar",
     default: "the best that the processor has",
-    help: "caps the instruction set of the cpu device; wide is scalar code with the geometry of avx512",
+    help: "caps the instruction set of the cpu device",
 };
 
 /// Number of threads of the CPU device.

@@ -109,7 +109,7 @@ impl Case {
                 let off = |i: &usize| {
                     let (g, w) = (got_f64[*i], wanted[*i]);
                     let same = g == w || (g.is_nan() && w.is_nan());
-                    !same && !((g - w).abs() <= bound[*i])
+                    !same && ((g - w).abs() > bound[*i] || g.is_nan() || w.is_nan())
                 };
                 let wrong: Vec<usize> = (0..wanted.len()).filter(off).collect();
                 if let Some(&i) = wrong.first() {

@@ -11,6 +11,7 @@ mod fallback;
 mod gang;
 mod gather;
 mod gemm;
+mod half;
 mod isa;
 pub mod kernel;
 pub mod map;
@@ -136,3 +137,6 @@ impl Device for CpuDevice {
         Ok(Arc::new(program::CpuProgram::build(self, stage, weights)?))
     }
 }
+
+#[cfg(test)]
+mod tests;
