@@ -24,6 +24,7 @@ mod cumulate;
 mod cut;
 mod dense;
 mod diagonal;
+mod dynamic;
 mod elements;
 mod elementwise;
 mod expand_dims;
@@ -38,9 +39,11 @@ mod lstm;
 mod mat_mul_ext;
 mod matmul;
 mod meshgrid;
+mod moment;
 mod nan_to_num;
 mod number;
 mod one_hot;
+mod order;
 mod pad;
 mod padding;
 mod pool;
@@ -68,6 +71,7 @@ mod transpose;
 mod triangle;
 mod tuple;
 mod unary;
+mod vector_norm;
 mod window;
 
 use crate::op::OpDef;
@@ -255,6 +259,12 @@ ops! {
     dense::Dense,
     diagonal::Diag,
     diagonal::DiagPart,
+    dynamic::Bincount,
+    dynamic::BincountExt,
+    dynamic::MaskedSelect,
+    dynamic::NonZero,
+    dynamic::NonZeroExt,
+    dynamic::Unique,
     expand_dims::ExpandDims,
     flatten::Flatten,
     flatten::FlattenExt,
@@ -284,8 +294,19 @@ ops! {
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     meshgrid::Meshgrid,
+    moment::ReduceStd,
+    moment::Std,
+    moment::StdMean,
+    moment::Var,
+    moment::VarMean,
     nan_to_num::NanToNum,
     one_hot::OneHot,
+    order::ArgSort,
+    order::SearchSorted,
+    order::Sort,
+    order::SortExt,
+    order::TopK,
+    order::TopkExt,
     pad::ConstantPadND,
     pad::MirrorPad,
     pad::Pad,
@@ -463,6 +484,8 @@ ops! {
     unary::Tan,
     unary::Tanh,
     unary::Trunc,
+    vector_norm::LinalgVectorNorm,
+    vector_norm::LpNorm,
 }
 
 /// The operator that MindSpore calls `name`; aliases count.
