@@ -73,7 +73,10 @@ fn error(got: &Tensor, want: &Tensor) -> f64 {
         return if got == want { 0.0 } else { f64::INFINITY };
     };
     let scale = b.iter().filter(|x| x.is_finite()).fold(1.0f64, |m, x| m.max(x.abs()));
-    a.iter().zip(&b).map(|(x, y)| if x == y || x.is_nan() && y.is_nan() { 0.0 } else { (x - y).abs() / scale }).fold(0.0, f64::max)
+    a.iter()
+        .zip(&b)
+        .map(|(x, y)| if x == y || x.is_nan() && y.is_nan() { 0.0 } else { (x - y).abs() / scale })
+        .fold(0.0, f64::max)
 }
 
 /// The tasks' results and the reference's, with every input unknown, or known where the operator needs it.

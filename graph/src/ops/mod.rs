@@ -2,9 +2,12 @@
 
 mod adaptive_pool;
 mod addmm;
+mod as_strided;
 mod batch_mat_mul;
 mod batch_norm;
 mod bias_add;
+mod blocks;
+mod boxes;
 mod broadcast_to;
 mod concat;
 mod conv2d;
@@ -12,10 +15,14 @@ mod conv2d_transpose;
 mod convolving;
 mod cut;
 mod dense;
+mod dropout;
 mod elements;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod grid_sampler2d;
+mod index_fill;
+mod l2_normalize;
 mod layer_norm;
 mod lstm;
 mod mat_mul_ext;
@@ -23,6 +30,7 @@ mod matmul;
 mod number;
 mod pad;
 mod padding;
+mod patches;
 mod pool;
 mod pooling;
 mod product;
@@ -30,6 +38,8 @@ mod relu;
 mod reshape;
 mod reshaping;
 mod resize;
+mod reverse_sequence;
+mod roll;
 mod sample;
 mod scatter;
 mod shape_of;
@@ -59,10 +69,18 @@ ops! {
     adaptive_pool::AdaptiveMaxPool1D,
     adaptive_pool::AdaptiveMaxPool2D,
     addmm::Addmm,
+    as_strided::AsStrided,
     batch_mat_mul::BatchMatMul,
     batch_norm::BatchNorm,
     batch_norm::BatchNormExt,
     bias_add::BiasAdd,
+    blocks::BatchToSpaceND,
+    blocks::DepthToSpace,
+    blocks::SpaceToBatchND,
+    blocks::SpaceToDepth,
+    boxes::IOU,
+    boxes::NMSWithMask,
+    boxes::ROIAlign,
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
     concat::Concat,
@@ -81,6 +99,7 @@ ops! {
     conv2d_transpose::Conv3DTranspose,
     conv2d_transpose::ConvTranspose2D,
     dense::Dense,
+    dropout::Dropout,
     expand_dims::ExpandDims,
     flatten::Flatten,
     flatten::FlattenExt,
@@ -90,7 +109,13 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    grid_sampler2d::GridSampler2D,
+    index_fill::IndexFill,
+    index_fill::TensorCopySlices,
+    l2_normalize::L2Normalize,
+    l2_normalize::LRN,
     layer_norm::GroupNorm,
+    layer_norm::InstanceNorm,
     layer_norm::LayerNorm,
     layer_norm::LayerNormExt,
     layer_norm::LayerNormV3,
@@ -104,6 +129,9 @@ ops! {
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    patches::ExtractImagePatches,
+    patches::Im2Col,
+    patches::Im2ColExt,
     pool::AvgPool,
     pool::AvgPool1D,
     pool::AvgPool2D,
@@ -128,6 +156,8 @@ ops! {
     resize::UpsampleNearest2D,
     resize::UpsampleNearest3D,
     resize::UpsampleTrilinear3D,
+    reverse_sequence::ReverseSequence,
+    roll::Roll,
     scatter::IndexAddExt,
     scatter::Scatter,
     scatter::ScatterAdd,
