@@ -31,7 +31,7 @@ pub enum Def {
 /// A tensor in a [`Graph`].
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Name in the file; unique in the graph.
+    /// Name in the file without the graph's name in front; unique in the graph.
     pub name: Arc<str>,
     /// What the file declares about it.
     pub spec: Spec,
@@ -190,6 +190,8 @@ pub enum Nest {
     Leaf,
     /// Nothing.
     None,
+    /// A constant text.
+    Text(Arc<str>),
     /// A tuple or list.
     Tuple(Vec<Nest>),
 }
@@ -199,7 +201,7 @@ impl Nest {
     pub fn leaves(&self) -> usize {
         match self {
             Nest::Leaf => 1,
-            Nest::None => 0,
+            Nest::None | Nest::Text(_) => 0,
             Nest::Tuple(items) => items.iter().map(Nest::leaves).sum(),
         }
     }

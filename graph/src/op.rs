@@ -404,6 +404,9 @@ impl FromArg for DType {
         match arg {
             ArgValue::Const(Const::None) => Ok(None),
             ArgValue::Const(Const::DType(d)) => Ok(Some(*d)),
+            ArgValue::Const(Const::Str(s)) => DType::from_mindspore(s)
+                .map(Some)
+                .ok_or_else(|| OpError::Invalid(format!("unknown element type {s:?}"))),
             other => match i64::from_arg(other)? {
                 Some(id) => DType::from_type_id(id)
                     .map(Some)
@@ -513,6 +516,9 @@ pub trait Signature: Sized + 'static {
     fn parse(args: &Args) -> Result<Self, OpError>;
 }
 
+/// Results as values of the task graph; `None` asks for the reference on the host.
+pub type Lowers = Result<Option<Vec<V>>, OpError>;
+
 /// The written half of an operator.
 pub trait Rule: Signature {
     /// What running it changes.
@@ -534,7 +540,7 @@ pub trait Rule: Signature {
     ///
     /// # Errors
     /// As `infer`.
-    fn lower(&self, _b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, _b: &mut Lowering) -> Lowers {
         Ok(None)
     }
 
@@ -586,7 +592,7 @@ pub struct OpDef {
     /// See [`Rule::reference`].
     pub reference: fn(&Args) -> Result<Vec<Tensor>, OpError>,
     /// See [`Rule::lower`].
-    pub lower: fn(&Args, &mut Lowering) -> Result<Option<Vec<V>>, OpError>,
+    pub lower: fn(&Args, &mut Lowering) -> Lowers,
     /// See [`Rule::cases`].
     pub cases: fn() -> Vec<Case>,
 }
@@ -648,7 +654,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
-        #[allow(dead_code, missing_docs)]
+        #[allow(clippy::upper_case_acronyms, dead_code, missing_docs)]
         pub struct $name { $(pub $field: $t),* }
 
         impl $crate::op::Signature for $name {

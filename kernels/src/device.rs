@@ -164,7 +164,7 @@ pub trait Program: Send + Sync {
 
 /// One thread's hold on a [`Program`].
 pub trait Run: Send {
-    /// Runs all steps. Inputs and outputs are dense little-endian bytes, aligned to 64.
+    /// Runs all steps. Inputs and outputs are dense little-endian bytes; inputs are aligned for their element type, outputs to 64.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step; outputs are unspecified then.

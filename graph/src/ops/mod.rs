@@ -1,47 +1,72 @@
 //! The operators: one file and one line each.
 
+mod activation;
 mod adaptive_pool;
+mod add_n;
 mod addmm;
+mod arg_extreme;
+mod arithmetic;
 mod as_strided;
+mod assign;
 mod batch_mat_mul;
 mod batch_norm;
 mod bias_add;
+mod binary;
 mod blocks;
 mod boxes;
 mod broadcast_to;
+mod cast;
+mod clamp;
+mod close;
 mod concat;
 mod conv2d;
 mod conv2d_transpose;
 mod convolving;
+mod create;
+mod cumulate;
 mod cut;
 mod dense;
+mod diagonal;
 mod dropout;
 mod elements;
+mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
 mod grid_sampler2d;
+mod identity;
 mod index_fill;
 mod l2_normalize;
 mod layer_norm;
+mod lerp;
+mod load;
+mod log_softmax;
 mod lstm;
 mod mat_mul_ext;
 mod matmul;
+mod meshgrid;
+mod nan_to_num;
 mod number;
+mod one_hot;
 mod pad;
 mod padding;
 mod patches;
 mod pool;
 mod pooling;
+mod prelu;
 mod product;
-mod relu;
+mod reduce;
 mod reshape;
 mod reshaping;
 mod resize;
 mod reverse_sequence;
 mod roll;
+mod round;
 mod sample;
+mod samples;
+mod scalar;
 mod scatter;
+mod select;
 mod shape_of;
 mod slice;
 mod softmax;
@@ -50,6 +75,9 @@ mod squeeze;
 mod strided_slice;
 mod tile;
 mod transpose;
+mod triangle;
+mod tuple;
+mod unary;
 mod window;
 
 use crate::op::OpDef;
@@ -62,18 +90,131 @@ macro_rules! ops {
 }
 
 ops! {
+    activation::CeLU,
+    activation::Elu,
+    activation::Exp2,
+    activation::FastGeLU,
+    activation::Frac,
+    activation::GeluExt,
+    activation::Hardtanh,
+    activation::HShrink,
+    activation::LeakyReLUExt,
+    activation::LogSigmoid,
+    activation::SeLU,
+    activation::Sinc,
+    activation::SoftplusExt,
+    activation::SoftShrink,
+    activation::Softsign,
     adaptive_pool::AdaptiveAvgPool1D,
     adaptive_pool::AdaptiveAvgPool2D,
     adaptive_pool::AdaptiveAvgPool2DExt,
     adaptive_pool::AdaptiveAvgPool3DExt,
     adaptive_pool::AdaptiveMaxPool1D,
     adaptive_pool::AdaptiveMaxPool2D,
+    add_n::AddN,
     addmm::Addmm,
+    arg_extreme::Argmax,
+    arg_extreme::ArgMaxExt,
+    arg_extreme::ArgMaxWithValue,
+    arg_extreme::Argmin,
+    arg_extreme::ArgMinExt,
+    arg_extreme::ArgMinWithValue,
+    arg_extreme::MaxDim,
+    arg_extreme::MinDim,
+    arithmetic::Addcdiv,
+    arithmetic::Addcmul,
+    arithmetic::AddExt,
+    arithmetic::AddScalar,
+    arithmetic::DivMod,
+    arithmetic::DivMods,
+    arithmetic::SubExt,
+    arithmetic::SubScalar,
     as_strided::AsStrided,
+    assign::Assign,
+    assign::AssignAdd,
+    assign::AssignSub,
+    assign::InplaceAddExt,
+    assign::InplaceAddsExt,
+    assign::InplaceClampScalar,
+    assign::InplaceClampTensor,
+    assign::InplaceCopy,
+    assign::InplaceDiv,
+    assign::InplaceDivMod,
+    assign::InplaceDivMods,
+    assign::InplaceDivs,
+    assign::InplaceElu,
+    assign::InplaceExp,
+    assign::InplaceFloor,
+    assign::InplaceFloorDivide,
+    assign::InplaceFloorDivides,
+    assign::InplaceHardtanh,
+    assign::InplaceLog,
+    assign::InplaceMaskedFillScalar,
+    assign::InplaceMaskedFillTensor,
+    assign::InplaceMul,
+    assign::InplaceMuls,
+    assign::InplaceReLU,
+    assign::InplaceRemainderTensorScalar,
+    assign::InplaceRemainderTensorTensor,
+    assign::InplaceSigmoid,
+    assign::InplaceSign,
+    assign::InplaceSiLU,
+    assign::InplaceSubExt,
+    assign::InplaceSubScalar,
+    assign::InplaceTanh,
+    assign::InplaceThreshold,
     batch_mat_mul::BatchMatMul,
     batch_norm::BatchNorm,
     batch_norm::BatchNormExt,
     bias_add::BiasAdd,
+    binary::Add,
+    binary::Atan2,
+    binary::BitwiseAnd,
+    binary::BitwiseAndScalar,
+    binary::BitwiseOr,
+    binary::BitwiseOrScalar,
+    binary::BitwiseXor,
+    binary::BitwiseXorScalar,
+    binary::Div,
+    binary::DivNoNan,
+    binary::Divs,
+    binary::EqScalar,
+    binary::Equal,
+    binary::FloorDiv,
+    binary::FloorDivScalar,
+    binary::FloorMod,
+    binary::FmodScalar,
+    binary::Greater,
+    binary::GreaterEqual,
+    binary::GreaterEqualScalar,
+    binary::Hypot,
+    binary::Less,
+    binary::LessEqual,
+    binary::LessScalar,
+    binary::LogAddExp,
+    binary::LogicalAnd,
+    binary::LogicalOr,
+    binary::LogicalXor,
+    binary::Maximum,
+    binary::Minimum,
+    binary::Mod,
+    binary::Mul,
+    binary::MulNoNan,
+    binary::Muls,
+    binary::NotEqual,
+    binary::Pow,
+    binary::PowScalarTensor,
+    binary::PowTensorScalar,
+    binary::RealDiv,
+    binary::RemainderScalarTensor,
+    binary::RemainderTensorScalar,
+    binary::SquaredDifference,
+    binary::Sub,
+    binary::TruncateDiv,
+    binary::Xdivy,
+    binary::Xlogy,
+    binary::XLogYScalarOther,
+    binary::XLogYScalarSelf,
     blocks::BatchToSpaceND,
     blocks::DepthToSpace,
     blocks::SpaceToBatchND,
@@ -83,6 +224,12 @@ ops! {
     boxes::ROIAlign,
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
+    cast::Cast,
+    clamp::ClampScalar,
+    clamp::ClampTensor,
+    clamp::Threshold,
+    close::ApproximateEqual,
+    close::IsClose,
     concat::Concat,
     concat::Stack,
     concat::StackExt,
@@ -98,7 +245,34 @@ ops! {
     conv2d_transpose::Conv2DBackpropInput,
     conv2d_transpose::Conv3DTranspose,
     conv2d_transpose::ConvTranspose2D,
+    create::Arange,
+    create::Eye,
+    create::Fill,
+    create::FillScalar,
+    create::FillTensor,
+    create::FillV2,
+    create::FullLike,
+    create::LinSpace,
+    create::LinSpaceExt,
+    create::NewFull,
+    create::NewOnes,
+    create::NewZeros,
+    create::Ones,
+    create::OnesLike,
+    create::OnesLikeExt,
+    create::Range,
+    create::Zeros,
+    create::ZerosLike,
+    create::ZerosLikeExt,
+    cumulate::Cummax,
+    cumulate::Cummin,
+    cumulate::CumminExt,
+    cumulate::CumProd,
+    cumulate::CumSum,
+    cumulate::CumsumExt,
     dense::Dense,
+    diagonal::Diag,
+    diagonal::DiagPart,
     dropout::Dropout,
     expand_dims::ExpandDims,
     flatten::Flatten,
@@ -110,6 +284,13 @@ ops! {
     gather::GatherNd,
     gather::IndexSelect,
     grid_sampler2d::GridSampler2D,
+    identity::Clone,
+    identity::Contiguous,
+    identity::Identity,
+    identity::StopGradient,
+    identity::TensorMove,
+    identity::TensorToScalar,
+    identity::TensorToTuple,
     index_fill::IndexFill,
     index_fill::TensorCopySlices,
     l2_normalize::L2Normalize,
@@ -120,9 +301,16 @@ ops! {
     layer_norm::LayerNormExt,
     layer_norm::LayerNormV3,
     layer_norm::RmsNorm,
+    lerp::Lerp,
+    load::Load,
+    log_softmax::LogSoftmax,
+    log_softmax::LogSoftmaxExt,
     lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
+    meshgrid::Meshgrid,
+    nan_to_num::NanToNum,
+    one_hot::OneHot,
     pad::ConstantPadND,
     pad::MirrorPad,
     pad::Pad,
@@ -142,7 +330,23 @@ ops! {
     pool::MaxPool3DWithArgmax,
     pool::MaxPoolWithArgmax,
     pool::MaxPoolWithIndices,
-    relu::ReLU,
+    prelu::PReLU,
+    reduce::All,
+    reduce::Any,
+    reduce::AnyExt,
+    reduce::LogSumExp,
+    reduce::Max,
+    reduce::MeanExt,
+    reduce::Min,
+    reduce::ProdExt,
+    reduce::ReduceAll,
+    reduce::ReduceAny,
+    reduce::ReduceMax,
+    reduce::ReduceMean,
+    reduce::ReduceMin,
+    reduce::ReduceProd,
+    reduce::ReduceSum,
+    reduce::SumExt,
     reshape::Reshape,
     resize::ResizeBicubic,
     resize::ResizeBilinearV2,
@@ -158,6 +362,31 @@ ops! {
     resize::UpsampleTrilinear3D,
     reverse_sequence::ReverseSequence,
     roll::Roll,
+    round::Round,
+    scalar::bit_and,
+    scalar::bit_or,
+    scalar::bool_and,
+    scalar::bool_eq,
+    scalar::bool_not,
+    scalar::bool_or,
+    scalar::ScalarAdd,
+    scalar::ScalarBool,
+    scalar::ScalarDiv,
+    scalar::ScalarEq,
+    scalar::ScalarFloorDiv,
+    scalar::ScalarGe,
+    scalar::ScalarGt,
+    scalar::ScalarLe,
+    scalar::ScalarLog,
+    scalar::ScalarLt,
+    scalar::ScalarMax,
+    scalar::ScalarMin,
+    scalar::ScalarMod,
+    scalar::ScalarMul,
+    scalar::ScalarPow,
+    scalar::ScalarSub,
+    scalar::ScalarUadd,
+    scalar::ScalarUsub,
     scatter::IndexAddExt,
     scatter::Scatter,
     scatter::ScatterAdd,
@@ -188,6 +417,8 @@ ops! {
     scatter::UnsortedSegmentMin,
     scatter::UnsortedSegmentProd,
     scatter::UnsortedSegmentSum,
+    select::MaskedFill,
+    select::Select,
     shape_of::Rank,
     shape_of::Shape,
     shape_of::Size,
@@ -209,6 +440,59 @@ ops! {
     tile::Tile,
     transpose::Transpose,
     transpose::TransposeExtView,
+    triangle::Tril,
+    triangle::Triu,
+    tuple::InSequence,
+    tuple::list_equal,
+    tuple::sequence_len,
+    tuple::shape_mul,
+    tuple::tuple_equal,
+    tuple::TupleGetItem,
+    unary::Abs,
+    unary::ACos,
+    unary::Acosh,
+    unary::Asin,
+    unary::Asinh,
+    unary::Atan,
+    unary::Atanh,
+    unary::BitwiseNot,
+    unary::Ceil,
+    unary::Cos,
+    unary::Cosh,
+    unary::Erf,
+    unary::Erfc,
+    unary::Exp,
+    unary::Expm1,
+    unary::Floor,
+    unary::GeLU,
+    unary::HSigmoid,
+    unary::HSwish,
+    unary::IsFinite,
+    unary::IsInf,
+    unary::IsNan,
+    unary::Log,
+    unary::Log10,
+    unary::Log1p,
+    unary::Log2,
+    unary::LogicalNot,
+    unary::Mish,
+    unary::Neg,
+    unary::Reciprocal,
+    unary::ReLU,
+    unary::ReLU6,
+    unary::Rint,
+    unary::Rsqrt,
+    unary::Sigmoid,
+    unary::Sign,
+    unary::SiLU,
+    unary::Sin,
+    unary::Sinh,
+    unary::Softplus,
+    unary::Sqrt,
+    unary::Square,
+    unary::Tan,
+    unary::Tanh,
+    unary::Trunc,
 }
 
 /// The operator that MindSpore calls `name`; aliases count.

@@ -1,6 +1,5 @@
 use crate::lower::Lowering;
-use crate::op::{Case, CaseArg, Const, Ints, Operand, Rule, ints};
-use crate::task::V;
+use crate::op::{Case, CaseArg, Const, Ints, Lowers, Operand, Rule, ints};
 use crate::{Fact, OpError, Tensor, count, ensure, op};
 
 op! {
@@ -34,7 +33,7 @@ impl Rule for Softmax {
         Ok(vec![Tensor::from_f64s(self.input.dtype(), dims, &y)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let axis = self.input.axis(self.axis[0])?;
         Ok(Some(vec![b.softmax(self.input.v, axis, false)]))
     }

@@ -146,7 +146,7 @@ impl Gang {
     /// If `f` does.
     pub fn parallel_pieces<T: Send>(&mut self, data: &mut [T], piece: usize, f: impl Fn(usize, &mut [T]) + Sync) {
         let (len, piece) = (data.len(), piece.max(1));
-        let base = Shared(data.as_mut_ptr());
+        let base = Shared::new(data.as_mut_ptr());
         self.parallel(len.div_ceil(piece), |chunk, _| {
             let at = chunk * piece;
             // SAFETY: every chunk is called once and has its own range, which lies inside `data`.
@@ -166,7 +166,7 @@ impl Gang {
         f: impl Fn(usize, usize, &mut [T]) + Sync,
     ) {
         let each = scratch.len() / self.threads;
-        let base = Shared(scratch.as_mut_ptr());
+        let base = Shared::new(scratch.as_mut_ptr());
         self.parallel(chunks, |chunk, worker| {
             // SAFETY: workers are below `threads`, so the range lies inside `scratch`, and a worker runs one call at a time.
             f(chunk, worker, unsafe { base.slice(worker * each, each) });
@@ -183,7 +183,7 @@ impl Drop for Gang {
 }
 
 /// A pointer to memory that the threads of a region divide among themselves.
-pub struct Shared<T>(pub *mut T);
+pub struct Shared<T>(*mut T);
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
@@ -197,6 +197,16 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
+    /// The memory at `first`.
+    pub fn new(first: *mut T) -> Shared<T> {
+        Shared(first)
+    }
+
+    /// Element `at`, which need not be inside.
+    pub fn at(self, at: usize) -> *mut T {
+        self.0.wrapping_add(at)
+    }
+
     /// `len` elements from element `at`.
     ///
     /// # Safety
@@ -326,7 +336,7 @@ impl Drop for Region<'_> {
         let mut spins = 0u32;
         while self.0.gate.load(Ordering::Acquire) & (OPEN - 1) != 0 {
             spins += 1;
-            if spins > 20_000 {
+            if spins > 4_000 {
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();

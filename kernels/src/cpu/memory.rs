@@ -1,6 +1,7 @@
 //! Memory aligned to cache lines.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -9,7 +10,7 @@ use bytemuck::Zeroable;
 /// Alignment of every [`Block`] in bytes.
 pub const ALIGN: usize = 64;
 
-/// A fixed number of elements, zero at first, aligned to [`ALIGN`].
+/// A fixed number of elements, zero at first, aligned to 64 bytes.
 pub struct Block<T> {
     ptr: NonNull<T>,
     len: usize,
@@ -17,8 +18,12 @@ pub struct Block<T> {
 
 impl<T: Zeroable + Copy> Block<T> {
     /// `len` zeros. The system hands out the pages when they are first written.
+    ///
+    /// # Panics
+    /// If `len` elements do not fit the address space.
     pub fn zeroed(len: usize) -> Block<T> {
-        let Some(layout) = Block::<T>::layout(len) else { return Block { ptr: NonNull::dangling(), len: 0 } };
+        let nowhere = NonNull::without_provenance(NonZero::new(ALIGN).unwrap_or(NonZero::<usize>::MIN));
+        let Some(layout) = Block::<T>::layout(len) else { return Block { ptr: nowhere, len: 0 } };
         // SAFETY: the layout is not empty.
         let ptr = unsafe { alloc_zeroed(layout) };
         let Some(ptr) = NonNull::new(ptr.cast()) else { handle_alloc_error(layout) };
@@ -29,8 +34,10 @@ impl<T: Zeroable + Copy> Block<T> {
 impl<T> Block<T> {
     /// `None` for an empty block.
     fn layout(len: usize) -> Option<Layout> {
-        let bytes = len.checked_mul(size_of::<T>()).filter(|&b| b > 0)?;
-        Layout::from_size_align(bytes, ALIGN.max(align_of::<T>())).ok()
+        let bytes = len.checked_mul(size_of::<T>());
+        let layout = bytes.and_then(|b| Layout::from_size_align(b, ALIGN.max(align_of::<T>())).ok());
+        let layout = layout.unwrap_or_else(|| panic!("{len} elements are too many"));
+        (layout.size() > 0).then_some(layout)
     }
 }
 
@@ -46,7 +53,7 @@ impl<T> Drop for Block<T> {
 impl<T> Deref for Block<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` elements were allocated and zeroed, and zeros are a valid `T`; dangling only if there are none.
+        // SAFETY: `len` elements were allocated and zeroed, and zeros are a valid `T`; without provenance only if there are none.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
 }

@@ -1,11 +1,18 @@
 //! The CPU: kernels on host memory.
 
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod check;
 mod conv;
+pub mod epilogue;
 mod fallback;
 mod gang;
 mod gemm;
+mod half;
 mod isa;
 pub mod kernel;
+pub mod map;
 mod memory;
 mod program;
 pub mod simd;
@@ -51,6 +58,7 @@ fn candidates(task: &Task) -> &'static [Candidate] {
     match task {
         Task::Gemm(_) => gemm::CANDIDATES,
         Task::Conv(_) => conv::CANDIDATES,
+        Task::Map(_) => map::CANDIDATES,
         _ => &[],
     }
 }
@@ -113,3 +121,6 @@ impl Device for CpuDevice {
         Ok(Arc::new(program::CpuProgram::build(self, stage, weights)?))
     }
 }
+
+#[cfg(test)]
+mod tests;

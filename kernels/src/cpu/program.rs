@@ -62,7 +62,7 @@ pub(super) struct CpuProgram {
     steps: Vec<Bound>,
     arena: usize,
     scratch: usize,
-    inputs: Vec<usize>,
+    inputs: Vec<Fact>,
     outputs: Vec<usize>,
     threads: Threads,
 }
@@ -81,7 +81,7 @@ impl CpuProgram {
             scratch: steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0),
             steps,
             arena: stage.arena,
-            inputs: bytes(&stage.inputs),
+            inputs: stage.inputs,
             outputs: bytes(&stage.outputs),
             threads: device.threads().clone(),
         })
@@ -214,6 +214,8 @@ impl Session {
         let base = self.memory.as_mut_ptr();
         self.outputs.clear();
         self.outputs.extend(outs.iter_mut().map(|o| o.as_mut_ptr()));
+        // Nothing is read or written through the pointer of an empty value, but slices want it aligned.
+        let nowhere = std::ptr::without_provenance_mut::<u8>(ALIGN);
         for (s, step) in self.program.steps.iter().enumerate() {
             for (operand, spot) in self.operands[s].iter_mut().zip(&step.ins) {
                 match spot.place {
@@ -222,27 +224,33 @@ impl Session {
                     Where::Output(i) => operand.ptr = self.outputs[i],
                     Where::Const(_) => {}
                 }
+                if operand.len == 0 {
+                    operand.ptr = nowhere;
+                }
             }
             for (target, spot) in self.results[s].iter_mut().zip(&step.outs) {
                 target.taken = false;
                 target.ptr = match spot.place {
                     Where::Arena(at) => base.wrapping_add(at),
                     Where::Output(i) => self.outputs[i],
-                    Where::Input(_) | Where::Const(_) => std::ptr::null_mut(),
+                    Where::Input(_) | Where::Const(_) => nowhere,
                 };
+                if target.len == 0 {
+                    target.ptr = nowhere;
+                }
             }
         }
         base
     }
 
     fn check(&self, ins: &[&[u8]], outs: &[&mut [u8]]) -> Result<(), DeviceError> {
-        let good = |found: usize, bytes: usize, at: *const u8| {
-            found == bytes && (bytes == 0 || at.addr().is_multiple_of(ALIGN))
+        let good = |found: usize, bytes: usize, at: *const u8, align: usize| {
+            found == bytes && (bytes == 0 || at.addr().is_multiple_of(align))
         };
         let inputs = ins.len() == self.program.inputs.len()
-            && ins.iter().zip(&self.program.inputs).all(|(x, &n)| good(x.len(), n, x.as_ptr()));
+            && ins.iter().zip(&self.program.inputs).all(|(x, f)| good(x.len(), f.bytes(), x.as_ptr(), f.dtype.align()));
         let outputs = outs.len() == self.program.outputs.len()
-            && outs.iter().zip(&self.program.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr()));
+            && outs.iter().zip(&self.program.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr(), ALIGN));
         if inputs && outputs {
             return Ok(());
         }

@@ -139,7 +139,7 @@ pub fn log10<S: Simd>(s: S, x: S::F) -> S::F {
     let (k, f) = log_parts(s, x);
     let l = s.add(f, log1p_rest(s, f));
     let low = s.fma(l, s.splat(std::f32::consts::LOG10_E), s.mul(k, s.splat(4.605_039e-6)));
-    log_ends(s, x, s.fma(k, s.splat(0.301_025_39), low))
+    log_ends(s, x, s.fma(k, s.splat(0.301_025_4), low))
 }
 
 /// ln(1 + x), within 2 units.
@@ -294,7 +294,7 @@ pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
 /// zero the relative error grows with x³ while the absolute error falls.
 #[inline(always)]
 pub fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
-    const C: f32 = 1.595_769_1;
+    const C: f32 = 1.595_769;
     let a = s.min(s.splat(11.0), s.abs(x));
     let u = s.mul(a, s.fma(s.mul(a, a), s.splat(-C * 0.044_715), s.splat(-C)));
     let (p, n) = exp_parts(s, u);

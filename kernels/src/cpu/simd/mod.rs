@@ -37,6 +37,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Number of lanes; at most [`MAX_LANES`].
     const LANES: usize;
 
+    /// The token without a check.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn assume() -> Self;
+
     /// Runs `f` compiled with the instructions of this token; `f` must be inlinable.
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R;
 

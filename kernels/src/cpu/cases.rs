@@ -1,0 +1,195 @@
+//! Tables of tasks, run on every instruction set and number of threads against the plain form.
+
+use std::sync::Arc;
+
+use mindir_graph::task::Task;
+use mindir_graph::{DType, Fact, Tensor};
+
+use super::{CpuDevice, Isa, Threads};
+use crate::device::{Device, Place, Stage, Step, TaskView, Weights};
+use crate::plain;
+
+/// How far a result may be from the plain one.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// Absolute error.
+    pub absolute: f64,
+    /// Error relative to the plain result.
+    pub relative: f64,
+}
+
+/// Results are the same bits, NaN apart.
+pub const EXACT: Bound = Bound { absolute: 0.0, relative: 0.0 };
+
+/// A task with operands.
+pub struct Case {
+    /// What a message calls it.
+    pub name: String,
+    pub task: Task,
+    pub ins: Vec<Tensor>,
+    pub outs: Vec<Fact>,
+    pub bound: Bound,
+    /// Whether it must have a kernel of its own.
+    pub fast: bool,
+}
+
+impl Case {
+    pub fn new(name: impl Into<String>, task: Task, ins: Vec<Tensor>, outs: Vec<Fact>, bound: Bound) -> Case {
+        Case { name: name.into(), task, ins, outs, bound, fast: true }
+    }
+}
+
+/// Numbers between −1 and 1 that look random, the same for the same seed.
+pub fn noise(seed: u64, n: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+/// A tensor of noise: between −`range` and `range`, for unsigned types between 0 and `range`.
+pub fn tensor(seed: u64, dtype: DType, dims: &[usize], range: f64) -> Tensor {
+    let values: Vec<f64> = noise(seed, dims.iter().product()).iter().map(|&x| f64::from(x) * range).collect();
+    match dtype {
+        DType::Bool => Tensor::from_bools(dims, &values.iter().map(|&x| x > 0.0).collect::<Vec<_>>()).unwrap(),
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => {
+            Tensor::from_f64s(dtype, dims, &values.iter().map(|x| x.abs()).collect::<Vec<_>>()).unwrap()
+        }
+        _ if dtype.is_complex() => {
+            let bytes: Vec<u8> = noise(seed, dims.iter().product::<usize>() * dtype.size() / 4)
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect();
+            Tensor::from_bytes(dtype, dims, mindir_graph::aligned_copy(&bytes)).unwrap()
+        }
+        _ => Tensor::from_f64s(dtype, dims, &values).unwrap(),
+    }
+}
+
+/// Runs every case and fails with all that went wrong.
+#[track_caller]
+pub fn check(cases: &[Case]) {
+    let mut bad = Vec::new();
+    let threads = [Threads::new(1), Threads::new(2)];
+    for case in cases {
+        let want = match plain::run(&case.task, &case.ins, &case.outs) {
+            Ok(want) => want,
+            Err(e) => {
+                bad.push(format!("{}: {e}", case.name));
+                continue;
+            }
+        };
+        for isa in Isa::all() {
+            let mut first: Option<Vec<Vec<u8>>> = None;
+            for threads in &threads {
+                let label = format!("{} on {isa} with {} threads", case.name, threads.count());
+                match run(case, &CpuDevice::new(isa, threads.clone()), None) {
+                    Ok(got) => {
+                        bad.extend(compare(case, &got, &want).into_iter().map(|e| format!("{label}: {e}")));
+                        if first.get_or_insert_with(|| got.clone()) != &got {
+                            bad.push(format!("{label}: other bits than with one thread"));
+                        }
+                    }
+                    Err(e) => bad.push(format!("{label}: {e}")),
+                }
+            }
+            bad.extend(in_place(case, isa, first.as_deref().unwrap_or(&[])));
+        }
+    }
+    assert!(bad.is_empty(), "{} failures\n{}", bad.len(), bad[..bad.len().min(20)].join("\n"));
+}
+
+/// Runs the case with the first result in the memory of each operand that the kernel may overwrite.
+fn in_place(case: &Case, isa: Isa, want: &[Vec<u8>]) -> Vec<String> {
+    let device = CpuDevice::new(isa, Threads::new(1));
+    let facts: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
+    let known = vec![None; facts.len()];
+    let view = TaskView { task: &case.task, ins: &facts, known: &known, outs: &case.outs };
+    let Ok(choice) = device.select(view) else { return Vec::new() };
+    let mut bad = Vec::new();
+    for i in choice.in_place {
+        match run(case, &device, Some(i)) {
+            Ok(got) if got == want => {}
+            Ok(_) => bad.push(format!("{} on {isa} over operand {i}: other bits", case.name)),
+            Err(e) => bad.push(format!("{} on {isa} over operand {i}: {e}", case.name)),
+        }
+    }
+    bad
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+struct Buffer(Vec<Line>, usize);
+
+impl Buffer {
+    fn new(bytes: usize) -> Buffer {
+        Buffer(vec![Line([0xff; 64]); bytes.div_ceil(64)], bytes)
+    }
+    fn bytes(&mut self) -> &mut [u8] {
+        let flat = self.0.as_mut_ptr().cast::<u8>();
+        // SAFETY: the lines are that many bytes.
+        unsafe { std::slice::from_raw_parts_mut(flat, self.1) }
+    }
+}
+
+fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<Vec<Vec<u8>>, String> {
+    let facts: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
+    let place = |i| if over == Some(i) { Place::Output(0) } else { Place::Input(i) };
+    let step = Step {
+        task: case.task.clone(),
+        ins: (0..facts.len()).map(place).collect(),
+        in_facts: facts.clone(),
+        outs: (0..case.outs.len()).map(Place::Output).collect(),
+        out_facts: case.outs.clone(),
+        path: Arc::from(case.name.as_str()),
+    };
+    let stage =
+        Stage { steps: vec![step], slots: Vec::new(), arena: 0, inputs: facts.clone(), outputs: case.outs.clone() };
+    let program = device.build(stage, &Weights::default()).map_err(|e| e.to_string())?;
+    let kernel = program.kernels().remove(0);
+    if case.fast && (kernel == "host" || kernel.starts_with("plain")) {
+        return Err(format!("has no kernel but {kernel}"));
+    }
+    let mut ins: Vec<Buffer> = case.ins.iter().map(|t| Buffer::new(t.bytes().len())).collect();
+    let mut outs: Vec<Buffer> = case.outs.iter().map(|f| Buffer::new(f.bytes())).collect();
+    let mut run = program.session();
+    for _ in 0..2 {
+        ins.iter_mut().zip(&case.ins).for_each(|(b, t)| b.bytes().copy_from_slice(t.bytes()));
+        if let Some(i) = over {
+            outs[0].bytes().copy_from_slice(case.ins[i].bytes());
+        }
+        let ins: Vec<&[u8]> = ins.iter_mut().map(|b| &*b.bytes()).collect();
+        let mut outs: Vec<&mut [u8]> = outs.iter_mut().map(Buffer::bytes).collect();
+        run.run(&ins, &mut outs).map_err(|e| e.to_string())?;
+    }
+    Ok(outs.iter_mut().map(|b| b.bytes().to_vec()).collect())
+}
+
+fn compare(case: &Case, got: &[Vec<u8>], want: &[Tensor]) -> Option<String> {
+    for (o, (got, want)) in got.iter().zip(want).enumerate() {
+        if want.dtype().is_complex() {
+            if got != want.bytes() {
+                return Some(format!("result {o} has other bytes"));
+            }
+            continue;
+        }
+        let got = match Tensor::from_bytes(want.dtype(), want.shape(), mindir_graph::aligned_copy(got)) {
+            Ok(t) => t.to_f64s().unwrap(),
+            Err(e) => return Some(e.to_string()),
+        };
+        for (i, (&y, &w)) in got.iter().zip(&want.to_f64s().unwrap()).enumerate() {
+            let same = y == w || (y.is_nan() && w.is_nan());
+            let Bound { absolute, relative } = case.bound;
+            if !same && ((y - w).abs() > absolute + relative * w.abs() || (y - w).is_nan()) {
+                return Some(format!("result {o}, element {i}: {y:e}, expected {w:e}"));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,304 @@
+//! Depthwise convolution: vectors of channels, several pixels of a row at a time.
+
+use std::ops::Range;
+
+use mindir_graph::task::Conv;
+
+use super::super::gang::Gang;
+use super::super::gemm::tile::Finish;
+use super::super::simd::{Kernel, Simd};
+use super::super::{Build, Isa};
+use super::{Body, Operands, Packed, packed};
+
+pub fn accepts(c: &Conv) -> bool {
+    c.is_depthwise()
+}
+
+pub fn name(isa: Isa) -> String {
+    format!("{isa}-f32-dw")
+}
+
+pub struct Depthwise {
+    name: String,
+    isa: Isa,
+    conv: Conv,
+    weights: Packed,
+    /// Output rows that a thread takes at a time.
+    rows: usize,
+    /// Output columns whose taps all lie inside the input.
+    inner: Range<usize>,
+}
+
+impl Depthwise {
+    pub fn build(build: &mut Build<'_>, c: &Conv) -> Depthwise {
+        let taps = c.kernel[0] * c.kernel[1];
+        let weights = packed(build, c, "taps by channels", taps * c.c_out, |w, scale, out, _| pack(c, w, scale, out));
+        // A few microseconds of work at least.
+        let worth = (40_000 / (c.out_w * c.c_out * taps).max(1)).max(1);
+        let rows = (c.n * c.out_h).div_ceil(4 * build.gang.threads()).max(worth);
+        Depthwise { name: name(build.isa), isa: build.isa, conv: c.clone(), weights, rows, inner: inner(c) }
+    }
+}
+
+/// Weights `[c, 1, kh, kw]` to `[kh · kw, c]`.
+fn pack(c: &Conv, w: &[f32], scale: Option<&[f32]>, out: &mut [f32]) {
+    let taps = c.kernel[0] * c.kernel[1];
+    for channel in 0..c.c_out {
+        let factor = scale.map_or(1.0, |s| s[channel]);
+        for tap in 0..taps {
+            out[tap * c.c_out + channel] = w[channel * taps + tap] * factor;
+        }
+    }
+}
+
+/// Output columns whose taps all lie inside the input.
+fn inner(c: &Conv) -> Range<usize> {
+    let first = c.pads[2].div_ceil(c.stride[1]).min(c.out_w);
+    let reach = (c.kernel[1] - 1) * c.dilation[1];
+    let last = match (c.w + c.pads[2]).checked_sub(reach + 1) {
+        Some(room) => (room / c.stride[1] + 1).min(c.out_w),
+        None => 0,
+    };
+    first..last.max(first)
+}
+
+/// Indices `i` below `taps` for which `base + i · step − pad` lies below `size`.
+fn valid(base: usize, step: usize, pad: usize, size: usize, taps: usize) -> Range<usize> {
+    let first = pad.saturating_sub(base).div_ceil(step).min(taps);
+    let last = (size + pad).saturating_sub(base).div_ceil(step).min(taps);
+    first..last.max(first)
+}
+
+impl Body for Depthwise {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scratch(&self) -> (usize, usize) {
+        let c = &self.conv;
+        (if let Packed::Each = self.weights { c.kernel[0] * c.kernel[1] * c.c_out } else { 0 }, 0)
+    }
+
+    fn run(&self, o: Operands<'_>, floats: &mut [f32], _: &mut [usize], gang: &mut Gang) {
+        let c = &self.conv;
+        let weights: &[f32] = match &self.weights {
+            Packed::Known(w) => w,
+            Packed::Each => {
+                pack(c, o.w, o.scale, floats);
+                floats
+            }
+        };
+        let (all, line) = (c.n * c.out_h, c.out_w * c.c_out);
+        gang.parallel(all.div_ceil(self.rows), |chunk, _| {
+            for row in chunk * self.rows..((chunk + 1) * self.rows).min(all) {
+                // SAFETY: every row of the result belongs to one chunk.
+                let y = unsafe { o.y.slice(row * line, line) };
+                let (image, oy) = (row / c.out_h, row % c.out_h);
+                let x = &o.x[image * c.h * c.w * c.c_in..][..c.h * c.w * c.c_in];
+                let finish = o.tail.finish(0, row * line);
+                self.isa.run(Row { conv: c, inner: self.inner.clone(), weights, x, oy, y, finish });
+                if o.tail.has_rows() {
+                    for (ox, pixel) in y.chunks_exact_mut(c.c_out).enumerate() {
+                        let index = row * c.out_w + ox;
+                        o.tail.row(pixel, index, 0, index * c.c_out);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// One output row of one image.
+struct Row<'a> {
+    conv: &'a Conv,
+    inner: Range<usize>,
+    weights: &'a [f32],
+    /// The image.
+    x: &'a [f32],
+    oy: usize,
+    y: &'a mut [f32],
+    /// Epilogue, at the first element of the row.
+    finish: Finish,
+}
+
+impl Kernel for Row<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let c = self.conv;
+        let ky = valid(self.oy * c.stride[0], c.dilation[0], c.pads[0], c.h, c.kernel[0]);
+        let mut ox = 0;
+        while ox < c.out_w {
+            if !self.inner.contains(&ox) {
+                let kx = valid(ox * c.stride[1], c.dilation[1], c.pads[2], c.w, c.kernel[1]);
+                self.pixels::<S, 1>(s, ox, &ky, kx);
+                ox += 1;
+                continue;
+            }
+            let kx = 0..c.kernel[1];
+            match self.inner.end - ox {
+                4.. => {
+                    self.pixels::<S, 4>(s, ox, &ky, kx);
+                    ox += 4;
+                }
+                2.. => {
+                    self.pixels::<S, 2>(s, ox, &ky, kx);
+                    ox += 2;
+                }
+                _ => {
+                    self.pixels::<S, 1>(s, ox, &ky, kx);
+                    ox += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Row<'_> {
+    /// `N` pixels from `ox` on, for the given taps.
+    #[inline(always)]
+    fn pixels<S: Simd, const N: usize>(&mut self, s: S, ox: usize, ky: &Range<usize>, kx: Range<usize>) {
+        let c = self.conv;
+        let channels = c.c_out;
+        // The first tap's elements, and how far the last tap of the last pixel is from them.
+        let first = [ky.start, kx.start];
+        let y0 = (self.oy * c.stride[0] + first[0] * c.dilation[0]).wrapping_sub(c.pads[0]);
+        let x0 = (ox * c.stride[1] + first[1] * c.dilation[1]).wrapping_sub(c.pads[2]);
+        let (down, right) = (c.dilation[0] * c.w * channels, c.dilation[1] * channels);
+        let next = c.stride[1] * channels;
+        let (rows, cols) = (ky.len(), kx.len());
+        let none = rows * cols == 0;
+        let from = if none {
+            &[]
+        } else {
+            let reach = (rows - 1) * down + (cols - 1) * right + (N - 1) * next + channels;
+            &self.x[(y0 * c.w + x0) * channels..][..reach]
+        };
+        let place = Pixels {
+            from,
+            taps: [rows, cols],
+            steps: [down, right, next],
+            weights: &self.weights[..c.kernel[0] * c.kernel[1] * channels],
+            tap: first[0] * c.kernel[1] + first[1],
+            tap_row: c.kernel[1],
+            channels,
+            y: &mut self.y[ox * channels..][..N * channels],
+            finish: Finish {
+                residual: if self.finish.residual.is_null() {
+                    self.finish.residual
+                } else {
+                    self.finish.residual.wrapping_add(ox * channels)
+                },
+                ..self.finish
+            },
+        };
+        place.run::<S, N>(s);
+    }
+}
+
+/// Some pixels of a row, with the same taps each.
+struct Pixels<'a> {
+    /// From the first tap of the first pixel to the last channel of the last tap of the last pixel.
+    from: &'a [f32],
+    /// Rows and columns of taps.
+    taps: [usize; 2],
+    /// From one row of taps, column of taps, pixel to the next.
+    steps: [usize; 3],
+    weights: &'a [f32],
+    /// Number of the first tap, and of taps in a row of the kernel.
+    tap: usize,
+    tap_row: usize,
+    channels: usize,
+    y: &'a mut [f32],
+    finish: Finish,
+}
+
+impl Pixels<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const N: usize>(mut self, s: S) {
+        let mut channel = 0;
+        while channel + 2 * S::LANES <= self.channels {
+            self.vectors::<S, N, 2, true>(s, channel);
+            channel += 2 * S::LANES;
+        }
+        while channel + S::LANES <= self.channels {
+            self.vectors::<S, N, 1, true>(s, channel);
+            channel += S::LANES;
+        }
+        if channel < self.channels {
+            self.vectors::<S, N, 1, false>(s, channel);
+        }
+    }
+
+    /// `V` vectors of channels, whole ones or what is left.
+    #[inline(always)]
+    fn vectors<S: Simd, const N: usize, const V: usize, const WHOLE: bool>(&mut self, s: S, channel: usize) {
+        let left = self.channels - channel;
+        let [down, right, next] = self.steps;
+        let mut acc = [[s.zero(); V]; N];
+        for i in 0..self.taps[0] {
+            let mut w = self.weights.as_ptr().wrapping_add((self.tap + i * self.tap_row) * self.channels + channel);
+            let mut x = self.from.as_ptr().wrapping_add(i * down + channel);
+            for _ in 0..self.taps[1] {
+                // SAFETY: `weights` has all channels for every tap of the kernel, `from` for the last tap of every pixel.
+                unsafe {
+                    let mut factors = [s.zero(); V];
+                    for v in 0..V {
+                        factors[v] = load::<S, WHOLE>(s, w.wrapping_add(v * S::LANES), left);
+                    }
+                    for n in 0..N {
+                        for v in 0..V {
+                            let x = load::<S, WHOLE>(s, x.wrapping_add(n * next + v * S::LANES), left);
+                            acc[n][v] = s.fma(x, factors[v], acc[n][v]);
+                        }
+                    }
+                }
+                w = w.wrapping_add(self.channels);
+                x = x.wrapping_add(right);
+            }
+        }
+        for n in 0..N {
+            for v in 0..V {
+                let col = channel + v * S::LANES;
+                let at = n * self.channels + col;
+                // SAFETY: `y` has all channels for every pixel, as has the residual; bias has them once.
+                unsafe {
+                    let x = self.finish.apply::<S, WHOLE>(s, acc[n][v], col, at, left);
+                    let to = self.y.as_mut_ptr().wrapping_add(at);
+                    if WHOLE { s.store(to, x) } else { s.store_n(to, x, left) }
+                }
+            }
+        }
+    }
+}
+
+impl Finish {
+    /// The epilogue on a vector of a row, of which `left` elements are left.
+    ///
+    /// # Safety
+    /// Bias is readable for `left` elements from `col`, the residual from `at`.
+    #[inline(always)]
+    unsafe fn apply<S: Simd, const WHOLE: bool>(&self, s: S, mut v: S::F, col: usize, at: usize, left: usize) -> S::F {
+        for (p, by) in [(self.bias, col), (self.residual, at)] {
+            if !p.is_null() {
+                // SAFETY: the caller's.
+                v = s.add(v, unsafe { load::<S, WHOLE>(s, p.add(by), left) });
+            }
+        }
+        match self.clamp {
+            Some((low, high)) => s.min(s.splat(high), s.max(s.splat(low), v)),
+            None => v,
+        }
+    }
+}
+
+/// The next elements of which `left` are left, all of a vector if `WHOLE`.
+///
+/// # Safety
+/// `p` is readable for `left` elements, which fill a vector if `WHOLE`.
+#[inline(always)]
+unsafe fn load<S: Simd, const WHOLE: bool>(s: S, p: *const f32, left: usize) -> S::F {
+    // SAFETY: the caller's.
+    unsafe { if WHOLE { s.load(p) } else { s.load_n(p, left) } }
+}

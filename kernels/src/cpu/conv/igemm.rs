@@ -1,0 +1,239 @@
+//! Convolution as a product whose rows are found through pointers: one row per output pixel, one pointer per kernel tap.
+
+use mindir_graph::task::Conv;
+
+use super::super::gang::{Gang, Shared};
+use super::super::gemm::blocks::{Blocks, Pointers};
+use super::super::gemm::dense::table_of;
+use super::super::gemm::panels::{Origin, Panels};
+use super::super::memory::Block;
+use super::super::{Build, Isa};
+use super::{Body, Operands, Packed, packed};
+
+/// Input channels below which a whole row of kernel taps is one tap.
+const FEW_CHANNELS: usize = 16;
+
+pub fn name(isa: Isa, c: &Conv) -> String {
+    let panels = Panels::new(c.c_out / c.groups, 1, isa.lanes());
+    format!("{isa}-f32-igemm{}x{}", panels.tile_rows(), panels.width())
+}
+
+/// How the input is read.
+enum Source {
+    /// As it lies; taps in the padding read a row of zeros.
+    Taps(Block<f32>),
+    /// From a copy with the padding in it, where a row of taps is one piece. Rows and columns of a padded image.
+    Rows([usize; 2]),
+}
+
+pub struct Igemm {
+    name: String,
+    conv: Conv,
+    /// The product of one group.
+    blocks: Blocks,
+    weights: Packed,
+    source: Source,
+    threads: usize,
+}
+
+impl Igemm {
+    pub fn build(build: &mut Build<'_>, c: &Conv) -> Igemm {
+        let threads = build.gang.threads();
+        let [kh, kw] = c.kernel;
+        let (c_in, c_out) = (c.c_in / c.groups, c.c_out / c.groups);
+        let (source, taps, len) = if c.groups == 1 && c_in < FEW_CHANNELS && kw > 1 && c.dilation[1] == 1 {
+            (Source::Rows(padded(c)), kh, kw * c_in)
+        } else {
+            (Source::Taps(Block::zeroed(c_in)), kh * kw, c_in)
+        };
+        let divided = if c.groups >= threads && c.groups > 1 { 1 } else { threads };
+        let blocks = Blocks::new(build.isa, c.n * c.out_h * c.out_w, c_out, taps, len, divided);
+        let panels = blocks.panels;
+        let weights = packed(build, c, &format!("{panels:?}"), panels.len() * c.groups, |w, scale, out, gang| {
+            pack(c, &panels, w, scale, out, gang);
+        });
+        Igemm { name: name(build.isa, c), conv: c.clone(), blocks, weights, source, threads }
+    }
+
+    fn table_len(&self) -> usize {
+        self.blocks.table_len().next_multiple_of(8)
+    }
+
+    fn copy_len(&self) -> usize {
+        match self.source {
+            Source::Taps(_) => 0,
+            Source::Rows([h, w]) => (self.conv.n * h * w * self.conv.c_in).next_multiple_of(16),
+        }
+    }
+
+    fn weights_len(&self) -> usize {
+        if let Packed::Each = self.weights { self.blocks.panels.len() * self.conv.groups } else { 0 }
+    }
+
+    /// Fills the row pointers of the pixels from `first` on, of which there are `rows`, for a group.
+    fn rows(&self, x: &[f32], group: usize, first: usize, rows: usize, table: &mut [*const f32]) {
+        let c = &self.conv;
+        let mut pixel = Pixel { image: first / (c.out_h * c.out_w), y: first / c.out_w % c.out_h, x: first % c.out_w };
+        for r in 0..rows {
+            match &self.source {
+                Source::Taps(zeros) => taps(c, x, zeros, group, &pixel, &mut table[r..], rows),
+                Source::Rows([h, w]) => {
+                    let line = w * c.c_in;
+                    let at = (pixel.image * h + pixel.y * c.stride[0]) * line + pixel.x * c.stride[1] * c.c_in;
+                    for ky in 0..c.kernel[0] {
+                        table[ky * rows + r] = x[at + ky * c.dilation[0] * line..].as_ptr();
+                    }
+                }
+            }
+            pixel.step(c);
+        }
+    }
+
+    fn finish_rows(&self, block: usize, group: usize, o: &Operands<'_>) {
+        if !o.tail.has_rows() {
+            return;
+        }
+        let (c, cols) = (&self.conv, self.blocks.cols(block));
+        let col = group * (c.c_out / c.groups) + cols.start;
+        for pixel in self.blocks.rows(block) {
+            let at = pixel * c.c_out + col;
+            // SAFETY: inside the result, and this piece belongs to the block of the group.
+            let row = unsafe { o.y.slice(at, cols.len()) };
+            o.tail.row(row, pixel, col, at);
+        }
+    }
+}
+
+/// An output position.
+struct Pixel {
+    image: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Pixel {
+    fn step(&mut self, c: &Conv) {
+        self.x += 1;
+        if self.x == c.out_w {
+            (self.x, self.y) = (0, self.y + 1);
+        }
+        if self.y == c.out_h {
+            (self.y, self.image) = (0, self.image + 1);
+        }
+    }
+}
+
+/// Pointers of all taps of a pixel, `stride` apart.
+fn taps(c: &Conv, x: &[f32], zeros: &[f32], group: usize, p: &Pixel, table: &mut [*const f32], stride: usize) {
+    let [kh, kw] = c.kernel;
+    let channel = group * (c.c_in / c.groups);
+    for ky in 0..kh {
+        // Coordinates before the first row or column wrap to huge ones, which are outside as well.
+        let iy = (p.y * c.stride[0] + ky * c.dilation[0]).wrapping_sub(c.pads[0]);
+        let line = (p.image * c.h).wrapping_add(iy).wrapping_mul(c.w);
+        for kx in 0..kw {
+            let ix = (p.x * c.stride[1] + kx * c.dilation[1]).wrapping_sub(c.pads[2]);
+            table[(ky * kw + kx) * stride] =
+                if iy < c.h && ix < c.w { x[(line + ix) * c.c_in + channel..].as_ptr() } else { zeros.as_ptr() };
+        }
+    }
+}
+
+/// Rows and columns of an image that has every element that a tap reads.
+fn padded(c: &Conv) -> [usize; 2] {
+    let reach = |i: usize, out: usize| (out.max(1) - 1) * c.stride[i] + (c.kernel[i] - 1) * c.dilation[i] + 1;
+    [reach(0, c.out_h), reach(1, c.out_w)]
+}
+
+/// Copies the images into zeros.
+fn pad(c: &Conv, [h, w]: [usize; 2], x: &[f32], to: &mut [f32], gang: &mut Gang) {
+    let line = w * c.c_in;
+    // Some rows at a time, or the threads would spend their time asking for work.
+    let together = (16_384 / line.max(1)).max(1);
+    gang.parallel_pieces(&mut to[..c.n * h * line], line * together, |chunk, rows| {
+        for (i, row) in rows.chunks_exact_mut(line).enumerate() {
+            let (image, y) = ((chunk * together + i) / h, (chunk * together + i) % h);
+            let left = (c.pads[2] * c.c_in).min(line);
+            match y.checked_sub(c.pads[0]).filter(|y| *y < c.h) {
+                Some(y) => {
+                    let count = (c.w * c.c_in).min(line - left);
+                    let from = (image * c.h + y) * c.w * c.c_in;
+                    row[..left].fill(0.0);
+                    row[left..left + count].copy_from_slice(&x[from..from + count]);
+                    row[left + count..].fill(0.0);
+                }
+                None => row.fill(0.0),
+            }
+        }
+    });
+}
+
+/// Weights `[c_out, c_in, kh, kw]` to the panels of every group.
+fn pack(c: &Conv, panels: &Panels, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
+    let (c_in, c_out) = (c.c_in / c.groups, c.c_out / c.groups);
+    let taps = c.kernel[0] * c.kernel[1];
+    for group in 0..c.groups {
+        let from = Origin {
+            data: w,
+            offset: group * c_out * c_in * taps,
+            taps,
+            tap_stride: 1,
+            len: c_in,
+            stride: taps,
+            col_stride: c_in * taps,
+            scale: scale.map(|s| &s[group * c_out..][..c_out]),
+        };
+        from.pack_all(panels, &mut out[group * panels.len()..][..panels.len()], gang);
+    }
+}
+
+impl Body for Igemm {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scratch(&self) -> (usize, usize) {
+        (self.copy_len() + self.weights_len(), self.table_len() * self.threads)
+    }
+
+    fn run(&self, o: Operands<'_>, floats: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
+        let c = &self.conv;
+        let (copy, weights) = floats.split_at_mut(self.copy_len());
+        let x: &[f32] = match self.source {
+            Source::Taps(_) => o.x,
+            Source::Rows(size) => {
+                pad(c, size, o.x, copy, gang);
+                copy
+            }
+        };
+        let weights: &[f32] = match &self.weights {
+            Packed::Known(w) => w,
+            Packed::Each => {
+                pack(c, &self.blocks.panels, o.w, o.scale, weights, gang);
+                weights
+            }
+        };
+        let count = self.blocks.count();
+        let weights = Shared::new(weights.as_ptr().cast_mut());
+        gang.parallel_with(c.groups * count, tables, |chunk, _, table| {
+            let (group, block) = (chunk / count, chunk % count);
+            let rows = self.blocks.rows(block);
+            let table = table_of(table, rows.len() * self.blocks.taps);
+            self.rows(x, group, rows.start, rows.len(), table);
+            let col = group * (c.c_out / c.groups);
+            let pointers = Pointers {
+                b: weights.at(group * self.blocks.panels.len()),
+                b_direct: None,
+                b_last: std::ptr::null(),
+                c: o.y.at(col),
+                c_stride: c.c_out,
+                finish: o.tail.finish(col, col),
+            };
+            // SAFETY: every tap pointer is followed by the channels of a group (`checked` found the size of `x`), a row of
+            // the padded copy by a row of taps, or is the row of zeros; panels are whole; blocks of groups divide the
+            // result; the epilogue's operands have the lengths of their kinds.
+            unsafe { self.blocks.run(block, table, &pointers) };
+            self.finish_rows(block, group, &o);
+        });
+    }
+}

@@ -1,0 +1,212 @@
+use mindir_graph::task::{Binary, Conv, Epilogue, EpilogueInput, Layout, Program, Task, Unary};
+use mindir_graph::{DType, Fact, Tensor};
+
+use crate::cpu::check::{Case, noise};
+use crate::plain;
+
+const F32: DType = DType::F32;
+
+/// Input size, channels, kernel, stride, dilation, pads, groups.
+#[derive(Clone, Copy)]
+struct Shape {
+    n: usize,
+    size: [usize; 2],
+    c: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+    pads: [usize; 4],
+    groups: usize,
+}
+
+const BASE: Shape =
+    Shape { n: 1, size: [7, 6], c: [5, 9], kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1; 4], groups: 1 };
+
+fn conv(s: Shape, layout: Layout) -> Conv {
+    let out = |i: usize| {
+        let reach = (s.kernel[i] - 1) * s.dilation[i] + 1;
+        (s.size[i] + s.pads[2 * i] + s.pads[2 * i + 1] - reach) / s.stride[i] + 1
+    };
+    Conv {
+        n: s.n,
+        c_in: s.c[0],
+        h: s.size[0],
+        w: s.size[1],
+        c_out: s.c[1],
+        out_h: out(0),
+        out_w: out(1),
+        kernel: s.kernel,
+        stride: s.stride,
+        dilation: s.dilation,
+        pads: s.pads,
+        groups: s.groups,
+        layout,
+        dtype: F32,
+        scaled: false,
+        epilogue: None,
+    }
+}
+
+fn with(mut c: Conv, inputs: &[EpilogueInput], last: &[Unary]) -> Conv {
+    let mut program = Program::new();
+    let regs: Vec<usize> = (0..=inputs.len()).map(|i| program.input(i, F32)).collect();
+    let mut x = regs[1..].iter().fold(regs[0], |x, &r| program.binary(Binary::Add, x, r));
+    for &f in last {
+        x = program.unary(f, x);
+    }
+    c.epilogue = Some(Epilogue { program, inputs: inputs.to_vec() });
+    c
+}
+
+fn case(c: &Conv, known: bool) -> Case {
+    let mut ins = vec![
+        noise(c.dtype, &c.layout.dims([c.n, c.c_in, c.h, c.w]), 1),
+        noise(c.dtype, &[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]], 2),
+    ];
+    if c.scaled {
+        ins.push(noise(c.dtype, &[c.c_out], 3));
+    }
+    let weights = (1..ins.len()).collect();
+    let pixels = c.n * c.out_h * c.out_w;
+    for (i, input) in c.epilogue.iter().flat_map(|e| &e.inputs).enumerate() {
+        let len = match input {
+            EpilogueInput::Scalar => 1,
+            EpilogueInput::Column => c.c_out,
+            EpilogueInput::Row => pixels,
+            EpilogueInput::Full => pixels * c.c_out,
+        };
+        ins.push(noise(c.dtype, &[len], 4 + i as u64));
+    }
+    let outs = vec![Fact::new(c.dtype, &c.layout.dims([c.n, c.c_out, c.out_h, c.out_w]))];
+    Case { task: Task::Conv(c.clone()), ins, known: if known { weights } else { vec![] }, outs }
+}
+
+fn bounds(case: &Case, c: &Conv) -> Vec<f64> {
+    let magnitudes = |t: &Tensor| {
+        let values: Vec<f64> = t.to_f64s().unwrap().iter().map(|v| v.abs()).collect();
+        Tensor::from_f64s(t.dtype(), t.shape(), &values).unwrap()
+    };
+    let ins: Vec<Tensor> = case.ins.iter().map(magnitudes).collect();
+    let task = Task::Conv(Conv { epilogue: None, ..c.clone() });
+    let sums = plain::run(&task, &ins, &case.outs).unwrap()[0].to_f64s().unwrap();
+    let (eps, k) = match c.dtype {
+        DType::F16 => (1e-3, 0),
+        DType::F64 => (2e-16, c.c_in * c.kernel[0] * c.kernel[1]),
+        _ => (1.2e-7, c.c_in * c.kernel[0] * c.kernel[1]),
+    };
+    sums.iter().map(|s| eps * (6.0 + k as f64 / 8.0) * (s + 2.0)).collect()
+}
+
+#[track_caller]
+fn all_pass(cases: Vec<Conv>) -> Vec<String> {
+    let (mut failures, mut names) = (Vec::new(), Vec::new());
+    for (i, c) in cases.iter().enumerate() {
+        for known in [true, false] {
+            let case = case(c, known);
+            let (bad, kernels) = case.check(&bounds(&case, c));
+            let title = format!("case {i}, {:?}, weights known: {known}", c.layout);
+            failures.extend(bad.into_iter().map(|b| format!("{title}: {b}")));
+            names.extend(kernels);
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+    names
+}
+
+fn both(shapes: &[Shape]) -> Vec<Conv> {
+    let layouts = [Layout::Nhwc, Layout::Nchw];
+    shapes.iter().flat_map(|&s| layouts.map(|l| conv(s, l))).collect()
+}
+
+#[test]
+fn shapes() {
+    let names = all_pass(both(&[
+        BASE,
+        Shape { kernel: [1, 1], pads: [0; 4], ..BASE },
+        Shape { kernel: [1, 1], pads: [0; 4], stride: [2, 2], c: [33, 20], ..BASE },
+        Shape { c: [1, 6], kernel: [5, 5], size: [12, 11], pads: [0; 4], ..BASE },
+        Shape { c: [3, 34], kernel: [7, 7], size: [17, 16], pads: [3; 4], stride: [2, 2], n: 2, ..BASE },
+        Shape { c: [17, 70], ..BASE },
+        Shape { c: [40, 3], n: 3, ..BASE },
+        Shape { c: [16, 16], pads: [0, 2, 1, 3], stride: [2, 1], ..BASE },
+        Shape { c: [16, 16], dilation: [2, 1], pads: [2, 2, 1, 1], ..BASE },
+        Shape { c: [4, 5], dilation: [1, 2], pads: [1, 1, 2, 2], ..BASE },
+        Shape { c: [4, 5], dilation: [2, 1], size: [9, 9], pads: [2, 2, 0, 0], ..BASE },
+        Shape { kernel: [2, 2], stride: [3, 4], pads: [0; 4], ..BASE },
+        Shape { kernel: [1, 4], pads: [0, 0, 2, 1], ..BASE },
+        Shape { kernel: [3, 1], pads: [4, 4, 0, 0], c: [20, 8], ..BASE },
+        Shape { size: [1, 1], pads: [1; 4], c: [18, 12], ..BASE },
+        Shape { c: [200, 8], size: [3, 3], ..BASE },
+        Shape { c: [400, 10], size: [3, 2], ..BASE },
+        Shape {
+            c: [3, 8],
+            kernel: [3, 6],
+            stride: [2, 3],
+            dilation: [1, 2],
+            pads: [1, 0, 4, 5],
+            size: [9, 40],
+            n: 2,
+            ..BASE
+        },
+        Shape { n: 0, ..BASE },
+        Shape { size: [14, 15], c: [16, 100], ..BASE },
+    ]));
+    assert!(names.iter().any(|n| n == "wide-f32-planes"));
+    assert!(names.iter().any(|n| n == "wide-f32-igemm6x64") && names.iter().any(|n| n == "scalar-f32-igemm6x8"));
+}
+
+#[test]
+fn groups() {
+    let names = all_pass(both(&[
+        Shape { c: [6, 9], groups: 3, ..BASE },
+        Shape { c: [32, 64], groups: 2, n: 2, ..BASE },
+        Shape { c: [4, 12], groups: 4, ..BASE },
+        Shape { c: [7, 7], groups: 7, ..BASE },
+        Shape { c: [40, 40], groups: 40, size: [13, 21], n: 2, ..BASE },
+        Shape { c: [19, 19], groups: 19, stride: [2, 2], size: [9, 25], pads: [0, 1, 0, 1], ..BASE },
+        Shape { c: [8, 8], groups: 8, kernel: [5, 5], pads: [2; 4], size: [6, 12], ..BASE },
+        Shape { c: [8, 8], groups: 8, dilation: [2, 3], pads: [3; 4], size: [8, 12], ..BASE },
+        Shape { c: [5, 5], groups: 5, size: [2, 2], pads: [5, 0, 0, 5], ..BASE },
+        Shape { c: [16, 16], groups: 16, kernel: [1, 1], pads: [0; 4], ..BASE },
+    ]));
+    assert!(names.iter().any(|n| n == "scalar-f32-dw"));
+}
+
+#[test]
+fn epilogues() {
+    use EpilogueInput::{Column, Full, Row, Scalar};
+    let tails: [(&[EpilogueInput], &[Unary]); 7] = [
+        (&[Column], &[]),
+        (&[Column], &[Unary::Relu]),
+        (&[Column], &[Unary::Relu6]),
+        (&[Column, Full], &[Unary::Relu]),
+        (&[Column], &[Unary::Silu]),
+        (&[Full, Row, Full], &[Unary::HSwish]),
+        (&[Scalar], &[Unary::Neg]),
+    ];
+    let shapes = [
+        Shape { c: [18, 21], ..BASE },
+        Shape { c: [10, 10], groups: 10, ..BASE },
+        Shape { c: [4, 6], groups: 2, ..BASE },
+    ];
+    let mut cases = Vec::new();
+    for c in both(&shapes) {
+        for (i, (inputs, last)) in tails.iter().enumerate() {
+            let mut c = with(c.clone(), inputs, last);
+            c.scaled = i % 2 == 0;
+            cases.push(c);
+        }
+    }
+    all_pass(cases);
+}
+
+#[test]
+fn other_types() {
+    let mut cases = both(&[BASE, Shape { c: [4, 4], groups: 4, ..BASE }]);
+    cases.extend(cases.clone());
+    for (i, c) in cases.iter_mut().enumerate() {
+        c.dtype = if i < 4 { DType::F64 } else { DType::F16 };
+    }
+    let names = all_pass(cases);
+    assert!(names.iter().any(|n| n.starts_with("wide-f16-")) && names.iter().any(|n| n == "plain-f64"));
+}

@@ -1,0 +1,325 @@
+//! What follows a product or convolution: recognised forms in registers, everything else row by row while it is in cache.
+
+use std::sync::Arc;
+
+use mindir_graph::task::{Binary, Epilogue, EpilogueInput, Instr, Program, Unary};
+use mindir_graph::{DType, Fact};
+
+use super::gemm::tile::Finish;
+use super::kernel::{Failed, Io};
+use super::simd::{Kernel, Simd};
+use super::{Isa, map};
+use crate::device::Declined;
+
+/// An epilogue over `f32`, ready to run.
+#[derive(Clone)]
+pub struct Tail {
+    bias: Option<usize>,
+    residual: Option<usize>,
+    clamp: Option<(f32, f32)>,
+    rows: Option<Arc<dyn RowProgram>>,
+    operands: Vec<(usize, EpilogueInput)>,
+}
+
+/// An element-wise program over rows of `f32`, for epilogues that have no form of their own.
+pub trait RowProgram: Send + Sync {
+    /// Replaces every element of `acc` by the program's result, with `acc` as input 0 and `operands` as the inputs after it.
+    fn run(&self, acc: &mut [f32], operands: &[RowOperand<'_>]);
+}
+
+/// An operand of a [`RowProgram`] along a row.
+#[derive(Clone, Copy, Debug)]
+pub enum RowOperand<'a> {
+    /// One number for the whole row.
+    Same(f32),
+    /// One number per element.
+    Each(&'a [f32]),
+}
+
+/// Most operands that a [`RowProgram`] takes.
+pub const MAX_OPERANDS: usize = 8;
+
+impl Tail {
+    /// No epilogue.
+    pub fn none() -> Tail {
+        Tail { bias: None, residual: None, clamp: None, rows: None, operands: Vec::new() }
+    }
+
+    /// Compiles `epilogue`, whose operands start at `first` of `ins`, for a result of `rows × cols`, `count` elements in all.
+    ///
+    /// # Errors
+    /// If it computes in other types than `f32`, or its operands do not have the expected lengths.
+    pub fn compile(
+        isa: Isa,
+        epilogue: Option<&Epilogue>,
+        ins: &[Fact],
+        first: usize,
+        [rows, cols, count]: [usize; 3],
+    ) -> Result<Tail, Declined> {
+        let Some(e) = epilogue else { return Ok(Tail::none()) };
+        let other = |m: &str| Err(Declined(format!("epilogue {m}")));
+        if e.inputs.len() > MAX_OPERANDS || e.program.dtype() != Some(DType::F32) {
+            return other("does not end in f32 or has too many operands");
+        }
+        let mut operands = Vec::new();
+        for (t, &input) in e.inputs.iter().enumerate() {
+            let expected = match input {
+                EpilogueInput::Scalar => 1,
+                EpilogueInput::Column => cols,
+                EpilogueInput::Row => rows,
+                EpilogueInput::Full => count,
+            };
+            if ins.get(first + t).is_none_or(|f| f.dtype != DType::F32 || f.count() != expected) {
+                return other("has an operand of another type or length");
+            }
+            operands.push((first + t, input));
+        }
+        Ok(match recognise(&e.program, &e.inputs) {
+            Some(Form { bias, residual, clamp }) => {
+                let operand = |i: Option<usize>| i.map(|i| first + i);
+                Tail { bias: operand(bias), residual: operand(residual), clamp, rows: None, operands }
+            }
+            None => match map::Finish::new(isa, &e.program, operands.len()) {
+                Some(rows) => Tail { rows: Some(Arc::new(rows)), operands, ..Tail::none() },
+                None => return other("is not a program over f32"),
+            },
+        })
+    }
+
+    /// Operands of this run.
+    ///
+    /// # Errors
+    /// [`Failed`] if they are not what was compiled for.
+    pub fn bind<'a>(&'a self, io: &Io<'a>) -> Result<BoundTail<'a>, Failed> {
+        let get = |i: Option<usize>| i.map(|i| io.operand::<f32>(i)).transpose();
+        let mut operands = [(&[][..], EpilogueInput::Scalar); MAX_OPERANDS];
+        if self.rows.is_some() {
+            for (slot, &(i, input)) in operands.iter_mut().zip(&self.operands) {
+                *slot = (io.operand::<f32>(i)?, input);
+            }
+        }
+        Ok(BoundTail { tail: self, bias: get(self.bias)?, residual: get(self.residual)?, operands })
+    }
+}
+
+/// A [`Tail`] with its operands.
+#[derive(Clone, Copy)]
+pub struct BoundTail<'a> {
+    tail: &'a Tail,
+    bias: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
+    operands: [(&'a [f32], EpilogueInput); MAX_OPERANDS],
+}
+
+impl<'a> BoundTail<'a> {
+    /// Replaces every operand that is laid out as the result.
+    pub fn replace_full(&mut self, mut other: impl FnMut(&'a [f32]) -> &'a [f32]) {
+        if let Some(residual) = &mut self.residual {
+            *residual = other(residual);
+        }
+        for (x, _) in self.operands.iter_mut().filter(|(x, input)| !x.is_empty() && *input == EpilogueInput::Full) {
+            *x = other(x);
+        }
+    }
+
+    /// The part that runs in registers, for the column `col` and the element `at` of the result.
+    pub fn finish(&self, col: usize, at: usize) -> Finish {
+        let from = |x: Option<&[f32]>, by: usize| x.map_or(std::ptr::null(), |x| x.as_ptr().wrapping_add(by));
+        Finish {
+            bias: from(self.bias, col),
+            row_bias: std::ptr::null(),
+            residual: from(self.residual, at),
+            clamp: self.tail.clamp,
+        }
+    }
+
+    /// Whether finished rows need [`BoundTail::row`].
+    pub fn has_rows(&self) -> bool {
+        self.tail.rows.is_some()
+    }
+
+    /// The part that runs on a finished piece of row `row` that starts in column `col` and at element `at` of the result.
+    pub fn row(&self, acc: &mut [f32], row: usize, col: usize, at: usize) {
+        let Some(program) = &self.tail.rows else { return };
+        let mut operands = [RowOperand::Same(0.0); MAX_OPERANDS];
+        let count = self.tail.operands.len();
+        for (operand, (x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
+            *operand = match input {
+                EpilogueInput::Scalar => RowOperand::Same(x[0]),
+                EpilogueInput::Row => RowOperand::Same(x[row]),
+                EpilogueInput::Column => RowOperand::Each(&x[col..col + acc.len()]),
+                EpilogueInput::Full => RowOperand::Each(&x[at..at + acc.len()]),
+            };
+        }
+        program.run(acc, &operands[..count]);
+    }
+
+    /// As [`BoundTail::finish`], for a result stored channel by channel: `channel` is what the epilogue calls a column.
+    pub fn finish_plane(&self, channel: usize, at: usize) -> Finish {
+        let Finish { bias, residual, clamp, .. } = self.finish(channel, at);
+        Finish { bias: std::ptr::null(), row_bias: bias, residual, clamp }
+    }
+
+    /// As [`BoundTail::row`], for a piece of the plane of `channel` from `pixel` on.
+    pub fn plane(&self, acc: &mut [f32], channel: usize, pixel: usize, at: usize) {
+        let Some(program) = &self.tail.rows else { return };
+        let mut operands = [RowOperand::Same(0.0); MAX_OPERANDS];
+        let count = self.tail.operands.len();
+        for (operand, (x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
+            *operand = match input {
+                EpilogueInput::Scalar => RowOperand::Same(x[0]),
+                EpilogueInput::Column => RowOperand::Same(x[channel]),
+                EpilogueInput::Row => RowOperand::Each(&x[pixel..pixel + acc.len()]),
+                EpilogueInput::Full => RowOperand::Each(&x[at..at + acc.len()]),
+            };
+        }
+        program.run(acc, &operands[..count]);
+    }
+
+    /// The whole epilogue on a piece of a row of plain sums, as [`BoundTail::row`] is called.
+    pub fn whole_row(&self, isa: Isa, acc: &mut [f32], row: usize, col: usize, at: usize) {
+        let piece = |x: Option<&'_ [f32]>, from: usize| x.map(|x| x[from..from + acc.len()].as_ptr());
+        let (bias, residual) = (piece(self.bias, col), piece(self.residual, at));
+        if bias.is_some() || residual.is_some() || self.tail.clamp.is_some() {
+            let null = std::ptr::null();
+            let finish = Finish {
+                bias: bias.unwrap_or(null),
+                row_bias: null,
+                residual: residual.unwrap_or(null),
+                clamp: self.tail.clamp,
+            };
+            isa.run(FinishRow { acc, finish });
+        }
+        self.row(acc, row, col, at);
+    }
+}
+
+/// [`Finish`] on a row in memory; its pointers are valid for the length of the row.
+struct FinishRow<'a> {
+    acc: &'a mut [f32],
+    finish: Finish,
+}
+
+impl Kernel for FinishRow<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let FinishRow { acc, finish } = self;
+        for i in (0..acc.len()).step_by(S::LANES) {
+            let mut x = s.get_tail(acc, i);
+            for p in [finish.bias, finish.residual] {
+                if !p.is_null() {
+                    // SAFETY: valid for the length of the row, of which `i` elements are behind.
+                    x = s.add(x, unsafe { s.load_n(p.add(i), acc.len() - i) });
+                }
+            }
+            if let Some((low, high)) = finish.clamp {
+                x = s.min(s.splat(high), s.max(s.splat(low), x));
+            }
+            s.put_tail(acc, i, x);
+        }
+    }
+}
+
+/// `clamp(sum + bias + residual)`, with the indices of the epilogue's operands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Form {
+    bias: Option<usize>,
+    residual: Option<usize>,
+    clamp: Option<(f32, f32)>,
+}
+
+/// The form of a program, if it has one.
+fn recognise(program: &Program, inputs: &[EpilogueInput]) -> Option<Form> {
+    enum Value {
+        Sum(Form),
+        Operand(usize),
+        Number(f32),
+    }
+    use Value::{Number, Operand, Sum};
+    let mut regs: Vec<Value> = Vec::new();
+    for &(instr, dtype) in &program.instrs {
+        if dtype != DType::F32 {
+            return None;
+        }
+        let value = match instr {
+            Instr::Input(0) => Sum(Form::default()),
+            Instr::Input(i) if i <= inputs.len() => Operand(i - 1),
+            Instr::Const(x) => Number(x as f32),
+            Instr::Int(x) => Number(x as f32),
+            Instr::Binary(f, a, b) => {
+                let (form, other) = match (regs.get(a)?, regs.get(b)?) {
+                    (Sum(form), other) | (other, Sum(form)) => (*form, other),
+                    _ => return None,
+                };
+                match (f, other) {
+                    (Binary::Add, Operand(i)) => Sum(form.add(*i, inputs[*i])?),
+                    (Binary::Max, Number(x)) => Sum(form.clamp(*x, f32::INFINITY)?),
+                    (Binary::Min, Number(x)) => Sum(form.clamp(f32::NEG_INFINITY, *x)?),
+                    _ => return None,
+                }
+            }
+            Instr::Unary(Unary::Relu, x) | Instr::Unary(Unary::Relu6, x) => {
+                let Sum(form) = *regs.get(x)? else { return None };
+                let high = if matches!(instr, Instr::Unary(Unary::Relu6, _)) { 6.0 } else { f32::INFINITY };
+                Sum(form.clamp(0.0, high)?)
+            }
+            Instr::Cast(x) => {
+                let Sum(form) = *regs.get(x)? else { return None };
+                Sum(form)
+            }
+            _ => return None,
+        };
+        regs.push(value);
+    }
+    if let Some(Sum(form)) = regs.last() { Some(*form) } else { None }
+}
+
+impl Form {
+    fn add(mut self, operand: usize, input: EpilogueInput) -> Option<Form> {
+        let place = match input {
+            EpilogueInput::Column => &mut self.bias,
+            EpilogueInput::Full => &mut self.residual,
+            EpilogueInput::Scalar | EpilogueInput::Row => return None,
+        };
+        if place.is_some() || self.clamp.is_some() {
+            return None;
+        }
+        *place = Some(operand);
+        Some(self)
+    }
+
+    fn clamp(mut self, low: f32, high: f32) -> Option<Form> {
+        let (l, h) = self.clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        // Clamping twice is clamping once only while the bounds do not cross.
+        let (low, high) = (l.max(low), h.min(high));
+        if low > high || low.is_nan() || high.is_nan() {
+            return None;
+        }
+        self.clamp = Some((low, high));
+        Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_programs_are_recognised() {
+        let mut p = Program::new();
+        let x = p.input(0, DType::F32);
+        let b = p.input(1, DType::F32);
+        let r = p.input(2, DType::F32);
+        let x = p.binary(Binary::Add, x, b);
+        let x = p.binary(Binary::Add, r, x);
+        p.unary(Unary::Relu6, x);
+        let inputs = [EpilogueInput::Column, EpilogueInput::Full];
+        let form = Form { bias: Some(0), residual: Some(1), clamp: Some((0.0, 6.0)) };
+        assert_eq!(recognise(&p, &inputs), Some(form));
+        assert_eq!(recognise(&p, &[EpilogueInput::Column, EpilogueInput::Column]), None);
+        p.unary(Unary::Sigmoid, 5);
+        assert_eq!(recognise(&p, &inputs), None);
+    }
+}

@@ -1,0 +1,531 @@
+//! Steps of compiled programs on one block.
+
+use bytemuck::Pod;
+use mindir_graph::task::{Binary, Scalar, Unary};
+use mindir_graph::{DType, bf16, f16};
+
+use super::code::{BLOCK, Code, Constant, Float1, Kind, Op, Place, Step};
+use crate::cpu::Isa;
+use crate::cpu::simd::{Kernel, Simd, math};
+
+/// The memory of one block.
+pub struct Block<'a> {
+    /// Number of elements, at most [`BLOCK`].
+    pub n: usize,
+    /// First element of each operand.
+    pub inputs: &'a [*const u8],
+    /// First element of the result.
+    pub out: *mut u8,
+    /// The rows, each of `Code::row_bytes`.
+    pub rows: *mut u8,
+}
+
+impl Code {
+    /// Fills the rows of constants, which hold them until something else writes the rows.
+    ///
+    /// # Safety
+    /// `rows` is writable for `Code::rows` rows and aligned to 8 bytes.
+    pub unsafe fn prepare(&self, rows: *mut u8) {
+        for &Constant { row, kind, value } in &self.constants {
+            // SAFETY: the row lies inside, and the caller's.
+            let row = unsafe { std::slice::from_raw_parts_mut(rows.add(row * self.row_bytes), self.row_bytes) };
+            match kind {
+                Kind::Bool => row[..BLOCK].fill(u8::from(value.truth())),
+                Kind::I32 => fill(row, value.as_i64() as i32),
+                Kind::I64 => fill(row, value.as_i64()),
+                Kind::F32 => fill(row, value.as_f64() as f32),
+                Kind::F64 => fill(row, value.as_f64()),
+            }
+        }
+    }
+
+    /// Computes one block.
+    ///
+    /// # Safety
+    /// Every operand is readable for `n` elements and aligned to its type, the result writable; the result may be the memory
+    /// of an operand of its type, and otherwise overlaps nothing. `rows` is as [`Code::prepare`] left it, apart from what
+    /// `run` wrote, and overlaps nothing. Operands that are `bool` hold 0 and 1.
+    pub unsafe fn run(&self, isa: Isa, block: Block<'_>) {
+        isa.run(Run { code: self, block });
+    }
+}
+
+fn fill<T: Pod>(row: &mut [u8], value: T) {
+    bytemuck::cast_slice_mut::<u8, T>(row)[..BLOCK].fill(value);
+}
+
+struct Run<'a> {
+    code: &'a Code,
+    block: Block<'a>,
+}
+
+impl Kernel for Run<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for step in &self.code.steps {
+            self.step(s, step);
+        }
+    }
+}
+
+/// Calls `$body` with the type of a kind's elements as `$T`.
+macro_rules! with_kind {
+    ($kind:expr, $T:ident => $body:expr) => {
+        match $kind {
+            Kind::Bool => {
+                type $T = u8;
+                $body
+            }
+            Kind::I32 => {
+                type $T = i32;
+                $body
+            }
+            Kind::I64 => {
+                type $T = i64;
+                $body
+            }
+            Kind::F32 => {
+                type $T = f32;
+                $body
+            }
+            Kind::F64 => {
+                type $T = f64;
+                $body
+            }
+        }
+    };
+}
+
+impl Run<'_> {
+    #[inline(always)]
+    fn source(&self, place: Place) -> *const u8 {
+        match place {
+            Place::Input(i) => self.block.inputs[i],
+            // SAFETY: rows of the code lie inside `rows`.
+            Place::Row(r) => unsafe { self.block.rows.add(r * self.code.row_bytes) },
+            Place::Out => self.block.out,
+        }
+    }
+
+    #[inline(always)]
+    fn target(&self, place: Place) -> *mut u8 {
+        match place {
+            // SAFETY: rows of the code lie inside `rows`.
+            Place::Row(r) => unsafe { self.block.rows.add(r * self.code.row_bytes) },
+            Place::Out | Place::Input(_) => self.block.out,
+        }
+    }
+
+    #[inline(always)]
+    fn read<T: Pod>(&self, place: Place) -> &[T] {
+        // SAFETY: `Code::run` promises operands; rows hold `BLOCK` elements of any kind and were written by earlier steps.
+        unsafe { std::slice::from_raw_parts(self.source(place).cast(), self.block.n) }
+    }
+
+    /// The elements of a row or, in the last step, of the result. No operand of the same step overlaps it.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    fn write<T: Pod>(&self, place: Place) -> &mut [T] {
+        // SAFETY: `Code::run` promises the result and rows; a row is not an operand of the step that writes it, and steps
+        // that use this write to the result from rows only.
+        unsafe { std::slice::from_raw_parts_mut(self.target(place).cast(), self.block.n) }
+    }
+
+    #[inline(always)]
+    fn step<S: Simd>(&self, s: S, step: &Step) {
+        let &Step { op, a, b, c, out } = step;
+        match op {
+            Op::Float1(f) => self.float1(s, f, a, out),
+            Op::Float2(f) => self.float2(s, f, a, b, out),
+            Op::Load(dtype) => self.load(dtype, a, out),
+            Op::Store(dtype) => self.store(dtype, a, out),
+            Op::Move(kind) => self.transfer(kind, a, out),
+            Op::Unary(f, dtype) => self.unary(f, dtype, a, out),
+            Op::Binary(f, dtype) => self.binary(f, dtype, a, b, out),
+            Op::Compare(f, kind) => {
+                with_kind!(kind, T => compare(f, self.read::<T>(a), self.read::<T>(b), self.write(out)))
+            }
+            Op::Test(f, kind) => self.test(f, kind, a, out),
+            Op::Select(kind) => {
+                with_kind!(kind, T => choose(self.read(c), self.read::<T>(a), self.read::<T>(b), self.write(out)))
+            }
+            Op::Cast(from, to) => self.cast(from, to, a, out),
+        }
+    }
+
+    /// Copies a block that may be the result already.
+    #[inline(always)]
+    fn transfer(&self, kind: Kind, a: Place, out: Place) {
+        // SAFETY: as for `read` and `write`, and the ranges may overlap.
+        unsafe { std::ptr::copy(self.source(a), self.target(out), self.block.n * kind.dtype().size()) };
+    }
+
+    #[inline(always)]
+    fn load(&self, dtype: DType, a: Place, out: Place) {
+        match dtype {
+            DType::F16 => widen_f16(self.read(a), self.write(out)),
+            DType::BF16 => map(self.read::<u16>(a), self.write(out), |x| f32::from_bits(u32::from(x) << 16)),
+            DType::I8 => map(self.read::<i8>(a), self.write(out), i32::from),
+            DType::U8 => map(self.read::<u8>(a), self.write(out), i32::from),
+            DType::I16 => map(self.read::<i16>(a), self.write(out), i32::from),
+            DType::U16 => map(self.read::<u16>(a), self.write(out), i32::from),
+            DType::U32 => map(self.read::<u32>(a), self.write(out), i64::from),
+            other => self.transfer(Kind::of(other).unwrap_or(Kind::Bool), a, out),
+        }
+    }
+
+    #[inline(always)]
+    fn store(&self, dtype: DType, a: Place, out: Place) {
+        match dtype {
+            DType::F16 => narrow_f16(self.read(a), self.write(out)),
+            DType::BF16 => map(self.read::<f32>(a), self.write(out), bf16_bits),
+            DType::I8 => map(self.read::<i32>(a), self.write(out), |x| x as i8),
+            DType::U8 => map(self.read::<i32>(a), self.write(out), |x| x as u8),
+            DType::I16 => map(self.read::<i32>(a), self.write(out), |x| x as i16),
+            DType::U16 => map(self.read::<i32>(a), self.write(out), |x| x as u16),
+            DType::U32 => map(self.read::<i64>(a), self.write(out), |x| x as u32),
+            other => self.transfer(Kind::of(other).unwrap_or(Kind::Bool), a, out),
+        }
+    }
+
+    #[inline(always)]
+    fn vectors1<S: Simd>(&self, s: S, a: Place, out: Place, f: impl Fn(S::F) -> S::F) {
+        let (a, out, n) = (self.source(a).cast::<f32>(), self.target(out).cast::<f32>(), self.block.n);
+        let whole = n - n % S::LANES;
+        for i in (0..whole).step_by(S::LANES) {
+            // SAFETY: `i + LANES ≤ n`; `Code::run` promises `n` elements. Each vector is read before it is written.
+            unsafe { s.store(out.add(i), f(s.load(a.add(i)))) };
+        }
+        if whole < n {
+            // SAFETY: as above, for the `n - whole` elements left.
+            unsafe { s.store_n(out.add(whole), f(s.load_n(a.add(whole), n - whole)), n - whole) };
+        }
+    }
+
+    #[inline(always)]
+    fn vectors2<S: Simd>(&self, s: S, a: Place, b: Place, out: Place, f: impl Fn(S::F, S::F) -> S::F) {
+        let (a, b) = (self.source(a).cast::<f32>(), self.source(b).cast::<f32>());
+        let (out, n) = (self.target(out).cast::<f32>(), self.block.n);
+        let whole = n - n % S::LANES;
+        for i in (0..whole).step_by(S::LANES) {
+            // SAFETY: `i + LANES ≤ n`; `Code::run` promises `n` elements. Each vector is read before it is written.
+            unsafe { s.store(out.add(i), f(s.load(a.add(i)), s.load(b.add(i)))) };
+        }
+        if whole < n {
+            let left = n - whole;
+            // SAFETY: as above, for the elements left.
+            unsafe { s.store_n(out.add(whole), f(s.load_n(a.add(whole), left), s.load_n(b.add(whole), left)), left) };
+        }
+    }
+
+    #[inline(always)]
+    fn float1<S: Simd>(&self, s: S, f: Float1, a: Place, out: Place) {
+        use Unary::*;
+        let (zero, one) = (s.zero(), s.splat(1.0));
+        let Float1::Named(f) = f else {
+            // The power of −0 is 0, that of −∞ is ∞.
+            let (low, high) = (s.splat(f32::NEG_INFINITY), s.splat(f32::INFINITY));
+            return self.vectors1(s, a, out, |x| s.select(s.eq(x, low), high, s.sqrt(s.add(x, zero))));
+        };
+        match f {
+            Abs => self.vectors1(s, a, out, |x| s.abs(x)),
+            Neg => self.vectors1(s, a, out, |x| s.neg(x)),
+            Sign => self.vectors1(s, a, out, |x| {
+                let y = s.copysign(one, x);
+                s.select(s.or_m(s.lt(x, zero), s.lt(zero, x)), y, x)
+            }),
+            Square => self.vectors1(s, a, out, |x| s.mul(x, x)),
+            Sqrt => self.vectors1(s, a, out, |x| s.sqrt(x)),
+            Rsqrt => self.vectors1(s, a, out, |x| s.div(one, s.sqrt(x))),
+            Reciprocal => self.vectors1(s, a, out, |x| s.div(one, x)),
+            Exp => self.vectors1(s, a, out, |x| math::exp(s, x)),
+            Expm1 => self.vectors1(s, a, out, |x| math::expm1(s, x)),
+            Log => self.vectors1(s, a, out, |x| math::log(s, x)),
+            Log2 => self.vectors1(s, a, out, |x| math::log2(s, x)),
+            Log10 => self.vectors1(s, a, out, |x| math::log10(s, x)),
+            Log1p => self.vectors1(s, a, out, |x| math::log1p(s, x)),
+            Sin => self.vectors1(s, a, out, |x| math::sin(s, x)),
+            Cos => self.vectors1(s, a, out, |x| math::cos(s, x)),
+            Tanh => self.vectors1(s, a, out, |x| math::tanh(s, x)),
+            Erf => self.vectors1(s, a, out, |x| math::erf(s, x)),
+            Erfc => self.vectors1(s, a, out, |x| math::erfc(s, x)),
+            Floor => self.vectors1(s, a, out, |x| s.floor(x)),
+            Ceil => self.vectors1(s, a, out, |x| s.ceil(x)),
+            Round => self.vectors1(s, a, out, |x| s.round(x)),
+            Trunc => self.vectors1(s, a, out, |x| s.trunc(x)),
+            Relu => self.vectors1(s, a, out, |x| s.max(zero, x)),
+            Relu6 => self.vectors1(s, a, out, |x| s.min(s.splat(6.0), s.max(zero, x))),
+            Sigmoid => self.vectors1(s, a, out, |x| math::sigmoid(s, x)),
+            Silu => self.vectors1(s, a, out, |x| math::silu(s, x)),
+            Gelu => self.vectors1(s, a, out, |x| math::gelu(s, x)),
+            GeluTanh => self.vectors1(s, a, out, |x| math::gelu_tanh(s, x)),
+            HSwish => self.vectors1(s, a, out, |x| math::hswish(s, x)),
+            HSigmoid => self.vectors1(s, a, out, |x| math::hsigmoid(s, x)),
+            Softplus => self.vectors1(s, a, out, |x| math::softplus(s, x)),
+            Mish => self.vectors1(s, a, out, |x| math::mish(s, x)),
+            f => self.vectors1(s, a, out, |x| math::each(s, x, |x| f.eval_f64(f64::from(x)) as f32)),
+        }
+    }
+
+    #[inline(always)]
+    fn float2<S: Simd>(&self, s: S, f: Binary, a: Place, b: Place, out: Place) {
+        match f {
+            Binary::Add => self.vectors2(s, a, b, out, |x, y| s.add(x, y)),
+            Binary::Sub => self.vectors2(s, a, b, out, |x, y| s.sub(x, y)),
+            Binary::Mul => self.vectors2(s, a, b, out, |x, y| s.mul(x, y)),
+            Binary::Div => self.vectors2(s, a, b, out, |x, y| s.div(x, y)),
+            Binary::Max => self.vectors2(s, a, b, out, |x, y| math::max_nan(s, x, y)),
+            Binary::Min => self.vectors2(s, a, b, out, |x, y| math::min_nan(s, x, y)),
+            f => self.vectors2(s, a, b, out, |x, y| {
+                math::each_pair(s, x, y, |x, y| f.eval_f64(f64::from(x), f64::from(y)) as f32)
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn unary(&self, f: Unary, dtype: DType, a: Place, out: Place) {
+        let whole = |x: i64| f.eval_i64(x, dtype).round_to(dtype).as_i64();
+        match Kind::of(dtype) {
+            Some(Kind::Bool) if f == Unary::Not => map(self.read::<u8>(a), self.write::<u8>(out), |x| x ^ 1),
+            Some(Kind::Bool) => map(self.read::<u8>(a), self.write(out), |x| whole(i64::from(x)) as u8),
+            Some(Kind::I32) => map(self.read::<i32>(a), self.write(out), |x| whole(i64::from(x)) as i32),
+            Some(Kind::I64) => map(self.read::<i64>(a), self.write(out), whole),
+            _ => map(self.read::<f64>(a), self.write(out), |x| f.eval_f64(x)),
+        }
+    }
+
+    #[inline(always)]
+    fn binary(&self, f: Binary, dtype: DType, a: Place, b: Place, out: Place) {
+        match Kind::of(dtype) {
+            Some(Kind::Bool) => bool2(f, self.read(a), self.read(b), self.write(out)),
+            Some(Kind::I32) => {
+                let out = self.write::<i32>(out);
+                int2(f, dtype, self.read(a), self.read(b), out);
+                wrap(dtype, out);
+            }
+            Some(Kind::I64) => {
+                let out = self.write::<i64>(out);
+                int2(f, dtype, self.read(a), self.read(b), out);
+                if dtype == DType::U32 {
+                    out.iter_mut().for_each(|x| *x &= 0xffff_ffff);
+                }
+            }
+            _ => double2(f, self.read(a), self.read(b), self.write(out)),
+        }
+    }
+
+    #[inline(always)]
+    fn test(&self, f: Unary, kind: Kind, a: Place, out: Place) {
+        let out = self.write::<u8>(out);
+        match (f, kind) {
+            (Unary::IsNan, Kind::F32) => map(self.read::<f32>(a), out, |x| u8::from(x.is_nan())),
+            (Unary::IsInf, Kind::F32) => map(self.read::<f32>(a), out, |x| u8::from(x.abs() == f32::INFINITY)),
+            (_, Kind::F32) => map(self.read::<f32>(a), out, |x| u8::from(x.abs() < f32::INFINITY)),
+            (f, Kind::F64) => map(self.read::<f64>(a), out, |x| f.eval_f64(x) as u8),
+            (f, _) => out.fill(u8::from(f == Unary::IsFinite)),
+        }
+    }
+
+    #[inline(always)]
+    fn cast(&self, from: Kind, to: DType, a: Place, out: Place) {
+        match from {
+            Kind::Bool => self.cast_int(self.read::<u8>(a), to, out),
+            Kind::I32 => self.cast_int(self.read::<i32>(a), to, out),
+            Kind::I64 => self.cast_int(self.read::<i64>(a), to, out),
+            Kind::F32 => self.cast_float(self.read::<f32>(a), to, out),
+            Kind::F64 => self.cast_float(self.read::<f64>(a), to, out),
+        }
+    }
+
+    #[inline(always)]
+    fn cast_int<T: Int>(&self, x: &[T], to: DType, out: Place) {
+        match to {
+            DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x.wide() != 0)),
+            DType::F16 => map(x, self.write(out), |x| f16::from_f64(x.wide() as f64).to_f32()),
+            DType::BF16 => map(x, self.write(out), |x| bf16::from_f64(x.wide() as f64).to_f32()),
+            DType::F32 => map(x, self.write(out), |x| x.to_f32()),
+            DType::F64 => map(x, self.write(out), |x| x.wide() as f64),
+            DType::U32 => map(x, self.write(out), |x| x.wide() & 0xffff_ffff),
+            DType::I64 | DType::U64 | DType::C64 | DType::C128 => map(x, self.write(out), |x| x.wide()),
+            narrow => {
+                let out = self.write::<i32>(out);
+                map(x, out, |x| x.wide() as i32);
+                wrap(narrow, out);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn cast_float<T: Real>(&self, x: &[T], to: DType, out: Place) {
+        match to {
+            DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x.double() != 0.0)),
+            DType::F16 => map(x, self.write(out), |x| f16::from_f64(x.double()).to_f32()),
+            DType::BF16 => map(x, self.write(out), |x| bf16::from_f64(x.double()).to_f32()),
+            DType::F32 => map(x, self.write(out), |x| x.double() as f32),
+            DType::F64 => map(x, self.write(out), |x| x.double()),
+            DType::I8 => map(x, self.write(out), |x| i32::from(x.double() as i8)),
+            DType::U8 => map(x, self.write(out), |x| i32::from(x.double() as u8)),
+            DType::I16 => map(x, self.write(out), |x| i32::from(x.double() as i16)),
+            DType::U16 => map(x, self.write(out), |x| i32::from(x.double() as u16)),
+            DType::I32 => map(x, self.write(out), |x| x.double() as i32),
+            DType::U32 => map(x, self.write(out), |x| i64::from(x.double() as u32)),
+            DType::I64 | DType::U64 | DType::C64 | DType::C128 => map(x, self.write(out), |x| x.double() as i64),
+        }
+    }
+}
+
+#[inline(always)]
+fn map<A: Copy, B>(a: &[A], out: &mut [B], f: impl Fn(A) -> B) {
+    for (out, &a) in out.iter_mut().zip(a) {
+        *out = f(a);
+    }
+}
+
+#[inline(always)]
+fn zip<A: Copy, B>(a: &[A], b: &[A], out: &mut [B], f: impl Fn(A, A) -> B) {
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = f(a, b);
+    }
+}
+
+#[inline(always)]
+fn choose<T: Copy>(c: &[u8], a: &[T], b: &[T], out: &mut [T]) {
+    for (((out, &c), &a), &b) in out.iter_mut().zip(c).zip(a).zip(b) {
+        *out = if c != 0 { a } else { b };
+    }
+}
+
+#[inline(always)]
+fn compare<T: Copy + PartialOrd>(f: Binary, a: &[T], b: &[T], out: &mut [u8]) {
+    match f {
+        Binary::Eq => zip(a, b, out, |a, b| u8::from(a == b)),
+        Binary::Ne => zip(a, b, out, |a, b| u8::from(a != b)),
+        Binary::Lt => zip(a, b, out, |a, b| u8::from(a < b)),
+        Binary::Le => zip(a, b, out, |a, b| u8::from(a <= b)),
+        Binary::Gt => zip(a, b, out, |a, b| u8::from(a > b)),
+        _ => zip(a, b, out, |a, b| u8::from(a >= b)),
+    }
+}
+
+#[inline(always)]
+fn bool2(f: Binary, a: &[u8], b: &[u8], out: &mut [u8]) {
+    match f {
+        Binary::And | Binary::Mul | Binary::Min => zip(a, b, out, |a, b| a & b),
+        Binary::Or | Binary::Add | Binary::Max => zip(a, b, out, |a, b| a | b),
+        Binary::Xor => zip(a, b, out, |a, b| a ^ b),
+        f => zip(a, b, out, |a, b| u8::from(Scalar::Int(f.eval_i64(i64::from(a), i64::from(b), DType::Bool)).truth())),
+    }
+}
+
+#[inline(always)]
+fn double2(f: Binary, a: &[f64], b: &[f64], out: &mut [f64]) {
+    match f {
+        Binary::Add => zip(a, b, out, |a, b| a + b),
+        Binary::Sub => zip(a, b, out, |a, b| a - b),
+        Binary::Mul => zip(a, b, out, |a, b| a * b),
+        Binary::Div => zip(a, b, out, |a, b| a / b),
+        f => zip(a, b, out, |a, b| f.eval_f64(a, b)),
+    }
+}
+
+/// Integers that rows hold.
+trait Int: Pod + Ord {
+    fn wide(self) -> i64;
+    fn narrow(x: i64) -> Self;
+    fn to_f32(self) -> f32;
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn and(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    fn xor(self, other: Self) -> Self;
+}
+
+macro_rules! int {
+    ($($t:ty),*) => {$(
+        impl Int for $t {
+            #[inline(always)]
+            fn wide(self) -> i64 { self as i64 }
+            #[inline(always)]
+            fn narrow(x: i64) -> $t { x as $t }
+            #[inline(always)]
+            fn to_f32(self) -> f32 { self as f32 }
+            #[inline(always)]
+            fn add(self, other: $t) -> $t { self.wrapping_add(other) }
+            #[inline(always)]
+            fn sub(self, other: $t) -> $t { self.wrapping_sub(other) }
+            #[inline(always)]
+            fn mul(self, other: $t) -> $t { self.wrapping_mul(other) }
+            #[inline(always)]
+            fn and(self, other: $t) -> $t { self & other }
+            #[inline(always)]
+            fn or(self, other: $t) -> $t { self | other }
+            #[inline(always)]
+            fn xor(self, other: $t) -> $t { self ^ other }
+        }
+    )*};
+}
+int!(u8, i32, i64);
+
+/// Floats that rows hold.
+trait Real: Pod {
+    fn double(self) -> f64;
+}
+impl Real for f32 {
+    #[inline(always)]
+    fn double(self) -> f64 {
+        f64::from(self)
+    }
+}
+impl Real for f64 {
+    #[inline(always)]
+    fn double(self) -> f64 {
+        self
+    }
+}
+
+#[inline(always)]
+fn int2<T: Int>(f: Binary, dtype: DType, a: &[T], b: &[T], out: &mut [T]) {
+    match f {
+        Binary::Add => zip(a, b, out, T::add),
+        Binary::Sub => zip(a, b, out, T::sub),
+        Binary::Mul => zip(a, b, out, T::mul),
+        Binary::Max => zip(a, b, out, T::max),
+        Binary::Min => zip(a, b, out, T::min),
+        Binary::And => zip(a, b, out, T::and),
+        Binary::Or => zip(a, b, out, T::or),
+        Binary::Xor => zip(a, b, out, T::xor),
+        f => zip(a, b, out, |a, b| T::narrow(f.eval_i64(a.wide(), b.wide(), dtype))),
+    }
+}
+
+/// Brings results of arithmetic back into the range of a narrower type.
+#[inline(always)]
+fn wrap(dtype: DType, x: &mut [i32]) {
+    match dtype {
+        DType::I8 => x.iter_mut().for_each(|x| *x = i32::from(*x as i8)),
+        DType::U8 => x.iter_mut().for_each(|x| *x = i32::from(*x as u8)),
+        DType::I16 => x.iter_mut().for_each(|x| *x = i32::from(*x as i16)),
+        DType::U16 => x.iter_mut().for_each(|x| *x = i32::from(*x as u16)),
+        _ => {}
+    }
+}
+
+fn widen_f16(x: &[f16], out: &mut [f32]) {
+    half::slice::HalfFloatSliceExt::convert_to_f32_slice(x, out);
+}
+
+fn narrow_f16(x: &[f32], out: &mut [f16]) {
+    half::slice::HalfFloatSliceExt::convert_from_f32_slice(out, x);
+}
+
+/// The nearest `bf16`, halves to even.
+#[inline(always)]
+fn bf16_bits(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    let nan = bits >> 16 | 0x40;
+    (if x.is_nan() { nan } else { rounded }) as u16
+}

@@ -1,0 +1,187 @@
+//! Element-wise programs, compiled to passes over blocks that stay in the innermost cache.
+
+mod code;
+mod exec;
+mod finish;
+mod layout;
+#[cfg(test)]
+mod tests;
+
+use mindir_graph::Fact;
+use mindir_graph::task::{Map, Task};
+
+use code::Code;
+pub use finish::Finish;
+use layout::{Access, Layout};
+
+use super::kernel::{CpuKernel, Failed, Io, dtypes};
+use super::{Build, Candidate, Gang, Isa, Shared};
+use crate::device::{Declined, TaskView};
+
+/// Kernels of element-wise programs.
+pub const CANDIDATES: &[Candidate] =
+    &[Candidate { accepts: |_, view| compile(view).is_some(), name: |isa, view| name(isa, view), in_place, build }];
+
+/// Elements that a thread takes at a time.
+const CHUNK: usize = 16 * 1024;
+/// As [`CHUNK`], of programs that take long for an element.
+const HEAVY_CHUNK: usize = 4 * 1024;
+
+fn compile(view: &TaskView<'_>) -> Option<(Code, Option<Layout>)> {
+    let (Task::Map(map), [out]) = (view.task, view.outs) else { return None };
+    let types: Vec<_> = view.ins.iter().map(|f| f.dtype).collect();
+    let code = Code::new(&map.program, &types).filter(|c| c.dtype == out.dtype && out.shape == map.shape)?;
+    if out.count() == 0 {
+        return Some((code, None));
+    }
+    Some((code, Some(Layout::new(&map.shape, view.ins.iter().map(|f| f.shape.as_slice()))?)))
+}
+
+fn name(isa: Isa, view: &TaskView<'_>) -> String {
+    format!("{isa}-{}-blocks", dtypes(view.outs))
+}
+
+fn in_place(view: &TaskView<'_>) -> Vec<usize> {
+    let Task::Map(Map { shape, .. }) = view.task else { return Vec::new() };
+    let same = |f: &Fact| view.outs.first().is_some_and(|o| o.dtype == f.dtype && o.count() == f.count());
+    let dense = |f: &Fact| mindir_graph::broadcast_strides(&f.shape, shape).is_some();
+    (0..view.ins.len()).filter(|&i| same(&view.ins[i]) && dense(&view.ins[i])).collect()
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let Some((code, layout)) = compile(&b.view) else { return Err(Declined("not a map for this kernel".into())) };
+    let scratch = code.scratch().next_multiple_of(64);
+    Ok(Box::new(Blocks { name: name(b.isa, &b.view), isa: b.isa, code, layout, scratch, threads: b.gang.threads() }))
+}
+
+struct Blocks {
+    name: String,
+    isa: Isa,
+    code: Code,
+    /// `None` without elements.
+    layout: Option<Layout>,
+    /// Bytes for one thread.
+    scratch: usize,
+    threads: usize,
+}
+
+impl CpuKernel for Blocks {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scratch(&self) -> usize {
+        self.scratch * self.threads
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let scratch = io.scratch::<u8>(self.scratch * self.threads)?;
+        let mut inputs = smallvec::SmallVec::<[Source; 8]>::new();
+        let out = io.result_bytes(0)?.as_mut_ptr();
+        for i in 0..self.code.inputs.len() {
+            let ptr = if io.is_shared(i) { out.cast_const() } else { io.operand_bytes(i)?.as_ptr() };
+            inputs.push(Source { ptr, size: self.code.inputs[i].size() });
+        }
+        let work = Work { kernel: self, layout, inputs: &inputs, out: Shared::new(out) };
+        let per_chunk = (if self.code.heavy { HEAVY_CHUNK } else { CHUNK }).div_ceil(layout.block());
+        let blocks = layout.blocks();
+        gang.parallel_with(blocks.div_ceil(per_chunk), scratch, |chunk, _, scratch| {
+            work.run(chunk * per_chunk, blocks.min((chunk + 1) * per_chunk), scratch);
+        });
+        Ok(())
+    }
+}
+
+/// The memory of an operand.
+#[derive(Clone, Copy)]
+struct Source {
+    ptr: *const u8,
+    size: usize,
+}
+
+struct Work<'a> {
+    kernel: &'a Blocks,
+    layout: &'a Layout,
+    inputs: &'a [Source],
+    out: Shared<u8>,
+}
+
+// SAFETY: operands are only read, apart from those that are the result's memory, of which each block touches its own part.
+unsafe impl Sync for Work<'_> {}
+
+impl Work<'_> {
+    /// Computes the blocks from `first` up to `end`.
+    fn run(&self, first: usize, end: usize, scratch: &mut [u8]) {
+        let code = &self.kernel.code;
+        let rows = scratch.as_mut_ptr();
+        // SAFETY: scratch has `Code::scratch` bytes and is aligned to 64.
+        unsafe { code.prepare(rows) };
+        let mut pointers = smallvec::SmallVec::<[*const u8; 8]>::new();
+        for block in first..end {
+            let (start, n) = self.layout.range(block);
+            pointers.clear();
+            for i in 0..self.inputs.len() {
+                let spread = rows.wrapping_add((code.rows + i) * code.row_bytes);
+                pointers.push(self.operand(i, start, n, spread, block == first));
+            }
+            let out = self.out.at(start * code.dtype.size());
+            let block = exec::Block { n, inputs: &pointers, out, rows };
+            // SAFETY: `start + n` elements lie inside the result and dense operands, `operand` gives `n` elements, and no two
+            // blocks overlap. An operand in the result's memory is dense and has its type.
+            unsafe { code.run(self.kernel.isa, block) };
+        }
+    }
+
+    /// The `n` elements of operand `i` for the block from `start`: in place if they are consecutive, else in `spread`.
+    fn operand(&self, i: usize, start: usize, n: usize, spread: *mut u8, first: bool) -> *const u8 {
+        let Source { ptr, size } = self.inputs[i];
+        let access = self.layout.access(i);
+        if access == Access::Dense {
+            return ptr.wrapping_add(start * size);
+        }
+        if access == Access::Fixed && !first {
+            return spread;
+        }
+        // What stays is as long as the longest block.
+        let (start, n) = if access == Access::Fixed { (0, self.layout.longest()) } else { (start, n) };
+        let mut direct = None;
+        self.layout.runs(i, start, n, |from, at, length, repeated| {
+            if length == n && !repeated {
+                direct = Some(ptr.wrapping_add(from * size));
+                return;
+            }
+            // SAFETY: runs lie inside the operand and the block, and `spread` has room for a block.
+            unsafe {
+                let (from, to) = (ptr.add(from * size), spread.add(at * size));
+                if repeated { repeat(from, to, size, length) } else { from.copy_to_nonoverlapping(to, length * size) }
+            }
+        });
+        match direct {
+            // A later block of a fixed operand may not start where this one does.
+            Some(from) if access == Access::Broadcast => from,
+            Some(from) => {
+                // SAFETY: as above.
+                unsafe { from.copy_to_nonoverlapping(spread, n * size) };
+                spread
+            }
+            None => spread,
+        }
+    }
+}
+
+/// Writes the element of `size` bytes at `from` to `length` places from `to`.
+///
+/// # Safety
+/// The memory is there and aligned to the element.
+unsafe fn repeat(from: *const u8, to: *mut u8, size: usize, length: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        match size {
+            1 => std::slice::from_raw_parts_mut(to, length).fill(*from),
+            2 => std::slice::from_raw_parts_mut(to.cast::<u16>(), length).fill(*from.cast()),
+            4 => std::slice::from_raw_parts_mut(to.cast::<u32>(), length).fill(*from.cast()),
+            _ => std::slice::from_raw_parts_mut(to.cast::<u64>(), length).fill(*from.cast()),
+        }
+    }
+}
