@@ -6,11 +6,14 @@ mod add_n;
 mod addmm;
 mod arg_extreme;
 mod arithmetic;
+mod as_strided;
 mod assign;
 mod batch_mat_mul;
 mod batch_norm;
 mod bias_add;
 mod binary;
+mod blocks;
+mod boxes;
 mod broadcast_to;
 mod cast;
 mod clamp;
@@ -24,13 +27,17 @@ mod cumulate;
 mod cut;
 mod dense;
 mod diagonal;
+mod dropout;
 mod dynamic;
 mod elements;
 mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod grid_sampler2d;
 mod identity;
+mod index_fill;
+mod l2_normalize;
 mod layer_norm;
 mod lerp;
 mod load;
@@ -46,6 +53,7 @@ mod one_hot;
 mod order;
 mod pad;
 mod padding;
+mod patches;
 mod pool;
 mod pooling;
 mod prelu;
@@ -54,6 +62,8 @@ mod reduce;
 mod reshape;
 mod reshaping;
 mod resize;
+mod reverse_sequence;
+mod roll;
 mod round;
 mod sample;
 mod samples;
@@ -123,6 +133,7 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    as_strided::AsStrided,
     assign::Assign,
     assign::AssignAdd,
     assign::AssignSub,
@@ -208,6 +219,13 @@ ops! {
     binary::Xlogy,
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
+    blocks::BatchToSpaceND,
+    blocks::DepthToSpace,
+    blocks::SpaceToBatchND,
+    blocks::SpaceToDepth,
+    boxes::IOU,
+    boxes::NMSWithMask,
+    boxes::ROIAlign,
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
     cast::Cast,
@@ -259,6 +277,7 @@ ops! {
     dense::Dense,
     diagonal::Diag,
     diagonal::DiagPart,
+    dropout::Dropout,
     dynamic::Bincount,
     dynamic::BincountExt,
     dynamic::MaskedSelect,
@@ -274,6 +293,7 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    grid_sampler2d::GridSampler2D,
     identity::Clone,
     identity::Contiguous,
     identity::Identity,
@@ -281,7 +301,12 @@ ops! {
     identity::TensorMove,
     identity::TensorToScalar,
     identity::TensorToTuple,
+    index_fill::IndexFill,
+    index_fill::TensorCopySlices,
+    l2_normalize::L2Normalize,
+    l2_normalize::LRN,
     layer_norm::GroupNorm,
+    layer_norm::InstanceNorm,
     layer_norm::LayerNorm,
     layer_norm::LayerNormExt,
     layer_norm::LayerNormV3,
@@ -313,6 +338,9 @@ ops! {
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    patches::ExtractImagePatches,
+    patches::Im2Col,
+    patches::Im2ColExt,
     pool::AvgPool,
     pool::AvgPool1D,
     pool::AvgPool2D,
@@ -353,6 +381,8 @@ ops! {
     resize::UpsampleNearest2D,
     resize::UpsampleNearest3D,
     resize::UpsampleTrilinear3D,
+    reverse_sequence::ReverseSequence,
+    roll::Roll,
     round::Round,
     scalar::bit_and,
     scalar::bit_or,
