@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
 use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind};
 use crate::task::{
-    Binary, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind, Softmax, Source,
-    Task, TaskGraph, TaskNode, Unary, V,
+    Binary, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind, Scan, ScanKind,
+    Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
 };
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, count, dense_strides, shape};
 
@@ -336,6 +336,14 @@ impl Lowering {
         let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
         let task = Softmax { outer, len: fact.shape[axis], inner, log, dtype: fact.dtype };
         self.task1(Task::Softmax(task), &[x], fact)
+    }
+
+    /// Running sums or products along `axis`.
+    pub fn scan(&mut self, kind: ScanKind, x: V, axis: usize, exclusive: bool, reverse: bool) -> V {
+        let fact = self.fact(x).clone();
+        let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
+        let task = Scan { kind, outer, len: fact.shape[axis], inner, exclusive, reverse, dtype: fact.dtype };
+        self.task1(Task::Scan(task), &[x], fact)
     }
 
     /// Normalisation over the dimensions from `axis` on. `gamma` and `beta` have as many elements as a row.

@@ -404,6 +404,9 @@ impl FromArg for DType {
         match arg {
             ArgValue::Const(Const::None) => Ok(None),
             ArgValue::Const(Const::DType(d)) => Ok(Some(*d)),
+            ArgValue::Const(Const::Str(s)) => DType::from_mindspore(s)
+                .map(Some)
+                .ok_or_else(|| OpError::Invalid(format!("unknown element type {s:?}"))),
             other => match i64::from_arg(other)? {
                 Some(id) => DType::from_type_id(id)
                     .map(Some)

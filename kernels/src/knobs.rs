@@ -23,9 +23,9 @@ impl Knob {
 /// Caps the instruction set of the CPU device.
 pub const ISA: Knob = Knob {
     name: "MINDIR_ISA",
-    values: "avx512|avx2|scalar|wide",
+    values: "avx512|avx2|scalar",
     default: "the best that the processor has",
-    help: "caps the instruction set of the cpu device; wide is scalar code with the geometry of avx512",
+    help: "caps the instruction set of the cpu device",
 };
 
 /// Number of threads of the CPU device.
@@ -36,5 +36,13 @@ pub const THREADS: Knob = Knob {
     help: "number of threads of the cpu device",
 };
 
+/// Lets the wgpu device use drivers that run on the processor.
+pub const WGPU_CPU: Knob = Knob {
+    name: "MINDIR_WGPU_CPU",
+    values: "1",
+    default: "such drivers are passed over",
+    help: "lets the wgpu device use drivers that run on the processor",
+};
+
 /// Every knob of this crate.
-pub const ALL: &[Knob] = &[ISA, THREADS];
+pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU];

@@ -4,3 +4,5 @@ pub mod cpu;
 pub mod device;
 pub mod knobs;
 pub mod plain;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;

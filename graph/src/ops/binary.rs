@@ -107,7 +107,7 @@ pub(super) fn lower(rule: Types, mix: Mix, f: Function, a: &Operand, b: &Operand
 fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
     let positive = matches!(f, Plain(Binary::Pow));
     let numbers: &[f64] =
-        if positive { &[0.5, 1.0, 2.0, 3.0, 0.25] } else { &[1.25, -7.0, 3.5, 0.75, -2.0, 5.0, -0.3, 2.0] };
+        if positive { &[0.5, 1.0, 2.0, 3.0, 0.25] } else { &[1.25, -7.0, 3.5, 0.75, -2.0, 5.0, -0.25, 2.0] };
     let ints: &[f64] = if positive { &[2.0, 1.0, 3.0] } else { &[7.0, -7.0, 4.0, -3.0, 2.0, 1.0, -1.0, 5.0] };
     let operand = |d: DType, dims: &[usize], single: bool, skip: usize| {
         let values = if d.is_float() { numbers } else { ints };

@@ -30,8 +30,8 @@ impl Classic<'_> {
         let dilation = spatial::<N>(self.dilation, self.format, "dilation")?;
         let listed = self.pad_list.len() == 2 * N && self.pad_list.iter().all(|&p| p >= 0);
         let pads = match self.pad_mode {
-            PadMode::Pad if listed => pads::<N>(self.pad_list, "pad_list")?,
-            PadMode::Pad => pads::<N>(self.pad, "pad")?,
+            PadMode::Pad | PadMode::Calculated if listed => pads::<N>(self.pad_list, "pad_list")?,
+            PadMode::Pad | PadMode::Calculated => pads::<N>(self.pad, "pad")?,
             _ => [[0; 2]; N],
         };
         (0..N).map(|d| Window::new(self.pad_mode, extent[d], kernel[d], stride[d], dilation[d], pads[d])).collect()

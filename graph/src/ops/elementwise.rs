@@ -195,10 +195,10 @@ impl Groups {
             .collect()
     }
 
-    /// Replaces every group by as many elements that `f` computes from it.
-    pub fn replace<T: Copy, R: Copy + Default>(&self, data: &[T], mut f: impl FnMut(&[T]) -> Vec<R>) -> Vec<R> {
-        let mut out = vec![R::default(); data.len()];
-        let rows = self.map(data, &mut f);
+    /// Replaces every group by as many elements that `f` computes from it; `zero` is any element.
+    pub fn replace<T: Copy, R: Copy>(&self, data: &[T], zero: R, f: impl FnMut(&[T]) -> Vec<R>) -> Vec<R> {
+        let mut out = vec![zero; data.len()];
+        let rows = self.map(data, f);
         for (start, row) in self.starts.iter().zip(rows) {
             for (step, value) in self.steps.iter().zip(row) {
                 out[start + step] = value;

@@ -1,39 +1,61 @@
 //! The operators: one file and one line each.
 
 mod activation;
+mod adaptive_pool;
 mod add_n;
 mod addmm;
 mod arg_extreme;
 mod arithmetic;
+mod assign;
 mod batch_mat_mul;
+mod batch_norm;
 mod bias_add;
 mod binary;
 mod broadcast_to;
 mod cast;
+mod clamp;
+mod close;
 mod concat;
 mod conv2d;
 mod conv2d_transpose;
 mod convolving;
+mod create;
+mod cumulate;
 mod cut;
 mod dense;
+mod diagonal;
 mod elements;
 mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod identity;
+mod layer_norm;
 mod lerp;
 mod load;
+mod log_softmax;
+mod lstm;
 mod mat_mul_ext;
 mod matmul;
+mod meshgrid;
+mod nan_to_num;
 mod number;
+mod one_hot;
 mod pad;
 mod padding;
+mod pool;
+mod pooling;
+mod prelu;
 mod product;
 mod reduce;
 mod reshape;
 mod reshaping;
+mod resize;
+mod round;
 mod sample;
 mod samples;
+mod scalar;
+mod scatter;
 mod select;
 mod shape_of;
 mod slice;
@@ -43,6 +65,8 @@ mod squeeze;
 mod strided_slice;
 mod tile;
 mod transpose;
+mod triangle;
+mod tuple;
 mod unary;
 mod window;
 
@@ -71,6 +95,12 @@ ops! {
     activation::SoftplusExt,
     activation::SoftShrink,
     activation::Softsign,
+    adaptive_pool::AdaptiveAvgPool1D,
+    adaptive_pool::AdaptiveAvgPool2D,
+    adaptive_pool::AdaptiveAvgPool2DExt,
+    adaptive_pool::AdaptiveAvgPool3DExt,
+    adaptive_pool::AdaptiveMaxPool1D,
+    adaptive_pool::AdaptiveMaxPool2D,
     add_n::AddN,
     addmm::Addmm,
     arg_extreme::Argmax,
@@ -89,7 +119,42 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    assign::Assign,
+    assign::AssignAdd,
+    assign::AssignSub,
+    assign::InplaceAddExt,
+    assign::InplaceAddsExt,
+    assign::InplaceClampScalar,
+    assign::InplaceClampTensor,
+    assign::InplaceCopy,
+    assign::InplaceDiv,
+    assign::InplaceDivMod,
+    assign::InplaceDivMods,
+    assign::InplaceDivs,
+    assign::InplaceElu,
+    assign::InplaceExp,
+    assign::InplaceFloor,
+    assign::InplaceFloorDivide,
+    assign::InplaceFloorDivides,
+    assign::InplaceHardtanh,
+    assign::InplaceLog,
+    assign::InplaceMaskedFillScalar,
+    assign::InplaceMaskedFillTensor,
+    assign::InplaceMul,
+    assign::InplaceMuls,
+    assign::InplaceReLU,
+    assign::InplaceRemainderTensorScalar,
+    assign::InplaceRemainderTensorTensor,
+    assign::InplaceSigmoid,
+    assign::InplaceSign,
+    assign::InplaceSiLU,
+    assign::InplaceSubExt,
+    assign::InplaceSubScalar,
+    assign::InplaceTanh,
+    assign::InplaceThreshold,
     batch_mat_mul::BatchMatMul,
+    batch_norm::BatchNorm,
+    batch_norm::BatchNormExt,
     bias_add::BiasAdd,
     binary::Add,
     binary::Atan2,
@@ -142,6 +207,11 @@ ops! {
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
     cast::Cast,
+    clamp::ClampScalar,
+    clamp::ClampTensor,
+    clamp::Threshold,
+    close::ApproximateEqual,
+    close::IsClose,
     concat::Concat,
     concat::Stack,
     concat::StackExt,
@@ -157,7 +227,34 @@ ops! {
     conv2d_transpose::Conv2DBackpropInput,
     conv2d_transpose::Conv3DTranspose,
     conv2d_transpose::ConvTranspose2D,
+    create::Arange,
+    create::Eye,
+    create::Fill,
+    create::FillScalar,
+    create::FillTensor,
+    create::FillV2,
+    create::FullLike,
+    create::LinSpace,
+    create::LinSpaceExt,
+    create::NewFull,
+    create::NewOnes,
+    create::NewZeros,
+    create::Ones,
+    create::OnesLike,
+    create::OnesLikeExt,
+    create::Range,
+    create::Zeros,
+    create::ZerosLike,
+    create::ZerosLikeExt,
+    cumulate::Cummax,
+    cumulate::Cummin,
+    cumulate::CumminExt,
+    cumulate::CumProd,
+    cumulate::CumSum,
+    cumulate::CumsumExt,
     dense::Dense,
+    diagonal::Diag,
+    diagonal::DiagPart,
     expand_dims::ExpandDims,
     flatten::Flatten,
     flatten::FlattenExt,
@@ -167,16 +264,45 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    identity::Clone,
+    identity::Contiguous,
+    identity::Identity,
+    identity::StopGradient,
+    identity::TensorMove,
+    identity::TensorToScalar,
+    identity::TensorToTuple,
+    layer_norm::GroupNorm,
+    layer_norm::LayerNorm,
+    layer_norm::LayerNormExt,
+    layer_norm::LayerNormV3,
+    layer_norm::RmsNorm,
     lerp::Lerp,
     load::Load,
+    log_softmax::LogSoftmax,
+    log_softmax::LogSoftmaxExt,
+    lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
+    meshgrid::Meshgrid,
+    nan_to_num::NanToNum,
+    one_hot::OneHot,
     pad::ConstantPadND,
     pad::MirrorPad,
     pad::Pad,
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    pool::AvgPool,
+    pool::AvgPool1D,
+    pool::AvgPool2D,
+    pool::AvgPool3D,
+    pool::AvgPool3DExt,
+    pool::MaxPool,
+    pool::MaxPool3D,
+    pool::MaxPool3DWithArgmax,
+    pool::MaxPoolWithArgmax,
+    pool::MaxPoolWithIndices,
+    prelu::PReLU,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
@@ -194,6 +320,73 @@ ops! {
     reduce::ReduceSum,
     reduce::SumExt,
     reshape::Reshape,
+    resize::ResizeBicubic,
+    resize::ResizeBilinearV2,
+    resize::ResizeLinear1D,
+    resize::ResizeNearestNeighbor,
+    resize::ResizeNearestNeighborV2,
+    resize::UpsampleBicubic2D,
+    resize::UpsampleBilinear2D,
+    resize::UpsampleLinear1D,
+    resize::UpsampleNearest1D,
+    resize::UpsampleNearest2D,
+    resize::UpsampleNearest3D,
+    resize::UpsampleTrilinear3D,
+    round::Round,
+    scalar::bit_and,
+    scalar::bit_or,
+    scalar::bool_and,
+    scalar::bool_eq,
+    scalar::bool_not,
+    scalar::bool_or,
+    scalar::ScalarAdd,
+    scalar::ScalarBool,
+    scalar::ScalarDiv,
+    scalar::ScalarEq,
+    scalar::ScalarFloorDiv,
+    scalar::ScalarGe,
+    scalar::ScalarGt,
+    scalar::ScalarLe,
+    scalar::ScalarLog,
+    scalar::ScalarLt,
+    scalar::ScalarMax,
+    scalar::ScalarMin,
+    scalar::ScalarMod,
+    scalar::ScalarMul,
+    scalar::ScalarPow,
+    scalar::ScalarSub,
+    scalar::ScalarUadd,
+    scalar::ScalarUsub,
+    scatter::IndexAddExt,
+    scatter::Scatter,
+    scatter::ScatterAdd,
+    scatter::ScatterAddExt,
+    scatter::ScatterDiv,
+    scatter::ScatterMax,
+    scatter::ScatterMin,
+    scatter::ScatterMul,
+    scatter::ScatterNd,
+    scatter::ScatterNdAdd,
+    scatter::ScatterNdDiv,
+    scatter::ScatterNdMax,
+    scatter::ScatterNdMin,
+    scatter::ScatterNdMul,
+    scatter::ScatterNdSub,
+    scatter::ScatterNdUpdate,
+    scatter::ScatterSub,
+    scatter::ScatterUpdate,
+    scatter::TensorScatterAdd,
+    scatter::TensorScatterDiv,
+    scatter::TensorScatterElements,
+    scatter::TensorScatterMax,
+    scatter::TensorScatterMin,
+    scatter::TensorScatterMul,
+    scatter::TensorScatterSub,
+    scatter::TensorScatterUpdate,
+    scatter::UnsortedSegmentMax,
+    scatter::UnsortedSegmentMin,
+    scatter::UnsortedSegmentProd,
+    scatter::UnsortedSegmentSum,
     select::MaskedFill,
     select::Select,
     shape_of::Rank,
@@ -217,6 +410,14 @@ ops! {
     tile::Tile,
     transpose::Transpose,
     transpose::TransposeExtView,
+    triangle::Tril,
+    triangle::Triu,
+    tuple::InSequence,
+    tuple::list_equal,
+    tuple::sequence_len,
+    tuple::shape_mul,
+    tuple::tuple_equal,
+    tuple::TupleGetItem,
     unary::Abs,
     unary::ACos,
     unary::Acosh,

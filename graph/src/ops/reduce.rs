@@ -138,12 +138,15 @@ fn types(rule: Types, x: DType, out: Option<DType>) -> (DType, DType) {
     }
 }
 
+/// Name, type, shape, axes and whether they are kept.
+type Row = (&'static str, DType, &'static [usize], &'static [i64], bool);
+
 fn cases(rule: Types, kind: ReduceKind, ext: bool) -> Vec<Case> {
     let small = |d: DType, dims: &[usize]| match kind {
         ReduceKind::Prod => cycle(d, dims, &[1.0, -1.5, 0.5, 2.0, 1.25]),
         _ => wave(d, dims),
     };
-    let mut rows: Vec<(&'static str, DType, &[usize], &[i64], bool)> = vec![
+    let mut rows: Vec<Row> = vec![
         ("last", DType::F32, &[3, 4, 17], &[-1], false),
         ("last kept", DType::F32, &[3, 4, 17], &[2], true),
         ("middle", DType::F32, &[3, 5, 4], &[1], false),

@@ -1,7 +1,9 @@
 //! Arguments for the operators' test cases.
 
-use crate::op::{Case, CaseArg, Const};
-use crate::{DType, Tensor};
+use crate::lower::constant_tensor;
+use crate::op::{ArgValue, Args, Case, CaseArg, Const, Operand};
+use crate::task::V;
+use crate::{DType, OpError, Tensor};
 
 /// A tensor of `dims` with element `i` from `f(i)`.
 pub(super) fn tensor(dtype: DType, dims: &[usize], f: impl Fn(usize) -> f64) -> CaseArg {
@@ -78,4 +80,18 @@ pub(super) fn tolerance(dtype: DType) -> f64 {
         DType::F64 => 1e-11,
         _ => 0.0,
     }
+}
+
+/// What `infer` says of a case's arguments with known contents.
+pub(super) fn facts<R>(case: &Case, infer: impl Fn(&Args) -> Result<R, OpError>) -> Result<R, OpError> {
+    let operand = |t: &Tensor| ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t.clone()) });
+    let arg = |arg: &CaseArg| match arg {
+        CaseArg::Tensor(t) => operand(t),
+        CaseArg::Tensors(ts) => ArgValue::List(ts.iter().map(operand).collect()),
+        CaseArg::Const(c @ (Const::Int(_) | Const::Float(_) | Const::Bool(_))) => {
+            constant_tensor(c).map_or(ArgValue::Const(c.clone()), |t| operand(&t))
+        }
+        CaseArg::Const(c) => ArgValue::Const(c.clone()),
+    };
+    infer(&Args { op: case.name, items: case.args.iter().map(|a| a.as_ref().map(arg)).collect() })
 }

@@ -14,6 +14,8 @@ op_enum! {
         Same = 1, "same";
         /// Not at all.
         Valid = 2, "valid";
+        /// As [`PadMode::Pad`].
+        Calculated = 3, "calculated";
     }
 }
 
@@ -79,7 +81,7 @@ impl Window {
             .and_then(|r| r.checked_add(1))
             .ok_or_else(|| OpError::Invalid(format!("window of {kernel} with dilation {dilation} is too large")))?;
         let [before, after] = match mode {
-            PadMode::Pad => pads,
+            PadMode::Pad | PadMode::Calculated => pads,
             PadMode::Valid => [0, 0],
             PadMode::Same => {
                 let last = size.div_ceil(stride).saturating_sub(1).saturating_mul(stride);

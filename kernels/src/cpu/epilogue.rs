@@ -5,11 +5,10 @@ use std::sync::Arc;
 use mindir_graph::task::{Binary, Epilogue, EpilogueInput, Instr, Program, Unary};
 use mindir_graph::{DType, Fact};
 
-use super::Isa;
 use super::gemm::tile::Finish;
 use super::kernel::{Failed, Io};
-use super::map;
 use super::simd::{Kernel, Simd};
+use super::{Isa, map};
 use crate::device::Declined;
 
 /// An epilogue over `f32`, ready to run.
@@ -59,8 +58,8 @@ impl Tail {
     ) -> Result<Tail, Declined> {
         let Some(e) = epilogue else { return Ok(Tail::none()) };
         let other = |m: &str| Err(Declined(format!("epilogue {m}")));
-        if !is_f32(&e.program, e.inputs.len() + 1) || e.inputs.len() > MAX_OPERANDS {
-            return other("is not an f32 program over its operands");
+        if e.inputs.len() > MAX_OPERANDS || e.program.dtype() != Some(DType::F32) {
+            return other("does not end in f32 or has too many operands");
         }
         let mut operands = Vec::new();
         for (t, &input) in e.inputs.iter().enumerate() {
@@ -80,11 +79,10 @@ impl Tail {
                 let operand = |i: Option<usize>| i.map(|i| first + i);
                 Tail { bias: operand(bias), residual: operand(residual), clamp, rows: None, operands }
             }
-            None => {
-                let compiled = map::Finish::new(isa, &e.program, e.inputs.len());
-                let compiled = compiled.ok_or_else(|| Declined("epilogue has no compiled form".into()))?;
-                Tail { rows: Some(Arc::new(compiled)), operands, ..Tail::none() }
-            }
+            None => match map::Finish::new(isa, &e.program, operands.len()) {
+                Some(rows) => Tail { rows: Some(Arc::new(rows)), operands, ..Tail::none() },
+                None => return other("is not a program over f32"),
+            },
         })
     }
 
@@ -127,7 +125,12 @@ impl<'a> BoundTail<'a> {
     /// The part that runs in registers, for the column `col` and the element `at` of the result.
     pub fn finish(&self, col: usize, at: usize) -> Finish {
         let from = |x: Option<&[f32]>, by: usize| x.map_or(std::ptr::null(), |x| x.as_ptr().wrapping_add(by));
-        Finish { bias: from(self.bias, col), residual: from(self.residual, at), clamp: self.tail.clamp }
+        Finish {
+            bias: from(self.bias, col),
+            row_bias: std::ptr::null(),
+            residual: from(self.residual, at),
+            clamp: self.tail.clamp,
+        }
     }
 
     /// Whether finished rows need [`BoundTail::row`].
@@ -151,14 +154,40 @@ impl<'a> BoundTail<'a> {
         program.run(acc, &operands[..count]);
     }
 
+    /// As [`BoundTail::finish`], for a result stored channel by channel: `channel` is what the epilogue calls a column.
+    pub fn finish_plane(&self, channel: usize, at: usize) -> Finish {
+        let Finish { bias, residual, clamp, .. } = self.finish(channel, at);
+        Finish { bias: std::ptr::null(), row_bias: bias, residual, clamp }
+    }
+
+    /// As [`BoundTail::row`], for a piece of the plane of `channel` from `pixel` on.
+    pub fn plane(&self, acc: &mut [f32], channel: usize, pixel: usize, at: usize) {
+        let Some(program) = &self.tail.rows else { return };
+        let mut operands = [RowOperand::Same(0.0); MAX_OPERANDS];
+        let count = self.tail.operands.len();
+        for (operand, (x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
+            *operand = match input {
+                EpilogueInput::Scalar => RowOperand::Same(x[0]),
+                EpilogueInput::Column => RowOperand::Same(x[channel]),
+                EpilogueInput::Row => RowOperand::Each(&x[pixel..pixel + acc.len()]),
+                EpilogueInput::Full => RowOperand::Each(&x[at..at + acc.len()]),
+            };
+        }
+        program.run(acc, &operands[..count]);
+    }
+
     /// The whole epilogue on a piece of a row of plain sums, as [`BoundTail::row`] is called.
     pub fn whole_row(&self, isa: Isa, acc: &mut [f32], row: usize, col: usize, at: usize) {
         let piece = |x: Option<&'_ [f32]>, from: usize| x.map(|x| x[from..from + acc.len()].as_ptr());
         let (bias, residual) = (piece(self.bias, col), piece(self.residual, at));
         if bias.is_some() || residual.is_some() || self.tail.clamp.is_some() {
             let null = std::ptr::null();
-            let finish =
-                Finish { bias: bias.unwrap_or(null), residual: residual.unwrap_or(null), clamp: self.tail.clamp };
+            let finish = Finish {
+                bias: bias.unwrap_or(null),
+                row_bias: null,
+                residual: residual.unwrap_or(null),
+                clamp: self.tail.clamp,
+            };
             isa.run(FinishRow { acc, finish });
         }
         self.row(acc, row, col, at);
@@ -193,21 +222,6 @@ impl Kernel for FinishRow<'_> {
     }
 }
 
-/// Whether the program is well formed, reads below `inputs`, and every number in it is `f32`.
-fn is_f32(program: &Program, inputs: usize) -> bool {
-    let well_formed = |i: usize, instr: &Instr| match *instr {
-        Instr::Input(n) => n < inputs,
-        Instr::Const(_) | Instr::Int(_) => true,
-        Instr::Unary(_, x) | Instr::Cast(x) => x < i,
-        Instr::Binary(_, a, b) => a < i && b < i,
-        Instr::Select(c, a, b) => c < i && a < i && b < i,
-    };
-    let float = |d: DType| matches!(d, DType::F32 | DType::Bool);
-    program.dtype() == Some(DType::F32)
-        && program.instrs.iter().enumerate().all(|(i, (instr, d))| float(*d) && well_formed(i, instr))
-        && program.instrs.iter().all(|(instr, d)| !matches!(instr, Instr::Input(_)) || *d == DType::F32)
-}
-
 /// `clamp(sum + bias + residual)`, with the indices of the epilogue's operands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Form {
@@ -225,14 +239,17 @@ fn recognise(program: &Program, inputs: &[EpilogueInput]) -> Option<Form> {
     }
     use Value::{Number, Operand, Sum};
     let mut regs: Vec<Value> = Vec::new();
-    for &(instr, _) in &program.instrs {
+    for &(instr, dtype) in &program.instrs {
+        if dtype != DType::F32 {
+            return None;
+        }
         let value = match instr {
             Instr::Input(0) => Sum(Form::default()),
-            Instr::Input(i) => Operand(i - 1),
+            Instr::Input(i) if i <= inputs.len() => Operand(i - 1),
             Instr::Const(x) => Number(x as f32),
             Instr::Int(x) => Number(x as f32),
             Instr::Binary(f, a, b) => {
-                let (form, other) = match (&regs[a], &regs[b]) {
+                let (form, other) = match (regs.get(a)?, regs.get(b)?) {
                     (Sum(form), other) | (other, Sum(form)) => (*form, other),
                     _ => return None,
                 };
@@ -244,12 +261,12 @@ fn recognise(program: &Program, inputs: &[EpilogueInput]) -> Option<Form> {
                 }
             }
             Instr::Unary(Unary::Relu, x) | Instr::Unary(Unary::Relu6, x) => {
-                let Sum(form) = regs[x] else { return None };
+                let Sum(form) = *regs.get(x)? else { return None };
                 let high = if matches!(instr, Instr::Unary(Unary::Relu6, _)) { 6.0 } else { f32::INFINITY };
                 Sum(form.clamp(0.0, high)?)
             }
             Instr::Cast(x) => {
-                let Sum(form) = regs[x] else { return None };
+                let Sum(form) = *regs.get(x)? else { return None };
                 Sum(form)
             }
             _ => return None,

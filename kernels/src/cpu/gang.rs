@@ -336,7 +336,7 @@ impl Drop for Region<'_> {
         let mut spins = 0u32;
         while self.0.gate.load(Ordering::Acquire) & (OPEN - 1) != 0 {
             spins += 1;
-            if spins > 20_000 {
+            if spins > 4_000 {
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();

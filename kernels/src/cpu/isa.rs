@@ -15,7 +15,8 @@ use crate::knobs;
 pub enum Isa {
     /// Whatever the compiler assumes, as vectors of 4.
     Scalar,
-    /// As `Scalar`, with the 16 lanes of AVX-512: same code paths, for tests on other machines.
+    /// As `Scalar`, with the 16 lanes of AVX-512: same code paths, for this crate's tests on other machines.
+    #[cfg(test)]
     Wide,
     /// AVX2 and FMA, vectors of 8.
     #[cfg(target_arch = "x86_64")]
@@ -34,15 +35,14 @@ impl Isa {
             Some("avx2") => level != "avx512",
             _ => true,
         };
-        if cap.as_deref() == Some("wide") {
-            return Isa::Wide;
-        }
         Isa::native().into_iter().rev().find(|isa| allowed(isa.name())).unwrap_or(Isa::Scalar)
     }
 
-    /// Every instruction set that this processor can run, the test widths included.
+    /// Every instruction set that this processor can run.
     pub fn all() -> Vec<Isa> {
-        let mut all = vec![Isa::Scalar, Isa::Wide];
+        let mut all = vec![Isa::Scalar];
+        #[cfg(test)]
+        all.push(Isa::Wide);
         all.extend(Isa::native());
         all
     }
@@ -58,10 +58,11 @@ impl Isa {
         Vec::new()
     }
 
-    /// Short name: `scalar`, `wide`, `avx2`, `avx512`.
+    /// Short name: `scalar`, `avx2`, `avx512`.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
+            #[cfg(test)]
             Isa::Wide => "wide",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => "avx2",
@@ -74,6 +75,7 @@ impl Isa {
     pub fn lanes(self) -> usize {
         match self {
             Isa::Scalar => 4,
+            #[cfg(test)]
             Isa::Wide => 16,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(_) => Avx2::LANES,
@@ -94,6 +96,7 @@ impl Isa {
         }
         match self {
             Isa::Scalar => on(Portable::<4>, kernel),
+            #[cfg(test)]
             Isa::Wide => on(Portable::<16>, kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(s) => on(s, kernel),

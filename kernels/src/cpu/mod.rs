@@ -9,6 +9,7 @@ pub mod epilogue;
 mod fallback;
 mod gang;
 mod gemm;
+mod half;
 mod isa;
 pub mod kernel;
 pub mod map;
@@ -120,3 +121,6 @@ impl Device for CpuDevice {
         Ok(Arc::new(program::CpuProgram::build(self, stage, weights)?))
     }
 }
+
+#[cfg(test)]
+mod tests;

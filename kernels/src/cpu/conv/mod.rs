@@ -1,9 +1,10 @@
 //! Convolutions.
 //!
-//! The kernels work on images stored pixel by pixel ([`Layout::Nhwc`]); other images are rearranged on the way in and out.
+//! Most kernels work on images stored pixel by pixel ([`Layout::Nhwc`]); other images are rearranged on the way in and out.
 
 mod depthwise;
 mod igemm;
+mod planes;
 mod transpose;
 
 use mindir_graph::DType;
@@ -11,30 +12,39 @@ use mindir_graph::task::{Conv, EpilogueInput, Layout, Task};
 
 use super::epilogue::{BoundTail, Tail};
 use super::gang::{Gang, Shared};
-use super::isa::Isa;
 use super::kernel::{CpuKernel, Failed, Io};
 use super::memory::Block;
-use super::{Build, Candidate};
+use super::{Build, Candidate, Isa};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of the conv family.
 pub const CANDIDATES: &[Candidate] = &[
     Candidate {
-        accepts: |_, view| checked(view).is_some_and(depthwise::accepts),
+        accepts: |isa, view| checked(isa, view).is_some_and(planes::accepts),
+        name: |isa, _| planes::name(isa),
+        in_place: |_| Vec::new(),
+        build: |b| build(b, planes::Planes::build),
+    },
+    Candidate {
+        accepts: |isa, view| checked(isa, view).is_some_and(depthwise::accepts),
         name: |isa, _| depthwise::name(isa),
         in_place: |_| Vec::new(),
         build: |b| build(b, depthwise::Depthwise::build),
     },
     Candidate {
-        accepts: |_, view| checked(view).is_some(),
-        name: |isa, view| checked(view).map_or_else(String::new, |c| igemm::name(isa, c)),
+        accepts: |isa, view| checked(isa, view).is_some(),
+        name: |isa, view| checked(isa, view).map_or_else(String::new, |c| igemm::name(isa, c)),
         in_place: |_| Vec::new(),
         build: |b| build(b, igemm::Igemm::build),
     },
+    super::half::CANDIDATE,
 ];
 
-/// A convolution over images stored pixel by pixel.
+/// A convolution over images stored pixel by pixel, unless it says otherwise.
 trait Body: Send + Sync {
+    /// Whether it takes and gives images as planes.
+    const PLANES: bool = false;
+
     fn name(&self) -> &str;
 
     /// Floats and pointers of scratch.
@@ -52,14 +62,14 @@ struct Operands<'a> {
     w: &'a [f32],
     /// Factors of the output channels, if the task has them.
     scale: Option<&'a [f32]>,
-    /// Result, `n · out_h · out_w` pixels of `c_out` channels.
+    /// Result, `n · out_h · out_w` pixels of `c_out` channels or `n · c_out` planes.
     y: Shared<f32>,
     /// Epilogue.
     tail: BoundTail<'a>,
 }
 
 /// The task, if it is one over `f32` that fits its operands.
-fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Conv> {
+fn checked<'a>(isa: Isa, view: &TaskView<'a>) -> Option<&'a Conv> {
     let Task::Conv(c) = view.task else { return None };
     let (first, [y]) = (if c.scaled { 3 } else { 2 }, view.outs) else { return None };
     let positive = [c.kernel, c.stride, c.dilation].as_flattened().iter().all(|&v| v > 0) && c.groups > 0;
@@ -77,7 +87,7 @@ fn checked<'a>(view: &TaskView<'a>) -> Option<&'a Conv> {
         && holds(1, &[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]])
         && (!c.scaled || holds(2, &[c.c_out]))
         && moderate(c)
-        && tail(Isa::Scalar, c, view).is_ok();
+        && tail(isa, c, view).is_ok();
     fits.then_some(c)
 }
 
@@ -128,9 +138,9 @@ fn build<B: Body + 'static>(
     build: &mut Build<'_>,
     body: impl FnOnce(&mut Build<'_>, &Conv) -> B,
 ) -> Result<Box<dyn CpuKernel>, Declined> {
-    let c = checked(&build.view).ok_or_else(|| Declined("not an f32 convolution".into()))?;
+    let c = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 convolution".into()))?;
     let body = body(build, c);
-    let planes = c.layout == Layout::Nchw;
+    let planes = c.layout == Layout::Nchw && !B::PLANES;
     let full = |e: &mindir_graph::task::Epilogue| e.inputs.iter().filter(|i| **i == EpilogueInput::Full).count();
     Ok(Box::new(Kernel {
         body,

@@ -9,7 +9,7 @@ pub mod tile;
 use super::Candidate;
 
 /// Kernels of the gemm family.
-pub const CANDIDATES: &[Candidate] = &[dense::DOTS, dense::TILES];
+pub const CANDIDATES: &[Candidate] = &[dense::DOTS, dense::TILES, super::half::CANDIDATE];
 
 #[cfg(test)]
 mod tests;

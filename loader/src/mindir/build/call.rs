@@ -25,8 +25,8 @@ use super::{
 
 /// Graphs of the file inside of graphs of the file that a walk enters.
 const DEEPEST: usize = 128;
-/// Versions of one graph that differ in constants.
-const VERSIONS: usize = 8;
+/// Versions of one graph up to which numbers are part of the version.
+const VERSIONS: usize = 64;
 
 /// What the construction of all graphs shares.
 #[derive(Debug, Default)]
@@ -250,6 +250,7 @@ impl<'a> Walk<'_, 'a> {
             key: vec![graph.map_or(0, |graph| graph as u64 + 1)],
             inputs: Vec::new(),
             args: Vec::new(),
+            merge: graph.is_none(),
             tensors: wire.is_some_and(|wire| wire.looping) || many,
             numbers: many,
         };
@@ -307,8 +308,15 @@ impl<'a> Walk<'_, 'a> {
             Sym::Function(function) => return self.split_function(function, label, into).map(Sym::Function),
             Sym::Value(_) | Sym::Tensor(_) | Sym::Const(_) => {}
         }
-        into.key.push(6);
         let value = self.value(arg)?;
+        self.shared.spend(label.name.len() / 8 + if into.merge { into.args.len() } else { 0 })?;
+        if into.merge
+            && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value))
+        {
+            into.key.extend([10, place as u64]);
+            return Ok(Sym::Value(ValueId(place as u32)));
+        }
+        into.key.push(6);
         into.args.push(Arg::Value(value));
         let spec = label.form.spec();
         into.inputs.push((label.name.clone(), spec));
@@ -411,6 +419,8 @@ struct Split {
     inputs: Vec<(String, Spec)>,
     /// The tensors in the calling graph.
     args: Vec<Arg>,
+    /// Whether a tensor that comes twice is one argument.
+    merge: bool,
     /// Whether constant tensors are tensors like others.
     tensors: bool,
     /// Whether constant numbers are tensors like others.
