@@ -404,6 +404,9 @@ impl FromArg for DType {
         match arg {
             ArgValue::Const(Const::None) => Ok(None),
             ArgValue::Const(Const::DType(d)) => Ok(Some(*d)),
+            ArgValue::Const(Const::Str(s)) => DType::from_mindspore(s)
+                .map(Some)
+                .ok_or_else(|| OpError::Invalid(format!("unknown element type {s:?}"))),
             other => match i64::from_arg(other)? {
                 Some(id) => DType::from_type_id(id)
                     .map(Some)
@@ -651,7 +654,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
-        #[allow(dead_code, missing_docs)]
+        #[allow(clippy::upper_case_acronyms, dead_code, missing_docs)]
         pub struct $name { $(pub $field: $t),* }
 
         impl $crate::op::Signature for $name {

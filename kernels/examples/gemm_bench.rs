@@ -253,6 +253,7 @@ fn cases() -> Vec<Case> {
         conv(14, 384, 384, 3, 1, 384, nhwc),
         conv(7, 960, 960, 3, 1, 960, nhwc),
         conv(28, 120, 120, 5, 1, 120, nhwc),
+        conv(224, 3, 64, 7, 2, 1, nchw),
         conv(28, 1, 6, 5, 1, 1, nchw),
         conv(14, 6, 16, 5, 1, 1, nchw),
         conv(56, 64, 64, 3, 1, 1, nchw),

@@ -11,7 +11,7 @@ use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::device::{Device, Weights};
 
 use crate::error::UnsupportedNode;
-use crate::plan::{Plan, State};
+use crate::plan::{self, Plan, State};
 use crate::{DeviceKind, Error, InputError, Options, Session};
 
 /// Plans kept per cell; the oldest goes first.
@@ -25,6 +25,18 @@ pub struct Port {
     /// Element type and dimensions. Known dimensions are those of the export; a run may use others where the model's own
     /// constants allow it.
     pub spec: Spec,
+}
+
+impl Port {
+    /// The port of a graph's input or result.
+    pub fn of(graph: &Graph, v: ValueId) -> Port {
+        let value = graph.value(v);
+        let spec = match &value.def {
+            Def::Const(t) => Spec::fixed(t.dtype(), t.shape()),
+            _ => value.spec.clone(),
+        };
+        Port { name: value.name.to_string(), spec }
+    }
 }
 
 /// A model with devices, weights and plans: MindSpore's `nn.GraphCell`.
@@ -116,13 +128,13 @@ impl GraphCell {
     /// Inputs in call order; tuples are flattened.
     pub fn inputs(&self) -> Vec<Port> {
         let g = self.inner.model.entry();
-        g.inputs.iter().map(|v| port(g, *v)).collect()
+        g.inputs.iter().map(|v| Port::of(g, *v)).collect()
     }
 
     /// Results in order; tuples are flattened, see [`GraphCell::nest`].
     pub fn outputs(&self) -> Vec<Port> {
         let g = self.inner.model.entry();
-        g.outputs.iter().map(|v| port(g, *v)).collect()
+        g.outputs.iter().map(|v| Port::of(g, *v)).collect()
     }
 
     /// How the results nest in MindSpore's answer.
@@ -210,7 +222,7 @@ impl GraphCell {
             (Stop::End, true) => Err(Error::NotStraight("the model writes its own parameters".into())),
             (stop, _) => {
                 let node = &self.inner.model.entry().nodes[ready.plan.next];
-                Err(Error::NotStraight(format!("{} {}: {}", node.op_name(), node.path, why(stop))))
+                Err(Error::NotStraight(format!("{} {}: {}", node.op_name(), node.path, plan::why(stop))))
             }
         }
     }
@@ -263,24 +275,6 @@ impl GraphCell {
         let found = text(ports.iter().zip(found).map(|(p, f)| format!("{} {f}", p.name)).collect());
         Error::Shapes { expected, found, error }
     }
-}
-
-fn why(stop: &Stop) -> &'static str {
-    match stop {
-        Stop::End => "the end",
-        Stop::Value(_) => "needs a value that is computed at run time before it can be planned",
-        Stop::Dynamic => "has a result whose shape depends on data",
-        Stop::Call => "calls a graph",
-    }
-}
-
-fn port(g: &Graph, v: ValueId) -> Port {
-    let value = g.value(v);
-    let spec = match &value.def {
-        Def::Const(t) => Spec::fixed(t.dtype(), t.shape()),
-        _ => value.spec.clone(),
-    };
-    Port { name: value.name.to_string(), spec }
 }
 
 fn init_params(model: &mut Model, given: &HashMap<String, Tensor>) -> Result<(), Error> {

@@ -15,6 +15,7 @@
 
 mod cell;
 mod error;
+pub mod machine;
 #[cfg(feature = "npy")]
 pub mod npy;
 mod options;
@@ -25,8 +26,10 @@ use std::path::Path;
 
 pub use cell::{GraphCell, Port};
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
-pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, f16, graph, passes};
-pub use mindir_loader::{LoadError, LoadReport};
+pub use mindir_graph::op::OpDef;
+pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes};
+pub use mindir_loader::mindir::Layout;
+pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{DeviceKind, Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};
 pub use session::Session;
@@ -36,5 +39,13 @@ pub use session::Session;
 /// # Errors
 /// [`Error::Load`] saying what is wrong with which file.
 pub fn load(path: impl AsRef<Path>) -> Result<graph::Model, Error> {
-    Ok(mindir_loader::load(path.as_ref())?.model)
+    Ok(load_reported(path)?.model)
+}
+
+/// As [`load`], and says what reading took.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_reported(path: impl AsRef<Path>) -> Result<Loaded, Error> {
+    Ok(mindir_loader::load(path.as_ref())?)
 }

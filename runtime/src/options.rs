@@ -24,15 +24,25 @@ pub enum DeviceKind {
     Wgpu,
 }
 
+impl DeviceKind {
+    /// Every device that this crate knows.
+    pub const ALL: [DeviceKind; 2] = [DeviceKind::Cpu, DeviceKind::Wgpu];
+
+    /// Name, as options spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeviceKind::Cpu => "cpu",
+            DeviceKind::Wgpu => "wgpu",
+        }
+    }
+}
+
 impl std::str::FromStr for DeviceKind {
     type Err = String;
 
     fn from_str(s: &str) -> Result<DeviceKind, String> {
-        match s {
-            "cpu" => Ok(DeviceKind::Cpu),
-            "wgpu" => Ok(DeviceKind::Wgpu),
-            other => Err(format!("unknown device {other:?}; devices are cpu and wgpu")),
-        }
+        let found = DeviceKind::ALL.into_iter().find(|d| d.name() == s);
+        found.ok_or_else(|| format!("unknown device {s:?}; devices are cpu and wgpu"))
     }
 }
 
@@ -47,7 +57,7 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Parameters to replace before the first run, by name. Names that the model does not have are ignored.
     pub params_init: HashMap<String, Tensor>,
-    /// Names of passes to leave out; see [`mindir_graph::passes::PASSES`]. `"all"` leaves out every one.
+    /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
     pub disabled_passes: Vec<String>,
     /// Calls that may be unfinished at one time.
     pub max_depth: usize,
@@ -70,6 +80,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Names of the passes that [`Options::disabled_passes`] may list, besides `"all"`.
+    pub fn passes() -> impl Iterator<Item = &'static str> {
+        std::iter::once(crate::plan::CONSTANTS).chain(mindir_graph::passes::PASSES.iter().map(|p| p.name))
+    }
+
     /// Whether the pass called `name` runs.
     pub fn pass_enabled(&self, name: &str) -> bool {
         !self.disabled_passes.iter().any(|d| d == name || d == "all")

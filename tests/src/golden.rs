@@ -29,8 +29,38 @@ pub struct RunSet {
     pub name: String,
     /// Inputs, flattened.
     pub inputs: Vec<Tensor>,
-    /// Outputs, flattened; `None` for text, which has no file.
+    /// Numbers of tensors in the arguments.
+    pub groups: Vec<usize>,
+    /// Outputs, flattened, without text; `None` for those without file.
     pub outputs: Vec<Option<Tensor>>,
+}
+
+impl RunSet {
+    /// The inputs for a model that has `count`: a model with one for each argument takes tuples of numbers as tensors.
+    pub fn inputs(&self, count: usize) -> Vec<Tensor> {
+        if self.inputs.len() == count || self.groups.len() != count {
+            return self.inputs.clone();
+        }
+        let mut rest = self.inputs.iter();
+        let mut argument = |len: &usize| {
+            let parts: Vec<&Tensor> = rest.by_ref().take(*len).collect();
+            match parts.as_slice() {
+                [one] if *len == 1 => (*one).clone(),
+                parts => {
+                    Tensor::vector(&parts.iter().flat_map(|t| t.to_i64s().unwrap_or_default()).collect::<Vec<_>>())
+                }
+            }
+        };
+        self.groups.iter().map(&mut argument).collect()
+    }
+}
+
+/// What the leaves of a nest are.
+fn leaves(nest: &Value) -> Vec<&str> {
+    match nest.as_array() {
+        Some(items) => items.iter().flat_map(leaves).collect(),
+        None => vec![nest.as_str().unwrap_or("tensor")],
+    }
 }
 
 /// The folder of the committed goldens.
@@ -71,12 +101,24 @@ fn run_set(dir: &Path, set: &Value) -> RunSet {
     let list = |key: &str| set[key].as_array().cloned().unwrap_or_default();
     RunSet {
         inputs: list("inputs").iter().enumerate().filter_map(|(i, v)| load("in", i, v)).collect(),
-        outputs: list("outputs").iter().enumerate().map(|(i, v)| load("out", i, v)).collect(),
+        groups: list("in_nest").iter().map(|nest| leaves(nest).len()).collect(),
+        outputs: list("outputs")
+            .iter()
+            .zip(leaves(&set["nest"]))
+            .enumerate()
+            .filter(|(_, (_, kind))| *kind != "str")
+            .map(|(i, (v, kind))| load("out", i, v).map(|t| number(t, kind)))
+            .collect(),
         name,
     }
 }
 
-/// bfloat16 is stored as `f32`; a Python float is `f32` in a graph.
+/// A Python float is `f32` in a graph.
+fn number(t: Tensor, kind: &str) -> Tensor {
+    if kind == "float" { t.cast(DType::F32).unwrap_or(t) } else { t }
+}
+
+/// bfloat16 is stored as `f32`.
 fn typed(t: Tensor, v: &Value) -> Tensor {
     let bf16 = v["dtype"].as_str() == Some("bfloat16");
     if bf16 { t.cast(DType::BF16).unwrap_or(t) } else { t }

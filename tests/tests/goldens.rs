@@ -29,7 +29,7 @@ fn check(golden: &Golden, options: &Options) -> Result<f64, String> {
         if i > 0 && !golden.steps {
             cell = load()?;
         }
-        let got = cell.run(&set.inputs).map_err(|e| format!("{}: {e}", set.name))?;
+        let got = cell.run(&set.inputs(cell.inputs().len())).map_err(|e| format!("{}: {e}", set.name))?;
         worst = worst.max(compare_all(&got, set, golden.tolerance)?);
     }
     for (name, want) in &golden.after {

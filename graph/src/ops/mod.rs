@@ -6,11 +6,14 @@ mod add_n;
 mod addmm;
 mod arg_extreme;
 mod arithmetic;
+mod as_strided;
 mod assign;
 mod batch_mat_mul;
 mod batch_norm;
 mod bias_add;
 mod binary;
+mod blocks;
+mod boxes;
 mod broadcast_to;
 mod cast;
 mod clamp;
@@ -32,12 +35,16 @@ mod expand_dims;
 mod flatten;
 mod gather;
 mod gradient;
+mod grid_sampler2d;
 mod identity;
+mod index_fill;
+mod l2_normalize;
 mod layer_norm;
 mod lerp;
 mod load;
 mod log_softmax;
 mod loss;
+mod lstm;
 mod mat_mul_ext;
 mod matmul;
 mod meshgrid;
@@ -49,6 +56,7 @@ mod optimizer;
 mod order;
 mod pad;
 mod padding;
+mod patches;
 mod pool;
 mod pooling;
 mod prelu;
@@ -57,10 +65,14 @@ mod product;
 mod reduce;
 mod reshape;
 mod reshaping;
+mod resize;
+mod reverse_sequence;
+mod roll;
 mod round;
 mod sample;
 mod samples;
 mod scalar;
+mod scatter;
 mod select;
 mod shape_of;
 mod slice;
@@ -126,6 +138,7 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    as_strided::AsStrided,
     assign::Assign,
     assign::AssignAdd,
     assign::AssignSub,
@@ -211,6 +224,13 @@ ops! {
     binary::Xlogy,
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
+    blocks::BatchToSpaceND,
+    blocks::DepthToSpace,
+    blocks::SpaceToBatchND,
+    blocks::SpaceToDepth,
+    boxes::IOU,
+    boxes::NMSWithMask,
+    boxes::ROIAlign,
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
     cast::Cast,
@@ -282,6 +302,7 @@ ops! {
     gradient::ReluGrad,
     gradient::SigmoidGrad,
     gradient::TanhGrad,
+    grid_sampler2d::GridSampler2D,
     identity::Clone,
     identity::Contiguous,
     identity::Identity,
@@ -289,7 +310,12 @@ ops! {
     identity::TensorMove,
     identity::TensorToScalar,
     identity::TensorToTuple,
+    index_fill::IndexFill,
+    index_fill::TensorCopySlices,
+    l2_normalize::L2Normalize,
+    l2_normalize::LRN,
     layer_norm::GroupNorm,
+    layer_norm::InstanceNorm,
     layer_norm::LayerNorm,
     layer_norm::LayerNormExt,
     layer_norm::LayerNormV3,
@@ -300,6 +326,7 @@ ops! {
     log_softmax::LogSoftmaxExt,
     loss::SoftmaxCrossEntropyWithLogits,
     loss::SparseSoftmaxCrossEntropyWithLogits,
+    lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     meshgrid::Meshgrid,
@@ -326,6 +353,9 @@ ops! {
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    patches::ExtractImagePatches,
+    patches::Im2Col,
+    patches::Im2ColExt,
     pool::AvgPool,
     pool::AvgPool1D,
     pool::AvgPool2D,
@@ -355,6 +385,20 @@ ops! {
     reduce::ReduceSum,
     reduce::SumExt,
     reshape::Reshape,
+    resize::ResizeBicubic,
+    resize::ResizeBilinearV2,
+    resize::ResizeLinear1D,
+    resize::ResizeNearestNeighbor,
+    resize::ResizeNearestNeighborV2,
+    resize::UpsampleBicubic2D,
+    resize::UpsampleBilinear2D,
+    resize::UpsampleLinear1D,
+    resize::UpsampleNearest1D,
+    resize::UpsampleNearest2D,
+    resize::UpsampleNearest3D,
+    resize::UpsampleTrilinear3D,
+    reverse_sequence::ReverseSequence,
+    roll::Roll,
     round::Round,
     scalar::bit_and,
     scalar::bit_or,
@@ -380,6 +424,36 @@ ops! {
     scalar::ScalarSub,
     scalar::ScalarUadd,
     scalar::ScalarUsub,
+    scatter::IndexAddExt,
+    scatter::Scatter,
+    scatter::ScatterAdd,
+    scatter::ScatterAddExt,
+    scatter::ScatterDiv,
+    scatter::ScatterMax,
+    scatter::ScatterMin,
+    scatter::ScatterMul,
+    scatter::ScatterNd,
+    scatter::ScatterNdAdd,
+    scatter::ScatterNdDiv,
+    scatter::ScatterNdMax,
+    scatter::ScatterNdMin,
+    scatter::ScatterNdMul,
+    scatter::ScatterNdSub,
+    scatter::ScatterNdUpdate,
+    scatter::ScatterSub,
+    scatter::ScatterUpdate,
+    scatter::TensorScatterAdd,
+    scatter::TensorScatterDiv,
+    scatter::TensorScatterElements,
+    scatter::TensorScatterMax,
+    scatter::TensorScatterMin,
+    scatter::TensorScatterMul,
+    scatter::TensorScatterSub,
+    scatter::TensorScatterUpdate,
+    scatter::UnsortedSegmentMax,
+    scatter::UnsortedSegmentMin,
+    scatter::UnsortedSegmentProd,
+    scatter::UnsortedSegmentSum,
     select::MaskedFill,
     select::Select,
     shape_of::Rank,

@@ -3,8 +3,8 @@ use super::pooling::{Pooling, Statistic};
 use super::sample::sample;
 use super::window::{Format, PadMode, Window, pads, spatial};
 use crate::lower::Lowering;
-use crate::op::{Case, Ints, Operand, Rule, ints};
-use crate::task::V;
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::task::{Host, Task, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Implements [`Rule`] for an operator whose `plan()` is one pooling.
@@ -410,6 +410,21 @@ impl Rule for MaxPool3DWithArgmax {
         let (fact, (y, places)) = (plan.infer()?, plan.values()?);
         let places = Tensor::from_i64s(self.argmax_type, &fact.shape, &places)?;
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let Some(y) = self.plan()?.lower(b)? else { return Ok(None) };
+        let facts = self.infer()?;
+        let template = self.clone();
+        let positions = move |x: &[Tensor]| {
+            let mut op = template.clone();
+            op.x.known = x.first().cloned();
+            Ok(op.reference()?.split_off(1))
+        };
+        // Nobody reads the positions as a rule; then this task is dropped.
+        let host = Host::new("MaxPool3DWithArgmax", facts[1..].to_vec(), positions);
+        let places = b.task(Task::Host(host), &[self.x.v], facts[1..].to_vec());
+        Ok(Some(vec![y, places[0]]))
     }
 
     fn cases() -> Vec<Case> {

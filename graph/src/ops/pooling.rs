@@ -86,12 +86,14 @@ impl Pooling<'_> {
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &self.values()?.0)?)
     }
 
-    /// One or two spatial dimensions as a task; `None` for three or a given divisor.
+    /// One or two spatial dimensions as a task, or three whose planes are pooled one by one; `None` for others and a given
+    /// divisor.
     pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.infer()?;
-        let [h, w] = match self.windows.as_slice() {
-            [w] => [Window::one(), *w],
-            [h, w] => [*h, *w],
+        let (planes, [h, w]) = match self.windows.as_slice() {
+            [w] => (1, [Window::one(), *w]),
+            [h, w] => (1, [*h, *w]),
+            [d, h, w] if d.kernel == 1 && d.out == d.size && self.format.spatial() != 1 => (d.size, [*h, *w]),
             _ => return Ok(None),
         };
         let kind = match self.statistic {
@@ -106,7 +108,7 @@ impl Pooling<'_> {
         let (n, c) = match self.format.spatial() {
             1 => (self.x.shape()[0], self.x.shape()[last]),
             _ if self.first() == 0 => (1, 1),
-            _ => (count(&self.x.shape()[..self.first() - 1]), self.x.shape()[self.first() - 1]),
+            _ => (count(&self.x.shape()[..self.first() - 1]), self.x.shape()[self.first() - 1] * planes),
         };
         let x = b.reshape(self.x.v, &layout.dims([n, c, h.size, w.size]))?;
         let pool = Pool {

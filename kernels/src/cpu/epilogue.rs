@@ -125,7 +125,12 @@ impl<'a> BoundTail<'a> {
     /// The part that runs in registers, for the column `col` and the element `at` of the result.
     pub fn finish(&self, col: usize, at: usize) -> Finish {
         let from = |x: Option<&[f32]>, by: usize| x.map_or(std::ptr::null(), |x| x.as_ptr().wrapping_add(by));
-        Finish { bias: from(self.bias, col), residual: from(self.residual, at), clamp: self.tail.clamp }
+        Finish {
+            bias: from(self.bias, col),
+            row_bias: std::ptr::null(),
+            residual: from(self.residual, at),
+            clamp: self.tail.clamp,
+        }
     }
 
     /// Whether finished rows need [`BoundTail::row`].
@@ -149,14 +154,40 @@ impl<'a> BoundTail<'a> {
         program.run(acc, &operands[..count]);
     }
 
+    /// As [`BoundTail::finish`], for a result stored channel by channel: `channel` is what the epilogue calls a column.
+    pub fn finish_plane(&self, channel: usize, at: usize) -> Finish {
+        let Finish { bias, residual, clamp, .. } = self.finish(channel, at);
+        Finish { bias: std::ptr::null(), row_bias: bias, residual, clamp }
+    }
+
+    /// As [`BoundTail::row`], for a piece of the plane of `channel` from `pixel` on.
+    pub fn plane(&self, acc: &mut [f32], channel: usize, pixel: usize, at: usize) {
+        let Some(program) = &self.tail.rows else { return };
+        let mut operands = [RowOperand::Same(0.0); MAX_OPERANDS];
+        let count = self.tail.operands.len();
+        for (operand, (x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
+            *operand = match input {
+                EpilogueInput::Scalar => RowOperand::Same(x[0]),
+                EpilogueInput::Column => RowOperand::Same(x[channel]),
+                EpilogueInput::Row => RowOperand::Each(&x[pixel..pixel + acc.len()]),
+                EpilogueInput::Full => RowOperand::Each(&x[at..at + acc.len()]),
+            };
+        }
+        program.run(acc, &operands[..count]);
+    }
+
     /// The whole epilogue on a piece of a row of plain sums, as [`BoundTail::row`] is called.
     pub fn whole_row(&self, isa: Isa, acc: &mut [f32], row: usize, col: usize, at: usize) {
         let piece = |x: Option<&'_ [f32]>, from: usize| x.map(|x| x[from..from + acc.len()].as_ptr());
         let (bias, residual) = (piece(self.bias, col), piece(self.residual, at));
         if bias.is_some() || residual.is_some() || self.tail.clamp.is_some() {
             let null = std::ptr::null();
-            let finish =
-                Finish { bias: bias.unwrap_or(null), residual: residual.unwrap_or(null), clamp: self.tail.clamp };
+            let finish = Finish {
+                bias: bias.unwrap_or(null),
+                row_bias: null,
+                residual: residual.unwrap_or(null),
+                clamp: self.tail.clamp,
+            };
             isa.run(FinishRow { acc, finish });
         }
         self.row(acc, row, col, at);

@@ -10,7 +10,7 @@ use bytemuck::Zeroable;
 /// Alignment of every [`Block`] in bytes.
 pub const ALIGN: usize = 64;
 
-/// A fixed number of elements, zero at first, aligned to [`ALIGN`].
+/// A fixed number of elements, zero at first, aligned to 64 bytes.
 pub struct Block<T> {
     ptr: NonNull<T>,
     len: usize,

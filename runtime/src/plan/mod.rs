@@ -16,6 +16,7 @@ use mindir_graph::task::{Source, TaskGraph, V};
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::device::{Device, Place, Program, Slot, Stage, Step, Weights};
 
+pub(crate) use fold::NAME as CONSTANTS;
 pub use report::{Decline, StageReport, StepReport};
 pub(crate) use run::State;
 
@@ -118,6 +119,11 @@ impl Plan {
         &self.notes
     }
 
+    /// How many of the entry graph's nodes the plan covers, and why not more; `None` if it covers all.
+    pub fn stops(&self) -> Option<(usize, &'static str)> {
+        (self.stop != Stop::End).then(|| (self.next, why(&self.stop)))
+    }
+
     /// Facts of the results.
     pub fn results(&self) -> impl Iterator<Item = &Fact> {
         self.results.iter().map(|r| &r.fact)
@@ -131,6 +137,16 @@ impl Plan {
     /// Bytes of working memory that each session needs besides inputs and results.
     pub fn scratch_bytes(&self) -> usize {
         self.report.iter().map(|s| s.memory).sum::<usize>() + self.host.iter().sum::<usize>()
+    }
+}
+
+/// Why a plan ends where it does.
+pub(crate) fn why(stop: &Stop) -> &'static str {
+    match stop {
+        Stop::End => "the end",
+        Stop::Value(_) => "needs a value that is computed at run time before it can be planned",
+        Stop::Dynamic => "has a result whose shape depends on data",
+        Stop::Call => "calls a graph",
     }
 }
 

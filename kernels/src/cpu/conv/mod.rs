@@ -1,9 +1,10 @@
 //! Convolutions.
 //!
-//! The kernels work on images stored pixel by pixel ([`Layout::Nhwc`]); other images are rearranged on the way in and out.
+//! Most kernels work on images stored pixel by pixel ([`Layout::Nhwc`]); other images are rearranged on the way in and out.
 
 mod depthwise;
 mod igemm;
+mod planes;
 mod transpose;
 
 use mindir_graph::DType;
@@ -19,6 +20,12 @@ use crate::device::{Declined, TaskView};
 /// Kernels of the conv family.
 pub const CANDIDATES: &[Candidate] = &[
     Candidate {
+        accepts: |isa, view| checked(isa, view).is_some_and(planes::accepts),
+        name: |isa, _| planes::name(isa),
+        in_place: |_| Vec::new(),
+        build: |b| build(b, planes::Planes::build),
+    },
+    Candidate {
         accepts: |isa, view| checked(isa, view).is_some_and(depthwise::accepts),
         name: |isa, _| depthwise::name(isa),
         in_place: |_| Vec::new(),
@@ -33,8 +40,11 @@ pub const CANDIDATES: &[Candidate] = &[
     super::half::CANDIDATE,
 ];
 
-/// A convolution over images stored pixel by pixel.
+/// A convolution over images stored pixel by pixel, unless it says otherwise.
 trait Body: Send + Sync {
+    /// Whether it takes and gives images as planes.
+    const PLANES: bool = false;
+
     fn name(&self) -> &str;
 
     /// Floats and pointers of scratch.
@@ -52,7 +62,7 @@ struct Operands<'a> {
     w: &'a [f32],
     /// Factors of the output channels, if the task has them.
     scale: Option<&'a [f32]>,
-    /// Result, `n · out_h · out_w` pixels of `c_out` channels.
+    /// Result, `n · out_h · out_w` pixels of `c_out` channels or `n · c_out` planes.
     y: Shared<f32>,
     /// Epilogue.
     tail: BoundTail<'a>,
@@ -130,7 +140,7 @@ fn build<B: Body + 'static>(
 ) -> Result<Box<dyn CpuKernel>, Declined> {
     let c = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 convolution".into()))?;
     let body = body(build, c);
-    let planes = c.layout == Layout::Nchw;
+    let planes = c.layout == Layout::Nchw && !B::PLANES;
     let full = |e: &mindir_graph::task::Epilogue| e.inputs.iter().filter(|i| **i == EpilogueInput::Full).count();
     Ok(Box::new(Kernel {
         body,

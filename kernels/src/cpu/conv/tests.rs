@@ -138,9 +138,20 @@ fn shapes() {
         Shape { size: [1, 1], pads: [1; 4], c: [18, 12], ..BASE },
         Shape { c: [200, 8], size: [3, 3], ..BASE },
         Shape { c: [400, 10], size: [3, 2], ..BASE },
+        Shape {
+            c: [3, 8],
+            kernel: [3, 6],
+            stride: [2, 3],
+            dilation: [1, 2],
+            pads: [1, 0, 4, 5],
+            size: [9, 40],
+            n: 2,
+            ..BASE
+        },
         Shape { n: 0, ..BASE },
         Shape { size: [14, 15], c: [16, 100], ..BASE },
     ]));
+    assert!(names.iter().any(|n| n == "wide-f32-planes"));
     assert!(names.iter().any(|n| n == "wide-f32-igemm6x64") && names.iter().any(|n| n == "scalar-f32-igemm6x8"));
 }
 

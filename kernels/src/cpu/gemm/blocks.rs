@@ -173,7 +173,7 @@ impl Blocks {
 
 fn at_element(finish: &Finish, at: usize, col: usize) -> Finish {
     let moved = |p: *const f32, by: usize| if p.is_null() { p } else { p.wrapping_add(by) };
-    Finish { bias: moved(finish.bias, col), residual: moved(finish.residual, at), clamp: finish.clamp }
+    Finish { bias: moved(finish.bias, col), residual: moved(finish.residual, at), ..*finish }
 }
 
 /// Part `i` of `parts` nearly equal parts of `0..n`.

@@ -47,6 +47,8 @@ pub struct Tile {
 pub struct Finish {
     /// One element per column, or null.
     pub bias: *const f32,
+    /// One element per row, or null.
+    pub row_bias: *const f32,
     /// Laid out as the result, or null.
     pub residual: *const f32,
     /// Bounds of the result, if any; NaN passes.
@@ -55,14 +57,14 @@ pub struct Finish {
 
 impl Finish {
     /// Sums as they are.
-    pub const NONE: Finish = Finish { bias: null(), residual: null(), clamp: None };
+    pub const NONE: Finish = Finish { bias: null(), row_bias: null(), residual: null(), clamp: None };
 }
 
 /// A kernel for tiles of some number of rows and vectors.
 ///
 /// # Safety
 /// Every pointer of the tile is valid for what the fields say: row pointers for `skip + len` elements, `b` for whole lines,
-/// bias for `cols` elements, result (and residual) for the tile's rows of `cols` elements; nothing else uses the result.
+/// bias for `cols` elements, row bias for the tile's rows, result (and residual) for the tile's rows of `cols` elements; nothing else uses the result.
 pub type TileFn = unsafe fn(&Tile);
 
 /// Kernels by rows − 1 and vectors − 1.
@@ -116,6 +118,94 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const U: usize>(t: &Ti
             unsafe {
                 let acc = sums::<S, MR, NV, U>(s, t);
                 store::<S, MR, NV>(s, t, acc);
+            }
+        },
+    );
+}
+
+/// A tile whose lines of `b` are found through pointers: `b` points to the pointers of `len` lines, `skip` elements into
+/// which the columns begin; `rows` are the rows of `a`.
+#[derive(Clone, Copy, Debug)]
+pub struct LineTile {
+    /// First element of the first row of `a`.
+    pub a: *const f32,
+    /// From one row of `a` to the next.
+    pub a_stride: usize,
+    /// Pointers of the lines of `b`.
+    pub lines: *const *const f32,
+    /// Elements of every line to skip.
+    pub skip: usize,
+    /// Number of lines.
+    pub len: usize,
+    /// First element of the result.
+    pub c: *mut f32,
+    /// From one row of the result to the next.
+    pub c_stride: usize,
+    /// Columns to write, at most the tile's.
+    pub cols: usize,
+    /// What to do to the sums.
+    pub finish: Finish,
+}
+
+/// A kernel for a [`LineTile`] of some number of rows and vectors.
+///
+/// # Safety
+/// As [`TileFn`]; lines are readable for `skip` elements and whole vectors after them.
+pub type LineTileFn = unsafe fn(&LineTile);
+
+/// Largest number of rows of a [`LineTile`].
+pub const MAX_LINE_ROWS: usize = 6;
+/// Largest number of vectors in a row of a [`LineTile`].
+pub const MAX_LINE_VECTORS: usize = 2;
+
+/// Kernels by rows − 1 and vectors − 1.
+pub type LineTiles = [[LineTileFn; MAX_LINE_VECTORS]; MAX_LINE_ROWS];
+
+/// Every line tile kernel of an instruction set.
+pub struct AllLineTiles;
+
+impl Kernel for AllLineTiles {
+    type Out = LineTiles;
+
+    fn run<S: Simd>(self, _: S) -> LineTiles {
+        macro_rules! tiles {
+            ($($mr:literal)*) => { [$([line_tile::<S, $mr, 1> as LineTileFn, line_tile::<S, $mr, 2> as LineTileFn]),*] };
+        }
+        tiles!(1 2 3 4 5 6)
+    }
+}
+
+unsafe fn line_tile<S: Simd, const MR: usize, const NV: usize>(t: &LineTile) {
+    // SAFETY: `AllLineTiles` runs only where the token exists, and hands this function only to its caller.
+    let s = unsafe { S::assume() };
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let mut a = [null::<f32>(); MR];
+            for i in 0..MR {
+                a[i] = t.a.wrapping_add(i * t.a_stride);
+            }
+            let mut acc = [[s.zero(); NV]; MR];
+            let tile = Tile {
+                rows: null(),
+                tap_stride: 0,
+                taps: 0,
+                skip: 0,
+                len: 0,
+                b: null(),
+                b_stride: 0,
+                c: t.c,
+                c_stride: t.c_stride,
+                cols: t.cols,
+                add: false,
+                finish: t.finish,
+            };
+            // SAFETY: the caller's.
+            unsafe {
+                for p in 0..t.len {
+                    step(s, &mut acc, &a, p, (*t.lines.add(p)).add(t.skip));
+                }
+                store::<S, MR, NV>(s, &tile, acc);
             }
         },
     );
@@ -235,6 +325,15 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     }
     if !t.finish.bias.is_null() {
         add_rows::<S, MR, NV>(s, acc, t.finish.bias, 0, &load);
+    }
+    if !t.finish.row_bias.is_null() {
+        for (i, row) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's; the bias has an element for every row.
+            let x = s.splat(unsafe { *t.finish.row_bias.add(i) });
+            for v in 0..NV {
+                row[v] = s.add(row[v], x);
+            }
+        }
     }
     if !t.finish.residual.is_null() {
         add_rows::<S, MR, NV>(s, acc, t.finish.residual, t.c_stride, &load);

@@ -25,8 +25,8 @@ use super::{
 
 /// Graphs of the file inside of graphs of the file that a walk enters.
 const DEEPEST: usize = 128;
-/// Versions of one graph that differ in constants.
-const VERSIONS: usize = 8;
+/// Versions of one graph up to which numbers are part of the version.
+const VERSIONS: usize = 64;
 
 /// What the construction of all graphs shares.
 #[derive(Debug, Default)]
@@ -309,6 +309,7 @@ impl<'a> Walk<'_, 'a> {
             Sym::Value(_) | Sym::Tensor(_) | Sym::Const(_) => {}
         }
         let value = self.value(arg)?;
+        self.shared.spend(label.name.len() / 8 + if into.merge { into.args.len() } else { 0 })?;
         if into.merge
             && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value))
         {
