@@ -654,7 +654,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
-        #[allow(dead_code, missing_docs)]
+        #[allow(clippy::upper_case_acronyms, dead_code, missing_docs)]
         pub struct $name { $(pub $field: $t),* }
 
         impl $crate::op::Signature for $name {

@@ -535,10 +535,7 @@ fn stages_run_from_many_threads_and_are_timed() {
     let masked = plain::run(&tasks[2], &values, &stage.steps[2].out_facts).expect("a choice");
     let want = plain::run(&tasks[3], &masked, &stage.outputs).expect("a softmax")[0].to_f64s().expect("numbers");
     let program = device.build(stage, &Weights::default()).expect("a program");
-    assert_eq!(
-        program.kernels(),
-        ["wgpu-f32-gemm16x64x16", "wgpu-bool-map", "wgpu-f32-map", "wgpu-f32-softmax-single"]
-    );
+    assert_eq!(program.kernels(), ["wgpu-f32-gemm8x64x16", "wgpu-bool-map", "wgpu-f32-map", "wgpu-f32-softmax-single"]);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {

@@ -18,7 +18,7 @@ pub(super) struct Convolution<'a> {
 }
 
 /// The spatial dimensions of images.
-pub(super) fn extent<'a>(x: &'a Operand, format: Format, spatial: usize) -> Result<&'a [usize], OpError> {
+pub(super) fn extent(x: &Operand, format: Format, spatial: usize) -> Result<&[usize], OpError> {
     ensure!(x.rank() == spatial + 2, "expected images of rank {}, found {}", spatial + 2, x.fact);
     Ok(&x.shape()[format.spatial()..format.spatial() + spatial])
 }
@@ -65,7 +65,7 @@ fn from_channels_first(format: Format, x: Tensor) -> Result<Tensor, OpError> {
 
 impl Convolution<'_> {
     /// Kernel extents of the filters.
-    pub fn kernel<'w>(w: &'w Operand, format: Format) -> &'w [usize] {
+    pub fn kernel(w: &Operand, format: Format) -> &[usize] {
         if format.spatial() == 1 { &w.shape()[1..w.rank() - 1] } else { &w.shape()[2..] }
     }
 

@@ -405,3 +405,61 @@ impl GroupNorm {
         Ok(self.input.f64s()?.chunks(cols).flat_map(normal).collect())
     }
 }
+
+op! {
+    /// Normalises each channel of each sample by its own mean and biased variance:
+    /// `(input_x − mean) / √(variance + epsilon) · gamma + beta`.
+    ///
+    /// `input_x`: floats `[n, c, …]`. `gamma`, `beta`: a float for each channel. The running statistics `mean` and `variance`
+    /// have no influence and stay as they are. Results: `y`, and as `[n · c]` the mean and variance.
+    classic InstanceNorm {
+        input_x ["x"]: Operand,
+        gamma: Operand,
+        beta: Operand,
+        mean: Operand,
+        variance: Operand,
+        epsilon: f64 = 1e-5,
+        momentum: f64 = 0.1,
+    }
+}
+
+impl InstanceNorm {
+    fn groups(&self) -> Result<GroupNorm, OpError> {
+        let c = self.input_x.shape().get(1).copied().unwrap_or(0);
+        let (weight, bias) = (Some(self.gamma.clone()), Some(self.beta.clone()));
+        Ok(GroupNorm { input: self.input_x.clone(), num_groups: c as i64, weight, bias, eps: self.epsilon })
+    }
+}
+
+impl Rule for InstanceNorm {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let [n, c, _] = self.groups()?.dims()?;
+        let stats = Fact::new(DType::F32, &[n * c]);
+        Ok(vec![self.input_x.fact.clone(), stats.clone(), stats])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let groups = self.groups()?;
+        let [n, c, _] = groups.dims()?;
+        let rows = groups.rows(self.input_x.v)?;
+        let [_, mean, var] = plain(&rows, self.epsilon).reference(Spread::Variance)?;
+        let y = groups.reference()?.remove(0);
+        Ok(vec![y, mean.reshape(&[n * c])?, var.reshape(&[n * c])?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let groups = self.groups()?;
+        let [n, c, cols] = groups.dims()?;
+        let Some(y) = groups.lower(b)? else { return Ok(None) };
+        let v = b.reshape(self.input_x.v, &[n, c, cols])?;
+        let rows = groups.rows(v)?;
+        let stats = plain(&rows, self.epsilon).lower_stats(b, Spread::Variance);
+        Ok(Some(vec![y[0], b.reshape(stats[0], &[n * c])?, b.reshape(stats[1], &[n * c])?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let vector = |s: super::sample::Sample| s.tensor(DType::F32, &[3]);
+        let s = vector(vector(vector(vector(sample().tensor(DType::F32, &[2, 3, 4, 5])))));
+        vec![s.real(1e-5).case("images", 5e-6)]
+    }
+}

@@ -6,11 +6,14 @@ mod add_n;
 mod addmm;
 mod arg_extreme;
 mod arithmetic;
+mod as_strided;
 mod assign;
 mod batch_mat_mul;
 mod batch_norm;
 mod bias_add;
 mod binary;
+mod blocks;
+mod boxes;
 mod broadcast_to;
 mod cast;
 mod clamp;
@@ -24,12 +27,17 @@ mod cumulate;
 mod cut;
 mod dense;
 mod diagonal;
+mod dropout;
+mod dynamic;
 mod elements;
 mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod grid_sampler2d;
 mod identity;
+mod index_fill;
+mod l2_normalize;
 mod layer_norm;
 mod lerp;
 mod load;
@@ -38,11 +46,14 @@ mod lstm;
 mod mat_mul_ext;
 mod matmul;
 mod meshgrid;
+mod moment;
 mod nan_to_num;
 mod number;
 mod one_hot;
+mod order;
 mod pad;
 mod padding;
+mod patches;
 mod pool;
 mod pooling;
 mod prelu;
@@ -51,6 +62,8 @@ mod reduce;
 mod reshape;
 mod reshaping;
 mod resize;
+mod reverse_sequence;
+mod roll;
 mod round;
 mod sample;
 mod samples;
@@ -68,6 +81,7 @@ mod transpose;
 mod triangle;
 mod tuple;
 mod unary;
+mod vector_norm;
 mod window;
 
 use crate::op::OpDef;
@@ -119,6 +133,7 @@ ops! {
     arithmetic::DivMods,
     arithmetic::SubExt,
     arithmetic::SubScalar,
+    as_strided::AsStrided,
     assign::Assign,
     assign::AssignAdd,
     assign::AssignSub,
@@ -204,6 +219,13 @@ ops! {
     binary::Xlogy,
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
+    blocks::BatchToSpaceND,
+    blocks::DepthToSpace,
+    blocks::SpaceToBatchND,
+    blocks::SpaceToDepth,
+    boxes::IOU,
+    boxes::NMSWithMask,
+    boxes::ROIAlign,
     broadcast_to::BroadcastTo,
     broadcast_to::ExpandAs,
     cast::Cast,
@@ -255,6 +277,13 @@ ops! {
     dense::Dense,
     diagonal::Diag,
     diagonal::DiagPart,
+    dropout::Dropout,
+    dynamic::Bincount,
+    dynamic::BincountExt,
+    dynamic::MaskedSelect,
+    dynamic::NonZero,
+    dynamic::NonZeroExt,
+    dynamic::Unique,
     expand_dims::ExpandDims,
     flatten::Flatten,
     flatten::FlattenExt,
@@ -264,6 +293,7 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    grid_sampler2d::GridSampler2D,
     identity::Clone,
     identity::Contiguous,
     identity::Identity,
@@ -271,7 +301,12 @@ ops! {
     identity::TensorMove,
     identity::TensorToScalar,
     identity::TensorToTuple,
+    index_fill::IndexFill,
+    index_fill::TensorCopySlices,
+    l2_normalize::L2Normalize,
+    l2_normalize::LRN,
     layer_norm::GroupNorm,
+    layer_norm::InstanceNorm,
     layer_norm::LayerNorm,
     layer_norm::LayerNormExt,
     layer_norm::LayerNormV3,
@@ -284,14 +319,28 @@ ops! {
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
     meshgrid::Meshgrid,
+    moment::ReduceStd,
+    moment::Std,
+    moment::StdMean,
+    moment::Var,
+    moment::VarMean,
     nan_to_num::NanToNum,
     one_hot::OneHot,
+    order::ArgSort,
+    order::SearchSorted,
+    order::Sort,
+    order::SortExt,
+    order::TopK,
+    order::TopkExt,
     pad::ConstantPadND,
     pad::MirrorPad,
     pad::Pad,
     pad::PadV3,
     pad::ReflectionPad1D,
     pad::ReplicationPad1D,
+    patches::ExtractImagePatches,
+    patches::Im2Col,
+    patches::Im2ColExt,
     pool::AvgPool,
     pool::AvgPool1D,
     pool::AvgPool2D,
@@ -332,6 +381,8 @@ ops! {
     resize::UpsampleNearest2D,
     resize::UpsampleNearest3D,
     resize::UpsampleTrilinear3D,
+    reverse_sequence::ReverseSequence,
+    roll::Roll,
     round::Round,
     scalar::bit_and,
     scalar::bit_or,
@@ -463,6 +514,8 @@ ops! {
     unary::Tan,
     unary::Tanh,
     unary::Trunc,
+    vector_norm::LinalgVectorNorm,
+    vector_norm::LpNorm,
 }
 
 /// The operator that MindSpore calls `name`; aliases count.

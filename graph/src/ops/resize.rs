@@ -13,8 +13,8 @@ enum Kernel {
     /// Between the two neighbours.
     Linear,
     /// Cubic convolution of four neighbours with this parameter; `renormal` leaves out neighbours beyond the edge, else the
-    /// edge element stands for them.
-    Cubic { a: f64, renormal: bool },
+    /// edge element stands for them. `table` rounds distances to 1/1024.
+    Cubic { a: f64, renormal: bool, table: bool },
 }
 
 /// How an element of a resized dimension of `out` elements maps to a source coordinate among `size`.
@@ -69,13 +69,14 @@ impl Axis {
                 let (p, t) = (x.floor() as i64, x - x.floor());
                 vec![(edge(p), 1.0 - t), (edge(p + 1), t)]
             }
-            Kernel::Cubic { a, renormal } => cubic(x, last, a, renormal),
+            Kernel::Cubic { a, renormal, table } => cubic(x, last, a, renormal, table),
         }
     }
 }
 
-fn cubic(x: f64, last: i64, a: f64, renormal: bool) -> Vec<(usize, f64)> {
+fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> Vec<(usize, f64)> {
     let (p, t) = (x.floor() as i64, x - x.floor());
+    let t = if table { (t * 1024.0).round_ties_even() / 1024.0 } else { t };
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
     let weights = [far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)];
@@ -365,7 +366,7 @@ resizing!(ResizeBilinearV2, switched_cases(DType::F32, true));
 op! {
     /// Resizes images `[n, c, h, w]` to `size` by cubic convolution of four by four neighbours: with parameter −0.75 and
     /// repeated edges, or for `half_pixel_centers` with −0.5 and without the neighbours beyond the edges. Coordinates as for
-    /// `ResizeBilinearV2`, negative ones included. Floats.
+    /// `ResizeBilinearV2`, negative ones included; distances between elements are rounded to 1/1024. Floats.
     ResizeBicubic {
         image ["images", "x"]: Operand,
         size: Ints,
@@ -377,7 +378,7 @@ op! {
 impl ResizeBicubic {
     fn plan(&self) -> Result<Resizing<'_>, OpError> {
         let renormal = self.half_pixel_centers;
-        let kernel = Kernel::Cubic { a: if renormal { -0.5 } else { -0.75 }, renormal };
+        let kernel = Kernel::Cubic { a: if renormal { -0.5 } else { -0.75 }, renormal, table: true };
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, kernel)
     }
 }
@@ -516,7 +517,7 @@ upsample_op! {
 upsample_op! {
     /// Resizes `[n, c, h, w]` by cubic convolution with parameter −0.75 and repeated edges; coordinates as for
     /// `UpsampleLinear1D`, negative ones included. Floats.
-    UpsampleBicubic2D [] 2 Kernel::Cubic { a: -0.75, renormal: false }, &[1, 2, 4, 3], &[7, 5], &[1.5, 2.0]
+    UpsampleBicubic2D [] 2 Kernel::Cubic { a: -0.75, renormal: false, table: false }, &[1, 2, 4, 3], &[7, 5], &[1.5, 2.0]
 }
 
 crate::op_enum! {

@@ -5,17 +5,25 @@ mod cases;
 #[cfg(test)]
 mod check;
 mod conv;
+mod copy;
 pub mod epilogue;
 mod fallback;
 mod gang;
+mod gather;
 mod gemm;
 mod half;
 mod isa;
 pub mod kernel;
 pub mod map;
 mod memory;
+mod norm;
+mod pool;
 mod program;
+mod reduce;
+mod resize;
+mod scan;
 pub mod simd;
+mod softmax;
 
 use std::sync::Arc;
 
@@ -59,6 +67,14 @@ fn candidates(task: &Task) -> &'static [Candidate] {
         Task::Gemm(_) => gemm::CANDIDATES,
         Task::Conv(_) => conv::CANDIDATES,
         Task::Map(_) => map::CANDIDATES,
+        Task::Resize(_) => resize::CANDIDATES,
+        Task::Scan(_) => scan::CANDIDATES,
+        Task::Copy(_) => copy::CANDIDATES,
+        Task::Gather(_) => gather::CANDIDATES,
+        Task::Softmax(_) => softmax::CANDIDATES,
+        Task::Norm(_) => norm::CANDIDATES,
+        Task::Reduce(_) => reduce::CANDIDATES,
+        Task::Pool(_) => pool::CANDIDATES,
         _ => &[],
     }
 }

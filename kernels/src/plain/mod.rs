@@ -22,6 +22,7 @@ mod tests;
 
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, OpError, Tensor, checked_count, ensure};
+pub(crate) use resize::{linear_source, nearest_source};
 
 /// Computes `task` for the operands `ins`; the results have the facts `outs`.
 ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mindir_graph::Fact;
 use wgpu::{
@@ -16,7 +16,10 @@ use super::program::{Dispatch, GpuProgram, Storage};
 use super::words;
 use crate::device::{DeviceError, Run};
 
-/// Most steps that one query set can time.
+/// How long a callback may take after the work is done.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most dispatches that one query set can time.
 const TIMED: usize = 2048;
 
 pub(super) struct Session {
@@ -169,7 +172,8 @@ fn mapped(
     };
     gpu.guarded(|| buffer.map_async(MapMode::Read, 0..bytes, done)).map_err(failed)?;
     gpu.guarded(|| gpu.device.poll(wait)).map_err(failed)?.map_err(|e| failed(e.to_string()))?;
-    let result = receiver.try_recv().map_err(|_| failed("the outputs were not mapped"))?;
+    // Another thread that polls may have taken over the callback and be about to call it.
+    let result = receiver.recv_timeout(PATIENCE).map_err(|_| failed("the outputs were not mapped"))?;
     result.map_err(|e| failed(e.to_string()))?;
     let outcome = buffer.get_mapped_range(0..bytes).map(|view| read(&view)).map_err(|e| failed(e.to_string()));
     buffer.unmap();

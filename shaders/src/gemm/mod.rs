@@ -54,8 +54,8 @@ pub struct Params {
 /// Rows of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tile {
-    /// 16 rows.
-    Rows16,
+    /// 8 rows.
+    Rows8,
     /// 64 rows.
     Rows64,
 }
@@ -64,7 +64,7 @@ impl Tile {
     /// Number of rows.
     pub fn rows(self) -> usize {
         match self {
-            Tile::Rows16 => 16,
+            Tile::Rows8 => 8,
             Tile::Rows64 => 64,
         }
     }
@@ -98,7 +98,7 @@ impl Gemm {
     /// # Errors
     /// [`Unsupported`] as [`function`] has it.
     pub fn module(&self) -> Result<Module, Unsupported> {
-        let repeat = self.tile.rows() / 16;
+        let repeat = self.tile.rows() / 8;
         let mut text = format!("const REPEAT: u32 = {repeat}u;\n");
         text += &format!("const A_ALONG_K: bool = {};\n", self.a_along_k);
         text += &format!("const B_ALONG_K: bool = {};\n\n", self.b_along_k);
@@ -108,9 +108,9 @@ impl Gemm {
         text += &self.finish(extra + 3)?;
         let mut bindings = vec![Access::Read; 2 + extra];
         bindings.push(Access::Write);
-        let shared = 4 * 16 * (16 * repeat as u32 + 1 + 65);
+        let shared = 4 * 16 * (8 * repeat as u32 + 1 + 65);
         let params = size_of::<Params>();
-        Ok(Module { source: text, bindings, constants: Vec::new(), params, invocations: 256, shared })
+        Ok(Module { source: text, bindings, constants: Vec::new(), params, invocations: 64, shared })
     }
 
     fn finish(&self, binding: usize) -> Result<String, Unsupported> {

@@ -86,7 +86,7 @@ fn gemms(all: &mut Vec<(String, Shader)>) {
     use EpilogueInput::{Column, Full, Row, Scalar};
     let operands = [Scalar, Column, Row, Full].map(|i| (DType::F32, i)).to_vec();
     for epilogue in [None, Some(Epilogue { program: p, operands })] {
-        for tile in [Tile::Rows16, Tile::Rows64] {
+        for tile in [Tile::Rows8, Tile::Rows64] {
             for (a_along_k, b_along_k) in [(true, false), (false, true)] {
                 let name = format!("gemm{}{}{}", tile.rows(), u8::from(a_along_k), u8::from(epilogue.is_some()));
                 all.push((name, Shader::Gemm(Gemm { tile, a_along_k, b_along_k, epilogue: epilogue.clone() })));

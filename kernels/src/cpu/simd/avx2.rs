@@ -261,4 +261,35 @@ impl Simd for Avx2 {
     fn reduce_min(self, a: __m256) -> f32 {
         self.halves(a, |a, b| intrinsic!(_mm_min_ps(a, b)))
     }
+    #[inline(always)]
+    unsafe fn transpose_8x8(self, from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {
+        // SAFETY: the caller's, and the token's.
+        unsafe { transpose_8x8(from, from_step, to, to_step) }
+    }
+}
+
+/// [`Simd::transpose_8x8`] in AVX2 registers.
+///
+/// # Safety
+/// As [`Simd::transpose_8x8`], and the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn transpose_8x8(from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {
+    // SAFETY: the caller's.
+    unsafe {
+        // Halves of two columns in each register, so that only shuffles within halves are left.
+        let pair = |j: isize, at: isize| {
+            let low = _mm_loadu_ps(from.offset(j * from_step + at));
+            let high = _mm_loadu_ps(from.offset((j + 4) * from_step + at));
+            _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
+        };
+        for at in [0, 4] {
+            let c = [pair(0, at), pair(1, at), pair(2, at), pair(3, at)];
+            let (a, b) = (_mm256_unpacklo_ps(c[0], c[1]), _mm256_unpackhi_ps(c[0], c[1]));
+            let (d, e) = (_mm256_unpacklo_ps(c[2], c[3]), _mm256_unpackhi_ps(c[2], c[3]));
+            _mm256_storeu_ps(to.offset(at * to_step), _mm256_shuffle_ps::<0x44>(a, d));
+            _mm256_storeu_ps(to.offset((at + 1) * to_step), _mm256_shuffle_ps::<0xee>(a, d));
+            _mm256_storeu_ps(to.offset((at + 2) * to_step), _mm256_shuffle_ps::<0x44>(b, e));
+            _mm256_storeu_ps(to.offset((at + 3) * to_step), _mm256_shuffle_ps::<0xee>(b, e));
+        }
+    }
 }

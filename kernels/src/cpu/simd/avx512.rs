@@ -250,4 +250,9 @@ impl Simd for Avx512 {
     fn reduce_min(self, a: __m512) -> f32 {
         intrinsic!(_mm512_reduce_min_ps(a))
     }
+    #[inline(always)]
+    unsafe fn transpose_8x8(self, from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {
+        // SAFETY: the caller's, and the token's: where AVX-512 is, AVX2 is.
+        unsafe { super::avx2::transpose_8x8(from, from_step, to, to_step) }
+    }
 }

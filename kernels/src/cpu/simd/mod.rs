@@ -162,6 +162,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Smallest lane; NaN lanes may be ignored.
     fn reduce_min(self, a: Self::F) -> f32;
 
+    /// Transposes 8 × 8 elements: element `(i, j)` goes from `i + j · from_step` to `i · to_step + j`.
+    ///
+    /// # Safety
+    /// All of them are readable and writable, and do not overlap.
+    #[inline(always)]
+    unsafe fn transpose_8x8(self, from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {
+        for i in 0..8 {
+            for j in 0..8 {
+                // SAFETY: the caller's.
+                unsafe { to.offset(i * to_step + j).write(from.offset(i + j * from_step).read()) };
+            }
+        }
+    }
+
     /// 0 in every lane.
     #[inline(always)]
     fn zero(self) -> Self::F {
@@ -217,6 +231,26 @@ pub trait Simd: Copy + Send + Sync + 'static {
         // SAFETY: `x` holds its length.
         unsafe { self.store_n(x.as_mut_ptr(), v, x.len()) }
     }
+}
+
+/// As [`Simd::load_n`], but faster for whole vectors.
+///
+/// # Safety
+/// As [`Simd::load_n`].
+#[inline(always)]
+pub unsafe fn load_part<S: Simd>(s: S, p: *const f32, n: usize) -> S::F {
+    // SAFETY: the caller's.
+    unsafe { if n >= S::LANES { s.load(p) } else { s.load_n(p, n) } }
+}
+
+/// As [`Simd::store_n`], but faster for whole vectors.
+///
+/// # Safety
+/// As [`Simd::store_n`].
+#[inline(always)]
+pub unsafe fn store_part<S: Simd>(s: S, p: *mut f32, v: S::F, n: usize) {
+    // SAFETY: the caller's.
+    unsafe { if n >= S::LANES { s.store(p, v) } else { s.store_n(p, v, n) } }
 }
 
 /// Largest [`Simd::LANES`] of any token.

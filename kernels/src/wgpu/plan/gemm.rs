@@ -18,7 +18,7 @@ pub(super) fn plan(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<P
     let dtype = task.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(DType::F32);
     result(view, 0, dtype, &out.shape)?;
     let elements = counted(&[counted(&task.batch)?, task.m, task.n])?;
-    let tile = if task.m <= 16 { Tile::Rows16 } else { Tile::Rows64 };
+    let tile = if task.m <= 32 { Tile::Rows8 } else { Tile::Rows64 };
     let kernel = format!("wgpu-f32-gemm{}x{COLUMNS}x16", tile.rows());
     let shader = Shader::Gemm(gemm::Gemm {
         tile,

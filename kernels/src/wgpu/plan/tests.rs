@@ -83,7 +83,7 @@ fn grids_cover_the_results() {
 fn kernels_have_names() {
     let name = |of| planned(&of, &Limits::default()).expect("a plan").kernel;
     assert_eq!(name(gemm(100, 10, 10, 1)), "wgpu-f32-gemm64x64x16");
-    assert_eq!(name(gemm(1, 10, 10, 1)), "wgpu-f32-gemm16x64x16");
+    assert_eq!(name(gemm(1, 10, 10, 1)), "wgpu-f32-gemm8x64x16");
     assert_eq!(name(softmax(1, 1000, 1)), "wgpu-f32-softmax-group");
     assert_eq!(name(map(&[3, 4], Unary::Relu, DType::I8)), "wgpu-i8-map");
 }

@@ -1,0 +1,330 @@
+//! Maximum and average pooling.
+
+use mindir_graph::task::{Layout, Pool, PoolKind, Task};
+use mindir_graph::{DType, Fact, checked_count};
+
+use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::simd::{Kernel, Simd, load_part, math, store_part};
+use super::{Build, Candidate, Gang, Isa};
+use crate::device::{Declined, TaskView};
+
+/// Kernels of pooling of `f32`.
+pub const CANDIDATES: &[Candidate] = &[Candidate {
+    accepts: |_, view| task(view).is_some(),
+    name: |isa, view| name(isa, view),
+    in_place: |_| Vec::new(),
+    build,
+}];
+
+/// Input elements that a thread takes at a time.
+const CHUNK: usize = 16 * 1024;
+
+fn task<'a>(view: &TaskView<'a>) -> Option<&'a Pool> {
+    let (Task::Pool(p), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
+    let fits = |f: &Fact, n: usize| f.dtype == DType::F32 && f.count() == n;
+    let sizes =
+        [p.h, p.w, p.out_h, p.out_w].into_iter().chain(p.kernel).chain(p.stride).chain(p.dilation).chain(p.pads);
+    let good = p.dtype == DType::F32
+        && sizes.into_iter().all(|s| s <= i32::MAX as usize)
+        && fits(x, checked_count(&[p.n, p.c, p.h, p.w])?)
+        && fits(y, checked_count(&[p.n, p.c, p.out_h, p.out_w])?);
+    good.then_some(p)
+}
+
+fn name(isa: Isa, view: &TaskView<'_>) -> String {
+    let channels = task(view).is_some_and(|p| p.layout == Layout::Nhwc);
+    format!("{isa}-f32-{}", if channels { "channels" } else { "planes" })
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let p = task(&b.view).ok_or_else(|| Declined("not a pooling of f32".into()))?.clone();
+    let rows = Axis::new(&p, 0, p.h, p.out_h);
+    let cols = Axis::new(&p, 1, p.w, p.out_w);
+    Ok(Box::new(Windows { name: name(b.isa, &b.view), isa: b.isa, p, rows, cols, threads: b.gang.threads() }))
+}
+
+/// The windows along one dimension.
+struct Axis {
+    /// For each output, the first tap inside the input, the input element it reads, and the number of taps inside.
+    inside: Vec<(usize, usize, usize)>,
+    /// For each output, the number of taps inside the padded input.
+    padded: Vec<usize>,
+    dilation: usize,
+}
+
+impl Axis {
+    fn new(p: &Pool, d: usize, size: usize, out: usize) -> Axis {
+        let [before, after] = [p.pads[2 * d], p.pads[2 * d + 1]];
+        let (kernel, stride, dilation) = (p.kernel[d], p.stride[d], p.dilation[d]);
+        let mut axis = Axis { inside: Vec::new(), padded: Vec::new(), dilation };
+        for o in 0..out {
+            let at = |k: usize| o * stride + k * dilation;
+            let first = (0..kernel).find(|&k| at(k) >= before).unwrap_or(kernel);
+            let end = (first..kernel).find(|&k| at(k) - before >= size).unwrap_or(kernel);
+            axis.inside.push((first, if end > first { at(first) - before } else { 0 }, end - first));
+            axis.padded.push((0..kernel).filter(|&k| at(k) < size + before + after).count());
+        }
+        axis
+    }
+}
+
+struct Windows {
+    name: String,
+    isa: Isa,
+    p: Pool,
+    rows: Axis,
+    cols: Axis,
+    threads: usize,
+}
+
+impl CpuKernel for Windows {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scratch(&self) -> usize {
+        if self.p.layout == Layout::Nchw { self.threads * scratch_bytes::<f32>(&[self.p.w]) } else { 0 }
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let p = &self.p;
+        let x = io.operand::<f32>(0)?;
+        let y = io.result::<f32>(0)?;
+        if y.is_empty() {
+            return Ok(());
+        }
+        if p.layout == Layout::Nhwc {
+            let row = p.out_w * p.c;
+            let rows = CHUNK.div_ceil((row * p.kernel[0] * p.kernel[1]).max(1));
+            gang.parallel_pieces(y, row * rows, |chunk, y| {
+                self.isa.run(Channels { windows: self, x, first: chunk * rows, y });
+            });
+            return Ok(());
+        }
+        let each = p.w.next_multiple_of(16);
+        let scratch = io.scratch::<f32>(self.threads * each)?;
+        let rows = CHUNK.div_ceil((p.w * p.kernel[0]).max(1));
+        let out = super::Shared::new(y.as_mut_ptr());
+        let all = p.n * p.c * p.out_h;
+        gang.parallel_with(all.div_ceil(rows), scratch, |chunk, _, row| {
+            let (first, end) = (chunk * rows, all.min((chunk + 1) * rows));
+            // SAFETY: every chunk has rows of its own.
+            let y = unsafe { out.slice(first * p.out_w, (end - first) * p.out_w) };
+            self.isa.run(Planes { windows: self, x, first, y, row });
+        });
+        Ok(())
+    }
+}
+
+impl Windows {
+    /// What the sum of a window is multiplied by.
+    fn factor(&self, oy: usize, ox: usize) -> f32 {
+        let inside = self.rows.inside[oy].2 * self.cols.inside[ox].2;
+        match self.p.kind {
+            _ if inside == 0 => 0.0,
+            PoolKind::Avg { count_pads: true } => 1.0 / (self.rows.padded[oy] * self.cols.padded[ox]) as f32,
+            _ => 1.0 / inside as f32,
+        }
+    }
+}
+
+/// Rows of output pixels from row `first`, channels last.
+struct Channels<'a> {
+    windows: &'a Windows,
+    x: &'a [f32],
+    first: usize,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Channels<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let p = &self.windows.p;
+        for (r, y) in self.y.chunks_exact_mut(p.out_w * p.c).enumerate() {
+            let (n, oy) = ((self.first + r) / p.out_h, (self.first + r) % p.out_h);
+            for (ox, y) in y.chunks_exact_mut(p.c).enumerate() {
+                let image = &self.x[n * p.h * p.w * p.c..][..p.h * p.w * p.c];
+                pixel(s, self.windows, image, oy, ox, y);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn pixel<S: Simd>(s: S, windows: &Windows, image: &[f32], oy: usize, ox: usize, y: &mut [f32]) {
+    let factor = s.splat(windows.factor(oy, ox));
+    let max = windows.p.kind == PoolKind::Max;
+    let mut i = 0;
+    while i < y.len() {
+        let left = y.len() - i;
+        if left >= 4 * S::LANES {
+            let acc = window::<S, 4>(s, windows, image, oy, ox, i, left);
+            for (v, a) in acc.into_iter().enumerate() {
+                s.put(y, i + v * S::LANES, if max { a } else { s.mul(a, factor) });
+            }
+            i += 4 * S::LANES;
+        } else {
+            let [a] = window::<S, 1>(s, windows, image, oy, ox, i, left);
+            let a = if max { a } else { s.mul(a, factor) };
+            // SAFETY: `left` elements are left.
+            unsafe { store_part(s, y.as_mut_ptr().add(i), a, left) };
+            i += S::LANES;
+        }
+    }
+}
+
+/// The maximum or sum of a window for `V` vectors of channels from `i`, of which `left` exist.
+#[inline(always)]
+fn window<S: Simd, const V: usize>(
+    s: S,
+    windows: &Windows,
+    image: &[f32],
+    oy: usize,
+    ox: usize,
+    i: usize,
+    left: usize,
+) -> [S::F; V] {
+    let p = &windows.p;
+    let ((_, y0, taps_y), (_, x0, taps_x)) = (windows.rows.inside[oy], windows.cols.inside[ox]);
+    let max = p.kind == PoolKind::Max;
+    let mut acc = [s.splat(if max { f32::NEG_INFINITY } else { 0.0 }); V];
+    for ky in 0..taps_y {
+        for kx in 0..taps_x {
+            let at = ((y0 + ky * windows.rows.dilation) * p.w + x0 + kx * windows.cols.dilation) * p.c + i;
+            let pixel = &image[at..at + left];
+            for (v, a) in acc.iter_mut().enumerate() {
+                // SAFETY: `left` elements are left, and more than `V - 1` vectors of them.
+                let x = unsafe { load_part(s, pixel.as_ptr().add(v * S::LANES), left - v * S::LANES) };
+                *a = if max { math::max_nan(s, x, *a) } else { s.add(*a, x) };
+            }
+        }
+    }
+    acc
+}
+
+/// Rows of outputs from row `first`, counted over all planes.
+struct Planes<'a> {
+    windows: &'a Windows,
+    x: &'a [f32],
+    first: usize,
+    y: &'a mut [f32],
+    /// Scratch: the input rows of a window, reduced to one.
+    row: &'a mut [f32],
+}
+
+impl Kernel for Planes<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let p = &self.windows.p;
+        for (r, y) in self.y.chunks_exact_mut(p.out_w).enumerate() {
+            let (plane, oy) = ((self.first + r) / p.out_h, (self.first + r) % p.out_h);
+            let x = &self.x[plane * p.h * p.w..][..p.h * p.w];
+            let row = &mut self.row[..p.w];
+            collapse(s, self.windows, x, oy, row);
+            slide(self.windows, oy, row, y);
+        }
+    }
+}
+
+/// Reduces the input rows of the windows of output row `oy` to one row.
+#[inline(always)]
+fn collapse<S: Simd>(s: S, windows: &Windows, x: &[f32], oy: usize, row: &mut [f32]) {
+    let max = windows.p.kind == PoolKind::Max;
+    let (_, y0, taps) = windows.rows.inside[oy];
+    let w = windows.p.w;
+    for i in (0..w).step_by(S::LANES) {
+        let mut acc = s.splat(if max { f32::NEG_INFINITY } else { 0.0 });
+        for k in 0..taps {
+            let line = &x[(y0 + k * windows.rows.dilation) * w..][..w];
+            // SAFETY: `w - i` elements are left.
+            let v = unsafe { load_part(s, line.as_ptr().add(i), w - i) };
+            acc = if max { math::max_nan(s, v, acc) } else { s.add(acc, v) };
+        }
+        // SAFETY: as above.
+        unsafe { store_part(s, row.as_mut_ptr().add(i), acc, w - i) };
+    }
+}
+
+/// Reduces the columns of every window of a collapsed row.
+#[inline(always)]
+fn slide(windows: &Windows, oy: usize, row: &[f32], y: &mut [f32]) {
+    let dilation = windows.cols.dilation;
+    let empty = windows.rows.inside[oy].2 == 0;
+    for (ox, y) in y.iter_mut().enumerate() {
+        let (_, x0, taps) = windows.cols.inside[ox];
+        let taps = (0..taps).map(|k| row[x0 + k * dilation]);
+        *y = if windows.p.kind == PoolKind::Max {
+            let start = f32::NEG_INFINITY;
+            if empty { start } else { taps.fold(start, |m, v| if v > m || v.is_nan() { v } else { m }) }
+        } else {
+            taps.sum::<f32>() * windows.factor(oy, ox)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::cases::{Bound, Case, EXACT, check, tensor};
+    use mindir_graph::Tensor;
+
+    struct Form {
+        image: [usize; 4],
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        pads: [usize; 4],
+    }
+
+    fn out(size: usize, kernel: usize, stride: usize, dilation: usize, pads: usize) -> usize {
+        (size + pads - dilation * (kernel - 1) - 1) / stride + 1
+    }
+
+    fn case(f: &Form, kind: PoolKind, layout: Layout, beyond: usize) -> Case {
+        let [n, c, h, w] = f.image;
+        let out_h = out(h, f.kernel[0], f.stride[0], f.dilation[0], f.pads[0] + f.pads[1]) + beyond;
+        let out_w = out(w, f.kernel[1], f.stride[1], f.dilation[1], f.pads[2] + f.pads[3]);
+        let (kernel, stride, dilation, pads) = (f.kernel, f.stride, f.dilation, f.pads);
+        let p = Pool { kind, n, c, h, w, out_h, out_w, kernel, stride, dilation, pads, layout, dtype: DType::F32 };
+        let x = tensor(1, DType::F32, &layout.dims(f.image), 3.0);
+        let y = Fact::new(DType::F32, &layout.dims([n, c, out_h, out_w]));
+        let bound = if kind == PoolKind::Max { EXACT } else { Bound { absolute: 2e-6, relative: 1e-6 } };
+        let name = format!("{kind:?} {layout:?} {:?} kernel {kernel:?} stride {stride:?} pads {pads:?}", f.image);
+        Case::new(name, Task::Pool(p), vec![x], vec![y], bound)
+    }
+
+    const FORMS: [Form; 8] = [
+        Form { image: [1, 3, 5, 7], kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pads: [0; 4] },
+        Form { image: [2, 65, 9, 9], kernel: [3, 3], stride: [2, 2], dilation: [1, 1], pads: [1; 4] },
+        Form { image: [1, 8, 6, 20], kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1; 4] },
+        Form { image: [1, 33, 7, 7], kernel: [7, 7], stride: [1, 1], dilation: [1, 1], pads: [0; 4] },
+        Form { image: [3, 4, 11, 8], kernel: [3, 2], stride: [2, 3], dilation: [2, 1], pads: [0, 2, 1, 0] },
+        Form { image: [1, 5, 13, 13], kernel: [5, 5], stride: [1, 1], dilation: [1, 1], pads: [2; 4] },
+        Form { image: [1, 40, 40, 40], kernel: [1, 1], stride: [2, 2], dilation: [1, 1], pads: [0; 4] },
+        Form { image: [1, 2, 4, 4], kernel: [2, 2], stride: [3, 3], dilation: [1, 1], pads: [3, 0, 3, 0] },
+    ];
+
+    #[test]
+    fn windows_of_every_form() {
+        let mut cases = Vec::new();
+        for f in &FORMS {
+            for layout in [Layout::Nchw, Layout::Nhwc] {
+                for kind in [PoolKind::Max, PoolKind::Avg { count_pads: true }, PoolKind::Avg { count_pads: false }] {
+                    cases.push(case(f, kind, layout, 0));
+                    cases.push(case(f, kind, layout, 1));
+                }
+            }
+        }
+        let mut nan = case(&FORMS[2], PoolKind::Max, Layout::Nchw, 0);
+        let mut x = nan.ins[0].view::<f32>().unwrap().to_vec();
+        x[17] = f32::NAN;
+        x[300] = f32::NAN;
+        nan.ins[0] = Tensor::from_slice(nan.ins[0].shape(), &x).unwrap();
+        cases.push(nan);
+        check(&cases);
+    }
+}

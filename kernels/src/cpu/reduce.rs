@@ -1,0 +1,513 @@
+//! Reductions of rows, and of strided columns side by side.
+
+use mindir_graph::task::{Reduce, ReduceKind, Task};
+use mindir_graph::{DType, checked_count};
+
+use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::simd::{Kernel, Simd, load_part, math};
+use super::{Build, Candidate, Gang, Isa, Shared};
+use crate::device::{Declined, TaskView};
+
+/// Kernels of reductions of `f32`.
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| values(view).is_some(),
+        name: |isa, view| name(isa, view, "f32"),
+        in_place: |_| Vec::new(),
+        build: build_values,
+    },
+    Candidate {
+        accepts: |_, view| positions(view).is_some(),
+        name: |isa, view| name(isa, view, view.outs[0].dtype.name()),
+        in_place: |_| Vec::new(),
+        build: build_positions,
+    },
+];
+
+/// Elements that a thread takes at a time, and the longest line that is reduced in one go.
+const CHUNK: usize = 16 * 1024;
+/// Columns that are reduced together.
+const COLUMNS: usize = 64;
+/// Elements of a column that are added before their sum is added to the rest: it keeps errors small.
+const RUN: usize = 64;
+
+fn shaped<'a>(view: &TaskView<'a>) -> Option<&'a Reduce> {
+    let (Task::Reduce(r), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
+    let fits = x.dtype == DType::F32
+        && r.dtype == DType::F32
+        && Some(x.count()) == checked_count(&[r.outer, r.len, r.inner])
+        && Some(y.count()) == checked_count(&[r.outer, r.inner])
+        && y.dtype == r.out;
+    fits.then_some(r)
+}
+
+/// The task, if its result is a number.
+fn values<'a>(view: &TaskView<'a>) -> Option<&'a Reduce> {
+    let r = shaped(view).filter(|r| r.out == DType::F32)?;
+    let empty = matches!(r.kind, ReduceKind::Max | ReduceKind::Min) && r.len == 0;
+    (!empty && fold(r.kind).is_some()).then_some(r)
+}
+
+/// The task, if its result is a position.
+fn positions<'a>(view: &TaskView<'a>) -> Option<&'a Reduce> {
+    let r = shaped(view).filter(|r| matches!(r.out, DType::I32 | DType::I64))?;
+    let positions = matches!(r.kind, ReduceKind::ArgMax | ReduceKind::ArgMin);
+    (positions && r.len > 0 && r.len <= i32::MAX as usize).then_some(r)
+}
+
+fn name(isa: Isa, view: &TaskView<'_>, out: &str) -> String {
+    let strided = shaped(view).is_some_and(|r| r.inner > 1);
+    let types = if out == "f32" { "f32".into() } else { format!("f32_{out}") };
+    format!("{isa}-{types}-{}", if strided { "columns" } else { "rows" })
+}
+
+/// How two numbers become one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fold {
+    Sum,
+    Prod,
+    Max,
+    Min,
+}
+
+fn fold(kind: ReduceKind) -> Option<Fold> {
+    match kind {
+        ReduceKind::Sum | ReduceKind::Mean => Some(Fold::Sum),
+        ReduceKind::Prod => Some(Fold::Prod),
+        ReduceKind::Max => Some(Fold::Max),
+        ReduceKind::Min => Some(Fold::Min),
+        _ => None,
+    }
+}
+
+impl Fold {
+    fn start(self) -> f32 {
+        match self {
+            Fold::Sum => 0.0,
+            Fold::Prod => 1.0,
+            Fold::Max => f32::NEG_INFINITY,
+            Fold::Min => f32::INFINITY,
+        }
+    }
+
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, a: S::F, b: S::F) -> S::F {
+        match self {
+            Fold::Sum => s.add(a, b),
+            Fold::Prod => s.mul(a, b),
+            Fold::Max => math::max_nan(s, a, b),
+            Fold::Min => math::min_nan(s, a, b),
+        }
+    }
+
+    fn of_two(self, a: f32, b: f32) -> f32 {
+        match self {
+            Fold::Sum => a + b,
+            Fold::Prod => a * b,
+            Fold::Max => {
+                if a.is_nan() || a > b {
+                    a
+                } else {
+                    b
+                }
+            }
+            Fold::Min => {
+                if a.is_nan() || a < b {
+                    a
+                } else {
+                    b
+                }
+            }
+        }
+    }
+}
+
+fn build_values(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let r = values(&b.view).ok_or_else(|| Declined("not such a reduction of f32".into()))?;
+    let fold = fold(r.kind).ok_or_else(|| Declined("not a sum, product or extreme".into()))?;
+    let factor = if r.kind == ReduceKind::Mean { 1.0 / r.len as f64 } else { 1.0 };
+    // Long lines are cut into parts of a fixed length, so that threads can share them.
+    let part = (CHUNK / r.inner.max(1)).clamp(RUN, CHUNK);
+    let parts = r.len.div_ceil(part).max(1);
+    let task = Lines { fold, outer: r.outer, len: r.len, inner: r.inner, part, parts };
+    Ok(Box::new(Values { name: name(b.isa, &b.view, "f32"), isa: b.isa, task, factor: factor as f32 }))
+}
+
+/// Lines of `len` elements, `inner` apart, each cut into `parts` of `part` elements.
+#[derive(Clone, Copy)]
+struct Lines {
+    fold: Fold,
+    outer: usize,
+    len: usize,
+    inner: usize,
+    part: usize,
+    parts: usize,
+}
+
+struct Values {
+    name: String,
+    isa: Isa,
+    task: Lines,
+    factor: f32,
+}
+
+impl CpuKernel for Values {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scratch(&self) -> usize {
+        let t = &self.task;
+        if t.parts > 1 { scratch_bytes::<f32>(&[t.outer * t.parts * t.inner]) } else { 0 }
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let t = self.task;
+        let x = io.operand::<f32>(0)?;
+        let y = io.result::<f32>(0)?;
+        if t.parts == 1 {
+            self.lines(gang, t, x, y);
+        } else {
+            let partial = io.scratch::<f32>(t.outer * t.parts * t.inner)?;
+            self.lines(gang, t, x, partial);
+            self.lines(gang, Lines { len: t.parts, part: t.parts, parts: 1, ..t }, partial, y);
+        }
+        if self.factor != 1.0 {
+            y.iter_mut().for_each(|y| *y *= self.factor);
+        }
+        Ok(())
+    }
+}
+
+impl Values {
+    /// Reduces every part of every line of `x` to one element of `y`, as `[outer, parts, inner]`.
+    fn lines(&self, gang: &mut Gang, t: Lines, x: &[f32], y: &mut [f32]) {
+        if t.inner == 1 {
+            let lines = (CHUNK / t.part.max(1)).max(1);
+            gang.parallel_pieces(y, lines, |chunk, y| self.isa.run(Rows { t, x, first: chunk * lines, y }));
+            return;
+        }
+        let pieces = t.inner.div_ceil(COLUMNS);
+        let y = Shared::new(y.as_mut_ptr());
+        let per_chunk = (CHUNK / (t.part * COLUMNS).max(1)).max(1);
+        let all = t.outer * t.parts * pieces;
+        gang.parallel(all.div_ceil(per_chunk), |chunk, _| {
+            for piece in chunk * per_chunk..all.min((chunk + 1) * per_chunk) {
+                let (line, at) = (piece / pieces, piece % pieces * COLUMNS);
+                let n = COLUMNS.min(t.inner - at);
+                // SAFETY: every piece is its own range of `y`, which has `inner` elements for every part of a line.
+                let y = unsafe { y.slice(line * t.inner + at, n) };
+                self.isa.run(Columns { t, x, line, at, y });
+            }
+        });
+    }
+}
+
+impl Lines {
+    /// First element and number of elements of part `i`, counted over all lines, along the line.
+    #[inline(always)]
+    fn range(&self, i: usize) -> (usize, usize) {
+        let (o, p) = (i / self.parts, i % self.parts);
+        (o * self.len + p * self.part, self.part.min(self.len - p * self.part))
+    }
+}
+
+/// Parts of contiguous lines from the part `first`.
+struct Rows<'a> {
+    t: Lines,
+    x: &'a [f32],
+    first: usize,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Rows<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (i, y) in self.y.iter_mut().enumerate() {
+            let (at, n) = self.t.range(self.first + i);
+            let x = &self.x[at..at + n];
+            *y = match self.t.fold {
+                Fold::Sum => line(s, x, Fold::Sum),
+                Fold::Prod => line(s, x, Fold::Prod),
+                Fold::Max => line(s, x, Fold::Max),
+                Fold::Min => line(s, x, Fold::Min),
+            };
+        }
+    }
+}
+
+#[inline(always)]
+fn line<S: Simd>(s: S, x: &[f32], fold: Fold) -> f32 {
+    let start = s.splat(fold.start());
+    let mut total = start;
+    let whole = x.len() - x.len() % S::LANES;
+    let run = RUN * S::LANES;
+    for base in (0..whole).step_by(run) {
+        let mut acc = [start; 4];
+        for i in (base..whole.min(base + run)).step_by(S::LANES) {
+            let a = &mut acc[i / S::LANES % 4];
+            *a = fold.of(s, *a, s.get(x, i));
+        }
+        let sum = fold.of(s, fold.of(s, acc[0], acc[1]), fold.of(s, acc[2], acc[3]));
+        total = fold.of(s, total, sum);
+    }
+    let mut lanes = [0.0; super::simd::MAX_LANES];
+    s.put(&mut lanes, 0, total);
+    // Pairs at the same distance, as a tree.
+    let mut half = S::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = fold.of_two(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    x[whole..].iter().fold(lanes[0], |a, &b| fold.of_two(a, b))
+}
+
+/// Columns from `at` of one part of a line.
+struct Columns<'a> {
+    t: Lines,
+    x: &'a [f32],
+    line: usize,
+    at: usize,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Columns<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.t.fold {
+            Fold::Sum => self.fold(s, Fold::Sum),
+            Fold::Prod => self.fold(s, Fold::Prod),
+            Fold::Max => self.fold(s, Fold::Max),
+            Fold::Min => self.fold(s, Fold::Min),
+        }
+    }
+}
+
+impl Columns<'_> {
+    #[inline(always)]
+    fn fold<S: Simd>(self, s: S, fold: Fold) {
+        let mut i = 0;
+        while i + 4 * S::LANES <= self.y.len() {
+            self.vectors::<S, 4>(s, fold, i)
+                .into_iter()
+                .enumerate()
+                .for_each(|(v, a)| s.put(self.y, i + v * S::LANES, a));
+            i += 4 * S::LANES;
+        }
+        while i < self.y.len() {
+            let [a] = self.vectors::<S, 1>(s, fold, i);
+            s.put_tail(self.y, i, a);
+            i += S::LANES;
+        }
+    }
+
+    /// `V` vectors of columns from `i`, the last of which may reach beyond the columns.
+    #[inline(always)]
+    fn vectors<S: Simd, const V: usize>(&self, s: S, fold: Fold, i: usize) -> [S::F; V] {
+        let inner = self.t.inner;
+        let (first, n) = self.t.range(self.line);
+        assert!((first + n) * inner <= self.x.len() && self.at + self.y.len() <= inner);
+        let x = self.x[first * inner..].as_ptr().wrapping_add(self.at + i);
+        let left = self.y.len() - i;
+        let mut total = [s.splat(fold.start()); V];
+        for base in (0..n).step_by(RUN) {
+            let mut acc = [s.splat(fold.start()); V];
+            for l in base..n.min(base + RUN) {
+                for (v, a) in acc.iter_mut().enumerate() {
+                    // SAFETY: element `l · inner` and the `left` elements from `at + i` lie inside `x`, as asserted.
+                    let x = unsafe { load_part(s, x.add(l * inner + v * S::LANES), left - v * S::LANES) };
+                    *a = fold.of(s, *a, x);
+                }
+            }
+            for (t, a) in total.iter_mut().zip(acc) {
+                *t = fold.of(s, *t, a);
+            }
+        }
+        total
+    }
+}
+
+fn build_positions(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let task = positions(&b.view).ok_or_else(|| Declined("not positions of f32".into()))?.clone();
+    let name = name(b.isa, &b.view, b.view.outs[0].dtype.name());
+    Ok(Box::new(Positions { name, isa: b.isa, task }))
+}
+
+struct Positions {
+    name: String,
+    isa: Isa,
+    task: Reduce,
+}
+
+impl CpuKernel for Positions {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let x = io.operand::<f32>(0)?;
+        if self.task.out == DType::I32 {
+            self.search(gang, x, io.result::<i32>(0)?, |i| i);
+        } else {
+            self.search(gang, x, io.result::<i64>(0)?, i64::from);
+        }
+        Ok(())
+    }
+}
+
+impl Positions {
+    fn search<T: Copy + Send>(&self, gang: &mut Gang, x: &[f32], y: &mut [T], f: impl Fn(i32) -> T + Sync) {
+        let Reduce { len, inner, kind, .. } = self.task;
+        let largest = kind == ReduceKind::ArgMax;
+        let lines = (CHUNK / len).max(1);
+        if inner == 1 {
+            gang.parallel_pieces(y, lines, |chunk, y| {
+                for (i, y) in y.iter_mut().enumerate() {
+                    let row = &x[(chunk * lines + i) * len..][..len];
+                    *y = f(self.isa.run(First { row, largest }));
+                }
+            });
+            return;
+        }
+        gang.parallel_pieces(y, inner, |o, y| {
+            for (piece, y) in y.chunks_mut(COLUMNS).enumerate() {
+                let mut best = [(f32::NAN, 0i32); COLUMNS];
+                let first = o * len * inner + piece * COLUMNS;
+                best.iter_mut().zip(&x[first..]).for_each(|(b, &x)| b.0 = x);
+                for l in 1..len {
+                    for (b, &v) in best[..y.len()].iter_mut().zip(&x[first + l * inner..]) {
+                        if beats(v, b.0, largest) {
+                            *b = (v, l as i32);
+                        }
+                    }
+                }
+                y.iter_mut().zip(best).for_each(|(y, (_, l))| *y = f(l));
+            }
+        });
+    }
+}
+
+/// Whether `a` comes before `b`, which came first: NaN beats everything else.
+#[inline(always)]
+fn beats(a: f32, b: f32, largest: bool) -> bool {
+    !b.is_nan() && (a.is_nan() || if largest { a > b } else { a < b })
+}
+
+/// Position of the first largest or smallest element.
+struct First<'a> {
+    row: &'a [f32],
+    largest: bool,
+}
+
+impl Kernel for First<'_> {
+    type Out = i32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> i32 {
+        // The extreme first, then where it is: both passes are fast.
+        let extreme = line(s, self.row, if self.largest { Fold::Max } else { Fold::Min });
+        let found = |x: &f32| *x == extreme || x.is_nan();
+        let start = if extreme.is_nan() { 0 } else { skip(s, self.row, extreme) };
+        self.row[start..].iter().position(found).map_or(0, |i| (start + i) as i32)
+    }
+}
+
+/// An index up to which no element equals `x`.
+#[inline(always)]
+fn skip<S: Simd>(s: S, row: &[f32], x: f32) -> usize {
+    let x = s.splat(x);
+    let whole = row.len() - row.len() % S::LANES;
+    (0..whole).step_by(S::LANES).find(|&i| s.any(s.eq(s.get(row, i), x))).unwrap_or(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::cases::{Bound, Case, EXACT, check, tensor};
+    use mindir_graph::{Fact, Tensor};
+
+    const SHAPES: [[usize; 3]; 13] = [
+        [1, 1, 1],
+        [3, 7, 1],
+        [2, 8, 1],
+        [5, 333, 1],
+        [1, 40_000, 1],
+        [2, 5, 3],
+        [3, 49, 70],
+        [1, 3, 9],
+        [1, 5000, 7],
+        [1, 700, 130],
+        [0, 4, 1],
+        [2, 3, 0],
+        [40, 3, 100],
+    ];
+
+    fn case(kind: ReduceKind, dims: [usize; 3], out: DType, x: Tensor) -> Case {
+        let [outer, len, inner] = dims;
+        let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype: DType::F32, out });
+        let scale = if kind == ReduceKind::Mean { 1.0 } else { len as f64 };
+        let bound = match kind {
+            ReduceKind::Sum | ReduceKind::Mean => Bound { absolute: 1e-7 * scale, relative: 3e-7 },
+            ReduceKind::Prod => Bound { absolute: 1e-30, relative: 6e-8 * len as f64 },
+            _ => EXACT,
+        };
+        Case::new(format!("{kind:?} {dims:?}"), task, vec![x], vec![Fact::new(out, &[outer, inner])], bound)
+    }
+
+    #[test]
+    fn lines_fold() {
+        use ReduceKind::*;
+        let mut cases = Vec::new();
+        for dims in SHAPES {
+            let x = tensor(1, DType::F32, &dims, 1.5);
+            for kind in [Sum, Mean, Prod, Max, Min] {
+                cases.push(case(kind, dims, DType::F32, x.clone()));
+            }
+            for kind in [ArgMax, ArgMin] {
+                let coarse: Vec<f32> = x.view::<f32>().unwrap().iter().map(|v| (v * 4.0).round()).collect();
+                let coarse = Tensor::from_slice(&dims, &coarse).unwrap();
+                cases.push(case(kind, dims, DType::I32, coarse.clone()));
+                cases.push(case(kind, dims, DType::I64, coarse));
+            }
+        }
+        check(&cases);
+    }
+
+    #[test]
+    fn nan_wins() {
+        use ReduceKind::*;
+        let mut cases = Vec::new();
+        for dims in [[2, 37, 1], [1, 37, 2]] {
+            let mut x = tensor(2, DType::F32, &dims, 1.0).view::<f32>().unwrap().to_vec();
+            x[21] = f32::NAN;
+            x[25] = f32::NAN;
+            x[60] = f32::NAN;
+            let x = Tensor::from_slice(&dims, &x).unwrap();
+            for kind in [Sum, Max, Min] {
+                cases.push(case(kind, dims, DType::F32, x.clone()));
+            }
+            for kind in [ArgMax, ArgMin] {
+                cases.push(case(kind, dims, DType::I32, x.clone()));
+            }
+        }
+        check(&cases);
+    }
+
+    #[test]
+    fn sums_stay_accurate() {
+        let x = Tensor::from_slice(&[1 << 20], &vec![0.1f32; 1 << 20]).unwrap();
+        let mut cases = Vec::new();
+        for dims in [[1, 1 << 20, 1], [1, 1 << 18, 4], [4, 1 << 18, 1]] {
+            let mut case = case(ReduceKind::Sum, dims, DType::F32, x.clone());
+            case.bound = Bound { absolute: 0.0, relative: 2e-6 };
+            cases.push(case);
+        }
+        check(&cases);
+    }
+}

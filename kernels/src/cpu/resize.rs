@@ -1,0 +1,266 @@
+//! Nearest and bilinear resizing of images.
+
+use mindir_graph::task::{Layout, Resize, ResizeMode, Task};
+use mindir_graph::{DType, checked_count};
+
+use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::simd::{Kernel, Simd, load_part, store_part};
+use super::{Build, Candidate, Gang, Isa, Shared};
+use crate::device::{Declined, TaskView};
+use crate::plain::{linear_source, nearest_source};
+
+/// Kernels of resizing: nearest of every element type, bilinear of `f32`.
+pub const CANDIDATES: &[Candidate] = &[Candidate {
+    accepts: |_, view| task(view).is_some(),
+    name: |isa, view| name(isa, view),
+    in_place: |_| Vec::new(),
+    build,
+}];
+
+/// Bytes that a thread writes at a time.
+const CHUNK: usize = 64 * 1024;
+
+fn task<'a>(view: &TaskView<'a>) -> Option<&'a Resize> {
+    let (Task::Resize(r), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
+    let small = [r.h, r.w, r.out_h, r.out_w].iter().all(|&s| s <= i32::MAX as usize);
+    let fits = small
+        && x.dtype == r.dtype
+        && y.dtype == r.dtype
+        && Some(x.count()) == checked_count(&[r.n, r.c, r.h, r.w])
+        && Some(y.count()) == checked_count(&[r.n, r.c, r.out_h, r.out_w])
+        && (x.count() > 0 || y.count() == 0);
+    let typed = if r.mode == ResizeMode::Bilinear { r.dtype == DType::F32 } else { r.dtype.size() <= 8 };
+    (fits && typed).then_some(r)
+}
+
+fn name(isa: Isa, view: &TaskView<'_>) -> String {
+    let Some(r) = task(view) else { return String::new() };
+    let mode = if r.mode == ResizeMode::Nearest { "nearest" } else { "bilinear" };
+    format!("{isa}-{}-{mode}", r.dtype)
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let r = task(&b.view).ok_or_else(|| Declined("not such a resize".into()))?.clone();
+    let name = name(b.isa, &b.view);
+    let threads = b.gang.threads();
+    if r.mode == ResizeMode::Nearest {
+        let table = |out, size| (0..out).map(|i| nearest_source(r.coordinates, i, size, out)).collect();
+        return Ok(Box::new(Nearest { name, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }));
+    }
+    let table = |out, size| (0..out).map(|i| linear_source(r.coordinates, i, size, out)).map(Pair::new).collect();
+    Ok(Box::new(Bilinear { name, isa: b.isa, threads, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }))
+}
+
+struct Nearest {
+    name: String,
+    r: Resize,
+    /// For each output row, the input row.
+    rows: Vec<usize>,
+    /// For each output column, the input column.
+    cols: Vec<usize>,
+}
+
+impl CpuKernel for Nearest {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let (x, y) = (io.operand_bytes(0)?, io.result_bytes(0)?);
+        if y.is_empty() {
+            return Ok(());
+        }
+        // Channels that lie together are one wide element.
+        let r = &self.r;
+        let (planes, size) = match r.layout {
+            Layout::Nchw => (r.n * r.c, r.dtype.size()),
+            Layout::Nhwc => (r.n, r.c * r.dtype.size()),
+        };
+        let row = r.out_w * size;
+        let rows = CHUNK.div_ceil(row);
+        let to = Shared::new(y.as_mut_ptr());
+        let all = planes * r.out_h;
+        gang.parallel(all.div_ceil(rows), |chunk, _| {
+            for i in chunk * rows..all.min((chunk + 1) * rows) {
+                let from = &x[(i / r.out_h * r.h + self.rows[i % r.out_h]) * r.w * size..][..r.w * size];
+                // SAFETY: every iteration has a row of its own.
+                let y = unsafe { to.slice(i * row, row) };
+                match size {
+                    1 => pick::<1>(&self.cols, from, y),
+                    2 => pick::<2>(&self.cols, from, y),
+                    4 => pick::<4>(&self.cols, from, y),
+                    8 => pick::<8>(&self.cols, from, y),
+                    _ => {
+                        for (&col, y) in self.cols.iter().zip(y.chunks_exact_mut(size)) {
+                            y.copy_from_slice(&from[col * size..(col + 1) * size]);
+                        }
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Picks elements of `N` bytes.
+fn pick<const N: usize>(cols: &[usize], from: &[u8], to: &mut [u8]) {
+    let (from, to) = (from.as_chunks::<N>().0, to.as_chunks_mut::<N>().0);
+    for (to, &col) in to.iter_mut().zip(cols) {
+        *to = from[col];
+    }
+}
+
+/// Two neighbours and how far the output lies from the first towards the second.
+#[derive(Clone, Copy)]
+struct Pair {
+    first: usize,
+    second: usize,
+    part: f32,
+}
+
+impl Pair {
+    fn new((first, second, part): (usize, usize, f64)) -> Pair {
+        Pair { first, second, part: part as f32 }
+    }
+}
+
+struct Bilinear {
+    name: String,
+    isa: Isa,
+    threads: usize,
+    r: Resize,
+    rows: Vec<Pair>,
+    cols: Vec<Pair>,
+}
+
+impl Bilinear {
+    /// Planes, and elements of a pixel in them.
+    fn planes(&self) -> (usize, usize) {
+        match self.r.layout {
+            Layout::Nchw => (self.r.n * self.r.c, 1),
+            Layout::Nhwc => (self.r.n, self.r.c),
+        }
+    }
+}
+
+impl CpuKernel for Bilinear {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scratch(&self) -> usize {
+        self.threads * scratch_bytes::<f32>(&[self.r.w * self.planes().1])
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let (x, y) = (io.operand::<f32>(0)?, io.result::<f32>(0)?);
+        let (planes, pixel) = self.planes();
+        if y.is_empty() {
+            return Ok(());
+        }
+        let (width, row) = (self.r.w * pixel, self.r.out_w * pixel);
+        let scratch = io.scratch::<f32>(self.threads * width.next_multiple_of(16))?;
+        let rows = CHUNK.div_ceil(row * size_of::<f32>());
+        let to = Shared::new(y.as_mut_ptr());
+        let (all, h, out_h) = (planes * self.r.out_h, self.r.h, self.r.out_h);
+        gang.parallel_with(all.div_ceil(rows), scratch, |chunk, _, scratch| {
+            for i in chunk * rows..all.min((chunk + 1) * rows) {
+                let Pair { first, second, part } = self.rows[i % out_h];
+                let line = |r: usize| &x[(i / out_h * h + r) * width..][..width];
+                // SAFETY: every iteration has a row of its own.
+                let y = unsafe { to.slice(i * row, row) };
+                let between = &mut scratch[..width];
+                let (a, b) = (line(first), line(second));
+                self.isa.run(Row { a, b, part, between, cols: &self.cols, pixel, y });
+            }
+        });
+        Ok(())
+    }
+}
+
+/// One output row, between two input rows.
+struct Row<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    part: f32,
+    between: &'a mut [f32],
+    cols: &'a [Pair],
+    pixel: usize,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        mix(s, self.a, self.b, self.part, self.between);
+        if self.pixel == 1 {
+            for (y, c) in self.y.iter_mut().zip(self.cols) {
+                let (a, b) = (self.between[c.first], self.between[c.second]);
+                *y = a + (b - a) * c.part;
+            }
+            return;
+        }
+        for (y, c) in self.y.chunks_exact_mut(self.pixel).zip(self.cols) {
+            let pixel = |at: usize| &self.between[at * self.pixel..][..self.pixel];
+            mix(s, pixel(c.first), pixel(c.second), c.part, y);
+        }
+    }
+}
+
+/// a + (b − a) · part.
+#[inline(always)]
+fn mix<S: Simd>(s: S, a: &[f32], b: &[f32], part: f32, y: &mut [f32]) {
+    let (n, part) = (y.len(), s.splat(part));
+    let (a, b) = (&a[..n], &b[..n]);
+    for i in (0..n).step_by(S::LANES) {
+        // SAFETY: each holds `n` elements.
+        unsafe {
+            let (a, b) = (load_part(s, a.as_ptr().add(i), n - i), load_part(s, b.as_ptr().add(i), n - i));
+            store_part(s, y.as_mut_ptr().add(i), s.fma(s.sub(b, a), part, a), n - i);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mindir_graph::Fact;
+    use mindir_graph::task::Coordinates;
+
+    use super::*;
+    use crate::cpu::cases::{Bound, Case, EXACT, check, tensor};
+
+    #[test]
+    fn images_of_every_layout() {
+        let mut cases = Vec::new();
+        for [n, c, h, w, out_h, out_w] in [
+            [1, 1, 1, 1, 3, 2],
+            [2, 3, 5, 7, 10, 14],
+            [1, 20, 9, 8, 4, 3],
+            [1, 2, 40, 50, 81, 99],
+            [1, 70, 6, 6, 13, 13],
+        ] {
+            for layout in [Layout::Nchw, Layout::Nhwc] {
+                for coordinates in [Coordinates::Asymmetric, Coordinates::AlignCorners, Coordinates::HalfPixel] {
+                    for (mode, dtype) in [
+                        (ResizeMode::Nearest, DType::U8),
+                        (ResizeMode::Nearest, DType::F16),
+                        (ResizeMode::Nearest, DType::F32),
+                        (ResizeMode::Nearest, DType::I64),
+                        (ResizeMode::Bilinear, DType::F32),
+                    ] {
+                        let task = Resize { mode, coordinates, n, c, h, w, out_h, out_w, layout, dtype };
+                        let x = tensor(1, dtype, &layout.dims([n, c, h, w]), 100.0);
+                        let y = Fact::new(dtype, &layout.dims([n, c, out_h, out_w]));
+                        let exact = mode == ResizeMode::Nearest;
+                        let bound = if exact { EXACT } else { Bound { absolute: 1e-4, relative: 1e-6 } };
+                        let name = format!("{mode:?} {coordinates:?} {layout:?} {h}×{w} to {out_h}×{out_w} {dtype}");
+                        cases.push(Case::new(name, Task::Resize(task), vec![x], vec![y], bound));
+                    }
+                }
+            }
+        }
+        check(&cases);
+    }
+}

@@ -1,0 +1,161 @@
+//! Running sums and products.
+
+use mindir_graph::task::{Scan, ScanKind, Task};
+use mindir_graph::{DType, Element, checked_count};
+
+use super::kernel::{CpuKernel, Failed, Io};
+use super::{Build, Candidate, Gang, Shared};
+use crate::device::{Declined, TaskView};
+
+/// Kernels of running sums and products.
+pub const CANDIDATES: &[Candidate] = &[Candidate {
+    accepts: |_, view| task(view).is_some(),
+    name: |_, view| name(view),
+    in_place: |_| Vec::new(),
+    build,
+}];
+
+/// Elements that a thread takes at a time.
+const CHUNK: usize = 16 * 1024;
+/// Columns that are computed together.
+const COLUMNS: usize = 64;
+
+fn task<'a>(view: &TaskView<'a>) -> Option<&'a Scan> {
+    let (Task::Scan(t), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
+    let count = checked_count(&[t.outer, t.len, t.inner])?;
+    let typed = matches!(t.dtype, DType::F32 | DType::F64 | DType::I32 | DType::I64);
+    let fits = [x, y].iter().all(|f| f.dtype == t.dtype && f.count() == count);
+    (typed && fits).then_some(t)
+}
+
+fn name(view: &TaskView<'_>) -> String {
+    format!("any-{}-lines", view.outs[0].dtype)
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let task = task(&b.view).ok_or_else(|| Declined("not such a scan".into()))?.clone();
+    Ok(Box::new(Lines { name: name(&b.view), task }))
+}
+
+struct Lines {
+    name: String,
+    task: Scan,
+}
+
+impl CpuKernel for Lines {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        match self.task.dtype {
+            DType::F32 => self.scan::<f32>(io, gang),
+            DType::F64 => self.scan::<f64>(io, gang),
+            DType::I32 => self.scan::<i32>(io, gang),
+            _ => self.scan::<i64>(io, gang),
+        }
+    }
+}
+
+impl Lines {
+    fn scan<T: Total>(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let Scan { outer, len, inner, .. } = self.task;
+        let (x, y) = (io.operand::<T>(0)?, io.result::<T>(0)?);
+        if y.is_empty() {
+            return Ok(());
+        }
+        let pieces = inner.div_ceil(COLUMNS);
+        let all = outer * pieces;
+        let per_chunk = CHUNK.div_ceil(len * COLUMNS.min(inner));
+        let to = Shared::new(y.as_mut_ptr());
+        gang.parallel(all.div_ceil(per_chunk), |chunk, _| {
+            for i in chunk * per_chunk..all.min((chunk + 1) * per_chunk) {
+                let (o, at) = (i / pieces, i % pieces * COLUMNS);
+                self.columns(x, to, o * len * inner + at, COLUMNS.min(inner - at));
+            }
+        });
+        Ok(())
+    }
+
+    /// `n` columns from element `first`.
+    fn columns<T: Total>(&self, x: &[T], to: Shared<T>, first: usize, n: usize) {
+        let Scan { kind, len, inner, exclusive, reverse, .. } = self.task;
+        let mut totals = [if kind == ScanKind::Sum { T::ZERO } else { T::ONE }; COLUMNS];
+        for step in 0..len {
+            let at = first + if reverse { len - 1 - step } else { step } * inner;
+            // SAFETY: the columns are this call's own and lie inside.
+            let y = unsafe { to.slice(at, n) };
+            for ((total, &x), y) in totals.iter_mut().zip(&x[at..at + n]).zip(y) {
+                let next = if kind == ScanKind::Sum { total.plus(x.widen()) } else { total.times(x.widen()) };
+                *y = T::narrow(if exclusive { *total } else { next });
+                *total = next;
+            }
+        }
+    }
+}
+
+/// What running totals of a type are kept in.
+trait Wide: Copy {
+    fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+}
+
+macro_rules! wide {
+    ($($t:ty, $plus:ident, $times:ident);*) => {$(
+        impl Wide for $t {
+            fn plus(self, other: $t) -> $t { self.$plus(other) }
+            fn times(self, other: $t) -> $t { self.$times(other) }
+        }
+    )*};
+}
+use std::ops::{Add, Mul};
+wide!(f64, add, mul; i32, wrapping_add, wrapping_mul; i64, wrapping_add, wrapping_mul);
+
+/// An element with running totals.
+trait Total: Element {
+    type Sum: Wide;
+    const ZERO: Self::Sum;
+    const ONE: Self::Sum;
+    fn widen(self) -> Self::Sum;
+    fn narrow(total: Self::Sum) -> Self;
+}
+
+macro_rules! total {
+    ($($t:ty, $sum:ty);*) => {$(
+        impl Total for $t {
+            type Sum = $sum;
+            const ZERO: $sum = 0 as $sum;
+            const ONE: $sum = 1 as $sum;
+            fn widen(self) -> $sum { self as $sum }
+            fn narrow(total: $sum) -> $t { total as $t }
+        }
+    )*};
+}
+total!(f32, f64; f64, f64; i32, i32; i64, i64);
+
+#[cfg(test)]
+mod tests {
+    use mindir_graph::Fact;
+
+    use super::*;
+    use crate::cpu::cases::{Case, EXACT, check, tensor};
+
+    #[test]
+    fn lines_accumulate() {
+        let mut cases = Vec::new();
+        for [outer, len, inner] in [[1, 1, 1], [3, 50, 1], [2, 9, 5], [2, 30, 150], [1, 20_000, 1], [0, 3, 2]] {
+            for dtype in [DType::F32, DType::F64, DType::I32, DType::I64] {
+                for kind in [ScanKind::Sum, ScanKind::Prod] {
+                    for (exclusive, reverse) in [(false, false), (true, false), (false, true), (true, true)] {
+                        let dims = [outer, len, inner];
+                        let x = tensor(1, dtype, &dims, 3.0);
+                        let task = Task::Scan(Scan { kind, outer, len, inner, exclusive, reverse, dtype });
+                        let name = format!("{kind:?} {dims:?} {dtype} exclusive {exclusive} reverse {reverse}");
+                        cases.push(Case::new(name, task, vec![x], vec![Fact::new(dtype, &dims)], EXACT));
+                    }
+                }
+            }
+        }
+        check(&cases);
+    }
+}

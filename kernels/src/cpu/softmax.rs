@@ -1,0 +1,256 @@
+//! Softmax of rows, and of strided columns side by side.
+
+use mindir_graph::task::{Softmax, Task};
+use mindir_graph::{DType, Fact, checked_count};
+
+use super::kernel::{CpuKernel, Failed, Io};
+use super::simd::{Kernel, Simd, load_part, math, store_part};
+use super::{Build, Candidate, Gang, Isa, Shared};
+use crate::device::{Declined, TaskView};
+
+/// Kernels of softmax and its logarithm.
+pub const CANDIDATES: &[Candidate] = &[Candidate {
+    accepts: |_, view| task(view).is_some(),
+    name: |isa, view| name(isa, view),
+    in_place: |_| vec![0],
+    build,
+}];
+
+/// Elements that a thread takes at a time.
+const CHUNK: usize = 8 * 1024;
+/// Columns that are computed together.
+const COLUMNS: usize = 64;
+
+fn task<'a>(view: &TaskView<'a>) -> Option<&'a Softmax> {
+    let (Task::Softmax(t), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
+    let count = checked_count(&[t.outer, t.len, t.inner])?;
+    let fits = |f: &Fact| f.dtype == DType::F32 && f.count() == count;
+    (t.dtype == DType::F32 && fits(x) && fits(y)).then_some(t)
+}
+
+fn name(isa: Isa, view: &TaskView<'_>) -> String {
+    let strided = task(view).is_some_and(|t| t.inner > 1);
+    format!("{isa}-f32-{}", if strided { "columns" } else { "rows" })
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let task = task(&b.view).ok_or_else(|| Declined("not a softmax of f32".into()))?.clone();
+    Ok(Box::new(Rows { name: name(b.isa, &b.view), isa: b.isa, task }))
+}
+
+struct Rows {
+    name: String,
+    isa: Isa,
+    task: Softmax,
+}
+
+impl CpuKernel for Rows {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let Softmax { len, inner, log, .. } = self.task;
+        let x = if io.is_shared(0) { None } else { Some(io.operand::<f32>(0)?) };
+        let y = io.result::<f32>(0)?;
+        if y.is_empty() {
+            return Ok(());
+        }
+        if inner == 1 {
+            let piece = CHUNK.div_ceil(len) * len;
+            gang.parallel_pieces(y, piece, |chunk, y| {
+                if let Some(x) = x {
+                    y.copy_from_slice(&x[chunk * piece..][..y.len()]);
+                }
+                self.isa.run(Contiguous { y, len, log });
+            });
+            return Ok(());
+        }
+        let pieces = inner.div_ceil(COLUMNS);
+        let out = Shared::new(y.as_mut_ptr());
+        let x = x.map_or(out.at(0).cast_const(), <[f32]>::as_ptr);
+        let work = Strided { x, y: out, len, inner, log };
+        gang.parallel(self.task.outer * pieces, |chunk, _| {
+            let (o, at) = (chunk / pieces, chunk % pieces * COLUMNS);
+            self.isa.run(Columns { work: &work, first: o * len * inner + at, n: COLUMNS.min(inner - at) });
+        });
+        Ok(())
+    }
+}
+
+/// Rows of `len` elements, in place.
+struct Contiguous<'a> {
+    y: &'a mut [f32],
+    len: usize,
+    log: bool,
+}
+
+impl Kernel for Contiguous<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for y in self.y.chunks_exact_mut(self.len) {
+            row(s, y, self.log);
+        }
+    }
+}
+
+#[inline(always)]
+fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
+    let low = s.splat(f32::NEG_INFINITY);
+    let whole = y.len() - y.len() % S::LANES;
+    let mut largest = [low; 4];
+    for i in (0..whole).step_by(S::LANES) {
+        let m = &mut largest[i / S::LANES % 4];
+        *m = s.max(s.get(y, i), *m);
+    }
+    let largest = s.reduce_max(s.max(s.max(largest[0], largest[1]), s.max(largest[2], largest[3])));
+    let largest = y[whole..].iter().fold(largest, |m, &v| if v > m { v } else { m });
+    let shift = s.splat(largest);
+    let mut sums = [s.zero(); 4];
+    for i in (0..whole).step_by(S::LANES) {
+        let d = s.sub(s.get(y, i), shift);
+        let e = math::exp(s, d);
+        s.put(y, i, if log { d } else { e });
+        let sum = &mut sums[i / S::LANES % 4];
+        *sum = s.add(*sum, e);
+    }
+    let mut sum = s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
+    if whole < y.len() {
+        let d = s.sub(s.get_tail(y, whole), shift);
+        let e = math::exp(s, d);
+        s.put_tail(y, whole, if log { d } else { e });
+        let mut lanes = [0.0; super::simd::MAX_LANES];
+        s.put(&mut lanes, 0, e);
+        sum += lanes[..y.len() - whole].iter().sum::<f32>();
+    }
+    let last = s.splat(if log { -(f64::from(sum).ln() as f32) } else { 1.0 / sum });
+    for i in (0..whole).step_by(S::LANES) {
+        let v = s.get(y, i);
+        s.put(y, i, if log { s.add(v, last) } else { s.mul(v, last) });
+    }
+    if whole < y.len() {
+        let v = s.get_tail(y, whole);
+        s.put_tail(y, whole, if log { s.add(v, last) } else { s.mul(v, last) });
+    }
+}
+
+/// A task whose axis has elements after it.
+struct Strided {
+    x: *const f32,
+    y: Shared<f32>,
+    len: usize,
+    inner: usize,
+    log: bool,
+}
+
+// SAFETY: `x` is only read, or the result's memory, of which every thread touches columns of its own.
+unsafe impl Sync for Strided {}
+
+/// `n` columns from element `first`.
+struct Columns<'a> {
+    work: &'a Strided,
+    first: usize,
+    n: usize,
+}
+
+impl Kernel for Columns<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in (0..self.n).step_by(S::LANES) {
+            self.vector(s, self.first + i, self.n - i);
+        }
+    }
+}
+
+impl Columns<'_> {
+    /// Up to `LANES` columns, `n` of which exist, from element `at`.
+    #[inline(always)]
+    fn vector<S: Simd>(&self, s: S, at: usize, n: usize) {
+        let &Strided { x, y, len, inner, log } = self.work;
+        // SAFETY: `at + l · inner` and the `n` elements from there lie inside operand and result for every `l` below `len`.
+        let load = |l: usize| unsafe { load_part(s, x.add(at + l * inner), n) };
+        // SAFETY: as above, and the columns are this thread's own.
+        let reload = |l: usize| unsafe { load_part(s, y.at(at + l * inner), n) };
+        // SAFETY: as above.
+        let store = |l: usize, v: S::F| unsafe { store_part(s, y.at(at + l * inner), v, n) };
+        let mut largest = s.splat(f32::NEG_INFINITY);
+        for l in 0..len {
+            largest = s.max(load(l), largest);
+        }
+        let mut sum = s.zero();
+        for l in 0..len {
+            let d = s.sub(load(l), largest);
+            let e = math::exp(s, d);
+            sum = s.add(sum, e);
+            store(l, if log { d } else { e });
+        }
+        let last = if log { s.neg(math::log(s, sum)) } else { s.div(s.splat(1.0), sum) };
+        for l in 0..len {
+            let v = reload(l);
+            store(l, if log { s.add(v, last) } else { s.mul(v, last) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::cases::{Bound, Case, check, tensor};
+    use mindir_graph::Tensor;
+
+    #[test]
+    fn rows_and_columns() {
+        let mut cases = Vec::new();
+        for dims in [
+            [1, 1, 1],
+            [3, 7, 1],
+            [2, 8, 1],
+            [5, 33, 1],
+            [2, 1000, 1],
+            [200, 197, 1],
+            [2, 5, 3],
+            [3, 40, 70],
+            [1, 3, 9],
+            [0, 4, 1],
+            [2, 3, 0],
+        ] {
+            for log in [false, true] {
+                for range in [1.0, 30.0] {
+                    let [outer, len, inner] = dims;
+                    let x = tensor(1, DType::F32, &dims, range);
+                    let out = Fact::new(DType::F32, &dims);
+                    let task = Task::Softmax(Softmax { outer, len, inner, log, dtype: DType::F32 });
+                    let bound = if log {
+                        Bound { absolute: 3e-7, relative: 1e-6 }
+                    } else {
+                        Bound { absolute: 1e-7, relative: 5e-7 }
+                    };
+                    cases.push(Case::new(format!("{dims:?} log {log} range {range}"), task, vec![x], vec![out], bound));
+                }
+            }
+        }
+        check(&cases);
+    }
+
+    #[test]
+    fn masks_and_nan() {
+        let (low, nan) = (f32::NEG_INFINITY, f32::NAN);
+        let mut values = vec![0.5; 4 * 20];
+        values[3] = low;
+        values[20..40].fill(low);
+        values[45] = nan;
+        values[70] = f32::INFINITY;
+        let bound = Bound { absolute: 1e-7, relative: 5e-7 };
+        let mut cases = Vec::new();
+        for (outer, len, inner) in [(4, 20, 1), (1, 4, 20)] {
+            let x = Tensor::from_slice(&[80], &values).unwrap();
+            let task = Task::Softmax(Softmax { outer, len, inner, log: false, dtype: DType::F32 });
+            cases.push(Case::new(format!("inner {inner}"), task, vec![x.clone()], vec![x.fact()], bound));
+        }
+        check(&cases);
+    }
+}
