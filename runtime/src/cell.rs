@@ -301,8 +301,8 @@ fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Arc<dyn Device>, Error> {
-    let options = mindir_kernels::wgpu::WgpuOptions::default();
-    match mindir_kernels::wgpu::WgpuDevice::new(options) {
+    let options = mindir_kernels::wgpu::Options::default();
+    match mindir_kernels::wgpu::WgpuDevice::new(&options) {
         Ok(device) => Ok(Arc::new(device)),
         Err(e) => Err(Error::NoDevice { device: "wgpu".into(), reason: e.to_string() }),
     }
