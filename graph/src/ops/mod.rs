@@ -34,6 +34,7 @@ mod elementwise;
 mod expand_dims;
 mod flatten;
 mod gather;
+mod gradient;
 mod grid_sampler2d;
 mod identity;
 mod index_fill;
@@ -42,6 +43,7 @@ mod layer_norm;
 mod lerp;
 mod load;
 mod log_softmax;
+mod loss;
 mod lstm;
 mod mat_mul_ext;
 mod matmul;
@@ -50,6 +52,7 @@ mod moment;
 mod nan_to_num;
 mod number;
 mod one_hot;
+mod optimizer;
 mod order;
 mod pad;
 mod padding;
@@ -57,6 +60,7 @@ mod patches;
 mod pool;
 mod pooling;
 mod prelu;
+mod print;
 mod product;
 mod reduce;
 mod reshape;
@@ -73,6 +77,7 @@ mod select;
 mod shape_of;
 mod slice;
 mod softmax;
+mod special;
 mod split;
 mod squeeze;
 mod strided_slice;
@@ -293,6 +298,10 @@ ops! {
     gather::GatherD,
     gather::GatherNd,
     gather::IndexSelect,
+    gradient::BiasAddGrad,
+    gradient::ReluGrad,
+    gradient::SigmoidGrad,
+    gradient::TanhGrad,
     grid_sampler2d::GridSampler2D,
     identity::Clone,
     identity::Contiguous,
@@ -315,6 +324,8 @@ ops! {
     load::Load,
     log_softmax::LogSoftmax,
     log_softmax::LogSoftmaxExt,
+    loss::SoftmaxCrossEntropyWithLogits,
+    loss::SparseSoftmaxCrossEntropyWithLogits,
     lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
@@ -326,6 +337,10 @@ ops! {
     moment::VarMean,
     nan_to_num::NanToNum,
     one_hot::OneHot,
+    optimizer::Adam,
+    optimizer::AdamWeightDecay,
+    optimizer::ApplyMomentum,
+    optimizer::SGD,
     order::ArgSort,
     order::SearchSorted,
     order::Sort,
@@ -352,6 +367,7 @@ ops! {
     pool::MaxPoolWithArgmax,
     pool::MaxPoolWithIndices,
     prelu::PReLU,
+    print::Print,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,
@@ -449,6 +465,11 @@ ops! {
     slice::Slice,
     slice::SliceExt,
     softmax::Softmax,
+    special::BesselI0,
+    special::BesselI1,
+    special::Digamma,
+    special::Erfinv,
+    special::Lgamma,
     split::Chunk,
     split::Split,
     split::SplitTensor,
