@@ -86,7 +86,12 @@ impl Failure {
             Failure::File { path, source } => format!("error: {}: {source}\n", path.display()),
             Failure::Corrupt { path, what } => format!("error: {}: {what}\n", path.display()),
         };
-        let mut cause = if let Failure::Model(e) = self { e.source() } else { None };
+        let mut cause = match self {
+            // Their messages hold the operator's complaint already.
+            Failure::Model(Error::Node(_) | Error::Shapes { .. }) => None,
+            Failure::Model(e) => e.source(),
+            _ => None,
+        };
         while let Some(e) = cause {
             let line = e.to_string();
             if !text.contains(&line) {

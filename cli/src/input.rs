@@ -142,8 +142,9 @@ impl Slots<'_> {
         let free: Vec<usize> = (0..self.ports.len()).filter(|&i| self.tensors[i].is_none()).collect();
         let Some(fill) = rest.or(free.is_empty().then_some(Fill::Zeros)) else {
             let missing: Vec<Port> = free.iter().map(|&i| self.ports[i].clone()).collect();
-            let (missing, all) = (args::list(&missing), args::list(self.ports));
-            return Err(Failure::Usage(format!("no value for {missing}; the inputs are {all}; give them with -i")));
+            let (all, n) = (args::list(self.ports), self.ports.len());
+            let rest = if missing.len() == n { String::new() } else { format!("; the inputs are {all}") };
+            return Err(Failure::Usage(format!("no value for {}{rest}; see --input", args::list(&missing))));
         };
         free.into_iter().try_for_each(|at| self.set(at, &Source::Fill(fill)))?;
         Ok(self.tensors.into_iter().flatten().collect())

@@ -264,7 +264,7 @@ impl Report {
         }
         self.inputs.iter().for_each(|p| rows.push(("input", p.text.clone())));
         self.outputs.iter().for_each(|p| rows.push(("output", p.text.clone())));
-        rows.push(("graphs", format!("{} with {} nodes", self.graphs.len(), self.nodes)));
+        rows.push(("graphs", format!("{} with {}", self.graphs.len(), print::plural(self.nodes, "node"))));
         let ops: Vec<String> = self.ops.iter().map(|(op, n)| format!("{} {n}", name(op))).collect();
         rows.push(("operators", ops.join(", ")));
         rows.push(("parameters", self.parameter_text()));
@@ -290,7 +290,8 @@ impl Report {
         let mut names: Vec<&str> = self.unsupported.iter().map(|u| u.op.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        format!("no: {} nodes of {} unknown operators", self.unsupported.len(), names.len())
+        let (nodes, ops) = (self.unsupported.len(), names.len());
+        format!("no: {} of {}", print::plural(nodes, "node"), print::plural(ops, "unknown operator"))
     }
 
     fn parameter_text(&self) -> String {

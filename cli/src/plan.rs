@@ -158,9 +158,9 @@ impl Report {
     fn text(&self, why: bool) -> String {
         let steps: usize = self.stages.iter().map(|s| s.steps.len()).sum();
         let mut text = format!(
-            "{} steps in {} stages, {}, scratch {}\n",
-            steps,
-            self.stages.len(),
+            "{} in {}, {}, scratch {}\n",
+            print::plural(steps, "step"),
+            print::plural(self.stages.len(), "stage"),
             print::flops(self.flops as f64),
             print::bytes(self.scratch_bytes as u64)
         );
@@ -175,7 +175,7 @@ impl Report {
         }
         let applied = self.notes.iter().filter(|n| n.applied).count();
         if !why {
-            return text + &format!("passes made {applied} changes; --why shows them\n");
+            return text + &format!("passes made {}; --why shows them\n", print::plural(applied, "change"));
         }
         let row = |n: &Note| {
             let done = if n.applied { "applied" } else { "refused" };

@@ -62,7 +62,7 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
     }
     t.add_rows(rows);
     for (i, column) in t.column_iter_mut().enumerate() {
-        column.set_padding((0, 1));
+        column.set_padding((0, 2));
         if right.contains(&i) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -84,6 +84,11 @@ fn scaled(x: f64, base: f64, units: &[&str]) -> String {
         2
     };
     format!("{x:.digits$} {}", units[unit])
+}
+
+/// `1 stage`, `2 stages`.
+pub fn plural(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A number of bytes: `246 KiB`.

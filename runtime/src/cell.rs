@@ -333,7 +333,7 @@ impl Inner {
     }
 
     /// Runs frames until the first one returns. Calls push frames on the heap; a call in tail position replaces its frame.
-    fn interpret(&self, inputs: &[Tensor], params: &mut Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+    fn interpret(&self, inputs: &[Tensor], params: &mut [Tensor]) -> Result<Vec<Tensor>, Error> {
         let mut frames = vec![self.enter(GraphId(0), inputs.to_vec())];
         let mut calls = 0u64;
         loop {
@@ -440,7 +440,7 @@ impl Inner {
     }
 
     /// Plans and runs nodes from `frame.next` on, as far as one plan reaches.
-    fn segment(&self, frame: &mut Frame, params: &mut Vec<Tensor>) -> Result<(), Error> {
+    fn segment(&self, frame: &mut Frame, params: &mut [Tensor]) -> Result<(), Error> {
         let site = self.site(frame.graph, frame.next);
         let entries: Vec<Tensor> = site.live.iter().map(|v| self.value(frame, *v, params)).collect::<Result<_, _>>()?;
         let ready = self.ready(frame.graph, frame.next, &entries, &site, false)?;
@@ -536,7 +536,7 @@ impl Inner {
     }
 
     /// Runs a plan whose inputs are the site's live values; returns its outputs and writes parameters.
-    fn run_plan(&self, ready: &Ready, entries: &[Tensor], params: &mut Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+    fn run_plan(&self, ready: &Ready, entries: &[Tensor], params: &mut [Tensor]) -> Result<Vec<Tensor>, Error> {
         let plan = &ready.plan;
         let mut state = lock(&ready.idle).pop().unwrap_or_else(|| plan.state());
         let mut buffers = plan.buffers();

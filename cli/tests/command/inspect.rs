@@ -43,7 +43,7 @@ fn lists_and_graphs() {
 fn unknown_operators_are_listed_with_their_nodes() {
     let dir = tempfile::tempdir().unwrap();
     let path = edited(&dir, "dense", "ReLU", b"XeLU");
-    mindir(["inspect", &path]).with(0).says(&["no: 1 nodes of 1 unknown", "XeLU at "]);
+    mindir(["inspect", &path]).with(0).says(&["no: 1 node of 1 unknown operator", "XeLU at "]);
     mindir(["inspect", &path, "--strict"]).with(3).says(&["XeLU at "]);
     let json = mindir(["inspect", &path, "--json"]).with(0).json();
     assert_eq!(json["unsupported"][0]["op"], "XeLU");

@@ -232,7 +232,8 @@ impl<'a> Builder<'a> {
         let model = self.devices[self.placed[range.start].device].memory();
         let (slots, arena) = memory::assign(&blocks.list, model);
         let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
-        let (mut ins, mut outs): (Vec<(V, Feed)>, Vec<(V, Target)>) = (Vec::new(), Vec::new());
+        let mut ins: Vec<(V, Feed)> = Vec::new();
+        let mut outs: Vec<(V, Target)> = Vec::new();
         for i in range.clone() {
             let node = &self.tasks.nodes[i];
             let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &outs)).collect();
