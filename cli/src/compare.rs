@@ -117,7 +117,7 @@ impl Compare {
         let mut report =
             Report { equal: true, criterion, outputs: Vec::new(), first_difference: None, nodes_compared: None };
         if self.bisect {
-            let set = read_set(&self.dir, &names[0], &cell)?;
+            let set = read_set(&self.dir, &names[0], &cell, &meta)?;
             self.bisect(&cell, &set, &mut report)?;
             return Ok(self.outcome(report));
         }
@@ -125,7 +125,7 @@ impl Compare {
             if i > 0 && !steps {
                 cell = self.cell()?;
             }
-            let set = read_set(&self.dir, name, &cell)?;
+            let set = read_set(&self.dir, name, &cell, &meta)?;
             let got = cell.run(&set.inputs)?;
             let verdict =
                 |(i, want): &(usize, Tensor)| Verdict::of(&set.name, format!("out_{i}"), got.get(*i), want, criterion);
@@ -226,7 +226,14 @@ fn set_names(dir: &Path, meta: &Value) -> Vec<String> {
     if names.is_empty() { vec![".".into()] } else { names }
 }
 
-fn read_set(dir: &Path, name: &str, cell: &GraphCell) -> Result<Set, Failure> {
+/// Numbers of results that are text in the set called `name`: text is no tensor and has no file.
+fn texts(meta: &Value, name: &str) -> Vec<usize> {
+    let sets = meta["cases"].as_array().or(meta["steps"].as_array()).into_iter().flatten();
+    let outputs = sets.filter(|s| s["dir"] == name).filter_map(|s| s["outputs"].as_array()).flatten();
+    outputs.enumerate().filter(|(_, o)| o["dtype"] == "str").map(|(i, _)| i).collect()
+}
+
+fn read_set(dir: &Path, name: &str, cell: &GraphCell, meta: &Value) -> Result<Set, Failure> {
     let read = |kind: &str, i: usize| {
         let path = dir.join(name).join(format!("{kind}_{i}.npy"));
         path.exists().then(|| npy::read(&path).map_err(Failure::file(&path))).transpose()
@@ -243,9 +250,11 @@ fn read_set(dir: &Path, name: &str, cell: &GraphCell) -> Result<Set, Failure> {
         return Err(Failure::Usage(text));
     }
     let mut outputs = Vec::new();
+    let texts = texts(meta, name);
     // One more than the model has, so that a missing result is noticed.
-    for i in 0..=outs.len() {
-        outputs.extend(read("out", i)?.map(|t| (i, t)));
+    let numbers = (0..).filter(|i| !texts.contains(i)).take(outs.len() + 1);
+    for (at, number) in numbers.enumerate() {
+        outputs.extend(read("out", number)?.map(|t| (at, t)));
     }
     if outputs.is_empty() {
         return Err(Failure::Usage(format!("{}: there is no out_0.npy", dir.join(name).display())));

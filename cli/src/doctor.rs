@@ -7,7 +7,7 @@ use clap::Args;
 use mindir::builder::Builder;
 use mindir::graph::{Arg, Model};
 use mindir::machine::{self, KNOBS, Processor};
-use mindir::{DType, DeviceKind, Fact, GraphCell, Options, Spec};
+use mindir::{DType, DeviceKind, Error, Fact, GraphCell, Options, Spec};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -90,7 +90,10 @@ impl Doctor {
 }
 
 fn device(kind: DeviceKind) -> DeviceReport {
-    let reason = machine::probe(kind).err().map(|e| e.to_string());
+    let reason = machine::probe(kind).err().map(|e| match e {
+        Error::NoDevice { reason, .. } => reason,
+        other => other.to_string(),
+    });
     DeviceReport { name: kind.name(), available: reason.is_none(), reason }
 }
 

@@ -61,8 +61,9 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
         t.set_header(header.iter().copied());
     }
     t.add_rows(rows);
-    for c in right {
-        if let Some(column) = t.column_mut(*c) {
+    for (i, column) in t.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if right.contains(&i) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }

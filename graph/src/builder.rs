@@ -1,7 +1,7 @@
 //! Models built in Rust.
 
 use crate::graph::{Arg, Def, Graph, Model, Nest, Node, NodeKind, Origin, Param, ValueId};
-use crate::op::{Const, Effect, OpDef};
+use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
 use crate::{OpError, Spec, Tensor, ops};
 
 /// Builds a [`Model`] of one graph.
@@ -110,6 +110,29 @@ impl Builder {
             params: self.params,
         }
     }
+}
+
+/// A model of one node that computes a case of an operator, with the inputs of the case.
+pub fn single(def: &'static OpDef, case: &Case, results: usize) -> (Model, Vec<Tensor>) {
+    let mut b = Builder::new(def.name);
+    let mut inputs = Vec::new();
+    let mut tensor = |b: &mut Builder, t: &Tensor| {
+        inputs.push(t.clone());
+        Arg::Value(b.input(&format!("x{}", inputs.len() - 1), Spec::fixed(t.dtype(), t.shape())))
+    };
+    let mut args = Vec::new();
+    for (i, arg) in case.args.iter().enumerate() {
+        let value = def.params.get(i).is_some_and(|p| p.kind == ParamKind::Value);
+        args.push(match arg {
+            None => None,
+            Some(CaseArg::Const(c)) => Some(Arg::Const(c.clone())),
+            Some(CaseArg::Tensor(t)) if value => Some(Arg::Const(Const::Tensor(t.clone()))),
+            Some(CaseArg::Tensor(t)) => Some(tensor(&mut b, t)),
+            Some(CaseArg::Tensors(ts)) => Some(Arg::List(ts.iter().map(|t| tensor(&mut b, t)).collect())),
+        });
+    }
+    let outputs = b.node(def, args, results);
+    (b.finish(&outputs), inputs)
 }
 
 impl From<ValueId> for Arg {

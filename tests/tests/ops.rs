@@ -2,48 +2,19 @@
 
 use std::collections::HashMap;
 
-use mindir_graph::graph::{Arg, Def, Graph, Model, Node, NodeKind, Origin, ValueId};
+use mindir_graph::Tensor;
+use mindir_graph::builder::single;
+use mindir_graph::graph::ValueId;
 use mindir_graph::lower::{Entry, Stop, lower, run_node};
-use mindir_graph::op::{Case, CaseArg, Const, OpDef, ParamKind};
+use mindir_graph::op::{Case, OpDef};
 use mindir_graph::ops::OPS;
 use mindir_graph::task::{Source, TaskGraph, V};
-use mindir_graph::{Spec, Tensor};
 use mindir_kernels::plain;
 use mindir_tests::compare::difference;
 
-/// A model of one node with `results` results, and its inputs.
-fn single(def: &'static OpDef, case: &Case, results: usize) -> (Model, Vec<(ValueId, Tensor)>) {
-    let mut graph = Graph::new("case");
-    let mut inputs = Vec::new();
-    let mut tensor = |graph: &mut Graph, t: &Tensor| {
-        let spec = Spec::fixed(t.dtype(), t.shape());
-        let v = graph.add_value(format!("x{}", graph.inputs.len()), spec, Def::Input(graph.inputs.len()));
-        graph.inputs.push(v);
-        inputs.push((v, t.clone()));
-        Arg::Value(v)
-    };
-    let mut args = Vec::new();
-    for (i, arg) in case.args.iter().enumerate() {
-        let value = def.params.get(i).is_some_and(|p| p.kind == ParamKind::Value);
-        args.push(match arg {
-            None => None,
-            Some(CaseArg::Const(c)) => Some(Arg::Const(c.clone())),
-            Some(CaseArg::Tensor(t)) if value => Some(Arg::Const(Const::Tensor(t.clone()))),
-            Some(CaseArg::Tensor(t)) => Some(tensor(&mut graph, t)),
-            Some(CaseArg::Tensors(ts)) => Some(Arg::List(ts.iter().map(|t| tensor(&mut graph, t)).collect())),
-        });
-    }
-    let outputs: Vec<ValueId> =
-        (0..results).map(|i| graph.add_value(format!("y{i}"), Spec::default(), Def::Node)).collect();
-    let (name, kind) = (def.name.into(), NodeKind::Op(def));
-    graph.nodes.push(Node { name, path: def.name.into(), kind, args, outputs: outputs.clone() });
-    graph.outputs = outputs;
-    (Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new() }, inputs)
-}
-
 fn reference(def: &'static OpDef, case: &Case) -> Result<Vec<Tensor>, String> {
     let (model, inputs) = single(def, case, 1);
-    let tensors: HashMap<ValueId, Tensor> = inputs.into_iter().collect();
+    let tensors: HashMap<ValueId, Tensor> = model.entry().inputs.iter().copied().zip(inputs).collect();
     run_node(&model, model.entry(), &model.entry().nodes[0], &tensors).map_err(|e| e.to_string())
 }
 
@@ -57,8 +28,8 @@ fn read(tasks: &TaskGraph, values: &HashMap<V, Tensor>, v: V) -> Result<Tensor, 
     t.reshape(&tasks.fact(v).shape).map_err(|e| e.to_string())
 }
 
-fn run(tasks: &TaskGraph, inputs: &[(ValueId, Tensor)]) -> Result<Vec<Tensor>, String> {
-    let mut values: HashMap<V, Tensor> = tasks.inputs.iter().copied().zip(inputs.iter().map(|x| x.1.clone())).collect();
+fn run(tasks: &TaskGraph, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let mut values: HashMap<V, Tensor> = tasks.inputs.iter().copied().zip(inputs.iter().cloned()).collect();
     for node in &tasks.nodes {
         let ins = node.ins.iter().map(|v| read(tasks, &values, *v)).collect::<Result<Vec<_>, _>>()?;
         let outs: Vec<_> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
@@ -71,7 +42,8 @@ fn run(tasks: &TaskGraph, inputs: &[(ValueId, Tensor)]) -> Result<Vec<Tensor>, S
 fn check(def: &'static OpDef, case: &Case) -> Result<(), String> {
     let want = reference(def, case)?;
     let (model, inputs) = single(def, case, want.len());
-    let entries: Vec<Entry> = inputs.iter().map(|(v, t)| Entry { value: *v, fact: t.fact(), known: None }).collect();
+    let entry = |(v, t): (&ValueId, &Tensor)| Entry { value: *v, fact: t.fact(), known: None };
+    let entries: Vec<Entry> = model.entry().inputs.iter().zip(&inputs).map(entry).collect();
     let lowered = lower(&model, model.entry(), 0, &entries, false).map_err(|e| e.to_string())?;
     if lowered.stop != Stop::End {
         return Ok(());

@@ -37,7 +37,7 @@ fn files_that_are_no_models_are_4() {
             mindir([command, path.to_str().unwrap()]).with(4).complains(&[name]);
         }
     }
-    mindir(["inspect", dir.path().join("pointer").to_str().unwrap()]).complains(&["LFS"]);
+    mindir(["inspect", dir.path().join("pointer").to_str().unwrap()]).complains(&["git-lfs"]);
 }
 
 #[test]

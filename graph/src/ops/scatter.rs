@@ -356,16 +356,16 @@ impl Rule for ScatterNd {
 crate::op_enum! {
     /// What an update does to an element.
     Reduction {
+        /// Replaces it.
+        None = 0, "none";
         /// Is added to it.
         Add = 1, "add";
-        /// Replaces it.
-        None = 2, "none";
         /// Multiplies it.
-        Mul = 4, "mul";
+        Mul = 2, "mul";
         /// Replaces it if larger.
-        Max = 5, "max";
+        Max = 3, "max";
         /// Replaces it if smaller.
-        Min = 6, "min";
+        Min = 4, "min";
     }
 }
 
