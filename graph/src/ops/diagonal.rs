@@ -1,7 +1,7 @@
 //! Diagonals.
 
-use super::elementwise::{real, scalars, size, tensor_of};
-use super::samples::{case, wave};
+use super::elementwise::{offsets, real, scalars, size, tensor_of};
+use super::samples::{case, int, wave};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Part, Scalar};
@@ -95,6 +95,71 @@ impl Rule for DiagPart {
         vec![
             case("matrix", [wave(DType::F32, &[5, 5])], 0.0),
             case("four dimensions", [wave(DType::I32, &[2, 3, 2, 3])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// The diagonal of dimensions `dim1` and `dim2`, moved up by `offset`, as a last dimension in their place.
+    Diagonal { input: Operand, offset: i64 = 0, dim1: i64 = 0, dim2: i64 = 1 }
+}
+
+impl Diagonal {
+    /// The kept dimensions, the first element, and the length and stride of the diagonal.
+    fn plan(&self) -> Result<(Vec<usize>, usize, usize, isize), OpError> {
+        let (a, b) = (self.input.axis(self.dim1)?, self.input.axis(self.dim2)?);
+        ensure!(a != b, "expected two dimensions, found {} and {}", self.dim1, self.dim2);
+        let dims = self.input.shape();
+        let strides = dense_strides(dims);
+        let kept = (0..dims.len()).filter(|d| *d != a && *d != b).collect();
+        let skip = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
+        let (rows, cols) = if self.offset < 0 {
+            (dims[a].saturating_sub(skip), dims[b])
+        } else {
+            (dims[a], dims[b].saturating_sub(skip))
+        };
+        let len = rows.min(cols);
+        let first = if len == 0 { 0 } else { skip * strides[if self.offset < 0 { a } else { b }] as usize };
+        Ok((kept, first, len, strides[a] + strides[b]))
+    }
+
+    /// The result's dimensions and the strides with which they are read.
+    fn view(&self) -> Result<(usize, Shape, Strides), OpError> {
+        let (kept, first, len, step) = self.plan()?;
+        let strides = dense_strides(self.input.shape());
+        let dims = kept.iter().map(|&d| self.input.shape()[d]).chain([len]).collect();
+        Ok((first, dims, kept.iter().map(|&d| strides[d]).chain([step]).collect()))
+    }
+}
+
+impl Rule for Diagonal {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (_, shape, _) = self.view()?;
+        Ok(vec![Fact { dtype: real(&self.input)?, shape }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (first, shape, strides) = self.view()?;
+        let x = scalars(self.input.tensor()?, self.input.dtype())?;
+        let y: Vec<Scalar> = offsets(&shape, &strides).into_iter().map(|i| x[first + i]).collect();
+        Ok(vec![tensor_of(self.input.dtype(), &shape, &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (first, shape, strides) = self.view()?;
+        if shape.contains(&0) {
+            return Ok(None);
+        }
+        Ok(Some(vec![b.strided(self.input.v, first, strides, &shape)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("matrix", [wave(DType::F32, &[3, 5])], 0.0),
+            case("above", [wave(DType::F32, &[4, 3]), int(1)], 0.0),
+            case("below", [wave(DType::I32, &[4, 3, 2]), int(-2)], 0.0),
+            case("other dimensions", [wave(DType::F32, &[2, 3, 4]), int(0), int(-1), int(1)], 0.0),
+            case("beyond", [wave(DType::F32, &[3, 3]), int(i64::MIN)], 0.0),
         ]
     }
 }

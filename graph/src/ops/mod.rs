@@ -54,6 +54,7 @@ mod number;
 mod one_hot;
 mod optimizer;
 mod order;
+mod outer;
 mod pad;
 mod padding;
 mod patches;
@@ -281,6 +282,7 @@ ops! {
     cumulate::CumsumExt,
     dense::Dense,
     diagonal::Diag,
+    diagonal::Diagonal,
     diagonal::DiagPart,
     dropout::Dropout,
     dynamic::Bincount,
@@ -347,6 +349,7 @@ ops! {
     order::SortExt,
     order::TopK,
     order::TopkExt,
+    outer::Outer,
     pad::ConstantPadND,
     pad::MirrorPad,
     pad::Pad,
@@ -483,6 +486,7 @@ ops! {
     transpose::Transpose,
     transpose::TransposeExtView,
     triangle::Tril,
+    triangle::TrilExt,
     triangle::Triu,
     tuple::InSequence,
     tuple::list_equal,

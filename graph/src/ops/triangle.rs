@@ -45,10 +45,10 @@ fn lower(x: &Operand, diagonal: i64, upper: bool, b: &mut Lowering) -> Lowers {
 }
 
 macro_rules! triangle {
-    ($($(#[doc = $doc:literal])+ $name:ident[$alias:literal] = $upper:literal;)*) => {$(
+    ($($(#[doc = $doc:literal])+ [$($classic:ident)?] $name:ident[$($alias:literal)?] = $upper:literal;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name, aliases [$alias] { input: Operand, diagonal: i64 = 0 }
+            $($classic)? $name, aliases [$($alias)?] { input: Operand, diagonal: i64 = 0 }
         }
 
         impl Rule for $name {
@@ -79,7 +79,9 @@ macro_rules! triangle {
 
 triangle! {
     /// The last two dimensions of `input` from diagonal number `diagonal` on, 0 below it.
-    Triu["TriuExt"] = true;
+    [] Triu["TriuExt"] = true;
     /// The last two dimensions of `input` up to diagonal number `diagonal`, 0 above it.
-    Tril["TrilExt"] = false;
+    [classic] Tril[] = false;
+    /// The last two dimensions of `input` up to diagonal number `diagonal`, 0 above it.
+    [] TrilExt[] = false;
 }

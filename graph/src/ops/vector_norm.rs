@@ -88,11 +88,11 @@ impl PowerNorm<'_> {
 
 op! {
     /// `max((Σ |x|ᵖ)^(1/p), epsilon)` along `axis`. Integers give `f32`.
-    classic LpNorm, aliases ["LpNormV2"] {
+    classic LpNorm {
         input: Operand,
-        axis ["dim"]: Axes,
+        axis: Axes,
         p: i64 = 2,
-        keep_dims ["keepdim"]: bool = false,
+        keep_dims: bool = false,
         epsilon: f64 = 1e-12,
     }
 }
