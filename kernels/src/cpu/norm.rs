@@ -5,16 +5,19 @@ use mindir_graph::{DType, Fact};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, Simd};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of normalisation.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |isa, _| format!("{isa}-f32-rows"),
-    in_place: |_| vec![0],
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| task(view).is_some(),
+        name: |isa, _| format!("{isa}-f32-rows"),
+        in_place: |_| vec![0],
+        build,
+    },
+    half::CANDIDATE,
+];
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;

@@ -5,7 +5,7 @@ use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, math};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of reductions of `f32`.
@@ -22,6 +22,7 @@ pub const CANDIDATES: &[Candidate] = &[
         in_place: |_| Vec::new(),
         build: build_positions,
     },
+    half::CANDIDATE,
 ];
 
 /// Elements that a thread takes at a time, and the longest line that is reduced in one go.

@@ -4,16 +4,14 @@ use mindir_graph::task::{Scan, ScanKind, Task};
 use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::{Build, Candidate, Gang, Shared};
+use super::{Build, Candidate, Gang, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of running sums and products.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |_, view| name(view),
-    in_place: |_| Vec::new(),
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate { accepts: |_, view| task(view).is_some(), name: |_, view| name(view), in_place: |_| Vec::new(), build },
+    half::CANDIDATE,
+];
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;

@@ -5,16 +5,19 @@ use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of softmax and its logarithm.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |isa, view| name(isa, view),
-    in_place: |_| vec![0],
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| task(view).is_some(),
+        name: |isa, view| name(isa, view),
+        in_place: |_| vec![0],
+        build,
+    },
+    half::CANDIDATE,
+];
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 8 * 1024;
