@@ -198,33 +198,11 @@ mod tests {
         for dtype in [DType::F16, DType::BF16] {
             let (outer, len, inner) = (3, 20, 4);
             let (n, c, h, w) = (1, 5, 6, 7);
-            let image =
-                |f: fn([usize; 2]) -> Task, out: [usize; 2]| (f(out), vec![n, c, h, w], vec![n, c, out[0], out[1]]);
-            let (pool, pool_in, pool_out) = image(
-                |[out_h, out_w]| {
-                    let (kind, layout) = (PoolKind::Avg { count_pads: true }, Layout::Nchw);
-                    let (kernel, stride, dilation, pads) = ([2; 2], [2; 2], [1; 2], [0; 4]);
-                    let (n, c, h, w) = (1, 5, 6, 7);
-                    Task::Pool(Pool {
-                        kind,
-                        n,
-                        c,
-                        h,
-                        w,
-                        out_h,
-                        out_w,
-                        kernel,
-                        stride,
-                        dilation,
-                        pads,
-                        layout,
-                        dtype: DType::F16,
-                    })
-                },
-                [3, 3],
-            );
-            let pool = if let Task::Pool(p) = pool { Task::Pool(Pool { dtype, ..p }) } else { pool };
-            let (mode, coordinates, layout) = (ResizeMode::Bilinear, Coordinates::HalfPixel, Layout::Nchw);
+            let (pads, layout, image) = ([0; 4], Layout::Nchw, vec![n, c, h, w]);
+            let kind = PoolKind::Avg { count_pads: true };
+            let (kernel, stride, dilation, out_h, out_w) = ([2; 2], [2; 2], [1; 2], 3, 3);
+            let pool = Pool { kind, n, c, h, w, out_h, out_w, kernel, stride, dilation, pads, layout, dtype };
+            let (mode, coordinates) = (ResizeMode::Bilinear, Coordinates::HalfPixel);
             let resize = Resize { mode, coordinates, n, c, h, w, out_h: 9, out_w: 9, layout, dtype };
             let norm = Norm {
                 kind: NormKind::Layer,
@@ -239,8 +217,8 @@ mod tests {
             let reduce = |kind, out| Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
             let rows = vec![outer, len, inner];
             let forms: [(&str, Task, Vec<usize>, Vec<Fact>); 7] = [
-                ("pool", pool, pool_in.clone(), vec![Fact::new(dtype, &pool_out)]),
-                ("resize", Task::Resize(resize), pool_in, vec![Fact::new(dtype, &[n, c, 9, 9])]),
+                ("pool", Task::Pool(pool), image.clone(), vec![Fact::new(dtype, &[n, c, 3, 3])]),
+                ("resize", Task::Resize(resize), image, vec![Fact::new(dtype, &[n, c, 9, 9])]),
                 (
                     "softmax",
                     Task::Softmax(Softmax { outer, len, inner, log: false, dtype }),
