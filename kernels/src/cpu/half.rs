@@ -1,15 +1,16 @@
-//! Products and convolutions of `f16` and `bf16`: converted to `f32`, computed there, rounded once.
+//! Tasks of `f16` and `bf16`: operands converted to `f32`, computed there, rounded once.
 
 use half::slice::HalfFloatSliceExt;
 use mindir_graph::task::{Epilogue, Instr, Task};
 use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
+use smallvec::SmallVec;
 
 use super::gang::Gang;
 use super::kernel::{CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
 use super::{Build, Candidate, Isa, candidates};
 use crate::device::{Declined, TaskView};
 
-/// The kernel for products and convolutions of 16-bit floats.
+/// The kernel for tasks of 16-bit floats whose family has one for `f32`.
 pub const CANDIDATE: Candidate = Candidate {
     accepts: |isa, view| Wide::new(view).is_some_and(|wide| wide.kernel(isa).is_some()),
     name: |isa, view| Wide::new(view).map_or_else(String::new, |wide| wide.name(isa)),
@@ -54,18 +55,27 @@ impl Wide {
         let mut task = view.task.clone();
         let (dtype, epilogue) = match &mut task {
             Task::Gemm(g) if g.out == g.dtype => {
-                let dtype = g.dtype;
-                (g.dtype, g.out) = (DType::F32, DType::F32);
-                (dtype, &mut g.epilogue)
+                g.out = DType::F32;
+                (&mut g.dtype, Some(&mut g.epilogue))
             }
-            Task::Conv(c) => (std::mem::replace(&mut c.dtype, DType::F32), &mut c.epilogue),
+            Task::Conv(c) => (&mut c.dtype, Some(&mut c.epilogue)),
+            Task::Pool(t) => (&mut t.dtype, None),
+            Task::Softmax(t) => (&mut t.dtype, None),
+            Task::Norm(t) => (&mut t.dtype, None),
+            Task::Resize(t) => (&mut t.dtype, None),
+            Task::Scan(t) => (&mut t.dtype, None),
+            Task::Reduce(t) => {
+                t.out = if t.out == t.dtype { DType::F32 } else { t.out };
+                (&mut t.dtype, None)
+            }
             _ => return None,
         };
-        let [out] = view.outs else { return None };
-        if !is_half(dtype) || !(is_half(out.dtype) || out.dtype == DType::F32) {
+        let dtype = std::mem::replace(dtype, DType::F32);
+        let whole = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::I64);
+        if !is_half(dtype) || !view.outs.iter().all(|f| is_half(f.dtype) || whole(f.dtype)) {
             return None;
         }
-        epilogue.iter_mut().for_each(widen_epilogue);
+        epilogue.into_iter().flatten().for_each(widen_epilogue);
         let (ins, outs) = (widen(view.ins), widen(view.outs));
         Some(Wide { task, known: vec![None; ins.len()], ins, outs, dtype })
     }
@@ -85,7 +95,7 @@ impl Wide {
 }
 
 fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
-    let declined = || Declined("not a product of 16-bit floats".into());
+    let declined = || Declined("not a task of 16-bit floats".into());
     let mut wide = Wide::new(&b.view).ok_or_else(declined)?;
     let (kernel, name) = (wide.kernel(b.isa).ok_or_else(declined)?, wide.name(b.isa));
     for (known, narrow) in wide.known.iter_mut().zip(b.view.known) {
@@ -95,7 +105,7 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
         *known = Some(cast.as_ref().clone().map_err(|e| Declined(e.to_string()))?);
     }
     let inner = (kernel.build)(&mut Build { isa: b.isa, view: wide.view(), weights: b.weights, gang: b.gang })?;
-    Ok(Box::new(Half { name, inner, ins: b.view.ins.to_vec(), known: wide.known, out: b.view.outs[0].clone() }))
+    Ok(Box::new(Half { name, inner, ins: b.view.ins.to_vec(), known: wide.known, outs: b.view.outs.to_vec() }))
 }
 
 struct Half {
@@ -104,15 +114,15 @@ struct Half {
     ins: Vec<Fact>,
     /// Constants as `f32`.
     known: Vec<Option<Tensor>>,
-    out: Fact,
+    outs: Vec<Fact>,
 }
 
 impl Half {
-    /// Elements to convert in every run: of each operand, and of the result.
+    /// Elements to convert in every run, of each operand and of each result.
     fn lengths(&self) -> Vec<usize> {
         let operand = |(f, k): (&Fact, &Option<Tensor>)| if is_half(f.dtype) && k.is_none() { f.count() } else { 0 };
         let mut lengths: Vec<usize> = self.ins.iter().zip(&self.known).map(operand).collect();
-        lengths.push(if is_half(self.out.dtype) { self.out.count() } else { 0 });
+        lengths.extend(self.outs.iter().map(|f| if is_half(f.dtype) { f.count() } else { 0 }));
         lengths
     }
 }
@@ -127,7 +137,7 @@ impl CpuKernel for Half {
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
-        let mut operands = Vec::with_capacity(self.ins.len());
+        let mut operands = SmallVec::<[Operand; 8]>::new();
         for (i, fact) in self.ins.iter().enumerate() {
             let (ptr, dtype) = match &self.known[i] {
                 Some(t) => (t.bytes().as_ptr(), t.dtype()),
@@ -144,28 +154,28 @@ impl CpuKernel for Half {
             };
             operands.push(Operand { ptr, len: fact.count() * dtype.size(), dtype, shared: false });
         }
-        let count = self.out.count();
-        let (ptr, wide) = if is_half(self.out.dtype) {
-            let wide = io.scratch::<f32>(count)?.as_mut_ptr();
-            (wide, true)
-        } else {
-            (io.result::<f32>(0)?.as_mut_ptr(), false)
-        };
-        let mut results = [Target { ptr: ptr.cast(), len: count * 4, dtype: DType::F32, taken: false }];
+        let mut results = SmallVec::<[Target; 3]>::new();
+        for (i, fact) in self.outs.iter().enumerate() {
+            let (ptr, dtype) = if is_half(fact.dtype) {
+                (io.scratch::<f32>(fact.count())?.as_mut_ptr().cast(), DType::F32)
+            } else {
+                (io.result_bytes(i)?.as_mut_ptr(), fact.dtype)
+            };
+            results.push(Target { ptr, len: fact.count() * dtype.size(), dtype, taken: false });
+        }
         let scratch = io.scratch::<u8>(self.inner.scratch())?;
-        // SAFETY: operands and result are constants, operands and the result of this run, or distinct pieces of its scratch;
+        // SAFETY: operands and results are constants, operands and results of this run, or distinct pieces of its scratch;
         // none is used otherwise while the inner kernel runs.
         let mut inner = unsafe { Io::new(&operands, &mut results, (scratch.as_mut_ptr(), scratch.len())) };
         self.inner.run(&mut inner, gang)?;
-        if !wide {
-            return Ok(());
-        }
-        // SAFETY: `count` elements of scratch, which the inner kernel has written and nobody else holds.
-        let wide = unsafe { std::slice::from_raw_parts(ptr.cast_const(), count) };
-        if self.out.dtype == DType::F16 {
-            convert(wide, io.result::<f16>(0)?, gang, |x, y| y.convert_from_f32_slice(x));
-        } else {
-            convert(wide, io.result::<bf16>(0)?, gang, |x, y| y.convert_from_f32_slice(x));
+        for (i, fact) in self.outs.iter().enumerate().filter(|(_, f)| is_half(f.dtype)) {
+            // SAFETY: that many elements of scratch, which the inner kernel has written and nobody else holds.
+            let wide = unsafe { std::slice::from_raw_parts(results[i].ptr.cast::<f32>().cast_const(), fact.count()) };
+            if fact.dtype == DType::F16 {
+                convert(wide, io.result::<f16>(i)?, gang, |x, y| y.convert_from_f32_slice(x));
+            } else {
+                convert(wide, io.result::<bf16>(i)?, gang, |x, y| y.convert_from_f32_slice(x));
+            }
         }
         Ok(())
     }
@@ -173,4 +183,82 @@ impl CpuKernel for Half {
 
 fn convert<T: Element, U: Element>(from: &[T], to: &mut [U], gang: &mut Gang, f: impl Fn(&[T], &mut [U]) + Sync) {
     gang.parallel_pieces(to, PIECE, |chunk, to| f(&from[chunk * PIECE..][..to.len()], to));
+}
+
+#[cfg(test)]
+mod tests {
+    use mindir_graph::task::*;
+
+    use super::*;
+    use crate::cpu::cases::{Bound, Case, EXACT, check, tensor};
+
+    #[test]
+    fn every_family_takes_halves() {
+        let mut cases = Vec::new();
+        for dtype in [DType::F16, DType::BF16] {
+            let (outer, len, inner) = (3, 20, 4);
+            let (n, c, h, w) = (1, 5, 6, 7);
+            let (pads, layout, image) = ([0; 4], Layout::Nchw, vec![n, c, h, w]);
+            let kind = PoolKind::Avg { count_pads: true };
+            let (kernel, stride, dilation, out_h, out_w) = ([2; 2], [2; 2], [1; 2], 3, 3);
+            let pool = Pool { kind, n, c, h, w, out_h, out_w, kernel, stride, dilation, pads, layout, dtype };
+            let (mode, coordinates) = (ResizeMode::Bilinear, Coordinates::HalfPixel);
+            let resize = Resize { mode, coordinates, n, c, h, w, out_h: 9, out_w: 9, layout, dtype };
+            let norm = Norm {
+                kind: NormKind::Layer,
+                rows: 12,
+                cols: 20,
+                eps: 1e-5,
+                gamma: false,
+                beta: false,
+                stats: true,
+                dtype,
+            };
+            let reduce = |kind, out| Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
+            let rows = vec![outer, len, inner];
+            let forms: [(&str, Task, Vec<usize>, Vec<Fact>); 7] = [
+                ("pool", Task::Pool(pool), image.clone(), vec![Fact::new(dtype, &[n, c, 3, 3])]),
+                ("resize", Task::Resize(resize), image, vec![Fact::new(dtype, &[n, c, 9, 9])]),
+                (
+                    "softmax",
+                    Task::Softmax(Softmax { outer, len, inner, log: false, dtype }),
+                    rows.clone(),
+                    vec![Fact::new(dtype, &rows)],
+                ),
+                (
+                    "scan",
+                    Task::Scan(Scan {
+                        kind: ScanKind::Sum,
+                        outer,
+                        len,
+                        inner,
+                        exclusive: false,
+                        reverse: false,
+                        dtype,
+                    }),
+                    rows.clone(),
+                    vec![Fact::new(dtype, &rows)],
+                ),
+                (
+                    "norm",
+                    Task::Norm(norm),
+                    vec![12, 20],
+                    vec![Fact::new(dtype, &[12, 20]), Fact::new(DType::F32, &[12]), Fact::new(DType::F32, &[12])],
+                ),
+                ("mean", reduce(ReduceKind::Mean, dtype), rows.clone(), vec![Fact::new(dtype, &[outer, inner])]),
+                ("argmax", reduce(ReduceKind::ArgMax, DType::I32), rows, vec![Fact::new(DType::I32, &[outer, inner])]),
+            ];
+            for (name, task, dims, outs) in forms {
+                let bound = if name == "argmax" { EXACT } else { Bound { absolute: 1e-5, relative: 8e-3 } };
+                cases.push(Case::new(
+                    format!("{name} of {dtype}"),
+                    task,
+                    vec![tensor(1, dtype, &dims, 2.0)],
+                    outs,
+                    bound,
+                ));
+            }
+        }
+        check(&cases);
+    }
 }

@@ -4,17 +4,20 @@ use mindir_graph::task::{Norm, NormKind, Task};
 use mindir_graph::{DType, Fact};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::simd::{Kernel, Simd};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of normalisation.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |isa, _| format!("{isa}-f32-rows"),
-    in_place: |_| vec![0],
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| task(view).is_some(),
+        name: |isa, _| format!("{isa}-f32-rows"),
+        in_place: |_| vec![0],
+        build,
+    },
+    half::CANDIDATE,
+];
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -108,16 +111,31 @@ impl Kernel for Work<'_> {
             let n = self.task.cols as f32;
             let mut centre = [0.0; 2];
             if self.task.kind == NormKind::Layer {
-                centre[0] = sum(s, y, |x| x) / n;
+                centre[0] = sum(
+                    s,
+                    y,
+                    #[inline(always)]
+                    |x| x,
+                ) / n;
                 let shift = s.splat(centre[0]);
-                centre[1] = sum(s, y, |x| s.sub(x, shift)) / n;
+                centre[1] = sum(
+                    s,
+                    y,
+                    #[inline(always)]
+                    |x| s.sub(x, shift),
+                ) / n;
             }
             // The mean in two parts: the second is what rounding took from the first.
-            let [high, low] = centre.map(|c| s.splat(c));
-            let square = sum(s, y, |x| {
-                let d = s.sub(s.sub(x, high), low);
-                s.mul(d, d)
-            });
+            let [high, low] = [s.splat(centre[0]), s.splat(centre[1])];
+            let square = sum(
+                s,
+                y,
+                #[inline(always)]
+                |x| {
+                    let d = s.sub(s.sub(x, high), low);
+                    s.mul(d, d)
+                },
+            );
             let scale = (1.0 / (f64::from(square / n) + self.task.eps).sqrt()) as f32;
             normalise(s, y, [high, low, s.splat(scale)], self.gamma, self.beta);
             if let Some(m) = self.means.get_mut(r) {
@@ -130,37 +148,62 @@ impl Kernel for Work<'_> {
     }
 }
 
-/// Σ f(x), where lanes beyond the row do not count.
+/// Σ f(x), where lanes beyond the row do not count. `f` is `#[inline(always)]`.
 #[inline(always)]
 fn sum<S: Simd>(s: S, x: &[f32], f: impl Fn(S::F) -> S::F) -> f32 {
     let whole = x.len() - x.len() % S::LANES;
-    let mut sums = [s.zero(); 4];
-    for i in (0..whole).step_by(S::LANES) {
-        let sum = &mut sums[i / S::LANES % 4];
-        *sum = s.add(*sum, f(s.get(x, i)));
-    }
-    let total = s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
+    let total = fold_vectors(
+        s,
+        x,
+        s.zero(),
+        #[inline(always)]
+        |a, x| s.add(a, f(x)),
+        #[inline(always)]
+        |a, b| s.add(a, b),
+    );
+    let total = s.reduce_sum(total);
     if whole == x.len() {
         return total;
     }
-    let mut lanes = [0.0; super::simd::MAX_LANES];
+    let mut lanes = [0.0; MAX_LANES];
     s.put(&mut lanes, 0, f(s.get_tail(x, whole)));
     total + lanes[..x.len() - whole].iter().sum::<f32>()
 }
 
+/// `(x − high − low) · scale · gamma + beta`.
 #[inline(always)]
-fn normalise<S: Simd>(s: S, y: &mut [f32], [high, low, scale]: [S::F; 3], gamma: Option<&[f32]>, beta: Option<&[f32]>) {
-    for i in (0..y.len()).step_by(S::LANES) {
-        let full = i + S::LANES <= y.len();
-        let get = |x: &[f32]| if full { s.get(x, i) } else { s.get_tail(x, i) };
-        let v = s.mul(s.sub(s.sub(get(y), high), low), scale);
-        let v = match (gamma, beta) {
-            (Some(g), Some(b)) => s.fma(v, get(g), get(b)),
-            (Some(g), None) => s.mul(v, get(g)),
-            (None, Some(b)) => s.add(v, get(b)),
-            (None, None) => v,
-        };
-        if full { s.put(y, i, v) } else { s.put_tail(y, i, v) }
+fn normalise<S: Simd>(s: S, y: &mut [f32], centre: [S::F; 3], gamma: Option<&[f32]>, beta: Option<&[f32]>) {
+    let whole = y.len() - y.len() % S::LANES;
+    for i in (0..whole).step_by(S::LANES) {
+        let (g, b) = (at(s, gamma, i), at(s, beta, i));
+        let v = normal(s, s.get(y, i), centre, g, b);
+        s.put(y, i, v);
+    }
+    if whole < y.len() {
+        let (g, b) = (tail(s, gamma, whole), tail(s, beta, whole));
+        let v = normal(s, s.get_tail(y, whole), centre, g, b);
+        s.put_tail(y, whole, v);
+    }
+}
+
+#[inline(always)]
+fn at<S: Simd>(s: S, x: Option<&[f32]>, i: usize) -> Option<S::F> {
+    Some(s.get(x?, i))
+}
+
+#[inline(always)]
+fn tail<S: Simd>(s: S, x: Option<&[f32]>, i: usize) -> Option<S::F> {
+    Some(s.get_tail(x?, i))
+}
+
+#[inline(always)]
+fn normal<S: Simd>(s: S, x: S::F, [high, low, scale]: [S::F; 3], gamma: Option<S::F>, beta: Option<S::F>) -> S::F {
+    let v = s.mul(s.sub(s.sub(x, high), low), scale);
+    match (gamma, beta) {
+        (Some(g), Some(b)) => s.fma(v, g, b),
+        (Some(g), None) => s.mul(v, g),
+        (None, Some(b)) => s.add(v, b),
+        (None, None) => v,
     }
 }
 

@@ -5,16 +5,19 @@ use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
-use super::{Build, Candidate, Gang, Isa};
+use super::{Build, Candidate, Gang, Isa, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of pooling of `f32`.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |isa, view| name(isa, view),
-    in_place: |_| Vec::new(),
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| task(view).is_some(),
+        name: |isa, view| name(isa, view),
+        in_place: |_| Vec::new(),
+        build,
+    },
+    half::CANDIDATE,
+];
 
 /// Input elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;

@@ -4,8 +4,8 @@ use mindir_graph::task::{Reduce, ReduceKind, Task};
 use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
-use super::simd::{Kernel, Simd, load_part, math};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of reductions of `f32`.
@@ -22,6 +22,7 @@ pub const CANDIDATES: &[Candidate] = &[
         in_place: |_| Vec::new(),
         build: build_positions,
     },
+    half::CANDIDATE,
 ];
 
 /// Elements that a thread takes at a time, and the longest line that is reduced in one go.
@@ -100,6 +101,7 @@ impl Fold {
         }
     }
 
+    #[inline(always)]
     fn of_two(self, a: f32, b: f32) -> f32 {
         match self {
             Fold::Sum => a + b,
@@ -245,15 +247,18 @@ fn line<S: Simd>(s: S, x: &[f32], fold: Fold) -> f32 {
     let whole = x.len() - x.len() % S::LANES;
     let run = RUN * S::LANES;
     for base in (0..whole).step_by(run) {
-        let mut acc = [start; 4];
-        for i in (base..whole.min(base + run)).step_by(S::LANES) {
-            let a = &mut acc[i / S::LANES % 4];
-            *a = fold.of(s, *a, s.get(x, i));
-        }
-        let sum = fold.of(s, fold.of(s, acc[0], acc[1]), fold.of(s, acc[2], acc[3]));
+        let sum = fold_vectors(
+            s,
+            &x[base..whole.min(base + run)],
+            start,
+            #[inline(always)]
+            |a, x| fold.of(s, a, x),
+            #[inline(always)]
+            |a, b| fold.of(s, a, b),
+        );
         total = fold.of(s, total, sum);
     }
-    let mut lanes = [0.0; super::simd::MAX_LANES];
+    let mut lanes = [0.0; MAX_LANES];
     s.put(&mut lanes, 0, total);
     // Pairs at the same distance, as a tree.
     let mut half = S::LANES / 2;
@@ -363,7 +368,7 @@ impl CpuKernel for Positions {
 
 impl Positions {
     fn search<T: Copy + Send>(&self, gang: &mut Gang, x: &[f32], y: &mut [T], f: impl Fn(i32) -> T + Sync) {
-        let Reduce { len, inner, kind, .. } = self.task;
+        let Reduce { outer, len, inner, kind, .. } = self.task;
         let largest = kind == ReduceKind::ArgMax;
         let lines = (CHUNK / len).max(1);
         if inner == 1 {
@@ -375,28 +380,19 @@ impl Positions {
             });
             return;
         }
-        gang.parallel_pieces(y, inner, |o, y| {
-            for (piece, y) in y.chunks_mut(COLUMNS).enumerate() {
-                let mut best = [(f32::NAN, 0i32); COLUMNS];
-                let first = o * len * inner + piece * COLUMNS;
-                best.iter_mut().zip(&x[first..]).for_each(|(b, &x)| b.0 = x);
-                for l in 1..len {
-                    for (b, &v) in best[..y.len()].iter_mut().zip(&x[first + l * inner..]) {
-                        if beats(v, b.0, largest) {
-                            *b = (v, l as i32);
-                        }
-                    }
-                }
-                y.iter_mut().zip(best).for_each(|(y, (_, l))| *y = f(l));
-            }
+        let pieces = inner.div_ceil(COLUMNS);
+        let to = Shared::new(y.as_mut_ptr());
+        gang.parallel(outer * pieces, |chunk, _| {
+            let (o, at) = (chunk / pieces, chunk % pieces * COLUMNS);
+            let n = COLUMNS.min(inner - at);
+            let mut places = [0; COLUMNS];
+            let x = &x[o * len * inner + at..(o + 1) * len * inner];
+            self.isa.run(FirstInColumns { x, len, inner, largest, places: &mut places[..n] });
+            // SAFETY: every piece is its own range of the result.
+            let y = unsafe { to.slice(o * inner + at, n) };
+            y.iter_mut().zip(places).for_each(|(y, place)| *y = f(place));
         });
     }
-}
-
-/// Whether `a` comes before `b`, which came first: NaN beats everything else.
-#[inline(always)]
-fn beats(a: f32, b: f32, largest: bool) -> bool {
-    !b.is_nan() && (a.is_nan() || if largest { a > b } else { a < b })
 }
 
 /// Position of the first largest or smallest element.
@@ -424,6 +420,40 @@ fn skip<S: Simd>(s: S, row: &[f32], x: f32) -> usize {
     let x = s.splat(x);
     let whole = row.len() - row.len() % S::LANES;
     (0..whole).step_by(S::LANES).find(|&i| s.any(s.eq(s.get(row, i), x))).unwrap_or(whole)
+}
+
+/// Positions of the first largest or smallest elements of columns: element `l` of column `i` is `x[l · inner + i]`.
+struct FirstInColumns<'a> {
+    x: &'a [f32],
+    len: usize,
+    inner: usize,
+    largest: bool,
+    places: &'a mut [i32],
+}
+
+impl Kernel for FirstInColumns<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let n = self.places.len();
+        for i in (0..n).step_by(S::LANES) {
+            let mut best = s.get_tail(&self.x[..n], i);
+            let mut place = s.splat_i(0);
+            for l in 1..self.len {
+                let v = s.get_tail(&self.x[l * self.inner..][..n], i);
+                let beats = if self.largest { s.lt(best, v) } else { s.lt(v, best) };
+                // NaN beats everything else.
+                let beats = s.or_m(beats, s.and_m(s.is_nan(v), s.eq(best, best)));
+                best = s.select(beats, v, best);
+                place = s.select_i(beats, s.splat_i(l as i32), place);
+            }
+            let mut lanes = [0; MAX_LANES];
+            // SAFETY: there are at least `LANES` elements.
+            unsafe { s.store_i(lanes.as_mut_ptr(), place) };
+            self.places[i..].iter_mut().zip(lanes).for_each(|(p, l)| *p = l);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,17 +5,20 @@ use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, store_part};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 use crate::plain::{linear_source, nearest_source};
 
 /// Kernels of resizing: nearest of every element type, bilinear of `f32`.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |isa, view| name(isa, view),
-    in_place: |_| Vec::new(),
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| task(view).is_some(),
+        name: |isa, view| name(isa, view),
+        in_place: |_| Vec::new(),
+        build,
+    },
+    half::CANDIDATE,
+];
 
 /// Bytes that a thread writes at a time.
 const CHUNK: usize = 64 * 1024;

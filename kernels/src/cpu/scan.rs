@@ -4,16 +4,14 @@ use mindir_graph::task::{Scan, ScanKind, Task};
 use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::{Build, Candidate, Gang, Shared};
+use super::{Build, Candidate, Gang, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of running sums and products.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |_, view| name(view),
-    in_place: |_| Vec::new(),
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate { accepts: |_, view| task(view).is_some(), name: |_, view| name(view), in_place: |_| Vec::new(), build },
+    half::CANDIDATE,
+];
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -80,6 +78,9 @@ impl Lines {
     /// `n` columns from element `first`.
     fn columns<T: Total>(&self, x: &[T], to: Shared<T>, first: usize, n: usize) {
         let Scan { kind, len, inner, exclusive, reverse, .. } = self.task;
+        if n == 1 {
+            return self.line(x, to, first);
+        }
         let mut totals = [if kind == ScanKind::Sum { T::ZERO } else { T::ONE }; COLUMNS];
         for step in 0..len {
             let at = first + if reverse { len - 1 - step } else { step } * inner;
@@ -90,6 +91,22 @@ impl Lines {
                 *y = T::narrow(if exclusive { *total } else { next });
                 *total = next;
             }
+        }
+    }
+}
+
+impl Lines {
+    /// One column, from element `first`.
+    fn line<T: Total>(&self, x: &[T], to: Shared<T>, first: usize) {
+        let Scan { kind, len, inner, exclusive, reverse, .. } = self.task;
+        let mut total = if kind == ScanKind::Sum { T::ZERO } else { T::ONE };
+        for step in 0..len {
+            let at = first + if reverse { len - 1 - step } else { step } * inner;
+            let x = x[at].widen();
+            let next = if kind == ScanKind::Sum { total.plus(x) } else { total.times(x) };
+            // SAFETY: the column is this call's own and lies inside.
+            unsafe { to.at(at).write(T::narrow(if exclusive { total } else { next })) };
+            total = next;
         }
     }
 }

@@ -4,17 +4,20 @@ use mindir_graph::task::{Softmax, Task};
 use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::simd::{Kernel, Simd, load_part, math, store_part};
-use super::{Build, Candidate, Gang, Isa, Shared};
+use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, store_part};
+use super::{Build, Candidate, Gang, Isa, Shared, half};
 use crate::device::{Declined, TaskView};
 
 /// Kernels of softmax and its logarithm.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |isa, view| name(isa, view),
-    in_place: |_| vec![0],
-    build,
-}];
+pub const CANDIDATES: &[Candidate] = &[
+    Candidate {
+        accepts: |_, view| task(view).is_some(),
+        name: |isa, view| name(isa, view),
+        in_place: |_| vec![0],
+        build,
+    },
+    half::CANDIDATE,
+];
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 8 * 1024;
@@ -100,28 +103,31 @@ impl Kernel for Contiguous<'_> {
 fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
     let low = s.splat(f32::NEG_INFINITY);
     let whole = y.len() - y.len() % S::LANES;
-    let mut largest = [low; 4];
-    for i in (0..whole).step_by(S::LANES) {
-        let m = &mut largest[i / S::LANES % 4];
-        *m = s.max(s.get(y, i), *m);
-    }
-    let largest = s.reduce_max(s.max(s.max(largest[0], largest[1]), s.max(largest[2], largest[3])));
+    let largest = fold_vectors(
+        s,
+        y,
+        low,
+        #[inline(always)]
+        |m, x| s.max(x, m),
+        #[inline(always)]
+        |a, b| s.max(a, b),
+    );
+    let largest = s.reduce_max(largest);
     let largest = y[whole..].iter().fold(largest, |m, &v| if v > m { v } else { m });
     let shift = s.splat(largest);
-    let mut sums = [s.zero(); 4];
+    let mut sums = s.zero();
     for i in (0..whole).step_by(S::LANES) {
         let d = s.sub(s.get(y, i), shift);
         let e = math::exp(s, d);
         s.put(y, i, if log { d } else { e });
-        let sum = &mut sums[i / S::LANES % 4];
-        *sum = s.add(*sum, e);
+        sums = s.add(sums, e);
     }
-    let mut sum = s.reduce_sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
+    let mut sum = s.reduce_sum(sums);
     if whole < y.len() {
         let d = s.sub(s.get_tail(y, whole), shift);
         let e = math::exp(s, d);
         s.put_tail(y, whole, if log { d } else { e });
-        let mut lanes = [0.0; super::simd::MAX_LANES];
+        let mut lanes = [0.0; MAX_LANES];
         s.put(&mut lanes, 0, e);
         sum += lanes[..y.len() - whole].iter().sum::<f32>();
     }
@@ -167,31 +173,38 @@ impl Kernel for Columns<'_> {
 }
 
 impl Columns<'_> {
+    /// The `n` columns, at most `LANES`, at element `i` of the operand or result.
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, x: *const f32, i: usize, n: usize) -> S::F {
+        // SAFETY: the columns of every line lie inside the operand and the result, which only this thread touches there.
+        unsafe { load_part(s, x.add(i), n) }
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&self, s: S, i: usize, v: S::F, n: usize) {
+        // SAFETY: as `load`.
+        unsafe { store_part(s, self.work.y.at(i), v, n) };
+    }
+
     /// Up to `LANES` columns, `n` of which exist, from element `at`.
     #[inline(always)]
     fn vector<S: Simd>(&self, s: S, at: usize, n: usize) {
         let &Strided { x, y, len, inner, log } = self.work;
-        // SAFETY: `at + l · inner` and the `n` elements from there lie inside operand and result for every `l` below `len`.
-        let load = |l: usize| unsafe { load_part(s, x.add(at + l * inner), n) };
-        // SAFETY: as above, and the columns are this thread's own.
-        let reload = |l: usize| unsafe { load_part(s, y.at(at + l * inner), n) };
-        // SAFETY: as above.
-        let store = |l: usize, v: S::F| unsafe { store_part(s, y.at(at + l * inner), v, n) };
         let mut largest = s.splat(f32::NEG_INFINITY);
         for l in 0..len {
-            largest = s.max(load(l), largest);
+            largest = s.max(self.load(s, x, at + l * inner, n), largest);
         }
         let mut sum = s.zero();
         for l in 0..len {
-            let d = s.sub(load(l), largest);
+            let d = s.sub(self.load(s, x, at + l * inner, n), largest);
             let e = math::exp(s, d);
             sum = s.add(sum, e);
-            store(l, if log { d } else { e });
+            self.store(s, at + l * inner, if log { d } else { e }, n);
         }
         let last = if log { s.neg(math::log(s, sum)) } else { s.div(s.splat(1.0), sum) };
         for l in 0..len {
-            let v = reload(l);
-            store(l, if log { s.add(v, last) } else { s.mul(v, last) });
+            let v = self.load(s, y.at(0), at + l * inner, n);
+            self.store(s, at + l * inner, if log { s.add(v, last) } else { s.mul(v, last) }, n);
         }
     }
 }

@@ -98,6 +98,33 @@ macro_rules! with_kind {
     };
 }
 
+/// Calls `vectors1` with a closure that is compiled with the instructions of the token.
+macro_rules! one {
+    ($run:ident, $s:ident, $a:ident, $out:ident, $x:ident => $e:expr) => {
+        $run.vectors1(
+            $s,
+            $a,
+            $out,
+            #[inline(always)]
+            |$x| $e,
+        )
+    };
+}
+
+/// As [`one`], for `vectors2`.
+macro_rules! two {
+    ($run:ident, $s:ident, $a:ident, $b:ident, $out:ident, $x:ident, $y:ident => $e:expr) => {
+        $run.vectors2(
+            $s,
+            $a,
+            $b,
+            $out,
+            #[inline(always)]
+            |$x, $y| $e,
+        )
+    };
+}
+
 impl Run<'_> {
     #[inline(always)]
     fn source(&self, place: Place) -> *const u8 {
@@ -227,58 +254,58 @@ impl Run<'_> {
         let Float1::Named(f) = f else {
             // The power of −0 is 0, that of −∞ is ∞.
             let (low, high) = (s.splat(f32::NEG_INFINITY), s.splat(f32::INFINITY));
-            return self.vectors1(s, a, out, |x| s.select(s.eq(x, low), high, s.sqrt(s.add(x, zero))));
+            return one!(self, s, a, out, x => s.select(s.eq(x, low), high, s.sqrt(s.add(x, zero))));
         };
         match f {
-            Abs => self.vectors1(s, a, out, |x| s.abs(x)),
-            Neg => self.vectors1(s, a, out, |x| s.neg(x)),
-            Sign => self.vectors1(s, a, out, |x| {
+            Abs => one!(self, s, a, out, x => s.abs(x)),
+            Neg => one!(self, s, a, out, x => s.neg(x)),
+            Sign => one!(self, s, a, out, x => {
                 let y = s.copysign(one, x);
                 s.select(s.or_m(s.lt(x, zero), s.lt(zero, x)), y, x)
             }),
-            Square => self.vectors1(s, a, out, |x| s.mul(x, x)),
-            Sqrt => self.vectors1(s, a, out, |x| s.sqrt(x)),
-            Rsqrt => self.vectors1(s, a, out, |x| s.div(one, s.sqrt(x))),
-            Reciprocal => self.vectors1(s, a, out, |x| s.div(one, x)),
-            Exp => self.vectors1(s, a, out, |x| math::exp(s, x)),
-            Expm1 => self.vectors1(s, a, out, |x| math::expm1(s, x)),
-            Log => self.vectors1(s, a, out, |x| math::log(s, x)),
-            Log2 => self.vectors1(s, a, out, |x| math::log2(s, x)),
-            Log10 => self.vectors1(s, a, out, |x| math::log10(s, x)),
-            Log1p => self.vectors1(s, a, out, |x| math::log1p(s, x)),
-            Sin => self.vectors1(s, a, out, |x| math::sin(s, x)),
-            Cos => self.vectors1(s, a, out, |x| math::cos(s, x)),
-            Tanh => self.vectors1(s, a, out, |x| math::tanh(s, x)),
-            Erf => self.vectors1(s, a, out, |x| math::erf(s, x)),
-            Erfc => self.vectors1(s, a, out, |x| math::erfc(s, x)),
-            Floor => self.vectors1(s, a, out, |x| s.floor(x)),
-            Ceil => self.vectors1(s, a, out, |x| s.ceil(x)),
-            Round => self.vectors1(s, a, out, |x| s.round(x)),
-            Trunc => self.vectors1(s, a, out, |x| s.trunc(x)),
-            Relu => self.vectors1(s, a, out, |x| s.max(zero, x)),
-            Relu6 => self.vectors1(s, a, out, |x| s.min(s.splat(6.0), s.max(zero, x))),
-            Sigmoid => self.vectors1(s, a, out, |x| math::sigmoid(s, x)),
-            Silu => self.vectors1(s, a, out, |x| math::silu(s, x)),
-            Gelu => self.vectors1(s, a, out, |x| math::gelu(s, x)),
-            GeluTanh => self.vectors1(s, a, out, |x| math::gelu_tanh(s, x)),
-            HSwish => self.vectors1(s, a, out, |x| math::hswish(s, x)),
-            HSigmoid => self.vectors1(s, a, out, |x| math::hsigmoid(s, x)),
-            Softplus => self.vectors1(s, a, out, |x| math::softplus(s, x)),
-            Mish => self.vectors1(s, a, out, |x| math::mish(s, x)),
-            f => self.vectors1(s, a, out, |x| math::each(s, x, |x| f.eval_f64(f64::from(x)) as f32)),
+            Square => one!(self, s, a, out, x => s.mul(x, x)),
+            Sqrt => one!(self, s, a, out, x => s.sqrt(x)),
+            Rsqrt => one!(self, s, a, out, x => s.div(one, s.sqrt(x))),
+            Reciprocal => one!(self, s, a, out, x => s.div(one, x)),
+            Exp => one!(self, s, a, out, x => math::exp(s, x)),
+            Expm1 => one!(self, s, a, out, x => math::expm1(s, x)),
+            Log => one!(self, s, a, out, x => math::log(s, x)),
+            Log2 => one!(self, s, a, out, x => math::log2(s, x)),
+            Log10 => one!(self, s, a, out, x => math::log10(s, x)),
+            Log1p => one!(self, s, a, out, x => math::log1p(s, x)),
+            Sin => one!(self, s, a, out, x => math::sin(s, x)),
+            Cos => one!(self, s, a, out, x => math::cos(s, x)),
+            Tanh => one!(self, s, a, out, x => math::tanh(s, x)),
+            Erf => one!(self, s, a, out, x => math::erf(s, x)),
+            Erfc => one!(self, s, a, out, x => math::erfc(s, x)),
+            Floor => one!(self, s, a, out, x => s.floor(x)),
+            Ceil => one!(self, s, a, out, x => s.ceil(x)),
+            Round => one!(self, s, a, out, x => s.round(x)),
+            Trunc => one!(self, s, a, out, x => s.trunc(x)),
+            Relu => one!(self, s, a, out, x => s.max(zero, x)),
+            Relu6 => one!(self, s, a, out, x => s.min(s.splat(6.0), s.max(zero, x))),
+            Sigmoid => one!(self, s, a, out, x => math::sigmoid(s, x)),
+            Silu => one!(self, s, a, out, x => math::silu(s, x)),
+            Gelu => one!(self, s, a, out, x => math::gelu(s, x)),
+            GeluTanh => one!(self, s, a, out, x => math::gelu_tanh(s, x)),
+            HSwish => one!(self, s, a, out, x => math::hswish(s, x)),
+            HSigmoid => one!(self, s, a, out, x => math::hsigmoid(s, x)),
+            Softplus => one!(self, s, a, out, x => math::softplus(s, x)),
+            Mish => one!(self, s, a, out, x => math::mish(s, x)),
+            f => one!(self, s, a, out, x => math::each(s, x, |x| f.eval_f64(f64::from(x)) as f32)),
         }
     }
 
     #[inline(always)]
     fn float2<S: Simd>(&self, s: S, f: Binary, a: Place, b: Place, out: Place) {
         match f {
-            Binary::Add => self.vectors2(s, a, b, out, |x, y| s.add(x, y)),
-            Binary::Sub => self.vectors2(s, a, b, out, |x, y| s.sub(x, y)),
-            Binary::Mul => self.vectors2(s, a, b, out, |x, y| s.mul(x, y)),
-            Binary::Div => self.vectors2(s, a, b, out, |x, y| s.div(x, y)),
-            Binary::Max => self.vectors2(s, a, b, out, |x, y| math::max_nan(s, x, y)),
-            Binary::Min => self.vectors2(s, a, b, out, |x, y| math::min_nan(s, x, y)),
-            f => self.vectors2(s, a, b, out, |x, y| {
+            Binary::Add => two!(self, s, a, b, out, x, y => s.add(x, y)),
+            Binary::Sub => two!(self, s, a, b, out, x, y => s.sub(x, y)),
+            Binary::Mul => two!(self, s, a, b, out, x, y => s.mul(x, y)),
+            Binary::Div => two!(self, s, a, b, out, x, y => s.div(x, y)),
+            Binary::Max => two!(self, s, a, b, out, x, y => math::max_nan(s, x, y)),
+            Binary::Min => two!(self, s, a, b, out, x, y => math::min_nan(s, x, y)),
+            f => two!(self, s, a, b, out, x, y => {
                 math::each_pair(s, x, y, |x, y| f.eval_f64(f64::from(x), f64::from(y)) as f32)
             }),
         }

@@ -124,6 +124,17 @@ fn sum_terms(program: &Program, reg: Reg, terms: &mut Vec<usize>) -> Option<()> 
     Some(())
 }
 
+/// Calls `vectors` with a closure that is compiled with the instructions of the token.
+macro_rules! last {
+    ($sum:ident, $s:ident, $x:ident => $e:expr) => {
+        $sum.vectors(
+            $s,
+            #[inline(always)]
+            |$x| $e,
+        )
+    };
+}
+
 /// A [`Fused`] program on one row.
 struct Sum<'a> {
     acc: &'a mut [f32],
@@ -138,16 +149,16 @@ impl Kernel for Sum<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let zero = s.zero();
         match self.last {
-            None => self.vectors(s, |x| x),
-            Some(Unary::Relu) => self.vectors(s, |x| s.max(zero, x)),
-            Some(Unary::Relu6) => self.vectors(s, |x| s.min(s.splat(6.0), s.max(zero, x))),
-            Some(Unary::Gelu) => self.vectors(s, |x| math::gelu(s, x)),
-            Some(Unary::GeluTanh) => self.vectors(s, |x| math::gelu_tanh(s, x)),
-            Some(Unary::Silu) => self.vectors(s, |x| math::silu(s, x)),
-            Some(Unary::HSwish) => self.vectors(s, |x| math::hswish(s, x)),
-            Some(Unary::Sigmoid) => self.vectors(s, |x| math::sigmoid(s, x)),
-            Some(Unary::Tanh) => self.vectors(s, |x| math::tanh(s, x)),
-            Some(_) => self.vectors(s, |x| math::mish(s, x)),
+            None => last!(self, s, x => x),
+            Some(Unary::Relu) => last!(self, s, x => s.max(zero, x)),
+            Some(Unary::Relu6) => last!(self, s, x => s.min(s.splat(6.0), s.max(zero, x))),
+            Some(Unary::Gelu) => last!(self, s, x => math::gelu(s, x)),
+            Some(Unary::GeluTanh) => last!(self, s, x => math::gelu_tanh(s, x)),
+            Some(Unary::Silu) => last!(self, s, x => math::silu(s, x)),
+            Some(Unary::HSwish) => last!(self, s, x => math::hswish(s, x)),
+            Some(Unary::Sigmoid) => last!(self, s, x => math::sigmoid(s, x)),
+            Some(Unary::Tanh) => last!(self, s, x => math::tanh(s, x)),
+            Some(_) => last!(self, s, x => math::mish(s, x)),
         }
     }
 }

@@ -253,6 +253,30 @@ pub unsafe fn store_part<S: Simd>(s: S, p: *mut f32, v: S::F, n: usize) {
     unsafe { if n >= S::LANES { s.store(p, v) } else { s.store_n(p, v, n) } }
 }
 
+/// Folds the whole vectors of `x` into one: four side by side, then those. `f` is `#[inline(always)]`.
+#[inline(always)]
+pub fn fold_vectors<S: Simd>(
+    s: S,
+    x: &[f32],
+    start: S::F,
+    f: impl Fn(S::F, S::F) -> S::F,
+    join: impl Fn(S::F, S::F) -> S::F,
+) -> S::F {
+    let mut acc = [start; 4];
+    let mut i = 0;
+    while i + 4 * S::LANES <= x.len() {
+        for (v, a) in acc.iter_mut().enumerate() {
+            *a = f(*a, s.get(x, i + v * S::LANES));
+        }
+        i += 4 * S::LANES;
+    }
+    while i + S::LANES <= x.len() {
+        acc[0] = f(acc[0], s.get(x, i));
+        i += S::LANES;
+    }
+    join(join(acc[0], acc[1]), join(acc[2], acc[3]))
+}
+
 /// Largest [`Simd::LANES`] of any token.
 pub const MAX_LANES: usize = 16;
 
