@@ -86,13 +86,13 @@ pub fn read(dir: &Path) -> Golden {
         name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         graph: dir.join(meta["graph"].as_str().unwrap_or("model.mindir")),
         tolerance: meta["tolerance"].as_f64().unwrap_or(1e-4),
-        runs: sets.iter().map(|s| run_set(dir, s)).collect(),
+        runs: sets.iter().map(|s| run_set(dir, s, &meta["differs"])).collect(),
         steps,
         after: after(dir),
     }
 }
 
-fn run_set(dir: &Path, set: &Value) -> RunSet {
+fn run_set(dir: &Path, set: &Value, differs: &Value) -> RunSet {
     let name = set["dir"].as_str().unwrap_or(".").to_string();
     let load = |kind: &str, i: usize, v: &Value| {
         let path = dir.join(&name).join(format!("{kind}_{i}.npy"));
@@ -107,7 +107,10 @@ fn run_set(dir: &Path, set: &Value) -> RunSet {
             .zip(leaves(&set["nest"]))
             .enumerate()
             .filter(|(_, (_, kind))| *kind != "str")
-            .map(|(i, (v, kind))| load("out", i, v).map(|t| number(t, kind)))
+            .map(|(i, (v, kind))| {
+                let compared = differs.get(i.to_string()).is_none();
+                load("out", i, v).filter(|_| compared).map(|t| number(t, kind))
+            })
             .collect(),
         name,
     }

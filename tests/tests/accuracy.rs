@@ -13,8 +13,16 @@ use mindir_tests::{compare, precise};
 const NOISE: f64 = 2e-7;
 
 /// Small networks of the committed goldens.
-const NETWORKS: &[&str] =
-    &["lenet5", "mlp_small", "resnet_basic_small", "mobilenet_small", "vit_small", "bert_small", "gpt2_kv_small", "yolo_small"];
+const NETWORKS: &[&str] = &[
+    "lenet5",
+    "mlp_small",
+    "resnet_basic_small",
+    "mobilenet_small",
+    "vit_small",
+    "bert_small",
+    "gpt2_kv_small",
+    "yolo_small",
+];
 
 fn chosen() -> Vec<Golden> {
     match std::env::var_os("MINDIR_GOLDENS") {
