@@ -184,12 +184,19 @@ type Packed = Arc<dyn Any + Send + Sync>;
 /// An entry belongs to the bytes of a tensor and a layout name; the tensors must outlive the cache unchanged.
 #[derive(Default)]
 pub struct Weights {
+    /// Called with a tensor's bytes once its packed form is made.
+    release: Option<fn(&[u8])>,
     packed: Mutex<HashMap<(usize, usize, String), Packed>>,
 }
 
 impl Weights {
-    /// The packed form of `tensor` called `layout`, made by `pack` if it is not there yet. The tensor's own bytes may leave
-    /// memory afterwards, as the packed form is what runs read.
+    /// An empty cache. `release` is called with a tensor's bytes once its packed form is made, as they will not be read again
+    /// soon.
+    pub fn new(release: fn(&[u8])) -> Weights {
+        Weights { release: Some(release), packed: Mutex::default() }
+    }
+
+    /// The packed form of `tensor` called `layout`, made by `pack` if it is not there yet.
     pub fn get<T: Send + Sync + 'static>(&self, tensor: &Tensor, layout: &str, pack: impl FnOnce() -> T) -> Arc<T> {
         let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout.to_string());
         let found = self.lock().get(&key).cloned();
@@ -197,7 +204,9 @@ impl Weights {
             return found;
         }
         let made = Arc::new(pack());
-        crate::pages::release(tensor.bytes());
+        if let Some(release) = self.release {
+            release(tensor.bytes());
+        }
         self.lock().insert(key, made.clone());
         made
     }

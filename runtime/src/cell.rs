@@ -114,7 +114,7 @@ impl GraphCell {
         let params = model.params.iter().map(|p| p.tensor.clone()).collect();
         let stateful = model.params.iter().any(|p| p.mutable);
         let devices = devices(&options)?;
-        let (weights, plans) = (Weights::default(), Mutex::default());
+        let (weights, plans) = (Weights::new(mindir_loader::release), Mutex::default());
         Ok(GraphCell {
             inner: Arc::new(Inner { model, options, devices, weights, plans, params: Mutex::new(params), stateful }),
         })

@@ -12,6 +12,7 @@ use crate::{
     files::{DataFiles, check_location},
     foreign::Cipher,
     limits::Limits,
+    map::release,
     report::{FileRead, LoadReport},
 };
 
@@ -125,6 +126,7 @@ impl Weights<'_> {
             return Ok(bytes);
         }
         let copy = AlignedBuffer::copy_of(&bytes).ok_or(TensorFault::Memory(len))?;
+        release(&bytes);
         self.report.copied_tensors += 1;
         self.report.copied_bytes += len;
         Ok(copy.into())
