@@ -1,3 +1,92 @@
 //! The `mindir` command.
+//!
+//! One file per subcommand; each turns its arguments into an [`Outcome`] that `main` prints. Text goes to stdout, errors and
+//! progress to stderr. What comes from files is escaped before it is printed.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod compare;
+mod completions;
+mod difference;
+mod doctor;
+mod failure;
+mod image;
+mod input;
+mod inspect;
+mod ops;
+mod plan;
+mod print;
+mod random;
+mod run;
+mod stats;
+mod top;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Failure, Outcome};
+
+/// Run MindSpore models outside Python.
+#[derive(Parser)]
+#[command(name = "mindir", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 success, 1 results differ, 2 wrong usage or inputs, 3 the model needs something that is not supported,
+4 a file is damaged or of another kind, 5 a device or file cannot be used.";
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(inspect::Inspect),
+    Run(run::Run),
+    Compare(compare::Compare),
+    Plan(plan::Plan),
+    Bench(bench::Bench),
+    Ops(ops::Ops),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    fn execute(self) -> Result<Outcome, Failure> {
+        match self {
+            Command::Inspect(c) => c.execute(),
+            Command::Run(c) => c.execute(),
+            Command::Compare(c) => c.execute(),
+            Command::Plan(c) => c.execute(),
+            Command::Bench(c) => c.execute(),
+            Command::Ops(c) => c.execute(),
+            Command::Doctor(c) => c.execute(),
+            Command::Completions(c) => c.execute(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command.execute() {
+        Ok(outcome) => {
+            print::stdout(&outcome.text);
+            ExitCode::from(outcome.code)
+        }
+        Err(failure) => {
+            print::stderr(&failure.text());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

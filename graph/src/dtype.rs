@@ -95,6 +95,21 @@ impl DType {
         DType::ALL.into_iter().find(|d| d.name() == name)
     }
 
+    /// The type that MindSpore and NumPy call `name`: `float32`, `int64`, `bool`, …
+    pub fn from_mindspore(name: &str) -> Option<DType> {
+        let (kind, bits) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
+        let short = match kind {
+            "bool" => "bool".to_string(),
+            "int" => format!("i{bits}"),
+            "uint" => format!("u{bits}"),
+            "float" => format!("f{bits}"),
+            "bfloat" => format!("bf{bits}"),
+            "complex" => format!("c{bits}"),
+            _ => return None,
+        };
+        DType::from_name(&short)
+    }
+
     /// MindSpore's `TypeId` number, as operands such as `Cast`'s `dtype` hold it.
     pub const fn type_id(self) -> i64 {
         match self {
@@ -303,6 +318,9 @@ mod tests {
             assert_eq!(DType::from_name(d.name()), Some(d));
             assert_eq!(DType::from_type_id(d.type_id()), Some(d));
         }
+        assert_eq!(DType::from_mindspore("bfloat16"), Some(BF16));
+        assert_eq!(DType::from_mindspore("uint8"), Some(U8));
+        assert_eq!(DType::from_mindspore("float"), None);
     }
 
     #[test]

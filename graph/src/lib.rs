@@ -1,11 +1,18 @@
 //! The portable operator graph.
 
+pub mod builder;
 #[macro_use]
 mod dtype;
 mod error;
+pub mod graph;
+pub mod lower;
+pub mod op;
+pub mod ops;
+pub mod passes;
 mod shape;
 pub mod task;
 mod tensor;
+mod verify;
 
 pub use dtype::{DType, Element};
 pub use error::OpError;
@@ -14,4 +21,5 @@ pub use shape::{
     Dim, Fact, Shape, Spec, Strides, broadcast, broadcast_strides, checked_count, count, dense_strides, normalize_axis,
     shape,
 };
-pub use tensor::{Tensor, TensorError, aligned_copy};
+pub use tensor::{Buffer, Tensor, TensorError, aligned_copy};
+pub use verify::{VerifyError, VerifyFault, verify};

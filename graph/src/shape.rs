@@ -17,13 +17,10 @@ pub fn shape(dims: &[usize]) -> Shape {
 
 /// Number of elements; `None` if the product overflows `usize`.
 pub fn checked_count(dims: &[usize]) -> Option<usize> {
-    let mut n = 1usize;
-    let mut zero = false;
-    for &d in dims {
-        zero |= d == 0;
-        n = if d == 0 { n } else { n.checked_mul(d)? };
+    if dims.contains(&0) {
+        return Some(0);
     }
-    Some(if zero { 0 } else { n })
+    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
 }
 
 /// Number of elements of a shape that is known to fit.

@@ -65,9 +65,38 @@ impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
 
 /// A copy of `bytes` that starts at a multiple of 64.
 pub fn aligned_copy(bytes: &[u8]) -> Bytes {
-    let mut lines = vec![Line([0; 64]); bytes.len().div_ceil(64)];
-    bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
-    Bytes::from_owner(Owner(lines, bytes.len()))
+    let mut buffer = Buffer::new(bytes.len());
+    buffer.bytes_mut().copy_from_slice(bytes);
+    buffer.into_bytes()
+}
+
+/// Writable memory that starts at a multiple of 64; becomes a [`Tensor`] without a copy.
+#[derive(Default)]
+pub struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` zero bytes.
+    pub fn new(len: usize) -> Buffer {
+        Buffer { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+
+    /// The bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+
+    /// The bytes, shared from now on.
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(Owner(self.lines, self.len))
+    }
 }
 
 impl Tensor {
@@ -133,8 +162,7 @@ impl Tensor {
     pub fn zeros(dtype: DType, dims: &[usize]) -> Result<Tensor, TensorError> {
         let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
         let len = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
-        let lines = vec![Line([0; 64]); len.div_ceil(64)];
-        Tensor::from_bytes(dtype, dims, Bytes::from_owner(Owner(lines, len)))
+        Tensor::from_bytes(dtype, dims, Buffer::new(len).into_bytes())
     }
 
     /// A tensor of `dtype` with every element converted from `f64`; for `bool`, everything but 0 is true.
@@ -234,9 +262,9 @@ impl Tensor {
         if dtype == self.dtype {
             return Ok(self.clone());
         }
-        if self.dtype.is_float() || self.dtype.is_complex() {
-            Tensor::from_f64s(dtype, &self.shape, &self.to_f64s()?)
-        } else if self.dtype == DType::U64 && dtype.is_float() {
+        let through_f64 =
+            !self.dtype.is_int() && self.dtype != DType::Bool || self.dtype == DType::U64 && dtype.is_float();
+        if through_f64 {
             Tensor::from_f64s(dtype, &self.shape, &self.to_f64s()?)
         } else {
             Tensor::from_i64s(dtype, &self.shape, &self.to_i64s()?)

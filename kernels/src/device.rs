@@ -164,7 +164,7 @@ pub trait Program: Send + Sync {
 
 /// One thread's hold on a [`Program`].
 pub trait Run: Send {
-    /// Runs all steps. Inputs and outputs are dense little-endian bytes, aligned to 64.
+    /// Runs all steps. Inputs and outputs are dense little-endian bytes; inputs are aligned for their element type, outputs to 64.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step; outputs are unspecified then.
@@ -188,7 +188,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The packed form of `tensor` called `layout`, made by `pack` if it is not there yet.
+    /// The packed form of `tensor` called `layout`, made by `pack` if it is not there yet. The tensor's own bytes may leave
+    /// memory afterwards, as the packed form is what runs read.
     pub fn get<T: Send + Sync + 'static>(&self, tensor: &Tensor, layout: &str, pack: impl FnOnce() -> T) -> Arc<T> {
         let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout.to_string());
         let found = self.lock().get(&key).cloned();
@@ -196,6 +197,7 @@ impl Weights {
             return found;
         }
         let made = Arc::new(pack());
+        crate::pages::release(tensor.bytes());
         self.lock().insert(key, made.clone());
         made
     }

@@ -36,5 +36,13 @@ pub const THREADS: Knob = Knob {
     help: "number of threads of the cpu device",
 };
 
+/// Lets the wgpu device use drivers that run on the processor.
+pub const WGPU_CPU: Knob = Knob {
+    name: "MINDIR_WGPU_CPU",
+    values: "1",
+    default: "such drivers are passed over",
+    help: "lets the wgpu device use drivers that run on the processor",
+};
+
 /// Every knob of this crate.
-pub const ALL: &[Knob] = &[ISA, THREADS];
+pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU];

@@ -1,1 +1,36 @@
-//! Files to graphs.
+//! Files of MindSpore: reading them, checking them, and saying clearly what is wrong with them.
+//!
+//! Every input is treated as hostile. A file is walked with fixed limits ([`Limits`]) before anything is decoded, lengths
+//! and offsets are checked against the bytes that exist, and no allocation is sized by a number from a file alone. A
+//! problem is a [`LoadError`] that names the file, the place and what was expected; nothing in this crate panics on any
+//! input.
+//!
+//! Weights are not copied when the file keeps them aligned: they are slices of the memory map ([`LoadReport`] counts both
+//! kinds).
+//!
+//! This crate computes nothing and knows no device.
+#![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
+mod align;
+mod element;
+mod error;
+mod files;
+mod foreign;
+mod limits;
+mod map;
+pub mod mindir;
+mod printable;
+mod report;
+
+pub use element::ElementType;
+pub use error::{ErrorKind, Excess, ExternalFault, FileFault, LoadError, TensorFault, WireFault, WireProblem};
+pub use files::{Access, DataFiles, Folder, NoFiles};
+pub use foreign::{Cipher, Foreign};
+pub use limits::Limits;
+pub use mindir::{GraphFault, Loaded, load, load_bytes, load_source};
+pub use printable::Printable;
+pub use report::{Census, FileRead, LoadReport, Warning};

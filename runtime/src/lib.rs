@@ -1,1 +1,51 @@
 //! Run MindSpore models outside Python.
+//!
+//! ```no_run
+//! use mindir::{GraphCell, Options, Tensor};
+//!
+//! let model = mindir::load("lenet5.mindir")?;
+//! let cell = GraphCell::new(model, Options::default())?;
+//! let x = Tensor::zeros(mindir::DType::F32, &[1, 1, 32, 32])?;
+//! let y = cell.run(&[x])?;
+//! println!("{:?}", y[0].view::<f32>()?);
+//! # Ok::<(), mindir::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod cell;
+mod error;
+pub mod machine;
+#[cfg(feature = "npy")]
+pub mod npy;
+mod options;
+mod plan;
+mod session;
+
+use std::path::Path;
+
+pub use cell::{GraphCell, Port};
+pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
+pub use mindir_graph::op::OpDef;
+pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes};
+pub use mindir_loader::mindir::Layout;
+pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
+pub use options::{DeviceKind, Fallback, Options};
+pub use plan::{Decline, Plan, StageReport, StepReport};
+pub use session::Session;
+
+/// Reads a MindIR model: one file, or `NAME_graph.mindir` with `NAME_variables/`.
+///
+/// # Errors
+/// [`Error::Load`] saying what is wrong with which file.
+pub fn load(path: impl AsRef<Path>) -> Result<graph::Model, Error> {
+    Ok(load_reported(path)?.model)
+}
+
+/// As [`load`], and says what reading took.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_reported(path: impl AsRef<Path>) -> Result<Loaded, Error> {
+    Ok(mindir_loader::load(path.as_ref())?)
+}

@@ -1,1 +1,21 @@
-//! Shader sources as text.
+//! Shader sources as text, one folder per task family, and what a launcher must know of each: bindings and parameters.
+//!
+//! A [`Shader`] names one variant; [`Shader::module`] writes its WGSL. All of it is plain text and arithmetic: nothing
+//! here talks to a driver, and no shader needs an optional feature of WGSL.
+//!
+//! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, `bool` as
+//! 0 and 1 (see [`Word`]). Every shader takes its parameters as a uniform buffer at binding 0, then its operands and
+//! results as storage buffers from binding 1 on.
+
+pub mod copy;
+pub mod gemm;
+pub mod map;
+mod module;
+pub mod norm;
+pub mod program;
+pub mod reduce;
+pub mod softmax;
+mod word;
+
+pub use module::{Access, Lines, Module, Shader};
+pub use word::{Unsupported, Word};

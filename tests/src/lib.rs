@@ -1,1 +1,5 @@
-//! Shared test helpers.
+//! What the conformance tests share: goldens, comparison, and the `f64` run of a model.
+
+pub mod compare;
+pub mod golden;
+pub mod precise;

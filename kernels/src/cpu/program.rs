@@ -62,7 +62,7 @@ pub(super) struct CpuProgram {
     steps: Vec<Bound>,
     arena: usize,
     scratch: usize,
-    inputs: Vec<usize>,
+    inputs: Vec<Fact>,
     outputs: Vec<usize>,
     threads: Threads,
 }
@@ -81,7 +81,7 @@ impl CpuProgram {
             scratch: steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0),
             steps,
             arena: stage.arena,
-            inputs: bytes(&stage.inputs),
+            inputs: stage.inputs,
             outputs: bytes(&stage.outputs),
             threads: device.threads().clone(),
         })
@@ -244,13 +244,13 @@ impl Session {
     }
 
     fn check(&self, ins: &[&[u8]], outs: &[&mut [u8]]) -> Result<(), DeviceError> {
-        let good = |found: usize, bytes: usize, at: *const u8| {
-            found == bytes && (bytes == 0 || at.addr().is_multiple_of(ALIGN))
+        let good = |found: usize, bytes: usize, at: *const u8, align: usize| {
+            found == bytes && (bytes == 0 || at.addr().is_multiple_of(align))
         };
         let inputs = ins.len() == self.program.inputs.len()
-            && ins.iter().zip(&self.program.inputs).all(|(x, &n)| good(x.len(), n, x.as_ptr()));
+            && ins.iter().zip(&self.program.inputs).all(|(x, f)| good(x.len(), f.bytes(), x.as_ptr(), f.dtype.align()));
         let outputs = outs.len() == self.program.outputs.len()
-            && outs.iter().zip(&self.program.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr()));
+            && outs.iter().zip(&self.program.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr(), ALIGN));
         if inputs && outputs {
             return Ok(());
         }

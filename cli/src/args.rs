@@ -1,0 +1,223 @@
+//! Arguments that several subcommands share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use mindir::{DeviceKind, Fact, Fallback, GraphCell, Loaded, Options, Port};
+
+use crate::failure::Failure;
+use crate::print::name;
+
+/// The model.
+#[derive(Args, Debug)]
+pub struct ModelArg {
+    /// MindIR file; for a split model NAME_graph.mindir
+    #[arg(value_name = "MODEL")]
+    pub path: PathBuf,
+}
+
+impl ModelArg {
+    /// Reads the model; also says how long that took.
+    pub fn load(&self) -> Result<(Loaded, Duration), Failure> {
+        let start = Instant::now();
+        let loaded = mindir::load_reported(&self.path)?;
+        Ok((loaded, start.elapsed()))
+    }
+}
+
+/// How to run.
+#[derive(Args, Debug, Clone)]
+pub struct DeviceArgs {
+    /// Where to run: cpu, or wgpu if built with the feature `wgpu`
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: DeviceKind,
+    /// Whether the CPU may take steps that the device declines: allow or deny
+    #[arg(long, default_value = "allow", value_name = "POLICY", value_parser = fallback)]
+    pub fallback: Fallback,
+    /// Leave out a pass of the planner, or `all`; may be repeated
+    #[arg(long = "disable-pass", value_name = "PASS", value_parser = pass)]
+    pub disabled: Vec<String>,
+}
+
+impl DeviceArgs {
+    /// The options for a cell with this many threads.
+    pub fn options(&self, threads: Option<usize>) -> Options {
+        Options {
+            device: self.device,
+            fallback: self.fallback,
+            threads,
+            disabled_passes: self.disabled.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+fn fallback(text: &str) -> Result<Fallback, String> {
+    match text {
+        "allow" => Ok(Fallback::Allow),
+        "deny" => Ok(Fallback::Deny),
+        _ => Err("expected allow or deny".into()),
+    }
+}
+
+fn pass(text: &str) -> Result<String, String> {
+    if text == "all" || Options::passes().any(|p| p == text) {
+        return Ok(text.into());
+    }
+    Err(format!("the passes are all, {}", Options::passes().collect::<Vec<_>>().join(", ")))
+}
+
+/// A number of threads above 0.
+pub fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=4096) => Ok(n),
+        _ => Err("expected a number from 1 to 4096".into()),
+    }
+}
+
+/// Threads for one cell.
+#[derive(Args, Debug)]
+pub struct ThreadArg {
+    /// Threads of the CPU [default: the cores that the process may use]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// Shapes of inputs.
+#[derive(Args, Debug, Default)]
+pub struct ShapeArgs {
+    /// Shape of an input, as NAME=1,3,224,224; NAME may be left out if there is one input
+    #[arg(long = "shape", value_name = "[NAME=]DIMS")]
+    pub shapes: Vec<String>,
+}
+
+impl ShapeArgs {
+    /// For each input the shape that was given.
+    pub fn given(&self, ports: &[Port]) -> Result<Vec<Option<Vec<usize>>>, Failure> {
+        let mut out = vec![None; ports.len()];
+        for text in &self.shapes {
+            let (at, dims) = named(text, ports)?;
+            let at = match at {
+                Some(at) => at,
+                None if ports.len() == 1 => 0,
+                None => return Err(Failure::Usage(format!("--shape {text}: say which input: {}", list(ports)))),
+            };
+            out[at] = Some(dimensions(dims).map_err(|e| Failure::Usage(format!("--shape {text}: {e}")))?);
+        }
+        Ok(out)
+    }
+
+    /// The facts of all inputs: as given, else as exported.
+    pub fn facts(&self, ports: &[Port]) -> Result<Vec<Fact>, Failure> {
+        let given = self.given(ports)?;
+        ports.iter().zip(given).map(|(p, dims)| fact(p, dims.as_deref())).collect()
+    }
+}
+
+/// The fact of an input with these dimensions, or with those that the file declares.
+pub fn fact(port: &Port, dims: Option<&[usize]>) -> Result<Fact, Failure> {
+    let missing = |what: &str, hint: &str| {
+        Failure::Usage(format!("input {} {}: the {what} is not known{hint}", name(&port.name), port.spec))
+    };
+    let dtype = port.spec.dtype.ok_or_else(|| missing("element type", ""))?;
+    let exported = port.spec.shape();
+    let dims = dims.or(exported.as_deref());
+    let hint = format!("; give --shape {}=…", name(&port.name));
+    Ok(Fact::new(dtype, dims.ok_or_else(|| missing("shape", &hint))?))
+}
+
+fn dimensions(text: &str) -> Result<Vec<usize>, String> {
+    if text.is_empty() || text == "[]" {
+        return Ok(Vec::new());
+    }
+    let one = |d: &str| d.trim().parse::<usize>().map_err(|_| format!("{d:?} is no dimension"));
+    text.trim_matches(['[', ']']).split([',', 'x']).map(one).collect()
+}
+
+/// Whether `given` is the name of an input: all of it, or the part after the last colon, as MindSpore puts the path of the
+/// cell before it.
+fn means(given: &str, port: &Port) -> bool {
+    given == port.name || port.name.rsplit_once(':').is_some_and(|(_, short)| short == given)
+}
+
+/// Splits `NAME=REST` where NAME is an input; without one, all of `text` is the rest.
+pub fn named<'a>(text: &'a str, ports: &[Port]) -> Result<(Option<usize>, &'a str), Failure> {
+    let ends = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..])).collect::<Vec<_>>();
+    for (given, rest) in ends.into_iter().rev() {
+        let mut found = ports.iter().enumerate().filter(|(_, p)| means(given, p)).map(|(i, _)| i);
+        match (found.next(), found.next()) {
+            (Some(at), None) => return Ok((Some(at), rest)),
+            (Some(_), Some(_)) => {
+                let text = format!("{} inputs are called {}: {}", 2 + found.count(), name(given), list(ports));
+                return Err(Failure::Usage(text));
+            }
+            _ => {}
+        }
+    }
+    match text.split_once('=') {
+        Some((wrong, _)) if !std::path::Path::new(text).exists() => {
+            Err(Failure::Usage(format!("no input is called {}; the inputs are {}", name(wrong), list(ports))))
+        }
+        _ => Ok((None, text)),
+    }
+}
+
+/// The inputs with what is known about them.
+pub fn list(ports: &[Port]) -> String {
+    if ports.is_empty() {
+        return "(none)".into();
+    }
+    ports.iter().map(|p| format!("{} {}", name(&p.name), p.spec)).collect::<Vec<_>>().join(", ")
+}
+
+/// A cell for a model.
+pub fn cell(model: impl Into<Arc<mindir::graph::Model>>, options: Options) -> Result<GraphCell, Failure> {
+    Ok(GraphCell::new(model, options)?)
+}
+
+/// `2s`, `500ms`, or seconds as a plain number.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let scale = match unit {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "us" => 1e-6,
+        "m" | "min" => 60.0,
+        _ => return Err(format!("{unit:?} is no unit; units are us, ms, s, min")),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| format!("{number:?} is no number"))? * scale;
+    if (0.0..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("expected a time up to a day".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mindir::{DType, Spec};
+
+    fn ports() -> Vec<Port> {
+        let port = |name: &str| Port { name: name.into(), spec: Spec::fixed(DType::F32, &[1, 2]) };
+        vec![port("a"), port("a=b")]
+    }
+
+    #[test]
+    fn the_longest_name_wins() {
+        assert_eq!(named("a=1", &ports()).unwrap(), (Some(0), "1"));
+        assert_eq!(named("a=b=1", &ports()).unwrap(), (Some(1), "1"));
+        assert_eq!(named("x.npy", &ports()).unwrap(), (None, "x.npy"));
+        assert!(matches!(named("c=1", &ports()), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("2s").unwrap(), Duration::from_secs(2));
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(duration("0.5").unwrap(), Duration::from_millis(500));
+        assert!(duration("1h").is_err() && duration("-1").is_err() && duration("nan").is_err());
+    }
+}

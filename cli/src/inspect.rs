@@ -1,0 +1,310 @@
+//! `mindir inspect`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use mindir::graph::{Graph, Model, NodeKind};
+use mindir::{Error, GraphCell, Loaded, Options, Port, Printable};
+use serde::Serialize;
+
+use crate::args::ModelArg;
+use crate::failure::{Failure, Outcome};
+use crate::print::{self, name};
+
+/// Show what a model file holds, and everything in it that is not supported.
+#[derive(Args, Debug)]
+pub struct Inspect {
+    #[command(flatten)]
+    model: ModelArg,
+    /// List the operators with their numbers
+    #[arg(long)]
+    ops: bool,
+    /// List the parameters
+    #[arg(long)]
+    params: bool,
+    /// Print the entry graph
+    #[arg(long)]
+    graph: bool,
+    /// Print every graph; control flow has several
+    #[arg(long)]
+    functions: bool,
+    /// Exit code 3 if something is not supported
+    #[arg(long)]
+    strict: bool,
+    /// Print JSON: all of the above but for the graphs' nodes
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    producer: String,
+    producer_version: String,
+    mind_ir_version: i64,
+    user_info: Vec<(String, String)>,
+    files: Vec<FileReport>,
+    warnings: Vec<String>,
+    inputs: Vec<PortReport>,
+    outputs: Vec<PortReport>,
+    /// Operators by name with their numbers, over all graphs.
+    ops: BTreeMap<String, usize>,
+    nodes: usize,
+    graphs: Vec<GraphReport>,
+    parameters: Vec<ParamReport>,
+    parameter_totals: Vec<DTypeTotal>,
+    memory: Memory,
+    /// Floating-point operations of a run with the exported shapes; `null` if that cannot be planned.
+    flops: Option<u64>,
+    /// Why the exported shapes cannot be planned, or only in part.
+    plan: Option<String>,
+    unsupported: Vec<Unsupported>,
+}
+
+#[derive(Serialize)]
+struct FileReport {
+    name: String,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct PortReport {
+    name: String,
+    dtype: Option<&'static str>,
+    /// `null` for a dimension of any length; all `null` for any rank.
+    shape: Option<Vec<Option<usize>>>,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Serialize)]
+struct GraphReport {
+    name: String,
+    nodes: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+#[derive(Serialize)]
+struct ParamReport {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
+    bytes: usize,
+    mutable: bool,
+}
+
+#[derive(Serialize)]
+struct DTypeTotal {
+    dtype: &'static str,
+    tensors: usize,
+    elements: usize,
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    /// Weights and constants used where they lie in the file.
+    mapped_bytes: u64,
+    /// Weights and constants that the file does not align.
+    copied_bytes: u64,
+    /// Working memory of a run with the exported shapes.
+    scratch_bytes: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Unsupported {
+    op: String,
+    path: String,
+}
+
+impl Inspect {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (loaded, _) = self.model.load()?;
+        let report = report(&loaded);
+        let clean = report.unsupported.is_empty();
+        let text = if self.json { print::json(&report) } else { self.text(&report, &loaded.model) };
+        Ok(if clean || !self.strict { Outcome::ok(text) } else { Outcome::unsupported(text) })
+    }
+
+    fn text(&self, report: &Report, model: &Model) -> String {
+        let mut text = report.summary();
+        if self.ops {
+            let rows = report.ops.iter().map(|(op, n)| vec![name(op), n.to_string()]);
+            text += &print::table(&["operator", "nodes"], &[1], rows);
+        }
+        if self.params {
+            text += &print::table(&["parameter", "tensor", "bytes", ""], &[2], report.parameters.iter().map(param_row));
+        }
+        if self.functions {
+            model.graphs.iter().for_each(|g| text += &g.to_string());
+        } else if self.graph {
+            text += &model.entry().to_string();
+        }
+        text
+    }
+}
+
+fn report(loaded: &Loaded) -> Report {
+    let model = &loaded.model;
+    let planned = planned(model);
+    let (flops, scratch_bytes, plan) = match planned {
+        Ok((flops, scratch, why)) => (Some(flops), Some(scratch), why),
+        Err(e) => (None, None, Some(e)),
+    };
+    let r = &loaded.report;
+    Report {
+        producer: model.origin.producer.clone(),
+        producer_version: model.origin.version.clone(),
+        mind_ir_version: model.origin.mind_ir_version,
+        user_info: model.origin.user_info.clone(),
+        files: r.files.iter().map(|f| FileReport { name: f.name.clone(), bytes: f.bytes }).collect(),
+        warnings: r.warnings.iter().map(ToString::to_string).collect(),
+        inputs: ports(model.entry(), &model.entry().inputs),
+        outputs: ports(model.entry(), &model.entry().outputs),
+        ops: ops(model),
+        nodes: model.graphs.iter().map(|g| g.nodes.len()).sum(),
+        graphs: model.graphs.iter().map(graph).collect(),
+        parameters: parameters(model),
+        parameter_totals: totals(model),
+        memory: Memory { mapped_bytes: r.in_place_bytes, copied_bytes: r.copied_bytes, scratch_bytes },
+        flops,
+        plan,
+        unsupported: unsupported(model),
+    }
+}
+
+fn ports(graph: &Graph, ids: &[mindir::graph::ValueId]) -> Vec<PortReport> {
+    ids.iter().map(|v| port(&Port::of(graph, *v))).collect()
+}
+
+fn port(port: &Port) -> PortReport {
+    let dim = |d: &mindir::Dim| if let mindir::Dim::Known(n) = d { Some(*n) } else { None };
+    PortReport {
+        name: port.name.clone(),
+        dtype: port.spec.dtype.map(mindir::DType::name),
+        shape: port.spec.dims.as_ref().map(|d| d.iter().map(dim).collect()),
+        text: format!("{}  {}", name(&port.name), port.spec),
+    }
+}
+
+fn ops(model: &Model) -> BTreeMap<String, usize> {
+    let mut out = BTreeMap::new();
+    for node in model.graphs.iter().flat_map(|g| &g.nodes) {
+        *out.entry(node.op_name().to_string()).or_insert(0) += 1;
+    }
+    out
+}
+
+fn graph(g: &Graph) -> GraphReport {
+    GraphReport { name: g.name.to_string(), nodes: g.nodes.len(), inputs: g.inputs.len(), outputs: g.outputs.len() }
+}
+
+fn parameters(model: &Model) -> Vec<ParamReport> {
+    let one = |p: &mindir::graph::Param| ParamReport {
+        name: p.name.to_string(),
+        dtype: p.tensor.dtype().name(),
+        shape: p.tensor.shape().to_vec(),
+        bytes: p.tensor.bytes().len(),
+        mutable: p.mutable,
+    };
+    model.params.iter().map(one).collect()
+}
+
+fn totals(model: &Model) -> Vec<DTypeTotal> {
+    let mut out: Vec<DTypeTotal> = Vec::new();
+    for t in model.params.iter().map(|p| &p.tensor) {
+        let dtype = t.dtype().name();
+        let at = out.iter().position(|d| d.dtype == dtype).unwrap_or_else(|| {
+            out.push(DTypeTotal { dtype, tensors: 0, elements: 0, bytes: 0 });
+            out.len() - 1
+        });
+        out[at].tensors += 1;
+        out[at].elements += t.count();
+        out[at].bytes += t.bytes().len();
+    }
+    out
+}
+
+fn unsupported(model: &Model) -> Vec<Unsupported> {
+    let nodes = model.graphs.iter().flat_map(|g| &g.nodes);
+    let opaque = nodes.filter(|n| matches!(n.kind, NodeKind::Opaque(_)));
+    opaque.map(|n| Unsupported { op: n.op_name().into(), path: n.path.to_string() }).collect()
+}
+
+/// Work and memory with the exported shapes, and what stands against planning all of it.
+fn planned(model: &Model) -> Result<(u64, usize, Option<String>), String> {
+    if model.opaque_nodes().next().is_some() {
+        return Err("operators are not supported".into());
+    }
+    let text = |e: Error| e.to_string();
+    let cell = GraphCell::new(model.clone(), Options::default()).map_err(text)?;
+    let facts = cell.exported_facts().ok_or("input shapes are open; see `mindir plan --shape`")?;
+    let ready = cell.plan(&facts).map_err(text)?;
+    let plan: &mindir::Plan = (*ready).as_ref();
+    let nodes = model.entry().nodes.len();
+    let part = plan.stops().map(|(at, why)| format!("covers {at} of {nodes} nodes; the next one {why}"));
+    Ok((plan.flops(), plan.scratch_bytes(), part))
+}
+
+fn param_row(p: &ParamReport) -> Vec<String> {
+    let state = if p.mutable { "written by the model" } else { "" };
+    vec![name(&p.name), format!("{} {:?}", p.dtype, p.shape), p.bytes.to_string(), state.into()]
+}
+
+impl Report {
+    fn summary(&self) -> String {
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        for f in &self.files {
+            rows.push(("file", format!("{}  {}", name(&f.name), print::bytes(f.bytes))));
+        }
+        let (producer, version) = (name(&self.producer), Printable(&self.producer_version));
+        rows.push(("made by", format!("{producer} {version}, MindIR version {}", self.mind_ir_version)));
+        for (k, v) in &self.user_info {
+            rows.push(("user info", format!("{} = {}", name(k), name(v))));
+        }
+        self.inputs.iter().for_each(|p| rows.push(("input", p.text.clone())));
+        self.outputs.iter().for_each(|p| rows.push(("output", p.text.clone())));
+        rows.push(("graphs", format!("{} with {}", self.graphs.len(), print::plural(self.nodes, "node"))));
+        let ops: Vec<String> = self.ops.iter().map(|(op, n)| format!("{} {n}", name(op))).collect();
+        rows.push(("operators", ops.join(", ")));
+        rows.push(("parameters", self.parameter_text()));
+        rows.push(("memory", self.memory_text()));
+        if let Some(flops) = self.flops {
+            rows.push(("work", print::flops(flops as f64)));
+        }
+        if let Some(plan) = &self.plan {
+            rows.push(("plan", plan.clone()));
+        }
+        self.warnings.iter().for_each(|w| rows.push(("warning", w.clone())));
+        rows.push(("supported", if self.unsupported.is_empty() { "yes".into() } else { self.missing() }));
+        self.unsupported.iter().for_each(|u| rows.push(("", format!("{} at {}", name(&u.op), name(&u.path)))));
+        let mut last = "";
+        rows.iter().fold(String::new(), |text, (key, value)| {
+            let shown = if *key == last { "" } else { key };
+            last = key;
+            text + &format!("{shown:<11} {value}\n")
+        })
+    }
+
+    fn missing(&self) -> String {
+        let mut names: Vec<&str> = self.unsupported.iter().map(|u| u.op.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let (nodes, ops) = (self.unsupported.len(), names.len());
+        format!("no: {} of {}", print::plural(nodes, "node"), print::plural(ops, "unknown operator"))
+    }
+
+    fn parameter_text(&self) -> String {
+        let one = |d: &DTypeTotal| {
+            format!("{} tensors, {} elements of {}, {}", d.tensors, d.elements, d.dtype, print::bytes(d.bytes as u64))
+        };
+        let all: Vec<String> = self.parameter_totals.iter().map(one).collect();
+        if all.is_empty() { "none".into() } else { all.join("; ") }
+    }
+
+    fn memory_text(&self) -> String {
+        let m = &self.memory;
+        let scratch = m.scratch_bytes.map_or(String::new(), |s| format!(", scratch {}", print::bytes(s as u64)));
+        format!("weights mapped {}, copied {}{scratch}", print::bytes(m.mapped_bytes), print::bytes(m.copied_bytes))
+    }
+}

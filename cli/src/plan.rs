@@ -1,0 +1,222 @@
+//! `mindir plan`.
+
+use std::sync::Arc;
+
+use clap::Args;
+use mindir::{GraphCell, StageReport, StepReport};
+use serde::Serialize;
+
+use crate::args::{self, DeviceArgs, ModelArg, ShapeArgs, ThreadArg};
+use crate::failure::{Failure, Outcome};
+use crate::print::{self, name};
+
+/// Show what a run would do: steps, kernels, devices, memory, and who declined what and why.
+///
+/// A model whose shapes or branches depend on data is planned up to there; the rest is planned while it runs.
+#[derive(Args, Debug)]
+pub struct Plan {
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    shapes: ShapeArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadArg,
+    /// Also show what each pass did, and what it left alone and why
+    #[arg(long)]
+    why: bool,
+    /// Print JSON: stages with steps, totals, notes of the passes
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    inputs: Vec<String>,
+    results: Vec<String>,
+    flops: u64,
+    scratch_bytes: usize,
+    stages: Vec<Stage>,
+    /// Where the plan ends early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<Stops>,
+    notes: Vec<Note>,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    device: String,
+    upload_bytes: usize,
+    download_bytes: usize,
+    memory_bytes: usize,
+    steps: Vec<Step>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    ops: String,
+    path: String,
+    family: &'static str,
+    kernel: String,
+    ins: Vec<String>,
+    outs: Vec<String>,
+    place: String,
+    flops: u64,
+    bytes: usize,
+    declined: Vec<Decline>,
+}
+
+#[derive(Serialize)]
+struct Decline {
+    device: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Stops {
+    /// The first node that is not in the plan.
+    node: String,
+    op: String,
+    planned_nodes: usize,
+    nodes: usize,
+    why: &'static str,
+}
+
+#[derive(Serialize)]
+struct Note {
+    pass: &'static str,
+    path: String,
+    applied: bool,
+    why: String,
+}
+
+impl Plan {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (loaded, _) = self.model.load()?;
+        let cell = args::cell(loaded.model, self.device.options(self.threads.threads))?;
+        let facts = self.shapes.facts(&cell.inputs())?;
+        let ready = cell.plan(&facts)?;
+        let plan: &mindir::Plan = (*ready).as_ref();
+        let report = Report {
+            inputs: facts.iter().map(ToString::to_string).collect(),
+            results: plan.results().map(ToString::to_string).collect(),
+            flops: plan.flops(),
+            scratch_bytes: plan.scratch_bytes(),
+            stages: plan.stages().iter().map(stage).collect(),
+            stops: plan.stops().map(|(at, why)| stops(&cell, at, why)),
+            notes: plan.notes().iter().map(note).collect(),
+        };
+        Ok(Outcome::ok(if self.json { print::json(&report) } else { report.text(self.why) }))
+    }
+}
+
+fn stage(s: &StageReport) -> Stage {
+    Stage {
+        device: s.device.clone(),
+        upload_bytes: s.upload,
+        download_bytes: s.download,
+        memory_bytes: s.memory,
+        steps: s.steps.iter().map(step).collect(),
+    }
+}
+
+fn step(s: &StepReport) -> Step {
+    let facts = |list: &[mindir::Fact]| list.iter().map(ToString::to_string).collect();
+    let decline = |d: &mindir::Decline| Decline { device: d.device.clone(), reason: d.reason.clone() };
+    Step {
+        ops: s.ops.to_string(),
+        path: s.path.to_string(),
+        family: s.family,
+        kernel: s.kernel.clone(),
+        ins: facts(&s.ins),
+        outs: facts(&s.outs),
+        place: s.place.clone(),
+        flops: s.flops,
+        bytes: s.bytes,
+        declined: s.declined.iter().map(decline).collect(),
+    }
+}
+
+fn stops(cell: &GraphCell, at: usize, why: &'static str) -> Stops {
+    let nodes = &cell.model().entry().nodes;
+    let node = nodes.get(at);
+    Stops {
+        node: node.map_or(String::new(), |n| n.path.to_string()),
+        op: node.map_or(String::new(), |n| n.op_name().to_string()),
+        planned_nodes: at,
+        nodes: nodes.len(),
+        why,
+    }
+}
+
+fn note(n: &mindir::passes::Note) -> Note {
+    Note { pass: n.pass, path: Arc::clone(&n.path).to_string(), applied: n.applied, why: n.why.clone() }
+}
+
+impl Report {
+    fn text(&self, why: bool) -> String {
+        let steps: usize = self.stages.iter().map(|s| s.steps.len()).sum();
+        let mut text = format!(
+            "{} in {}, {}, scratch {}\n",
+            print::plural(steps, "step"),
+            print::plural(self.stages.len(), "stage"),
+            print::flops(self.flops as f64),
+            print::bytes(self.scratch_bytes as u64)
+        );
+        let mut first = 0;
+        for (i, s) in self.stages.iter().enumerate() {
+            text += &s.text(i, first);
+            first += s.steps.len();
+        }
+        if let Some(s) = &self.stops {
+            let (node, op) = (name(&s.node), name(&s.op));
+            text += &format!("planned {} of {} nodes: {op} {node} {}\n", s.planned_nodes, s.nodes, s.why);
+        }
+        let applied = self.notes.iter().filter(|n| n.applied).count();
+        if !why {
+            return text + &format!("passes made {}; --why shows them\n", print::plural(applied, "change"));
+        }
+        let row = |n: &Note| {
+            let done = if n.applied { "applied" } else { "refused" };
+            vec![n.pass.to_string(), done.into(), name(&n.path), n.why.clone()]
+        };
+        text + &print::table(&["pass", "", "node", "why"], &[], self.notes.iter().map(row))
+    }
+}
+
+impl Stage {
+    fn text(&self, index: usize, first: usize) -> String {
+        let mut text = format!("stage {index} on {}, memory {}\n", self.device, print::bytes(self.memory_bytes as u64));
+        if self.upload_bytes > 0 {
+            text += &format!("  copy {} from host to {}\n", print::bytes(self.upload_bytes as u64), self.device);
+        }
+        let header = ["#", "ops", "kernel", "result", "place", "work", "node"];
+        text += &print::table(&header, &[0, 5], self.steps.iter().enumerate().map(|(i, s)| s.row(first + i)));
+        for s in &self.steps {
+            for d in &s.declined {
+                text += &format!("  {} declined {} {}: {}\n", d.device, s.ops, name(&s.path), d.reason);
+            }
+        }
+        if self.download_bytes > 0 {
+            text += &format!("  copy {} from {} to host\n", print::bytes(self.download_bytes as u64), self.device);
+        }
+        text
+    }
+}
+
+impl Step {
+    fn row(&self, index: usize) -> Vec<String> {
+        let work = if self.flops > 0 { print::flops(self.flops as f64) } else { print::bytes(self.bytes as u64) };
+        let result = self.outs.first().cloned().unwrap_or_default();
+        vec![
+            index.to_string(),
+            name(&self.ops),
+            self.kernel.clone(),
+            result,
+            self.place.clone(),
+            work,
+            name(&self.path),
+        ]
+    }
+}

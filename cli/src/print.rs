@@ -1,0 +1,144 @@
+//! Text for terminals.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use mindir::Printable;
+use serde::Serialize;
+
+/// `text` with everything escaped that a terminal would act on, but for line ends.
+fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\'' | '"' | '\\' => out.push(c),
+            c if c.is_ascii_graphic() || c == ' ' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
+    out
+}
+
+/// Writes to stdout; a reader that went away is no error.
+pub fn stdout(text: &str) {
+    let _ = io::stdout().lock().write_all(safe(text).as_bytes());
+}
+
+/// Writes to stderr.
+pub fn stderr(text: &str) {
+    let _ = io::stderr().lock().write_all(safe(text).as_bytes());
+}
+
+/// A name from a file.
+pub fn name(text: &str) -> String {
+    if text.is_empty() { "\"\"".into() } else { Printable(text).to_string() }
+}
+
+/// `value` as indented JSON; characters that a terminal would act on are escaped as JSON escapes them.
+pub fn json(value: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        let plain = c == '\n' || c.is_ascii_graphic() || c == ' ' || c.escape_debug().len() == 1;
+        if plain {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|u| {
+                let _ = write!(out, "\\u{u:04x}");
+            });
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// Rows in columns, the columns in `right` aligned to the right. No borders.
+pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut t = Table::new();
+    t.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        t.set_header(header.iter().copied());
+    }
+    t.add_rows(rows);
+    for (i, column) in t.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    t.lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
+}
+
+fn scaled(x: f64, base: f64, units: &[&str]) -> String {
+    let (mut x, mut unit) = (x, 0);
+    while x.abs() >= base && unit + 1 < units.len() {
+        x /= base;
+        unit += 1;
+    }
+    let digits = if unit == 0 && x.fract() == 0.0 || x.abs() >= 100.0 {
+        0
+    } else if x.abs() >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{x:.digits$} {}", units[unit])
+}
+
+/// `1 stage`, `2 stages`.
+pub fn plural(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A number of bytes: `246 KiB`.
+pub fn bytes(n: u64) -> String {
+    scaled(n as f64, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
+}
+
+/// A number of floating-point operations: `0.83 MFLOP`.
+pub fn flops(n: f64) -> String {
+    scaled(n, 1000.0, &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"])
+}
+
+/// A time: `27.1 ms`.
+pub fn time(nanos: f64) -> String {
+    scaled(nanos, 1000.0, &["ns", "µs", "ms", "s"])
+}
+
+/// A number with about six significant digits.
+pub fn number(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return x.to_string();
+    }
+    if !(1e-4..1e7).contains(&x.abs()) {
+        return format!("{x:.4e}");
+    }
+    let digits = (5 - x.abs().log10().floor() as i32).clamp(0, 9) as usize;
+    let text = format!("{x:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(number(1.0), "1");
+        assert_eq!(number(-11.234567), "-11.2346");
+        assert_eq!(number(1e-7), "1.0000e-7");
+        assert_eq!(bytes(246 * 1024), "246 KiB");
+        assert_eq!(flops(830_000.0), "830 kFLOP");
+        assert_eq!(time(27_100_000.0), "27.1 ms");
+    }
+
+    #[test]
+    fn terminals_see_no_control_characters() {
+        assert_eq!(safe("a\u{1b}[31m\u{9b}\n\u{202e}é"), "a\\u{1b}[31m\\u{9b}\n\\u{202e}é");
+        let text = json(&"a\u{1b}\u{9b}\u{202e}\u{10ffff}é\"");
+        assert!(text.is_ascii() || text.contains('é'));
+        assert!(!text.contains('\u{9b}') && !text.contains('\u{202e}'));
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), "a\u{1b}\u{9b}\u{202e}\u{10ffff}é\"");
+    }
+}

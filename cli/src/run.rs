@@ -1,0 +1,159 @@
+//! `mindir run`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use mindir::{GraphCell, Tensor, npy};
+use serde::Serialize;
+
+use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
+use crate::failure::{Failure, Outcome};
+use crate::input::{InputArgs, is};
+use crate::print;
+use crate::stats::Stats;
+use crate::top::{self, Row};
+
+/// Run a model once and show or store its results.
+///
+/// Results are numbered in the graph's order; tuples are flattened.
+#[derive(Args, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Store the results: a folder for out_0.npy, out_1.npy, …, or one .npz file
+    #[arg(short, long, value_name = "DIR|FILE.npz")]
+    output: Option<PathBuf>,
+    /// Show the K best classes: softmax over the last dimension of every float output
+    #[arg(long, value_name = "K")]
+    top: Option<usize>,
+    /// Names of the classes, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Store the result of every node: NAME.npy and an index.tsv in execution order. Passes that join nodes do not apply.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadArg,
+    /// Print JSON: outputs with statistics, classes, written files
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    nanoseconds: u64,
+    outputs: Vec<Stats>,
+    top: Vec<Row>,
+    written: Vec<String>,
+}
+
+impl Run {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let labels = self.labels.as_deref().map(top::labels).transpose()?;
+        let (loaded, _) = self.model.load()?;
+        let cell = args::cell(loaded.model, self.device.options(self.threads.threads))?;
+        let inputs = self.inputs.tensors(&cell.inputs(), None)?;
+        let start = Instant::now();
+        let outputs = cell.run(&inputs)?;
+        let nanoseconds = start.elapsed().as_nanos() as u64;
+        let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
+        let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
+        let top = match self.top.or(labels.as_ref().map(|_| 1)) {
+            Some(k) => top::rows(&outputs, k, labels.as_deref())?,
+            None => Vec::new(),
+        };
+        let mut written = Vec::new();
+        if let Some(to) = &self.output {
+            written.extend(store(to, &outputs)?);
+        }
+        if let Some(dir) = &self.dump {
+            written.extend(dump(dir, &cell, &inputs)?);
+        }
+        let report = Report { nanoseconds, outputs: outputs.iter().zip(&names).map(stats).collect(), top, written };
+        Ok(Outcome::ok(if self.json { print::json(&report) } else { self.text(&report) }))
+    }
+
+    fn text(&self, report: &Report) -> String {
+        if !report.top.is_empty() {
+            let title = report.top.len() > 1;
+            return report.top.iter().map(|r| r.lines(title)).collect();
+        }
+        if !report.written.is_empty() {
+            let place = self.output.iter().chain(&self.dump).map(|p| p.display().to_string()).collect::<Vec<_>>();
+            return format!("{} files written to {}\n", report.written.len(), place.join(" and "));
+        }
+        report.outputs.iter().enumerate().map(|(i, o)| o.line(&format!("output {i}"))).collect()
+    }
+}
+
+/// Writes tensors as `out_0.npy`, …; returns the paths.
+fn store(to: &Path, outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
+    if is(to, &["npz"]) {
+        let named: Vec<(String, Tensor)> =
+            outputs.iter().enumerate().map(|(i, t)| (format!("out_{i}"), t.clone())).collect();
+        npy::write_npz(to, &named).map_err(Failure::file(to))?;
+        return Ok(vec![to.display().to_string()]);
+    }
+    fs::create_dir_all(to).map_err(Failure::file(to))?;
+    let one = |(i, t): (usize, &Tensor)| {
+        let path = to.join(format!("out_{i}.npy"));
+        npy::write(&path, t).map_err(Failure::file(&path))?;
+        Ok(path.display().to_string())
+    };
+    outputs.iter().enumerate().map(one).collect()
+}
+
+/// Writes the result of every node; returns the paths.
+fn dump(dir: &Path, cell: &GraphCell, inputs: &[Tensor]) -> Result<Vec<String>, Failure> {
+    fs::create_dir_all(dir).map_err(Failure::file(dir))?;
+    let mut names = FileNames::default();
+    let mut index = String::from("file\tnode\ttensor\n");
+    let mut written = Vec::new();
+    for (value, path, tensor) in cell.trace(inputs)? {
+        let file = dir.join(format!("{}.npy", names.next(&value)));
+        npy::write(&file, &tensor).map_err(Failure::file(&file))?;
+        let short = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        index += &format!("{short}\t{}\t{}\n", print::name(&path), tensor.fact());
+        written.push(file.display().to_string());
+    }
+    let list = dir.join("index.tsv");
+    fs::write(&list, index).map_err(Failure::file(&list))?;
+    written.push(list.display().to_string());
+    Ok(written)
+}
+
+/// Names of values as names of files: letters, digits, `-`, `_` and `.` stay, the rest becomes `_`; repeated names get a
+/// number.
+#[derive(Default)]
+pub struct FileNames {
+    seen: HashMap<String, usize>,
+}
+
+impl FileNames {
+    pub fn next(&mut self, name: &str) -> String {
+        let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let text: String = name.chars().take(150).map(keep).collect();
+        let text = if text.is_empty() || text.starts_with('.') { format!("_{text}") } else { text };
+        let n = self.seen.entry(text.to_ascii_lowercase()).and_modify(|n| *n += 1).or_insert(0);
+        if *n == 0 { text } else { format!("{text}~{n}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FileNames;
+
+    #[test]
+    fn names_of_values_are_safe_as_files() {
+        let mut names = FileNames::default();
+        let got = ["a/b", "a:b", "..", "", "x.1"].map(|n| names.next(n));
+        assert_eq!(got, ["a_b", "a_b~1", "_..", "_", "x.1"]);
+    }
+}

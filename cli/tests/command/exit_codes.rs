@@ -1,0 +1,98 @@
+use super::{digits, edited, golden, mindir, model};
+
+const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n";
+
+#[test]
+fn usage_is_2() {
+    for args in [
+        &["frobnicate"][..],
+        &["run"],
+        &["run", "m", "--device", "tpu"],
+        &["run", "m", "--disable-pass", "nothing"],
+        &["run", "m", "--threads", "0"],
+        &["bench", "m", "--time", "1parsec"],
+    ] {
+        mindir(args).with(2);
+    }
+    mindir(["--help"]).with(0).says(&["Exit codes:", "inspect", "bench"]);
+    mindir(["--version"]).with(0).says(&["mindir 0."]);
+}
+
+#[test]
+fn missing_files_are_5() {
+    for command in ["inspect", "run", "plan", "bench"] {
+        mindir([command, "/nowhere/m.mindir"]).with(5).complains(&["m.mindir"]);
+    }
+    mindir(["run", &digits("lenet5.mindir"), "-i", "/nowhere/x.npy"]).with(5).complains(&["x.npy"]);
+}
+
+#[test]
+fn files_that_are_no_models_are_4() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(digits("lenet5.mindir")).unwrap();
+    for (name, bytes) in [("empty", &b""[..]), ("pointer", POINTER.as_bytes()), ("short", &whole[..whole.len() / 2])] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        for command in ["inspect", "run"] {
+            mindir([command, path.to_str().unwrap()]).with(4).complains(&[name]);
+        }
+    }
+    mindir(["inspect", dir.path().join("pointer").to_str().unwrap()]).complains(&["git-lfs"]);
+}
+
+#[test]
+fn files_that_are_no_arrays_are_4() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["x.npy", "x.png"] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, b"nothing of the kind").unwrap();
+        mindir(["run", &digits("lenet5.mindir"), "-i", path.to_str().unwrap()]).with(4).complains(&[name]);
+    }
+}
+
+#[test]
+fn unknown_operators_are_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = edited(&dir, "dense", "ReLU", b"XeLU");
+    for command in ["run", "plan", "bench"] {
+        mindir([command, &path, "-i", "ones"].iter().take(if command == "plan" { 2 } else { 4 }))
+            .with(3)
+            .complains(&["1 operator not supported", "XeLU at "]);
+    }
+}
+
+#[test]
+fn wrong_inputs_are_2_and_name_the_expected() {
+    let lenet = digits("lenet5.mindir");
+    mindir(["run", &lenet]).with(2).complains(&["no value for", "f32 [1,1,32,32]"]);
+    let ints = format!("{}/in_0.npy", golden("binary_int32"));
+    mindir(["run", &lenet, "-i", &ints]).with(2).complains(&["expected f32", "found i32"]);
+    mindir(["run", &lenet, "-i", "ones", "--shape", "1,1,30,30"]).with(2).complains(&["[1, 1, 30, 30]"]);
+    mindir(["run", &lenet, "-i", "ones", "--shape", "32,32"]).with(2).complains(&["f32 [32, 32]"]);
+    mindir(["run", &lenet, "-i", &ints, "-i", &ints]).with(2).complains(&["no input left"]);
+    mindir(["run", &lenet, "-i", "nobody=ones"]).with(2).complains(&["no input is called nobody", "f32 [1,1,32,32]"]);
+    let (a, b) = (format!("{}/in_0.npy", golden("dense")), model("binary_int32"));
+    mindir(["run", &b, "-i", &a]).with(2);
+}
+
+#[test]
+fn pictures_must_fit_or_be_resized() {
+    let (model, picture) = (model("cnn_static"), digits("two.png"));
+    mindir(["run", &model, "-i", &picture]).with(2).complains(&["32×32", "16×16", "--resize"]);
+    mindir(["run", &model, "-i", &picture, "--resize"]).with(0);
+    mindir(["run", &model, "-i", &picture, "--resize", "--gray"]).with(2).complains(&["3 channels, 1"]);
+    let three = ["--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2", "--bgr", "--scale", "1/127.5"];
+    mindir(["run", &model, "-i", &picture, "--resize"].iter().chain(&three)).with(0);
+}
+
+#[cfg(not(feature = "wgpu"))]
+#[test]
+fn devices_that_are_not_built_say_how_to_get_them() {
+    mindir(["run", &digits("lenet5.mindir"), "-i", "ones", "--device", "wgpu"]).with(5).complains(&["feature `wgpu`"]);
+}
+
+#[test]
+fn labels_must_fit() {
+    let labels = digits("labels.txt");
+    mindir(["run", &model("cnn_static"), "-i", "ones", "--labels", &labels]).with(2).complains(&["10 columns"]);
+}

@@ -1,0 +1,31 @@
+use super::mindir;
+
+#[test]
+fn operators_are_listed() {
+    mindir(["ops"]).with(0).says(&["Conv2D", "Softmax", " operators"]);
+    let json = mindir(["ops", "softmax", "--json"]).with(0).json();
+    let names: Vec<&str> = json.as_array().unwrap().iter().map(|o| o["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"Softmax") && !names.contains(&"Conv2D"), "{names:?}");
+    let softmax = &json[names.iter().position(|n| *n == "Softmax").unwrap()];
+    assert!(!softmax["doc"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn the_doctor_knows_the_machine() {
+    mindir(["doctor", "--quick"]).with(0).says(&[
+        "processor",
+        "threads used",
+        "device      cpu: available",
+        "MINDIR_ISA",
+    ]);
+    let json = mindir(["doctor", "--quick", "--json"]).with(0).json();
+    assert_eq!(json["devices"][0]["name"], "cpu");
+    assert!(json["threads"].as_u64().unwrap() >= 1);
+}
+
+#[test]
+fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        mindir(["completions", shell]).with(0).says(&["inspect", "completions"]);
+    }
+}

@@ -1,0 +1,82 @@
+use super::{digits, golden, mindir, model};
+
+#[test]
+fn digits_are_recognised() {
+    let (lenet, labels) = (digits("lenet5.mindir"), digits("labels.txt"));
+    for digit in ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"] {
+        let picture = digits(&format!("{digit}.png"));
+        let ended = mindir(["run", &lenet, "-i", &picture, "--labels", &labels, "--top", "1"]).with(0);
+        assert!(ended.stdout.starts_with(digit), "{ended:#?}");
+        assert_eq!(ended.stdout.lines().count(), 1, "{ended:#?}");
+    }
+}
+
+#[test]
+fn results_are_summed_up() {
+    let ended = mindir(["run", &digits("lenet5.mindir"), "-i", "rand:7"]).with(0);
+    ended.says(&["output 0", "f32 [1, 10]", "min ", "max ", "mean "]);
+    let json = mindir(["run", &digits("lenet5.mindir"), "-i", "rand:7", "--top", "3", "--json"]).with(0).json();
+    assert_eq!(json["outputs"][0]["shape"], serde_json::json!([1, 10]));
+    assert_eq!(json["top"][0]["classes"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn seeds_repeat() {
+    let run = |seed: &str| mindir(["run", &digits("lenet5.mindir"), "-i", seed]).with(0).stdout;
+    assert_eq!(run("rand:7"), run("rand:7"));
+    assert_ne!(run("rand:7"), run("rand:8"));
+    assert_ne!(run("ones"), run("zeros"));
+}
+
+#[test]
+fn results_are_stored_as_npy_and_npz() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, archive) = (dir.path().join("out"), dir.path().join("out.npz"));
+    let input = format!("{}/in_0.npy", golden("dense"));
+    for to in [&folder, &archive] {
+        mindir(["run", &model("dense"), "-i", &input, "-o", to.to_str().unwrap()]).with(0).says(&["written to"]);
+    }
+    assert!((0..4).all(|i| folder.join(format!("out_{i}.npy")).exists()));
+    // The archive's arrays as inputs: out_0 has the wrong shape for the model's only input, and there are too many.
+    mindir(["run", &model("dense"), "-i", archive.to_str().unwrap()]).with(2).complains(&["4 arrays for the inputs"]);
+}
+
+#[test]
+fn inputs_go_by_order_or_name() {
+    let dir = golden("binary_int32");
+    let (a, b) = (format!("{dir}/in_0.npy"), format!("{dir}/in_1.npy"));
+    let ordered = mindir(["run", &model("binary_int32"), "-i", &a, "-i", &b]).with(0).stdout;
+    let json = mindir(["inspect", &model("binary_int32"), "--json"]).json();
+    let name = |i: usize| json["inputs"][i]["name"].as_str().unwrap().to_string();
+    let named = [format!("{}={b}", name(1)), format!("{}={a}", name(0))];
+    assert_eq!(mindir(["run", &model("binary_int32"), "-i", &named[0], "-i", &named[1]]).with(0).stdout, ordered);
+    let short = format!("args1={b}");
+    assert_eq!(mindir(["run", &model("binary_int32"), "-i", &short, "-i", &a]).with(0).stdout, ordered);
+}
+
+#[test]
+fn shapes_can_be_given_where_they_are_open() {
+    let model = model("cnn_dynamic");
+    mindir(["run", &model, "-i", "rand"]).with(2).complains(&["the shape is not known", "--shape"]);
+    mindir(["run", &model, "-i", "rand", "--shape", "3,3,20,24"]).with(0).says(&["f32 [3, 5]"]);
+}
+
+#[test]
+fn every_node_can_be_dumped() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = dir.path().join("nodes");
+    mindir(["run", &digits("lenet5.mindir"), "-i", "ones", "--dump", nodes.to_str().unwrap()]).with(0);
+    let index = std::fs::read_to_string(nodes.join("index.tsv")).unwrap();
+    let files: Vec<&str> = index.lines().skip(1).filter_map(|l| l.split('\t').next()).collect();
+    assert!(files.len() > 8, "{index}");
+    assert!(files.iter().all(|f| nodes.join(f).exists()), "{index}");
+    assert!(index.contains("f32 [1, 6, 14, 14]"), "{index}");
+}
+
+#[test]
+fn passes_can_be_left_out() {
+    let run =
+        |extra: &[&str]| mindir(["run", &digits("lenet5.mindir"), "-i", "ones"].iter().chain(extra)).with(0).stdout;
+    let first = |text: &str| text.split("min ").nth(1).unwrap()[..4].to_string();
+    assert_eq!(first(&run(&[])), first(&run(&["--disable-pass", "all", "--threads", "2"])));
+}

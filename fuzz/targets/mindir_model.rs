@@ -1,0 +1,12 @@
+//! One `.mindir` file. Good seeds are the files in `loader/tests/data`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mindir_loader::{
+    Limits,
+    mindir::{Source, WireModel},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = WireModel::read(Source::from_bytes("fuzz", bytes.to_vec()), &Limits::default()).map_err(|e| e.to_string());
+});

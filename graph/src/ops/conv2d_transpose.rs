@@ -1,0 +1,239 @@
+use super::conv2d::Classic;
+use super::convolving::Spread;
+use super::elements::{size, sizes};
+use super::product::{add_bias, check_bias, lower_bias, reshaped};
+use super::sample::sample;
+use super::window::{Format, PadMode, Window, pads, spatial};
+use crate::lower::Lowering;
+use crate::op::{Case, Ints, Operand, Rule, ints};
+use crate::task::V;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// The gradient of `Conv2D` with respect to its input, also called transposed convolution.
+    ///
+    /// `dout`: `[n, c_in, h, w]`. `weight`: `[c_in, c_out / group, kh, kw]`. `input_sizes`: the result's dimensions, over
+    /// which `Conv2D` with the same arguments has `h × w` windows. One float type, format `NCHW`.
+    classic Conv2DBackpropInput, aliases ["Conv2DTranspose"] {
+        dout ["out_backprop", "x"]: Operand,
+        weight ["filter", "w"]: Operand,
+        input_sizes ["input_size"]: Ints,
+        out_channel: Option<i64> = None,
+        kernel_size: Ints = Ints::new(),
+        mode: i64 = 1,
+        pad_mode: PadMode = PadMode::Valid,
+        pad: Ints = ints(&[0]),
+        pad_list: Ints = Ints::new(),
+        stride ["strides"]: Ints = ints(&[1]),
+        dilation ["dilations"]: Ints = ints(&[1]),
+        group ["groups"]: i64 = 1,
+        format ["data_format"]: Format = Format::Nchw,
+    }
+}
+
+impl Conv2DBackpropInput {
+    fn plan(&self) -> Result<Spread<'_>, OpError> {
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        let (x, w) = (&self.dout, &self.weight);
+        ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
+        let dims = sizes(&self.input_sizes, "input_sizes")?;
+        ensure!(dims.len() == 4, "expected 4 input_sizes, found {}", dims.len());
+        let classic = Classic {
+            kernel_size: &self.kernel_size,
+            pad_mode: self.pad_mode,
+            pad: &self.pad,
+            pad_list: &self.pad_list,
+            stride: &self.stride,
+            dilation: &self.dilation,
+            format: self.format,
+        };
+        let windows = classic.windows::<2>(&dims[2..], &w.shape()[2..])?;
+        let spread = Spread { x, w, windows, groups: size(self.group, "group")? };
+        let shape = spread.infer()?.shape;
+        ensure!(shape.as_slice() == dims, "input_sizes {dims:?} differ from the result's {:?}", shape.as_slice());
+        Ok(spread)
+    }
+}
+
+impl Rule for Conv2DBackpropInput {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.plan()?.infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.plan()?.reference()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], w: &[usize], out: &[i64], mode, pad: &[i64], stride, group, name| {
+            let s =
+                sample().tensor(DType::F32, x).tensor(DType::F32, w).ints(out).skip().ints(&[w[2] as i64, w[3] as i64]);
+            let s = s.int(1).text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
+            s.ints(&[1, 1, 1, 1]).int(group).case(name, 1e-6)
+        };
+        vec![
+            one(&[1, 2, 3, 2], &[2, 3, 2, 2], &[1, 3, 6, 4], "VALID", &[0], 2, 1, "no overlap"),
+            one(&[2, 2, 3, 3], &[2, 3, 3, 3], &[2, 3, 6, 6], "SAME", &[0], 2, 1, "same"),
+            one(&[1, 4, 3, 2], &[4, 2, 4, 4], &[1, 4, 6, 4], "PAD", &[1, 1, 1, 1], 2, 2, "padding, groups"),
+            one(&[1, 2, 2, 2], &[2, 1, 3, 3], &[1, 1, 4, 4], "VALID", &[0], 1, 1, "stride 1"),
+            one(&[1, 2, 2, 3], &[2, 1, 2, 1], &[1, 1, 5, 7], "VALID", &[0], 3, 1, "gaps"),
+            one(&[1, 1, 3, 3], &[1, 1, 3, 3], &[1, 1, 1, 1], "PAD", &[2, 2, 2, 2], 1, 1, "mostly padding"),
+        ]
+    }
+}
+
+op! {
+    /// Two-dimensional transposed convolution with a bias: `output_padding` adds rows and columns at the end.
+    ///
+    /// `input`: `[n, c_in, h, w]` or one image `[c_in, h, w]`. `weight`: `[c_in, c_out / groups, kh, kw]`. One float type.
+    ConvTranspose2D {
+        input: Operand,
+        weight: Operand,
+        bias: Option<Operand> = None,
+        stride: Ints = ints(&[1]),
+        padding: Ints = ints(&[0]),
+        output_padding: Ints = ints(&[0]),
+        groups: i64 = 1,
+        dilation: Ints = ints(&[1]),
+    }
+}
+
+impl ConvTranspose2D {
+    fn batched(&self, v: V) -> Result<Operand, OpError> {
+        let fits = matches!(self.input.rank(), 3 | 4) && self.weight.rank() == 4;
+        ensure!(fits, "expected images and filters of rank 4, found {} and {}", self.input.fact, self.weight.fact);
+        let mut dims = self.input.fact.shape.clone();
+        if dims.len() == 3 {
+            dims.insert(0, 1);
+        }
+        reshaped(&self.input, v, &dims)
+    }
+
+    fn plan<'a>(&'a self, x: &'a Operand) -> Result<Spread<'a>, OpError> {
+        let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
+        let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
+        let (pad, extra) = (pads::<2>(&self.padding, "padding")?, pads::<2>(&self.output_padding, "output_padding")?);
+        let window = |d: usize| {
+            let kernel = self.weight.shape()[d + 2];
+            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
+            let full = x.shape()[d + 2].saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
+            let out = full.saturating_add(extra[d][0]).checked_sub(2 * pad[d][0]);
+            let out = out.ok_or_else(|| OpError::Invalid(format!("padding {} leaves nothing of {full}", pad[d][0])))?;
+            Window::new(PadMode::Pad, out, kernel, stride[d], dilation[d], pad[d])
+        };
+        let windows = vec![window(0)?, window(1)?];
+        Ok(Spread { x, w: &self.weight, windows, groups: size(self.groups, "groups")? })
+    }
+
+    fn bias(&self, v: Option<V>) -> Result<Option<Operand>, OpError> {
+        let Some(bias) = &self.bias else { return Ok(None) };
+        reshaped(bias, v.unwrap_or(bias.v), &[bias.count(), 1, 1]).map(Some)
+    }
+
+    fn result(&self, dims: &[usize]) -> crate::Shape {
+        dims[4 - self.input.rank()..].iter().copied().collect()
+    }
+}
+
+impl Rule for ConvTranspose2D {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let fact = self.plan(&self.batched(self.input.v)?)?.infer()?;
+        check_bias(&fact, self.bias(None)?.as_ref())?;
+        Ok(vec![Fact { dtype: fact.dtype, shape: self.result(&fact.shape) }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let y = self.plan(&self.batched(self.input.v)?)?.reference()?;
+        let y = add_bias(y, self.bias(None)?.as_ref())?;
+        Ok(vec![y.reshape(&self.result(y.shape()))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let dims = self.batched(self.input.v)?.fact.shape;
+        let v = b.reshape(self.input.v, &dims)?;
+        let Some(y) = self.plan(&self.batched(v)?)?.lower(b)? else { return Ok(None) };
+        let bias = match self.bias(None)? {
+            Some(bias) => self.bias(Some(b.reshape(bias.v, bias.shape())?))?,
+            None => None,
+        };
+        let y = lower_bias(b, y, bias.as_ref())?;
+        let dims = self.result(&b.fact(y).shape.clone());
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let two =
+            |x: &[usize]| sample().tensor(DType::F32, x).tensor(DType::F32, &[2, 3, 3, 3]).tensor(DType::F32, &[3]);
+        vec![
+            two(&[1, 2, 3, 3]).ints(&[2]).ints(&[1]).ints(&[1]).case("output padding", 1e-6),
+            two(&[2, 3, 4]).ints(&[2, 1]).case("one image", 1e-6),
+        ]
+    }
+}
+
+op! {
+    /// The gradient of `Conv3D` with respect to its input. `dout`: `[n, c_in, d, h, w]`. `weight`:
+    /// `[c_in, c_out / group, kd, kh, kw]`. The result's extents are those that `output_padding` extends, or for `same` the
+    /// operand's times the stride. One float type.
+    classic Conv3DTranspose {
+        dout ["x"]: Operand,
+        weight ["w"]: Operand,
+        in_channel: Option<i64> = None,
+        out_channel: Option<i64> = None,
+        kernel_size: Ints = Ints::new(),
+        mode: i64 = 1,
+        pad_mode: PadMode = PadMode::Valid,
+        pad: Ints = ints(&[0]),
+        pad_list: Ints = Ints::new(),
+        stride ["strides"]: Ints = ints(&[1]),
+        dilation ["dilations"]: Ints = ints(&[1]),
+        group ["groups"]: i64 = 1,
+        output_padding: Ints = ints(&[0]),
+        format ["data_format"]: Format = Format::Ncdhw,
+    }
+}
+
+impl Conv3DTranspose {
+    fn plan(&self) -> Result<Spread<'_>, OpError> {
+        ensure!(self.format.spatial() == 2, "expected format NCDHW, found {:?}", self.format);
+        let (x, w) = (&self.dout, &self.weight);
+        ensure!(x.rank() == 5 && w.rank() == 5, "expected rank 5, found {} and {}", x.fact, w.fact);
+        let stride = spatial::<3>(&self.stride, Format::Ncdhw, "stride")?;
+        let dilation = spatial::<3>(&self.dilation, Format::Ncdhw, "dilation")?;
+        let pad = if self.pad_mode == PadMode::Pad { pads::<3>(&self.pad, "pad")? } else { [[0; 2]; 3] };
+        let last = &self.output_padding[self.output_padding.len().saturating_sub(3)..];
+        let extra = pads::<3>(last, "output_padding")?;
+        let window = |d: usize| {
+            let (kernel, len) = (w.shape()[d + 2], x.shape()[d + 2]);
+            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
+            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
+            let [before, after] = pad[d];
+            let open = full.saturating_add(extra[d][0]).checked_sub(before.saturating_add(after));
+            let open =
+                open.ok_or_else(|| OpError::Invalid(format!("padding {:?} leaves nothing of {full}", pad[d])))?;
+            let out = if self.pad_mode == PadMode::Same { len.saturating_mul(stride[d]) } else { open };
+            Window::new(self.pad_mode, out, kernel, stride[d], dilation[d], pad[d])
+        };
+        let windows = (0..3).map(window).collect::<Result<_, _>>()?;
+        Ok(Spread { x, w, windows, groups: size(self.group, "group")? })
+    }
+}
+
+impl Rule for Conv3DTranspose {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.plan()?.infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.plan()?.reference()?])
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[1, 2, 2, 3, 2]).tensor(DType::F32, &[2, 3, 2, 2, 2]);
+        vec![s.skip().skip().ints(&[2, 2, 2]).skip().text("valid").skip().skip().ints(&[2]).case("stride 2", 1e-6)]
+    }
+}

@@ -1,0 +1,332 @@
+//! Convolution with groups over any number of spatial dimensions: what the convolution operators have in common.
+
+use super::elements::{each_index, flat, rearrange};
+use super::window::{Format, Window};
+use crate::lower::Lowering;
+use crate::op::Operand;
+use crate::task::{Conv, Layout, Task, V};
+use crate::{Fact, OpError, Shape, Tensor, checked_count, ensure};
+
+/// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
+/// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`).
+pub(super) struct Convolution<'a> {
+    pub x: &'a Operand,
+    pub w: &'a Operand,
+    pub windows: Vec<Window>,
+    pub groups: usize,
+    pub format: Format,
+}
+
+/// The spatial dimensions of images.
+pub(super) fn extent(x: &Operand, format: Format, spatial: usize) -> Result<&[usize], OpError> {
+    ensure!(x.rank() == spatial + 2, "expected images of rank {}, found {}", spatial + 2, x.fact);
+    Ok(&x.shape()[format.spatial()..format.spatial() + spatial])
+}
+
+/// Checks that a group count divides both channel counts.
+pub(super) fn check_groups(groups: usize, a: usize, b: usize) -> Result<(), OpError> {
+    let fits = groups > 0 && a.is_multiple_of(groups) && b.is_multiple_of(groups);
+    ensure!(fits, "{groups} groups do not divide {a} and {b} channels");
+    Ok(())
+}
+
+/// Dimensions with the channel dimension last moved to place 1.
+fn channels_first(format: Format, dims: &[usize]) -> Vec<usize> {
+    let mut out = dims.to_vec();
+    let c = out.remove(format.channel(dims.len()));
+    out.insert(1, c);
+    out
+}
+
+/// The tensor with the channel dimension moved to place 1.
+fn to_channels_first(format: Format, x: &Tensor) -> Result<Tensor, OpError> {
+    let channel = format.channel(x.shape().len());
+    rearrange(x, &channels_first(format, x.shape()), |index| {
+        let mut from = index.to_vec();
+        let c = from.remove(1);
+        from.insert(channel, c);
+        Some(flat(x.shape(), &from))
+    })
+}
+
+/// The tensor with the channel dimension moved from place 1 to where `format` has it.
+fn from_channels_first(format: Format, x: Tensor) -> Result<Tensor, OpError> {
+    let channel = format.channel(x.shape().len());
+    let mut dims = x.shape().to_vec();
+    let c = dims.remove(1);
+    dims.insert(channel, c);
+    rearrange(&x, &dims, |index| {
+        let mut from = index.to_vec();
+        let c = from.remove(channel);
+        from.insert(1, c);
+        Some(flat(x.shape(), &from))
+    })
+}
+
+impl Convolution<'_> {
+    /// Kernel extents of the filters.
+    pub fn kernel(w: &Operand, format: Format) -> &[usize] {
+        if format.spatial() == 1 { &w.shape()[1..w.rank() - 1] } else { &w.shape()[2..] }
+    }
+
+    fn channels(&self) -> (usize, usize) {
+        (self.x.shape()[self.format.channel(self.x.rank())], self.w.shape()[0])
+    }
+
+    pub fn infer(&self) -> Result<Fact, OpError> {
+        let (x, w) = (&self.x.fact, &self.w.fact);
+        ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
+        let (c_in, c_out) = self.channels();
+        check_groups(self.groups, c_in, c_out)?;
+        let own = w.shape[self.format.channel(w.rank())];
+        ensure!(
+            own == c_in / self.groups,
+            "filters {w} have {own} channels, {} of {x} belong to a group",
+            c_in / self.groups
+        );
+        let mut shape = Shape::from_slice(&[x.shape[0], c_out]);
+        shape.extend(self.windows.iter().map(|w| w.out));
+        if self.format.spatial() == 1 {
+            let c = shape.remove(1);
+            shape.push(c);
+        }
+        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
+        Ok(Fact { dtype: x.dtype, shape })
+    }
+
+    pub fn reference(&self) -> Result<Tensor, OpError> {
+        let dims = channels_first(self.format, &self.infer()?.shape);
+        let (x, w) =
+            (to_channels_first(self.format, self.x.tensor()?)?, to_channels_first(self.format, self.w.tensor()?)?);
+        let (xs, ws) = (x.to_f64s()?, w.to_f64s()?);
+        let (c_in, c_out) = self.channels();
+        let (own, per_group) = (c_in / self.groups, c_out / self.groups.max(1));
+        let mut y = Vec::with_capacity(dims.iter().product());
+        each_index(&dims, |out| {
+            let (n, o) = (out[0], out[1]);
+            let mut sum = 0.0;
+            each_index(&w.shape()[1..], |tap| {
+                let places = self.windows.iter().zip(&out[2..]).zip(&tap[1..]);
+                let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
+                let Some(at) = at else { return };
+                let channel = o / per_group * own + tap[0];
+                let from = [&[n, channel], at.as_slice()].concat();
+                sum += xs[flat(x.shape(), &from)] * ws[o * w.count() / c_out + flat(&w.shape()[1..], tap)];
+            });
+            y.push(sum);
+        });
+        from_channels_first(self.format, Tensor::from_f64s(self.x.dtype(), &dims, &y)?)
+    }
+
+    /// One or two spatial dimensions as a task; `None` for three.
+    pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let fact = self.infer()?;
+        let (kernel, stretched): (Vec<usize>, Vec<Window>) = match self.windows.as_slice() {
+            [w] => (vec![1, w.kernel], vec![Window::one(), *w]),
+            [h, w] => (vec![h.kernel, w.kernel], vec![*h, *w]),
+            _ => return Ok(None),
+        };
+        if fact.count() == 0 || self.w.count() == 0 {
+            return Ok(Some(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)));
+        }
+        let (c_in, c_out) = self.channels();
+        let filters = if self.format.spatial() == 1 {
+            let last = self.w.rank() - 1;
+            let perm: Vec<usize> = [0, last].into_iter().chain(1..last).collect();
+            b.transpose(self.w.v, &perm)?
+        } else {
+            self.w.v
+        };
+        let filters = b.reshape(filters, &[c_out, c_in / self.groups, kernel[0], kernel[1]])?;
+        let [h, w] = [stretched[0], stretched[1]];
+        let layout = self.format.layout();
+        let x = b.reshape(self.x.v, &layout.dims([fact.shape[0], c_in, h.size, w.size]))?;
+        let conv = Conv {
+            n: fact.shape[0],
+            c_in,
+            h: h.size,
+            w: w.size,
+            c_out,
+            out_h: h.out,
+            out_w: w.out,
+            kernel: [h.kernel, w.kernel],
+            stride: [h.stride, w.stride],
+            dilation: [h.dilation, w.dilation],
+            pads: [h.before, h.after, w.before, w.after],
+            groups: self.groups,
+            layout,
+            dtype: fact.dtype,
+            scaled: false,
+            epilogue: None,
+        };
+        let out = Fact::new(fact.dtype, &layout.dims([conv.n, c_out, h.out, w.out]));
+        let y = b.task(Task::Conv(conv), &[x, filters], vec![out])[0];
+        Ok(Some(b.reshape(y, &fact.shape)?))
+    }
+}
+
+/// The gradient of a convolution with respect to its input: every element of `x` (`[n, c_in, …]`) adds its product with the
+/// filters `w` (`[c_in, c_out / groups, kernel…]`) to the window of the result that it belongs to.
+pub(super) struct Spread<'a> {
+    pub x: &'a Operand,
+    pub w: &'a Operand,
+    /// Windows over the result; there are as many as `x` has elements.
+    pub windows: Vec<Window>,
+    pub groups: usize,
+}
+
+impl Spread<'_> {
+    pub fn infer(&self) -> Result<Fact, OpError> {
+        let (x, w) = (&self.x.fact, &self.w.fact);
+        ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
+        let rank = self.windows.len() + 2;
+        ensure!(x.rank() == rank && w.rank() == rank, "expected rank {rank}, found {x} and {w}");
+        check_groups(self.groups, x.shape[1], x.shape[1])?;
+        ensure!(w.shape[0] == x.shape[1], "filters {w} do not fit the channels of {x}");
+        let windows: Vec<usize> = self.windows.iter().map(|w| w.out).collect();
+        ensure!(windows == x.shape[2..], "the result has {windows:?} windows, expected as many as {x} has elements");
+        let channels = w.shape[1].checked_mul(self.groups);
+        let mut shape = Shape::from_slice(&[x.shape[0], channels.unwrap_or(usize::MAX)]);
+        shape.extend(self.windows.iter().map(|w| w.size));
+        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
+        Ok(Fact { dtype: x.dtype, shape })
+    }
+
+    pub fn reference(&self) -> Result<Tensor, OpError> {
+        let fact = self.infer()?;
+        let (x, w) = (self.x.f64s()?, self.w.f64s()?);
+        let mut y = vec![0.0; fact.count()];
+        let (own, per_group) = (self.x.shape()[1] / self.groups, self.w.shape()[1]);
+        each_index(self.x.shape(), |from| {
+            let value = x[flat(self.x.shape(), from)];
+            each_index(&self.w.shape()[1..], |tap| {
+                let places = self.windows.iter().zip(&from[2..]).zip(&tap[1..]);
+                let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
+                let Some(at) = at else { return };
+                let channel = from[1] / own * per_group + tap[0];
+                let weight = w[flat(self.w.shape(), &[&[from[1]], tap].concat())];
+                y[flat(&fact.shape, &[&[from[0], channel], at.as_slice()].concat())] += value * weight;
+            });
+        });
+        Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
+    }
+
+    /// Two spatial dimensions without dilation as one convolution for each phase of the stride; `None` otherwise.
+    pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let fact = self.infer()?;
+        let [h, w] = self.windows.as_slice() else { return Ok(None) };
+        if h.dilation * w.dilation != 1 || self.w.count() == 0 || self.x.count() == 0 || fact.count() == 0 {
+            return Ok(None);
+        }
+        let (mut parts, mut ins) = (Vec::new(), Vec::new());
+        let mut covered = 0;
+        for py in (0..h.stride).map(|r| Phase::new(h, r)) {
+            for px in (0..w.stride).map(|r| Phase::new(w, r)) {
+                if py.taps * px.taps * py.count * px.count == 0 {
+                    continue;
+                }
+                let y = self.phase(b, &py, &px)?;
+                parts.push(interleave(ins.len(), &fact.shape, [h.stride, w.stride], &py, &px));
+                ins.push(y);
+                covered += py.count * px.count;
+            }
+        }
+        if ins.is_empty() {
+            return Ok(None);
+        }
+        if ins.len() == 1 && covered == h.size * w.size {
+            return Ok(Some(ins[0]));
+        }
+        let fill = (covered < h.size * w.size).then(|| vec![0; fact.dtype.size()]);
+        Ok(Some(b.copy(&ins, parts, fill, &fact.shape)))
+    }
+
+    fn phase(&self, b: &mut Lowering, py: &Phase, px: &Phase) -> Result<V, OpError> {
+        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| self.x.shape()[d]);
+        let [_, per_group, kh, kw] = [0, 1, 2, 3].map(|d| self.w.shape()[d]);
+        let own = c_in / self.groups;
+        let c_out = per_group * self.groups;
+        let (taps, block) = ((kh * kw) as isize, (per_group * kh * kw) as isize);
+        let [sy, sx] = [py.stride as isize, px.stride as isize];
+        let dims = [self.groups, per_group, own, py.taps, px.taps];
+        let strides = [own as isize * block, taps, block, -sy * kw as isize, -sx];
+        let filters = b.strided(self.w.v, py.last_tap * kw + px.last_tap, strides.into_iter().collect(), &dims);
+        let filters = b.reshape(filters, &[c_out, own, py.taps, px.taps])?;
+        let (cy, cx) = (py.crop(ih), px.crop(iw));
+        let x = b.slice(self.x.v, &[0, 0, cy[0], cx[0]], &[n, c_in, cy[1], cx[1]], &[1; 4])?;
+        let (qy, qx) = (py.pads(ih), px.pads(iw));
+        let conv = Conv {
+            n,
+            c_in,
+            h: cy[1],
+            w: cx[1],
+            c_out,
+            out_h: py.count,
+            out_w: px.count,
+            kernel: [py.taps, px.taps],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pads: [qy[0], qy[1], qx[0], qx[1]],
+            groups: self.groups,
+            layout: Layout::Nchw,
+            dtype: self.x.dtype(),
+            scaled: false,
+            epilogue: None,
+        };
+        let out = Fact::new(conv.dtype, &[n, c_out, py.count, px.count]);
+        Ok(b.task(Task::Conv(conv), &[x, filters], vec![out])[0])
+    }
+}
+
+/// The elements of a result whose distance from the first window is `phase` modulo the stride: they see the same taps.
+struct Phase {
+    stride: usize,
+    /// Number of taps seen.
+    taps: usize,
+    /// The last of them.
+    last_tap: usize,
+    /// First element of the result, and their number.
+    first: usize,
+    count: usize,
+    /// Input position under the last tap of the first element; negative before the input.
+    start: isize,
+}
+
+impl Phase {
+    fn new(w: &Window, phase: usize) -> Phase {
+        let stride = w.stride;
+        let taps = w.kernel.saturating_sub(phase).div_ceil(stride);
+        let lead = w.before.saturating_sub(phase).div_ceil(stride);
+        let first = lead * stride + phase - w.before.min(lead * stride + phase);
+        let count = w.size.saturating_sub(first).div_ceil(stride);
+        let last_tap = phase + stride * taps.saturating_sub(1);
+        Phase { stride, taps, last_tap, first, count, start: lead as isize - (taps as isize - 1) }
+    }
+
+    /// First input element read and number of elements read, of `len`.
+    fn crop(&self, len: usize) -> [usize; 2] {
+        let begin = self.start.clamp(0, len as isize - 1);
+        let end = (self.start + (self.count + self.taps - 1) as isize).clamp(begin + 1, len as isize);
+        [begin as usize, (end - begin) as usize]
+    }
+
+    /// Padding before and after the elements read.
+    fn pads(&self, len: usize) -> [usize; 2] {
+        let [begin, read] = self.crop(len);
+        let before = (begin as isize - self.start).max(0) as usize;
+        [before, (self.count + self.taps - 1).saturating_sub(before + read)]
+    }
+}
+
+fn interleave(input: usize, dims: &[usize], stride: [usize; 2], py: &Phase, px: &Phase) -> crate::task::Part {
+    let dst = crate::dense_strides(dims);
+    let shape = Shape::from_slice(&[dims[0], dims[1], py.count, px.count]);
+    crate::task::Part {
+        input,
+        src_offset: 0,
+        src: crate::dense_strides(&shape),
+        shape,
+        dst_offset: py.first * dims[3] + px.first,
+        dst: [dst[0], dst[1], dst[2] * stride[0] as isize, dst[3] * stride[1] as isize].into_iter().collect(),
+    }
+}

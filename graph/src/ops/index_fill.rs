@@ -1,0 +1,112 @@
+use super::elements::rearrange_many;
+use super::gather::position;
+use super::padding::element;
+use super::sample::sample;
+use crate::op::{Case, Ints, Operand, Rule};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// `x` with every element of the slices `index` along dimension `dim` replaced by `value`. Negative indices count from the
+    /// end; one out of range is an error. Any real type.
+    classic IndexFill, aliases ["IndexFillScalar", "IndexFillTensor"] { x ["input"]: Operand, dim: i64, index: Operand, value: f64 }
+}
+
+impl IndexFill {
+    fn axis(&self) -> Result<usize, OpError> {
+        let index = &self.index;
+        ensure!(index.rank() <= 1 && index.dtype().is_int(), "expected a vector of indices, found {}", index.fact);
+        ensure!(!self.x.dtype().is_complex(), "expected a real type, found {}", self.x.fact);
+        self.x.axis(self.dim)
+    }
+}
+
+impl Rule for IndexFill {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.axis()?;
+        Ok(vec![self.x.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (axis, picks) = (self.axis()?, self.index.i64s()?);
+        let mut filled = vec![false; self.x.shape()[axis]];
+        for i in picks {
+            let len = filled.len();
+            let at = position(i, len);
+            filled[at.ok_or_else(|| OpError::Invalid(format!("index {i} is out of range for {len} elements")))?] = true;
+        }
+        let (dims, fill) = (self.x.shape(), element(self.x.dtype(), self.value)?);
+        let y = rearrange_many(&[self.x.tensor()?], dims, &fill, |i| {
+            (!filled[i[axis]]).then(|| (0, super::elements::flat(dims, i)))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[3, 4]).int(1).index(DType::I32, &[2], &[0, -1]);
+        vec![s.real(-1.0).case("columns", 0.0)]
+    }
+}
+
+op! {
+    /// `x` with the elements `begin[d]` to `end[d]` in steps of `strides[d]` along the first dimensions replaced by those of
+    /// `value`, in order. Any type; `value` has as many elements as are replaced.
+    TensorCopySlices { x: Operand, value: Operand, begin: Ints, end: Ints, strides: Ints }
+}
+
+impl TensorCopySlices {
+    /// First element, number and step along each dimension.
+    fn ranges(&self) -> Result<Vec<[usize; 3]>, OpError> {
+        let (x, n) = (&self.x, self.begin.len());
+        let same = self.end.len() == n && self.strides.len() == n && n <= x.rank();
+        ensure!(same, "expected equally many begins, ends and strides for {}", x.fact);
+        ensure!(x.dtype() == self.value.dtype(), "expected values of {}, found {}", x.dtype(), self.value.fact);
+        let mut out = Vec::with_capacity(x.rank());
+        for (d, &len) in x.shape().iter().enumerate() {
+            if d >= n {
+                out.push([0, len, 1]);
+                continue;
+            }
+            ensure!(self.strides[d] > 0, "expected positive strides, found {:?}", self.strides.as_slice());
+            let bound = |v: i64| (if v < 0 { v.saturating_add(len as i64) } else { v }).clamp(0, len as i64);
+            let (begin, end) = (bound(self.begin[d]), bound(self.end[d]));
+            let count = (end - begin).max(0).unsigned_abs().div_ceil(self.strides[d].unsigned_abs());
+            out.push([begin as usize, count as usize, self.strides[d] as usize]);
+        }
+        let replaced: usize = out.iter().map(|r| r[1]).product();
+        ensure!(self.value.count() == replaced, "{} replaces {replaced} elements", self.value.fact);
+        Ok(out)
+    }
+}
+
+impl Rule for TensorCopySlices {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.ranges()?;
+        Ok(vec![self.x.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (ranges, dims) = (self.ranges()?, self.x.shape());
+        let fill = vec![0; self.x.dtype().size()];
+        let y = rearrange_many(&[self.x.tensor()?, self.value.tensor()?], dims, &fill, |index| {
+            let step = |(&i, [begin, count, step]): (&usize, &[usize; 3])| {
+                let away = i.checked_sub(*begin)?;
+                (away % step == 0 && away / step < *count).then_some(away / step)
+            };
+            let inside: Option<Vec<usize>> = index.iter().zip(&ranges).map(step).collect();
+            let counts: Vec<usize> = ranges.iter().map(|r| r[1]).collect();
+            Some(match inside {
+                Some(at) => (1, super::elements::flat(&counts, &at)),
+                None => (0, super::elements::flat(dims, index)),
+            })
+        })?;
+        Ok(vec![y])
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[4, 3]);
+        vec![
+            s.clone().tensor(DType::F32, &[6]).ints(&[0]).ints(&[2]).ints(&[1]).case("rows", 0.0),
+            s.tensor(DType::F32, &[2, 1]).ints(&[0, 1]).ints(&[4, 2]).ints(&[2, 1]).case("steps", 0.0),
+        ]
+    }
+}

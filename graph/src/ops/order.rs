@@ -1,0 +1,277 @@
+//! Sorting: positions and values in order. NaN counts as larger than every number; equal elements keep their order.
+
+use super::elementwise::{Groups, fact, scalars, tensor_of};
+use super::samples::{case, cycle, int, truth, wave};
+use crate::op::{Case, Operand, Rule};
+use crate::task::Scalar;
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+
+use std::cmp::Ordering;
+
+/// The order of two numbers of one type.
+pub(super) fn compare(a: Scalar, b: Scalar, dtype: DType) -> Ordering {
+    match (a, b) {
+        (Scalar::Int(a), Scalar::Int(b)) if dtype == DType::U64 => (a as u64).cmp(&(b as u64)),
+        (Scalar::Int(a), Scalar::Int(b)) => a.cmp(&b),
+        (a, b) => {
+            let (a, b) = (a.as_f64(), b.as_f64());
+            a.partial_cmp(&b).unwrap_or(a.is_nan().cmp(&b.is_nan()))
+        }
+    }
+}
+
+/// Positions of a row's elements in order.
+fn sorted(row: &[Scalar], descending: bool, dtype: DType) -> Vec<usize> {
+    let mut at: Vec<usize> = (0..row.len()).collect();
+    at.sort_by(|&i, &j| {
+        let order = compare(row[i], row[j], dtype);
+        if descending { order.reverse() } else { order }
+    });
+    at
+}
+
+/// The first `k` elements along an axis in order.
+struct Sorting<'a> {
+    x: &'a Operand,
+    axis: i64,
+    descending: bool,
+    /// How many; all if `None`.
+    k: Option<i64>,
+    index: DType,
+}
+
+impl Sorting<'_> {
+    fn axis(&self) -> Result<Option<usize>, OpError> {
+        if self.x.rank() == 0 && matches!(self.axis, 0 | -1) { Ok(None) } else { self.x.axis(self.axis).map(Some) }
+    }
+
+    fn shape(&self) -> Result<Shape, OpError> {
+        let mut shape: Shape = self.x.fact.shape.clone();
+        let axis = self.axis()?;
+        let len = axis.map_or(1, |a| shape[a]);
+        if let Some(k) = self.k {
+            ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
+            axis.into_iter().for_each(|a| shape[a] = k as usize);
+        }
+        Ok(shape)
+    }
+
+    /// Facts of the values and of the positions.
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], self.x.dtype())?;
+        let shape = self.shape()?;
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: shape.clone() }, Fact { dtype: self.index, shape }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (shape, d) = (self.shape()?, self.x.dtype());
+        let axes: Vec<usize> = self.axis()?.into_iter().collect();
+        let data = scalars(self.x.tensor()?, d)?;
+        let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
+            let at = sorted(row, self.descending, d);
+            at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>()
+        });
+        let mut value = vec![Scalar::Int(0); crate::count(&shape)];
+        let mut index = vec![0; value.len()];
+        let out = Groups::new(&shape, &axes);
+        for (start, row) in out.starts.iter().zip(rows) {
+            for (step, (x, i)) in out.steps.iter().zip(row) {
+                value[start + step] = x;
+                index[start + step] = i;
+            }
+        }
+        Ok(vec![tensor_of(d, &shape, &value)?, Tensor::from_i64s(self.index, &shape, &index)?])
+    }
+}
+
+macro_rules! sorted {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident : $t:ty $(= $default:expr)?),* } = $rule:expr, $results:expr, [$($case:expr),*];)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $($field: $t $(= $default)?),* }
+        }
+
+        impl $name {
+            fn sorting(&self) -> Sorting<'_> {
+                let rule: fn(&$name) -> Sorting<'_> = $rule;
+                rule(self)
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok($results(self.sorting().infer()?))
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok($results(self.sorting().reference()?))
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![$($case),*]
+            }
+        }
+    )*};
+}
+
+/// Both results.
+fn both<T>(found: Vec<T>) -> Vec<T> {
+    found
+}
+
+/// The positions.
+fn positions<T>(mut found: Vec<T>) -> Vec<T> {
+    found.split_off(1)
+}
+
+const TIES: [f64; 5] = [2.0, -1.0, 2.0, f64::NAN, 0.5];
+
+sorted! {
+    /// The `k` largest (`largest`) or smallest elements along `dim`, in order, and their positions (`i64`).
+    TopkExt { input: Operand, k: i64, dim: i64 = -1, largest: bool = true, sorted: bool = true }
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.largest, k: Some(op.k), index: DType::I64 }, both,
+        [case("last", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
+         case("smallest", [wave(DType::F32, &[5, 3]), int(2), int(0), truth(false)], 0.0)];
+    /// The elements along `dim` in order, and their positions (`i64`).
+    SortExt { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, index: DType::I64 }, both,
+        [case("last", [wave(DType::F32, &[3, 17])], 0.0),
+         case("descending ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0)];
+    /// Positions (`i64`) of the elements along `dim` in order.
+    ArgSort { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, index: DType::I64 }, positions,
+        [case("first", [wave(DType::I32, &[5, 3]), int(0)], 0.0),
+         case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1)], 0.0)];
+}
+
+op! {
+    /// The elements along `axis` in order, and their positions (`i32`).
+    classic Sort { x: Operand, axis: i64 = -1, descending: bool = false }
+}
+
+impl Sort {
+    fn sorting(&self) -> Sorting<'_> {
+        Sorting { x: &self.x, axis: self.axis, descending: self.descending, k: None, index: DType::I32 }
+    }
+}
+
+impl Rule for Sort {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.sorting().infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.sorting().reference()
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("last", [wave(DType::F32, &[3, 17])], 0.0),
+            case("descending", [wave(DType::F16, &[5, 3]), int(0), truth(true)], 0.0),
+            case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0),
+            case("empty", [wave(DType::F32, &[0, 3]), int(0)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// The `k` largest elements along the last dimension, in order, and their positions (`i32`).
+    classic TopK { input_x: Operand, k: i64, sorted: bool = true }
+}
+
+impl TopK {
+    fn sorting(&self) -> Sorting<'_> {
+        Sorting { x: &self.input_x, axis: -1, descending: true, k: Some(self.k), index: DType::I32 }
+    }
+}
+
+impl Rule for TopK {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.sorting().infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.sorting().reference()
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("four", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
+            case("all", [wave(DType::I32, &[2, 5]), int(5)], 0.0),
+            case("none", [wave(DType::F32, &[2, 5]), int(0)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Where `values` belong in the sorted rows of `sorted_sequence`: the first place, or with `right` the one after equal
+    /// elements. The leading dimensions of both agree, unless the sequence is a vector. `sorter` gives the order of a sequence
+    /// that is not sorted. The result has type `dtype`.
+    SearchSorted {
+        sorted_sequence: Operand,
+        values: Operand,
+        sorter: Option<Operand> = None,
+        dtype: DType = DType::I64,
+        right: bool = false,
+    }
+}
+
+impl Rule for SearchSorted {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (s, v) = (&self.sorted_sequence, &self.values);
+        fact(&[s], s.dtype())?;
+        fact(&[v], v.dtype())?;
+        ensure!(s.rank() > 0, "expected a sequence, found {}", s.fact);
+        let rows = |x: &Operand| Shape::from_slice(&x.shape()[..x.rank().saturating_sub(1)]);
+        let fits = s.rank() == 1 || (v.rank() == s.rank() && rows(s) == rows(v));
+        ensure!(fits, "expected values with the rows of {}, found {}", s.fact, v.fact);
+        let sorter = self.sorter.as_ref().is_none_or(|o| o.shape() == s.shape());
+        ensure!(sorter, "expected a sorter of shape {:?}", s.shape());
+        ensure!(matches!(self.dtype, DType::I32 | DType::I64), "expected i32 or i64 positions, found {}", self.dtype);
+        Ok(vec![Fact::new(self.dtype, v.shape())])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.infer()?;
+        let (s, v) = (&self.sorted_sequence, &self.values);
+        let d = DType::promote(s.dtype(), v.dtype());
+        let (sequence, values) = (scalars(s.tensor()?, d)?, scalars(v.tensor()?, d)?);
+        let len = s.shape()[s.rank() - 1];
+        let per_row = if s.rank() == 1 { v.count() } else { v.shape()[v.rank() - 1] };
+        let order = self.sorter.as_ref().map(Operand::i64s).transpose()?;
+        let mut out = Vec::with_capacity(values.len());
+        for (i, &x) in values.iter().enumerate() {
+            let row = i / per_row.max(1) * len;
+            let mut place = 0;
+            for k in 0..len {
+                let at = order.as_ref().map_or(k as i64, |o| o[row + k]);
+                let at = usize::try_from(at).ok().filter(|a| *a < len);
+                let at = at.ok_or_else(|| OpError::Invalid("the sorter names an element out of range".into()))?;
+                let order = compare(sequence[row + at], x, d);
+                if order == Ordering::Less || (self.right && order == Ordering::Equal) {
+                    place = k as i64 + 1;
+                }
+            }
+            out.push(place);
+        }
+        Ok(vec![Tensor::from_i64s(self.dtype, v.shape(), &out)?])
+    }
+
+    fn cases() -> Vec<Case> {
+        let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
+        vec![
+            case("rows", [rows(), values()], 0.0),
+            case(
+                "vector",
+                [cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]), cycle(DType::I32, &[3], &[3.0, 9.0, 0.0])],
+                0.0,
+            ),
+            case(
+                "right",
+                [rows(), values(), super::samples::none(), super::samples::dtype(DType::I32), truth(true)],
+                0.0,
+            ),
+        ]
+    }
+}

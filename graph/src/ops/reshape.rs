@@ -1,0 +1,41 @@
+use super::elements::sizes;
+use super::reshaping::reshaping;
+use super::sample::sample;
+use crate::op::{Ints, Operand};
+use crate::{DType, OpError, Shape, checked_count, ensure, op};
+
+op! {
+    /// The same elements with dimensions `shape`; one dimension may be −1 and is what remains.
+    ///
+    /// `input`: any type. `shape`: integers, which may be computed by the model.
+    Reshape, aliases ["View"] { input ["tensor"]: Operand, shape: Ints }
+}
+
+impl Reshape {
+    fn dims(&self) -> Result<Shape, OpError> {
+        let Some(open) = self.shape.iter().position(|&d| d == -1) else {
+            return Ok(sizes(&self.shape, "shape")?.into());
+        };
+        let mut dims = self.shape.clone();
+        dims[open] = 1;
+        let mut dims: Shape = sizes(&dims, "shape")?.into();
+        let (have, rest) = (self.input.count(), checked_count(&dims).unwrap_or(0));
+        ensure!(
+            rest > 0 && have % rest == 0,
+            "cannot give {} the dimensions {:?}",
+            self.input.fact,
+            self.shape.as_slice()
+        );
+        dims[open] = have / rest;
+        Ok(dims)
+    }
+}
+
+reshaping!(Reshape, input, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3, 4]).ints(&[4, 6]).case("known", 0.0),
+        sample().tensor(DType::I8, &[2, 3, 4]).ints(&[2, -1, 2]).case("one open", 0.0),
+        sample().tensor(DType::Bool, &[1]).ints(&[]).case("to a scalar", 0.0),
+        sample().tensor(DType::F32, &[0, 3]).ints(&[3, -1]).case("no elements", 0.0),
+    ]
+});

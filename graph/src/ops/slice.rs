@@ -1,0 +1,183 @@
+use super::cut::Cut;
+use super::elements::size;
+use super::sample::sample;
+use crate::lower::Lowering;
+use crate::op::{Case, Ints, Operand, Rule};
+use crate::task::V;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// Implements [`Rule`] for an operator whose `cut()` selects from its operand `input`.
+macro_rules! cutting {
+    ($name:ident, $cases:expr) => {
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![Fact { dtype: self.input.dtype(), shape: self.cut()?.size }])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(vec![self.cut()?.reference(&self.input)?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+                Ok(Some(vec![self.cut()?.lower(b, &self.input)?]))
+            }
+
+            fn cases() -> Vec<Case> {
+                $cases
+            }
+        }
+    };
+}
+
+op! {
+    /// `size[d]` elements from `begin[d]` along each dimension; a size of −1 takes the rest. Any type.
+    Slice { input ["x", "input_x"]: Operand, begin: Ints, size: Ints }
+}
+
+impl Slice {
+    fn cut(&self) -> Result<Cut, OpError> {
+        let (x, begin, sizes) = (&self.input, &self.begin, &self.size);
+        let fits = begin.len() == x.rank() && sizes.len() == x.rank();
+        ensure!(fits, "expected {} begins and sizes, found {} and {}", x.rank(), begin.len(), sizes.len());
+        let mut cut = Cut::whole(x);
+        for d in 0..x.rank() {
+            let first = size(begin[d], "begin")?;
+            let rest = x.shape()[d].saturating_sub(first);
+            let len = if sizes[d] == -1 { rest } else { size(sizes[d], "size")? };
+            ensure!(first <= x.shape()[d] && len <= rest, "{len} elements from {first} of dimension {d} of {}", x.fact);
+            (cut.begin[d], cut.size[d]) = (first, len);
+        }
+        Ok(cut)
+    }
+}
+
+cutting!(Slice, {
+    vec![
+        sample().tensor(DType::F32, &[3, 4]).ints(&[1, 1]).ints(&[-1, 2]).case("rest", 0.0),
+        sample().tensor(DType::I16, &[2, 3, 4]).ints(&[0, 1, 2]).ints(&[1, 2, 2]).case("rank 3", 0.0),
+        sample().tensor(DType::F32, &[3, 4]).ints(&[3, 0]).ints(&[0, 4]).case("nothing", 0.0),
+    ]
+});
+
+op! {
+    /// Elements `start` to `end` of dimension `dim` in steps of `step`. Negative bounds count from the end; bounds outside
+    /// are moved to the edge. Any type.
+    SliceExt, aliases ["SliceExtView"] {
+        input: Operand,
+        dim: i64 = 0,
+        start: i64 = 0,
+        end: i64 = i64::MAX,
+        step: i64 = 1,
+    }
+}
+
+impl SliceExt {
+    fn cut(&self) -> Result<Cut, OpError> {
+        let x = &self.input;
+        let axis = x.axis(self.dim)?;
+        ensure!(self.step > 0, "expected a positive step, found {}", self.step);
+        let len = x.shape()[axis] as i64;
+        let bound = |v: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(0, len);
+        let (start, end) = (bound(self.start), bound(self.end));
+        let taken = (end - start).max(0).unsigned_abs().div_ceil(self.step.unsigned_abs()) as usize;
+        let mut cut = Cut::whole(x);
+        (cut.begin[axis], cut.size[axis]) = (start as usize, taken);
+        cut.step[axis] = if taken > 1 { self.step as isize } else { 1 };
+        Ok(cut)
+    }
+}
+
+cutting!(SliceExt, {
+    vec![
+        sample().tensor(DType::F32, &[5, 2]).int(0).int(-3).int(10).int(1).case("clamped", 0.0),
+        sample().tensor(DType::I32, &[2, 7]).int(-1).int(1).int(-1).int(2).case("steps", 0.0),
+        sample().tensor(DType::F32, &[5]).int(0).int(4).int(2).int(1).case("nothing", 0.0),
+    ]
+});
+
+op! {
+    /// `length` elements from `start` of dimension `dim`. A negative `start` counts from the end. Any type.
+    Narrow, aliases ["NarrowView"] { input: Operand, dim: i64, start: i64, length: i64 }
+}
+
+impl Narrow {
+    fn cut(&self) -> Result<Cut, OpError> {
+        let axis = self.input.axis(self.dim)?;
+        let len = self.input.shape()[axis] as i64;
+        let start = if self.start < 0 { self.start.saturating_add(len) } else { self.start };
+        Cut::range(&self.input, axis, size(start, "start")?, size(self.length, "length")?)
+    }
+}
+
+cutting!(Narrow, {
+    vec![
+        sample().tensor(DType::F32, &[3, 5]).int(1).int(2).int(2).case("columns", 0.0),
+        sample().tensor(DType::F32, &[3, 5]).int(0).int(-1).int(1).case("last row", 0.0),
+    ]
+});
+
+op! {
+    /// The elements in reverse order along the dimensions `axis`. Any type.
+    ReverseV2 { input ["x", "input_x"]: Operand, axis: Ints }
+}
+
+impl ReverseV2 {
+    fn cut(&self) -> Result<Cut, OpError> {
+        let mut cut = Cut::whole(&self.input);
+        let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
+        for d in axes.into_iter().filter(|&d| self.input.shape()[d] > 0) {
+            cut.begin[d] = self.input.shape()[d] - 1;
+            cut.step[d] = -1;
+        }
+        Ok(cut)
+    }
+}
+
+cutting!(ReverseV2, {
+    vec![
+        sample().tensor(DType::F32, &[3, 4]).ints(&[0, -1]).case("both", 0.0),
+        sample().tensor(DType::Bool, &[2, 3, 2]).ints(&[1]).case("middle", 0.0),
+        sample().tensor(DType::F32, &[0, 2]).ints(&[0]).case("no elements", 0.0),
+    ]
+});
+
+op! {
+    /// Slice `index` of dimension `dim`, which disappears. A negative `index` counts from the end. Any type.
+    SelectExtView, aliases ["SelectExt"] { input: Operand, dim: i64, index: i64 }
+}
+
+impl SelectExtView {
+    fn cut(&self) -> Result<(Cut, crate::Shape), OpError> {
+        let axis = self.input.axis(self.dim)?;
+        let len = self.input.shape()[axis];
+        let index = crate::normalize_axis(self.index, len)
+            .ok_or_else(|| OpError::Invalid(format!("index {} is out of range for {len} elements", self.index)))?;
+        let mut dims = self.input.fact.shape.clone();
+        dims.remove(axis);
+        Ok((Cut::range(&self.input, axis, index, 1)?, dims))
+    }
+}
+
+impl Rule for SelectExtView {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.input.dtype(), shape: self.cut()?.1 }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (cut, dims) = self.cut()?;
+        Ok(vec![cut.reference(&self.input)?.reshape(&dims)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (cut, dims) = self.cut()?;
+        let y = cut.lower(b, &self.input)?;
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 4]).int(0).int(-1).case("row", 0.0),
+            sample().tensor(DType::I64, &[3, 4]).int(-1).int(2).case("column", 0.0),
+        ]
+    }
+}

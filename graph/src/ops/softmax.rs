@@ -1,0 +1,55 @@
+use crate::lower::Lowering;
+use crate::op::{Case, CaseArg, Const, Ints, Lowers, Operand, Rule, ints};
+use crate::{Fact, OpError, Tensor, count, ensure, op};
+
+op! {
+    /// `exp(x − max) / Σ exp(x − max)` along `axis`.
+    ///
+    /// `x`: a float type. `axis`: one dimension. The result has the type and shape of `x`.
+    Softmax { input: Operand, axis: Ints = ints(&[-1]) }
+}
+
+impl Rule for Softmax {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.input.dtype().is_float(), "expected a float type, found {}", self.input.dtype());
+        ensure!(self.axis.len() == 1, "expected one axis, found {:?}", self.axis);
+        self.input.axis(self.axis[0])?;
+        Ok(vec![self.input.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axis = self.input.axis(self.axis[0])?;
+        let dims = self.input.shape();
+        let (len, inner) = (dims[axis], count(&dims[axis + 1..]));
+        let mut y = self.input.f64s()?;
+        for outer in 0..count(&dims[..axis]) {
+            for i in 0..inner {
+                let at = |k: usize| (outer * len + k) * inner + i;
+                let max = (0..len).map(|k| y[at(k)]).fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = (0..len).map(|k| (y[at(k)] - max).exp()).sum();
+                (0..len).for_each(|k| y[at(k)] = (y[at(k)] - max).exp() / sum);
+            }
+        }
+        Ok(vec![Tensor::from_f64s(self.input.dtype(), dims, &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let axis = self.input.axis(self.axis[0])?;
+        Ok(Some(vec![b.softmax(self.input.v, axis, false)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = Tensor::from_f64s(
+            crate::DType::F32,
+            &[2, 3, 5],
+            &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>(),
+        );
+        let Ok(x) = x else { return Vec::new() };
+        let case = |name, axis| Case {
+            name,
+            args: vec![Some(CaseArg::Tensor(x.clone())), Some(CaseArg::Const(Const::Int(axis)))],
+            tolerance: 1e-6,
+        };
+        vec![case("last axis", -1), case("middle axis", 1), case("first axis", 0)]
+    }
+}

@@ -1,0 +1,87 @@
+//! Triangles of matrices.
+
+use super::elementwise::{fact, number_of, scalars, tensor_of};
+use super::reduce::operand;
+use super::samples::{case, flags, int, wave};
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::task::Scalar;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// Whether element (`row`, `col`) is kept.
+fn kept(row: usize, col: usize, diagonal: i64, upper: bool) -> bool {
+    let d = (col as i64).saturating_sub(row as i64);
+    if upper { d >= diagonal } else { d <= diagonal }
+}
+
+fn infer(x: &Operand) -> Result<Vec<Fact>, OpError> {
+    ensure!(x.rank() >= 2, "expected at least two dimensions, found {}", x.fact);
+    fact(&[x], x.dtype())
+}
+
+fn sides(x: &Operand) -> (usize, usize) {
+    (x.shape()[x.rank() - 2], x.shape()[x.rank() - 1])
+}
+
+fn reference(x: &Operand, diagonal: i64, upper: bool) -> Result<Vec<Tensor>, OpError> {
+    infer(x)?;
+    let (rows, cols) = sides(x);
+    let mut y = scalars(x.tensor()?, x.dtype())?;
+    for (i, v) in y.iter_mut().enumerate() {
+        if !kept(i / cols % rows, i % cols, diagonal, upper) {
+            *v = Scalar::Int(0);
+        }
+    }
+    Ok(vec![tensor_of(x.dtype(), x.shape(), &y)?])
+}
+
+fn lower(x: &Operand, diagonal: i64, upper: bool, b: &mut Lowering) -> Lowers {
+    let (rows, cols) = sides(x);
+    let mask: Vec<bool> = (0..rows * cols).map(|i| kept(i / cols, i % cols, diagonal, upper)).collect();
+    let mask = b.constant(Tensor::from_bools(&[rows, cols], &mask)?);
+    let zero = b.scalar(number_of(x.dtype()), 0.0)?;
+    let (mask, zero) = (operand(b, mask), operand(b, zero));
+    super::select::lower_choice(&mask, x, &zero, x.dtype(), b)
+}
+
+macro_rules! triangle {
+    ($($(#[doc = $doc:literal])+ [$($classic:ident)?] $name:ident[$($alias:literal)?] = $upper:literal;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $($classic)? $name, aliases [$($alias)?] { input: Operand, diagonal: i64 = 0 }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                infer(&self.input)
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                reference(&self.input, self.diagonal, $upper)
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                lower(&self.input, self.diagonal, $upper, b)
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![
+                    case("square", [wave(DType::F32, &[5, 5])], 0.0),
+                    case("above", [wave(DType::F32, &[2, 3, 5]), int(1)], 0.0),
+                    case("below", [wave(DType::I32, &[4, 3]), int(-2)], 0.0),
+                    case("far", [wave(DType::F16, &[3, 4]), int(i64::MAX)], 0.0),
+                    case("bool", [flags(&[4, 4])], 0.0),
+                ]
+            }
+        }
+    )*};
+}
+
+triangle! {
+    /// The last two dimensions of `input` from diagonal number `diagonal` on, 0 below it.
+    [] Triu["TriuExt"] = true;
+    /// The last two dimensions of `input` up to diagonal number `diagonal`, 0 above it.
+    [classic] Tril[] = false;
+    /// The last two dimensions of `input` up to diagonal number `diagonal`, 0 above it.
+    [] TrilExt[] = false;
+}

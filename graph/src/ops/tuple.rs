@@ -1,0 +1,141 @@
+//! Tuples of integers that a model computes at run time: tensors of rank 1.
+
+#![allow(non_camel_case_types)]
+
+use super::elementwise::fact;
+use super::samples::{case, int, tensor, tuple};
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// Element `index` of a tuple of numbers, as a tensor of rank 0; negative indices count from the end.
+    TupleGetItem, aliases ["RealTupleGetItem", "list_getitem"] { x: Operand, index: i64 }
+}
+
+impl TupleGetItem {
+    fn position(&self) -> Result<usize, OpError> {
+        ensure!(self.x.rank() == 1, "expected a tuple of numbers, found {}", self.x.fact);
+        self.x_axis()
+    }
+
+    fn x_axis(&self) -> Result<usize, OpError> {
+        let n = self.x.count();
+        crate::normalize_axis(self.index, n)
+            .ok_or_else(|| OpError::Invalid(format!("index {} is out of range for a tuple of {n}", self.index)))
+    }
+}
+
+impl Rule for TupleGetItem {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.position()?;
+        Ok(vec![Fact::new(self.x.dtype(), &[])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (i, t) = (self.position()?, self.x.tensor()?);
+        let size = t.dtype().size();
+        Ok(vec![Tensor::from_bytes(t.dtype(), &[], t.bytes().slice(i * size..(i + 1) * size))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let v = b.slice(self.x.v, &[self.position()?], &[1], &[1])?;
+        Ok(Some(vec![b.reshape(v, &[])?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || tensor(DType::I64, &[4], |i| i as f64 * 3.0 - 1.0);
+        vec![
+            case("first", [x(), int(0)], 0.0),
+            case("last", [x(), int(-1)], 0.0),
+            case("only", [tensor(DType::F32, &[1], |_| 2.5), int(0)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Number of elements of a tuple, as `i64`; of a tensor the length of its first dimension.
+    sequence_len, aliases ["array_len"] { x: Operand }
+}
+
+impl Rule for sequence_len {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.x.rank() > 0, "expected a tuple, found {}", self.x.fact);
+        Ok(vec![Fact::new(DType::I64, &[])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.infer()?;
+        Ok(vec![Tensor::scalar(self.x.shape()[0] as i64)])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![b.constant(Tensor::scalar(self.x.shape()[0] as i64))]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case("three", [tensor(DType::I64, &[3], |i| i as f64)], 0.0)]
+    }
+}
+
+op! {
+    /// Product of a tuple of integers, as `i64`; 1 of an empty one.
+    shape_mul { shape: Operand }
+}
+
+impl Rule for shape_mul {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.shape.rank() == 1, "expected a tuple of integers, found {}", self.shape.fact);
+        fact(&[&self.shape], DType::I64)?;
+        Ok(vec![Fact::new(DType::I64, &[])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![Tensor::scalar(self.shape.i64s()?.into_iter().fold(1i64, i64::wrapping_mul))])
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case("three", [tensor(DType::I64, &[3], |i| i as f64 + 2.0)], 0.0)]
+    }
+}
+
+macro_rules! tuple_test {
+    ($($(#[doc = $doc:literal])+ $name:ident($a:ident, $b:ident) = $f:expr, [$($case:expr),*];)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $a: Vec<f64>, $b: Vec<f64> }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![Fact::new(DType::Bool, &[])])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let f: fn(&[f64], &[f64]) -> bool = $f;
+                Ok(vec![Tensor::from_bools(&[], &[f(&self.$a, &self.$b)])?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let known = self.reference()?;
+                Ok(Some(known.into_iter().map(|t| b.constant(t)).collect()))
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![$($case),*]
+            }
+        }
+    )*};
+}
+
+tuple_test! {
+    /// Whether two tuples of numbers are equal, as `bool`.
+    tuple_equal(x, y) = |a, b| a == b,
+        [case("equal", [tuple(&[1, 2]), tuple(&[1, 2])], 0.0), case("empty", [tuple(&[1]), tuple(&[])], 0.0)];
+    /// Whether two lists of numbers are equal, as `bool`.
+    list_equal(x, y) = |a, b| a == b,
+        [case("equal", [tuple(&[1, 2]), tuple(&[1, 2])], 0.0), case("longer", [tuple(&[1, 2]), tuple(&[1, 2, 3])], 0.0)];
+    /// Whether a number is an element of a tuple of numbers, as `bool`.
+    InSequence(element, sequence) = |a, b| a.first().is_some_and(|x| b.contains(x)),
+        [case("inside", [int(2), tuple(&[1, 2])], 0.0), case("outside", [int(5), tuple(&[1, 2])], 0.0)];
+}

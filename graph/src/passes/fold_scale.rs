@@ -1,0 +1,106 @@
+use super::Notes;
+use crate::Fact;
+use crate::task::{Binary, EpilogueInput, Instr, Source, Task, TaskGraph};
+
+/// Moves a multiplication by a known per-channel vector at the start of a convolution's epilogue into its weights.
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+    for at in 0..graph.nodes.len() {
+        let path = graph.nodes[at].path.clone();
+        match fold(graph, at) {
+            None => {}
+            Some(Ok(())) => notes.applied(&path, "scale folded into the weights"),
+            Some(Err(why)) => notes.refused(&path, why),
+        }
+    }
+}
+
+/// `None` if the task has nothing to fold.
+fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
+    let node = &graph.nodes[at];
+    let Task::Conv(conv) = &node.task else { return None };
+    let epilogue = conv.epilogue.as_ref().filter(|_| !conv.scaled)?;
+    let instrs = &epilogue.program.instrs;
+    let acc: Vec<usize> = (0..instrs.len()).filter(|&i| instrs[i].0 == Instr::Input(0)).collect();
+    let reads_acc = |i: usize| match instrs[i].0 {
+        Instr::Unary(_, x) | Instr::Cast(x) => acc.contains(&x),
+        Instr::Binary(_, a, b) => acc.contains(&a) || acc.contains(&b),
+        Instr::Select(c, a, b) => [c, a, b].iter().any(|r| acc.contains(r)),
+        _ => false,
+    };
+    let readers: Vec<usize> = (0..instrs.len()).filter(|&i| reads_acc(i)).collect();
+    let &[mul] = readers.as_slice() else { return None };
+    let Instr::Binary(Binary::Mul, a, b) = instrs[mul].0 else { return None };
+    let other = if acc.contains(&a) { b } else { a };
+    let Instr::Input(input) = instrs[other].0 else { return None };
+    if input == 0 || epilogue.inputs[input - 1] != EpilogueInput::Column {
+        return None;
+    }
+    let scale = node.ins[2 + input - 1];
+    if graph.known(node.ins[1]).is_none() || graph.known(scale).is_none() {
+        return Some(Err("weights or scale are not known before the run"));
+    }
+    Some(apply(graph, at, mul, input))
+}
+
+fn apply(graph: &mut TaskGraph, at: usize, mul: usize, input: usize) -> Result<(), &'static str> {
+    let scale = graph.nodes[at].ins[1 + input];
+    let root = graph.root(scale);
+    let Task::Conv(conv) = &mut graph.nodes[at].task else { return Err("not a convolution") };
+    let epilogue = conv.epilogue.as_mut().ok_or("no epilogue")?;
+    let read_again = epilogue.program.instrs.iter().filter(|(i, _)| *i == Instr::Input(input)).count() > 1;
+    if read_again {
+        return Err("the scale is used twice");
+    }
+    // The product is the scaled accumulator itself now; the read of the scale becomes a second read of it that nothing uses.
+    epilogue.program.instrs[mul].0 = Instr::Input(0);
+    for (instr, _) in &mut epilogue.program.instrs {
+        match instr {
+            Instr::Input(i) if *i == input => *i = 0,
+            Instr::Input(i) if *i > input => *i -= 1,
+            _ => {}
+        }
+    }
+    epilogue.program = compact(&epilogue.program);
+    epilogue.inputs.remove(input - 1);
+    conv.scaled = true;
+    let (c_out, dtype) = (conv.c_out, conv.dtype);
+    if epilogue.inputs.is_empty() && epilogue.program.instrs.len() == 1 {
+        conv.epilogue = None;
+    }
+    let flat = graph.value(Fact::new(dtype, &[c_out]), Source::Alias(root));
+    graph.nodes[at].ins.remove(1 + input);
+    graph.nodes[at].ins.insert(2, flat);
+    Ok(())
+}
+
+/// The program without instructions that nothing reads.
+fn compact(program: &crate::task::Program) -> crate::task::Program {
+    let n = program.instrs.len();
+    let mut live = vec![false; n];
+    if let Some(last) = live.last_mut() {
+        *last = true;
+    }
+    for i in (0..n).rev().filter(|_| true) {
+        if live[i] {
+            match program.instrs[i].0 {
+                Instr::Unary(_, x) | Instr::Cast(x) => live[x] = true,
+                Instr::Binary(_, a, b) => (live[a], live[b]) = (true, true),
+                Instr::Select(c, a, b) => (live[c], live[a], live[b]) = (true, true, true),
+                _ => {}
+            }
+        }
+    }
+    let mut reg = vec![0; n];
+    let mut out = crate::task::Program::new();
+    for (i, &(instr, dtype)) in program.instrs.iter().enumerate().filter(|(i, _)| live[*i]) {
+        let instr = match instr {
+            Instr::Unary(f, x) => Instr::Unary(f, reg[x]),
+            Instr::Cast(x) => Instr::Cast(reg[x]),
+            Instr::Binary(f, a, b) => Instr::Binary(f, reg[a], reg[b]),
+            Instr::Select(c, a, b) => Instr::Select(reg[c], reg[a], reg[b]),
+            other => other,
+        };
+        reg[i] = out.push(instr, dtype);
+    }
+    out
+}

@@ -1,0 +1,207 @@
+//! What holds of every operator in the list.
+
+use std::collections::HashMap;
+
+use mindir_graph::graph::{Arg, Def, Graph, Model, Node, NodeKind, Origin, ValueId};
+use mindir_graph::lower::{Entry, Stop, lower, run_node};
+use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, OpDef, Operand, ParamKind};
+use mindir_graph::ops::OPS;
+use mindir_graph::task::V;
+use mindir_graph::{Fact, OpError, Spec, Tensor};
+
+/// A model of one node, its inputs, and how many of its results the node names.
+struct Single {
+    model: Model,
+    inputs: Vec<(ValueId, Tensor)>,
+}
+
+impl Single {
+    fn new(def: &'static OpDef, case: &Case, results: usize) -> Single {
+        let mut graph = Graph::new("case");
+        let mut inputs = Vec::new();
+        let mut tensor = |graph: &mut Graph, t: &Tensor| {
+            let spec = Spec::fixed(t.dtype(), t.shape());
+            let v = graph.add_value(format!("x{}", graph.inputs.len()), spec, Def::Input(graph.inputs.len()));
+            graph.inputs.push(v);
+            inputs.push((v, t.clone()));
+            Arg::Value(v)
+        };
+        let args = case.args.iter().enumerate().map(|(i, arg)| {
+            let value = def.params.get(i).is_some_and(|p| p.kind == ParamKind::Value);
+            Some(match arg.as_ref()? {
+                CaseArg::Const(c) => Arg::Const(c.clone()),
+                CaseArg::Tensor(t) if value => Arg::Const(Const::Tensor(t.clone())),
+                CaseArg::Tensor(t) => tensor(&mut graph, t),
+                CaseArg::Tensors(ts) => Arg::List(ts.iter().map(|t| tensor(&mut graph, t)).collect()),
+            })
+        });
+        let args = args.collect();
+        let outputs: Vec<ValueId> =
+            (0..results).map(|i| graph.add_value(format!("y{i}"), Spec::default(), Def::Node)).collect();
+        let (name, kind) = (def.name.into(), NodeKind::Op(def));
+        graph.nodes.push(Node { name, path: def.name.into(), kind, args, outputs: outputs.clone() });
+        graph.outputs = outputs;
+        Single { model: Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new() }, inputs }
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, String> {
+        let graph = self.model.entry();
+        let tensors: HashMap<ValueId, Tensor> = self.inputs.iter().cloned().collect();
+        run_node(&self.model, graph, &graph.nodes[0], &tensors).map_err(|e| e.to_string())
+    }
+
+    fn lowered(&self) -> Result<Option<Vec<Fact>>, String> {
+        let entries: Vec<Entry> =
+            self.inputs.iter().map(|(v, t)| Entry { value: *v, fact: t.fact(), known: None }).collect();
+        let low = lower(&self.model, self.model.entry(), 0, &entries, false).map_err(|e| e.to_string())?;
+        let outs = low.tasks.outputs.iter().map(|v| low.tasks.fact(*v).clone()).collect();
+        Ok((low.stop == Stop::End).then_some(outs))
+    }
+}
+
+/// A case's arguments for [`OpDef::infer`]; without contents if `known` is false.
+fn args(def: &'static OpDef, case: &Case, known: bool) -> Args {
+    let mut next = 0;
+    let mut operand = |t: &Tensor| {
+        next += 1;
+        ArgValue::Operand(Operand { v: V(next - 1), fact: t.fact(), known: known.then(|| t.clone()) })
+    };
+    let mut arg = |i: usize, arg: &CaseArg| {
+        let kind = def.params.get(i).map_or(ParamKind::Value, |p| p.kind);
+        match arg {
+            CaseArg::Tensor(t) if kind == ParamKind::Value => ArgValue::Const(Const::Tensor(t.clone())),
+            CaseArg::Tensor(t) => operand(t),
+            CaseArg::Tensors(ts) => ArgValue::List(ts.iter().map(&mut operand).collect()),
+            CaseArg::Const(c) => match mindir_graph::lower::constant_tensor(c) {
+                Some(t) if kind != ParamKind::Value => operand(&t),
+                _ => ArgValue::Const(c.clone()),
+            },
+        }
+    };
+    let items = case.args.iter().enumerate().map(|(i, a)| a.as_ref().map(|a| arg(i, a))).collect();
+    Args { op: def.name, items }
+}
+
+fn report(failures: &[String]) {
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Calls `check` with every case of every operator and reports all complaints.
+fn each_case(check: impl Fn(&'static OpDef, &Case) -> Result<(), String>) {
+    let mut failures = Vec::new();
+    for def in OPS {
+        for case in (def.cases)() {
+            if let Err(e) = check(def, &case) {
+                failures.push(format!("{} ({}): {e}", def.name, case.name));
+            }
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn names_are_unique() {
+    let mut seen = HashMap::new();
+    let mut failures = Vec::new();
+    for def in OPS {
+        for name in std::iter::once(&def.name).chain(def.aliases) {
+            if let Some(other) = seen.insert(*name, def.name) {
+                failures.push(format!("{name} names {other} and {}", def.name));
+            }
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn every_operator_has_docs_and_cases() {
+    let mut failures = Vec::new();
+    for def in OPS {
+        if def.doc.trim().len() < 10 {
+            failures.push(format!("{}: no documentation", def.name));
+        }
+        if (def.cases)().is_empty() {
+            failures.push(format!("{}: no cases", def.name));
+        }
+        let mut names: Vec<&str> = def.params.iter().map(|p| p.name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|w| w[0] == w[1]) {
+            failures.push(format!("{}: an argument name is used twice", def.name));
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn infer_agrees_with_reference() {
+    each_case(|def, case| {
+        let single = Single::new(def, case, 1);
+        let want: Vec<Fact> = single.reference()?.iter().map(Tensor::fact).collect();
+        let known = args(def, case, true);
+        for args in [args(def, case, false), known] {
+            match (def.infer)(&args) {
+                Ok(got) if got == want => {}
+                Ok(got) => return Err(format!("inferred {got:?}, computed {want:?}")),
+                Err(OpError::Dynamic | OpError::NeedsValue(_)) => {}
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn lowering_agrees_with_reference() {
+    each_case(|def, case| {
+        let count = Single::new(def, case, 1).reference()?.len();
+        let single = Single::new(def, case, count);
+        let want: Vec<Fact> = single.reference()?.iter().map(Tensor::fact).collect();
+        match single.lowered()? {
+            Some(got) if got != want => Err(format!("lowered to {got:?}, computed {want:?}")),
+            _ => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn written_arguments_keep_their_facts() {
+    each_case(|def, case| {
+        let (Effect::Writes(written) | Effect::WritesIf { args: written, .. }) = def.effect else { return Ok(()) };
+        let results = Single::new(def, case, 1).reference()?;
+        let first = results.len().saturating_sub(written.len());
+        for (&i, new) in written.iter().zip(&results[first..]) {
+            match case.args.get(i) {
+                Some(Some(CaseArg::Tensor(old))) if old.fact() != new.fact() => {
+                    return Err(format!("argument {i} is {}, its new contents {}", old.fact(), new.fact()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Arguments of the wrong kind, number, type and size are refused, not fatal.
+#[test]
+fn wrong_arguments_are_refused() {
+    let wrong = |i: usize| match i % 6 {
+        0 => CaseArg::Const(Const::Int(i64::MIN)),
+        1 => CaseArg::Const(Const::Tuple(vec![Const::Int(i64::MAX), Const::Int(-7)])),
+        2 => CaseArg::Const(Const::Str("?".into())),
+        3 => Tensor::zeros(mindir_graph::DType::F32, &[0, 3]).map_or(CaseArg::Const(Const::None), CaseArg::Tensor),
+        4 => CaseArg::Tensor(Tensor::vector(&[i64::MAX, i64::MIN, 3])),
+        _ => CaseArg::Const(Const::None),
+    };
+    each_case(|def, case| {
+        for at in 0..case.args.len() {
+            for i in 0..6 {
+                let mut bad = case.clone();
+                bad.args[at] = Some(wrong(i));
+                if (def.infer)(&args(def, &bad, true)).is_ok() {
+                    let _ = (def.reference)(&args(def, &bad, true));
+                }
+            }
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,127 @@
+//! The wgpu device: WGSL shaders on Vulkan.
+//!
+//! It computes maps, copies, matrix products, softmax, normalisations and reductions of `f32`, `bool` and integers of up
+//! to 32 bits, and declines everything else with the reason. Elements lie in its buffers as 32-bit words and are
+//! converted when a stage's inputs, outputs and constants are moved. It never computes in place. Values live in separate
+//! buffers, made once per session; pipelines are made once per device, weights once per model.
+//!
+//! What each shader computes is text in `mindir-shaders`; which shader, grid and parameters a task needs is worked out in
+//! `plan` without a driver. Errors of the driver become [`DeviceError`]; nothing here panics on them.
+
+mod gpu;
+mod plan;
+mod program;
+mod session;
+mod words;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use plan::Limits;
+
+use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Stage, TaskView, Weights};
+use gpu::Gpu;
+
+/// Which adapter to use.
+///
+/// Adapters are tried in this order: discrete, integrated, virtual, others. Drivers that run on the processor come last,
+/// and only if `software` is set, the knob [`crate::knobs::WGPU_CPU`] is `1`, or `adapter` names one: they are
+/// slower than the `cpu` device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Part of the adapter's name, in any case.
+    pub adapter: Option<String>,
+    /// Whether drivers that run on the processor will do.
+    pub software: bool,
+}
+
+/// Why there is no wgpu device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// No adapter at all.
+    #[error("no adapter: {reason}")]
+    NoAdapter {
+        /// What the driver loader says.
+        reason: String,
+    },
+    /// Only drivers that run on the processor, and they were not asked for.
+    #[error("only adapters that run on the processor ({found}); {} allows them", crate::knobs::WGPU_CPU.name)]
+    OnlySoftware {
+        /// Names of the adapters.
+        found: String,
+    },
+    /// No adapter has the wanted name.
+    #[error("no adapter called {wanted}, found: {found}")]
+    NoMatch {
+        /// Part of the name.
+        wanted: String,
+        /// Names of the adapters.
+        found: String,
+    },
+    /// The adapter gives no device.
+    #[error("{adapter}: {reason}")]
+    NoDevice {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver says.
+        reason: String,
+    },
+}
+
+/// A GPU through wgpu.
+pub struct WgpuDevice {
+    gpu: Arc<Gpu>,
+}
+
+impl WgpuDevice {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub fn new(options: &Options) -> Result<WgpuDevice, Unavailable> {
+        Ok(WgpuDevice { gpu: Arc::new(Gpu::open(options)?) })
+    }
+
+    /// Name of the adapter, its driver and its API.
+    pub fn adapter(&self) -> String {
+        self.gpu.describe()
+    }
+
+    /// What the adapter can bind and launch.
+    pub fn limits(&self) -> Limits {
+        self.gpu.limits
+    }
+}
+
+impl fmt::Debug for WgpuDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WgpuDevice({})", self.adapter())
+    }
+}
+
+impl Device for WgpuDevice {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn memory(&self) -> MemoryModel {
+        MemoryModel::Buffers
+    }
+
+    fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined> {
+        let plan = plan::plan(task, &self.gpu.limits)?;
+        Ok(Choice { kernel: plan.kernel, in_place: Vec::new() })
+    }
+
+    fn build(&self, stage: Stage, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+        Ok(Arc::new(program::GpuProgram::new(self.gpu.clone(), stage, weights)?))
+    }
+}
+
+const NAME: &str = "wgpu";
+
+/// A failure of the device itself.
+fn failed(message: impl Into<String>) -> DeviceError {
+    DeviceError::Device { device: NAME.into(), message: message.into() }
+}

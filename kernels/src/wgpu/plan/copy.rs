@@ -1,0 +1,61 @@
+use bytemuck::Zeroable;
+use mindir_graph::task::{Copy, Part};
+use mindir_graph::{DType, Fact};
+use mindir_shaders::Shader;
+use mindir_shaders::copy::{self, FillParams, Params, RANK};
+
+use super::block::Block;
+use super::{Bound, Declined, Launch, Limits, Plan, counted, declined, fold, operand, result, small, stride};
+use crate::device::TaskView;
+use crate::wgpu::words;
+
+pub(super) fn plan(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+    let Some(out) = view.outs.first() else { return declined("result 0 is missing") };
+    result(view, 0, task.dtype, &out.shape)?;
+    let mut launches = Vec::new();
+    if let Some(element) = &task.fill
+        && out.count() > 0
+    {
+        launches.push(fill(out, task.dtype, element, limits)?);
+    }
+    let mut rank = 1;
+    for p in task.parts.iter().filter(|p| !p.shape.contains(&0)) {
+        let shape = view.ins.get(p.input).map_or(&[][..], |f| &f.shape);
+        operand(view, p.input, task.dtype, shape)?;
+        counted(&p.shape)?;
+        let block = Block::new(&p.shape, &[&p.src, &p.dst]);
+        rank = rank.max(block.rank());
+        launches.push(part(p, &block, limits)?);
+    }
+    Ok(Plan { kernel: format!("wgpu-{}-copy{rank}", task.dtype), launches })
+}
+
+/// Fills result 0 with an element given by its bytes.
+pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], limits: &Limits) -> Result<Launch, Declined> {
+    let words = words::widen(dtype, element);
+    let Ok(word) = <[u8; 4]>::try_from(words.as_ref()) else {
+        return declined(format!("fill of {} bytes for {dtype}", element.len()));
+    };
+    let params = FillParams { count: small(out.count())?, word: u32::from_le_bytes(word) };
+    Launch::new(&Shader::Fill, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), limits))
+}
+
+fn part(p: &Part, block: &Block, limits: &Limits) -> Result<Launch, Declined> {
+    if block.rank() > RANK {
+        return declined(format!("wgpu takes copies of {RANK} dimensions, not {}", block.rank()));
+    }
+    let mut params = Params {
+        count: small(block.count())?,
+        first_read: small(p.src_offset)?,
+        first_written: small(p.dst_offset)?,
+        ..Params::zeroed()
+    };
+    for d in 0..block.rank() {
+        params.dims[d] = small(block.dims[d])?;
+        params.read[d] = stride(block.strides[0][d])?;
+        params.written[d] = stride(block.strides[1][d])?;
+    }
+    let shader = Shader::Copy(copy::Copy { rank: block.rank() });
+    let grid = fold(block.count().div_ceil(256), limits);
+    Launch::new(&shader, &params, vec![Bound::In(p.input), Bound::Out(0)], grid)
+}

@@ -1,0 +1,178 @@
+//! From a task to launches: which shaders, with which parameters, bindings and grids. Pure arithmetic, no driver.
+
+mod block;
+mod copy;
+mod gemm;
+mod lines;
+mod map;
+
+use bytemuck::{Pod, bytes_of};
+use mindir_graph::task::Task;
+use mindir_graph::{DType, Fact, checked_count};
+use mindir_shaders::{Module, Shader, Unsupported, Word};
+
+use super::words;
+use crate::device::{Declined, TaskView};
+
+/// What a device can bind and launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of one storage binding.
+    pub binding: u64,
+    /// Most storage buffers of one shader.
+    pub buffers: u32,
+    /// Most workgroups along each dimension of a grid.
+    pub groups: u32,
+    /// Most invocations of a workgroup.
+    pub invocations: u32,
+    /// Most bytes of workgroup memory.
+    pub shared: u32,
+}
+
+impl Default for Limits {
+    /// What WebGPU promises of every adapter.
+    fn default() -> Limits {
+        Limits { binding: 128 << 20, buffers: 8, groups: 65535, invocations: 256, shared: 16384 }
+    }
+}
+
+/// What a launch binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// Operand with this index.
+    In(usize),
+    /// Result with this index.
+    Out(usize),
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub(super) struct Launch {
+    pub(super) module: Module,
+    pub(super) params: Vec<u8>,
+    /// Storage buffers in the order of the module's bindings.
+    pub(super) bound: Vec<Bound>,
+    pub(super) grid: [u32; 3],
+}
+
+impl Launch {
+    fn new<P: Pod>(shader: &Shader, params: &P, bound: Vec<Bound>, grid: [u32; 3]) -> Result<Launch, Declined> {
+        Ok(Launch { module: shader.module()?, params: bytes_of(params).to_vec(), bound, grid })
+    }
+}
+
+/// What computes a task: launches in order, and their kernel's name.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) kernel: String,
+    pub(super) launches: Vec<Launch>,
+}
+
+impl From<Unsupported> for Declined {
+    fn from(e: Unsupported) -> Declined {
+        Declined(e.0)
+    }
+}
+
+fn declined<T>(reason: impl Into<String>) -> Result<T, Declined> {
+    Err(Declined(reason.into()))
+}
+
+/// The launches of a task, or why there are none.
+pub(super) fn plan(view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+    let plan = match view.task {
+        Task::Map(t) => map::plan(t, view, limits),
+        Task::Copy(t) => copy::plan(t, view, limits),
+        Task::Gemm(t) => gemm::plan(t, view, limits),
+        Task::Softmax(t) => lines::softmax(t, view, limits),
+        Task::Norm(t) => lines::norm(t, view, limits),
+        Task::Reduce(t) => lines::reduce(t, view, limits),
+        Task::Conv(_) => declined("wgpu has no convolution kernels yet"),
+        Task::Pool(_) => declined("wgpu has no pooling kernels yet"),
+        Task::Gather(_) => declined("wgpu has no gather kernels yet"),
+        Task::Resize(_) => declined("wgpu has no resize kernels yet"),
+        Task::Scan(_) => declined("wgpu has no scan kernels yet"),
+        Task::Host(_) => declined("runs on the host only"),
+    }?;
+    plan.launches.iter().try_for_each(|launch| fits(launch, view, limits))?;
+    Ok(plan)
+}
+
+fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Declined> {
+    for bound in &launch.bound {
+        let fact = match *bound {
+            Bound::In(i) => view.ins.get(i),
+            Bound::Out(i) => view.outs.get(i),
+        };
+        let Some(fact) = fact else { return declined(format!("{bound:?} is missing")) };
+        let bytes = words::size(fact);
+        let most = limits.binding.min(4 * i32::MAX as u64);
+        if bytes > most {
+            return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
+        }
+    }
+    let module = &launch.module;
+    let bounds = [
+        ("storage buffers", launch.bound.len() as u64, limits.buffers),
+        ("workgroups", u64::from(launch.grid.into_iter().max().unwrap_or(0)), limits.groups),
+        ("invocations of a workgroup", u64::from(module.invocations), limits.invocations),
+        ("bytes of workgroup memory", u64::from(module.shared), limits.shared),
+    ];
+    for (what, needed, most) in bounds {
+        if needed > u64::from(most) {
+            return declined(format!("{needed} {what} exceed the adapter's limit of {most}"));
+        }
+    }
+    Ok(())
+}
+
+fn mib(bytes: u64) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
+}
+
+/// A grid of `groups` workgroups in up to two dimensions. It may hold some more, which the shaders leave idle.
+fn fold(groups: usize, limits: &Limits) -> [u32; 3] {
+    let rows = groups.div_ceil(limits.groups as usize).max(1);
+    let row = groups.div_ceil(rows);
+    [u32::try_from(row).unwrap_or(u32::MAX), u32::try_from(rows).unwrap_or(u32::MAX), 1]
+}
+
+/// The number as a shader parameter.
+fn small(n: usize) -> Result<u32, Declined> {
+    match i32::try_from(n) {
+        Ok(n) => Ok(n as u32),
+        Err(_) => declined(format!("size {n} exceeds 31 bits")),
+    }
+}
+
+/// The stride as a shader parameter.
+fn stride(n: isize) -> Result<i32, Declined> {
+    i32::try_from(n).or_else(|_| declined(format!("stride {n} exceeds 31 bits")))
+}
+
+/// The product of the extents.
+fn counted(dims: &[usize]) -> Result<usize, Declined> {
+    checked_count(dims).map_or_else(|| declined(format!("shape {dims:?} has too many elements")), Ok)
+}
+
+/// Operand `index`, which must have `dims` elements of `dtype`.
+fn operand(view: TaskView<'_>, index: usize, dtype: DType, dims: &[usize]) -> Result<(), Declined> {
+    check("operand", view.ins.get(index), index, dtype, counted(dims)?)
+}
+
+/// Result `index`, which must have `dims` elements of `dtype`.
+fn result(view: TaskView<'_>, index: usize, dtype: DType, dims: &[usize]) -> Result<(), Declined> {
+    check("result", view.outs.get(index), index, dtype, counted(dims)?)
+}
+
+fn check(what: &str, fact: Option<&Fact>, index: usize, dtype: DType, count: usize) -> Result<(), Declined> {
+    let Some(fact) = fact else { return declined(format!("{what} {index} is missing")) };
+    Word::of(dtype)?;
+    if fact.dtype == dtype && checked_count(&fact.shape) == Some(count) {
+        return Ok(());
+    }
+    declined(format!("{what} {index} is {fact}, expected {count} elements of {dtype}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use mindir_graph::task::{Binary, Conv, Copy, Gemm, Layout, Map, Matrix, Program, Reduce, ReduceKind, Softmax, Unary};
+use mindir_graph::{Shape, Strides, shape};
+use mindir_shaders::Access;
+
+use super::*;
+
+fn map(dims: &[usize], f: Unary, dtype: DType) -> (Task, Vec<Fact>, Vec<Fact>) {
+    let mut program = Program::new();
+    let x = program.input(0, dtype);
+    program.unary(f, x);
+    let fact = Fact::new(dtype, dims);
+    (Task::Map(Map { shape: shape(dims), program }), vec![fact.clone()], vec![fact])
+}
+
+fn gemm(m: usize, n: usize, k: usize, batch: usize) -> (Task, Vec<Fact>, Vec<Fact>) {
+    let matrix = |rows: usize, cols: usize| Matrix {
+        batch: Strides::from_slice(&[(rows * cols) as isize]),
+        row: cols,
+        col: 1,
+        offset: 0,
+    };
+    let task = Gemm {
+        batch: shape(&[batch]),
+        m,
+        n,
+        k,
+        a: matrix(m, k),
+        b: matrix(k, n),
+        c: matrix(m, n),
+        dtype: DType::F32,
+        out: DType::F32,
+        epilogue: None,
+    };
+    let fact = |rows: usize, cols: usize| Fact::new(DType::F32, &[batch, rows, cols]);
+    (Task::Gemm(task), vec![fact(m, k), fact(k, n)], vec![fact(m, n)])
+}
+
+fn softmax(outer: usize, len: usize, inner: usize) -> (Task, Vec<Fact>, Vec<Fact>) {
+    let fact = Fact::new(DType::F32, &[outer, len, inner]);
+    let task = Softmax { outer, len, inner, log: false, dtype: DType::F32 };
+    (Task::Softmax(task), vec![fact.clone()], vec![fact])
+}
+
+fn planned((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<Plan, Declined> {
+    let known = vec![None; ins.len()];
+    let made = plan(TaskView { task, ins, known: &known, outs }, limits)?;
+    for launch in &made.launches {
+        let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
+        assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));
+        assert_eq!(launch.params.len(), launch.module.params);
+        assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
+    }
+    Ok(made)
+}
+
+fn reason(of: &(Task, Vec<Fact>, Vec<Fact>)) -> String {
+    planned(of, &Limits::default()).expect_err("a reason").0
+}
+
+fn invocations(launch: &Launch) -> u64 {
+    launch.grid.iter().map(|&g| u64::from(g)).product::<u64>() * u64::from(launch.module.invocations)
+}
+
+#[test]
+fn grids_cover_the_results() {
+    for limit in [3, 17, 65535] {
+        let limits = Limits { groups: limit, ..Limits::default() };
+        for count in [1, 255, 256, 257, 2000] {
+            let made = planned(&map(&[count], Unary::Exp, DType::F32), &limits).expect("a plan");
+            assert!(invocations(&made.launches[0]) >= count as u64);
+            assert!(invocations(&made.launches[0]) < count as u64 + 256 * 3);
+        }
+        let made = planned(&softmax(8, 100, 1), &limits).expect("a plan");
+        assert!(made.launches[0].grid.iter().product::<u32>() >= 8);
+        let made = planned(&softmax(8, 100, 9), &limits).expect("a plan");
+        assert!(invocations(&made.launches[0]) >= 72);
+    }
+    let made = planned(&gemm(130, 65, 7, 70000), &Limits { binding: u64::MAX, ..Limits::default() }).expect("a plan");
+    assert_eq!(made.launches[0].grid, [2, 3, 65535]);
+}
+
+#[test]
+fn kernels_have_names() {
+    let name = |of| planned(&of, &Limits::default()).expect("a plan").kernel;
+    assert_eq!(name(gemm(100, 10, 10, 1)), "wgpu-f32-gemm64x64x16");
+    assert_eq!(name(gemm(1, 10, 10, 1)), "wgpu-f32-gemm8x64x16");
+    assert_eq!(name(softmax(1, 1000, 1)), "wgpu-f32-softmax-group");
+    assert_eq!(name(map(&[3, 4], Unary::Relu, DType::I8)), "wgpu-i8-map");
+}
+
+#[test]
+fn refusals_say_why() {
+    assert_eq!(reason(&map(&[4], Unary::Exp, DType::F64)), "f64 is not supported by WGSL");
+    assert_eq!(reason(&map(&[4], Unary::Exp, DType::F16)), "wgpu has no f16 kernels yet");
+    assert_eq!(reason(&map(&[4], Unary::Exp, DType::I32)), "wgpu has no Exp of i32");
+    let large = map(&[300 << 18], Unary::Exp, DType::F32);
+    assert_eq!(reason(&large), "binding of 300 MiB exceeds the adapter's limit of 128 MiB");
+    let (_, ins, outs) = softmax(1, 4, 1);
+    let conv = Conv {
+        n: 1,
+        c_in: 1,
+        h: 2,
+        w: 2,
+        c_out: 1,
+        out_h: 2,
+        out_w: 2,
+        kernel: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [0; 4],
+        groups: 1,
+        layout: Layout::Nchw,
+        dtype: DType::F32,
+        scaled: false,
+        epilogue: None,
+    };
+    assert_eq!(reason(&(Task::Conv(conv), ins, outs)), "wgpu has no convolution kernels yet");
+    let fact = Fact::new(DType::I32, &[4]);
+    let mean = Reduce { kind: ReduceKind::Mean, outer: 1, len: 4, inner: 1, dtype: DType::I32, out: DType::I32 };
+    assert_eq!(reason(&(Task::Reduce(mean), vec![fact], vec![Fact::new(DType::I32, &[1])])), "wgpu has no Mean of i32");
+}
+
+#[test]
+fn many_operands_meet_the_limit() {
+    let mut program = Program::new();
+    let first = program.input(0, DType::F32);
+    (1..9).fold(first, |sum, i| {
+        let x = program.input(i, DType::F32);
+        program.binary(Binary::Add, sum, x)
+    });
+    let fact = Fact::new(DType::F32, &[4]);
+    let task = (Task::Map(Map { shape: shape(&[4]), program }), vec![fact.clone(); 9], vec![fact]);
+    assert_eq!(reason(&task), "10 storage buffers exceed the adapter's limit of 8");
+}
+
+#[test]
+fn malformed_tasks_are_refused() {
+    let (task, _, outs) = map(&[4], Unary::Exp, DType::F32);
+    assert_eq!(reason(&(task.clone(), Vec::new(), outs)), "operand 0 is missing");
+    let (_, ins, outs) = map(&[5], Unary::Exp, DType::F32);
+    assert!(reason(&(task, ins, outs)).contains("expected 4 elements"));
+    let huge = Softmax { outer: usize::MAX, len: 2, inner: 2, log: false, dtype: DType::F32 };
+    assert!(reason(&(Task::Softmax(huge), Vec::new(), Vec::new())).contains("too many elements"));
+    let copy = Copy { dtype: DType::F32, fill: Some(vec![0]), parts: Vec::new() };
+    let out = Fact { dtype: DType::F32, shape: Shape::from_slice(&[2]) };
+    assert_eq!(reason(&(Task::Copy(copy), Vec::new(), vec![out])), "fill of 1 bytes for f32");
+}

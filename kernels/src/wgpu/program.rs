@@ -1,0 +1,154 @@
+//! A stage as pipelines, parameters and constants, shared by its sessions.
+
+use std::sync::Arc;
+
+use mindir_graph::{Fact, Tensor};
+use wgpu::{Buffer, BufferUsages};
+
+use super::gpu::{Gpu, Pipeline};
+use super::plan::{self, Bound, Launch};
+use super::session::Session;
+use super::{failed, words};
+use crate::device::{DeviceError, Place, Program, Run, Stage, Step, TaskView, Weights};
+
+/// A buffer that a dispatch binds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Storage {
+    Slot(usize),
+    Input(usize),
+    Output(usize),
+    Const(Buffer),
+}
+
+/// One dispatch, with the buffers that it binds and the bytes bound of each.
+pub(super) struct Dispatch {
+    pub(super) step: usize,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) bound: Vec<(Storage, u64)>,
+    /// Offset and size of the parameters.
+    pub(super) params: (u64, u64),
+    pub(super) grid: [u32; 3],
+}
+
+/// A stage ready to run.
+pub(super) struct GpuProgram {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) dispatches: Vec<Dispatch>,
+    /// Parameters of all dispatches.
+    pub(super) params: Buffer,
+    /// Bytes of each slot's buffer.
+    pub(super) slots: Vec<u64>,
+    pub(super) inputs: Vec<Fact>,
+    pub(super) outputs: Vec<Fact>,
+    kernels: Vec<String>,
+}
+
+impl GpuProgram {
+    pub(super) fn new(gpu: Arc<Gpu>, stage: Stage, weights: &Weights) -> Result<GpuProgram, DeviceError> {
+        let mut builder = Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new() };
+        let mut kernels = Vec::new();
+        for (index, step) in stage.steps.iter().enumerate() {
+            kernels.push(builder.step(index, step)?);
+        }
+        let Builder { params, dispatches, .. } = builder;
+        let params = gpu.guarded(|| gpu.filled(&params, BufferUsages::UNIFORM)).map_err(failed)?;
+        let slots = slot_sizes(&stage);
+        let Stage { inputs, outputs, .. } = stage;
+        Ok(GpuProgram { dispatches, params, slots, inputs, outputs, kernels, gpu })
+    }
+}
+
+impl Program for GpuProgram {
+    fn session(self: Arc<Self>) -> Box<dyn Run> {
+        Box::new(Session::new(self))
+    }
+
+    fn kernels(&self) -> Vec<String> {
+        self.kernels.clone()
+    }
+}
+
+/// Bytes of each slot: words may be wider than the elements that the stage counted.
+fn slot_sizes(stage: &Stage) -> Vec<u64> {
+    let mut sizes: Vec<u64> = stage.slots.iter().map(|s| s.bytes as u64).collect();
+    for step in &stage.steps {
+        let ins = step.ins.iter().zip(&step.in_facts);
+        for (place, fact) in ins.chain(step.outs.iter().zip(&step.out_facts)) {
+            if let Place::Slot(i) = place
+                && let Some(size) = sizes.get_mut(*i)
+            {
+                *size = words::size(fact).max(*size);
+            }
+        }
+    }
+    sizes
+}
+
+struct Builder<'a> {
+    gpu: &'a Gpu,
+    weights: &'a Weights,
+    params: Vec<u8>,
+    dispatches: Vec<Dispatch>,
+}
+
+impl Builder<'_> {
+    /// Appends the dispatches of a step and returns its kernel.
+    fn step(&mut self, index: usize, step: &Step) -> Result<String, DeviceError> {
+        let known: Vec<Option<Tensor>> = step.ins.iter().map(known).collect();
+        let view = TaskView { task: &step.task, ins: &step.in_facts, known: &known, outs: &step.out_facts };
+        let plan = plan::plan(view, &self.gpu.limits)
+            .map_err(|reason| DeviceError::Declined { path: step.path.clone(), reason })?;
+        for launch in &plan.launches {
+            let made = self.launch(index, step, launch);
+            let dispatch = made.map_err(|message| DeviceError::Step { path: step.path.clone(), message })?;
+            self.dispatches.push(dispatch);
+        }
+        Ok(plan.kernel)
+    }
+
+    fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, String> {
+        let mut bound = Vec::new();
+        for &b in &launch.bound {
+            bound.push(self.storage(of, b)?);
+        }
+        for (i, b) in launch.bound.iter().enumerate() {
+            let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0 == bound[i].0);
+            if matches!(b, Bound::Out(_)) && shared {
+                return Err("an operand and a result share a buffer".into());
+            }
+        }
+        let size = (launch.params.len() as u64).next_multiple_of(16);
+        let start = (self.params.len() as u64).next_multiple_of(self.gpu.alignment.max(16));
+        self.params.resize(start as usize, 0);
+        self.params.extend(&launch.params);
+        self.params.resize((start + size) as usize, 0);
+        let pipeline = self.gpu.pipeline(&launch.module)?;
+        Ok(Dispatch { step, pipeline, bound, params: (start, size), grid: launch.grid })
+    }
+
+    fn storage(&self, step: &Step, bound: Bound) -> Result<(Storage, u64), String> {
+        let (place, fact) = match bound {
+            Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
+            Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
+        };
+        let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{bound:?} has no place")) };
+        let storage = match place {
+            Place::Slot(i) => Storage::Slot(*i),
+            Place::Input(i) => Storage::Input(*i),
+            Place::Output(i) => Storage::Output(*i),
+            Place::Const(t) => Storage::Const(self.constant(t)?),
+        };
+        Ok((storage, words::size(fact).max(4)))
+    }
+
+    fn constant(&self, t: &Tensor) -> Result<Buffer, String> {
+        let layout = format!("wgpu-{}-{}", self.gpu.id, t.dtype());
+        let upload =
+            || self.gpu.guarded(|| self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE));
+        self.weights.get::<Result<Buffer, String>>(t, &layout, upload).as_ref().clone()
+    }
+}
+
+fn known(place: &Place) -> Option<Tensor> {
+    if let Place::Const(t) = place { Some(t.clone()) } else { None }
+}

@@ -1,0 +1,588 @@
+//! The wgpu device against the plain references, family by family, with odd shapes.
+//!
+//! Drivers that run on the processor will do. Without any adapter these tests print why and pass, unless the environment
+//! variable `MINDIR_REQUIRE` contains `wgpu`: then they fail.
+
+use std::sync::{Arc, OnceLock};
+
+use mindir_graph::task::{
+    Binary, Copy, Epilogue, EpilogueInput, Gemm, Instr, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind,
+    Softmax, Task, Unary,
+};
+use mindir_graph::{DType, Fact, Shape, Strides, Tensor, dense_strides, shape};
+use mindir_kernels::device::{Device, DeviceError, Place, Slot, Stage, Step, TaskView, Weights};
+use mindir_kernels::plain;
+use mindir_kernels::wgpu::{Options, WgpuDevice};
+
+fn device() -> Option<&'static WgpuDevice> {
+    static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
+    let open = || match WgpuDevice::new(&Options { software: true, ..Options::default() }) {
+        Ok(device) => {
+            println!("wgpu on {}", device.adapter());
+            Some(device)
+        }
+        Err(reason) => {
+            let required = std::env::var("MINDIR_REQUIRE").is_ok_and(|v| v.contains("wgpu"));
+            assert!(!required, "MINDIR_REQUIRE asks for wgpu: {reason}");
+            println!("skipped: {reason}");
+            None
+        }
+    };
+    DEVICE.get_or_init(open).as_ref()
+}
+
+/// Numbers between -1 and 1 that look random.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+    }
+
+    fn tensor(&mut self, dtype: DType, dims: &[usize], low: f64, high: f64) -> Tensor {
+        let count: usize = dims.iter().product();
+        let data: Vec<f64> = (0..count).map(|_| low + (high - low) * (self.next() + 1.0) / 2.0).collect();
+        match dtype {
+            DType::Bool => Tensor::from_bools(dims, &data.iter().map(|&x| x > 0.0).collect::<Vec<_>>()),
+            _ => Tensor::from_f64s(dtype, dims, &data),
+        }
+        .expect("a tensor")
+    }
+
+    fn f32(&mut self, dims: &[usize]) -> Tensor {
+        self.tensor(DType::F32, dims, -2.0, 2.0)
+    }
+}
+
+/// A task with operands, results and how far the results may be off: absolutely and relative to the size.
+struct Case {
+    name: String,
+    task: Task,
+    ins: Vec<Tensor>,
+    outs: Vec<Fact>,
+    absolute: f64,
+    relative: f64,
+}
+
+impl Case {
+    fn new(name: impl Into<String>, task: Task, ins: Vec<Tensor>, outs: Vec<Fact>) -> Case {
+        Case { name: name.into(), task, ins, outs, absolute: 0.0, relative: 0.0 }
+    }
+
+    fn within(mut self, absolute: f64, relative: f64) -> Case {
+        (self.absolute, self.relative) = (absolute, relative);
+        self
+    }
+
+    fn check(&self, device: &WgpuDevice) -> Result<(), String> {
+        let want = plain::run(&self.task, &self.ins, &self.outs).map_err(|e| format!("reference: {e}"))?;
+        let got = run(device, &single(self), &self.ins).map_err(|e| e.to_string())?;
+        for (want, got) in want.iter().zip(&got) {
+            let (want, got) = (want.to_f64s().expect("numbers"), got.to_f64s().expect("numbers"));
+            for (i, (&w, &g)) in want.iter().zip(&got).enumerate() {
+                let same = w == g || (w.is_nan() && g.is_nan());
+                let near = (w - g).abs() <= self.absolute + self.relative * w.abs();
+                if !same && !near {
+                    return Err(format!("element {i} is {g}, expected {w}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The case as a stage: operands with even index are inputs, the others constants.
+fn single(case: &Case) -> Stage {
+    let inputs: Vec<usize> = (0..case.ins.len()).filter(|i| i.is_multiple_of(2)).collect();
+    let place = |i: usize| if i.is_multiple_of(2) { Place::Input(i / 2) } else { Place::Const(case.ins[i].clone()) };
+    let step = Step {
+        task: case.task.clone(),
+        ins: (0..case.ins.len()).map(place).collect(),
+        in_facts: case.ins.iter().map(Tensor::fact).collect(),
+        outs: (0..case.outs.len()).map(Place::Output).collect(),
+        out_facts: case.outs.clone(),
+        path: Arc::from(case.name.as_str()),
+    };
+    Stage {
+        steps: vec![step],
+        inputs: inputs.iter().map(|&i| case.ins[i].fact()).collect(),
+        outputs: case.outs.clone(),
+        ..Stage::default()
+    }
+}
+
+/// Runs a stage twice in one session; `ins` are the operands of [`single`], of which even ones are inputs.
+fn run(device: &WgpuDevice, stage: &Stage, ins: &[Tensor]) -> Result<Vec<Tensor>, DeviceError> {
+    let inputs: Vec<&[u8]> = ins.iter().step_by(2).map(|t| t.bytes().as_ref()).collect();
+    let program = device.build(stage.clone(), &Weights::default())?;
+    let mut session = program.session();
+    let mut bytes: Vec<Vec<u8>> = stage.outputs.iter().map(|f| vec![0; f.bytes()]).collect();
+    for _ in 0..2 {
+        let mut outs: Vec<&mut [u8]> = bytes.iter_mut().map(Vec::as_mut_slice).collect();
+        session.run(&inputs, &mut outs)?;
+    }
+    let tensors = stage.outputs.iter().zip(bytes);
+    Ok(tensors.map(|(f, b)| Tensor::from_bytes(f.dtype, &f.shape, b.into()).expect("a tensor")).collect())
+}
+
+/// Runs all cases and reports every one that fails.
+fn check(cases: &[Case]) {
+    let Some(device) = device() else { return };
+    let failures: Vec<String> =
+        cases.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+fn map_of(dims: &[usize], program: Program, ins: Vec<Tensor>, name: &str) -> Case {
+    let out = Fact::new(program.dtype().expect("a program"), dims);
+    Case::new(name, Task::Map(Map { shape: shape(dims), program }), ins, vec![out])
+}
+
+fn unary_of(f: Unary, x: Tensor) -> Case {
+    let mut p = Program::new();
+    let r = p.input(0, x.dtype());
+    p.unary(f, r);
+    map_of(&[x.count()], p, vec![x.clone()], &format!("{} of {}", f.name(), x.dtype()))
+}
+
+fn binary_of(f: Binary, a: Tensor, b: Tensor) -> Case {
+    let mut p = Program::new();
+    let (x, y) = (p.input(0, a.dtype()), p.input(1, b.dtype()));
+    p.binary(f, x, y);
+    map_of(&[a.count()], p, vec![a.clone(), b], &format!("{} of {}", f.name(), a.dtype()))
+}
+
+const NARROW: [DType; 7] = [DType::I8, DType::I16, DType::I32, DType::U8, DType::U16, DType::U32, DType::Bool];
+
+#[test]
+fn functions_of_one_float() {
+    let mut noise = Noise(1);
+    let cases: Vec<Case> = Unary::ALL
+        .iter()
+        .filter(|&&f| f != Unary::Not)
+        .map(|&f| {
+            let mut data = noise.tensor(DType::F32, &[500], -4.0, 4.0).to_f64s().expect("numbers");
+            data.extend(noise.tensor(DType::F32, &[500], -30.0, 30.0).to_f64s().expect("numbers"));
+            data.extend(noise.tensor(DType::F32, &[200], -1.0, 1.0).to_f64s().expect("numbers"));
+            data.extend([0.0, 1.0, -1.0, 0.5, 1e-6, -1e-6, 2.5, 3.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+            // Rounding of the argument grows with its size where the function is steep.
+            let (absolute, relative) = match f {
+                Unary::Exp | Unary::Expm1 | Unary::Sinh | Unary::Cosh => (1e-7, 8e-6),
+                Unary::Tan => (1e-5, 1e-4),
+                Unary::Erfc | Unary::Gelu | Unary::GeluTanh | Unary::Silu | Unary::Sigmoid => (2e-7, 3e-6),
+                _ => (5e-7, 2e-6),
+            };
+            unary_of(f, Tensor::from_f64s(DType::F32, &[data.len()], &data).expect("a tensor"))
+                .within(absolute, relative)
+        })
+        .collect();
+    check(&cases);
+}
+
+#[test]
+fn functions_of_two_floats() {
+    let mut noise = Noise(2);
+    let mut cases = Vec::new();
+    for &f in Binary::ALL {
+        if matches!(f, Binary::And | Binary::Or | Binary::Xor) {
+            continue;
+        }
+        let (a, b) = (noise.tensor(DType::F32, &[700], -5.0, 5.0), noise.tensor(DType::F32, &[700], -5.0, 5.0));
+        let relative = if f == Binary::Pow { 1e-5 } else { 1e-6 };
+        cases.push(binary_of(f, a, b).within(2e-6, relative));
+        let grid: Vec<f64> = (0..81).map(|i| f64::from(i % 9 - 4)).collect();
+        let other: Vec<f64> = (0..81).map(|i| f64::from(i / 9 - 4)).collect();
+        let [a, b] = [grid, other].map(|v| Tensor::from_f64s(DType::F32, &[81], &v).expect("a tensor"));
+        cases.push(binary_of(f, a, b).within(1e-6, 1e-6));
+        let special = [0.5, f64::NAN, 2.0, f64::NAN, f64::NEG_INFINITY, f64::INFINITY];
+        let a = Tensor::from_f64s(DType::F32, &[6], &special).expect("a tensor");
+        let b = Tensor::from_f64s(DType::F32, &[6], &[f64::NAN, 1.0, 1.0, f64::NAN, 2.0, 2.0]).expect("a tensor");
+        if !matches!(f, Binary::FloorDiv | Binary::FloorMod | Binary::Rem) {
+            cases.push(binary_of(f, a, b).within(1e-6, 1e-6));
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn functions_of_integers_and_bools() {
+    let mut noise = Noise(3);
+    let mut cases = Vec::new();
+    for dtype in NARROW {
+        let mut take = |case: Case| {
+            let view = TaskView { task: &case.task, ins: &facts(&case.ins), known: &[None, None], outs: &case.outs };
+            if device().is_some_and(|d| d.select(view).is_ok()) {
+                cases.push(case);
+            }
+        };
+        for &f in Unary::ALL {
+            take(unary_of(f, noise.tensor(dtype, &[99], -300.0, 300.0)));
+        }
+        for &f in Binary::ALL {
+            take(binary_of(f, noise.tensor(dtype, &[99], -300.0, 300.0), noise.tensor(dtype, &[99], -4.0, 4.0)));
+        }
+    }
+    assert!(device().is_none() || cases.len() > 150, "{} cases", cases.len());
+    check(&cases);
+}
+
+fn facts(ins: &[Tensor]) -> Vec<Fact> {
+    ins.iter().map(Tensor::fact).collect()
+}
+
+#[test]
+fn casts() {
+    let mut noise = Noise(4);
+    let mut cases = Vec::new();
+    let all: Vec<DType> = NARROW.into_iter().chain([DType::F32]).collect();
+    for &from in &all {
+        for &to in &all {
+            let mut p = Program::new();
+            let x = p.input(0, from);
+            p.push(Instr::Cast(x), to);
+            let high = if from == DType::F32 { 1e10 } else { 70000.0 };
+            let mut data = noise.tensor(from, &[50], -high, high).to_f64s().expect("numbers");
+            data.extend([0.0, 1.0, 0.5, 200.7, -200.7]);
+            if from == DType::F32 {
+                data.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+            }
+            let x = Tensor::from_f64s(from, &[data.len()], &data).expect("a tensor");
+            cases.push(map_of(&[data.len()], p, vec![x], &format!("{from} to {to}")));
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn broadcast_maps() {
+    let mut noise = Noise(5);
+    let mut cases = Vec::new();
+    let shapes: [(&[usize], &[usize], &[usize]); 8] = [
+        (&[3, 5, 7], &[3, 5, 7], &[7]),
+        (&[3, 5, 7], &[5, 1], &[3, 1, 7]),
+        (&[2, 3, 1, 5], &[1, 1, 4, 1], &[]),
+        (&[], &[], &[]),
+        (&[1], &[13], &[1, 1]),
+        (&[2, 1, 3, 1, 2, 1, 3], &[1, 2, 1, 3, 1, 2, 1], &[3]),
+        (&[0, 4], &[4], &[1, 1]),
+        (&[300, 257], &[300, 1], &[257]),
+    ];
+    for (a, b, c) in shapes {
+        let mut p = Program::new();
+        let (x, y, z) = (p.input(0, DType::F32), p.input(1, DType::F32), p.input(2, DType::Bool));
+        let (sum, product) = (p.binary(Binary::Add, x, y), p.binary(Binary::Mul, x, y));
+        p.select(z, sum, product);
+        let dims = mindir_graph::broadcast(a, b).and_then(|s| mindir_graph::broadcast(&s, c)).expect("shapes that fit");
+        let ins = vec![noise.f32(a), noise.f32(b), noise.tensor(DType::Bool, c, -1.0, 1.0)];
+        cases.push(map_of(&dims, p, ins, &format!("{a:?} {b:?} {c:?}")).within(0.0, 1e-6));
+    }
+    let mut p = Program::new();
+    p.constant(2.5, DType::F32);
+    cases.push(map_of(&[17], p, Vec::new(), "constant"));
+    check(&cases);
+}
+
+fn copy_of(
+    name: &str,
+    dtype: DType,
+    dims: &[usize],
+    parts: Vec<Part>,
+    ins: Vec<Tensor>,
+    fill: Option<Vec<u8>>,
+) -> Case {
+    Case::new(name, Task::Copy(Copy { dtype, fill, parts }), ins, vec![Fact::new(dtype, dims)])
+}
+
+fn part(input: usize, dims: &[usize], src: (usize, &[isize]), dst: (usize, &[isize])) -> Part {
+    Part {
+        input,
+        shape: shape(dims),
+        src_offset: src.0,
+        src: Strides::from_slice(src.1),
+        dst_offset: dst.0,
+        dst: Strides::from_slice(dst.1),
+    }
+}
+
+#[test]
+fn copies() {
+    let mut noise = Noise(6);
+    let mut cases = Vec::new();
+    for dtype in [DType::F32, DType::Bool, DType::I8, DType::U16] {
+        let x = noise.tensor(dtype, &[3, 4, 5], -90.0, 90.0);
+        let dense = dense_strides(&[5, 4, 3]);
+        let transpose = part(0, &[5, 4, 3], (0, &[1, 5, 20]), (0, &dense));
+        cases.push(copy_of("transpose", dtype, &[5, 4, 3], vec![transpose], vec![x.clone()], None));
+        let reversed = part(0, &[60], (59, &[-1]), (0, &[1]));
+        cases.push(copy_of("reverse", dtype, &[60], vec![reversed], vec![x.clone()], None));
+        let pad = part(0, &[12, 5], (0, &[5, 1]), (8, &[7, 1]));
+        let fill = Some(vec![1; dtype.size()]);
+        if dtype != DType::F32 {
+            cases.push(copy_of("pad", dtype, &[14, 7], vec![pad], vec![x.clone()], fill));
+        }
+        let other = noise.tensor(dtype, &[3, 2, 5], -90.0, 90.0);
+        let parts =
+            vec![part(0, &[3, 20], (0, &[20, 1]), (0, &[30, 1])), part(1, &[3, 10], (0, &[10, 1]), (20, &[30, 1]))];
+        cases.push(copy_of("concatenate", dtype, &[3, 6, 5], parts, vec![x.clone(), other], None));
+        let tile = part(0, &[2, 60], (0, &[0, 1]), (0, &[60, 1]));
+        cases.push(copy_of("repeat", dtype, &[2, 60], vec![tile], vec![x], None));
+    }
+    let dims = [2, 3, 2, 3, 2, 3, 2];
+    let mut order = dims;
+    order.reverse();
+    let mut strides = dense_strides(&dims);
+    strides.reverse();
+    let parts = vec![part(0, &order, (0, &strides), (0, &dense_strides(&order)))];
+    cases.push(copy_of("seven dimensions", DType::F32, &order, parts, vec![noise.f32(&dims)], None));
+    cases.push(copy_of("only fill", DType::F32, &[700], Vec::new(), Vec::new(), Some(1.5f32.to_le_bytes().to_vec())));
+    check(&cases);
+}
+
+fn matrix(batch: &[isize], row: usize, col: usize) -> Matrix {
+    Matrix { batch: Strides::from_slice(batch), row, col, offset: 0 }
+}
+
+fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, bool)) -> Case {
+    let task = Gemm {
+        batch: Shape::new(),
+        m,
+        n,
+        k,
+        a: if transposed.0 { matrix(&[], 1, m) } else { matrix(&[], k, 1) },
+        b: if transposed.1 { matrix(&[], 1, k) } else { matrix(&[], n, 1) },
+        c: matrix(&[], n, 1),
+        dtype: DType::F32,
+        out: DType::F32,
+        epilogue: None,
+    };
+    let ins = vec![noise.f32(&[m * k]), noise.f32(&[k * n])];
+    let name = format!("{m}x{n}x{k} {transposed:?}");
+    Case::new(name, Task::Gemm(task), ins, vec![Fact::new(DType::F32, &[m, n])]).within(2e-6 * (k as f64).sqrt(), 1e-5)
+}
+
+#[test]
+fn matrix_products() {
+    let mut noise = Noise(7);
+    let mut cases = Vec::new();
+    for (m, n, k) in
+        [(1, 1, 1), (1, 130, 33), (5, 7, 3), (16, 64, 16), (17, 65, 15), (64, 64, 64), (67, 129, 100), (3, 4, 0)]
+    {
+        for transposed in [(false, false), (false, true), (true, false), (true, true)] {
+            cases.push(gemm_of(&mut noise, m, n, k, transposed));
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn batched_products_with_epilogues() {
+    let mut noise = Noise(8);
+    let mut cases = Vec::new();
+    let (m, n, k) = (19, 23, 9);
+    // Heads of attention: strided rows, a repeated right-hand side, an epilogue that reads in every way.
+    let mut p = Program::new();
+    let sum = p.input(0, DType::F32);
+    let others: Vec<usize> = (1..5).map(|i| p.input(i, DType::F32)).collect();
+    let total = others.into_iter().fold(sum, |t, x| p.binary(Binary::Add, t, x));
+    p.unary(Unary::Tanh, total);
+    use EpilogueInput::{Column, Full, Row, Scalar};
+    let task = Gemm {
+        batch: shape(&[2, 3]),
+        m,
+        n,
+        k,
+        a: matrix(&[(m * 3 * k) as isize, k as isize], 3 * k, 1),
+        b: matrix(&[0, (k * n) as isize], n, 1),
+        c: matrix(&[(3 * m * n) as isize, (m * n) as isize], n, 1),
+        dtype: DType::F32,
+        out: DType::F32,
+        epilogue: Some(Epilogue { program: p, inputs: vec![Scalar, Column, Row, Full] }),
+    };
+    let dims: [&[usize]; 6] = [&[2, m, 3, k], &[3, k, n], &[1], &[n], &[6, m], &[2, 3, m, n]];
+    let ins = dims.iter().map(|d| noise.f32(d)).collect();
+    let outs = vec![Fact::new(DType::F32, &[2, 3, m, n])];
+    cases.push(Case::new("heads", Task::Gemm(task.clone()), ins, outs).within(1e-5, 1e-5));
+    let mut p = Program::new();
+    let (x, limit) = (p.input(0, DType::F32), p.constant(0.0, DType::F32));
+    p.binary(Binary::Gt, x, limit);
+    let epilogue = Some(Epilogue { program: p, inputs: Vec::new() });
+    // The result has more elements than the product writes.
+    let c = Matrix { offset: 5, ..matrix(&[(2 * m * n) as isize], 2 * n, 1) };
+    let a = matrix(&[(m * k) as isize], k, 1);
+    let b = matrix(&[0], n, 1);
+    let sparse = Gemm { batch: shape(&[2]), a, b, c, epilogue, ..task };
+    let ins = vec![noise.f32(&[2, m, k]), noise.f32(&[k, n])];
+    let outs = vec![Fact::new(DType::Bool, &[2, m, 2, n])];
+    cases.push(Case::new("signs", Task::Gemm(sparse), ins, outs));
+    check(&cases);
+}
+
+#[test]
+fn softmaxes() {
+    let mut noise = Noise(9);
+    let mut cases = Vec::new();
+    for (outer, len, inner) in [(1, 1, 1), (5, 10, 1), (3, 33, 1), (7, 1000, 1), (2, 9, 6), (4, 100, 3), (70, 257, 1)] {
+        for log in [false, true] {
+            let x = noise.tensor(DType::F32, &[outer, len, inner], -20.0, 20.0);
+            let task = Task::Softmax(Softmax { outer, len, inner, log, dtype: DType::F32 });
+            let outs = vec![x.fact()];
+            cases.push(Case::new(format!("{outer} {len} {inner} {log}"), task, vec![x], outs).within(2e-7, 1e-5));
+        }
+    }
+    let masked = [0.5, f64::NEG_INFINITY, 1.5, 0.0].repeat(20);
+    let x = Tensor::from_f64s(DType::F32, &[2, 40], &masked).expect("a tensor");
+    let task = Task::Softmax(Softmax { outer: 2, len: 40, inner: 1, log: false, dtype: DType::F32 });
+    cases.push(Case::new("masked", task, vec![x.clone()], vec![x.fact()]).within(1e-7, 1e-5));
+    check(&cases);
+}
+
+#[test]
+fn norms() {
+    let mut noise = Noise(10);
+    let mut cases = Vec::new();
+    for (rows, cols) in [(1, 1), (3, 7), (5, 768), (2, 1025)] {
+        for bits in 0..16 {
+            let [rms, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
+            let kind = if rms { NormKind::Rms } else { NormKind::Layer };
+            let task = Norm { kind, rows, cols, eps: 1e-5, gamma, beta, stats, dtype: DType::F32 };
+            let mut ins = vec![noise.tensor(DType::F32, &[rows, cols], 1.0, 5.0)];
+            ins.extend((0..usize::from(gamma) + usize::from(beta)).map(|_| noise.f32(&[cols])));
+            let mut outs = vec![ins[0].fact()];
+            outs.extend((0..if stats { 2 - usize::from(rms) } else { 0 }).map(|_| Fact::new(DType::F32, &[rows])));
+            cases.push(Case::new(format!("{rows} {cols} {bits:04b}"), Task::Norm(task), ins, outs).within(4e-6, 4e-6));
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn reductions() {
+    use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
+    let mut noise = Noise(11);
+    let mut cases = Vec::new();
+    for (outer, len, inner) in [(1, 1, 1), (3, 20, 1), (5, 255, 1), (2, 1000, 1), (3, 11, 7), (2, 300, 2), (4, 0, 3)] {
+        for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
+            for dtype in [DType::F32, DType::I32, DType::U32, DType::I8, DType::Bool] {
+                let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
+                let high = if kind == Prod { 1.05 } else { 9.0 };
+                let low = if kind == Prod { 0.95 } else { -9.0 };
+                let x = noise.tensor(dtype, &[outer, len, inner], low, high);
+                let outs = vec![Fact::new(out, &[outer, inner])];
+                let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
+                let view = TaskView { task: &task, ins: &[x.fact()], known: &[None], outs: &outs };
+                if device().is_some_and(|d| d.select(view).is_ok()) {
+                    let name = format!("{kind:?} of {dtype} {outer} {len} {inner}");
+                    cases.push(Case::new(name, task, vec![x], outs).within(1e-6 * len as f64, 2e-5));
+                }
+            }
+        }
+    }
+    let x = Tensor::from_f64s(DType::F32, &[4], &[1.0, f64::NAN, 7.0, f64::NAN]).expect("a tensor");
+    for (kind, out) in [(Max, DType::F32), (Min, DType::F32), (ArgMax, DType::I32), (ArgMin, DType::I32)] {
+        let task = Task::Reduce(Reduce { kind, outer: 1, len: 4, inner: 1, dtype: DType::F32, out });
+        cases.push(Case::new(format!("{kind:?} with NaN"), task, vec![x.clone()], vec![Fact::new(out, &[1])]));
+    }
+    check(&cases);
+}
+
+/// A small network: product with bias and relu into a slot, a comparison of it in the same slot's neighbour, a softmax.
+fn network(noise: &mut Noise) -> (Stage, Vec<Tensor>, Vec<Task>) {
+    let (m, n, k) = (6, 10, 12);
+    let [x, w, bias] = [noise.f32(&[m, k]), noise.f32(&[k, n]), noise.f32(&[n])];
+    let mut p = Program::new();
+    let (sum, b) = (p.input(0, DType::F32), p.input(1, DType::F32));
+    let biased = p.binary(Binary::Add, sum, b);
+    p.unary(Unary::Relu, biased);
+    let Task::Gemm(gemm) = gemm_of(noise, m, n, k, (false, false)).task else { unreachable!("a product") };
+    let gemm = Gemm { epilogue: Some(Epilogue { program: p, inputs: vec![EpilogueInput::Column] }), ..gemm };
+    let mut p = Program::new();
+    let (y, one) = (p.input(0, DType::F32), p.constant(1.0, DType::F32));
+    p.binary(Binary::Lt, y, one);
+    let below = Map { shape: shape(&[m, n]), program: p };
+    let mut p = Program::new();
+    let (y, small) = (p.input(0, DType::F32), p.input(1, DType::Bool));
+    let zero = p.constant(0.0, DType::F32);
+    p.select(small, zero, y);
+    let masked = Map { shape: shape(&[m, n]), program: p };
+    let softmax = Softmax { outer: m, len: n, inner: 1, log: false, dtype: DType::F32 };
+    let [f, b] = [DType::F32, DType::Bool].map(|d| Fact::new(d, &[m, n]));
+    let tasks = vec![Task::Gemm(gemm), Task::Map(below), Task::Map(masked), Task::Softmax(softmax)];
+    let step = |task: &Task, ins: Vec<(Place, Fact)>, out: (Place, &Fact)| {
+        let (ins, in_facts) = ins.into_iter().unzip();
+        let (outs, out_facts) = (vec![out.0], vec![out.1.clone()]);
+        Step { task: task.clone(), ins, in_facts, outs, out_facts, path: Arc::from("network") }
+    };
+    let slot = |i: usize, f: &Fact| (Place::Slot(i), f.clone());
+    let constant = |t: &Tensor| (Place::Const(t.clone()), t.fact());
+    let steps = vec![
+        step(&tasks[0], vec![(Place::Input(0), x.fact()), constant(&w), constant(&bias)], (Place::Slot(0), &f)),
+        step(&tasks[1], vec![slot(0, &f)], (Place::Slot(1), &b)),
+        step(&tasks[2], vec![slot(0, &f), slot(1, &b)], (Place::Slot(2), &f)),
+        step(&tasks[3], vec![slot(2, &f)], (Place::Output(0), &f)),
+    ];
+    let slots = [f.bytes(), b.bytes(), f.bytes()].map(|bytes| Slot { offset: 0, bytes }).to_vec();
+    (Stage { steps, slots, arena: 0, inputs: vec![x.fact()], outputs: vec![f] }, vec![x, w, bias], tasks)
+}
+
+#[test]
+fn stages_run_from_many_threads_and_are_timed() {
+    let Some(device) = device() else { return };
+    let (stage, ins, tasks) = network(&mut Noise(12));
+    let mut values = plain::run(&tasks[0], &ins, &stage.steps[0].out_facts).expect("a product");
+    let below = plain::run(&tasks[1], &values, &stage.steps[1].out_facts).expect("a mask");
+    values.extend(below);
+    let masked = plain::run(&tasks[2], &values, &stage.steps[2].out_facts).expect("a choice");
+    let want = plain::run(&tasks[3], &masked, &stage.outputs).expect("a softmax")[0].to_f64s().expect("numbers");
+    let program = device.build(stage, &Weights::default()).expect("a program");
+    assert_eq!(program.kernels(), ["wgpu-f32-gemm8x64x16", "wgpu-bool-map", "wgpu-f32-map", "wgpu-f32-softmax-single"]);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut session = program.clone().session();
+                let mut bytes = vec![0; 4 * want.len()];
+                let mut nanos = [0; 4];
+                for _ in 0..5 {
+                    session.run(&[ins[0].bytes()], &mut [&mut bytes]).expect("a run");
+                }
+                session.profile(&[ins[0].bytes()], &mut [&mut bytes], &mut nanos).expect("a timed run");
+                assert!(nanos[3] > 0, "{nanos:?}");
+                let got: Vec<f32> = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
+                for (w, g) in want.iter().zip(got) {
+                    assert!((w - f64::from(g)).abs() < 1e-5, "{w} {g}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let Some(device) = device() else { return };
+    let (stage, ins, _) = network(&mut Noise(13));
+    let program = device.build(stage.clone(), &Weights::default()).expect("a program");
+    let mut session = program.session();
+    let mut bytes = vec![0; stage.outputs[0].bytes()];
+    let error = session.run(&[&ins[0].bytes()[4..]], &mut [&mut bytes]).expect_err("a short input");
+    assert_eq!(error.to_string(), "wgpu: input 0 has 284 bytes, f32 [6, 12] needs 288");
+    let mut overlapping = stage.clone();
+    overlapping.steps[2].outs = vec![Place::Slot(0)];
+    let error = device.build(overlapping, &Weights::default()).err().expect("a shared buffer");
+    assert_eq!(error.to_string(), "network: an operand and a result share a buffer");
+    let mut missing = stage;
+    missing.steps[2].outs = vec![Place::Slot(9)];
+    let program = device.build(missing, &Weights::default()).expect("a program");
+    let error = program.session().run(&[ins[0].bytes()], &mut [&mut bytes]).expect_err("a missing slot");
+    assert_eq!(error.to_string(), "wgpu: a step names a place that the stage lacks");
+}
+
+#[test]
+fn memory_that_is_not_there_is_an_error() {
+    let Some(device) = device() else { return };
+    let (mut stage, ins, _) = network(&mut Noise(14));
+    stage.slots.push(Slot { offset: 0, bytes: 1 << 50 });
+    let program = device.build(stage.clone(), &Weights::default()).expect("a program");
+    let mut bytes = vec![0; stage.outputs[0].bytes()];
+    let error = program.session().run(&[ins[0].bytes()], &mut [&mut bytes]).expect_err("a petabyte");
+    assert!(error.to_string().starts_with("wgpu: "), "{error}");
+}

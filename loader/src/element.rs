@@ -1,0 +1,112 @@
+//! Element types of stored tensors.
+
+use std::fmt::{self, Display, Formatter};
+
+use mindir_proto::mindir::DataType;
+
+/// Element type of a stored tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum ElementType {
+    Bool,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    F16,
+    Bf16,
+    F32,
+    F64,
+    C64,
+    C128,
+    /// 4-bit integers, one byte for each.
+    Qint4x2,
+}
+
+impl ElementType {
+    /// The type with a [`DataType`] number of the file. `None` for unknown numbers and for types without fixed size.
+    pub fn from_code(code: i32) -> Option<Self> {
+        Some(match DataType::try_from(code).ok()? {
+            DataType::Undefined | DataType::String => return None,
+            DataType::Float => Self::F32,
+            DataType::Uint8 => Self::U8,
+            DataType::Int8 => Self::I8,
+            DataType::Uint16 => Self::U16,
+            DataType::Int16 => Self::I16,
+            DataType::Int32 => Self::I32,
+            DataType::Int64 => Self::I64,
+            DataType::Bool => Self::Bool,
+            DataType::Float16 => Self::F16,
+            DataType::Double | DataType::Float64 => Self::F64,
+            DataType::Uint32 => Self::U32,
+            DataType::Uint64 => Self::U64,
+            DataType::Complex64 => Self::C64,
+            DataType::Complex128 => Self::C128,
+            DataType::Bfloat16 => Self::Bf16,
+            DataType::Qint4x2 => Self::Qint4x2,
+        })
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::I8 | Self::U8 | Self::Qint4x2 => 1,
+            Self::I16 | Self::U16 | Self::F16 | Self::Bf16 => 2,
+            Self::I32 | Self::U32 | Self::F32 => 4,
+            Self::I64 | Self::U64 | Self::F64 | Self::C64 => 8,
+            Self::C128 => 16,
+        }
+    }
+
+    /// Alignment that typed access needs, in bytes.
+    pub fn align(self) -> usize {
+        match self {
+            Self::C64 => 4,
+            Self::C128 => 8,
+            other => other.size(),
+        }
+    }
+
+    /// MindSpore's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::I8 => "int8",
+            Self::I16 => "int16",
+            Self::I32 => "int32",
+            Self::I64 => "int64",
+            Self::U8 => "uint8",
+            Self::U16 => "uint16",
+            Self::U32 => "uint32",
+            Self::U64 => "uint64",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+            Self::C64 => "complex64",
+            Self::C128 => "complex128",
+            Self::Qint4x2 => "qint4x2",
+        }
+    }
+}
+
+impl Display for ElementType {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ElementType;
+
+    #[test]
+    fn every_code_has_a_type_or_none() {
+        let sizes: Vec<_> = (-1..20).map(|code| ElementType::from_code(code).map_or(0, ElementType::size)).collect();
+        assert_eq!(sizes, [0, 0, 4, 1, 1, 2, 2, 4, 8, 0, 1, 2, 8, 4, 8, 8, 16, 2, 8, 1, 0]);
+    }
+}

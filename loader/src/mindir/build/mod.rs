@@ -1,0 +1,70 @@
+//! What a checked file means: from messages to a [`Model`].
+//!
+//! `literal` and `form` read values and descriptions; `program` resolves names; `walk` builds one graph, with `operator`
+//! for operators and `call` for control flow and the graphs that it needs; `tidy` removes what nobody needs.
+
+mod call;
+mod fault;
+mod form;
+mod literal;
+mod operator;
+mod program;
+mod sym;
+mod tidy;
+mod walk;
+
+use std::collections::BTreeSet;
+
+use mindir_graph::{
+    graph::{Model, Origin},
+    verify,
+};
+use mindir_proto::mindir::ModelProto;
+
+use self::{call::Shared, fault::Located, program::Program};
+use crate::error::LoadError;
+
+pub use fault::GraphFault;
+
+/// Rounds until the parameters that change are known.
+const ROUNDS: usize = 4;
+
+/// The model that `proto`, the contents of `file`, describes.
+pub(super) fn model(file: &str, proto: &ModelProto) -> Result<Model, LoadError> {
+    read(proto).map_err(|Located { graph, node, fault }| {
+        let (file, fault) = (file.to_string(), Box::new(fault));
+        LoadError::Graph { file, graph, node, fault }
+    })
+}
+
+fn read(proto: &ModelProto) -> Result<Model, Located> {
+    let mut program = Program::of(proto)?;
+    let mut written = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let mut shared = Shared::new(&program, written.clone());
+        let graphs = call::build(&program, &mut shared)?;
+        if !shared.found.is_subset(&written) {
+            written.append(&mut shared.found);
+            continue;
+        }
+        for param in &shared.found {
+            if let Some(param) = program.params.get_mut(*param) {
+                param.mutable = true;
+            }
+        }
+        let model = Model { origin: origin(proto), graphs, params: program.params };
+        verify(&model).map_err(|error| GraphFault::from(error).at("", ""))?;
+        return Ok(model);
+    }
+    Err(GraphFault::Excess("writes").at("", ""))
+}
+
+fn origin(proto: &ModelProto) -> Origin {
+    let pairs = proto.user_info.iter();
+    Origin {
+        producer: proto.producer_name.clone().unwrap_or_default(),
+        version: proto.model_version.clone().unwrap_or_default(),
+        mind_ir_version: proto.mind_ir_version.unwrap_or_default(),
+        user_info: pairs.map(|(key, value)| (key.clone(), value.clone())).collect(),
+    }
+}

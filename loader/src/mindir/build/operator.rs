@@ -1,0 +1,276 @@
+//! Operators: inputs and attributes become arguments in the order of the operator's signature.
+
+use mindir_graph::{
+    graph::{Arg, NodeKind, Opaque, ValueId},
+    op::{Const, Effect, OpDef, Param, ParamKind},
+};
+use mindir_proto::mindir::AttributeProto;
+
+use super::{
+    fault::GraphFault,
+    form::{self, Form},
+    literal::Literal,
+    program::{Operator, WireGraph, WireNode},
+    sym::Sym,
+    walk::{Walk, weight},
+};
+
+/// Operators whose result is a tuple of numbers, which one tensor of one dimension stands for.
+const VECTORS: [&str; 3] = ["Shape", "TensorShape", "DynamicShape"];
+
+/// Characters of a name that names of parts take over.
+const LONGEST: usize = 500;
+
+/// Attributes that mark operators with consequences besides their results.
+const EFFECTS: [&str; 3] = ["side_effect_mem", "side_effect_io", "side_effect_hidden"];
+
+/// An argument before it is an argument of a node.
+#[derive(Clone, Debug)]
+enum Bound {
+    Input(Sym),
+    /// More inputs than parameters, collected for the last one.
+    Rest(Vec<Sym>),
+    Attribute(Const),
+}
+
+/// The attributes of an operator: the primitive's, or in old files the node's.
+struct Attributes<'a>(Vec<&'a AttributeProto>);
+
+impl<'a> Attributes<'a> {
+    fn of(operator: Operator<'a>, node: &WireNode<'a>) -> Attributes<'a> {
+        let own = node.proto.attribute.iter().filter(|attribute| !form::is_description(attribute));
+        Attributes(operator.primitive.into_iter().flat_map(|p| &p.attribute).chain(own).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&'a AttributeProto> {
+        self.0.iter().find(|attribute| attribute.name.as_deref() == Some(name)).copied()
+    }
+
+    /// The attribute that holds a parameter of the signature.
+    fn of_param(&self, param: &Param) -> Option<&'a AttributeProto> {
+        let old = if param.name == "data_format" { Some("format") } else { None };
+        std::iter::once(param.name).chain(param.aliases.iter().copied()).chain(old).find_map(|name| self.get(name))
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|attribute| matches!(Literal::of(attribute), Ok(Literal::Const(Const::Bool(true)))))
+    }
+
+    fn has_effect(&self) -> bool {
+        EFFECTS.iter().any(|name| self.flag(name))
+    }
+}
+
+impl<'a> Walk<'_, 'a> {
+    /// Appends an operator and returns what its node stands for.
+    pub(super) fn operator(
+        &mut self,
+        operator: Operator<'a>,
+        wire: &WireGraph<'a>,
+        node: &WireNode<'a>,
+        args: Vec<Sym>,
+    ) -> Result<Sym, GraphFault> {
+        let attributes = Attributes::of(operator, node);
+        self.shared.spend(attributes.0.len())?;
+        let given = args.len();
+        let args: Vec<Sym> = args.into_iter().filter(|arg| !matches!(arg, Sym::Token)).collect();
+        let token = args.len() < given;
+        match operator.def {
+            Some(def) => self.known(def, &attributes, wire, node, args),
+            None => self.unknown(operator, &attributes, wire, node, args, token),
+        }
+    }
+
+    fn known(
+        &mut self,
+        def: &'static OpDef,
+        attributes: &Attributes<'a>,
+        wire: &WireGraph<'a>,
+        node: &WireNode<'a>,
+        args: Vec<Sym>,
+    ) -> Result<Sym, GraphFault> {
+        let bound = self.bind(def, attributes, args)?;
+        let writes = written(def, &bound);
+        let mut changed = Vec::new();
+        for place in writes {
+            if let Some(Some(Bound::Input(Sym::Param(param) | Sym::Written { param, .. }))) = bound.get(*place) {
+                self.shared.found.insert(*param);
+                changed.push(*param);
+            }
+        }
+        let mut arguments = Vec::with_capacity(bound.len());
+        for (place, bound) in bound.into_iter().enumerate() {
+            arguments.push(match bound {
+                None => None,
+                Some(bound) => Some(self.argument(bound, writes.contains(&place))?),
+            });
+        }
+        let mut outputs = Vec::new();
+        let sym = self.results(def.name, wire, node, &mut outputs)?;
+        let sym = match sym {
+            Sym::Value(value) => self.alias(value, &changed, node),
+            other => other,
+        };
+        let effect = matches!(def.effect, Effect::Random | Effect::Io) || !writes.is_empty();
+        self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
+        Ok(sym)
+    }
+
+    /// A primitive that is not in the list keeps its arguments and attributes as they are.
+    fn unknown(
+        &mut self,
+        operator: Operator<'a>,
+        attributes: &Attributes<'a>,
+        wire: &WireGraph<'a>,
+        node: &WireNode<'a>,
+        args: Vec<Sym>,
+        token: bool,
+    ) -> Result<Sym, GraphFault> {
+        let writes = token && attributes.flag("side_effect_mem");
+        let mut arguments = Vec::with_capacity(args.len());
+        for arg in args {
+            if let (true, Sym::Param(param) | Sym::Written { param, .. }) = (writes, &arg) {
+                self.shared.found.insert(*param);
+            }
+            arguments.push(Some(self.argument(Bound::Input(arg), writes)?));
+        }
+        let mut attrs = Vec::new();
+        for attribute in &attributes.0 {
+            if let Ok(value) = Literal::of(attribute) {
+                let value = value.into_const();
+                self.shared.spend(weight(&value))?;
+                attrs.push((attribute.name.as_deref().unwrap_or_default().into(), value));
+            }
+        }
+        let mut outputs = Vec::new();
+        let sym = self.results(operator.name, wire, node, &mut outputs)?;
+        let kind = NodeKind::Opaque(Opaque { op_type: operator.shared_name(), attrs });
+        self.emit(wire, node, kind, arguments, outputs, token || attributes.has_effect())?;
+        Ok(sym)
+    }
+
+    /// Inputs fill the signature in order; attributes fill what no input gives.
+    fn bind(
+        &mut self,
+        def: &'static OpDef,
+        attributes: &Attributes<'a>,
+        args: Vec<Sym>,
+    ) -> Result<Vec<Option<Bound>>, GraphFault> {
+        let named: Vec<_> = def.params.iter().map(|param| attributes.of_param(param)).collect();
+        // Old files keep arguments in front of tensors as attributes: inputs fill the places that no attribute fills.
+        let free = named.iter().filter(|attribute| attribute.is_none()).count();
+        let around = args.len() <= free;
+        let found = args.len();
+        let mut args = args.into_iter();
+        let mut bound: Vec<Option<Bound>> = Vec::with_capacity(named.len());
+        for (param, attribute) in def.params.iter().zip(&named) {
+            let last = bound.len() + 1 == def.params.len();
+            bound.push(match attribute {
+                Some(attribute) if around => Some(self.attribute(attribute)?),
+                _ if last && param.kind == ParamKind::Tensors && args.len() > 1 => {
+                    Some(Bound::Rest(args.by_ref().collect()))
+                }
+                attribute => match (args.next(), attribute) {
+                    (Some(arg), _) => Some(Bound::Input(arg)),
+                    (None, Some(attribute)) => Some(self.attribute(attribute)?),
+                    (None, None) => None,
+                },
+            });
+        }
+        let none = |arg: Sym| matches!(arg, Sym::Const(value) if *value == Const::None);
+        if args.all(none) {
+            return Ok(bound);
+        }
+        Err(GraphFault::Arity { name: def.name.to_string(), expected: def.params.len(), found })
+    }
+
+    fn attribute(&mut self, attribute: &AttributeProto) -> Result<Bound, GraphFault> {
+        let value = Literal::of(attribute)?.into_const();
+        self.shared.spend(weight(&value))?;
+        Ok(Bound::Attribute(value))
+    }
+
+    fn argument(&mut self, bound: Bound, written: bool) -> Result<Arg, GraphFault> {
+        match bound {
+            Bound::Input(Sym::Written { param, .. }) if written => Ok(Arg::Value(self.param(param))),
+            Bound::Input(sym) => self.arg(&sym),
+            Bound::Rest(syms) => {
+                let tuple = Sym::tuple(syms)?;
+                self.arg(&tuple)
+            }
+            Bound::Attribute(value) => Ok(Arg::Const(value)),
+        }
+    }
+
+    /// What an operator's node stands for; its results go to `outputs`.
+    fn results(
+        &mut self,
+        operator: &str,
+        wire: &WireGraph<'a>,
+        node: &WireNode<'a>,
+        outputs: &mut Vec<ValueId>,
+    ) -> Result<Sym, GraphFault> {
+        let mut form = Form::of_node(node.proto);
+        let vector = form.vector();
+        if vector.is_some() || VECTORS.contains(&operator) {
+            form = Form::Tensor(vector.unwrap_or_default());
+        } else if form == Form::Unknown && node.picked > 0 {
+            form = Form::Tuple(vec![Form::Unknown; node.picked]);
+        }
+        self.allocate(&form, wire.short(node.name), outputs)
+    }
+
+    /// Values for something of this form.
+    pub(super) fn allocate(&mut self, form: &Form, name: &str, outputs: &mut Vec<ValueId>) -> Result<Sym, GraphFault> {
+        self.shared.spend(1 + name.len() / 8)?;
+        match form {
+            Form::Tuple(items) => {
+                let mut syms = Vec::with_capacity(items.len());
+                for (place, item) in items.iter().enumerate() {
+                    syms.push(self.allocate(item, &part_name(name, place), outputs)?);
+                }
+                Sym::tuple(syms)
+            }
+            Form::None => Ok(Sym::constant(Const::None)),
+            Form::Token => Ok(Sym::Token),
+            Form::Text => Err(GraphFault::Unsupported("text computed at run time".to_string())),
+            Form::Function => Err(GraphFault::Unsupported("functions as results".to_string())),
+            Form::Unknown | Form::Tensor(_) | Form::Scalar(_) | Form::Any(_) => {
+                let value = self.result(name, form.spec());
+                outputs.push(value);
+                Ok(Sym::Value(value))
+            }
+        }
+    }
+
+    /// The result of an operator that wrote parameters, if the file says that it is one of them.
+    fn alias(&self, value: ValueId, written: &[usize], node: &WireNode<'a>) -> Sym {
+        let Some(key) = form::parameter_of(node.proto) else { return Sym::Value(value) };
+        let named = |param: &usize| self.program.params.get(*param).is_some_and(|p| &*p.name == key);
+        let param = match written {
+            [one] => Some(*one),
+            several => several.iter().copied().find(named),
+        };
+        param.map_or(Sym::Value(value), |param| Sym::Written { param, value })
+    }
+}
+
+/// Name of a part of something that may have a long name.
+pub(super) fn part_name(name: &str, place: usize) -> String {
+    let end = name.char_indices().nth(LONGEST).map_or(name.len(), |(end, _)| end);
+    format!("{}.{place}", name.get(..end).unwrap_or_default())
+}
+
+/// The places of arguments that an operator writes.
+fn written(def: &OpDef, bound: &[Option<Bound>]) -> &'static [usize] {
+    let (flag, args) = match def.effect {
+        Effect::Writes(args) => return args,
+        Effect::WritesIf { flag, args } => (flag, args),
+        _ => return &[],
+    };
+    match bound.get(flag) {
+        Some(Some(Bound::Attribute(Const::Bool(true)))) => args,
+        Some(Some(Bound::Input(Sym::Const(value)))) if **value == Const::Bool(true) => args,
+        _ => &[],
+    }
+}

@@ -1,0 +1,220 @@
+//! What can go wrong.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mindir_graph::lower::NodeError;
+use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
+use mindir_kernels::device::DeviceError;
+use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
+
+/// Why a model could not be loaded, planned or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be read as a model.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Operators that `mindir` does not have; every node is named.
+    #[error("{}", Lines("operator", "not supported", .0))]
+    Unsupported(Vec<UnsupportedNode>),
+    /// No device, or not the demanded one, computes these nodes.
+    #[error("{}", Lines("step", "declined", .0))]
+    Declined(Vec<DeclinedNode>),
+    /// The device does not exist here.
+    #[error("device {device}: {reason}")]
+    NoDevice {
+        /// Name that was asked for.
+        device: String,
+        /// Why it is not available.
+        reason: String,
+    },
+    /// Wrong inputs.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A parameter given at the start does not fit the model's.
+    #[error("parameter {name}: expected {expected}, found {found}")]
+    Param {
+        /// Name of the parameter.
+        name: String,
+        /// What the model holds.
+        expected: Fact,
+        /// What was given.
+        found: Fact,
+    },
+    /// An operator refuses its arguments.
+    #[error("{}", node_text(.0))]
+    Node(#[from] NodeError),
+    /// An operator refuses its arguments, and inputs have other dimensions than the file declares.
+    #[error("{}; the model was exported for {expected}, found {found}", node_text(.error))]
+    Shapes {
+        /// Inputs as the file declares them.
+        expected: String,
+        /// Inputs as they were given.
+        found: String,
+        /// The operator's complaint.
+        error: NodeError,
+    },
+    /// A device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Bytes that make no tensor.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A limit stated in the options was reached.
+    #[error("{what} exceeded the limit of {limit}")]
+    Limit {
+        /// What was counted.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The model has control flow or shapes that depend on data, where a straight line of steps is needed.
+    #[error("{0}")]
+    NotStraight(String),
+}
+
+/// Class of an [`Error`], for callers that branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The caller's inputs or options.
+    Usage,
+    /// The model needs something that is not implemented.
+    Unsupported,
+    /// The file is damaged or is no model.
+    Corrupt,
+    /// A device or the file system.
+    Device,
+    /// A limit.
+    Limit,
+}
+
+impl Error {
+    /// Class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Load(e) => match e.kind() {
+                LoadErrorKind::Corrupt | LoadErrorKind::Foreign => ErrorKind::Corrupt,
+                LoadErrorKind::Unsupported | LoadErrorKind::Encrypted => ErrorKind::Unsupported,
+                LoadErrorKind::Limit => ErrorKind::Limit,
+                _ => ErrorKind::Device,
+            },
+            Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
+            Error::Node(e) if matches!(e.error, OpError::Unsupported(_)) => ErrorKind::Unsupported,
+            Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
+                ErrorKind::Usage
+            }
+            Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
+            Error::Limit { .. } => ErrorKind::Limit,
+        }
+    }
+
+    /// Path of the graph node that the error is about, if it is about one.
+    pub fn node_path(&self) -> Option<&str> {
+        match self {
+            Error::Node(e) | Error::Shapes { error: e, .. } => Some(&e.path),
+            Error::Device(DeviceError::Step { path, .. } | DeviceError::Declined { path, .. }) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// A node of an operator that is not in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsupportedNode {
+    /// Path of the node.
+    pub path: Arc<str>,
+    /// Name of the primitive.
+    pub op: Arc<str>,
+}
+
+impl fmt::Display for UnsupportedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.op.escape_debug(), self.path.escape_debug())
+    }
+}
+
+/// A step that a device did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclinedNode {
+    /// Path of the node.
+    pub path: Arc<str>,
+    /// Operators of the step.
+    pub ops: Arc<str>,
+    /// What each device said.
+    pub reasons: Vec<String>,
+}
+
+impl fmt::Display for DeclinedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.ops, self.path.escape_debug(), self.reasons.join("; "))
+    }
+}
+
+struct Lines<'a, T>(&'static str, &'static str, &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.2.len();
+        write!(f, "{n} {}{} {}", self.0, if n == 1 { "" } else { "s" }, self.1)?;
+        self.2.iter().try_for_each(|item| write!(f, "\n  {item}"))
+    }
+}
+
+fn node_text(e: &NodeError) -> String {
+    let args: Vec<String> = e.args.iter().map(ToString::to_string).collect();
+    format!("{}: {}({}): {}", e.path.escape_debug(), e.op, args.join(", "), e.error)
+}
+
+/// What is wrong with the inputs of a run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// Another number of inputs than the model has.
+    #[error("expected {expected} inputs ({names}), found {found}")]
+    Count {
+        /// Inputs of the model.
+        expected: usize,
+        /// Their names.
+        names: String,
+        /// Inputs given.
+        found: usize,
+    },
+    /// A name that no input has.
+    #[error("no input is called {name:?}; the inputs are {names}")]
+    Name {
+        /// The name that was given.
+        name: String,
+        /// Names of the inputs.
+        names: String,
+    },
+    /// Another element type.
+    #[error("input {name}: expected {expected}, found {found}")]
+    DType {
+        /// Name of the input.
+        name: String,
+        /// Element type that the file declares.
+        expected: DType,
+        /// Element type that was given.
+        found: DType,
+    },
+    /// Another number of dimensions.
+    #[error("input {name}: expected {expected}, found {found}")]
+    Rank {
+        /// Name of the input.
+        name: String,
+        /// What the file declares.
+        expected: Box<Spec>,
+        /// What was given.
+        found: Fact,
+    },
+    /// Another shape than the session was made for.
+    #[error("input {name}: the session was made for {expected}, found {found}")]
+    Session {
+        /// Name of the input.
+        name: String,
+        /// What the session was made for.
+        expected: Fact,
+        /// What was given.
+        found: Fact,
+    },
+}

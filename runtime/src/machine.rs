@@ -1,0 +1,33 @@
+//! What this machine offers: processor, threads, devices.
+
+use mindir_kernels::cpu::{Isa, Threads};
+
+pub use mindir_kernels::knobs::{ALL as KNOBS, Knob};
+
+use crate::{DeviceKind, GraphCell, Options, builder::Builder};
+
+/// The processor as the CPU device uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// Instruction set that kernels use, after `MINDIR_ISA`.
+    pub isa: &'static str,
+    /// `f32` values in one of its vectors.
+    pub lanes: usize,
+    /// Threads that a cell uses by default.
+    pub threads: usize,
+}
+
+/// The processor.
+pub fn processor() -> Processor {
+    let isa = Isa::detect();
+    Processor { isa: isa.name(), lanes: isa.lanes(), threads: Threads::available().count() }
+}
+
+/// Whether a device can be used.
+///
+/// # Errors
+/// [`crate::Error::NoDevice`] with the reason.
+pub fn probe(device: DeviceKind) -> Result<(), crate::Error> {
+    let options = Options { device, threads: Some(1), ..Options::default() };
+    GraphCell::new(Builder::new("probe").finish(&[]), options).map(|_| ())
+}

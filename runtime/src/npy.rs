@@ -1,0 +1,218 @@
+//! Tensors in NumPy's files: `.npy` holds one array, `.npz` several by name.
+//!
+//! Arrays are little endian; they are written row-major and read in either order. bfloat16 has no NumPy type: it is written as `f32`.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+use mindir_graph::{DType, Tensor};
+use npyz::{NpyHeader, Order, TypeStr, WriterBuilder};
+
+/// Data is read in pieces of this many bytes, so that a header cannot ask for memory that the file does not fill.
+const PIECE: u64 = 1 << 24;
+
+fn bad(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// Reads the array in a `.npy` file.
+///
+/// # Errors
+/// The file system's; [`io::ErrorKind::InvalidData`] if the file holds something else.
+pub fn read(path: impl AsRef<Path>) -> io::Result<Tensor> {
+    read_from(BufReader::new(File::open(path)?))
+}
+
+/// Reads one array in `.npy` form.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(mut reader: impl Read) -> io::Result<Tensor> {
+    let header = NpyHeader::from_reader(&mut reader)?;
+    let npyz::DType::Plain(t) = header.dtype() else { return Err(bad("structured arrays are no tensors".into())) };
+    let dtype = dtype_of(&t)?;
+    let dims: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
+    let len = mindir_graph::checked_count(&dims).and_then(|n| n.checked_mul(dtype.size()));
+    let len = len.ok_or_else(|| bad(format!("shape {dims:?} has too many elements")))? as u64;
+    let mut data = Vec::new();
+    while (data.len() as u64) < len {
+        let piece = PIECE.min(len - data.len() as u64);
+        if reader.by_ref().take(piece).read_to_end(&mut data)? as u64 != piece {
+            return Err(bad(format!("{dtype} {dims:?} needs {len} bytes, found {}", data.len())));
+        }
+    }
+    if header.order() == Order::Fortran {
+        data = row_major(&data, &dims, dtype.size());
+    }
+    let data = mindir_graph::aligned_copy(&data);
+    Tensor::from_bytes(dtype, &dims, data).map_err(|e| bad(e.to_string()))
+}
+
+/// A column-major array with its elements in row-major order.
+fn row_major(data: &[u8], dims: &[usize], size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len());
+    let mut index = vec![0; dims.len()];
+    for _ in 0..data.len() / size {
+        let at = index.iter().zip(dims).rev().fold(0, |at, (i, d)| at * d + i) * size;
+        out.extend_from_slice(&data[at..at + size]);
+        for d in (0..dims.len()).rev() {
+            index[d] += 1;
+            if index[d] < dims[d] {
+                break;
+            }
+            index[d] = 0;
+        }
+    }
+    out
+}
+
+fn dtype_of(t: &TypeStr) -> io::Result<DType> {
+    let text = t.to_string();
+    let (order, kind) = text.split_at(1);
+    let swapped = order == ">" && t.size_field() > 1;
+    let name = match kind {
+        "b1" => "bool",
+        "i1" => "i8",
+        "i2" => "i16",
+        "i4" => "i32",
+        "i8" => "i64",
+        "u1" => "u8",
+        "u2" => "u16",
+        "u4" => "u32",
+        "u8" => "u64",
+        "f2" => "f16",
+        "f4" => "f32",
+        "f8" => "f64",
+        "c8" => "c64",
+        "c16" => "c128",
+        _ => return Err(bad(format!("arrays of type {text} are no tensors"))),
+    };
+    if swapped {
+        return Err(bad("the array is big endian".into()));
+    }
+    DType::from_name(name).ok_or_else(|| bad(format!("arrays of type {text} are no tensors")))
+}
+
+fn type_of(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "|b1",
+        DType::I8 => "|i1",
+        DType::I16 => "<i2",
+        DType::I32 => "<i4",
+        DType::I64 => "<i8",
+        DType::U8 => "|u1",
+        DType::U16 => "<u2",
+        DType::U32 => "<u4",
+        DType::U64 => "<u8",
+        DType::F16 => "<f2",
+        DType::F32 | DType::BF16 => "<f4",
+        DType::F64 => "<f8",
+        DType::C64 => "<c8",
+        DType::C128 => "<c16",
+    }
+}
+
+/// Writes a `.npy` file.
+///
+/// # Errors
+/// The file system's.
+pub fn write(path: impl AsRef<Path>, tensor: &Tensor) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    write_to(&mut file, tensor)?;
+    file.flush()
+}
+
+/// Writes one array in `.npy` form.
+///
+/// # Errors
+/// The writer's.
+pub fn write_to(mut writer: impl Write, tensor: &Tensor) -> io::Result<()> {
+    let wide;
+    let tensor = if tensor.dtype() == DType::BF16 {
+        wide = tensor.cast(DType::F32).map_err(|e| bad(e.to_string()))?;
+        &wide
+    } else {
+        tensor
+    };
+    let t: TypeStr = type_of(tensor.dtype()).parse().map_err(|_| bad("no NumPy type".into()))?;
+    let shape: Vec<u64> = tensor.shape().iter().map(|&d| d as u64).collect();
+    npyz::WriteOptions::new_header_only()
+        .dtype(npyz::DType::Plain(t))
+        .shape(&shape)
+        .writer(&mut writer)
+        .write_header_only()?;
+    writer.write_all(tensor.bytes())
+}
+
+/// Reads every array of a `.npz` file, in the file's order, with its name.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_npz(path: impl AsRef<Path>) -> io::Result<Vec<(String, Tensor)>> {
+    read_npz_from(File::open(path)?)
+}
+
+fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>> {
+    let mut zip = zip::ZipArchive::new(file)?;
+    (0..zip.len())
+        .map(|i| {
+            let entry = zip.by_index(i)?;
+            let name = entry.name()?.trim_end_matches(".npy").to_string();
+            Ok((name, read_from(entry)?))
+        })
+        .collect()
+}
+
+/// Writes arrays with their names to a `.npz` file, not compressed.
+///
+/// # Errors
+/// The file system's.
+pub fn write_npz(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> io::Result<()> {
+    let mut zip = zip::ZipWriter::new(BufWriter::new(File::create(path)?));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, tensor) in tensors {
+        zip.start_file(format!("{name}.npy"), stored.large_file(tensor.bytes().len() > u32::MAX as usize))?;
+        write_to(&mut zip, tensor)?;
+    }
+    zip.finish()?.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_survive() {
+        let dir = std::env::temp_dir().join(format!("mindir-npy-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let tensors = [
+            Tensor::from_vec(&[2, 3], vec![1.5f32; 6]).unwrap(),
+            Tensor::from_bools(&[3], &[true, false, true]).unwrap(),
+            Tensor::scalar(7i64),
+            Tensor::from_vec::<u8>(&[0, 4], vec![]).unwrap(),
+        ];
+        for t in &tensors {
+            write(dir.join("t.npy"), t).unwrap();
+            assert_eq!(&read(dir.join("t.npy")).unwrap(), t);
+        }
+        let named: Vec<_> = tensors.iter().enumerate().map(|(i, t)| (format!("t{i}"), t.clone())).collect();
+        write_npz(dir.join("t.npz"), &named).unwrap();
+        assert_eq!(read_npz(dir.join("t.npz")).unwrap(), named);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn column_major_arrays_are_turned() {
+        let columns: Vec<u8> = vec![1, 4, 2, 5, 3, 6];
+        assert_eq!(row_major(&columns, &[2, 3], 1), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn short_files_are_refused() {
+        let mut bytes = Vec::new();
+        write_to(&mut bytes, &Tensor::from_vec(&[4], vec![1i32; 4]).unwrap()).unwrap();
+        let error = read_from(&bytes[..bytes.len() - 1]).unwrap_err();
+        assert!(error.to_string().contains("needs 16 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,92 @@
+//! How to run a model.
+
+use std::collections::HashMap;
+
+use mindir_graph::Tensor;
+
+/// Whether steps that the chosen device declines may run elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// On the CPU; the plan shows which and why.
+    #[default]
+    Allow,
+    /// Nowhere: planning fails with an error that names every such step.
+    Deny,
+}
+
+/// Where to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// A GPU through wgpu; needs the feature `wgpu`.
+    Wgpu,
+}
+
+impl DeviceKind {
+    /// Every device that this crate knows.
+    pub const ALL: [DeviceKind; 2] = [DeviceKind::Cpu, DeviceKind::Wgpu];
+
+    /// Name, as options spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeviceKind::Cpu => "cpu",
+            DeviceKind::Wgpu => "wgpu",
+        }
+    }
+}
+
+impl std::str::FromStr for DeviceKind {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<DeviceKind, String> {
+        let found = DeviceKind::ALL.into_iter().find(|d| d.name() == s);
+        found.ok_or_else(|| format!("unknown device {s:?}; devices are cpu and wgpu"))
+    }
+}
+
+/// Options of a [`crate::GraphCell`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to run.
+    pub device: DeviceKind,
+    /// What to do with steps that the device declines.
+    pub fallback: Fallback,
+    /// Threads of the CPU; `None` takes what the process may use.
+    pub threads: Option<usize>,
+    /// Parameters to replace before the first run, by name. Names that the model does not have are ignored.
+    pub params_init: HashMap<String, Tensor>,
+    /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
+    pub disabled_passes: Vec<String>,
+    /// Calls that may be unfinished at one time.
+    pub max_depth: usize,
+    /// Calls that one run may make, loop iterations included.
+    pub max_calls: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            device: DeviceKind::Cpu,
+            fallback: Fallback::Allow,
+            threads: None,
+            params_init: HashMap::new(),
+            disabled_passes: Vec::new(),
+            max_depth: 10_000,
+            max_calls: 100_000_000,
+        }
+    }
+}
+
+impl Options {
+    /// Names of the passes that [`Options::disabled_passes`] may list, besides `"all"`.
+    pub fn passes() -> impl Iterator<Item = &'static str> {
+        std::iter::once(crate::plan::CONSTANTS).chain(mindir_graph::passes::PASSES.iter().map(|p| p.name))
+    }
+
+    /// Whether the pass called `name` runs.
+    pub fn pass_enabled(&self, name: &str) -> bool {
+        !self.disabled_passes.iter().any(|d| d == name || d == "all")
+    }
+}

@@ -1,0 +1,318 @@
+//! From tasks to steps on devices: placement, memory, stages.
+
+mod fold;
+mod memory;
+mod place;
+mod report;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mindir_graph::graph::ValueId;
+use mindir_graph::lower::{Lowered, Stop};
+use mindir_graph::passes::{Note, optimize};
+use mindir_graph::task::{Source, TaskGraph, V};
+use mindir_graph::{Fact, Tensor};
+use mindir_kernels::device::{Device, Place, Program, Slot, Stage, Step, Weights};
+
+pub(crate) use fold::NAME as CONSTANTS;
+pub use report::{Decline, StageReport, StepReport};
+pub(crate) use run::State;
+
+use crate::{Error, Fallback, Options};
+
+/// How one run of nodes is computed for one set of input facts: stages of steps on devices, with every buffer planned.
+pub struct Plan {
+    pub(crate) stages: Vec<PlannedStage>,
+    /// Sizes of buffers in host memory that stages hand to each other.
+    pub(crate) host: Vec<usize>,
+    pub(crate) results: Vec<Planned>,
+    /// Parameters to write, with the index of the result that holds their new contents.
+    pub(crate) writes: Vec<(usize, usize)>,
+    /// The graph's values that the first results are.
+    pub(crate) outputs: Vec<ValueId>,
+    pub(crate) next: usize,
+    pub(crate) stop: Stop,
+    report: Vec<StageReport>,
+    notes: Vec<Note>,
+}
+
+/// A program with what it reads and writes.
+pub(crate) struct PlannedStage {
+    pub program: Arc<dyn Program>,
+    pub ins: Vec<Feed>,
+    pub outs: Vec<Target>,
+}
+
+/// Where bytes come from that a stage or result reads.
+#[derive(Clone, Debug)]
+pub(crate) enum Feed {
+    Input(usize),
+    Param(usize),
+    Const(Tensor),
+    Buffer(Target),
+}
+
+/// A buffer that a stage writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    Host(usize),
+    Result(usize),
+}
+
+/// A result and how it comes about.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub fact: Fact,
+    /// `None` if a stage writes it.
+    pub copy_of: Option<Feed>,
+}
+
+impl Plan {
+    /// Plans lowered tasks.
+    pub(crate) fn new(
+        lowered: Lowered,
+        devices: &[Arc<dyn Device>],
+        weights: &Weights,
+        options: &Options,
+    ) -> Result<Plan, Error> {
+        let mut tasks = lowered.tasks;
+        let notes = rewrite(&mut tasks, devices, weights, options)?;
+        let placed = place::place(&tasks, devices)?;
+        if options.fallback == Fallback::Deny {
+            place::deny_fallback(&tasks, &placed, devices)?;
+        }
+        let mut builder = Builder::new(&tasks, &placed, devices);
+        builder.results();
+        let mut stages = Vec::new();
+        let mut report = Vec::new();
+        for range in place::stages(&placed) {
+            let device = placed[range.start].device;
+            let (stage, ins, outs) = builder.stage(range.clone());
+            let info = report::stage(&tasks, &placed, range, &stage, devices);
+            let program = devices[device].build(stage, weights)?;
+            report.push(info);
+            stages.push(PlannedStage { program, ins, outs });
+        }
+        let writes = tasks.writes.iter().enumerate().map(|(i, (p, _))| (*p, tasks.outputs.len() + i)).collect();
+        Ok(Plan {
+            stages,
+            host: builder.host,
+            results: builder.planned,
+            writes,
+            outputs: lowered.outputs,
+            next: lowered.next,
+            stop: lowered.stop,
+            report,
+            notes,
+        })
+    }
+
+    /// The stages with their steps, kernels, buffers and declined devices.
+    pub fn stages(&self) -> &[StageReport] {
+        &self.report
+    }
+
+    /// What the passes did and why.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// How many of the entry graph's nodes the plan covers, and why not more; `None` if it covers all.
+    pub fn stops(&self) -> Option<(usize, &'static str)> {
+        (self.stop != Stop::End).then(|| (self.next, why(&self.stop)))
+    }
+
+    /// Facts of the results.
+    pub fn results(&self) -> impl Iterator<Item = &Fact> {
+        self.results.iter().map(|r| &r.fact)
+    }
+
+    /// Floating-point operations of one run.
+    pub fn flops(&self) -> u64 {
+        self.report.iter().flat_map(|s| &s.steps).map(|s| s.flops).sum()
+    }
+
+    /// Bytes of working memory that each session needs besides inputs and results.
+    pub fn scratch_bytes(&self) -> usize {
+        self.report.iter().map(|s| s.memory).sum::<usize>() + self.host.iter().sum::<usize>()
+    }
+}
+
+/// Why a plan ends where it does.
+pub(crate) fn why(stop: &Stop) -> &'static str {
+    match stop {
+        Stop::End => "the end",
+        Stop::Value(_) => "needs a value that is computed at run time before it can be planned",
+        Stop::Dynamic => "has a result whose shape depends on data",
+        Stop::Call => "calls a graph",
+    }
+}
+
+/// Runs the passes, and computes what follows from constants before and after them.
+fn rewrite(
+    tasks: &mut TaskGraph,
+    devices: &[Arc<dyn Device>],
+    weights: &Weights,
+    options: &Options,
+) -> Result<Vec<Note>, Error> {
+    let mut notes = Vec::new();
+    let fold = options.pass_enabled(fold::NAME);
+    if fold {
+        fold::constants(tasks, devices, weights, &mut notes)?;
+    }
+    notes.extend(optimize(tasks, |pass| options.pass_enabled(pass)).list);
+    if fold {
+        fold::constants(tasks, devices, weights, &mut notes)?;
+    }
+    Ok(notes)
+}
+
+/// Builds stages: decides for every value where it lies.
+struct Builder<'a> {
+    tasks: &'a TaskGraph,
+    placed: &'a [place::Placed],
+    devices: &'a [Arc<dyn Device>],
+    /// For every root: the node that writes it, and the last that reads it; results are read at the end.
+    producer: Vec<Option<usize>>,
+    last_use: Vec<usize>,
+    /// Buffers of roots that leave their stage.
+    target: HashMap<V, Target>,
+    host: Vec<usize>,
+    planned: Vec<Planned>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(tasks: &'a TaskGraph, placed: &'a [place::Placed], devices: &'a [Arc<dyn Device>]) -> Builder<'a> {
+        let mut last_use = vec![0; tasks.values.len()];
+        for (i, node) in tasks.nodes.iter().enumerate() {
+            node.ins.iter().for_each(|v| last_use[tasks.root(*v).0 as usize] = i);
+        }
+        for v in tasks.outputs.iter().chain(tasks.writes.iter().map(|(_, v)| v)) {
+            last_use[tasks.root(*v).0 as usize] = tasks.nodes.len();
+        }
+        let producer = tasks.producers();
+        Builder {
+            tasks,
+            placed,
+            devices,
+            producer,
+            last_use,
+            target: HashMap::new(),
+            host: Vec::new(),
+            planned: Vec::new(),
+        }
+    }
+
+    /// Gives every result a buffer, or says what it copies.
+    fn results(&mut self) {
+        let results = self.tasks.outputs.iter().chain(self.tasks.writes.iter().map(|(_, v)| v));
+        for (i, &v) in results.enumerate() {
+            let root = self.tasks.root(v);
+            let copy_of = match &self.tasks.values[root.0 as usize].source {
+                Source::Input(n) => Some(Feed::Input(*n)),
+                Source::Variable(p) => Some(Feed::Param(*p)),
+                Source::Const(t) => Some(Feed::Const(t.clone())),
+                _ => match self.target.get(&root) {
+                    Some(t) => Some(Feed::Buffer(*t)),
+                    None => {
+                        self.target.insert(root, Target::Result(i));
+                        None
+                    }
+                },
+            };
+            self.planned.push(Planned { fact: self.tasks.fact(v).clone(), copy_of });
+        }
+    }
+
+    /// The stage of these nodes, with what it reads from and writes to the outside.
+    fn stage(&mut self, range: std::ops::Range<usize>) -> (Stage, Vec<Feed>, Vec<Target>) {
+        let blocks = memory::blocks(self.tasks, self.placed, range.clone(), |v| self.leaves(v, &range), &self.last_use);
+        let model = self.devices[self.placed[range.start].device].memory();
+        let (slots, arena) = memory::assign(&blocks.list, model);
+        let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
+        let mut ins: Vec<(V, Feed)> = Vec::new();
+        let mut outs: Vec<(V, Target)> = Vec::new();
+        for i in range.clone() {
+            let node = &self.tasks.nodes[i];
+            let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &outs)).collect();
+            let out_places = node.outs.iter().map(|v| self.write(*v, &range, &blocks, &mut outs)).collect();
+            stage.steps.push(Step {
+                task: node.task.clone(),
+                ins: in_places,
+                in_facts: node.ins.iter().map(|v| self.tasks.fact(*v).clone()).collect(),
+                outs: out_places,
+                out_facts: node.outs.iter().map(|v| self.tasks.fact(*v).clone()).collect(),
+                path: node.path.clone(),
+            });
+        }
+        stage.inputs = ins.iter().map(|(v, _)| self.tasks.fact(*v).clone()).collect();
+        stage.outputs = outs.iter().map(|(v, _)| self.tasks.fact(*v).clone()).collect();
+        (stage, ins.into_iter().map(|(_, f)| f).collect(), outs.into_iter().map(|(_, t)| t).collect())
+    }
+
+    /// Whether a root written in the stage is read outside of it.
+    fn leaves(&self, root: V, range: &std::ops::Range<usize>) -> bool {
+        self.last_use[root.0 as usize] >= range.end || self.target.contains_key(&root)
+    }
+
+    fn read(
+        &self,
+        v: V,
+        range: &std::ops::Range<usize>,
+        blocks: &memory::Blocks,
+        ins: &mut Vec<(V, Feed)>,
+        outs: &[(V, Target)],
+    ) -> Place {
+        let root = self.tasks.root(v);
+        if let Some(t) = self.tasks.known(v) {
+            return Place::Const(t);
+        }
+        if self.producer[root.0 as usize].is_some_and(|p| range.contains(&p)) {
+            return match blocks.of.get(&root) {
+                Some(slot) => Place::Slot(*slot),
+                None => Place::Output(outs.iter().position(|(o, _)| *o == root).unwrap_or(0)),
+            };
+        }
+        let at = ins.iter().position(|(i, _)| *i == root).unwrap_or_else(|| {
+            ins.push((root, self.feed(root)));
+            ins.len() - 1
+        });
+        Place::Input(at)
+    }
+
+    fn feed(&self, root: V) -> Feed {
+        match &self.tasks.values[root.0 as usize].source {
+            Source::Input(i) => Feed::Input(*i),
+            Source::Variable(p) => Feed::Param(*p),
+            Source::Const(t) => Feed::Const(t.clone()),
+            _ => Feed::Buffer(self.target.get(&root).copied().unwrap_or(Target::Host(0))),
+        }
+    }
+
+    fn write(
+        &mut self,
+        v: V,
+        range: &std::ops::Range<usize>,
+        blocks: &memory::Blocks,
+        outs: &mut Vec<(V, Target)>,
+    ) -> Place {
+        if let Some(slot) = blocks.of.get(&v) {
+            return Place::Slot(*slot);
+        }
+        debug_assert!(self.leaves(v, range));
+        let bytes = self.tasks.fact(v).bytes();
+        let target = *self.target.entry(v).or_insert_with(|| {
+            self.host.push(bytes);
+            Target::Host(self.host.len() - 1)
+        });
+        outs.push((v, target));
+        Place::Output(outs.len() - 1)
+    }
+}
+
+/// Slots of a stage, for reports.
+pub(crate) fn slot_bytes(slots: &[Slot], arena: usize) -> usize {
+    if arena > 0 { arena } else { slots.iter().map(|s| s.bytes).sum() }
+}

@@ -1,0 +1,116 @@
+//! What a plan does, for people.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mindir_graph::Fact;
+use mindir_graph::task::TaskGraph;
+use mindir_kernels::device::{Device, Place, Stage};
+
+use super::place::Placed;
+
+/// Consecutive steps on one device.
+#[derive(Clone, Debug)]
+pub struct StageReport {
+    /// Name of the device.
+    pub device: String,
+    /// Steps in order.
+    pub steps: Vec<StepReport>,
+    /// Bytes copied from host memory to the device before the steps; 0 on the CPU.
+    pub upload: usize,
+    /// Bytes copied back after them; 0 on the CPU.
+    pub download: usize,
+    /// Bytes of memory for values inside the stage.
+    pub memory: usize,
+}
+
+/// One task with its kernel.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// Path of the graph node.
+    pub path: Arc<str>,
+    /// Operators that the step computes, joined by `+`.
+    pub ops: Arc<str>,
+    /// Task family.
+    pub family: &'static str,
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Facts of the operands.
+    pub ins: Vec<Fact>,
+    /// Facts of the results.
+    pub outs: Vec<Fact>,
+    /// Where the first result lies: a range of the arena, or `result`.
+    pub place: String,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes of operands and results.
+    pub bytes: usize,
+    /// Devices preferred to the chosen one, with their reasons.
+    pub declined: Vec<Decline>,
+}
+
+/// A device's refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// Name of the device.
+    pub device: String,
+    /// Why it does not take the task.
+    pub reason: String,
+}
+
+pub(crate) fn stage(
+    tasks: &TaskGraph,
+    placed: &[Placed],
+    range: Range<usize>,
+    stage: &Stage,
+    devices: &[Arc<dyn Device>],
+) -> StageReport {
+    let device = &devices[placed[range.start].device];
+    let total = |facts: &[Fact]| facts.iter().map(Fact::bytes).sum();
+    let on_host = device.name() == "cpu";
+    StageReport {
+        device: device.name().to_string(),
+        steps: range
+            .clone()
+            .map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices))
+            .collect(),
+        upload: if on_host { 0 } else { total(&stage.inputs) },
+        download: if on_host { 0 } else { total(&stage.outputs) },
+        memory: super::slot_bytes(&stage.slots, stage.arena),
+    }
+}
+
+fn step(
+    tasks: &TaskGraph,
+    placed: &Placed,
+    i: usize,
+    place: &Place,
+    stage: &Stage,
+    devices: &[Arc<dyn Device>],
+) -> StepReport {
+    let node = &tasks.nodes[i];
+    let facts = |vs: &[mindir_graph::task::V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
+    let (ins, outs) = (facts(&node.ins), facts(&node.outs));
+    let place = match place {
+        Place::Slot(s) if stage.arena > 0 => {
+            let slot = stage.slots[*s];
+            format!("{}..{}", slot.offset, slot.offset + slot.bytes)
+        }
+        Place::Slot(s) => format!("buffer {s}"),
+        _ => "result".to_string(),
+    };
+    let decline =
+        |(d, reason): &(usize, String)| Decline { device: devices[*d].name().to_string(), reason: reason.clone() };
+    StepReport {
+        path: node.path.clone(),
+        ops: node.ops.clone(),
+        family: node.task.family(),
+        kernel: placed.choice.kernel.clone(),
+        bytes: ins.iter().chain(&outs).map(Fact::bytes).sum(),
+        flops: node.task.flops(&outs),
+        ins,
+        outs,
+        place,
+        declined: placed.declined.iter().map(decline).collect(),
+    }
+}

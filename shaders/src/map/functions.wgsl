@@ -1,0 +1,325 @@
+// Scalar functions where WGSL has none or promises too little. Blocks are separated by blank lines; a program gets the
+// ones that it names, and those that they name.
+
+// The number with these bits, kept from the compiler's eyes: WGSL has no literals for infinities and NaN.
+fn from_bits(bits: u32) -> f32 {
+    return bitcast<f32>(bits);
+}
+
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn is_inf(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
+}
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+// The magnitude of `x` with the sign of `s`.
+fn copy_sign(x: f32, s: f32) -> f32 {
+    return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(s) & 0x80000000u));
+}
+
+fn larger(a: f32, b: f32) -> f32 {
+    return select(b, a, is_nan(a) || a > b);
+}
+
+fn smaller(a: f32, b: f32) -> f32 {
+    return select(b, a, is_nan(a) || a < b);
+}
+
+fn sign_of(x: f32) -> f32 {
+    return select(select(select(x, -1.0, x < 0.0), 1.0, x > 0.0), x, is_nan(x));
+}
+
+fn relu6(x: f32) -> f32 {
+    return select(select(x, 0.0, x < 0.0), 6.0, x > 6.0);
+}
+
+fn expm1(x: f32) -> f32 {
+    let series = x * (1.0 + x * (0.5 + x * (0.16666666 + x * (0.04166634 + x * (0.008333405 + x * (0.001394204
+        + x * 0.00019841242))))));
+    return select(exp(x) - 1.0, series, abs(x) < 0.35);
+}
+
+// ln(1 + x); the series in s = x / (2 + x) serves where 1 + x would lose digits.
+fn log1p(x: f32) -> f32 {
+    let s = x / (2.0 + x);
+    let t = s * s;
+    let series = 2.0 * s * (1.0 + t * (0.3333334 + t * (0.19999343 + t * (0.14310442 + t * (0.10695685
+        + t * 0.1221029)))));
+    return select(log(1.0 + x), series, x > -0.5 && x < 1.0);
+}
+
+fn ln(x: f32) -> f32 {
+    return select(log(x), log1p(x - 1.0), x > 0.5 && x < 2.0);
+}
+
+fn sigmoid(x: f32) -> f32 {
+    return 1.0 / (1.0 + exp(-x));
+}
+
+fn softplus(x: f32) -> f32 {
+    return select(x, 0.0, x < 0.0) + log1p(exp(-abs(x)));
+}
+
+fn hyperbolic_tangent(x: f32) -> f32 {
+    let e = expm1(-2.0 * abs(x));
+    return copy_sign(e / (e + 2.0), x);
+}
+
+fn hyperbolic_sine(x: f32) -> f32 {
+    let a = abs(x);
+    let e = expm1(a);
+    let half = exp(0.5 * a);
+    return copy_sign(select(0.5 * half * half, 0.5 * (e + e / (e + 1.0)), a < 20.0), x);
+}
+
+fn hyperbolic_cosine(x: f32) -> f32 {
+    let half = exp(0.5 * abs(x));
+    let whole = half * half;
+    return select(0.5 * half * half, 0.5 * (whole + 1.0 / whole), abs(x) < 20.0);
+}
+
+fn area_sine(x: f32) -> f32 {
+    let a = abs(x);
+    let near = log1p(a + a * a / (1.0 + sqrt(1.0 + a * a)));
+    return copy_sign(select(ln(a) + 0.6931472, near, a < 1.0e9), x);
+}
+
+fn area_cosine(x: f32) -> f32 {
+    let t = x - 1.0;
+    let near = log1p(t + sqrt(2.0 * t + t * t));
+    let inside = select(ln(x) + 0.6931472, near, x < 1.0e9);
+    return select(inside, from_bits(0x7fc00000u), x < 1.0 || is_nan(x));
+}
+
+fn area_tangent(x: f32) -> f32 {
+    let a = abs(x);
+    let inside = copy_sign(0.5 * log1p(2.0 * a / (1.0 - a)), x);
+    let edge = copy_sign(from_bits(0x7f800000u), x);
+    return select(select(inside, edge, a == 1.0), from_bits(0x7fc00000u), a > 1.0 || is_nan(x));
+}
+
+// Inverse sine of 0 to 1/2.
+fn asin_series(x: f32) -> f32 {
+    let t = x * x;
+    return x * (1.0 + t * (0.16666791 + t * (0.07494435 + t * (0.045550168 + t * (0.023858257 + t * 0.042635504)))));
+}
+
+fn inverse_sine(x: f32) -> f32 {
+    let a = abs(x);
+    let near = asin_series(min(a, 0.5));
+    let far = 1.5707964 - 2.0 * asin_series(sqrt(max(0.5 - 0.5 * a, 0.0)));
+    let inside = copy_sign(select(far, near, a < 0.5), x);
+    return select(inside, from_bits(0x7fc00000u), a > 1.0 || is_nan(x));
+}
+
+fn inverse_cosine(x: f32) -> f32 {
+    let a = abs(x);
+    let near = 1.5707964 - copy_sign(asin_series(min(a, 0.5)), x);
+    let far = 2.0 * asin_series(sqrt(max(0.5 - 0.5 * a, 0.0)));
+    let inside = select(select(3.1415927 - far, far, x > 0.0), near, a < 0.5);
+    return select(inside, from_bits(0x7fc00000u), a > 1.0 || is_nan(x));
+}
+
+fn inverse_tangent(x: f32) -> f32 {
+    let a = abs(x);
+    let big = a > 1.0;
+    let b = select(a, 1.0 / a, big);
+    let mid = b > 0.41421357;
+    let c = select(b, (b - 1.0) / (b + 1.0), mid);
+    let t = c * c;
+    let series = c * (1.0 + t * (-0.33333308 + t * (0.1999821 + t * (-0.14239962 + t * (0.10572578 - t * 0.060324535)))));
+    let low = select(series, 0.7853982 + series, mid);
+    return copy_sign(select(low, 1.5707964 - low, big), x);
+}
+
+fn angle(y: f32, x: f32) -> f32 {
+    let ay = abs(y);
+    let ax = abs(x);
+    let equal = select(ay / ax, 1.0, ay == ax);
+    let quotient = select(equal, 0.0, ay == 0.0);
+    let first = inverse_tangent(quotient);
+    let left = (bitcast<u32>(x) & 0x80000000u) != 0u;
+    let turned = copy_sign(select(first, 3.1415927 - first, left), y);
+    return select(turned, from_bits(0x7fc00000u), is_nan(x) || is_nan(y));
+}
+
+// Quarter turns of `x` and the rest, which is at most π/4 in size. Exact enough for |x| up to about 10⁵.
+fn quarter_turns(x: f32) -> vec2<f32> {
+    let n = round(x * 0.63661975);
+    let rest = fma(n, -7.54979e-8, fma(n, -0.0004837513, x - n * 1.5703125));
+    return vec2<f32>(n, rest);
+}
+
+fn sine_series(r: f32) -> f32 {
+    let t = r * r;
+    return r * (1.0 + t * (-0.16666667 + t * (0.008333328 + t * (-0.00019839093 + t * 0.0000027163783))));
+}
+
+fn cosine_series(r: f32) -> f32 {
+    let t = r * r;
+    return 1.0 + t * (-0.5 + t * (0.041666608 + t * (-0.0013886432 + t * 0.000024363959)));
+}
+
+fn sine(x: f32) -> f32 {
+    let turns = quarter_turns(x);
+    let quadrant = i32(turns.x) & 3;
+    let value = select(sine_series(turns.y), cosine_series(turns.y), (quadrant & 1) == 1);
+    return select(select(value, -value, quadrant >= 2), from_bits(0x7fc00000u), !is_finite(x));
+}
+
+fn cosine(x: f32) -> f32 {
+    let turns = quarter_turns(x);
+    let quadrant = i32(turns.x) & 3;
+    let value = select(cosine_series(turns.y), sine_series(turns.y), (quadrant & 1) == 1);
+    let negative = quadrant == 1 || quadrant == 2;
+    return select(select(value, -value, negative), from_bits(0x7fc00000u), !is_finite(x));
+}
+
+fn tangent(x: f32) -> f32 {
+    let turns = quarter_turns(x);
+    let s = sine_series(turns.y);
+    let c = cosine_series(turns.y);
+    let value = select(s / c, -c / s, (i32(turns.x) & 1) == 1);
+    return select(value, from_bits(0x7fc00000u), !is_finite(x));
+}
+
+// Error function of -1 to 1.
+fn erf_series(x: f32) -> f32 {
+    let t = x * x;
+    return x * (1.1283791 + t * (-0.37612626 + t * (0.112835854 + t * (-0.026853811 + t * (0.0051883273
+        + t * (-0.00080101914 + t * 0.000078538542))))));
+}
+
+// 1 - erf x for x from 1 up. The square in the exponent is taken of few digits, the rest put back as a factor.
+fn erfc_tail(x: f32) -> f32 {
+    let t = 1.0 / x;
+    let series = t * (0.56421304 + t * (-0.0008450455 + t * (-0.2694729 + t * (-0.10272619 + t * (0.9234919
+        + t * (-1.4736828 + t * (1.277904 + t * (-0.65101844 + t * (0.17972295 - t * 0.020002952)))))))));
+    let head = bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
+    let tail = exp(-head * head) * exp((head - x) * (head + x)) * series;
+    return select(tail, 0.0, x > 10.5);
+}
+
+fn erfc(x: f32) -> f32 {
+    let a = abs(x);
+    let tail = erfc_tail(max(a, 1.0));
+    let far = select(tail, 2.0 - tail, x < 0.0);
+    return select(far, 1.0 - erf_series(clamp(x, -1.0, 1.0)), a < 1.0) + select(0.0, x, is_nan(x));
+}
+
+fn erf(x: f32) -> f32 {
+    let a = abs(x);
+    let far = copy_sign(1.0 - erfc_tail(max(a, 1.0)), x);
+    return select(far, erf_series(clamp(x, -1.0, 1.0)), a < 1.0) + select(0.0, x, is_nan(x));
+}
+
+fn gelu(x: f32) -> f32 {
+    return 0.5 * x * erfc(-0.70710677 * x);
+}
+
+fn gelu_tanh(x: f32) -> f32 {
+    return x / (1.0 + exp(-1.5957692 * (x + 0.044715 * x * x * x)));
+}
+
+// aᵇ by repeated squaring, for whole b from -16 to 16.
+fn small_power(a: f32, b: i32) -> f32 {
+    var base = a;
+    var left = abs(b);
+    var product = 1.0;
+    for (; left > 0; left = left >> 1u) {
+        product = select(product, product * base, (left & 1) == 1);
+        base = base * base;
+    }
+    return select(product, 1.0 / product, b < 0);
+}
+
+fn power(a: f32, b: f32) -> f32 {
+    let whole = trunc(b) == b;
+    if (whole && abs(b) <= 16.0) {
+        return small_power(a, i32(b));
+    }
+    if (is_nan(a) || is_nan(b)) {
+        return select(from_bits(0x7fc00000u), a, a == 1.0);
+    }
+    let size = pow(abs(a), b);
+    let odd = whole && abs(b) < 16777216.0 && (i32(clamp(b, -16777216.0, 16777216.0)) & 1) == 1;
+    let large = select(size, select(0.0, from_bits(0x7f800000u), b < 0.0), a == 0.0);
+    return select(large, select(from_bits(0x7fc00000u), select(large, -large, odd), whole), a < 0.0);
+}
+
+// The exact remainder of a / b with the sign of a, for quotients that f32 holds exactly.
+fn remainder(a: f32, b: f32) -> f32 {
+    let r = fma(-trunc(a / b), b, a);
+    let wrapped = select(r, r + copy_sign(b, a), (r < 0.0) != (a < 0.0) && r != 0.0);
+    let inside = select(wrapped, wrapped - copy_sign(b, a), abs(wrapped) >= abs(b));
+    return select(inside, a, is_inf(b) && is_finite(a));
+}
+
+fn floor_remainder(a: f32, b: f32) -> f32 {
+    let r = remainder(a, b);
+    return select(r, r + b, r != 0.0 && (r < 0.0) != (b < 0.0));
+}
+
+fn floor_quotient(a: f32, b: f32) -> f32 {
+    let q = floor(a / b);
+    let r = fma(-q, b, a);
+    return select(q, q - 1.0, r != 0.0 && (r < 0.0) != (b < 0.0) && abs(q) < 16777216.0);
+}
+
+fn to_i32(x: f32) -> i32 {
+    let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
+    return select(select(inside, 2147483647, x >= 2147483648.0), 0, is_nan(x));
+}
+
+fn to_u32(x: f32) -> u32 {
+    let inside = u32(clamp(x, 0.0, 4294967040.0));
+    return select(select(inside, 0xffffffffu, x >= 4294967296.0), 0u, is_nan(x));
+}
+
+fn divide_i32(a: i32, b: i32) -> i32 {
+    return select(a / select(b, 1, b == 0), 0, b == 0);
+}
+
+fn divide_u32(a: u32, b: u32) -> u32 {
+    return select(a / select(b, 1u, b == 0u), 0u, b == 0u);
+}
+
+fn rest_i32(a: i32, b: i32) -> i32 {
+    return select(a % select(b, 1, b == 0), 0, b == 0);
+}
+
+fn rest_u32(a: u32, b: u32) -> u32 {
+    return select(a % select(b, 1u, b == 0u), 0u, b == 0u);
+}
+
+fn floor_quotient_i32(a: i32, b: i32) -> i32 {
+    let q = divide_i32(a, b);
+    return select(q, q - 1, rest_i32(a, b) != 0 && (a < 0) != (b < 0));
+}
+
+fn floor_rest_i32(a: i32, b: i32) -> i32 {
+    let r = rest_i32(a, b);
+    return select(r, r + b, r != 0 && (a < 0) != (b < 0));
+}
+
+fn power_u32(a: u32, b: u32) -> u32 {
+    var base = a;
+    var left = b;
+    var product = 1u;
+    for (; left > 0u; left = left >> 1u) {
+        product = select(product, product * base, (left & 1u) == 1u);
+        base = base * base;
+    }
+    return product;
+}
+
+fn power_i32(a: i32, b: i32) -> i32 {
+    let inverse = select(select(0, select(-1, 1, (b & 1) == 0), a == -1), 1, a == 1);
+    return select(bitcast<i32>(power_u32(bitcast<u32>(a), bitcast<u32>(max(b, 0)))), inverse, b < 0);
+}

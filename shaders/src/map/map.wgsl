@@ -1,0 +1,22 @@
+struct Params {
+    // Elements of the result.
+    count: u32,
+    // Extents of the result, outermost first.
+    dims: array<vec4<u32>, 2>,
+    // Two vectors of strides per operand.
+    strides: array<vec4<u32>, 24>,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (group.y * groups.x + group.x) * 256u + lane;
+    if (index < params.count) {
+        y[index] = element(index);
+    }
+}

@@ -1,0 +1,64 @@
+// The functions scale, shift and keep follow this text.
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    // Added under the root.
+    eps: f32,
+}
+
+// Whether the mean is taken off: layer normalisation.
+override centred: bool = true;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+var<workgroup> cells: array<f32, 256>;
+
+fn group_sum(lane: u32, value: f32) -> f32 {
+    cells[lane] = value;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half = half >> 1u) {
+        if (lane < half) {
+            cells[lane] = cells[lane] + cells[lane + half];
+        }
+        workgroupBarrier();
+    }
+    let result = cells[0];
+    workgroupBarrier();
+    return result;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.y * groups.x + group.x;
+    if (row >= params.rows) {
+        return;
+    }
+    let first = row * params.cols;
+    var mean = 0.0;
+    if (centred) {
+        var sum = 0.0;
+        for (var j = lane; j < params.cols; j = j + 256u) {
+            sum = sum + x[first + j];
+        }
+        mean = group_sum(lane, sum) / f32(params.cols);
+    }
+    var spread = 0.0;
+    for (var j = lane; j < params.cols; j = j + 256u) {
+        let d = x[first + j] - mean;
+        spread = spread + d * d;
+    }
+    let factor = 1.0 / sqrt(group_sum(lane, spread) / f32(params.cols) + params.eps);
+    for (var j = lane; j < params.cols; j = j + 256u) {
+        y[first + j] = (x[first + j] - mean) * factor * scale(j) + shift(j);
+    }
+    if (lane == 0u) {
+        keep(row, mean, factor);
+    }
+}

@@ -1,0 +1,325 @@
+//! Scalar programs as WGSL functions.
+
+use std::fmt::Write;
+
+use mindir_graph::DType;
+use mindir_graph::task::{Binary, Instr, Program, Scalar, Unary};
+
+use crate::word::wrap;
+use crate::{Unsupported, Word};
+
+const LIBRARY: &str = include_str!("map/functions.wgsl");
+
+/// The WGSL function `program(x0, x1, …)` that computes `program`, with the library functions that it needs. Input `i`
+/// has the register type of `inputs[i]`.
+///
+/// # Errors
+/// [`Unsupported`] if WGSL lacks an element type or a function has no sense for its operands; also for malformed
+/// programs.
+pub fn function(program: &Program, inputs: &[DType]) -> Result<String, Unsupported> {
+    let mut body = String::new();
+    for (i, &(_, dtype)) in program.instrs.iter().enumerate() {
+        let line = expression(program, i, inputs)?;
+        let _ = writeln!(body, "    let r{i}: {} = {line};", Word::of(dtype)?.computed());
+    }
+    let result = program.dtype().ok_or_else(|| Unsupported("a program without instructions".into()))?;
+    let mut params = Vec::new();
+    for (i, &dtype) in inputs.iter().enumerate() {
+        params.push(format!("x{i}: {}", Word::of(dtype)?.computed()));
+    }
+    let head = format!("fn program({}) -> {} {{\n", params.join(", "), Word::of(result)?.computed());
+    let text = format!("{head}{body}    return r{};\n}}\n", program.instrs.len() - 1);
+    Ok(format!("{}{text}", library(&text)))
+}
+
+/// The library functions that `text` calls, and those that they call.
+pub(crate) fn library(text: &str) -> String {
+    let blocks: Vec<(&str, &str)> = LIBRARY
+        .split("\n\n")
+        .filter_map(|block| {
+            let rest = &block[block.find("fn ")? + 3..];
+            Some((&rest[..rest.find('(')?], block.trim_end()))
+        })
+        .collect();
+    let mut needed = vec![false; blocks.len()];
+    mark(text, &blocks, &mut needed);
+    blocks.iter().zip(&needed).filter(|(_, n)| **n).map(|((_, block), _)| format!("{block}\n\n")).collect()
+}
+
+fn mark(text: &str, blocks: &[(&str, &str)], needed: &mut [bool]) {
+    for (i, (name, block)) in blocks.iter().enumerate() {
+        if !needed[i] && calls(text, name) {
+            needed[i] = true;
+            mark(block, blocks, needed);
+        }
+    }
+}
+
+fn calls(text: &str, name: &str) -> bool {
+    let call = format!("{name}(");
+    let bytes = text.as_bytes();
+    text.match_indices(&call)
+        .any(|(at, _)| at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_'))
+}
+
+fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<String, Unsupported> {
+    let (instr, dtype) = program.instrs[index];
+    let operand = |r: usize| -> Result<(String, DType), Unsupported> {
+        let known = (r < index).then(|| (format!("r{r}"), program.instrs[r].1));
+        known.ok_or_else(|| Unsupported(format!("instruction {index} reads register {r} before it is written")))
+    };
+    Ok(match instr {
+        Instr::Input(i) if inputs.get(i) == Some(&dtype) => format!("x{i}"),
+        Instr::Input(i) => return Err(Unsupported(format!("input {i} is not {dtype}"))),
+        Instr::Const(x) => constant(Scalar::Float(x).round_to(dtype), Word::of(dtype)?),
+        Instr::Int(x) => constant(Scalar::Int(x).round_to(dtype), Word::of(dtype)?),
+        Instr::Unary(f, x) => {
+            let (x, of) = operand(x)?;
+            unary(f, &x, of)?
+        }
+        Instr::Binary(f, a, b) => {
+            let ((a, of), (b, other)) = (operand(a)?, operand(b)?);
+            if of != other {
+                return Err(Unsupported(format!("{} of {of} and {other}", f.name())));
+            }
+            binary(f, &a, &b, of)?
+        }
+        Instr::Select(c, a, b) => {
+            let ((c, of), (a, _), (b, _)) = (operand(c)?, operand(a)?, operand(b)?);
+            if of != DType::Bool {
+                return Err(Unsupported(format!("a choice by {of}")));
+            }
+            format!("select({b}, {a}, {c})")
+        }
+        Instr::Cast(x) => {
+            let (x, from) = operand(x)?;
+            cast(&x, from, dtype)?
+        }
+    })
+}
+
+fn constant(x: Scalar, word: Word) -> String {
+    match word {
+        Word::F32 => float(x.as_f64() as f32),
+        // The smallest number has no literal of its own.
+        Word::I32 if x.as_i64() == i64::from(i32::MIN) => "bitcast<i32>(0x80000000u)".into(),
+        Word::I32 => format!("{}i", x.as_i64()),
+        Word::U32 => format!("{}u", x.as_i64()),
+        Word::Bool => x.truth().to_string(),
+    }
+}
+
+/// `x` as an expression: a literal where WGSL has one, else its bits.
+pub(crate) fn float(x: f32) -> String {
+    let plain = x.is_normal() || (x == 0.0 && x.is_sign_positive());
+    if plain { format!("{x:?}f") } else { format!("from_bits(0x{:08x}u)", x.to_bits()) }
+}
+
+fn unary(f: Unary, x: &str, of: DType) -> Result<String, Unsupported> {
+    let text = match Word::of(of)? {
+        Word::F32 => unary_f32(f, x),
+        Word::I32 => unary_i32(f, x),
+        Word::U32 => unary_u32(f, x),
+        Word::Bool => unary_bool(f, x),
+    };
+    let text = text.ok_or_else(|| Unsupported(format!("wgpu has no {} of {of}", f.name())))?;
+    Ok(if f.is_test() { text } else { wrap(of, &text) })
+}
+
+fn unary_f32(f: Unary, x: &str) -> Option<String> {
+    let call = |name: &str| format!("{name}({x})");
+    Some(match f {
+        Unary::Abs => call("abs"),
+        Unary::Neg => format!("-{x}"),
+        Unary::Sign => call("sign_of"),
+        Unary::Square => format!("{x} * {x}"),
+        Unary::Sqrt => call("sqrt"),
+        Unary::Rsqrt => call("inverseSqrt"),
+        Unary::Reciprocal => format!("1.0f / {x}"),
+        Unary::Exp => call("exp"),
+        Unary::Expm1 => call("expm1"),
+        Unary::Log => call("ln"),
+        Unary::Log2 => format!("ln({x}) * 1.442695f"),
+        Unary::Log10 => format!("ln({x}) * 0.4342945f"),
+        Unary::Log1p => call("log1p"),
+        Unary::Sin => call("sine"),
+        Unary::Cos => call("cosine"),
+        Unary::Tan => call("tangent"),
+        Unary::Asin => call("inverse_sine"),
+        Unary::Acos => call("inverse_cosine"),
+        Unary::Atan => call("inverse_tangent"),
+        Unary::Sinh => call("hyperbolic_sine"),
+        Unary::Cosh => call("hyperbolic_cosine"),
+        Unary::Tanh => call("hyperbolic_tangent"),
+        Unary::Asinh => call("area_sine"),
+        Unary::Acosh => call("area_cosine"),
+        Unary::Atanh => call("area_tangent"),
+        Unary::Erf => call("erf"),
+        Unary::Erfc => call("erfc"),
+        Unary::Floor => call("floor"),
+        Unary::Ceil => call("ceil"),
+        Unary::Round => call("round"),
+        Unary::Trunc => call("trunc"),
+        Unary::Relu => format!("select({x}, 0.0f, {x} < 0.0f)"),
+        Unary::Relu6 => call("relu6"),
+        Unary::Sigmoid => call("sigmoid"),
+        Unary::Silu => format!("{x} * sigmoid({x})"),
+        Unary::Gelu => call("gelu"),
+        Unary::GeluTanh => call("gelu_tanh"),
+        Unary::HSwish => format!("{x} * relu6({x} + 3.0f) / 6.0f"),
+        Unary::HSigmoid => format!("relu6({x} + 3.0f) / 6.0f"),
+        Unary::Softplus => call("softplus"),
+        Unary::Mish => format!("{x} * hyperbolic_tangent(softplus({x}))"),
+        Unary::IsNan => call("is_nan"),
+        Unary::IsInf => call("is_inf"),
+        Unary::IsFinite => call("is_finite"),
+        Unary::Not => return None,
+    })
+}
+
+fn unary_i32(f: Unary, x: &str) -> Option<String> {
+    Some(match f {
+        Unary::Abs => format!("abs({x})"),
+        Unary::Neg => format!("-{x}"),
+        Unary::Sign => format!("clamp({x}, -1i, 1i)"),
+        Unary::Square => format!("{x} * {x}"),
+        Unary::Relu => format!("max({x}, 0i)"),
+        Unary::Relu6 => format!("clamp({x}, 0i, 6i)"),
+        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => x.into(),
+        Unary::Not => format!("~{x}"),
+        Unary::IsNan | Unary::IsInf => "false".into(),
+        Unary::IsFinite => "true".into(),
+        _ => return None,
+    })
+}
+
+fn unary_u32(f: Unary, x: &str) -> Option<String> {
+    Some(match f {
+        Unary::Neg => format!("0u - {x}"),
+        Unary::Sign => format!("min({x}, 1u)"),
+        Unary::Square => format!("{x} * {x}"),
+        Unary::Abs | Unary::Relu => x.into(),
+        Unary::Relu6 => format!("min({x}, 6u)"),
+        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => x.into(),
+        Unary::Not => format!("~{x}"),
+        Unary::IsNan | Unary::IsInf => "false".into(),
+        Unary::IsFinite => "true".into(),
+        _ => return None,
+    })
+}
+
+fn unary_bool(f: Unary, x: &str) -> Option<String> {
+    match f {
+        Unary::Not => Some(format!("!{x}")),
+        Unary::IsNan | Unary::IsInf => Some("false".into()),
+        Unary::IsFinite => Some("true".into()),
+        _ => None,
+    }
+}
+
+fn binary(f: Binary, a: &str, b: &str, of: DType) -> Result<String, Unsupported> {
+    let word = Word::of(of)?;
+    let text = match word {
+        Word::Bool => binary_bool(f, a, b),
+        // Shaders may take a comparison with NaN for false, whichever it is.
+        Word::F32 if f == Binary::Ne => Some(format!("!({a} == {b})")),
+        _ if f.is_comparison() => Some(format!("{a} {} {b}", comparison(f))),
+        Word::F32 => binary_f32(f, a, b),
+        Word::I32 | Word::U32 => binary_int(f, a, b, word.stored()),
+    };
+    let text = text.ok_or_else(|| Unsupported(format!("wgpu has no {} of {of}", f.name())))?;
+    Ok(if f.is_comparison() { text } else { wrap(of, &text) })
+}
+
+fn comparison(f: Binary) -> &'static str {
+    match f {
+        Binary::Eq => "==",
+        Binary::Ne => "!=",
+        Binary::Lt => "<",
+        Binary::Le => "<=",
+        Binary::Gt => ">",
+        _ => ">=",
+    }
+}
+
+fn binary_f32(f: Binary, a: &str, b: &str) -> Option<String> {
+    let call = |name: &str| format!("{name}({a}, {b})");
+    Some(match f {
+        Binary::Add => format!("{a} + {b}"),
+        Binary::Sub => format!("{a} - {b}"),
+        Binary::Mul => format!("{a} * {b}"),
+        Binary::Div => format!("{a} / {b}"),
+        Binary::FloorDiv => call("floor_quotient"),
+        Binary::FloorMod => call("floor_remainder"),
+        Binary::Rem => call("remainder"),
+        Binary::Pow => call("power"),
+        Binary::Max => call("larger"),
+        Binary::Min => call("smaller"),
+        Binary::Atan2 => call("angle"),
+        _ => return None,
+    })
+}
+
+fn binary_int(f: Binary, a: &str, b: &str, word: &str) -> Option<String> {
+    let call = |name: &str| format!("{name}_{word}({a}, {b})");
+    Some(match f {
+        Binary::Add => format!("{a} + {b}"),
+        Binary::Sub => format!("{a} - {b}"),
+        Binary::Mul => format!("{a} * {b}"),
+        Binary::Div => call("divide"),
+        Binary::Rem => call("rest"),
+        Binary::FloorDiv if word == "u32" => call("divide"),
+        Binary::FloorMod if word == "u32" => call("rest"),
+        Binary::FloorDiv => call("floor_quotient"),
+        Binary::FloorMod => call("floor_rest"),
+        Binary::Pow => call("power"),
+        Binary::Max => format!("max({a}, {b})"),
+        Binary::Min => format!("min({a}, {b})"),
+        Binary::And => format!("{a} & {b}"),
+        Binary::Or => format!("{a} | {b}"),
+        Binary::Xor => format!("{a} ^ {b}"),
+        _ => return None,
+    })
+}
+
+fn binary_bool(f: Binary, a: &str, b: &str) -> Option<String> {
+    Some(match f {
+        Binary::And | Binary::Mul | Binary::Min => format!("{a} && {b}"),
+        Binary::Or | Binary::Add | Binary::Max => format!("{a} || {b}"),
+        Binary::Xor | Binary::Ne => format!("{a} != {b}"),
+        Binary::Eq => format!("{a} == {b}"),
+        Binary::Lt => format!("!{a} && {b}"),
+        Binary::Le => format!("!{a} || {b}"),
+        Binary::Gt => format!("{a} && !{b}"),
+        Binary::Ge => format!("{a} || !{b}"),
+        _ => return None,
+    })
+}
+
+fn cast(x: &str, from: DType, to: DType) -> Result<String, Unsupported> {
+    if from == to {
+        return Ok(x.to_string());
+    }
+    let (source, target) = (Word::of(from)?, Word::of(to)?);
+    Ok(match (source, target) {
+        (Word::Bool, _) => format!("{}({x})", target.computed()),
+        (Word::F32, Word::Bool) => format!("!({x} == 0.0f)"),
+        (Word::I32, Word::Bool) => format!("({x} != 0i)"),
+        (Word::U32, Word::Bool) => format!("({x} != 0u)"),
+        (Word::F32, _) => saturate(x, to),
+        (_, Word::F32) => format!("f32({x})"),
+        _ => wrap(to, &format!("{}({x})", target.stored())),
+    })
+}
+
+/// The float `x` as integer of type `to`: toward zero, the nearest that there is, 0 for NaN.
+fn saturate(x: &str, to: DType) -> String {
+    match to {
+        DType::I8 => format!("clamp(to_i32({x}), -128i, 127i)"),
+        DType::I16 => format!("clamp(to_i32({x}), -32768i, 32767i)"),
+        DType::U8 => format!("min(to_u32({x}), 255u)"),
+        DType::U16 => format!("min(to_u32({x}), 65535u)"),
+        DType::U32 => format!("to_u32({x})"),
+        _ => format!("to_i32({x})"),
+    }
+}

@@ -1,0 +1,35 @@
+// The type Number, the functions combine and finish, and the buffers x and y follow this text.
+
+struct Params {
+    // Lines, elements of a line, and elements between two of them.
+    lines: u32,
+    len: u32,
+    inner: u32,
+}
+
+// A value and its position in the line.
+struct Found {
+    value: Number,
+    place: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let line = (group.y * groups.x + group.x) * 64u + lane;
+    if (line >= params.lines) {
+        return;
+    }
+    let inner = params.inner;
+    let first = (line / inner) * params.len * inner + line % inner;
+    var found = Found(x[first], 0u);
+    for (var l = 1u; l < params.len; l = l + 1u) {
+        found = combine(found, Found(x[first + l * inner], l));
+    }
+    y[line] = finish(found);
+}

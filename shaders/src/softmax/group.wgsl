@@ -1,0 +1,76 @@
+struct Params {
+    // Lines, elements of a line, and elements between two of them.
+    lines: u32,
+    len: u32,
+    inner: u32,
+}
+
+// Whether the result is the logarithm.
+override logarithm: bool = false;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+var<workgroup> cells: array<f32, 256>;
+
+fn group_max(lane: u32, value: f32) -> f32 {
+    cells[lane] = value;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half = half >> 1u) {
+        if (lane < half) {
+            cells[lane] = max(cells[lane], cells[lane + half]);
+        }
+        workgroupBarrier();
+    }
+    let result = cells[0];
+    workgroupBarrier();
+    return result;
+}
+
+fn group_sum(lane: u32, value: f32) -> f32 {
+    cells[lane] = value;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half = half >> 1u) {
+        if (lane < half) {
+            cells[lane] = cells[lane] + cells[lane + half];
+        }
+        workgroupBarrier();
+    }
+    let result = cells[0];
+    workgroupBarrier();
+    return result;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let line = group.y * groups.x + group.x;
+    if (line >= params.lines) {
+        return;
+    }
+    let inner = params.inner;
+    let first = (line / inner) * params.len * inner + line % inner;
+    var largest = x[first];
+    for (var l = lane; l < params.len; l = l + 256u) {
+        largest = max(largest, x[first + l * inner]);
+    }
+    largest = group_max(lane, largest);
+    var sum = 0.0;
+    for (var l = lane; l < params.len; l = l + 256u) {
+        sum = sum + exp(x[first + l * inner] - largest);
+    }
+    sum = group_sum(lane, sum);
+    let size = ln(sum);
+    for (var l = lane; l < params.len; l = l + 256u) {
+        let shifted = x[first + l * inner] - largest;
+        if (logarithm) {
+            y[first + l * inner] = shifted - size;
+        } else {
+            y[first + l * inner] = exp(shifted) / sum;
+        }
+    }
+}

@@ -1,0 +1,44 @@
+struct Params {
+    // Lines, elements of a line, and elements between two of them.
+    lines: u32,
+    len: u32,
+    inner: u32,
+}
+
+// Whether the result is the logarithm.
+override logarithm: bool = false;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let line = (group.y * groups.x + group.x) * 64u + lane;
+    if (line >= params.lines) {
+        return;
+    }
+    let inner = params.inner;
+    let first = (line / inner) * params.len * inner + line % inner;
+    var largest = x[first];
+    for (var l = 1u; l < params.len; l = l + 1u) {
+        largest = max(largest, x[first + l * inner]);
+    }
+    var sum = 0.0;
+    for (var l = 0u; l < params.len; l = l + 1u) {
+        sum = sum + exp(x[first + l * inner] - largest);
+    }
+    let size = ln(sum);
+    for (var l = 0u; l < params.len; l = l + 1u) {
+        let shifted = x[first + l * inner] - largest;
+        if (logarithm) {
+            y[first + l * inner] = shifted - size;
+        } else {
+            y[first + l * inner] = exp(shifted) / sum;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Variants of every shader, enough to reach every line of their text.
+
+use mindir_graph::DType;
+use mindir_graph::task::{Binary, EpilogueInput, Instr, Program, ReduceKind, Unary};
+use mindir_shaders::gemm::{Epilogue, Gemm, Tile};
+use mindir_shaders::map::{Map, Read};
+use mindir_shaders::norm::Norm;
+use mindir_shaders::program::function;
+use mindir_shaders::reduce::Reduce;
+use mindir_shaders::softmax::Softmax;
+use mindir_shaders::{Lines, Shader, copy};
+
+/// Element types with words.
+pub const DTYPES: [DType; 8] =
+    [DType::F32, DType::I32, DType::U32, DType::Bool, DType::I8, DType::I16, DType::U8, DType::U16];
+
+/// Every variant with a name.
+pub fn shaders() -> Vec<(String, Shader)> {
+    let mut all = vec![("fill".to_string(), Shader::Fill)];
+    all.extend((1..=copy::RANK).map(|rank| (format!("copy{rank}"), Shader::Copy(copy::Copy { rank }))));
+    maps(&mut all);
+    gemms(&mut all);
+    lines(&mut all);
+    for bits in 0..16 {
+        let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
+        all.push((format!("norm{bits:04b}"), Shader::Norm(Norm { centred, gamma, beta, stats })));
+    }
+    all
+}
+
+fn maps(all: &mut Vec<(String, Shader)>) {
+    for rank in 1..=8 {
+        let mut p = Program::new();
+        let (a, b, c) = (p.input(0, DType::F32), p.input(1, DType::I8), p.input(2, DType::Bool));
+        let b = p.cast(b, DType::F32);
+        p.select(c, a, b);
+        let operands = vec![(DType::F32, Read::Dense), (DType::I8, Read::One), (DType::Bool, Read::Strided)];
+        all.push((format!("map{rank}"), Shader::Map(Map { program: p, operands, rank })));
+    }
+    for dtype in DTYPES {
+        all.push((format!("map-{dtype}"), Shader::Map(everything(dtype))));
+    }
+}
+
+/// All functions that `dtype` has, one after the other, and all casts.
+fn everything(dtype: DType) -> Map {
+    let mut p = Program::new();
+    let (mut x, other) = (p.input(0, dtype), p.input(1, dtype));
+    for &f in Unary::ALL {
+        x = chain(&p, dtype, |p| p.unary(f, x)).map_or(x, |(longer, y)| {
+            p = longer;
+            y
+        });
+    }
+    for &f in Binary::ALL {
+        x = chain(&p, dtype, |p| p.binary(f, x, other)).map_or(x, |(longer, y)| {
+            p = longer;
+            y
+        });
+    }
+    for to in DTYPES {
+        let y = p.cast(x, to);
+        x = p.cast(y, dtype);
+    }
+    let low = p.constant(f64::NEG_INFINITY, dtype);
+    let least = p.push(Instr::Int(i64::from(i32::MIN)), dtype);
+    let flag = p.cast(x, DType::Bool);
+    p.select(flag, low, least);
+    Map { program: p, operands: vec![(dtype, Read::Dense), (dtype, Read::Strided)], rank: 3 }
+}
+
+/// `p` with one more function and its result as `dtype`, if there is such a function.
+fn chain(p: &Program, dtype: DType, add: impl FnOnce(&mut Program) -> usize) -> Option<(Program, usize)> {
+    let mut longer = p.clone();
+    let y = add(&mut longer);
+    let y = longer.cast(y, dtype);
+    function(&longer, &[dtype, dtype]).is_ok().then_some((longer, y))
+}
+
+fn gemms(all: &mut Vec<(String, Shader)>) {
+    let mut p = Program::new();
+    let sum = p.input(0, DType::F32);
+    let others: Vec<usize> = (1..5).map(|i| p.input(i, DType::F32)).collect();
+    let total = others.into_iter().fold(sum, |t, x| p.binary(Binary::Add, t, x));
+    p.unary(Unary::Gelu, total);
+    use EpilogueInput::{Column, Full, Row, Scalar};
+    let operands = [Scalar, Column, Row, Full].map(|i| (DType::F32, i)).to_vec();
+    for epilogue in [None, Some(Epilogue { program: p, operands })] {
+        for tile in [Tile::Rows8, Tile::Rows64] {
+            for (a_along_k, b_along_k) in [(true, false), (false, true)] {
+                let name = format!("gemm{}{}{}", tile.rows(), u8::from(a_along_k), u8::from(epilogue.is_some()));
+                all.push((name, Shader::Gemm(Gemm { tile, a_along_k, b_along_k, epilogue: epilogue.clone() })));
+            }
+        }
+    }
+}
+
+fn lines(all: &mut Vec<(String, Shader)>) {
+    use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
+    for lines in [Lines::Group, Lines::Single] {
+        for log in [false, true] {
+            all.push((format!("softmax-{lines:?}-{log}"), Shader::Softmax(Softmax { lines, log })));
+        }
+        for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
+            for dtype in DTYPES {
+                let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
+                let reduce = Reduce { lines, kind, dtype, out };
+                if reduce.module().is_ok() {
+                    all.push((format!("reduce-{kind:?}-{dtype}-{lines:?}"), Shader::Reduce(reduce)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+struct Params {
+    // Elements of the result.
+    count: u32,
+    // Extents of the result, outermost first.
+    dims: array<vec4<u32>, 2>,
+    // Two vectors of strides per operand.
+    strides: array<vec4<u32>, 24>,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (group.y * groups.x + group.x) * 256u + lane;
+    if (index < params.count) {
+        y[index] = element(index);
+    }
+}
+@group(0) @binding(1) var<storage, read> a0: array<f32>;
+@group(0) @binding(2) var<storage, read> a1: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+// The number with these bits, kept from the compiler's eyes: WGSL has no literals for infinities and NaN.
+fn from_bits(bits: u32) -> f32 {
+    return bitcast<f32>(bits);
+}
+
+fn program(x0: f32, x1: bool) -> f32 {
+    let r0: f32 = x0;
+    let r1: bool = x1;
+    let r2: f32 = from_bits(0xff800000u);
+    let r3: f32 = select(r0, r2, r1);
+    return r3;
+}
+
+fn element(index: u32) -> f32 {
+    var rest = index;
+    let i2 = rest % params.dims[0].z;
+    rest = rest / params.dims[0].z;
+    let i1 = rest % params.dims[0].y;
+    rest = rest / params.dims[0].y;
+    let i0 = rest;
+    return program(a0[index], (a1[i0 * params.strides[2].x + i1 * params.strides[2].y + i2 * params.strides[2].z] != 0u));
+}

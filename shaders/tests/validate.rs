@@ -1,0 +1,124 @@
+//! Every shader parses, validates and translates, and its interface is what the code says. Needs no GPU.
+
+mod common;
+
+use std::mem::offset_of;
+
+use common::shaders;
+use mindir_shaders::{Access, Module, Shader, copy, gemm, map, norm, reduce, softmax};
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{PipelineConstants, hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, ShaderStage, StorageAccess, TypeInner};
+
+fn parse(name: &str, module: &Module) -> naga::Module {
+    naga::front::wgsl::parse_str(&module.source)
+        .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&module.source), module.source))
+}
+
+fn validate(name: &str, module: &Module, parsed: &naga::Module) -> ModuleInfo {
+    Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(parsed)
+        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&module.source)))
+}
+
+fn all() -> Vec<(String, Module)> {
+    shaders()
+        .into_iter()
+        .map(|(name, shader)| {
+            let module = shader.module().unwrap_or_else(|e| panic!("{name}: {e}"));
+            (name, module)
+        })
+        .collect()
+}
+
+#[test]
+fn shaders_translate_to_every_target() {
+    for (name, module) in all() {
+        let parsed = parse(&name, &module);
+        let info = validate(&name, &module, &parsed);
+        let mut constants = PipelineConstants::default();
+        for (key, value) in &module.constants {
+            constants.insert((*key).to_string(), *value);
+        }
+        let (resolved, info) = process_overrides(&parsed, &info, Some((ShaderStage::Compute, "main")), &constants)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let words = spv::write_vec(&resolved, &info, &spv::Options::default(), None);
+        assert!(words.unwrap_or_else(|e| panic!("{name}: {e}")).len() > 100);
+        let pipeline = msl::PipelineOptions::default();
+        let options = msl::Options { lang_version: (2, 0), ..Default::default() };
+        let metal = msl::write_string(&resolved, &info, &options, &pipeline);
+        assert!(metal.unwrap_or_else(|e| panic!("{name}: {e}")).0.contains("kernel"));
+        let mut text = String::new();
+        let options = hlsl::Options::default();
+        let pipeline = hlsl::PipelineOptions::default();
+        hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&resolved, &info, None)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(text.contains("numthreads"));
+    }
+}
+
+#[test]
+fn bindings_and_sizes_are_as_stated() {
+    for (name, module) in all() {
+        let parsed = parse(&name, &module);
+        let mut found = vec![None; module.bindings.len()];
+        for (_, variable) in parsed.global_variables.iter() {
+            let Some(at) = variable.binding else { continue };
+            assert_eq!(at.group, 0, "{name}");
+            match variable.space {
+                AddressSpace::Uniform => assert_eq!(at.binding, 0, "{name}"),
+                AddressSpace::Storage { access } => {
+                    let write = access.contains(StorageAccess::STORE);
+                    found[at.binding as usize - 1] = Some(if write { Access::Write } else { Access::Read });
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        let stated: Vec<Option<Access>> = module.bindings.iter().copied().map(Some).collect();
+        assert_eq!(found, stated, "{name}");
+        let size = parsed.entry_points[0].workgroup_size;
+        assert_eq!(size.iter().product::<u32>(), module.invocations, "{name}");
+        assert_eq!(shared(&parsed), module.shared, "{name}");
+    }
+}
+
+fn shared(parsed: &naga::Module) -> u32 {
+    let workgroup = parsed.global_variables.iter().filter(|v| v.1.space == AddressSpace::WorkGroup);
+    workgroup.map(|(_, v)| parsed.types[v.ty].inner.size(parsed.to_ctx())).sum()
+}
+
+fn members(shader: Shader) -> Vec<(String, u32)> {
+    let module = shader.module().expect("a valid shader");
+    let parsed = parse("params", &module);
+    let found = parsed.types.iter().find(|t| t.1.name.as_deref() == Some("Params"));
+    let Some((_, naga::Type { inner: TypeInner::Struct { members, span }, .. })) = found else {
+        panic!("no struct Params")
+    };
+    assert!(*span as usize <= module.params.next_multiple_of(16), "{span}");
+    members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset)).collect()
+}
+
+fn first(shader: fn(&Shader) -> bool) -> Shader {
+    shaders().into_iter().map(|s| s.1).find(shader).expect("a variant")
+}
+
+macro_rules! same_offsets {
+    ($shader:pat => $params:ty: $($field:ident),*) => {
+        let stated = vec![$((stringify!($field).to_string(), offset_of!($params, $field) as u32)),*];
+        assert_eq!(members(first(|s| matches!(s, $shader))), stated);
+    };
+}
+
+#[test]
+fn parameters_lie_where_the_shaders_read_them() {
+    same_offsets!(Shader::Map(_) => map::Params: count, dims, strides);
+    same_offsets!(Shader::Fill => copy::FillParams: count, word);
+    same_offsets!(Shader::Copy(_) => copy::Params: count, first_read, first_written, dims, read, written);
+    same_offsets!(Shader::Gemm(_) => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first,
+        b_first, c_first, batch, a_batch, b_batch, c_batch);
+    same_offsets!(Shader::Softmax(_) => softmax::Params: lines, len, inner);
+    same_offsets!(Shader::Norm(_) => norm::Params: rows, cols, eps);
+    same_offsets!(Shader::Reduce(_) => reduce::Params: lines, len, inner);
+}

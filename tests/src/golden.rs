@@ -1,0 +1,136 @@
+//! Goldens: files exported by MindSpore with inputs and expected outputs; `tests/goldens/README.md` describes the layout.
+
+use std::path::{Path, PathBuf};
+
+use mindir::{DType, Tensor, npy};
+use serde_json::Value;
+
+/// A folder under `tests/goldens`, or one made by the oracle.
+#[derive(Clone, Debug)]
+pub struct Golden {
+    /// Name of the folder.
+    pub name: String,
+    /// The graph file.
+    pub graph: PathBuf,
+    /// Largest allowed difference, relative to the largest magnitude expected.
+    pub tolerance: f64,
+    /// Input sets, each for a freshly loaded model; or the steps of one.
+    pub runs: Vec<RunSet>,
+    /// Whether the runs are steps of one model.
+    pub steps: bool,
+    /// Parameters after the last step.
+    pub after: Vec<(String, Tensor)>,
+}
+
+/// Inputs with expected outputs.
+#[derive(Clone, Debug)]
+pub struct RunSet {
+    /// `.`, `case_1`, `step_0`, …
+    pub name: String,
+    /// Inputs, flattened.
+    pub inputs: Vec<Tensor>,
+    /// Numbers of tensors in the arguments.
+    pub groups: Vec<usize>,
+    /// Outputs, flattened, without text; `None` for those without file.
+    pub outputs: Vec<Option<Tensor>>,
+}
+
+impl RunSet {
+    /// The inputs for a model that has `count`: a model with one for each argument takes tuples of numbers as tensors.
+    pub fn inputs(&self, count: usize) -> Vec<Tensor> {
+        if self.inputs.len() == count || self.groups.len() != count {
+            return self.inputs.clone();
+        }
+        let mut rest = self.inputs.iter();
+        let mut argument = |len: &usize| {
+            let parts: Vec<&Tensor> = rest.by_ref().take(*len).collect();
+            match parts.as_slice() {
+                [one] if *len == 1 => (*one).clone(),
+                parts => {
+                    Tensor::vector(&parts.iter().flat_map(|t| t.to_i64s().unwrap_or_default()).collect::<Vec<_>>())
+                }
+            }
+        };
+        self.groups.iter().map(&mut argument).collect()
+    }
+}
+
+/// What the leaves of a nest are.
+fn leaves(nest: &Value) -> Vec<&str> {
+    match nest.as_array() {
+        Some(items) => items.iter().flat_map(leaves).collect(),
+        None => vec![nest.as_str().unwrap_or("tensor")],
+    }
+}
+
+/// The folder of the committed goldens.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens")
+}
+
+/// All goldens in a folder, by name.
+pub fn all(folder: &Path) -> Vec<Golden> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("meta.json").exists()).collect();
+    dirs.sort();
+    dirs.iter().map(|d| read(d)).collect()
+}
+
+/// The golden in `dir`.
+pub fn read(dir: &Path) -> Golden {
+    let text = std::fs::read_to_string(dir.join("meta.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let meta: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let steps = meta.get("steps").is_some();
+    let sets = meta.get(if steps { "steps" } else { "cases" }).and_then(Value::as_array).cloned().unwrap_or_default();
+    Golden {
+        name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        graph: dir.join(meta["graph"].as_str().unwrap_or("model.mindir")),
+        tolerance: meta["tolerance"].as_f64().unwrap_or(1e-4),
+        runs: sets.iter().map(|s| run_set(dir, s, &meta["differs"])).collect(),
+        steps,
+        after: after(dir),
+    }
+}
+
+fn run_set(dir: &Path, set: &Value, differs: &Value) -> RunSet {
+    let name = set["dir"].as_str().unwrap_or(".").to_string();
+    let load = |kind: &str, i: usize, v: &Value| {
+        let path = dir.join(&name).join(format!("{kind}_{i}.npy"));
+        path.exists().then(|| typed(npy::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())), v))
+    };
+    let list = |key: &str| set[key].as_array().cloned().unwrap_or_default();
+    RunSet {
+        inputs: list("inputs").iter().enumerate().filter_map(|(i, v)| load("in", i, v)).collect(),
+        groups: list("in_nest").iter().map(|nest| leaves(nest).len()).collect(),
+        outputs: list("outputs")
+            .iter()
+            .zip(leaves(&set["nest"]))
+            .enumerate()
+            .filter(|(_, (_, kind))| *kind != "str")
+            .map(|(i, (v, kind))| {
+                let compared = differs.get(i.to_string()).is_none();
+                load("out", i, v).filter(|_| compared).map(|t| number(t, kind))
+            })
+            .collect(),
+        name,
+    }
+}
+
+/// A Python float is `f32` in a graph.
+fn number(t: Tensor, kind: &str) -> Tensor {
+    if kind == "float" { t.cast(DType::F32).unwrap_or(t) } else { t }
+}
+
+/// bfloat16 is stored as `f32`.
+fn typed(t: Tensor, v: &Value) -> Tensor {
+    let bf16 = v["dtype"].as_str() == Some("bfloat16");
+    if bf16 { t.cast(DType::BF16).unwrap_or(t) } else { t }
+}
+
+fn after(dir: &Path) -> Vec<(String, Tensor)> {
+    let Ok(entries) = std::fs::read_dir(dir.join("after")) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    paths.sort();
+    let name = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    paths.iter().map(|p| (name(p), npy::read(p).unwrap_or_else(|e| panic!("{}: {e}", p.display())))).collect()
+}

@@ -1,0 +1,73 @@
+//! Models on the wgpu device, with what it declines on the CPU.
+//!
+//! Without an adapter the tests print why and pass, unless `MINDIR_REQUIRE` names `wgpu`.
+#![cfg(feature = "wgpu")]
+
+use mindir::{DeviceKind, Error, Fact, Fallback, GraphCell, Options};
+use mindir_tests::compare::difference;
+use mindir_tests::golden::{self, Golden};
+
+/// A cell on wgpu; `None` if there is no adapter and none is required.
+fn cell(golden: &Golden, fallback: Fallback) -> Option<GraphCell> {
+    let model = mindir::load(&golden.graph).expect("the golden loads");
+    match GraphCell::new(model, Options { device: DeviceKind::Wgpu, fallback, ..Options::default() }) {
+        Ok(cell) => Some(cell),
+        Err(e @ Error::NoDevice { .. }) => {
+            let required = std::env::var("MINDIR_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|r| r == "wgpu"), "{e}");
+            println!("skipped: {e}");
+            None
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn golden(name: &str) -> Golden {
+    golden::read(&golden::folder().join(name))
+}
+
+fn facts(golden: &Golden) -> Vec<Fact> {
+    golden.runs[0].inputs.iter().map(mindir::Tensor::fact).collect()
+}
+
+#[test]
+fn networks_agree_with_mindspore() {
+    for name in
+        ["mlp_small", "embedder_small", "bert_small", "vit_small", "lenet5", "norms", "reduce", "binary_broadcast"]
+    {
+        let g = golden(name);
+        let Some(cell) = cell(&g, Fallback::Allow) else { return };
+        let got = cell.run(&g.runs[0].inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (i, (got, want)) in got.iter().zip(&g.runs[0].outputs).enumerate() {
+            let Some(want) = want else { continue };
+            let d = difference(got, want).unwrap_or_else(|e| panic!("{name} output {i}: {e}"));
+            assert!(d.relative() <= g.tolerance, "{name} output {i} differs by {:.2e}", d.relative());
+        }
+    }
+}
+
+#[test]
+fn copies_and_refusals_are_visible() {
+    let g = golden("lenet5");
+    let Some(cell) = cell(&g, Fallback::Allow) else { return };
+    let plan = cell.plan(&facts(&g)).expect("LeNet-5 plans");
+    let stages = (*plan).as_ref().stages();
+    let on = |device: &str| stages.iter().filter(|s| s.device == device).count();
+    assert!(on("wgpu") > 0 && on("cpu") > 0, "{stages:?}");
+    assert!(stages.iter().filter(|s| s.device == "wgpu").all(|s| s.upload > 0 && s.download > 0));
+    let convolutions = stages.iter().flat_map(|s| &s.steps).filter(|s| s.family == "conv");
+    for step in convolutions {
+        let reason = &step.declined.first().expect("wgpu was asked first").reason;
+        assert!(reason.contains("convolution"), "{reason}");
+    }
+}
+
+#[test]
+fn deny_names_every_declined_node() {
+    let g = golden("lenet5");
+    let Some(cell) = cell(&g, Fallback::Deny) else { return };
+    let error = cell.run(&g.runs[0].inputs).expect_err("LeNet-5 has convolutions");
+    let text = error.to_string();
+    assert_eq!(text.matches("Conv2D").count() / 2, 2, "{text}");
+    assert!(text.contains("wgpu has no convolution kernels yet"), "{text}");
+}
