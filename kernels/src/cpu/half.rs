@@ -1,12 +1,12 @@
 //! Tasks of `f16` and `bf16`: operands converted to `f32`, computed there, rounded once.
 
-use half::slice::HalfFloatSliceExt;
 use mindir_graph::task::{Epilogue, Instr, Task};
 use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
 use smallvec::SmallVec;
 
 use super::gang::Gang;
 use super::kernel::{CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
+use super::simd::{Kernel, Simd};
 use super::{Build, Candidate, Isa, candidates};
 use crate::device::{Declined, TaskView};
 
@@ -105,11 +105,19 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
         *known = Some(cast.as_ref().clone().map_err(|e| Declined(e.to_string()))?);
     }
     let inner = (kernel.build)(&mut Build { isa: b.isa, view: wide.view(), weights: b.weights, gang: b.gang })?;
-    Ok(Box::new(Half { name, inner, ins: b.view.ins.to_vec(), known: wide.known, outs: b.view.outs.to_vec() }))
+    Ok(Box::new(Half {
+        name,
+        isa: b.isa,
+        inner,
+        ins: b.view.ins.to_vec(),
+        known: wide.known,
+        outs: b.view.outs.to_vec(),
+    }))
 }
 
 struct Half {
     name: String,
+    isa: Isa,
     inner: Box<dyn CpuKernel>,
     ins: Vec<Fact>,
     /// Constants as `f32`.
@@ -144,9 +152,9 @@ impl CpuKernel for Half {
                 None if is_half(fact.dtype) => {
                     let wide = io.scratch::<f32>(fact.count())?;
                     if fact.dtype == DType::F16 {
-                        convert(io.operand::<f16>(i)?, wide, gang, |x, y| x.convert_to_f32_slice(y));
+                        convert(io.operand::<f16>(i)?, wide, gang, |x, y| self.isa.run(Widen(x, y)));
                     } else {
-                        convert(io.operand::<bf16>(i)?, wide, gang, |x, y| x.convert_to_f32_slice(y));
+                        convert(io.operand::<bf16>(i)?, wide, gang, widen_bf16);
                     }
                     (wide.as_ptr().cast(), DType::F32)
                 }
@@ -172,17 +180,55 @@ impl CpuKernel for Half {
             // SAFETY: that many elements of scratch, which the inner kernel has written and nobody else holds.
             let wide = unsafe { std::slice::from_raw_parts(results[i].ptr.cast::<f32>().cast_const(), fact.count()) };
             if fact.dtype == DType::F16 {
-                convert(wide, io.result::<f16>(i)?, gang, |x, y| y.convert_from_f32_slice(x));
+                convert(wide, io.result::<f16>(i)?, gang, |x, y| self.isa.run(Narrow(x, y)));
             } else {
-                convert(wide, io.result::<bf16>(i)?, gang, |x, y| y.convert_from_f32_slice(x));
+                convert(wide, io.result::<bf16>(i)?, gang, narrow_bf16);
             }
         }
         Ok(())
     }
 }
 
+/// Converts all elements, `PIECE` at a time.
 fn convert<T: Element, U: Element>(from: &[T], to: &mut [U], gang: &mut Gang, f: impl Fn(&[T], &mut [U]) + Sync) {
     gang.parallel_pieces(to, PIECE, |chunk, to| f(&from[chunk * PIECE..][..to.len()], to));
+}
+
+struct Widen<'a>(&'a [f16], &'a mut [f32]);
+impl Kernel for Widen<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        s.widen_f16(self.0, self.1);
+    }
+}
+
+struct Narrow<'a>(&'a [f32], &'a mut [f16]);
+impl Kernel for Narrow<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        s.narrow_f16(self.0, self.1);
+    }
+}
+
+/// Converts as many elements as both have.
+#[inline(always)]
+pub fn widen_bf16(from: &[bf16], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+    }
+}
+
+/// Rounds as many elements as both have to nearest, halves to even.
+#[inline(always)]
+pub fn narrow_bf16(from: &[f32], to: &mut [bf16]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        let bits = from.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        let quiet = bits >> 16 | 0x40;
+        *to = bf16::from_bits((if from.is_nan() { quiet } else { rounded }) as u16);
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ struct Axis {
     inside: Vec<(usize, usize, usize)>,
     /// For each output, the number of taps inside the padded input.
     padded: Vec<usize>,
+    /// Outputs whose taps are all inside.
+    whole: std::ops::Range<usize>,
     dilation: usize,
 }
 
@@ -59,7 +61,7 @@ impl Axis {
     fn new(p: &Pool, d: usize, size: usize, out: usize) -> Axis {
         let [before, after] = [p.pads[2 * d], p.pads[2 * d + 1]];
         let (kernel, stride, dilation) = (p.kernel[d], p.stride[d], p.dilation[d]);
-        let mut axis = Axis { inside: Vec::new(), padded: Vec::new(), dilation };
+        let mut axis = Axis { inside: Vec::new(), padded: Vec::new(), whole: 0..0, dilation };
         for o in 0..out {
             let at = |k: usize| o * stride + k * dilation;
             let first = (0..kernel).find(|&k| at(k) >= before).unwrap_or(kernel);
@@ -67,6 +69,9 @@ impl Axis {
             axis.inside.push((first, if end > first { at(first) - before } else { 0 }, end - first));
             axis.padded.push((0..kernel).filter(|&k| at(k) < size + before + after).count());
         }
+        let first = axis.inside.iter().position(|i| i.2 == kernel && kernel > 0).unwrap_or(0);
+        let count = axis.inside[first..].iter().take_while(|i| i.2 == kernel && kernel > 0).count();
+        axis.whole = first..first + count;
         axis
     }
 }
@@ -228,7 +233,7 @@ impl Kernel for Planes<'_> {
             let x = &self.x[plane * p.h * p.w..][..p.h * p.w];
             let row = &mut self.row[..p.w];
             collapse(s, self.windows, x, oy, row);
-            slide(self.windows, oy, row, y);
+            slide(s, self.windows, oy, row, y);
         }
     }
 }
@@ -254,18 +259,78 @@ fn collapse<S: Simd>(s: S, windows: &Windows, x: &[f32], oy: usize, row: &mut [f
 
 /// Reduces the columns of every window of a collapsed row.
 #[inline(always)]
-fn slide(windows: &Windows, oy: usize, row: &[f32], y: &mut [f32]) {
-    let dilation = windows.cols.dilation;
-    let empty = windows.rows.inside[oy].2 == 0;
-    for (ox, y) in y.iter_mut().enumerate() {
-        let (_, x0, taps) = windows.cols.inside[ox];
-        let taps = (0..taps).map(|k| row[x0 + k * dilation]);
-        *y = if windows.p.kind == PoolKind::Max {
-            let start = f32::NEG_INFINITY;
-            if empty { start } else { taps.fold(start, |m, v| if v > m || v.is_nan() { v } else { m }) }
-        } else {
-            taps.sum::<f32>() * windows.factor(oy, ox)
-        };
+fn slide<S: Simd>(s: S, windows: &Windows, oy: usize, row: &[f32], y: &mut [f32]) {
+    let cols = &windows.cols;
+    let whole = cols.whole.clone();
+    for ox in (0..whole.start).chain(whole.end..y.len()) {
+        y[ox] = window_of_row(windows, oy, ox, row);
+    }
+    if whole.is_empty() {
+        return;
+    }
+    let from = &row[cols.inside[whole.start].1..];
+    let factor = windows.factor(oy, whole.start);
+    let max = windows.p.kind == PoolKind::Max;
+    let [_, taps] = windows.p.kernel;
+    let inner = &mut y[whole.clone()];
+    match (windows.p.stride[1], taps, cols.dilation) {
+        (1, _, _) => side_by_side(s, from, inner, [taps, cols.dilation], max),
+        (2, 2, 1) => apart::<2, 2>(from, inner, max),
+        (2, 3, 1) => apart::<3, 2>(from, inner, max),
+        _ => {
+            for ox in whole {
+                y[ox] = window_of_row(windows, oy, ox, row);
+            }
+            return;
+        }
+    }
+    if !max {
+        inner.iter_mut().for_each(|y| *y *= factor);
+    }
+}
+
+/// One window of a collapsed row.
+#[inline(always)]
+fn window_of_row(windows: &Windows, oy: usize, ox: usize, row: &[f32]) -> f32 {
+    let (_, x0, taps) = windows.cols.inside[ox];
+    let taps = (0..taps).map(|k| row[x0 + k * windows.cols.dilation]);
+    if windows.p.kind != PoolKind::Max {
+        return taps.sum::<f32>() * windows.factor(oy, ox);
+    }
+    let start = f32::NEG_INFINITY;
+    if windows.rows.inside[oy].2 == 0 { start } else { taps.fold(start, larger) }
+}
+
+/// The larger number; NaN if either is.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+/// Windows of `taps` elements, `dilation` apart, with single steps between them.
+#[inline(always)]
+fn side_by_side<S: Simd>(s: S, row: &[f32], y: &mut [f32], [taps, dilation]: [usize; 2], max: bool) {
+    let row = &row[..y.len() + (taps - 1) * dilation];
+    for i in (0..y.len()).step_by(S::LANES) {
+        let left = y.len() - i;
+        let mut acc = s.splat(if max { f32::NEG_INFINITY } else { 0.0 });
+        for k in 0..taps {
+            // SAFETY: `left` elements are left in `y`, and so many after every tap in `row`.
+            let v = unsafe { load_part(s, row.as_ptr().add(i + k * dilation), left) };
+            acc = if max { math::max_nan(s, v, acc) } else { s.add(acc, v) };
+        }
+        // SAFETY: as above.
+        unsafe { store_part(s, y.as_mut_ptr().add(i), acc, left) };
+    }
+}
+
+/// Windows of `K` elements, `STEP` between them.
+#[inline(always)]
+fn apart<const K: usize, const STEP: usize>(row: &[f32], y: &mut [f32], max: bool) {
+    let row = &row[..(y.len() - 1) * STEP + K];
+    for (i, y) in y.iter_mut().enumerate() {
+        let taps = &row[i * STEP..i * STEP + K];
+        *y = if max { taps.iter().copied().fold(f32::NEG_INFINITY, larger) } else { taps.iter().sum() };
     }
 }
 

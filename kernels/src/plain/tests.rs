@@ -370,3 +370,65 @@ fn host_runs_its_function() {
     assert_eq!(host.name, Arc::from("Twice"));
     gives(Task::Host(host), &[floats(&[1], &[2.])], &[floats(&[1], &[2.])]);
 }
+
+/// Calls `change` with a task and each of some numbers that do not fit it.
+fn misfits<T: Clone>(task: &T, change: &[fn(&mut T) -> &mut usize], wrap: fn(T) -> Task) -> Vec<Task> {
+    let numbers = [0, 1, 7, 1 << 40, usize::MAX];
+    let with = |field: &fn(&mut T) -> &mut usize, n: usize| {
+        let mut task = task.clone();
+        *field(&mut task) = n;
+        wrap(task)
+    };
+    change.iter().flat_map(|field| numbers.iter().map(move |&n| with(field, n))).collect()
+}
+
+#[test]
+fn tasks_that_do_not_fit_do_not_panic() {
+    let mut product = gemm(3, 4, 3, DType::F32, DType::F32);
+    product.epilogue = Some(Epilogue { program: add_relu(2), inputs: vec![EpilogueInput::Column] });
+    let rows = Reduce { kind: ReduceKind::Max, outer: 3, len: 4, inner: 1, dtype: DType::F32, out: DType::F32 };
+    let pick = Gather { outer: 3, axis: 4, inner: 1, count: 4, batch: true, dtype: DType::F32, index: DType::I32 };
+    let (mode, coordinates, layout, dtype) = (ResizeMode::Bilinear, Coordinates::HalfPixel, Layout::Nchw, DType::F32);
+    let resize = Resize { mode, coordinates, n: 1, c: 1, h: 3, w: 4, out_h: 3, out_w: 4, layout, dtype };
+    let norm = Norm { kind: NormKind::Rms, rows: 3, cols: 4, eps: 0.0, gamma: false, beta: false, stats: false, dtype };
+    let mut tasks = misfits(
+        &product,
+        &[|t| &mut t.m, |t| &mut t.n, |t| &mut t.k, |t| &mut t.a.row, |t| &mut t.b.col, |t| &mut t.c.offset],
+        Task::Gemm,
+    );
+    tasks.extend(misfits(&rows, &[|t| &mut t.outer, |t| &mut t.len, |t| &mut t.inner], Task::Reduce));
+    tasks.extend(misfits(
+        &pick,
+        &[|t| &mut t.outer, |t| &mut t.axis, |t| &mut t.inner, |t| &mut t.count],
+        Task::Gather,
+    ));
+    tasks.extend(misfits(&resize, &[|t| &mut t.n, |t| &mut t.h, |t| &mut t.w, |t| &mut t.out_w], Task::Resize));
+    tasks.extend(misfits(&norm, &[|t| &mut t.rows, |t| &mut t.cols], Task::Norm));
+    tasks.extend(misfits(
+        &conv(1, 1, 1, Layout::Nchw),
+        &[|t| &mut t.c_in, |t| &mut t.h, |t| &mut t.out_h, |t| &mut t.pads[0], |t| &mut t.stride[0], |t| &mut t.groups],
+        Task::Conv,
+    ));
+    tasks.extend(misfits(
+        &pool(PoolKind::Max, Layout::Nchw),
+        &[
+            |t| &mut t.c,
+            |t| &mut t.h,
+            |t| &mut t.out_w,
+            |t| &mut t.pads[3],
+            |t| &mut t.stride[1],
+            |t| &mut t.dilation[0],
+        ],
+        Task::Pool,
+    ));
+    let small = [floats(&[3, 3], &[0.0; 9]), count_up(&[1, 1, 2, 2])];
+    let large = [count_up(&[3, 4]), Tensor::from_slice(&[3, 4], &[0i32; 12]).unwrap(), count_up(&[4])];
+    for task in &tasks {
+        for ins in [&small[..], &small[..1], &large, &large[..1], &[]] {
+            for dims in [&[2, 2][..], &[3, 4], &[3], &[0], &[usize::MAX, 2]] {
+                let _ = run(task, ins, &[Fact::new(DType::F32, dims)]);
+            }
+            let _ = run(task, ins, &[]);
+        }
+    }
+}

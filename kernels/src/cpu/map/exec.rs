@@ -5,8 +5,8 @@ use mindir_graph::task::{Binary, Scalar, Unary};
 use mindir_graph::{DType, bf16, f16};
 
 use super::code::{BLOCK, Code, Constant, Float1, Kind, Op, Place, Step};
-use crate::cpu::Isa;
 use crate::cpu::simd::{Kernel, Simd, math};
+use crate::cpu::{Isa, half};
 
 /// The memory of one block.
 pub struct Block<'a> {
@@ -166,8 +166,8 @@ impl Run<'_> {
         match op {
             Op::Float1(f) => self.float1(s, f, a, out),
             Op::Float2(f) => self.float2(s, f, a, b, out),
-            Op::Load(dtype) => self.load(dtype, a, out),
-            Op::Store(dtype) => self.store(dtype, a, out),
+            Op::Load(dtype) => self.load(s, dtype, a, out),
+            Op::Store(dtype) => self.store(s, dtype, a, out),
             Op::Move(kind) => self.transfer(kind, a, out),
             Op::Unary(f, dtype) => self.unary(f, dtype, a, out),
             Op::Binary(f, dtype) => self.binary(f, dtype, a, b, out),
@@ -190,10 +190,10 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    fn load(&self, dtype: DType, a: Place, out: Place) {
+    fn load<S: Simd>(&self, s: S, dtype: DType, a: Place, out: Place) {
         match dtype {
-            DType::F16 => widen_f16(self.read(a), self.write(out)),
-            DType::BF16 => map(self.read::<u16>(a), self.write(out), |x| f32::from_bits(u32::from(x) << 16)),
+            DType::F16 => s.widen_f16(self.read(a), self.write(out)),
+            DType::BF16 => half::widen_bf16(self.read(a), self.write(out)),
             DType::I8 => map(self.read::<i8>(a), self.write(out), i32::from),
             DType::U8 => map(self.read::<u8>(a), self.write(out), i32::from),
             DType::I16 => map(self.read::<i16>(a), self.write(out), i32::from),
@@ -204,10 +204,10 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    fn store(&self, dtype: DType, a: Place, out: Place) {
+    fn store<S: Simd>(&self, s: S, dtype: DType, a: Place, out: Place) {
         match dtype {
-            DType::F16 => narrow_f16(self.read(a), self.write(out)),
-            DType::BF16 => map(self.read::<f32>(a), self.write(out), bf16_bits),
+            DType::F16 => s.narrow_f16(self.read(a), self.write(out)),
+            DType::BF16 => half::narrow_bf16(self.read(a), self.write(out)),
             DType::I8 => map(self.read::<i32>(a), self.write(out), |x| x as i8),
             DType::U8 => map(self.read::<i32>(a), self.write(out), |x| x as u8),
             DType::I16 => map(self.read::<i32>(a), self.write(out), |x| x as i16),
@@ -538,21 +538,4 @@ fn wrap(dtype: DType, x: &mut [i32]) {
         DType::U16 => x.iter_mut().for_each(|x| *x = i32::from(*x as u16)),
         _ => {}
     }
-}
-
-fn widen_f16(x: &[f16], out: &mut [f32]) {
-    half::slice::HalfFloatSliceExt::convert_to_f32_slice(x, out);
-}
-
-fn narrow_f16(x: &[f32], out: &mut [f16]) {
-    half::slice::HalfFloatSliceExt::convert_from_f32_slice(out, x);
-}
-
-/// The nearest `bf16`, halves to even.
-#[inline(always)]
-fn bf16_bits(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    let nan = bits >> 16 | 0x40;
-    (if x.is_nan() { nan } else { rounded }) as u16
 }

@@ -1,29 +1,32 @@
-//! AVX2 with FMA: 8 lanes.
+//! AVX2 with FMA and F16C: 8 lanes.
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::Simd;
 
-/// The right to use AVX2 and FMA.
+/// The right to use AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2(());
 
 impl Avx2 {
-    /// The token, if the processor has AVX2 and FMA.
+    /// The token, if the processor has AVX2, FMA and F16C.
     pub fn detect() -> Option<Avx2> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"))
+            .then_some(Avx2(()))
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn with<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Register intrinsics of AVX2 and FMA, where the token shows that the processor has them.
+/// Register intrinsics of AVX2, FMA and F16C, where the token shows that the processor has them.
 macro_rules! intrinsic {
     ($e:expr) => {{
-        // SAFETY: `self` exists only where AVX2 and FMA do, and the expression touches registers only.
+        // SAFETY: `self` exists only where AVX2, FMA and F16C do, and the expression touches registers only.
         #[allow(unused_unsafe)]
         unsafe {
             $e
@@ -63,7 +66,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: `self` exists only where AVX2 and FMA do.
+        // SAFETY: `self` exists only where AVX2, FMA and F16C do.
         unsafe { with(f) }
     }
 
@@ -262,6 +265,16 @@ impl Simd for Avx2 {
         self.halves(a, |a, b| intrinsic!(_mm_min_ps(a, b)))
     }
     #[inline(always)]
+    fn widen_f16(self, from: &[f16], to: &mut [f32]) {
+        // SAFETY: `self` exists only where the instructions do.
+        unsafe { widen_f16(from, to) }
+    }
+    #[inline(always)]
+    fn narrow_f16(self, from: &[f32], to: &mut [f16]) {
+        // SAFETY: `self` exists only where the instructions do.
+        unsafe { narrow_f16(from, to) }
+    }
+    #[inline(always)]
     unsafe fn transpose_8x8(self, from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {
         // SAFETY: the caller's, and the token's.
         unsafe { transpose_8x8(from, from_step, to, to_step) }
@@ -292,4 +305,35 @@ pub(super) unsafe fn transpose_8x8(from: *const f32, from_step: isize, to: *mut 
             _mm256_storeu_ps(to.offset((at + 3) * to_step), _mm256_shuffle_ps::<0xee>(b, e));
         }
     }
+}
+
+/// [`Simd::widen_f16`] in AVX2 registers.
+///
+/// # Safety
+/// The processor has AVX2 and F16C.
+#[inline(always)]
+pub(super) unsafe fn widen_f16(from: &[f16], to: &mut [f32]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    for (from, to) in from.iter().zip(to) {
+        // SAFETY: each holds 8 elements; the instructions are the caller's.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast()))) };
+    }
+    to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = from.to_f32());
+}
+
+/// [`Simd::narrow_f16`] in AVX2 registers.
+///
+/// # Safety
+/// The processor has AVX2 and F16C.
+#[inline(always)]
+pub(super) unsafe fn narrow_f16(from: &[f32], to: &mut [f16]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    for (from, to) in from.iter().zip(to) {
+        // SAFETY: each holds 8 elements; the instructions are the caller's.
+        unsafe {
+            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(from.as_ptr()));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), halves);
+        }
+    }
+    to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = f16::from_f32(*from));
 }

@@ -2,9 +2,11 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::Simd;
 
-/// The right to use AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+/// The right to use AVX-512 F, BW, DQ and VL, AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx512(());
 
@@ -16,12 +18,13 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma");
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
         all.then_some(Avx512(()))
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 fn with<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
@@ -249,6 +252,16 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn reduce_min(self, a: __m512) -> f32 {
         intrinsic!(_mm512_reduce_min_ps(a))
+    }
+    #[inline(always)]
+    fn widen_f16(self, from: &[f16], to: &mut [f32]) {
+        // SAFETY: `self` exists only where the instructions do.
+        unsafe { super::avx2::widen_f16(from, to) }
+    }
+    #[inline(always)]
+    fn narrow_f16(self, from: &[f32], to: &mut [f16]) {
+        // SAFETY: `self` exists only where the instructions do.
+        unsafe { super::avx2::narrow_f16(from, to) }
     }
     #[inline(always)]
     unsafe fn transpose_8x8(self, from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {

@@ -6,14 +6,20 @@
 
 use super::{MAX_LANES, Simd};
 
-/// A polynomial in `x`, lowest coefficient first.
+/// A polynomial in `x`, lowest coefficient first: even and odd powers side by side, because one chain of multiply-adds
+/// after the other waits for results most of the time.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, c: [f32; N]) -> S::F {
-    let mut p = s.splat(c[N - 1]);
-    for i in (0..N - 1).rev() {
-        p = s.fma(p, x, s.splat(c[i]));
+    let x2 = s.mul(x, x);
+    let (mut even, mut odd) = (s.splat(c[N - 1]), s.splat(c[N - 2]));
+    if N.is_multiple_of(2) {
+        (even, odd) = (odd, even);
     }
-    p
+    for i in (0..N - 2).rev() {
+        let part = if i.is_multiple_of(2) { &mut even } else { &mut odd };
+        *part = s.fma(*part, x2, s.splat(c[i]));
+    }
+    s.fma(odd, x, even)
 }
 
 /// 2ⁿ for −126 ≤ n ≤ 127.

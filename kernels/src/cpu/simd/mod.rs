@@ -7,6 +7,9 @@
 //! Helpers that take a token must be `#[inline(always)]` too; a function that is not inlined is compiled without the
 //! instructions and is correct but slow.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -174,6 +177,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
                 unsafe { to.offset(i * to_step + j).write(from.offset(i + j * from_step).read()) };
             }
         }
+    }
+
+    /// Converts as many elements as both have.
+    #[inline(always)]
+    fn widen_f16(self, from: &[f16], to: &mut [f32]) {
+        let n = from.len().min(to.len());
+        from[..n].convert_to_f32_slice(&mut to[..n]);
+    }
+
+    /// Rounds as many elements as both have to nearest, halves to even.
+    #[inline(always)]
+    fn narrow_f16(self, from: &[f32], to: &mut [f16]) {
+        let n = from.len().min(to.len());
+        to[..n].convert_from_f32_slice(&from[..n]);
     }
 
     /// 0 in every lane.
