@@ -18,6 +18,8 @@ pub struct Golden {
     pub runs: Vec<RunSet>,
     /// Whether the runs are steps of one model.
     pub steps: bool,
+    /// Another implementation's results: row `i` belongs to output 0 of run `i`.
+    pub reference: Option<Tensor>,
     /// Parameters after the last step.
     pub after: Vec<(String, Tensor)>,
 }
@@ -88,6 +90,7 @@ pub fn read(dir: &Path) -> Golden {
         tolerance: meta["tolerance"].as_f64().unwrap_or(1e-4),
         runs: sets.iter().map(|s| run_set(dir, s, &meta["differs"])).collect(),
         steps,
+        reference: npy::read(dir.join("reference.npy")).ok(),
         after: after(dir),
     }
 }

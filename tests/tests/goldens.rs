@@ -31,6 +31,9 @@ fn check(golden: &Golden, options: &Options) -> Result<f64, String> {
         }
         let got = cell.run(&set.inputs(cell.inputs().len())).map_err(|e| format!("{}: {e}", set.name))?;
         worst = worst.max(compare_all(&got, set, golden.tolerance)?);
+        if let Some(reference) = &golden.reference {
+            compare_direction(&got[0], reference, i)?;
+        }
     }
     for (name, want) in &golden.after {
         let got = cell.param(name).ok_or_else(|| format!("no parameter {name}"))?;
@@ -56,6 +59,15 @@ fn compare_all(got: &[Tensor], set: &RunSet, tolerance: f64) -> Result<f64, Stri
         worst = worst.max(d.relative());
     }
     Ok(worst)
+}
+
+/// Embeddings point where the reference's row `i` points: cosine at least 0.9999.
+fn compare_direction(got: &Tensor, reference: &Tensor, i: usize) -> Result<(), String> {
+    let (got, all) = (got.to_f64s().map_err(|e| e.to_string())?, reference.to_f64s().map_err(|e| e.to_string())?);
+    let want = all.chunks_exact(got.len()).nth(i).ok_or_else(|| format!("the reference has no row {i}"))?;
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let cosine = dot(&got, want) / (dot(&got, &got) * dot(want, want)).sqrt();
+    if cosine >= 0.9999 { Ok(()) } else { Err(format!("row {i} of the reference: cosine {cosine}")) }
 }
 
 fn run_all(options: &Options) {
