@@ -13,6 +13,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "ndarray")]
+pub mod array;
 mod cell;
 mod error;
 pub mod machine;
