@@ -654,6 +654,7 @@ macro_rules! op {
     }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
+        // Names and fields are MindSpore's and described in the operator's own text; some arguments have no effect here.
         #[allow(clippy::upper_case_acronyms, dead_code, missing_docs)]
         pub struct $name { $(pub $field: $t),* }
 
@@ -669,6 +670,7 @@ macro_rules! op {
             const CLASSIC: bool = $classic;
             const DOC: &'static str = concat!($($doc, "\n"),+);
 
+            // The last count is not read, and operators without arguments read nothing.
             #[allow(unused_assignments, unused_mut, unused_variables)]
             fn parse(args: &$crate::op::Args) -> Result<Self, $crate::OpError> {
                 let mut index = 0;

@@ -6,6 +6,7 @@ use mindir_proto::mindir::DataType;
 
 /// Element type of a stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+// The variants are the names of the types.
 #[allow(missing_docs)]
 pub enum ElementType {
     Bool,

@@ -38,6 +38,7 @@ impl Display for Cipher {
 /// A kind of file that is sometimes given where a MindIR file is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+// The variants are the names of the formats.
 #[allow(missing_docs)]
 pub enum Foreign {
     /// No bytes at all.

@@ -1,5 +1,6 @@
 //! Optimizers: each step returns the new contents of the parameters that it writes.
 
+// `SGD` is MindSpore's name.
 #![allow(clippy::upper_case_acronyms)]
 
 use super::elementwise::{emit, evaluate_f64, real, wide};

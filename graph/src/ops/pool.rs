@@ -236,6 +236,7 @@ macro_rules! mean_op {
             fn plan(&self) -> Result<Pooling<'_>, OpError> {
                 let (x, stride) = (&self.input, self.stride.as_ref());
                 let windows = torch::<$n>(x, &self.kernel_size, stride, &self.padding, &[1], self.ceil_mode)?;
+                // Only some of the operators that this expands to have a divisor.
                 #[allow(unused_mut, unused_assignments)]
                 let mut divisor = None;
                 $(

@@ -1,5 +1,6 @@
 //! Arithmetic on Python numbers that a model computes at run time: tensors of one element, `i64`, `f32` or `bool`.
 
+// Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
 use super::elementwise::{emit, evaluate, fact, number_of};

@@ -1,5 +1,6 @@
 //! Tuples of integers that a model computes at run time: tensors of rank 1.
 
+// Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
 use super::elementwise::fact;

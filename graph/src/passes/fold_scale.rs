@@ -80,7 +80,7 @@ fn compact(program: &crate::task::Program) -> crate::task::Program {
     if let Some(last) = live.last_mut() {
         *last = true;
     }
-    for i in (0..n).rev().filter(|_| true) {
+    for i in (0..n).rev() {
         if live[i] {
             match program.instrs[i].0 {
                 Instr::Unary(_, x) | Instr::Cast(x) => live[x] = true,

@@ -1,4 +1,5 @@
 //! Small models made by hand, and the ways the tests read them.
+// Every test program uses some of it.
 #![allow(dead_code)]
 
 use std::{

@@ -153,6 +153,7 @@ impl Run<'_> {
 
     /// The elements of a row or, in the last step, of the result. No operand of the same step overlaps it.
     #[inline(always)]
+    // The rows lie behind a pointer; that they do not overlap is the promise above.
     #[allow(clippy::mut_from_ref)]
     fn write<T: Pod>(&self, place: Place) -> &mut [T] {
         // SAFETY: `Code::run` promises the result and rows; a row is not an operand of the step that writes it, and steps

@@ -27,6 +27,7 @@ fn with<R>(f: impl FnOnce() -> R) -> R {
 macro_rules! intrinsic {
     ($e:expr) => {{
         // SAFETY: `self` exists only where AVX2, FMA and F16C do, and the expression touches registers only.
+        // Some intrinsics are safe here and some are not.
         #[allow(unused_unsafe)]
         unsafe {
             $e

@@ -155,6 +155,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of the floats.
     fn bits(self, a: Self::F) -> Self::I;
     /// The floats with these bits.
+    // `self` is the instruction set, not the value that is converted.
     #[allow(clippy::wrong_self_convention)]
     fn from_bits(self, a: Self::I) -> Self::F;
 
