@@ -108,6 +108,7 @@ impl Builder {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
             graphs: vec![self.graph],
             params: self.params,
+            preprocess: Vec::new(),
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod machine;
 #[cfg(feature = "npy")]
 pub mod npy;
 mod options;
+#[cfg(feature = "image")]
+pub mod picture;
 mod plan;
 mod session;
 
@@ -29,7 +31,9 @@ use std::path::Path;
 pub use cell::{GraphCell, Port};
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
-pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes};
+pub use mindir_graph::{
+    DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes, preprocess,
+};
 pub use mindir_loader::mindir::Layout;
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{DeviceKind, Fallback, Options};

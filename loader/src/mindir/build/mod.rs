@@ -8,6 +8,7 @@ mod fault;
 mod form;
 mod literal;
 mod operator;
+mod preprocess;
 mod program;
 mod sym;
 mod tidy;
@@ -52,7 +53,8 @@ fn read(proto: &ModelProto) -> Result<Model, Located> {
                 param.mutable = true;
             }
         }
-        let model = Model { origin: origin(proto), graphs, params: program.params };
+        let model =
+            Model { origin: origin(proto), graphs, params: program.params, preprocess: preprocess::preprocess(proto) };
         verify(&model).map_err(|error| GraphFault::from(error).at("", ""))?;
         return Ok(model);
     }
