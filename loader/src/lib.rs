@@ -16,6 +16,7 @@
 )]
 
 mod align;
+pub mod ckpt;
 mod element;
 mod error;
 mod files;

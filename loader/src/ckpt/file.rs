@@ -1,0 +1,136 @@
+//! Files of checkpoints, in any of the formats.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    io::Write,
+    path::Path,
+};
+
+use bytes::Bytes;
+
+use super::{Checkpoint, CheckpointError, Value, messages, safetensors};
+use crate::{
+    error::{FileFault, LoadError},
+    files::{self, Access, Links},
+    foreign::{Cipher, Foreign},
+    limits::Limits,
+    store,
+};
+
+/// A format of checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// MindSpore's own.
+    Ckpt,
+    /// The tensors of [`safetensors`](https://huggingface.co/docs/safetensors), with MindSpore's metadata.
+    Safetensors,
+}
+
+impl Format {
+    /// The format that the ending of a path stands for.
+    pub fn of_path(path: impl AsRef<Path>) -> Option<Self> {
+        let ending = path.as_ref().extension()?.to_str()?.to_ascii_lowercase();
+        match ending.as_str() {
+            "ckpt" => Some(Self::Ckpt),
+            "safetensors" => Some(Self::Safetensors),
+            _ => None,
+        }
+    }
+
+    /// What prevents a value from being written in this format.
+    fn obstacle(self, value: &Value) -> Option<String> {
+        match self {
+            Self::Ckpt => None,
+            Self::Safetensors => safetensors::obstacle(value),
+        }
+    }
+
+    /// The format that the first bytes of a file show; [`Format::Ckpt`], which has no mark, if they show none.
+    fn of_contents(bytes: &[u8]) -> Self {
+        match Foreign::of(bytes) {
+            Some(Foreign::Safetensors) => Self::Safetensors,
+            _ => Self::Ckpt,
+        }
+    }
+}
+
+impl Display for Format {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ckpt => "ckpt",
+            Self::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// How a checkpoint is read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// How the file gets into memory.
+    pub access: Access,
+    /// How much the file may ask for.
+    pub limits: Limits,
+    /// Whether the checksum must be there and be right, like `crc_check` of MindSpore's `load_checkpoint`.
+    pub verify_crc: bool,
+}
+
+/// How a checkpoint is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// The format; else the one that the path's ending stands for, or [`Format::Ckpt`].
+    pub format: Option<Format>,
+    /// Whether a checksum is added, like `crc_check` of MindSpore's `save_checkpoint`.
+    pub crc: bool,
+    /// Permissions of the file: MindSpore's are `0o400`.
+    pub store: store::Options,
+}
+
+/// Reads a checkpoint in any [`Format`], which its contents tell.
+///
+/// # Errors
+/// What is wrong with the file, and where.
+pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+    let path = path.as_ref();
+    let file = path.display().to_string();
+    let fail = |fault| match fault {
+        FileFault::Io(source) => LoadError::Io { file: file.clone(), source },
+        _ => LoadError::NotAFile { file: file.clone(), hint: String::new() },
+    };
+    let opened = files::open_regular(path, Links::Follow).map_err(fail)?;
+    let bytes = files::contents(&opened, options.access).map_err(|error| fail(error.into()))?;
+    read_bytes(&file, bytes, options)
+}
+
+/// Reads a checkpoint from memory. Errors call it `file`.
+///
+/// # Errors
+/// What is wrong with the bytes, and where.
+pub fn read_bytes(file: &str, bytes: impl Into<Bytes>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+    let bytes = bytes.into();
+    if let Some(cipher) = Cipher::of(&bytes) {
+        return Err(LoadError::Encrypted { file: file.to_string(), cipher }.into());
+    }
+    match Format::of_contents(&bytes) {
+        Format::Ckpt => messages::read(file, &bytes, options),
+        Format::Safetensors => safetensors::read(file, &bytes, options),
+    }
+}
+
+/// Writes a checkpoint in the place of the file that may be there. A crash leaves the old file or the new one.
+///
+/// # Errors
+/// An entry that the format cannot hold; what could not be done with the file.
+pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOptions) -> Result<(), CheckpointError> {
+    let path = path.as_ref();
+    let format = options.format.or_else(|| Format::of_path(path)).unwrap_or(Format::Ckpt);
+    let obstacle = checkpoint.iter().find_map(|(name, value)| Some((name, format.obstacle(value)?)));
+    if let Some((name, why)) = obstacle {
+        return Err(CheckpointError::Unwritable { file: path.display().to_string(), name: name.to_string(), why });
+    }
+    let fill = |out: &mut dyn Write| match format {
+        Format::Ckpt => messages::write(checkpoint, messages::SLICE, options.crc, out),
+        Format::Safetensors => safetensors::write(checkpoint, options.crc, out),
+    };
+    Ok(store::replace(path, &options.store, fill)?)
+}
