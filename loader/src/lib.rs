@@ -16,6 +16,7 @@
 )]
 
 mod align;
+pub mod crypto;
 mod element;
 mod error;
 mod files;
