@@ -26,6 +26,7 @@ mod map;
 pub mod mindir;
 mod printable;
 mod report;
+pub mod store;
 
 pub use element::ElementType;
 pub use error::{ErrorKind, Excess, ExternalFault, FileFault, LoadError, TensorFault, WireFault, WireProblem};
