@@ -1,8 +1,13 @@
 //! What a file looks like when it is not a model.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    str::FromStr,
+};
 
-/// How an encrypted file of MindSpore was encrypted.
+use crate::printable::Printable;
+
+/// How an encrypted file of MindSpore was encrypted. It is written and read as MindSpore's `enc_mode`: `AES-GCM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cipher {
     /// AES in Galois counter mode.
@@ -16,11 +21,15 @@ pub enum Cipher {
 impl Cipher {
     /// The mode named by the first four bytes, if the file is encrypted.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0xd8, 0x5e, 0x3a, 0x7f, ..] => Some(Self::AesGcm),
-            [0xd9, 0x5e, 0x3a, 0x7f, ..] => Some(Self::AesCbc),
-            [0xda, 0x5e, 0x3a, 0x7f, ..] => Some(Self::Sm4Cbc),
-            _ => None,
+        [Self::AesGcm, Self::AesCbc, Self::Sm4Cbc].into_iter().find(|mode| bytes.starts_with(&mode.magic()))
+    }
+
+    /// The first four bytes of a file that is encrypted in this mode.
+    pub(crate) fn magic(self) -> [u8; 4] {
+        match self {
+            Self::AesGcm => [0xd8, 0x5e, 0x3a, 0x7f],
+            Self::AesCbc => [0xd9, 0x5e, 0x3a, 0x7f],
+            Self::Sm4Cbc => [0xda, 0x5e, 0x3a, 0x7f],
         }
     }
 }
@@ -32,6 +41,16 @@ impl Display for Cipher {
             Self::AesCbc => "AES-CBC",
             Self::Sm4Cbc => "SM4-CBC",
         })
+    }
+}
+
+impl FromStr for Cipher {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let modes = [Self::AesGcm, Self::AesCbc, Self::Sm4Cbc];
+        let found = modes.into_iter().find(|mode| mode.to_string().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| format!("expected AES-GCM, AES-CBC or SM4-CBC, found {}", Printable(text)))
     }
 }
 

@@ -17,6 +17,8 @@
 
 mod align;
 pub mod ckpt;
+pub mod crypto;
+
 mod element;
 mod error;
 mod files;

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::{
+    crypto::CryptoFault,
     error::{ErrorKind, LoadError, TensorFault},
     foreign::Foreign,
     printable::Printable,
@@ -19,6 +20,14 @@ pub enum CheckpointError {
     /// The file cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The file cannot be decrypted.
+    #[error("{}: {fault}", Printable(.file))]
+    Crypto {
+        /// The file.
+        file: String,
+        /// Why not.
+        fault: CryptoFault,
+    },
     /// The file is of another kind.
     #[error("{}: expected {expected}, found {looks_like}", Printable(.file))]
     Foreign {
@@ -123,6 +132,7 @@ impl CheckpointError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Load(error) => error.kind(),
+            Self::Crypto { .. } => ErrorKind::Encrypted,
             Self::Store(_) => ErrorKind::Io,
             Self::Foreign { .. } => ErrorKind::Foreign,
             Self::Entry { fault: EntryFault::Tensor(fault), .. } => fault.kind(),

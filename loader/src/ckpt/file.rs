@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{Checkpoint, CheckpointError, Value, messages, safetensors};
 use crate::{
+    crypto::{Decryption, Encryption, Encryptor},
     error::{FileFault, LoadError},
     files::{self, Access, Links},
     foreign::{Cipher, Foreign},
@@ -71,6 +72,8 @@ pub struct ReadOptions {
     pub access: Access,
     /// How much the file may ask for.
     pub limits: Limits,
+    /// The key of an encrypted file, like `dec_key` and `dec_mode` of MindSpore's `load_checkpoint`.
+    pub decryption: Option<Decryption>,
     /// Whether the checksum must be there and be right, like `crc_check` of MindSpore's `load_checkpoint`.
     pub verify_crc: bool,
 }
@@ -80,6 +83,8 @@ pub struct ReadOptions {
 pub struct WriteOptions {
     /// The format; else the one that the path's ending stands for, or [`Format::Ckpt`].
     pub format: Option<Format>,
+    /// Encrypts the file, like `enc_key` and `enc_mode` of MindSpore's `save_checkpoint`.
+    pub encryption: Option<Encryption>,
     /// Whether a checksum is added, like `crc_check` of MindSpore's `save_checkpoint`.
     pub crc: bool,
     /// Permissions of the file: MindSpore's are `0o400`.
@@ -107,13 +112,22 @@ pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint,
 /// # Errors
 /// What is wrong with the bytes, and where.
 pub fn read_bytes(file: &str, bytes: impl Into<Bytes>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
-    let bytes = bytes.into();
-    if let Some(cipher) = Cipher::of(&bytes) {
-        return Err(LoadError::Encrypted { file: file.to_string(), cipher }.into());
-    }
+    let bytes = decrypted(file, bytes.into(), options.decryption.as_ref())?;
     match Format::of_contents(&bytes) {
         Format::Ckpt => messages::read(file, &bytes, options),
         Format::Safetensors => safetensors::read(file, &bytes, options),
+    }
+}
+
+/// The contents of a file that may be encrypted.
+fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Result<Bytes, CheckpointError> {
+    let file = || file.to_string();
+    match (decryption, Cipher::of(&bytes)) {
+        (None, None) => Ok(bytes),
+        (None, Some(cipher)) => Err(LoadError::Encrypted { file: file(), cipher }.into()),
+        (Some(decryption), _) => {
+            decryption.decrypt(&bytes).map_err(|fault| CheckpointError::Crypto { file: file(), fault })
+        }
     }
 }
 
@@ -128,9 +142,16 @@ pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOpt
     if let Some((name, why)) = obstacle {
         return Err(CheckpointError::Unwritable { file: path.display().to_string(), name: name.to_string(), why });
     }
-    let fill = |out: &mut dyn Write| match format {
+    let plain = |out: &mut dyn Write| match format {
         Format::Ckpt => messages::write(checkpoint, messages::SLICE, options.crc, out),
         Format::Safetensors => safetensors::write(checkpoint, options.crc, out),
     };
-    Ok(store::replace(path, &options.store, fill)?)
+    Ok(store::replace(path, &options.store, |out| match &options.encryption {
+        None => plain(out),
+        Some(encryption) => {
+            let mut out = Encryptor::new(encryption.clone(), out);
+            plain(&mut out)?;
+            out.finish().map(drop)
+        }
+    })?)
 }
