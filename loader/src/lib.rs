@@ -26,6 +26,8 @@ mod foreign;
 mod limits;
 mod map;
 pub mod mindir;
+#[cfg(feature = "npy")]
+pub mod npy;
 mod printable;
 mod report;
 pub mod store;

@@ -285,7 +285,149 @@ impl Display for Lines<'_> {
 impl Display for Misfit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { param, entry, expected, element, dims, why } = self;
+        let element = element.dtype().map_or(element.name(), DType::name);
         write!(f, "{}: {why}: expected {expected}, found {element} {dims:?}", Printable(param))?;
         if param == entry { Ok(()) } else { write!(f, " in entry {}", Printable(entry)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(list: &[(&str, Tensor)]) -> Vec<Param> {
+        list.iter()
+            .map(|(name, tensor)| Param { name: (*name).into(), tensor: tensor.clone(), mutable: false })
+            .collect()
+    }
+
+    fn zeros(names: &[&str]) -> Vec<Param> {
+        params(&names.iter().map(|name| (*name, Tensor::vector(&[0.0f32]))).collect::<Vec<_>>())
+    }
+
+    fn numbers(names: &[(&str, f32)]) -> Checkpoint {
+        names.iter().map(|(name, number)| (*name, Tensor::vector(&[*number]))).collect()
+    }
+
+    fn values(params: &[Param]) -> Vec<f64> {
+        params.iter().map(|param| param.tensor.to_f64s().unwrap()[0]).collect()
+    }
+
+    fn load(params: &mut [Param], checkpoint: &Checkpoint) -> Result<Loaded, Misfits> {
+        load_param_into_net(params, checkpoint, LoadOptions::default())
+    }
+
+    const STRICT: LoadOptions = LoadOptions { strict: true };
+
+    #[test]
+    fn names_and_endings_match_as_in_mindspore() {
+        // Entries, parameters, values after loading (0 is untouched), parameters and entries that are left.
+        type Case<'a> = (&'a [(&'a str, f32)], &'a [&'a str], &'a [f64], &'a [&'a str], &'a [&'a str]);
+        let cases: &[Case] = &[
+            (&[("a", 1.0), ("b", 2.0)], &["a", "b"], &[1.0, 2.0], &[], &[]),
+            (&[("a", 1.0), ("c", 2.0)], &["a", "b"], &[1.0, 0.0], &["b"], &["c"]),
+            (&[("net.a", 1.0), ("net.b", 2.0)], &["a", "b"], &[1.0, 2.0], &[], &["net.a", "net.b"]),
+            (&[("xa", 1.0)], &["a"], &[1.0], &[], &["xa"]),
+            (&[("p.a", 1.0), ("q.b", 2.0)], &["a", "b"], &[1.0, 2.0], &[], &["p.a", "q.b"]),
+            (&[("p.a", 1.0), ("q.a", 2.0), ("q.b", 3.0)], &["a", "b"], &[1.0, 3.0], &[], &["p.a", "q.a", "q.b"]),
+            (&[("a", 1.0), ("p.a", 2.0), ("p.b", 3.0)], &["a", "b"], &[1.0, 3.0], &[], &["p.a", "p.b"]),
+            (&[("a", 1.0)], &["a", "accu_grads.a"], &[1.0, 0.0], &[], &[]),
+            (&[("z.accu_grads.a", 1.0)], &["accu_grads.a"], &[0.0], &[], &["z.accu_grads.a"]),
+            // A prefix that is the name of the first parameter without a value.
+            (&[("ab", 1.0), ("p.c", 2.0)], &["a", "b", "c"], &[0.0, 0.0, 2.0], &["a", "b"], &["ab", "p.c"]),
+            (&[], &["a"], &[0.0], &["a"], &[]),
+        ];
+        for (entries, names, expected, left, unused) in cases {
+            let mut params = zeros(names);
+            let loaded = load(&mut params, &numbers(entries)).unwrap();
+            assert_eq!(values(&params), *expected, "{entries:?} into {names:?}");
+            assert_eq!(loaded.param_not_load, *left, "{entries:?} into {names:?}");
+            assert_eq!(loaded.ckpt_not_load, *unused, "{entries:?} into {names:?}");
+        }
+    }
+
+    #[test]
+    fn strict_loading_takes_exact_names_and_types() {
+        let mut some = zeros(&["a"]);
+        let loaded = load_param_into_net(&mut some, &numbers(&[("net.a", 1.0)]), STRICT).unwrap();
+        assert_eq!((loaded.param_not_load, values(&some)), (vec!["a".to_string()], vec![0.0]));
+        let half: Checkpoint = [("a", Tensor::vector(&[mindir_graph::f16::ONE]))].into_iter().collect();
+        assert_eq!(load_param_into_net(&mut some, &half, STRICT).unwrap_err().0[0].why, Why::DType);
+        let loaded = load(&mut some, &half).unwrap();
+        let changes = vec![Change::Converted { from: DType::F16, to: DType::F32 }];
+        assert_eq!(loaded.params[0].1, Source::Entry { name: "a".to_string(), changes });
+        assert_eq!(values(&some), [1.0]);
+    }
+
+    #[test]
+    fn texts_are_passed_over() {
+        let mut checkpoint = numbers(&[("p.a", 1.0)]);
+        checkpoint.insert("a", "text");
+        let mut some = zeros(&["a"]);
+        let loaded = load(&mut some, &checkpoint).unwrap();
+        assert_eq!((loaded.param_not_load.len(), values(&some)), (0, vec![0.0]));
+        assert_eq!(loaded.ckpt_not_load, ["p.a", "a"]);
+        assert_eq!(loaded.params[0].1, Source::Text);
+    }
+
+    #[test]
+    fn types_convert_within_their_kind() {
+        use DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16};
+        let kinds: [&[DType]; 5] = [&[F16, F32, F64, BF16], &[I8, I16, I32, I64], &[U8], &[U16], &[Bool]];
+        let kind = |dtype| kinds.iter().position(|kind| kind.contains(&dtype));
+        for from in kinds.concat() {
+            for to in kinds.concat() {
+                let one = |dtype| Tensor::from_f64s(dtype, &[1], &[1.0]).unwrap();
+                let mut some = params(&[("a", Tensor::zeros(to, &[1]).unwrap())]);
+                let outcome = load(&mut some, &[("a", one(from))].into_iter().collect());
+                let fits = kind(from) == kind(to) && (from == to || kind(from) < Some(2));
+                assert_eq!(outcome.is_ok(), fits, "{from} to {to}");
+                assert!(!fits || some[0].tensor == one(to), "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn trailing_ones_are_dropped() {
+        let cases: &[(&[usize], &[usize], bool)] = &[
+            (&[2, 3], &[2, 3], true),
+            (&[2, 3, 1, 1], &[2, 3], true),
+            (&[2, 3, 1, 1], &[3, 2], true),
+            (&[1], &[], true),
+            (&[2, 3], &[2, 3, 1], false),
+            (&[3, 2], &[2, 3], false),
+            (&[2, 3, 2], &[2, 3], false),
+            (&[2, 2, 1], &[2, 3], false),
+        ];
+        for (from, to, fits) in cases {
+            let mut some = params(&[("a", Tensor::zeros(DType::F32, to).unwrap())]);
+            let checkpoint = [("a", Tensor::zeros(DType::F32, from).unwrap())].into_iter().collect();
+            let outcome = load(&mut some, &checkpoint);
+            assert_eq!(outcome.is_ok(), *fits, "{from:?} to {to:?}");
+            assert_eq!(some[0].tensor.shape(), *to);
+            assert!(*fits || outcome.unwrap_err().0[0].why == Why::Shape);
+        }
+    }
+
+    #[test]
+    fn all_misfits_are_named_and_nothing_is_changed() {
+        let mut some = zeros(&["ok", "shape", "type"]);
+        let mut checkpoint = numbers(&[("net.ok", 1.0)]);
+        checkpoint.insert("net.shape", Tensor::vector(&[1.0f32, 2.0]));
+        checkpoint.insert("net.type", Tensor::vector(&[1i32]));
+        let error = load(&mut some, &checkpoint).unwrap_err();
+        assert_eq!(values(&some), [0.0; 3]);
+        let text = "the checkpoint does not fit the model\n  \
+                    shape: the shapes differ: expected f32 [1], found f32 [2] in entry net.shape\n  \
+                    type: the element types differ: expected f32 [1], found i32 [1] in entry net.type";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn reports_name_the_closest_entry() {
+        let mut some = zeros(&["net.fc.weight", "other"]);
+        let loaded = load(&mut some, &numbers(&[("x.weight", 1.0), ("y.fc.weight", 2.0)])).unwrap();
+        assert_eq!(loaded.params[0].1, Source::None { closest: Some("y.fc.weight".to_string()) });
+        assert_eq!(loaded.params[1].1, Source::None { closest: None });
     }
 }

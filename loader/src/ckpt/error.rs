@@ -105,6 +105,9 @@ pub enum EntryFault {
     /// A text is not one.
     #[error("the text {0}")]
     Text(&'static str),
+    /// The array in an archive is not valid.
+    #[error("{0}")]
+    Array(String),
     /// Hash tables are not read.
     #[error("hash tables are not supported")]
     HashTable,

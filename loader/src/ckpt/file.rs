@@ -8,6 +8,10 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "npy")]
+use super::npz;
+#[cfg(feature = "torch")]
+use super::torch;
 use super::{Checkpoint, CheckpointError, Value, messages, safetensors};
 use crate::{
     crypto::{Decryption, Encryption, Encryptor},
@@ -26,6 +30,10 @@ pub enum Format {
     Ckpt,
     /// The tensors of [`safetensors`](https://huggingface.co/docs/safetensors), with MindSpore's metadata.
     Safetensors,
+    /// NumPy's arrays in a zip archive. Needs the feature `npy`.
+    Npz,
+    /// PyTorch's, which are only read. Needs the feature `torch`.
+    Torch,
 }
 
 impl Format {
@@ -35,6 +43,8 @@ impl Format {
         match ending.as_str() {
             "ckpt" => Some(Self::Ckpt),
             "safetensors" => Some(Self::Safetensors),
+            "npz" => Some(Self::Npz),
+            "pth" | "pt" | "bin" => Some(Self::Torch),
             _ => None,
         }
     }
@@ -44,6 +54,11 @@ impl Format {
         match self {
             Self::Ckpt => None,
             Self::Safetensors => safetensors::obstacle(value),
+            #[cfg(feature = "npy")]
+            Self::Npz => npz::obstacle(value),
+            #[cfg(not(feature = "npy"))]
+            Self::Npz => Some("writing .npz files needs the feature `npy`".to_string()),
+            Self::Torch => Some("files of PyTorch are not written".to_string()),
         }
     }
 
@@ -51,6 +66,8 @@ impl Format {
     fn of_contents(bytes: &[u8]) -> Self {
         match Foreign::of(bytes) {
             Some(Foreign::Safetensors) => Self::Safetensors,
+            Some(Foreign::Npz) => Self::Npz,
+            Some(Foreign::TorchZip) => Self::Torch,
             _ => Self::Ckpt,
         }
     }
@@ -61,6 +78,8 @@ impl Display for Format {
         f.write_str(match self {
             Self::Ckpt => "ckpt",
             Self::Safetensors => "safetensors",
+            Self::Npz => "npz",
+            Self::Torch => "torch",
         })
     }
 }
@@ -116,6 +135,15 @@ pub fn read_bytes(file: &str, bytes: impl Into<Bytes>, options: &ReadOptions) ->
     match Format::of_contents(&bytes) {
         Format::Ckpt => messages::read(file, &bytes, options),
         Format::Safetensors => safetensors::read(file, &bytes, options),
+        #[cfg(feature = "npy")]
+        Format::Npz => npz::read(file, &bytes, &options.limits),
+        #[cfg(feature = "torch")]
+        Format::Torch => torch::read(file, &bytes, options),
+        #[cfg(not(all(feature = "npy", feature = "torch")))]
+        other => {
+            let what = format!("a file of format {other}, which needs a feature of this crate to be read");
+            Err(LoadError::Unsupported { file: file.to_string(), what }.into())
+        }
     }
 }
 
@@ -138,6 +166,10 @@ fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Resul
 pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOptions) -> Result<(), CheckpointError> {
     let path = path.as_ref();
     let format = options.format.or_else(|| Format::of_path(path)).unwrap_or(Format::Ckpt);
+    if checkpoint.is_empty() {
+        let what = "there are no entries to write".to_string();
+        return Err(CheckpointError::Format { file: path.display().to_string(), offset: None, what });
+    }
     let obstacle = checkpoint.iter().find_map(|(name, value)| Some((name, format.obstacle(value)?)));
     if let Some((name, why)) = obstacle {
         return Err(CheckpointError::Unwritable { file: path.display().to_string(), name: name.to_string(), why });
@@ -145,6 +177,10 @@ pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOpt
     let plain = |out: &mut dyn Write| match format {
         Format::Ckpt => messages::write(checkpoint, messages::SLICE, options.crc, out),
         Format::Safetensors => safetensors::write(checkpoint, options.crc, out),
+        #[cfg(feature = "npy")]
+        Format::Npz => npz::write(checkpoint, out),
+        // Every value was an obstacle.
+        _ => Ok(()),
     };
     Ok(store::replace(path, &options.store, |out| match &options.encryption {
         None => plain(out),

@@ -12,7 +12,12 @@ mod error;
 mod file;
 mod filter;
 mod messages;
+#[cfg(feature = "npy")]
+mod npz;
 mod safetensors;
+mod text;
+#[cfg(feature = "torch")]
+mod torch;
 mod value;
 
 pub use apply::{Change, LoadOptions, Loaded, Misfit, Misfits, Source, Why, load_param_into_net};

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::{crc, schema::CHECKPOINT, types};
 use crate::{
-    ckpt::{Array, Checkpoint, CheckpointError, EntryFault, ReadOptions, Value},
+    ckpt::{Array, Checkpoint, CheckpointError, EntryFault, ReadOptions, Value, text},
     error::{LoadError, TensorFault, WireFault, WireProblem},
     foreign::Foreign,
     limits::Limits,
@@ -155,7 +155,7 @@ fn value(tensor: TensorProto, limits: &Limits) -> Result<Value, EntryFault> {
     let kind = tensor.tensor_type.unwrap_or_default();
     let kind = str::from_utf8(&kind).unwrap_or_default();
     if kind == types::TEXT {
-        return Ok(Value::Text(types::decode_text(&content)?));
+        return Ok(Value::Text(text::decode(&content)?));
     }
     let element = types::element(kind).ok_or_else(|| EntryFault::Type(kind.to_string()))?;
     let mut dims = dims(&tensor.dims, limits)?;

@@ -1,6 +1,6 @@
-//! Names of element types and the form of texts.
+//! Names of element types.
 
-use crate::{ckpt::EntryFault, element::ElementType};
+use crate::element::ElementType;
 
 /// Type of a text.
 pub(super) const TEXT: &str = "str";
@@ -37,24 +37,6 @@ pub(super) fn name(element: ElementType) -> &'static str {
     TYPES.iter().find(|(_, known)| *known == element).map_or("", |(name, _)| name)
 }
 
-/// The text with these code points of four bytes. Zeros at its end are filling.
-pub(super) fn decode_text(bytes: &[u8]) -> Result<String, EntryFault> {
-    let (points, rest) = bytes.as_chunks::<4>();
-    if !rest.is_empty() {
-        return Err(EntryFault::Text("has a fraction of a character"));
-    }
-    let chars = points.iter().map(|point| char::from_u32(u32::from_le_bytes(*point)));
-    let text: Option<String> = chars.collect();
-    let text = text.ok_or(EntryFault::Text("has a number that is no character"))?;
-    Ok(text.trim_end_matches('\0').to_string())
-}
-
-/// A text as code points of four bytes. There is at least one.
-pub(super) fn encode_text(text: &str) -> Vec<u8> {
-    let points = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
-    if text.is_empty() { vec![0; 4] } else { points }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,18 +47,5 @@ mod tests {
             assert_eq!((element(text), name(kind)), (Some(kind), text));
         }
         assert_eq!(element("str"), None);
-    }
-
-    #[test]
-    fn texts_survive() {
-        for text in ["", "a", "hello é 你好 🦀", "a\0b"] {
-            let bytes = encode_text(text);
-            assert!(!bytes.is_empty());
-            assert_eq!(decode_text(&bytes).unwrap(), text);
-        }
-        assert_eq!(encode_text("é"), [0xe9, 0, 0, 0]);
-        assert!(decode_text(&[1, 0, 0]).is_err());
-        assert!(decode_text(&[0, 0xd8, 0, 0]).is_err());
-        assert!(decode_text(&[0, 0, 0x11, 0]).is_err());
     }
 }

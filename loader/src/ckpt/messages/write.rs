@@ -13,7 +13,7 @@ use mindir_proto::{
 
 use super::{crc::Summing, types};
 use crate::{
-    ckpt::{Array, Checkpoint, Value},
+    ckpt::{Array, Checkpoint, Value, text},
     map::release,
 };
 
@@ -28,7 +28,7 @@ pub(in crate::ckpt) fn write(checkpoint: &Checkpoint, slice: usize, crc: bool, o
             Value::Array(array) => tensor(&mut out, name, array, slice.max(1))?,
             Value::Text(text) => {
                 let header = TensorProto { dims: vec![0], tensor_type: Some(types::TEXT.into()), tensor_content: None };
-                entry(&mut out, name, &header, &[&types::encode_text(text)])?;
+                entry(&mut out, name, &header, &[&text::encode(text)])?;
             }
         }
     }
@@ -129,6 +129,14 @@ mod tests {
         let of =
             |name: &str| message.value.iter().filter(|value| value.tag.as_deref() == Some(name.as_bytes())).count();
         assert_eq!((of("w"), of("note"), of("empty")), (3, 1, 1));
+    }
+
+    #[test]
+    fn slices_are_those_of_mindspore() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ckpt/sliced_bytes.ckpt");
+        let bytes = Bytes::from(std::fs::read(path).unwrap());
+        let whole = read("f", &bytes, &ReadOptions::default()).unwrap();
+        assert!(written(&whole, 1024, false) == bytes);
     }
 
     #[test]
