@@ -8,10 +8,13 @@
 //! the new one.
 
 mod apply;
+mod background;
 mod error;
 mod file;
 mod filter;
+mod manager;
 mod messages;
+mod names;
 #[cfg(feature = "npy")]
 mod npz;
 mod safetensors;
@@ -21,7 +24,10 @@ mod torch;
 mod value;
 
 pub use apply::{Change, LoadOptions, Loaded, Misfit, Misfits, Source, Why, load_param_into_net};
+pub use background::{SaveHandle, write_async};
 pub use error::{CheckpointError, CrcFault, EntryFault};
 pub use file::{Format, ReadOptions, WriteOptions, read, read_bytes, write};
 pub use filter::{Choice, Filter, NothingLeft};
+pub use manager::{AppendInfo, CheckpointConfig, CheckpointManager, Choose, Clock, ConfigError, Progress, Run};
+pub use names::{Names, NamesError, rename_batch_norms};
 pub use value::{Array, Checkpoint, Value};
