@@ -16,6 +16,9 @@
 )]
 
 mod align;
+pub mod ckpt;
+pub mod crypto;
+
 mod element;
 mod error;
 mod files;
@@ -23,8 +26,11 @@ mod foreign;
 mod limits;
 mod map;
 pub mod mindir;
+#[cfg(feature = "npy")]
+pub mod npy;
 mod printable;
 mod report;
+pub mod store;
 
 pub use element::ElementType;
 pub use error::{ErrorKind, Excess, ExternalFault, FileFault, LoadError, TensorFault, WireFault, WireProblem};
