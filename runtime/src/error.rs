@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mindir_graph::lower::NodeError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_loader::ckpt::Misfits;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
@@ -42,6 +43,9 @@ pub enum Error {
         /// What was given.
         found: Fact,
     },
+    /// Values of a checkpoint do not fit their parameters.
+    #[error(transparent)]
+    Misfits(#[from] Misfits),
     /// An operator refuses its arguments.
     #[error("{}", node_text(.0))]
     Node(#[from] NodeError),
@@ -107,9 +111,12 @@ impl Error {
                 ErrorKind::Unsupported
             }
             Error::Contradiction(_) => ErrorKind::Corrupt,
-            Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
-                ErrorKind::Usage
-            }
+            Error::Input(_)
+            | Error::Misfits(_)
+            | Error::Param { .. }
+            | Error::Node(_)
+            | Error::Shapes { .. }
+            | Error::NotStraight(_) => ErrorKind::Usage,
             Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
             Error::Limit { .. } => ErrorKind::Limit,
         }
