@@ -78,6 +78,8 @@ pub enum Foreign {
     Npy,
     Pickle,
     Onnx,
+    /// A model of MindSpore.
+    MindIr,
     /// Weights of MindSpore.
     Checkpoint,
     /// A model of MindSpore for the Ascend graph engine.
@@ -105,6 +107,13 @@ impl Foreign {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let head = bytes.get(..1024).unwrap_or(bytes);
         by_signature(head).or_else(|| by_structure(head))
+    }
+
+    /// [`Self::MindIr`] if the file begins as models do, with the versions and the name of what wrote it.
+    pub(crate) fn model(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = field(bytes, 0x0a)?;
+        let is_version = version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        (is_version && rest.starts_with(b"\x12\x09MindSpore")).then_some(Self::MindIr)
     }
 }
 
@@ -255,6 +264,7 @@ impl Display for Foreign {
             Self::Npy => "a NumPy array (.npy)",
             Self::Pickle => "a Python pickle",
             Self::Onnx => "an ONNX model",
+            Self::MindIr => "a MindIR model",
             Self::Checkpoint => "a MindSpore checkpoint (weights without a graph)",
             Self::Air => "an AIR model of the Ascend graph engine",
             Self::MindSporeLite => "a MindSpore Lite model (.ms)",
@@ -314,6 +324,8 @@ mod tests {
         assert_eq!(Foreign::of(b"\x0a\x031.1\x12\x09MindSpore\x2a\x062.10.0"), None);
         assert_eq!(Foreign::of(b"\x0a\x050.1.0"), None);
         assert_eq!(Foreign::of(b"\x0a"), None);
+        assert_eq!(Foreign::model(b"\x0a\x031.1\x12\x09MindSpore\x2a\x062.10.0"), Some(Foreign::MindIr));
+        assert_eq!(Foreign::model(b"\x0a\x03abc\x12\x09MindSpore"), None);
     }
 
     #[test]
