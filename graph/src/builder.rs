@@ -109,6 +109,7 @@ impl Builder {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
             graphs: vec![self.graph],
             params: self.params,
+            preprocess: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::op::{Const, Effect, OpDef};
+use crate::preprocess::Preprocess;
 use crate::{Spec, Tensor};
 
 /// A value of a [`Graph`].
@@ -334,12 +335,19 @@ pub struct Model {
     pub graphs: Vec<Graph>,
     /// Parameters in the file's order.
     pub params: Vec<Param>,
+    /// What the file says about preparing inputs, one entry per column of the dataset that the model was exported with.
+    pub preprocess: Vec<Preprocess>,
 }
 
 impl Model {
     /// The graph that a run starts with.
     pub fn entry(&self) -> &Graph {
         &self.graphs[0]
+    }
+
+    /// How a picture becomes the first input, if the file says so.
+    pub fn picture(&self) -> Option<&Preprocess> {
+        self.preprocess.iter().find(|p| &*p.column == "image")
     }
 
     /// The graph `id`.

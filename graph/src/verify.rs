@@ -209,7 +209,7 @@ mod tests {
         graph.inputs = vec![x];
         graph.outputs = vec![y];
         graph.nest = Nest::Leaf;
-        Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new() }
+        Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new(), preprocess: Vec::new() }
     }
 
     fn fault(change: impl FnOnce(&mut Graph)) -> VerifyFault {

@@ -9,6 +9,7 @@ mod form;
 mod interface;
 mod literal;
 mod operator;
+mod preprocess;
 mod program;
 mod sym;
 mod tidy;
@@ -53,7 +54,8 @@ fn read(proto: &ModelProto) -> Result<Model, Located> {
                 param.mutable = true;
             }
         }
-        let model = Model { origin: origin(proto), graphs, params: program.params };
+        let model =
+            Model { origin: origin(proto), graphs, params: program.params, preprocess: preprocess::preprocess(proto) };
         verify(&model).map_err(|error| GraphFault::from(error).at("", ""))?;
         return Ok(model);
     }
