@@ -110,6 +110,18 @@ pub struct Opaque {
     pub attrs: Vec<(Arc<str>, Const)>,
 }
 
+/// What a file says about a node's primitive that its arguments do not hold. Running it needs none of this; writers put it
+/// back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Primitive {
+    /// MindSpore's name of the primitive, which may be an alias of the operator.
+    pub name: Arc<str>,
+    /// Attributes that are no arguments.
+    pub attrs: Vec<(Arc<str>, Const)>,
+    /// How its results nest: a tuple of one result is told from the result.
+    pub nest: Nest,
+}
+
 /// One step of a [`Graph`].
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -123,6 +135,8 @@ pub struct Node {
     pub args: Vec<Option<Arg>>,
     /// Results.
     pub outputs: Vec<ValueId>,
+    /// What else the file says, if there is anything else.
+    pub primitive: Option<Arc<Primitive>>,
 }
 
 impl Node {
@@ -184,28 +198,43 @@ impl Node {
     }
 }
 
-/// How a graph's results nest: MindSpore returns tuples of tuples, a [`Graph`] a flat list.
+/// How arguments or results nest: MindSpore takes and returns tuples of tuples, a [`Graph`] a flat list of tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nest {
     /// One tensor.
     Leaf,
+    /// A Python number, which is a tensor without dimensions here.
+    Number,
+    /// A tuple of any number of Python numbers, which is a tensor of one dimension here.
+    Numbers,
     /// Nothing.
     None,
     /// A constant text.
     Text(Arc<str>),
-    /// A tuple or list.
+    /// A tuple.
     Tuple(Vec<Nest>),
+    /// A list.
+    List(Vec<Nest>),
 }
 
 impl Nest {
     /// Number of tensors.
     pub fn leaves(&self) -> usize {
         match self {
-            Nest::Leaf => 1,
+            Nest::Leaf | Nest::Number | Nest::Numbers => 1,
             Nest::None | Nest::Text(_) => 0,
-            Nest::Tuple(items) => items.iter().map(Nest::leaves).sum(),
+            Nest::Tuple(items) | Nest::List(items) => items.iter().map(Nest::leaves).sum(),
         }
     }
+}
+
+/// An argument of a call, which one or several inputs of a [`Graph`] stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How the inputs nest in it.
+    pub nest: Nest,
 }
 
 /// Operators over tensors, in an order that respects data and effects.
@@ -219,6 +248,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Inputs in call order, tuples flattened.
     pub inputs: Vec<ValueId>,
+    /// How the inputs nest in the arguments of a call; empty where every input is an argument, a tensor.
+    pub arguments: Vec<Argument>,
     /// Results, tuples flattened.
     pub outputs: Vec<ValueId>,
     /// How the results nest.
@@ -233,6 +264,7 @@ impl Graph {
             values: Vec::new(),
             nodes: Vec::new(),
             inputs: Vec::new(),
+            arguments: Vec::new(),
             outputs: Vec::new(),
             nest: Nest::None,
         }

@@ -26,6 +26,10 @@ impl FromArg for Vec<Shown> {
             }
         }))
     }
+
+    fn into_const(self) -> Option<Const> {
+        None
+    }
 }
 
 op! {

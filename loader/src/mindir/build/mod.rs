@@ -1,11 +1,12 @@
 //! What a checked file means: from messages to a [`Model`].
 //!
-//! `literal` and `form` read values and descriptions; `program` resolves names; `walk` builds one graph, with `operator`
+//! `literal` and `form` read values and descriptions, `interface` what callers see; `program` resolves names; `walk` builds one graph, with `operator`
 //! for operators and `call` for control flow and the graphs that it needs; `tidy` removes what nobody needs.
 
 mod call;
 mod fault;
 mod form;
+mod interface;
 mod literal;
 mod operator;
 mod preprocess;
