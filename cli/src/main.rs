@@ -7,6 +7,7 @@
 
 mod args;
 mod bench;
+mod ckpt;
 mod compare;
 mod completions;
 mod difference;
@@ -48,6 +49,7 @@ enum Command {
     Compare(compare::Compare),
     Plan(plan::Plan),
     Bench(bench::Bench),
+    Ckpt(ckpt::Ckpt),
     Ops(ops::Ops),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -61,6 +63,7 @@ impl Command {
             Command::Compare(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
+            Command::Ckpt(c) => c.execute(),
             Command::Ops(c) => c.execute(),
             Command::Doctor(c) => c.execute(),
             Command::Completions(c) => c.execute(),

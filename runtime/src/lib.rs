@@ -35,7 +35,7 @@ pub use mindir_graph::{
 pub use mindir_loader::mindir::Layout;
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
-pub use mindir_loader::{Access, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
+pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{DeviceKind, Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};

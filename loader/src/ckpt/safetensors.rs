@@ -103,8 +103,8 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 }
 
-/// Reads the contents of a file, which the tensors will share.
-pub(super) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+/// Reads the contents of a file, which the tensors will share. Also says whether there is a checksum.
+pub(super) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) -> Result<(Checkpoint, bool), CheckpointError> {
     let damaged = |what: String| CheckpointError::Format { file: file.to_string(), offset: None, what };
     let (len, rest) = bytes.split_first_chunk::<LENGTH>().ok_or_else(|| damaged("the file is cut".to_string()))?;
     let len = u64::from_le_bytes(*len);
@@ -130,11 +130,11 @@ pub(super) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) -> Result<C
         let array = array(&info, is_int4, part, options.limits.max_rank).map_err(|f| fault(name.clone(), f))?;
         found.add(name, array.into()).map_err(|name| fault(name, EntryFault::SameName))?;
     }
+    let stored = header.metadata.get(CRC).and_then(|sum| sum.as_str()?.parse().ok());
     if options.verify_crc {
-        let stored = header.metadata.get(CRC).and_then(|sum| sum.as_str()?.parse().ok());
         verify(&found, stored).map_err(|fault| CheckpointError::Crc { file: file.to_string(), fault })?;
     }
-    Ok(found)
+    Ok((found, stored.is_some()))
 }
 
 fn array(info: &Info, is_int4: bool, bytes: Bytes, max_rank: usize) -> Result<Array, EntryFault> {
