@@ -9,6 +9,8 @@ mod args;
 mod bench;
 mod compare;
 mod completions;
+mod convert;
+mod diff;
 mod difference;
 mod doctor;
 mod failure;
@@ -46,6 +48,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Compare(compare::Compare),
+    Convert(convert::Convert),
+    Diff(diff::Diff),
     Plan(plan::Plan),
     Bench(bench::Bench),
     Ops(ops::Ops),
@@ -59,6 +63,8 @@ impl Command {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
             Command::Compare(c) => c.execute(),
+            Command::Convert(c) => c.execute(),
+            Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
             Command::Ops(c) => c.execute(),
