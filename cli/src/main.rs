@@ -10,6 +10,8 @@ mod bench;
 mod ckpt;
 mod compare;
 mod completions;
+mod convert;
+mod diff;
 mod difference;
 mod doctor;
 mod failure;
@@ -47,6 +49,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Compare(compare::Compare),
+    Convert(convert::Convert),
+    Diff(diff::Diff),
     Plan(plan::Plan),
     Bench(bench::Bench),
     Ckpt(ckpt::Ckpt),
@@ -61,6 +65,8 @@ impl Command {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
             Command::Compare(c) => c.execute(),
+            Command::Convert(c) => c.execute(),
+            Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
             Command::Ckpt(c) => c.execute(),

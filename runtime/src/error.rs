@@ -7,6 +7,7 @@ use mindir_graph::lower::NodeError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
 use mindir_loader::ckpt::Misfits;
+use mindir_loader::mindir::ExportError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
@@ -16,6 +17,9 @@ pub enum Error {
     /// The file could not be read as a model.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The model could not be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// Operators that `mindir` does not have; every node is named.
     #[error("{}", Lines("operator", "not supported", .0))]
     Unsupported(Vec<UnsupportedNode>),
@@ -117,6 +121,9 @@ impl Error {
             | Error::Node(_)
             | Error::Shapes { .. }
             | Error::NotStraight(_) => ErrorKind::Usage,
+            Error::Export(ExportError::Graph(_) | ExportError::TooLarge { .. }) => ErrorKind::Unsupported,
+            Error::Export(ExportError::Store(_)) => ErrorKind::Device,
+            Error::Export(_) => ErrorKind::Usage,
             Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
             Error::Limit { .. } => ErrorKind::Limit,
         }
