@@ -9,6 +9,7 @@ pub mod lower;
 pub mod op;
 pub mod ops;
 pub mod passes;
+pub mod preprocess;
 mod shape;
 pub mod task;
 mod tensor;

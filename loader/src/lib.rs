@@ -15,6 +15,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
 )]
 
+pub mod air;
 mod align;
 pub mod ckpt;
 pub mod crypto;

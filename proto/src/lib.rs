@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod ge;
 mod lean;
 pub mod mindir;
 

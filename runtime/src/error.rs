@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mindir_graph::lower::NodeError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_loader::ckpt::Misfits;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
@@ -42,6 +43,9 @@ pub enum Error {
         /// What was given.
         found: Fact,
     },
+    /// Values of a checkpoint do not fit their parameters.
+    #[error(transparent)]
+    Misfits(#[from] Misfits),
     /// An operator refuses its arguments.
     #[error("{}", node_text(.0))]
     Node(#[from] NodeError),
@@ -55,6 +59,9 @@ pub enum Error {
         /// The operator's complaint.
         error: NodeError,
     },
+    /// An operator refuses its arguments although the inputs are as the file declares them: the model contradicts itself.
+    #[error("{}; the inputs are as the model declares them", node_text(.0))]
+    Contradiction(NodeError),
     /// A device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -100,10 +107,16 @@ impl Error {
                 _ => ErrorKind::Device,
             },
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
-            Error::Node(e) if matches!(e.error, OpError::Unsupported(_)) => ErrorKind::Unsupported,
-            Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
-                ErrorKind::Usage
+            Error::Node(e) | Error::Contradiction(e) if matches!(e.error, OpError::Unsupported(_)) => {
+                ErrorKind::Unsupported
             }
+            Error::Contradiction(_) => ErrorKind::Corrupt,
+            Error::Input(_)
+            | Error::Misfits(_)
+            | Error::Param { .. }
+            | Error::Node(_)
+            | Error::Shapes { .. }
+            | Error::NotStraight(_) => ErrorKind::Usage,
             Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
             Error::Limit { .. } => ErrorKind::Limit,
         }
@@ -112,7 +125,7 @@ impl Error {
     /// Path of the graph node that the error is about, if it is about one.
     pub fn node_path(&self) -> Option<&str> {
         match self {
-            Error::Node(e) | Error::Shapes { error: e, .. } => Some(&e.path),
+            Error::Node(e) | Error::Contradiction(e) | Error::Shapes { error: e, .. } => Some(&e.path),
             Error::Device(DeviceError::Step { path, .. } | DeviceError::Declined { path, .. }) => Some(path),
             _ => None,
         }

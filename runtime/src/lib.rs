@@ -19,6 +19,8 @@ mod cell;
 mod error;
 pub mod machine;
 mod options;
+#[cfg(feature = "image")]
+pub mod picture;
 mod plan;
 mod session;
 
@@ -27,7 +29,9 @@ use std::path::Path;
 pub use cell::{GraphCell, Port};
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
-pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes};
+pub use mindir_graph::{
+    DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes, preprocess,
+};
 pub use mindir_loader::mindir::Layout;
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
