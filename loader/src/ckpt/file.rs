@@ -227,6 +227,9 @@ fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Resul
 
 /// Writes a checkpoint in the place of the file that may be there. A crash leaves the old file or the new one.
 ///
+/// Tensors without elements are written like others. MindSpore leaves them out when it saves; it reads them, but for those
+/// with the shape `[0]`, which it takes for scalars.
+///
 /// # Errors
 /// An entry that the format cannot hold; what could not be done with the file.
 pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOptions) -> Result<(), CheckpointError> {
