@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod compare;
 mod completions;
+mod convert;
 mod difference;
 mod doctor;
 mod failure;
@@ -46,6 +47,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Compare(compare::Compare),
+    Convert(convert::Convert),
     Plan(plan::Plan),
     Bench(bench::Bench),
     Ops(ops::Ops),
@@ -59,6 +61,7 @@ impl Command {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
             Command::Compare(c) => c.execute(),
+            Command::Convert(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
             Command::Ops(c) => c.execute(),

@@ -23,6 +23,7 @@ mod foreign;
 mod limits;
 mod map;
 pub mod mindir;
+pub mod onnx;
 mod printable;
 mod report;
 pub mod store;

@@ -10,5 +10,6 @@
 
 mod lean;
 pub mod mindir;
+pub mod onnx;
 
 pub use prost;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use mindir_graph::lower::NodeError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_graph::onnx::ExportError;
+use mindir_loader::onnx::WriteError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
@@ -15,6 +17,9 @@ pub enum Error {
     /// The file could not be read as a model.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The model could not be written as ONNX.
+    #[error(transparent)]
+    Onnx(#[from] WriteError),
     /// Operators that `mindir` does not have; every node is named.
     #[error("{}", Lines("operator", "not supported", .0))]
     Unsupported(Vec<UnsupportedNode>),
@@ -99,6 +104,9 @@ impl Error {
                 LoadErrorKind::Limit => ErrorKind::Limit,
                 _ => ErrorKind::Device,
             },
+            Error::Onnx(WriteError::Model(ExportError::Opset(_))) => ErrorKind::Usage,
+            Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
+            Error::Onnx(_) => ErrorKind::Device,
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
             Error::Node(e) if matches!(e.error, OpError::Unsupported(_)) => ErrorKind::Unsupported,
             Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {

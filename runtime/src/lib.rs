@@ -20,6 +20,7 @@ mod error;
 pub mod machine;
 #[cfg(feature = "npy")]
 pub mod npy;
+pub mod onnx;
 mod options;
 mod plan;
 mod session;

@@ -207,6 +207,11 @@ impl Emit<'_> {
         self.dims(x).iter().all(Option::is_some)
     }
 
+    /// Whether every dimension of every operand is fixed.
+    pub fn is_fixed(&self) -> bool {
+        crate::lower::operands(self.args).iter().all(|x| self.fixed(x))
+    }
+
     /// The length of dimension `d` of `x` as a vector of one `i64`.
     ///
     /// # Errors

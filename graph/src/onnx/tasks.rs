@@ -79,6 +79,9 @@ impl Walk<'_> {
         if let Some(y) = self.transposed(e, copy, vs, ins, out) {
             return Ok(y);
         }
+        if !e.is_fixed() {
+            return no_form("elements would have to be placed one by one, and a dimension is open");
+        }
         let total = count(out);
         if total > MOST_PLACED {
             return no_form(format!("{total} elements would have to be placed one by one"));

@@ -1,0 +1,5 @@
+//! ONNX files.
+
+mod write;
+
+pub use write::{WriteError, Written, export};
