@@ -44,6 +44,11 @@ impl Lowering {
         &self.graph.values[v.0 as usize].source
     }
 
+    /// The value whose storage `v` shares.
+    pub(crate) fn root(&self, v: V) -> V {
+        self.graph.root(v)
+    }
+
     /// The tasks from number `first` on.
     pub(crate) fn tasks_from(&self, first: usize) -> &[TaskNode] {
         self.graph.nodes.get(first..).unwrap_or_default()

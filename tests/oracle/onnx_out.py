@@ -27,9 +27,32 @@ DTYPES = {"bool": np.bool_, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i6
           "u32": np.uint32, "u64": np.uint64, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64, "c64": np.complex64, "c128": np.complex128}
 
 
+# Cases whose results are meant to differ, with the reason.
+DIFFERS = {
+    ("Gather", "out of range"): "an index out of range is an error in ONNX",
+    ("GatherD", "out of range"): "an index out of range is an error in ONNX",
+    ("GatherNd", "out of range"): "an index out of range is an error in ONNX",
+    ("EmbeddingLookup", "offset"): "an index out of range is an error in ONNX",
+    ("MeanExt", "empty"): "ONNX Runtime's mean of nothing is 0",
+    ("ReduceMean", "empty"): "ONNX Runtime's mean of nothing is 0",
+}
+
+
 def check(path):
     """onnx.checker with shape inference; strict inference where every operator has it."""
     onnx.checker.check_model(path, full_check=True)
+
+
+def fits(path, inputs):
+    """Whether the inputs keep the model's promise that dimensions of one name are equally long, and no type is complex."""
+    if any(x.dtype.kind == "c" for x in inputs):
+        return False
+    lengths = {}
+    for value, x in zip(onnx.load(path, load_external_data=False).graph.input, inputs):
+        for dim, n in zip(value.type.tensor_type.shape.dim, x.shape):
+            if dim.dim_param and lengths.setdefault(dim.dim_param, n) != n:
+                return False
+    return True
 
 
 def session(path):
@@ -112,7 +135,11 @@ def cases(folder, only):
             continue
         # ONNX Runtime's functions are not as exact as the definitions in f64.
         tolerance = max(row["tolerance"], 1e-5 if row["tolerance"] else 0.0)
-        what, who = compare(os.path.join(folder, row["file"]), [tensor(t) for t in row["inputs"]], [tensor(t) for t in row["outputs"]], tolerance)
+        path, inputs = os.path.join(folder, row["file"]), [tensor(t) for t in row["inputs"]]
+        if (row["op"], row["case"]) in DIFFERS or not fits(path, inputs):
+            counts[kind, "not compared"] += 1
+            continue
+        what, who = compare(path, inputs, [tensor(t) for t in row["outputs"]], tolerance)
         counts[kind, "wrong" if what else who] += 1
         if what:
             wrong.append(f"{row['op']} ({row['case']}, {kind}): {what}")
@@ -165,10 +192,18 @@ def golden(folder, command, opset, work):
             if want is not None and kind == "float":
                 want = want.astype(np.float32)
             wants.append(None if str(i) in (meta.get("differs") or {}) else want)
+        if [list(x.shape) for x in inputs] != declared(path, inputs):
+            continue
         what, _ = compare(path, inputs, wants, tolerance)
         if what:
             return f"{s['dir']}: {what}"
     return None
+
+
+def declared(path, inputs):
+    """The shapes that the model declares, open dimensions as those of the inputs."""
+    values = onnx.load(path, load_external_data=False).graph.input
+    return [[d.dim_value if d.HasField("dim_value") else n for d, n in zip(v.type.tensor_type.shape.dim, x.shape)] for v, x in zip(values, inputs)]
 
 
 def goldens(folders, command, opset, expected):

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Attr;
-use crate::{Fact, Tensor};
+use crate::{DType, Fact, Tensor};
 
 /// A value of an ONNX graph, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub struct Record {
 pub struct Body {
     /// Inputs: of the model, or of a loop's body.
     pub inputs: Vec<Edge>,
+    /// Element types and dimensions of a loop's inputs; empty for other graphs.
+    pub types: Vec<(DType, Vec<Option<usize>>)>,
     /// Nodes.
     pub nodes: Vec<Record>,
     /// Results.

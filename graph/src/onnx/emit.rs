@@ -260,12 +260,26 @@ impl Emit<'_> {
         Ok(self.op("Expand", &[x, shape]))
     }
 
-    /// Whether argument `index`, a list of integers, is the same whatever the open sizes are.
+    /// Whether argument `index` is the same whatever the open sizes are.
     pub fn is_constant(&self, index: usize) -> bool {
-        let ints = |args: &Args| args.items.get(index)?.as_ref().map(Ints::from_arg);
-        match self.twin {
-            Some(twin) => ints(self.args) == ints(twin),
-            None => true,
+        let Some(twin) = self.twin else { return true };
+        match (self.args.items.get(index), twin.items.get(index)) {
+            (Some(Some(a)), Some(Some(b))) => same(a, b),
+            _ => true,
+        }
+    }
+
+    /// Argument `index`, the number `value`, with rank 0 and as `dtype`: a constant, or what the model computes.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn scalar(&mut self, index: usize, value: f64, dtype: DType) -> Result<Edge, NoForm> {
+        match self.args.items.get(index) {
+            Some(Some(ArgValue::Operand(x))) if !self.is_constant(index) => {
+                let edge = self.as_type(&x.clone(), dtype)?;
+                Ok(self.reshape(edge, &[]))
+            }
+            _ => self.number(dtype, value),
         }
     }
 
@@ -298,6 +312,16 @@ impl Emit<'_> {
                 Ok(self.vector(&values))
             }
         }
+    }
+}
+
+/// Whether two arguments hold the same constants.
+fn same(a: &ArgValue, b: &ArgValue) -> bool {
+    match (a, b) {
+        (ArgValue::Operand(a), ArgValue::Operand(b)) => a.known.is_some() && a.known == b.known,
+        (ArgValue::Const(a), ArgValue::Const(b)) => a == b,
+        (ArgValue::List(a), ArgValue::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => false,
     }
 }
 

@@ -21,6 +21,9 @@ use crate::{DType, Tensor};
 
 pub use body::{Body, Edge, Record};
 pub use emit::{Emit, Size};
+pub(crate) use emit::to_i64;
+pub(crate) use program::machine;
+pub(crate) use tasks::reduce;
 pub use export::{Dimension, Exported, Options, Port, export};
 
 /// The oldest and the newest operator set that can be written.

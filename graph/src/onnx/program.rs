@@ -10,7 +10,7 @@ use crate::DType;
 use crate::task::{Binary, Instr, Program, Unary};
 
 /// The type in which nodes compute numbers of `dtype`.
-pub(super) fn machine(dtype: DType) -> DType {
+pub(crate) fn machine(dtype: DType) -> DType {
     match dtype {
         DType::BF16 => DType::F32,
         DType::I8 | DType::I16 | DType::U8 | DType::U16 => DType::I32,

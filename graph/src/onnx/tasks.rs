@@ -16,7 +16,8 @@ const MOST_PLACED: usize = 1 << 20;
 
 /// The edges of `outs`, which the tasks `nodes` compute.
 pub(super) fn tasks(e: &mut Emit, b: &Lowering, nodes: &[TaskNode], outs: &[V]) -> Result<Vec<Edge>, NoForm> {
-    let mut walk = Walk { b, edges: e.edges.clone() };
+    let roots = e.edges.iter().map(|(&v, &edge)| (b.root(v), edge)).collect();
+    let mut walk = Walk { b, edges: e.edges.clone(), roots };
     for node in nodes {
         let ins = node.ins.iter().map(|&v| walk.edge(e, v)).collect::<Result<Vec<_>, _>>()?;
         let results = walk.task(e, node, &ins)?;
@@ -28,6 +29,8 @@ pub(super) fn tasks(e: &mut Emit, b: &Lowering, nodes: &[TaskNode], outs: &[V]) 
 struct Walk<'a> {
     b: &'a Lowering,
     edges: HashMap<V, Edge>,
+    /// An edge with the same elements, by the value whose storage is shared.
+    roots: HashMap<V, Edge>,
 }
 
 fn dims(shape: &[usize]) -> Vec<i64> {
@@ -45,7 +48,10 @@ impl Walk<'_> {
                 None => return Err(NoForm::Unstated),
             },
             Source::Alias(root) => {
-                let x = self.edge(e, *root)?;
+                let x = match self.roots.get(root) {
+                    Some(&x) => x,
+                    None => self.edge(e, *root)?,
+                };
                 e.reshape(x, &dims(&self.b.fact(v).shape))
             }
             Source::Variable(_) => return no_form("it reads a parameter that the model writes; ONNX models keep no state"),
@@ -130,9 +136,11 @@ impl Walk<'_> {
         y = e.cast(y, DType::F32, norm.dtype);
         let mut rest = ins[1..].iter();
         if norm.gamma && let Some(&gamma) = rest.next() {
+            let gamma = e.reshape(gamma, &[-1]);
             y = e.op("Mul", &[y, gamma]);
         }
         if norm.beta && let Some(&beta) = rest.next() {
+            let beta = e.reshape(beta, &[-1]);
             y = e.op("Add", &[y, beta]);
         }
         let mut results = vec![e.reshape(y, &shape(0))];

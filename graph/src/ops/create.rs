@@ -3,6 +3,7 @@
 use super::elementwise::{float_of, number_of, real, scalars, size, tensor_of};
 use super::samples::{case, dtype, float, int, none, tensor, tuple, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Lowers, Number, Operand, Rule};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -250,6 +251,18 @@ fn count_up(start: Number, end: Number, step: Number, dtype: DType) -> Result<Te
     })
 }
 
+/// `Range` over the arguments 0 to 2, in `dtype`.
+fn range(e: &mut Emit, numbers: [Number; 3], dtype: DType) -> Forms {
+    let whole = numbers.iter().all(|x| matches!(x, Number::Int(_)));
+    let wide = if whole { DType::I64 } else { DType::F32 };
+    let mut edges = Vec::new();
+    for (i, x) in numbers.into_iter().enumerate() {
+        edges.push(e.scalar(i, x.as_f64(), wide)?);
+    }
+    let y = e.op("Range", &edges);
+    Ok(Some(vec![e.cast(y, wide, dtype)]))
+}
+
 op! {
     /// `start`, `start + step`, … before `end`, of numbers or tensors of one element. Integers give `i64`; a float gives `f32`.
     Range { start: Number, end: Number, step: Number, maxlen: i64 = 1_000_000 }
@@ -274,6 +287,10 @@ impl Rule for Range {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = self.reference()?;
         Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        range(e, [self.start, self.end, self.step], self.dtype())
     }
 
     fn cases() -> Vec<Case> {
@@ -310,6 +327,10 @@ impl Rule for Arange {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = self.reference()?;
         Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        range(e, [self.start, self.end, self.step], self.dtype())
     }
 
     fn cases() -> Vec<Case> {

@@ -171,17 +171,15 @@ impl Wire<'_> {
             let ports = |ports: &[Port]| ports.iter().map(|p| self.port(p)).collect();
             (ports(&self.exported.inputs), ports(&self.exported.outputs))
         } else {
-            // Their types follow from the node around them.
-            let plain = |edges: &[Edge]| edges.iter().map(|e| self.plain(*e)).collect();
-            (plain(&body.inputs), plain(&body.outputs))
+            // The types of other values follow from the node around them.
+            let kind = |i: usize| body.types.get(i).map(|(dtype, dims)| tensor_type(*dtype, dims.iter().map(any)));
+            let input = |(i, e): (usize, &Edge)| ValueInfoProto { name: Some(self.name(*e)), r#type: kind(i) };
+            let output = |e: &Edge| ValueInfoProto { name: Some(self.name(*e)), r#type: None };
+            (body.inputs.iter().enumerate().map(input).collect(), body.outputs.iter().map(output).collect())
         };
         let node = body.nodes.iter().map(|r| self.node(r)).collect();
         let name = if name.is_empty() { "graph" } else { name };
         GraphProto { node, name: Some(name.into()), input: inputs, output: outputs, ..GraphProto::default() }
-    }
-
-    fn plain(&self, edge: Edge) -> ValueInfoProto {
-        ValueInfoProto { name: Some(self.name(edge)), r#type: None }
     }
 
     fn port(&self, port: &Port) -> ValueInfoProto {
@@ -189,9 +187,7 @@ impl Wire<'_> {
             Dimension::Fixed(n) => DimensionProto { dim_value: Some(*n as i64), dim_param: None },
             Dimension::Named(name) => DimensionProto { dim_value: None, dim_param: Some(name.clone()) },
         };
-        let shape = TensorShapeProto { dim: port.dims.iter().map(dim).collect() };
-        let tensor = TensorTypeProto { elem_type: Some(data_type(port.dtype)), shape: Some(shape) };
-        let r#type = Some(TypeProto { tensor_type: Some(tensor) });
+        let r#type = Some(tensor_type(port.dtype, port.dims.iter().map(dim)));
         ValueInfoProto { name: Some(self.name(port.edge)), r#type }
     }
 
@@ -262,6 +258,16 @@ impl Wire<'_> {
         proto.data_location = Some(DataLocation::External as i32);
         (proto.encode_to_vec(), Bytes::new())
     }
+}
+
+fn tensor_type(dtype: DType, dims: impl Iterator<Item = DimensionProto>) -> TypeProto {
+    let shape = TensorShapeProto { dim: dims.collect() };
+    TypeProto { tensor_type: Some(TensorTypeProto { elem_type: Some(data_type(dtype)), shape: Some(shape) }) }
+}
+
+/// A dimension that has a length or none.
+fn any(dim: &Option<usize>) -> DimensionProto {
+    DimensionProto { dim_value: dim.map(|n| n as i64), dim_param: None }
 }
 
 fn facts(tensor: &Tensor) -> TensorProto {

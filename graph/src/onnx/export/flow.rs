@@ -315,6 +315,7 @@ impl<'a> Walk<'a> {
         let results: Vec<Given> = std::iter::once(cond).chain(next).collect();
         let mut body = self.close(&results);
         body.inputs = ports;
+        body.types = [(DType::I64, Vec::new()), (DType::Bool, Vec::new())].into_iter().chain(state.iter().map(Given::kind)).collect();
         self.books.iter_mut().for_each(|b| b.begin_node(header.node.path.clone()));
         let edges = self.record("Loop", inputs, vec![("body", Attr::Body(body))], state.len());
         Ok(state.iter().zip(edges).map(|(given, edge)| given.forgotten(edge)).collect())

@@ -8,7 +8,7 @@ use crate::graph::{Arg, Graph, GraphId, Model, Node, NodeKind, ValueId};
 use crate::lower::{Entry, Walk as Shapes};
 use crate::op::{ArgValue, Args, Effect, OpDef, Operand, ParamKind};
 use crate::task::V;
-use crate::{Fact, OpError, Tensor};
+use crate::{DType, Fact, OpError, Tensor};
 
 /// Why a walk gave nothing.
 pub(super) enum Failure {
@@ -39,6 +39,13 @@ impl Given {
     pub fn constant(&self) -> Option<&Tensor> {
         let first = self.known.first()?.as_ref()?;
         self.known.iter().all(|t| t.as_ref().is_some_and(|t| same(t, first))).then_some(first)
+    }
+
+    /// Element type, and the dimensions that are the same in every walk.
+    pub fn kind(&self) -> (DType, Vec<Option<usize>>) {
+        let first = &self.facts[0];
+        let dim = |d: usize| self.facts.iter().all(|f| f.shape[d] == first.shape[d]).then_some(first.shape[d]);
+        (first.dtype, (0..first.rank()).map(dim).collect())
     }
 
     /// Without what is known of its contents.
