@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use mindir_graph::lower::NodeError;
+use mindir_graph::onnx::ExportError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
-use mindir_graph::onnx::ExportError;
 use mindir_loader::onnx::WriteError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 

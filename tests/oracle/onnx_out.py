@@ -33,6 +33,9 @@ DIFFERS = {
     ("GatherD", "out of range"): "an index out of range is an error in ONNX",
     ("GatherNd", "out of range"): "an index out of range is an error in ONNX",
     ("EmbeddingLookup", "offset"): "an index out of range is an error in ONNX",
+    ("ArgSort", "ties"): "NaN has no place of its own in ONNX's order",
+    ("Sort", "ties"): "NaN has no place of its own in ONNX's order",
+    ("SortExt", "descending ties"): "NaN has no place of its own in ONNX's order",
     ("MeanExt", "empty"): "ONNX Runtime's mean of nothing is 0",
     ("ReduceMean", "empty"): "ONNX Runtime's mean of nothing is 0",
 }
@@ -72,7 +75,7 @@ def run(path, inputs):
             names = [i.name for i in s.get_inputs()]
             return s.run(None, dict(zip(names, inputs))), "ort"
         except Exception as error:
-            if "NOT_IMPLEMENTED" not in str(error) and "bfloat16" not in str(error):
+            if "NOT_IMPLEMENTED" not in str(error) and "not currently registered" not in str(error):
                 raise
     evaluator = ReferenceEvaluator(path)
     return evaluator.run(None, dict(zip(evaluator.input_names, inputs))), "onnx"

@@ -44,14 +44,22 @@ pub(super) struct Book {
     next: u32,
     pub open: Vec<Body>,
     pub constants: Vec<(Edge, Tensor)>,
+    /// Results without a form: the edge that stands for each, the node and the reason.
+    pub missing: Vec<(Edge, Arc<str>, &'static str)>,
     by_bytes: HashMap<(usize, usize, Fact), Edge>,
     path: Arc<str>,
 }
 
 impl Book {
     pub fn new() -> Book {
-        let (constants, by_bytes) = (Vec::new(), HashMap::new());
-        Book { next: 0, open: vec![Body::default()], constants, by_bytes, path: "".into() }
+        Book {
+            next: 0,
+            open: vec![Body::default()],
+            constants: Vec::new(),
+            missing: Vec::new(),
+            by_bytes: HashMap::new(),
+            path: "".into(),
+        }
     }
 
     /// A value without a producer yet.
@@ -73,6 +81,13 @@ impl Book {
             self.by_bytes.insert(key, edge);
         }
         self.constants.push((edge, tensor));
+        edge
+    }
+
+    /// A result without a form.
+    pub fn missing(&mut self, why: &'static str) -> Edge {
+        let edge = self.edge();
+        self.missing.push((edge, self.path.clone(), why));
         edge
     }
 
@@ -156,6 +171,10 @@ pub(super) fn drop_dead(body: &mut Body) {
             continue;
         }
         keep[i] = true;
+        if !matches!(node.op, "If" | "Loop") {
+            let used = node.outputs.iter().rposition(|o| live.contains(o)).map_or(1, |last| last + 1);
+            node.outputs.truncate(used);
+        }
         live.extend(node.inputs.iter().flatten());
         for (_, attr) in &mut node.attrs {
             if let Attr::Body(inner) = attr {

@@ -297,6 +297,37 @@ impl Emit<'_> {
         }
     }
 
+    /// `shape` as a vector of `i64`: a constant, an argument that the model computes, or the shape of an operand.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn shape_argument(&mut self, shape: &[usize]) -> Result<Edge, NoForm> {
+        let dims = to_i64(shape);
+        let open = (0..self.args.items.len()).filter(|&i| !self.is_constant(i)).collect::<Vec<_>>();
+        let arg = |i: &usize| self.args.items.get(*i).and_then(Option::as_ref);
+        let is_shape =
+            |i: &&usize| arg(i).is_some_and(|a| matches!(Ints::from_arg(a), Ok(Some(v)) if v[..] == dims[..]));
+        if let Some(&i) = open.iter().find(is_shape) {
+            return self.ints(i, &dims);
+        }
+        let has_shape = |i: &usize| match arg(i) {
+            Some(ArgValue::Operand(x)) if x.shape() == shape && !self.fixed(x) => Some(x.clone()),
+            _ => None,
+        };
+        match open.iter().find_map(has_shape) {
+            Some(x) => {
+                let sizes = self.sizes_of(&x);
+                self.sizes(&sizes)
+            }
+            None => Ok(self.vector(&dims)),
+        }
+    }
+
+    /// A result that has no form, which only matters if something reads it.
+    pub fn missing(&mut self, why: &'static str) -> Edge {
+        self.book.missing(why)
+    }
+
     fn computed(&mut self, arg: &ArgValue) -> Result<Edge, NoForm> {
         match arg {
             ArgValue::Operand(x) => {

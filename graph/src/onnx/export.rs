@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::body::{Body, Edge, drop_dead, reads};
-use super::{Attr, ExportError, OPSETS};
+use super::{Attr, ExportError, OPSETS, Unmapped};
 use crate::graph::Model;
 use crate::{DType, Dim, Fact, Tensor};
 
@@ -196,6 +196,12 @@ fn attempt(model: &Model, options: Options, probe: &Probe) -> Result<Exported, F
     drop_dead(&mut body);
     let mut live = HashSet::new();
     reads(&body, &mut live);
+    let read = book.missing.iter().filter(|m| live.contains(&m.0));
+    let problems: Vec<_> =
+        read.map(|m| Unmapped { path: m.1.clone(), op: String::new(), reason: m.2.into() }).collect();
+    if !problems.is_empty() {
+        return Err(Failure::Final(problems));
+    }
     let constants: Vec<_> = book.constants.into_iter().filter(|c| live.contains(&c.0)).collect();
     let port = |(i, g): (usize, &walk::Given)| {
         let edge = g.edge?;

@@ -20,11 +20,11 @@ use std::sync::Arc;
 use crate::{DType, Tensor};
 
 pub use body::{Body, Edge, Record};
-pub use emit::{Emit, Size};
 pub(crate) use emit::to_i64;
+pub use emit::{Emit, Size};
+pub use export::{Dimension, Exported, Options, Port, export};
 pub(crate) use program::machine;
 pub(crate) use tasks::reduce;
-pub use export::{Dimension, Exported, Options, Port, export};
 
 /// The oldest and the newest operator set that can be written.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 17..=22;
@@ -128,7 +128,11 @@ pub struct Unmapped {
 
 impl fmt::Display for Unmapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.path.escape_debug(), self.op, self.reason)
+        write!(f, "{}: ", self.path.escape_debug())?;
+        if !self.op.is_empty() {
+            write!(f, "{}: ", self.op)?;
+        }
+        f.write_str(&self.reason)
     }
 }
 

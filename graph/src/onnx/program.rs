@@ -143,7 +143,9 @@ fn of_float(e: &mut Emit, f: Unary, x: Edge, d: DType) -> Result<Edge, NoForm> {
             e.op("Mul", &[x, s])
         }
         Unary::HSwish => e.op("HardSwish", &[x]),
-        Unary::HSigmoid => e.op_with("HardSigmoid", &[x], vec![("alpha", Attr::Float(1.0 / 6.0)), ("beta", 0.5.into())]),
+        Unary::HSigmoid => {
+            e.op_with("HardSigmoid", &[x], vec![("alpha", Attr::Float(1.0 / 6.0)), ("beta", 0.5.into())])
+        }
         Unary::Gelu => gelu(e, x, d)?,
         Unary::GeluTanh => gelu_tanh(e, x, d)?,
         Unary::Mish if e.opset() >= 18 => e.op("Mish", &[x]),

@@ -54,7 +54,9 @@ impl Walk<'_> {
                 };
                 e.reshape(x, &dims(&self.b.fact(v).shape))
             }
-            Source::Variable(_) => return no_form("it reads a parameter that the model writes; ONNX models keep no state"),
+            Source::Variable(_) => {
+                return no_form("it reads a parameter that the model writes; ONNX models keep no state");
+            }
             _ => return no_form("it reads a value that has no edge"),
         };
         self.edges.insert(v, edge);
@@ -135,11 +137,15 @@ impl Walk<'_> {
         let (mut y, stats) = normal(e, norm.kind, x, norm.eps)?;
         y = e.cast(y, DType::F32, norm.dtype);
         let mut rest = ins[1..].iter();
-        if norm.gamma && let Some(&gamma) = rest.next() {
+        if norm.gamma
+            && let Some(&gamma) = rest.next()
+        {
             let gamma = e.reshape(gamma, &[-1]);
             y = e.op("Mul", &[y, gamma]);
         }
-        if norm.beta && let Some(&beta) = rest.next() {
+        if norm.beta
+            && let Some(&beta) = rest.next()
+        {
             let beta = e.reshape(beta, &[-1]);
             y = e.op("Add", &[y, beta]);
         }

@@ -95,8 +95,8 @@ impl Rule for Conv2D {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.x)?;
-        Ok(Some(vec![self.plan()?.onnx(e, x, self.pad_mode == PadMode::Same, None)?]))
+        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+        Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -324,7 +324,8 @@ macro_rules! biased {
                 let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
                 let x = if single { e.unsqueeze(x, &[0]) } else { x };
                 let batched = self.batched(self.input.v)?;
-                let y = self.plan(&batched)?.onnx(e, x, same, bias)?;
+                let w = e.edge(&self.weight)?;
+                let y = self.plan(&batched)?.onnx(e, x, w, same, bias)?;
                 Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
             }
 
@@ -414,8 +415,8 @@ impl Rule for Conv3D {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.x)?;
-        Ok(Some(vec![self.plan()?.onnx(e, x, self.pad_mode == PadMode::Same, None)?]))
+        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+        Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -492,9 +493,11 @@ impl Rule for DepthwiseConv2dNative {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let (x, same) = (e.edge(&self.x)?, self.pad_mode == PadMode::Same);
+        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
         let grouped = self.grouped(self.weight.v)?;
-        Ok(Some(vec![grouped.plan()?.onnx(e, x, same, None)?]))
+        let w = e.transpose(w, &[1, 0, 2, 3]);
+        let w = e.reshape(w, &crate::onnx::to_i64(grouped.weight.shape()));
+        Ok(Some(vec![grouped.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
     }
 
     fn cases() -> Vec<Case> {

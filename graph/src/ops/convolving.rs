@@ -120,13 +120,13 @@ impl Convolution<'_> {
     }
 
     /// `Conv`. `same` pads by the extents that a run has.
-    pub fn onnx(&self, e: &mut Emit, x: Edge, same: bool, bias: Option<Edge>) -> Result<Edge, NoForm> {
+    pub fn onnx(&self, e: &mut Emit, x: Edge, w: Edge, same: bool, bias: Option<Edge>) -> Result<Edge, NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
         let rank = self.windows.len() + 2;
         let last = self.format.spatial() == 1;
         let front: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
         let back: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
-        let (mut x, mut w) = (e.cast(x, dtype, wide), e.as_type(self.w, wide)?);
+        let (mut x, mut w) = (e.cast(x, dtype, wide), e.cast(w, dtype, wide));
         if last {
             (x, w) = (e.transpose(x, &front), e.transpose(w, &front));
         }

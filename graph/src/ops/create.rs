@@ -3,7 +3,7 @@
 use super::elementwise::{float_of, number_of, real, scalars, size, tensor_of};
 use super::samples::{case, dtype, float, int, none, tensor, tuple, wave};
 use crate::lower::Lowering;
-use crate::onnx::{Emit, Forms};
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Lowers, Number, Operand, Rule};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -43,6 +43,12 @@ fn natural(x: Number) -> DType {
     if matches!(x, Number::Int(_)) { DType::I64 } else { DType::F32 }
 }
 
+/// `Expand` of a single value to a shape that an argument has or is.
+fn everywhere(e: &mut Emit, value: Edge, shape: &[usize]) -> Result<Edge, NoForm> {
+    let shape = e.shape_argument(shape)?;
+    Ok(e.op("Expand", &[value, shape]))
+}
+
 macro_rules! constant {
     ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident $([$old:literal])? : $t:ty $(= $default:expr)?),* }
         = $rule:expr, [$($case:expr),*];)*) => {$(
@@ -71,6 +77,12 @@ macro_rules! constant {
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let y = self.reference()?;
                 Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (fact, value) = self.made()?;
+                let value = e.constant(tensor_of(fact.dtype, &[], &[value])?);
+                Ok(Some(vec![everywhere(e, value, &fact.shape)?]))
             }
 
             fn cases() -> Vec<Case> {
@@ -170,6 +182,12 @@ macro_rules! spread {
                     return Ok(None);
                 }
                 Ok(Some(vec![b.broadcast_to(y, &dims)?]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let value = e.as_type(&self.$value, self.dtype())?;
+                let (value, shape) = (e.reshape(value, &[]), shape_of(&self.$shape)?);
+                Ok(Some(vec![everywhere(e, value, &shape)?]))
             }
 
             fn cases() -> Vec<Case> {

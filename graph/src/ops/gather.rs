@@ -114,7 +114,11 @@ impl Rule for Gather {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (axis, batch) = self.plan()?;
         if batch > 0 {
-            return if batch == axis && e.is_fixed() { Ok(None) } else { no_form("it walks batch dimensions together") };
+            return if batch == axis && e.is_fixed() {
+                Ok(None)
+            } else {
+                no_form("it walks batch dimensions together")
+            };
         }
         let (x, index) = (e.edge(&self.input_params)?, index_edge(e, &self.input_indices)?);
         Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", (axis as i64).into())])]))

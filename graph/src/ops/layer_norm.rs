@@ -28,7 +28,12 @@ impl Rows<'_> {
     fn onnx(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
         let (dtype, axis) = (self.x.dtype(), self.axis);
         let fits = |p: Option<&Operand>| p.is_none_or(|p| p.shape() == &self.x.shape()[axis..] && p.dtype() == dtype);
-        if self.kind == NormKind::Layer && self.gamma.is_some() && fits(self.gamma) && fits(self.beta) && dtype != DType::BF16 {
+        if self.kind == NormKind::Layer
+            && self.gamma.is_some()
+            && fits(self.gamma)
+            && fits(self.beta)
+            && dtype != DType::BF16
+        {
             let (x, gamma) = (e.edge(self.x)?, self.gamma.map(|p| e.edge(p)).transpose()?);
             let beta = self.beta.map(|p| e.edge(p)).transpose()?;
             let attrs = vec![("axis", (axis as i64).into()), ("epsilon", (self.eps as f32).into())];

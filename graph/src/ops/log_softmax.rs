@@ -2,8 +2,8 @@
 
 use super::elementwise::Groups;
 use super::samples::{case, int, none, wave};
-use crate::lower::Lowering;
 use super::softmax::normalised;
+use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};

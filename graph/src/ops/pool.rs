@@ -408,6 +408,13 @@ impl Rule for MaxPoolWithArgmax {
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let plan = self.plan()?;
+        let [y, places] = plan.onnx(e, self.pad_mode == PadMode::Same, false)?;
+        let places = plan.places(e, places, DType::I32)?;
+        Ok(Some(vec![y, places]))
+    }
+
     fn cases() -> Vec<Case> {
         let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[1, 1, 2, 2]).ints(&[1, 1, 2, 2]);
         vec![x.text("SAME").case("same", 0.0)]
@@ -465,6 +472,13 @@ impl Rule for MaxPool3DWithArgmax {
         let host = Host::new("MaxPool3DWithArgmax", facts[1..].to_vec(), positions);
         let places = b.task(Task::Host(host), &[self.x.v], facts[1..].to_vec());
         Ok(Some(vec![y, places[0]]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let plan = self.plan()?;
+        let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
+        let places = plan.places(e, places, self.argmax_type)?;
+        Ok(Some(vec![y, places]))
     }
 
     fn cases() -> Vec<Case> {

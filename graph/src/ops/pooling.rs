@@ -156,7 +156,7 @@ impl Pooling<'_> {
     pub fn places(&self, e: &mut Emit, places: Edge, dtype: DType) -> Result<Edge, NoForm> {
         let first = self.first();
         if e.dims(self.x)[first..].iter().any(Option::is_none) {
-            return no_form("positions of maxima, and a dimension is open");
+            return Ok(e.missing("positions of maxima, and a dimension is open"));
         }
         let size: usize = self.windows.iter().map(|w| w.size).product();
         let size = e.number(DType::I64, size as f64)?;

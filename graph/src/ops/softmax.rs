@@ -60,11 +60,7 @@ impl Rule for Softmax {
     }
 
     fn cases() -> Vec<Case> {
-        let x = Tensor::from_f64s(
-            DType::F32,
-            &[2, 3, 5],
-            &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>(),
-        );
+        let x = Tensor::from_f64s(DType::F32, &[2, 3, 5], &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>());
         let Ok(x) = x else { return Vec::new() };
         let case = |name, axis| Case {
             name,

@@ -46,7 +46,11 @@ impl StridedSlice {
                 out += 1;
             } else {
                 items.push((i, d));
-                if bit(self.shrink_axis_mask, i) { gone.push(d) } else { out += 1 };
+                if bit(self.shrink_axis_mask, i) {
+                    gone.push(d)
+                } else {
+                    out += 1
+                };
                 d += 1;
             }
         }
@@ -72,8 +76,20 @@ impl StridedSlice {
         let begin = list(&|i| if bit(self.begin_mask, i) { free_begin(i) } else { self.begin[i] });
         let end = list(&|i| match () {
             () if shrinks(i) && bit(self.begin_mask, i) => 1,
-            () if shrinks(i) => if self.begin[i] == -1 { i64::MAX } else { self.begin[i] + 1 },
-            () if bit(self.end_mask, i) => if step(i) > 0 { i64::MAX } else { i64::MIN },
+            () if shrinks(i) => {
+                if self.begin[i] == -1 {
+                    i64::MAX
+                } else {
+                    self.begin[i] + 1
+                }
+            }
+            () if bit(self.end_mask, i) => {
+                if step(i) > 0 {
+                    i64::MAX
+                } else {
+                    i64::MIN
+                }
+            }
             () => self.end[i],
         });
         let steps = e.vector(&list(&|i| if shrinks(i) { 1 } else { step(i) }));

@@ -87,7 +87,8 @@ fn write(exported: &Exported, path: &Path, most_inside: u64) -> Result<Written, 
 }
 
 fn count(body: &Body) -> usize {
-    let inner = |r: &Record| r.attrs.iter().map(|(_, a)| if let Attr::Body(b) = a { count(b) } else { 0 }).sum::<usize>();
+    let inner =
+        |r: &Record| r.attrs.iter().map(|(_, a)| if let Attr::Body(b) = a { count(b) } else { 0 }).sum::<usize>();
     body.nodes.iter().map(|r| 1 + inner(r)).sum()
 }
 
@@ -248,8 +249,7 @@ impl Wire<'_> {
     fn constant(&self, (edge, tensor): &(Edge, Tensor)) -> (Vec<u8>, Bytes) {
         let mut proto = TensorProto { name: Some(self.name(*edge)), ..facts(tensor) };
         let Some(offset) = self.outside.get(edge) else { return (proto.encode_to_vec(), tensor.bytes().clone()) };
-        let entry =
-            |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
+        let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
         proto.external_data = vec![
             entry("location", self.data_file.into()),
             entry("offset", offset.to_string()),

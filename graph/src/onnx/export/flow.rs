@@ -1,7 +1,7 @@
 //! Control flow: calls are written in place, conditions as `If`, calls back to a running graph as `Loop`.
 
-use super::super::body::{Body, Book, Edge};
 use super::super::Attr;
+use super::super::body::{Body, Book, Edge};
 use super::walk::{Frame, Given, Stop, Walk};
 use crate::graph::{Arg, Closure, GraphId, Model, Node, NodeKind};
 use crate::{DType, Tensor};
@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
             return Ok(Flow::Jump(inputs.to_vec()));
         }
         if self.active.contains(&id) {
-            self.problem(node, "it calls a graph that is running, other than as the last step of a loop");
+            self.problem(node, "it goes back to a loop from inside of another loop or condition; ONNX's Loop goes round at its end only");
             return Err(Stop::Node);
         }
         self.walk(id, inputs, target)
@@ -315,7 +315,10 @@ impl<'a> Walk<'a> {
         let results: Vec<Given> = std::iter::once(cond).chain(next).collect();
         let mut body = self.close(&results);
         body.inputs = ports;
-        body.types = [(DType::I64, Vec::new()), (DType::Bool, Vec::new())].into_iter().chain(state.iter().map(Given::kind)).collect();
+        body.types = [(DType::I64, Vec::new()), (DType::Bool, Vec::new())]
+            .into_iter()
+            .chain(state.iter().map(Given::kind))
+            .collect();
         self.books.iter_mut().for_each(|b| b.begin_node(header.node.path.clone()));
         let edges = self.record("Loop", inputs, vec![("body", Attr::Body(body))], state.len());
         Ok(state.iter().zip(edges).map(|(given, edge)| given.forgotten(edge)).collect())

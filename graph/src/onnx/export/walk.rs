@@ -1,6 +1,7 @@
 //! The walk over a model's graphs: one or two sets of sizes side by side.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::super::body::{Body, Book, Edge, Record};
 use super::super::{Emit, NoForm, Unmapped, tasks};
@@ -71,6 +72,7 @@ pub(super) struct Finished {
     pub body: Body,
     pub outputs: Vec<Edge>,
     pub constants: Vec<(Edge, Tensor)>,
+    pub missing: Vec<(Edge, Arc<str>, &'static str)>,
 }
 
 pub(super) struct Walk<'a> {
@@ -92,7 +94,8 @@ impl<'a> Walk<'a> {
     /// The model's inputs.
     pub fn inputs(&mut self, facts: &[[Fact; 2]]) -> Vec<Given> {
         let walks = self.books.len();
-        let one = |f: &[Fact; 2], edge| Given { edge: Some(edge), facts: f[..walks].to_vec(), known: vec![None; walks] };
+        let one =
+            |f: &[Fact; 2], edge| Given { edge: Some(edge), facts: f[..walks].to_vec(), known: vec![None; walks] };
         facts.iter().map(|f| one(f, self.edge())).collect()
     }
 
@@ -115,7 +118,8 @@ impl<'a> Walk<'a> {
             return Err(Failure::Final(self.problems));
         }
         let mut book = self.books.swap_remove(0);
-        Ok(Finished { body: book.end_body(), outputs: self.outputs, constants: book.constants })
+        let (body, outputs) = (book.end_body(), self.outputs);
+        Ok(Finished { body, outputs, constants: book.constants, missing: book.missing })
     }
 
     /// A value without a producer, in every book.
@@ -334,6 +338,10 @@ const STATE: &str = "it reads a parameter that the model writes; ONNX models kee
 fn forms(e: &mut Emit, shapes: &mut Shapes, def: &OpDef) -> Result<Vec<Edge>, NoForm> {
     if let Some(edges) = (def.onnx)(e.args, e)? {
         return Ok(edges);
+    }
+    let facts = (def.infer)(e.args)?;
+    if e.is_fixed() && facts.iter().all(|f| f.count() == 0) {
+        return facts.iter().map(|f| Ok(e.constant(Tensor::zeros(f.dtype, &f.shape)?))).collect();
     }
     let first = shapes.b.tasks_from(0).len();
     let outs: Vec<V> = match (def.lower)(e.args, &mut shapes.b)? {
