@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use mindir_graph::DType;
 use mindir_proto::mindir::DataType;
 
 /// Element type of a stored tensor.
@@ -26,6 +27,12 @@ pub enum ElementType {
     C128,
     /// 4-bit integers, one byte for each.
     Qint4x2,
+    /// 8-bit floats with 4 bits of exponent and 3 of mantissa.
+    F8E4M3,
+    /// 8-bit floats with 5 bits of exponent and 2 of mantissa.
+    F8E5M2,
+    /// 8-bit floats of the Ascend processors.
+    HiF8,
 }
 
 impl ElementType {
@@ -55,7 +62,7 @@ impl ElementType {
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {
-            Self::Bool | Self::I8 | Self::U8 | Self::Qint4x2 => 1,
+            Self::Bool | Self::I8 | Self::U8 | Self::Qint4x2 | Self::F8E4M3 | Self::F8E5M2 | Self::HiF8 => 1,
             Self::I16 | Self::U16 | Self::F16 | Self::Bf16 => 2,
             Self::I32 | Self::U32 | Self::F32 => 4,
             Self::I64 | Self::U64 | Self::F64 | Self::C64 => 8,
@@ -91,6 +98,53 @@ impl ElementType {
             Self::C64 => "complex64",
             Self::C128 => "complex128",
             Self::Qint4x2 => "qint4x2",
+            Self::F8E4M3 => "float8_e4m3fn",
+            Self::F8E5M2 => "float8_e5m2",
+            Self::HiF8 => "hifloat8",
+        }
+    }
+
+    /// The element type of tensors in memory; `None` for types that can only be stored.
+    pub fn dtype(self) -> Option<DType> {
+        Some(match self {
+            Self::Bool => DType::Bool,
+            Self::I8 => DType::I8,
+            Self::I16 => DType::I16,
+            Self::I32 => DType::I32,
+            Self::I64 => DType::I64,
+            Self::U8 => DType::U8,
+            Self::U16 => DType::U16,
+            Self::U32 => DType::U32,
+            Self::U64 => DType::U64,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+            Self::F32 => DType::F32,
+            Self::F64 => DType::F64,
+            Self::C64 => DType::C64,
+            Self::C128 => DType::C128,
+            Self::Qint4x2 | Self::F8E4M3 | Self::F8E5M2 | Self::HiF8 => return None,
+        })
+    }
+}
+
+impl From<DType> for ElementType {
+    fn from(dtype: DType) -> Self {
+        match dtype {
+            DType::Bool => Self::Bool,
+            DType::I8 => Self::I8,
+            DType::I16 => Self::I16,
+            DType::I32 => Self::I32,
+            DType::I64 => Self::I64,
+            DType::U8 => Self::U8,
+            DType::U16 => Self::U16,
+            DType::U32 => Self::U32,
+            DType::U64 => Self::U64,
+            DType::F16 => Self::F16,
+            DType::BF16 => Self::Bf16,
+            DType::F32 => Self::F32,
+            DType::F64 => Self::F64,
+            DType::C64 => Self::C64,
+            DType::C128 => Self::C128,
         }
     }
 }
@@ -103,7 +157,15 @@ impl Display for ElementType {
 
 #[cfg(test)]
 mod tests {
-    use super::ElementType;
+    use super::*;
+
+    #[test]
+    fn types_in_memory_are_types_of_files() {
+        for dtype in DType::ALL {
+            let element = ElementType::from(dtype);
+            assert_eq!((element.dtype(), element.size(), element.align()), (Some(dtype), dtype.size(), dtype.align()));
+        }
+    }
 
     #[test]
     fn every_code_has_a_type_or_none() {

@@ -351,6 +351,9 @@ pub enum TensorFault {
     /// The element type is unknown.
     #[error("unknown element type {0}")]
     ElementType(i32),
+    /// Tensors of this type can be stored, but not used.
+    #[error("there are no tensors of {0}")]
+    NoDType(ElementType),
     /// The element type has no fixed size.
     #[error("contents of type string are not supported")]
     Strings,
@@ -383,9 +386,9 @@ pub enum TensorFault {
 }
 
 impl TensorFault {
-    fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::TypedData(_) | Self::Strings | Self::Compression(_) => ErrorKind::Unsupported,
+            Self::TypedData(_) | Self::Strings | Self::Compression(_) | Self::NoDType(_) => ErrorKind::Unsupported,
             Self::Rank { .. } => ErrorKind::Limit,
             Self::Memory(_) => ErrorKind::Io,
             _ => ErrorKind::Corrupt,

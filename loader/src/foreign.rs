@@ -1,8 +1,13 @@
 //! What a file looks like when it is not a model.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    str::FromStr,
+};
 
-/// How an encrypted file of MindSpore was encrypted.
+use crate::printable::Printable;
+
+/// How an encrypted file of MindSpore was encrypted. It is written and read as MindSpore's `enc_mode`: `AES-GCM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cipher {
     /// AES in Galois counter mode.
@@ -16,11 +21,15 @@ pub enum Cipher {
 impl Cipher {
     /// The mode named by the first four bytes, if the file is encrypted.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0xd8, 0x5e, 0x3a, 0x7f, ..] => Some(Self::AesGcm),
-            [0xd9, 0x5e, 0x3a, 0x7f, ..] => Some(Self::AesCbc),
-            [0xda, 0x5e, 0x3a, 0x7f, ..] => Some(Self::Sm4Cbc),
-            _ => None,
+        [Self::AesGcm, Self::AesCbc, Self::Sm4Cbc].into_iter().find(|mode| bytes.starts_with(&mode.magic()))
+    }
+
+    /// The first four bytes of a file that is encrypted in this mode.
+    pub(crate) fn magic(self) -> [u8; 4] {
+        match self {
+            Self::AesGcm => [0xd8, 0x5e, 0x3a, 0x7f],
+            Self::AesCbc => [0xd9, 0x5e, 0x3a, 0x7f],
+            Self::Sm4Cbc => [0xda, 0x5e, 0x3a, 0x7f],
         }
     }
 }
@@ -32,6 +41,16 @@ impl Display for Cipher {
             Self::AesCbc => "AES-CBC",
             Self::Sm4Cbc => "SM4-CBC",
         })
+    }
+}
+
+impl FromStr for Cipher {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let modes = [Self::AesGcm, Self::AesCbc, Self::Sm4Cbc];
+        let found = modes.into_iter().find(|mode| mode.to_string().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| format!("expected AES-GCM, AES-CBC or SM4-CBC, found {}", Printable(text)))
     }
 }
 
@@ -59,6 +78,8 @@ pub enum Foreign {
     Npy,
     Pickle,
     Onnx,
+    /// A model of MindSpore.
+    MindIr,
     /// Weights of MindSpore.
     Checkpoint,
     /// A model of MindSpore for the Ascend graph engine.
@@ -86,6 +107,13 @@ impl Foreign {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let head = bytes.get(..1024).unwrap_or(bytes);
         by_signature(head).or_else(|| by_structure(head))
+    }
+
+    /// [`Self::MindIr`] if the file begins as models do, with the versions and the name of what wrote it.
+    pub(crate) fn model(bytes: &[u8]) -> Option<Self> {
+        let (version, rest) = field(bytes, 0x0a)?;
+        let is_version = version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        (is_version && rest.starts_with(b"\x12\x09MindSpore")).then_some(Self::MindIr)
     }
 }
 
@@ -236,6 +264,7 @@ impl Display for Foreign {
             Self::Npy => "a NumPy array (.npy)",
             Self::Pickle => "a Python pickle",
             Self::Onnx => "an ONNX model",
+            Self::MindIr => "a MindIR model",
             Self::Checkpoint => "a MindSpore checkpoint (weights without a graph)",
             Self::Air => "an AIR model of the Ascend graph engine",
             Self::MindSporeLite => "a MindSpore Lite model (.ms)",
@@ -295,6 +324,8 @@ mod tests {
         assert_eq!(Foreign::of(b"\x0a\x031.1\x12\x09MindSpore\x2a\x062.10.0"), None);
         assert_eq!(Foreign::of(b"\x0a\x050.1.0"), None);
         assert_eq!(Foreign::of(b"\x0a"), None);
+        assert_eq!(Foreign::model(b"\x0a\x031.1\x12\x09MindSpore\x2a\x062.10.0"), Some(Foreign::MindIr));
+        assert_eq!(Foreign::model(b"\x0a\x03abc\x12\x09MindSpore"), None);
     }
 
     #[test]

@@ -16,6 +16,9 @@
 )]
 
 mod align;
+pub mod ckpt;
+pub mod crypto;
+
 mod element;
 mod error;
 mod files;
@@ -23,6 +26,8 @@ mod foreign;
 mod limits;
 mod map;
 pub mod mindir;
+#[cfg(feature = "npy")]
+pub mod npy;
 pub mod onnx;
 mod printable;
 mod report;

@@ -5,10 +5,15 @@ mod common;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
 };
 
-use common::{data, field, model, model_with_attribute, read_bytes, read_path, tensor};
-use mindir_loader::{ErrorKind, Limits, LoadError, mindir::WireModel};
+use common::{data, field, model, model_with_attribute, number, read_bytes, read_path, tensor, varint};
+use mindir_loader::{
+    ErrorKind, Limits, LoadError,
+    ckpt::{self, ReadOptions},
+    mindir::WireModel,
+};
 use mindir_proto::{
     mindir::{AttributeProto, GraphProto, NodeProto},
     prost::Message,
@@ -81,6 +86,45 @@ fn memory_is_bounded() {
     as_many_messages_as_a_mebibyte_may_hold();
     the_estimate_bounds_the_use();
     weights_are_not_copied();
+    a_million_entries_of_a_checkpoint_are_bounded();
+    opening_a_checkpoint_reads_no_contents();
+}
+
+/// Names and scalars of a million parameters.
+fn a_million_entries_of_a_checkpoint_are_bounded() {
+    let entry = |index: u32| {
+        let tensor = [field(2, b"Float32"), field(3, &[0; 4])].concat();
+        field(1, &[field(1, format!("p{index:07}").as_bytes()), field(2, &tensor)].concat())
+    };
+    let bytes: Vec<u8> = (0..1_000_000).flat_map(entry).collect();
+    let len = bytes.len() as u64;
+    let (found, used) = most_used(|| ckpt::read_bytes("f", bytes, &ReadOptions::default()).unwrap());
+    assert_eq!(found.len(), 1_000_000);
+    assert!(used <= Limits::default().decoded_budget(len), "{used} bytes for a file of {len}");
+    drop(found);
+    let tiny = field(1, &[]).repeat(1_000_000);
+    let (outcome, used) = most_used(|| ckpt::read_bytes("f", tiny, &ReadOptions::default()));
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Limit);
+    assert!(used < 65536, "{used} bytes to refuse");
+}
+
+/// A file of a GiB, which has a hole where the contents are.
+fn opening_a_checkpoint_reads_no_contents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.ckpt");
+    const GIB: u64 = 1 << 30;
+    let tensor_head = [number(1, GIB / 4), field(2, b"Float32"), vec![3 << 3 | 2], varint(GIB)].concat();
+    let value_head = [field(1, b"w"), vec![2 << 3 | 2], varint(tensor_head.len() as u64 + GIB), tensor_head].concat();
+    let head = [vec![1 << 3 | 2], varint(value_head.len() as u64 + GIB), value_head].concat();
+    std::fs::write(&path, &head).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(head.len() as u64 + GIB).unwrap();
+    let start = Instant::now();
+    let (found, used) = most_used(|| ckpt::read(&path, &ReadOptions::default()).unwrap());
+    let took = start.elapsed();
+    assert_eq!(found.bytes(), GIB);
+    assert!(used < 65536, "{used} bytes to open it");
+    assert!(took < Duration::from_millis(50), "{took:?} to open it");
 }
 
 fn million_empty_nodes_are_refused() {

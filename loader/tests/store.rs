@@ -52,16 +52,20 @@ fn assert_pair(path: &Path) -> u64 {
     number
 }
 
-/// Runs this program as a child that executes only the test `child` with the given file.
+/// Runs this program as a child that executes only the test `write_until_killed` with the given file.
 fn child(path: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture"]).env(CHILD, path).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["--exact", "write_until_killed", "--nocapture"])
+        .env(CHILD, path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
 /// Not a test: what the children of the other tests do.
 #[test]
-fn child() {
+fn write_until_killed() {
     let Some(path) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
     let mut number = if path.exists() { assert_pair(&path) } else { 0 };
     loop {
@@ -129,7 +133,7 @@ fn a_size_limit_leaves_the_old_file() {
     let path = folder.path().join("net");
     write_pair(&path, 1).unwrap();
     // Units of 512 bytes; the signal is ignored so that the call fails.
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" --exact child", SIZE / 512 / 2);
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" --exact write_until_killed", SIZE / 512 / 2);
     let program = std::env::current_exe().unwrap();
     let out = Command::new("sh").args(["-c", &script]).arg(program).env(CHILD, &path).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);

@@ -8,6 +8,7 @@
 //! live is the business of `mindir-loader`.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 mod lean;
 pub mod mindir;
 pub mod onnx;

@@ -18,8 +18,6 @@ pub mod array;
 mod cell;
 mod error;
 pub mod machine;
-#[cfg(feature = "npy")]
-pub mod npy;
 pub mod onnx;
 mod options;
 mod plan;
@@ -32,6 +30,9 @@ pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes};
 pub use mindir_loader::mindir::Layout;
+#[cfg(feature = "npy")]
+pub use mindir_loader::npy;
+pub use mindir_loader::{Access, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{DeviceKind, Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};

@@ -11,10 +11,10 @@ mod build;
 mod legacy;
 mod load;
 mod read;
-mod scan;
-mod schema;
+pub(crate) mod scan;
+pub(crate) mod schema;
 mod source;
-mod tensor;
+pub(crate) mod tensor;
 mod weights;
 mod wire;
 

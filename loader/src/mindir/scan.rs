@@ -17,7 +17,7 @@ use crate::{
 
 /// Why a walk stopped.
 #[derive(Debug)]
-pub(super) enum ScanError {
+pub(crate) enum ScanError {
     Fault(WireFault),
     Excess(Excess),
 }
@@ -25,7 +25,7 @@ pub(super) enum ScanError {
 /// Walks `bytes` as one message of `schema`, adding to `census`, which holds the counts of files read before.
 ///
 /// `decoded_budget` bounds `census.decoded_bytes`. Returned are the fields of old forms, which [`mask`] hides.
-pub(super) fn scan(
+pub(crate) fn scan(
     bytes: &[u8],
     schema: &'static Schema,
     limits: &Limits,
@@ -40,7 +40,7 @@ pub(super) fn scan(
 
 /// A field in a form that the current schema does not have: where its key is, and which form.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OldField {
+pub(crate) struct OldField {
     at: usize,
     bits: u8,
 }

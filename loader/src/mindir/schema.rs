@@ -8,25 +8,25 @@ use bytes::Bytes;
 use mindir_proto::mindir::*;
 
 /// Most fields of one message.
-pub(super) const MOST_FIELDS: usize = 20;
+pub(crate) const MOST_FIELDS: usize = 20;
 
 /// The fields of one message; the field with number `n` is entry `n - 1`.
-pub(super) struct Schema {
-    pub(super) name: &'static str,
-    pub(super) fields: &'static [Field],
+pub(crate) struct Schema {
+    pub(crate) name: &'static str,
+    pub(crate) fields: &'static [Field],
     /// Which count of the census the message adds to.
-    pub(super) role: Role,
+    pub(crate) role: Role,
 }
 
 impl Schema {
-    pub(super) fn field(&self, number: u32) -> Option<&'static Field> {
+    pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
         self.fields.get(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 }
 
 /// What a message counts as.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Node,
     Attribute,
     Tensor,
@@ -34,20 +34,20 @@ pub(super) enum Role {
 }
 
 /// One field of a message.
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
     /// Whether the field holds a list.
-    pub(super) many: bool,
+    pub(crate) many: bool,
     /// Bytes that one value takes outside of the message struct, its own contents not counted.
-    pub(super) size: usize,
+    pub(crate) size: usize,
     /// A form that old releases wrote under the same number.
-    pub(super) old: Option<OldForm>,
+    pub(crate) old: Option<OldForm>,
 }
 
 /// What the value of a field is on the wire.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A number of variable length.
     Varint,
     /// Four bytes.
@@ -66,14 +66,14 @@ pub(super) enum Kind {
 
 /// A form of a field that old releases wrote and that is skipped.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OldForm {
+pub(crate) enum OldForm {
     /// A number instead of a message.
     Varint,
     /// A text instead of a message.
     Text,
 }
 
-const fn field(name: &'static str, kind: Kind, many: bool, size: usize) -> Field {
+pub(crate) const fn field(name: &'static str, kind: Kind, many: bool, size: usize) -> Field {
     Field { name, kind, many, size, old: None }
 }
 
@@ -81,11 +81,11 @@ const fn number(name: &'static str) -> Field {
     field(name, Kind::Varint, false, 0)
 }
 
-const fn numbers<T>(name: &'static str) -> Field {
+pub(crate) const fn numbers<T>(name: &'static str) -> Field {
     field(name, Kind::Varint, true, size_of::<T>())
 }
 
-const fn name(name: &'static str) -> Field {
+pub(crate) const fn name(name: &'static str) -> Field {
     field(name, Kind::Name, false, 0)
 }
 
@@ -97,7 +97,7 @@ const fn text(name: &'static str) -> Field {
     field(name, Kind::Text, false, 0)
 }
 
-const fn blob(name: &'static str) -> Field {
+pub(crate) const fn blob(name: &'static str) -> Field {
     field(name, Kind::Blob, false, 0)
 }
 
@@ -106,12 +106,12 @@ const fn blobs(name: &'static str) -> Field {
 }
 
 /// A message stored inside of its parent.
-const fn inline(name: &'static str, schema: &'static Schema) -> Field {
+pub(crate) const fn inline(name: &'static str, schema: &'static Schema) -> Field {
     field(name, Kind::Message(schema), false, 0)
 }
 
 /// A message in its own allocation.
-const fn boxed<T>(name: &'static str, schema: &'static Schema) -> Field {
+pub(crate) const fn boxed<T>(name: &'static str, schema: &'static Schema) -> Field {
     field(name, Kind::Message(schema), false, size_of::<T>())
 }
 
@@ -123,12 +123,12 @@ const fn once_was(old: OldForm, field: Field) -> Field {
     Field { old: Some(old), ..field }
 }
 
-const fn schema(name: &'static str, role: Role, fields: &'static [Field]) -> Schema {
+pub(crate) const fn schema(name: &'static str, role: Role, fields: &'static [Field]) -> Schema {
     assert!(fields.len() <= MOST_FIELDS);
     Schema { name, fields, role }
 }
 
-pub(super) static MODEL: Schema = schema(
+pub(crate) static MODEL: Schema = schema(
     "ModelProto",
     Role::Other,
     &[
@@ -152,7 +152,7 @@ pub(super) static MODEL: Schema = schema(
 
 static USER_INFO_ENTRY: Schema = schema("UserInfoEntry", Role::Other, &[text("key"), text("value")]);
 
-pub(super) static GRAPH: Schema = schema(
+pub(crate) static GRAPH: Schema = schema(
     "GraphProto",
     Role::Other,
     &[

@@ -92,7 +92,7 @@ impl Facts {
 }
 
 /// Product of dimensions. An overflow is one even when another dimension is zero.
-fn product(dims: &[usize]) -> Option<usize> {
+pub(crate) fn product(dims: &[usize]) -> Option<usize> {
     let nonzero = dims.iter().filter(|dim| **dim != 0).try_fold(1usize, |product, dim| product.checked_mul(*dim))?;
     Some(if dims.contains(&0) { 0 } else { nonzero })
 }

@@ -50,35 +50,16 @@ impl Literal {
 
 /// The element type with a number of the file.
 pub(super) fn dtype(code: i32) -> Option<DType> {
-    ElementType::from_code(code).and_then(of_element)
-}
-
-fn of_element(element: ElementType) -> Option<DType> {
-    Some(match element {
-        ElementType::Bool => DType::Bool,
-        ElementType::I8 => DType::I8,
-        ElementType::I16 => DType::I16,
-        ElementType::I32 => DType::I32,
-        ElementType::I64 => DType::I64,
-        ElementType::U8 => DType::U8,
-        ElementType::U16 => DType::U16,
-        ElementType::U32 => DType::U32,
-        ElementType::U64 => DType::U64,
-        ElementType::F16 => DType::F16,
-        ElementType::Bf16 => DType::BF16,
-        ElementType::F32 => DType::F32,
-        ElementType::F64 => DType::F64,
-        ElementType::C64 => DType::C64,
-        ElementType::C128 => DType::C128,
-        ElementType::Qint4x2 => return None,
-    })
+    ElementType::from_code(code).and_then(ElementType::dtype)
 }
 
 /// The contents of a weight or constant called `name`.
 pub(super) fn tensor(proto: &TensorProto, name: &str) -> Result<Tensor, GraphFault> {
     let data =
         TensorData::of(proto, usize::MAX).map_err(|fault| GraphFault::Tensor { name: name.to_string(), fault })?;
-    let dtype = of_element(data.element)
+    let dtype = data
+        .element
+        .dtype()
         .ok_or_else(|| GraphFault::Unsupported(format!("tensor {} of {}", crate::Printable(name), data.element)))?;
     Tensor::from_bytes(dtype, &data.dims, data.bytes)
         .map_err(|_| GraphFault::Tensor { name: name.to_string(), fault: TensorFault::Overflow })

@@ -130,9 +130,10 @@ impl Memory {
 
     /// Whether the fault happened.
     pub(super) fn failed(&self) -> bool {
-        match self.state().fault {
-            Some(Fault::Error(at)) => self.state().operations > at,
-            Some(Fault::Death(_)) => self.state().dead,
+        let state = self.state();
+        match state.fault {
+            Some(Fault::Error(at)) => state.operations > at,
+            Some(Fault::Death(_)) => state.dead,
             None => false,
         }
     }

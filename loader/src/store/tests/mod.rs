@@ -172,7 +172,7 @@ fn sweeping_removes_what_the_dead_have_left() {
     one_at(&start, "/d/a").unwrap();
     let mut memory = start;
     for name in ["/d/b", "/d/c"] {
-        let dying = memory.with(Fault::Death(8));
+        let dying = memory.with(Fault::Death(5));
         one_at(&dying, name).unwrap_err();
         memory = dying.after_death();
     }

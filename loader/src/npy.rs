@@ -30,6 +30,11 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<Tensor> {
 /// As [`read`].
 pub fn read_from(mut reader: impl Read) -> io::Result<Tensor> {
     let header = NpyHeader::from_reader(&mut reader)?;
+    read_contents(&header, reader)
+}
+
+/// Reads the array that belongs to a header.
+pub(crate) fn read_contents(header: &NpyHeader, mut reader: impl Read) -> io::Result<Tensor> {
     let npyz::DType::Plain(t) = header.dtype() else { return Err(bad("structured arrays are no tensors".into())) };
     let dtype = dtype_of(&t)?;
     let dims: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
@@ -55,13 +60,13 @@ fn row_major(data: &[u8], dims: &[usize], size: usize) -> Vec<u8> {
     let mut index = vec![0; dims.len()];
     for _ in 0..data.len() / size {
         let at = index.iter().zip(dims).rev().fold(0, |at, (i, d)| at * d + i) * size;
-        out.extend_from_slice(&data[at..at + size]);
-        for d in (0..dims.len()).rev() {
-            index[d] += 1;
-            if index[d] < dims[d] {
+        out.extend_from_slice(data.get(at..at + size).unwrap_or_default());
+        for (i, d) in index.iter_mut().zip(dims).rev() {
+            *i += 1;
+            if *i < *d {
                 break;
             }
-            index[d] = 0;
+            *i = 0;
         }
     }
     out
@@ -69,7 +74,7 @@ fn row_major(data: &[u8], dims: &[usize], size: usize) -> Vec<u8> {
 
 fn dtype_of(t: &TypeStr) -> io::Result<DType> {
     let text = t.to_string();
-    let (order, kind) = text.split_at(1);
+    let (order, kind) = text.split_at_checked(1).unwrap_or_default();
     let swapped = order == ">" && t.size_field() > 1;
     let name = match kind {
         "b1" => "bool",
@@ -94,7 +99,8 @@ fn dtype_of(t: &TypeStr) -> io::Result<DType> {
     DType::from_name(name).ok_or_else(|| bad(format!("arrays of type {text} are no tensors")))
 }
 
-fn type_of(dtype: DType) -> &'static str {
+/// NumPy's name of a type; bfloat16 has none and is written as `f32`.
+pub(crate) fn type_of(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool => "|b1",
         DType::I8 => "|i1",
@@ -135,14 +141,16 @@ pub fn write_to(mut writer: impl Write, tensor: &Tensor) -> io::Result<()> {
     } else {
         tensor
     };
-    let t: TypeStr = type_of(tensor.dtype()).parse().map_err(|_| bad("no NumPy type".into()))?;
-    let shape: Vec<u64> = tensor.shape().iter().map(|&d| d as u64).collect();
-    npyz::WriteOptions::new_header_only()
-        .dtype(npyz::DType::Plain(t))
-        .shape(&shape)
-        .writer(&mut writer)
-        .write_header_only()?;
+    write_header(&mut writer, type_of(tensor.dtype()), tensor.shape())?;
     writer.write_all(tensor.bytes())
+}
+
+/// Writes what stands before the elements of an array.
+pub(crate) fn write_header(writer: &mut impl Write, kind: &str, shape: &[usize]) -> io::Result<()> {
+    let kind: TypeStr = kind.parse().map_err(|_| bad(format!("{kind} is no NumPy type")))?;
+    let shape: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
+    let options = npyz::WriteOptions::new_header_only().dtype(npyz::DType::Plain(kind)).shape(&shape);
+    options.writer(writer).write_header_only().map(drop)
 }
 
 /// Reads every array of a `.npz` file, in the file's order, with its name.

@@ -1,0 +1,193 @@
+//! Files of checkpoints, in any of the formats.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    io::Write,
+    path::Path,
+};
+
+use bytes::Bytes;
+
+#[cfg(feature = "npy")]
+use super::npz;
+#[cfg(feature = "torch")]
+use super::torch;
+use super::{Checkpoint, CheckpointError, Value, messages, safetensors};
+use crate::{
+    crypto::{Decryption, Encryption, Encryptor},
+    error::{FileFault, LoadError},
+    files::{self, Access, Links},
+    foreign::{Cipher, Foreign},
+    limits::Limits,
+    store,
+};
+
+/// A format of checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// MindSpore's own.
+    Ckpt,
+    /// The tensors of [`safetensors`](https://huggingface.co/docs/safetensors), with MindSpore's metadata.
+    Safetensors,
+    /// NumPy's arrays in a zip archive. Needs the feature `npy`.
+    Npz,
+    /// PyTorch's, which are only read. Needs the feature `torch`.
+    Torch,
+}
+
+impl Format {
+    /// The format that the ending of a path stands for.
+    pub fn of_path(path: impl AsRef<Path>) -> Option<Self> {
+        let ending = path.as_ref().extension()?.to_str()?.to_ascii_lowercase();
+        match ending.as_str() {
+            "ckpt" => Some(Self::Ckpt),
+            "safetensors" => Some(Self::Safetensors),
+            "npz" => Some(Self::Npz),
+            "pth" | "pt" | "bin" => Some(Self::Torch),
+            _ => None,
+        }
+    }
+
+    /// What prevents a value from being written in this format.
+    fn obstacle(self, value: &Value) -> Option<String> {
+        match self {
+            Self::Ckpt => None,
+            Self::Safetensors => safetensors::obstacle(value),
+            #[cfg(feature = "npy")]
+            Self::Npz => npz::obstacle(value),
+            #[cfg(not(feature = "npy"))]
+            Self::Npz => Some("writing .npz files needs the feature `npy`".to_string()),
+            Self::Torch => Some("files of PyTorch are not written".to_string()),
+        }
+    }
+
+    /// The format that the first bytes of a file show; [`Format::Ckpt`], which has no mark, if they show none.
+    fn of_contents(bytes: &[u8]) -> Self {
+        match Foreign::of(bytes) {
+            Some(Foreign::Safetensors) => Self::Safetensors,
+            Some(Foreign::Npz) => Self::Npz,
+            Some(Foreign::TorchZip) => Self::Torch,
+            _ => Self::Ckpt,
+        }
+    }
+}
+
+impl Display for Format {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ckpt => "ckpt",
+            Self::Safetensors => "safetensors",
+            Self::Npz => "npz",
+            Self::Torch => "torch",
+        })
+    }
+}
+
+/// How a checkpoint is read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// How the file gets into memory.
+    pub access: Access,
+    /// How much the file may ask for.
+    pub limits: Limits,
+    /// The key of an encrypted file, like `dec_key` and `dec_mode` of MindSpore's `load_checkpoint`.
+    pub decryption: Option<Decryption>,
+    /// Whether the checksum must be there and be right, like `crc_check` of MindSpore's `load_checkpoint`.
+    pub verify_crc: bool,
+}
+
+/// How a checkpoint is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// The format; else the one that the path's ending stands for, or [`Format::Ckpt`].
+    pub format: Option<Format>,
+    /// Encrypts the file, like `enc_key` and `enc_mode` of MindSpore's `save_checkpoint`.
+    pub encryption: Option<Encryption>,
+    /// Whether a checksum is added, like `crc_check` of MindSpore's `save_checkpoint`.
+    pub crc: bool,
+    /// Permissions of the file: MindSpore's are `0o400`.
+    pub store: store::Options,
+}
+
+/// Reads a checkpoint in any [`Format`], which its contents tell.
+///
+/// # Errors
+/// What is wrong with the file, and where.
+pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+    let path = path.as_ref();
+    let file = path.display().to_string();
+    let fail = |fault| match fault {
+        FileFault::Io(source) => LoadError::Io { file: file.clone(), source },
+        _ => LoadError::NotAFile { file: file.clone(), hint: String::new() },
+    };
+    let opened = files::open_regular(path, Links::Follow).map_err(fail)?;
+    let bytes = files::contents(&opened, options.access).map_err(|error| fail(error.into()))?;
+    read_bytes(&file, bytes, options)
+}
+
+/// Reads a checkpoint from memory. Errors call it `file`.
+///
+/// # Errors
+/// What is wrong with the bytes, and where.
+pub fn read_bytes(file: &str, bytes: impl Into<Bytes>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+    let bytes = decrypted(file, bytes.into(), options.decryption.as_ref())?;
+    match Format::of_contents(&bytes) {
+        Format::Ckpt => messages::read(file, &bytes, options),
+        Format::Safetensors => safetensors::read(file, &bytes, options),
+        #[cfg(feature = "npy")]
+        Format::Npz => npz::read(file, &bytes, &options.limits),
+        #[cfg(feature = "torch")]
+        Format::Torch => torch::read(file, &bytes, options),
+        #[cfg(not(all(feature = "npy", feature = "torch")))]
+        other => {
+            let what = format!("a file of format {other}, which needs a feature of this crate to be read");
+            Err(LoadError::Unsupported { file: file.to_string(), what }.into())
+        }
+    }
+}
+
+/// The contents of a file that may be encrypted.
+fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Result<Bytes, CheckpointError> {
+    let file = || file.to_string();
+    match (decryption, Cipher::of(&bytes)) {
+        (None, None) => Ok(bytes),
+        (None, Some(cipher)) => Err(LoadError::Encrypted { file: file(), cipher }.into()),
+        (Some(decryption), _) => {
+            decryption.decrypt(&bytes).map_err(|fault| CheckpointError::Crypto { file: file(), fault })
+        }
+    }
+}
+
+/// Writes a checkpoint in the place of the file that may be there. A crash leaves the old file or the new one.
+///
+/// # Errors
+/// An entry that the format cannot hold; what could not be done with the file.
+pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOptions) -> Result<(), CheckpointError> {
+    let path = path.as_ref();
+    let format = options.format.or_else(|| Format::of_path(path)).unwrap_or(Format::Ckpt);
+    if checkpoint.is_empty() {
+        let what = "there are no entries to write".to_string();
+        return Err(CheckpointError::Format { file: path.display().to_string(), offset: None, what });
+    }
+    let obstacle = checkpoint.iter().find_map(|(name, value)| Some((name, format.obstacle(value)?)));
+    if let Some((name, why)) = obstacle {
+        return Err(CheckpointError::Unwritable { file: path.display().to_string(), name: name.to_string(), why });
+    }
+    let plain = |out: &mut dyn Write| match format {
+        Format::Ckpt => messages::write(checkpoint, messages::SLICE, options.crc, out),
+        Format::Safetensors => safetensors::write(checkpoint, options.crc, out),
+        #[cfg(feature = "npy")]
+        Format::Npz => npz::write(checkpoint, out),
+        // Every value was an obstacle.
+        _ => Ok(()),
+    };
+    Ok(store::replace(path, &options.store, |out| match &options.encryption {
+        None => plain(out),
+        Some(encryption) => {
+            let mut out = Encryptor::new(encryption.clone(), out);
+            plain(&mut out)?;
+            out.finish().map(drop)
+        }
+    })?)
+}
