@@ -65,8 +65,9 @@ pub struct Exported {
     pub names: HashMap<Edge, String>,
 }
 
-/// Two sizes for every open dimension, by symbol; the sets are tried in order.
-const SIZES: [[[usize; 8]; 2]; 3] = [
+/// Two sizes for every open dimension, by symbol; the sets are tried in order. Both differ in parity where that matters to
+/// windows, and the last set suits networks that halve images again and again.
+pub const SIZES: [[[usize; 8]; 2]; 3] = [
     [[3, 5, 7, 11, 13, 17, 19, 23], [4, 6, 9, 10, 14, 15, 21, 22]],
     [[65, 77, 91, 101, 115, 123, 139, 149], [98, 110, 134, 128, 146, 152, 166, 174]],
     [[64, 96, 160, 224, 288, 352, 416, 480], [128, 192, 256, 320, 384, 448, 512, 544]],

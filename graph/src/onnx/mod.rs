@@ -22,7 +22,7 @@ use crate::{DType, Tensor};
 pub use body::{Body, Edge, Record};
 pub(crate) use emit::to_i64;
 pub use emit::{Emit, Size};
-pub use export::{Dimension, Exported, Options, Port, export};
+pub use export::{Dimension, Exported, Options, Port, SIZES, export};
 pub(crate) use program::machine;
 pub(crate) use tasks::reduce;
 

@@ -16,10 +16,10 @@ use crate::{
 
 /// The bytes of a model file and a way to its data files.
 pub struct Source {
-    pub(super) name: String,
+    pub(crate) name: String,
     pub(super) path: Option<PathBuf>,
-    pub(super) bytes: Bytes,
-    pub(super) files: Box<dyn DataFiles + Send>,
+    pub(crate) bytes: Bytes,
+    pub(crate) files: Box<dyn DataFiles + Send>,
 }
 
 impl Source {
