@@ -88,7 +88,7 @@ impl Failure {
         };
         let mut cause = match self {
             // Their messages hold the operator's complaint already.
-            Failure::Model(Error::Node(_) | Error::Shapes { .. }) => None,
+            Failure::Model(Error::Node(_) | Error::Contradiction(_) | Error::Shapes { .. }) => None,
             Failure::Model(e) => e.source(),
             _ => None,
         };

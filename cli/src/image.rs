@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use ::image::{DynamicImage, ImageReader, Limits};
 use clap::{Args, ValueEnum};
-use mindir::{DType, Dim, Port, Tensor};
+use mindir::preprocess::{Picture, Pixels, Preprocess};
+use mindir::{DType, Dim, OpError, Port, Tensor, picture};
 
 use crate::failure::Failure;
 use crate::print::name;
-
-/// Largest picture that is decoded, in bytes of pixels.
-const MAX_BYTES: u64 = 1 << 29;
 
 /// How pictures become numbers: (pixel × scale − mean) / std, batch of 1.
 #[derive(Args, Debug, Default)]
@@ -39,6 +36,23 @@ pub struct ImageArgs {
     /// Order of the input's dimensions [default: what its shape suggests, else nchw]
     #[arg(long, value_enum, help_heading = "Pictures")]
     pub layout: Option<Layout>,
+}
+
+impl ImageArgs {
+    /// Whether nothing is said about pictures, so that what the model records holds.
+    pub fn is_empty(&self) -> bool {
+        let Self { scale, mean, std, resize, rgb, bgr, gray, layout } = self;
+        scale.is_none() && mean.is_empty() && std.is_empty() && !(*resize || *rgb || *bgr || *gray) && layout.is_none()
+    }
+}
+
+/// A picture as the model's first input, prepared as the model records it.
+pub fn prepared(path: &Path, recorded: &Preprocess) -> Result<Tensor, Failure> {
+    let picture = picture::read(path).map_err(Failure::file(path))?;
+    recorded.run(picture).map_err(|e| match e {
+        OpError::Unsupported(what) => Failure::Usage(format!("{what}; give --scale, --mean, … or an array instead")),
+        other => Failure::Usage(format!("{}: {other}", path.display())),
+    })
 }
 
 /// Where the channels of a picture are.
@@ -75,8 +89,8 @@ pub fn read(path: &Path, port: &Port, dims: Option<&[usize]>, args: &ImageArgs) 
         None => port.spec.dims.as_ref().map(|d| d.to_vec()),
     };
     let target = target(port, dims.as_deref(), args)?;
-    let picture = decode(path)?;
-    let (mut w, mut h) = (picture.width() as usize, picture.height() as usize);
+    let picture = picture::read(path).map_err(Failure::file(path))?;
+    let (mut w, mut h) = (picture.w, picture.h);
     let mut pixels = channels(&picture, target.channels, args.bgr);
     let (height, width) = (target.height.unwrap_or(h), target.width.unwrap_or(w));
     if (h, w) != (height, width) {
@@ -90,14 +104,6 @@ pub fn read(path: &Path, port: &Port, dims: Option<&[usize]>, args: &ImageArgs) 
     let dtype = port.spec.dtype.unwrap_or(DType::F32);
     normalize(&mut pixels, target.channels, dtype, args)?;
     tensor(&pixels, &target, (h, w), dtype)
-}
-
-fn decode(path: &Path) -> Result<DynamicImage, Failure> {
-    let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Failure::file(path))?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_BYTES);
-    reader.limits(limits);
-    reader.decode().map_err(|e| Failure::Corrupt { path: path.to_path_buf(), what: e.to_string() })
 }
 
 fn target(port: &Port, dims: Option<&[Dim]>, args: &ImageArgs) -> Result<Target, Failure> {
@@ -124,16 +130,19 @@ fn target(port: &Port, dims: Option<&[Dim]>, args: &ImageArgs) -> Result<Target,
     }
 }
 
-/// Pixels of 0 to 255, channels last; transparency is dropped.
-fn channels(picture: &DynamicImage, count: usize, bgr: bool) -> Vec<f32> {
+/// Numbers of 0 to 255, channels last: luminance (ITU-R BT.709) for one channel.
+fn channels(picture: &Picture, count: usize, bgr: bool) -> Vec<f32> {
+    let mut pixels: Vec<f32> = match &picture.pixels {
+        Pixels::Bytes(p) => p.iter().copied().map(f32::from).collect(),
+        Pixels::Floats(p) => p.clone(),
+    };
     if count == 1 {
-        return picture.to_luma8().into_raw().into_iter().map(f32::from).collect();
+        return pixels.chunks_exact(3).map(|p| (0.2126 * p[0] + 0.7152 * p[1] + 0.0722 * p[2]).round()).collect();
     }
-    let mut raw = picture.to_rgb8().into_raw();
     if bgr {
-        raw.chunks_exact_mut(3).for_each(|p| p.swap(0, 2));
+        pixels.chunks_exact_mut(3).for_each(|p| p.swap(0, 2));
     }
-    raw.into_iter().map(f32::from).collect()
+    pixels
 }
 
 /// Position and weight of the two pixels between which position `i` of `to` falls when `from` pixels are stretched over it.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mindir::preprocess::Preprocess;
 use mindir::{DType, Port, Tensor, npy};
 
 use crate::args::{self, ShapeArgs, named};
@@ -43,14 +44,22 @@ struct Slots<'a> {
     ports: &'a [Port],
     shapes: Vec<Option<Vec<usize>>>,
     image: &'a ImageArgs,
+    recorded: Option<&'a Preprocess>,
     tensors: Vec<Option<Tensor>>,
 }
 
 impl InputArgs {
-    /// The inputs of a model in call order; `default` fills those that were not given.
-    pub fn tensors(&self, ports: &[Port], default: Option<Fill>) -> Result<Vec<Tensor>, Failure> {
+    /// The inputs of a model in call order. `recorded` prepares pictures for the first one if no flag about pictures is
+    /// given; `default` fills what was not given.
+    pub fn tensors(
+        &self,
+        ports: &[Port],
+        recorded: Option<&Preprocess>,
+        default: Option<Fill>,
+    ) -> Result<Vec<Tensor>, Failure> {
         let shapes = self.shapes.given(ports)?;
-        let mut slots = Slots { ports, shapes, image: &self.image, tensors: vec![None; ports.len()] };
+        let recorded = recorded.filter(|_| self.image.is_empty());
+        let mut slots = Slots { ports, shapes, image: &self.image, recorded, tensors: vec![None; ports.len()] };
         let parsed: Vec<(Option<usize>, Source)> = self
             .inputs
             .iter()
@@ -133,6 +142,9 @@ impl Slots<'_> {
 
     fn read(&self, path: &Path, at: usize) -> Result<Tensor, Failure> {
         if is(path, &["png", "jpg", "jpeg"]) {
+            if let (0, Some(recorded)) = (at, self.recorded) {
+                return image::prepared(path, recorded);
+            }
             return image::read(path, &self.ports[at], self.shapes[at].as_deref(), self.image);
         }
         npy::read(path).map_err(Failure::file(path))

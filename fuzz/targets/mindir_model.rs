@@ -4,9 +4,10 @@
 use libfuzzer_sys::fuzz_target;
 use mindir_loader::{
     Limits,
-    mindir::{Source, WireModel},
+    mindir::{Source, load_source},
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = WireModel::read(Source::from_bytes("fuzz", bytes.to_vec()), &Limits::default()).map_err(|e| e.to_string());
+    let source = Source::from_bytes("fuzz", bytes.to_vec());
+    let _ = load_source(source, &Limits::default()).map_err(|e| e.to_string());
 });

@@ -89,6 +89,7 @@ impl Builder {
             kind: NodeKind::Op(def),
             args,
             outputs: outputs.clone(),
+            primitive: None,
         };
         if let Effect::Writes(written) = node.effect() {
             for arg in written.iter().filter_map(|&i| node.args.get(i)) {
@@ -114,6 +115,7 @@ impl Builder {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
             graphs: vec![self.graph],
             params: self.params,
+            preprocess: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::op::{Const, Effect, OpDef};
+use crate::preprocess::Preprocess;
 use crate::{Spec, Tensor};
 
 /// A value of a [`Graph`].
@@ -109,6 +110,18 @@ pub struct Opaque {
     pub attrs: Vec<(Arc<str>, Const)>,
 }
 
+/// What a file says about a node's primitive that its arguments do not hold. Running it needs none of this; writers put it
+/// back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Primitive {
+    /// MindSpore's name of the primitive, which may be an alias of the operator.
+    pub name: Arc<str>,
+    /// Attributes that are no arguments.
+    pub attrs: Vec<(Arc<str>, Const)>,
+    /// How its results nest: a tuple of one result is told from the result.
+    pub nest: Nest,
+}
+
 /// One step of a [`Graph`].
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -122,6 +135,8 @@ pub struct Node {
     pub args: Vec<Option<Arg>>,
     /// Results.
     pub outputs: Vec<ValueId>,
+    /// What else the file says, if there is anything else.
+    pub primitive: Option<Arc<Primitive>>,
 }
 
 impl Node {
@@ -183,28 +198,43 @@ impl Node {
     }
 }
 
-/// How a graph's results nest: MindSpore returns tuples of tuples, a [`Graph`] a flat list.
+/// How arguments or results nest: MindSpore takes and returns tuples of tuples, a [`Graph`] a flat list of tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nest {
     /// One tensor.
     Leaf,
+    /// A Python number, which is a tensor without dimensions here.
+    Number,
+    /// A tuple of any number of Python numbers, which is a tensor of one dimension here.
+    Numbers,
     /// Nothing.
     None,
     /// A constant text.
     Text(Arc<str>),
-    /// A tuple or list.
+    /// A tuple.
     Tuple(Vec<Nest>),
+    /// A list.
+    List(Vec<Nest>),
 }
 
 impl Nest {
     /// Number of tensors.
     pub fn leaves(&self) -> usize {
         match self {
-            Nest::Leaf => 1,
+            Nest::Leaf | Nest::Number | Nest::Numbers => 1,
             Nest::None | Nest::Text(_) => 0,
-            Nest::Tuple(items) => items.iter().map(Nest::leaves).sum(),
+            Nest::Tuple(items) | Nest::List(items) => items.iter().map(Nest::leaves).sum(),
         }
     }
+}
+
+/// An argument of a call, which one or several inputs of a [`Graph`] stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How the inputs nest in it.
+    pub nest: Nest,
 }
 
 /// Operators over tensors, in an order that respects data and effects.
@@ -218,6 +248,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Inputs in call order, tuples flattened.
     pub inputs: Vec<ValueId>,
+    /// How the inputs nest in the arguments of a call; empty where every input is an argument, a tensor.
+    pub arguments: Vec<Argument>,
     /// Results, tuples flattened.
     pub outputs: Vec<ValueId>,
     /// How the results nest.
@@ -232,6 +264,7 @@ impl Graph {
             values: Vec::new(),
             nodes: Vec::new(),
             inputs: Vec::new(),
+            arguments: Vec::new(),
             outputs: Vec::new(),
             nest: Nest::None,
         }
@@ -302,12 +335,19 @@ pub struct Model {
     pub graphs: Vec<Graph>,
     /// Parameters in the file's order.
     pub params: Vec<Param>,
+    /// What the file says about preparing inputs, one entry per column of the dataset that the model was exported with.
+    pub preprocess: Vec<Preprocess>,
 }
 
 impl Model {
     /// The graph that a run starts with.
     pub fn entry(&self) -> &Graph {
         &self.graphs[0]
+    }
+
+    /// How a picture becomes the first input, if the file says so.
+    pub fn picture(&self) -> Option<&Preprocess> {
+        self.preprocess.iter().find(|p| &*p.column == "image")
     }
 
     /// The graph `id`.

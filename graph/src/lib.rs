@@ -10,6 +10,7 @@ pub mod onnx;
 pub mod op;
 pub mod ops;
 pub mod passes;
+pub mod preprocess;
 mod shape;
 pub mod task;
 mod tensor;

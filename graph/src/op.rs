@@ -178,6 +178,10 @@ pub struct Param {
     pub kind: ParamKind,
     /// Whether the signature has a default.
     pub optional: bool,
+    /// The default as a constant; `None` where there is none or it is no constant.
+    pub default: fn() -> Option<Const>,
+    /// A constant as the argument's type has it: enumerations as numbers. `None` where it is something else.
+    pub canonical: fn(&Const) -> Option<Const>,
 }
 
 /// Whether running an operator has consequences besides its results.
@@ -245,6 +249,14 @@ pub trait FromArg: Sized {
     /// # Errors
     /// [`OpError::Invalid`] if the argument is something else; [`OpError::NeedsValue`] if its contents are not known yet.
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError>;
+
+    /// The constant that [`from_arg`](Self::from_arg) reads as this; `None` for tensors.
+    fn into_const(self) -> Option<Const>;
+}
+
+/// `constant` as type `T` has it; see [`Param::canonical`].
+pub fn canonical<T: FromArg>(constant: &Const) -> Option<Const> {
+    T::from_arg(&ArgValue::Const(constant.clone())).ok()??.into_const()
 }
 
 fn wrong(expected: &str, arg: &ArgValue) -> OpError {
@@ -264,6 +276,10 @@ impl FromArg for Operand {
             other => Err(wrong("a tensor", other)),
         }
     }
+
+    fn into_const(self) -> Option<Const> {
+        None
+    }
 }
 
 impl FromArg for Option<Operand> {
@@ -274,6 +290,10 @@ impl FromArg for Option<Operand> {
             ArgValue::Const(Const::None) => Ok(Some(None)),
             other => Err(wrong("a tensor or None", other)),
         }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        if self.is_none() { Some(Const::None) } else { None }
     }
 }
 
@@ -288,6 +308,10 @@ impl FromArg for Vec<Operand> {
             }
             other => Err(wrong("a tuple of tensors", other)),
         }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        None
     }
 }
 
@@ -343,12 +367,20 @@ impl FromArg for Ints {
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(None) } else { int_list(arg).map(Some) }
     }
+
+    fn into_const(self) -> Option<Const> {
+        Some(Const::Tuple(self.iter().map(|i| Const::Int(*i)).collect()))
+    }
 }
 
 impl FromArg for Option<Ints> {
     const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(Some(None)) } else { int_list(arg).map(|v| Some(Some(v))) }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.map_or(Some(Const::None), Ints::into_const)
     }
 }
 
@@ -363,12 +395,20 @@ impl FromArg for i64 {
             _ => Err(wrong("an integer", arg)),
         }
     }
+
+    fn into_const(self) -> Option<Const> {
+        Some(Const::Int(self))
+    }
 }
 
 impl FromArg for Option<i64> {
     const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(Some(None)) } else { i64::from_arg(arg).map(Some) }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        Some(self.map_or(Const::None, Const::Int))
     }
 }
 
@@ -383,6 +423,11 @@ impl FromArg for f64 {
             _ => Err(wrong("a number", arg)),
         }
     }
+
+    fn into_const(self) -> Option<Const> {
+        // Python floats are exported in single precision.
+        Some(Const::Float(self as f32))
+    }
 }
 
 impl FromArg for Vec<f64> {
@@ -390,12 +435,20 @@ impl FromArg for Vec<f64> {
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(None) } else { number_list(arg).map(Some) }
     }
+
+    fn into_const(self) -> Option<Const> {
+        Some(Const::Tuple(self.iter().map(|x| Const::Float(*x as f32)).collect()))
+    }
 }
 
 impl FromArg for bool {
     const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         Ok(i64::from_arg(arg)?.map(|i| i != 0))
+    }
+
+    fn into_const(self) -> Option<Const> {
+        Some(Const::Bool(self))
     }
 }
 
@@ -416,12 +469,20 @@ impl FromArg for DType {
             },
         }
     }
+
+    fn into_const(self) -> Option<Const> {
+        Some(Const::DType(self))
+    }
 }
 
 impl FromArg for Option<DType> {
     const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(Some(None)) } else { DType::from_arg(arg).map(Some) }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        Some(self.map_or(Const::None, Const::DType))
     }
 }
 
@@ -433,6 +494,10 @@ impl FromArg for String {
             ArgValue::Const(Const::Str(s)) => Ok(Some(s.to_string())),
             other => Err(wrong("text", other)),
         }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        Some(Const::Str(self.into()))
     }
 }
 
@@ -466,6 +531,13 @@ impl FromArg for Number {
         };
         if is_int { Ok(i64::from_arg(arg)?.map(Number::Int)) } else { Ok(f64::from_arg(arg)?.map(Number::Float)) }
     }
+
+    fn into_const(self) -> Option<Const> {
+        match self {
+            Number::Int(i) => Some(Const::Int(i)),
+            Number::Float(x) => f64::into_const(x),
+        }
+    }
 }
 
 /// An enumeration that files hold as text in old versions and as a number in new ones.
@@ -492,6 +564,10 @@ macro_rules! op_enum {
                         None => Ok(None),
                     },
                 }
+            }
+
+            fn into_const(self) -> Option<$crate::op::Const> {
+                match self { $($name::$variant => Some($crate::op::Const::Int($number)),)* }
             }
         }
     };
@@ -678,6 +754,8 @@ macro_rules! op {
                 aliases: &[$($($old),*)?],
                 kind: <$t as $crate::op::FromArg>::KIND,
                 optional: $crate::op!(@has $($default)?),
+                default: $crate::op!(@default $t $(, $default)?),
+                canonical: $crate::op::canonical::<$t>,
             }),*];
             const CLASSIC: bool = $classic;
             const DOC: &'static str = concat!($($doc, "\n"),+);
@@ -694,6 +772,8 @@ macro_rules! op {
             }
         }
     };
+    (@default $t:ty) => { || None };
+    (@default $t:ty, $default:expr) => { || <$t as $crate::op::FromArg>::into_const($default) };
     (@has) => { false };
     (@has $default:expr) => { true };
     (@get $args:ident, $index:ident, $name:expr) => { $args.need($index, $name)? };

@@ -198,11 +198,18 @@ mod tests {
         let y = graph.add_value("y", Spec::default(), Def::Node);
         let op = NodeKind::Op(ops::find("ReLU").expect("ReLU is listed"));
         let args = vec![Some(Arg::Value(x))];
-        graph.nodes.push(Node { name: "y".into(), path: "y".into(), kind: op, args, outputs: vec![y] });
+        graph.nodes.push(Node {
+            name: "y".into(),
+            path: "y".into(),
+            kind: op,
+            args,
+            outputs: vec![y],
+            primitive: None,
+        });
         graph.inputs = vec![x];
         graph.outputs = vec![y];
         graph.nest = Nest::Leaf;
-        Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new() }
+        Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new(), preprocess: Vec::new() }
     }
 
     fn fault(change: impl FnOnce(&mut Graph)) -> VerifyFault {

@@ -39,9 +39,12 @@ impl Single {
         let outputs: Vec<ValueId> =
             (0..results).map(|i| graph.add_value(format!("y{i}"), Spec::default(), Def::Node)).collect();
         let (name, kind) = (def.name.into(), NodeKind::Op(def));
-        graph.nodes.push(Node { name, path: def.name.into(), kind, args, outputs: outputs.clone() });
+        graph.nodes.push(Node { name, path: def.name.into(), kind, args, outputs: outputs.clone(), primitive: None });
         graph.outputs = outputs;
-        Single { model: Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new() }, inputs }
+        Single {
+            model: Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new(), preprocess: Vec::new() },
+            inputs,
+        }
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, String> {

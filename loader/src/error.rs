@@ -8,6 +8,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
+    crypto::CryptoFault,
     element::ElementType,
     foreign::{Cipher, Foreign},
     mindir::GraphFault,
@@ -57,6 +58,14 @@ pub enum LoadError {
         file: String,
         /// The mode that its first bytes name.
         cipher: Cipher,
+    },
+    /// The file cannot be decrypted.
+    #[error("{}: {fault}", Printable(.file))]
+    Decrypt {
+        /// The file concerned.
+        file: String,
+        /// What is wrong.
+        fault: CryptoFault,
     },
     /// The bytes are not a message of the format.
     #[error("{}: {fault}", Printable(.file))]
@@ -150,7 +159,7 @@ pub enum ErrorKind {
     Corrupt,
     /// The file is valid but uses something that is not supported.
     Unsupported,
-    /// The file is encrypted.
+    /// The file is encrypted, and no key or a wrong one was given.
     Encrypted,
     /// The file asks for more than the limits allow.
     Limit,
@@ -165,6 +174,7 @@ impl LoadError {
             Self::Io { source, .. } => io_kind(source),
             Self::Foreign { .. } => ErrorKind::Foreign,
             Self::Encrypted { .. } => ErrorKind::Encrypted,
+            Self::Decrypt { fault, .. } => fault.kind(),
             Self::Wire { .. } | Self::Structure { .. } => ErrorKind::Corrupt,
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
@@ -183,6 +193,7 @@ impl LoadError {
             | Self::Io { file, .. }
             | Self::Foreign { file, .. }
             | Self::Encrypted { file, .. }
+            | Self::Decrypt { file, .. }
             | Self::Wire { file, .. }
             | Self::Limit { file, .. }
             | Self::Unsupported { file, .. }

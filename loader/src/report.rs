@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::foreign::Cipher;
+
 /// Counts of the structure of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -26,7 +28,7 @@ pub struct Census {
 pub struct FileRead {
     /// Its path, or its name relative to the model.
     pub name: String,
-    /// Its size.
+    /// Size of its contents, decrypted.
     pub bytes: u64,
 }
 
@@ -35,6 +37,8 @@ pub struct FileRead {
 pub struct LoadReport {
     /// The model file first, then data files in order of first use.
     pub files: Vec<FileRead>,
+    /// How the files were encrypted.
+    pub encrypted: Option<Cipher>,
     /// Counts of the structure.
     pub census: Census,
     /// Weights of the model.

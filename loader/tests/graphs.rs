@@ -160,7 +160,9 @@ fn inputs_and_results_nest() {
     let two = Nest::Tuple(vec![leaf(), leaf()]);
     assert_eq!(golden("io_tuple_out").entry().nest, Nest::Tuple(vec![leaf(), Nest::Tuple(vec![leaf(), two.clone()])]));
     let scalars = golden("io_scalar_out");
-    let expected = vec![leaf(), leaf(), leaf(), leaf(), Nest::Text("s".into()), two];
+    let number = || Nest::Number;
+    let numbers = Nest::Tuple(vec![number(), number()]);
+    let expected = vec![leaf(), number(), number(), number(), Nest::Text("s".into()), numbers];
     assert_eq!(scalars.entry().nest, Nest::Tuple(expected));
     assert_eq!(text(golden("io_param_out").entry())[1..], ["return @w"]);
     assert_eq!(text(golden("io_identity").entry())[1..], ["return %0"]);

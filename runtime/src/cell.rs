@@ -151,8 +151,8 @@ impl GraphCell {
     /// Runs the model.
     ///
     /// # Errors
-    /// [`Error::Input`] naming the input; [`Error::Node`] or [`Error::Shapes`] naming the operator that refuses its
-    /// arguments; [`Error::Device`]; [`Error::Limit`].
+    /// [`Error::Input`] naming the input; [`Error::Node`], [`Error::Shapes`] or [`Error::Contradiction`] naming the
+    /// operator that refuses its arguments; [`Error::Device`]; [`Error::Limit`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.check(inputs)?;
         self.inner.run(inputs).map_err(|e| self.explain(e, inputs))
@@ -259,9 +259,14 @@ impl GraphCell {
         self.explain_facts(e, &facts)
     }
 
-    /// Adds declared and given shapes to an operator's complaint, if they differ.
+    /// Adds declared and given shapes to an operator's complaint, if they differ; without a difference the model is to
+    /// blame, unless its plan depends on dimensions it leaves open or on what the inputs hold.
     fn explain_facts(&self, e: Error, found: &[Fact]) -> Error {
         let Error::Node(error) = e else { return e };
+        if self.exported_facts().is_some_and(|declared| declared == found) {
+            let contradicts = matches!(self.inner.first_plan(found, false), Err(Error::Node(_)));
+            return if contradicts { Error::Contradiction(error) } else { Error::Node(error) };
+        }
         let ports = self.inputs();
         let differs = |(p, f): (&Port, &Fact)| {
             let dims = p.spec.dims.iter().flatten().zip(&f.shape);

@@ -60,6 +60,9 @@ pub enum Error {
         /// The operator's complaint.
         error: NodeError,
     },
+    /// An operator refuses its arguments although the inputs are as the file declares them: the model contradicts itself.
+    #[error("{}; the inputs are as the model declares them", node_text(.0))]
+    Contradiction(NodeError),
     /// A device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -108,7 +111,10 @@ impl Error {
             Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
             Error::Onnx(_) => ErrorKind::Device,
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
-            Error::Node(e) if matches!(e.error, OpError::Unsupported(_)) => ErrorKind::Unsupported,
+            Error::Node(e) | Error::Contradiction(e) if matches!(e.error, OpError::Unsupported(_)) => {
+                ErrorKind::Unsupported
+            }
+            Error::Contradiction(_) => ErrorKind::Corrupt,
             Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
                 ErrorKind::Usage
             }
@@ -120,7 +126,7 @@ impl Error {
     /// Path of the graph node that the error is about, if it is about one.
     pub fn node_path(&self) -> Option<&str> {
         match self {
-            Error::Node(e) | Error::Shapes { error: e, .. } => Some(&e.path),
+            Error::Node(e) | Error::Contradiction(e) | Error::Shapes { error: e, .. } => Some(&e.path),
             Error::Device(DeviceError::Step { path, .. } | DeviceError::Declined { path, .. }) => Some(path),
             _ => None,
         }

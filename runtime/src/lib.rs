@@ -20,6 +20,8 @@ mod error;
 pub mod machine;
 pub mod onnx;
 mod options;
+#[cfg(feature = "image")]
+pub mod picture;
 mod plan;
 mod session;
 
@@ -28,7 +30,9 @@ use std::path::Path;
 pub use cell::{GraphCell, Port};
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
-pub use mindir_graph::{DType, Dim, Element, Fact, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes};
+pub use mindir_graph::{
+    DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes, preprocess,
+};
 pub use mindir_loader::mindir::Layout;
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;

@@ -171,7 +171,7 @@ pub(super) fn drop_dead(body: &mut Body) {
             continue;
         }
         keep[i] = true;
-        if !matches!(node.op, "If" | "Loop") {
+        if !matches!(node.op, "If" | "Loop" | "Split") {
             let used = node.outputs.iter().rposition(|o| live.contains(o)).map_or(1, |last| last + 1);
             node.outputs.truncate(used);
         }

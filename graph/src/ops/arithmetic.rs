@@ -4,7 +4,7 @@ use super::binary::{Mix, common, with_number};
 use super::elementwise::{emit, evaluate, evaluate_f64, fact, float_of, number, number_of, wide};
 use super::samples::{case, cycle, float, int, none, tensor, text, tolerance, wave};
 use crate::lower::Lowering;
-use crate::op::{ArgValue, Case, CaseArg, FromArg, Lowers, Number, Operand, ParamKind, Rule};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Lowers, Number, Operand, ParamKind, Rule};
 use crate::task::{Binary, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
@@ -22,6 +22,10 @@ impl FromArg for Option<Rounding> {
     const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         Rounding::from_arg(arg).map(Some)
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.map_or(Some(Const::None), Rounding::into_const)
     }
 }
 

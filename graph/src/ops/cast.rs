@@ -37,6 +37,7 @@ impl Rule for Cast {
             to("i32 to u8 wraps", ints(), DType::U8),
             to("i32 to f32", ints(), DType::F32),
             to("i64 to i32", wave(DType::I64, &[4]), DType::I32),
+            to("u64 to f32", cycle(DType::U64, &[4], &[0.0, 1.0, 9.3e18, 1.8e19]), DType::F32),
             to("bool to f32", flags(&[2, 5]), DType::F32),
             to("bool to i32", flags(&[2, 5]), DType::I32),
             to("f32 to bool", cycle(DType::F32, &[4], &[0.0, -0.0, 0.5, f64::NAN]), DType::Bool),

@@ -6,7 +6,7 @@ use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, NoForm, machine, to_i64};
 use crate::op::Operand;
 use crate::task::{Conv, Layout, Task, V};
-use crate::{Fact, OpError, Shape, Tensor, checked_count, ensure};
+use crate::{Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
 /// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`).
@@ -102,20 +102,21 @@ impl Convolution<'_> {
         let (xs, ws) = (x.to_f64s()?, w.to_f64s()?);
         let (c_in, c_out) = self.channels();
         let (own, per_group) = (c_in / self.groups, c_out / self.groups.max(1));
-        let mut y = Vec::with_capacity(dims.iter().product());
-        each_index(&dims, |out| {
-            let (n, o) = (out[0], out[1]);
-            let mut sum = 0.0;
-            each_index(&w.shape()[1..], |tap| {
-                let places = self.windows.iter().zip(&out[2..]).zip(&tap[1..]);
-                let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
-                let Some(at) = at else { return };
-                let channel = o / per_group * own + tap[0];
-                let from = [&[n, channel], at.as_slice()].concat();
-                sum += xs[flat(x.shape(), &from)] * ws[o * w.count() / c_out + flat(&w.shape()[1..], tap)];
-            });
-            y.push(sum);
-        });
+        let (image, filter) = (count(&x.shape()[2..]), count(&w.shape()[2..]));
+        let taps = self.taps(x.shape(), w.shape(), &dims[2..]);
+        let mut y = Vec::with_capacity(count(&dims));
+        for n in 0..dims[0] {
+            for o in 0..c_out {
+                let first = n * c_in + o / per_group * own;
+                for taps in &taps {
+                    let channel = |c: usize| {
+                        let (x, w) = ((first + c) * image, (o * own + c) * filter);
+                        taps.iter().map(move |(i, k)| (x + i, w + k))
+                    };
+                    y.push((0..own).flat_map(channel).fold(0.0, |sum, (i, k)| sum + xs[i] * ws[k]));
+                }
+            }
+        }
         from_channels_first(self.format, Tensor::from_f64s(self.x.dtype(), &dims, &y)?)
     }
 
@@ -148,6 +149,22 @@ impl Convolution<'_> {
             y = e.transpose(y, &back);
         }
         Ok(e.cast(y, wide, dtype))
+    }
+
+    /// For every place of the result, the elements of an image that meet an element of a filter, as offsets into one channel
+    /// of either.
+    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Vec<Vec<(usize, usize)>> {
+        let mut all = Vec::with_capacity(count(out));
+        each_index(out, |place| {
+            let mut taps = Vec::new();
+            each_index(&w[2..], |tap| {
+                let places = self.windows.iter().zip(place).zip(tap);
+                let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
+                taps.extend(at.map(|at| (flat(&x[2..], &at), flat(&w[2..], tap))));
+            });
+            all.push(taps);
+        });
+        all
     }
 
     /// One or two spatial dimensions as a task; `None` for three.

@@ -20,6 +20,7 @@ mod clamp;
 mod close;
 mod concat;
 mod conv2d;
+mod conv2d_backprop_filter;
 mod conv2d_transpose;
 mod convolving;
 mod create;
@@ -47,6 +48,7 @@ mod loss;
 mod lstm;
 mod mat_mul_ext;
 mod matmul;
+mod max_pool_grad;
 mod meshgrid;
 mod moment;
 mod nan_to_num;
@@ -252,6 +254,7 @@ ops! {
     conv2d::Conv3DExt,
     conv2d::Conv3DPadding,
     conv2d::DepthwiseConv2dNative,
+    conv2d_backprop_filter::Conv2DBackpropFilter,
     conv2d_transpose::Conv2DBackpropInput,
     conv2d_transpose::Conv3DTranspose,
     conv2d_transpose::ConvTranspose2D,
@@ -331,6 +334,7 @@ ops! {
     lstm::LSTM,
     mat_mul_ext::MatMulExt,
     matmul::MatMul,
+    max_pool_grad::MaxPoolGrad,
     meshgrid::Meshgrid,
     moment::ReduceStd,
     moment::Std,

@@ -17,6 +17,10 @@ impl FromArg for Replacement {
             other => Ok(f64::from_arg(other)?.map(|x| Replacement(Some(x)))),
         }
     }
+
+    fn into_const(self) -> Option<Const> {
+        self.0.map_or(Some(Const::None), f64::into_const)
+    }
 }
 
 op! {

@@ -16,10 +16,10 @@ fn image<'a>(
 }
 
 /// The elements of every window of an image: `taps[n, c, ky, kx, oy, ox]`.
-struct Patches<'a> {
-    x: &'a Operand,
-    h: Window,
-    w: Window,
+pub(super) struct Patches<'a> {
+    pub x: &'a Operand,
+    pub h: Window,
+    pub w: Window,
 }
 
 impl Patches<'_> {
@@ -30,13 +30,14 @@ impl Patches<'_> {
         Ok(dims)
     }
 
-    fn source(&self, i: [usize; 6]) -> Option<usize> {
+    /// The element of the operand at `[n, c, ky, kx, oy, ox]`; none in the padding.
+    pub fn source(&self, i: [usize; 6]) -> Option<usize> {
         let (y, x) = (self.h.at(i[4], i[2])?, self.w.at(i[5], i[3])?);
         Some(flat(self.x.shape(), &[i[0], i[1], y, x]))
     }
 
-    /// The elements in the order that `place` gives: the positions of `[n, c, ky, kx, oy, ox]` in it.
-    fn lower(&self, b: &mut Lowering, order: [usize; 6]) -> Result<V, OpError> {
+    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`.
+    pub fn lower(&self, b: &mut Lowering, order: [usize; 6]) -> Result<V, OpError> {
         let dims = self.dims()?;
         let ordered: Vec<usize> = order.iter().map(|&d| dims[d]).collect();
         if checked_count(&dims) == Some(0) || self.x.count() == 0 {

@@ -113,7 +113,7 @@ impl MaxPool {
         (self.pad_mode == PadMode::Same, false)
     }
 
-    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+    pub(super) fn plan(&self) -> Result<Pooling<'_>, OpError> {
         let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format)?;
         Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
     }

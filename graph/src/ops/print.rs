@@ -26,11 +26,29 @@ impl FromArg for Vec<Shown> {
             }
         }))
     }
+
+    fn into_const(self) -> Option<Const> {
+        None
+    }
 }
 
 op! {
-    /// Writes its arguments, texts and tensors, to standard output, a line each. The result is an `i32` 0 without meaning.
+    /// Writes its arguments, texts and tensors, to standard output, a line each; control characters but for tabs and line
+    /// ends are written as escapes. The result is an `i32` 0 without meaning.
     classic Print { input_x: Vec<Shown> }
+}
+
+/// `text` without characters that would steer a terminal.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 impl Rule for Print {
@@ -44,7 +62,7 @@ impl Rule for Print {
         let mut out = std::io::stdout().lock();
         for shown in &self.input_x {
             let line = match shown {
-                Shown::Text(s) => s.clone(),
+                Shown::Text(s) => printable(s),
                 Shown::Tensor(o) => format!("{:?}", o.tensor()?),
             };
             // A reader that went away is no reason to stop the model.
@@ -55,5 +73,16 @@ impl Rule for Print {
 
     fn cases() -> Vec<Case> {
         vec![case("nothing", [CaseArg::Tensors(Vec::new())], 0.0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("a\tb\nc ü"), "a\tb\nc ü");
+        assert_eq!(printable("\u{1b}[2J\r"), "\\u{1b}[2J\\r");
     }
 }

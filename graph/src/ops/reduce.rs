@@ -20,6 +20,10 @@ impl FromArg for Axes {
             other => Ok(Ints::from_arg(other)?.map(Axes)),
         }
     }
+
+    fn into_const(self) -> Option<Const> {
+        self.0.into_const()
+    }
 }
 
 impl Axes {

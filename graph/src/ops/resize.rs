@@ -2,7 +2,7 @@ use super::elements::{flat, rearrange, size};
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size};
-use crate::op::{ArgValue, Case, FromArg, Ints, Operand, ParamKind, Rule, ints};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Rule, ints};
 use crate::task::{Coordinates, Layout, Resize as ResizeTask, ResizeMode, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
@@ -500,6 +500,10 @@ impl FromArg for Option<Scales> {
     const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         Ok(Some(<Vec<f64> as FromArg>::from_arg(arg)?.map(Scales)))
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.map_or(Some(Const::None), |scales| scales.0.into_const())
     }
 }
 

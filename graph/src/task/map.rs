@@ -159,7 +159,10 @@ impl Program {
                         regs[b]
                     }
                 }
-                Instr::Cast(x) => regs[x],
+                Instr::Cast(x) => match regs[x] {
+                    Int(bits) if self.instrs[x].1 == DType::U64 && dtype.is_float() => Float(bits as u64 as f64),
+                    other => other,
+                },
             };
             regs.push(value.round_to(dtype));
         }

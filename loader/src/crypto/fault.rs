@@ -2,7 +2,11 @@
 
 use thiserror::Error;
 
-use crate::{error::FileFault, foreign::Cipher, printable::Printable};
+use crate::{
+    error::{ErrorKind, FileFault},
+    foreign::Cipher,
+    printable::Printable,
+};
 
 /// Why there is no usable key.
 #[derive(Debug, Error)]
@@ -40,7 +44,7 @@ pub enum CryptoFault {
     #[error("{0}")]
     Key(#[from] KeyFault),
     /// The bytes do not start as an encrypted file does.
-    #[error("the file is not encrypted")]
+    #[error("the file is not encrypted, but a key was given")]
     Plain,
     /// The bytes end inside a block.
     #[error("truncated: block {block} at byte {offset} needs {needed} more bytes, {available} are left")]
@@ -83,15 +87,34 @@ pub enum CryptoFault {
     /// because only the end of a block tells.
     #[error("wrong key, or block 0 is damaged")]
     KeyOrDamage,
-    /// A block does not fit the key while an earlier one does: the bytes are damaged.
-    #[error("damaged: block {block} at byte {offset} does not fit the key that fits the blocks before it")]
+    /// A block does not fit the key while another one does: the bytes are damaged.
+    #[error("damaged: block {block} at byte {offset} does not fit the key that other blocks fit")]
     Damaged {
         /// Number of the block, from 0.
         block: usize,
         /// Where it starts.
         offset: u64,
     },
+    /// What was decrypted, in a mode that authenticates nothing, is not what it should be.
+    #[error("wrong key, or damaged contents: {0}")]
+    Contents(String),
     /// There is not enough memory for the contents.
     #[error("not enough memory for {0} bytes")]
     Memory(u64),
+}
+
+impl CryptoFault {
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Key(_)
+            | Self::Plain
+            | Self::Mode { .. }
+            | Self::ModeNeeded
+            | Self::KeyOrDamage
+            | Self::Contents(_) => ErrorKind::Encrypted,
+            Self::Truncated { .. } | Self::Header { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::Memory(_) => ErrorKind::Io,
+        }
+    }
 }

@@ -36,7 +36,7 @@ impl Encryption {
     /// Encrypts `data`, which must not be longer than a block, in place, and writes it.
     fn write_block(&self, data: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
         let mut iv = [0; UNIT];
-        getrandom::fill(&mut iv).map_err(io::Error::other)?;
+        getrandom::fill(&mut iv)?;
         let tag = engine::seal(self.cipher, &self.key, &iv, data)
             .map_err(|Misfit| io::Error::other(format!("{} refused the block", self.cipher)))?;
         out.write_all(&block::head(self.cipher, tag.as_ref(), &iv, data.len()))?;
@@ -46,7 +46,6 @@ impl Encryption {
 
 /// A stream that encrypts what is written to it. It holds one block in memory, and nothing is complete before
 /// [`finish`](Self::finish).
-#[derive(Debug)]
 pub struct Encryptor<W: Write> {
     encryption: Encryption,
     out: W,

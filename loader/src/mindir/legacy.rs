@@ -2,8 +2,9 @@
 
 use mindir_proto::mindir::GraphProto;
 
-use super::{schema::GRAPH, wire};
+use super::{schema::GRAPH, source::contents, wire};
 use crate::{
+    crypto::Decryption,
     error::{FileFault, LoadError},
     files::{DataFiles, check_location},
     limits::Limits,
@@ -15,6 +16,7 @@ pub(super) fn gather(
     name: &str,
     graph: &mut GraphProto,
     files: &dyn DataFiles,
+    decryption: Option<&Decryption>,
     limits: &Limits,
     report: &mut LoadReport,
 ) -> Result<bool, LoadError> {
@@ -29,6 +31,7 @@ pub(super) fn gather(
     for location in &locations {
         let bytes =
             check_location(location).and_then(|()| files.open(location)).map_err(|fault| fail(location, fault))?;
+        let bytes = contents(location, bytes, decryption)?;
         let mut part: GraphProto = wire::decode(location, &bytes, &GRAPH, limits, report)?;
         graph.parameter.append(&mut part.parameter);
         if (GraphProto { name: None, ..part }) != GraphProto::default() {

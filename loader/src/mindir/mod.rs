@@ -17,9 +17,11 @@ mod source;
 pub(crate) mod tensor;
 mod weights;
 mod wire;
+mod write;
 
 pub use build::GraphFault;
 pub use load::{Loaded, load, load_bytes, load_source};
 pub use read::{Layout, Origin, WireModel};
 pub use source::Source;
 pub use tensor::TensorData;
+pub use write::{ExportError, ExportOptions, NodeFault, Written, export};

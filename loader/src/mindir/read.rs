@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use mindir_proto::mindir::{MAX_MIND_IR_VERSION, ModelProto};
 
-use super::{legacy, schema::MODEL, source::Source, weights, wire};
+use super::{
+    legacy,
+    schema::MODEL,
+    source::{Source, contents, doubt},
+    weights, wire,
+};
 use crate::{
     error::LoadError,
+    foreign::Cipher,
     limits::Limits,
     report::{LoadReport, Warning},
 };
@@ -51,10 +57,13 @@ pub enum Layout {
 impl WireModel {
     /// Reads, decodes and checks a model.
     pub fn read(source: Source, limits: &Limits) -> Result<Self, LoadError> {
-        let Source { name, path, bytes, files } = source;
-        let files = files.as_ref();
-        let mut report = LoadReport::default();
-        let mut model: ModelProto = wire::decode(&name, &bytes, &MODEL, limits, &mut report)?;
+        let Source { name, path, bytes, files, decryption } = source;
+        let (files, decryption) = (files.as_ref(), decryption.as_ref());
+        let encrypted = Cipher::of(&bytes);
+        let bytes = contents(&name, bytes, decryption)?;
+        let mut report = LoadReport { encrypted, ..LoadReport::default() };
+        let decoded: Result<ModelProto, _> = wire::decode(&name, &bytes, &MODEL, limits, &mut report);
+        let mut model = decoded.map_err(|error| doubt(error, encrypted))?;
         if model.graph.is_none() {
             return Err(wire::foreign(&name, &bytes).unwrap_or_else(|| structure(&name, "the model has no graph")));
         }
@@ -63,12 +72,12 @@ impl WireModel {
         let mut layout = Layout::Single;
         if let Some(graph) = model.graph.as_deref_mut()
             && graph.parameter.is_empty()
-            && legacy::gather(&name, graph, files, limits, &mut report)?
+            && legacy::gather(&name, graph, files, decryption, limits, &mut report)?
         {
             layout = Layout::SplitGraphs;
         }
         let structure_files = report.files.len();
-        weights::settle(&name, &mut model, files, limits, &mut report)?;
+        weights::settle(&name, &mut model, files, decryption, limits, &mut report)?;
         if report.files.len() > structure_files {
             layout = Layout::Split;
         }

@@ -10,8 +10,11 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    crypto::{CryptoFault, Decryption},
     error::{FileFault, LoadError},
     files::{self, Access, DataFiles, Folder, GRAPH_ENDING, Links, NoFiles},
+    foreign::Cipher,
+    map::release,
 };
 
 /// The bytes of a model file and a way to its data files.
@@ -20,6 +23,7 @@ pub struct Source {
     pub(super) path: Option<PathBuf>,
     pub(crate) bytes: Bytes,
     pub(crate) files: Box<dyn DataFiles + Send>,
+    pub(super) decryption: Option<Decryption>,
 }
 
 impl Source {
@@ -34,18 +38,52 @@ impl Source {
         let file = files::open_regular(&path, Links::Follow).map_err(fail)?;
         let bytes = files::contents(&file, access).map_err(|error| fail(error.into()))?;
         let files = Box::new(Folder::of(&path, access));
-        Ok(Self { name, path: Some(path), bytes, files })
+        Ok(Self { name, path: Some(path), bytes, files, decryption: None })
     }
 
     /// A model in memory without data files. The name appears in errors.
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles) }
+        Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
     }
 
     /// The same model with other data files.
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
+    }
+
+    /// The same model, all files of which are encrypted.
+    #[must_use]
+    pub fn with_decryption(self, decryption: impl Into<Option<Decryption>>) -> Self {
+        Self { decryption: decryption.into(), ..self }
+    }
+}
+
+/// The contents of the file `name`. With a key the file must be encrypted, without one it must not.
+pub(super) fn contents(name: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Result<Bytes, LoadError> {
+    let file = || name.to_string();
+    match (decryption, Cipher::of(&bytes)) {
+        (None, None) => Ok(bytes),
+        (None, Some(cipher)) => Err(LoadError::Encrypted { file: file(), cipher }),
+        (Some(decryption), _) => {
+            let contents = decryption.decrypt(&bytes).map_err(|fault| LoadError::Decrypt { file: file(), fault });
+            release(&bytes);
+            contents
+        }
+    }
+}
+
+/// The error for a file whose contents were decrypted and are no message: if nothing authenticates them, the key may be to
+/// blame.
+pub(super) fn doubt(error: LoadError, encrypted: Option<Cipher>) -> LoadError {
+    match encrypted {
+        Some(Cipher::AesCbc | Cipher::Sm4Cbc)
+            if matches!(error, LoadError::Wire { .. } | LoadError::Foreign { .. }) =>
+        {
+            let file = error.file().to_string();
+            LoadError::Decrypt { file, fault: CryptoFault::Contents(error.to_string()) }
+        }
+        _ => error,
     }
 }
 

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use mindir_proto::mindir::*;
 
-use super::tensor::{Facts, check_description};
+use super::{
+    source::contents,
+    tensor::{Facts, check_description},
+};
 use crate::{
     align::{AlignedBuffer, is_aligned},
+    crypto::{CryptoFault, Decryption},
     error::{ExternalFault, FileFault, LoadError, TensorFault},
     files::{DataFiles, check_location},
-    foreign::Cipher,
     limits::Limits,
     map::release,
     report::{FileRead, LoadReport},
@@ -24,10 +27,11 @@ pub(super) fn settle(
     file: &str,
     model: &mut ModelProto,
     files: &dyn DataFiles,
+    decryption: Option<&Decryption>,
     limits: &Limits,
     report: &mut LoadReport,
 ) -> Result<(), LoadError> {
-    let mut weights = Weights { file, files, limits, report, opened: BTreeMap::new(), ranges: Vec::new() };
+    let mut weights = Weights { file, files, decryption, limits, report, opened: BTreeMap::new(), ranges: Vec::new() };
     if let Some(graph) = &mut model.graph {
         weights.parameters(graph)?;
     }
@@ -38,6 +42,7 @@ pub(super) fn settle(
 struct Weights<'a> {
     file: &'a str,
     files: &'a dyn DataFiles,
+    decryption: Option<&'a Decryption>,
     limits: &'a Limits,
     report: &'a mut LoadReport,
     /// Data files by name, numbered in order of first use.
@@ -58,7 +63,7 @@ struct Taken {
 /// Why a data file cannot be used.
 enum Closed {
     Fault(ExternalFault),
-    Encrypted(Cipher),
+    Contents(LoadError),
 }
 
 impl<F: Into<ExternalFault>> From<F> for Closed {
@@ -150,7 +155,7 @@ impl Weights<'_> {
             Some(found) => found.clone(),
             None => self.open(location).map_err(|fault| match fault {
                 Closed::Fault(fault) => fail(fault),
-                Closed::Encrypted(cipher) => LoadError::Encrypted { file: location.to_string(), cipher },
+                Closed::Contents(error) => error,
             })?,
         };
         let range = range(offset, length, bytes.len() as u64).map_err(fail)?;
@@ -166,9 +171,7 @@ impl Weights<'_> {
         }
         check_location(location)?;
         let bytes = self.files.open(location)?;
-        if let Some(cipher) = Cipher::of(&bytes) {
-            return Err(Closed::Encrypted(cipher));
-        }
+        let bytes = contents(location, bytes, self.decryption).map_err(|error| Closed::Contents(known_key(error)))?;
         check_header(&bytes)?;
         self.report.files.push(FileRead { name: location.to_string(), bytes: bytes.len() as u64 });
         self.opened.insert(location.to_string(), (number, bytes.clone()));
@@ -271,6 +274,16 @@ impl Weights<'_> {
         let name = crate::Printable(graph.name.as_deref().unwrap_or_default());
         let what = format!("graph {name} has parameters, which only the entry graph can have");
         LoadError::Structure { file: self.file.to_string(), what }
+    }
+}
+
+/// The graph file has shown that the key is right, so that a data file which does not fit it is damaged.
+fn known_key(error: LoadError) -> LoadError {
+    match error {
+        LoadError::Decrypt { file, fault: CryptoFault::KeyOrDamage } => {
+            LoadError::Decrypt { file, fault: CryptoFault::Damaged { block: 0, offset: 0 } }
+        }
+        other => other,
     }
 }
 

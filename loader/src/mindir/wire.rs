@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{LoadError, WireFault, WireProblem},
-    foreign::{Cipher, Foreign},
+    foreign::Foreign,
     limits::Limits,
     report::{FileRead, LoadReport, Warning},
 };
@@ -50,9 +50,5 @@ fn wire_error(name: &str, fault: WireFault) -> LoadError {
 
 /// The error for bytes that look like another kind of file.
 pub(super) fn foreign(name: &str, bytes: &[u8]) -> Option<LoadError> {
-    let file = || name.to_string();
-    if let Some(cipher) = Cipher::of(bytes) {
-        return Some(LoadError::Encrypted { file: file(), cipher });
-    }
-    Foreign::of(bytes).map(|looks_like| LoadError::Foreign { file: file(), looks_like })
+    Foreign::of(bytes).map(|looks_like| LoadError::Foreign { file: name.to_string(), looks_like })
 }

@@ -16,6 +16,7 @@ use mindir_graph::{
 use super::{
     fault::{GraphFault, Located},
     form::Form,
+    interface,
     operator::part_name,
     program::{Program, WireGraph, WireInput, WireNode},
     sym::{Function, FunctionKind, Sym},
@@ -131,6 +132,12 @@ fn one(program: &Program<'_>, shared: &mut Shared, plan: Plan) -> Result<Graph, 
     let nest = walk.give(&result, plan.form.as_ref(), &mut outputs).map_err(|fault| fault.at(&name, ""))?;
     walk.graph.outputs = outputs;
     walk.graph.nest = nest;
+    if plan.form.is_none()
+        && let Ok(wire) = program.graph(0)
+    {
+        walk.graph.arguments = interface::arguments(wire);
+        interface::refine(&mut walk.graph.nest, wire.proto);
+    }
     Ok(tidy::tidy(walk.graph, &walk.effects))
 }
 

@@ -1,13 +1,15 @@
 //! What a checked file means: from messages to a [`Model`].
 //!
-//! `literal` and `form` read values and descriptions; `program` resolves names; `walk` builds one graph, with `operator`
+//! `literal` and `form` read values and descriptions, `interface` what callers see; `program` resolves names; `walk` builds one graph, with `operator`
 //! for operators and `call` for control flow and the graphs that it needs; `tidy` removes what nobody needs.
 
 mod call;
 mod fault;
 mod form;
+mod interface;
 mod literal;
 mod operator;
+mod preprocess;
 mod program;
 mod sym;
 mod tidy;
@@ -52,7 +54,8 @@ fn read(proto: &ModelProto) -> Result<Model, Located> {
                 param.mutable = true;
             }
         }
-        let model = Model { origin: origin(proto), graphs, params: program.params };
+        let model =
+            Model { origin: origin(proto), graphs, params: program.params, preprocess: preprocess::preprocess(proto) };
         verify(&model).map_err(|error| GraphFault::from(error).at("", ""))?;
         return Ok(model);
     }

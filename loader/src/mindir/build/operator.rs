@@ -1,7 +1,9 @@
 //! Operators: inputs and attributes become arguments in the order of the operator's signature.
 
+use std::sync::Arc;
+
 use mindir_graph::{
-    graph::{Arg, NodeKind, Opaque, ValueId},
+    graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId},
     op::{Const, Effect, OpDef, Param, ParamKind},
 };
 use mindir_proto::mindir::AttributeProto;
@@ -52,6 +54,14 @@ impl<'a> Attributes<'a> {
         std::iter::once(param.name).chain(param.aliases.iter().copied()).chain(old).find_map(|name| self.get(name))
     }
 
+    /// The attributes that hold no parameter of `def`, without traces of earlier loading.
+    fn besides(&self, def: &OpDef) -> Vec<&'a AttributeProto> {
+        let held: Vec<_> = def.params.iter().filter_map(|param| self.of_param(param)).collect();
+        let rest =
+            self.0.iter().copied().filter(|attribute| !held.iter().any(|other| std::ptr::eq(*other, *attribute)));
+        rest.filter(|attribute| !matches!(attribute.name.as_deref(), Some("is_load" | "primitive_function"))).collect()
+    }
+
     fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|attribute| matches!(Literal::of(attribute), Ok(Literal::Const(Const::Bool(true)))))
     }
@@ -76,13 +86,14 @@ impl<'a> Walk<'_, 'a> {
         let args: Vec<Sym> = args.into_iter().filter(|arg| !matches!(arg, Sym::Token)).collect();
         let token = args.len() < given;
         match operator.def {
-            Some(def) => self.known(def, &attributes, wire, node, args),
+            Some(def) => self.known(operator, def, &attributes, wire, node, args),
             None => self.unknown(operator, &attributes, wire, node, args, token),
         }
     }
 
     fn known(
         &mut self,
+        operator: Operator<'a>,
         def: &'static OpDef,
         attributes: &Attributes<'a>,
         wire: &WireGraph<'a>,
@@ -112,7 +123,9 @@ impl<'a> Walk<'_, 'a> {
             other => other,
         };
         let effect = matches!(def.effect, Effect::Random | Effect::Io) || !writes.is_empty();
+        let primitive = self.primitive_of(operator, def, attributes, node)?;
         self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
+        self.describe(primitive);
         Ok(sym)
     }
 
@@ -134,19 +147,55 @@ impl<'a> Walk<'_, 'a> {
             }
             arguments.push(Some(self.argument(Bound::Input(arg), writes)?));
         }
-        let mut attrs = Vec::new();
-        for attribute in &attributes.0 {
-            if let Ok(value) = Literal::of(attribute) {
-                let value = value.into_const();
-                self.shared.spend(weight(&value))?;
-                attrs.push((attribute.name.as_deref().unwrap_or_default().into(), value));
-            }
-        }
+        let attrs = self.constants(&attributes.0)?;
         let mut outputs = Vec::new();
         let sym = self.results(operator.name, wire, node, &mut outputs)?;
         let kind = NodeKind::Opaque(Opaque { op_type: operator.shared_name(), attrs });
+        let nest = nest(&Form::of_node(node.proto), node.picked);
+        let primitive = Primitive { name: operator.name.into(), attrs: Vec::new(), nest };
         self.emit(wire, node, kind, arguments, outputs, token || attributes.has_effect())?;
+        self.describe(Some(primitive));
         Ok(sym)
+    }
+
+    /// The values of attributes; those that cannot be read are left out.
+    fn constants(&mut self, list: &[&'a AttributeProto]) -> Result<Vec<(Arc<str>, Const)>, GraphFault> {
+        let mut constants = Vec::with_capacity(list.len());
+        for attribute in list {
+            if let Ok(value) = Literal::of(attribute) {
+                let value = value.into_const();
+                self.shared.spend(weight(&value))?;
+                constants.push((attribute.name.as_deref().unwrap_or_default().into(), value));
+            }
+        }
+        Ok(constants)
+    }
+
+    /// What the file says about an operator besides its arguments; `None` if the operator says it all.
+    fn primitive_of(
+        &mut self,
+        operator: Operator<'a>,
+        def: &'static OpDef,
+        attributes: &Attributes<'a>,
+        node: &WireNode<'a>,
+    ) -> Result<Option<Primitive>, GraphFault> {
+        let rest = attributes.besides(def);
+        let nest = nest(&Form::of_node(node.proto), node.picked);
+        let usual = match &nest {
+            Nest::Tuple(items) => items.len() != 1 && items.iter().all(|item| item.leaves() == 1),
+            other => other.leaves() == 1,
+        };
+        if operator.name == def.name && rest.is_empty() && usual {
+            return Ok(None);
+        }
+        Ok(Some(Primitive { name: operator.name.into(), attrs: self.constants(&rest)?, nest }))
+    }
+
+    /// Adds what else the file says to the last node.
+    fn describe(&mut self, primitive: Option<Primitive>) {
+        if let Some(node) = self.graph.nodes.last_mut() {
+            node.primitive = primitive.map(Arc::new);
+        }
     }
 
     /// Inputs fill the signature in order; attributes fill what no input gives.
@@ -252,6 +301,17 @@ impl<'a> Walk<'_, 'a> {
             several => several.iter().copied().find(named),
         };
         param.map_or(Sym::Value(value), |param| Sym::Written { param, value })
+    }
+}
+
+/// How the results of a node of this form nest.
+fn nest(form: &Form, picked: usize) -> Nest {
+    match form {
+        Form::Unknown if picked > 0 => Nest::Tuple(vec![Nest::Leaf; picked]),
+        Form::Tuple(_) if form.vector().is_some() => Nest::Leaf,
+        Form::Tuple(items) => Nest::Tuple(items.iter().map(|item| nest(item, 0)).collect()),
+        Form::None | Form::Token => Nest::None,
+        _ => Nest::Leaf,
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) struct Program<'a> {
 
 pub(super) struct WireGraph<'a> {
     pub name: &'a str,
+    pub proto: &'a GraphProto,
     pub inputs: Vec<WireInput<'a>>,
     pub nodes: Vec<WireNode<'a>>,
     /// Several stand for a tuple.
@@ -167,7 +168,7 @@ impl<'a> Program<'a> {
         }
         let (nodes, outputs, loads) = (Vec::with_capacity(count), Vec::new(), HashMap::new());
         let form = Form::of_graph(proto);
-        self.graphs.push(WireGraph { name: graph, inputs, nodes, outputs, form, looping: false, loads });
+        self.graphs.push(WireGraph { name: graph, proto, inputs, nodes, outputs, form, looping: false, loads });
         Ok(())
     }
 

@@ -36,5 +36,5 @@ pub(super) fn tidy(graph: Graph, effects: &[bool]) -> Graph {
     }
     let rename = |list: Vec<ValueId>| list.into_iter().map(number).collect();
     let (inputs, outputs) = (rename(graph.inputs), rename(graph.outputs));
-    Graph { name: graph.name, values, nodes: kept, inputs, outputs, nest: graph.nest }
+    Graph { values, nodes: kept, inputs, outputs, ..graph }
 }

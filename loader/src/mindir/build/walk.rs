@@ -400,7 +400,7 @@ impl<'a> Walk<'_, 'a> {
         let name: Arc<str> = name.into();
         // Calls have a number instead of a path.
         let path = path.filter(|path| path.contains('/')).map_or(name.clone(), Arc::from);
-        self.graph.nodes.push(Node { name, path, kind, args, outputs });
+        self.graph.nodes.push(Node { name, path, kind, args, outputs, primitive: None });
         self.effects.push(effect);
         Ok(())
     }

@@ -227,7 +227,7 @@ fn weights(c: &Call, directions: i64, hidden: usize, input: usize) -> Result<Ten
     let bias = c.option(3).map(|b| b.numbers()).transpose()?;
     let count = directions as usize;
     let mut out = Vec::new();
-    let mut gates = |data: &[f64], per_direction: usize, start: usize, cols: usize| -> Result<Vec<f64>, String> {
+    let gates = |data: &[f64], per_direction: usize, start: usize, cols: usize| -> Result<Vec<f64>, String> {
         let mut rows = Vec::new();
         for d in 0..count {
             for gate in GATES {

@@ -1,0 +1,41 @@
+//! Models to `.mindir` files that MindSpore loads.
+//!
+//! `model` makes the messages, with `body` for one graph: it puts back what reading has resolved. A graph's parameters and
+//! effect tokens become arguments of the functions that need them (`needs`, `tokens`), results of operators become tuples
+//! that are taken apart, arguments of closures are bound with `Partial`. `primitive` says which arguments are attributes;
+//! both ways use the operator's signature. `value` writes constants and descriptions.
+//!
+//! `image` is a file as pieces of bytes that share the weights' memory, `layout` writes it: as one file or split,
+//! encrypted or not, and always through [`store`](crate::store).
+
+mod body;
+mod fault;
+mod image;
+mod layout;
+mod model;
+mod names;
+mod needs;
+mod primitive;
+mod tokens;
+mod value;
+
+use std::path::Path;
+
+use mindir_graph::graph::Model;
+
+pub use fault::{ExportError, NodeFault};
+pub use layout::{ExportOptions, Written};
+
+/// Writes `model` as a MindIR file that MindSpore 2.10 loads.
+///
+/// `path` is that of the graph file; a missing `.mindir` is added. A split model is `NAME_graph.mindir` with data files in
+/// `NAME_variables/`. What is there before is replaced all at once when everything else is done; see
+/// [`store`](crate::store).
+///
+/// # Errors
+/// [`ExportError::Graph`] names every node that has no form in a file; the others say what could not be written.
+pub fn export(model: &Model, path: impl AsRef<Path>, options: &ExportOptions) -> Result<Written, ExportError> {
+    let mut proto = model::encode(model)?;
+    proto.user_info.extend(options.user_info.iter().cloned());
+    layout::write(image::Image::of(proto), path.as_ref(), options)
+}
