@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::body::{Body, Book, Edge, Record};
 use super::super::{Emit, NoForm, Unmapped, tasks};
-use crate::graph::{Arg, Graph, GraphId, Model, Node, NodeKind, ValueId};
+use crate::graph::{Arg, Graph, GraphId, Model, Node, ValueId};
 use crate::lower::{Entry, Walk as Shapes};
 use crate::op::{ArgValue, Args, Effect, OpDef, Operand, ParamKind};
 use crate::task::V;
@@ -160,7 +160,11 @@ impl<'a> Walk<'a> {
     }
 
     pub fn problem(&mut self, node: &Node, reason: impl Into<String>) {
-        self.problems.push(Unmapped { path: node.path.clone(), op: node.op_name().into(), reason: reason.into() });
+        self.note(&node.path, node.op_name(), reason);
+    }
+
+    fn note(&mut self, path: &Arc<str>, op: &str, reason: impl Into<String>) {
+        self.problems.push(Unmapped { path: path.clone(), op: op.into(), reason: reason.into() });
     }
 
     /// A frame for graph `id` with these inputs.
@@ -185,16 +189,20 @@ impl<'a> Walk<'a> {
 
     /// What an argument of a control-flow node is.
     pub fn given(&mut self, frame: &mut Frame<'a>, node: &Node, arg: &Arg) -> Result<Given, Stop> {
+        self.resolve(frame, (&node.path, node.op_name()), arg)
+    }
+
+    fn resolve(&mut self, frame: &mut Frame<'a>, (path, op): (&Arc<str>, &str), arg: &Arg) -> Result<Given, Stop> {
         let mut operands = Vec::new();
         for shapes in &mut frame.shapes {
             match shapes.arg(arg, ParamKind::Tensor) {
                 Ok(ArgValue::Operand(o)) => operands.push(o),
                 Ok(_) => {
-                    self.problem(node, "a graph is called with a tuple or text");
+                    self.note(path, op, "a graph is called with a tuple or text");
                     return Err(Stop::Node);
                 }
                 Err(e) => {
-                    self.problem(node, e.to_string());
+                    self.note(path, op, e.to_string());
                     return Err(Stop::Node);
                 }
             }
@@ -203,7 +211,7 @@ impl<'a> Walk<'a> {
         let facts = operands.iter().map(|o| o.fact.clone()).collect();
         let given = Given { edge, facts, known: operands.into_iter().map(|o| o.known).collect() };
         if given.edge.is_none() && given.constant().is_none() {
-            self.problem(node, STATE);
+            self.note(path, op, STATE);
             return Err(Stop::Node);
         }
         Ok(given)
@@ -223,14 +231,8 @@ impl<'a> Walk<'a> {
 
     /// The frame's value `id`, to leave the graph.
     pub fn leaving(&mut self, frame: &mut Frame<'a>, id: ValueId) -> Result<Given, Stop> {
-        let place = Node {
-            name: frame.graph.name.clone(),
-            path: frame.graph.name.clone(),
-            kind: NodeKind::Call(GraphId(0)),
-            args: Vec::new(),
-            outputs: Vec::new(),
-        };
-        self.given(frame, &place, &Arg::Value(id))
+        let place = frame.graph.name.clone();
+        self.resolve(frame, (&place, ""), &Arg::Value(id))
     }
 
     /// Walks one node with an operator.
