@@ -29,6 +29,7 @@ mod map;
 pub mod mindir;
 #[cfg(feature = "npy")]
 pub mod npy;
+pub mod onnx;
 mod printable;
 mod report;
 pub mod store;

@@ -12,5 +12,6 @@ pub mod checkpoint;
 pub mod ge;
 mod lean;
 pub mod mindir;
+pub mod onnx;
 
 pub use prost;

@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use mindir_graph::lower::NodeError;
+use mindir_graph::onnx::ExportError as OnnxError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_loader::air::AirError;
 use mindir_loader::ckpt::Misfits;
 use mindir_loader::mindir::ExportError;
+use mindir_loader::onnx::WriteError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
@@ -20,6 +23,12 @@ pub enum Error {
     /// The model could not be written.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The model could not be written as AIR.
+    #[error(transparent)]
+    Air(#[from] AirError),
+    /// The model could not be written as ONNX.
+    #[error(transparent)]
+    Onnx(#[from] WriteError),
     /// Operators that `mindir` does not have; every node is named.
     #[error("{}", Lines("operator", "not supported", .0))]
     Unsupported(Vec<UnsupportedNode>),
@@ -110,6 +119,9 @@ impl Error {
                 LoadErrorKind::Limit => ErrorKind::Limit,
                 _ => ErrorKind::Device,
             },
+            Error::Onnx(WriteError::Model(OnnxError::Opset(_))) => ErrorKind::Usage,
+            Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
+            Error::Onnx(_) => ErrorKind::Device,
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
             Error::Node(e) | Error::Contradiction(e) if matches!(e.error, OpError::Unsupported(_)) => {
                 ErrorKind::Unsupported
@@ -121,6 +133,8 @@ impl Error {
             | Error::Node(_)
             | Error::Shapes { .. }
             | Error::NotStraight(_) => ErrorKind::Usage,
+            Error::Air(AirError::Store(_)) => ErrorKind::Device,
+            Error::Air(_) => ErrorKind::Unsupported,
             Error::Export(ExportError::Graph(_) | ExportError::TooLarge { .. }) => ErrorKind::Unsupported,
             Error::Export(ExportError::Store(_)) => ErrorKind::Device,
             Error::Export(_) => ErrorKind::Usage,

@@ -15,6 +15,7 @@ pub(super) type Attributes = Vec<(Arc<str>, Const)>;
 
 /// Values that classic primitives take as inputs all the same.
 const INPUTS: &[(&str, &[&str])] = &[
+    ("Conv2DBackpropFilter", &["filter_size", "filter_sizes"]),
     ("Conv2DBackpropInput", &["input_size", "input_sizes"]),
     ("EmbeddingLookup", &["offset"]),
     ("IndexFill", &["dim", "value"]),
