@@ -3,7 +3,6 @@ use super::pool::MaxPool;
 use super::sample::sample;
 use super::window::{Format, PadMode};
 use crate::onnx::{Emit, Forms, no_form};
-use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
@@ -56,10 +55,6 @@ impl Rule for MaxPoolGrad {
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("ONNX has no gradients")
-    }
-
-    fn onnx(&self, _e: &mut Emit) -> Forms {
         no_form("ONNX has no gradients")
     }
 
