@@ -1,11 +1,12 @@
 //! Arguments that several subcommands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mindir::{DeviceKind, Fact, Fallback, GraphCell, Loaded, Options, Port};
+use mindir::crypto::{Cipher, Decryption, Key};
+use mindir::{Access, DeviceKind, Fact, Fallback, GraphCell, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
 use crate::print::name;
@@ -16,15 +17,65 @@ pub struct ModelArg {
     /// MindIR file; for a split model NAME_graph.mindir
     #[arg(value_name = "MODEL")]
     pub path: PathBuf,
+    #[command(flatten)]
+    pub key: KeyArgs,
 }
 
 impl ModelArg {
     /// Reads the model; also says how long that took.
     pub fn load(&self) -> Result<(Loaded, Duration), Failure> {
         let start = Instant::now();
-        let loaded = mindir::load_reported(&self.path)?;
+        let loaded = mindir::load_source(self.key.source(&self.path)?)?;
         Ok((loaded, start.elapsed()))
     }
+}
+
+/// The key of encrypted models.
+#[derive(Args, Debug)]
+pub struct KeyArgs {
+    /// File that holds the key of an encrypted model: its 16, 24 or 32 bytes
+    #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
+    key_file: Option<PathBuf>,
+    /// Environment variable that holds the key of an encrypted model
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// How the model is encrypted, if the file does not say it: AES-GCM, AES-CBC or SM4-CBC
+    #[arg(long, value_name = "MODE")]
+    key_mode: Option<Cipher>,
+}
+
+impl KeyArgs {
+    /// The key, if one was given.
+    pub fn key(&self) -> Result<Option<Key>, Failure> {
+        key(self.key_file.as_deref(), self.key_env.as_deref())
+    }
+
+    /// The model at `path` with the key.
+    pub fn source(&self, path: &Path) -> Result<Source, Failure> {
+        let decryption = self.key()?.map(Decryption::new);
+        let decryption = match (decryption, self.key_mode) {
+            (Some(decryption), Some(mode)) => Some(decryption.with_mode(mode)),
+            (decryption, _) => decryption,
+        };
+        let source = Source::open(path, Access::Map).map_err(mindir::Error::from)?;
+        Ok(source.with_decryption(decryption))
+    }
+}
+
+/// A key from a file or an environment variable.
+pub fn key(file: Option<&Path>, variable: Option<&str>) -> Result<Option<Key>, Failure> {
+    let found = file.map(Key::from_file).or_else(|| variable.map(Key::from_env));
+    found.transpose().map_err(|fault| Failure::Usage(fault.to_string()))
+}
+
+/// A number of bytes: `4096`, `64K`, `512M`, `2G`, `1T`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, 10 * (1 + "KMGT".find(&text[digits.len()..]).unwrap_or(0) as u32)),
+        None => (text, 0),
+    };
+    let number = digits.parse::<u64>().map_err(|_| format!("{text:?} is no number of bytes such as 4096 or 512M"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
 }
 
 /// How to run.
@@ -211,6 +262,15 @@ mod tests {
         assert_eq!(named("a=b=1", &ports()).unwrap(), (Some(1), "1"));
         assert_eq!(named("x.npy", &ports()).unwrap(), (None, "x.npy"));
         assert!(matches!(named("c=1", &ports()), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn numbers_of_bytes() {
+        let good = ["0", "4096", "64K", "2G"].map(|text| bytes(text).unwrap());
+        assert_eq!(good, [0, 4096, 64 << 10, 2 << 30]);
+        for text in ["", "K", "1.5G", "-1", "1KB", "99999999999T"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
     }
 
     #[test]

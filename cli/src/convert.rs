@@ -3,20 +3,53 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mindir::crypto::{Cipher, Encryption, Key};
 use mindir::onnx::{self, OPSETS};
+use mindir::{Error, ExportOptions, Limits, ModelFile, Written};
 
-use crate::args::ModelArg;
+use crate::args::{self, ModelArg};
 use crate::failure::{Failure, Outcome};
+use crate::print::name;
 
-/// Write a model in another format, which the ending of the new file names: .onnx
+/// Write a model in another form: MindIR in one file or split, encrypted or not, with other names; or ONNX.
+///
+/// What the output is follows from its ending: .mindir or .onnx. The model may be an ONNX file too. Nothing is lost between MindIR files: what is not changed is copied. The
+/// output replaces what was there when it is complete.
 #[derive(Args, Debug)]
 pub struct Convert {
     #[command(flatten)]
     model: ModelArg,
-    /// The file to write
+    /// File to write; a split model becomes NAME_graph.mindir and NAME_variables
     #[arg(value_name = "OUT")]
     out: PathBuf,
-    /// Operator set of an ONNX file
+    /// Write the weights into data files
+    #[arg(long, conflicts_with = "split_above")]
+    split: bool,
+    /// Write the weights into data files if they take more bytes than this [default: 1G]
+    #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
+    split_above: Option<u64>,
+    /// Begin another data file after this many bytes
+    #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
+    data_file_size: Option<u64>,
+    /// Encrypt the output: AES-GCM, AES-CBC or SM4-CBC; with the model's key unless another is given
+    #[arg(long, value_name = "MODE")]
+    encrypt: Option<Cipher>,
+    /// File that holds the key of the output
+    #[arg(long, value_name = "FILE", requires = "encrypt", conflicts_with = "encrypt_key_env")]
+    encrypt_key_file: Option<PathBuf>,
+    /// Environment variable that holds the key of the output
+    #[arg(long, value_name = "NAME", requires = "encrypt")]
+    encrypt_key_env: Option<String>,
+    /// Attach a text for users; may be repeated
+    #[arg(long, value_name = "KEY=TEXT", value_parser = pair)]
+    info: Vec<(String, String)>,
+    /// Give a parameter another name; may be repeated
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
+    rename: Vec<(String, String)>,
+    /// Build the file anew from the graph that was read, which leaves out what does not matter to running it
+    #[arg(long, conflicts_with = "rename")]
+    rebuild: bool,
+    /// Set of operators that an ONNX file uses
     #[arg(long, value_name = "N", default_value_t = onnx::Options::default().opset, value_parser = opset)]
     opset: i64,
 }
@@ -27,20 +60,78 @@ fn opset(text: &str) -> Result<i64, String> {
 }
 
 impl Convert {
+    /// Converts by the ending of the output.
     pub fn execute(self) -> Result<Outcome, Failure> {
-        if self.out.extension().is_none_or(|e| e != "onnx") {
-            return Err(Failure::Usage(format!("{}: expected a name that ends in .onnx", self.out.display())));
+        match self.out.extension().and_then(|ending| ending.to_str()) {
+            Some("mindir") | None => self.to_mindir(),
+            Some("onnx") => self.to_onnx(),
+            Some(other) => {
+                Err(Failure::Usage(format!("cannot write .{} files; endings are .mindir and .onnx", name(other))))
+            }
         }
-        let (loaded, _) = self.model.load()?;
-        let written = onnx::export(&loaded.model, &self.out, onnx::Options { opset: self.opset })?;
-        let beside = written.data_file.map(|f| format!(", data file {f}")).unwrap_or_default();
-        Ok(Outcome::ok(format!(
-            "{}: operator set {}, {} nodes, {} constants of {} bytes{beside}\n",
-            self.out.display(),
-            self.opset,
-            written.nodes,
-            written.constants,
-            written.constant_bytes
-        )))
     }
+
+    fn to_onnx(&self) -> Result<Outcome, Failure> {
+        let model = mindir::load_source(self.model.key.source(&self.model.path)?)?.model;
+        let written = onnx::export(&model, &self.out, onnx::Options { opset: self.opset })?;
+        let out = name(&self.out.display().to_string());
+        let onnx::Written { nodes, constants, constant_bytes, data_file } = written;
+        let opset = self.opset;
+        let mut text = format!("{out}: set {opset}, {nodes} nodes, {constants} constants, {constant_bytes} bytes\n");
+        if let Some(file) = data_file {
+            text += &format!("{}\n", name(&file));
+        }
+        Ok(Outcome::ok(text))
+    }
+
+    fn to_mindir(&self) -> Result<Outcome, Failure> {
+        let options = self.options()?;
+        let source = self.model.key.source(&self.model.path)?;
+        let written = if self.rebuild || source.is_onnx() {
+            mindir::export(&mindir::load_source(source)?.model, &self.out, &options)?
+        } else {
+            let mut file = ModelFile::read(source, &Limits::default()).map_err(Error::from)?;
+            for (from, to) in &self.rename {
+                file.rename_parameter(from, to).map_err(Error::from)?;
+            }
+            file.write(&self.out, &options).map_err(Error::from)?
+        };
+        Ok(Outcome::ok(report(&written)))
+    }
+
+    fn options(&self) -> Result<ExportOptions, Failure> {
+        let usual = ExportOptions::default();
+        let split_above = if self.split { Some(0) } else { self.split_above };
+        Ok(ExportOptions {
+            split_above: split_above.unwrap_or(usual.split_above),
+            data_file_size: self.data_file_size.unwrap_or(usual.data_file_size),
+            encryption: self.encrypt.map(|mode| self.encryption(mode)).transpose()?,
+            user_info: self.info.clone(),
+            ..usual
+        })
+    }
+
+    fn encryption(&self, mode: Cipher) -> Result<Encryption, Failure> {
+        let given: Option<Key> = args::key(self.encrypt_key_file.as_deref(), self.encrypt_key_env.as_deref())?;
+        let key = match given {
+            Some(key) => Some(key),
+            None => self.model.key.key()?,
+        };
+        let missing = || Failure::Usage("--encrypt needs --encrypt-key-file or --encrypt-key-env".into());
+        Encryption::new(mode, key.ok_or_else(missing)?).map_err(|fault| Failure::Usage(fault.to_string()))
+    }
+}
+
+fn report(written: &Written) -> String {
+    let Written { path, data_files, parameters, parameter_bytes } = written;
+    let mut text = format!("{}: {parameters} parameters, {parameter_bytes} bytes\n", name(&path.display().to_string()));
+    for file in data_files {
+        text += &format!("{}\n", name(file));
+    }
+    text
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected two texts with = between them")?;
+    if key.is_empty() { Err("nothing stands before =".into()) } else { Ok((key.into(), value.into())) }
 }

@@ -10,6 +10,7 @@ mod bench;
 mod compare;
 mod completions;
 mod convert;
+mod diff;
 mod difference;
 mod doctor;
 mod failure;
@@ -48,6 +49,7 @@ enum Command {
     Run(run::Run),
     Compare(compare::Compare),
     Convert(convert::Convert),
+    Diff(diff::Diff),
     Plan(plan::Plan),
     Bench(bench::Bench),
     Ops(ops::Ops),
@@ -62,6 +64,7 @@ impl Command {
             Command::Run(c) => c.execute(),
             Command::Compare(c) => c.execute(),
             Command::Convert(c) => c.execute(),
+            Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
             Command::Ops(c) => c.execute(),

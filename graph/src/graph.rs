@@ -384,6 +384,25 @@ impl fmt::Display for Graph {
 }
 
 impl Graph {
+    /// A value by name: constants by their contents where these are short, else by what is known of them.
+    pub(crate) fn describe(&self, v: ValueId) -> String {
+        match &self.value(v).def {
+            Def::Const(_) => self.show(v),
+            _ => self.value(v).name.to_string(),
+        }
+    }
+
+    /// An argument with its values as [`describe`](Self::describe) has them.
+    pub(crate) fn describe_arg(&self, arg: &Arg) -> String {
+        match arg {
+            Arg::Value(v) => self.describe(*v),
+            Arg::Const(c) => c.to_string(),
+            Arg::List(items) => {
+                format!("({})", items.iter().map(|a| self.describe_arg(a)).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     fn show(&self, v: ValueId) -> String {
         match &self.value(v).def {
             Def::Const(t) if t.count() == 1 => format!("{t:?}"),

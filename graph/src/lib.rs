@@ -1,6 +1,7 @@
 //! The portable operator graph.
 
 pub mod builder;
+pub mod diff;
 #[macro_use]
 mod dtype;
 mod error;

@@ -59,29 +59,6 @@ impl ElementType {
         })
     }
 
-    /// The number of the type in files.
-    pub fn code(self) -> i32 {
-        let code = match self {
-            Self::Bool => DataType::Bool,
-            Self::I8 => DataType::Int8,
-            Self::I16 => DataType::Int16,
-            Self::I32 => DataType::Int32,
-            Self::I64 => DataType::Int64,
-            Self::U8 => DataType::Uint8,
-            Self::U16 => DataType::Uint16,
-            Self::U32 => DataType::Uint32,
-            Self::U64 => DataType::Uint64,
-            Self::F16 => DataType::Float16,
-            Self::Bf16 => DataType::Bfloat16,
-            Self::F32 => DataType::Float,
-            Self::F64 => DataType::Double,
-            Self::C64 => DataType::Complex64,
-            Self::C128 => DataType::Complex128,
-            Self::Qint4x2 => DataType::Qint4x2,
-        };
-        code as i32
-    }
-
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {
@@ -147,28 +124,6 @@ impl ElementType {
             Self::C128 => DType::C128,
             Self::Qint4x2 | Self::F8E4M3 | Self::F8E5M2 | Self::HiF8 => return None,
         })
-    }
-}
-
-impl From<DType> for ElementType {
-    fn from(dtype: DType) -> Self {
-        match dtype {
-            DType::Bool => Self::Bool,
-            DType::I8 => Self::I8,
-            DType::I16 => Self::I16,
-            DType::I32 => Self::I32,
-            DType::I64 => Self::I64,
-            DType::U8 => Self::U8,
-            DType::U16 => Self::U16,
-            DType::U32 => Self::U32,
-            DType::U64 => Self::U64,
-            DType::F16 => Self::F16,
-            DType::BF16 => Self::Bf16,
-            DType::F32 => Self::F32,
-            DType::F64 => Self::F64,
-            DType::C64 => Self::C64,
-            DType::C128 => Self::C128,
-        }
     }
 }
 

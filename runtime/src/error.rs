@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use mindir_graph::lower::NodeError;
-use mindir_graph::onnx::ExportError;
+use mindir_graph::onnx::ExportError as NoOnnx;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_loader::mindir::ExportError;
 use mindir_loader::onnx::WriteError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
@@ -20,6 +21,9 @@ pub enum Error {
     /// The model could not be written as ONNX.
     #[error(transparent)]
     Onnx(#[from] WriteError),
+    /// The model could not be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// Operators that `mindir` does not have; every node is named.
     #[error("{}", Lines("operator", "not supported", .0))]
     Unsupported(Vec<UnsupportedNode>),
@@ -107,7 +111,7 @@ impl Error {
                 LoadErrorKind::Limit => ErrorKind::Limit,
                 _ => ErrorKind::Device,
             },
-            Error::Onnx(WriteError::Model(ExportError::Opset(_))) => ErrorKind::Usage,
+            Error::Onnx(WriteError::Model(NoOnnx::Opset(_))) => ErrorKind::Usage,
             Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
             Error::Onnx(_) => ErrorKind::Device,
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
@@ -118,6 +122,9 @@ impl Error {
             Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
                 ErrorKind::Usage
             }
+            Error::Export(ExportError::Graph(_) | ExportError::TooLarge { .. }) => ErrorKind::Unsupported,
+            Error::Export(ExportError::Store(_)) => ErrorKind::Device,
+            Error::Export(_) => ErrorKind::Usage,
             Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
             Error::Limit { .. } => ErrorKind::Limit,
         }

@@ -31,9 +31,10 @@ pub use cell::{GraphCell, Port};
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{
-    DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, f16, graph, ops, passes, preprocess,
+    DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
+    preprocess,
 };
-pub use mindir_loader::mindir::Layout;
+pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
 pub use mindir_loader::{Access, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
@@ -56,4 +57,31 @@ pub fn load(path: impl AsRef<Path>) -> Result<graph::Model, Error> {
 /// As [`load`].
 pub fn load_reported(path: impl AsRef<Path>) -> Result<Loaded, Error> {
     Ok(mindir_loader::load(path.as_ref())?)
+}
+
+/// Reads a model from a [`Source`]: from memory, with a key, without mapping files.
+///
+/// ```no_run
+/// use mindir::{Access, Source, crypto};
+///
+/// let key = crypto::Key::from_env("MODEL_KEY")?;
+/// let source = Source::open("secret.mindir", Access::Map)?.with_decryption(crypto::Decryption::new(key));
+/// let model = mindir::load_source(source)?.model;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`load`].
+pub fn load_source(source: Source) -> Result<Loaded, Error> {
+    Ok(mindir_loader::load_source(source, &Limits::default())?)
+}
+
+/// Writes a model as a MindIR file that MindSpore 2.10 loads: one file, or `NAME_graph.mindir` with `NAME_variables/`.
+///
+/// What is written is the portable graph as it was read or built. Plans and the passes over them are no part of it.
+///
+/// # Errors
+/// [`Error::Export`] saying what could not be written; then the files are as they were.
+pub fn export(model: &graph::Model, path: impl AsRef<Path>, options: &ExportOptions) -> Result<Written, Error> {
+    Ok(mindir_loader::mindir::export(model, path, options)?)
 }

@@ -20,6 +20,7 @@ mod key;
 mod read;
 mod write;
 
+pub use crate::foreign::Cipher;
 pub use fault::{CryptoFault, KeyFault};
 pub use key::Key;
 pub use read::Decryption;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use mindir_proto::mindir::{MAX_MIND_IR_VERSION, ModelProto};
 
 use super::{
@@ -57,10 +58,16 @@ pub enum Layout {
 impl WireModel {
     /// Reads, decodes and checks a model.
     pub fn read(source: Source, limits: &Limits) -> Result<Self, LoadError> {
+        let bytes = contents(&source.name, source.bytes.clone(), source.decryption.as_ref())?;
+        Self::of_contents(source, bytes, limits)
+    }
+
+    /// The model that `contents`, the decrypted bytes of `source`, hold.
+    pub(super) fn of_contents(source: Source, contents: Bytes, limits: &Limits) -> Result<Self, LoadError> {
         let Source { name, path, bytes, files, decryption } = source;
         let (files, decryption) = (files.as_ref(), decryption.as_ref());
         let encrypted = Cipher::of(&bytes);
-        let bytes = contents(&name, bytes, decryption)?;
+        let bytes = contents;
         let mut report = LoadReport { encrypted, ..LoadReport::default() };
         let decoded: Result<ModelProto, _> = wire::decode(&name, &bytes, &MODEL, limits, &mut report);
         let mut model = decoded.map_err(|error| doubt(error, encrypted))?;

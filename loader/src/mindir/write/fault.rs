@@ -45,6 +45,20 @@ pub enum ExportError {
         /// Its name.
         name: String,
     },
+    /// The name cannot be given.
+    #[error("a parameter cannot be called {}: the name is empty or taken", Printable(.name))]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// Contents do not fit their parameter.
+    #[error("parameter {} cannot hold a tensor {found}", Printable(.name))]
+    Contents {
+        /// The parameter.
+        name: String,
+        /// What was given.
+        found: String,
+    },
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFault),

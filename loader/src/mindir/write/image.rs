@@ -97,7 +97,8 @@ impl Image {
 }
 
 impl Weight {
-    fn of(tensor: TensorProto) -> Weight {
+    /// A weight that comes as a message.
+    pub(super) fn of(tensor: TensorProto) -> Weight {
         let TensorProto { dims, data_type, name, doc_string, raw_data, .. } = tensor;
         let python = tensor.ref_key.clone().or_else(|| name.clone()).unwrap_or_default();
         let front = TensorProto { dims, data_type, name, doc_string, ..TensorProto::default() };

@@ -66,8 +66,13 @@ pub struct Written {
     pub parameter_bytes: u64,
 }
 
-/// Writes `image` to the graph file that `path` stands for.
-pub(super) fn write(image: Image, path: &Path, options: &ExportOptions) -> Result<Written, ExportError> {
+/// Writes `image` to the graph file that `path` stands for; `whole` are its bytes where it is not to be split.
+pub(super) fn write(
+    image: Image,
+    whole: Option<&Bytes>,
+    path: &Path,
+    options: &ExportOptions,
+) -> Result<Written, ExportError> {
     let split = image.weight_bytes() > options.split_above && !image.weights.is_empty();
     let target = Target::of(path, split)?;
     // What is too large is known before anything is written.
@@ -88,7 +93,7 @@ pub(super) fn write(image: Image, path: &Path, options: &ExportOptions) -> Resul
     if split {
         writer.owns(&target.data)?;
     }
-    let pieces = image.pieces(&places);
+    let pieces = whole.map_or_else(|| image.pieces(&places), |whole| vec![whole.clone()]);
     write_pieces(&pieces, options.encryption.as_ref(), &mut writer).map_err(|source| writer.failed(source))?;
     writer.commit()?;
     let (parameters, parameter_bytes) = (image.weights.len(), image.weight_bytes());

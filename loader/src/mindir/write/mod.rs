@@ -6,10 +6,11 @@
 //! both ways use the operator's signature. `value` writes constants and descriptions.
 //!
 //! `image` is a file as pieces of bytes that share the weights' memory, `layout` writes it: as one file or split,
-//! encrypted or not, and always through [`store`](crate::store).
+//! encrypted or not, and always through [`store`](crate::store). `file` makes the pieces from a file as it is.
 
 mod body;
 mod fault;
+mod file;
 mod image;
 mod layout;
 mod model;
@@ -24,6 +25,7 @@ use std::path::Path;
 use mindir_graph::graph::Model;
 
 pub use fault::{ExportError, NodeFault};
+pub use file::ModelFile;
 pub use layout::{ExportOptions, Written};
 
 /// Writes `model` as a MindIR file that MindSpore 2.10 loads.
@@ -37,5 +39,5 @@ pub use layout::{ExportOptions, Written};
 pub fn export(model: &Model, path: impl AsRef<Path>, options: &ExportOptions) -> Result<Written, ExportError> {
     let mut proto = model::encode(model)?;
     proto.user_info.extend(options.user_info.iter().cloned());
-    layout::write(image::Image::of(proto), path.as_ref(), options)
+    layout::write(image::Image::of(proto), None, path.as_ref(), options)
 }

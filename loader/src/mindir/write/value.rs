@@ -2,13 +2,30 @@
 
 use bytes::Bytes;
 use mindir_graph::{DType, Dim, Spec, Tensor, graph::Nest, op::Const};
-use mindir_proto::mindir::{AttributeProto, AttributeType, CompressionType, SeqInfoProto, TensorProto, ValueInfoProto};
-
-use crate::element::ElementType;
+use mindir_proto::mindir::{
+    AttributeProto, AttributeType, CompressionType, DataType, SeqInfoProto, TensorProto, ValueInfoProto,
+};
 
 /// The number of an element type in files.
 pub(super) fn code(dtype: DType) -> i32 {
-    ElementType::from(dtype).code()
+    let code = match dtype {
+        DType::Bool => DataType::Bool,
+        DType::I8 => DataType::Int8,
+        DType::I16 => DataType::Int16,
+        DType::I32 => DataType::Int32,
+        DType::I64 => DataType::Int64,
+        DType::U8 => DataType::Uint8,
+        DType::U16 => DataType::Uint16,
+        DType::U32 => DataType::Uint32,
+        DType::U64 => DataType::Uint64,
+        DType::F16 => DataType::Float16,
+        DType::BF16 => DataType::Bfloat16,
+        DType::F32 => DataType::Float,
+        DType::F64 => DataType::Double,
+        DType::C64 => DataType::Complex64,
+        DType::C128 => DataType::Complex128,
+    };
+    code as i32
 }
 
 fn typed(kind: AttributeType) -> AttributeProto {
