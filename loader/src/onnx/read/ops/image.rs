@@ -223,6 +223,8 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         even.into(),
         win.dilation.clone().into(),
         ceil.into(),
+        "NCDHW".into(),
+        mindir_graph::DType::I64.into(),
     ];
     let mut y = m.op_n("MaxPool3DWithArgmax", args, 2)?.into_iter().next().ok_or("no result")?;
     for _ in 0..added {
