@@ -346,9 +346,23 @@ impl Import {
             In::List(items) => Arg::List(items.iter().map(|a| self.arg(def, i, a)).collect()),
             In::Val(v) => match v.constant().filter(|_| kind == ParamKind::Value).and_then(as_const) {
                 Some(c) => Arg::Const(c),
+                None if kind == ParamKind::Value => self.python(v),
                 None => Arg::Value(self.value(v)),
             },
         }
+    }
+}
+
+impl Import {
+    /// A computed tensor as what MindSpore takes in the place of a number or tuple.
+    fn python(&mut self, v: &Val) -> Arg {
+        let value = self.value(v);
+        let convert = match v.rank() {
+            0 => "TensorToScalar",
+            1 => "TensorToTuple",
+            _ => return Arg::Value(value),
+        };
+        Arg::Value(self.builder.op(convert, [Arg::Value(value)]).unwrap_or(value))
     }
 }
 
@@ -489,7 +503,8 @@ impl Attempt {
         let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|v| !given.contains(name(v).as_str())).collect();
         let mut specs = Vec::new();
         for value in &inputs {
-            let spec = declared(value, limits.max_rank).map_err(|e| format!("input {}: {e}", Printable(&name(value))))?;
+            let spec =
+                declared(value, limits.max_rank).map_err(|e| format!("input {}: {e}", Printable(&name(value))))?;
             specs.push(spec);
         }
         let mut symbols: Vec<&String> = Vec::new();

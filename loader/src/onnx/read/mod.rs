@@ -41,7 +41,10 @@ pub fn load(source: Source, limits: &Limits) -> Result<(Model, LoadReport), Load
     scan::scan(&bytes, &schema::MODEL, limits, budget, &mut report.census).map_err(|e| explain(&name, e))?;
     let proto = ModelProto::decode(bytes).map_err(|error| {
         let problem = WireProblem::Decode(error.to_string());
-        LoadError::Wire { file: name.clone(), fault: WireFault { offset: 0, message: "ModelProto", field: None, problem } }
+        LoadError::Wire {
+            file: name.clone(),
+            fault: WireFault { offset: 0, message: "ModelProto", field: None, problem },
+        }
     })?;
     let opset = opset(&name, &proto)?;
     let graph = proto.graph.as_deref();

@@ -2,7 +2,9 @@
 
 use mindir_proto::onnx::*;
 
-use crate::mindir::schema::{Kind, Role, Schema, blob, blobs, boxed, field, gap, inline, list, name, names, number, numbers, schema, text};
+use crate::mindir::schema::{
+    Kind, Role, Schema, blob, blobs, boxed, field, gap, inline, list, name, names, number, numbers, schema, text,
+};
 
 pub(super) static MODEL: Schema = schema(
     "ModelProto",
@@ -136,18 +138,7 @@ static DIMENSION: Schema = schema("DimensionProto", Role::Other, &[number("dim_v
 static FUNCTION: Schema = schema(
     "FunctionProto",
     Role::Other,
-    &[
-        name("name"),
-        gap(),
-        gap(),
-        gap(),
-        gap(),
-        gap(),
-        gap(),
-        gap(),
-        gap(),
-        name("domain"),
-    ],
+    &[name("name"), gap(), gap(), gap(), gap(), gap(), gap(), gap(), gap(), name("domain")],
 );
 
 #[cfg(test)]

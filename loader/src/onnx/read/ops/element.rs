@@ -144,7 +144,8 @@ pub(super) fn as_type(m: &mut Import, x: Val, dtype: DType) -> Step {
 fn cast(m: &mut Import, c: &Call) -> Steps {
     let code = c.int("to", 0);
     let code = i32::try_from(code).map_err(|_| format!("element type {code}"))?;
-    let dtype = mindir_graph::onnx::from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
+    let dtype =
+        mindir_graph::onnx::from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
     let x = c.input(0)?;
     Ok(vec![as_type(m, x, dtype)?])
 }

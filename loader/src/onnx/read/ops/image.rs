@@ -224,7 +224,7 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         win.dilation.clone().into(),
         ceil.into(),
         "NCDHW".into(),
-        mindir_graph::DType::I64.into(),
+        "int64".into(),
     ];
     let mut y = m.op_n("MaxPool3DWithArgmax", args, 2)?.into_iter().next().ok_or("no result")?;
     for _ in 0..added {
@@ -284,8 +284,13 @@ fn lrn(m: &mut Import, c: &Call) -> Steps {
         return Err(format!("a size of {size} is not supported, only odd ones"));
     }
     let alpha = c.float("alpha", 1e-4) / size as f64;
-    let args =
-        vec![c.input(0)?.into(), (size / 2).into(), c.float("bias", 1.0).into(), alpha.into(), c.float("beta", 0.75).into()];
+    let args = vec![
+        c.input(0)?.into(),
+        (size / 2).into(),
+        c.float("bias", 1.0).into(),
+        alpha.into(),
+        c.float("beta", 0.75).into(),
+    ];
     Ok(vec![m.op("LRN", args)?])
 }
 
@@ -318,7 +323,11 @@ fn resize(m: &mut Import, c: &Call) -> Steps {
             return Err("batch and channels are resized".into());
         }
     }
-    let coordinates = if c.opset < 11 { "asymmetric".into() } else { c.text("coordinate_transformation_mode", "half_pixel") };
+    if c.int("antialias", 0) == 1 {
+        return Err("antialias is not supported".into());
+    }
+    let coordinates =
+        if c.opset < 11 { "asymmetric".into() } else { c.text("coordinate_transformation_mode", "half_pixel") };
     let nearest = if c.opset < 11 { "floor".into() } else { c.text("nearest_mode", "round_prefer_floor") };
     let (corners, centres) = match coordinates.as_str() {
         "asymmetric" => (false, false),
@@ -332,7 +341,9 @@ fn resize(m: &mut Import, c: &Call) -> Steps {
         "nearest" => {
             let exact = match (coordinates.as_str(), nearest.as_str()) {
                 ("asymmetric", "floor") | ("half_pixel", "round_prefer_ceil") => true,
-                ("asymmetric", "round_prefer_floor") => whole && out.first() == Some(&(2 * h)) && out.get(1) == Some(&(2 * w)),
+                ("asymmetric", "round_prefer_floor") => {
+                    whole && out.first() == Some(&(2 * h)) && out.get(1) == Some(&(2 * w))
+                }
                 (_, "round_prefer_floor") => whole && !corners,
                 _ => false,
             };

@@ -26,13 +26,7 @@ pub(super) static OPS: &[Row] = &[
 ];
 
 /// `before`, a reduction, `after`.
-fn reduce(
-    m: &mut Import,
-    c: &Call,
-    before: &[&'static str],
-    name: &'static str,
-    after: &[&'static str],
-) -> Steps {
+fn reduce(m: &mut Import, c: &Call, before: &[&'static str], name: &'static str, after: &[&'static str]) -> Steps {
     let since = if name == "ReduceSum" && before.is_empty() && after.is_empty() { 13 } else { 18 };
     let x = c.input(0)?;
     let axes = c.axes(since)?.unwrap_or_default();

@@ -79,12 +79,8 @@ fn one_hot(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn reverse_sequence(m: &mut Import, c: &Call) -> Steps {
-    let args = vec![
-        c.input(0)?.into(),
-        c.input(1)?.into(),
-        c.int("time_axis", 0).into(),
-        c.int("batch_axis", 1).into(),
-    ];
+    let args =
+        vec![c.input(0)?.into(), c.input(1)?.into(), c.int("time_axis", 0).into(), c.int("batch_axis", 1).into()];
     Ok(vec![m.op("ReverseSequence", args)?])
 }
 

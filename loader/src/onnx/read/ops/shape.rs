@@ -85,6 +85,9 @@ fn depth_to_space(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn space_to_depth(m: &mut Import, c: &Call) -> Steps {
+    if c.text("mode", "DCR") != "DCR" {
+        return Err("blocks behind the channels are not supported".into());
+    }
     let args = vec![c.input(0)?.into(), c.int("blocksize", 0).into()];
     Ok(vec![m.op("SpaceToDepth", args)?])
 }
