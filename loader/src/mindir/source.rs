@@ -46,6 +46,11 @@ impl Source {
         Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
     }
 
+    /// Whether the model is an ONNX file.
+    pub fn is_onnx(&self) -> bool {
+        crate::onnx::is_onnx(&self.bytes)
+    }
+
     /// The same model with other data files.
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
