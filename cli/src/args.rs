@@ -208,7 +208,7 @@ pub fn named<'a>(text: &'a str, ports: &[Port]) -> Result<(Option<usize>, &'a st
         }
     }
     match text.split_once('=') {
-        Some((wrong, _)) if !std::path::Path::new(text).exists() => {
+        Some((wrong, _)) if !Path::new(text).exists() => {
             Err(Failure::Usage(format!("no input is called {}; the inputs are {}", name(wrong), list(ports))))
         }
         _ => Ok((None, text)),
