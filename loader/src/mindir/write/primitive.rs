@@ -21,6 +21,9 @@ const INPUTS: &[(&str, &[&str])] = &[
     ("MirrorPad", &["paddings"]),
     ("PadV3", &["paddings", "constant_value"]),
     ("TopK", &["k"]),
+    ("UnsortedSegmentMax", &["num_segments"]),
+    ("UnsortedSegmentMin", &["num_segments"]),
+    ("UnsortedSegmentProd", &["num_segments"]),
 ];
 
 /// Operators that MindSpore 2.10 does not declare as functions, in order.
