@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mindir::crypto::{Cipher, Encryption, Key};
-use mindir::{Error, ExportOptions, Limits, ModelFile, Written};
+use mindir::onnx::{self, OPSETS};
+use mindir::{Error, ExportOptions, Limits, ModelFile, Written, air};
 
 use crate::args::{self, ModelArg};
 use crate::failure::{Failure, Outcome};
 use crate::print::name;
 
-/// Write a model in another form: one file or split, encrypted or not, with other names.
+/// Write a model in another form: MindIR in one file or split, encrypted or not, with other names; ONNX; AIR.
 ///
-/// What the output is follows from its ending. Nothing is lost between MindIR files: what is not changed is copied. The
-/// output replaces what was there when it is complete.
+/// What the output is follows from its ending: .mindir, .onnx or .air. The model may be an ONNX file too. Nothing is lost
+/// between MindIR files: what is not changed is copied. The output replaces what was there when it is complete.
 #[derive(Args, Debug)]
 pub struct Convert {
     #[command(flatten)]
@@ -48,6 +49,14 @@ pub struct Convert {
     /// Build the file anew from the graph that was read, which leaves out what does not matter to running it
     #[arg(long, conflicts_with = "rename")]
     rebuild: bool,
+    /// Operator set of an ONNX file
+    #[arg(long, value_name = "N", default_value_t = onnx::Options::default().opset, value_parser = opset)]
+    opset: i64,
+}
+
+fn opset(text: &str) -> Result<i64, String> {
+    let number = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if OPSETS.contains(&number) { Ok(number) } else { Err(format!("expected {} to {}", OPSETS.start(), OPSETS.end())) }
 }
 
 impl Convert {
@@ -55,14 +64,39 @@ impl Convert {
     pub fn execute(self) -> Result<Outcome, Failure> {
         match self.out.extension().and_then(|ending| ending.to_str()) {
             Some("mindir") | None => self.to_mindir(),
-            Some(other) => Err(Failure::Usage(format!("cannot write .{} files; endings are .mindir", name(other)))),
+            Some("onnx") => self.to_onnx(),
+            Some("air") => self.to_air(),
+            Some(other) => {
+                Err(Failure::Usage(format!("cannot write .{} files; endings are .mindir, .onnx and .air", name(other))))
+            }
         }
+    }
+
+    fn to_onnx(&self) -> Result<Outcome, Failure> {
+        let (loaded, _) = self.model.load()?;
+        let written = onnx::export(&loaded.model, &self.out, onnx::Options { opset: self.opset })?;
+        let beside = written.data_file.map(|f| format!(", data file {}", name(&f))).unwrap_or_default();
+        Ok(Outcome::ok(format!(
+            "{}: operator set {}, {} nodes, {} constants of {} bytes{beside}\n",
+            name(&self.out.display().to_string()),
+            self.opset,
+            written.nodes,
+            written.constants,
+            written.constant_bytes
+        )))
+    }
+
+    fn to_air(&self) -> Result<Outcome, Failure> {
+        let (loaded, _) = self.model.load()?;
+        let air::Written { nodes, constants, bytes } = air::export(&loaded.model, &self.out).map_err(Error::from)?;
+        let out = name(&self.out.display().to_string()).to_string();
+        Ok(Outcome::ok(format!("{out}: {nodes} nodes, {constants} constants, {bytes} bytes\n")))
     }
 
     fn to_mindir(&self) -> Result<Outcome, Failure> {
         let options = self.options()?;
         let source = self.model.key.source(&self.model.path)?;
-        let written = if self.rebuild {
+        let written = if self.rebuild || source.is_onnx() {
             mindir::export(&mindir::load_source(source)?.model, &self.out, &options)?
         } else {
             let mut file = ModelFile::read(source, &Limits::default()).map_err(Error::from)?;

@@ -30,6 +30,11 @@ pub enum Criterion {
 }
 
 impl ToleranceArgs {
+    /// Whether any tolerance was given.
+    pub fn is_given(self) -> bool {
+        self.tolerance.or(self.rtol).or(self.atol).is_some()
+    }
+
     pub fn criterion(self, default: Option<f64>) -> Criterion {
         match (self.rtol, self.atol) {
             (None, None) => Criterion::Tolerance(self.tolerance.or(default).unwrap_or(1e-4)),

@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mindir::{Error, ErrorKind};
+use mindir::ckpt::CheckpointError;
+use mindir::{Error, ErrorKind, LoadErrorKind};
 
 /// Exit code when results differ from what was expected.
 pub const DIFFERS: u8 = 1;
@@ -44,6 +45,8 @@ pub enum Failure {
     Usage(String),
     /// The runtime refused.
     Model(Error),
+    /// A checkpoint could not be read or written.
+    Checkpoint(CheckpointError),
     /// A file could not be read or written.
     File { path: PathBuf, source: io::Error },
     /// A file is not what it should be.
@@ -68,6 +71,11 @@ impl Failure {
             Failure::Usage(_) => USAGE,
             Failure::Corrupt { .. } => CORRUPT,
             Failure::File { .. } => DEVICE,
+            Failure::Checkpoint(e) => match e.kind() {
+                LoadErrorKind::Corrupt | LoadErrorKind::Foreign | LoadErrorKind::Limit => CORRUPT,
+                LoadErrorKind::Unsupported | LoadErrorKind::Encrypted => UNSUPPORTED,
+                _ => DEVICE,
+            },
             Failure::Model(e) => match (e.kind(), e) {
                 (ErrorKind::Usage, _) => USAGE,
                 (ErrorKind::Unsupported, _) => UNSUPPORTED,
@@ -83,6 +91,7 @@ impl Failure {
         let mut text = match self {
             Failure::Usage(what) => format!("error: {what}\n"),
             Failure::Model(e) => format!("error: {e}\n"),
+            Failure::Checkpoint(e) => format!("error: {e}\n"),
             Failure::File { path, source } => format!("error: {}: {source}\n", path.display()),
             Failure::Corrupt { path, what } => format!("error: {}: {what}\n", path.display()),
         };
@@ -106,6 +115,12 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(e: Error) -> Failure {
         Failure::Model(e)
+    }
+}
+
+impl From<CheckpointError> for Failure {
+    fn from(e: CheckpointError) -> Failure {
+        Failure::Checkpoint(e)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use mindir::graph::{Graph, Model, NodeKind};
+use mindir::preprocess::Preprocess;
 use mindir::{Error, GraphCell, Loaded, Options, Port, Printable};
 use serde::Serialize;
 
@@ -42,6 +43,8 @@ struct Report {
     producer_version: String,
     mind_ir_version: i64,
     user_info: Vec<(String, String)>,
+    /// Recorded preprocessing: columns of a dataset with their transforms.
+    preprocess: Vec<(String, Vec<String>)>,
     files: Vec<FileReport>,
     warnings: Vec<String>,
     inputs: Vec<PortReport>,
@@ -58,6 +61,10 @@ struct Report {
     /// Why the exported shapes cannot be planned, or only in part.
     plan: Option<String>,
     unsupported: Vec<Unsupported>,
+}
+
+fn preprocess(recorded: &Preprocess) -> (String, Vec<String>) {
+    (recorded.column.to_string(), recorded.transforms.iter().map(ToString::to_string).collect())
 }
 
 #[derive(Serialize)]
@@ -157,6 +164,7 @@ fn report(loaded: &Loaded) -> Report {
         producer_version: model.origin.version.clone(),
         mind_ir_version: model.origin.mind_ir_version,
         user_info: model.origin.user_info.clone(),
+        preprocess: model.preprocess.iter().map(preprocess).collect(),
         files: r.files.iter().map(|f| FileReport { name: f.name.clone(), bytes: f.bytes }).collect(),
         warnings: r.warnings.iter().map(ToString::to_string).collect(),
         inputs: ports(model.entry(), &model.entry().inputs),
@@ -261,6 +269,9 @@ impl Report {
         rows.push(("made by", format!("{producer} {version}, MindIR version {}", self.mind_ir_version)));
         for (k, v) in &self.user_info {
             rows.push(("user info", format!("{} = {}", name(k), name(v))));
+        }
+        for (column, transforms) in &self.preprocess {
+            rows.push(("prepares", format!("{}: {}", name(column), transforms.join(", "))));
         }
         self.inputs.iter().for_each(|p| rows.push(("input", p.text.clone())));
         self.outputs.iter().for_each(|p| rows.push(("output", p.text.clone())));

@@ -7,6 +7,7 @@
 
 mod args;
 mod bench;
+mod ckpt;
 mod compare;
 mod completions;
 mod convert;
@@ -52,6 +53,7 @@ enum Command {
     Diff(diff::Diff),
     Plan(plan::Plan),
     Bench(bench::Bench),
+    Ckpt(ckpt::Ckpt),
     Ops(ops::Ops),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -67,6 +69,7 @@ impl Command {
             Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
+            Command::Ckpt(c) => c.execute(),
             Command::Ops(c) => c.execute(),
             Command::Doctor(c) => c.execute(),
             Command::Completions(c) => c.execute(),

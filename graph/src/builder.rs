@@ -21,12 +21,18 @@ use crate::{OpError, Spec, Tensor, ops};
 pub struct Builder {
     graph: Graph,
     params: Vec<Param>,
+    scope: String,
 }
 
 impl Builder {
     /// A model without inputs, nodes or results.
     pub fn new(name: &str) -> Builder {
-        Builder { graph: Graph::new(name), params: Vec::new() }
+        Builder { graph: Graph::new(name), params: Vec::new(), scope: String::new() }
+    }
+
+    /// What the paths of the nodes that follow start with.
+    pub fn scope(&mut self, path: &str) {
+        self.scope = path.to_string();
     }
 
     /// Adds an input.
@@ -79,7 +85,7 @@ impl Builder {
             (0..results).map(|i| self.graph.add_value(format!("{name}.{i}"), Spec::default(), Def::Node)).collect();
         let node = Node {
             name: name.as_str().into(),
-            path: name.into(),
+            path: if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() },
             kind: NodeKind::Op(def),
             args,
             outputs: outputs.clone(),

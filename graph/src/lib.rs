@@ -7,6 +7,7 @@ mod dtype;
 mod error;
 pub mod graph;
 pub mod lower;
+pub mod onnx;
 pub mod op;
 pub mod ops;
 pub mod passes;

@@ -39,6 +39,21 @@ impl Lowering {
         self.graph.known(v)
     }
 
+    /// Where `v` comes from.
+    pub(crate) fn source(&self, v: V) -> &Source {
+        &self.graph.values[v.0 as usize].source
+    }
+
+    /// The value whose storage `v` shares.
+    pub(crate) fn root(&self, v: V) -> V {
+        self.graph.root(v)
+    }
+
+    /// The tasks from number `first` on.
+    pub(crate) fn tasks_from(&self, first: usize) -> &[TaskNode] {
+        self.graph.nodes.get(first..).unwrap_or_default()
+    }
+
     /// A constant.
     pub fn constant(&mut self, tensor: Tensor) -> V {
         self.graph.value(tensor.fact(), Source::Const(tensor))
@@ -462,15 +477,7 @@ pub fn lower(
     keep_all: bool,
 ) -> Result<Lowered, NodeError> {
     let mut walk = Walk::new(model, graph);
-    for (i, e) in entries.iter().enumerate() {
-        let input = walk.b.graph.value(e.fact.clone(), Source::Input(i));
-        walk.b.graph.inputs.push(input);
-        let v = match &e.known {
-            Some(t) => walk.b.constant(t.clone()),
-            None => input,
-        };
-        walk.values.insert(e.value, v);
-    }
+    entries.iter().for_each(|e| walk.enter(e));
     let mut next = start;
     let mut stop = Stop::End;
     while next < graph.nodes.len() {
@@ -485,19 +492,30 @@ pub fn lower(
     Ok(walk.finish(start, next, stop, keep_all))
 }
 
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     model: &'a Model,
     graph: &'a Graph,
-    b: Lowering,
-    values: HashMap<ValueId, V>,
+    pub b: Lowering,
+    pub values: HashMap<ValueId, V>,
     params: HashMap<usize, V>,
     written: Vec<usize>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(model: &'a Model, graph: &'a Graph) -> Walk<'a> {
+    pub fn new(model: &'a Model, graph: &'a Graph) -> Walk<'a> {
         let (values, params) = (HashMap::new(), HashMap::new());
         Walk { model, graph, b: Lowering::default(), values, params, written: Vec::new() }
+    }
+
+    /// Adds a value that exists before the walk.
+    pub fn enter(&mut self, e: &Entry) {
+        let input = self.b.graph.value(e.fact.clone(), Source::Input(self.b.graph.inputs.len()));
+        self.b.graph.inputs.push(input);
+        let v = match &e.known {
+            Some(t) => self.b.constant(t.clone()),
+            None => input,
+        };
+        self.values.insert(e.value, v);
     }
 
     /// Lowers one node, or says why the walk must stop in front of it.
@@ -522,7 +540,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn op(&mut self, node: &Node, def: &'static OpDef) -> Result<(), OpError> {
+    /// Lowers one node with an operator.
+    pub fn op(&mut self, node: &Node, def: &'static OpDef) -> Result<(), OpError> {
         let args = self.args(node, def)?;
         let facts = (def.infer)(&args)?;
         for f in &facts {
@@ -589,7 +608,8 @@ impl<'a> Walk<'a> {
         self.b.task(Task::Host(Host::new(def.name, facts.clone(), run)), &ins, facts)
     }
 
-    fn args(&mut self, node: &Node, def: &'static OpDef) -> Result<Args, OpError> {
+    /// The node's arguments in signature order.
+    pub fn args(&mut self, node: &Node, def: &'static OpDef) -> Result<Args, OpError> {
         let mut items = Vec::with_capacity(def.params.len());
         for (i, param) in def.params.iter().enumerate() {
             items.push(match node.args.get(i) {
@@ -600,7 +620,7 @@ impl<'a> Walk<'a> {
         Ok(Args { op: def.name, items })
     }
 
-    fn arg(&mut self, arg: &Arg, kind: ParamKind) -> Result<ArgValue, OpError> {
+    pub fn arg(&mut self, arg: &Arg, kind: ParamKind) -> Result<ArgValue, OpError> {
         let tensor = kind != ParamKind::Value;
         Ok(match arg {
             Arg::Value(id) => ArgValue::Operand(self.operand(*id)?),
@@ -619,7 +639,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn operand(&mut self, id: ValueId) -> Result<Operand, OpError> {
+    pub fn operand(&mut self, id: ValueId) -> Result<Operand, OpError> {
         let v = self.lookup(id)?;
         Ok(Operand { v, fact: self.b.fact(v).clone(), known: self.b.known(v) })
     }
@@ -719,7 +739,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The tensor arguments, in order.
-fn operands(args: &Args) -> SmallVec<[&Operand; 8]> {
+pub(crate) fn operands(args: &Args) -> SmallVec<[&Operand; 8]> {
     fn collect<'a>(arg: &'a ArgValue, out: &mut SmallVec<[&'a Operand; 8]>) {
         match arg {
             ArgValue::Operand(o) => out.push(o),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor};
 
@@ -620,6 +621,14 @@ pub trait Rule: Signature {
         Ok(None)
     }
 
+    /// The results in ONNX; `None` writes the tasks that it lowers to.
+    ///
+    /// # Errors
+    /// Why these arguments have no ONNX form.
+    fn onnx(&self, _e: &mut Emit) -> Forms {
+        Ok(None)
+    }
+
     /// Inputs to test it with.
     fn cases() -> Vec<Case> {
         Vec::new()
@@ -669,6 +678,8 @@ pub struct OpDef {
     pub reference: fn(&Args) -> Result<Vec<Tensor>, OpError>,
     /// See [`Rule::lower`].
     pub lower: fn(&Args, &mut Lowering) -> Lowers,
+    /// See [`Rule::onnx`].
+    pub onnx: fn(&Args, &mut Emit) -> Forms,
     /// See [`Rule::cases`].
     pub cases: fn() -> Vec<Case>,
 }
@@ -686,6 +697,7 @@ impl OpDef {
             infer: |args| T::parse(args)?.infer(),
             reference: |args| T::parse(args)?.reference(),
             lower: |args, b| T::parse(args)?.lower(b),
+            onnx: |args, e| T::parse(args)?.onnx(e),
             cases: T::cases,
         }
     }

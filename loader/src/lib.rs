@@ -15,6 +15,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
 )]
 
+pub mod air;
 mod align;
 pub mod ckpt;
 pub mod crypto;
@@ -28,6 +29,7 @@ mod map;
 pub mod mindir;
 #[cfg(feature = "npy")]
 pub mod npy;
+pub mod onnx;
 mod printable;
 mod report;
 pub mod store;

@@ -346,11 +346,15 @@ fn damaged_headers_of_safetensors_are_refused() {
 /// Files of every format, changed at random: whatever happens, nothing panics.
 #[test]
 fn damaged_files_do_no_harm() {
-    let mut files = vec![sample("append.ckpt"), sample("sliced_rows.ckpt"), sample("dtypes.safetensors")];
-    #[cfg(feature = "npy")]
-    files.push(written(&everything(), &as_format(Format::Npz)));
-    #[cfg(feature = "torch")]
-    files.push(sample("net.pth"));
+    let files = [
+        sample("append.ckpt"),
+        sample("sliced_rows.ckpt"),
+        sample("dtypes.safetensors"),
+        #[cfg(feature = "npy")]
+        written(&everything(), &as_format(Format::Npz)),
+        #[cfg(feature = "torch")]
+        sample("net.pth"),
+    ];
     let mut state = 1u64;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -9,7 +9,9 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod ge;
 mod lean;
 pub mod mindir;
+pub mod onnx;
 
 pub use prost;

@@ -9,6 +9,7 @@ use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Dim, Fact, Spec, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::device::{Device, Weights};
+use mindir_loader::ckpt::{self, Checkpoint};
 
 use crate::error::UnsupportedNode;
 use crate::plan::{self, Plan, State};
@@ -111,13 +112,8 @@ impl GraphCell {
         if !options.params_init.is_empty() {
             init_params(Arc::make_mut(&mut model), &options.params_init)?;
         }
-        let params = model.params.iter().map(|p| p.tensor.clone()).collect();
-        let stateful = model.params.iter().any(|p| p.mutable);
         let devices = devices(&options)?;
-        let (weights, plans) = (Weights::new(mindir_loader::release), Mutex::default());
-        Ok(GraphCell {
-            inner: Arc::new(Inner { model, options, devices, weights, plans, params: Mutex::new(params), stateful }),
-        })
+        Ok(GraphCell { inner: Arc::new(Inner::new(model, options, devices)) })
     }
 
     /// The model.
@@ -146,6 +142,32 @@ impl GraphCell {
     pub fn param(&self, name: &str) -> Option<Tensor> {
         let at = self.inner.model.params.iter().position(|p| &*p.name == name)?;
         lock(&self.inner.params).get(at).cloned()
+    }
+
+    /// What all parameters hold now, in the model's order.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let params = lock(&self.inner.params);
+        self.inner.model.params.iter().zip(params.iter()).map(|(p, t)| (&*p.name, t.clone())).collect()
+    }
+
+    /// Gives parameters the values of a checkpoint, by MindSpore's rules; see [`ckpt::load_param_into_net`]. Clones of the
+    /// cell and sessions keep what they have.
+    ///
+    /// # Errors
+    /// [`Error::Misfits`] naming every value that does not fit; nothing is changed then.
+    pub fn load_param_into_net(
+        &mut self,
+        checkpoint: &Checkpoint,
+        options: ckpt::LoadOptions,
+    ) -> Result<ckpt::Loaded, Error> {
+        let mut model = Model::clone(&self.inner.model);
+        for (param, tensor) in model.params.iter_mut().zip(lock(&self.inner.params).iter()) {
+            param.tensor = tensor.clone();
+        }
+        let loaded = ckpt::load_param_into_net(&mut model.params, checkpoint, options)?;
+        let inner = Inner::new(Arc::new(model), self.inner.options.clone(), self.inner.devices.clone());
+        self.inner = Arc::new(inner);
+        Ok(loaded)
     }
 
     /// Runs the model.
@@ -329,6 +351,13 @@ struct Frame {
 }
 
 impl Inner {
+    fn new(model: Arc<Model>, options: Options, devices: Vec<Arc<dyn Device>>) -> Inner {
+        let params = Mutex::new(model.params.iter().map(|p| p.tensor.clone()).collect());
+        let stateful = model.params.iter().any(|p| p.mutable);
+        let weights = Weights::new(mindir_loader::release);
+        Inner { model, options, devices, weights, plans: Mutex::default(), params, stateful }
+    }
+
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         if self.stateful {
             return self.interpret(inputs, &mut lock(&self.params));

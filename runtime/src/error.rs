@@ -4,9 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use mindir_graph::lower::NodeError;
+use mindir_graph::onnx::ExportError as OnnxError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_loader::air::AirError;
+use mindir_loader::ckpt::Misfits;
 use mindir_loader::mindir::ExportError;
+use mindir_loader::onnx::WriteError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
 /// Why a model could not be loaded, planned or run.
@@ -19,6 +23,12 @@ pub enum Error {
     /// The model could not be written.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The model could not be written as AIR.
+    #[error(transparent)]
+    Air(#[from] AirError),
+    /// The model could not be written as ONNX.
+    #[error(transparent)]
+    Onnx(#[from] WriteError),
     /// Operators that `mindir` does not have; every node is named.
     #[error("{}", Lines("operator", "not supported", .0))]
     Unsupported(Vec<UnsupportedNode>),
@@ -46,6 +56,9 @@ pub enum Error {
         /// What was given.
         found: Fact,
     },
+    /// Values of a checkpoint do not fit their parameters.
+    #[error(transparent)]
+    Misfits(#[from] Misfits),
     /// An operator refuses its arguments.
     #[error("{}", node_text(.0))]
     Node(#[from] NodeError),
@@ -106,14 +119,22 @@ impl Error {
                 LoadErrorKind::Limit => ErrorKind::Limit,
                 _ => ErrorKind::Device,
             },
+            Error::Onnx(WriteError::Model(OnnxError::Opset(_))) => ErrorKind::Usage,
+            Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
+            Error::Onnx(_) => ErrorKind::Device,
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
             Error::Node(e) | Error::Contradiction(e) if matches!(e.error, OpError::Unsupported(_)) => {
                 ErrorKind::Unsupported
             }
             Error::Contradiction(_) => ErrorKind::Corrupt,
-            Error::Input(_) | Error::Param { .. } | Error::Node(_) | Error::Shapes { .. } | Error::NotStraight(_) => {
-                ErrorKind::Usage
-            }
+            Error::Input(_)
+            | Error::Misfits(_)
+            | Error::Param { .. }
+            | Error::Node(_)
+            | Error::Shapes { .. }
+            | Error::NotStraight(_) => ErrorKind::Usage,
+            Error::Air(AirError::Store(_)) => ErrorKind::Device,
+            Error::Air(_) => ErrorKind::Unsupported,
             Error::Export(ExportError::Graph(_) | ExportError::TooLarge { .. }) => ErrorKind::Unsupported,
             Error::Export(ExportError::Store(_)) => ErrorKind::Device,
             Error::Export(_) => ErrorKind::Usage,

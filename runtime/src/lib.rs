@@ -18,6 +18,7 @@ pub mod array;
 mod cell;
 mod error;
 pub mod machine;
+pub mod onnx;
 mod options;
 #[cfg(feature = "image")]
 pub mod picture;
@@ -36,7 +37,7 @@ pub use mindir_graph::{
 pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
-pub use mindir_loader::{Access, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
+pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, air, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{DeviceKind, Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mindir::{GraphCell, Options, Tensor, npy, picture};
+use mindir::{ExportOptions, GraphCell, Options, Tensor, npy, picture};
 
 /// Largest difference of one number, and the mean over all, in steps of 8-bit pixels: PNG files decode to the same pixels
 /// everywhere, JPEG decoders round differently.
@@ -41,6 +41,13 @@ fn check(folder: &Path) -> Result<(), String> {
     println!("{name:12} largest difference {most:.3e}, mean {mean:.3e}");
     if most > most_allowed * step(name) + rounding || mean > mean_allowed * step(name) + rounding {
         return Err(format!("differs by {most:.3e} at most and {mean:.3e} in the mean"));
+    }
+    let exported = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let again = exported.path().join("again.mindir");
+    mindir::export(&model, &again, &ExportOptions::default()).map_err(|e| e.to_string())?;
+    let again = mindir::load(&again).map_err(|e| e.to_string())?;
+    if again.preprocess != model.preprocess {
+        return Err(format!("an export records {:?}", again.preprocess));
     }
     let cell = GraphCell::new(model, Options::default()).map_err(|e| e.to_string())?;
     cell.run(&[got]).map(drop).map_err(|e| e.to_string())

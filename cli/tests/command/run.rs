@@ -80,3 +80,13 @@ fn passes_can_be_left_out() {
     let first = |text: &str| text.split("min ").nth(1).unwrap()[..4].to_string();
     assert_eq!(first(&run(&[])), first(&run(&["--disable-pass", "all", "--threads", "2"])));
 }
+
+#[test]
+fn recorded_preprocessing_needs_no_flags() {
+    let file = |name: &str| format!("{}/../tests/preprocess/shrink/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (model, picture, array) = (file("model.mindir"), file("picture.png"), file("expected.npy"));
+    mindir(["inspect", &model]).with(0).says(&["prepares", "image: Decode, Resize([9, 13], Linear), HwcToChw"]);
+    let by_picture = mindir(["run", &model, "-i", &picture]).with(0).stdout;
+    assert_eq!(by_picture, mindir(["run", &model, "-i", &array]).with(0).stdout);
+    mindir(["run", &model, "-i", &picture, "--scale", "1"]).with(2).complains(&["--resize"]);
+}

@@ -1,6 +1,7 @@
 use super::elements::{each_index, flat, size};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
@@ -16,6 +17,29 @@ fn share(i: usize, size: usize, out: usize) -> std::ops::Range<usize> {
 }
 
 impl Shares<'_> {
+    /// `ReduceMean` for one window, `AveragePool` for windows of one size; else what it lowers to.
+    fn onnx_mean(&self, e: &mut Emit) -> Forms {
+        let rank = self.x.rank();
+        let first = rank - self.out.len();
+        let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
+        if self.out.iter().all(|&n| n == 1) {
+            let x = e.as_type(self.x, wide)?;
+            let y = e.reduce("ReduceMean", x, &(first..rank).collect::<Vec<_>>(), true);
+            return Ok(Some(vec![e.cast(y, wide, dtype)]));
+        }
+        if e.dims(self.x)[first..].iter().any(Option::is_none) {
+            return no_form("windows that share a dimension that is open");
+        }
+        let sizes: Vec<i64> = self.x.shape()[first..].iter().zip(&self.out).map(|(&s, &n)| (s / n) as i64).collect();
+        let even = self.x.shape()[first..].iter().zip(&self.out).all(|(s, n)| s % n == 0);
+        if !even || first < 2 {
+            return Ok(None);
+        }
+        let x = e.as_type(self.x, wide)?;
+        let y = e.op_with("AveragePool", &[x], vec![("kernel_shape", sizes.clone().into()), ("strides", sizes.into())]);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
     /// `output` gives the windows of each of the last `n` dimensions, or one number for all; −1 keeps the extent.
     fn new<'a>(x: &'a Operand, output: &[i64], n: usize) -> Result<Shares<'a>, OpError> {
         ensure!(x.dtype().is_float(), "expected floats, found {}", x.fact);
@@ -131,6 +155,10 @@ macro_rules! adaptive_op {
                 Ok(Shares::new(&self.input, &self.output_size, $n)?.lower_mean(b)?.map(|y| vec![y]))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Shares::new(&self.input, &self.output_size, $n)?.onnx_mean(e)
+            }
+
             fn cases() -> Vec<Case> {
                 vec![
                     sample().tensor(DType::F32, $shape).ints($out).case("uneven", 1e-6),
@@ -187,6 +215,10 @@ macro_rules! adaptive_max_op {
                 })?;
                 let places = Tensor::from_i64s(DType::I64, &fact.shape, &places)?;
                 Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+            }
+
+            fn onnx(&self, _: &mut Emit) -> Forms {
+                no_form("ONNX has no maximum over windows that share a dimension")
             }
 
             fn cases() -> Vec<Case> {

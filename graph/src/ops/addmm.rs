@@ -2,6 +2,7 @@ use super::number::{Number as Arithmetic, with_number};
 use super::product::{Product, add_bias, computed};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Number, Operand, Rule};
 use crate::task::{Binary, Program, V};
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
@@ -66,6 +67,24 @@ impl Rule for Addmm {
         let y = lower_times(b, y, self.alpha);
         let input = lower_times(b, self.input.v, self.beta);
         Ok(Some(vec![b.binary(Binary::Add, y, input)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (dtype, wide) = (self.input.dtype(), machine(self.input.dtype()));
+        let times = |e: &mut Emit, x: Edge, factor: Number| -> Result<Edge, NoForm> {
+            if factor.as_f64() == 1.0 {
+                return Ok(x);
+            }
+            let factor = e.number(wide, factor.as_f64())?;
+            Ok(e.op("Mul", &[x, factor]))
+        };
+        let (a, b) = (e.as_type(&self.mat1, wide)?, e.as_type(&self.mat2, wide)?);
+        let product = e.op("MatMul", &[a, b]);
+        let product = times(e, product, self.alpha)?;
+        let input = e.as_type(&self.input, wide)?;
+        let input = times(e, input, self.beta)?;
+        let y = e.op("Add", &[product, input]);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn cases() -> Vec<Case> {

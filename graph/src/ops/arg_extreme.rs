@@ -4,6 +4,7 @@ use super::elementwise::{Groups, fact, number_of, scalars, tensor_of};
 use super::reduce::{position, reduced};
 use super::samples::{case, dtype, int, none, truth, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::ReduceKind;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -28,6 +29,19 @@ struct Extreme<'a> {
 }
 
 impl Extreme<'_> {
+    /// The position and the element of `x`.
+    fn onnx(&self, e: &mut Emit, x: Edge) -> Result<[Edge; 2], NoForm> {
+        let (d, axes) = (self.x.dtype(), self.axes()?);
+        let kinds = [[ReduceKind::ArgMax, ReduceKind::Max], [ReduceKind::ArgMin, ReduceKind::Min]];
+        let kinds = kinds[usize::from(self.smallest)];
+        if axes.is_empty() {
+            return Ok([e.constant(Tensor::from_i64s(self.index, &[], &[0])?), x]);
+        }
+        let at = crate::onnx::reduce(e, kinds[0], x, &axes, self.keep, d, self.index);
+        let of = crate::onnx::reduce(e, kinds[1], x, &axes, self.keep, d, d);
+        Ok([at, of])
+    }
+
     fn axes(&self) -> Result<Vec<usize>, OpError> {
         Ok(dimension(self.x, self.axis)?.into_iter().collect())
     }
@@ -90,6 +104,12 @@ macro_rules! position {
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let [index, _] = self.extreme().lower(false, b)?;
+                Ok(Some(vec![index]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let x = e.edge(&self.$x)?;
+                let [index, _] = self.extreme().onnx(e, x)?;
                 Ok(Some(vec![index]))
             }
 
@@ -162,6 +182,19 @@ macro_rules! position_of_all {
                 Ok(Some(vec![b.reshape(index, &dims)?]))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let mut edge = e.edge(&self.input)?;
+                if self.dim.is_none() {
+                    edge = e.reshape(edge, &[-1]);
+                }
+                let x = self.flat()?;
+                let [mut index, _] = self.extreme(&x).onnx(e, edge)?;
+                if self.dim.is_none() && self.keepdim {
+                    index = e.unsqueeze(index, &(0..self.input.rank() as i64).collect::<Vec<_>>());
+                }
+                Ok(Some(vec![index]))
+            }
+
             fn cases() -> Vec<Case> {
                 vec![
                     case("last", [wave(DType::F32, &[3, 17]), int(-1)], 0.0),
@@ -207,6 +240,12 @@ macro_rules! extreme {
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let found = self.extreme().lower(true, b)?;
+                Ok(Some($order.map(|i: usize| found[i]).to_vec()))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let x = e.edge(&self.input)?;
+                let found = self.extreme().onnx(e, x)?;
                 Ok(Some($order.map(|i: usize| found[i]).to_vec()))
             }
 

@@ -1,6 +1,7 @@
 use super::sample::sample;
 use super::window::Format;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Effect, Operand, Rule};
 use crate::task::{Binary, Program, ReduceKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
@@ -17,6 +18,19 @@ struct Channels<'a> {
 }
 
 impl Channels<'_> {
+    /// `BatchNormalization`; `None` if the channels are elsewhere, or the types differ.
+    fn onnx(&self, e: &mut Emit) -> Result<Option<Edge>, NoForm> {
+        let dtype = self.x.dtype();
+        if self.training || self.channel != 1 || self.stats() != dtype || dtype == DType::BF16 {
+            return Ok(None);
+        }
+        let mut inputs = vec![e.edge(self.x)?];
+        for p in self.params {
+            inputs.push(e.edge(p)?);
+        }
+        Ok(Some(e.op_with("BatchNormalization", &inputs, vec![("epsilon", (self.eps as f32).into())])))
+    }
+
     fn c(&self) -> usize {
         self.x.shape()[self.channel]
     }
@@ -244,6 +258,12 @@ impl Rule for BatchNorm {
         }
         let [y, mean, var, new_mean, new_var] = channels.lower_training(b)?;
         Ok(Some(vec![y, mean, var, mean, var, new_mean, new_var]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let Some(y) = self.channels()?.onnx(e)? else { return Ok(None) };
+        let (mean, var) = (e.edge(&self.mean)?, e.edge(&self.variance)?);
+        Ok(Some(vec![y, mean, var, mean, var]))
     }
 
     fn cases() -> Vec<Case> {

@@ -2,6 +2,7 @@ use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use super::sample::sample;
 use super::window::Format;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -46,6 +47,14 @@ impl Rule for BiasAdd {
         let v = b.reshape(self.bias.v, &dims)?;
         let bias = reshaped(&self.bias, v, &dims)?;
         Ok(Some(vec![lower_bias(b, self.input_x.v, Some(&bias))?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (dtype, wide) = (self.input_x.dtype(), machine(self.input_x.dtype()));
+        let (x, bias) = (e.as_type(&self.input_x, wide)?, e.as_type(&self.bias, wide)?);
+        let bias = e.unsqueeze(bias, &(1..self.dims()?.len() as i64).collect::<Vec<_>>());
+        let y = e.op("Add", &[x, bias]);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn cases() -> Vec<Case> {

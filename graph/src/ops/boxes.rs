@@ -1,5 +1,6 @@
 use super::elements::size;
 use super::sample::sample;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -52,6 +53,10 @@ impl Rule for IOU {
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
     }
 
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no operator for the overlap of boxes")
+    }
+
     fn cases() -> Vec<Case> {
         let boxes = |values: &[f32]| Tensor::from_slice(&[values.len() / 4, 4], values).unwrap_or(Tensor::scalar(0f32));
         let a = boxes(&[0.0, 0.0, 10.0, 10.0, 1.0, 1.0, 4.0, 4.0]);
@@ -101,6 +106,10 @@ impl Rule for NMSWithMask {
         let order: Vec<i64> = (0..n as i64).collect();
         let sorted = Tensor::from_f64s(self.bboxes.dtype(), &[n, 5], &boxes.concat())?;
         Ok(vec![sorted, Tensor::from_i64s(DType::I32, &[n], &order)?, Tensor::from_bools(&[n], &kept)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX selects boxes by score, but does not return all of them sorted with a mask")
     }
 
     fn cases() -> Vec<Case> {
@@ -201,6 +210,29 @@ impl Rule for ROIAlign {
             }
         }
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        if self.features.dtype() != DType::F32 {
+            return no_form(format!("ONNX Runtime aligns boxes in f32 only, found {}", self.features.dtype()));
+        }
+        let (x, rois) = (e.edge(&self.features)?, e.edge(&self.rois)?);
+        let image = e.slice(rois, 1, 0, 1);
+        let image = e.squeeze(image, &[1]);
+        let image = e.cast(image, DType::F32, DType::I64);
+        let mut corners = e.slice(rois, 1, 1, 5);
+        if self.roi_end_mode == 1 {
+            let end = e.constant(Tensor::from_slice(&[1, 4], &[0f32, 0.0, 1.0, 1.0])?);
+            corners = e.op("Add", &[corners, end]);
+        }
+        let attrs = vec![
+            ("coordinate_transformation_mode", "output_half_pixel".into()),
+            ("output_height", self.pooled_height.into()),
+            ("output_width", self.pooled_width.into()),
+            ("sampling_ratio", self.sample_num.into()),
+            ("spatial_scale", (self.spatial_scale as f32).into()),
+        ];
+        Ok(Some(vec![e.op_with("RoiAlign", &[x, corners, image], attrs)]))
     }
 
     fn cases() -> Vec<Case> {

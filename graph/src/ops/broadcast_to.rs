@@ -1,6 +1,7 @@
 use super::elements::{flat, rearrange, size};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, checked_count, ensure, op};
@@ -48,6 +49,17 @@ impl Rule for BroadcastTo {
         Ok(Some(vec![b.broadcast_to(self.input.v, &self.dims()?)?]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        // Both 1 and, here, −1 keep a dimension.
+        let kept: Vec<i64> = self.shape.iter().map(|d| d.abs()).collect();
+        let x = e.edge(&self.input)?;
+        let mut shape = e.ints(1, &kept)?;
+        if !e.is_constant(1) {
+            shape = e.op("Abs", &[shape]);
+        }
+        Ok(Some(vec![e.op("Expand", &[x, shape])]))
+    }
+
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
@@ -75,6 +87,12 @@ impl Rule for ExpandAs {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         Ok(Some(vec![b.broadcast_to(self.input.v, self.other.shape())?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input)?;
+        let sizes = e.sizes_of(&self.other);
+        Ok(Some(vec![e.expand(x, &sizes)?]))
     }
 
     fn cases() -> Vec<Case> {

@@ -2,8 +2,15 @@
 
 use super::elementwise::{evaluate_f64, fact};
 use super::samples::{case, cycle, float, truth};
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, op};
+
+/// `|a − b|`.
+fn distance(e: &mut Emit, a: Edge, b: Edge) -> Result<Edge, NoForm> {
+    let apart = e.op("Sub", &[a, b]);
+    Ok(e.op("Abs", &[apart]))
+}
 
 op! {
     /// Whether `|input − other| ≤ atol + rtol · |other|`, as `bool`, with broadcasting; equal infinities are close, NaNs with
@@ -24,6 +31,27 @@ impl Rule for IsClose {
         evaluate_f64(&[(&self.input, DType::F64), (&self.other, DType::F64)], DType::Bool, |x| {
             f64::from(u8::from(close(x[0], x[1])))
         })
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [a, b] = [e.as_type(&self.input, DType::F64)?, e.as_type(&self.other, DType::F64)?];
+        let (rtol, atol) = (e.number(DType::F64, self.rtol)?, e.number(DType::F64, self.atol)?);
+        let size = e.op("Abs", &[b]);
+        let bound = e.op("Mul", &[size, rtol]);
+        let bound = e.op("Add", &[bound, atol]);
+        let apart = distance(e, a, b)?;
+        let near = e.op("LessOrEqual", &[apart, bound]);
+        let most = e.number(DType::F64, f64::MAX)?;
+        let finite = e.op("LessOrEqual", &[size, most]);
+        let near = e.op("And", &[near, finite]);
+        let equal = e.op("Equal", &[a, b]);
+        let mut close = e.op("Or", &[equal, near]);
+        if self.equal_nan {
+            let (x, y) = (e.op("IsNaN", &[a]), e.op("IsNaN", &[b]));
+            let both = e.op("And", &[x, y]);
+            close = e.op("Or", &[close, both]);
+        }
+        Ok(Some(vec![close]))
     }
 
     fn cases() -> Vec<Case> {
@@ -47,6 +75,12 @@ impl Rule for ApproximateEqual {
         evaluate_f64(&[(&self.x, DType::F64), (&self.y, DType::F64)], DType::Bool, |x| {
             f64::from(u8::from((x[0] - x[1]).abs() < self.tolerance))
         })
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [a, b] = [e.as_type(&self.x, DType::F64)?, e.as_type(&self.y, DType::F64)?];
+        let (apart, bound) = (distance(e, a, b)?, e.number(DType::F64, self.tolerance)?);
+        Ok(Some(vec![e.op("Less", &[apart, bound])]))
     }
 
     fn cases() -> Vec<Case> {

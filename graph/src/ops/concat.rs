@@ -1,6 +1,7 @@
 use super::elements::{flat, rearrange_many};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
@@ -68,6 +69,11 @@ impl Rule for Concat {
         }
         let filled: Vec<V> = self.tensors.iter().filter(|x| x.count() > 0).map(|x| x.v).collect();
         Ok(Some(vec![b.concat(&filled, axis)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let xs = e.all(&self.tensors)?;
+        Ok(Some(vec![e.concat(&xs, self.plan()?.1 as i64)]))
     }
 
     fn cases() -> Vec<Case> {
@@ -145,6 +151,13 @@ macro_rules! piling {
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
                 Ok(Some(vec![Pile { xs: &self.$xs, axis: self.$axis }.lower(b)?]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let axis = Pile { xs: &self.$xs, axis: self.$axis }.plan()?.1 as i64;
+                let xs = e.all(&self.$xs)?;
+                let xs: Vec<_> = xs.into_iter().map(|x| e.unsqueeze(x, &[axis])).collect();
+                Ok(Some(vec![e.concat(&xs, axis)]))
             }
 
             fn cases() -> Vec<Case> {

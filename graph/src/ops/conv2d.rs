@@ -4,6 +4,7 @@ use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use super::sample::sample;
 use super::window::{Format, PadMode, Window, pads, spatial};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
@@ -91,6 +92,11 @@ impl Rule for Conv2D {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+        Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -313,6 +319,16 @@ macro_rules! biased {
                 Ok(Some(vec![b.reshape(y, &dims)?]))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (single, same) = (self.input.rank() == $n + 1, self.padding.resolve::<$n>()?.0 == PadMode::Same);
+                let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
+                let x = if single { e.unsqueeze(x, &[0]) } else { x };
+                let batched = self.batched(self.input.v)?;
+                let w = e.edge(&self.weight)?;
+                let y = self.plan(&batched)?.onnx(e, x, w, same, bias)?;
+                Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
+            }
+
             fn cases() -> Vec<Case> {
                 $cases
             }
@@ -398,6 +414,11 @@ impl Rule for Conv3D {
         Ok(vec![self.plan()?.reference()?])
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+        Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
+    }
+
     fn cases() -> Vec<Case> {
         let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
         vec![s.ints(&[2, 2, 2]).skip().text("same").case("same", 1e-6)]
@@ -469,6 +490,14 @@ impl Rule for DepthwiseConv2dNative {
         let w = b.transpose(self.weight.v, &[1, 0, 2, 3])?;
         let w = b.reshape(w, &dims)?;
         self.grouped(w)?.lower(b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+        let grouped = self.grouped(self.weight.v)?;
+        let w = e.transpose(w, &[1, 0, 2, 3]);
+        let w = e.reshape(w, &crate::onnx::to_i64(grouped.weight.shape()));
+        Ok(Some(vec![grouped.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
     }
 
     fn cases() -> Vec<Case> {

@@ -4,6 +4,7 @@ use super::patches::Patches;
 use super::sample::sample;
 use super::window::{Format, PadMode};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -100,6 +101,10 @@ impl Rule for Conv2DBackpropFilter {
         let dy = b.reshape(dy, &[groups, c_out / groups, places])?;
         let dw = b.matmul(dy, taps, false, true)?;
         Ok(Some(vec![b.reshape(dw, &dims)?]))
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no gradients")
     }
 
     fn cases() -> Vec<Case> {

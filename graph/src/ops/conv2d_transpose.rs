@@ -5,6 +5,7 @@ use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use super::sample::sample;
 use super::window::{Format, PadMode, Window, pads, spatial};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -66,6 +67,11 @@ impl Rule for Conv2DBackpropInput {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.dout)?;
+        Ok(Some(vec![self.plan()?.onnx(e, x, None)?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -165,6 +171,14 @@ impl Rule for ConvTranspose2D {
         Ok(Some(vec![b.reshape(y, &dims)?]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let single = self.input.rank() == 3;
+        let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
+        let x = if single { e.unsqueeze(x, &[0]) } else { x };
+        let y = self.plan(&self.batched(self.input.v)?)?.onnx(e, x, bias)?;
+        Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
+    }
+
     fn cases() -> Vec<Case> {
         let two =
             |x: &[usize]| sample().tensor(DType::F32, x).tensor(DType::F32, &[2, 3, 3, 3]).tensor(DType::F32, &[3]);
@@ -230,6 +244,11 @@ impl Rule for Conv3DTranspose {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         Ok(vec![self.plan()?.reference()?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.dout)?;
+        Ok(Some(vec![self.plan()?.onnx(e, x, None)?]))
     }
 
     fn cases() -> Vec<Case> {

@@ -3,6 +3,7 @@
 use super::elements::{each_index, flat, rearrange};
 use super::window::{Format, Window};
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, NoForm, machine, to_i64};
 use crate::op::Operand;
 use crate::task::{Conv, Layout, Task, V};
 use crate::{Fact, OpError, Shape, Tensor, checked_count, count, ensure};
@@ -119,6 +120,37 @@ impl Convolution<'_> {
         from_channels_first(self.format, Tensor::from_f64s(self.x.dtype(), &dims, &y)?)
     }
 
+    /// `Conv`. `same` pads by the extents that a run has.
+    pub fn onnx(&self, e: &mut Emit, x: Edge, w: Edge, same: bool, bias: Option<Edge>) -> Result<Edge, NoForm> {
+        let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
+        let rank = self.windows.len() + 2;
+        let last = self.format.spatial() == 1;
+        let front: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+        let back: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
+        let (mut x, mut w) = (e.cast(x, dtype, wide), e.cast(w, dtype, wide));
+        if last {
+            (x, w) = (e.transpose(x, &front), e.transpose(w, &front));
+        }
+        let bias = bias.map(|b| e.cast(b, dtype, wide));
+        let list = |f: &dyn Fn(&Window) -> usize| to_i64(&self.windows.iter().map(f).collect::<Vec<_>>());
+        let mut attrs = vec![
+            ("kernel_shape", list(&|w| w.kernel).into()),
+            ("strides", list(&|w| w.stride).into()),
+            ("dilations", list(&|w| w.dilation).into()),
+            ("group", (self.groups as i64).into()),
+        ];
+        attrs.push(if same && !e.fixed(self.x) {
+            ("auto_pad", "SAME_UPPER".into())
+        } else {
+            ("pads", [list(&|w| w.before), list(&|w| w.after)].concat().into())
+        });
+        let mut y = e.op_n("Conv", &[Some(x), Some(w), bias], attrs, 1)[0];
+        if last {
+            y = e.transpose(y, &back);
+        }
+        Ok(e.cast(y, wide, dtype))
+    }
+
     /// For every place of the result, the elements of an image that meet an element of a filter, as offsets into one channel
     /// of either.
     fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Vec<Vec<(usize, usize)>> {
@@ -226,6 +258,30 @@ impl Spread<'_> {
             });
         });
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
+    }
+
+    /// `ConvTranspose`.
+    pub fn onnx(&self, e: &mut Emit, x: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
+        let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
+        let (x, w) = (e.cast(x, dtype, wide), e.as_type(self.w, wide)?);
+        let bias = bias.map(|b| e.cast(b, dtype, wide));
+        let list = |f: &dyn Fn(&Window) -> i64| self.windows.iter().map(f).collect::<Vec<i64>>();
+        // What the result has more, or less, than the windows reach.
+        let extra = |w: &Window| {
+            let reach = (w.out.max(1) - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
+            (w.size + w.before + w.after) as i64 - reach as i64
+        };
+        let pads = [list(&|w| w.before as i64), list(&|w| w.after as i64 - extra(w).min(0))].concat();
+        let attrs = vec![
+            ("kernel_shape", list(&|w| w.kernel as i64).into()),
+            ("strides", list(&|w| w.stride as i64).into()),
+            ("dilations", list(&|w| w.dilation as i64).into()),
+            ("group", (self.groups as i64).into()),
+            ("pads", pads.into()),
+            ("output_padding", list(&|w| extra(w).max(0)).into()),
+        ];
+        let y = e.op_n("ConvTranspose", &[Some(x), Some(w), bias], attrs, 1)[0];
+        Ok(e.cast(y, wide, dtype))
     }
 
     /// Two spatial dimensions without dilation as one convolution for each phase of the stride; `None` otherwise.

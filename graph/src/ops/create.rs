@@ -3,6 +3,7 @@
 use super::elementwise::{float_of, number_of, real, scalars, size, tensor_of};
 use super::samples::{case, dtype, float, int, none, tensor, tuple, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Lowers, Number, Operand, Rule};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -42,6 +43,12 @@ fn natural(x: Number) -> DType {
     if matches!(x, Number::Int(_)) { DType::I64 } else { DType::F32 }
 }
 
+/// `Expand` of a single value to a shape that an argument has or is.
+fn everywhere(e: &mut Emit, value: Edge, shape: &[usize]) -> Result<Edge, NoForm> {
+    let shape = e.shape_argument(shape)?;
+    Ok(e.op("Expand", &[value, shape]))
+}
+
 macro_rules! constant {
     ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident $([$old:literal])? : $t:ty $(= $default:expr)?),* }
         = $rule:expr, [$($case:expr),*];)*) => {$(
@@ -70,6 +77,12 @@ macro_rules! constant {
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let y = self.reference()?;
                 Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (fact, value) = self.made()?;
+                let value = e.constant(tensor_of(fact.dtype, &[], &[value])?);
+                Ok(Some(vec![everywhere(e, value, &fact.shape)?]))
             }
 
             fn cases() -> Vec<Case> {
@@ -171,6 +184,12 @@ macro_rules! spread {
                 Ok(Some(vec![b.broadcast_to(y, &dims)?]))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let value = e.as_type(&self.$value, self.dtype())?;
+                let (value, shape) = (e.reshape(value, &[]), shape_of(&self.$shape)?);
+                Ok(Some(vec![everywhere(e, value, &shape)?]))
+            }
+
             fn cases() -> Vec<Case> {
                 vec![
                     case("f32", [tuple(&[2, 3, 5]), wave(DType::F32, &[])], 0.0),
@@ -250,6 +269,18 @@ fn count_up(start: Number, end: Number, step: Number, dtype: DType) -> Result<Te
     })
 }
 
+/// `Range` over the arguments 0 to 2, in `dtype`.
+fn range(e: &mut Emit, numbers: [Number; 3], dtype: DType) -> Forms {
+    let whole = numbers.iter().all(|x| matches!(x, Number::Int(_)));
+    let wide = if whole { DType::I64 } else { DType::F32 };
+    let mut edges = Vec::new();
+    for (i, x) in numbers.into_iter().enumerate() {
+        edges.push(e.scalar(i, x.as_f64(), wide)?);
+    }
+    let y = e.op("Range", &edges);
+    Ok(Some(vec![e.cast(y, wide, dtype)]))
+}
+
 op! {
     /// `start`, `start + step`, … before `end`, of numbers or tensors of one element. Integers give `i64`; a float gives `f32`.
     Range { start: Number, end: Number, step: Number, maxlen: i64 = 1_000_000 }
@@ -274,6 +305,10 @@ impl Rule for Range {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = self.reference()?;
         Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        range(e, [self.start, self.end, self.step], self.dtype())
     }
 
     fn cases() -> Vec<Case> {
@@ -310,6 +345,10 @@ impl Rule for Arange {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = self.reference()?;
         Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        range(e, [self.start, self.end, self.step], self.dtype())
     }
 
     fn cases() -> Vec<Case> {

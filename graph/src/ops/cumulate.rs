@@ -3,6 +3,7 @@
 use super::elementwise::{Groups, fact, number_of, scalars, tensor_of};
 use super::samples::{case, cycle, dtype, int, truth, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -23,6 +24,26 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        if self.kind == ScanKind::Prod {
+            return no_form("ONNX has no running product");
+        }
+        let d = number_of(self.out);
+        let (x, wide) = (e.as_type(self.x, d)?, machine(d));
+        let mut x = e.cast(x, d, wide);
+        let axis = dimension(self.x, self.axis)?;
+        if axis.is_none() {
+            x = e.unsqueeze(x, &[0]);
+        }
+        let at = e.number(DType::I64, axis.unwrap_or(0) as f64)?;
+        let attrs = vec![("exclusive", i64::from(self.exclusive).into()), ("reverse", i64::from(self.reverse).into())];
+        let mut y = e.op_with("CumSum", &[x, at], attrs);
+        if axis.is_none() {
+            y = e.squeeze(y, &[0]);
+        }
+        Ok(Some(vec![e.cast(y, wide, self.out)]))
+    }
+
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         dimension(self.x, self.axis)?;
         fact(&[self.x], self.out)
@@ -98,6 +119,10 @@ macro_rules! running {
                 self.running().lower(b)
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.running().onnx(e)
+            }
+
             fn cases() -> Vec<Case> {
                 let mut out = cases(ScanKind::$kind == ScanKind::Prod);
                 let x = || cycle(DType::F32, &[2, 3, 4], &[1.0, -1.5, 0.5, 2.0]);
@@ -142,6 +167,10 @@ impl Rule for CumsumExt {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         self.running().lower(b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.running().onnx(e)
     }
 
     fn cases() -> Vec<Case> {
@@ -190,6 +219,10 @@ macro_rules! extremes {
                 let value: Vec<Scalar> = y.iter().map(|y| y.0).collect();
                 let index: Vec<Scalar> = y.iter().map(|y| Scalar::Int(y.1)).collect();
                 Ok(vec![tensor_of(d, dims, &value)?, tensor_of(DType::$index, dims, &index)?])
+            }
+
+            fn onnx(&self, _: &mut Emit) -> Forms {
+                no_form("ONNX has no running extreme")
             }
 
             fn cases() -> Vec<Case> {

@@ -1,6 +1,7 @@
 use super::product::{Product, add_bias, check_bias, lower_bias};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -67,6 +68,24 @@ impl Rule for Dense {
         let y = product(&x, &w).lower(b)?;
         let y = b.reshape(y, &self.dims())?;
         Ok(Some(vec![lower_bias(b, y, self.bias.as_ref())?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let bias = e.option(&self.bias)?;
+        if self.weight.rank() == 2 && self.input.rank() >= 2 {
+            return Ok(Some(vec![product(&self.input, &self.weight).onnx(e, bias)?]));
+        }
+        let (dtype, wide) = (self.input.dtype(), machine(self.input.dtype()));
+        let (x, mut w) = (e.as_type(&self.input, wide)?, e.as_type(&self.weight, wide)?);
+        if self.weight.rank() == 2 {
+            w = e.transpose(w, &[1, 0]);
+        }
+        let mut y = e.op("MatMul", &[x, w]);
+        if let Some(bias) = bias {
+            let bias = e.cast(bias, dtype, wide);
+            y = e.op("Add", &[y, bias]);
+        }
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn cases() -> Vec<Case> {

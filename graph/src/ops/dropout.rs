@@ -1,5 +1,6 @@
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -33,6 +34,12 @@ impl Rule for Dropout {
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         let one = b.scalar(self.x.dtype(), 1.0)?;
         Ok(Some(vec![self.x.v, b.broadcast_to(one, self.x.shape())?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, one) = (e.edge(&self.x)?, e.number(self.x.dtype(), 1.0)?);
+        let sizes = e.sizes_of(&self.x);
+        Ok(Some(vec![x, e.expand(one, &sizes)?]))
     }
 
     fn cases() -> Vec<Case> {

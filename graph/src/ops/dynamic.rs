@@ -3,6 +3,7 @@
 use super::elementwise::{broadcast_index, common_shape, fact, real, scalars, tensor_of};
 use super::order::compare;
 use super::samples::{case, cycle, flags, int, none, tensor, wave};
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Tensor, dense_strides, ensure, op};
@@ -43,6 +44,10 @@ impl Rule for NonZero {
         Ok(vec![Tensor::from_i64s(DType::I64, &[hits.len(), dims.len()], &y)?])
     }
 
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
     fn cases() -> Vec<Case> {
         vec![
             case("bool", [flags(&[3, 4])], 0.0),
@@ -73,6 +78,10 @@ impl Rule for NonZeroExt {
         (0..dims.len()).map(column).collect()
     }
 
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
     fn cases() -> Vec<Case> {
         vec![case("bool", [flags(&[3, 4])], 0.0)]
     }
@@ -97,6 +106,10 @@ impl Rule for MaskedSelect {
             broadcast_index(self.input.shape(), &dims)?.into_iter().zip(broadcast_index(self.mask.shape(), &dims)?);
         let y: Vec<Scalar> = at.filter(|(_, m)| mask[*m].truth()).map(|(i, _)| x[i]).collect();
         Ok(vec![tensor_of(d, &[y.len()], &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
     }
 
     fn cases() -> Vec<Case> {
@@ -134,6 +147,10 @@ impl Rule for Unique {
         let y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
         let i = if d == DType::I64 { DType::I64 } else { DType::I32 };
         Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(i, self.x.shape(), &index)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
     }
 
     fn cases() -> Vec<Case> {
@@ -175,6 +192,10 @@ impl Rule for Bincount {
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
     }
 
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX does not count values")
+    }
+
     fn cases() -> Vec<Case> {
         let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
         vec![
@@ -213,6 +234,10 @@ impl Rule for BincountExt {
         let out =
             self.weights.as_ref().map_or(DType::I64, |w| if w.dtype().is_float() { w.dtype() } else { DType::F64 });
         Ok(vec![Tensor::from_f64s(out, &[y.len()], &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
     }
 
     fn cases() -> Vec<Case> {

@@ -1,5 +1,6 @@
 use super::reshaping::reshaping;
 use super::sample::sample;
+use crate::onnx::{Emit, Forms};
 use crate::op::Operand;
 use crate::{DType, OpError, Shape, normalize_axis, op};
 
@@ -9,6 +10,11 @@ op! {
 }
 
 impl ExpandDims {
+    fn form(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.unsqueeze(x, &[self.axis])]))
+    }
+
     fn dims(&self) -> Result<Shape, OpError> {
         let rank = self.input_x.rank() + 1;
         let axis = normalize_axis(self.axis, rank)

@@ -1,5 +1,6 @@
 use super::reshaping::reshaping;
 use super::sample::sample;
+use crate::onnx::{Emit, Forms, Size};
 use crate::op::Operand;
 use crate::{DType, OpError, Shape, count, ensure, op};
 
@@ -9,6 +10,11 @@ op! {
 }
 
 impl Flatten {
+    fn form(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.op_with("Flatten", &[x], vec![("axis", 1.into())])]))
+    }
+
     fn dims(&self) -> Result<Shape, OpError> {
         let [first, rest @ ..] = self.input_x.shape() else {
             return Err(OpError::Invalid("expected rank 1 or more, found a scalar".into()));
@@ -30,6 +36,17 @@ op! {
 }
 
 impl FlattenExt {
+    fn form(&self, e: &mut Emit) -> Forms {
+        if e.fixed(&self.input) {
+            return Ok(None);
+        }
+        let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
+        let mut sizes = e.sizes_of(&self.input);
+        sizes.splice(start..=end, [Size::Fixed(-1)]);
+        let (x, shape) = (e.edge(&self.input)?, e.sizes(&sizes)?);
+        Ok(Some(vec![e.op("Reshape", &[x, shape])]))
+    }
+
     fn dims(&self) -> Result<Shape, OpError> {
         let dims = self.input.shape();
         if dims.is_empty() {

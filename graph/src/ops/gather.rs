@@ -1,6 +1,7 @@
 use super::elements::{flat, rearrange};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::{Binary, Gather as Pick, Instr, Program, ReduceKind, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op, shape};
@@ -21,6 +22,14 @@ pub(super) fn index_value(b: &mut Lowering, index: V) -> V {
     match b.fact(index).dtype {
         DType::I32 | DType::I64 => index,
         _ => b.cast(index, DType::I64),
+    }
+}
+
+/// Indices as `i32` or `i64`, the types that ONNX picks by. An index out of range is an error there.
+fn index_edge(e: &mut Emit, index: &Operand) -> Result<Edge, NoForm> {
+    match index.dtype() {
+        DType::I32 | DType::I64 => e.edge(index),
+        _ => e.as_type(index, DType::I64),
     }
 }
 
@@ -102,6 +111,19 @@ impl Rule for Gather {
         Ok(Some(b.task(Task::Gather(task), &[self.input_params.v, index], vec![fact])))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (axis, batch) = self.plan()?;
+        if batch > 0 {
+            return if batch == axis && e.is_fixed() {
+                Ok(None)
+            } else {
+                no_form("it walks batch dimensions together")
+            };
+        }
+        let (x, index) = (e.edge(&self.input_params)?, index_edge(e, &self.input_indices)?);
+        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", (axis as i64).into())])]))
+    }
+
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
@@ -153,6 +175,10 @@ impl Rule for Embedding {
         self.gather().lower(b)
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.gather().onnx(e)
+    }
+
     fn cases() -> Vec<Case> {
         vec![sample().index(DType::I64, &[2, 2], &[3, 0, 1, 1]).tensor(DType::F32, &[4, 3]).int(0).case("rows", 0.0)]
     }
@@ -201,6 +227,15 @@ impl Rule for EmbeddingLookup {
         p.select(below, far, row);
         let index = b.map(p, &[self.input_indices.v], dims);
         Ok(Some(vec![b.gather(self.input_params.v, index, 0)]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, mut index) = (e.edge(&self.input_params)?, e.as_type(&self.input_indices, DType::I64)?);
+        if self.offset != 0 {
+            let offset = e.number(DType::I64, self.offset as f64)?;
+            index = e.op("Sub", &[index, offset]);
+        }
+        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", 0.into())])]))
     }
 
     fn cases() -> Vec<Case> {
@@ -261,6 +296,11 @@ impl Rule for GatherD {
         let index = b.binary(Binary::Add, offset, places)?;
         let flat = b.reshape(self.x.v, &[self.x.count()])?;
         Ok(Some(vec![b.gather(flat, index, 0)]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, index) = (e.edge(&self.x)?, index_edge(e, &self.index)?);
+        Ok(Some(vec![e.op_with("GatherElements", &[x, index], vec![("axis", (self.axis()? as i64).into())])]))
     }
 
     fn cases() -> Vec<Case> {
@@ -352,6 +392,11 @@ impl Rule for GatherNd {
         Ok(Some(vec![b.reshape(y, &fact.shape)?]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, index) = (e.edge(&self.input_x)?, e.as_type(&self.indices, DType::I64)?);
+        Ok(Some(vec![e.op("GatherND", &[x, index])]))
+    }
+
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
@@ -395,6 +440,15 @@ impl Rule for IndexSelect {
             Some(y) => Ok(Some(vec![b.reshape(y[0], &dims)?])),
             None => Ok(None),
         }
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input.axis(self.dim)? as i64;
+        let (x, mut index) = (e.edge(&self.input)?, index_edge(e, &self.index)?);
+        if self.index.rank() == 0 {
+            index = e.unsqueeze(index, &[0]);
+        }
+        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", axis.into())])]))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,5 +1,6 @@
 use super::elements::{each_index, flat};
 use super::sample::sample;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -93,6 +94,23 @@ impl Rule for GridSampler2D {
             y.push(rows.iter().map(row).sum::<f64>());
         });
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let mode = match (self.interpolation_mode, e.opset()) {
+            (Interpolation::Nearest, _) => "nearest",
+            (Interpolation::Bilinear, ..20) => "bilinear",
+            (Interpolation::Bilinear, _) => "linear",
+        };
+        let beyond = match self.padding_mode {
+            Beyond::Zeros => "zeros",
+            Beyond::Border => "border",
+            Beyond::Reflection => "reflection",
+        };
+        let (x, grid) = (e.edge(&self.input_x)?, e.edge(&self.grid)?);
+        let corners = i64::from(self.align_corners);
+        let attrs = vec![("mode", mode.into()), ("padding_mode", beyond.into()), ("align_corners", corners.into())];
+        Ok(Some(vec![e.op_with("GridSample", &[x, grid], attrs)]))
     }
 
     fn cases() -> Vec<Case> {

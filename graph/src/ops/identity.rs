@@ -2,6 +2,7 @@
 
 use super::samples::{case, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -23,6 +24,10 @@ macro_rules! identity {
 
             fn lower(&self, _: &mut Lowering) -> Lowers {
                 Ok(Some(vec![self.$x.v]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Ok(Some(vec![e.edge(&self.$x)?]))
             }
 
             fn cases() -> Vec<Case> {

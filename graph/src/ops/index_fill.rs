@@ -2,6 +2,7 @@ use super::elements::rearrange_many;
 use super::gather::position;
 use super::padding::element;
 use super::sample::sample;
+use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -39,6 +40,25 @@ impl Rule for IndexFill {
             (!filled[i[axis]]).then(|| (0, super::elements::flat(dims, i)))
         })?;
         Ok(vec![y])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (axis, d) = (self.axis()?, self.x.dtype());
+        let wide = if d == DType::Bool { DType::I32 } else { machine(d) };
+        let (index, len) = (e.as_type(&self.index, DType::I64)?, e.dim(&self.x, axis)?);
+        // One row that says which slices are filled.
+        let (zero, one) = (e.number(DType::I64, 0.0)?, e.number(DType::I64, 1.0)?);
+        let row = e.op("Expand", &[zero, len]);
+        let index = e.reshape(index, &[-1, 1]);
+        let count = e.op_with("Shape", &[index], vec![("end", 1.into())]);
+        let ones = e.op("Expand", &[one, count]);
+        let row = e.op("ScatterND", &[row, index, ones]);
+        let hit = e.op("Equal", &[row, one]);
+        let hit = e.unsqueeze(hit, &(1..(self.x.rank() - axis) as i64).collect::<Vec<_>>());
+        let fill = Tensor::from_f64s(d, &[], &[self.value])?.cast(wide)?;
+        let (fill, x) = (e.constant(fill), e.as_type(&self.x, wide)?);
+        let y = e.select(hit, fill, x, wide);
+        Ok(Some(vec![e.cast(y, wide, d)]))
     }
 
     fn cases() -> Vec<Case> {
@@ -100,6 +120,24 @@ impl Rule for TensorCopySlices {
             })
         })?;
         Ok(vec![y])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        if !e.is_fixed() || !(2..5).all(|i| e.is_constant(i)) {
+            return no_form("slices are replaced, and a dimension or bound is open");
+        }
+        let (ranges, dims) = (self.ranges()?, self.x.shape());
+        let mut places: Vec<i64> = Vec::new();
+        let counts: Vec<usize> = ranges.iter().map(|r| r[1]).collect();
+        super::elements::each_index(&counts, |at| {
+            let to: Vec<usize> = at.iter().zip(&ranges).map(|(&i, r)| r[0] + i * r[2]).collect();
+            places.push(super::elements::flat(dims, &to) as i64);
+        });
+        let (x, value) = (e.edge(&self.x)?, e.edge(&self.value)?);
+        let (x, value) = (e.reshape(x, &[-1]), e.reshape(value, &[-1]));
+        let places = e.vector(&places);
+        let y = e.op("ScatterElements", &[x, places, value]);
+        Ok(Some(vec![e.reshape(y, &crate::onnx::to_i64(dims))]))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,5 +1,6 @@
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::task::{Binary, Program, ReduceKind, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
@@ -55,6 +56,17 @@ impl Rule for L2Normalize {
         let y = p.binary(Binary::Mul, x, scale);
         p.cast(y, dtype);
         Ok(Some(vec![b.map(p, &[self.input_x.v, sums], self.input_x.shape())]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (dtype, wide) = (self.input_x.dtype(), DType::promote(self.input_x.dtype(), DType::F32));
+        let x = e.as_type(&self.input_x, wide)?;
+        let squares = e.op("Mul", &[x, x]);
+        let (sum, eps) = (e.reduce("ReduceSum", squares, &[self.axis()?], true), e.number(wide, self.epsilon)?);
+        let sum = e.op("Max", &[sum, eps]);
+        let root = e.op("Sqrt", &[sum]);
+        let y = e.op("Div", &[x, root]);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn cases() -> Vec<Case> {

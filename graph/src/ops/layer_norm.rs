@@ -1,6 +1,7 @@
 use super::elements::sizes;
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, to_i64};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::{Binary, NormKind, Program, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, count, ensure, op};
@@ -23,6 +24,61 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// `y`; mean and spread of each row.
+    fn onnx(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+        let (dtype, axis) = (self.x.dtype(), self.axis);
+        let fits = |p: Option<&Operand>| p.is_none_or(|p| p.shape() == &self.x.shape()[axis..] && p.dtype() == dtype);
+        if self.kind == NormKind::Layer
+            && self.gamma.is_some()
+            && fits(self.gamma)
+            && fits(self.beta)
+            && dtype != DType::BF16
+        {
+            let (x, gamma) = (e.edge(self.x)?, self.gamma.map(|p| e.edge(p)).transpose()?);
+            let beta = self.beta.map(|p| e.edge(p)).transpose()?;
+            let attrs = vec![("axis", (axis as i64).into()), ("epsilon", (self.eps as f32).into())];
+            let out = e.op_n("LayerNormalization", &[Some(x), gamma, beta], attrs, 3);
+            // The statistics are f32, or as precise as the operand.
+            let stats = if dtype == DType::F64 { dtype } else { DType::F32 };
+            let [mean, inverse] = [out[1], out[2]].map(|s| e.cast(s, stats, DType::F32));
+            return Ok([out[0], mean, self.spread(e, inverse, spread)?]);
+        }
+        self.composed(e, spread)
+    }
+
+    /// The variance from the inverse deviation, or that itself.
+    fn spread(&self, e: &mut Emit, inverse: Edge, spread: Spread) -> Result<Edge, NoForm> {
+        if spread == Spread::InverseDeviation {
+            return Ok(inverse);
+        }
+        let square = e.op("Mul", &[inverse, inverse]);
+        let (sum, eps) = (e.op("Reciprocal", &[square]), e.number(DType::F32, self.eps)?);
+        let var = e.op("Sub", &[sum, eps]);
+        Ok(e.op("Relu", &[var]))
+    }
+
+    /// As [`Rows::onnx`], step by step.
+    fn composed(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+        let (dtype, wide) = (self.x.dtype(), DType::promote(self.x.dtype(), DType::F32));
+        let axes: Vec<usize> = (self.axis..self.x.rank()).collect();
+        let x = e.as_type(self.x, wide)?;
+        let mean = e.reduce("ReduceMean", x, &axes, true);
+        let centred = if self.kind == NormKind::Layer { e.op("Sub", &[x, mean]) } else { x };
+        let squares = e.op("Mul", &[centred, centred]);
+        let (var, eps) = (e.reduce("ReduceMean", squares, &axes, true), e.number(wide, self.eps)?);
+        let sum = e.op("Add", &[var, eps]);
+        let root = e.op("Sqrt", &[sum]);
+        let mut y = e.op("Div", &[centred, root]);
+        for (op, p) in [("Mul", self.gamma), ("Add", self.beta)] {
+            if let Some(p) = p {
+                let p = e.as_type(p, wide)?;
+                y = e.op(op, &[y, p]);
+            }
+        }
+        let stat = if spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
+        Ok([e.cast(y, wide, dtype), e.cast(mean, wide, DType::F32), e.cast(stat, wide, DType::F32)])
+    }
+
     /// Facts of `y`, and of one statistic.
     fn infer(&self) -> Result<(Fact, Fact), OpError> {
         let x = &self.x.fact;
@@ -168,6 +224,10 @@ macro_rules! layer_norm_op {
                 self.rows()?.lower(b, $spread)
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Ok(Some(self.rows()?.onnx(e, $spread)?.into()))
+            }
+
             fn cases() -> Vec<Case> {
                 let one = |dtype, x: &[usize], p: &[usize]| sample().tensor(dtype, x).tensor(dtype, p).tensor(dtype, p);
                 vec![
@@ -233,6 +293,10 @@ impl Rule for LayerNormExt {
         self.rows()?.lower(b, Spread::InverseDeviation)
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(self.rows()?.onnx(e, Spread::InverseDeviation)?.into()))
+    }
+
     fn cases() -> Vec<Case> {
         let x = sample().tensor(DType::F32, &[2, 3, 5]).ints(&[5]);
         vec![
@@ -274,6 +338,11 @@ impl Rule for RmsNorm {
         self.rows()?.lower(b, Spread::InverseDeviation)
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, _, inverse] = self.rows()?.onnx(e, Spread::InverseDeviation)?;
+        Ok(Some(vec![y, inverse]))
+    }
+
     fn cases() -> Vec<Case> {
         vec![
             sample().tensor(DType::F32, &[2, 3, 5]).tensor(DType::F32, &[5]).real(1e-5).case("last", 5e-6),
@@ -298,6 +367,36 @@ op! {
 }
 
 impl GroupNorm {
+    /// `y`, and for each group the mean and the spread, with the dimension of elements kept as 1.
+    fn onnx_parts(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+        let x = &self.input;
+        let (dtype, wide) = (x.dtype(), DType::promote(machine(x.dtype()), DType::F32));
+        let groups = self.dims()?[1] as i64;
+        let edge = e.as_type(x, wide)?;
+        let shape = e.sizes(&[Size::Of(x.clone(), 0), Size::Fixed(groups), Size::Fixed(-1)])?;
+        let rows = e.op("Reshape", &[edge, shape]);
+        let mean = e.reduce("ReduceMean", rows, &[2], true);
+        let centred = e.op("Sub", &[rows, mean]);
+        let squares = e.op("Mul", &[centred, centred]);
+        let (var, eps) = (e.reduce("ReduceMean", squares, &[2], true), e.number(wide, self.eps)?);
+        let sum = e.op("Add", &[var, eps]);
+        let root = e.op("Sqrt", &[sum]);
+        let y = e.op("Div", &[centred, root]);
+        let sizes = e.sizes_of(x);
+        let shape = e.sizes(&sizes)?;
+        let mut y = e.op("Reshape", &[y, shape]);
+        let axes: Vec<i64> = to_i64(&(1..x.rank() - 1).collect::<Vec<_>>());
+        for (op, p) in [("Mul", &self.weight), ("Add", &self.bias)] {
+            if let Some(p) = p {
+                let p = e.as_type(p, wide)?;
+                let p = e.unsqueeze(p, &axes);
+                y = e.op(op, &[y, p]);
+            }
+        }
+        let stat = if spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
+        Ok([e.cast(y, wide, dtype), mean, stat])
+    }
+
     /// Batch, groups, and elements of a group.
     fn dims(&self) -> Result<[usize; 3], OpError> {
         let x = &self.input;
@@ -380,6 +479,16 @@ impl Rule for GroupNorm {
         Ok(Some(vec![y, stat(stats[0])?, stat(stats[1])?]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, mean, inverse] = self.onnx_parts(e, Spread::InverseDeviation)?;
+        let (dtype, wide) = (self.input.dtype(), DType::promote(machine(self.input.dtype()), DType::F32));
+        let stat = |e: &mut Emit, s| {
+            let s = e.squeeze(s, &[2]);
+            e.cast(s, wide, dtype)
+        };
+        Ok(Some(vec![y, stat(e, mean), stat(e, inverse)]))
+    }
+
     fn cases() -> Vec<Case> {
         let one = |x: &[usize], groups| sample().tensor(DType::F32, x).int(groups);
         let params = |x: &[usize], groups| one(x, groups).tensor(DType::F32, &[x[1]]).tensor(DType::F32, &[x[1]]);
@@ -455,6 +564,16 @@ impl Rule for InstanceNorm {
         let rows = groups.rows(v)?;
         let stats = plain(&rows, self.epsilon).lower_stats(b, Spread::Variance);
         Ok(Some(vec![y[0], b.reshape(stats[0], &[n * c])?, b.reshape(stats[1], &[n * c])?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, mean, var] = self.groups()?.onnx_parts(e, Spread::Variance)?;
+        let wide = DType::promote(machine(self.input_x.dtype()), DType::F32);
+        let stat = |e: &mut Emit, s| {
+            let s = e.reshape(s, &[-1]);
+            e.cast(s, wide, DType::F32)
+        };
+        Ok(Some(vec![y, stat(e, mean), stat(e, var)]))
     }
 
     fn cases() -> Vec<Case> {

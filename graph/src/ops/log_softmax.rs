@@ -2,7 +2,9 @@
 
 use super::elementwise::Groups;
 use super::samples::{case, int, none, wave};
+use super::softmax::normalised;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -47,6 +49,15 @@ fn lower(x: &Operand, axis: i64, dtype: Option<DType>, b: &mut Lowering) -> Lowe
     Ok(Some(vec![b.softmax(v, axis, true)]))
 }
 
+fn onnx(x: &Operand, axis: i64, dtype: Option<DType>, e: &mut Emit) -> Forms {
+    let (axis, d) = checked(x, axis, dtype)?;
+    let Some(axis) = axis else {
+        let y = e.as_type(x, d)?;
+        return Ok(Some(vec![e.op("Sub", &[y, y])]));
+    };
+    Ok(Some(vec![normalised(e, "LogSoftmax", x, axis, d)?]))
+}
+
 impl Rule for LogSoftmax {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         infer(&self.logits, self.axis, None)
@@ -58,6 +69,10 @@ impl Rule for LogSoftmax {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         lower(&self.logits, self.axis, None, b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        onnx(&self.logits, self.axis, None, e)
     }
 
     fn cases() -> Vec<Case> {
@@ -87,6 +102,10 @@ impl Rule for LogSoftmaxExt {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         lower(&self.input, self.axis(), self.dtype, b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        onnx(&self.input, self.axis(), self.dtype, e)
     }
 
     fn cases() -> Vec<Case> {

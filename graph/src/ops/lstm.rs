@@ -3,6 +3,7 @@ use super::elements::size;
 use super::product::reshaped;
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Operand, Rule};
 use crate::task::{Binary, Program, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -61,6 +62,45 @@ impl Dims {
 }
 
 impl LSTM {
+    /// Weights of all directions, `[directions, 4 · hidden, cols]`, with the gates in ONNX's order: input, output, forget, cell.
+    fn gates(&self, e: &mut Emit, w: &[f64], d: Dims, start: usize, cols: usize) -> Result<Edge, NoForm> {
+        let block = d.hidden * cols;
+        let mut out = Vec::with_capacity(d.directions * 4 * block);
+        for direction in 0..d.directions {
+            for gate in [0, 3, 1, 2] {
+                out.extend_from_slice(&w[start + (direction * 4 + gate) * block..][..block]);
+            }
+        }
+        Ok(e.constant(Tensor::from_f64s(self.x.dtype(), &[d.directions, 4 * d.hidden, cols], &out)?))
+    }
+
+    fn form(&self, e: &mut Emit) -> Forms {
+        let d = self.dims()?;
+        let (DType::F32, Some(w)) = (self.x.dtype(), &self.w.known) else { return Ok(None) };
+        let w = w.to_f64s()?;
+        let [_, hidden, bias, _] = d.offsets(0);
+        let (wi, wh) = (self.gates(e, &w, d, 0, d.input)?, self.gates(e, &w, d, hidden, d.hidden)?);
+        let bias = if d.bias {
+            let sum = self.gates(e, &w, d, bias, 1)?;
+            let sum = e.squeeze(sum, &[2]);
+            let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
+            Some(e.concat(&[sum, zeros], 1))
+        } else {
+            None
+        };
+        let (x, h, c) = (e.edge(&self.x)?, e.edge(&self.h)?, e.edge(&self.c)?);
+        let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
+        let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
+        let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
+        let out = e.op_n("LSTM", &inputs, attrs, 3);
+        let y = e.transpose(out[0], &[0, 2, 1, 3]);
+        // 0 keeps a dimension.
+        let shape = e.vector(&[0, 0, -1]);
+        let y = e.op("Reshape", &[y, shape]);
+        let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
+        Ok(Some(vec![y, out[1], out[2], none, none]))
+    }
+
     fn dims(&self) -> Result<Dims, OpError> {
         if self.num_layers != 1 || self.proj_size != 0 {
             let what = format!("{} layers with a projection to {}", self.num_layers, self.proj_size);
@@ -242,6 +282,10 @@ impl Rule for LSTM {
         }
         let none = b.constant(Tensor::zeros(self.x.dtype(), &[1, 1])?);
         Ok(Some(vec![b.concat(&every, 2)?, b.concat(&last_h, 0)?, b.concat(&last_c, 0)?, none, none]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.form(e)
     }
 
     fn cases() -> Vec<Case> {

@@ -1,6 +1,7 @@
 use super::product::{Product, reshaped};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -67,6 +68,13 @@ impl Rule for MatMulExt {
         let out = plain(&x, &y).lower(b)?;
         let dims = self.result(b.fact(out).shape.clone());
         Ok(Some(vec![b.reshape(out, &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (dtype, wide) = (self.input.dtype(), machine(self.input.dtype()));
+        let (a, b) = (e.as_type(&self.input, wide)?, e.as_type(&self.other, wide)?);
+        let y = e.op("MatMul", &[a, b]);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,6 +1,7 @@
 use super::product::Product;
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -36,6 +37,10 @@ impl Rule for MatMul {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         Ok(Some(vec![self.product().lower(b)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![self.product().onnx(e, None)?]))
     }
 
     fn cases() -> Vec<Case> {

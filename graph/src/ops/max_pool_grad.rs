@@ -2,6 +2,7 @@ use super::elements::{each_index, flat};
 use super::pool::MaxPool;
 use super::sample::sample;
 use super::window::{Format, PadMode};
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
@@ -51,6 +52,10 @@ impl Rule for MaxPoolGrad {
             dx[(i[0] * dims[1] + i[1]) * image + places[at] as usize] += grad[at];
         });
         Ok(vec![Tensor::from_f64s(self.x.dtype(), self.x.shape(), &dx)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no gradients")
     }
 
     fn cases() -> Vec<Case> {

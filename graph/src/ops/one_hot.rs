@@ -2,6 +2,7 @@ use super::elementwise::{fact, offsets, real, scalars, tensor_of};
 use super::reduce::operand;
 use super::samples::{case, cycle, float, int};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::Binary;
 use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
@@ -77,6 +78,26 @@ impl Rule for OneHot {
         let hit = b.binary(Binary::Eq, index, positions)?;
         let hit = operand(b, hit);
         super::select::lower_choice(&hit, &flat(&self.on_value, b)?, &flat(&self.off_value, b)?, dtype, b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let d = self.on_value.dtype();
+        let axis = self.axis()?;
+        let index = e.as_type(&self.indices, DType::I64)?;
+        let index = e.unsqueeze(index, &[axis as i64]);
+        let mut row = vec![1; self.indices.rank() + 1 - axis];
+        row[0] = self.depth.max(0) as usize;
+        let positions: Vec<i64> = (0..self.depth.max(0)).collect();
+        let positions = e.constant(Tensor::from_i64s(DType::I64, &row, &positions)?);
+        let hit = e.op("Equal", &[index, positions]);
+        let wide = crate::onnx::machine(d);
+        let [on, off] = [&self.on_value, &self.off_value].map(|x| {
+            let v = e.as_type(x, d)?;
+            let v = e.cast(v, d, wide);
+            Ok::<_, crate::onnx::NoForm>(e.reshape(v, &[]))
+        });
+        let y = e.select(hit, on?, off?, wide);
+        Ok(Some(vec![e.cast(y, wide, d)]))
     }
 
     fn cases() -> Vec<Case> {

@@ -2,6 +2,7 @@
 
 use super::elementwise::{Groups, fact, scalars, tensor_of};
 use super::samples::{case, cycle, int, truth, wave};
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -41,6 +42,30 @@ struct Sorting<'a> {
 }
 
 impl Sorting<'_> {
+    /// `TopK`, which keeps the order of equal elements; NaN has no place of its own there.
+    fn onnx(&self, e: &mut Emit) -> Result<Vec<Edge>, NoForm> {
+        let d = self.x.dtype();
+        let wide = if d == DType::Bool { DType::I32 } else { machine(d) };
+        let mut x = e.as_type(self.x, wide)?;
+        let axis = self.axis()?;
+        if axis.is_none() {
+            x = e.unsqueeze(x, &[0]);
+        }
+        let k = match (self.k, axis) {
+            (Some(k), _) => e.vector(&[k]),
+            (None, Some(axis)) => e.dim(self.x, axis)?,
+            (None, None) => e.vector(&[1]),
+        };
+        let largest = i64::from(self.descending);
+        let attrs = vec![("axis", (axis.unwrap_or(0) as i64).into()), ("largest", largest.into())];
+        let found = e.op_n("TopK", &[Some(x), Some(k)], attrs, 2);
+        let [mut value, mut index] = [found[0], found[1]];
+        if axis.is_none() {
+            (value, index) = (e.squeeze(value, &[0]), e.squeeze(index, &[0]));
+        }
+        Ok(vec![e.cast(value, wide, d), e.cast(index, DType::I64, self.index)])
+    }
+
     fn axis(&self) -> Result<Option<usize>, OpError> {
         if self.x.rank() == 0 && matches!(self.axis, 0 | -1) { Ok(None) } else { self.x.axis(self.axis).map(Some) }
     }
@@ -107,6 +132,11 @@ macro_rules! sorted {
                 Ok($results(self.sorting().reference()?))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let found = self.sorting().onnx(e)?;
+                Ok(Some($results(found)))
+            }
+
             fn cases() -> Vec<Case> {
                 vec![$($case),*]
             }
@@ -164,6 +194,10 @@ impl Rule for Sort {
         self.sorting().reference()
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.sorting().onnx(e).map(Some)
+    }
+
     fn cases() -> Vec<Case> {
         vec![
             case("last", [wave(DType::F32, &[3, 17])], 0.0),
@@ -192,6 +226,10 @@ impl Rule for TopK {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.sorting().reference()
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.sorting().onnx(e).map(Some)
     }
 
     fn cases() -> Vec<Case> {
@@ -255,6 +293,10 @@ impl Rule for SearchSorted {
             out.push(place);
         }
         Ok(vec![Tensor::from_i64s(self.dtype, v.shape(), &out)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no search in sorted rows")
     }
 
     fn cases() -> Vec<Case> {

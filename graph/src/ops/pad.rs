@@ -1,6 +1,7 @@
 use super::padding::{Border, Pads, element, from_last, in_order, only_adds};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -19,6 +20,10 @@ macro_rules! padding {
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
                 Ok(Some(vec![self.pads()?.lower(b, &self.$x)?]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.pads()?.onnx(e, &self.$x)
             }
 
             fn cases() -> Vec<Case> {

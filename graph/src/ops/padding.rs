@@ -2,10 +2,11 @@
 
 use super::elements::{flat, rearrange_many, sizes};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::Operand;
 use crate::op_enum;
 use crate::task::{Part, V};
-use crate::{Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
+use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
 
 op_enum! {
     /// What a border holds.
@@ -118,6 +119,29 @@ impl Pads {
         out
     }
 
+    /// `Pad`; `None` for borders that ONNX does not have.
+    pub fn onnx(&self, e: &mut Emit, x: &Operand) -> Forms {
+        let mode = match self.border {
+            Border::Constant => "constant",
+            Border::Reflect => "reflect",
+            Border::Edge => "edge",
+            Border::Circular if e.opset() >= 19 => "wrap",
+            Border::Circular | Border::Symmetric => return Ok(None),
+        };
+        let (dtype, wide) = (x.dtype(), machine(x.dtype()));
+        if dtype.is_complex() {
+            return no_form("a border of complex numbers");
+        }
+        let wide = if dtype == DType::Bool { DType::I32 } else { wide };
+        let edge = e.as_type(x, wide)?;
+        let pads: Vec<i64> = self.pads.iter().map(|p| p[0]).chain(self.pads.iter().map(|p| p[1])).collect();
+        let pads = e.vector(&pads);
+        let fill = Tensor::from_bytes(dtype, &[], self.fill.clone().into())?.cast(wide)?;
+        let fill = (self.border == Border::Constant).then(|| e.constant(fill));
+        let y = e.op_n("Pad", &[Some(edge), Some(pads), fill], vec![("mode", mode.into())], 1)[0];
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
     pub fn lower(&self, b: &mut Lowering, x: &Operand) -> Result<V, OpError> {
         let fact = self.infer(x)?;
         if self.pads.iter().all(|p| *p == [0, 0]) {
@@ -169,7 +193,7 @@ pub(super) fn only_adds(values: &[i64]) -> Result<(), OpError> {
 }
 
 /// Bytes of one element.
-pub(super) fn element(dtype: crate::DType, value: f64) -> Result<Vec<u8>, OpError> {
+pub(super) fn element(dtype: DType, value: f64) -> Result<Vec<u8>, OpError> {
     if dtype.is_complex() {
         ensure!(value == 0.0, "cannot fill {dtype} with {value}");
         return Ok(vec![0; dtype.size()]);

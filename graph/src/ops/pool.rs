@@ -3,6 +3,7 @@ use super::pooling::{Pooling, Statistic};
 use super::sample::sample;
 use super::window::{Format, PadMode, Window, pads, spatial};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::task::{Host, Task, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -21,6 +22,12 @@ macro_rules! pooled {
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
                 Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (same, ceil) = self.ends();
+                let [y, _] = self.plan()?.onnx(e, same, ceil)?;
+                Ok(Some(vec![y]))
             }
 
             fn cases() -> Vec<Case> {
@@ -101,6 +108,11 @@ op! {
 }
 
 impl MaxPool {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, false)
+    }
+
     pub(super) fn plan(&self) -> Result<Pooling<'_>, OpError> {
         let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format)?;
         Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
@@ -139,6 +151,11 @@ op! {
 }
 
 impl AvgPool {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, false)
+    }
+
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
         let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format)?;
         let statistic = Statistic::Mean { pads: false, divisor: None };
@@ -163,6 +180,11 @@ op! {
 }
 
 impl MaxPool3D {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, self.ceil_mode)
+    }
+
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
         let mut windows =
             classic::<3>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &self.pad_list, self.format)?;
@@ -195,6 +217,11 @@ op! {
 }
 
 impl AvgPool3D {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, self.ceil_mode)
+    }
+
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
         let mut windows =
             classic::<3>(&self.input, &self.kernel_size, &self.strides, self.pad_mode, &self.pad_list, self.format)?;
@@ -233,6 +260,11 @@ macro_rules! mean_op {
         }
 
         impl $name {
+            /// Padding does not depend on the extents; whether last windows reach beyond it.
+            fn ends(&self) -> (bool, bool) {
+                (false, self.ceil_mode)
+            }
+
             fn plan(&self) -> Result<Pooling<'_>, OpError> {
                 let (x, stride) = (&self.input, self.stride.as_ref());
                 let windows = torch::<$n>(x, &self.kernel_size, stride, &self.padding, &[1], self.ceil_mode)?;
@@ -319,6 +351,13 @@ macro_rules! position_op {
                 Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let plan = self.plan()?;
+                let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
+                let places = plan.places(e, places, self.argmax_type)?;
+                Ok(Some(vec![y, places]))
+            }
+
             fn cases() -> Vec<Case> {
                 let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[3, 3]);
                 vec![
@@ -367,6 +406,13 @@ impl Rule for MaxPoolWithArgmax {
         let (fact, (y, places)) = (plan.infer()?, plan.values()?);
         let places = Tensor::from_i64s(DType::I32, &fact.shape, &places)?;
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let plan = self.plan()?;
+        let [y, places] = plan.onnx(e, self.pad_mode == PadMode::Same, false)?;
+        let places = plan.places(e, places, DType::I32)?;
+        Ok(Some(vec![y, places]))
     }
 
     fn cases() -> Vec<Case> {
@@ -426,6 +472,13 @@ impl Rule for MaxPool3DWithArgmax {
         let host = Host::new("MaxPool3DWithArgmax", facts[1..].to_vec(), positions);
         let places = b.task(Task::Host(host), &[self.x.v], facts[1..].to_vec());
         Ok(Some(vec![y, places[0]]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let plan = self.plan()?;
+        let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
+        let places = plan.places(e, places, self.argmax_type)?;
+        Ok(Some(vec![y, places]))
     }
 
     fn cases() -> Vec<Case> {

@@ -3,9 +3,10 @@
 use super::elements::{each_index, flat};
 use super::window::{Format, Window};
 use crate::lower::Lowering;
+use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
 use crate::op::Operand;
 use crate::task::{Pool, PoolKind, Task, V};
-use crate::{Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// What is computed of each window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +85,83 @@ impl Pooling<'_> {
     pub fn reference(&self) -> Result<Tensor, OpError> {
         let fact = self.infer()?;
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &self.values()?.0)?)
+    }
+
+    /// `MaxPool` or `AveragePool`, and for maxima the position of each within its image. `same` pads by the extents that a
+    /// run has; `ceil` keeps last windows that reach beyond the padding.
+    pub fn onnx(&self, e: &mut Emit, same: bool, ceil: bool) -> Result<[Edge; 2], NoForm> {
+        let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
+        let (n, rank) = (self.windows.len(), self.x.rank());
+        let last = self.format.spatial() == 1;
+        let mut x = e.as_type(self.x, wide)?;
+        if last {
+            x = e.transpose(x, &[0, rank - 1].into_iter().chain(1..rank - 1).collect::<Vec<_>>());
+        } else if rank == n + 1 {
+            x = e.unsqueeze(x, &[0]);
+        }
+        let list = |f: &dyn Fn(&Window) -> usize| to_i64(&self.windows.iter().map(f).collect::<Vec<_>>());
+        // The last window may reach beyond the padding.
+        let beyond = |w: &Window| {
+            let reach = (w.out.max(1) - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
+            reach.saturating_sub(w.size + w.before + w.after)
+        };
+        let mut attrs = vec![("kernel_shape", list(&|w| w.kernel).into()), ("strides", list(&|w| w.stride).into())];
+        let open = !e.fixed(self.x);
+        let (counts_pads, divisor) = match self.statistic {
+            Statistic::Max => (false, None),
+            Statistic::Mean { pads, divisor } => (pads || divisor.is_some(), divisor),
+        };
+        if open && same {
+            attrs.push(("auto_pad", "SAME_UPPER".into()));
+        } else if open || counts_pads {
+            attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after)].concat().into()));
+            attrs.push(("ceil_mode", i64::from(ceil).into()));
+        } else {
+            attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after + beyond(w))].concat().into()));
+        }
+        let [y, place] = match self.statistic {
+            Statistic::Max => {
+                attrs.push(("dilations", list(&|w| w.dilation).into()));
+                let y = e.op_n("MaxPool", &[Some(x)], attrs, 2);
+                [y[0], y[1]]
+            }
+            Statistic::Mean { .. } => {
+                attrs.push(("count_include_pad", Attr::Int(i64::from(counts_pads))));
+                let mut y = e.op_with("AveragePool", &[x], attrs);
+                if let Some(divisor) = divisor {
+                    if ceil {
+                        return no_form("a divisor of its own for windows that reach beyond the padding");
+                    }
+                    let kernel: usize = self.windows.iter().map(|w| w.kernel).product();
+                    let factor = e.number(wide, kernel as f64 / divisor)?;
+                    y = e.op("Mul", &[y, factor]);
+                }
+                [y, y]
+            }
+        };
+        let back = |e: &mut Emit, y: Edge| {
+            if last {
+                e.transpose(y, &std::iter::once(0).chain(2..rank).chain([1]).collect::<Vec<_>>())
+            } else if rank == n + 1 {
+                e.squeeze(y, &[0])
+            } else {
+                y
+            }
+        };
+        let y = e.cast(y, wide, dtype);
+        Ok([back(e, y), back(e, place)])
+    }
+
+    /// Positions of maxima among all elements as positions within their image.
+    pub fn places(&self, e: &mut Emit, places: Edge, dtype: DType) -> Result<Edge, NoForm> {
+        let first = self.first();
+        if e.dims(self.x)[first..].iter().any(Option::is_none) {
+            return Ok(e.missing("positions of maxima, and a dimension is open"));
+        }
+        let size: usize = self.windows.iter().map(|w| w.size).product();
+        let size = e.number(DType::I64, size as f64)?;
+        let places = e.op("Mod", &[places, size]);
+        Ok(e.cast(places, DType::I64, dtype))
     }
 
     /// One or two spatial dimensions as a task, or three whose planes are pooled one by one; `None` for others and a given

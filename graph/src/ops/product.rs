@@ -3,6 +3,7 @@
 use super::elements::{each_index, flat};
 use super::number::{Number, with_number};
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, NoForm, machine};
 use crate::op::Operand;
 use crate::task::{Binary, V};
 use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, checked_count, ensure, shape};
@@ -72,6 +73,30 @@ impl Product<'_> {
         Ok(out)
     }
 
+    /// `Gemm` for matrices of floats, else `MatMul` behind transposes; `bias` has one element for each column.
+    pub fn onnx(&self, e: &mut Emit, bias: Option<Edge>) -> Result<Edge, NoForm> {
+        let (dtype, wide) = (self.a.dtype(), machine(self.a.dtype()));
+        let (mut a, mut b) = (e.as_type(self.a, wide)?, e.as_type(self.b, wide)?);
+        let bias = bias.map(|x| e.cast(x, dtype, wide));
+        if self.a.rank() == 2 && self.b.rank() == 2 && wide.is_float() {
+            let flag = |name, set: bool| set.then(|| (name, 1.into()));
+            let attrs = [flag("transA", self.trans_a), flag("transB", self.trans_b)].into_iter().flatten().collect();
+            let y = e.op_n("Gemm", &[Some(a), Some(b), bias], attrs, 1)[0];
+            return Ok(e.cast(y, wide, dtype));
+        }
+        if self.trans_a {
+            a = e.transpose(a, &swapped(self.a.rank()));
+        }
+        if self.trans_b {
+            b = e.transpose(b, &swapped(self.b.rank()));
+        }
+        let mut y = e.op("MatMul", &[a, b]);
+        if let Some(bias) = bias {
+            y = e.op("Add", &[y, bias]);
+        }
+        Ok(e.cast(y, wide, dtype))
+    }
+
     pub fn lower(&self, b: &mut Lowering) -> Result<V, OpError> {
         let fact = self.infer()?;
         if self.dims()?.k == 0 || fact.count() == 0 {
@@ -79,6 +104,13 @@ impl Product<'_> {
         }
         b.matmul(self.a.v, self.b.v, self.trans_a, self.trans_b)
     }
+}
+
+/// The dimensions with the last two swapped.
+fn swapped(rank: usize) -> Vec<usize> {
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm.swap(rank - 2, rank - 1);
+    perm
 }
 
 /// `x` with other dimensions, contents included.

@@ -3,6 +3,7 @@
 use super::elementwise::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use super::samples::{case, cycle, dtype, flags, int, none, tolerance, truth, tuple, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
 use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -69,6 +70,25 @@ impl Reduction<'_> {
         let data = scalars(self.x.tensor()?, self.compute)?;
         let y = Groups::new(self.x.shape(), &self.axes).map(&data, f);
         Ok(vec![tensor_of(self.out, &shape, &y)?])
+    }
+
+    /// `ReduceSum` and its kin.
+    pub fn onnx(&self, kind: ReduceKind, e: &mut Emit) -> Forms {
+        let x = e.as_type(self.x, self.compute)?;
+        if kind != ReduceKind::Mean || self.compute.is_float() {
+            let y = crate::onnx::reduce(e, kind, x, &self.axes, self.keep, self.compute, self.compute);
+            return Ok(Some(vec![e.cast(y, self.compute, self.out)]));
+        }
+        if !e.fixed(self.x) {
+            return no_form("the mean of integers, and a dimension is open");
+        }
+        let count: usize = self.axes.iter().map(|&a| self.x.shape()[a]).product();
+        let wide = machine(self.compute);
+        let x = e.cast(x, self.compute, wide);
+        let sum = e.reduce("ReduceSum", x, &self.axes, self.keep);
+        let count = e.number(wide, count.max(1) as f64)?;
+        let y = e.op("Div", &[sum, count]);
+        Ok(Some(vec![e.cast(y, wide, self.out)]))
     }
 
     pub fn lower(&self, kind: ReduceKind, b: &mut Lowering) -> Lowers {
@@ -217,6 +237,10 @@ macro_rules! reduction {
                 self.reduction()?.lower(ReduceKind::$kind, b)
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.reduction()?.onnx(ReduceKind::$kind, e)
+            }
+
             fn cases() -> Vec<Case> {
                 cases(Types::$rule, ReduceKind::$kind, stringify!($keep) == "keepdim")
             }
@@ -284,6 +308,10 @@ impl Rule for ReduceSum {
         r.lower(ReduceKind::Sum, b)
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.reduction()?.onnx(ReduceKind::Sum, e)
+    }
+
     fn cases() -> Vec<Case> {
         let mut out = cases(Types::Number, ReduceKind::Sum, false);
         out.push(case("skipped", [wave(DType::F32, &[3, 4]), tuple(&[]), truth(false), truth(true)], 0.0));
@@ -317,6 +345,10 @@ macro_rules! whole {
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 self.reduction().lower(ReduceKind::$kind, b)
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.reduction().onnx(ReduceKind::$kind, e)
             }
 
             fn cases() -> Vec<Case> {
@@ -385,6 +417,14 @@ impl Rule for LogSumExp {
         let l = b.unary(Unary::Log, sum);
         let y = b.binary(Binary::Add, l, shift)?;
         Ok(Some(vec![b.reshape(y, &reduced(self.input.shape(), &r.axes, self.keepdim))?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let r = self.reduction()?;
+        let (x, wide) = (e.as_type(&self.input, r.out)?, machine(r.out));
+        let x = e.cast(x, r.out, wide);
+        let y = e.reduce("ReduceLogSumExp", x, &r.axes, r.keep);
+        Ok(Some(vec![e.cast(y, wide, r.out)]))
     }
 
     fn cases() -> Vec<Case> {

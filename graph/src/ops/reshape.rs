@@ -1,6 +1,7 @@
 use super::elements::sizes;
 use super::reshaping::reshaping;
 use super::sample::sample;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Ints, Operand};
 use crate::{DType, OpError, Shape, checked_count, ensure, op};
 
@@ -12,6 +13,13 @@ op! {
 }
 
 impl Reshape {
+    fn form(&self, e: &mut Emit) -> Forms {
+        let (x, shape) = (e.edge(&self.input)?, e.ints(1, &self.shape)?);
+        // Without it 0 would keep a dimension.
+        let zeros = if self.shape.contains(&0) { vec![("allowzero", 1.into())] } else { Vec::new() };
+        Ok(Some(vec![e.op_with("Reshape", &[x, shape], zeros)]))
+    }
+
     fn dims(&self) -> Result<Shape, OpError> {
         let Some(open) = self.shape.iter().position(|&d| d == -1) else {
             return Ok(sizes(&self.shape, "shape")?.into());

@@ -22,6 +22,10 @@ macro_rules! reshaping {
                 Ok(Some(vec![b.reshape(self.$x.v, &self.dims()?)?]))
             }
 
+            fn onnx(&self, e: &mut $crate::onnx::Emit) -> $crate::onnx::Forms {
+                self.form(e)
+            }
+
             fn cases() -> Vec<$crate::op::Case> {
                 $cases
             }

@@ -1,6 +1,7 @@
 use super::elements::{flat, rearrange, size};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, Size};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Rule, ints};
 use crate::task::{Coordinates, Layout, Resize as ResizeTask, ResizeMode, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
@@ -42,6 +43,14 @@ struct Axis {
 }
 
 impl Axis {
+    /// The factor that was given.
+    fn scale(&self) -> Option<f32> {
+        match self.grid {
+            Grid::Scaled(s) | Grid::ScaledCentres(s) => Some(s as f32),
+            _ => None,
+        }
+    }
+
     fn coordinate(&self, i: usize) -> f64 {
         let (i, size, out) = (i as f64, self.size as f64, self.out as f64);
         match self.grid {
@@ -97,6 +106,42 @@ struct Resizing<'a> {
 }
 
 impl Resizing<'_> {
+    /// `Resize` to the sizes of argument `index`, or by the factors of the axes; `None` where ONNX weighs elements otherwise.
+    fn onnx(&self, e: &mut Emit, index: usize) -> Result<Option<Edge>, NoForm> {
+        let Some(first) = self.axes.first() else { return Ok(None) };
+        let same = self.axes.iter().all(|a| std::mem::discriminant(&a.grid) == std::mem::discriminant(&first.grid));
+        let wide = matches!(self.x.dtype(), DType::F32 | DType::F16 | DType::I32 | DType::U8 | DType::I8);
+        let (coordinates, nearest) = match first.grid {
+            Grid::Asymmetric | Grid::Scaled(_) => ("asymmetric", "floor"),
+            Grid::Corners => ("align_corners", "round_prefer_ceil"),
+            Grid::Centres | Grid::ScaledCentres(_) => ("half_pixel", "round_prefer_ceil"),
+        };
+        let mut attrs = vec![("coordinate_transformation_mode", coordinates.into())];
+        match first.kernel {
+            _ if !same || !wide => return Ok(None),
+            Kernel::Nearest => attrs.extend([("mode", "nearest".into()), ("nearest_mode", nearest.into())]),
+            Kernel::Linear => attrs.push(("mode", "linear".into())),
+            Kernel::Cubic { a, renormal, table: false } => attrs.extend([
+                ("mode", "cubic".into()),
+                ("cubic_coeff_a", (a as f32).into()),
+                ("exclude_outside", i64::from(renormal).into()),
+            ]),
+            Kernel::Cubic { .. } => return Ok(None),
+        }
+        let x = e.edge(self.x)?;
+        let scales: Option<Vec<f32>> = self.axes.iter().map(Axis::scale).collect();
+        if let Some(scales) = scales {
+            let scales: Vec<f32> = [1.0, 1.0].into_iter().chain(scales).collect();
+            let scales = e.constant(Tensor::vector(&scales));
+            return Ok(Some(e.op_n("Resize", &[Some(x), None, Some(scales)], attrs, 1)[0]));
+        }
+        let outs: Vec<i64> = self.axes.iter().map(|a| a.out as i64).collect();
+        let outer = e.sizes(&[Size::Of(self.x.clone(), 0), Size::Of(self.x.clone(), 1)])?;
+        let inner = e.ints(index, &outs)?;
+        let sizes = e.concat(&[outer, inner], 0);
+        Ok(Some(e.op_n("Resize", &[Some(x), None, None, Some(sizes)], attrs, 1)[0]))
+    }
+
     /// The last `n` dimensions of `x`, which has two more.
     fn spatial(x: &Operand, n: usize) -> Result<&[usize], OpError> {
         ensure!(x.rank() == n + 2, "expected rank {}, found {}", n + 2, x.fact);
@@ -247,6 +292,10 @@ macro_rules! resizing {
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
                 Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Ok(self.plan()?.onnx(e, 1)?.map(|y| vec![y]))
             }
 
             fn cases() -> Vec<Case> {

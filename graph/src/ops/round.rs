@@ -1,6 +1,7 @@
 use super::elementwise::{emit, evaluate, fact, number_of, wide};
 use super::samples::{case, cycle, int, tolerance, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -41,6 +42,13 @@ impl Rule for Round {
             p.binary(Binary::Div, x, scale)
         })?;
         Ok(Some(vec![y]))
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        if self.decimals < 0 && !self.input.dtype().is_float() {
+            return no_form("integers rounded to tens");
+        }
+        Ok(None)
     }
 
     fn cases() -> Vec<Case> {

@@ -2,6 +2,7 @@ use super::elements::{each_index, flat, rearrange_many, size, sizes};
 use super::gather::position;
 use super::number::{Number, with_number};
 use super::sample::sample;
+use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form};
 use crate::op::{Case, Effect, Ints, Number as Factor, Operand, Rule};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
@@ -15,6 +16,34 @@ enum Combine {
     Div,
     Max,
     Min,
+}
+
+impl Combine {
+    /// ONNX's reduction and the updates for it, of type `d`.
+    fn onnx(self, e: &mut Emit, updates: Edge, d: DType) -> Result<(&'static str, Edge), NoForm> {
+        Ok(match self {
+            Combine::Replace => ("none", updates),
+            Combine::Add => ("add", updates),
+            Combine::Sub => ("add", e.op("Neg", &[updates])),
+            Combine::Mul => ("mul", updates),
+            Combine::Div if d.is_float() => ("mul", e.op("Reciprocal", &[updates])),
+            Combine::Div => return no_form("updates that divide integers"),
+            Combine::Max | Combine::Min if e.opset() < 18 => {
+                return no_form("updates that keep an extreme need operator set 18");
+            }
+            Combine::Max => ("max", updates),
+            Combine::Min => ("min", updates),
+        })
+    }
+}
+
+/// `x` with slices at the coordinates `index` updated.
+fn scatter_nd(e: &mut Emit, x: Edge, index: Edge, updates: Edge, how: Combine, d: DType) -> Result<Edge, NoForm> {
+    let wide = if how == Combine::Replace { d } else { machine(d) };
+    let (x, updates) = (e.cast(x, d, wide), e.cast(updates, d, wide));
+    let (reduction, updates) = how.onnx(e, updates, wide)?;
+    let y = e.op_with("ScatterND", &[x, index, updates], vec![("reduction", reduction.into())]);
+    Ok(e.cast(y, wide, d))
 }
 
 /// Integers and `bool` that stay exact, floats in `f64`.
@@ -164,6 +193,12 @@ macro_rules! scatter_nd_op {
                 let places = slices.places(slices.depth(&self.updates)?)?;
                 let y = apply(self.input_x.tensor()?, &places, self.updates.tensor()?, $how)?;
                 Ok(vec![y; scatter_nd_op!(@ $effect count)])
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (x, index) = (e.edge(&self.input_x)?, e.as_type(&self.indices, DType::I64)?);
+                let updates = e.edge(&self.updates)?;
+                Ok(Some(vec![scatter_nd(e, x, index, updates, $how, self.input_x.dtype())?; 1]))
             }
 
             fn cases() -> Vec<Case> {
@@ -344,6 +379,14 @@ impl Rule for ScatterNd {
         Ok(vec![apply(&zeros, &places, self.updates.tensor()?, Combine::Add)?])
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let d = self.updates.dtype();
+        let (zero, shape) = (e.number(d, 0.0)?, e.ints(2, &self.shape)?);
+        let x = e.op("Expand", &[zero, shape]);
+        let (index, updates) = (e.as_type(&self.indices, DType::I64)?, e.edge(&self.updates)?);
+        Ok(Some(vec![scatter_nd(e, x, index, updates, Combine::Add, d)?]))
+    }
+
     fn cases() -> Vec<Case> {
         let s = sample().index(DType::I32, &[3, 1], &[1, 1, 0]);
         vec![
@@ -422,6 +465,25 @@ struct Along<'a> {
 }
 
 impl Along<'_> {
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let d = self.x.dtype();
+        let wide = if self.how == Combine::Replace { d } else { machine(d) };
+        let (x, index) = (e.as_type(self.x, wide)?, e.as_type(self.index, DType::I64)?);
+        let mut updates = e.as_type(self.updates, wide)?;
+        if self.updates.shape() != self.index.shape() {
+            if !e.is_fixed() {
+                return no_form("it takes a part of the updates, and a dimension is open");
+            }
+            let rank = self.index.rank();
+            let (start, end) = (e.vector(&vec![0; rank]), e.vector(&crate::onnx::to_i64(self.index.shape())));
+            updates = e.op("Slice", &[updates, start, end]);
+        }
+        let (reduction, updates) = self.how.onnx(e, updates, wide)?;
+        let attrs = vec![("axis", (self.x.axis(self.axis)? as i64).into()), ("reduction", reduction.into())];
+        let y = e.op_with("ScatterElements", &[x, index, updates], attrs);
+        Ok(Some(vec![e.cast(y, wide, d)]))
+    }
+
     fn infer(&self) -> Result<Fact, OpError> {
         check_operands(self.x, self.index, self.updates, self.how)?;
         check_along(self.x, self.x.axis(self.axis)?, self.index, self.updates)?;
@@ -444,6 +506,10 @@ macro_rules! ruled {
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
                 Ok(vec![self.plan().reference()?])
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.plan().onnx(e)
             }
 
             fn cases() -> Vec<Case> {
@@ -562,6 +628,29 @@ impl Rule for IndexAddExt {
         })
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (d, axis) = (self.input.dtype(), self.axis()?);
+        let wide = machine(d);
+        let mut perm: Vec<usize> = (0..self.input.rank()).collect();
+        perm.swap(0, axis);
+        let x = e.as_type(&self.input, wide)?;
+        let x = e.transpose(x, &perm);
+        let mut source = e.as_type(&self.source, wide)?;
+        if self.source.rank() != self.input.rank() {
+            return no_form("a source of another rank");
+        }
+        source = e.transpose(source, &perm);
+        if self.alpha.as_f64() != 1.0 {
+            let alpha = e.number(wide, self.alpha.as_f64())?;
+            source = e.op("Mul", &[source, alpha]);
+        }
+        let index = e.as_type(&self.index, DType::I64)?;
+        let index = e.reshape(index, &[-1, 1]);
+        let y = scatter_nd(e, x, index, source, Combine::Add, wide)?;
+        let y = e.transpose(y, &perm);
+        Ok(Some(vec![e.cast(y, wide, d)]))
+    }
+
     fn cases() -> Vec<Case> {
         let s = sample().tensor(DType::F32, &[4, 3]).int(0).index(DType::I32, &[2], &[1, 1]);
         vec![
@@ -588,6 +677,10 @@ macro_rules! segment_op {
                 Ok(vec![segments.reference()?])
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Segments { x: &self.input_x, ids: &self.segment_ids, n: self.num_segments, how: $how }.onnx(e)
+            }
+
             fn cases() -> Vec<Case> {
                 let ids = |s: super::sample::Sample| s.index(DType::I32, &[4], &[0, 2, 0, -1]).int(4);
                 vec![
@@ -608,6 +701,32 @@ struct Segments<'a> {
 }
 
 impl Segments<'_> {
+    /// `ScatterND` into one segment more, which takes what belongs to none.
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (fact, lead) = (self.infer()?, self.ids.rank());
+        let wide = machine(fact.dtype);
+        let n = e.number(DType::I64, self.n as f64)?;
+        let ids = e.as_type(self.ids, DType::I64)?;
+        let zero = e.number(DType::I64, 0.0)?;
+        let (below, above) = (e.op("Less", &[ids, zero]), e.op("Greater", &[ids, n]));
+        let outside = e.op("Or", &[below, above]);
+        let ids = e.op("Where", &[outside, n, ids]);
+        let ids = e.unsqueeze(ids, &[lead as i64]);
+        let start = match self.how {
+            Combine::Mul => 1.0,
+            Combine::Max | Combine::Min => return no_form("ONNX has no extreme of segments that may be empty"),
+            _ => 0.0,
+        };
+        let rest = (lead..self.x.rank()).map(|d| Size::Of(self.x.clone(), d));
+        let sizes: Vec<Size> = std::iter::once(Size::Fixed(self.n + 1)).chain(rest).collect();
+        let start = e.number(wide, start)?;
+        let base = e.expand(start, &sizes)?;
+        let x = e.as_type(self.x, wide)?;
+        let y = scatter_nd(e, base, ids, x, self.how, wide)?;
+        let y = e.slice(y, 0, 0, self.n);
+        Ok(Some(vec![e.cast(y, wide, fact.dtype)]))
+    }
+
     fn infer(&self) -> Result<Fact, OpError> {
         check_operands(self.x, self.ids, self.x, self.how)?;
         let n = size(self.n, "num_segments")?;

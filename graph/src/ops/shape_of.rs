@@ -1,5 +1,6 @@
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -21,6 +22,10 @@ macro_rules! about_shape {
                 Ok(Some(vec![b.constant(answer)]))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.form(e)
+            }
+
             fn cases() -> Vec<Case> {
                 vec![
                     sample().tensor(DType::F32, &[2, 3, 4]).case("rank 3", 0.0),
@@ -40,6 +45,11 @@ impl Shape {
     fn answer(&self) -> Tensor {
         Tensor::vector(&self.input_x.shape().iter().map(|&d| d as i64).collect::<Vec<_>>())
     }
+
+    fn form(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.op("Shape", &[x])]))
+    }
 }
 
 about_shape!(Shape);
@@ -53,6 +63,11 @@ impl Size {
     fn answer(&self) -> Tensor {
         Tensor::scalar(self.input_x.count() as i64)
     }
+
+    fn form(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.op("Size", &[x])]))
+    }
 }
 
 about_shape!(Size);
@@ -65,6 +80,10 @@ op! {
 impl Rank {
     fn answer(&self) -> Tensor {
         Tensor::scalar(self.input_x.rank() as i64)
+    }
+
+    fn form(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![e.constant(self.answer())]))
     }
 }
 

@@ -2,9 +2,16 @@ use super::cut::Cut;
 use super::elements::size;
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// `Slice` of one dimension.
+fn range(e: &mut Emit, x: &Operand, axis: usize, start: Edge, end: Edge, step: i64) -> Result<Edge, NoForm> {
+    let (x, axis, step) = (e.edge(x)?, e.vector(&[axis as i64]), e.vector(&[step]));
+    Ok(e.op("Slice", &[x, start, end, axis, step]))
+}
 
 /// Implements [`Rule`] for an operator whose `cut()` selects from its operand `input`.
 macro_rules! cutting {
@@ -22,6 +29,10 @@ macro_rules! cutting {
                 Ok(Some(vec![self.cut()?.lower(b, &self.input)?]))
             }
 
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Ok(Some(vec![self.form(e)?]))
+            }
+
             fn cases() -> Vec<Case> {
                 $cases
             }
@@ -35,6 +46,22 @@ op! {
 }
 
 impl Slice {
+    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+        let x = e.edge(&self.input)?;
+        let axes = e.vector(&(0..self.input.rank() as i64).collect::<Vec<_>>());
+        let start = e.ints(1, &self.begin)?;
+        let end = if e.is_constant(1) && e.is_constant(2) {
+            let last = |(&b, &n): (&i64, &i64)| if n == -1 { i64::MAX } else { b + n };
+            e.vector(&self.begin.iter().zip(&self.size).map(last).collect::<Vec<_>>())
+        } else {
+            let size = e.ints(2, &self.size)?;
+            let (open, most) = (e.vector(&[-1]), e.vector(&[i64::MAX]));
+            let (rest, sum) = (e.op("Equal", &[size, open]), e.op("Add", &[start, size]));
+            e.op("Where", &[rest, most, sum])
+        };
+        Ok(e.op("Slice", &[x, start, end, axes]))
+    }
+
     fn cut(&self) -> Result<Cut, OpError> {
         let (x, begin, sizes) = (&self.input, &self.begin, &self.size);
         let fits = begin.len() == x.rank() && sizes.len() == x.rank();
@@ -72,6 +99,11 @@ op! {
 }
 
 impl SliceExt {
+    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+        let (start, end) = (e.ints(2, &[self.start])?, e.ints(3, &[self.end])?);
+        range(e, &self.input, self.input.axis(self.dim)?, start, end, self.step)
+    }
+
     fn cut(&self) -> Result<Cut, OpError> {
         let x = &self.input;
         let axis = x.axis(self.dim)?;
@@ -101,6 +133,19 @@ op! {
 }
 
 impl Narrow {
+    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+        let axis = self.input.axis(self.dim)?;
+        let start = e.ints(2, &[self.start])?;
+        let end = if e.is_constant(2) && e.is_constant(3) {
+            let end = self.start + self.length;
+            e.vector(&[if self.start < 0 && end == 0 { i64::MAX } else { end }])
+        } else {
+            let length = e.ints(3, &[self.length])?;
+            e.op("Add", &[start, length])
+        };
+        range(e, &self.input, axis, start, end, 1)
+    }
+
     fn cut(&self) -> Result<Cut, OpError> {
         let axis = self.input.axis(self.dim)?;
         let len = self.input.shape()[axis] as i64;
@@ -122,6 +167,18 @@ op! {
 }
 
 impl ReverseV2 {
+    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+        let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
+        let x = e.edge(&self.input)?;
+        if axes.is_empty() {
+            return Ok(x);
+        }
+        let all = |v: i64| vec![v; axes.len()];
+        let [start, end, step] = [-1, i64::MIN, -1].map(|v| e.vector(&all(v)));
+        let axes = e.vector(&crate::onnx::to_i64(&axes));
+        Ok(e.op("Slice", &[x, start, end, axes, step]))
+    }
+
     fn cut(&self) -> Result<Cut, OpError> {
         let mut cut = Cut::whole(&self.input);
         let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
@@ -172,6 +229,13 @@ impl Rule for SelectExtView {
         let (cut, dims) = self.cut()?;
         let y = cut.lower(b, &self.input)?;
         Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input.axis(self.dim)? as i64;
+        let (x, index) = (e.edge(&self.input)?, e.ints(2, &[self.index])?);
+        let index = e.squeeze(index, &[0]);
+        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", axis.into())])]))
     }
 
     fn cases() -> Vec<Case> {

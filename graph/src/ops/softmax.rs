@@ -1,6 +1,22 @@
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, CaseArg, Const, Ints, Lowers, Operand, Rule, ints};
-use crate::{Fact, OpError, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
+
+/// `Softmax` or `LogSoftmax` along `axis` of `x` as `dtype`.
+pub(super) fn normalised(
+    e: &mut Emit,
+    op: &'static str,
+    x: &Operand,
+    axis: usize,
+    dtype: DType,
+) -> Result<Edge, NoForm> {
+    let wide = machine(dtype);
+    let x = e.as_type(x, dtype)?;
+    let x = e.cast(x, dtype, wide);
+    let y = e.op_with(op, &[x], vec![("axis", (axis as i64).into())]);
+    Ok(e.cast(y, wide, dtype))
+}
 
 op! {
     /// `exp(x − max) / Σ exp(x − max)` along `axis`.
@@ -38,12 +54,13 @@ impl Rule for Softmax {
         Ok(Some(vec![b.softmax(self.input.v, axis, false)]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let dtype = self.input.dtype();
+        Ok(Some(vec![normalised(e, "Softmax", &self.input, self.input.axis(self.axis[0])?, dtype)?]))
+    }
+
     fn cases() -> Vec<Case> {
-        let x = Tensor::from_f64s(
-            crate::DType::F32,
-            &[2, 3, 5],
-            &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>(),
-        );
+        let x = Tensor::from_f64s(DType::F32, &[2, 3, 5], &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>());
         let Ok(x) = x else { return Vec::new() };
         let case = |name, axis| Case {
             name,

@@ -2,6 +2,7 @@
 
 use super::elementwise::{evaluate_f64, fact, float_of};
 use super::samples::{case, cycle};
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -23,6 +24,10 @@ macro_rules! special {
                 let f: fn(f64) -> f64 = $f;
                 let d = float_of(self.x.dtype());
                 evaluate_f64(&[(&self.x, d)], d, |x| f(x[0]))
+            }
+
+            fn onnx(&self, _: &mut Emit) -> Forms {
+                no_form("ONNX has no such function")
             }
 
             fn cases() -> Vec<Case> {

@@ -2,6 +2,7 @@ use super::cut::Cut;
 use super::elements::{size, sizes};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, no_form, to_i64};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -27,6 +28,22 @@ fn parts_of(len: usize, part: usize) -> Vec<usize> {
     (0..len.div_ceil(part)).map(|i| part.min(len - i * part)).collect()
 }
 
+/// Parts of `x` as `Split`; equal ones need no lengths.
+fn parts(e: &mut Emit, x: &Operand, axis: usize, lengths: &[usize], equal: bool) -> Result<Vec<Edge>, NoForm> {
+    let edge = e.edge(x)?;
+    if e.dims(x)[axis].is_some() {
+        return Ok(e.split(edge, axis, &to_i64(lengths)));
+    }
+    if !equal {
+        return no_form("it splits a dimension that is open");
+    }
+    let mut attrs = vec![("axis", (axis as i64).into())];
+    if e.opset() >= 18 {
+        attrs.push(("num_outputs", (lengths.len() as i64).into()));
+    }
+    Ok(e.op_n("Split", &[Some(edge)], attrs, lengths.len()))
+}
+
 /// Implements [`Rule`] for an operator whose `lengths()` gives the parts of its operand along a dimension.
 macro_rules! splitting {
     ($name:ident, $x:ident, $axis:ident, $cases:expr) => {
@@ -49,6 +66,12 @@ macro_rules! splitting {
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
                 Ok(Some(self.cuts()?.iter().map(|c| c.lower(b, &self.$x)).collect::<Result<_, _>>()?))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let axis = self.$x.axis(self.$axis)?;
+                let lengths = self.lengths(self.$x.shape()[axis])?;
+                parts(e, &self.$x, axis, &lengths, stringify!($name) == "Split").map(Some)
             }
 
             fn cases() -> Vec<Case> {
@@ -169,6 +192,13 @@ impl Rule for Unstack {
             b.reshape(y, &dims)
         };
         Ok(Some(cuts.iter().map(&mut slice).collect::<Result<_, _>>()?))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input_x.axis(self.axis)?;
+        let lengths = vec![1; self.input_x.shape()[axis]];
+        let slices = parts(e, &self.input_x, axis, &lengths, false)?;
+        Ok(Some(slices.into_iter().map(|x| e.squeeze(x, &[axis as i64])).collect()))
     }
 
     fn cases() -> Vec<Case> {

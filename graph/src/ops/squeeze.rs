@@ -1,5 +1,6 @@
 use super::reshaping::reshaping;
 use super::sample::sample;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Ints, Operand};
 use crate::{DType, OpError, Shape, ensure, op};
 
@@ -9,6 +10,17 @@ op! {
 }
 
 impl Squeeze {
+    fn form(&self, e: &mut Emit) -> Forms {
+        if self.axis.is_empty() && !e.fixed(&self.input) {
+            return no_form("it removes every dimension of 1, and a dimension is open");
+        }
+        let dims = self.input.shape();
+        let ones = || (0..dims.len()).filter(|&d| dims[d] == 1).map(|d| d as i64).collect();
+        let axes: Vec<i64> = if self.axis.is_empty() { ones() } else { self.axis.to_vec() };
+        let x = e.edge(&self.input)?;
+        Ok(Some(vec![e.squeeze(x, &axes)]))
+    }
+
     fn dims(&self) -> Result<Shape, OpError> {
         let dims = self.input.shape();
         if self.axis.is_empty() {

@@ -1,6 +1,7 @@
 use super::cut::Cut;
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -30,6 +31,106 @@ fn bit(mask: i64, i: usize) -> bool {
 }
 
 impl StridedSlice {
+    /// `Slice`, then `Squeeze` and `Unsqueeze`.
+    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+        let (mut items, mut gone, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let inserts = |i: usize| bit(self.new_axis_mask, i) && !bit(self.ellipsis_mask, i);
+        let described = (0..self.begin.len()).filter(|&i| !inserts(i) && !bit(self.ellipsis_mask, i)).count();
+        let (mut d, mut out) = (0, 0);
+        for i in 0..self.begin.len() {
+            if bit(self.ellipsis_mask, i) {
+                d += self.input_x.rank() - described;
+                out += self.input_x.rank() - described;
+            } else if inserts(i) {
+                new.push(out);
+                out += 1;
+            } else {
+                items.push((i, d));
+                if bit(self.shrink_axis_mask, i) {
+                    gone.push(d)
+                } else {
+                    out += 1
+                };
+                d += 1;
+            }
+        }
+        let x = self.ranges(e, &items)?;
+        let x = e.squeeze(x, &crate::onnx::to_i64(&gone));
+        Ok(e.unsqueeze(x, &crate::onnx::to_i64(&new)))
+    }
+
+    /// `Slice` of the dimensions that the items describe.
+    fn ranges(&self, e: &mut Emit, items: &[(usize, usize)]) -> Result<Edge, NoForm> {
+        let x = e.edge(&self.input_x)?;
+        let step = |i: usize| self.strides.get(i).copied().unwrap_or(1);
+        let whole = |&(i, _): &(usize, usize)| {
+            bit(self.begin_mask, i) && bit(self.end_mask, i) && step(i) == 1 && !bit(self.shrink_axis_mask, i)
+        };
+        let items: Vec<(usize, usize)> = items.iter().copied().filter(|item| !whole(item)).collect();
+        if items.is_empty() {
+            return Ok(x);
+        }
+        let list = |f: &dyn Fn(usize) -> i64| items.iter().map(|&(i, _)| f(i)).collect::<Vec<_>>();
+        let shrinks = |i: usize| bit(self.shrink_axis_mask, i);
+        let free_begin = |i: usize| if shrinks(i) || step(i) > 0 { 0 } else { i64::MAX };
+        let begin = list(&|i| if bit(self.begin_mask, i) { free_begin(i) } else { self.begin[i] });
+        let end = list(&|i| match () {
+            () if shrinks(i) && bit(self.begin_mask, i) => 1,
+            () if shrinks(i) => {
+                if self.begin[i] == -1 {
+                    i64::MAX
+                } else {
+                    self.begin[i] + 1
+                }
+            }
+            () if bit(self.end_mask, i) => {
+                if step(i) > 0 {
+                    i64::MAX
+                } else {
+                    i64::MIN
+                }
+            }
+            () => self.end[i],
+        });
+        let steps = e.vector(&list(&|i| if shrinks(i) { 1 } else { step(i) }));
+        let axes = e.vector(&items.iter().map(|item| item.1 as i64).collect::<Vec<_>>());
+        let (begin, end) = if e.is_constant(1) && e.is_constant(2) {
+            (e.vector(&begin), e.vector(&end))
+        } else {
+            self.computed(e, &items, &shrinks)?
+        };
+        Ok(e.op("Slice", &[x, begin, end, axes, steps]))
+    }
+
+    /// Begins and ends that the model computes.
+    fn computed(
+        &self,
+        e: &mut Emit,
+        items: &[(usize, usize)],
+        shrinks: &dyn Fn(usize) -> bool,
+    ) -> Result<(Edge, Edge), NoForm> {
+        let at = e.vector(&items.iter().map(|item| item.0 as i64).collect::<Vec<_>>());
+        let (begin, end) = (e.ints(1, &self.begin)?, e.ints(2, &self.end)?);
+        let [begin, end] = [begin, end].map(|v| e.op_with("Gather", &[v, at], vec![("axis", 0.into())]));
+        let up = |i: usize| self.strides.get(i).copied().unwrap_or(1) > 0;
+        let mask = |e: &mut Emit, f: &dyn Fn(usize) -> bool| -> Result<Edge, NoForm> {
+            let bits: Vec<bool> = items.iter().map(|&(i, _)| f(i)).collect();
+            Ok(e.constant(Tensor::from_bools(&[bits.len()], &bits)?))
+        };
+        let bounds = |f: &dyn Fn(usize) -> i64| items.iter().map(|&(i, _)| f(i)).collect::<Vec<_>>();
+        let free = mask(e, &|i| bit(self.begin_mask, i))?;
+        let first = e.vector(&bounds(&|i| if shrinks(i) || up(i) { 0 } else { i64::MAX }));
+        let begin = e.op("Where", &[free, first, begin]);
+        let free = mask(e, &|i| bit(self.end_mask, i))?;
+        let last = e.vector(&bounds(&|i| if up(i) { i64::MAX } else { i64::MIN }));
+        let end = e.op("Where", &[free, last, end]);
+        let (one, minus, most) = (e.vector(&[1]), e.vector(&[-1]), e.vector(&[i64::MAX]));
+        let (next, is_last) = (e.op("Add", &[begin, one]), e.op("Equal", &[begin, minus]));
+        let next = e.op("Where", &[is_last, most, next]);
+        let single = mask(e, shrinks)?;
+        Ok((begin, e.op("Where", &[single, next, end])))
+    }
+
     /// What is selected, and the dimensions of the result.
     fn plan(&self) -> Result<(Cut, Shape), OpError> {
         let (x, items) = (&self.input_x, self.begin.len());
@@ -105,6 +206,10 @@ impl Rule for StridedSlice {
         let (cut, dims) = self.plan()?;
         let y = cut.lower(b, &self.input_x)?;
         Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.form(e).map(|y| Some(vec![y]))
     }
 
     fn cases() -> Vec<Case> {

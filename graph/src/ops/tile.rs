@@ -1,6 +1,7 @@
 use super::elements::{flat, rearrange, size, sizes};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::{Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
@@ -71,6 +72,16 @@ impl Rule for Tile {
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         let (dims, repeats) = self.plan()?;
         Ok(Some(vec![lower_repeats(b, self.input.v, &dims, &repeats, true)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (have, given) = (self.input.rank() as i64, self.dims.len() as i64);
+        let x = e.edge(&self.input)?;
+        let x = e.unsqueeze(x, &(0..(given - have).max(0)).collect::<Vec<_>>());
+        let repeats = e.ints(1, &self.dims)?;
+        let ones = e.vector(&vec![1; (have - given).max(0) as usize]);
+        let repeats = if have > given { e.concat(&[ones, repeats], 0) } else { repeats };
+        Ok(Some(vec![e.op("Tile", &[x, repeats])]))
     }
 
     fn cases() -> Vec<Case> {

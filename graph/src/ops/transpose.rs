@@ -1,6 +1,7 @@
 use super::elements::{flat, rearrange};
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -45,6 +46,11 @@ impl Rule for Transpose {
         Ok(Some(vec![b.transpose(self.input.v, &permutation(&self.input, &self.dims)?)?]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input)?;
+        Ok(Some(vec![e.transpose(x, &permutation(&self.input, &self.dims)?)]))
+    }
+
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
@@ -84,6 +90,11 @@ impl Rule for TransposeExtView {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         Ok(Some(vec![b.transpose(self.input.v, &self.permutation()?)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input)?;
+        Ok(Some(vec![e.transpose(x, &self.permutation()?)]))
     }
 
     fn cases() -> Vec<Case> {

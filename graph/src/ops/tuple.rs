@@ -6,6 +6,7 @@
 use super::elementwise::fact;
 use super::samples::{case, int, tensor, tuple};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -44,6 +45,11 @@ impl Rule for TupleGetItem {
         Ok(Some(vec![b.reshape(v, &[])?]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, index) = (e.edge(&self.x)?, e.number(DType::I64, self.position()? as f64)?);
+        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", 0.into())])]))
+    }
+
     fn cases() -> Vec<Case> {
         let x = || tensor(DType::I64, &[4], |i| i as f64 * 3.0 - 1.0);
         vec![
@@ -74,6 +80,11 @@ impl Rule for sequence_len {
         Ok(Some(vec![b.constant(Tensor::scalar(self.x.shape()[0] as i64))]))
     }
 
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let n = e.dim(&self.x, 0)?;
+        Ok(Some(vec![e.squeeze(n, &[0])]))
+    }
+
     fn cases() -> Vec<Case> {
         vec![case("three", [tensor(DType::I64, &[3], |i| i as f64)], 0.0)]
     }
@@ -93,6 +104,11 @@ impl Rule for shape_mul {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         Ok(vec![Tensor::scalar(self.shape.i64s()?.into_iter().fold(1i64, i64::wrapping_mul))])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.as_type(&self.shape, DType::I64)?;
+        Ok(Some(vec![e.reduce("ReduceProd", x, &[0], false)]))
     }
 
     fn cases() -> Vec<Case> {

@@ -4,6 +4,7 @@ use super::elementwise::{fact, float_of, wide};
 use super::reduce::{Axes, Reduction};
 use super::samples::{case, cycle, dtype, float, int, none, truth, tuple, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, ReduceKind, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -117,6 +118,10 @@ impl Rule for LpNorm {
         self.norm()?.lower(b)
     }
 
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        if self.norm()?.p == 0.0 { no_form("a norm of order 0") } else { Ok(None) }
+    }
+
     fn cases() -> Vec<Case> {
         vec![
             case("two", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
@@ -158,6 +163,10 @@ impl Rule for LinalgVectorNorm {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         self.norm()?.lower(b)
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        if self.norm()?.p == 0.0 { no_form("a norm of order 0") } else { Ok(None) }
     }
 
     fn cases() -> Vec<Case> {

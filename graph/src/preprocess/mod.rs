@@ -55,6 +55,8 @@ pub enum Transform {
         mean: Vec<f32>,
         /// One number per channel, or one for all.
         std: Vec<f32>,
+        /// Whether the channels are expected last, which changes nothing here.
+        channels_last: bool,
     },
     /// `x · factor + shift`, as `f32`.
     Rescale {
@@ -150,7 +152,7 @@ impl Transform {
             Transform::CenterCrop([rows, columns]) => edges::center(picture, *rows, *columns),
             Transform::Crop { corner, size } => picture.cut(*corner, *size),
             Transform::Pad { frame, border } => edges::pad(&picture, *frame, border),
-            Transform::Normalize { mean, std } => {
+            Transform::Normalize { mean, std, .. } => {
                 let each = |list: &[f32], k: usize| list.get(if list.len() == 1 { 0 } else { k }).copied();
                 let complete = (0..c).all(|k| each(mean, k).is_some() && each(std, k).is_some());
                 ensure!(complete, "{} and {} numbers for {c} channels", mean.len(), std.len());
@@ -251,7 +253,7 @@ impl fmt::Display for Transform {
             Transform::CenterCrop(size) => write!(f, "CenterCrop({size:?})"),
             Transform::Crop { corner, size } => write!(f, "Crop({corner:?}, {size:?})"),
             Transform::Pad { frame, border } => write!(f, "Pad({frame:?}, {border:?})"),
-            Transform::Normalize { mean, std } => write!(f, "Normalize({mean:?}, {std:?})"),
+            Transform::Normalize { mean, std, .. } => write!(f, "Normalize({mean:?}, {std:?})"),
             Transform::Rescale { factor, shift } => write!(f, "Rescale({factor}, {shift})"),
             Transform::ToTensor(dtype) => write!(f, "ToTensor({dtype})"),
             Transform::TypeCast(dtype) => write!(f, "TypeCast({dtype})"),

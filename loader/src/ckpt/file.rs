@@ -2,8 +2,9 @@
 
 use std::{
     fmt::{self, Display, Formatter},
-    io::Write,
+    io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use super::npz;
 #[cfg(feature = "torch")]
 use super::torch;
-use super::{Checkpoint, CheckpointError, Value, messages, safetensors};
+use super::{Checkpoint, CheckpointError, CrcFault, Value, messages, safetensors};
 use crate::{
     crypto::{Decryption, Encryption, Encryptor},
     error::{FileFault, LoadError},
@@ -108,6 +109,53 @@ pub struct WriteOptions {
     pub crc: bool,
     /// Permissions of the file: MindSpore's are `0o400`.
     pub store: store::Options,
+    /// Is told how many bytes were written.
+    pub watch: Option<Watch>,
+}
+
+/// What is called with the number of bytes that were written, again and again.
+#[derive(Clone)]
+pub struct Watch(pub Arc<dyn Fn(u64) + Send + Sync>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// Passes on what is written, and tells of it.
+struct Watched<'a> {
+    out: &'a mut dyn Write,
+    watch: Option<&'a Watch>,
+    total: u64,
+}
+
+/// Bytes between two calls of a [`Watch`], at most.
+const PIECE: usize = 8 << 20;
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(watch) = self.watch else { return self.out.write(bytes) };
+        let count = self.out.write(bytes.get(..PIECE).unwrap_or(bytes))?;
+        self.total += count as u64;
+        (watch.0)(self.total);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// How a checkpoint is kept in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The format, which the contents tell.
+    pub format: Format,
+    /// How the file is encrypted.
+    pub cipher: Option<Cipher>,
+    /// Whether the file has a checksum.
+    pub has_crc: bool,
 }
 
 /// Reads a checkpoint in any [`Format`], which its contents tell.
@@ -115,6 +163,14 @@ pub struct WriteOptions {
 /// # Errors
 /// What is wrong with the file, and where.
 pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+    Ok(read_with_kind(path, options)?.0)
+}
+
+/// As [`read`], and says how the file keeps it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_kind(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Checkpoint, Kind), CheckpointError> {
     let path = path.as_ref();
     let file = path.display().to_string();
     let fail = |fault| match fault {
@@ -123,7 +179,7 @@ pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint,
     };
     let opened = files::open_regular(path, Links::Follow).map_err(fail)?;
     let bytes = files::contents(&opened, options.access).map_err(|error| fail(error.into()))?;
-    read_bytes(&file, bytes, options)
+    described(&file, bytes, options)
 }
 
 /// Reads a checkpoint from memory. Errors call it `file`.
@@ -131,20 +187,30 @@ pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint,
 /// # Errors
 /// What is wrong with the bytes, and where.
 pub fn read_bytes(file: &str, bytes: impl Into<Bytes>, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
-    let bytes = decrypted(file, bytes.into(), options.decryption.as_ref())?;
-    match Format::of_contents(&bytes) {
-        Format::Ckpt => messages::read(file, &bytes, options),
-        Format::Safetensors => safetensors::read(file, &bytes, options),
+    Ok(described(file, bytes.into(), options)?.0)
+}
+
+fn described(file: &str, bytes: Bytes, options: &ReadOptions) -> Result<(Checkpoint, Kind), CheckpointError> {
+    let cipher = Cipher::of(&bytes);
+    let bytes = decrypted(file, bytes, options.decryption.as_ref())?;
+    let format = Format::of_contents(&bytes);
+    let (checkpoint, has_crc) = match format {
+        Format::Ckpt => messages::read(file, &bytes, options)?,
+        Format::Safetensors => safetensors::read(file, &bytes, options)?,
         #[cfg(feature = "npy")]
-        Format::Npz => npz::read(file, &bytes, &options.limits),
+        Format::Npz => (npz::read(file, &bytes, &options.limits)?, false),
         #[cfg(feature = "torch")]
-        Format::Torch => torch::read(file, &bytes, options),
+        Format::Torch => (torch::read(file, &bytes, options)?, false),
         #[cfg(not(all(feature = "npy", feature = "torch")))]
         other => {
             let what = format!("a file of format {other}, which needs a feature of this crate to be read");
-            Err(LoadError::Unsupported { file: file.to_string(), what }.into())
+            return Err(LoadError::Unsupported { file: file.to_string(), what }.into());
         }
+    };
+    if options.verify_crc && !has_crc {
+        return Err(CheckpointError::Crc { file: file.to_string(), fault: CrcFault::Absent });
     }
+    Ok((checkpoint, Kind { format, cipher, has_crc }))
 }
 
 /// The contents of a file that may be encrypted.
@@ -160,6 +226,9 @@ fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Resul
 }
 
 /// Writes a checkpoint in the place of the file that may be there. A crash leaves the old file or the new one.
+///
+/// Tensors without elements are written like others. MindSpore leaves them out when it saves; it reads them, but for those
+/// with the shape `[0]`, which it takes for scalars.
 ///
 /// # Errors
 /// An entry that the format cannot hold; what could not be done with the file.
@@ -182,12 +251,11 @@ pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOpt
         // Every value was an obstacle.
         _ => Ok(()),
     };
-    Ok(store::replace(path, &options.store, |out| match &options.encryption {
-        None => plain(out),
-        Some(encryption) => {
-            let mut out = Encryptor::new(encryption.clone(), out);
-            plain(&mut out)?;
-            out.finish().map(drop)
-        }
+    Ok(store::replace(path, &options.store, |out| {
+        let mut out = Watched { out, watch: options.watch.as_ref(), total: 0 };
+        let Some(encryption) = &options.encryption else { return plain(&mut out) };
+        let mut out = Encryptor::new(encryption.clone(), out);
+        plain(&mut out)?;
+        out.finish().map(drop)
     })?)
 }

@@ -40,6 +40,18 @@ pub enum Value {
     Text(String),
 }
 
+/// What happens to two values with one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSame {
+    /// It is an error.
+    #[default]
+    Refuse,
+    /// The first one stays.
+    First,
+    /// The last one stays.
+    Last,
+}
+
 impl Checkpoint {
     /// Without entries.
     pub fn new() -> Self {
@@ -115,6 +127,23 @@ impl Checkpoint {
         let mut renamed = Self { entries: IndexMap::with_capacity(self.len()) };
         self.entries.into_iter().try_for_each(|(old, value)| renamed.add(name(&old), value))?;
         Ok(renamed)
+    }
+
+    /// Adds the entries of another checkpoint. Of two values with one name the one that `same` says stays.
+    ///
+    /// # Errors
+    /// Names that both have, with [`OnSame::Refuse`]; nothing is added then.
+    pub fn merge(&mut self, other: Self, same: OnSame) -> Result<(), Vec<String>> {
+        let shared = || other.names().filter(|name| self.get(name).is_some());
+        if same == OnSame::Refuse && shared().next().is_some() {
+            return Err(shared().map(str::to_string).collect());
+        }
+        for (name, value) in other {
+            if same == OnSame::Last || self.get(&name).is_none() {
+                self.insert(name, value);
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of all tensors.
@@ -344,4 +373,37 @@ fn copy(parts: &[Bytes], len: usize) -> Option<Bytes> {
         rest = after;
     }
     Some(buffer.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_says_what_happens_to_values_of_one_name() {
+        let one = || [("a", 1i32), ("b", 2)].into_iter().collect::<Checkpoint>();
+        let two = || [("c", 3i32), ("b", 4)].into_iter().collect::<Checkpoint>();
+        let merged = |same| {
+            let mut all = one();
+            all.merge(two(), same).map(|()| all)
+        };
+        assert_eq!(merged(OnSame::Refuse), Err(vec!["b".to_string()]));
+        assert_eq!(merged(OnSame::First), Ok([("a", 1i32), ("b", 2), ("c", 3)].into_iter().collect()));
+        assert_eq!(merged(OnSame::Last), Ok([("a", 1i32), ("b", 4), ("c", 3)].into_iter().collect()));
+    }
+
+    #[test]
+    fn arrays_are_equal_however_they_are_cut() {
+        let whole = Array::new(ElementType::U8, &[4], Bytes::from_static(&[1, 2, 3, 4])).unwrap();
+        let cut = |at: usize, bytes: &'static [u8]| {
+            let mut array = Array::part(ElementType::U8, smallvec![4], Bytes::from_static(&bytes[..at]));
+            array.append(Array::part(ElementType::U8, smallvec![4], Bytes::from_static(&bytes[at..]))).unwrap();
+            array
+        };
+        assert_eq!(cut(1, &[1, 2, 3, 4]), whole);
+        assert_eq!(cut(1, &[1, 2, 3, 4]), cut(3, &[1, 2, 3, 4]));
+        assert_ne!(cut(1, &[1, 2, 3, 5]), whole);
+        assert_eq!(cut(2, &[1, 2, 3, 4]).tensor().unwrap(), whole.tensor().unwrap());
+        assert!(Array::new(ElementType::U16, &[4], Bytes::from_static(&[1, 2, 3, 4])).is_err());
+    }
 }

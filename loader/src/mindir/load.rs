@@ -10,6 +10,7 @@ use crate::{
     error::LoadError,
     files::{Access, DataFiles},
     limits::Limits,
+    onnx,
     report::LoadReport,
 };
 
@@ -46,11 +47,15 @@ pub fn load_bytes(
     load_source(Source::from_bytes(name, bytes).with_files(files), &Limits::default())
 }
 
-/// Loads a model.
+/// Loads a model: MindIR, or ONNX, which is told by its first bytes.
 ///
 /// # Errors
 /// What is wrong with the model, and where.
 pub fn load_source(source: Source, limits: &Limits) -> Result<Loaded, LoadError> {
+    if onnx::is_onnx(&source.bytes) {
+        let (model, report) = onnx::load(source, limits)?;
+        return Ok(Loaded { model, report, layout: Layout::Single });
+    }
     let WireModel { model, report, origin } = WireModel::read(source, limits)?;
     Ok(Loaded { model: build::model(&origin.name, &model)?, report, layout: origin.layout })
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mindir_proto::mindir::*;
 
 /// Most fields of one message.
-pub(crate) const MOST_FIELDS: usize = 20;
+pub(crate) const MOST_FIELDS: usize = 25;
 
 /// The fields of one message; the field with number `n` is entry `n - 1`.
 pub(crate) struct Schema {
@@ -20,7 +20,7 @@ pub(crate) struct Schema {
 
 impl Schema {
     pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
-        self.fields.get(usize::try_from(number).ok()?.checked_sub(1)?)
+        self.fields.get(usize::try_from(number).ok()?.checked_sub(1)?).filter(|field| !field.name.is_empty())
     }
 }
 
@@ -77,7 +77,12 @@ pub(crate) const fn field(name: &'static str, kind: Kind, many: bool, size: usiz
     Field { name, kind, many, size, old: None }
 }
 
-const fn number(name: &'static str) -> Field {
+/// A number that is no field.
+pub(crate) const fn gap() -> Field {
+    field("", Kind::Varint, false, 0)
+}
+
+pub(crate) const fn number(name: &'static str) -> Field {
     field(name, Kind::Varint, false, 0)
 }
 
@@ -89,11 +94,11 @@ pub(crate) const fn name(name: &'static str) -> Field {
     field(name, Kind::Name, false, 0)
 }
 
-const fn names(name: &'static str) -> Field {
+pub(crate) const fn names(name: &'static str) -> Field {
     field(name, Kind::Name, true, size_of::<String>())
 }
 
-const fn text(name: &'static str) -> Field {
+pub(crate) const fn text(name: &'static str) -> Field {
     field(name, Kind::Text, false, 0)
 }
 
@@ -101,7 +106,7 @@ pub(crate) const fn blob(name: &'static str) -> Field {
     field(name, Kind::Blob, false, 0)
 }
 
-const fn blobs(name: &'static str) -> Field {
+pub(crate) const fn blobs(name: &'static str) -> Field {
     field(name, Kind::Blob, true, size_of::<Bytes>())
 }
 
@@ -115,7 +120,7 @@ pub(crate) const fn boxed<T>(name: &'static str, schema: &'static Schema) -> Fie
     field(name, Kind::Message(schema), false, size_of::<T>())
 }
 
-const fn list<T>(name: &'static str, schema: &'static Schema) -> Field {
+pub(crate) const fn list<T>(name: &'static str, schema: &'static Schema) -> Field {
     field(name, Kind::Message(schema), true, size_of::<T>())
 }
 

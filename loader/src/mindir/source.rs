@@ -19,10 +19,10 @@ use crate::{
 
 /// The bytes of a model file and a way to its data files.
 pub struct Source {
-    pub(super) name: String,
+    pub(crate) name: String,
     pub(super) path: Option<PathBuf>,
-    pub(super) bytes: Bytes,
-    pub(super) files: Box<dyn DataFiles + Send>,
+    pub(crate) bytes: Bytes,
+    pub(crate) files: Box<dyn DataFiles + Send>,
     pub(super) decryption: Option<Decryption>,
 }
 
@@ -50,6 +50,11 @@ impl Source {
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
+    }
+
+    /// Whether the bytes start as those of ONNX files do.
+    pub fn is_onnx(&self) -> bool {
+        crate::onnx::is_onnx(&self.bytes)
     }
 
     /// The same model, all files of which are encrypted.

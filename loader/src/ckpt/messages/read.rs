@@ -23,8 +23,12 @@ use crate::{
 /// Number of the only field of a file.
 const VALUE: u32 = 1;
 
-/// Reads the contents of a file, which the tensors will share.
-pub(in crate::ckpt) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+/// Reads the contents of a file, which the tensors will share. Also says whether there is a checksum.
+pub(in crate::ckpt) fn read(
+    file: &str,
+    bytes: &Bytes,
+    options: &ReadOptions,
+) -> Result<(Checkpoint, bool), CheckpointError> {
     let (messages, sum) = crc::split(bytes);
     let messages = bytes.slice_ref(messages);
     if options.verify_crc {
@@ -35,7 +39,7 @@ pub(in crate::ckpt) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) ->
         .map_err(|error| explain(file, bytes, error))?;
     let entries = Entries { file, limits: &options.limits, found: Checkpoint::new(), last_at: 0 };
     let found = entries.read(messages)?;
-    if found.is_empty() { Err(no_entries(file, bytes)) } else { Ok(found) }
+    if found.is_empty() { Err(no_entries(file, bytes)) } else { Ok((found, sum.is_some())) }
 }
 
 /// The error for bytes that are not a message: what they look like if that is known, else what is wrong with them.

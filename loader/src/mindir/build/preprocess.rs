@@ -59,7 +59,10 @@ fn known(name: &str, params: Params) -> Option<Transform> {
             Transform::Crop { corner: [corner[1], corner[0]], size: square(params.sizes("size")?)? }
         }
         "Pad" => Transform::Pad { frame: params.sizes("padding")?.try_into().ok()?, border: params.border()? },
-        "Normalize" => Transform::Normalize { mean: params.floats("mean")?, std: params.floats("std")? },
+        "Normalize" => {
+            let channels_last = params.flag("is_hwc").unwrap_or(true);
+            Transform::Normalize { mean: params.floats("mean")?, std: params.floats("std")?, channels_last }
+        }
         "Rescale" => Transform::Rescale { factor: params.float("rescale")?, shift: params.float("shift")? },
         "HorizontalFlip" => Transform::HorizontalFlip,
         "VerticalFlip" => Transform::VerticalFlip,

@@ -16,6 +16,7 @@ mod layout;
 mod model;
 mod names;
 mod needs;
+mod preprocess;
 mod primitive;
 mod tokens;
 mod value;

@@ -13,6 +13,7 @@ use super::{
     fault::{ExportError, NodeFault},
     names::Names,
     needs::Needs,
+    preprocess,
     primitive::Primitives,
     value,
 };
@@ -51,6 +52,7 @@ pub(super) fn encode(model: &Model) -> Result<ModelProto, ExportError> {
         model_version: or(&model.origin.version, env!("CARGO_PKG_VERSION")),
         graph: Some(Box::new(entry)),
         functions,
+        preprocessor: preprocess::preprocessor(&model.preprocess),
         little_endian: Some(true),
         primitives: file.primitives.list,
         mind_ir_version: Some(MAX_MIND_IR_VERSION),

@@ -15,6 +15,7 @@ pub(super) type Attributes = Vec<(Arc<str>, Const)>;
 
 /// Values that classic primitives take as inputs all the same.
 const INPUTS: &[(&str, &[&str])] = &[
+    ("Conv2DBackpropFilter", &["filter_size"]),
     ("Conv2DBackpropInput", &["input_sizes"]),
     ("EmbeddingLookup", &["offset"]),
     ("IndexFill", &["dim", "value"]),

@@ -1,0 +1,96 @@
+//! `mindir ckpt convert` and `from-torch`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mindir::ckpt::{Checkpoint, Format};
+
+use super::edit::{changes, renamed};
+use super::files::{KeyArgs, WriteArgs};
+use crate::failure::{Failure, Outcome};
+
+/// Write a checkpoint in another format, encrypted or not, with or without a checksum.
+#[derive(Args, Debug)]
+pub struct Convert {
+    #[command(flatten)]
+    paths: PathArgs,
+    /// File with rules for names, see `mindir ckpt rename`
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct PathArgs {
+    /// The checkpoint to read
+    input: PathBuf,
+    /// The file to write
+    output: PathBuf,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl PathArgs {
+    fn write(&self, before: &[String], checkpoint: &Checkpoint) -> Result<Outcome, Failure> {
+        self.write.write(&self.output, checkpoint, &self.key, None, &changes(before, checkpoint))
+    }
+}
+
+fn names(checkpoint: &Checkpoint) -> Vec<String> {
+    checkpoint.names().map(str::to_string).collect()
+}
+
+impl Convert {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (checkpoint, _) = self.paths.key.read(&self.paths.input)?;
+        let before = names(&checkpoint);
+        self.paths.write(&before, &renamed(checkpoint, self.names.as_deref(), false)?)
+    }
+}
+
+/// Write the tensors of a PyTorch checkpoint as one of MindSpore. No code of the file is executed.
+///
+/// Names of nested dictionaries are joined with dots.
+#[derive(Args, Debug)]
+pub struct FromTorch {
+    #[command(flatten)]
+    paths: PathArgs,
+    /// File with rules for names, see `mindir ckpt rename`; applied last
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
+    /// Take only what is below this name, such as state_dict
+    #[arg(long, value_name = "NAME")]
+    root: Option<String>,
+    /// Leave the names of batch normalisation as they are
+    #[arg(long)]
+    keep_batch_norm: bool,
+}
+
+impl FromTorch {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (checkpoint, kind) = self.paths.key.read(&self.paths.input)?;
+        if kind.format != Format::Torch {
+            let what = format!("expected a checkpoint of PyTorch, found one of format {}", kind.format);
+            return Err(Failure::Corrupt { path: self.paths.input, what });
+        }
+        let before = names(&checkpoint);
+        let checkpoint = match &self.root {
+            Some(root) => below(checkpoint, root)?,
+            None => checkpoint,
+        };
+        let checkpoint = renamed(checkpoint, self.names.as_deref(), !self.keep_batch_norm)?;
+        self.paths.write(&before, &checkpoint)
+    }
+}
+
+/// The entries below a name, without it.
+fn below(mut checkpoint: Checkpoint, root: &str) -> Result<Checkpoint, Failure> {
+    let prefix = format!("{root}.");
+    checkpoint.retain(|name, _| name.starts_with(&prefix));
+    if checkpoint.is_empty() {
+        return Err(Failure::Usage(format!("nothing is below {}", crate::print::name(root))));
+    }
+    let shortened = checkpoint.rename(|name| name[prefix.len()..].to_string());
+    shortened.map_err(|name| Failure::Usage(format!("two entries would be called {name}")))
+}

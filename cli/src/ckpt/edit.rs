@@ -1,0 +1,220 @@
+//! `mindir ckpt set`, `rm`, `rename` and `filter`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mindir::ckpt::{Checkpoint, Kind, Value, rename_batch_norms};
+use mindir::{DType, Tensor, npy};
+
+use super::files::{KeyArgs, WriteArgs, absent, fits, rules};
+use crate::failure::{Failure, Outcome};
+use crate::print::name;
+
+/// The file to change.
+#[derive(Args, Debug)]
+struct EditArgs {
+    /// The checkpoint
+    file: PathBuf,
+    /// Write here instead of replacing the file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+impl EditArgs {
+    fn read(&self) -> Result<(Checkpoint, Kind), Failure> {
+        self.key.read(&self.file)
+    }
+
+    /// Writes to another file, or in the place of the one that was read.
+    fn finish(&self, checkpoint: &Checkpoint, kind: Kind, changes: &[String]) -> Result<Outcome, Failure> {
+        match &self.output {
+            Some(path) => self.write.write(path, checkpoint, &self.key, None, changes),
+            None => self.write.write(&self.file, checkpoint, &self.key, Some(kind), changes),
+        }
+    }
+}
+
+/// Set a value: in place of the one with that name, or at the end.
+///
+/// `@FILE.npy` is a tensor. A number is one of the type that --dtype tells, or of the one it replaces, or i64 or f32; with
+/// --text it is a text.
+#[derive(Args, Debug)]
+pub struct Set {
+    #[command(flatten)]
+    edit: EditArgs,
+    /// Name of the entry
+    name: String,
+    /// The value
+    #[arg(allow_hyphen_values = true)]
+    value: String,
+    /// Element type of a number or tensor
+    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    dtype: Option<DType>,
+    /// The value is a text
+    #[arg(long, conflicts_with = "dtype")]
+    text: bool,
+}
+
+fn dtype(text: &str) -> Result<DType, String> {
+    let all = || DType::ALL.map(DType::name).join(", ");
+    DType::from_name(text).ok_or_else(|| format!("expected one of {}", all()))
+}
+
+impl Set {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (mut checkpoint, kind) = self.edit.read()?;
+        let old = checkpoint.get(&self.name);
+        let old_dtype = old.and_then(Value::array).and_then(|a| a.element().dtype());
+        let value = self.value(old_dtype)?;
+        let verb = if old.is_some() { "set" } else { "added" };
+        checkpoint.insert(self.name.clone(), value);
+        self.edit.finish(&checkpoint, kind, &[format!("{verb} {}", name(&self.name))])
+    }
+
+    fn value(&self, old: Option<DType>) -> Result<Value, Failure> {
+        if self.text {
+            return Ok(self.value.as_str().into());
+        }
+        if let Some(path) = self.value.strip_prefix('@').map(Path::new) {
+            let tensor = npy::read(path).map_err(Failure::file(path))?;
+            return Ok(tensor.cast(self.dtype.unwrap_or(tensor.dtype()))?.into());
+        }
+        let wrong = || Failure::Usage(format!("{} is no number; --text makes it a text", name(&self.value)));
+        if let Ok(number) = self.value.parse::<i64>() {
+            let dtype = self.dtype.or(old).unwrap_or(DType::I64);
+            return Ok(Tensor::from_i64s(dtype, &[], &[number])?.into());
+        }
+        let number = match self.value.as_str() {
+            "true" => return Ok(true.into()),
+            "false" => return Ok(false.into()),
+            text => text.parse::<f64>().map_err(|_| wrong())?,
+        };
+        let dtype = self.dtype.or(old).unwrap_or(DType::F32);
+        if !dtype.is_float() {
+            return Err(Failure::Usage(format!("{} is no {dtype}", name(&self.value))));
+        }
+        Ok(Tensor::from_f64s(dtype, &[], &[number])?.into())
+    }
+}
+
+/// Remove entries.
+#[derive(Args, Debug)]
+pub struct Rm {
+    #[command(flatten)]
+    edit: EditArgs,
+    /// Names, or patterns in which * stands for any text
+    #[arg(required = true)]
+    names: Vec<String>,
+}
+
+impl Rm {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (mut checkpoint, kind) = self.edit.read()?;
+        let is_meant = |pattern: &String, n: &str| pattern == n || fits(pattern, n);
+        for pattern in &self.names {
+            if !checkpoint.names().any(|n| is_meant(pattern, n)) {
+                return Err(absent(&checkpoint, pattern));
+            }
+        }
+        let changes = removed(&mut checkpoint, |n| !self.names.iter().any(|pattern| is_meant(pattern, n)));
+        self.edit.finish(&checkpoint, kind, &changes)
+    }
+}
+
+/// Keeps entries, and says which go.
+fn removed(checkpoint: &mut Checkpoint, keep: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut changes = Vec::new();
+    checkpoint.retain(|n, _| {
+        let stays = keep(n);
+        if !stays {
+            changes.push(format!("removed {}", name(n)));
+        }
+        stays
+    });
+    changes
+}
+
+/// Give entries other names: one, or all by rules.
+///
+/// A line of the rules is `old = new`, where one * on each side stands for any text, or `old =` to leave an entry out.
+#[derive(Args, Debug)]
+pub struct Rename {
+    #[command(flatten)]
+    edit: EditArgs,
+    /// Name of an entry
+    #[arg(required_unless_present_any = ["names", "batch_norm"], requires = "new")]
+    old: Option<String>,
+    /// Its new name
+    new: Option<String>,
+    /// File with rules
+    #[arg(long, value_name = "FILE", conflicts_with = "old")]
+    names: Option<PathBuf>,
+    /// Replace PyTorch's names of batch normalisation by MindSpore's
+    #[arg(long, conflicts_with = "old")]
+    batch_norm: bool,
+}
+
+impl Rename {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (checkpoint, kind) = self.edit.read()?;
+        let before: Vec<String> = checkpoint.names().map(str::to_string).collect();
+        let renamed = match (&self.old, &self.new) {
+            (Some(old), Some(new)) => {
+                super::files::entry(&checkpoint, old)?;
+                let same = |n: String| Failure::Usage(format!("two entries would be called {}", name(&n)));
+                checkpoint.rename(|n| if n == old { new.clone() } else { n.to_string() }).map_err(same)?
+            }
+            _ => renamed(checkpoint, self.names.as_deref(), self.batch_norm)?,
+        };
+        let changes = changes(&before, &renamed);
+        self.edit.finish(&renamed, kind, &changes)
+    }
+}
+
+/// The checkpoint with names by rules.
+pub fn renamed(checkpoint: Checkpoint, names: Option<&Path>, batch_norm: bool) -> Result<Checkpoint, Failure> {
+    let fail = |e: mindir::ckpt::NamesError| Failure::Usage(e.to_string());
+    let checkpoint = if batch_norm { rename_batch_norms(checkpoint).map_err(fail)? } else { checkpoint };
+    match names {
+        Some(path) => rules(path)?.rename(checkpoint).map_err(fail),
+        None => Ok(checkpoint),
+    }
+}
+
+/// Lines about names that came and went.
+pub fn changes(before: &[String], after: &Checkpoint) -> Vec<String> {
+    let old: std::collections::HashSet<&str> = before.iter().map(String::as_str).collect();
+    let gone = before.iter().filter(|n| after.get(n).is_none()).map(|n| format!("- {}", name(n)));
+    let new = after.names().filter(|n| !old.contains(n)).map(|n| format!("+ {}", name(n)));
+    gone.chain(new).collect()
+}
+
+/// Keep some of the entries.
+#[derive(Args, Debug)]
+pub struct Filter {
+    #[command(flatten)]
+    edit: EditArgs,
+    /// Keep names that fit one of these patterns, in which * stands for any text [default: all]
+    #[arg(long, value_name = "PATTERN")]
+    keep: Vec<String>,
+    /// But not names that fit one of these
+    #[arg(long, value_name = "PATTERN")]
+    drop: Vec<String>,
+}
+
+impl Filter {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let (mut checkpoint, kind) = self.edit.read()?;
+        let any = |patterns: &[String], n: &str| patterns.iter().any(|pattern| fits(pattern, n));
+        let keep = |n: &str| (self.keep.is_empty() || any(&self.keep, n)) && !any(&self.drop, n);
+        let changes = removed(&mut checkpoint, keep);
+        if checkpoint.is_empty() {
+            return Err(Failure::Usage("no entry would be left".into()));
+        }
+        self.edit.finish(&checkpoint, kind, &changes)
+    }
+}

@@ -1,0 +1,199 @@
+//! `mindir ckpt`.
+
+use std::fs;
+use std::path::Path;
+
+use super::mindir;
+
+/// A checkpoint of the loader's tests, as MindSpore or PyTorch wrote it.
+fn sample(name: &str) -> String {
+    format!("{}/../loader/tests/data/ckpt/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A copy in a folder of its own.
+fn copied(name: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = at(&dir, name);
+    fs::copy(sample(name), &path).unwrap();
+    (dir, path)
+}
+
+fn at(dir: &tempfile::TempDir, name: &str) -> String {
+    dir.path().join(name).to_str().unwrap().to_string()
+}
+
+fn names(path: &str) -> Vec<String> {
+    let listing = mindir(["ckpt", "ls", path, "--json"]).with(0).json();
+    listing["entries"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn entries_are_listed_and_shown() {
+    let file = &sample("append.ckpt");
+    mindir(["ckpt", "ls", file]).with(0).says(&["weight", "f32", "[2, 2]", "epoch_num", "10 entries", "ckpt"]);
+    mindir(["ckpt", "ls", file, "*_num"]).with(0).says(&["epoch_num", "step_num", "2 entries"]);
+    let listing = mindir(["ckpt", "ls", &sample("dtypes_crc.ckpt"), "--json"]).with(0).json();
+    assert_eq!((&listing["format"], &listing["has_crc"]), (&"ckpt".into(), &true.into()));
+    mindir(["ckpt", "show", file, "weight", "s"]).with(0).says(&["min ", "mean ", "hello é 你好"]);
+    let shown = mindir(["ckpt", "show", file, "*_num", "--json"]).with(0).json();
+    assert_eq!(shown[1]["value"], "120");
+    mindir(["ckpt", "show", file, "num"]).with(2).complains(&["no entry is called num", "epoch_num"]);
+}
+
+#[test]
+fn values_are_taken_out_and_put_in() {
+    let (dir, file) = copied("append.ckpt");
+    assert_eq!(mindir(["ckpt", "get", &file, "step_num"]).with(0).stdout, "120\n");
+    assert_eq!(mindir(["ckpt", "get", &file, "s"]).with(0).stdout, "hello é 你好\n");
+    mindir(["ckpt", "get", &file, "weight"]).with(2).complains(&["-o FILE.npy"]);
+    let npy = at(&dir, "w.npy");
+    mindir(["ckpt", "get", &file, "weight", "-o", &npy]).with(0);
+    mindir(["ckpt", "set", &file, "copy", &format!("@{npy}")]).with(0).says(&["added copy", "11 entries"]);
+    mindir(["ckpt", "set", &file, "step_num", "-5"]).with(0).says(&["set step_num"]);
+    mindir(["ckpt", "set", &file, "lr", "2"]).with(0);
+    mindir(["ckpt", "set", &file, "note", "12", "--text"]).with(0);
+    mindir(["ckpt", "set", &file, "half", "0.5", "--dtype", "f16"]).with(0);
+    let shown = mindir(["ckpt", "show", &file, "copy", "weight", "step_num", "lr", "note", "half", "--json"]).json();
+    assert_eq!(shown[0]["numbers"], shown[1]["numbers"]);
+    let of = |i: usize| (shown[i]["dtype"].as_str().unwrap(), shown[i]["value"].as_str().unwrap());
+    assert_eq!([of(2), of(3), of(4), of(5)], [("i64", "-5"), ("f32", "2"), ("text", "12"), ("f16", "0.5")]);
+    mindir(["ckpt", "set", &file, "x", "ten"]).with(2).complains(&["ten is no number", "--text"]);
+    mindir(["ckpt", "set", &file, "step_num", "1.5"]).with(2).complains(&["1.5 is no i64"]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn entries_are_removed_renamed_and_filtered() {
+    let (dir, file) = copied("append.ckpt");
+    mindir(["ckpt", "rm", &file, "s", "e*"]).with(0).says(&["removed s", "removed epoch_num", "removed empty"]);
+    assert_eq!(names(&file), ["weight", "bias", "step_num", "lr", "flag", "big", "t"]);
+    mindir(["ckpt", "rm", &file, "nothing"]).with(2).complains(&["nothing"]);
+    mindir(["ckpt", "rename", &file, "weight", "fc.weight"]).with(0).says(&["- weight", "+ fc.weight"]);
+    mindir(["ckpt", "rename", &file, "bias", "lr"]).with(2).complains(&["two entries would be called lr"]);
+    let rules = at(&dir, "rules");
+    fs::write(&rules, "fc.* = head.*\nflag =\n").unwrap();
+    mindir(["ckpt", "rename", &file, "--names", &rules]).with(0).says(&["+ head.weight", "- flag"]);
+    assert_eq!(names(&file), ["head.weight", "bias", "step_num", "lr", "big", "t"]);
+    let out = at(&dir, "out.ckpt");
+    mindir(["ckpt", "filter", &file, "--keep", "*i*", "--drop", "big", "-o", &out]).with(0);
+    assert_eq!(names(&out), ["head.weight", "bias"]);
+    assert_eq!(names(&file).len(), 6);
+    mindir(["ckpt", "filter", &file, "--keep", "z*"]).with(2).complains(&["no entry would be left"]);
+    fs::write(&rules, "a b\n").unwrap();
+    mindir(["ckpt", "rename", &file, "--names", &rules]).with(2).complains(&["line 1"]);
+}
+
+#[test]
+fn dry_runs_write_nothing() {
+    let (dir, file) = copied("append.ckpt");
+    let before = fs::read(&file).unwrap();
+    let out = at(&dir, "out.npz");
+    mindir(["ckpt", "rm", &file, "s", "--dry-run"]).with(0).says(&["removed s", "would write"]);
+    mindir(["ckpt", "convert", &file, &out, "--dry-run"]).with(0).says(&["would write"]);
+    assert!(fs::read(&file).unwrap() == before && !Path::new(&out).exists());
+}
+
+#[test]
+fn checkpoints_are_merged_and_compared() {
+    let (dir, file) = copied("append.ckpt");
+    let (other, out) = (at(&dir, "b.ckpt"), at(&dir, "out.ckpt"));
+    mindir(["ckpt", "diff", &file, &sample("append.ckpt")]).with(0).says(&["= 10 equal"]);
+    mindir(["ckpt", "filter", &file, "--keep", "weight", "-o", &other]).with(0);
+    mindir(["ckpt", "set", &other, "extra", "1"]).with(0);
+    mindir(["ckpt", "merge", &file, &other, "-o", &out]).with(2).complains(&["weight", "--same"]);
+    mindir(["ckpt", "merge", &file, &other, "-o", &out, "--same", "first"]).with(0).says(&["11 entries"]);
+    mindir(["ckpt", "set", &out, "lr", "0.010001"]).with(0);
+    mindir(["ckpt", "set", &out, "step_num", "1", "--dtype", "i32"]).with(0);
+    mindir(["ckpt", "set", &out, "s", "bye", "--text"]).with(0);
+    let said =
+        ["~ lr  f32 []  1 of 1 differ", "~ step_num  i64 [] → i32 []", "→ \"bye\"", "+ extra  only in b", "= 7 equal"];
+    mindir(["ckpt", "diff", &file, &out]).with(1).says(&said);
+    let report = mindir(["ckpt", "diff", &out, &file, "--atol", "1e-3", "--json"]).with(1).json();
+    assert_eq!((&report["equal"], &report["only_in_a"][0]), (&8.into(), &"extra".into()));
+    mindir(["ckpt", "rm", &out, "extra", "s", "step_num"]).with(0);
+    mindir(["ckpt", "rm", &file, "s", "step_num"]).with(0);
+    mindir(["ckpt", "diff", &file, &out, "--tolerance", "1e-3"]).with(0);
+}
+
+#[test]
+fn files_are_verified() {
+    mindir(["ckpt", "verify", &sample("dtypes_crc.ckpt")]).with(0).says(&["14 entries", "the checksum is right"]);
+    mindir(["ckpt", "verify", &sample("dtypes.ckpt")]).with(0).says(&["there is no checksum"]);
+    mindir(["ckpt", "verify", &sample("dtypes.ckpt"), "--crc"]).with(4).complains(&["there is no checksum"]);
+    let (_dir, file) = copied("dtypes_crc.ckpt");
+    let mut bytes = fs::read(&file).unwrap();
+    // The last byte before the checksum.
+    let at = bytes.len() - 18;
+    bytes[at] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    mindir(["ckpt", "verify", &file]).with(4).complains(&["checksum"]);
+    fs::write(&file, &bytes[..100]).unwrap();
+    mindir(["ckpt", "verify", &file]).with(4).complains(&["truncated at byte"]);
+    mindir(["ckpt", "ls", "/nowhere/x.ckpt"]).with(5).complains(&["x.ckpt"]);
+    mindir(["ckpt", "ls", &sample("../cf_while.mindir")]).with(4).complains(&["a MindIR model"]);
+}
+
+#[test]
+fn formats_are_converted() {
+    let (dir, file) = copied("dtypes.ckpt");
+    for ending in ["safetensors", "npz", "ckpt"] {
+        let out = at(&dir, &format!("out.{ending}"));
+        mindir(["ckpt", "convert", &file, &out]).with(0).says(&["wrote", "14 entries"]);
+        let expected = if ending == "npz" { 1 } else { 0 };
+        // NumPy has no bf16.
+        let diff = mindir(["ckpt", "diff", &file, &out]).with(expected);
+        assert_eq!(expected == 1, diff.stdout.contains("~ BFloat16  bf16 [1, 3] → f32 [1, 3]"));
+    }
+    let out = at(&dir, "text.safetensors");
+    mindir(["ckpt", "convert", &sample("append.ckpt"), &out]).with(3).complains(&["entry s: a text"]);
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn encryption_and_checksums_stay_when_a_file_is_replaced() {
+    let (dir, file) = copied("aes_gcm.ckpt");
+    let key = at(&dir, "key");
+    fs::write(&key, "0123456789ABCDEF\n").unwrap();
+    mindir(["ckpt", "ls", &file]).with(3).complains(&["encrypted with AES-GCM"]);
+    mindir(["ckpt", "rm", &file, "bias", "--key-file", &key]).with(0);
+    mindir(["ckpt", "ls", &file]).with(3);
+    mindir(["ckpt", "ls", &file, "--key-file", &key]).with(0).says(&["weight", "encrypted with AES-GCM"]);
+    let out = at(&dir, "out.ckpt");
+    mindir(["ckpt", "convert", &sample("append.ckpt"), &out, "--encrypt", "sm4-cbc"])
+        .with(2)
+        .complains(&["--key-file"]);
+    let args = ["ckpt", "convert", &file, &out, "--encrypt", "sm4-cbc", "--crc", "--key-file", &key];
+    mindir(args).with(0);
+    mindir(["ckpt", "verify", &out, "--key-file", &key]).with(0).says(&["the checksum is right"]);
+    fs::write(&key, "0123456789ABCDE").unwrap();
+    mindir(["ckpt", "ls", &file, "--key-file", &key]).with(2).complains(&["16, 24 or 32"]);
+    let (_dir, crc) = copied("dtypes_crc.ckpt");
+    mindir(["ckpt", "rm", &crc, "Bool"]).with(0);
+    mindir(["ckpt", "verify", &crc, "--crc"]).with(0);
+}
+
+#[test]
+fn pytorch_files_become_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, rules) = (at(&dir, "net.ckpt"), at(&dir, "rules"));
+    fs::write(&rules, "*_t =\nfc.tail = tail\n").unwrap();
+    let args = ["ckpt", "from-torch", &sample("net.pth"), &out, "--root", "state_dict", "--names", &rules];
+    mindir(args).with(0).says(&["+ bn.gamma", "+ tail", "wrote"]);
+    assert_eq!(names(&out), ["fc.weight", "tail", "bn.gamma", "bn.moving_mean"]);
+    mindir(["ckpt", "from-torch", &sample("net.pth"), &out]).with(0);
+    assert_eq!(names(&out).len(), 12);
+    mindir(["ckpt", "from-torch", &out, &out]).with(4).complains(&["expected a checkpoint of PyTorch"]);
+    mindir(["ckpt", "from-torch", &sample("net.pth"), &out, "--root", "x"]).with(2).complains(&["nothing is below x"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_can_be_made_read_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, file) = copied("append.ckpt");
+    let out = at(&dir, "out.ckpt");
+    mindir(["ckpt", "convert", &file, &out, "--read-only"]).with(0);
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o400);
+    mindir(["ckpt", "set", &out, "x", "1"]).with(0);
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o400);
+}

@@ -1,0 +1,362 @@
+//! What operators write their ONNX form with.
+
+use std::collections::HashMap;
+
+use super::body::Book;
+use super::{Attr, Edge, NoForm, data_type, no_form};
+use crate::op::{ArgValue, Args, FromArg, Ints, Operand};
+use crate::task::V;
+use crate::{DType, Tensor};
+
+/// Attributes by name.
+pub(crate) type Attrs = Vec<(&'static str, Attr)>;
+
+/// A length along one dimension that a mapping asks for.
+#[derive(Clone, Debug)]
+pub enum Size {
+    /// A number.
+    Fixed(i64),
+    /// The length of a dimension of an operand.
+    Of(Operand, usize),
+}
+
+/// Records of one node of a model.
+#[derive(Debug)]
+pub struct Emit<'a> {
+    pub(super) book: &'a mut Book,
+    /// The node's arguments, and those of the other walk if sizes are open.
+    pub(super) args: &'a Args,
+    pub(super) twin: Option<&'a Args>,
+    /// Edges of the arguments' values.
+    pub(super) edges: HashMap<V, Edge>,
+    pub(super) opset: i64,
+}
+
+impl Emit<'_> {
+    /// The operator set that is written.
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// The edge of an operand; a known one becomes a constant.
+    ///
+    /// # Errors
+    /// [`NoForm`] for a parameter that the model writes.
+    pub fn edge(&mut self, x: &Operand) -> Result<Edge, NoForm> {
+        if let Some(&edge) = self.edges.get(&x.v) {
+            return Ok(edge);
+        }
+        match &x.known {
+            Some(t) => Ok(self.book.constant(t.clone())),
+            None => no_form("it reads a parameter that the model writes; ONNX models keep no state"),
+        }
+    }
+
+    /// The edges of several operands.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn all(&mut self, xs: &[Operand]) -> Result<Vec<Edge>, NoForm> {
+        xs.iter().map(|x| self.edge(x)).collect()
+    }
+
+    /// The edge of an optional operand.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn option(&mut self, x: &Option<Operand>) -> Result<Option<Edge>, NoForm> {
+        x.as_ref().map(|x| self.edge(x)).transpose()
+    }
+
+    /// A constant.
+    pub fn constant(&mut self, tensor: Tensor) -> Edge {
+        self.book.constant(tensor)
+    }
+
+    /// A constant of rank 0.
+    ///
+    /// # Errors
+    /// [`NoForm`] for complex types.
+    pub fn number(&mut self, dtype: DType, value: f64) -> Result<Edge, NoForm> {
+        Ok(self.book.constant(Tensor::from_f64s(dtype, &[], &[value])?))
+    }
+
+    /// A constant vector of `i64`.
+    pub fn vector(&mut self, values: &[i64]) -> Edge {
+        self.book.constant(Tensor::vector(values))
+    }
+
+    /// A node with one result.
+    pub fn op(&mut self, op: &'static str, inputs: &[Edge]) -> Edge {
+        self.op_with(op, inputs, Vec::new())
+    }
+
+    /// A node with attributes and one result.
+    pub fn op_with(&mut self, op: &'static str, inputs: &[Edge], attrs: Attrs) -> Edge {
+        self.book.record(op, inputs.iter().copied().map(Some).collect(), attrs, 1)[0]
+    }
+
+    /// A node with optional operands and several results.
+    pub fn op_n(&mut self, op: &'static str, inputs: &[Option<Edge>], attrs: Attrs, results: usize) -> Vec<Edge> {
+        let used = inputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.book.record(op, inputs[..used].to_vec(), attrs, results)
+    }
+
+    /// `x`, of type `from`, converted.
+    pub fn cast(&mut self, x: Edge, from: DType, to: DType) -> Edge {
+        if from == to { x } else { self.op_with("Cast", &[x], vec![("to", i64::from(data_type(to)).into())]) }
+    }
+
+    /// An operand converted to `dtype`.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn as_type(&mut self, x: &Operand, dtype: DType) -> Result<Edge, NoForm> {
+        let edge = self.edge(x)?;
+        Ok(self.cast(edge, x.dtype(), dtype))
+    }
+
+    /// The same elements with these dimensions; one may be −1.
+    pub fn reshape(&mut self, x: Edge, dims: &[i64]) -> Edge {
+        let shape = self.vector(dims);
+        let zeros = if dims.contains(&0) { vec![("allowzero", 1.into())] } else { Vec::new() };
+        self.op_with("Reshape", &[x, shape], zeros)
+    }
+
+    /// Dimension `i` of the result is dimension `perm[i]` of `x`.
+    pub fn transpose(&mut self, x: Edge, perm: &[usize]) -> Edge {
+        if perm.iter().enumerate().all(|(i, &p)| i == p) {
+            return x;
+        }
+        self.op_with("Transpose", &[x], vec![("perm", to_i64(perm).into())])
+    }
+
+    /// Dimensions of 1 inserted; positions count in the result.
+    pub fn unsqueeze(&mut self, x: Edge, axes: &[i64]) -> Edge {
+        if axes.is_empty() {
+            return x;
+        }
+        let axes = self.vector(axes);
+        self.op("Unsqueeze", &[x, axes])
+    }
+
+    /// Dimensions of 1 removed.
+    pub fn squeeze(&mut self, x: Edge, axes: &[i64]) -> Edge {
+        if axes.is_empty() {
+            return x;
+        }
+        let axes = self.vector(axes);
+        self.op("Squeeze", &[x, axes])
+    }
+
+    /// Elements from `start` up to `end` along `axis`.
+    pub fn slice(&mut self, x: Edge, axis: i64, start: i64, end: i64) -> Edge {
+        let [start, end, axis] = [start, end, axis].map(|i| self.vector(&[i]));
+        self.op("Slice", &[x, start, end, axis])
+    }
+
+    /// Parts of these lengths along `axis`.
+    pub fn split(&mut self, x: Edge, axis: usize, sizes: &[i64]) -> Vec<Edge> {
+        let lengths = self.vector(sizes);
+        self.op_n("Split", &[Some(x), Some(lengths)], vec![("axis", (axis as i64).into())], sizes.len())
+    }
+
+    /// Tensors joined along `axis`.
+    pub fn concat(&mut self, xs: &[Edge], axis: i64) -> Edge {
+        if let [one] = xs {
+            return *one;
+        }
+        self.op_with("Concat", xs, vec![("axis", axis.into())])
+    }
+
+    /// A reduction such as `ReduceMean` along `axes`, all of them if there are as many as dimensions.
+    pub fn reduce(&mut self, op: &'static str, x: Edge, axes: &[usize], keep: bool) -> Edge {
+        if axes.is_empty() {
+            return x;
+        }
+        let keep = ("keepdims", i64::from(keep).into());
+        if op == "ReduceSum" || self.opset >= 18 {
+            let axes = self.vector(&to_i64(axes));
+            return self.op_with(op, &[x, axes], vec![keep]);
+        }
+        self.op_with(op, &[x], vec![("axes", to_i64(axes).into()), keep])
+    }
+
+    /// `if_true` where `cond` holds, else `if_false`, of type `dtype`.
+    pub fn select(&mut self, cond: Edge, if_true: Edge, if_false: Edge, dtype: DType) -> Edge {
+        if dtype != DType::Bool {
+            return self.op("Where", &[cond, if_true, if_false]);
+        }
+        let not = self.op("Not", &[cond]);
+        let (a, b) = (self.op("And", &[cond, if_true]), self.op("And", &[not, if_false]));
+        self.op("Or", &[a, b])
+    }
+
+    /// The dimensions of `x`: those that are the same whatever the open sizes are.
+    pub fn dims(&self, x: &Operand) -> Vec<Option<usize>> {
+        let Some(twin) = self.twin else { return x.shape().iter().copied().map(Some).collect() };
+        let (mine, other) = (crate::lower::operands(self.args), crate::lower::operands(twin));
+        let at = mine.iter().position(|o| o.v == x.v);
+        let other = at.and_then(|i| other.get(i)).filter(|o| o.rank() == x.rank());
+        let dim = |d: usize| other.filter(|o| o.shape()[d] == x.shape()[d]).map(|o| o.shape()[d]);
+        (0..x.rank()).map(dim).collect()
+    }
+
+    /// Whether every dimension of `x` is fixed.
+    pub fn fixed(&self, x: &Operand) -> bool {
+        self.dims(x).iter().all(Option::is_some)
+    }
+
+    /// Whether every dimension of every operand is fixed.
+    pub fn is_fixed(&self) -> bool {
+        crate::lower::operands(self.args).iter().all(|x| self.fixed(x))
+    }
+
+    /// The length of dimension `d` of `x` as a vector of one `i64`.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn dim(&mut self, x: &Operand, d: usize) -> Result<Edge, NoForm> {
+        if let Some(Some(n)) = self.dims(x).get(d) {
+            return Ok(self.vector(&[*n as i64]));
+        }
+        let x = self.edge(x)?;
+        Ok(self.op_with("Shape", &[x], vec![("start", (d as i64).into()), ("end", (d as i64 + 1).into())]))
+    }
+
+    /// A vector of `i64` with these sizes.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn sizes(&mut self, sizes: &[Size]) -> Result<Edge, NoForm> {
+        let fixed = |s: &Size| match s {
+            Size::Fixed(n) => Some(*n),
+            Size::Of(x, d) => self.dims(x).get(*d).copied().flatten().map(|n| n as i64),
+        };
+        if let Some(all) = sizes.iter().map(fixed).collect::<Option<Vec<_>>>() {
+            return Ok(self.vector(&all));
+        }
+        let mut parts = Vec::new();
+        for s in sizes {
+            parts.push(match s {
+                Size::Fixed(n) => self.vector(&[*n]),
+                Size::Of(x, d) => self.dim(x, *d)?,
+            });
+        }
+        Ok(self.concat(&parts, 0))
+    }
+
+    /// Every size of `x`.
+    pub fn sizes_of(&self, x: &Operand) -> Vec<Size> {
+        (0..x.rank()).map(|d| Size::Of(x.clone(), d)).collect()
+    }
+
+    /// `x` repeated to these sizes.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn expand(&mut self, x: Edge, sizes: &[Size]) -> Result<Edge, NoForm> {
+        let shape = self.sizes(sizes)?;
+        Ok(self.op("Expand", &[x, shape]))
+    }
+
+    /// Whether argument `index` is the same whatever the open sizes are.
+    pub fn is_constant(&self, index: usize) -> bool {
+        let Some(twin) = self.twin else { return true };
+        match (self.args.items.get(index), twin.items.get(index)) {
+            (Some(Some(a)), Some(Some(b))) => same(a, b),
+            _ => true,
+        }
+    }
+
+    /// Argument `index`, the number `value`, with rank 0 and as `dtype`: a constant, or what the model computes.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn scalar(&mut self, index: usize, value: f64, dtype: DType) -> Result<Edge, NoForm> {
+        match self.args.items.get(index) {
+            Some(Some(ArgValue::Operand(x))) if !self.is_constant(index) => {
+                let edge = self.as_type(&x.clone(), dtype)?;
+                Ok(self.reshape(edge, &[]))
+            }
+            _ => self.number(dtype, value),
+        }
+    }
+
+    /// Argument `index`, the integers `values`, as a vector of `i64`: a constant, or what the model computes.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn ints(&mut self, index: usize, values: &[i64]) -> Result<Edge, NoForm> {
+        if self.is_constant(index) {
+            return Ok(self.vector(values));
+        }
+        match self.args.items.get(index) {
+            Some(Some(arg)) => self.computed(&arg.clone()),
+            _ => Ok(self.vector(values)),
+        }
+    }
+
+    /// `shape` as a vector of `i64`: a constant, an argument that the model computes, or the shape of an operand.
+    ///
+    /// # Errors
+    /// As [`Emit::edge`].
+    pub fn shape_argument(&mut self, shape: &[usize]) -> Result<Edge, NoForm> {
+        let dims = to_i64(shape);
+        let open = (0..self.args.items.len()).filter(|&i| !self.is_constant(i)).collect::<Vec<_>>();
+        let arg = |i: &usize| self.args.items.get(*i).and_then(Option::as_ref);
+        let is_shape =
+            |i: &&usize| arg(i).is_some_and(|a| matches!(Ints::from_arg(a), Ok(Some(v)) if v[..] == dims[..]));
+        if let Some(&i) = open.iter().find(is_shape) {
+            return self.ints(i, &dims);
+        }
+        let has_shape = |i: &usize| match arg(i) {
+            Some(ArgValue::Operand(x)) if x.shape() == shape && !self.fixed(x) => Some(x.clone()),
+            _ => None,
+        };
+        match open.iter().find_map(has_shape) {
+            Some(x) => {
+                let sizes = self.sizes_of(&x);
+                self.sizes(&sizes)
+            }
+            None => Ok(self.vector(&dims)),
+        }
+    }
+
+    /// A result that has no form, which only matters if something reads it.
+    pub fn missing(&mut self, why: &'static str) -> Edge {
+        self.book.missing(why)
+    }
+
+    fn computed(&mut self, arg: &ArgValue) -> Result<Edge, NoForm> {
+        match arg {
+            ArgValue::Operand(x) => {
+                let edge = self.as_type(x, DType::I64)?;
+                Ok(if x.rank() == 0 { self.unsqueeze(edge, &[0]) } else { edge })
+            }
+            ArgValue::List(items) => {
+                let parts = items.iter().map(|a| self.computed(a)).collect::<Result<Vec<_>, _>>()?;
+                Ok(self.concat(&parts, 0))
+            }
+            constant => {
+                let values = Ints::from_arg(constant)?.unwrap_or_default();
+                Ok(self.vector(&values))
+            }
+        }
+    }
+}
+
+/// Whether two arguments hold the same constants.
+fn same(a: &ArgValue, b: &ArgValue) -> bool {
+    match (a, b) {
+        (ArgValue::Operand(a), ArgValue::Operand(b)) => a.known.is_some() && a.known == b.known,
+        (ArgValue::Const(a), ArgValue::Const(b)) => a == b,
+        (ArgValue::List(a), ArgValue::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        _ => false,
+    }
+}
+
+/// Dimensions or axes as attributes hold them.
+pub(crate) fn to_i64(values: &[usize]) -> Vec<i64> {
+    values.iter().map(|&v| v as i64).collect()
+}

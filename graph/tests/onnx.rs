@@ -1,0 +1,188 @@
+//! What holds of the ONNX form of every operator in the list, and of models.
+
+use mindir_graph::builder::{Builder, single};
+use mindir_graph::graph::{Arg, ValueId};
+use mindir_graph::onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, OPSETS, Options, export};
+use mindir_graph::op::{Case, OpDef};
+use mindir_graph::ops::OPS;
+use mindir_graph::{DType, Dim, Spec, Tensor};
+
+fn options() -> Options {
+    Options { opset: *OPSETS.end() }
+}
+
+/// The ONNX form of one case, or the reasons against it.
+fn form(def: &'static OpDef, case: &Case, open: bool, opset: i64) -> Result<Exported, Vec<String>> {
+    // More results than an operator has are refused.
+    for results in (1..=8).rev() {
+        let (mut model, _) = single(def, case, results);
+        if open {
+            let specs = model.graphs[0].values.iter_mut().map(|v| &mut v.spec);
+            specs.flat_map(|s| s.dims.iter_mut().flatten()).for_each(|d| *d = Dim::Unknown);
+        }
+        match export(&model, Options { opset }) {
+            Ok(done) => return Ok(done),
+            Err(ExportError::Nodes(nodes)) => {
+                let reasons: Vec<String> = nodes.iter().map(|n| n.reason.clone()).collect();
+                if reasons.iter().all(|r| !r.contains("is read before it exists")) {
+                    return Err(reasons);
+                }
+            }
+            Err(e) => return Err(vec![e.to_string()]),
+        }
+    }
+    Err(vec!["no number of results fits".into()])
+}
+
+/// Every operator has a form or says why not, for every case.
+#[test]
+fn every_operator_answers() {
+    let mut silent = Vec::new();
+    for def in OPS {
+        for case in (def.cases)() {
+            for opset in [*OPSETS.start(), *OPSETS.end()] {
+                if let Err(reasons) = form(def, &case, false, opset)
+                    && reasons.iter().any(|r| r.is_empty() || r == "no mapping is known")
+                {
+                    silent.push(format!("{} ({}): {reasons:?}", def.name, case.name));
+                }
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{} cases have neither form nor reason:\n{}", silent.len(), silent.join("\n"));
+}
+
+/// Names are unique, every value that is read exists, and no node is written that nobody reads.
+#[test]
+fn records_are_consistent() {
+    let mut wrong = Vec::new();
+    for def in OPS {
+        for case in (def.cases)() {
+            for open in [false, true] {
+                if let Ok(done) = form(def, &case, open, *OPSETS.start())
+                    && let Err(e) = consistent(&done)
+                {
+                    wrong.push(format!("{} ({}): {e}", def.name, case.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn consistent(done: &Exported) -> Result<(), String> {
+    let mut names: Vec<&String> = done.names.values().collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
+        return Err(format!("two values are called {}", pair[0]));
+    }
+    let mut known: Vec<Edge> = done.constants.iter().map(|c| c.0).collect();
+    known.extend(done.inputs.iter().map(|p| p.edge));
+    body(&done.body, &mut known, done)
+}
+
+fn body(body: &Body, known: &mut Vec<Edge>, done: &Exported) -> Result<(), String> {
+    known.extend(&body.inputs);
+    let missing = |e: &Edge, known: &[Edge]| format!("{e:?} is read before it exists, of {}", known.len());
+    for node in &body.nodes {
+        if let Some(e) = node.inputs.iter().flatten().find(|e| !known.contains(e)) {
+            return Err(missing(e, known));
+        }
+        for (_, attr) in &node.attrs {
+            if let Attr::Body(inner) = attr {
+                self::body(inner, &mut known.clone(), done)?;
+            }
+        }
+        if let Some(e) = node.outputs.iter().find(|e| !done.names.contains_key(e)) {
+            return Err(format!("{e:?} has no name"));
+        }
+        known.extend(&node.outputs);
+    }
+    match body.outputs.iter().find(|e| !known.contains(e)) {
+        Some(e) => Err(missing(e, known)),
+        None => Ok(()),
+    }
+}
+
+fn spec(dims: &[Option<usize>]) -> Spec {
+    let dims = dims.iter().map(|d| d.map_or(Dim::Unknown, Dim::Known)).collect();
+    Spec { dtype: Some(DType::F32), dims: Some(dims) }
+}
+
+fn ops(done: &Exported) -> Vec<&'static str> {
+    done.body.nodes.iter().map(|n| n.op).collect()
+}
+
+#[test]
+fn open_dimensions_have_names_and_follow_inputs() {
+    let mut b = Builder::new("open");
+    let x = b.input("model:x", spec(&[None, Some(6)]));
+    let y = b.op("Reshape", [x.into(), Arg::from(&[-1i64, 2, 3][..])]).unwrap();
+    let done = export(&b.finish(&[y]), options()).unwrap();
+    assert_eq!(done.inputs[0].dims, [Dimension::Named("x_dim_0".into()), Dimension::Fixed(6)]);
+    assert_eq!(done.outputs[0].dims, [Dimension::Named("x_dim_0".into()), Dimension::Fixed(2), Dimension::Fixed(3)]);
+    assert_eq!(done.names[&done.inputs[0].edge], "x");
+}
+
+/// Dimensions are tied only where the model does not work otherwise.
+#[test]
+fn dimensions_that_must_agree_share_a_name() {
+    let mut b = Builder::new("tied");
+    let (x, y) = (b.input("x", spec(&[None, None])), b.input("y", spec(&[None, None])));
+    let z = b.op("Add", [x.into(), y.into()]).unwrap();
+    let done = export(&b.finish(&[z]), options()).unwrap();
+    assert_eq!(done.inputs[0].dims, done.inputs[1].dims);
+    assert_ne!(done.inputs[0].dims[0], done.inputs[0].dims[1]);
+}
+
+/// A form that holds for one size only is refused when that size is open.
+#[test]
+fn sizes_are_never_baked_in() {
+    let mut b = Builder::new("baked");
+    let x = b.input("x", spec(&[None, Some(4)]));
+    let y = b.op("Diagonal", [x.into()]).unwrap();
+    let error = export(&b.finish(&[y]), options()).unwrap_err();
+    assert!(error.to_string().contains("open"), "{error}");
+}
+
+#[test]
+fn all_problems_are_named_at_once() {
+    let mut b = Builder::new("problems");
+    let x = b.input("x", Spec::fixed(DType::F32, &[4]));
+    let (p, one) = (b.param("count", Tensor::vector(&[0f32])), b.constant(Tensor::vector(&[1f32])));
+    let y = b.op("Lgamma", [x.into()]).unwrap();
+    let z = b.op("CumProd", [y.into(), Arg::from(0i64)]).unwrap();
+    b.op("AssignAdd", [p.into(), one.into()]).unwrap();
+    let Err(ExportError::Nodes(nodes)) = export(&b.finish(&[z]), options()) else { panic!("expected an error") };
+    let found: Vec<&str> = nodes.iter().map(|n| n.op.as_str()).collect();
+    assert_eq!(found, ["Lgamma", "CumProd", "AssignAdd"]);
+}
+
+/// Weights are neither copied nor written twice, and constant arithmetic on shapes leaves no nodes.
+#[test]
+fn constants_are_shared_and_folded() {
+    let mut b = Builder::new("shared");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2, 3]));
+    let w = Tensor::from_vec(&[3, 3], vec![0.5f32; 9]).unwrap();
+    let (p, q) = (b.param("w", w.clone()), b.param("again", w.clone()));
+    let y = b.op("MatMul", [x.into(), p.into()]).unwrap();
+    let y = b.op("MatMul", [y.into(), q.into()]).unwrap();
+    let s = b.op("Shape", [y.into()]).unwrap();
+    let y = b.op("Reshape", [y.into(), s.into()]).unwrap();
+    let done = export(&b.finish(&[y]), options()).unwrap();
+    let weights: Vec<_> = done.constants.iter().filter(|c| c.1.dtype() == DType::F32).collect();
+    assert_eq!(weights.len(), 1);
+    assert_eq!(weights[0].1.bytes().as_ptr(), w.bytes().as_ptr());
+    assert_eq!(ops(&done), ["Gemm", "Gemm", "Reshape", "Identity"]);
+}
+
+#[test]
+fn unknown_operator_sets_are_refused() {
+    let mut b = Builder::new("opset");
+    let x: ValueId = b.input("x", Spec::fixed(DType::F32, &[2]));
+    let model = b.finish(&[x]);
+    for opset in [OPSETS.start() - 1, OPSETS.end() + 1, i64::MIN] {
+        assert_eq!(export(&model, Options { opset }).unwrap_err(), ExportError::Opset(opset));
+    }
+    assert!(export(&model, options()).is_ok());
+}

@@ -1,0 +1,194 @@
+//! Operators under the names that the graph engine has for them.
+
+use super::ports::Port::{self, *};
+
+/// How an operator is written.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// MindSpore's operator.
+    pub op: &'static str,
+    /// The graph engine's.
+    pub ge: &'static str,
+    /// One for each argument in the operator's signature; arguments without one are left out.
+    pub ports: &'static [Port],
+    /// Names of the results.
+    pub outputs: &'static [&'static str],
+}
+
+const fn row(op: &'static str, ge: &'static str, ports: &'static [Port]) -> Row {
+    Row { op, ge, ports, outputs: &["y"] }
+}
+
+const ONE: &[Port] = &[In("x")];
+const TWO: &[Port] = &[In("x1"), In("x2")];
+const REDUCED: &[Port] = &[In("x"), Numbers("axes"), Flag("keep_dims")];
+const POOLED: &[Port] = &[In("x"), Window("ksize"), Window("strides"), Mode("padding"), Layout("data_format")];
+const CONVOLVED: &[Port] = &[
+    In("x"),
+    In("filter"),
+    Skip,
+    Skip,
+    Skip,
+    Pads("pads"),
+    Skip,
+    Skip,
+    Ints("strides"),
+    Ints("dilations"),
+    Int("groups"),
+    Layout("data_format"),
+];
+
+/// The operators that can be written.
+pub(super) const ROWS: &[Row] = &[
+    row("Abs", "Abs", ONE),
+    row("Add", "Add", TWO),
+    row("AddN", "AddN", &[Many("x")]),
+    row("Argmax", "ArgMaxD", &[In("x"), Int("dimension"), Type("dtype")]),
+    row("AvgPool", "AvgPool", POOLED),
+    row("BatchMatMul", "BatchMatMul", &[In("x1"), In("x2"), Flag("adj_x1"), Flag("adj_x2")]),
+    Row {
+        op: "BatchNorm",
+        ge: "BatchNorm",
+        ports: &[
+            In("x"),
+            In("scale"),
+            In("offset"),
+            In("mean"),
+            In("variance"),
+            Flag("is_training"),
+            Float("epsilon"),
+            Skip,
+            Layout("data_format"),
+        ],
+        outputs: &["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"],
+    },
+    row("BiasAdd", "BiasAdd", &[In("x"), In("bias"), Layout("data_format")]),
+    row("BroadcastTo", "BroadcastTo", &[In("x"), Numbers("shape")]),
+    row("Cast", "Cast", &[In("x"), Type("dst_type")]),
+    row("Ceil", "Ceil", ONE),
+    row("Concat", "ConcatD", &[Many("x"), Int("concat_dim")]),
+    row("Conv2D", "Conv2D", CONVOLVED),
+    row("Cos", "Cos", ONE),
+    row(
+        "DepthwiseConv2dNative",
+        "DepthwiseConv2D",
+        &[
+            In("x"),
+            In("filter"),
+            Skip,
+            Skip,
+            Skip,
+            Pads("pads"),
+            Skip,
+            Skip,
+            Ints("strides"),
+            Ints("dilations"),
+            Skip,
+            Layout("data_format"),
+        ],
+    ),
+    row("Equal", "Equal", TWO),
+    row("Erf", "Erf", ONE),
+    row("Exp", "Exp", ONE),
+    row("ExpandDims", "ExpandDims", &[In("x"), Numbers("axis")]),
+    row("Flatten", "Flatten", ONE),
+    row("Floor", "Floor", ONE),
+    row("FloorDiv", "FloorDiv", TWO),
+    row("Gather", "GatherV2", &[In("x"), In("indices"), Numbers("axis"), Int("batch_dims")]),
+    row("GeLU", "Gelu", ONE),
+    row("Greater", "Greater", TWO),
+    row("GreaterEqual", "GreaterEqual", TWO),
+    row("HSwish", "HardSwish", ONE),
+    Row {
+        op: "LayerNorm",
+        ge: "LayerNorm",
+        ports: &[In("x"), In("gamma"), In("beta"), Int("begin_norm_axis"), Int("begin_params_axis"), Float("epsilon")],
+        outputs: &["y", "mean", "variance"],
+    },
+    row("Less", "Less", TWO),
+    row("LessEqual", "LessEqual", TWO),
+    row("Log", "Log", ONE),
+    row("LogSoftmax", "LogSoftmaxV2", &[In("logits"), Ints("axes")]),
+    row("LogicalAnd", "LogicalAnd", TWO),
+    row("LogicalNot", "LogicalNot", ONE),
+    row("LogicalOr", "LogicalOr", TWO),
+    row("MatMul", "MatMulV2", &[In("x1"), In("x2"), Flag("transpose_x1"), Flag("transpose_x2")]),
+    row("MaxPool", "MaxPool", POOLED),
+    row("Maximum", "Maximum", TWO),
+    row("Minimum", "Minimum", TWO),
+    row("Mul", "Mul", TWO),
+    row("Neg", "Neg", ONE),
+    row("NotEqual", "NotEqual", TWO),
+    row("OnesLike", "OnesLike", ONE),
+    row("PReLU", "PRelu", &[In("x"), In("weight")]),
+    row("Pow", "Pow", TWO),
+    row("ReLU", "Relu", ONE),
+    row("ReLU6", "Relu6", ONE),
+    row("RealDiv", "RealDiv", TWO),
+    row("Reciprocal", "Reciprocal", ONE),
+    row("ReduceMax", "ReduceMax", REDUCED),
+    row("ReduceMean", "ReduceMean", REDUCED),
+    row("ReduceMin", "ReduceMin", REDUCED),
+    row("ReduceSum", "ReduceSum", REDUCED),
+    row("Reshape", "Reshape", &[In("x"), Numbers("shape")]),
+    row("Round", "Round", ONE),
+    row("Rsqrt", "Rsqrt", ONE),
+    row("Select", "Select", &[In("condition"), In("x1"), In("x2")]),
+    row("SiLU", "Swish", ONE),
+    row("Sigmoid", "Sigmoid", ONE),
+    row("Sin", "Sin", ONE),
+    row("Slice", "Slice", &[In("x"), Numbers("offsets"), Numbers("size")]),
+    row("Softmax", "SoftmaxV2", &[In("x"), Ints("axes")]),
+    row("Softplus", "Softplus", ONE),
+    Row { op: "Split", ge: "SplitD", ports: &[In("x"), Int("split_dim"), Int("num_split")], outputs: &["y*"] },
+    row("Sqrt", "Sqrt", ONE),
+    row("Square", "Square", ONE),
+    row("Squeeze", "Squeeze", &[In("x"), Ints("axis")]),
+    row("Stack", "Pack", &[Many("x"), Int("axis")]),
+    row(
+        "StridedSlice",
+        "StridedSlice",
+        &[
+            In("x"),
+            Numbers("begin"),
+            Numbers("end"),
+            Numbers("strides"),
+            Int("begin_mask"),
+            Int("end_mask"),
+            Int("ellipsis_mask"),
+            Int("new_axis_mask"),
+            Int("shrink_axis_mask"),
+        ],
+    ),
+    row("Sub", "Sub", TWO),
+    row("Tanh", "Tanh", ONE),
+    row("Tile", "Tile", &[In("x"), Numbers("multiples")]),
+    row("Transpose", "Transpose", &[In("x"), Numbers("perm")]),
+    row("ZerosLike", "ZerosLike", ONE),
+];
+
+/// The row of an operator.
+pub(super) fn find(op: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.op == op)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mindir_graph::ops;
+
+    #[test]
+    fn rows_fit_the_signatures() {
+        for pair in ROWS.windows(2) {
+            assert!(pair[0].op < pair[1].op, "{} and {} are out of order", pair[0].op, pair[1].op);
+        }
+        for row in ROWS {
+            let def = ops::find(row.op).unwrap_or_else(|| panic!("no operator {}", row.op));
+            assert!(def.name == row.op, "{} is an alias of {}", row.op, def.name);
+            assert!(row.ports.len() <= def.params.len(), "{}: more ports than arguments", row.op);
+            for (port, param) in row.ports.iter().zip(def.params) {
+                assert!(port.fits(param), "{}: {port:?} for {}", row.op, param.name);
+            }
+        }
+    }
+}

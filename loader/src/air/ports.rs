@@ -1,0 +1,249 @@
+//! Arguments of operators as inputs and attributes of the graph engine.
+
+use mindir_graph::{
+    DType, Dim, Spec,
+    graph::Arg,
+    op::{Const, Param},
+};
+use mindir_proto::ge::{AttrValue, ListValue, data_type, list_type};
+
+/// What becomes of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    /// A tensor as an input.
+    In(&'static str),
+    /// A tuple of tensors as inputs `name0`, `name1`, …, whose number is the attribute `N`.
+    Many(&'static str),
+    /// Integers as an input.
+    Numbers(&'static str),
+    /// An integer as an attribute.
+    Int(&'static str),
+    /// Integers as an attribute.
+    Ints(&'static str),
+    /// A number as an attribute.
+    Float(&'static str),
+    /// A truth value as an attribute.
+    Flag(&'static str),
+    /// An element type as an attribute.
+    Type(&'static str),
+    /// `NCHW` or `NHWC` as an attribute.
+    Layout(&'static str),
+    /// `SAME` or `VALID` as an attribute.
+    Mode(&'static str),
+    /// Kernel or strides of rows and columns as an attribute of four numbers.
+    Window(&'static str),
+    /// Padding as top, bottom, left and right, which follows from the mode.
+    Pads(&'static str),
+    /// Nothing: the graph engine has no such argument.
+    Skip,
+}
+
+impl Port {
+    /// Whether a parameter of this kind can become that.
+    #[cfg(test)]
+    pub(super) fn fits(self, param: &Param) -> bool {
+        use mindir_graph::op::ParamKind;
+        match self {
+            Port::In(_) => matches!(param.kind, ParamKind::Tensor | ParamKind::OptionalTensor),
+            Port::Many(_) => param.kind == ParamKind::Tensors,
+            Port::Skip => true,
+            _ => param.kind == ParamKind::Value,
+        }
+    }
+}
+
+/// The constant that an argument is: given, or the default.
+pub(super) fn constant(param: &Param, arg: Option<&Arg>) -> Result<Const, String> {
+    match arg {
+        Some(Arg::Const(value)) => Ok(value.clone()),
+        Some(_) => Err(format!("argument {} must be constant", param.name)),
+        None => (param.default)().ok_or_else(|| format!("argument {} has no default", param.name)),
+    }
+}
+
+/// All integers in a constant.
+pub(super) fn ints(value: &Const) -> Result<Vec<i64>, String> {
+    match value {
+        Const::None => Ok(Vec::new()),
+        Const::Int(i) => Ok(vec![*i]),
+        Const::Bool(b) => Ok(vec![i64::from(*b)]),
+        Const::Tuple(items) => Ok(items.iter().map(ints).collect::<Result<Vec<_>, _>>()?.concat()),
+        Const::Tensor(t) if t.dtype().is_int() => t.to_i64s().map_err(|e| e.to_string()),
+        other => Err(format!("expected integers, found {other}")),
+    }
+}
+
+pub(super) fn int(value: &Const) -> Result<AttrValue, String> {
+    match ints(value)?.as_slice() {
+        [one] => Ok(AttrValue::I(*one)),
+        _ => Err(format!("expected an integer, found {value}")),
+    }
+}
+
+pub(super) fn list(values: Vec<i64>) -> AttrValue {
+    AttrValue::List(ListValue { i: values, val_type: list_type::INT, ..Default::default() })
+}
+
+pub(super) fn texts(values: impl IntoIterator<Item = String>) -> AttrValue {
+    let s = values.into_iter().map(Into::into).collect();
+    AttrValue::List(ListValue { s, val_type: list_type::STRING, ..Default::default() })
+}
+
+pub(super) fn text(value: &'static str) -> AttrValue {
+    AttrValue::S(value.into())
+}
+
+pub(super) fn float(value: &Const) -> Result<AttrValue, String> {
+    match value {
+        Const::Float(x) => Ok(AttrValue::F(*x)),
+        Const::Double(x) => Ok(AttrValue::F(*x as f32)),
+        Const::Int(i) => Ok(AttrValue::F(*i as f32)),
+        other => Err(format!("expected a number, found {other}")),
+    }
+}
+
+pub(super) fn flag(value: &Const) -> Result<AttrValue, String> {
+    match ints(value)?.as_slice() {
+        [one] => Ok(AttrValue::B(*one != 0)),
+        _ => Err(format!("expected a truth value, found {value}")),
+    }
+}
+
+pub(super) fn element(value: &Const) -> Result<AttrValue, String> {
+    let dtype = match value {
+        Const::DType(dtype) => Some(*dtype),
+        Const::Int(id) => DType::from_type_id(*id),
+        Const::Str(name) => DType::from_mindspore(name),
+        _ => None,
+    };
+    let dtype = dtype.ok_or_else(|| format!("expected an element type, found {value}"))?;
+    Ok(AttrValue::I(i64::from(number(dtype))))
+}
+
+/// Whether the channels come last.
+pub(super) fn channels_last(value: &Const) -> Result<bool, String> {
+    match value {
+        Const::Str(name) if name.eq_ignore_ascii_case("NCHW") => Ok(false),
+        Const::Str(name) if name.eq_ignore_ascii_case("NHWC") => Ok(true),
+        Const::Int(0) => Ok(false),
+        Const::Int(1) => Ok(true),
+        other => Err(format!("expected NCHW or NHWC, found {other}")),
+    }
+}
+
+/// The number of an element type.
+pub(super) fn number(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => data_type::FLOAT,
+        DType::F16 => data_type::FLOAT16,
+        DType::BF16 => data_type::BF16,
+        DType::F64 => data_type::DOUBLE,
+        DType::I8 => data_type::INT8,
+        DType::U8 => data_type::UINT8,
+        DType::I16 => data_type::INT16,
+        DType::U16 => data_type::UINT16,
+        DType::I32 => data_type::INT32,
+        DType::I64 => data_type::INT64,
+        DType::U32 => data_type::UINT32,
+        DType::U64 => data_type::UINT64,
+        DType::Bool => data_type::BOOL,
+        DType::C64 => data_type::COMPLEX64,
+        DType::C128 => data_type::COMPLEX128,
+    }
+}
+
+/// How an operator pads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    Given,
+    Same,
+    Valid,
+}
+
+pub(super) fn padding(value: &Const) -> Result<Padding, String> {
+    let named = |name: &str| match name.to_ascii_lowercase().as_str() {
+        "pad" | "calculated" => Some(Padding::Given),
+        "same" => Some(Padding::Same),
+        "valid" => Some(Padding::Valid),
+        _ => None,
+    };
+    let found = match value {
+        Const::Str(name) => named(name),
+        Const::Int(0) => Some(Padding::Given),
+        Const::Int(1) => Some(Padding::Same),
+        Const::Int(2) => Some(Padding::Valid),
+        _ => None,
+    };
+    found.ok_or_else(|| format!("expected a padding mode, found {value}"))
+}
+
+/// Zeros before and after one dimension of `size` elements, so that there are `⌈size / stride⌉` windows.
+fn same(size: usize, kernel: usize, stride: i64, dilation: i64) -> Option<[i64; 2]> {
+    let (size, kernel) = (i64::try_from(size).ok()?, i64::try_from(kernel).ok()?);
+    let windows = size.checked_add(stride)?.checked_sub(1)?.checked_div(stride)?;
+    let reach = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+    let total = windows.checked_sub(1)?.checked_mul(stride)?.checked_add(reach)?.checked_sub(size)?.max(0);
+    Some([total / 2, total - total / 2])
+}
+
+/// What decides about the padding of a convolution.
+pub(super) struct Convolution<'a> {
+    pub mode: Padding,
+    pub given: Vec<i64>,
+    pub image: &'a Spec,
+    pub filter: &'a Spec,
+    pub strides: Vec<i64>,
+    pub dilations: Vec<i64>,
+    pub channels_last: bool,
+}
+
+impl Convolution<'_> {
+    /// Top, bottom, left and right.
+    pub(super) fn pads(&self) -> Result<Vec<i64>, String> {
+        match (self.mode, self.given.as_slice()) {
+            (Padding::Valid, _) => Ok(vec![0; 4]),
+            (Padding::Given, &[all]) => Ok(vec![all; 4]),
+            (Padding::Given, given) if given.len() == 4 => Ok(given.to_vec()),
+            (Padding::Given, given) => Err(format!("expected 1 or 4 numbers as padding, found {}", given.len())),
+            (Padding::Same, _) => self.same().ok_or_else(|| "padding `same` needs known rows and columns".to_string()),
+        }
+    }
+
+    fn same(&self) -> Option<Vec<i64>> {
+        let first = if self.channels_last { 1 } else { 2 };
+        let known = |spec: &Spec, axis: usize| match spec.dims.as_ref()?.get(axis)? {
+            Dim::Known(n) => Some(*n),
+            Dim::Unknown => None,
+        };
+        let step = |list: &[i64], axis: usize| match list {
+            [all] => Some(*all),
+            [rows, columns] => Some(if axis == 0 { *rows } else { *columns }),
+            four => four.get(if self.channels_last { 1 } else { 2 } + axis).copied(),
+        };
+        let mut pads = Vec::new();
+        for axis in 0..2 {
+            let (size, kernel) = (known(self.image, first + axis)?, known(self.filter, first + axis)?);
+            pads.extend(same(size, kernel, step(&self.strides, axis)?, step(&self.dilations, axis)?)?);
+        }
+        Some(pads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_padding_gives_as_many_windows_as_strides_fit() {
+        for (size, kernel, stride, dilation, expected) in [
+            (7, 3, 1, 1, [1, 1]),
+            (8, 3, 2, 1, [0, 1]),
+            (224, 7, 2, 1, [2, 3]),
+            (5, 1, 2, 1, [0, 0]),
+            (9, 3, 1, 2, [2, 2]),
+        ] {
+            assert_eq!(same(size, kernel, stride, dilation), Some(expected), "{size} {kernel} {stride} {dilation}");
+        }
+        assert_eq!(same(4, 3, 0, 1), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! ONNX files: models written to them, and read from them.
+
+mod read;
+mod write;
+
+pub use read::{is_onnx, load};
+pub use write::{WriteError, Written, export};

@@ -1,0 +1,283 @@
+//! Functions of elements.
+
+use mindir_graph::DType;
+
+use super::Row;
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+
+macro_rules! rows {
+    ($($onnx:literal = $f:expr,)*) => { &[$(($onnx, $f)),*] };
+}
+
+pub(super) static OPS: &[Row] = rows! {
+    "Abs" = |m, c| one(m, c, "Abs"),
+    "Acos" = |m, c| one(m, c, "ACos"),
+    "Acosh" = |m, c| one(m, c, "Acosh"),
+    "Add" = |m, c| two(m, c, "Add"),
+    "And" = |m, c| two(m, c, "LogicalAnd"),
+    "Asin" = |m, c| one(m, c, "Asin"),
+    "Asinh" = |m, c| one(m, c, "Asinh"),
+    "Atan" = |m, c| one(m, c, "Atan"),
+    "Atanh" = |m, c| one(m, c, "Atanh"),
+    "BitwiseAnd" = |m, c| two(m, c, "BitwiseAnd"),
+    "BitwiseNot" = |m, c| one(m, c, "BitwiseNot"),
+    "BitwiseOr" = |m, c| two(m, c, "BitwiseOr"),
+    "BitwiseXor" = |m, c| two(m, c, "BitwiseXor"),
+    "Cast" = |m, c| cast(m, c),
+    "CastLike" = |m, c| cast_like(m, c),
+    "Ceil" = |m, c| one(m, c, "Ceil"),
+    "Celu" = |m, c| with_alpha(m, c, "CeLU", 1.0),
+    "Clip" = |m, c| clip(m, c),
+    "Cos" = |m, c| one(m, c, "Cos"),
+    "Cosh" = |m, c| one(m, c, "Cosh"),
+    "Div" = |m, c| div(m, c),
+    "Dropout" = |m, c| dropout(m, c),
+    "Elu" = |m, c| with_alpha(m, c, "Elu", 1.0),
+    "Equal" = |m, c| two(m, c, "Equal"),
+    "Erf" = |m, c| one(m, c, "Erf"),
+    "Exp" = |m, c| one(m, c, "Exp"),
+    "Floor" = |m, c| one(m, c, "Floor"),
+    "Gelu" = |m, c| gelu(m, c),
+    "Greater" = |m, c| two(m, c, "Greater"),
+    "GreaterOrEqual" = |m, c| two(m, c, "GreaterEqual"),
+    "HardSigmoid" = |m, c| hard_sigmoid(m, c),
+    "HardSwish" = |m, c| one(m, c, "HSwish"),
+    "Identity" = |_, c| Ok(vec![c.input(0)?]),
+    "IsInf" = |m, c| is_inf(m, c),
+    "IsNaN" = |m, c| one(m, c, "IsNan"),
+    "LeakyRelu" = |m, c| leaky_relu(m, c),
+    "Less" = |m, c| two(m, c, "Less"),
+    "LessOrEqual" = |m, c| two(m, c, "LessEqual"),
+    "Log" = |m, c| one(m, c, "Log"),
+    "Max" = |m, c| many(m, c, "Maximum"),
+    "Mean" = |m, c| mean(m, c),
+    "Min" = |m, c| many(m, c, "Minimum"),
+    "Mish" = |m, c| one(m, c, "Mish"),
+    "Mod" = |m, c| two(m, c, if c.int("fmod", 0) == 1 { "Mod" } else { "FloorMod" }),
+    "Mul" = |m, c| two(m, c, "Mul"),
+    "Neg" = |m, c| one(m, c, "Neg"),
+    "Not" = |m, c| one(m, c, "LogicalNot"),
+    "Or" = |m, c| two(m, c, "LogicalOr"),
+    "PRelu" = |m, c| prelu(m, c),
+    "Pow" = |m, c| pow(m, c),
+    "Reciprocal" = |m, c| one(m, c, "Reciprocal"),
+    "Relu" = |m, c| one(m, c, "ReLU"),
+    "Round" = |m, c| one(m, c, "Rint"),
+    "Selu" = |m, c| selu(m, c),
+    "Sigmoid" = |m, c| one(m, c, "Sigmoid"),
+    "Sign" = |m, c| one(m, c, "Sign"),
+    "Sin" = |m, c| one(m, c, "Sin"),
+    "Sinh" = |m, c| one(m, c, "Sinh"),
+    "Softplus" = |m, c| one(m, c, "Softplus"),
+    "Softsign" = |m, c| one(m, c, "Softsign"),
+    "Sqrt" = |m, c| one(m, c, "Sqrt"),
+    "Sub" = |m, c| two(m, c, "Sub"),
+    "Sum" = |m, c| many(m, c, "Add"),
+    "Tan" = |m, c| one(m, c, "Tan"),
+    "Tanh" = |m, c| one(m, c, "Tanh"),
+    "ThresholdedRelu" = |m, c| thresholded(m, c),
+    "Where" = |m, c| choose(m, c),
+    "Xor" = |m, c| two(m, c, "LogicalXor"),
+};
+
+fn one(m: &mut Import, c: &Call, name: &'static str) -> Steps {
+    Ok(vec![m.op(name, vec![c.input(0)?.into()])?])
+}
+
+fn two(m: &mut Import, c: &Call, name: &'static str) -> Steps {
+    let (a, b) = (c.input(0)?, c.input(1)?);
+    let b = old_broadcast(m, c, &a, b)?;
+    Ok(vec![m.op(name, vec![a.into(), b.into()])?])
+}
+
+/// The second operand of an arithmetic operator before set 7 may start at a dimension of the first.
+fn old_broadcast(m: &mut Import, c: &Call, a: &Val, b: Val) -> Step {
+    if !c.has("broadcast") || !c.has("axis") {
+        return Ok(b);
+    }
+    let behind = a.rank().saturating_sub(a.axis(c.int("axis", 0))?).saturating_sub(b.rank());
+    let dims: Vec<i64> = b.fixed()?.into_iter().chain(std::iter::repeat_n(1, behind)).collect();
+    m.op("Reshape", vec![b.into(), dims.into()])
+}
+
+fn many(m: &mut Import, c: &Call, name: &'static str) -> Steps {
+    let mut y = c.input(0)?;
+    for i in 1..c.inputs.len() {
+        y = m.op(name, vec![y.into(), c.input(i)?.into()])?;
+    }
+    Ok(vec![y])
+}
+
+fn mean(m: &mut Import, c: &Call) -> Steps {
+    let sum = many(m, c, "Add")?.pop().ok_or("there are no operands")?;
+    let n = m.scalar(sum.dtype(), c.inputs.len() as f64)?;
+    Ok(vec![m.op("Div", vec![sum.into(), n.into()])?])
+}
+
+/// Integers are divided without their fraction.
+fn div(m: &mut Import, c: &Call) -> Steps {
+    let whole = !c.input(0)?.dtype().is_float();
+    if !whole {
+        return two(m, c, "Div");
+    }
+    let args = vec![c.input(0)?.into(), c.input(1)?.into(), "trunc".into()];
+    Ok(vec![m.op("DivMod", args)?])
+}
+
+/// The result has the type of the base.
+fn pow(m: &mut Import, c: &Call) -> Steps {
+    let (x, y) = (c.input(0)?, c.input(1)?);
+    let square = y.constant().is_some_and(|t| t.count() == 1 && t.shape().is_empty()) && y.number() == Ok(2.0);
+    if square {
+        return Ok(vec![m.op("Square", vec![x.into()])?]);
+    }
+    let d = x.dtype();
+    let p = m.op("Pow", vec![x.into(), y.into()])?;
+    Ok(vec![as_type(m, p, d)?])
+}
+
+/// `x` as `dtype`.
+pub(super) fn as_type(m: &mut Import, x: Val, dtype: DType) -> Step {
+    if x.dtype() == dtype { Ok(x) } else { m.op("Cast", vec![x.into(), dtype.into()]) }
+}
+
+fn cast(m: &mut Import, c: &Call) -> Steps {
+    let code = c.int("to", 0);
+    let code = i32::try_from(code).map_err(|_| format!("element type {code}"))?;
+    let dtype =
+        mindir_graph::onnx::from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
+    let x = c.input(0)?;
+    Ok(vec![as_type(m, x, dtype)?])
+}
+
+fn cast_like(m: &mut Import, c: &Call) -> Steps {
+    let (x, like) = (c.input(0)?, c.input(1)?);
+    Ok(vec![as_type(m, x, like.dtype())?])
+}
+
+fn clip(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let (low, high) = if c.opset < 11 {
+        let bound = |m: &mut Import, name| c.has(name).then(|| m.scalar(x.dtype(), c.float(name, 0.0))).transpose();
+        (bound(m, "min")?, bound(m, "max")?)
+    } else {
+        (c.option(1), c.option(2))
+    };
+    let is = |v: &Option<Val>, n: f64| v.as_ref().is_some_and(|v| v.number() == Ok(n));
+    if is(&low, 0.0) && is(&high, 6.0) {
+        return Ok(vec![m.op("ReLU6", vec![x.into()])?]);
+    }
+    let mut y = x;
+    for (name, bound) in [("Maximum", low), ("Minimum", high)] {
+        if let Some(bound) = bound {
+            y = m.op(name, vec![y.into(), bound.into()])?;
+        }
+    }
+    Ok(vec![y])
+}
+
+fn dropout(m: &mut Import, c: &Call) -> Steps {
+    if c.option(2).is_some_and(|t| t.number() != Ok(0.0)) {
+        return Err("dropout in training is random".into());
+    }
+    let x = c.input(0)?;
+    if !c.wants(1) {
+        return Ok(vec![x]);
+    }
+    let ones = m.op("OnesLike", vec![(&x).into()])?;
+    let mask = as_type(m, ones, DType::Bool)?;
+    Ok(vec![x, mask])
+}
+
+fn gelu(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    if c.text("approximate", "none") == "tanh" {
+        return Ok(vec![m.op("GeLU", vec![x.into()])?]);
+    }
+    let root = m.scalar(x.dtype(), std::f64::consts::FRAC_1_SQRT_2)?;
+    let y = m.op("Mul", vec![(&x).into(), root.into()])?;
+    let y = m.op("Erf", vec![y.into()])?;
+    let (one, half) = (m.scalar(x.dtype(), 1.0)?, m.scalar(x.dtype(), 0.5)?);
+    let y = m.op("Add", vec![y.into(), one.into()])?;
+    let y = m.op("Mul", vec![x.into(), y.into()])?;
+    Ok(vec![m.op("Mul", vec![y.into(), half.into()])?])
+}
+
+fn hard_sigmoid(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let (alpha, beta) = (c.float("alpha", 0.2), c.float("beta", 0.5));
+    if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 {
+        return Ok(vec![m.op("HSigmoid", vec![x.into()])?]);
+    }
+    let d = x.dtype();
+    let [alpha, beta, zero, one] = [m.scalar(d, alpha)?, m.scalar(d, beta)?, m.scalar(d, 0.0)?, m.scalar(d, 1.0)?];
+    let y = m.op("Mul", vec![x.into(), alpha.into()])?;
+    let y = m.op("Add", vec![y.into(), beta.into()])?;
+    let y = m.op("Maximum", vec![y.into(), zero.into()])?;
+    Ok(vec![m.op("Minimum", vec![y.into(), one.into()])?])
+}
+
+fn with_alpha(m: &mut Import, c: &Call, name: &'static str, otherwise: f32) -> Steps {
+    Ok(vec![m.op(name, vec![c.input(0)?.into(), c.float("alpha", otherwise).into()])?])
+}
+
+fn is_inf(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let (below, above) = (c.int("detect_negative", 1) == 1, c.int("detect_positive", 1) == 1);
+    let y = m.op("IsInf", vec![(&x).into()])?;
+    if below && above {
+        return Ok(vec![y]);
+    }
+    let zero = m.scalar(x.dtype(), 0.0)?;
+    let side = match (below, above) {
+        (true, _) => m.op("Less", vec![x.into(), zero.into()])?,
+        (_, true) => m.op("Greater", vec![x.into(), zero.into()])?,
+        _ => m.op("NotEqual", vec![(&x).into(), (&x).into()])?,
+    };
+    Ok(vec![m.op("LogicalAnd", vec![y.into(), side.into()])?])
+}
+
+/// `x` where it is above 0, else `slope · x`; as MindSpore's cell writes it.
+fn leaky_relu(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let slope = m.scalar(x.dtype(), c.float("alpha", 0.01))?;
+    let y = m.op("Mul", vec![(&x).into(), slope.into()])?;
+    let zero = m.scalar(x.dtype(), 0.0)?;
+    let above = m.op("Greater", vec![(&x).into(), zero.into()])?;
+    Ok(vec![m.op("Select", vec![above.into(), x.into(), y.into()])?])
+}
+
+fn prelu(m: &mut Import, c: &Call) -> Steps {
+    let (x, slope) = (c.input(0)?, c.input(1)?);
+    let zero = m.scalar(x.dtype(), 0.0)?;
+    let y = m.op("Mul", vec![(&x).into(), slope.into()])?;
+    let above = m.op("Greater", vec![(&x).into(), zero.into()])?;
+    Ok(vec![m.op("Select", vec![above.into(), x.into(), y.into()])?])
+}
+
+fn selu(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let (alpha, gamma) = (c.float("alpha", 1.673_263_2), c.float("gamma", 1.050_701));
+    let d = x.dtype();
+    let (zero, one) = (m.scalar(d, 0.0)?, m.scalar(d, 1.0)?);
+    let e = m.op("Exp", vec![(&x).into()])?;
+    let e = m.op("Sub", vec![e.into(), one.into()])?;
+    let alpha = m.scalar(d, alpha)?;
+    let e = m.op("Mul", vec![e.into(), alpha.into()])?;
+    let above = m.op("Greater", vec![(&x).into(), zero.into()])?;
+    let y = m.op("Select", vec![above.into(), x.into(), e.into()])?;
+    let gamma = m.scalar(d, gamma)?;
+    Ok(vec![m.op("Mul", vec![y.into(), gamma.into()])?])
+}
+
+fn thresholded(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let (alpha, zero) = (m.scalar(x.dtype(), c.float("alpha", 1.0))?, m.scalar(x.dtype(), 0.0)?);
+    let above = m.op("Greater", vec![(&x).into(), alpha.into()])?;
+    Ok(vec![m.op("Select", vec![above.into(), x.into(), zero.into()])?])
+}
+
+fn choose(m: &mut Import, c: &Call) -> Steps {
+    let args = vec![c.input(0)?.into(), c.input(1)?.into(), c.input(2)?.into()];
+    Ok(vec![m.op("Select", args)?])
+}

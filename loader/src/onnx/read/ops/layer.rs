@@ -1,0 +1,255 @@
+//! Matrix products, normalisation, recurrent layers.
+
+use mindir_graph::{DType, Tensor};
+
+use super::Row;
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+
+pub(super) static OPS: &[Row] = &[
+    ("BatchNormalization", |m, c| batch_norm(m, c)),
+    ("Gemm", |m, c| gemm(m, c)),
+    ("GroupNormalization", |m, c| group_norm(m, c)),
+    ("InstanceNormalization", |m, c| instance_norm(m, c)),
+    ("LSTM", |m, c| lstm(m, c)),
+    ("LayerNormalization", |m, c| layer_norm(m, c)),
+    ("MatMul", |m, c| matmul(m, c)),
+];
+
+fn batch_norm(m: &mut Import, c: &Call) -> Steps {
+    if c.int("training_mode", 0) == 1 || c.wants(1) {
+        return Err("statistics of the batch are not supported".into());
+    }
+    let (x, eps) = (c.input(0)?, c.float("epsilon", 1e-5));
+    let params = [c.input(1)?, c.input(2)?, c.input(3)?, c.input(4)?];
+    let rank = x.rank();
+    // MindSpore normalises matrices and images.
+    let shape = (rank != 2 && rank != 4).then(|| x.fixed()).transpose()?;
+    let x = match &shape {
+        Some(dims) => {
+            let (&n, &ch) = (dims.first().ok_or("expected rank 2 or more")?, dims.get(1).unwrap_or(&1));
+            m.op("Reshape", vec![x.into(), vec![n, ch, -1, 1].into()])?
+        }
+        None => x,
+    };
+    let mut args = vec![x.into()];
+    args.extend(params.into_iter().map(Into::into));
+    args.extend([false.into(), eps.into()]);
+    let y = m.op_n("BatchNorm", args, 5)?.into_iter().next().ok_or("no result")?;
+    Ok(vec![match shape {
+        Some(dims) => m.op("Reshape", vec![y.into(), dims.into()])?,
+        None => y,
+    }])
+}
+
+fn times(m: &mut Import, x: Val, factor: f64) -> Step {
+    if factor == 1.0 {
+        return Ok(x);
+    }
+    let factor = m.scalar(x.dtype(), factor)?;
+    m.op("Mul", vec![x.into(), factor.into()])
+}
+
+fn gemm(m: &mut Import, c: &Call) -> Steps {
+    let flags = [c.int("transA", 0) == 1, c.int("transB", 0) == 1];
+    let args = vec![c.input(0)?.into(), c.input(1)?.into(), flags[0].into(), flags[1].into()];
+    let y = m.op("MatMul", args)?;
+    let y = times(m, y, c.float("alpha", 1.0))?;
+    let Some(bias) = c.option(2) else { return Ok(vec![y]) };
+    let bias = times(m, bias, c.float("beta", 1.0))?;
+    Ok(vec![add_bias(m, y, bias, 1)?])
+}
+
+/// `x` plus `bias` along dimension `axis`, as MindSpore's cells write it where that fits.
+pub(super) fn add_bias(m: &mut Import, x: Val, bias: Val, axis: usize) -> Step {
+    let fits = bias.rank() == 1 && axis == 1 && bias.dims().first() == x.dims().get(1) && bias.dim(0).is_ok();
+    let name = if fits { "BiasAdd" } else { "Add" };
+    m.op(name, vec![x.into(), bias.into()])
+}
+
+fn matmul(m: &mut Import, c: &Call) -> Steps {
+    let (a, b) = (c.input(0)?, c.input(1)?);
+    let y = match (a.rank(), b.rank()) {
+        (2, 2) => m.op("MatMul", vec![a.into(), b.into(), false.into(), false.into()])?,
+        (0 | 1, _) | (_, 0 | 1) => m.op("MatMulExt", vec![a.into(), b.into()])?,
+        (_, 2) => flat_product(m, a, b)?,
+        _ => m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()])?,
+    };
+    Ok(vec![y])
+}
+
+/// A matrix shared by all rows: one product of matrices, as MindSpore's `Dense` writes it.
+fn flat_product(m: &mut Import, a: Val, b: Val) -> Step {
+    let dims = a.dims();
+    let (Some(Some(k)), Ok(n)) = (dims.last().copied(), b.dim(1)) else {
+        return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()]);
+    };
+    let lead = dims.split_last().map(|(_, lead)| lead.to_vec()).unwrap_or_default();
+    if lead.iter().filter(|d| d.is_none()).count() > 1 || lead.contains(&Some(0)) {
+        return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()]);
+    }
+    let rows = m.op("Reshape", vec![a.into(), vec![-1, k].into()])?;
+    let y = m.op("MatMul", vec![rows.into(), b.into(), false.into(), false.into()])?;
+    let back: Vec<i64> = lead.into_iter().map(|d| d.unwrap_or(-1)).chain([n]).collect();
+    m.op("Reshape", vec![y.into(), back.into()])
+}
+
+fn layer_norm(m: &mut Import, c: &Call) -> Steps {
+    if c.wants(1) || c.wants(2) {
+        return Err("its statistics are not supported".into());
+    }
+    let (x, gamma) = (c.input(0)?, c.input(1)?);
+    let axis = x.axis(c.int("axis", -1))? as i64;
+    let beta = match c.option(2) {
+        Some(beta) => beta,
+        None => {
+            let dims: Vec<usize> = gamma.fixed()?.into_iter().map(|d| d as usize).collect();
+            m.constant(Tensor::zeros(gamma.dtype(), &dims).map_err(|e| e.to_string())?)
+        }
+    };
+    let eps = c.float("epsilon", 1e-5);
+    let args = vec![x.into(), gamma.into(), beta.into(), axis.into(), axis.into(), eps.into()];
+    Ok(m.op_n("LayerNorm", args, 3)?.into_iter().take(1).collect())
+}
+
+/// Channels normalised in groups: reshaped to rows, as the operators that MindSpore has everywhere.
+fn groups(m: &mut Import, x: &Val, groups: i64, eps: f64) -> Step {
+    let dims = x.fixed()?;
+    let (&n, _) = (dims.first().ok_or("expected rank 2 or more")?, ());
+    let rows = m.op("Reshape", vec![x.into(), vec![n, groups, -1].into()])?;
+    let mean = m.op("ReduceMean", vec![(&rows).into(), vec![2].into(), true.into()])?;
+    let centred = m.op("Sub", vec![rows.into(), mean.into()])?;
+    let squares = m.op("Square", vec![(&centred).into()])?;
+    let var = m.op("ReduceMean", vec![squares.into(), vec![2].into(), true.into()])?;
+    let eps = m.scalar(x.dtype(), eps)?;
+    let sum = m.op("Add", vec![var.into(), eps.into()])?;
+    let root = m.op("Sqrt", vec![sum.into()])?;
+    let y = m.op("Div", vec![centred.into(), root.into()])?;
+    m.op("Reshape", vec![y.into(), dims.into()])
+}
+
+/// `x · scale + bias`, both one number for each channel.
+fn affine(m: &mut Import, x: Val, scale: Val, bias: Val) -> Step {
+    let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, x.rank().saturating_sub(2))).collect();
+    let scale = m.op("Reshape", vec![scale.into(), dims.clone().into()])?;
+    let bias = m.op("Reshape", vec![bias.into(), dims.into()])?;
+    let y = m.op("Mul", vec![x.into(), scale.into()])?;
+    m.op("Add", vec![y.into(), bias.into()])
+}
+
+fn instance_norm(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let y = groups(m, &x, x.dim(1)?, c.float("epsilon", 1e-5))?;
+    Ok(vec![affine(m, y, c.input(1)?, c.input(2)?)?])
+}
+
+/// Before set 21 scale and bias are per group.
+fn group_norm(m: &mut Import, c: &Call) -> Steps {
+    let (x, n) = (c.input(0)?, c.int("num_groups", 1));
+    let y = groups(m, &x, n, c.float("epsilon", 1e-5))?;
+    let channels = x.dim(1)?;
+    let per_channel = |m: &mut Import, v: Val| -> Step {
+        if v.dim(0)? == channels {
+            return Ok(v);
+        }
+        let repeats = channels.checked_div(n).ok_or("there are no groups")?;
+        let v = m.op("Reshape", vec![v.into(), vec![n, 1].into()])?;
+        let v = m.op("BroadcastTo", vec![v.into(), vec![n, repeats].into()])?;
+        m.op("Reshape", vec![v.into(), vec![channels].into()])
+    };
+    let (scale, bias) = (per_channel(m, c.input(1)?)?, per_channel(m, c.input(2)?)?);
+    Ok(vec![affine(m, y, scale, bias)?])
+}
+
+/// One layer with constant weights. MindSpore keeps them in one tensor, with the gates in another order.
+fn lstm(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let directions = match c.text("direction", "forward").as_str() {
+        "forward" => 1,
+        "bidirectional" => 2,
+        other => return Err(format!("direction {other} is not supported")),
+    };
+    for name in ["activations", "clip", "input_forget", "layout"] {
+        let usual = matches!(name, "input_forget" | "layout") && c.int(name, 0) == 0;
+        if c.has(name) && !usual {
+            return Err(format!("attribute {name} is not supported"));
+        }
+    }
+    if c.option(4).is_some() || c.option(7).is_some() {
+        return Err("sequence lengths and peepholes are not supported".into());
+    }
+    let (hidden, input) = (c.int("hidden_size", 0), x.dim(2)?);
+    let weights = weights(c, directions, hidden as usize, input as usize)?;
+    let w = m.constant(weights);
+    let (h, cell) = (state(m, c, 5, &x, directions, hidden)?, state(m, c, 6, &x, directions, hidden)?);
+    let two = directions == 2;
+    let args = vec![
+        x.into(),
+        h.into(),
+        cell.into(),
+        w.into(),
+        input.into(),
+        hidden.into(),
+        1i64.into(),
+        true.into(),
+        two.into(),
+        0.0.into(),
+    ];
+    let out = m.op_n("LSTM", args, 5)?;
+    let [y, h, cell, ..] = out.as_slice() else { return Err("LSTM has five results".into()) };
+    let dims = y.dims();
+    let [seq, batch, _] = dims.as_slice() else { return Err("expected rank 3".into()) };
+    let shape = match (seq, batch) {
+        (Some(s), Some(b)) => vec![*s, *b, directions, hidden],
+        (None, Some(b)) => vec![-1, *b, directions, hidden],
+        (Some(s), None) => vec![*s, -1, directions, hidden],
+        _ => return Err("sequence and batch are both open".into()),
+    };
+    let y = m.op("Reshape", vec![y.into(), shape.into()])?;
+    let y = m.op("Transpose", vec![y.into(), vec![0, 2, 1, 3].into()])?;
+    Ok(vec![y, h.clone(), cell.clone()])
+}
+
+/// An initial state, zeros if not given.
+fn state(m: &mut Import, c: &Call, i: usize, x: &Val, directions: i64, hidden: i64) -> Step {
+    if let Some(state) = c.option(i) {
+        return Ok(state);
+    }
+    let batch = x.dim(1).map_err(|_| "an initial state is not given, and the batch is open")?;
+    let dims = [directions, batch, hidden].map(|d| d as usize);
+    Ok(m.constant(Tensor::zeros(x.dtype(), &dims).map_err(|e| e.to_string())?))
+}
+
+/// MindSpore's order of the gates input, output, forget, cell: input, forget, cell, output.
+const GATES: [usize; 4] = [0, 2, 3, 1];
+
+fn weights(c: &Call, directions: i64, hidden: usize, input: usize) -> Result<Tensor, String> {
+    let (w, r) = (c.input(1)?.numbers()?, c.input(2)?.numbers()?);
+    let bias = c.option(3).map(|b| b.numbers()).transpose()?;
+    let count = directions as usize;
+    let mut out = Vec::new();
+    let gates = |data: &[f64], per_direction: usize, start: usize, cols: usize| -> Result<Vec<f64>, String> {
+        let mut rows = Vec::new();
+        for d in 0..count {
+            for gate in GATES {
+                let at = d * per_direction + start + gate * hidden * cols;
+                let block = data.get(at..at + hidden * cols).ok_or("weights of another size")?;
+                rows.extend_from_slice(block);
+            }
+        }
+        Ok(rows)
+    };
+    let rows = gates(&w, 4 * hidden * input, 0, input)?;
+    let recurrent = gates(&r, 4 * hidden * hidden, 0, hidden)?;
+    let sums = match bias {
+        Some(b) => {
+            let (own, other) = (gates(&b, 8 * hidden, 0, 1)?, gates(&b, 8 * hidden, 4 * hidden, 1)?);
+            own.iter().zip(&other).map(|(a, b)| a + b).collect()
+        }
+        None => vec![0.0; count * 4 * hidden],
+    };
+    out.extend(rows);
+    out.extend(recurrent);
+    out.extend(sums);
+    let n = out.len();
+    Tensor::from_f64s(DType::F32, &[n, 1, 1], &out).map_err(|e| e.to_string())
+}

@@ -1,0 +1,64 @@
+//! Models to `.air` files.
+
+use std::collections::HashMap;
+
+use mindir_loader::air::{self, AirError};
+use mindir_proto::{
+    ge::{AttrValue, ModelDef, OpDef},
+    prost::Message,
+};
+
+fn path(name: &str) -> String {
+    format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn written(name: &str) -> ModelDef {
+    let model = mindir_loader::load(path(name)).unwrap().model;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.air");
+    let written = air::export(&model, &file).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    assert_eq!(written.bytes, bytes.len());
+    ModelDef::decode(bytes.as_slice()).unwrap()
+}
+
+fn value<'a>(op: &'a OpDef, name: &str) -> &'a AttrValue {
+    op.attr[name].value.as_ref().unwrap()
+}
+
+#[test]
+fn nodes_edges_and_weights_are_those_of_the_model() {
+    let model = mindir_loader::load(path("examples/digits/lenet5.mindir")).unwrap().model;
+    let air = written("examples/digits/lenet5.mindir");
+    let graph = &air.graph[0];
+    let ops: Vec<&str> = graph.op.iter().map(|op| op.r#type.as_str()).filter(|op| *op != "Const").collect();
+    let expected = "Data Conv2D Relu MaxPool Conv2D Relu MaxPool Flatten MatMulV2 BiasAdd";
+    assert!(ops.join(" ").starts_with(expected), "{ops:?}");
+    let outputs: HashMap<&str, usize> = graph.op.iter().map(|op| (op.name.as_str(), op.output_desc.len())).collect();
+    for edge in graph.op.iter().flat_map(|op| &op.input).chain(&graph.output) {
+        let (producer, index) = edge.rsplit_once(':').unwrap();
+        assert!(index.parse::<usize>().unwrap() < outputs[producer], "{edge}");
+    }
+    for param in &model.params {
+        let op = graph.op.iter().find(|op| op.name == format!("{}_const", param.name)).unwrap();
+        let AttrValue::T(tensor) = value(op, "value") else { panic!("{op:?}") };
+        assert_eq!(tensor.data, param.tensor.bytes());
+    }
+    let conv = graph.op.iter().find(|op| op.r#type == "Conv2D").unwrap();
+    let AttrValue::List(pads) = value(conv, "pads") else { panic!("{conv:?}") };
+    assert_eq!((pads.i.as_slice(), pads.val_type), (&[0i64; 4][..], 2));
+    assert_eq!(value(conv, "data_format"), &AttrValue::S("NCHW".into()));
+}
+
+#[test]
+fn every_node_without_a_form_is_named() {
+    let model = mindir_loader::load(path("tests/goldens/cf_while/model.mindir")).unwrap().model;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.air");
+    let error = air::export(&model, &file).unwrap_err();
+    let AirError::Nodes(nodes) = &error else { panic!("{error}") };
+    assert!(!nodes.is_empty());
+    let text = error.to_string();
+    assert!(nodes.iter().all(|n| text.contains(&n.op) && text.contains(&n.why)), "{text}");
+    assert!(!file.exists());
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""ONNX models read by `mindir`: the tests of the `onnx` package, PyTorch's exports and networks among them.
+
+  onnx_in.py --command MINDIR [KIND...]     kinds: node (ONNX's own cases of each operator), pytorch (exports of PyTorch's layers),
+                                            light (whole networks), style (networks as PyTorch exports them, made here)
+  --only TEXT                               cases whose name contains TEXT
+  --expect FILE                             fail unless exactly the operators in FILE (lines `NAME reason`) are not supported
+  --to-mindir PROGRAM                       also write `style` models as MindIR with PROGRAM IN OUT, and run them in real MindSpore
+"""
+import argparse
+import collections
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+
+import onnx_style
+from onnx_out import difference
+
+DATA = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data")
+TOLERANCE = {"light": 1e-4, "style": 1e-5}
+
+
+def node_cases():
+    from onnx.backend.test.case.node import collect_testcases
+    for case in collect_testcases(None):
+        if case.model is None:
+            continue
+        for inputs, outputs in case.data_sets:
+            yield case.name, case.model, list(inputs), list(outputs), max(1e-5, case.rtol)
+
+
+def folder_cases(kind):
+    for folder in sorted(glob.glob(os.path.join(DATA, kind, "*"))):
+        model = onnx.load(os.path.join(folder, "model.onnx"))
+        for data in sorted(glob.glob(os.path.join(folder, "test_data_set_*"))):
+            def read(what):
+                paths = sorted(glob.glob(os.path.join(data, what + "_*.pb")), key=lambda p: int(re.findall(r"\d+", os.path.basename(p))[0]))
+                return [numpy_helper.to_array(onnx.load_tensor(p)) for p in paths]
+            yield os.path.basename(folder), model, read("input"), read("output"), 1e-5
+
+
+def runtime_cases(models, tolerance):
+    """Models with random inputs; ONNX Runtime says what they compute."""
+    for name, model, inputs in models:
+        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        wants = session.run(None, dict(zip([i.name for i in session.get_inputs()], inputs)))
+        yield name, model, inputs, wants, tolerance
+
+
+def light_models():
+    for path in sorted(glob.glob(os.path.join(DATA, "light", "*.onnx"))):
+        model = onnx.load(path)
+        given = {t.name for t in model.graph.initializer}
+        shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input if v.name not in given]
+        rng = np.random.default_rng(0)
+        yield os.path.basename(path), model, [rng.uniform(0, 1, s).astype(np.float32) for s in shapes]
+
+
+def cases(kind):
+    if kind == "node":
+        return node_cases()
+    if kind == "pytorch":
+        return [c for k in ("pytorch-converted", "pytorch-operator") for c in folder_cases(k)]
+    models = light_models() if kind == "light" else onnx_style.models()
+    return runtime_cases(models, TOLERANCE[kind])
+
+
+def run(command, model, inputs, work):
+    """The results, or the complaint and exit code."""
+    path = os.path.join(work, "model.onnx")
+    onnx.save(model, path)
+    names = [v.name for v in model.graph.input if v.name not in {t.name for t in model.graph.initializer}]
+    args = [command, "run", path, "--output", os.path.join(work, "out"), "--threads", "2"]
+    for i, (name, x) in enumerate(zip(names, inputs)):
+        np.save(os.path.join(work, f"in_{i}.npy"), np.asarray(x))
+        args += ["-i", f"{name}={os.path.join(work, f'in_{i}.npy')}"]
+    done = subprocess.run(args, capture_output=True, text=True)
+    if done.returncode:
+        return None, done.stderr.strip(), done.returncode
+    count = len(glob.glob(os.path.join(work, "out", "out_*.npy")))
+    return [np.load(os.path.join(work, "out", f"out_{i}.npy")) for i in range(count)], "", 0
+
+
+def plain(values):
+    """Whether NumPy files can hold the values."""
+    return all(isinstance(v, (np.ndarray, np.generic, int, float, bool)) and np.asarray(v).dtype.kind in "biuf" and np.asarray(v).dtype.isbuiltin == 1
+               for v in values)
+
+
+def check(kind, command, only, unsupported, counts, wrong):
+    for name, model, inputs, wants, tolerance in cases(kind):
+        if only and only not in name:
+            continue
+        ops = {n.op_type for n in model.graph.node}
+        if not plain(inputs) or not plain(wants):
+            counts[kind, "other types"] += 1
+            continue
+        with tempfile.TemporaryDirectory() as work:
+            got, complaint, code = run(command, model, inputs, work)
+        if code == 3:
+            counts[kind, "not supported"] += 1
+            for line in complaint.splitlines()[1:] or [complaint]:
+                unsupported[line.split(": ")[1] if ": " in line else line].add(f"{name}: {line.strip()}")
+            continue
+        if code:
+            counts[kind, "wrong"] += 1
+            wrong.append(f"{kind} {name} ({', '.join(sorted(ops))}): {complaint.splitlines()[0][:250]}")
+            continue
+        for i, want in enumerate(wants):
+            d = difference(got[i], np.asarray(want)) if i < len(got) else "is missing"
+            if isinstance(d, str) or d > tolerance:
+                counts[kind, "wrong"] += 1
+                wrong.append(f"{kind} {name} ({', '.join(sorted(ops))}): result {i}: {d}")
+                break
+        else:
+            counts[kind, "agree"] += 1
+
+
+def through_mindspore(program, wrong):
+    """Models written as MindIR load in real MindSpore and give ONNX Runtime's numbers."""
+    import mindspore as ms
+    for name, model, inputs, wants, tolerance in runtime_cases(onnx_style.models(), TOLERANCE["style"]):
+        with tempfile.TemporaryDirectory() as work:
+            source, made = os.path.join(work, "model.onnx"), os.path.join(work, "model.mindir")
+            onnx.save(model, source)
+            done = subprocess.run([program, source, made], capture_output=True, text=True)
+            if done.returncode:
+                wrong.append(f"mindspore {name}: {done.stderr.strip()[:400]}")
+                continue
+            try:
+                got = ms.nn.GraphCell(ms.load(made))(*[ms.Tensor(x) for x in inputs])
+            except Exception as error:
+                wrong.append(f"mindspore {name}: {str(error).strip()[:600]}")
+                continue
+        got = [g.asnumpy() for g in (got if isinstance(got, (tuple, list)) else [got])]
+        worst = [difference(g, w) for g, w in zip(got, wants)]
+        if any(isinstance(d, str) or d > max(tolerance, 1e-4) for d in worst):
+            wrong.append(f"mindspore {name}: {worst}")
+        else:
+            print(f"mindspore {name}: largest difference {max(worst):.1e}", flush=True)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--command", default="mindir")
+    ap.add_argument("--only")
+    ap.add_argument("--expect")
+    ap.add_argument("--to-mindir")
+    ap.add_argument("kinds", nargs="*", default=[])
+    args = ap.parse_args()
+    unsupported, counts, wrong = collections.defaultdict(set), collections.Counter(), []
+    for kind in args.kinds:
+        check(kind, args.command, args.only, unsupported, counts, wrong)
+    if args.to_mindir:
+        through_mindspore(args.to_mindir, wrong)
+    for op, names in sorted(unsupported.items()):
+        for line in sorted(names)[:3]:
+            print(f"not supported: {line}")
+    for (kind, what), n in sorted(counts.items()):
+        print(f"{kind}: {what}: {n}")
+    if args.expect:
+        stated = {line.split()[0] for line in open(args.expect) if line.strip() and not line.startswith("#")}
+        wrong += [f"{op}: not supported, which {args.expect} does not say" for op in sorted(unsupported.keys() - stated)]
+    for line in wrong:
+        print("WRONG", line)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
