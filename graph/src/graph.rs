@@ -116,6 +116,8 @@ pub struct Opaque {
 pub struct Primitive {
     /// MindSpore's name of the primitive, which may be an alias of the operator.
     pub name: Arc<str>,
+    /// Whether MindSpore declares it as a function, all of whose arguments are inputs.
+    pub function: bool,
     /// Attributes that are no arguments.
     pub attrs: Vec<(Arc<str>, Const)>,
     /// How its results nest: a tuple of one result is told from the result.

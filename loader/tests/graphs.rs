@@ -157,8 +157,8 @@ fn inputs_and_results_nest() {
     let names: Vec<_> = nested.entry().inputs.iter().map(|v| &*nested.entry().value(*v).name).collect();
     assert_eq!(names, ["t.0", "t.1.0", "t.1.1", "k"]);
     let leaf = || Nest::Leaf;
-    let two = Nest::Tuple(vec![leaf(), leaf()]);
-    assert_eq!(golden("io_tuple_out").entry().nest, Nest::Tuple(vec![leaf(), Nest::Tuple(vec![leaf(), two.clone()])]));
+    let list = Nest::List(vec![leaf(), leaf()]);
+    assert_eq!(golden("io_tuple_out").entry().nest, Nest::Tuple(vec![leaf(), Nest::Tuple(vec![leaf(), list])]));
     let scalars = golden("io_scalar_out");
     let number = || Nest::Number;
     let numbers = Nest::Tuple(vec![number(), number()]);

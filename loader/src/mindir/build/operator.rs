@@ -152,7 +152,8 @@ impl<'a> Walk<'_, 'a> {
         let sym = self.results(operator.name, wire, node, &mut outputs)?;
         let kind = NodeKind::Opaque(Opaque { op_type: operator.shared_name(), attrs });
         let nest = nest(&Form::of_node(node.proto), node.picked);
-        let primitive = Primitive { name: operator.name.into(), attrs: Vec::new(), nest };
+        let function = operator.is_function();
+        let primitive = Primitive { name: operator.name.into(), function, attrs: Vec::new(), nest };
         self.emit(wire, node, kind, arguments, outputs, token || attributes.has_effect())?;
         self.describe(Some(primitive));
         Ok(sym)
@@ -188,7 +189,8 @@ impl<'a> Walk<'_, 'a> {
         if operator.name == def.name && rest.is_empty() && usual {
             return Ok(None);
         }
-        Ok(Some(Primitive { name: operator.name.into(), attrs: self.constants(&rest)?, nest }))
+        let (name, function) = (operator.name.into(), operator.is_function());
+        Ok(Some(Primitive { name, function, attrs: self.constants(&rest)?, nest }))
     }
 
     /// Adds what else the file says to the last node.

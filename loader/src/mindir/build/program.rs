@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mindir_graph::{Tensor, graph::Param, op::OpDef};
-use mindir_proto::mindir::{GraphProto, ModelProto, NodeProto, PrimitiveProto, TensorProto};
+use mindir_proto::mindir::{GraphProto, ModelProto, NodeProto, PrimType, PrimitiveProto, TensorProto};
 
 use super::{
     fault::{GraphFault, Located},
@@ -394,6 +394,11 @@ impl<'a> Names<'a> {
 }
 
 impl Operator<'_> {
+    /// Whether the file declares the primitive as a function, all of whose arguments are inputs.
+    pub(super) fn is_function(&self) -> bool {
+        self.primitive.and_then(PrimitiveProto::primitive_type) == Some(PrimType::PrimitiveFunction)
+    }
+
     /// The name for nodes of an operator that is not in the list.
     pub(super) fn shared_name(&self) -> Arc<str> {
         self.name.into()

@@ -324,7 +324,7 @@ impl<'m> Body<'_, 'm> {
         inputs: Vec<String>,
         description: Option<AttributeProto>,
     ) -> String {
-        let op_type = self.file.primitives.reference(&mut self.file.names, op, true, attributes);
+        let op_type = self.file.primitives.reference(&mut self.file.names, op, false, attributes);
         self.push(op_type, wanted, inputs, description, None)
     }
 
@@ -415,7 +415,8 @@ impl<'m> Body<'_, 'm> {
             }
         }
         let nest = node.primitive.as_ref().map_or_else(|| nest(node, def), |primitive| primitive.nest.clone());
-        self.with_effects(node, op, classic, attributes, inputs, &nest);
+        let function = primitive::is_function(op);
+        self.with_effects(node, op, function, attributes, inputs, &nest);
         Ok(())
     }
 
@@ -432,7 +433,8 @@ impl<'m> Body<'_, 'm> {
         }
         let usual = || usual_nest(node.outputs.len());
         let nest = node.primitive.as_ref().map_or_else(usual, |primitive| primitive.nest.clone());
-        self.with_effects(node, &opaque.op_type, true, opaque.attrs.clone(), inputs, &nest);
+        let function = node.primitive.as_ref().is_some_and(|primitive| primitive.function);
+        self.with_effects(node, &opaque.op_type, function, opaque.attrs.clone(), inputs, &nest);
         Ok(())
     }
 
@@ -441,7 +443,7 @@ impl<'m> Body<'_, 'm> {
         &mut self,
         node: &Node,
         op: &str,
-        classic: bool,
+        function: bool,
         mut attributes: Attributes,
         mut inputs: Vec<String>,
         nest: &Nest,
@@ -454,7 +456,7 @@ impl<'m> Body<'_, 'm> {
                 inputs.push(self.flush(io));
             }
         }
-        let op_type = self.file.primitives.reference(&mut self.file.names, op, classic, &attributes);
+        let op_type = self.file.primitives.reference(&mut self.file.names, op, function, &attributes);
         let name = self.emit(node, op_type, inputs, nest);
         for (io, has, _) in kinds {
             if has {

@@ -15,13 +15,131 @@ pub(super) type Attributes = Vec<(Arc<str>, Const)>;
 
 /// Values that classic primitives take as inputs all the same.
 const INPUTS: &[(&str, &[&str])] = &[
-    ("Conv2DBackpropFilter", &["filter_size", "filter_sizes"]),
-    ("Conv2DBackpropInput", &["input_size", "input_sizes"]),
+    ("Conv2DBackpropFilter", &["filter_size"]),
+    ("Conv2DBackpropInput", &["input_sizes"]),
     ("EmbeddingLookup", &["offset"]),
     ("IndexFill", &["dim", "value"]),
     ("MirrorPad", &["paddings"]),
     ("PadV3", &["paddings", "constant_value"]),
     ("TopK", &["k"]),
+    ("UnsortedSegmentMax", &["num_segments"]),
+    ("UnsortedSegmentMin", &["num_segments"]),
+    ("UnsortedSegmentProd", &["num_segments"]),
+];
+
+/// Operators that MindSpore 2.10 does not declare as functions, in order.
+const OBJECTS: &[&str] = &[
+    "Adam",
+    "AdaptiveAvgPool2D",
+    "All",
+    "ApplyMomentum",
+    "ApproximateEqual",
+    "AvgPool3D",
+    "BatchToSpaceND",
+    "BesselI0",
+    "BesselI1",
+    "Bincount",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Conv2D",
+    "Conv2DBackpropFilter",
+    "Conv2DBackpropInput",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "DepthToSpace",
+    "DepthwiseConv2dNative",
+    "DiagPart",
+    "Digamma",
+    "DivNoNan",
+    "EmbeddingLookup",
+    "Fill",
+    "FillV2",
+    "Hypot",
+    "IOU",
+    "Im2Col",
+    "InSequence",
+    "IndexFill",
+    "InstanceNorm",
+    "IsNan",
+    "L2Normalize",
+    "LRN",
+    "LSTM",
+    "Lgamma",
+    "LpNorm",
+    "MaxPool",
+    "MaxPool3D",
+    "MaxPool3DWithArgmax",
+    "MaxPoolGrad",
+    "MaxPoolWithArgmax",
+    "MirrorPad",
+    "Mish",
+    "Mod",
+    "MulNoNan",
+    "NMSWithMask",
+    "Pad",
+    "PadV3",
+    "Print",
+    "ROIAlign",
+    "ReverseSequence",
+    "Rint",
+    "SGD",
+    "ScatterAdd",
+    "ScatterDiv",
+    "ScatterMax",
+    "ScatterMin",
+    "ScatterMul",
+    "ScatterNdAdd",
+    "ScatterNdDiv",
+    "ScatterNdMax",
+    "ScatterNdMin",
+    "ScatterNdMul",
+    "ScatterNdSub",
+    "ScatterNdUpdate",
+    "ScatterSub",
+    "ScatterUpdate",
+    "SeLU",
+    "Size",
+    "SoftmaxCrossEntropyWithLogits",
+    "Softplus",
+    "Softsign",
+    "Sort",
+    "SpaceToBatchND",
+    "SpaceToDepth",
+    "SparseSoftmaxCrossEntropyWithLogits",
+    "SquaredDifference",
+    "Stack",
+    "StopGradient",
+    "TensorMove",
+    "TensorScatterDiv",
+    "TensorScatterMax",
+    "TensorScatterMin",
+    "TensorScatterMul",
+    "TensorScatterSub",
+    "TensorScatterUpdate",
+    "TensorToScalar",
+    "TensorToTuple",
+    "TopK",
+    "Tril",
+    "TruncateDiv",
+    "TupleGetItem",
+    "Unique",
+    "UnsortedSegmentMax",
+    "UnsortedSegmentMin",
+    "UnsortedSegmentProd",
+    "Unstack",
+    "Xdivy",
+    "bit_and",
+    "bit_or",
+    "bool_and",
+    "bool_eq",
+    "bool_not",
+    "bool_or",
+    "list_equal",
+    "sequence_len",
+    "shape_mul",
+    "tuple_equal",
 ];
 
 /// Names of classic operators under which MindSpore has primitives that take everything as inputs.
@@ -30,6 +148,11 @@ const NOT_CLASSIC: [&str; 2] = ["TrilExt", "UnstackExtView"];
 /// Whether the operator, called `name` here, keeps arguments as attributes.
 pub(super) fn is_classic(def: &OpDef, name: &str) -> bool {
     def.classic && !NOT_CLASSIC.contains(&name)
+}
+
+/// Whether MindSpore declares the primitive `name` as a function.
+pub(super) fn is_function(name: &str) -> bool {
+    OBJECTS.binary_search(&name).is_err()
 }
 
 /// Whether a classic operator has this argument as an attribute.
@@ -55,8 +178,8 @@ pub(super) struct Primitives {
 
 impl Primitives {
     /// What `op_type` of a node says about this primitive.
-    pub(super) fn reference(&mut self, names: &mut Names, op: &str, classic: bool, attributes: &Attributes) -> String {
-        let kind = if classic { PrimType::Primitive } else { PrimType::PrimitiveFunction };
+    pub(super) fn reference(&mut self, names: &mut Names, op: &str, function: bool, attributes: &Attributes) -> String {
+        let kind = if function { PrimType::PrimitiveFunction } else { PrimType::Primitive };
         let proto = PrimitiveProto {
             op_type: Some(op.to_string()),
             attribute: attributes.iter().map(|(name, value)| value::attribute(name, value)).collect(),
@@ -70,5 +193,22 @@ impl Primitives {
             name
         });
         format!("REF::{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_name_operators() {
+        assert!(OBJECTS.is_sorted());
+        for name in OBJECTS.iter().copied().chain(INPUTS.iter().map(|(name, _)| *name)).chain(NOT_CLASSIC) {
+            assert!(mindir_graph::ops::find(name).is_some(), "{name}");
+        }
+        for (name, inputs) in INPUTS {
+            let params = mindir_graph::ops::find(name).map_or(&[][..], |def| def.params);
+            assert!(inputs.iter().all(|input| params.iter().any(|param| param.name == *input)), "{name}");
+        }
     }
 }

@@ -43,6 +43,13 @@ pub(super) fn attribute(name: &str, value: &Const) -> AttributeProto {
         Const::Str(text) => AttributeProto { s: Some(bytes(text)), ..typed(AttributeType::String) },
         other => element(other),
     };
+    // MindSpore writes these as lists of texts, whatever they are in a graph.
+    let value = match (name, value.attribute_type()) {
+        ("input_names" | "output_names", Some(AttributeType::Tuple)) => {
+            AttributeProto { r#type: Some(AttributeType::List as i32), ..value }
+        }
+        _ => value,
+    };
     AttributeProto { name: Some(name.to_string()), ..value }
 }
 
