@@ -105,7 +105,8 @@ fn contradictory_tensors_are_refused() {
 
 #[test]
 fn numbers_in_lists_are_tensors_too() {
-    let kinds: [(i32, fn(&mut TensorProto)); 4] = [
+    type Fill = fn(&mut TensorProto);
+    let kinds: [(i32, Fill); 4] = [
         (1, |t| t.float_data = vec![1.0, 2.0]),
         (7, |t| t.int64_data = vec![1, 2]),
         (10, |t| t.int32_data = vec![0x3c00, 0x4000]),

@@ -5,7 +5,7 @@
                                             light (whole networks), style (networks as PyTorch exports them, made here)
   --only TEXT                               cases whose name contains TEXT
   --expect FILE                             fail unless exactly the operators in FILE (lines `NAME reason`) are not supported
-  --to-mindir PROGRAM                       also write `style` models as MindIR with PROGRAM IN OUT, and run them in real MindSpore
+  --to-mindir COMMAND                       also write `style` models as MindIR with COMMAND IN OUT, and run them in real MindSpore
 """
 import argparse
 import collections
@@ -159,7 +159,7 @@ def through_mindspore(program, wrong):
         with tempfile.TemporaryDirectory() as work:
             source, made = os.path.join(work, "model.onnx"), os.path.join(work, "model.mindir")
             onnx.save(model, source)
-            done = subprocess.run([program, source, made], capture_output=True, text=True)
+            done = subprocess.run([*program.split(), source, made], capture_output=True, text=True)
             if done.returncode:
                 wrong.append(f"mindspore {name}: {done.stderr.strip()[:400]}")
                 continue

@@ -244,7 +244,7 @@ fn keep_open(m: &mut Import, x: &Val, dims: &[i64], open: usize) -> Step {
 }
 
 /// The dimensions as a tensor; MindSpore's `Shape` gives a tuple.
-fn dims_of(m: &mut Import, x: &Val) -> Step {
+pub(super) fn dims_of(m: &mut Import, x: &Val) -> Step {
     m.op("TensorShape", vec![x.into()])
 }
 
