@@ -97,7 +97,7 @@ fn check_all(options: &ExportOptions, keep: Option<PathBuf>) {
 }
 
 #[test]
-fn single() {
+fn one_file() {
     check_all(&ExportOptions::default(), std::env::var_os("MINDIR_ROUNDTRIP").map(PathBuf::from));
 }
 
