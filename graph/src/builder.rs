@@ -79,7 +79,8 @@ impl Builder {
         let outputs = self.node(def, args, results);
         if let (true, Some(node)) = (name != def.name, self.graph.nodes.last_mut()) {
             let nest = if results == 1 { Nest::Leaf } else { Nest::Tuple(vec![Nest::Leaf; results]) };
-            node.primitive = Some(Primitive { name: name.into(), attrs: Vec::new(), nest }.into());
+            node.primitive =
+                Some(Primitive { name: name.into(), function: !def.classic, attrs: Vec::new(), nest }.into());
         }
         Ok(outputs)
     }

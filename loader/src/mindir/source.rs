@@ -57,11 +57,6 @@ impl Source {
         Self { files: Box::new(files), ..self }
     }
 
-    /// Whether the bytes start as those of ONNX files do.
-    pub fn is_onnx(&self) -> bool {
-        crate::onnx::is_onnx(&self.bytes)
-    }
-
     /// The same model, all files of which are encrypted.
     #[must_use]
     pub fn with_decryption(self, decryption: impl Into<Option<Decryption>>) -> Self {
