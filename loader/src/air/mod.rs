@@ -112,6 +112,8 @@ struct Writer<'m> {
     params: HashMap<usize, Edge>,
     names: HashSet<String>,
     refused: Vec<Refusal>,
+    /// Results of nodes that were not written.
+    lost: HashSet<ValueId>,
     nodes: usize,
 }
 
@@ -127,15 +129,21 @@ impl<'m> Writer<'m> {
             params: HashMap::new(),
             names: HashSet::new(),
             refused: Vec::new(),
+            lost: HashSet::new(),
             nodes: 0,
         };
         for (index, input) in entry.inputs.iter().enumerate() {
             writer.data(index, *input);
         }
         for node in &entry.nodes {
-            if let Err(why) = writer.node(node) {
+            let mut blocked = false;
+            node.each_input(&mut |value| blocked |= writer.lost.contains(&value));
+            // Only the first of nodes that follow from each other is to blame.
+            let written = if blocked { Err(None) } else { writer.node(node).map_err(Some) };
+            if let Err(why) = written {
+                writer.lost.extend(&node.outputs);
                 let (path, op) = (node.path.to_string(), node.op_name().to_string());
-                writer.refused.push(Refusal { path, op, why });
+                writer.refused.extend(why.map(|why| Refusal { path, op, why }));
             }
         }
         for output in &entry.outputs {

@@ -47,6 +47,7 @@ impl Port {
             Port::In(_) => matches!(param.kind, ParamKind::Tensor | ParamKind::OptionalTensor),
             Port::Many(_) => param.kind == ParamKind::Tensors,
             Port::Skip => true,
+            Port::Float(_) => matches!(param.kind, ParamKind::Value | ParamKind::Tensor),
             _ => param.kind == ParamKind::Value,
         }
     }
