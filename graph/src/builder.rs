@@ -1,6 +1,6 @@
 //! Models built in Rust.
 
-use crate::graph::{Arg, Def, Graph, Model, Nest, Node, NodeKind, Origin, Param, ValueId};
+use crate::graph::{Arg, Def, Graph, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
 use crate::{OpError, Spec, Tensor, ops};
 
@@ -64,7 +64,7 @@ impl Builder {
         Ok(self.op_n(name, args, 1)?[0])
     }
 
-    /// Adds an operator with `results` results.
+    /// Adds an operator with `results` results. An alias is kept as the name of the primitive.
     ///
     /// # Errors
     /// [`OpError::Unsupported`] if there is no operator of this name.
@@ -76,7 +76,13 @@ impl Builder {
     ) -> Result<Vec<ValueId>, OpError> {
         let def = ops::find(name).ok_or_else(|| OpError::Unsupported(format!("unknown primitive {name}")))?;
         let args: Vec<Option<Arg>> = args.into_iter().map(Some).collect();
-        Ok(self.node(def, args, results))
+        let outputs = self.node(def, args, results);
+        if let (true, Some(node)) = (name != def.name, self.graph.nodes.last_mut()) {
+            let nest = if results == 1 { Nest::Leaf } else { Nest::Tuple(vec![Nest::Leaf; results]) };
+            node.primitive =
+                Some(Primitive { name: name.into(), function: !def.classic, attrs: Vec::new(), nest }.into());
+        }
+        Ok(outputs)
     }
 
     fn node(&mut self, def: &'static OpDef, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {

@@ -88,6 +88,21 @@ fn memory_is_bounded() {
     weights_are_not_copied();
     a_million_entries_of_a_checkpoint_are_bounded();
     opening_a_checkpoint_reads_no_contents();
+    writing_a_checkpoint_copies_nothing();
+}
+
+fn writing_a_checkpoint_copies_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensor = mindir_graph::Tensor::zeros(mindir_graph::DType::F32, &[16 << 20]).unwrap();
+    let checkpoint: ckpt::Checkpoint = [("w", tensor)].into_iter().collect();
+    let mut formats = vec![ckpt::Format::Ckpt, ckpt::Format::Safetensors];
+    formats.extend(cfg!(feature = "npy").then_some(ckpt::Format::Npz));
+    for format in formats {
+        let options = ckpt::WriteOptions { format: Some(format), crc: true, ..Default::default() };
+        let (outcome, used) = most_used(|| ckpt::write(folder.path().join("w"), &checkpoint, &options));
+        outcome.unwrap();
+        assert!(used < MIB, "{used} bytes to write 64 MiB as {format}");
+    }
 }
 
 /// Names and scalars of a million parameters.

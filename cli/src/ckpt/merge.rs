@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use mindir::ckpt::{Checkpoint, OnSame};
 
-use super::files::{KeyArgs, WriteArgs};
+use super::files::{KeyArgs, WriteArgs, fits};
 use crate::failure::{Failure, Outcome};
 use crate::print::name;
 
@@ -21,6 +21,10 @@ pub struct Merge {
     /// Which of two values with one name stays
     #[arg(long, default_value = "error")]
     same: Same,
+    /// The checkpoints are those of several devices: entries that fit PATTERN are joined along dimension AXIS, all others must be
+    /// equal
+    #[arg(long, value_name = "PATTERN=AXIS", value_parser = along, conflicts_with = "same")]
+    concat: Vec<(String, usize)>,
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
@@ -34,8 +38,25 @@ enum Same {
     Last,
 }
 
+fn along(text: &str) -> Result<(String, usize), String> {
+    let (pattern, axis) = text.rsplit_once('=').ok_or("expected PATTERN=AXIS")?;
+    Ok((pattern.to_string(), axis.parse().map_err(|_| format!("{axis:?} is no number of a dimension"))?))
+}
+
 impl Merge {
     pub fn execute(self) -> Result<Outcome, Failure> {
+        let all = if self.concat.is_empty() { self.union()? } else { self.joined()? };
+        self.write.write(&self.output, &all, &self.key, None, &[])
+    }
+
+    fn joined(&self) -> Result<Checkpoint, Failure> {
+        let read = |file: &PathBuf| Ok(self.key.read(file)?.0);
+        let devices = self.files.iter().map(read).collect::<Result<Vec<Checkpoint>, Failure>>()?;
+        let axis = |name: &str| self.concat.iter().find(|(pattern, _)| fits(pattern, name)).map(|(_, axis)| *axis);
+        Checkpoint::integrate(&devices, axis).map_err(|e| Failure::Usage(e.to_string()))
+    }
+
+    fn union(&self) -> Result<Checkpoint, Failure> {
         let same = match self.same {
             Same::Error => OnSame::Refuse,
             Same::First => OnSame::First,
@@ -50,6 +71,6 @@ impl Merge {
                 Failure::Usage(format!("{file}: there are entries called {names} already; --same says which stay"))
             })?;
         }
-        self.write.write(&self.output, &all, &self.key, None, &[])
+        Ok(all)
     }
 }

@@ -116,6 +116,19 @@ fn checkpoints_are_merged_and_compared() {
 }
 
 #[test]
+fn checkpoints_of_devices_are_joined() {
+    let (dir, file) = copied("append.ckpt");
+    let out = at(&dir, "out.ckpt");
+    let join = |concat: &str| mindir(["ckpt", "merge", &file, &sample("append.ckpt"), "-o", &out, "--concat", concat]);
+    join("w*=1").with(0).says(&["10 entries"]);
+    mindir(["ckpt", "ls", &out]).with(0).says(&["[2, 4]"]);
+    join("w*=2").with(2).complains(&["entry weight", "axis 2"]);
+    join("w*").with(2);
+    mindir(["ckpt", "set", &file, "lr", "3"]).with(0);
+    join("w*=1").with(2).complains(&["entry lr", "another value"]);
+}
+
+#[test]
 fn files_are_verified() {
     mindir(["ckpt", "verify", &sample("dtypes_crc.ckpt")]).with(0).says(&["14 entries", "the checksum is right"]);
     mindir(["ckpt", "verify", &sample("dtypes.ckpt")]).with(0).says(&["there is no checksum"]);

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use indexmap::{IndexMap, map::Entry};
-use mindir_graph::{Tensor, bf16, f16};
+use mindir_graph::{Tensor, bf16, f16, graph::Param};
 use smallvec::{SmallVec, smallvec};
 
 use super::EntryFault;
@@ -156,6 +156,13 @@ impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Checkpoint {
     /// Of several values with one name the last one is kept.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
         Self { entries: entries.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+impl<'a> FromIterator<&'a Param> for Checkpoint {
+    /// What the parameters of a model hold before its first run.
+    fn from_iter<I: IntoIterator<Item = &'a Param>>(params: I) -> Self {
+        params.into_iter().map(|param| (param.name.to_string(), param.tensor.clone())).collect()
     }
 }
 

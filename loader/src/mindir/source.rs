@@ -46,15 +46,15 @@ impl Source {
         Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
     }
 
+    /// Whether the model is an ONNX file.
+    pub fn is_onnx(&self) -> bool {
+        crate::onnx::is_onnx(&self.bytes)
+    }
+
     /// The same model with other data files.
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
-    }
-
-    /// Whether the bytes start as those of ONNX files do.
-    pub fn is_onnx(&self) -> bool {
-        crate::onnx::is_onnx(&self.bytes)
     }
 
     /// The same model, all files of which are encrypted.

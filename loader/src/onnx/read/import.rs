@@ -346,9 +346,23 @@ impl Import {
             In::List(items) => Arg::List(items.iter().map(|a| self.arg(def, i, a)).collect()),
             In::Val(v) => match v.constant().filter(|_| kind == ParamKind::Value).and_then(as_const) {
                 Some(c) => Arg::Const(c),
+                None if kind == ParamKind::Value => self.python(v),
                 None => Arg::Value(self.value(v)),
             },
         }
+    }
+}
+
+impl Import {
+    /// A computed tensor as what MindSpore takes in the place of a number or tuple.
+    fn python(&mut self, v: &Val) -> Arg {
+        let value = self.value(v);
+        let convert = match v.rank() {
+            0 => "TensorToScalar",
+            1 => "TensorToTuple",
+            _ => return Arg::Value(value),
+        };
+        Arg::Value(self.builder.op(convert, [Arg::Value(value)]).unwrap_or(value))
     }
 }
 

@@ -223,6 +223,8 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         even.into(),
         win.dilation.clone().into(),
         ceil.into(),
+        "NCDHW".into(),
+        "int64".into(),
     ];
     let mut y = m.op_n("MaxPool3DWithArgmax", args, 2)?.into_iter().next().ok_or("no result")?;
     for _ in 0..added {
@@ -320,6 +322,9 @@ fn resize(m: &mut Import, c: &Call) -> Steps {
         if !kept || sizes.as_ref().is_some_and(|s| s.get(d) != dims.get(d)) {
             return Err("batch and channels are resized".into());
         }
+    }
+    if c.int("antialias", 0) == 1 {
+        return Err("antialias is not supported".into());
     }
     let coordinates =
         if c.opset < 11 { "asymmetric".into() } else { c.text("coordinate_transformation_mode", "half_pixel") };

@@ -2,7 +2,10 @@
 
 use mindir_graph::{DType, Tensor};
 
-use super::Row;
+use super::{
+    Row,
+    shape::{dims_of, join, part},
+};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[
@@ -84,11 +87,17 @@ fn flat_product(m: &mut Import, a: Val, b: Val) -> Step {
         return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()]);
     };
     let lead = dims.split_last().map(|(_, lead)| lead.to_vec()).unwrap_or_default();
-    if lead.iter().filter(|d| d.is_none()).count() > 1 || lead.contains(&Some(0)) {
+    if lead.contains(&Some(0)) {
         return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()]);
     }
-    let rows = m.op("Reshape", vec![a.into(), vec![-1, k].into()])?;
+    let rows = m.op("Reshape", vec![(&a).into(), vec![-1, k].into()])?;
     let y = m.op("MatMul", vec![rows.into(), b.into(), false.into(), false.into()])?;
+    if lead.iter().filter(|d| d.is_none()).count() > 1 {
+        let (all, n) = (dims_of(m, &a)?, m.vector(&[n]));
+        let lead = part(m, &all, 0, lead.len() as i64)?;
+        let shape = join(m, vec![lead, n], 0)?;
+        return m.op("Reshape", vec![y.into(), shape.into()]);
+    }
     let back: Vec<i64> = lead.into_iter().map(|d| d.unwrap_or(-1)).chain([n]).collect();
     m.op("Reshape", vec![y.into(), back.into()])
 }

@@ -101,7 +101,7 @@ fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
     if let Some(after) = after {
         sum = m.op(after, vec![sum.into()])?;
     }
-    Ok(vec![m.op("Div", vec![x.into(), sum.into()])?])
+    Ok(vec![m.op("DivNoNan", vec![x.into(), sum.into()])?])
 }
 
 /// `TopK` along the last dimension, of negated numbers for the smallest.

@@ -85,6 +85,9 @@ fn depth_to_space(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn space_to_depth(m: &mut Import, c: &Call) -> Steps {
+    if c.text("mode", "DCR") != "DCR" {
+        return Err("blocks behind the channels are not supported".into());
+    }
     let args = vec![c.input(0)?.into(), c.int("blocksize", 0).into()];
     Ok(vec![m.op("SpaceToDepth", args)?])
 }
@@ -96,9 +99,7 @@ fn image(x: &Val) -> Result<[i64; 4], String> {
 /// Both shapes are repeated to what they have in common.
 fn expand(m: &mut Import, c: &Call) -> Steps {
     let (x, shape) = (c.input(0)?, c.input(1)?);
-    let (Ok(want), Ok(have)) = (shape.ints(), x.fixed()) else {
-        return Ok(vec![m.op("BroadcastTo", vec![x.into(), shape.into()])?]);
-    };
+    let (Ok(want), Ok(have)) = (shape.ints(), x.fixed()) else { return computed_expand(m, x, shape) };
     let size = |v: &[i64]| v.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>();
     let both = mindir_graph::broadcast(&size(&have), &size(&want));
     let both = both.ok_or_else(|| format!("shapes {have:?} and {want:?} do not broadcast"))?;
@@ -107,6 +108,22 @@ fn expand(m: &mut Import, c: &Call) -> Steps {
         return Ok(vec![x]);
     }
     Ok(vec![m.op("BroadcastTo", vec![x.into(), dims.into()])?])
+}
+
+fn computed_expand(m: &mut Import, x: Val, shape: Val) -> Steps {
+    let rank = shape.dim(0)? as usize;
+    let own = match x.fixed() {
+        Ok(dims) => m.vector(&dims),
+        Err(_) => dims_of(m, &x)?,
+    };
+    let aligned = |m: &mut Import, v: Val, missing: usize| -> Step {
+        let ones = m.vector(&vec![1; missing]);
+        if missing == 0 { Ok(v) } else { join(m, vec![ones, v], 0) }
+    };
+    let own = aligned(m, own, rank.saturating_sub(x.rank()))?;
+    let want = aligned(m, shape, x.rank().saturating_sub(rank))?;
+    let both = m.op("Maximum", vec![want.into(), own.into()])?;
+    Ok(vec![m.op("BroadcastTo", vec![x.into(), both.into()])?])
 }
 
 fn eye_like(m: &mut Import, c: &Call) -> Steps {
@@ -216,7 +233,7 @@ fn reshape(m: &mut Import, c: &Call) -> Steps {
 
 /// `Reshape` to `dims`, where dimension `open` is that of `x`.
 fn keep_open(m: &mut Import, x: &Val, dims: &[i64], open: usize) -> Step {
-    let all = m.op("Shape", vec![x.into()])?;
+    let all = dims_of(m, x)?;
     let own = part(m, &all, open as i64, open as i64 + 1)?;
     let mut parts = Vec::new();
     for (i, &d) in dims.iter().enumerate() {
@@ -224,6 +241,11 @@ fn keep_open(m: &mut Import, x: &Val, dims: &[i64], open: usize) -> Step {
     }
     let shape = join(m, parts, 0)?;
     m.op("Reshape", vec![x.into(), shape.into()])
+}
+
+/// The dimensions as a tensor; MindSpore's `Shape` gives a tuple.
+pub(super) fn dims_of(m: &mut Import, x: &Val) -> Step {
+    m.op("TensorShape", vec![x.into()])
 }
 
 /// Elements `start` to `end` of a vector.
@@ -236,7 +258,7 @@ fn shape(m: &mut Import, c: &Call) -> Steps {
     let rank = x.rank() as i64;
     let clamp = |i: i64| if i < 0 { (i + rank).max(0) } else { i.min(rank) };
     let (start, end) = (clamp(c.int("start", 0)), clamp(c.int("end", rank)));
-    let all = m.op("Shape", vec![x.into()])?;
+    let all = dims_of(m, &x)?;
     if (start, end) == (0, rank) {
         return Ok(vec![all]);
     }

@@ -1,0 +1,262 @@
+//! ONNX files: damaged, contradictory and hostile ones are refused with a reason; what is written is read again.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use mindir_graph::builder::Builder;
+use mindir_graph::graph::{Arg, Model};
+use mindir_graph::{DType, Dim, Spec, Tensor};
+use mindir_loader::mindir::Source;
+use mindir_loader::{ErrorKind, Limits, LoadError, NoFiles, load_bytes, onnx};
+use mindir_proto::onnx::*;
+use mindir_proto::prost::Message;
+
+fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
+    let dim = |&n: &i64| DimensionProto { dim_value: (n >= 0).then_some(n), dim_param: None };
+    let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
+    let tensor_type = Some(TensorTypeProto { elem_type: Some(1), shape });
+    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type }) }
+}
+
+fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+    let list = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+    let (input, output) = (list(inputs), list(outputs));
+    NodeProto { input, output, op_type: Some(op.into()), name: Some(format!("my {op}")), ..NodeProto::default() }
+}
+
+fn weight(name: &str, dims: &[i64], data: &[f32]) -> TensorProto {
+    let raw: Vec<u8> = data.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (name, raw_data) = (Some(name.to_string()), Some(raw.into()));
+    TensorProto { dims: dims.to_vec(), data_type: Some(1), name, raw_data, ..TensorProto::default() }
+}
+
+/// `y = x + w`.
+fn sum() -> ModelProto {
+    let graph = GraphProto {
+        name: Some("sum".into()),
+        node: vec![node("Add", &["x", "w"], &["y"])],
+        initializer: vec![weight("w", &[2], &[1.0, -2.0])],
+        input: vec![value("x", &[3, 2])],
+        output: vec![value("y", &[3, 2])],
+        ..GraphProto::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { domain: None, version: Some(17) }];
+    ModelProto { ir_version: Some(8), graph: Some(Box::new(graph)), opset_import, ..ModelProto::default() }
+}
+
+fn load(model: &ModelProto) -> Result<Model, LoadError> {
+    load_bytes("net.onnx", model.encode_to_vec(), NoFiles).map(|l| l.model)
+}
+
+fn changed(change: impl FnOnce(&mut GraphProto)) -> Result<Model, LoadError> {
+    let mut model = sum();
+    change(model.graph.as_mut().unwrap());
+    load(&model)
+}
+
+#[track_caller]
+fn refused(outcome: Result<Model, LoadError>, kind: ErrorKind, words: &[&str]) {
+    let error = outcome.expect_err("the model is wrong");
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    assert!(text.starts_with("net.onnx: "), "{text}");
+    words.iter().for_each(|w| assert!(text.contains(w), "{w} is missing in: {text}"));
+}
+
+#[test]
+fn a_sum_is_read() {
+    let model = load(&sum()).unwrap();
+    assert_eq!(model.entry().nodes.len(), 1);
+    assert!(model.entry().nodes[0].is("Add"));
+    assert_eq!(&*model.entry().nodes[0].path, "my Add/Add_0");
+}
+
+#[test]
+fn cut_and_changed_files_never_panic() {
+    let bytes = sum().encode_to_vec();
+    for len in 0..bytes.len() {
+        let _ = load_bytes("net.onnx", bytes[..len].to_vec(), NoFiles);
+    }
+    for at in 0..bytes.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1)] {
+            let mut bytes = bytes.clone();
+            bytes[at] = value;
+            let _ = load_bytes("net.onnx", bytes, NoFiles);
+        }
+    }
+}
+
+#[test]
+fn contradictory_tensors_are_refused() {
+    let tensor = |change: fn(&mut TensorProto)| changed(|g| change(&mut g.initializer[0]));
+    refused(tensor(|t| t.dims = vec![3]), ErrorKind::Corrupt, &["tensor w", "8 bytes", "12"]);
+    refused(tensor(|t| t.dims = vec![-1]), ErrorKind::Corrupt, &["tensor w", "dimension 0 is -1"]);
+    refused(tensor(|t| t.dims = vec![i64::MAX; 3]), ErrorKind::Corrupt, &["tensor w", "overflow"]);
+    refused(tensor(|t| t.dims = vec![1; 40]), ErrorKind::Limit, &["40 dimensions"]);
+    refused(tensor(|t| t.float_data = vec![1.0, 2.0]), ErrorKind::Corrupt, &["twice", "raw_data", "float_data"]);
+    refused(tensor(|t| t.raw_data = None), ErrorKind::Corrupt, &["no contents"]);
+    refused(tensor(|t| t.data_type = Some(99)), ErrorKind::Corrupt, &["unknown element type 99"]);
+    refused(tensor(|t| t.data_type = Some(8)), ErrorKind::Unsupported, &["string"]);
+    let bools = |t: &mut TensorProto| (t.data_type, t.raw_data) = (Some(9), Some(Bytes::from_static(&[1, 7])));
+    refused(changed(|g| bools(&mut g.initializer[0])), ErrorKind::Corrupt, &["truth value 1 is 7"]);
+    refused(tensor(|t| t.name = None), ErrorKind::Corrupt, &["no name"]);
+    refused(changed(|g| g.initializer.push(weight("w", &[1], &[0.0]))), ErrorKind::Corrupt, &["two parameters"]);
+}
+
+#[test]
+fn numbers_in_lists_are_tensors_too() {
+    type Fill = fn(&mut TensorProto);
+    let kinds: [(i32, Fill); 4] = [
+        (1, |t| t.float_data = vec![1.0, 2.0]),
+        (7, |t| t.int64_data = vec![1, 2]),
+        (10, |t| t.int32_data = vec![0x3c00, 0x4000]),
+        (12, |t| t.uint64_data = vec![1, 2]),
+    ];
+    for (data_type, fill) in kinds {
+        let outcome = changed(|g| {
+            let t = &mut g.initializer[0];
+            (t.raw_data, t.data_type) = (None, Some(data_type));
+            fill(t);
+            g.node = vec![node("Identity", &["w"], &["y"])];
+        });
+        let model = outcome.unwrap();
+        let out = model.entry().outputs[0];
+        let mindir_graph::graph::Def::Const(t) = &model.entry().value(out).def else { panic!("expected a constant") };
+        assert_eq!(t.to_f64s().unwrap(), [1.0, 2.0]);
+    }
+}
+
+#[test]
+fn contradictory_graphs_are_refused() {
+    let twice = |g: &mut GraphProto| g.node.push(node("Neg", &["x"], &["y"]));
+    refused(changed(twice), ErrorKind::Unsupported, &["two values are called y"]);
+    refused(changed(|g| g.output[0].name = Some("z".into())), ErrorKind::Corrupt, &["result z"]);
+    refused(changed(|g| g.input.push(value("x", &[1]))), ErrorKind::Corrupt, &["two inputs are called x"]);
+    refused(changed(|g| g.input[0].r#type = None), ErrorKind::Corrupt, &["input x", "no tensor"]);
+    let later = |g: &mut GraphProto| g.node.insert(0, node("Neg", &["y"], &["z"]));
+    refused(changed(later), ErrorKind::Unsupported, &["value y is read before it exists"]);
+    refused(changed(|g| g.node[0].input[1] = "y".into()), ErrorKind::Unsupported, &["read before it exists"]);
+    let odd = weight("w", &[5], &[0.0; 5]);
+    refused(changed(|g| g.initializer[0] = odd), ErrorKind::Unsupported, &["my Add", "does not broadcast"]);
+}
+
+#[test]
+fn all_nodes_that_are_not_supported_are_named() {
+    let outcome = changed(|g| {
+        g.node = vec![
+            node("Frobnicate", &["x"], &["a"]),
+            node("Neg", &["a"], &["b"]),
+            NodeProto { domain: Some("com.example".into()), ..node("Add", &["b", "w"], &["c"]) },
+            node("Add", &["c", "w"], &["y"]),
+        ];
+    });
+    refused(outcome, ErrorKind::Unsupported, &["2 nodes", "my Frobnicate", "my Add: Add: this operator"]);
+}
+
+#[test]
+fn operator_sets_are_checked() {
+    let with = |version: Option<i64>| {
+        let mut model = sum();
+        model.opset_import[0].version = version;
+        load(&model)
+    };
+    refused(with(None), ErrorKind::Corrupt, &["does not name the set"]);
+    refused(with(Some(1)), ErrorKind::Unsupported, &["operator set 1"]);
+    refused(with(Some(i64::MAX)), ErrorKind::Unsupported, &["operator set"]);
+    let mut model = sum();
+    model.graph = None;
+    refused(load(&model), ErrorKind::Corrupt, &["there is no graph"]);
+}
+
+fn external(location: &str, offset: &str, length: &str) -> ModelProto {
+    let mut model = sum();
+    let t = &mut model.graph.as_mut().unwrap().initializer[0];
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) };
+    t.raw_data = None;
+    t.data_location = Some(DataLocation::External as i32);
+    t.external_data = vec![entry("location", location), entry("offset", offset), entry("length", length)];
+    model
+}
+
+#[test]
+fn data_files_are_read_within_their_bounds() {
+    let files = || BTreeMap::from([("w.bin".to_string(), Bytes::from(vec![0u8; 16]))]);
+    let read = |location: &str, offset: &str, length: &str| {
+        load_bytes("net.onnx", external(location, offset, length).encode_to_vec(), files()).map(|l| l.model)
+    };
+    assert!(read("w.bin", "8", "8").is_ok());
+    refused(read("w.bin", "9", "8"), ErrorKind::Corrupt, &["w.bin", "outside"]);
+    refused(read("w.bin", "18446744073709551615", "8"), ErrorKind::Corrupt, &["outside"]);
+    refused(read("w.bin", "0", "4"), ErrorKind::Corrupt, &["outside"]);
+    refused(read("w.bin", "x", "8"), ErrorKind::Corrupt, &["offset"]);
+    for location in ["../w.bin", "/etc/passwd", "a/../w.bin", "", "C:\\w.bin"] {
+        refused(read(location, "0", "8"), ErrorKind::Corrupt, &["refused"]);
+    }
+    refused(read("other.bin", "0", "8"), ErrorKind::NotFound, &["other.bin"]);
+}
+
+/// A large result is an error of the run, not of reading; nothing is computed while reading that is larger than a few KiB.
+#[test]
+fn bombs_are_not_unpacked_while_reading() {
+    let outcome = changed(|g| {
+        let shape = TensorProto {
+            dims: vec![4],
+            data_type: Some(7),
+            name: Some("s".into()),
+            int64_data: vec![1 << 20; 4],
+            ..TensorProto::default()
+        };
+        g.initializer.push(shape);
+        g.node = vec![node("ConstantOfShape", &["s"], &["b"]), node("Add", &["b", "x"], &["y"])];
+    });
+    refused(outcome, ErrorKind::Unsupported, &["my ConstantOfShape"]);
+}
+
+/// A model of a few operators, with an open dimension.
+fn network() -> Model {
+    let mut b = Builder::new("net");
+    let dims = Some([Dim::Unknown, Dim::Known(8)].into_iter().collect());
+    let x = b.input("x", Spec { dtype: Some(DType::F32), dims });
+    let w = b.param("fc.weight", Tensor::from_vec(&[4, 8], (0..32).map(|i| i as f32).collect()).unwrap());
+    let y = b.op("MatMul", [x.into(), w.into(), Arg::from(false), Arg::from(true)]).unwrap();
+    let y = b.op("ReLU", [y.into()]).unwrap();
+    let y = b.op("Reshape", [y.into(), Arg::from(&[-1i64, 2, 2][..])]).unwrap();
+    b.finish(&[y])
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let written = onnx::export(&network(), &path, Default::default()).unwrap();
+    assert_eq!((written.constants, written.data_file), (2, None));
+    let model = mindir_loader::load(&path).unwrap().model;
+    assert_eq!(model.params.len(), 1);
+    assert_eq!((&*model.params[0].name, model.params[0].tensor.shape()), ("fc.weight", &[4, 8][..]));
+    let entry = model.entry();
+    assert_eq!(entry.value(entry.inputs[0]).spec.to_string(), "f32 [?,8]");
+    let ops: Vec<&str> = entry.nodes.iter().map(|n| n.op_name()).collect();
+    assert_eq!(ops, ["MatMul", "ReLU", "Reshape"]);
+}
+
+#[test]
+fn a_failed_export_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    std::fs::write(&path, b"old").unwrap();
+    let mut b = Builder::new("no");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2]));
+    let y = b.op("Lgamma", [x.into()]).unwrap();
+    assert!(onnx::export(&b.finish(&[y]), &path, Default::default()).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
+fn limits_hold_for_onnx_too() {
+    let bytes = sum().encode_to_vec();
+    let limits = Limits { max_nodes: 0, ..Limits::default() };
+    let error = onnx::load(Source::from_bytes("net.onnx", bytes.clone()), &limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let limits = Limits { decoded_base: 16, decoded_per_byte: 0, ..Limits::default() };
+    assert!(onnx::load(Source::from_bytes("net.onnx", bytes), &limits).is_err());
+}
