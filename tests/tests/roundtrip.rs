@@ -1,8 +1,8 @@
 //! Every golden goes out to a file and comes back, and gives the same bits: as one file, split, and encrypted. So does every
 //! case of every operator, as a model of one node.
 //!
-//! `MINDIR_ROUNDTRIP` names a folder that keeps the files, one folder for each golden, for MindSpore to read;
-//! `MINDIR_ROUNDTRIP_OPERATORS` one for the operators' models.
+//! `MINDIR_ROUNDTRIP` names a folder that keeps the files for MindSpore to read: in `one_file`, `split`, `AES-GCM`, `AES-CBC`
+//! and `SM4-CBC` a folder for each golden, in `operators` one for each case.
 
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,8 @@ fn check(golden: &Golden, folder: &Path, options: &ExportOptions) -> Result<(), 
     if same_bits(&got, &want) { Ok(()) } else { Err("other bits".into()) }
 }
 
-fn check_all(options: &ExportOptions, keep: Option<PathBuf>) {
+fn check_all(options: &ExportOptions, form: &str) {
+    let keep = std::env::var_os("MINDIR_ROUNDTRIP").map(|folder| PathBuf::from(folder).join(form));
     let list = goldens();
     let temporary = tempfile::tempdir().unwrap();
     let mut failures = Vec::new();
@@ -100,12 +101,12 @@ fn check_all(options: &ExportOptions, keep: Option<PathBuf>) {
 
 #[test]
 fn one_file() {
-    check_all(&ExportOptions::default(), std::env::var_os("MINDIR_ROUNDTRIP").map(PathBuf::from));
+    check_all(&ExportOptions::default(), "one_file");
 }
 
 #[test]
 fn split() {
-    check_all(&ExportOptions { split_above: 0, data_file_size: 4096, ..ExportOptions::default() }, None);
+    check_all(&ExportOptions { split_above: 0, data_file_size: 4096, ..ExportOptions::default() }, "split");
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn encrypted() {
     for (cipher, split_above) in [("AES-GCM", u64::MAX), ("AES-CBC", 0), ("SM4-CBC", 0)] {
         let key = Key::new(*b"0123456789ABCDEF").unwrap();
         let encryption = Encryption::new(cipher.parse().unwrap(), key).unwrap();
-        check_all(&ExportOptions { split_above, encryption: Some(encryption), ..ExportOptions::default() }, None);
+        check_all(&ExportOptions { split_above, encryption: Some(encryption), ..ExportOptions::default() }, cipher);
     }
 }
 
@@ -156,7 +157,7 @@ fn check_case(def: &'static OpDef, case: &Case, folder: &Path) -> Result<(), Str
 #[test]
 fn operators() {
     let temporary = tempfile::tempdir().unwrap();
-    let keep = std::env::var_os("MINDIR_ROUNDTRIP_OPERATORS").map(PathBuf::from);
+    let keep = std::env::var_os("MINDIR_ROUNDTRIP").map(|folder| PathBuf::from(folder).join("operators"));
     let mut failures = Vec::new();
     let mut count = 0;
     for def in OPS.iter().filter(|def| !matches!(def.effect, Effect::Random | Effect::Io) && def.name != "Load") {
