@@ -137,7 +137,7 @@ fn check_case(def: &'static OpDef, case: &Case, folder: &Path) -> Result<(), Str
     for (kind, list) in [("in", &inputs), ("out", &want)] {
         for (i, tensor) in list.iter().enumerate() {
             // bfloat16 and complex numbers have no arrays.
-            let _ = mindir::npy::write(&folder.join(format!("{kind}_{i}.npy")), tensor);
+            let _ = mindir::npy::write(folder.join(format!("{kind}_{i}.npy")), tensor);
         }
     }
     let back = load(&path, &options)?;
