@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Time saving and loading a checkpoint of 1 GiB: this runtime, MindSpore, the safetensors package, and a plain copy.
 
-  checkpoint.py --mindir PATH [--rounds N] [--size MIB] [--dir DIR] [--out table.md]
+  checkpoint.py --mindir PATH --loader PATH [--rounds N] [--size MIB] [--dir DIR] [--out table.md]
 
 Engines take turns, round by round; all files are in DIR, a temporary folder by default, which should be on the disk that matters. Saving with
 `mindir` and the plain copy end when the bytes are on the disk (fsync); MindSpore and safetensors do not wait for that, so each is also timed with
-a sync after it. `mindir` is a new process each time, start included. Numbers are medians; the ratio is the median of each round's ratio to the
+a sync after it. `mindir` is a new process each time, start included; --loader is the example `load_checkpoint` of `mindir-benches`. "open" lists
+the entries of a mapped file, "check all" reads every byte and the checksum, "load all" ends with all tensors in memory. Numbers are medians; the ratio is the median of each round's ratio to the
 plain copy of the same round. Memory is the largest resident set: of the process, or for the Python engines above that of their idle process.
 
 Run it with the Python that tests/oracle/setup.sh prints.
@@ -81,10 +82,10 @@ def timed(work, *files):
 
 
 class Bench:
-    def __init__(self, mindir, folder, mib):
+    def __init__(self, mindir, loader, folder, mib):
         import mindspore as ms
         import numpy as np
-        self.ms, self.mindir, self.folder = ms, mindir, folder
+        self.ms, self.mindir, self.loader, self.folder = ms, mindir, loader, folder
         self.results = {}
         rows = mib * 2**20 // 16 // 4 // 4096
         random = np.random.default_rng(0)
@@ -132,14 +133,16 @@ class Bench:
 
     def load(self):
         self.note("open: mindir", *child([self.mindir, "ckpt", "ls", self.source, "--json"]))
-        self.note("read all: mindir", *child([self.mindir, "ckpt", "verify", self.at("c.ckpt"), "--json"]))
+        self.note("check all: mindir", *child([self.mindir, "ckpt", "verify", self.at("c.ckpt"), "--json"]))
+        self.note("load all: mindir", *child([self.loader, self.source]))
+        self.note("load all: mindir .safetensors", *child([self.loader, self.at("m.safetensors")]))
         kept = []
         quick, _, mib = timed(lambda: kept.append(self.ms.load_checkpoint(self.source)))
-        self.note("read all: MindSpore", quick, mib)
+        self.note("load all: MindSpore", quick, mib)
         kept.clear()
         from safetensors.numpy import load_file
         quick, _, mib = timed(lambda: kept.append(load_file(self.at("st.safetensors"))))
-        self.note("read all: safetensors", quick, mib)
+        self.note("load all: safetensors", quick, mib)
         kept.clear()
 
     def table(self):
@@ -156,13 +159,14 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mindir", required=True)
+    parser.add_argument("--loader", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--dir")
     parser.add_argument("--out")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
-        bench = Bench(os.path.abspath(args.mindir), folder, args.size)
+        bench = Bench(os.path.abspath(args.mindir), os.path.abspath(args.loader), folder, args.size)
         for _ in range(args.rounds):
             bench.copy()
             bench.save()

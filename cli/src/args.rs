@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
 use mindir::{Access, DeviceKind, Fact, Fallback, GraphCell, Loaded, Options, Port, Source};
 
@@ -18,7 +19,7 @@ pub struct ModelArg {
     #[arg(value_name = "MODEL")]
     pub path: PathBuf,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub key: ModelKeyArgs,
 }
 
 impl ModelArg {
@@ -30,18 +31,15 @@ impl ModelArg {
     }
 }
 
-/// The key of encrypted models.
-#[derive(Args, Debug)]
+/// The key of encrypted files.
+#[derive(Args, Debug, Clone, Default)]
 pub struct KeyArgs {
-    /// File that holds the key of an encrypted model: its 16, 24 or 32 bytes
+    /// File that holds the key of encrypted files: its 16, 24 or 32 bytes
     #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
     key_file: Option<PathBuf>,
-    /// Environment variable that holds the key of an encrypted model
+    /// Environment variable that holds the key of encrypted files
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
-    /// How the model is encrypted, if the file does not say it: AES-GCM, AES-CBC or SM4-CBC
-    #[arg(long, value_name = "MODE")]
-    key_mode: Option<Cipher>,
 }
 
 impl KeyArgs {
@@ -50,15 +48,42 @@ impl KeyArgs {
         key(self.key_file.as_deref(), self.key_env.as_deref())
     }
 
-    /// The model at `path` with the key.
+    /// The model at `path`.
     pub fn source(&self, path: &Path) -> Result<Source, Failure> {
-        let decryption = self.key()?.map(Decryption::new);
-        let decryption = match (decryption, self.key_mode) {
-            (Some(decryption), Some(mode)) => Some(decryption.with_mode(mode)),
-            (decryption, _) => decryption,
-        };
         let source = Source::open(path, Access::Map).map_err(mindir::Error::from)?;
-        Ok(source.with_decryption(decryption))
+        Ok(source.with_decryption(self.key()?.map(Decryption::new)))
+    }
+
+    /// Reads a checkpoint.
+    pub fn read(&self, path: &Path) -> Result<(Checkpoint, Kind), Failure> {
+        self.read_checked(path, false)
+    }
+
+    /// Reads a checkpoint, and checks its checksum where that is demanded.
+    pub fn read_checked(&self, path: &Path, verify_crc: bool) -> Result<(Checkpoint, Kind), Failure> {
+        let head = head(path)?;
+        // A key may be given for one of several files.
+        let decryption = self.key()?.filter(|_| Cipher::of(&head).is_some()).map(Decryption::new);
+        Ok(ckpt::read_with_kind(path, &ReadOptions { decryption, verify_crc, ..ReadOptions::default() })?)
+    }
+}
+
+/// The key of encrypted models.
+#[derive(Args, Debug)]
+pub struct ModelKeyArgs {
+    #[command(flatten)]
+    pub files: KeyArgs,
+    /// How the model is encrypted, if the file does not say it: AES-GCM, AES-CBC or SM4-CBC
+    #[arg(long, value_name = "MODE")]
+    key_mode: Option<Cipher>,
+}
+
+impl ModelKeyArgs {
+    /// The model at `path`.
+    pub fn source(&self, path: &Path) -> Result<Source, Failure> {
+        let source = self.files.source(path)?;
+        let Some(mode) = self.key_mode else { return Ok(source) };
+        Ok(source.with_decryption(self.files.key()?.map(|key| Decryption::new(key).with_mode(mode))))
     }
 }
 
@@ -66,6 +91,19 @@ impl KeyArgs {
 pub fn key(file: Option<&Path>, variable: Option<&str>) -> Result<Option<Key>, Failure> {
     let found = file.map(Key::from_file).or_else(|| variable.map(Key::from_env));
     found.transpose().map_err(|fault| Failure::Usage(fault.to_string()))
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    if !std::fs::metadata(path).map_err(Failure::file(path))?.is_file() {
+        // What it is instead is said where it is read; to open a pipe could take forever.
+        return Ok(bytes);
+    }
+    let file = std::fs::File::open(path).map_err(Failure::file(path))?;
+    file.take(4).read_to_end(&mut bytes).map_err(Failure::file(path))?;
+    Ok(bytes)
 }
 
 /// A number of bytes: `4096`, `64K`, `512M`, `2G`, `1T`.

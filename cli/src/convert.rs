@@ -1,20 +1,25 @@
 //! `mindir convert`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mindir::ckpt::{LoadOptions, Loaded, Source as ParamSource, load_param_into_net};
 use mindir::crypto::{Cipher, Encryption, Key};
+use mindir::graph::Model;
 use mindir::onnx::{self, OPSETS};
-use mindir::{Error, ExportOptions, Limits, ModelFile, Written, air};
+use mindir::{Error, ExportOptions, Limits, ModelFile, Source, Written, air};
+use serde::Serialize;
 
 use crate::args::{self, ModelArg};
 use crate::failure::{Failure, Outcome};
-use crate::print::name;
+use crate::print::{self, name};
+use crate::save::SaveArgs;
 
 /// Write a model in another form: MindIR in one file or split, encrypted or not, with other names; ONNX; AIR.
 ///
 /// What the output is follows from its ending: .mindir, .onnx or .air. The model may be an ONNX file too. Nothing is lost
-/// between MindIR files: what is not changed is copied. The output replaces what was there when it is complete.
+/// between MindIR files: what is not changed is copied. The output replaces what was there when it is complete. What a
+/// checkpoint has for the model's parameters can be put in on the way (--ckpt).
 #[derive(Args, Debug)]
 pub struct Convert {
     #[command(flatten)]
@@ -46,12 +51,20 @@ pub struct Convert {
     /// Give a parameter another name; may be repeated
     #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
     rename: Vec<(String, String)>,
+    /// Give parameters the values of this checkpoint first: those of their names, or names that end so
+    #[arg(long, value_name = "FILE")]
+    ckpt: Option<PathBuf>,
+    /// Neither convert element types nor match names by their endings
+    #[arg(long, requires = "ckpt")]
+    strict: bool,
     /// Build the file anew from the graph that was read, which leaves out what does not matter to running it
     #[arg(long, conflicts_with = "rename")]
     rebuild: bool,
     /// Operator set of an ONNX file
     #[arg(long, value_name = "N", default_value_t = onnx::Options::default().opset, value_parser = opset)]
     opset: i64,
+    #[command(flatten)]
+    save: SaveArgs,
 }
 
 fn opset(text: &str) -> Result<i64, String> {
@@ -62,50 +75,80 @@ fn opset(text: &str) -> Result<i64, String> {
 impl Convert {
     /// Converts by the ending of the output.
     pub fn execute(self) -> Result<Outcome, Failure> {
-        match self.out.extension().and_then(|ending| ending.to_str()) {
-            Some("mindir") | None => self.to_mindir(),
-            Some("onnx") => self.to_onnx(),
-            Some("air") => self.to_air(),
+        let mut report = match self.out.extension().and_then(|ending| ending.to_str()) {
+            Some("mindir") | None => self.to_mindir()?,
+            Some("onnx") => self.to_onnx()?,
+            Some("air") => self.to_air()?,
             Some(other) => {
-                Err(Failure::Usage(format!("cannot write .{} files; endings are .mindir, .onnx and .air", name(other))))
+                let what = format!("cannot write .{} files; endings are .mindir, .onnx and .air", name(other));
+                return Err(Failure::Usage(what));
             }
-        }
+        };
+        report.dry_run = self.save.dry_run;
+        Ok(Outcome::ok(if self.save.json { print::json(&report) } else { report.text(self.save.verb()) }))
     }
 
-    fn to_onnx(&self) -> Result<Outcome, Failure> {
-        let (loaded, _) = self.model.load()?;
-        let written = onnx::export(&loaded.model, &self.out, onnx::Options { opset: self.opset })?;
-        let beside = written.data_file.map(|f| format!(", data file {}", name(&f))).unwrap_or_default();
-        Ok(Outcome::ok(format!(
-            "{}: operator set {}, {} nodes, {} constants of {} bytes{beside}\n",
-            name(&self.out.display().to_string()),
-            self.opset,
-            written.nodes,
-            written.constants,
-            written.constant_bytes
-        )))
+    fn to_onnx(&self) -> Result<Report, Failure> {
+        let (model, filled) = self.filled()?;
+        let save = |_store| onnx::export(&model, &self.out, onnx::Options { opset: self.opset });
+        let written = self.save.save(weight_bytes(&model), save)?;
+        Ok(Report {
+            nodes: Some(written.nodes),
+            weights: written.constants,
+            bytes: written.constant_bytes,
+            data_files: written.data_file.into_iter().collect(),
+            ..Report::of(&self.out, filled)
+        })
     }
 
-    fn to_air(&self) -> Result<Outcome, Failure> {
-        let (loaded, _) = self.model.load()?;
-        let air::Written { nodes, constants, bytes } = air::export(&loaded.model, &self.out).map_err(Error::from)?;
-        let out = name(&self.out.display().to_string()).to_string();
-        Ok(Outcome::ok(format!("{out}: {nodes} nodes, {constants} constants, {bytes} bytes\n")))
+    fn to_air(&self) -> Result<Report, Failure> {
+        let (model, filled) = self.filled()?;
+        let written = self.save.save(weight_bytes(&model), |_store| air::export(&model, &self.out));
+        let air::Written { nodes, constants, bytes } = written.map_err(Error::from)?;
+        Ok(Report { nodes: Some(nodes), weights: constants, bytes: bytes as u64, ..Report::of(&self.out, filled) })
     }
 
-    fn to_mindir(&self) -> Result<Outcome, Failure> {
+    fn to_mindir(&self) -> Result<Report, Failure> {
         let options = self.options()?;
         let source = self.model.key.source(&self.model.path)?;
-        let written = if self.rebuild || source.is_onnx() {
-            mindir::export(&mindir::load_source(source)?.model, &self.out, &options)?
+        let (written, filled) = if self.rebuild || source.is_onnx() {
+            let (model, filled) = self.filled()?;
+            let save = |store| mindir::export(&model, &self.out, &ExportOptions { store, ..options });
+            (self.save.save(weight_bytes(&model), save)?, filled)
         } else {
-            let mut file = ModelFile::read(source, &Limits::default()).map_err(Error::from)?;
-            for (from, to) in &self.rename {
-                file.rename_parameter(from, to).map_err(Error::from)?;
-            }
-            file.write(&self.out, &options).map_err(Error::from)?
+            let (file, filled) = self.edited(source)?;
+            let save = |store| file.write(&self.out, &ExportOptions { store, ..options });
+            (self.save.save(file.parameter_bytes(), save).map_err(Error::from)?, filled)
         };
-        Ok(Outcome::ok(report(&written)))
+        let Written { path, data_files, parameters: weights, parameter_bytes: bytes } = written;
+        Ok(Report { weights, bytes, data_files, ..Report::of(&path, filled) })
+    }
+
+    /// The model with the values of the checkpoint, if there is one.
+    fn filled(&self) -> Result<(Model, Option<Filled>), Failure> {
+        let (mut loaded, _) = self.model.load()?;
+        let Some(path) = &self.ckpt else { return Ok((loaded.model, None)) };
+        let (checkpoint, _) = self.model.key.files.read(path)?;
+        let options = LoadOptions { strict: self.strict };
+        let found = load_param_into_net(&mut loaded.model.params, &checkpoint, options).map_err(Error::from)?;
+        Ok((loaded.model, Some(Filled::of(found))))
+    }
+
+    /// The file with its parameters renamed and filled.
+    fn edited(&self, source: Source) -> Result<(ModelFile, Option<Filled>), Failure> {
+        let mut file = ModelFile::read(source, &Limits::default()).map_err(Error::from)?;
+        for (from, to) in &self.rename {
+            file.rename_parameter(from, to).map_err(Error::from)?;
+        }
+        if self.ckpt.is_none() {
+            return Ok((file, None));
+        }
+        let (model, filled) = self.filled()?;
+        let is_filled = |name: &str| filled.as_ref().is_some_and(|f| f.taken.iter().any(|taken| taken == name));
+        for param in model.params.iter().filter(|param| is_filled(&param.name)) {
+            file.set_parameter(&param.name, &param.tensor).map_err(Error::from)?;
+        }
+        Ok((file, filled))
     }
 
     fn options(&self) -> Result<ExportOptions, Failure> {
@@ -124,20 +167,76 @@ impl Convert {
         let given: Option<Key> = args::key(self.encrypt_key_file.as_deref(), self.encrypt_key_env.as_deref())?;
         let key = match given {
             Some(key) => Some(key),
-            None => self.model.key.key()?,
+            None => self.model.key.files.key()?,
         };
         let missing = || Failure::Usage("--encrypt needs --encrypt-key-file or --encrypt-key-env".into());
         Encryption::new(mode, key.ok_or_else(missing)?).map_err(|fault| Failure::Usage(fault.to_string()))
     }
 }
 
-fn report(written: &Written) -> String {
-    let Written { path, data_files, parameters, parameter_bytes } = written;
-    let mut text = format!("{}: {parameters} parameters, {parameter_bytes} bytes\n", name(&path.display().to_string()));
-    for file in data_files {
-        text += &format!("{}\n", name(file));
+fn weight_bytes(model: &Model) -> u64 {
+    model.params.iter().map(|param| param.tensor.bytes().len() as u64).sum()
+}
+
+/// What became of a checkpoint.
+#[derive(Serialize)]
+struct Filled {
+    /// Parameters that have a value from it.
+    taken: Vec<String>,
+    /// Parameters that keep their value.
+    param_not_load: Vec<String>,
+    /// Entries that no parameter has the name of.
+    ckpt_not_load: Vec<String>,
+}
+
+impl Filled {
+    fn of(loaded: Loaded) -> Filled {
+        let taken = loaded.params.into_iter().filter(|(_, source)| matches!(source, ParamSource::Entry { .. }));
+        Filled {
+            taken: taken.map(|(name, _)| name).collect(),
+            param_not_load: loaded.param_not_load,
+            ckpt_not_load: loaded.ckpt_not_load,
+        }
     }
-    text
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<usize>,
+    /// Parameters, with the constants in formats that do not tell them apart.
+    weights: usize,
+    bytes: u64,
+    data_files: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ckpt: Option<Filled>,
+}
+
+impl Report {
+    fn of(path: &Path, ckpt: Option<Filled>) -> Report {
+        let path = path.display().to_string();
+        Report { path, dry_run: false, nodes: None, weights: 0, bytes: 0, data_files: Vec::new(), ckpt }
+    }
+
+    fn text(&self, verb: &str) -> String {
+        let mut text = String::new();
+        if let Some(Filled { taken, param_not_load, ckpt_not_load }) = &self.ckpt {
+            let names = |names: &[String]| names.iter().map(|n| name(n)).collect::<Vec<_>>().join(", ");
+            text += &format!("{} parameters have values of the checkpoint\n", taken.len());
+            for (what, list) in [("no value for", param_not_load), ("not used", ckpt_not_load)] {
+                if !list.is_empty() {
+                    text += &format!("{what}: {}\n", names(list));
+                }
+            }
+        }
+        let nodes = self.nodes.map(|nodes| format!("{nodes} nodes, ")).unwrap_or_default();
+        let (path, size) = (name(&self.path), print::bytes(self.bytes));
+        text += &format!("{verb} {path}: {nodes}{} weights, {size}\n", self.weights);
+        text + &self.data_files.iter().map(|file| format!("{verb} {}\n", name(file))).collect::<String>()
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -6,7 +6,7 @@ use clap::Args;
 use mindir::diff::{Change, ChangeKind, diff};
 use serde::Serialize;
 
-use crate::args::KeyArgs;
+use crate::args::ModelKeyArgs;
 use crate::failure::{Failure, Outcome};
 
 /// Show how two models differ, in graph and weights. Exit code 1 if they do.
@@ -19,7 +19,7 @@ pub struct Diff {
     #[arg(value_name = "B")]
     b: PathBuf,
     #[command(flatten)]
-    key: KeyArgs,
+    key: ModelKeyArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -23,6 +23,7 @@ mod plan;
 mod print;
 mod random;
 mod run;
+mod save;
 mod stats;
 mod top;
 

@@ -6,10 +6,13 @@ use clap::Args;
 use mindir::ckpt::{Checkpoint, Format};
 
 use super::edit::{changes, renamed};
-use super::files::{KeyArgs, WriteArgs};
+use super::files::WriteArgs;
+use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 
 /// Write a checkpoint in another format, encrypted or not, with or without a checksum.
+///
+/// Of a model (.mindir or .onnx) the parameters are taken.
 #[derive(Args, Debug)]
 pub struct Convert {
     #[command(flatten)]
@@ -21,7 +24,7 @@ pub struct Convert {
 
 #[derive(Args, Debug)]
 struct PathArgs {
-    /// The checkpoint to read
+    /// The file to read
     input: PathBuf,
     /// The file to write
     output: PathBuf,
@@ -32,6 +35,16 @@ struct PathArgs {
 }
 
 impl PathArgs {
+    /// The entries of a checkpoint or the parameters of a model.
+    fn read(&self) -> Result<Checkpoint, Failure> {
+        let is_model = self.input.extension().is_some_and(|ending| ending == "mindir" || ending == "onnx");
+        if !is_model {
+            return Ok(self.key.read(&self.input)?.0);
+        }
+        let model = mindir::load_source(self.key.source(&self.input)?)?.model;
+        Ok(model.params.iter().collect())
+    }
+
     fn write(&self, before: &[String], checkpoint: &Checkpoint) -> Result<Outcome, Failure> {
         self.write.write(&self.output, checkpoint, &self.key, None, &changes(before, checkpoint))
     }
@@ -43,7 +56,7 @@ fn names(checkpoint: &Checkpoint) -> Vec<String> {
 
 impl Convert {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let (checkpoint, _) = self.paths.key.read(&self.paths.input)?;
+        let checkpoint = self.paths.read()?;
         let before = names(&checkpoint);
         self.paths.write(&before, &renamed(checkpoint, self.names.as_deref(), false)?)
     }

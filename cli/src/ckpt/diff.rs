@@ -6,8 +6,8 @@ use clap::Args;
 use mindir::ckpt::{Array, Checkpoint, Value};
 use serde::Serialize;
 
-use super::files::KeyArgs;
 use super::show::dtype;
+use crate::args::KeyArgs;
 use crate::difference::{Difference, ToleranceArgs, difference};
 use crate::failure::{Failure, Outcome};
 use crate::print;

@@ -6,7 +6,8 @@ use clap::Args;
 use mindir::ckpt::{Checkpoint, Kind, Value, rename_batch_norms};
 use mindir::{DType, Tensor, npy};
 
-use super::files::{KeyArgs, WriteArgs, absent, fits, rules};
+use super::files::{WriteArgs, absent, fits, rules};
+use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print::name;
 

@@ -1,87 +1,17 @@
 //! Reading and writing checkpoints.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use mindir::ckpt::{self, Checkpoint, Format, Kind, Names, ReadOptions, Value, Watch, WriteOptions};
-use mindir::crypto::{Decryption, Encryption, Key};
+use clap::Args;
+use mindir::ckpt::{self, Checkpoint, Format, Kind, Names, Value, WriteOptions};
+use mindir::crypto::Encryption;
 use mindir::{Cipher, store};
 use serde::Serialize;
 
+use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print;
-
-/// Files from this size on are written with a bar.
-const LONG: u64 = 64 << 20;
-
-/// Modes of encryption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    AesGcm,
-    AesCbc,
-    Sm4Cbc,
-}
-
-impl From<Mode> for Cipher {
-    fn from(mode: Mode) -> Cipher {
-        match mode {
-            Mode::AesGcm => Cipher::AesGcm,
-            Mode::AesCbc => Cipher::AesCbc,
-            Mode::Sm4Cbc => Cipher::Sm4Cbc,
-        }
-    }
-}
-
-/// The key of encrypted files.
-#[derive(Args, Debug, Clone, Default)]
-pub struct KeyArgs {
-    /// File with the key of encrypted files: its bytes, 16, 24 or 32
-    #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
-    key_file: Option<PathBuf>,
-    /// Environment variable with the key
-    #[arg(long, value_name = "NAME")]
-    key_env: Option<String>,
-}
-
-impl KeyArgs {
-    fn key(&self) -> Result<Option<Key>, Failure> {
-        let key = match (&self.key_file, &self.key_env) {
-            (Some(path), _) => Key::from_file(path).map(Some),
-            (None, Some(name)) => Key::from_env(name).map(Some),
-            (None, None) => Ok(None),
-        };
-        key.map_err(|e| Failure::Usage(e.to_string()))
-    }
-
-    /// Reads a checkpoint.
-    pub fn read(&self, path: &Path) -> Result<(Checkpoint, Kind), Failure> {
-        self.read_checked(path, false)
-    }
-
-    /// Reads a checkpoint, and checks its checksum where that is demanded.
-    pub fn read_checked(&self, path: &Path, verify_crc: bool) -> Result<(Checkpoint, Kind), Failure> {
-        let head = head(path)?;
-        // A key may be given for one of several files.
-        let decryption = self.key()?.filter(|_| Cipher::of(&head).is_some()).map(Decryption::new);
-        Ok(ckpt::read_with_kind(path, &ReadOptions { decryption, verify_crc, ..ReadOptions::default() })?)
-    }
-}
-
-/// The first bytes of a file.
-fn head(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    if !std::fs::metadata(path).map_err(Failure::file(path))?.is_file() {
-        // What it is instead is said where it is read; to open a pipe could take forever.
-        return Ok(bytes);
-    }
-    let file = std::fs::File::open(path).map_err(Failure::file(path))?;
-    file.take(4).read_to_end(&mut bytes).map_err(Failure::file(path))?;
-    Ok(bytes)
-}
+use crate::save::SaveArgs;
 
 /// How a checkpoint is written.
 #[derive(Args, Debug, Clone)]
@@ -92,18 +22,14 @@ pub struct WriteArgs {
     /// Add a checksum
     #[arg(long)]
     crc: bool,
-    /// Encrypt with the key
+    /// Encrypt with the key: AES-GCM, AES-CBC or SM4-CBC
     #[arg(long, value_name = "MODE")]
-    encrypt: Option<Mode>,
+    encrypt: Option<Cipher>,
     /// Make the file read-only for its owner and invisible for others, as MindSpore does
     #[arg(long)]
     read_only: bool,
-    /// Say what would be written, and write nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    save: SaveArgs,
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -134,7 +60,7 @@ impl WriteArgs {
         old: Option<Kind>,
         changes: &[String],
     ) -> Result<Outcome, Failure> {
-        let cipher = self.encrypt.map(Cipher::from).or(old.and_then(|old| old.cipher));
+        let cipher = self.encrypt.or(old.and_then(|old| old.cipher));
         let encryption = match (cipher, key.key()?) {
             (None, _) => None,
             (Some(_), None) => return Err(Failure::Usage("--encrypt needs --key-file or --key-env".into())),
@@ -142,41 +68,24 @@ impl WriteArgs {
         };
         let format = self.format.or(old.map(|old| old.format)).or(Format::of_path(path));
         let size = checkpoint.bytes();
-        if !self.dry_run {
-            let bar = bar(size);
-            let told = bar.clone();
-            let options = WriteOptions {
-                format,
-                crc: self.crc || old.is_some_and(|old| old.has_crc),
-                encryption,
-                store: store::Options { mode: self.read_only.then_some(0o400), ..store::Options::default() },
-                watch: Some(Watch(Arc::new(move |bytes| told.set_position(bytes)))),
-            };
-            ckpt::write(path, checkpoint, &options)?;
-            bar.finish_and_clear();
-        }
+        self.save.save(size, |store| {
+            let crc = self.crc || old.is_some_and(|old| old.has_crc);
+            let store = store::Options { mode: self.read_only.then_some(0o400), ..store };
+            ckpt::write(path, checkpoint, &WriteOptions { format, encryption, crc, store })
+        })?;
         let path = path.display().to_string();
-        if self.json {
-            let (entries, dry_run) = (checkpoint.len(), self.dry_run);
+        if self.save.json {
+            let (entries, dry_run) = (checkpoint.len(), self.save.dry_run);
             return Ok(Outcome::ok(print::json(&Written { path, entries, bytes: size, dry_run, changes })));
         }
         let mut text: String = changes.iter().map(|line| format!("{line}\n")).collect();
-        let done = if self.dry_run { "would write" } else { "wrote" };
         let entries = match checkpoint.len() {
             1 => "1 entry".to_string(),
             n => format!("{n} entries"),
         };
-        text += &format!("{done} {path}: {entries}, {}\n", print::bytes(size));
+        text += &format!("{} {path}: {entries}, {}\n", self.save.verb(), print::bytes(size));
         Ok(Outcome::ok(text))
     }
-}
-
-fn bar(size: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() || size < LONG {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
-    ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// The value called `name`.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use mindir::ckpt::{Checkpoint, OnSame};
 
-use super::files::{KeyArgs, WriteArgs, fits};
+use super::files::{WriteArgs, fits};
+use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print::name;
 

@@ -7,7 +7,8 @@ use mindir::ckpt::{Array, Checkpoint, Value};
 use mindir::{Cipher, Tensor, npy};
 use serde::Serialize;
 
-use super::files::{KeyArgs, absent, entry, fits};
+use super::files::{absent, entry, fits};
+use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print;
 

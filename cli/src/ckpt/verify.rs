@@ -6,7 +6,7 @@ use clap::Args;
 use mindir::ckpt::Value;
 use serde::Serialize;
 
-use super::files::KeyArgs;
+use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print;
 
@@ -49,15 +49,14 @@ impl Verify {
         let mut not_finite = Vec::new();
         for (name, value) in checkpoint.iter() {
             let Value::Array(array) = value else { continue };
-            let Some(dtype) = array.element().dtype() else { continue };
-            let tensor = array.tensor().map_err(|fault| Failure::Corrupt {
+            if array.element().dtype().is_none() {
+                continue;
+            }
+            let count = array.not_finite().map_err(|fault| Failure::Corrupt {
                 path: self.file.clone(),
                 what: format!("entry {}: {fault}", print::name(name)),
             })?;
-            if dtype.is_float() {
-                let count = tensor.to_f64s()?.iter().filter(|x| !x.is_finite()).count();
-                not_finite.extend((count > 0).then(|| Odd { name: name.to_string(), count }));
-            }
+            not_finite.extend((count > 0).then(|| Odd { name: name.to_string(), count }));
         }
         let (entries, bytes) = (checkpoint.len(), checkpoint.bytes());
         let report = Report { entries, bytes, has_crc: kind.has_crc, not_finite };

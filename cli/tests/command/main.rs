@@ -3,6 +3,7 @@
 mod bench;
 mod ckpt;
 mod compare;
+mod convert;
 mod exit_codes;
 mod inspect;
 mod others;

@@ -2,9 +2,8 @@
 
 use std::{
     fmt::{self, Display, Formatter},
-    io::{self, Write},
+    io::Write,
     path::Path,
-    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -107,44 +106,8 @@ pub struct WriteOptions {
     pub encryption: Option<Encryption>,
     /// Whether a checksum is added, like `crc_check` of MindSpore's `save_checkpoint`.
     pub crc: bool,
-    /// Permissions of the file: MindSpore's are `0o400`.
+    /// How the file is replaced. Permissions in MindSpore are `0o400`.
     pub store: store::Options,
-    /// Is told how many bytes were written.
-    pub watch: Option<Watch>,
-}
-
-/// What is called with the number of bytes that were written, again and again.
-#[derive(Clone)]
-pub struct Watch(pub Arc<dyn Fn(u64) + Send + Sync>);
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
-    }
-}
-
-/// Passes on what is written, and tells of it.
-struct Watched<'a> {
-    out: &'a mut dyn Write,
-    watch: Option<&'a Watch>,
-    total: u64,
-}
-
-/// Bytes between two calls of a [`Watch`], at most.
-const PIECE: usize = 8 << 20;
-
-impl Write for Watched<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(watch) = self.watch else { return self.out.write(bytes) };
-        let count = self.out.write(bytes.get(..PIECE).unwrap_or(bytes))?;
-        self.total += count as u64;
-        (watch.0)(self.total);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 /// How a checkpoint is kept in its file.
@@ -252,8 +215,7 @@ pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOpt
         _ => Ok(()),
     };
     Ok(store::replace(path, &options.store, |out| {
-        let mut out = Watched { out, watch: options.watch.as_ref(), total: 0 };
-        let Some(encryption) = &options.encryption else { return plain(&mut out) };
+        let Some(encryption) = &options.encryption else { return plain(out) };
         let mut out = Encryptor::new(encryption.clone(), out);
         plain(&mut out)?;
         out.finish().map(drop)

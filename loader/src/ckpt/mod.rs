@@ -27,7 +27,7 @@ mod value;
 pub use apply::{Change, LoadOptions, Loaded, Misfit, Misfits, Source, Why, load_param_into_net};
 pub use background::{SaveHandle, write_async};
 pub use error::{CheckpointError, CrcFault, EntryFault};
-pub use file::{Format, Kind, ReadOptions, Watch, WriteOptions, read, read_bytes, read_with_kind, write};
+pub use file::{Format, Kind, ReadOptions, WriteOptions, read, read_bytes, read_with_kind, write};
 pub use filter::{Choice, Filter, NothingLeft};
 pub use integrate::{IntegrateError, IntegrateFault};
 pub use manager::{AppendInfo, CheckpointConfig, CheckpointManager, Choose, Clock, ConfigError, Progress, Run};

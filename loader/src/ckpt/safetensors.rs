@@ -183,7 +183,10 @@ fn sum(arrays: &mut [(&str, &Array)]) -> u32 {
             Some(count) => (0..count).step_by(ZEROS.len()).for_each(|at| {
                 sum.update(ZEROS.get(..(count - at) as usize).unwrap_or(&ZEROS));
             }),
-            None => array.parts().iter().for_each(|part| sum.update(part)),
+            None => array.parts().iter().for_each(|part| {
+                sum.update(part);
+                release(part);
+            }),
         }
     }
     sum.finalize()

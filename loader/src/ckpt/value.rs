@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use indexmap::{IndexMap, map::Entry};
-use mindir_graph::{Tensor, bf16, f16, graph::Param};
+use mindir_graph::{DType, Element, Tensor, bf16, f16, graph::Param};
 use smallvec::{SmallVec, smallvec};
 
 use super::EntryFault;
@@ -352,6 +352,24 @@ impl Array {
         Tensor::from_bytes(dtype, &self.dims, bytes).map_err(|_| TensorFault::Overflow)
     }
 
+    /// How many numbers are infinite or not a number; 0 for types that have none of these. Pages of a mapped file leave the
+    /// memory again.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub fn not_finite(&self) -> Result<usize, TensorFault> {
+        let tensor = self.tensor()?;
+        let count = match tensor.dtype() {
+            DType::F16 => count(&tensor, |x: f16| x.is_finite()),
+            DType::BF16 => count(&tensor, |x: bf16| x.is_finite()),
+            DType::F32 => count(&tensor, f32::is_finite),
+            DType::F64 => count(&tensor, f64::is_finite),
+            _ => 0,
+        };
+        self.parts.iter().for_each(|part| release(part));
+        Ok(count)
+    }
+
     /// The same elements with other dimensions of the same product.
     pub(crate) fn reshaped(&self, dims: &[usize]) -> Self {
         Self { dims: dims.into(), ..self.clone() }
@@ -367,6 +385,11 @@ impl PartialEq for Array {
             || if same_cuts() { ours == theirs } else { ours.iter().flatten().eq(theirs.iter().flatten()) };
         (self.element, &self.dims, self.len()) == (other.element, &other.dims, other.len()) && same_bytes()
     }
+}
+
+/// Number of elements that are not as `is_right` says.
+fn count<T: Element>(tensor: &Tensor, is_right: impl Fn(T) -> bool) -> usize {
+    tensor.view::<T>().map_or(0, |elements| elements.iter().filter(|x| !is_right(**x)).count())
 }
 
 /// An aligned copy of the parts, which are released one after the other.
@@ -397,6 +420,18 @@ mod tests {
         assert_eq!(merged(OnSame::Refuse), Err(vec!["b".to_string()]));
         assert_eq!(merged(OnSame::First), Ok([("a", 1i32), ("b", 2), ("c", 3)].into_iter().collect()));
         assert_eq!(merged(OnSame::Last), Ok([("a", 1i32), ("b", 4), ("c", 3)].into_iter().collect()));
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_counted_in_every_type_that_has_them() {
+        let odd = |tensor: Tensor| Value::from(tensor).array().unwrap().not_finite().unwrap();
+        assert_eq!(odd(Tensor::vector(&[1.0, f32::NAN, f32::INFINITY])), 2);
+        assert_eq!(odd(Tensor::vector(&[f64::NEG_INFINITY, 0.0])), 1);
+        assert_eq!(odd(Tensor::vector(&[f16::NAN, f16::MAX])), 1);
+        assert_eq!(odd(Tensor::vector(&[bf16::INFINITY, bf16::MAX])), 1);
+        assert_eq!(odd(Tensor::vector(&[i32::MAX])), 0);
+        let truth = Array::new(ElementType::Bool, &[1], Bytes::from_static(&[2])).unwrap();
+        assert_eq!(truth.not_finite(), Err(TensorFault::Truth { index: 0, value: 2 }));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    Options,
     error::{Step, StoreError},
     layer::{Kind, Layer},
     target::Target,
@@ -36,12 +37,13 @@ impl Members {
 
     pub(super) fn add(
         &mut self,
-        layer: &dyn Layer,
+        options: &Options,
         target: &Target,
         prefix: &str,
         mode: Option<u32>,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<String, StoreError> {
+        let layer = options.layer.as_ref();
         self.owns(layer, target, prefix)?;
         for path in missing_folders(layer, target, prefix)? {
             layer.create_folder(&path).map_err(|source| target.failed(Step::Create, source))?;
@@ -52,7 +54,7 @@ impl Members {
         let number = number.ok_or_else(|| target.refused(FileFault::Name("its number is too large")))?;
         let location = format!("{prefix}{number}");
         let path = target.folder.join(&location);
-        let out = layer.create(&path, mode).map_err(|source| target.failed(Step::Create, source))?;
+        let out = options.create(&path, mode).map_err(|source| target.failed(Step::Create, source))?;
         self.added.insert(location.clone());
         let mut out = BufWriter::with_capacity(super::writer::BUFFER, out);
         fill(&mut out).and_then(|()| out.flush()).map_err(|source| target.failed(Step::Write, source))?;

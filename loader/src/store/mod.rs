@@ -14,13 +14,14 @@
 //! A target that consists of several files keeps that promise by giving new files new names ([`Writer::add`]): they are on
 //! the disk before the main file is renamed, and the ones that it no longer refers to go afterwards.
 //!
-//! [`Layer`] is the list of things that the store asks of the operating system. [`Disk`] is the real one; the tests use one
-//! that fails or loses power at every operation in turn.
+//! [`Layer`] is the list of things that the store asks of the operating system. [`Disk`] is the real one, [`DryRun`] changes
+//! nothing; the tests use one that fails or loses power at every operation in turn.
 //!
 //! Permissions of a new file are those that the process gives to new files, those of a replaced file stay
 //! ([`Options::mode`] sets others). A hard link to a replaced file keeps the old contents. A target that is a symbolic link
 //! is refused.
 
+mod dry;
 mod error;
 mod layer;
 mod leftover;
@@ -29,6 +30,7 @@ mod members;
 mod target;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod writer;
 
 use std::{
@@ -37,9 +39,12 @@ use std::{
     sync::Arc,
 };
 
+pub use dry::DryRun;
 pub use error::{Step, StoreError};
 pub use layer::{Disk, Kind, Layer, Output};
 pub use leftover::sweep;
+pub use watch::Watch;
+use watch::Watched;
 pub use writer::Writer;
 
 /// How files are written.
@@ -49,11 +54,24 @@ pub struct Options {
     pub mode: Option<u32>,
     /// Where files are written.
     pub layer: Arc<dyn Layer>,
+    /// Is told how many bytes were written.
+    pub watch: Option<Watch>,
+}
+
+impl Options {
+    /// Makes a new file, whose progress is told.
+    fn create(&self, path: &Path, mode: Option<u32>) -> io::Result<Box<dyn Output>> {
+        let out = self.layer.create(path, mode)?;
+        Ok(match &self.watch {
+            Some(watch) => Box::new(Watched { out, watch: watch.clone() }),
+            None => out,
+        })
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mode: None, layer: Arc::new(Disk) }
+        Self { mode: None, layer: Arc::new(Disk), watch: None }
     }
 }
 

@@ -4,13 +4,12 @@ use std::{
     fmt::{self, Debug, Formatter},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use super::{
     Options,
     error::{Step, StoreError},
-    layer::{Kind, Layer, Output},
+    layer::{Kind, Output},
     leftover::clean,
     lock::Lock,
     members::Members,
@@ -34,7 +33,7 @@ pub struct Writer {
     /// Permission bits of the complete file, where they are not the usual ones.
     mode: Option<u32>,
     members: Members,
-    layer: Arc<dyn Layer>,
+    options: Options,
     // Last: the next writer may start when everything else is put away.
     _lock: Lock,
 }
@@ -47,7 +46,7 @@ impl Writer {
     /// or a device; [`StoreError::Io`].
     pub fn begin(path: impl AsRef<Path>, options: &Options) -> Result<Self, StoreError> {
         let target = Target::of(path.as_ref())?;
-        let layer = Arc::clone(&options.layer);
+        let layer = &options.layer;
         let found = layer.look(&target.path()).map_err(|source| target.failed(Step::Look, source))?;
         let old = match found {
             None => None,
@@ -55,14 +54,14 @@ impl Writer {
             Some(Kind::Link) => return Err(target.refused(FileFault::Symlink)),
             Some(Kind::Folder | Kind::Other) => return Err(target.refused(FileFault::NotRegular)),
         };
-        let lock = Lock::take(&layer, &target)?;
+        let lock = Lock::take(layer, &target)?;
         clean(layer.as_ref(), &target)?;
         let mode = options.mode.or(old);
         let temporary = target.temporary();
-        let out = layer.create(&temporary, mode.map(|_| WHILE_WRITING));
+        let out = options.create(&temporary, mode.map(|_| WHILE_WRITING));
         let out = out.map_err(|source| target.failed(Step::Create, source))?;
         let out = Some(BufWriter::with_capacity(BUFFER, out));
-        Ok(Self { members: Members::default(), target, temporary, out, mode, layer, _lock: lock })
+        Ok(Self { members: Members::default(), target, temporary, out, mode, options: options.clone(), _lock: lock })
     }
 
     /// Writes one more file of a target that consists of several, and returns its location relative to the target's folder.
@@ -79,7 +78,7 @@ impl Writer {
         prefix: &str,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<String, StoreError> {
-        self.members.add(self.layer.as_ref(), &self.target, prefix, self.mode, fill)
+        self.members.add(&self.options, &self.target, prefix, self.mode, fill)
     }
 
     /// Says that files `prefix` + number beside the target belong to it: [`commit`](Self::commit) removes those that were not
@@ -88,7 +87,7 @@ impl Writer {
     /// # Errors
     /// As [`add`](Self::add).
     pub fn owns(&mut self, prefix: &str) -> Result<(), StoreError> {
-        self.members.owns(self.layer.as_ref(), &self.target, prefix)
+        self.members.owns(self.options.layer.as_ref(), &self.target, prefix)
     }
 
     /// Puts the complete file in its place.
@@ -97,17 +96,17 @@ impl Writer {
     /// [`StoreError::Io`]; see [`StoreError::is_replaced`].
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.finish()?;
-        self.members.settle(self.layer.as_ref(), &self.target)?;
-        let renamed = self.layer.rename(&self.temporary, &self.target.path());
+        self.members.settle(self.options.layer.as_ref(), &self.target)?;
+        let renamed = self.options.layer.rename(&self.temporary, &self.target.path());
         renamed.map_err(|source| self.target.failed(Step::Rename, source))?;
         self.out = None;
         self.members.keep();
-        let synced = self.layer.sync_folder(&self.target.folder);
+        let synced = self.options.layer.sync_folder(&self.target.folder);
         synced.map_err(|source| {
             let file = self.target.to_string();
             StoreError::Io { file, step: Step::SyncFolder, source, replaced: true }
         })?;
-        self.members.remove_others(self.layer.as_ref(), &self.target);
+        self.members.remove_others(self.options.layer.as_ref(), &self.target);
         Ok(())
     }
 
@@ -142,9 +141,9 @@ impl Drop for Writer {
         // The file is there until it was renamed. What is in the buffer does not have to be written any more.
         if let Some(out) = self.out.take() {
             drop(out.into_parts());
-            let _ = self.layer.remove(&self.temporary);
+            let _ = self.options.layer.remove(&self.temporary);
         }
-        self.members.discard(self.layer.as_ref(), &self.target);
+        self.members.discard(self.options.layer.as_ref(), &self.target);
     }
 }
 

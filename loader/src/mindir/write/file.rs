@@ -68,6 +68,11 @@ impl ModelFile {
         &self.wire
     }
 
+    /// Bytes of all parameters.
+    pub fn parameter_bytes(&self) -> u64 {
+        split(&self.bytes, &self.wire).weight_bytes()
+    }
+
     /// Sets a text that users attach, or removes it.
     pub fn set_user_info(&mut self, key: &str, text: Option<&str>) {
         self.user_info.insert(key.to_string(), text.map(str::to_string));

@@ -13,7 +13,7 @@ const OLD: &str = "the old contents, which are worth keeping";
 const NEW: &str = "the new contents, which took long to compute";
 
 fn options(memory: &Memory) -> Options {
-    Options { mode: Some(0o400), layer: Arc::new(memory.clone()) }
+    Options { mode: Some(0o400), layer: Arc::new(memory.clone()), watch: None }
 }
 
 /// Writes one file.
