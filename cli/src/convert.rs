@@ -24,13 +24,13 @@ use crate::save::SaveArgs;
 pub struct Convert {
     #[command(flatten)]
     model: ModelArg,
-    /// File to write; a split model becomes NAME_graph.mindir and NAME_variables
+    /// File to write; a split model becomes NAME_graph.mindir and NAME_variables, or NAME.onnx and NAME.onnx.data_0
     #[arg(value_name = "OUT")]
     out: PathBuf,
     /// Write the weights into data files
     #[arg(long, conflicts_with = "split_above")]
     split: bool,
-    /// Write the weights into data files if they take more bytes than this [default: 1G]
+    /// Write the weights into data files if they take more bytes than this [default: 1G, for .onnx 1900M]
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     split_above: Option<u64>,
     /// Begin another data file after this many bytes
@@ -90,7 +90,8 @@ impl Convert {
 
     fn to_onnx(&self) -> Result<Report, Failure> {
         let (model, filled) = self.filled()?;
-        let save = |_store| onnx::export(&model, &self.out, onnx::Options { opset: self.opset });
+        let split_above = self.split_above().unwrap_or(onnx::Options::default().split_above);
+        let save = |store| onnx::export(&model, &self.out, &onnx::Options { opset: self.opset, split_above, store });
         let written = self.save.save(weight_bytes(&model), save)?;
         Ok(Report {
             nodes: Some(written.nodes),
@@ -151,11 +152,14 @@ impl Convert {
         Ok((file, filled))
     }
 
+    fn split_above(&self) -> Option<u64> {
+        if self.split { Some(0) } else { self.split_above }
+    }
+
     fn options(&self) -> Result<ExportOptions, Failure> {
         let usual = ExportOptions::default();
-        let split_above = if self.split { Some(0) } else { self.split_above };
         Ok(ExportOptions {
-            split_above: split_above.unwrap_or(usual.split_above),
+            split_above: self.split_above().unwrap_or(usual.split_above),
             data_file_size: self.data_file_size.unwrap_or(usual.data_file_size),
             encryption: self.encrypt.map(|mode| self.encryption(mode)).transpose()?,
             user_info: self.info.clone(),

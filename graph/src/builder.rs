@@ -1,10 +1,10 @@
 //! Models built in Rust.
 
-use crate::graph::{Arg, Def, Graph, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
+use crate::graph::{Arg, Closure, Def, Graph, GraphId, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
 use crate::{OpError, Spec, Tensor, ops};
 
-/// Builds a [`Model`] of one graph.
+/// Builds a [`Model`]: its entry, and other graphs inside of [`begin`](Builder::begin) and [`end`](Builder::end).
 ///
 /// ```
 /// use mindir_graph::builder::Builder;
@@ -20,6 +20,11 @@ use crate::{OpError, Spec, Tensor, ops};
 #[derive(Debug)]
 pub struct Builder {
     graph: Graph,
+    id: GraphId,
+    /// Graphs that wait for an inner one to end.
+    waiting: Vec<(GraphId, Graph)>,
+    /// Graphs by number; those that are not complete are empty.
+    graphs: Vec<Graph>,
     params: Vec<Param>,
     scope: String,
 }
@@ -27,7 +32,37 @@ pub struct Builder {
 impl Builder {
     /// A model without inputs, nodes or results.
     pub fn new(name: &str) -> Builder {
-        Builder { graph: Graph::new(name), params: Vec::new(), scope: String::new() }
+        Builder {
+            graph: Graph::new(name),
+            id: GraphId(0),
+            waiting: Vec::new(),
+            graphs: vec![Graph::new(name)],
+            params: Vec::new(),
+            scope: String::new(),
+        }
+    }
+
+    /// Begins another graph, which everything belongs to until [`end`](Self::end). Values of other graphs are no values of
+    /// it: what it reads are its inputs, constants and parameters.
+    pub fn begin(&mut self, name: &str) -> GraphId {
+        let id = GraphId(self.graphs.len() as u32);
+        self.graphs.push(Graph::new(name));
+        let outer = std::mem::replace(&mut self.graph, Graph::new(name));
+        self.waiting.push((std::mem::replace(&mut self.id, id), outer));
+        id
+    }
+
+    /// Ends the graph that was begun last, with these results.
+    pub fn end(&mut self, outputs: &[ValueId]) {
+        let Some((id, outer)) = self.waiting.pop() else { return };
+        let done = std::mem::replace(&mut self.graph, outer);
+        let at = std::mem::replace(&mut self.id, id);
+        self.graphs[at.0 as usize] = with_results(done, outputs);
+    }
+
+    /// The graph that is being built.
+    pub fn current(&self) -> GraphId {
+        self.id
     }
 
     /// What the paths of the nodes that follow start with.
@@ -44,9 +79,21 @@ impl Builder {
 
     /// Adds a parameter.
     pub fn param(&mut self, name: &str, tensor: Tensor) -> ValueId {
-        let spec = Spec::fixed(tensor.dtype(), tensor.shape());
+        let param = self.add_param(name, tensor);
+        self.read_param(param)
+    }
+
+    /// Adds a parameter that no graph reads yet, and gives its number.
+    pub fn add_param(&mut self, name: &str, tensor: Tensor) -> usize {
         self.params.push(Param { name: name.into(), tensor, mutable: false });
-        self.graph.add_value(name, spec, Def::Param(self.params.len() - 1))
+        self.params.len() - 1
+    }
+
+    /// What parameter `param` holds, as a value of the current graph.
+    pub fn read_param(&mut self, param: usize) -> ValueId {
+        let Param { name, tensor, .. } = &self.params[param];
+        let spec = Spec::fixed(tensor.dtype(), tensor.shape());
+        self.graph.add_value(name.clone(), spec, Def::Param(param))
     }
 
     /// Adds a constant.
@@ -85,14 +132,28 @@ impl Builder {
         Ok(outputs)
     }
 
+    /// Adds a call of another graph with `results` results.
+    pub fn call(&mut self, graph: GraphId, args: Vec<Arg>, results: usize) -> Vec<ValueId> {
+        self.add(NodeKind::Call(graph), "Call", args.into_iter().map(Some).collect(), results)
+    }
+
+    /// Adds a choice between two graphs with `results` results.
+    pub fn branch(&mut self, cond: ValueId, then: Closure, otherwise: Closure, results: usize) -> Vec<ValueId> {
+        self.add(NodeKind::If { then, otherwise }, "If", vec![Some(cond.into())], results)
+    }
+
     fn node(&mut self, def: &'static OpDef, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
-        let name = format!("{}_{}", def.name, self.graph.nodes.len());
+        self.add(NodeKind::Op(def), def.name, args, results)
+    }
+
+    fn add(&mut self, kind: NodeKind, what: &str, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
+        let name = format!("{what}_{}", self.graph.nodes.len());
         let outputs: Vec<ValueId> =
             (0..results).map(|i| self.graph.add_value(format!("{name}.{i}"), Spec::default(), Def::Node)).collect();
         let node = Node {
             name: name.as_str().into(),
             path: if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() },
-            kind: NodeKind::Op(def),
+            kind,
             args,
             outputs: outputs.clone(),
             primitive: None,
@@ -110,20 +171,28 @@ impl Builder {
         outputs
     }
 
-    /// The model with these results.
+    /// The model whose entry has these results.
     pub fn finish(mut self, outputs: &[ValueId]) -> Model {
-        self.graph.outputs = outputs.to_vec();
-        self.graph.nest = match outputs {
-            [_] => Nest::Leaf,
-            many => Nest::Tuple(many.iter().map(|_| Nest::Leaf).collect()),
-        };
+        while !self.waiting.is_empty() {
+            self.end(&[]);
+        }
+        self.graphs[0] = with_results(self.graph, outputs);
         Model {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
-            graphs: vec![self.graph],
+            graphs: self.graphs,
             params: self.params,
             preprocess: Vec::new(),
         }
     }
+}
+
+fn with_results(mut graph: Graph, outputs: &[ValueId]) -> Graph {
+    graph.outputs = outputs.to_vec();
+    graph.nest = match outputs {
+        [_] => Nest::Leaf,
+        many => Nest::Tuple(vec![Nest::Leaf; many.len()]),
+    };
+    graph
 }
 
 /// A model of one node that computes a case of an operator, with the inputs of the case.

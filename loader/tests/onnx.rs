@@ -195,6 +195,104 @@ fn data_files_are_read_within_their_bounds() {
     refused(read("other.bin", "0", "8"), ErrorKind::NotFound, &["other.bin"]);
 }
 
+fn graph_attribute(name: &str, graph: GraphProto) -> AttributeProto {
+    let r#type = Some(AttributeType::Graph as i32);
+    AttributeProto { name: Some(name.into()), g: Some(Box::new(graph)), r#type, ..AttributeProto::default() }
+}
+
+fn graph(nodes: Vec<NodeProto>, inputs: &[&str], outputs: &[&str]) -> GraphProto {
+    let ports = |names: &[&str]| names.iter().map(|n| value(n, &[])).collect();
+    GraphProto { node: nodes, input: ports(inputs), output: ports(outputs), ..GraphProto::default() }
+}
+
+/// An integer or truth value of rank 0.
+fn number(name: &str, data_type: i32, value: i64) -> TensorProto {
+    let raw: Vec<u8> = value.to_le_bytes()[..if data_type == 9 { 1 } else { 8 }].to_vec();
+    TensorProto {
+        data_type: Some(data_type),
+        name: Some(name.into()),
+        raw_data: Some(raw.into()),
+        ..TensorProto::default()
+    }
+}
+
+/// `if sum(x) < limit { x + w } else { -x }`; the branch `otherwise` may be another.
+fn condition(otherwise: NodeProto) -> impl FnOnce(&mut GraphProto) {
+    |g| {
+        let mut choice = node("If", &["c"], &["y"]);
+        choice.attribute = vec![
+            graph_attribute("then_branch", graph(vec![node("Add", &["x", "w"], &["a"])], &[], &["a"])),
+            graph_attribute("else_branch", graph(vec![otherwise], &[], &["b"])),
+        ];
+        let mut sum = node("ReduceSum", &["x"], &["s"]);
+        sum.attribute = vec![AttributeProto { name: Some("keepdims".into()), i: Some(0), ..AttributeProto::default() }];
+        g.initializer.push(weight("limit", &[], &[1.0]));
+        g.node = vec![sum, node("Less", &["s", "limit"], &["c"]), choice];
+    }
+}
+
+#[test]
+fn conditions_are_graphs_that_take_what_they_read() {
+    let model = changed(condition(node("Neg", &["x"], &["b"]))).unwrap();
+    mindir_graph::verify(&model).unwrap();
+    let names: Vec<Vec<&str>> = model.graphs.iter().map(|g| g.nodes.iter().map(|n| n.op_name()).collect()).collect();
+    assert_eq!(names, [vec!["ReduceSum", "Less", "If"], vec!["Add"], vec!["Neg"]]);
+    let inputs: Vec<usize> = model.graphs.iter().map(|g| g.inputs.len()).collect();
+    assert_eq!(inputs, [1, 1, 1]);
+    refused(
+        changed(condition(node("Neg", &["s"], &["b"]))),
+        ErrorKind::Unsupported,
+        &["my If", "different types or shapes"],
+    );
+    refused(changed(condition(node("Neg", &["q"], &["b"]))), ErrorKind::Unsupported, &["my Neg", "value q"]);
+    refused(changed(condition(node("Odd", &["x"], &["b"]))), ErrorKind::Unsupported, &["1 nodes", "my Odd"]);
+}
+
+#[test]
+fn a_condition_that_is_known_is_its_branch() {
+    let outcome = changed(|g| {
+        condition(node("Neg", &["x"], &["b"]))(g);
+        g.initializer.push(number("c", 9, 0));
+        g.node.drain(..2);
+    });
+    let model = outcome.unwrap();
+    assert_eq!(model.graphs.len(), 1);
+    assert!(model.entry().nodes[0].is("Neg"));
+}
+
+/// `y` is `x` after `turns` of `body`, whose state is `a` and then `b`; `r` collects `row`.
+fn counted(turns: TensorProto, body: Vec<NodeProto>, row: Option<&str>) -> impl FnOnce(&mut GraphProto) {
+    let results: Vec<&str> = ["go", "b"].into_iter().chain(row).collect();
+    let body = graph(body, &["i", "go", "a"], &results);
+    let names: &[&str] = if row.is_some() { &["y", "r"] } else { &["y"] };
+    let mut turn = node("Loop", &["turns", "", "x"], names);
+    turn.attribute = vec![graph_attribute("body", body)];
+    |g| {
+        g.initializer.push(turns);
+        g.node = vec![turn];
+    }
+}
+
+#[test]
+fn loops_are_graphs_that_jump_back() {
+    let add = || vec![node("Add", &["a", "w"], &["b"])];
+    let model = changed(counted(number("turns", 7, 3), add(), None)).unwrap();
+    mindir_graph::verify(&model).unwrap();
+    let names: Vec<&str> = model.graphs.iter().filter_map(|g| g.nodes.last().map(|n| n.op_name())).collect();
+    assert_eq!(names, ["Call", "If", "Call"]);
+    let model = changed(counted(number("turns", 7, 3), add(), Some("b"))).unwrap();
+    mindir_graph::verify(&model).unwrap();
+
+    let refused = |turns, body, row, words: &[&str]| {
+        refused(changed(counted(turns, body, row)), ErrorKind::Unsupported, words);
+    };
+    let grown = vec![node("Concat", &["a", "a"], &["b"])];
+    refused(number("turns", 7, 3), grown, None, &["my Loop", "changes its type or shape"]);
+    refused(number("turns", 1, 3), add(), None, &["my Loop", "expected i64"]);
+    refused(number("turns", 7, i64::MAX), add(), Some("b"), &["my Loop"]);
+    refused(number("turns", 7, 3), vec![node("Neg", &["x"], &["c"])], None, &["my Loop", "result b"]);
+}
+
 /// A large result is an error of the run, not of reading; nothing is computed while reading that is larger than a few KiB.
 #[test]
 fn bombs_are_not_unpacked_while_reading() {
@@ -228,7 +326,7 @@ fn network() -> Model {
 fn what_is_written_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
-    let written = onnx::export(&network(), &path, Default::default()).unwrap();
+    let written = onnx::export(&network(), &path, &Default::default()).unwrap();
     assert_eq!((written.constants, written.data_file), (2, None));
     let model = mindir_loader::load(&path).unwrap().model;
     assert_eq!(model.params.len(), 1);
@@ -239,6 +337,63 @@ fn what_is_written_is_read_again() {
     assert_eq!(ops, ["MatMul", "ReLU", "Reshape"]);
 }
 
+/// `y = x · w`, with weights of 2 KiB.
+fn product() -> Model {
+    let mut b = Builder::new("product");
+    let x = b.input("x", Spec::fixed(DType::F32, &[3, 32]));
+    let w = b.param("w", Tensor::from_vec(&[32, 16], (0..512).map(|i| i as f32).collect()).unwrap());
+    let y = b.op("MatMul", [x.into(), w.into(), Arg::from(false), Arg::from(false)]).unwrap();
+    b.finish(&[y])
+}
+
+#[test]
+fn constants_beyond_the_bound_go_to_a_data_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let split = |split_above| {
+        let options = onnx::Options { split_above, ..onnx::Options::default() };
+        onnx::export(&product(), &path, &options).unwrap().data_file
+    };
+    assert_eq!(split(2048), None);
+    assert_eq!(split(2047).as_deref(), Some("net.onnx.data_0"));
+    let model = std::fs::metadata(&path).unwrap().len();
+    assert!(model < 1024, "{model} bytes beside the data file");
+    let loaded = mindir_loader::load(&path).unwrap();
+    assert_eq!(loaded.model.params[0].tensor, product().params[0].tensor);
+    assert_eq!((loaded.report.in_place_bytes, loaded.report.copied_bytes), (2048, 0));
+    let files: Vec<_> = loaded.report.files.iter().map(|f| (&*f.name, f.bytes)).collect();
+    assert_eq!(files, [(&*path.display().to_string(), model), ("net.onnx.data_0", 2048)]);
+}
+
+#[test]
+fn data_files_lie_beside_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("model");
+    std::fs::create_dir(&inner).unwrap();
+    for name in ["secret.bin", "model/w.bin"] {
+        std::fs::write(folder.path().join(name), [0u8; 16]).unwrap();
+    }
+    std::fs::write(inner.join("short.bin"), [0u8; 7]).unwrap();
+    std::fs::create_dir(inner.join("folder")).unwrap();
+    let path = inner.join("net.onnx");
+    let read = |location: &str| {
+        std::fs::write(&path, external(location, "0", "8").encode_to_vec()).unwrap();
+        mindir_loader::load(&path).map(|l| l.model)
+    };
+    assert!(read("w.bin").is_ok());
+    let absolute = folder.path().join("secret.bin").display().to_string();
+    let mut odd = vec!["../secret.bin", "folder/../../secret.bin", &absolute, "folder", "short.bin"];
+    if cfg!(unix) {
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path().join("secret.bin"), inner.join("link.bin")).unwrap();
+        odd.push("link.bin");
+    }
+    for location in odd {
+        let error = read(location).expect_err(location).to_string();
+        assert!(error.contains("tensor w") && error.contains(location), "{error}");
+    }
+}
+
 #[test]
 fn a_failed_export_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -247,7 +402,7 @@ fn a_failed_export_leaves_the_old_file() {
     let mut b = Builder::new("no");
     let x = b.input("x", Spec::fixed(DType::F32, &[2]));
     let y = b.op("Lgamma", [x.into()]).unwrap();
-    assert!(onnx::export(&b.finish(&[y]), &path, Default::default()).is_err());
+    assert!(onnx::export(&b.finish(&[y]), &path, &Default::default()).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
 }
 

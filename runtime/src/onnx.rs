@@ -5,13 +5,13 @@ use std::path::Path;
 use crate::Error;
 use crate::graph::Model;
 
-pub use mindir_graph::onnx::{ExportError, OPSETS, Options, Unmapped};
-pub use mindir_loader::onnx::{WriteError, Written};
+pub use mindir_graph::onnx::{ExportError, OPSETS, Unmapped};
+pub use mindir_loader::onnx::{Options, WriteError, Written};
 
-/// Writes `model` to the ONNX file `path`; constants that do not fit go to `NAME.data_N` beside it.
+/// Writes `model` to the ONNX file `path`; constants beyond what `options` allow inside go to `NAME.data_N` beside it.
 ///
 /// # Errors
 /// [`Error::Onnx`] naming every node that has no ONNX form, or what could not be written.
-pub fn export(model: &Model, path: impl AsRef<Path>, options: Options) -> Result<Written, Error> {
+pub fn export(model: &Model, path: impl AsRef<Path>, options: &Options) -> Result<Written, Error> {
     Ok(mindir_loader::onnx::export(model, path, options)?)
 }

@@ -2,10 +2,12 @@
 """ONNX models read by `mindir`: the tests of the `onnx` package, PyTorch's exports and networks among them.
 
   onnx_in.py --command MINDIR [KIND...]     kinds: node (ONNX's own cases of each operator), pytorch (exports of PyTorch's layers),
-                                            light (whole networks), style (networks as PyTorch exports them, made here)
+                                            light (whole networks), style (networks as PyTorch exports them, made here),
+                                            or a folder that onnx_torch.py wrote
   --only TEXT                               cases whose name contains TEXT
   --expect FILE                             fail unless exactly the operators in FILE (lines `NAME reason`) are not supported
-  --to-mindir COMMAND                       also write `style` models as MindIR with COMMAND IN OUT, and run them in real MindSpore
+  --to-mindir COMMAND                       also write models as MindIR with COMMAND IN OUT, and run them in real MindSpore: those of
+                                            the kind `style` and of folders
 """
 import argparse
 import collections
@@ -25,7 +27,7 @@ import onnx_style
 from onnx_out import difference
 
 DATA = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data")
-TOLERANCE = {"light": 1e-4, "style": 1e-5}
+TOLERANCE = {"light": 1e-4}
 
 
 def node_cases():
@@ -47,10 +49,18 @@ def folder_cases(kind):
             yield os.path.basename(folder), model, read("input"), read("output"), 1e-5
 
 
+def folder_models(folder):
+    """Models that are files, with the inputs beside them."""
+    for path in sorted(glob.glob(os.path.join(folder, "*.onnx"))):
+        inputs = np.load(path[:-len("onnx")] + "npz")
+        yield os.path.basename(path), path, [inputs[key] for key in inputs.files]
+
+
 def runtime_cases(models, tolerance):
-    """Models with random inputs; ONNX Runtime says what they compute."""
+    """Models with inputs; ONNX Runtime says what they compute."""
     for name, model, inputs in models:
-        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        source = model if isinstance(model, str) else model.SerializeToString()
+        session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
         wants = session.run(None, dict(zip([i.name for i in session.get_inputs()], inputs)))
         yield name, model, inputs, wants, tolerance
 
@@ -69,15 +79,28 @@ def cases(kind):
         return node_cases()
     if kind == "pytorch":
         return [c for k in ("pytorch-converted", "pytorch-operator") for c in folder_cases(k)]
-    models = light_models() if kind == "light" else onnx_style.models()
-    return runtime_cases(models, TOLERANCE[kind])
+    models = {"light": light_models, "style": onnx_style.models}.get(kind) or (lambda: folder_models(kind))
+    return runtime_cases(models(), TOLERANCE.get(kind, 1e-5))
+
+
+def stored(model, work):
+    """The path of a model, which may have one already."""
+    if isinstance(model, str):
+        return model
+    path = os.path.join(work, "model.onnx")
+    onnx.save(model, path)
+    return path
+
+
+def loaded(model):
+    """The structure of a model, which may be a path."""
+    return onnx.load(model, load_external_data=False) if isinstance(model, str) else model
 
 
 def run(command, model, inputs, work):
     """The results, or the complaint and exit code."""
-    path = os.path.join(work, "model.onnx")
-    onnx.save(model, path)
-    names = [v.name for v in model.graph.input if v.name not in {t.name for t in model.graph.initializer}]
+    path, graph = stored(model, work), loaded(model).graph
+    names = [v.name for v in graph.input if v.name not in {t.name for t in graph.initializer}]
     args = [command, "run", path, "--output", os.path.join(work, "out"), "--threads", "2"]
     for i, (name, x) in enumerate(zip(names, inputs)):
         np.save(os.path.join(work, f"in_{i}.npy"), np.asarray(x))
@@ -92,7 +115,7 @@ def run(command, model, inputs, work):
 def baked(model, inputs):
     """The model with all inputs but the first as constants."""
     made = onnx.ModelProto()
-    made.CopyFrom(model)
+    made.CopyFrom(onnx.load(model) if isinstance(model, str) else model)
     for value, x in list(zip(model.graph.input, inputs))[1:]:
         made.graph.initializer.append(numpy_helper.from_array(np.asarray(x), value.name))
     return made, inputs[:1]
@@ -124,7 +147,7 @@ def check(kind, command, only, unsupported, counts, wrong):
         if any(name.startswith(prefix) for prefix in DIFFERS):
             counts[kind, "not compared"] += 1
             continue
-        ops = {n.op_type for n in model.graph.node}
+        ops = {n.op_type for n in loaded(model).graph.node}
         if not plain(inputs) or not plain(wants):
             counts[kind, "other types"] += 1
             continue
@@ -152,14 +175,13 @@ def check(kind, command, only, unsupported, counts, wrong):
             counts[kind, "agree"] += 1
 
 
-def through_mindspore(program, wrong):
-    """Models written as MindIR load in real MindSpore and give ONNX Runtime's numbers."""
+def through_mindspore(program, kinds, wrong):
+    """Models written as MindIR load in real MindSpore and give ONNX Runtime's numbers, as far as its functions are exact."""
     import mindspore as ms
-    for name, model, inputs, wants, tolerance in runtime_cases(onnx_style.models(), TOLERANCE["style"]):
+    for name, model, inputs, wants, tolerance in (case for kind in kinds for case in cases(kind)):
         with tempfile.TemporaryDirectory() as work:
-            source, made = os.path.join(work, "model.onnx"), os.path.join(work, "model.mindir")
-            onnx.save(model, source)
-            done = subprocess.run([*program.split(), source, made], capture_output=True, text=True)
+            made = os.path.join(work, "model.mindir")
+            done = subprocess.run([*program.split(), stored(model, work), made], capture_output=True, text=True)
             if done.returncode:
                 wrong.append(f"mindspore {name}: {done.stderr.strip()[:400]}")
                 continue
@@ -188,7 +210,7 @@ def main():
     for kind in args.kinds:
         check(kind, args.command, args.only, unsupported, counts, wrong)
     if args.to_mindir:
-        through_mindspore(args.to_mindir, wrong)
+        through_mindspore(args.to_mindir, [k for k in args.kinds if k not in ("node", "pytorch", "light")] or ["style"], wrong)
     for op, names in sorted(unsupported.items()):
         for line in sorted(names)[:3]:
             print(f"not supported: {line}")

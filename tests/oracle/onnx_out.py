@@ -4,6 +4,9 @@
   onnx_out.py --cases FOLDER             every case of every operator, as `cargo run -p mindir-tests --example onnx_cases` writes them
   onnx_out.py --command MINDIR GOLDEN... goldens, converted with that command; compared with MindSpore's stored results
   --opset N                              operator set for goldens
+  --split                                with the constants of goldens in a data file
+  --tolerance X                          largest difference relative to max(1, max |result|), for goldens; without it 1e-5, or what the
+                                         golden itself allows if that is more
   --expect FILE                          fail unless exactly the goldens in FILE (lines `NAME reason`) have no ONNX form
 
 Where ONNX Runtime has no kernel for an element type, the `onnx` package's own evaluator computes the result.
@@ -104,19 +107,21 @@ def difference(got, want):
 
 
 def compare(path, inputs, wants, tolerance):
-    """None, or what is wrong; and which implementation computed the results."""
+    """None or what is wrong, which implementation computed the results, and their largest difference."""
     try:
         check(path)
         got, who = run(path, inputs)
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}", "-"
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}", "-", 0.0
+    worst = 0.0
     for i, want in enumerate(wants):
         if want is None:
             continue
         d = difference(got[i], want)
         if isinstance(d, str) or d > tolerance:
-            return f"result {i}: {d if isinstance(d, str) else f'differs by {d:.2e}, allowed {tolerance:.0e}'}", who
-    return None, who
+            return f"result {i}: {d if isinstance(d, str) else f'differs by {d:.2e}, allowed {tolerance:.0e}'}", who, worst
+        worst = max(worst, d)
+    return None, who, worst
 
 
 def cases(folder, only):
@@ -142,7 +147,7 @@ def cases(folder, only):
         if (row["op"], row["case"]) in DIFFERS or not fits(path, inputs):
             counts[kind, "not compared"] += 1
             continue
-        what, who = compare(path, inputs, [tensor(t) for t in row["outputs"]], tolerance)
+        what, who, _ = compare(path, inputs, [tensor(t) for t in row["outputs"]], tolerance)
         counts[kind, "wrong" if what else who] += 1
         if what:
             wrong.append(f"{row['op']} ({row['case']}, {kind}): {what}")
@@ -172,17 +177,21 @@ def load(folder, name, entry):
     return x.astype(ml_dtypes.bfloat16) if entry.get("dtype") == "bfloat16" else x
 
 
-def golden(folder, command, opset, work):
-    """None, what is wrong, or ("no form", reason)."""
+def golden(folder, args, work):
+    """The largest difference, what is wrong, or ("no form", reason)."""
     meta, sets = read_golden(folder)
     path = os.path.join(work, "model.onnx")
     graph = os.path.join(folder, meta.get("graph", "model.mindir"))
-    done = subprocess.run([command, "convert", graph, path, "--opset", str(opset)], capture_output=True, text=True)
+    convert = [args.command, "convert", graph, path, "--opset", str(args.opset)] + (["--split"] if args.split else [])
+    done = subprocess.run(convert, capture_output=True, text=True)
     if done.returncode == 3:
         return ("no form", done.stderr.strip())
     if done.returncode != 0:
         return f"convert: {done.stderr.strip()}"
-    tolerance = max(1e-5, meta.get("tolerance", 1e-5))
+    if args.split and not glob.glob(path + ".data_*"):
+        return "there is no data file"
+    tolerance = args.tolerance or max(1e-5, meta.get("tolerance", 1e-5))
+    differences = []
     for s in sets:
         where = os.path.join(folder, s["dir"])
         inputs = [load(where, f"in_{i}", e) for i, e in enumerate(s["inputs"])]
@@ -197,10 +206,11 @@ def golden(folder, command, opset, work):
             wants.append(None if str(i) in (meta.get("differs") or {}) else want)
         if [list(x.shape) for x in inputs] != declared(path, inputs):
             continue
-        what, _ = compare(path, inputs, wants, tolerance)
+        what, _, largest = compare(path, inputs, wants, tolerance)
         if what:
             return f"{s['dir']}: {what}"
-    return None
+        differences.append(largest)
+    return max(differences) if differences else "no inputs have the shapes that the model declares"
 
 
 def declared(path, inputs):
@@ -209,16 +219,18 @@ def declared(path, inputs):
     return [[d.dim_value if d.HasField("dim_value") else n for d, n in zip(v.type.tensor_type.shape.dim, x.shape)] for v, x in zip(values, inputs)]
 
 
-def goldens(folders, command, opset, expected):
-    wrong, missing = [], {}
+def goldens(folders, args):
+    wrong, missing, expected = [], {}, args.expect
     for folder in sorted(folders):
         name = os.path.basename(folder.rstrip("/"))
         with tempfile.TemporaryDirectory() as work:
-            what = golden(folder, command, opset, work)
+            what = golden(folder, args, work)
         if isinstance(what, tuple):
             missing[name] = what[1]
-        elif what:
+        elif isinstance(what, str):
             wrong.append(f"{name}: {what}")
+        elif args.tolerance:
+            print(f"{name}: largest difference {what:.1e}", flush=True)
     for name, reason in missing.items():
         lines = reason.splitlines()
         print(f"{name}: no form: {lines[0]}")
@@ -239,13 +251,15 @@ def main():
     ap.add_argument("--only", nargs="*", help="operators")
     ap.add_argument("--command")
     ap.add_argument("--opset", type=int, default=17)
+    ap.add_argument("--split", action="store_true")
+    ap.add_argument("--tolerance", type=float)
     ap.add_argument("--expect")
     ap.add_argument("folders", nargs="*")
     args = ap.parse_args()
     wrong = cases(args.cases, args.only) if args.cases else []
     folders = [f for g in args.folders for f in glob.glob(g) if os.path.exists(os.path.join(f, "meta.json"))]
     if folders:
-        wrong += goldens(folders, args.command, args.opset, args.expect)
+        wrong += goldens(folders, args)
     for line in wrong:
         print("WRONG", line)
     sys.exit(1 if wrong else 0)

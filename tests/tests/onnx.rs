@@ -34,7 +34,7 @@ fn check(golden: &Golden, opset: i64) -> Result<(), String> {
 fn through(golden: &Golden, opset: i64, path: &std::path::Path) -> Result<(), String> {
     let model = mindir::load(&golden.graph).map_err(|e| format!("load: {e}"))?;
     let fixed: Vec<_> = model.entry().inputs.iter().map(|v| model.entry().value(*v).spec.shape()).collect();
-    onnx::export(&model, path, Options { opset }).map_err(|e| format!("export: {e}"))?;
+    onnx::export(&model, path, &Options { opset, ..Options::default() }).map_err(|e| format!("export: {e}"))?;
     let model = mindir::load(path).map_err(|e| format!("import: {e}"))?;
     let cell = GraphCell::new(model, Default::default()).map_err(|e| format!("cell: {e}"))?;
     for set in &golden.runs {

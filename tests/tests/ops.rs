@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use mindir_graph::Tensor;
-use mindir_graph::builder::single;
-use mindir_graph::graph::ValueId;
+use mindir_graph::builder::{Builder, single};
+use mindir_graph::graph::{Arg, ValueId};
 use mindir_graph::lower::{Entry, Stop, lower, run_node};
 use mindir_graph::op::{Case, OpDef};
 use mindir_graph::ops::OPS;
+use mindir_graph::passes::optimize;
 use mindir_graph::task::{Source, TaskGraph, V};
+use mindir_graph::{DType, Spec, Tensor};
 use mindir_kernels::plain;
 use mindir_tests::compare::difference;
 
@@ -69,4 +70,28 @@ fn lowered_tasks_agree_with_references() {
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A map that reads through a reshape is joined with its producer, whose dimensions it takes over; its result keeps its own.
+#[test]
+fn maps_are_joined_across_a_reshape() {
+    let mut b = Builder::new("scaled");
+    let x = b.input("x", Spec::fixed(DType::F16, &[2, 1, 1, 8]));
+    let scale = b.input("scale", Spec::fixed(DType::F16, &[2, 1, 1, 1]));
+    let y = b.op("Mul", [x.into(), scale.into()]).unwrap();
+    let y = b.op("Reshape", [y.into(), Arg::from(&[2i64, 8][..])]).unwrap();
+    let y = b.op("Neg", [y.into()]).unwrap();
+    let model = b.finish(&[y]);
+    let data: Vec<f64> = (0..16).map(f64::from).collect();
+    let x = Tensor::from_f64s(DType::F16, &[2, 1, 1, 8], &data).unwrap();
+    let scale = Tensor::from_f64s(DType::F16, &[2, 1, 1, 1], &[2.0, -1.0]).unwrap();
+    let inputs = [x, scale];
+    let entry = |(v, t): (&ValueId, &Tensor)| Entry { value: *v, fact: t.fact(), known: None };
+    let entries: Vec<Entry> = model.entry().inputs.iter().zip(&inputs).map(entry).collect();
+    let mut tasks = lower(&model, model.entry(), 0, &entries, false).unwrap().tasks;
+    optimize(&mut tasks, |_| true);
+    assert_eq!(tasks.nodes.len(), 1);
+    let got = run(&tasks, &inputs).unwrap();
+    let want: Vec<f64> = (0..16).map(|i| f64::from(i) * if i < 8 { -2.0 } else { 1.0 }).collect();
+    assert_eq!((got[0].shape(), got[0].to_f64s().unwrap()), (&[2, 8][..], want));
 }

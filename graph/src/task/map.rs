@@ -4,10 +4,11 @@ use crate::{DType, Shape};
 
 /// An element-wise program over broadcast operands.
 ///
-/// Inputs: tensors whose shapes broadcast to `shape` (right-aligned). Output: one tensor of `shape`.
+/// Inputs: tensors whose shapes broadcast to `shape` (right-aligned). Output: one tensor of as many elements as `shape`, in
+/// its order.
 #[derive(Clone, Debug)]
 pub struct Map {
-    /// Shape of the result.
+    /// Dimensions that are walked.
     pub shape: Shape,
     /// What to compute for each element.
     pub program: Program,

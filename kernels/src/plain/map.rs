@@ -1,15 +1,14 @@
 use mindir_graph::task::{Map, Scalar};
-use mindir_graph::{Fact, OpError, Strides, Tensor, broadcast_strides, ensure};
+use mindir_graph::{Fact, OpError, Strides, Tensor, broadcast_strides};
 
 use super::finish::check;
 use super::number::{from_scalars, scalars};
-use super::{at, indices};
+use super::{at, indices, result};
 
 pub(super) fn run(m: &Map, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
-    let [out] = outs else { return Err(OpError::Invalid("map: expected one result".into())) };
     check(&m.program, ins.len())?;
-    ensure!(out.shape == m.shape, "map: result {out}, expected shape {:?}", m.shape);
-    ensure!(m.program.dtype() == Some(out.dtype), "map: program gives {:?}, expected {}", m.program.dtype(), out.dtype);
+    let dtype = m.program.dtype().ok_or_else(|| OpError::Invalid("map: no instructions".into()))?;
+    let out = result("map", outs, 0, dtype, &m.shape)?;
     let operands = ins.iter().map(|t| broadcast(m, t)).collect::<Result<Vec<_>, OpError>>()?;
     let eval = |index: Vec<usize>| {
         let inputs: Vec<Scalar> = operands.iter().map(|(values, strides)| values[at(0, &index, strides)]).collect();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mindir_graph::{
     DType, Tensor,
     graph::Model,
-    onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, Options, Port, Record, data_type},
+    onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, Port, Record, data_type},
 };
 use mindir_proto::{
     onnx::*,
@@ -21,12 +21,32 @@ use mindir_proto::{
 
 use crate::store::{self, StoreError, Writer};
 
-/// Bytes of constants in a file beyond which they get a file of their own; protobuf messages end at 2 GiB.
-const MOST_INSIDE: u64 = 1900 << 20;
 /// Constants smaller than this stay in the model's file.
 const LEAST_OUTSIDE: usize = 1 << 10;
 /// Constants in a file of their own start at multiples of this, as ONNX recommends for memory maps.
 const PAGE: u64 = 4096;
+
+/// How to write a model.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The operator set, one of [`OPSETS`](mindir_graph::onnx::OPSETS).
+    pub opset: i64,
+    /// Constants that take more bytes than this together go to a data file, those below 1 KiB excepted. Protobuf messages, and
+    /// so files without one, end at 2 GiB.
+    pub split_above: u64,
+    /// How files are replaced.
+    pub store: store::Options,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            opset: mindir_graph::onnx::Options::default().opset,
+            split_above: 1900 << 20,
+            store: store::Options::default(),
+        }
+    }
+}
 
 /// Why a model could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -58,24 +78,26 @@ pub struct Written {
 
 /// Writes `model` to the ONNX file `path`, in place of the one that may be there.
 ///
-/// Constants go to `NAME.data_N` beside the file if they do not fit into one.
+/// Constants go to `NAME.data_N` beside the file if they take more bytes than `options` allow inside.
 ///
 /// # Errors
 /// [`WriteError::Model`] naming every node that has no ONNX form; [`WriteError::Store`].
-pub fn export(model: &Model, path: impl AsRef<Path>, options: Options) -> Result<Written, WriteError> {
-    let exported = mindir_graph::onnx::export(model, options)?;
-    write(&exported, path.as_ref(), MOST_INSIDE)
+pub fn export(model: &Model, path: impl AsRef<Path>, options: &Options) -> Result<Written, WriteError> {
+    let exported = mindir_graph::onnx::export(model, mindir_graph::onnx::Options { opset: options.opset })?;
+    write(&exported, path.as_ref(), options)
 }
 
-fn write(exported: &Exported, path: &Path, most_inside: u64) -> Result<Written, WriteError> {
-    let mut writer = Writer::begin(path, &store::Options::default())?;
+fn write(exported: &Exported, path: &Path, options: &Options) -> Result<Written, WriteError> {
+    let mut writer = Writer::begin(path, &options.store)?;
     let bytes: u64 = exported.constants.iter().map(|c| c.1.bytes().len() as u64).sum();
     let mut outside = HashMap::new();
     let mut data_file = None;
-    if bytes > most_inside {
+    if bytes > options.split_above {
+        outside = places(&exported.constants);
+    }
+    if !outside.is_empty() {
         let name = path.file_name().and_then(|n| n.to_str());
         let name = name.ok_or_else(|| WriteError::Name(path.display().to_string()))?;
-        outside = places(&exported.constants);
         let location = writer.add(&format!("{name}.data_"), |out| pour(out, &exported.constants, &outside))?;
         data_file = Some(location);
     }

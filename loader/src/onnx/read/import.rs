@@ -1,24 +1,21 @@
-//! The walk over an ONNX graph's nodes.
+//! Values of the model under construction, and the nodes that make them.
 //!
 //! Values carry what is known of them: element type and shape, and small contents, so that arithmetic on shapes disappears.
-//! A model with open dimensions is walked with two sizes for each; what differs between both is not known.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use mindir_graph::{
     DType, Dim, Fact, OpError, Spec, Tensor,
     builder::Builder,
-    graph::{Arg, Model, ValueId},
+    graph::{Arg, Closure, GraphId, ValueId},
     lower::constant_tensor,
-    onnx::{SIZES, from_data_type},
     op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind},
     ops::find,
     task::V,
 };
-use mindir_proto::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use mindir_proto::onnx::{AttributeProto, NodeProto};
 
-use super::{ops, weights};
-use crate::{error::LoadError, limits::Limits, printable::Printable};
+use super::weights;
 
 /// Results with at most this many elements are computed while reading when all operands are known.
 const FOLD_LIMIT: usize = 4096;
@@ -35,9 +32,9 @@ pub(super) type Steps = Result<Vec<Val>, String>;
 pub(super) struct Val {
     source: Source,
     /// Element type and shape for each set of sizes.
-    facts: Vec<Fact>,
+    pub facts: Vec<Fact>,
     /// Contents for each set of sizes.
-    known: Vec<Option<Tensor>>,
+    pub known: Vec<Option<Tensor>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +201,7 @@ impl Call<'_> {
         self.inputs.get(i).cloned().flatten()
     }
 
-    fn attr(&self, name: &str) -> Option<&AttributeProto> {
+    pub fn attr(&self, name: &str) -> Option<&AttributeProto> {
         self.node.attribute.iter().find(|a| a.name.as_deref() == Some(name))
     }
 
@@ -233,6 +230,10 @@ impl Call<'_> {
         text.map_or_else(|| otherwise.to_string(), |s| String::from_utf8_lossy(s).into_owned())
     }
 
+    pub fn texts(&self, name: &str) -> Option<Vec<String>> {
+        self.attr(name).map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
+    }
+
     pub fn tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
         let Some(t) = self.attr(name).and_then(|a| a.t.as_ref()) else { return Ok(None) };
         weights::contents(t, self.max_rank).map(Some).map_err(|e| format!("attribute {name}: {e}"))
@@ -257,22 +258,43 @@ impl Call<'_> {
     }
 }
 
+/// A tensor that the file holds or that was computed while reading.
+struct Constant {
+    tensor: Tensor,
+    name: Option<String>,
+    /// Its number among the model's parameters, once something reads it there.
+    param: Option<usize>,
+    /// Its value in each graph that reads it.
+    values: HashMap<GraphId, ValueId>,
+}
+
 /// The model under construction.
 pub(super) struct Import {
-    builder: Builder,
-    constants: Vec<(Tensor, Option<String>, Option<ValueId>)>,
-    walks: usize,
+    pub builder: Builder,
+    constants: Vec<Constant>,
+    /// Names that constants of the file have.
+    taken: HashSet<String>,
+    /// Number of inputs that got a name here.
+    inputs: usize,
+    /// Number of sets of sizes.
+    pub walks: usize,
 }
 
 impl Import {
+    pub fn new(builder: Builder, walks: usize) -> Import {
+        Import { builder, constants: Vec::new(), taken: HashSet::new(), inputs: 0, walks }
+    }
+
     /// A constant.
     pub fn constant(&mut self, tensor: Tensor) -> Val {
         self.named(tensor, None)
     }
 
-    fn named(&mut self, tensor: Tensor, name: Option<String>) -> Val {
+    /// A constant that becomes a parameter of this name if it is large.
+    pub fn named(&mut self, tensor: Tensor, name: Option<String>) -> Val {
         let (facts, known) = (vec![tensor.fact(); self.walks], vec![Some(tensor.clone()); self.walks]);
-        self.constants.push((tensor, name, None));
+        self.taken.extend(name.clone());
+        self.constants.push(Constant { tensor, name, param: None, values: HashMap::new() });
         Val { source: Source::Constant(self.constants.len() - 1), facts, known }
     }
 
@@ -281,30 +303,100 @@ impl Import {
         Ok(self.constant(Tensor::from_f64s(dtype, &[], &[value]).map_err(|e| e.to_string())?))
     }
 
+    /// A truth value of rank 0.
+    pub fn truth(&mut self, value: bool) -> Step {
+        self.scalar(DType::Bool, f64::from(u8::from(value)))
+    }
+
     /// A vector of `i64`.
     pub fn vector(&mut self, values: &[i64]) -> Val {
         self.constant(Tensor::vector(values))
     }
 
-    /// The graph's value for `v`.
-    fn value(&mut self, v: &Val) -> ValueId {
+    /// An input of the current graph.
+    pub fn input(&mut self, name: &str, facts: Vec<Fact>) -> Val {
+        let val = Val { source: Source::Value(ValueId(0)), known: vec![None; facts.len()], facts };
+        let dims = val.dims().into_iter().map(|d| d.map_or(Dim::Unknown, |n| Dim::Known(n as usize))).collect();
+        let id = self.builder.input(name, Spec { dtype: Some(val.dtype()), dims: Some(dims) });
+        Val { source: Source::Value(id), ..val }
+    }
+
+    /// A value that a graph inside of the model is called with.
+    pub fn parameter(&mut self, facts: Vec<Fact>) -> Val {
+        self.inputs += 1;
+        self.input(&format!("input_{}", self.inputs), facts)
+    }
+
+    /// `vals` of the graph around the current one, which become its inputs; constants are the same everywhere.
+    pub fn enter(&mut self, vals: &[Val]) -> Vec<Val> {
+        let mut inside = Vec::with_capacity(vals.len());
+        for val in vals {
+            inside.push(match val.source {
+                Source::Constant(_) => val.clone(),
+                Source::Value(_) => Val { known: val.known.clone(), ..self.parameter(val.facts.clone()) },
+            });
+        }
+        inside
+    }
+
+    /// What a graph that [`enter`](Self::enter)s `vals` is called with.
+    pub fn passed(&mut self, vals: &[Val]) -> Vec<Arg> {
+        let inputs: Vec<&Val> = vals.iter().filter(|v| matches!(v.source, Source::Value(_))).collect();
+        inputs.into_iter().map(|v| self.value(v).into()).collect()
+    }
+
+    /// The values as arguments.
+    pub fn args(&mut self, vals: &[Val]) -> Vec<Arg> {
+        vals.iter().map(|v| self.value(v).into()).collect()
+    }
+
+    /// Ends the current graph with these results.
+    pub fn end(&mut self, results: &[Val]) {
+        let ids: Vec<ValueId> = results.iter().map(|v| self.value(v)).collect();
+        self.builder.end(&ids);
+    }
+
+    /// What graph `id` gives for these arguments; `facts` has those of each result.
+    pub fn call(&mut self, id: GraphId, args: Vec<Arg>, facts: &[Vec<Fact>]) -> Vec<Val> {
+        let ids = self.builder.call(id, args, facts.len());
+        results(ids, facts)
+    }
+
+    /// What one of two graphs gives; `facts` has those of each result.
+    pub fn choose(&mut self, cond: &Val, then: Closure, otherwise: Closure, facts: &[Vec<Fact>]) -> Vec<Val> {
+        let cond = self.value(cond);
+        let ids = self.builder.branch(cond, then, otherwise, facts.len());
+        results(ids, facts)
+    }
+
+    /// The current graph's value for `v`.
+    pub fn value(&mut self, v: &Val) -> ValueId {
         let at = match v.source {
             Source::Value(id) => return id,
             Source::Constant(at) => at,
         };
-        let made = match self.constants.get(at) {
-            Some((_, _, Some(id))) => return *id,
-            Some((t, name, None)) if t.count() > MOST_INLINE => {
-                let name = name.clone().unwrap_or_else(|| format!("constant_{at}"));
-                self.builder.param(&name, t.clone())
-            }
-            Some((t, _, None)) => self.builder.constant(t.clone()),
-            None => return ValueId(0),
-        };
-        if let Some(entry) = self.constants.get_mut(at) {
-            entry.2 = Some(made);
+        let here = self.builder.current();
+        let Some(constant) = self.constants.get_mut(at) else { return ValueId(0) };
+        if let Some(&known) = constant.values.get(&here) {
+            return known;
         }
-        made
+        let id = if constant.tensor.count() > MOST_INLINE {
+            let param = match constant.param {
+                Some(param) => param,
+                None => {
+                    let fresh = || (at..).map(|i| format!("constant_{i}")).find(|n| !self.taken.contains(n));
+                    let name = constant.name.clone().or_else(fresh).unwrap_or_default();
+                    self.taken.insert(name.clone());
+                    self.builder.add_param(&name, constant.tensor.clone())
+                }
+            };
+            constant.param = Some(param);
+            self.builder.read_param(param)
+        } else {
+            self.builder.constant(constant.tensor.clone())
+        };
+        constant.values.insert(here, id);
+        id
     }
 
     /// A node with one result.
@@ -320,6 +412,7 @@ impl Import {
         for walk in 0..self.walks {
             let args = arguments(def, &args, walk);
             let found = (def.infer)(&args).map_err(|e| explain(def, e))?;
+            found.iter().try_for_each(fits)?;
             known.push(fold(def, &args, &found)?);
             facts.push(found);
         }
@@ -364,6 +457,22 @@ impl Import {
         };
         Arg::Value(self.builder.op(convert, [Arg::Value(value)]).unwrap_or(value))
     }
+}
+
+fn results(ids: Vec<ValueId>, facts: &[Vec<Fact>]) -> Vec<Val> {
+    let one = |(id, facts): (ValueId, &Vec<Fact>)| Val {
+        source: Source::Value(id),
+        facts: facts.clone(),
+        known: vec![None; facts.len()],
+    };
+    ids.into_iter().zip(facts).map(one).collect()
+}
+
+/// Checks that a tensor could be addressed.
+pub(super) fn fits(fact: &Fact) -> Result<(), String> {
+    let bytes = mindir_graph::checked_count(&fact.shape).and_then(|n| n.checked_mul(fact.dtype.size()));
+    let fits = bytes.is_some_and(|n| isize::try_from(n).is_ok());
+    if fits { Ok(()) } else { Err(format!("{fact} is too large")) }
 }
 
 /// A small constant as an argument that is no tensor.
@@ -431,178 +540,4 @@ fn explain(def: &OpDef, error: OpError) -> String {
         OpError::Dynamic => "the shape of its result depends on data".into(),
         other => format!("{}: {other}", def.name),
     }
-}
-
-/// What a graph declares about an input: the element type and for each dimension its length, its name, or neither.
-fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<(DType, Vec<Result<usize, String>>), String> {
-    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).ok_or("it is no tensor")?;
-    let code = tensor.elem_type.unwrap_or_default();
-    let dtype = from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
-    let shape = tensor.shape.as_ref().ok_or("the file does not declare its rank")?;
-    if shape.dim.len() > max_rank {
-        return Err(format!("{} dimensions where the limit is {max_rank}", shape.dim.len()));
-    }
-    let name = value.name.as_deref().unwrap_or_default();
-    let dim = |(axis, d): (usize, &mindir_proto::onnx::DimensionProto)| match (d.dim_value, d.dim_param.as_deref()) {
-        (Some(n), _) if n >= 0 => usize::try_from(n).map_err(|_| name.to_string()),
-        (_, Some(symbol)) if !symbol.is_empty() => Err(symbol.to_string()),
-        _ => Err(format!("{name}.{axis}")),
-    };
-    Ok((dtype, shape.dim.iter().enumerate().map(dim).collect()))
-}
-
-/// The model of the graph `graph`.
-pub(super) fn model(
-    file: &str,
-    proto: &ModelProto,
-    graph: &GraphProto,
-    opset: i64,
-    initializers: BTreeMap<String, Tensor>,
-    limits: &Limits,
-) -> Result<Model, LoadError> {
-    let mut first = None;
-    for sizes in &SIZES {
-        let mut attempt = Attempt::new(graph, opset, limits, sizes).map_err(|what| structure(file, what))?;
-        attempt.constants(&initializers);
-        match attempt.run(graph) {
-            Ok(()) => {
-                let mut model = attempt.finish(graph).map_err(|what| structure(file, what))?;
-                model.origin.producer = proto.producer_name.clone().unwrap_or_default();
-                model.origin.version = proto.producer_version.clone().unwrap_or_default();
-                return Ok(model);
-            }
-            Err(problems) if attempt.open => first = first.or(Some(problems)),
-            Err(problems) => return Err(unsupported(file, &problems)),
-        }
-    }
-    Err(unsupported(file, &first.unwrap_or_default()))
-}
-
-fn structure(file: &str, what: String) -> LoadError {
-    LoadError::Structure { file: file.to_string(), what }
-}
-
-fn unsupported(file: &str, problems: &[String]) -> LoadError {
-    let list: String = problems.iter().map(|p| format!("\n  {p}")).collect();
-    LoadError::Unsupported { file: file.to_string(), what: format!("{} nodes:{list}", problems.len()) }
-}
-
-/// A walk with one or two sets of sizes.
-struct Attempt {
-    import: Import,
-    values: HashMap<String, Val>,
-    opset: i64,
-    max_rank: usize,
-    open: bool,
-}
-
-impl Attempt {
-    fn new(graph: &GraphProto, opset: i64, limits: &Limits, sizes: &[[usize; 8]; 2]) -> Result<Attempt, String> {
-        let given: HashSet<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
-        let name = |v: &ValueInfoProto| v.name.clone().unwrap_or_default();
-        let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|v| !given.contains(name(v).as_str())).collect();
-        let mut specs = Vec::new();
-        for value in &inputs {
-            let spec =
-                declared(value, limits.max_rank).map_err(|e| format!("input {}: {e}", Printable(&name(value))))?;
-            specs.push(spec);
-        }
-        let mut symbols: Vec<&String> = Vec::new();
-        for symbol in specs.iter().flat_map(|s| s.1.iter().filter_map(|d| d.as_ref().err())) {
-            if !symbols.contains(&symbol) {
-                symbols.push(symbol);
-            }
-        }
-        let open = !symbols.is_empty();
-        let walks = if open { 2 } else { 1 };
-        let builder = Builder::new(graph.name.as_deref().unwrap_or("graph"));
-        let mut import = Import { builder, constants: Vec::new(), walks };
-        let mut values = HashMap::new();
-        for (value, (dtype, dims)) in inputs.iter().zip(&specs) {
-            let known = |d: &Result<usize, String>| d.as_ref().map_or(Dim::Unknown, |n| Dim::Known(*n));
-            let spec = Spec { dtype: Some(*dtype), dims: Some(dims.iter().map(known).collect()) };
-            let id = import.builder.input(&name(value), spec);
-            let length = |walk: usize, d: &Result<usize, String>| match d {
-                Ok(n) => *n,
-                Err(symbol) => {
-                    let at = symbols.iter().position(|s| *s == symbol).unwrap_or(0);
-                    let base = sizes.get(walk).and_then(|s| s.get(at % 8)).copied().unwrap_or(1);
-                    base + 64 * (at / 8)
-                }
-            };
-            let fact = |walk| Fact { dtype: *dtype, shape: dims.iter().map(|d| length(walk, d)).collect() };
-            let facts = (0..walks).map(fact).collect();
-            let val = Val { source: Source::Value(id), facts, known: vec![None; walks] };
-            if values.insert(name(value), val).is_some() {
-                return Err(format!("two inputs are called {}", Printable(&name(value))));
-            }
-        }
-        Ok(Attempt { import, values, opset, max_rank: limits.max_rank, open })
-    }
-
-    fn constants(&mut self, initializers: &BTreeMap<String, Tensor>) {
-        for (name, tensor) in initializers {
-            let val = self.import.named(tensor.clone(), Some(name.clone()));
-            self.values.insert(name.clone(), val);
-        }
-    }
-
-    /// Walks all nodes; gives every complaint.
-    fn run(&mut self, graph: &GraphProto) -> Result<(), Vec<String>> {
-        let mut problems = Vec::new();
-        let mut lost: HashSet<&str> = HashSet::new();
-        for (at, node) in graph.node.iter().enumerate() {
-            let cut_off = node.input.iter().any(|i| lost.contains(i.as_str()));
-            let known = ops::find(domain(node), node.op_type.as_deref().unwrap_or_default()).is_some();
-            // What follows from a node that failed is not its own fault.
-            let outcome = if cut_off && known { Err(String::new()) } else { self.node(at, node) };
-            if let Err(why) = outcome {
-                lost.extend(node.output.iter().map(String::as_str));
-                if !why.is_empty() {
-                    problems.push(why);
-                }
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
-    }
-
-    fn node(&mut self, at: usize, node: &NodeProto) -> Result<(), String> {
-        let op = node.op_type.as_deref().unwrap_or_default();
-        let label = node.name.as_deref().filter(|n| !n.is_empty()).map_or_else(|| format!("node {at}"), str::to_string);
-        let fail = |why: String| format!("{}: {}: {why}", Printable(&label), Printable(op));
-        let build = ops::find(domain(node), op).ok_or_else(|| fail("this operator is not supported".into()))?;
-        let mut inputs = Vec::with_capacity(node.input.len());
-        for name in &node.input {
-            let found = self.values.get(name.as_str()).cloned();
-            if found.is_none() && !name.is_empty() {
-                return Err(fail(format!("value {} is read before it exists", Printable(name))));
-            }
-            inputs.push(found);
-        }
-        self.import.builder.scope(&label);
-        let call = Call { node, inputs, opset: self.opset, max_rank: self.max_rank };
-        let results = build(&mut self.import, &call).map_err(fail)?;
-        for (i, name) in node.output.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
-            let val = results.get(i).cloned().ok_or_else(|| fail(format!("result {i} is not supported")))?;
-            if self.values.insert(name.clone(), val).is_some() {
-                return Err(fail(format!("two values are called {}", Printable(name))));
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, graph: &GraphProto) -> Result<Model, String> {
-        let mut outputs = Vec::new();
-        for value in &graph.output {
-            let name = value.name.as_deref().unwrap_or_default();
-            let val = self.values.get(name).cloned();
-            let val = val.ok_or_else(|| format!("there is no value for result {}", Printable(name)))?;
-            outputs.push(self.import.value(&val));
-        }
-        Ok(self.import.builder.finish(&outputs))
-    }
-}
-
-fn domain(node: &NodeProto) -> &str {
-    node.domain.as_deref().unwrap_or_default()
 }

@@ -1,11 +1,14 @@
 //! ONNX files to models in MindSpore's operators.
 //!
 //! As for MindIR, the bytes are walked with fixed limits before anything is decoded (`schema`), and tensors are checked
-//! against the bytes that exist (`weights`). `import` walks the nodes; `ops` says for each operator of ONNX what it is here.
+//! against the bytes that exist (`weights`). `walk` visits the nodes, `flow` those with graphs inside; `ops` says for each
+//! operator of ONNX what it is here, and `import` builds that.
 
+mod flow;
 mod import;
 mod ops;
 mod schema;
+mod walk;
 mod weights;
 
 use mindir_graph::graph::Model;
@@ -51,7 +54,7 @@ pub fn load(source: Source, limits: &Limits) -> Result<(Model, LoadReport), Load
     let graph = graph.ok_or_else(|| LoadError::Structure { file: name.clone(), what: "there is no graph".into() })?;
     let mut weights = weights::Weights::new(&name, files.as_ref(), limits, &mut report);
     let initializers = weights.initializers(graph)?;
-    let model = import::model(&name, &proto, graph, opset, initializers, limits)?;
+    let model = walk::model(&name, &proto, graph, opset, initializers, limits)?;
     Ok((model, report))
 }
 

@@ -23,6 +23,15 @@ struct Windows {
     dilation: Vec<i64>,
     /// Elements added before and after each dimension.
     pads: Vec<[i64; 2]>,
+    /// Dimensions are open, and each is padded for `⌈size / stride⌉` windows.
+    same: Option<Same>,
+}
+
+/// Which side an odd element is added to.
+#[derive(Clone, Copy, PartialEq)]
+enum Same {
+    Upper,
+    Lower,
 }
 
 impl Windows {
@@ -33,14 +42,31 @@ impl Windows {
         }
         let list = |name: &str| c.ints(name).filter(|v| v.len() == n).unwrap_or_else(|| vec![1; n]);
         let (stride, dilation) = (list("strides"), list("dilations"));
-        let pads = match c.text("auto_pad", "NOTSET").as_str() {
-            "NOTSET" => pairs(&c.ints("pads").unwrap_or_else(|| vec![0; 2 * n]), n)?,
-            "VALID" => vec![[0; 2]; n],
-            "SAME_UPPER" => same(x, &kernel, &stride, &dilation, false)?,
-            "SAME_LOWER" => same(x, &kernel, &stride, &dilation, true)?,
+        let none = vec![[0; 2]; n];
+        let side = match c.text("auto_pad", "NOTSET").as_str() {
+            "NOTSET" => {
+                let pads = pairs(&c.ints("pads").unwrap_or_else(|| vec![0; 2 * n]), n)?;
+                return Ok(Windows { kernel, stride, dilation, pads, same: None });
+            }
+            "VALID" => return Ok(Windows { kernel, stride, dilation, pads: none, same: None }),
+            "SAME_UPPER" => Same::Upper,
+            "SAME_LOWER" => Same::Lower,
             other => return Err(format!("auto_pad {other} is not supported")),
         };
-        Ok(Windows { kernel, stride, dilation, pads })
+        if let Some(pads) = same(x, &kernel, &stride, &dilation, side)? {
+            return Ok(Windows { kernel, stride, dilation, pads, same: None });
+        }
+        let win = Windows { kernel, stride, dilation, pads: none, same: Some(side) };
+        if side == Same::Lower && (0..n).any(|d| win.reach(d) < win.stride.get(d).copied().unwrap_or(1)) {
+            return Err("SAME_LOWER of open sizes needs windows as long as their strides".into());
+        }
+        Ok(win)
+    }
+
+    /// Elements from the first to the last of a window.
+    fn reach(&self, d: usize) -> i64 {
+        let get = |v: &[i64]| v.get(d).copied().unwrap_or(1);
+        get(&self.kernel).saturating_sub(1).saturating_mul(get(&self.dilation)).saturating_add(1)
     }
 
     /// For MindSpore, images have two spatial dimensions or three: what `line` adds for sequences.
@@ -65,16 +91,41 @@ fn pairs(pads: &[i64], n: usize) -> Result<Vec<[i64; 2]>, String> {
     (0..n).map(pair).collect::<Option<Vec<_>>>().ok_or_else(|| format!("{} paddings for {n} dimensions", pads.len()))
 }
 
-fn same(x: &Val, kernel: &[i64], stride: &[i64], dilation: &[i64], lower: bool) -> Result<Vec<[i64; 2]>, String> {
+/// The padding for `⌈size / stride⌉` windows; `None` if it depends on a size that is open.
+fn same(
+    x: &Val,
+    kernel: &[i64],
+    stride: &[i64],
+    dilation: &[i64],
+    side: Same,
+) -> Result<Option<Vec<[i64; 2]>>, String> {
     let mut out = Vec::new();
     for (d, ((&k, &s), &l)) in kernel.iter().zip(stride).zip(dilation).enumerate() {
-        let size = x.dim(d + 2)?;
-        let count = size.checked_add(s - 1).and_then(|v| v.checked_div(s)).ok_or("a stride of 0")?;
-        let missing = ((count - 1) * s + (k - 1) * l + 1 - size).max(0);
+        if s < 1 {
+            return Err(format!("a stride of {s}"));
+        }
+        let reach = k.checked_sub(1).and_then(|k| k.checked_mul(l)).and_then(|r| r.checked_add(1));
+        let reach = reach.ok_or("the windows are too large")?;
+        // How far windows go beyond their strides is the same for every size if the stride is 1.
+        let behind = match x.dim(d + 2) {
+            Ok(size) => (size - 1).rem_euclid(s) + 1,
+            Err(_) if s == 1 => 1,
+            Err(_) => return Ok(None),
+        };
+        let missing = reach.saturating_sub(behind).max(0);
         let (small, large) = (missing / 2, missing - missing / 2);
-        out.push(if lower { [large, small] } else { [small, large] });
+        out.push(if side == Same::Lower { [large, small] } else { [small, large] });
     }
-    Ok(out)
+    Ok(Some(out))
+}
+
+/// `x` from back to front along every dimension behind the channels: padding at the start becomes padding at the end.
+fn flipped(m: &mut Import, x: Val, same: Option<Same>) -> Step {
+    if same != Some(Same::Lower) {
+        return Ok(x);
+    }
+    let axes: Vec<i64> = (2..x.rank() as i64).collect();
+    m.op("ReverseV2", vec![x.into(), axes.into()])
 }
 
 /// `x` with a dimension of 1 in place `at`.
@@ -95,6 +146,7 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
     let (mut x, mut w) = (c.input(0)?, c.input(1)?);
     let kernel = w.fixed()?.split_off(2.min(w.rank()));
     let mut win = Windows::of(c, &x, kernel)?;
+    (x, w) = (flipped(m, x, win.same)?, flipped(m, w, win.same)?);
     let line = win.kernel.len() == 1;
     if line {
         (x, w) = (expanded(m, x, 2)?, expanded(m, w, 2)?);
@@ -107,7 +159,11 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
     };
     let out = w.dim(0)?;
     let pads = win.flat_pads();
-    let mode = if win.padded() { "pad" } else { "valid" };
+    let mode = match win.same {
+        Some(_) => "same",
+        None if win.padded() => "pad",
+        None => "valid",
+    };
     let pad: In = pads.clone().into();
     let args = vec![
         x.into(),
@@ -127,7 +183,10 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
     if let Some(bias) = c.option(2) {
         y = add_bias(m, y, bias, 1)?;
     }
-    Ok(vec![if line { squeezed(m, y, 2)? } else { y }])
+    if line {
+        y = squeezed(m, y, 2)?;
+    }
+    Ok(vec![flipped(m, y, win.same)?])
 }
 
 fn conv_transpose(m: &mut Import, c: &Call) -> Steps {
@@ -191,6 +250,9 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     }
     let mut x = c.input(0)?;
     let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
+    if win.same.is_some() {
+        return Ok(vec![same_pool(m, "MaxPool", x, win)?]);
+    }
     let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank());
     let plain = !win.padded() && !ceil && win.dilation.iter().all(|&d| d == 1);
     if rank == 4 && plain {
@@ -233,11 +295,35 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![y])
 }
 
+/// Windows over open sizes; padding is neither the largest element nor counted.
+fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> Step {
+    if win.dilation.iter().any(|&d| d != 1) {
+        return Err("dilation of open sizes is not supported".into());
+    }
+    let mut x = flipped(m, x, win.same)?;
+    let line = win.kernel.len() == 1;
+    if line {
+        x = expanded(m, x, 2)?;
+        win.widen();
+    }
+    let mut y = m.op(name, vec![x.into(), full(&win.kernel), full(&win.stride), "SAME".into()])?;
+    if line {
+        y = squeezed(m, y, 2)?;
+    }
+    flipped(m, y, win.same)
+}
+
 fn average_pool(m: &mut Import, c: &Call) -> Steps {
     let mut x = c.input(0)?;
     let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
     if win.dilation.iter().any(|&d| d != 1) {
         return Err("dilation is not supported".into());
+    }
+    if win.same.is_some() {
+        if c.int("count_include_pad", 0) == 1 {
+            return Err("padding that is counted depends on a size that is open".into());
+        }
+        return Ok(vec![same_pool(m, "AvgPool", x, win)?]);
     }
     let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank());
     if rank == 4 && !win.padded() && !ceil {

@@ -1,6 +1,4 @@
-//! Matrix products, normalisation, recurrent layers.
-
-use mindir_graph::{DType, Tensor};
+//! Matrix products, normalisation.
 
 use super::{
     Row,
@@ -13,7 +11,6 @@ pub(super) static OPS: &[Row] = &[
     ("Gemm", |m, c| gemm(m, c)),
     ("GroupNormalization", |m, c| group_norm(m, c)),
     ("InstanceNormalization", |m, c| instance_norm(m, c)),
-    ("LSTM", |m, c| lstm(m, c)),
     ("LayerNormalization", |m, c| layer_norm(m, c)),
     ("MatMul", |m, c| matmul(m, c)),
 ];
@@ -74,24 +71,24 @@ fn matmul(m: &mut Import, c: &Call) -> Steps {
     let y = match (a.rank(), b.rank()) {
         (2, 2) => m.op("MatMul", vec![a.into(), b.into(), false.into(), false.into()])?,
         (0 | 1, _) | (_, 0 | 1) => m.op("MatMulExt", vec![a.into(), b.into()])?,
-        (_, 2) => flat_product(m, a, b)?,
+        (_, 2) => flat_product(m, a, b, false)?,
         _ => m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()])?,
     };
     Ok(vec![y])
 }
 
-/// A matrix shared by all rows: one product of matrices, as MindSpore's `Dense` writes it.
-fn flat_product(m: &mut Import, a: Val, b: Val) -> Step {
+/// A matrix shared by all rows, transposed if asked: one product of matrices, as MindSpore's `Dense` writes it.
+pub(super) fn flat_product(m: &mut Import, a: Val, b: Val, transposed: bool) -> Step {
     let dims = a.dims();
-    let (Some(Some(k)), Ok(n)) = (dims.last().copied(), b.dim(1)) else {
-        return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()]);
+    let (Some(Some(k)), Ok(n)) = (dims.last().copied(), b.dim(usize::from(!transposed))) else {
+        return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), transposed.into()]);
     };
     let lead = dims.split_last().map(|(_, lead)| lead.to_vec()).unwrap_or_default();
     if lead.contains(&Some(0)) {
-        return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), false.into()]);
+        return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), transposed.into()]);
     }
     let rows = m.op("Reshape", vec![(&a).into(), vec![-1, k].into()])?;
-    let y = m.op("MatMul", vec![rows.into(), b.into(), false.into(), false.into()])?;
+    let y = m.op("MatMul", vec![rows.into(), b.into(), false.into(), transposed.into()])?;
     if lead.iter().filter(|d| d.is_none()).count() > 1 {
         let (all, n) = (dims_of(m, &a)?, m.vector(&[n]));
         let lead = part(m, &all, 0, lead.len() as i64)?;
@@ -110,10 +107,7 @@ fn layer_norm(m: &mut Import, c: &Call) -> Steps {
     let axis = x.axis(c.int("axis", -1))? as i64;
     let beta = match c.option(2) {
         Some(beta) => beta,
-        None => {
-            let dims: Vec<usize> = gamma.fixed()?.into_iter().map(|d| d as usize).collect();
-            m.constant(Tensor::zeros(gamma.dtype(), &dims).map_err(|e| e.to_string())?)
-        }
+        None => m.op("ZerosLike", vec![(&gamma).into()])?,
     };
     let eps = c.float("epsilon", 1e-5);
     let args = vec![x.into(), gamma.into(), beta.into(), axis.into(), axis.into(), eps.into()];
@@ -167,98 +161,4 @@ fn group_norm(m: &mut Import, c: &Call) -> Steps {
     };
     let (scale, bias) = (per_channel(m, c.input(1)?)?, per_channel(m, c.input(2)?)?);
     Ok(vec![affine(m, y, scale, bias)?])
-}
-
-/// One layer with constant weights. MindSpore keeps them in one tensor, with the gates in another order.
-fn lstm(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let directions = match c.text("direction", "forward").as_str() {
-        "forward" => 1,
-        "bidirectional" => 2,
-        other => return Err(format!("direction {other} is not supported")),
-    };
-    for name in ["activations", "clip", "input_forget", "layout"] {
-        let usual = matches!(name, "input_forget" | "layout") && c.int(name, 0) == 0;
-        if c.has(name) && !usual {
-            return Err(format!("attribute {name} is not supported"));
-        }
-    }
-    if c.option(4).is_some() || c.option(7).is_some() {
-        return Err("sequence lengths and peepholes are not supported".into());
-    }
-    let (hidden, input) = (c.int("hidden_size", 0), x.dim(2)?);
-    let weights = weights(c, directions, hidden as usize, input as usize)?;
-    let w = m.constant(weights);
-    let (h, cell) = (state(m, c, 5, &x, directions, hidden)?, state(m, c, 6, &x, directions, hidden)?);
-    let two = directions == 2;
-    let args = vec![
-        x.into(),
-        h.into(),
-        cell.into(),
-        w.into(),
-        input.into(),
-        hidden.into(),
-        1i64.into(),
-        true.into(),
-        two.into(),
-        0.0.into(),
-    ];
-    let out = m.op_n("LSTM", args, 5)?;
-    let [y, h, cell, ..] = out.as_slice() else { return Err("LSTM has five results".into()) };
-    let dims = y.dims();
-    let [seq, batch, _] = dims.as_slice() else { return Err("expected rank 3".into()) };
-    let shape = match (seq, batch) {
-        (Some(s), Some(b)) => vec![*s, *b, directions, hidden],
-        (None, Some(b)) => vec![-1, *b, directions, hidden],
-        (Some(s), None) => vec![*s, -1, directions, hidden],
-        _ => return Err("sequence and batch are both open".into()),
-    };
-    let y = m.op("Reshape", vec![y.into(), shape.into()])?;
-    let y = m.op("Transpose", vec![y.into(), vec![0, 2, 1, 3].into()])?;
-    Ok(vec![y, h.clone(), cell.clone()])
-}
-
-/// An initial state, zeros if not given.
-fn state(m: &mut Import, c: &Call, i: usize, x: &Val, directions: i64, hidden: i64) -> Step {
-    if let Some(state) = c.option(i) {
-        return Ok(state);
-    }
-    let batch = x.dim(1).map_err(|_| "an initial state is not given, and the batch is open")?;
-    let dims = [directions, batch, hidden].map(|d| d as usize);
-    Ok(m.constant(Tensor::zeros(x.dtype(), &dims).map_err(|e| e.to_string())?))
-}
-
-/// MindSpore's order of the gates input, output, forget, cell: input, forget, cell, output.
-const GATES: [usize; 4] = [0, 2, 3, 1];
-
-fn weights(c: &Call, directions: i64, hidden: usize, input: usize) -> Result<Tensor, String> {
-    let (w, r) = (c.input(1)?.numbers()?, c.input(2)?.numbers()?);
-    let bias = c.option(3).map(|b| b.numbers()).transpose()?;
-    let count = directions as usize;
-    let mut out = Vec::new();
-    let gates = |data: &[f64], per_direction: usize, start: usize, cols: usize| -> Result<Vec<f64>, String> {
-        let mut rows = Vec::new();
-        for d in 0..count {
-            for gate in GATES {
-                let at = d * per_direction + start + gate * hidden * cols;
-                let block = data.get(at..at + hidden * cols).ok_or("weights of another size")?;
-                rows.extend_from_slice(block);
-            }
-        }
-        Ok(rows)
-    };
-    let rows = gates(&w, 4 * hidden * input, 0, input)?;
-    let recurrent = gates(&r, 4 * hidden * hidden, 0, hidden)?;
-    let sums = match bias {
-        Some(b) => {
-            let (own, other) = (gates(&b, 8 * hidden, 0, 1)?, gates(&b, 8 * hidden, 4 * hidden, 1)?);
-            own.iter().zip(&other).map(|(a, b)| a + b).collect()
-        }
-        None => vec![0.0; count * 4 * hidden],
-    };
-    out.extend(rows);
-    out.extend(recurrent);
-    out.extend(sums);
-    let n = out.len();
-    Tensor::from_f64s(DType::F32, &[n, 1, 1], &out).map_err(|e| e.to_string())
 }

@@ -3,6 +3,7 @@
 mod element;
 mod image;
 mod layer;
+mod recurrent;
 mod reduce;
 mod select;
 mod shape;
@@ -15,7 +16,8 @@ pub(super) type Build = fn(&mut Import, &Call) -> Steps;
 /// An operator's name and how it is built.
 type Row = (&'static str, Build);
 
-const TABLES: [&[Row]; 6] = [element::OPS, image::OPS, layer::OPS, reduce::OPS, select::OPS, shape::OPS];
+const TABLES: [&[Row]; 7] =
+    [element::OPS, image::OPS, layer::OPS, recurrent::OPS, reduce::OPS, select::OPS, shape::OPS];
 
 /// How to build the operator `op` of a domain.
 pub(super) fn find(domain: &str, op: &str) -> Option<Build> {

@@ -1,0 +1,434 @@
+//! Recurrent layers: MindSpore's `LSTM` where it says the same, else a loop over the steps.
+
+use mindir_graph::{DType, Tensor};
+
+use super::{
+    Row,
+    layer::flat_product,
+    shape::{dims_of, join, part},
+};
+use crate::onnx::read::{
+    flow::{Turn, place, zeros},
+    import::{Call, Import, Step, Steps, Val},
+};
+
+pub(super) static OPS: &[Row] = &[
+    ("GRU", |m, c| layer(m, c, Cell::Gru)),
+    ("LSTM", |m, c| layer(m, c, Cell::Lstm)),
+    ("RNN", |m, c| layer(m, c, Cell::Rnn)),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Cell {
+    Rnn,
+    Gru,
+    Lstm,
+}
+
+impl Cell {
+    /// Rows of the weights for each hidden element.
+    fn gates(self) -> i64 {
+        match self {
+            Cell::Rnn => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// The functions of one direction, in the order of the attribute.
+    fn usual(self) -> &'static [&'static str] {
+        match self {
+            Cell::Rnn => &["Tanh"],
+            Cell::Gru => &["Sigmoid", "Tanh"],
+            Cell::Lstm => &["Sigmoid", "Tanh", "Tanh"],
+        }
+    }
+}
+
+/// One direction of a layer: weights `[gates · hidden, …]`, and the state before its first step.
+struct Direction {
+    w: Val,
+    r: Val,
+    /// The biases of inputs and of states.
+    b: Option<[Val; 2]>,
+    peephole: Option<Val>,
+    state: Vec<Val>,
+    functions: Vec<&'static str>,
+    backward: bool,
+}
+
+fn layer(m: &mut Import, c: &Call, cell: Cell) -> Steps {
+    let batch_first = c.int("layout", 0) == 1;
+    let mut x = c.input(0)?;
+    if x.rank() != 3 {
+        return Err(format!("expected rank 3, found {}", x.rank()));
+    }
+    if batch_first {
+        x = swapped(m, x)?;
+    }
+    if c.has("clip") || c.int("input_forget", 0) != 0 {
+        return Err("clip and input_forget are not supported".into());
+    }
+    check_lengths(c, &x)?;
+    let backward: &[bool] = match c.text("direction", "forward").as_str() {
+        "forward" => &[false],
+        "reverse" => &[true],
+        "bidirectional" => &[false, true],
+        other => return Err(format!("direction {other} is not supported")),
+    };
+    let functions = functions(c, cell, backward.len())?;
+    let hidden = c.input(2)?.dim(2)?;
+    let states = if cell == Cell::Lstm { 2 } else { 1 };
+    let mut start = Vec::new();
+    for i in 0..states {
+        start.push(match c.option(5 + i) {
+            Some(state) if batch_first => swapped(m, state)?,
+            Some(state) => state,
+            None => no_state(m, &x, backward.len() as i64, hidden)?,
+        });
+    }
+    let own =
+        cell == Cell::Lstm && backward != [true] && functions.iter().all(|f| f == cell.usual()) && own_lstm(c, &x);
+    let mut results = if own {
+        lstm(m, c, &x, &start, backward.len() as i64, hidden)?
+    } else {
+        let mut done = Vec::new();
+        for (d, (&backward, functions)) in backward.iter().zip(functions).enumerate() {
+            let direction = direction(m, c, cell, d, &start, functions, backward)?;
+            done.push(steps(m, c, cell, &x, direction, hidden)?);
+        }
+        stacked(m, done)?
+    };
+    if batch_first {
+        for (i, y) in results.iter_mut().enumerate() {
+            *y = match i {
+                0 => m.op("Transpose", vec![(&*y).into(), vec![2, 0, 1, 3].into()])?,
+                _ => swapped(m, y.clone())?,
+            };
+        }
+    }
+    Ok(results)
+}
+
+/// The first two dimensions in the other order.
+fn swapped(m: &mut Import, x: Val) -> Step {
+    m.op("Transpose", vec![x.into(), vec![1, 0, 2].into()])
+}
+
+/// Every sequence has to be as long as the tensor.
+fn check_lengths(c: &Call, x: &Val) -> Result<(), String> {
+    let Some(lengths) = c.option(4) else { return Ok(()) };
+    let full = x.dims().first().copied().flatten();
+    let all = lengths.ints()?.into_iter().all(|n| Some(n) == full);
+    if all { Ok(()) } else { Err("sequences of different lengths are not supported".into()) }
+}
+
+/// The functions of each direction.
+fn functions(c: &Call, cell: Cell, directions: usize) -> Result<Vec<Vec<&'static str>>, String> {
+    let n = cell.usual().len();
+    let Some(names) = c.texts("activations") else { return Ok(vec![cell.usual().to_vec(); directions]) };
+    if names.len() != n * directions {
+        return Err(format!("{} activations, expected {}", names.len(), n * directions));
+    }
+    if c.has("activation_alpha") || c.has("activation_beta") {
+        return Err("parameters of activations are not supported".into());
+    }
+    let function = |name: &String| match name.as_str() {
+        "Tanh" => Ok("Tanh"),
+        "Sigmoid" => Ok("Sigmoid"),
+        "Relu" => Ok("ReLU"),
+        "Softsign" => Ok("Softsign"),
+        "Softplus" => Ok("Softplus"),
+        other => Err(format!("activation {other} is not supported")),
+    };
+    let all = names.iter().map(function).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.chunks(n).map(<[_]>::to_vec).collect())
+}
+
+/// Zeros `[directions, batch, hidden]`.
+fn no_state(m: &mut Import, x: &Val, directions: i64, hidden: i64) -> Step {
+    let (directions, hidden) = (m.vector(&[directions]), m.vector(&[hidden]));
+    let batch = length(m, x, 1)?;
+    let shape = join(m, vec![directions, batch, hidden], 0)?;
+    zeros(m, shape, x.dtype())
+}
+
+/// Dimension `d` as a vector of one number.
+fn length(m: &mut Import, x: &Val, d: usize) -> Step {
+    if let Ok(n) = x.dim(d) {
+        return Ok(m.vector(&[n]));
+    }
+    let all = dims_of(m, x)?;
+    part(m, &all, d as i64, d as i64 + 1)
+}
+
+fn direction(
+    m: &mut Import,
+    c: &Call,
+    cell: Cell,
+    d: usize,
+    start: &[Val],
+    functions: Vec<&'static str>,
+    backward: bool,
+) -> Result<Direction, String> {
+    let (w, r) = (c.input(1)?, c.input(2)?);
+    let (w, r) = (row(m, &w, d)?, row(m, &r, d)?);
+    let n = cell.gates() * r.dim(1)?;
+    let b = match c.option(3) {
+        Some(b) => {
+            let b = row(m, &b, d)?;
+            Some([part(m, &b, 0, n)?, part(m, &b, n, 2 * n)?])
+        }
+        None => None,
+    };
+    let peephole = match c.option(7) {
+        Some(p) if cell == Cell::Lstm => Some(row(m, &p, d)?),
+        _ => None,
+    };
+    let state = start.iter().map(|s| row(m, s, d)).collect::<Result<_, _>>()?;
+    Ok(Direction { w, r, b, peephole, state, functions, backward })
+}
+
+/// Place `d` of the first dimension.
+fn row(m: &mut Import, x: &Val, d: usize) -> Step {
+    let dims: Vec<usize> = x.facts.first().map(|f| f.shape[1..].to_vec()).unwrap_or_default();
+    if let Some(t) = x.constant() {
+        let len = t.bytes().len() / t.shape().first().copied().unwrap_or(1).max(1);
+        if let Some(end) = len.checked_mul(d + 1).filter(|end| *end <= t.bytes().len()) {
+            let row =
+                Tensor::from_bytes(t.dtype(), &dims, t.bytes().slice(end - len..end)).map_err(|e| e.to_string())?;
+            return Ok(m.constant(row));
+        }
+    }
+    if d == 0 && x.dim(0) == Ok(1) {
+        return m.op("Squeeze", vec![x.into(), vec![0].into()]);
+    }
+    let index = m.constant(Tensor::scalar(d as i64));
+    m.op("Gather", vec![x.into(), index.into(), 0i64.into(), 0i64.into()])
+}
+
+/// All steps of one direction: the hidden state after each, and the last state.
+fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i64) -> Steps {
+    let x = if d.backward { m.op("ReverseV2", vec![x.into(), vec![0].into()])? } else { x.clone() };
+    let trips = length(m, &x, 0)?;
+    let trips = m.op("Reshape", vec![trips.into(), Vec::<i64>::new().into()])?;
+    let inner_reset = c.int("linear_before_reset", 0) != 0;
+    // What does not depend on the state is computed for all steps at once.
+    let mut from_x = flat_product(m, x.clone(), d.w, true)?;
+    let mut inner_bias = None;
+    if let Some([own, other]) = d.b {
+        let outer = if cell == Cell::Gru && inner_reset {
+            inner_bias = Some(part(m, &other, 2 * hidden, 3 * hidden)?);
+            let (front, none) = (part(m, &other, 0, 2 * hidden)?, m.vector(&[hidden]));
+            let none = zeros(m, none, x.dtype())?;
+            join(m, vec![front, none], 0)?
+        } else {
+            other
+        };
+        let bias = m.op("Add", vec![own.into(), outer.into()])?;
+        from_x = m.op("Add", vec![from_x.into(), bias.into()])?;
+    }
+    let (seq, batch) = (length(m, &x, 0)?, length(m, &x, 1)?);
+    let width = m.vector(&[hidden]);
+    let shape = join(m, vec![seq, batch, width], 0)?;
+    let list = zeros(m, shape, x.dtype())?;
+
+    let around: Vec<Val> = [Some(from_x), Some(d.r), inner_bias, d.peephole].into_iter().flatten().collect();
+    let start: Vec<Val> = d.state.into_iter().chain([list]).collect();
+    let yes = m.truth(true)?;
+    let turn = Turn::begin(m, trips, yes.clone(), start, around);
+    let (Some((list, state)), [from_x, r, rest @ ..]) = (turn.state.split_last(), turn.fixed.as_slice()) else {
+        return Err("there is no state".into());
+    };
+    let from_x = m.op("Gather", vec![from_x.into(), (&turn.index).into(), 0i64.into(), 0i64.into()])?;
+    let mut step = Arithmetic { m: &mut *m, from_x, r: r.clone(), hidden, functions: &d.functions };
+    let mut next = match (cell, state) {
+        (Cell::Rnn, [h]) => step.rnn(h)?,
+        (Cell::Gru, [h]) => step.gru(h, inner_reset, rest.first())?,
+        (Cell::Lstm, [h, cell]) => step.lstm(h, cell, rest.first())?,
+        _ => return Err("there is a state too many".into()),
+    };
+    let h = next.first().cloned().ok_or("there is no state")?;
+    next.push(place(m, list, &turn.index, &h)?);
+    let mut last = turn.end(m, yes, next, Vec::new())?;
+    let mut y = last.pop().ok_or("there is no result")?;
+    if d.backward {
+        y = m.op("ReverseV2", vec![y.into(), vec![0].into()])?;
+    }
+    last.insert(0, y);
+    Ok(last)
+}
+
+/// The arithmetic of one step: `from_x` is `[batch, gates · hidden]`.
+struct Arithmetic<'a> {
+    m: &'a mut Import,
+    from_x: Val,
+    r: Val,
+    hidden: i64,
+    functions: &'a [&'static str],
+}
+
+impl Arithmetic<'_> {
+    fn op(&mut self, name: &'static str, a: &Val, b: &Val) -> Step {
+        self.m.op(name, vec![a.into(), b.into()])
+    }
+
+    /// Function `i` of the layer.
+    fn apply(&mut self, i: usize, x: &Val) -> Step {
+        let name = self.functions.get(i).ok_or("there is no such activation")?;
+        self.m.op(name, vec![x.into()])
+    }
+
+    /// `h` times the transposed rows `from` to `to` of the weights, counted in gates.
+    fn product(&mut self, h: &Val, from: i64, to: i64) -> Step {
+        let mut r = self.r.clone();
+        if (from, to * self.hidden) != (0, r.dim(0)?) {
+            let (begin, end) = (vec![from * self.hidden, 0], vec![to * self.hidden, self.hidden]);
+            r = self.m.op("StridedSlice", vec![r.into(), begin.into(), end.into(), vec![1, 1].into()])?;
+        }
+        self.m.op("MatMul", vec![h.into(), r.into(), false.into(), true.into()])
+    }
+
+    /// The parts of `[batch, n · hidden]`.
+    fn gates(&mut self, x: &Val, n: usize) -> Steps {
+        let sizes = vec![self.hidden; n];
+        self.m.op_n("SplitWithSize", vec![x.into(), sizes.into(), 1i64.into()], n)
+    }
+
+    fn rnn(&mut self, h: &Val) -> Steps {
+        let from_h = self.product(h, 0, 1)?;
+        let sum = self.op("Add", &self.from_x.clone(), &from_h)?;
+        Ok(vec![self.apply(0, &sum)?])
+    }
+
+    fn gru(&mut self, h: &Val, inner_reset: bool, bias: Option<&Val>) -> Steps {
+        let x = self.gates(&self.from_x.clone(), 3)?;
+        let from_h = self.product(h, 0, 2)?;
+        let from_h = self.gates(&from_h, 2)?;
+        let ([xz, xr, xn], [hz, hr]) = (x.as_slice(), from_h.as_slice()) else {
+            return Err("gates are missing".into());
+        };
+        let (z, r) = (self.op("Add", xz, hz)?, self.op("Add", xr, hr)?);
+        let (z, r) = (self.apply(0, &z)?, self.apply(0, &r)?);
+        let reset = if inner_reset {
+            let mut from_h = self.product(h, 2, 3)?;
+            if let Some(bias) = bias {
+                from_h = self.op("Add", &from_h, bias)?;
+            }
+            self.op("Mul", &r, &from_h)?
+        } else {
+            let h = self.op("Mul", &r, h)?;
+            self.product(&h, 2, 3)?
+        };
+        let n = self.op("Add", xn, &reset)?;
+        let n = self.apply(1, &n)?;
+        let kept = self.op("Sub", h, &n)?;
+        let kept = self.op("Mul", &z, &kept)?;
+        Ok(vec![self.op("Add", &n, &kept)?])
+    }
+
+    fn lstm(&mut self, h: &Val, cell: &Val, peephole: Option<&Val>) -> Steps {
+        let from_h = self.product(h, 0, 4)?;
+        let sum = self.op("Add", &self.from_x.clone(), &from_h)?;
+        let gates = self.gates(&sum, 4)?;
+        let [i, o, f, g] = gates.as_slice() else { return Err("gates are missing".into()) };
+        let (i, f) = (self.peep(i, cell, peephole, 0)?, self.peep(f, cell, peephole, 2)?);
+        let (i, f, g) = (self.apply(0, &i)?, self.apply(0, &f)?, self.apply(1, g)?);
+        let (kept, added) = (self.op("Mul", &f, cell)?, self.op("Mul", &i, &g)?);
+        let next = self.op("Add", &kept, &added)?;
+        let o = self.peep(o, &next, peephole, 1)?;
+        let (o, out) = (self.apply(0, &o)?, self.apply(2, &next)?);
+        Ok(vec![self.op("Mul", &o, &out)?, next])
+    }
+
+    /// A gate that sees the cell, through part `at` of the peepholes.
+    fn peep(&mut self, gate: &Val, cell: &Val, peephole: Option<&Val>, at: i64) -> Step {
+        let Some(p) = peephole else { return Ok(gate.clone()) };
+        let p = part(self.m, p, at * self.hidden, (at + 1) * self.hidden)?;
+        let seen = self.op("Mul", &p, cell)?;
+        self.op("Add", gate, &seen)
+    }
+}
+
+/// The results of all directions: `y` `[seq, directions, batch, hidden]`, states `[directions, batch, hidden]`.
+fn stacked(m: &mut Import, directions: Vec<Vec<Val>>) -> Steps {
+    let count = directions.first().map_or(0, Vec::len);
+    let mut out = Vec::with_capacity(count);
+    for i in 0..count {
+        let axis = if i == 0 { 1i64 } else { 0 };
+        let mut parts = Vec::new();
+        for v in directions.iter().filter_map(|d| d.get(i)) {
+            parts.push(m.op("ExpandDims", vec![v.into(), axis.into()])?);
+        }
+        out.push(join(m, parts, axis)?);
+    }
+    Ok(out)
+}
+
+/// Whether MindSpore's operator says the same: constant weights of `f32`, no peepholes, one dimension open at most.
+fn own_lstm(c: &Call, x: &Val) -> bool {
+    let constant = |i: usize| c.option(i).is_none_or(|v| v.constant().is_some());
+    let closed = x.dims().iter().take(2).filter(|d| d.is_none()).count() < 2;
+    x.dtype() == DType::F32 && closed && x.dim(2).is_ok() && (1..4).all(constant) && c.option(7).is_none()
+}
+
+/// MindSpore keeps all weights in one tensor, with the gates in another order.
+fn lstm(m: &mut Import, c: &Call, x: &Val, start: &[Val], directions: i64, hidden: i64) -> Steps {
+    let [h, cell] = start else { return Err("LSTM has two states".into()) };
+    let input = x.dim(2)?;
+    let weights = weights(c, directions as usize, hidden as usize, input as usize)?;
+    let w = m.constant(weights);
+    let two = directions == 2;
+    let args = vec![
+        x.into(),
+        h.into(),
+        cell.into(),
+        w.into(),
+        input.into(),
+        hidden.into(),
+        1i64.into(),
+        true.into(),
+        two.into(),
+        0.0.into(),
+    ];
+    let out = m.op_n("LSTM", args, 5)?;
+    let [y, h, cell, ..] = out.as_slice() else { return Err("LSTM has five results".into()) };
+    let dims = y.dims();
+    let [seq, batch, _] = dims.as_slice() else { return Err("expected rank 3".into()) };
+    let shape = vec![seq.unwrap_or(-1), batch.unwrap_or(-1), directions, hidden];
+    let y = m.op("Reshape", vec![y.into(), shape.into()])?;
+    let y = m.op("Transpose", vec![y.into(), vec![0, 2, 1, 3].into()])?;
+    Ok(vec![y, h.clone(), cell.clone()])
+}
+
+/// MindSpore's order of the gates input, output, forget, cell: input, forget, cell, output.
+const GATES: [usize; 4] = [0, 2, 3, 1];
+
+fn weights(c: &Call, count: usize, hidden: usize, input: usize) -> Result<Tensor, String> {
+    let (w, r) = (c.input(1)?.numbers()?, c.input(2)?.numbers()?);
+    let bias = c.option(3).map(|b| b.numbers()).transpose()?;
+    // Of `parts` blocks of `hidden · cols` numbers for each direction, the four from `first` on.
+    let gates = |data: &[f64], parts: usize, first: usize, cols: usize| -> Result<Vec<f64>, String> {
+        let block = hidden.checked_mul(cols).filter(|n| *n <= data.len()).ok_or("weights of another size")?;
+        let mut rows = Vec::new();
+        for d in 0..count {
+            for gate in GATES {
+                let at = (d * parts + first + gate) * block;
+                rows.extend_from_slice(data.get(at..at + block).ok_or("weights of another size")?);
+            }
+        }
+        Ok(rows)
+    };
+    let mut out = gates(&w, 4, 0, input)?;
+    out.extend(gates(&r, 4, 0, hidden)?);
+    let sums = match bias {
+        Some(b) => {
+            let (own, other) = (gates(&b, 8, 0, 1)?, gates(&b, 8, 4, 1)?);
+            own.iter().zip(&other).map(|(a, b)| a + b).collect::<Vec<f64>>()
+        }
+        None => vec![0.0; count * 4 * hidden],
+    };
+    out.extend(sums);
+    let n = out.len();
+    Tensor::from_f64s(DType::F32, &[n, 1, 1], &out).map_err(|e| e.to_string())
+}
