@@ -215,12 +215,13 @@ def recurrent(name, op, gates, direction, **attributes):
 
 
 def padded(name):
-    """Padding that depends on sizes which are open."""
+    """Windows, most with padding that depends on sizes which are open."""
     n = Net(name, 17)
     x = n.op("Conv", "x", n.weight(8, 3, 3, 3), kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
     x = n.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_LOWER")
     x = n.op("Conv", x, n.weight(4, 8, 4, 4), kernel_shape=[4, 4], strides=[2, 2], auto_pad="SAME_LOWER")
     x = n.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
+    x = n.op("AveragePool", x, kernel_shape=[2, 2], strides=[1, 1])
     return n.model([("x", FLOAT, ["batch", 3, "height", "width"])], [(x, 4)])
 
 
