@@ -175,10 +175,12 @@ def check(kind, command, only, unsupported, counts, wrong):
             counts[kind, "agree"] += 1
 
 
-def through_mindspore(program, kinds, wrong):
+def through_mindspore(program, kinds, only, wrong):
     """Models written as MindIR load in real MindSpore and give ONNX Runtime's numbers, as far as its functions are exact."""
     import mindspore as ms
     for name, model, inputs, wants, tolerance in (case for kind in kinds for case in cases(kind)):
+        if only and only not in name:
+            continue
         with tempfile.TemporaryDirectory() as work:
             made = os.path.join(work, "model.mindir")
             done = subprocess.run([*program.split(), stored(model, work), made], capture_output=True, text=True)
@@ -210,7 +212,8 @@ def main():
     for kind in args.kinds:
         check(kind, args.command, args.only, unsupported, counts, wrong)
     if args.to_mindir:
-        through_mindspore(args.to_mindir, [k for k in args.kinds if k not in ("node", "pytorch", "light")] or ["style"], wrong)
+        kinds = [k for k in args.kinds if k not in ("node", "pytorch", "light")]
+        through_mindspore(args.to_mindir, kinds or ["style"], args.only, wrong)
     for op, names in sorted(unsupported.items()):
         for line in sorted(names)[:3]:
             print(f"not supported: {line}")

@@ -203,6 +203,56 @@ def lstm(name, opset):
     return n.model([("x", FLOAT, [7, 3, i])], [(n.linear(y, 2 * h, 4, 3), 3)])
 
 
+def recurrent(name, op, gates, direction, **attributes):
+    """A layer with open batch and length; without an initial state where there is one direction."""
+    n = Net(name, 17)
+    h, i = 6, 5
+    d = 2 if direction == "bidirectional" else 1
+    y, last = n.op(op, "x", n.weight(d, gates * h, i), n.weight(d, gates * h, h), n.weight(d, 2 * gates * h, scale=0.1), outputs=2,
+                   hidden_size=h, direction=direction, **attributes)
+    y = n.op("Reshape", n.op("Transpose", y, perm=[0, 2, 1, 3]), [0, 0, -1])
+    return n.model([("x", FLOAT, ["sequence", "batch", i])], [(y, 3), (last, 3)])
+
+
+def padded(name):
+    """Windows, most with padding that depends on sizes which are open."""
+    n = Net(name, 17)
+    x = n.op("Conv", "x", n.weight(8, 3, 3, 3), kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    x = n.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_LOWER")
+    x = n.op("Conv", x, n.weight(4, 8, 4, 4), kernel_shape=[4, 4], strides=[2, 2], auto_pad="SAME_LOWER")
+    x = n.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
+    x = n.op("AveragePool", x, kernel_shape=[2, 2], strides=[1, 1])
+    return n.model([("x", FLOAT, ["batch", 3, "height", "width"])], [(x, 4)])
+
+
+def turns(name, count):
+    """A loop as `torch.jit.script` keeps it: a condition in its body, and every state collected."""
+    n = Net(name, 17)
+    weights, start = n.const(n.weight(4, 4)), n.const(np.zeros((3, 4), np.float32))
+    trips = n.dim("x", 0)
+    node = helper.make_node
+
+    def branch(name, op):
+        return helper.make_graph([node(op, ["new", "new"], [name])], name, [], [helper.make_tensor_value_info(name, FLOAT, None)])
+    body = helper.make_graph([
+        node("Gather", ["x", "i"], ["row"], axis=0),
+        node("MatMul", ["h", weights], ["moved"]),
+        node("Add", ["moved", "row"], ["sum"]),
+        node("Tanh", ["sum"], ["new"]),
+        node("ReduceSum", ["new"], ["total"], keepdims=0),
+        node("Cast", ["total"], ["whole"], to=INT),
+        node("Cast", ["whole"], ["odd"], to=TensorProto.BOOL),
+        node("If", ["odd"], ["next"], then_branch=branch("product", "Mul"), else_branch=branch("twice", "Add")),
+        node("Identity", ["go"], ["still"]),
+        node("Identity", ["next"], ["each"]),
+    ], "body", [helper.make_tensor_value_info("i", INT, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("h", FLOAT, [3, 4])],
+        [helper.make_tensor_value_info("still", TensorProto.BOOL, []), helper.make_tensor_value_info("next", FLOAT, None),
+         helper.make_tensor_value_info("each", FLOAT, None)])
+    last, each = n.op("Loop", trips, "", start, outputs=2, body=body)
+    return n.model([("x", FLOAT, [count, 3, 4])], [(last, 2), (each, 3)])
+
+
 def models():
     """Names, models and inputs."""
     rng = np.random.default_rng(1)
@@ -223,3 +273,11 @@ def models():
     yield "bert_open", bert("bert_open", 17, "batch", "sequence"), text(3, 11)
     yield "vit_open", vit("vit_open", 17, "batch"), image(3, 32)
     yield "lstm_17", lstm("lstm_17", 17), [rng.standard_normal((7, 3, 5)).astype(np.float32)]
+    for direction in ("forward", "reverse", "bidirectional"):
+        steps = [rng.standard_normal((7, 3, 5)).astype(np.float32)]
+        yield f"gru_{direction}", recurrent(f"gru_{direction}", "GRU", 3, direction, linear_before_reset=1), steps
+        yield f"rnn_{direction}", recurrent(f"rnn_{direction}", "RNN", 1, direction), steps
+    yield "gru_outer", recurrent("gru_outer", "GRU", 3, "forward"), steps
+    yield "padded", padded("padded"), image(2, 61)
+    yield "turns", turns("turns", 5), [rng.standard_normal((5, 3, 4)).astype(np.float32)]
+    yield "turns_open", turns("turns_open", "count"), [rng.standard_normal((6, 3, 4)).astype(np.float32)]

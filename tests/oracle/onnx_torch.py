@@ -82,6 +82,22 @@ NETWORKS = {
 }
 
 
+def usual(model, inputs):
+    """Weights that are not zero and statistics that were measured: results neither vanish nor explode."""
+    with torch.no_grad():
+        for p in model.parameters():
+            if not p.any():
+                torch.nn.init.normal_(p, std=0.05)
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.momentum = None
+        model.train()(*inputs)
+        results = model.eval()(*inputs)
+    largest = max(float(y.abs().max()) for y in (results if isinstance(results, tuple) else (results,)))
+    if not 0.1 < largest < 1e3:
+        raise SystemExit(f"results of magnitude {largest} would not tell right from wrong")
+
+
 def legacy(model, inputs, path, names, batch):
     axis = 1 if isinstance(model, torch.jit.ScriptModule) else 0
     axes = {n: {axis: "batch"} for n in names} if batch else None
@@ -96,7 +112,8 @@ def dynamo(model, inputs, path, names, batch):
 def export(name, folder):
     build, make, names = NETWORKS[name]
     torch.manual_seed(0)
-    model = build().eval()
+    model = build()
+    usual(model, make(4))
     for exporter in (legacy, dynamo):
         if exporter is dynamo and isinstance(model, torch.jit.ScriptModule):
             continue

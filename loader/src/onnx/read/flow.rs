@@ -154,7 +154,7 @@ fn scalar(m: &mut Import, v: Val, dtype: DType) -> Step {
 pub(super) struct Turn {
     header: GraphId,
     body: GraphId,
-    /// Values outside: the number of turns, whether there is a first one, the state before it, what all turns read.
+    /// Values outside: how many turns there are at most, whether there is a first, the state before it, what all turns read.
     trips: Val,
     cond: Val,
     start: Vec<Val>,
@@ -180,68 +180,86 @@ impl Turn {
     /// Ends the body: whether there is another turn, the state after this one, and the results that each turn adds.
     /// Gives the last state and the collected results.
     pub fn end(self, m: &mut Import, again: Val, next: Vec<Val>, rows: Vec<Val>) -> Steps {
-        let Turn { header, body, trips, cond, start, around, index, state, fixed } = self;
-        if next.len() != state.len() {
-            return Err(format!("its body gives {} values of its state, expected {}", next.len(), state.len()));
+        let mut facts: Vec<Vec<Fact>> = self.state.iter().map(|v| v.facts.clone()).collect();
+        if next.len() != facts.len() {
+            return Err(format!("its body gives {} values of its state, expected {}", next.len(), facts.len()));
         }
-        if let Some(i) = (0..next.len()).find(|&i| next.get(i).map(|v| &v.facts) != state.get(i).map(|v| &v.facts)) {
+        if let Some(i) = next.iter().zip(&facts).position(|(v, f)| v.facts != *f) {
             return Err(format!("value {i} that the loop carries changes its type or shape"));
         }
-        let mut facts: Vec<Vec<Fact>> = state.iter().map(|v| v.facts.clone()).collect();
-        let mut after = next;
-        if !rows.is_empty() && [&cond, &again].into_iter().any(|v| v.constant().is_none()) {
+        if !rows.is_empty() && [&self.cond, &again].into_iter().any(|v| v.constant().is_none()) {
             return Err("it collects results, so its condition must be constant".into());
         }
         for row in &rows {
-            let all = collected(&trips, row)?;
-            let list = m.parameter(all.clone());
-            after.push(place(m, &list, &index, row)?);
-            facts.push(all);
+            facts.push(collected(&self.trips, row)?);
         }
-        let limit = m.enter(std::slice::from_ref(&trips));
-        let one = m.constant(Tensor::scalar(1i64));
-        let following = m.op("Add", vec![(&index).into(), (&one).into()])?;
-        let jump: Vec<Val> = [following, again].into_iter().chain(after).collect();
-        let mut args = m.args(&jump);
-        args.extend(m.passed(&fixed));
-        args.extend(m.passed(&limit));
-        let results = m.call(header, args, &facts);
-        m.end(&results);
+        self.jump(m, again, next, &rows, &facts)?;
+        self.choose(m, &facts)?;
+        self.enter(m, &rows, &facts)
+    }
 
-        let index = m.parameter(index.facts);
-        let more = m.parameter(cond.facts.clone());
+    /// The end of the body: back to the start with the next state, the collected results behind it.
+    fn jump(
+        &self,
+        m: &mut Import,
+        again: Val,
+        next: Vec<Val>,
+        rows: &[Val],
+        facts: &[Vec<Fact>],
+    ) -> Result<(), String> {
+        let one = m.constant(Tensor::scalar(1i64));
+        let following = m.op("Add", vec![(&self.index).into(), one.into()])?;
+        let mut after = vec![following, again];
+        after.extend(next);
+        for (row, facts) in rows.iter().zip(facts.iter().skip(self.state.len())) {
+            let list = m.parameter(facts.clone());
+            after.push(place(m, &list, &self.index, row)?);
+        }
+        let limit = m.enter_one(&self.trips);
+        let mut args = m.args(&after);
+        args.extend(m.passed(&self.fixed));
+        args.extend(m.passed(&[limit]));
+        let results = m.call(self.header, args, facts);
+        m.end(&results);
+        Ok(())
+    }
+
+    /// The graph that the loop starts with: one more turn, or the end.
+    fn choose(&self, m: &mut Import, facts: &[Vec<Fact>]) -> Result<(), String> {
+        let index = m.parameter(self.index.facts.clone());
+        let more = m.parameter(self.cond.facts.clone());
         let carried: Vec<Val> = facts.iter().map(|f| m.parameter(f.clone())).collect();
-        let fixed = m.enter(&around);
-        let limit = m.enter(std::slice::from_ref(&trips));
-        let cond_here = match limit.first() {
-            Some(limit) => m.op("Less", vec![(&index).into(), limit.into()])?,
-            None => more.clone(),
-        };
-        let cond_here = m.op("LogicalAnd", vec![cond_here.into(), more.into()])?;
-        let exit = m.builder.begin("done");
+        let fixed = m.enter(&self.around);
+        let limit = m.enter_one(&self.trips);
+        let within = m.op("Less", vec![(&index).into(), (&limit).into()])?;
+        let cond = m.op("LogicalAnd", vec![within.into(), more.into()])?;
+        let done = m.builder.begin("done");
         let last: Vec<Val> = facts.iter().map(|f| m.parameter(f.clone())).collect();
         m.end(&last);
-        let (front, back) = carried.split_at(state.len());
-        let mut args = m.args(std::slice::from_ref(&index));
-        args.extend(m.args(front));
+        let (state, lists) = carried.split_at(self.state.len());
+        let mut args = m.args(&[index]);
+        args.extend(m.args(state));
         args.extend(m.passed(&fixed));
-        args.extend(m.args(back));
-        args.extend(m.passed(&limit));
-        let then = Closure { graph: body, args };
-        let otherwise = Closure { graph: exit, args: m.args(&carried) };
-        let results = m.choose(&cond_here, then, otherwise, &facts);
+        args.extend(m.args(lists));
+        args.extend(m.passed(&[limit]));
+        let then = Closure { graph: self.body, args };
+        let otherwise = Closure { graph: done, args: m.args(&carried) };
+        let results = m.choose(&cond, then, otherwise, facts);
         m.end(&results);
+        Ok(())
+    }
 
-        let mut carried = start;
-        for (row, facts) in rows.iter().zip(facts.iter().skip(carried.len())) {
-            carried.push(blank(m, &trips, row, facts)?);
+    /// The first call, from outside.
+    fn enter(self, m: &mut Import, rows: &[Val], facts: &[Vec<Fact>]) -> Steps {
+        let mut carried = vec![m.constant(Tensor::scalar(0i64)), self.cond];
+        carried.extend(self.start);
+        for (row, facts) in rows.iter().zip(facts.iter().skip(self.state.len())) {
+            carried.push(blank(m, &self.trips, row, facts)?);
         }
-        let zero = m.constant(Tensor::scalar(0i64));
-        let mut args = m.args(&[zero, cond]);
-        args.extend(m.args(&carried));
-        args.extend(m.passed(&around));
-        args.extend(m.passed(std::slice::from_ref(&trips)));
-        Ok(m.call(header, args, &facts))
+        let mut args = m.args(&carried);
+        args.extend(m.passed(&self.around));
+        args.extend(m.passed(&[self.trips]));
+        Ok(m.call(self.header, args, facts))
     }
 }
 

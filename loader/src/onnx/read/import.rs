@@ -327,16 +327,17 @@ impl Import {
         self.input(&format!("input_{}", self.inputs), facts)
     }
 
-    /// `vals` of the graph around the current one, which become its inputs; constants are the same everywhere.
+    /// Values of the graph around the current one, which become its inputs; constants are the same everywhere.
     pub fn enter(&mut self, vals: &[Val]) -> Vec<Val> {
-        let mut inside = Vec::with_capacity(vals.len());
-        for val in vals {
-            inside.push(match val.source {
-                Source::Constant(_) => val.clone(),
-                Source::Value(_) => Val { known: val.known.clone(), ..self.parameter(val.facts.clone()) },
-            });
+        vals.iter().map(|v| self.enter_one(v)).collect()
+    }
+
+    /// As [`enter`](Self::enter).
+    pub fn enter_one(&mut self, val: &Val) -> Val {
+        match val.source {
+            Source::Constant(_) => val.clone(),
+            Source::Value(_) => Val { known: val.known.clone(), ..self.parameter(val.facts.clone()) },
         }
-        inside
     }
 
     /// What a graph that [`enter`](Self::enter)s `vals` is called with.

@@ -256,8 +256,7 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank());
     let plain = !win.padded() && !ceil && win.dilation.iter().all(|&d| d == 1);
     if rank == 4 && plain {
-        let args = vec![x.into(), full(&win.kernel), full(&win.stride), "VALID".into()];
-        return Ok(vec![m.op("MaxPool", args)?]);
+        return Ok(vec![pool(m, "MaxPool", x, &win, "VALID")?]);
     }
     let added = 5usize.checked_sub(rank).ok_or("more than three spatial dimensions are not supported")?;
     for _ in 0..added {
@@ -295,6 +294,12 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![y])
 }
 
+/// `MaxPool` or `AvgPool` of images. The one takes sizes of all four dimensions, the other of the two behind the channels.
+fn pool(m: &mut Import, name: &'static str, x: Val, win: &Windows, mode: &str) -> Step {
+    let sizes = |v: &Vec<i64>| if name == "MaxPool" { full(v) } else { v.clone().into() };
+    m.op(name, vec![x.into(), sizes(&win.kernel), sizes(&win.stride), mode.into()])
+}
+
 /// Windows over open sizes; padding is neither the largest element nor counted.
 fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> Step {
     if win.dilation.iter().any(|&d| d != 1) {
@@ -306,7 +311,7 @@ fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> St
         x = expanded(m, x, 2)?;
         win.widen();
     }
-    let mut y = m.op(name, vec![x.into(), full(&win.kernel), full(&win.stride), "SAME".into()])?;
+    let mut y = pool(m, name, x, &win, "SAME")?;
     if line {
         y = squeezed(m, y, 2)?;
     }
@@ -327,8 +332,7 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
     }
     let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank());
     if rank == 4 && !win.padded() && !ceil {
-        let args = vec![x.into(), full(&win.kernel), full(&win.stride), "VALID".into()];
-        return Ok(vec![m.op("AvgPool", args)?]);
+        return Ok(vec![pool(m, "AvgPool", x, &win, "VALID")?]);
     }
     let added = 5usize.checked_sub(rank).ok_or("more than three spatial dimensions are not supported")?;
     for _ in 0..added {

@@ -191,7 +191,7 @@ fn direction(
 
 /// Place `d` of the first dimension.
 fn row(m: &mut Import, x: &Val, d: usize) -> Step {
-    let dims: Vec<usize> = x.facts.first().map(|f| f.shape[1..].to_vec()).unwrap_or_default();
+    let dims: Vec<usize> = x.facts.iter().take(1).flat_map(|f| f.shape.iter().skip(1).copied()).collect();
     if let Some(t) = x.constant() {
         let len = t.bytes().len() / t.shape().first().copied().unwrap_or(1).max(1);
         if let Some(end) = len.checked_mul(d + 1).filter(|end| *end <= t.bytes().len()) {

@@ -213,31 +213,29 @@ fn reshape(m: &mut Import, c: &Call) -> Steps {
         return Ok(vec![m.op("Reshape", vec![x.into(), shape.into()])?]);
     };
     let have = x.dims();
-    let mut open = None;
+    let mut open = Vec::new();
     for (i, d) in dims.iter_mut().enumerate().filter(|(_, d)| keep && **d == 0) {
-        match have.get(i).copied().flatten() {
-            Some(n) => *d = n,
-            None if open.is_none() => open = Some(i),
-            None => return Err("two open dimensions are kept".into()),
+        match have.get(i) {
+            Some(Some(n)) => *d = *n,
+            Some(None) => open.push(i),
+            None => return Err("a dimension that is not there is kept".into()),
         }
     }
-    if let Some(i) = open {
-        let Some(place) = dims.get_mut(i) else { return Err("a dimension that is not there is kept".into()) };
-        *place = -1;
-        if dims.iter().filter(|&&d| d == -1).count() > 1 {
-            return Ok(vec![keep_open(m, &x, &dims, i)?]);
-        }
+    match open.as_slice() {
+        [] => {}
+        [one] if !dims.contains(&-1) => dims.iter_mut().skip(*one).take(1).for_each(|d| *d = -1),
+        _ => return Ok(vec![keep_open(m, &x, &dims, &open)?]),
     }
     Ok(vec![m.op("Reshape", vec![x.into(), dims.into()])?])
 }
 
-/// `Reshape` to `dims`, where dimension `open` is that of `x`.
-fn keep_open(m: &mut Import, x: &Val, dims: &[i64], open: usize) -> Step {
+/// `Reshape` to `dims`, where the dimensions `open` are those of `x`.
+fn keep_open(m: &mut Import, x: &Val, dims: &[i64], open: &[usize]) -> Step {
     let all = dims_of(m, x)?;
-    let own = part(m, &all, open as i64, open as i64 + 1)?;
     let mut parts = Vec::new();
     for (i, &d) in dims.iter().enumerate() {
-        parts.push(if i == open { own.clone() } else { m.vector(&[d]) });
+        let own = open.contains(&i);
+        parts.push(if own { part(m, &all, i as i64, i as i64 + 1)? } else { m.vector(&[d]) });
     }
     let shape = join(m, parts, 0)?;
     m.op("Reshape", vec![x.into(), shape.into()])
