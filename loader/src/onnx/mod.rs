@@ -4,4 +4,6 @@ mod read;
 mod write;
 
 pub use read::{is_onnx, load};
+#[cfg(test)]
+pub(crate) use write::write;
 pub use write::{WriteError, Written, export};

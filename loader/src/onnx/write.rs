@@ -64,11 +64,16 @@ pub struct Written {
 /// [`WriteError::Model`] naming every node that has no ONNX form; [`WriteError::Store`].
 pub fn export(model: &Model, path: impl AsRef<Path>, options: Options) -> Result<Written, WriteError> {
     let exported = mindir_graph::onnx::export(model, options)?;
-    write(&exported, path.as_ref(), MOST_INSIDE)
+    write(&exported, path.as_ref(), MOST_INSIDE, &store::Options::default())
 }
 
-fn write(exported: &Exported, path: &Path, most_inside: u64) -> Result<Written, WriteError> {
-    let mut writer = Writer::begin(path, &store::Options::default())?;
+pub(crate) fn write(
+    exported: &Exported,
+    path: &Path,
+    most_inside: u64,
+    store: &store::Options,
+) -> Result<Written, WriteError> {
+    let mut writer = Writer::begin(path, store)?;
     let bytes: u64 = exported.constants.iter().map(|c| c.1.bytes().len() as u64).sum();
     let mut outside = HashMap::new();
     let mut data_file = None;
