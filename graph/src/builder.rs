@@ -1,10 +1,10 @@
 //! Models built in Rust.
 
-use crate::graph::{Arg, Def, Graph, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
+use crate::graph::{Arg, Closure, Def, Graph, GraphId, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
 use crate::{OpError, Spec, Tensor, ops};
 
-/// Builds a [`Model`] of one graph.
+/// Builds a [`Model`]: a graph, and functions that it calls.
 ///
 /// ```
 /// use mindir_graph::builder::Builder;
@@ -17,9 +17,39 @@ use crate::{OpError, Spec, Tensor, ops};
 /// assert_eq!(model.entry().nodes.len(), 1);
 /// # Ok::<(), mindir_graph::OpError>(())
 /// ```
+///
+/// A loop is a function that calls itself:
+///
+/// ```
+/// use mindir_graph::builder::Builder;
+/// use mindir_graph::graph::Closure;
+/// use mindir_graph::{DType, Spec};
+///
+/// let mut b = Builder::new("double until it is large");
+/// let scalar = Spec::fixed(DType::F32, &[]);
+/// let [test, again, leave] = ["test", "again", "leave"].map(|name| b.declare(name));
+/// b.define(test, |b| {
+///     let x = b.input("x", scalar.clone());
+///     let small = b.op("Less", [x.into(), 100.0f32.into()])?;
+///     let [again, leave] = [again, leave].map(|graph| Closure { graph, args: vec![x.into()] });
+///     Ok(b.choose(small, again, leave, 1))
+/// })?;
+/// b.define(again, |b| {
+///     let x = b.input("x", scalar.clone());
+///     let twice = b.op("Add", [x.into(), x.into()])?;
+///     Ok(b.call(test, [twice.into()], 1))
+/// })?;
+/// b.define(leave, |b| Ok(vec![b.input("x", scalar.clone())]))?;
+/// let x = b.input("x", scalar);
+/// let y = b.call(test, [x.into()], 1);
+/// let model = b.finish(&y);
+/// assert_eq!(model.graphs.len(), 4);
+/// # Ok::<(), mindir_graph::OpError>(())
+/// ```
 #[derive(Debug)]
 pub struct Builder {
     graph: Graph,
+    functions: Vec<Graph>,
     params: Vec<Param>,
     scope: String,
 }
@@ -27,7 +57,7 @@ pub struct Builder {
 impl Builder {
     /// A model without inputs, nodes or results.
     pub fn new(name: &str) -> Builder {
-        Builder { graph: Graph::new(name), params: Vec::new(), scope: String::new() }
+        Builder { graph: Graph::new(name), functions: Vec::new(), params: Vec::new(), scope: String::new() }
     }
 
     /// What the paths of the nodes that follow start with.
@@ -85,18 +115,55 @@ impl Builder {
         Ok(outputs)
     }
 
+    /// Adds a function without contents, so that others can call it already.
+    pub fn declare(&mut self, name: &str) -> GraphId {
+        self.functions.push(Graph::new(name));
+        GraphId(self.functions.len() as u32)
+    }
+
+    /// Says what a declared function does: inputs and operators that `body` adds are the function's, and it returns the
+    /// values of `body`. Values of other graphs do not exist there and have to be arguments.
+    ///
+    /// # Errors
+    /// Those of `body`; [`OpError::Invalid`] if the function is not declared.
+    pub fn define(
+        &mut self,
+        function: GraphId,
+        body: impl FnOnce(&mut Builder) -> Result<Vec<ValueId>, OpError>,
+    ) -> Result<(), OpError> {
+        let place = (function.0 as usize).wrapping_sub(1);
+        let declared = self.functions.get(place).map(|graph| Graph::new(&graph.name));
+        let own = declared.ok_or_else(|| OpError::Invalid(format!("function {} is not declared", function.0)))?;
+        let outer = std::mem::replace(&mut self.graph, own);
+        let outputs = body(self);
+        let mut inner = std::mem::replace(&mut self.graph, outer);
+        returns(&mut inner, &outputs?);
+        self.functions[place] = inner;
+        Ok(())
+    }
+
+    /// Adds a call of a function.
+    pub fn call(&mut self, function: GraphId, args: impl IntoIterator<Item = Arg>, results: usize) -> Vec<ValueId> {
+        self.any_node(NodeKind::Call(function), args.into_iter().map(Some).collect(), results)
+    }
+
+    /// Adds a call of one of two functions.
+    pub fn choose(&mut self, condition: ValueId, then: Closure, otherwise: Closure, results: usize) -> Vec<ValueId> {
+        self.any_node(NodeKind::If { then, otherwise }, vec![Some(condition.into())], results)
+    }
+
     fn node(&mut self, def: &'static OpDef, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
-        let name = format!("{}_{}", def.name, self.graph.nodes.len());
+        self.any_node(NodeKind::Op(def), args, results)
+    }
+
+    fn any_node(&mut self, kind: NodeKind, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
+        let mut node = Node { name: "".into(), path: "".into(), kind, args, outputs: Vec::new(), primitive: None };
+        let name = format!("{}_{}", node.op_name(), self.graph.nodes.len());
         let outputs: Vec<ValueId> =
             (0..results).map(|i| self.graph.add_value(format!("{name}.{i}"), Spec::default(), Def::Node)).collect();
-        let node = Node {
-            name: name.as_str().into(),
-            path: if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() },
-            kind: NodeKind::Op(def),
-            args,
-            outputs: outputs.clone(),
-            primitive: None,
-        };
+        node.name = name.as_str().into();
+        node.path = if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() };
+        node.outputs.clone_from(&outputs);
         if let Effect::Writes(written) = node.effect() {
             for arg in written.iter().filter_map(|&i| node.args.get(i)) {
                 if let Some(Arg::Value(v)) = arg
@@ -112,18 +179,25 @@ impl Builder {
 
     /// The model with these results.
     pub fn finish(mut self, outputs: &[ValueId]) -> Model {
-        self.graph.outputs = outputs.to_vec();
-        self.graph.nest = match outputs {
-            [_] => Nest::Leaf,
-            many => Nest::Tuple(many.iter().map(|_| Nest::Leaf).collect()),
-        };
+        returns(&mut self.graph, outputs);
+        let mut graphs = vec![self.graph];
+        graphs.append(&mut self.functions);
         Model {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
-            graphs: vec![self.graph],
+            graphs,
             params: self.params,
             preprocess: Vec::new(),
         }
     }
+}
+
+/// Sets what a graph returns.
+fn returns(graph: &mut Graph, outputs: &[ValueId]) {
+    graph.outputs = outputs.to_vec();
+    graph.nest = match outputs {
+        [_] => Nest::Leaf,
+        many => Nest::Tuple(many.iter().map(|_| Nest::Leaf).collect()),
+    };
 }
 
 /// A model of one node that computes a case of an operator, with the inputs of the case.
