@@ -9,7 +9,7 @@ use crate::{Fact, Spec};
 /// Results stay unknown where they depend on contents, on a dimension that is open or on an unknown operator.
 pub fn infer(model: &mut Model) {
     // Results of a call are known when those of its graph are, which may come later; each round but the last finds some.
-    while (0..model.graphs.len()).fold(false, |found, graph| infer_graph(model, graph) || found) {}
+    while (0..model.graphs.len()).filter(|graph| infer_graph(model, *graph)).count() > 0 {}
 }
 
 /// Whether anything was found.
