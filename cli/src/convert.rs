@@ -104,7 +104,7 @@ impl Convert {
 
     fn to_air(&self) -> Result<Report, Failure> {
         let (model, filled) = self.filled()?;
-        let written = self.save.save(weight_bytes(&model), |_store| air::export(&model, &self.out));
+        let written = self.save.save(weight_bytes(&model), |store| air::export(&model, &self.out, &store));
         let air::Written { nodes, constants, bytes } = written.map_err(Error::from)?;
         Ok(Report { nodes: Some(nodes), weights: constants, bytes: bytes as u64, ..Report::of(&self.out, filled) })
     }

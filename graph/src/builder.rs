@@ -2,9 +2,9 @@
 
 use crate::graph::{Arg, Closure, Def, Graph, GraphId, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
-use crate::{OpError, Spec, Tensor, ops};
+use crate::{OpError, Spec, Tensor, ensure, ops};
 
-/// Builds a [`Model`]: its entry, and other graphs inside of [`begin`](Builder::begin) and [`end`](Builder::end).
+/// Builds a [`Model`]: its entry, and functions that it calls.
 ///
 /// ```
 /// use mindir_graph::builder::Builder;
@@ -17,13 +17,43 @@ use crate::{OpError, Spec, Tensor, ops};
 /// assert_eq!(model.entry().nodes.len(), 1);
 /// # Ok::<(), mindir_graph::OpError>(())
 /// ```
+///
+/// A loop is a function that calls itself:
+///
+/// ```
+/// use mindir_graph::builder::Builder;
+/// use mindir_graph::graph::Closure;
+/// use mindir_graph::{DType, Spec};
+///
+/// let mut b = Builder::new("double until it is large");
+/// let scalar = Spec::fixed(DType::F32, &[]);
+/// let [test, again, leave] = ["test", "again", "leave"].map(|name| b.declare(name));
+/// b.define(test, |b| {
+///     let x = b.input("x", scalar.clone());
+///     let small = b.op("Less", [x.into(), 100.0f32.into()])?;
+///     let [again, leave] = [again, leave].map(|graph| Closure { graph, args: vec![x.into()] });
+///     Ok(b.choose(small, again, leave, 1))
+/// })?;
+/// b.define(again, |b| {
+///     let x = b.input("x", scalar.clone());
+///     let twice = b.op("Add", [x.into(), x.into()])?;
+///     Ok(b.call(test, [twice.into()], 1))
+/// })?;
+/// b.define(leave, |b| Ok(vec![b.input("x", scalar.clone())]))?;
+/// let x = b.input("x", scalar);
+/// let y = b.call(test, [x.into()], 1);
+/// let model = b.finish(&y);
+/// assert_eq!(model.graphs.len(), 4);
+/// # Ok::<(), mindir_graph::OpError>(())
+/// ```
 #[derive(Debug)]
 pub struct Builder {
+    /// The graph that is being built, and its number.
     graph: Graph,
     id: GraphId,
     /// Graphs that wait for an inner one to end.
     waiting: Vec<(GraphId, Graph)>,
-    /// Graphs by number; those that are not complete are empty.
+    /// Graphs by number, the entry first; those that are not complete are empty.
     graphs: Vec<Graph>,
     params: Vec<Param>,
     scope: String,
@@ -40,29 +70,6 @@ impl Builder {
             params: Vec::new(),
             scope: String::new(),
         }
-    }
-
-    /// Begins another graph, which everything belongs to until [`end`](Self::end). Values of other graphs are no values of
-    /// it: what it reads are its inputs, constants and parameters.
-    pub fn begin(&mut self, name: &str) -> GraphId {
-        let id = GraphId(self.graphs.len() as u32);
-        self.graphs.push(Graph::new(name));
-        let outer = std::mem::replace(&mut self.graph, Graph::new(name));
-        self.waiting.push((std::mem::replace(&mut self.id, id), outer));
-        id
-    }
-
-    /// Ends the graph that was begun last, with these results.
-    pub fn end(&mut self, outputs: &[ValueId]) {
-        let Some((id, outer)) = self.waiting.pop() else { return };
-        let done = std::mem::replace(&mut self.graph, outer);
-        let at = std::mem::replace(&mut self.id, id);
-        self.graphs[at.0 as usize] = with_results(done, outputs);
-    }
-
-    /// The graph that is being built.
-    pub fn current(&self) -> GraphId {
-        self.id
     }
 
     /// What the paths of the nodes that follow start with.
@@ -132,32 +139,81 @@ impl Builder {
         Ok(outputs)
     }
 
-    /// Adds a call of another graph with `results` results.
-    pub fn call(&mut self, graph: GraphId, args: Vec<Arg>, results: usize) -> Vec<ValueId> {
-        self.add(NodeKind::Call(graph), "Call", args.into_iter().map(Some).collect(), results)
+    /// Adds a function without contents, so that others can call it already.
+    pub fn declare(&mut self, name: &str) -> GraphId {
+        self.graphs.push(Graph::new(name));
+        GraphId(self.graphs.len() as u32 - 1)
     }
 
-    /// Adds a choice between two graphs with `results` results.
-    pub fn branch(&mut self, cond: ValueId, then: Closure, otherwise: Closure, results: usize) -> Vec<ValueId> {
-        self.add(NodeKind::If { then, otherwise }, "If", vec![Some(cond.into())], results)
+    /// Says what a declared function does: inputs and operators that `body` adds are the function's, and it returns the
+    /// values of `body`. Values of other graphs do not exist there and have to be arguments; constants and parameters are
+    /// its own.
+    ///
+    /// # Errors
+    /// Those of `body`; [`OpError::Invalid`] if the function is not declared.
+    pub fn define(
+        &mut self,
+        function: GraphId,
+        body: impl FnOnce(&mut Builder) -> Result<Vec<ValueId>, OpError>,
+    ) -> Result<(), OpError> {
+        let is_declared = (1..self.graphs.len()).contains(&(function.0 as usize));
+        ensure!(is_declared, "function {} is not declared", function.0);
+        self.enter(function);
+        let outputs = body(self);
+        self.end(outputs.as_deref().unwrap_or_default());
+        outputs.map(drop)
+    }
+
+    /// Begins a function, which everything belongs to until [`end`](Self::end): [`define`](Self::define) for bodies that are
+    /// no closures.
+    pub fn begin(&mut self, name: &str) -> GraphId {
+        let function = self.declare(name);
+        self.enter(function);
+        function
+    }
+
+    fn enter(&mut self, function: GraphId) {
+        let own = Graph::new(&self.graphs[function.0 as usize].name);
+        let outer = std::mem::replace(&mut self.graph, own);
+        self.waiting.push((std::mem::replace(&mut self.id, function), outer));
+    }
+
+    /// Ends the function that was begun last, with these results.
+    pub fn end(&mut self, outputs: &[ValueId]) {
+        let Some((outer_id, outer)) = self.waiting.pop() else { return };
+        let mut done = std::mem::replace(&mut self.graph, outer);
+        let id = std::mem::replace(&mut self.id, outer_id);
+        returns(&mut done, outputs);
+        self.graphs[id.0 as usize] = done;
+    }
+
+    /// The graph that is being built.
+    pub fn current(&self) -> GraphId {
+        self.id
+    }
+
+    /// Adds a call of a function.
+    pub fn call(&mut self, function: GraphId, args: impl IntoIterator<Item = Arg>, results: usize) -> Vec<ValueId> {
+        self.any_node(NodeKind::Call(function), args.into_iter().map(Some).collect(), results)
+    }
+
+    /// Adds a call of one of two functions.
+    pub fn choose(&mut self, condition: ValueId, then: Closure, otherwise: Closure, results: usize) -> Vec<ValueId> {
+        self.any_node(NodeKind::If { then, otherwise }, vec![Some(condition.into())], results)
     }
 
     fn node(&mut self, def: &'static OpDef, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
-        self.add(NodeKind::Op(def), def.name, args, results)
+        self.any_node(NodeKind::Op(def), args, results)
     }
 
-    fn add(&mut self, kind: NodeKind, what: &str, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
-        let name = format!("{what}_{}", self.graph.nodes.len());
+    fn any_node(&mut self, kind: NodeKind, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
+        let mut node = Node { name: "".into(), path: "".into(), kind, args, outputs: Vec::new(), primitive: None };
+        let name = format!("{}_{}", node.op_name(), self.graph.nodes.len());
         let outputs: Vec<ValueId> =
             (0..results).map(|i| self.graph.add_value(format!("{name}.{i}"), Spec::default(), Def::Node)).collect();
-        let node = Node {
-            name: name.as_str().into(),
-            path: if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() },
-            kind,
-            args,
-            outputs: outputs.clone(),
-            primitive: None,
-        };
+        node.name = name.as_str().into();
+        node.path = if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() };
+        node.outputs.clone_from(&outputs);
         if let Effect::Writes(written) = node.effect() {
             for arg in written.iter().filter_map(|&i| node.args.get(i)) {
                 if let Some(Arg::Value(v)) = arg
@@ -176,7 +232,8 @@ impl Builder {
         while !self.waiting.is_empty() {
             self.end(&[]);
         }
-        self.graphs[0] = with_results(self.graph, outputs);
+        returns(&mut self.graph, outputs);
+        self.graphs[0] = self.graph;
         Model {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
             graphs: self.graphs,
@@ -186,13 +243,13 @@ impl Builder {
     }
 }
 
-fn with_results(mut graph: Graph, outputs: &[ValueId]) -> Graph {
+/// Sets what a graph returns.
+fn returns(graph: &mut Graph, outputs: &[ValueId]) {
     graph.outputs = outputs.to_vec();
     graph.nest = match outputs {
         [_] => Nest::Leaf,
-        many => Nest::Tuple(vec![Nest::Leaf; many.len()]),
+        many => Nest::Tuple(many.iter().map(|_| Nest::Leaf).collect()),
     };
-    graph
 }
 
 /// A model of one node that computes a case of an operator, with the inputs of the case.

@@ -6,6 +6,7 @@ pub mod diff;
 mod dtype;
 mod error;
 pub mod graph;
+mod infer;
 pub mod lower;
 pub mod onnx;
 pub mod op;
@@ -20,6 +21,7 @@ mod verify;
 pub use dtype::{DType, Element};
 pub use error::OpError;
 pub use half::{bf16, f16};
+pub use infer::infer;
 pub use shape::{
     Dim, Fact, Shape, Spec, Strides, broadcast, broadcast_strides, checked_count, count, dense_strides, normalize_axis,
     shape,

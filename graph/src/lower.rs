@@ -772,6 +772,27 @@ pub fn constant_tensor(c: &Const) -> Option<Tensor> {
     }
 }
 
+/// Shapes and element types of a node's results, where they follow from what the graph states of the values that it reads.
+pub(crate) fn infer_node(model: &Model, graph: &Graph, node: &Node, def: &'static OpDef) -> Option<Vec<Fact>> {
+    let mut walk = Walk::new(model, graph);
+    let mut known = true;
+    node.each_input(&mut |id| {
+        let value = graph.value(id);
+        if matches!(value.def, Def::Input(_) | Def::Node) {
+            let spec = &value.spec;
+            match spec.dtype.zip(spec.shape()) {
+                Some((dtype, shape)) => {
+                    let fact = Fact { dtype, shape: shape.into_iter().collect() };
+                    walk.enter(&Entry { value: id, fact, known: None });
+                }
+                None => known = false,
+            }
+        }
+    });
+    let args = known.then(|| walk.args(node, def))?.ok()?;
+    (def.infer)(&args).ok()
+}
+
 /// Runs one node's reference on known tensors; for nodes whose result shape depends on data.
 ///
 /// `tensors` gives the contents of every value that the node reads.

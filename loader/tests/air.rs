@@ -2,6 +2,12 @@
 
 use std::collections::HashMap;
 
+use mindir_graph::{
+    DType, Spec,
+    builder::Builder,
+    graph::{Arg, Model},
+    op::Const,
+};
 use mindir_loader::air::{self, AirError};
 use mindir_proto::{
     ge::{AttrValue, ModelDef, OpDef},
@@ -13,10 +19,13 @@ fn path(name: &str) -> String {
 }
 
 fn written(name: &str) -> ModelDef {
-    let model = mindir_loader::load(path(name)).unwrap().model;
+    encoded(&mindir_loader::load(path(name)).unwrap().model)
+}
+
+fn encoded(model: &Model) -> ModelDef {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.air");
-    let written = air::export(&model, &file).unwrap();
+    let written = air::export(model, &file, &Default::default()).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(written.bytes, bytes.len());
     ModelDef::decode(bytes.as_slice()).unwrap()
@@ -51,11 +60,31 @@ fn nodes_edges_and_weights_are_those_of_the_model() {
 }
 
 #[test]
+fn attributes_number_element_types_otherwise_than_descriptions() {
+    let mut b = Builder::new("types");
+    let x = b.input("x", Spec::fixed(DType::F32, &[1, 2, 3, 4, 4]));
+    let three = || Arg::from(&[1i64, 2, 2][..]);
+    let pooled = b.op_n("MaxPool3DWithArgmax", [x.into(), three(), three()], 2).unwrap();
+    let cast = b.op("Cast", [x.into(), Arg::Const(Const::DType(DType::I32))]).unwrap();
+    let place = b.op("Argmax", [x.into(), (-1i64).into(), Arg::Const(Const::DType(DType::I32))]).unwrap();
+    let air = encoded(&b.finish(&[pooled[0], cast, place]));
+    let op = |kind: &str| air.graph[0].op.iter().find(|op| op.r#type == kind).unwrap();
+    assert_eq!(value(op("Cast"), "dst_type"), &AttrValue::I(3));
+    assert_eq!(value(op("ArgMaxD"), "dtype"), &AttrValue::Dt(3));
+    let pool = op("MaxPool3DWithArgmaxV2");
+    assert_eq!(value(pool, "dtype"), &AttrValue::I(9));
+    assert_eq!(value(pool, "data_format"), &AttrValue::S("NCDHW".into()));
+    let AttrValue::List(pads) = value(pool, "pads") else { panic!("{pool:?}") };
+    assert_eq!(pads.i, [0, 0, 0]);
+    assert_eq!(op("Data").output_desc[0].dtype, 1);
+}
+
+#[test]
 fn every_node_without_a_form_is_named() {
     let model = mindir_loader::load(path("tests/goldens/cf_while/model.mindir")).unwrap().model;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.air");
-    let error = air::export(&model, &file).unwrap_err();
+    let error = air::export(&model, &file, &Default::default()).unwrap_err();
     let AirError::Nodes(nodes) = &error else { panic!("{error}") };
     assert!(!nodes.is_empty());
     let text = error.to_string();

@@ -34,7 +34,8 @@ impl Writer {
 
     fn row(&mut self, def: &OpDef, case: &Case, open: bool, model: &Model, inputs: &[Tensor], want: &[Tensor]) {
         let file = format!("{}.onnx", self.rows.len());
-        let outcome = onnx::export(model, self.folder.join(&file), &Options { opset: self.opset, ..Options::default() });
+        let outcome =
+            onnx::export(model, self.folder.join(&file), &Options { opset: self.opset, ..Options::default() });
         let (inputs, outputs) = (self.tensors(inputs), self.tensors(want));
         self.rows.push(json!({
             "op": def.name, "case": case.name, "open": open, "file": file, "tolerance": case.tolerance,

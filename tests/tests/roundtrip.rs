@@ -1,15 +1,19 @@
 //! Every golden goes out to a file and comes back, and gives the same bits: as one file, split, and encrypted. So does every
 //! case of every operator, as a model of one node.
 //!
+//! Networks made with the builder do, too.
+//!
 //! `MINDIR_ROUNDTRIP` names a folder that keeps the files for MindSpore to read: in `one_file`, `split`, `AES-GCM`, `AES-CBC`
-//! and `SM4-CBC` a folder for each golden, in `operators` one for each case.
+//! and `SM4-CBC` a folder for each golden, in `operators` one for each case, in `built` one for each network.
 
 use std::path::{Path, PathBuf};
 
 use mindir::crypto::{Encryption, Key};
 use mindir::graph::Model;
-use mindir::{Access, ExportOptions, GraphCell, Options, Source, Tensor};
-use mindir_graph::builder::single;
+use mindir::{Access, DType, ExportOptions, GraphCell, Options, Source, Spec, Tensor};
+use mindir_graph::OpError;
+use mindir_graph::builder::{Builder, single};
+use mindir_graph::graph::{Arg, Closure, Def, Param, ValueId};
 use mindir_graph::lower::run_node;
 use mindir_graph::op::{Case, Effect, OpDef};
 use mindir_graph::ops::OPS;
@@ -126,23 +130,65 @@ fn reference(model: &Model, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
     run_node(model, entry, node, &tensors).map_err(|e| e.to_string())
 }
 
-/// Inputs and results stay beside the model, as a golden has them.
+/// Stores inputs and results beside a model, as a golden has them: bfloat16 as `f32`.
+fn keep(folder: &Path, inputs: &[Tensor], results: &[Tensor]) -> Result<(), String> {
+    for (kind, list) in [("in", inputs), ("out", results)] {
+        for (i, tensor) in list.iter().enumerate() {
+            mindir::npy::write(folder.join(format!("{kind}_{i}.npy")), tensor).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the inputs that the only node writes parameters with the same contents, and gives their names.
+fn written(model: &mut Model, inputs: &mut Vec<Tensor>) -> Vec<String> {
+    let graph = &mut model.graphs[0];
+    let Effect::Writes(args) = graph.nodes[0].effect() else { return Vec::new() };
+    let mut names = Vec::new();
+    for arg in args {
+        let Some(Some(Arg::Value(id))) = graph.nodes[0].args.get(*arg) else { continue };
+        let Some(place) = graph.inputs.iter().position(|input| input == id) else { continue };
+        graph.inputs.remove(place);
+        let value = &mut graph.values[id.0 as usize];
+        value.def = Def::Param(model.params.len());
+        names.push(value.name.to_string());
+        model.params.push(Param { name: value.name.clone(), tensor: inputs.remove(place), mutable: true });
+        for (place, input) in graph.inputs.iter().enumerate() {
+            graph.values[input.0 as usize].def = Def::Input(place);
+        }
+    }
+    names
+}
+
+/// What a model gives, and what its parameters hold afterwards.
+fn running(model: &Model, inputs: &[Tensor], names: &[String]) -> Result<Vec<Tensor>, String> {
+    let mut cell = GraphCell::new(model.clone(), Options::default()).map_err(|e| e.to_string())?;
+    let mut results = cell.run(inputs).map_err(|e| e.to_string())?;
+    results.extend(names.iter().filter_map(|name| cell.param(name)));
+    Ok(results)
+}
+
 fn check_case(def: &'static OpDef, case: &Case, folder: &Path) -> Result<(), String> {
     let (model, inputs) = single(def, case, 1);
-    let want = reference(&model, &inputs)?;
-    let (model, inputs) = single(def, case, want.len());
+    let mut want = reference(&model, &inputs)?;
+    let writes = if let Effect::Writes(args) = model.entry().nodes[0].effect() { args.len() } else { 0 };
+    let after = want.split_off(want.len() - writes);
+    let (mut model, mut inputs) = single(def, case, want.len());
+    let names = written(&mut model, &mut inputs);
     let options = ExportOptions::default();
     let path = folder.join("model.mindir");
     mindir::export(&model, &path, &options).map_err(|e| format!("export: {e}"))?;
-    for (kind, list) in [("in", &inputs), ("out", &want)] {
-        for (i, tensor) in list.iter().enumerate() {
-            // bfloat16 and complex numbers have no arrays.
-            let _ = mindir::npy::write(folder.join(format!("{kind}_{i}.npy")), tensor);
-        }
+    keep(folder, &inputs, &want)?;
+    for (name, tensor) in names.iter().zip(&after) {
+        mindir::npy::write(folder.join(format!("after_{name}.npy")), tensor).map_err(|e| e.to_string())?;
     }
     let back = load(&path, &options)?;
     if back.entry().nodes.iter().any(|node| node.op_name() != def.name) {
         return Err(format!("other operators: {:?}", census(&back)));
+    }
+    if writes > 0 {
+        let same = same_bits(&running(&back, &inputs, &names)?, &running(&model, &inputs, &names)?);
+        return if same { Ok(()) } else { Err("other numbers".into()) };
     }
     let got = reference(&back, &inputs)?;
     // Defaults are written as Python's floats are exported, in single precision.
@@ -161,9 +207,9 @@ fn operators() {
     let mut failures = Vec::new();
     let mut count = 0;
     for def in OPS.iter().filter(|def| !matches!(def.effect, Effect::Random | Effect::Io) && def.name != "Load") {
-        for case in (def.cases)() {
+        for (number, case) in (def.cases)().into_iter().enumerate() {
             count += 1;
-            let folder = keep.as_ref().map(|keep| keep.join(format!("{}_{count}", def.name)));
+            let folder = keep.as_ref().map(|keep| keep.join(format!("{}_{number}", def.name)));
             if let Some(folder) = &folder {
                 std::fs::create_dir_all(folder).unwrap();
             }
@@ -175,4 +221,141 @@ fn operators() {
     }
     println!("{} of {count} cases come back", count - failures.len());
     assert!(failures.is_empty(), "{} cases do not come back:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Numbers between -1 and 1 that do not repeat soon.
+fn numbers(dims: &[usize]) -> Tensor {
+    let count = dims.iter().product::<usize>();
+    let values: Vec<f64> = (0..count).map(|i| (i as f64 * 0.7 + count as f64).sin()).collect();
+    Tensor::from_f64s(DType::F32, dims, &values).unwrap()
+}
+
+fn floats(dims: &[usize]) -> Spec {
+    Spec::fixed(DType::F32, dims)
+}
+
+/// An operator with the arguments that are given, by name; the others take their defaults.
+fn op(b: &mut Builder, name: &str, tensors: &[ValueId], named: &[(&str, Arg)]) -> Result<ValueId, OpError> {
+    let def = mindir_graph::ops::find(name).ok_or_else(|| OpError::Unsupported(name.into()))?;
+    let last = named.iter().map(|(name, _)| def.params.iter().position(|p| p.name == *name).unwrap() + 1).max();
+    let args = (0..last.unwrap_or(0).max(tensors.len())).map(|i| {
+        let given = named.iter().find(|(name, _)| def.params[i].name == *name).map(|(_, arg)| arg.clone());
+        let default = || Arg::Const((def.params[i].default)().unwrap());
+        tensors.get(i).map(|v| Arg::Value(*v)).or(given).unwrap_or_else(default)
+    });
+    b.op(name, args.collect::<Vec<_>>())
+}
+
+/// Convolution, normalisation, pooling and a layer with softmax.
+fn convolutional() -> Result<Model, OpError> {
+    let mut b = Builder::new("convolutional");
+    let mut param = |b: &mut Builder, name: &str, dims: &[usize]| b.param(name, numbers(dims));
+    let mut x = b.input("x", floats(&[2, 3, 12, 12]));
+    for (layer, (from, to, mode)) in [(3, 4, "same"), (4, 6, "valid")].into_iter().enumerate() {
+        let weight = param(&mut b, &format!("conv{layer}.weight"), &[to, from, 3, 3]);
+        x = op(&mut b, "Conv2D", &[x, weight], &[("pad_mode", mode.into())])?;
+        let bias = param(&mut b, &format!("conv{layer}.bias"), &[to]);
+        x = op(&mut b, "BiasAdd", &[x, bias], &[])?;
+        x = op(&mut b, "ReLU", &[x], &[])?;
+        let two = || Arg::from(&[2i64][..]);
+        x = op(&mut b, "MaxPool", &[x], &[("kernel_size", two()), ("strides", two())])?;
+    }
+    x = op(&mut b, "Flatten", &[x], &[])?;
+    let weight = param(&mut b, "fc.weight", &[10, 24]);
+    x = op(&mut b, "MatMul", &[x, weight], &[("transpose_b", true.into())])?;
+    x = op(&mut b, "Softmax", &[x], &[])?;
+    Ok(b.finish(&[x]))
+}
+
+/// One head of attention with its projections, a residual and layer normalisation.
+fn attention() -> Result<Model, OpError> {
+    let mut b = Builder::new("attention");
+    let x = b.input("x", floats(&[2, 5, 8]));
+    let mut project = |b: &mut Builder, name: &str| {
+        let weight = b.param(name, numbers(&[8, 8]));
+        op(b, "MatMulExt", &[x, weight], &[])
+    };
+    let (q, k, v) = (project(&mut b, "q")?, project(&mut b, "k")?, project(&mut b, "v")?);
+    let scores = op(&mut b, "BatchMatMul", &[q, k], &[("transpose_b", true.into())])?;
+    let scores = b.op("Mul", [scores.into(), 0.353_553_4f32.into()])?;
+    let weights = op(&mut b, "Softmax", &[scores], &[])?;
+    let y = op(&mut b, "BatchMatMul", &[weights, v], &[])?;
+    let y = b.op("Add", [y.into(), x.into()])?;
+    let (gamma, beta) = (b.param("gamma", numbers(&[8])), b.param("beta", numbers(&[8])));
+    let args = [y.into(), gamma.into(), beta.into(), (-1i64).into(), (-1i64).into(), 1e-5f32.into()];
+    let y = b.op_n("LayerNorm", args, 3)?;
+    Ok(b.finish(&y[..1]))
+}
+
+/// Another computation for positive sums.
+fn conditional() -> Result<Model, OpError> {
+    let mut b = Builder::new("conditional");
+    let [then, otherwise] = ["positive", "negative"].map(|name| b.declare(name));
+    for (function, name) in [(then, "Exp"), (otherwise, "Neg")] {
+        b.define(function, |b| {
+            let x = b.input("x", floats(&[4]));
+            Ok(vec![b.op(name, [x.into()])?])
+        })?;
+    }
+    let x = b.input("x", floats(&[4]));
+    let sum = op(&mut b, "ReduceSum", &[x], &[])?;
+    let positive = b.op("Greater", [sum.into(), 0.0f32.into()])?;
+    let [then, otherwise] = [then, otherwise].map(|graph| Closure { graph, args: vec![x.into()] });
+    let y = b.choose(positive, then, otherwise, 1);
+    Ok(b.finish(&y))
+}
+
+/// Doubles until the sum is large, and counts how often.
+fn repeated() -> Result<Model, OpError> {
+    let mut b = Builder::new("repeated");
+    let [test, again, leave] = ["test", "again", "leave"].map(|name| b.declare(name));
+    let state = |b: &mut Builder| [b.input("x", floats(&[4])), b.input("n", Spec::fixed(DType::I32, &[]))];
+    let closures = |graphs: [_; 2], values: [ValueId; 2]| {
+        graphs.map(|graph| Closure { graph, args: values.map(Arg::Value).to_vec() })
+    };
+    b.define(test, |b| {
+        let [x, n] = state(b);
+        let sum = op(b, "ReduceSum", &[x], &[])?;
+        let small = b.op("Less", [sum.into(), 1000.0f32.into()])?;
+        let [again, leave] = closures([again, leave], [x, n]);
+        Ok(b.choose(small, again, leave, 2))
+    })?;
+    b.define(again, |b| {
+        let [x, n] = state(b);
+        let twice = b.op("Add", [x.into(), x.into()])?;
+        let one = b.constant(Tensor::scalar(1i32));
+        let next = b.op("Add", [n.into(), one.into()])?;
+        Ok(b.call(test, [twice.into(), next.into()], 2))
+    })?;
+    b.define(leave, |b| Ok(state(b).to_vec()))?;
+    let x = b.input("x", floats(&[4]));
+    let zero = b.constant(Tensor::scalar(0i32));
+    let y = b.call(test, [x.into(), zero.into()], 2);
+    Ok(b.finish(&y))
+}
+
+#[test]
+fn built() {
+    let temporary = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("MINDIR_ROUNDTRIP").map(|folder| PathBuf::from(folder).join("built"));
+    let positive = Tensor::from_f64s(DType::F32, &[4], &[0.5, 1.0, -0.25, 2.0]).unwrap();
+    let negative = Tensor::from_f64s(DType::F32, &[4], &[0.5, -1.0, -0.25, 0.0]).unwrap();
+    for (name, model, input) in [
+        ("convolutional", convolutional(), numbers(&[2, 3, 12, 12])),
+        ("attention", attention(), numbers(&[2, 5, 8])),
+        ("if_then", conditional(), positive.clone()),
+        ("if_else", conditional(), negative),
+        ("while", repeated(), positive),
+    ] {
+        let model = model.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let run = |model| GraphCell::new(model, Options::default()).unwrap().run(std::slice::from_ref(&input)).unwrap();
+        let folder = kept.as_deref().unwrap_or(temporary.path()).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("model.mindir");
+        mindir::export(&model, &path, &ExportOptions::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let want = run(model);
+        keep(&folder, std::slice::from_ref(&input), &want).unwrap();
+        let back = run(load(&path, &ExportOptions::default()).unwrap());
+        assert!(same_bits(&back, &want), "{name}");
+    }
 }

@@ -92,6 +92,8 @@ mod unary;
 mod vector_norm;
 mod window;
 
+pub use window::same_padding;
+
 use crate::op::OpDef;
 
 macro_rules! ops {

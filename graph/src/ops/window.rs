@@ -128,6 +128,15 @@ impl Window {
     }
 }
 
+/// Elements before and after a dimension of `size` elements that give `⌈size / stride⌉` windows, as mode `same` pads.
+///
+/// # Errors
+/// [`OpError::Invalid`] if a number is zero or the window is too large.
+pub fn same_padding(size: usize, kernel: usize, stride: usize, dilation: usize) -> Result<[usize; 2], OpError> {
+    let window = Window::new(PadMode::Same, size, kernel, stride, dilation, [0, 0])?;
+    Ok([window.before, window.after])
+}
+
 /// One positive number for each of `N` spatial dimensions, from one for all, `N`, or `N + 2` with those of the batch and
 /// channel dimensions.
 pub(super) fn spatial<const N: usize>(values: &[i64], format: Format, what: &str) -> Result<[usize; N], OpError> {

@@ -12,6 +12,7 @@ mod ports;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::{self, Display, Formatter},
+    io::{self, Write},
     path::Path,
 };
 
@@ -22,18 +23,22 @@ use mindir_graph::{
 };
 use mindir_proto::{
     ge::{AttrDef, AttrValue, GraphDef, ModelDef, OpDef, ShapeDef, TensorDef, TensorDescriptor},
-    prost::Message,
+    prost::{Message, encoding},
 };
 use thiserror::Error;
 
 use self::{ops::Row, ports::Port};
 use crate::{
+    map::release,
     printable::Printable,
     store::{self, StoreError},
 };
 
 /// Version of the format that is written.
 const VERSION: u32 = 1;
+/// Numbers of the fields that are written by hand.
+const GRAPH: u32 = 7;
+const OP: u32 = 6;
 /// Bytes that one message may have.
 const MOST: usize = i32::MAX as usize;
 
@@ -74,11 +79,11 @@ pub struct Written {
     pub bytes: usize,
 }
 
-/// Writes `model` as an AIR file in the place of the one that may be there.
+/// Writes `model` as an AIR file in the place of the one that may be there; `store` says how it is replaced.
 ///
 /// # Errors
 /// [`AirError::Nodes`] naming every node that has no form in the file; [`AirError::TooLarge`]; [`AirError::Store`].
-pub fn export(model: &Model, path: impl AsRef<Path>) -> Result<Written, AirError> {
+pub fn export(model: &Model, path: impl AsRef<Path>, store: &store::Options) -> Result<Written, AirError> {
     let file = Writer::of(model)?;
     let (nodes, constants) = (file.nodes, file.graph.op.iter().filter(|op| op.r#type == "Const").count());
     let model = ModelDef { name: "model".to_string(), version: VERSION, graph: vec![file.graph], ..Default::default() };
@@ -86,8 +91,35 @@ pub fn export(model: &Model, path: impl AsRef<Path>) -> Result<Written, AirError
     if bytes > MOST {
         return Err(AirError::TooLarge(bytes));
     }
-    store::replace(path, &store::Options::default(), |out| out.write_all(&model.encode_to_vec()))?;
+    store::replace(path, store, |out| pour(model, out))?;
     Ok(Written { nodes, constants, bytes })
+}
+
+/// Writes the message node by node, so that of the weights only one at a time is there twice.
+fn pour(mut model: ModelDef, out: &mut dyn Write) -> io::Result<()> {
+    let graphs = std::mem::take(&mut model.graph);
+    out.write_all(&model.encode_to_vec())?;
+    for mut graph in graphs {
+        open(GRAPH, graph.encoded_len(), out)?;
+        let ops = std::mem::take(&mut graph.op);
+        out.write_all(&graph.encode_to_vec())?;
+        for op in ops {
+            open(OP, op.encoded_len(), out)?;
+            out.write_all(&op.encode_to_vec())?;
+            if let Some(AttrDef { value: Some(AttrValue::T(tensor)) }) = op.attr.get("value") {
+                release(&tensor.data);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Begins a field that holds a message of `len` bytes.
+fn open(field: u32, len: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut head = Vec::new();
+    encoding::encode_key(field, encoding::WireType::LengthDelimited, &mut head);
+    encoding::encode_varint(len as u64, &mut head);
+    out.write_all(&head)
 }
 
 /// The output of a node.
@@ -260,21 +292,16 @@ impl<'m> Writer<'m> {
             Port::Ints(name) => (name, ports::list(ports::ints(&value()?)?)),
             Port::Float(name) => (name, ports::float(&value()?)?),
             Port::Flag(name) => (name, ports::flag(&value()?)?),
-            Port::Type(name) => (name, ports::element(&value()?)?),
-            Port::Layout(name) => (name, ports::text(if ports::channels_last(&value()?)? { "NHWC" } else { "NCHW" })),
-            Port::Mode(name) => match ports::padding(&value()?)? {
+            Port::Type(name) => (name, AttrValue::Dt(ports::code(ports::element(&value()?)?))),
+            Port::Code(name) => (name, AttrValue::I(i64::from(ports::code(ports::element(&value()?)?)))),
+            Port::Layout(name) => (name, ports::text(ports::layout(param, arg)?)),
+            Port::Mode(name) => match ports::padding(param, arg)? {
                 ports::Padding::Same => (name, ports::text("SAME")),
                 ports::Padding::Valid => (name, ports::text("VALID")),
                 ports::Padding::Given => return Err(format!("{} with given padding", param.name)),
             },
-            Port::Window(name) => {
-                let list = match *ports::ints(&value()?)?.as_slice() {
-                    [all] => vec![1, 1, all, all],
-                    [rows, columns] => vec![1, 1, rows, columns],
-                    ref four => four.to_vec(),
-                };
-                (name, ports::list(list))
-            }
+            Port::Window(name) => (name, ports::list(ports::window(ports::ints(&value()?)?))),
+            Port::Volume(name) => (name, ports::list(ports::volume(&ports::ints(&value()?)?)?)),
             Port::Pads(name) => (name, ports::list(self.pads(of.0, of.1)?)),
         };
         call.attrs.extend([attr(name, value)]);
@@ -286,8 +313,13 @@ impl<'m> Writer<'m> {
         let arg = |name: &str| {
             let place = def.params.iter().position(|param| param.name == name);
             let param = place.and_then(|place| def.params.get(place)).ok_or(format!("no argument {name}"))?;
-            ports::constant(param, place.and_then(|place| node.args.get(place)).and_then(Option::as_ref))
+            Ok::<_, String>((param, place.and_then(|place| node.args.get(place)).and_then(Option::as_ref)))
         };
+        let numbers = |name: &str| {
+            let (param, arg) = arg(name)?;
+            ports::ints(&ports::constant(param, arg)?)
+        };
+        let ((mode, given_mode), (format, given_format)) = (arg("pad_mode")?, arg("format")?);
         let spec = |place: usize| match node.args.get(place) {
             Some(Some(Arg::Value(value))) => Ok(&self.entry.value(*value).spec),
             _ => Err("a convolution without image or filter".to_string()),
@@ -304,13 +336,13 @@ impl<'m> Writer<'m> {
         };
         let filter = filter.map_or_else(|| spec(1).cloned(), Ok)?;
         ports::Convolution {
-            mode: ports::padding(&arg("pad_mode")?)?,
-            given: ports::ints(&arg("pad")?)?,
+            mode: ports::padding(mode, given_mode)?,
+            given: numbers("pad")?,
             image: spec(0)?,
             filter: &filter,
-            strides: ports::ints(&arg("stride")?)?,
-            dilations: ports::ints(&arg("dilation")?)?,
-            channels_last: ports::channels_last(&arg("format")?)?,
+            strides: numbers("stride")?,
+            dilations: numbers("dilation")?,
+            channels_last: ports::layout(format, given_format)? == "NHWC",
         }
         .pads()
     }

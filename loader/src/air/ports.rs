@@ -4,6 +4,7 @@ use mindir_graph::{
     DType, Dim, Spec,
     graph::Arg,
     op::{Const, Param},
+    ops::same_padding,
 };
 use mindir_proto::ge::{AttrValue, ListValue, data_type, list_type};
 
@@ -26,12 +27,16 @@ pub(super) enum Port {
     Flag(&'static str),
     /// An element type as an attribute.
     Type(&'static str),
-    /// `NCHW` or `NHWC` as an attribute.
+    /// The number of an element type as an attribute.
+    Code(&'static str),
+    /// The order of dimensions, such as `NCHW`, as an attribute.
     Layout(&'static str),
     /// `SAME` or `VALID` as an attribute.
     Mode(&'static str),
     /// Kernel or strides of rows and columns as an attribute of four numbers.
     Window(&'static str),
+    /// A number for depth, rows and columns each as an attribute.
+    Volume(&'static str),
     /// Padding as top, bottom, left and right, which follows from the mode.
     Pads(&'static str),
     /// Nothing: the graph engine has no such argument.
@@ -110,29 +115,76 @@ pub(super) fn flag(value: &Const) -> Result<AttrValue, String> {
     }
 }
 
-pub(super) fn element(value: &Const) -> Result<AttrValue, String> {
+pub(super) fn element(value: &Const) -> Result<DType, String> {
     let dtype = match value {
         Const::DType(dtype) => Some(*dtype),
         Const::Int(id) => DType::from_type_id(*id),
         Const::Str(name) => DType::from_mindspore(name),
         _ => None,
     };
-    let dtype = dtype.ok_or_else(|| format!("expected an element type, found {value}"))?;
-    Ok(AttrValue::I(i64::from(number(dtype))))
+    dtype.ok_or_else(|| format!("expected an element type, found {value}"))
 }
 
-/// Whether the channels come last.
-pub(super) fn channels_last(value: &Const) -> Result<bool, String> {
-    match value {
-        Const::Str(name) if name.eq_ignore_ascii_case("NCHW") => Ok(false),
-        Const::Str(name) if name.eq_ignore_ascii_case("NHWC") => Ok(true),
-        Const::Int(0) => Ok(false),
-        Const::Int(1) => Ok(true),
-        other => Err(format!("expected NCHW or NHWC, found {other}")),
+/// The order of dimensions that an argument states.
+pub(super) fn layout(param: &Param, arg: Option<&Arg>) -> Result<&'static str, String> {
+    match choice(param, arg)? {
+        0 => Ok("NCHW"),
+        1 => Ok("NHWC"),
+        14 => Ok("NCDHW"),
+        17 => Ok("NDHWC"),
+        other => Err(format!("expected an order of dimensions, found {other}")),
     }
 }
 
-/// The number of an element type.
+/// An argument of a few named values as its number.
+fn choice(param: &Param, arg: Option<&Arg>) -> Result<i64, String> {
+    let value = constant(param, arg)?;
+    match (param.canonical)(&value) {
+        Some(Const::Int(number)) => Ok(number),
+        _ => Err(format!("argument {} cannot be {value}", param.name)),
+    }
+}
+
+/// Kernel or strides of rows and columns as those of all four dimensions.
+pub(super) fn window(numbers: Vec<i64>) -> Vec<i64> {
+    match *numbers.as_slice() {
+        [all] => vec![1, 1, all, all],
+        [rows, columns] => vec![1, 1, rows, columns],
+        _ => numbers,
+    }
+}
+
+/// Numbers of depth, rows and columns, which may be one for all or stand behind those of batch and channels.
+pub(super) fn volume(numbers: &[i64]) -> Result<Vec<i64>, String> {
+    match *numbers {
+        [all] => Ok(vec![all; 3]),
+        [depth, rows, columns] | [_, _, depth, rows, columns] => Ok(vec![depth, rows, columns]),
+        _ => Err(format!("expected 1, 3 or 5 numbers, found {}", numbers.len())),
+    }
+}
+
+/// The number of an element type as an attribute has it, which is not that of descriptions.
+pub(super) fn code(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::I8 => 2,
+        DType::I32 => 3,
+        DType::U8 => 4,
+        DType::I16 => 6,
+        DType::U16 => 7,
+        DType::U32 => 8,
+        DType::I64 => 9,
+        DType::U64 => 10,
+        DType::F64 => 11,
+        DType::Bool => 12,
+        DType::C64 => 16,
+        DType::C128 => 17,
+        DType::BF16 => 27,
+    }
+}
+
+/// The number of an element type in the description of a tensor.
 pub(super) fn number(dtype: DType) -> i32 {
     match dtype {
         DType::F32 => data_type::FLOAT,
@@ -161,30 +213,13 @@ pub(super) enum Padding {
     Valid,
 }
 
-pub(super) fn padding(value: &Const) -> Result<Padding, String> {
-    let named = |name: &str| match name.to_ascii_lowercase().as_str() {
-        "pad" | "calculated" => Some(Padding::Given),
-        "same" => Some(Padding::Same),
-        "valid" => Some(Padding::Valid),
-        _ => None,
-    };
-    let found = match value {
-        Const::Str(name) => named(name),
-        Const::Int(0) => Some(Padding::Given),
-        Const::Int(1) => Some(Padding::Same),
-        Const::Int(2) => Some(Padding::Valid),
-        _ => None,
-    };
-    found.ok_or_else(|| format!("expected a padding mode, found {value}"))
-}
-
-/// Zeros before and after one dimension of `size` elements, so that there are `⌈size / stride⌉` windows.
-fn same(size: usize, kernel: usize, stride: i64, dilation: i64) -> Option<[i64; 2]> {
-    let (size, kernel) = (i64::try_from(size).ok()?, i64::try_from(kernel).ok()?);
-    let windows = size.checked_add(stride)?.checked_sub(1)?.checked_div(stride)?;
-    let reach = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
-    let total = windows.checked_sub(1)?.checked_mul(stride)?.checked_add(reach)?.checked_sub(size)?.max(0);
-    Some([total / 2, total - total / 2])
+pub(super) fn padding(param: &Param, arg: Option<&Arg>) -> Result<Padding, String> {
+    match choice(param, arg)? {
+        0 | 3 => Ok(Padding::Given),
+        1 => Ok(Padding::Same),
+        2 => Ok(Padding::Valid),
+        other => Err(format!("expected a padding mode, found {other}")),
+    }
 }
 
 /// What decides about the padding of a convolution.
@@ -210,41 +245,33 @@ impl Convolution<'_> {
         }
     }
 
+    /// What mode `same` pads; `None` where that is not known.
     fn same(&self) -> Option<Vec<i64>> {
         let first = if self.channels_last { 1 } else { 2 };
         let known = |spec: &Spec, axis: usize| match spec.dims.as_ref()?.get(axis)? {
             Dim::Known(n) => Some(*n),
             Dim::Unknown => None,
         };
-        let step = |list: &[i64], axis: usize| match list {
-            [all] => Some(*all),
-            [rows, columns] => Some(if axis == 0 { *rows } else { *columns }),
-            four => four.get(if self.channels_last { 1 } else { 2 } + axis).copied(),
+        let step = |list: &[i64], axis: usize| {
+            let step = match list {
+                [all] => *all,
+                [rows, columns] => {
+                    if axis == 0 {
+                        *rows
+                    } else {
+                        *columns
+                    }
+                }
+                four => *four.get(first + axis)?,
+            };
+            usize::try_from(step).ok()
         };
         let mut pads = Vec::new();
-        for axis in 0..2 {
+        for axis in [0, 1] {
             let (size, kernel) = (known(self.image, first + axis)?, known(self.filter, first + axis)?);
-            pads.extend(same(size, kernel, step(&self.strides, axis)?, step(&self.dilations, axis)?)?);
+            let (stride, dilation) = (step(&self.strides, axis)?, step(&self.dilations, axis)?);
+            pads.extend(same_padding(size, kernel, stride, dilation).ok()?.map(|pad| pad as i64));
         }
         Some(pads)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn same_padding_gives_as_many_windows_as_strides_fit() {
-        for (size, kernel, stride, dilation, expected) in [
-            (7, 3, 1, 1, [1, 1]),
-            (8, 3, 2, 1, [0, 1]),
-            (224, 7, 2, 1, [2, 3]),
-            (5, 1, 2, 1, [0, 0]),
-            (9, 3, 1, 2, [2, 2]),
-        ] {
-            assert_eq!(same(size, kernel, stride, dilation), Some(expected), "{size} {kernel} {stride} {dilation}");
-        }
-        assert_eq!(same(4, 3, 0, 1), None);
     }
 }

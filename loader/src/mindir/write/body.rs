@@ -13,6 +13,7 @@ use mindir_proto::{
 };
 
 use super::{
+    attributes,
     fault::NodeFault,
     model::File,
     needs::{Effects, Needs},
@@ -397,7 +398,7 @@ impl<'m> Body<'_, 'm> {
         for (place, param) in def.params.iter().enumerate() {
             let arg = node.args.get(place).and_then(Option::as_ref);
             if classic && primitive::is_attribute(def, param) {
-                if let Some(value) = attribute(param, arg)? {
+                if let Some(value) = attribute(def, param, arg)? {
                     primitive::complete(&mut attributes, param.name, value);
                 }
                 continue;
@@ -406,13 +407,25 @@ impl<'m> Body<'_, 'm> {
                 Some(Arg::Value(value)) if written.contains(&place) => inputs.push(self.variable(*value)?),
                 Some(arg) if op == "Print" => self.flat(arg, &mut inputs)?,
                 Some(Arg::Value(value)) if is_arithmetic(def) => inputs.push(self.number(*value)?),
+                Some(Arg::Const(value @ (Const::Int(_) | Const::Tuple(_)))) => {
+                    let value = attributes::argument(def.name, param.name, value.clone());
+                    inputs.push(self.constant(&value.unwrap_or(Const::None)));
+                }
                 Some(arg) => inputs.push(self.arg(arg, Some(param))?),
                 None if classic => {}
                 None => {
                     let default = (param.default)().ok_or_else(|| format!("argument {} is missing", param.name))?;
-                    inputs.push(self.constant(&default));
+                    let value = attributes::argument(def.name, param.name, default);
+                    inputs.push(self.constant(&value.unwrap_or(Const::None)));
                 }
             }
+        }
+        if classic {
+            let filters = match node.args.get(1) {
+                Some(Some(Arg::Value(value))) => Some(self.spec(*value)),
+                _ => None,
+            };
+            attributes::derive(def.name, &mut attributes, filters.as_ref());
         }
         let nest = node.primitive.as_ref().map_or_else(|| nest(node, def), |primitive| primitive.nest.clone());
         let function = primitive::is_function(op);
@@ -497,12 +510,13 @@ impl<'m> Body<'_, 'm> {
 }
 
 /// The value of an attribute; `None` leaves it out.
-fn attribute(param: &Param, arg: Option<&Arg>) -> Result<Option<Const>, Failed> {
-    match arg {
-        Some(Arg::Const(value)) => Ok(Some(value.clone())),
-        Some(_) => Err(format!("argument {} must be constant, because it is an attribute", param.name)),
-        None => Ok((param.default)().filter(|value| *value != Const::None)),
-    }
+fn attribute(def: &OpDef, param: &Param, arg: Option<&Arg>) -> Result<Option<Const>, Failed> {
+    let value = match arg {
+        Some(Arg::Const(value)) => Some(value.clone()),
+        Some(_) => return Err(format!("argument {} must be constant, because it is an attribute", param.name)),
+        None => (param.default)().filter(|value| *value != Const::None),
+    };
+    Ok(value.and_then(|value| attributes::attribute(def.name, param.name, value)))
 }
 
 /// Whether the operator computes with Python numbers.

@@ -3,11 +3,12 @@
 //! `model` makes the messages, with `body` for one graph: it puts back what reading has resolved. A graph's parameters and
 //! effect tokens become arguments of the functions that need them (`needs`, `tokens`), results of operators become tuples
 //! that are taken apart, arguments of closures are bound with `Partial`. `primitive` says which arguments are attributes;
-//! both ways use the operator's signature. `value` writes constants and descriptions.
+//! both ways use the operator's signature. `attributes` brings them into the form that MindSpore takes. `value` writes constants and descriptions.
 //!
 //! `image` is a file as pieces of bytes that share the weights' memory, `layout` writes it: as one file or split,
 //! encrypted or not, and always through [`store`](crate::store). `file` makes the pieces from a file as it is.
 
+mod attributes;
 mod body;
 mod fault;
 mod file;
@@ -30,6 +31,10 @@ pub use file::ModelFile;
 pub use layout::{ExportOptions, Written};
 
 /// Writes `model` as a MindIR file that MindSpore 2.10 loads.
+///
+/// That is the portable graph, operator for operator: what a file said, or a builder made. The passes that make it fast work
+/// on the tasks of a plan and leave no trace in it. Shapes and element types that nothing states are inferred where they
+/// follow from those of the inputs, for MindSpore runs no operator whose result it does not know.
 ///
 /// `path` is that of the graph file; a missing `.mindir` is added. A split model is `NAME_graph.mindir` with data files in
 /// `NAME_variables/`. What is there before is replaced all at once when everything else is done; see

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mindir_graph::{
     graph::{Graph, GraphId, Model, ValueId},
-    verify,
+    infer, verify,
 };
 use mindir_proto::mindir::{GraphProto, MAX_MIND_IR_VERSION, ModelProto};
 
@@ -35,7 +35,9 @@ pub(super) struct File<'m> {
 /// The messages of a file that holds `model`. Weights share their memory with the model.
 pub(super) fn encode(model: &Model) -> Result<ModelProto, ExportError> {
     verify(model)?;
-    let mut file = File::new(model);
+    let mut model = model.clone();
+    infer(&mut model);
+    let mut file = File::new(&model);
     let mut graphs = (0..model.graphs.len()).map(|graph| GraphId(graph as u32));
     let mut entry = graphs.next().map(|id| body::write(&mut file, id)).unwrap_or_default();
     let functions: Vec<GraphProto> = graphs.map(|id| body::write(&mut file, id)).collect();

@@ -366,7 +366,7 @@ impl Import {
     /// What one of two graphs gives; `facts` has those of each result.
     pub fn choose(&mut self, cond: &Val, then: Closure, otherwise: Closure, facts: &[Vec<Fact>]) -> Vec<Val> {
         let cond = self.value(cond);
-        let ids = self.builder.branch(cond, then, otherwise, facts.len());
+        let ids = self.builder.choose(cond, then, otherwise, facts.len());
         results(ids, facts)
     }
 

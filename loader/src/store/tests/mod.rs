@@ -1,5 +1,6 @@
 //! Every operation in turn fails, is the last one of its process, or is the last one before the power goes.
 
+mod exports;
 mod memory;
 
 use std::{io::Write, sync::Arc};
