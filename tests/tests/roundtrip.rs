@@ -162,7 +162,7 @@ fn written(model: &mut Model, inputs: &mut Vec<Tensor>) -> Vec<String> {
 
 /// What a model gives, and what its parameters hold afterwards.
 fn running(model: &Model, inputs: &[Tensor], names: &[String]) -> Result<Vec<Tensor>, String> {
-    let mut cell = GraphCell::new(model.clone(), Options::default()).map_err(|e| e.to_string())?;
+    let cell = GraphCell::new(model.clone(), Options::default()).map_err(|e| e.to_string())?;
     let mut results = cell.run(inputs).map_err(|e| e.to_string())?;
     results.extend(names.iter().filter_map(|name| cell.param(name)));
     Ok(results)
@@ -249,7 +249,7 @@ fn op(b: &mut Builder, name: &str, tensors: &[ValueId], named: &[(&str, Arg)]) -
 /// Convolution, normalisation, pooling and a layer with softmax.
 fn convolutional() -> Result<Model, OpError> {
     let mut b = Builder::new("convolutional");
-    let mut param = |b: &mut Builder, name: &str, dims: &[usize]| b.param(name, numbers(dims));
+    let param = |b: &mut Builder, name: &str, dims: &[usize]| b.param(name, numbers(dims));
     let mut x = b.input("x", floats(&[2, 3, 12, 12]));
     for (layer, (from, to, mode)) in [(3, 4, "same"), (4, 6, "valid")].into_iter().enumerate() {
         let weight = param(&mut b, &format!("conv{layer}.weight"), &[to, from, 3, 3]);
@@ -271,7 +271,7 @@ fn convolutional() -> Result<Model, OpError> {
 fn attention() -> Result<Model, OpError> {
     let mut b = Builder::new("attention");
     let x = b.input("x", floats(&[2, 5, 8]));
-    let mut project = |b: &mut Builder, name: &str| {
+    let project = |b: &mut Builder, name: &str| {
         let weight = b.param(name, numbers(&[8, 8]));
         op(b, "MatMulExt", &[x, weight], &[])
     };

@@ -377,7 +377,7 @@ position_op! {
 
 op! {
     /// Maximum of each window of images `[n, c, h, w]`, and as `i32` its position `row · width + column`. Arguments as for
-    /// `MaxPool`.
+    /// `MaxPool`, but that `h` and `w` of four numbers are those in the middle, in every format.
     classic MaxPoolWithArgmax {
         x ["input"]: Operand,
         kernel_size ["ksize"]: Ints = ints(&[1]),
@@ -389,7 +389,9 @@ op! {
 
 impl MaxPoolWithArgmax {
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format)?;
+        let middle = |v: &Ints| if let [_, h, w, _] = v[..] { ints(&[h, w]) } else { v.clone() };
+        let (kernel, strides) = (middle(&self.kernel_size), middle(&self.strides));
+        let windows = classic::<2>(&self.x, &kernel, &strides, self.pad_mode, &[], self.format)?;
         Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
     }
 }
@@ -416,8 +418,11 @@ impl Rule for MaxPoolWithArgmax {
     }
 
     fn cases() -> Vec<Case> {
-        let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[1, 1, 2, 2]).ints(&[1, 1, 2, 2]);
-        vec![x.text("SAME").case("same", 0.0)]
+        let x = sample().tensor(DType::F32, &[1, 2, 5, 6]);
+        vec![
+            x.clone().ints(&[1, 2, 3, 1]).ints(&[1, 2, 1, 1]).text("SAME").case("same", 0.0),
+            x.ints(&[2]).ints(&[1, 2]).text("VALID").case("short", 0.0),
+        ]
     }
 }
 

@@ -14,6 +14,8 @@ enum List {
     Spatial(usize),
     /// One for each dimension; those of batch and channels come first and are 1.
     Whole(usize),
+    /// As before, but with one 1 before and one behind the spatial dimensions, whatever the format.
+    Middle(usize),
     /// Two for each spatial dimension.
     Sides(usize),
     /// Pairs of two.
@@ -22,15 +24,19 @@ enum List {
     Any,
 }
 
-use List::{Any, Pairs, Sides, Spatial, Whole};
+use List::{Any, Middle, Pairs, Sides, Spatial, Whole};
+
+/// Forms of an operator's lists by argument.
+type Lists = &'static [(&'static str, List)];
 
 /// Lists by operator and argument.
-const LISTS: &[(&[&str], &[(&str, List)])] = &[
+const LISTS: &[(&[&str], Lists)] = &[
     (&["BatchToSpaceND"], &[("crops", Pairs)]),
     (&["LpNorm"], &[("axis", Any)]),
     (&["Pad", "SpaceToBatchND"], &[("paddings", Pairs)]),
     (&["AvgPool"], &[("kernel_size", Spatial(2)), ("strides", Spatial(2))]),
-    (&["MaxPool", "MaxPoolGrad", "MaxPoolWithArgmax"], &[("kernel_size", Whole(2)), ("strides", Whole(2))]),
+    (&["MaxPool", "MaxPoolGrad"], &[("kernel_size", Whole(2)), ("strides", Whole(2))]),
+    (&["MaxPoolWithArgmax"], &[("kernel_size", Middle(2)), ("strides", Middle(2))]),
     (&["AvgPool3D", "MaxPool3D"], &[("kernel_size", Whole(3)), ("strides", Whole(3)), ("pad_list", Sides(3))]),
     (
         &["MaxPool3DWithArgmax"],
@@ -150,7 +156,7 @@ fn tuple(numbers: impl IntoIterator<Item = i64>) -> Const {
 
 /// The numbers in the form of `list`; `None` if there are too many or too few.
 fn spread(numbers: &[i64], list: List) -> Option<Vec<i64>> {
-    let n = if let Spatial(n) | Whole(n) | Sides(n) = list { n } else { 0 };
+    let n = if let Spatial(n) | Whole(n) | Middle(n) | Sides(n) = list { n } else { 0 };
     let one = |numbers: &[i64]| match *numbers {
         [all] => Some(vec![all; n]),
         _ if numbers.len() == n => Some(numbers.to_vec()),
@@ -162,8 +168,9 @@ fn spread(numbers: &[i64], list: List) -> Option<Vec<i64>> {
         // Ending in 1 they may be those of images with channels last.
         Spatial(_) if numbers.len() == n + 2 && numbers.last() != Some(&1) => numbers.get(2..).map(<[i64]>::to_vec),
         Spatial(_) => one(numbers),
-        Whole(_) if numbers.len() == n + 2 => Some(numbers.to_vec()),
+        Whole(_) | Middle(_) if numbers.len() == n + 2 => Some(numbers.to_vec()),
         Whole(_) => Some([vec![1, 1], one(numbers)?].concat()),
+        Middle(_) => Some([vec![1], one(numbers)?, vec![1]].concat()),
         Sides(_) if numbers.len() == 2 * n => Some(numbers.to_vec()),
         Sides(_) => Some(one(numbers)?.into_iter().flat_map(|side| [side, side]).collect()),
         Pairs => None,
@@ -198,6 +205,7 @@ mod tests {
         assert_eq!(written("Conv2D", "stride", &[2]), Some(vec![1, 1, 2, 2]));
         assert_eq!(written("Conv2D", "pad", &[1, 2]), Some(vec![1, 1, 2, 2]));
         assert_eq!(written("Conv2D", "pad_list", &[]), None);
+        assert_eq!(written("MaxPoolWithArgmax", "strides", &[2, 3]), Some(vec![1, 2, 3, 1]));
         assert_eq!(written("AvgPool", "kernel_size", &[1, 1, 3, 2]), Some(vec![3, 2]));
         assert_eq!(written("AvgPool", "kernel_size", &[1, 3, 2, 1]), Some(vec![1, 3, 2, 1]));
         assert_eq!(written("Transpose", "perm", &[1, 0]), Some(vec![1, 0]));
