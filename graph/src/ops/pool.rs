@@ -354,7 +354,7 @@ macro_rules! position_op {
             fn onnx(&self, e: &mut Emit) -> Forms {
                 let plan = self.plan()?;
                 let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
-                let places = plan.places(e, places, self.argmax_type)?;
+                let places = plan.places(e, places, plan.first(), self.argmax_type)?;
                 Ok(Some(vec![y, places]))
             }
 
@@ -376,8 +376,8 @@ position_op! {
 }
 
 op! {
-    /// Maximum of each window of images `[n, c, h, w]`, and as `i32` its position `row · width + column`. Arguments as for
-    /// `MaxPool`, but that `h` and `w` of four numbers are those in the middle, in every format.
+    /// Maximum of each window of images `[n, c, h, w]`, and as `i32` its position `(channel · height + row) · width + column`.
+    /// Arguments as for `MaxPool` with format `NCHW`, but that `h` and `w` of four numbers are those in the middle.
     classic MaxPoolWithArgmax {
         x ["input"]: Operand,
         kernel_size ["ksize"]: Ints = ints(&[1]),
@@ -389,6 +389,8 @@ op! {
 
 impl MaxPoolWithArgmax {
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        ensure!(self.x.rank() == 4, "expected rank 4, found {}", self.x.fact);
         let middle = |v: &Ints| if let [_, h, w, _] = v[..] { ints(&[h, w]) } else { v.clone() };
         let (kernel, strides) = (middle(&self.kernel_size), middle(&self.strides));
         let windows = classic::<2>(&self.x, &kernel, &strides, self.pad_mode, &[], self.format)?;
@@ -406,6 +408,11 @@ impl Rule for MaxPoolWithArgmax {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let plan = self.plan()?;
         let (fact, (y, places)) = (plan.infer()?, plan.values()?);
+        // Where each image's own positions begin.
+        let [c, h, w] = [1, 2, 3].map(|axis| self.x.shape()[axis]);
+        let results = fact.shape[2] * fact.shape[3];
+        let before = |i: usize| (i / results % c * h * w) as i64;
+        let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| before(i) + place).collect();
         let places = Tensor::from_i64s(DType::I32, &fact.shape, &places)?;
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
     }
@@ -413,12 +420,12 @@ impl Rule for MaxPoolWithArgmax {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let plan = self.plan()?;
         let [y, places] = plan.onnx(e, self.pad_mode == PadMode::Same, false)?;
-        let places = plan.places(e, places, DType::I32)?;
+        let places = plan.places(e, places, 1, DType::I32)?;
         Ok(Some(vec![y, places]))
     }
 
     fn cases() -> Vec<Case> {
-        let x = sample().tensor(DType::F32, &[1, 2, 5, 6]);
+        let x = sample().tensor(DType::F32, &[2, 2, 5, 6]);
         vec![
             x.clone().ints(&[1, 2, 3, 1]).ints(&[1, 2, 1, 1]).text("SAME").case("same", 0.0),
             x.ints(&[2]).ints(&[1, 2]).text("VALID").case("short", 0.0),
@@ -482,7 +489,7 @@ impl Rule for MaxPool3DWithArgmax {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let plan = self.plan()?;
         let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
-        let places = plan.places(e, places, self.argmax_type)?;
+        let places = plan.places(e, places, plan.first(), self.argmax_type)?;
         Ok(Some(vec![y, places]))
     }
 

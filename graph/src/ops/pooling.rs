@@ -33,7 +33,7 @@ pub(super) struct Pooling<'a> {
 
 impl Pooling<'_> {
     /// Index of the first spatial dimension.
-    fn first(&self) -> usize {
+    pub fn first(&self) -> usize {
         if self.format.spatial() == 1 { 1 } else { self.x.rank() - self.windows.len() }
     }
 
@@ -152,13 +152,12 @@ impl Pooling<'_> {
         Ok([back(e, y), back(e, place)])
     }
 
-    /// Positions of maxima among all elements as positions within their image.
-    pub fn places(&self, e: &mut Emit, places: Edge, dtype: DType) -> Result<Edge, NoForm> {
-        let first = self.first();
-        if e.dims(self.x)[first..].iter().any(Option::is_none) {
+    /// Positions of maxima among all elements as positions within the dimensions from `from` on.
+    pub fn places(&self, e: &mut Emit, places: Edge, from: usize, dtype: DType) -> Result<Edge, NoForm> {
+        if e.dims(self.x)[from..].iter().any(Option::is_none) {
             return Ok(e.missing("positions of maxima, and a dimension is open"));
         }
-        let size: usize = self.windows.iter().map(|w| w.size).product();
+        let size: usize = self.x.shape()[from..].iter().product();
         let size = e.number(DType::I64, size as f64)?;
         let places = e.op("Mod", &[places, size]);
         Ok(e.cast(places, DType::I64, dtype))

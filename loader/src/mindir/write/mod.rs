@@ -3,7 +3,8 @@
 //! `model` makes the messages, with `body` for one graph: it puts back what reading has resolved. A graph's parameters and
 //! effect tokens become arguments of the functions that need them (`needs`, `tokens`), results of operators become tuples
 //! that are taken apart, arguments of closures are bound with `Partial`. `primitive` says which arguments are attributes;
-//! both ways use the operator's signature. `attributes` brings them into the form that MindSpore takes. `value` writes constants and descriptions.
+//! both ways use the operator's signature. `attributes` brings them into the form that MindSpore takes. `value` writes
+//! constants and descriptions.
 //!
 //! `image` is a file as pieces of bytes that share the weights' memory, `layout` writes it: as one file or split,
 //! encrypted or not, and always through [`store`](crate::store). `file` makes the pieces from a file as it is.
