@@ -248,7 +248,7 @@ fn nesting_has_a_limit() {
     // The model, its graph and the node are the three outermost messages.
     assert!(read_model(&nested(61)).is_ok());
     assert_eq!(exceeded(read_model(&nested(62))), "nesting");
-    assert_eq!(exceeded(read_model(&nested(5000))), "nesting");
+    assert_eq!(exceeded(read_model(&nested(500))), "nesting");
 }
 
 #[test]
