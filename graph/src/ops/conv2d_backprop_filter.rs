@@ -1,33 +1,23 @@
-use super::conv2d::Classic;
-use super::elements::{each_index, flat, size, sizes};
+use super::classic_convolution::{Classic, classic_convolution};
+use super::elements::{each_index, flat, sizes};
 use super::patches::Patches;
 use super::sample::sample;
 use super::window::{Format, PadMode};
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, ensure};
 
-op! {
+classic_convolution! {
     /// The gradient of `Conv2D` with respect to its filters.
     ///
     /// `dout`: `[n, c_out, oh, ow]`. `input`: `[n, c_in, h, w]`, over which `Conv2D` with the same arguments has `oh × ow`
     /// windows. `filter_size`: the result's dimensions `[c_out, c_in / group, kh, kw]`. One float type, format `NCHW`.
-    classic Conv2DBackpropFilter {
+    Conv2DBackpropFilter {
         dout ["out_backprop"]: Operand,
         input ["x"]: Operand,
         filter_size ["filter_sizes"]: Ints,
-        out_channel: Option<i64> = None,
-        kernel_size: Ints = Ints::new(),
-        mode: i64 = 1,
-        pad_mode: PadMode = PadMode::Valid,
-        pad: Ints = ints(&[0]),
-        pad_list: Ints = Ints::new(),
-        stride ["strides"]: Ints = ints(&[1]),
-        dilation ["dilations"]: Ints = ints(&[1]),
-        group ["groups"]: i64 = 1,
-        format ["data_format"]: Format = Format::Nchw,
-    }
+    } Nchw
 }
 
 impl Conv2DBackpropFilter {
@@ -45,17 +35,8 @@ impl Conv2DBackpropFilter {
                 self.filter_size.len()
             )));
         };
-        let classic = Classic {
-            kernel_size: &self.kernel_size,
-            pad_mode: self.pad_mode,
-            pad: &self.pad,
-            pad_list: &self.pad_list,
-            stride: &self.stride,
-            dilation: &self.dilation,
-            format: self.format,
-        };
-        let windows = classic.windows::<2>(&x.shape()[2..], &dims[2..])?;
-        let groups = size(self.group, "group")?;
+        let windows = self.classic().windows::<2>(&x.shape()[2..], &dims[2..])?;
+        let groups = self.classic().groups()?;
         let whole = groups > 0 && dims[0].is_multiple_of(groups) && dims[1].checked_mul(groups) == Some(x.shape()[1]);
         ensure!(whole, "filters {dims:?} in {groups} groups do not fit {}", x.fact);
         let out = [x.shape()[0], dims[0], windows[0].out, windows[1].out];

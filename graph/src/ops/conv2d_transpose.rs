@@ -1,4 +1,4 @@
-use super::conv2d::Classic;
+use super::classic_convolution::{Classic, classic_convolution};
 use super::convolving::Spread;
 use super::elements::{size, sizes};
 use super::product::{add_bias, check_bias, lower_bias, reshaped};
@@ -10,26 +10,16 @@ use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
-op! {
+classic_convolution! {
     /// The gradient of `Conv2D` with respect to its input, also called transposed convolution.
     ///
     /// `dout`: `[n, c_in, h, w]`. `weight`: `[c_in, c_out / group, kh, kw]`. `input_sizes`: the result's dimensions, over
     /// which `Conv2D` with the same arguments has `h × w` windows. One float type, format `NCHW`.
-    classic Conv2DBackpropInput, aliases ["Conv2DTranspose"] {
+    Conv2DBackpropInput, aliases ["Conv2DTranspose"] {
         dout ["out_backprop", "x"]: Operand,
         weight ["filter", "w"]: Operand,
         input_sizes ["input_size"]: Ints,
-        out_channel: Option<i64> = None,
-        kernel_size: Ints = Ints::new(),
-        mode: i64 = 1,
-        pad_mode: PadMode = PadMode::Valid,
-        pad: Ints = ints(&[0]),
-        pad_list: Ints = Ints::new(),
-        stride ["strides"]: Ints = ints(&[1]),
-        dilation ["dilations"]: Ints = ints(&[1]),
-        group ["groups"]: i64 = 1,
-        format ["data_format"]: Format = Format::Nchw,
-    }
+    } Nchw
 }
 
 impl Conv2DBackpropInput {
@@ -39,17 +29,8 @@ impl Conv2DBackpropInput {
         ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
         let dims = sizes(&self.input_sizes, "input_sizes")?;
         ensure!(dims.len() == 4, "expected 4 input_sizes, found {}", dims.len());
-        let classic = Classic {
-            kernel_size: &self.kernel_size,
-            pad_mode: self.pad_mode,
-            pad: &self.pad,
-            pad_list: &self.pad_list,
-            stride: &self.stride,
-            dilation: &self.dilation,
-            format: self.format,
-        };
-        let windows = classic.windows::<2>(&dims[2..], &w.shape()[2..])?;
-        let spread = Spread { x, w, windows, groups: size(self.group, "group")? };
+        let windows = self.classic().windows::<2>(&dims[2..], &w.shape()[2..])?;
+        let spread = Spread { x, w, windows, groups: self.classic().groups()? };
         let shape = spread.infer()?.shape;
         ensure!(shape.as_slice() == dims, "input_sizes {dims:?} differ from the result's {:?}", shape.as_slice());
         Ok(spread)

@@ -1,6 +1,8 @@
 //! Convolution with groups over any number of spatial dimensions: what the convolution operators have in common.
 
 use super::elements::{each_index, flat, rearrange};
+use super::patches::Patches;
+use super::product::reshaped;
 use super::window::{Format, Window};
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, NoForm, machine, to_i64};
@@ -167,17 +169,17 @@ impl Convolution<'_> {
         all
     }
 
-    /// One or two spatial dimensions as a task; `None` for three.
+    /// One or two spatial dimensions as a task, three as tasks over two; `None` for three with channels last.
     pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.infer()?;
-        let (kernel, stretched): (Vec<usize>, Vec<Window>) = match self.windows.as_slice() {
-            [w] => (vec![1, w.kernel], vec![Window::one(), *w]),
-            [h, w] => (vec![h.kernel, w.kernel], vec![*h, *w]),
-            _ => return Ok(None),
-        };
         if fact.count() == 0 || self.w.count() == 0 {
             return Ok(Some(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)));
         }
+        let (kernel, stretched): (Vec<usize>, Vec<Window>) = match self.windows.as_slice() {
+            [w] => (vec![1, w.kernel], vec![Window::one(), *w]),
+            [h, w] => (vec![h.kernel, w.kernel], vec![*h, *w]),
+            _ => return self.lower_volumes(b),
+        };
         let (c_in, c_out) = self.channels();
         let filters = if self.format.spatial() == 1 {
             let last = self.w.rank() - 1;
@@ -211,6 +213,30 @@ impl Convolution<'_> {
         let out = Fact::new(fact.dtype, &layout.dims([conv.n, c_out, h.out, w.out]));
         let y = b.task(Task::Conv(conv), &[x, filters], vec![out])[0];
         Ok(Some(b.reshape(y, &fact.shape)?))
+    }
+
+    /// Every depth of the result as an image; the slices of the volume that its window holds are channels.
+    fn lower_volumes(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let [depth, h, w] = self.windows.as_slice() else { return Ok(None) };
+        let [n, c_in, _, rows, columns] = *self.x.shape() else { return Ok(None) };
+        if self.format.spatial() == 1 {
+            return Ok(None);
+        }
+        let plane = Window { size: rows * columns, out: rows * columns, ..Window::one() };
+        let dims = [n, c_in, depth.size, plane.size];
+        let volumes = reshaped(self.x, b.reshape(self.x.v, &dims)?, &dims)?;
+        let slices = Patches { x: &volumes, h: *depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
+        let image = |b: &mut Lowering, v, dims: [usize; 4]| {
+            let v = b.reshape(v, &dims)?;
+            Ok::<_, OpError>(Operand { v, fact: b.fact(v).clone(), known: b.known(v) })
+        };
+        let x = image(b, slices, [n * depth.out, c_in * depth.kernel, rows, columns])?;
+        let filters = [self.w.shape()[0], self.w.shape()[1] * depth.kernel, h.kernel, w.kernel];
+        let filters = image(b, self.w.v, filters)?;
+        let flat = Convolution { x: &x, w: &filters, windows: vec![*h, *w], groups: self.groups, format: Format::Nchw };
+        let Some(y) = flat.lower(b)? else { return Ok(None) };
+        let y = b.reshape(y, &[n, depth.out, filters.shape()[0], h.out, w.out])?;
+        Ok(Some(b.transpose(y, &[0, 2, 1, 3, 4])?))
     }
 }
 

@@ -17,11 +17,14 @@ mod boxes;
 mod broadcast_to;
 mod cast;
 mod clamp;
+mod classic_convolution;
 mod close;
 mod concat;
 mod conv2d;
 mod conv2d_backprop_filter;
 mod conv2d_transpose;
+mod conv3d;
+mod conv_ext;
 mod convolving;
 mod create;
 mod cumulate;
@@ -247,19 +250,19 @@ ops! {
     concat::Concat,
     concat::Stack,
     concat::StackExt,
-    conv2d::Conv1DExt,
-    conv2d::Conv1DPadding,
     conv2d::Conv2D,
-    conv2d::Conv2DExt,
-    conv2d::Conv2DPadding,
-    conv2d::Conv3D,
-    conv2d::Conv3DExt,
-    conv2d::Conv3DPadding,
     conv2d::DepthwiseConv2dNative,
     conv2d_backprop_filter::Conv2DBackpropFilter,
     conv2d_transpose::Conv2DBackpropInput,
     conv2d_transpose::Conv3DTranspose,
     conv2d_transpose::ConvTranspose2D,
+    conv3d::Conv3D,
+    conv_ext::Conv1DExt,
+    conv_ext::Conv1DPadding,
+    conv_ext::Conv2DExt,
+    conv_ext::Conv2DPadding,
+    conv_ext::Conv3DExt,
+    conv_ext::Conv3DPadding,
     create::Arange,
     create::Eye,
     create::Fill,
