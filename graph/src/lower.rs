@@ -13,7 +13,7 @@ use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
 use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind};
 use crate::task::{
     Binary, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind, Scan, ScanKind,
-    Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
+    Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
 };
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, count, dense_strides, shape};
 
@@ -408,6 +408,22 @@ impl Lowering {
         };
         let dims: Shape = fx.shape[..axis].iter().chain(&fi.shape).chain(&fx.shape[axis + 1..]).copied().collect();
         self.task1(Task::Gather(task), &[x, index], Fact { dtype: fx.dtype, shape: dims })
+    }
+
+    /// `x` with slices replaced or added to: the last dimension of `index` holds the first coordinates of a slice, `updates`
+    /// one slice for each; see [`Scatter`].
+    pub fn scatter(&mut self, kind: ScatterKind, x: V, index: V, updates: V) -> V {
+        let (fx, fi) = (self.fact(x).clone(), self.fact(index).clone());
+        let (depth, lead) = fi.shape.split_last().map_or((0, &[][..]), |(depth, lead)| (*depth, lead));
+        let task = Scatter {
+            kind,
+            axes: fx.shape[..depth].iter().copied().collect(),
+            inner: count(&fx.shape[depth..]),
+            count: count(lead),
+            dtype: fx.dtype,
+            index: fi.dtype,
+        };
+        self.task1(Task::Scatter(task), &[x, index, updates], fx)
     }
 }
 

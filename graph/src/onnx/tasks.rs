@@ -8,7 +8,7 @@ use super::emit::to_i64;
 use super::{Attr, Edge, Emit, NoForm, no_form, program};
 use crate::lower::Lowering;
 use crate::task::{Conv, Copy, Gather, Gemm, Layout, Matrix, Norm, NormKind, Part, Pool, PoolKind, Reduce, ReduceKind};
-use crate::task::{Scan, ScanKind, Softmax, Source, Task, TaskNode, V};
+use crate::task::{Scan, ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskNode, V};
 use crate::{DType, Shape, Tensor, count, dense_strides};
 
 /// Elements that a copy may place one by one.
@@ -76,6 +76,7 @@ impl Walk<'_> {
             Task::Norm(norm) => return self.norm(e, norm, &node.outs, ins),
             Task::Gather(g) => gather(e, g, ins, out)?,
             Task::Scan(s) => scan(e, s, ins[0], out)?,
+            Task::Scatter(s) => scatter(e, s, ins, out),
             Task::Resize(_) => return no_form("images of this kind are resized by operators with a mapping only"),
             Task::Host(_) => return Err(NoForm::Unstated),
         };
@@ -331,6 +332,18 @@ fn softmax(e: &mut Emit, s: &Softmax, x: Edge, out: &Shape) -> Edge {
     let x = e.cast(x, s.dtype, program::machine(s.dtype));
     let y = e.op_with(if s.log { "LogSoftmax" } else { "Softmax" }, &[x], vec![("axis", 1.into())]);
     let y = e.cast(y, program::machine(s.dtype), s.dtype);
+    e.reshape(y, &dims(out))
+}
+
+fn scatter(e: &mut Emit, s: &Scatter, ins: &[Edge], out: &Shape) -> Edge {
+    let (count, inner) = (s.count as i64, s.inner as i64);
+    let slices: Vec<i64> = dims(&s.axes).into_iter().chain([inner]).collect();
+    let x = e.reshape(ins[0], &slices);
+    let index = e.cast(ins[1], s.index, DType::I64);
+    let index = e.reshape(index, &[count, s.axes.len() as i64]);
+    let updates = e.reshape(ins[2], &[count, inner]);
+    let reduction = if s.kind == ScatterKind::Add { "add" } else { "none" };
+    let y = e.op_with("ScatterND", &[x, index, updates], vec![("reduction", reduction.into())]);
     e.reshape(y, &dims(out))
 }
 

@@ -1,9 +1,11 @@
 use super::elements::{each_index, flat, rearrange_many, size, sizes};
-use super::gather::position;
+use super::gather::{index_value, position};
 use super::number::{Number, with_number};
 use super::sample::sample;
+use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form};
-use crate::op::{Case, Effect, Ints, Number as Factor, Operand, Rule};
+use crate::op::{Case, Effect, Ints, Lowers, Number as Factor, Operand, Rule};
+use crate::task::{ScatterKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// What happens to an element that an update meets.
@@ -44,6 +46,21 @@ fn scatter_nd(e: &mut Emit, x: Edge, index: Edge, updates: Edge, how: Combine, d
     let (reduction, updates) = how.onnx(e, updates, wide)?;
     let y = e.op_with("ScatterND", &[x, index, updates], vec![("reduction", reduction.into())]);
     Ok(e.cast(y, wide, d))
+}
+
+/// `x` with slices at the coordinates `index` updated; `None` for updates that no task makes.
+fn lower_nd(b: &mut Lowering, x: V, index: V, updates: V, how: Combine) -> Option<V> {
+    if b.fact(updates).count() == 0 {
+        return Some(x);
+    }
+    let (kind, updates) = match how {
+        Combine::Replace => (ScatterKind::Replace, updates),
+        Combine::Add => (ScatterKind::Add, updates),
+        Combine::Sub => (ScatterKind::Add, b.unary(Unary::Neg, updates)),
+        _ => return None,
+    };
+    let index = index_value(b, index);
+    Some(b.scatter(kind, x, index, updates))
 }
 
 /// Integers and `bool` that stay exact, floats in `f64`.
@@ -195,6 +212,11 @@ macro_rules! scatter_nd_op {
                 Ok(vec![y; scatter_nd_op!(@ $effect count)])
             }
 
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let y = lower_nd(b, self.input_x.v, self.indices.v, self.updates.v, $how);
+                Ok(y.map(|y| vec![y; scatter_nd_op!(@ $effect count)]))
+            }
+
             fn onnx(&self, e: &mut Emit) -> Forms {
                 let (x, index) = (e.edge(&self.input_x)?, e.as_type(&self.indices, DType::I64)?);
                 let updates = e.edge(&self.updates)?;
@@ -311,6 +333,11 @@ macro_rules! scatter_rows_op {
                 Ok(vec![y; 2])
             }
 
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let index = b.reshape(self.indices.v, &self.index()?.fact.shape)?;
+                Ok(lower_nd(b, self.input_x.v, index, self.updates.v, $how).map(|y| vec![y; 2]))
+            }
+
             fn cases() -> Vec<Case> {
                 let s = sample().tensor(DType::F32, &[4, 3]).index(DType::I32, &[1, 3], &[2, 0, 2]);
                 vec![s.tensor(DType::F32, &[1, 3, 3]).case("rows", 1e-6)]
@@ -377,6 +404,11 @@ impl Rule for ScatterNd {
         let places = slices.places(slices.depth(&self.updates)?)?;
         let zeros = Tensor::zeros(self.updates.dtype(), &dims)?;
         Ok(vec![apply(&zeros, &places, self.updates.tensor()?, Combine::Add)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let zeros = b.constant(Tensor::zeros(self.updates.dtype(), &self.dims()?)?);
+        Ok(lower_nd(b, zeros, self.indices.v, self.updates.v, Combine::Add).map(|y| vec![y]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -1,4 +1,4 @@
-//! What devices compute: about twenty families of dense work with every shape known.
+//! What devices compute: a dozen families of dense work with every shape known.
 //!
 //! Operators *lower* to tasks (see [`crate::lower`]); devices implement tasks and know nothing of operators. A task reads
 //! and writes dense row-major tensors unless its own fields give strides. This module holds no code that computes; the
@@ -15,6 +15,7 @@ mod pool;
 mod reduce;
 mod resize;
 mod scan;
+mod scatter;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use pool::{Pool, PoolKind};
 pub use reduce::{Reduce, ReduceKind};
 pub use resize::{Coordinates, Resize, ResizeMode};
 pub use scan::{Scan, ScanKind};
+pub use scatter::{Scatter, ScatterKind};
 
 use crate::{Fact, Tensor};
 
@@ -58,6 +60,8 @@ pub enum Task {
     Resize(Resize),
     /// Cumulative sum or product.
     Scan(Scan),
+    /// Slices replaced or added to by an index tensor.
+    Scatter(Scatter),
     /// An operator's own reference, run on the host.
     Host(Host),
 }
@@ -77,6 +81,7 @@ impl Task {
             Task::Gather(_) => "gather",
             Task::Resize(_) => "resize",
             Task::Scan(_) => "scan",
+            Task::Scatter(_) => "scatter",
             Task::Host(_) => "host",
         }
     }
@@ -95,7 +100,8 @@ impl Task {
             Task::Norm(_) => 6 * out,
             Task::Resize(_) => 8 * out,
             Task::Scan(_) => out,
-            Task::Copy(_) | Task::Gather(_) | Task::Host(_) => 0,
+            Task::Scatter(s) if s.kind == ScatterKind::Add => (s.count * s.inner) as u64,
+            Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
         }
     }
 }

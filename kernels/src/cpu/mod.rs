@@ -22,6 +22,7 @@ mod program;
 mod reduce;
 mod resize;
 mod scan;
+mod scatter;
 pub mod simd;
 mod softmax;
 
@@ -69,6 +70,7 @@ fn candidates(task: &Task) -> &'static [Candidate] {
         Task::Map(_) => map::CANDIDATES,
         Task::Resize(_) => resize::CANDIDATES,
         Task::Scan(_) => scan::CANDIDATES,
+        Task::Scatter(_) => scatter::CANDIDATES,
         Task::Copy(_) => copy::CANDIDATES,
         Task::Gather(_) => gather::CANDIDATES,
         Task::Softmax(_) => softmax::CANDIDATES,

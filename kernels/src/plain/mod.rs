@@ -16,6 +16,7 @@ mod pool;
 mod reduce;
 mod resize;
 mod scan;
+mod scatter;
 mod softmax;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub fn run(task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, Op
         Task::Gather(t) => gather::run(t, ins, outs),
         Task::Resize(t) => resize::run(t, ins, outs),
         Task::Scan(t) => scan::run(t, ins, outs),
+        Task::Scatter(t) => scatter::run(t, ins, outs),
         Task::Host(t) => t.run(ins),
     }
 }

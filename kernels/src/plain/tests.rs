@@ -316,6 +316,27 @@ fn gather_picks_slices() {
     refuses(Task::Gather(task), &[count_up(&[1, 3, 2]), index], &[Fact::new(DType::F32, &[1, 4, 2])]);
 }
 
+#[test]
+fn scatter_updates_slices() {
+    let task = Scatter {
+        kind: ScatterKind::Replace,
+        axes: [2, 2].into_iter().collect(),
+        inner: 2,
+        count: 3,
+        dtype: DType::F32,
+        index: DType::I32,
+    };
+    let index = Tensor::from_slice(&[3, 2], &[1i32, 0, 0, -1, 1, 0]).unwrap();
+    let updates = floats(&[3, 2], &[10., 20., 30., 40., 50., 60.]);
+    let ins = [count_up(&[2, 2, 2]), index, updates];
+    gives(Task::Scatter(task.clone()), &ins, &[floats(&[2, 2, 2], &[0., 1., 30., 40., 50., 60., 6., 7.])]);
+    let add = Scatter { kind: ScatterKind::Add, ..task.clone() };
+    gives(Task::Scatter(add), &ins, &[floats(&[2, 2, 2], &[0., 1., 32., 43., 64., 85., 6., 7.])]);
+    let outside = Tensor::from_slice(&[3, 2], &[0i32, 0, 0, 2, 0, 0]).unwrap();
+    let [x, _, updates] = ins;
+    refuses(Task::Scatter(task), &[x, outside, updates], &[Fact::new(DType::F32, &[2, 2, 2])]);
+}
+
 fn resize(mode: ResizeMode, coordinates: Coordinates, w: usize, out_w: usize) -> Task {
     let layout = Layout::Nchw;
     Task::Resize(Resize { mode, coordinates, n: 1, c: 1, h: 1, w, out_h: 1, out_w, layout, dtype: DType::F32 })
@@ -387,6 +408,14 @@ fn tasks_that_do_not_fit_do_not_panic() {
     let mut product = gemm(3, 4, 3, DType::F32, DType::F32);
     product.epilogue = Some(Epilogue { program: add_relu(2), inputs: vec![EpilogueInput::Column] });
     let rows = Reduce { kind: ReduceKind::Max, outer: 3, len: 4, inner: 1, dtype: DType::F32, out: DType::F32 };
+    let put = Scatter {
+        kind: ScatterKind::Add,
+        axes: [3].into_iter().collect(),
+        inner: 4,
+        count: 4,
+        dtype: DType::F32,
+        index: DType::I32,
+    };
     let pick = Gather { outer: 3, axis: 4, inner: 1, count: 4, batch: true, dtype: DType::F32, index: DType::I32 };
     let (mode, coordinates, layout, dtype) = (ResizeMode::Bilinear, Coordinates::HalfPixel, Layout::Nchw, DType::F32);
     let resize = Resize { mode, coordinates, n: 1, c: 1, h: 3, w: 4, out_h: 3, out_w: 4, layout, dtype };
@@ -402,6 +431,7 @@ fn tasks_that_do_not_fit_do_not_panic() {
         &[|t| &mut t.outer, |t| &mut t.axis, |t| &mut t.inner, |t| &mut t.count],
         Task::Gather,
     ));
+    tasks.extend(misfits(&put, &[|t| &mut t.axes[0], |t| &mut t.inner, |t| &mut t.count], Task::Scatter));
     tasks.extend(misfits(&resize, &[|t| &mut t.n, |t| &mut t.h, |t| &mut t.w, |t| &mut t.out_w], Task::Resize));
     tasks.extend(misfits(&norm, &[|t| &mut t.rows, |t| &mut t.cols], Task::Norm));
     tasks.extend(misfits(

@@ -1,0 +1,46 @@
+use mindir_graph::task::{Scatter, ScatterKind};
+use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure};
+
+use super::number::{Number, with_number};
+use super::{operand, result};
+
+pub(super) fn run(s: &Scatter, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
+    ensure!(matches!(s.index, DType::I32 | DType::I64), "scatter: index of {}", s.index);
+    let dims: Vec<usize> = s.axes.iter().copied().chain([s.inner]).collect();
+    let x = operand("scatter", ins, 0, s.dtype, &dims)?;
+    let index = operand("scatter", ins, 1, s.index, &[s.count, s.axes.len()])?.to_i64s()?;
+    let u = operand("scatter", ins, 2, s.dtype, &[s.count, s.inner])?;
+    let out = result("scatter", outs, 0, s.dtype, &dims)?;
+    let rows = (0..if s.inner == 0 { 0 } else { s.count }).map(|c| &index[c * s.axes.len()..][..s.axes.len()]);
+    let places = rows.map(|row| place(&s.axes, row)).collect::<Result<Vec<usize>, _>>()?;
+    match s.kind {
+        ScatterKind::Replace => {
+            let (mut y, slice) = (x.bytes().to_vec(), s.inner * s.dtype.size());
+            for (c, at) in places.into_iter().enumerate() {
+                y[at * slice..][..slice].copy_from_slice(&u.bytes()[c * slice..][..slice]);
+            }
+            Ok(vec![Tensor::from_bytes(s.dtype, &out.shape, aligned_copy(&y))?])
+        }
+        ScatterKind::Add => with_number!(s.dtype, N => {
+            let (mut y, u) = (N::read(x)?, N::read(u)?);
+            for (c, at) in places.into_iter().enumerate() {
+                for i in 0..s.inner {
+                    y[at * s.inner + i] = y[at * s.inner + i].add(u[c * s.inner + i]);
+                }
+            }
+            Ok(vec![N::write(out, &y)?])
+        }),
+    }
+}
+
+/// The slice at the coordinates `row`, counted in slices.
+fn place(axes: &[usize], row: &[i64]) -> Result<usize, OpError> {
+    let mut at = 0;
+    for (&i, &len) in row.iter().zip(axes) {
+        let counted = if i < 0 { i128::from(i) + len as i128 } else { i128::from(i) };
+        let inside = usize::try_from(counted).ok().filter(|&i| i < len);
+        at = at * len
+            + inside.ok_or_else(|| OpError::Invalid(format!("index {i} is out of range for {len} elements")))?;
+    }
+    Ok(at)
+}
