@@ -253,6 +253,30 @@ def turns(name, count):
     return n.model([("x", FLOAT, [count, 3, 4])], [(last, 2), (each, 3)])
 
 
+def einsum(name, batch, seq):
+    """Attention whose projections and products are sums over named dimensions."""
+    net = Net(name, 17)
+    width, heads, size = 12, 3, 4
+    q, k, v = (net.op("Einsum", "x", net.weight(width, heads, size), equation="bsw,whd->bshd") for _ in range(3))
+    scores = net.op("Softmax", net.op("Einsum", q, k, equation="bqhd,bkhd->bhqk"), axis=-1)
+    mixed = net.op("Einsum", scores, v, equation="bhqk,bkhd->bqhd")
+    y = net.op("Einsum", mixed, net.weight(heads, size, width), equation="bshd,hdw->bsw")
+    y = net.op("Einsum", y, net.weight(width), net.weight(width), equation="...w, w, w -> ...w")
+    return net.model([("x", FLOAT, [batch, seq, width])], [(y, 3)])
+
+
+def quantized(name):
+    """A convolution between numbers of eight bits, quantized per tensor and per channel."""
+    net = Net(name, 17)
+    scale, zero = 0.03, np.array(7, np.int8)
+    x = net.op("DequantizeLinear", net.op("QuantizeLinear", "x", np.array(scale, np.float32), zero), np.array(scale, np.float32), zero)
+    w = net.rng.integers(-100, 100, (8, 3, 3, 3)).astype(np.int8)
+    w = net.op("DequantizeLinear", w, np.abs(net.weight(8)) * 0.01 + 0.001, np.zeros(8, np.int8), axis=0)
+    y = net.op("Relu", net.op("Conv", x, w, pads=[1, 1, 1, 1], kernel_shape=[3, 3]))
+    y = net.op("DequantizeLinear", net.op("QuantizeLinear", y, np.array(0.02, np.float32)), np.array(0.02, np.float32))
+    return net.model([("x", FLOAT, [2, 3, 8, 8])], [(y, 4)])
+
+
 def models():
     """Names, models and inputs."""
     rng = np.random.default_rng(1)
@@ -279,5 +303,9 @@ def models():
         yield f"rnn_{direction}", recurrent(f"rnn_{direction}", "RNN", 1, direction), steps
     yield "gru_outer", recurrent("gru_outer", "GRU", 3, "forward"), steps
     yield "padded", padded("padded"), image(2, 61)
+    named = [rng.standard_normal((2, 5, 12)).astype(np.float32)]
+    yield "einsum", einsum("einsum", 2, 5), named
+    yield "einsum_open", einsum("einsum_open", "batch", "sequence"), named
+    yield "quantized", quantized("quantized"), image(2, 8)
     yield "turns", turns("turns", 5), [rng.standard_normal((5, 3, 4)).astype(np.float32)]
     yield "turns_open", turns("turns_open", "count"), [rng.standard_normal((6, 3, 4)).astype(np.float32)]

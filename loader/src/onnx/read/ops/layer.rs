@@ -13,6 +13,7 @@ pub(super) static OPS: &[Row] = &[
     ("InstanceNormalization", |m, c| instance_norm(m, c)),
     ("LayerNormalization", |m, c| layer_norm(m, c)),
     ("MatMul", |m, c| matmul(m, c)),
+    ("RMSNormalization", |m, c| rms_norm(m, c)),
 ];
 
 fn batch_norm(m: &mut Import, c: &Call) -> Steps {
@@ -112,6 +113,19 @@ fn layer_norm(m: &mut Import, c: &Call) -> Steps {
     let eps = c.float("epsilon", 1e-5);
     let args = vec![x.into(), gamma.into(), beta.into(), axis.into(), axis.into(), eps.into()];
     Ok(m.op_n("LayerNorm", args, 3)?.into_iter().take(1).collect())
+}
+
+/// `x / √(mean x² + ε) · scale`, the mean over the dimensions from `axis` on.
+fn rms_norm(m: &mut Import, c: &Call) -> Steps {
+    let (x, scale) = (c.input(0)?, c.input(1)?);
+    let axes: Vec<i64> = (x.axis(c.int("axis", -1))? as i64..x.rank() as i64).collect();
+    let squares = m.op("Square", vec![(&x).into()])?;
+    let mean = m.op("ReduceMean", vec![squares.into(), axes.into(), true.into()])?;
+    let eps = m.scalar(x.dtype(), c.float("epsilon", 1e-5))?;
+    let sum = m.op("Add", vec![mean.into(), eps.into()])?;
+    let root = m.op("Sqrt", vec![sum.into()])?;
+    let y = m.op("Div", vec![x.into(), root.into()])?;
+    Ok(vec![m.op("Mul", vec![y.into(), scale.into()])?])
 }
 
 /// Channels normalised in groups: reshaped to rows, as the operators that MindSpore has everywhere.

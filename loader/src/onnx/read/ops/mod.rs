@@ -1,5 +1,6 @@
 //! What ONNX's operators are in MindSpore's: one function for each, in tables by kind.
 
+mod einsum;
 mod element;
 mod image;
 mod layer;
@@ -16,8 +17,8 @@ pub(super) type Build = fn(&mut Import, &Call) -> Steps;
 /// An operator's name and how it is built.
 type Row = (&'static str, Build);
 
-const TABLES: [&[Row]; 7] =
-    [element::OPS, image::OPS, layer::OPS, recurrent::OPS, reduce::OPS, select::OPS, shape::OPS];
+const TABLES: [&[Row]; 8] =
+    [einsum::OPS, element::OPS, image::OPS, layer::OPS, recurrent::OPS, reduce::OPS, select::OPS, shape::OPS];
 
 /// How to build the operator `op` of a domain.
 pub(super) fn find(domain: &str, op: &str) -> Option<Build> {

@@ -1,0 +1,226 @@
+//! Sums of products over named dimensions.
+
+use super::{
+    Row,
+    shape::{dims_of, join, part},
+};
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+
+pub(super) static OPS: &[Row] = &[("Einsum", |m, c| einsum(m, c))];
+
+/// A tensor whose dimensions have names.
+struct Named {
+    x: Val,
+    names: Vec<char>,
+}
+
+impl Named {
+    fn place(&self, name: char) -> Option<usize> {
+        self.names.iter().position(|&n| n == name)
+    }
+}
+
+/// The operands are multiplied from the left to the right; a name is summed over after its last use.
+fn einsum(m: &mut Import, c: &Call) -> Steps {
+    let operands = (0..c.inputs.len()).map(|i| c.input(i)).collect::<Result<Vec<_>, _>>()?;
+    let ranks: Vec<usize> = operands.iter().map(Val::rank).collect();
+    let (terms, result) = parse(&c.text("equation", ""), &ranks)?;
+    let mut rest = operands.into_iter().zip(terms).map(|(x, names)| Named { x, names }).collect::<Vec<_>>().into_iter();
+    let mut sum = rest.next().ok_or("there are no operands")?;
+    while let Some(next) = rest.next() {
+        let later: Vec<char> = rest.as_slice().iter().flat_map(|t| t.names.clone()).collect();
+        sum = product(m, sum, next, |n| result.contains(&n) || later.contains(&n))?;
+    }
+    let sum = summed(m, sum, |n| result.contains(&n))?;
+    Ok(vec![transposed(m, sum, &result)?.x])
+}
+
+/// The names of the dimensions of each operand and of the result. Those of `...` are digits, counted from the last.
+fn parse(equation: &str, ranks: &[usize]) -> Result<(Vec<Vec<char>>, Vec<char>), String> {
+    let equation: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
+    let (left, right) = equation.split_once("->").map_or((equation.as_str(), None), |(l, r)| (l, Some(r)));
+    let texts: Vec<&str> = left.split(',').collect();
+    if texts.len() != ranks.len() {
+        return Err(format!("equation {equation} has {} terms for {} operands", texts.len(), ranks.len()));
+    }
+    let terms = texts.iter().zip(ranks).map(|(text, &rank)| {
+        let letters = text.replace("...", "").chars().count();
+        let open = rank.checked_sub(letters).filter(|&open| open == 0 || text.contains("..."));
+        term(text, open.ok_or_else(|| format!("term {text} does not fit an operand of rank {rank}"))?)
+    });
+    let terms = terms.collect::<Result<Vec<_>, String>>()?;
+    let open =
+        terms.iter().flatten().filter(|n| n.is_ascii_digit()).max().map_or(0, |&n| n as usize - '0' as usize + 1);
+    let result = match right {
+        Some(text) => term(text, if text.contains("...") { open } else { 0 })?,
+        None => {
+            let mut once: Vec<char> = terms.iter().flatten().copied().filter(|n| n.is_alphabetic()).collect();
+            once.sort_unstable();
+            let all = once.clone();
+            once.retain(|n| all.iter().filter(|other| *other == n).count() == 1);
+            term("...", open)?.into_iter().chain(once).collect()
+        }
+    };
+    match result.iter().find(|n| !terms.iter().flatten().any(|other| other == *n)) {
+        Some(name) => Err(format!("index {name} of the result is in no operand")),
+        None => Ok((terms, result)),
+    }
+}
+
+/// The names in a term whose `...` stands for `open` dimensions.
+fn term(text: &str, open: usize) -> Result<Vec<char>, String> {
+    if open > 10 {
+        return Err(format!("`...` stands for {open} dimensions"));
+    }
+    let digits: String = (0..open as u8).rev().map(|i| char::from(b'0' + i)).collect();
+    let names: Vec<char> = text.replacen("...", &digits, 1).chars().collect();
+    for (i, name) in names.iter().enumerate() {
+        if !name.is_ascii_alphabetic() && !digits.contains(*name) {
+            return Err(format!("term {text} has {name:?} for an index"));
+        }
+        if names[..i].contains(name) {
+            return Err(format!("index {name} twice in one term is not supported"));
+        }
+    }
+    Ok(names)
+}
+
+/// `t` summed over the names that are not kept.
+fn summed(m: &mut Import, t: Named, keep: impl Fn(char) -> bool) -> Result<Named, String> {
+    let axes: Vec<i64> = (0..t.names.len()).filter(|&i| !keep(t.names[i])).map(|i| i as i64).collect();
+    if axes.is_empty() {
+        return Ok(t);
+    }
+    let x = m.op("ReduceSum", vec![t.x.into(), axes.into(), false.into()])?;
+    Ok(Named { x, names: t.names.into_iter().filter(|&n| keep(n)).collect() })
+}
+
+fn transposed(m: &mut Import, t: Named, order: &[char]) -> Result<Named, String> {
+    if t.names == order {
+        return Ok(t);
+    }
+    let perm: Vec<i64> = order.iter().filter_map(|&n| t.place(n)).map(|i| i as i64).collect();
+    let x = m.op("Transpose", vec![t.x.into(), perm.into()])?;
+    Ok(Named { x, names: order.to_vec() })
+}
+
+/// The product of two tensors, summed over the names that both have and nobody needs any more.
+fn product(m: &mut Import, a: Named, b: Named, needed: impl Fn(char) -> bool) -> Result<Named, String> {
+    let a = summed(m, a, |n| needed(n) || b.names.contains(&n))?;
+    let b = summed(m, b, |n| needed(n) || a.names.contains(&n))?;
+    let (both, rows): (Vec<char>, Vec<char>) = a.names.iter().partition(|n| b.names.contains(n));
+    let (batch, inner): (Vec<char>, Vec<char>) = both.into_iter().partition(|&n| needed(n));
+    let cols: Vec<char> = b.names.iter().copied().filter(|n| !a.names.contains(n)).collect();
+    let names = [batch.clone(), rows.clone(), cols.clone()].concat();
+    let sizes: Vec<Size> = names.iter().filter_map(|&n| size(n, &a, &b)).collect();
+    if inner.is_empty() {
+        let a = transposed(m, a, &[batch.clone(), rows.clone()].concat())?;
+        let b = transposed(m, b, &[batch.clone(), cols.clone()].concat())?;
+        let a = ones(m, a.x, a.names.len(), cols.len())?;
+        let b = ones(m, b.x, batch.len(), rows.len())?;
+        return Ok(Named { x: m.op("Mul", vec![a.into(), b.into()])?, names });
+    }
+    let a = transposed(m, a, &[batch.clone(), rows.clone(), inner.clone()].concat())?;
+    let b = transposed(m, b, &[batch.clone(), inner.clone(), cols.clone()].concat())?;
+    let a = merged(m, a.x, batch.len(), rows.len())?;
+    let b = merged(m, b.x, batch.len(), inner.len())?;
+    let name = if batch.is_empty() { "MatMul" } else { "BatchMatMul" };
+    let y = m.op(name, vec![a.into(), b.into(), false.into(), false.into()])?;
+    let x = if rows.len() == 1 && cols.len() == 1 { y } else { reshaped(m, y, &sizes)? };
+    Ok(Named { x, names })
+}
+
+/// `x` with `count` dimensions of one element at `axis`.
+fn ones(m: &mut Import, x: Val, axis: usize, count: usize) -> Step {
+    (0..count).try_fold(x, |x, _| m.op("ExpandDims", vec![x.into(), (axis as i64).into()]))
+}
+
+/// `x` with the first `lead` dimensions, the next `first` as one, and the rest as one.
+fn merged(m: &mut Import, x: Val, lead: usize, first: usize) -> Step {
+    let dims = x.dims();
+    let (first, rest) = dims[lead..].split_at(first);
+    if first.len() == 1 && rest.len() == 1 {
+        return Ok(x);
+    }
+    let mut sizes: Vec<Size> = (0..lead).map(|d| Size::of(&x, d)).collect();
+    for group in [first, rest] {
+        let all: Option<Vec<i64>> = group.iter().copied().collect();
+        sizes.push(all.and_then(product_of).map_or(Size::Rest, Size::Fixed));
+    }
+    reshaped(m, x, &sizes)
+}
+
+fn product_of(sizes: Vec<i64>) -> Option<i64> {
+    sizes.into_iter().try_fold(1i64, i64::checked_mul)
+}
+
+/// The length of a dimension.
+enum Size {
+    Fixed(i64),
+    /// That of another tensor's dimension, which is open.
+    Like(Val, i64),
+    /// What is left.
+    Rest,
+}
+
+impl Size {
+    fn of(x: &Val, d: usize) -> Size {
+        x.dims()[d].map_or_else(|| Size::Like(x.clone(), d as i64), Size::Fixed)
+    }
+}
+
+/// The length of dimension `name`, of which one operand may have a single element.
+fn size(name: char, a: &Named, b: &Named) -> Option<Size> {
+    let found = [a, b].into_iter().filter_map(|t| Some(Size::of(&t.x, t.place(name)?)));
+    found.reduce(|one, other| if matches!(one, Size::Fixed(1)) { other } else { one })
+}
+
+fn reshaped(m: &mut Import, x: Val, sizes: &[Size]) -> Step {
+    let open = sizes.iter().filter(|s| !matches!(s, Size::Fixed(_))).count();
+    let rest = sizes.iter().filter(|s| matches!(s, Size::Rest)).count();
+    let fixed = |s: &Size| if let Size::Fixed(n) = s { *n } else { -1 };
+    if open <= 1 {
+        return m.op("Reshape", vec![x.into(), sizes.iter().map(fixed).collect::<Vec<_>>().into()]);
+    }
+    if rest > 1 {
+        return Err("several groups of dimensions are open".into());
+    }
+    let mut parts = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        parts.push(match size {
+            Size::Like(like, d) => {
+                let all = dims_of(m, like)?;
+                part(m, &all, *d, d + 1)?
+            }
+            other => m.vector(&[fixed(other)]),
+        });
+    }
+    let shape = join(m, parts, 0)?;
+    m.op("Reshape", vec![x.into(), shape.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equations_name_dimensions() {
+        let names = |text: &str| text.chars().collect::<Vec<char>>();
+        let parsed = |equation, ranks: &[usize]| parse(equation, ranks).map(|(terms, result)| (terms.concat(), result));
+        assert_eq!(parsed("bij, bjk -> bik", &[3, 3]), Ok((names("bijbjk"), names("bik"))));
+        assert_eq!(parsed("ij,jk", &[2, 2]), Ok((names("ijjk"), names("ik"))));
+        assert_eq!(parsed("...ij,...jk", &[4, 3]), Ok((names("10ij0jk"), names("10ik"))));
+        assert_eq!(parsed("ba", &[2]), Ok((names("ba"), names("ab"))));
+        for (equation, ranks) in [
+            ("ij", &[3][..]),
+            ("ii->i", &[2]),
+            ("i,j", &[1]),
+            ("i->j", &[1]),
+            ("i1", &[2]),
+            ("...", &[11]),
+            ("i->ii", &[1]),
+        ] {
+            assert!(parsed(equation, ranks).is_err(), "{equation}");
+        }
+    }
+}
