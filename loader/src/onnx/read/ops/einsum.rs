@@ -74,11 +74,11 @@ fn term(text: &str, open: usize) -> Result<Vec<char>, String> {
     }
     let digits: String = (0..open as u8).rev().map(|i| char::from(b'0' + i)).collect();
     let names: Vec<char> = text.replacen("...", &digits, 1).chars().collect();
-    for (i, name) in names.iter().enumerate() {
+    for name in &names {
         if !name.is_ascii_alphabetic() && !digits.contains(*name) {
             return Err(format!("term {text} has {name:?} for an index"));
         }
-        if names[..i].contains(name) {
+        if names.iter().filter(|other| *other == name).count() > 1 {
             return Err(format!("index {name} twice in one term is not supported"));
         }
     }
@@ -87,7 +87,7 @@ fn term(text: &str, open: usize) -> Result<Vec<char>, String> {
 
 /// `t` summed over the names that are not kept.
 fn summed(m: &mut Import, t: Named, keep: impl Fn(char) -> bool) -> Result<Named, String> {
-    let axes: Vec<i64> = (0..t.names.len()).filter(|&i| !keep(t.names[i])).map(|i| i as i64).collect();
+    let axes: Vec<i64> = (0..).zip(&t.names).filter(|(_, n)| !keep(**n)).map(|(axis, _)| axis).collect();
     if axes.is_empty() {
         return Ok(t);
     }
@@ -138,7 +138,7 @@ fn ones(m: &mut Import, x: Val, axis: usize, count: usize) -> Step {
 /// `x` with the first `lead` dimensions, the next `first` as one, and the rest as one.
 fn merged(m: &mut Import, x: Val, lead: usize, first: usize) -> Step {
     let dims = x.dims();
-    let (first, rest) = dims[lead..].split_at(first);
+    let [first, rest] = [lead..lead + first, lead + first..dims.len()].map(|d| dims.get(d).unwrap_or_default());
     if first.len() == 1 && rest.len() == 1 {
         return Ok(x);
     }
@@ -165,7 +165,7 @@ enum Size {
 
 impl Size {
     fn of(x: &Val, d: usize) -> Size {
-        x.dims()[d].map_or_else(|| Size::Like(x.clone(), d as i64), Size::Fixed)
+        x.dims().get(d).copied().flatten().map_or_else(|| Size::Like(x.clone(), d as i64), Size::Fixed)
     }
 }
 
