@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mindir::ckpt::{self, Checkpoint, CheckpointConfig, CheckpointManager, LoadOptions, Progress, ReadOptions};
+use mindir::ckpt::{self, Checkpoint, CheckpointConfig, CheckpointManager, Filter, LoadOptions, Progress, ReadOptions};
 use mindir::{GraphCell, Options, Tensor, npy};
 
 const BATCH: usize = 32;
@@ -128,6 +128,37 @@ fn an_interrupted_and_resumed_run_ends_with_mindspores_weights() {
     let whole = cell();
     train(&whole, &data, 0..FEW);
     assert_eq!(whole.checkpoint(), ours, "an interruption changes the result");
+}
+
+#[test]
+fn a_new_head_learns_faster_on_trained_layers() {
+    let data = Data::new();
+    let (scratch, mut tuned) = (cell(), cell());
+    let head = numbers(&scratch.checkpoint(), "fc3.weight");
+
+    let trained = GraphCell::new(mindir::load(digits("lenet5.mindir")).unwrap(), Options::default()).unwrap();
+    let mut body = trained.checkpoint();
+    body.select(&Filter { filter_prefix: Some(vec!["fc3.".into()]), ..Filter::default() }).unwrap();
+    let loaded = tuned.load_param_into_net(&body, LoadOptions::default()).unwrap();
+
+    assert_eq!(body.len(), 6);
+    assert!(loaded.ckpt_not_load.is_empty(), "{:?}", loaded.ckpt_not_load);
+    let fresh = |name: &&str| !name.starts_with("fc3.") && !name.starts_with("moments.");
+    let left: Vec<&str> = loaded.param_not_load.iter().map(String::as_str).collect();
+    assert_eq!(
+        left.iter().copied().filter(|name| fresh(name)).collect::<Vec<_>>(),
+        ["global_step", "momentum", "learning_rate"]
+    );
+    assert!(left.contains(&"fc3.weight") && left.contains(&"fc3.bias") && left.contains(&"moments.conv1.weight"));
+    let now = tuned.checkpoint();
+    assert_eq!(numbers(&now, "fc3.weight"), head);
+    assert_eq!(numbers(&now, "fc1.weight"), numbers(&trained.checkpoint(), "fc1.weight"));
+
+    train(&scratch, &data, 0..FEW);
+    train(&tuned, &data, 0..FEW);
+    let (slow, fast) = (accuracy(&scratch.checkpoint()), accuracy(&tuned.checkpoint()));
+    println!("accuracy after {FEW} steps: from nothing {slow:.3}, on trained layers {fast:.3}");
+    assert!(fast > 2.0 * slow, "{fast} and {slow}");
 }
 
 /// Ten epochs: run with `--ignored`, optimised.
