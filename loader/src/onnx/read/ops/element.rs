@@ -299,7 +299,8 @@ fn quantization(m: &mut Import, c: &Call, x: &Val, dtype: DType) -> Result<(Val,
         if v.rank() == 0 || v.dims() == [Some(1)] {
             return m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]);
         }
-        let behind = x.rank() - 1 - x.axis(c.int("axis", 1))?;
+        let axis = x.axis(c.int("axis", 1))?;
+        let behind = x.rank() - 1 - axis;
         let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, behind)).collect();
         m.op("Reshape", vec![v.into(), dims.into()])
     };

@@ -30,7 +30,11 @@ pub(super) fn find(domain: &str, op: &str) -> Option<Build> {
 
 #[cfg(test)]
 mod tests {
+    use mindir_graph::{DType, Fact, Tensor, builder::Builder};
+    use mindir_proto::onnx::{AttributeProto, NodeProto};
+
     use super::*;
+    use crate::onnx::read::import::Val;
 
     #[test]
     fn operators_are_listed_once_and_in_order() {
@@ -40,5 +44,151 @@ mod tests {
             assert!(table.is_sorted_by_key(|row| row.0), "{:?}", table.iter().map(|r| r.0).collect::<Vec<_>>());
         }
         assert!(find("", "Conv").is_some() && find("ai.onnx.ml", "Conv").is_none() && find("", "Nothing").is_none());
+    }
+
+    const ATTRIBUTES: &[&str] = &[
+        "align_corners",
+        "allowzero",
+        "alpha",
+        "auto_pad",
+        "axes",
+        "axis",
+        "batch_dims",
+        "beta",
+        "block_size",
+        "blocksize",
+        "ceil_mode",
+        "coordinate_transformation_mode",
+        "count_include_pad",
+        "dilations",
+        "direction",
+        "equation",
+        "exclusive",
+        "group",
+        "hidden_size",
+        "k",
+        "keepdims",
+        "kernel_shape",
+        "layout",
+        "linear_before_reset",
+        "mode",
+        "nearest_mode",
+        "noop_with_empty_axes",
+        "num_groups",
+        "num_outputs",
+        "output_padding",
+        "output_shape",
+        "p",
+        "pads",
+        "perm",
+        "reduction",
+        "reverse",
+        "scales",
+        "size",
+        "split",
+        "start",
+        "strides",
+        "to",
+        "transA",
+        "value_int",
+        "value_ints",
+    ];
+    const TEXTS: &[&str] = &[
+        "add",
+        "SAME_UPPER",
+        "VALID",
+        "reverse",
+        "bidirectional",
+        "ij,jk->ik",
+        "...i,i...->...",
+        "CRD",
+        "linear",
+        "cubic",
+        "reflect",
+        "edge",
+        "wrap",
+        "asymmetric",
+        "align_corners",
+        "floor",
+    ];
+
+    /// Numbers that look random.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, n: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % n
+        }
+
+        fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+            from[self.below(from.len() as u64) as usize]
+        }
+
+        fn numbers(&mut self, most: u64) -> Vec<i64> {
+            (0..self.below(most))
+                .map(|_| self.pick(&[-7, -2, -1, 0, 0, 1, 1, 1, 2, 2, 3, 4, 9, i64::MIN, i64::MAX]))
+                .collect()
+        }
+
+        fn operand(&mut self, m: &mut Import) -> Val {
+            let dtype = self.pick(&[
+                DType::F32,
+                DType::F32,
+                DType::F16,
+                DType::I64,
+                DType::I64,
+                DType::Bool,
+                DType::U8,
+                DType::I8,
+            ]);
+            let dims: Vec<usize> = (0..self.below(6)).map(|_| self.pick(&[0, 1, 2, 3, 4])).collect();
+            if self.below(2) == 0 {
+                return m.input("x", vec![Fact::new(dtype, &dims)]);
+            }
+            let low = if matches!(dtype, DType::U8 | DType::Bool) { 0.0 } else { -2.0 };
+            let values: Vec<f64> = (0..dims.iter().product()).map(|_| low + self.below(5) as f64).collect();
+            m.constant(Tensor::from_f64s(dtype, &dims, &values).unwrap())
+        }
+
+        fn attribute(&mut self, name: &str) -> AttributeProto {
+            let number = self.numbers(2).first().copied().unwrap_or(1);
+            AttributeProto {
+                name: Some(name.into()),
+                i: Some(number),
+                f: Some(number as f32),
+                s: Some(self.pick(TEXTS).into()),
+                floats: self.numbers(5).into_iter().map(|i| i as f32).collect(),
+                ints: self.numbers(9),
+                ..AttributeProto::default()
+            }
+        }
+    }
+
+    /// Whatever operands and attributes a node has, there is an answer or a reason.
+    #[test]
+    fn every_builder_answers() {
+        let (mut dice, mut answered) = (Dice(1), 0);
+        for (name, build) in TABLES.into_iter().flatten() {
+            let mut answers = 0;
+            for _ in 0..400 {
+                let mut m = Import::new(Builder::new("g"), 1);
+                let operands: Vec<Option<Val>> =
+                    (0..dice.below(6)).map(|_| (dice.below(8) > 0).then(|| dice.operand(&mut m))).collect();
+                let attributes = ATTRIBUTES.iter().filter(|_| dice.below(4) == 0).copied().collect::<Vec<_>>();
+                let node = NodeProto {
+                    op_type: Some(name.to_string()),
+                    input: operands.iter().map(|o| o.as_ref().map_or(String::new(), |_| "x".into())).collect(),
+                    output: (0..dice.below(4)).map(|i| format!("y{i}")).collect(),
+                    attribute: attributes.into_iter().map(|name| dice.attribute(name)).collect(),
+                    ..NodeProto::default()
+                };
+                let call =
+                    Call { node: &node, inputs: operands, opset: dice.pick(&[7, 10, 11, 13, 18, 21]), max_rank: 8 };
+                answers += usize::from(build(&mut m, &call).is_ok());
+            }
+            answered += usize::from(answers > 0);
+        }
+        assert!(answered > 100, "only {answered} operators were given operands that they take");
     }
 }
