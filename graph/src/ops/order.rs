@@ -21,13 +21,19 @@ pub(super) fn compare(a: Scalar, b: Scalar, dtype: DType) -> Ordering {
     }
 }
 
-/// Positions of a row's elements in order.
-fn sorted(row: &[Scalar], descending: bool, dtype: DType) -> Vec<usize> {
-    let mut at: Vec<usize> = (0..row.len()).collect();
-    at.sort_by(|&i, &j| {
+/// Positions of a row's first `k` elements in order.
+fn sorted(row: &[Scalar], k: usize, descending: bool, dtype: DType) -> Vec<usize> {
+    let order = |&i: &usize, &j: &usize| {
         let order = compare(row[i], row[j], dtype);
-        if descending { order.reverse() } else { order }
-    });
+        let order = if descending { order.reverse() } else { order };
+        order.then(i.cmp(&j))
+    };
+    let mut at: Vec<usize> = (0..row.len()).collect();
+    if k < at.len() {
+        at.select_nth_unstable_by(k, order);
+        at.truncate(k);
+    }
+    at.sort_unstable_by(order);
     at
 }
 
@@ -93,7 +99,7 @@ impl Sorting<'_> {
         let axes: Vec<usize> = self.axis()?.into_iter().collect();
         let data = scalars(self.x.tensor()?, d)?;
         let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
-            let at = sorted(row, self.descending, d);
+            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, d);
             at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>()
         });
         let mut value = vec![Scalar::Int(0); crate::count(&shape)];

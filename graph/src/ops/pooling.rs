@@ -5,7 +5,7 @@ use super::window::{Format, Window};
 use crate::lower::Lowering;
 use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
 use crate::op::Operand;
-use crate::task::{Pool, PoolKind, Task, V};
+use crate::task::{Binary, Layout, Pool, PoolKind, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// What is computed of each window.
@@ -163,19 +163,24 @@ impl Pooling<'_> {
         Ok(e.cast(places, DType::I64, dtype))
     }
 
-    /// One or two spatial dimensions as a task, or three whose planes are pooled one by one; `None` for others and a given
-    /// divisor.
+    /// One or two spatial dimensions as a task, three as one over planes and one over depths; `None` for three with channels
+    /// last and a divisor of windows that reach beyond the padding.
     pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.infer()?;
-        let (planes, [h, w]) = match self.windows.as_slice() {
-            [w] => (1, [Window::one(), *w]),
-            [h, w] => (1, [*h, *w]),
-            [d, h, w] if d.kernel == 1 && d.out == d.size && self.format.spatial() != 1 => (d.size, [*h, *w]),
+        let (depth, [h, w]) = match self.windows.as_slice() {
+            [w] => (Window::one(), [Window::one(), *w]),
+            [h, w] => (Window::one(), [*h, *w]),
+            [d, h, w] if self.format.spatial() != 1 => (*d, [*h, *w]),
             _ => return Ok(None),
         };
-        let kind = match self.statistic {
-            Statistic::Max => PoolKind::Max,
-            Statistic::Mean { pads, divisor: None } => PoolKind::Avg { count_pads: pads },
+        let whole = |w: &Window| (w.out - 1) * w.stride + (w.kernel - 1) * w.dilation < w.size + w.before + w.after;
+        let (kind, factor) = match self.statistic {
+            Statistic::Max => (PoolKind::Max, None),
+            Statistic::Mean { pads, divisor: None } => (PoolKind::Avg { count_pads: pads }, None),
+            Statistic::Mean { divisor: Some(n), .. } if fact.count() > 0 && self.windows.iter().all(whole) => {
+                let kernel: usize = self.windows.iter().map(|w| w.kernel).product();
+                (PoolKind::Avg { count_pads: true }, Some(kernel as f64 / n))
+            }
             Statistic::Mean { .. } => return Ok(None),
         };
         if fact.count() == 0 || self.x.count() == 0 {
@@ -185,26 +190,47 @@ impl Pooling<'_> {
         let (n, c) = match self.format.spatial() {
             1 => (self.x.shape()[0], self.x.shape()[last]),
             _ if self.first() == 0 => (1, 1),
-            _ => (count(&self.x.shape()[..self.first() - 1]), self.x.shape()[self.first() - 1] * planes),
+            _ => (count(&self.x.shape()[..self.first() - 1]), self.x.shape()[self.first() - 1]),
         };
-        let x = b.reshape(self.x.v, &layout.dims([n, c, h.size, w.size]))?;
-        let pool = Pool {
-            kind,
-            n,
-            c,
-            h: h.size,
-            w: w.size,
-            out_h: h.out,
-            out_w: w.out,
-            kernel: [h.kernel, w.kernel],
-            stride: [h.stride, w.stride],
-            dilation: [h.dilation, w.dilation],
-            pads: [h.before, h.after, w.before, w.after],
-            layout,
-            dtype: fact.dtype,
-        };
-        let out = Fact::new(fact.dtype, &layout.dims([n, c, h.out, w.out]));
-        let y = b.task(Task::Pool(pool), &[x], vec![out])[0];
+        let mut y = images(b, self.x.v, kind, layout, [n, c * depth.size], [h, w])?;
+        if depth != (Window { size: depth.size, out: depth.size, ..Window::one() }) {
+            let plane = h.out * w.out;
+            y = images(b, y, kind, layout, [n, c], [depth, Window { size: plane, out: plane, ..Window::one() }])?;
+        }
+        if let Some(factor) = factor {
+            let factor = b.scalar(fact.dtype, factor)?;
+            y = b.binary(Binary::Mul, y, factor)?;
+        }
         Ok(Some(b.reshape(y, &fact.shape)?))
     }
+}
+
+/// Windows over `n` images of `c` channels.
+fn images(
+    b: &mut Lowering,
+    x: V,
+    kind: PoolKind,
+    layout: Layout,
+    [n, c]: [usize; 2],
+    [h, w]: [Window; 2],
+) -> Result<V, OpError> {
+    let dtype = b.fact(x).dtype;
+    let x = b.reshape(x, &layout.dims([n, c, h.size, w.size]))?;
+    let pool = Pool {
+        kind,
+        n,
+        c,
+        h: h.size,
+        w: w.size,
+        out_h: h.out,
+        out_w: w.out,
+        kernel: [h.kernel, w.kernel],
+        stride: [h.stride, w.stride],
+        dilation: [h.dilation, w.dilation],
+        pads: [h.before, h.after, w.before, w.after],
+        layout,
+        dtype,
+    };
+    let out = Fact::new(dtype, &layout.dims([n, c, h.out, w.out]));
+    Ok(b.task(Task::Pool(pool), &[x], vec![out])[0])
 }
