@@ -9,22 +9,6 @@ use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
 
-op! {
-    /// Two-dimensional cross-correlation of images with filters in groups of channels, plus a bias per channel.
-    ///
-    /// `input`: `[n, c, h, w]` or one image `[c, h, w]`. `weight`: `[c_out, c / groups, kh, kw]`. `padding` holds the zeros
-    /// on both sides of rows and columns. All of one float type.
-    Conv2DExt, aliases ["Convolution2D"] {
-        input: Operand,
-        weight: Operand,
-        bias: Option<Operand> = None,
-        stride: Ints = ints(&[1]),
-        padding: Ints = ints(&[0]),
-        dilation: Ints = ints(&[1]),
-        groups: i64 = 1,
-    }
-}
-
 op_enum! {
     /// Padding by name.
     PadName {
@@ -32,74 +16,6 @@ op_enum! {
         Same = 1, "same";
         /// None.
         Valid = 2, "valid";
-    }
-}
-
-op! {
-    /// As [`Conv2DExt`], with padding `same` (for stride 1) or `valid`.
-    Conv2DPadding {
-        input: Operand,
-        weight: Operand,
-        bias: Option<Operand> = None,
-        stride: Ints = ints(&[1]),
-        padding: PadName = PadName::Valid,
-        dilation: Ints = ints(&[1]),
-        groups: i64 = 1,
-    }
-}
-
-op! {
-    /// One-dimensional cross-correlation of `[n, c, l]` or `[c, l]` with filters `[c_out, c / groups, k]` in groups of
-    /// channels, plus a bias per channel. `padding` holds the zeros on both sides. All of one float type.
-    Conv1DExt {
-        input: Operand,
-        weight: Operand,
-        bias: Option<Operand> = None,
-        stride: Ints = ints(&[1]),
-        padding: Ints = ints(&[0]),
-        dilation: Ints = ints(&[1]),
-        groups: i64 = 1,
-    }
-}
-
-op! {
-    /// As [`Conv1DExt`], with padding `same` (for stride 1) or `valid`.
-    Conv1DPadding {
-        input: Operand,
-        weight: Operand,
-        bias: Option<Operand> = None,
-        stride: Ints = ints(&[1]),
-        padding: PadName = PadName::Valid,
-        dilation: Ints = ints(&[1]),
-        groups: i64 = 1,
-    }
-}
-
-op! {
-    /// Three-dimensional cross-correlation of `[n, c, d, h, w]` or one such volume with filters
-    /// `[c_out, c / groups, kd, kh, kw]` in groups of channels, plus a bias per channel. `padding` holds the zeros on both
-    /// sides of each dimension. All of one float type.
-    Conv3DExt {
-        input: Operand,
-        weight: Operand,
-        bias: Option<Operand> = None,
-        stride: Ints = ints(&[1]),
-        padding: Ints = ints(&[0]),
-        dilation: Ints = ints(&[1]),
-        groups: i64 = 1,
-    }
-}
-
-op! {
-    /// As [`Conv3DExt`], with padding `same` (for stride 1) or `valid`.
-    Conv3DPadding {
-        input: Operand,
-        weight: Operand,
-        bias: Option<Operand> = None,
-        stride: Ints = ints(&[1]),
-        padding: PadName = PadName::Valid,
-        dilation: Ints = ints(&[1]),
-        groups: i64 = 1,
     }
 }
 
@@ -121,9 +37,22 @@ impl Padding for PadName {
     }
 }
 
-/// Implements [`Rule`] for a convolution over `$n` spatial dimensions with a bias.
+/// A convolution over `$n` spatial dimensions with a bias, whose `padding` has the given type and default.
 macro_rules! biased {
-    ($name:ident, $n:literal, $cases:expr) => {
+    ($(#[doc = $doc:literal])+ $name:ident $(, aliases $aliases:tt)?, $n:literal, padding: $padding:ty = $default:expr, $cases:block) => {
+        op! {
+            $(#[doc = $doc])+
+            $name $(, aliases $aliases)? {
+                input: Operand,
+                weight: Operand,
+                bias: Option<Operand> = None,
+                stride: Ints = ints(&[1]),
+                padding: $padding = $default,
+                dilation: Ints = ints(&[1]),
+                groups: i64 = 1,
+            }
+        }
+
         impl $name {
             fn batched(&self, v: V) -> Result<Operand, OpError> {
                 let x = &self.input;
@@ -212,40 +141,67 @@ macro_rules! biased {
                 Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
             }
 
-            fn cases() -> Vec<Case> {
-                $cases
-            }
+            fn cases() -> Vec<Case> $cases
         }
     };
 }
 
-biased!(Conv2DExt, 2, {
-    let two = |x: &[usize], w: &[usize]| sample().tensor(DType::F32, x).tensor(DType::F32, w);
-    vec![
-        two(&[2, 3, 5, 6], &[4, 3, 3, 2]).tensor(DType::F32, &[4]).ints(&[2, 1]).ints(&[1, 0]).case("bias", 1e-6),
-        two(&[4, 6, 6], &[4, 2, 3, 3]).none().ints(&[1, 1]).ints(&[1, 1]).ints(&[1, 1]).int(2).case("one image", 1e-6),
-    ]
-});
-biased!(Conv2DPadding, 2, {
-    let s = sample().tensor(DType::F32, &[1, 2, 5, 4]).tensor(DType::F32, &[3, 2, 2, 3]).tensor(DType::F32, &[3]);
-    vec![s.ints(&[1]).text("same").case("same", 1e-6)]
-});
-biased!(Conv1DExt, 1, {
-    let s = sample().tensor(DType::F32, &[2, 4, 9]).tensor(DType::F32, &[6, 2, 3]).tensor(DType::F32, &[6]);
-    vec![
-        s.ints(&[2]).ints(&[1]).ints(&[2]).int(2).case("all arguments", 1e-6),
-        sample().tensor(DType::F32, &[3, 5]).tensor(DType::F32, &[2, 3, 2]).case("one sequence", 1e-6),
-    ]
-});
-biased!(Conv1DPadding, 1, {
-    let s = sample().tensor(DType::F32, &[2, 3, 5]).tensor(DType::F32, &[2, 3, 4]).none();
-    vec![s.ints(&[1]).text("same").case("same", 1e-6)]
-});
-biased!(Conv3DExt, 3, {
-    let s = sample().tensor(DType::F32, &[1, 2, 3, 4, 5]).tensor(DType::F32, &[2, 2, 2, 2, 3]).tensor(DType::F32, &[2]);
-    vec![s.ints(&[1, 2, 1]).ints(&[1, 0, 1]).case("bias", 1e-6)]
-});
-biased!(Conv3DPadding, 3, {
-    let s = sample().tensor(DType::F32, &[1, 1, 2, 3, 3]).tensor(DType::F32, &[2, 1, 2, 2, 2]).none();
-    vec![s.ints(&[1]).text("same").case("same", 1e-6)]
-});
+biased! {
+    /// Two-dimensional cross-correlation of images with filters in groups of channels, plus a bias per channel.
+    ///
+    /// `input`: `[n, c, h, w]` or one image `[c, h, w]`. `weight`: `[c_out, c / groups, kh, kw]`. `padding` holds the zeros
+    /// on both sides of rows and columns. All of one float type.
+    Conv2DExt, aliases ["Convolution2D"], 2, padding: Ints = ints(&[0]), {
+        let two = |x: &[usize], w: &[usize]| sample().tensor(DType::F32, x).tensor(DType::F32, w);
+        vec![
+            two(&[2, 3, 5, 6], &[4, 3, 3, 2]).tensor(DType::F32, &[4]).ints(&[2, 1]).ints(&[1, 0]).case("bias", 1e-6),
+            two(&[4, 6, 6], &[4, 2, 3, 3]).none().ints(&[1, 1]).ints(&[1, 1]).ints(&[1, 1]).int(2).case("one image", 1e-6),
+        ]
+    }
+}
+
+biased! {
+    /// As [`Conv2DExt`], with padding `same` (for stride 1) or `valid`.
+    Conv2DPadding, 2, padding: PadName = PadName::Valid, {
+        let s = sample().tensor(DType::F32, &[1, 2, 5, 4]).tensor(DType::F32, &[3, 2, 2, 3]).tensor(DType::F32, &[3]);
+        vec![s.ints(&[1]).text("same").case("same", 1e-6)]
+    }
+}
+
+biased! {
+    /// One-dimensional cross-correlation of `[n, c, l]` or `[c, l]` with filters `[c_out, c / groups, k]` in groups of
+    /// channels, plus a bias per channel. `padding` holds the zeros on both sides. All of one float type.
+    Conv1DExt, 1, padding: Ints = ints(&[0]), {
+        let s = sample().tensor(DType::F32, &[2, 4, 9]).tensor(DType::F32, &[6, 2, 3]).tensor(DType::F32, &[6]);
+        vec![
+            s.ints(&[2]).ints(&[1]).ints(&[2]).int(2).case("all arguments", 1e-6),
+            sample().tensor(DType::F32, &[3, 5]).tensor(DType::F32, &[2, 3, 2]).case("one sequence", 1e-6),
+        ]
+    }
+}
+
+biased! {
+    /// As [`Conv1DExt`], with padding `same` (for stride 1) or `valid`.
+    Conv1DPadding, 1, padding: PadName = PadName::Valid, {
+        let s = sample().tensor(DType::F32, &[2, 3, 5]).tensor(DType::F32, &[2, 3, 4]).none();
+        vec![s.ints(&[1]).text("same").case("same", 1e-6)]
+    }
+}
+
+biased! {
+    /// Three-dimensional cross-correlation of `[n, c, d, h, w]` or one such volume with filters
+    /// `[c_out, c / groups, kd, kh, kw]` in groups of channels, plus a bias per channel. `padding` holds the zeros on both
+    /// sides of each dimension. All of one float type.
+    Conv3DExt, 3, padding: Ints = ints(&[0]), {
+        let s = sample().tensor(DType::F32, &[1, 2, 3, 4, 5]).tensor(DType::F32, &[2, 2, 2, 2, 3]).tensor(DType::F32, &[2]);
+        vec![s.ints(&[1, 2, 1]).ints(&[1, 0, 1]).case("bias", 1e-6)]
+    }
+}
+
+biased! {
+    /// As [`Conv3DExt`], with padding `same` (for stride 1) or `valid`.
+    Conv3DPadding, 3, padding: PadName = PadName::Valid, {
+        let s = sample().tensor(DType::F32, &[1, 1, 2, 3, 3]).tensor(DType::F32, &[2, 1, 2, 2, 2]).none();
+        vec![s.ints(&[1]).text("same").case("same", 1e-6)]
+    }
+}
