@@ -69,7 +69,8 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
         .collect()
 }
 
-/// `axis` counted from the front, where negative values count from the back; `None` if it is out of range for `rank`.
+/// `axis` counted from the front, where negative values count from the back; `None` if it is out of range for `rank`. Indices of
+/// elements count the same way.
 pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
     let a = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
     (a >= 0 && (a as usize) < rank).then_some(a as usize)

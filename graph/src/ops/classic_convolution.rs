@@ -86,3 +86,36 @@ macro_rules! classic_convolution {
     };
 }
 pub(super) use classic_convolution;
+
+/// Implements [`Rule`](crate::op::Rule) for a classic convolution of `x` with `weight` over `$n` spatial dimensions.
+macro_rules! convolution_rule {
+    ($name:ident, $n:literal, $cases:block) => {
+        impl $name {
+            fn plan(&self) -> Result<Convolution<'_>, OpError> {
+                self.classic().over::<$n>(&self.x, &self.weight)
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![self.plan()?.infer()?])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(vec![self.plan()?.reference()?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+                Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
+            }
+
+            fn cases() -> Vec<Case> $cases
+        }
+    };
+}
+pub(super) use convolution_rule;

@@ -1,4 +1,4 @@
-use super::classic_convolution::{Classic, classic_convolution};
+use super::classic_convolution::{Classic, classic_convolution, convolution_rule};
 use super::convolving::Convolution;
 use super::sample::sample;
 use super::window::{Format, PadMode};
@@ -13,44 +13,12 @@ classic_convolution! {
     Conv3D { x: Operand, weight ["w"]: Operand, } Ncdhw
 }
 
-impl Conv3D {
-    fn plan(&self) -> Result<Convolution<'_>, OpError> {
-        self.classic().over::<3>(&self.x, &self.weight)
-    }
-}
-
-impl Rule for Conv3D {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.plan()?.infer()?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.plan()?.reference()?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
-        Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
-        let two =
-            sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
-        vec![
-            s.ints(&[2, 2, 2]).skip().text("same").case("same", 1e-6),
-            two.clone().skip().skip().skip().ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, groups", 1e-6),
-            two.text("pad")
-                .ints(&[1, 2, 0, 1, 1, 0])
-                .skip()
-                .skip()
-                .ints(&[2, 1, 1])
-                .int(2)
-                .case("uneven padding", 1e-6),
-        ]
-    }
-}
+convolution_rule!(Conv3D, 3, {
+    let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
+    let two = sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
+    vec![
+        s.ints(&[2, 2, 2]).skip().text("same").case("same", 1e-6),
+        two.clone().skip().skip().skip().ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, groups", 1e-6),
+        two.text("pad").ints(&[1, 2, 0, 1, 1, 0]).skip().skip().ints(&[2, 1, 1]).int(2).case("uneven padding", 1e-6),
+    ]
+});

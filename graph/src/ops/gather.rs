@@ -11,11 +11,8 @@ fn check_index(index: &Operand) -> Result<(), OpError> {
     Ok(())
 }
 
-/// An index counted from the front; `None` if it is out of range.
-pub(super) fn position(index: i64, len: usize) -> Option<usize> {
-    let i = if index < 0 { index.checked_add(len as i64)? } else { index };
-    (0..len as i64).contains(&i).then_some(i as usize)
-}
+/// An index of an element is counted as an axis is.
+pub(super) use crate::normalize_axis as position;
 
 /// The indices as `i32` or `i64`.
 pub(super) fn index_value(b: &mut Lowering, index: V) -> V {

@@ -1,7 +1,7 @@
 //! Slices picked by index.
 
 use mindir_graph::task::{Gather, Task};
-use mindir_graph::{DType, checked_count};
+use mindir_graph::{DType, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::{Build, Candidate, Gang, Shared};
@@ -78,9 +78,7 @@ impl Slices {
             // SAFETY: every chunk has slices of its own.
             let y = unsafe { to.slice(first * slice, (end - first) * slice) };
             for (p, y) in (first..end).zip(y.chunks_exact_mut(slice)) {
-                let i = index(if batch { p } else { p % count });
-                let i = if i < 0 { i.saturating_add(axis as i64) } else { i };
-                match usize::try_from(i).ok().filter(|&i| i < axis) {
+                match normalize_axis(index(if batch { p } else { p % count }), axis) {
                     Some(i) => pick(&x[(p / count * axis + i) * slice..][..slice], y),
                     None => y.fill(0),
                 }

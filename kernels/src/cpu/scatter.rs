@@ -1,7 +1,7 @@
 //! Slices replaced or added to by index.
 
 use mindir_graph::task::{Scatter, ScatterKind, Task};
-use mindir_graph::{DType, Element, checked_count};
+use mindir_graph::{DType, Element, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::{Build, Candidate, Gang, Shared, half};
@@ -87,10 +87,8 @@ impl Slices {
             *place = 0;
             for (&i, &len) in index[c * axes.len()..].iter().zip(axes) {
                 let i = i.into();
-                let counted = if i < 0 { i.saturating_add(len as i64) } else { i };
-                let inside = usize::try_from(counted).ok().filter(|&i| i < len);
-                *place = *place * len
-                    + inside.ok_or_else(|| Failed(format!("index {i} is out of range for {len} elements")))?;
+                let outside = || Failed(format!("index {i} is out of range for {len} elements"));
+                *place = *place * len + normalize_axis(i, len).ok_or_else(outside)?;
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
 use mindir_graph::task::Gather;
-use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure};
+use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure, normalize_axis};
 
 use super::{operand, result};
 
@@ -12,16 +12,10 @@ pub(super) fn run(g: &Gather, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tenso
     let mut y = vec![0u8; out.bytes()];
     for o in 0..g.outer {
         for c in 0..g.count {
-            let Some(i) = place(index[if g.batch { o * g.count + c } else { c }], g.axis) else { continue };
+            let Some(i) = normalize_axis(index[if g.batch { o * g.count + c } else { c }], g.axis) else { continue };
             let (from, to) = ((o * g.axis + i) * slice, (o * g.count + c) * slice);
             y[to..to + slice].copy_from_slice(&x[from..from + slice]);
         }
     }
     Ok(vec![Tensor::from_bytes(g.dtype, &out.shape, aligned_copy(&y))?])
-}
-
-/// An index counted from either end, if it is in range.
-fn place(index: i64, axis: usize) -> Option<usize> {
-    let i = if index < 0 { i128::from(index) + axis as i128 } else { i128::from(index) };
-    usize::try_from(i).ok().filter(|&i| i < axis)
 }

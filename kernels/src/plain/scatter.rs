@@ -1,5 +1,5 @@
 use mindir_graph::task::{Scatter, ScatterKind};
-use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure};
+use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure, normalize_axis};
 
 use super::number::{Number, with_number};
 use super::{operand, result};
@@ -37,10 +37,8 @@ pub(super) fn run(s: &Scatter, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tens
 fn place(axes: &[usize], row: &[i64]) -> Result<usize, OpError> {
     let mut at = 0;
     for (&i, &len) in row.iter().zip(axes) {
-        let counted = if i < 0 { i128::from(i) + len as i128 } else { i128::from(i) };
-        let inside = usize::try_from(counted).ok().filter(|&i| i < len);
-        at = at * len
-            + inside.ok_or_else(|| OpError::Invalid(format!("index {i} is out of range for {len} elements")))?;
+        let outside = || OpError::Invalid(format!("index {i} is out of range for {len} elements"));
+        at = at * len + normalize_axis(i, len).ok_or_else(outside)?;
     }
     Ok(at)
 }
