@@ -481,7 +481,7 @@ pub struct NodeError {
 /// Lowers nodes of `graph` from index `start` on, until the end or a [`Stop`].
 ///
 /// `entries` are the values that exist: the graph's inputs and the results of nodes before `start` that are still needed.
-/// With `keep_all`, every node's results are outputs.
+/// With `keep_all`, the outputs are the results of all nodes, in order, if there is no [`Stop`].
 ///
 /// # Errors
 /// [`NodeError`] of the first node whose arguments are wrong.
@@ -743,14 +743,10 @@ impl<'a> Walk<'a> {
         out
     }
 
+    /// Results of the nodes from `start` to `next`, in order.
     fn all(&self, start: usize, next: usize) -> Vec<ValueId> {
-        let mut out = self.live(next);
-        for o in self.graph.nodes[start..next].iter().flat_map(|n| &n.outputs) {
-            if self.values.contains_key(o) && !out.contains(o) {
-                out.push(*o);
-            }
-        }
-        out
+        let results = self.graph.nodes[start..next].iter().flat_map(|n| &n.outputs);
+        results.filter(|o| self.values.contains_key(o)).copied().collect()
     }
 }
 

@@ -214,7 +214,8 @@ impl GraphCell {
         self.inner.first_plan(inputs, false).map_err(|e| self.explain_facts(e, inputs))
     }
 
-    /// Runs the model and returns the result of every node, as (name of the value, path of the node, tensor).
+    /// Runs the model and returns the results of all nodes in execution order, as (name of the value, path of the node,
+    /// tensor).
     ///
     /// # Errors
     /// As [`GraphCell::session`].
@@ -222,7 +223,8 @@ impl GraphCell {
         self.check(inputs)?;
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
         let ready = self.straight(&facts, true)?;
-        let values = self.inner.run_plan(&ready, inputs, &mut lock(&self.inner.params))?;
+        let entries = self.inner.entries(inputs);
+        let values = self.inner.run_plan(&ready, &entries, &mut lock(&self.inner.params))?;
         let g = self.inner.model.entry();
         let producers = g.producers();
         let named = ready.plan.outputs.iter().zip(values).map(|(id, t)| {
@@ -525,11 +527,16 @@ impl Inner {
     /// The plan that starts at the entry graph's first node.
     fn first_plan(&self, facts: &[Fact], keep_all: bool) -> Result<Arc<Ready>, Error> {
         let site = self.site(GraphId(0), 0);
+        let key = Key { graph: GraphId(0), start: 0, keep_all, facts: self.entries(facts), known: Vec::new() };
+        self.planned(key, &site, &[])
+    }
+
+    /// What enters a plan of the whole model, in its order, out of something for every input: inputs that nothing reads do
+    /// not, and the others enter in the order of their first use.
+    fn entries<T: Clone>(&self, inputs: &[T]) -> Vec<T> {
         let g = self.model.entry();
         let at = |v: &ValueId| g.inputs.iter().position(|i| i == v);
-        let entries: Vec<Fact> = site.live.iter().filter_map(at).map(|i| facts[i].clone()).collect();
-        let key = Key { graph: GraphId(0), start: 0, keep_all, facts: entries, known: Vec::new() };
-        self.planned(key, &site, &[])
+        self.site(GraphId(0), 0).live.iter().filter_map(at).map(|i| inputs[i].clone()).collect()
     }
 
     fn ready(
