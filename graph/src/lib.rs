@@ -5,6 +5,7 @@ pub mod diff;
 #[macro_use]
 mod dtype;
 mod error;
+mod forms;
 pub mod graph;
 mod infer;
 pub mod lower;

@@ -1,10 +1,12 @@
 //! Dense tensors over shared bytes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::dtype::{DType, Element};
+use crate::forms::{self, Forms};
 use crate::shape::{Fact, Shape, checked_count, shape};
 
 /// Why bytes do not make a tensor, or a tensor not the view that was asked for.
@@ -41,14 +43,32 @@ pub enum TensorError {
     },
 }
 
-/// A dense row-major tensor. Cloning shares the bytes.
+/// A dense row-major tensor. Cloning and reshaping share the elements, and with them what was made of them
+/// ([`Tensor::form`]).
 ///
 /// The bytes are aligned for the element type; [`Tensor::from_bytes`] copies those that are not.
 #[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
     shape: Shape,
+    data: Arc<Data>,
+}
+
+/// The elements of tensors, with their forms.
+pub(crate) struct Data {
     bytes: Bytes,
+    forms: Forms,
+}
+
+impl Data {
+    fn new(bytes: Bytes) -> Arc<Data> {
+        Arc::new(Data { bytes, forms: Forms::default() })
+    }
+
+    #[cfg(test)]
+    pub fn forms(&self) -> &Forms {
+        &self.forms
+    }
 }
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -105,18 +125,15 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`].
     pub fn from_bytes(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
-        let n = checked_count(dims).ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
-        let expected = n.checked_mul(dtype.size()).ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
-        if bytes.len() != expected {
-            return Err(TensorError::Length { fact: Fact::new(dtype, dims), expected, found: bytes.len() });
-        }
+        check_length(dtype, dims, &bytes)?;
         if dtype == DType::Bool
             && let Some((index, &value)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
         {
             return Err(TensorError::Bool { index, value });
         }
         let misaligned = !(bytes.as_ptr() as usize).is_multiple_of(dtype.align());
-        Ok(Tensor { dtype, shape: shape(dims), bytes: if misaligned { aligned_copy(&bytes) } else { bytes } })
+        let data = Data::new(if misaligned { aligned_copy(&bytes) } else { bytes });
+        Ok(Tensor { dtype, shape: shape(dims), data })
     }
 
     /// A tensor that owns `data`.
@@ -147,12 +164,13 @@ impl Tensor {
 
     /// A tensor of rank 0.
     pub fn scalar<T: Element>(value: T) -> Tensor {
-        Tensor { dtype: T::DTYPE, shape: Shape::new(), bytes: aligned_copy(bytemuck::bytes_of(&value)) }
+        Tensor { dtype: T::DTYPE, shape: Shape::new(), data: Data::new(aligned_copy(bytemuck::bytes_of(&value))) }
     }
 
     /// A tensor of rank 1.
     pub fn vector<T: Element>(data: &[T]) -> Tensor {
-        Tensor { dtype: T::DTYPE, shape: shape(&[data.len()]), bytes: aligned_copy(bytemuck::cast_slice(data)) }
+        let bytes = aligned_copy(bytemuck::cast_slice(data));
+        Tensor { dtype: T::DTYPE, shape: shape(&[data.len()]), data: Data::new(bytes) }
     }
 
     /// A tensor of zeros.
@@ -203,7 +221,7 @@ impl Tensor {
 
     /// Number of elements.
     pub fn count(&self) -> usize {
-        self.bytes.len() / self.dtype.size()
+        self.bytes().len() / self.dtype.size()
     }
 
     /// Element type and shape.
@@ -213,7 +231,34 @@ impl Tensor {
 
     /// The elements as little-endian bytes, row-major.
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        &self.data.bytes
+    }
+
+    pub(crate) fn data(&self) -> &Arc<Data> {
+        &self.data
+    }
+
+    /// Whether an equal tensor made anew stands for this one in [`Tensor::form`].
+    pub fn is_small(&self) -> bool {
+        forms::is_small(self)
+    }
+
+    /// The form of this tensor that is made as `how` says, together with the tensors `with`; `make` makes it if nobody
+    /// holds it. Clones share forms, and callers at the same time wait for the first. Only callers hold a form: what none of
+    /// them holds any more is dropped.
+    ///
+    /// Tensors in `with` are told apart by their elements' place, small ones by their contents; `make` must depend on nothing
+    /// but the tensors and `how`, and ask for no form that depends on this one.
+    ///
+    /// # Errors
+    /// What `make` says; the next caller makes it again.
+    pub fn form<T: Send + Sync + 'static, E>(
+        &self,
+        how: &str,
+        with: &[&Tensor],
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        self.data.forms.get(self, how, with, make)
     }
 
     /// The elements as a typed slice, row-major. `bool` tensors are viewed as `u8`.
@@ -224,7 +269,7 @@ impl Tensor {
         if T::DTYPE != self.dtype && !(self.dtype == DType::Bool && T::DTYPE == DType::U8) {
             return Err(TensorError::DType { expected: T::DTYPE, found: self.dtype });
         }
-        bytemuck::try_cast_slice(&self.bytes).map_err(|_| TensorError::DType { expected: T::DTYPE, found: self.dtype })
+        bytemuck::try_cast_slice(self.bytes()).map_err(|_| TensorError::DType { expected: T::DTYPE, found: self.dtype })
     }
 
     /// Every element as `f64`; `bool` gives 0 and 1.
@@ -250,7 +295,8 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Length`] if the number of elements differs.
     pub fn reshape(&self, dims: &[usize]) -> Result<Tensor, TensorError> {
-        Tensor::from_bytes(self.dtype, dims, self.bytes.clone())
+        check_length(self.dtype, dims, self.bytes())?;
+        Ok(Tensor { dtype: self.dtype, shape: shape(dims), data: self.data.clone() })
     }
 
     /// The elements converted to `dtype`. From floats to integers truncates toward zero and saturates; between integers
@@ -272,9 +318,18 @@ impl Tensor {
     }
 }
 
+fn check_length(dtype: DType, dims: &[usize], bytes: &Bytes) -> Result<(), TensorError> {
+    let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
+    let expected = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
+    if bytes.len() == expected {
+        return Ok(());
+    }
+    Err(TensorError::Length { fact: Fact::new(dtype, dims), expected, found: bytes.len() })
+}
+
 impl PartialEq for Tensor {
     fn eq(&self, other: &Tensor) -> bool {
-        self.dtype == other.dtype && self.shape == other.shape && self.bytes == other.bytes
+        self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
     }
 }
 

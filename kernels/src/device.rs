@@ -1,9 +1,8 @@
 //! What a device is: it says which tasks it takes and why not, and turns a stage of tasks into a program.
 
-use std::any::Any;
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
@@ -146,7 +145,7 @@ pub trait Device: Send + Sync + fmt::Debug {
     /// The reason why it takes none.
     fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined>;
 
-    /// Turns a stage into a program. Weights in other layouts are made once and kept in `weights`.
+    /// Turns a stage into a program, which holds the weights in other layouts that it gets from `weights`.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step.
@@ -157,6 +156,9 @@ pub trait Device: Send + Sync + fmt::Debug {
 pub trait Program: Send + Sync {
     /// Memory and scratch for one run at a time.
     fn session(self: Arc<Self>) -> Box<dyn Run>;
+
+    /// Bytes of memory that a session takes.
+    fn session_bytes(&self) -> usize;
 
     /// Name of the kernel of each step.
     fn kernels(&self) -> Vec<String>;
@@ -177,47 +179,48 @@ pub trait Run: Send {
     fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError>;
 }
 
-type Packed = Arc<dyn Any + Send + Sync>;
-
-/// Weights in the layouts that kernels want, made once per model and shared by all its plans and sessions.
-///
-/// An entry belongs to the bytes of a tensor and a layout name; the tensors must outlive the cache unchanged.
-#[derive(Default)]
+/// Weights in the layouts that kernels want: forms of tensors ([`Tensor::form`]) that live as long as a program holds them,
+/// and are shared by all programs that are made of the same tensors.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Weights {
-    /// Called with a tensor's bytes once its packed form is made.
     release: Option<fn(&[u8])>,
-    packed: Mutex<HashMap<(usize, usize, String), Packed>>,
 }
 
 impl Weights {
-    /// An empty cache. `release` is called with a tensor's bytes once its packed form is made, as they will not be read again
-    /// soon.
+    /// `release` is called with a tensor's bytes once a packed form is made, as they will not be read again soon.
     pub fn new(release: fn(&[u8])) -> Weights {
-        Weights { release: Some(release), packed: Mutex::default() }
+        Weights { release: Some(release) }
     }
 
-    /// The packed form of `tensor` called `layout`, made by `pack` if it is not there yet.
-    pub fn get<T: Send + Sync + 'static>(&self, tensor: &Tensor, layout: &str, pack: impl FnOnce() -> T) -> Arc<T> {
-        let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout.to_string());
-        let found = self.lock().get(&key).cloned();
-        if let Some(found) = found.and_then(|p| p.downcast::<T>().ok()) {
-            return found;
-        }
-        let made = Arc::new(pack());
-        if let Some(release) = self.release {
-            release(tensor.bytes());
-        }
-        self.lock().insert(key, made.clone());
+    /// The form of `tensor` called `layout` that `pack` makes of it and of the tensors `with`.
+    pub fn get<T: Send + Sync + 'static>(
+        &self,
+        tensor: &Tensor,
+        layout: &str,
+        with: &[&Tensor],
+        pack: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let Ok(made) = self.try_get(tensor, layout, with, || Ok::<_, Infallible>(pack()));
         made
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(usize, usize, String), Packed>> {
-        self.packed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Weights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Weights({})", self.lock().len())
+    /// As [`Weights::get`], where making it may fail.
+    ///
+    /// # Errors
+    /// What `pack` says.
+    pub fn try_get<T: Send + Sync + 'static, E>(
+        &self,
+        tensor: &Tensor,
+        layout: &str,
+        with: &[&Tensor],
+        pack: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        tensor.form(layout, with, || {
+            let made = pack()?;
+            if let Some(release) = self.release {
+                release(tensor.bytes());
+            }
+            Ok(made)
+        })
     }
 }

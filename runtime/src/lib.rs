@@ -16,13 +16,16 @@
 #[cfg(feature = "ndarray")]
 pub mod array;
 mod cell;
+mod devices;
 mod error;
+mod interpret;
 pub mod machine;
 pub mod onnx;
 mod options;
 #[cfg(feature = "image")]
 pub mod picture;
 mod plan;
+mod plans;
 mod session;
 
 use std::path::Path;

@@ -59,6 +59,10 @@ pub struct Options {
     pub params_init: HashMap<String, Tensor>,
     /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
     pub disabled_passes: Vec<String>,
+    /// Bytes that a cell keeps to be fast another time: working memory of runs that are over, and constants that were
+    /// computed when planning. What was not used for longest goes first; what was used last stays, whatever it takes. Weights,
+    /// running calls and sessions do not count.
+    pub plan_memory: usize,
     /// Calls that may be unfinished at one time.
     pub max_depth: usize,
     /// Calls that one run may make, loop iterations included.
@@ -73,6 +77,7 @@ impl Default for Options {
             threads: None,
             params_init: HashMap::new(),
             disabled_passes: Vec::new(),
+            plan_memory: 64 << 20,
             max_depth: 10_000,
             max_calls: 100_000_000,
         }

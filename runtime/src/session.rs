@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mindir_graph::{Buffer, Element, Fact, TensorError};
 
-use crate::cell::Ready;
 use crate::plan::State;
+use crate::plans::Ready;
 use crate::{Error, GraphCell, InputError};
 
 /// One thread's hold on a [`GraphCell`] for inputs of fixed facts. Runs reuse all memory; results stay until the next run.
@@ -24,7 +24,7 @@ pub struct Session {
 impl Session {
     pub(crate) fn new(cell: GraphCell, ready: Arc<Ready>, facts: Vec<Fact>) -> Result<Session, Error> {
         let graph = cell.model().entry();
-        let live = crate::cell::live(graph, 0);
+        let live = crate::interpret::live(graph, 0);
         let order = live.iter().filter_map(|v| graph.inputs.iter().position(|i| i == v)).collect();
         let results = graph.outputs.iter().filter_map(|v| ready.plan.outputs.iter().position(|o| o == v)).collect();
         let (state, buffers) = (ready.plan.state(), ready.plan.buffers());

@@ -1,5 +1,7 @@
 //! Tasks of `f16` and `bf16`: operands converted to `f32`, computed there, rounded once.
 
+use std::sync::Arc;
+
 use mindir_graph::task::{Epilogue, Instr, Task};
 use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
 use smallvec::SmallVec;
@@ -99,11 +101,13 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
     let declined = || Declined("not a task of 16-bit floats".into());
     let mut wide = Wide::new(&b.view).ok_or_else(declined)?;
     let (kernel, name) = (wide.kernel(b.isa).ok_or_else(declined)?, wide.name(b.isa));
+    let mut casts = Vec::new();
     for (known, narrow) in wide.known.iter_mut().zip(b.view.known) {
-        let Some(t) = narrow else { continue };
-        // Kept with the weights, because packed weights are found by the address of what they were made of.
-        let cast = b.weights.get(t, "f32", || t.cast(if is_half(t.dtype()) { DType::F32 } else { t.dtype() }));
-        *known = Some(cast.as_ref().clone().map_err(|e| Declined(e.to_string()))?);
+        *known = narrow.clone();
+        let Some(t) = narrow.as_ref().filter(|t| is_half(t.dtype())) else { continue };
+        let cast = b.weights.try_get(t, "f32", &[], || t.cast(DType::F32).map_err(|e| Declined(e.to_string())))?;
+        *known = Some(cast.as_ref().clone());
+        casts.push(cast);
     }
     let inner = (kernel.build)(&mut Build { isa: b.isa, view: wide.view(), weights: b.weights, gang: b.gang })?;
     Ok(Box::new(Half {
@@ -112,6 +116,7 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
         inner,
         ins: b.view.ins.to_vec(),
         known: wide.known,
+        _casts: casts,
         outs: b.view.outs.to_vec(),
     }))
 }
@@ -123,6 +128,8 @@ struct Half {
     ins: Vec<Fact>,
     /// Constants as `f32`.
     known: Vec<Option<Tensor>>,
+    /// Those of them that are forms of 16-bit constants, held so that other plans find them.
+    _casts: Vec<Arc<Tensor>>,
     outs: Vec<Fact>,
 }
 

@@ -165,6 +165,10 @@ impl Program for CpuProgram {
         Box::new(Session::new(self))
     }
 
+    fn session_bytes(&self) -> usize {
+        self.arena.next_multiple_of(ALIGN) + self.scratch
+    }
+
     fn kernels(&self) -> Vec<String> {
         self.steps.iter().map(|s| s.kernel.name().to_string()).collect()
     }

@@ -41,26 +41,34 @@ pub(super) struct GpuProgram {
     pub(super) inputs: Vec<Fact>,
     pub(super) outputs: Vec<Fact>,
     kernels: Vec<String>,
+    /// Constants on the device, held so that other programs find them.
+    _constants: Vec<Arc<Buffer>>,
 }
 
 impl GpuProgram {
     pub(super) fn new(gpu: Arc<Gpu>, stage: Stage, weights: &Weights) -> Result<GpuProgram, DeviceError> {
-        let mut builder = Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new() };
+        let mut builder =
+            Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new(), constants: Vec::new() };
         let mut kernels = Vec::new();
         for (index, step) in stage.steps.iter().enumerate() {
             kernels.push(builder.step(index, step)?);
         }
-        let Builder { params, dispatches, .. } = builder;
+        let Builder { params, dispatches, constants, .. } = builder;
         let params = gpu.guarded(|| gpu.filled(&params, BufferUsages::UNIFORM)).map_err(failed)?;
         let slots = slot_sizes(&stage);
         let Stage { inputs, outputs, .. } = stage;
-        Ok(GpuProgram { dispatches, params, slots, inputs, outputs, kernels, gpu })
+        Ok(GpuProgram { dispatches, params, slots, inputs, outputs, kernels, _constants: constants, gpu })
     }
 }
 
 impl Program for GpuProgram {
     fn session(self: Arc<Self>) -> Box<dyn Run> {
         Box::new(Session::new(self))
+    }
+
+    fn session_bytes(&self) -> usize {
+        let ports: u64 = self.inputs.iter().chain(&self.outputs).map(words::size).sum();
+        usize::try_from(ports + self.slots.iter().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
     fn kernels(&self) -> Vec<String> {
@@ -89,6 +97,7 @@ struct Builder<'a> {
     weights: &'a Weights,
     params: Vec<u8>,
     dispatches: Vec<Dispatch>,
+    constants: Vec<Arc<Buffer>>,
 }
 
 impl Builder<'_> {
@@ -126,7 +135,7 @@ impl Builder<'_> {
         Ok(Dispatch { step, pipeline, bound, params: (start, size), grid: launch.grid })
     }
 
-    fn storage(&self, step: &Step, bound: Bound) -> Result<(Storage, u64), String> {
+    fn storage(&mut self, step: &Step, bound: Bound) -> Result<(Storage, u64), String> {
         let (place, fact) = match bound {
             Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
             Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
@@ -141,11 +150,12 @@ impl Builder<'_> {
         Ok((storage, words::size(fact).max(4)))
     }
 
-    fn constant(&self, t: &Tensor) -> Result<Buffer, String> {
-        let layout = format!("wgpu-{}-{}", self.gpu.id, t.dtype());
+    fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {
         let upload =
             || self.gpu.guarded(|| self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE));
-        self.weights.get::<Result<Buffer, String>>(t, &layout, upload).as_ref().clone()
+        let made = self.weights.try_get(t, &format!("wgpu-{}", self.gpu.id), &[], upload)?;
+        self.constants.push(made.clone());
+        Ok(made.as_ref().clone())
     }
 }
 

@@ -1,86 +1,209 @@
 //! Tasks whose operands are all known run once, when planning.
+//!
+//! What they make of large constants is a form of these ([`Tensor::form`]): plans for other shapes find the same result, and
+//! with it the forms that kernels have made of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use mindir_graph::passes::Note;
-use mindir_graph::task::{Source, Task, TaskGraph, V};
-use mindir_graph::{Buffer, Tensor};
-use mindir_kernels::device::{Device, Place, Stage, Step, Weights};
+use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
+use mindir_graph::{Buffer, Fact, Tensor};
+use mindir_kernels::device::{Device, DeviceError, Place, Stage, Step, TaskView, Weights};
 
 use crate::Error;
 
 /// Name of the pass.
 pub(crate) const NAME: &str = "constants";
 
-/// Replaces the results of tasks with known operands by constants, computed by the last device, which is the host.
+/// Results of a task that follow from constants.
+pub(crate) type Folded = Arc<Vec<Tensor>>;
+
+/// Replaces the results of tasks with known operands by constants, computed by the last device, which is the host. Returns
+/// the constants, to be held as long as others shall find them.
 pub(crate) fn constants(
     tasks: &mut TaskGraph,
     devices: &[Arc<dyn Device>],
     weights: &Weights,
     notes: &mut Vec<Note>,
-) -> Result<(), Error> {
-    let Some(host) = devices.last() else { return Ok(()) };
-    let mut at = 0;
-    while at < tasks.nodes.len() {
-        let known: Option<Vec<Tensor>> = tasks.nodes[at].ins.iter().map(|v| tasks.known(*v)).collect();
-        match known {
-            Some(ins) if !matches!(tasks.nodes[at].task, Task::Host(_)) || !ins.is_empty() => {
-                let results = run(tasks, at, &ins, host, weights)?;
-                for (v, t) in tasks.nodes[at].outs.clone().into_iter().zip(results) {
-                    tasks.values[v.0 as usize].source = Source::Const(t);
-                }
-                let node = tasks.nodes.remove(at);
-                notes.push(Note {
-                    pass: NAME,
-                    path: node.path,
-                    applied: true,
-                    why: format!("{} computed when planning", node.ops),
-                });
-            }
-            _ => at += 1,
+) -> Result<Vec<Folded>, Error> {
+    let Some(host) = devices.last() else { return Ok(Vec::new()) };
+    let fixed = fixed(tasks);
+    let kept = kept(tasks, &fixed);
+    let mut recipes: HashMap<V, Recipe> = HashMap::new();
+    let mut folded = Vec::new();
+    for at in (0..tasks.nodes.len()).filter(|&at| fixed[at]) {
+        let recipe = Recipe::of(tasks, at, host, &mut recipes);
+        let outs = &tasks.nodes[at].outs;
+        if let [out] = outs.as_slice()
+            && !kept[out.0 as usize]
+        {
+            recipes.insert(*out, recipe);
+            continue;
         }
+        let results = recipe.results(tasks, host, weights)?;
+        for (v, t) in outs.clone().into_iter().zip(results.iter()) {
+            tasks.values[v.0 as usize].source = Source::Const(t.clone());
+        }
+        folded.push(results);
     }
-    Ok(())
+    remove(tasks, &fixed, notes);
+    Ok(folded)
 }
 
-fn run(
+/// For every node, whether its results follow from constants.
+fn fixed(tasks: &TaskGraph) -> Vec<bool> {
+    let mut known: Vec<bool> = tasks.values.iter().map(|v| matches!(v.source, Source::Const(_))).collect();
+    let mut fixed = Vec::with_capacity(tasks.nodes.len());
+    for node in &tasks.nodes {
+        let source = matches!(node.task, Task::Host(_)) && node.ins.is_empty();
+        let follows = !source && node.ins.iter().all(|v| known[tasks.root(*v).0 as usize]);
+        node.outs.iter().for_each(|v| known[v.0 as usize] = follows);
+        fixed.push(follows);
+    }
+    fixed
+}
+
+/// Results of nodes with one result that are kept: those that are a result, or read by another node than one that follows
+/// from constants, or read more than once. Others are steps on the way to their only reader.
+fn kept(tasks: &TaskGraph, fixed: &[bool]) -> Vec<bool> {
+    let mut reads = vec![0usize; tasks.values.len()];
+    for (node, &fixed) in tasks.nodes.iter().zip(fixed) {
+        node.ins.iter().for_each(|v| reads[tasks.root(*v).0 as usize] += if fixed { 1 } else { 2 });
+    }
+    let results = tasks.outputs.iter().chain(tasks.writes.iter().map(|(_, v)| v));
+    results.for_each(|v| reads[tasks.root(*v).0 as usize] += 2);
+    reads.into_iter().map(|n| n > 1).collect()
+}
+
+/// Drops nodes that follow from constants.
+fn remove(tasks: &mut TaskGraph, fixed: &[bool], notes: &mut Vec<Note>) {
+    let mut fixed = fixed.iter();
+    tasks.nodes.retain(|node| {
+        let gone = fixed.next().is_some_and(|f| *f);
+        if gone {
+            let why = format!("{} computed when planning", node.ops);
+            notes.push(Note { pass: NAME, path: node.path.clone(), applied: true, why });
+        }
+        !gone
+    });
+}
+
+/// How the results of a node come from constants: a tree of tasks.
+struct Recipe {
+    /// The tasks and what they read, operands first: two trees of the same text do the same with the same constants.
+    how: String,
+    /// The constants, as often as they are read.
+    of: Vec<Tensor>,
+    /// The nodes, operands first.
+    steps: Vec<usize>,
+    /// Whether `how` says all: the function of a host task has no text.
+    told: bool,
+}
+
+impl Recipe {
+    /// The recipe of a node, which takes over those of its operands.
+    fn of(tasks: &TaskGraph, at: usize, host: &Arc<dyn Device>, recipes: &mut HashMap<V, Recipe>) -> Recipe {
+        let node = &tasks.nodes[at];
+        let told = !matches!(node.task, Task::Host(_));
+        let mut recipe = Recipe { how: String::new(), of: Vec::new(), steps: Vec::new(), told };
+        for &v in &node.ins {
+            let root = tasks.root(v);
+            match (&tasks.values[root.0 as usize].source, recipes.remove(&root)) {
+                (Source::Const(t), _) => recipe.of.push(t.clone()),
+                (_, Some(operand)) => recipe.append(operand),
+                _ => recipe.told = false,
+            }
+            recipe.how.push_str(&format!("{}\n", tasks.fact(v)));
+        }
+        recipe.how.push_str(&format!("{} of {}\n", task_text(tasks, node, host), node.ins.len()));
+        recipe.steps.push(at);
+        recipe
+    }
+
+    fn append(&mut self, operand: Recipe) {
+        if self.how.is_empty() {
+            self.how = operand.how;
+        } else {
+            self.how.push_str(&operand.how);
+        }
+        self.of.extend(operand.of);
+        self.steps.extend(operand.steps);
+        self.told &= operand.told;
+    }
+
+    /// What the recipe makes: found with its first large constant if it was made before, and is still in use.
+    fn results(&self, tasks: &TaskGraph, host: &Arc<dyn Device>, weights: &Weights) -> Result<Folded, Error> {
+        let make = || run(tasks, &self.steps, host, weights);
+        match self.of.iter().position(|t| !t.is_small()).filter(|_| self.told) {
+            None => Ok(Arc::new(make()?)),
+            Some(at) => {
+                let others: Vec<&Tensor> = self.of[..at].iter().chain(&self.of[at + 1..]).collect();
+                weights.try_get(&self.of[at], &self.how, &others, make)
+            }
+        }
+    }
+}
+
+/// A task with its results and its kernel, which may round as others do not.
+fn task_text(tasks: &TaskGraph, node: &TaskNode, host: &Arc<dyn Device>) -> String {
+    let facts = |vs: &[V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
+    let (ins, outs) = (facts(&node.ins), facts(&node.outs));
+    let known = vec![None; ins.len()];
+    let view = TaskView { task: &node.task, ins: &ins, known: &known, outs: &outs };
+    let kernel = host.select(view).map(|choice| choice.kernel).unwrap_or_default();
+    format!("{:?} to {outs:?} by {kernel}", node.task)
+}
+
+/// Runs nodes and returns the results of the last.
+fn run(tasks: &TaskGraph, steps: &[usize], host: &Arc<dyn Device>, weights: &Weights) -> Result<Vec<Tensor>, Error> {
+    let mut made: HashMap<V, Tensor> = HashMap::new();
+    let mut last = Vec::new();
+    for &at in steps {
+        let node = &tasks.nodes[at];
+        let operand = |v: &V| match made.get(&tasks.root(*v)) {
+            Some(t) => t.reshape(&tasks.fact(*v).shape).ok(),
+            None => tasks.known(*v),
+        };
+        let ins: Option<Vec<Tensor>> = node.ins.iter().map(operand).collect();
+        let missing = || DeviceError::Step { path: node.path.clone(), message: "an operand is not known".into() };
+        last = step(tasks, node, &ins.ok_or_else(missing)?, host, weights)?;
+        made.extend(node.outs.iter().copied().zip(last.iter().cloned()));
+    }
+    Ok(last)
+}
+
+fn step(
     tasks: &TaskGraph,
-    at: usize,
+    node: &TaskNode,
     ins: &[Tensor],
     host: &Arc<dyn Device>,
     weights: &Weights,
 ) -> Result<Vec<Tensor>, Error> {
-    let node = &tasks.nodes[at];
-    let out_facts: Vec<_> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
-    let facts: Vec<_> = ins.iter().map(Tensor::fact).collect();
-    // A tensor that appears twice is one input.
-    let mut index: HashMap<V, usize> = HashMap::new();
-    let mut distinct = Vec::new();
-    let places = node.ins.iter().zip(ins).map(|(v, t)| {
-        let next = distinct.len();
-        let i = *index.entry(*v).or_insert_with(|| {
-            distinct.push(t.clone());
-            next
-        });
-        Place::Input(i)
-    });
-    let ins = places.collect();
+    let out_facts: Vec<Fact> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
+    // A value that is read twice is one input.
+    let mut inputs: Vec<(V, Tensor)> = Vec::new();
+    let place = |(v, t): (&V, &Tensor)| {
+        Place::Input(inputs.iter().position(|(known, _)| known == v).unwrap_or_else(|| {
+            inputs.push((*v, t.clone()));
+            inputs.len() - 1
+        }))
+    };
     let step = Step {
         task: node.task.clone(),
-        ins,
-        in_facts: facts,
+        ins: node.ins.iter().zip(ins).map(place).collect(),
+        in_facts: ins.iter().map(Tensor::fact).collect(),
         outs: (0..node.outs.len()).map(Place::Output).collect(),
         out_facts: out_facts.clone(),
         path: node.path.clone(),
     };
-    let inputs = distinct.iter().map(Tensor::fact).collect();
-    let stage = Stage { steps: vec![step], inputs, outputs: out_facts.clone(), ..Stage::default() };
+    let facts = inputs.iter().map(|(_, t)| t.fact()).collect();
+    let stage = Stage { steps: vec![step], inputs: facts, outputs: out_facts.clone(), ..Stage::default() };
     let mut session = host.build(stage, weights)?.session();
     let mut buffers: Vec<Buffer> = out_facts.iter().map(|f| Buffer::new(f.bytes())).collect();
-    let sources: Vec<&[u8]> = distinct.iter().map(|t| t.bytes().as_ref()).collect();
+    let sources: Vec<&[u8]> = inputs.iter().map(|(_, t)| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
     session.run(&sources, &mut targets)?;
-    let tensor = |(b, f): (Buffer, &mindir_graph::Fact)| Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes());
+    let tensor = |(b, f): (Buffer, &Fact)| Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes());
     Ok(buffers.into_iter().zip(&out_facts).map(tensor).collect::<Result<_, _>>()?)
 }

@@ -6,7 +6,7 @@ mod place;
 mod report;
 mod run;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mindir_graph::graph::ValueId;
@@ -16,6 +16,7 @@ use mindir_graph::task::{Source, TaskGraph, V};
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::device::{Device, Place, Program, Slot, Stage, Step, Weights};
 
+use fold::Folded;
 pub(crate) use fold::NAME as CONSTANTS;
 pub use report::{Decline, StageReport, StepReport};
 pub(crate) use run::State;
@@ -36,6 +37,10 @@ pub struct Plan {
     pub(crate) stop: Stop,
     report: Vec<StageReport>,
     notes: Vec<Note>,
+    /// Constants that steps and results read.
+    constants: Vec<Tensor>,
+    /// What was computed from constants.
+    folded: Vec<Folded>,
 }
 
 /// A program with what it reads and writes.
@@ -78,7 +83,7 @@ impl Plan {
         options: &Options,
     ) -> Result<Plan, Error> {
         let mut tasks = lowered.tasks;
-        let notes = rewrite(&mut tasks, devices, weights, options)?;
+        let (notes, folded) = rewrite(&mut tasks, devices, weights, options)?;
         let placed = place::place(&tasks, devices)?;
         if options.fallback == Fallback::Deny {
             place::deny_fallback(&tasks, &placed, devices)?;
@@ -106,6 +111,8 @@ impl Plan {
             stop: lowered.stop,
             report,
             notes,
+            constants: constants(&tasks),
+            folded,
         })
     }
 
@@ -134,10 +141,32 @@ impl Plan {
         self.report.iter().flat_map(|s| &s.steps).map(|s| s.flops).sum()
     }
 
+    /// The constants that the plan holds, the model's own and those that were made when planning.
+    pub(crate) fn constants(&self) -> impl Iterator<Item = &Tensor> {
+        self.constants.iter().chain(self.folded.iter().flat_map(|f| f.iter()))
+    }
+
+    /// Bytes that a [`State`] takes.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.stages.iter().map(|s| s.program.session_bytes()).sum::<usize>() + self.host.iter().sum::<usize>()
+    }
+
     /// Bytes of working memory that each session needs besides inputs and results.
     pub fn scratch_bytes(&self) -> usize {
         self.report.iter().map(|s| s.memory).sum::<usize>() + self.host.iter().sum::<usize>()
     }
+}
+
+/// The constants that nodes and results read.
+fn constants(tasks: &TaskGraph) -> Vec<Tensor> {
+    let reads =
+        tasks.nodes.iter().flat_map(|n| &n.ins).chain(&tasks.outputs).chain(tasks.writes.iter().map(|(_, v)| v));
+    let roots: BTreeSet<V> = reads.map(|v| tasks.root(*v)).collect();
+    let constant = |v: V| match &tasks.values[v.0 as usize].source {
+        Source::Const(t) => Some(t.clone()),
+        _ => None,
+    };
+    roots.into_iter().filter_map(constant).collect()
 }
 
 /// Why a plan ends where it does.
@@ -156,17 +185,17 @@ fn rewrite(
     devices: &[Arc<dyn Device>],
     weights: &Weights,
     options: &Options,
-) -> Result<Vec<Note>, Error> {
-    let mut notes = Vec::new();
+) -> Result<(Vec<Note>, Vec<Folded>), Error> {
+    let (mut notes, mut folded) = (Vec::new(), Vec::new());
     let fold = options.pass_enabled(fold::NAME);
     if fold {
-        fold::constants(tasks, devices, weights, &mut notes)?;
+        folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
     }
     notes.extend(optimize(tasks, |pass| options.pass_enabled(pass)).list);
     if fold {
-        fold::constants(tasks, devices, weights, &mut notes)?;
+        folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
     }
-    Ok(notes)
+    Ok((notes, folded))
 }
 
 /// Builds stages: decides for every value where it lies.

@@ -7,8 +7,9 @@ mod igemm;
 mod planes;
 mod transpose;
 
-use mindir_graph::DType;
 use mindir_graph::task::{Conv, EpilogueInput, Layout, Task};
+use mindir_graph::{DType, Tensor};
+use smallvec::SmallVec;
 
 use super::epilogue::{BoundTail, Tail};
 use super::gang::{Gang, Shared};
@@ -126,8 +127,8 @@ fn packed(
         return Packed::Each;
     };
     // Scaled weights belong to the scale as well.
-    let by = factors.map_or(0, |f| f.as_ptr().addr());
-    Packed::Known(build.weights.get(w, &format!("{layout} of {:?} by {by:x}", c.groups), || {
+    let with: SmallVec<[&Tensor; 1]> = scale.into_iter().collect();
+    Packed::Known(build.weights.get(w, &format!("{layout} of {:?}", c.groups), &with, || {
         let mut out = Block::zeroed(len);
         pack(data, factors, &mut out, build.gang);
         out

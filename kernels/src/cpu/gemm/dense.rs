@@ -143,7 +143,7 @@ fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
             let data = t.view::<f32>().map_err(|e| Declined(e.to_string()))?;
             let panels = blocks.panels;
             let layout = format!("panels {panels:?} of {:?}", g.b);
-            B::Packed(build.weights.get(t, &layout, || {
+            B::Packed(build.weights.get(t, &layout, &[], || {
                 let mut packed = Block::zeroed(panels.len());
                 origin(g, data, 0).pack_all(&panels, &mut packed, build.gang);
                 packed

@@ -1,0 +1,35 @@
+//! The devices of a cell.
+
+use std::sync::Arc;
+
+use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
+use mindir_kernels::device::Device;
+
+use crate::{DeviceKind, Error, Options};
+
+/// The chosen device, and the CPU last.
+pub(crate) fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> {
+    let threads = options.threads.map_or_else(Threads::available, Threads::new);
+    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(Isa::detect(), threads));
+    match options.device {
+        DeviceKind::Cpu => Ok(vec![cpu]),
+        DeviceKind::Wgpu => Ok(vec![wgpu()?, cpu]),
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Arc<dyn Device>, Error> {
+    let options = mindir_kernels::wgpu::Options::default();
+    match mindir_kernels::wgpu::WgpuDevice::new(&options) {
+        Ok(device) => Ok(Arc::new(device)),
+        Err(e) => Err(Error::NoDevice { device: "wgpu".into(), reason: e.to_string() }),
+    }
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Arc<dyn Device>, Error> {
+    Err(Error::NoDevice {
+        device: "wgpu".into(),
+        reason: "this build lacks it; build with the cargo feature `wgpu`".into(),
+    })
+}
