@@ -211,7 +211,10 @@ impl Bench {
         let flops = runner.flops();
         Ok(Measured {
             batch,
-            threads: threads.unwrap_or_else(|| mindir::machine::processor().threads),
+            threads: match threads {
+                Some(n) => n,
+                None => mindir::machine::processor().map_err(Error::from)?.threads,
+            },
             inputs: facts,
             first_run_ns,
             count: times.len(),

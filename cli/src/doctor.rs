@@ -69,7 +69,7 @@ struct Variable {
 
 impl Doctor {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let Processor { isa, lanes, threads } = machine::processor();
+        let Processor { isa, lanes, threads } = machine::processor().map_err(Error::from)?;
         let measure = |f: fn(usize) -> Result<f64, Failure>| -> Result<_, Failure> {
             if self.quick { Ok(None) } else { Ok(Some([f(1)?, f(threads)?])) }
         };

@@ -27,7 +27,7 @@ fn main() {
             _ => filter = arg,
         }
     }
-    let device = CpuDevice::new(Isa::detect(), Threads::new(threads));
+    let device = CpuDevice::new(Isa::detect().expect("an instruction set"), Threads::new(threads));
     println!("{:34} {:>10} {:>8} {:>8} {:>9}  kernel", "case", "µs", "ns/elem", "GB/s", "of copy");
     for case in cases().into_iter().filter(|c| c.name.contains(&filter)) {
         let bytes = case.ins.iter().chain(&case.outs).map(Fact::bytes).sum::<usize>();

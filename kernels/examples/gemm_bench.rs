@@ -27,7 +27,7 @@ fn main() {
             _ => filter = arg,
         }
     }
-    let device = CpuDevice::new(Isa::detect(), Threads::new(threads));
+    let device = CpuDevice::new(Isa::detect().expect("an instruction set"), Threads::new(threads));
     let peak = threads as f64 * device.isa().run(Peak);
     println!("{} × {threads}: peak {peak:.0} GFLOP/s", device.isa());
     println!("{:34} {:>10} {:>8} {:>6} {:>7}  kernel", "case", "µs", "GFLOP/s", "peak%", "GB/s");

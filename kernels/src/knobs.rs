@@ -20,6 +20,24 @@ impl Knob {
     }
 }
 
+/// A variable is set to what it may not be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {found:?}, expected {expected}")]
+pub struct KnobError {
+    /// Name of the variable.
+    pub name: &'static str,
+    /// What it is set to.
+    pub found: String,
+    /// What it may be set to.
+    pub expected: &'static str,
+}
+
+impl Knob {
+    pub(crate) fn error(&self, found: &str) -> KnobError {
+        KnobError { name: self.name, found: found.into(), expected: self.values }
+    }
+}
+
 /// Caps the instruction set of the CPU device.
 pub const ISA: Knob = Knob {
     name: "MINDIR_ISA",

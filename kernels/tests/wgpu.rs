@@ -568,7 +568,7 @@ fn what_does_not_fit_is_an_error() {
     let mut overlapping = stage.clone();
     overlapping.steps[2].outs = vec![Place::Slot(0)];
     let error = device.build(overlapping, &Weights::default()).err().expect("a shared buffer");
-    assert_eq!(error.to_string(), "network: an operand and a result share a buffer");
+    assert_eq!(error.to_string(), "wgpu: network: an operand and a result share a buffer");
     let mut missing = stage;
     missing.steps[2].outs = vec![Place::Slot(9)];
     let program = device.build(missing, &Weights::default()).expect("a program");

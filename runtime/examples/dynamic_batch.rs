@@ -19,6 +19,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..3 {
         session.run(&[&x[..]])?;
     }
-    println!("session gives {} and {:?}", session.output_fact(0), &session.output::<f32>(0)?[..3]);
+    println!("session gives {} and {:?}", session.output_fact(0).ok_or("no result")?, &session.output::<f32>(0)?[..3]);
     Ok(())
 }

@@ -50,7 +50,8 @@ impl GraphCell {
     /// Prepares a model to run.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] naming every node of an unknown operator, [`Error::NoDevice`], [`Error::Param`].
+    /// [`Error::Unsupported`] naming every node of an unknown operator, [`Error::Options`], [`Error::NoDevice`],
+    /// [`Error::Param`].
     pub fn new(model: impl Into<Arc<Model>>, options: Options) -> Result<GraphCell, Error> {
         let mut model = model.into();
         let unsupported: Vec<UnsupportedNode> = model
@@ -60,6 +61,7 @@ impl GraphCell {
         if !unsupported.is_empty() {
             return Err(Error::Unsupported(unsupported));
         }
+        options.check(&model)?;
         if !options.params_init.is_empty() {
             init_params(Arc::make_mut(&mut model), &options.params_init)?;
         }
@@ -137,8 +139,13 @@ impl GraphCell {
     pub fn run_named(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<Tensor>, Error> {
         let ports = self.inputs();
         let names = || ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
-        if let Some((name, _)) = inputs.iter().find(|(n, _)| !ports.iter().any(|p| p.name == *n)) {
-            return Err(InputError::Name { name: name.to_string(), names: names() }.into());
+        for (i, (name, _)) in inputs.iter().enumerate() {
+            if !ports.iter().any(|p| p.name == *name) {
+                return Err(InputError::Name { name: name.to_string(), names: names() }.into());
+            }
+            if inputs[..i].iter().any(|(n, _)| n == name) {
+                return Err(InputError::Twice(name.to_string()).into());
+            }
         }
         let find = |p: &Port| inputs.iter().find(|(n, _)| p.name == *n).map(|(_, t)| t.clone());
         let ordered: Vec<Tensor> = ports.iter().filter_map(find).collect();

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::device::Device;
 
-use crate::{DeviceKind, Error, Options};
+use crate::{DeviceKind, Error, OptionError, Options};
 
 /// The chosen device, and the CPU last.
 pub(crate) fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> {
-    let threads = options.threads.map_or_else(Threads::available, Threads::new);
-    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(Isa::detect(), threads));
+    let isa = Isa::detect().map_err(OptionError::Variable)?;
+    let threads = match options.threads {
+        Some(n) => Threads::new(n),
+        None => Threads::available().map_err(OptionError::Variable)?,
+    };
+    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(isa, threads));
     match options.device {
         DeviceKind::Cpu => Ok(vec![cpu]),
         DeviceKind::Wgpu => Ok(vec![wgpu()?, cpu]),

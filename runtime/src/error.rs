@@ -7,6 +7,7 @@ use mindir_graph::lower::NodeError;
 use mindir_graph::onnx::ExportError as OnnxError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
+use mindir_kernels::knobs::KnobError;
 use mindir_loader::air::AirError;
 use mindir_loader::ckpt::Misfits;
 use mindir_loader::mindir::ExportError;
@@ -46,6 +47,9 @@ pub enum Error {
     /// Wrong inputs.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// Options that cannot be followed.
+    #[error(transparent)]
+    Options(#[from] OptionError),
     /// A parameter given at the start does not fit the model's.
     #[error("parameter {name}: expected {expected}, found {found}")]
     Param {
@@ -75,7 +79,7 @@ pub enum Error {
     /// An operator refuses its arguments although the inputs are as the file declares them: the model contradicts itself.
     #[error("{}; the inputs are as the model declares them", node_text(.0))]
     Contradiction(NodeError),
-    /// A device failed.
+    /// A device failed, or a step refuses the data that it was given.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Bytes that make no tensor.
@@ -127,7 +131,11 @@ impl Error {
                 ErrorKind::Unsupported
             }
             Error::Contradiction(_) => ErrorKind::Corrupt,
+            Error::Device(DeviceError::Declined { .. }) => ErrorKind::Unsupported,
             Error::Input(_)
+            | Error::Options(_)
+            | Error::Tensor(_)
+            | Error::Device(DeviceError::Step { .. })
             | Error::Misfits(_)
             | Error::Param { .. }
             | Error::Node(_)
@@ -138,7 +146,7 @@ impl Error {
             Error::Export(ExportError::Graph(_) | ExportError::TooLarge { .. }) => ErrorKind::Unsupported,
             Error::Export(ExportError::Store(_)) => ErrorKind::Device,
             Error::Export(_) => ErrorKind::Usage,
-            Error::NoDevice { .. } | Error::Device(_) | Error::Tensor(_) => ErrorKind::Device,
+            Error::NoDevice { .. } | Error::Device(_) => ErrorKind::Device,
             Error::Limit { .. } => ErrorKind::Limit,
         }
     }
@@ -200,6 +208,28 @@ fn node_text(e: &NodeError) -> String {
     format!("{}: {}({}): {}", e.path.escape_debug(), e.op, args.join(", "), e.error)
 }
 
+/// What is wrong with [`crate::Options`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// No threads.
+    #[error("threads: expected a number above 0, found 0")]
+    Threads,
+    /// Names that no pass has.
+    #[error("disabled_passes: there is no {}; the passes are all, {passes}", .names.join(", "))]
+    Passes {
+        /// The names that were given.
+        names: Vec<String>,
+        /// Names of the passes.
+        passes: String,
+    },
+    /// Names that no parameter of the model has.
+    #[error("params_init: the model has no parameter {}", .0.join(", "))]
+    Params(Vec<String>),
+    /// An environment variable that stands for an option.
+    #[error(transparent)]
+    Variable(#[from] KnobError),
+}
+
 /// What is wrong with the inputs of a run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
@@ -241,14 +271,51 @@ pub enum InputError {
         /// What was given.
         found: Fact,
     },
-    /// Another shape than the session was made for.
-    #[error("input {name}: the session was made for {expected}, found {found}")]
-    Session {
+    /// A name that is given twice.
+    #[error("input {0:?} is given twice")]
+    Twice(String),
+    /// Another number of bytes than the session was made for.
+    #[error("input {name}: the session was made for {expected}, {} bytes; found {found} bytes", .expected.bytes())]
+    Length {
         /// Name of the input.
         name: String,
         /// What the session was made for.
         expected: Fact,
-        /// What was given.
-        found: Fact,
+        /// Number of bytes that were given.
+        found: usize,
+    },
+    /// Bytes that do not start where an element may.
+    #[error("input {name}: {expected} must start at a multiple of {} bytes in memory", .expected.dtype.align())]
+    Misaligned {
+        /// Name of the input.
+        name: String,
+        /// What the session was made for.
+        expected: Fact,
+    },
+    /// A byte other than 0 and 1 where `bool`s are expected.
+    #[error("input {name}: byte {value} at index {index} is no bool")]
+    Bool {
+        /// Name of the input.
+        name: String,
+        /// Position of the byte.
+        index: usize,
+        /// The byte.
+        value: u8,
+    },
+    /// A result that the model does not have.
+    #[error("there is no result {index}, the model has {count}")]
+    Output {
+        /// The index that was given.
+        index: usize,
+        /// Results of the model.
+        count: usize,
+    },
+    /// Another number of times than the plan has steps.
+    #[error("expected times for {expected} steps, found {found}")]
+    Steps {
+        /// Steps of the plan.
+        expected: usize,
+        /// Times given.
+        found: usize,
     },
 }

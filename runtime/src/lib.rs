@@ -31,7 +31,7 @@ mod session;
 use std::path::Path;
 
 pub use cell::{GraphCell, Port};
-pub use error::{DeclinedNode, Error, ErrorKind, InputError, UnsupportedNode};
+pub use error::{DeclinedNode, Error, ErrorKind, InputError, OptionError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,

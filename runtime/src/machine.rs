@@ -2,9 +2,9 @@
 
 use mindir_kernels::cpu::{Isa, Threads};
 
-pub use mindir_kernels::knobs::{ALL as KNOBS, Knob};
+pub use mindir_kernels::knobs::{ALL as KNOBS, Knob, KnobError};
 
-use crate::{DeviceKind, GraphCell, Options, builder::Builder};
+use crate::{DeviceKind, GraphCell, OptionError, Options, builder::Builder};
 
 /// The processor as the CPU device uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +18,12 @@ pub struct Processor {
 }
 
 /// The processor.
-pub fn processor() -> Processor {
-    let isa = Isa::detect();
-    Processor { isa: isa.name(), lanes: isa.lanes(), threads: Threads::available().count() }
+///
+/// # Errors
+/// [`OptionError::Variable`] if an environment variable is set to what it may not be.
+pub fn processor() -> Result<Processor, OptionError> {
+    let isa = Isa::detect()?;
+    Ok(Processor { isa: isa.name(), lanes: isa.lanes(), threads: Threads::available()?.count() })
 }
 
 /// Whether a device can be used.

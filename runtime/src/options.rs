@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 
 use mindir_graph::Tensor;
+use mindir_graph::graph::Model;
+
+use crate::OptionError;
 
 /// Whether steps that the chosen device declines may run elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,9 +56,9 @@ pub struct Options {
     pub device: DeviceKind,
     /// What to do with steps that the device declines.
     pub fallback: Fallback,
-    /// Threads of the CPU; `None` takes what the process may use.
+    /// Threads of the CPU, at least 1; `None` takes what the process may use.
     pub threads: Option<usize>,
-    /// Parameters to replace before the first run, by name. Names that the model does not have are ignored.
+    /// Parameters to replace before the first run, by name. The model has every name.
     pub params_init: HashMap<String, Tensor>,
     /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
     pub disabled_passes: Vec<String>,
@@ -88,6 +91,22 @@ impl Options {
     /// Names of the passes that [`Options::disabled_passes`] may list, besides `"all"`.
     pub fn passes() -> impl Iterator<Item = &'static str> {
         std::iter::once(crate::plan::CONSTANTS).chain(mindir_graph::passes::PASSES.iter().map(|p| p.name))
+    }
+
+    /// Whether a cell of `model` can follow the options.
+    pub(crate) fn check(&self, model: &Model) -> Result<(), OptionError> {
+        if self.threads == Some(0) {
+            return Err(OptionError::Threads);
+        }
+        let known = |name: &String| name == "all" || Options::passes().any(|p| p == name);
+        let names: Vec<String> = self.disabled_passes.iter().filter(|n| !known(n)).cloned().collect();
+        if !names.is_empty() {
+            return Err(OptionError::Passes { names, passes: Options::passes().collect::<Vec<_>>().join(", ") });
+        }
+        let has = |name: &String| model.params.iter().any(|p| *p.name == **name);
+        let mut missing: Vec<String> = self.params_init.keys().filter(|n| !has(n)).cloned().collect();
+        missing.sort();
+        if missing.is_empty() { Ok(()) } else { Err(OptionError::Params(missing)) }
     }
 
     /// Whether the pass called `name` runs.

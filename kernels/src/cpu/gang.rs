@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::knobs;
+use crate::knobs::{self, KnobError};
 
 /// How long a helper spins without work before it goes back to the pool.
 const LINGER: Duration = Duration::from_micros(50);
@@ -48,9 +48,11 @@ impl Threads {
     }
 
     /// As many threads as `MINDIR_THREADS` says, else one for each core that the process may use.
-    pub fn available() -> Threads {
-        let asked = knobs::THREADS.get().and_then(|v| v.parse().ok()).filter(|&n: &usize| n > 0);
-        Threads::new(asked.unwrap_or_else(cores))
+    ///
+    /// # Errors
+    /// [`KnobError`] if the variable is no number above 0.
+    pub fn available() -> Result<Threads, KnobError> {
+        Ok(Threads::new(asked(knobs::THREADS.get().as_deref())?.unwrap_or_else(cores)))
     }
 
     /// Number of threads, the caller included.
@@ -63,6 +65,11 @@ impl Threads {
         let crew = self.pool.as_ref().map(|pool| (Arc::new(Crew::new(self.count - 1)), pool.clone()));
         Gang { crew, threads: self.count, epoch: 0 }
     }
+}
+
+fn asked(value: Option<&str>) -> Result<Option<usize>, KnobError> {
+    let number = |v: &str| v.parse().ok().filter(|n: &usize| *n > 0).ok_or_else(|| knobs::THREADS.error(v));
+    value.map(number).transpose()
 }
 
 /// Physical cores that the process may use: affinity, quotas and hyperthreads considered where the system tells.
@@ -353,6 +360,16 @@ fn resume(message: &'static str) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_threads_are_above_0() {
+        assert_eq!(asked(None), Ok(None));
+        assert_eq!(asked(Some("3")), Ok(Some(3)));
+        for wrong in ["0", "abc", "-1", "1.5"] {
+            let error = asked(Some(wrong)).unwrap_err();
+            assert_eq!(error.to_string(), format!("MINDIR_THREADS is {wrong:?}, expected a number above 0"));
+        }
+    }
 
     #[test]
     fn every_chunk_runs_once() {

@@ -8,7 +8,7 @@ use super::simd::avx2::Avx2;
 use super::simd::avx512::Avx512;
 use super::simd::portable::Portable;
 use super::simd::{Kernel, Simd};
-use crate::knobs;
+use crate::knobs::{self, KnobError};
 
 /// The instruction set that kernels are compiled for. Holding a value is the right to use it.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +28,23 @@ pub enum Isa {
 
 impl Isa {
     /// The best that the processor has, capped by `MINDIR_ISA`.
-    pub fn detect() -> Isa {
-        let cap = knobs::ISA.get();
-        let allowed = |level: &str| match cap.as_deref() {
-            Some("scalar") => false,
-            Some("avx2") => level != "avx512",
-            _ => true,
+    ///
+    /// # Errors
+    /// [`KnobError`] if the variable names no instruction set.
+    pub fn detect() -> Result<Isa, KnobError> {
+        Isa::capped(knobs::ISA.get().as_deref())
+    }
+
+    /// The best that the processor has and `cap` allows.
+    fn capped(cap: Option<&str>) -> Result<Isa, KnobError> {
+        const LEVELS: [&str; 3] = ["scalar", "avx2", "avx512"];
+        let level = |name: &str| LEVELS.iter().position(|l| *l == name);
+        let most = match cap {
+            None => LEVELS.len(),
+            Some(cap) => level(cap).ok_or_else(|| knobs::ISA.error(cap))?,
         };
-        Isa::native().into_iter().rev().find(|isa| allowed(isa.name())).unwrap_or(Isa::Scalar)
+        let allowed = |isa: &Isa| level(isa.name()).is_some_and(|l| l <= most);
+        Ok(Isa::native().into_iter().rev().find(allowed).unwrap_or(Isa::Scalar))
     }
 
     /// Every instruction set that this processor can run.
@@ -109,5 +118,19 @@ impl Isa {
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_is_a_level_that_exists() {
+        assert_eq!(Isa::capped(Some("scalar")).unwrap().name(), "scalar");
+        assert_ne!(Isa::capped(Some("avx2")).unwrap().name(), "avx512");
+        assert_eq!(Isa::capped(None).unwrap().name(), Isa::capped(Some("avx512")).unwrap().name());
+        let error = Isa::capped(Some("neon")).unwrap_err();
+        assert_eq!(error.to_string(), "MINDIR_ISA is \"neon\", expected avx512|avx2|scalar");
     }
 }

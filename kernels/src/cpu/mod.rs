@@ -88,13 +88,6 @@ pub struct CpuDevice {
     threads: Threads,
 }
 
-impl Default for CpuDevice {
-    /// The best instruction set and all cores, as the environment allows.
-    fn default() -> CpuDevice {
-        CpuDevice::new(Isa::detect(), Threads::available())
-    }
-}
-
 impl CpuDevice {
     /// The processor with this instruction set and these threads.
     pub fn new(isa: Isa, threads: Threads) -> CpuDevice {

@@ -42,7 +42,7 @@ fn stage(steps: Vec<Step>, slots: &[usize]) -> Stage {
 }
 
 fn device() -> CpuDevice {
-    CpuDevice::new(Isa::detect(), Threads::new(2))
+    CpuDevice::new(Isa::detect().unwrap(), Threads::new(2))
 }
 
 fn block(values: impl Iterator<Item = f32>) -> Block<f32> {

@@ -3,7 +3,8 @@
 //! It computes maps, copies, matrix products, softmax, normalisations and reductions of `f32`, `bool` and integers of up
 //! to 32 bits, and declines everything else with the reason. Elements lie in its buffers as 32-bit words and are
 //! converted when a stage's inputs, outputs and constants are moved. It never computes in place. Values live in separate
-//! buffers, made once per session; pipelines are made once per device, weights once per model.
+//! buffers, made once per session; pipelines are made once per device, and programs of one device share
+//! constants.
 //!
 //! What each shader computes is text in `mindir-shaders`; which shader, grid and parameters a task needs is worked out in
 //! `plan` without a driver. Errors of the driver become [`DeviceError`]; nothing here panics on them.

@@ -109,7 +109,7 @@ impl Builder<'_> {
             .map_err(|reason| DeviceError::Declined { path: step.path.clone(), reason })?;
         for launch in &plan.launches {
             let made = self.launch(index, step, launch);
-            let dispatch = made.map_err(|message| DeviceError::Step { path: step.path.clone(), message })?;
+            let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
             self.dispatches.push(dispatch);
         }
         Ok(plan.kernel)

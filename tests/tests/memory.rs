@@ -1,0 +1,89 @@
+//! The memory that cells keep: packed weights are shared, what plans keep is bounded.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mindir::{GraphCell, Options};
+use mindir_tests::models::{convolutions, numbers};
+
+/// Counts the bytes that are in use.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn in_use() -> usize {
+    IN_USE.load(Ordering::Relaxed)
+}
+
+fn options(plan_memory: usize) -> Options {
+    Options { threads: Some(1), plan_memory, ..Options::default() }
+}
+
+fn run(cell: &GraphCell, size: usize) {
+    cell.run(&[numbers(&[1, 3, size, size], 1)]).expect("the model takes every size");
+}
+
+// One test, because all count the bytes of the process.
+#[test]
+fn memory_is_shared_and_bounded() {
+    sizes_and_cells_share_packed_weights();
+    memory_of_plans_is_bounded();
+}
+
+fn sizes_and_cells_share_packed_weights() {
+    let model = Arc::new(convolutions(256).expect("a model"));
+    let before = in_use();
+    let cell = || GraphCell::new(model.clone(), options(1 << 20)).expect("a cell");
+    let cells: Vec<GraphCell> = (0..4).map(|_| cell()).collect();
+    run(&cells[0], 8);
+    let one = in_use() - before;
+    assert!(one > 256 * 256 * 9 * 4, "the weights are packed: {one}");
+    (9..40).for_each(|size| run(&cells[0], size));
+    let sizes = in_use() - before;
+    assert!(sizes < one + (2 << 20), "one size takes {one} bytes, 32 take {sizes}");
+    cells.iter().for_each(|cell| run(cell, 8));
+    let four = in_use() - before;
+    assert!(four < sizes + (1 << 20), "one cell takes {sizes} bytes, four take {four}");
+    drop(cells);
+    let left = in_use() - before;
+    assert!(left < 64 << 10, "{left} bytes are left");
+}
+
+fn memory_of_plans_is_bounded() {
+    let model = Arc::new(convolutions(8).expect("a model"));
+    let kept = |plan_memory: usize| {
+        let cell = GraphCell::new(model.clone(), options(plan_memory)).expect("a cell");
+        let before = in_use();
+        (200..230).for_each(|size| run(&cell, size));
+        in_use() - before
+    };
+    // Each size needs more than a megabyte.
+    assert!(kept(1 << 30) > 30 << 20);
+    assert!(kept(8 << 20) < 14 << 20);
+    assert!(kept(0) < 8 << 20);
+}
