@@ -62,8 +62,9 @@ fn more_plans_than_a_cell_keeps_give_exact_results() {
 fn threads_and_shapes_give_the_bits_of_a_fresh_cell() {
     let model = Arc::new(convolutions(16).unwrap());
     let inputs: Vec<Tensor> = (0..8).map(|i| numbers(&[1 + i % 2, 3, 9 + i, 14 - i], i as u64)).collect();
-    let fresh =
-        |x: &Tensor| GraphCell::new(convolutions(16), options(1)).unwrap().run(std::slice::from_ref(x)).unwrap();
+    let fresh = |x: &Tensor| {
+        GraphCell::new(convolutions(16).unwrap(), options(1)).unwrap().run(std::slice::from_ref(x)).unwrap()
+    };
     let want: Vec<Vec<Tensor>> = inputs.iter().map(fresh).collect();
     for threads in [2, 8] {
         // Room for two or three shapes: plans and memory come and go.
