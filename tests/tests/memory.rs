@@ -66,7 +66,8 @@ fn sizes_and_cells_share_packed_weights() {
     let sizes = (6..14).flat_map(|h| (6..10).map(move |w| [h, w]));
     sizes.for_each(|size| run(&cells[0], size));
     let many = in_use() - before;
-    assert!(many < one * 13 / 10, "one size takes {one} bytes, 32 take {many}");
+    // Plans and the memory of a run, but no second form of the weights.
+    assert!(many < one + (1 << 20), "one size takes {one} bytes, 32 take {many}");
     cells.iter().for_each(|cell| run(cell, [6, 6]));
     let four = in_use() - before;
     assert!(four < many * 115 / 100, "one cell takes {many} bytes, four take {four}");
