@@ -1,6 +1,8 @@
-//! What the conformance tests share: goldens, comparison, and the `f64` run of a model.
+//! What the conformance tests share: goldens, comparison, random cases, and the `f64` run of a model.
 
 pub mod compare;
 pub mod golden;
 pub mod models;
 pub mod precise;
+pub mod random;
+pub mod tasks;

@@ -1,82 +1,77 @@
-use super::{Notes, Reading, join, merge_inputs, reading};
-use crate::task::{Epilogue, EpilogueInput, Instr, Layout, Map, Program, Task, TaskGraph, V};
+use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs};
+use crate::task::{Epilogue, EpilogueInput, Instr, Layout, Map, Program, Task, TaskGraph, TaskNode, V};
+use crate::{DType, Strides, broadcast_strides, dense_strides};
 
-/// Moves a map that alone reads the result of a product or convolution into its epilogue.
+/// Moves a map that alone reads the result of a product or convolution into its epilogue. Results keep their bits: the
+/// epilogue's program rounds the sum, and every step, to the types that they had as tasks.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    let mut at = 0;
-    while at < graph.nodes.len() {
-        // The joined task takes the map's place, so the same position may hold the next product.
-        if !fuse_at(graph, at, notes) {
-            at += 1;
-        }
+    let mut editor = Editor::new(graph);
+    for at in editor.positions() {
+        // The joined task takes the map's place, so that its own reader is tried when the walk comes there.
+        fuse(&mut editor, at, notes);
     }
 }
 
-fn fuse_at(graph: &mut TaskGraph, at: usize, notes: &mut Notes) -> bool {
-    if !matches!(graph.nodes[at].task, Task::Gemm(_) | Task::Conv(_)) {
-        return false;
-    }
-    let out = graph.nodes[at].outs[0];
-    let uses = graph.uses()[out.0 as usize];
-    let reader = graph.nodes.iter().skip(at + 1).position(|n| n.ins.iter().any(|v| graph.root(*v) == out));
-    let Some(reader) = reader.map(|r| r + at + 1) else { return false };
-    let path = graph.nodes[at].path.clone();
-    let Task::Map(map) = graph.nodes[reader].task.clone() else { return false };
-    if uses != 1 {
-        notes.refused(&path, format!("its result is read {uses} times"));
-        return false;
-    }
-    match fused(graph, at, reader, &map) {
+fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
+    let Some(node) = editor.node(at).filter(|n| matches!(n.task, Task::Gemm(_) | Task::Conv(_))) else { return };
+    let out = node.outs[0];
+    let Some(at_reader) = editor.only_reader(out) else {
+        if editor.uses(out) > 1 {
+            notes.refused(&node.path, format!("its result is read {} times", editor.uses(out)));
+        }
+        return;
+    };
+    let Some(reader) = editor.node(at_reader) else { return };
+    let Task::Map(map) = &reader.task else { return };
+    match fused(editor.graph(), node, map, &reader.ins) {
         Ok((task, ins)) => {
-            notes.applied(&path, format!("took over {} {}", graph.nodes[reader].ops, graph.nodes[reader].path));
-            let ops = join(&graph.nodes[at].ops, &graph.nodes[reader].ops);
-            let node = &mut graph.nodes[reader];
-            (node.task, node.ins, node.ops, node.path) = (task, ins, ops, path);
-            graph.nodes.remove(at);
-            true
+            notes.applied(&node.path, format!("took over {} {}", reader.ops, reader.path));
+            let ops = join(&node.ops, &reader.ops);
+            let joined = TaskNode { task, ins, outs: reader.outs.clone(), path: node.path.clone(), ops };
+            editor.remove(at);
+            editor.replace(at_reader, joined);
         }
-        Err(why) => {
-            notes.refused(&path, why);
-            false
-        }
+        Err(why) => notes.refused(&node.path, why),
     }
 }
 
 /// The product with the map in its epilogue, and its operands.
-fn fused(graph: &TaskGraph, at: usize, reader: usize, map: &Map) -> Result<(Task, Vec<V>), String> {
-    let node = &graph.nodes[at];
+fn fused(graph: &TaskGraph, node: &TaskNode, map: &Map, ins: &[V]) -> Result<(Task, Vec<V>), String> {
     let out = node.outs[0];
     let fact = graph.fact(out);
-    let plain = graph.nodes[reader].ins.iter().all(|v| graph.fact(*v).dtype == fact.dtype)
+    let plain = ins.iter().all(|v| graph.fact(*v).dtype == fact.dtype)
         && map.program.dtype() == Some(fact.dtype)
-        && map.program.instrs.iter().all(|(_, d)| *d == fact.dtype || *d == crate::DType::Bool);
+        && map.program.instrs.iter().all(|(_, d)| *d == fact.dtype || *d == DType::Bool);
     if !plain {
         return Err("the map works on other element types".into());
     }
     if map.shape.iter().product::<usize>() != fact.count() {
         return Err("its result is broadcast".into());
     }
-    let (map_program, map_ins) = merge_inputs(&map.program, &graph.nodes[reader].ins);
+    let (map_program, map_ins) = merge_inputs(graph, &map.program, ins);
     let product = map_ins.iter().position(|v| graph.root(*v) == out).ok_or("the map does not read it")?;
     let old = match &node.task {
-        Task::Gemm(g) => g.epilogue.clone(),
-        Task::Conv(c) => c.epilogue.clone(),
+        Task::Gemm(g) => g.epilogue.as_ref(),
+        Task::Conv(c) => c.epilogue.as_ref(),
         _ => None,
     };
-    let mut inputs = old.as_ref().map_or(Vec::new(), |e| e.inputs.clone());
-    let before = old.map_or_else(|| identity(fact.dtype), |e| e.program);
+    let mut inputs = old.map_or(Vec::new(), |e| e.inputs.clone());
+    let before = old.map_or_else(|| identity(fact.dtype), |e| e.program.clone());
     // Program inputs: 0 is the product, then the old operands, then the map's others.
     let renumber: Vec<usize> = (0..=inputs.len()).collect();
     let mut keep = vec![0; map_ins.len()];
     let mut extra = Vec::new();
     for (i, v) in map_ins.iter().enumerate() {
         if i != product {
-            inputs.push(operand(graph, &node.task, &map.shape, *v)?);
+            inputs.push(operand(&node.task, &map.shape, &graph.fact(*v).shape)?);
             keep[i] = inputs.len();
             extra.push(*v);
         }
     }
     let program = map_program.compose(product, &before, &renumber, &keep);
+    if program.instrs.len() > MAX_INSTRS || inputs.len() > MAX_INPUTS {
+        return Err(format!("{} instructions over {} operands are too many", program.instrs.len(), inputs.len()));
+    }
     let epilogue = Some(Epilogue { program, inputs });
     let mut task = node.task.clone();
     match &mut task {
@@ -87,33 +82,133 @@ fn fused(graph: &TaskGraph, at: usize, reader: usize, map: &Map) -> Result<(Task
     Ok((task, node.ins.iter().copied().chain(extra).collect()))
 }
 
-fn identity(dtype: crate::DType) -> Program {
+fn identity(dtype: DType) -> Program {
     Program { instrs: vec![(Instr::Input(0), dtype)] }
 }
 
-/// How the product's epilogue reads an operand of the map.
-fn operand(graph: &TaskGraph, task: &Task, shape: &[usize], v: V) -> Result<EpilogueInput, String> {
-    let from = &graph.fact(v).shape;
-    let found = match task {
-        Task::Gemm(g) => {
-            let dense = g.c.row == g.n;
-            reading(from, shape, g.n).filter(|r| dense || *r != Reading::Full)
-        }
-        Task::Conv(c) if c.layout == Layout::Nhwc => reading(from, shape, c.c_out),
-        // Channels are not the last dimension: `[c, 1, 1]` seen from `[n, c, h, w]` is one element per column.
-        Task::Conv(c) => match (from.as_slice(), shape.len()) {
-            (s, _) if s.iter().product::<usize>() == shape.iter().product() => Some(Reading::Full),
-            (s, _) if s.iter().product::<usize>() == 1 => Some(Reading::Scalar),
-            ([1, n, 1, 1] | [n, 1, 1], 4) if *n == c.c_out && shape[1] == c.c_out => Some(Reading::Column),
-            _ => None,
-        },
-        _ => None,
+/// How the product's epilogue reads an operand of shape `from` of a map that walks the product's elements as `shape`.
+fn operand(task: &Task, shape: &[usize], from: &[usize]) -> Result<EpilogueInput, String> {
+    if from.iter().product::<usize>() == 1 {
+        return Ok(EpilogueInput::Scalar);
+    }
+    let strides = broadcast_strides(from, shape);
+    let found = strides.and_then(|s| kinds(task).into_iter().find(|(_, walk)| walk.describes(shape, &s)));
+    found
+        .map(|(kind, _)| kind)
+        .ok_or_else(|| format!("operand {from:?} is neither a row, a column nor full in {shape:?}"))
+}
+
+/// The elements that an epilogue reads for the elements of a product in the order in which they are stored.
+struct Walk {
+    /// The dimensions of the product.
+    dims: Vec<usize>,
+    /// The step that a step along each of them makes in the operand.
+    steps: Vec<isize>,
+}
+
+/// The kinds of operands that the epilogue of a product can have, with what they read.
+fn kinds(task: &Task) -> Vec<(EpilogueInput, Walk)> {
+    use EpilogueInput::{Column, Full, Row};
+    let walk = |dims: &[usize], steps: &[usize]| Walk {
+        dims: dims.to_vec(),
+        steps: steps.iter().map(|&s| s as isize).collect(),
     };
-    match found {
-        Some(Reading::Scalar) => Ok(EpilogueInput::Scalar),
-        Some(Reading::Column) => Ok(EpilogueInput::Column),
-        Some(Reading::Row) => Ok(EpilogueInput::Row),
-        Some(Reading::Full) => Ok(EpilogueInput::Full),
-        None => Err(format!("operand {:?} is neither a row, a column nor full in {shape:?}", from.as_slice())),
+    match task {
+        Task::Gemm(g) if g.is_dense() => {
+            let dims = [g.batch_count() * g.m, g.n];
+            vec![(Column, walk(&dims, &[0, 1])), (Row, walk(&dims, &[1, 0])), (Full, walk(&dims, &[g.n, 1]))]
+        }
+        Task::Conv(c) => {
+            let pixels = c.out_h * c.out_w;
+            let (dims, column, full) = match c.layout {
+                Layout::Nchw => ([c.n, c.c_out, pixels], [0, 1, 0], [c.c_out * pixels, pixels, 1]),
+                Layout::Nhwc => ([c.n, pixels, c.c_out], [0, 0, 1], [pixels * c.c_out, c.c_out, 1]),
+            };
+            vec![(Column, walk(&dims, &column)), (Full, walk(&dims, &full))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl Walk {
+    /// Whether an operand with `strides` over a map of `shape` reads, for every element, what this walk reads: each
+    /// dimension of the map lies inside one of the product and makes as large a step.
+    fn describes(&self, shape: &[usize], strides: &Strides) -> bool {
+        let (places, dense) = (dense_strides(shape), dense_strides(&self.dims));
+        (0..shape.len()).filter(|&d| shape[d] != 1).all(|d| {
+            let (step, end) = (places[d], places[d] * shape[d] as isize);
+            let inside = |&k: &usize| {
+                let whole = dense[k] * self.dims[k] as isize;
+                self.dims[k] != 1 && step >= dense[k] && end <= whole && step % dense[k] == 0
+            };
+            (0..self.dims.len()).find(inside).is_some_and(|k| strides[d] == step / dense[k] * self.steps[k])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape;
+    use crate::task::{Conv, Gemm, Matrix};
+
+    fn gemm(m: usize, n: usize) -> Task {
+        let matrix = |row| Matrix { batch: Strides::new(), row, col: 1, offset: 0 };
+        let (a, b, c) = (matrix(1), matrix(n), matrix(n));
+        Task::Gemm(Gemm { batch: shape(&[]), m, n, k: 1, a, b, c, dtype: DType::F32, out: DType::F32, epilogue: None })
+    }
+
+    fn conv(n: usize, c_out: usize, out_h: usize, out_w: usize, layout: Layout) -> Task {
+        let (kernel, stride, dilation) = ([1; 2], [1; 2], [1; 2]);
+        let (c_in, h, w, pads, groups, scaled) = (1, out_h, out_w, [0; 4], 1, false);
+        let dtype = DType::F32;
+        let epilogue = None;
+        Task::Conv(Conv {
+            n,
+            c_in,
+            h,
+            w,
+            c_out,
+            out_h,
+            out_w,
+            kernel,
+            stride,
+            dilation,
+            pads,
+            groups,
+            layout,
+            dtype,
+            scaled,
+            epilogue,
+        })
+    }
+
+    #[test]
+    fn operands_are_read_by_the_dimensions_of_the_product() {
+        use EpilogueInput::{Column, Full, Row, Scalar};
+        let conv = |layout| conv(2, 4, 2, 2, layout);
+        for (task, shape, from, want) in [
+            (gemm(6, 5), &[2, 3, 5][..], &[5][..], Some(Column)),
+            (gemm(2, 15), &[2, 3, 5], &[1, 3, 5], Some(Column)),
+            (gemm(6, 5), &[2, 3, 5], &[2, 3, 1], Some(Row)),
+            (gemm(6, 5), &[2, 3, 5], &[2, 1, 1], None),
+            (gemm(6, 5), &[2, 3, 5], &[3, 1], None),
+            (gemm(6, 5), &[2, 3, 5], &[1], Some(Scalar)),
+            (gemm(6, 5), &[2, 3, 5], &[2, 3, 5], Some(Full)),
+            (gemm(10, 3), &[2, 3, 5], &[5], None),
+            (gemm(4, 6), &[4, 2, 3], &[3], None),
+            (gemm(5, 5), &[5, 5], &[5, 1], Some(Row)),
+            (conv(Layout::Nchw), &[2, 4, 2, 2], &[4, 1, 1], Some(Column)),
+            (conv(Layout::Nchw), &[2, 4, 4], &[4, 1], Some(Column)),
+            (conv(Layout::Nchw), &[2, 4, 4], &[1, 4], None),
+            (conv(Layout::Nchw), &[4, 4, 2], &[4, 1, 1], None),
+            (conv(Layout::Nchw), &[4, 4, 2], &[4, 2], None),
+            (conv(Layout::Nchw), &[2, 2, 2, 4], &[2, 2, 1], Some(Column)),
+            (conv(Layout::Nchw), &[2, 4, 2, 2], &[2, 4, 2, 2], Some(Full)),
+            (conv(Layout::Nhwc), &[2, 2, 2, 4], &[4], Some(Column)),
+            (conv(Layout::Nhwc), &[2, 4, 4], &[4, 1], None),
+        ] {
+            assert_eq!(operand(&task, shape, from).ok(), want, "{from:?} in {shape:?}");
+        }
     }
 }

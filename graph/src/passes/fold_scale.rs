@@ -1,8 +1,17 @@
 use super::Notes;
-use crate::Fact;
 use crate::task::{Binary, EpilogueInput, Instr, Source, Task, TaskGraph};
+use crate::{DType, Fact};
+
+/// Magnitudes of a scale that can be folded.
+const MODERATE: std::ops::RangeInclusive<f32> = 1e-12..=1e12;
 
 /// Moves a multiplication by a known per-channel vector at the start of a convolution's epilogue into its weights.
+///
+/// A sum `Σ x·w`, rounded and then multiplied by `s`, becomes a sum whose weights `w·s` may each be rounded and which is
+/// rounded itself once less. As long as no number leaves the range of normal `f32`, it changes by at most
+/// `2⁻²³ · |s| · Σ |x·w|` beyond what another order of the sum changes. Scales that are infinite, NaN or far from 1, where
+/// products with weights could leave that range, stay in the epilogue. So do those of 16-bit floats, whose sums are rounded
+/// before they are scaled.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
     for at in 0..graph.nodes.len() {
         let path = graph.nodes[at].path.clone();
@@ -18,7 +27,7 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
 fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
     let node = &graph.nodes[at];
     let Task::Conv(conv) = &node.task else { return None };
-    let epilogue = conv.epilogue.as_ref().filter(|_| !conv.scaled)?;
+    let epilogue = conv.epilogue.as_ref().filter(|_| !conv.scaled && conv.dtype == DType::F32)?;
     let instrs = &epilogue.program.instrs;
     let acc: Vec<usize> = (0..instrs.len()).filter(|&i| instrs[i].0 == Instr::Input(0)).collect();
     let reads_acc = |i: usize| match instrs[i].0 {
@@ -36,8 +45,11 @@ fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
         return None;
     }
     let scale = node.ins[2 + input - 1];
-    if graph.known(node.ins[1]).is_none() || graph.known(scale).is_none() {
+    let (Some(_), Some(known)) = (graph.known(node.ins[1]), graph.known(scale)) else {
         return Some(Err("weights or scale are not known before the run"));
+    };
+    if !known.view::<f32>().is_ok_and(|s| s.iter().all(|s| *s == 0.0 || MODERATE.contains(&s.abs()))) {
+        return Some(Err("the scale is not near 1"));
     }
     Some(apply(graph, at, mul, input))
 }

@@ -1,21 +1,28 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Notes;
-use crate::task::{Copy, EpilogueInput, Layout, Part, Reduce, Source, Task, TaskGraph, TaskNode, V};
-use crate::{Fact, Shape, Strides, dense_strides, shape};
+use crate::task::{Copy, EpilogueInput, Layout, Part, Source, Task, TaskGraph, TaskNode, V};
+use crate::{Fact, Shape, Strides, dense_strides};
 
 /// Order of `[n, h, w, c]` in `[n, c, h, w]` and back.
 const TO_NHWC: [usize; 4] = [0, 2, 3, 1];
 const TO_NCHW: [usize; 4] = [0, 3, 1, 2];
 
+/// The dimensions `[n, c, h, w]` that the elements of a storage are seen in.
+type Image = [usize; 4];
+
 /// Rewrites convolutions to channels-last. What lies between them follows, so that transposes remain only at the borders of
 /// such regions.
+///
+/// Which dimensions of a value are those of an image is said by the task that reads or writes it, never by its own shape.
+/// Results keep their bits, but for the order in which a device sums what it finds in another order.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
     if !graph.nodes.iter().any(|n| matches!(&n.task, Task::Conv(c) if c.layout == Layout::Nchw)) {
         return;
     }
     let nodes = std::mem::take(&mut graph.nodes);
-    let mut rewrite = Rewrite { graph, notes, last: HashMap::new(), first: HashMap::new() };
+    let mut rewrite = Rewrite { graph, notes, twins: HashMap::new(), only: HashMap::new() };
     for node in nodes {
         rewrite.node(node);
     }
@@ -29,228 +36,209 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
 struct Rewrite<'a> {
     graph: &'a mut TaskGraph,
     notes: &'a mut Notes,
-    /// The channels-last twin of a value, by root.
-    last: HashMap<V, V>,
-    /// Values that exist channels-last only, so far, with the node that made them.
-    first: HashMap<V, (std::sync::Arc<str>, std::sync::Arc<str>)>,
+    /// The elements of a root, seen as an image, channels-last.
+    twins: HashMap<(V, Image), V>,
+    /// Roots that exist channels-last only, so far.
+    only: HashMap<V, Only>,
+}
+
+/// How a value exists that was not needed in its own order yet.
+struct Only {
+    twin: V,
+    image: Image,
+    path: Arc<str>,
+    ops: Arc<str>,
+}
+
+/// A task in its channels-last form.
+struct Form {
+    task: Task,
+    ins: Vec<V>,
+    /// What the result is an image of; `None` if it has the order of the first form.
+    image: Option<Image>,
 }
 
 impl Rewrite<'_> {
     fn node(&mut self, node: TaskNode) {
-        let follows = match &node.task {
-            Task::Conv(c) => c.layout == Layout::Nchw,
-            Task::Pool(p) => p.layout == Layout::Nchw && self.is_last(node.ins[0]),
-            Task::Resize(r) => r.layout == Layout::Nchw && self.is_last(node.ins[0]),
-            Task::Map(m) => m.shape.len() == 4 && node.ins.iter().any(|v| self.is_last(*v) && self.image(*v, &m.shape)),
-            Task::Reduce(_) | Task::Copy(_) => node.ins.iter().all(|v| self.is_last(*v)),
-            _ => false,
-        };
-        if !follows || !self.rewritten(&node) {
-            for v in &node.ins {
-                self.first(*v);
+        match self.form(&node) {
+            Some(form) => self.push(node, form),
+            None => {
+                for v in &node.ins {
+                    self.first(*v);
+                }
+                self.graph.nodes.push(node);
             }
-            self.graph.nodes.push(node);
         }
     }
 
-    /// Whether `v` is an image that exists channels-last and has not been needed otherwise.
-    fn is_last(&self, v: V) -> bool {
-        self.last.contains_key(&self.graph.root(v))
-            && self.graph.fact(v).shape == self.graph.fact(self.graph.root(v)).shape
-    }
-
-    fn image(&self, v: V, dims: &[usize]) -> bool {
-        self.graph.fact(v).shape.as_slice() == dims
-    }
-
-    /// Appends the channels-last form of the node; false if it has none.
-    fn rewritten(&mut self, node: &TaskNode) -> bool {
-        let mut new = node.clone();
-        match &mut new.task {
-            Task::Conv(c) => {
-                c.layout = Layout::Nhwc;
-                new.ins[0] = self.last(node.ins[0], node);
-                let full: Vec<EpilogueInput> = c.epilogue.as_ref().map_or(Vec::new(), |e| e.inputs.clone());
-                let lead = 2 + usize::from(c.scaled);
-                let dims = shape(&Layout::Nchw.dims([c.n, c.c_out, c.out_h, c.out_w]));
-                for (i, kind) in full.into_iter().enumerate().filter(|(_, k)| *k == EpilogueInput::Full) {
-                    debug_assert_eq!(kind, EpilogueInput::Full);
-                    let v = self.shaped(node.ins[lead + i], &dims);
-                    new.ins[lead + i] = self.last(v, node);
-                }
+    /// The node's channels-last form, with all that it reads in place; `None` if it has none or should not take it.
+    fn form(&mut self, node: &TaskNode) -> Option<Form> {
+        let x = *node.ins.first()?;
+        match &node.task {
+            Task::Conv(c) if c.layout == Layout::Nchw => {
                 self.notes.applied(&node.path, "channels last");
-            }
-            Task::Pool(p) => {
-                p.layout = Layout::Nhwc;
-                new.ins[0] = self.last(node.ins[0], node);
-            }
-            Task::Resize(r) => {
-                r.layout = Layout::Nhwc;
-                new.ins[0] = self.last(node.ins[0], node);
-            }
-            Task::Map(m) => {
-                let dims = m.shape.clone();
-                m.shape = permute(&dims, TO_NHWC);
-                for (i, v) in node.ins.iter().enumerate() {
-                    new.ins[i] = self.broadcast_last(*v, node);
+                let image = [c.n, c.c_out, c.out_h, c.out_w];
+                let lead = node.ins.len() - c.epilogue.as_ref().map_or(0, |e| e.inputs.len());
+                let kinds = c.epilogue.iter().flat_map(|e| &e.inputs);
+                let kinds = std::iter::repeat_n(&EpilogueInput::Column, lead).chain(kinds);
+                let mut ins = Vec::new();
+                for (i, (kind, &v)) in kinds.zip(&node.ins).enumerate() {
+                    ins.push(match kind {
+                        _ if i == 0 => self.last(v, [c.n, c.c_in, c.h, c.w], node),
+                        EpilogueInput::Full => self.last(v, image, node),
+                        _ => self.first(v),
+                    });
                 }
+                let task = Task::Conv(crate::task::Conv { layout: Layout::Nhwc, ..c.clone() });
+                Some(Form { task, ins, image: Some(image) })
             }
-            Task::Reduce(r) => match self.reduce_last(node, r) {
-                Some(v) => {
-                    new.ins[0] = v;
-                    self.graph.nodes.push(new);
-                    return true;
-                }
-                None => return false,
-            },
-            Task::Copy(c) => match self.copy_last(node, c) {
-                Some(ins) => new.ins = ins,
-                None => return false,
-            },
-            _ => return false,
-        }
-        let out = node.outs[0];
-        let fact = self.graph.fact(out).clone();
-        let images = self.shaped_dims(&node.task, &fact);
-        let twin = self.graph.value(Fact { dtype: fact.dtype, shape: permute(&images, TO_NHWC) }, Source::Task);
-        new.outs = vec![twin];
-        self.graph.nodes.push(new);
-        self.last.insert(out, twin);
-        self.first.insert(out, (node.path.clone(), node.ops.clone()));
-        true
-    }
-
-    /// Dimensions of a task's result as an image.
-    fn shaped_dims(&self, task: &Task, fact: &Fact) -> Shape {
-        match task {
-            Task::Conv(c) => shape(&[c.n, c.c_out, c.out_h, c.out_w]),
-            _ => fact.shape.clone(),
+            Task::Pool(p) if p.layout == Layout::Nchw => {
+                let twin = self.twin(x, [p.n, p.c, p.h, p.w])?;
+                let task = Task::Pool(crate::task::Pool { layout: Layout::Nhwc, ..p.clone() });
+                Some(Form { task, ins: vec![twin], image: Some([p.n, p.c, p.out_h, p.out_w]) })
+            }
+            Task::Resize(r) if r.layout == Layout::Nchw => {
+                let twin = self.twin(x, [r.n, r.c, r.h, r.w])?;
+                let task = Task::Resize(crate::task::Resize { layout: Layout::Nhwc, ..r.clone() });
+                Some(Form { task, ins: vec![twin], image: Some([r.n, r.c, r.out_h, r.out_w]) })
+            }
+            Task::Map(m) => self.map(node, m),
+            Task::Reduce(r) => self.reduce(x, r),
+            Task::Copy(c) => self.copy(node, c),
+            _ => None,
         }
     }
 
-    fn shaped(&mut self, v: V, dims: &[usize]) -> V {
-        if self.graph.fact(v).shape.as_slice() == dims {
-            return v;
+    /// A map over images, one of which exists channels-last. Every operand broadcasts as it did: seen with as many dimensions
+    /// as the map has, and these permuted.
+    fn map(&mut self, node: &TaskNode, m: &crate::task::Map) -> Option<Form> {
+        let image = Image::try_from(m.shape.as_slice()).ok()?;
+        let whole = |v: &V| self.graph.fact(*v).shape == m.shape && self.twin(*v, image).is_some();
+        if !node.ins.iter().any(whole) {
+            return None;
         }
-        let dtype = self.graph.fact(v).dtype;
-        let root = self.graph.root(v);
-        if self.graph.fact(root).shape.as_slice() == dims {
-            root
-        } else {
-            self.graph.value(Fact::new(dtype, dims), Source::Alias(root))
-        }
+        let seen = |v: &V| padded(&self.graph.fact(*v).shape);
+        let images: Vec<Image> = node.ins.iter().map(seen).collect::<Option<_>>()?;
+        let ins = node.ins.iter().zip(images).map(|(v, image)| self.last(*v, image, node)).collect();
+        let task = Task::Map(crate::task::Map { shape: permute(&image, TO_NHWC), program: m.program.clone() });
+        Some(Form { task, ins, image: Some(image) })
     }
 
-    /// `v`, an image `[n, c, h, w]`, channels-last.
-    fn last(&mut self, v: V, node: &TaskNode) -> V {
-        let root = self.graph.root(v);
-        let same = self.graph.fact(v).shape == self.graph.fact(root).shape;
-        if let Some(twin) = self.last.get(&root).filter(|_| same) {
-            return *twin;
-        }
-        self.first(v);
-        let twin = self.transposed(v, TO_NHWC, None, node.path.clone(), node.ops.clone());
-        if same {
-            self.last.insert(root, twin);
-        }
-        twin
-    }
-
-    /// An operand of a map over images, channels-last: full images by their twin, others with permuted dimensions.
-    fn broadcast_last(&mut self, v: V, node: &TaskNode) -> V {
-        let fact = self.graph.fact(v).clone();
-        if fact.rank() == 4 {
-            return self.last(v, node);
-        }
-        let mut dims: Shape = std::iter::repeat_n(1, 4 - fact.rank()).collect();
-        dims.extend(fact.shape.iter().copied());
-        let image = self.shaped(v, &dims);
-        self.last(image, node)
-    }
-
-    /// Makes sure that `v` exists in its own order.
-    fn first(&mut self, v: V) {
-        let root = self.graph.root(v);
-        if let Some((path, ops)) = self.first.remove(&root) {
-            let twin = self.last[&root];
-            self.transposed(twin, TO_NCHW, Some(root), path, ops);
-        }
-    }
-
-    /// `v` with permuted dimensions, as the existing value `out` if given.
-    fn transposed(
-        &mut self,
-        v: V,
-        perm: [usize; 4],
-        out: Option<V>,
-        path: std::sync::Arc<str>,
-        ops: std::sync::Arc<str>,
-    ) -> V {
-        let fact = self.graph.fact(v).clone();
-        let dims = permute(&fact.shape, perm);
-        let moved: Vec<usize> = perm.into_iter().filter(|&p| fact.shape[p] != 1).collect();
-        if moved.is_sorted() {
-            let root = self.graph.root(v);
-            return match out {
-                Some(o) => {
-                    self.graph.values[o.0 as usize].source = Source::Alias(root);
-                    o
-                }
-                None => self.graph.value(Fact { dtype: fact.dtype, shape: dims }, Source::Alias(root)),
-            };
-        }
-        let strides = dense_strides(&fact.shape);
-        let src: Strides = perm.iter().map(|&p| strides[p]).collect();
-        let part = Part { input: 0, shape: dims.clone(), src_offset: 0, src, dst_offset: 0, dst: dense_strides(&dims) };
-        let task = Task::Copy(Copy { dtype: fact.dtype, fill: None, parts: vec![part] });
-        let out = out.unwrap_or_else(|| self.graph.value(Fact { dtype: fact.dtype, shape: dims }, Source::Task));
-        self.graph.nodes.push(TaskNode {
-            task,
-            ins: vec![v],
-            outs: vec![out],
-            path,
-            ops: format!("{ops} layout").into(),
-        });
-        out
-    }
-
-    /// A reduction of rows and columns, whose result has the same order either way.
-    fn reduce_last(&mut self, node: &TaskNode, r: &mut Reduce) -> Option<V> {
-        let dims = self.graph.fact(self.graph.root(node.ins[0])).shape.clone();
-        let &[n, c, h, w] = dims.as_slice() else { return None };
+    /// A reduction of the rows and columns of an image that exists channels-last only; its result has the same order either
+    /// way.
+    fn reduce(&mut self, x: V, r: &crate::task::Reduce) -> Option<Form> {
+        let only = self.only.get(&self.graph.root(x))?;
+        let [n, c, h, w] = only.image;
         if r.outer != n * c || r.len != h * w || r.inner != 1 {
             return None;
         }
-        (r.outer, r.inner) = (n, c);
-        Some(self.last(node.ins[0], node))
+        let task = Task::Reduce(crate::task::Reduce { outer: n, inner: c, ..r.clone() });
+        Some(Form { task, ins: vec![only.twin], image: None })
     }
 
-    /// A copy between images whose blocks walk along whole dimensions: concatenation, slices, padding.
-    fn copy_last(&mut self, node: &TaskNode, copy: &mut Copy) -> Option<Vec<V>> {
-        let out = self.graph.fact(node.outs[0]).shape.clone();
-        if out.len() != 4 {
-            return None;
-        }
-        for part in &mut copy.parts {
-            let from = self.graph.fact(node.ins[part.input]).shape.clone();
-            if part.shape.len() != 4 || from.len() != 4 {
-                return None;
-            }
-            let (src_offset, src) = relaid(part.src_offset, &part.src, &part.shape, &from)?;
-            let (dst_offset, dst) = relaid(part.dst_offset, &part.dst, &part.shape, &out)?;
-            *part = Part { input: part.input, shape: permute(&part.shape, TO_NHWC), src_offset, src, dst_offset, dst };
-        }
-        Some(node.ins.iter().map(|v| self.last(*v, node)).collect())
+    /// A copy between images that exist channels-last, whose blocks walk along whole dimensions: concatenation, slices,
+    /// padding.
+    fn copy(&mut self, node: &TaskNode, copy: &Copy) -> Option<Form> {
+        let dims = |v: V| Image::try_from(self.graph.fact(v).shape.as_slice()).ok();
+        let image = dims(node.outs[0])?;
+        let images: Vec<Image> = node.ins.iter().map(|v| dims(*v)).collect::<Option<_>>()?;
+        let ins = node.ins.iter().zip(&images).map(|(v, image)| self.twin(*v, *image)).collect::<Option<_>>()?;
+        let relaid = |part: &Part| {
+            let (src_offset, src) = relaid(part.src_offset, &part.src, &part.shape, images.get(part.input)?)?;
+            let (dst_offset, dst) = relaid(part.dst_offset, &part.dst, &part.shape, &image)?;
+            Some(Part { input: part.input, shape: permute(&part.shape, TO_NHWC), src_offset, src, dst_offset, dst })
+        };
+        let parts = copy.parts.iter().map(relaid).collect::<Option<_>>()?;
+        Some(Form { task: Task::Copy(Copy { parts, ..copy.clone() }), ins, image: Some(image) })
     }
+
+    /// Appends the form of a node.
+    fn push(&mut self, node: TaskNode, form: Form) {
+        let Form { task, ins, image } = form;
+        let Some(image) = image else {
+            self.graph.nodes.push(TaskNode { task, ins, ..node });
+            return;
+        };
+        let out = node.outs[0];
+        let fact = Fact { dtype: self.graph.fact(out).dtype, shape: permute(&image, TO_NHWC) };
+        let twin = self.graph.value(fact, Source::Task);
+        self.graph.nodes.push(TaskNode { task, ins, outs: vec![twin], path: node.path.clone(), ops: node.ops.clone() });
+        if stays(&image, TO_NHWC) {
+            self.graph.values[out.0 as usize].source = Source::Alias(twin);
+            self.twins.insert((twin, image), twin);
+        } else {
+            self.twins.insert((out, image), twin);
+            self.only.insert(out, Only { twin, image, path: node.path, ops: node.ops });
+        }
+    }
+
+    /// What exists of `v`, seen as an image, channels-last.
+    fn twin(&self, v: V, image: Image) -> Option<V> {
+        self.twins.get(&(self.graph.root(v), image)).copied()
+    }
+
+    /// `v`, seen as an image, channels-last.
+    fn last(&mut self, v: V, image: Image, node: &TaskNode) -> V {
+        if let Some(twin) = self.twin(v, image) {
+            return twin;
+        }
+        let root = self.first(v);
+        let fact = Fact { dtype: self.graph.fact(v).dtype, shape: permute(&image, TO_NHWC) };
+        let twin = if stays(&image, TO_NHWC) {
+            self.graph.value(fact, Source::Alias(self.graph.root(root)))
+        } else {
+            let twin = self.graph.value(fact, Source::Task);
+            self.transpose(v, &image, TO_NHWC, twin, &node.path, &node.ops);
+            twin
+        };
+        self.twins.insert((self.graph.root(v), image), twin);
+        twin
+    }
+
+    /// `v`, whose elements exist in its own order now.
+    fn first(&mut self, v: V) -> V {
+        let root = self.graph.root(v);
+        if let Some(Only { twin, image, path, ops }) = self.only.remove(&root) {
+            self.transpose(twin, &permute(&image, TO_NHWC), TO_NCHW, root, &path, &ops);
+        }
+        v
+    }
+
+    /// Appends a copy that writes `v`, seen as `dims`, with permuted dimensions to `out`.
+    fn transpose(&mut self, v: V, dims: &[usize], perm: [usize; 4], out: V, path: &Arc<str>, ops: &Arc<str>) {
+        let shape = permute(dims, perm);
+        let strides = dense_strides(dims);
+        let src: Strides = perm.iter().map(|&p| strides[p]).collect();
+        let dst = dense_strides(&shape);
+        let part = Part { input: 0, shape, src_offset: 0, src, dst_offset: 0, dst };
+        let task = Task::Copy(Copy { dtype: self.graph.fact(out).dtype, fill: None, parts: vec![part] });
+        let ops = format!("{ops} layout").into();
+        self.graph.nodes.push(TaskNode { task, ins: vec![v], outs: vec![out], path: path.clone(), ops });
+    }
+}
+
+/// A shape of at most four dimensions with ones in front.
+fn padded(dims: &[usize]) -> Option<Image> {
+    let mut image = [1; 4];
+    image.get_mut(4usize.checked_sub(dims.len())?..)?.copy_from_slice(dims);
+    Some(image)
 }
 
 fn permute(dims: &[usize], perm: [usize; 4]) -> Shape {
     perm.iter().map(|&p| dims[p]).collect()
 }
 
-/// Offset and strides of a block over a dense image of `dims`, for the same block channels-last. `None` if a stride of the
-/// block is no multiple of the image's stride along the same dimension.
+/// Whether permuting the dimensions moves no element.
+fn stays(dims: &[usize], perm: [usize; 4]) -> bool {
+    perm.into_iter().filter(|&p| dims[p] != 1).is_sorted()
+}
+
+/// Offset and strides of a block over a dense image of `dims`, for the same block channels-last. `None` if the block does not
+/// walk along one dimension of the image with each of its own.
 fn relaid(offset: usize, strides: &[isize], block: &[usize], dims: &[usize]) -> Option<(usize, Strides)> {
+    if block.len() != 4 || block.contains(&0) || dims.contains(&0) {
+        return None;
+    }
     let dense = dense_strides(dims);
     let wide = dense_strides(&permute(dims, TO_NHWC));
     let mut rest = offset;

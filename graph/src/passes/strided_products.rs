@@ -1,135 +1,109 @@
-use super::{Notes, join};
-use crate::task::{Matrix, Part, Source, Task, TaskGraph, V};
-use crate::{Strides, dense_strides};
+use super::{Editor, Notes, View, join};
+use crate::task::{EpilogueInput, Gemm, Matrix, Task, TaskGraph};
+use crate::{Shape, Strides, dense_strides};
 
-/// Lets matrix products read through transposes of their operands and write through a transpose of their result.
+/// Lets matrix products read through transposes and slices of their operands and write through a transpose of their result.
+/// Results keep their bits, but for the order in which a device sums what it reads with other strides.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    let mut at = 0;
-    while at < graph.nodes.len() {
-        if matches!(graph.nodes[at].task, Task::Gemm(_)) {
-            for operand in 0..2 {
-                read_through(graph, at, operand, notes);
-            }
-            write_through(graph, at, notes);
+    let mut editor = Editor::new(graph);
+    for at in editor.positions() {
+        read_through(&mut editor, at, 0, notes);
+        read_through(&mut editor, at, 1, notes);
+        write_through(&mut editor, at, notes);
+    }
+}
+
+fn read_through(editor: &mut Editor<'_>, at: usize, operand: usize, notes: &mut Notes) {
+    let Some(mut node) = editor.node(at).cloned() else { return };
+    let Task::Gemm(gemm) = &mut node.task else { return };
+    let Some(producer) = editor.producer(node.ins[operand]).and_then(|from| editor.node(from)) else { return };
+    let Task::Copy(copy) = &producer.task else { return };
+    let Some((input, view)) = View::of_copy(copy, editor.fact(producer.outs[0]).count()) else { return };
+    let (matrix, rows, cols) = match operand {
+        0 => (&mut gemm.a, gemm.m, gemm.k),
+        _ => (&mut gemm.b, gemm.k, gemm.n),
+    };
+    let Some(strided) = through(&gemm.batch, matrix, [rows, cols], &view) else {
+        let why = format!("operand {operand} has no rows or columns without gaps before {}", producer.ops);
+        notes.refused(&node.path, why);
+        return;
+    };
+    *matrix = strided;
+    node.ins[operand] = producer.ins[input];
+    notes.applied(&node.path, format!("operand {operand} reads through {} {}", producer.ops, producer.path));
+    editor.replace(at, node);
+}
+
+/// A matrix of `rows × cols` in each batch of the elements of `view`, in the storage of that view.
+fn through(batch: &[usize], matrix: &Matrix, [rows, cols]: [usize; 2], view: &View) -> Option<Matrix> {
+    let mut dims: Shape = batch.iter().copied().collect();
+    dims.extend([rows, cols]);
+    let mut strides = matrix.batch.clone();
+    strides.extend([isize::try_from(matrix.row).ok()?, isize::try_from(matrix.col).ok()?]);
+    let found = View { offset: matrix.offset, dims, strides }.through(view)?;
+    if found.strides.iter().any(|&s| s < 0) {
+        return None;
+    }
+    let [lead @ .., row, col] = found.strides.as_slice() else { return None };
+    let (row, col) = steps([rows, cols], [row.unsigned_abs(), col.unsigned_abs()])?;
+    Some(Matrix { batch: Strides::from_slice(lead), row, col, offset: found.offset })
+}
+
+/// The steps between rows and between columns of a matrix with these steps, as products take them: one of them is 1, and the
+/// other steps over what it spans. A single row or column has no step of its own.
+fn steps([rows, cols]: [usize; 2], [row, col]: [usize; 2]) -> Option<(usize, usize)> {
+    match (rows > 1, cols > 1) {
+        (false, false) => Some((1, 1)),
+        (false, true) if col == 1 => Some((cols, 1)),
+        (false, true) => (col > 1).then_some((1, col)),
+        (true, false) => (row > 0).then_some((row, 1)),
+        (true, true) => (col == 1 && row >= cols || row == 1 && col >= rows).then_some((row, col)),
+    }
+}
+
+fn write_through(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
+    let Some(mut node) = editor.node(at).cloned() else { return };
+    let Task::Gemm(gemm) = &mut node.task else { return };
+    let out = node.outs[0];
+    let Some(reader) = editor.only_reader(out) else {
+        if editor.uses(out) > 1 {
+            notes.refused(&node.path, format!("its result is read {} times", editor.uses(out)));
         }
-        at += 1;
-    }
-}
-
-/// The only block of a copy whose output is dense and complete.
-fn block(graph: &TaskGraph, at: usize) -> Option<Part> {
-    let Task::Copy(copy) = &graph.nodes[at].task else { return None };
-    let [part] = copy.parts.as_slice() else { return None };
-    let dense = part.dst == dense_strides(&part.shape) && part.dst_offset == 0 && copy.fill.is_none();
-    let positive = part.src.iter().all(|&s| s >= 0);
-    (dense && positive).then(|| part.clone())
-}
-
-fn read_through(graph: &mut TaskGraph, at: usize, operand: usize, notes: &mut Notes) {
-    let v = graph.nodes[at].ins[operand];
-    let root = graph.root(v);
-    let Some(from) = graph.nodes[..at].iter().position(|n| n.outs.contains(&root)) else { return };
-    let Some(part) = block(graph, from) else { return };
-    let Task::Gemm(gemm) = &graph.nodes[at].task else { return };
-    let matrix = if operand == 0 { &gemm.a } else { &gemm.b };
-    let path = graph.nodes[at].path.clone();
-    let Some(strided) = through(matrix, &part, &graph.fact(v).shape) else {
-        notes.refused(
-            &path,
-            format!("operand {operand} has no rows or columns without gaps before {}", graph.nodes[from].ops),
-        );
         return;
     };
-    notes.applied(
-        &path,
-        format!("operand {operand} reads through {} {}", graph.nodes[from].ops, graph.nodes[from].path),
-    );
-    let input = graph.nodes[from].ins[part.input];
-    graph.nodes[at].ins[operand] = input;
-    if let Task::Gemm(gemm) = &mut graph.nodes[at].task {
-        *(if operand == 0 { &mut gemm.a } else { &mut gemm.b }) = strided;
-    }
-}
-
-/// The layout of a matrix operand of shape `dims`, seen in the tensor that the copy reads.
-fn through(matrix: &Matrix, part: &Part, dims: &[usize]) -> Option<Matrix> {
-    if part.shape.as_slice() != dims || matrix.offset != 0 || dims.len() < 2 {
-        return None;
-    }
-    let (last, batch_rank) = (dims.len() - 1, dims.len() - 2);
-    let (r, c) = if matrix.col == 1 { (last - 1, last) } else { (last, last - 1) };
-    let stride = |d: usize| usize::try_from(part.src[d]).ok();
-    let (row, col) = (stride(r)?, stride(c)?);
-    // A dimension of one element has no stride of its own.
-    let (row, col) = match (dims[r], dims[c]) {
-        (1, _) if row == 0 => (col.max(1) * dims[c], col.max(1)),
-        (_, 1) if col == 0 => (row, 1),
-        _ => (row, col),
-    };
-    let lead = matrix.batch.len().checked_sub(batch_rank)?;
-    let dense = dense_strides(dims);
-    let mut batch = Strides::new();
-    for (i, &s) in matrix.batch.iter().enumerate() {
-        let repeated = i < lead || s == 0;
-        if !repeated && s != dense[i - lead] {
-            return None;
-        }
-        batch.push(if repeated { 0 } else { part.src[i - lead] });
-    }
-    (row == 1 || col == 1).then_some(Matrix { batch, row, col, offset: part.src_offset })
-}
-
-fn write_through(graph: &mut TaskGraph, at: usize, notes: &mut Notes) {
-    let out = graph.nodes[at].outs[0];
-    let reads: usize = graph.uses()[out.0 as usize];
-    let reader = graph.nodes.iter().skip(at + 1).position(|n| n.ins.iter().any(|v| graph.root(*v) == out));
-    let Some(reader) = reader.map(|r| r + at + 1) else { return };
-    let Some(part) = block(graph, reader) else { return };
-    let path = graph.nodes[at].path.clone();
-    if reads != 1 {
-        notes.refused(&path, format!("its result is read {reads} times"));
-        return;
-    }
-    let Some(c) = written(graph, at, reader, &part) else {
-        notes.refused(&path, format!("{} breaks up its rows", graph.nodes[reader].ops));
+    let Some(copying) = editor.node(reader) else { return };
+    let Task::Copy(copy) = &copying.task else { return };
+    let Some((_, view)) = View::of_copy(copy, editor.fact(copying.outs[0]).count()) else { return };
+    let Some(c) = written(gemm, &view) else {
+        notes.refused(&node.path, format!("{} breaks up its rows", copying.ops));
         return;
     };
-    notes.applied(&path, format!("writes through {} {}", graph.nodes[reader].ops, graph.nodes[reader].path));
-    let target = graph.nodes[reader].outs[0];
-    let ops = join(&graph.nodes[at].ops, &graph.nodes[reader].ops);
-    if let Task::Gemm(gemm) = &mut graph.nodes[at].task {
-        gemm.c = c;
-    }
-    let node = &mut graph.nodes[at];
-    (node.outs, node.ops) = (vec![target], ops);
-    graph.nodes.remove(reader);
+    gemm.c = c;
+    notes.applied(&node.path, format!("writes through {} {}", copying.ops, copying.path));
+    (node.outs, node.ops) = (copying.outs.clone(), join(&node.ops, &copying.ops));
+    editor.remove(reader);
+    editor.replace(at, node);
 }
 
-/// The layout of the product in the copy's result.
-fn written(graph: &TaskGraph, at: usize, reader: usize, part: &Part) -> Option<Matrix> {
-    let Task::Gemm(gemm) = &graph.nodes[at].task else { return None };
-    let v: V = graph.nodes[reader].ins[part.input];
-    let dims = &graph.fact(v).shape;
-    let full = |i: &crate::task::EpilogueInput| *i == crate::task::EpilogueInput::Full;
-    if gemm.epilogue.as_ref().is_some_and(|e| e.inputs.iter().any(full)) || gemm.c.col != 1 || gemm.c.row != gemm.n {
+/// Where the elements of a product lie in the dense elements of `view`, which reads each of them once.
+fn written(gemm: &Gemm, view: &View) -> Option<Matrix> {
+    let full = gemm.epilogue.iter().flat_map(|e| &e.inputs).any(|i| *i == EpilogueInput::Full);
+    if full || !gemm.is_dense() || view.offset != 0 {
         return None;
     }
-    let mut want = gemm.batch.clone();
-    want.extend([gemm.m, gemm.n]);
-    let same_size = part.shape.iter().product::<usize>() == dims.iter().product::<usize>();
-    if *dims != want || part.src_offset != 0 || !same_size || !matches!(graph.values[v.0 as usize].source, Source::Task)
-    {
-        return None;
-    }
-    // Where a step along each dimension of the product leads in the copy's result.
-    let dense = dense_strides(dims);
-    let to = |d: usize| match dims[d] {
+    let mut dims: Shape = gemm.batch.clone();
+    dims.extend([gemm.m, gemm.n]);
+    let (from, to) = (dense_strides(&dims), dense_strides(&view.dims));
+    // No two dimensions of the product with more than one element have the same stride, so that the dimensions of the view
+    // that walk along each of them are all that it has, in another order.
+    let walks = |d: usize, p: usize| view.dims[p] == dims[d] && view.strides[p] == from[d];
+    let step = |d: usize| match dims[d] {
         1 => Some(0),
-        _ => (0..part.shape.len()).find(|&p| part.shape[p] == dims[d] && part.src[p] == dense[d]).map(|p| part.dst[p]),
+        _ => (0..view.dims.len()).find(|&p| walks(d, p)).map(|p| to[p]),
     };
-    let rank = dims.len();
-    let batch: Strides = (0..rank - 2).map(to).collect::<Option<_>>()?;
-    let row = usize::try_from(to(rank - 2)?).ok()?;
-    let col = usize::try_from(to(rank - 1)?).ok()?;
-    (col == 1 || gemm.n == 1).then_some(Matrix { batch, row, col: 1, offset: 0 })
+    let strides: Strides = (0..dims.len()).map(step).collect::<Option<_>>()?;
+    let [batch @ .., row, col] = strides.as_slice() else { return None };
+    let same = view.dims.iter().product::<usize>() == dims.iter().product::<usize>();
+    let row = if gemm.m == 1 { gemm.n } else { usize::try_from(*row).ok()? };
+    (same && (*col == 1 || gemm.n == 1)).then(|| Matrix { batch: Strides::from_slice(batch), row, col: 1, offset: 0 })
 }

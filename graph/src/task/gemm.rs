@@ -1,5 +1,5 @@
 use super::Program;
-use crate::{DType, Shape, Strides};
+use crate::{DType, Shape, Strides, dense_strides};
 
 /// Where the elements of one operand of a [`Gemm`] lie: element `(i, j)` of batch `b` is at
 /// `offset + Σ b[d]·batch[d] + i·row + j·col`, counted in elements of the operand's storage.
@@ -29,9 +29,9 @@ pub struct Gemm {
     pub n: usize,
     /// Columns of `a`, rows of `b`.
     pub k: usize,
-    /// Layout of `a`; one of `row` and `col` is 1.
+    /// Layout of `a`; one of `row` and `col` is 1, neither is 0.
     pub a: Matrix,
-    /// Layout of `b`; one of `row` and `col` is 1.
+    /// Layout of `b`; one of `row` and `col` is 1, neither is 0.
     pub b: Matrix,
     /// Layout of `c`; `col` is 1 and no element is written twice.
     pub c: Matrix,
@@ -47,6 +47,16 @@ impl Gemm {
     /// Number of products.
     pub fn batch_count(&self) -> usize {
         self.batch.iter().product()
+    }
+
+    /// Whether the elements of `c` lie in the order of batches, rows and columns without gaps.
+    pub fn is_dense(&self) -> bool {
+        let steps = dense_strides(&self.batch);
+        let batch = self.batch.iter().zip(&self.c.batch).zip(&steps);
+        self.c.offset == 0
+            && (self.m == 1 || self.c.row == self.n)
+            && (self.n == 1 || self.c.col == 1)
+            && batch.into_iter().all(|((&n, &s), &step)| n == 1 || s == step * (self.m * self.n) as isize)
     }
 
     pub(super) fn epilogue_flops(&self, elements: u64) -> u64 {

@@ -367,9 +367,9 @@ functions! {
         Rem,
         /// aᵇ.
         Pow,
-        /// Larger; NaN if either is.
+        /// Larger, the first of equal ones; NaN if either is.
         Max,
-        /// Smaller; NaN if either is.
+        /// Smaller, the first of equal ones; NaN if either is.
         Min,
         /// Angle of the point (b, a).
         Atan2,
@@ -526,17 +526,17 @@ impl Binary {
             Binary::Rem => a % b,
             Binary::Pow => a.powf(b),
             Binary::Max => {
-                if a.is_nan() || a > b {
-                    a
-                } else {
+                if b.is_nan() || b > a {
                     b
+                } else {
+                    a
                 }
             }
             Binary::Min => {
-                if a.is_nan() || a < b {
-                    a
-                } else {
+                if b.is_nan() || b < a {
                     b
+                } else {
+                    a
                 }
             }
             Binary::Atan2 => a.atan2(b),

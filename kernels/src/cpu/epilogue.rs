@@ -249,14 +249,13 @@ fn recognise(program: &Program, inputs: &[EpilogueInput]) -> Option<Form> {
             Instr::Const(x) => Number(x as f32),
             Instr::Int(x) => Number(x as f32),
             Instr::Binary(f, a, b) => {
-                let (form, other) = match (regs.get(a)?, regs.get(b)?) {
-                    (Sum(form), other) | (other, Sum(form)) => (*form, other),
-                    _ => return None,
-                };
-                match (f, other) {
-                    (Binary::Add, Operand(i)) => Sum(form.add(*i, inputs[*i])?),
-                    (Binary::Max, Number(x)) => Sum(form.clamp(*x, f32::INFINITY)?),
-                    (Binary::Min, Number(x)) => Sum(form.clamp(f32::NEG_INFINITY, *x)?),
+                match (f, regs.get(a)?, regs.get(b)?) {
+                    (Binary::Add, Sum(form), Operand(i)) | (Binary::Add, Operand(i), Sum(form)) => {
+                        Sum(form.add(*i, inputs[*i])?)
+                    }
+                    // Of two zeros both give the first, which must be the sum.
+                    (Binary::Max, Sum(form), Number(x)) => Sum(form.clamp(*x, f32::INFINITY)?),
+                    (Binary::Min, Sum(form), Number(x)) => Sum(form.clamp(f32::NEG_INFINITY, *x)?),
                     _ => return None,
                 }
             }
@@ -278,10 +277,11 @@ fn recognise(program: &Program, inputs: &[EpilogueInput]) -> Option<Form> {
 
 impl Form {
     fn add(mut self, operand: usize, input: EpilogueInput) -> Option<Form> {
+        // The bias is added first.
         let place = match input {
-            EpilogueInput::Column => &mut self.bias,
+            EpilogueInput::Column if self.residual.is_none() => &mut self.bias,
             EpilogueInput::Full => &mut self.residual,
-            EpilogueInput::Scalar | EpilogueInput::Row => return None,
+            _ => return None,
         };
         if place.is_some() || self.clamp.is_some() {
             return None;
@@ -292,13 +292,13 @@ impl Form {
 
     fn clamp(mut self, low: f32, high: f32) -> Option<Form> {
         let (l, h) = self.clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-        // Clamping twice is clamping once only while the bounds do not cross.
-        let (low, high) = (l.max(low), h.min(high));
-        if low > high || low.is_nan() || high.is_nan() {
+        if low.is_nan() || high.is_nan() {
             return None;
         }
+        let (low, high) = (if low > l { low } else { l }, if high < h { high } else { h });
+        // Clamping twice is clamping once only while the bounds do not meet.
         self.clamp = Some((low, high));
-        Some(self)
+        (low < high).then_some(self)
     }
 }
 
@@ -319,6 +319,7 @@ mod tests {
         let form = Form { bias: Some(0), residual: Some(1), clamp: Some((0.0, 6.0)) };
         assert_eq!(recognise(&p, &inputs), Some(form));
         assert_eq!(recognise(&p, &[EpilogueInput::Column, EpilogueInput::Column]), None);
+        assert_eq!(recognise(&p, &[EpilogueInput::Full, EpilogueInput::Column]), None, "sums keep their order");
         p.unary(Unary::Sigmoid, 5);
         assert_eq!(recognise(&p, &inputs), None);
     }

@@ -41,11 +41,12 @@ fn widen(facts: &[Fact]) -> Vec<Fact> {
     facts.iter().map(wide).collect()
 }
 
-/// The epilogue with 16-bit operands and result as `f32`; what is between keeps its types.
+/// The epilogue with 16-bit operands and result as `f32`, which is rounded where it is stored. The sum and what is between
+/// keep their types, to which the program rounds them.
 fn widen_epilogue(e: &mut Epilogue) {
     let last = e.program.instrs.len().saturating_sub(1);
     for (i, (instr, dtype)) in e.program.instrs.iter_mut().enumerate() {
-        if is_half(*dtype) && (i == last || matches!(instr, Instr::Input(_))) {
+        if is_half(*dtype) && (i == last || matches!(instr, Instr::Input(1..))) {
             *dtype = DType::F32;
         }
     }

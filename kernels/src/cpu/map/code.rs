@@ -66,6 +66,8 @@ pub enum Op {
     Store(DType),
     /// The block as it is.
     Move(Kind),
+    /// `f32` rounded to the nearest number of this type of 16-bit floats; the result may be the operand.
+    Round(DType),
     /// A function of `f32`.
     Float1(Float1),
     /// A function of two `f32`; no comparison.
@@ -104,7 +106,7 @@ pub struct Step {
     pub b: Place,
     /// Condition, if the operation has one.
     pub c: Place,
-    /// Where the result goes; never one of the operands, unless it is the result of the program.
+    /// Where the result goes; never one of the operands, unless it is the result of the program or the step rounds.
     pub out: Place,
 }
 
@@ -139,7 +141,8 @@ pub struct Code {
 }
 
 impl Code {
-    /// The code of `program` for operands of the types `inputs`; `None` if a type has no kind or does not match.
+    /// The code of `program` for operands of the types `inputs`; `None` if a type has no kind or does not match. An operand
+    /// of `f32` that the program reads as a 16-bit float is rounded.
     pub fn new(program: &Program, inputs: &[DType]) -> Option<Code> {
         let mut compiler = Compiler::new(program, inputs)?;
         for reg in 0..program.instrs.len() {
@@ -221,6 +224,10 @@ impl<'a> Compiler<'a> {
         let place = |i: usize| args.get(i).map_or(Place::Out, |&r| self.places[r]);
         self.steps.push(Step { op, a: place(0), b: place(1), c: place(2), out });
         self.places[reg] = out;
+        // The result of the program is rounded where it is stored.
+        if is_half(dtype) && !self.is_result(reg) && leaves_half(op) {
+            self.steps.push(Step { op: Op::Round(dtype), a: out, b: Place::Out, c: Place::Out, out });
+        }
     }
 
     fn instr(&mut self, reg: Reg) -> Option<()> {
@@ -258,17 +265,19 @@ impl<'a> Compiler<'a> {
     }
 
     fn input(&mut self, reg: Reg, i: usize) -> Option<()> {
-        let dtype = *self.inputs.get(i)?;
-        if dtype != self.program.instrs[reg].1 {
-            return None;
-        }
-        if self.kinds[reg].dtype() == dtype {
-            self.places[reg] = Place::Input(i);
-        } else {
-            let out = Place::Row(self.row());
-            self.steps.push(Step { op: Op::Load(dtype), a: Place::Input(i), b: Place::Out, c: Place::Out, out });
-            self.places[reg] = out;
-        }
+        let (dtype, wanted) = (*self.inputs.get(i)?, self.program.instrs[reg].1);
+        let op = match dtype == wanted {
+            true if self.kinds[reg].dtype() == dtype => {
+                self.places[reg] = Place::Input(i);
+                return Some(());
+            }
+            true => Op::Load(dtype),
+            false if dtype == DType::F32 && is_half(wanted) => Op::Round(wanted),
+            false => return None,
+        };
+        let out = Place::Row(self.row());
+        self.steps.push(Step { op, a: Place::Input(i), b: Place::Out, c: Place::Out, out });
+        self.places[reg] = out;
         Some(())
     }
 
@@ -317,6 +326,21 @@ impl<'a> Compiler<'a> {
             inputs: self.inputs.to_vec(),
             dtype,
         })
+    }
+}
+
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// Whether a function of numbers that are 16-bit floats may give one that is not.
+fn leaves_half(op: Op) -> bool {
+    use Unary::*;
+    match op {
+        Op::Float1(Float1::Named(f)) => !matches!(f, Abs | Neg | Sign | Floor | Ceil | Round | Trunc | Relu | Relu6),
+        Op::Float1(Float1::PowHalf) => true,
+        Op::Float2(f) => !matches!(f, Binary::Max | Binary::Min),
+        _ => false,
     }
 }
 

@@ -170,6 +170,7 @@ impl Run<'_> {
             Op::Load(dtype) => self.load(s, dtype, a, out),
             Op::Store(dtype) => self.store(s, dtype, a, out),
             Op::Move(kind) => self.transfer(kind, a, out),
+            Op::Round(dtype) => self.round(s, dtype, a, out),
             Op::Unary(f, dtype) => self.unary(f, dtype, a, out),
             Op::Binary(f, dtype) => self.binary(f, dtype, a, b, out),
             Op::Compare(f, kind) => {
@@ -188,6 +189,28 @@ impl Run<'_> {
     fn transfer(&self, kind: Kind, a: Place, out: Place) {
         // SAFETY: as for `read` and `write`, and the ranges may overlap.
         unsafe { std::ptr::copy(self.source(a), self.target(out), self.block.n * kind.dtype().size()) };
+    }
+
+    /// Rounds a block that may be the result already.
+    #[inline(always)]
+    fn round<S: Simd>(&self, s: S, dtype: DType, a: Place, out: Place) {
+        const PIECE: usize = 64;
+        let (a, out) = (self.source(a).cast::<f32>(), self.target(out).cast::<f32>());
+        let (mut f16s, mut bf16s) = ([f16::ZERO; PIECE], [bf16::ZERO; PIECE]);
+        for i in (0..self.block.n).step_by(PIECE) {
+            let n = PIECE.min(self.block.n - i);
+            // SAFETY: `i + n` is at most the length of the block, which `Code::run` promises for operands and rows have; it
+            // is read before the same place is written, and not afterwards.
+            let from = unsafe { std::slice::from_raw_parts(a.add(i), n) };
+            if dtype == DType::F16 {
+                s.narrow_f16(from, &mut f16s[..n])
+            } else {
+                half::narrow_bf16(from, &mut bf16s[..n])
+            }
+            // SAFETY: as above.
+            let to = unsafe { std::slice::from_raw_parts_mut(out.add(i), n) };
+            if dtype == DType::F16 { s.widen_f16(&f16s[..n], to) } else { half::widen_bf16(&bf16s[..n], to) }
+        }
     }
 
     #[inline(always)]

@@ -28,8 +28,8 @@ struct Fused(Option<Unary>);
 
 impl Finish {
     /// The code of `program`, which reads the accumulator as input 0 and `operands` operands as the inputs after it. Its
-    /// result is `f32` if the program's is `f16`, `bf16` or `f32`, to be rounded where it is stored; `None` for other
-    /// programs.
+    /// result is `f32` if the program's is `f16`, `bf16` or `f32`, to be rounded where it is stored; the accumulator is
+    /// rounded to the type that the program reads it in. `None` for other programs.
     pub fn new(isa: Isa, program: &Program, operands: usize) -> Option<Finish> {
         let program = on_f32(program)?;
         let code = Code::new(&program, &vec![DType::F32; operands + 1])?;
@@ -78,8 +78,8 @@ impl RowProgram for Finish {
     }
 }
 
-/// `program` with every float of at most 32 bits as `f32` where it is read and where it ends; `None` if it ends in, or
-/// reads, anything else.
+/// `program` with every float of at most 32 bits as `f32` where it reads an operand and where it ends; `None` if it ends in,
+/// or reads, anything else.
 fn on_f32(program: &Program) -> Option<Program> {
     let mut program = program.clone();
     let last = program.instrs.len().checked_sub(1)?;
@@ -88,7 +88,9 @@ fn on_f32(program: &Program) -> Option<Program> {
             if Kind::of(*dtype) != Some(Kind::F32) {
                 return None;
             }
-            *dtype = DType::F32;
+            if i == last || *instr != Instr::Input(0) {
+                *dtype = DType::F32;
+            }
         }
     }
     Some(program)
@@ -97,6 +99,9 @@ fn on_f32(program: &Program) -> Option<Program> {
 impl Fused {
     fn find(program: &Program, operands: usize) -> Option<Fused> {
         use Unary::*;
+        if program.instrs.iter().any(|(_, dtype)| *dtype != DType::F32) {
+            return None;
+        }
         let mut top = program.instrs.len().checked_sub(1)?;
         let mut last = None;
         if let Instr::Unary(f, x) = program.instrs[top].0 {
@@ -104,24 +109,20 @@ impl Fused {
             last = Some(*known.iter().find(|k| **k == f)?);
             top = x;
         }
-        let mut terms = Vec::new();
-        sum_terms(program, top, &mut terms)?;
-        terms.sort_unstable();
-        (operands <= 2 && terms.into_iter().eq(0..=operands)).then_some(Fused(last))
+        (operands <= 2 && is_sum(program, top, operands)).then_some(Fused(last))
     }
 }
 
-/// The inputs that `reg` is the sum of.
-fn sum_terms(program: &Program, reg: Reg, terms: &mut Vec<usize>) -> Option<()> {
-    match program.instrs[reg] {
-        (Instr::Input(i), _) => terms.push(i),
-        (Instr::Binary(Binary::Add, a, b), _) if terms.len() < 3 => {
-            sum_terms(program, a, terms)?;
-            sum_terms(program, b, terms)?;
+/// Whether `reg` is the sum of the inputs up to `last`, added one after the other.
+fn is_sum(program: &Program, reg: Reg, last: usize) -> bool {
+    let is_input = |reg: Reg, i| program.instrs[reg].0 == Instr::Input(i);
+    match program.instrs[reg].0 {
+        Instr::Input(0) => last == 0,
+        Instr::Binary(Binary::Add, a, b) if last > 0 => {
+            is_input(b, last) && is_sum(program, a, last - 1) || is_input(a, last) && is_sum(program, b, last - 1)
         }
-        _ => return None,
+        _ => false,
     }
-    Some(())
 }
 
 /// Calls `vectors` with a closure that is compiled with the instructions of the token.

@@ -30,7 +30,8 @@ const HEAVY_CHUNK: usize = 4 * 1024;
 fn compile(view: &TaskView<'_>) -> Option<(Code, Option<Layout>)> {
     let (Task::Map(map), [out]) = (view.task, view.outs) else { return None };
     let types: Vec<_> = view.ins.iter().map(|f| f.dtype).collect();
-    let code = Code::new(&map.program, &types).filter(|c| c.dtype == out.dtype && out.shape == map.shape)?;
+    let code = Code::new(&map.program, &types)
+        .filter(|c| c.dtype == out.dtype && out.count() == mindir_graph::count(&map.shape))?;
     if out.count() == 0 {
         return Some((code, None));
     }

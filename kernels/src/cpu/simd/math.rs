@@ -393,13 +393,13 @@ pub fn cos<S: Simd>(s: S, x: S::F) -> S::F {
 /// Larger; NaN if either is.
 #[inline(always)]
 pub fn max_nan<S: Simd>(s: S, a: S::F, b: S::F) -> S::F {
-    s.select(s.is_nan(a), a, s.max(a, b))
+    s.select(s.is_nan(b), b, s.max(b, a))
 }
 
 /// Smaller; NaN if either is.
 #[inline(always)]
 pub fn min_nan<S: Simd>(s: S, a: S::F, b: S::F) -> S::F {
-    s.select(s.is_nan(a), a, s.min(a, b))
+    s.select(s.is_nan(b), b, s.min(b, a))
 }
 
 #[cfg(test)]

@@ -1,0 +1,148 @@
+use crate::Fact;
+use crate::task::{Source, TaskGraph, TaskNode, V};
+
+/// A task graph under change, with an index of who writes and who reads each storage.
+///
+/// Nodes keep their positions while others are replaced or removed; every change takes constant time. The graph has its
+/// nodes back, without gaps, when the editor is dropped.
+pub(super) struct Editor<'a> {
+    graph: &'a mut TaskGraph,
+    nodes: Vec<Option<TaskNode>>,
+    /// For each root, the node that writes it.
+    producer: Vec<Option<usize>>,
+    /// For each root, who reads it.
+    reads: Vec<Reads>,
+}
+
+/// The reads of one storage.
+#[derive(Clone, Copy, Default)]
+struct Reads {
+    /// Operands of nodes.
+    operands: usize,
+    /// The positions of the nodes of those operands, added up: with one operand, the position of its node.
+    positions: usize,
+    /// Results of the graph and new contents of variables.
+    results: usize,
+}
+
+impl Editor<'_> {
+    pub(super) fn new(graph: &mut TaskGraph) -> Editor<'_> {
+        let nodes = std::mem::take(&mut graph.nodes);
+        let count = graph.values.len();
+        let mut editor = Editor {
+            nodes: vec![None; nodes.len()],
+            producer: vec![None; count],
+            reads: vec![Reads::default(); count],
+            graph,
+        };
+        let results: Vec<V> =
+            editor.graph.outputs.iter().chain(editor.graph.writes.iter().map(|(_, v)| v)).copied().collect();
+        for v in results {
+            let root = editor.root(v);
+            editor.reads[root.0 as usize].results += 1;
+        }
+        for (at, node) in nodes.into_iter().enumerate() {
+            editor.insert(at, node);
+        }
+        editor
+    }
+
+    /// Positions, those of removed nodes included.
+    pub(super) fn positions(&self) -> std::ops::Range<usize> {
+        0..self.nodes.len()
+    }
+
+    /// The node at a position, if it was not removed.
+    pub(super) fn node(&self, at: usize) -> Option<&TaskNode> {
+        self.nodes.get(at)?.as_ref()
+    }
+
+    /// The values; the graph's nodes are the editor's.
+    pub(super) fn graph(&self) -> &TaskGraph {
+        self.graph
+    }
+
+    pub(super) fn fact(&self, v: V) -> &Fact {
+        self.graph.fact(v)
+    }
+
+    pub(super) fn root(&self, v: V) -> V {
+        self.graph.root(v)
+    }
+
+    /// Position of the node that writes the storage of `v`.
+    pub(super) fn producer(&self, v: V) -> Option<usize> {
+        self.producer[self.root(v).0 as usize]
+    }
+
+    /// How often the storage of `v` is read: by operands, as a result, or to be written to a variable.
+    pub(super) fn uses(&self, v: V) -> usize {
+        let reads = self.reads[self.root(v).0 as usize];
+        reads.operands + reads.results
+    }
+
+    /// Position of the node of which one operand is all that reads the storage of `v`.
+    pub(super) fn only_reader(&self, v: V) -> Option<usize> {
+        let reads = self.reads[self.root(v).0 as usize];
+        (reads.operands == 1 && reads.results == 0).then_some(reads.positions)
+    }
+
+    /// Adds a value that no node writes.
+    pub(super) fn alias(&mut self, of: V, dims: &[usize]) -> V {
+        let root = self.root(of);
+        let fact = Fact::new(self.fact(of).dtype, dims);
+        self.producer.push(None);
+        self.reads.push(Reads::default());
+        self.graph.value(fact, Source::Alias(root))
+    }
+
+    /// Puts a node in the place of the one at `at`.
+    pub(super) fn replace(&mut self, at: usize, node: TaskNode) {
+        self.remove(at);
+        self.insert(at, node);
+    }
+
+    /// Removes the node at `at`.
+    pub(super) fn remove(&mut self, at: usize) {
+        let Some(node) = self.nodes[at].take() else { return };
+        for v in &node.ins {
+            let root = self.root(*v);
+            let reads = &mut self.reads[root.0 as usize];
+            (reads.operands, reads.positions) = (reads.operands - 1, reads.positions - at);
+        }
+        for o in &node.outs {
+            if self.producer[o.0 as usize] == Some(at) {
+                self.producer[o.0 as usize] = None;
+            }
+        }
+    }
+
+    /// Makes `v`, which no node writes any more, the elements of `of`.
+    pub(super) fn redirect(&mut self, v: V, of: V) {
+        let root = self.root(of);
+        self.graph.values[v.0 as usize].source = Source::Alias(root);
+        let Reads { operands, positions, results } = std::mem::take(&mut self.reads[v.0 as usize]);
+        let reads = &mut self.reads[root.0 as usize];
+        reads.operands += operands;
+        reads.positions += positions;
+        reads.results += results;
+    }
+
+    fn insert(&mut self, at: usize, node: TaskNode) {
+        for v in &node.ins {
+            let root = self.root(*v);
+            let reads = &mut self.reads[root.0 as usize];
+            (reads.operands, reads.positions) = (reads.operands + 1, reads.positions + at);
+        }
+        for o in &node.outs {
+            self.producer[o.0 as usize] = Some(at);
+        }
+        self.nodes[at] = Some(node);
+    }
+}
+
+impl Drop for Editor<'_> {
+    fn drop(&mut self) {
+        self.graph.nodes = self.nodes.drain(..).flatten().collect();
+    }
+}

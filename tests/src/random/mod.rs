@@ -1,0 +1,58 @@
+//! Random cases: a seeded stream of choices, and how long tests draw from it.
+
+pub mod tasks;
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// A stream of choices, the same for the same seed.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The stream of a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
+    }
+
+    /// A number below `n`; 0 if `n` is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ x >> 31) % (n as u64).max(1)) as usize
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn between(&mut self, low: usize, high: usize) -> usize {
+        low + self.below(high + 1 - low)
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of `items`, which are some.
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+}
+
+/// Which seeds a test runs.
+///
+/// Without `MINDIR_RANDOM_SECONDS` these are the first `count`, the same in every run. With it, they go on from
+/// `MINDIR_RANDOM_SEED`, or from a fresh seed, for that many seconds; where they start is printed.
+pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
+    let number =
+        |name: &str| std::env::var(name).ok().map(|s| s.parse::<u64>().unwrap_or_else(|e| panic!("{name}: {e}")));
+    let seconds = number("MINDIR_RANDOM_SECONDS");
+    let fresh = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |t| t.as_nanos() as u64 >> 10);
+    let first = number("MINDIR_RANDOM_SEED").or_else(|| seconds.map(|_| fresh()));
+    let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
+    if end.is_some() {
+        println!("MINDIR_RANDOM_SEED={}", first.unwrap_or(0));
+    }
+    let first = first.unwrap_or(0);
+    (0..).take_while(move |i| end.map_or(*i < count, |end| Instant::now() < end)).map(move |i| first.wrapping_add(i))
+}

@@ -1,0 +1,272 @@
+//! Small models in which a pass must see what it rewrites for what it is.
+
+use mindir_graph::builder::Builder;
+use mindir_graph::graph::{Arg, Model, ValueId};
+use mindir_graph::passes::validate::{Contents, plain_tolerance, validate};
+use mindir_graph::passes::{Note, optimize};
+use mindir_graph::task::TaskGraph;
+use mindir_graph::{DType, Spec, Tensor};
+use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
+use mindir_kernels::plain;
+use mindir_tests::tasks::{lowered, on_cpu};
+
+/// A model under construction.
+struct Net {
+    b: Builder,
+    inputs: Vec<Tensor>,
+    dtype: DType,
+}
+
+impl Net {
+    fn new(dtype: DType) -> Net {
+        Net { b: Builder::new("net"), inputs: Vec::new(), dtype }
+    }
+
+    fn input(&mut self, dims: &[usize]) -> ValueId {
+        let name = format!("x{}", self.inputs.len());
+        self.inputs.push(Tensor::zeros(self.dtype, dims).unwrap());
+        self.b.input(&name, Spec::fixed(self.dtype, dims))
+    }
+
+    fn constant(&mut self, dims: &[usize]) -> ValueId {
+        let data: Vec<f64> = (0..dims.iter().product::<usize>()).map(|i| (i * 5 % 7) as f64 - 3.0).collect();
+        self.b.constant(Tensor::from_f64s(self.dtype, dims, &data).unwrap())
+    }
+
+    fn op<const N: usize>(&mut self, name: &str, args: [Arg; N]) -> ValueId {
+        self.b.op(name, args).unwrap()
+    }
+
+    fn reshape(&mut self, x: ValueId, dims: &[i64]) -> ValueId {
+        self.op("Reshape", [x.into(), Arg::from(dims)])
+    }
+
+    fn transpose(&mut self, x: ValueId, perm: &[i64]) -> ValueId {
+        self.op("Transpose", [x.into(), Arg::from(perm)])
+    }
+
+    fn conv(&mut self, x: ValueId, w: ValueId) -> ValueId {
+        self.op("Conv2DExt", [x.into(), w.into()])
+    }
+
+    fn slice(&mut self, x: ValueId, begin: &[i64], end: &[i64], step: &[i64]) -> ValueId {
+        self.op("StridedSlice", [x.into(), Arg::from(begin), Arg::from(end), Arg::from(step)])
+    }
+
+    fn finish(self, outputs: &[ValueId]) -> (Model, Vec<Tensor>) {
+        (self.b.finish(outputs), self.inputs)
+    }
+}
+
+/// Checks every pass on several contents, plainly and on the CPU, and returns what all of them noted.
+#[track_caller]
+fn holds(net: Net, outputs: &[ValueId]) -> Vec<Note> {
+    let (model, inputs) = net.finish(outputs);
+    let graph: TaskGraph = lowered(&model, &inputs).unwrap();
+    let device = CpuDevice::new(Isa::detect(), Threads::new(1));
+    for seed in 0..8 {
+        let contents = Contents::random(&graph, seed);
+        if let Err(e) = validate(&graph, &contents, &plain::run, plain_tolerance) {
+            panic!("{e}");
+        }
+        let contents = Contents::whole(&graph, seed);
+        let cpu = |task: &_, ins: &[_], outs: &[_]| on_cpu(&device, task, ins, outs);
+        if let Err(e) = validate(&graph, &contents, &cpu, |p| if p.exact { 0.0 } else { 1e-6 }) {
+            panic!("cpu: {e}");
+        }
+    }
+    let mut graph = graph;
+    optimize(&mut graph, |_| true).list
+}
+
+#[track_caller]
+fn applied(notes: &[Note], pass: &str, times: usize) {
+    let found: Vec<&Note> = notes.iter().filter(|n| n.pass == pass).collect();
+    assert_eq!(found.iter().filter(|n| n.applied).count(), times, "{found:#?}");
+}
+
+#[test]
+fn weights_that_a_convolution_computes_keep_their_order() {
+    for read_again in [false, true] {
+        let mut n = Net::new(DType::F32);
+        let (x, z) = (n.input(&[1, 4, 5, 4]), n.input(&[3, 2, 3, 2]));
+        let first = n.constant(&[4, 2, 1, 1]);
+        let weights = n.conv(z, first);
+        let y = n.conv(x, weights);
+        let outputs = [y, weights];
+        let notes = holds(n, &outputs[..1 + usize::from(read_again)]);
+        applied(&notes, "layout", 2);
+    }
+}
+
+#[test]
+fn a_gate_on_the_channels_of_a_convolution() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3, 4, 4]);
+    let (w, g) = (n.constant(&[4, 3, 1, 1]), n.constant(&[4, 3, 1, 1]));
+    let y = n.conv(x, w);
+    let mean = n.op("ReduceMean", [x.into(), Arg::from(&[2i64, 3][..]), true.into()]);
+    let gate = n.conv(mean, g);
+    let gate = n.op("Sigmoid", [gate.into()]);
+    let y = n.op("Mul", [y.into(), gate.into()]);
+    holds(n, &[y]);
+    // One image: the gate is one number for each channel.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[1, 3, 4, 4]);
+    let (w, g) = (n.constant(&[4, 3, 1, 1]), n.constant(&[4, 3, 1, 1]));
+    let y = n.conv(x, w);
+    let mean = n.op("ReduceMean", [x.into(), Arg::from(&[2i64, 3][..]), true.into()]);
+    let gate = n.conv(mean, g);
+    let gate = n.op("Sigmoid", [gate.into()]);
+    let y = n.op("Mul", [y.into(), gate.into()]);
+    applied(&holds(n, &[y]), "epilogues", 2);
+}
+
+#[test]
+fn channels_are_those_of_the_convolution() {
+    // After the reshape, the second dimension is as long as there are channels, and something else.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3, 4, 2]);
+    let w = n.constant(&[4, 3, 1, 1]);
+    let y = n.conv(x, w);
+    let y = n.reshape(y, &[4, 4, 2, 2]);
+    let b = n.constant(&[1, 4, 1, 1]);
+    let y = n.op("Add", [y.into(), b.into()]);
+    applied(&holds(n, &[y]), "epilogues", 0);
+    // Channels that are a part of a dimension, and all of one.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3, 4, 2]);
+    let w = n.constant(&[4, 3, 1, 1]);
+    let y = n.conv(x, w);
+    let y = n.reshape(y, &[2, 4, 8]);
+    let b = n.constant(&[4, 1]);
+    let y = n.op("Add", [y.into(), b.into()]);
+    applied(&holds(n, &[y]), "epilogues", 1);
+}
+
+#[test]
+fn results_behind_a_reshape() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3, 4, 2]);
+    let (w, v) = (n.constant(&[4, 3, 1, 1]), n.constant(&[3, 4, 1, 1]));
+    let y = n.conv(x, w);
+    let z = n.conv(y, v);
+    let flat = n.reshape(y, &[2, 32]);
+    let turned = n.reshape(y, &[2, 2, 4, 4]);
+    let sum = n.op("Add", [turned.into(), turned.into()]);
+    let pooled = n.op("ReduceMean", [turned.into(), Arg::from(&[2i64, 3][..]), false.into()]);
+    holds(n, &[flat, z, sum, pooled]);
+}
+
+#[test]
+fn an_idle_transpose_of_an_image() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[1, 3, 4, 1]);
+    let w = n.constant(&[3, 3, 1, 1]);
+    let y = n.conv(x, w);
+    let scale = n.constant(&[1, 3, 1, 1]);
+    let y = n.op("Mul", [y.into(), scale.into()]);
+    let t = n.transpose(y, &[1, 0, 3, 2]);
+    let sum = n.op("Add", [t.into(), t.into()]);
+    holds(n, &[sum, y]);
+}
+
+#[test]
+fn one_dimensional_convolutions() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3, 7]);
+    let w = n.constant(&[4, 3, 1]);
+    let y = n.op("Conv1DExt", [x.into(), w.into()]);
+    let (a, b) = (n.constant(&[1, 4, 1]), n.constant(&[4, 1]));
+    let y = n.op("Mul", [y.into(), a.into()]);
+    let p = n.op("Add", [y.into(), b.into()]);
+    let q = n.op("ReLU", [y.into()]);
+    let r = n.reshape(y, &[2, 4, 7, 1]);
+    let v = n.constant(&[2, 4, 3, 1]);
+    let r = n.conv(r, v);
+    holds(n, &[p, q, r]);
+}
+
+#[test]
+fn backwards_over_a_transpose() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3]);
+    let y = n.transpose(x, &[1, 0]);
+    let y = n.reshape(y, &[6]);
+    let z = n.slice(y, &[4], &[0], &[-1]);
+    applied(&holds(n, &[z]), "merge-copies", 0);
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[2, 3]);
+    let y = n.transpose(x, &[1, 0]);
+    let z = n.slice(y, &[2, 0], &[-4, 2], &[-1, 1]);
+    applied(&holds(n, &[z]), "merge-copies", 1);
+}
+
+#[test]
+fn products_read_columns_rows_and_repeated_elements() {
+    // A single column and a single row, with either transposition.
+    for (dims, begin, end) in [([4, 3], [0, 1], [4, 2]), ([3, 4], [1, 0], [2, 4])] {
+        for (transposed, swapped) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut n = Net::new(DType::F32);
+            let x = n.input(&dims);
+            let x = n.slice(x, &begin, &end, &[1, 1]);
+            let [rows, cols] = [end[0] - begin[0], end[1] - begin[1]].map(|n| n as usize);
+            let k = if transposed { rows } else { cols };
+            let y = n.input(&if swapped { [5, k] } else { [k, 5] });
+            let z = n.op("MatMul", [x.into(), y.into(), transposed.into(), swapped.into()]);
+            holds(n, &[z]);
+        }
+    }
+    // Without first column.
+    let mut n = Net::new(DType::F32);
+    let (x, y) = (n.input(&[3, 3]), n.input(&[4, 4]));
+    let y = n.slice(y, &[0, 1], &[4, 4], &[1, 1]);
+    let z = n.op("MatMul", [x.into(), y.into(), false.into(), true.into()]);
+    applied(&holds(n, &[z]), "strided-products", 1);
+    // Heads of one element.
+    for (trans_a, trans_b) in [(false, true), (true, false)] {
+        let mut n = Net::new(DType::F32);
+        let (q, k) = (n.input(&[2, 3, 2, 1]), n.input(&[2, 2, 3, 1]));
+        let q = n.transpose(q, &[0, 2, 1, 3]);
+        let z = n.op("BatchMatMul", [q.into(), k.into(), trans_a.into(), trans_b.into()]);
+        holds(n, &[z]);
+    }
+    // One row for all.
+    for swapped in [false, true] {
+        let mut n = Net::new(DType::F32);
+        let (x, y) = (n.input(&[4, 4]), n.input(&[1, 4]));
+        let y = n.op("BroadcastTo", [y.into(), Arg::from(&[4i64, 4][..])]);
+        let z = n.op("MatMul", [x.into(), y.into(), false.into(), swapped.into()]);
+        let t = n.transpose(y, &[1, 0]);
+        let u = n.op("MatMul", [y.into(), t.into()]);
+        holds(n, &[z, u]);
+    }
+}
+
+#[test]
+fn steps_of_16_bit_floats_are_rounded() {
+    for dtype in [DType::F16, DType::BF16] {
+        // (x · 300) · 300 overflows, and x + 2048 − 2048 loses its last bits.
+        let mut n = Net::new(dtype);
+        let x = n.input(&[3, 5]);
+        let number = |n: &mut Net, x: f64| n.b.constant(Tensor::from_f64s(dtype, &[], &[x]).unwrap());
+        let (big, wide) = (number(&mut n, 300.0), number(&mut n, 2049.0));
+        let y = n.op("Mul", [x.into(), big.into()]);
+        let y = n.op("Mul", [y.into(), big.into()]);
+        let z = n.op("Add", [x.into(), wide.into()]);
+        let z = n.op("Sub", [z.into(), wide.into()]);
+        let truth = n.op("Greater", [z.into(), x.into()]);
+        // The same behind a product and a convolution.
+        let w = n.constant(&[5, 4]);
+        let p = n.op("MatMul", [x.into(), w.into()]);
+        let p = n.op("Add", [p.into(), wide.into()]);
+        let p = n.op("Sub", [p.into(), wide.into()]);
+        let image = n.reshape(x, &[1, 3, 5, 1]);
+        let filter = n.constant(&[2, 3, 2, 1]);
+        let c = n.conv(image, filter);
+        let c = n.op("Mul", [c.into(), big.into()]);
+        let c = n.op("Mul", [c.into(), big.into()]);
+        let c = n.op("ReLU", [c.into()]);
+        applied(&holds(n, &[y, truth, p, c]), "epilogues", 2);
+    }
+}

@@ -1,0 +1,152 @@
+//! Every pass on random task graphs, on the goldens and on the operators' cases: what is computed before and after it.
+//!
+//! `MINDIR_RANDOM_SECONDS` runs the random graphs for that long from a fresh seed, which is printed; `MINDIR_RANDOM_SEED` says
+//! where to start.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mindir_graph::builder::single;
+use mindir_graph::ops::OPS;
+use mindir_graph::passes::Pass;
+use mindir_graph::passes::validate::{Contents, Fault, plain_tolerance, validate};
+use mindir_graph::task::{Source, Task, TaskGraph, V};
+use mindir_graph::{Fact, OpError, Tensor};
+use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
+use mindir_kernels::plain;
+use mindir_tests::compare::difference;
+use mindir_tests::golden;
+use mindir_tests::random::seeds;
+use mindir_tests::random::tasks::{Style, graph};
+use mindir_tests::tasks::{contents, lowered, on_cpu};
+
+/// Collects what is wrong and says it all at the end.
+#[derive(Default)]
+struct Failures {
+    list: Vec<String>,
+    graphs: usize,
+}
+
+impl Failures {
+    fn check(&mut self, name: impl std::fmt::Display, run: impl FnOnce() -> Result<(), String>) {
+        self.graphs += 1;
+        let failed = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) => e,
+            Err(_) => "panic".to_string(),
+        };
+        println!("{name}: {failed}");
+        self.list.push(format!("{name}: {failed}"));
+    }
+
+    #[track_caller]
+    fn finish(self, least: usize) {
+        println!("{} graphs, {} failures", self.graphs, self.list.len());
+        let shown = &self.list[..self.list.len().min(20)];
+        assert!(self.list.is_empty(), "{} of {} failed:\n{}", self.list.len(), self.graphs, shown.join("\n"));
+        assert!(self.graphs >= least, "only {} graphs", self.graphs);
+    }
+}
+
+fn plainly(graph: &TaskGraph, contents: &Contents) -> Result<TaskGraph, Fault> {
+    validate(graph, contents, &plain::run, plain_tolerance)
+}
+
+#[test]
+fn random_graphs_keep_their_results() {
+    let mut failures = Failures::default();
+    for seed in seeds(1500) {
+        failures.check(seed, || {
+            let graph = graph(seed, Style::Any);
+            plainly(&graph, &Contents::random(&graph, seed)).map(drop).map_err(|e| e.to_string())
+        });
+    }
+    failures.finish(1);
+}
+
+/// On whole numbers every order of summation gives the same, so that the CPU must give the bits of the plain reference.
+#[test]
+fn random_graphs_are_the_same_on_the_cpu() {
+    let device = CpuDevice::new(Isa::detect(), Threads::new(1));
+    let cpu = |task: &Task, ins: &[Tensor], outs: &[Fact]| on_cpu(&device, task, ins, outs);
+    // The sign of zeros is left to the order of sums.
+    let tolerance = |pass: &Pass| match pass.name {
+        "strided-products" | "fold-scale" | "layout" => f64::MIN_POSITIVE,
+        _ => 0.0,
+    };
+    let mut failures = Failures::default();
+    for seed in seeds(400) {
+        failures.check(seed, || {
+            let graph = graph(seed, Style::Whole);
+            let contents = Contents::whole(&graph, seed);
+            let after = plainly(&graph, &contents).map_err(|e| e.to_string())?;
+            validate(&graph, &contents, &cpu, tolerance).map_err(|e| format!("cpu: {e}"))?;
+            let (want, got) = (results(&graph, &contents, &plain::run)?, results(&after, &contents, &cpu)?);
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let d = difference(got, want).map_err(|e| format!("cpu: result {i}: {e}"))?;
+                if d.max_abs > 0.0 {
+                    return Err(format!("cpu: result {i} differs by {}", d.max_abs));
+                }
+            }
+            Ok(())
+        });
+    }
+    failures.finish(1);
+}
+
+/// The results of a task graph.
+fn results(
+    graph: &TaskGraph,
+    contents: &Contents,
+    evaluate: &dyn Fn(&Task, &[Tensor], &[Fact]) -> Result<Vec<Tensor>, OpError>,
+) -> Result<Vec<Tensor>, String> {
+    let mut values: HashMap<V, Tensor> = graph.inputs.iter().copied().zip(contents.inputs.iter().cloned()).collect();
+    let read = |values: &HashMap<V, Tensor>, v: V| {
+        let root = graph.root(v);
+        let t = match &graph.values[root.0 as usize].source {
+            Source::Const(t) => t,
+            _ => values.get(&root).ok_or_else(|| format!("{v} was not computed"))?,
+        };
+        t.reshape(&graph.fact(v).shape).map_err(|e| e.to_string())
+    };
+    for node in &graph.nodes {
+        let ins = node.ins.iter().map(|v| read(&values, *v)).collect::<Result<Vec<_>, _>>()?;
+        let facts: Vec<Fact> = node.outs.iter().map(|v| graph.fact(*v).clone()).collect();
+        let outs = evaluate(&node.task, &ins, &facts).map_err(|e| format!("{}: {e}", node.path))?;
+        values.extend(node.outs.iter().copied().zip(outs));
+    }
+    graph.outputs.iter().map(|v| read(&values, *v)).collect()
+}
+
+#[test]
+fn goldens_keep_their_results() {
+    let mut failures = Failures::default();
+    for golden in golden::all(&golden::folder()) {
+        let Ok(model) = mindir::load(&golden.graph) else { continue };
+        for set in golden.runs.iter().take(1) {
+            let inputs = set.inputs(model.entry().inputs.len());
+            let Ok(graph) = lowered(&model, &inputs) else { continue };
+            failures.check(&golden.name, || {
+                let given = contents(&model, &graph, &inputs);
+                plainly(&graph, &given).map(drop).map_err(|e| e.to_string())
+            });
+        }
+    }
+    failures.finish(20);
+}
+
+#[test]
+fn operators_keep_their_results() {
+    let mut failures = Failures::default();
+    for def in OPS {
+        for case in (def.cases)() {
+            let (model, inputs) = single(def, &case, 1);
+            let Ok(graph) = lowered(&model, &inputs) else { continue };
+            failures.check(format!("{} ({})", def.name, case.name), || {
+                let given = contents(&model, &graph, &inputs);
+                plainly(&graph, &given).map(drop).map_err(|e| e.to_string())
+            });
+        }
+    }
+    failures.finish(200);
+}
