@@ -33,6 +33,16 @@ pub enum TensorError {
         /// Element type of the tensor.
         found: DType,
     },
+    /// A number that another element type does not hold.
+    #[error("element {index} is {value}, which is no {dtype}")]
+    Range {
+        /// Position of the element.
+        index: usize,
+        /// The number.
+        value: String,
+        /// The type that was asked for.
+        dtype: DType,
+    },
     /// A byte other than 0 and 1 in a `bool` tensor.
     #[error("byte {value} at index {index} is no bool")]
     Bool {
@@ -290,6 +300,20 @@ impl Tensor {
             complex => Err(TensorError::DType { expected: DType::I64, found: self.dtype }))
     }
 
+    /// Every element as a whole number; `bool` gives 0 and 1.
+    ///
+    /// # Errors
+    /// [`TensorError::DType`] for types that are neither integers nor `bool`.
+    pub fn to_i128s(&self) -> Result<Vec<i128>, TensorError> {
+        if self.dtype == DType::U64 {
+            return Ok(self.view::<u64>()?.iter().map(|&x| x.into()).collect());
+        }
+        if !self.dtype.is_int() && self.dtype != DType::Bool {
+            return Err(TensorError::DType { expected: DType::I64, found: self.dtype });
+        }
+        Ok(self.to_i64s()?.into_iter().map(i128::from).collect())
+    }
+
     /// The same elements with other dimensions.
     ///
     /// # Errors
@@ -314,6 +338,69 @@ impl Tensor {
             Tensor::from_f64s(dtype, &self.shape, &self.to_f64s()?)
         } else {
             Tensor::from_i64s(dtype, &self.shape, &self.to_i64s()?)
+        }
+    }
+
+    /// The elements converted to `dtype`, if it holds all of them: floats are rounded to other floats, but to no infinity;
+    /// every other conversion leaves the number as it is.
+    ///
+    /// # Errors
+    /// [`TensorError::Range`] naming the first element that `dtype` does not hold; [`TensorError::DType`] for complex types.
+    pub fn convert(&self, dtype: DType) -> Result<Tensor, TensorError> {
+        let converted = self.cast(dtype)?;
+        if dtype == self.dtype {
+            return Ok(converted);
+        }
+        let misfit = if self.dtype.is_float() && dtype.is_float() {
+            let pairs = self.to_f64s()?.into_iter().zip(converted.to_f64s()?);
+            pairs
+                .enumerate()
+                .find(|(_, (old, new))| old.is_finite() && !new.is_finite())
+                .map(|(i, (x, _))| (i, x.to_string()))
+        } else {
+            let mut pairs = self.numbers()?.into_iter().zip(converted.numbers()?).enumerate();
+            pairs.find(|(_, (old, new))| !old.equals(*new)).map(|(i, (x, _))| (i, x.to_string()))
+        };
+        match misfit {
+            Some((index, value)) => Err(TensorError::Range { index, value, dtype }),
+            None => Ok(converted),
+        }
+    }
+
+    fn numbers(&self) -> Result<Vec<Number>, TensorError> {
+        if self.dtype.is_float() {
+            return Ok(self.to_f64s()?.into_iter().map(Number::Float).collect());
+        }
+        Ok(self.to_i128s()?.into_iter().map(Number::Whole).collect())
+    }
+}
+
+/// An element of any real type.
+#[derive(Clone, Copy)]
+enum Number {
+    Whole(i128),
+    Float(f64),
+}
+
+impl Number {
+    /// Whether both are the same number.
+    fn equals(self, other: Number) -> bool {
+        match (self, other) {
+            (Number::Whole(a), Number::Whole(b)) => a == b,
+            (Number::Float(a), Number::Float(b)) => a == b,
+            // Whole numbers of tensors are below 2^64, where the conversion back is exact.
+            (Number::Whole(a), Number::Float(x)) | (Number::Float(x), Number::Whole(a)) => {
+                x.fract() == 0.0 && x as i128 == a
+            }
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Number::Whole(a) => a.fmt(f),
+            Number::Float(x) => x.fmt(f),
         }
     }
 }
@@ -371,5 +458,29 @@ mod tests {
         assert_eq!(t.cast(DType::Bool).unwrap().view::<u8>().unwrap(), [1, 1, 0]);
         let i = Tensor::vector(&[300i32, -1]);
         assert_eq!(i.cast(DType::U8).unwrap().view::<u8>().unwrap(), [44, 255]);
+    }
+
+    #[test]
+    fn conversions_keep_every_number() {
+        let wide = Tensor::vector(&[0.1f32, 65_504.0, f32::INFINITY, f32::NAN]);
+        assert_eq!(wide.convert(DType::F16).unwrap(), wide.cast(DType::F16).unwrap());
+        let whole = Tensor::vector(&[0i64, 1]);
+        for dtype in DType::ALL.into_iter().filter(|d| !d.is_complex()) {
+            assert_eq!(whole.convert(dtype).unwrap().convert(DType::I64).unwrap(), whole, "{dtype}");
+        }
+        let refused = |t: Tensor, dtype, text: &str| {
+            let TensorError::Range { index: 1, value, .. } = t.convert(dtype).unwrap_err() else { panic!("{t:?}") };
+            assert_eq!(value, text, "{t:?} {dtype}");
+        };
+        refused(Tensor::vector(&[1.0f32, 70_000.0]), DType::F16, "70000");
+        refused(Tensor::vector(&[255i64, 300]), DType::U8, "300");
+        refused(Tensor::vector(&[0u64, u64::MAX]), DType::I64, "18446744073709551615");
+        refused(Tensor::vector(&[1i32, -1]), DType::U64, "-1");
+        refused(Tensor::vector(&[1i32, 2]), DType::Bool, "2");
+        refused(Tensor::vector(&[0.0f32, 0.5]), DType::Bool, "0.5");
+        refused(Tensor::vector(&[2.0f32, 1.5]), DType::I32, "1.5");
+        refused(Tensor::vector(&[2.0f64, f64::NAN]), DType::I32, "NaN");
+        refused(Tensor::vector(&[0i32, 16_777_217]), DType::F32, "16777217");
+        refused(Tensor::vector(&[0u64, u64::MAX]), DType::F64, "18446744073709551615");
     }
 }

@@ -167,11 +167,15 @@ fn what_a_format_cannot_hold_is_refused_and_the_old_file_stays() {
     text.insert("note", "a text");
     let mut float8 = everything();
     float8.insert("w", Array::new(ElementType::HiF8, &[1], Bytes::from_static(&[1])).unwrap());
-    for (bad, name) in [(&text, "note"), (&float8, "w"), (&Checkpoint::new(), "no entries")] {
+    let named = |name: &str| [(name, 1i32)].into_iter().collect::<Checkpoint>();
+    let (nameless, reserved) = (named(""), named("__metadata__"));
+    let cases = [(&text, "note"), (&float8, "w"), (&Checkpoint::new(), "no entries"), (&nameless, "needs a name")];
+    for (bad, name) in cases.into_iter().chain([(&reserved, "__metadata__")]) {
         let error = write(&path, bad, &WriteOptions::default()).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
     assert!(write(folder.path().join("net.pth"), &everything(), &WriteOptions::default()).is_err());
+    assert!(write(folder.path().join("net.ckpt"), &nameless, &WriteOptions::default()).is_err());
     assert!(fs::read(&path).unwrap() == before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

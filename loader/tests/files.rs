@@ -160,7 +160,14 @@ fn encrypted_files_can_be_read_with_the_key_only() {
             assert!(matches!(load(&out.path), Err(LoadError::Encrypted { .. })));
             let source = Source::open(&out.path, Access::Map).unwrap().with_decryption(encryption.decryption());
             let file = ModelFile::read(source, &Limits::default()).unwrap();
-            let plain = file.write(folder.path().join("plain"), &ExportOptions::default()).unwrap();
+            // Encrypted again, unless told otherwise.
+            for again in [ExportOptions::default(), split()] {
+                let again = file.write(folder.path().join("again"), &again).unwrap();
+                assert_eq!(Cipher::of(&fs::read(&again.path).unwrap()), Some(cipher));
+                let source = Source::open(&again.path, Access::Map).unwrap().with_decryption(encryption.decryption());
+                ModelFile::read(source, &Limits::default()).unwrap();
+            }
+            let plain = file.decrypted().write(folder.path().join("plain"), &ExportOptions::default()).unwrap();
             let got = params(&load(&plain.path).unwrap().model);
             assert!(want.iter().all(|(name, tensor)| tensor.bytes() == got[name].bytes()), "{cipher}");
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use mindir_graph::{DType, Fact, Tensor, graph::Param};
+use mindir_graph::{DType, Fact, Tensor, TensorError, graph::Param};
 use thiserror::Error;
 
 use super::{Array, Checkpoint};
@@ -98,6 +98,9 @@ pub enum Why {
     /// Another element type, and not one that is converted.
     #[error("the element types differ")]
     DType,
+    /// A number that the parameter's element type does not hold.
+    #[error("{0}")]
+    Range(#[from] TensorError),
     /// The value itself is not valid.
     #[error("{0}")]
     Tensor(#[from] TensorFault),
@@ -110,7 +113,8 @@ pub enum Why {
 ///    every parameter that is left then takes the entry called prefix + name, and so on with the next prefix. The test is one
 ///    of texts, so `xfc.weight` serves `fc.weight`.
 /// 3. Shapes must be equal; a value may have more dimensions if those beyond the parameter's are 1. Element types must be
-///    equal; unless strict, floats are converted to floats and signed integers to signed integers.
+///    equal; unless strict, floats are converted to floats and signed integers to signed integers. Where MindSpore would
+///    make an infinity of a finite number or another integer of an integer, the value does not fit.
 ///
 /// ```
 /// use mindir_graph::{Tensor, graph::Param};
@@ -254,7 +258,7 @@ fn take(param: &Param, found: &Found<'_>, options: LoadOptions) -> Result<(Tenso
         return Ok((tensor, changes));
     }
     changes.push(Change::Converted { from: tensor.dtype(), to: expected });
-    let tensor = tensor.cast(expected).map_err(|_| misfit(Why::DType))?;
+    let tensor = tensor.convert(expected).map_err(|fault| misfit(fault.into()))?;
     Ok((tensor, changes))
 }
 
@@ -384,6 +388,15 @@ mod tests {
                 assert_eq!(outcome.is_ok(), fits, "{from} to {to}");
                 assert!(!fits || some[0].tensor == one(to), "{from} to {to}");
             }
+        }
+    }
+
+    #[test]
+    fn conversions_lose_no_number() {
+        for (value, to) in [(Tensor::vector(&[1e5f32]), DType::F16), (Tensor::vector(&[1i64 << 40]), DType::I32)] {
+            let mut some = params(&[("a", Tensor::zeros(to, &[1]).unwrap())]);
+            let error = load(&mut some, &[("a", value)].into_iter().collect()).unwrap_err();
+            assert!(matches!(error.0[0].why, Why::Range(_)), "{error}");
         }
     }
 

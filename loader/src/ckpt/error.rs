@@ -68,15 +68,13 @@ pub enum CheckpointError {
         /// What is wrong.
         what: String,
     },
-    /// A value cannot be written in a format.
-    #[error("{}: entry {}: {why}", Printable(.file), Name(.name))]
+    /// Values cannot be written in a format; every one is named.
+    #[error("{}: {}", Printable(.file), Entries(.entries))]
     Unwritable {
         /// The file.
         file: String,
-        /// Name of the entry.
-        name: String,
-        /// Why not.
-        why: String,
+        /// Names of the entries, each with the reason.
+        entries: Vec<(String, String)>,
     },
 }
 
@@ -152,6 +150,19 @@ struct Name<'a>(&'a str);
 impl std::fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() { f.write_str("\"\"") } else { Printable(self.0).fmt(f) }
+    }
+}
+
+/// Prints names with what is said of each, in a line of its own if there are several.
+struct Entries<'a>(&'a [(String, String)]);
+
+impl std::fmt::Display for Entries<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let [(name, why)] = self.0 {
+            return write!(f, "entry {}: {why}", Name(name));
+        }
+        write!(f, "{} entries cannot be written", self.0.len())?;
+        self.0.iter().try_for_each(|(name, why)| write!(f, "\n  entry {}: {why}", Name(name)))
     }
 }
 

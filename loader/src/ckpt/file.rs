@@ -49,11 +49,14 @@ impl Format {
         }
     }
 
-    /// What prevents a value from being written in this format.
-    fn obstacle(self, value: &Value) -> Option<String> {
+    /// What prevents an entry from being written in this format.
+    fn obstacle(self, name: &str, value: &Value) -> Option<String> {
+        if name.is_empty() {
+            return Some("an entry needs a name".to_string());
+        }
         match self {
             Self::Ckpt => None,
-            Self::Safetensors => safetensors::obstacle(value),
+            Self::Safetensors => safetensors::obstacle(name, value),
             #[cfg(feature = "npy")]
             Self::Npz => npz::obstacle(value),
             #[cfg(not(feature = "npy"))]
@@ -194,7 +197,7 @@ fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Resul
 /// with the shape `[0]`, which it takes for scalars.
 ///
 /// # Errors
-/// An entry that the format cannot hold; what could not be done with the file.
+/// All entries that the format cannot hold; what could not be done with the file.
 pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOptions) -> Result<(), CheckpointError> {
     let path = path.as_ref();
     let format = options.format.or_else(|| Format::of_path(path)).unwrap_or(Format::Ckpt);
@@ -202,9 +205,13 @@ pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOpt
         let what = "there are no entries to write".to_string();
         return Err(CheckpointError::Format { file: path.display().to_string(), offset: None, what });
     }
-    let obstacle = checkpoint.iter().find_map(|(name, value)| Some((name, format.obstacle(value)?)));
-    if let Some((name, why)) = obstacle {
-        return Err(CheckpointError::Unwritable { file: path.display().to_string(), name: name.to_string(), why });
+    let obstacles =
+        checkpoint.iter().filter_map(|(name, value)| Some((name.to_string(), format.obstacle(name, value)?)));
+    // What no entry can be written in is said once.
+    let most = if format == Format::Torch { 1 } else { usize::MAX };
+    let entries: Vec<(String, String)> = obstacles.take(most).collect();
+    if !entries.is_empty() {
+        return Err(CheckpointError::Unwritable { file: path.display().to_string(), entries });
     }
     let plain = |out: &mut dyn Write| match format {
         Format::Ckpt => messages::write(checkpoint, messages::SLICE, options.crc, out),

@@ -202,9 +202,10 @@ fn zeros(array: &Array) -> Option<u64> {
     (0..=MOST).contains(&number).then_some(number as u64)
 }
 
-/// What prevents a value from being written.
-pub(super) fn obstacle(value: &Value) -> Option<String> {
+/// What prevents an entry from being written.
+pub(super) fn obstacle(name: &str, value: &Value) -> Option<String> {
     match value {
+        _ if name == METADATA => Some("a name that .safetensors files keep for themselves".to_string()),
         Value::Text(_) => Some("a text, which .safetensors files cannot hold".to_string()),
         Value::Array(array) if type_of(array.element()).is_none() => {
             Some(format!("a tensor of {}, which .safetensors files cannot hold", array.element()))

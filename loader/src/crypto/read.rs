@@ -7,6 +7,7 @@ use super::{
     engine::{self, Misfit},
     fault::{CryptoFault, KeyFault},
     key::Key,
+    write::Encryption,
 };
 use crate::{align::AlignedBuffer, foreign::Cipher};
 
@@ -27,6 +28,11 @@ impl Decryption {
     #[must_use]
     pub fn with_mode(self, mode: Cipher) -> Self {
         Self { mode: Some(mode), ..self }
+    }
+
+    /// What encrypts as a file is encrypted that these settings decrypt, and that names the mode `named`.
+    pub(crate) fn encryption(&self, named: Cipher) -> Result<Encryption, KeyFault> {
+        Encryption::new(self.mode.unwrap_or(named), self.key.clone())
     }
 
     /// The contents of an encrypted file, or of several that follow each other. They start at a multiple of 64.

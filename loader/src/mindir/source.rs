@@ -51,6 +51,11 @@ impl Source {
         crate::onnx::is_onnx(&self.bytes)
     }
 
+    /// How the graph file is encrypted, if it is.
+    pub fn cipher(&self) -> Option<Cipher> {
+        Cipher::of(&self.bytes)
+    }
+
     /// The same model with other data files.
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {

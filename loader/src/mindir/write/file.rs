@@ -23,12 +23,18 @@ use super::{
     image::{self, Image, Weight},
     layout::{self, ExportOptions, Written},
 };
-use crate::{element::ElementType, error::LoadError, limits::Limits};
+use crate::{
+    crypto::{Encryption, KeyFault},
+    element::ElementType,
+    error::LoadError,
+    limits::Limits,
+};
 
 /// A model file as it is, down to fields that the schema does not have, with changes to be made when it is written.
 ///
 /// Only what changes is written anew: everything else is copied byte for byte, and a file without changes that keeps its
-/// layout is written as it was read.
+/// layout is written as it was read. What was encrypted is encrypted again, with the same key and in the same mode, unless the
+/// options name others or [`decrypted`](Self::decrypted) was called.
 ///
 /// ```no_run
 /// use mindir_loader::{Access, Limits, mindir::{ExportOptions, ModelFile, Source}};
@@ -50,6 +56,8 @@ pub struct ModelFile {
     names: BTreeMap<String, String>,
     /// New contents by the parameter's number.
     contents: BTreeMap<usize, Bytes>,
+    /// How the files were encrypted.
+    encryption: Option<Encryption>,
 }
 
 impl ModelFile {
@@ -59,8 +67,18 @@ impl ModelFile {
     /// As [`WireModel::read`].
     pub fn read(source: Source, limits: &Limits) -> Result<Self, LoadError> {
         let bytes = contents(&source.name, source.bytes.clone(), source.decryption.as_ref())?;
+        let encryption = source.decryption.as_ref().zip(source.cipher()).map(|(key, cipher)| key.encryption(cipher));
+        let refused = |fault: KeyFault| LoadError::Decrypt { file: source.name.clone(), fault: fault.into() };
+        let encryption = encryption.transpose().map_err(refused)?;
         let wire = WireModel::of_contents(source, bytes.clone(), limits)?;
-        Ok(Self { bytes, wire, user_info: BTreeMap::new(), names: BTreeMap::new(), contents: BTreeMap::new() })
+        let (user_info, names, contents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { bytes, wire, user_info, names, contents, encryption })
+    }
+
+    /// The same model, which is not encrypted when it is written unless the options say how.
+    #[must_use]
+    pub fn decrypted(self) -> Self {
+        Self { encryption: None, ..self }
     }
 
     /// The model as it was read, without the changes.
@@ -108,7 +126,8 @@ impl ModelFile {
         Ok(())
     }
 
-    /// Writes the model with its changes. Options are those of [`export`](super::export()).
+    /// Writes the model with its changes. Options are those of [`export`](super::export()), but that without `encryption` the
+    /// files are encrypted as those were that were read.
     ///
     /// # Errors
     /// As [`export`](super::export()), but for the graphs, which stay as they are.
@@ -119,7 +138,8 @@ impl ModelFile {
         let unchanged = file.user_info.is_empty() && file.names.is_empty() && file.contents.is_empty();
         let single = file.wire.origin.layout == Layout::Single && image.weight_bytes() <= options.split_above;
         let whole = (unchanged && single).then_some(&self.bytes);
-        layout::write(image, whole, path.as_ref(), options)
+        let encryption = options.encryption.clone().or(file.encryption);
+        layout::write(image, whole, path.as_ref(), &ExportOptions { encryption, ..options.clone() })
     }
 
     fn parameters(&self) -> impl Iterator<Item = (&str, &mindir_proto::mindir::TensorProto)> {
