@@ -12,24 +12,25 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// `max_abs` relative to the largest magnitude expected, or to 1 where that is smaller.
+    /// `max_abs` relative to the largest magnitude expected; infinite if anything differs from a tensor of zeros.
     pub fn relative(self) -> f64 {
-        self.max_abs / self.scale.max(1.0)
+        if self.max_abs == 0.0 { 0.0 } else { self.max_abs / self.scale }
     }
 }
 
-/// The difference of `got` from `want`.
+/// The difference of `got` from `want`. NaN is equal to NaN.
 ///
 /// # Errors
-/// What differs besides numbers: element type or shape.
+/// What differs besides floats: element type or shape, or elements of other types.
 pub fn difference(got: &Tensor, want: &Tensor) -> Result<Difference, String> {
     let widened = want.dtype() == DType::F32 && got.dtype() == DType::BF16;
     if got.shape() != want.shape() || (got.dtype() != want.dtype() && !widened) {
         return Err(format!("expected {}, found {}", want.fact(), got.fact()));
     }
-    let (Ok(g), Ok(w)) = (got.to_f64s(), want.to_f64s()) else {
-        return if got == want { Ok(Difference::default()) } else { Err("the bytes differ".into()) };
-    };
+    if !want.dtype().is_float() {
+        return if got == want { Ok(Difference::default()) } else { Err(format!("expected {want:?}, found {got:?}")) };
+    }
+    let (g, w) = (got.to_f64s().map_err(|e| e.to_string())?, want.to_f64s().map_err(|e| e.to_string())?);
     let mut d = Difference::default();
     for (&g, &w) in g.iter().zip(&w) {
         let same = g == w || (g.is_nan() && w.is_nan());
@@ -39,8 +40,26 @@ pub fn difference(got: &Tensor, want: &Tensor) -> Result<Difference, String> {
             d.scale = d.scale.max(w.abs());
         }
     }
-    if !want.dtype().is_float() && d.max_abs != 0.0 {
-        return Err(format!("integers differ by up to {}", d.max_abs));
-    }
     Ok(d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_relative_to_what_is_expected_however_small() {
+        let relative =
+            |got: &[f32], want: &[f32]| difference(&Tensor::vector(got), &Tensor::vector(want)).unwrap().relative();
+        assert_eq!(relative(&[1e-15, 0.0], &[2e-15, 0.0]), 0.5);
+        assert_eq!(relative(&[0.0, 0.0], &[0.0, -0.0]), 0.0);
+        assert_eq!(relative(&[1e-30, 0.0], &[0.0, 0.0]), f64::INFINITY);
+    }
+
+    #[test]
+    fn integers_are_equal_or_not() {
+        let (got, want) = (Tensor::vector(&[(1i64 << 53) + 1]), Tensor::vector(&[1i64 << 53]));
+        assert!(difference(&got, &want).is_err());
+        assert_eq!(difference(&want, &want), Ok(Difference::default()));
+    }
 }

@@ -33,7 +33,7 @@ pub struct RunSet {
     pub inputs: Vec<Tensor>,
     /// Numbers of tensors in the arguments.
     pub groups: Vec<usize>,
-    /// Outputs, flattened, without text; `None` for those without file.
+    /// Outputs, flattened, without text; `None` for those that are not compared.
     pub outputs: Vec<Option<Tensor>>,
 }
 
@@ -78,7 +78,7 @@ pub fn all(folder: &Path) -> Vec<Golden> {
     dirs.iter().map(|d| read(d)).collect()
 }
 
-/// The golden in `dir`.
+/// The golden in `dir`, of which every file must be there.
 pub fn read(dir: &Path) -> Golden {
     let text = std::fs::read_to_string(dir.join("meta.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let meta: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
@@ -99,11 +99,15 @@ fn run_set(dir: &Path, set: &Value, differs: &Value) -> RunSet {
     let name = set["dir"].as_str().unwrap_or(".").to_string();
     let load = |kind: &str, i: usize, v: &Value| {
         let path = dir.join(&name).join(format!("{kind}_{i}.npy"));
-        path.exists().then(|| typed(npy::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())), v))
+        typed(npy::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())), v)
     };
     let list = |key: &str| set[key].as_array().cloned().unwrap_or_default();
+    for (kind, key) in [("in", "inputs"), ("out", "outputs")] {
+        let path = dir.join(&name).join(format!("{kind}_{}.npy", list(key).len()));
+        assert!(!path.exists(), "{}: meta.json does not know it", path.display());
+    }
     RunSet {
-        inputs: list("inputs").iter().enumerate().filter_map(|(i, v)| load("in", i, v)).collect(),
+        inputs: list("inputs").iter().enumerate().map(|(i, v)| load("in", i, v)).collect(),
         groups: list("in_nest").iter().map(|nest| leaves(nest).len()).collect(),
         outputs: list("outputs")
             .iter()
@@ -112,7 +116,7 @@ fn run_set(dir: &Path, set: &Value, differs: &Value) -> RunSet {
             .filter(|(_, (_, kind))| *kind != "str")
             .map(|(i, (v, kind))| {
                 let compared = differs.get(i.to_string()).is_none();
-                load("out", i, v).filter(|_| compared).map(|t| number(t, kind))
+                compared.then(|| number(load("out", i, v), kind))
             })
             .collect(),
         name,
@@ -136,4 +140,40 @@ fn after(dir: &Path) -> Vec<(String, Tensor)> {
     paths.sort();
     let name = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     paths.iter().map(|p| (name(p), npy::read(p).unwrap_or_else(|e| panic!("{}: {e}", p.display())))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a copy of a golden after `change` was made to it.
+    fn changed(change: impl FnOnce(&Path)) -> Golden {
+        let dir = tempfile::tempdir().unwrap();
+        let from = folder().join("dense");
+        for file in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+            std::fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
+        }
+        change(dir.path());
+        read(dir.path())
+    }
+
+    #[test]
+    fn whole_goldens_are_read() {
+        let golden = changed(|_| {});
+        assert!(golden.runs[0].outputs.len() == 4 && golden.runs[0].outputs.iter().all(Option::is_some));
+    }
+
+    #[test]
+    #[should_panic(expected = "out_1.npy")]
+    fn a_missing_result_is_noticed() {
+        changed(|dir| std::fs::remove_file(dir.join("out_1.npy")).unwrap());
+    }
+
+    #[test]
+    #[should_panic(expected = "out_4.npy")]
+    fn a_result_too_many_is_noticed() {
+        changed(|dir| {
+            std::fs::copy(dir.join("out_3.npy"), dir.join("out_4.npy")).unwrap();
+        });
+    }
 }
