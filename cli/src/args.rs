@@ -79,6 +79,11 @@ pub struct ModelKeyArgs {
 }
 
 impl ModelKeyArgs {
+    /// How a model is encrypted that names this mode.
+    pub fn cipher(&self, named: Option<Cipher>) -> Option<Cipher> {
+        named.map(|named| self.key_mode.unwrap_or(named))
+    }
+
     /// The model at `path`.
     pub fn source(&self, path: &Path) -> Result<Source, Failure> {
         let source = self.files.source(path)?;
@@ -193,6 +198,9 @@ impl ShapeArgs {
                 None if ports.len() == 1 => 0,
                 None => return Err(Failure::Usage(format!("--shape {text}: say which input: {}", list(ports)))),
             };
+            if out[at].is_some() {
+                return Err(Failure::Usage(format!("--shape {text}: the input has a shape already")));
+            }
             out[at] = Some(dimensions(dims).map_err(|e| Failure::Usage(format!("--shape {text}: {e}")))?);
         }
         Ok(out)
@@ -227,22 +235,28 @@ fn dimensions(text: &str) -> Result<Vec<usize>, String> {
 
 /// Whether `given` is the name of an input: all of it, or the part after the last colon, as MindSpore puts the path of the
 /// cell before it.
-fn means(given: &str, port: &Port) -> bool {
+pub fn means(given: &str, port: &Port) -> bool {
     given == port.name || port.name.rsplit_once(':').is_some_and(|(_, short)| short == given)
+}
+
+/// The input with a name, if there is one.
+pub fn called(given: &str, ports: &[Port]) -> Result<Option<usize>, Failure> {
+    let mut found = ports.iter().enumerate().filter(|(_, p)| means(given, p)).map(|(i, _)| i);
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => {
+            let text = format!("{} inputs are called {}: {}", 2 + found.count(), name(given), list(ports));
+            Err(Failure::Usage(text))
+        }
+        (one, _) => Ok(one),
+    }
 }
 
 /// Splits `NAME=REST` where NAME is an input; without one, all of `text` is the rest.
 pub fn named<'a>(text: &'a str, ports: &[Port]) -> Result<(Option<usize>, &'a str), Failure> {
     let ends = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..])).collect::<Vec<_>>();
     for (given, rest) in ends.into_iter().rev() {
-        let mut found = ports.iter().enumerate().filter(|(_, p)| means(given, p)).map(|(i, _)| i);
-        match (found.next(), found.next()) {
-            (Some(at), None) => return Ok((Some(at), rest)),
-            (Some(_), Some(_)) => {
-                let text = format!("{} inputs are called {}: {}", 2 + found.count(), name(given), list(ports));
-                return Err(Failure::Usage(text));
-            }
-            _ => {}
+        if let Some(at) = called(given, ports)? {
+            return Ok((Some(at), rest));
         }
     }
     match text.split_once('=') {

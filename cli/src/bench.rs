@@ -1,6 +1,6 @@
 //! `mindir bench`.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -251,7 +251,7 @@ impl Bench {
         let start = Instant::now();
         let mut runner = Runner::new(cell, inputs)?;
         runner.run()?;
-        say(&format!("READY {load} {}", start.elapsed().as_nanos()));
+        print::stdout(&format!("READY {load} {}\n", start.elapsed().as_nanos()))?;
         for line in std::io::stdin().lock().lines() {
             let line = line.map_err(Failure::file("stdin".as_ref()))?;
             let n = line.strip_prefix("r ").and_then(|n| n.trim().parse::<usize>().ok());
@@ -259,7 +259,7 @@ impl Bench {
                 ("q", _) => break,
                 (_, Some(n)) => {
                     let times = (0..n).map(|_| runner.run()).collect::<Result<Vec<u64>, _>>()?;
-                    say(&times.iter().map(u64::to_string).collect::<Vec<_>>().join(" "));
+                    print::stdout(&(times.iter().map(u64::to_string).collect::<Vec<_>>().join(" ") + "\n"))?;
                 }
                 _ => return Err(Failure::Usage(format!("expected `r N` or `q`, found {line:?}"))),
             }
@@ -274,12 +274,6 @@ fn resize(port: &mut Port, batch: usize) -> Result<(), Failure> {
     let first = port.spec.dims.as_mut().and_then(|d| d.first_mut());
     *first.ok_or(Failure::Usage(text))? = mindir::Dim::Known(batch);
     Ok(())
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
 }
 
 fn bar(time: Duration, batch: Option<usize>, threads: Option<usize>) -> ProgressBar {

@@ -1,24 +1,28 @@
 //! `mindir compare`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mindir::{GraphCell, Tensor, npy};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
 use crate::difference::{Criterion, Difference, ToleranceArgs, difference};
+use crate::dump::{self, NodeResult};
 use crate::failure::{Failure, Outcome};
-use crate::input::fit;
-use crate::print::{self, number};
-use crate::run::FileNames;
+use crate::print::{self, number, plural};
+use crate::sets::Sets;
 
 /// Run a model on stored inputs and compare with stored results; exit code 1 if they differ.
 ///
-/// DIR holds in_0.npy, in_1.npy, … and out_0.npy, out_1.npy, …; folders case_1, case_2, … in it hold further sets, each for a
-/// freshly loaded model, and step_0, step_1, … sets for calls one after another. after/NAME.npy is a parameter after the last
-/// call. A meta.json may name the tolerance.
+/// DIR holds in_0.npy, in_1.npy, … and out_0.npy, out_1.npy, …, one for each input and result of the model; folders case_1,
+/// case_2, … in it hold further sets, each for a freshly loaded model, and step_0, step_1, … sets for calls one after another.
+/// after/NAME.npy is a parameter after the last call; if there is one, there is one for every parameter that the model
+/// writes. A meta.json may name the tolerance and list the sets.
+///
+/// Integers and truth values must be equal, infinities too; NaN is equal to NaN. A result without file, or a file without
+/// result, is a difference.
 #[derive(Args, Debug)]
 pub struct Compare {
     #[command(flatten)]
@@ -29,6 +33,7 @@ pub struct Compare {
     #[command(flatten)]
     tolerance: ToleranceArgs,
     /// Find the first node in execution order whose result differs from NAME.npy in DIR/nodes or DIR, as `run --dump` writes
+    /// for the inputs of the first set. If no node does, the results of the set are compared too
     #[arg(long)]
     bisect: bool,
     #[command(flatten)]
@@ -46,9 +51,17 @@ struct Report {
     criterion: Criterion,
     outputs: Vec<Verdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    first_difference: Option<NodeVerdict>,
+    nodes: Option<Nodes>,
+}
+
+/// What bisection found.
+#[derive(Serialize)]
+struct Nodes {
+    compared: usize,
+    /// Nodes whose results are in no file.
+    without_file: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    nodes_compared: Option<usize>,
+    first_difference: Option<NodeVerdict>,
 }
 
 #[derive(Serialize)]
@@ -72,19 +85,12 @@ struct NodeVerdict {
     verdict: Verdict,
 }
 
-/// Inputs with expected outputs.
-struct Set {
-    name: String,
-    inputs: Vec<Tensor>,
-    /// Expected results by number; text has none.
-    outputs: Vec<(usize, Tensor)>,
-}
-
 impl Verdict {
-    fn of(set: &str, name: String, got: Option<&Tensor>, want: &Tensor, criterion: Criterion) -> Verdict {
-        let result = match got {
-            Some(got) => difference(got, want, criterion),
-            None => Err("the model has no such result".into()),
+    fn of(set: &str, name: String, got: Option<&Tensor>, want: Option<&Tensor>, criterion: Criterion) -> Verdict {
+        let result = match (got, want) {
+            (Some(got), Some(want)) => difference(got, want, criterion),
+            (Some(_), None) => Err("there is no file for this result".into()),
+            (None, _) => Err("the model has no such result".into()),
         };
         let (difference, problem) = match result {
             Ok(d) => (Some(d), None),
@@ -109,31 +115,18 @@ impl Verdict {
 
 impl Compare {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let meta = meta(&self.dir)?;
-        let criterion = self.tolerance.criterion(meta["tolerance"].as_f64());
-        let names = set_names(&self.dir, &meta);
-        let steps = names.iter().any(|n| n.starts_with("step_"));
-        let mut cell = self.cell()?;
-        let mut report =
-            Report { equal: true, criterion, outputs: Vec::new(), first_difference: None, nodes_compared: None };
+        let sets = Sets::of(&self.dir)?;
+        let criterion = self.tolerance.criterion(sets.tolerance()?);
+        let mut report = Report { equal: false, criterion, outputs: Vec::new(), nodes: None };
         if self.bisect {
-            let set = read_set(&self.dir, &names[0], &cell, &meta)?;
-            self.bisect(&cell, &set, &mut report)?;
-            return Ok(self.outcome(report));
+            self.bisect(&sets, &mut report)?;
+        } else {
+            self.compare(&sets, &mut report)?;
         }
-        for (i, name) in names.iter().enumerate() {
-            if i > 0 && !steps {
-                cell = self.cell()?;
-            }
-            let set = read_set(&self.dir, name, &cell, &meta)?;
-            let got = cell.run(&set.inputs)?;
-            let verdict =
-                |(i, want): &(usize, Tensor)| Verdict::of(&set.name, format!("out_{i}"), got.get(*i), want, criterion);
-            report.outputs.extend(set.outputs.iter().map(verdict));
-        }
-        report.outputs.extend(parameters(&self.dir, &cell, criterion)?);
-        report.equal = report.outputs.iter().all(|v| v.equal);
-        Ok(self.outcome(report))
+        let found = report.nodes.as_ref().is_some_and(|n| n.first_difference.is_some());
+        report.equal = !found && report.outputs.iter().all(|v| v.equal);
+        let text = if self.json { print::json(&report) } else { report.text() };
+        Ok(if report.equal { Outcome::ok(text) } else { Outcome::differs(text) })
     }
 
     fn cell(&self) -> Result<GraphCell, Failure> {
@@ -141,51 +134,94 @@ impl Compare {
         args::cell(loaded.model, self.device.options(self.threads.threads))
     }
 
-    fn bisect(&self, cell: &GraphCell, set: &Set, report: &mut Report) -> Result<(), Failure> {
-        let nodes = self.dir.join("nodes");
-        let folder = if nodes.is_dir() { nodes } else { self.dir.clone() };
-        let mut names = FileNames::default();
-        let mut compared = 0;
-        for (value, path, got) in cell.trace(&set.inputs)? {
-            let file = folder.join(format!("{}.npy", names.next(&value)));
-            if !file.exists() {
-                continue;
+    fn compare(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
+        let mut cell = self.cell()?;
+        for (i, name) in sets.names.iter().enumerate() {
+            if i > 0 && !sets.are_steps() {
+                cell = self.cell()?;
             }
-            compared += 1;
-            let want = npy::read(&file).map_err(Failure::file(&file))?;
-            let verdict = Verdict::of(&set.name, value, Some(&got), &want, report.criterion);
-            if !verdict.equal {
-                report.first_difference = Some(NodeVerdict { node: path, verdict });
-                break;
+            let expected = sets.outputs(name)?;
+            if expected.is_empty() && !cell.outputs().is_empty() {
+                return Err(Failure::Usage(format!("{}: there is no out_0.npy", self.dir.join(name).display())));
             }
+            let got = cell.run(&sets.inputs(name, &cell)?)?;
+            report.outputs.extend(results(sets, name, &got, &expected, report.criterion));
         }
-        if compared == 0 {
-            let text = format!("{}: no file is called like a node's result; see `run --dump`", folder.display());
-            return Err(Failure::Usage(text));
-        }
-        report.equal = report.first_difference.is_none();
-        report.nodes_compared = Some(compared);
+        report.outputs.extend(parameters(sets, &cell, report.criterion)?);
         Ok(())
     }
 
-    fn outcome(&self, report: Report) -> Outcome {
-        let text = if self.json { print::json(&report) } else { report.text() };
-        if report.equal { Outcome::ok(text) } else { Outcome::differs(text) }
+    fn bisect(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
+        let Some(set) = sets.names.first() else { return Ok(()) };
+        let cell = self.cell()?;
+        let inputs = sets.inputs(set, &cell)?;
+        let nodes = self.dir.join("nodes");
+        let folder = if nodes.is_dir() { nodes } else { self.dir.clone() };
+        let found = first_difference(&folder, set, &dump::results(&cell, &inputs)?, report.criterion)?;
+        let expected = sets.outputs(set)?;
+        if found.first_difference.is_none() && !expected.is_empty() {
+            report.outputs = results(sets, set, &cell.run(&inputs)?, &expected, report.criterion);
+        }
+        report.nodes = Some(found);
+        Ok(())
     }
+}
+
+/// Verdicts on the results of a set.
+fn results(
+    sets: &Sets,
+    set: &str,
+    got: &[Tensor],
+    expected: &BTreeMap<usize, Tensor>,
+    criterion: Criterion,
+) -> Vec<Verdict> {
+    let got: BTreeMap<usize, &Tensor> = sets.numbers(set, got.len()).into_iter().zip(got).collect();
+    let numbers: BTreeSet<usize> = got.keys().chain(expected.keys()).copied().collect();
+    let verdict = |i| Verdict::of(set, format!("out_{i}"), got.get(&i).copied(), expected.get(&i), criterion);
+    numbers.into_iter().map(verdict).collect()
+}
+
+/// Verdicts on what parameters hold after the last call.
+fn parameters(sets: &Sets, cell: &GraphCell, criterion: Criterion) -> Result<Vec<Verdict>, Failure> {
+    let Some(expected) = sets.parameters()? else { return Ok(Vec::new()) };
+    let written = cell.model().params.iter().filter(|p| p.mutable).map(|p| p.name.to_string());
+    let names: BTreeSet<String> = written.chain(expected.keys().cloned()).collect();
+    let verdict = |name: String| {
+        let (got, want) = (cell.param(&name), expected.get(&name));
+        Verdict::of("after", name, got.as_ref(), want, criterion)
+    };
+    Ok(names.into_iter().map(verdict).collect())
+}
+
+/// The first node whose result is not that of its file.
+fn first_difference(folder: &Path, set: &str, results: &[NodeResult], criterion: Criterion) -> Result<Nodes, Failure> {
+    let files = dump::files(folder, results)?;
+    let mut found = Nodes { compared: 0, without_file: 0, first_difference: None };
+    for (result, file) in results.iter().zip(files) {
+        let Some(file) = file else {
+            found.without_file += 1;
+            continue;
+        };
+        found.compared += 1;
+        let want = npy::read(&file).map_err(Failure::file(&file))?;
+        let verdict = Verdict::of(set, result.name.clone(), Some(&result.tensor), Some(&want), criterion);
+        if !verdict.equal {
+            found.first_difference = Some(NodeVerdict { node: result.node.clone(), verdict });
+            break;
+        }
+    }
+    if found.compared == 0 {
+        let text = format!("{}: no file is called like a node's result; see `run --dump`", folder.display());
+        return Err(Failure::Usage(text));
+    }
+    Ok(found)
 }
 
 impl Report {
     fn text(&self) -> String {
-        if let Some(n) = self.nodes_compared {
-            return match &self.first_difference {
-                None => format!("equal: {n} nodes agree\n"),
-                Some(d) => {
-                    let cells = d.verdict.line();
-                    let (what, numbers) = (cells[1].clone(), cells[3..].join(" "));
-                    let node = print::name(&d.node);
-                    format!("first difference: {node}\n  value {what}: {numbers}  (max abs, max rel, scale, wrong)\n")
-                }
-            };
+        let nodes = self.nodes.as_ref().map_or(String::new(), |n| n.text(self.equal));
+        if self.nodes.is_some() && self.outputs.iter().all(|v| v.equal) {
+            return nodes;
         }
         let header = ["set", "output", "", "max abs", "max rel", "scale", "wrong"];
         let table = print::table(&header, &[], self.outputs.iter().map(Verdict::line));
@@ -195,82 +231,25 @@ impl Report {
             Criterion::Elements { rtol, atol } => format!("rtol {} atol {}", number(rtol), number(atol)),
         };
         let verdict = if bad == 0 { "equal".into() } else { format!("{bad} of {} differ", self.outputs.len()) };
-        format!("{table}{verdict}, {criterion}\n")
+        format!("{nodes}{table}{verdict}, {criterion}\n")
     }
 }
 
-fn meta(dir: &Path) -> Result<Value, Failure> {
-    let path = dir.join("meta.json");
-    if !path.exists() {
-        return Ok(Value::Null);
+impl Nodes {
+    /// `equal` is whether the results are, too.
+    fn text(&self, equal: bool) -> String {
+        if let Some(NodeVerdict { node, verdict }) = &self.first_difference {
+            let cells = verdict.line();
+            let (what, numbers) = (cells[1].clone(), cells[3..].join(" "));
+            let names = if verdict.difference.is_some() { "  (max abs, max rel, scale, wrong)" } else { "" };
+            return format!("first difference: {}\n  value {what}: {numbers}{names}\n", print::name(node));
+        }
+        let missing = match self.without_file {
+            0 => String::new(),
+            n => format!(", {n} have no file"),
+        };
+        let agree = if self.compared == 1 { "agrees" } else { "agree" };
+        let agreed = format!("{} {agree}{missing}", plural(self.compared, "node"));
+        if equal { format!("equal: {agreed}\n") } else { format!("{agreed}; the results of the whole do not:\n") }
     }
-    let text = std::fs::read_to_string(&path).map_err(Failure::file(&path))?;
-    serde_json::from_str(&text).map_err(|e| Failure::Corrupt { path, what: e.to_string() })
-}
-
-/// Folders with sets: those that meta.json lists, else what is there.
-fn set_names(dir: &Path, meta: &Value) -> Vec<String> {
-    let listed = meta["cases"].as_array().or(meta["steps"].as_array());
-    let listed: Vec<String> =
-        listed.into_iter().flatten().filter_map(|s| Some(s["dir"].as_str()?.to_string())).collect();
-    let inside = |n: &String| n == "." || dir.join(n).is_dir() && !n.contains(['/', '\\']) && n != "..";
-    if !listed.is_empty() && listed.iter().all(inside) {
-        return listed;
-    }
-    let has = |n: &str| dir.join(n).join("out_0.npy").exists() || dir.join(n).join("in_0.npy").exists();
-    let mut names: Vec<String> = if has(".") { vec![".".into()] } else { Vec::new() };
-    for kind in ["case", "step"] {
-        let numbered = (0..=1).find(|i| has(&format!("{kind}_{i}"))).unwrap_or(0)..;
-        names.extend(numbered.map(|i| format!("{kind}_{i}")).take_while(|n| has(n)));
-    }
-    if names.is_empty() { vec![".".into()] } else { names }
-}
-
-/// Numbers of results that are text in the set called `name`: text is no tensor and has no file.
-fn texts(meta: &Value, name: &str) -> Vec<usize> {
-    let sets = meta["cases"].as_array().or(meta["steps"].as_array()).into_iter().flatten();
-    let outputs = sets.filter(|s| s["dir"] == name).filter_map(|s| s["outputs"].as_array()).flatten();
-    outputs.enumerate().filter(|(_, o)| o["dtype"] == "str").map(|(i, _)| i).collect()
-}
-
-fn read_set(dir: &Path, name: &str, cell: &GraphCell, meta: &Value) -> Result<Set, Failure> {
-    let read = |kind: &str, i: usize| {
-        let path = dir.join(name).join(format!("{kind}_{i}.npy"));
-        path.exists().then(|| npy::read(&path).map_err(Failure::file(&path))).transpose()
-    };
-    let (ins, outs) = (cell.inputs(), cell.outputs());
-    let mut inputs = Vec::new();
-    for (i, port) in ins.iter().enumerate() {
-        inputs.extend(read("in", i)?.map(|t| fit(t, port)));
-    }
-    if inputs.len() != ins.len() {
-        let (n, all) = (inputs.len(), args::list(&ins));
-        let text =
-            format!("{}: {n} of {} inputs found; in_0.npy, … are for {all}", dir.join(name).display(), ins.len());
-        return Err(Failure::Usage(text));
-    }
-    let mut outputs = Vec::new();
-    let texts = texts(meta, name);
-    // One more than the model has, so that a missing result is noticed.
-    let numbers = (0..).filter(|i| !texts.contains(i)).take(outs.len() + 1);
-    for (at, number) in numbers.enumerate() {
-        outputs.extend(read("out", number)?.map(|t| (at, t)));
-    }
-    if outputs.is_empty() {
-        return Err(Failure::Usage(format!("{}: there is no out_0.npy", dir.join(name).display())));
-    }
-    Ok(Set { name: name.into(), inputs, outputs })
-}
-
-fn parameters(dir: &Path, cell: &GraphCell, criterion: Criterion) -> Result<Vec<Verdict>, Failure> {
-    let Ok(entries) = std::fs::read_dir(dir.join("after")) else { return Ok(Vec::new()) };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
-    paths.sort();
-    let one = |path: &PathBuf| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let want = npy::read(path).map_err(Failure::file(path))?;
-        let got = cell.param(&name);
-        Ok(Verdict::of("after", name, got.as_ref(), &want, criterion))
-    };
-    paths.iter().map(one).collect()
 }

@@ -1,9 +1,10 @@
 //! `mindir convert`.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mindir::ckpt::{LoadOptions, Loaded, Source as ParamSource, load_param_into_net};
+use mindir::ckpt::{Change, Checkpoint, LoadOptions, Loaded, Source as ParamSource, load_param_into_net};
 use mindir::crypto::{Cipher, Encryption, Key};
 use mindir::graph::Model;
 use mindir::onnx::{self, OPSETS};
@@ -19,7 +20,8 @@ use crate::save::SaveArgs;
 ///
 /// What the output is follows from its ending: .mindir, .onnx or .air. The model may be an ONNX file too. Nothing is lost
 /// between MindIR files: what is not changed is copied. The output replaces what was there when it is complete. What a
-/// checkpoint has for the model's parameters can be put in on the way (--ckpt).
+/// checkpoint has for the model's parameters can be put in on the way (--ckpt). What is encrypted stays so, with the same key and
+/// in the same mode, unless --encrypt or --decrypt says otherwise.
 #[derive(Args, Debug)]
 pub struct Convert {
     #[command(flatten)]
@@ -36,9 +38,13 @@ pub struct Convert {
     /// Begin another data file after this many bytes
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     data_file_size: Option<u64>,
-    /// Encrypt the output: AES-GCM, AES-CBC or SM4-CBC; with the model's key unless another is given
+    /// Encrypt the output: AES-GCM, AES-CBC or SM4-CBC; with the model's key unless another is given [default: as the model or
+    /// the checkpoint]
     #[arg(long, value_name = "MODE")]
     encrypt: Option<Cipher>,
+    /// Do not encrypt the output, even if the model or the checkpoint is encrypted
+    #[arg(long, conflicts_with = "encrypt")]
+    decrypt: bool,
     /// File that holds the key of the output
     #[arg(long, value_name = "FILE", requires = "encrypt", conflicts_with = "encrypt_key_env")]
     encrypt_key_file: Option<PathBuf>,
@@ -51,7 +57,8 @@ pub struct Convert {
     /// Give a parameter another name; may be repeated
     #[arg(long, value_name = "OLD=NEW", value_parser = pair)]
     rename: Vec<(String, String)>,
-    /// Give parameters the values of this checkpoint first: those of their names, or names that end so
+    /// Give parameters the values of this checkpoint first: those of their names, or names that end so. If no parameter takes
+    /// one, nothing is written
     #[arg(long, value_name = "FILE")]
     ckpt: Option<PathBuf>,
     /// Neither convert element types nor match names by their endings
@@ -60,9 +67,9 @@ pub struct Convert {
     /// Build the file anew from the graph that was read, which leaves out what does not matter to running it
     #[arg(long, conflicts_with = "rename")]
     rebuild: bool,
-    /// Operator set of an ONNX file
-    #[arg(long, value_name = "N", default_value_t = onnx::Options::default().opset, value_parser = opset)]
-    opset: i64,
+    /// Operator set of an ONNX file [default: 17]
+    #[arg(long, value_name = "N", value_parser = opset)]
+    opset: Option<i64>,
     #[command(flatten)]
     save: SaveArgs,
 }
@@ -89,9 +96,11 @@ impl Convert {
     }
 
     fn to_onnx(&self) -> Result<Report, Failure> {
-        let (model, filled) = self.filled()?;
-        let split_above = self.split_above().unwrap_or(onnx::Options::default().split_above);
-        let save = |store| onnx::export(&model, &self.out, &onnx::Options { opset: self.opset, split_above, store });
+        let Content { model, filled, .. } = self.plain(".onnx", &[])?;
+        let usual = onnx::Options::default();
+        let split_above = self.split_above().unwrap_or(usual.split_above);
+        let opset = self.opset.unwrap_or(usual.opset);
+        let save = |store| onnx::export(&model, &self.out, &onnx::Options { opset, split_above, store });
         let written = self.save.save(weight_bytes(&model), save)?;
         Ok(Report {
             nodes: Some(written.nodes),
@@ -103,21 +112,26 @@ impl Convert {
     }
 
     fn to_air(&self) -> Result<Report, Failure> {
-        let (model, filled) = self.filled()?;
+        let is_split = self.split_above().is_some();
+        let Content { model, filled, .. } =
+            self.plain(".air", &[("--split", is_split), ("--opset", self.opset.is_some())])?;
         let written = self.save.save(weight_bytes(&model), |store| air::export(&model, &self.out, &store));
         let air::Written { nodes, constants, bytes } = written.map_err(Error::from)?;
         Ok(Report { nodes: Some(nodes), weights: constants, bytes: bytes as u64, ..Report::of(&self.out, filled) })
     }
 
     fn to_mindir(&self) -> Result<Report, Failure> {
-        let options = self.options()?;
-        let source = self.model.key.source(&self.model.path)?;
-        let (written, filled) = if self.rebuild || source.is_onnx() {
-            let (model, filled) = self.filled()?;
+        refuse(".mindir", &[("--opset", self.opset.is_some())])?;
+        let source = self.source()?;
+        let is_built = self.rebuild || source.is_onnx();
+        let (written, filled) = if is_built {
+            refuse(".onnx", &[("--rename", !self.rename.is_empty())])?;
+            let Content { model, filled, cipher } = self.content()?;
+            let options = self.options(cipher)?;
             let save = |store| mindir::export(&model, &self.out, &ExportOptions { store, ..options });
             (self.save.save(weight_bytes(&model), save)?, filled)
         } else {
-            let (file, filled) = self.edited(source)?;
+            let (file, filled, options) = self.edited(source)?;
             let save = |store| file.write(&self.out, &ExportOptions { store, ..options });
             (self.save.save(file.parameter_bytes(), save).map_err(Error::from)?, filled)
         };
@@ -125,43 +139,81 @@ impl Convert {
         Ok(Report { weights, bytes, data_files, ..Report::of(&path, filled) })
     }
 
-    /// The model with the values of the checkpoint, if there is one.
-    fn filled(&self) -> Result<(Model, Option<Filled>), Failure> {
-        let (mut loaded, _) = self.model.load()?;
-        let Some(path) = &self.ckpt else { return Ok((loaded.model, None)) };
-        let (checkpoint, _) = self.model.key.files.read(path)?;
-        let options = LoadOptions { strict: self.strict };
-        let found = load_param_into_net(&mut loaded.model.params, &checkpoint, options).map_err(Error::from)?;
-        Ok((loaded.model, Some(Filled::of(found))))
+    fn source(&self) -> Result<Source, Failure> {
+        let source = self.model.key.source(&self.model.path)?;
+        // The key may be that of the checkpoint.
+        let is_plain = self.ckpt.is_some() && source.cipher().is_none();
+        Ok(if is_plain { source.with_decryption(None) } else { source })
     }
 
-    /// The file with its parameters renamed and filled.
-    fn edited(&self, source: Source) -> Result<(ModelFile, Option<Filled>), Failure> {
+    /// The model with the values of the checkpoint, if there is one.
+    fn content(&self) -> Result<Content, Failure> {
+        let loaded = mindir::load_source(self.source()?)?;
+        let mut model = loaded.model;
+        let cipher = self.model.key.cipher(loaded.report.encrypted);
+        let Some(path) = &self.ckpt else { return Ok(Content { model, filled: None, cipher }) };
+        let (checkpoint, kind) = self.model.key.files.read(path)?;
+        let options = LoadOptions { strict: self.strict };
+        let found = load_param_into_net(&mut model.params, &checkpoint, options).map_err(Error::from)?;
+        let filled = Filled::of(found, &checkpoint);
+        if filled.loaded.is_empty() {
+            return Err(Failure::Usage(format!("{}: {}", path.display(), filled.nothing())));
+        }
+        Ok(Content { model, filled: Some(filled), cipher: cipher.or(kind.cipher) })
+    }
+
+    /// The content of a file that cannot be encrypted, nor take what only MindIR files take.
+    fn plain(&self, ending: &str, more: &[(&str, bool)]) -> Result<Content, Failure> {
+        let only_mindir = [
+            ("--encrypt", self.encrypt.is_some()),
+            ("--info", !self.info.is_empty()),
+            ("--rename", !self.rename.is_empty()),
+            ("--data-file-size", self.data_file_size.is_some()),
+        ];
+        refuse(ending, &only_mindir)?;
+        refuse(ending, more)?;
+        let content = self.content()?;
+        match content.cipher {
+            Some(cipher) if !self.decrypt => Err(Failure::Usage(format!(
+                "what was read is encrypted with {cipher} and {ending} files cannot be: --decrypt writes it in the clear"
+            ))),
+            _ => Ok(content),
+        }
+    }
+
+    /// The file with its parameters filled and renamed, and how to write it.
+    fn edited(&self, source: Source) -> Result<(ModelFile, Option<Filled>, ExportOptions), Failure> {
         let mut file = ModelFile::read(source, &Limits::default()).map_err(Error::from)?;
+        let mut filled = None;
+        let mut cipher = self.model.key.cipher(file.wire().report.encrypted);
+        if self.ckpt.is_some() {
+            let content = self.content()?;
+            let loaded = content.filled.iter().flat_map(|filled| &filled.loaded);
+            let loaded: HashSet<&str> = loaded.map(|taken| taken.param.as_str()).collect();
+            for param in content.model.params.iter().filter(|param| loaded.contains(&*param.name)) {
+                file.set_parameter(&param.name, &param.tensor).map_err(Error::from)?;
+            }
+            (filled, cipher) = (content.filled, content.cipher);
+        }
         for (from, to) in &self.rename {
             file.rename_parameter(from, to).map_err(Error::from)?;
         }
-        if self.ckpt.is_none() {
-            return Ok((file, None));
-        }
-        let (model, filled) = self.filled()?;
-        let is_filled = |name: &str| filled.as_ref().is_some_and(|f| f.taken.iter().any(|taken| taken == name));
-        for param in model.params.iter().filter(|param| is_filled(&param.name)) {
-            file.set_parameter(&param.name, &param.tensor).map_err(Error::from)?;
-        }
-        Ok((file, filled))
+        let file = if self.decrypt { file.decrypted() } else { file };
+        Ok((file, filled, self.options(cipher)?))
     }
 
     fn split_above(&self) -> Option<u64> {
         if self.split { Some(0) } else { self.split_above }
     }
 
-    fn options(&self) -> Result<ExportOptions, Failure> {
+    /// `cipher` is how the files are encrypted that were read.
+    fn options(&self, cipher: Option<Cipher>) -> Result<ExportOptions, Failure> {
         let usual = ExportOptions::default();
+        let mode = self.encrypt.or(cipher).filter(|_| !self.decrypt);
         Ok(ExportOptions {
             split_above: self.split_above().unwrap_or(usual.split_above),
             data_file_size: self.data_file_size.unwrap_or(usual.data_file_size),
-            encryption: self.encrypt.map(|mode| self.encryption(mode)).transpose()?,
+            encryption: mode.map(|mode| self.encryption(mode)).transpose()?,
             user_info: self.info.clone(),
             ..usual
         })
@@ -178,30 +230,115 @@ impl Convert {
     }
 }
 
+/// Refuses options that do not apply to files with this ending.
+fn refuse(ending: &str, options: &[(&str, bool)]) -> Result<(), Failure> {
+    match options.iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Failure::Usage(format!("{option} does not apply to {ending} files"))),
+        None => Ok(()),
+    }
+}
+
 fn weight_bytes(model: &Model) -> u64 {
     model.params.iter().map(|param| param.tensor.bytes().len() as u64).sum()
+}
+
+/// What is written.
+struct Content {
+    model: Model,
+    filled: Option<Filled>,
+    /// How the file of the model, or else of the checkpoint, is encrypted.
+    cipher: Option<Cipher>,
 }
 
 /// What became of a checkpoint.
 #[derive(Serialize)]
 struct Filled {
     /// Parameters that have a value from it.
-    taken: Vec<String>,
+    loaded: Vec<Taken>,
     /// Parameters that keep their value.
     param_not_load: Vec<String>,
-    /// Entries that no parameter has the name of.
+    /// Entries whose values no parameter has.
     ckpt_not_load: Vec<String>,
 }
 
-impl Filled {
-    fn of(loaded: Loaded) -> Filled {
-        let taken = loaded.params.into_iter().filter(|(_, source)| matches!(source, ParamSource::Entry { .. }));
-        Filled {
-            taken: taken.map(|(name, _)| name).collect(),
-            param_not_load: loaded.param_not_load,
-            ckpt_not_load: loaded.ckpt_not_load,
+/// A parameter that has the value of an entry.
+#[derive(Serialize)]
+struct Taken {
+    param: String,
+    entry: String,
+    /// What the name of the entry has before that of the parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    /// Element types in the checkpoint and in the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    converted: Option<[String; 2]>,
+    /// Dimensions in the checkpoint and in the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reshaped: Option<[Vec<usize>; 2]>,
+}
+
+impl Taken {
+    fn of(param: String, entry: String, changes: Vec<Change>) -> Taken {
+        let mut taken = Taken { param, entry, prefix: None, converted: None, reshaped: None };
+        for change in changes {
+            match change {
+                Change::Prefix(text) => taken.prefix = Some(text),
+                Change::Converted { from, to } => taken.converted = Some([from, to].map(|t| t.to_string())),
+                Change::Reshaped { from, to } => taken.reshaped = Some([from, to]),
+            }
         }
+        taken
     }
+
+    /// What was done besides taking the value of that name.
+    fn changes(&self) -> impl Iterator<Item = String> {
+        let prefix = self.prefix.iter().map(|prefix| format!("by the prefix {}", name(prefix)));
+        let converted = self.converted.iter().map(|[from, to]| format!("converted from {from} to {to}"));
+        let reshaped = self.reshaped.iter().map(|[from, to]| format!("reshaped from {from:?} to {to:?}"));
+        prefix.chain(converted).chain(reshaped)
+    }
+}
+
+impl Filled {
+    fn of(found: Loaded, checkpoint: &Checkpoint) -> Filled {
+        let (mut loaded, mut param_not_load) = (Vec::new(), Vec::new());
+        for (param, source) in found.params {
+            match source {
+                ParamSource::Entry { name, changes } => loaded.push(Taken::of(param, name, changes)),
+                ParamSource::Text | ParamSource::None { .. } => param_not_load.push(param),
+            }
+        }
+        let used: HashSet<&str> = loaded.iter().map(|taken| taken.entry.as_str()).collect();
+        let ckpt_not_load = checkpoint.names().filter(|n| !used.contains(n)).map(str::to_string).collect();
+        Filled { loaded, param_not_load, ckpt_not_load }
+    }
+
+    /// Why nothing was loaded.
+    fn nothing(&self) -> String {
+        let some = |names: &[String]| {
+            let more = if names.len() > 5 { ", …" } else { "" };
+            listed(names.iter().take(5)) + more
+        };
+        let (entries, params) = (some(&self.ckpt_not_load), some(&self.param_not_load));
+        format!("no parameter of the model takes a value from it; entries are {entries}; parameters are {params}")
+    }
+
+    fn text(&self) -> String {
+        let mut changed: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for taken in &self.loaded {
+            taken.changes().for_each(|change| changed.entry(change).or_default().push(&taken.param));
+        }
+        let lists = changed.iter().map(|(change, names)| (change.as_str(), listed(names.iter().copied())));
+        let left = [("no value for", &self.param_not_load), ("not used", &self.ckpt_not_load)];
+        let left = left.into_iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| (what, listed(names)));
+        let lines: String = lists.chain(left).map(|(what, names)| format!("{what}: {names}\n")).collect();
+        format!("{} parameters have values of the checkpoint\n{lines}", self.loaded.len())
+    }
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|n| name(n)).collect();
+    if names.is_empty() { "(none)".into() } else { names.join(", ") }
 }
 
 /// What was written.
@@ -226,20 +363,11 @@ impl Report {
     }
 
     fn text(&self, verb: &str) -> String {
-        let mut text = String::new();
-        if let Some(Filled { taken, param_not_load, ckpt_not_load }) = &self.ckpt {
-            let names = |names: &[String]| names.iter().map(|n| name(n)).collect::<Vec<_>>().join(", ");
-            text += &format!("{} parameters have values of the checkpoint\n", taken.len());
-            for (what, list) in [("no value for", param_not_load), ("not used", ckpt_not_load)] {
-                if !list.is_empty() {
-                    text += &format!("{what}: {}\n", names(list));
-                }
-            }
-        }
+        let filled = self.ckpt.as_ref().map(Filled::text).unwrap_or_default();
         let nodes = self.nodes.map(|nodes| format!("{nodes} nodes, ")).unwrap_or_default();
         let (path, size) = (name(&self.path), print::bytes(self.bytes));
-        text += &format!("{verb} {path}: {nodes}{} weights, {size}\n", self.weights);
-        text + &self.data_files.iter().map(|file| format!("{verb} {}\n", name(file))).collect::<String>()
+        let line = format!("{verb} {path}: {nodes}{} weights, {size}\n", self.weights);
+        filled + &line + &self.data_files.iter().map(|file| format!("{verb} {}\n", name(file))).collect::<String>()
     }
 }
 

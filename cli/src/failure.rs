@@ -9,7 +9,8 @@ use mindir::{Error, ErrorKind, LoadErrorKind};
 
 /// Exit code when results differ from what was expected.
 pub const DIFFERS: u8 = 1;
-const USAGE: u8 = 2;
+/// Exit code when arguments are wrong.
+pub const USAGE: u8 = 2;
 const UNSUPPORTED: u8 = 3;
 const CORRUPT: u8 = 4;
 const DEVICE: u8 = 5;

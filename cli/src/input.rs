@@ -6,7 +6,7 @@ use clap::Args;
 use mindir::preprocess::Preprocess;
 use mindir::{DType, Port, Tensor, npy};
 
-use crate::args::{self, ShapeArgs, named};
+use crate::args::{self, ShapeArgs, called, means, named};
 use crate::failure::Failure;
 use crate::image::{self, ImageArgs};
 use crate::print::name;
@@ -17,8 +17,8 @@ use crate::random::Fill;
 pub struct InputArgs {
     /// An input: [NAME=]SOURCE, where SOURCE is a .npy, .npz, .png or .jpg file, `rand:SEED`, `ones` or `zeros`.
     ///
-    /// Files without NAME fill the inputs in order; the arrays of a .npz go by name where all names fit, else in order. A
-    /// generator without NAME fills every input that is not given otherwise. rand: floats have mean 0 and deviation 1,
+    /// Files without NAME fill the inputs in order; the arrays of a .npz go by name if their names are those of inputs, and in
+    /// order if none is. A generator without NAME fills every input that is not given otherwise. rand: floats have mean 0 and deviation 1,
     /// integers and truth values are 0 or 1. An f32 array may be given for a bf16 input, for NumPy has no such type.
     #[arg(short, long = "input", value_name = "[NAME=]SOURCE")]
     pub inputs: Vec<String>,
@@ -34,8 +34,14 @@ enum Source {
 }
 
 impl Source {
-    fn parse(text: &str) -> Source {
-        Fill::parse(text).map_or_else(|| Source::File(text.into()), Source::Fill)
+    fn parse(text: &str) -> Result<Source, Failure> {
+        match Fill::parse(text) {
+            Some(fill) => Ok(Source::Fill(fill)),
+            None if text.starts_with("rand:") && !Path::new(text).exists() => {
+                Err(Failure::Usage(format!("{}: the seed is no number from 0 to {}", name(text), u64::MAX)))
+            }
+            None => Ok(Source::File(text.into())),
+        }
     }
 }
 
@@ -63,7 +69,7 @@ impl InputArgs {
         let parsed: Vec<(Option<usize>, Source)> = self
             .inputs
             .iter()
-            .map(|text| named(text, ports).map(|(at, rest)| (at, Source::parse(rest))))
+            .map(|text| named(text, ports).and_then(|(at, rest)| Ok((at, Source::parse(rest)?))))
             .collect::<Result<_, _>>()?;
         for (at, source) in &parsed {
             if let Some(at) = at {
@@ -101,7 +107,7 @@ impl Slots<'_> {
             let found = tensor.fact();
             return Err(Failure::Usage(format!("input {}: --shape says {dims:?}, found {found}", name(&port.name))));
         }
-        self.tensors[at] = Some(fit(tensor, port));
+        self.tensors[at] = Some(fit(tensor, port)?);
         Ok(())
     }
 
@@ -121,13 +127,21 @@ impl Slots<'_> {
 
     fn archive(&mut self, path: &Path, free: &[usize]) -> Result<(), Failure> {
         let entries = npy::read_npz(path).map_err(Failure::file(path))?;
-        let find = |n: &str| self.ports.iter().position(|p| p.name == n);
-        let by_name: Option<Vec<usize>> = entries.iter().map(|(n, _)| find(n)).collect();
-        if by_name.is_none() && entries.len() > free.len() {
-            let (n, ports) = (entries.len(), args::list(self.ports));
-            return Err(Failure::Usage(format!("{}: {n} arrays for the inputs {ports}", path.display())));
-        }
-        let order = by_name.unwrap_or_else(|| free.to_vec());
+        let by_name = entries.iter().map(|(n, _)| called(n, self.ports)).collect::<Result<Vec<_>, _>>()?;
+        let wrong = |what: String| {
+            let (path, ports) = (path.display(), args::list(self.ports));
+            Failure::Usage(format!("{path}: {what} {ports}"))
+        };
+        let order: Vec<usize> = if by_name.iter().all(Option::is_none) {
+            if entries.len() > free.len() {
+                return Err(wrong(format!("{} arrays for the inputs", entries.len())));
+            }
+            free.to_vec()
+        } else if let Some((_, (odd, _))) = by_name.iter().zip(&entries).find(|(at, _)| at.is_none()) {
+            return Err(wrong(format!("{} is none of the inputs", name(odd))));
+        } else {
+            by_name.into_iter().flatten().collect()
+        };
         order.into_iter().zip(entries).try_for_each(|(at, (_, t))| self.put(at, t))
     }
 
@@ -135,9 +149,12 @@ impl Slots<'_> {
     fn one_of(&self, path: &Path, at: usize) -> Result<Tensor, Failure> {
         let mut entries = npy::read_npz(path).map_err(Failure::file(path))?;
         let wanted = &self.ports[at].name;
-        let found = if entries.len() == 1 { Some(0) } else { entries.iter().position(|(n, _)| n == wanted) };
-        let missing = || Failure::Usage(format!("{}: no array is called {}", path.display(), name(wanted)));
-        Ok(entries.swap_remove(found.ok_or_else(missing)?).1)
+        let mut found = (0..entries.len()).filter(|i| means(&entries[*i].0, &self.ports[at]) || entries.len() == 1);
+        match (found.next(), found.next()) {
+            (Some(i), None) => Ok(entries.swap_remove(i).1),
+            (None, _) => Err(Failure::Usage(format!("{}: no array is called {}", path.display(), name(wanted)))),
+            _ => Err(Failure::Usage(format!("{}: several arrays are called {}", path.display(), name(wanted)))),
+        }
     }
 
     fn read(&self, path: &Path, at: usize) -> Result<Tensor, Failure> {
@@ -163,10 +180,12 @@ impl Slots<'_> {
     }
 }
 
-/// An `f32` array for a `bf16` input becomes one of `bf16`; everything else stays as it is.
-pub fn fit(tensor: Tensor, port: &Port) -> Tensor {
-    let narrow = port.spec.dtype == Some(DType::BF16) && tensor.dtype() == DType::F32;
-    if narrow { tensor.cast(DType::BF16).unwrap_or(tensor) } else { tensor }
+/// An `f32` array for a `bf16` input is rounded to one of `bf16`; everything else stays as it is.
+pub fn fit(tensor: Tensor, port: &Port) -> Result<Tensor, Failure> {
+    if port.spec.dtype != Some(DType::BF16) || tensor.dtype() != DType::F32 {
+        return Ok(tensor);
+    }
+    tensor.convert(DType::BF16).map_err(|e| Failure::Usage(format!("input {}: {e}", name(&port.name))))
 }
 
 /// Whether a path ends in one of these, in any case.

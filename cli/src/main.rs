@@ -14,6 +14,7 @@ mod convert;
 mod diff;
 mod difference;
 mod doctor;
+mod dump;
 mod failure;
 mod image;
 mod input;
@@ -24,9 +25,11 @@ mod print;
 mod random;
 mod run;
 mod save;
+mod sets;
 mod stats;
 mod top;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -79,16 +82,27 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command.execute() {
-        Ok(outcome) => {
-            print::stdout(&outcome.text);
-            ExitCode::from(outcome.code)
-        }
-        Err(failure) => {
+    let ended = match Cli::try_parse() {
+        Ok(cli) => cli.command.execute().and_then(|outcome| print::stdout(&outcome.text).map(|()| outcome.code)),
+        Err(answer) => explain(&answer),
+    };
+    ended.map_or_else(
+        |failure| {
             print::stderr(&failure.text());
             ExitCode::from(failure.code())
-        }
+        },
+        ExitCode::from,
+    )
+}
+
+/// Prints help, or what is wrong with the arguments; returns the exit code.
+fn explain(answer: &clap::Error) -> Result<u8, Failure> {
+    let printed = answer.print();
+    if answer.use_stderr() {
+        return Ok(failure::USAGE);
     }
+    print::written(printed.and_then(|()| std::io::stdout().flush()))?;
+    Ok(0)
 }
 
 #[cfg(test)]

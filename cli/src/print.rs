@@ -7,6 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use mindir::Printable;
 use serde::Serialize;
 
+use crate::failure::Failure;
+
 /// `text` with everything escaped that a terminal would act on, but for line ends.
 fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -20,9 +22,18 @@ fn safe(text: &str) -> String {
     out
 }
 
-/// Writes to stdout; a reader that went away is no error.
-pub fn stdout(text: &str) {
-    let _ = io::stdout().lock().write_all(safe(text).as_bytes());
+/// Writes to stdout, all the way. A reader that went away has read what it wanted and is no failure.
+pub fn stdout(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(safe(text).as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of an attempt to write to stdout.
+pub fn written(done: io::Result<()>) -> Result<(), Failure> {
+    match done {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::file("standard output".as_ref())(e)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes to stderr.

@@ -29,17 +29,27 @@ impl Fill {
 
     /// A tensor for input number `index`: inputs of one model get different numbers from one seed.
     pub fn tensor(self, fact: &Fact, index: usize) -> Result<Tensor, Failure> {
-        let zeros = Tensor::zeros(fact.dtype, &fact.shape)?;
+        let count = room(fact)?;
         match self {
-            Fill::Zeros => Ok(zeros),
-            Fill::Ones => filled(fact, zeros.count(), |_| 1.0, |_| 1),
+            Fill::Zeros => Ok(Tensor::zeros(fact.dtype, &fact.shape)?),
+            Fill::Ones => filled(fact, count, |_| 1.0, |_| 1),
             Fill::Random(seed) => {
                 let mut bits = SplitMix(seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let mut other = SplitMix(bits.0);
-                filled(fact, zeros.count(), |_| bits.normal(), |_| (other.next() >> 63) as i64)
+                filled(fact, count, |_| bits.normal(), |_| (other.next() >> 63) as i64)
             }
         }
     }
+}
+
+/// The number of elements, if there is memory for them, and for each as a number of 16 bytes on the way.
+fn room(fact: &Fact) -> Result<usize, Failure> {
+    let refused = || Failure::Usage(format!("{fact} does not fit into memory"));
+    let product = || fact.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+    let count = if fact.shape.contains(&0) { 0 } else { product().ok_or_else(refused)? };
+    let bytes = count.checked_mul(16 + fact.dtype.size()).ok_or_else(refused)?;
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| refused())?;
+    Ok(count)
 }
 
 fn filled(

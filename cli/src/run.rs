@@ -1,15 +1,15 @@
 //! `mindir run`.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use mindir::{GraphCell, Tensor, npy};
+use mindir::{Tensor, npy};
 use serde::Serialize;
 
 use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
+use crate::dump;
 use crate::failure::{Failure, Outcome};
 use crate::input::{InputArgs, is};
 use crate::print;
@@ -34,7 +34,8 @@ pub struct Run {
     /// Names of the classes, one a line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Store the result of every node: NAME.npy and an index.tsv in execution order. Passes that join nodes do not apply.
+    /// Store the result of every node: NAME.npy and an index.tsv in execution order. Passes that join nodes do not apply. The
+    /// model must be one straight line of nodes without state
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
     #[command(flatten)]
@@ -63,6 +64,7 @@ impl Run {
         let start = Instant::now();
         let outputs = cell.run(&inputs)?;
         let nanoseconds = start.elapsed().as_nanos() as u64;
+        let nodes = self.dump.as_ref().map(|_| dump::results(&cell, &inputs)).transpose()?;
         let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
         let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
         let top = match self.top.or(labels.as_ref().map(|_| 1)) {
@@ -73,8 +75,8 @@ impl Run {
         if let Some(to) = &self.output {
             written.extend(store(to, &outputs)?);
         }
-        if let Some(dir) = &self.dump {
-            written.extend(dump(dir, &cell, &inputs)?);
+        if let (Some(dir), Some(nodes)) = (&self.dump, &nodes) {
+            written.extend(dump::write(dir, nodes)?);
         }
         let report = Report { nanoseconds, outputs: outputs.iter().zip(&names).map(stats).collect(), top, written };
         Ok(Outcome::ok(if self.json { print::json(&report) } else { self.text(&report) }))
@@ -101,6 +103,9 @@ fn store(to: &Path, outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
         npy::write_npz(to, &named).map_err(Failure::file(to))?;
         return Ok(vec![to.display().to_string()]);
     }
+    if is(to, &["npy"]) {
+        return Err(Failure::Usage(format!("{}: results go to a folder or to one .npz file", to.display())));
+    }
     fs::create_dir_all(to).map_err(Failure::file(to))?;
     let one = |(i, t): (usize, &Tensor)| {
         let path = to.join(format!("out_{i}.npy"));
@@ -108,52 +113,4 @@ fn store(to: &Path, outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
         Ok(path.display().to_string())
     };
     outputs.iter().enumerate().map(one).collect()
-}
-
-/// Writes the result of every node; returns the paths.
-fn dump(dir: &Path, cell: &GraphCell, inputs: &[Tensor]) -> Result<Vec<String>, Failure> {
-    fs::create_dir_all(dir).map_err(Failure::file(dir))?;
-    let mut names = FileNames::default();
-    let mut index = String::from("file\tnode\ttensor\n");
-    let mut written = Vec::new();
-    for (value, path, tensor) in cell.trace(inputs)? {
-        let file = dir.join(format!("{}.npy", names.next(&value)));
-        npy::write(&file, &tensor).map_err(Failure::file(&file))?;
-        let short = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        index += &format!("{short}\t{}\t{}\n", print::name(&path), tensor.fact());
-        written.push(file.display().to_string());
-    }
-    let list = dir.join("index.tsv");
-    fs::write(&list, index).map_err(Failure::file(&list))?;
-    written.push(list.display().to_string());
-    Ok(written)
-}
-
-/// Names of values as names of files: letters, digits, `-`, `_` and `.` stay, the rest becomes `_`; repeated names get a
-/// number.
-#[derive(Default)]
-pub struct FileNames {
-    seen: HashMap<String, usize>,
-}
-
-impl FileNames {
-    pub fn next(&mut self, name: &str) -> String {
-        let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        let text: String = name.chars().take(150).map(keep).collect();
-        let text = if text.is_empty() || text.starts_with('.') { format!("_{text}") } else { text };
-        let n = self.seen.entry(text.to_ascii_lowercase()).and_modify(|n| *n += 1).or_insert(0);
-        if *n == 0 { text } else { format!("{text}~{n}") }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::FileNames;
-
-    #[test]
-    fn names_of_values_are_safe_as_files() {
-        let mut names = FileNames::default();
-        let got = ["a/b", "a:b", "..", "", "x.1"].map(|n| names.next(n));
-        assert_eq!(got, ["a_b", "a_b~1", "_..", "_", "x.1"]);
-    }
 }

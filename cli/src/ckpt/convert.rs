@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mindir::Cipher;
 use mindir::ckpt::{Checkpoint, Format};
 
 use super::edit::{changes, renamed};
@@ -10,7 +11,8 @@ use super::files::WriteArgs;
 use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 
-/// Write a checkpoint in another format, encrypted or not, with or without a checksum.
+/// Write a checkpoint in another format, encrypted or not, with or without a checksum. What is encrypted stays so, unless
+/// --decrypt is given.
 ///
 /// Of a model (.mindir or .onnx) the parameters are taken.
 #[derive(Args, Debug)]
@@ -35,18 +37,20 @@ struct PathArgs {
 }
 
 impl PathArgs {
-    /// The entries of a checkpoint or the parameters of a model.
-    fn read(&self) -> Result<Checkpoint, Failure> {
+    /// The entries of a checkpoint or the parameters of a model, and how the file is encrypted.
+    fn read(&self) -> Result<(Checkpoint, Option<Cipher>), Failure> {
         let is_model = self.input.extension().is_some_and(|ending| ending == "mindir" || ending == "onnx");
         if !is_model {
-            return Ok(self.key.read(&self.input)?.0);
+            let (checkpoint, kind) = self.key.read(&self.input)?;
+            return Ok((checkpoint, kind.cipher));
         }
-        let model = mindir::load_source(self.key.source(&self.input)?)?.model;
-        Ok(model.params.iter().collect())
+        let loaded = mindir::load_source(self.key.source(&self.input)?)?;
+        Ok((loaded.model.params.iter().collect(), loaded.report.encrypted))
     }
 
-    fn write(&self, before: &[String], checkpoint: &Checkpoint) -> Result<Outcome, Failure> {
-        self.write.write(&self.output, checkpoint, &self.key, None, &changes(before, checkpoint))
+    fn write(&self, before: &[String], checkpoint: &Checkpoint, cipher: Option<Cipher>) -> Result<Outcome, Failure> {
+        self.write.check_loadable(&self.output, checkpoint)?;
+        self.write.write(&self.output, checkpoint, &self.key, cipher, None, &changes(before, checkpoint))
     }
 }
 
@@ -56,15 +60,15 @@ fn names(checkpoint: &Checkpoint) -> Vec<String> {
 
 impl Convert {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let checkpoint = self.paths.read()?;
+        let (checkpoint, cipher) = self.paths.read()?;
         let before = names(&checkpoint);
-        self.paths.write(&before, &renamed(checkpoint, self.names.as_deref(), false)?)
+        self.paths.write(&before, &renamed(checkpoint, self.names.as_deref(), false)?, cipher)
     }
 }
 
 /// Write the tensors of a PyTorch checkpoint as one of MindSpore. No code of the file is executed.
 ///
-/// Names of nested dictionaries are joined with dots.
+/// Names of nested dictionaries are joined with dots. Complex tensors are refused, for MindSpore cannot load them.
 #[derive(Args, Debug)]
 pub struct FromTorch {
     #[command(flatten)]
@@ -93,7 +97,7 @@ impl FromTorch {
             None => checkpoint,
         };
         let checkpoint = renamed(checkpoint, self.names.as_deref(), !self.keep_batch_norm)?;
-        self.paths.write(&before, &checkpoint)
+        self.paths.write(&before, &checkpoint, kind.cipher)
     }
 }
 

@@ -89,7 +89,8 @@ impl Diff {
     }
 }
 
-fn brief(value: &Value) -> String {
+/// The kind of a value: of a tensor type and shape.
+pub fn brief(value: &Value) -> String {
     match value {
         Value::Text(text) => format!("{text:?}"),
         Value::Array(array) => format!("{} {:?}", dtype(array), array.dims()),

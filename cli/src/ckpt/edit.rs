@@ -6,6 +6,7 @@ use clap::Args;
 use mindir::ckpt::{Checkpoint, Kind, Value, rename_batch_norms};
 use mindir::{DType, Tensor, npy};
 
+use super::diff::brief;
 use super::files::{WriteArgs, absent, fits, rules};
 use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
@@ -30,19 +31,25 @@ impl EditArgs {
         self.key.read(&self.file)
     }
 
+    /// The file to write.
+    fn path(&self) -> &Path {
+        self.output.as_deref().unwrap_or(&self.file)
+    }
+
     /// Writes to another file, or in the place of the one that was read.
     fn finish(&self, checkpoint: &Checkpoint, kind: Kind, changes: &[String]) -> Result<Outcome, Failure> {
         match &self.output {
-            Some(path) => self.write.write(path, checkpoint, &self.key, None, changes),
-            None => self.write.write(&self.file, checkpoint, &self.key, Some(kind), changes),
+            Some(path) => self.write.write(path, checkpoint, &self.key, kind.cipher, None, changes),
+            None => self.write.write(&self.file, checkpoint, &self.key, kind.cipher, Some(kind), changes),
         }
     }
 }
 
 /// Set a value: in place of the one with that name, or at the end.
 ///
-/// `@FILE.npy` is a tensor. A number is one of the type that --dtype tells, or of the one it replaces, or i64 or f32; with
-/// --text it is a text.
+/// `@FILE.npy` is a tensor. A number is one of the type that --dtype tells, or of the one it replaces, or i64 or f32; true
+/// and false are of type bool; with --text it is a text. The type must hold the value: decimals are rounded to a float, but
+/// neither to infinity nor from whole numbers to others.
 #[derive(Args, Debug)]
 pub struct Set {
     #[command(flatten)]
@@ -71,9 +78,14 @@ impl Set {
         let old = checkpoint.get(&self.name);
         let old_dtype = old.and_then(Value::array).and_then(|a| a.element().dtype());
         let value = self.value(old_dtype)?;
-        let verb = if old.is_some() { "set" } else { "added" };
+        self.edit.write.check_loadable(self.edit.path(), &[(&*self.name, value.clone())].into_iter().collect())?;
+        let change = match old.map(brief) {
+            None => format!("added {}", name(&self.name)),
+            Some(was) if was == brief(&value) => format!("set {}", name(&self.name)),
+            Some(was) => format!("set {}  {was} → {}", name(&self.name), brief(&value)),
+        };
         checkpoint.insert(self.name.clone(), value);
-        self.edit.finish(&checkpoint, kind, &[format!("{verb} {}", name(&self.name))])
+        self.edit.finish(&checkpoint, kind, &[change])
     }
 
     fn value(&self, old: Option<DType>) -> Result<Value, Failure> {
@@ -82,24 +94,34 @@ impl Set {
         }
         if let Some(path) = self.value.strip_prefix('@').map(Path::new) {
             let tensor = npy::read(path).map_err(Failure::file(path))?;
-            return Ok(tensor.cast(self.dtype.unwrap_or(tensor.dtype()))?.into());
+            return Ok(tensor.convert(self.dtype.unwrap_or(tensor.dtype()))?.into());
         }
-        let wrong = || Failure::Usage(format!("{} is no number; --text makes it a text", name(&self.value)));
-        if let Ok(number) = self.value.parse::<i64>() {
-            let dtype = self.dtype.or(old).unwrap_or(DType::I64);
-            return Ok(Tensor::from_i64s(dtype, &[], &[number])?.into());
-        }
-        let number = match self.value.as_str() {
-            "true" => return Ok(true.into()),
-            "false" => return Ok(false.into()),
-            text => text.parse::<f64>().map_err(|_| wrong())?,
-        };
-        let dtype = self.dtype.or(old).unwrap_or(DType::F32);
-        if !dtype.is_float() {
-            return Err(Failure::Usage(format!("{} is no {dtype}", name(&self.value))));
-        }
-        Ok(Tensor::from_f64s(dtype, &[], &[number])?.into())
+        Ok(scalar(&self.value, self.dtype.or(old))?.into())
     }
+}
+
+/// A number or truth value of a type, which must hold it; without a type i64, u64, f32 or bool.
+fn scalar(text: &str, dtype: Option<DType>) -> Result<Tensor, Failure> {
+    let (tensor, usual) = if let Ok(truth) = text.parse::<bool>() {
+        (Tensor::from_bools(&[], &[truth])?, DType::Bool)
+    } else if let Ok(whole) = text.parse::<i64>() {
+        (Tensor::scalar(whole), DType::I64)
+    } else if let Ok(whole) = text.parse::<u64>() {
+        (Tensor::scalar(whole), DType::U64)
+    } else {
+        let number = text
+            .parse::<f64>()
+            .map_err(|_| Failure::Usage(format!("{} is no number; --text makes it a text", name(text))))?;
+        (Tensor::scalar(number), DType::F32)
+    };
+    let dtype = dtype.unwrap_or(usual);
+    // What is too large for f64 has become an infinity that the text does not speak of; a truth value is no number.
+    let is_digits = text.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit());
+    let has_digits = text.bytes().any(|b| b.is_ascii_digit());
+    let is_lost = usual == DType::F32 && (is_digits || has_digits && tensor.to_f64s()?.iter().any(|x| x.is_infinite()));
+    let is_truth = usual == DType::Bool && dtype != DType::Bool;
+    let fitting = if is_lost || is_truth { None } else { tensor.convert(dtype).ok() };
+    fitting.ok_or_else(|| Failure::Usage(format!("{} is no {dtype}; --dtype gives another type", name(text))))
 }
 
 /// Remove entries.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::Args;
-use mindir::ckpt::{self, Checkpoint, Format, Kind, Names, Value, WriteOptions};
+use mindir::ckpt::{self, Checkpoint, CheckpointError, Format, Kind, Names, Value, WriteOptions};
 use mindir::crypto::Encryption;
-use mindir::{Cipher, store};
+use mindir::{Cipher, DType, store};
 use serde::Serialize;
 
 use crate::args::KeyArgs;
@@ -22,9 +22,12 @@ pub struct WriteArgs {
     /// Add a checksum
     #[arg(long)]
     crc: bool,
-    /// Encrypt with the key: AES-GCM, AES-CBC or SM4-CBC
+    /// Encrypt with the key: AES-GCM, AES-CBC or SM4-CBC [default: as what was read]
     #[arg(long, value_name = "MODE")]
     encrypt: Option<Cipher>,
+    /// Do not encrypt, even if what was read is encrypted
+    #[arg(long, conflicts_with = "encrypt")]
+    decrypt: bool,
     /// Make the file read-only for its owner and invisible for others, as MindSpore does
     #[arg(long)]
     read_only: bool,
@@ -50,17 +53,19 @@ struct Written<'a> {
 }
 
 impl WriteArgs {
-    /// Writes a checkpoint; `changes` are lines about what is new in it. A file that is replaced keeps its format, its
-    /// encryption and whether it has a checksum (`old`), unless something else is asked for.
+    /// Writes a checkpoint; `changes` are lines about what is new in it. What was read from a file encrypted with `cipher` is
+    /// encrypted again, and a file that is replaced keeps its format and whether it has a checksum (`old`), unless something
+    /// else is asked for.
     pub fn write(
         &self,
         path: &Path,
         checkpoint: &Checkpoint,
         key: &KeyArgs,
+        cipher: Option<Cipher>,
         old: Option<Kind>,
         changes: &[String],
     ) -> Result<Outcome, Failure> {
-        let cipher = self.encrypt.or(old.and_then(|old| old.cipher));
+        let cipher = self.encrypt.or(cipher).filter(|_| !self.decrypt);
         let encryption = match (cipher, key.key()?) {
             (None, _) => None,
             (Some(_), None) => return Err(Failure::Usage("--encrypt needs --key-file or --key-env".into())),
@@ -85,6 +90,26 @@ impl WriteArgs {
         };
         text += &format!("{} {path}: {entries}, {}\n", self.save.verb(), print::bytes(size));
         Ok(Outcome::ok(text))
+    }
+}
+
+impl WriteArgs {
+    /// Refuses complex tensors where the file is MindSpore's, which names their types but does not load them.
+    pub fn check_loadable(&self, path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {
+        if self.format.or(Format::of_path(path)) == Some(Format::Npz) {
+            return Ok(());
+        }
+        let complex =
+            |value: &Value| Some(value.array()?.element()).filter(|e| e.dtype().is_some_and(DType::is_complex));
+        let entry = |(name, value)| {
+            let why = format!("a tensor of {}, which MindSpore does not load; .npz files can hold it", complex(value)?);
+            Some((str::to_string(name), why))
+        };
+        let entries: Vec<(String, String)> = checkpoint.iter().filter_map(entry).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        Err(CheckpointError::Unwritable { file: path.display().to_string(), entries }.into())
     }
 }
 

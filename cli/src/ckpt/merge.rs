@@ -46,26 +46,26 @@ fn along(text: &str) -> Result<(String, usize), String> {
 
 impl Merge {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let all = if self.concat.is_empty() { self.union()? } else { self.joined()? };
-        self.write.write(&self.output, &all, &self.key, None, &[])
+        let files = self.files.iter().map(|file| self.key.read(file)).collect::<Result<Vec<_>, _>>()?;
+        let cipher = files.iter().find_map(|(_, kind)| kind.cipher);
+        let checkpoints = files.into_iter().map(|(checkpoint, _)| checkpoint).collect();
+        let all = if self.concat.is_empty() { self.union(checkpoints)? } else { self.joined(checkpoints)? };
+        self.write.write(&self.output, &all, &self.key, cipher, None, &[])
     }
 
-    fn joined(&self) -> Result<Checkpoint, Failure> {
-        let read = |file: &PathBuf| Ok(self.key.read(file)?.0);
-        let devices = self.files.iter().map(read).collect::<Result<Vec<Checkpoint>, Failure>>()?;
+    fn joined(&self, devices: Vec<Checkpoint>) -> Result<Checkpoint, Failure> {
         let axis = |name: &str| self.concat.iter().find(|(pattern, _)| fits(pattern, name)).map(|(_, axis)| *axis);
         Checkpoint::integrate(&devices, axis).map_err(|e| Failure::Usage(e.to_string()))
     }
 
-    fn union(&self) -> Result<Checkpoint, Failure> {
+    fn union(&self, checkpoints: Vec<Checkpoint>) -> Result<Checkpoint, Failure> {
         let same = match self.same {
             Same::Error => OnSame::Refuse,
             Same::First => OnSame::First,
             Same::Last => OnSame::Last,
         };
         let mut all = Checkpoint::new();
-        for file in &self.files {
-            let (checkpoint, _) = self.key.read(file)?;
+        for (file, checkpoint) in self.files.iter().zip(checkpoints) {
             all.merge(checkpoint, same).map_err(|names| {
                 let names: Vec<String> = names.iter().take(5).map(|n| name(n)).collect();
                 let (file, names) = (file.display(), names.join(", "));

@@ -1,10 +1,11 @@
 //! `mindir ckpt ls`, `show` and `get`.
 
+use std::fmt::{Display, LowerExp};
 use std::path::PathBuf;
 
 use clap::Args;
 use mindir::ckpt::{Array, Checkpoint, Value};
-use mindir::{Cipher, Tensor, npy};
+use mindir::{Cipher, DType, Element, Tensor, bf16, f16, npy};
 use serde::Serialize;
 
 use super::files::{absent, entry, fits};
@@ -80,14 +81,23 @@ pub fn dtype(array: &Array) -> String {
     array.element().dtype().map_or(array.element().name(), |d| d.name()).to_string()
 }
 
+/// The only element, with all its digits; `None` for types without numbers.
 fn scalar(array: &Array) -> Option<String> {
     let tensor = array.tensor().ok()?;
-    let number = if tensor.dtype().is_float() {
-        print::number(*tensor.to_f64s().ok()?.first()?)
-    } else {
-        tensor.to_i64s().ok()?.first()?.to_string()
-    };
-    Some(number)
+    match tensor.dtype() {
+        DType::F16 => decimal(*tensor.view::<f16>().ok()?.first()?),
+        DType::BF16 => decimal(*tensor.view::<bf16>().ok()?.first()?),
+        DType::F32 => decimal(*tensor.view::<f32>().ok()?.first()?),
+        DType::F64 => decimal(*tensor.view::<f64>().ok()?.first()?),
+        _ => tensor.to_i128s().ok()?.first().map(i128::to_string),
+    }
+}
+
+/// The shortest text that stands for a number among those of its type.
+fn decimal<T: Element + Display + LowerExp>(x: T) -> Option<String> {
+    let size = x.to_f64().abs();
+    let is_plain = size == 0.0 || !size.is_finite() || (1e-5..1e16).contains(&size);
+    Some(if is_plain { x.to_string() } else { format!("{x:e}") })
 }
 
 impl Listing {
@@ -214,21 +224,32 @@ pub struct Get {
     /// The .npy file to write
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write the file even if the checkpoint is encrypted; a .npy file is not
+    #[arg(long)]
+    decrypt: bool,
     #[command(flatten)]
     key: KeyArgs,
 }
 
 impl Get {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let (checkpoint, _) = self.key.read(&self.file)?;
+        let (checkpoint, kind) = self.key.read(&self.file)?;
         let value = entry(&checkpoint, &self.name)?;
         let Some(output) = self.output else {
             return match value {
                 Value::Text(text) => Ok(Outcome::ok(format!("{text}\n"))),
-                Value::Array(array) if array.count() == 1 => Ok(Outcome::ok(scalar(array).unwrap_or_default() + "\n")),
+                Value::Array(array) if array.count() == 1 => {
+                    let refused = || Failure::Usage(format!("there is no text for a {}", dtype(array)));
+                    Ok(Outcome::ok(scalar(array).ok_or_else(refused)? + "\n"))
+                }
                 Value::Array(_) => Err(Failure::Usage("a tensor is written to a file: give -o FILE.npy".into())),
             };
         };
+        if kind.cipher.is_some() && !self.decrypt {
+            return Err(Failure::Usage(
+                "the checkpoint is encrypted and a .npy file is not: --decrypt allows it".into(),
+            ));
+        }
         let array = value.array().ok_or_else(|| Failure::Usage("a text is no tensor: leave out -o".into()))?;
         let tensor: Tensor = array.tensor().map_err(|e| Failure::Usage(e.to_string()))?;
         npy::write(&output, &tensor).map_err(Failure::file(&output))?;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use mindir::{DType, Tensor, npy};
+
 use super::mindir;
 
 /// A checkpoint of the loader's tests, as MindSpore or PyTorch wrote it.
@@ -209,4 +211,116 @@ fn files_can_be_made_read_only() {
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o400);
     mindir(["ckpt", "set", &out, "x", "1"]).with(0);
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o400);
+}
+
+#[test]
+fn encrypted_entries_are_not_written_in_the_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let [secret, plain, out, key] = ["secret.ckpt", "plain.ckpt", "out.ckpt", "key"].map(|name| at(&dir, name));
+    fs::copy(sample("aes_gcm.ckpt"), &secret).unwrap();
+    fs::write(&key, "0123456789ABCDEF").unwrap();
+    let with = |args: &[&str]| mindir(args.iter().chain(&["--key-file", &key]));
+    let mode = || mindir::Cipher::of(&fs::read(&out).unwrap()).map(|c| c.to_string()).unwrap_or_default();
+    with(&["ckpt", "convert", &secret, &plain, "--decrypt"]).with(0);
+    mindir(["ckpt", "rename", &plain, "weight", "w"]).with(0);
+    let commands = [
+        &["convert", &secret, &out][..],
+        &["merge", &secret, &plain, "-o", &out, "--same", "first"],
+        &["merge", &plain, &secret, "-o", &out, "--same", "first"],
+        &["rm", &secret, "bias", "-o", &out],
+        &["set", &secret, "x", "1", "-o", &out],
+        &["rename", &secret, "bias", "b", "-o", &out],
+        &["filter", &secret, "--keep", "w*", "-o", &out],
+    ];
+    for command in commands {
+        let args = [&["ckpt"], command].concat();
+        with(&args).with(0);
+        assert_eq!(mode(), "AES-GCM", "{command:?}");
+        with(&[&args[..], &["--encrypt", "SM4-CBC"]].concat()).with(0);
+        assert_eq!(mode(), "SM4-CBC", "{command:?}");
+        with(&[&args[..], &["--decrypt"]].concat()).with(0);
+        assert_eq!(mode(), "", "{command:?}");
+    }
+    let npy = at(&dir, "w.npy");
+    with(&["ckpt", "get", &secret, "weight", "-o", &npy]).with(2).complains(&["encrypted", "--decrypt"]);
+    assert!(!Path::new(&npy).exists());
+    with(&["ckpt", "get", &secret, "weight", "-o", &npy, "--decrypt"]).with(0);
+}
+
+#[test]
+fn values_are_what_was_given_or_refused() {
+    let (dir, file) = copied("append.ckpt");
+    let set = |value: &str, dtype: &str| mindir(["ckpt", "set", &file, "x", value, "--dtype", dtype]);
+    for (value, dtype, stored) in [
+        ("255", "u8", "255"),
+        ("-128", "i8", "-128"),
+        ("18446744073709551615", "u64", "18446744073709551615"),
+        ("65504", "f16", "65504"),
+        ("0.1", "f32", "0.1"),
+        ("1e-30", "f32", "1e-30"),
+        ("inf", "f32", "inf"),
+        ("-inf", "f16", "-inf"),
+        ("nan", "f64", "NaN"),
+        ("16777216", "f32", "16777216"),
+        ("true", "bool", "1"),
+        ("0", "bool", "0"),
+        ("3.0", "i32", "3"),
+    ] {
+        set(value, dtype).with(0);
+        assert_eq!(mindir(["ckpt", "get", &file, "x"]).with(0).stdout, format!("{stored}\n"), "{value} {dtype}");
+        mindir(["ckpt", "show", &file, "x"]).with(0).says(&[stored]);
+    }
+    let before = fs::read(&file).unwrap();
+    for (value, dtype) in [
+        ("300", "u8"),
+        ("-1", "u8"),
+        ("128", "i8"),
+        ("-1", "u64"),
+        ("18446744073709551616", "u64"),
+        ("9223372036854775808", "i64"),
+        ("99999999999999999999", "f64"),
+        ("1.5", "i32"),
+        ("nan", "i32"),
+        ("70000", "f16"),
+        ("70000.5", "f16"),
+        ("1e39", "f32"),
+        ("1e400", "f64"),
+        ("16777217", "f32"),
+        ("2", "bool"),
+        ("0.5", "bool"),
+        ("true", "f32"),
+        ("1", "c64"),
+    ] {
+        set(value, dtype).with(2).complains(&[&format!("{value} is no {dtype}")]);
+    }
+    // Of the type of the entry that is replaced.
+    mindir(["ckpt", "set", &file, "flag", "2"]).with(2).complains(&["2 is no bool"]);
+    mindir(["ckpt", "set", &file, "lr", "true"]).with(2).complains(&["true is no f32"]);
+    mindir(["ckpt", "set", &file, "new", "1e39"]).with(2).complains(&["1e39 is no f32"]);
+    let array = at(&dir, "x.npy");
+    npy::write(&array, &Tensor::vector(&[1i64, 300])).unwrap();
+    set(&format!("@{array}"), "u8").with(2).complains(&["element 1 is 300, which is no u8"]);
+    assert!(fs::read(&file).unwrap() == before);
+    mindir(["ckpt", "set", &file, "", "1"]).with(3).complains(&["entry \"\"", "needs a name"]);
+    mindir(["ckpt", "rename", &file, "weight", ""]).with(3).complains(&["needs a name"]);
+    assert!(fs::read(&file).unwrap() == before);
+    mindir(["ckpt", "set", &file, "weight", "1"]).with(0).says(&["set weight  f32 [2, 2] → f32 []"]);
+}
+
+#[test]
+fn complex_tensors_are_not_written_for_mindspore() {
+    let dir = tempfile::tempdir().unwrap();
+    let [arrays, out] = ["x.npz", "out.ckpt"].map(|name| at(&dir, name));
+    let zeros = |dtype| Tensor::zeros(dtype, &[2]).unwrap();
+    let named = [("a", DType::C64), ("b", DType::F32), ("c", DType::C128)].map(|(n, d)| (n.to_string(), zeros(d)));
+    npy::write_npz(&arrays, &named).unwrap();
+    for out in [&out, &at(&dir, "out.safetensors")] {
+        let said = ["2 entries", "entry a: a tensor of complex64", "entry c: a tensor of complex128", "MindSpore"];
+        mindir(["ckpt", "convert", &arrays, out]).with(3).complains(&said);
+        assert!(!Path::new(out).exists());
+    }
+    mindir(["ckpt", "convert", &arrays, &at(&dir, "y.npz")]).with(0);
+    npy::write(at(&dir, "c.npy"), &zeros(DType::C64)).unwrap();
+    let (_own, file) = copied("append.ckpt");
+    mindir(["ckpt", "set", &file, "c", &format!("@{}", at(&dir, "c.npy"))]).with(3).complains(&["entry c"]);
 }

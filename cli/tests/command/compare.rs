@@ -1,4 +1,180 @@
-use super::{digits, golden, mindir, model};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mindir::builder::Builder;
+use mindir::{DType, Spec, Tensor, npy};
+
+use super::{copy, digits, golden, mindir, model, written};
+
+/// A copy of a golden in a folder of its own.
+fn copied(name: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(Path::new(&golden(name)), dir.path());
+    dir
+}
+
+fn compared(name: &str, dir: &tempfile::TempDir) -> super::Ended {
+    mindir(["compare", &model(name), dir.path().to_str().unwrap()])
+}
+
+#[test]
+fn results_without_file_and_files_without_result_differ() {
+    let dir = copied("dense");
+    let at = |name: &str| dir.path().join(name);
+    fs::copy(at("out_3.npy"), at("out_4.npy")).unwrap();
+    compared("dense", &dir).with(1).says(&["out_4", "no such result", "1 of 5 differ"]);
+    fs::remove_file(at("out_4.npy")).unwrap();
+    fs::remove_file(at("out_1.npy")).unwrap();
+    compared("dense", &dir).with(1).says(&["out_1", "there is no file for this result", "1 of 4 differ"]);
+    (0..4).for_each(|i| drop(fs::remove_file(at(&format!("out_{i}.npy")))));
+    compared("dense", &dir).with(2).complains(&["there is no out_0.npy"]);
+}
+
+#[test]
+fn inputs_are_those_of_the_model() {
+    let dir = copied("dense");
+    let at = |name: &str| dir.path().join(name);
+    fs::copy(at("in_0.npy"), at("in_1.npy")).unwrap();
+    compared("dense", &dir).with(2).complains(&["expected 1 inputs", "in_0.npy, in_1.npy"]);
+    fs::remove_file(at("in_0.npy")).unwrap();
+    compared("dense", &dir).with(2).complains(&["expected 1 inputs", "found in_1.npy"]);
+}
+
+#[test]
+fn no_set_is_passed_over() {
+    let dir = copied("cf_while");
+    let at = |name: &str| dir.path().join(name);
+    copy(&at("case_2"), &at("case_3"));
+    compared("cf_while", &dir).with(2).complains(&["meta.json does not list case_3"]);
+    fs::remove_dir_all(at("case_3")).unwrap();
+    fs::remove_dir_all(at("case_1")).unwrap();
+    compared("cf_while", &dir).with(2).complains(&["case_1 is missing"]);
+    fs::remove_dir_all(at("case_2")).unwrap();
+    compared("cf_while", &dir).with(2).complains(&["meta.json lists case_1"]);
+    fs::remove_file(at("meta.json")).unwrap();
+    compared("cf_while", &dir).with(0);
+}
+
+#[test]
+fn parameters_without_file_differ() {
+    let dir = copied("counter");
+    fs::remove_file(dir.path().join("after/total.npy")).unwrap();
+    compared("counter", &dir).with(1).says(&["after", "total", "there is no file"]);
+}
+
+#[test]
+fn tolerances_are_numbers_from_0_on() {
+    for wrong in ["-1", "nan", "inf", "x"] {
+        for option in ["--tolerance", "--atol", "--rtol"] {
+            mindir(["compare", &model("dense"), &golden("dense"), &format!("{option}={wrong}")]).with(2);
+        }
+    }
+    let dir = copied("dense");
+    fs::write(dir.path().join("meta.json"), r#"{"tolerance": "small"}"#).unwrap();
+    compared("dense", &dir).with(4).complains(&["meta.json", "tolerance"]);
+}
+
+/// A folder with the model `(a − b, relu(b))` of inputs that are declared as b, unread and a, with inputs and results.
+fn out_of_order() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut b = Builder::new("out of order");
+    let [second, _unread, first] = ["b", "unread", "a"].map(|name| b.input(name, Spec::fixed(DType::F32, &[2])));
+    let difference = b.op("Sub", [first.into(), second.into()]).unwrap();
+    let negative = b.op("Neg", [difference.into()]).unwrap();
+    let relu = b.op("ReLU", [second.into()]).unwrap();
+    let model = written(&dir, &b.finish(&[negative, relu]));
+    let arrays = [("in_0", [1.0f32, -2.0]), ("in_1", [0.0; 2]), ("in_2", [10.0, 20.0]), ("out_0", [-9.0, -22.0])];
+    for (name, x) in arrays.into_iter().chain([("out_1", [1.0, 0.0])]) {
+        npy::write(dir.path().join(format!("{name}.npy")), &Tensor::vector(&x)).unwrap();
+    }
+    (dir, model)
+}
+
+fn dump(dir: &tempfile::TempDir, model: &str) {
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let inputs = ["in_0.npy", "in_1.npy", "in_2.npy"].map(at);
+    let [a, b, c] = &inputs;
+    mindir(["run", model, "-i", a, "-i", b, "-i", c, "--dump", &at("nodes")]).with(0);
+}
+
+/// Files of the dump in execution order.
+fn dumped(dir: &tempfile::TempDir) -> Vec<PathBuf> {
+    let nodes = dir.path().join("nodes");
+    let index = fs::read_to_string(nodes.join("index.tsv")).unwrap();
+    index.lines().skip(1).map(|line| nodes.join(line.split('\t').next().unwrap())).collect()
+}
+
+#[test]
+fn dumps_hold_the_results_of_nodes_in_order_whatever_inputs_are_read_first() {
+    let (dir, model) = out_of_order();
+    dump(&dir, &model);
+    let got: Vec<Tensor> = dumped(&dir).iter().map(|path| npy::read(path).unwrap()).collect();
+    let expected = [[9.0f32, 22.0], [-9.0, -22.0], [1.0, 0.0]].map(|x| Tensor::vector(&x));
+    assert_eq!(got, expected);
+    let path = dir.path().to_str().unwrap();
+    mindir(["compare", &model, path, "--bisect"]).with(0).says(&["equal: 3 nodes agree"]);
+    // A wrong first node is found before the result that it makes wrong.
+    let wrong = Tensor::vector(&[0.0f32, 0.0]);
+    dumped(&dir).iter().take(2).for_each(|path| npy::write(path, &wrong).unwrap());
+    let found = mindir(["compare", &model, path, "--bisect", "--json"]).with(1).json();
+    assert_eq!(found["nodes"]["first_difference"]["difference"]["max_abs"], 22.0);
+}
+
+#[test]
+fn bisection_does_not_pass_over_what_it_cannot_compare() {
+    let (dir, model) = out_of_order();
+    dump(&dir, &model);
+    let path = dir.path().to_str().unwrap();
+    // Nodes agree, but the results that are expected are others.
+    npy::write(dir.path().join("out_1.npy"), &Tensor::vector(&[5.0f32, 0.0])).unwrap();
+    let said = ["3 nodes agree; the results of the whole do not", "out_1", "1 of 2 differ"];
+    mindir(["compare", &model, path, "--bisect"]).with(1).says(&said);
+    let files = dumped(&dir);
+    fs::remove_file(&files[1]).unwrap();
+    mindir(["compare", &model, path, "--bisect"]).with(5).complains(&[files[1].to_str().unwrap()]);
+    let index = dir.path().join("nodes/index.tsv");
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, text.lines().take(3).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    mindir(["compare", &model, path, "--bisect"]).with(2).complains(&["a model with other nodes"]);
+    fs::remove_file(&index).unwrap();
+    mindir(["compare", &model, path, "--bisect"]).with(1).says(&["2 nodes agree, 1 have no file"]);
+}
+
+#[test]
+fn what_has_no_single_line_of_nodes_is_not_dumped() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["cf_while", "counter"] {
+        let folder = golden(name);
+        let set = if name == "counter" { format!("{folder}/step_0") } else { folder };
+        let inputs = (0..).map(|i| format!("{set}/in_{i}.npy")).take_while(|path| Path::new(path).exists());
+        let inputs = inputs.flat_map(|path| ["-i".to_string(), path]);
+        let (out, to) = (dir.path().join("out"), dir.path().join("nodes"));
+        let places = ["-o", out.to_str().unwrap(), "--dump", to.to_str().unwrap()].map(str::to_string);
+        let args = ["run".to_string(), model(name)].into_iter().chain(inputs).chain(places);
+        mindir(args).with(2).complains(&[]);
+        assert!(!out.exists() && !to.exists());
+    }
+}
+
+#[test]
+fn small_results_are_compared_at_their_scale() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut b = Builder::new("small");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2]));
+    let y = b.op("Mul", [x.into(), 1e-15f32.into()]).unwrap();
+    let model = written(&dir, &b.finish(&[y]));
+    let put = |name: &str, x: [f32; 2]| npy::write(dir.path().join(name), &Tensor::vector(&x)).unwrap();
+    let compare = || mindir(["compare", &model, dir.path().to_str().unwrap()]);
+    put("in_0.npy", [1.0, 2.0]);
+    put("out_0.npy", [1e-15, 2e-15]);
+    compare().with(0);
+    put("out_0.npy", [2e-15, 1e-15]);
+    compare().with(1).says(&["2/2"]);
+    put("out_0.npy", [0.0, 0.0]);
+    compare().with(1).says(&["2/2"]);
+    put("in_0.npy", [0.0, 0.0]);
+    compare().with(0);
+}
 
 #[test]
 fn goldens_agree() {
@@ -21,15 +197,15 @@ fn differences_are_shown_and_exit_1() {
     let dir = tempfile::tempdir().unwrap();
     let golden = golden("dense");
     for file in ["in_0.npy", "out_0.npy", "out_1.npy", "out_2.npy", "out_3.npy"] {
-        std::fs::copy(format!("{golden}/{file}"), dir.path().join(file)).unwrap();
+        fs::copy(format!("{golden}/{file}"), dir.path().join(file)).unwrap();
     }
     let path = dir.path().to_str().unwrap();
     mindir(["compare", &model("dense"), path]).with(0);
     let out = dir.path().join("out_1.npy");
-    let mut bytes = std::fs::read(&out).unwrap();
+    let mut bytes = fs::read(&out).unwrap();
     let last = bytes.len() - 4;
     bytes[last..].copy_from_slice(&9f32.to_le_bytes());
-    std::fs::write(&out, bytes).unwrap();
+    fs::write(&out, bytes).unwrap();
     mindir(["compare", &model("dense"), path]).with(1).says(&["out_1", "DIFFERS", "1 of 4 differ", "1/18"]);
     let json = mindir(["compare", &model("dense"), path, "--json"]).with(1).json();
     assert_eq!(json["equal"], false);
@@ -46,22 +222,22 @@ fn bisection_finds_the_first_node() {
     let path = dir.path().to_str().unwrap();
     mindir(["run", &lenet, "-i", &digits("two.png"), "-o", path, "--dump", nodes.to_str().unwrap()]).with(0);
     // The picture as an array: compare takes arrays only.
-    std::fs::copy(dir.path().join("out_0.npy"), dir.path().join("in_0.npy")).unwrap();
+    fs::copy(dir.path().join("out_0.npy"), dir.path().join("in_0.npy")).unwrap();
     mindir(["compare", &lenet, path, "--bisect"]).with(2).complains(&["expected f32 [1,1,32,32]"]);
     picture_as_array(&dir.path().join("in_0.npy"));
     mindir(["compare", &lenet, path, "--bisect"]).with(0).says(&["equal:", "nodes agree"]);
-    let index = std::fs::read_to_string(nodes.join("index.tsv")).unwrap();
+    let index = fs::read_to_string(nodes.join("index.tsv")).unwrap();
     let victim: Vec<&str> = index.lines().nth(3).unwrap().split('\t').collect();
     let file = nodes.join(victim[0]);
-    let mut bytes = std::fs::read(&file).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
     let last = bytes.len() - 4;
     bytes[last..].copy_from_slice(&1e3f32.to_le_bytes());
-    std::fs::write(&file, bytes).unwrap();
+    fs::write(&file, bytes).unwrap();
     mindir(["compare", &lenet, path, "--bisect"]).with(1).says(&["first difference: ", victim[1]]);
 }
 
 /// Writes two.png as `[1, 1, 32, 32]` between 0 and 1.
-fn picture_as_array(path: &std::path::Path) {
+fn picture_as_array(path: &Path) {
     let pixels = image::open(digits("two.png")).unwrap().to_luma8().into_raw();
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 32, 32), }";
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
@@ -69,5 +245,5 @@ fn picture_as_array(path: &std::path::Path) {
     bytes.extend((padded.len() as u16).to_le_bytes());
     bytes.extend(padded.bytes());
     pixels.iter().for_each(|p| bytes.extend((f32::from(*p) * (1.0 / 255.0)).to_le_bytes()));
-    std::fs::write(path, bytes).unwrap();
+    fs::write(path, bytes).unwrap();
 }

@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::{digits, mindir, model};
+use mindir::builder::Builder;
+use mindir::graph::Model;
+use mindir::{DType, Spec, Tensor};
+
+use super::{digits, mindir, model, written};
 
 fn at(dir: &tempfile::TempDir, name: &str) -> String {
     dir.path().join(name).to_str().unwrap().to_string()
@@ -78,11 +82,166 @@ fn a_checkpoint_fills_a_model_on_the_way() {
     mindir(["convert", &lenet, &back, "--ckpt", &weights]).with(2).complains(&["fc1.bias"]);
     mindir(["ckpt", "rm", &weights, "fc1.bias", "fc3.*"]).with(0);
     mindir(["ckpt", "rename", &weights, "fc2.bias", "backbone.fc2.bias"]).with(0);
-    let said = ["parameters have values", "no value for: ", "fc3.weight", "not used: backbone.fc2.bias"];
+    let said = ["parameters have values", "by the prefix backbone.: fc2.bias", "no value for: ", "fc3.weight"];
     mindir(["convert", &lenet, &back, "--ckpt", &weights]).with(0).says(&said);
     mindir(["diff", &lenet, &back]).with(0);
     let strict = mindir(["convert", &lenet, &back, "--ckpt", &weights, "--strict", "--json"]).with(0).json();
     assert!(strict["ckpt"]["param_not_load"].as_array().unwrap().iter().any(|name| name == "fc2.bias"), "{strict:#}");
     mindir(["convert", &lenet, &rebuilt, "--rebuild", "--ckpt", &weights]).with(0).says(&said);
     mindir(["diff", &lenet, &rebuilt]).with(0);
+}
+
+/// The sum of an input and parameters of these names and tensors, each of one element.
+fn sum(params: &[(&str, Tensor)]) -> Model {
+    let mut b = Builder::new("sum");
+    let mut all = b.input("x", Spec::fixed(DType::F32, &[1]));
+    for (name, tensor) in params {
+        let param = b.param(name, tensor.clone());
+        all = b.op("Add", [all.into(), param.into()]).unwrap();
+    }
+    b.finish(&[all])
+}
+
+fn one() -> Tensor {
+    Tensor::vector(&[1.0f32])
+}
+
+#[test]
+fn a_checkpoint_that_fits_nowhere_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = written(&dir, &sum(&[("weight", one())]));
+    let [weights, out] = ["w.ckpt", "out.mindir"].map(|name| at(&dir, name));
+    mindir(["ckpt", "convert", &model, &weights]).with(0);
+    mindir(["ckpt", "rename", &weights, "weight", "net.weight"]).with(0);
+    mindir(["convert", &model, &out, "--ckpt", &weights]).with(0);
+    fs::remove_file(&out).unwrap();
+    let said = ["no parameter", "entries are net.weight", "parameters are weight"];
+    mindir(["convert", &model, &out, "--ckpt", &weights, "--strict"]).with(2).complains(&said);
+    mindir(["ckpt", "rename", &weights, "net.weight", "bias"]).with(0);
+    for out in ["out.mindir", "out.onnx", "out.air"].map(|name| at(&dir, name)) {
+        for more in [&[][..], &["--strict"], &["--dry-run"]] {
+            let args = ["convert", &model, &out, "--ckpt", &weights];
+            mindir(args.iter().chain(more)).with(2).complains(&["no parameter", "entries are bias"]);
+        }
+    }
+    assert_eq!(files(&dir), 2);
+}
+
+#[test]
+fn what_became_of_a_checkpoint_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = written(&dir, &sum(&[("a", one()), ("b", one()), ("c", one()), ("d", one())]));
+    let [weights, out] = ["w.ckpt", "out.mindir"].map(|name| at(&dir, name));
+    let entries = [("a", one()), ("net.b", Tensor::from_vec(&[1, 1], vec![2.0f64]).unwrap()), ("other", one())];
+    let mut checkpoint: mindir::ckpt::Checkpoint = entries.into_iter().collect();
+    checkpoint.insert("c", "a text");
+    mindir::ckpt::write(&weights, &checkpoint, &mindir::ckpt::WriteOptions::default()).unwrap();
+    let said = [
+        "2 parameters have values",
+        "by the prefix net.: b",
+        "converted from f64 to f32: b",
+        "reshaped from [1, 1] to [1]: b",
+        "no value for: c, d\n",
+        "not used: other, c\n",
+    ];
+    mindir(["convert", &model, &out, "--ckpt", &weights]).with(0).says(&said);
+    let report = mindir(["convert", &model, &out, "--ckpt", &weights, "--json"]).with(0).json();
+    let expected = serde_json::json!({
+        "loaded": [
+            {"param": "a", "entry": "a"},
+            {"param": "b", "entry": "net.b", "prefix": "net.", "converted": ["f64", "f32"], "reshaped": [[1, 1], [1]]},
+        ],
+        "param_not_load": ["c", "d"],
+        "ckpt_not_load": ["other", "c"],
+    });
+    assert_eq!(report["ckpt"], expected);
+    let strict = mindir(["convert", &model, &out, "--ckpt", &weights, "--strict", "--json"]).with(0).json();
+    assert_eq!(strict["ckpt"]["param_not_load"], serde_json::json!(["b", "c", "d"]));
+    // Values are put in before parameters are renamed.
+    mindir(["convert", &model, &out, "--ckpt", &weights, "--rename", "a=z"]).with(0).says(&said);
+    let back = at(&dir, "back.ckpt");
+    mindir(["ckpt", "convert", &out, &back]).with(0);
+    mindir(["ckpt", "get", &back, "b"]).with(0).says(&["2\n"]);
+    mindir(["ckpt", "get", &back, "z"]).with(0).says(&["1\n"]);
+}
+
+#[test]
+fn numbers_that_a_parameter_cannot_hold_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = written(&dir, &sum(&[("a", one())]));
+    let [weights, out] = ["w.ckpt", "out.mindir"].map(|name| at(&dir, name));
+    let checkpoint: mindir::ckpt::Checkpoint = [("a", Tensor::vector(&[1e300f64]))].into_iter().collect();
+    mindir::ckpt::write(&weights, &checkpoint, &mindir::ckpt::WriteOptions::default()).unwrap();
+    mindir(["convert", &model, &out, "--ckpt", &weights]).with(2).complains(&["a: ", "which is no f32"]);
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn what_is_encrypted_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = written(&dir, &sum(&[("weight", one())]));
+    let [key, secret, out, ckpt] = ["key", "secret.mindir", "out.mindir", "w.ckpt"].map(|name| at(&dir, name));
+    fs::write(&key, "0123456789ABCDEF").unwrap();
+    mindir(["convert", &plain, &secret, "--encrypt", "AES-CBC", "--encrypt-key-file", &key]).with(0);
+    let is = |path: &str, mode: &str| {
+        let bytes = fs::read(path).unwrap();
+        assert_eq!(mindir::Cipher::of(&bytes).map(|c| c.to_string()).unwrap_or_default(), mode, "{path}");
+    };
+    let unlocked = ["--key-file", &key];
+    let with = |args: &[&str]| mindir(args.iter().chain(&unlocked));
+    is(&secret, "AES-CBC");
+    for more in [&[][..], &["--split"], &["--rebuild"], &["--rename", "weight=w"], &["--info", "a=b"]] {
+        let to = if more.contains(&"--split") { at(&dir, "out_graph.mindir") } else { out.clone() };
+        let args = ["convert", &secret, &out].into_iter().chain(more.iter().copied()).collect::<Vec<_>>();
+        with(&args).with(0);
+        is(&to, "AES-CBC");
+        with(&["inspect", &to]).with(0);
+    }
+    is(&at(&dir, "out_variables/data_0"), "AES-CBC");
+    with(&["convert", &secret, &secret, "--rename", "weight=w"]).with(0);
+    is(&secret, "AES-CBC");
+    with(&["convert", &secret, &out, "--encrypt", "sm4-cbc"]).with(0);
+    is(&out, "SM4-CBC");
+    with(&["convert", &secret, &out, "--decrypt"]).with(0);
+    is(&out, "");
+    with(&["convert", &secret, &out, "--decrypt", "--encrypt", "AES-GCM"]).with(2);
+    for to in ["out.onnx", "out.air"].map(|name| at(&dir, name)) {
+        with(&["convert", &secret, &to]).with(2).complains(&["encrypted with AES-CBC", "--decrypt"]);
+        assert!(!Path::new(&to).exists());
+        with(&["convert", &secret, &to, "--decrypt"]).with(0);
+    }
+    // The values of an encrypted checkpoint are a secret too.
+    with(&["ckpt", "convert", &secret, &ckpt]).with(0);
+    is(&ckpt, "AES-CBC");
+    let named = at(&dir, "named.mindir");
+    mindir(["convert", &plain, &named, "--rename", "weight=w"]).with(0);
+    for more in [&[][..], &["--rebuild"]] {
+        let args =
+            ["convert", &named, &out, "--ckpt", &ckpt].into_iter().chain(more.iter().copied()).collect::<Vec<_>>();
+        with(&args).with(0);
+        is(&out, "AES-CBC");
+    }
+    with(&["convert", &named, &at(&dir, "out2.onnx"), "--ckpt", &ckpt]).with(2).complains(&["--decrypt"]);
+}
+
+#[test]
+fn options_that_do_not_apply_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let lenet = digits("lenet5.mindir");
+    for (out, option, value) in [
+        ("x.onnx", "--rename", "fc3.weight=w"),
+        ("x.onnx", "--info", "a=b"),
+        ("x.onnx", "--encrypt", "AES-GCM"),
+        ("x.onnx", "--data-file-size", "1M"),
+        ("x.air", "--opset", "18"),
+        ("x.air", "--split-above", "1"),
+        ("x.mindir", "--opset", "18"),
+    ] {
+        let ending = &out[1..];
+        mindir(["convert", &lenet, &at(&dir, out), option, value]).with(2).complains(&["does not apply", ending]);
+    }
+    let onnx = at(&dir, "x.onnx");
+    mindir(["convert", &lenet, &onnx]).with(0);
+    mindir(["convert", &onnx, &at(&dir, "y.mindir"), "--rename", "fc3.weight=w"]).with(2).complains(&["--rename"]);
+    assert_eq!(files(&dir), 1);
 }

@@ -70,6 +70,8 @@ fn wrong_inputs_are_2_and_name_the_expected() {
     mindir(["run", &lenet, "-i", "ones", "--shape", "1,1,30,30"]).with(2).complains(&["[1, 1, 30, 30]"]);
     mindir(["run", &lenet, "-i", "ones", "--shape", "32,32"]).with(2).complains(&["f32 [32, 32]"]);
     mindir(["run", &lenet, "-i", &ints, "-i", &ints]).with(2).complains(&["no input left"]);
+    mindir(["run", &lenet, "-i", "rand:-1"]).with(2).complains(&["rand:-1", "the seed"]);
+    mindir(["run", &lenet, "-i", "ones", "-o", "x.npy"]).with(2).complains(&["x.npy", "folder"]);
     mindir(["run", &lenet, "-i", "nobody=ones"]).with(2).complains(&["no input is called nobody", "f32 [1,1,32,32]"]);
     let (a, b) = (format!("{}/in_0.npy", golden("dense")), model("binary_int32"));
     mindir(["run", &b, "-i", &a]).with(2);
@@ -95,4 +97,30 @@ fn devices_that_are_not_built_say_how_to_get_them() {
 fn labels_must_fit() {
     let labels = digits("labels.txt");
     mindir(["run", &model("cnn_static"), "-i", "ones", "--labels", &labels]).with(2).complains(&["10 columns"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_5() {
+    let (lenet, dense) = (digits("lenet5.mindir"), golden("dense"));
+    let checkpoint = format!("{}/../loader/tests/data/ckpt/append.ckpt", env!("CARGO_MANIFEST_DIR"));
+    for args in [
+        &["inspect", &lenet][..],
+        &["inspect", &lenet, "--json"],
+        &["run", &lenet, "-i", "ones"],
+        &["compare", &model("dense"), &dense, "--json"],
+        &["diff", &lenet, &model("dense")],
+        &["plan", &lenet],
+        &["bench", &lenet, "--time", "10ms"],
+        &["ckpt", "ls", &checkpoint],
+        &["ckpt", "get", &checkpoint, "step_num"],
+        &["ops"],
+        &["doctor", "--quick"],
+        &["completions", "bash"],
+        &["--help"],
+        &["run", "--help"],
+        &["--version"],
+    ] {
+        super::mindir_on_full_disk(args).with(5).complains(&["standard output"]);
+    }
 }

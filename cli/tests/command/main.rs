@@ -14,6 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mindir::graph::Model;
 use serde_json::Value;
 
 /// How a call ended.
@@ -78,6 +79,35 @@ fn mindir_with<S: AsRef<std::ffi::OsStr>>(stdin: &str, args: impl IntoIterator<I
     let out = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: out.status.code().unwrap(), stdout: text(out.stdout), stderr: text(out.stderr) }
+}
+
+/// How a call ends whose stdout goes to a full disk.
+#[cfg(target_os = "linux")]
+fn mindir_on_full_disk(args: &[&str]) -> Ended {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_mindir")).args(args).stdin(Stdio::null()).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    Ended { code: out.status.code().unwrap(), stdout: String::new(), stderr }
+}
+
+/// Writes a model to a folder.
+fn written(dir: &tempfile::TempDir, model: &Model) -> String {
+    let path = dir.path().join("model.mindir");
+    mindir::export(model, &path, &mindir::ExportOptions::default()).unwrap();
+    path.to_str().unwrap().into()
+}
+
+/// Copies the files of a folder and the folders in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 /// A path in the repository.

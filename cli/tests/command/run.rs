@@ -90,3 +90,35 @@ fn recorded_preprocessing_needs_no_flags() {
     assert_eq!(by_picture, mindir(["run", &model, "-i", &array]).with(0).stdout);
     mindir(["run", &model, "-i", &picture, "--scale", "1"]).with(2).complains(&["--resize"]);
 }
+
+#[test]
+fn arrays_go_by_name_or_by_order_but_not_by_half() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("in.npz");
+    let [a, b] = [0, 1].map(|i| mindir::npy::read(format!("{}/in_{i}.npy", golden("binary_int32"))).unwrap());
+    let run = |names: [&str; 2], swapped: bool| {
+        let arrays = if swapped { [b.clone(), a.clone()] } else { [a.clone(), b.clone()] };
+        let named: Vec<_> = names.iter().map(|n| n.to_string()).zip(arrays).collect();
+        mindir::npy::write_npz(&archive, &named).unwrap();
+        mindir(["run", &model("binary_int32"), "-i", archive.to_str().unwrap()])
+    };
+    let json = mindir(["inspect", &model("binary_int32"), "--json"]).json();
+    let full = [0, 1].map(|i| json["inputs"][i]["name"].as_str().unwrap().to_string());
+    let short = full.each_ref().map(|n| n.rsplit(':').next().unwrap());
+    let expected = run(["arr_0", "arr_1"], false).with(0).stdout;
+    assert_eq!(run([&full[1], &full[0]], true).with(0).stdout, expected);
+    assert_eq!(run([short[1], short[0]], true).with(0).stdout, expected);
+    run([short[1], "typo"], true).with(2).complains(&["typo is none of the inputs"]);
+}
+
+#[test]
+fn a_shape_is_given_once_and_fits_into_memory() {
+    let model = model("cnn_dynamic");
+    let twice = ["--shape", "3,3,20,24", "--shape", "1,3,20,24"];
+    mindir(["run", &model, "-i", "rand"].iter().chain(&twice)).with(2).complains(&["has a shape already"]);
+    for dims in ["4611686018427387904,3,20,24", "9999999999,99999,20,24"] {
+        for fill in ["rand", "ones", "zeros"] {
+            mindir(["run", &model, "-i", fill, "--shape", dims]).with(2).complains(&["does not fit into memory"]);
+        }
+    }
+}

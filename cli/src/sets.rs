@@ -1,0 +1,175 @@
+//! Folders with stored inputs and results.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mindir::{GraphCell, Tensor, npy};
+use serde_json::Value;
+
+use crate::args;
+use crate::failure::Failure;
+use crate::input::fit;
+
+/// A folder with sets of inputs and results, as `mindir compare` takes it.
+pub struct Sets {
+    dir: PathBuf,
+    meta: Value,
+    /// Folders of the sets in order; `.` is the folder itself.
+    pub names: Vec<String>,
+}
+
+impl Sets {
+    /// Finds the sets in a folder: all that are there, which are all that its meta.json lists, if it lists any.
+    pub fn of(dir: &Path) -> Result<Sets, Failure> {
+        let meta = meta(dir)?;
+        let found = found(dir)?;
+        let listed = listed(dir, &meta)?;
+        let names = if listed.is_empty() { found } else { same(dir, listed, found)? };
+        Ok(Sets { dir: dir.to_path_buf(), meta, names })
+    }
+
+    /// Whether the sets are calls one after another.
+    pub fn are_steps(&self) -> bool {
+        self.names.iter().any(|n| n.starts_with("step_"))
+    }
+
+    /// The tolerance that meta.json states.
+    pub fn tolerance(&self) -> Result<Option<f64>, Failure> {
+        match &self.meta["tolerance"] {
+            Value::Null => Ok(None),
+            stated => match stated.as_f64().filter(|x| crate::difference::is_bound(*x)) {
+                Some(x) => Ok(Some(x)),
+                None => Err(self.wrong(format!("the tolerance {stated} is no number from 0 on"))),
+            },
+        }
+    }
+
+    fn wrong(&self, what: String) -> Failure {
+        Failure::Corrupt { path: self.dir.join("meta.json"), what }
+    }
+
+    /// The inputs of a set: one file for each input of the model.
+    pub fn inputs(&self, set: &str, cell: &GraphCell) -> Result<Vec<Tensor>, Failure> {
+        let dir = self.dir.join(set);
+        let (ports, files) = (cell.inputs(), numbered(&dir, "in")?);
+        if !files.keys().copied().eq(0..ports.len()) {
+            let names = files.keys().map(|i| format!("in_{i}.npy")).collect::<Vec<_>>().join(", ");
+            let found = if names.is_empty() { "none".into() } else { names };
+            let (n, all, dir) = (ports.len(), args::list(&ports), dir.display());
+            let text = format!("{dir}: expected {n} inputs in_0.npy, …, found {found}; the inputs are {all}");
+            return Err(Failure::Usage(text));
+        }
+        files.values().zip(&ports).map(|(path, port)| fit(read(path)?, port)).collect()
+    }
+
+    /// The expected results of a set by the numbers of their files.
+    pub fn outputs(&self, set: &str) -> Result<BTreeMap<usize, Tensor>, Failure> {
+        let files = numbered(&self.dir.join(set), "out")?;
+        files.into_iter().map(|(i, path)| Ok((i, read(&path)?))).collect()
+    }
+
+    /// Numbers of the files for `count` results of a set: results that are text have a number, but no file.
+    pub fn numbers(&self, set: &str, count: usize) -> Vec<usize> {
+        let sets = lists(&self.meta).filter(|s| s["dir"] == set);
+        let outputs = sets.filter_map(|s| s["outputs"].as_array()).flatten().enumerate();
+        let texts: Vec<usize> = outputs.filter(|(_, o)| o["dtype"] == "str").map(|(i, _)| i).collect();
+        (0..).filter(|i| !texts.contains(i)).take(count).collect()
+    }
+
+    /// What parameters are expected to hold after the last call, by name; `None` if nothing says it.
+    pub fn parameters(&self) -> Result<Option<BTreeMap<String, Tensor>>, Failure> {
+        let dir = self.dir.join("after");
+        if !dir.exists() {
+            return Ok(None);
+        }
+        let arrays = entries(&dir)?.into_iter().filter_map(|name| Some((name.strip_suffix(".npy")?.to_string(), name)));
+        arrays.map(|(name, file)| Ok((name, read(&dir.join(file))?))).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+fn read(path: &Path) -> Result<Tensor, Failure> {
+    npy::read(path).map_err(Failure::file(path))
+}
+
+fn meta(dir: &Path) -> Result<Value, Failure> {
+    let path = dir.join("meta.json");
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    let text = std::fs::read_to_string(&path).map_err(Failure::file(&path))?;
+    serde_json::from_str(&text).map_err(|e| Failure::Corrupt { path, what: e.to_string() })
+}
+
+/// What meta.json says of the sets.
+fn lists(meta: &Value) -> impl Iterator<Item = &Value> {
+    meta["cases"].as_array().or(meta["steps"].as_array()).into_iter().flatten()
+}
+
+/// Folders of the sets that meta.json lists.
+fn listed(dir: &Path, meta: &Value) -> Result<Vec<String>, Failure> {
+    let name = |set: &Value| {
+        let name = set["dir"].as_str().filter(|n| *n == "." || !n.contains(['/', '\\']) && *n != "..");
+        let what = || format!("a set has no folder of its own: {}", set["dir"]);
+        name.map(str::to_string).ok_or_else(|| Failure::Corrupt { path: dir.join("meta.json"), what: what() })
+    };
+    lists(meta).map(name).collect()
+}
+
+/// The listed sets, which must be those that were found.
+fn same(dir: &Path, listed: Vec<String>, found: Vec<String>) -> Result<Vec<String>, Failure> {
+    let missing = listed.iter().find(|n| *n != "." && !dir.join(n).is_dir());
+    if let Some(missing) = missing {
+        return Err(Failure::Usage(format!("{}: meta.json lists {missing}, which is not there", dir.display())));
+    }
+    if let Some(more) = found.iter().find(|n| !listed.contains(n)) {
+        return Err(Failure::Usage(format!("{}: meta.json does not list {more}", dir.display())));
+    }
+    Ok(listed)
+}
+
+/// The sets that are in a folder: its own, and those in numbered folders, which are counted from 0 or 1 on.
+fn found(dir: &Path) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    if !numbered(dir, "in")?.is_empty() || !numbered(dir, "out")?.is_empty() {
+        names.push(".".to_string());
+    }
+    let mut kinds = Vec::new();
+    for kind in ["case", "step"] {
+        let numbers =
+            entries(dir)?.iter().filter(|n| dir.join(n).is_dir()).filter_map(|n| number(n, kind, "")).collect();
+        let numbers: std::collections::BTreeSet<usize> = numbers;
+        let Some(first) = numbers.first().map(|first| (*first).min(1)) else { continue };
+        if let Some(missing) = (first..).zip(&numbers).find(|(i, n)| i != *n).map(|(i, _)| i) {
+            let what = format!("{}: {kind}_{missing} is missing", dir.display());
+            return Err(Failure::Usage(what));
+        }
+        kinds.push(kind);
+        names.extend(numbers.iter().map(|i| format!("{kind}_{i}")));
+    }
+    if kinds.len() > 1 {
+        return Err(Failure::Usage(format!("{}: there are cases and steps", dir.display())));
+    }
+    if names.is_empty() {
+        return Err(Failure::Usage(format!("{}: there is neither in_0.npy nor out_0.npy", dir.display())));
+    }
+    Ok(names)
+}
+
+/// The files `KIND_0.npy`, `KIND_1.npy`, … of a folder by number.
+fn numbered(dir: &Path, kind: &str) -> Result<BTreeMap<usize, PathBuf>, Failure> {
+    Ok(entries(dir)?.iter().filter_map(|name| Some((number(name, kind, ".npy")?, dir.join(name)))).collect())
+}
+
+/// The number in `KIND_NUMBER` with this ending.
+fn number(name: &str, kind: &str, ending: &str) -> Option<usize> {
+    let digits = name.strip_prefix(kind)?.strip_prefix('_')?.strip_suffix(ending)?;
+    digits.parse().ok().filter(|n: &usize| n.to_string() == digits)
+}
+
+/// Names in a folder.
+fn entries(dir: &Path) -> Result<Vec<String>, Failure> {
+    let names = std::fs::read_dir(dir).and_then(|all| {
+        all.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<std::io::Result<Vec<_>>>()
+    });
+    names.map_err(Failure::file(dir))
+}
