@@ -1,5 +1,6 @@
 use super::elements::{flat, rearrange, size};
 use super::sample::sample;
+use super::taps::weigh;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Rule, ints};
@@ -211,12 +212,12 @@ impl Resizing<'_> {
         let mode = match self.axes[0].kernel {
             Kernel::Nearest => ResizeMode::Nearest,
             Kernel::Linear => ResizeMode::Bilinear,
-            Kernel::Cubic { .. } => return self.by_matrices(b).map(Some),
+            Kernel::Cubic { .. } => return self.by_taps(b).map(Some),
         };
         match (self.coordinates(), self.axes.len()) {
             (Some(coordinates), 1 | 2) if fact.dtype.is_float() => self.task(b, mode, coordinates).map(Some),
             _ if mode == ResizeMode::Nearest => self.by_indices(b).map(Some),
-            _ => self.by_matrices(b).map(Some),
+            _ => self.by_taps(b).map(Some),
         }
     }
 
@@ -254,27 +255,14 @@ impl Resizing<'_> {
         Ok(y)
     }
 
-    /// Products with matrices of weights along one dimension after the other.
-    fn by_matrices(&self, b: &mut Lowering) -> Result<V, OpError> {
-        let fact = self.infer()?;
-        let (mut y, mut dims) = (self.x.v, self.x.fact.shape.clone());
-        for (d, axis) in self.axes.iter().enumerate().rev() {
-            let mut weights = vec![0.0; axis.out * axis.size];
-            for i in 0..axis.out {
-                axis.taps(i).into_iter().for_each(|(p, w)| weights[i * axis.size + p] += w);
-            }
-            let weights = b.constant(Tensor::from_f64s(fact.dtype, &[axis.out, axis.size], &weights)?);
-            let (outer, inner) = (count(&dims[..d + 2]), count(&dims[d + 3..]));
-            y = if inner == 1 {
-                let rows = b.reshape(y, &[outer, axis.size])?;
-                b.matmul(rows, weights, false, true)?
-            } else {
-                let planes = b.reshape(y, &[outer, axis.size, inner])?;
-                b.matmul(weights, planes, false, false)?
-            };
-            dims[d + 2] = axis.out;
+    /// Sums of weighted neighbours along one dimension after the other.
+    fn by_taps(&self, b: &mut Lowering) -> Result<V, OpError> {
+        let mut y = self.x.v;
+        for (d, axis) in self.axes.iter().enumerate() {
+            let taps: Vec<_> = (0..axis.out).map(|i| axis.taps(i)).collect();
+            y = weigh(b, y, d + 2, &taps)?;
         }
-        b.reshape(y, &fact.shape)
+        Ok(y)
     }
 }
 
