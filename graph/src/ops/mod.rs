@@ -80,6 +80,7 @@ mod samples;
 mod scalar;
 mod scatter;
 mod select;
+mod selection;
 mod set_item;
 mod shape_of;
 mod slice;

@@ -14,8 +14,8 @@ enum Kernel {
     Nearest,
     /// Between the two neighbours.
     Linear,
-    /// Cubic convolution of four neighbours with this parameter; `renormal` leaves out neighbours beyond the edge, else the
-    /// edge element stands for them. `table` rounds distances to 1/1024.
+    /// Cubic convolution of four neighbours with this parameter; the edge element stands for neighbours beyond the edge, whose
+    /// weight is 0 if `renormal`. `table` rounds distances to 1/1024.
     Cubic { a: f64, renormal: bool, table: bool },
 }
 
@@ -90,14 +90,10 @@ fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> Vec<(usize, 
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
     let weights = [far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)];
-    let taps = (p - 1..=p + 2).zip(weights);
-    if !renormal {
-        return taps.map(|(q, w)| (q.clamp(0, last.max(0)) as usize, w)).collect();
-    }
-    let inside: Vec<(usize, f64)> =
-        taps.filter(|(q, _)| (0..=last).contains(q)).map(|(q, w)| (q as usize, w)).collect();
-    let sum: f64 = inside.iter().map(|t| t.1).sum();
-    inside.into_iter().map(|(q, w)| (q, w / sum)).collect()
+    let inside = |q: i64| !renormal || (0..=last).contains(&q);
+    let taps = || (p - 1..=p + 2).zip(weights);
+    let sum: f64 = if renormal { taps().filter(|t| inside(t.0)).map(|t| t.1).sum() } else { 1.0 };
+    taps().map(|(q, w)| (q.clamp(0, last.max(0)) as usize, if inside(q) { w / sum } else { 0.0 })).collect()
 }
 
 /// Resizing of the last dimensions of `x`.

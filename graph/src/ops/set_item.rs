@@ -198,7 +198,7 @@ impl GetTupleIndexInfo {
                 let wrong = || OpError::Invalid(format!("indices of shapes {common:?} and {shape:?}"));
                 common = joined.ok_or_else(wrong)?.to_vec();
             } else {
-                slices.push(*shape.first().ok_or_else(|| OpError::Invalid("a slice without positions".into()))?);
+                slices.push(shape.first().copied());
             }
         }
         let kind = self.tuple_index_info_type.as_str();
@@ -212,6 +212,8 @@ impl GetTupleIndexInfo {
             results.resize(12, vector(&[]));
             return Ok(results);
         }
+        let slices: Option<Vec<usize>> = slices.into_iter().collect();
+        let slices = slices.ok_or_else(|| OpError::Invalid("a slice without positions".into()))?;
         let position = position.min(slices.len());
         results[0] = Tensor::scalar(position as i64);
         let mut shape = with(&slices, position, &common);
@@ -243,7 +245,7 @@ shape_only!(GetTupleIndexInfo, {
         of(&[&[3], &[2]]).ints(&[SLICE, SLICE]).text("setitem_by_tuple").case("slices", 0.0),
         of(&[&[3], &[2, 2]]).ints(&[SLICE, TENSOR, 0]).text("setitem_by_tuple").case("slice and tensor", 0.0),
         of(&[&[2], &[4], &[5]]).ints(&[ELLIPSIS, TENSOR]).text("setitem_by_tuple_with_tensor").case("ellipsis", 0.0),
-        of(&[&[2], &[2]]).ints(&[TENSOR, TENSOR]).text("pre_setitem_by_tuple").case("early", 0.0),
+        of(&[&[2], &[]]).ints(&[TENSOR, SLICE]).text("pre_setitem_by_tuple").case("early", 0.0),
     ]
 });
 

@@ -99,7 +99,7 @@ class Joined(nn.Cell):
     """Tensors of several types joined."""
 
     def construct(self, a, b, c, d):
-        return ops.concat((a, b)), ops.concat((c, d)), ops.concat((d, a, c))
+        return ops.concat((a, b)), ops.concat((c, d)), ops.concat((c, a))
 
 
 class Edges(nn.Cell):
