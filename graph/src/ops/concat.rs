@@ -59,7 +59,8 @@ impl Rule for Concat {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (fact, axis) = self.plan()?;
-        let parts = self.tensors.iter().map(|x| Ok(x.tensor()?.cast(fact.dtype)?)).collect::<Result<Vec<_>, OpError>>()?;
+        let parts =
+            self.tensors.iter().map(|x| Ok(x.tensor()?.cast(fact.dtype)?)).collect::<Result<Vec<_>, OpError>>()?;
         let y = rearrange_many(&parts.iter().collect::<Vec<_>>(), &fact.shape, &vec![0; fact.dtype.size()], |index| {
             let mut from = Shape::from_slice(index);
             let mut part = 0;
@@ -77,8 +78,7 @@ impl Rule for Concat {
         if fact.count() == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
         }
-        let filled: Vec<V> =
-            self.tensors.iter().filter(|x| x.count() > 0).map(|x| b.cast(x.v, fact.dtype)).collect();
+        let filled: Vec<V> = self.tensors.iter().filter(|x| x.count() > 0).map(|x| b.cast(x.v, fact.dtype)).collect();
         Ok(Some(vec![b.concat(&filled, axis)?]))
     }
 

@@ -204,7 +204,14 @@ op! {
 
 impl Sort {
     fn sorting(&self) -> Sorting<'_> {
-        Sorting { x: &self.x, axis: self.axis, descending: self.descending, k: None, ties: Ties::Stable, index: DType::I32 }
+        Sorting {
+            x: &self.x,
+            axis: self.axis,
+            descending: self.descending,
+            k: None,
+            ties: Ties::Stable,
+            index: DType::I32,
+        }
     }
 }
 
@@ -239,7 +246,14 @@ op! {
 
 impl TopK {
     fn sorting(&self) -> Sorting<'_> {
-        Sorting { x: &self.input_x, axis: -1, descending: true, k: Some(self.k), ties: Ties::Selected, index: DType::I32 }
+        Sorting {
+            x: &self.input_x,
+            axis: -1,
+            descending: true,
+            k: Some(self.k),
+            ties: Ties::Selected,
+            index: DType::I32,
+        }
     }
 }
 

@@ -159,7 +159,8 @@ impl AvgPool {
     }
 
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format, false)?;
+        let windows =
+            classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format, false)?;
         let statistic = Statistic::Mean { pads: false, divisor: None };
         Ok(Pooling { x: &self.x, windows, statistic, format: self.data_format })
     }

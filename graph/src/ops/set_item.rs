@@ -282,7 +282,8 @@ impl RemoveExpandedDims {
         let mut position = self.idx_advanced;
         if let Ok(place) = usize::try_from(position) {
             let place = place.min(kept.len());
-            let own = if self.has_true && !self.has_sequence { vec![false] } else { vec![true; self.broadcast_shape.len()] };
+            let own =
+                if self.has_true && !self.has_sequence { vec![false] } else { vec![true; self.broadcast_shape.len()] };
             kept.splice(place..place, own);
             position = place as i64;
         }
@@ -291,7 +292,8 @@ impl RemoveExpandedDims {
         let shape = self.value.shape();
         let skipped = kept.len().checked_sub(shape.len());
         let skipped = skipped.ok_or_else(|| OpError::Invalid(format!("cannot assign {} here", self.value.fact)))?;
-        let shape: Vec<usize> = shape.iter().zip(&kept[skipped..]).filter(|(_, kept)| **kept).map(|(d, _)| *d).collect();
+        let shape: Vec<usize> =
+            shape.iter().zip(&kept[skipped..]).filter(|(_, kept)| **kept).map(|(d, _)| *d).collect();
         let found = if self.empty_indices_out { 1 } else { -1 };
         let position = (position - leading as i64).max(0);
         Ok(vec![Tensor::scalar(found as i64), vector(&shape), Tensor::scalar(position)])

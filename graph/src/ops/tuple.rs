@@ -3,8 +3,8 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
-use super::elementwise::fact;
 use super::elements::rearrange;
+use super::elementwise::fact;
 use super::samples::{case, int, tensor, tuple};
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};

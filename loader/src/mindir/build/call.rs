@@ -429,9 +429,7 @@ impl<'a> Walk<'_, 'a> {
         let value = self.latest(value)?;
         let merge = into.merge || self.places.is_written(value);
         self.shared.spend(label.name.len() / 8 + if merge { into.args.len() } else { 0 })?;
-        if merge
-            && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value))
-        {
+        if merge && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value)) {
             into.key.extend([10, place as u64]);
             return Ok(Sym::Value(ValueId(place as u32)));
         }
