@@ -99,7 +99,7 @@ class Joined(nn.Cell):
     """Tensors of several types joined."""
 
     def construct(self, a, b, c, d):
-        return ops.concat((a, b)), ops.concat((c, d)), ops.concat((c, a))
+        return ops.concat((a, b)), ops.concat((c, d)), ops.concat((a, c))
 
 
 class Edges(nn.Cell):
