@@ -600,6 +600,8 @@ pub type Lowers = Result<Option<Vec<V>>, OpError>;
 pub trait Rule: Signature {
     /// What running it changes.
     const EFFECT: Effect = Effect::Pure;
+    /// The operator that computes from the same arguments what this one writes, but for the element type.
+    const PURE: Option<&'static str> = None;
 
     /// Element types and shapes of the results. Validates the arguments: after it, `reference` and `lower` may rely on them.
     ///
@@ -672,6 +674,8 @@ pub struct OpDef {
     pub doc: &'static str,
     /// What running it changes.
     pub effect: Effect,
+    /// See [`Rule::PURE`].
+    pub pure: Option<&'static str>,
     /// See [`Rule::infer`].
     pub infer: fn(&Args) -> Result<Vec<Fact>, OpError>,
     /// See [`Rule::reference`].
@@ -694,6 +698,7 @@ impl OpDef {
             classic: T::CLASSIC,
             doc: T::DOC,
             effect: T::EFFECT,
+            pure: T::PURE,
             infer: |args| T::parse(args)?.infer(),
             reference: |args| T::parse(args)?.reference(),
             lower: |args, b| T::parse(args)?.lower(b),

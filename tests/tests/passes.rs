@@ -63,7 +63,7 @@ impl Net {
 fn holds(net: Net, outputs: &[ValueId]) -> Vec<Note> {
     let (model, inputs) = net.finish(outputs);
     let graph: TaskGraph = lowered(&model, &inputs).unwrap();
-    let device = CpuDevice::new(Isa::detect(), Threads::new(1));
+    let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
     for seed in 0..8 {
         let contents = Contents::random(&graph, seed);
         if let Err(e) = validate(&graph, &contents, &plain::run, plain_tolerance) {

@@ -1,9 +1,11 @@
 use super::elements::{each_index, flat, size};
 use super::sample::sample;
+use super::samples::{case, cycle, tuple};
+use super::taps::weigh;
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Operand, Rule};
-use crate::task::V;
+use crate::task::{ReduceKind, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// Windows that share the last dimensions of `x` evenly: window `i` of `out` covers `⌊i·size/out⌋` to `⌈(i+1)·size/out⌉`.
@@ -26,6 +28,9 @@ impl Shares<'_> {
             let x = e.as_type(self.x, wide)?;
             let y = e.reduce("ReduceMean", x, &(first..rank).collect::<Vec<_>>(), true);
             return Ok(Some(vec![e.cast(y, wide, dtype)]));
+        }
+        if self.out.contains(&0) {
+            return Ok(None);
         }
         if e.dims(self.x)[first..].iter().any(Option::is_none) {
             return no_form("windows that share a dimension that is open");
@@ -96,44 +101,36 @@ impl Shares<'_> {
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
     }
 
-    /// The weight of each element of a dimension in each window.
-    fn weights(&self, size: usize, out: usize) -> Result<Tensor, OpError> {
-        let mut w = vec![0.0; size * out];
-        for i in 0..out {
-            let range = share(i, size, out);
-            let weight = 1.0 / range.len() as f64;
-            range.for_each(|j| w[i * size + j] = weight);
-        }
-        Ok(Tensor::from_f64s(self.x.dtype(), &[out, size], &w)?)
-    }
-
-    /// Means as products with constant matrices, one dimension after the other.
-    fn lower_mean(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+    /// Means along one dimension after the other.
+    fn lower_mean(&self, b: &mut Lowering) -> Result<V, OpError> {
         let fact = self.infer()?;
-        if fact.count() == 0 || self.x.count() == 0 {
-            return Ok(None);
+        if fact.count() == 0 {
+            return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
         }
         let first = fact.rank() - self.out.len();
         let mut dims = self.x.fact.shape.clone();
         let mut y = self.x.v;
         for d in (first..fact.rank()).rev() {
-            if self.out[d - first] == dims[d] {
+            let (size, out) = (dims[d], self.out[d - first]);
+            dims[d] = out;
+            if size == out {
                 continue;
             }
-            let weights = b.constant(self.weights(dims[d], self.out[d - first])?);
-            let (outer, inner) = (count(&dims[..d]), count(&dims[d + 1..]));
-            dims[d] = self.out[d - first];
-            y = if inner == 1 {
-                let rows = b.reshape(y, &[outer, self.x.shape()[d]])?;
-                b.matmul(rows, weights, false, true)?
-            } else {
-                let planes = b.reshape(y, &[outer, self.x.shape()[d], inner])?;
-                b.matmul(weights, planes, false, false)?
-            };
+            if size % out == 0 {
+                let windows = b.reshape(y, &[count(&dims[..d]), out, size / out, count(&dims[d + 1..])])?;
+                y = b.reduce(ReduceKind::Mean, windows, &[2], false, fact.dtype)?;
+                y = b.reshape(y, &dims)?;
+                continue;
+            }
+            let mean = |i| share(i, size, out).map(|j| (j, 1.0 / share(i, size, out).len() as f64)).collect();
+            y = weigh(b, y, d, &(0..out).map(mean).collect::<Vec<_>>())?;
         }
-        Ok(Some(b.reshape(y, &fact.shape)?))
+        Ok(y)
     }
 }
+
+/// Numbers among which few are not finite.
+const WILD: [f64; 13] = [1.0, 2.0, f64::INFINITY, 0.5, -1.0, 3.0, 0.0, -2.0, f64::NAN, 1.5, 4.0, -3.0, 2.5];
 
 macro_rules! adaptive_op {
     ($(#[doc = $doc:literal])+ $($classic:ident)? => $name:ident [$($alias:literal),*] $n:literal $shape:expr, $out:expr) => {
@@ -152,7 +149,7 @@ macro_rules! adaptive_op {
             }
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(Shares::new(&self.input, &self.output_size, $n)?.lower_mean(b)?.map(|y| vec![y]))
+                Ok(Some(vec![Shares::new(&self.input, &self.output_size, $n)?.lower_mean(b)?]))
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
@@ -163,6 +160,8 @@ macro_rules! adaptive_op {
                 vec![
                     sample().tensor(DType::F32, $shape).ints($out).case("uneven", 1e-6),
                     sample().tensor(DType::F32, $shape).ints(&[1]).case("one window", 1e-6),
+                    sample().tensor(DType::F32, $shape).ints(&[0]).case("no window", 0.0),
+                    case("not finite", [cycle(DType::F32, $shape, &WILD), tuple($out)], 1e-6),
                 ]
             }
         }

@@ -146,6 +146,7 @@ macro_rules! inplace {
 
         impl Rule for $name {
             const EFFECT: Effect = Effect::Writes(&[0]);
+            const PURE: Option<&'static str> = Some($module::$of::NAME);
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let (x, y) = (&self.0.$x.fact, self.0.infer()?);

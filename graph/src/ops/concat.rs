@@ -2,7 +2,7 @@ use super::elements::{flat, rearrange_many};
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, CaseArg, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 
@@ -16,19 +16,28 @@ fn one_dtype(xs: &[Operand]) -> Result<DType, OpError> {
     Ok(first.dtype())
 }
 
+/// Vectors of several types.
+fn mixed(dtypes: &[DType]) -> Case {
+    let one = |d: &DType| Tensor::from_f64s(*d, &[2], &[1.0, 0.0]).ok();
+    let args = vec![Some(CaseArg::Tensors(dtypes.iter().filter_map(one).collect()))];
+    Case { name: "several types", args, tolerance: 0.0 }
+}
+
 fn contents(xs: &[Operand]) -> Result<Vec<&Tensor>, OpError> {
     xs.iter().map(Operand::tensor).collect()
 }
 
 op! {
-    /// Tensors joined along dimension `axis`; the other dimensions agree. Any type.
+    /// Tensors joined along dimension `axis`; the other dimensions agree. Tensors of several types become their common type.
     Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
 }
 
 impl Concat {
     fn plan(&self) -> Result<(Fact, usize), OpError> {
-        let dtype = one_dtype(&self.tensors)?;
-        let first = &self.tensors[0];
+        let Some(first) = self.tensors.first() else {
+            return Err(OpError::Invalid("expected one tensor or more, found none".into()));
+        };
+        let dtype = self.tensors.iter().fold(first.dtype(), |d, x| DType::promote(d, x.dtype()));
         let axis = first.axis(self.axis)?;
         let mut shape = first.fact.shape.clone();
         shape[axis] = 0;
@@ -50,7 +59,9 @@ impl Rule for Concat {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (fact, axis) = self.plan()?;
-        let y = rearrange_many(&contents(&self.tensors)?, &fact.shape, &vec![0; fact.dtype.size()], |index| {
+        let parts =
+            self.tensors.iter().map(|x| Ok(x.tensor()?.cast(fact.dtype)?)).collect::<Result<Vec<_>, OpError>>()?;
+        let y = rearrange_many(&parts.iter().collect::<Vec<_>>(), &fact.shape, &vec![0; fact.dtype.size()], |index| {
             let mut from = Shape::from_slice(index);
             let mut part = 0;
             while from[axis] >= self.tensors[part].shape()[axis] {
@@ -67,13 +78,14 @@ impl Rule for Concat {
         if fact.count() == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
         }
-        let filled: Vec<V> = self.tensors.iter().filter(|x| x.count() > 0).map(|x| x.v).collect();
+        let filled: Vec<V> = self.tensors.iter().filter(|x| x.count() > 0).map(|x| b.cast(x.v, fact.dtype)).collect();
         Ok(Some(vec![b.concat(&filled, axis)?]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let xs = e.all(&self.tensors)?;
-        Ok(Some(vec![e.concat(&xs, self.plan()?.1 as i64)]))
+        let (fact, axis) = self.plan()?;
+        let xs = self.tensors.iter().map(|x| e.as_type(x, fact.dtype)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(vec![e.concat(&xs, axis as i64)]))
     }
 
     fn cases() -> Vec<Case> {
@@ -82,6 +94,9 @@ impl Rule for Concat {
             sample().tensors(F32, &[&[2, 3], &[2, 1], &[2, 4]]).int(1).case("columns", 0.0),
             sample().tensors(I8, &[&[2, 3, 2], &[1, 3, 2]]).int(-3).case("rows", 0.0),
             sample().tensors(F16, &[&[2, 3]]).int(0).case("one", 0.0),
+            mixed(&[I64, F16, Bool]),
+            mixed(&[F16, BF16]),
+            mixed(&[U8, I8]),
             sample().tensors(F32, &[&[0, 3], &[2, 3], &[0, 3]]).int(0).case("empty parts", 0.0),
         ]
     }

@@ -80,6 +80,8 @@ mod samples;
 mod scalar;
 mod scatter;
 mod select;
+mod selection;
+mod set_item;
 mod shape_of;
 mod slice;
 mod softmax;
@@ -87,6 +89,7 @@ mod special;
 mod split;
 mod squeeze;
 mod strided_slice;
+mod taps;
 mod tile;
 mod transpose;
 mod triangle;
@@ -468,6 +471,9 @@ ops! {
     scatter::UnsortedSegmentSum,
     select::MaskedFill,
     select::Select,
+    set_item::GetTupleIndexInfo,
+    set_item::RemoveExpandedDims,
+    set_item::SliceToIndices,
     shape_of::Rank,
     shape_of::Shape,
     shape_of::Size,
@@ -500,6 +506,8 @@ ops! {
     tuple::InSequence,
     tuple::list_equal,
     tuple::sequence_len,
+    tuple::SequenceAdd,
+    tuple::SequenceSlice,
     tuple::shape_mul,
     tuple::tuple_equal,
     tuple::TupleGetItem,

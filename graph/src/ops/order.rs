@@ -1,7 +1,9 @@
-//! Sorting: positions and values in order. NaN counts as larger than every number; equal elements keep their order.
+//! Sorting: positions and values in order. NaN counts as larger than every number. Equal elements keep their order, but for
+//! `TopK`, whose description says which it has.
 
 use super::elementwise::{Groups, fact, scalars, tensor_of};
 use super::samples::{case, cycle, int, truth, wave};
+use super::selection::select;
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
@@ -21,19 +23,31 @@ pub(super) fn compare(a: Scalar, b: Scalar, dtype: DType) -> Ordering {
     }
 }
 
+/// What becomes of equal elements.
+#[derive(Clone, Copy, PartialEq)]
+enum Ties {
+    /// They keep their order.
+    Stable,
+    /// If most elements are wanted they keep their order, else they stand as [`select`] leaves them.
+    Selected,
+}
+
 /// Positions of a row's first `k` elements in order.
-fn sorted(row: &[Scalar], k: usize, descending: bool, dtype: DType) -> Vec<usize> {
-    let order = |&i: &usize, &j: &usize| {
+fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Vec<usize> {
+    let order = |i: usize, j: usize| {
         let order = compare(row[i], row[j], dtype);
-        let order = if descending { order.reverse() } else { order };
-        order.then(i.cmp(&j))
+        if descending { order.reverse() } else { order }
     };
     let mut at: Vec<usize> = (0..row.len()).collect();
-    if k < at.len() {
-        at.select_nth_unstable_by(k, order);
+    if ties == Ties::Selected && k <= row.len() / 2 {
+        select(&mut at, k, order);
+    } else if k < at.len() {
+        at.select_nth_unstable_by(k, |&i, &j| order(i, j).then(i.cmp(&j)));
         at.truncate(k);
+        at.sort_unstable();
     }
-    at.sort_unstable_by(order);
+    at.truncate(k);
+    at.sort_by(|&i, &j| order(i, j));
     at
 }
 
@@ -44,6 +58,7 @@ struct Sorting<'a> {
     descending: bool,
     /// How many; all if `None`.
     k: Option<i64>,
+    ties: Ties,
     index: DType,
 }
 
@@ -99,7 +114,7 @@ impl Sorting<'_> {
         let axes: Vec<usize> = self.axis()?.into_iter().collect();
         let data = scalars(self.x.tensor()?, d)?;
         let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
-            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, d);
+            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d);
             at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>()
         });
         let mut value = vec![Scalar::Int(0); crate::count(&shape)];
@@ -163,31 +178,40 @@ fn positions<T>(mut found: Vec<T>) -> Vec<T> {
 const TIES: [f64; 5] = [2.0, -1.0, 2.0, f64::NAN, 0.5];
 
 sorted! {
-    /// The `k` largest (`largest`) or smallest elements along `dim`, in order, and their positions (`i64`).
+    /// The `k` largest (`largest`) or smallest elements along `dim`, in order, and their positions (`i64`). Equal elements keep
+    /// their order, and the first of them are taken.
     TopkExt { input: Operand, k: i64, dim: i64 = -1, largest: bool = true, sorted: bool = true }
-        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.largest, k: Some(op.k), index: DType::I64 }, both,
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.largest, k: Some(op.k), ties: Ties::Stable, index: DType::I64 }, both,
         [case("last", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
-         case("smallest", [wave(DType::F32, &[5, 3]), int(2), int(0), truth(false)], 0.0)];
-    /// The elements along `dim` in order, and their positions (`i64`).
+         case("smallest", [wave(DType::F32, &[5, 3]), int(2), int(0), truth(false)], 0.0),
+         case("smallest of bytes", [cycle(DType::U8, &[6], &[3.0, 0.0, 200.0]), int(3), int(0), truth(false)], 0.0)];
+    /// The elements along `dim` in order, and their positions (`i64`). Equal elements keep their order.
     SortExt { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
-        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, index: DType::I64 }, both,
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, both,
         [case("last", [wave(DType::F32, &[3, 17])], 0.0),
          case("descending ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0)];
     /// Positions (`i64`) of the elements along `dim` in order.
     ArgSort { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
-        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, index: DType::I64 }, positions,
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, positions,
         [case("first", [wave(DType::I32, &[5, 3]), int(0)], 0.0),
          case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1)], 0.0)];
 }
 
 op! {
-    /// The elements along `axis` in order, and their positions (`i32`).
+    /// The elements along `axis` in order, and their positions (`i32`). Equal elements keep their order.
     classic Sort { x: Operand, axis: i64 = -1, descending: bool = false }
 }
 
 impl Sort {
     fn sorting(&self) -> Sorting<'_> {
-        Sorting { x: &self.x, axis: self.axis, descending: self.descending, k: None, index: DType::I32 }
+        Sorting {
+            x: &self.x,
+            axis: self.axis,
+            descending: self.descending,
+            k: None,
+            ties: Ties::Stable,
+            index: DType::I32,
+        }
     }
 }
 
@@ -215,13 +239,21 @@ impl Rule for Sort {
 }
 
 op! {
-    /// The `k` largest elements along the last dimension, in order, and their positions (`i32`).
+    /// The `k` largest elements along the last dimension, in order, and their positions (`i32`). Of equal elements the first
+    /// are taken and keep their order if `k` is more than half of the row; else it is as MindSpore's CPU back end selects them.
     classic TopK { input_x: Operand, k: i64, sorted: bool = true }
 }
 
 impl TopK {
     fn sorting(&self) -> Sorting<'_> {
-        Sorting { x: &self.input_x, axis: -1, descending: true, k: Some(self.k), index: DType::I32 }
+        Sorting {
+            x: &self.input_x,
+            axis: -1,
+            descending: true,
+            k: Some(self.k),
+            ties: Ties::Selected,
+            index: DType::I32,
+        }
     }
 }
 
@@ -243,6 +275,7 @@ impl Rule for TopK {
             case("four", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
             case("all", [wave(DType::I32, &[2, 5]), int(5)], 0.0),
             case("none", [wave(DType::F32, &[2, 5]), int(0)], 0.0),
+            case("ties", [cycle(DType::I32, &[10], &[0.0, 1.0]), int(7)], 0.0),
         ]
     }
 }
@@ -321,5 +354,33 @@ impl Rule for SearchSorted {
                 0.0,
             ),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn top(row: &[i64], k: usize, ties: Ties) -> Vec<usize> {
+        let row: Vec<Scalar> = row.iter().map(|x| Scalar::Int(*x)).collect();
+        sorted(&row, k, true, ties, DType::I64)
+    }
+
+    #[test]
+    fn equal_elements_keep_their_order() {
+        assert_eq!(top(&[0, 1, 0, 1, 1, 2, 0, 2, 0, 0], 3, Ties::Stable), [5, 7, 1]);
+        assert_eq!(top(&[0, 1, 0, 1, 1, 2, 0, 2, 0, 0], 10, Ties::Selected), [5, 7, 1, 3, 4, 0, 2, 6, 8, 9]);
+    }
+
+    /// The positions are those that MindSpore 2.10 gives.
+    #[test]
+    fn equal_elements_are_selected_as_mindspore_does() {
+        let ten = [0, 1, 0, 1, 1, 2, 0, 2, 0, 0];
+        assert_eq!(top(&ten, 3, Ties::Selected), [7, 5, 1]);
+        assert_eq!(top(&ten, 5, Ties::Selected), [7, 5, 1, 4, 3]);
+        let sixteen = [0, 2, 1, 2, 2, 0, 1, 1, 1, 1, 0, 1, 0, 0, 1, 2];
+        assert_eq!(top(&sixteen, 8, Ties::Selected), [1, 15, 4, 3, 2, 14, 11, 9]);
+        let seventeen = [0, 2, 0, 1, 1, 2, 0, 1, 1, 1, 0, 2, 0, 2, 2, 0, 2];
+        assert_eq!(top(&seventeen, 8, Ties::Selected), [1, 16, 14, 13, 11, 5, 9, 3]);
     }
 }

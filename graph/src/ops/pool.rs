@@ -4,7 +4,7 @@ use super::sample::sample;
 use super::window::{Format, PadMode, Window, pads, spatial};
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule, ints};
 use crate::task::{Host, Task, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -45,13 +45,15 @@ fn classic<const N: usize>(
     mode: PadMode,
     pad: &[i64],
     format: Format,
+    ceil: bool,
 ) -> Result<Vec<Window>, OpError> {
+    let windows = if ceil { Window::ceil } else { Window::new };
     let extent = extent(x, format, N)?;
     let kernel = spatial::<N>(kernel, format, "kernel_size")?;
     let stride = spatial::<N>(stride, format, "strides")?;
     let pads = pads::<N>(pad, "pad_list")?;
     let window = |d: usize| {
-        let w = Window::new(mode, extent[d], kernel[d], stride[d], 1, pads[d])?;
+        let w = windows(mode, extent[d], kernel[d], stride[d], 1, pads[d])?;
         check_pads(&w)?;
         Ok(w)
     };
@@ -74,6 +76,7 @@ fn torch<const N: usize>(
     dilation: &[i64],
     ceil: bool,
 ) -> Result<Vec<Window>, OpError> {
+    let windows = if ceil { Window::ceil } else { Window::new };
     let ranks = x.rank() == N + 1 || x.rank() == N + 2;
     ensure!(ranks, "expected rank {} or {}, found {}", N + 1, N + 2, x.fact);
     let extent = &x.shape()[x.rank() - N..];
@@ -87,8 +90,7 @@ fn torch<const N: usize>(
     let dilation = spatial::<N>(dilation, Format::Nchw, "dilation")?;
     let window = |d: usize| {
         ensure!(2 * pads[d][0] <= kernel[d], "padding {} is over half of the kernel {}", pads[d][0], kernel[d]);
-        let w = Window::new(PadMode::Pad, extent[d], kernel[d], stride[d], dilation[d], pads[d])?;
-        Ok(if ceil { w.ceil() } else { w })
+        windows(PadMode::Pad, extent[d], kernel[d], stride[d], dilation[d], pads[d])
     };
     (0..N).map(window).collect()
 }
@@ -114,7 +116,7 @@ impl MaxPool {
     }
 
     pub(super) fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format)?;
+        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format, false)?;
         Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
     }
 }
@@ -157,7 +159,8 @@ impl AvgPool {
     }
 
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format)?;
+        let windows =
+            classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format, false)?;
         let statistic = Statistic::Mean { pads: false, divisor: None };
         Ok(Pooling { x: &self.x, windows, statistic, format: self.data_format })
     }
@@ -186,11 +189,8 @@ impl MaxPool3D {
     }
 
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let mut windows =
-            classic::<3>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &self.pad_list, self.format)?;
-        if self.ceil_mode {
-            windows.iter_mut().for_each(|w| *w = w.ceil());
-        }
+        let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
+        let windows = classic::<3>(&self.x, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
         Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
     }
 }
@@ -223,11 +223,8 @@ impl AvgPool3D {
     }
 
     fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let mut windows =
-            classic::<3>(&self.input, &self.kernel_size, &self.strides, self.pad_mode, &self.pad_list, self.format)?;
-        if self.ceil_mode {
-            windows.iter_mut().for_each(|w| *w = w.ceil());
-        }
+        let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
+        let windows = classic::<3>(&self.input, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
         let divisor = (self.divisor_override != 0).then_some(self.divisor_override as f64);
         let statistic = Statistic::Mean { pads: self.count_include_pad, divisor };
         Ok(Pooling { x: &self.input, windows, statistic, format: self.format })
@@ -309,6 +306,26 @@ mean_op! {
     AvgPool3DExt 3 [divisor_override] &[1, 2, 4, 5, 3]
 }
 
+/// The element type of positions: 3 for `i32` and 4 for `i64`, or a type.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions(DType);
+
+impl FromArg for Positions {
+    const KIND: ParamKind = ParamKind::Value;
+
+    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
+        Ok(match arg {
+            ArgValue::Const(Const::Int(3)) => Some(Positions(DType::I32)),
+            ArgValue::Const(Const::Int(4)) => Some(Positions(DType::I64)),
+            other => DType::from_arg(other)?.map(Positions),
+        })
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.0.into_const()
+    }
+}
+
 /// Maxima with the position of each within its image, counted row by row.
 macro_rules! position_op {
     ($(#[doc = $doc:literal])+ $name:ident [$($alias:literal),*] $default:expr) => {
@@ -321,7 +338,7 @@ macro_rules! position_op {
                 pads ["padding"]: Ints = ints(&[0]),
                 dilation: Ints = ints(&[1]),
                 ceil_mode: bool = false,
-                argmax_type: DType = $default,
+                argmax_type: Positions = Positions($default),
             }
         }
 
@@ -332,7 +349,7 @@ macro_rules! position_op {
                 let stride = self.strides.as_ref().map(last);
                 let windows =
                     torch::<2>(&self.x, &kernel, stride.as_ref(), &pads, &last(&self.dilation), self.ceil_mode)?;
-                ensure!(self.argmax_type.is_int(), "expected an integer argmax_type, found {}", self.argmax_type);
+                ensure!(self.argmax_type.0.is_int(), "expected an integer argmax_type, found {}", self.argmax_type.0);
                 Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: Format::Nchw })
             }
         }
@@ -340,21 +357,21 @@ macro_rules! position_op {
         impl Rule for $name {
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let y = self.plan()?.infer()?;
-                let place = Fact { dtype: self.argmax_type, shape: y.shape.clone() };
+                let place = Fact { dtype: self.argmax_type.0, shape: y.shape.clone() };
                 Ok(vec![y, place])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
                 let plan = self.plan()?;
                 let (fact, (y, places)) = (plan.infer()?, plan.values()?);
-                let places = Tensor::from_i64s(self.argmax_type, &fact.shape, &places)?;
+                let places = Tensor::from_i64s(self.argmax_type.0, &fact.shape, &places)?;
                 Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
                 let plan = self.plan()?;
                 let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
-                let places = plan.places(e, places, plan.first(), self.argmax_type)?;
+                let places = plan.places(e, places, plan.first(), self.argmax_type.0)?;
                 Ok(Some(vec![y, places]))
             }
 
@@ -362,7 +379,8 @@ macro_rules! position_op {
                 let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[3, 3]);
                 vec![
                     x.clone().ints(&[2, 2]).ints(&[1, 1]).ints(&[1, 1]).flag(false).case("padding", 0.0),
-                    x.none().ints(&[0]).ints(&[1]).flag(true).case("ceil", 0.0),
+                    x.clone().none().ints(&[0]).ints(&[1]).flag(true).case("ceil", 0.0),
+                    x.none().ints(&[0]).ints(&[1]).flag(false).int(3).case("i32", 0.0),
                 ]
             }
         }
@@ -393,7 +411,7 @@ impl MaxPoolWithArgmax {
         ensure!(self.x.rank() == 4, "expected rank 4, found {}", self.x.fact);
         let middle = |v: &Ints| if let [_, h, w, _] = v[..] { ints(&[h, w]) } else { v.clone() };
         let (kernel, strides) = (middle(&self.kernel_size), middle(&self.strides));
-        let windows = classic::<2>(&self.x, &kernel, &strides, self.pad_mode, &[], self.format)?;
+        let windows = classic::<2>(&self.x, &kernel, &strides, self.pad_mode, &[], self.format, false)?;
         Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
     }
 }

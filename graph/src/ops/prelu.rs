@@ -1,12 +1,12 @@
 use super::elementwise::{emit, evaluate_f64, float_of, real};
-use super::samples::{case, tensor, tolerance, wave};
+use super::samples::{case, cycle, tensor, tolerance, wave};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::Binary;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
-    /// `input` where it is above 0, else `weight · input`. `weight` has one element, or one for each channel: dimension 1 of
+    /// `input` where it is 0 or above, else `weight · input`. `weight` has one element, or one for each channel: dimension 1 of
     /// `input`, or 0 of a vector.
     PReLU { input: Operand, weight: Operand }
 }
@@ -45,7 +45,7 @@ impl Rule for PReLU {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = float_of(self.input.dtype());
         let w = self.spread()?;
-        evaluate_f64(&[(&self.input, d), (&w, d)], d, |x| if x[0] > 0.0 { x[0] } else { x[1] * x[0] })
+        evaluate_f64(&[(&self.input, d), (&w, d)], d, |x| if x[0] >= 0.0 { x[0] } else { x[1] * x[0] })
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -54,7 +54,7 @@ impl Rule for PReLU {
         w.v = b.reshape(w.v, &self.shape())?;
         let y = emit(b, &[(&self.input, d), (&w, d)], d, |p, r| {
             let zero = p.constant(0.0, d);
-            let above = p.binary(Binary::Gt, r[0], zero);
+            let above = p.binary(Binary::Ge, r[0], zero);
             let scaled = p.binary(Binary::Mul, r[0], r[1]);
             p.select(above, r[0], scaled)
         })?;
@@ -67,6 +67,11 @@ impl Rule for PReLU {
             case("channels", [wave(DType::F32, &[2, 3, 4, 5]), w(3)], tolerance(DType::F32)),
             case("one weight", [wave(DType::F32, &[2, 3, 4]), w(1)], tolerance(DType::F32)),
             case("matrix", [wave(DType::F32, &[5, 3]), w(3)], tolerance(DType::F32)),
+            case(
+                "zeros",
+                [cycle(DType::F32, &[4], &[0.0, -0.0, 1.0, -1.0]), cycle(DType::F32, &[1], &[f64::NAN])],
+                0.0,
+            ),
             case("vector", [wave(DType::F32, &[5]), w(1)], tolerance(DType::F32)),
         ]
     }

@@ -1,5 +1,6 @@
 use super::elements::{flat, rearrange, size};
 use super::sample::sample;
+use super::taps::weigh;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Rule, ints};
@@ -13,8 +14,8 @@ enum Kernel {
     Nearest,
     /// Between the two neighbours.
     Linear,
-    /// Cubic convolution of four neighbours with this parameter; `renormal` leaves out neighbours beyond the edge, else the
-    /// edge element stands for them. `table` rounds distances to 1/1024.
+    /// Cubic convolution of four neighbours with this parameter; the edge element stands for neighbours beyond the edge, whose
+    /// weight is 0 if `renormal`. `table` rounds distances to 1/1024.
     Cubic { a: f64, renormal: bool, table: bool },
 }
 
@@ -89,14 +90,10 @@ fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> Vec<(usize, 
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
     let weights = [far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)];
-    let taps = (p - 1..=p + 2).zip(weights);
-    if !renormal {
-        return taps.map(|(q, w)| (q.clamp(0, last.max(0)) as usize, w)).collect();
-    }
-    let inside: Vec<(usize, f64)> =
-        taps.filter(|(q, _)| (0..=last).contains(q)).map(|(q, w)| (q as usize, w)).collect();
-    let sum: f64 = inside.iter().map(|t| t.1).sum();
-    inside.into_iter().map(|(q, w)| (q, w / sum)).collect()
+    let inside = |q: i64| !renormal || (0..=last).contains(&q);
+    let taps = || (p - 1..=p + 2).zip(weights);
+    let sum: f64 = if renormal { taps().filter(|t| inside(t.0)).map(|t| t.1).sum() } else { 1.0 };
+    taps().map(|(q, w)| (q.clamp(0, last.max(0)) as usize, if inside(q) { w / sum } else { 0.0 })).collect()
 }
 
 /// Resizing of the last dimensions of `x`.
@@ -211,12 +208,12 @@ impl Resizing<'_> {
         let mode = match self.axes[0].kernel {
             Kernel::Nearest => ResizeMode::Nearest,
             Kernel::Linear => ResizeMode::Bilinear,
-            Kernel::Cubic { .. } => return self.by_matrices(b).map(Some),
+            Kernel::Cubic { .. } => return self.by_taps(b).map(Some),
         };
         match (self.coordinates(), self.axes.len()) {
             (Some(coordinates), 1 | 2) if fact.dtype.is_float() => self.task(b, mode, coordinates).map(Some),
             _ if mode == ResizeMode::Nearest => self.by_indices(b).map(Some),
-            _ => self.by_matrices(b).map(Some),
+            _ => self.by_taps(b).map(Some),
         }
     }
 
@@ -254,27 +251,14 @@ impl Resizing<'_> {
         Ok(y)
     }
 
-    /// Products with matrices of weights along one dimension after the other.
-    fn by_matrices(&self, b: &mut Lowering) -> Result<V, OpError> {
-        let fact = self.infer()?;
-        let (mut y, mut dims) = (self.x.v, self.x.fact.shape.clone());
-        for (d, axis) in self.axes.iter().enumerate().rev() {
-            let mut weights = vec![0.0; axis.out * axis.size];
-            for i in 0..axis.out {
-                axis.taps(i).into_iter().for_each(|(p, w)| weights[i * axis.size + p] += w);
-            }
-            let weights = b.constant(Tensor::from_f64s(fact.dtype, &[axis.out, axis.size], &weights)?);
-            let (outer, inner) = (count(&dims[..d + 2]), count(&dims[d + 3..]));
-            y = if inner == 1 {
-                let rows = b.reshape(y, &[outer, axis.size])?;
-                b.matmul(rows, weights, false, true)?
-            } else {
-                let planes = b.reshape(y, &[outer, axis.size, inner])?;
-                b.matmul(weights, planes, false, false)?
-            };
-            dims[d + 2] = axis.out;
+    /// Sums of weighted neighbours along one dimension after the other.
+    fn by_taps(&self, b: &mut Lowering) -> Result<V, OpError> {
+        let mut y = self.x.v;
+        for (d, axis) in self.axes.iter().enumerate() {
+            let taps: Vec<_> = (0..axis.out).map(|i| axis.taps(i)).collect();
+            y = weigh(b, y, d + 2, &taps)?;
         }
-        b.reshape(y, &fact.shape)
+        Ok(y)
     }
 }
 

@@ -3,11 +3,13 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
+use super::elements::rearrange;
 use super::elementwise::fact;
 use super::samples::{case, int, tensor, tuple};
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
+use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
@@ -113,6 +115,86 @@ impl Rule for shape_mul {
 
     fn cases() -> Vec<Case> {
         vec![case("three", [tensor(DType::I64, &[3], |i| i as f64 + 2.0)], 0.0)]
+    }
+}
+
+op! {
+    /// Elements `start`, `start + step` and so on before `stop` of a tuple of numbers, as Python slices it.
+    SequenceSlice { seq: Operand, start: i64, stop: i64, step: i64 = 1 }
+}
+
+impl SequenceSlice {
+    /// The first element and the number of elements.
+    fn range(&self) -> Result<(usize, usize), OpError> {
+        ensure!(self.seq.rank() == 1, "expected a tuple of numbers, found {}", self.seq.fact);
+        ensure!(self.step != 0, "a slice with step 0");
+        let size = self.seq.count() as i64;
+        let (low, high) = if self.step > 0 { (0, size) } else { (-1, size - 1) };
+        let place = |at: i64| (if at < 0 { at.saturating_add(size) } else { at }).clamp(low, high);
+        let (start, stop) = (place(self.start), place(self.stop));
+        let length = if self.step > 0 { stop - start } else { start - stop };
+        Ok((start.max(0) as usize, (length.max(0) as u64).div_ceil(self.step.unsigned_abs()) as usize))
+    }
+}
+
+impl Rule for SequenceSlice {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact::new(self.seq.dtype(), &[self.range()?.1])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (start, count) = self.range()?;
+        let (step, out) = (self.step, [count]);
+        Ok(vec![rearrange(self.seq.tensor()?, &out, |i| Some((start as i64 + i[0] as i64 * step) as usize))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (start, count) = self.range()?;
+        if count == 0 {
+            return Ok(Some(vec![b.constant(Tensor::zeros(self.seq.dtype(), &[0])?)]));
+        }
+        let step = if count == 1 { 1 } else { self.step as isize };
+        Ok(Some(vec![b.slice(self.seq.v, &[start], &[count], &[step])?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let of = |start, stop, step| [tensor(DType::I64, &[5], |i| i as f64), int(start), int(stop), int(step)];
+        vec![
+            case("but the last", of(0, -1, 1), 0.0),
+            case("to the end", of(1, i64::from(i32::MAX), 2), 0.0),
+            case("backwards", of(-1, -9, -2), 0.0),
+            case("empty", of(3, 3, 1), 0.0),
+        ]
+    }
+}
+
+op! {
+    /// A tuple of numbers with the elements of another one behind its own.
+    SequenceAdd { input_0: Operand, input_1: Operand }
+}
+
+impl Rule for SequenceAdd {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (a, b) = (&self.input_0, &self.input_1);
+        let tuples = a.rank() == 1 && b.rank() == 1 && a.dtype() == b.dtype();
+        ensure!(tuples, "expected tuples of one type of numbers, found {} and {}", a.fact, b.fact);
+        Ok(vec![Fact::new(a.dtype(), &[a.count() + b.count()])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.infer()?.remove(0);
+        let bytes = [self.input_0.tensor()?.bytes().as_ref(), self.input_1.tensor()?.bytes().as_ref()].concat();
+        Ok(vec![Tensor::from_bytes(fact.dtype, &fact.shape, bytes.into())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let filled: Vec<V> = [&self.input_0, &self.input_1].iter().filter(|x| x.count() > 0).map(|x| x.v).collect();
+        Ok(Some(vec![if filled.is_empty() { self.input_0.v } else { b.concat(&filled, 0)? }]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let of = |n: usize| tensor(DType::I64, &[n], |i| i as f64);
+        vec![case("both", [of(2), of(3)], 0.0), case("one empty", [of(0), of(3)], 0.0)]
     }
 }
 

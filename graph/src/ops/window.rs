@@ -72,6 +72,39 @@ impl Window {
         dilation: usize,
         pads: [usize; 2],
     ) -> Result<Window, OpError> {
+        let (window, padded, reach) = Window::padding(mode, size, kernel, stride, dilation, pads)?;
+        ensure!(reach <= padded, "window of {reach} elements over {size} padded to {padded}");
+        Ok(Window { out: (padded - reach) / stride + 1, ..window })
+    }
+
+    /// As [`new`](Self::new), but that the last window may reach beyond the padding if it starts before the padding's.
+    pub fn ceil(
+        mode: PadMode,
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        pads: [usize; 2],
+    ) -> Result<Window, OpError> {
+        let (window, padded, reach) = Window::padding(mode, size, kernel, stride, dilation, pads)?;
+        let room = padded.saturating_add(stride);
+        ensure!(reach < room && padded > 0, "window of {reach} elements over {size} padded to {padded}");
+        let mut out = (room - reach).div_ceil(stride);
+        if (out - 1) * stride >= size + window.before {
+            out -= 1;
+        }
+        Ok(Window { out, ..window })
+    }
+
+    /// The geometry without the number of windows, the padded extent, and the elements that a window reaches over.
+    fn padding(
+        mode: PadMode,
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        pads: [usize; 2],
+    ) -> Result<(Window, usize, usize), OpError> {
         ensure!(
             kernel > 0 && stride > 0 && dilation > 0,
             "window of {kernel} with stride {stride}, dilation {dilation}"
@@ -90,24 +123,12 @@ impl Window {
             }
         };
         let padded = size.saturating_add(before).saturating_add(after);
-        ensure!(reach <= padded, "window of {reach} elements over {size} padded to {padded}");
-        Ok(Window { size, kernel, stride, dilation, before, after, out: (padded - reach) / stride + 1 })
+        Ok((Window { size, kernel, stride, dilation, before, after, out: 0 }, padded, reach))
     }
 
     /// One element.
     pub fn one() -> Window {
         Window { size: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0, out: 1 }
-    }
-
-    /// With `out` rounded up: the last window may reach beyond the padding, but starts before its end.
-    pub fn ceil(mut self) -> Window {
-        let reach = (self.kernel - 1) * self.dilation + 1;
-        let padded = self.size + self.before + self.after;
-        self.out = (padded - reach).div_ceil(self.stride) + 1;
-        if (self.out - 1) * self.stride >= self.size + self.before {
-            self.out -= 1;
-        }
-        self
     }
 
     /// Position of tap `tap` of window `out`, if it is not padding.
@@ -189,9 +210,9 @@ mod tests {
 
     #[test]
     fn rounding_up_starts_inside() {
-        let w = Window::new(PadMode::Pad, 5, 2, 2, 1, [0, 0]).unwrap();
-        assert_eq!((w.out, w.ceil().out), (2, 3));
-        let w = Window::new(PadMode::Pad, 3, 2, 2, 1, [1, 1]).unwrap();
-        assert_eq!(w.ceil().out, 2);
+        let out = |size, kernel, pads| Window::ceil(PadMode::Pad, size, kernel, 2, 1, pads).unwrap().out;
+        assert_eq!(Window::new(PadMode::Pad, 5, 2, 2, 1, [0, 0]).unwrap().out, 2);
+        assert_eq!((out(5, 2, [0, 0]), out(3, 2, [1, 1]), out(3, 4, [0, 0])), (3, 2, 1));
+        assert!(Window::ceil(PadMode::Pad, 3, 5, 2, 1, [0, 0]).is_err());
     }
 }

@@ -285,6 +285,7 @@ impl<'m> Writer<'m> {
         let value = || ports::constant(param, arg);
         let (name, value) = match port {
             Port::Skip => return Ok(()),
+            Port::One => return ports::one(param, &value()?),
             Port::In(name) => return self.input(call, name, arg),
             Port::Many(name) => return self.many(call, name, arg),
             Port::Numbers(name) => return self.numbers(call, name, param, arg),

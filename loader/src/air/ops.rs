@@ -21,6 +21,7 @@ const fn row(op: &'static str, ge: &'static str, ports: &'static [Port]) -> Row 
 
 const ONE: &[Port] = &[In("x")];
 const TWO: &[Port] = &[In("x1"), In("x2")];
+const SCALED: &[Port] = &[In("x1"), In("x2"), One];
 const REDUCED: &[Port] = &[In("x"), Numbers("axes"), Flag("keep_dims")];
 const POOLED: &[Port] = &[In("x"), Window("ksize"), Window("strides"), Mode("padding"), Layout("data_format")];
 const CONVOLVED: &[Port] = &[
@@ -42,6 +43,7 @@ const CONVOLVED: &[Port] = &[
 pub(super) const ROWS: &[Row] = &[
     row("Abs", "Abs", ONE),
     row("Add", "Add", TWO),
+    row("AddExt", "Add", SCALED),
     row("AddN", "AddN", &[Many("x")]),
     row("Argmax", "ArgMaxD", &[In("x"), Int("dimension"), Type("dtype")]),
     row("AvgPool", "AvgPool", POOLED),
@@ -178,6 +180,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
     ),
     row("Sub", "Sub", TWO),
+    row("SubExt", "Sub", SCALED),
     row("Tanh", "Tanh", ONE),
     row("Tile", "Tile", &[In("x"), Numbers("multiples")]),
     row("Transpose", "Transpose", &[In("x"), Numbers("perm")]),

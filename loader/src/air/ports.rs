@@ -41,6 +41,8 @@ pub(super) enum Port {
     Pads(&'static str),
     /// Nothing: the graph engine has no such argument.
     Skip,
+    /// Nothing, as [`Port::Skip`], but the argument must be the number 1.
+    One,
 }
 
 impl Port {
@@ -105,6 +107,14 @@ pub(super) fn float(value: &Const) -> Result<AttrValue, String> {
         Const::Double(x) => Ok(AttrValue::F(*x as f32)),
         Const::Int(i) => Ok(AttrValue::F(*i as f32)),
         other => Err(format!("expected a number, found {other}")),
+    }
+}
+
+/// Checks that a number is 1.
+pub(super) fn one(param: &Param, value: &Const) -> Result<(), String> {
+    match value {
+        Const::Int(1) | Const::Float(1.0) | Const::Double(1.0) => Ok(()),
+        other => Err(format!("argument {} must be 1, found {other}", param.name)),
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use mindir_graph::{
     Spec,
-    graph::{Arg, Closure, Graph, GraphId, Nest, NodeKind, ValueId},
+    graph::{Arg, Closure, Def, Graph, GraphId, Nest, NodeKind, ValueId},
     op::Const,
 };
 
@@ -18,6 +18,7 @@ use super::{
     form::Form,
     interface,
     operator::part_name,
+    places::Writes,
     program::{Program, WireGraph, WireInput, WireNode},
     sym::{Function, FunctionKind, Sym},
     tidy,
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub found: BTreeSet<usize>,
     /// Nodes so far.
     pub emitted: usize,
+    /// Inputs that called graphs write in place.
+    pub writes: Writes,
     /// Nodes up to which called graphs become part of the caller.
     room: usize,
     /// Work that may still be done.
@@ -58,13 +61,19 @@ pub(super) struct Plan {
     inputs: Vec<(String, Spec)>,
     /// What it returns; `None` for the entry, which returns what it returns.
     form: Option<Form>,
+    /// Its number among [`Writes`].
+    number: usize,
+    /// The inputs whose contents it returns after that.
+    returns: Vec<usize>,
 }
 
 impl Shared {
-    pub(super) fn new(program: &Program<'_>, written: BTreeSet<usize>) -> Shared {
+    pub(super) fn new(program: &Program<'_>, written: BTreeSet<usize>, mut writes: Writes) -> Shared {
         let size = program.size();
+        writes.graph(&[]);
         Shared {
             written,
+            writes,
             room: size.saturating_mul(16).saturating_add(1 << 14),
             fuel: size.saturating_mul(256).saturating_add(1 << 22),
             ..Shared::default()
@@ -93,7 +102,8 @@ fn entry(wire: &WireGraph<'_>) -> Result<Plan, GraphFault> {
     let mut inputs = Vec::new();
     let args: Result<Vec<_>, _> =
         wire.inputs.iter().map(|input| input_sym(&input.form, wire.short(input.name), &mut inputs)).collect();
-    Ok(Plan { name: wire.name.to_string(), graph: Some(0), args: args?, inputs, form: None })
+    let (name, returns) = (wire.name.to_string(), Vec::new());
+    Ok(Plan { name, graph: Some(0), args: args?, inputs, form: None, number: 0, returns })
 }
 
 /// What an input of the entry graph stands for; its tensors go to `inputs`.
@@ -121,15 +131,18 @@ fn one(program: &Program<'_>, shared: &mut Shared, plan: Plan) -> Result<Graph, 
     let name = plan.name.clone();
     let mut walk = Walk::new(program, shared, &plan.name);
     for (place, (name, spec)) in plan.inputs.into_iter().enumerate() {
-        let value = walk.add(&name, spec, mindir_graph::graph::Def::Input(place));
+        let value = walk.add(&name, spec, Def::Input(place));
         walk.graph.inputs.push(value);
     }
+    walk.returns = plan.returns.iter().filter_map(|place| walk.graph.inputs.get(*place)).copied().collect();
+    walk.number = plan.number;
     let result = match plan.graph {
         Some(graph) => walk.run(graph, plan.args)?,
         None => walk.dispatch(plan.args, plan.form.as_ref()).map_err(|fault| fault.at(&name, ""))?,
     };
     let mut outputs = Vec::new();
     let nest = walk.give(&result, plan.form.as_ref(), &mut outputs).map_err(|fault| fault.at(&name, ""))?;
+    let nest = walk.give_back(nest, &mut outputs).map_err(|fault| fault.at(&name, ""))?;
     walk.graph.outputs = outputs;
     walk.graph.nest = nest;
     if plan.form.is_none()
@@ -141,10 +154,14 @@ fn one(program: &Program<'_>, shared: &mut Shared, plan: Plan) -> Result<Graph, 
     Ok(tidy::tidy(walk.graph, &walk.effects))
 }
 
-/// What a control-flow node calls.
+/// What a control-flow node calls, before it is known what it must give back.
 struct Target {
-    function: Rc<Function>,
-    form: Form,
+    name: String,
+    graph: Option<usize>,
+    args: Vec<Sym>,
+    split: Split,
+    /// Its number among [`Writes`].
+    number: usize,
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -162,7 +179,8 @@ impl<'a> Walk<'_, 'a> {
             let target = self.program.graph(*graph)?;
             arity(target, bound.len())?;
             if !target.looping && self.depth() < DEEPEST && self.shared.emitted < self.shared.room {
-                return Ok(Outcome::Inside { graph: *graph, args: bound.clone() });
+                let args: Result<Vec<_>, _> = bound.iter().map(|arg| self.current(arg)).collect();
+                return Ok(Outcome::Inside { graph: *graph, args: args? });
             }
         }
         let form = match Form::of_node(node.proto) {
@@ -190,27 +208,89 @@ impl<'a> Walk<'_, 'a> {
         name: &str,
         path: Option<&str>,
     ) -> Result<Sym, GraphFault> {
-        let to = |function: &Rc<Function>| Target { function: function.clone(), form: form.clone() };
-        let (kind, args) = match &function.kind {
-            FunctionKind::Graph { .. } => {
-                let closure = self.closure(&to(function))?;
+        let functions = match &function.kind {
+            FunctionKind::Graph { .. } => vec![function],
+            FunctionKind::Switch { then, otherwise, .. } => vec![then, otherwise],
+            FunctionKind::Select { branches, .. } => branches.iter().collect(),
+        };
+        let choice = match &function.kind {
+            FunctionKind::Graph { .. } => None,
+            FunctionKind::Switch { condition: choice, .. } | FunctionKind::Select { index: choice, .. } => {
+                Some(self.value(choice)?)
+            }
+        };
+        let targets: Result<Vec<_>, _> = functions.into_iter().map(|function| self.target(function)).collect();
+        let mut targets = targets?;
+        let carried = self.carried(&targets)?;
+        let mut closures = Vec::with_capacity(targets.len());
+        for target in targets.drain(..) {
+            closures.push(self.closure(target, &form, &carried)?);
+        }
+        let choice = choice.map(|choice| Some(Arg::Value(choice)));
+        let (kind, args) = match (&function.kind, <[Closure; 2]>::try_from(closures)) {
+            (FunctionKind::Switch { .. }, Ok([then, otherwise])) => {
+                (NodeKind::If { then, otherwise }, choice.into_iter().collect())
+            }
+            (FunctionKind::Select { .. }, closures) => {
+                let closures = closures.map_or_else(|closures| closures, Vec::from);
+                (NodeKind::Select(closures), choice.into_iter().collect())
+            }
+            (_, closures) => {
+                let closures = closures.map_or_else(|closures| closures, Vec::from);
+                let closure = closures.into_iter().next().ok_or(GraphFault::Missing("a function"))?;
                 (NodeKind::Call(closure.graph), closure.args.into_iter().map(Some).collect())
-            }
-            FunctionKind::Switch { condition, then, otherwise } => {
-                let condition = self.value(condition)?;
-                let (then, otherwise) = (self.closure(&to(then))?, self.closure(&to(otherwise))?);
-                (NodeKind::If { then, otherwise }, vec![Some(Arg::Value(condition))])
-            }
-            FunctionKind::Select { index, branches } => {
-                let index = self.value(index)?;
-                let branches: Result<Vec<_>, _> = branches.iter().map(|branch| self.closure(&to(branch))).collect();
-                (NodeKind::Select(branches?), vec![Some(Arg::Value(index))])
             }
         };
         let mut outputs = Vec::new();
         let sym = self.allocate(&form, name, &mut outputs)?;
+        let mut written = Vec::with_capacity(carried.len());
+        for value in carried {
+            let (name, spec) = (self.graph.value(value).name.clone(), self.graph.value(value).spec.clone());
+            written.push((value, self.result(&name, spec)));
+        }
+        outputs.extend(written.iter().map(|(_, new)| *new));
         self.emit_named(name, path, kind, args, outputs, true)?;
+        written.into_iter().try_for_each(|(old, new)| self.write(old, new))?;
         Ok(sym)
+    }
+
+    /// What the places hold that a call must give back: all that the graph itself gives back if the call is its end, else
+    /// those that the called graphs write.
+    fn carried(&mut self, targets: &[Target]) -> Result<Vec<ValueId>, GraphFault> {
+        if self.ends() {
+            let returns = self.returns.clone();
+            return returns.into_iter().map(|value| self.latest(value)).collect();
+        }
+        let mut carried: Vec<ValueId> = Vec::new();
+        for target in targets {
+            for (input, arg) in target.split.args.iter().enumerate() {
+                if let (Arg::Value(value), true) = (arg, self.shared.writes.contains((target.number, input)))
+                    && !carried.iter().any(|other| self.places.first(*other) == self.places.first(*value))
+                {
+                    self.shared.spend(1 + carried.len())?;
+                    carried.push(*value);
+                }
+            }
+        }
+        Ok(carried)
+    }
+
+    /// Adds what the inputs hold in the end, where the caller wants it, and takes note of which are written.
+    fn give_back(&mut self, nest: Nest, outputs: &mut Vec<ValueId>) -> Result<Nest, GraphFault> {
+        for (place, input) in self.graph.inputs.clone().into_iter().enumerate() {
+            if self.places.is_written(input) {
+                self.shared.writes.find((self.number, place));
+            }
+        }
+        if self.returns.is_empty() {
+            return Ok(nest);
+        }
+        let mut parts = vec![nest];
+        for value in self.returns.clone() {
+            outputs.push(self.latest(value)?);
+            parts.push(Nest::Leaf);
+        }
+        Ok(Nest::Tuple(parts))
     }
 
     /// What the graphs behind a function declare to return, if they do.
@@ -234,22 +314,22 @@ impl<'a> Walk<'_, 'a> {
             match &found {
                 _ if *form == Form::Unknown => {}
                 None => found = Some(form.clone()),
-                Some(other) if !other.same_nest(form) => return Err(GraphFault::Results),
+                Some(other) if !other.same_nest(form) => found = Some(either(other, form)?),
                 Some(_) => {}
             }
         }
         Ok(found)
     }
 
-    /// The graph for a function, and the tensors it takes.
-    fn closure(&mut self, target: &Target) -> Result<Closure, GraphFault> {
-        let (graph, args, name) = match &target.function.kind {
+    /// A function with its arguments divided.
+    fn target(&mut self, function: &Rc<Function>) -> Result<Target, GraphFault> {
+        let (graph, args, name) = match &function.kind {
             FunctionKind::Graph { graph, bound } => {
                 let wire = self.program.graph(*graph)?;
                 arity(wire, bound.len())?;
                 (Some(*graph), bound.clone(), wire.name)
             }
-            _ => (None, vec![Sym::Function(target.function.clone())], "choice"),
+            _ => (None, vec![Sym::Function(function.clone())], "choice"),
         };
         let wire = graph.and_then(|graph| self.program.graphs.get(graph));
         let many = graph.is_some_and(|graph| self.shared.versions.get(&graph).is_some_and(|n| *n >= VERSIONS));
@@ -266,11 +346,41 @@ impl<'a> Walk<'_, 'a> {
             let input = wire.and_then(|wire: &WireGraph<'_>| Some((wire, wire.inputs.get(place)?)));
             kept.push(self.split(arg, &label(input, place), &mut split)?);
         }
-        let Split { key, inputs, args, .. } = split;
+        self.shared.spend(split.key.len() + split.args.len())?;
+        let number = self.shared.writes.graph(&split.key);
+        for (input, arg) in split.args.iter().enumerate() {
+            if let Arg::Value(value) = arg
+                && let Def::Input(own) = self.graph.value(self.places.first(*value)).def
+            {
+                self.shared.writes.pass((number, input), (self.number, own));
+            }
+        }
+        Ok(Target { name: name.to_string(), graph, args: kept, split, number })
+    }
+
+    /// The graph for a function, and the tensors it takes. It returns what the places of `carried` hold in the end.
+    fn closure(&mut self, target: Target, form: &Form, carried: &[ValueId]) -> Result<Closure, GraphFault> {
+        let Target { name, graph, args: kept, split: Split { mut key, mut inputs, mut args, .. }, number } = target;
+        let mut returns = Vec::with_capacity(carried.len());
+        for value in carried {
+            self.shared.spend(args.len() + 1)?;
+            let first = self.places.first(*value);
+            let same = |arg: &Arg| matches!(arg, Arg::Value(value) if self.places.first(*value) == first);
+            let place = args.iter().position(same).unwrap_or_else(|| {
+                let value = self.graph.value(*value);
+                inputs.push((value.name.to_string(), value.spec.clone()));
+                args.len()
+            });
+            if place == args.len() {
+                args.push(Arg::Value(*value));
+            }
+            key.extend([11, place as u64]);
+            returns.push(place);
+        }
         if let Some(id) = self.shared.keys.get(&key) {
             let same = self.shared.plans.get(*id).and_then(|plan| plan.form.as_ref());
             return match same {
-                Some(form) if form.same_nest(&target.form) => Ok(Closure { graph: GraphId(*id as u32), args }),
+                Some(other) if other.same_nest(form) => Ok(Closure { graph: GraphId(*id as u32), args }),
                 _ => Err(GraphFault::Results),
             };
         }
@@ -280,8 +390,8 @@ impl<'a> Walk<'_, 'a> {
         if let Some(graph) = graph {
             *self.shared.versions.entry(graph).or_insert(0) += 1;
         }
-        let plan = Plan { name: name.to_string(), graph, args: kept, inputs, form: Some(target.form.clone()) };
-        self.shared.plans.push(plan);
+        let form = Some(form.clone());
+        self.shared.plans.push(Plan { name, graph, args: kept, inputs, form, number, returns });
         Ok(Closure { graph: GraphId(id as u32), args })
     }
 
@@ -316,10 +426,10 @@ impl<'a> Walk<'_, 'a> {
             Sym::Value(_) | Sym::Tensor(_) | Sym::Const(_) => {}
         }
         let value = self.value(arg)?;
-        self.shared.spend(label.name.len() / 8 + if into.merge { into.args.len() } else { 0 })?;
-        if into.merge
-            && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value))
-        {
+        let value = self.latest(value)?;
+        let merge = into.merge || self.places.is_written(value);
+        self.shared.spend(label.name.len() / 8 + if merge { into.args.len() } else { 0 })?;
+        if merge && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value)) {
             into.key.extend([10, place as u64]);
             return Ok(Sym::Value(ValueId(place as u32)));
         }
@@ -389,10 +499,25 @@ impl<'a> Walk<'_, 'a> {
                 (Const::Str(text), None) => Ok(Nest::Text(text.clone())),
                 _ => self.give_tensor(sym, form, outputs),
             },
+            Sym::Tuple(tuple) if matches!(form, Some(Form::Any(_))) => {
+                let vector = self.pile(&tuple.items)?;
+                outputs.push(vector);
+                Ok(Nest::Leaf)
+            }
             Sym::Token if form.is_none_or(|form| *form == Form::Token) => Ok(Nest::None),
             Sym::Tuple(_) | Sym::Token => Err(GraphFault::Results),
             _ => self.give_tensor(sym, form, outputs),
         }
+    }
+
+    /// Numbers as one tensor.
+    fn pile(&mut self, items: &[Sym]) -> Result<ValueId, GraphFault> {
+        let items: Result<Vec<_>, _> = items.iter().map(|item| self.value(item).map(Arg::Value)).collect();
+        let vector = self.result("numbers", Spec::default());
+        let kind = self.primitive("Stack");
+        let args = vec![Some(Arg::List(items?)), Some(Arg::Const(Const::Int(0)))];
+        self.emit_named("numbers", None, kind, args, vec![vector], false)?;
+        Ok(vector)
     }
 
     fn give_tensor(&mut self, sym: &Sym, form: Option<&Form>, outputs: &mut Vec<ValueId>) -> Result<Nest, GraphFault> {
@@ -455,6 +580,16 @@ impl<'f> Label<'f> {
 
     fn part(&self) -> Label<'f> {
         Label { name: self.name.clone(), form: &Form::Unknown }
+    }
+}
+
+/// What returns one or the other: tuples of numbers that differ in length are one of any length.
+fn either(a: &Form, b: &Form) -> Result<Form, GraphFault> {
+    match (a.vector(), b.vector()) {
+        (Some(a), Some(b)) if a.dtype == b.dtype => {
+            Ok(Form::Any(Box::new(Form::Scalar(Spec { dtype: a.dtype, dims: Some(Default::default()) }))))
+        }
+        _ => Err(GraphFault::Results),
     }
 }
 

@@ -36,7 +36,13 @@ impl Form {
             Some(T::Tuple | T::List) => match &attribute.seq_info {
                 Some(info) if info.is_dyn_len == Some(true) => {
                     let element = info.tuple_elem_item.as_deref().or(attribute.values.first());
-                    Form::Any(Box::new(element.map_or(Form::Unknown, Form::of)))
+                    match element.map_or(Form::Unknown, Form::of) {
+                        // Tensors that are listed are all there are.
+                        Form::Tensor(_) if !attribute.values.is_empty() => {
+                            Form::Tuple(attribute.values.iter().map(Form::of).collect())
+                        }
+                        element => Form::Any(Box::new(element)),
+                    }
                 }
                 _ => Form::Tuple(attribute.values.iter().map(Form::of).collect()),
             },

@@ -1,7 +1,8 @@
 //! What a checked file means: from messages to a [`Model`].
 //!
 //! `literal` and `form` read values and descriptions, `interface` what callers see; `program` resolves names; `walk` builds one graph, with `operator`
-//! for operators and `call` for control flow and the graphs that it needs; `tidy` removes what nobody needs.
+//! for operators, `places` for what they write in place, and `call` for control flow and the graphs that it needs; `tidy`
+//! removes what nobody needs.
 
 mod call;
 mod fault;
@@ -9,6 +10,7 @@ mod form;
 mod interface;
 mod literal;
 mod operator;
+mod places;
 mod preprocess;
 mod program;
 mod sym;
@@ -23,13 +25,13 @@ use mindir_graph::{
 };
 use mindir_proto::mindir::ModelProto;
 
-use self::{call::Shared, fault::Located, program::Program};
+use self::{call::Shared, fault::Located, places::Writes, program::Program};
 use crate::error::LoadError;
 
 pub use fault::GraphFault;
 
-/// Rounds until the parameters that change are known.
-const ROUNDS: usize = 4;
+/// Rounds until the parameters that change and the inputs that graphs write are known.
+const ROUNDS: usize = 8;
 
 /// The model that `proto`, the contents of `file`, describes.
 pub(super) fn model(file: &str, proto: &ModelProto) -> Result<Model, LoadError> {
@@ -41,11 +43,13 @@ pub(super) fn model(file: &str, proto: &ModelProto) -> Result<Model, LoadError> 
 
 fn read(proto: &ModelProto) -> Result<Model, Located> {
     let mut program = Program::of(proto)?;
-    let mut written = BTreeSet::new();
+    let (mut written, mut writes) = (BTreeSet::new(), Writes::default());
     for _ in 0..ROUNDS {
-        let mut shared = Shared::new(&program, written.clone());
+        let mut shared = Shared::new(&program, written.clone(), writes);
         let graphs = call::build(&program, &mut shared)?;
-        if !shared.found.is_subset(&written) {
+        let settled = shared.writes.settle();
+        writes = shared.writes;
+        if !settled || !shared.found.is_subset(&written) {
             written.append(&mut shared.found);
             continue;
         }

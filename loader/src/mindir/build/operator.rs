@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mindir_graph::{
+    DType, Spec,
     graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId},
     op::{Const, Effect, OpDef, Param, ParamKind},
 };
@@ -85,8 +86,9 @@ impl<'a> Walk<'_, 'a> {
         let given = args.len();
         let args: Vec<Sym> = args.into_iter().filter(|arg| !matches!(arg, Sym::Token)).collect();
         let token = args.len() < given;
+        let args = if token { args.iter().map(|arg| self.current(arg)).collect::<Result<_, _>>()? } else { args };
         match operator.def {
-            Some(def) => self.known(operator, def, &attributes, wire, node, args),
+            Some(def) => self.known(operator, def, &attributes, wire, node, args, token),
             None => self.unknown(operator, &attributes, wire, node, args, token),
         }
     }
@@ -99,9 +101,16 @@ impl<'a> Walk<'_, 'a> {
         wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
+        token: bool,
     ) -> Result<Sym, GraphFault> {
         let bound = self.bind(def, attributes, args)?;
         let writes = written(def, &bound);
+        if let [place] = writes
+            && let Some(Some(Bound::Input(target @ (Sym::Value(_) | Sym::Tensor(_))))) = bound.get(*place)
+        {
+            let target = self.value(target)?;
+            return self.in_place(def, wire, node, bound, target);
+        }
         let mut changed = Vec::new();
         for place in writes {
             if let Some(Some(Bound::Input(Sym::Param(param) | Sym::Written { param, .. }))) = bound.get(*place) {
@@ -109,13 +118,7 @@ impl<'a> Walk<'_, 'a> {
                 changed.push(*param);
             }
         }
-        let mut arguments = Vec::with_capacity(bound.len());
-        for (place, bound) in bound.into_iter().enumerate() {
-            arguments.push(match bound {
-                None => None,
-                Some(bound) => Some(self.argument(bound, writes.contains(&place))?),
-            });
-        }
+        let arguments = self.arguments(bound, writes)?;
         let mut outputs = Vec::new();
         let sym = self.results(def.name, wire, node, &mut outputs)?;
         let sym = match sym {
@@ -126,7 +129,58 @@ impl<'a> Walk<'_, 'a> {
         let primitive = self.primitive_of(operator, def, attributes, node)?;
         self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
         self.describe(primitive);
+        if token && operator.name.ends_with("View") {
+            self.views(def);
+        }
         Ok(sym)
+    }
+
+    /// An operator that writes a value that the graph computed: its result is what is there from then on.
+    fn in_place(
+        &mut self,
+        def: &'static OpDef,
+        wire: &WireGraph<'a>,
+        node: &WireNode<'a>,
+        bound: Vec<Option<Bound>>,
+        target: ValueId,
+    ) -> Result<Sym, GraphFault> {
+        let arguments = self.arguments(bound, &[])?;
+        let spec = self.graph.value(target).spec.clone();
+        let name = wire.short(node.name);
+        let pure = def.pure.and_then(mindir_graph::ops::find).zip(spec.dtype);
+        let (def, cast) = match pure {
+            Some((def, dtype)) => (def, if self.keeps_type(&arguments, dtype) { None } else { Some(dtype) }),
+            None => (def, None),
+        };
+        let mut value = self.result(name, if cast.is_some() { Spec::default() } else { spec.clone() });
+        self.emit(wire, node, NodeKind::Op(def), arguments, vec![value], false)?;
+        if let Some(dtype) = cast {
+            let computed = std::mem::replace(&mut value, self.result(name, spec));
+            let arguments = vec![Some(Arg::Value(computed)), Some(Arg::Const(Const::DType(dtype)))];
+            let kind = self.primitive("Cast");
+            self.emit(wire, node, kind, arguments, vec![value], false)?;
+        }
+        self.write(target, value)?;
+        Ok(Sym::Value(value))
+    }
+
+    /// Whether arithmetic over these arguments certainly gives this type.
+    fn keeps_type(&self, arguments: &[Option<Arg>], dtype: DType) -> bool {
+        let mut same = dtype.is_float();
+        let mut look = |value| same &= self.graph.value(value).spec.dtype == Some(dtype);
+        arguments.iter().flatten().for_each(|argument| argument.each_value(&mut look));
+        same
+    }
+
+    fn arguments(&mut self, bound: Vec<Option<Bound>>, writes: &[usize]) -> Result<Vec<Option<Arg>>, GraphFault> {
+        let mut arguments = Vec::with_capacity(bound.len());
+        for (place, bound) in bound.into_iter().enumerate() {
+            arguments.push(match bound {
+                None => None,
+                Some(bound) => Some(self.argument(bound, writes.contains(&place))?),
+            });
+        }
+        Ok(arguments)
     }
 
     /// A primitive that is not in the list keeps its arguments and attributes as they are.

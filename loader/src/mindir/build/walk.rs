@@ -18,6 +18,7 @@ use mindir_graph::{
 use super::{
     call::Shared,
     fault::{GraphFault, Located},
+    places::{self, Places},
     program::{Framework, Program, Ref, WireGraph, WireKind, WireNode},
     sym::{Function, FunctionKind, Sym},
 };
@@ -29,10 +30,16 @@ pub(super) struct Walk<'w, 'a> {
     pub graph: Graph,
     /// For every node, whether it does more than compute its results.
     pub effects: Vec<bool>,
+    /// What operators wrote in place.
+    pub places: Places,
+    /// Inputs whose last contents are results of the graph after those that the file declares.
+    pub returns: Vec<ValueId>,
+    /// The graph's number among the graphs whose inputs are written in place.
+    pub number: usize,
+    pub tensors: HashMap<usize, ValueId>,
     frames: Vec<Frame>,
     names: HashMap<Arc<str>, usize>,
     params: HashMap<usize, ValueId>,
-    tensors: HashMap<usize, ValueId>,
 }
 
 /// A graph of the file whose nodes are being reached.
@@ -80,10 +87,13 @@ impl<'w, 'a> Walk<'w, 'a> {
             shared,
             graph: Graph::new(name),
             effects: Vec::new(),
+            places: Places::default(),
+            returns: Vec::new(),
+            number: 0,
+            tensors: HashMap::new(),
             frames: Vec::new(),
             names: HashMap::new(),
             params: HashMap::new(),
-            tensors: HashMap::new(),
         }
     }
 
@@ -97,6 +107,14 @@ impl<'w, 'a> Walk<'w, 'a> {
                 Err(fault) => return Err(self.locate(fault)),
             }
         }
+    }
+
+    /// Whether nothing is left to do after what is being reached but to return its results.
+    pub(super) fn ends(&self) -> bool {
+        self.frames.iter().all(|frame| match (self.program.graph(frame.graph), frame.stack.last()) {
+            (Ok(wire), Some(visit)) => places::is_last(wire, visit.node),
+            _ => false,
+        })
     }
 
     /// How many graphs of the file the walk is inside of.
@@ -169,9 +187,13 @@ impl<'w, 'a> Walk<'w, 'a> {
     /// Leaves the innermost graph with its result.
     fn leave(&mut self) -> Result<Option<Sym>, GraphFault> {
         let frame = self.frames.last().ok_or(GraphFault::Missing("a graph"))?;
-        let wire = self.program.graph(frame.graph)?;
-        let results: Result<Vec<_>, _> = wire.outputs.iter().map(|result| self.sym(*result)).collect();
-        let mut results = results?;
+        let program = self.program;
+        let wire = program.graph(frame.graph)?;
+        let mut results = Vec::with_capacity(wire.outputs.len());
+        for result in &wire.outputs {
+            let result = self.sym(*result)?;
+            results.push(self.current(&result)?);
+        }
         let result = match (results.pop(), results.is_empty()) {
             (Some(one), true) => one,
             (last, _) => Sym::tuple(results.into_iter().chain(last).collect())?,
@@ -230,7 +252,7 @@ impl<'w, 'a> Walk<'w, 'a> {
                 self.load(place, wire, node)
             }
             Framework::UpdateState => Ok(Sym::Token),
-            Framework::Depend | Framework::Return => arg(),
+            Framework::Depend | Framework::Return => self.current(&arg()?),
             Framework::MakeTuple => Sym::tuple(args.collect()),
             Framework::GetItem => {
                 let (tuple, index) = (arg()?, arg()?);
@@ -261,7 +283,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     fn load(&mut self, place: Sym, wire: &WireGraph<'a>, node: &WireNode<'a>) -> Result<Sym, GraphFault> {
         let param = match place {
             Sym::Param(param) | Sym::Written { param, .. } => param,
-            other => return Ok(other),
+            other => return self.current(&other),
         };
         if !self.shared.written.contains(&param) {
             return Ok(Sym::Param(param));
@@ -522,6 +544,10 @@ pub(super) fn number_tensor(value: &Const) -> Option<Tensor> {
         Const::Double(number) => Tensor::scalar(*number),
         Const::DType(dtype) => Tensor::scalar(dtype.type_id()),
         Const::Tensor(tensor) => tensor.clone(),
+        Const::Tuple(items) => {
+            let number = |item: &Const| if let Const::Int(number) = item { Some(*number) } else { None };
+            Tensor::vector(&items.iter().map(number).collect::<Option<Vec<i64>>>()?)
+        }
         _ => return None,
     })
 }

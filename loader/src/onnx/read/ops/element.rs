@@ -254,7 +254,7 @@ fn prelu(m: &mut Import, c: &Call) -> Steps {
     let (x, slope) = (c.input(0)?, c.input(1)?);
     let zero = m.scalar(x.dtype(), 0.0)?;
     let y = m.op("Mul", vec![(&x).into(), slope.into()])?;
-    let above = m.op("Greater", vec![(&x).into(), zero.into()])?;
+    let above = m.op("GreaterEqual", vec![(&x).into(), zero.into()])?;
     Ok(vec![m.op("Select", vec![above.into(), x.into(), y.into()])?])
 }
 

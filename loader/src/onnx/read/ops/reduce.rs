@@ -2,8 +2,8 @@
 
 use mindir_graph::DType;
 
-use super::{Row, element::as_type};
-use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use super::Row;
+use crate::onnx::read::import::{Call, Import, Steps};
 
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),
@@ -104,28 +104,10 @@ fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("DivNoNan", vec![x.into(), sum.into()])?])
 }
 
-/// `TopK` along the last dimension, of negated numbers for the smallest.
+/// The largest or smallest elements along `axis`.
 fn top_k(m: &mut Import, c: &Call) -> Steps {
     let (x, k) = (c.input(0)?, c.input(1)?.number()? as i64);
-    let axis = x.axis(c.int("axis", -1))?;
+    let axis = x.axis(c.int("axis", -1))? as i64;
     let largest = c.int("largest", 1) == 1;
-    let mut perm: Vec<i64> = (0..x.rank() as i64).collect();
-    let last = x.rank().saturating_sub(1);
-    perm.swap(axis, last);
-    let moved = axis != last;
-    let turn = |m: &mut Import, v: Val| -> Step {
-        if moved { m.op("Transpose", vec![v.into(), perm.clone().into()]) } else { Ok(v) }
-    };
-    let mut y = turn(m, x)?;
-    if !largest {
-        y = m.op("Neg", vec![y.into()])?;
-    }
-    let found = m.op_n("TopK", vec![y.into(), k.into(), true.into()], 2)?;
-    let [value, index] = found.as_slice() else { return Err("TopK has two results".into()) };
-    let (mut value, index) = (turn(m, value.clone())?, turn(m, index.clone())?);
-    if !largest {
-        value = m.op("Neg", vec![value.into()])?;
-    }
-    let index = as_type(m, index, DType::I64)?;
-    Ok(vec![value, index])
+    m.op_n("TopkExt", vec![x.into(), k.into(), axis.into(), largest.into(), true.into()], 2)
 }
