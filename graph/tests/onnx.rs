@@ -176,6 +176,30 @@ fn constants_are_shared_and_folded() {
     assert_eq!(ops(&done), ["Gemm", "Gemm", "Reshape", "Identity"]);
 }
 
+/// A single element that becomes a number of the program keeps its dimensions.
+#[test]
+fn constants_of_one_element_keep_their_rank() {
+    let mut b = Builder::new("ranks");
+    let x = b.input("x", Spec::fixed(DType::F32, &[8, 1]));
+    let one = b.constant(Tensor::from_slice(&[1, 1, 1], &[2f32]).unwrap());
+    let y = b.op("Mul", [x.into(), one.into()]).unwrap();
+    let done = export(&b.finish(&[y]), options()).unwrap();
+    assert_eq!(done.outputs[0].dims.len(), 3);
+    assert_eq!(ops(&done), ["Mul", "Unsqueeze", "Identity"]);
+}
+
+/// ONNX's schema has two results for `TopK`, whoever reads them.
+#[test]
+fn results_that_are_not_optional_are_written() {
+    let mut b = Builder::new("sorted");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2, 3]));
+    let sorted = b.op_n("Sort", [x.into(), Arg::from(-1i64)], 2).unwrap();
+    let top = b.op_n("TopK", [x.into(), Arg::from(2i64)], 2).unwrap();
+    let done = export(&b.finish(&[sorted[0], top[0]]), options()).unwrap();
+    let found: Vec<usize> = done.body.nodes.iter().filter(|n| n.op == "TopK").map(|n| n.outputs.len()).collect();
+    assert_eq!(found, [2, 2]);
+}
+
 #[test]
 fn unknown_operator_sets_are_refused() {
     let mut b = Builder::new("opset");

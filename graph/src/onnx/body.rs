@@ -171,7 +171,7 @@ pub(super) fn drop_dead(body: &mut Body) {
             continue;
         }
         keep[i] = true;
-        if !matches!(node.op, "If" | "Loop" | "Split") {
+        if trailing_are_optional(node.op) {
             let used = node.outputs.iter().rposition(|o| live.contains(o)).map_or(1, |last| last + 1);
             node.outputs.truncate(used);
         }
@@ -185,6 +185,11 @@ pub(super) fn drop_dead(body: &mut Body) {
     }
     let mut at = keep.into_iter();
     body.nodes.retain(|_| at.next().unwrap_or(true));
+}
+
+/// Whether results of an operator may be left out from the end, but for the first.
+fn trailing_are_optional(op: &str) -> bool {
+    matches!(op, "LSTM" | "LayerNormalization" | "MaxPool")
 }
 
 /// Adds everything that a graph reads.

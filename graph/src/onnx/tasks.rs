@@ -66,7 +66,10 @@ impl Walk<'_> {
     fn task(&self, e: &mut Emit, node: &TaskNode, ins: &[Edge]) -> Result<Vec<Edge>, NoForm> {
         let out = &self.b.fact(node.outs[0]).shape;
         let y = match &node.task {
-            Task::Map(map) => program::program(e, &map.program, ins)?,
+            Task::Map(map) => {
+                let y = program::program(e, &map.program, ins)?;
+                self.ranked(e, y, &node.ins, map.shape.len())
+            }
             Task::Copy(copy) => self.copy(e, copy, &node.ins, ins, out)?,
             Task::Gemm(gemm) => product(e, gemm, ins, out)?,
             Task::Conv(conv) => convolution(e, conv, ins, out)?,
@@ -81,6 +84,13 @@ impl Walk<'_> {
             Task::Host(_) => return Err(NoForm::Unstated),
         };
         Ok(vec![y])
+    }
+
+    /// `y`, which a program computes of the operands `vs`, with `rank` dimensions: single elements that became numbers of the
+    /// program have lost theirs.
+    fn ranked(&self, e: &mut Emit, y: Edge, vs: &[V], rank: usize) -> Edge {
+        let found = vs.iter().map(|&v| self.b.fact(v).rank()).max().unwrap_or(0);
+        e.unsqueeze(y, &(0..rank.saturating_sub(found) as i64).collect::<Vec<_>>())
     }
 
     /// Every element picked by its position among all elements of the operands.

@@ -30,11 +30,9 @@ impl Shares<'_> {
         if e.dims(self.x)[first..].iter().any(Option::is_none) {
             return no_form("windows that share a dimension that is open");
         }
-        let sizes: Vec<i64> = self.x.shape()[first..].iter().zip(&self.out).map(|(&s, &n)| (s / n) as i64).collect();
-        let even = self.x.shape()[first..].iter().zip(&self.out).all(|(s, n)| s % n == 0);
-        if !even || first < 2 {
-            return Ok(None);
-        }
+        let windows = self.x.shape()[first..].iter().zip(&self.out);
+        let sizes = windows.map(|(&s, &n)| (n > 0 && s % n == 0).then(|| (s / n) as i64)).collect::<Option<Vec<_>>>();
+        let Some(sizes) = sizes.filter(|_| first >= 2) else { return Ok(None) };
         let x = e.as_type(self.x, wide)?;
         let y = e.op_with("AveragePool", &[x], vec![("kernel_shape", sizes.clone().into()), ("strides", sizes.into())]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
@@ -163,6 +161,7 @@ macro_rules! adaptive_op {
                 vec![
                     sample().tensor(DType::F32, $shape).ints($out).case("uneven", 1e-6),
                     sample().tensor(DType::F32, $shape).ints(&[1]).case("one window", 1e-6),
+                    sample().tensor(DType::F32, $shape).ints(&[0]).case("no window", 0.0),
                 ]
             }
         }
