@@ -124,15 +124,16 @@ fn open_dimensions_have_names_and_follow_inputs() {
     assert_eq!(done.names[&done.inputs[0].edge], "x");
 }
 
-/// Dimensions are tied only where the model does not work otherwise.
+/// Nothing is said about open dimensions of two inputs, whatever reads them.
 #[test]
-fn dimensions_that_must_agree_share_a_name() {
-    let mut b = Builder::new("tied");
-    let (x, y) = (b.input("x", spec(&[None, None])), b.input("y", spec(&[None, None])));
+fn open_dimensions_are_named_apart() {
+    let mut b = Builder::new("apart");
+    let (x, y) = (b.input("x", spec(&[None, Some(3)])), b.input("y", spec(&[None, None])));
     let z = b.op("Add", [x.into(), y.into()]).unwrap();
     let done = export(&b.finish(&[z]), options()).unwrap();
-    assert_eq!(done.inputs[0].dims, done.inputs[1].dims);
-    assert_ne!(done.inputs[0].dims[0], done.inputs[0].dims[1]);
+    let named = |name: &str| Dimension::Named(name.into());
+    assert_eq!(done.inputs[1].dims, [named("y_dim_0"), named("y_dim_1")]);
+    assert_eq!(done.outputs[0].dims, [named("output_dim_0"), Dimension::Fixed(3)]);
 }
 
 /// A form that holds for one size only is refused when that size is open.

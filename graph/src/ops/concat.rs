@@ -20,6 +20,14 @@ fn contents(xs: &[Operand]) -> Result<Vec<&Tensor>, OpError> {
     xs.iter().map(Operand::tensor).collect()
 }
 
+/// `axis` of the first tensor with `more` dimensions, from the front.
+fn first_axis(xs: &[Operand], axis: i64, more: usize) -> Result<i64, OpError> {
+    one_dtype(xs)?;
+    let rank = xs.first().map_or(0, Operand::rank) + more;
+    let axis = normalize_axis(axis, rank);
+    axis.map(|a| a as i64).ok_or_else(|| OpError::Invalid(format!("the axis is out of range for rank {rank}")))
+}
+
 op! {
     /// Tensors joined along dimension `axis`; the other dimensions agree. Any type.
     Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
@@ -73,7 +81,7 @@ impl Rule for Concat {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let xs = e.all(&self.tensors)?;
-        Ok(Some(vec![e.concat(&xs, self.plan()?.1 as i64)]))
+        Ok(Some(vec![e.concat(&xs, first_axis(&self.tensors, self.axis, 0)?)]))
     }
 
     fn cases() -> Vec<Case> {
@@ -154,7 +162,7 @@ macro_rules! piling {
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                let axis = Pile { xs: &self.$xs, axis: self.$axis }.plan()?.1 as i64;
+                let axis = first_axis(&self.$xs, self.$axis, 1)?;
                 let xs = e.all(&self.$xs)?;
                 let xs: Vec<_> = xs.into_iter().map(|x| e.unsqueeze(x, &[axis])).collect();
                 Ok(Some(vec![e.concat(&xs, axis)]))

@@ -179,7 +179,7 @@ mod tests {
     fn modes_are_mindspores() {
         let operand = |dims: &[usize], data: &[f64]| {
             let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t) }))
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
         };
         let cases = [
             (0, 0, true, [0.0, 3.05, 4.165, 2.75]),

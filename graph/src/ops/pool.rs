@@ -76,7 +76,7 @@ fn torch<const N: usize>(
 ) -> Result<Vec<Window>, OpError> {
     let ranks = x.rank() == N + 1 || x.rank() == N + 2;
     ensure!(ranks, "expected rank {} or {}, found {}", N + 1, N + 2, x.fact);
-    let extent = &x.shape()[x.rank() - N..];
+    let extent = &x.dims()[x.rank() - N..];
     let kernel = spatial::<N>(kernel, Format::Nchw, "kernel_size")?;
     let stride = match stride {
         Some(s) if !s.is_empty() => spatial::<N>(s, Format::Nchw, "stride")?,

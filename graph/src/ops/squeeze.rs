@@ -11,11 +11,11 @@ op! {
 
 impl Squeeze {
     fn form(&self, e: &mut Emit) -> Forms {
-        if self.axis.is_empty() && !e.fixed(&self.input) {
+        if self.axis.is_empty() && self.input.is_open() {
             return no_form("it removes every dimension of 1, and a dimension is open");
         }
-        let dims = self.input.shape();
-        let ones = || (0..dims.len()).filter(|&d| dims[d] == 1).map(|d| d as i64).collect();
+        let dims = self.input.dims();
+        let ones = || (0..dims.len()).filter(|&d| dims[d] == Some(1)).map(|d| d as i64).collect();
         let axes: Vec<i64> = if self.axis.is_empty() { ones() } else { self.axis.to_vec() };
         let x = e.edge(&self.input)?;
         Ok(Some(vec![e.squeeze(x, &axes)]))

@@ -50,9 +50,12 @@ impl Format {
     }
 }
 
-/// One window geometry along one dimension.
+/// One window geometry along one dimension. Where its length is open, `size` and `out` are 0, and so are the pads that depend
+/// on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
+    pub mode: PadMode,
+    pub open: bool,
     pub size: usize,
     pub kernel: usize,
     pub stride: usize,
@@ -66,7 +69,7 @@ impl Window {
     /// The windows over a dimension of `size` elements; `pads` count for [`PadMode::Pad`] only.
     pub fn new(
         mode: PadMode,
-        size: usize,
+        size: impl Into<Option<usize>>,
         kernel: usize,
         stride: usize,
         dilation: usize,
@@ -80,6 +83,15 @@ impl Window {
             .checked_mul(dilation)
             .and_then(|r| r.checked_add(1))
             .ok_or_else(|| OpError::Invalid(format!("window of {kernel} with dilation {dilation} is too large")))?;
+        let Some(size) = size.into() else {
+            let [before, after] = match mode {
+                PadMode::Pad | PadMode::Calculated => pads,
+                // As many windows as elements: the same pads whatever the length.
+                PadMode::Same if stride == 1 => [(reach - 1) / 2, (reach - 1) - (reach - 1) / 2],
+                PadMode::Valid | PadMode::Same => [0, 0],
+            };
+            return Ok(Window { mode, open: true, size: 0, kernel, stride, dilation, before, after, out: 0 });
+        };
         let [before, after] = match mode {
             PadMode::Pad | PadMode::Calculated => pads,
             PadMode::Valid => [0, 0],
@@ -91,16 +103,49 @@ impl Window {
         };
         let padded = size.saturating_add(before).saturating_add(after);
         ensure!(reach <= padded, "window of {reach} elements over {size} padded to {padded}");
-        Ok(Window { size, kernel, stride, dilation, before, after, out: (padded - reach) / stride + 1 })
+        Ok(Window {
+            mode,
+            open: false,
+            size,
+            kernel,
+            stride,
+            dilation,
+            before,
+            after,
+            out: (padded - reach) / stride + 1,
+        })
+    }
+
+    /// Whether the pads depend on a length that is open.
+    pub fn floats(&self) -> bool {
+        self.open && self.mode == PadMode::Same && self.stride > 1
+    }
+
+    /// Number of elements from the first tap to the last.
+    pub fn reach(&self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
     }
 
     /// One element.
     pub fn one() -> Window {
-        Window { size: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0, out: 1 }
+        Window {
+            mode: PadMode::Valid,
+            open: false,
+            size: 1,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            before: 0,
+            after: 0,
+            out: 1,
+        }
     }
 
     /// With `out` rounded up: the last window may reach beyond the padding, but starts before its end.
     pub fn ceil(mut self) -> Window {
+        if self.open {
+            return self;
+        }
         let reach = (self.kernel - 1) * self.dilation + 1;
         let padded = self.size + self.before + self.after;
         self.out = (padded - reach).div_ceil(self.stride) + 1;
