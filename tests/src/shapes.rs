@@ -265,7 +265,8 @@ impl Maker<'_> {
         let (n, m) = (self.small()?, self.small()?);
         let dims = if self.random.below(2) == 0 { vec![n.into(), 2i64.into()] } else { vec![n.into(), m.into()] };
         let dtype = Arg::Const(Const::DType(DType::F32));
-        Ok((self.op(self.random.pick(&["Zeros", "Ones"]), vec![list(dims), dtype])?, 2))
+        let name = self.random.pick(&["Zeros", "Ones"]);
+        Ok((self.op(name, vec![list(dims), dtype])?, 2))
     }
 
     /// Sums along a dimension, repeated to where they came from.
@@ -299,7 +300,8 @@ impl Maker<'_> {
     fn chosen(&mut self) -> Result<Ranked, OpError> {
         let ((x, rank), d) = self.dimension()?;
         let (n, limit) = (self.number()?, self.random.pick(&[0i64, 1, 4, 9]));
-        let test = self.op(self.random.pick(&["ScalarGt", "ScalarEq", "ScalarLe"]), vec![n.into(), limit.into()])?;
+        let name = self.random.pick(&["ScalarGt", "ScalarEq", "ScalarLe"]);
+        let test = self.op(name, vec![n.into(), limit.into()])?;
         let [longer, other] = ["longer", "other"].map(|name| self.b.declare(name));
         let open = Spec { dtype: Some(DType::F32), dims: Some((0..rank).map(|_| Dim::Unknown).collect()) };
         self.b.define(longer, |b| {
