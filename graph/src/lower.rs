@@ -10,7 +10,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
-use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind};
+use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind, Watch};
 use crate::task::{
     Binary, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind, Scan, ScanKind,
     Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
@@ -26,12 +26,22 @@ pub struct Lowering {
     graph: TaskGraph,
     path: Arc<str>,
     op: Arc<str>,
+    /// Notes who reads a shape while dimensions are open.
+    watch: Option<Watch>,
 }
 
 impl Lowering {
     /// Element type and shape of `v`.
     pub fn fact(&self, v: V) -> &Fact {
+        if let Some(watch) = &self.watch {
+            watch.note();
+        }
         self.graph.fact(v)
+    }
+
+    /// From here on shapes mean nothing, and `watch` notes who reads one; `None` ends that.
+    pub(crate) fn open(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
     }
 
     /// The contents of `v`, if known before the run.
@@ -97,9 +107,23 @@ impl Lowering {
         self.task1(Task::Map(Map { shape: shape(dims), program }), ins, Fact::new(dtype, dims))
     }
 
+    /// An element-wise program over `ins`, with the dimensions that all of `like` broadcast to.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if the shapes do not broadcast.
+    pub fn elementwise(&mut self, program: Program, ins: &[V], like: &[V]) -> Result<V, OpError> {
+        let mut dims = Shape::new();
+        for &v in like {
+            let own = &self.graph.fact(v).shape;
+            dims = broadcast(&dims, own)
+                .ok_or_else(|| OpError::Invalid(format!("shape {own:?} does not broadcast with {dims:?}")))?;
+        }
+        Ok(self.map(program, ins, &dims))
+    }
+
     /// `f(x)` element by element.
     pub fn unary(&mut self, f: Unary, x: V) -> V {
-        let fact = self.fact(x).clone();
+        let fact = self.graph.fact(x).clone();
         let mut p = Program::new();
         let r = p.input(0, fact.dtype);
         p.unary(f, r);
@@ -111,7 +135,7 @@ impl Lowering {
     /// # Errors
     /// [`OpError::Invalid`] if the shapes do not broadcast.
     pub fn binary(&mut self, f: Binary, a: V, b: V) -> Result<V, OpError> {
-        let (fa, fb) = (self.fact(a).clone(), self.fact(b).clone());
+        let (fa, fb) = (self.graph.fact(a).clone(), self.graph.fact(b).clone());
         let dims = broadcast(&fa.shape, &fb.shape)
             .ok_or_else(|| OpError::Invalid(format!("shapes {:?} and {:?} do not broadcast", fa.shape, fb.shape)))?;
         let dtype = DType::promote(fa.dtype, fb.dtype);
@@ -126,7 +150,7 @@ impl Lowering {
 
     /// `x` converted to `dtype`.
     pub fn cast(&mut self, x: V, dtype: DType) -> V {
-        let fact = self.fact(x).clone();
+        let fact = self.graph.fact(x).clone();
         if fact.dtype == dtype {
             return x;
         }
@@ -648,7 +672,7 @@ impl<'a> Walk<'a> {
             Arg::Const(c) => match constant_tensor(c) {
                 Some(t) if tensor => {
                     let v = self.b.constant(t.clone());
-                    ArgValue::Operand(Operand { v, fact: t.fact(), known: Some(t) })
+                    ArgValue::Operand(Operand { v, fact: t.fact().into(), known: Some(t) })
                 }
                 _ => ArgValue::Const(c.clone()),
             },
@@ -657,7 +681,7 @@ impl<'a> Walk<'a> {
 
     pub fn operand(&mut self, id: ValueId) -> Result<Operand, OpError> {
         let v = self.lookup(id)?;
-        Ok(Operand { v, fact: self.b.fact(v).clone(), known: self.b.known(v) })
+        Ok(Operand { v, fact: self.b.fact(v).clone().into(), known: self.b.known(v) })
     }
 
     fn lookup(&mut self, id: ValueId) -> Result<V, OpError> {

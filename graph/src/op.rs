@@ -1,14 +1,16 @@
 //! What an operator is: a signature, a shape rule, a reference and a lowering to tasks.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::task::V;
-use crate::{DType, Fact, OpError, Tensor};
+use crate::{DType, Dim, Fact, OpError, Spec, Tensor};
 
 /// A short list of integers.
 pub type Ints = SmallVec<[i64; 6]>;
@@ -63,18 +65,120 @@ impl fmt::Display for Const {
     }
 }
 
+/// Notes that somebody asked for a length that is open.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<AtomicBool>);
+
+impl Watch {
+    /// Whether somebody asked.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Element type and shape of an operand, which reads as a [`Fact`].
+///
+/// Where a dimension is open, as it may be while a model is written as ONNX, the lengths of the fact mean nothing. Reading
+/// them is noted, and what was derived from them is thrown away. Element type, rank and [`dims`](Self::dims) are free.
+#[derive(Debug)]
+pub struct Watched {
+    /// Element type.
+    pub dtype: DType,
+    fact: Fact,
+    open: Option<(Vec<Option<usize>>, Watch)>,
+}
+
+impl Watched {
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.fact.rank()
+    }
+
+    /// The dimensions, `None` for those that are open.
+    pub fn dims(&self) -> Vec<Option<usize>> {
+        match &self.open {
+            Some((dims, _)) => dims.clone(),
+            None => self.fact.shape.iter().copied().map(Some).collect(),
+        }
+    }
+
+    fn again(&self) -> Watched {
+        Watched { dtype: self.dtype, fact: self.fact.clone(), open: self.open.clone() }
+    }
+}
+
+impl From<Fact> for Watched {
+    fn from(fact: Fact) -> Watched {
+        Watched { dtype: fact.dtype, fact, open: None }
+    }
+}
+
+impl Deref for Watched {
+    type Target = Fact;
+
+    fn deref(&self) -> &Fact {
+        if let Some((_, watch)) = &self.open {
+            watch.note();
+        }
+        &self.fact
+    }
+}
+
+impl PartialEq<Fact> for Watched {
+    fn eq(&self, other: &Fact) -> bool {
+        **self == *other
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.open {
+            None => self.fact.fmt(f),
+            Some((dims, _)) => {
+                let dims = dims.iter().map(|d| d.map_or(Dim::Unknown, Dim::Known)).collect();
+                Spec { dtype: Some(self.dtype), dims: Some(dims) }.fmt(f)
+            }
+        }
+    }
+}
+
 /// A tensor argument during planning or reference evaluation.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Operand {
     /// The value in the task graph under construction.
     pub v: V,
     /// Element type and shape.
-    pub fact: Fact,
+    pub fact: Watched,
     /// Contents, where known.
     pub known: Option<Tensor>,
 }
 
+impl Clone for Operand {
+    fn clone(&self) -> Operand {
+        Operand { v: self.v, fact: self.fact.again(), known: self.known.clone() }
+    }
+}
+
 impl Operand {
+    /// The dimensions, `None` for those that are open; see [`Watched`].
+    pub fn dims(&self) -> Vec<Option<usize>> {
+        self.fact.dims()
+    }
+
+    /// Whether a dimension is open.
+    pub fn is_open(&self) -> bool {
+        self.fact.open.is_some()
+    }
+
+    /// From here on only these dimensions are known; `watch` notes who asks for another.
+    pub(crate) fn open(&mut self, dims: Vec<Option<usize>>, watch: &Watch) {
+        self.fact.open = Some((dims, watch.clone()));
+    }
+
     /// Element type.
     pub fn dtype(&self) -> DType {
         self.fact.dtype
@@ -87,7 +191,7 @@ impl Operand {
 
     /// Number of dimensions.
     pub fn rank(&self) -> usize {
-        self.fact.shape.len()
+        self.fact.rank()
     }
 
     /// Number of elements.
@@ -252,6 +356,50 @@ pub trait FromArg: Sized {
 
     /// The constant that [`from_arg`](Self::from_arg) reads as this; `None` for tensors.
     fn into_const(self) -> Option<Const>;
+}
+
+/// An argument whose contents an operator's ONNX form takes whether they are known or computed by the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Late<T> {
+    /// What it is.
+    Known(T),
+    /// A value with these contents.
+    Computed(V),
+}
+
+impl<T> Late<T> {
+    /// What it is.
+    ///
+    /// # Errors
+    /// [`OpError::NeedsValue`] if that is not known yet.
+    pub fn get(&self) -> Result<&T, OpError> {
+        match self {
+            Late::Known(value) => Ok(value),
+            Late::Computed(v) => Err(OpError::NeedsValue(*v)),
+        }
+    }
+
+    /// What it is, if that is known.
+    pub fn known(&self) -> Option<&T> {
+        self.get().ok()
+    }
+}
+
+impl<T: FromArg> FromArg for Late<T> {
+    const KIND: ParamKind = T::KIND;
+    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
+        match T::from_arg(arg) {
+            Err(OpError::NeedsValue(v)) => Ok(Some(Late::Computed(v))),
+            known => Ok(known?.map(Late::Known)),
+        }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        match self {
+            Late::Known(value) => value.into_const(),
+            Late::Computed(_) => None,
+        }
+    }
 }
 
 /// `constant` as type `T` has it; see [`Param::canonical`].

@@ -124,15 +124,16 @@ fn open_dimensions_have_names_and_follow_inputs() {
     assert_eq!(done.names[&done.inputs[0].edge], "x");
 }
 
-/// Dimensions are tied only where the model does not work otherwise.
+/// Nothing is said about open dimensions of two inputs, whatever reads them.
 #[test]
-fn dimensions_that_must_agree_share_a_name() {
-    let mut b = Builder::new("tied");
-    let (x, y) = (b.input("x", spec(&[None, None])), b.input("y", spec(&[None, None])));
+fn open_dimensions_are_named_apart() {
+    let mut b = Builder::new("apart");
+    let (x, y) = (b.input("x", spec(&[None, Some(3)])), b.input("y", spec(&[None, None])));
     let z = b.op("Add", [x.into(), y.into()]).unwrap();
     let done = export(&b.finish(&[z]), options()).unwrap();
-    assert_eq!(done.inputs[0].dims, done.inputs[1].dims);
-    assert_ne!(done.inputs[0].dims[0], done.inputs[0].dims[1]);
+    let named = |name: &str| Dimension::Named(name.into());
+    assert_eq!(done.inputs[1].dims, [named("y_dim_0"), named("y_dim_1")]);
+    assert_eq!(done.outputs[0].dims, [named("output_dim_0"), Dimension::Fixed(3)]);
 }
 
 /// A form that holds for one size only is refused when that size is open.
@@ -174,6 +175,30 @@ fn constants_are_shared_and_folded() {
     assert_eq!(weights.len(), 1);
     assert_eq!(weights[0].1.bytes().as_ptr(), w.bytes().as_ptr());
     assert_eq!(ops(&done), ["Gemm", "Gemm", "Reshape", "Identity"]);
+}
+
+/// A single element that becomes a number of the program keeps its dimensions.
+#[test]
+fn constants_of_one_element_keep_their_rank() {
+    let mut b = Builder::new("ranks");
+    let x = b.input("x", Spec::fixed(DType::F32, &[8, 1]));
+    let one = b.constant(Tensor::from_slice(&[1, 1, 1], &[2f32]).unwrap());
+    let y = b.op("Mul", [x.into(), one.into()]).unwrap();
+    let done = export(&b.finish(&[y]), options()).unwrap();
+    assert_eq!(done.outputs[0].dims.len(), 3);
+    assert_eq!(ops(&done), ["Mul", "Unsqueeze", "Identity"]);
+}
+
+/// ONNX's schema has two results for `TopK`, whoever reads them.
+#[test]
+fn results_that_are_not_optional_are_written() {
+    let mut b = Builder::new("sorted");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2, 3]));
+    let sorted = b.op_n("Sort", [x.into(), Arg::from(-1i64)], 2).unwrap();
+    let top = b.op_n("TopK", [x.into(), Arg::from(2i64)], 2).unwrap();
+    let done = export(&b.finish(&[sorted[0], top[0]]), options()).unwrap();
+    let found: Vec<usize> = done.body.nodes.iter().filter(|n| n.op == "TopK").map(|n| n.outputs.len()).collect();
+    assert_eq!(found, [2, 2]);
 }
 
 #[test]

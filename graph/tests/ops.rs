@@ -67,7 +67,7 @@ fn args(def: &'static OpDef, case: &Case, known: bool) -> Args {
     let mut next = 0;
     let mut operand = |t: &Tensor| {
         next += 1;
-        ArgValue::Operand(Operand { v: V(next - 1), fact: t.fact(), known: known.then(|| t.clone()) })
+        ArgValue::Operand(Operand { v: V(next - 1), fact: t.fact().into(), known: known.then(|| t.clone()) })
     };
     let mut arg = |i: usize, arg: &CaseArg| {
         let kind = def.params.get(i).map_or(ParamKind::Value, |p| p.kind);

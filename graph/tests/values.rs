@@ -10,7 +10,7 @@ const INF: f64 = f64::INFINITY;
 
 fn tensor(dtype: DType, dims: &[usize], data: &[f64]) -> ArgValue {
     let t = Tensor::from_f64s(dtype, dims, data).unwrap();
-    ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t) })
+    ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) })
 }
 
 fn vector(dtype: DType, data: &[f64]) -> ArgValue {

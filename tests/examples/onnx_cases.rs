@@ -2,6 +2,9 @@
 //!
 //! `onnx_cases FOLDER [OPSET]` makes `FOLDER/cases.json`, `FOLDER/data.bin` and `FOLDER/N.onnx`. Each case comes twice: with
 //! the shapes of its inputs, and with all their dimensions open.
+//!
+//! `onnx_cases FOLDER OPSET SEED COUNT` writes random models over open dimensions in their place, each with inputs of several
+//! sizes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use mindir_graph::lower::run_node;
 use mindir_graph::op::{Case, OpDef};
 use mindir_graph::ops::OPS;
 use mindir_graph::{Dim, Tensor};
+use mindir_tests::shapes;
 use serde_json::{Value, json};
 
 struct Writer {
@@ -33,14 +37,32 @@ impl Writer {
     }
 
     fn row(&mut self, def: &OpDef, case: &Case, open: bool, model: &Model, inputs: &[Tensor], want: &[Tensor]) {
-        let file = format!("{}.onnx", self.rows.len());
-        let outcome =
-            onnx::export(model, self.folder.join(&file), &Options { opset: self.opset, ..Options::default() });
+        let (file, outcome) = self.write(model);
         let (inputs, outputs) = (self.tensors(inputs), self.tensors(want));
         self.rows.push(json!({
             "op": def.name, "case": case.name, "open": open, "file": file, "tolerance": case.tolerance,
-            "inputs": inputs, "outputs": outputs, "reason": outcome.err().map(|e| e.to_string()),
+            "inputs": inputs, "outputs": outputs, "reason": outcome,
         }));
+    }
+
+    /// The file with `model`, and why there is none.
+    fn write(&mut self, model: &Model) -> (String, Option<String>) {
+        let file = format!("{}.onnx", self.rows.len());
+        let outcome =
+            onnx::export(model, self.folder.join(&file), &Options { opset: self.opset, ..Options::default() });
+        (file, outcome.err().map(|e| e.to_string()))
+    }
+
+    fn random(&mut self, seed: u64) {
+        let Some(sample) = shapes::sample(seed) else { return };
+        let (file, outcome) = self.write(&sample.model);
+        for (inputs, outputs) in &sample.runs {
+            let (inputs, outputs) = (self.tensors(inputs), self.tensors(outputs));
+            self.rows.push(json!({
+                "op": "random", "case": format!("seed {seed}"), "open": true, "file": file, "tolerance": 1e-5,
+                "inputs": inputs, "outputs": outputs, "reason": outcome,
+            }));
+        }
     }
 
     fn case(&mut self, def: &'static OpDef, case: &Case) -> Result<(), Box<dyn std::error::Error>> {
@@ -61,13 +83,21 @@ impl Writer {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let folder = args.next().ok_or("usage: onnx_cases FOLDER [OPSET]")?;
+    let folder = args.next().ok_or("usage: onnx_cases FOLDER [OPSET [SEED COUNT]]")?;
     let opset = args.next().map_or(Ok(Options::default().opset), |o| o.parse())?;
     std::fs::create_dir_all(&folder)?;
     let mut writer = Writer { folder: Path::new(&folder).into(), data: Vec::new(), rows: Vec::new(), opset };
-    for def in OPS {
-        for case in (def.cases)() {
-            writer.case(def, &case)?;
+    match (args.next(), args.next()) {
+        (Some(seed), Some(count)) => {
+            let seed: u64 = seed.parse()?;
+            (seed..seed + count.parse::<u64>()?).for_each(|seed| writer.random(seed));
+        }
+        _ => {
+            for def in OPS {
+                for case in (def.cases)() {
+                    writer.case(def, &case)?;
+                }
+            }
         }
     }
     std::fs::write(writer.folder.join("data.bin"), &writer.data)?;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """ONNX files written by `mindir convert`: onnx.checker accepts them, and ONNX Runtime computes the expected numbers.
 
-  onnx_out.py --cases FOLDER             every case of every operator, as `cargo run -p mindir-tests --example onnx_cases` writes them
+  onnx_out.py --cases FOLDER             every case of every operator, or random models over open dimensions, as
+                                         `cargo run -p mindir-tests --example onnx_cases` writes them
   onnx_out.py --command MINDIR GOLDEN... goldens, converted with that command; compared with MindSpore's stored results
   --opset N                              operator set for goldens
   --split                                with the constants of goldens in a data file
@@ -106,6 +107,20 @@ def difference(got, want):
     return float(np.abs(g[finite] - w[finite]).max() / scale)
 
 
+def promise(path, inputs, got):
+    """None, or what the declared sizes of the results say that is not so."""
+    graph = onnx.load(path, load_external_data=False).graph
+    lengths = {}
+    for value, x in [*zip(graph.input, inputs), *zip(graph.output, got)]:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) != np.ndim(x):
+            return f"{value.name} has shape {np.shape(x)}, declared with rank {len(dims)}"
+        for dim, n in zip(dims, np.shape(x)):
+            if dim.HasField("dim_value") and dim.dim_value != n or dim.dim_param and lengths.setdefault(dim.dim_param, n) != n:
+                return f"{value.name} has shape {np.shape(x)}, declared {[d.dim_param or d.dim_value for d in dims]}"
+    return None
+
+
 def compare(path, inputs, wants, tolerance):
     """None or what is wrong, which implementation computed the results, and their largest difference."""
     try:
@@ -113,6 +128,9 @@ def compare(path, inputs, wants, tolerance):
         got, who = run(path, inputs)
     except Exception as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}", "-", 0.0
+    broken = promise(path, inputs, got)
+    if broken:
+        return broken, who, 0.0
     worst = 0.0
     for i, want in enumerate(wants):
         if want is None:

@@ -1,8 +1,9 @@
-//! What the conformance tests share: goldens, comparison, random cases, and the `f64` run of a model.
+//! What the conformance tests share: goldens, comparison, random cases and shapes, and the `f64` run of a model.
 
 pub mod compare;
 pub mod golden;
 pub mod models;
 pub mod precise;
 pub mod random;
+pub mod shapes;
 pub mod tasks;

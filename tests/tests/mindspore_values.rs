@@ -5,7 +5,7 @@ use mindir_graph::task::V;
 use mindir_graph::{DType, Tensor, ops};
 
 fn tensor(t: Tensor) -> Option<ArgValue> {
-    Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t) }))
+    Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
 }
 
 fn floats(dims: &[usize], data: &[f64]) -> Option<ArgValue> {

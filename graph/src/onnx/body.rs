@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Attr;
+use super::types::{self, Type};
 use crate::{DType, Fact, Tensor};
 
 /// A value of an ONNX graph, by number.
@@ -48,6 +49,7 @@ pub(super) struct Book {
     pub missing: Vec<(Edge, Arc<str>, &'static str)>,
     by_bytes: HashMap<(usize, usize, Fact), Edge>,
     path: Arc<str>,
+    types: HashMap<Edge, Type>,
 }
 
 impl Book {
@@ -59,6 +61,7 @@ impl Book {
             missing: Vec::new(),
             by_bytes: HashMap::new(),
             path: "".into(),
+            types: HashMap::new(),
         }
     }
 
@@ -80,8 +83,19 @@ impl Book {
         if !bytes.is_empty() {
             self.by_bytes.insert(key, edge);
         }
+        self.types.insert(edge, Type::of(&tensor));
         self.constants.push((edge, tensor));
         edge
+    }
+
+    /// What is known of a value.
+    pub fn type_of(&self, edge: Edge) -> Type {
+        self.types.get(&edge).cloned().unwrap_or_default()
+    }
+
+    /// States what is known of a value.
+    pub fn declare(&mut self, edge: Edge, ty: Type) {
+        self.types.insert(edge, ty);
     }
 
     /// A result without a form.
@@ -106,6 +120,9 @@ impl Book {
         n: usize,
     ) -> Vec<Edge> {
         let outputs: Vec<Edge> = (0..n).map(|_| self.edge()).collect();
+        let ins: Vec<Option<&Type>> = inputs.iter().map(|e| e.and_then(|e| self.types.get(&e))).collect();
+        let types = types::results(op, &ins, &attrs, n);
+        self.types.extend(outputs.iter().copied().zip(types));
         let record = Record { op, inputs, outputs: outputs.clone(), attrs, path: self.path.clone() };
         if let Some(body) = self.open.last_mut() {
             body.nodes.push(record);
@@ -127,30 +144,17 @@ impl Book {
         self.open.pop().unwrap_or_default()
     }
 
-    /// Where the book is, to compare or undo what follows.
+    /// Where the book is, to undo what follows.
     pub fn mark(&self) -> Mark {
-        let nodes = self.open.last().map_or(0, |b| b.nodes.len());
-        Mark { depth: self.open.len(), nodes, constants: self.constants.len() }
+        Mark { depth: self.open.len(), nodes: self.open.last().map_or(0, |b| b.nodes.len()) }
     }
 
-    /// The nodes and constants since `mark`.
-    pub fn since(&self, mark: Mark) -> (&[Record], &[(Edge, Tensor)]) {
-        let nodes = self.open.last().map_or(&[][..], |b| &b.nodes[mark.nodes..]);
-        (nodes, &self.constants[mark.constants..])
-    }
-
-    /// Forgets the nodes since `mark` and continues numbering behind `next`.
+    /// Forgets the nodes since `mark`.
     pub fn drop_since(&mut self, mark: Mark) {
         self.open.truncate(mark.depth);
         if let Some(body) = self.open.last_mut() {
             body.nodes.truncate(mark.nodes);
         }
-    }
-
-    /// Continues numbering where the further of both books is.
-    pub fn align(&mut self, other: &mut Book) {
-        let next = self.next.max(other.next);
-        (self.next, other.next) = (next, next);
     }
 }
 
@@ -159,7 +163,6 @@ impl Book {
 pub(super) struct Mark {
     depth: usize,
     nodes: usize,
-    constants: usize,
 }
 
 /// Keeps only nodes whose results are read, here or by the graphs inside of kept nodes.
@@ -171,7 +174,7 @@ pub(super) fn drop_dead(body: &mut Body) {
             continue;
         }
         keep[i] = true;
-        if !matches!(node.op, "If" | "Loop" | "Split") {
+        if trailing_are_optional(node.op) {
             let used = node.outputs.iter().rposition(|o| live.contains(o)).map_or(1, |last| last + 1);
             node.outputs.truncate(used);
         }
@@ -185,6 +188,11 @@ pub(super) fn drop_dead(body: &mut Body) {
     }
     let mut at = keep.into_iter();
     body.nodes.retain(|_| at.next().unwrap_or(true));
+}
+
+/// Whether results of an operator may be left out from the end, but for the first.
+fn trailing_are_optional(op: &str) -> bool {
+    matches!(op, "LSTM" | "LayerNormalization" | "MaxPool")
 }
 
 /// Adds everything that a graph reads.

@@ -24,9 +24,7 @@ pub enum Size {
 #[derive(Debug)]
 pub struct Emit<'a> {
     pub(super) book: &'a mut Book,
-    /// The node's arguments, and those of the other walk if sizes are open.
     pub(super) args: &'a Args,
-    pub(super) twin: Option<&'a Args>,
     /// Edges of the arguments' values.
     pub(super) edges: HashMap<V, Edge>,
     pub(super) opset: i64,
@@ -161,10 +159,12 @@ impl Emit<'_> {
         self.op_n("Split", &[Some(x), Some(lengths)], vec![("axis", (axis as i64).into())], sizes.len())
     }
 
-    /// Tensors joined along `axis`.
+    /// Tensors joined along `axis`; none at all are an empty vector of `i64`.
     pub fn concat(&mut self, xs: &[Edge], axis: i64) -> Edge {
-        if let [one] = xs {
-            return *one;
+        match xs {
+            [] => return self.vector(&[]),
+            [one] => return *one,
+            _ => {}
         }
         self.op_with("Concat", xs, vec![("axis", axis.into())])
     }
@@ -192,24 +192,9 @@ impl Emit<'_> {
         self.op("Or", &[a, b])
     }
 
-    /// The dimensions of `x`: those that are the same whatever the open sizes are.
-    pub fn dims(&self, x: &Operand) -> Vec<Option<usize>> {
-        let Some(twin) = self.twin else { return x.shape().iter().copied().map(Some).collect() };
-        let (mine, other) = (crate::lower::operands(self.args), crate::lower::operands(twin));
-        let at = mine.iter().position(|o| o.v == x.v);
-        let other = at.and_then(|i| other.get(i)).filter(|o| o.rank() == x.rank());
-        let dim = |d: usize| other.filter(|o| o.shape()[d] == x.shape()[d]).map(|o| o.shape()[d]);
-        (0..x.rank()).map(dim).collect()
-    }
-
-    /// Whether every dimension of `x` is fixed.
-    pub fn fixed(&self, x: &Operand) -> bool {
-        self.dims(x).iter().all(Option::is_some)
-    }
-
     /// Whether every dimension of every operand is fixed.
     pub fn is_fixed(&self) -> bool {
-        crate::lower::operands(self.args).iter().all(|x| self.fixed(x))
+        !crate::lower::operands(self.args).iter().any(|x| x.is_open())
     }
 
     /// The length of dimension `d` of `x` as a vector of one `i64`.
@@ -217,7 +202,7 @@ impl Emit<'_> {
     /// # Errors
     /// As [`Emit::edge`].
     pub fn dim(&mut self, x: &Operand, d: usize) -> Result<Edge, NoForm> {
-        if let Some(Some(n)) = self.dims(x).get(d) {
+        if let Some(Some(n)) = x.dims().get(d) {
             return Ok(self.vector(&[*n as i64]));
         }
         let x = self.edge(x)?;
@@ -231,7 +216,7 @@ impl Emit<'_> {
     pub fn sizes(&mut self, sizes: &[Size]) -> Result<Edge, NoForm> {
         let fixed = |s: &Size| match s {
             Size::Fixed(n) => Some(*n),
-            Size::Of(x, d) => self.dims(x).get(*d).copied().flatten().map(|n| n as i64),
+            Size::Of(x, d) => x.dims().get(*d).copied().flatten().map(|n| n as i64),
         };
         if let Some(all) = sizes.iter().map(fixed).collect::<Option<Vec<_>>>() {
             return Ok(self.vector(&all));
@@ -260,67 +245,49 @@ impl Emit<'_> {
         Ok(self.op("Expand", &[x, shape]))
     }
 
-    /// Whether argument `index` is the same whatever the open sizes are.
-    pub fn is_constant(&self, index: usize) -> bool {
-        let Some(twin) = self.twin else { return true };
-        match (self.args.items.get(index), twin.items.get(index)) {
-            (Some(Some(a)), Some(Some(b))) => same(a, b),
-            _ => true,
+    /// Argument `index`, if it is a tensor.
+    pub fn operand(&self, index: usize) -> Option<&Operand> {
+        match self.args.items.get(index) {
+            Some(Some(ArgValue::Operand(x))) => Some(x),
+            _ => None,
         }
     }
 
-    /// Argument `index`, the number `value`, with rank 0 and as `dtype`: a constant, or what the model computes.
+    /// Whether the contents of argument `index` are known.
+    pub fn is_constant(&self, index: usize) -> bool {
+        self.args.items.get(index).and_then(Option::as_ref).is_none_or(is_constant)
+    }
+
+    /// Argument `index`, a number, with rank 0 and as `dtype`: a constant, or what the model computes.
     ///
     /// # Errors
     /// As [`Emit::edge`].
-    pub fn scalar(&mut self, index: usize, value: f64, dtype: DType) -> Result<Edge, NoForm> {
-        match self.args.items.get(index) {
-            Some(Some(ArgValue::Operand(x))) if !self.is_constant(index) => {
+    pub fn scalar(&mut self, index: usize, known: Option<f64>, dtype: DType) -> Result<Edge, NoForm> {
+        match (known, self.args.items.get(index)) {
+            (Some(value), _) => self.number(dtype, value),
+            (None, Some(Some(ArgValue::Operand(x)))) => {
                 let edge = self.as_type(&x.clone(), dtype)?;
                 Ok(self.reshape(edge, &[]))
             }
-            _ => self.number(dtype, value),
+            _ => no_form("a number that is computed, but no tensor"),
         }
     }
 
-    /// Argument `index`, the integers `values`, as a vector of `i64`: a constant, or what the model computes.
+    /// Argument `index`, integers, as a vector of `i64`: a constant, or what the model computes.
     ///
     /// # Errors
     /// As [`Emit::edge`].
-    pub fn ints(&mut self, index: usize, values: &[i64]) -> Result<Edge, NoForm> {
-        if self.is_constant(index) {
-            return Ok(self.vector(values));
-        }
-        match self.args.items.get(index) {
-            Some(Some(arg)) => self.computed(&arg.clone()),
-            _ => Ok(self.vector(values)),
+    pub fn ints(&mut self, index: usize, known: Option<&[i64]>) -> Result<Edge, NoForm> {
+        match (known, self.args.items.get(index)) {
+            (Some(values), _) => Ok(self.vector(values)),
+            (None, Some(Some(arg))) => self.computed(&arg.clone()),
+            _ => no_form("an argument is missing"),
         }
     }
 
-    /// `shape` as a vector of `i64`: a constant, an argument that the model computes, or the shape of an operand.
-    ///
-    /// # Errors
-    /// As [`Emit::edge`].
-    pub fn shape_argument(&mut self, shape: &[usize]) -> Result<Edge, NoForm> {
-        let dims = to_i64(shape);
-        let open = (0..self.args.items.len()).filter(|&i| !self.is_constant(i)).collect::<Vec<_>>();
-        let arg = |i: &usize| self.args.items.get(*i).and_then(Option::as_ref);
-        let is_shape =
-            |i: &&usize| arg(i).is_some_and(|a| matches!(Ints::from_arg(a), Ok(Some(v)) if v[..] == dims[..]));
-        if let Some(&i) = open.iter().find(is_shape) {
-            return self.ints(i, &dims);
-        }
-        let has_shape = |i: &usize| match arg(i) {
-            Some(ArgValue::Operand(x)) if x.shape() == shape && !self.fixed(x) => Some(x.clone()),
-            _ => None,
-        };
-        match open.iter().find_map(has_shape) {
-            Some(x) => {
-                let sizes = self.sizes_of(&x);
-                self.sizes(&sizes)
-            }
-            None => Ok(self.vector(&dims)),
-        }
+    /// The number of elements of [`Emit::ints`], if it is known.
+    pub fn length(&self, edge: Edge) -> Option<usize> {
+        self.book.type_of(edge).dims?.first()?.size()
     }
 
     /// A result that has no form, which only matters if something reads it.
@@ -346,13 +313,12 @@ impl Emit<'_> {
     }
 }
 
-/// Whether two arguments hold the same constants.
-fn same(a: &ArgValue, b: &ArgValue) -> bool {
-    match (a, b) {
-        (ArgValue::Operand(a), ArgValue::Operand(b)) => a.known.is_some() && a.known == b.known,
-        (ArgValue::Const(a), ArgValue::Const(b)) => a == b,
-        (ArgValue::List(a), ArgValue::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        _ => false,
+/// Whether the contents of an argument are known.
+fn is_constant(arg: &ArgValue) -> bool {
+    match arg {
+        ArgValue::Operand(x) => x.known.is_some(),
+        ArgValue::Const(_) => true,
+        ArgValue::List(items) => items.iter().all(is_constant),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A model as records: sizes for open dimensions, names, and what the walk gives.
+//! A model as records: its inputs, its results, and names.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::body::{Body, Edge, drop_dead, reads};
 use super::{Attr, ExportError, OPSETS, Unmapped};
 use crate::graph::Model;
-use crate::{DType, Dim, Fact, Tensor};
+use crate::{DType, Tensor};
 
 mod flow;
 mod walk;
 
-use walk::{Failure, Walk};
+use super::types::{Kind, Length};
+use walk::{Given, Walk};
 
 /// How to write a model.
 #[derive(Clone, Copy, Debug)]
@@ -65,88 +66,45 @@ pub struct Exported {
     pub names: HashMap<Edge, String>,
 }
 
-/// Two sizes for every open dimension, by symbol; the sets are tried in order. Both differ in parity where that matters to
-/// windows, and the last set suits networks that halve images again and again.
-pub const SIZES: [[[usize; 8]; 2]; 3] = [
-    [[3, 5, 7, 11, 13, 17, 19, 23], [4, 6, 9, 10, 14, 15, 21, 22]],
-    [[65, 77, 91, 101, 115, 123, 139, 149], [98, 110, 134, 128, 146, 152, 166, 174]],
-    [[64, 96, 160, 224, 288, 352, 416, 480], [128, 192, 256, 320, 384, 448, 512, 544]],
-];
-
-/// Which open dimensions are taken to be as long as each other.
-#[derive(Clone, Copy)]
-enum Ties {
-    /// None.
-    Apart,
-    /// Those at the same place of every input.
-    ByAxis,
-    /// All.
-    Together,
+/// The inputs' types, and the names of their open dimensions.
+pub(super) struct Inputs {
+    pub kinds: Vec<Kind>,
+    names: Vec<String>,
 }
 
-/// The inputs' facts for each walk, and the name of every open dimension.
-pub(super) struct Probe {
-    pub facts: Vec<[Fact; 2]>,
-    pub dims: Vec<Vec<Dimension>>,
-    pub open: bool,
-    /// For each symbol its two sizes and its name.
-    symbols: Vec<([usize; 2], String)>,
-}
-
-impl Probe {
-    fn new(model: &Model, ties: Ties, sizes: &[[usize; 8]; 2]) -> Result<Probe, ExportError> {
+impl Inputs {
+    fn new(model: &Model) -> Result<Inputs, ExportError> {
         let graph = model.entry();
-        let mut probe = Probe { facts: Vec::new(), dims: Vec::new(), open: false, symbols: Vec::new() };
+        let mut inputs = Inputs { kinds: Vec::new(), names: Vec::new() };
         for &id in &graph.inputs {
             let value = graph.value(id);
             let missing = |what: &str| ExportError::Input { name: value.name.to_string(), what: what.into() };
-            let dtype = value.spec.dtype.ok_or_else(|| missing("the file does not declare its element type"))?;
-            let spec = value.spec.dims.as_ref().ok_or_else(|| missing("the file does not declare its rank"))?;
-            let mut facts = [Fact::new(dtype, &[]), Fact::new(dtype, &[])];
-            let mut dims = Vec::new();
-            for (axis, dim) in spec.iter().enumerate() {
-                let (lens, dim) = match dim {
-                    Dim::Known(n) => ([*n; 2], Dimension::Fixed(*n)),
-                    Dim::Unknown => {
-                        let name = match ties {
-                            Ties::Apart => format!("{}_dim_{axis}", short(&value.name)),
-                            Ties::ByAxis => format!("dim_{axis}"),
-                            Ties::Together => "dim".into(),
-                        };
-                        (probe.symbol(&name, sizes), Dimension::Named(name))
-                    }
-                };
-                facts.iter_mut().zip(lens).for_each(|(f, n)| f.shape.push(n));
-                dims.push(dim);
+            value.spec.dtype.ok_or_else(|| missing("the file does not declare its element type"))?;
+            let mut kind = Kind::declared(&value.spec).ok_or_else(|| missing("the file does not declare its rank"))?;
+            for (axis, dim) in kind.dims.iter_mut().enumerate().filter(|(_, d)| **d == Length::Open) {
+                *dim = Length::Named(inputs.names.len());
+                inputs.names.push(inputs.another(format!("{}_dim_{axis}", short(&value.name))));
             }
-            probe.facts.push(facts);
-            probe.dims.push(dims);
+            inputs.kinds.push(kind);
         }
-        Ok(probe)
+        Ok(inputs)
     }
 
-    fn symbol(&mut self, name: &str, sizes: &[[usize; 8]; 2]) -> [usize; 2] {
-        self.open = true;
-        if let Some(known) = self.symbols.iter().find(|s| s.1 == name) {
-            return known.0;
-        }
-        let at = self.symbols.len();
-        let lens = [0, 1].map(|i| sizes[i][at % 8] + 64 * (at / 8));
-        self.symbols.push((lens, name.to_string()));
-        lens
-    }
-
-    /// The dimensions of a result with these facts.
-    fn result(&self, facts: &[Fact], name: &str) -> Vec<Dimension> {
-        let (a, b) = (&facts[0], facts.last().unwrap_or(&facts[0]));
-        let dim = |(axis, (&x, &y)): (usize, (&usize, &usize))| {
-            if x == y {
-                return Dimension::Fixed(x);
-            }
-            let known = self.symbols.iter().find(|s| s.0 == [x, y]).map(|s| s.1.clone());
-            Dimension::Named(known.unwrap_or_else(|| format!("{name}_dim_{axis}")))
+    /// The dimensions of an input or result called `name`.
+    fn dimensions(&self, kind: &Kind, name: &str) -> Vec<Dimension> {
+        let dim = |(axis, d): (usize, &Length)| match (d.size(), d) {
+            (Some(n), _) => Dimension::Fixed(n),
+            (None, Length::Named(i)) if *i < self.names.len() => Dimension::Named(self.names[*i].clone()),
+            _ => Dimension::Named(self.another(format!("{name}_dim_{axis}"))),
         };
-        a.shape.iter().zip(&b.shape).enumerate().map(dim).collect()
+        kind.dims.iter().enumerate().map(dim).collect()
+    }
+
+    /// `wish`, or a name like it that no open dimension of an input has.
+    fn another(&self, wish: String) -> String {
+        let taken = |name: &String| self.names.contains(name);
+        let others = (1..).map(|n| format!("{wish}_{n}"));
+        std::iter::once(wish.clone()).chain(others).find(|name| !taken(name)).unwrap_or(wish)
     }
 }
 
@@ -163,36 +121,23 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     if !OPSETS.contains(&options.opset) {
         return Err(ExportError::Opset(options.opset));
     }
-    let mut first = None;
-    for sizes in &SIZES {
-        for ties in [Ties::Apart, Ties::ByAxis, Ties::Together] {
-            let probe = Probe::new(model, ties, sizes)?;
-            match attempt(model, options, &probe) {
-                Ok(done) => return Ok(done),
-                Err(Failure::Final(problems)) => return Err(ExportError::Nodes(problems)),
-                Err(Failure::Sizes(problems)) if !probe.open => return Err(ExportError::Nodes(problems)),
-                Err(Failure::Sizes(problems)) => first = first.or(Some(problems)),
-            }
-        }
-    }
-    Err(ExportError::Nodes(first.unwrap_or_default()))
-}
-
-fn attempt(model: &Model, options: Options, probe: &Probe) -> Result<Exported, Failure> {
     let graph = model.entry();
-    let mut walk = Walk::new(model, options.opset, probe.open);
-    let inputs = walk.inputs(&probe.facts);
-    let results = walk.run(&inputs)?;
-    let book = walk.finish()?;
+    let declared = Inputs::new(model)?;
+    let mut walk = Walk::new(model, options.opset);
+    let inputs = walk.inputs(&declared.kinds);
+    let results = walk.run(&inputs).map_err(ExportError::Nodes)?;
+    let book = walk.finish().map_err(ExportError::Nodes)?;
     let mut body = book.body;
     body.inputs = inputs.iter().filter_map(|g| g.edge).collect();
     let names = output_names(results.len());
-    let mut outputs = Vec::new();
-    for (given, name) in results.iter().zip(&names) {
-        let edge = book.outputs[outputs.len()];
-        let dims = probe.result(&given.facts, name);
-        outputs.push(Port { edge, dtype: given.facts[0].dtype, dims });
-    }
+    let port = |((edge, given), name): ((&Edge, &Given), &String)| Port {
+        edge: *edge,
+        dtype: given.kind.dtype,
+        dims: declared.dimensions(&given.kind, name),
+    };
+    let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).map(port).collect();
+    let input_names: Vec<String> = graph.inputs.iter().map(|id| short(&graph.value(*id).name).to_string()).collect();
+    let inputs: Vec<Port> = body.inputs.iter().zip(&inputs).zip(&input_names).map(port).collect();
     body.outputs = book.outputs;
     drop_dead(&mut body);
     let mut live = HashSet::new();
@@ -201,14 +146,9 @@ fn attempt(model: &Model, options: Options, probe: &Probe) -> Result<Exported, F
     let problems: Vec<_> =
         read.map(|m| Unmapped { path: m.1.clone(), op: String::new(), reason: m.2.into() }).collect();
     if !problems.is_empty() {
-        return Err(Failure::Final(problems));
+        return Err(ExportError::Nodes(problems));
     }
     let constants: Vec<_> = book.constants.into_iter().filter(|c| live.contains(&c.0)).collect();
-    let port = |(i, g): (usize, &walk::Given)| {
-        let edge = g.edge?;
-        Some(Port { edge, dtype: g.facts[0].dtype, dims: probe.dims[i].clone() })
-    };
-    let inputs: Vec<Port> = inputs.iter().enumerate().filter_map(port).collect();
     let names = name_all(model, &body, &inputs, &outputs, &names, &constants);
     Ok(Exported { opset: options.opset, name: graph.name.clone(), body, inputs, outputs, constants, names })
 }

@@ -3,31 +3,43 @@
 //! [`export`] walks a model. Each operator says in its own file what it is in ONNX ([`crate::op::Rule::onnx`]); one that
 //! does not is written as the tasks that it lowers to (`tasks.rs`), which most of ONNX's own operators match.
 //!
-//! Operators see concrete shapes. A model with open dimensions is therefore walked twice side by side, with two different
-//! sizes for every open dimension: what is the same both times is a constant, what differs has to come from a node. If the
-//! two walks emit different records for a node, the operator has used a size that is open, and the node is refused instead
-//! of writing a model that is right for one size only.
+//! Dimensions may be open, and no size is invented for them. What is known of a written value follows from the definitions
+//! of the nodes that compute it (`types.rs`), starting from what the model declares: its element type, its rank, and the
+//! lengths that are fixed. Contents are known only where no open length takes part, so whatever follows from one is computed
+//! by nodes, and a condition on it stays an `If`. An operator's form cannot use an open length by accident either:
+//! [`crate::op::Watched`] notes who reads one, and the node is refused.
 
 mod body;
 mod emit;
 mod export;
 mod program;
 mod tasks;
+mod types;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{DType, Tensor};
+use crate::{DType, OpError, Tensor};
 
 pub use body::{Body, Edge, Record};
 pub(crate) use emit::to_i64;
 pub use emit::{Emit, Size};
-pub use export::{Dimension, Exported, Options, Port, SIZES, export};
+pub use export::{Dimension, Exported, Options, Port, export};
 pub(crate) use program::machine;
 pub(crate) use tasks::reduce;
 
+/// Two sizes for every open dimension, by symbol, to read models with.
+pub const SIZES: [[[usize; 8]; 2]; 3] = [
+    [[3, 5, 7, 11, 13, 17, 19, 23], [4, 6, 9, 10, 14, 15, 21, 22]],
+    [[65, 77, 91, 101, 115, 123, 139, 149], [98, 110, 134, 128, 146, 152, 166, 174]],
+    [[64, 96, 160, 224, 288, 352, 416, 480], [128, 192, 256, 320, 384, 448, 512, 544]],
+];
+
 /// The oldest and the newest operator set that can be written.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 17..=22;
+
+/// Why a form that relies on an open length is refused.
+pub(crate) const OPEN: &str = "its ONNX form needs the size of a dimension that is open";
 
 /// An attribute of a [`Record`].
 #[derive(Clone, Debug, PartialEq)]
@@ -92,9 +104,15 @@ impl fmt::Display for NoForm {
     }
 }
 
-impl From<crate::OpError> for NoForm {
-    fn from(e: crate::OpError) -> NoForm {
-        NoForm::Reason(e.to_string())
+impl From<OpError> for NoForm {
+    fn from(e: OpError) -> NoForm {
+        NoForm::Reason(match e {
+            OpError::NeedsValue(_) => {
+                "the shape of its result depends on contents that are known at run time only".into()
+            }
+            OpError::Dynamic => "the shape of its result depends on data".into(),
+            other => other.to_string(),
+        })
     }
 }
 

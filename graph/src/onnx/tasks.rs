@@ -1,11 +1,11 @@
 //! Tasks as ONNX nodes: what operators without a mapping of their own become.
 //!
-//! Every dimension of a task is a number, so these nodes hold for one set of sizes, except for element-wise programs.
+//! Every dimension of a task is a number, so these nodes hold for fixed sizes only, except for element-wise programs.
 
 use std::collections::HashMap;
 
 use super::emit::to_i64;
-use super::{Attr, Edge, Emit, NoForm, no_form, program};
+use super::{Attr, Edge, Emit, NoForm, OPEN, no_form, program};
 use crate::lower::Lowering;
 use crate::task::{Conv, Copy, Gather, Gemm, Layout, Matrix, Norm, NormKind, Part, Pool, PoolKind, Reduce, ReduceKind};
 use crate::task::{Scan, ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskNode, V};
@@ -47,6 +47,7 @@ impl Walk<'_> {
                 Some(t) => e.constant(t),
                 None => return Err(NoForm::Unstated),
             },
+            Source::Alias(_) if !e.is_fixed() => return no_form(OPEN),
             Source::Alias(root) => {
                 let x = match self.roots.get(root) {
                     Some(&x) => x,
@@ -64,9 +65,15 @@ impl Walk<'_> {
     }
 
     fn task(&self, e: &mut Emit, node: &TaskNode, ins: &[Edge]) -> Result<Vec<Edge>, NoForm> {
+        if !e.is_fixed() && !matches!(node.task, Task::Map(_)) {
+            return no_form(OPEN);
+        }
         let out = &self.b.fact(node.outs[0]).shape;
         let y = match &node.task {
-            Task::Map(map) => program::program(e, &map.program, ins)?,
+            Task::Map(map) => {
+                let y = program::program(e, &map.program, ins)?;
+                self.ranked(e, y, &node.ins, map.shape.len())
+            }
             Task::Copy(copy) => self.copy(e, copy, &node.ins, ins, out)?,
             Task::Gemm(gemm) => product(e, gemm, ins, out)?,
             Task::Conv(conv) => convolution(e, conv, ins, out)?,
@@ -83,13 +90,17 @@ impl Walk<'_> {
         Ok(vec![y])
     }
 
+    /// `y`, which a program computes of the operands `vs`, with `rank` dimensions: single elements that became numbers of the
+    /// program have lost theirs.
+    fn ranked(&self, e: &mut Emit, y: Edge, vs: &[V], rank: usize) -> Edge {
+        let found = vs.iter().map(|&v| self.b.fact(v).rank()).max().unwrap_or(0);
+        e.unsqueeze(y, &(0..rank.saturating_sub(found) as i64).collect::<Vec<_>>())
+    }
+
     /// Every element picked by its position among all elements of the operands.
     fn copy(&self, e: &mut Emit, copy: &Copy, vs: &[V], ins: &[Edge], out: &Shape) -> Result<Edge, NoForm> {
         if let Some(y) = self.transposed(e, copy, vs, ins, out) {
             return Ok(y);
-        }
-        if !e.is_fixed() {
-            return no_form("elements would have to be placed one by one, and a dimension is open");
         }
         let total = count(out);
         if total > MOST_PLACED {

@@ -18,42 +18,45 @@ fn share(i: usize, size: usize, out: usize) -> std::ops::Range<usize> {
     i * size / out..((i + 1) * size).div_ceil(out)
 }
 
-impl Shares<'_> {
-    /// `ReduceMean` for one window, `AveragePool` for windows of one size; else what it lowers to.
-    fn onnx_mean(&self, e: &mut Emit) -> Forms {
-        let rank = self.x.rank();
-        let first = rank - self.out.len();
-        let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
-        if self.out.iter().all(|&n| n == 1) {
-            let x = e.as_type(self.x, wide)?;
-            let y = e.reduce("ReduceMean", x, &(first..rank).collect::<Vec<_>>(), true);
-            return Ok(Some(vec![e.cast(y, wide, dtype)]));
-        }
-        if self.out.contains(&0) {
-            return Ok(None);
-        }
-        if e.dims(self.x)[first..].iter().any(Option::is_none) {
-            return no_form("windows that share a dimension that is open");
-        }
-        let sizes: Vec<i64> = self.x.shape()[first..].iter().zip(&self.out).map(|(&s, &n)| (s / n) as i64).collect();
-        let even = self.x.shape()[first..].iter().zip(&self.out).all(|(s, n)| s % n == 0);
-        if !even || first < 2 {
-            return Ok(None);
-        }
-        let x = e.as_type(self.x, wide)?;
-        let y = e.op_with("AveragePool", &[x], vec![("kernel_shape", sizes.clone().into()), ("strides", sizes.into())]);
-        Ok(Some(vec![e.cast(y, wide, dtype)]))
+/// `ReduceMean` for one window, `AveragePool` for windows of one size; else what it lowers to.
+fn onnx_mean(x: &Operand, output: &[i64], n: usize, e: &mut Emit) -> Forms {
+    let (rank, dims) = (x.rank(), x.dims());
+    ensure_ranks(x, output, n)?;
+    let extents = &dims[rank - n..];
+    let (dtype, wide) = (x.dtype(), machine(x.dtype()));
+    if output.iter().all(|&n| n == 1) {
+        let x = e.as_type(x, wide)?;
+        let y = e.reduce("ReduceMean", x, &(rank - n..rank).collect::<Vec<_>>(), true);
+        return Ok(Some(vec![e.cast(y, wide, dtype)]));
     }
+    let share = |(d, size): (usize, &Option<usize>)| {
+        let size = (*size)? as i64;
+        let out = output[d.min(output.len() - 1)];
+        let out = if out == -1 { size } else { out };
+        Some((out > 0 && size % out == 0).then(|| size / out))
+    };
+    let Some(sizes) = extents.iter().enumerate().map(share).collect::<Option<Vec<_>>>() else {
+        return no_form("windows that share a dimension that is open");
+    };
+    let sizes = sizes.into_iter().collect::<Option<Vec<i64>>>();
+    let Some(sizes) = sizes.filter(|_| rank - n >= 2) else { return Ok(None) };
+    let x = e.as_type(x, wide)?;
+    let y = e.op_with("AveragePool", &[x], vec![("kernel_shape", sizes.clone().into()), ("strides", sizes.into())]);
+    Ok(Some(vec![e.cast(y, wide, dtype)]))
+}
 
+/// Checks the ranks that `n` shared dimensions need.
+fn ensure_ranks(x: &Operand, output: &[i64], n: usize) -> Result<(), OpError> {
+    ensure!(x.dtype().is_float(), "expected floats, found {}", x.fact);
+    ensure!(x.rank() == n + 1 || x.rank() == n + 2, "expected rank {} or {}, found {}", n + 1, n + 2, x.fact);
+    ensure!(output.len() == 1 || output.len() == n, "output_size: expected 1 or {n} numbers, found {}", output.len());
+    Ok(())
+}
+
+impl Shares<'_> {
     /// `output` gives the windows of each of the last `n` dimensions, or one number for all; −1 keeps the extent.
     fn new<'a>(x: &'a Operand, output: &[i64], n: usize) -> Result<Shares<'a>, OpError> {
-        ensure!(x.dtype().is_float(), "expected floats, found {}", x.fact);
-        ensure!(x.rank() == n + 1 || x.rank() == n + 2, "expected rank {} or {}, found {}", n + 1, n + 2, x.fact);
-        ensure!(
-            output.len() == 1 || output.len() == n,
-            "output_size: expected 1 or {n} numbers, found {}",
-            output.len()
-        );
+        ensure_ranks(x, output, n)?;
         let dims = &x.shape()[x.rank() - n..];
         let pick = |d: usize| match output[d.min(output.len() - 1)] {
             -1 => Ok(dims[d]),
@@ -153,7 +156,7 @@ macro_rules! adaptive_op {
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                Shares::new(&self.input, &self.output_size, $n)?.onnx_mean(e)
+                onnx_mean(&self.input, &self.output_size, $n, e)
             }
 
             fn cases() -> Vec<Case> {

@@ -15,7 +15,7 @@ impl Rule for AddN {
         ensure!(!self.x.is_empty(), "expected at least one tensor");
         let first = &self.x[0].fact;
         for x in &self.x {
-            ensure!(x.fact == *first, "expected tensors of one type and shape, found {first} and {}", x.fact);
+            ensure!(x.fact == **first, "expected tensors of one type and shape, found {first} and {}", x.fact);
         }
         fact(&[&self.x[0]], first.dtype)
     }

@@ -15,7 +15,7 @@ fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
         return Ok(None);
     }
     let d = x.axis(axis)?;
-    ensure!(x.shape()[d] > 0, "expected at least one element along axis {axis}, found {}", x.fact);
+    ensure!(x.dims()[d] != Some(0), "expected at least one element along axis {axis}, found {}", x.fact);
     Ok(Some(d))
 }
 
@@ -145,7 +145,7 @@ macro_rules! position_of_all {
             fn flat(&self) -> Result<Operand, OpError> {
                 let mut x = self.input.clone();
                 if self.dim.is_none() {
-                    x.fact = Fact::new(x.dtype(), &[x.count()]);
+                    x.fact = Fact::new(x.dtype(), &[x.count()]).into();
                     x.known = x.known.map(|t| t.reshape(&x.fact.shape)).transpose()?;
                 }
                 Ok(x)
@@ -187,8 +187,8 @@ macro_rules! position_of_all {
                 if self.dim.is_none() {
                     edge = e.reshape(edge, &[-1]);
                 }
-                let x = self.flat()?;
-                let [mut index, _] = self.extreme(&x).onnx(e, edge)?;
+                // Of a flattened operand only the element type counts.
+                let [mut index, _] = self.extreme(&self.input).onnx(e, edge)?;
                 if self.dim.is_none() && self.keepdim {
                     index = e.unsqueeze(index, &(0..self.input.rank() as i64).collect::<Vec<_>>());
                 }

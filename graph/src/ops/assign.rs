@@ -91,7 +91,7 @@ macro_rules! assign {
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let y = fact(&[&self.variable, &self.value], self.variable.dtype())?;
-                ensure!(y[0] == self.variable.fact, "expected a value of shape {:?}, found {}", self.variable.shape(), self.value.fact);
+                ensure!(self.variable.fact == y[0], "expected a value of shape {:?}, found {}", self.variable.shape(), self.value.fact);
                 Ok(vec![self.variable.fact.clone(); 2])
             }
 
@@ -151,7 +151,7 @@ macro_rules! inplace {
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let (x, y) = (&self.0.$x.fact, self.0.infer()?);
                 ensure!(y.len() == 1 && y[0].shape == x.shape, "expected a result of shape {:?}, found {y:?}", x.shape);
-                Ok(vec![x.clone(); 2])
+                Ok(vec![Fact::clone(x); 2])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {

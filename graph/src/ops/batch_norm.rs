@@ -50,7 +50,7 @@ impl Channels<'_> {
             ensure!(fits, "expected 4 vectors of {} floats of one type for {x}, found {}", self.c(), p.fact);
         }
         ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive epsilon, found {}", self.eps);
-        Ok((x.clone(), stats))
+        Ok((Fact::clone(x), stats))
     }
 
     /// Elements of each channel, and the channel of each element.
@@ -311,7 +311,7 @@ impl BatchNormExt {
             Some(p) => Ok(p.clone()),
             None => {
                 let t = Tensor::from_f64s(dtype, &[c], &vec![value; c])?;
-                Ok::<_, OpError>(Operand { v: constant(t.clone()), fact: t.fact(), known: Some(t) })
+                Ok::<_, OpError>(Operand { v: constant(t.clone()), fact: t.fact().into(), known: Some(t) })
             }
         };
         Ok([fill(given[0], 1.0)?, fill(given[1], 0.0)?, fill(given[2], 0.0)?, fill(given[3], 1.0)?])

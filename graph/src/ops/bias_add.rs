@@ -34,7 +34,7 @@ impl Rule for BiasAdd {
         let x = &self.input_x.fact;
         ensure!(x.dtype.is_float() || x.dtype.is_int(), "expected numbers, found {x}");
         check_bias(x, Some(&reshaped(&self.bias, self.bias.v, &self.dims()?)?))?;
-        Ok(vec![x.clone()])
+        Ok(vec![Fact::clone(x)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -52,7 +52,8 @@ impl Rule for BiasAdd {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (dtype, wide) = (self.input_x.dtype(), machine(self.input_x.dtype()));
         let (x, bias) = (e.as_type(&self.input_x, wide)?, e.as_type(&self.bias, wide)?);
-        let bias = e.unsqueeze(bias, &(1..self.dims()?.len() as i64).collect::<Vec<_>>());
+        let after = self.input_x.rank().saturating_sub(self.data_format.channel(self.input_x.rank().max(2)));
+        let bias = e.unsqueeze(bias, &(1..after as i64).collect::<Vec<_>>());
         let y = e.op("Add", &[x, bias]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
     }

@@ -89,7 +89,7 @@ impl Rule for NMSWithMask {
         let fits = b.rank() == 2 && b.shape[1] == 5 && b.dtype.is_float();
         ensure!(fits, "expected floats [n, 5], found {b}");
         let n = [b.shape[0]];
-        Ok(vec![b.clone(), Fact::new(DType::I32, &n), Fact::new(DType::Bool, &n)])
+        Ok(vec![Fact::clone(b), Fact::new(DType::I32, &n), Fact::new(DType::Bool, &n)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -254,7 +254,7 @@ mod tests {
     fn cells_are_mindspores() {
         let operand = |dims: &[usize], data: &[f64]| {
             let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t) }))
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
         };
         let image: Vec<f64> = (0..16).map(f64::from).collect();
         let int = |i| Some(ArgValue::Const(Const::Int(i)));

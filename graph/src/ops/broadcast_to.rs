@@ -2,7 +2,7 @@ use super::elements::{flat, rearrange, size};
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, checked_count, ensure, op};
 
@@ -21,18 +21,17 @@ fn reference(x: &Operand, dims: &[usize]) -> Result<Tensor, OpError> {
 
 op! {
     /// Repeats `input` along dimensions that are 1 or missing on the left, up to `shape`; −1 keeps a dimension. Any type.
-    BroadcastTo, aliases ["BroadcastToView"] { input ["x", "input_x"]: Operand, shape: Ints }
+    BroadcastTo, aliases ["BroadcastToView"] { input ["x", "input_x"]: Operand, shape: Late<Ints> }
 }
 
 impl BroadcastTo {
     fn dims(&self) -> Result<Shape, OpError> {
-        let x = &self.input;
-        let lead = self.shape.len().checked_sub(x.rank());
-        let lead =
-            lead.ok_or_else(|| OpError::Invalid(format!("{} has more dimensions than {:?}", x.fact, self.shape)))?;
+        let (x, shape) = (&self.input, self.shape.get()?);
+        let lead = shape.len().checked_sub(x.rank());
+        let lead = lead.ok_or_else(|| OpError::Invalid(format!("{} has more dimensions than {shape:?}", x.fact)))?;
         let dim =
             |(i, &d): (usize, &i64)| if d == -1 && i >= lead { Ok(x.shape()[i - lead]) } else { size(d, "shape") };
-        self.shape.iter().enumerate().map(dim).collect()
+        shape.iter().enumerate().map(dim).collect()
     }
 }
 
@@ -51,10 +50,10 @@ impl Rule for BroadcastTo {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         // Both 1 and, here, −1 keep a dimension.
-        let kept: Vec<i64> = self.shape.iter().map(|d| d.abs()).collect();
+        let kept = self.shape.known().map(|s| s.iter().map(|d| d.saturating_abs()).collect::<Vec<i64>>());
         let x = e.edge(&self.input)?;
-        let mut shape = e.ints(1, &kept)?;
-        if !e.is_constant(1) {
+        let mut shape = e.ints(1, kept.as_deref())?;
+        if kept.is_none() {
             shape = e.op("Abs", &[shape]);
         }
         Ok(Some(vec![e.op("Expand", &[x, shape])]))

@@ -18,7 +18,7 @@ pub(super) struct Classic<'a> {
 
 impl Classic<'_> {
     /// The windows over `N` spatial dimensions of the given extents, for filters with this kernel.
-    pub fn windows<const N: usize>(&self, extent: &[usize], kernel: &[usize]) -> Result<Vec<Window>, OpError> {
+    pub fn windows<const N: usize>(&self, extent: &[Option<usize>], kernel: &[usize]) -> Result<Vec<Window>, OpError> {
         if !self.kernel_size.is_empty() {
             let stated = spatial::<N>(self.kernel_size, Format::Nchw, "kernel_size")?;
             ensure!(stated == kernel, "kernel_size {stated:?} differs from the filters' {kernel:?}");
@@ -38,7 +38,7 @@ impl Classic<'_> {
     pub fn over<'a, const N: usize>(&self, x: &'a Operand, w: &'a Operand) -> Result<Convolution<'a>, OpError> {
         let extent = extent(x, self.format, N)?;
         ensure!(w.rank() == N + 2, "expected filters of rank {}, found {}", N + 2, w.fact);
-        let windows = self.windows::<N>(extent, Convolution::kernel(w, self.format))?;
+        let windows = self.windows::<N>(&extent, Convolution::kernel(w, self.format))?;
         Ok(Convolution { x, w, windows, groups: self.groups()?, format: self.format })
     }
 
@@ -111,7 +111,7 @@ macro_rules! convolution_rule {
 
             fn onnx(&self, e: &mut Emit) -> Forms {
                 let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
-                Ok(Some(vec![self.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
+                Ok(Some(vec![self.plan()?.onnx(e, x, w, None)?]))
             }
 
             fn cases() -> Vec<Case> $cases

@@ -6,6 +6,12 @@ use crate::op::{Case, CaseArg, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 
+/// The type that tensors of several types become.
+fn common_dtype(xs: &[Operand]) -> Result<DType, OpError> {
+    let dtype = xs.iter().map(Operand::dtype).reduce(DType::promote);
+    dtype.ok_or_else(|| OpError::Invalid("expected one tensor or more, found none".into()))
+}
+
 fn one_dtype(xs: &[Operand]) -> Result<DType, OpError> {
     let Some(first) = xs.first() else {
         return Err(OpError::Invalid("expected one tensor or more, found none".into()));
@@ -27,6 +33,13 @@ fn contents(xs: &[Operand]) -> Result<Vec<&Tensor>, OpError> {
     xs.iter().map(Operand::tensor).collect()
 }
 
+/// `axis` of the first tensor with `more` dimensions, from the front.
+fn first_axis(xs: &[Operand], axis: i64, more: usize) -> Result<i64, OpError> {
+    let rank = xs.first().map_or(0, Operand::rank) + more;
+    let axis = normalize_axis(axis, rank);
+    axis.map(|a| a as i64).ok_or_else(|| OpError::Invalid(format!("the axis is out of range for rank {rank}")))
+}
+
 op! {
     /// Tensors joined along dimension `axis`; the other dimensions agree. Tensors of several types become their common type.
     Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
@@ -34,10 +47,8 @@ op! {
 
 impl Concat {
     fn plan(&self) -> Result<(Fact, usize), OpError> {
-        let Some(first) = self.tensors.first() else {
-            return Err(OpError::Invalid("expected one tensor or more, found none".into()));
-        };
-        let dtype = self.tensors.iter().fold(first.dtype(), |d, x| DType::promote(d, x.dtype()));
+        let dtype = common_dtype(&self.tensors)?;
+        let first = &self.tensors[0];
         let axis = first.axis(self.axis)?;
         let mut shape = first.fact.shape.clone();
         shape[axis] = 0;
@@ -83,9 +94,9 @@ impl Rule for Concat {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let (fact, axis) = self.plan()?;
-        let xs = self.tensors.iter().map(|x| e.as_type(x, fact.dtype)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(vec![e.concat(&xs, axis as i64)]))
+        let dtype = common_dtype(&self.tensors)?;
+        let xs = self.tensors.iter().map(|x| e.as_type(x, dtype)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(vec![e.concat(&xs, first_axis(&self.tensors, self.axis, 0)?)]))
     }
 
     fn cases() -> Vec<Case> {
@@ -169,7 +180,7 @@ macro_rules! piling {
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                let axis = Pile { xs: &self.$xs, axis: self.$axis }.plan()?.1 as i64;
+                let axis = first_axis(&self.$xs, self.$axis, 1)?;
                 let xs = e.all(&self.$xs)?;
                 let xs: Vec<_> = xs.into_iter().map(|x| e.unsqueeze(x, &[axis])).collect();
                 Ok(Some(vec![e.concat(&xs, axis)]))

@@ -77,7 +77,7 @@ impl DepthwiseConv2dNative {
         };
         Ok(Conv2D {
             x: self.x.clone(),
-            weight: Operand { v: w, fact: Fact::new(self.weight.dtype(), &dims), known },
+            weight: Operand { v: w, fact: Fact::new(self.weight.dtype(), &dims).into(), known },
             out_channel: None,
             kernel_size: self.kernel_size.clone(),
             mode: 1,
@@ -102,7 +102,7 @@ impl Rule for DepthwiseConv2dNative {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let dims = self.grouped(self.weight.v)?.weight.fact.shape;
+        let dims = self.grouped(self.weight.v)?.weight.fact.shape.clone();
         let w = b.transpose(self.weight.v, &[1, 0, 2, 3])?;
         let w = b.reshape(w, &dims)?;
         self.grouped(w)?.lower(b)
@@ -113,7 +113,7 @@ impl Rule for DepthwiseConv2dNative {
         let grouped = self.grouped(self.weight.v)?;
         let w = e.transpose(w, &[1, 0, 2, 3]);
         let w = e.reshape(w, &to_i64(grouped.weight.shape()));
-        Ok(Some(vec![grouped.plan()?.onnx(e, x, w, self.pad_mode == PadMode::Same, None)?]))
+        Ok(Some(vec![grouped.plan()?.onnx(e, x, w, None)?]))
     }
 
     fn cases() -> Vec<Case> {

@@ -35,7 +35,7 @@ impl Conv2DBackpropFilter {
                 self.filter_size.len()
             )));
         };
-        let windows = self.classic().windows::<2>(&x.shape()[2..], &dims[2..])?;
+        let windows = self.classic().windows::<2>(&x.dims()[2..], &dims[2..])?;
         let groups = self.classic().groups()?;
         let whole = groups > 0 && dims[0].is_multiple_of(groups) && dims[1].checked_mul(groups) == Some(x.shape()[1]);
         ensure!(whole, "filters {dims:?} in {groups} groups do not fit {}", x.fact);

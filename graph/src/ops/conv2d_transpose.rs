@@ -6,7 +6,7 @@ use super::sample::sample;
 use super::window::{Format, PadMode, Window, pads, spatial};
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule, ints};
+use crate::op::{Case, Ints, Late, Operand, Rule, ints};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -18,18 +18,24 @@ classic_convolution! {
     Conv2DBackpropInput, aliases ["Conv2DTranspose"] {
         dout ["out_backprop", "x"]: Operand,
         weight ["filter", "w"]: Operand,
-        input_sizes ["input_size"]: Ints,
+        input_sizes ["input_size"]: Late<Ints>,
     } Nchw
+}
+
+fn ensure_images(format: Format, x: &Operand, w: &Operand) -> Result<(), OpError> {
+    ensure!(format == Format::Nchw, "expected format NCHW, found {format:?}");
+    ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
+    Ok(())
 }
 
 impl Conv2DBackpropInput {
     fn plan(&self) -> Result<Spread<'_>, OpError> {
-        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         let (x, w) = (&self.dout, &self.weight);
-        ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
-        let dims = sizes(&self.input_sizes, "input_sizes")?;
+        ensure_images(self.format, x, w)?;
+        let dims = sizes(self.input_sizes.get()?, "input_sizes")?;
         ensure!(dims.len() == 4, "expected 4 input_sizes, found {}", dims.len());
-        let windows = self.classic().windows::<2>(&dims[2..], &w.shape()[2..])?;
+        let extent: Vec<Option<usize>> = dims[2..].iter().copied().map(Some).collect();
+        let windows = self.classic().windows::<2>(&extent, &w.shape()[2..])?;
         let spread = Spread { x, w, windows, groups: self.classic().groups()? };
         let shape = spread.infer()?.shape;
         ensure!(shape.as_slice() == dims, "input_sizes {dims:?} differ from the result's {:?}", shape.as_slice());
@@ -52,7 +58,16 @@ impl Rule for Conv2DBackpropInput {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let x = e.edge(&self.dout)?;
-        Ok(Some(vec![self.plan()?.onnx(e, x, None)?]))
+        if !self.dout.is_open() && self.input_sizes.known().is_some() {
+            return Ok(Some(vec![self.plan()?.onnx(e, x, None, None)?]));
+        }
+        let (dout, weight) = (&self.dout, &self.weight);
+        ensure_images(self.format, dout, weight)?;
+        let windows = self.classic().windows::<2>(&[None, None], &weight.shape()[2..])?;
+        let spread = Spread { x: dout, w: weight, windows, groups: self.classic().groups()? };
+        let sizes = e.ints(2, self.input_sizes.known().map(|s| &s[..]))?;
+        let sizes = e.slice(sizes, 0, 2, 4);
+        Ok(Some(vec![spread.onnx_to(e, x, sizes)?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -90,9 +105,14 @@ op! {
 }
 
 impl ConvTranspose2D {
-    fn batched(&self, v: V) -> Result<Operand, OpError> {
+    fn ensure_ranks(&self) -> Result<(), OpError> {
         let fits = matches!(self.input.rank(), 3 | 4) && self.weight.rank() == 4;
         ensure!(fits, "expected images and filters of rank 4, found {} and {}", self.input.fact, self.weight.fact);
+        Ok(())
+    }
+
+    fn batched(&self, v: V) -> Result<Operand, OpError> {
+        self.ensure_ranks()?;
         let mut dims = self.input.fact.shape.clone();
         if dims.len() == 3 {
             dims.insert(0, 1);
@@ -104,10 +124,14 @@ impl ConvTranspose2D {
         let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
         let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
         let (pad, extra) = (pads::<2>(&self.padding, "padding")?, pads::<2>(&self.output_padding, "output_padding")?);
+        let extent = &x.dims()[x.rank() - 2..];
         let window = |d: usize| {
             let kernel = self.weight.shape()[d + 2];
+            let Some(len) = extent[d] else {
+                return Window::new(PadMode::Pad, None, kernel, stride[d], dilation[d], pad[d]);
+            };
             let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
-            let full = x.shape()[d + 2].saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
+            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
             let out = full.saturating_add(extra[d][0]).checked_sub(2 * pad[d][0]);
             let out = out.ok_or_else(|| OpError::Invalid(format!("padding {} leaves nothing of {full}", pad[d][0])))?;
             Window::new(PadMode::Pad, out, kernel, stride[d], dilation[d], pad[d])
@@ -140,7 +164,7 @@ impl Rule for ConvTranspose2D {
     }
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let dims = self.batched(self.input.v)?.fact.shape;
+        let dims = self.batched(self.input.v)?.fact.shape.clone();
         let v = b.reshape(self.input.v, &dims)?;
         let Some(y) = self.plan(&self.batched(v)?)?.lower(b)? else { return Ok(None) };
         let bias = match self.bias(None)? {
@@ -156,7 +180,9 @@ impl Rule for ConvTranspose2D {
         let single = self.input.rank() == 3;
         let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
         let x = if single { e.unsqueeze(x, &[0]) } else { x };
-        let y = self.plan(&self.batched(self.input.v)?)?.onnx(e, x, bias)?;
+        let more = pads::<2>(&self.output_padding, "output_padding")?.map(|pair| pair[0] as i64);
+        self.ensure_ranks()?;
+        let y = self.plan(&self.input)?.onnx(e, x, bias, Some(&more))?;
         Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
     }
 
@@ -235,7 +261,7 @@ impl Rule for Conv3DTranspose {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let x = e.edge(&self.dout)?;
-        Ok(Some(vec![self.plan()?.onnx(e, x, None)?]))
+        Ok(Some(vec![self.plan()?.onnx(e, x, None, None)?]))
     }
 
     fn cases() -> Vec<Case> {

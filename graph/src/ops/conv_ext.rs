@@ -73,11 +73,18 @@ macro_rules! biased {
             }
 
             fn plan<'a>(&'a self, x: &'a Operand) -> Result<Convolution<'a>, OpError> {
+                ensure!(
+                    (x.rank() == $n + 1 || x.rank() == $n + 2) && self.weight.rank() == $n + 2,
+                    "expected images and filters of rank {}, found {} and {}",
+                    $n + 2,
+                    x.fact,
+                    self.weight.fact
+                );
                 let kernel = Convolution::kernel(&self.weight, Format::Nchw);
                 let stride = spatial::<$n>(&self.stride, Format::Nchw, "stride")?;
                 let dilation = spatial::<$n>(&self.dilation, Format::Nchw, "dilation")?;
                 let (mode, pads) = self.padding.resolve::<$n>()?;
-                let extent = &x.shape()[2..];
+                let extent = &x.dims()[x.rank() - $n..];
                 let window = |d: usize| Window::new(mode, extent[d], kernel[d], stride[d], dilation[d], pads[d]);
                 let windows = (0..$n).map(window).collect::<Result<_, _>>()?;
                 let groups = size(self.groups, "groups")?;
@@ -119,7 +126,7 @@ macro_rules! biased {
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
-                let dims = self.batched(self.input.v)?.fact.shape;
+                let dims = self.batched(self.input.v)?.fact.shape.clone();
                 let v = b.reshape(self.input.v, &dims)?;
                 let Some(y) = self.plan(&self.batched(v)?)?.lower(b)? else { return Ok(None) };
                 let bias = match self.bias(None)? {
@@ -132,12 +139,11 @@ macro_rules! biased {
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                let (single, same) = (self.input.rank() == $n + 1, self.padding.resolve::<$n>()?.0 == PadMode::Same);
+                let single = self.input.rank() == $n + 1;
                 let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
                 let x = if single { e.unsqueeze(x, &[0]) } else { x };
-                let batched = self.batched(self.input.v)?;
                 let w = e.edge(&self.weight)?;
-                let y = self.plan(&batched)?.onnx(e, x, w, same, bias)?;
+                let y = self.plan(&self.input)?.onnx(e, x, w, bias)?;
                 Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
             }
 

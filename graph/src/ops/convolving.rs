@@ -5,10 +5,10 @@ use super::patches::Patches;
 use super::product::reshaped;
 use super::window::{Format, Window};
 use crate::lower::Lowering;
-use crate::onnx::{Edge, Emit, NoForm, machine, to_i64};
+use crate::onnx::{Edge, Emit, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::Operand;
 use crate::task::{Conv, Layout, Task, V};
-use crate::{Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
 /// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`).
@@ -21,9 +21,9 @@ pub(super) struct Convolution<'a> {
 }
 
 /// The spatial dimensions of images.
-pub(super) fn extent(x: &Operand, format: Format, spatial: usize) -> Result<&[usize], OpError> {
+pub(super) fn extent(x: &Operand, format: Format, spatial: usize) -> Result<Vec<Option<usize>>, OpError> {
     ensure!(x.rank() == spatial + 2, "expected images of rank {}, found {}", spatial + 2, x.fact);
-    Ok(&x.shape()[format.spatial()..format.spatial() + spatial])
+    Ok(x.dims()[format.spatial()..format.spatial() + spatial].to_vec())
 }
 
 /// Checks that a group count divides both channel counts.
@@ -122,8 +122,8 @@ impl Convolution<'_> {
         from_channels_first(self.format, Tensor::from_f64s(self.x.dtype(), &dims, &y)?)
     }
 
-    /// `Conv`. `same` pads by the extents that a run has.
-    pub fn onnx(&self, e: &mut Emit, x: Edge, w: Edge, same: bool, bias: Option<Edge>) -> Result<Edge, NoForm> {
+    /// `Conv`.
+    pub fn onnx(&self, e: &mut Emit, x: Edge, w: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
         let rank = self.windows.len() + 2;
         let last = self.format.spatial() == 1;
@@ -141,16 +141,39 @@ impl Convolution<'_> {
             ("dilations", list(&|w| w.dilation).into()),
             ("group", (self.groups as i64).into()),
         ];
-        attrs.push(if same && !e.fixed(self.x) {
-            ("auto_pad", "SAME_UPPER".into())
+        if !self.windows.iter().any(Window::floats) {
+            attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after)].concat().into()));
+        } else if self.windows.iter().all(|w| w.dilation == 1) {
+            attrs.push(("auto_pad", "SAME_UPPER".into()));
         } else {
-            ("pads", [list(&|w| w.before), list(&|w| w.after)].concat().into())
-        });
+            x = self.padded(e, x, wide)?;
+        }
         let mut y = e.op_n("Conv", &[Some(x), Some(w), bias], attrs, 1)[0];
         if last {
             y = e.transpose(y, &back);
         }
         Ok(e.cast(y, wide, dtype))
+    }
+
+    /// `x` (channels first, of `dtype`) with the zeros around it that mode `same` asks for at the lengths of a run.
+    fn padded(&self, e: &mut Emit, x: Edge, dtype: DType) -> Result<Edge, NoForm> {
+        let list = |f: &dyn Fn(&Window) -> usize| to_i64(&self.windows.iter().map(f).collect::<Vec<_>>());
+        let size = e.op_with("Shape", &[x], vec![("start", 2.into())]);
+        let (stride, reach) = (e.vector(&list(&|w| w.stride)), e.vector(&list(&Window::reach)));
+        let (zero, one, two) = (e.vector(&[0]), e.vector(&[1]), e.vector(&[2]));
+        // `(⌈size / stride⌉ − 1) · stride`, where the last window starts.
+        let last = e.op("Sub", &[size, one]);
+        let last = e.op("Div", &[last, stride]);
+        let last = e.op("Mul", &[last, stride]);
+        let end = e.op("Add", &[last, reach]);
+        let missing = e.op("Sub", &[end, size]);
+        let missing = e.op("Max", &[missing, zero]);
+        let before = e.op("Div", &[missing, two]);
+        let after = e.op("Sub", &[missing, before]);
+        let outer = e.vector(&[0, 0]);
+        let pads = e.concat(&[outer, before, outer, after], 0);
+        let fill = e.number(dtype, 0.0)?;
+        Ok(e.op("Pad", &[x, pads, fill]))
     }
 
     /// For every place of the result, the elements of an image that meet an element of a filter, as offsets into one channel
@@ -228,7 +251,7 @@ impl Convolution<'_> {
         let slices = Patches { x: &volumes, h: *depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
         let image = |b: &mut Lowering, v, dims: [usize; 4]| {
             let v = b.reshape(v, &dims)?;
-            Ok::<_, OpError>(Operand { v, fact: b.fact(v).clone(), known: b.known(v) })
+            Ok::<_, OpError>(Operand { v, fact: b.fact(v).clone().into(), known: b.known(v) })
         };
         let x = image(b, slices, [n * depth.out, c_in * depth.kernel, rows, columns])?;
         let filters = [self.w.shape()[0], self.w.shape()[1] * depth.kernel, h.kernel, w.kernel];
@@ -286,25 +309,61 @@ impl Spread<'_> {
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
     }
 
-    /// `ConvTranspose`.
-    pub fn onnx(&self, e: &mut Emit, x: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
+    /// `ConvTranspose`. `more` is what the result has more, or less, than the windows reach, where lengths are open.
+    pub fn onnx(&self, e: &mut Emit, x: Edge, bias: Option<Edge>, more: Option<&[i64]>) -> Result<Edge, NoForm> {
+        let extra = |(d, w): (usize, &Window)| match more {
+            _ if !w.open => {
+                let reach = (w.out.max(1) - 1) * w.stride + w.reach();
+                Ok((w.size + w.before + w.after) as i64 - reach as i64)
+            }
+            Some(more) => more.get(d).copied().ok_or(NoForm::Unstated),
+            None => no_form(OPEN),
+        };
+        let extra = self.windows.iter().enumerate().map(extra).collect::<Result<Vec<_>, _>>()?;
+        self.spread(e, x, bias, &extra)
+    }
+
+    /// `ConvTranspose` to the lengths `sizes`, a vector that the model computes: to more, of which a part is taken.
+    pub fn onnx_to(&self, e: &mut Emit, x: Edge, sizes: Edge) -> Result<Edge, NoForm> {
+        let n = self.windows.len();
+        let strides = to_i64(&self.windows.iter().map(|w| w.stride).collect::<Vec<_>>());
+        let reach = to_i64(&self.windows.iter().map(Window::reach).collect::<Vec<_>>());
+        let whole: Vec<Window> = self.windows.iter().map(|w| Window { before: 0, after: 0, ..*w }).collect();
+        let whole = Spread { x: self.x, w: self.w, windows: whole, groups: self.groups };
+        let y = whole.spread(e, x, None, &strides.iter().map(|s| s - 1).collect::<Vec<_>>())?;
+        let start = if self.windows.iter().any(Window::floats) {
+            // Half of what the windows reach beyond the result.
+            let (zero, one, two) = (e.vector(&[0]), e.vector(&[1]), e.vector(&[2]));
+            let (strides, reach) = (e.vector(&strides), e.vector(&reach));
+            let last = e.op_with("Shape", &[x], vec![("start", 2.into())]);
+            let last = e.op("Sub", &[last, one]);
+            let last = e.op("Mul", &[last, strides]);
+            let end = e.op("Add", &[last, reach]);
+            let missing = e.op("Sub", &[end, sizes]);
+            let missing = e.op("Max", &[missing, zero]);
+            e.op("Div", &[missing, two])
+        } else {
+            e.vector(&to_i64(&self.windows.iter().map(|w| w.before).collect::<Vec<_>>()))
+        };
+        let (end, axes) = (e.op("Add", &[start, sizes]), e.vector(&(2..n as i64 + 2).collect::<Vec<_>>()));
+        Ok(e.op("Slice", &[y, start, end, axes]))
+    }
+
+    /// `ConvTranspose` with pads as the windows have them, and `extra` elements more at the ends.
+    fn spread(&self, e: &mut Emit, x: Edge, bias: Option<Edge>, extra: &[i64]) -> Result<Edge, NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
         let (x, w) = (e.cast(x, dtype, wide), e.as_type(self.w, wide)?);
         let bias = bias.map(|b| e.cast(b, dtype, wide));
         let list = |f: &dyn Fn(&Window) -> i64| self.windows.iter().map(f).collect::<Vec<i64>>();
-        // What the result has more, or less, than the windows reach.
-        let extra = |w: &Window| {
-            let reach = (w.out.max(1) - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
-            (w.size + w.before + w.after) as i64 - reach as i64
-        };
-        let pads = [list(&|w| w.before as i64), list(&|w| w.after as i64 - extra(w).min(0))].concat();
+        let ends = self.windows.iter().zip(extra).map(|(w, extra)| w.after as i64 - extra.min(&0)).collect();
+        let pads = [list(&|w| w.before as i64), ends].concat();
         let attrs = vec![
             ("kernel_shape", list(&|w| w.kernel as i64).into()),
             ("strides", list(&|w| w.stride as i64).into()),
             ("dilations", list(&|w| w.dilation as i64).into()),
             ("group", (self.groups as i64).into()),
             ("pads", pads.into()),
-            ("output_padding", list(&|w| extra(w).max(0)).into()),
+            ("output_padding", extra.iter().map(|&extra| extra.max(0)).collect::<Vec<i64>>().into()),
         ];
         let y = e.op_n("ConvTranspose", &[Some(x), Some(w), bias], attrs, 1)[0];
         Ok(e.cast(y, wide, dtype))

@@ -3,8 +3,8 @@
 use super::elementwise::{float_of, number_of, real, scalars, size, tensor_of};
 use super::samples::{case, dtype, float, int, none, tensor, tuple, wave};
 use crate::lower::Lowering;
-use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Ints, Lowers, Number, Operand, Rule};
+use crate::onnx::{Edge, Emit, Forms};
+use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
@@ -43,10 +43,46 @@ fn natural(x: Number) -> DType {
     if matches!(x, Number::Int(_)) { DType::I64 } else { DType::F32 }
 }
 
-/// `Expand` of a single value to a shape that an argument has or is.
-fn everywhere(e: &mut Emit, value: Edge, shape: &[usize]) -> Result<Edge, NoForm> {
-    let shape = e.shape_argument(shape)?;
-    Ok(e.op("Expand", &[value, shape]))
+/// Where a tensor's dimensions come from.
+enum Extent<'a> {
+    /// An operand has them.
+    Of(&'a Operand),
+    /// They are the argument with this number.
+    Given(usize, &'a Late<Ints>),
+}
+
+impl Extent<'_> {
+    fn shape(&self) -> Result<Shape, OpError> {
+        match self {
+            Extent::Of(x) => Ok(x.fact.shape.clone()),
+            Extent::Given(_, dims) => shape_of(dims.get()?),
+        }
+    }
+
+    /// `Expand` of the number `value`.
+    fn expand(&self, e: &mut Emit, value: Edge) -> Forms {
+        let shape = match self {
+            Extent::Of(x) => {
+                let sizes = e.sizes_of(x);
+                e.sizes(&sizes)?
+            }
+            Extent::Given(index, dims) => e.ints(*index, dims.known().map(|d| &d[..]))?,
+        };
+        Ok(Some(vec![e.op("Expand", &[value, shape])]))
+    }
+}
+
+/// A tensor with the same number everywhere.
+struct Made<'a> {
+    dtype: DType,
+    value: Scalar,
+    dims: Extent<'a>,
+}
+
+impl Made<'_> {
+    fn fact(&self) -> Result<Fact, OpError> {
+        Ok(Fact { dtype: self.dtype, shape: self.dims.shape()? })
+    }
 }
 
 macro_rules! constant {
@@ -58,20 +94,20 @@ macro_rules! constant {
         }
 
         impl $name {
-            fn made(&self) -> Result<(Fact, Scalar), OpError> {
-                let rule: fn(&$name) -> Result<(Fact, Scalar), OpError> = $rule;
+            fn made(&self) -> Result<Made<'_>, OpError> {
+                let rule: fn(&$name) -> Result<Made<'_>, OpError> = $rule;
                 rule(self)
             }
         }
 
         impl Rule for $name {
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.made()?.0])
+                Ok(vec![self.made()?.fact()?])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let (fact, value) = self.made()?;
-                Ok(vec![filled(&fact, value)?])
+                let made = self.made()?;
+                Ok(vec![filled(&made.fact()?, made.value)?])
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -80,9 +116,9 @@ macro_rules! constant {
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                let (fact, value) = self.made()?;
-                let value = e.constant(tensor_of(fact.dtype, &[], &[value])?);
-                Ok(Some(vec![everywhere(e, value, &fact.shape)?]))
+                let made = self.made()?;
+                let value = e.constant(tensor_of(made.dtype, &[], &[made.value])?);
+                made.dims.expand(e, value)
             }
 
             fn cases() -> Vec<Case> {
@@ -92,14 +128,14 @@ macro_rules! constant {
     )*};
 }
 
-/// A shape argument and the type of the result.
-fn made(dims: &[i64], dtype: DType, value: Scalar) -> Result<(Fact, Scalar), OpError> {
-    Ok((Fact { dtype, shape: shape_of(dims)? }, value))
+/// A tensor whose dimensions are argument `index`.
+fn made(index: usize, dims: &Late<Ints>, dtype: DType, value: Scalar) -> Result<Made<'_>, OpError> {
+    Ok(Made { dtype, value, dims: Extent::Given(index, dims) })
 }
 
-fn like(x: &Operand, dtype: Option<DType>, value: Scalar) -> Result<(Fact, Scalar), OpError> {
+fn like(x: &Operand, dtype: Option<DType>, value: Scalar) -> Result<Made<'_>, OpError> {
     real(x)?;
-    Ok((Fact::new(dtype.unwrap_or(x.dtype()), x.shape()), value))
+    Ok(Made { dtype: dtype.unwrap_or(x.dtype()), value, dims: Extent::Of(x) })
 }
 
 constant! {
@@ -120,31 +156,31 @@ constant! {
         = |op| like(&op.input, op.dtype, scalar(op.fill_value)),
         [case("same", [wave(DType::F32, &[3, 5]), float(2.5), none()], 0.0), case("i64", [wave(DType::F32, &[3]), int(15), dtype(DType::I64)], 0.0)];
     /// Zeros of shape `size`, in `dtype` or the type of `input`.
-    NewZeros { input: Operand, size: Ints, dtype: Option<DType> = None }
-        = |op| made(&op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(0)),
+    NewZeros { input: Operand, size: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(0)),
         [case("same", [wave(DType::I32, &[5]), tuple(&[1, 16]), none()], 0.0)];
     /// Ones of shape `size`, in `dtype` or the type of `input`.
-    NewOnes { input: Operand, size: Ints, dtype: Option<DType> = None }
-        = |op| made(&op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(1)),
+    NewOnes { input: Operand, size: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(1)),
         [case("f16", [wave(DType::I32, &[5]), tuple(&[2, 3]), dtype(DType::F16)], 0.0)];
     /// `fill_value` everywhere, of shape `size`, in `dtype` or the type of `input`.
-    NewFull { input: Operand, size: Ints, fill_value: Number, dtype: Option<DType> = None }
-        = |op| made(&op.size, op.dtype.unwrap_or(op.input.dtype()), scalar(op.fill_value)),
+    NewFull { input: Operand, size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), scalar(op.fill_value)),
         [case("same", [wave(DType::F32, &[5]), tuple(&[2, 3]), float(-1.5), none()], 0.0)];
     /// Zeros of shape `size`, in `dtype` or `f32`.
-    Zeros { size ["shape"]: Ints, dtype: Option<DType> = None }
-        = |op| made(&op.size, op.dtype.unwrap_or(DType::F32), Scalar::Int(0)),
+    Zeros { size ["shape"]: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(0, &op.size, op.dtype.unwrap_or(DType::F32), Scalar::Int(0)),
         [case("f32", [tuple(&[2, 3]), none()], 0.0), case("i32", [int(4), dtype(DType::I32)], 0.0)];
     /// Ones of shape `shape`, in `dtype` or `f32`.
-    Ones { shape: Ints, dtype: Option<DType> = None }
-        = |op| made(&op.shape, op.dtype.unwrap_or(DType::F32), Scalar::Int(1)),
+    Ones { shape: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(0, &op.shape, op.dtype.unwrap_or(DType::F32), Scalar::Int(1)),
         [case("f32", [tuple(&[2, 3]), none()], 0.0), case("bool", [tuple(&[3]), dtype(DType::Bool)], 0.0)];
     /// `fill_value` everywhere, of shape `size`, in `dtype`; without it a Python integer gives `i64`, a float `f32`.
-    FillScalar { size: Ints, fill_value: Number, dtype: Option<DType> = None }
-        = |op| made(&op.size, op.dtype.unwrap_or(natural(op.fill_value)), scalar(op.fill_value)),
+    FillScalar { size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
+        = |op| made(0, &op.size, op.dtype.unwrap_or(natural(op.fill_value)), scalar(op.fill_value)),
         [case("integer", [tuple(&[2, 3]), int(7), none()], 0.0), case("f16", [tuple(&[3]), float(0.5), dtype(DType::F16)], 0.0)];
     /// `value` everywhere, of shape `shape` and type `dtype`.
-    Fill { dtype ["type"]: DType, shape: Ints, value: Number } = |op| made(&op.shape, op.dtype, scalar(op.value)),
+    Fill { dtype ["type"]: DType, shape: Late<Ints>, value: Number } = |op| made(1, &op.shape, op.dtype, scalar(op.value)),
         [case("f32", [dtype(DType::F32), tuple(&[2, 3]), int(3)], 0.0)];
 }
 
@@ -152,7 +188,7 @@ macro_rules! spread {
     ($($(#[doc = $doc:literal])+ $name:ident { $shape:ident, $value:ident $(, $dtype:ident)? };)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { $shape: Ints, $value: Operand $(, $dtype: Option<DType> = None)? }
+            $name { $shape: Late<Ints>, $value: Operand $(, $dtype: Option<DType> = None)? }
         }
 
         impl $name {
@@ -166,7 +202,7 @@ macro_rules! spread {
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 real(&self.$value)?;
                 ensure!(self.$value.count() == 1, "expected one value, found {}", self.$value.fact);
-                Ok(vec![Fact { dtype: self.dtype(), shape: shape_of(&self.$shape)? }])
+                Ok(vec![Fact { dtype: self.dtype(), shape: shape_of(self.$shape.get()?)? }])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -177,7 +213,7 @@ macro_rules! spread {
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let y = b.cast(self.$value.v, self.dtype());
                 let y = b.reshape(y, &[])?;
-                let dims = shape_of(&self.$shape)?;
+                let dims = shape_of(self.$shape.get()?)?;
                 if dims.contains(&0) {
                     return Ok(None);
                 }
@@ -186,8 +222,8 @@ macro_rules! spread {
 
             fn onnx(&self, e: &mut Emit) -> Forms {
                 let value = e.as_type(&self.$value, self.dtype())?;
-                let (value, shape) = (e.reshape(value, &[]), shape_of(&self.$shape)?);
-                Ok(Some(vec![everywhere(e, value, &shape)?]))
+                let value = e.reshape(value, &[]);
+                Extent::Given(0, &self.$shape).expand(e, value)
             }
 
             fn cases() -> Vec<Case> {
@@ -239,6 +275,12 @@ impl Rule for Eye {
     }
 }
 
+/// The type of numbers that are counted up.
+fn counted([start, end, step]: [Number; 3]) -> DType {
+    let whole = [start, end, step].iter().all(|x| matches!(x, Number::Int(_)));
+    if whole { DType::I64 } else { DType::F32 }
+}
+
 /// Number of elements from `start` in steps of `step` before `end`.
 fn steps(start: Number, end: Number, step: Number) -> Result<usize, OpError> {
     ensure!(step.as_f64() != 0.0, "expected a step other than 0");
@@ -270,36 +312,42 @@ fn count_up(start: Number, end: Number, step: Number, dtype: DType) -> Result<Te
 }
 
 /// `Range` over the arguments 0 to 2, in `dtype`.
-fn range(e: &mut Emit, numbers: [Number; 3], dtype: DType) -> Forms {
-    let whole = numbers.iter().all(|x| matches!(x, Number::Int(_)));
+fn range(e: &mut Emit, numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Forms {
+    let whole = numbers.iter().enumerate().all(|(i, x)| match x {
+        Late::Known(x) => matches!(x, Number::Int(_)),
+        Late::Computed(_) => e.operand(i).is_some_and(|x| !x.dtype().is_float()),
+    });
     let wide = if whole { DType::I64 } else { DType::F32 };
     let mut edges = Vec::new();
     for (i, x) in numbers.into_iter().enumerate() {
-        edges.push(e.scalar(i, x.as_f64(), wide)?);
+        edges.push(e.scalar(i, x.known().map(|x| x.as_f64()), wide)?);
     }
     let y = e.op("Range", &edges);
-    Ok(Some(vec![e.cast(y, wide, dtype)]))
+    Ok(Some(vec![e.cast(y, wide, dtype.unwrap_or(wide))]))
 }
 
 op! {
     /// `start`, `start + step`, … before `end`, of numbers or tensors of one element. Integers give `i64`; a float gives `f32`.
-    Range { start: Number, end: Number, step: Number, maxlen: i64 = 1_000_000 }
+    Range { start: Late<Number>, end: Late<Number>, step: Late<Number>, maxlen: i64 = 1_000_000 }
 }
 
 impl Range {
-    fn dtype(&self) -> DType {
-        let ints = [self.start, self.end, self.step].iter().all(|x| matches!(x, Number::Int(_)));
-        if ints { DType::I64 } else { DType::F32 }
+    fn numbers(&self) -> Result<[Number; 3], OpError> {
+        Ok([*self.start.get()?, *self.end.get()?, *self.step.get()?])
     }
 }
 
 impl Rule for Range {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.dtype(), &[steps(self.start, self.end, self.step)?])])
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![Fact::new(counted(numbers), &[steps(start, end, step)?])])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![count_up(self.start, self.end, self.step, self.dtype())?])
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![count_up(start, end, step, counted(numbers))?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -308,7 +356,7 @@ impl Rule for Range {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        range(e, [self.start, self.end, self.step], self.dtype())
+        range(e, [&self.start, &self.end, &self.step], None)
     }
 
     fn cases() -> Vec<Case> {
@@ -323,23 +371,26 @@ impl Rule for Range {
 
 op! {
     /// `start`, `start + step`, … before `end`, in `dtype`; without it integers give `i64`, a float gives `f32`.
-    Arange { start: Number, end: Number, step: Number, dtype: Option<DType> = None }
+    Arange { start: Late<Number>, end: Late<Number>, step: Late<Number>, dtype: Option<DType> = None }
 }
 
 impl Arange {
-    fn dtype(&self) -> DType {
-        let ints = [self.start, self.end, self.step].iter().all(|x| matches!(x, Number::Int(_)));
-        self.dtype.unwrap_or(if ints { DType::I64 } else { DType::F32 })
+    fn numbers(&self) -> Result<[Number; 3], OpError> {
+        Ok([*self.start.get()?, *self.end.get()?, *self.step.get()?])
     }
 }
 
 impl Rule for Arange {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.dtype(), &[steps(self.start, self.end, self.step)?])])
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![Fact::new(self.dtype.unwrap_or(counted(numbers)), &[steps(start, end, step)?])])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![count_up(self.start, self.end, self.step, self.dtype())?])
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![count_up(start, end, step, self.dtype.unwrap_or(counted(numbers)))?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -348,7 +399,7 @@ impl Rule for Arange {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        range(e, [self.start, self.end, self.step], self.dtype())
+        range(e, [&self.start, &self.end, &self.step], self.dtype)
     }
 
     fn cases() -> Vec<Case> {

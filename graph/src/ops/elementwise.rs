@@ -119,8 +119,7 @@ pub(super) fn emit(
     out: DType,
     f: impl FnOnce(&mut Program, &[Reg]) -> Reg,
 ) -> Result<V, OpError> {
-    let dims = common_shape(&xs.iter().map(|x| x.0).collect::<Vec<_>>())?;
-    let constant = |x: &Operand| x.count() == 1 && x.known.is_some();
+    let constant = |x: &Operand| x.known.is_some() && x.count() == 1;
     let all = xs.iter().all(|x| constant(x.0));
     let mut p = Program::new();
     let (mut regs, mut ins) = (Vec::new(), Vec::new());
@@ -139,7 +138,7 @@ pub(super) fn emit(
     if r + 1 != p.instrs.len() {
         p.push(crate::task::Instr::Cast(r), out);
     }
-    Ok(b.map(p, &ins, &dims))
+    b.elementwise(p, &ins, &xs.iter().map(|x| x.0.v).collect::<Vec<_>>())
 }
 
 /// Appends a constant number.

@@ -1,6 +1,6 @@
 use super::reshaping::reshaping;
 use super::sample::sample;
-use crate::onnx::{Emit, Forms, Size};
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::Operand;
 use crate::{DType, OpError, Shape, count, ensure, op};
 
@@ -37,14 +37,19 @@ op! {
 
 impl FlattenExt {
     fn form(&self, e: &mut Emit) -> Forms {
-        if e.fixed(&self.input) {
+        if !self.input.is_open() {
             return Ok(None);
         }
         let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
-        let mut sizes = e.sizes_of(&self.input);
-        sizes.splice(start..=end, [Size::Fixed(-1)]);
-        let (x, shape) = (e.edge(&self.input)?, e.sizes(&sizes)?);
-        Ok(Some(vec![e.op("Reshape", &[x, shape])]))
+        if start > end {
+            return no_form(format!("dimension {start} comes after dimension {end}"));
+        }
+        let sizes = e.sizes_of(&self.input);
+        let [front, joined, back] = [&sizes[..start], &sizes[start..=end], &sizes[end + 1..]].map(|part| e.sizes(part));
+        // What is left for −1 cannot be told where another dimension is 0.
+        let joined = e.reduce("ReduceProd", joined?, &[0], true);
+        let (x, shape) = (e.edge(&self.input)?, e.concat(&[front?, joined, back?], 0));
+        Ok(Some(vec![e.op_with("Reshape", &[x, shape], vec![("allowzero", 1.into())])]))
     }
 
     fn dims(&self) -> Result<Shape, OpError> {

@@ -54,7 +54,7 @@ impl Gather {
         let fits = batch >= 0 && batch as usize <= axis && batch as usize <= index.rank();
         ensure!(fits, "batch_dims {} with axis {axis} and indices {}", self.batch_dims, index.fact);
         let batch = batch as usize;
-        let same = x.shape()[..batch] == index.shape()[..batch];
+        let same = batch == 0 || x.shape()[..batch] == index.shape()[..batch];
         ensure!(same, "the first {batch} dimensions of {} and {} differ", x.fact, index.fact);
         Ok((axis, batch))
     }
@@ -253,7 +253,9 @@ impl GatherD {
         let (x, index) = (&self.x, &self.index);
         check_index(index)?;
         let axis = x.axis(self.dim)?;
-        let fits = x.rank() == index.rank() && (0..x.rank()).all(|d| d == axis || index.shape()[d] <= x.shape()[d]);
+        let within = |(i, n): (&Option<usize>, &Option<usize>)| i.zip(*n).is_none_or(|(i, n)| i <= n);
+        let pairs = index.dims().iter().zip(&x.dims()).enumerate().all(|(d, pair)| d == axis || within(pair));
+        let fits = x.rank() == index.rank() && pairs;
         ensure!(fits, "indices {} do not fit {} along dimension {axis}", index.fact, x.fact);
         Ok(axis)
     }

@@ -1,6 +1,6 @@
 use super::elements::{each_index, flat};
 use super::sample::sample;
-use crate::onnx::{Emit, Forms};
+use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -69,6 +69,32 @@ impl GridSampler2D {
     }
 }
 
+impl GridSampler2D {
+    /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
+    fn whole(&self, e: &mut Emit, grid: Edge, dtype: DType) -> Result<Edge, NoForm> {
+        let (width, height) = (e.dim(&self.input_x, 3)?, e.dim(&self.input_x, 2)?);
+        let extent = e.concat(&[width, height], 0);
+        let extent = e.cast(extent, DType::I64, dtype);
+        let [half, one, two] = [0.5, 1.0, 2.0].map(|n| e.number(dtype, n));
+        let (half, one, two) = (half?, one?, two?);
+        // The last element with corners aligned is at `extent - 1`, else the image ends half an element after it.
+        let span = if self.align_corners { e.op("Sub", &[extent, one]) } else { extent };
+        let place = e.op("Add", &[grid, one]);
+        let place = e.op("Mul", &[place, span]);
+        let place = if self.align_corners { place } else { e.op("Sub", &[place, one]) };
+        let place = e.op("Mul", &[place, half]);
+        let (away, sign) = (e.op("Abs", &[place]), e.op("Sign", &[place]));
+        let away = e.op("Add", &[away, half]);
+        let away = e.op("Floor", &[away]);
+        let place = e.op("Mul", &[away, sign]);
+        let place = e.op("Mul", &[place, two]);
+        let place = if self.align_corners { place } else { e.op("Add", &[place, one]) };
+        let span = e.op("Max", &[span, one]);
+        let place = e.op("Div", &[place, span]);
+        Ok(e.op("Sub", &[place, one]))
+    }
+}
+
 impl Rule for GridSampler2D {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, grid) = (&self.input_x.fact, &self.grid.fact);
@@ -107,18 +133,37 @@ impl Rule for GridSampler2D {
             Beyond::Border => "border",
             Beyond::Reflection => "reflection",
         };
-        let (x, grid) = (e.edge(&self.input_x)?, e.edge(&self.grid)?);
+        let dtype = self.input_x.dtype();
+        let nearest = self.interpolation_mode == Interpolation::Nearest;
+        let wide = if nearest { DType::promote(dtype, DType::F32) } else { dtype };
+        let (x, mut grid) = (e.as_type(&self.input_x, wide)?, e.as_type(&self.grid, wide)?);
+        if nearest {
+            if self.padding_mode == Beyond::Reflection {
+                return no_form("ONNX rounds halves to even, also where it mirrors the image");
+            }
+            grid = self.whole(e, grid, wide)?;
+        }
         let corners = i64::from(self.align_corners);
         let attrs = vec![("mode", mode.into()), ("padding_mode", beyond.into()), ("align_corners", corners.into())];
-        Ok(Some(vec![e.op_with("GridSample", &[x, grid], attrs)]))
+        let y = e.op_with("GridSample", &[x, grid], attrs);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn cases() -> Vec<Case> {
+        let halves = Tensor::from_f64s(
+            DType::F32,
+            &[1, 1, 6, 2],
+            &[-1.0, -1.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, -1.5, 1.5],
+        );
+        let halves =
+            sample().tensor(DType::F32, &[1, 2, 4, 2]).data(halves.unwrap_or_else(|_| Tensor::vector::<f32>(&[])));
         let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).tensor(DType::F32, &[2, 3, 2, 2]);
         vec![
             s.clone().int(0).int(0).flag(true).case("bilinear", 1e-6),
             s.clone().text("bilinear").text("reflection").flag(false).case("reflection", 1e-6),
             s.int(1).int(1).flag(false).case("nearest", 0.0),
+            halves.clone().int(1).int(0).flag(false).case("halves, nearest", 0.0),
+            halves.clone().int(1).int(1).flag(false).case("halves at the border, nearest", 0.0),
         ]
     }
 }
@@ -134,7 +179,7 @@ mod tests {
     fn modes_are_mindspores() {
         let operand = |dims: &[usize], data: &[f64]| {
             let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t) }))
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
         };
         let cases = [
             (0, 0, true, [0.0, 3.05, 4.165, 2.75]),

@@ -1,7 +1,7 @@
 use super::elements::sizes;
 use super::sample::sample;
 use crate::lower::Lowering;
-use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, to_i64};
+use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::task::{Binary, NormKind, Program, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, count, ensure, op};
@@ -27,7 +27,10 @@ impl Rows<'_> {
     /// `y`; mean and spread of each row.
     fn onnx(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
         let (dtype, axis) = (self.x.dtype(), self.axis);
-        let fits = |p: Option<&Operand>| p.is_none_or(|p| p.shape() == &self.x.shape()[axis..] && p.dtype() == dtype);
+        let row = self.x.dims()[axis..].to_vec();
+        let fits = |p: Option<&Operand>| {
+            p.is_none_or(|p| p.dims() == row && row.iter().all(Option::is_some) && p.dtype() == dtype)
+        };
         if self.kind == NormKind::Layer
             && self.gamma.is_some()
             && fits(self.gamma)
@@ -91,7 +94,7 @@ impl Rows<'_> {
         }
         let mut row = x.shape.clone();
         row[self.axis..].fill(1);
-        Ok((x.clone(), Fact { dtype: DType::F32, shape: row }))
+        Ok((Fact::clone(x), Fact { dtype: DType::F32, shape: row }))
     }
 
     /// The parameter's value for every element of `x`.
@@ -178,12 +181,21 @@ impl Rows<'_> {
     }
 }
 
-/// Checks that parameters have the shape `dims`.
-fn exactly(dims: &[usize], params: [Option<&Operand>; 2]) -> Result<(), OpError> {
+/// Checks that parameters have the dimensions of `x` from `axis` on.
+fn exactly(x: &Operand, axis: usize, params: [Option<&Operand>; 2]) -> Result<(), OpError> {
     for p in params.into_iter().flatten() {
-        ensure!(p.shape() == dims, "expected parameters of shape {dims:?}, found {}", p.fact);
+        let fits = p.rank() == x.rank() - axis && ends_with(x, &p.dims());
+        ensure!(fits, "expected parameters with the dimensions of {} from {axis} on, found {}", x.fact, p.fact);
     }
     Ok(())
+}
+
+/// Whether the last dimensions of `x` are `dims`, or may be where one is open.
+fn ends_with(x: &Operand, dims: &[Option<usize>]) -> bool {
+    let own = x.dims();
+    let start = own.len().checked_sub(dims.len());
+    let fits = |(a, b): (&Option<usize>, &Option<usize>)| a.zip(*b).is_none_or(|(a, b)| a == b);
+    start.is_some_and(|start| own[start..].iter().zip(dims).all(fits))
 }
 
 macro_rules! layer_norm_op {
@@ -204,7 +216,7 @@ macro_rules! layer_norm_op {
             fn rows(&self) -> Result<Rows<'_>, OpError> {
                 let axis = self.input_x.axis(self.begin_norm_axis)?;
                 let params = self.input_x.axis(self.begin_params_axis)?;
-                exactly(&self.input_x.shape()[params..], [Some(&self.gamma), Some(&self.beta)])?;
+                exactly(&self.input_x, params, [Some(&self.gamma), Some(&self.beta)])?;
                 let (gamma, beta, eps) = (Some(&self.gamma), Some(&self.beta), self.epsilon);
                 Ok(Rows { kind: NormKind::Layer, x: &self.input_x, axis, gamma, beta, eps })
             }
@@ -271,10 +283,11 @@ op! {
 impl LayerNormExt {
     fn rows(&self) -> Result<Rows<'_>, OpError> {
         let dims = sizes(&self.normalized_shape, "normalized_shape")?;
-        let fits = !dims.is_empty() && self.input.shape().ends_with(&dims);
+        let known: Vec<Option<usize>> = dims.iter().copied().map(Some).collect();
+        let fits = !dims.is_empty() && ends_with(&self.input, &known);
         ensure!(fits, "{} does not end with {dims:?}", self.input.fact);
-        exactly(&dims, [self.weight.as_ref(), self.bias.as_ref()])?;
         let (axis, gamma, beta) = (self.input.rank() - dims.len(), self.weight.as_ref(), self.bias.as_ref());
+        exactly(&self.input, axis, [gamma, beta])?;
         Ok(Rows { kind: NormKind::Layer, x: &self.input, axis, gamma, beta, eps: self.eps })
     }
 }
@@ -316,7 +329,7 @@ op! {
 impl RmsNorm {
     fn rows(&self) -> Result<Rows<'_>, OpError> {
         let (x, gamma) = (&self.x, &self.gamma);
-        let fits = gamma.rank() > 0 && x.shape().ends_with(gamma.shape());
+        let fits = gamma.rank() > 0 && ends_with(x, &gamma.dims());
         ensure!(fits, "{} does not end with the dimensions of {}", x.fact, gamma.fact);
         let axis = x.rank() - gamma.rank();
         Ok(Rows { kind: NormKind::Rms, x, axis, gamma: Some(gamma), beta: None, eps: self.epsilon })
@@ -367,18 +380,28 @@ op! {
 }
 
 impl GroupNorm {
-    /// `y`, and for each group the mean and the spread, with the dimension of elements kept as 1.
+    /// The dimensions within a group, where channels are two dimensions.
+    fn inside(&self) -> Vec<usize> {
+        (2..self.input.rank() + 1).collect()
+    }
+
+    /// `y`, and for each group the mean and the spread, with the dimensions within a group kept as 1.
     fn onnx_parts(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
         let x = &self.input;
         let (dtype, wide) = (x.dtype(), DType::promote(machine(x.dtype()), DType::F32));
-        let groups = self.dims()?[1] as i64;
+        let Some(Some(channels)) = x.dims().get(1).copied() else { return no_form("groups of channels that are open") };
+        let groups = super::elements::size(self.num_groups, "num_groups")?;
+        super::convolving::check_groups(groups, channels, channels)?;
         let edge = e.as_type(x, wide)?;
-        let shape = e.sizes(&[Size::Of(x.clone(), 0), Size::Fixed(groups), Size::Fixed(-1)])?;
+        let mut sizes = e.sizes_of(x);
+        sizes.splice(1..2, [Size::Fixed(groups as i64), Size::Fixed((channels / groups) as i64)]);
+        let shape = e.sizes(&sizes)?;
         let rows = e.op("Reshape", &[edge, shape]);
-        let mean = e.reduce("ReduceMean", rows, &[2], true);
+        let inside = self.inside();
+        let mean = e.reduce("ReduceMean", rows, &inside, true);
         let centred = e.op("Sub", &[rows, mean]);
         let squares = e.op("Mul", &[centred, centred]);
-        let (var, eps) = (e.reduce("ReduceMean", squares, &[2], true), e.number(wide, self.eps)?);
+        let (var, eps) = (e.reduce("ReduceMean", squares, &inside, true), e.number(wide, self.eps)?);
         let sum = e.op("Add", &[var, eps]);
         let root = e.op("Sqrt", &[sum]);
         let y = e.op("Div", &[centred, root]);
@@ -483,7 +506,7 @@ impl Rule for GroupNorm {
         let [y, mean, inverse] = self.onnx_parts(e, Spread::InverseDeviation)?;
         let (dtype, wide) = (self.input.dtype(), DType::promote(machine(self.input.dtype()), DType::F32));
         let stat = |e: &mut Emit, s| {
-            let s = e.squeeze(s, &[2]);
+            let s = e.squeeze(s, &to_i64(&self.inside()));
             e.cast(s, wide, dtype)
         };
         Ok(Some(vec![y, stat(e, mean), stat(e, inverse)]))

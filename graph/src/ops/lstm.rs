@@ -75,7 +75,7 @@ impl LSTM {
     }
 
     fn form(&self, e: &mut Emit) -> Forms {
-        let d = self.dims()?;
+        let d = self.sized()?;
         let (DType::F32, Some(w)) = (self.x.dtype(), &self.w.known) else { return Ok(None) };
         let w = w.to_f64s()?;
         let [_, hidden, bias, _] = d.offsets(0);
@@ -95,31 +95,37 @@ impl LSTM {
         let out = e.op_n("LSTM", &inputs, attrs, 3);
         let y = e.transpose(out[0], &[0, 2, 1, 3]);
         // 0 keeps a dimension.
-        let shape = e.vector(&[0, 0, -1]);
+        let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
         let y = e.op("Reshape", &[y, shape]);
         let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
         Ok(Some(vec![y, out[1], out[2], none, none]))
     }
 
-    fn dims(&self) -> Result<Dims, OpError> {
+    /// What the weights are for; without the lengths of a run.
+    fn sized(&self) -> Result<Dims, OpError> {
         if self.num_layers != 1 || self.proj_size != 0 {
             let what = format!("{} layers with a projection to {}", self.num_layers, self.proj_size);
             return Err(OpError::Unsupported(what));
         }
         let (input, hidden) = (size(self.input_size, "input_size")?, size(self.hidden_size, "hidden_size")?);
         ensure!(input.max(hidden) < 1 << 20 && hidden > 0, "input_size {input} and hidden_size {hidden}");
-        let [seq, batch, own] = *self.x.shape() else {
-            return Err(OpError::Invalid(format!("expected [seq, batch, {input}], found {}", self.x.fact)));
-        };
-        ensure!(own == input, "expected [seq, batch, {input}], found {}", self.x.fact);
+        let own = self.x.rank() == 3 && self.x.dims()[2].is_none_or(|own| own == input);
+        ensure!(own, "expected [seq, batch, {input}], found {}", self.x.fact);
         let directions = if self.bidirectional { 2 } else { 1 };
-        let d = Dims { seq, batch, input, hidden, directions, bias: self.has_bias };
+        let d = Dims { seq: 0, batch: 0, input, hidden, directions, bias: self.has_bias };
+        let n = d.offsets(0)[3];
+        ensure!(self.w.count() == n, "expected {n} weights, found {}", self.w.fact);
+        Ok(d)
+    }
+
+    fn dims(&self) -> Result<Dims, OpError> {
+        let mut d = self.sized()?;
+        (d.seq, d.batch) = (self.x.shape()[0], self.x.shape()[1]);
+        let Dims { batch, hidden, directions, .. } = d;
         for s in [&self.h, &self.c] {
             let fits = s.shape() == [directions, batch, hidden];
             ensure!(fits, "expected a state [{directions}, {batch}, {hidden}], found {}", s.fact);
         }
-        let n = d.offsets(0)[3];
-        ensure!(self.w.count() == n, "expected {n} weights, found {}", self.w.fact);
         let dtype = self.x.dtype();
         let same = [&self.h, &self.c, &self.w].iter().all(|o| o.dtype() == dtype);
         ensure!(same && dtype.is_float(), "expected floats of one type, found {dtype} with other types");
@@ -139,7 +145,7 @@ impl LSTM {
         let flat = reshaped(&self.w, v, &[self.w.count()])?;
         let v = Cut::range(&flat, 0, offset, rows * cols)?.lower(b, &flat)?;
         let v = b.reshape(v, &[rows, cols])?;
-        Ok(Operand { v, fact: Fact::new(self.x.dtype(), &[rows, cols]), known: None })
+        Ok(Operand { v, fact: Fact::new(self.x.dtype(), &[rows, cols]).into(), known: None })
     }
 
     /// One direction: every `h` in the order of the sequence, the last `h` and the last `c`.
@@ -317,7 +323,7 @@ mod tests {
         let arg = |dims: &[usize], f: &dyn Fn(f64) -> f64| {
             let data: Vec<f64> = (0..dims.iter().product()).map(|i: usize| f(i as f64)).collect();
             let t = Tensor::from_f64s(DType::F32, dims, &data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t) }))
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
         };
         let int = |i: i64| Some(ArgValue::Const(Const::Int(i)));
         let items = vec![

@@ -21,7 +21,7 @@ impl Outer {
         ensure!(a.rank() == 1 && b.rank() == 1, "expected vectors, found {} and {}", a.fact, b.fact);
         real(a)?;
         let mut x = a.clone();
-        x.fact = Fact::new(x.dtype(), &[x.count(), 1]);
+        x.fact = Fact::new(x.dtype(), &[x.count(), 1]).into();
         x.known = x.known.map(|t| t.reshape(&x.fact.shape)).transpose()?;
         Ok(x)
     }

@@ -184,7 +184,7 @@ impl Rule for Im2ColExt {
     }
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let dims = self.columns(self.input.v)?.x.fact.shape;
+        let dims = self.columns(self.input.v)?.x.fact.shape.clone();
         let v = b.reshape(self.input.v, &dims)?;
         let Some(y) = self.columns(v)?.lower(b)? else { return Ok(None) };
         let dims = self.merged(&b.fact(y[0]).shape.clone());

@@ -79,7 +79,7 @@ fn torch<const N: usize>(
     let windows = if ceil { Window::ceil } else { Window::new };
     let ranks = x.rank() == N + 1 || x.rank() == N + 2;
     ensure!(ranks, "expected rank {} or {}, found {}", N + 1, N + 2, x.fact);
-    let extent = &x.shape()[x.rank() - N..];
+    let extent = &x.dims()[x.rank() - N..];
     let kernel = spatial::<N>(kernel, Format::Nchw, "kernel_size")?;
     let stride = match stride {
         Some(s) if !s.is_empty() => spatial::<N>(s, Format::Nchw, "stride")?,

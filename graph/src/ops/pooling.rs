@@ -106,7 +106,7 @@ impl Pooling<'_> {
             reach.saturating_sub(w.size + w.before + w.after)
         };
         let mut attrs = vec![("kernel_shape", list(&|w| w.kernel).into()), ("strides", list(&|w| w.stride).into())];
-        let open = !e.fixed(self.x);
+        let open = self.windows.iter().any(|w| w.open);
         let (counts_pads, divisor) = match self.statistic {
             Statistic::Max => (false, None),
             Statistic::Mean { pads, divisor } => (pads || divisor.is_some(), divisor),
@@ -154,10 +154,9 @@ impl Pooling<'_> {
 
     /// Positions of maxima among all elements as positions within the dimensions from `from` on.
     pub fn places(&self, e: &mut Emit, places: Edge, from: usize, dtype: DType) -> Result<Edge, NoForm> {
-        if e.dims(self.x)[from..].iter().any(Option::is_none) {
+        let Some(size) = self.x.dims()[from..].iter().copied().product::<Option<usize>>() else {
             return Ok(e.missing("positions of maxima, and a dimension is open"));
-        }
-        let size: usize = self.x.shape()[from..].iter().product();
+        };
         let size = e.number(DType::I64, size as f64)?;
         let places = e.op("Mod", &[places, size]);
         Ok(e.cast(places, DType::I64, dtype))

@@ -24,7 +24,7 @@ impl PReLU {
 
     fn spread(&self) -> Result<Operand, OpError> {
         let mut w = self.weight.clone();
-        w.fact = Fact::new(w.dtype(), &self.shape());
+        w.fact = Fact::new(w.dtype(), &self.shape()).into();
         w.known = w.known.map(|t| t.reshape(&self.shape())).transpose()?;
         Ok(w)
     }

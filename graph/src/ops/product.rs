@@ -116,12 +116,12 @@ fn swapped(rank: usize) -> Vec<usize> {
 /// `x` with other dimensions, contents included.
 pub(super) fn reshaped(x: &Operand, v: V, dims: &[usize]) -> Result<Operand, OpError> {
     let known = x.known.as_ref().map(|t| t.reshape(dims)).transpose()?;
-    Ok(Operand { v, fact: Fact { dtype: x.dtype(), shape: shape(dims) }, known })
+    Ok(Operand { v, fact: Fact { dtype: x.dtype(), shape: shape(dims) }.into(), known })
 }
 
 /// The operand as a tensor that is being computed.
 pub(super) fn computed(like: &Operand, tensor: Tensor) -> Operand {
-    Operand { v: like.v, fact: tensor.fact(), known: Some(tensor) }
+    Operand { v: like.v, fact: tensor.fact().into(), known: Some(tensor) }
 }
 
 /// The shape of `x + bias`, where a bias is given: that of `x`.

@@ -2,38 +2,36 @@ use super::elements::sizes;
 use super::reshaping::reshaping;
 use super::sample::sample;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Ints, Operand};
+use crate::op::{Ints, Late, Operand};
 use crate::{DType, OpError, Shape, checked_count, ensure, op};
 
 op! {
     /// The same elements with dimensions `shape`; one dimension may be −1 and is what remains.
     ///
     /// `input`: any type. `shape`: integers, which may be computed by the model.
-    Reshape, aliases ["View"] { input ["tensor"]: Operand, shape: Ints }
+    Reshape, aliases ["View"] { input ["tensor"]: Operand, shape: Late<Ints> }
 }
 
 impl Reshape {
     fn form(&self, e: &mut Emit) -> Forms {
-        let (x, shape) = (e.edge(&self.input)?, e.ints(1, &self.shape)?);
+        let known = self.shape.known();
+        let (x, shape) = (e.edge(&self.input)?, e.ints(1, known.map(|s| &s[..]))?);
         // Without it 0 would keep a dimension.
-        let zeros = if self.shape.contains(&0) { vec![("allowzero", 1.into())] } else { Vec::new() };
+        let zeros = known.is_none_or(|s| s.contains(&0));
+        let zeros = if zeros { vec![("allowzero", 1.into())] } else { Vec::new() };
         Ok(Some(vec![e.op_with("Reshape", &[x, shape], zeros)]))
     }
 
     fn dims(&self) -> Result<Shape, OpError> {
-        let Some(open) = self.shape.iter().position(|&d| d == -1) else {
-            return Ok(sizes(&self.shape, "shape")?.into());
+        let shape = self.shape.get()?;
+        let Some(open) = shape.iter().position(|&d| d == -1) else {
+            return Ok(sizes(shape, "shape")?.into());
         };
-        let mut dims = self.shape.clone();
+        let mut dims = shape.clone();
         dims[open] = 1;
         let mut dims: Shape = sizes(&dims, "shape")?.into();
         let (have, rest) = (self.input.count(), checked_count(&dims).unwrap_or(0));
-        ensure!(
-            rest > 0 && have % rest == 0,
-            "cannot give {} the dimensions {:?}",
-            self.input.fact,
-            self.shape.as_slice()
-        );
+        ensure!(rest > 0 && have % rest == 0, "cannot give {} the dimensions {:?}", self.input.fact, shape.as_slice());
         dims[open] = have / rest;
         Ok(dims)
     }

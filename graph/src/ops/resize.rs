@@ -2,8 +2,8 @@ use super::elements::{flat, rearrange, size};
 use super::sample::sample;
 use super::taps::weigh;
 use crate::lower::Lowering;
-use crate::onnx::{Edge, Emit, Forms, NoForm, Size};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Rule, ints};
+use crate::onnx::{Emit, Forms, Size, to_i64};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Operand, ParamKind, Rule, ints};
 use crate::task::{Coordinates, Layout, Resize as ResizeTask, ResizeMode, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
@@ -44,14 +44,6 @@ struct Axis {
 }
 
 impl Axis {
-    /// The factor that was given.
-    fn scale(&self) -> Option<f32> {
-        match self.grid {
-            Grid::Scaled(s) | Grid::ScaledCentres(s) => Some(s as f32),
-            _ => None,
-        }
-    }
-
     fn coordinate(&self, i: usize) -> f64 {
         let (i, size, out) = (i as f64, self.size as f64, self.out as f64);
         match self.grid {
@@ -103,42 +95,6 @@ struct Resizing<'a> {
 }
 
 impl Resizing<'_> {
-    /// `Resize` to the sizes of argument `index`, or by the factors of the axes; `None` where ONNX weighs elements otherwise.
-    fn onnx(&self, e: &mut Emit, index: usize) -> Result<Option<Edge>, NoForm> {
-        let Some(first) = self.axes.first() else { return Ok(None) };
-        let same = self.axes.iter().all(|a| std::mem::discriminant(&a.grid) == std::mem::discriminant(&first.grid));
-        let wide = matches!(self.x.dtype(), DType::F32 | DType::F16 | DType::I32 | DType::U8 | DType::I8);
-        let (coordinates, nearest) = match first.grid {
-            Grid::Asymmetric | Grid::Scaled(_) => ("asymmetric", "floor"),
-            Grid::Corners => ("align_corners", "round_prefer_ceil"),
-            Grid::Centres | Grid::ScaledCentres(_) => ("half_pixel", "round_prefer_ceil"),
-        };
-        let mut attrs = vec![("coordinate_transformation_mode", coordinates.into())];
-        match first.kernel {
-            _ if !same || !wide => return Ok(None),
-            Kernel::Nearest => attrs.extend([("mode", "nearest".into()), ("nearest_mode", nearest.into())]),
-            Kernel::Linear => attrs.push(("mode", "linear".into())),
-            Kernel::Cubic { a, renormal, table: false } => attrs.extend([
-                ("mode", "cubic".into()),
-                ("cubic_coeff_a", (a as f32).into()),
-                ("exclude_outside", i64::from(renormal).into()),
-            ]),
-            Kernel::Cubic { .. } => return Ok(None),
-        }
-        let x = e.edge(self.x)?;
-        let scales: Option<Vec<f32>> = self.axes.iter().map(Axis::scale).collect();
-        if let Some(scales) = scales {
-            let scales: Vec<f32> = [1.0, 1.0].into_iter().chain(scales).collect();
-            let scales = e.constant(Tensor::vector(&scales));
-            return Ok(Some(e.op_n("Resize", &[Some(x), None, Some(scales)], attrs, 1)[0]));
-        }
-        let outs: Vec<i64> = self.axes.iter().map(|a| a.out as i64).collect();
-        let outer = e.sizes(&[Size::Of(self.x.clone(), 0), Size::Of(self.x.clone(), 1)])?;
-        let inner = e.ints(index, &outs)?;
-        let sizes = e.concat(&[outer, inner], 0);
-        Ok(Some(e.op_n("Resize", &[Some(x), None, None, Some(sizes)], attrs, 1)[0]))
-    }
-
     /// The last `n` dimensions of `x`, which has two more.
     fn spatial(x: &Operand, n: usize) -> Result<&[usize], OpError> {
         ensure!(x.rank() == n + 2, "expected rank {}, found {}", n + 2, x.fact);
@@ -262,24 +218,24 @@ impl Resizing<'_> {
     }
 }
 
-/// Implements [`Rule`] for an operator whose `plan()` is one resizing of its operand.
+/// Implements [`Rule`] for an operator whose `scheme()` is one resizing of its operand.
 macro_rules! resizing {
     ($name:ident, $cases:expr) => {
         impl Rule for $name {
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.plan()?.infer()?])
+                Ok(vec![self.scheme()?.plan()?.infer()?])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.plan()?.reference()?])
+                Ok(vec![self.scheme()?.plan()?.reference()?])
             }
 
             fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+                Ok(self.scheme()?.plan()?.lower(b)?.map(|y| vec![y]))
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                Ok(self.plan()?.onnx(e, 1)?.map(|y| vec![y]))
+                self.scheme()?.onnx(e)
             }
 
             fn cases() -> Vec<Case> {
@@ -289,26 +245,93 @@ macro_rules! resizing {
     };
 }
 
-/// Axes for images resized to `output` with TensorFlow's two switches.
+/// The last dimensions of `x`, resized to the sizes or by the factors that are argument 1 or 2.
+struct Scheme<'a> {
+    x: &'a Operand,
+    /// How many dimensions.
+    n: usize,
+    output: &'a Late<Option<Ints>>,
+    scales: Option<&'a [f64]>,
+    grid: fn(Option<f64>) -> Grid,
+    kernel: Kernel,
+}
+
+impl<'a> Scheme<'a> {
+    fn plan(&self) -> Result<Resizing<'a>, OpError> {
+        let dims = Resizing::spatial(self.x, self.n)?;
+        let output = self.output.get()?.as_ref().filter(|o| !o.is_empty());
+        let axis = |d: usize| {
+            let (out, scale) = match (output, self.scales) {
+                (Some(o), None) if o.len() == self.n => (size(o[d], "size")?, None),
+                (None, Some(s)) if s.len() == self.n && s[d].is_finite() && s[d] > 0.0 => {
+                    (size((dims[d] as f64 * s[d]).floor() as i64, "scales")?, Some(s[d]))
+                }
+                (output, scales) => {
+                    let found = format!("{:?} and {scales:?}", output.map(|o| o.as_slice()));
+                    let n = self.n;
+                    return Err(OpError::Invalid(format!("expected {n} sizes or {n} positive scales, found {found}")));
+                }
+            };
+            Ok(Axis { size: dims[d], out, grid: (self.grid)(scale), kernel: self.kernel })
+        };
+        Ok(Resizing { x: self.x, axes: (0..self.n).map(axis).collect::<Result<_, _>>()? })
+    }
+
+    /// `Resize`; `None` where ONNX weighs elements otherwise.
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let wide = matches!(self.x.dtype(), DType::F32 | DType::F16 | DType::I32 | DType::U8 | DType::I8);
+        let grid = (self.grid)(self.scales.and_then(|s| s.first().copied()));
+        let (coordinates, nearest) = match grid {
+            Grid::Asymmetric | Grid::Scaled(_) => ("asymmetric", "floor"),
+            Grid::Corners => ("align_corners", "round_prefer_ceil"),
+            Grid::Centres | Grid::ScaledCentres(_) => ("half_pixel", "round_prefer_ceil"),
+        };
+        let mut attrs = vec![("coordinate_transformation_mode", coordinates.into())];
+        match self.kernel {
+            _ if !wide => return Ok(None),
+            Kernel::Nearest => attrs.extend([("mode", "nearest".into()), ("nearest_mode", nearest.into())]),
+            Kernel::Linear => attrs.push(("mode", "linear".into())),
+            Kernel::Cubic { a, renormal, table: false } => attrs.extend([
+                ("mode", "cubic".into()),
+                ("cubic_coeff_a", (a as f32).into()),
+                ("exclude_outside", i64::from(renormal).into()),
+            ]),
+            Kernel::Cubic { .. } => return Ok(None),
+        }
+        let x = e.edge(self.x)?;
+        if let (Some(scales), Grid::Scaled(_) | Grid::ScaledCentres(_)) = (self.scales, grid) {
+            let scales: Vec<f32> = [1.0, 1.0].into_iter().chain(scales.iter().map(|&s| s as f32)).collect();
+            let scales = e.constant(Tensor::vector(&scales));
+            return Ok(Some(e.op_n("Resize", &[Some(x), None, Some(scales)], attrs, 1)));
+        }
+        let outer = e.sizes(&[Size::Of(self.x.clone(), 0), Size::Of(self.x.clone(), 1)])?;
+        let inner = match (self.output, self.scales) {
+            (Late::Computed(_), None) => e.ints(1, None)?,
+            (Late::Known(Some(sizes)), None) => e.vector(sizes),
+            _ => e.vector(&to_i64(&self.plan()?.axes.iter().map(|a| a.out).collect::<Vec<_>>())),
+        };
+        let sizes = e.concat(&[outer, inner], 0);
+        Ok(Some(e.op_n("Resize", &[Some(x), None, None, Some(sizes)], attrs, 1)))
+    }
+}
+
+/// Images resized to `output` with TensorFlow's two switches.
 fn switched<'a>(
     x: &'a Operand,
-    output: &[i64],
+    output: &'a Late<Option<Ints>>,
     corners: bool,
     centres: bool,
     kernel: Kernel,
-) -> Result<Resizing<'a>, OpError> {
-    let dims = Resizing::spatial(x, 2)?;
-    ensure!(output.len() == 2, "size: expected 2 numbers, found {}", output.len());
+) -> Result<Scheme<'a>, OpError> {
     ensure!(!(corners && centres), "align_corners and half_pixel_centers exclude each other");
-    let grid = if corners {
-        Grid::Corners
+    let grid: fn(Option<f64>) -> Grid = if corners {
+        |_| Grid::Corners
     } else if centres {
-        Grid::Centres
+        |_| Grid::Centres
     } else {
-        Grid::Asymmetric
+        |_| Grid::Asymmetric
     };
-    let axis = |d: usize| Ok::<_, OpError>(Axis { size: dims[d], out: size(output[d], "size")?, grid, kernel });
-    Ok(Resizing { x, axes: vec![axis(0)?, axis(1)?] })
+    Ok(Scheme { x, n: 2, output, scales: None, grid, kernel })
 }
 
 /// Cases of an operator with the two switches.
@@ -334,14 +357,14 @@ op! {
     /// to `i · (in − 1) / (out − 1)`, halves rounded up. `half_pixel_centers` has no influence. Any real type.
     ResizeNearestNeighbor {
         input_x ["x", "image"]: Operand,
-        size: Ints,
+        size: Late<Option<Ints>>,
         align_corners: bool = false,
         half_pixel_centers: bool = false,
     }
 }
 
 impl ResizeNearestNeighbor {
-    fn plan(&self) -> Result<Resizing<'_>, OpError> {
+    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
         ensure!(
             !(self.align_corners && self.half_pixel_centers),
             "align_corners and half_pixel_centers exclude each other"
@@ -362,14 +385,14 @@ op! {
     /// real type.
     ResizeNearestNeighborV2 {
         image ["x"]: Operand,
-        size: Ints,
+        size: Late<Option<Ints>>,
         align_corners: bool = false,
         half_pixel_centers: bool = false,
     }
 }
 
 impl ResizeNearestNeighborV2 {
-    fn plan(&self) -> Result<Resizing<'_>, OpError> {
+    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, Kernel::Nearest)
     }
 }
@@ -382,14 +405,14 @@ op! {
     /// `i · (in − 1) / (out − 1)`. Floats.
     ResizeBilinearV2, aliases ["ResizeBilinear"] {
         image ["x"]: Operand,
-        size: Ints,
+        size: Late<Option<Ints>>,
         align_corners: bool = false,
         half_pixel_centers: bool = false,
     }
 }
 
 impl ResizeBilinearV2 {
-    fn plan(&self) -> Result<Resizing<'_>, OpError> {
+    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, Kernel::Linear)
     }
 }
@@ -402,14 +425,14 @@ op! {
     /// `ResizeBilinearV2`, negative ones included; distances between elements are rounded to 1/1024. Floats.
     ResizeBicubic {
         image ["images", "x"]: Operand,
-        size: Ints,
+        size: Late<Option<Ints>>,
         align_corners: bool = false,
         half_pixel_centers: bool = false,
     }
 }
 
 impl ResizeBicubic {
-    fn plan(&self) -> Result<Resizing<'_>, OpError> {
+    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
         let renormal = self.half_pixel_centers;
         let kernel = Kernel::Cubic { a: if renormal { -0.5 } else { -0.75 }, renormal, table: true };
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, kernel)
@@ -418,52 +441,34 @@ impl ResizeBicubic {
 
 resizing!(ResizeBicubic, switched_cases(DType::F32, true));
 
-/// Axes for `n` dimensions resized to `output` or, without it, by the factors `scales`.
+/// `n` dimensions resized to `output` or, without it, by the factors `scales`.
 fn scaled<'a>(
     x: &'a Operand,
     n: usize,
-    output: Option<&Ints>,
-    scales: Option<&Vec<f64>>,
+    output: &'a Late<Option<Ints>>,
+    scales: &'a Option<Scales>,
     corners: bool,
     kernel: Kernel,
-) -> Result<Resizing<'a>, OpError> {
-    let dims = Resizing::spatial(x, n)?;
-    let output = output.filter(|o| !o.is_empty());
-    let scales = scales.filter(|s| !s.is_empty());
-    let axis = |d: usize| {
-        let (out, scale) = match (output, scales) {
-            (Some(o), None) if o.len() == n => (size(o[d], "output_size")?, None),
-            (None, Some(s)) if s.len() == n && s[d].is_finite() && s[d] > 0.0 => {
-                (size((dims[d] as f64 * s[d]).floor() as i64, "scales")?, Some(s[d]))
-            }
-            _ => {
-                let found = format!("{:?} and {scales:?}", output.map(|o| o.as_slice()));
-                return Err(OpError::Invalid(format!("expected {n} sizes or {n} positive scales, found {found}")));
-            }
-        };
-        let grid = match (corners, kernel, scale) {
-            (true, ..) => Grid::Corners,
-            (false, Kernel::Nearest, None) => Grid::Asymmetric,
-            (false, Kernel::Nearest, Some(s)) => Grid::Scaled(s),
-            (false, _, None) => Grid::Centres,
-            (false, _, Some(s)) => Grid::ScaledCentres(s),
-        };
-        Ok(Axis { size: dims[d], out, grid, kernel })
+) -> Scheme<'a> {
+    let grid: fn(Option<f64>) -> Grid = match (corners, kernel) {
+        (true, _) => |_| Grid::Corners,
+        (false, Kernel::Nearest) => |scale| scale.map_or(Grid::Asymmetric, Grid::Scaled),
+        (false, _) => |scale| scale.map_or(Grid::Centres, Grid::ScaledCentres),
     };
-    Ok(Resizing { x, axes: (0..n).map(axis).collect::<Result<_, _>>()? })
+    let scales = scales.as_ref().map(|s| s.0.as_slice()).filter(|s| !s.is_empty());
+    Scheme { x, n, output, scales, grid, kernel }
 }
 
 macro_rules! nearest_op {
     ($(#[doc = $doc:literal])+ $name:ident $n:literal $shape:expr, $out:expr, $scales:expr) => {
         op! {
             $(#[doc = $doc])+
-            $name { x: Operand, output_size: Option<Ints> = None, scales: Option<Scales> = None }
+            $name { x: Operand, output_size: Late<Option<Ints>> = Late::Known(None), scales: Option<Scales> = None }
         }
 
         impl $name {
-            fn plan(&self) -> Result<Resizing<'_>, OpError> {
-                let scales = self.scales.as_ref().map(|s| &s.0);
-                scaled(&self.x, $n, self.output_size.as_ref(), scales, false, Kernel::Nearest)
+            fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+                Ok(scaled(&self.x, $n, &self.output_size, &self.scales, false, Kernel::Nearest))
             }
         }
 
@@ -512,16 +517,15 @@ macro_rules! upsample_op {
             $(#[doc = $doc])+
             $name, aliases [$($alias),*] {
                 x: Operand,
-                output_size: Option<Ints> = None,
+                output_size: Late<Option<Ints>> = Late::Known(None),
                 scales: Option<Scales> = None,
                 align_corners: bool = false,
             }
         }
 
         impl $name {
-            fn plan(&self) -> Result<Resizing<'_>, OpError> {
-                let scales = self.scales.as_ref().map(|s| &s.0);
-                scaled(&self.x, $n, self.output_size.as_ref(), scales, self.align_corners, $kernel)
+            fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+                Ok(scaled(&self.x, $n, &self.output_size, &self.scales, self.align_corners, $kernel))
             }
         }
 
@@ -574,22 +578,19 @@ op! {
     /// `align_corners` at `i · (in − 1) / (out − 1)`, for `asymmetric` at `i · in / out`. Floats.
     ResizeLinear1D {
         x: Operand,
-        size: Ints = ints(&[1]),
+        size: Late<Option<Ints>> = Late::Known(Some(ints(&[1]))),
         coordinate_transformation_mode: Coordinate1D = Coordinate1D::AlignCorners,
     }
 }
 
 impl ResizeLinear1D {
-    fn plan(&self) -> Result<Resizing<'_>, OpError> {
-        let dims = Resizing::spatial(&self.x, 1)?;
-        ensure!(self.size.len() == 1, "size: expected one number, found {}", self.size.len());
-        let grid = match self.coordinate_transformation_mode {
-            Coordinate1D::Asymmetric => Grid::Asymmetric,
-            Coordinate1D::AlignCorners => Grid::Corners,
-            Coordinate1D::HalfPixel => Grid::Centres,
+    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+        let grid: fn(Option<f64>) -> Grid = match self.coordinate_transformation_mode {
+            Coordinate1D::Asymmetric => |_| Grid::Asymmetric,
+            Coordinate1D::AlignCorners => |_| Grid::Corners,
+            Coordinate1D::HalfPixel => |_| Grid::Centres,
         };
-        let axis = Axis { size: dims[0], out: size(self.size[0], "size")?, grid, kernel: Kernel::Linear };
-        Ok(Resizing { x: &self.x, axes: vec![axis] })
+        Ok(Scheme { x: &self.x, n: 1, output: &self.size, scales: None, grid, kernel: Kernel::Linear })
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn tolerance(dtype: DType) -> f64 {
 
 /// What `infer` says of a case's arguments with known contents.
 pub(super) fn facts<R>(case: &Case, infer: impl Fn(&Args) -> Result<R, OpError>) -> Result<R, OpError> {
-    let operand = |t: &Tensor| ArgValue::Operand(Operand { v: V(0), fact: t.fact(), known: Some(t.clone()) });
+    let operand = |t: &Tensor| ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t.clone()) });
     let arg = |arg: &CaseArg| match arg {
         CaseArg::Tensor(t) => operand(t),
         CaseArg::Tensors(ts) => ArgValue::List(ts.iter().map(operand).collect()),

@@ -4,7 +4,7 @@ use super::number::{Number, with_number};
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form};
-use crate::op::{Case, Effect, Ints, Lowers, Number as Factor, Operand, Rule};
+use crate::op::{Case, Effect, Ints, Late, Lowers, Number as Factor, Operand, Rule};
 use crate::task::{ScatterKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
@@ -379,12 +379,12 @@ scatter_rows_op! {
 op! {
     /// A tensor of dimensions `shape`, zero but for slices: the last dimension of `indices` holds the first coordinates of a
     /// slice, to which the slice of `updates` is added. Numbers; an index out of range is an error.
-    ScatterNd { indices: Operand, updates: Operand, shape: Ints }
+    ScatterNd { indices: Operand, updates: Operand, shape: Late<Ints> }
 }
 
 impl ScatterNd {
     fn dims(&self) -> Result<Vec<usize>, OpError> {
-        let dims = sizes(&self.shape, "shape")?;
+        let dims = sizes(self.shape.get()?, "shape")?;
         ensure!(crate::checked_count(&dims).is_some(), "the result {dims:?} is too large");
         Ok(dims)
     }
@@ -413,7 +413,7 @@ impl Rule for ScatterNd {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let d = self.updates.dtype();
-        let (zero, shape) = (e.number(d, 0.0)?, e.ints(2, &self.shape)?);
+        let (zero, shape) = (e.number(d, 0.0)?, e.ints(2, self.shape.known().map(|s| &s[..]))?);
         let x = e.op("Expand", &[zero, shape]);
         let (index, updates) = (e.as_type(&self.indices, DType::I64)?, e.edge(&self.updates)?);
         Ok(Some(vec![scatter_nd(e, x, index, updates, Combine::Add, d)?]))
@@ -502,12 +502,10 @@ impl Along<'_> {
         let wide = if self.how == Combine::Replace { d } else { machine(d) };
         let (x, index) = (e.as_type(self.x, wide)?, e.as_type(self.index, DType::I64)?);
         let mut updates = e.as_type(self.updates, wide)?;
-        if self.updates.shape() != self.index.shape() {
-            if !e.is_fixed() {
-                return no_form("it takes a part of the updates, and a dimension is open");
-            }
-            let rank = self.index.rank();
-            let (start, end) = (e.vector(&vec![0; rank]), e.vector(&crate::onnx::to_i64(self.index.shape())));
+        let (have, want) = (self.updates.dims(), self.index.dims());
+        if have != want || want.iter().any(Option::is_none) {
+            let sizes = e.sizes_of(self.index);
+            let (start, end) = (e.vector(&vec![0; want.len()]), e.sizes(&sizes)?);
             updates = e.op("Slice", &[updates, start, end]);
         }
         let (reduction, updates) = self.how.onnx(e, updates, wide)?;
@@ -735,8 +733,8 @@ struct Segments<'a> {
 impl Segments<'_> {
     /// `ScatterND` into one segment more, which takes what belongs to none.
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let (fact, lead) = (self.infer()?, self.ids.rank());
-        let wide = machine(fact.dtype);
+        let (dtype, lead) = (self.x.dtype(), self.ids.rank());
+        let wide = machine(dtype);
         let n = e.number(DType::I64, self.n as f64)?;
         let ids = e.as_type(self.ids, DType::I64)?;
         let zero = e.number(DType::I64, 0.0)?;
@@ -756,7 +754,7 @@ impl Segments<'_> {
         let x = e.as_type(self.x, wide)?;
         let y = scatter_nd(e, base, ids, x, self.how, wide)?;
         let y = e.slice(y, 0, 0, self.n);
-        Ok(Some(vec![e.cast(y, wide, fact.dtype)]))
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 
     fn infer(&self) -> Result<Fact, OpError> {

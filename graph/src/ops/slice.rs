@@ -3,9 +3,14 @@ use super::elements::size;
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// Argument `index`, one number, as a vector of one element.
+fn number(e: &mut Emit, index: usize, known: &Late<i64>) -> Result<Edge, NoForm> {
+    e.ints(index, known.known().map(std::slice::from_ref))
+}
 
 /// `Slice` of one dimension.
 fn range(e: &mut Emit, x: &Operand, axis: usize, start: Edge, end: Edge, step: i64) -> Result<Edge, NoForm> {
@@ -42,19 +47,19 @@ macro_rules! cutting {
 
 op! {
     /// `size[d]` elements from `begin[d]` along each dimension; a size of −1 takes the rest. Any type.
-    Slice { input ["x", "input_x"]: Operand, begin: Ints, size: Ints }
+    Slice { input ["x", "input_x"]: Operand, begin: Late<Ints>, size: Late<Ints> }
 }
 
 impl Slice {
     fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
         let x = e.edge(&self.input)?;
         let axes = e.vector(&(0..self.input.rank() as i64).collect::<Vec<_>>());
-        let start = e.ints(1, &self.begin)?;
-        let end = if e.is_constant(1) && e.is_constant(2) {
-            let last = |(&b, &n): (&i64, &i64)| if n == -1 { i64::MAX } else { b + n };
-            e.vector(&self.begin.iter().zip(&self.size).map(last).collect::<Vec<_>>())
+        let start = e.ints(1, self.begin.known().map(|b| &b[..]))?;
+        let end = if let (Late::Known(begin), Late::Known(size)) = (&self.begin, &self.size) {
+            let last = |(&b, &n): (&i64, &i64)| if n == -1 { i64::MAX } else { b.saturating_add(n) };
+            e.vector(&begin.iter().zip(size).map(last).collect::<Vec<_>>())
         } else {
-            let size = e.ints(2, &self.size)?;
+            let size = e.ints(2, self.size.known().map(|s| &s[..]))?;
             let (open, most) = (e.vector(&[-1]), e.vector(&[i64::MAX]));
             let (rest, sum) = (e.op("Equal", &[size, open]), e.op("Add", &[start, size]));
             e.op("Where", &[rest, most, sum])
@@ -63,7 +68,7 @@ impl Slice {
     }
 
     fn cut(&self) -> Result<Cut, OpError> {
-        let (x, begin, sizes) = (&self.input, &self.begin, &self.size);
+        let (x, begin, sizes) = (&self.input, self.begin.get()?, self.size.get()?);
         let fits = begin.len() == x.rank() && sizes.len() == x.rank();
         ensure!(fits, "expected {} begins and sizes, found {} and {}", x.rank(), begin.len(), sizes.len());
         let mut cut = Cut::whole(x);
@@ -92,15 +97,15 @@ op! {
     SliceExt, aliases ["SliceExtView"] {
         input: Operand,
         dim: i64 = 0,
-        start: i64 = 0,
-        end: i64 = i64::MAX,
+        start: Late<i64> = Late::Known(0),
+        end: Late<i64> = Late::Known(i64::MAX),
         step: i64 = 1,
     }
 }
 
 impl SliceExt {
     fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
-        let (start, end) = (e.ints(2, &[self.start])?, e.ints(3, &[self.end])?);
+        let (start, end) = (number(e, 2, &self.start)?, number(e, 3, &self.end)?);
         range(e, &self.input, self.input.axis(self.dim)?, start, end, self.step)
     }
 
@@ -110,7 +115,7 @@ impl SliceExt {
         ensure!(self.step > 0, "expected a positive step, found {}", self.step);
         let len = x.shape()[axis] as i64;
         let bound = |v: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(0, len);
-        let (start, end) = (bound(self.start), bound(self.end));
+        let (start, end) = (bound(*self.start.get()?), bound(*self.end.get()?));
         let taken = (end - start).max(0).unsigned_abs().div_ceil(self.step.unsigned_abs()) as usize;
         let mut cut = Cut::whole(x);
         (cut.begin[axis], cut.size[axis]) = (start as usize, taken);
@@ -129,19 +134,22 @@ cutting!(SliceExt, {
 
 op! {
     /// `length` elements from `start` of dimension `dim`. A negative `start` counts from the end. Any type.
-    Narrow, aliases ["NarrowView"] { input: Operand, dim: i64, start: i64, length: i64 }
+    Narrow, aliases ["NarrowView"] { input: Operand, dim: i64, start: Late<i64>, length: Late<i64> }
 }
 
 impl Narrow {
     fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
         let axis = self.input.axis(self.dim)?;
-        let start = e.ints(2, &[self.start])?;
-        let end = if e.is_constant(2) && e.is_constant(3) {
-            let end = self.start + self.length;
-            e.vector(&[if self.start < 0 && end == 0 { i64::MAX } else { end }])
+        let (start, length) = (number(e, 2, &self.start)?, number(e, 3, &self.length)?);
+        let end = if let (Late::Known(start), Late::Known(length)) = (&self.start, &self.length) {
+            let end = start.saturating_add(*length);
+            e.vector(&[if *start < 0 && end == 0 { i64::MAX } else { end }])
         } else {
-            let length = e.ints(3, &[self.length])?;
-            e.op("Add", &[start, length])
+            let (zero, most) = (e.vector(&[0]), e.vector(&[i64::MAX]));
+            let (end, below) = (e.op("Add", &[start, length]), e.op("Less", &[start, zero]));
+            let ends = e.op("Equal", &[end, zero]);
+            let last = e.op("And", &[below, ends]);
+            e.op("Where", &[last, most, end])
         };
         range(e, &self.input, axis, start, end, 1)
     }
@@ -149,8 +157,9 @@ impl Narrow {
     fn cut(&self) -> Result<Cut, OpError> {
         let axis = self.input.axis(self.dim)?;
         let len = self.input.shape()[axis] as i64;
-        let start = if self.start < 0 { self.start.saturating_add(len) } else { self.start };
-        Cut::range(&self.input, axis, size(start, "start")?, size(self.length, "length")?)
+        let (start, length) = (*self.start.get()?, *self.length.get()?);
+        let start = if start < 0 { start.saturating_add(len) } else { start };
+        Cut::range(&self.input, axis, size(start, "start")?, size(length, "length")?)
     }
 }
 
@@ -200,15 +209,16 @@ cutting!(ReverseV2, {
 
 op! {
     /// Slice `index` of dimension `dim`, which disappears. A negative `index` counts from the end. Any type.
-    SelectExtView, aliases ["SelectExt"] { input: Operand, dim: i64, index: i64 }
+    SelectExtView, aliases ["SelectExt"] { input: Operand, dim: i64, index: Late<i64> }
 }
 
 impl SelectExtView {
     fn cut(&self) -> Result<(Cut, crate::Shape), OpError> {
         let axis = self.input.axis(self.dim)?;
         let len = self.input.shape()[axis];
-        let index = crate::normalize_axis(self.index, len)
-            .ok_or_else(|| OpError::Invalid(format!("index {} is out of range for {len} elements", self.index)))?;
+        let index = *self.index.get()?;
+        let index = crate::normalize_axis(index, len)
+            .ok_or_else(|| OpError::Invalid(format!("index {index} is out of range for {len} elements")))?;
         let mut dims = self.input.fact.shape.clone();
         dims.remove(axis);
         Ok((Cut::range(&self.input, axis, index, 1)?, dims))
@@ -233,7 +243,7 @@ impl Rule for SelectExtView {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let axis = self.input.axis(self.dim)? as i64;
-        let (x, index) = (e.edge(&self.input)?, e.ints(2, &[self.index])?);
+        let (x, index) = (e.edge(&self.input)?, number(e, 2, &self.index)?);
         let index = e.squeeze(index, &[0]);
         Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", axis.into())])]))
     }

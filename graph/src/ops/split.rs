@@ -29,19 +29,25 @@ fn parts_of(len: usize, part: usize) -> Vec<usize> {
 }
 
 /// Parts of `x` as `Split`; equal ones need no lengths.
-fn parts(e: &mut Emit, x: &Operand, axis: usize, lengths: &[usize], equal: bool) -> Result<Vec<Edge>, NoForm> {
+fn parts(
+    e: &mut Emit,
+    x: &Operand,
+    axis: usize,
+    equal: Option<i64>,
+    lengths: impl FnOnce(usize) -> Result<Vec<usize>, OpError>,
+) -> Result<Vec<Edge>, NoForm> {
     let edge = e.edge(x)?;
-    if e.dims(x)[axis].is_some() {
-        return Ok(e.split(edge, axis, &to_i64(lengths)));
+    match (x.dims()[axis], equal) {
+        (Some(len), _) => Ok(e.split(edge, axis, &to_i64(&lengths(len)?))),
+        (None, Some(n)) => {
+            let mut attrs = vec![("axis", (axis as i64).into())];
+            if e.opset() >= 18 {
+                attrs.push(("num_outputs", n.into()));
+            }
+            Ok(e.op_n("Split", &[Some(edge)], attrs, size(n, "output_num")?))
+        }
+        (None, None) => no_form("it splits a dimension that is open"),
     }
-    if !equal {
-        return no_form("it splits a dimension that is open");
-    }
-    let mut attrs = vec![("axis", (axis as i64).into())];
-    if e.opset() >= 18 {
-        attrs.push(("num_outputs", (lengths.len() as i64).into()));
-    }
-    Ok(e.op_n("Split", &[Some(edge)], attrs, lengths.len()))
 }
 
 /// Implements [`Rule`] for an operator whose `lengths()` gives the parts of its operand along a dimension.
@@ -70,8 +76,7 @@ macro_rules! splitting {
 
             fn onnx(&self, e: &mut Emit) -> Forms {
                 let axis = self.$x.axis(self.$axis)?;
-                let lengths = self.lengths(self.$x.shape()[axis])?;
-                parts(e, &self.$x, axis, &lengths, stringify!($name) == "Split").map(Some)
+                parts(e, &self.$x, axis, self.equal(), |len| self.lengths(len)).map(Some)
             }
 
             fn cases() -> Vec<Case> {
@@ -87,6 +92,11 @@ op! {
 }
 
 impl Split {
+    /// The number of parts, if they are equally long.
+    fn equal(&self) -> Option<i64> {
+        Some(self.output_num)
+    }
+
     fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
         let n = size(self.output_num, "output_num")?;
         ensure!(n > 0 && len.is_multiple_of(n), "cannot split {len} elements into {n} equal parts");
@@ -108,6 +118,11 @@ op! {
 }
 
 impl SplitTensor {
+    /// The number of parts, if they are equally long.
+    fn equal(&self) -> Option<i64> {
+        None
+    }
+
     fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
         let part = size(self.split_size, "split_size")?;
         ensure!(part > 0, "expected a positive split_size, found 0");
@@ -128,6 +143,11 @@ op! {
 }
 
 impl SplitWithSize {
+    /// The number of parts, if they are equally long.
+    fn equal(&self) -> Option<i64> {
+        None
+    }
+
     fn lengths(&self, _len: usize) -> Result<Vec<usize>, OpError> {
         sizes(&self.split_size, "split_size")
     }
@@ -146,6 +166,11 @@ op! {
 }
 
 impl Chunk {
+    /// The number of parts, if they are equally long.
+    fn equal(&self) -> Option<i64> {
+        None
+    }
+
     fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
         let n = size(self.chunks, "chunks")?;
         ensure!(n > 0, "expected a positive number of chunks, found 0");
@@ -196,8 +221,7 @@ impl Rule for Unstack {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let axis = self.input_x.axis(self.axis)?;
-        let lengths = vec![1; self.input_x.shape()[axis]];
-        let slices = parts(e, &self.input_x, axis, &lengths, false)?;
+        let slices = parts(e, &self.input_x, axis, None, |len| Ok(vec![1; len]))?;
         Ok(Some(slices.into_iter().map(|x| e.squeeze(x, &[axis as i64])).collect()))
     }
 

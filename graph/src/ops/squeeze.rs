@@ -11,13 +11,14 @@ op! {
 
 impl Squeeze {
     fn form(&self, e: &mut Emit) -> Forms {
-        if self.axis.is_empty() && !e.fixed(&self.input) {
+        if self.axis.is_empty() && self.input.is_open() {
             return no_form("it removes every dimension of 1, and a dimension is open");
         }
-        let dims = e.dims(&self.input);
+        let dims = self.input.dims();
         // An open dimension that is named is 1, or the model has no result.
         let goes = |d: &usize| dims[*d].is_none_or(|n| n == 1);
-        let axes: Vec<i64> = self.input.axes(&self.axis)?.into_iter().filter(goes).map(|d| d as i64).collect();
+        let named = if self.axis.is_empty() { (0..dims.len()).collect() } else { self.input.axes(&self.axis)? };
+        let axes: Vec<i64> = named.into_iter().filter(goes).map(|d| d as i64).collect();
         let x = e.edge(&self.input)?;
         Ok(Some(vec![e.squeeze(x, &axes)]))
     }

@@ -1,25 +1,26 @@
 use super::elements::{flat, rearrange, size, sizes};
 use super::sample::sample;
 use crate::lower::Lowering;
-use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::task::{Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
 
 op! {
     /// Repeats the whole of `input` `dims[i]` times along dimension `i`. The shorter of shape and `dims` is filled up with
     /// ones on the left. Any type.
-    Tile, aliases ["Repeat"] { input ["input_x", "x"]: Operand, dims ["multiples", "repeats"]: Ints }
+    Tile, aliases ["Repeat"] { input ["input_x", "x"]: Operand, dims ["multiples", "repeats"]: Late<Ints> }
 }
 
 impl Tile {
     /// Dimensions of the operand and repetitions, equally many.
     fn plan(&self) -> Result<(Shape, Shape), OpError> {
-        let rank = self.input.rank().max(self.dims.len());
+        let repeats = sizes(self.dims.get()?, "dims")?;
+        let rank = self.input.rank().max(repeats.len());
         let fill = |values: &[usize]| -> Shape {
             std::iter::repeat_n(1, rank - values.len()).chain(values.iter().copied()).collect()
         };
-        Ok((fill(self.input.shape()), fill(&sizes(&self.dims, "dims")?)))
+        Ok((fill(self.input.shape()), fill(&repeats)))
     }
 }
 
@@ -75,10 +76,10 @@ impl Rule for Tile {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let (have, given) = (self.input.rank() as i64, self.dims.len() as i64);
-        let x = e.edge(&self.input)?;
+        let (x, repeats) = (e.edge(&self.input)?, e.ints(1, self.dims.known().map(|d| &d[..]))?);
+        let Some(given) = e.length(repeats) else { return no_form("the rank of its result depends on data") };
+        let (have, given) = (self.input.rank() as i64, given as i64);
         let x = e.unsqueeze(x, &(0..(given - have).max(0)).collect::<Vec<_>>());
-        let repeats = e.ints(1, &self.dims)?;
         let ones = e.vector(&vec![1; (have - given).max(0) as usize]);
         let repeats = if have > given { e.concat(&[ones, repeats], 0) } else { repeats };
         Ok(Some(vec![e.op("Tile", &[x, repeats])]))

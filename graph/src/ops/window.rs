@@ -50,9 +50,12 @@ impl Format {
     }
 }
 
-/// One window geometry along one dimension.
+/// One window geometry along one dimension. Where its length is open, `size` and `out` are 0, and so are the pads that depend
+/// on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
+    pub mode: PadMode,
+    pub open: bool,
     pub size: usize,
     pub kernel: usize,
     pub stride: usize,
@@ -66,45 +69,53 @@ impl Window {
     /// The windows over a dimension of `size` elements; `pads` count for [`PadMode::Pad`] only.
     pub fn new(
         mode: PadMode,
-        size: usize,
+        size: impl Into<Option<usize>>,
         kernel: usize,
         stride: usize,
         dilation: usize,
         pads: [usize; 2],
     ) -> Result<Window, OpError> {
-        let (window, padded, reach) = Window::padding(mode, size, kernel, stride, dilation, pads)?;
-        ensure!(reach <= padded, "window of {reach} elements over {size} padded to {padded}");
+        let window = Window::padding(mode, size.into(), kernel, stride, dilation, pads)?;
+        let (reach, padded) = (window.reach(), window.padded_size());
+        if window.open {
+            return Ok(window);
+        }
+        ensure!(reach <= padded, "window of {reach} elements over {} padded to {padded}", window.size);
         Ok(Window { out: (padded - reach) / stride + 1, ..window })
     }
 
     /// As [`new`](Self::new), but that the last window may reach beyond the padding if it starts before the padding's.
     pub fn ceil(
         mode: PadMode,
-        size: usize,
+        size: impl Into<Option<usize>>,
         kernel: usize,
         stride: usize,
         dilation: usize,
         pads: [usize; 2],
     ) -> Result<Window, OpError> {
-        let (window, padded, reach) = Window::padding(mode, size, kernel, stride, dilation, pads)?;
+        let window = Window::padding(mode, size.into(), kernel, stride, dilation, pads)?;
+        let (reach, padded) = (window.reach(), window.padded_size());
+        if window.open {
+            return Ok(window);
+        }
         let room = padded.saturating_add(stride);
-        ensure!(reach < room && padded > 0, "window of {reach} elements over {size} padded to {padded}");
+        ensure!(reach < room && padded > 0, "window of {reach} elements over {} padded to {padded}", window.size);
         let mut out = (room - reach).div_ceil(stride);
-        if (out - 1) * stride >= size + window.before {
+        if (out - 1) * stride >= window.size + window.before {
             out -= 1;
         }
         Ok(Window { out, ..window })
     }
 
-    /// The geometry without the number of windows, the padded extent, and the elements that a window reaches over.
+    /// The geometry without the number of windows.
     fn padding(
         mode: PadMode,
-        size: usize,
+        size: Option<usize>,
         kernel: usize,
         stride: usize,
         dilation: usize,
         pads: [usize; 2],
-    ) -> Result<(Window, usize, usize), OpError> {
+    ) -> Result<Window, OpError> {
         ensure!(
             kernel > 0 && stride > 0 && dilation > 0,
             "window of {kernel} with stride {stride}, dilation {dilation}"
@@ -113,22 +124,50 @@ impl Window {
             .checked_mul(dilation)
             .and_then(|r| r.checked_add(1))
             .ok_or_else(|| OpError::Invalid(format!("window of {kernel} with dilation {dilation} is too large")))?;
-        let [before, after] = match mode {
-            PadMode::Pad | PadMode::Calculated => pads,
-            PadMode::Valid => [0, 0],
-            PadMode::Same => {
+        let [before, after] = match (mode, size) {
+            (PadMode::Pad | PadMode::Calculated, _) => pads,
+            (PadMode::Valid, _) => [0, 0],
+            // As many windows as elements: the same pads whatever the length.
+            (PadMode::Same, None) if stride == 1 => [(reach - 1) / 2, (reach - 1) - (reach - 1) / 2],
+            (PadMode::Same, None) => [0, 0],
+            (PadMode::Same, Some(size)) => {
                 let last = size.div_ceil(stride).saturating_sub(1).saturating_mul(stride);
                 let missing = last.saturating_add(reach).saturating_sub(size);
                 [missing / 2, missing - missing / 2]
             }
         };
-        let padded = size.saturating_add(before).saturating_add(after);
-        Ok((Window { size, kernel, stride, dilation, before, after, out: 0 }, padded, reach))
+        let (open, size) = (size.is_none(), size.unwrap_or(0));
+        Ok(Window { mode, open, size, kernel, stride, dilation, before, after, out: 0 })
+    }
+
+    /// The extent with its padding.
+    fn padded_size(&self) -> usize {
+        self.size.saturating_add(self.before).saturating_add(self.after)
+    }
+
+    /// Whether the pads depend on a length that is open.
+    pub fn floats(&self) -> bool {
+        self.open && self.mode == PadMode::Same && self.stride > 1
+    }
+
+    /// Number of elements from the first tap to the last.
+    pub fn reach(&self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
     }
 
     /// One element.
     pub fn one() -> Window {
-        Window { size: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0, out: 1 }
+        Window {
+            mode: PadMode::Valid,
+            open: false,
+            size: 1,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            before: 0,
+            after: 0,
+            out: 1,
+        }
     }
 
     /// Position of tap `tap` of window `out`, if it is not padding.

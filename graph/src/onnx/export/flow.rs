@@ -1,7 +1,8 @@
 //! Control flow: calls are written in place, conditions as `If`, calls back to a running graph as `Loop`.
 
-use super::super::Attr;
-use super::super::body::{Body, Book, Edge};
+use super::super::body::{Body, Edge};
+use super::super::types::Kind;
+use super::super::{Attr, NoForm};
 use super::walk::{Frame, Given, Stop, Walk};
 use crate::graph::{Arg, Closure, GraphId, Model, Node, NodeKind};
 use crate::{DType, Tensor};
@@ -31,7 +32,7 @@ impl<'a> Walk<'a> {
     pub fn call(&mut self, id: GraphId, inputs: &[Given]) -> Result<Vec<Given>, Stop> {
         match self.walk(id, inputs, None)? {
             Flow::Results(results) => Ok(results),
-            Flow::Jump(_) => Err(Stop::Node),
+            Flow::Jump(_) => Err(Stop),
         }
     }
 
@@ -46,18 +47,18 @@ impl<'a> Walk<'a> {
             if let Some(node) = graph.nodes.first() {
                 self.problem(node, format!("graphs call each other more than {MOST_NESTED} levels deep"));
             }
-            return Err(Stop::Node);
+            return Err(Stop);
         }
         self.active.push(id);
         let outcome = self.nodes(&mut frame, graph.nodes.len(), target);
         self.active.pop();
         match outcome? {
             Some(flow) => Ok(flow),
-            None => Ok(Flow::Results(self.results(&mut frame)?)),
+            None => Ok(Flow::Results(self.leave(&mut frame)?)),
         }
     }
 
-    fn results(&mut self, frame: &mut Frame<'a>) -> Result<Vec<Given>, Stop> {
+    fn leave(&mut self, frame: &mut Frame<'a>) -> Result<Vec<Given>, Stop> {
         let outputs = frame.graph.outputs.clone();
         outputs.into_iter().map(|id| self.leaving(frame, id)).collect()
     }
@@ -71,14 +72,14 @@ impl<'a> Walk<'a> {
                 NodeKind::Op(def) => self.op(frame, node, def)?,
                 NodeKind::Opaque(o) => {
                     let why = crate::OpError::Unsupported(format!("unknown primitive {}", o.op_type));
-                    self.declared(frame, node, why)?;
+                    self.declared(frame, node, NoForm::from(why).to_string())?;
                 }
                 NodeKind::Call(_) | NodeKind::If { .. } | NodeKind::Select(_) => {
                     let flow = self.control(frame, node, if tail { target } else { None })?;
                     match flow {
                         _ if tail => return Ok(Some(flow)),
                         Flow::Results(results) => self.bind(frame, node, &results),
-                        Flow::Jump(_) => return Err(Stop::Node),
+                        Flow::Jump(_) => return Err(Stop),
                     }
                 }
             }
@@ -95,7 +96,7 @@ impl<'a> Walk<'a> {
             }
             NodeKind::If { then, otherwise } => {
                 let cond = self.argument(frame, node)?;
-                if let Some(truth) = cond.constant().and_then(|t| t.to_i64s().ok()) {
+                if let Some(truth) = cond.known.as_ref().and_then(|t| t.to_i64s().ok()) {
                     let branch = if truth.first().is_some_and(|&t| t != 0) { then } else { otherwise };
                     let inputs = self.all(frame, node, &branch.args)?;
                     return self.go(node, branch.graph, &inputs, target);
@@ -104,7 +105,7 @@ impl<'a> Walk<'a> {
                 self.either(frame, node, cond, then, otherwise).map(Flow::Results)
             }
             NodeKind::Select(branches) => self.choose(frame, node, branches).map(Flow::Results),
-            _ => Err(Stop::Node),
+            _ => Err(Stop),
         }
     }
 
@@ -113,7 +114,7 @@ impl<'a> Walk<'a> {
             Some(Some(arg)) => self.given(frame, node, &arg.clone()),
             _ => {
                 self.problem(node, "the condition is missing");
-                Err(Stop::Node)
+                Err(Stop)
             }
         }
     }
@@ -128,7 +129,7 @@ impl<'a> Walk<'a> {
         }
         if self.active.contains(&id) {
             self.problem(node, "it goes back to a loop from inside of another loop or condition; ONNX's Loop goes round at its end only");
-            return Err(Stop::Node);
+            return Err(Stop);
         }
         self.walk(id, inputs, target)
     }
@@ -136,10 +137,10 @@ impl<'a> Walk<'a> {
     /// A branch as a graph of its own, and its results.
     fn branch(&mut self, frame: &mut Frame<'a>, node: &Node, closure: &Closure) -> Result<(Body, Vec<Given>), Stop> {
         let inputs = self.all(frame, node, &closure.args)?;
-        self.books.iter_mut().for_each(Book::begin_body);
+        self.book.begin_body();
         let results = match self.go(node, closure.graph, &inputs, None)? {
             Flow::Results(results) => results,
-            Flow::Jump(_) => return Err(Stop::Node),
+            Flow::Jump(_) => return Err(Stop),
         };
         Ok((self.close(&results), results))
     }
@@ -147,8 +148,7 @@ impl<'a> Walk<'a> {
     /// Ends the innermost graph with these results.
     fn close(&mut self, results: &[Given]) -> Body {
         let outputs = self.named(results);
-        let mut bodies: Vec<Body> = self.books.iter_mut().map(Book::end_body).collect();
-        let mut body = bodies.swap_remove(0);
+        let mut body = self.book.end_body();
         body.outputs = outputs;
         body
     }
@@ -173,33 +173,33 @@ impl<'a> Walk<'a> {
         (then, yes): (Body, Vec<Given>),
         (otherwise, no): (Body, Vec<Given>),
     ) -> Result<Vec<Given>, Stop> {
-        if yes.len() != no.len() || yes.iter().zip(&no).any(|(a, b)| a.facts != b.facts) {
-            self.problem(node, "its branches give results of different types or shapes");
-            return Err(Stop::Node);
-        }
-        self.books.iter_mut().for_each(|b| b.begin_node(node.path.clone()));
+        let kinds: Option<Vec<Kind>> = yes.iter().zip(&no).map(|(a, b)| a.kind.either(&b.kind)).collect();
+        let Some(kinds) = kinds.filter(|_| yes.len() == no.len()) else {
+            self.problem(node, "its branches give results of different types or ranks");
+            return Err(Stop);
+        };
+        self.book.begin_node(node.path.clone());
         let attrs = vec![("then_branch", Attr::Body(then)), ("else_branch", Attr::Body(otherwise))];
-        let edges = self.record("If", vec![Some(cond)], attrs, yes.len());
-        Ok(yes.iter().zip(edges).map(|(given, edge)| given.forgotten(edge)).collect())
+        Ok(self.flow_record("If", vec![Some(cond)], attrs, &kinds))
     }
 
     /// One of several branches, as conditions inside of each other.
     fn choose(&mut self, frame: &mut Frame<'a>, node: &'a Node, branches: &[Closure]) -> Result<Vec<Given>, Stop> {
         let index = self.argument(frame, node)?;
         let count = branches.len() as i64;
-        if let Some(at) = index.constant().and_then(|t| t.to_i64s().ok()).and_then(|v| v.first().copied()) {
+        if let Some(at) = index.known.as_ref().and_then(|t| t.to_i64s().ok()).and_then(|v| v.first().copied()) {
             let at = if at < 0 { at + count } else { at };
             let Some(branch) = usize::try_from(at).ok().and_then(|i| branches.get(i)) else {
                 self.problem(node, format!("branch {at} of {count} is chosen"));
-                return Err(Stop::Node);
+                return Err(Stop);
             };
             let inputs = self.all(frame, node, &branch.args)?;
             return self.go(node, branch.graph, &inputs, None).and_then(|f| match f {
                 Flow::Results(results) => Ok(results),
-                Flow::Jump(_) => Err(Stop::Node),
+                Flow::Jump(_) => Err(Stop),
             });
         }
-        let dtype = index.facts[0].dtype;
+        let dtype = index.kind.dtype;
         let index = self.edge_of(&index);
         self.choose_from(frame, node, index, dtype, branches, 0)
     }
@@ -215,30 +215,30 @@ impl<'a> Walk<'a> {
     ) -> Result<Vec<Given>, Stop> {
         let [branch, rest @ ..] = branches else {
             self.problem(node, "there is no branch to choose");
-            return Err(Stop::Node);
+            return Err(Stop);
         };
         if rest.is_empty() {
             let inputs = self.all(frame, node, &branch.args)?;
             return match self.go(node, branch.graph, &inputs, None)? {
                 Flow::Results(results) => Ok(results),
-                Flow::Jump(_) => Err(Stop::Node),
+                Flow::Jump(_) => Err(Stop),
             };
         }
         let total = first + branches.len();
         let front = self.equals(index, first as i64, dtype)?;
         let back = self.equals(index, first as i64 - total as i64, dtype)?;
-        let cond = self.record("Or", vec![Some(front), Some(back)], Vec::new(), 1)[0];
+        let cond = self.book.record("Or", vec![Some(front), Some(back)], Vec::new(), 1)[0];
         let then = self.branch(frame, node, branch)?;
-        self.books.iter_mut().for_each(Book::begin_body);
+        self.book.begin_body();
         let results = self.choose_from(frame, node, index, dtype, rest, first + 1)?;
         let otherwise = (self.close(&results), results);
         self.join(node, cond, then, otherwise)
     }
 
     fn equals(&mut self, x: Edge, value: i64, dtype: DType) -> Result<Edge, Stop> {
-        let tensor = Tensor::from_i64s(dtype, &[], &[value]).map_err(|_| Stop::Node)?;
-        let edges: Vec<Edge> = self.books.iter_mut().map(|b| b.constant(tensor.clone())).collect();
-        Ok(self.record("Equal", vec![Some(x), Some(edges[0])], Vec::new(), 1)[0])
+        let tensor = Tensor::from_i64s(dtype, &[], &[value]).map_err(|_| Stop)?;
+        let value = self.book.constant(tensor);
+        Ok(self.book.record("Equal", vec![Some(x), Some(value)], Vec::new(), 1)[0])
     }
 
     /// The loop that starts at graph `id`: its last node chooses whether to come back to it.
@@ -263,8 +263,8 @@ impl<'a> Walk<'a> {
         let mut cond = self.argument(&mut frame, header.node)?;
         if !header.while_true {
             let edge = self.edge_of(&cond);
-            let not = self.record("Not", vec![Some(edge)], Vec::new(), 1)[0];
-            cond = cond.forgotten(not);
+            let not = self.book.record("Not", vec![Some(edge)], Vec::new(), 1)[0];
+            cond = Given::computed(not, cond.kind);
         }
         Ok((cond, frame))
     }
@@ -295,33 +295,46 @@ impl<'a> Walk<'a> {
         for given in start {
             inputs.push(Some(self.edge_of(given)));
         }
-        self.books.iter_mut().for_each(Book::begin_body);
-        let ports: Vec<Edge> = (0..start.len() + 2).map(|_| self.edge()).collect();
-        let state: Vec<Given> = start.iter().zip(&ports[2..]).map(|(g, &edge)| g.forgotten(edge)).collect();
-        let (_, mut frame) = self.condition(id, header, &state)?;
+        // A dimension that a turn changes is open; what is left of the others may change then.
+        let mut kinds: Vec<Kind> = start.iter().map(|g| g.kind.clone()).collect();
+        let (mark, complaints) = (self.book.mark(), self.complaints());
+        loop {
+            let (body, next) = self.turn(id, header, &kinds)?;
+            let joined: Option<Vec<Kind>> = kinds.iter().zip(&next).map(|(a, b)| a.either(&b.kind)).collect();
+            let Some(joined) = joined.filter(|_| next.len() == kinds.len()) else {
+                self.problem(header.node, "a value that the loop carries changes its type or rank");
+                return Err(Stop);
+            };
+            if joined == kinds {
+                self.book.begin_node(header.node.path.clone());
+                return Ok(self.flow_record("Loop", inputs, vec![("body", Attr::Body(body))], &kinds));
+            }
+            kinds = joined;
+            self.book.drop_since(mark);
+            self.forget(complaints);
+        }
+    }
+
+    /// The body of a loop whose state is of these kinds, and the state after it.
+    fn turn(&mut self, id: GraphId, header: &Header<'a>, kinds: &[Kind]) -> Result<(Body, Vec<Given>), Stop> {
+        self.book.begin_body();
+        let own = [DType::I64, DType::Bool].map(|dtype| Kind { dtype, dims: Vec::new() });
+        let ports: Vec<Given> = own.iter().chain(kinds).map(|kind| self.entering(kind.clone())).collect();
+        let (_, mut frame) = self.condition(id, header, &ports[2..])?;
         let args = self.all(&mut frame, header.node, &header.again.args)?;
         let next = match self.go(header.node, header.again.graph, &args, Some(id))? {
             Flow::Jump(next) => next,
             Flow::Results(_) => {
                 self.problem(header.node, "the loop is left from inside of its body");
-                return Err(Stop::Node);
+                return Err(Stop);
             }
         };
-        if next.iter().zip(&state).any(|(a, b)| a.facts != b.facts) {
-            self.problem(header.node, "a value that the loop carries changes its type or shape");
-            return Err(Stop::Node);
-        }
         let (cond, _) = self.condition(id, header, &next)?;
-        let results: Vec<Given> = std::iter::once(cond).chain(next).collect();
+        let results: Vec<Given> = std::iter::once(cond).chain(next.iter().cloned()).collect();
         let mut body = self.close(&results);
-        body.inputs = ports;
-        body.types = [(DType::I64, Vec::new()), (DType::Bool, Vec::new())]
-            .into_iter()
-            .chain(state.iter().map(Given::kind))
-            .collect();
-        self.books.iter_mut().for_each(|b| b.begin_node(header.node.path.clone()));
-        let edges = self.record("Loop", inputs, vec![("body", Attr::Body(body))], state.len());
-        Ok(state.iter().zip(edges).map(|(given, edge)| given.forgotten(edge)).collect())
+        body.inputs = ports.iter().filter_map(|port| port.edge).collect();
+        body.types = ports.iter().map(|port| (port.kind.dtype, port.kind.lengths())).collect();
+        Ok((body, next))
     }
 }
 

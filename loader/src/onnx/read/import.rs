@@ -502,7 +502,7 @@ fn arguments(def: &OpDef, args: &[In], walk: usize) -> Args {
 fn argument(arg: &In, kind: ParamKind, walk: usize, next: &mut u32) -> ArgValue {
     let mut operand = |fact: Fact, known: Option<Tensor>| {
         *next += 1;
-        ArgValue::Operand(Operand { v: V(*next), fact, known })
+        ArgValue::Operand(Operand { v: V(*next), fact: fact.into(), known })
     };
     match arg {
         In::Val(v) => match (v.facts.get(walk), v.known.get(walk)) {
