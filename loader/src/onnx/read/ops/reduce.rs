@@ -2,8 +2,12 @@
 
 use mindir_graph::DType;
 
-use super::{Row, element::as_type};
-use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use super::{
+    Row,
+    element::as_type,
+    shape::{dims_of, length, matrix, number},
+};
+use crate::onnx::read::import::{Axes, Call, Import, In, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),
@@ -14,7 +18,7 @@ pub(super) static OPS: &[Row] = &[
     ("ReduceL1", |m, c| reduce(m, c, &["Abs"], "ReduceSum", &[])),
     ("ReduceL2", |m, c| reduce(m, c, &["Square"], "ReduceSum", &["Sqrt"])),
     ("ReduceLogSum", |m, c| reduce(m, c, &[], "ReduceSum", &["Log"])),
-    ("ReduceLogSumExp", |m, c| reduce(m, c, &["Exp"], "ReduceSum", &["Log"])),
+    ("ReduceLogSumExp", |m, c| log_sum_exp(m, c)),
     ("ReduceMax", |m, c| reduce(m, c, &[], "ReduceMax", &[])),
     ("ReduceMean", |m, c| reduce(m, c, &[], "ReduceMean", &[])),
     ("ReduceMin", |m, c| reduce(m, c, &[], "ReduceMin", &[])),
@@ -28,53 +32,86 @@ pub(super) static OPS: &[Row] = &[
 /// `before`, a reduction, `after`.
 fn reduce(m: &mut Import, c: &Call, before: &[&'static str], name: &'static str, after: &[&'static str]) -> Steps {
     let since = if name == "ReduceSum" && before.is_empty() && after.is_empty() { 13 } else { 18 };
-    let x = c.input(0)?;
-    let axes = c.axes(since)?.unwrap_or_default();
-    if axes.is_empty() && c.int("noop_with_empty_axes", 0) == 1 {
-        let mut y = x;
-        for f in before.iter().chain(after) {
-            y = m.op(f, vec![y.into()])?;
-        }
-        return Ok(vec![y]);
-    }
-    let axes = if axes.is_empty() { (0..x.rank() as i64).collect() } else { axes };
-    let mut y = x;
+    let mut y = c.input(0)?;
     for f in before {
         y = m.op(f, vec![y.into()])?;
     }
-    if !axes.is_empty() {
-        y = m.op(name, vec![y.into(), axes.into(), (c.int("keepdims", 1) == 1).into()])?;
-    }
+    y = match reduced_axes(c, &y, since)? {
+        Some(axes) => m.op(name, vec![y.into(), axes, (c.int("keepdims", 1) == 1).into()])?,
+        None => y,
+    };
     for f in after {
         y = m.op(f, vec![y.into()])?;
     }
     Ok(vec![y])
 }
 
+/// The axes to reduce; `None` if there are none.
+fn reduced_axes(c: &Call, x: &Val, since: i64) -> Result<Option<In>, String> {
+    let none = c.int("noop_with_empty_axes", 0) == 1;
+    let all: Option<In> = match x.rank() {
+        _ if none => None,
+        Ok(0) => None,
+        Ok(rank) => Some((0..rank as i64).collect::<Vec<_>>().into()),
+        // MindSpore too takes no axes for all.
+        Err(_) => Some(Vec::<i64>::new().into()),
+    };
+    match c.axes(since) {
+        Some(Axes::Known(axes)) if !axes.is_empty() => Ok(Some(axes.into())),
+        Some(Axes::Known(_)) | None => Ok(all),
+        Some(Axes::Computed(axes)) if none && axes.length(0).is_none() => {
+            Err("whether there are axes is computed, and none would mean none".into())
+        }
+        Some(Axes::Computed(axes)) => Ok(Some(axes.into())),
+    }
+}
+
+/// `log Σ exp(x − max) + max`, so that nothing overflows; an infinite maximum is subtracted nowhere.
+fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let Some(axes) = reduced_axes(c, &x, 18)? else { return Ok(vec![x]) };
+    let keep: In = (c.int("keepdims", 1) == 1).into();
+    let largest = m.op("ReduceMax", vec![(&x).into(), axes.clone(), true.into()])?;
+    let zero = m.scalar(x.dtype(), 0.0)?;
+    let infinite = m.op("IsInf", vec![(&largest).into()])?;
+    let shift = m.op("Select", vec![infinite.into(), zero.into(), largest.into()])?;
+    let y = m.op("Sub", vec![(&x).into(), (&shift).into()])?;
+    let y = m.op("Exp", vec![y.into()])?;
+    let y = m.op("ReduceSum", vec![y.into(), axes.clone(), keep.clone()])?;
+    let y = m.op("Log", vec![y.into()])?;
+    let back = m.op("ReduceSum", vec![shift.into(), axes, keep])?;
+    Ok(vec![m.op("Add", vec![y.into(), back.into()])?])
+}
+
 /// Before set 13 the dimensions from the axis on are one.
 fn softmax(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", if c.opset < 13 { 1 } else { -1 }))?;
+    let axis = c.int("axis", if c.opset < 13 { 1 } else { -1 });
     let arg = |axis: i64| if name == "Softmax" { vec![axis].into() } else { axis.into() };
-    if c.opset >= 13 || axis + 1 == x.rank() {
-        return Ok(vec![m.op(name, vec![x.into(), arg(axis as i64)])?]);
+    if c.opset >= 13 || x.rank().is_ok_and(|rank| axis == -1 || axis + 1 == rank as i64) {
+        return Ok(vec![m.op(name, vec![(&x).into(), arg(x.place(axis)?)])?]);
     }
-    let dims = x.fixed()?;
-    let (rows, _) = dims.split_at(axis);
-    let flat = m.op("Reshape", vec![x.into(), vec![rows.iter().product::<i64>(), -1].into()])?;
+    let dims = dims_of(m, &x)?;
+    let flat = matrix(m, x.clone(), x.axis(axis)?)?;
     let y = m.op(name, vec![flat.into(), arg(1)])?;
     Ok(vec![m.op("Reshape", vec![y.into(), dims.into()])?])
 }
 
+/// The first of equal elements, or the last: the first from the other end.
 fn position(m: &mut Import, c: &Call, smallest: bool) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", 0))? as i64;
+    let axis = x.place(c.int("axis", 0))?;
     let keep = c.int("keepdims", 1) == 1;
-    if c.int("select_last_index", 0) == 1 {
-        return Err("the last of equal elements is not supported".into());
-    }
+    let last = c.int("select_last_index", 0) == 1;
     let name = if smallest { "Argmin" } else { "Argmax" };
-    let y = m.op(name, vec![x.into(), axis.into(), DType::I64.into()])?;
+    let turned = if last { m.op("ReverseV2", vec![(&x).into(), vec![axis].into()])? } else { x.clone() };
+    let mut y = m.op(name, vec![turned.into(), axis.into(), DType::I64.into()])?;
+    if last {
+        let (len, one) = (length(m, &x, x.axis(axis)?)?, m.vector(&[1]));
+        let end = m.op("Sub", vec![len.into(), one.into()])?;
+        let end = number(m, end)?;
+        y = m.op("Sub", vec![end.into(), y.into()])?;
+    }
     if !keep {
         return Ok(vec![y]);
     }
@@ -82,15 +119,18 @@ fn position(m: &mut Import, c: &Call, smallest: bool) -> Steps {
 }
 
 fn cumulate(m: &mut Import, c: &Call) -> Steps {
-    let (x, axis) = (c.input(0)?, c.input(1)?.number()? as i64);
-    let axis = x.axis(axis)? as i64;
+    let (x, axis) = (c.input(0)?, c.input(1)?);
+    let axis: In = match axis.number() {
+        Ok(axis) => x.place(axis as i64)?.into(),
+        Err(_) => number(m, axis)?.into(),
+    };
     let flags = [c.int("exclusive", 0) == 1, c.int("reverse", 0) == 1];
-    Ok(vec![m.op("CumSum", vec![x.into(), axis.into(), flags[0].into(), flags[1].into()])?])
+    Ok(vec![m.op("CumSum", vec![x.into(), axis, flags[0].into(), flags[1].into()])?])
 }
 
 fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", -1))? as i64;
+    let axis = x.place(c.int("axis", -1))?;
     let (before, after) = match c.int("p", 2) {
         1 => ("Abs", None),
         2 => ("Square", Some("Sqrt")),
@@ -104,27 +144,39 @@ fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("DivNoNan", vec![x.into(), sum.into()])?])
 }
 
-/// `TopK` along the last dimension, of negated numbers for the smallest.
+/// `TopK` along the last dimension. The smallest are the largest in the opposite order: of negated floats, of integers whose
+/// bits are all turned, as negation overflows. Of equal elements the first comes first.
 fn top_k(m: &mut Import, c: &Call) -> Steps {
-    let (x, k) = (c.input(0)?, c.input(1)?.number()? as i64);
-    let axis = x.axis(c.int("axis", -1))?;
-    let largest = c.int("largest", 1) == 1;
-    let mut perm: Vec<i64> = (0..x.rank() as i64).collect();
-    let last = x.rank().saturating_sub(1);
-    perm.swap(axis, last);
-    let moved = axis != last;
+    let (x, k) = (c.input(0)?, c.input(1)?);
+    let k: In = match k.number() {
+        Ok(k) => (k as i64).into(),
+        Err(_) => number(m, k)?.into(),
+    };
+    let axis = c.int("axis", -1);
+    let opposite = match (c.int("largest", 1) == 1, x.dtype().is_float()) {
+        (true, _) => None,
+        (false, true) => Some("Neg"),
+        (false, false) => Some("BitwiseNot"),
+    };
+    let mut perm = Vec::new();
+    if axis != -1 {
+        let (rank, axis) = (x.rank()?, x.axis(axis)?);
+        perm = (0..rank as i64).collect();
+        perm.swap(axis, rank.saturating_sub(1));
+    }
+    let moved = !perm.is_sorted();
     let turn = |m: &mut Import, v: Val| -> Step {
         if moved { m.op("Transpose", vec![v.into(), perm.clone().into()]) } else { Ok(v) }
     };
     let mut y = turn(m, x)?;
-    if !largest {
-        y = m.op("Neg", vec![y.into()])?;
+    if let Some(opposite) = opposite {
+        y = m.op(opposite, vec![y.into()])?;
     }
-    let found = m.op_n("TopK", vec![y.into(), k.into(), true.into()], 2)?;
+    let found = m.op_n("TopK", vec![y.into(), k, true.into()], 2)?;
     let [value, index] = found.as_slice() else { return Err("TopK has two results".into()) };
     let (mut value, index) = (turn(m, value.clone())?, turn(m, index.clone())?);
-    if !largest {
-        value = m.op("Neg", vec![value.into()])?;
+    if let Some(opposite) = opposite {
+        value = m.op(opposite, vec![value.into()])?;
     }
     let index = as_type(m, index, DType::I64)?;
     Ok(vec![value, index])
