@@ -4,7 +4,7 @@ use super::{
     Row,
     element::as_type,
     layer::add_bias,
-    shape::{join, length, lengths, number, quotient, times},
+    shape::{join, length, lengths, number, places as places_below, product, quotient, reshaped, times},
 };
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
@@ -320,17 +320,17 @@ fn global(m: &mut Import, c: &Call, name: &'static str) -> Steps {
 }
 
 fn max_pool(m: &mut Import, c: &Call) -> Steps {
-    if c.wants(1) {
-        return Err("positions of maxima are not supported".into());
-    }
     let mut x = c.input(0)?;
+    if c.wants(1) && c.int("storage_order", 0) != 0 {
+        return Err("positions counted by columns are not supported".into());
+    }
     let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
-    if win.same.is_some() {
+    if win.same.is_some() && !c.wants(1) {
         return Ok(vec![same_pool(m, "MaxPool", x, win)?]);
     }
     let (mut ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank()?);
     let plain = !win.padded() && !ceil && win.dilation.iter().all(|&d| d == 1);
-    if rank == 4 && plain {
+    if rank == 4 && plain && !c.wants(1) {
         return Ok(vec![pool(m, "MaxPool", x, &win, "VALID")?]);
     }
     let added = 5usize.checked_sub(rank).ok_or("more than three spatial dimensions are not supported")?;
@@ -340,7 +340,11 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     }
     // MindSpore pads both sides alike; the rest is added as the lowest number.
     let even: Vec<i64> = win.pads.iter().map(|[before, after]| *before.min(after)).collect();
-    if win.pads.iter().any(|[before, after]| before != after) {
+    let uneven = win.pads.iter().any(|[before, after]| before != after);
+    if c.wants(1) && (uneven || win.same.is_some()) {
+        return Err("positions of maxima with different padding at both ends are not supported".into());
+    }
+    if uneven {
         let mut pads = Vec::new();
         for (d, (&[before, after], even)) in win.pads.iter().zip(&even).enumerate().rev() {
             let behind = if ceil { rounded_up(m, &x, &win, d)? } else { m.vector(&[after]) };
@@ -363,11 +367,32 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         "NCDHW".into(),
         "int64".into(),
     ];
-    let mut y = m.op_n("MaxPool3DWithArgmax", args, 2)?.into_iter().next().ok_or("no result")?;
-    for _ in 0..added {
-        y = squeezed(m, y, 2)?;
+    let volume = args.first().cloned();
+    let mut results = m.op_n("MaxPool3DWithArgmax", args, 2)?;
+    if let (true, Some(In::Val(x)), Some(places)) = (c.wants(1), volume, results.pop()) {
+        results.push(in_all_images(m, &x, places)?);
+    } else {
+        results.truncate(1);
     }
-    Ok(vec![y])
+    for y in &mut results {
+        for _ in 0..added {
+            *y = squeezed(m, y.clone(), 2)?;
+        }
+    }
+    Ok(results)
+}
+
+/// Positions within the channels of volumes `x` as positions in all of `x`.
+fn in_all_images(m: &mut Import, x: &Val, places: Val) -> Step {
+    let [n, c, d, h, w] = lengths(m, x)?;
+    let sizes = join(m, vec![d, h, w], 0)?;
+    let size = product(m, &sizes)?;
+    let count = times(m, &n, &c)?;
+    let image = places_below(m, count)?;
+    let first = times(m, &image, &size)?;
+    let one = m.vector(&[1, 1, 1]);
+    let first = reshaped(m, first, vec![n, c, one])?;
+    m.op("Add", vec![places.into(), first.into()])
 }
 
 /// The padding behind dimension `d` that gives as many windows as rounding up does: the last one may reach beyond the padding

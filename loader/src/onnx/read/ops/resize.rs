@@ -5,7 +5,7 @@ use mindir_graph::DType;
 use super::{
     Row,
     element::as_type,
-    shape::{join, length, part, places},
+    shape::{join, length, number, part, places},
 };
 use crate::onnx::read::{
     import::{Call, Import, Step, Steps, Val},
@@ -209,7 +209,7 @@ impl Resize {
                 let near = self.rounded(m, &at)?;
                 self.gathered(m, &x, &near, &last, axis)?
             }
-            "linear" | "cubic" if self.antialias => self.wide(m, &x, &at, axis)?,
+            "linear" | "cubic" if self.antialias => self.wide(m, &x, &at, &last, axis)?,
             "linear" => {
                 let at = clamped(m, &at, &last)?;
                 let first = m.op("Floor", vec![(&at).into()])?;
@@ -356,12 +356,25 @@ impl Resize {
         sum.ok_or_else(|| "there are no elements to weigh".into())
     }
 
-    /// Windows that grow as the image shrinks: a matrix of weights for each pair of an element before and one after.
-    fn wide(&self, m: &mut Import, x: &Val, at: &Val, axis: &Axis) -> Step {
-        let one = m.scalar(DType::F32, 1.0)?;
-        let shrunk = m.op("Minimum", vec![(&axis.scale).into(), one.into()])?;
-        let from = places(m, axis.len.clone())?;
+    /// Windows that grow as the image shrinks: a matrix of weights for each pair of an element before, those that the edges
+    /// stand for beyond them included, and one after.
+    fn wide(&self, m: &mut Import, x: &Val, at: &Val, last: &Val, axis: &Axis) -> Step {
+        let (one, zero) = (m.scalar(DType::F32, 1.0)?, m.vector(&[0]));
+        let shrunk = m.op("Minimum", vec![(&axis.scale).into(), (&one).into()])?;
+        let beyond = if self.exclude {
+            zero.clone()
+        } else {
+            let support = m.scalar(DType::F32, if self.mode == "linear" { 1.0 } else { 2.0 })?;
+            let reach = m.op("Div", vec![support.into(), (&shrunk).into()])?;
+            let reach = m.op("Ceil", vec![reach.into()])?;
+            as_type(m, reach, DType::I64)?
+        };
+        let end = m.op("Add", vec![(&axis.len).into(), (&beyond).into()])?;
+        let start = m.op("Sub", vec![zero.into(), beyond.into()])?;
+        let (start, end, step) = (number(m, start)?, number(m, end)?, m.scalar(DType::I64, 1.0)?);
+        let from = m.op("Range", vec![start.into(), end.into(), step.into()])?;
         let from = as_type(m, from, DType::F32)?;
+        let x = self.gathered(m, x, &from, last, axis)?;
         let at = m.op("ExpandDims", vec![at.into(), 1i64.into()])?;
         let away = m.op("Sub", vec![from.into(), at.into()])?;
         let away = m.op("Mul", vec![away.into(), shrunk.into()])?;
@@ -372,7 +385,7 @@ impl Resize {
         let mut perm: Vec<i64> = (0..rank as i64).collect();
         perm.swap(axis.at, rank - 1);
         let turn = |m: &mut Import, v: Val| m.op("Transpose", vec![v.into(), perm.clone().into()]);
-        let x = turn(m, x.clone())?;
+        let x = turn(m, x)?;
         let weights = m.op("Transpose", vec![weights.into(), vec![1, 0].into()])?;
         let y = m.op("MatMulExt", vec![x.into(), weights.into()])?;
         turn(m, y)

@@ -151,10 +151,18 @@ fn slice(m: &mut Import, c: &Call) -> Steps {
     };
     let (starts, ends) = starts.zip(ends).ok_or("bounds are missing")?;
     let named = axes.as_ref().unwrap_or(&starts).length(0);
-    let ranges = Ranges { axes, rank: x.rank()? };
-    if let Some(Ok(axes)) = ranges.axes.as_ref().map(Val::ints) {
-        axes.into_iter().try_for_each(|a| x.axis(a).map(drop))?;
-    }
+    let fixed = axes.as_ref().and_then(|a| a.ints().ok());
+    fixed.iter().flatten().try_for_each(|&a| x.place(a).map(drop))?;
+    let rank = match (x.rank(), &fixed) {
+        (Ok(rank), _) => rank,
+        // Dimensions behind the last that is named are whole, however many there are.
+        (Err(_), Some(axes)) if axes.iter().all(|a| (0..=64).contains(a)) => {
+            axes.iter().max().map_or(0, |&a| a as usize + 1)
+        }
+        (Err(_), None) if axes.is_none() && named.is_some_and(|n| n <= 64) => named.unwrap_or(0) as usize,
+        (Err(why), _) => return Err(why),
+    };
+    let ranges = Ranges { axes, rank };
     if named.is_some_and(|n| n > ranges.rank as i64) {
         return Err(format!("bounds of {} dimensions for rank {}", named.unwrap_or(0), ranges.rank));
     }
@@ -170,7 +178,12 @@ fn slice(m: &mut Import, c: &Call) -> Steps {
     let [b, e, s] = [&begin, &end, &strides].map(|v| v.elements().unwrap_or_default());
     let items = b.iter().zip(&e).zip(&s).map(|((b, e), s)| [*b, *e, *s]);
     let mask: i64 = (0..62).zip(items).filter(|(_, item)| whole(item)).map(|(d, _)| 1i64 << d).sum();
-    let args = vec![x.into(), begin.into(), end.into(), strides.into(), mask.into(), mask.into()];
+    // Going backwards, an end this far before the first element is no index that MindSpore would count from the end.
+    let far = |(_, (e, s)): &(i64, (&Extent, &Extent))| {
+        e.fixed().is_some_and(|e| e < -(1 << 31)) && s.fixed().is_some_and(|s| s < 0)
+    };
+    let open: i64 = (0..62).zip(e.iter().zip(&s)).filter(far).map(|(d, _)| 1i64 << d).sum();
+    let args = vec![x.into(), begin.into(), end.into(), strides.into(), mask.into(), (mask | open).into()];
     Ok(vec![m.op("StridedSlice", args)?])
 }
 

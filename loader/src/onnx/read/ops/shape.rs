@@ -430,12 +430,22 @@ fn transpose(m: &mut Import, c: &Call) -> Steps {
 
 fn unsqueeze(m: &mut Import, c: &Call) -> Steps {
     let mut y = c.input(0)?;
-    let axes = c.fixed_axes(13)?.ok_or("axes are missing")?;
-    let rank = y.rank()? + axes.len();
-    let mut axes = axes.into_iter().map(|a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?;
-    axes.sort_unstable();
+    let mut axes = c.fixed_axes(13)?.ok_or("axes are missing")?;
+    let from_end = axes.iter().all(|&a| a < 0);
+    if let Ok(rank) = y.rank() {
+        let all = rank + axes.len();
+        axes = axes.into_iter().map(|a| axis_of(a, all).map(|a| a as i64)).collect::<Result<_, _>>()?;
+        axes.sort_unstable();
+    } else if from_end {
+        // Counted from the end, the last comes first.
+        axes.sort_unstable_by(|a, b| b.cmp(a));
+    } else if axes.iter().all(|&a| a >= 0) {
+        axes.sort_unstable();
+    } else {
+        return Err("the number of dimensions of an operand is not known".into());
+    }
     for axis in axes {
-        y = m.op("ExpandDims", vec![y.into(), (axis as i64).into()])?;
+        y = m.op("ExpandDims", vec![y.into(), axis.into()])?;
     }
     Ok(vec![y])
 }
