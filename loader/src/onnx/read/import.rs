@@ -115,7 +115,8 @@ impl Val {
         if let Some(values) = self.known.as_ref().and_then(integers) {
             return Some(values.into_iter().map(Extent::Fixed).collect());
         }
-        Some(self.elements.clone().unwrap_or_else(|| vec![Extent::Open; count.min(FOLD_LIMIT)])).filter(|e| e.len() == count)
+        Some(self.elements.clone().unwrap_or_else(|| vec![Extent::Open; count.min(FOLD_LIMIT)]))
+            .filter(|e| e.len() == count)
     }
 
     /// `axis` counted from the front; as it is where the number of dimensions is not known.
@@ -373,6 +374,15 @@ impl Import {
     pub fn input(&mut self, name: &str, ty: Type) -> Val {
         let id = self.builder.input(name, ty.spec());
         self.unknown(id, ty)
+    }
+
+    /// `x`, which has this many dimensions by the definition of the operator that reads it.
+    pub fn of_rank(&mut self, x: Val, rank: usize) -> Val {
+        if x.ty.dims.is_some() {
+            return x;
+        }
+        let ty = self.name_lengths(Type::new(x.ty.dtype, vec![Extent::Open; rank]));
+        Val { ty, ..x }
     }
 
     /// A value that a graph inside of the model is called with.

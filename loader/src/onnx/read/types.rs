@@ -107,19 +107,94 @@ fn product(dims: &[Extent]) -> Extent {
 
 /// Operators that work element by element on operands that broadcast.
 const ELEMENTWISE: &[&str] = &[
-    "ACos", "Abs", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "BitwiseAnd", "BitwiseNot", "BitwiseOr",
-    "BitwiseXor", "CeLU", "Cast", "Ceil", "Cos", "Cosh", "Div", "DivMod", "DivNoNan", "Elu", "Equal", "Erf", "Exp",
-    "Floor", "FloorDiv", "FloorMod", "GeLU", "Greater", "GreaterEqual", "HSigmoid", "HSwish", "IsInf", "IsNan", "Less",
-    "LessEqual", "Log", "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor", "Maximum", "Minimum", "Mish", "Mod",
-    "Mul", "Neg", "NotEqual", "OnesLike", "Pow", "ReLU", "ReLU6", "Reciprocal", "Rint", "Select", "Sigmoid", "Sign",
-    "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Square", "Sub", "Tan", "Tanh", "ZerosLike",
+    "ACos",
+    "Abs",
+    "Acosh",
+    "Add",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseAnd",
+    "BitwiseNot",
+    "BitwiseOr",
+    "BitwiseXor",
+    "CeLU",
+    "Cast",
+    "Ceil",
+    "Cos",
+    "Cosh",
+    "Div",
+    "DivMod",
+    "DivNoNan",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Floor",
+    "FloorDiv",
+    "FloorMod",
+    "GeLU",
+    "Greater",
+    "GreaterEqual",
+    "HSigmoid",
+    "HSwish",
+    "IsInf",
+    "IsNan",
+    "Less",
+    "LessEqual",
+    "Log",
+    "LogicalAnd",
+    "LogicalNot",
+    "LogicalOr",
+    "LogicalXor",
+    "Maximum",
+    "Minimum",
+    "Mish",
+    "Mod",
+    "Mul",
+    "Neg",
+    "NotEqual",
+    "OnesLike",
+    "Pow",
+    "ReLU",
+    "ReLU6",
+    "Reciprocal",
+    "Rint",
+    "Select",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Square",
+    "Sub",
+    "Tan",
+    "Tanh",
+    "ZerosLike",
 ];
 
 /// Operators whose first result is like their first operand.
 const LIKE_FIRST: &[&str] = &[
-    "BatchNorm", "BiasAdd", "CumSum", "LRN", "LayerNorm", "LogSoftmax", "ReverseSequence", "ReverseV2", "Softmax",
-    "TensorScatterAdd", "TensorScatterElements", "TensorScatterMax", "TensorScatterMin", "TensorScatterMul",
-    "TensorScatterUpdate", "Tril", "Triu",
+    "BatchNorm",
+    "BiasAdd",
+    "CumSum",
+    "LRN",
+    "LayerNorm",
+    "LogSoftmax",
+    "ReverseSequence",
+    "ReverseV2",
+    "Softmax",
+    "TensorScatterAdd",
+    "TensorScatterElements",
+    "TensorScatterMax",
+    "TensorScatterMin",
+    "TensorScatterMul",
+    "TensorScatterUpdate",
+    "Tril",
+    "Triu",
 ];
 
 /// The types of the `count` results of an operator, where not every length is fixed.
@@ -375,9 +450,7 @@ impl Call<'_> {
             ([_], [_]) => Some(Vec::new()),
             ([_], [lead @ .., _, n]) => Some(lead.iter().chain([n]).copied().collect()),
             ([lead @ .., _], [_]) => Some(lead.to_vec()),
-            ([a @ .., m, _], [b @ .., _, n]) => {
-                Some(broadcast_all(a, b).into_iter().chain([*m, *n]).collect())
-            }
+            ([a @ .., m, _], [b @ .., _, n]) => Some(broadcast_all(a, b).into_iter().chain([*m, *n]).collect()),
             _ => None,
         }
     }
@@ -398,7 +471,9 @@ impl Call<'_> {
 
     fn joined(&self) -> Result<Type, String> {
         let items: Vec<&Val> = match self.args.first() {
-            Some(In::List(items)) => items.iter().filter_map(|i| if let In::Val(v) = i { Some(v) } else { None }).collect(),
+            Some(In::List(items)) => {
+                items.iter().filter_map(|i| if let In::Val(v) = i { Some(v) } else { None }).collect()
+            }
             _ => Vec::new(),
         };
         let mut types = items.iter().map(|v| v.dtype());

@@ -2,12 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use mindir_graph::{
-    Tensor,
-    builder::Builder,
-    graph::Model,
-    onnx::from_data_type,
-};
+use mindir_graph::{Tensor, builder::Builder, graph::Model, onnx::from_data_type};
 use mindir_proto::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 use super::{

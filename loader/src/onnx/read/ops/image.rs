@@ -162,7 +162,9 @@ fn kernel(c: &Call, w: &Val) -> Result<Vec<i64>, String> {
 
 fn conv(m: &mut Import, c: &Call) -> Steps {
     let (mut x, mut w) = (c.input(0)?, c.input(1)?);
-    let mut win = Windows::of(c, &x, kernel(c, &w)?)?;
+    let kernel = kernel(c, &w)?;
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::of(c, &x, kernel)?;
     let out: In = match w.length(0) {
         Some(n) => n.into(),
         None => {
@@ -269,7 +271,9 @@ impl Spread {
 
 fn conv_transpose(m: &mut Import, c: &Call) -> Steps {
     let (mut x, mut w) = (c.input(0)?, c.input(1)?);
-    let mut win = Windows::over(c, &x, kernel(c, &w)?)?;
+    let kernel = kernel(c, &w)?;
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::over(c, &x, kernel)?;
     let group = c.int("group", 1);
     let spread = Spread::of(m, c, &x, &win)?;
     let (n, channels, groups) = (length(m, &x, 0)?, length(m, &w, 1)?, m.vector(&[group]));
@@ -324,7 +328,9 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     if c.wants(1) && c.int("storage_order", 0) != 0 {
         return Err("positions counted by columns are not supported".into());
     }
-    let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
+    let kernel = c.ints("kernel_shape").unwrap_or_default();
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::of(c, &x, kernel)?;
     if win.same.is_some() && !c.wants(1) {
         return Ok(vec![same_pool(m, "MaxPool", x, win)?]);
     }
@@ -445,7 +451,9 @@ fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> St
 
 fn average_pool(m: &mut Import, c: &Call) -> Steps {
     let mut x = c.input(0)?;
-    let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
+    let kernel = c.ints("kernel_shape").unwrap_or_default();
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::of(c, &x, kernel)?;
     if win.dilation.iter().any(|&d| d != 1) {
         return Err("dilation is not supported".into());
     }

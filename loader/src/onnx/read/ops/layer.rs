@@ -88,7 +88,8 @@ pub(super) fn flat_product(m: &mut Import, a: Val, b: Val, transposed: bool) -> 
     let rank = a.rank()?;
     let inner = rank.checked_sub(1).and_then(|d| a.length(d)).or_else(|| b.length(usize::from(transposed)));
     let lead = a.dims()?.iter().take(rank.saturating_sub(1)).copied().collect::<Vec<_>>();
-    let (Some(k), Some(n), false) = (inner, b.length(usize::from(!transposed)), lead.contains(&Extent::Fixed(0))) else {
+    let (Some(k), Some(n), false) = (inner, b.length(usize::from(!transposed)), lead.contains(&Extent::Fixed(0)))
+    else {
         return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), transposed.into()]);
     };
     let rows = m.op("Reshape", vec![(&a).into(), vec![-1, k].into()])?;
@@ -172,17 +173,21 @@ fn group_norm(m: &mut Import, c: &Call) -> Steps {
     if n < 1 {
         return Err("there are no groups".into());
     }
-    let y = groups(m, &x, count.clone(), c.float("epsilon", 1e-5))?;
+    let y = groups(m, &x, count, c.float("epsilon", 1e-5))?;
     let channels = length(m, &x, 1)?;
     let per_channel = |m: &mut Import, v: Val| -> Step {
+        if v.rank()? != 1 {
+            return Err("scale and bias must be vectors".into());
+        }
         if c.opset >= 21 || v.length(0).is_some() && v.length(0) == x.length(1) {
             return Ok(v);
         }
-        let repeats = quotient(m, &channels, &count)?;
-        let v = m.op("Reshape", vec![v.into(), vec![n, 1].into()])?;
-        let shape = join(m, vec![count.clone(), repeats], 0)?;
+        let len = length(m, &v, 0)?;
+        let repeats = quotient(m, &channels, &len)?;
+        let v = m.op("ExpandDims", vec![v.into(), 1i64.into()])?;
+        let shape = join(m, vec![len, repeats], 0)?;
         let v = m.op("BroadcastTo", vec![v.into(), shape.into()])?;
-        m.op("Reshape", vec![v.into(), vec![-1].into()])
+        reshaped(m, v, vec![channels.clone()])
     };
     let (scale, bias) = (per_channel(m, c.input(1)?)?, per_channel(m, c.input(2)?)?);
     Ok(vec![affine(m, y, scale, bias)?])

@@ -180,6 +180,7 @@ mod tests {
     }
 
     /// An operand of a node.
+    #[derive(Debug)]
     enum Operand {
         Constant(Tensor),
         /// An input, which of its dimensions may be declared open, and whether even their number may.
@@ -229,7 +230,7 @@ mod tests {
         let (mut dice, mut answered, mut open) = (Dice(1), 0, 0);
         for (name, build) in TABLES.into_iter().flatten() {
             let mut answers = 0;
-            for _ in 0..400 {
+            for _ in 0..250 {
                 let (node, operands, opset) = node(&mut dice, name);
                 let known = built(*build, &node, &operands, opset, true);
                 let less = built(*build, &node, &operands, opset, false);
@@ -237,7 +238,12 @@ mod tests {
                 let (Ok(known), Ok(less)) = (known, less) else { continue };
                 open += 1;
                 for (known, less) in known.iter().zip(&less) {
-                    assert!(covers(&less.ty, &known.ty), "{name} of {node:?}: {:?} is not {:?}", known.ty, less.ty);
+                    assert!(
+                        covers(&less.ty, &known.ty),
+                        "{name} {opset} of {operands:?} {node:?}: {:?} is not {:?}",
+                        known.ty,
+                        less.ty
+                    );
                     let (Some(a), Some(b)) = (known.elements(), less.elements()) else { continue };
                     let same = |(a, b): (&Extent, &Extent)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
                     assert!(a.iter().zip(&b).all(same), "{name} of {node:?}: {a:?} is not {b:?}");
@@ -245,8 +251,8 @@ mod tests {
             }
             answered += usize::from(answers > 0);
         }
-        assert!(answered > 100, "only {answered} operators were given operands that they take");
-        assert!(open > 3000, "only {open} nodes were compared");
+        assert!(answered > 90, "only {answered} operators were given operands that they take");
+        assert!(open > 1500, "only {open} nodes were compared");
     }
 
     fn covers(less: &Type, known: &Type) -> bool {

@@ -60,7 +60,7 @@ struct Direction {
 
 fn layer(m: &mut Import, c: &Call, cell: Cell) -> Steps {
     let batch_first = c.int("layout", 0) == 1;
-    let mut x = c.input(0)?;
+    let mut x = m.of_rank(c.input(0)?, 3);
     if x.rank()? != 3 {
         return Err(format!("expected rank 3, found {}", x.rank()?));
     }
@@ -82,7 +82,7 @@ fn layer(m: &mut Import, c: &Call, cell: Cell) -> Steps {
     let states = if cell == Cell::Lstm { 2 } else { 1 };
     let mut start = Vec::new();
     for i in 0..states {
-        start.push(match c.option(5 + i) {
+        start.push(match c.option(5 + i).map(|state| m.of_rank(state, 3)) {
             Some(state) if batch_first => swapped(m, state)?,
             Some(state) => state,
             None => no_state(m, &x, backward.len() as i64, hidden)?,

@@ -188,7 +188,9 @@ impl Resize {
         let whole = axes.iter().all(Axis::whole);
         let doubled = axes.iter().all(|a| a.factor == Some(2.0));
         match (self.mode.as_str(), self.coordinates.as_str(), self.nearest.as_str()) {
-            ("linear", "asymmetric" | "align_corners" | "half_pixel", _) if x.dtype().is_float() => Some("ResizeBilinearV2"),
+            ("linear", "asymmetric" | "align_corners" | "half_pixel", _) if x.dtype().is_float() => {
+                Some("ResizeBilinearV2")
+            }
             ("nearest", "asymmetric", "floor") if whole => Some("ResizeNearestNeighbor"),
             ("nearest", "asymmetric", "round_prefer_floor") if doubled => Some("ResizeNearestNeighbor"),
             ("nearest", "half_pixel", "round_prefer_floor" | "round_prefer_ceil") if whole => {

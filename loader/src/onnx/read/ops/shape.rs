@@ -382,7 +382,8 @@ fn split(m: &mut Import, c: &Call) -> Steps {
     if let Some(sizes) = given {
         return m.op_n("SplitWithSize", vec![x.into(), sizes.into(), axis.into()], n);
     }
-    let even = usize::try_from(axis).ok().and_then(|axis| x.length(axis)).is_some_and(|len| len % (n as i64).max(1) == 0);
+    let even =
+        usize::try_from(axis).ok().and_then(|axis| x.length(axis)).is_some_and(|len| len % (n as i64).max(1) == 0);
     if c.opset < 18 || even {
         return m.op_n("Split", vec![x.into(), axis.into(), (n as i64).into()], n);
     }
