@@ -59,6 +59,25 @@ pub struct Builder {
     scope: String,
 }
 
+/// Which functions and parameters a builder had at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    graphs: usize,
+    params: usize,
+}
+
+impl Mark {
+    /// Whether the function existed.
+    pub fn has_graph(self, graph: GraphId) -> bool {
+        (graph.0 as usize) < self.graphs
+    }
+
+    /// Whether the parameter existed.
+    pub fn has_param(self, param: usize) -> bool {
+        param < self.params
+    }
+}
+
 impl Builder {
     /// A model without inputs, nodes or results.
     pub fn new(name: &str) -> Builder {
@@ -185,6 +204,18 @@ impl Builder {
         let id = std::mem::replace(&mut self.id, outer_id);
         returns(&mut done, outputs);
         self.graphs[id.0 as usize] = done;
+    }
+
+    /// What exists now, to [`rewind`](Self::rewind) to.
+    pub fn mark(&self) -> Mark {
+        Mark { graphs: self.graphs.len(), params: self.params.len() }
+    }
+
+    /// Forgets the functions and parameters that were added since, which nothing that stays may refer to. Functions that
+    /// were begun since must have ended.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.graphs.truncate(mark.graphs);
+        self.params.truncate(mark.params);
     }
 
     /// The graph that is being built.

@@ -380,7 +380,7 @@ impl Spread<'_> {
         let mut covered = 0;
         for py in (0..h.stride).map(|r| Phase::new(h, r)) {
             for px in (0..w.stride).map(|r| Phase::new(w, r)) {
-                if py.taps * px.taps * py.count * px.count == 0 {
+                if !py.reads(self.x.shape()[2]) || !px.reads(self.x.shape()[3]) {
                     continue;
                 }
                 let y = self.phase(b, &py, &px)?;
@@ -459,6 +459,12 @@ impl Phase {
         let count = w.size.saturating_sub(first).div_ceil(stride);
         let last_tap = phase + stride * taps.saturating_sub(1);
         Phase { stride, taps, last_tap, first, count, start: lead as isize - (taps as isize - 1) }
+    }
+
+    /// Whether any of `len` input elements is read; else the phase is zeros.
+    fn reads(&self, len: usize) -> bool {
+        let end = self.start + (self.count + self.taps) as isize - 1;
+        self.taps * self.count > 0 && self.start < len as isize && end > 0
     }
 
     /// First input element read and number of elements read, of `len`.

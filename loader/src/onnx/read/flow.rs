@@ -5,13 +5,15 @@
 use std::collections::{HashMap, HashSet};
 
 use mindir_graph::{
-    DType, Fact, Tensor,
+    DType, Tensor,
     graph::{Closure, GraphId},
 };
 use mindir_proto::onnx::{DataLocation, GraphProto, NodeProto};
 
 use super::{
-    import::{Call, Import, Step, Steps, Val, fits},
+    import::{Call, Import, Step, Steps, Val},
+    ops::shape::{dims_of, join},
+    types::{Extent, Type},
     walk::{Attempt, Stop},
     weights,
 };
@@ -90,54 +92,69 @@ pub(super) fn choose(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
     }
     let args = a.import.passed(&outside);
     let mut ids = Vec::new();
-    let mut facts: Vec<Vec<Vec<Fact>>> = Vec::new();
+    let mut types: Vec<Vec<Type>> = Vec::new();
     for branch in branches {
         ids.push(a.import.builder.begin(branch.name.as_deref().unwrap_or("branch")));
         let values = a.import.enter(&outside);
         let results = inside(a, branch, names.iter().cloned().zip(values).collect())?;
         a.import.end(&results);
-        facts.push(results.into_iter().map(|v| v.facts).collect());
+        types.push(results.into_iter().map(|v| v.ty).collect());
     }
-    let (Ok([then, otherwise]), Ok([facts, others])) = (<[GraphId; 2]>::try_from(ids), <[_; 2]>::try_from(facts))
+    let (Ok([then, otherwise]), Ok([types, others])) = (<[GraphId; 2]>::try_from(ids), <[_; 2]>::try_from(types))
     else {
         return Err("there are not two branches".into());
     };
-    if facts != others {
-        return Err("its branches give results of different types or shapes".into());
-    }
+    let both = types.iter().zip(&others).map(|(a, b)| a.either(b)).collect::<Option<Vec<Type>>>();
+    let both = both.filter(|_| types.len() == others.len()).ok_or("its branches give results of different types")?;
     let closure = |graph| Closure { graph, args: args.clone() };
-    Ok(a.import.choose(&cond, closure(then), closure(otherwise), &facts))
+    Ok(a.import.choose(&cond, closure(then), closure(otherwise), &both))
 }
 
-/// `Loop`: the number of its turns may be computed; results of each turn are collected if it is known by shapes.
+/// `Loop`: how often it turns and what shapes it carries may be computed.
 pub(super) fn repeat(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
     let graph = inner(c, "body")?;
     let trips = match c.option(0) {
         Some(m) => scalar(&mut a.import, m, DType::I64)?,
         None => a.import.constant(Tensor::scalar(i64::MAX)),
     };
-    let yes = a.import.truth(true)?;
     let cond = match c.option(1) {
         Some(cond) => scalar(&mut a.import, cond, DType::Bool)?,
-        None => yes.clone(),
+        None => a.import.truth(true)?,
     };
     let start = (2..c.inputs.len()).map(|i| c.input(i)).collect::<Result<Vec<_>, _>>()?;
-    let ports: Vec<String> = graph.input.iter().map(|v| v.name.clone().unwrap_or_default()).collect();
-    if ports.len() != start.len() + 2 {
-        return Err(format!("its body has {} inputs, expected {}", ports.len(), start.len() + 2).into());
+    if graph.input.len() != start.len() + 2 {
+        return Err(format!("its body has {} inputs, expected {}", graph.input.len(), start.len() + 2).into());
     }
-    let (names, outside) = captured(a, c);
-    let turn = Turn::begin(&mut a.import, trips, cond, start, outside);
+    let mut types: Vec<Type> = start.iter().map(|v| v.ty.ranked()).collect();
+    loop {
+        let (mark, around) = (a.import.mark(), captured(a, c).1);
+        let turn = Turn::begin(&mut a.import, trips.clone(), cond.clone(), start.clone(), &types, around);
+        let (again, next, rows) = turns(a, c, graph, &turn)?;
+        let both = turn.after(&next)?;
+        if both == types {
+            return Ok(turn.end(&mut a.import, again, next, rows)?);
+        }
+        // A value that changes its rank has none; what follows from it may have none either.
+        a.retries = a.retries.checked_sub(1).ok_or("loops in it change the ranks of too many values")?;
+        turn.abandon(&mut a.import);
+        a.import.rewind(mark);
+        types = both;
+    }
+}
+
+/// The body of a loop: whether there is another turn, the state after this one, and what it adds to the results.
+fn turns(a: &mut Attempt, c: &Call, graph: &GraphProto, turn: &Turn) -> Result<(Val, Vec<Val>, Vec<Val>), Stop> {
+    let (names, _) = captured(a, c);
     let mut values: HashMap<String, Val> = names.into_iter().zip(turn.fixed.iter().cloned()).collect();
     // A turn runs only where the condition holds.
+    let yes = a.import.truth(true)?;
     let inputs = [turn.index.clone(), yes].into_iter().chain(turn.state.iter().cloned());
-    values.extend(ports.into_iter().zip(inputs));
+    values.extend(graph.input.iter().map(|v| v.name.clone().unwrap_or_default()).zip(inputs));
     let mut results = inside(a, graph, values)?.into_iter();
     let again = results.next().ok_or("its body has no condition")?;
     let again = scalar(&mut a.import, again, DType::Bool)?;
-    let next: Vec<Val> = results.by_ref().take(turn.state.len()).collect();
-    let rows: Vec<Val> = results.collect();
-    Ok(turn.end(&mut a.import, again, next, rows)?)
+    let next = results.by_ref().take(turn.state.len()).collect();
+    Ok((again, next, results.collect()))
 }
 
 /// A tensor of one element without dimensions.
@@ -145,7 +162,7 @@ fn scalar(m: &mut Import, v: Val, dtype: DType) -> Step {
     if v.dtype() != dtype {
         return Err(format!("expected {dtype}, found {}", v.dtype()));
     }
-    if v.rank() == 0 { Ok(v) } else { m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]) }
+    if v.rank() == Ok(0) { Ok(v) } else { m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]) }
 }
 
 /// A loop while its body is built, inside of [`begin`](Self::begin) and [`end`](Self::end).
@@ -159,6 +176,8 @@ pub(super) struct Turn {
     cond: Val,
     start: Vec<Val>,
     around: Vec<Val>,
+    /// What holds of the state before every turn.
+    types: Vec<Type>,
     /// The number of the turn.
     pub index: Val,
     /// The state before the turn.
@@ -168,34 +187,60 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    pub fn begin(m: &mut Import, trips: Val, cond: Val, start: Vec<Val>, around: Vec<Val>) -> Turn {
+    pub fn begin(m: &mut Import, trips: Val, cond: Val, start: Vec<Val>, types: &[Type], around: Vec<Val>) -> Turn {
         let header = m.builder.begin("loop");
         let body = m.builder.begin("turn");
-        let index = m.parameter(vec![Fact::new(DType::I64, &[]); m.walks]);
-        let state = start.iter().map(|s| m.parameter(s.facts.clone())).collect();
+        let index = m.parameter(Type::new(DType::I64, Vec::new()));
+        let state = types.iter().map(|ty| m.parameter(ty.clone())).collect();
         let fixed = m.enter(&around);
-        Turn { header, body, trips, cond, start, around, index, state, fixed }
+        Turn { header, body, trips, cond, start, around, types: types.to_vec(), index, state, fixed }
+    }
+
+    /// What holds of the state before and after a turn.
+    fn after(&self, next: &[Val]) -> Result<Vec<Type>, String> {
+        if next.len() != self.types.len() {
+            return Err(format!("its body gives {} values of its state, expected {}", next.len(), self.types.len()));
+        }
+        let both = |(i, (ty, v)): (usize, (&Type, &Val))| {
+            ty.either(&v.ty.ranked()).ok_or_else(|| format!("value {i} that the loop carries changes its element type"))
+        };
+        self.types.iter().zip(next).enumerate().map(both).collect()
+    }
+
+    /// Ends the graphs that [`begin`](Self::begin) began, unfinished.
+    fn abandon(self, m: &mut Import) {
+        m.end(&[]);
+        m.end(&[]);
     }
 
     /// Ends the body: whether there is another turn, the state after this one, and the results that each turn adds.
     /// Gives the last state and the collected results.
     pub fn end(self, m: &mut Import, again: Val, next: Vec<Val>, rows: Vec<Val>) -> Steps {
-        let mut facts: Vec<Vec<Fact>> = self.state.iter().map(|v| v.facts.clone()).collect();
-        if next.len() != facts.len() {
-            return Err(format!("its body gives {} values of its state, expected {}", next.len(), facts.len()));
+        if self.after(&next)? != self.types {
+            return Err("a value that the loop carries changes its rank".into());
         }
-        if let Some(i) = next.iter().zip(&facts).position(|(v, f)| v.facts != *f) {
-            return Err(format!("value {i} that the loop carries changes its type or shape"));
+        let lists = rows.iter().map(|row| self.list(&again, row)).collect::<Result<Vec<_>, _>>()?;
+        let types: Vec<Type> = self.types.iter().chain(lists.iter().map(|l| &l.ty)).cloned().collect();
+        self.jump(m, again, next, &rows, &lists, &types)?;
+        self.choose(m, &types)?;
+        self.enter(m, &lists, &types)
+    }
+
+    /// How the rows of all turns are collected.
+    fn list(&self, again: &Val, row: &Val) -> Result<List, String> {
+        let turns = self.trips.ints().ok().and_then(|t| t.first().copied()).map(|n| n.max(0));
+        let always = [&self.cond, again].into_iter().all(|v| v.number() == Ok(1.0));
+        let dims = row.dims().map_err(|_| "it collects results whose number of dimensions is not known")?;
+        let whole = |n: i64| {
+            let ty = Type::new(row.dtype(), [Extent::Fixed(n)].iter().chain(dims).copied().collect::<Vec<_>>());
+            ty.fact().filter(|_| always && n <= MOST_TURNS).map(|fact| (n, fact))
+        };
+        if let Some((n, fact)) = turns.and_then(whole) {
+            super::import::fits(&fact)?;
+            return Ok(List { ty: Type::from(&fact), turns: Some(n) });
         }
-        if !rows.is_empty() && [&self.cond, &again].into_iter().any(|v| v.constant().is_none()) {
-            return Err("it collects results, so its condition must be constant".into());
-        }
-        for row in &rows {
-            facts.push(collected(&self.trips, row)?);
-        }
-        self.jump(m, again, next, &rows, &facts)?;
-        self.choose(m, &facts)?;
-        self.enter(m, &rows, &facts)
+        let ty = Type::new(row.dtype(), [Extent::Open].iter().chain(dims).copied().collect::<Vec<_>>());
+        Ok(List { ty: ty.ranked(), turns: None })
     }
 
     /// The end of the body: back to the start with the next state, the collected results behind it.
@@ -205,36 +250,37 @@ impl Turn {
         again: Val,
         next: Vec<Val>,
         rows: &[Val],
-        facts: &[Vec<Fact>],
+        lists: &[List],
+        types: &[Type],
     ) -> Result<(), String> {
         let one = m.constant(Tensor::scalar(1i64));
         let following = m.op("Add", vec![(&self.index).into(), one.into()])?;
         let mut after = vec![following, again];
         after.extend(next);
-        for (row, facts) in rows.iter().zip(facts.iter().skip(self.state.len())) {
-            let list = m.parameter(facts.clone());
-            after.push(place(m, &list, &self.index, row)?);
+        for (row, list) in rows.iter().zip(lists) {
+            let so_far = m.parameter(list.ty.clone());
+            after.push(list.with(m, so_far, &self.index, row)?);
         }
         let limit = m.enter_one(&self.trips);
         let mut args = m.args(&after);
         args.extend(m.passed(&self.fixed));
         args.extend(m.passed(&[limit]));
-        let results = m.call(self.header, args, facts);
+        let results = m.call(self.header, args, types);
         m.end(&results);
         Ok(())
     }
 
     /// The graph that the loop starts with: one more turn, or the end.
-    fn choose(&self, m: &mut Import, facts: &[Vec<Fact>]) -> Result<(), String> {
-        let index = m.parameter(self.index.facts.clone());
-        let more = m.parameter(self.cond.facts.clone());
-        let carried: Vec<Val> = facts.iter().map(|f| m.parameter(f.clone())).collect();
+    fn choose(&self, m: &mut Import, types: &[Type]) -> Result<(), String> {
+        let index = m.parameter(self.index.ty.clone());
+        let more = m.parameter(self.cond.ty.clone());
+        let carried: Vec<Val> = types.iter().map(|ty| m.parameter(ty.clone())).collect();
         let fixed = m.enter(&self.around);
         let limit = m.enter_one(&self.trips);
         let within = m.op("Less", vec![(&index).into(), (&limit).into()])?;
         let cond = m.op("LogicalAnd", vec![within.into(), more.into()])?;
         let done = m.builder.begin("done");
-        let last: Vec<Val> = facts.iter().map(|f| m.parameter(f.clone())).collect();
+        let last: Vec<Val> = types.iter().map(|ty| m.parameter(ty.clone())).collect();
         m.end(&last);
         let (state, lists) = carried.split_at(self.state.len());
         let mut args = m.args(&[index]);
@@ -244,51 +290,56 @@ impl Turn {
         args.extend(m.passed(&[limit]));
         let then = Closure { graph: self.body, args };
         let otherwise = Closure { graph: done, args: m.args(&carried) };
-        let results = m.choose(&cond, then, otherwise, facts);
+        let results = m.choose(&cond, then, otherwise, types);
         m.end(&results);
         Ok(())
     }
 
     /// The first call, from outside.
-    fn enter(self, m: &mut Import, rows: &[Val], facts: &[Vec<Fact>]) -> Steps {
+    fn enter(self, m: &mut Import, lists: &[List], types: &[Type]) -> Steps {
         let mut carried = vec![m.constant(Tensor::scalar(0i64)), self.cond];
         carried.extend(self.start);
-        for (row, facts) in rows.iter().zip(facts.iter().skip(self.state.len())) {
-            carried.push(blank(m, &self.trips, row, facts)?);
+        for list in lists {
+            carried.push(list.empty(m)?);
         }
         let mut args = m.args(&carried);
         args.extend(m.passed(&self.around));
         args.extend(m.passed(&[self.trips]));
-        Ok(m.call(self.header, args, facts))
+        Ok(m.call(self.header, args, types))
     }
 }
 
-/// Element type and shape of `row`, once for each turn.
-fn collected(trips: &Val, row: &Val) -> Result<Vec<Fact>, String> {
-    let mut facts = Vec::with_capacity(row.facts.len());
-    for (fact, trips) in row.facts.iter().zip(&trips.known) {
-        let count = trips.as_ref().and_then(|t| t.to_i64s().ok()?.first().copied());
-        let count = count.ok_or("it collects results, so the number of its turns must be constant")?.max(0);
-        let count = usize::try_from(count).map_err(|e| e.to_string())?;
-        let shape = std::iter::once(count).chain(fact.shape.iter().copied()).collect();
-        let all = Fact { dtype: fact.dtype, shape };
-        fits(&all)?;
-        facts.push(all);
-    }
-    Ok(facts)
+/// Loops of more turns collect their results one after the other.
+const MOST_TURNS: i64 = 1 << 20;
+
+/// The results of all turns so far.
+struct List {
+    ty: Type,
+    /// The number of turns, if it is fixed: then there is a place for each from the start.
+    turns: Option<i64>,
 }
 
-/// Zeros for the results of all turns.
-fn blank(m: &mut Import, trips: &Val, row: &Val, facts: &[Fact]) -> Step {
-    let dims = row.fixed().map_err(|_| "it collects results with open dimensions")?;
-    let trips = m.op("Reshape", vec![trips.into(), vec![1].into()])?;
-    let dims = m.vector(&dims);
-    let shape = m.op("Concat", vec![vec![trips, dims].into(), 0i64.into()])?;
-    let list = zeros(m, shape, row.dtype())?;
-    if list.facts != facts {
-        return Err("the number of its turns is negative".into());
+impl List {
+    /// The list before the first turn.
+    fn empty(&self, m: &mut Import) -> Step {
+        let dims = self.ty.dims.iter().flatten().map(|d| d.fixed().unwrap_or(0)).collect::<Vec<_>>();
+        let shape = m.vector(&dims);
+        zeros(m, shape, self.ty.dtype)
     }
-    Ok(list)
+
+    /// The list with the row of turn `index`.
+    fn with(&self, m: &mut Import, list: Val, index: &Val, row: &Val) -> Step {
+        if self.turns.is_some() {
+            return place(m, &list, index, row);
+        }
+        // Before the first turn the list does not know the dimensions of its rows yet.
+        let count = m.op("Reshape", vec![index.into(), vec![1].into()])?;
+        let dims = dims_of(m, row)?;
+        let shape = join(m, vec![count, dims], 0)?;
+        let list = m.op("Reshape", vec![list.into(), shape.into()])?;
+        let row = m.op("ExpandDims", vec![row.into(), 0i64.into()])?;
+        join(m, vec![list, row], 0)
+    }
 }
 
 /// Zeros of a shape that may be computed.

@@ -1,12 +1,13 @@
 //! Values of the model under construction, and the nodes that make them.
 //!
-//! Values carry what is known of them: element type and shape, and small contents, so that arithmetic on shapes disappears.
+//! Values carry what is known of them whatever the model is given: see `types`. Results of constants are computed while
+//! reading; all other arithmetic stays in the graph, that on shapes too.
 
 use std::collections::{HashMap, HashSet};
 
 use mindir_graph::{
-    DType, Dim, Fact, OpError, Spec, Tensor,
-    builder::Builder,
+    DType, Fact, OpError, Tensor,
+    builder::{Builder, Mark},
     graph::{Arg, Closure, GraphId, ValueId},
     lower::constant_tensor,
     op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind},
@@ -15,7 +16,10 @@ use mindir_graph::{
 };
 use mindir_proto::onnx::{AttributeProto, NodeProto};
 
-use super::weights;
+use super::{
+    types::{self, Dims, Extent, Type},
+    weights,
+};
 
 /// Results with at most this many elements are computed while reading when all operands are known.
 const FOLD_LIMIT: usize = 4096;
@@ -31,10 +35,11 @@ pub(super) type Steps = Result<Vec<Val>, String>;
 #[derive(Clone, Debug)]
 pub(super) struct Val {
     source: Source,
-    /// Element type and shape for each set of sizes.
-    pub facts: Vec<Fact>,
-    /// Contents for each set of sizes.
-    pub known: Vec<Option<Tensor>>,
+    pub ty: Type,
+    /// Its contents, if they are constant.
+    known: Option<Tensor>,
+    /// Of a vector or number of integers, the elements as far as they are known.
+    elements: Option<Dims>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,38 +50,38 @@ enum Source {
 
 impl Val {
     pub fn dtype(&self) -> DType {
-        self.facts.first().map_or(DType::F32, |f| f.dtype)
+        self.ty.dtype
     }
 
-    pub fn rank(&self) -> usize {
-        self.facts.first().map_or(0, Fact::rank)
+    /// The number of dimensions, which must be known.
+    pub fn rank(&self) -> Result<usize, String> {
+        let dims = self.ty.dims.as_ref();
+        dims.map(Vec::len).ok_or_else(|| "the number of dimensions of an operand is not known".into())
     }
 
-    /// The contents, if they are the same for all sizes.
+    /// The dimensions, whose number must be known.
+    pub fn dims(&self) -> Result<&Dims, String> {
+        self.ty.dims.as_ref().ok_or_else(|| "the number of dimensions of an operand is not known".into())
+    }
+
+    /// The contents, if they are constant.
     pub fn constant(&self) -> Option<&Tensor> {
-        let first = self.known.first()?.as_ref()?;
-        self.known.iter().all(|t| t.as_ref() == Some(first)).then_some(first)
+        self.known.as_ref()
     }
 
-    /// The dimensions; those that are open are `None`.
-    pub fn dims(&self) -> Vec<Option<i64>> {
-        let Some((first, rest)) = self.facts.split_first() else { return Vec::new() };
-        let same = |(d, &n): (usize, &usize)| {
-            let all = rest.iter().all(|f| f.shape.get(d) == Some(&n));
-            all.then_some(n as i64)
-        };
-        first.shape.iter().enumerate().map(same).collect()
+    /// The length of dimension `d`, if it is fixed.
+    pub fn length(&self, d: usize) -> Option<i64> {
+        self.ty.dims.as_ref()?.get(d)?.fixed()
     }
 
     /// Dimension `d`, which must be fixed.
     pub fn dim(&self, d: usize) -> Result<i64, String> {
-        let found = self.dims().get(d).copied().flatten();
-        found.ok_or_else(|| format!("dimension {d} of an operand is open or missing"))
+        self.length(d).ok_or_else(|| format!("dimension {d} of an operand is open or missing"))
     }
 
     /// All dimensions, which must be fixed.
     pub fn fixed(&self) -> Result<Vec<i64>, String> {
-        (0..self.rank()).map(|d| self.dim(d)).collect()
+        (0..self.rank()?).map(|d| self.dim(d)).collect()
     }
 
     /// The contents as integers, which must be known.
@@ -99,9 +104,32 @@ impl Val {
         }
     }
 
+    /// The elements of a vector or number of integers as far as they are known; `None` if not even their number is.
+    pub fn elements(&self) -> Option<Dims> {
+        let count = match self.ty.dims.as_deref()? {
+            [] => 1,
+            [n] => usize::try_from(n.fixed()?).ok()?,
+            _ => return None,
+        };
+        let integers = |t: &Tensor| t.to_i64s().ok().filter(|_| t.dtype().is_int());
+        if let Some(values) = self.known.as_ref().and_then(integers) {
+            return Some(values.into_iter().map(Extent::Fixed).collect());
+        }
+        Some(self.elements.clone().unwrap_or_else(|| vec![Extent::Open; count.min(FOLD_LIMIT)]))
+            .filter(|e| e.len() == count)
+    }
+
+    /// `axis` counted from the front; as it is where the number of dimensions is not known.
+    pub fn place(&self, axis: i64) -> Result<i64, String> {
+        match &self.ty.dims {
+            Some(dims) => Ok(axis_of(axis, dims.len())? as i64),
+            None => Ok(axis),
+        }
+    }
+
     /// `axis` counted from the front.
     pub fn axis(&self, axis: i64) -> Result<usize, String> {
-        axis_of(axis, self.rank())
+        axis_of(axis, self.rank()?)
     }
 }
 
@@ -249,13 +277,29 @@ impl Call<'_> {
         self.node.output.get(i).is_some_and(|o| !o.is_empty())
     }
 
-    /// Axes as an attribute, or from `since` on as operand 1.
-    pub fn axes(&self, since: i64) -> Result<Option<Vec<i64>>, String> {
+    /// Axes as an attribute, or from `since` on as operand 1; those may be computed.
+    pub fn axes(&self, since: i64) -> Option<Axes> {
         if self.opset < since {
-            return Ok(self.ints("axes"));
+            return self.ints("axes").map(Axes::Known);
         }
-        self.option(1).map(|v| v.ints()).transpose()
+        let axes = self.option(1)?;
+        Some(axes.ints().map_or(Axes::Computed(axes), Axes::Known))
     }
+
+    /// As [`axes`](Self::axes), which must be constant.
+    pub fn fixed_axes(&self, since: i64) -> Result<Option<Vec<i64>>, String> {
+        match self.axes(since) {
+            Some(Axes::Known(axes)) => Ok(Some(axes)),
+            Some(Axes::Computed(_)) => Err("its axes are computed".into()),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Axes of a node.
+pub(super) enum Axes {
+    Known(Vec<i64>),
+    Computed(Val),
 }
 
 /// A tensor that the file holds or that was computed while reading.
@@ -276,13 +320,13 @@ pub(super) struct Import {
     taken: HashSet<String>,
     /// Number of inputs that got a name here.
     inputs: usize,
-    /// Number of sets of sizes.
-    pub walks: usize,
+    /// Number of lengths that got a name.
+    lengths: u32,
 }
 
 impl Import {
-    pub fn new(builder: Builder, walks: usize) -> Import {
-        Import { builder, constants: Vec::new(), taken: HashSet::new(), inputs: 0, walks }
+    pub fn new(builder: Builder) -> Import {
+        Import { builder, constants: Vec::new(), taken: HashSet::new(), inputs: 0, lengths: 0 }
     }
 
     /// A constant.
@@ -292,10 +336,10 @@ impl Import {
 
     /// A constant that becomes a parameter of this name if it is large.
     pub fn named(&mut self, tensor: Tensor, name: Option<String>) -> Val {
-        let (facts, known) = (vec![tensor.fact(); self.walks], vec![Some(tensor.clone()); self.walks]);
+        let (ty, known) = (Type::from(&tensor.fact()), Some(tensor.clone()));
         self.taken.extend(name.clone());
         self.constants.push(Constant { tensor, name, param: None, values: HashMap::new() });
-        Val { source: Source::Constant(self.constants.len() - 1), facts, known }
+        Val { source: Source::Constant(self.constants.len() - 1), ty, known, elements: None }
     }
 
     /// A number of rank 0.
@@ -313,18 +357,38 @@ impl Import {
         self.constant(Tensor::vector(values))
     }
 
+    /// The type with a name for every length that is open.
+    fn name_lengths(&mut self, mut ty: Type) -> Type {
+        for d in ty.dims.iter_mut().flatten().filter(|d| **d == Extent::Open) {
+            self.lengths = self.lengths.saturating_add(1);
+            *d = Extent::Named(self.lengths);
+        }
+        ty
+    }
+
+    fn unknown(&mut self, id: ValueId, ty: Type) -> Val {
+        Val { source: Source::Value(id), ty: self.name_lengths(ty), known: None, elements: None }
+    }
+
     /// An input of the current graph.
-    pub fn input(&mut self, name: &str, facts: Vec<Fact>) -> Val {
-        let val = Val { source: Source::Value(ValueId(0)), known: vec![None; facts.len()], facts };
-        let dims = val.dims().into_iter().map(|d| d.map_or(Dim::Unknown, |n| Dim::Known(n as usize))).collect();
-        let id = self.builder.input(name, Spec { dtype: Some(val.dtype()), dims: Some(dims) });
-        Val { source: Source::Value(id), ..val }
+    pub fn input(&mut self, name: &str, ty: Type) -> Val {
+        let id = self.builder.input(name, ty.spec());
+        self.unknown(id, ty)
+    }
+
+    /// `x`, which has this many dimensions by the definition of the operator that reads it.
+    pub fn of_rank(&mut self, x: Val, rank: usize) -> Val {
+        if x.ty.dims.is_some() {
+            return x;
+        }
+        let ty = self.name_lengths(Type::new(x.ty.dtype, vec![Extent::Open; rank]));
+        Val { ty, ..x }
     }
 
     /// A value that a graph inside of the model is called with.
-    pub fn parameter(&mut self, facts: Vec<Fact>) -> Val {
+    pub fn parameter(&mut self, ty: Type) -> Val {
         self.inputs += 1;
-        self.input(&format!("input_{}", self.inputs), facts)
+        self.input(&format!("input_{}", self.inputs), ty)
     }
 
     /// Values of the graph around the current one, which become its inputs; constants are the same everywhere.
@@ -336,8 +400,23 @@ impl Import {
     pub fn enter_one(&mut self, val: &Val) -> Val {
         match val.source {
             Source::Constant(_) => val.clone(),
-            Source::Value(_) => Val { known: val.known.clone(), ..self.parameter(val.facts.clone()) },
+            Source::Value(_) => Val { elements: val.elements.clone(), ..self.parameter(val.ty.clone()) },
         }
+    }
+
+    /// The state that [`rewind`](Self::rewind) goes back to.
+    pub fn mark(&self) -> (Mark, usize) {
+        (self.builder.mark(), self.constants.len())
+    }
+
+    /// Forgets the graphs and constants that came after the mark. No graph may be open that was not open then.
+    pub fn rewind(&mut self, (mark, constants): (Mark, usize)) {
+        self.constants.truncate(constants);
+        for constant in &mut self.constants {
+            constant.values.retain(|graph, _| mark.has_graph(*graph));
+            constant.param = constant.param.filter(|p| mark.has_param(*p));
+        }
+        self.builder.rewind(mark);
     }
 
     /// What a graph that [`enter`](Self::enter)s `vals` is called with.
@@ -357,17 +436,17 @@ impl Import {
         self.builder.end(&ids);
     }
 
-    /// What graph `id` gives for these arguments; `facts` has those of each result.
-    pub fn call(&mut self, id: GraphId, args: Vec<Arg>, facts: &[Vec<Fact>]) -> Vec<Val> {
-        let ids = self.builder.call(id, args, facts.len());
-        results(ids, facts)
+    /// What graph `id` gives for these arguments.
+    pub fn call(&mut self, id: GraphId, args: Vec<Arg>, types: &[Type]) -> Vec<Val> {
+        let ids = self.builder.call(id, args, types.len());
+        ids.into_iter().zip(types).map(|(id, ty)| self.unknown(id, ty.clone())).collect()
     }
 
-    /// What one of two graphs gives; `facts` has those of each result.
-    pub fn choose(&mut self, cond: &Val, then: Closure, otherwise: Closure, facts: &[Vec<Fact>]) -> Vec<Val> {
+    /// What one of two graphs gives.
+    pub fn choose(&mut self, cond: &Val, then: Closure, otherwise: Closure, types: &[Type]) -> Vec<Val> {
         let cond = self.value(cond);
-        let ids = self.builder.choose(cond, then, otherwise, facts.len());
-        results(ids, facts)
+        let ids = self.builder.choose(cond, then, otherwise, types.len());
+        ids.into_iter().zip(types).map(|(id, ty)| self.unknown(id, ty.clone())).collect()
     }
 
     /// The current graph's value for `v`.
@@ -409,32 +488,50 @@ impl Import {
     /// A node with `results` results.
     pub fn op_n(&mut self, name: &'static str, args: Vec<In>, results: usize) -> Steps {
         let def = find(name).ok_or_else(|| format!("there is no operator {name}"))?;
-        let (mut facts, mut known) = (Vec::new(), Vec::new());
-        for walk in 0..self.walks {
-            let args = arguments(def, &args, walk);
-            let found = (def.infer)(&args).map_err(|e| explain(def, e))?;
-            found.iter().try_for_each(fits)?;
-            known.push(fold(def, &args, &found)?);
-            facts.push(found);
+        let exact = match exact(def, &args) {
+            // What is wrong in a graph that is called fails when it is called.
+            Err(why) if self.builder.current() == GraphId(0) => return Err(why),
+            other => other.ok().flatten(),
+        };
+        let (types, known) = match exact {
+            Some((facts, known)) => (facts.iter().map(Type::from).collect(), known),
+            None => (types::results(def, &args, results)?, None),
+        };
+        if let Some(tensors) = known {
+            return Ok(tensors.into_iter().take(results).map(|t| self.constant(t)).collect());
         }
-        let mut out = Vec::with_capacity(results);
-        for i in 0..results {
-            let fact = |f: &Vec<Fact>| f.get(i).cloned().ok_or_else(|| format!("{name} has no result {i}"));
-            let facts: Vec<Fact> = facts.iter().map(fact).collect::<Result<_, _>>()?;
-            let known = known.iter().map(|k| k.as_ref().and_then(|k| k.get(i)).cloned()).collect();
-            out.push(Val { source: Source::Value(ValueId(0)), facts, known });
+        if types.len() < results {
+            return Err(format!("{name} has no result {}", types.len()));
         }
-        if let Some(tensors) = out.iter().map(|v| v.constant().cloned()).collect::<Option<Vec<_>>>() {
-            return Ok(tensors.into_iter().map(|t| self.constant(t)).collect());
+        let elements = types.first().and_then(|ty| types::elements(def, &args, ty));
+        if let (Some(all), Some(fact), 1) = (&elements, types.first().and_then(Type::fact), results)
+            && let Some(values) = all.iter().map(|e| e.fixed()).collect::<Option<Vec<i64>>>()
+            && let Ok(tensor) = Tensor::from_i64s(fact.dtype, &fact.shape, &values)
+        {
+            return Ok(vec![self.constant(tensor)]);
         }
+        self.emit(def, name, &args, types.into_iter().take(results).collect(), elements)
+    }
+
+    /// The dimensions of `x` as a vector, those of the value at hand even where the file declares them.
+    pub fn own_dims(&mut self, x: &Val) -> Step {
+        let def = find("TensorShape").ok_or("there is no operator TensorShape")?;
+        let rank = x.ty.dims.as_ref().map_or(Extent::Open, |dims| Extent::Fixed(dims.len() as i64));
+        let ty = Type::new(DType::I64, vec![rank]);
+        let mut all = self.emit(def, "TensorShape", &[x.into()], vec![ty], None)?;
+        all.pop().ok_or_else(|| "TensorShape has no result".into())
+    }
+
+    fn emit(&mut self, def: &OpDef, name: &str, args: &[In], types: Vec<Type>, elements: Option<Dims>) -> Steps {
         let args: Vec<Arg> = args.iter().enumerate().map(|(i, a)| self.arg(def, i, a)).collect();
-        let ids = self.builder.op_n(name, args, results).map_err(|e| e.to_string())?;
-        out.iter_mut().zip(ids).for_each(|(v, id)| v.source = Source::Value(id));
+        let ids = self.builder.op_n(name, args, types.len()).map_err(|e| e.to_string())?;
+        let mut out: Vec<Val> = ids.into_iter().zip(types).map(|(id, ty)| self.unknown(id, ty)).collect();
+        out.iter_mut().take(1).for_each(|v| v.elements = elements.clone());
         Ok(out)
     }
 
     fn arg(&mut self, def: &OpDef, i: usize, arg: &In) -> Arg {
-        let kind = def.params.get(i).map_or(ParamKind::Tensor, |p| p.kind);
+        let kind = param_kind(def, i);
         match arg {
             In::Const(c) => Arg::Const(c.clone()),
             In::List(items) => Arg::List(items.iter().map(|a| self.arg(def, i, a)).collect()),
@@ -452,21 +549,12 @@ impl Import {
     fn python(&mut self, v: &Val) -> Arg {
         let value = self.value(v);
         let convert = match v.rank() {
-            0 => "TensorToScalar",
-            1 => "TensorToTuple",
+            Ok(0) => "TensorToScalar",
+            Ok(1) => "TensorToTuple",
             _ => return Arg::Value(value),
         };
         Arg::Value(self.builder.op(convert, [Arg::Value(value)]).unwrap_or(value))
     }
-}
-
-fn results(ids: Vec<ValueId>, facts: &[Vec<Fact>]) -> Vec<Val> {
-    let one = |(id, facts): (ValueId, &Vec<Fact>)| Val {
-        source: Source::Value(id),
-        facts: facts.clone(),
-        known: vec![None; facts.len()],
-    };
-    ids.into_iter().zip(facts).map(one).collect()
 }
 
 /// Checks that a tensor could be addressed.
@@ -488,36 +576,59 @@ fn as_const(t: &Tensor) -> Option<Const> {
     }
 }
 
-/// Arguments for an operator's rules, for one set of sizes.
-fn arguments(def: &OpDef, args: &[In], walk: usize) -> Args {
-    let mut next = 0;
-    let mut items = Vec::with_capacity(args.len());
-    for (i, arg) in args.iter().enumerate() {
-        let kind = def.params.get(i).map_or(ParamKind::Tensor, |p| p.kind);
-        items.push(Some(argument(arg, kind, walk, &mut next)));
-    }
-    Args { op: def.name, items }
+/// What argument `i` may be.
+pub(super) fn param_kind(def: &OpDef, i: usize) -> ParamKind {
+    def.params.get(i).map_or(ParamKind::Tensor, |p| p.kind)
 }
 
-fn argument(arg: &In, kind: ParamKind, walk: usize, next: &mut u32) -> ArgValue {
+/// An argument for an operator's rules; a value's shape must be fixed.
+pub(super) fn argument(arg: &In, kind: ParamKind, next: &mut u32) -> ArgValue {
     let mut operand = |fact: Fact, known: Option<Tensor>| {
         *next += 1;
         ArgValue::Operand(Operand { v: V(*next), fact: fact.into(), known })
     };
     match arg {
-        In::Val(v) => match (v.facts.get(walk), v.known.get(walk)) {
-            (Some(fact), Some(known)) => operand(fact.clone(), known.clone()),
-            _ => ArgValue::Const(Const::None),
+        In::Val(v) => match v.ty.fact() {
+            Some(fact) => operand(fact, v.known.clone()),
+            None => ArgValue::Const(Const::None),
         },
         In::Const(c) => match constant_tensor(c) {
             Some(t) if kind != ParamKind::Value => operand(t.fact(), Some(t)),
             _ => ArgValue::Const(c.clone()),
         },
-        In::List(items) => ArgValue::List(items.iter().map(|a| argument(a, kind, walk, next)).collect()),
+        In::List(items) => ArgValue::List(items.iter().map(|a| argument(a, kind, next)).collect()),
     }
 }
 
-/// The results, if all operands are known and all are small.
+/// Facts of the results, and their contents if they are constant.
+type Exact = (Vec<Fact>, Option<Vec<Tensor>>);
+
+/// What the operator itself says of its results; nothing if a length is open or it needs contents that are computed.
+fn exact(def: &OpDef, args: &[In]) -> Result<Option<Exact>, String> {
+    fn fixed(arg: &In) -> bool {
+        match arg {
+            In::Val(v) => v.ty.fact().is_some(),
+            In::List(items) => items.iter().all(fixed),
+            In::Const(_) => true,
+        }
+    }
+    if !args.iter().all(fixed) {
+        return Ok(None);
+    }
+    let mut next = 0;
+    let item = |(i, arg): (usize, &In)| Some(argument(arg, param_kind(def, i), &mut next));
+    let args = Args { op: def.name, items: args.iter().enumerate().map(item).collect() };
+    let facts = match (def.infer)(&args) {
+        Ok(facts) => facts,
+        Err(OpError::NeedsValue(_) | OpError::Dynamic) => return Ok(None),
+        Err(e) => return Err(format!("{}: {e}", def.name)),
+    };
+    facts.iter().try_for_each(fits)?;
+    let known = fold(def, &args, &facts)?;
+    Ok(Some((facts, known)))
+}
+
+/// The results, if all operands are constant and all are small.
 fn fold(def: &OpDef, args: &Args, facts: &[Fact]) -> Result<Option<Vec<Tensor>>, String> {
     fn known(arg: &ArgValue) -> bool {
         match arg {
@@ -532,13 +643,5 @@ fn fold(def: &OpDef, args: &Args, facts: &[Fact]) -> Result<Option<Vec<Tensor>>,
     if def.effect != Effect::Pure || !all || facts.iter().any(|f| f.count() > FOLD_LIMIT) {
         return Ok(None);
     }
-    (def.reference)(args).map(Some).map_err(|e| explain(def, e))
-}
-
-fn explain(def: &OpDef, error: OpError) -> String {
-    match error {
-        OpError::NeedsValue(_) => "the shape of its result depends on contents that are known at run time only".into(),
-        OpError::Dynamic => "the shape of its result depends on data".into(),
-        other => format!("{}: {other}", def.name),
-    }
+    (def.reference)(args).map(Some).map_err(|e| format!("{}: {e}", def.name))
 }

@@ -2,12 +2,13 @@
 //!
 //! As for MindIR, the bytes are walked with fixed limits before anything is decoded (`schema`), and tensors are checked
 //! against the bytes that exist (`weights`). `walk` visits the nodes, `flow` those with graphs inside; `ops` says for each
-//! operator of ONNX what it is here, and `import` builds that.
+//! operator of ONNX what it is here, `import` builds that, and `types` says what is known of its results.
 
 mod flow;
 mod import;
 mod ops;
 mod schema;
+mod types;
 mod walk;
 mod weights;
 

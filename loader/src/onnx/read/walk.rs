@@ -1,40 +1,34 @@
 //! The walk over an ONNX graph's nodes.
-//!
-//! A model with open dimensions is walked with two sizes for each; what differs between both is not known.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use mindir_graph::{
-    DType, Fact, Tensor,
-    builder::Builder,
-    graph::Model,
-    onnx::{SIZES, from_data_type},
-};
+use mindir_graph::{Tensor, builder::Builder, graph::Model, onnx::from_data_type};
 use mindir_proto::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 use super::{
     flow,
     import::{Call, Import, Steps, Val, fits},
     ops,
+    types::{Extent, Type},
 };
 use crate::{error::LoadError, limits::Limits, printable::Printable};
 
-/// What a graph declares about an input: the element type and for each dimension its length, its name, or neither.
-fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<(DType, Vec<Result<usize, String>>), String> {
+/// What a graph declares about an input; it need not declare a shape, and dimensions without a length are open.
+fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<Type, String> {
     let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).ok_or("it is no tensor")?;
     let code = tensor.elem_type.unwrap_or_default();
     let dtype = from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
-    let shape = tensor.shape.as_ref().ok_or("the file does not declare its rank")?;
+    let Some(shape) = tensor.shape.as_ref() else { return Ok(Type::new(dtype, None)) };
     if shape.dim.len() > max_rank {
         return Err(format!("{} dimensions where the limit is {max_rank}", shape.dim.len()));
     }
-    let name = value.name.as_deref().unwrap_or_default();
-    let dim = |(axis, d): (usize, &mindir_proto::onnx::DimensionProto)| match (d.dim_value, d.dim_param.as_deref()) {
-        (Some(n), _) if n >= 0 => usize::try_from(n).map_err(|_| name.to_string()),
-        (_, Some(symbol)) if !symbol.is_empty() => Err(symbol.to_string()),
-        _ => Err(format!("{name}.{axis}")),
+    let length = |d: &mindir_proto::onnx::DimensionProto| match d.dim_value {
+        Some(n) if n >= 0 => Extent::Fixed(n),
+        _ => Extent::Open,
     };
-    Ok((dtype, shape.dim.iter().enumerate().map(dim).collect()))
+    let ty = Type::new(dtype, shape.dim.iter().map(length).collect::<Vec<_>>());
+    ty.fact().as_ref().map_or(Ok(()), fits)?;
+    Ok(ty)
 }
 
 /// The model of the graph `graph`.
@@ -46,22 +40,13 @@ pub(super) fn model(
     initializers: BTreeMap<String, Tensor>,
     limits: &Limits,
 ) -> Result<Model, LoadError> {
-    let mut first = None;
-    for sizes in &SIZES {
-        let mut attempt = Attempt::new(graph, opset, limits, sizes).map_err(|what| structure(file, what))?;
-        attempt.constants(&initializers);
-        match attempt.run(graph) {
-            Ok(()) => {
-                let mut model = attempt.finish(graph).map_err(|what| structure(file, what))?;
-                model.origin.producer = proto.producer_name.clone().unwrap_or_default();
-                model.origin.version = proto.producer_version.clone().unwrap_or_default();
-                return Ok(model);
-            }
-            Err(problems) if attempt.open => first = first.or(Some(problems)),
-            Err(problems) => return Err(unsupported(file, &problems)),
-        }
-    }
-    Err(unsupported(file, &first.unwrap_or_default()))
+    let mut attempt = Attempt::new(graph, opset, limits).map_err(|what| structure(file, what))?;
+    attempt.constants(&initializers);
+    attempt.run(graph).map_err(|problems| unsupported(file, &problems))?;
+    let mut model = attempt.finish(graph).map_err(|what| structure(file, what))?;
+    model.origin.producer = proto.producer_name.clone().unwrap_or_default();
+    model.origin.version = proto.producer_version.clone().unwrap_or_default();
+    Ok(model)
 }
 
 fn structure(file: &str, what: String) -> LoadError {
@@ -73,58 +58,40 @@ fn unsupported(file: &str, problems: &[String]) -> LoadError {
     LoadError::Unsupported { file: file.to_string(), what: format!("{} nodes:{list}", problems.len()) }
 }
 
-/// A walk with one or two sets of sizes.
+/// Loops inside of loops are walked anew for each change of a rank outside; this bounds the time that takes.
+const MOST_RETRIES: usize = 64;
+
+/// A walk over a graph.
 pub(super) struct Attempt {
     pub import: Import,
     /// The values that the current graph may read.
     pub values: HashMap<String, Val>,
     opset: i64,
     pub max_rank: usize,
-    open: bool,
+    /// How often the body of a loop may still be walked anew.
+    pub retries: usize,
 }
 
 /// What went wrong in a graph, one complaint for each node.
 pub(super) type Problems = Vec<String>;
 
 impl Attempt {
-    fn new(graph: &GraphProto, opset: i64, limits: &Limits, sizes: &[[usize; 8]; 2]) -> Result<Attempt, String> {
+    fn new(graph: &GraphProto, opset: i64, limits: &Limits) -> Result<Attempt, String> {
         let given: HashSet<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
-        let name = |v: &ValueInfoProto| v.name.clone().unwrap_or_default();
-        let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|v| !given.contains(name(v).as_str())).collect();
-        let mut specs = Vec::new();
-        for value in &inputs {
-            let spec =
-                declared(value, limits.max_rank).map_err(|e| format!("input {}: {e}", Printable(&name(value))))?;
-            specs.push(spec);
-        }
-        let mut symbols: Vec<&String> = Vec::new();
-        for symbol in specs.iter().flat_map(|s| s.1.iter().filter_map(|d| d.as_ref().err())) {
-            if !symbols.contains(&symbol) {
-                symbols.push(symbol);
-            }
-        }
-        let open = !symbols.is_empty();
-        let walks = if open { 2 } else { 1 };
-        let mut import = Import::new(Builder::new(graph.name.as_deref().unwrap_or("graph")), walks);
+        let mut import = Import::new(Builder::new(graph.name.as_deref().unwrap_or("graph")));
         let mut values = HashMap::new();
-        for (value, (dtype, dims)) in inputs.iter().zip(&specs) {
-            let length = |walk: usize, d: &Result<usize, String>| match d {
-                Ok(n) => *n,
-                Err(symbol) => {
-                    let at = symbols.iter().position(|s| *s == symbol).unwrap_or(0);
-                    let base = sizes.get(walk).and_then(|s| s.get(at % 8)).copied().unwrap_or(1);
-                    base + 64 * (at / 8)
-                }
-            };
-            let fact = |walk| Fact { dtype: *dtype, shape: dims.iter().map(|d| length(walk, d)).collect() };
-            let facts: Vec<Fact> = (0..walks).map(fact).collect();
-            facts.iter().try_for_each(fits).map_err(|e| format!("input {}: {e}", Printable(&name(value))))?;
-            let val = import.input(&name(value), facts);
-            if values.insert(name(value), val).is_some() {
-                return Err(format!("two inputs are called {}", Printable(&name(value))));
+        for value in &graph.input {
+            let name = value.name.clone().unwrap_or_default();
+            if given.contains(name.as_str()) {
+                continue;
+            }
+            let ty = declared(value, limits.max_rank).map_err(|e| format!("input {}: {e}", Printable(&name)))?;
+            let val = import.input(&name, ty);
+            if values.insert(name.clone(), val).is_some() {
+                return Err(format!("two inputs are called {}", Printable(&name)));
             }
         }
-        Ok(Attempt { import, values, opset, max_rank: limits.max_rank, open })
+        Ok(Attempt { import, values, opset, max_rank: limits.max_rank, retries: MOST_RETRIES })
     }
 
     fn constants(&mut self, initializers: &BTreeMap<String, Tensor>) {

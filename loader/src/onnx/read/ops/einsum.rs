@@ -2,7 +2,7 @@
 
 use super::{
     Row,
-    shape::{dims_of, join, part},
+    shape::{common, dims_of, length, part, product as product_of, reshaped},
 };
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
@@ -23,7 +23,7 @@ impl Named {
 /// The operands are multiplied from the left to the right; a name is summed over after its last use.
 fn einsum(m: &mut Import, c: &Call) -> Steps {
     let operands = (0..c.inputs.len()).map(|i| c.input(i)).collect::<Result<Vec<_>, _>>()?;
-    let ranks: Vec<usize> = operands.iter().map(Val::rank).collect();
+    let ranks = operands.iter().map(Val::rank).collect::<Result<Vec<usize>, _>>()?;
     let (terms, result) = parse(&c.text("equation", ""), &ranks)?;
     let mut rest = operands.into_iter().zip(terms).map(|(x, names)| Named { x, names }).collect::<Vec<_>>().into_iter();
     let mut sum = rest.next().ok_or("there are no operands")?;
@@ -112,7 +112,7 @@ fn product(m: &mut Import, a: Named, b: Named, needed: impl Fn(char) -> bool) ->
     let (batch, inner): (Vec<char>, Vec<char>) = both.into_iter().partition(|&n| needed(n));
     let cols: Vec<char> = b.names.iter().copied().filter(|n| !a.names.contains(n)).collect();
     let names = [batch.clone(), rows.clone(), cols.clone()].concat();
-    let sizes: Vec<Size> = names.iter().filter_map(|&n| size(n, &a, &b)).collect();
+    let sizes = names.iter().map(|&n| size(m, n, &a, &b)).collect::<Result<Vec<Val>, _>>()?;
     if inner.is_empty() {
         let a = transposed(m, a, &[batch.clone(), rows.clone()].concat())?;
         let b = transposed(m, b, &[batch.clone(), cols.clone()].concat())?;
@@ -126,7 +126,7 @@ fn product(m: &mut Import, a: Named, b: Named, needed: impl Fn(char) -> bool) ->
     let b = merged(m, b.x, batch.len(), inner.len())?;
     let name = if batch.is_empty() { "MatMul" } else { "BatchMatMul" };
     let y = m.op(name, vec![a.into(), b.into(), false.into(), false.into()])?;
-    let x = if rows.len() == 1 && cols.len() == 1 { y } else { reshaped(m, y, &sizes)? };
+    let x = if rows.len() == 1 && cols.len() == 1 { y } else { reshaped(m, y, sizes)? };
     Ok(Named { x, names })
 }
 
@@ -137,66 +137,30 @@ fn ones(m: &mut Import, x: Val, axis: usize, count: usize) -> Step {
 
 /// `x` with the first `lead` dimensions, the next `first` as one, and the rest as one.
 fn merged(m: &mut Import, x: Val, lead: usize, first: usize) -> Step {
-    let dims = x.dims();
-    let [first, rest] = [lead..lead + first, lead + first..dims.len()].map(|d| dims.get(d).unwrap_or_default());
-    if first.len() == 1 && rest.len() == 1 {
+    let rank = x.rank()?;
+    if first == 1 && rank == lead + 2 {
         return Ok(x);
     }
-    let mut sizes: Vec<Size> = (0..lead).map(|d| Size::of(&x, d)).collect();
-    for group in [first, rest] {
-        let all: Option<Vec<i64>> = group.iter().copied().collect();
-        sizes.push(all.and_then(product_of).map_or(Size::Rest, Size::Fixed));
-    }
-    reshaped(m, x, &sizes)
-}
-
-fn product_of(sizes: Vec<i64>) -> Option<i64> {
-    sizes.into_iter().try_fold(1i64, i64::checked_mul)
-}
-
-/// The length of a dimension.
-enum Size {
-    Fixed(i64),
-    /// That of another tensor's dimension, which is open.
-    Like(Val, i64),
-    /// What is left.
-    Rest,
-}
-
-impl Size {
-    fn of(x: &Val, d: usize) -> Size {
-        x.dims().get(d).copied().flatten().map_or_else(|| Size::Like(x.clone(), d as i64), Size::Fixed)
-    }
+    let dims = dims_of(m, &x)?;
+    let mut at = |from: usize, to: usize| part(m, &dims, from as i64, to as i64);
+    let (lead, first, rest) = (at(0, lead)?, at(lead, lead + first)?, at(lead + first, rank)?);
+    let parts = vec![lead, product_of(m, &first)?, product_of(m, &rest)?];
+    reshaped(m, x, parts)
 }
 
 /// The length of dimension `name`, of which one operand may have a single element.
-fn size(name: char, a: &Named, b: &Named) -> Option<Size> {
-    let found = [a, b].into_iter().filter_map(|t| Some(Size::of(&t.x, t.place(name)?)));
-    found.reduce(|one, other| if matches!(one, Size::Fixed(1)) { other } else { one })
-}
-
-fn reshaped(m: &mut Import, x: Val, sizes: &[Size]) -> Step {
-    let open = sizes.iter().filter(|s| !matches!(s, Size::Fixed(_))).count();
-    let rest = sizes.iter().filter(|s| matches!(s, Size::Rest)).count();
-    let fixed = |s: &Size| if let Size::Fixed(n) = s { *n } else { -1 };
-    if open <= 1 {
-        return m.op("Reshape", vec![x.into(), sizes.iter().map(fixed).collect::<Vec<_>>().into()]);
+fn size(m: &mut Import, name: char, a: &Named, b: &Named) -> Step {
+    let mut sizes = Vec::new();
+    for t in [a, b] {
+        if let Some(d) = t.place(name) {
+            sizes.push(length(m, &t.x, d)?);
+        }
     }
-    if rest > 1 {
-        return Err("several groups of dimensions are open".into());
+    let last = sizes.pop().ok_or("an index is in no operand")?;
+    match sizes.pop() {
+        Some(first) => common(m, first, last),
+        None => Ok(last),
     }
-    let mut parts = Vec::with_capacity(sizes.len());
-    for size in sizes {
-        parts.push(match size {
-            Size::Like(like, d) => {
-                let all = dims_of(m, like)?;
-                part(m, &all, *d, d + 1)?
-            }
-            other => m.vector(&[fixed(other)]),
-        });
-    }
-    let shape = join(m, parts, 0)?;
-    m.op("Reshape", vec![x.into(), shape.into()])
 }
 
 #[cfg(test)]

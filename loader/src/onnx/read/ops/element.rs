@@ -2,7 +2,7 @@
 
 use mindir_graph::DType;
 
-use super::Row;
+use super::{Row, shape::element_type};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 macro_rules! rows {
@@ -98,9 +98,9 @@ fn old_broadcast(m: &mut Import, c: &Call, a: &Val, b: Val) -> Step {
     if !c.has("broadcast") || !c.has("axis") {
         return Ok(b);
     }
-    let behind = a.rank().saturating_sub(a.axis(c.int("axis", 0))?).saturating_sub(b.rank());
-    let dims: Vec<i64> = b.fixed()?.into_iter().chain(std::iter::repeat_n(1, behind)).collect();
-    m.op("Reshape", vec![b.into(), dims.into()])
+    let rank = b.rank()?;
+    let behind = a.rank()?.saturating_sub(a.axis(c.int("axis", 0))?).saturating_sub(rank);
+    (0..behind).try_fold(b, |b, _| m.op("ExpandDims", vec![b.into(), (rank as i64).into()]))
 }
 
 fn many(m: &mut Import, c: &Call, name: &'static str) -> Steps {
@@ -140,15 +140,12 @@ fn pow(m: &mut Import, c: &Call) -> Steps {
 }
 
 /// `x` as `dtype`.
-pub(super) fn as_type(m: &mut Import, x: Val, dtype: DType) -> Step {
+pub(in crate::onnx::read) fn as_type(m: &mut Import, x: Val, dtype: DType) -> Step {
     if x.dtype() == dtype { Ok(x) } else { m.op("Cast", vec![x.into(), dtype.into()]) }
 }
 
 fn cast(m: &mut Import, c: &Call) -> Steps {
-    let code = c.int("to", 0);
-    let code = i32::try_from(code).map_err(|_| format!("element type {code}"))?;
-    let dtype =
-        mindir_graph::onnx::from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
+    let dtype = element_type(c.int("to", 0))?;
     let x = c.input(0)?;
     Ok(vec![as_type(m, x, dtype)?])
 }
@@ -296,11 +293,11 @@ fn quantization(m: &mut Import, c: &Call, x: &Val, dtype: DType) -> Result<(Val,
     }
     let along = |m: &mut Import, v: Val| -> Step {
         let v = as_type(m, v, dtype)?;
-        if v.rank() == 0 || v.dims() == [Some(1)] {
+        if v.rank()? == 0 || (v.rank()? == 1 && v.length(0) == Some(1)) {
             return m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]);
         }
         let axis = x.axis(c.int("axis", 1))?;
-        let behind = x.rank() - 1 - axis;
+        let behind = x.rank()? - 1 - axis;
         let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, behind)).collect();
         m.op("Reshape", vec![v.into(), dims.into()])
     };

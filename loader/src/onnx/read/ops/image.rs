@@ -1,6 +1,11 @@
 //! Convolution, pooling, resizing.
 
-use super::{Row, layer::add_bias};
+use super::{
+    Row,
+    element::as_type,
+    layer::add_bias,
+    shape::{join, length, lengths, number, places as places_below, product, quotient, reshaped, times},
+};
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[
@@ -12,8 +17,6 @@ pub(super) static OPS: &[Row] = &[
     ("GridSample", |m, c| grid_sample(m, c)),
     ("LRN", |m, c| lrn(m, c)),
     ("MaxPool", |m, c| max_pool(m, c)),
-    ("Resize", |m, c| resize(m, c)),
-    ("Upsample", |m, c| resize(m, c)),
 ];
 
 /// Windows over the dimensions behind the channels.
@@ -35,24 +38,31 @@ enum Same {
 }
 
 impl Windows {
-    fn of(c: &Call, x: &Val, kernel: Vec<i64>) -> Result<Windows, String> {
-        let n = x.rank().checked_sub(2).ok_or("expected rank 3 or more")?;
+    /// Those that the node states, without what `auto_pad` adds.
+    fn over(c: &Call, x: &Val, kernel: Vec<i64>) -> Result<Windows, String> {
+        let n = x.rank()?.checked_sub(2).ok_or("expected rank 3 or more")?;
         if kernel.len() != n || n == 0 {
-            return Err(format!("{} kernel dimensions for rank {}", kernel.len(), x.rank()));
+            return Err(format!("{} kernel dimensions for rank {}", kernel.len(), n + 2));
         }
         let list = |name: &str| c.ints(name).filter(|v| v.len() == n).unwrap_or_else(|| vec![1; n]);
         let (stride, dilation) = (list("strides"), list("dilations"));
-        let none = vec![[0; 2]; n];
+        let pads = match (c.text("auto_pad", "NOTSET").as_str(), c.ints("pads")) {
+            ("NOTSET", Some(pads)) => pairs(&pads, n)?,
+            _ => vec![[0; 2]; n],
+        };
+        Ok(Windows { kernel, stride, dilation, pads, same: None })
+    }
+
+    fn of(c: &Call, x: &Val, kernel: Vec<i64>) -> Result<Windows, String> {
+        let win = Windows::over(c, x, kernel)?;
         let side = match c.text("auto_pad", "NOTSET").as_str() {
-            "NOTSET" => {
-                let pads = pairs(&c.ints("pads").unwrap_or_else(|| vec![0; 2 * n]), n)?;
-                return Ok(Windows { kernel, stride, dilation, pads, same: None });
-            }
-            "VALID" => return Ok(Windows { kernel, stride, dilation, pads: none, same: None }),
+            "NOTSET" | "VALID" => return Ok(win),
             "SAME_UPPER" => Same::Upper,
             "SAME_LOWER" => Same::Lower,
             other => return Err(format!("auto_pad {other} is not supported")),
         };
+        let Windows { kernel, stride, dilation, pads: none, .. } = win;
+        let n = kernel.len();
         if let Some(pads) = same(x, &kernel, &stride, &dilation, side)? {
             return Ok(Windows { kernel, stride, dilation, pads, same: None });
         }
@@ -124,7 +134,7 @@ fn flipped(m: &mut Import, x: Val, same: Option<Same>) -> Step {
     if same != Some(Same::Lower) {
         return Ok(x);
     }
-    let axes: Vec<i64> = (2..x.rank() as i64).collect();
+    let axes: Vec<i64> = (2..x.rank()? as i64).collect();
     m.op("ReverseV2", vec![x.into(), axes.into()])
 }
 
@@ -142,10 +152,26 @@ fn full(values: &[i64]) -> In {
     [1, 1].iter().chain(values).copied().collect::<Vec<i64>>().into()
 }
 
+/// The extents of the windows: those that the node states, else those of the weights.
+fn kernel(c: &Call, w: &Val) -> Result<Vec<i64>, String> {
+    match c.ints("kernel_shape") {
+        Some(kernel) => Ok(kernel),
+        None => (2..w.rank()?).map(|d| w.dim(d)).collect(),
+    }
+}
+
 fn conv(m: &mut Import, c: &Call) -> Steps {
     let (mut x, mut w) = (c.input(0)?, c.input(1)?);
-    let kernel = w.fixed()?.split_off(2.min(w.rank()));
+    let kernel = kernel(c, &w)?;
+    x = m.of_rank(x, kernel.len() + 2);
     let mut win = Windows::of(c, &x, kernel)?;
+    let out: In = match w.length(0) {
+        Some(n) => n.into(),
+        None => {
+            let out = length(m, &w, 0)?;
+            number(m, out)?.into()
+        }
+    };
     (x, w) = (flipped(m, x, win.same)?, flipped(m, w, win.same)?);
     let line = win.kernel.len() == 1;
     if line {
@@ -157,7 +183,6 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
         3 => "Conv3D",
         n => return Err(format!("{n} spatial dimensions are not supported")),
     };
-    let out = w.dim(0)?;
     let pads = win.flat_pads();
     let mode = match win.same {
         Some(_) => "same",
@@ -168,7 +193,7 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
     let args = vec![
         x.into(),
         w.into(),
-        out.into(),
+        out,
         win.kernel.clone().into(),
         1i64.into(),
         mode.into(),
@@ -189,73 +214,129 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![flipped(m, y, win.same)?])
 }
 
-fn conv_transpose(m: &mut Import, c: &Call) -> Steps {
-    let (x, w) = (c.input(0)?, c.input(1)?);
-    let kernel = w.fixed()?.split_off(2.min(w.rank()));
-    if kernel.len() != 2 {
-        return Err(format!("{} spatial dimensions are not supported", kernel.len()));
-    }
-    if c.text("auto_pad", "NOTSET") != "NOTSET" && c.text("auto_pad", "NOTSET") != "VALID" {
-        return Err("auto_pad is not supported".into());
-    }
-    let win = Windows::of(c, &x, kernel)?;
-    let group = c.int("group", 1);
-    let extra = c.ints("output_padding").unwrap_or_else(|| vec![0; 2]);
-    let mut sizes = vec![x.dim(0)?, w.dim(1)?.saturating_mul(group)];
-    let mut pads = win.pads.clone();
-    let wanted = c.ints("output_shape");
-    for d in 0..2 {
-        let get = |v: &[i64]| v.get(d).copied().unwrap_or(1);
-        let reach = (x.dim(d + 2)? - 1) * get(&win.stride) + (get(&win.kernel) - 1) * get(&win.dilation) + 1;
-        let open = reach + extra.get(d).copied().unwrap_or(0);
-        let pair = pads.get_mut(d).ok_or("paddings are missing")?;
-        if let Some(size) = wanted.as_ref().and_then(|w| w.get(w.len().saturating_sub(2) + d)) {
-            let total = open - size;
-            *pair = [total / 2, total - total / 2];
+/// The spatial dimensions of a transposed convolution.
+struct Spread {
+    /// What is cut off before and after each.
+    pads: Vec<[Val; 2]>,
+    sizes: Vec<Val>,
+}
+
+impl Spread {
+    /// As ONNX defines them: an element more to be cut goes to the start, unless `auto_pad` is `SAME_UPPER`.
+    fn of(m: &mut Import, c: &Call, x: &Val, win: &Windows) -> Result<Spread, String> {
+        let side = c.text("auto_pad", "NOTSET");
+        let same = matches!(side.as_str(), "SAME_UPPER" | "SAME_LOWER");
+        let (zero, one, two) = (m.vector(&[0]), m.vector(&[1]), m.vector(&[2]));
+        let wanted = c.ints("output_shape");
+        let (mut pads, mut sizes) = (Vec::new(), Vec::new());
+        for d in 0..win.kernel.len() {
+            let stride = m.vector(&[win.stride.get(d).copied().unwrap_or(1)]);
+            let extra = c.ints("output_padding").and_then(|e| e.get(d).copied()).unwrap_or(0);
+            let reach = m.vector(&[win.reach(d).saturating_add(extra)]);
+            let len = length(m, x, d + 2)?;
+            let steps = m.op("Sub", vec![(&len).into(), (&one).into()])?;
+            let steps = times(m, &steps, &stride)?;
+            let full = m.op("Add", vec![steps.into(), reach.into()])?;
+            let size = match &wanted {
+                Some(wanted) => {
+                    let at = (wanted.len() + d).checked_sub(win.kernel.len());
+                    let size = at.and_then(|at| wanted.get(at).copied()).ok_or("the result's shape is too short")?;
+                    Some(m.vector(&[size]))
+                }
+                None if same => Some(times(m, &len, &stride)?),
+                None => None,
+            };
+            let pair = match &size {
+                Some(size) => {
+                    let total = m.op("Sub", vec![(&full).into(), size.into()])?;
+                    let total = m.op("Maximum", vec![total.into(), (&zero).into()])?;
+                    let small = quotient(m, &total, &two)?;
+                    let large = m.op("Sub", vec![total.into(), (&small).into()])?;
+                    if side == "SAME_UPPER" { [small, large] } else { [large, small] }
+                }
+                None => win.pads.get(d).copied().unwrap_or_default().map(|p| m.vector(&[p])),
+            };
+            sizes.push(match size {
+                Some(size) => size,
+                None => {
+                    let both = m.op("Add", pair.iter().map(Into::into).collect())?;
+                    m.op("Sub", vec![full.into(), both.into()])?
+                }
+            });
+            pads.push(pair);
         }
-        sizes.push(open - pair.iter().sum::<i64>());
+        Ok(Spread { pads, sizes })
     }
-    let flat: Vec<i64> = pads.iter().flatten().copied().collect();
-    let mode = if flat.iter().any(|&p| p != 0) || extra.iter().any(|&e| e != 0) { "pad" } else { "valid" };
-    let args = vec![
-        x.into(),
-        w.into(),
-        sizes.into(),
-        In::Const(mindir_graph::op::Const::None),
+}
+
+fn conv_transpose(m: &mut Import, c: &Call) -> Steps {
+    let (mut x, mut w) = (c.input(0)?, c.input(1)?);
+    let kernel = kernel(c, &w)?;
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::over(c, &x, kernel)?;
+    let group = c.int("group", 1);
+    let spread = Spread::of(m, c, &x, &win)?;
+    let (n, channels, groups) = (length(m, &x, 0)?, length(m, &w, 1)?, m.vector(&[group]));
+    let mut sizes = vec![n, times(m, &channels, &groups)?];
+    let mut pads: Vec<Val> = spread.pads.into_iter().flatten().collect();
+    let line = win.kernel.len() == 1;
+    if line {
+        (x, w) = (expanded(m, x, 2)?, expanded(m, w, 2)?);
+        win.widen();
+        pads.splice(0..0, [0, 0].map(|p| m.vector(&[p])));
+        sizes.push(m.vector(&[1]));
+    }
+    sizes.extend(spread.sizes);
+    let (sizes, pads) = (join(m, sizes, 0)?, join(m, pads, 0)?);
+    let none = || In::Const(mindir_graph::op::Const::None);
+    let volume = win.kernel.len() == 3;
+    let mut args = vec![x.into(), w.into()];
+    args.extend(if volume { vec![none(), none()] } else { vec![sizes.into(), none()] });
+    args.extend([
         win.kernel.clone().into(),
         1i64.into(),
-        mode.into(),
-        flat.clone().into(),
-        flat.into(),
+        "pad".into(),
+        (&pads).into(),
+        (&pads).into(),
         full(&win.stride),
         full(&win.dilation),
         group.into(),
-    ];
-    let mut y = m.op("Conv2DBackpropInput", args)?;
+    ]);
+    let name = match win.kernel.len() {
+        2 => "Conv2DBackpropInput",
+        3 => "Conv3DTranspose",
+        n => return Err(format!("{n} spatial dimensions are not supported")),
+    };
+    if volume {
+        args.push(c.ints("output_padding").unwrap_or_else(|| vec![0; 3]).into());
+    }
+    let mut y = m.op(name, args)?;
     if let Some(bias) = c.option(2) {
         y = add_bias(m, y, bias, 1)?;
     }
-    Ok(vec![y])
+    Ok(vec![if line { squeezed(m, y, 2)? } else { y }])
 }
 
 fn global(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let x = c.input(0)?;
-    let axes: Vec<i64> = (2..x.rank() as i64).collect();
+    let axes: Vec<i64> = (2..x.rank()? as i64).collect();
     Ok(vec![m.op(name, vec![x.into(), axes.into(), true.into()])?])
 }
 
 fn max_pool(m: &mut Import, c: &Call) -> Steps {
-    if c.wants(1) {
-        return Err("positions of maxima are not supported".into());
-    }
     let mut x = c.input(0)?;
-    let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
-    if win.same.is_some() {
+    if c.wants(1) && c.int("storage_order", 0) != 0 {
+        return Err("positions counted by columns are not supported".into());
+    }
+    let kernel = c.ints("kernel_shape").unwrap_or_default();
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::of(c, &x, kernel)?;
+    if win.same.is_some() && !c.wants(1) {
         return Ok(vec![same_pool(m, "MaxPool", x, win)?]);
     }
-    let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank());
+    let (mut ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank()?);
     let plain = !win.padded() && !ceil && win.dilation.iter().all(|&d| d == 1);
-    if rank == 4 && plain {
+    if rank == 4 && plain && !c.wants(1) {
         return Ok(vec![pool(m, "MaxPool", x, &win, "VALID")?]);
     }
     let added = 5usize.checked_sub(rank).ok_or("more than three spatial dimensions are not supported")?;
@@ -264,18 +345,23 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         win.widen();
     }
     // MindSpore pads both sides alike; the rest is added as the lowest number.
-    let (even, odd): (Vec<i64>, Vec<[i64; 2]>) = win
-        .pads
-        .iter()
-        .map(|&[before, after]| {
-            let both = before.min(after);
-            (both, [before - both, after - both])
-        })
-        .unzip();
-    if odd.iter().flatten().any(|&p| p != 0) {
-        let flat: Vec<i64> = odd.iter().rev().flatten().copied().collect();
-        let lowest = -3.402_823_4e38;
-        x = m.op("PadV3", vec![x.into(), flat.into(), lowest.into(), "constant".into()])?;
+    let even: Vec<i64> = win.pads.iter().map(|[before, after]| *before.min(after)).collect();
+    let uneven = win.pads.iter().any(|[before, after]| before != after);
+    if c.wants(1) && (uneven || win.same.is_some()) {
+        return Err("positions of maxima with different padding at both ends are not supported".into());
+    }
+    if uneven {
+        let mut pads = Vec::new();
+        for (d, (&[before, after], even)) in win.pads.iter().zip(&even).enumerate().rev() {
+            let behind = if ceil { rounded_up(m, &x, &win, d)? } else { m.vector(&[after]) };
+            let even = m.vector(&[*even]);
+            for side in [m.vector(&[before]), behind] {
+                pads.push(m.op("Sub", vec![side.into(), (&even).into()])?);
+            }
+        }
+        ceil = false;
+        let pads = join(m, pads, 0)?;
+        x = m.op("PadV3", vec![x.into(), pads.into(), f64::NEG_INFINITY.into(), "constant".into()])?;
     }
     let args = vec![
         x.into(),
@@ -287,11 +373,56 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         "NCDHW".into(),
         "int64".into(),
     ];
-    let mut y = m.op_n("MaxPool3DWithArgmax", args, 2)?.into_iter().next().ok_or("no result")?;
-    for _ in 0..added {
-        y = squeezed(m, y, 2)?;
+    let volume = args.first().cloned();
+    let mut results = m.op_n("MaxPool3DWithArgmax", args, 2)?;
+    if let (true, Some(In::Val(x)), Some(places)) = (c.wants(1), volume, results.pop()) {
+        results.push(in_all_images(m, &x, places)?);
+    } else {
+        results.truncate(1);
     }
-    Ok(vec![y])
+    for y in &mut results {
+        for _ in 0..added {
+            *y = squeezed(m, y.clone(), 2)?;
+        }
+    }
+    Ok(results)
+}
+
+/// Positions within the channels of volumes `x` as positions in all of `x`.
+fn in_all_images(m: &mut Import, x: &Val, places: Val) -> Step {
+    let [n, c, d, h, w] = lengths(m, x)?;
+    let sizes = join(m, vec![d, h, w], 0)?;
+    let size = product(m, &sizes)?;
+    let count = times(m, &n, &c)?;
+    let image = places_below(m, count)?;
+    let first = times(m, &image, &size)?;
+    let one = m.vector(&[1, 1, 1]);
+    let first = reshaped(m, first, vec![n, c, one])?;
+    m.op("Add", vec![places.into(), first.into()])
+}
+
+/// The padding behind dimension `d` that gives as many windows as rounding up does: the last one may reach beyond the padding
+/// but starts in front of it.
+fn rounded_up(m: &mut Import, x: &Val, win: &Windows, d: usize) -> Step {
+    let get = |v: &[i64]| v.get(d).copied().unwrap_or(1);
+    let [before, after] = win.pads.get(d).copied().unwrap_or_default();
+    let (stride, reach) = (get(&win.stride), win.reach(d));
+    let number = |m: &mut Import, n: i64| m.vector(&[n]);
+    let (len, step) = (length(m, x, d + 2)?, number(m, stride));
+    let plus = |m: &mut Import, a: &Val, n: i64| {
+        let n = m.vector(&[n]);
+        m.op("Add", vec![a.into(), n.into()])
+    };
+    let room = plus(m, &len, before.saturating_add(after).saturating_sub(reach).saturating_add(stride - 1))?;
+    let fit = quotient(m, &room, &step)?;
+    let room = plus(m, &len, before.saturating_sub(1))?;
+    let start = quotient(m, &room, &step)?;
+    let last = m.op("Minimum", vec![fit.into(), start.into()])?;
+    let end = times(m, &last, &step)?;
+    let end = plus(m, &end, reach.saturating_sub(before))?;
+    let missing = m.op("Sub", vec![end.into(), len.into()])?;
+    let least = number(m, before.min(after));
+    m.op("Maximum", vec![missing.into(), least.into()])
 }
 
 /// `MaxPool` or `AvgPool` of images. The one takes sizes of all four dimensions, the other of the two behind the channels.
@@ -320,7 +451,9 @@ fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> St
 
 fn average_pool(m: &mut Import, c: &Call) -> Steps {
     let mut x = c.input(0)?;
-    let mut win = Windows::of(c, &x, c.ints("kernel_shape").unwrap_or_default())?;
+    let kernel = c.ints("kernel_shape").unwrap_or_default();
+    x = m.of_rank(x, kernel.len() + 2);
+    let mut win = Windows::of(c, &x, kernel)?;
     if win.dilation.iter().any(|&d| d != 1) {
         return Err("dilation is not supported".into());
     }
@@ -330,7 +463,7 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
         }
         return Ok(vec![same_pool(m, "AvgPool", x, win)?]);
     }
-    let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank());
+    let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank()?);
     if rank == 4 && !win.padded() && !ceil {
         return Ok(vec![pool(m, "AvgPool", x, &win, "VALID")?]);
     }
@@ -357,15 +490,44 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn grid_sample(m: &mut Import, c: &Call) -> Steps {
+    let (x, mut grid) = (c.input(0)?, c.input(1)?);
+    let corners = c.int("align_corners", 0) == 1;
     let mode = match c.text("mode", "bilinear").as_str() {
         "bilinear" | "linear" => "bilinear",
-        "nearest" => "nearest",
+        "nearest" => {
+            grid = on_elements(m, &x, grid, corners)?;
+            "nearest"
+        }
         other => return Err(format!("mode {other} is not supported")),
     };
     let beyond = c.text("padding_mode", "zeros");
-    let corners = c.int("align_corners", 0) == 1;
-    let args = vec![c.input(0)?.into(), c.input(1)?.into(), mode.into(), beyond.as_str().into(), corners.into()];
+    let args = vec![x.into(), grid.into(), mode.into(), beyond.as_str().into(), corners.into()];
     Ok(vec![m.op("GridSampler2D", args)?])
+}
+
+/// Places moved onto the nearest element of `x`. Half way between two ONNX takes the even one, MindSpore does not.
+fn on_elements(m: &mut Import, x: &Val, grid: Val, corners: bool) -> Step {
+    let [_, _, h, w] = lengths(m, x)?;
+    let d = grid.dtype();
+    let sizes = join(m, vec![w, h], 0)?;
+    let sizes = as_type(m, sizes, d)?;
+    let [one, two] = [m.scalar(d, 1.0)?, m.scalar(d, 2.0)?];
+    // From −1 to 1 there are as many halves of elements, less one element where both are centres.
+    let (halves, first) = if corners {
+        let between = m.op("Sub", vec![sizes.into(), (&one).into()])?;
+        (m.op("Maximum", vec![between.into(), (&one).into()])?, m.scalar(d, 0.0)?)
+    } else {
+        (sizes, one.clone())
+    };
+    let place = m.op("Add", vec![grid.into(), (&one).into()])?;
+    let place = times(m, &place, &halves)?;
+    let place = m.op("Sub", vec![place.into(), (&first).into()])?;
+    let place = m.op("Div", vec![place.into(), (&two).into()])?;
+    let place = m.op("Rint", vec![place.into()])?;
+    let place = times(m, &place, &two)?;
+    let place = m.op("Add", vec![place.into(), first.into()])?;
+    let place = m.op("Div", vec![place.into(), halves.into()])?;
+    m.op("Sub", vec![place.into(), one.into()])
 }
 
 fn lrn(m: &mut Import, c: &Call) -> Steps {
@@ -382,87 +544,4 @@ fn lrn(m: &mut Import, c: &Call) -> Steps {
         c.float("beta", 0.75).into(),
     ];
     Ok(vec![m.op("LRN", args)?])
-}
-
-fn resize(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let dims = x.fixed()?;
-    let [_, _, h, w] = dims.as_slice() else { return Err("only images of rank 4 are supported".into()) };
-    let (scales, sizes) = scales(c)?;
-    let mut out = Vec::new();
-    let mut whole = true;
-    for (d, size) in [(2usize, *h), (3, *w)] {
-        let scale = scales.as_ref().and_then(|s| s.get(d).copied());
-        let n = match (scale, sizes.as_ref().and_then(|s| s.get(d).copied())) {
-            (_, Some(n)) => n,
-            (Some(s), None) => (size as f64 * s).floor() as i64,
-            _ => return Err("neither scales nor sizes are given".into()),
-        };
-        whole &= size > 0 && n % size.max(1) == 0;
-        // MindSpore computes the factor from the sizes.
-        if let Some(s) = scale
-            && (n as f64 - size as f64 * s).abs() > 1e-4
-        {
-            return Err(format!("factor {s} of {size} elements is not supported"));
-        }
-        out.push(n);
-    }
-    for d in 0..2 {
-        let kept = scales.as_ref().is_none_or(|s| s.get(d) == Some(&1.0));
-        if !kept || sizes.as_ref().is_some_and(|s| s.get(d) != dims.get(d)) {
-            return Err("batch and channels are resized".into());
-        }
-    }
-    if c.int("antialias", 0) == 1 {
-        return Err("antialias is not supported".into());
-    }
-    let coordinates =
-        if c.opset < 11 { "asymmetric".into() } else { c.text("coordinate_transformation_mode", "half_pixel") };
-    let nearest = if c.opset < 11 { "floor".into() } else { c.text("nearest_mode", "round_prefer_floor") };
-    let (corners, centres) = match coordinates.as_str() {
-        "asymmetric" => (false, false),
-        "align_corners" => (true, false),
-        "half_pixel" => (false, true),
-        "pytorch_half_pixel" if out.iter().all(|&n| n > 1) => (false, true),
-        other => return Err(format!("coordinates {other} are not supported")),
-    };
-    let flags = [corners.into(), centres.into()];
-    let name = match c.text("mode", "nearest").as_str() {
-        "nearest" => {
-            let exact = match (coordinates.as_str(), nearest.as_str()) {
-                ("asymmetric", "floor") | ("half_pixel", "round_prefer_ceil") => true,
-                ("asymmetric", "round_prefer_floor") => {
-                    whole && out.first() == Some(&(2 * h)) && out.get(1) == Some(&(2 * w))
-                }
-                (_, "round_prefer_floor") => whole && !corners,
-                _ => false,
-            };
-            if !exact {
-                return Err(format!("rounding {nearest} of coordinates {coordinates} is not supported"));
-            }
-            if centres { "ResizeNearestNeighborV2" } else { "ResizeNearestNeighbor" }
-        }
-        "linear" => "ResizeBilinearV2",
-        other => return Err(format!("mode {other} is not supported")),
-    };
-    let [corners, centres] = flags;
-    Ok(vec![m.op(name, vec![x.into(), out.into(), corners, centres])?])
-}
-
-/// Factors and sizes of all dimensions, as far as they are given.
-type Sizes = (Option<Vec<f64>>, Option<Vec<i64>>);
-
-fn scales(c: &Call) -> Result<Sizes, String> {
-    if c.has("axes") {
-        return Err("axes are not supported".into());
-    }
-    let attribute = c.floats("scales").map(|s| s.into_iter().map(f64::from).collect());
-    if attribute.is_some() {
-        return Ok((attribute, None));
-    }
-    let at = if c.opset < 11 { 1 } else { 2 };
-    let given = |i: usize| c.option(i).filter(|v| v.constant().is_none_or(|t| t.count() > 0));
-    let scales = given(at).map(|v| v.numbers()).transpose()?;
-    let sizes = given(3).map(|v| v.ints()).transpose()?;
-    Ok((scales, sizes))
 }

@@ -5,11 +5,12 @@ use mindir_graph::{DType, Tensor};
 use super::{
     Row,
     layer::flat_product,
-    shape::{dims_of, join, part},
+    shape::{dims_of, join, length, part, reshaped},
 };
 use crate::onnx::read::{
     flow::{Turn, place, zeros},
     import::{Call, Import, Step, Steps, Val},
+    types::Type,
 };
 
 pub(super) static OPS: &[Row] = &[
@@ -59,9 +60,9 @@ struct Direction {
 
 fn layer(m: &mut Import, c: &Call, cell: Cell) -> Steps {
     let batch_first = c.int("layout", 0) == 1;
-    let mut x = c.input(0)?;
-    if x.rank() != 3 {
-        return Err(format!("expected rank 3, found {}", x.rank()));
+    let mut x = m.of_rank(c.input(0)?, 3);
+    if x.rank()? != 3 {
+        return Err(format!("expected rank 3, found {}", x.rank()?));
     }
     if batch_first {
         x = swapped(m, x)?;
@@ -81,7 +82,7 @@ fn layer(m: &mut Import, c: &Call, cell: Cell) -> Steps {
     let states = if cell == Cell::Lstm { 2 } else { 1 };
     let mut start = Vec::new();
     for i in 0..states {
-        start.push(match c.option(5 + i) {
+        start.push(match c.option(5 + i).map(|state| m.of_rank(state, 3)) {
             Some(state) if batch_first => swapped(m, state)?,
             Some(state) => state,
             None => no_state(m, &x, backward.len() as i64, hidden)?,
@@ -118,7 +119,7 @@ fn swapped(m: &mut Import, x: Val) -> Step {
 /// Every sequence has to be as long as the tensor.
 fn check_lengths(c: &Call, x: &Val) -> Result<(), String> {
     let Some(lengths) = c.option(4) else { return Ok(()) };
-    let full = x.dims().first().copied().flatten();
+    let full = x.length(0);
     let all = lengths.ints()?.into_iter().all(|n| Some(n) == full);
     if all { Ok(()) } else { Err("sequences of different lengths are not supported".into()) }
 }
@@ -153,15 +154,6 @@ fn no_state(m: &mut Import, x: &Val, directions: i64, hidden: i64) -> Step {
     zeros(m, shape, x.dtype())
 }
 
-/// Dimension `d` as a vector of one number.
-fn length(m: &mut Import, x: &Val, d: usize) -> Step {
-    if let Ok(n) = x.dim(d) {
-        return Ok(m.vector(&[n]));
-    }
-    let all = dims_of(m, x)?;
-    part(m, &all, d as i64, d as i64 + 1)
-}
-
 fn direction(
     m: &mut Import,
     c: &Call,
@@ -191,8 +183,8 @@ fn direction(
 
 /// Place `d` of the first dimension.
 fn row(m: &mut Import, x: &Val, d: usize) -> Step {
-    let dims: Vec<usize> = x.facts.iter().take(1).flat_map(|f| f.shape.iter().skip(1).copied()).collect();
     if let Some(t) = x.constant() {
+        let dims: Vec<usize> = t.shape().iter().skip(1).copied().collect();
         let len = t.bytes().len() / t.shape().first().copied().unwrap_or(1).max(1);
         if let Some(end) = len.checked_mul(d + 1).filter(|end| *end <= t.bytes().len()) {
             let row =
@@ -200,7 +192,7 @@ fn row(m: &mut Import, x: &Val, d: usize) -> Step {
             return Ok(m.constant(row));
         }
     }
-    if d == 0 && x.dim(0) == Ok(1) {
+    if d == 0 && x.length(0) == Some(1) {
         return m.op("Squeeze", vec![x.into(), vec![0].into()]);
     }
     let index = m.constant(Tensor::scalar(d as i64));
@@ -236,7 +228,8 @@ fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i6
     let around: Vec<Val> = [Some(from_x), Some(d.r), inner_bias, d.peephole].into_iter().flatten().collect();
     let start: Vec<Val> = d.state.into_iter().chain([list]).collect();
     let yes = m.truth(true)?;
-    let turn = Turn::begin(m, trips, yes.clone(), start, around);
+    let types: Vec<Type> = start.iter().map(|v| v.ty.ranked()).collect();
+    let turn = Turn::begin(m, trips, yes.clone(), start, &types, around);
     let (Some((list, state)), [from_x, r, rest @ ..]) = (turn.state.split_last(), turn.fixed.as_slice()) else {
         return Err("there is no state".into());
     };
@@ -365,17 +358,16 @@ fn stacked(m: &mut Import, directions: Vec<Vec<Val>>) -> Steps {
     Ok(out)
 }
 
-/// Whether MindSpore's operator says the same: constant weights of `f32`, no peepholes, one dimension open at most.
+/// Whether MindSpore's operator says the same: constant weights of `f32`, no peepholes.
 fn own_lstm(c: &Call, x: &Val) -> bool {
     let constant = |i: usize| c.option(i).is_none_or(|v| v.constant().is_some());
-    let closed = x.dims().iter().take(2).filter(|d| d.is_none()).count() < 2;
-    x.dtype() == DType::F32 && closed && x.dim(2).is_ok() && (1..4).all(constant) && c.option(7).is_none()
+    x.dtype() == DType::F32 && (1..4).all(constant) && c.option(7).is_none()
 }
 
 /// MindSpore keeps all weights in one tensor, with the gates in another order.
 fn lstm(m: &mut Import, c: &Call, x: &Val, start: &[Val], directions: i64, hidden: i64) -> Steps {
     let [h, cell] = start else { return Err("LSTM has two states".into()) };
-    let input = x.dim(2)?;
+    let input = c.input(1)?.dim(2)?;
     let weights = weights(c, directions as usize, hidden as usize, input as usize)?;
     let w = m.constant(weights);
     let two = directions == 2;
@@ -393,10 +385,9 @@ fn lstm(m: &mut Import, c: &Call, x: &Val, start: &[Val], directions: i64, hidde
     ];
     let out = m.op_n("LSTM", args, 5)?;
     let [y, h, cell, ..] = out.as_slice() else { return Err("LSTM has five results".into()) };
-    let dims = y.dims();
-    let [seq, batch, _] = dims.as_slice() else { return Err("expected rank 3".into()) };
-    let shape = vec![seq.unwrap_or(-1), batch.unwrap_or(-1), directions, hidden];
-    let y = m.op("Reshape", vec![y.into(), shape.into()])?;
+    let dims = dims_of(m, x)?;
+    let (lead, rest) = (part(m, &dims, 0, 2)?, m.vector(&[directions, hidden]));
+    let y = reshaped(m, y.clone(), vec![lead, rest])?;
     let y = m.op("Transpose", vec![y.into(), vec![0, 2, 1, 3].into()])?;
     Ok(vec![y, h.clone(), cell.clone()])
 }

@@ -2,8 +2,11 @@
 
 use mindir_graph::DType;
 
-use super::Row;
-use crate::onnx::read::import::{Call, Import, Steps};
+use super::{
+    Row,
+    shape::{dims_of, length, matrix, number},
+};
+use crate::onnx::read::import::{Axes, Call, Import, In, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),
@@ -14,7 +17,7 @@ pub(super) static OPS: &[Row] = &[
     ("ReduceL1", |m, c| reduce(m, c, &["Abs"], "ReduceSum", &[])),
     ("ReduceL2", |m, c| reduce(m, c, &["Square"], "ReduceSum", &["Sqrt"])),
     ("ReduceLogSum", |m, c| reduce(m, c, &[], "ReduceSum", &["Log"])),
-    ("ReduceLogSumExp", |m, c| reduce(m, c, &["Exp"], "ReduceSum", &["Log"])),
+    ("ReduceLogSumExp", |m, c| log_sum_exp(m, c)),
     ("ReduceMax", |m, c| reduce(m, c, &[], "ReduceMax", &[])),
     ("ReduceMean", |m, c| reduce(m, c, &[], "ReduceMean", &[])),
     ("ReduceMin", |m, c| reduce(m, c, &[], "ReduceMin", &[])),
@@ -28,53 +31,86 @@ pub(super) static OPS: &[Row] = &[
 /// `before`, a reduction, `after`.
 fn reduce(m: &mut Import, c: &Call, before: &[&'static str], name: &'static str, after: &[&'static str]) -> Steps {
     let since = if name == "ReduceSum" && before.is_empty() && after.is_empty() { 13 } else { 18 };
-    let x = c.input(0)?;
-    let axes = c.axes(since)?.unwrap_or_default();
-    if axes.is_empty() && c.int("noop_with_empty_axes", 0) == 1 {
-        let mut y = x;
-        for f in before.iter().chain(after) {
-            y = m.op(f, vec![y.into()])?;
-        }
-        return Ok(vec![y]);
-    }
-    let axes = if axes.is_empty() { (0..x.rank() as i64).collect() } else { axes };
-    let mut y = x;
+    let mut y = c.input(0)?;
     for f in before {
         y = m.op(f, vec![y.into()])?;
     }
-    if !axes.is_empty() {
-        y = m.op(name, vec![y.into(), axes.into(), (c.int("keepdims", 1) == 1).into()])?;
-    }
+    y = match reduced_axes(c, &y, since)? {
+        Some(axes) => m.op(name, vec![y.into(), axes, (c.int("keepdims", 1) == 1).into()])?,
+        None => y,
+    };
     for f in after {
         y = m.op(f, vec![y.into()])?;
     }
     Ok(vec![y])
 }
 
+/// The axes to reduce; `None` if there are none.
+fn reduced_axes(c: &Call, x: &Val, since: i64) -> Result<Option<In>, String> {
+    let none = c.int("noop_with_empty_axes", 0) == 1;
+    let all: Option<In> = match x.rank() {
+        _ if none => None,
+        Ok(0) => None,
+        Ok(rank) => Some((0..rank as i64).collect::<Vec<_>>().into()),
+        // MindSpore too takes no axes for all.
+        Err(_) => Some(Vec::<i64>::new().into()),
+    };
+    match c.axes(since) {
+        Some(Axes::Known(axes)) if !axes.is_empty() => Ok(Some(axes.into())),
+        Some(Axes::Known(_)) | None => Ok(all),
+        Some(Axes::Computed(axes)) if none && axes.length(0).is_none() => {
+            Err("whether there are axes is computed, and none would mean none".into())
+        }
+        Some(Axes::Computed(axes)) => Ok(Some(axes.into())),
+    }
+}
+
+/// `log Σ exp(x − max) + max`, so that nothing overflows; an infinite maximum is subtracted nowhere.
+fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let Some(axes) = reduced_axes(c, &x, 18)? else { return Ok(vec![x]) };
+    let keep: In = (c.int("keepdims", 1) == 1).into();
+    let largest = m.op("ReduceMax", vec![(&x).into(), axes.clone(), true.into()])?;
+    let zero = m.scalar(x.dtype(), 0.0)?;
+    let infinite = m.op("IsInf", vec![(&largest).into()])?;
+    let shift = m.op("Select", vec![infinite.into(), zero.into(), largest.into()])?;
+    let y = m.op("Sub", vec![(&x).into(), (&shift).into()])?;
+    let y = m.op("Exp", vec![y.into()])?;
+    let y = m.op("ReduceSum", vec![y.into(), axes.clone(), keep.clone()])?;
+    let y = m.op("Log", vec![y.into()])?;
+    let back = m.op("ReduceSum", vec![shift.into(), axes, keep])?;
+    Ok(vec![m.op("Add", vec![y.into(), back.into()])?])
+}
+
 /// Before set 13 the dimensions from the axis on are one.
 fn softmax(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", if c.opset < 13 { 1 } else { -1 }))?;
+    let axis = c.int("axis", if c.opset < 13 { 1 } else { -1 });
     let arg = |axis: i64| if name == "Softmax" { vec![axis].into() } else { axis.into() };
-    if c.opset >= 13 || axis + 1 == x.rank() {
-        return Ok(vec![m.op(name, vec![x.into(), arg(axis as i64)])?]);
+    if c.opset >= 13 || x.rank().is_ok_and(|rank| axis == -1 || axis + 1 == rank as i64) {
+        return Ok(vec![m.op(name, vec![(&x).into(), arg(x.place(axis)?)])?]);
     }
-    let dims = x.fixed()?;
-    let (rows, _) = dims.split_at(axis);
-    let flat = m.op("Reshape", vec![x.into(), vec![rows.iter().product::<i64>(), -1].into()])?;
+    let dims = dims_of(m, &x)?;
+    let flat = matrix(m, x.clone(), x.axis(axis)?)?;
     let y = m.op(name, vec![flat.into(), arg(1)])?;
     Ok(vec![m.op("Reshape", vec![y.into(), dims.into()])?])
 }
 
+/// The first of equal elements, or the last: the first from the other end.
 fn position(m: &mut Import, c: &Call, smallest: bool) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", 0))? as i64;
+    let axis = x.place(c.int("axis", 0))?;
     let keep = c.int("keepdims", 1) == 1;
-    if c.int("select_last_index", 0) == 1 {
-        return Err("the last of equal elements is not supported".into());
-    }
+    let last = c.int("select_last_index", 0) == 1;
     let name = if smallest { "Argmin" } else { "Argmax" };
-    let y = m.op(name, vec![x.into(), axis.into(), DType::I64.into()])?;
+    let turned = if last { m.op("ReverseV2", vec![(&x).into(), vec![axis].into()])? } else { x.clone() };
+    let mut y = m.op(name, vec![turned.into(), axis.into(), DType::I64.into()])?;
+    if last {
+        let (len, one) = (length(m, &x, x.axis(axis)?)?, m.vector(&[1]));
+        let end = m.op("Sub", vec![len.into(), one.into()])?;
+        let end = number(m, end)?;
+        y = m.op("Sub", vec![end.into(), y.into()])?;
+    }
     if !keep {
         return Ok(vec![y]);
     }
@@ -82,15 +118,18 @@ fn position(m: &mut Import, c: &Call, smallest: bool) -> Steps {
 }
 
 fn cumulate(m: &mut Import, c: &Call) -> Steps {
-    let (x, axis) = (c.input(0)?, c.input(1)?.number()? as i64);
-    let axis = x.axis(axis)? as i64;
+    let (x, axis) = (c.input(0)?, c.input(1)?);
+    let axis: In = match axis.number() {
+        Ok(axis) => x.place(axis as i64)?.into(),
+        Err(_) => number(m, axis)?.into(),
+    };
     let flags = [c.int("exclusive", 0) == 1, c.int("reverse", 0) == 1];
-    Ok(vec![m.op("CumSum", vec![x.into(), axis.into(), flags[0].into(), flags[1].into()])?])
+    Ok(vec![m.op("CumSum", vec![x.into(), axis, flags[0].into(), flags[1].into()])?])
 }
 
 fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", -1))? as i64;
+    let axis = x.place(c.int("axis", -1))?;
     let (before, after) = match c.int("p", 2) {
         1 => ("Abs", None),
         2 => ("Square", Some("Sqrt")),
@@ -104,10 +143,14 @@ fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("DivNoNan", vec![x.into(), sum.into()])?])
 }
 
-/// The largest or smallest elements along `axis`.
+/// The largest or smallest elements along `axis`. Of equal elements the first comes first.
 fn top_k(m: &mut Import, c: &Call) -> Steps {
-    let (x, k) = (c.input(0)?, c.input(1)?.number()? as i64);
-    let axis = x.axis(c.int("axis", -1))? as i64;
+    let (x, k) = (c.input(0)?, c.input(1)?);
+    let k: In = match k.number() {
+        Ok(k) => (k as i64).into(),
+        Err(_) => number(m, k)?.into(),
+    };
+    let axis = x.place(c.int("axis", -1))?;
     let largest = c.int("largest", 1) == 1;
-    m.op_n("TopkExt", vec![x.into(), k.into(), axis.into(), largest.into(), true.into()], 2)
+    m.op_n("TopkExt", vec![x.into(), k, axis.into(), largest.into(), true.into()], 2)
 }

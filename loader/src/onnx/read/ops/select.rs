@@ -5,9 +5,12 @@ use mindir_graph::{DType, Tensor};
 use super::{
     Row,
     element::as_type,
-    shape::{join, part},
+    shape::{from_front, join, number, part, put},
 };
-use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::{
+    import::{Call, Import, In, Step, Steps, Val},
+    types::Extent,
+};
 
 pub(super) static OPS: &[Row] = &[
     ("Gather", |m, c| gather(m, c)),
@@ -25,26 +28,27 @@ pub(super) static OPS: &[Row] = &[
 
 fn gather(m: &mut Import, c: &Call) -> Steps {
     let (x, index) = (c.input(0)?, c.input(1)?);
-    let axis = x.axis(c.int("axis", 0))?;
-    let index = from_front(m, index, &x, axis)?;
-    Ok(vec![m.op("Gather", vec![x.into(), index.into(), (axis as i64).into(), 0i64.into()])?])
+    let axis = x.place(c.int("axis", 0))?;
+    let index = index_from_front(m, index, &x, axis)?;
+    Ok(vec![m.op("Gather", vec![x.into(), index.into(), axis.into(), 0i64.into()])?])
 }
 
 /// Constant indices counted from the front: MindSpore's own kernels do not count from the end.
-fn from_front(m: &mut Import, index: Val, x: &Val, axis: usize) -> Step {
-    let (Some(t), Some(len)) = (index.constant(), x.dims().get(axis).copied().flatten()) else { return Ok(index) };
+fn index_from_front(m: &mut Import, index: Val, x: &Val, axis: i64) -> Step {
+    let len = usize::try_from(axis).ok().and_then(|axis| x.length(axis));
+    let (Some(t), Some(len)) = (index.constant(), len) else { return Ok(index) };
     let Ok(values) = t.to_i64s() else { return Ok(index) };
     if values.iter().all(|&i| i >= 0) {
         return Ok(index);
     }
-    let values: Vec<i64> = values.into_iter().map(|i| if i < 0 { i + len } else { i }).collect();
+    let values: Vec<i64> = values.into_iter().map(|i| if i < 0 { i.saturating_add(len) } else { i }).collect();
     let t = Tensor::from_i64s(t.dtype(), t.shape(), &values).map_err(|e| e.to_string())?;
     Ok(m.constant(t))
 }
 
 fn gather_elements(m: &mut Import, c: &Call) -> Steps {
     let (x, index) = (c.input(0)?, c.input(1)?);
-    let axis = x.axis(c.int("axis", 0))? as i64;
+    let axis = x.place(c.int("axis", 0))?;
     Ok(vec![m.op("GatherD", vec![x.into(), axis.into(), index.into()])?])
 }
 
@@ -62,16 +66,18 @@ fn non_zero(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn one_hot(m: &mut Import, c: &Call) -> Steps {
-    let (index, depth, values) = (c.input(0)?, c.input(1)?.number()? as i64, c.input(2)?);
-    let dtype = values.dtype();
-    let pair = values.numbers()?;
-    let [off, on] = pair.as_slice() else { return Err("expected two values".into()) };
-    let (off, on) = (m.scalar(dtype, *off)?, m.scalar(dtype, *on)?);
+    let (index, depth, values) = (c.input(0)?, c.input(1)?, c.input(2)?);
+    let value = |m: &mut Import, at: i64| {
+        let at = m.constant(Tensor::scalar(at));
+        m.op("Gather", vec![(&values).into(), at.into(), 0i64.into(), 0i64.into()])
+    };
+    let (off, on) = (value(m, 0)?, value(m, 1)?);
     // Negative indices count from the end.
+    let depth = as_type(m, depth, DType::I64)?;
+    let depth = number(m, depth)?;
     let index = as_type(m, index, DType::I64)?;
-    let len = m.scalar(DType::I64, depth as f64)?;
     let zero = m.scalar(DType::I64, 0.0)?;
-    let behind = m.op("Add", vec![(&index).into(), len.into()])?;
+    let behind = m.op("Add", vec![(&index).into(), (&depth).into()])?;
     let below = m.op("Less", vec![(&index).into(), zero.into()])?;
     let index = m.op("Select", vec![below.into(), behind.into(), index.into()])?;
     let axis = c.int("axis", -1);
@@ -86,7 +92,7 @@ fn reverse_sequence(m: &mut Import, c: &Call) -> Steps {
 
 fn scatter_elements(m: &mut Import, c: &Call) -> Steps {
     let (x, index, updates) = (c.input(0)?, c.input(1)?, c.input(2)?);
-    let axis = x.axis(c.int("axis", 0))? as i64;
+    let axis = x.place(c.int("axis", 0))?;
     let how = c.text("reduction", "none");
     let args = vec![x.into(), index.into(), updates.into(), axis.into(), how.as_str().into()];
     Ok(vec![m.op("TensorScatterElements", args)?])
@@ -104,82 +110,89 @@ fn scatter_nd(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op(name, vec![c.input(0)?.into(), c.input(1)?.into(), c.input(2)?.into()])?])
 }
 
-/// Bounds of a slice: numbers, or a vector that the model computes.
-enum Bounds {
-    Known(Vec<i64>),
-    Computed(Val),
+/// What a slice says of the dimensions that it names.
+struct Ranges {
+    /// The dimensions; `None` for the first ones.
+    axes: Option<Val>,
+    rank: usize,
 }
 
-impl Bounds {
-    fn of(v: Val) -> Bounds {
-        v.ints().map_or(Bounds::Computed(v), Bounds::Known)
-    }
-
-    /// For every one of `rank` dimensions the bound that `axes` give it, else `otherwise`.
-    fn spread(self, m: &mut Import, axes: &[usize], rank: usize, otherwise: i64) -> Result<In, String> {
-        let of = |d: usize| axes.iter().position(|&a| a == d);
-        match self {
-            Bounds::Known(values) => {
-                let bound = |d: usize| of(d).and_then(|i| values.get(i).copied()).unwrap_or(otherwise);
-                Ok((0..rank).map(bound).collect::<Vec<i64>>().into())
+impl Ranges {
+    /// `bounds` for the dimensions that are named, `otherwise` for the others.
+    fn spread(&self, m: &mut Import, bounds: Val, otherwise: i64) -> Step {
+        let bounds = as_type(m, bounds, DType::I64)?;
+        let rest = m.vector(&vec![otherwise; self.rank]);
+        let Some(axes) = &self.axes else {
+            let all = join(m, vec![bounds, rest], 0)?;
+            return part(m, &all, 0, self.rank as i64);
+        };
+        let places = from_front(m, axes, self.rank)?;
+        if let Ok(places) = places.ints() {
+            let mut parts = Vec::with_capacity(self.rank);
+            for d in 0..self.rank as i64 {
+                parts.push(match (0..).zip(&places).find(|(_, p)| **p == d) {
+                    Some((i, _)) => part(m, &bounds, i, i + 1)?,
+                    None => m.vector(&[otherwise]),
+                });
             }
-            Bounds::Computed(v) => {
-                let v = as_type(m, v, DType::I64)?;
-                let mut parts = Vec::new();
-                for d in 0..rank {
-                    parts.push(match of(d) {
-                        Some(i) => part(m, &v, i as i64, i as i64 + 1)?,
-                        None => m.vector(&[otherwise]),
-                    });
-                }
-                Ok(join(m, parts, 0)?.into())
-            }
+            return join(m, parts, 0);
         }
+        put(m, rest, places, bounds)
     }
 }
-
-use crate::onnx::read::import::In;
 
 fn slice(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let rank = x.rank();
-    let (starts, ends, axes, steps) = if c.opset < 10 {
-        let list = |name| c.ints(name).ok_or_else(|| format!("{name} are missing"));
-        (Bounds::Known(list("starts")?), Bounds::Known(list("ends")?), c.ints("axes"), None)
+    let list = |m: &mut Import, name| c.ints(name).map(|values| m.vector(&values));
+    let [starts, ends, axes, steps] = if c.opset < 10 {
+        [list(m, "starts"), list(m, "ends"), list(m, "axes"), None]
     } else {
-        let axes = c.option(3).map(|v| v.ints()).transpose()?;
-        let steps = c.option(4).map(|v| v.ints()).transpose()?;
-        (Bounds::of(c.input(1)?), Bounds::of(c.input(2)?), axes, steps)
+        [c.option(1), c.option(2), c.option(3), c.option(4)]
     };
-    let count = match &starts {
-        Bounds::Known(values) => values.len(),
-        Bounds::Computed(v) => v.dim(0)? as usize,
-    };
-    let axes = axes.unwrap_or_else(|| (0..count as i64).collect());
-    let axes = axes.into_iter().map(|a| x.axis(a)).collect::<Result<Vec<_>, _>>()?;
-    let all = |d: usize| axes.iter().position(|&a| a == d);
-    let step = |d: usize| all(d).and_then(|i| steps.as_ref()?.get(i).copied()).unwrap_or(1);
-    let strides: Vec<i64> = (0..rank).map(step).collect();
-    // A bound beyond the dimension is the dimension; going backwards, the end before the first element is no index.
-    let mut end_mask = (0..rank).filter(|&d| all(d).is_none()).map(|d| 1i64 << d).sum::<i64>();
-    let begin_mask = end_mask;
-    if let Bounds::Known(ends) = &ends {
-        for (i, &d) in axes.iter().enumerate() {
-            let len = x.dims().get(d).copied().flatten();
-            let before = ends.get(i).is_some_and(|&e| e < 0 && (e < -(1 << 31) || len.is_some_and(|n| e < -n)));
-            if before && strides.get(d).is_some_and(|&s| s < 0) {
-                end_mask |= 1 << d;
-            }
+    let (starts, ends) = starts.zip(ends).ok_or("bounds are missing")?;
+    let named = axes.as_ref().unwrap_or(&starts).length(0);
+    let fixed = axes.as_ref().and_then(|a| a.ints().ok());
+    fixed.iter().flatten().try_for_each(|&a| x.place(a).map(drop))?;
+    let rank = match (x.rank(), &fixed) {
+        (Ok(rank), _) => rank,
+        // Dimensions behind the last that is named are whole, however many there are.
+        (Err(_), Some(axes)) if axes.iter().all(|a| (0..=64).contains(a)) => {
+            axes.iter().max().map_or(0, |&a| a as usize + 1)
         }
+        (Err(_), None) if axes.is_none() && named.is_some_and(|n| n <= 64) => named.unwrap_or(0) as usize,
+        (Err(why), _) => return Err(why),
+    };
+    let ranges = Ranges { axes, rank };
+    if named.is_some_and(|n| n > ranges.rank as i64) {
+        return Err(format!("bounds of {} dimensions for rank {}", named.unwrap_or(0), ranges.rank));
     }
-    let begin = starts.spread(m, &axes, rank, 0)?;
-    let end = ends.spread(m, &axes, rank, 0)?;
-    let args = vec![x.into(), begin, end, strides.into(), begin_mask.into(), end_mask.into()];
+    let begin = ranges.spread(m, starts, 0)?;
+    let end = ranges.spread(m, ends, i64::MAX)?;
+    let steps = match steps {
+        Some(steps) => steps,
+        None => m.vector(&vec![1; named.map_or(ranges.rank, |n| n as usize)]),
+    };
+    let strides = ranges.spread(m, steps, 1)?;
+    // Dimensions from the first to the last are whole whatever their length.
+    let whole = |e: &[Extent; 3]| *e == [Extent::Fixed(0), Extent::Fixed(i64::MAX), Extent::Fixed(1)];
+    let [b, e, s] = [&begin, &end, &strides].map(|v| v.elements().unwrap_or_default());
+    let items = b.iter().zip(&e).zip(&s).map(|((b, e), s)| [*b, *e, *s]);
+    let mask: i64 = (0..62).zip(items).filter(|(_, item)| whole(item)).map(|(d, _)| 1i64 << d).sum();
+    // Going backwards, an end this far before the first element is no index that MindSpore would count from the end.
+    let far = |(_, (e, s)): &(i64, (&Extent, &Extent))| {
+        e.fixed().is_some_and(|e| e < -(1 << 31)) && s.fixed().is_some_and(|s| s < 0)
+    };
+    let open: i64 = (0..62).zip(e.iter().zip(&s)).filter(far).map(|(d, _)| 1i64 << d).sum();
+    let args = vec![x.into(), begin.into(), end.into(), strides.into(), mask.into(), (mask | open).into()];
     Ok(vec![m.op("StridedSlice", args)?])
 }
 
 fn trilu(m: &mut Import, c: &Call) -> Steps {
-    let k = c.option(1).map_or(Ok(0.0), |v| v.number())? as i64;
     let name = if c.int("upper", 1) == 1 { "Triu" } else { "Tril" };
-    Ok(vec![m.op(name, vec![c.input(0)?.into(), k.into()])?])
+    let k: In = match c.option(1).map(|v| (v.number(), v)) {
+        None => 0i64.into(),
+        Some((Ok(k), _)) => (k as i64).into(),
+        Some((Err(_), k)) => number(m, k)?.into(),
+    };
+    Ok(vec![m.op(name, vec![c.input(0)?.into(), k])?])
 }

@@ -3,7 +3,10 @@
 use mindir_graph::{DType, Tensor};
 
 use super::{Row, element::as_type};
-use crate::onnx::read::import::{Call, Import, Step, Steps, Val, axis_of};
+use crate::onnx::read::{
+    import::{Axes, Call, Import, In, Step, Steps, Val, axis_of},
+    types::Extent,
+};
 
 pub(super) static OPS: &[Row] = &[
     ("Concat", |m, c| concat(m, c)),
@@ -28,13 +31,12 @@ pub(super) static OPS: &[Row] = &[
 
 fn concat(m: &mut Import, c: &Call) -> Steps {
     let parts = (0..c.inputs.len()).map(|i| c.input(i)).collect::<Result<Vec<_>, _>>()?;
-    let first = c.input(0)?;
-    let axis = first.axis(c.int("axis", 1))? as i64;
+    let axis = c.input(0)?.place(c.int("axis", 1))?;
     Ok(vec![join(m, parts, axis)?])
 }
 
 /// Tensors joined along `axis`.
-pub(super) fn join(m: &mut Import, mut parts: Vec<Val>, axis: i64) -> Step {
+pub(in crate::onnx::read) fn join(m: &mut Import, mut parts: Vec<Val>, axis: i64) -> Step {
     match (parts.len(), parts.pop()) {
         (1, Some(only)) => Ok(only),
         (_, Some(last)) => {
@@ -77,11 +79,15 @@ fn depth_to_space(m: &mut Import, c: &Call) -> Steps {
     if c.text("mode", "DCR") == "DCR" {
         return Ok(vec![m.op("DepthToSpace", vec![x.into(), b.into()])?]);
     }
-    let [n, ch, h, w] = image(&x)?;
-    let group = ch.checked_div(b * b).ok_or("the block size is 0")?;
-    let y = m.op("Reshape", vec![x.into(), vec![n, group, b, b, h, w].into()])?;
+    let [n, ch, h, w] = lengths(m, &x)?;
+    let block = m.vector(&[b]);
+    let squared = m.vector(&[b.checked_mul(b).filter(|b| *b > 0).ok_or("the block size is out of range")?]);
+    let group = quotient(m, &ch, &squared)?;
+    let parts = [&n, &group, &block, &block, &h, &w].map(Val::clone);
+    let y = reshaped(m, x, parts.to_vec())?;
     let y = m.op("Transpose", vec![y.into(), vec![0, 1, 4, 2, 5, 3].into()])?;
-    Ok(vec![m.op("Reshape", vec![y.into(), vec![n, group, h * b, w * b].into()])?])
+    let (h, w) = (times(m, &h, &block)?, times(m, &w, &block)?);
+    Ok(vec![reshaped(m, y, vec![n, group, h, w])?])
 }
 
 fn space_to_depth(m: &mut Import, c: &Call) -> Steps {
@@ -92,88 +98,140 @@ fn space_to_depth(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("SpaceToDepth", args)?])
 }
 
-fn image(x: &Val) -> Result<[i64; 4], String> {
-    x.fixed()?.try_into().map_err(|d: Vec<i64>| format!("expected 4 dimensions, found {}", d.len()))
+/// The length of each of `N` dimensions, as vectors of one number.
+pub(super) fn lengths<const N: usize>(m: &mut Import, x: &Val) -> Result<[Val; N], String> {
+    let rank = x.rank()?;
+    let all = (0..rank).map(|d| length(m, x, d)).collect::<Result<Vec<_>, _>>()?;
+    all.try_into().map_err(|_| format!("expected {N} dimensions, found {rank}"))
+}
+
+/// The length of dimension `d`, as a vector of one number.
+pub(in crate::onnx::read) fn length(m: &mut Import, x: &Val, d: usize) -> Step {
+    if let Some(n) = x.length(d) {
+        return Ok(m.vector(&[n]));
+    }
+    let all = dims_of(m, x)?;
+    part(m, &all, d as i64, d as i64 + 1)
+}
+
+/// The product of the numbers in a vector, as a vector of one number.
+pub(super) fn product(m: &mut Import, v: &Val) -> Step {
+    m.op("ReduceProd", vec![v.into(), vec![0].into(), true.into()])
+}
+
+pub(super) fn times(m: &mut Import, a: &Val, b: &Val) -> Step {
+    m.op("Mul", vec![a.into(), b.into()])
+}
+
+/// Whole numbers divided, without their fraction.
+pub(super) fn quotient(m: &mut Import, a: &Val, b: &Val) -> Step {
+    m.op("DivMod", vec![a.into(), b.into(), "trunc".into()])
+}
+
+/// `x` with these dimensions, one number or several in each part.
+pub(super) fn reshaped(m: &mut Import, x: Val, parts: Vec<Val>) -> Step {
+    let shape = join(m, parts, 0)?;
+    m.op("Reshape", vec![x.into(), shape.into()])
+}
+
+/// What two shapes broadcast to: where the one has a dimension of 1, that of the other.
+pub(super) fn common(m: &mut Import, a: Val, b: Val) -> Step {
+    let one = m.vector(&[1]);
+    let single = m.op("Equal", vec![(&a).into(), one.into()])?;
+    m.op("Select", vec![single.into(), b.into(), a.into()])
 }
 
 /// Both shapes are repeated to what they have in common.
 fn expand(m: &mut Import, c: &Call) -> Steps {
     let (x, shape) = (c.input(0)?, c.input(1)?);
-    let (Ok(want), Ok(have)) = (shape.ints(), x.fixed()) else { return computed_expand(m, x, shape) };
-    let size = |v: &[i64]| v.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>();
-    let both = mindir_graph::broadcast(&size(&have), &size(&want));
-    let both = both.ok_or_else(|| format!("shapes {have:?} and {want:?} do not broadcast"))?;
-    let dims: Vec<i64> = both.iter().map(|&d| d as i64).collect();
-    if dims == have {
-        return Ok(vec![x]);
+    let (Ok(have), Some(want)) = (x.rank(), shape.length(0)) else { return repeat_by_ones(m, x, shape) };
+    if let (Ok(own), Ok(want)) = (x.fixed(), shape.ints()) {
+        let size = |v: &[i64]| v.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>();
+        let both = mindir_graph::broadcast(&size(&own), &size(&want));
+        let both = both.ok_or_else(|| format!("shapes {own:?} and {want:?} do not broadcast"))?;
+        let dims: Vec<i64> = both.iter().map(|&d| d as i64).collect();
+        return Ok(vec![if dims == own { x } else { m.op("BroadcastTo", vec![x.into(), dims.into()])? }]);
     }
-    Ok(vec![m.op("BroadcastTo", vec![x.into(), dims.into()])?])
-}
-
-fn computed_expand(m: &mut Import, x: Val, shape: Val) -> Steps {
-    let rank = shape.dim(0)? as usize;
-    let own = match x.fixed() {
-        Ok(dims) => m.vector(&dims),
-        Err(_) => dims_of(m, &x)?,
-    };
+    let want = usize::try_from(want).map_err(|e| e.to_string())?;
     let aligned = |m: &mut Import, v: Val, missing: usize| -> Step {
         let ones = m.vector(&vec![1; missing]);
         if missing == 0 { Ok(v) } else { join(m, vec![ones, v], 0) }
     };
-    let own = aligned(m, own, rank.saturating_sub(x.rank()))?;
-    let want = aligned(m, shape, x.rank().saturating_sub(rank))?;
-    let both = m.op("Maximum", vec![want.into(), own.into()])?;
+    let own = dims_of(m, &x)?;
+    let own = aligned(m, own, want.saturating_sub(have))?;
+    let shape = as_type(m, shape, DType::I64)?;
+    let shape = aligned(m, shape, have.saturating_sub(want))?;
+    let both = common(m, own, shape)?;
     Ok(vec![m.op("BroadcastTo", vec![x.into(), both.into()])?])
 }
 
+/// `x` repeated where not even the ranks are known: as a function of elements that has the elements of `x`.
+fn repeat_by_ones(m: &mut Import, x: Val, shape: Val) -> Steps {
+    let yes = m.truth(true)?;
+    let all = m.op("FillV2", vec![shape.into(), yes.into()])?;
+    Ok(vec![m.op("Select", vec![all.into(), (&x).into(), (&x).into()])?])
+}
+
+/// `k` moves the diagonal up.
 fn eye_like(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let dims = x.fixed()?;
-    let [rows, cols] = dims.as_slice() else { return Err("expected a matrix".into()) };
-    let dtype = if c.has("dtype") {
-        let code = i32::try_from(c.int("dtype", 1)).unwrap_or(0);
-        mindir_graph::onnx::from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?
-    } else {
-        x.dtype()
+    let [rows, cols] = lengths(m, &x)?;
+    let dtype = match c.has("dtype") {
+        true => element_type(c.int("dtype", 1))?,
+        false => x.dtype(),
     };
-    if c.int("k", 0) != 0 {
-        return Err("a diagonal other than the main one is not supported".into());
+    let k = c.int("k", 0);
+    if k == 0 {
+        let (rows, cols) = (number(m, rows)?, number(m, cols)?);
+        return Ok(vec![m.op("Eye", vec![rows.into(), cols.into(), dtype.into()])?]);
     }
-    Ok(vec![m.op("Eye", vec![(*rows).into(), (*cols).into(), dtype.into()])?])
+    let (rows, cols) = (places(m, rows)?, places(m, cols)?);
+    let rows = m.op("ExpandDims", vec![rows.into(), 1i64.into()])?;
+    let k = m.vector(&[k]);
+    let rows = m.op("Add", vec![rows.into(), k.into()])?;
+    let same = m.op("Equal", vec![rows.into(), cols.into()])?;
+    Ok(vec![as_type(m, same, dtype)?])
+}
+
+/// A vector of one number as a tensor without dimensions.
+pub(super) fn number(m: &mut Import, v: Val) -> Step {
+    m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()])
+}
+
+/// 0, 1, … below `count`.
+pub(super) fn places(m: &mut Import, count: Val) -> Step {
+    let count = number(m, count)?;
+    let (zero, one) = (m.scalar(DType::I64, 0.0)?, m.scalar(DType::I64, 1.0)?);
+    m.op("Range", vec![zero.into(), count.into(), one.into()])
+}
+
+/// The element type that ONNX has under this number.
+pub(super) fn element_type(code: i64) -> Result<DType, String> {
+    let dtype = i32::try_from(code).ok().and_then(mindir_graph::onnx::from_data_type);
+    dtype.ok_or_else(|| format!("element type {code} is not supported"))
 }
 
 fn flatten(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let axis = c.int("axis", 1);
-    let axis = if axis == x.rank() as i64 { x.rank() } else { x.axis(axis)? };
-    if axis == 1 && x.rank() > 1 {
+    let (axis, rank) = (c.int("axis", 1), x.rank()?);
+    let axis = if axis == rank as i64 { rank } else { x.axis(axis)? };
+    if axis == 1 && rank > 1 {
         return Ok(vec![m.op("Flatten", vec![x.into()])?]);
     }
-    let dims = x.dims();
-    let product = |d: &[Option<i64>]| d.iter().copied().product::<Option<i64>>();
-    let (lead, rest) = dims.split_at(axis);
-    let dims = match (product(lead), product(rest)) {
-        (Some(rows), Some(cols)) => vec![rows, cols],
-        (Some(rows), None) => vec![rows, -1],
-        (None, Some(cols)) => vec![-1, cols],
-        _ => return Err("open dimensions on both sides of the axis".into()),
-    };
-    Ok(vec![m.op("Reshape", vec![x.into(), dims.into()])?])
+    Ok(vec![matrix(m, x, axis)?])
 }
 
-/// `PadV3` lists dimensions from the last on.
+/// `x` with the dimensions before `axis` as rows, and those from there on as columns.
+pub(super) fn matrix(m: &mut Import, x: Val, axis: usize) -> Step {
+    let (dims, rank) = (dims_of(m, &x)?, x.rank()? as i64);
+    let (rows, cols) = (part(m, &dims, 0, axis as i64)?, part(m, &dims, axis as i64, rank)?);
+    let parts = vec![product(m, &rows)?, product(m, &cols)?];
+    reshaped(m, x, parts)
+}
+
+/// `PadV3` lists dimensions from the last on, before and after each.
 fn pad(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let pads = if c.opset < 11 { c.ints("pads").ok_or("pads are missing")? } else { c.input(1)?.ints()? };
-    let value = match c.option(2) {
-        _ if c.opset < 11 => c.float("value", 0.0),
-        Some(v) => v.number()?,
-        None => 0.0,
-    };
-    let axes = match c.option(3) {
-        Some(axes) => axes.ints()?.into_iter().map(|a| x.axis(a)).collect::<Result<Vec<_>, _>>()?,
-        None => (0..x.rank()).collect(),
-    };
     let mode = match c.text("mode", "constant").as_str() {
         "constant" => "constant",
         "reflect" => "reflect",
@@ -181,21 +239,62 @@ fn pad(m: &mut Import, c: &Call) -> Steps {
         "wrap" => "circular",
         other => return Err(format!("mode {other} is not supported")),
     };
-    let mut all = vec![[0i64; 2]; x.rank()];
-    let half = pads.len() / 2;
-    if half != axes.len() {
-        return Err(format!("{} paddings for {} dimensions", pads.len(), axes.len()));
+    let pads = match (c.ints("pads"), c.opset) {
+        (Some(pads), ..11) => m.vector(&pads),
+        (None, ..11) => return Err("pads are missing".into()),
+        _ => c.input(1)?,
+    };
+    let value: In = match c.option(2) {
+        _ if c.opset < 11 => c.float("value", 0.0).into(),
+        Some(v) if v.number().is_err() => number(m, v)?.into(),
+        Some(v) => v.number()?.into(),
+        None => 0.0.into(),
+    };
+    let rank = x.rank()?;
+    let pads = as_type(m, pads, DType::I64)?;
+    let pads = match c.option(3) {
+        Some(axes) => spread_pads(m, pads, &axes, rank)?,
+        None => pads,
+    };
+    match pads.length(0) {
+        Some(n) if n != 2 * rank as i64 => return Err(format!("{n} paddings for {rank} dimensions")),
+        _ if pads.ints().is_ok_and(|p| p.iter().all(|&p| p == 0)) => return Ok(vec![x]),
+        _ => {}
     }
-    for (i, &axis) in axes.iter().enumerate() {
-        if let (Some(entry), Some(&before), Some(&after)) = (all.get_mut(axis), pads.get(i), pads.get(i + half)) {
-            *entry = [before, after];
-        }
-    }
-    let flat: Vec<i64> = all.into_iter().rev().flatten().collect();
-    if flat.iter().all(|&p| p == 0) {
-        return Ok(vec![x]);
-    }
-    Ok(vec![m.op("PadV3", vec![x.into(), flat.into(), value.into(), mode.into()])?])
+    let order: Vec<i64> = (0..rank as i64).rev().flat_map(|d| [d, d + rank as i64]).collect();
+    let pads = pick(m, &pads, &order)?;
+    Ok(vec![m.op("PadV3", vec![x.into(), pads.into(), value, mode.into()])?])
+}
+
+/// Paddings of some dimensions as paddings of all.
+fn spread_pads(m: &mut Import, pads: Val, axes: &Val, rank: usize) -> Step {
+    let places = from_front(m, axes, rank)?;
+    let behind = m.scalar(DType::I64, rank as f64)?;
+    let ends = m.op("Add", vec![(&places).into(), behind.into()])?;
+    let all = join(m, vec![places, ends], 0)?;
+    let none = m.vector(&vec![0; 2 * rank]);
+    put(m, none, all, pads)
+}
+
+/// Axes counted from the front, as a vector of `i64`.
+pub(super) fn from_front(m: &mut Import, axes: &Val, rank: usize) -> Step {
+    let axes = as_type(m, axes.clone(), DType::I64)?;
+    let (zero, rank) = (m.vector(&[0]), m.vector(&[rank as i64]));
+    let below = m.op("Less", vec![(&axes).into(), zero.into()])?;
+    let front = m.op("Add", vec![(&axes).into(), rank.into()])?;
+    m.op("Select", vec![below.into(), front.into(), axes.into()])
+}
+
+/// The vector `v` with `values` at `places`.
+pub(super) fn put(m: &mut Import, v: Val, places: Val, values: Val) -> Step {
+    let places = m.op("ExpandDims", vec![places.into(), 1i64.into()])?;
+    m.op("TensorScatterUpdate", vec![v.into(), places.into(), values.into()])
+}
+
+/// The elements of a vector at constant places.
+pub(super) fn pick(m: &mut Import, v: &Val, places: &[i64]) -> Step {
+    let places = m.vector(places);
+    m.op("Gather", vec![v.into(), places.into(), 0i64.into(), 0i64.into()])
 }
 
 fn range(m: &mut Import, c: &Call) -> Steps {
@@ -207,42 +306,55 @@ fn range(m: &mut Import, c: &Call) -> Steps {
 
 /// 0 keeps a dimension unless `allowzero` is set.
 fn reshape(m: &mut Import, c: &Call) -> Steps {
-    let (x, shape) = (c.input(0)?, c.input(1)?);
-    let keep = c.int("allowzero", 0) == 0;
-    let Ok(mut dims) = shape.ints() else {
-        return Ok(vec![m.op("Reshape", vec![x.into(), shape.into()])?]);
-    };
-    let have = x.dims();
-    let mut open = Vec::new();
-    for (i, d) in dims.iter_mut().enumerate().filter(|(_, d)| keep && **d == 0) {
-        match have.get(i) {
-            Some(Some(n)) => *d = *n,
-            Some(None) => open.push(i),
-            None => return Err("a dimension that is not there is kept".into()),
-        }
+    let (x, mut shape) = (c.input(0)?, c.input(1)?);
+    if c.int("allowzero", 0) == 0 {
+        shape = without_zeros(m, &x, shape)?;
     }
-    match open.as_slice() {
-        [] => {}
-        [one] if !dims.contains(&-1) => dims.iter_mut().skip(*one).take(1).for_each(|d| *d = -1),
-        _ => return Ok(vec![keep_open(m, &x, &dims, &open)?]),
-    }
-    Ok(vec![m.op("Reshape", vec![x.into(), dims.into()])?])
+    Ok(vec![m.op("Reshape", vec![x.into(), shape.into()])?])
 }
 
-/// `Reshape` to `dims`, where the dimensions `open` are those of `x`.
-fn keep_open(m: &mut Import, x: &Val, dims: &[i64], open: &[usize]) -> Step {
-    let all = dims_of(m, x)?;
-    let mut parts = Vec::new();
-    for (i, &d) in dims.iter().enumerate() {
-        let own = open.contains(&i);
-        parts.push(if own { part(m, &all, i as i64, i as i64 + 1)? } else { m.vector(&[d]) });
+/// The shape with the operand's own dimension wherever it has a 0: that of the value at hand, not the declared one.
+fn without_zeros(m: &mut Import, x: &Val, shape: Val) -> Step {
+    let shape = as_type(m, shape, DType::I64)?;
+    let (Some(want), Ok(own)) = (shape.elements(), x.dims().cloned()) else { return Ok(shape) };
+    // An element that is the operand's dimension anyway may be 0.
+    let settled = |(i, e): (usize, &Extent)| e.fixed().map_or(own.get(i) == Some(e), |n| n != 0);
+    if want.iter().enumerate().all(settled) {
+        return Ok(shape);
     }
-    let shape = join(m, parts, 0)?;
-    m.op("Reshape", vec![x.into(), shape.into()])
+    let zeros: Vec<usize> = (0..).zip(&want).filter(|(_, e)| e.fixed() == Some(0)).map(|(i, _)| i).collect();
+    if let (Ok(mut dims), [at]) = (shape.ints(), zeros.as_slice())
+        && !dims.contains(&-1)
+        && dims.iter().filter(|d| **d == 0).count() == 1
+        && *at < own.len()
+    {
+        dims.iter_mut().filter(|d| **d == 0).for_each(|d| *d = -1);
+        return Ok(m.vector(&dims));
+    }
+    if zeros.iter().any(|&i| i >= own.len()) {
+        return Err("a dimension that is not there is kept".into());
+    }
+    let kept = m.own_dims(x)?;
+    let zero = m.vector(&[0]);
+    let mut parts = Vec::with_capacity(want.len());
+    for (i, e) in want.iter().enumerate() {
+        let at = i as i64;
+        let asked = part(m, &shape, at, at + 1)?;
+        parts.push(match e.fixed() {
+            Some(0) => part(m, &kept, at, at + 1)?,
+            None if i < own.len() => {
+                let kept = part(m, &kept, at, at + 1)?;
+                let none = m.op("Equal", vec![(&asked).into(), (&zero).into()])?;
+                m.op("Select", vec![none.into(), kept.into(), asked.into()])?
+            }
+            _ => asked,
+        });
+    }
+    join(m, parts, 0)
 }
 
 /// The dimensions as a tensor; MindSpore's `Shape` gives a tuple.
-pub(super) fn dims_of(m: &mut Import, x: &Val) -> Step {
+pub(in crate::onnx::read) fn dims_of(m: &mut Import, x: &Val) -> Step {
     m.op("TensorShape", vec![x.into()])
 }
 
@@ -253,54 +365,64 @@ pub(super) fn part(m: &mut Import, v: &Val, start: i64, end: i64) -> Step {
 
 fn shape(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let rank = x.rank() as i64;
-    let clamp = |i: i64| if i < 0 { (i + rank).max(0) } else { i.min(rank) };
-    let (start, end) = (clamp(c.int("start", 0)), clamp(c.int("end", rank)));
     let all = dims_of(m, &x)?;
-    if (start, end) == (0, rank) {
+    if !c.has("start") && !c.has("end") {
         return Ok(vec![all]);
     }
+    let rank = x.rank()? as i64;
+    let clamp = |i: i64| if i < 0 { (i + rank).max(0) } else { i.min(rank) };
+    let (start, end) = (clamp(c.int("start", 0)), clamp(c.int("end", rank)));
     Ok(vec![part(m, &all, start, end.max(start))?])
 }
 
 fn split(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let axis = x.axis(c.int("axis", 0))?;
-    let n = c.results();
-    let given = if c.opset < 13 { c.ints("split") } else { c.option(1).map(|v| v.ints()).transpose()? };
+    let (axis, n) = (x.place(c.int("axis", 0))?, c.results());
+    let given = if c.opset < 13 { c.ints("split").map(|s| m.vector(&s)) } else { c.option(1) };
     if let Some(sizes) = given {
-        return m.op_n("SplitWithSize", vec![x.into(), sizes.into(), (axis as i64).into()], n);
+        return m.op_n("SplitWithSize", vec![x.into(), sizes.into(), axis.into()], n);
     }
-    let parts = n as i64;
-    if let Some(len) = x.dims().get(axis).copied().flatten()
-        && parts > 0
-        && len % parts != 0
-    {
-        let size = (len + parts - 1) / parts;
-        let sizes: Vec<i64> = (0..parts).map(|i| (len - i * size).clamp(0, size)).collect();
-        return m.op_n("SplitWithSize", vec![x.into(), sizes.into(), (axis as i64).into()], n);
+    let even =
+        usize::try_from(axis).ok().and_then(|axis| x.length(axis)).is_some_and(|len| len % (n as i64).max(1) == 0);
+    if c.opset < 18 || even {
+        return m.op_n("Split", vec![x.into(), axis.into(), (n as i64).into()], n);
     }
-    m.op_n("Split", vec![x.into(), (axis as i64).into(), parts.into()], n)
+    let sizes = uneven(m, &x, axis, n as i64)?;
+    m.op_n("SplitWithSize", vec![x.into(), sizes.into(), axis.into()], n)
 }
 
+/// The sizes of `n` parts that are equal but for the last ones, which have less.
+fn uneven(m: &mut Import, x: &Val, axis: i64, n: i64) -> Step {
+    let axis = x.axis(axis)?;
+    let len = length(m, x, axis)?;
+    let (count, spare) = (m.vector(&[n]), m.vector(&[n - 1]));
+    let more = m.op("Add", vec![(&len).into(), spare.into()])?;
+    let size = quotient(m, &more, &count)?;
+    let (starts, zero) = (m.vector(&(0..n).collect::<Vec<_>>()), m.vector(&[0]));
+    let taken = times(m, &starts, &size)?;
+    let left = m.op("Sub", vec![len.into(), taken.into()])?;
+    let left = m.op("Maximum", vec![left.into(), zero.into()])?;
+    m.op("Minimum", vec![left.into(), size.into()])
+}
+
+/// Without axes, every dimension of 1 goes: which ones is seen when the model runs.
 fn squeeze(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let axes = match c.axes(13)? {
-        Some(axes) => axes,
-        None => {
-            let dims = x.fixed()?;
-            (0..).zip(dims).filter(|(_, d)| *d == 1).map(|(i, _)| i).collect()
-        }
+    let axes: In = match c.axes(13) {
+        Some(Axes::Known(axes)) if axes.is_empty() => return Ok(vec![x]),
+        Some(Axes::Known(axes)) => axes.into(),
+        Some(Axes::Computed(axes)) => axes.into(),
+        None => Vec::<i64>::new().into(),
     };
-    if axes.is_empty() {
-        return Ok(vec![x]);
-    }
-    Ok(vec![m.op("Squeeze", vec![x.into(), axes.into()])?])
+    Ok(vec![m.op("Squeeze", vec![x.into(), axes])?])
 }
 
 fn transpose(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
-    let perm = c.ints("perm").unwrap_or_else(|| (0..x.rank() as i64).rev().collect());
+    let perm = match c.ints("perm") {
+        Some(perm) => perm,
+        None => (0..x.rank()? as i64).rev().collect(),
+    };
     if perm.is_empty() {
         return Ok(vec![x]);
     }
@@ -309,12 +431,22 @@ fn transpose(m: &mut Import, c: &Call) -> Steps {
 
 fn unsqueeze(m: &mut Import, c: &Call) -> Steps {
     let mut y = c.input(0)?;
-    let axes = c.axes(13)?.ok_or("axes are missing")?;
-    let rank = y.rank() + axes.len();
-    let mut axes = axes.into_iter().map(|a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?;
-    axes.sort_unstable();
+    let mut axes = c.fixed_axes(13)?.ok_or("axes are missing")?;
+    let from_end = axes.iter().all(|&a| a < 0);
+    if let Ok(rank) = y.rank() {
+        let all = rank + axes.len();
+        axes = axes.into_iter().map(|a| axis_of(a, all).map(|a| a as i64)).collect::<Result<_, _>>()?;
+        axes.sort_unstable();
+    } else if from_end {
+        // Counted from the end, the last comes first.
+        axes.sort_unstable_by(|a, b| b.cmp(a));
+    } else if axes.iter().all(|&a| a >= 0) {
+        axes.sort_unstable();
+    } else {
+        return Err("the number of dimensions of an operand is not known".into());
+    }
     for axis in axes {
-        y = m.op("ExpandDims", vec![y.into(), (axis as i64).into()])?;
+        y = m.op("ExpandDims", vec![y.into(), axis.into()])?;
     }
     Ok(vec![y])
 }
