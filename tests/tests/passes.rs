@@ -63,7 +63,7 @@ impl Net {
 fn holds(net: Net, outputs: &[ValueId]) -> Vec<Note> {
     let (model, inputs) = net.finish(outputs);
     let graph: TaskGraph = lowered(&model, &inputs).unwrap();
-    let device = CpuDevice::new(Isa::detect(), Threads::new(1));
+    let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
     for seed in 0..8 {
         let contents = Contents::random(&graph, seed);
         if let Err(e) = validate(&graph, &contents, &plain::run, plain_tolerance) {
@@ -185,6 +185,24 @@ fn one_dimensional_convolutions() {
     let v = n.constant(&[2, 4, 3, 1]);
     let r = n.conv(r, v);
     holds(n, &[p, q, r]);
+}
+
+#[test]
+fn a_scale_that_is_added_too() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[1, 2, 3, 3]);
+    let (w, s) = (n.constant(&[3, 2, 2, 2]), n.constant(&[1, 3, 1, 1]));
+    let y = n.conv(x, w);
+    let y = n.op("Mul", [y.into(), s.into()]);
+    let y = n.op("Add", [y.into(), s.into()]);
+    applied(&holds(n, &[y]), "fold-scale", 0);
+    // Multiplied only.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[1, 2, 3, 3]);
+    let (w, s) = (n.constant(&[3, 2, 2, 2]), n.constant(&[1, 3, 1, 1]));
+    let y = n.conv(x, w);
+    let y = n.op("Mul", [y.into(), s.into()]);
+    applied(&holds(n, &[y]), "fold-scale", 1);
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn random_graphs_keep_their_results() {
 /// On whole numbers every order of summation gives the same, so that the CPU must give the bits of the plain reference.
 #[test]
 fn random_graphs_are_the_same_on_the_cpu() {
-    let device = CpuDevice::new(Isa::detect(), Threads::new(1));
+    let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
     let cpu = |task: &Task, ins: &[Tensor], outs: &[Fact]| on_cpu(&device, task, ins, outs);
     // The sign of zeros is left to the order of sums.
     let tolerance = |pass: &Pass| match pass.name {
