@@ -188,6 +188,24 @@ fn one_dimensional_convolutions() {
 }
 
 #[test]
+fn a_scale_that_is_added_too() {
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[1, 2, 3, 3]);
+    let (w, s) = (n.constant(&[3, 2, 2, 2]), n.constant(&[1, 3, 1, 1]));
+    let y = n.conv(x, w);
+    let y = n.op("Mul", [y.into(), s.into()]);
+    let y = n.op("Add", [y.into(), s.into()]);
+    applied(&holds(n, &[y]), "fold-scale", 0);
+    // Multiplied only.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[1, 2, 3, 3]);
+    let (w, s) = (n.constant(&[3, 2, 2, 2]), n.constant(&[1, 3, 1, 1]));
+    let y = n.conv(x, w);
+    let y = n.op("Mul", [y.into(), s.into()]);
+    applied(&holds(n, &[y]), "fold-scale", 1);
+}
+
+#[test]
 fn backwards_over_a_transpose() {
     let mut n = Net::new(DType::F32);
     let x = n.input(&[2, 3]);

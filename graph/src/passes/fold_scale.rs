@@ -30,14 +30,10 @@ fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
     let epilogue = conv.epilogue.as_ref().filter(|_| !conv.scaled && conv.dtype == DType::F32)?;
     let instrs = &epilogue.program.instrs;
     let acc: Vec<usize> = (0..instrs.len()).filter(|&i| instrs[i].0 == Instr::Input(0)).collect();
-    let reads_acc = |i: usize| match instrs[i].0 {
-        Instr::Unary(_, x) | Instr::Cast(x) => acc.contains(&x),
-        Instr::Binary(_, a, b) => acc.contains(&a) || acc.contains(&b),
-        Instr::Select(c, a, b) => [c, a, b].iter().any(|r| acc.contains(r)),
-        _ => false,
+    let readers = |regs: &[usize]| -> Vec<usize> {
+        (0..instrs.len()).filter(|&i| instrs[i].0.operands().any(|r| regs.contains(&r))).collect()
     };
-    let readers: Vec<usize> = (0..instrs.len()).filter(|&i| reads_acc(i)).collect();
-    let &[mul] = readers.as_slice() else { return None };
+    let &[mul] = readers(&acc).as_slice() else { return None };
     let Instr::Binary(Binary::Mul, a, b) = instrs[mul].0 else { return None };
     let other = if acc.contains(&a) { b } else { a };
     let Instr::Input(input) = instrs[other].0 else { return None };
@@ -45,6 +41,10 @@ fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
         return None;
     }
     let scale = node.ins[2 + input - 1];
+    let reads = instrs.iter().filter(|(i, _)| *i == Instr::Input(input)).count();
+    if reads > 1 || readers(&[other]) != [mul] {
+        return Some(Err("the scale is read twice"));
+    }
     let (Some(_), Some(known)) = (graph.known(node.ins[1]), graph.known(scale)) else {
         return Some(Err("weights or scale are not known before the run"));
     };
@@ -59,10 +59,6 @@ fn apply(graph: &mut TaskGraph, at: usize, mul: usize, input: usize) -> Result<(
     let root = graph.root(scale);
     let Task::Conv(conv) = &mut graph.nodes[at].task else { return Err("not a convolution") };
     let epilogue = conv.epilogue.as_mut().ok_or("no epilogue")?;
-    let read_again = epilogue.program.instrs.iter().filter(|(i, _)| *i == Instr::Input(input)).count() > 1;
-    if read_again {
-        return Err("the scale is used twice");
-    }
     // The product is the scaled accumulator itself now; the read of the scale becomes a second read of it that nothing uses.
     epilogue.program.instrs[mul].0 = Instr::Input(0);
     for (instr, _) in &mut epilogue.program.instrs {
@@ -94,12 +90,7 @@ fn compact(program: &crate::task::Program) -> crate::task::Program {
     }
     for i in (0..n).rev() {
         if live[i] {
-            match program.instrs[i].0 {
-                Instr::Unary(_, x) | Instr::Cast(x) => live[x] = true,
-                Instr::Binary(_, a, b) => (live[a], live[b]) = (true, true),
-                Instr::Select(c, a, b) => (live[c], live[a], live[b]) = (true, true, true),
-                _ => {}
-            }
+            program.instrs[i].0.operands().for_each(|r| live[r] = true);
         }
     }
     let mut reg = vec![0; n];

@@ -44,6 +44,19 @@ pub enum Instr {
     Cast(Reg),
 }
 
+impl Instr {
+    /// The registers that it reads.
+    pub fn operands(self) -> impl Iterator<Item = Reg> {
+        let regs = match self {
+            Instr::Input(_) | Instr::Const(_) | Instr::Int(_) => [None; 3],
+            Instr::Unary(_, x) | Instr::Cast(x) => [Some(x), None, None],
+            Instr::Binary(_, a, b) => [Some(a), Some(b), None],
+            Instr::Select(c, a, b) => [Some(c), Some(a), Some(b)],
+        };
+        regs.into_iter().flatten()
+    }
+}
+
 impl Program {
     /// A program without instructions.
     pub fn new() -> Program {

@@ -172,16 +172,6 @@ struct Compiler<'a> {
     constants: Vec<Constant>,
 }
 
-fn operands(instr: Instr) -> impl Iterator<Item = Reg> {
-    let regs = match instr {
-        Instr::Input(_) | Instr::Const(_) | Instr::Int(_) => [None; 3],
-        Instr::Unary(_, x) | Instr::Cast(x) => [Some(x), None, None],
-        Instr::Binary(_, a, b) => [Some(a), Some(b), None],
-        Instr::Select(c, a, b) => [Some(c), Some(a), Some(b)],
-    };
-    regs.into_iter().flatten()
-}
-
 impl<'a> Compiler<'a> {
     fn new(program: &'a Program, inputs: &'a [DType]) -> Option<Compiler<'a>> {
         let instrs = &program.instrs;
@@ -189,7 +179,7 @@ impl<'a> Compiler<'a> {
         *last_use.last_mut()? = Some(instrs.len());
         for (i, &(instr, _)) in instrs.iter().enumerate().rev() {
             let needed = last_use[i].is_some();
-            for reg in operands(instr) {
+            for reg in instr.operands() {
                 if reg >= i {
                     return None;
                 }
@@ -252,7 +242,7 @@ impl<'a> Compiler<'a> {
             Instr::Cast(x) => self.step(reg, Op::Cast(self.kinds[x], dtype), &[x]),
             _ => return None,
         }
-        for x in operands(instr) {
+        for x in instr.operands() {
             if self.last_use[x] == Some(reg)
                 && let Place::Row(row) = self.places[x]
                 && !self.constants.iter().any(|c| c.row == row)
