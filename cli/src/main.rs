@@ -7,6 +7,7 @@
 
 mod args;
 mod bench;
+mod check;
 mod ckpt;
 mod compare;
 mod completions;
@@ -50,6 +51,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Compare(compare::Compare),
+    Check(check::Check),
     Convert(convert::Convert),
     Diff(diff::Diff),
     Plan(plan::Plan),
@@ -66,6 +68,7 @@ impl Command {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
             Command::Compare(c) => c.execute(),
+            Command::Check(c) => c.execute(),
             Command::Convert(c) => c.execute(),
             Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),
