@@ -7,6 +7,7 @@
 
 mod args;
 mod bench;
+mod check;
 mod ckpt;
 mod compare;
 mod completions;
@@ -53,6 +54,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Compare(compare::Compare),
+    Check(check::Check),
     Convert(convert::Convert),
     Diff(diff::Diff),
     Plan(plan::Plan),
@@ -69,6 +71,7 @@ impl Command {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
             Command::Compare(c) => c.execute(),
+            Command::Check(c) => c.execute(),
             Command::Convert(c) => c.execute(),
             Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),

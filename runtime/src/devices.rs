@@ -9,7 +9,10 @@ use crate::{DeviceKind, Error, OptionError, Options};
 
 /// The chosen device, and the CPU last.
 pub(crate) fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> {
-    let isa = Isa::detect().map_err(OptionError::Variable)?;
+    let isa = match options.isa {
+        Some(isa) => isa,
+        None => Isa::detect().map_err(OptionError::Variable)?,
+    };
     let threads = match options.threads {
         Some(n) => Threads::new(n),
         None => Threads::available().map_err(OptionError::Variable)?,

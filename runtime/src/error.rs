@@ -271,6 +271,14 @@ pub enum InputError {
         /// What was given.
         found: Fact,
     },
+    /// Nothing can be made up for an input whose element type or number of dimensions the model does not state.
+    #[error("input {name}: {expected} does not say what to make up")]
+    Unstated {
+        /// Name of the input.
+        name: String,
+        /// What the model says of it.
+        expected: Box<Spec>,
+    },
     /// A name that is given twice.
     #[error("input {0:?} is given twice")]
     Twice(String),

@@ -16,6 +16,7 @@
 #[cfg(feature = "ndarray")]
 pub mod array;
 mod cell;
+pub mod check;
 mod devices;
 mod error;
 mod interpret;
@@ -31,6 +32,7 @@ mod session;
 use std::path::Path;
 
 pub use cell::{GraphCell, Port};
+pub use check::check;
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, OptionError, UnsupportedNode};
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{

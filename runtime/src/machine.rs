@@ -1,7 +1,8 @@
 //! What this machine offers: processor, threads, devices.
 
-use mindir_kernels::cpu::{Isa, Threads};
+use mindir_kernels::cpu::Threads;
 
+pub use mindir_kernels::cpu::Isa;
 pub use mindir_kernels::knobs::{ALL as KNOBS, Knob, KnobError};
 
 use crate::{DeviceKind, GraphCell, OptionError, Options, builder::Builder};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mindir_graph::Tensor;
 use mindir_graph::graph::Model;
+use mindir_kernels::cpu::Isa;
 
 use crate::OptionError;
 
@@ -58,6 +59,8 @@ pub struct Options {
     pub fallback: Fallback,
     /// Threads of the CPU, at least 1; `None` takes what the process may use.
     pub threads: Option<usize>,
+    /// Instruction set of the CPU; `None` takes the best that the processor has, or what `MINDIR_ISA` allows.
+    pub isa: Option<Isa>,
     /// Parameters to replace before the first run, by name. The model has every name.
     pub params_init: HashMap<String, Tensor>,
     /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
@@ -78,6 +81,7 @@ impl Default for Options {
             device: DeviceKind::Cpu,
             fallback: Fallback::Allow,
             threads: None,
+            isa: None,
             params_init: HashMap::new(),
             disabled_passes: Vec::new(),
             plan_memory: 64 << 20,

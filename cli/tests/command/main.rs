@@ -1,6 +1,7 @@
 //! The command as a user sees it: what it prints, and its exit codes.
 
 mod bench;
+mod check;
 mod ckpt;
 mod compare;
 mod convert;

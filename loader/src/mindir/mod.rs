@@ -24,4 +24,4 @@ pub use load::{Loaded, load, load_bytes, load_source};
 pub use read::{Layout, Origin, WireModel};
 pub use source::Source;
 pub use tensor::TensorData;
-pub use write::{ExportError, ExportOptions, ModelFile, NodeFault, Written, export};
+pub use write::{ExportError, ExportOptions, ModelFile, NodeFault, Written, export, to_bytes};

@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub use read::{is_onnx, load};
-pub use write::{Options, WriteError, Written, export};
+pub use write::{Options, WriteError, Written, export, to_bytes};

@@ -87,6 +87,19 @@ pub fn export(model: &Model, path: impl AsRef<Path>, options: &Options) -> Resul
     write(&exported, path.as_ref(), options)
 }
 
+/// The bytes of `model` as one ONNX file of operator set `opset`, with all constants in it.
+///
+/// # Errors
+/// [`ExportError`] as [`export`].
+pub fn to_bytes(model: &Model, opset: i64) -> Result<Vec<u8>, ExportError> {
+    let exported = mindir_graph::onnx::export(model, mindir_graph::onnx::Options { opset })?;
+    let mut bytes = Vec::new();
+    let wire = Wire { exported: &exported, outside: &HashMap::new(), data_file: "" };
+    // A vector takes every byte.
+    let _ = wire.write(&mut bytes);
+    Ok(bytes)
+}
+
 fn write(exported: &Exported, path: &Path, options: &Options) -> Result<Written, WriteError> {
     let mut writer = Writer::begin(path, &options.store)?;
     let bytes: u64 = exported.constants.iter().map(|c| c.1.bytes().len() as u64).sum();

@@ -100,6 +100,12 @@ pub(super) fn write(
     Ok(Written { path: target.path, data_files, parameters, parameter_bytes })
 }
 
+/// The graph file that holds all weights.
+pub(super) fn whole(image: &Image) -> Result<Vec<u8>, ExportError> {
+    check_size(image, &[])?;
+    Ok(image.pieces(&[]).concat())
+}
+
 /// Names of the files of a model.
 struct Target {
     path: PathBuf,

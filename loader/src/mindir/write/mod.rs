@@ -48,3 +48,11 @@ pub fn export(model: &Model, path: impl AsRef<Path>, options: &ExportOptions) ->
     proto.user_info.extend(options.user_info.iter().cloned());
     layout::write(image::Image::of(proto), None, path.as_ref(), options)
 }
+
+/// The bytes of `model` as one MindIR file with all weights in it, otherwise as [`export`] writes it.
+///
+/// # Errors
+/// [`ExportError::Graph`] as `export`; [`ExportError::TooLarge`].
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ExportError> {
+    layout::whole(&image::Image::of(model::encode(model)?))
+}

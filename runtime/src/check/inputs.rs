@@ -1,0 +1,177 @@
+//! Made-up inputs that a model takes.
+
+use std::sync::Arc;
+
+use mindir_graph::graph::Model;
+use mindir_graph::{DType, Dim, Fact, Tensor};
+
+use crate::machine::Isa;
+use crate::{Error, GraphCell, InputError, Port};
+
+/// Lengths that open dimensions get, as far as a model takes them.
+const LENGTHS: [usize; 11] = [3, 1, 2, 4, 7, 8, 16, 32, 64, 128, 224];
+/// How many of them.
+const SIZES: usize = 3;
+/// Inputs with more elements are not tried.
+const MOST: usize = 1 << 24;
+
+/// Inputs for one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Set {
+    /// What they hold: `random 1`, `special 2`.
+    pub name: String,
+    /// One for each input of the model.
+    pub inputs: Vec<Tensor>,
+}
+
+/// Seeded inputs that `model` takes.
+///
+/// `random` ones are floats with mean 0 and deviation 1 and integers 0 or 1, which every mask and index allows, or below 8 in
+/// a second set where the model takes them. In `special` ones of models with float inputs, some elements are NaN, infinite, −0
+/// or denormal. Dimensions that the model leaves open and `shapes` do not give get up to three lengths that it takes: the
+/// first of an input 2 and the others equal, or all equal.
+///
+/// # Errors
+/// The model's answer to the last inputs if it takes none; [`InputError::Unstated`].
+pub fn inputs(model: &Arc<Model>, shapes: &[Option<Vec<usize>>]) -> Result<Vec<Set>, Error> {
+    let graph = model.entry();
+    let ports: Vec<Port> = graph.inputs.iter().map(|v| Port::of(graph, *v)).collect();
+    let options = crate::Options {
+        threads: Some(1),
+        isa: Some(Isa::Scalar),
+        disabled_passes: vec!["all".into()],
+        ..Default::default()
+    };
+    let cell = GraphCell::new(model.clone(), options)?;
+    let mut refusal = None;
+    let mut takes = |set: Result<Set, Error>| {
+        let answer = set.and_then(|set| cell.run(&set.inputs).map(|_| set));
+        answer.map_err(|e| refusal = Some(e)).ok()
+    };
+    let mut sets: Vec<Set> = Vec::new();
+    let mut lengths: Vec<usize> = Vec::new();
+    let mut tried: Vec<Vec<Fact>> = Vec::new();
+    for (first, rest) in LENGTHS.iter().flat_map(|&n| [(2, n), (n, n)]) {
+        let facts = facts(&ports, shapes, first, rest)?;
+        if lengths.contains(&rest) || lengths.len() == SIZES || tried.contains(&facts) {
+            continue;
+        }
+        tried.push(facts.clone());
+        if facts.iter().map(Fact::count).fold(0, usize::saturating_add) > MOST && is_open(&ports, shapes) {
+            continue;
+        }
+        if let Some(set) = takes(made(Kind::Random, &facts, sets.len() as u64 + 1)) {
+            lengths.push(rest);
+            sets.push(set);
+        }
+        if !is_open(&ports, shapes) {
+            break;
+        }
+    }
+    let Some(facts) = sets.first().map(|set| set.inputs.iter().map(Tensor::fact).collect::<Vec<_>>()) else {
+        return refusal.map_or(Ok(sets), Err);
+    };
+    if facts.is_empty() {
+        return Ok(sets);
+    }
+    let next = sets.len() as u64 + 1;
+    sets.extend(takes(made(Kind::Wide, &facts, next)));
+    if facts.iter().any(|f| f.dtype.is_float()) {
+        sets.extend(takes(made(Kind::Special, &facts, next + 1)));
+    }
+    Ok(sets)
+}
+
+fn is_open(ports: &[Port], shapes: &[Option<Vec<usize>>]) -> bool {
+    let given = |i: usize| shapes.get(i).is_some_and(Option::is_some);
+    ports.iter().enumerate().any(|(i, p)| !given(i) && p.spec.shape().is_none())
+}
+
+/// Inputs whose open dimensions are `first` where they come first of several, else `rest`.
+fn facts(ports: &[Port], shapes: &[Option<Vec<usize>>], first: usize, rest: usize) -> Result<Vec<Fact>, Error> {
+    let fact = |(i, port): (usize, &Port)| {
+        let unstated = || InputError::Unstated { name: port.name.clone(), expected: Box::new(port.spec.clone()) };
+        let dtype = port.spec.dtype.ok_or_else(unstated)?;
+        if let Some(Some(shape)) = shapes.get(i) {
+            return Ok(Fact::new(dtype, shape));
+        }
+        let dims = port.spec.dims.as_ref().ok_or_else(unstated)?;
+        let length = |(at, dim): (usize, &Dim)| match dim {
+            Dim::Known(n) => *n,
+            Dim::Unknown if at == 0 && dims.len() > 1 => first,
+            Dim::Unknown => rest,
+        };
+        Ok(Fact::new(dtype, &dims.iter().enumerate().map(length).collect::<Vec<_>>()))
+    };
+    ports.iter().enumerate().map(fact).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Random,
+    /// As `Random`, with integers below 8.
+    Wide,
+    Special,
+}
+
+fn made(kind: Kind, facts: &[Fact], seed: u64) -> Result<Set, Error> {
+    let name = if kind == Kind::Special { "special" } else { "random" };
+    let mut numbers = Numbers(seed.wrapping_mul(0xd134_2543_de82_ef95));
+    let inputs = facts.iter().map(|fact| numbers.tensor(kind, fact)).collect::<Result<_, Error>>()?;
+    Ok(Set { name: format!("{name} {seed}"), inputs })
+}
+
+/// Steele, Lea and Flood's generator: the same numbers on every machine.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn tensor(&mut self, kind: Kind, fact: &Fact) -> Result<Tensor, Error> {
+        let count = fact.count();
+        let tensor = match fact.dtype {
+            DType::C64 | DType::C128 => {
+                let part = if fact.dtype == DType::C64 { DType::F32 } else { DType::F64 };
+                let parts: Vec<f64> = (0..2 * count).map(|_| self.normal()).collect();
+                let flat = Tensor::from_f64s(part, &[2 * count], &parts)?;
+                Tensor::from_bytes(fact.dtype, &fact.shape, flat.bytes().clone())?
+            }
+            dtype if dtype.is_float() => {
+                let data: Vec<f64> = (0..count).map(|_| self.float(kind, dtype)).collect();
+                Tensor::from_f64s(dtype, &fact.shape, &data)?
+            }
+            dtype => {
+                let below = if kind == Kind::Wide && dtype != DType::Bool { 8 } else { 2 };
+                let data: Vec<i64> = (0..count).map(|_| (self.next() >> 32) as i64 % below).collect();
+                Tensor::from_i64s(dtype, &fact.shape, &data)?
+            }
+        };
+        Ok(tensor)
+    }
+
+    fn float(&mut self, kind: Kind, dtype: DType) -> f64 {
+        let smallest = match dtype {
+            DType::F16 => 2f64.powi(-24),
+            DType::BF16 => 2f64.powi(-133),
+            DType::F32 => 2f64.powi(-149),
+            _ => f64::from_bits(1),
+        };
+        let special = [-0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, smallest, -smallest];
+        match self.next() {
+            bits if kind == Kind::Special && bits % 40 == 0 => special[(bits >> 32) as usize % special.len()],
+            _ => self.normal(),
+        }
+    }
+
+    /// The sum of four even distributions, scaled to deviation 1.
+    fn normal(&mut self) -> f64 {
+        let bits = self.next();
+        let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xffff).sum();
+        (sum as f64 / 65_535.0 - 2.0) * 3f64.sqrt()
+    }
+}
