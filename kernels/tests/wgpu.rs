@@ -205,6 +205,28 @@ fn functions_of_two_floats() {
     check(&cases);
 }
 
+/// `(x ∘ y) ∘' y` in one program, where the second step undoes the first but for its rounding.
+fn undone(f: Binary, g: Binary, x: &Tensor, y: &Tensor) -> Case {
+    let mut p = Program::new();
+    let (a, b) = (p.input(0, DType::F32), p.input(1, DType::F32));
+    let there = p.binary(f, a, b);
+    p.binary(g, there, b);
+    map_of(&[x.count()], p, vec![x.clone(), y.clone()], &format!("{} then {}", f.name(), g.name()))
+}
+
+#[test]
+fn every_step_of_a_program_is_rounded() {
+    let mut noise = Noise(11);
+    let (x, y) = (noise.tensor(DType::F32, &[500], -4.0, 4.0), noise.tensor(DType::F32, &[500], 3e4, 4e4));
+    check(&[
+        undone(Binary::Add, Binary::Sub, &x, &y),
+        undone(Binary::Sub, Binary::Add, &x, &y),
+        // A product that joins the sum after it is not rounded before it.
+        undone(Binary::Mul, Binary::Sub, &x, &y),
+        undone(Binary::Mul, Binary::Add, &x, &y),
+    ]);
+}
+
 #[test]
 fn functions_of_integers_and_bools() {
     let mut noise = Noise(3);

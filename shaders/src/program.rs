@@ -13,13 +13,21 @@ const LIBRARY: &str = include_str!("map/functions.wgsl");
 /// The WGSL function `program(x0, x1, …)` that computes `program`, with the library functions that it needs. Input `i`
 /// has the register type of `inputs[i]`.
 ///
+/// Every step is rounded by itself, as the program says: shader compilers may join and reorder float arithmetic, so a float
+/// result that a later step reads passes through `exact`. The module around has to define `nothing() -> u32`, a zero that
+/// the compiler cannot foresee.
+///
 /// # Errors
 /// [`Unsupported`] if WGSL lacks an element type or a function has no sense for its operands; also for malformed
 /// programs.
 pub fn function(program: &Program, inputs: &[DType]) -> Result<String, Unsupported> {
     let mut body = String::new();
     for (i, &(_, dtype)) in program.instrs.iter().enumerate() {
-        let line = expression(program, i, inputs)?;
+        let last = i + 1 == program.instrs.len();
+        let line = match expression(program, i, inputs)? {
+            line if !last && rounds(program.instrs[i]) => format!("exact({line})"),
+            line => line,
+        };
         let _ = writeln!(body, "    let r{i}: {} = {line};", Word::of(dtype)?.computed());
     }
     let result = program.dtype().ok_or_else(|| Unsupported("a program without instructions".into()))?;
@@ -30,6 +38,11 @@ pub fn function(program: &Program, inputs: &[DType]) -> Result<String, Unsupport
     let head = format!("fn program({}) -> {} {{\n", params.join(", "), Word::of(result)?.computed());
     let text = format!("{head}{body}    return r{};\n}}\n", program.instrs.len() - 1);
     Ok(format!("{}{text}", library(&text)))
+}
+
+/// Whether a step rounds its float result, so that joining it with the next one would change what comes out.
+fn rounds((instr, dtype): (Instr, DType)) -> bool {
+    matches!(Word::of(dtype), Ok(Word::F32)) && matches!(instr, Instr::Unary(..) | Instr::Binary(..))
 }
 
 /// The library functions that `text` calls, and those that they call.

@@ -32,9 +32,17 @@ fn facts(golden: &Golden) -> Vec<Fact> {
 
 #[test]
 fn networks_agree_with_mindspore() {
-    for name in
-        ["mlp_small", "embedder_small", "bert_small", "vit_small", "lenet5", "norms", "reduce", "binary_broadcast"]
-    {
+    for name in [
+        "mlp_small",
+        "embedder_small",
+        "bert_small",
+        "vit_small",
+        "lenet5",
+        "norms",
+        "reduce",
+        "binary_broadcast",
+        "special_values",
+    ] {
         let g = golden(name);
         let Some(cell) = cell(&g, Fallback::Allow) else { return };
         let got = cell.run(&g.runs[0].inputs).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -1,3 +1,8 @@
+// The value of x, out of sight of a compiler that would join its arithmetic with the next step's.
+fn exact(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) | nothing());
+}
+
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
@@ -33,7 +38,7 @@ fn gelu(x: f32) -> f32 {
 fn program(x0: f32, x1: f32) -> f32 {
     let r0: f32 = x0;
     let r1: f32 = x1;
-    let r2: f32 = r0 + r1;
+    let r2: f32 = exact(r0 + r1);
     let r3: f32 = gelu(r2);
     return r3;
 }

@@ -9,6 +9,11 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+// Zero, which the compiler cannot foresee: a buffer holds fewer than 2^31 elements.
+fn nothing() -> u32 {
+    return params.count >> 31u;
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
