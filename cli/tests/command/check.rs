@@ -34,7 +34,7 @@ fn inputs_may_be_given() {
     let json = mindir(["check", &model("dense"), "-i", &input, "--json"]).with(0).json();
     assert_eq!(json["sets"][0]["name"], "given");
     mindir(["check", &model("dense"), "-i", "missing.npy"]).with(5);
-    mindir(["check", &digits("lenet5.mindir"), "--shape", "1,1,7,7"]).with(2).complains(&["expected"]);
+    mindir(["check", &digits("lenet5.mindir"), "--shape", "1,1,7,7"]).with(2).complains(&["exported for"]);
 }
 
 /// A tolerance that nothing meets makes instruction sets differ, and the first node that does is named.

@@ -96,7 +96,10 @@ fn broadcast(a: Extent, b: Extent) -> Extent {
 
 fn broadcast_all(a: &[Extent], b: &[Extent]) -> Dims {
     let rank = a.len().max(b.len());
-    let at = |s: &[Extent], i: usize| if i + s.len() < rank { Extent::Fixed(1) } else { s[i + s.len() - rank] };
+    let at = |s: &[Extent], i: usize| {
+        let own = (i + s.len()).checked_sub(rank).and_then(|i| s.get(i).copied());
+        own.unwrap_or(Extent::Fixed(1))
+    };
     (0..rank).map(|i| broadcast(at(a, i), at(b, i))).collect()
 }
 
@@ -343,7 +346,7 @@ impl Call<'_> {
 
     /// The integer that argument `i` is.
     fn int(&self, i: usize) -> Extent {
-        self.list(i).filter(|list| list.len() == 1).map_or(Extent::Open, |list| list[0])
+        if let Some([one]) = self.list(i).as_deref() { *one } else { Extent::Open }
     }
 
     fn flag(&self, i: usize) -> bool {
@@ -465,9 +468,8 @@ impl Call<'_> {
         let lead = own.as_ref().map(|own| want.len().saturating_sub(own.len()));
         for (i, d) in want.iter_mut().enumerate() {
             let kept = lead.and_then(|lead| own.as_ref()?.get(i.checked_sub(lead)?).copied());
-            if d.fixed() == Some(-1) {
-                *d = kept.unwrap_or(Extent::Open);
-            } else if *d == Extent::Open && kept.and_then(Extent::fixed).is_some_and(|n| n > 1) {
+            let longer = || kept.and_then(Extent::fixed).is_some_and(|n| n > 1);
+            if d.fixed() == Some(-1) || (*d == Extent::Open && longer()) {
                 *d = kept.unwrap_or(Extent::Open);
             }
         }
