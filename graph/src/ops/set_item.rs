@@ -30,6 +30,13 @@ fn count(value: i64, what: &str) -> Result<usize, OpError> {
     usize::try_from(value).map_err(|_| OpError::Invalid(format!("{what}: expected a count, found {value}")))
 }
 
+/// The number of dimensions of `data` with `added` ones, each of which is a part of the index.
+fn expanded(data: &Operand, added: i64, types: &[i64]) -> Result<usize, OpError> {
+    let added = count(added, "expand_dims_cnt")?;
+    ensure!(added <= types.len(), "expand_dims_cnt: {added} dimensions are added by {} parts", types.len());
+    Ok(data.rank() + added)
+}
+
 fn vector(values: &[usize]) -> Tensor {
     Tensor::vector(&values.iter().map(|&v| v as i64).collect::<Vec<_>>())
 }
@@ -178,7 +185,7 @@ impl GetTupleIndexInfo {
 
     fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let types = &self.tuple_index_types;
-        let (dims, indices) = (self.data.rank() + count(self.expand_dims_cnt, "expand_dims_cnt")?, self.indices());
+        let (dims, indices) = (expanded(&self.data, self.expand_dims_cnt, types)?, self.indices());
         let hidden = hidden(types, dims)?;
         let parts = spelled(types, hidden);
         ensure!(parts.len() <= indices.len(), "an index of {} parts", parts.len());
@@ -275,7 +282,7 @@ impl RemoveExpandedDims {
             return Ok(vec![Tensor::scalar(0i64), vector(&[]), Tensor::scalar(self.idx_advanced)]);
         }
         let types = &self.tuple_index_types;
-        let dims = self.data.rank() + count(self.expand_dims_cnt, "expand_dims_cnt")?;
+        let dims = expanded(&self.data, self.expand_dims_cnt, types)?;
         let parts = spelled(types, hidden(types, dims)?);
         let rest = dims.saturating_sub(parts.len());
         let mut kept: Vec<bool> = parts.iter().filter(|&&t| t != TENSOR).map(|&t| t != NONE).collect();
@@ -295,7 +302,7 @@ impl RemoveExpandedDims {
         let shape: Vec<usize> =
             shape.iter().zip(&kept[skipped..]).filter(|(_, kept)| **kept).map(|(d, _)| *d).collect();
         let found = if self.empty_indices_out { 1 } else { -1 };
-        let position = (position - leading as i64).max(0);
+        let position = position.saturating_sub(leading as i64).max(0);
         Ok(vec![Tensor::scalar(found as i64), vector(&shape), Tensor::scalar(position)])
     }
 }
