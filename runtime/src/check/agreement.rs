@@ -20,7 +20,7 @@ pub fn agreement(got: &Tensor, want: &Tensor, bound: f64) -> Result<Option<f64>,
     let apart = |i: usize, why: &str| format!("element {i} of {} is {:e}, expected {:e}{why}", want.fact(), g[i], w[i]);
     let size = want.bytes().len() / w.len().max(1);
     let bits = |i: usize| got.bytes()[i * size..][..size] == want.bytes()[i * size..][..size];
-    let mut others = (0..w.len()).filter(|&i| !bits(i) && !(g[i].is_nan() && w[i].is_nan())).peekable();
+    let mut others = (0..w.len()).filter(|&i| !(bits(i) || g[i].is_nan() && w[i].is_nan())).peekable();
     let Some(&first) = others.peek() else { return Ok(None) };
     if bound == 0.0 || !(dtype.is_float() || dtype.is_complex()) {
         return Err(apart(first, ""));

@@ -68,9 +68,13 @@ fn reduced_axes(c: &Call, x: &Val, since: i64) -> Result<Option<In>, String> {
 /// `log Σ exp(x − max) + max`, so that nothing overflows; an infinite maximum is subtracted nowhere.
 fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
+    if !x.dtype().is_float() {
+        return Err(format!("operands of {} are not supported", x.dtype()));
+    }
     let Some(axes) = reduced_axes(c, &x, 18)? else { return Ok(vec![x]) };
     let keep: In = (c.int("keepdims", 1) == 1).into();
-    let largest = m.op("ReduceMax", vec![(&x).into(), axes.clone(), true.into()])?;
+    let bounded = with_lowest(m, &x)?;
+    let largest = m.op("ReduceMax", vec![bounded.into(), axes.clone(), true.into()])?;
     let zero = m.scalar(x.dtype(), 0.0)?;
     let infinite = m.op("IsInf", vec![(&largest).into()])?;
     let shift = m.op("Select", vec![infinite.into(), zero.into(), largest.into()])?;
@@ -80,6 +84,17 @@ fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
     let y = m.op("Log", vec![y.into()])?;
     let back = m.op("ReduceSum", vec![shift.into(), axes, keep])?;
     Ok(vec![m.op("Add", vec![y.into(), back.into()])?])
+}
+
+/// `x` with −∞ behind every dimension that may have no elements, so that there is a largest one whatever is reduced.
+fn with_lowest(m: &mut Import, x: &Val) -> Step {
+    let Ok(dims) = x.dims().cloned() else { return Ok(x.clone()) };
+    let some = |d: &Extent| d.fixed().is_some_and(|n| n > 0);
+    if dims.iter().all(some) {
+        return Ok(x.clone());
+    }
+    let pads: Vec<i64> = dims.iter().rev().flat_map(|d| [0, i64::from(!some(d))]).collect();
+    m.op("PadV3", vec![x.into(), pads.into(), f64::NEG_INFINITY.into(), "constant".into()])
 }
 
 /// Before set 13 the dimensions from the axis on are one.
