@@ -162,7 +162,7 @@ impl Maker<'_> {
         let made = match self.random.below(20) {
             0 | 1 => return self.arithmetic(),
             2 => self.element_wise()?,
-            3 => self.from_the_end()?,
+            3 => self.last_ones()?,
             4 => self.between()?,
             5 => self.joined()?,
             6 => self.flattened()?,
@@ -204,7 +204,7 @@ impl Maker<'_> {
     }
 
     /// `x[…, n − k:, …]`, where `n − k` may be below 0.
-    fn from_the_end(&mut self) -> Result<Ranked, OpError> {
+    fn last_ones(&mut self) -> Result<Ranked, OpError> {
         let ((x, rank), d) = self.dimension()?;
         let n = self.length(x, d)?;
         let keep = self.random.pick(&[1i64, 3, 10]);

@@ -262,7 +262,7 @@ impl Maker {
         let mut dims: Shape = shape(&vec![1; rank]);
         let mut rest = n;
         for p in [2, 3, 5, 7, 11, 13] {
-            while rest % p == 0 {
+            while rest.is_multiple_of(p) {
                 rest /= p;
                 let d = self.random.below(rank);
                 dims[d] *= p;
