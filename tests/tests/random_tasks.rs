@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mindir_graph::builder::single;
 use mindir_graph::ops::OPS;
 use mindir_graph::passes::Pass;
-use mindir_graph::passes::validate::{Contents, Fault, plain_tolerance, validate};
+use mindir_graph::passes::validate::{Contents, Evaluate, Fault, plain_tolerance, validate};
 use mindir_graph::task::{Source, Task, TaskGraph, V};
-use mindir_graph::{Fact, OpError, Tensor};
+use mindir_graph::{Fact, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::plain;
 use mindir_tests::compare::difference;
@@ -95,11 +95,7 @@ fn random_graphs_are_the_same_on_the_cpu() {
 }
 
 /// The results of a task graph.
-fn results(
-    graph: &TaskGraph,
-    contents: &Contents,
-    evaluate: &dyn Fn(&Task, &[Tensor], &[Fact]) -> Result<Vec<Tensor>, OpError>,
-) -> Result<Vec<Tensor>, String> {
+fn results(graph: &TaskGraph, contents: &Contents, evaluate: &Evaluate<'_>) -> Result<Vec<Tensor>, String> {
     let mut values: HashMap<V, Tensor> = graph.inputs.iter().copied().zip(contents.inputs.iter().cloned()).collect();
     let read = |values: &HashMap<V, Tensor>, v: V| {
         let root = graph.root(v);
