@@ -71,7 +71,8 @@ op! {
     ///
     /// `bboxes`: `[n, 5]` of left, top, right, bottom and score. Two boxes overlap if their common area is more than
     /// `iou_threshold` of the area that both cover. Results: the sorted boxes, their positions 0 to n − 1 as `i32`, and as `bool`
-    /// whether each is kept. Of equal scores, the later box comes first.
+    /// whether each is kept. Equal scores stand in the order in which MindSpore's sorting
+    /// network leaves them.
     classic NMSWithMask { bboxes: Operand, iou_threshold: f64 = 0.5 }
 }
 
@@ -81,6 +82,26 @@ fn overlaps(a: &[f64], b: &[f64], threshold: f64) -> bool {
     let area = |b: &[f64]| (b[2] - b[0]) * (b[3] - b[1]);
     let both = side(0) * side(1);
     both / (area(a) + area(b) - both) > threshold
+}
+
+/// Positions from the highest score on. Equal scores stand as the bitonic network leaves them with which MindSpore sorts.
+fn ranked(scores: &[f64]) -> Vec<usize> {
+    let size = scores.len().next_power_of_two();
+    let mut items: Vec<(f64, usize)> =
+        (0..size).map(|i| (scores.get(i).copied().unwrap_or(f64::INFINITY), i)).collect();
+    let above = |a: f64, b: f64| a > b || a.is_nan() && !b.is_nan();
+    let halves = |n: usize| std::iter::successors(Some(n / 2), |n| Some(n / 2)).take_while(|n| *n > 0);
+    let blocks = std::iter::successors(Some(2), |n: &usize| n.checked_mul(2)).take_while(|n| *n <= size);
+    for (block, step) in blocks.flat_map(|block| halves(block).map(move |step| (block, step))) {
+        for low in (0..size).filter(|low| low & step == 0) {
+            let high = low | step;
+            let (first, last) = if low & block == 0 { (low, high) } else { (high, low) };
+            if above(items[first].0, items[last].0) {
+                items.swap(low, high);
+            }
+        }
+    }
+    items.into_iter().rev().map(|item| item.1).filter(|i| *i < scores.len()).collect()
 }
 
 impl Rule for NMSWithMask {
@@ -95,8 +116,8 @@ impl Rule for NMSWithMask {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.infer()?;
         let values = self.bboxes.f64s()?;
-        let mut boxes: Vec<&[f64]> = values.chunks(5).rev().collect();
-        boxes.sort_by(|a, b| b[4].total_cmp(&a[4]));
+        let scores: Vec<f64> = values.chunks(5).map(|b| b[4]).collect();
+        let boxes: Vec<&[f64]> = ranked(&scores).into_iter().map(|i| &values[5 * i..5 * i + 5]).collect();
         let mut kept: Vec<bool> = Vec::with_capacity(boxes.len());
         for (i, b) in boxes.iter().enumerate() {
             let beaten = (0..i).any(|j| kept[j] && overlaps(boxes[j], b, self.iou_threshold));
@@ -115,7 +136,9 @@ impl Rule for NMSWithMask {
     fn cases() -> Vec<Case> {
         let values = [0.0, 0.0, 10.0, 10.0, 0.5, 1.0, 1.0, 10.0, 10.0, 0.8, 20.0, 20.0, 30.0, 30.0, 0.65f32];
         let boxes = Tensor::from_slice(&[3, 5], &values).unwrap_or(Tensor::scalar(0f32));
-        vec![sample().data(boxes).real(0.3).case("one overlap", 0.0)]
+        let same: Vec<f32> = (0..35).map(|i| if i % 5 == 4 { 1.0 } else { (i * 7 % 40) as f32 }).collect();
+        let equal = Tensor::from_slice(&[7, 5], &same).unwrap_or(Tensor::scalar(0f32));
+        vec![sample().data(boxes).real(0.3).case("one overlap", 0.0), sample().data(equal).case("equal scores", 0.0)]
     }
 }
 
@@ -250,6 +273,15 @@ mod tests {
     use crate::task::V;
 
     /// MindSpore 2.10 on the CPU.
+    /// The positions are those that MindSpore 2.10 gives.
+    #[test]
+    fn equal_scores_stand_as_in_mindspore() {
+        assert_eq!(super::ranked(&[1.0; 7]), [6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!(super::ranked(&[2.0, 1.0, 2.0, 1.0, 1.0, 2.0]), [0, 5, 2, 4, 3, 1]);
+        let ten = [0.0, 1.0, 2.0, 1.0, 0.0, 2.0, 2.0, 1.0, 0.0, 1.0];
+        assert_eq!(super::ranked(&ten), [2, 6, 5, 9, 1, 7, 3, 8, 4, 0]);
+    }
+
     #[test]
     fn cells_are_mindspores() {
         let operand = |dims: &[usize], data: &[f64]| {

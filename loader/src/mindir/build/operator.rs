@@ -103,8 +103,17 @@ impl<'a> Walk<'_, 'a> {
         args: Vec<Sym>,
         token: bool,
     ) -> Result<Sym, GraphFault> {
-        let bound = self.bind(def, attributes, args)?;
+        let mut bound = self.bind(def, attributes, args)?;
         let writes = written(def, &bound);
+        let view = token && operator.name.ends_with("View");
+        let viewed = match bound.first_mut() {
+            Some(Some(Bound::Input(sym @ Sym::Param(_)))) if view => {
+                let param = sym.clone();
+                *sym = self.load(param.clone(), "viewed", None)?;
+                Some(param)
+            }
+            _ => None,
+        };
         if let [place] = writes
             && let Some(Some(Bound::Input(target @ (Sym::Value(_) | Sym::Tensor(_))))) = bound.get(*place)
         {
@@ -129,8 +138,8 @@ impl<'a> Walk<'_, 'a> {
         let primitive = self.primitive_of(operator, def, attributes, node)?;
         self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
         self.describe(primitive);
-        if token && operator.name.ends_with("View") {
-            self.views(def);
+        if view {
+            self.views(def, viewed);
         }
         Ok(sym)
     }

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use mindir_graph::{
     Dim, Spec,
-    graph::{Arg, Def, NodeKind, ValueId},
+    graph::{Arg, NodeKind, ValueId},
     op::{Const, OpDef},
 };
 
@@ -175,11 +175,18 @@ impl<'a> Walk<'_, 'a> {
                 let origin = self.places.all.get(of).ok_or(missing)?.now;
                 (origin, origin != view.seen)
             }
-            Origin::Param(param) => (self.param(param), self.shared.written.contains(&param)),
+            Origin::Param(param) => (now, self.shared.written.contains(&param)),
         };
         if !stale {
             return Ok(now);
         }
+        let origin = match view.of {
+            Origin::Place(_) => origin,
+            Origin::Param(param) => {
+                let contents = self.load(Sym::Param(param), "viewed", None)?;
+                self.value(&contents)?
+            }
+        };
         let value = self.graph.value(now);
         let (name, spec) = (value.name.clone(), value.spec.clone());
         let outputs: Vec<ValueId> = (0..view.results).map(|_| self.result(&name, Spec::default())).collect();
@@ -281,13 +288,14 @@ impl<'a> Walk<'_, 'a> {
         Ok(Arg::Value(shape))
     }
 
-    /// Takes note that the results of the last node are views of its first argument.
-    pub(super) fn views(&mut self, def: &'static OpDef) {
+    /// Takes note that the results of the last node are views of its first argument, which is what `param` holds if that is
+    /// given.
+    pub(super) fn views(&mut self, def: &'static OpDef, param: Option<Sym>) {
         let Some(node) = self.graph.nodes.last() else { return };
         let Some(Some(Arg::Value(origin))) = node.args.first() else { return };
         let (origin, rest, outputs) = (*origin, node.args.get(1..).unwrap_or_default().to_vec(), node.outputs.clone());
-        let of = match self.graph.value(origin).def {
-            Def::Param(param) => Origin::Param(param),
+        let of = match param {
+            Some(Sym::Param(param)) => Origin::Param(param),
             _ => Origin::Place(self.places.place(origin)),
         };
         for (result, value) in outputs.iter().enumerate() {

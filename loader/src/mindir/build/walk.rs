@@ -249,7 +249,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         match what {
             Framework::Load => {
                 let place = arg()?;
-                self.load(place, wire, node)
+                self.load(place, wire.short(node.name), node.proto.domain.as_deref())
             }
             Framework::UpdateState => Ok(Sym::Token),
             Framework::Depend | Framework::Return => self.current(&arg()?),
@@ -279,8 +279,8 @@ impl<'w, 'a> Walk<'w, 'a> {
         }
     }
 
-    /// What a parameter holds at this point.
-    fn load(&mut self, place: Sym, wire: &WireGraph<'a>, node: &WireNode<'a>) -> Result<Sym, GraphFault> {
+    /// What a parameter or another place holds at this point.
+    pub(super) fn load(&mut self, place: Sym, name: &str, path: Option<&str>) -> Result<Sym, GraphFault> {
         let param = match place {
             Sym::Param(param) | Sym::Written { param, .. } => param,
             other => return self.current(&other),
@@ -291,8 +291,8 @@ impl<'w, 'a> Walk<'w, 'a> {
         let spec = self.program.params.get(param).map(|p| Spec::fixed(p.tensor.dtype(), p.tensor.shape()));
         let kind = self.primitive("Load");
         let from = self.param(param);
-        let value = self.result(wire.short(node.name), spec.unwrap_or_default());
-        self.emit(wire, node, kind, vec![Some(Arg::Value(from))], vec![value], false)?;
+        let value = self.result(name, spec.unwrap_or_default());
+        self.emit_named(name, path, kind, vec![Some(Arg::Value(from))], vec![value], false)?;
         Ok(Sym::Value(value))
     }
 
