@@ -10,7 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use mindir_graph::graph::{Def, Model};
+use mindir_graph::lower::{Entry, Stop, lower};
 use mindir_graph::op::Const;
+use mindir_graph::passes::validate::{Contents, plain_tolerance, validate};
+use mindir_graph::task::Source as TaskSource;
 use mindir_graph::{DType, Fact, Tensor};
 
 use crate::graph::Arg;
@@ -93,7 +96,8 @@ pub struct Fault {
     pub what: String,
     /// The pass that makes the difference: with those before it there is none.
     pub pass: Option<&'static str>,
-    /// Operator and path of the first node whose result differs, where every node can be looked at.
+    /// The first node whose result differs, where every node can be looked at; for a pass, the task that it gives other
+    /// results.
     pub node: Option<String>,
 }
 
@@ -187,7 +191,10 @@ impl Checker<'_> {
         };
         runs.push((run(false, many), threads(&self.results(&bare_many), &reference, &bare, &bare_many)));
         let optimized = self.results(&full);
-        let blame = |fault: &mut Fault| fault.pass = self.first_pass(isa, &reference, bound);
+        let blame = |fault: &mut Fault| {
+            fault.pass = self.first_pass(isa, &reference, bound);
+            fault.node = self.first_task();
+        };
         runs.push((run(true, 1), compare(&optimized, &reference, bound, blame)));
         if let Ok(optimized) = &optimized {
             runs.push((run(true, many), threads(&self.results(&full_many), optimized, &full, &full_many)));
@@ -279,6 +286,22 @@ impl Checker<'_> {
         let names: Vec<&'static str> = crate::Options::passes().collect();
         let count = (1..=names.len()).find(differs)?;
         names.get(count - 1).copied()
+    }
+
+    /// The first task that a pass gives other results, computed by the plain reference; `None` for models that are no straight
+    /// line, and where devices differ rather than tasks.
+    fn first_task(&self) -> Option<String> {
+        let graph = self.model.entry();
+        let entry = |(v, t): (&_, &Tensor)| Entry { value: *v, fact: t.fact(), known: None };
+        let entries: Vec<Entry> = graph.inputs.iter().zip(self.inputs).map(entry).collect();
+        let lowered = lower(&self.model, graph, 0, &entries, false).ok().filter(|l| l.stop == Stop::End)?;
+        let variables = lowered.tasks.values.iter().filter_map(|value| match value.source {
+            TaskSource::Variable(p) => Some((p, self.model.params.get(p)?.tensor.clone())),
+            _ => None,
+        });
+        let contents = Contents { inputs: self.inputs.to_vec(), variables: variables.collect() };
+        let found = validate(&lowered.tasks, &contents, &mindir_kernels::plain::run, plain_tolerance);
+        found.err().map(|fault| fault.to_string())
     }
 
     /// The first node that two cells do not agree about.

@@ -1,5 +1,9 @@
 //! Random cases: a seeded stream of choices, and how long tests draw from it.
 
+pub mod grow;
+pub mod keep;
+pub mod network;
+pub mod onnx;
 pub mod tasks;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -55,4 +59,15 @@ pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
     }
     let first = first.unwrap_or(0);
     (0..).take_while(move |i| end.map_or(*i < count, |end| Instant::now() < end)).map(move |i| first.wrapping_add(i))
+}
+
+/// What a panic says.
+pub fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_string()
+}
+
+/// What kind of fault a text is about: what it begins with, numbers left out.
+pub fn kind(text: &str) -> String {
+    text.split(" element ").next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).take(60).collect()
 }
