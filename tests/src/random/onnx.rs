@@ -264,7 +264,7 @@ impl Writer<'_> {
             let rank = self.random.pick(&[2, 3, 3, 4, 4]);
             let dims: Vec<Length> = (0..rank)
                 .map(|at| match self.random.below(3) {
-                    0 | 1 if dynamic && at < 2 || dynamic && self.random.one_in(2) => {
+                    0 | 1 if dynamic && (at < 2 || self.random.one_in(2)) => {
                         let which = if at == 0 { 0 } else { self.random.below(open.len()) };
                         open[which]
                     }
@@ -432,7 +432,7 @@ impl Writer<'_> {
                 sizes.push(self.number(1));
             }
             let whole = size.is[0] as usize;
-            if is_fixed(&size.is.map(|n| n as usize)) && whole % 2 == 0 && self.random.one_in(3) {
+            if is_fixed(&size.is.map(|n| n as usize)) && whole.is_multiple_of(2) && self.random.one_in(3) {
                 dims.push(fixed(2));
                 sizes.push(self.number(2));
                 size = self.number(size.is[0] / 2);

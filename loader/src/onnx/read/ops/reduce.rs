@@ -6,7 +6,10 @@ use super::{
     Row,
     shape::{dims_of, length, matrix, number},
 };
-use crate::onnx::read::import::{Axes, Call, Import, In, Steps, Val};
+use crate::onnx::read::{
+    import::{Axes, Call, Import, In, Step, Steps, Val},
+    types::Extent,
+};
 
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),
