@@ -283,6 +283,9 @@ impl Call<'_> {
             return self.ints("axes").map(Axes::Known);
         }
         let axes = self.option(1)?;
+        if axes.length(0) == Some(0) {
+            return Some(Axes::Known(Vec::new()));
+        }
         Some(axes.ints().map_or(Axes::Computed(axes), Axes::Known))
     }
 

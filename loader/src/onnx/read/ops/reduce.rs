@@ -1,12 +1,15 @@
 //! Reductions and orders along axes.
 
-use mindir_graph::DType;
+use mindir_graph::{DType, op::Const};
 
 use super::{
     Row,
     shape::{dims_of, length, matrix, number},
 };
-use crate::onnx::read::import::{Axes, Call, Import, In, Steps, Val};
+use crate::onnx::read::{
+    import::{Axes, Call, Import, In, Step, Steps, Val},
+    types::Extent,
+};
 
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),
@@ -68,9 +71,13 @@ fn reduced_axes(c: &Call, x: &Val, since: i64) -> Result<Option<In>, String> {
 /// `log Σ exp(x − max) + max`, so that nothing overflows; an infinite maximum is subtracted nowhere.
 fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
+    if !x.dtype().is_float() {
+        return Err(format!("operands of {} are not supported", x.dtype()));
+    }
     let Some(axes) = reduced_axes(c, &x, 18)? else { return Ok(vec![x]) };
     let keep: In = (c.int("keepdims", 1) == 1).into();
-    let largest = m.op("ReduceMax", vec![(&x).into(), axes.clone(), true.into()])?;
+    let bounded = with_lowest(m, &x, &axes)?;
+    let largest = m.op("ReduceMax", vec![bounded.into(), axes.clone(), true.into()])?;
     let zero = m.scalar(x.dtype(), 0.0)?;
     let infinite = m.op("IsInf", vec![(&largest).into()])?;
     let shift = m.op("Select", vec![infinite.into(), zero.into(), largest.into()])?;
@@ -82,12 +89,31 @@ fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("Add", vec![y.into(), back.into()])?])
 }
 
+/// `x` with −∞ behind every dimension that is reduced and may have no elements, so that there is always a largest one.
+fn with_lowest(m: &mut Import, x: &Val, axes: &In) -> Step {
+    let (Ok(dims), Some(axes)) = (x.dims().cloned(), constants(axes)) else { return Ok(x.clone()) };
+    let axes = axes.into_iter().map(|a| x.axis(a)).collect::<Result<Vec<_>, _>>()?;
+    let empty = |d: usize, length: &Extent| axes.contains(&d) && length.fixed().is_none_or(|n| n == 0);
+    let pads: Vec<i64> =
+        dims.iter().enumerate().rev().flat_map(|(d, length)| [0, i64::from(empty(d, length))]).collect();
+    if pads.iter().all(|&p| p == 0) {
+        return Ok(x.clone());
+    }
+    m.op("PadV3", vec![x.into(), pads.into(), f64::NEG_INFINITY.into(), "constant".into()])
+}
+
+/// The integers of an argument that is constant.
+fn constants(arg: &In) -> Option<Vec<i64>> {
+    let In::Const(Const::Tuple(items)) = arg else { return None };
+    items.iter().map(|c| if let Const::Int(i) = c { Some(*i) } else { None }).collect()
+}
+
 /// Before set 13 the dimensions from the axis on are one.
 fn softmax(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let x = c.input(0)?;
     let axis = c.int("axis", if c.opset < 13 { 1 } else { -1 });
     let arg = |axis: i64| if name == "Softmax" { vec![axis].into() } else { axis.into() };
-    if c.opset >= 13 || x.rank().is_ok_and(|rank| axis == -1 || axis + 1 == rank as i64) {
+    if c.opset >= 13 || x.rank().is_ok_and(|rank| axis == -1 || axis.checked_add(1) == Some(rank as i64)) {
         return Ok(vec![m.op(name, vec![(&x).into(), arg(x.place(axis)?)])?]);
     }
     let dims = dims_of(m, &x)?;
