@@ -413,7 +413,8 @@ fn rounded_up(m: &mut Import, x: &Val, win: &Windows, d: usize) -> Step {
         let n = m.vector(&[n]);
         m.op("Add", vec![a.into(), n.into()])
     };
-    let room = plus(m, &len, before.saturating_add(after).saturating_sub(reach).saturating_add(stride - 1))?;
+    let room =
+        plus(m, &len, before.saturating_add(after).saturating_sub(reach).saturating_add(stride.saturating_sub(1)))?;
     let fit = quotient(m, &room, &step)?;
     let room = plus(m, &len, before.saturating_sub(1))?;
     let start = quotient(m, &room, &step)?;

@@ -410,11 +410,25 @@ fn squeeze(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
     let axes: In = match c.axes(13) {
         Some(Axes::Known(axes)) if axes.is_empty() => return Ok(vec![x]),
-        Some(Axes::Known(axes)) => axes.into(),
+        Some(Axes::Known(axes)) => return Ok(vec![without_ones(m, x, axes)?]),
         Some(Axes::Computed(axes)) => axes.into(),
         None => Vec::<i64>::new().into(),
     };
     Ok(vec![m.op("Squeeze", vec![x.into(), axes])?])
+}
+
+/// `x` without dimensions that must be 1. MindSpore's operator leaves those that are not, so where that is not known
+/// beforehand the number of elements decides.
+fn without_ones(m: &mut Import, x: Val, axes: Vec<i64>) -> Step {
+    let Ok(rank) = x.rank() else { return m.op("Squeeze", vec![x.into(), axes.into()]) };
+    let gone = axes.iter().map(|&a| x.axis(a)).collect::<Result<Vec<_>, _>>()?;
+    if gone.iter().all(|&d| x.length(d) == Some(1)) {
+        return m.op("Squeeze", vec![x.into(), axes.into()]);
+    }
+    let kept: Vec<i64> = (0..rank).filter(|d| !gone.contains(d)).map(|d| d as i64).collect();
+    let dims = dims_of(m, &x)?;
+    let dims = pick(m, &dims, &kept)?;
+    m.op("Reshape", vec![x.into(), dims.into()])
 }
 
 fn transpose(m: &mut Import, c: &Call) -> Steps {
