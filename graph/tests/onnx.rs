@@ -1,7 +1,7 @@
 //! What holds of the ONNX form of every operator in the list, and of models.
 
 use mindir_graph::builder::{Builder, single};
-use mindir_graph::graph::{Arg, ValueId};
+use mindir_graph::graph::{Arg, Closure, ValueId};
 use mindir_graph::onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, OPSETS, Options, export};
 use mindir_graph::op::{Case, OpDef};
 use mindir_graph::ops::OPS;
@@ -144,6 +144,43 @@ fn sizes_are_never_baked_in() {
     let y = b.op("Diagonal", [x.into()]).unwrap();
     let error = export(&b.finish(&[y]), options()).unwrap_err();
     assert!(error.to_string().contains("open"), "{error}");
+}
+
+/// What depends on an open length is a node, and a condition on it stays one.
+#[test]
+fn conditions_on_open_lengths_stay() {
+    let mut b = Builder::new("long");
+    let x = b.input("x", spec(&[Some(1), None]));
+    let shape = b.op("Shape", [x.into()]).unwrap();
+    let n = b.op("TupleGetItem", [shape.into(), Arg::from(1i64)]).unwrap();
+    let long = b.op("ScalarGt", [n.into(), Arg::from(10i64)]).unwrap();
+    let [twice, same] = ["twice", "same"].map(|name| b.declare(name));
+    for (graph, op) in [(twice, "Square"), (same, "Neg")] {
+        b.define(graph, |b| {
+            let x = b.input("x", spec(&[Some(1), None]));
+            Ok(vec![b.op(op, [x.into()])?])
+        })
+        .unwrap();
+    }
+    let [then, otherwise] = [twice, same].map(|graph| Closure { graph, args: vec![x.into()] });
+    let y = b.choose(long, then, otherwise, 1);
+    let done = export(&b.finish(&y), options()).unwrap();
+    assert_eq!(ops(&done), ["Shape", "Gather", "Greater", "If", "Identity"]);
+    assert_eq!(done.outputs[0].dims, [Dimension::Fixed(1), Dimension::Named("x_dim_1".into())]);
+}
+
+/// MindSpore keeps a dimension that is named and is not 1, which ONNX cannot decide.
+#[test]
+fn open_dimensions_are_not_squeezed() {
+    let mut b = Builder::new("squeezed");
+    let x = b.input("x", spec(&[None, Some(1), Some(4)]));
+    let y = b.op("Squeeze", [x.into(), Arg::from(&[1i64, 2][..])]).unwrap();
+    let done = export(&b.finish(&[y]), options()).unwrap();
+    assert_eq!(done.outputs[0].dims, [Dimension::Named("x_dim_0".into()), Dimension::Fixed(4)]);
+    let mut b = Builder::new("squeezed");
+    let x = b.input("x", spec(&[None, Some(4)]));
+    let y = b.op("Squeeze", [x.into(), Arg::from(&[0i64][..])]).unwrap();
+    assert!(export(&b.finish(&[y]), options()).is_err());
 }
 
 #[test]

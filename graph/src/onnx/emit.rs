@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::body::Book;
+use super::types::Type;
 use super::{Attr, Edge, NoForm, data_type, no_form};
 use crate::op::{ArgValue, Args, FromArg, Ints, Operand};
 use crate::task::V;
@@ -290,9 +291,12 @@ impl Emit<'_> {
         self.book.type_of(edge).dims?.first()?.size()
     }
 
-    /// A result that has no form, which only matters if something reads it.
-    pub fn missing(&mut self, why: &'static str) -> Edge {
-        self.book.missing(why)
+    /// A result of `dtype` with the dimensions of `like` that has no form, which only matters if something reads it.
+    pub fn missing(&mut self, why: &'static str, like: Edge, dtype: DType) -> Edge {
+        let ty = Type { dtype: Some(dtype), dims: self.book.type_of(like).dims, contents: None };
+        let edge = self.book.missing(why);
+        self.book.declare(edge, ty);
+        edge
     }
 
     fn computed(&mut self, arg: &ArgValue) -> Result<Edge, NoForm> {

@@ -28,13 +28,6 @@ pub use export::{Dimension, Exported, Options, Port, export};
 pub(crate) use program::machine;
 pub(crate) use tasks::reduce;
 
-/// Two sizes for every open dimension, by symbol, to read models with.
-pub const SIZES: [[[usize; 8]; 2]; 3] = [
-    [[3, 5, 7, 11, 13, 17, 19, 23], [4, 6, 9, 10, 14, 15, 21, 22]],
-    [[65, 77, 91, 101, 115, 123, 139, 149], [98, 110, 134, 128, 146, 152, 166, 174]],
-    [[64, 96, 160, 224, 288, 352, 416, 480], [128, 192, 256, 320, 384, 448, 512, 544]],
-];
-
 /// The oldest and the newest operator set that can be written.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 17..=22;
 

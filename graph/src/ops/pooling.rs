@@ -155,7 +155,7 @@ impl Pooling<'_> {
     /// Positions of maxima among all elements as positions within the dimensions from `from` on.
     pub fn places(&self, e: &mut Emit, places: Edge, from: usize, dtype: DType) -> Result<Edge, NoForm> {
         let Some(size) = self.x.dims()[from..].iter().copied().product::<Option<usize>>() else {
-            return Ok(e.missing("positions of maxima, and a dimension is open"));
+            return Ok(e.missing("positions of maxima, and a dimension is open", places, dtype));
         };
         let size = e.number(DType::I64, size as f64)?;
         let places = e.op("Mod", &[places, size]);

@@ -11,14 +11,12 @@ op! {
 
 impl Squeeze {
     fn form(&self, e: &mut Emit) -> Forms {
-        if self.axis.is_empty() && self.input.is_open() {
-            return no_form("it removes every dimension of 1, and a dimension is open");
-        }
         let dims = self.input.dims();
-        // An open dimension that is named is 1, or the model has no result.
-        let goes = |d: &usize| dims[*d].is_none_or(|n| n == 1);
         let named = if self.axis.is_empty() { (0..dims.len()).collect() } else { self.input.axes(&self.axis)? };
-        let axes: Vec<i64> = named.into_iter().filter(goes).map(|d| d as i64).collect();
+        if named.iter().any(|&d| dims[d].is_none()) {
+            return no_form("it removes a dimension that is open if that is 1");
+        }
+        let axes: Vec<i64> = named.into_iter().filter(|&d| dims[d] == Some(1)).map(|d| d as i64).collect();
         let x = e.edge(&self.input)?;
         Ok(Some(vec![e.squeeze(x, &axes)]))
     }
