@@ -160,7 +160,7 @@ def encrypted(x, types):
         path = x.path(f"{name}.ckpt")
         save(types, path, enc_key=KEY, enc_mode=mode)
         key = ["--key-file", x.key]
-        x.both_ways(mode, path, types, x.path(f"{name}_again.ckpt"), [*key, "--encrypt", name], key,
+        x.both_ways(mode, path, types, x.path(f"{name}_again.ckpt"), [*key, "--encrypt", name], [*key, "--decrypt"],
                     {"dec_key": KEY, "dec_mode": mode})
 
 

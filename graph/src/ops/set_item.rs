@@ -74,7 +74,7 @@ op! {
     /// The positions that the slice `start : stop : step` picks of a dimension of `data`, the shape of `data` with as many in
     /// front, start, stop and step counted from the front, and 1 if the slice is empty. All are `i64`. `init_by_none` marks
     /// those of start, stop and step that are left out, `tuple_index_axis` is the slice's place among `tuple_index_types`.
-    SliceToIndices {
+    classic SliceToIndices {
         data: Operand,
         start: i64,
         stop: i64,
@@ -143,7 +143,7 @@ shape_only!(SliceToIndices, {
 op! {
     /// How the parts of an index join: the place of the tensors' dimensions in the result, the common shape of the tensors,
     /// that shape with 1 for each slice, the result's shape, and for eight parts a shape that makes each fit. All are `i64`.
-    GetTupleIndexInfo {
+    classic GetTupleIndexInfo {
         data: Operand,
         fancy_position: i64,
         index_0: Operand,
@@ -260,7 +260,7 @@ op! {
     /// What remains of an index and of the value that is assigned when added dimensions are removed: 0 if the index picks
     /// nothing, 1 if it picks everything, else −1; the shape of `value` without added dimensions; and the place of the tensors'
     /// dimensions without leading added ones. All are `i64`.
-    RemoveExpandedDims {
+    classic RemoveExpandedDims {
         data: Operand,
         value: Operand,
         has_false: i64,

@@ -327,7 +327,7 @@ impl Compare {
         let bits = |t: &Tensor, i: usize| t.bytes().slice(i * size..(i + 1) * size);
         let same = |i: &usize| {
             let (a, b) = (old[*i], new[*i]);
-            let close = bound > 0.0 && (a == b || (a - b).abs() <= bound);
+            let close = self.tolerance > 0.0 && (a == b || (a - b).abs() <= bound);
             a.is_nan() && b.is_nan() || close || bits(before, *i) == bits(after, *i)
         };
         match (0..old.len()).find(|i| !same(i)) {
