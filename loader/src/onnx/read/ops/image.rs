@@ -3,7 +3,7 @@
 use super::{
     Row,
     element::as_type,
-    layer::add_bias,
+    layer::add_channels,
     shape::{join, length, lengths, number, places as places_below, product, quotient, reshaped, times},
 };
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
@@ -206,7 +206,7 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
     ];
     let mut y = m.op(name, args)?;
     if let Some(bias) = c.option(2) {
-        y = add_bias(m, y, bias, 1)?;
+        y = add_channels(m, y, bias)?;
     }
     if line {
         y = squeezed(m, y, 2)?;
@@ -312,7 +312,7 @@ fn conv_transpose(m: &mut Import, c: &Call) -> Steps {
     }
     let mut y = m.op(name, args)?;
     if let Some(bias) = c.option(2) {
-        y = add_bias(m, y, bias, 1)?;
+        y = add_channels(m, y, bias)?;
     }
     Ok(vec![if line { squeezed(m, y, 2)? } else { y }])
 }

@@ -59,14 +59,20 @@ fn gemm(m: &mut Import, c: &Call) -> Steps {
     let y = scaled(m, y, c.float("alpha", 1.0))?;
     let Some(bias) = c.option(2) else { return Ok(vec![y]) };
     let bias = scaled(m, bias, c.float("beta", 1.0))?;
-    Ok(vec![add_bias(m, y, bias, 1)?])
+    if bias.rank() == Ok(1) {
+        return Ok(vec![add_channels(m, y, bias)?]);
+    }
+    Ok(vec![m.op("Add", vec![y.into(), bias.into()])?])
 }
 
-/// `x` plus `bias` along dimension `axis`, as MindSpore's cells write it where that fits.
-pub(super) fn add_bias(m: &mut Import, x: Val, bias: Val, axis: usize) -> Step {
-    let fits = bias.rank() == Ok(1) && axis == 1 && bias.length(0).is_some() && bias.length(0) == x.length(1);
-    let name = if fits { "BiasAdd" } else { "Add" };
-    m.op(name, vec![x.into(), bias.into()])
+/// Images or rows `x` plus the vector `bias` along their channels, as MindSpore's cells write it where the lengths are known.
+pub(super) fn add_channels(m: &mut Import, x: Val, bias: Val) -> Step {
+    if bias.rank() == Ok(1) && bias.length(0).is_some() && bias.length(0) == x.length(1) {
+        return m.op("BiasAdd", vec![x.into(), bias.into()]);
+    }
+    let column: Vec<i64> = [-1].into_iter().chain((2..x.rank()?).map(|_| 1)).collect();
+    let bias = m.op("Reshape", vec![bias.into(), column.into()])?;
+    m.op("Add", vec![x.into(), bias.into()])
 }
 
 fn matmul(m: &mut Import, c: &Call) -> Steps {

@@ -76,6 +76,12 @@ fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
     }
     let Some(axes) = reduced_axes(c, &x, 18)? else { return Ok(vec![x]) };
     let keep: In = (c.int("keepdims", 1) == 1).into();
+    if x.dims().is_ok_and(|dims| dims.contains(&Extent::Fixed(0))) {
+        // Nothing is there to overflow.
+        let y = m.op("Exp", vec![x.into()])?;
+        let y = m.op("ReduceSum", vec![y.into(), axes, keep])?;
+        return Ok(vec![m.op("Log", vec![y.into()])?]);
+    }
     let bounded = with_lowest(m, &x, &axes)?;
     let largest = m.op("ReduceMax", vec![bounded.into(), axes.clone(), true.into()])?;
     let zero = m.scalar(x.dtype(), 0.0)?;
