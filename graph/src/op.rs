@@ -314,7 +314,7 @@ pub enum Effect {
 pub struct Args {
     /// Name of the operator, for messages.
     pub op: &'static str,
-    /// Arguments; missing ones take the signature's default.
+    /// Arguments; missing ones take the signature's default, as a file would hold it.
     pub items: Vec<Option<ArgValue>>,
 }
 
@@ -356,6 +356,12 @@ pub trait FromArg: Sized {
 
     /// The constant that [`from_arg`](Self::from_arg) reads as this; `None` for tensors.
     fn into_const(self) -> Option<Const>;
+
+    /// This as a file holds it, which has Python's floats in single precision.
+    #[must_use]
+    fn exported(self) -> Self {
+        self
+    }
 }
 
 /// An argument whose contents an operator's ONNX form takes whether they are known or computed by the model.
@@ -398,6 +404,13 @@ impl<T: FromArg> FromArg for Late<T> {
         match self {
             Late::Known(value) => value.into_const(),
             Late::Computed(_) => None,
+        }
+    }
+
+    fn exported(self) -> Self {
+        match self {
+            Late::Known(value) => Late::Known(value.exported()),
+            computed => computed,
         }
     }
 }
@@ -573,8 +586,11 @@ impl FromArg for f64 {
     }
 
     fn into_const(self) -> Option<Const> {
-        // Python floats are exported in single precision.
         Some(Const::Float(self as f32))
+    }
+
+    fn exported(self) -> Self {
+        f64::from(self as f32)
     }
 }
 
@@ -586,6 +602,10 @@ impl FromArg for Vec<f64> {
 
     fn into_const(self) -> Option<Const> {
         Some(Const::Tuple(self.iter().map(|x| Const::Float(*x as f32)).collect()))
+    }
+
+    fn exported(self) -> Self {
+        self.into_iter().map(f64::exported).collect()
     }
 }
 
@@ -684,6 +704,13 @@ impl FromArg for Number {
         match self {
             Number::Int(i) => Some(Const::Int(i)),
             Number::Float(x) => f64::into_const(x),
+        }
+    }
+
+    fn exported(self) -> Self {
+        match self {
+            Number::Int(i) => Number::Int(i),
+            Number::Float(x) => Number::Float(x.exported()),
         }
     }
 }
@@ -933,7 +960,7 @@ macro_rules! op {
     (@get $args:ident, $index:ident, $name:expr, $default:expr) => {
         match $args.get($index, $name)? {
             Some(value) => value,
-            None => $default,
+            None => $crate::op::FromArg::exported($default),
         }
     };
 }

@@ -113,9 +113,10 @@ impl Convolution<'_> {
                 for taps in &taps {
                     let channel = |c: usize| {
                         let (x, w) = ((first + c) * image, (o * own + c) * filter);
-                        taps.iter().map(move |(i, k)| (x + i, w + k))
+                        taps.iter().map(move |(i, k)| (i.map(|i| x + i), w + k))
                     };
-                    y.push((0..own).flat_map(channel).fold(0.0, |sum, (i, k)| sum + xs[i] * ws[k]));
+                    let product = |(i, k): (Option<usize>, usize)| i.map_or(0.0, |i| xs[i]) * ws[k];
+                    y.push((0..own).flat_map(channel).fold(0.0, |sum, pair| sum + product(pair)));
                 }
             }
         }
@@ -176,16 +177,16 @@ impl Convolution<'_> {
         Ok(e.op("Pad", &[x, pads, fill]))
     }
 
-    /// For every place of the result, the elements of an image that meet an element of a filter, as offsets into one channel
-    /// of either.
-    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Vec<Vec<(usize, usize)>> {
+    /// For every place of the result, the elements of an image and those of the filter that they meet, as offsets into one
+    /// channel of either; `None` in the padding.
+    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Vec<Vec<(Option<usize>, usize)>> {
         let mut all = Vec::with_capacity(count(out));
         each_index(out, |place| {
             let mut taps = Vec::new();
             each_index(&w[2..], |tap| {
                 let places = self.windows.iter().zip(place).zip(tap);
                 let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
-                taps.extend(at.map(|at| (flat(&x[2..], &at), flat(&w[2..], tap))));
+                taps.push((at.map(|at| flat(&x[2..], &at)), flat(&w[2..], tap)));
             });
             all.push(taps);
         });

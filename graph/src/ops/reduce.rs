@@ -58,8 +58,12 @@ impl Reduction<'_> {
         Ok(vec![Fact { dtype: self.out, shape: reduced(self.x.shape(), &self.axes, self.keep) }])
     }
 
-    /// By the definition of `kind`.
+    /// By the definition of `kind`. Nothing has no largest and no smallest element.
     pub fn reference(&self, kind: ReduceKind) -> Result<Vec<Tensor>, OpError> {
+        let extreme = matches!(kind, ReduceKind::Max | ReduceKind::Min);
+        let nothing = self.axes.iter().any(|&a| self.x.shape()[a] == 0);
+        let some = size(&reduced(self.x.shape(), &self.axes, self.keep))? > 0;
+        ensure!(!(extreme && nothing && some), "{kind:?} of nothing");
         self.groups(|g| fold(kind, g, self.compute))
     }
 
@@ -105,9 +109,7 @@ impl Reduction<'_> {
 fn fold(kind: ReduceKind, xs: &[Scalar], dtype: DType) -> Scalar {
     let start = |float: f64, int: i64| if dtype.is_float() { Scalar::Float(float) } else { Scalar::Int(int) };
     let all = |f: Binary, first: Scalar| xs.iter().fold(first, |a, &x| f.eval(a, x, dtype));
-    let extreme = |f: Binary, none: f64, int: i64| {
-        xs.iter().copied().reduce(|a, x| f.eval(a, x, dtype)).unwrap_or(start(none, int))
-    };
+    let extreme = |f: Binary| xs.iter().copied().reduce(|a, x| f.eval(a, x, dtype)).unwrap_or(start(0.0, 0));
     match kind {
         ReduceKind::Sum => all(Binary::Add, start(0.0, 0)),
         ReduceKind::Prod => all(Binary::Mul, start(1.0, 1)),
@@ -115,8 +117,8 @@ fn fold(kind: ReduceKind, xs: &[Scalar], dtype: DType) -> Scalar {
             Scalar::Float(s) => Scalar::Float(s / xs.len() as f64),
             Scalar::Int(s) => Scalar::Int(s.checked_div(xs.len() as i64).unwrap_or(0)),
         },
-        ReduceKind::Max => extreme(Binary::Max, f64::NEG_INFINITY, 0),
-        ReduceKind::Min => extreme(Binary::Min, f64::INFINITY, 0),
+        ReduceKind::Max => extreme(Binary::Max),
+        ReduceKind::Min => extreme(Binary::Min),
         ReduceKind::All => Scalar::Int(i64::from(xs.iter().all(|x| x.truth()))),
         ReduceKind::Any => Scalar::Int(i64::from(xs.iter().any(|x| x.truth()))),
         ReduceKind::ArgMax | ReduceKind::ArgMin => Scalar::Int(position(xs, kind == ReduceKind::ArgMin) as i64),

@@ -48,7 +48,7 @@ pub struct Conv {
     pub stride: [usize; 2],
     /// Steps between kernel taps, rows and columns.
     pub dilation: [usize; 2],
-    /// Zeros around the input: top, bottom, left, right.
+    /// Zeros around the input, which are multiplied as its elements are: top, bottom, left, right.
     pub pads: [usize; 4],
     /// Number of groups; divides `c_in` and `c_out`.
     pub groups: usize,

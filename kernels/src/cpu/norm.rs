@@ -117,13 +117,15 @@ impl Kernel for Work<'_> {
                     #[inline(always)]
                     |x| x,
                 ) / n;
-                let shift = s.splat(centre[0]);
-                centre[1] = sum(
-                    s,
-                    y,
-                    #[inline(always)]
-                    |x| s.sub(x, shift),
-                ) / n;
+                if centre[0].is_finite() {
+                    let shift = s.splat(centre[0]);
+                    centre[1] = sum(
+                        s,
+                        y,
+                        #[inline(always)]
+                        |x| s.sub(x, shift),
+                    ) / n;
+                }
             }
             // The mean in two parts: the second is what rounding took from the first.
             let [high, low] = [s.splat(centre[0]), s.splat(centre[1])];
@@ -212,6 +214,25 @@ mod tests {
     use super::*;
     use crate::cpu::cases::{Bound, Case, check, tensor};
     use mindir_graph::Tensor;
+
+    #[test]
+    fn the_mean_of_infinity_is_infinite() {
+        let x = [1.0, f32::INFINITY, 2.0, f32::NEG_INFINITY, 1.0, 0.0, 1.0, 2.0, f32::NAN];
+        let ins = vec![Tensor::from_slice(&[3, 3], &x).unwrap()];
+        let outs = vec![Fact::new(DType::F32, &[3, 3]), Fact::new(DType::F32, &[3]), Fact::new(DType::F32, &[3])];
+        let norm = Norm {
+            kind: NormKind::Layer,
+            rows: 3,
+            cols: 3,
+            eps: 1e-5,
+            gamma: false,
+            beta: false,
+            stats: true,
+            dtype: DType::F32,
+        };
+        let bound = Bound { absolute: 0.0, relative: 0.0 };
+        check(&[Case::new("infinite rows", Task::Norm(norm), ins, outs, bound)]);
+    }
 
     #[test]
     fn rows_are_normalised() {

@@ -66,10 +66,11 @@ fn output<N: Number>(c: &Conv, x: &[N], w: &[N], [n, o, oy, ox]: [usize; 4]) -> 
     let mut sum = N::ZERO;
     for i in 0..per_group {
         for ky in 0..kh {
-            let Some(iy) = tap(oy, c.stride[0], ky, c.dilation[0], c.pads[0], c.h) else { continue };
+            let iy = tap(oy, c.stride[0], ky, c.dilation[0], c.pads[0], c.h);
             for kx in 0..kw {
-                let Some(ix) = tap(ox, c.stride[1], kx, c.dilation[1], c.pads[2], c.w) else { continue };
-                let element = x[position(c.layout, [c.n, c.c_in, c.h, c.w], [n, first + i, iy, ix])];
+                let ix = tap(ox, c.stride[1], kx, c.dilation[1], c.pads[2], c.w);
+                let place = |(iy, ix)| position(c.layout, [c.n, c.c_in, c.h, c.w], [n, first + i, iy, ix]);
+                let element = iy.zip(ix).map_or(N::ZERO, |at| x[place(at)]);
                 sum = sum.add(element.mul(w[((o * per_group + i) * kh + ky) * kw + kx]));
             }
         }

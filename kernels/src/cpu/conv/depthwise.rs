@@ -88,6 +88,7 @@ impl Body for Depthwise {
                 floats
             }
         };
+        let finite = weights.iter().all(|w| w.is_finite());
         let (all, line) = (c.n * c.out_h, c.out_w * c.c_out);
         gang.parallel(all.div_ceil(self.rows), |chunk, _| {
             for row in chunk * self.rows..((chunk + 1) * self.rows).min(all) {
@@ -96,7 +97,7 @@ impl Body for Depthwise {
                 let (image, oy) = (row / c.out_h, row % c.out_h);
                 let x = &o.x[image * c.h * c.w * c.c_in..][..c.h * c.w * c.c_in];
                 let finish = o.tail.finish(0, row * line);
-                self.isa.run(Row { conv: c, inner: self.inner.clone(), weights, x, oy, y, finish });
+                self.isa.run(Row { conv: c, inner: self.inner.clone(), weights, finite, x, oy, y, finish });
                 if o.tail.has_rows() {
                     for (ox, pixel) in y.chunks_exact_mut(c.c_out).enumerate() {
                         let index = row * c.out_w + ox;
@@ -113,6 +114,8 @@ struct Row<'a> {
     conv: &'a Conv,
     inner: Range<usize>,
     weights: &'a [f32],
+    /// Whether all weights are finite, so that taps in the padding add nothing.
+    finite: bool,
     /// The image.
     x: &'a [f32],
     oy: usize,
@@ -180,6 +183,7 @@ impl Row<'_> {
             taps: [rows, cols],
             steps: [down, right, next],
             weights: &self.weights[..c.kernel[0] * c.kernel[1] * channels],
+            finite: self.finite,
             tap: first[0] * c.kernel[1] + first[1],
             tap_row: c.kernel[1],
             channels,
@@ -206,6 +210,7 @@ struct Pixels<'a> {
     /// From one row of taps, column of taps, pixel to the next.
     steps: [usize; 3],
     weights: &'a [f32],
+    finite: bool,
     /// Number of the first tap, and of taps in a row of the kernel.
     tap: usize,
     tap_row: usize,
@@ -231,12 +236,35 @@ impl Pixels<'_> {
         }
     }
 
+    /// What the taps in the padding add: zero times their weights.
+    #[inline(always)]
+    fn padding<S: Simd, const V: usize, const WHOLE: bool>(&self, s: S, channel: usize) -> [S::F; V] {
+        let mut sum = [s.zero(); V];
+        if self.finite {
+            return sum;
+        }
+        let first = [self.tap / self.tap_row, self.tap % self.tap_row];
+        let inside = |d: usize, at: usize| (first[d]..first[d] + self.taps[d]).contains(&at);
+        for (tap, weights) in self.weights.chunks_exact(self.channels).enumerate() {
+            if inside(0, tap / self.tap_row) && inside(1, tap % self.tap_row) {
+                continue;
+            }
+            for (v, sum) in sum.iter_mut().enumerate() {
+                let from = channel + v * S::LANES;
+                // SAFETY: every tap has weights for all channels, of which `self.channels - channel` are left.
+                let w = unsafe { load::<S, WHOLE>(s, weights.as_ptr().add(from), self.channels - channel) };
+                *sum = s.fma(s.zero(), w, *sum);
+            }
+        }
+        sum
+    }
+
     /// `V` vectors of channels, whole ones or what is left.
     #[inline(always)]
     fn vectors<S: Simd, const N: usize, const V: usize, const WHOLE: bool>(&mut self, s: S, channel: usize) {
         let left = self.channels - channel;
         let [down, right, next] = self.steps;
-        let mut acc = [[s.zero(); V]; N];
+        let mut acc = [self.padding::<S, V, WHOLE>(s, channel); N];
         for i in 0..self.taps[0] {
             let mut w = self.weights.as_ptr().wrapping_add((self.tap + i * self.tap_row) * self.channels + channel);
             let mut x = self.from.as_ptr().wrapping_add(i * down + channel);

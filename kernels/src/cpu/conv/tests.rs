@@ -172,6 +172,30 @@ fn groups() {
     assert!(names.iter().any(|n| n == "scalar-f32-dw"));
 }
 
+/// A zero of the padding times a weight that is not finite is NaN.
+#[test]
+fn padding_is_multiplied() {
+    let shapes = [
+        BASE,
+        Shape { c: [18, 21], ..BASE },
+        Shape { c: [10, 10], groups: 10, ..BASE },
+        Shape { c: [40, 40], groups: 40, stride: [2, 1], pads: [2, 1, 1, 0], ..BASE },
+        Shape { c: [4, 6], groups: 2, dilation: [2, 2], pads: [2; 4], ..BASE },
+    ];
+    let mut failures = Vec::new();
+    for c in both(&shapes) {
+        for known in [true, false] {
+            let mut case = case(&c, known);
+            let bounds = bounds(&case, &c);
+            let mut weights = case.ins[1].to_f64s().unwrap();
+            (weights[0], weights[4], weights[17]) = (f64::INFINITY, f64::NAN, f64::NEG_INFINITY);
+            case.ins[1] = Tensor::from_f64s(F32, case.ins[1].shape(), &weights).unwrap();
+            failures.extend(case.check(&bounds).0);
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
 #[test]
 fn epilogues() {
     use EpilogueInput::{Column, Full, Row, Scalar};

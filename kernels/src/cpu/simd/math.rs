@@ -2,7 +2,7 @@
 //!
 //! Errors are given in units in the last place of the result, with fused multiply-adds; without them they are at most
 //! half a unit larger unless stated otherwise. Every function takes every number: infinities and NaN give what the
-//! mathematical function gives, NaN for NaN, and results that are not normal numbers are as exact as they can be.
+//! formula gives, NaN for NaN, and results that are not normal numbers are as exact as they can be.
 
 use super::{MAX_LANES, Simd};
 
@@ -168,19 +168,25 @@ pub fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
     s.div(s.select(s.lt(x, s.zero()), z, one), s.add(one, z))
 }
 
-/// x · sigmoid(x), within 3.5 units; −0 for −∞.
+/// `max(low, x)` for `low` ≤ 0, but NaN for −∞: where x is multiplied by what vanishes there, −∞ · 0 is NaN.
+#[inline(always)]
+fn above<S: Simd>(s: S, low: f32, x: S::F) -> S::F {
+    s.fma(s.zero(), s.min(s.zero(), x), s.max(s.splat(low), x))
+}
+
+/// x · sigmoid(x), within 3.5 units; NaN for −∞.
 #[inline(always)]
 pub fn silu<S: Simd>(s: S, x: S::F) -> S::F {
     // For negative x the power of two comes last, so that no factor is rounded before it has to be.
     let one = s.splat(1.0);
     let (p, n) = exp_parts(s, s.max(s.splat(-115.0), s.neg(s.abs(x))));
     let negative = s.lt(x, s.zero());
-    let x = s.mul(s.max(s.splat(-200.0), x), s.select(negative, p, one));
+    let x = s.mul(above(s, -200.0, x), s.select(negative, p, one));
     let x = scale(s, x, s.select_i(negative, n, s.splat_i(0)));
     s.div(x, s.add(one, scale(s, p, n)))
 }
 
-/// x · tanh(ln(1 + eˣ)), within 5 units; −0 for −∞.
+/// x · tanh(ln(1 + eˣ)), within 5 units; NaN for −∞.
 #[inline(always)]
 pub fn mish<S: Simd>(s: S, x: S::F) -> S::F {
     // tanh(ln(1 + z)) = q / (q + 2) with q = z (z + 2).
@@ -188,7 +194,7 @@ pub fn mish<S: Simd>(s: S, x: S::F) -> S::F {
     let (p, n) = exp_parts(s, s.min(s.splat(20.0), s.max(s.splat(-115.0), x)));
     let z = scale(s, p, n);
     let q = s.mul(z, s.add(z, two));
-    let x_q = scale(s, s.mul(s.max(s.splat(-200.0), x), s.mul(p, s.add(z, two))), n);
+    let x_q = scale(s, s.mul(above(s, -200.0, x), s.mul(p, s.add(z, two))), n);
     s.select(s.lt(s.splat(20.0), x), x, s.div(x_q, s.add(q, two)))
 }
 
@@ -274,7 +280,7 @@ pub fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     s.copysign(s.select(s.lt(a, s.splat(0.9)), near, far), x)
 }
 
-/// x · Φ(x), within 5 units, 8 without fused multiply-adds; 0 for −∞.
+/// x · Φ(x), within 5 units, 8 without fused multiply-adds; NaN for −∞.
 #[inline(always)]
 pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
     const C: [f32; 10] = [
@@ -293,11 +299,11 @@ pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
     let a = s.min(s.splat(15.0), s.abs(x));
     let (p, n) = gauss(s, a, 0.5);
     let rest = scale(s, s.mul(a, s.mul(tail(s, a, 0.245, C), p)), n);
-    s.sub(s.max(s.zero(), x), rest)
+    s.sub(above(s, 0.0, x), rest)
 }
 
 /// x · Φ(x) with Φ approximated by the hyperbolic tangent, within 8 units or 2·10⁻⁸, whichever is more: far below
-/// zero the relative error grows with x³ while the absolute error falls.
+/// zero the relative error grows with x³ while the absolute error falls. NaN for −∞.
 #[inline(always)]
 pub fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     const C: f32 = 1.595_769;
@@ -305,7 +311,7 @@ pub fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let u = s.mul(a, s.fma(s.mul(a, a), s.splat(-C * 0.044_715), s.splat(-C)));
     let (p, n) = exp_parts(s, u);
     let rest = s.div(scale(s, s.mul(a, p), n), s.add(s.splat(1.0), scale(s, p, n)));
-    s.sub(s.max(s.zero(), x), rest)
+    s.sub(above(s, 0.0, x), rest)
 }
 
 /// relu6(x + 3) / 6, within 2 units.

@@ -185,7 +185,6 @@ const LIKE_FIRST: &[&str] = &[
     "BiasAdd",
     "CumSum",
     "LRN",
-    "LayerNorm",
     "LogSoftmax",
     "ReverseSequence",
     "ReverseV2",
@@ -233,6 +232,7 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
             vec![like(Some(dims.into_iter().map(|d| d.unwrap_or(Extent::Open)).collect()))]
         }
         "LSTM" => call.lstm(first),
+        "LayerNorm" => call.normalised(first)?,
         "MatMulExt" => vec![like(call.product())],
         "MaxPool3DWithArgmax" => {
             let dims = call.image(first)?;
@@ -244,6 +244,11 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
         }
         "OneHot" => vec![Type::new(call.val(2)?.dtype(), call.inserted(call.dims(0), 4, call.int(1))?)],
         "PadV3" => vec![like(call.padded())],
+        "ROIAlign" => {
+            let length =
+                |i: usize, d: usize| call.dims(i).and_then(|dims| dims.get(d).copied()).unwrap_or(Extent::Open);
+            vec![like(Some(vec![length(1, 0), length(0, 1), call.int(2), call.int(3)]))]
+        }
         "Range" => {
             let whole = (0..3).all(|i| !call.float(i));
             vec![Type::new(if whole { DType::I64 } else { DType::F32 }, vec![Extent::Open])]
@@ -557,6 +562,18 @@ impl Call<'_> {
             };
         }
         Some(lengths(dims))
+    }
+
+    /// What layer normalisation gives, and the statistics of its rows.
+    fn normalised(&self, first: DType) -> Result<Vec<Type>, String> {
+        let (dims, begin) = (self.dims(0), self.int(3).fixed().unwrap_or(1));
+        let mut rows = dims.clone();
+        if let Some(rows) = &mut rows {
+            let begin = axis(begin, rows.len())?;
+            rows[begin..].fill(Extent::Fixed(1));
+        }
+        let stats = Type::new(DType::F32, rows);
+        Ok(vec![Type::new(first, dims), stats.clone(), stats])
     }
 
     fn reduced(&self) -> Result<Type, String> {

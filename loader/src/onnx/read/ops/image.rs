@@ -17,6 +17,7 @@ pub(super) static OPS: &[Row] = &[
     ("GridSample", |m, c| grid_sample(m, c)),
     ("LRN", |m, c| lrn(m, c)),
     ("MaxPool", |m, c| max_pool(m, c)),
+    ("RoiAlign", |m, c| roi_align(m, c)),
 ];
 
 /// Windows over the dimensions behind the channels.
@@ -347,9 +348,10 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
     // MindSpore pads both sides alike; the rest is added as the lowest number.
     let even: Vec<i64> = win.pads.iter().map(|[before, after]| *before.min(after)).collect();
     let uneven = win.pads.iter().any(|[before, after]| before != after);
-    if c.wants(1) && (uneven || win.same.is_some()) {
-        return Err("positions of maxima with different padding at both ends are not supported".into());
+    if c.wants(1) && win.same.is_some() {
+        return Err("positions of maxima with padding for open dimensions are not supported".into());
     }
+    let inner = x.clone();
     if uneven {
         let mut pads = Vec::new();
         for (d, (&[before, after], even)) in win.pads.iter().zip(&even).enumerate().rev() {
@@ -364,7 +366,7 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         x = m.op("PadV3", vec![x.into(), pads.into(), f64::NEG_INFINITY.into(), "constant".into()])?;
     }
     let args = vec![
-        x.into(),
+        (&x).into(),
         win.kernel.clone().into(),
         win.stride.clone().into(),
         even.into(),
@@ -373,10 +375,14 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         "NCDHW".into(),
         "int64".into(),
     ];
-    let volume = args.first().cloned();
     let mut results = m.op_n("MaxPool3DWithArgmax", args, 2)?;
-    if let (true, Some(In::Val(x)), Some(places)) = (c.wants(1), volume, results.pop()) {
-        results.push(in_all_images(m, &x, places)?);
+    if c.wants(1) {
+        let mut places = results[1].clone();
+        if uneven {
+            let front: Vec<i64> = win.pads.iter().map(|[before, after]| before - before.min(after)).collect();
+            places = unpadded(m, places, &front, &x, &inner)?;
+        }
+        results[1] = in_all_images(m, &inner, places)?;
     } else {
         results.truncate(1);
     }
@@ -386,6 +392,51 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         }
     }
     Ok(results)
+}
+
+/// Positions within the channels of `padded`, which has `front` elements more in front of each dimension than `inner`, as
+/// positions within the channels of `inner`.
+fn unpadded(m: &mut Import, places: Val, front: &[i64], padded: &Val, inner: &Val) -> Step {
+    let (wide, own) = (lengths::<5>(m, padded)?, lengths::<5>(m, inner)?);
+    let (mut rest, mut stride) = (places, m.vector(&[1]));
+    let mut sum = m.vector(&[0]);
+    for (d, front) in front.iter().enumerate().rev() {
+        let at = if d == 0 { rest.clone() } else { m.op("FloorMod", vec![(&rest).into(), (&wide[d + 2]).into()])? };
+        let front = m.vector(&[*front]);
+        let at = m.op("Sub", vec![at.into(), front.into()])?;
+        let part = m.op("Mul", vec![at.into(), (&stride).into()])?;
+        sum = m.op("Add", vec![part.into(), sum.into()])?;
+        rest = m.op("FloorDiv", vec![rest.into(), (&wide[d + 2]).into()])?;
+        stride = times(m, &stride, &own[d + 2])?;
+    }
+    Ok(sum)
+}
+
+/// Boxes of images. MindSpore has the number of the image in front of each box.
+fn roi_align(m: &mut Import, c: &Call) -> Steps {
+    let standard = if c.opset < 16 { "output_half_pixel" } else { "half_pixel" };
+    let mode = c.text("coordinate_transformation_mode", standard);
+    if mode != "output_half_pixel" {
+        return Err(format!("coordinates {mode} are not supported"));
+    }
+    if c.text("mode", "avg") != "avg" {
+        return Err("the largest of the samples is not supported".into());
+    }
+    let (x, boxes, images) = (c.input(0)?, c.input(1)?, c.input(2)?);
+    let images = as_type(m, images, boxes.dtype())?;
+    let images = m.op("ExpandDims", vec![images.into(), 1i64.into()])?;
+    let rois = join(m, vec![images, boxes], 1)?;
+    let sizes = ["output_height", "output_width"].map(|name| c.int(name, 1));
+    let args = vec![
+        x.into(),
+        rois.into(),
+        sizes[0].into(),
+        sizes[1].into(),
+        c.float("spatial_scale", 1.0).into(),
+        c.int("sampling_ratio", 0).into(),
+        0i64.into(),
+    ];
+    Ok(vec![m.op("ROIAlign", args)?])
 }
 
 /// Positions within the channels of volumes `x` as positions in all of `x`.

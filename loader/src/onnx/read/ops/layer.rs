@@ -1,7 +1,10 @@
 //! Matrix products, normalisation.
 
+use mindir_graph::DType;
+
 use super::{
     Row,
+    element::as_type,
     shape::{dims_of, join, length, part, product, quotient, reshaped},
 };
 use crate::onnx::read::{
@@ -111,18 +114,33 @@ pub(super) fn flat_product(m: &mut Import, a: Val, b: Val, transposed: bool) -> 
 }
 
 fn layer_norm(m: &mut Import, c: &Call) -> Steps {
-    if c.wants(1) || c.wants(2) {
-        return Err("its statistics are not supported".into());
-    }
     let (x, gamma) = (c.input(0)?, c.input(1)?);
     let axis = x.place(c.int("axis", -1))?;
     let beta = match c.option(2) {
         Some(beta) => beta,
         None => m.op("ZerosLike", vec![(&gamma).into()])?,
     };
-    let eps = c.float("epsilon", 1e-5);
+    let (dtype, eps) = (x.dtype(), c.float("epsilon", 1e-5));
     let args = vec![x.into(), gamma.into(), beta.into(), axis.into(), axis.into(), eps.into()];
-    Ok(m.op_n("LayerNorm", args, 3)?.into_iter().take(1).collect())
+    let mut results = m.op_n("LayerNorm", args, 3)?;
+    if c.wants(2) {
+        results[2] = inverse_deviation(m, results[2].clone(), eps)?;
+    }
+    // The statistics are as precise as the operand where that is finer than `f32`.
+    if dtype == DType::F64 {
+        for stat in (1..3).filter(|i| c.wants(*i)) {
+            results[stat] = as_type(m, results[stat].clone(), dtype)?;
+        }
+    }
+    Ok(results)
+}
+
+/// `1 / √(variance + eps)`.
+fn inverse_deviation(m: &mut Import, variance: Val, eps: f64) -> Step {
+    let eps = m.scalar(variance.dtype(), eps)?;
+    let sum = m.op("Add", vec![variance.into(), eps.into()])?;
+    let root = m.op("Sqrt", vec![sum.into()])?;
+    m.op("Reciprocal", vec![root.into()])
 }
 
 /// `x / √(mean x² + ε) · scale`, the mean over the dimensions from `axis` on.
