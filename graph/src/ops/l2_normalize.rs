@@ -2,7 +2,7 @@ use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule, ints};
-use crate::task::{Binary, Program, ReduceKind, Unary, V};
+use crate::task::{Binary, Layout, Pool, PoolKind, Program, ReduceKind, Task, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
 op! {
@@ -91,6 +91,31 @@ op! {
     }
 }
 
+/// For every element of `x` (`[n, c, h, w]`) the sum over `radius` channels on both sides of its own, divided by
+/// `2 · radius + 1`: pooling over channels as rows.
+fn near_means(b: &mut Lowering, x: V, radius: usize) -> Result<V, OpError> {
+    let fact = b.fact(x).clone();
+    let rows = [fact.shape[0], 1, fact.shape[1], fact.shape[2] * fact.shape[3]];
+    let pool = Pool {
+        kind: PoolKind::Avg { count_pads: true },
+        n: rows[0],
+        c: rows[1],
+        h: rows[2],
+        w: rows[3],
+        out_h: rows[2],
+        out_w: rows[3],
+        kernel: [2 * radius + 1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [radius, radius, 0, 0],
+        layout: Layout::Nchw,
+        dtype: fact.dtype,
+    };
+    let x = b.reshape(x, &rows)?;
+    let y = b.task(Task::Pool(pool), &[x], vec![Fact::new(fact.dtype, &rows)])[0];
+    b.reshape(y, &fact.shape)
+}
+
 impl LRN {
     fn radius(&self) -> Result<usize, OpError> {
         let x = &self.x;
@@ -124,26 +149,22 @@ impl Rule for LRN {
         if self.x.count() == 0 {
             return Ok(Some(vec![self.x.v]));
         }
-        // The sums over neighbouring channels are the product with a band of ones.
-        let (c, wide) = (dims[1], DType::promote(dtype, DType::F32));
-        let band: Vec<f64> = (0..c * c).map(|i| f64::from(u8::from((i / c).abs_diff(i % c) <= radius))).collect();
-        let band = b.constant(Tensor::from_f64s(wide, &[c, c], &band)?);
+        let wide = DType::promote(dtype, DType::F32);
         let x = b.cast(self.x.v, wide);
         let squares = b.unary(Unary::Square, x);
-        let squares = b.reshape(squares, &[dims[0], c, dims[2] * dims[3]])?;
-        let sums = b.matmul(band, squares, false, false)?;
-        let sums = b.reshape(sums, dims)?;
+        let means = near_means(b, squares, radius)?;
+        let near = (2 * radius + 1) as f64;
         let mut p = Program::new();
-        let (x, sum) = (p.input(0, dtype), p.input(1, wide));
+        let (x, mean) = (p.input(0, dtype), p.input(1, wide));
         let x = p.cast(x, wide);
-        let (alpha, bias) = (p.constant(self.alpha, wide), p.constant(self.bias, wide));
-        let sum = p.binary(Binary::Mul, sum, alpha);
+        let (alpha, bias) = (p.constant(self.alpha * near, wide), p.constant(self.bias, wide));
+        let sum = p.binary(Binary::Mul, mean, alpha);
         let sum = p.binary(Binary::Add, sum, bias);
         let power = p.constant(-self.beta, wide);
         let factor = p.binary(Binary::Pow, sum, power);
         let y = p.binary(Binary::Mul, x, factor);
         p.cast(y, dtype);
-        Ok(Some(vec![b.map(p, &[self.x.v, sums], dims)]))
+        Ok(Some(vec![b.map(p, &[self.x.v, means], dims)]))
     }
 
     fn cases() -> Vec<Case> {

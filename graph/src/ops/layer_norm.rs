@@ -609,14 +609,14 @@ impl Rule for InstanceNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Signature, ints};
+    use crate::op::{ArgValue, Args, Const, Signature};
     use crate::task::V;
 
     #[test]
     fn the_default_epsilon_is_that_of_a_file() {
         let t = Tensor::scalar(0f32);
         let x = ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) });
-        let shape = ArgValue::Const(crate::op::FromArg::into_const(ints(&[1])).unwrap());
+        let shape = ArgValue::Const(Const::Int(1));
         let norm = LayerNormExt::parse(&Args { op: "LayerNormExt", items: vec![Some(x), Some(shape)] }).unwrap();
         assert_eq!(norm.eps, f64::from(1e-5f32));
     }

@@ -208,7 +208,9 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
         name if ELEMENTWISE.contains(&name) => vec![call.elementwise()?],
         name if LIKE_FIRST.contains(&name) => vec![like(call.dims(0))],
         "Argmax" | "Argmin" => vec![Type::new(call.dtype(2)?, call.without(1)?)],
-        "AvgPool" | "AvgPool3D" | "Conv2D" | "Conv3D" | "Conv3DTranspose" | "MaxPool" => vec![like(call.image(first)?)],
+        "AvgPool" | "AvgPool3D" | "Conv2D" | "Conv3D" | "Conv3DTranspose" | "MaxPool" | "MaxPool3D" => {
+            vec![like(call.image(first)?)]
+        }
         "BatchMatMul" | "MatMul" => vec![like(call.products())],
         "BroadcastTo" => vec![like(call.repeated())],
         "Concat" => vec![call.joined()?],

@@ -475,10 +475,17 @@ fn rounded_up(m: &mut Import, x: &Val, win: &Windows, d: usize) -> Step {
     m.op("Maximum", vec![missing.into(), least.into()])
 }
 
-/// `MaxPool` or `AvgPool` of images. The one takes sizes of all four dimensions, the other of the two behind the channels.
+/// `MaxPool` or `AvgPool` of images or volumes. For images the one takes sizes of all four dimensions, the other of the two
+/// behind the channels.
 fn pool(m: &mut Import, name: &'static str, x: Val, win: &Windows, mode: &str) -> Step {
-    let sizes = |v: &Vec<i64>| if name == "MaxPool" { full(v) } else { v.clone().into() };
-    m.op(name, vec![x.into(), sizes(&win.kernel), sizes(&win.stride), mode.into()])
+    let sizes = |v: &Vec<i64>| if name == "MaxPool" && v.len() == 2 { full(v) } else { v.clone().into() };
+    let args = vec![x.into(), sizes(&win.kernel), sizes(&win.stride), mode.into()];
+    match (name, win.kernel.len()) {
+        ("MaxPool", 3) => m.op("MaxPool3D", args),
+        // Padding is not counted.
+        ("AvgPool", 3) => m.op("AvgPool3D", [args, vec![vec![0].into(), false.into(), false.into()]].concat()),
+        _ => m.op(name, args),
+    }
 }
 
 /// Windows over open sizes; padding is neither the largest element nor counted.
