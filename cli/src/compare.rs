@@ -19,7 +19,8 @@ use crate::sets::Sets;
 /// DIR holds in_0.npy, in_1.npy, … and out_0.npy, out_1.npy, …, one for each input and result of the model; folders case_1,
 /// case_2, … in it hold further sets, each for a freshly loaded model, and step_0, step_1, … sets for calls one after another.
 /// after/NAME.npy is a parameter after the last call; if there is one, there is one for every parameter that the model
-/// writes. A meta.json may name the tolerance and list the sets.
+/// writes. A meta.json may name the tolerance, list the sets, say which inputs are tuples of numbers, with a file for each, and
+/// which results are meant to differ, with the reasons: they are shown and do not count.
 ///
 /// Integers and truth values must be equal, infinities too; NaN is equal to NaN. A result without file, or a file without
 /// result, is a difference.
@@ -71,6 +72,9 @@ struct Verdict {
     /// `out_0`, or the name of a parameter.
     name: String,
     equal: bool,
+    /// Why it is meant to differ, if it is; then it need not be equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meant: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<Difference>,
     /// What differs besides numbers.
@@ -96,11 +100,21 @@ impl Verdict {
             Ok(d) => (Some(d), None),
             Err(e) => (None, Some(e)),
         };
-        Verdict { set: set.into(), name, equal: difference.is_some_and(|d| d.wrong == 0), difference, problem }
+        let equal = difference.is_some_and(|d| d.wrong == 0);
+        Verdict { set: set.into(), name, equal, meant: None, difference, problem }
+    }
+
+    /// Whether it is as it should be: equal, or meant to have other numbers.
+    fn holds(&self) -> bool {
+        self.equal || self.meant.is_some() && self.problem.is_none()
     }
 
     fn line(&self) -> Vec<String> {
-        let verdict = if self.equal { "ok" } else { "DIFFERS" };
+        let verdict = match (self.equal, self.holds()) {
+            (true, _) => "ok",
+            (false, true) => "meant",
+            (false, false) => "DIFFERS",
+        };
         let mut row = vec![self.set.clone(), print::name(&self.name), verdict.into()];
         match (&self.difference, &self.problem) {
             (Some(d), _) => {
@@ -108,6 +122,9 @@ impl Verdict {
             }
             (None, Some(p)) => row.push(p.clone()),
             _ => {}
+        }
+        if let (false, Some(why)) = (self.equal, &self.meant) {
+            row.push(print::name(why));
         }
         row
     }
@@ -124,7 +141,7 @@ impl Compare {
             self.compare(&sets, &mut report)?;
         }
         let found = report.nodes.as_ref().is_some_and(|n| n.first_difference.is_some());
-        report.equal = !found && report.outputs.iter().all(|v| v.equal);
+        report.equal = !found && report.outputs.iter().all(Verdict::holds);
         let text = if self.json { print::json(&report) } else { report.text() };
         Ok(if report.equal { Outcome::ok(text) } else { Outcome::differs(text) })
     }
@@ -145,7 +162,7 @@ impl Compare {
                 return Err(Failure::Usage(format!("{}: there is no out_0.npy", self.dir.join(name).display())));
             }
             let got = cell.run(&sets.inputs(name, &cell)?)?;
-            report.outputs.extend(results(sets, name, &got, &expected, report.criterion));
+            report.outputs.extend(results(sets, name, &got, &expected, report.criterion)?);
         }
         report.outputs.extend(parameters(sets, &cell, report.criterion)?);
         Ok(())
@@ -160,7 +177,7 @@ impl Compare {
         let found = first_difference(&folder, set, &dump::results(&cell, &inputs)?, report.criterion)?;
         let expected = sets.outputs(set)?;
         if found.first_difference.is_none() && !expected.is_empty() {
-            report.outputs = results(sets, set, &cell.run(&inputs)?, &expected, report.criterion);
+            report.outputs = results(sets, set, &cell.run(&inputs)?, &expected, report.criterion)?;
         }
         report.nodes = Some(found);
         Ok(())
@@ -174,11 +191,15 @@ fn results(
     got: &[Tensor],
     expected: &BTreeMap<usize, Tensor>,
     criterion: Criterion,
-) -> Vec<Verdict> {
+) -> Result<Vec<Verdict>, Failure> {
+    let mut meant = sets.meant()?;
     let got: BTreeMap<usize, &Tensor> = sets.numbers(set, got.len()).into_iter().zip(got).collect();
     let numbers: BTreeSet<usize> = got.keys().chain(expected.keys()).copied().collect();
-    let verdict = |i| Verdict::of(set, format!("out_{i}"), got.get(&i).copied(), expected.get(&i), criterion);
-    numbers.into_iter().map(verdict).collect()
+    let verdict = |i| {
+        let verdict = Verdict::of(set, format!("out_{i}"), got.get(&i).copied(), expected.get(&i), criterion);
+        Verdict { meant: meant.remove(&i), ..verdict }
+    };
+    Ok(numbers.into_iter().map(verdict).collect())
 }
 
 /// Verdicts on what parameters hold after the last call.
@@ -220,12 +241,12 @@ fn first_difference(folder: &Path, set: &str, results: &[NodeResult], criterion:
 impl Report {
     fn text(&self) -> String {
         let nodes = self.nodes.as_ref().map_or(String::new(), |n| n.text(self.equal));
-        if self.nodes.is_some() && self.outputs.iter().all(|v| v.equal) {
+        if self.nodes.is_some() && self.outputs.iter().all(Verdict::holds) {
             return nodes;
         }
-        let header = ["set", "output", "", "max abs", "max rel", "scale", "wrong"];
+        let header = ["set", "output", "", "max abs", "max rel", "scale", "wrong", ""];
         let table = print::table(&header, &[], self.outputs.iter().map(Verdict::line));
-        let bad = self.outputs.iter().filter(|v| !v.equal).count();
+        let bad = self.outputs.iter().filter(|v| !v.holds()).count();
         let criterion = match self.criterion {
             Criterion::Tolerance(t) => format!("tolerance {} of the scale", number(t)),
             Criterion::Elements { rtol, atol } => format!("rtol {} atol {}", number(rtol), number(atol)),

@@ -48,18 +48,37 @@ impl Sets {
         Failure::Corrupt { path: self.dir.join("meta.json"), what }
     }
 
-    /// The inputs of a set: one file for each input of the model.
+    /// The inputs of a set: one file for each input of the model, or one for each number in a tuple that is an input.
     pub fn inputs(&self, set: &str, cell: &GraphCell) -> Result<Vec<Tensor>, Failure> {
         let dir = self.dir.join(set);
         let (ports, files) = (cell.inputs(), numbered(&dir, "in")?);
-        if !files.keys().copied().eq(0..ports.len()) {
+        let arguments = self.arguments(set).filter(|stated| stated.len() == ports.len());
+        let arguments = arguments.unwrap_or_else(|| vec![Argument::Tensor; ports.len()]);
+        let n: usize = arguments.iter().map(Argument::files).sum();
+        if !files.keys().copied().eq(0..n) {
             let names = files.keys().map(|i| format!("in_{i}.npy")).collect::<Vec<_>>().join(", ");
             let found = if names.is_empty() { "none".into() } else { names };
-            let (n, all, dir) = (ports.len(), args::list(&ports), dir.display());
+            let (all, dir) = (args::list(&ports), dir.display());
             let text = format!("{dir}: expected {n} inputs in_0.npy, …, found {found}; the inputs are {all}");
             return Err(Failure::Usage(text));
         }
-        files.values().zip(&ports).map(|(path, port)| fit(read(path)?, port)).collect()
+        let mut files = files.values();
+        arguments.iter().zip(&ports).map(|(argument, port)| fit(argument.read(&mut files)?, port)).collect()
+    }
+
+    /// The arguments that meta.json says a set has; `None` if it says nothing, or something else than tensors and tuples of
+    /// numbers.
+    fn arguments(&self, set: &str) -> Option<Vec<Argument>> {
+        let set = lists(&self.meta).find(|s| s["dir"] == set)?;
+        set["in_nest"].as_array()?.iter().map(Argument::of).collect()
+    }
+
+    /// The results that are meant to differ, with the reasons that meta.json gives.
+    pub fn meant(&self) -> Result<BTreeMap<usize, String>, Failure> {
+        let Some(stated) = self.meta.get("differs") else { return Ok(BTreeMap::new()) };
+        let wrong = || self.wrong(format!("expected results by number and reasons in `differs`, found {stated}"));
+        let one = |(i, why): (&String, &Value)| Some((i.parse().ok()?, why.as_str()?.to_string()));
+        stated.as_object().ok_or_else(wrong)?.iter().map(|entry| one(entry).ok_or_else(wrong)).collect()
     }
 
     /// The expected results of a set by the numbers of their files.
@@ -84,6 +103,49 @@ impl Sets {
         }
         let arrays = entries(&dir)?.into_iter().filter_map(|name| Some((name.strip_suffix(".npy")?.to_string(), name)));
         arrays.map(|(name, file)| Ok((name, read(&dir.join(file))?))).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// An argument of a model.
+#[derive(Clone)]
+enum Argument {
+    Tensor,
+    /// A tuple of so many integers, which is one tensor of one dimension.
+    Integers(usize),
+}
+
+impl Argument {
+    fn of(nest: &Value) -> Option<Argument> {
+        match nest {
+            Value::Array(items) if items.iter().all(|item| item == "int") => Some(Argument::Integers(items.len())),
+            Value::String(_) => Some(Argument::Tensor),
+            _ => None,
+        }
+    }
+
+    fn files(&self) -> usize {
+        match self {
+            Argument::Tensor => 1,
+            Argument::Integers(count) => *count,
+        }
+    }
+
+    /// Takes as many files as it has.
+    fn read<'a>(&self, files: &mut impl Iterator<Item = &'a PathBuf>) -> Result<Tensor, Failure> {
+        let paths: Vec<&PathBuf> = files.take(self.files()).collect();
+        match (self, paths.as_slice()) {
+            (Argument::Tensor, [path]) => read(path),
+            _ => paths.into_iter().map(|path| integer(path)).collect::<Result<Vec<_>, _>>().map(|n| Tensor::vector(&n)),
+        }
+    }
+}
+
+/// The one integer in a file.
+fn integer(path: &Path) -> Result<i64, Failure> {
+    let tensor = read(path)?;
+    match tensor.to_i64s().as_deref() {
+        Ok([number]) if tensor.dtype().is_int() => Ok(*number),
+        _ => Err(Failure::Usage(format!("{}: expected an integer, found {}", path.display(), tensor.fact()))),
     }
 }
 

@@ -309,6 +309,18 @@ pub enum Effect {
     Io,
 }
 
+/// How to compute what an operator writes to its first argument. The result has that argument's shape; its element type may be
+/// another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pure {
+    /// By this operator of the same arguments.
+    As(&'static str),
+    /// The second argument, repeated to the shape of the first.
+    Copy,
+    /// By this operator of the same arguments, but that the second, the indices, gets a last dimension of 1.
+    Rows(&'static str),
+}
+
 /// The arguments of one node, in signature order.
 #[derive(Clone, Debug)]
 pub struct Args {
@@ -775,8 +787,8 @@ pub type Lowers = Result<Option<Vec<V>>, OpError>;
 pub trait Rule: Signature {
     /// What running it changes.
     const EFFECT: Effect = Effect::Pure;
-    /// The operator that computes from the same arguments what this one writes, but for the element type.
-    const PURE: Option<&'static str> = None;
+    /// How to compute what it writes to its first argument.
+    const PURE: Option<Pure> = None;
 
     /// Element types and shapes of the results. Validates the arguments: after it, `reference` and `lower` may rely on them.
     ///
@@ -850,7 +862,7 @@ pub struct OpDef {
     /// What running it changes.
     pub effect: Effect,
     /// See [`Rule::PURE`].
-    pub pure: Option<&'static str>,
+    pub pure: Option<Pure>,
     /// See [`Rule::infer`].
     pub infer: fn(&Args) -> Result<Vec<Fact>, OpError>,
     /// See [`Rule::reference`].

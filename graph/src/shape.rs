@@ -15,12 +15,11 @@ pub fn shape(dims: &[usize]) -> Shape {
     Shape::from_slice(dims)
 }
 
-/// Number of elements; `None` if the product overflows `usize`.
+/// Number of elements; `None` if the product of the dimensions overflows `usize`, even if that of others is 0: what fits can be
+/// multiplied in any order and in parts.
 pub fn checked_count(dims: &[usize]) -> Option<usize> {
-    if dims.contains(&0) {
-        return Some(0);
-    }
-    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+    let others = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)))?;
+    Some(if dims.contains(&0) { 0 } else { others })
 }
 
 /// Number of elements of a shape that is known to fit.
@@ -180,7 +179,8 @@ mod tests {
     #[test]
     fn counts_do_not_overflow() {
         assert_eq!(checked_count(&[]), Some(1));
-        assert_eq!(checked_count(&[2, 0, usize::MAX]), Some(0));
+        assert_eq!(checked_count(&[2, 0, usize::MAX / 2]), Some(0));
+        assert_eq!(checked_count(&[2, 0, usize::MAX]), None);
         assert_eq!(checked_count(&[usize::MAX, 2]), None);
     }
 

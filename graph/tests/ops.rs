@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use mindir_graph::graph::{Arg, Def, Graph, Model, Node, NodeKind, Origin, ValueId};
 use mindir_graph::lower::{Entry, Stop, lower, run_node};
-use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, OpDef, Operand, ParamKind};
-use mindir_graph::ops::OPS;
+use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, OpDef, Operand, ParamKind, Pure};
+use mindir_graph::ops::{OPS, find};
 use mindir_graph::task::V;
 use mindir_graph::{Fact, OpError, Spec, Tensor};
 
@@ -130,6 +130,22 @@ fn every_operator_has_docs_and_cases() {
         names.sort_unstable();
         if names.windows(2).any(|w| w[0] == w[1]) {
             failures.push(format!("{}: an argument name is used twice", def.name));
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn writes_of_one_argument_can_be_computed_without_writing() {
+    let mut failures = Vec::new();
+    for def in OPS.iter().filter(|def| def.effect == Effect::Writes(&[0])) {
+        let known = match def.pure {
+            Some(Pure::As(name) | Pure::Rows(name)) => find(name).is_some_and(|pure| pure.effect == Effect::Pure),
+            Some(Pure::Copy) => true,
+            None => false,
+        };
+        if !known {
+            failures.push(format!("{}: {:?}", def.name, def.pure));
         }
     }
     report(&failures);

@@ -80,6 +80,23 @@ fn attributes_number_element_types_otherwise_than_descriptions() {
 }
 
 #[test]
+fn values_written_in_place_are_new_values() {
+    let air = written("tests/goldens/inplace_copy/model.mindir");
+    let ops: Vec<&str> = air.graph[0].op.iter().map(|op| op.r#type.as_str()).collect();
+    assert!(ops.contains(&"BroadcastTo") && ops.contains(&"Cast"), "{ops:?}");
+}
+
+#[test]
+fn numbers_have_the_type_of_what_they_meet() {
+    let mut b = Builder::new("numbers");
+    let x = b.input("x", Spec::fixed(DType::F16, &[2]));
+    let y = b.op("AddScalar", [x.into(), Arg::Const(Const::Int(2))]).unwrap();
+    let air = encoded(&b.finish(&[y]));
+    let number = air.graph[0].op.iter().find(|op| op.r#type == "Const").unwrap();
+    assert_eq!(number.output_desc[0].dtype, air.graph[0].op[0].output_desc[0].dtype);
+}
+
+#[test]
 fn every_node_without_a_form_is_named() {
     let model = mindir_loader::load(path("tests/goldens/cf_while/model.mindir")).unwrap().model;
     let folder = tempfile::tempdir().unwrap();

@@ -497,6 +497,19 @@ mod torch {
     }
 
     #[test]
+    fn archives_have_one_file_of_a_name() {
+        let pickle = tensor("FloatStorage", 2, 0, &[2], &[1]);
+        let mut bytes = archive(&pickle, &[("0", &[0; 8]), ("1", &[1; 8])]);
+        for at in 0..bytes.len() - 8 {
+            if &bytes[at..at + 8] == b"a/data/1" {
+                bytes[at + 7] = b'0';
+            }
+        }
+        let error = load(bytes).unwrap_err().to_string();
+        assert!(error.contains("several files of one name"), "{error}");
+    }
+
+    #[test]
     fn views_stay_inside_of_their_storage() {
         let numbers: Vec<u8> = (0..6).flat_map(|x| (x as f32).to_le_bytes()).collect();
         let load = |offset, shape: &[u8], strides: &[u8]| {

@@ -56,6 +56,27 @@ fn no_set_is_passed_over() {
 }
 
 #[test]
+fn tuples_of_numbers_have_a_file_for_each() {
+    mindir(["compare", &model("dyn_len_tuple"), &golden("dyn_len_tuple")]).with(0).says(&["case_1", "equal"]);
+    let dir = copied("dyn_len_tuple");
+    fs::remove_file(dir.path().join("in_2.npy")).unwrap();
+    compared("dyn_len_tuple", &dir).with(2).complains(&["expected 3 inputs", "found in_0.npy, in_1.npy;"]);
+    npy::write(dir.path().join("in_2.npy"), &Tensor::scalar(1.5f32)).unwrap();
+    compared("dyn_len_tuple", &dir).with(2).complains(&["in_2.npy", "expected an integer"]);
+}
+
+#[test]
+fn what_is_meant_to_differ_is_shown_and_does_not_count() {
+    let told = mindir(["compare", &model("special_values"), &golden("special_values")]);
+    told.with(0).says(&["meant", "Sign(NaN)", "equal"]);
+    let dir = copied("special_values");
+    fs::remove_file(dir.path().join("out_8.npy")).unwrap();
+    compared("special_values", &dir).with(1).says(&["there is no file for this result", "1 of 12 differ"]);
+    fs::write(dir.path().join("meta.json"), r#"{"differs": [8]}"#).unwrap();
+    compared("special_values", &dir).with(4).complains(&["meta.json", "differs"]);
+}
+
+#[test]
 fn parameters_without_file_differ() {
     let dir = copied("counter");
     fs::remove_file(dir.path().join("after/total.npy")).unwrap();

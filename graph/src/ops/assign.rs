@@ -3,7 +3,7 @@
 use super::elementwise::{emit, evaluate, fact, number_of};
 use super::samples::{case, int, tolerance, truth, wave};
 use crate::lower::Lowering;
-use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Rule, Signature};
+use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature};
 use crate::ops::{activation, arithmetic, binary, clamp, select, unary};
 use crate::task::Binary;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -15,6 +15,7 @@ op! {
 
 impl Rule for Assign {
     const EFFECT: Effect = Effect::Writes(&[0]);
+    const PURE: Option<Pure> = Some(Pure::Copy);
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let one = self.variable.count() == 1 && self.value.count() == 1;
@@ -52,6 +53,7 @@ op! {
 
 impl Rule for InplaceCopy {
     const EFFECT: Effect = Effect::Writes(&[0]);
+    const PURE: Option<Pure> = Some(Pure::Copy);
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let fits = crate::broadcast_strides(self.src.shape(), self.input.shape()).is_some();
@@ -88,6 +90,7 @@ macro_rules! assign {
 
         impl Rule for $name {
             const EFFECT: Effect = Effect::Writes(&[0]);
+            const PURE: Option<Pure> = Some(Pure::As(stringify!($f)));
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let y = fact(&[&self.variable, &self.value], self.variable.dtype())?;
@@ -146,7 +149,7 @@ macro_rules! inplace {
 
         impl Rule for $name {
             const EFFECT: Effect = Effect::Writes(&[0]);
-            const PURE: Option<&'static str> = Some($module::$of::NAME);
+            const PURE: Option<Pure> = Some(Pure::As($module::$of::NAME));
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let (x, y) = (&self.0.$x.fact, self.0.infer()?);

@@ -472,6 +472,7 @@ ops! {
     select::MaskedFill,
     select::Select,
     set_item::GetTupleIndexInfo,
+    set_item::NormalizeTupleIndex,
     set_item::RemoveExpandedDims,
     set_item::SliceToIndices,
     shape_of::Rank,

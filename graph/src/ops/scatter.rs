@@ -4,7 +4,7 @@ use super::number::{Number, with_number};
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form};
-use crate::op::{Case, Effect, Ints, Late, Lowers, Number as Factor, Operand, Rule};
+use crate::op::{Case, Effect, Ints, Late, Lowers, Number as Factor, Operand, Pure, Rule};
 use crate::task::{ScatterKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
@@ -21,6 +21,19 @@ enum Combine {
 }
 
 impl Combine {
+    /// The operator that returns what others write.
+    const fn pure(self) -> &'static str {
+        match self {
+            Combine::Replace => "TensorScatterUpdate",
+            Combine::Add => "TensorScatterAdd",
+            Combine::Sub => "TensorScatterSub",
+            Combine::Mul => "TensorScatterMul",
+            Combine::Div => "TensorScatterDiv",
+            Combine::Max => "TensorScatterMax",
+            Combine::Min => "TensorScatterMin",
+        }
+    }
+
     /// ONNX's reduction and the updates for it, of type `d`.
     fn onnx(self, e: &mut Emit, updates: Edge, d: DType) -> Result<(&'static str, Edge), NoForm> {
         Ok(match self {
@@ -198,6 +211,7 @@ macro_rules! scatter_nd_op {
 
         impl Rule for $name {
             const EFFECT: Effect = scatter_nd_op!(@ $effect effect);
+            const PURE: Option<Pure> = scatter_nd_op!(@ $effect operator $how);
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 check_operands(&self.input_x, &self.indices, &self.updates, $how)?;
@@ -234,8 +248,10 @@ macro_rules! scatter_nd_op {
         }
     };
     (@ pure effect) => { Effect::Pure };
+    (@ pure operator $how:expr) => { None };
     (@ pure count) => { 1 };
     (@ writes effect) => { Effect::Writes(&[0]) };
+    (@ writes operator $how:expr) => { Some(Pure::As($how.pure())) };
     (@ writes count) => { 2 };
 }
 
@@ -320,6 +336,7 @@ macro_rules! scatter_rows_op {
 
         impl Rule for $name {
             const EFFECT: Effect = Effect::Writes(&[0]);
+            const PURE: Option<Pure> = Some(Pure::Rows($how.pure()));
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 check_operands(&self.input_x, &self.indices, &self.updates, $how)?;

@@ -1,7 +1,9 @@
 //! What MindSpore computes of an index such as `y[1:, None, i]` when it assigns to parts of a tensor with open dimensions.
 
+use super::gather::position;
 use super::sample::sample;
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
 
@@ -35,6 +37,21 @@ fn expanded(data: &Operand, added: i64, types: &[i64]) -> Result<usize, OpError>
     let added = count(added, "expand_dims_cnt")?;
     ensure!(added <= types.len(), "expand_dims_cnt: {added} dimensions are added by {} parts", types.len());
     Ok(data.rank() + added)
+}
+
+/// The length of the dimension of `data` that part `axis` of an index is for; bit `i` of `new` says that part `i` adds a
+/// dimension.
+fn picked(data: &Operand, axis: i64, types: &[i64], new: i64) -> Result<usize, OpError> {
+    let new = |i: usize| i < 63 && new >> i & 1 == 1;
+    let hidden = hidden(types, data.rank() + (0..types.len()).filter(|&i| new(i)).count())?;
+    let before = if types.is_empty() { types } else { &types[..count(axis, "tuple_index_axis")?.min(types.len())] };
+    let skipped = (0..before.len()).filter(|&i| new(i)).count();
+    length(data, spelled(before, hidden).len().saturating_sub(skipped))
+}
+
+fn length(data: &Operand, dim: usize) -> Result<usize, OpError> {
+    let size = data.shape().get(dim).copied();
+    size.ok_or_else(|| OpError::Invalid(format!("an index of dimension {dim} of {}", data.fact)))
 }
 
 fn vector(values: &[usize]) -> Tensor {
@@ -87,25 +104,8 @@ op! {
 }
 
 impl SliceToIndices {
-    /// The dimension that the slice is for.
-    fn dim(&self) -> Result<usize, OpError> {
-        if self.tuple_index_types.is_empty() {
-            return Ok(0);
-        }
-        let place = count(self.tuple_index_axis, "tuple_index_axis")?;
-        let new = |i: usize| i < 63 && self.expand_dims_mask >> i & 1 == 1;
-        let all = (0..self.tuple_index_types.len()).filter(|&i| new(i)).count();
-        let hidden = hidden(&self.tuple_index_types, self.data.rank() + all)?;
-        let before = &self.tuple_index_types[..place.min(self.tuple_index_types.len())];
-        let skipped = (0..before.len()).filter(|&i| new(i)).count();
-        Ok(spelled(before, hidden).len().saturating_sub(skipped))
-    }
-
     fn results(&self) -> Result<Vec<Tensor>, OpError> {
-        let dim = self.dim()?;
-        let Some(&size) = self.data.shape().get(dim) else {
-            return Err(OpError::Invalid(format!("a slice of dimension {dim} of {}", self.data.fact)));
-        };
+        let size = picked(&self.data, self.tuple_index_axis, &self.tuple_index_types, self.expand_dims_mask)?;
         ensure!(self.init_by_none.len() == 3, "init_by_none: expected 3 numbers, found {}", self.init_by_none.len());
         let [no_start, no_stop, no_step] = [0, 1, 2].map(|i| self.init_by_none[i] == 1);
         let step = if no_step { 1 } else { self.step };
@@ -139,6 +139,121 @@ shape_only!(SliceToIndices, {
         of(0, 2, 1).int(1).ints(&[ELLIPSIS, SLICE]).int(0).ints(&[0, 0, 1]).case("ellipsis", 0.0),
     ]
 });
+
+crate::op_enum! {
+    /// What a part of an index was in Python.
+    PartKind {
+        /// A number.
+        Integer = 0, "int_index";
+        /// A tuple or list of numbers.
+        Integers = 1, "tensor_index_sequence_index";
+        /// A tuple or list of truth values.
+        Truths = 2, "bool_sequence_index";
+        /// A dimension that is added.
+        Added = 3, "none_index";
+        /// All dimensions that no other part is for.
+        Ellipsis = 4, "ellipsis_index";
+    }
+}
+
+op! {
+    /// The positions that part `tuple_index_axis` of an index picks of a dimension of `data`, counted from the front, `i64`: of a
+    /// number or of numbers these, of truth values the places of those that are true, of an added dimension all. Of an ellipsis
+    /// `tuple_index_axis` says which of the dimensions that it stands for; if there are less, the result is `[1]`.
+    classic NormalizeTupleIndex {
+        data: Operand,
+        index_val: Operand,
+        origin_index_type: PartKind,
+        tuple_index_types: Ints = Ints::new(),
+        tuple_index_axis: i64 = 0,
+        expand_dims_mask: i64 = 0,
+    }
+}
+
+impl NormalizeTupleIndex {
+    /// The length of the dimension that is picked from; `None` for an ellipsis that has no such dimension.
+    fn size(&self) -> Result<Option<usize>, OpError> {
+        let (types, axis) = (&self.tuple_index_types, self.tuple_index_axis);
+        match self.origin_index_type {
+            PartKind::Ellipsis => {
+                let at = count(axis, "tuple_index_axis")?;
+                let before = types.iter().take_while(|&&t| t != ELLIPSIS).filter(|&&t| t != 0).count();
+                let inside = at < hidden(types, self.data.rank())?;
+                inside.then(|| length(&self.data, before.saturating_add(at))).transpose()
+            }
+            PartKind::Added => picked(&self.data, axis, types, 0).map(Some),
+            _ => picked(&self.data, axis, types, self.expand_dims_mask).map(Some),
+        }
+    }
+
+    fn result(&self) -> Result<Tensor, OpError> {
+        let Some(size) = self.size()? else { return Ok(Tensor::vector(&[1])) };
+        let all = || (0..size as i64).collect::<Vec<i64>>();
+        match self.origin_index_type {
+            PartKind::Integer | PartKind::Integers => {
+                let front = |&i: &i64| {
+                    position(i, size)
+                        .map(|i| i as i64)
+                        .ok_or_else(|| OpError::Invalid(format!("index {i} of {size} elements")))
+                };
+                let picks = self.index_val.i64s()?.iter().map(front).collect::<Result<Vec<_>, _>>()?;
+                Ok(Tensor::from_i64s(DType::I64, self.index_val.shape(), &picks)?)
+            }
+            PartKind::Truths => {
+                let truths = self.index_val.i64s()?;
+                ensure!(truths.len() == size, "expected {size} truth values, found {}", truths.len());
+                let picks: Vec<i64> =
+                    all().into_iter().zip(truths.iter()).filter(|(_, t)| **t != 0).map(|p| p.0).collect();
+                ensure!(!picks.is_empty(), "expected a truth value that is true, found none");
+                Ok(Tensor::vector(&picks))
+            }
+            PartKind::Added | PartKind::Ellipsis => Ok(Tensor::vector(&all())),
+        }
+    }
+}
+
+impl Rule for NormalizeTupleIndex {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let known = match self.origin_index_type {
+            PartKind::Integer | PartKind::Integers => Fact::new(DType::I64, self.index_val.shape()),
+            _ => self.result()?.fact(),
+        };
+        Ok(vec![known])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.result()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        match self.result() {
+            Err(OpError::NeedsValue(_)) => Ok(None),
+            result => Ok(Some(vec![b.constant(result?)])),
+        }
+    }
+
+    fn onnx(&self, _e: &mut Emit) -> Forms {
+        match self.index_val.known {
+            Some(_) => Ok(None),
+            None => no_form("positions that are counted from the front at run time"),
+        }
+    }
+
+    fn cases() -> Vec<Case> {
+        let of = |index: &[i64], kind| {
+            sample().tensor(DType::F32, &[4, 5, 6]).index(DType::I64, &[index.len()], index).text(kind)
+        };
+        let number = sample().tensor(DType::F32, &[4, 5]).int(-1).text("int_index");
+        vec![
+            number.ints(&[NONE, TENSOR]).int(1).int(1).case("number", 0.0),
+            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).case("numbers", 0.0),
+            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).case("truth values", 0.0),
+            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).case("added", 0.0),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).case("ellipsis", 0.0),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).case("no such dimension", 0.0),
+        ]
+    }
+}
 
 op! {
     /// How the parts of an index join: the place of the tensors' dimensions in the result, the common shape of the tensors,

@@ -264,6 +264,11 @@ impl<'m> Writer<'m> {
 
     fn node(&mut self, node: &Node) -> Result<(), String> {
         let NodeKind::Op(def) = &node.kind else { return Err("control flow and unknown operators have none".into()) };
+        if let Some(shape) = self.shape(node) {
+            let edge = self.tensor(&node.path, &shape);
+            self.edges.extend(node.outputs.iter().map(|value| (*value, edge.clone())));
+            return Ok(());
+        }
         let row = ops::find(def.name).ok_or("the table of operators has no row for it")?;
         let mut call = Call { inputs: Vec::new(), attrs: BTreeMap::new() };
         for ((place, port), param) in row.ports.iter().enumerate().zip(def.params) {
@@ -272,6 +277,14 @@ impl<'m> Writer<'m> {
         }
         self.emit(node, row, call);
         Ok(())
+    }
+
+    /// What a node computes that asks for a shape, if all dimensions are known.
+    fn shape(&self, node: &Node) -> Option<Tensor> {
+        let (true, Some(Some(Arg::Value(of)))) = (node.is("Shape"), node.args.first()) else { return None };
+        let dims = self.edges.get(of)?.spec.dims.as_ref()?;
+        let known = dims.iter().map(|dim| if let Dim::Known(n) = dim { i64::try_from(*n).ok() } else { None });
+        known.collect::<Option<Vec<i64>>>().map(|dims| Tensor::vector(&dims))
     }
 
     fn argument(
@@ -287,6 +300,7 @@ impl<'m> Writer<'m> {
             Port::Skip => return Ok(()),
             Port::One => return ports::one(param, &value()?),
             Port::In(name) => return self.input(call, name, arg),
+            Port::Like(name) => return self.like(call, name, arg),
             Port::Many(name) => return self.many(call, name, arg),
             Port::Numbers(name) => return self.numbers(call, name, param, arg),
             Port::Int(name) => (name, ports::int(&value()?)?),
@@ -359,6 +373,19 @@ impl<'m> Writer<'m> {
             Some(Arg::List(_)) => return Err(format!("a tuple as {name}")),
         };
         call.inputs.push((name.to_string(), edge));
+        Ok(())
+    }
+
+    fn like(&mut self, call: &mut Call, name: &str, arg: Option<&Arg>) -> Result<(), String> {
+        let Some(Arg::Const(value)) = arg else { return self.input(call, name, arg) };
+        let first = call.inputs.first().and_then(|(_, edge)| edge.as_ref());
+        let dtype = first.and_then(|edge| edge.spec.dtype).ok_or("the element type of its operand is open")?;
+        let number = mindir_graph::lower::constant_tensor(value).ok_or_else(|| format!("{value} is no tensor"))?;
+        if number.dtype().is_float() && !dtype.is_float() {
+            return Err(format!("{value} with elements of {dtype}"));
+        }
+        let number = number.cast(dtype).map_err(|e| e.to_string())?;
+        call.inputs.push((name.to_string(), Some(self.tensor(name, &number))));
         Ok(())
     }
 

@@ -22,6 +22,7 @@ const fn row(op: &'static str, ge: &'static str, ports: &'static [Port]) -> Row 
 const ONE: &[Port] = &[In("x")];
 const TWO: &[Port] = &[In("x1"), In("x2")];
 const SCALED: &[Port] = &[In("x1"), In("x2"), One];
+const SCATTERED: &[Port] = &[In("x"), In("indices"), In("updates")];
 const REDUCED: &[Port] = &[In("x"), Numbers("axes"), Flag("keep_dims")];
 const POOLED: &[Port] = &[In("x"), Window("ksize"), Window("strides"), Mode("padding"), Layout("data_format")];
 const CONVOLVED: &[Port] = &[
@@ -45,6 +46,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Add", "Add", TWO),
     row("AddExt", "Add", SCALED),
     row("AddN", "AddN", &[Many("x")]),
+    row("AddScalar", "Add", &[In("x1"), Like("x2"), One]),
     row("Argmax", "ArgMaxD", &[In("x"), Int("dimension"), Type("dtype")]),
     row("AvgPool", "AvgPool", POOLED),
     row("BatchMatMul", "BatchMatMul", &[In("x1"), In("x2"), Flag("adj_x1"), Flag("adj_x2")]),
@@ -90,6 +92,8 @@ pub(super) const ROWS: &[Row] = &[
         ],
     ),
     row("Div", "Div", TWO),
+    row("Divs", "Div", &[In("x1"), Like("x2")]),
+    row("Elu", "Elu", &[In("x"), Float("alpha")]),
     row("Equal", "Equal", TWO),
     row("Erf", "Erf", ONE),
     row("Exp", "Exp", ONE),
@@ -97,6 +101,8 @@ pub(super) const ROWS: &[Row] = &[
     row("Flatten", "Flatten", ONE),
     row("Floor", "Floor", ONE),
     row("FloorDiv", "FloorDiv", TWO),
+    row("FloorDivScalar", "FloorDiv", &[In("x1"), Like("x2")]),
+    row("FloorMod", "FloorMod", TWO),
     row("Gather", "GatherV2", &[In("x"), In("indices"), Numbers("axis"), Int("batch_dims")]),
     row("GeLU", "Gelu", ONE),
     row("Greater", "Greater", TWO),
@@ -115,6 +121,7 @@ pub(super) const ROWS: &[Row] = &[
     row("LogicalAnd", "LogicalAnd", TWO),
     row("LogicalNot", "LogicalNot", ONE),
     row("LogicalOr", "LogicalOr", TWO),
+    row("MaskedFill", "MaskedFill", &[In("x"), In("mask"), Like("value")]),
     row("MatMul", "MatMulV2", &[In("x1"), In("x2"), Flag("transpose_x1"), Flag("transpose_x2")]),
     row("MaxPool", "MaxPool", POOLED),
     Row {
@@ -149,12 +156,14 @@ pub(super) const ROWS: &[Row] = &[
     row("ReduceMean", "ReduceMean", REDUCED),
     row("ReduceMin", "ReduceMin", REDUCED),
     row("ReduceSum", "ReduceSum", REDUCED),
+    row("RemainderTensorScalar", "FloorMod", &[In("x1"), Like("x2")]),
     row("Reshape", "Reshape", &[In("x"), Numbers("shape")]),
     row("Round", "Round", ONE),
     row("Rsqrt", "Rsqrt", ONE),
     row("Select", "Select", &[In("condition"), In("x1"), In("x2")]),
     row("SiLU", "Swish", ONE),
     row("Sigmoid", "Sigmoid", ONE),
+    row("Sign", "Sign", ONE),
     row("Sin", "Sin", ONE),
     row("Slice", "Slice", &[In("x"), Numbers("offsets"), Numbers("size")]),
     row("Softmax", "SoftmaxV2", &[In("x"), Ints("axes")]),
@@ -181,7 +190,14 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("Sub", "Sub", TWO),
     row("SubExt", "Sub", SCALED),
+    row("SubScalar", "Sub", &[In("x1"), Like("x2"), One]),
     row("Tanh", "Tanh", ONE),
+    row("TensorMove", "TensorMove", ONE),
+    row("TensorScatterAdd", "TensorScatterAdd", SCATTERED),
+    row("TensorScatterMax", "TensorScatterMax", SCATTERED),
+    row("TensorScatterMin", "TensorScatterMin", SCATTERED),
+    row("TensorScatterSub", "TensorScatterSub", SCATTERED),
+    row("TensorScatterUpdate", "TensorScatterUpdate", SCATTERED),
     row("Tile", "Tile", &[In("x"), Numbers("multiples")]),
     row("Transpose", "Transpose", &[In("x"), Numbers("perm")]),
     row("ZerosLike", "ZerosLike", ONE),

@@ -6,11 +6,10 @@
 use std::io::{Cursor, Read, Write};
 
 use bytes::Bytes;
-use npyz::{DType as NpyType, NpyHeader, TypeChar};
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::{Checkpoint, CheckpointError, EntryFault, Value, text};
-use crate::{element::ElementType, limits::Limits, map::release, npy};
+use crate::{element::ElementType, limits::Limits, map::release, npy, printable::Printable};
 
 const ENDING: &str = ".npy";
 
@@ -18,6 +17,9 @@ const ENDING: &str = ".npy";
 pub(super) fn read(file: &str, bytes: &Bytes, limits: &Limits) -> Result<Checkpoint, CheckpointError> {
     let format = |what: String| CheckpointError::Format { file: file.to_string(), offset: None, what };
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format(error.to_string()))?;
+    if archive.has_duplicate_names() {
+        return Err(format("the archive has several files of one name".to_string()));
+    }
     let mut found = Checkpoint::new();
     for index in 0..archive.len() {
         let entry =
@@ -36,16 +38,15 @@ pub(super) fn read(file: &str, bytes: &Bytes, limits: &Limits) -> Result<Checkpo
 }
 
 fn value(mut entry: impl Read, limits: &Limits) -> std::io::Result<Value> {
-    let header = NpyHeader::from_reader(&mut entry)?;
-    match header.dtype() {
-        NpyType::Plain(kind) if kind.type_char() == TypeChar::UnicodeStr && header.shape().is_empty() => {
-            let len = kind.size_field().saturating_mul(4).min(limits.max_decoded_bytes);
-            let mut bytes = Vec::new();
-            entry.take(len).read_to_end(&mut bytes)?;
-            Ok(Value::Text(text::decode(&bytes).map_err(std::io::Error::other)?))
-        }
-        _ => Ok(npy::read_contents(&header, entry)?.into()),
-    }
+    let header = npy::Header::read(&mut entry)?;
+    let characters =
+        header.kind.trim_start_matches(['<', '|', '=']).strip_prefix('U').filter(|_| header.shape.is_empty());
+    let Some(characters) = characters else { return Ok(npy::read_contents(&header, entry)?.into()) };
+    let wrong = || std::io::Error::other(format!("texts of type {} are not known", Printable(&header.kind)));
+    let len: u64 = characters.parse().map_err(|_| wrong())?;
+    let mut bytes = Vec::new();
+    entry.take(len.saturating_mul(4).min(limits.max_decoded_bytes)).read_to_end(&mut bytes)?;
+    Ok(Value::Text(text::decode(&bytes).map_err(std::io::Error::other)?))
 }
 
 /// What prevents a value from being written.

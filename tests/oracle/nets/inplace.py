@@ -95,6 +95,28 @@ class SetItem(nn.Cell):
         return y
 
 
+class SetParts(nn.Cell):
+    """Numbers, an ellipsis, added dimensions and positions in the index of a tensor with open dimensions."""
+
+    def construct(self, x, i):
+        a, b, c, d = x * 1, x * 1, x * 1, x * 1
+        a[..., 1] = 2.5
+        b[-1, i] = 3.5
+        c[None, 1] = 4.5
+        d[:, 0] = x[:, 1]
+        return a, b, c, d, x[..., i]
+
+
+class Copied(nn.Cell):
+    """Contents that another tensor replaces, which is repeated and converted."""
+
+    def construct(self, x, y):
+        z = ops.relu(x)
+        before = z + 1
+        z.copy_(y)
+        return z * 2, before
+
+
 class Joined(nn.Cell):
     """Tensors of several types joined."""
 
@@ -144,6 +166,17 @@ def inplace_views():
     return Spec(Views(), [[noise(2, 3), noise(2, 3, seed=1)]])
 
 
+@model("inplace_copy")
+def inplace_copy():
+    return Spec(Copied(), [[noise(2, 3), noise(3, dtype=np.float16)]])
+
+
+@model("inplace_copy_open")
+def inplace_copy_open():
+    x, y = noise(2, 3), noise(1, 3, seed=1)
+    return Spec(Copied(), [[x, y], [noise(4, 3), noise(4, 3, seed=1)]], declared=[unknown(None, 3), unknown(None, 3)])
+
+
 @model("inplace_parameter_view")
 def inplace_parameter_view():
     return Spec(ParameterView(), steps=[[noise(2, 3)], [noise(2, 3, seed=1)]])
@@ -157,6 +190,17 @@ def loop_tuple():
 @model("set_item_open")
 def set_item_open():
     return Spec(SetItem(), [[noise(2, 3)], [noise(1, 3)]], declared=[unknown(None, 3)])
+
+
+@model("set_item_parts")
+def set_item_parts():
+    """MindSpore 2.10 exports it, but cannot run the file."""
+    def parts(x, i):
+        a, b, c, d = (x.copy() for _ in range(4))
+        a[..., 1], b[-1, i], c[None, 1], d[:, 0] = 2.5, 3.5, 4.5, x[:, 1]
+        return [a, b, c, d, x[..., i]]
+    cases = [[noise(rows, 4), np.array([0, 2])] for rows in (3, 2)]
+    return Spec(SetParts(), cases, declared=[unknown(None, None), unknown(None, dtype=ms.int64)], expected=[parts(*c) for c in cases])
 
 
 @model("joined_types")

@@ -91,6 +91,9 @@ impl<'a> Archive<'a> {
     fn open(file: &'a str, bytes: &'a Bytes) -> Result<Self, CheckpointError> {
         let mut archive = Self { file, bytes, files: BTreeMap::new(), folder: String::new() };
         let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| archive.damaged(None, e.to_string()))?;
+        if zip.has_duplicate_names() {
+            return Err(archive.damaged(None, "the archive has several files of one name".to_string()));
+        }
         for index in 0..zip.len() {
             let entry = zip.by_index_raw(index).map_err(|e| archive.damaged(None, e.to_string()))?;
             let name = entry.name().map_err(|e| archive.damaged(None, e.to_string()))?.to_string();

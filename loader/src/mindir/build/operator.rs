@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use mindir_graph::{
-    DType, Spec,
+    DType, Dim, Spec,
     graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId},
-    op::{Const, Effect, OpDef, Param, ParamKind},
+    op::{Const, Effect, OpDef, Param, ParamKind, Pure},
 };
 use mindir_proto::mindir::AttributeProto;
 
@@ -156,13 +156,16 @@ impl<'a> Walk<'_, 'a> {
         let arguments = self.arguments(bound, &[])?;
         let spec = self.graph.value(target).spec.clone();
         let name = wire.short(node.name);
-        let pure = def.pure.and_then(mindir_graph::ops::find).zip(spec.dtype);
-        let (def, cast) = match pure {
-            Some((def, dtype)) => (def, if self.keeps_type(&arguments, dtype) { None } else { Some(dtype) }),
-            None => (def, None),
+        let (kind, arguments, cast) = match def.pure.zip(spec.dtype) {
+            Some((pure, dtype)) => {
+                let cast = !self.keeps_type(pure, &arguments, dtype);
+                let (kind, arguments) = self.without_write(pure, target, arguments)?;
+                (kind, arguments, cast.then_some(dtype))
+            }
+            None => (NodeKind::Op(def), arguments, None),
         };
         let mut value = self.result(name, if cast.is_some() { Spec::default() } else { spec.clone() });
-        self.emit(wire, node, NodeKind::Op(def), arguments, vec![value], false)?;
+        self.emit(wire, node, kind, arguments, vec![value], false)?;
         if let Some(dtype) = cast {
             let computed = std::mem::replace(&mut value, self.result(name, spec));
             let arguments = vec![Some(Arg::Value(computed)), Some(Arg::Const(Const::DType(dtype)))];
@@ -173,12 +176,65 @@ impl<'a> Walk<'_, 'a> {
         Ok(Sym::Value(value))
     }
 
-    /// Whether arithmetic over these arguments certainly gives this type.
-    fn keeps_type(&self, arguments: &[Option<Arg>], dtype: DType) -> bool {
-        let mut same = dtype.is_float();
-        let mut look = |value| same &= self.graph.value(value).spec.dtype == Some(dtype);
-        arguments.iter().flatten().for_each(|argument| argument.each_value(&mut look));
-        same
+    /// The operator that computes what another one of these arguments writes to `target`, and its arguments.
+    fn without_write(
+        &mut self,
+        pure: Pure,
+        target: ValueId,
+        mut arguments: Vec<Option<Arg>>,
+    ) -> Result<(NodeKind, Vec<Option<Arg>>), GraphFault> {
+        match pure {
+            Pure::As(name) => Ok((self.primitive(name), arguments)),
+            Pure::Copy => {
+                let source = arguments.get_mut(1).and_then(Option::take);
+                let dims = self
+                    .graph
+                    .value(target)
+                    .spec
+                    .dims
+                    .as_ref()
+                    .map(|dims| [Dim::Known(dims.len())].into_iter().collect());
+                let spec = Spec { dtype: Some(DType::I64), dims };
+                let shape = self.computed("shape", "Shape", vec![Some(Arg::Value(target))], spec)?;
+                Ok((self.primitive("BroadcastTo"), vec![source, Some(shape)]))
+            }
+            Pure::Rows(name) => {
+                if let Some(slot) = arguments.get_mut(1) {
+                    let last = Some(Arg::Const(Const::Int(-1)));
+                    *slot = Some(self.computed("index", "ExpandDims", vec![slot.take(), last], Spec::default())?);
+                }
+                Ok((self.primitive(name), arguments))
+            }
+        }
+    }
+
+    /// The result of an operator that the file does not name.
+    fn computed(
+        &mut self,
+        name: &str,
+        operator: &str,
+        arguments: Vec<Option<Arg>>,
+        spec: Spec,
+    ) -> Result<Arg, GraphFault> {
+        let value = self.result(name, spec);
+        let kind = self.primitive(operator);
+        self.emit_named(name, None, kind, arguments, vec![value], false)?;
+        Ok(Arg::Value(value))
+    }
+
+    /// Whether what is computed from these arguments certainly has this type.
+    fn keeps_type(&self, pure: Pure, arguments: &[Option<Arg>], dtype: DType) -> bool {
+        let (mut same, read) = match pure {
+            Pure::Copy => (true, arguments.get(1..2).unwrap_or_default()),
+            _ => (dtype.is_float(), arguments),
+        };
+        let mut values = 0;
+        let mut look = |value| {
+            values += 1;
+            same &= self.graph.value(value).spec.dtype == Some(dtype);
+        };
+        read.iter().flatten().for_each(|argument| argument.each_value(&mut look));
+        same && values > 0
     }
 
     fn arguments(&mut self, bound: Vec<Option<Bound>>, writes: &[usize]) -> Result<Vec<Option<Arg>>, GraphFault> {

@@ -82,6 +82,7 @@ const OBJECTS: &[&str] = &[
     "Mod",
     "MulNoNan",
     "NMSWithMask",
+    "NormalizeTupleIndex",
     "Pad",
     "PadV3",
     "Print",

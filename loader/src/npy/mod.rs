@@ -2,12 +2,18 @@
 //!
 //! Arrays are little endian; they are written row-major and read in either order. bfloat16 has no NumPy type: it is written as `f32`.
 
+mod header;
+
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use mindir_graph::{DType, Tensor};
-use npyz::{NpyHeader, Order, TypeStr, WriterBuilder};
+
+use crate::printable::Printable;
+
+pub(crate) use header::Header;
 
 /// Data is read in pieces of this many bytes, so that a header cannot ask for memory that the file does not fill.
 const PIECE: u64 = 1 << 24;
@@ -29,16 +35,14 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<Tensor> {
 /// # Errors
 /// As [`read`].
 pub fn read_from(mut reader: impl Read) -> io::Result<Tensor> {
-    let header = NpyHeader::from_reader(&mut reader)?;
+    let header = Header::read(&mut reader)?;
     read_contents(&header, reader)
 }
 
 /// Reads the array that belongs to a header.
-pub(crate) fn read_contents(header: &NpyHeader, mut reader: impl Read) -> io::Result<Tensor> {
-    let npyz::DType::Plain(t) = header.dtype() else { return Err(bad("structured arrays are no tensors".into())) };
-    let dtype = dtype_of(&t)?;
-    let dims: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
-    let len = mindir_graph::checked_count(&dims).and_then(|n| n.checked_mul(dtype.size()));
+pub(crate) fn read_contents(header: &Header, mut reader: impl Read) -> io::Result<Tensor> {
+    let (dtype, dims) = (dtype_of(&header.kind)?, header.shape.as_slice());
+    let len = mindir_graph::checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
     let len = len.ok_or_else(|| bad(format!("shape {dims:?} has too many elements")))? as u64;
     let mut data = Vec::new();
     while (data.len() as u64) < len {
@@ -47,11 +51,11 @@ pub(crate) fn read_contents(header: &NpyHeader, mut reader: impl Read) -> io::Re
             return Err(bad(format!("{dtype} {dims:?} needs {len} bytes, found {}", data.len())));
         }
     }
-    if header.order() == Order::Fortran {
-        data = row_major(&data, &dims, dtype.size());
+    if header.column_major {
+        data = row_major(&data, dims, dtype.size());
     }
     let data = mindir_graph::aligned_copy(&data);
-    Tensor::from_bytes(dtype, &dims, data).map_err(|e| bad(e.to_string()))
+    Tensor::from_bytes(dtype, dims, data).map_err(|e| bad(e.to_string()))
 }
 
 /// A column-major array with its elements in row-major order.
@@ -72,10 +76,9 @@ fn row_major(data: &[u8], dims: &[usize], size: usize) -> Vec<u8> {
     out
 }
 
-fn dtype_of(t: &TypeStr) -> io::Result<DType> {
-    let text = t.to_string();
+fn dtype_of(text: &str) -> io::Result<DType> {
     let (order, kind) = text.split_at_checked(1).unwrap_or_default();
-    let swapped = order == ">" && t.size_field() > 1;
+    let swapped = order == ">" && !matches!(kind, "b1" | "i1" | "u1");
     let name = match kind {
         "b1" => "bool",
         "i1" => "i8",
@@ -147,10 +150,7 @@ pub fn write_to(mut writer: impl Write, tensor: &Tensor) -> io::Result<()> {
 
 /// Writes what stands before the elements of an array.
 pub(crate) fn write_header(writer: &mut impl Write, kind: &str, shape: &[usize]) -> io::Result<()> {
-    let kind: TypeStr = kind.parse().map_err(|_| bad(format!("{kind} is no NumPy type")))?;
-    let shape: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
-    let options = npyz::WriteOptions::new_header_only().dtype(npyz::DType::Plain(kind)).shape(&shape);
-    options.writer(writer).write_header_only().map(drop)
+    Header { kind: kind.into(), column_major: false, shape: shape.into() }.write(writer)
 }
 
 /// Reads every array of a `.npz` file, in the file's order, with its name.
@@ -163,13 +163,24 @@ pub fn read_npz(path: impl AsRef<Path>) -> io::Result<Vec<(String, Tensor)>> {
 
 fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>> {
     let mut zip = zip::ZipArchive::new(file)?;
-    (0..zip.len())
-        .map(|i| {
-            let entry = zip.by_index(i)?;
-            let name = entry.name()?.trim_end_matches(".npy").to_string();
-            Ok((name, read_from(entry)?))
-        })
-        .collect()
+    // Of files with one name the archive shows only the last.
+    if zip.has_duplicate_names() {
+        return Err(bad("the archive has several files of one name".into()));
+    }
+    let mut names = HashSet::new();
+    let mut arrays = Vec::with_capacity(zip.len());
+    for i in 0..zip.len() {
+        let entry = zip.by_index(i)?;
+        let name = entry.name()?.into_owned();
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
+        if !names.insert(name.clone()) {
+            return Err(bad(format!("there are several arrays {}", Printable(&name))));
+        }
+        let array =
+            read_from(entry).map_err(|e| io::Error::new(e.kind(), format!("array {}: {e}", Printable(&name))))?;
+        arrays.push((name, array));
+    }
+    Ok(arrays)
 }
 
 /// Writes arrays with their names to a `.npz` file, not compressed.
@@ -214,6 +225,40 @@ mod tests {
     fn column_major_arrays_are_turned() {
         let columns: Vec<u8> = vec![1, 4, 2, 5, 3, 6];
         assert_eq!(row_major(&columns, &[2, 3], 1), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn shapes_beyond_any_memory_are_refused() {
+        for shape in [vec![1 << 40, 1 << 40, 0], vec![0, usize::MAX, 2], vec![usize::MAX, 3]] {
+            let mut bytes = Vec::new();
+            write_header(&mut bytes, "<f4", &shape).unwrap();
+            let error = read_from(bytes.as_slice()).unwrap_err();
+            assert!(error.to_string().contains("too many elements"), "{error}");
+        }
+    }
+
+    #[test]
+    fn archives_have_one_array_of_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.npz");
+        let twice = [("a".to_string(), Tensor::scalar(1i64)), ("b".to_string(), Tensor::scalar(2i64))];
+        write_npz(&path, &twice).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let renamed: Vec<u8> = replaced(&bytes, b"b.npy", b"a.npy");
+        std::fs::write(&path, renamed).unwrap();
+        let error = read_npz(&path).unwrap_err();
+        assert!(error.to_string().contains("several files of one name"), "{error}");
+    }
+
+    /// `bytes` with `to` wherever `from` is.
+    fn replaced(bytes: &[u8], from: &[u8; 5], to: &[u8; 5]) -> Vec<u8> {
+        let mut out = bytes.to_vec();
+        for at in 0..bytes.len() - from.len() {
+            if &bytes[at..at + from.len()] == from {
+                out[at..at + from.len()].copy_from_slice(to);
+            }
+        }
+        out
     }
 
     #[test]
