@@ -12,7 +12,7 @@ use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 enum Kernel {
     /// The element at the source coordinate rounded down, or to the nearest for aligned corners.
     Nearest,
-    /// Between the two neighbours.
+    /// Between the elements at the source coordinate rounded down and up, which may be the same one.
     Linear,
     /// Cubic convolution of four neighbours with this parameter; the edge element stands for neighbours beyond the edge, whose
     /// weight is 0 if `renormal`. `table` rounds distances to 1/1024.
@@ -68,8 +68,8 @@ impl Axis {
             Kernel::Nearest => vec![(edge(x.floor() as i64), 1.0)],
             Kernel::Linear => {
                 let x = x.max(0.0);
-                let (p, t) = (x.floor() as i64, x - x.floor());
-                vec![(edge(p), 1.0 - t), (edge(p + 1), t)]
+                let t = x - x.floor();
+                vec![(edge(x.floor() as i64), 1.0 - t), (edge(x.ceil() as i64), t)]
             }
             Kernel::Cubic { a, renormal, table } => cubic(x, last, a, renormal, table),
         }

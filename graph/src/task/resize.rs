@@ -6,7 +6,7 @@ use crate::DType;
 pub enum ResizeMode {
     /// The element at the source coordinate rounded down (`AlignCorners`: rounded half away from zero).
     Nearest,
-    /// Linear in rows and columns, edges clamped.
+    /// Linear in rows and columns, edges clamped. No element is read beyond the one that an output lies on.
     Bilinear,
 }
 

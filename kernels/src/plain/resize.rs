@@ -66,7 +66,7 @@ pub(crate) fn nearest_source(coordinates: Coordinates, i: usize, size: usize, ou
     (p as usize).min(size.saturating_sub(1))
 }
 
-/// The two input elements around output `i`, and how far the output lies from the first towards the second.
+/// The two input elements around output `i`, which are one where it lies on an element, and how far the output lies from the first towards the second.
 pub(crate) fn linear_source(coordinates: Coordinates, i: usize, size: usize, out: usize) -> (usize, usize, f64) {
     let (i, scale) = (i as f64, size as f64 / out as f64);
     let p = match coordinates {
@@ -77,5 +77,17 @@ pub(crate) fn linear_source(coordinates: Coordinates, i: usize, size: usize, out
     };
     let last = size.saturating_sub(1);
     let first = (p as usize).min(last);
-    (first, (first + 1).min(last), p - first as f64)
+    (first, (p.ceil() as usize).min(last), p - first as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_on_an_element_have_one_source() {
+        let sources: Vec<_> = (0..5).map(|i| linear_source(Coordinates::AlignCorners, i, 3, 5)).collect();
+        assert_eq!(sources, [(0, 0, 0.0), (0, 1, 0.5), (1, 1, 0.0), (1, 2, 0.5), (2, 2, 0.0)]);
+        assert_eq!(linear_source(Coordinates::HalfPixel, 1, 3, 3), (1, 1, 0.0));
+    }
 }
