@@ -555,6 +555,7 @@ mod tests {
             (Unary::Erf, -1.0, 1.0),
             (Unary::Erfc, 2.0, 0.0),
             (Unary::Sigmoid, 0.0, 1.0),
+            // Infinity times 0, as in MindSpore and ONNX Runtime.
             (Unary::Silu, nan, inf),
             (Unary::Gelu, nan, inf),
             (Unary::GeluTanh, nan, inf),
