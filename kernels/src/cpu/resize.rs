@@ -201,7 +201,7 @@ impl Kernel for Row<'_> {
         if self.pixel == 1 {
             for (y, c) in self.y.iter_mut().zip(self.cols) {
                 let (a, b) = (self.between[c.first], self.between[c.second]);
-                *y = a + (b - a) * c.part;
+                *y = a * (1.0 - c.part) + b * c.part;
             }
             return;
         }
@@ -212,16 +212,16 @@ impl Kernel for Row<'_> {
     }
 }
 
-/// a + (b − a) · part.
+/// a · (1 − part) + b · part.
 #[inline(always)]
 fn mix<S: Simd>(s: S, a: &[f32], b: &[f32], part: f32, y: &mut [f32]) {
-    let (n, part) = (y.len(), s.splat(part));
+    let (n, part, rest) = (y.len(), s.splat(part), s.splat(1.0 - part));
     let (a, b) = (&a[..n], &b[..n]);
     for i in (0..n).step_by(S::LANES) {
         // SAFETY: each holds `n` elements.
         unsafe {
             let (a, b) = (load_part(s, a.as_ptr().add(i), n - i), load_part(s, b.as_ptr().add(i), n - i));
-            store_part(s, y.as_mut_ptr().add(i), s.fma(s.sub(b, a), part, a), n - i);
+            store_part(s, y.as_mut_ptr().add(i), s.fma(b, part, s.mul(a, rest)), n - i);
         }
     }
 }
@@ -262,6 +262,30 @@ mod tests {
                         cases.push(Case::new(name, Task::Resize(task), vec![x], vec![y], bound));
                     }
                 }
+            }
+        }
+        check(&cases);
+    }
+
+    #[test]
+    fn infinities_stay_what_they_are() {
+        let (n, c, h, w, dtype) = (1, 1, 2, 3, DType::F32);
+        let mut cases = Vec::new();
+        for [out_h, out_w] in [[3, 5], [2, 3], [4, 3], [1, 7]] {
+            for coordinates in [Coordinates::Asymmetric, Coordinates::AlignCorners, Coordinates::HalfPixel] {
+                let (mode, layout) = (ResizeMode::Bilinear, Layout::Nchw);
+                let task = Resize { mode, coordinates, n, c, h, w, out_h, out_w, layout, dtype };
+                let x = vec![1.0f32, f32::INFINITY, 2.0, 3.0, 4.0, f32::NEG_INFINITY];
+                let x = mindir_graph::Tensor::from_vec(&[n, c, h, w], x).unwrap();
+                let y = Fact::new(dtype, &[n, c, out_h, out_w]);
+                let bound = Bound { absolute: 1e-5, relative: 1e-6 };
+                cases.push(Case::new(
+                    format!("{coordinates:?} to {out_h}×{out_w}"),
+                    Task::Resize(task),
+                    vec![x],
+                    vec![y],
+                    bound,
+                ));
             }
         }
         check(&cases);

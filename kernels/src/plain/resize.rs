@@ -48,9 +48,8 @@ fn bilinear(r: &Resize, x: &[f64]) -> Vec<f64> {
         let (y0, y1, fy) = linear_source(r.coordinates, oy, r.h, r.out_h);
         let (x0, x1, fx) = linear_source(r.coordinates, ox, r.w, r.out_w);
         let get = |y, x_| x[position(r.layout, [r.n, r.c, r.h, r.w], [n, c, y, x_])];
-        let top = get(y0, x0) + (get(y0, x1) - get(y0, x0)) * fx;
-        let bottom = get(y1, x0) + (get(y1, x1) - get(y1, x0)) * fx;
-        top + (bottom - top) * fy
+        let between = |a: f64, b: f64, part: f64| a * (1.0 - part) + b * part;
+        between(between(get(y0, x0), get(y0, x1), fx), between(get(y1, x0), get(y1, x1), fx), fy)
     })
 }
 
@@ -66,7 +65,8 @@ pub(crate) fn nearest_source(coordinates: Coordinates, i: usize, size: usize, ou
     (p as usize).min(size.saturating_sub(1))
 }
 
-/// The two input elements around output `i`, which are one where it lies on an element, and how far the output lies from the first towards the second.
+/// The two input elements around output `i`, and how far the output lies from the first towards the second. Where it lies on an
+/// element or beyond the last, both are one element and the part is a half: no weight is 0, so that infinities stay what they are.
 pub(crate) fn linear_source(coordinates: Coordinates, i: usize, size: usize, out: usize) -> (usize, usize, f64) {
     let (i, scale) = (i as f64, size as f64 / out as f64);
     let p = match coordinates {
@@ -77,7 +77,8 @@ pub(crate) fn linear_source(coordinates: Coordinates, i: usize, size: usize, out
     };
     let last = size.saturating_sub(1);
     let first = (p as usize).min(last);
-    (first, (p.ceil() as usize).min(last), p - first as f64)
+    let second = (p.ceil() as usize).min(last);
+    (first, second, if first == second { 0.5 } else { p - first as f64 })
 }
 
 #[cfg(test)]
@@ -87,7 +88,8 @@ mod tests {
     #[test]
     fn outputs_on_an_element_have_one_source() {
         let sources: Vec<_> = (0..5).map(|i| linear_source(Coordinates::AlignCorners, i, 3, 5)).collect();
-        assert_eq!(sources, [(0, 0, 0.0), (0, 1, 0.5), (1, 1, 0.0), (1, 2, 0.5), (2, 2, 0.0)]);
-        assert_eq!(linear_source(Coordinates::HalfPixel, 1, 3, 3), (1, 1, 0.0));
+        assert_eq!(sources, [(0, 0, 0.5), (0, 1, 0.5), (1, 1, 0.5), (1, 2, 0.5), (2, 2, 0.5)]);
+        assert_eq!(linear_source(Coordinates::HalfPixel, 1, 3, 3), (1, 1, 0.5));
+        assert_eq!(linear_source(Coordinates::HalfPixel, 5, 3, 6), (2, 2, 0.5));
     }
 }
