@@ -572,7 +572,7 @@ impl Call<'_> {
         let mut rows = dims.clone();
         if let Some(rows) = &mut rows {
             let begin = axis(begin, rows.len())?;
-            rows[begin..].fill(Extent::Fixed(1));
+            rows.iter_mut().skip(begin).for_each(|d| *d = Extent::Fixed(1));
         }
         let stats = Type::new(DType::F32, rows);
         Ok(vec![Type::new(first, dims), stats.clone(), stats])

@@ -376,15 +376,13 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
         "int64".into(),
     ];
     let mut results = m.op_n("MaxPool3DWithArgmax", args, 2)?;
-    if c.wants(1) {
-        let mut places = results[1].clone();
+    let places = results.pop();
+    if let (true, Some(mut places)) = (c.wants(1), places) {
         if uneven {
             let front: Vec<i64> = win.pads.iter().map(|[before, after]| before - before.min(after)).collect();
             places = unpadded(m, places, &front, &x, &inner)?;
         }
-        results[1] = in_all_images(m, &inner, places)?;
-    } else {
-        results.truncate(1);
+        results.push(in_all_images(m, &inner, places)?);
     }
     for y in &mut results {
         for _ in 0..added {
@@ -397,17 +395,17 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
 /// Positions within the channels of `padded`, which has `front` elements more in front of each dimension than `inner`, as
 /// positions within the channels of `inner`.
 fn unpadded(m: &mut Import, places: Val, front: &[i64], padded: &Val, inner: &Val) -> Step {
-    let (wide, own) = (lengths::<5>(m, padded)?, lengths::<5>(m, inner)?);
+    let ([_, _, wide @ ..], [_, _, own @ ..]) = (lengths::<5>(m, padded)?, lengths::<5>(m, inner)?);
     let (mut rest, mut stride) = (places, m.vector(&[1]));
     let mut sum = m.vector(&[0]);
-    for (d, front) in front.iter().enumerate().rev() {
-        let at = if d == 0 { rest.clone() } else { m.op("FloorMod", vec![(&rest).into(), (&wide[d + 2]).into()])? };
+    for ((front, wide), own) in front.iter().zip(&wide).zip(&own).rev() {
+        let at = m.op("FloorMod", vec![(&rest).into(), wide.into()])?;
         let front = m.vector(&[*front]);
         let at = m.op("Sub", vec![at.into(), front.into()])?;
         let part = m.op("Mul", vec![at.into(), (&stride).into()])?;
         sum = m.op("Add", vec![part.into(), sum.into()])?;
-        rest = m.op("FloorDiv", vec![rest.into(), (&wide[d + 2]).into()])?;
-        stride = times(m, &stride, &own[d + 2])?;
+        rest = m.op("FloorDiv", vec![rest.into(), wide.into()])?;
+        stride = times(m, &stride, own)?;
     }
     Ok(sum)
 }

@@ -123,13 +123,13 @@ fn layer_norm(m: &mut Import, c: &Call) -> Steps {
     let (dtype, eps) = (x.dtype(), c.float("epsilon", 1e-5));
     let args = vec![x.into(), gamma.into(), beta.into(), axis.into(), axis.into(), eps.into()];
     let mut results = m.op_n("LayerNorm", args, 3)?;
-    if c.wants(2) {
-        results[2] = inverse_deviation(m, results[2].clone(), eps)?;
+    if let (true, Some(variance)) = (c.wants(2), results.pop()) {
+        results.push(inverse_deviation(m, variance, eps)?);
     }
     // The statistics are as precise as the operand where that is finer than `f32`.
     if dtype == DType::F64 {
-        for stat in (1..3).filter(|i| c.wants(*i)) {
-            results[stat] = as_type(m, results[stat].clone(), dtype)?;
+        for (_, stat) in results.iter_mut().enumerate().skip(1).filter(|(i, _)| c.wants(*i)) {
+            *stat = as_type(m, stat.clone(), dtype)?;
         }
     }
     Ok(results)
