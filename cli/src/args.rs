@@ -163,12 +163,10 @@ fn pass(text: &str) -> Result<String, String> {
     Err(format!("the passes are all, {}", Options::passes().collect::<Vec<_>>().join(", ")))
 }
 
-/// A number of threads above 0.
+/// A number of threads that a cell may have.
 pub fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=4096) => Ok(n),
-        _ => Err("expected a number from 1 to 4096".into()),
-    }
+    let n = text.parse().ok().filter(|n| (1..=Options::MOST_THREADS).contains(n));
+    n.ok_or_else(|| format!("expected a number from 1 to {}", Options::MOST_THREADS))
 }
 
 /// Threads for one cell.

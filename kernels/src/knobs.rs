@@ -49,7 +49,7 @@ pub const ISA: Knob = Knob {
 /// Number of threads of the CPU device.
 pub const THREADS: Knob = Knob {
     name: "MINDIR_THREADS",
-    values: "a number above 0",
+    values: "a number from 1 to 4096",
     default: "the cores that the process may use",
     help: "number of threads of the cpu device",
 };

@@ -211,9 +211,12 @@ fn node_text(e: &NodeError) -> String {
 /// What is wrong with [`crate::Options`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
-    /// No threads.
-    #[error("threads: expected a number above 0, found 0")]
-    Threads,
+    /// No threads, or too many.
+    #[error("threads: expected a number from 1 to {most}, found {found}", most = mindir_kernels::cpu::Threads::MOST)]
+    Threads {
+        /// What was asked for.
+        found: usize,
+    },
     /// Names that no pass has.
     #[error("disabled_passes: there is no {}; the passes are all, {passes}", .names.join(", "))]
     Passes {

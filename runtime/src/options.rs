@@ -57,7 +57,7 @@ pub struct Options {
     pub device: DeviceKind,
     /// What to do with steps that the device declines.
     pub fallback: Fallback,
-    /// Threads of the CPU, at least 1; `None` takes what the process may use.
+    /// Threads of the CPU, from 1 to [`Options::MOST_THREADS`]; `None` takes what the process may use.
     pub threads: Option<usize>,
     /// Instruction set of the CPU; `None` takes the best that the processor has, or what `MINDIR_ISA` allows.
     pub isa: Option<Isa>,
@@ -92,6 +92,9 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The most threads that [`Options::threads`] may ask for.
+    pub const MOST_THREADS: usize = mindir_kernels::cpu::Threads::MOST;
+
     /// Names of the passes that [`Options::disabled_passes`] may list, besides `"all"`.
     pub fn passes() -> impl Iterator<Item = &'static str> {
         std::iter::once(crate::plan::CONSTANTS).chain(mindir_graph::passes::PASSES.iter().map(|p| p.name))
@@ -99,8 +102,8 @@ impl Options {
 
     /// Whether a cell of `model` can follow the options.
     pub(crate) fn check(&self, model: &Model) -> Result<(), OptionError> {
-        if self.threads == Some(0) {
-            return Err(OptionError::Threads);
+        if let Some(found) = self.threads.filter(|n| !(1..=Options::MOST_THREADS).contains(n)) {
+            return Err(OptionError::Threads { found });
         }
         let known = |name: &String| name == "all" || Options::passes().any(|p| p == name);
         let names: Vec<String> = self.disabled_passes.iter().filter(|n| !known(n)).cloned().collect();

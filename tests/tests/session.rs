@@ -102,7 +102,9 @@ fn options_that_cannot_be_followed_are_errors() {
         let Error::Options(error) = error else { panic!("{error:?}") };
         error
     };
-    assert_eq!(refused(Options { threads: Some(0), ..Options::default() }), OptionError::Threads);
+    for found in [0, Options::MOST_THREADS + 1] {
+        assert_eq!(refused(Options { threads: Some(found), ..Options::default() }), OptionError::Threads { found });
+    }
     let passes = vec!["all".to_string(), "layuot".into(), "layout".into()];
     let error = refused(Options { disabled_passes: passes, ..Options::default() });
     assert!(error.to_string().starts_with("disabled_passes: there is no layuot; the passes are all, "), "{error}");

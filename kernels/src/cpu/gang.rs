@@ -47,10 +47,13 @@ impl Threads {
         Threads { pool: (count > 1).then_some(pool), count }
     }
 
+    /// More threads are refused: each costs memory and time to start.
+    pub const MOST: usize = 4096;
+
     /// As many threads as `MINDIR_THREADS` says, else one for each core that the process may use.
     ///
     /// # Errors
-    /// [`KnobError`] if the variable is no number above 0.
+    /// [`KnobError`] if the variable is no number from 1 to [`Threads::MOST`].
     pub fn available() -> Result<Threads, KnobError> {
         Ok(Threads::new(asked(knobs::THREADS.get().as_deref())?.unwrap_or_else(cores)))
     }
@@ -68,7 +71,8 @@ impl Threads {
 }
 
 fn asked(value: Option<&str>) -> Result<Option<usize>, KnobError> {
-    let number = |v: &str| v.parse().ok().filter(|n: &usize| *n > 0).ok_or_else(|| knobs::THREADS.error(v));
+    let number =
+        |v: &str| v.parse().ok().filter(|n| (1..=Threads::MOST).contains(n)).ok_or_else(|| knobs::THREADS.error(v));
     value.map(number).transpose()
 }
 
@@ -362,12 +366,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_threads_are_above_0() {
+    fn numbers_of_threads_have_bounds() {
         assert_eq!(asked(None), Ok(None));
         assert_eq!(asked(Some("3")), Ok(Some(3)));
-        for wrong in ["0", "abc", "-1", "1.5"] {
+        for wrong in ["0", "4097", "abc", "-1", "1.5"] {
             let error = asked(Some(wrong)).unwrap_err();
-            assert_eq!(error.to_string(), format!("MINDIR_THREADS is {wrong:?}, expected a number above 0"));
+            assert_eq!(error.to_string(), format!("MINDIR_THREADS is {wrong:?}, expected a number from 1 to 4096"));
         }
     }
 

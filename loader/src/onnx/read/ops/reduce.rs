@@ -4,6 +4,7 @@ use mindir_graph::{DType, op::Const};
 
 use super::{
     Row,
+    element::as_type,
     shape::{dims_of, length, matrix, number},
 };
 use crate::onnx::read::{
@@ -35,6 +36,7 @@ pub(super) static OPS: &[Row] = &[
 fn reduce(m: &mut Import, c: &Call, before: &[&'static str], name: &'static str, after: &[&'static str]) -> Steps {
     let since = if name == "ReduceSum" && before.is_empty() && after.is_empty() { 13 } else { 18 };
     let mut y = c.input(0)?;
+    let dtype = y.dtype();
     for f in before {
         y = m.op(f, vec![y.into()])?;
     }
@@ -45,7 +47,8 @@ fn reduce(m: &mut Import, c: &Call, before: &[&'static str], name: &'static str,
     for f in after {
         y = m.op(f, vec![y.into()])?;
     }
-    Ok(vec![y])
+    // Roots and logarithms of whole numbers are floats; ONNX has results of the operand's type.
+    Ok(vec![as_type(m, y, dtype)?])
 }
 
 /// The axes to reduce; `None` if there are none.
