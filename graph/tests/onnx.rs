@@ -248,3 +248,14 @@ fn unknown_operator_sets_are_refused() {
     }
     assert!(export(&model, options()).is_ok());
 }
+
+/// ONNX's maximum of nothing is no truth value: whether any of no elements is true must not come from one.
+#[test]
+fn any_of_nothing_is_false() {
+    let def = OPS.iter().find(|def| def.name == "ReduceAny").unwrap();
+    for case in (def.cases)() {
+        let done = form(def, &case, true, *OPSETS.start()).unwrap();
+        let ops: Vec<&str> = done.body.nodes.iter().map(|n| n.op).collect();
+        assert!(!ops.contains(&"ReduceMax"), "{}: {ops:?}", case.name);
+    }
+}

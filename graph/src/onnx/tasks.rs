@@ -319,14 +319,22 @@ pub(crate) fn reduce(
     dtype: DType,
     out: DType,
 ) -> Edge {
+    if kind == ReduceKind::Any {
+        // ONNX's maximum of nothing is the smallest number, which would be taken for true; its minimum of nothing is true.
+        let x = e.cast(x, dtype, DType::Bool);
+        let not = e.op("Not", &[x]);
+        let none = reduce(e, ReduceKind::All, not, axes, keep, DType::Bool, DType::Bool);
+        let any = e.op("Not", &[none]);
+        return e.cast(any, DType::Bool, out);
+    }
     let m = if dtype == DType::Bool { DType::I32 } else { program::machine(dtype) };
     let x = e.cast(x, dtype, m);
     let op = match kind {
         ReduceKind::Sum => "ReduceSum",
         ReduceKind::Mean => "ReduceMean",
         ReduceKind::Prod => "ReduceProd",
-        ReduceKind::Max | ReduceKind::Any => "ReduceMax",
-        ReduceKind::Min | ReduceKind::All => "ReduceMin",
+        ReduceKind::Max => "ReduceMax",
+        ReduceKind::Min | ReduceKind::All | ReduceKind::Any => "ReduceMin",
         ReduceKind::ArgMax | ReduceKind::ArgMin => {
             let op = if kind == ReduceKind::ArgMax { "ArgMax" } else { "ArgMin" };
             let axis = axes.first().map_or(0, |&a| a as i64);
