@@ -17,6 +17,8 @@
 
 pub mod air;
 mod align;
+#[cfg(any(feature = "npy", feature = "torch"))]
+mod archive;
 pub mod ckpt;
 pub mod crypto;
 

@@ -159,7 +159,7 @@ crate::op_enum! {
 op! {
     /// The positions that part `tuple_index_axis` of an index picks of a dimension of `data`, counted from the front, `i64`: of a
     /// number or of numbers these, of truth values the places of those that are true, of an added dimension all. Of an ellipsis
-    /// `tuple_index_axis` says which of the dimensions that it stands for; if there are less, the result is `[1]`.
+    /// `tuple_index_axis` says which of the dimensions that it stands for; if there are fewer, the result is `[1]`.
     classic NormalizeTupleIndex {
         data: Operand,
         index_val: Operand,

@@ -6,20 +6,17 @@
 use std::io::{Cursor, Read, Write};
 
 use bytes::Bytes;
-use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{Checkpoint, CheckpointError, EntryFault, Value, text};
-use crate::{element::ElementType, limits::Limits, map::release, npy, printable::Printable};
+use crate::{archive, element::ElementType, limits::Limits, map::release, npy, printable::Printable};
 
 const ENDING: &str = ".npy";
 
 /// Reads all arrays into memory.
 pub(super) fn read(file: &str, bytes: &Bytes, limits: &Limits) -> Result<Checkpoint, CheckpointError> {
     let format = |what: String| CheckpointError::Format { file: file.to_string(), offset: None, what };
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format(error.to_string()))?;
-    if archive.has_duplicate_names() {
-        return Err(format("the archive has several files of one name".to_string()));
-    }
+    let mut archive = archive::open(Cursor::new(bytes)).map_err(|error| format(error.to_string()))?;
     let mut found = Checkpoint::new();
     for index in 0..archive.len() {
         let entry =

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use mindir_graph::{DType, Tensor};
 
-use crate::printable::Printable;
+use crate::{archive, printable::Printable};
 
 pub(crate) use header::Header;
 
@@ -162,11 +162,7 @@ pub fn read_npz(path: impl AsRef<Path>) -> io::Result<Vec<(String, Tensor)>> {
 }
 
 fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>> {
-    let mut zip = zip::ZipArchive::new(file)?;
-    // Of files with one name the archive shows only the last.
-    if zip.has_duplicate_names() {
-        return Err(bad("the archive has several files of one name".into()));
-    }
+    let mut zip = archive::open(file)?;
     let mut names = HashSet::new();
     let mut arrays = Vec::with_capacity(zip.len());
     for i in 0..zip.len() {

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, io::Cursor};
 
 use bytes::Bytes;
 use thiserror::Error;
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
 
 use super::{Checkpoint, CheckpointError, EntryFault, ReadOptions};
 use crate::{
@@ -90,10 +90,7 @@ struct Archive<'a> {
 impl<'a> Archive<'a> {
     fn open(file: &'a str, bytes: &'a Bytes) -> Result<Self, CheckpointError> {
         let mut archive = Self { file, bytes, files: BTreeMap::new(), folder: String::new() };
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| archive.damaged(None, e.to_string()))?;
-        if zip.has_duplicate_names() {
-            return Err(archive.damaged(None, "the archive has several files of one name".to_string()));
-        }
+        let mut zip = crate::archive::open(Cursor::new(bytes)).map_err(|e| archive.damaged(None, e.to_string()))?;
         for index in 0..zip.len() {
             let entry = zip.by_index_raw(index).map_err(|e| archive.damaged(None, e.to_string()))?;
             let name = entry.name().map_err(|e| archive.damaged(None, e.to_string()))?.to_string();
