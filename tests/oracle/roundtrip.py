@@ -122,6 +122,8 @@ def check(written, folder, meta, secret, stage):
     difference = unequal(got, want)
     if difference is None:
         return "equal", False
+    if meta.get("reference") == "numpy":
+        return f"the original is wrong in MindSpore ({difference})", True
     if unequal(outputs(mindir.graph_file(folder), folder, meta), want):
         return f"the original gives other bits each time ({difference})", True
     return difference, False
