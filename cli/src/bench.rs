@@ -85,7 +85,7 @@ struct StepTime {
     ops: String,
     path: String,
     kernel: String,
-    mean_ns: f64,
+    median_ns: u64,
     share: f64,
     gflops_per_second: f64,
 }
@@ -150,24 +150,37 @@ impl Runner {
         };
         let bytes: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
         let count = session.plan().stages().iter().map(|s| s.steps.len()).sum();
-        let mut nanos = vec![0; count];
-        let (start, mut runs) = (Instant::now(), 0u32);
-        while runs == 0 || start.elapsed() < time {
+        let mut runs = vec![Vec::new(); count];
+        let start = Instant::now();
+        while runs.first().is_some_and(Vec::is_empty) || start.elapsed() < time {
+            let mut nanos = vec![0; count];
             session.profile(&bytes, &mut nanos)?;
-            runs += 1;
+            runs.iter_mut().zip(nanos).for_each(|(all, ns)| all.push(ns));
         }
+        let nanos: Vec<u64> = runs
+            .iter_mut()
+            .map(|all| {
+                all.sort_unstable();
+                percentile(all, 50)
+            })
+            .collect();
         let total = nanos.iter().sum::<u64>().max(1) as f64;
         let steps = session.plan().stages().iter().flat_map(|s| &s.steps);
         let step = |(s, &ns): (&mindir::StepReport, &u64)| StepTime {
             ops: s.ops.to_string(),
             path: s.path.to_string(),
             kernel: s.kernel.clone(),
-            mean_ns: ns as f64 / f64::from(runs),
+            median_ns: ns,
             share: ns as f64 / total,
-            gflops_per_second: if ns == 0 { 0.0 } else { s.flops as f64 * f64::from(runs) / ns as f64 },
+            gflops_per_second: if ns == 0 { 0.0 } else { s.flops as f64 / ns as f64 },
         };
         Ok(steps.zip(&nanos).map(step).collect())
     }
+}
+
+/// The time that `p` percent of the runs take at most; 0 without runs. `times` is sorted.
+fn percentile(times: &[u64], p: usize) -> u64 {
+    times.get(times.len().saturating_sub(1) * p / 100).copied().unwrap_or(0)
 }
 
 impl Bench {
@@ -207,7 +220,7 @@ impl Bench {
         bar.finish_and_clear();
         let steps = if self.profile { runner.profile(self.time)? } else { Vec::new() };
         times.sort_unstable();
-        let at = |p: usize| times[(times.len() - 1) * p / 100];
+        let at = |p: usize| percentile(&times, p);
         let flops = runner.flops();
         Ok(Measured {
             batch,
@@ -327,7 +340,7 @@ impl Measured {
         let row = |s: &StepTime| {
             let speed = if s.gflops_per_second > 0.0 { format!("{:.1}", s.gflops_per_second) } else { "-".into() };
             let share = format!("{:.1} %", 100.0 * s.share);
-            vec![share, print::time(s.mean_ns), speed, name(&s.ops), s.kernel.clone(), name(&s.path)]
+            vec![share, print::time(s.median_ns as f64), speed, name(&s.ops), s.kernel.clone(), name(&s.path)]
         };
         let batch = self.batch.map_or(String::new(), |b| format!(" of batch {b}"));
         let header = ["share", "time", "GFLOP/s", "ops", "kernel", "node"];

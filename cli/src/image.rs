@@ -19,7 +19,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', allow_negative_numbers = true, help_heading = "Pictures")]
     pub mean: Vec<f32>,
     /// Divides after subtracting: one number, or one per channel in the model's channel order
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', help_heading = "Pictures")]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = divisor, help_heading = "Pictures")]
     pub std: Vec<f32>,
     /// Resize to the input's height and width: bilinear, half-pixel centres, no smoothing
     #[arg(long, help_heading = "Pictures")]
@@ -62,6 +62,10 @@ pub enum Layout {
     Nchw,
     /// Channels last.
     Nhwc,
+}
+
+fn divisor(text: &str) -> Result<f32, String> {
+    factor(text).and_then(|x| if x == 0.0 { Err("nothing can be divided by 0".into()) } else { Ok(x) })
 }
 
 fn factor(text: &str) -> Result<f32, String> {

@@ -1,6 +1,7 @@
 //! `mindir run`.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ pub struct Run {
     output: Option<PathBuf>,
     /// Show the K best classes: softmax over the last dimension of every float output
     #[arg(long, value_name = "K")]
-    top: Option<usize>,
+    top: Option<NonZeroUsize>,
     /// Names of the classes, one a line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -67,8 +68,8 @@ impl Run {
         let nodes = self.dump.as_ref().map(|_| dump::results(&cell, &inputs)).transpose()?;
         let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
         let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
-        let top = match self.top.or(labels.as_ref().map(|_| 1)) {
-            Some(k) => top::rows(&outputs, k, labels.as_deref())?,
+        let top = match self.top.or(labels.as_ref().map(|_| NonZeroUsize::MIN)) {
+            Some(k) => top::rows(&outputs, k.get(), labels.as_deref())?,
             None => Vec::new(),
         };
         let mut written = Vec::new();

@@ -291,6 +291,12 @@ impl Tensor {
             complex => Err(TensorError::DType { expected: DType::F64, found: self.dtype }))
     }
 
+    /// Whether no element is infinite or NaN; false for complex types.
+    pub fn is_finite(&self) -> bool {
+        with_element!(self.dtype, T => self.view::<T>().is_ok_and(|v| v.iter().all(|&x| Element::to_f64(x).is_finite())),
+            complex => false)
+    }
+
     /// Every element as `i64`: floats truncate, `bool` gives 0 and 1.
     ///
     /// # Errors

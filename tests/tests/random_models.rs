@@ -1,31 +1,49 @@
 //! Random networks: every way to run them gives the same, and the same as the plain definitions of their operators.
 //!
 //! `MINDIR_RANDOM_SECONDS` runs them for that long from a fresh seed, which is printed; `MINDIR_RANDOM_SEED` says where to
-//! start. What fails is made smaller and printed, and written to a folder in `MINDIR_RANDOM_OUT`.
+//! start. What fails is made smaller, printed and, once mended, belongs into `tests/found`: `MINDIR_RANDOM_OUT` names the folder
+//! that it is written to.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mindir::check::{self, agreement};
-use mindir::{ExportOptions, GraphCell, npy};
+use mindir::{GraphCell, OpError};
 use mindir_tests::random::grow::network;
+use mindir_tests::random::keep::{self, Kept};
 use mindir_tests::random::network::Network;
-use mindir_tests::random::{keep, kind, message, seeds};
+use mindir_tests::random::{kind, message, seeds};
 
 /// What is wrong with a network.
 fn fault(net: &Network) -> Option<String> {
+    let kept = match catch_unwind(AssertUnwindSafe(|| kept(net))) {
+        Ok(Ok(kept)) => kept,
+        Ok(Err(e)) => return Some(format!("building: {e}")),
+        Err(panic) => return Some(format!("panic: {}", message(&*panic))),
+    };
+    fault_of(&kept)
+}
+
+fn kept(net: &Network) -> Result<Kept, OpError> {
+    let results = net.outputs.iter().map(|v| net.tensor(*v).clone()).collect();
+    Ok(Kept { model: net.model()?, inputs: net.contents(), results })
+}
+
+/// What is wrong with a model: where two ways to run it differ, or its results from those that it is said to have.
+fn fault_of(kept: &Kept) -> Option<String> {
     let run = || -> Result<(), String> {
-        let model = net.model().map_err(|e| format!("building: {e}"))?;
-        let inputs = net.contents();
+        let model = Arc::new(kept.model.clone());
         let options = check::Options { threads: 2, tolerance: None };
-        let report = mindir::check(model.clone(), &inputs, &options).map_err(|e| format!("fails: {e}"))?;
+        let report = mindir::check(model.clone(), &kept.inputs, &options).map_err(|e| format!("fails: {e}"))?;
         if let Some((run, fault)) = report.faults().next() {
             return Err(format!("{run}: {fault}"));
         }
         let cell = GraphCell::new(model, mindir::Options::default()).map_err(|e| e.to_string())?;
-        let results = cell.run(&inputs).map_err(|e| e.to_string())?;
-        for (i, (got, v)) in results.iter().zip(&net.outputs).enumerate() {
-            let apart = agreement(got, net.tensor(*v), report.tolerance.max(1e-3));
+        let results = cell.run(&kept.inputs).map_err(|e| e.to_string())?;
+        for (i, (got, want)) in results.iter().zip(&kept.results).enumerate() {
+            let apart = agreement(got, want, report.tolerance.max(1e-3));
             apart.map_err(|e| format!("against the definitions: output {i}: {e}"))?;
         }
         Ok(())
@@ -43,25 +61,22 @@ fn shrunk(net: &Network, text: &str) -> Network {
 
 fn describe(seed: u64, net: &Network) -> String {
     let mut text = String::new();
-    if let Ok(model) = net.model() {
-        model.graphs.iter().for_each(|g| text += &g.to_string());
-        for (v, t) in net.inputs().iter().zip(net.contents()) {
+    if let Ok(kept) = kept(net) {
+        kept.model.graphs.iter().for_each(|g| text += &g.to_string());
+        for (v, t) in net.inputs().iter().zip(&kept.inputs) {
             text += &format!("x{v} = {} {:?}\n", t.fact(), t.to_f64s().unwrap_or_default());
         }
-        if let Some(folder) = keep::folder() {
-            let folder = folder.join(format!("fault_{seed}"));
-            let _ = std::fs::create_dir_all(&folder);
-            let _ = mindir::export(&model, folder.join("model.mindir"), &ExportOptions::default());
-            for (i, t) in net.contents().iter().enumerate() {
-                let _ = npy::write(folder.join(format!("in_{i}.npy")), t);
-            }
+        if let Some(folder) = keep::folder()
+            && let Err(e) = kept.write(&folder, &seed.to_string())
+        {
+            text += &format!("cannot be kept: {e}\n");
         }
     }
     text
 }
 
 /// Keeps the network as ONNX, if it has such a form, with what is computed from it here.
-fn kept(seed: u64, net: &Network) -> Option<()> {
+fn keep_onnx(seed: u64, net: &Network) -> Option<()> {
     let folder = keep::folder()?;
     std::fs::create_dir_all(&folder).ok()?;
     let path = folder.join(format!("model_{seed}.onnx"));
@@ -74,34 +89,27 @@ fn kept(seed: u64, net: &Network) -> Option<()> {
     keep::keep(&folder.join(format!("mindir_{seed}")), &bytes, &[(inputs, results)], 1e-3).ok()
 }
 
-/// Networks that once were wrong: a file with another epsilon, statistics of rows in ONNX, infinities in activations, means
-/// and padded convolutions, positions of maxima, boxes and padded volumes in ONNX, the largest of nothing, constants behind
-/// calls, scalars that are joined, infinities in resized images.
-const FOUND: [u64; 17] = [
-    1753831982682448,
-    1753831982682486,
-    1753831982682520,
-    1753831982682533,
-    1753831982682443,
-    1753831982682600,
-    1753831982684913,
-    1753831982685032,
-    1753831982685964,
-    1753831982687299,
-    1753831982687937,
-    1753831982691785,
-    1753848105731607,
-    1753848105740898,
-    1753850615811595,
-    1753850615827282,
-    1753851366898164,
-];
+/// Networks that once were wrong, as `describe` kept them.
+#[test]
+fn networks_that_were_wrong_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("found");
+    let mut names: Vec<String> = Vec::new();
+    for entry in folder.read_dir().unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        names.extend(name.strip_suffix(".mindir").map(String::from));
+    }
+    assert!(!names.is_empty());
+    for name in names {
+        let kept = Kept::read(&folder, &name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(fault_of(&kept), None, "{name}");
+    }
+}
 
 #[test]
 fn random_networks_are_the_same_in_every_way() {
     std::panic::set_hook(Box::new(|_| {}));
     let (mut networks, mut nodes, mut failures) = (0, 0, Vec::new());
-    for seed in FOUND.into_iter().chain(seeds(60)) {
+    for seed in seeds(60) {
         let net = match catch_unwind(|| network(seed)) {
             Ok(net) => net,
             Err(panic) => {
@@ -118,7 +126,7 @@ fn random_networks_are_the_same_in_every_way() {
             println!("seed {seed}: {text}\n{}", describe(seed, &small));
             failures.push(format!("{seed}: {text}"));
         } else {
-            kept(seed, &net);
+            keep_onnx(seed, &net);
         }
     }
     println!("{networks} networks of {nodes} nodes, {} failures", failures.len());

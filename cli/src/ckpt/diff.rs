@@ -16,6 +16,7 @@ use crate::print;
 ///
 /// Values are equal if all bits are, or if they are within the tolerance that is given. Ends with 1 if something differs.
 #[derive(Args, Debug)]
+#[command(mut_arg("tolerance", |a| a.help("Largest difference, relative to the largest magnitude in the same value of A")))]
 pub struct Diff {
     /// One checkpoint
     a: PathBuf,

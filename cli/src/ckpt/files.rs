@@ -84,10 +84,7 @@ impl WriteArgs {
             return Ok(Outcome::ok(print::json(&Written { path, entries, bytes: size, dry_run, changes })));
         }
         let mut text: String = changes.iter().map(|line| format!("{line}\n")).collect();
-        let entries = match checkpoint.len() {
-            1 => "1 entry".to_string(),
-            n => format!("{n} entries"),
-        };
+        let entries = print::entries(checkpoint.len());
         text += &format!("{} {path}: {entries}, {}\n", self.save.verb(), print::bytes(size));
         Ok(Outcome::ok(text))
     }

@@ -110,8 +110,8 @@ impl Listing {
         let table = print::table(&["name", "dtype", "shape", "size", "value"], &[3], self.entries.iter().map(cells));
         let encryption = self.encryption.as_ref().map_or(String::new(), |c| format!(", encrypted with {c}"));
         let crc = if self.has_crc { ", with checksum" } else { "" };
-        let (entries, bytes) = (self.entries.len(), print::bytes(self.bytes));
-        format!("{table}{entries} entries, {bytes}, {}{encryption}{crc}\n", self.format)
+        let (entries, bytes) = (print::entries(self.entries.len()), print::bytes(self.bytes));
+        format!("{table}{entries}, {bytes}, {}{encryption}{crc}\n", self.format)
     }
 }
 

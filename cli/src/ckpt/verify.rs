@@ -69,6 +69,6 @@ impl Report {
         let line = |odd: &Odd| format!("{}  {} numbers are not finite\n", print::name(&odd.name), odd.count);
         let odd: String = self.not_finite.iter().map(line).collect();
         let crc = if self.has_crc { "the checksum is right" } else { "there is no checksum" };
-        format!("{odd}{} entries, {}; {crc}\n", self.entries, print::bytes(self.bytes))
+        format!("{odd}{}, {}; {crc}\n", print::entries(self.entries), print::bytes(self.bytes))
     }
 }

@@ -12,7 +12,7 @@ classic_convolution! {
     /// The gradient of `Conv2D` with respect to its filters.
     ///
     /// `dout`: `[n, c_out, oh, ow]`. `input`: `[n, c_in, h, w]`, over which `Conv2D` with the same arguments has `oh × ow`
-    /// windows. `filter_size`: the result's dimensions `[c_out, c_in / group, kh, kw]`. One float type, format `NCHW`.
+    /// windows; its padding counts as zeros. `filter_size`: the result's dimensions `[c_out, c_in / group, kh, kw]`. One float type, format `NCHW`.
     Conv2DBackpropFilter {
         dout ["out_backprop"]: Operand,
         input ["x"]: Operand,
@@ -58,10 +58,9 @@ impl Rule for Conv2DBackpropFilter {
             let channel = i[0] / (dims[0] / groups) * dims[1] + i[1];
             let mut sum = 0.0;
             each_index(self.dout.shape(), |o| {
-                if o[1] == i[0]
-                    && let Some(at) = patches.source([o[0], channel, i[2], i[3], o[2], o[3]])
-                {
-                    sum += dy[flat(self.dout.shape(), o)] * x[at];
+                if o[1] == i[0] {
+                    let at = patches.source([o[0], channel, i[2], i[3], o[2], o[3]]);
+                    sum += dy[flat(self.dout.shape(), o)] * at.map_or(0.0, |at| x[at]);
                 }
             });
             dw.push(sum);

@@ -7,8 +7,8 @@ use super::window::{Format, Window};
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::Operand;
-use crate::task::{Conv, Layout, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+use crate::task::{Binary, Conv, Layout, Part, Task, V};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, dense_strides, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
 /// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`).
@@ -370,12 +370,16 @@ impl Spread<'_> {
         Ok(e.cast(y, wide, dtype))
     }
 
-    /// Two spatial dimensions without dilation as one convolution for each phase of the stride; `None` otherwise.
+    /// Two spatial dimensions as one convolution for each phase of the stride, or, where the filters are dilated or may hold
+    /// numbers whose product with zero is not zero, as one product whose results are added tap by tap. `None` otherwise.
     pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.infer()?;
         let [h, w] = self.windows.as_slice() else { return Ok(None) };
-        if h.dilation * w.dilation != 1 || self.w.count() == 0 || self.x.count() == 0 || fact.count() == 0 {
+        if self.w.count() == 0 || self.x.count() == 0 || fact.count() == 0 {
             return Ok(None);
+        }
+        if h.dilation * w.dilation != 1 || !self.w.known.as_ref().is_some_and(Tensor::is_finite) {
+            return self.by_taps(b, &fact, h, w).map(Some);
         }
         let (mut parts, mut ins) = (Vec::new(), Vec::new());
         let mut covered = 0;
@@ -398,6 +402,42 @@ impl Spread<'_> {
         }
         let fill = (covered < h.size * w.size).then(|| vec![0; fact.dtype.size()]);
         Ok(Some(b.copy(&ins, parts, fill, &fact.shape)))
+    }
+
+    /// The products of all elements and taps, each tap's then added where it belongs.
+    fn by_taps(&self, b: &mut Lowering, fact: &Fact, h: &Window, w: &Window) -> Result<V, OpError> {
+        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| self.x.shape()[d]);
+        let [_, per_group, kh, kw] = [0, 1, 2, 3].map(|d| self.w.shape()[d]);
+        let own = c_in / self.groups;
+        let filters = b.reshape(self.w.v, &[1, self.groups, own, per_group * kh * kw])?;
+        let x = b.reshape(self.x.v, &[n, self.groups, own, ih * iw])?;
+        let products = b.matmul(filters, x, true, false)?;
+        let dims = [n, self.groups * per_group, kh * kw, ih, iw];
+        let (src, dst) = (dense_strides(&dims), dense_strides(&fact.shape));
+        let mut sum = None;
+        for ky in 0..kh {
+            for kx in 0..kw {
+                let (rows, cols) = (h.reading(ky), w.reading(kx));
+                let (Some(y), Some(x)) = (h.at(rows.start, ky), w.at(cols.start, kx)) else { continue };
+                let part = Part {
+                    input: 0,
+                    src_offset: ((ky * kw + kx) * ih + rows.start) * iw + cols.start,
+                    src: [src[0], src[1], src[3], src[4]].into_iter().collect(),
+                    shape: Shape::from_slice(&[n, dims[1], rows.len(), cols.len()]),
+                    dst_offset: y * fact.shape[3] + x,
+                    dst: [dst[0], dst[1], dst[2] * h.stride as isize, dst[3] * w.stride as isize].into_iter().collect(),
+                };
+                let tap = b.copy(&[products], vec![part], Some(vec![0; fact.dtype.size()]), &fact.shape);
+                sum = Some(match sum {
+                    Some(sum) => b.binary(Binary::Add, sum, tap)?,
+                    None => tap,
+                });
+            }
+        }
+        match sum {
+            Some(sum) => Ok(sum),
+            None => Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)),
+        }
     }
 
     fn phase(&self, b: &mut Lowering, py: &Phase, px: &Phase) -> Result<V, OpError> {
@@ -483,13 +523,13 @@ impl Phase {
     }
 }
 
-fn interleave(input: usize, dims: &[usize], stride: [usize; 2], py: &Phase, px: &Phase) -> crate::task::Part {
-    let dst = crate::dense_strides(dims);
+fn interleave(input: usize, dims: &[usize], stride: [usize; 2], py: &Phase, px: &Phase) -> Part {
+    let dst = dense_strides(dims);
     let shape = Shape::from_slice(&[dims[0], dims[1], py.count, px.count]);
-    crate::task::Part {
+    Part {
         input,
         src_offset: 0,
-        src: crate::dense_strides(&shape),
+        src: dense_strides(&shape),
         shape,
         dst_offset: py.first * dims[3] + px.first,
         dst: [dst[0], dst[1], dst[2] * stride[0] as isize, dst[3] * stride[1] as isize].into_iter().collect(),

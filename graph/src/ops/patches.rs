@@ -50,7 +50,7 @@ impl Patches<'_> {
         let mut parts = Vec::new();
         for ky in 0..self.h.kernel {
             for kx in 0..self.w.kernel {
-                let (rows, cols) = (inside(&self.h, ky), inside(&self.w, kx));
+                let (rows, cols) = (self.h.reading(ky), self.w.reading(kx));
                 if rows.is_empty() || cols.is_empty() {
                     continue;
                 }
@@ -72,14 +72,6 @@ impl Patches<'_> {
         }
         Ok(b.copy(&[self.x.v], parts, Some(vec![0; self.x.dtype().size()]), &ordered))
     }
-}
-
-/// The windows whose tap is not padding.
-fn inside(w: &Window, tap: usize) -> std::ops::Range<usize> {
-    let real = |o: &usize| w.at(*o, tap).is_some();
-    let start = (0..w.out).find(real).unwrap_or(w.out);
-    let end = (start..w.out).find(|o| !real(o)).unwrap_or(w.out);
-    start..end
 }
 
 op! {

@@ -68,8 +68,8 @@ impl Axis {
             Kernel::Nearest => vec![(edge(x.floor() as i64), 1.0)],
             Kernel::Linear => {
                 let x = x.max(0.0);
-                let t = x - x.floor();
-                vec![(edge(x.floor() as i64), 1.0 - t), (edge(x.ceil() as i64), t)]
+                let (first, t) = (edge(x.floor() as i64), x - x.floor());
+                if t == 0.0 { vec![(first, 1.0)] } else { vec![(first, 1.0 - t), (edge(x.ceil() as i64), t)] }
             }
             Kernel::Cubic { a, renormal, table } => cubic(x, last, a, renormal, table),
         }

@@ -181,6 +181,14 @@ impl Window {
         (0..self.kernel).filter_map(move |tap| self.at(out, tap))
     }
 
+    /// The windows whose position `tap` is not padding.
+    pub fn reading(&self, tap: usize) -> std::ops::Range<usize> {
+        let real = |o: &usize| self.at(*o, tap).is_some();
+        let start = (0..self.out).find(real).unwrap_or(self.out);
+        let end = (start..self.out).find(|o| !real(o)).unwrap_or(self.out);
+        start..end
+    }
+
     /// Number of positions of window `out` in the padded dimension.
     pub fn padded(&self, out: usize) -> usize {
         let end = self.size + self.before + self.after;

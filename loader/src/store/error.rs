@@ -66,6 +66,8 @@ pub enum Step {
     Look,
     /// Taking the lock.
     Lock,
+    /// Finding the folder that the file is to be in.
+    Folder,
     /// Removing what a writer that died has left.
     Clean,
     /// Making a new file or folder.
@@ -87,6 +89,7 @@ impl Display for Step {
         f.write_str(match self {
             Self::Look => "look at it",
             Self::Lock => "lock it",
+            Self::Folder => "find its folder",
             Self::Clean => "remove a left-over file",
             Self::Create => "create a file",
             Self::Write => "write",

@@ -1,6 +1,6 @@
 //! One writer at a time.
 
-use std::{any::Any, path::PathBuf, sync::Arc};
+use std::{any::Any, io, path::PathBuf, sync::Arc};
 
 use super::{
     error::{Step, StoreError},
@@ -18,7 +18,8 @@ pub(super) struct Lock {
 impl Lock {
     pub(super) fn take(layer: &Arc<dyn Layer>, target: &Target) -> Result<Self, StoreError> {
         let path = target.lock();
-        let held = layer.lock(&path).map_err(|source| target.failed(Step::Lock, source))?;
+        let step = |e: &io::Error| if e.kind() == io::ErrorKind::NotFound { Step::Folder } else { Step::Lock };
+        let held = layer.lock(&path).map_err(|source| target.failed(step(&source), source))?;
         Ok(Self { layer: Arc::clone(layer), path, _held: held.ok_or_else(|| target.busy())? })
     }
 }

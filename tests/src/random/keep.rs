@@ -1,8 +1,12 @@
-//! Random cases on the disk, for `tests/oracle/random_onnx.py`.
+//! Random cases on the disk: ONNX models for `tests/oracle/random_onnx.py`, networks for later runs.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mindir::ExportOptions;
+use mindir::ckpt::{self, Checkpoint, ReadOptions, WriteOptions};
+use mindir::graph::Model;
 use mindir_graph::Tensor;
 use serde_json::{Value, json};
 
@@ -32,4 +36,46 @@ pub fn keep(folder: &Path, onnx: &[u8], sets: &[(Vec<Tensor>, Vec<Tensor>)], tol
     std::fs::write(folder.join("model.onnx"), onnx)?;
     std::fs::write(folder.join("data.bin"), &data)?;
     std::fs::write(folder.join("case.json"), serde_json::to_vec(&case)?)
+}
+
+/// A model with inputs and the results that the plain definitions of its operators give.
+pub struct Kept {
+    /// The model.
+    pub model: Model,
+    /// Its inputs.
+    pub inputs: Vec<Tensor>,
+    /// The results.
+    pub results: Vec<Tensor>,
+}
+
+impl Kept {
+    /// Writes `NAME.mindir` and, with inputs `x0`, `x1`, … and results `y0`, `y1`, …, `NAME.safetensors`.
+    ///
+    /// # Errors
+    /// What writing the files says.
+    pub fn write(&self, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+        std::fs::create_dir_all(folder)?;
+        mindir::export(&self.model, folder.join(format!("{name}.mindir")), &ExportOptions::default())?;
+        let mut values = Checkpoint::new();
+        for (kind, tensors) in [("x", &self.inputs), ("y", &self.results)] {
+            tensors.iter().enumerate().for_each(|(i, t)| drop(values.insert(format!("{kind}{i}"), t.clone())));
+        }
+        ckpt::write(folder.join(format!("{name}.safetensors")), &values, &WriteOptions::default())?;
+        Ok(())
+    }
+
+    /// Reads what [`write`](Kept::write) wrote.
+    ///
+    /// # Errors
+    /// What reading the files says.
+    pub fn read(folder: &Path, name: &str) -> Result<Kept, Box<dyn Error>> {
+        let model = mindir::load(folder.join(format!("{name}.mindir")))?;
+        let values = ckpt::read(folder.join(format!("{name}.safetensors")), &ReadOptions::default())?;
+        let tensors = |kind: &str| {
+            let value = |i: usize| values.get(&format!("{kind}{i}"));
+            let all = (0..).map_while(value).filter_map(|v| v.array());
+            all.map(|a| a.tensor()).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Kept { model, inputs: tensors("x")?, results: tensors("y")? })
+    }
 }

@@ -224,10 +224,7 @@ impl Resize {
             "linear" | "cubic" if self.antialias => self.wide(m, &x, &at, &last, axis)?,
             "linear" => {
                 let at = clamped(m, &at, &last)?;
-                let first = m.op("Floor", vec![(&at).into()])?;
-                let t = m.op("Sub", vec![at.into(), (&first).into()])?;
-                let weights = [self.hat(m, &t, 0.0)?, self.hat(m, &t, 1.0)?];
-                self.weighted(m, &x, &first, &last, axis, 0, weights.to_vec())?
+                self.between(m, &x, &at, &last, axis)?
             }
             "cubic" => {
                 let first = m.op("Floor", vec![(&at).into()])?;
@@ -321,6 +318,24 @@ impl Resize {
         let at = clamped(m, at, last)?;
         let at = as_type(m, at, DType::I64)?;
         m.op("Gather", vec![x.into(), at.into(), (axis.at as i64).into(), 0i64.into()])
+    }
+
+    /// Linear interpolation at coordinates among the elements. At one of them it takes that twice, with half the weight, and no
+    /// neighbour: even nothing of infinity would be NaN.
+    fn between(&self, m: &mut Import, x: &Val, at: &Val, last: &Val, axis: &Axis) -> Step {
+        let (before, after) = (m.op("Floor", vec![at.into()])?, m.op("Ceil", vec![at.into()])?);
+        let [zero, half, one] = [0.0, 0.5, 1.0].map(|v| m.scalar(DType::F32, v));
+        let t = m.op("Sub", vec![at.into(), (&before).into()])?;
+        let exact = m.op("Equal", vec![(&t).into(), zero?.into()])?;
+        let t = m.op("Select", vec![exact.into(), half?.into(), t.into()])?;
+        let rest = m.op("Sub", vec![one?.into(), (&t).into()])?;
+        let mut share = |at: &Val, weight: Val| {
+            let y = self.gathered(m, x, at, last, axis)?;
+            let weight = column(m, weight, x.rank()?, axis.at)?;
+            m.op("Mul", vec![y.into(), weight.into()])
+        };
+        let (y, z) = (share(&before, rest)?, share(&after, t)?);
+        m.op("Add", vec![y.into(), z.into()])
     }
 
     /// The sum of elements from `first + offset` on, times `weights`.
