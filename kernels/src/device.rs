@@ -157,7 +157,7 @@ pub trait Program: Send + Sync {
     /// Memory and scratch for one run at a time.
     fn session(self: Arc<Self>) -> Box<dyn Run>;
 
-    /// Bytes of memory that a session takes.
+    /// Bytes of memory that a session keeps between runs.
     fn session_bytes(&self) -> usize;
 
     /// Name of the kernel of each step.

@@ -17,7 +17,7 @@ pub(crate) fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> 
         Some(n) => Threads::new(n),
         None => Threads::available().map_err(OptionError::Variable)?,
     };
-    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(isa, threads));
+    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(isa, threads).keeping(options.plan_memory));
     match options.device {
         DeviceKind::Cpu => Ok(vec![cpu]),
         DeviceKind::Wgpu => Ok(vec![wgpu()?, cpu]),

@@ -65,9 +65,9 @@ pub struct Options {
     pub params_init: HashMap<String, Tensor>,
     /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
     pub disabled_passes: Vec<String>,
-    /// Bytes that a cell keeps to be fast another time: working memory of runs that are over, and constants that were
-    /// computed when planning. What was not used for longest goes first; what was used last stays, whatever it takes. Weights,
-    /// running calls and sessions do not count.
+    /// Bytes that a cell keeps to be fast another time: so many of working memory of runs that are over, which later runs of
+    /// any shape take over, and as many of constants that were computed when planning. What was not used for longest goes
+    /// first; what was used last stays, whatever it takes. Weights and running calls do not count.
     pub plan_memory: usize,
     /// Calls that may be unfinished at one time.
     pub max_depth: usize,

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use mindir::{GraphCell, Options, Tensor};
 
-/// The resident memory of this process, in MiB.
-fn resident() -> f64 {
+/// The resident memory of this process, in MiB: all of it, and what is mapped from files.
+fn resident() -> (f64, f64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    let number = |name: &str| {
+        let line = status.lines().find(|l| l.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    };
+    (number("VmRSS:"), number("RssFile:"))
 }
 
 fn run(cell: &GraphCell, i: usize) -> Result<(), mindir::Error> {
@@ -29,18 +32,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Arc::new(mindir::load(path)?);
     let cell = GraphCell::new(model.clone(), Options::default())?;
     run(&cell, 0)?;
-    let one = resident();
-    println!("1 size: {one:.0} MiB");
+    let (one, mapped) = resident();
+    println!("1 size: {one:.0} MiB, {mapped:.0} of them mapped");
     for i in 1..count {
         run(&cell, i)?;
     }
-    let many = resident();
-    println!("{count} sizes: {many:.0} MiB, {:.2} times", many / one);
+    let (many, mapped) = resident();
+    println!("{count} sizes: {many:.0} MiB, {mapped:.0} of them mapped, {:.2} times", many / one);
     if let [cells] = rest {
         let cells: Vec<GraphCell> =
             (1..cells.parse()?).map(|_| GraphCell::new(model.clone(), Options::default())).collect::<Result<_, _>>()?;
         cells.iter().try_for_each(|cell| run(cell, 0))?;
-        println!("{} cells: {:.0} MiB, {:.2} times", cells.len() + 1, resident(), resident() / many);
+        let (all, _) = resident();
+        println!("{} cells: {all:.0} MiB, {:.2} times", cells.len() + 1, all / many);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The CPU: kernels on host memory.
 
+mod arena;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use isa::Isa;
 pub use kernel::{CpuKernel, Failed, Io};
 pub use memory::Block;
 
+use self::arena::Arenas;
 use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Stage, TaskView, Weights};
 
 /// What a kernel is built from.
@@ -86,12 +88,18 @@ fn candidates(task: &Task) -> &'static [Candidate] {
 pub struct CpuDevice {
     isa: Isa,
     threads: Threads,
+    arenas: Arc<Arenas>,
 }
 
 impl CpuDevice {
     /// The processor with this instruction set and these threads.
     pub fn new(isa: Isa, threads: Threads) -> CpuDevice {
-        CpuDevice { isa, threads }
+        CpuDevice { isa, threads, arenas: Arc::new(Arenas::new(usize::MAX)) }
+    }
+
+    /// The same, keeping at most `bytes` of the memory of runs that are over; what was used last stays, whatever it takes.
+    pub fn keeping(self, bytes: usize) -> CpuDevice {
+        CpuDevice { arenas: Arc::new(Arenas::new(bytes)), ..self }
     }
 
     /// Its instruction set.

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use mindir_graph::{Fact, Tensor};
 
+use super::arena::Arenas;
 use super::gang::{Gang, Threads};
 use super::kernel::{CpuKernel, Io, Operand, Target};
-use super::memory::{ALIGN, Block};
+use super::memory::ALIGN;
 use super::{Build, CpuDevice};
 use crate::device::{Declined, DeviceError, Place, Program, Run, Stage, Step, TaskView, Weights};
 
@@ -65,6 +66,7 @@ pub(super) struct CpuProgram {
     inputs: Vec<Fact>,
     outputs: Vec<usize>,
     threads: Threads,
+    arenas: Arc<Arenas>,
 }
 
 impl CpuProgram {
@@ -84,7 +86,13 @@ impl CpuProgram {
             inputs: stage.inputs,
             outputs: bytes(&stage.outputs),
             threads: device.threads().clone(),
+            arenas: device.arenas.clone(),
         })
+    }
+
+    /// Bytes of memory that a run takes.
+    fn bytes(&self) -> usize {
+        self.arena.next_multiple_of(ALIGN) + self.scratch
     }
 }
 
@@ -166,7 +174,8 @@ impl Program for CpuProgram {
     }
 
     fn session_bytes(&self) -> usize {
-        self.arena.next_multiple_of(ALIGN) + self.scratch
+        let tables = self.steps.iter().map(|s| s.ins.len() * size_of::<Operand>() + s.outs.len() * size_of::<Target>());
+        tables.sum()
     }
 
     fn kernels(&self) -> Vec<String> {
@@ -174,11 +183,9 @@ impl Program for CpuProgram {
     }
 }
 
-/// Memory for one run at a time.
+/// One run at a time. Its memory is borrowed while it runs: the stage's arena, then scratch.
 struct Session {
     program: Arc<CpuProgram>,
-    /// The arena, then scratch.
-    memory: Block<u8>,
     operands: Vec<Vec<Operand>>,
     results: Vec<Vec<Target>>,
     /// First byte of each of the caller's outputs.
@@ -186,13 +193,12 @@ struct Session {
     gang: Gang,
 }
 
-// SAFETY: the pointers in `operands`, `results` and `outputs` lead to memory of the session and of constants that the program keeps;
-// those to the caller's memory are replaced before every run.
+// SAFETY: the pointers in `operands`, `results` and `outputs` lead to constants that the program keeps, or are replaced before
+// every run.
 unsafe impl Send for Session {}
 
 impl Session {
     fn new(program: Arc<CpuProgram>) -> Session {
-        let arena = program.arena.next_multiple_of(ALIGN);
         let operand = |(spot, &shared): (&Spot, &bool)| {
             let ptr = if let Where::Const(t) = &spot.place { t.bytes().as_ptr() } else { std::ptr::null() };
             Operand { ptr, len: spot.fact.bytes(), dtype: spot.fact.dtype, shared }
@@ -204,7 +210,6 @@ impl Session {
             taken: false,
         };
         Session {
-            memory: Block::zeroed(arena + program.scratch),
             operands: program.steps.iter().map(|s| s.ins.iter().zip(&s.shared).map(operand).collect()).collect(),
             results: program.steps.iter().map(|s| s.outs.iter().map(target).collect()).collect(),
             outputs: Vec::with_capacity(program.outputs.len()),
@@ -213,9 +218,8 @@ impl Session {
         }
     }
 
-    /// Points every operand and result to its memory and returns the first byte of the arena.
-    fn point(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> *mut u8 {
-        let base = self.memory.as_mut_ptr();
+    /// Points every operand and result to its memory, in the arena or the caller's.
+    fn point(&mut self, base: *mut u8, ins: &[&[u8]], outs: &mut [&mut [u8]]) {
         self.outputs.clear();
         self.outputs.extend(outs.iter_mut().map(|o| o.as_mut_ptr()));
         // Nothing is read or written through the pointer of an empty value, but slices want it aligned.
@@ -244,7 +248,6 @@ impl Session {
                 }
             }
         }
-        base
     }
 
     fn check(&self, ins: &[&[u8]], outs: &[&mut [u8]]) -> Result<(), DeviceError> {
@@ -262,14 +265,23 @@ impl Session {
         Err(DeviceError::Device { device: "cpu".into(), message })
     }
 
-    fn steps(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], mut done: impl FnMut(usize)) -> Result<(), DeviceError> {
+    fn steps(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], done: impl FnMut(usize)) -> Result<(), DeviceError> {
         self.check(ins, outs)?;
-        let base = self.point(ins, outs);
-        let scratch = (base.wrapping_add(self.program.arena.next_multiple_of(ALIGN)), self.program.scratch);
+        let bytes = self.program.bytes();
+        let mut arena = self.program.arenas.take(bytes);
+        let base = arena.memory.as_mut_ptr();
+        self.point(base, ins, outs);
+        let scratch = (base.wrapping_add(bytes - self.program.scratch), self.program.scratch);
+        let done = self.all(scratch, done);
+        self.program.arenas.give(arena, bytes);
+        done
+    }
+
+    fn all(&mut self, scratch: (*mut u8, usize), mut done: impl FnMut(usize)) -> Result<(), DeviceError> {
         for (s, step) in self.program.steps.iter().enumerate() {
             // SAFETY: `bind` checked that every value lies inside its memory and that results overlap nothing but the
             // operands marked shared; `check` that the caller's memory has the lengths that `bind` assumed and is aligned,
-            // as are slots and tensors. `ins` is borrowed, `outs` and `self.memory` mutably, and used through these
+            // as are slots and tensors. `steps` borrows `ins`, `outs` and the arena mutably, which are used through these
             // pointers only. Scratch follows the arena. `bool`s come from checked tensors or kernels.
             let mut io = unsafe { Io::new(&self.operands[s], &mut self.results[s], scratch) };
             step.kernel

@@ -146,7 +146,7 @@ impl Plan {
         self.constants.iter().chain(self.folded.iter().flat_map(|f| f.iter()))
     }
 
-    /// Bytes that a [`State`] takes.
+    /// Bytes that a [`State`] keeps between runs.
     pub(crate) fn state_bytes(&self) -> usize {
         self.stages.iter().map(|s| s.program.session_bytes()).sum::<usize>() + self.host.iter().sum::<usize>()
     }
