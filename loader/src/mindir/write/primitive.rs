@@ -28,6 +28,7 @@ const INPUTS: &[(&str, &[&str])] = &[
     ("UnsortedSegmentMax", &["num_segments"]),
     ("UnsortedSegmentMin", &["num_segments"]),
     ("UnsortedSegmentProd", &["num_segments"]),
+    ("raise", &["exception"]),
 ];
 
 /// Operators that MindSpore 2.10 does not declare as functions, in order.
@@ -67,6 +68,7 @@ const OBJECTS: &[&str] = &[
     "IndexFill",
     "InstanceNorm",
     "IsNan",
+    "JoinedStr",
     "L2Normalize",
     "LRN",
     "LSTM",
@@ -144,6 +146,7 @@ const OBJECTS: &[&str] = &[
     "bool_not",
     "bool_or",
     "list_equal",
+    "raise",
     "sequence_len",
     "shape_mul",
     "tuple_equal",
