@@ -392,7 +392,7 @@ fn missing() -> Failed {
 /// Operators.
 impl<'m> Body<'_, 'm> {
     fn operator(&mut self, node: &'m Node, def: &'static OpDef) -> Result<(), Failed> {
-        let op = node.primitive.as_ref().map_or(def.name, |primitive| &primitive.name);
+        let op = node.primitive.as_ref().map_or(primitive::name(def), |primitive| &primitive.name);
         let classic = primitive::is_classic(def, op);
         let mut attributes = node.primitive.as_ref().map(|primitive| primitive.attrs.clone()).unwrap_or_default();
         let written: &[usize] = if let Effect::Writes(args) = node.effect() { args } else { &[] };
