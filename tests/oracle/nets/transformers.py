@@ -269,7 +269,7 @@ def attention_open():
     net = SelfAttention().set_train(False)
     seed_params(net)
     expected = [[y.asnumpy() for y in net(Tensor(x))] for x, in cases]     # MindSpore runs the network, but not its file
-    return Spec(net, cases, declared=[unknown(None, None, 8)], expected=expected)
+    return Spec(net, cases, declared=[unknown(None, None, 8)], expected=expected, raw=True)
 
 
 @model("bert_base", "large")
