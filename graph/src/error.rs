@@ -15,6 +15,14 @@ pub enum OpError {
     /// An argument is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// The model itself ends the run with an exception.
+    #[error("{exception}{}{message}", if .message.is_empty() { "" } else { ": " })]
+    Raised {
+        /// Name of Python's class.
+        exception: String,
+        /// What it says.
+        message: String,
+    },
     /// Meaningful, but not implemented.
     #[error("not supported: {0}")]
     Unsupported(String),

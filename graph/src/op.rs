@@ -307,6 +307,8 @@ pub enum Effect {
     Random,
     /// Talks to the outside, such as `Print`.
     Io,
+    /// Ends the run with an error.
+    Raises,
 }
 
 /// How to compute what an operator writes to its first argument. The result has that argument's shape; its element type may be

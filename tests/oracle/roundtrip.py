@@ -74,17 +74,26 @@ def arguments(folder):
     return [tensor.astype(ms.bfloat16) if short else tensor for tensor, short in zip(tensors, half, strict=True)]
 
 
+def arrays(result):
+    """The arrays in a result; a tuple of Python numbers is one."""
+    if isinstance(result, ms.Tensor):
+        return [golden.array(result.copy())]
+    if isinstance(result, (tuple, list)) and not all(isinstance(item, (bool, int, float)) for item in result):
+        return [array for item in result for array in arrays(item)]
+    return [np.array(result, np.int64 if result in ((), []) else None)]
+
+
 def agrees(folder, secret):
     """`equal` if a model gives the results stored beside it, or what is wrong."""
     try:
         cell = nn.GraphCell(ms.load(mindir.graph_file(folder), **secret))
-        leaves, _ = golden.run(cell, arguments(folder))
-        got = [leaf if isinstance(leaf, str) else golden.array(leaf) for leaf in leaves]
+        got = cell(*arguments(folder))
     except Exception as error:
         if os.environ.get("MINDIR_TRACE"):
             traceback.print_exc()
         return f"fails: {first_line(error)}"
     want = stored(folder, "out")
+    got = [array for result in (got if isinstance(got, tuple) and len(want) > 1 else [got]) for array in arrays(result)]
     for param in cell.get_parameters():
         if os.path.exists(path := os.path.join(folder, f"after_{param.name}.npy")):
             got.append(golden.array(param))

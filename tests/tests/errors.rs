@@ -2,7 +2,10 @@
 
 use mindir::graph::Model;
 use mindir::{DType, Dim, Error, ErrorKind, GraphCell, Options, Spec, Tensor};
+use mindir_graph::OpError;
 use mindir_graph::builder::Builder;
+use mindir_graph::lower::NodeError;
+use mindir_tests::golden;
 
 /// The sum of an input of these dimensions and a tensor of three elements.
 fn sum(dims: &[Dim]) -> Model {
@@ -39,4 +42,40 @@ fn shapes_that_the_model_leaves_open_are_wrong_usage() {
     let e = error(sum(&[Dim::Unknown]), 4);
     assert!(matches!(e, Error::Node(_)), "{e:?}");
     assert_eq!(e.kind(), ErrorKind::Usage);
+}
+
+/// What a golden's model answers to ones of these dimensions times `value`.
+fn answer(name: &str, dims: &[usize], value: f64) -> Result<Vec<Tensor>, Error> {
+    let model = mindir::load(golden::folder().join(name).join("model.mindir")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("model.mindir");
+    mindir::export(&model, &written, &Default::default()).unwrap();
+    let again = mindir::load(written).unwrap();
+    let x = Tensor::from_f64s(DType::F32, dims, &vec![value; dims.iter().product()]).unwrap();
+    let [first, again] = [model, again].map(|model| {
+        let cell = GraphCell::new(model, Options::default()).unwrap();
+        cell.run(std::slice::from_ref(&x))
+    });
+    assert_eq!(first.as_ref().map_err(message), again.as_ref().map_err(message));
+    first
+}
+
+/// What the exception says that a model ended with.
+fn message(e: &Error) -> String {
+    let Error::Node(NodeError { path, error: raised @ OpError::Raised { .. }, .. }) = e else { panic!("{e:?}") };
+    assert_eq!(e.node_path(), Some(&**path));
+    assert_eq!(e.kind(), ErrorKind::Usage);
+    raised.to_string()
+}
+
+#[test]
+fn exceptions_end_the_run_when_they_are_reached() {
+    let raised = |name, dims: &[usize], value| message(&answer(name, dims, value).unwrap_err());
+    assert_eq!(raised("raise_open", &[4, 2], 0.0), "ValueError: at most 3 rows, found 4 of (4, 2)");
+    assert_eq!(raised("raise_open", &[3, 6], 0.0), "TypeError");
+    assert_eq!(raised("raise_open", &[1, 2], 5.0), "RuntimeError: the sum is too large");
+    assert_eq!(raised("raise_open", &[1, 2], 50.0), "ValueError: ('the largest is', 50.0)");
+    assert_eq!(answer("raise_open", &[3, 5], 0.5).unwrap().len(), 3);
+    assert_eq!(raised("raise_fixed", &[2, 3], 2.0), "ValueError: ('the sum is', 12.0)");
+    assert_eq!(answer("raise_fixed", &[2, 3], 1.0).unwrap()[0].to_f64s().unwrap(), [2.0; 6]);
 }

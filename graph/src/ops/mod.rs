@@ -68,6 +68,7 @@ mod pooling;
 mod prelu;
 mod print;
 mod product;
+mod raise;
 mod reduce;
 mod reshape;
 mod reshaping;
@@ -383,6 +384,8 @@ ops! {
     pool::MaxPoolWithIndices,
     prelu::PReLU,
     print::Print,
+    raise::JoinedStr,
+    raise::raise,
     reduce::All,
     reduce::Any,
     reduce::AnyExt,

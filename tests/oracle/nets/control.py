@@ -141,6 +141,31 @@ class Generate(nn.Cell):
         return tokens
 
 
+class Raise(nn.Cell):
+    """Exceptions for some shapes and contents; the branches that return have several results."""
+
+    def construct(self, x):
+        rows, columns = x.shape
+        if rows > 3:
+            raise ValueError(f"at most 3 rows, found {rows} of {x.shape}")
+        elif columns > 5:
+            raise TypeError
+        if x.sum() > 9:
+            if x.max() > 9:
+                raise ValueError("the largest is", x.max())
+            raise RuntimeError("the sum is too large")
+        return x * 2, (x.sum(), x - 1)
+
+
+class RaiseFixed(nn.Cell):
+    """An exception for some contents, shapes being fixed."""
+
+    def construct(self, x):
+        if x.sum() > 9:
+            raise ValueError("the sum is", x.sum())
+        return x * 2
+
+
 def scalar(value, dtype=np.int32):
     return np.array(value, dtype)
 
@@ -193,3 +218,15 @@ def switch_layer():
 @model("generate")
 def generate():
     return Spec(Generate(), [[np.array([3] + [0] * 9, np.int32), scalar(1)], [np.array([5, 7, 2] + [0] * 7, np.int32), scalar(3)]])
+
+
+@model("raise_open")
+def raise_open():
+    cases = [[noise(n, m, seed=n)] for n, m in ((2, 3), (3, 5), (1, 1))]
+    expected = [[x * np.float32(2), x.sum(), x - np.float32(1)] for x, in cases]
+    return Spec(Raise(), cases, declared=[unknown(None, None)], expected=expected)
+
+
+@model("raise_fixed")
+def raise_fixed():
+    return Spec(RaiseFixed(), [[noise(2, 3, seed=s)] for s in (0, 1)])

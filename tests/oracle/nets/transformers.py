@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from .common import Spec, integers, model, noise, unknown
+from .common import Spec, integers, model, noise, seed_params, unknown
 
 
 class Attention(nn.Cell):
@@ -250,6 +250,26 @@ def llama_kv_small():
     inputs = [integers(0, 300, 1, new), np.arange(past, past + new, dtype=np.int32)[None], noise(2, 1, 2, past, 12),
               noise(2, 1, 2, past, 12, seed=1), mask]
     return Spec(Llama(300, 48, 2, 4, 2, 96), [inputs])
+
+
+class SelfAttention(nn.Cell):
+    """nn.MultiheadAttention over open sizes, which raises an exception where embeddings have the wrong length."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def construct(self, x):
+        return self.attention(x, x, x)
+
+
+@model("attention_open")
+def attention_open():
+    cases = [[noise(b, s, 8, seed=b)] for b, s in ((2, 3), (1, 5))]
+    net = SelfAttention().set_train(False)
+    seed_params(net)
+    expected = [[y.asnumpy() for y in net(Tensor(x))] for x, in cases]     # MindSpore runs the network, but not its file
+    return Spec(net, cases, declared=[unknown(None, None, 8)], expected=expected, raw=True)
 
 
 @model("bert_base", "large")

@@ -691,7 +691,7 @@ trait Told {
 
 impl Told for OpDef {
     fn is_told(&self) -> bool {
-        matches!(self.effect, Effect::Pure) && !["Dropout", "Print", "TensorToTuple"].contains(&self.name)
+        matches!(self.effect, Effect::Pure) && !["Dropout", "JoinedStr", "TensorToTuple"].contains(&self.name)
     }
 }
 

@@ -392,6 +392,7 @@ fn effect(node: &Node) -> Option<&'static str> {
         Effect::Pure => None,
         Effect::Random => Some("it draws random numbers"),
         Effect::Io => Some("it talks to the outside"),
+        Effect::Raises => Some("it ends the run with an exception; ONNX models cannot"),
         Effect::Writes(_) | Effect::WritesIf { .. } => Some("it writes a parameter; ONNX models keep no state"),
     }
 }

@@ -120,7 +120,7 @@ fn input_sym(form: &Form, name: &str, inputs: &mut Vec<(String, Spec)>) -> Resul
         Form::Function => unsupported("a function"),
         Form::Any(_) if form.vector().is_none() => unsupported("a tuple of any number of tensors"),
         Form::Tensor(spec) if spec.dtype.is_none() => unsupported("a tensor of an unknown element type"),
-        Form::Unknown | Form::Tensor(_) | Form::Scalar(_) | Form::Any(_) => {
+        Form::Unknown | Form::Tensor(_) | Form::Scalar(_) | Form::Any(_) | Form::Never => {
             inputs.push((name.to_string(), form.spec()));
             Ok(Sym::Value(ValueId(inputs.len() as u32 - 1)))
         }
@@ -141,7 +141,12 @@ fn one(program: &Program<'_>, shared: &mut Shared, plan: Plan) -> Result<Graph, 
         None => walk.dispatch(plan.args, plan.form.as_ref()).map_err(|fault| fault.at(&name, ""))?,
     };
     let mut outputs = Vec::new();
-    let nest = walk.give(&result, plan.form.as_ref(), &mut outputs).map_err(|fault| fault.at(&name, ""))?;
+    let ends = plan.graph.and_then(|graph| program.graphs.get(graph)).is_some_and(WireGraph::ends);
+    let nest = match &plan.form {
+        Some(form) if ends => walk.give_nothing(&result, form, &mut outputs),
+        form => walk.give(&result, form.as_ref(), &mut outputs),
+    };
+    let nest = nest.map_err(|fault| fault.at(&name, ""))?;
     let nest = walk.give_back(nest, &mut outputs).map_err(|fault| fault.at(&name, ""))?;
     walk.graph.outputs = outputs;
     walk.graph.nest = nest;
@@ -312,7 +317,7 @@ impl<'a> Walk<'_, 'a> {
             };
             let form = &self.program.graph(graph)?.form;
             match &found {
-                _ if *form == Form::Unknown => {}
+                _ if matches!(form, Form::Unknown | Form::Never) => {}
                 None => found = Some(form.clone()),
                 Some(other) if !other.same_nest(form) => found = Some(either(other, form)?),
                 Some(_) => {}
@@ -376,6 +381,10 @@ impl<'a> Walk<'_, 'a> {
             }
             key.extend([11, place as u64]);
             returns.push(place);
+        }
+        if graph.and_then(|graph| self.program.graphs.get(graph)).is_some_and(WireGraph::ends) {
+            key.push(12);
+            form.nest(&mut key);
         }
         if let Some(id) = self.shared.keys.get(&key) {
             let same = self.shared.plans.get(*id).and_then(|plan| plan.form.as_ref());
@@ -508,6 +517,26 @@ impl<'a> Walk<'_, 'a> {
             Sym::Tuple(_) | Sym::Token => Err(GraphFault::Results),
             _ => self.give_tensor(sym, form, outputs),
         }
+    }
+
+    /// Results of the form that a caller expects, for a graph that never returns: `sym` is all that it has.
+    fn give_nothing(&mut self, sym: &Sym, form: &Form, outputs: &mut Vec<ValueId>) -> Result<Nest, GraphFault> {
+        self.shared.spend(1)?;
+        Ok(match (form, sym) {
+            (Form::Tuple(items), _) => {
+                let give = |item| self.give_nothing(sym, item, outputs);
+                Nest::Tuple(items.iter().map(give).collect::<Result<_, _>>()?)
+            }
+            (Form::None | Form::Token, _) => Nest::None,
+            (_, Sym::Tuple(tuple)) => {
+                let first = tuple.items.first().ok_or(GraphFault::Results)?;
+                self.give_nothing(first, form, outputs)?
+            }
+            _ => {
+                outputs.push(self.value(sym)?);
+                Nest::Leaf
+            }
+        })
     }
 
     /// Numbers as one tensor.

@@ -21,6 +21,8 @@ pub(super) enum Form {
     Token,
     Text,
     Function,
+    /// Nothing: what should return it ends the run with an exception.
+    Never,
 }
 
 impl Form {
@@ -106,6 +108,15 @@ impl Form {
         }
     }
 
+    /// Numbers that are the same for descriptions with tuples at the same places, and for no others.
+    pub(super) fn nest(&self, key: &mut Vec<u64>) {
+        key.push(self.leaf().into());
+        if let Form::Tuple(items) = self {
+            key.push(items.len() as u64);
+            items.iter().for_each(|item| item.nest(key));
+        }
+    }
+
     fn leaf(&self) -> u8 {
         match self {
             Form::Unknown | Form::Tensor(_) | Form::Scalar(_) | Form::Any(_) => 0,
@@ -113,6 +124,7 @@ impl Form {
             Form::None | Form::Token => 2,
             Form::Text => 3,
             Form::Function => 4,
+            Form::Never => 5,
         }
     }
 

@@ -5,6 +5,7 @@
 //! removes what nobody needs.
 
 mod call;
+mod ending;
 mod fault;
 mod form;
 mod interface;

@@ -134,7 +134,7 @@ impl<'a> Walk<'_, 'a> {
             Sym::Value(value) => self.alias(value, &changed, node),
             other => other,
         };
-        let effect = matches!(def.effect, Effect::Random | Effect::Io) || !writes.is_empty();
+        let effect = matches!(def.effect, Effect::Random | Effect::Io | Effect::Raises) || !writes.is_empty();
         let primitive = self.primitive_of(operator, def, attributes, node)?;
         self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
         self.describe(primitive);
@@ -405,7 +405,7 @@ impl<'a> Walk<'_, 'a> {
             Form::Token => Ok(Sym::Token),
             Form::Text => Err(GraphFault::Unsupported("text computed at run time".to_string())),
             Form::Function => Err(GraphFault::Unsupported("functions as results".to_string())),
-            Form::Unknown | Form::Tensor(_) | Form::Scalar(_) | Form::Any(_) => {
+            Form::Unknown | Form::Tensor(_) | Form::Scalar(_) | Form::Any(_) | Form::Never => {
                 let value = self.result(name, form.spec());
                 outputs.push(value);
                 Ok(Sym::Value(value))

@@ -140,6 +140,7 @@ impl<'a> Program<'a> {
             program.connect(graph, index, &mut names)?;
         }
         program.mark_loops();
+        program.mark_endings();
         Ok(program)
     }
 

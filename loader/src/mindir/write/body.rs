@@ -28,6 +28,8 @@ const NUMBERS: [&str; 5] = ["TupleGetItem", "sequence_len", "shape_mul", "Rank",
 const VECTORS: [&str; 3] = ["Shape", "TensorShape", "DynamicShape"];
 /// Operators whose result is a tuple, however many elements it has.
 const TUPLES: [&str; 6] = ["Split", "SplitTensor", "SplitWithSize", "Chunk", "Unstack", "Meshgrid"];
+/// Operators that take the items of their tuple as inputs of their own.
+const FLAT: [&str; 3] = ["JoinedStr", "Print", "raise"];
 
 /// Why a node cannot be written.
 type Failed = String;
@@ -390,7 +392,7 @@ fn missing() -> Failed {
 /// Operators.
 impl<'m> Body<'_, 'm> {
     fn operator(&mut self, node: &'m Node, def: &'static OpDef) -> Result<(), Failed> {
-        let op = node.primitive.as_ref().map_or(def.name, |primitive| &primitive.name);
+        let op = node.primitive.as_ref().map_or(primitive::name(def), |primitive| &primitive.name);
         let classic = primitive::is_classic(def, op);
         let mut attributes = node.primitive.as_ref().map(|primitive| primitive.attrs.clone()).unwrap_or_default();
         let written: &[usize] = if let Effect::Writes(args) = node.effect() { args } else { &[] };
@@ -405,7 +407,7 @@ impl<'m> Body<'_, 'm> {
             }
             match arg {
                 Some(Arg::Value(value)) if written.contains(&place) => inputs.push(self.variable(*value)?),
-                Some(arg) if op == "Print" => self.flat(arg, &mut inputs)?,
+                Some(arg) if FLAT.contains(&def.name) => self.flat(arg, &mut inputs)?,
                 Some(Arg::Value(value)) if is_arithmetic(def) => inputs.push(self.number(*value)?),
                 Some(Arg::Const(value @ (Const::Int(_) | Const::Tuple(_)))) => {
                     let value = attributes::argument(def.name, param.name, value.clone());

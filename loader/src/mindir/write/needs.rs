@@ -85,7 +85,7 @@ impl Effects {
             return Effects { memory: flag(opaque, "side_effect_mem"), io: flag(opaque, "side_effect_io") };
         }
         let effect = node.effect();
-        Effects { memory: matches!(effect, Effect::Writes(_)), io: effect == Effect::Io }
+        Effects { memory: matches!(effect, Effect::Writes(_)), io: matches!(effect, Effect::Io | Effect::Raises) }
     }
 }
 

@@ -28,6 +28,7 @@ const INPUTS: &[(&str, &[&str])] = &[
     ("UnsortedSegmentMax", &["num_segments"]),
     ("UnsortedSegmentMin", &["num_segments"]),
     ("UnsortedSegmentProd", &["num_segments"]),
+    ("raise", &["exception"]),
 ];
 
 /// Operators that MindSpore 2.10 does not declare as functions, in order.
@@ -67,6 +68,7 @@ const OBJECTS: &[&str] = &[
     "IndexFill",
     "InstanceNorm",
     "IsNan",
+    "JoinedStr",
     "L2Normalize",
     "LRN",
     "LSTM",
@@ -77,6 +79,7 @@ const OBJECTS: &[&str] = &[
     "MaxPool3DWithArgmax",
     "MaxPoolGrad",
     "MaxPoolWithArgmax",
+    "MaxPoolWithArgmaxV2",
     "MirrorPad",
     "Mish",
     "Mod",
@@ -144,6 +147,7 @@ const OBJECTS: &[&str] = &[
     "bool_not",
     "bool_or",
     "list_equal",
+    "raise",
     "sequence_len",
     "shape_mul",
     "tuple_equal",
@@ -152,9 +156,25 @@ const OBJECTS: &[&str] = &[
 /// Names of classic operators under which MindSpore has primitives that take everything as inputs.
 const NOT_CLASSIC: [&str; 2] = ["TrilExt", "UnstackExtView"];
 
+/// Names of other operators under which MindSpore has primitives that keep arguments as attributes.
+const CLASSIC: [&str; 1] = ["MaxPoolWithArgmaxV2"];
+
+/// Operators that MindSpore has on CPUs only as views, and their names as such.
+const VIEWS: &[(&str, &str)] = &[
+    ("Chunk", "ChunkView"),
+    ("Narrow", "NarrowView"),
+    ("SliceExt", "SliceExtView"),
+    ("SplitTensor", "SplitTensorView"),
+];
+
+/// MindSpore's name for an operator that the file it comes from does not call otherwise.
+pub(super) fn name(def: &OpDef) -> &'static str {
+    VIEWS.iter().find(|(name, _)| *name == def.name).map_or(def.name, |(_, view)| view)
+}
+
 /// Whether the operator, called `name` here, keeps arguments as attributes.
 pub(super) fn is_classic(def: &OpDef, name: &str) -> bool {
-    def.classic && !NOT_CLASSIC.contains(&name)
+    CLASSIC.contains(&name) || def.classic && !NOT_CLASSIC.contains(&name)
 }
 
 /// Whether MindSpore declares the primitive `name` as a function.
@@ -210,7 +230,9 @@ mod tests {
     #[test]
     fn tables_name_operators() {
         assert!(OBJECTS.is_sorted());
-        for name in OBJECTS.iter().copied().chain(INPUTS.iter().map(|(name, _)| *name)).chain(NOT_CLASSIC) {
+        let inputs = INPUTS.iter().map(|(name, _)| *name);
+        let views = VIEWS.iter().flat_map(|(name, view)| [*name, *view]);
+        for name in OBJECTS.iter().copied().chain(inputs).chain(NOT_CLASSIC).chain(CLASSIC).chain(views) {
             assert!(mindir_graph::ops::find(name).is_some(), "{name}");
         }
         for (name, inputs) in INPUTS {
