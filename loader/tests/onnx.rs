@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mindir_graph::builder::Builder;
-use mindir_graph::graph::{Arg, Model};
+use mindir_graph::graph::{Arg, Def, Model};
 use mindir_graph::{DType, Dim, Spec, Tensor};
 use mindir_loader::mindir::Source;
 use mindir_loader::{ErrorKind, Limits, LoadError, NoFiles, load_bytes, onnx};
@@ -120,10 +120,62 @@ fn numbers_in_lists_are_tensors_too() {
             g.node = vec![node("Identity", &["w"], &["y"])];
         });
         let model = outcome.unwrap();
-        let out = model.entry().outputs[0];
-        let mindir_graph::graph::Def::Const(t) = &model.entry().value(out).def else { panic!("expected a constant") };
+        let t = match &model.entry().value(model.entry().outputs[0]).def {
+            Def::Const(t) => t,
+            Def::Param(p) => &model.params[*p].tensor,
+            other => panic!("expected a constant, found {other:?}"),
+        };
         assert_eq!(t.to_f64s().unwrap(), [1.0, 2.0]);
     }
+}
+
+fn params(model: &Model) -> Vec<&str> {
+    model.params.iter().map(|p| &*p.name).collect()
+}
+
+fn ops(model: &Model) -> Vec<&str> {
+    model.entry().nodes.iter().map(|n| n.op_name()).collect()
+}
+
+/// Floats with dimensions are weights whatever their number; what operators make of them follows them.
+#[test]
+fn small_weights_are_parameters_of_their_names() {
+    assert_eq!(params(&load(&sum()).unwrap()), ["w"]);
+    let outcome = changed(|g| {
+        g.initializer.extend([weight("half", &[], &[0.5]), weight("unread", &[1], &[0.0])]);
+        g.node = vec![
+            node("Mul", &["w", "half"], &["v"]),
+            node("Exp", &["v"], &["e"]),
+            node("Add", &["x", "e"], &["z"]),
+            node("Sub", &["z", "v"], &["y"]),
+        ];
+    });
+    let model = outcome.unwrap();
+    assert_eq!((params(&model), ops(&model)), (vec!["w"], vec!["Mul", "Exp", "Add", "Sub"]));
+
+    // In a branch, and in one of its own.
+    let model = changed(|g| {
+        condition(node("Mul", &["x", "v"], &["b"]))(g);
+        let own = |at: &mut AttributeProto| at.g.as_mut().unwrap().initializer.push(weight("v", &[1], &[3.0]));
+        own(&mut g.node[2].attribute[1]);
+    });
+    let model = model.unwrap();
+    assert_eq!(params(&model), ["w", "v"]);
+    let inputs: Vec<usize> = model.graphs.iter().map(|g| g.inputs.len()).collect();
+    assert_eq!(inputs, [1, 1, 1]);
+}
+
+/// Numbers that say how an operator works are none of the weights.
+#[test]
+fn settings_of_operators_are_no_parameters() {
+    let resize = node("Resize", &["x", "", "scales"], &["y"]);
+    let outcome = changed(|g| {
+        g.input = vec![value("x", &[1, 1, -1, -1])];
+        g.initializer = vec![weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0])];
+        g.node = vec![resize];
+    });
+    let model = outcome.unwrap();
+    assert!(params(&model).is_empty(), "{:?}", params(&model));
 }
 
 #[test]

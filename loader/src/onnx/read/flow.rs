@@ -67,7 +67,7 @@ fn body(a: &mut Attempt, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
             return Err(format!("constant {} of an inner graph is in a data file", Printable(&name)).into());
         }
         let tensor = weights::contents(proto, a.max_rank).map_err(|e| format!("constant {}: {e}", Printable(&name)))?;
-        let val = a.import.constant(tensor);
+        let val = a.import.named(tensor, &name);
         a.values.insert(name, val);
     }
     a.run(graph).map_err(Stop::Inside)?;

@@ -96,7 +96,7 @@ impl Attempt {
 
     fn constants(&mut self, initializers: &BTreeMap<String, Tensor>) {
         for (name, tensor) in initializers {
-            let val = self.import.named(tensor.clone(), Some(name.clone()));
+            let val = self.import.named(tensor.clone(), name);
             self.values.insert(name.clone(), val);
         }
     }
