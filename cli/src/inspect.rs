@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use mindir::graph::{Graph, Model, NodeKind};
+use mindir::graph::{Format, Graph, Model, NodeKind};
 use mindir::preprocess::Preprocess;
 use mindir::{Error, GraphCell, Loaded, Options, Port, Printable};
 use serde::Serialize;
@@ -41,7 +41,11 @@ pub struct Inspect {
 struct Report {
     producer: String,
     producer_version: String,
-    mind_ir_version: i64,
+    /// `null` for other formats, as the next two.
+    mind_ir_version: Option<i64>,
+    onnx_ir_version: Option<i64>,
+    /// Versions of the operators by their domain, which ONNX's own do not have.
+    operator_sets: Option<Vec<(String, i64)>>,
     user_info: Vec<(String, String)>,
     /// Recorded preprocessing: columns of a dataset with their transforms.
     preprocess: Vec<(String, Vec<String>)>,
@@ -159,10 +163,17 @@ fn report(loaded: &Loaded) -> Report {
         Err(e) => (None, None, Some(e)),
     };
     let r = &loaded.report;
+    let (mind_ir_version, onnx_ir_version, operator_sets) = match &model.origin.format {
+        Format::None => (None, None, None),
+        Format::MindIr { version } => (Some(*version), None, None),
+        Format::Onnx { ir_version, opsets } => (None, Some(*ir_version), Some(opsets.clone())),
+    };
     Report {
         producer: model.origin.producer.clone(),
         producer_version: model.origin.version.clone(),
-        mind_ir_version: model.origin.mind_ir_version,
+        mind_ir_version,
+        onnx_ir_version,
+        operator_sets,
         user_info: model.origin.user_info.clone(),
         preprocess: model.preprocess.iter().map(preprocess).collect(),
         files: r.files.iter().map(|f| FileReport { name: f.name.clone(), bytes: f.bytes }).collect(),
@@ -265,8 +276,7 @@ impl Report {
         for f in &self.files {
             rows.push(("file", format!("{}  {}", name(&f.name), print::bytes(f.bytes))));
         }
-        let (producer, version) = (name(&self.producer), Printable(&self.producer_version));
-        rows.push(("made by", format!("{producer} {version}, MindIR version {}", self.mind_ir_version)));
+        rows.push(("made by", [self.made_by(), self.format()].join(", ")));
         for (k, v) in &self.user_info {
             rows.push(("user info", format!("{} = {}", name(k), name(v))));
         }
@@ -295,6 +305,27 @@ impl Report {
             last = key;
             text + &format!("{shown:<11} {value}\n")
         })
+    }
+
+    fn made_by(&self) -> String {
+        match (self.producer.as_str(), self.producer_version.as_str()) {
+            ("", _) => "(unknown)".into(),
+            (producer, "") => name(producer),
+            (producer, version) => format!("{} {}", name(producer), Printable(version)),
+        }
+    }
+
+    fn format(&self) -> String {
+        let version = |v: &Option<i64>| v.unwrap_or_default();
+        let Some(sets) = &self.operator_sets else {
+            return format!("MindIR version {}", version(&self.mind_ir_version));
+        };
+        let set = |(domain, version): &(String, i64)| match domain.as_str() {
+            "" | "ai.onnx" => format!("operator set {version}"),
+            domain => format!("{} {version}", name(domain)),
+        };
+        let sets: Vec<String> = sets.iter().map(set).collect();
+        format!("ONNX version {}, {}", version(&self.onnx_ir_version), sets.join(", "))
     }
 
     fn missing(&self) -> String {

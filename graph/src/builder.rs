@@ -1,5 +1,8 @@
 //! Models built in Rust.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use crate::graph::{Arg, Closure, Def, Graph, GraphId, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
 use crate::{OpError, Spec, Tensor, ensure, ops};
@@ -127,6 +130,30 @@ impl Builder {
         let name = format!("constant_{}", self.graph.values.len());
         let spec = Spec::fixed(tensor.dtype(), tensor.shape());
         self.graph.add_value(name, spec, Def::Const(tensor))
+    }
+
+    /// Gives results of nodes and constants of the current graph other names. A value that has the name already gets the old
+    /// one instead. Values that are named already, inputs and parameters among them, keep their names.
+    pub fn rename(&mut self, names: &[(ValueId, &str)]) {
+        let values = &mut self.graph.values;
+        let mut holders: HashMap<Arc<str>, usize> =
+            values.iter().enumerate().map(|(i, v)| (v.name.clone(), i)).collect();
+        let mut named: HashSet<usize> = HashSet::new();
+        for (id, name) in names {
+            let at = id.0 as usize;
+            let free = |at: usize| !named.contains(&at) && matches!(values[at].def, Def::Node | Def::Const(_));
+            let holder = holders.get(*name).copied();
+            if name.is_empty() || !free(at) || holder.is_some_and(|h| h != at && !free(h)) {
+                continue;
+            }
+            let old = std::mem::replace(&mut values[at].name, (*name).into());
+            if let Some(holder) = holder.filter(|h| *h != at) {
+                values[holder].name = old.clone();
+                holders.insert(old, holder);
+            }
+            holders.insert((*name).into(), at);
+            named.insert(at);
+        }
     }
 
     /// Adds an operator with one result. Arguments are in signature order; missing ones take the default.

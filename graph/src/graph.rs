@@ -322,10 +322,30 @@ pub struct Origin {
     pub producer: String,
     /// Version of the program that wrote it.
     pub version: String,
-    /// Version of the file's conventions, 0 to 3.
-    pub mind_ir_version: i64,
+    /// The format of the file and its version.
+    pub format: Format,
     /// Text that the user attached.
     pub user_info: Vec<(String, String)>,
+}
+
+/// A format of model files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// No file: the model was built.
+    #[default]
+    None,
+    /// MindIR.
+    MindIr {
+        /// Version of the file's conventions, 0 to 3.
+        version: i64,
+    },
+    /// ONNX.
+    Onnx {
+        /// Version of the format.
+        ir_version: i64,
+        /// Versions of the operators by the domain that they belong to; ONNX's own have none.
+        opsets: Vec<(String, i64)>,
+    },
 }
 
 /// A complete model: graphs that call each other, and the parameters that they share.

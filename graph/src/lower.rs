@@ -417,8 +417,17 @@ impl Lowering {
         self.task(Task::Norm(task), &ins, outs)
     }
 
-    /// Slices of `x` along `axis` picked by `index`, whose dimensions replace the axis; see [`Gather`] for indices out of range.
+    /// Slices of `x` along `axis` picked by `index`, whose dimensions replace the axis; an index out of range is an error.
     pub fn gather(&mut self, x: V, index: V, axis: usize) -> V {
+        self.gather_or(x, index, axis, false)
+    }
+
+    /// As [`gather`](Self::gather), with zeros for indices out of range.
+    pub fn gather_or_zeros(&mut self, x: V, index: V, axis: usize) -> V {
+        self.gather_or(x, index, axis, true)
+    }
+
+    fn gather_or(&mut self, x: V, index: V, axis: usize, zeros: bool) -> V {
         let (fx, fi) = (self.fact(x).clone(), self.fact(index).clone());
         let (outer, inner) = (count(&fx.shape[..axis]), count(&fx.shape[axis + 1..]));
         let task = Gather {
@@ -427,6 +436,7 @@ impl Lowering {
             inner,
             count: fi.count(),
             batch: false,
+            zeros,
             dtype: fx.dtype,
             index: fi.dtype,
         };

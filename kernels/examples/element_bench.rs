@@ -251,7 +251,7 @@ fn copies(cases: &mut Vec<Case>) {
         }
     }
     let (axis, inner, count) = (30_000, 768, 512);
-    let gather = Gather { outer: 1, axis, inner, count, batch: false, dtype: F32, index: DType::I32 };
+    let gather = Gather { outer: 1, axis, inner, count, batch: false, zeros: false, dtype: F32, index: DType::I32 };
     let ins = vec![fact(&[axis, inner]), Fact::new(DType::I32, &[count])];
     cases.push(Case {
         name: "gather 512 × 768".into(),

@@ -44,10 +44,12 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file is of another kind.
-    #[error("{}: expected a MindIR file, found {looks_like}", Printable(.file))]
+    #[error("{}: expected {expected}, found {looks_like}", Printable(.file))]
     Foreign {
         /// The file concerned.
         file: String,
+        /// The kind that it should be.
+        expected: &'static str,
         /// The kind it appears to be.
         looks_like: Foreign,
     },

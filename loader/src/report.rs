@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::foreign::Cipher;
+use crate::{foreign::Cipher, printable::Printable};
 
 /// Counts of the structure of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,12 +68,21 @@ pub enum Warning {
         /// How many.
         count: u64,
     },
+    /// Inputs for which the file has values, so that callers may leave them out, are parameters.
+    Defaults {
+        /// Their names.
+        inputs: Vec<String>,
+    },
 }
 
 impl Display for Warning {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProducer => f.write_str("the file does not name its producer"),
+            Self::Defaults { inputs } => {
+                let names: Vec<String> = inputs.iter().map(|name| Printable(name).to_string()).collect();
+                write!(f, "inputs with a default value are parameters: {}", names.join(", "))
+            }
             Self::OldFieldsSkipped { count } => write!(f, "{count} fields of an old form were skipped"),
         }
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mindir_graph::builder::Builder;
-use mindir_graph::graph::{Arg, Model};
+use mindir_graph::graph::{Arg, Def, Format, Model, ValueId};
 use mindir_graph::{DType, Dim, Spec, Tensor};
 use mindir_loader::mindir::Source;
-use mindir_loader::{ErrorKind, Limits, LoadError, NoFiles, load_bytes, onnx};
+use mindir_loader::{ErrorKind, Limits, LoadError, NoFiles, Warning, load_bytes, onnx};
 use mindir_proto::onnx::*;
 use mindir_proto::prost::Message;
 
@@ -15,7 +15,7 @@ fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |&n: &i64| DimensionProto { dim_value: (n >= 0).then_some(n), dim_param: None };
     let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
     let tensor_type = Some(TensorTypeProto { elem_type: Some(1), shape });
-    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type }) }
+    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type, ..TypeProto::default() }) }
 }
 
 fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
@@ -117,25 +117,195 @@ fn numbers_in_lists_are_tensors_too() {
             let t = &mut g.initializer[0];
             (t.raw_data, t.data_type) = (None, Some(data_type));
             fill(t);
+            g.output[0].r#type = None;
             g.node = vec![node("Identity", &["w"], &["y"])];
         });
         let model = outcome.unwrap();
-        let out = model.entry().outputs[0];
-        let mindir_graph::graph::Def::Const(t) = &model.entry().value(out).def else { panic!("expected a constant") };
+        let t = match &model.entry().value(model.entry().outputs[0]).def {
+            Def::Const(t) => t,
+            Def::Param(p) => &model.params[*p].tensor,
+            other => panic!("expected a constant, found {other:?}"),
+        };
         assert_eq!(t.to_f64s().unwrap(), [1.0, 2.0]);
     }
 }
 
 #[test]
+fn nodes_come_in_any_order_but_not_in_a_circle() {
+    let later = |g: &mut GraphProto| g.node.insert(0, node("Neg", &["y"], &["z"]));
+    assert_eq!(ops(&changed(later).unwrap()), ["Add", "Neg"]);
+    let words = ["my Add: Add: it reads what follows from its own result"];
+    refused(changed(|g| g.node[0].input[1] = "y".into()), ErrorKind::Corrupt, &words);
+    // The nodes before and behind the cycle are not on it.
+    let wide = |g: &mut GraphProto| {
+        g.node = vec![
+            node("Abs", &["b"], &["behind"]),
+            node("Neg", &["x"], &["before"]),
+            node("Exp", &["b"], &["a"]),
+            node("Mul", &["a", "before"], &["b"]),
+            node("Add", &["behind", "w"], &["y"]),
+        ];
+    };
+    let text = changed(wide).expect_err("a cycle").to_string();
+    assert!(text.contains("my Exp: ") || text.contains("my Mul: "), "{text}");
+    // A cycle that goes through a branch.
+    let through = |g: &mut GraphProto| {
+        condition(node("Neg", &["back"], &["b"]))(g);
+        g.node.push(node("Exp", &["y"], &["back"]));
+    };
+    refused(changed(through), ErrorKind::Corrupt, &["follows from its own result"]);
+}
+
+#[test]
+fn results_have_the_names_of_the_file() {
+    let names = |model: &Model| {
+        let name = |id: &ValueId| model.entry().value(*id).name.to_string();
+        model.entry().outputs.iter().map(name).collect::<Vec<_>>()
+    };
+    let outcome = changed(|g| {
+        g.node = vec![node("Neg", &["x"], &["probs:0"]), node("Add", &["probs:0", "w"], &["Neg_0.0"])];
+        g.output = vec![value("Neg_0.0", &[3, 2]), value("probs:0", &[3, 2])];
+    });
+    let model = outcome.unwrap();
+    mindir_graph::verify(&model).unwrap();
+    assert_eq!(names(&model), ["Neg_0.0", "probs:0"]);
+    let again = load_bytes("again.onnx", onnx::to_bytes(&load(&sum()).unwrap(), 17).unwrap(), NoFiles).unwrap().model;
+    assert_eq!(names(&again), ["y"]);
+    let stored = mindir_loader::mindir::to_bytes(&load(&sum()).unwrap()).unwrap();
+    let stored = load_bytes("y.mindir", stored, NoFiles).unwrap().model;
+    let again = load_bytes("again.onnx", onnx::to_bytes(&stored, 17).unwrap(), NoFiles).unwrap().model;
+    assert_eq!(names(&again), ["y"]);
+    // What nobody named is called by its place.
+    let again = load_bytes("again.onnx", onnx::to_bytes(&network(), 17).unwrap(), NoFiles).unwrap().model;
+    assert_eq!(names(&again), ["output"]);
+}
+
+#[test]
+fn results_are_what_the_file_declares() {
+    let declare = |change: fn(&mut TypeProto)| changed(|g| change(g.output[0].r#type.as_mut().unwrap()));
+    refused(
+        declare(|t| t.tensor_type.as_mut().unwrap().elem_type = Some(7)),
+        ErrorKind::Corrupt,
+        &["result y", "i64 is declared", "f32 is computed"],
+    );
+    refused(declare(|t| t.tensor_type.as_mut().unwrap().elem_type = Some(8)), ErrorKind::Corrupt, &["result y", "8"]);
+    let list = |t: &mut TypeProto| *t = TypeProto { sequence_type: Some(Bytes::new()), ..TypeProto::default() };
+    refused(declare(list), ErrorKind::Corrupt, &["result y", "a sequence is declared"]);
+    // ONNX Runtime warns of another size, or of none.
+    assert!(changed(|g| g.output[0] = value("y", &[5, 2])).is_ok());
+    assert!(changed(|g| g.output[0] = value("y", &[])).is_ok());
+    assert!(changed(|g| g.output[0].r#type = None).is_ok());
+}
+
+#[test]
+fn inputs_that_are_no_tensors_are_named() {
+    let some = || Some(Bytes::new());
+    let kinds = [
+        ("sequence", TypeProto { sequence_type: some(), ..TypeProto::default() }),
+        ("map", TypeProto { map_type: some(), ..TypeProto::default() }),
+        ("sparse tensor", TypeProto { sparse_tensor_type: some(), ..TypeProto::default() }),
+        ("optional", TypeProto { optional_type: some(), ..TypeProto::default() }),
+    ];
+    for (name, ty) in kinds {
+        refused(changed(|g| g.input[0].r#type = Some(ty)), ErrorKind::Unsupported, &["input x", name]);
+    }
+    let strings = |g: &mut GraphProto| {
+        g.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = Some(8);
+    };
+    refused(changed(strings), ErrorKind::Unsupported, &["input x", "string"]);
+}
+
+/// Inputs with a value in the file are parameters; those that may be left out on purpose are told.
+#[test]
+fn inputs_with_defaults_are_told() {
+    let with = |version| {
+        let mut model = sum();
+        model.ir_version = version;
+        model.graph.as_mut().unwrap().input.push(value("w", &[2]));
+        let loaded = load_bytes("net.onnx", model.encode_to_vec(), NoFiles).unwrap();
+        assert_eq!((loaded.model.entry().inputs.len(), params(&loaded.model)), (1, vec!["w"]));
+        loaded.report.warnings
+    };
+    assert_eq!(with(Some(3)), []);
+    assert_eq!(with(Some(8)), [Warning::Defaults { inputs: vec!["w".into()] }]);
+    assert!(with(Some(8))[0].to_string().ends_with(": w"));
+}
+
+#[test]
+fn files_named_onnx_are_judged_as_such() {
+    let read = |bytes: &[u8]| load_bytes("net.onnx", bytes.to_vec(), NoFiles).map(|l| l.model);
+    for (bytes, found) in [(&b""[..], "an empty file"), (b"\x1f\x8b\x08\0\0\0", "gzip")] {
+        refused(read(bytes), ErrorKind::Foreign, &["expected an ONNX file", found]);
+    }
+    refused(read(b"\x08\x08"), ErrorKind::Corrupt, &["there is no graph"]);
+    // A file that does not begin with its version.
+    let mut model = sum();
+    model.ir_version = None;
+    load(&model).unwrap();
+    let format = load(&sum()).unwrap().origin.format;
+    assert_eq!(format, Format::Onnx { ir_version: 8, opsets: vec![(String::new(), 17)] });
+    // A name does not make an ONNX file of MindIR.
+    let stored = mindir_loader::mindir::to_bytes(&network()).unwrap();
+    assert!(matches!(read(&stored).unwrap().origin.format, Format::MindIr { version: 3 }));
+}
+
+fn params(model: &Model) -> Vec<&str> {
+    model.params.iter().map(|p| &*p.name).collect()
+}
+
+fn ops(model: &Model) -> Vec<&str> {
+    model.entry().nodes.iter().map(|n| n.op_name()).collect()
+}
+
+/// Floats with dimensions are weights whatever their number; what operators make of them follows them.
+#[test]
+fn small_weights_are_parameters_of_their_names() {
+    assert_eq!(params(&load(&sum()).unwrap()), ["w"]);
+    let outcome = changed(|g| {
+        g.initializer.extend([weight("half", &[], &[0.5]), weight("unread", &[1], &[0.0])]);
+        g.node = vec![
+            node("Mul", &["w", "half"], &["v"]),
+            node("Exp", &["v"], &["e"]),
+            node("Add", &["x", "e"], &["z"]),
+            node("Sub", &["z", "v"], &["y"]),
+        ];
+    });
+    let model = outcome.unwrap();
+    assert_eq!((params(&model), ops(&model)), (vec!["w"], vec!["Mul", "Exp", "Add", "Sub"]));
+
+    // In a branch, and in one of its own.
+    let model = changed(|g| {
+        condition(node("Mul", &["x", "v"], &["b"]))(g);
+        let own = |at: &mut AttributeProto| at.g.as_mut().unwrap().initializer.push(weight("v", &[1], &[3.0]));
+        own(&mut g.node[2].attribute[1]);
+    });
+    let model = model.unwrap();
+    assert_eq!(params(&model), ["w", "v"]);
+    let inputs: Vec<usize> = model.graphs.iter().map(|g| g.inputs.len()).collect();
+    assert_eq!(inputs, [1, 1, 1]);
+}
+
+/// Numbers that say how an operator works are none of the weights.
+#[test]
+fn settings_of_operators_are_no_parameters() {
+    let resize = node("Resize", &["x", "", "scales"], &["y"]);
+    let outcome = changed(|g| {
+        g.input = vec![value("x", &[1, 1, -1, -1])];
+        g.initializer = vec![weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0])];
+        g.node = vec![resize];
+    });
+    let model = outcome.unwrap();
+    assert!(params(&model).is_empty(), "{:?}", params(&model));
+}
+
+#[test]
 fn contradictory_graphs_are_refused() {
     let twice = |g: &mut GraphProto| g.node.push(node("Neg", &["x"], &["y"]));
-    refused(changed(twice), ErrorKind::Unsupported, &["two values are called y"]);
+    refused(changed(twice), ErrorKind::Corrupt, &["my Neg", "two values are called y"]);
     refused(changed(|g| g.output[0].name = Some("z".into())), ErrorKind::Corrupt, &["result z"]);
     refused(changed(|g| g.input.push(value("x", &[1]))), ErrorKind::Corrupt, &["two inputs are called x"]);
     refused(changed(|g| g.input[0].r#type = None), ErrorKind::Corrupt, &["input x", "no tensor"]);
-    let later = |g: &mut GraphProto| g.node.insert(0, node("Neg", &["y"], &["z"]));
-    refused(changed(later), ErrorKind::Unsupported, &["value y is read before it exists"]);
-    refused(changed(|g| g.node[0].input[1] = "y".into()), ErrorKind::Unsupported, &["read before it exists"]);
+    refused(changed(|g| g.node[0].input[1] = "q".into()), ErrorKind::Corrupt, &["my Add", "nothing gives value q"]);
     let odd = weight("w", &[5], &[0.0; 5]);
     refused(changed(|g| g.initializer[0] = odd), ErrorKind::Unsupported, &["my Add", "does not broadcast"]);
 }
@@ -160,10 +330,14 @@ fn operator_sets_are_checked() {
         model.opset_import[0].version = version;
         load(&model)
     };
-    refused(with(None), ErrorKind::Corrupt, &["does not name the set"]);
+    refused(with(None), ErrorKind::Corrupt, &["has no version"]);
     refused(with(Some(1)), ErrorKind::Unsupported, &["operator set 1"]);
     refused(with(Some(i64::MAX)), ErrorKind::Unsupported, &["operator set"]);
     let mut model = sum();
+    model.opset_import[0].domain = Some("ai.onnx.ml".into());
+    refused(load(&model), ErrorKind::Unsupported, &["operators of ai.onnx.ml"]);
+    model.opset_import.clear();
+    refused(load(&model), ErrorKind::Corrupt, &["does not name the set"]);
     model.graph = None;
     refused(load(&model), ErrorKind::Corrupt, &["there is no graph"]);
 }
@@ -245,7 +419,7 @@ fn conditions_are_graphs_that_take_what_they_read() {
     assert_eq!(spec.dims, None);
     let other = changed(condition(node("IsNaN", &["x"], &["b"])));
     refused(other, ErrorKind::Unsupported, &["my If", "different types"]);
-    refused(changed(condition(node("Neg", &["q"], &["b"]))), ErrorKind::Unsupported, &["my Neg", "value q"]);
+    refused(changed(condition(node("Neg", &["q"], &["b"]))), ErrorKind::Corrupt, &["my Neg", "value q"]);
     refused(changed(condition(node("Odd", &["x"], &["b"]))), ErrorKind::Unsupported, &["1 nodes", "my Odd"]);
 }
 

@@ -1,6 +1,6 @@
 //! Whose fault an operator's complaint is: the model's, or that of the inputs.
 
-use mindir::graph::Model;
+use mindir::graph::{Arg, Model};
 use mindir::{DType, Dim, Error, ErrorKind, GraphCell, Options, Spec, Tensor};
 use mindir_graph::OpError;
 use mindir_graph::builder::Builder;
@@ -78,4 +78,53 @@ fn exceptions_end_the_run_when_they_are_reached() {
     assert_eq!(answer("raise_open", &[3, 5], 0.5).unwrap().len(), 3);
     assert_eq!(raised("raise_fixed", &[2, 3], 2.0), "ValueError: ('the sum is', 12.0)");
     assert_eq!(answer("raise_fixed", &[2, 3], 1.0).unwrap()[0].to_f64s().unwrap(), [2.0; 6]);
+}
+
+/// Rows of three and five columns, picked by an input of two indices.
+fn picked(op: &str) -> Model {
+    let mut b = Builder::new("picked");
+    let x = b.param("x", Tensor::zeros(DType::F32, &[3, 5]).unwrap());
+    let dims: &[usize] = if op == "Gather" { &[2] } else { &[1, 2] };
+    let index = b.input("index", Spec::fixed(DType::I64, dims));
+    let args: Vec<Arg> = match op {
+        "Gather" => vec![x.into(), index.into(), 0.into(), 0.into()],
+        "GatherD" => vec![x.into(), 1.into(), index.into()],
+        _ => vec![x.into(), index.into()],
+    };
+    let y = b.op(op, args).unwrap();
+    b.finish(&[y])
+}
+
+#[test]
+fn an_index_out_of_range_is_an_error_that_names_its_node() {
+    for (op, good, bad) in [
+        ("Gather", [-3i64, 2], [[0, 3], [-4, 0], [i64::MAX, 0]]),
+        ("GatherD", [-5, 4], [[5, 0], [0, -6], [i64::MAX, i64::MIN]]),
+        ("GatherNd", [-3, 4], [[3, 0], [0, 5], [-4, -6]]),
+    ] {
+        for disabled_passes in [Vec::new(), vec!["all".to_string()]] {
+            let cell = GraphCell::new(picked(op), Options { disabled_passes, ..Options::default() }).unwrap();
+            let dims = cell.inputs()[0].spec.shape().unwrap();
+            let run = |index: [i64; 2]| cell.run(&[Tensor::from_i64s(DType::I64, &dims, &index).unwrap()]);
+            run(good).unwrap();
+            for index in bad {
+                let e = run(index).unwrap_err();
+                let text = e.to_string();
+                assert!(text.contains(&format!("{op}_0")) && text.contains("out of range"), "{text}");
+                assert_eq!(e.kind(), ErrorKind::Usage, "{text}");
+                assert!(op != "Gather" || text.contains("for 3 elements"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lookup_gives_zeros_for_what_is_not_in_its_part_of_the_table() {
+    let mut b = Builder::new("lookup");
+    let x = b.param("x", Tensor::vector(&[1f32, 2.0]));
+    let index = b.input("index", Spec::fixed(DType::I64, &[3]));
+    let y = b.op("EmbeddingLookup", [x.into(), index.into(), 4.into()]).unwrap();
+    let cell = GraphCell::new(b.finish(&[y]), Options::default()).unwrap();
+    let y = cell.run(&[Tensor::vector(&[3i64, 5, 6])]).unwrap();
+    assert_eq!(y[0].view::<f32>().unwrap(), [0.0, 2.0, 0.0]);
 }

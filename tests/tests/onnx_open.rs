@@ -33,7 +33,7 @@ fn port(name: &str, dims: Option<&[usize]>, rank: usize) -> ValueInfoProto {
     let dim = |i: usize| DimensionProto { dim_value: dims.map(|d| d[i] as i64), dim_param: None };
     let shape = TensorShapeProto { dim: (0..rank).map(dim).collect() };
     let tensor_type = Some(TensorTypeProto { elem_type: Some(1), shape: Some(shape) });
-    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type }) }
+    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type, ..TypeProto::default() }) }
 }
 
 fn number(name: &str, i: i64) -> AttributeProto {
@@ -240,7 +240,11 @@ fn open_dimensions_are_what_they_are() {
         let mut net = Net::new(seed);
         let steps = 1 + net.dice.below(5);
         (0..steps).for_each(|_| net.step());
-        let open = cell(net.model(None)).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let open = cell(net.model(None));
+        if let Err(e) = &open {
+            // A shape without elements has no element 0, whatever the sizes are.
+            assert!(e.contains("out of range"), "seed {seed}: {e}");
+        }
         for _ in 0..4 {
             let shapes: Vec<Vec<usize>> = INPUTS
                 .iter()
@@ -255,7 +259,7 @@ fn open_dimensions_are_what_they_are() {
                 .collect();
             // Some sizes do not go with the model: then no way to read it may give a result.
             let declared = cell(net.model(Some(&shapes))).and_then(|c| c.run(&inputs).map_err(|e| e.to_string()));
-            let found = open.run(&inputs);
+            let found = open.as_ref().map_err(Clone::clone).and_then(|c| c.run(&inputs).map_err(|e| e.to_string()));
             match (declared, found) {
                 (Ok(want), Ok(got)) => {
                     assert_eq!(got, want, "seed {seed}, {shapes:?}");

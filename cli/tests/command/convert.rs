@@ -245,3 +245,42 @@ fn options_that_do_not_apply_are_refused() {
     mindir(["convert", &onnx, &at(&dir, "y.mindir"), "--rename", "fc3.weight=w"]).with(2).complains(&["--rename"]);
     assert_eq!(files(&dir), 1);
 }
+
+/// `y = x + b` with four numbers `b`.
+fn biased() -> Model {
+    let mut builder = Builder::new("biased");
+    let x = builder.input("x", Spec::fixed(DType::F32, &[2, 4]));
+    let b = builder.param("b", Tensor::vector(&[1f32, 2.0, 3.0, 4.0]));
+    let y = builder.op("Add", [x.into(), b.into()]).unwrap();
+    builder.finish(&[y])
+}
+
+#[test]
+fn checkpoints_have_the_small_weights_of_onnx_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let [onnx, weights, tuned] = ["m.onnx", "w.ckpt", "t.onnx"].map(|name| at(&dir, name));
+    let plain = written(&dir, &biased());
+    mindir(["convert", &plain, &onnx]).with(0);
+    mindir(["inspect", &onnx, "--params"]).with(0).says(&["b", "f32 [4]"]);
+    mindir(["ckpt", "convert", &onnx, &weights]).with(0).says(&["1 entry"]);
+    mindir(["ckpt", "set", &weights, "b", "[5, 6, 7, 8]", "--dtype", "f32"]).with(0);
+    mindir(["convert", &onnx, &tuned, "--ckpt", &weights]).with(0).says(&["1 parameters have values"]);
+    mindir(["run", &tuned, "-i", "zeros"]).with(0).says(&["[5, 6, 7, 8, 5, 6"]);
+}
+
+#[test]
+fn a_file_that_is_there_is_written_under_its_own_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lenet, old, folder) = (digits("lenet5.mindir"), at(&dir, "old"), at(&dir, "folder"));
+    fs::write(&old, "old").unwrap();
+    fs::create_dir(&folder).unwrap();
+    mindir(["convert", &lenet, &old]).with(0).says(&["old"]);
+    mindir(["convert", &lenet, &folder]).with(0).says(&["folder.mindir"]);
+    mindir(["convert", &lenet, &at(&dir, "new")]).with(0).says(&["new.mindir"]);
+    assert_eq!(fs::read(&old).unwrap(), fs::read(&lenet).unwrap());
+    assert_eq!(files(&dir), 4);
+    if cfg!(target_os = "linux") {
+        mindir(["convert", &lenet, "/dev/full"]).with(5).complains(&["/dev/full"]);
+        assert!(!Path::new("/dev/full.mindir").exists());
+    }
+}

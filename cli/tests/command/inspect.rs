@@ -66,3 +66,17 @@ fn split_models_name_their_files() {
     let path = format!("{}/net_graph.mindir", golden("split_one"));
     mindir(["inspect", &path]).with(0).says(&["net_graph.mindir", "net_variables/data_0"]);
 }
+
+#[test]
+fn onnx_files_say_their_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lenet.onnx").to_str().unwrap().to_string();
+    mindir(["convert", &digits("lenet5.mindir"), &path, "--opset", "19"]).with(0);
+    let shown = mindir(["inspect", &path]).with(0).says(&["made by     mindir ", "ONNX version 9, operator set 19"]);
+    assert!(!shown.stdout.contains("MindIR"), "{shown:#?}");
+    let json = mindir(["inspect", &path, "--json"]).with(0).json();
+    assert_eq!((&json["mind_ir_version"], &json["onnx_ir_version"]), (&serde_json::Value::Null, &9.into()));
+    assert_eq!(json["operator_sets"], serde_json::json!([["", 19]]));
+    let json = mindir(["inspect", &digits("lenet5.mindir"), "--json"]).with(0).json();
+    assert_eq!((&json["mind_ir_version"], &json["operator_sets"]), (&3.into(), &serde_json::Value::Null));
+}

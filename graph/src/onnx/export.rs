@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::body::{Body, Edge, drop_dead, reads};
 use super::{Attr, ExportError, OPSETS, Unmapped};
-use crate::graph::Model;
+use crate::graph::{Format, Model, Node, ValueId};
 use crate::{DType, Tensor};
 
 mod flow;
@@ -83,7 +83,7 @@ impl Inputs {
             let mut kind = Kind::declared(&value.spec).ok_or_else(|| missing("the file does not declare its rank"))?;
             for (axis, dim) in kind.dims.iter_mut().enumerate().filter(|(_, d)| **d == Length::Open) {
                 *dim = Length::Named(inputs.names.len());
-                inputs.names.push(inputs.another(format!("{}_dim_{axis}", short(&value.name))));
+                inputs.names.push(inputs.another(format!("{}_dim_{axis}", short(model, &value.name))));
             }
             inputs.kinds.push(kind);
         }
@@ -108,9 +108,11 @@ impl Inputs {
     }
 }
 
-/// The last part of a name such as `model:x`.
-fn short(name: &str) -> &str {
-    name.rsplit(':').next().unwrap_or(name)
+/// The last part of a name such as `model:x`, unless that is only a number. Names of ONNX files have no parts.
+fn short<'a>(model: &Model, name: &'a str) -> &'a str {
+    let last = name.rsplit(':').next().unwrap_or(name);
+    let is_whole = matches!(model.origin.format, Format::Onnx { .. }) || last.bytes().all(|b| b.is_ascii_digit());
+    if is_whole { name } else { last }
 }
 
 /// The model as ONNX records.
@@ -129,14 +131,15 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     let book = walk.finish().map_err(ExportError::Nodes)?;
     let mut body = book.body;
     body.inputs = inputs.iter().filter_map(|g| g.edge).collect();
-    let names = output_names(results.len());
+    let names = output_names(model);
     let port = |((edge, given), name): ((&Edge, &Given), &String)| Port {
         edge: *edge,
         dtype: given.kind.dtype,
         dims: declared.dimensions(&given.kind, name),
     };
     let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).map(port).collect();
-    let input_names: Vec<String> = graph.inputs.iter().map(|id| short(&graph.value(*id).name).to_string()).collect();
+    let input_names: Vec<String> =
+        graph.inputs.iter().map(|id| short(model, &graph.value(*id).name).to_string()).collect();
     let inputs: Vec<Port> = body.inputs.iter().zip(&inputs).zip(&input_names).map(port).collect();
     body.outputs = book.outputs;
     drop_dead(&mut body);
@@ -153,11 +156,34 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     Ok(Exported { opset: options.opset, name: graph.name.clone(), body, inputs, outputs, constants, names })
 }
 
-fn output_names(count: usize) -> Vec<String> {
-    match count {
-        1 => vec!["output".into()],
-        n => (0..n).map(|i| format!("output_{i}")).collect(),
-    }
+/// Names of the results: those that they have, or `output` and a number where nobody gave them one.
+fn output_names(model: &Model) -> Vec<String> {
+    let graph = model.entry();
+    let wanted: HashSet<ValueId> = graph.outputs.iter().copied().collect();
+    let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().map(move |id| (*id, node)));
+    let makers: HashMap<ValueId, &Node> = made.filter(|(id, _)| wanted.contains(id)).collect();
+    let mut taken = HashSet::new();
+    let name = |(i, id): (usize, &ValueId)| {
+        let name = &*graph.value(*id).name;
+        let given = makers.get(id).is_some_and(|node| !is_numbered(model, name, node.op_name()));
+        match (given && taken.insert(*id), graph.outputs.len()) {
+            (true, _) => short(model, name).to_string(),
+            (false, 1) => "output".into(),
+            (false, _) => format!("output_{i}"),
+        }
+    };
+    graph.outputs.iter().enumerate().map(name).collect()
+}
+
+/// Whether a value is called by a number as exporters and builders do: `x:31`, `x:31.0`, `Neg_1.0` of operator `Neg`. ONNX
+/// files name every value.
+fn is_numbered(model: &Model, name: &str, op: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let item = name.rsplit_once('.').filter(|(_, item)| digits(item));
+    let stem = item.map_or(name, |(stem, _)| stem);
+    let last = stem.rsplit(':').next().unwrap_or(stem);
+    let by_op = last.strip_prefix(op).and_then(|rest| rest.strip_prefix('_')).is_some_and(digits);
+    (item.is_some() && by_op) || (digits(last) && !matches!(model.origin.format, Format::Onnx { .. }))
 }
 
 /// A name for every value: inputs and parameters keep theirs.
@@ -172,7 +198,7 @@ fn name_all(
     let mut names = Names::default();
     let graph = model.entry();
     for (port, id) in inputs.iter().zip(&graph.inputs) {
-        names.give(port.edge, short(&graph.value(*id).name));
+        names.give(port.edge, short(model, &graph.value(*id).name));
     }
     for (port, name) in outputs.iter().zip(output_names) {
         names.give(port.edge, name);

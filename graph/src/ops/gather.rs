@@ -14,6 +14,26 @@ fn check_index(index: &Operand) -> Result<(), OpError> {
 /// An index of an element is counted as an axis is.
 pub(super) use crate::normalize_axis as position;
 
+/// An index that names none of `len` elements.
+pub(super) fn outside(index: i64, len: usize) -> OpError {
+    OpError::Invalid(format!("index {index} is out of range for {len} elements"))
+}
+
+/// Checks that every index names one of `len` elements.
+fn check_range(picks: &[i64], len: usize) -> Result<(), OpError> {
+    let wrong = picks.iter().find(|i| position(**i, len).is_none());
+    wrong.map_or(Ok(()), |i| Err(outside(*i, len)))
+}
+
+/// The result where no task picks anything: if it has no elements. There is nothing to pick from a tensor without elements.
+fn nothing(b: &mut Lowering, x: &Operand, y: &Fact) -> Result<Option<V>, OpError> {
+    if y.count() == 0 {
+        return Ok(Some(b.constant(Tensor::zeros(y.dtype, &y.shape)?)));
+    }
+    ensure!(x.count() > 0, "every index is out of range for {}", x.fact);
+    Ok(None)
+}
+
 /// The indices as `i32` or `i64`.
 pub(super) fn index_value(b: &mut Lowering, index: V) -> V {
     match b.fact(index).dtype {
@@ -22,7 +42,7 @@ pub(super) fn index_value(b: &mut Lowering, index: V) -> V {
     }
 }
 
-/// Indices as `i32` or `i64`, the types that ONNX picks by. An index out of range is an error there.
+/// Indices as `i32` or `i64`, the types that ONNX picks by.
 fn index_edge(e: &mut Emit, index: &Operand) -> Result<Edge, NoForm> {
     match index.dtype() {
         DType::I32 | DType::I64 => e.edge(index),
@@ -33,8 +53,7 @@ fn index_edge(e: &mut Emit, index: &Operand) -> Result<Edge, NoForm> {
 op! {
     /// Slices of `input_params` along dimension `axis`, picked by `input_indices`, whose dimensions replace the axis.
     ///
-    /// Any type; indices of any integer type. Negative indices count from the end; a slice whose index is out of range is
-    /// zeros. The first `batch_dims` dimensions of both operands agree and are walked together.
+    /// Any type; indices of any integer type. Negative indices count from the end; one out of range is an error. The first `batch_dims` dimensions of both operands agree and are walked together.
     Gather, aliases ["GatherV2", "SparseGatherV2"] {
         input_params ["params", "x"]: Operand,
         input_indices ["indices"]: Operand,
@@ -73,6 +92,7 @@ impl Rule for Gather {
         let (axis, batch) = self.plan()?;
         let (x, index) = (&self.input_params, &self.input_indices);
         let (dims, picks, own) = (&self.infer()?[0].shape, index.i64s()?, index.rank() - batch);
+        check_range(&picks, x.shape()[axis])?;
         let y = rearrange(x.tensor()?, dims, |at| {
             let which: Shape = at[..batch].iter().chain(&at[axis..axis + own]).copied().collect();
             let pick = position(picks[flat(index.shape(), &which)], x.shape()[axis])?;
@@ -88,8 +108,8 @@ impl Rule for Gather {
             return Ok(None);
         }
         let fact = self.infer()?.remove(0);
-        if fact.count() == 0 || self.input_params.count() == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
+        if let Some(y) = nothing(b, &self.input_params, &fact)? {
+            return Ok(Some(vec![y]));
         }
         let index = index_value(b, self.input_indices.v);
         if batch == 0 {
@@ -102,6 +122,7 @@ impl Rule for Gather {
             inner: count(&x[axis + 1..]),
             count: count(&self.input_indices.shape()[batch..]),
             batch: true,
+            zeros: false,
             dtype: fact.dtype,
             index: b.fact(index).dtype,
         };
@@ -126,7 +147,6 @@ impl Rule for Gather {
         vec![
             sample().tensor(F32, &[4, 3]).index(I32, &[3], &[2, 0, -1]).int(0).case("rows", 0.0),
             sample().tensor(F16, &[2, 4, 3]).index(I64, &[2, 2], &[3, 0, 1, 1]).int(1).case("middle", 0.0),
-            sample().tensor(F32, &[3, 2]).index(I32, &[2], &[5, -4]).int(0).case("out of range", 0.0),
             sample().tensor(I8, &[3, 2]).index(I64, &[], &[1]).int(-1).case("scalar index", 0.0),
             sample().tensor(F32, &[2, 3, 2]).index(I32, &[2, 2], &[0, 2, 1, 1]).int(1).int(1).case("batch", 0.0),
             sample().tensor(F32, &[2, 2, 3]).index(I32, &[2, 2], &[0, 2, 1, 1]).int(2).int(1).case("inner batch", 0.0),
@@ -136,7 +156,7 @@ impl Rule for Gather {
 }
 
 op! {
-    /// Rows of a table: `weight[input]`. Negative indices count from the end; a row whose index is out of range is zeros.
+    /// Rows of a table: `weight[input]`. Negative indices count from the end; one out of range is an error.
     ///
     /// `weight`: a matrix of any type. `max_norm`, which would change the table, must be `None`.
     Embedding {
@@ -223,7 +243,7 @@ impl Rule for EmbeddingLookup {
         let below = p.binary(Binary::Lt, row, zero);
         p.select(below, far, row);
         let index = b.map(p, &[self.input_indices.v], dims);
-        Ok(Some(vec![b.gather(self.input_params.v, index, 0)]))
+        Ok(Some(vec![b.gather_or_zeros(self.input_params.v, index, 0)]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -244,7 +264,7 @@ op! {
     /// `y[i, j, …] = x[…, index[i, j, …], …]` with the index in place of coordinate `dim`.
     ///
     /// `index` has the rank of `x` and is no longer than `x` in other dimensions. Any type. Negative indices count from the
-    /// end; an element whose index is out of range is 0.
+    /// end; one out of range is an error.
     GatherD, aliases ["GatherDExt"] { x ["input"]: Operand, dim: i64, index: Operand }
 }
 
@@ -269,6 +289,7 @@ impl Rule for GatherD {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (axis, picks) = (self.axis()?, self.index.i64s()?);
+        check_range(&picks, self.x.shape()[axis])?;
         let y = rearrange(self.x.tensor()?, self.index.shape(), |at| {
             let mut from = Shape::from_slice(at);
             from[axis] = position(picks[flat(self.index.shape(), at)], self.x.shape()[axis])?;
@@ -280,8 +301,8 @@ impl Rule for GatherD {
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         let axis = self.axis()?;
         let (x, dims) = (self.x.shape(), self.index.fact.shape.clone());
-        if count(&dims) == 0 || self.x.count() == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(self.x.dtype(), &dims)?)]));
+        if let Some(y) = nothing(b, &self.x, &Fact::new(self.x.dtype(), &dims))? {
+            return Ok(Some(vec![y]));
         }
         let strides = crate::dense_strides(x);
         let mut places = Vec::with_capacity(count(&dims));
@@ -307,13 +328,12 @@ impl Rule for GatherD {
         vec![
             sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).case("columns", 0.0),
             sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).case("shorter index", 0.0),
-            sample().tensor(F32, &[2, 3]).int(-1).index(I32, &[2, 2], &[0, 3, -4, 1]).case("out of range", 0.0),
         ]
     }
 }
 
-/// `index · step` as `i64`, where indices from `−len` to `−1` count from the end; far below any position where an index is
-/// out of range.
+/// `index · step` as `i64`, where indices from `−len` to `−1` count from the end; far below [`Pick::OUTSIDE`] where an index
+/// is out of range.
 fn scaled_index(b: &mut Lowering, index: V, len: V, step: V, dims: &[usize]) -> V {
     let mut p = Program::new();
     let i = p.input(0, b.fact(index).dtype);
@@ -324,7 +344,7 @@ fn scaled_index(b: &mut Lowering, index: V, len: V, step: V, dims: &[usize]) -> 
     let negative = p.binary(Binary::Lt, i, zero);
     let place = p.select(negative, from_end, i);
     let scaled = p.binary(Binary::Mul, place, step_r);
-    let far = p.push(Instr::Int(-(1 << 58)), DType::I64);
+    let far = p.push(Instr::Int(2 * Pick::OUTSIDE), DType::I64);
     let below = p.binary(Binary::Lt, place, zero);
     let above = p.binary(Binary::Ge, place, len_r);
     let scaled = p.select(below, far, scaled);
@@ -335,7 +355,7 @@ fn scaled_index(b: &mut Lowering, index: V, len: V, step: V, dims: &[usize]) -> 
 op! {
     /// Slices picked by coordinates: the last dimension of `indices` holds the first coordinates of a slice of `input_x`.
     ///
-    /// Any type. Negative coordinates count from the end; a slice with a coordinate out of range is zeros.
+    /// Any type. Negative coordinates count from the end; one out of range is an error.
     GatherNd, aliases ["GatherNdExt"] { input_x ["input", "x"]: Operand, indices: Operand }
 }
 
@@ -364,6 +384,10 @@ impl Rule for GatherNd {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (depth, dims, picks) = (self.depth()?, &self.infer()?[0].shape, self.indices.i64s()?);
         let x = self.input_x.shape();
+        for (d, &len) in x.iter().take(depth).enumerate() {
+            let column: Vec<i64> = picks.iter().skip(d).step_by(depth).copied().collect();
+            check_range(&column, len)?;
+        }
         let lead = self.indices.rank() - 1;
         let y = rearrange(self.input_x.tensor()?, dims, |at| {
             let row = flat(&self.indices.shape()[..lead], &at[..lead]) * depth;
@@ -376,8 +400,8 @@ impl Rule for GatherNd {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         let (depth, fact) = (self.depth()?, self.infer()?.remove(0));
-        if fact.count() == 0 || self.input_x.count() == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
+        if let Some(y) = nothing(b, &self.input_x, &fact)? {
+            return Ok(Some(vec![y]));
         }
         let (lead, rest) = self.input_x.shape().split_at(depth);
         let lens: Vec<i64> = lead.iter().map(|&d| d as i64).collect();
@@ -402,13 +426,12 @@ impl Rule for GatherNd {
             sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).case("elements", 0.0),
             sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).case("slices", 0.0),
             sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).case("one row", 0.0),
-            sample().tensor(I32, &[2, 3]).index(I32, &[3, 2], &[0, 3, 2, 0, 1, 2]).case("out of range", 0.0),
         ]
     }
 }
 
 op! {
-    /// Slices of `input` along `dim` picked by the vector `index`. Any type; a slice whose index is out of range is zeros.
+    /// Slices of `input` along `dim` picked by the vector `index`. Any type; an index out of range is an error.
     IndexSelect { input: Operand, dim: i64, index: Operand }
 }
 

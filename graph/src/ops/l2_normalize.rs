@@ -32,7 +32,8 @@ impl Rule for L2Normalize {
             for i in 0..inner {
                 let at = |k: usize| (o * len + k) * inner + i;
                 let sum: f64 = (0..len).map(|k| x[at(k)] * x[at(k)]).sum();
-                (0..len).for_each(|k| y[at(k)] /= sum.max(self.epsilon).sqrt());
+                let sum = if sum < self.epsilon { self.epsilon } else { sum };
+                (0..len).for_each(|k| y[at(k)] /= sum.sqrt());
             }
         }
         Ok(vec![Tensor::from_f64s(self.input_x.dtype(), dims, &y)?])

@@ -6,7 +6,7 @@ use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
 use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
 
 /// The axes of a reduction: integers, or `None` for all.
 #[derive(Clone, Debug, Default)]
@@ -58,13 +58,24 @@ impl Reduction<'_> {
         Ok(vec![Fact { dtype: self.out, shape: reduced(self.x.shape(), &self.axes, self.keep) }])
     }
 
-    /// By the definition of `kind`. Nothing has no largest and no smallest element.
+    /// By the definition of `kind`. The largest of no numbers is what no number is below, the smallest what none is above.
     pub fn reference(&self, kind: ReduceKind) -> Result<Vec<Tensor>, OpError> {
+        let Some(bound) = self.of_nothing(kind)? else { return self.groups(|g| fold(kind, g, self.compute)) };
+        let shape = reduced(self.x.shape(), &self.axes, self.keep);
+        let bytes = aligned_copy(&bound.bytes().repeat(size(&shape)?));
+        Ok(vec![Tensor::from_bytes(self.compute, &shape, bytes)?])
+    }
+
+    /// The number that all results are if they are extremes of nothing.
+    fn of_nothing(&self, kind: ReduceKind) -> Result<Option<Tensor>, OpError> {
         let extreme = matches!(kind, ReduceKind::Max | ReduceKind::Min);
         let nothing = self.axes.iter().any(|&a| self.x.shape()[a] == 0);
         let some = size(&reduced(self.x.shape(), &self.axes, self.keep))? > 0;
-        ensure!(!(extreme && nothing && some), "{kind:?} of nothing");
-        self.groups(|g| fold(kind, g, self.compute))
+        if !(extreme && nothing && some) {
+            return Ok(None);
+        }
+        ensure!(self.compute != DType::Bool, "{kind:?} of nothing");
+        bound(self.compute, kind == ReduceKind::Min).map(Some)
     }
 
     /// `f` of the elements of every group.
@@ -99,10 +110,27 @@ impl Reduction<'_> {
         if kind == ReduceKind::Mean && !self.compute.is_float() {
             return Ok(None);
         }
+        if let Some(bound) = self.of_nothing(kind)? {
+            let bound = b.constant(bound);
+            let y = b.broadcast_to(bound, &reduced(self.x.shape(), &self.axes, self.keep))?;
+            return Ok(Some(vec![b.cast(y, self.out)]));
+        }
         let x = b.cast(self.x.v, self.compute);
         let y = b.reduce(kind, x, &self.axes, self.keep, self.out)?;
         Ok(Some(vec![b.cast(y, self.out)]))
     }
+}
+
+/// The number of a type that none is above, or that none is below.
+fn bound(dtype: DType, highest: bool) -> Result<Tensor, OpError> {
+    if dtype.is_float() {
+        let infinity = if highest { f64::INFINITY } else { f64::NEG_INFINITY };
+        return Ok(Tensor::from_f64s(dtype, &[], &[infinity])?);
+    }
+    let mut bytes = vec![if highest { 0xff } else { 0 }; dtype.size()];
+    let signed = matches!(dtype, DType::I8 | DType::I16 | DType::I32 | DType::I64);
+    bytes.last_mut().filter(|_| signed).into_iter().for_each(|sign| *sign ^= 0x80);
+    Ok(Tensor::from_bytes(dtype, &[], aligned_copy(&bytes))?)
 }
 
 /// A reduction of numbers of `dtype`. The mean of integers is the sum divided by the count, truncated.

@@ -66,7 +66,8 @@ impl Rule for ReverseSequence {
         let index = b.map(p, &[steps, lengths], &[n, len]);
         let fact = b.fact(x).clone();
         let inner = count(&fact.shape[2..]);
-        let task = Gather { outer: n, axis: len, inner, count: len, batch: true, dtype: fact.dtype, index: DType::I64 };
+        let (outer, axis, count, dtype) = (n, len, len, fact.dtype);
+        let task = Gather { outer, axis, inner, count, batch: true, zeros: false, dtype, index: DType::I64 };
         let y = b.task(Task::Gather(task), &[x, index], vec![fact])[0];
         let mut back = vec![0; order.len()];
         order.iter().enumerate().for_each(|(i, &d)| back[d] = i);

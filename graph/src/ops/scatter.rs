@@ -1,5 +1,5 @@
 use super::elements::{each_index, flat, rearrange_many, size, sizes};
-use super::gather::{index_value, position};
+use super::gather::{index_value, outside, position};
 use super::number::{Number, with_number};
 use super::sample::sample;
 use crate::lower::Lowering;
@@ -151,10 +151,6 @@ fn check_operands(x: &Operand, index: &Operand, updates: &Operand, how: Combine)
     let numbers = how == Combine::Replace || x.dtype().is_float() || x.dtype().is_int();
     ensure!(numbers, "expected numbers, found {}", x.fact);
     Ok(())
-}
-
-fn outside(index: i64, len: usize) -> OpError {
-    OpError::Invalid(format!("index {index} is out of range for {len} elements"))
 }
 
 /// Slices of a tensor `dims`, addressed by the coordinates in the last dimension of `index`.

@@ -1,5 +1,7 @@
 //! Slices picked by index.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use mindir_graph::task::{Gather, Task};
 use mindir_graph::{DType, checked_count, normalize_axis};
 
@@ -55,22 +57,28 @@ impl CpuKernel for Slices {
         let y = io.result_bytes(0)?;
         if self.task.index == DType::I32 {
             let index = io.operand::<i32>(1)?;
-            self.pick(gang, x, y, |i| i64::from(index[i]));
+            self.pick(gang, x, y, index)
         } else {
             let index = io.operand::<i64>(1)?;
-            self.pick(gang, x, y, |i| index[i]);
+            self.pick(gang, x, y, index)
         }
-        Ok(())
     }
 }
 
 impl Slices {
-    fn pick(&self, gang: &mut Gang, x: &[u8], y: &mut [u8], index: impl Fn(usize) -> i64 + Sync) {
+    fn pick<I: Copy + Into<i64> + Sync>(
+        &self,
+        gang: &mut Gang,
+        x: &[u8],
+        y: &mut [u8],
+        index: &[I],
+    ) -> Result<(), Failed> {
         let Gather { outer, axis, inner, count, batch, .. } = self.task;
         let slice = inner * self.task.dtype.size();
         if y.is_empty() {
-            return;
+            return Ok(());
         }
+        let (outside, whole) = (AtomicBool::new(false), |i: &I| normalize_axis((*i).into(), axis));
         let per_chunk = (CHUNK / slice).max(1);
         let (all, to) = (outer * count, Shared::new(y.as_mut_ptr()));
         gang.parallel(all.div_ceil(per_chunk), |chunk, _| {
@@ -78,12 +86,20 @@ impl Slices {
             // SAFETY: every chunk has slices of its own.
             let y = unsafe { to.slice(first * slice, (end - first) * slice) };
             for (p, y) in (first..end).zip(y.chunks_exact_mut(slice)) {
-                match normalize_axis(index(if batch { p } else { p % count }), axis) {
+                match whole(&index[if batch { p } else { p % count }]) {
                     Some(i) => pick(&x[(p / count * axis + i) * slice..][..slice], y),
-                    None => y.fill(0),
+                    None => {
+                        outside.store(true, Ordering::Relaxed);
+                        y.fill(0);
+                    }
                 }
             }
         });
+        if self.task.zeros || !outside.into_inner() {
+            return Ok(());
+        }
+        let wrong = index.iter().find(|i| whole(i).is_none()).map_or(0, |i| (*i).into());
+        Err(Failed(self.task.outside(wrong)))
     }
 }
 
@@ -117,7 +133,8 @@ mod tests {
                     let x = tensor(1, dtype, &[outer, axis, inner], 50.0);
                     for index_type in [DType::I32, DType::I64] {
                         let index = Tensor::from_i64s(index_type, &[n], &index).unwrap();
-                        let task = Gather { outer, axis, inner, count, batch, dtype, index: index_type };
+                        let zeros = true;
+                        let task = Gather { outer, axis, inner, count, batch, zeros, dtype, index: index_type };
                         let out = Fact::new(dtype, &[outer, count, inner]);
                         let name = format!("{dtype} {outer} {axis} {inner} {count} {batch} {index_type}");
                         cases.push(Case::new(name, Task::Gather(task), vec![x.clone(), index], vec![out], EXACT));

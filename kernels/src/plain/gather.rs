@@ -12,7 +12,11 @@ pub(super) fn run(g: &Gather, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tenso
     let mut y = vec![0u8; out.bytes()];
     for o in 0..g.outer {
         for c in 0..g.count {
-            let Some(i) = normalize_axis(index[if g.batch { o * g.count + c } else { c }], g.axis) else { continue };
+            let index = index[if g.batch { o * g.count + c } else { c }];
+            let Some(i) = normalize_axis(index, g.axis) else {
+                ensure!(g.zeros, "{}", g.outside(index));
+                continue;
+            };
             let (from, to) = ((o * g.axis + i) * slice, (o * g.count + c) * slice);
             y[to..to + slice].copy_from_slice(&x[from..from + slice]);
         }

@@ -306,8 +306,11 @@ fn norm_centres_and_scales() {
 
 #[test]
 fn gather_picks_slices() {
-    let task = Gather { outer: 1, axis: 3, inner: 2, count: 4, batch: false, dtype: DType::F32, index: DType::I32 };
+    let (dtype, index) = (DType::F32, DType::I32);
+    let task = Gather { outer: 1, axis: 3, inner: 2, count: 4, batch: false, zeros: true, dtype, index };
     let index = Tensor::vector(&[2i32, -3, 3, -4]);
+    let strict = Task::Gather(Gather { zeros: false, ..task.clone() });
+    refuses(strict, &[count_up(&[1, 3, 2]), index.clone()], &[Fact::new(DType::F32, &[1, 4, 2])]);
     let want = floats(&[1, 4, 2], &[4., 5., 0., 1., 0., 0., 0., 0.]);
     gives(Task::Gather(task.clone()), &[count_up(&[1, 3, 2]), index.clone()], &[want]);
     let own = Gather { outer: 2, axis: 3, inner: 1, count: 1, batch: true, index: DType::I64, ..task.clone() };
@@ -416,7 +419,8 @@ fn tasks_that_do_not_fit_do_not_panic() {
         dtype: DType::F32,
         index: DType::I32,
     };
-    let pick = Gather { outer: 3, axis: 4, inner: 1, count: 4, batch: true, dtype: DType::F32, index: DType::I32 };
+    let (dtype, index) = (DType::F32, DType::I32);
+    let pick = Gather { outer: 3, axis: 4, inner: 1, count: 4, batch: true, zeros: true, dtype, index };
     let (mode, coordinates, layout, dtype) = (ResizeMode::Bilinear, Coordinates::HalfPixel, Layout::Nchw, DType::F32);
     let resize = Resize { mode, coordinates, n: 1, c: 1, h: 3, w: 4, out_h: 3, out_w: 4, layout, dtype };
     let norm = Norm { kind: NormKind::Rms, rows: 3, cols: 4, eps: 0.0, gamma: false, beta: false, stats: false, dtype };

@@ -47,12 +47,12 @@ pub fn load_bytes(
     load_source(Source::from_bytes(name, bytes).with_files(files), &Limits::default())
 }
 
-/// Loads a model: MindIR, or ONNX, which is told by its first bytes.
+/// Loads a model: MindIR, or ONNX; see [`Source::is_onnx`].
 ///
 /// # Errors
 /// What is wrong with the model, and where.
 pub fn load_source(source: Source, limits: &Limits) -> Result<Loaded, LoadError> {
-    if onnx::is_onnx(&source.bytes) {
+    if source.is_onnx() {
         let (model, report) = onnx::load(source, limits)?;
         return Ok(Loaded { model, report, layout: Layout::Single });
     }

@@ -46,9 +46,12 @@ impl Source {
         Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
     }
 
-    /// Whether the model is an ONNX file.
+    /// Whether the model is an ONNX file: by its first bytes, or by its name unless it begins as MindIR files do.
     pub fn is_onnx(&self) -> bool {
-        crate::onnx::is_onnx(&self.bytes)
+        let ending = Path::new(&self.name).extension();
+        let is_mindir = self.bytes.starts_with(&[0x0a]) || self.cipher().is_some();
+        let is_named = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
+        crate::onnx::is_onnx(&self.bytes) || (is_named && !is_mindir)
     }
 
     /// How the graph file is encrypted, if it is.

@@ -50,5 +50,6 @@ fn wire_error(name: &str, fault: WireFault) -> LoadError {
 
 /// The error for bytes that look like another kind of file.
 pub(super) fn foreign(name: &str, bytes: &[u8]) -> Option<LoadError> {
-    Foreign::of(bytes).map(|looks_like| LoadError::Foreign { file: name.to_string(), looks_like })
+    let error = |looks_like| LoadError::Foreign { file: name.to_string(), expected: "a MindIR file", looks_like };
+    Foreign::of(bytes).map(error)
 }

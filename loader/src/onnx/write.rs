@@ -297,7 +297,8 @@ impl Wire<'_> {
 
 fn tensor_type(dtype: DType, dims: impl Iterator<Item = DimensionProto>) -> TypeProto {
     let shape = TensorShapeProto { dim: dims.collect() };
-    TypeProto { tensor_type: Some(TensorTypeProto { elem_type: Some(data_type(dtype)), shape: Some(shape) }) }
+    let tensor_type = Some(TensorTypeProto { elem_type: Some(data_type(dtype)), shape: Some(shape) });
+    TypeProto { tensor_type, ..TypeProto::default() }
 }
 
 /// A dimension that has a length or none.

@@ -189,7 +189,10 @@ fn info(v: &Value, size: Option<usize>) -> ValueInfoProto {
     };
     let shape = TensorShapeProto { dim: v.dims.iter().enumerate().map(dim).collect() };
     let tensor = TensorTypeProto { elem_type: Some(data_type(v.dtype)), shape: Some(shape) };
-    ValueInfoProto { name: Some(v.name.clone()), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+    ValueInfoProto {
+        name: Some(v.name.clone()),
+        r#type: Some(TypeProto { tensor_type: Some(tensor), ..TypeProto::default() }),
+    }
 }
 
 fn initializer(name: &str, t: &Tensor) -> TensorProto {

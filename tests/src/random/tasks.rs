@@ -685,7 +685,8 @@ impl Maker {
         let mut dims = fact.shape.clone();
         dims[axis] = many;
         let (axis, dtype) = (fact.shape[axis], fact.dtype);
-        let gather = Gather { outer, axis, inner, count: many, batch: false, dtype, index: DType::I64 };
+        let picks = DType::I64;
+        let gather = Gather { outer, axis, inner, count: many, batch: false, zeros: false, dtype, index: picks };
         self.task(Task::Gather(gather), &[v, index], Fact::new(dtype, &dims), largest)
     }
 

@@ -21,7 +21,7 @@ mod walk;
 use std::collections::BTreeSet;
 
 use mindir_graph::{
-    graph::{Model, Origin},
+    graph::{Format, Model, Origin},
     verify,
 };
 use mindir_proto::mindir::ModelProto;
@@ -72,7 +72,7 @@ fn origin(proto: &ModelProto) -> Origin {
     Origin {
         producer: proto.producer_name.clone().unwrap_or_default(),
         version: proto.model_version.clone().unwrap_or_default(),
-        mind_ir_version: proto.mind_ir_version.unwrap_or_default(),
+        format: Format::MindIr { version: proto.mind_ir_version.unwrap_or_default() },
         user_info: pairs.map(|(key, value)| (key.clone(), value.clone())).collect(),
     }
 }

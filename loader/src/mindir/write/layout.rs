@@ -17,7 +17,7 @@ use crate::{
     crypto::{Encryption, Encryptor},
     files::{GRAPH_ENDING, check_location},
     map::release,
-    store::{self, Writer},
+    store::{self, Kind, Writer},
 };
 
 /// Largest message of the format.
@@ -74,7 +74,8 @@ pub(super) fn write(
     options: &ExportOptions,
 ) -> Result<Written, ExportError> {
     let split = image.weight_bytes() > options.split_above && !image.weights.is_empty();
-    let target = Target::of(path, split)?;
+    let found = options.store.layer.look(path).ok().flatten();
+    let target = Target::of(path, split, found)?;
     // What is too large is known before anything is written.
     let planned = if split { place(&image, options) } else { Vec::new() };
     check_size(&image, &planned)?;
@@ -114,7 +115,8 @@ struct Target {
 }
 
 impl Target {
-    fn of(path: &Path, split: bool) -> Result<Target, ExportError> {
+    /// What `path` stands for, where `found` is there now.
+    fn of(path: &Path, split: bool, found: Option<Kind>) -> Result<Target, ExportError> {
         let refuse = |why| ExportError::Path { file: path.display().to_string(), why };
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse("the name is no text"))?;
         check_location(name).map_err(|_| refuse("the name is no portable file name"))?;
@@ -123,7 +125,12 @@ impl Target {
         if stem.is_empty() {
             return Err(refuse("the name is empty"));
         }
-        let file = if split { format!("{stem}{GRAPH_ENDING}") } else { format!("{stem}.mindir") };
+        let is_file = found.is_some_and(|kind| kind != Kind::Folder);
+        let file = match split {
+            true => format!("{stem}{GRAPH_ENDING}"),
+            false if is_file => name.to_string(),
+            false => format!("{stem}.mindir"),
+        };
         Ok(Target { path: path.with_file_name(file), data: format!("{stem}_variables/data_") })
     }
 }

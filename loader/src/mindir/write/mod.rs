@@ -37,7 +37,7 @@ pub use layout::{ExportOptions, Written};
 /// on the tasks of a plan and leave no trace in it. Shapes and element types that nothing states are inferred where they
 /// follow from those of the inputs, for MindSpore runs no operator whose result it does not know.
 ///
-/// `path` is that of the graph file; a missing `.mindir` is added. A split model is `NAME_graph.mindir` with data files in
+/// `path` is that of the graph file; a missing `.mindir` is added unless a file of that name is there already. A split model is `NAME_graph.mindir` with data files in
 /// `NAME_variables/`. What is there before is replaced all at once when everything else is done; see
 /// [`store`](crate::store).
 ///

@@ -14,7 +14,7 @@ use super::{
     import::{Call, Import, Step, Steps, Val},
     ops::shape::{dims_of, join},
     types::{Extent, Type},
-    walk::{Attempt, Stop},
+    walk::{Attempt, Problem, Stop},
     weights,
 };
 use crate::printable::Printable;
@@ -26,21 +26,25 @@ pub(super) fn reads(node: &NodeProto) -> HashSet<&str> {
     out
 }
 
-/// Every name that graphs inside of a node read. Files nest as deep as limits allow.
+/// Every name that graphs inside of a node read of the values around it. Files nest as deep as limits allow.
 fn reads_inside<'a>(node: &'a NodeProto, out: &mut HashSet<&'a str>) {
     for graph in node.attribute.iter().filter_map(|a| a.g.as_ref()) {
+        let mut names: HashSet<&str> = graph.output.iter().filter_map(|v| v.name.as_deref()).collect();
         for node in &graph.node {
-            out.extend(node.input.iter().map(String::as_str));
-            reads_inside(node, out);
+            names.extend(node.input.iter().map(String::as_str));
+            reads_inside(node, &mut names);
         }
-        out.extend(graph.output.iter().filter_map(|v| v.name.as_deref()));
+        let given = graph.initializer.iter().filter_map(|t| t.name.as_deref());
+        let given = given.chain(graph.input.iter().filter_map(|v| v.name.as_deref()));
+        let own: HashSet<&str> = given.chain(graph.node.iter().flat_map(|n| &n.output).map(String::as_str)).collect();
+        out.extend(names.difference(&own));
     }
 }
 
 /// The graph in attribute `name`.
 fn inner<'a>(c: &'a Call, name: &str) -> Result<&'a GraphProto, Stop> {
     let graph = c.attr(name).and_then(|a| a.g.as_deref());
-    graph.ok_or_else(|| Stop::Node(format!("attribute {name} is no graph")))
+    graph.ok_or_else(|| Stop::Node(Problem::Damaged(format!("attribute {name} is no graph"))))
 }
 
 /// What graphs inside of a node read of the values around it.
@@ -67,7 +71,7 @@ fn body(a: &mut Attempt, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
             return Err(format!("constant {} of an inner graph is in a data file", Printable(&name)).into());
         }
         let tensor = weights::contents(proto, a.max_rank).map_err(|e| format!("constant {}: {e}", Printable(&name)))?;
-        let val = a.import.constant(tensor);
+        let val = a.import.named(tensor, &name);
         a.values.insert(name, val);
     }
     a.run(graph).map_err(Stop::Inside)?;

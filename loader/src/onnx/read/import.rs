@@ -3,7 +3,11 @@
 //! Values carry what is known of them whatever the model is given: see `types`. Results of constants are computed while
 //! reading; all other arithmetic stays in the graph, that on shapes too.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ops::Range,
+    rc::Rc,
+};
 
 use mindir_graph::{
     DType, Fact, OpError, Tensor,
@@ -23,8 +27,11 @@ use super::{
 
 /// Results with at most this many elements are computed while reading when all operands are known.
 const FOLD_LIMIT: usize = 4096;
-/// Constants with more elements are parameters of the model.
+/// Constants with more elements are parameters of the model, weights whatever their size.
 const MOST_INLINE: usize = 16;
+
+/// Operators whose results do not depend on what their operand holds.
+const ABOUT_SHAPE: &[&str] = &["OnesLike", "Rank", "Shape", "Size", "ZerosLike"];
 
 /// What went wrong with a node.
 pub(super) type Step = Result<Val, String>;
@@ -308,11 +315,37 @@ pub(super) enum Axes {
 /// A tensor that the file holds or that was computed while reading.
 struct Constant {
     tensor: Tensor,
-    name: Option<String>,
+    origin: Origin,
     /// Its number among the model's parameters, once something reads it there.
     param: Option<usize>,
     /// Its value in each graph that reads it.
     values: HashMap<GraphId, ValueId>,
+}
+
+impl Constant {
+    /// Whether other weights may take the place of those that it is or was computed from.
+    fn may_change(&self) -> bool {
+        matches!(self.origin, Origin::Weight(_) | Origin::Derived(_))
+    }
+}
+
+/// Where a constant comes from.
+enum Origin {
+    /// A parameter of the model of this name.
+    Weight(String),
+    /// A parameter of the model if it is large, of this name if it has one.
+    Plain(Option<String>),
+    /// What an operator makes of weights. Its contents are known to who asks for them; who computes with it reads the node.
+    Derived(Rc<Derivation>),
+}
+
+/// An operator of constants, some of them weights.
+struct Derivation {
+    def: &'static OpDef,
+    name: &'static str,
+    args: Vec<In>,
+    /// The constants that are its results.
+    results: Range<usize>,
 }
 
 /// The model under construction.
@@ -334,15 +367,57 @@ impl Import {
 
     /// A constant.
     pub fn constant(&mut self, tensor: Tensor) -> Val {
-        self.named(tensor, None)
+        self.add(tensor, Origin::Plain(None))
     }
 
-    /// A constant that becomes a parameter of this name if it is large.
-    pub fn named(&mut self, tensor: Tensor, name: Option<String>) -> Val {
+    /// A tensor that the file names. Floats with dimensions are weights and become a parameter of this name; so does what
+    /// is large.
+    pub fn named(&mut self, tensor: Tensor, name: &str) -> Val {
+        if name.is_empty() {
+            return self.constant(tensor);
+        }
+        let more = (2u64..).map(|i| format!("{name}_{i}"));
+        let name = std::iter::once(name.to_string()).chain(more).find(|n| !self.taken.contains(n)).unwrap_or_default();
+        self.taken.insert(name.clone());
+        let is_weight = tensor.dtype().is_float() && !tensor.shape().is_empty() && tensor.count() > 0;
+        let origin = if is_weight { Origin::Weight(name) } else { Origin::Plain(Some(name)) };
+        self.add(tensor, origin)
+    }
+
+    fn add(&mut self, tensor: Tensor, origin: Origin) -> Val {
         let (ty, known) = (Type::from(&tensor.fact()), Some(tensor.clone()));
-        self.taken.extend(name.clone());
-        self.constants.push(Constant { tensor, name, param: None, values: HashMap::new() });
+        self.constants.push(Constant { tensor, origin, param: None, values: HashMap::new() });
         Val { source: Source::Constant(self.constants.len() - 1), ty, known, elements: None }
+    }
+
+    /// `v` as a setting of an operator: its contents as the file has them, even if they look like a weight.
+    pub fn setting(&mut self, v: Val) -> Val {
+        match v.known {
+            Some(tensor) => self.constant(tensor),
+            None => v,
+        }
+    }
+
+    /// Whether the contents of an argument are those of weights or follow from them.
+    fn may_change(&self, arg: &In) -> bool {
+        match arg {
+            In::Val(Val { source: Source::Constant(at), .. }) => {
+                self.constants.get(*at).is_some_and(Constant::may_change)
+            }
+            In::List(items) => items.iter().any(|i| self.may_change(i)),
+            In::Val(_) | In::Const(_) => false,
+        }
+    }
+
+    /// The results `tensors` of an operator of constants.
+    pub fn computed(&mut self, name: &'static str, args: Vec<In>, tensors: Vec<Tensor>) -> Steps {
+        let def = find(name).ok_or_else(|| format!("there is no operator {name}"))?;
+        if ABOUT_SHAPE.contains(&name) || !args.iter().any(|a| self.may_change(a)) {
+            return Ok(tensors.into_iter().map(|t| self.constant(t)).collect());
+        }
+        let first = self.constants.len();
+        let derivation = Rc::new(Derivation { def, name, args, results: first..first + tensors.len() });
+        Ok(tensors.into_iter().map(|t| self.add(t, Origin::Derived(derivation.clone()))).collect())
     }
 
     /// A number of rank 0.
@@ -414,7 +489,11 @@ impl Import {
 
     /// Forgets the graphs and constants that came after the mark. No graph may be open that was not open then.
     pub fn rewind(&mut self, (mark, constants): (Mark, usize)) {
-        self.constants.truncate(constants);
+        for constant in self.constants.drain(constants.min(self.constants.len())..) {
+            if let Origin::Weight(name) | Origin::Plain(Some(name)) = constant.origin {
+                self.taken.remove(&name);
+            }
+        }
         for constant in &mut self.constants {
             constant.values.retain(|graph, _| mark.has_graph(*graph));
             constant.param = constant.param.filter(|p| mark.has_param(*p));
@@ -454,32 +533,73 @@ impl Import {
 
     /// The current graph's value for `v`.
     pub fn value(&mut self, v: &Val) -> ValueId {
-        let at = match v.source {
-            Source::Value(id) => return id,
-            Source::Constant(at) => at,
-        };
-        let here = self.builder.current();
-        let Some(constant) = self.constants.get_mut(at) else { return ValueId(0) };
-        if let Some(&known) = constant.values.get(&here) {
-            return known;
+        match v.source {
+            Source::Value(id) => id,
+            Source::Constant(at) => self.placed(at),
         }
-        let id = if constant.tensor.count() > MOST_INLINE {
-            let param = match constant.param {
-                Some(param) => param,
-                None => {
-                    let fresh = || (at..).map(|i| format!("constant_{i}")).find(|n| !self.taken.contains(n));
-                    let name = constant.name.clone().or_else(fresh).unwrap_or_default();
-                    self.taken.insert(name.clone());
-                    self.builder.add_param(&name, constant.tensor.clone())
+    }
+
+    /// The current graph's value for constant `at`, after those that it is computed from.
+    fn placed(&mut self, at: usize) -> ValueId {
+        let (mut missing, mut open) = (BTreeSet::new(), vec![at]);
+        while let Some(at) = open.pop() {
+            if self.here(at).is_some() || !missing.insert(at) {
+                continue;
+            }
+            if let Some(Origin::Derived(derivation)) = self.constants.get(at).map(|c| &c.origin) {
+                constants_of(&derivation.args, &mut open);
+            }
+        }
+        // What a constant is computed from was there before it.
+        for at in missing {
+            self.place(at);
+        }
+        self.here(at).unwrap_or(ValueId(0))
+    }
+
+    /// The value that the current graph has for constant `at`.
+    fn here(&self, at: usize) -> Option<ValueId> {
+        self.constants.get(at)?.values.get(&self.builder.current()).copied()
+    }
+
+    /// Gives the current graph a value for constant `at`, unless it has one.
+    fn place(&mut self, at: usize) {
+        let here = self.builder.current();
+        let Some(constant) = self.constants.get_mut(at).filter(|c| !c.values.contains_key(&here)) else { return };
+        let (derivation, name) = match &constant.origin {
+            Origin::Derived(derivation) => (Some(derivation.clone()), None),
+            Origin::Weight(name) => (None, Some(Some(name.clone()))),
+            Origin::Plain(name) => (None, (constant.tensor.count() > MOST_INLINE).then(|| name.clone())),
+        };
+        if let Some(derivation) = derivation {
+            return self.compute(&derivation);
+        }
+        let id = match (name, constant.param) {
+            (None, _) => self.builder.constant(constant.tensor.clone()),
+            (Some(_), Some(param)) => self.builder.read_param(param),
+            (Some(name), None) => {
+                let fresh = || (at..).map(|i| format!("constant_{i}")).find(|n| !self.taken.contains(n));
+                let name = name.or_else(fresh).unwrap_or_default();
+                let param = self.builder.add_param(&name, constant.tensor.clone());
+                constant.param = Some(param);
+                if let Origin::Plain(own) = &mut constant.origin {
+                    *own = Some(name.clone());
                 }
-            };
-            constant.param = Some(param);
-            self.builder.read_param(param)
-        } else {
-            self.builder.constant(constant.tensor.clone())
+                self.taken.insert(name);
+                self.builder.read_param(param)
+            }
         };
         constant.values.insert(here, id);
-        id
+    }
+
+    /// Adds the node of a derivation to the current graph.
+    fn compute(&mut self, derivation: &Derivation) {
+        let Derivation { def, name, args, results } = derivation;
+        let args: Vec<Arg> = args.iter().enumerate().map(|(i, a)| self.arg(def, i, a)).collect();
+        let (here, ids) = (self.builder.current(), self.builder.op_n(name, args, results.len()));
+        for (constant, id) in self.constants.iter_mut().skip(results.start).zip(ids.unwrap_or_default()) {
+            constant.values.insert(here, id);
+        }
     }
 
     /// A node with one result.
@@ -501,7 +621,7 @@ impl Import {
             None => (types::results(def, &args, results)?, None),
         };
         if let Some(tensors) = known {
-            return Ok(tensors.into_iter().take(results).map(|t| self.constant(t)).collect());
+            return self.computed(name, args, tensors.into_iter().take(results).collect());
         }
         if types.len() < results {
             return Err(format!("{name} has no result {}", types.len()));
@@ -543,6 +663,17 @@ impl Import {
                 None if kind == ParamKind::Value => self.python(v),
                 None => Arg::Value(self.value(v)),
             },
+        }
+    }
+}
+
+/// Adds the constants among arguments to `out`.
+fn constants_of(args: &[In], out: &mut Vec<usize>) {
+    for arg in args {
+        match arg {
+            In::Val(Val { source: Source::Constant(at), .. }) => out.push(*at),
+            In::List(items) => constants_of(items, out),
+            In::Val(_) | In::Const(_) => {}
         }
     }
 }

@@ -12,17 +12,24 @@ mod types;
 mod walk;
 mod weights;
 
+use std::collections::HashSet;
+
 use mindir_graph::graph::Model;
-use mindir_proto::{onnx::ModelProto, prost::Message};
+use mindir_proto::{
+    onnx::{GraphProto, ModelProto, OperatorSetIdProto},
+    prost::Message,
+};
 
 use crate::{
     error::{LoadError, WireFault, WireProblem},
+    foreign::Foreign,
     limits::Limits,
     mindir::{
         Source,
         scan::{self, ScanError},
     },
-    report::{FileRead, LoadReport},
+    printable::Printable,
+    report::{FileRead, LoadReport, Warning},
 };
 
 /// The oldest and the newest operator set that can be read.
@@ -42,7 +49,8 @@ pub fn load(source: Source, limits: &Limits) -> Result<(Model, LoadReport), Load
     let mut report = LoadReport::default();
     report.files.push(FileRead { name: name.clone(), bytes: bytes.len() as u64 });
     let budget = limits.decoded_budget(bytes.len() as u64);
-    scan::scan(&bytes, &schema::MODEL, limits, budget, &mut report.census).map_err(|e| explain(&name, e))?;
+    scan::scan(&bytes, &schema::MODEL, limits, budget, &mut report.census).map_err(|e| explain(&name, &bytes, e))?;
+    let other = foreign(&name, &bytes);
     let proto = ModelProto::decode(bytes).map_err(|error| {
         let problem = WireProblem::Decode(error.to_string());
         LoadError::Wire {
@@ -50,34 +58,62 @@ pub fn load(source: Source, limits: &Limits) -> Result<(Model, LoadReport), Load
             fault: WireFault { offset: 0, message: "ModelProto", field: None, problem },
         }
     })?;
+    let missing = || LoadError::Structure { file: name.clone(), what: "there is no graph".into() };
+    let graph = proto.graph.as_deref().ok_or_else(|| other.unwrap_or_else(missing))?;
     let opset = opset(&name, &proto)?;
-    let graph = proto.graph.as_deref();
-    let graph = graph.ok_or_else(|| LoadError::Structure { file: name.clone(), what: "there is no graph".into() })?;
     let mut weights = weights::Weights::new(&name, files.as_ref(), limits, &mut report);
     let initializers = weights.initializers(graph)?;
+    let inputs = defaults(&proto, graph);
+    if !inputs.is_empty() {
+        report.warnings.push(Warning::Defaults { inputs });
+    }
     let model = walk::model(&name, &proto, graph, opset, initializers, limits)?;
     Ok((model, report))
 }
 
-fn explain(name: &str, error: ScanError) -> LoadError {
+/// Inputs that callers may leave out. Files of the first versions list every weight among the inputs.
+fn defaults(proto: &ModelProto, graph: &GraphProto) -> Vec<String> {
+    if proto.ir_version.is_none_or(|version| version < 4) {
+        return Vec::new();
+    }
+    let given: HashSet<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
+    let names = graph.input.iter().filter_map(|value| value.name.as_deref());
+    names.filter(|name| given.contains(name)).map(str::to_string).collect()
+}
+
+fn explain(name: &str, bytes: &[u8], error: ScanError) -> LoadError {
     let file = name.to_string();
     match error {
         ScanError::Excess(excess) => LoadError::Limit { file, excess },
-        ScanError::Fault(fault) => LoadError::Wire { file, fault },
+        ScanError::Fault(fault) => foreign(name, bytes).unwrap_or(LoadError::Wire { file, fault }),
     }
+}
+
+/// The error for bytes that look like another kind of file.
+fn foreign(name: &str, bytes: &[u8]) -> Option<LoadError> {
+    let other = Foreign::of(bytes).filter(|kind| *kind != Foreign::Onnx);
+    other.map(|looks_like| LoadError::Foreign { file: name.to_string(), expected: "an ONNX file", looks_like })
 }
 
 /// The version of ONNX's own operators.
 fn opset(name: &str, proto: &ModelProto) -> Result<i64, LoadError> {
-    let own = |s: &&mindir_proto::onnx::OperatorSetIdProto| matches!(s.domain.as_deref(), None | Some("" | "ai.onnx"));
-    let version = proto.opset_import.iter().find(own).and_then(|s| s.version);
-    let version = version.ok_or_else(|| LoadError::Structure {
-        file: name.to_string(),
-        what: "the file does not name the set of its operators".into(),
-    })?;
-    if OPSETS.contains(&version) {
-        return Ok(version);
+    let own = |s: &&OperatorSetIdProto| matches!(s.domain.as_deref(), None | Some("" | "ai.onnx"));
+    let (file, sets) = (name.to_string(), &proto.opset_import);
+    let Some(set) = sets.iter().find(own) else {
+        if sets.is_empty() {
+            return Err(LoadError::Structure { file, what: "the file does not name the set of its operators".into() });
+        }
+        let others: Vec<_> =
+            sets.iter().filter_map(|s| s.domain.as_deref()).map(|d| Printable(d).to_string()).collect();
+        let what = format!("operators of {}; those of ai.onnx are", others.join(", "));
+        return Err(LoadError::Unsupported { file, what });
+    };
+    match set.version {
+        Some(version) if OPSETS.contains(&version) => Ok(version),
+        Some(version) => {
+            let what = format!("operator set {version}; sets {} to {} are", OPSETS.start(), OPSETS.end());
+            Err(LoadError::Unsupported { file, what })
+        }
+        None => Err(LoadError::Structure { file, what: "the set of its operators has no version".into() }),
     }
-    let what = format!("operator set {version}; sets {} to {} are", OPSETS.start(), OPSETS.end());
-    Err(LoadError::Unsupported { file: name.to_string(), what })
 }

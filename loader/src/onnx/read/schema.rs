@@ -127,7 +127,21 @@ static TENSOR: Schema = schema(
 
 static VALUE_INFO: Schema = schema("ValueInfoProto", Role::Other, &[name("name"), inline("type", &TYPE)]);
 
-static TYPE: Schema = schema("TypeProto", Role::Other, &[inline("tensor_type", &TENSOR_TYPE)]);
+static TYPE: Schema = schema(
+    "TypeProto",
+    Role::Other,
+    &[
+        inline("tensor_type", &TENSOR_TYPE),
+        gap(),
+        gap(),
+        blob("sequence_type"),
+        blob("map_type"),
+        gap(),
+        blob("opaque_type"),
+        blob("sparse_tensor_type"),
+        blob("optional_type"),
+    ],
+);
 
 static TENSOR_TYPE: Schema = schema("TensorTypeProto", Role::Other, &[number("elem_type"), inline("shape", &SHAPE)]);
 

@@ -1,34 +1,125 @@
 //! The walk over an ONNX graph's nodes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt::Display,
+};
 
-use mindir_graph::{Tensor, builder::Builder, graph::Model, onnx::from_data_type};
-use mindir_proto::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use mindir_graph::{
+    DType, Tensor,
+    builder::Builder,
+    graph::{Format, Model, Origin},
+    onnx::from_data_type,
+};
+use mindir_proto::onnx::{
+    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
+};
 
 use super::{
     flow,
     import::{Call, Import, Steps, Val, fits},
     ops,
     types::{Extent, Type},
+    weights::STRING,
 };
 use crate::{error::LoadError, limits::Limits, printable::Printable};
 
+/// ONNX's number for an element type that is not stated.
+const UNDEFINED: i32 = 0;
+
+/// What is wrong with a part of the file.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// Valid, but not supported.
+    Unsupported(String),
+    /// Contradictory or incomplete.
+    Damaged(String),
+}
+
+impl Problem {
+    /// The same about a part called `name`.
+    fn of(self, name: impl Display) -> Problem {
+        match self {
+            Problem::Unsupported(why) => Problem::Unsupported(format!("{name}: {why}")),
+            Problem::Damaged(why) => Problem::Damaged(format!("{name}: {why}")),
+        }
+    }
+
+    fn error(self, file: &str) -> LoadError {
+        let file = file.to_string();
+        match self {
+            Problem::Unsupported(what) => LoadError::Unsupported { file, what },
+            Problem::Damaged(what) => LoadError::Structure { file, what },
+        }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(why: String) -> Problem {
+        Problem::Unsupported(why)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(why: &str) -> Problem {
+        Problem::Unsupported(why.into())
+    }
+}
+
+/// The element type with this number.
+fn element_type(code: i32) -> Result<DType, Problem> {
+    let name = |code| if code == STRING { "string".to_string() } else { format!("{code}") };
+    from_data_type(code).ok_or_else(|| format!("element type {} is not supported", name(code)).into())
+}
+
+/// What kind of value, other than a tensor, a type is of.
+fn other_kind(ty: &TypeProto) -> Option<&'static str> {
+    let kinds = [
+        ("a sequence", &ty.sequence_type),
+        ("a map", &ty.map_type),
+        ("an opaque value", &ty.opaque_type),
+        ("a sparse tensor", &ty.sparse_tensor_type),
+        ("an optional value", &ty.optional_type),
+    ];
+    kinds.into_iter().find(|(_, ty)| ty.is_some()).map(|(kind, _)| kind)
+}
+
 /// What a graph declares about an input; it need not declare a shape, and dimensions without a length are open.
-fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<Type, String> {
-    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).ok_or("it is no tensor")?;
-    let code = tensor.elem_type.unwrap_or_default();
-    let dtype = from_data_type(code).ok_or_else(|| format!("element type {code} is not supported"))?;
+fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<Type, Problem> {
+    let damaged = |why: String| Problem::Damaged(why);
+    let ty = value.r#type.as_ref();
+    if let Some(kind) = ty.and_then(other_kind) {
+        return Err(format!("it is {kind}; only tensors are supported").into());
+    }
+    let tensor = ty.and_then(|t| t.tensor_type.as_ref()).ok_or_else(|| damaged("it is no tensor".into()))?;
+    let dtype = element_type(tensor.elem_type.unwrap_or_default())?;
     let Some(shape) = tensor.shape.as_ref() else { return Ok(Type::new(dtype, None)) };
     if shape.dim.len() > max_rank {
-        return Err(format!("{} dimensions where the limit is {max_rank}", shape.dim.len()));
+        return Err(damaged(format!("{} dimensions where the limit is {max_rank}", shape.dim.len())));
     }
-    let length = |d: &mindir_proto::onnx::DimensionProto| match d.dim_value {
+    let length = |d: &DimensionProto| match d.dim_value {
         Some(n) if n >= 0 => Extent::Fixed(n),
         _ => Extent::Open,
     };
     let ty = Type::new(dtype, shape.dim.iter().map(length).collect::<Vec<_>>());
-    ty.fact().as_ref().map_or(Ok(()), fits)?;
+    ty.fact().as_ref().map_or(Ok(()), fits).map_err(damaged)?;
     Ok(ty)
+}
+
+/// Checks that a result of element type `dtype` may be declared so.
+fn check_declared(value: &ValueInfoProto, dtype: DType) -> Result<(), Problem> {
+    let Some(ty) = value.r#type.as_ref() else { return Ok(()) };
+    let wrong = |declared: String| Problem::Damaged(format!("{declared} is declared, and {dtype} is computed"));
+    if let Some(kind) = other_kind(ty) {
+        return Err(wrong(kind.into()));
+    }
+    let code = ty.tensor_type.as_ref().and_then(|t| t.elem_type).unwrap_or_default();
+    match from_data_type(code) {
+        _ if code == UNDEFINED => Ok(()),
+        Some(declared) if declared == dtype => Ok(()),
+        Some(declared) => Err(wrong(declared.to_string())),
+        None => Err(wrong(format!("element type {code}"))),
+    }
 }
 
 /// The model of the graph `graph`.
@@ -40,22 +131,38 @@ pub(super) fn model(
     initializers: BTreeMap<String, Tensor>,
     limits: &Limits,
 ) -> Result<Model, LoadError> {
-    let mut attempt = Attempt::new(graph, opset, limits).map_err(|what| structure(file, what))?;
+    let fail = |problem: Problem| problem.error(file);
+    let mut attempt = Attempt::new(graph, opset, limits).map_err(fail)?;
     attempt.constants(&initializers);
-    attempt.run(graph).map_err(|problems| unsupported(file, &problems))?;
-    let mut model = attempt.finish(graph).map_err(|what| structure(file, what))?;
-    model.origin.producer = proto.producer_name.clone().unwrap_or_default();
-    model.origin.version = proto.producer_version.clone().unwrap_or_default();
+    attempt.run(graph).map_err(|problems| fail(together(problems)))?;
+    let mut model = attempt.finish(graph).map_err(fail)?;
+    let domain = |set: &OperatorSetIdProto| (set.domain.clone().unwrap_or_default(), set.version.unwrap_or_default());
+    model.origin = Origin {
+        producer: proto.producer_name.clone().unwrap_or_default(),
+        version: proto.producer_version.clone().unwrap_or_default(),
+        format: Format::Onnx {
+            ir_version: proto.ir_version.unwrap_or_default(),
+            opsets: proto.opset_import.iter().map(domain).collect(),
+        },
+        ..Origin::default()
+    };
     Ok(model)
 }
 
-fn structure(file: &str, what: String) -> LoadError {
-    LoadError::Structure { file: file.to_string(), what }
-}
-
-fn unsupported(file: &str, problems: &[String]) -> LoadError {
-    let list: String = problems.iter().map(|p| format!("\n  {p}")).collect();
-    LoadError::Unsupported { file: file.to_string(), what: format!("{} nodes:{list}", problems.len()) }
+/// All problems as one; what is damaged comes before what is not supported.
+fn together(problems: Problems) -> Problem {
+    let (mut damaged, mut unsupported) = (Vec::new(), Vec::new());
+    for problem in problems {
+        match problem {
+            Problem::Damaged(what) => damaged.push(what),
+            Problem::Unsupported(what) => unsupported.push(what),
+        }
+    }
+    let list = |all: &[String]| {
+        let lines: String = all.iter().map(|p| format!("\n  {p}")).collect();
+        format!("{} nodes:{lines}", all.len())
+    };
+    if damaged.is_empty() { Problem::Unsupported(list(&unsupported)) } else { Problem::Damaged(list(&damaged)) }
 }
 
 /// Loops inside of loops are walked anew for each change of a rank outside; this bounds the time that takes.
@@ -72,11 +179,11 @@ pub(super) struct Attempt {
     pub retries: usize,
 }
 
-/// What went wrong in a graph, one complaint for each node.
-pub(super) type Problems = Vec<String>;
+/// What went wrong in a graph, one problem for each node.
+pub(super) type Problems = Vec<Problem>;
 
 impl Attempt {
-    fn new(graph: &GraphProto, opset: i64, limits: &Limits) -> Result<Attempt, String> {
+    fn new(graph: &GraphProto, opset: i64, limits: &Limits) -> Result<Attempt, Problem> {
         let given: HashSet<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
         let mut import = Import::new(Builder::new(graph.name.as_deref().unwrap_or("graph")));
         let mut values = HashMap::new();
@@ -85,10 +192,10 @@ impl Attempt {
             if given.contains(name.as_str()) {
                 continue;
             }
-            let ty = declared(value, limits.max_rank).map_err(|e| format!("input {}: {e}", Printable(&name)))?;
+            let ty = declared(value, limits.max_rank).map_err(|e| e.of(format_args!("input {}", Printable(&name))))?;
             let val = import.input(&name, ty);
             if values.insert(name.clone(), val).is_some() {
-                return Err(format!("two inputs are called {}", Printable(&name)));
+                return Err(Problem::Damaged(format!("two inputs are called {}", Printable(&name))));
             }
         }
         Ok(Attempt { import, values, opset, max_rank: limits.max_rank, retries: MOST_RETRIES })
@@ -96,16 +203,17 @@ impl Attempt {
 
     fn constants(&mut self, initializers: &BTreeMap<String, Tensor>) {
         for (name, tensor) in initializers {
-            let val = self.import.named(tensor.clone(), Some(name.clone()));
+            let val = self.import.named(tensor.clone(), name);
             self.values.insert(name.clone(), val);
         }
     }
 
-    /// Walks all nodes; gives every complaint.
+    /// Walks all nodes; gives every problem.
     pub fn run(&mut self, graph: &GraphProto) -> Result<(), Problems> {
         let mut problems = Vec::new();
         let mut lost: HashSet<&str> = HashSet::new();
-        for (at, node) in graph.node.iter().enumerate() {
+        for at in order(graph).map_err(|problem| vec![problem])? {
+            let Some(node) = graph.node.get(at) else { continue };
             let cut_off = !lost.is_disjoint(&flow::reads(node));
             let known = Kind::of(node).is_some();
             // What follows from a node that failed is not its own fault.
@@ -119,37 +227,36 @@ impl Attempt {
     }
 
     fn node(&mut self, at: usize, node: &NodeProto) -> Result<(), Problems> {
-        let op = node.op_type.as_deref().unwrap_or_default();
-        let label = node.name.as_deref().filter(|n| !n.is_empty()).map_or_else(|| format!("node {at}"), str::to_string);
-        let fail = |why: String| format!("{}: {}: {why}", Printable(&label), Printable(op));
-        let results = self.results(node, &label).map_err(|stop| match stop {
-            Stop::Node(why) => vec![fail(why)],
+        let fail = |problem: Problem| vec![problem.of(format_args!("{}: {}", label(at, node), operator(node)))];
+        let results = self.results(at, node).map_err(|stop| match stop {
+            Stop::Node(problem) => fail(problem),
             Stop::Inside(problems) => problems,
         })?;
         for (i, name) in node.output.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
-            let val = results.get(i).cloned().ok_or_else(|| vec![fail(format!("result {i} is not supported"))])?;
+            let val = results.get(i).cloned().ok_or_else(|| fail(format!("result {i} is not supported").into()))?;
             if self.values.insert(name.clone(), val).is_some() {
-                return Err(vec![fail(format!("two values are called {}", Printable(name)))]);
+                return Err(fail(Problem::Damaged(format!("two values are called {}", Printable(name)))));
             }
         }
         Ok(())
     }
 
-    fn results(&mut self, node: &NodeProto, label: &str) -> Result<Vec<Val>, Stop> {
-        let kind = Kind::of(node).ok_or_else(|| Stop::Node("this operator is not supported".into()))?;
+    fn results(&mut self, at: usize, node: &NodeProto) -> Result<Vec<Val>, Stop> {
+        let kind = Kind::of(node).ok_or("this operator is not supported")?;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             let found = self.values.get(name.as_str()).cloned();
             if found.is_none() && !name.is_empty() {
-                return Err(Stop::Node(format!("value {} is read before it exists", Printable(name))));
+                let what = format!("nothing gives value {}, which it reads", Printable(name));
+                return Err(Stop::Node(Problem::Damaged(what)));
             }
             inputs.push(found);
         }
-        self.import.builder.scope(label);
+        self.import.builder.scope(&name_of(at, node));
         let call = Call { node, inputs, opset: self.opset, max_rank: self.max_rank };
         let here = self.import.builder.current();
         let outcome = match kind {
-            Kind::Op(build) => build(&mut self.import, &call).map_err(Stop::Node),
+            Kind::Op(build) => build(&mut self.import, &call).map_err(Stop::from),
             Kind::If => flow::choose(self, &call),
             Kind::Loop => flow::repeat(self, &call),
         };
@@ -159,34 +266,94 @@ impl Attempt {
         outcome
     }
 
-    fn finish(mut self, graph: &GraphProto) -> Result<Model, String> {
+    fn finish(mut self, graph: &GraphProto) -> Result<Model, Problem> {
         let mut outputs = Vec::new();
+        let mut names = Vec::new();
         for value in &graph.output {
             let name = value.name.as_deref().unwrap_or_default();
             let val = self.values.get(name).cloned();
-            let val = val.ok_or_else(|| format!("there is no value for result {}", Printable(name)))?;
-            outputs.push(self.import.value(&val));
+            let missing = || Problem::Damaged(format!("there is no value for result {}", Printable(name)));
+            let val = val.ok_or_else(missing)?;
+            check_declared(value, val.dtype()).map_err(|e| e.of(format_args!("result {}", Printable(name))))?;
+            let id = self.import.value(&val);
+            outputs.push(id);
+            names.push((id, name));
         }
+        self.import.builder.rename(&names);
         Ok(self.import.builder.finish(&outputs))
+    }
+}
+
+/// What a node is called: its name, or its number in the file.
+fn name_of(at: usize, node: &NodeProto) -> String {
+    node.name.as_deref().filter(|n| !n.is_empty()).map_or_else(|| format!("node {at}"), str::to_string)
+}
+
+fn label(at: usize, node: &NodeProto) -> String {
+    Printable(&name_of(at, node)).to_string()
+}
+
+fn operator(node: &NodeProto) -> Printable<'_> {
+    Printable(node.op_type.as_deref().unwrap_or_default())
+}
+
+/// The nodes such that each comes after those whose results it reads, otherwise as the file has them.
+fn order(graph: &GraphProto) -> Result<Vec<usize>, Problem> {
+    let mut makers: HashMap<&str, usize> = HashMap::new();
+    for (at, node) in graph.node.iter().enumerate() {
+        for name in node.output.iter().filter(|n| !n.is_empty()) {
+            makers.entry(name).or_insert(at);
+        }
+    }
+    let needs = |node| flow::reads(node).into_iter().filter_map(|name| makers.get(name).copied()).collect();
+    let needs: Vec<BTreeSet<usize>> = graph.node.iter().map(needs).collect();
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
+    for (at, makers) in needs.iter().enumerate() {
+        makers.iter().filter_map(|&m| readers.get_mut(m).map(|r| r.push(at))).for_each(drop);
+    }
+    let mut missing: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
+    let mut ready: BTreeSet<usize> = (0..).zip(&missing).filter(|(_, n)| **n == 0).map(|(at, _)| at).collect();
+    let mut order = Vec::with_capacity(needs.len());
+    while let Some(at) = ready.pop_first() {
+        order.push(at);
+        for &reader in readers.get(at).into_iter().flatten() {
+            if let Some(left) = missing.get_mut(reader) {
+                *left -= 1;
+                ready.extend((*left == 0).then_some(reader));
+            }
+        }
+    }
+    match missing.iter().position(|left| *left > 0) {
+        None => Ok(order),
+        Some(stuck) => Err(cycle(graph, &needs, &order, stuck)),
+    }
+}
+
+/// A node on a cycle, which one gets to from any node that never gets ready.
+fn cycle(graph: &GraphProto, needs: &[BTreeSet<usize>], done: &[usize], stuck: usize) -> Problem {
+    let done: HashSet<usize> = done.iter().copied().collect();
+    let (mut at, mut seen) = (stuck, HashSet::new());
+    while seen.insert(at) {
+        let before = needs.get(at).and_then(|all| all.iter().find(|m| !done.contains(m)));
+        at = before.copied().unwrap_or(at);
+    }
+    let what = Problem::Damaged("it reads what follows from its own result".into());
+    match graph.node.get(at) {
+        Some(node) => what.of(format_args!("{}: {}", label(at, node), operator(node))),
+        None => what,
     }
 }
 
 /// Why a node has no results.
 pub(super) enum Stop {
     /// What is wrong with it.
-    Node(String),
+    Node(Problem),
     /// What is wrong with the nodes of a graph inside of it.
     Inside(Problems),
 }
 
-impl From<String> for Stop {
-    fn from(why: String) -> Stop {
-        Stop::Node(why)
-    }
-}
-
-impl From<&str> for Stop {
-    fn from(why: &str) -> Stop {
+impl<T: Into<Problem>> From<T> for Stop {
+    fn from(why: T) -> Stop {
         Stop::Node(why.into())
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// ONNX's number for texts.
-const STRING: i32 = 8;
+pub(super) const STRING: i32 = 8;
 
 pub(super) struct Weights<'a> {
     file: &'a str,

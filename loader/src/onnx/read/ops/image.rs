@@ -1,5 +1,7 @@
 //! Convolution, pooling, resizing.
 
+use mindir_graph::DType;
+
 use super::{
     Row,
     element::as_type,
@@ -324,8 +326,20 @@ fn global(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     Ok(vec![m.op(name, vec![x.into(), axes.into(), true.into()])?])
 }
 
+/// MindSpore takes maxima of floats, among which all integers of 8 bits are.
 fn max_pool(m: &mut Import, c: &Call) -> Steps {
-    let mut x = c.input(0)?;
+    let x = c.input(0)?;
+    let dtype = x.dtype();
+    let is_narrow = matches!(dtype, DType::I8 | DType::U8);
+    let x = if is_narrow { as_type(m, x, DType::F32)? } else { x };
+    let mut results = maxima(m, c, x)?;
+    for y in results.iter_mut().take(1) {
+        *y = as_type(m, y.clone(), dtype)?;
+    }
+    Ok(results)
+}
+
+fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
     if c.wants(1) && c.int("storage_order", 0) != 0 {
         return Err("positions counted by columns are not supported".into());
     }

@@ -103,7 +103,8 @@ fn resize(m: &mut Import, c: &Call) -> Steps {
 /// The dimensions that may change; those that keep their length and factor are left out.
 fn axes(m: &mut Import, c: &Call, x: &Val, how: &Resize) -> Result<Vec<Axis>, String> {
     let rank = x.rank()?;
-    let given = |i: usize| c.option(i).filter(|v| v.length(0) != Some(0));
+    let mut given = |i: usize| c.option(i).filter(|v| v.length(0) != Some(0)).map(|v| m.setting(v));
+    let roi = given(1).filter(|_| how.coordinates == "tf_crop_and_resize");
     let (scales, sizes) = match c.floats("scales") {
         Some(scales) => {
             let n = scales.len();
@@ -120,7 +121,6 @@ fn axes(m: &mut Import, c: &Call, x: &Val, how: &Resize) -> Result<Vec<Axis>, St
         "not_smaller" => Some("ReduceMax"),
         other => return Err(format!("policy {other} is not supported")),
     };
-    let roi = given(1).filter(|_| how.coordinates == "tf_crop_and_resize");
     let mut all = Vec::new();
     for (i, &at) in named.iter().enumerate() {
         let (len, i) = (length(m, x, at)?, i as i64);

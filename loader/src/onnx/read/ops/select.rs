@@ -66,7 +66,7 @@ fn non_zero(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn one_hot(m: &mut Import, c: &Call) -> Steps {
-    let (index, depth, values) = (c.input(0)?, c.input(1)?, c.input(2)?);
+    let (index, depth, values) = (c.input(0)?, c.input(1)?, m.setting(c.input(2)?));
     let value = |m: &mut Import, at: i64| {
         let at = m.constant(Tensor::scalar(at));
         m.op("Gather", vec![(&values).into(), at.into(), 0i64.into(), 0i64.into()])

@@ -261,9 +261,30 @@ fn pad(m: &mut Import, c: &Call) -> Steps {
         _ if pads.ints().is_ok_and(|p| p.iter().all(|&p| p == 0)) => return Ok(vec![x]),
         _ => {}
     }
+    let (x, pads) = match pads.ints() {
+        Ok(pads) if mode != "constant" => {
+            (cut(m, x, &pads)?, m.vector(&pads.iter().map(|p| *p.max(&0)).collect::<Vec<_>>()))
+        }
+        _ => (x, pads),
+    };
     let order: Vec<i64> = (0..rank as i64).rev().flat_map(|d| [d, d + rank as i64]).collect();
     let pads = pick(m, &pads, &order)?;
     Ok(vec![m.op("PadV3", vec![x.into(), pads.into(), value, mode.into()])?])
+}
+
+/// `x` without the elements that negative paddings take away. Borders are made of what is left.
+fn cut(m: &mut Import, x: Val, pads: &[i64]) -> Step {
+    let (before, after) = pads.split_at(pads.len() / 2);
+    if pads.iter().all(|p| *p >= 0) {
+        return Ok(x);
+    }
+    let begins: Vec<i64> = before.iter().map(|p| p.min(&0).saturating_neg()).collect();
+    let ends: Vec<i64> = after.iter().map(|&p| if p < 0 { p } else { i64::MAX }).collect();
+    let pairs = before.iter().zip(after).enumerate();
+    let whole: i64 =
+        pairs.filter(|(_, (b, a))| **b >= 0 && **a >= 0).map(|(d, _)| 1i64 << d.min(62)).fold(0, |all, bit| all | bit);
+    let strides = vec![1; begins.len()];
+    m.op("StridedSlice", vec![x.into(), begins.into(), ends.into(), strides.into(), whole.into(), whole.into()])
 }
 
 /// Paddings of some dimensions as paddings of all.
