@@ -58,6 +58,9 @@ fn more_plans_than_a_cell_keeps_give_exact_results() {
     }
 }
 
+/// Calls of all threads together.
+const CALLS: usize = if cfg!(debug_assertions) { 1000 } else { 24_000 };
+
 #[test]
 fn threads_and_shapes_give_the_bits_of_a_fresh_cell() {
     let model = Arc::new(convolutions(16).unwrap());
@@ -66,7 +69,7 @@ fn threads_and_shapes_give_the_bits_of_a_fresh_cell() {
         GraphCell::new(convolutions(16).unwrap(), options(1)).unwrap().run(std::slice::from_ref(x)).unwrap()
     };
     let want: Vec<Vec<Tensor>> = inputs.iter().map(fresh).collect();
-    for threads in [2, 8] {
+    for threads in [2, 4, 8] {
         // Room for two or three shapes: plans and memory come and go.
         let options = Options { plan_memory: 100 << 10, ..options(1) };
         let cell = GraphCell::new(model.clone(), options).unwrap();
@@ -75,7 +78,7 @@ fn threads_and_shapes_give_the_bits_of_a_fresh_cell() {
             for t in 0..threads {
                 let (cell, wrong, inputs, want) = (&cell, &wrong, &inputs, &want);
                 s.spawn(move || {
-                    for call in 0..1000 / threads {
+                    for call in 0..CALLS / threads {
                         let i = (call * (2 * t + 1) + t) % inputs.len();
                         if cell.run(std::slice::from_ref(&inputs[i])).unwrap() != want[i] {
                             wrong.fetch_add(1, Ordering::Relaxed);

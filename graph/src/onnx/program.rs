@@ -299,17 +299,32 @@ fn signs_differ(e: &mut Emit, r: Edge, b: Edge, d: DType) -> Result<Edge, NoForm
     Ok(e.op("And", &[other, some]))
 }
 
+/// The angle of `|a| / |b|`, mirrored to the left where `b` is negative and down where `a` is, zeros with a sign included.
 fn atan2(e: &mut Emit, a: Edge, b: Edge, d: DType) -> Result<Edge, NoForm> {
-    let (zero, pi) = (e.number(d, 0.0)?, e.number(d, PI)?);
-    let q = e.op("Div", &[a, b]);
+    let (below, left) = (is_negative(e, a, d)?, is_negative(e, b, d)?);
+    let (a, b) = (e.op("Abs", &[a]), e.op("Abs", &[b]));
+    let [zero, one, pi, infinity] = [0.0, 1.0, PI, f64::INFINITY].map(|x| e.number(d, x));
+    let (zero, one, pi, infinity) = (zero?, one?, pi?, infinity?);
+    let mut q = e.op("Div", &[a, b]);
+    // Nothing by nothing is 0 here, infinity by infinity 1.
+    for (extreme, quotient) in [(zero, zero), (infinity, one)] {
+        let (both_a, both_b) = (e.op("Equal", &[a, extreme]), e.op("Equal", &[b, extreme]));
+        let both = e.op("And", &[both_a, both_b]);
+        q = e.op("Where", &[both, quotient, q]);
+    }
     let angle = e.op("Atan", &[q]);
-    let (down, left) = (e.op("Less", &[a, zero]), e.op("Less", &[b, zero]));
-    let (plus, minus) = (e.op("Add", &[angle, pi]), e.op("Sub", &[angle, pi]));
-    let turned = e.op("Where", &[down, minus, plus]);
-    let angle = e.op("Where", &[left, turned, angle]);
-    let (on_x, on_y) = (e.op("Equal", &[a, zero]), e.op("Equal", &[b, zero]));
-    let origin = e.op("And", &[on_x, on_y]);
-    Ok(e.op("Where", &[origin, zero, angle]))
+    let mirrored = e.op("Sub", &[pi, angle]);
+    let angle = e.op("Where", &[left, mirrored, angle]);
+    let negated = e.op("Neg", &[angle]);
+    Ok(e.op("Where", &[below, negated, angle]))
+}
+
+/// Whether `x` is below 0 or −0.
+fn is_negative(e: &mut Emit, x: Edge, d: DType) -> Result<Edge, NoForm> {
+    let (zero, one) = (e.number(d, 0.0)?, e.number(d, 1.0)?);
+    let (is_zero, inverse) = (e.op("Equal", &[x, zero]), e.op("Div", &[one, x]));
+    let sign = e.op("Where", &[is_zero, inverse, x]);
+    Ok(e.op("Less", &[sign, zero]))
 }
 
 fn on_ints(e: &mut Emit, f: Binary, a: Edge, b: Edge, d: DType) -> Result<Edge, NoForm> {
