@@ -263,7 +263,9 @@ fn checkpoints_have_the_small_weights_of_onnx_files() {
     mindir(["convert", &plain, &onnx]).with(0);
     mindir(["inspect", &onnx, "--params"]).with(0).says(&["b", "f32 [4]"]);
     mindir(["ckpt", "convert", &onnx, &weights]).with(0).says(&["1 entry"]);
-    mindir(["ckpt", "set", &weights, "b", "[5, 6, 7, 8]", "--dtype", "f32"]).with(0);
+    let npy = at(&dir, "b.npy");
+    mindir::npy::write(&npy, &Tensor::vector(&[5f32, 6.0, 7.0, 8.0])).unwrap();
+    mindir(["ckpt", "set", &weights, "b", &format!("@{npy}")]).with(0);
     mindir(["convert", &onnx, &tuned, "--ckpt", &weights]).with(0).says(&["1 parameters have values"]);
     mindir(["run", &tuned, "-i", "zeros"]).with(0).says(&["[5, 6, 7, 8, 5, 6"]);
 }

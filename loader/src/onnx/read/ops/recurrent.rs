@@ -9,7 +9,7 @@ use super::{
 };
 use crate::onnx::read::{
     flow::{Turn, place, zeros},
-    import::{Call, Import, In, Step, Steps, Val},
+    import::{Call, Import, Step, Steps, Val},
     types::Type,
 };
 
@@ -183,24 +183,20 @@ fn direction(
 
 /// Place `d` of the first dimension.
 fn row(m: &mut Import, x: &Val, d: usize) -> Step {
-    let squeezed = d == 0 && x.length(0) == Some(1);
-    let at = m.constant(Tensor::scalar(d as i64));
-    let (name, args): (_, Vec<In>) = if squeezed {
-        ("Squeeze", vec![x.into(), vec![0].into()])
-    } else {
-        ("Gather", vec![x.into(), at.into(), 0i64.into(), 0i64.into()])
-    };
-    // Weights of any size stay constant.
     if let Some(t) = x.constant() {
         let dims: Vec<usize> = t.shape().iter().skip(1).copied().collect();
         let len = t.bytes().len() / t.shape().first().copied().unwrap_or(1).max(1);
         if let Some(end) = len.checked_mul(d + 1).filter(|end| *end <= t.bytes().len()) {
             let row =
                 Tensor::from_bytes(t.dtype(), &dims, t.bytes().slice(end - len..end)).map_err(|e| e.to_string())?;
-            return m.computed(name, args, vec![row])?.pop().ok_or_else(|| "there is no row".into());
+            return Ok(m.constant(row));
         }
     }
-    m.op(name, args)
+    if d == 0 && x.length(0) == Some(1) {
+        return m.op("Squeeze", vec![x.into(), vec![0].into()]);
+    }
+    let index = m.constant(Tensor::scalar(d as i64));
+    m.op("Gather", vec![x.into(), index.into(), 0i64.into(), 0i64.into()])
 }
 
 /// All steps of one direction: the hidden state after each, and the last state.
