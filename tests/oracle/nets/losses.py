@@ -1,7 +1,7 @@
 """Losses with their reductions, and operators that stand alone: shifts, runs, windows put back."""
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, mint, nn, ops
 
 from .common import Spec, integers, model, noise, uniform
 
@@ -40,6 +40,16 @@ class Runs(nn.Cell):
                 ops.heaviside(edges, edges[::-1] * 1.0))
 
 
+class Labels(nn.Cell):
+    """Losses of labels, bands of matrices and channels that change places."""
+
+    def construct(self, scores, labels, weight, x):
+        cross = mint.nn.functional.cross_entropy
+        return (cross(scores, labels, weight, reduction="none"), cross(scores, labels, weight, ignore_index=2),
+                cross(scores, labels, reduction="sum"), ops.matrix_band_part(x, 1, 0), ops.matrix_band_part(x, -1, 1),
+                ops.channel_shuffle(x, 3))
+
+
 @model("losses")
 def losses():
     chance = uniform(0.05, 0.95, 3, 5)
@@ -58,3 +68,8 @@ def shifts():
 def runs():
     edges = np.array([np.nan, -2, 0, 3, np.inf, -np.inf, 0, np.nan, 1], np.float32)
     return Spec(Runs(), [[noise(3, 4), integers(0, 3, 12), noise(2, 18, 6), noise(2, 3, 5, 4, 3), edges]])
+
+
+@model("labels")
+def labels():
+    return Spec(Labels(), [[noise(6, 4), integers(0, 4, 6, dtype=np.int64), uniform(0.5, 2, 4), noise(2, 6, 4, 5)]])
