@@ -187,12 +187,17 @@ adaptive_op! {
 }
 
 adaptive_op! {
+    /// As `AdaptiveAvgPool3DExt`, with `output_size` as an attribute in MindSpore 2.
+    classic => AdaptiveAvgPool3D [] 3 &[2, 3, 4, 5], &[2, 3, 2]
+}
+
+adaptive_op! {
     /// Means of windows that share a volume `[…, d, h, w]` evenly; −1 in `output_size` keeps an extent. Floats.
     => AdaptiveAvgPool3DExt [] 3 &[2, 3, 4, 5], &[2, 3, 2]
 }
 
 macro_rules! adaptive_max_op {
-    ($(#[doc = $doc:literal])+ $name:ident $n:literal $shape:expr, $out:expr) => {
+    ($(#[doc = $doc:literal])+ $name:ident $n:literal $place:ident $shape:expr, $out:expr) => {
         op! {
             $(#[doc = $doc])+
             $name { input ["input_x", "x"]: Operand, output_size: Ints }
@@ -201,7 +206,7 @@ macro_rules! adaptive_max_op {
         impl Rule for $name {
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let y = Shares::new(&self.input, &self.output_size, $n)?.infer()?;
-                let place = Fact { dtype: DType::I64, shape: y.shape.clone() };
+                let place = Fact { dtype: DType::$place, shape: y.shape.clone() };
                 Ok(vec![y, place])
             }
 
@@ -215,7 +220,7 @@ macro_rules! adaptive_max_op {
                     y.push(best.0);
                     places.push(best.1 as i64);
                 })?;
-                let places = Tensor::from_i64s(DType::I64, &fact.shape, &places)?;
+                let places = Tensor::from_i64s(DType::$place, &fact.shape, &places)?;
                 Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
             }
 
@@ -232,10 +237,15 @@ macro_rules! adaptive_max_op {
 
 adaptive_max_op! {
     /// Maxima of windows that share an image `[…, h, w]` evenly, and as `i64` their positions `row · width + column`.
-    AdaptiveMaxPool2D 2 &[2, 3, 5, 7], &[2, 3]
+    AdaptiveMaxPool2D 2 I64 &[2, 3, 5, 7], &[2, 3]
 }
 
 adaptive_max_op! {
     /// Maxima of windows that share a sequence `[…, l]` evenly, and as `i64` their positions.
-    AdaptiveMaxPool1D 1 &[2, 3, 7], &[3]
+    AdaptiveMaxPool1D 1 I64 &[2, 3, 7], &[3]
+}
+
+adaptive_max_op! {
+    /// Maxima of windows that share a volume `[…, d, h, w]` evenly, and as `i32` their positions, plane by plane and row by row.
+    AdaptiveMaxPool3D 3 I32 &[2, 3, 4, 5], &[2, 3, 2]
 }

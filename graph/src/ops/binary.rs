@@ -4,7 +4,7 @@ use super::elementwise::{emit, evaluate, fact, float_of, number_of, wide};
 use super::samples::{case, cycle, flags, float, int, tolerance};
 use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::task::{Binary, Program, Reg, Scalar, Unary};
+use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Which of the operands are Python numbers. A Python number does not widen a tensor: only a float that meets integers makes
@@ -52,6 +52,8 @@ pub(super) enum Types {
     Truth,
     /// Integers and `bool`.
     Bits,
+    /// Integers.
+    Integers,
 }
 
 /// A function of two numbers.
@@ -59,11 +61,22 @@ pub(super) enum Types {
 pub(super) enum Function {
     /// One that programs have.
     Plain(Binary),
-    /// One that is composed: by definition, and as a program.
+    /// One that is composed: of floats by definition, and as a program, which defines it for integers.
     Composed(fn(f64, f64) -> f64, fn(&mut Program, Reg, Reg) -> Reg),
 }
 
 use Function::{Composed, Plain};
+
+/// A program of two numbers of type `dtype`.
+fn program_of(dtype: DType, write: fn(&mut Program, Reg, Reg) -> Reg) -> Program {
+    let mut p = Program::new();
+    let (a, b) = (p.input(0, dtype), p.input(1, dtype));
+    let y = write(&mut p, a, b);
+    if y + 1 != p.instrs.len() {
+        p.push(Instr::Cast(y), dtype);
+    }
+    p
+}
 
 /// The type of computation and of the result.
 pub(super) fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> (DType, DType) {
@@ -73,13 +86,14 @@ pub(super) fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> (DType, 
         Types::Float => (float_of(d), float_of(d)),
         Types::Comparison => (d, DType::Bool),
         Types::Truth => (DType::Bool, DType::Bool),
-        Types::Bits => (d, d),
+        Types::Bits | Types::Integers => (d, d),
     }
 }
 
 pub(super) fn infer(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> Result<Vec<Fact>, OpError> {
     let (compute, out) = types(rule, mix, a, b);
     ensure!(rule != Types::Bits || !compute.is_float(), "expected integers or bool, found {} and {}", a.fact, b.fact);
+    ensure!(rule != Types::Integers || compute.is_int(), "expected integers, found {} and {}", a.fact, b.fact);
     ensure!(mix != Mix::Right || b.count() == 1, "expected a single number, found {}", b.fact);
     ensure!(mix != Mix::Left || a.count() == 1, "expected a single number, found {}", a.fact);
     fact(&[a, b], out)
@@ -87,9 +101,14 @@ pub(super) fn infer(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> Result<V
 
 pub(super) fn reference(rule: Types, mix: Mix, f: Function, a: &Operand, b: &Operand) -> Result<Vec<Tensor>, OpError> {
     let (compute, out) = types(rule, mix, a, b);
-    evaluate(&[(a, compute), (b, compute)], out, |x| match f {
-        Plain(f) => f.eval(x[0], x[1], compute),
-        Composed(f, _) => Scalar::Float(f(x[0].as_f64(), x[1].as_f64())),
+    let exact = match f {
+        Composed(_, program) if !compute.is_float() => Some(program_of(compute, program)),
+        _ => None,
+    };
+    evaluate(&[(a, compute), (b, compute)], out, |x| match (f, &exact) {
+        (_, Some(program)) => program.eval(x),
+        (Plain(f), None) => f.eval(x[0], x[1], compute),
+        (Composed(f, _), None) => Scalar::Float(f(x[0].as_f64(), x[1].as_f64())),
     })
 }
 
@@ -130,7 +149,7 @@ fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
         pair("i32", DType::I32, DType::I32, &[3, 5], &[3, 5]),
         pair("i64 broadcast", DType::I64, DType::I64, &[2, 1, 4], &[3, 1]),
     ];
-    if rule != Types::Bits {
+    if !matches!(rule, Types::Bits | Types::Integers) {
         out.push(pair("f32", DType::F32, DType::F32, &[2, 3, 7], &[2, 3, 7]));
         out.push(pair("f32 row", DType::F32, DType::F32, &[2, 3, 7], &[7]));
         out.push(pair("f32 column", DType::F32, DType::F32, &[3, 1], &[1, 5]));
@@ -221,6 +240,42 @@ binary! {
     Maximum(input, other) = Number, Tensors, Plain(Binary::Max);
     /// The smaller of both; NaN if either is.
     Minimum(input, other) = Number, Tensors, Plain(Binary::Min);
+    /// The larger of both; if one is NaN, the other.
+    Fmax(x1, x2) = Number, Tensors, Composed(f64::max, |p, a, b| known(p, Binary::Max, a, b));
+    /// The smaller of both; if one is NaN, the other.
+    Fmin(x1, x2) = Number, Tensors, Composed(f64::min, |p, a, b| known(p, Binary::Min, a, b));
+    /// 1 where `a` is positive, `b` where it is 0, else 0.
+    Heaviside(x, values) = Number, Tensors, Composed(heaviside, |p, a, b| {
+        let dtype = p.instrs[a].1;
+        let (zero, one) = (p.constant(0.0, dtype), p.constant(1.0, dtype));
+        let above = p.binary(Binary::Gt, a, zero);
+        let flat = p.binary(Binary::Eq, a, zero);
+        let y = p.select(above, one, zero);
+        p.select(flat, b, y)
+    });
+    /// `a` shifted by `b` bits toward higher ones, of integers: `a · 2ᵇ`, which wraps. `b` counts modulo 64 for types of 64
+    /// bits, else modulo 32.
+    LeftShift(x1, x2) = Integers, Tensors, Composed(|a, b| a * b.exp2(), |p, a, b| {
+        let places = places(p, b);
+        let factor = power_of_two(p, places);
+        p.binary(Binary::Mul, a, factor)
+    });
+    /// `a` shifted by `b` bits toward lower ones, of integers: `⌊a / 2ᵇ⌋`. `b` counts modulo 64 for types of 64 bits, else
+    /// modulo 32.
+    RightShift(x1, x2) = Integers, Tensors, Composed(|a, b| (a / b.exp2()).floor(), |p, a, b| {
+        let (places, dtype) = (places(p, b), p.instrs[b].1);
+        // Signs fill a signed number; the largest power of two is none, so the shift has two parts. Dividing an unsigned
+        // number by a power of two that wraps gives 0.
+        let most = p.constant((dtype.size() * 8 - 1) as f64, dtype);
+        let places = if is_signed(dtype) { p.binary(Binary::Min, places, most) } else { places };
+        let two = p.constant(2.0, dtype);
+        let half = p.binary(Binary::FloorDiv, places, two);
+        let rest = p.binary(Binary::Sub, places, half);
+        [half, rest].into_iter().fold(a, |a, places| {
+            let factor = power_of_two(p, places);
+            p.binary(Binary::FloorDiv, a, factor)
+        })
+    });
     /// Angle of the point `(b, a)`. Integers and `bool` give `f32`.
     Atan2["Atan2Ext"](input, other) = Float, Tensors, Plain(Binary::Atan2);
     /// `a = b`, as `bool`.
@@ -304,8 +359,39 @@ binary! {
     });
 }
 
+/// `f` of `a` and `b`, or the one that is no NaN.
+fn known(p: &mut Program, f: Binary, a: Reg, b: Reg) -> Reg {
+    let y = p.binary(f, a, b);
+    if !p.instrs[a].1.is_float() {
+        return y;
+    }
+    let [no_a, no_b] = [a, b].map(|x| p.unary(Unary::IsNan, x));
+    let y = p.select(no_b, a, y);
+    p.select(no_a, b, y)
+}
+
+/// The number of bits that a shift by `x` moves by.
+fn places(p: &mut Program, x: Reg) -> Reg {
+    let dtype = p.instrs[x].1;
+    let width = p.constant(if dtype.size() == 8 { 64.0 } else { 32.0 }, dtype);
+    p.binary(Binary::FloorMod, x, width)
+}
+
+fn is_signed(dtype: DType) -> bool {
+    matches!(dtype, DType::I8 | DType::I16 | DType::I32 | DType::I64)
+}
+
+fn power_of_two(p: &mut Program, exponent: Reg) -> Reg {
+    let two = p.constant(2.0, p.instrs[exponent].1);
+    p.binary(Binary::Pow, two, exponent)
+}
+
 fn truncate_div(a: f64, b: f64) -> f64 {
     (a / b).trunc()
+}
+
+fn heaviside(a: f64, b: f64) -> f64 {
+    if a == 0.0 { b } else { f64::from(u8::from(a > 0.0)) }
 }
 
 fn log_add_exp(a: f64, b: f64) -> f64 {

@@ -135,6 +135,49 @@ impl Batches {
 }
 
 op! {
+    /// Channel `i · C / group + j` becomes channel `j · group + i`, of `C` channels. Any type, `[n, c, …]`.
+    classic ChannelShuffle { x: Operand, group: i64 }
+}
+
+impl ChannelShuffle {
+    /// Batches, groups, channels of a group, and what comes after.
+    fn plan(&self) -> Result<[usize; 4], OpError> {
+        let (x, g) = (&self.x, size(self.group, "group")?);
+        ensure!(x.rank() >= 3, "expected [n, c, …], found {}", x.fact);
+        let (n, c) = (x.shape()[0], x.shape()[1]);
+        ensure!(g > 0 && c.is_multiple_of(g), "{c} channels do not make {g} groups");
+        Ok([n, g, c / g, x.shape()[2..].iter().product()])
+    }
+}
+
+impl Rule for ChannelShuffle {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.plan()?;
+        Ok(vec![self.x.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let [n, g, c, rest] = self.plan()?;
+        let from = [n, g, c, rest];
+        let y = rearrange(self.x.tensor()?, &[n, c, g, rest], |i| Some(flat(&from, &[i[0], i[2], i[1], i[3]])))?;
+        Ok(vec![y.reshape(self.x.shape())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let x = b.reshape(self.x.v, &self.plan()?)?;
+        let y = b.transpose(x, &[0, 2, 1, 3])?;
+        Ok(Some(vec![b.reshape(y, &self.x.fact.shape.clone())?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 6, 3, 2]).int(2).case("images", 0.0),
+            sample().tensor(DType::I32, &[1, 6, 5]).int(3).case("sequences", 0.0),
+        ]
+    }
+}
+
+op! {
     /// Pads the dimensions after batch and channels with zeros, then moves each place within their blocks to a batch of its
     /// own: `y[(place)·n + k, c, …] = padded[k, c, … · block + place]`. Any type.
     classic SpaceToBatchND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, paddings: Ints }

@@ -6,7 +6,7 @@ use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, Scalar, ScanKind};
-use crate::{DType, Fact, OpError, Tensor, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The dimension that `axis` names; none for a scalar.
 fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
@@ -177,6 +177,62 @@ impl Rule for CumsumExt {
         let mut out = cases(false);
         out.push(case("converted", [wave(DType::I32, &[3, 5]), int(1), dtype(DType::F32)], 1e-5));
         out
+    }
+}
+
+op! {
+    /// Logarithms of running sums of exponentials along `axis`. `exclusive`: without the element itself, which leaves the lowest
+    /// finite number at the start. `reverse`: from the end. Floats.
+    classic CumulativeLogsumexp { x: Operand, axis: i64, exclusive: bool = false, reverse: bool = false }
+}
+
+impl Rule for CumulativeLogsumexp {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.x.dtype().is_float(), "expected floats, found {}", self.x.fact);
+        dimension(&self.x, self.axis)?;
+        fact(&[&self.x], self.x.dtype())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axes: Vec<usize> = dimension(&self.x, self.axis)?.into_iter().collect();
+        let (d, dims) = (self.x.dtype(), self.x.shape());
+        let lowest = match d {
+            DType::F16 => f64::from(half::f16::MIN),
+            DType::BF16 => f64::from(half::bf16::MIN),
+            DType::F32 => f64::from(f32::MIN),
+            _ => f64::MIN,
+        };
+        let row = |row: &[f64]| {
+            let mut out = vec![lowest; row.len()];
+            let (mut max, mut sum) = (f64::NEG_INFINITY, 0.0);
+            for i in 0..row.len() {
+                let i = if self.reverse { row.len() - 1 - i } else { i };
+                let before = if sum == 0.0 { lowest } else { max + f64::ln(sum) };
+                let x = row[i];
+                let next = f64::max(max, x);
+                let kept = if max == next { sum } else { sum * (max - next).exp() };
+                sum = kept + if x == next { 1.0 } else { (x - next).exp() };
+                max = next;
+                out[i] = if self.exclusive { before } else { max + sum.ln() };
+            }
+            out
+        };
+        let y = Groups::new(dims, &axes).replace(&self.x.f64s()?, 0.0, row);
+        Ok(vec![Tensor::from_f64s(d, dims, &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no running logarithm of sums")
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || wave(DType::F32, &[2, 3, 4]);
+        vec![
+            case("last", [x(), int(-1)], 1e-6),
+            case("exclusive", [x(), int(1), truth(true)], 1e-6),
+            case("backwards", [x(), int(0), truth(false), truth(true)], 1e-6),
+            case("infinite", [cycle(DType::F32, &[5], &[f64::NEG_INFINITY, 1.0, f64::INFINITY]), int(0)], 1e-6),
+        ]
     }
 }
 

@@ -1,8 +1,8 @@
 //! Operators whose results are as long as the data says.
 
-use super::elementwise::{broadcast_index, common_shape, fact, real, scalars, tensor_of};
+use super::elementwise::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
 use super::order::compare;
-use super::samples::{case, cycle, flags, int, none, tensor, wave};
+use super::samples::{case, cycle, flags, int, none, tensor, truth, wave};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
@@ -126,6 +126,26 @@ op! {
     Unique { x: Operand }
 }
 
+/// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
+fn distinct(x: &[Scalar], d: DType) -> (Vec<usize>, Vec<i64>) {
+    let mut order: Vec<usize> = (0..x.len()).collect();
+    order.sort_by(|&i, &j| compare(x[i], x[j], d));
+    // The first occurrence of every element, then those in order.
+    let mut first = vec![0; x.len()];
+    for (k, &i) in order.iter().enumerate() {
+        let same = k > 0 && compare(x[order[k - 1]], x[i], d) == Ordering::Equal;
+        first[i] = if same { first[order[k - 1]] } else { i };
+    }
+    let kept: Vec<usize> = (0..x.len()).filter(|&i| first[i] == i).collect();
+    let index = first.iter().map(|f| kept.partition_point(|k| k < f) as i64).collect();
+    (kept, index)
+}
+
+/// The type of positions among distinct elements of type `d`.
+fn position_type(d: DType) -> DType {
+    if d == DType::I64 { DType::I64 } else { DType::I32 }
+}
+
 impl Rule for Unique {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         facts(self, &[&self.x])
@@ -134,19 +154,9 @@ impl Rule for Unique {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.x.dtype();
         let x = scalars(self.x.tensor()?, d)?;
-        let mut order: Vec<usize> = (0..x.len()).collect();
-        order.sort_by(|&i, &j| compare(x[i], x[j], d));
-        // The first occurrence of every element, then those in order.
-        let mut first = vec![0; x.len()];
-        for (k, &i) in order.iter().enumerate() {
-            let same = k > 0 && compare(x[order[k - 1]], x[i], d) == Ordering::Equal;
-            first[i] = if same { first[order[k - 1]] } else { i };
-        }
-        let kept: Vec<usize> = (0..x.len()).filter(|&i| first[i] == i).collect();
-        let index: Vec<i64> = first.iter().map(|f| kept.partition_point(|k| k < f) as i64).collect();
+        let (kept, index) = distinct(&x, d);
         let y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
-        let i = if d == DType::I64 { DType::I64 } else { DType::I32 };
-        Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(i, self.x.shape(), &index)?])
+        Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(position_type(d), self.x.shape(), &index)?])
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {
@@ -159,6 +169,119 @@ impl Rule for Unique {
             case("i64", [cycle(DType::I64, &[4], &[3.0, 1.0])], 0.0),
             case("f32", [cycle(DType::F32, &[6], &[0.5, -1.0, 0.5, 7.0])], 0.0),
             case("empty", [wave(DType::F32, &[0])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// As [`Unique`] of a vector, but as long as `x`: the rest is `pad_num`.
+    UniqueWithPad { x: Operand, pad_num: Operand }
+}
+
+impl Rule for UniqueWithPad {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.x.rank() == 1, "expected a vector, found {}", self.x.fact);
+        ensure!(self.pad_num.count() == 1, "expected one number, found {}", self.pad_num.fact);
+        fact(&[&self.pad_num], self.x.dtype())?;
+        Ok(vec![Fact::new(real(&self.x)?, self.x.shape()), Fact::new(position_type(self.x.dtype()), self.x.shape())])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let facts = self.infer()?;
+        let d = self.x.dtype();
+        let (x, pad) = (scalars(self.x.tensor()?, d)?, scalars(self.pad_num.tensor()?, d)?);
+        let (kept, index) = distinct(&x, d);
+        let mut y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
+        y.resize(x.len(), pad[0]);
+        Ok(vec![tensor_of(d, self.x.shape(), &y)?, Tensor::from_i64s(facts[1].dtype, self.x.shape(), &index)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the number of distinct elements depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        let pad = || tensor(DType::I32, &[], |_| 9.0);
+        vec![case("i32", [cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0]), pad()], 0.0)]
+    }
+}
+
+op! {
+    /// `x` without the elements, or along `axis` the slices, that equal the one before; for every element of `x` the position of
+    /// its equal in the result; and how often each is repeated. Positions and counts are `i64`, and 0 unless `return_idx` and
+    /// `return_counts` ask for them. Without `axis`, `x` is a vector.
+    UniqueConsecutive {
+        x: Operand,
+        return_idx ["return_inverse"]: bool = false,
+        return_counts: bool = false,
+        axis ["dim"]: Option<i64> = None,
+    }
+}
+
+impl Rule for UniqueConsecutive {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.axis.map(|axis| self.x.axis(axis)).transpose()?;
+        facts(self, &[&self.x])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (d, dims) = (self.x.dtype(), self.x.shape());
+        let x = scalars(self.x.tensor()?, d)?;
+        let axis = self.axis.map(|axis| self.x.axis(axis)).transpose()?;
+        let axes: Vec<usize> = axis.map_or_else(|| (0..dims.len()).collect(), |axis| vec![axis]);
+        // The elements of a slice are `starts` moved by its own step.
+        let Groups { starts, steps } = Groups::new(dims, &axes);
+        let same =
+            |a: usize, b: usize| starts.iter().all(|start| compare(x[start + a], x[start + b], d) == Ordering::Equal);
+        let (mut kept, mut index, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, step) in steps.iter().enumerate() {
+            match counts.last_mut() {
+                Some(count) if same(steps[i - 1], *step) => *count += 1,
+                _ => {
+                    kept.push(*step);
+                    counts.push(1i64);
+                }
+            }
+            index.push(kept.len() as i64 - 1);
+        }
+        let (y, shape) = match axis {
+            None => (kept.iter().map(|step| x[*step]).collect::<Vec<_>>(), vec![kept.len()]),
+            Some(axis) => {
+                let mut shape = dims.to_vec();
+                shape[axis] = kept.len();
+                let at = Groups::new(&shape, &[axis]);
+                let mut y = vec![Scalar::Int(0); shape.iter().product()];
+                for (from, to) in starts.iter().zip(&at.starts) {
+                    kept.iter().zip(&at.steps).for_each(|(step, place)| y[to + place] = x[from + step]);
+                }
+                (y, shape)
+            }
+        };
+        let indices = if axis.is_some() { vec![index.len()] } else { dims.to_vec() };
+        let told = |asked: bool, list: &[i64], dims: &[usize]| match asked {
+            true => Tensor::from_i64s(DType::I64, dims, list),
+            false => Ok(Tensor::scalar(0i64)),
+        };
+        let index = told(self.return_idx, &index, &indices)?;
+        let counts = told(self.return_counts, &counts, &[kept.len()])?;
+        Ok(vec![tensor_of(d, &shape, &y)?, index, counts])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || cycle(DType::I32, &[2, 4], &[1.0, 1.0, 2.0, 2.0, 2.0, 1.0]);
+        vec![
+            case("elements", [x(), truth(true), truth(true)], 0.0),
+            case("alone", [x()], 0.0),
+            case(
+                "slices",
+                [cycle(DType::F32, &[4, 2], &[1.0, 2.0, 1.0, 2.0, 0.5, 2.0]), truth(true), truth(true), int(0)],
+                0.0,
+            ),
+            case("empty", [wave(DType::F32, &[0]), truth(true), truth(true)], 0.0),
         ]
     }
 }

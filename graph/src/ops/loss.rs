@@ -1,9 +1,11 @@
 //! Losses of classifiers.
 
+use super::distance::Reduced;
 use super::elementwise::{Groups, fact};
 use super::reduce::operand;
-use super::samples::{case, cycle, tensor, truth, wave};
+use super::samples::{case, cycle, int, none, tensor, truth, wave};
 use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::task::{Binary, ReduceKind, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -133,5 +135,79 @@ impl Rule for SoftmaxCrossEntropyWithLogits {
     fn cases() -> Vec<Case> {
         let labels = tensor(DType::F32, &[5, 3], |i| f64::from(u8::from(i % 4 == 0)));
         vec![case("rows", [wave(DType::F32, &[5, 3]), labels], 1e-5)]
+    }
+}
+
+op! {
+    /// Minus the logarithms in the rows of `logits` at the rows' labels, times the `weight` of the label, and the sum of these
+    /// weights; the mean is divided by it. Labels equal to `ignore_index` weigh nothing. Floats.
+    NLLLoss {
+        logits: Operand,
+        labels ["target"]: Operand,
+        weight: Option<Operand> = None,
+        reduction: Reduced = Reduced::Mean,
+        ignore_index: i64 = -100,
+    }
+}
+
+impl NLLLoss {
+    fn sizes(&self) -> Result<(usize, usize), OpError> {
+        let (x, l) = (&self.logits, &self.labels);
+        ensure!(x.rank() == 2 && x.dtype().is_float(), "expected rows of floats, found {}", x.fact);
+        ensure!(l.dtype().is_int() && l.shape() == &x.shape()[..1], "expected a label for each row, found {}", l.fact);
+        let fits = self.weight.as_ref().is_none_or(|w| w.dtype().is_float() && w.shape() == &x.shape()[1..]);
+        ensure!(fits, "expected a weight for each column of {}", x.fact);
+        ensure!(self.reduction != Reduced::BatchMean, "expected none, mean or sum, found batchmean");
+        Ok((x.shape()[0], x.shape()[1]))
+    }
+}
+
+impl Rule for NLLLoss {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (n, _) = self.sizes()?;
+        let d = self.logits.dtype();
+        let loss = if self.reduction == Reduced::Each { Fact::new(d, &[n]) } else { Fact::new(d, &[]) };
+        Ok(vec![loss, Fact::new(self.weight.as_ref().map_or(d, Operand::dtype), &[])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let ((_, cols), facts) = (self.sizes()?, self.infer()?);
+        let (x, weights) = (self.logits.f64s()?, self.weight.as_ref().map(Operand::f64s).transpose()?);
+        let (mut losses, mut total) = (Vec::new(), 0.0);
+        for (row, label) in self.labels.i64s()?.into_iter().enumerate() {
+            if label == self.ignore_index {
+                losses.push(0.0);
+                continue;
+            }
+            let column = usize::try_from(label).ok().filter(|label| *label < cols);
+            let column =
+                column.ok_or_else(|| OpError::Invalid(format!("expected labels below {cols}, found {label}")))?;
+            let weight = weights.as_ref().and_then(|w| w.get(column)).copied().unwrap_or(1.0);
+            losses.push(-x[row * cols + column] * weight);
+            total += weight;
+        }
+        let sum: f64 = losses.iter().sum();
+        let loss = match self.reduction {
+            Reduced::Each => losses,
+            Reduced::Mean => vec![sum / total],
+            _ => vec![sum],
+        };
+        let total = Tensor::from_f64s(facts[1].dtype, &[], &[total])?;
+        Ok(vec![Tensor::from_f64s(facts[0].dtype, &facts[0].shape, &loss)?, total])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX's loss does not give the sum of the weights")
+    }
+
+    fn cases() -> Vec<Case> {
+        let labels = || cycle(DType::I32, &[5], &[0.0, 2.0, 1.0]);
+        let weight = || tensor(DType::F32, &[3], |i| i as f64 + 0.5);
+        let x = || wave(DType::F32, &[5, 3]);
+        vec![
+            case("mean", [x(), labels(), weight()], 1e-6),
+            case("each", [x(), labels(), none(), int(2)], 1e-6),
+            case("sum", [x(), labels(), weight(), int(0), int(2)], 1e-6),
+        ]
     }
 }

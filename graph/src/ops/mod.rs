@@ -19,6 +19,7 @@ mod cast;
 mod clamp;
 mod classic_convolution;
 mod close;
+mod columns;
 mod concat;
 mod conv2d;
 mod conv2d_backprop_filter;
@@ -31,6 +32,7 @@ mod cumulate;
 mod cut;
 mod dense;
 mod diagonal;
+mod distance;
 mod dropout;
 mod dynamic;
 mod elements;
@@ -129,9 +131,11 @@ ops! {
     adaptive_pool::AdaptiveAvgPool1D,
     adaptive_pool::AdaptiveAvgPool2D,
     adaptive_pool::AdaptiveAvgPool2DExt,
+    adaptive_pool::AdaptiveAvgPool3D,
     adaptive_pool::AdaptiveAvgPool3DExt,
     adaptive_pool::AdaptiveMaxPool1D,
     adaptive_pool::AdaptiveMaxPool2D,
+    adaptive_pool::AdaptiveMaxPool3D,
     add_n::AddN,
     addmm::Addmm,
     arg_extreme::Argmax,
@@ -204,11 +208,15 @@ ops! {
     binary::FloorDiv,
     binary::FloorDivScalar,
     binary::FloorMod,
+    binary::Fmax,
+    binary::Fmin,
     binary::FmodScalar,
     binary::Greater,
     binary::GreaterEqual,
     binary::GreaterEqualScalar,
+    binary::Heaviside,
     binary::Hypot,
+    binary::LeftShift,
     binary::Less,
     binary::LessEqual,
     binary::LessScalar,
@@ -229,6 +237,7 @@ ops! {
     binary::RealDiv,
     binary::RemainderScalarTensor,
     binary::RemainderTensorScalar,
+    binary::RightShift,
     binary::SquaredDifference,
     binary::Sub,
     binary::TruncateDiv,
@@ -237,6 +246,7 @@ ops! {
     binary::XLogYScalarOther,
     binary::XLogYScalarSelf,
     blocks::BatchToSpaceND,
+    blocks::ChannelShuffle,
     blocks::DepthToSpace,
     blocks::SpaceToBatchND,
     blocks::SpaceToDepth,
@@ -251,6 +261,7 @@ ops! {
     clamp::Threshold,
     close::ApproximateEqual,
     close::IsClose,
+    columns::Col2Im,
     concat::Concat,
     concat::Stack,
     concat::StackExt,
@@ -292,10 +303,15 @@ ops! {
     cumulate::CumProd,
     cumulate::CumSum,
     cumulate::CumsumExt,
+    cumulate::CumulativeLogsumexp,
     dense::Dense,
     diagonal::Diag,
     diagonal::Diagonal,
     diagonal::DiagPart,
+    distance::BCEWithLogitsLoss,
+    distance::BinaryCrossEntropy,
+    distance::KLDivLoss,
+    distance::SmoothL1Loss,
     dropout::Dropout,
     dynamic::Bincount,
     dynamic::BincountExt,
@@ -303,6 +319,8 @@ ops! {
     dynamic::NonZero,
     dynamic::NonZeroExt,
     dynamic::Unique,
+    dynamic::UniqueConsecutive,
+    dynamic::UniqueWithPad,
     expand_dims::ExpandDims,
     flatten::Flatten,
     flatten::FlattenExt,
@@ -338,6 +356,7 @@ ops! {
     load::Load,
     log_softmax::LogSoftmax,
     log_softmax::LogSoftmaxExt,
+    loss::NLLLoss,
     loss::SoftmaxCrossEntropyWithLogits,
     loss::SparseSoftmaxCrossEntropyWithLogits,
     lstm::LSTM,
@@ -504,6 +523,7 @@ ops! {
     tile::Tile,
     transpose::Transpose,
     transpose::TransposeExtView,
+    triangle::MatrixBandPart,
     triangle::Tril,
     triangle::TrilExt,
     triangle::Triu,

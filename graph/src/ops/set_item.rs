@@ -352,7 +352,7 @@ impl GetTupleIndexInfo {
         };
         let spelled_out = (0..first).chain(first + hidden..slices.len());
         results.extend(spelled_out.chain(first..first + hidden).map(one));
-        results.resize(12, vector(&vec![1; shape.len()]));
+        results.resize(12, vector(&[1]));
         Ok(results)
     }
 }

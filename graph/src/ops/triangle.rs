@@ -23,21 +23,23 @@ fn sides(x: &Operand) -> (usize, usize) {
     (x.shape()[x.rank() - 2], x.shape()[x.rank() - 1])
 }
 
-fn reference(x: &Operand, diagonal: i64, upper: bool) -> Result<Vec<Tensor>, OpError> {
+/// `x` where `keep` of row and column holds, 0 elsewhere.
+fn zeroed(x: &Operand, keep: impl Fn(usize, usize) -> bool) -> Result<Vec<Tensor>, OpError> {
     infer(x)?;
     let (rows, cols) = sides(x);
     let mut y = scalars(x.tensor()?, x.dtype())?;
     for (i, v) in y.iter_mut().enumerate() {
-        if !kept(i / cols % rows, i % cols, diagonal, upper) {
+        if !keep(i / cols % rows, i % cols) {
             *v = Scalar::Int(0);
         }
     }
     Ok(vec![tensor_of(x.dtype(), x.shape(), &y)?])
 }
 
-fn lower(x: &Operand, diagonal: i64, upper: bool, b: &mut Lowering) -> Lowers {
+/// [`zeroed`] as tasks.
+fn masked(x: &Operand, keep: impl Fn(usize, usize) -> bool, b: &mut Lowering) -> Lowers {
     let (rows, cols) = sides(x);
-    let mask: Vec<bool> = (0..rows * cols).map(|i| kept(i / cols, i % cols, diagonal, upper)).collect();
+    let mask: Vec<bool> = (0..rows * cols).map(|i| keep(i / cols, i % cols)).collect();
     let mask = b.constant(Tensor::from_bools(&[rows, cols], &mask)?);
     let zero = b.scalar(number_of(x.dtype()), 0.0)?;
     let (mask, zero) = (operand(b, mask), operand(b, zero));
@@ -57,11 +59,11 @@ macro_rules! triangle {
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                reference(&self.input, self.diagonal, $upper)
+                zeroed(&self.input, |row, col| kept(row, col, self.diagonal, $upper))
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
-                lower(&self.input, self.diagonal, $upper, b)
+                masked(&self.input, |row, col| kept(row, col, self.diagonal, $upper), b)
             }
 
             fn cases() -> Vec<Case> {
@@ -84,4 +86,39 @@ triangle! {
     [classic] Tril[] = false;
     /// The last two dimensions of `input` up to diagonal number `diagonal`, 0 above it.
     [] TrilExt[] = false;
+}
+
+op! {
+    /// The last two dimensions of `x` with at most `lower` diagonals below the main one and `upper` above it, 0 elsewhere. A
+    /// negative number keeps all.
+    classic MatrixBandPart { x: Operand, lower: i64, upper: i64 }
+}
+
+impl MatrixBandPart {
+    fn kept(&self, row: usize, col: usize) -> bool {
+        let above = (col as i64).saturating_sub(row as i64);
+        (self.lower < 0 || -above <= self.lower) && (self.upper < 0 || above <= self.upper)
+    }
+}
+
+impl Rule for MatrixBandPart {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        infer(&self.x)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        zeroed(&self.x, |row, col| self.kept(row, col))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        masked(&self.x, |row, col| self.kept(row, col), b)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("narrow", [wave(DType::F32, &[2, 4, 5]), int(1), int(0)], 0.0),
+            case("below", [wave(DType::I32, &[4, 3]), int(-1), int(1)], 0.0),
+            case("above", [wave(DType::F32, &[3, 3]), int(0), int(-1)], 0.0),
+        ]
+    }
 }

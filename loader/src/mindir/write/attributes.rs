@@ -31,6 +31,7 @@ type Lists = &'static [(&'static str, List)];
 
 /// Lists by operator and argument.
 const LISTS: &[(&[&str], Lists)] = &[
+    (&["AdaptiveAvgPool3D"], &[("output_size", Spatial(3))]),
     (&["BatchToSpaceND"], &[("crops", Pairs)]),
     (&["LpNorm"], &[("axis", Any)]),
     (&["Pad", "SpaceToBatchND"], &[("paddings", Pairs)]),
@@ -79,6 +80,7 @@ const COPIES: &[(&str, &str, &str)] = &[
 const NAMES: &[(&str, &[(i64, &str)])] = &[
     ("format", &[(0, "NCHW"), (1, "NHWC"), (14, "NCDHW"), (17, "NDHWC")]),
     ("pad_mode", &[(0, "PAD"), (1, "SAME"), (2, "VALID"), (3, "CALCULATED")]),
+    ("reduction", &[(0, "sum"), (1, "mean"), (2, "none"), (3, "batchmean")]),
     ("padding_mode", &[(0, "PAD"), (1, "SAME"), (2, "VALID"), (3, "CALCULATED")]),
 ];
 
