@@ -19,7 +19,7 @@ class Losses(nn.Cell):
 
 
 class Shifts(nn.Cell):
-    """Shifts of integers, also beyond their bits, and divisions that floats cannot hold."""
+    """Shifts of integers, also beyond their bits, and larger numbers."""
 
     def construct(self, a, places, big):
         narrow = a.astype(ms.int8)
