@@ -182,3 +182,18 @@ fn resizing_reads_no_neighbour_beyond_an_element() {
     let want = [1.0, 1.25, 1.75, 2.0, INF, INF, INF, 4.0];
     check("UpsampleTrilinear3D", vec![volume, ints(&[1, 2, 4])], &[(F32, &[1, 1, 1, 2, 4], &want)]);
 }
+
+#[test]
+fn large_integers_are_exact() {
+    let operand = |x: i64| {
+        let t = Tensor::vector(&[x]);
+        ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) })
+    };
+    let computed = |op: &'static str, a, b| {
+        let args = Args { op, items: vec![Some(operand(a)), Some(operand(b))] };
+        (find(op).unwrap().reference)(&args).unwrap()[0].to_i64s().unwrap()
+    };
+    assert_eq!(computed("TruncateDiv", (1 << 53) + 1, 1), [(1 << 53) + 1]);
+    assert_eq!(computed("TruncateDiv", -(1 << 62) - 3, 2), [-(1 << 61) - 1]);
+    assert_eq!(computed("SquaredDifference", (1 << 30) + 1, 0), [(1 << 60) + (1 << 31) + 1]);
+}
