@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::memory::Block;
 
-/// So many runs in a row that need less than half of an arena let it go.
-const PATIENCE: u32 = 32;
+/// So many runs in a row that need less than half of an arena let it go: more than a loop of small runs takes between two of a
+/// large one.
+const PATIENCE: u32 = 4096;
 
 /// Memory for one run at a time.
 pub(super) struct Arena {

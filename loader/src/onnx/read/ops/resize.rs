@@ -230,7 +230,7 @@ impl Resize {
                 let first = m.op("Floor", vec![(&at).into()])?;
                 let t = m.op("Sub", vec![(&at).into(), (&first).into()])?;
                 let weights = (-1..=2).map(|k| self.bell(m, &t, f64::from(k))).collect::<Result<Vec<_>, _>>()?;
-                self.weighted(m, &x, &first, &last, axis, -1, weights)?
+                self.weighted(m, &x, &first, &last, axis, weights)?
             }
             other => return Err(format!("mode {other} is not supported")),
         };
@@ -338,22 +338,12 @@ impl Resize {
         m.op("Add", vec![y.into(), z.into()])
     }
 
-    /// The sum of elements from `first + offset` on, times `weights`.
-    #[allow(clippy::too_many_arguments)]
-    fn weighted(
-        &self,
-        m: &mut Import,
-        x: &Val,
-        first: &Val,
-        last: &Val,
-        axis: &Axis,
-        offset: i64,
-        weights: Vec<Val>,
-    ) -> Step {
+    /// The sum of elements from the one before `first` on, times `weights`.
+    fn weighted(&self, m: &mut Import, x: &Val, first: &Val, last: &Val, axis: &Axis, weights: Vec<Val>) -> Step {
         let zero = m.scalar(DType::F32, 0.0)?;
         let (mut taps, mut total) = (Vec::new(), None);
         for (k, mut weight) in weights.into_iter().enumerate() {
-            let shift = m.scalar(DType::F32, (offset + k as i64) as f64)?;
+            let shift = m.scalar(DType::F32, k as f64 - 1.0)?;
             let at = m.op("Add", vec![first.into(), shift.into()])?;
             if self.exclude {
                 let below = m.op("Less", vec![(&at).into(), (&zero).into()])?;
@@ -405,7 +395,7 @@ impl Resize {
         let at = m.op("ExpandDims", vec![at.into(), 1i64.into()])?;
         let away = m.op("Sub", vec![from.into(), at.into()])?;
         let away = m.op("Mul", vec![away.into(), shrunk.into()])?;
-        let weights = if self.mode == "linear" { self.hat(m, &away, 0.0)? } else { self.bell(m, &away, 0.0)? };
+        let weights = if self.mode == "linear" { self.hat(m, &away)? } else { self.bell(m, &away, 0.0)? };
         let sums = m.op("ReduceSum", vec![(&weights).into(), vec![1].into(), true.into()])?;
         let weights = m.op("Div", vec![weights.into(), sums.into()])?;
         let rank = x.rank()?;
@@ -418,9 +408,9 @@ impl Resize {
         turn(m, y)
     }
 
-    /// The weight of linear interpolation at distance `|t − k|`: one less the distance, at least 0.
-    fn hat(&self, m: &mut Import, t: &Val, k: f64) -> Step {
-        let distance = distance(m, t, k)?;
+    /// The weight of linear interpolation at distance `|t|`: one less the distance, at least 0.
+    fn hat(&self, m: &mut Import, t: &Val) -> Step {
+        let distance = m.op("Abs", vec![t.into()])?;
         let (one, zero) = (m.scalar(DType::F32, 1.0)?, m.scalar(DType::F32, 0.0)?);
         let y = m.op("Sub", vec![one.into(), distance.into()])?;
         m.op("Maximum", vec![y.into(), zero.into()])
