@@ -161,7 +161,11 @@ pub fn read_npz(path: impl AsRef<Path>) -> io::Result<Vec<(String, Tensor)>> {
     read_npz_from(File::open(path)?)
 }
 
-fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>> {
+/// As [`read_npz`], from a reader.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>> {
     let mut zip = archive::open(file)?;
     let mut names = HashSet::new();
     let mut arrays = Vec::with_capacity(zip.len());
@@ -184,13 +188,46 @@ fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>> {
 /// # Errors
 /// The file system's.
 pub fn write_npz(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> io::Result<()> {
-    let mut zip = zip::ZipWriter::new(BufWriter::new(File::create(path)?));
+    let mut zip = zip::ZipWriter::new(Quiet { file: BufWriter::new(File::create(path)?), failed: false });
     let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, tensor) in tensors {
         zip.start_file(format!("{name}.npy"), stored.large_file(tensor.bytes().len() > u32::MAX as usize))?;
         write_to(&mut zip, tensor)?;
     }
     zip.finish()?.flush()
+}
+
+/// A file that fails once: the archive writer prints what it cannot write when it is dropped.
+struct Quiet<W> {
+    file: W,
+    failed: bool,
+}
+
+impl<W> Quiet<W> {
+    fn once<T>(&mut self, otherwise: T, act: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        if self.failed {
+            return Ok(otherwise);
+        }
+        let result = act(&mut self.file);
+        self.failed = result.is_err();
+        result
+    }
+}
+
+impl<W: Write> Write for Quiet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.once(bytes.len(), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.once((), Write::flush)
+    }
+}
+
+impl<W: Seek> Seek for Quiet<W> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.once(0, |file| file.seek(to))
+    }
 }
 
 #[cfg(test)]
