@@ -35,7 +35,7 @@ impl Default for Limits {
             max_rank: 32,
             max_data_files: 1 << 16,
             decoded_base: 16 << 20,
-            decoded_per_byte: 20,
+            decoded_per_byte: 48,
             max_decoded_bytes: 4 << 30,
         }
     }
@@ -66,7 +66,7 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(limits.decoded_budget(0), 16 << 20);
         assert_eq!(limits.decoded_budget(1 << 19), (16 << 20) + (2 << 20));
-        assert_eq!(limits.decoded_budget(10 << 20), 200 << 20);
+        assert_eq!(limits.decoded_budget(10 << 20), 480 << 20);
         assert_eq!(limits.decoded_budget(u64::MAX), 4 << 30);
     }
 }

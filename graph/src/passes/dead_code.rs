@@ -8,6 +8,7 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
     for v in roots {
         live[graph.root(v).0 as usize] = true;
     }
+    notes.visits += graph.nodes.len() as u64;
     let mut keep = vec![false; graph.nodes.len()];
     for (i, node) in graph.nodes.iter().enumerate().rev() {
         keep[i] = node.outs.iter().any(|o| live[o.0 as usize]);

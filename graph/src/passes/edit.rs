@@ -1,5 +1,21 @@
+use std::cell::Cell;
+
+use super::Notes;
 use crate::Fact;
 use crate::task::{Source, TaskGraph, TaskNode, V};
+
+/// Calls `rewrite` for every node's position, in order.
+pub(super) fn walk(
+    graph: &mut TaskGraph,
+    notes: &mut Notes,
+    mut rewrite: impl FnMut(&mut Editor<'_>, usize, &mut Notes),
+) {
+    let mut editor = Editor::new(graph);
+    for at in 0..editor.nodes.len() {
+        rewrite(&mut editor, at, notes);
+    }
+    notes.visits += editor.visits.get();
+}
 
 /// A task graph under change, with an index of who writes and who reads each storage.
 ///
@@ -12,6 +28,8 @@ pub(super) struct Editor<'a> {
     producer: Vec<Option<usize>>,
     /// For each root, who reads it.
     reads: Vec<Reads>,
+    /// How many nodes were looked at.
+    visits: Cell<u64>,
 }
 
 /// The reads of one storage.
@@ -26,13 +44,14 @@ struct Reads {
 }
 
 impl Editor<'_> {
-    pub(super) fn new(graph: &mut TaskGraph) -> Editor<'_> {
+    fn new(graph: &mut TaskGraph) -> Editor<'_> {
         let nodes = std::mem::take(&mut graph.nodes);
         let count = graph.values.len();
         let mut editor = Editor {
             nodes: vec![None; nodes.len()],
             producer: vec![None; count],
             reads: vec![Reads::default(); count],
+            visits: Cell::new(0),
             graph,
         };
         let results: Vec<V> =
@@ -47,13 +66,9 @@ impl Editor<'_> {
         editor
     }
 
-    /// Positions, those of removed nodes included.
-    pub(super) fn positions(&self) -> std::ops::Range<usize> {
-        0..self.nodes.len()
-    }
-
     /// The node at a position, if it was not removed.
     pub(super) fn node(&self, at: usize) -> Option<&TaskNode> {
+        self.visits.set(self.visits.get() + 1);
         self.nodes.get(at)?.as_ref()
     }
 

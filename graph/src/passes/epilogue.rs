@@ -1,15 +1,12 @@
-use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs};
+use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs, walk};
 use crate::task::{Epilogue, EpilogueInput, Instr, Layout, Map, Program, Task, TaskGraph, TaskNode, V};
 use crate::{DType, Strides, broadcast_strides, dense_strides};
 
 /// Moves a map that alone reads the result of a product or convolution into its epilogue. Results keep their bits: the
 /// epilogue's program rounds the sum, and every step, to the types that they had as tasks.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    let mut editor = Editor::new(graph);
-    for at in editor.positions() {
-        // The joined task takes the map's place, so that its own reader is tried when the walk comes there.
-        fuse(&mut editor, at, notes);
-    }
+    // The joined task takes the map's place, so that its own reader is tried when the walk comes there.
+    walk(graph, notes, fuse);
 }
 
 fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {

@@ -1,4 +1,4 @@
-use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs};
+use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs, walk};
 use crate::broadcast;
 use crate::task::{Instr, Map, Program, Task, TaskGraph, TaskNode, V};
 
@@ -11,10 +11,7 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
         let task = Task::Map(Map { shape: map.shape.clone(), program });
         (graph.nodes[at].task, graph.nodes[at].ins) = (task, ins);
     }
-    let mut editor = Editor::new(graph);
-    for at in editor.positions() {
-        while fuse(&mut editor, at, notes) {}
-    }
+    walk(graph, notes, |editor, at, notes| while fuse(editor, at, notes) {});
 }
 
 /// Joins the map at `at` with one of its producers, which is removed.

@@ -22,6 +22,7 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
         return;
     }
     let nodes = std::mem::take(&mut graph.nodes);
+    notes.visits += nodes.len() as u64;
     let mut rewrite = Rewrite { graph, notes, twins: HashMap::new(), only: HashMap::new() };
     for node in nodes {
         rewrite.node(node);

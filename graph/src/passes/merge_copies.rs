@@ -1,15 +1,14 @@
-use super::{Editor, Notes, View, join};
+use super::{Editor, Notes, View, join, walk};
 use crate::dense_strides;
 use crate::task::Task;
 
 /// Joins a copy that is a strided view of its operand with the copy of that kind that it reads, and turns copies that move
 /// nothing into aliases. Results keep their bits.
 pub(super) fn run(graph: &mut crate::task::TaskGraph, notes: &mut Notes) {
-    let mut editor = Editor::new(graph);
-    for at in editor.positions() {
-        merge(&mut editor, at, notes);
-        drop_identity(&mut editor, at, notes);
-    }
+    walk(graph, notes, |editor, at, notes| {
+        merge(editor, at, notes);
+        drop_identity(editor, at, notes);
+    });
 }
 
 /// The operand and the view that the copy at `at` is, if it is no more than that.

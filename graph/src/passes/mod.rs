@@ -22,7 +22,7 @@ mod view;
 
 use std::sync::Arc;
 
-use edit::Editor;
+use edit::{Editor, walk};
 use view::View;
 
 use crate::task::{Instr, Program, TaskGraph, V};
@@ -83,6 +83,8 @@ pub struct Notes {
     pass: &'static str,
     /// Notes in the order they were made.
     pub list: Vec<Note>,
+    /// How often a task was looked at, for all passes together.
+    pub visits: u64,
 }
 
 impl Notes {
@@ -128,7 +130,14 @@ fn merge_inputs(graph: &TaskGraph, program: &Program, ins: &[V]) -> (Program, Ve
     (out, distinct)
 }
 
+/// Bytes beyond which the operators of a task are not all named.
+const LONGEST: usize = 240;
+
 /// The operators of two joined tasks.
 fn join(a: &Arc<str>, b: &Arc<str>) -> Arc<str> {
-    format!("{a}+{b}").into()
+    match a.len() + b.len() <= LONGEST {
+        true => format!("{a}+{b}").into(),
+        false if a.ends_with("+…") => a.clone(),
+        false => format!("{a}+…").into(),
+    }
 }

@@ -1,16 +1,15 @@
-use super::{Editor, Notes, View, join};
+use super::{Editor, Notes, View, join, walk};
 use crate::task::{EpilogueInput, Gemm, Matrix, Task, TaskGraph};
 use crate::{Shape, Strides, dense_strides};
 
 /// Lets matrix products read through transposes and slices of their operands and write through a transpose of their result.
 /// Results keep their bits, but for the order in which a device sums what it reads with other strides.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    let mut editor = Editor::new(graph);
-    for at in editor.positions() {
-        read_through(&mut editor, at, 0, notes);
-        read_through(&mut editor, at, 1, notes);
-        write_through(&mut editor, at, notes);
-    }
+    walk(graph, notes, |editor, at, notes| {
+        read_through(editor, at, 0, notes);
+        read_through(editor, at, 1, notes);
+        write_through(editor, at, notes);
+    });
 }
 
 fn read_through(editor: &mut Editor<'_>, at: usize, operand: usize, notes: &mut Notes) {

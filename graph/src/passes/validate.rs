@@ -127,7 +127,7 @@ pub fn validate(
     })?;
     for pass in PASSES {
         let mut after = before.clone();
-        (pass.run)(&mut after, &mut Notes { pass: pass.name, list: Vec::new() });
+        (pass.run)(&mut after, &mut Notes { pass: pass.name, ..Notes::default() });
         check::task_graph(&after).map_err(|why| Fault::Broken { pass: pass.name, why })?;
         let compare = Compare { pass: pass.name, tolerance: tolerance(pass) };
         let mut found = Values::start(&after, contents);

@@ -353,16 +353,19 @@ unsafe fn tile<T: std::marker::Copy>(
 unsafe fn tiles_f32<S: Simd>(s: S, from: *const u8, to: *mut u8, r: Dim, c: Dim) {
     let (from, to) = (from.cast::<f32>(), to.cast::<f32>());
     let (whole_rows, whole_cols) = (r.n - r.n % TILE, c.n - c.n % TILE);
-    // Two tiles side by side read whole cache lines.
+    let tile_f32 = |row: usize, col: usize| {
+        // SAFETY: the caller's; the tile's rows are below `r.n` and its columns below `c.n`.
+        unsafe {
+            let from = from.offset(row as isize + col as isize * c.src);
+            let to = to.offset(row as isize * r.dst + col as isize);
+            s.transpose_8x8(from, c.src, to, r.dst);
+        }
+    };
+    // Two by two tiles read whole cache lines, and write them one after the other.
     for rows in (0..whole_rows).step_by(2 * TILE) {
-        for col in (0..whole_cols).step_by(TILE) {
+        for cols in (0..whole_cols).step_by(2 * TILE) {
             for row in (rows..whole_rows.min(rows + 2 * TILE)).step_by(TILE) {
-                // SAFETY: the caller's; the tile's rows are below `r.n` and its columns below `c.n`.
-                unsafe {
-                    let from = from.offset(row as isize + col as isize * c.src);
-                    let to = to.offset(row as isize * r.dst + col as isize);
-                    s.transpose_8x8(from, c.src, to, r.dst);
-                }
+                (cols..whole_cols.min(cols + 2 * TILE)).step_by(TILE).for_each(|col| tile_f32(row, col));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! What follows a product or convolution: recognised forms in registers, everything else row by row while it is in cache.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use mindir_graph::task::{Binary, Epilogue, EpilogueInput, Instr, Program, Unary};
 use mindir_graph::{DType, Fact};
 
+use super::gang::Shared;
 use super::gemm::tile::Finish;
 use super::kernel::{Failed, Io};
 use super::simd::{Kernel, Simd};
@@ -23,16 +25,21 @@ pub struct Tail {
 
 /// An element-wise program over rows of `f32`, for epilogues that have no form of their own.
 pub trait RowProgram: Send + Sync {
-    /// Replaces every element of `acc` by the program's result, with `acc` as input 0 and `operands` as the inputs after it.
-    fn run(&self, acc: &mut [f32], operands: &[RowOperand<'_>]);
+    /// Replaces every element of `acc`, which holds rows of `width` elements, by the program's result, with `acc` as input 0
+    /// and `operands` as the inputs after it.
+    fn run(&self, acc: &mut [f32], width: usize, operands: &[RowOperand<'_>]);
 }
 
-/// An operand of a [`RowProgram`] along a row.
+/// An operand of a [`RowProgram`] along rows.
 #[derive(Clone, Copy, Debug)]
 pub enum RowOperand<'a> {
-    /// One number for the whole row.
+    /// One number for all elements.
     Same(f32),
-    /// One number per element.
+    /// One number per element of a row, the same ones for all rows.
+    Column(&'a [f32]),
+    /// One number per row.
+    Row(&'a [f32]),
+    /// One number per element of all rows.
     Each(&'a [f32]),
 }
 
@@ -133,25 +140,50 @@ impl<'a> BoundTail<'a> {
         }
     }
 
-    /// Whether finished rows need [`BoundTail::row`].
+    /// Whether finished rows need [`BoundTail::rows`].
     pub fn has_rows(&self) -> bool {
         self.tail.rows.is_some()
     }
 
-    /// The part that runs on a finished piece of row `row` that starts in column `col` and at element `at` of the result.
-    pub fn row(&self, acc: &mut [f32], row: usize, col: usize, at: usize) {
+    /// The part that runs on finished pieces, `width` elements each from column `col` on, of the rows from `row` on. The
+    /// pieces lie one after the other, from element `at` of the result on.
+    pub fn rows(&self, acc: &mut [f32], width: usize, row: usize, col: usize, at: usize) {
+        let len = acc.len();
+        self.program(acc, width, |x, input| match input {
+            EpilogueInput::Scalar => RowOperand::Same(x[0]),
+            EpilogueInput::Row => RowOperand::Row(&x[row..row + len / width]),
+            EpilogueInput::Column => RowOperand::Column(&x[col..col + width]),
+            EpilogueInput::Full => RowOperand::Each(&x[at..at + len]),
+        });
+    }
+
+    /// [`BoundTail::rows`] on a block of a result: on the columns `cols` of `rows` rows from `row` on, which are `stride`
+    /// elements apart, the first of them from element `at` on.
+    ///
+    /// # Safety
+    /// The block lies inside `y`, and nobody else touches it.
+    pub unsafe fn block(&self, y: Shared<f32>, [rows, stride]: [usize; 2], cols: Range<usize>, row: usize, at: usize) {
+        if !self.has_rows() {
+            return;
+        }
+        let width = cols.len();
+        let together = if stride == width { rows } else { 1 };
+        for first in (0..rows).step_by(together.max(1)) {
+            let at = at + first * stride + cols.start;
+            // SAFETY: the caller's; rows taken together have nothing between them.
+            let acc = unsafe { y.slice(at, together * width) };
+            self.rows(acc, width, row + first, cols.start, at);
+        }
+    }
+
+    fn program(&self, acc: &mut [f32], width: usize, operand: impl Fn(&'a [f32], EpilogueInput) -> RowOperand<'a>) {
         let Some(program) = &self.tail.rows else { return };
         let mut operands = [RowOperand::Same(0.0); MAX_OPERANDS];
         let count = self.tail.operands.len();
-        for (operand, (x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
-            *operand = match input {
-                EpilogueInput::Scalar => RowOperand::Same(x[0]),
-                EpilogueInput::Row => RowOperand::Same(x[row]),
-                EpilogueInput::Column => RowOperand::Each(&x[col..col + acc.len()]),
-                EpilogueInput::Full => RowOperand::Each(&x[at..at + acc.len()]),
-            };
+        for (slot, &(x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
+            *slot = operand(x, input);
         }
-        program.run(acc, &operands[..count]);
+        program.run(acc, width, &operands[..count]);
     }
 
     /// As [`BoundTail::finish`], for a result stored channel by channel: `channel` is what the epilogue calls a column.
@@ -160,23 +192,18 @@ impl<'a> BoundTail<'a> {
         Finish { bias: std::ptr::null(), row_bias: bias, residual, clamp }
     }
 
-    /// As [`BoundTail::row`], for a piece of the plane of `channel` from `pixel` on.
+    /// As [`BoundTail::rows`], for a piece of the plane of `channel` from `pixel` on.
     pub fn plane(&self, acc: &mut [f32], channel: usize, pixel: usize, at: usize) {
-        let Some(program) = &self.tail.rows else { return };
-        let mut operands = [RowOperand::Same(0.0); MAX_OPERANDS];
-        let count = self.tail.operands.len();
-        for (operand, (x, input)) in operands.iter_mut().zip(&self.operands[..count]) {
-            *operand = match input {
-                EpilogueInput::Scalar => RowOperand::Same(x[0]),
-                EpilogueInput::Column => RowOperand::Same(x[channel]),
-                EpilogueInput::Row => RowOperand::Each(&x[pixel..pixel + acc.len()]),
-                EpilogueInput::Full => RowOperand::Each(&x[at..at + acc.len()]),
-            };
-        }
-        program.run(acc, &operands[..count]);
+        let len = acc.len();
+        self.program(acc, len, |x, input| match input {
+            EpilogueInput::Scalar => RowOperand::Same(x[0]),
+            EpilogueInput::Column => RowOperand::Same(x[channel]),
+            EpilogueInput::Row => RowOperand::Each(&x[pixel..pixel + len]),
+            EpilogueInput::Full => RowOperand::Each(&x[at..at + len]),
+        });
     }
 
-    /// The whole epilogue on a piece of a row of plain sums, as [`BoundTail::row`] is called.
+    /// The whole epilogue on plain sums: on a piece of row `row` from column `col` on.
     pub fn whole_row(&self, isa: Isa, acc: &mut [f32], row: usize, col: usize, at: usize) {
         let piece = |x: Option<&'_ [f32]>, from: usize| x.map(|x| x[from..from + acc.len()].as_ptr());
         let (bias, residual) = (piece(self.bias, col), piece(self.residual, at));
@@ -190,7 +217,8 @@ impl<'a> BoundTail<'a> {
             };
             isa.run(FinishRow { acc, finish });
         }
-        self.row(acc, row, col, at);
+        let width = acc.len();
+        self.rows(acc, width, row, col, at);
     }
 }
 

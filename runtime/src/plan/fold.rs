@@ -16,6 +16,9 @@ use crate::Error;
 /// Name of the pass.
 pub(crate) const NAME: &str = "constants";
 
+/// As many tasks make a result that is kept, if only as a step on the way to others.
+const LONGEST: usize = 64;
+
 /// Results of a task that follow from constants.
 pub(crate) type Folded = Arc<Vec<Tensor>>;
 
@@ -37,6 +40,7 @@ pub(crate) fn constants(
         let outs = &tasks.nodes[at].outs;
         if let [out] = outs.as_slice()
             && !kept[out.0 as usize]
+            && recipe.steps.len() < LONGEST
         {
             recipes.insert(*out, recipe);
             continue;

@@ -1,6 +1,7 @@
 //! Which values share memory.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::ops::Range;
 
 use mindir_graph::task::{TaskGraph, V};
@@ -76,52 +77,162 @@ pub(crate) fn assign(blocks: &[Block], model: MemoryModel) -> (Vec<Slot>, usize)
     }
 }
 
-/// Offsets in one arena: the largest blocks first, each at the lowest place that is free during its life.
+/// As many blocks are placed with all others in mind; that takes time with the square of their number.
+const LARGE: usize = 2048;
+
+/// Offsets in one arena: the largest blocks first, each at the lowest place that is free during its life. Where there are very
+/// many, the smallest share a part of their own, in the order in which they are needed.
 fn arena(blocks: &[Block]) -> (Vec<Slot>, usize) {
     let mut order: Vec<usize> = (0..blocks.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(blocks[i].bytes), blocks[i].first));
-    let mut slots = vec![Slot { offset: 0, bytes: 0 }; blocks.len()];
-    let mut done: Vec<usize> = Vec::new();
-    let mut size = 0;
-    for i in order {
-        let bytes = blocks[i].bytes.next_multiple_of(64);
-        let mut busy: Vec<(usize, usize)> = done
-            .iter()
-            .filter(|&&d| blocks[d].first <= blocks[i].last && blocks[i].first <= blocks[d].last)
-            .map(|&d| (slots[d].offset, slots[d].offset + slots[d].bytes.next_multiple_of(64)))
-            .collect();
-        busy.sort_unstable();
-        let mut offset = 0;
-        for (from, to) in busy {
-            if offset + bytes <= from {
-                break;
-            }
-            offset = offset.max(to);
-        }
-        slots[i] = Slot { offset, bytes: blocks[i].bytes };
-        size = size.max(offset + bytes);
-        done.push(i);
+    order.sort_by_key(|&i| (Reverse(blocks[i].bytes), blocks[i].first));
+    let mut small = order.split_off(order.len().min(LARGE));
+    let mut slots: Vec<Slot> = blocks.iter().map(|b| Slot { offset: 0, bytes: b.bytes }).collect();
+    let (mut size, mut busy) = (0, Vec::new());
+    for (nth, &i) in order.iter().enumerate() {
+        taken(blocks, &slots, &order[..nth], i, &mut busy);
+        slots[i].offset = lowest(&busy, room(&blocks[i]));
+        size = size.max(slots[i].offset + room(&blocks[i]));
     }
-    (slots, size)
+    let mut queue = Queue { end: size, ..Queue::default() };
+    small.sort_by_key(|&i| blocks[i].first);
+    for i in small {
+        slots[i].offset = queue.place(&blocks[i]);
+    }
+    (slots, queue.end)
+}
+
+/// The bytes of a block in an arena.
+fn room(block: &Block) -> usize {
+    block.bytes.next_multiple_of(64)
+}
+
+/// The places that the blocks `placed` take during the life of block `i`, in order.
+fn taken(blocks: &[Block], slots: &[Slot], placed: &[usize], i: usize, places: &mut Vec<(usize, usize)>) {
+    places.clear();
+    let meets = |d: usize| blocks[d].first <= blocks[i].last && blocks[i].first <= blocks[d].last;
+    let place = |&d: &usize| (slots[d].offset, slots[d].offset + room(&blocks[d]));
+    places.extend(placed.iter().filter(|d| meets(**d)).map(place));
+    places.sort_unstable();
+}
+
+/// The lowest place for `bytes` between places that are taken.
+fn lowest(taken: &[(usize, usize)], bytes: usize) -> usize {
+    let mut offset = 0;
+    for &(from, to) in taken {
+        if offset + bytes <= from {
+            break;
+        }
+        offset = offset.max(to);
+    }
+    offset
+}
+
+/// Memory that is given to blocks in the order of their first steps.
+#[derive(Default)]
+struct Queue {
+    end: usize,
+    /// Last step, place and bytes of what is taken, the first to end on top.
+    taken: BinaryHeap<Reverse<(usize, usize, usize)>>,
+    /// Free pieces by place, none next to another, and by size.
+    free: BTreeMap<usize, usize>,
+    sizes: BTreeSet<(usize, usize)>,
+}
+
+impl Queue {
+    /// A place for a block, whose first step is not before those of the blocks placed until now.
+    fn place(&mut self, block: &Block) -> usize {
+        while let Some(&Reverse((last, at, bytes))) = self.taken.peek()
+            && last < block.first
+        {
+            self.taken.pop();
+            self.give(at, bytes);
+        }
+        let bytes = room(block);
+        let (size, at) = match self.sizes.range((bytes, 0)..).next() {
+            Some(&(size, at)) => (size, at),
+            // The last piece grows.
+            None => match self.free.last_key_value().filter(|(at, size)| *at + *size == self.end) {
+                Some((&at, &size)) => (size, at),
+                None => (0, self.end),
+            },
+        };
+        self.take(at, size);
+        if size > bytes {
+            self.give(at + bytes, size - bytes);
+        }
+        self.end = self.end.max(at + bytes);
+        self.taken.push(Reverse((block.last, at, bytes)));
+        at
+    }
+
+    /// Takes back a piece and joins it with its free neighbours.
+    fn give(&mut self, mut at: usize, mut bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        if let Some((&before, &size)) = self.free.range(..at).next_back()
+            && before + size == at
+        {
+            self.take(before, size);
+            (at, bytes) = (before, size + bytes);
+        }
+        if let Some(&size) = self.free.get(&(at + bytes)) {
+            self.take(at + bytes, size);
+            bytes += size;
+        }
+        self.free.insert(at, bytes);
+        self.sizes.insert((bytes, at));
+    }
+
+    fn take(&mut self, at: usize, size: usize) {
+        self.free.remove(&at);
+        self.sizes.remove(&(size, at));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn blocks_that_do_not_live_together_share_memory() {
-        let block = |first, last, bytes| Block { first, last, bytes };
-        let blocks = [block(0, 1, 100), block(1, 2, 100), block(2, 3, 100), block(0, 3, 10)];
-        let (slots, size) = arena(&blocks);
+    fn check(blocks: &[Block]) -> usize {
+        let (slots, size) = arena(blocks);
         for i in 0..blocks.len() {
+            assert!(slots[i].offset + slots[i].bytes <= size && slots[i].offset.is_multiple_of(64));
             for j in 0..i {
                 let together = blocks[i].first <= blocks[j].last && blocks[j].first <= blocks[i].last;
                 let apart = slots[i].offset + slots[i].bytes <= slots[j].offset
                     || slots[j].offset + slots[j].bytes <= slots[i].offset;
-                assert!(!together || apart, "{i} {j} {slots:?}");
+                assert!(!together || apart, "{i} {j}");
             }
         }
+        size
+    }
+
+    #[test]
+    fn blocks_that_do_not_live_together_share_memory() {
+        let block = |first, last, bytes| Block { first, last, bytes };
+        let size = check(&[block(0, 1, 100), block(1, 2, 100), block(2, 3, 100), block(0, 3, 10)]);
         assert_eq!(size, 128 + 128 + 64);
+    }
+
+    #[test]
+    fn very_many_blocks_share_memory() {
+        let chain: Vec<Block> = (0..LARGE + 1000).map(|i| Block { first: i, last: i + 1, bytes: 100 }).collect();
+        assert_eq!(check(&chain), 4 * 128, "two for the large ones and two for the others");
+        let mut seed = 1u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        let blocks: Vec<Block> = (0..LARGE as u64 + 1000)
+            .map(|i| {
+                let first = i / 3 + random(5);
+                Block { first: first as usize, last: (first + random(40)) as usize, bytes: random(1000) as usize }
+            })
+            .collect();
+        let size = check(&blocks);
+        let alive = |step: usize| blocks.iter().filter(|b| (b.first..=b.last).contains(&step)).map(room).sum::<usize>();
+        let most = (0..1100).map(alive).max().unwrap_or(0);
+        assert!(size < 2 * most, "{size} bytes where {most} are needed at one time");
     }
 }

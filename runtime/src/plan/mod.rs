@@ -37,6 +37,7 @@ pub struct Plan {
     pub(crate) stop: Stop,
     report: Vec<StageReport>,
     notes: Vec<Note>,
+    visits: u64,
     /// Constants that steps and results read.
     constants: Vec<Tensor>,
     /// What was computed from constants.
@@ -83,7 +84,7 @@ impl Plan {
         options: &Options,
     ) -> Result<Plan, Error> {
         let mut tasks = lowered.tasks;
-        let (notes, folded) = rewrite(&mut tasks, devices, weights, options)?;
+        let (notes, visits, folded) = rewrite(&mut tasks, devices, weights, options)?;
         let placed = place::place(&tasks, devices)?;
         if options.fallback == Fallback::Deny {
             place::deny_fallback(&tasks, &placed, devices)?;
@@ -111,6 +112,7 @@ impl Plan {
             stop: lowered.stop,
             report,
             notes,
+            visits,
             constants: constants(&tasks),
             folded,
         })
@@ -124,6 +126,11 @@ impl Plan {
     /// What the passes did and why.
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// How often passes looked at a task.
+    pub fn visits(&self) -> u64 {
+        self.visits
     }
 
     /// How many of the entry graph's nodes the plan covers, and why not more; `None` if it covers all.
@@ -185,17 +192,18 @@ fn rewrite(
     devices: &[Arc<dyn Device>],
     weights: &Weights,
     options: &Options,
-) -> Result<(Vec<Note>, Vec<Folded>), Error> {
+) -> Result<(Vec<Note>, u64, Vec<Folded>), Error> {
     let (mut notes, mut folded) = (Vec::new(), Vec::new());
     let fold = options.pass_enabled(fold::NAME);
     if fold {
         folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
     }
-    notes.extend(optimize(tasks, |pass| options.pass_enabled(pass)).list);
+    let optimized = optimize(tasks, |pass| options.pass_enabled(pass));
+    notes.extend(optimized.list);
     if fold {
         folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
     }
-    Ok((notes, folded))
+    Ok((notes, optimized.visits, folded))
 }
 
 /// Builds stages: decides for every value where it lies.
@@ -261,8 +269,7 @@ impl<'a> Builder<'a> {
         let model = self.devices[self.placed[range.start].device].memory();
         let (slots, arena) = memory::assign(&blocks.list, model);
         let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
-        let mut ins: Vec<(V, Feed)> = Vec::new();
-        let mut outs: Vec<(V, Target)> = Vec::new();
+        let (mut ins, mut outs) = (Ports::default(), Ports::default());
         for i in range.clone() {
             let node = &self.tasks.nodes[i];
             let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &outs)).collect();
@@ -276,9 +283,9 @@ impl<'a> Builder<'a> {
                 path: node.path.clone(),
             });
         }
-        stage.inputs = ins.iter().map(|(v, _)| self.tasks.fact(*v).clone()).collect();
-        stage.outputs = outs.iter().map(|(v, _)| self.tasks.fact(*v).clone()).collect();
-        (stage, ins.into_iter().map(|(_, f)| f).collect(), outs.into_iter().map(|(_, t)| t).collect())
+        stage.inputs = ins.roots.iter().map(|v| self.tasks.fact(*v).clone()).collect();
+        stage.outputs = outs.roots.iter().map(|v| self.tasks.fact(*v).clone()).collect();
+        (stage, ins.list, outs.list)
     }
 
     /// Whether a root written in the stage is read outside of it.
@@ -291,8 +298,8 @@ impl<'a> Builder<'a> {
         v: V,
         range: &std::ops::Range<usize>,
         blocks: &memory::Blocks,
-        ins: &mut Vec<(V, Feed)>,
-        outs: &[(V, Target)],
+        ins: &mut Ports<Feed>,
+        outs: &Ports<Target>,
     ) -> Place {
         let root = self.tasks.root(v);
         if let Some(t) = self.tasks.known(v) {
@@ -301,14 +308,10 @@ impl<'a> Builder<'a> {
         if self.producer[root.0 as usize].is_some_and(|p| range.contains(&p)) {
             return match blocks.of.get(&root) {
                 Some(slot) => Place::Slot(*slot),
-                None => Place::Output(outs.iter().position(|(o, _)| *o == root).unwrap_or(0)),
+                None => Place::Output(outs.of.get(&root).copied().unwrap_or(0)),
             };
         }
-        let at = ins.iter().position(|(i, _)| *i == root).unwrap_or_else(|| {
-            ins.push((root, self.feed(root)));
-            ins.len() - 1
-        });
-        Place::Input(at)
+        Place::Input(ins.of.get(&root).copied().unwrap_or_else(|| ins.push(root, self.feed(root))))
     }
 
     fn feed(&self, root: V) -> Feed {
@@ -325,7 +328,7 @@ impl<'a> Builder<'a> {
         v: V,
         range: &std::ops::Range<usize>,
         blocks: &memory::Blocks,
-        outs: &mut Vec<(V, Target)>,
+        outs: &mut Ports<Target>,
     ) -> Place {
         if let Some(slot) = blocks.of.get(&v) {
             return Place::Slot(*slot);
@@ -336,8 +339,30 @@ impl<'a> Builder<'a> {
             self.host.push(bytes);
             Target::Host(self.host.len() - 1)
         });
-        outs.push((v, target));
-        Place::Output(outs.len() - 1)
+        Place::Output(outs.push(v, target))
+    }
+}
+
+/// Roots that a stage reads from, or writes to, the outside, and where that is.
+struct Ports<T> {
+    roots: Vec<V>,
+    list: Vec<T>,
+    of: HashMap<V, usize>,
+}
+
+impl<T> Default for Ports<T> {
+    fn default() -> Ports<T> {
+        Ports { roots: Vec::new(), list: Vec::new(), of: HashMap::new() }
+    }
+}
+
+impl<T> Ports<T> {
+    /// Adds a root and returns its number.
+    fn push(&mut self, root: V, port: T) -> usize {
+        self.roots.push(root);
+        self.list.push(port);
+        self.of.insert(root, self.list.len() - 1);
+        self.list.len() - 1
     }
 }
 

@@ -98,12 +98,7 @@ impl Body for Depthwise {
                 let x = &o.x[image * c.h * c.w * c.c_in..][..c.h * c.w * c.c_in];
                 let finish = o.tail.finish(0, row * line);
                 self.isa.run(Row { conv: c, inner: self.inner.clone(), weights, finite, x, oy, y, finish });
-                if o.tail.has_rows() {
-                    for (ox, pixel) in y.chunks_exact_mut(c.c_out).enumerate() {
-                        let index = row * c.out_w + ox;
-                        o.tail.row(pixel, index, 0, index * c.c_out);
-                    }
-                }
+                o.tail.rows(y, c.c_out, row * c.out_w, 0, row * line);
             }
         });
     }

@@ -88,20 +88,6 @@ impl Igemm {
             pixel.step(c);
         }
     }
-
-    fn finish_rows(&self, block: usize, group: usize, o: &Operands<'_>) {
-        if !o.tail.has_rows() {
-            return;
-        }
-        let (c, cols) = (&self.conv, self.blocks.cols(block));
-        let col = group * (c.c_out / c.groups) + cols.start;
-        for pixel in self.blocks.rows(block) {
-            let at = pixel * c.c_out + col;
-            // SAFETY: inside the result, and this piece belongs to the block of the group.
-            let row = unsafe { o.y.slice(at, cols.len()) };
-            o.tail.row(row, pixel, col, at);
-        }
-    }
 }
 
 /// An output position.
@@ -233,7 +219,10 @@ impl Body for Igemm {
             // the padded copy by a row of taps, or is the row of zeros; panels are whole; blocks of groups divide the
             // result; the epilogue's operands have the lengths of their kinds.
             unsafe { self.blocks.run(block, table, &pointers) };
-            self.finish_rows(block, group, &o);
+            let cols = self.blocks.cols(block);
+            let cols = col + cols.start..col + cols.end;
+            // SAFETY: as above.
+            unsafe { o.tail.block(o.y, [rows.len(), c.c_out], cols, rows.start, rows.start * c.c_out) };
         });
     }
 }

@@ -32,6 +32,8 @@ pub struct Planes {
     part: usize,
     /// Output rows that a thread takes at a time.
     rows: usize,
+    /// Output rows that the epilogue takes at a time, while they are in cache.
+    together: usize,
     threads: usize,
 }
 
@@ -49,6 +51,7 @@ impl Planes {
             weights,
             part: (c.out_w + reach + MAX_LINE_VECTORS * MAX_LANES).next_multiple_of(16),
             rows: (c.n * c.out_h).div_ceil(4 * threads).max(worth),
+            together: (512 / c.out_w.max(1)).max(1),
             threads,
             conv: c.clone(),
         }
@@ -139,15 +142,20 @@ impl Planes {
                 // channels of the result is this call's; the epilogue's operands have the lengths of their kinds.
                 unsafe { kernel(&args) };
             }
-            if !o.tail.has_rows() {
-                continue;
-            }
-            for channel in first..last {
-                let at = (image * c.c_out + channel) * size + oy * c.out_w;
-                // SAFETY: as above.
-                let row = unsafe { o.y.slice(at, c.out_w) };
-                o.tail.plane(row, channel, (image * c.out_h + oy) * c.out_w, at);
-            }
+        }
+    }
+
+    /// The rest of the epilogue, for all channels of `rows` output rows of an image from `oy` on.
+    fn finish(&self, image: usize, oy: usize, rows: usize, o: &Operands<'_>) {
+        let c = &self.conv;
+        if !o.tail.has_rows() {
+            return;
+        }
+        for channel in 0..c.c_out {
+            let at = ((image * c.c_out + channel) * c.out_h + oy) * c.out_w;
+            // SAFETY: inside the result, and these rows of the image are this call's.
+            let piece = unsafe { o.y.slice(at, rows * c.out_w) };
+            o.tail.plane(piece, channel, (image * c.out_h + oy) * c.out_w, at);
         }
     }
 }
@@ -188,10 +196,16 @@ impl Body for Planes {
         let all = c.n * c.out_h;
         gang.parallel_with(all.div_ceil(self.rows), tables, |chunk, _, table| {
             let table = table_of(table, self.taps());
-            for row in chunk * self.rows..((chunk + 1) * self.rows).min(all) {
+            let (mut row, end) = (chunk * self.rows, ((chunk + 1) * self.rows).min(all));
+            while row < end {
                 let (image, oy) = (row / c.out_h, row % c.out_h);
-                self.lines(padded, image, oy, table);
-                self.row(weights, table, image, oy, &o);
+                let rows = self.together.min(c.out_h - oy).min(end - row);
+                for oy in oy..oy + rows {
+                    self.lines(padded, image, oy, table);
+                    self.row(weights, table, image, oy, &o);
+                }
+                self.finish(image, oy, rows, &o);
+                row += rows;
             }
         });
     }

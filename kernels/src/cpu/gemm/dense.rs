@@ -242,13 +242,16 @@ impl Tiled {
         gang.parallel_with(self.blocks.count(), tables, |block, _, table| {
             let rows = self.blocks.rows(block);
             let table = table_of(table, rows.len());
-            for (pointer, i) in table.iter_mut().zip(rows) {
+            for (pointer, i) in table.iter_mut().zip(rows.clone()) {
                 *pointer = a.at(i * a_stride);
             }
             // SAFETY: `checked` found every element of `a`, `b` and `c` inside its operand and no element of `c` reached
             // twice; blocks divide `c`; packed panels are whole; the epilogue's operands have the lengths of their kinds.
             unsafe { self.blocks.run(block, table, &pointers) };
-            self.finish_rows(block, batch, &o, c_at);
+            let (stride, row, at) =
+                (self.gemm.c.row, batch * self.gemm.m + rows.start, c_at + rows.start * self.gemm.c.row);
+            // SAFETY: as above.
+            unsafe { o.tail.block(o.c, [rows.len(), stride], self.blocks.cols(block), row, at) };
         });
     }
 
@@ -265,19 +268,6 @@ impl Tiled {
             }
         });
         (copy, g.k)
-    }
-
-    fn finish_rows(&self, block: usize, batch: usize, o: &Operands<'_>, c_at: usize) {
-        if !o.tail.has_rows() {
-            return;
-        }
-        let cols = self.blocks.cols(block);
-        for i in self.blocks.rows(block) {
-            let at = c_at + i * self.gemm.c.row + cols.start;
-            // SAFETY: inside `c`, and this piece belongs to the block.
-            let row = unsafe { o.c.slice(at, cols.len()) };
-            o.tail.row(row, batch * self.gemm.m + i, cols.start, at);
-        }
     }
 }
 

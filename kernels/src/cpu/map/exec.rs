@@ -4,13 +4,13 @@ use bytemuck::Pod;
 use mindir_graph::task::{Binary, Scalar, Unary};
 use mindir_graph::{DType, bf16, f16};
 
-use super::code::{BLOCK, Code, Constant, Float1, Kind, Op, Place, Step};
+use super::code::{Code, Constant, Float1, Kind, Op, Place, Step};
 use crate::cpu::simd::{Kernel, Simd, math};
 use crate::cpu::{Isa, half};
 
 /// The memory of one block.
 pub struct Block<'a> {
-    /// Number of elements, at most [`BLOCK`].
+    /// Number of elements, at most [`BLOCK`](super::code::BLOCK).
     pub n: usize,
     /// First element of each operand.
     pub inputs: &'a [*const u8],
@@ -21,20 +21,23 @@ pub struct Block<'a> {
 }
 
 impl Code {
-    /// Fills the rows of constants, which hold them until something else writes the rows.
+    /// Fills the first `n` elements of the rows of constants, which hold them until something else writes the rows.
     ///
     /// # Safety
     /// `rows` is writable for `Code::rows` rows and aligned to 8 bytes.
-    pub unsafe fn prepare(&self, rows: *mut u8) {
+    ///
+    /// # Panics
+    /// If `n` is more than [`BLOCK`](super::code::BLOCK).
+    pub unsafe fn prepare(&self, rows: *mut u8, n: usize) {
         for &Constant { row, kind, value } in &self.constants {
             // SAFETY: the row lies inside, and the caller's.
             let row = unsafe { std::slice::from_raw_parts_mut(rows.add(row * self.row_bytes), self.row_bytes) };
             match kind {
-                Kind::Bool => row[..BLOCK].fill(u8::from(value.truth())),
-                Kind::I32 => fill(row, value.as_i64() as i32),
-                Kind::I64 => fill(row, value.as_i64()),
-                Kind::F32 => fill(row, value.as_f64() as f32),
-                Kind::F64 => fill(row, value.as_f64()),
+                Kind::Bool => row[..n].fill(u8::from(value.truth())),
+                Kind::I32 => fill(row, n, value.as_i64() as i32),
+                Kind::I64 => fill(row, n, value.as_i64()),
+                Kind::F32 => fill(row, n, value.as_f64() as f32),
+                Kind::F64 => fill(row, n, value.as_f64()),
             }
         }
     }
@@ -43,15 +46,15 @@ impl Code {
     ///
     /// # Safety
     /// Every operand is readable for `n` elements and aligned to its type, the result writable; the result may be the memory
-    /// of an operand of its type, and otherwise overlaps nothing. `rows` is as [`Code::prepare`] left it, apart from what
-    /// `run` wrote, and overlaps nothing. Operands that are `bool` hold 0 and 1.
+    /// of an operand of its type, and otherwise overlaps nothing. `rows` is as [`Code::prepare`] left it for at least as many
+    /// elements, apart from what `run` wrote, and overlaps nothing. Operands that are `bool` hold 0 and 1.
     pub unsafe fn run(&self, isa: Isa, block: Block<'_>) {
         isa.run(Run { code: self, block });
     }
 }
 
-fn fill<T: Pod>(row: &mut [u8], value: T) {
-    bytemuck::cast_slice_mut::<u8, T>(row)[..BLOCK].fill(value);
+fn fill<T: Pod>(row: &mut [u8], n: usize, value: T) {
+    bytemuck::cast_slice_mut::<u8, T>(row)[..n].fill(value);
 }
 
 struct Run<'a> {

@@ -14,6 +14,9 @@ use crate::cpu::simd::{Kernel, Simd, math};
 /// Words of scratch on the stack.
 const SCRATCH: usize = 4096;
 
+/// Most operands of a [`Fused`] program.
+const FUSED: usize = 2;
+
 /// An epilogue's program, compiled for accumulators and operands of `f32`.
 #[derive(Clone, Debug)]
 pub struct Finish {
@@ -37,26 +40,50 @@ impl Finish {
         fits.then(|| Finish { isa, fused: Fused::find(&program, operands), code })
     }
 
-    fn blocks(&self, acc: &mut [f32], operands: &[RowOperand<'_>]) {
+    /// All rows; those that are short go through a block together.
+    fn blocks(&self, acc: &mut [f32], width: usize, operands: &[RowOperand<'_>]) {
+        if !along_rows(operands) {
+            self.rows(acc, BLOCK, acc.len(), operands);
+        } else if width <= BLOCK / 2 {
+            self.rows(acc, BLOCK / width * width, width, operands);
+        } else {
+            for (row, acc) in acc.chunks_mut(width).enumerate() {
+                let mut of_row = [RowOperand::Same(0.0); MAX_OPERANDS];
+                of_row.iter_mut().zip(operands).for_each(|(to, operand)| *to = operand.of_row(row, width));
+                self.rows(acc, BLOCK, width, &of_row[..operands.len()]);
+            }
+        }
+    }
+
+    /// Rows of `width` elements, `block` elements at a time. Unless all operands are [`RowOperand::Same`] or
+    /// [`RowOperand::Each`], blocks hold whole rows.
+    fn rows(&self, acc: &mut [f32], block: usize, width: usize, operands: &[RowOperand<'_>]) {
         let code = &self.code;
         let mut scratch = [const { MaybeUninit::<u64>::uninit() }; SCRATCH];
         let rows = scratch.as_mut_ptr().cast::<u8>();
         // SAFETY: `new` checked that the rows fit.
-        unsafe { code.prepare(rows) };
-        for (b, acc) in acc.chunks_mut(BLOCK).enumerate() {
-            let n = acc.len();
+        unsafe { code.prepare(rows, block.min(acc.len())) };
+        for (b, acc) in acc.chunks_mut(block).enumerate() {
+            let (n, at) = (acc.len(), b * block);
             let out = acc.as_mut_ptr().cast::<u8>();
             let mut inputs = [out.cast_const(); MAX_OPERANDS + 1];
             for (i, operand) in operands.iter().enumerate() {
                 let spread = rows.wrapping_add((code.rows + i) * code.row_bytes);
-                inputs[i + 1] = match operand {
-                    RowOperand::Each(x) => x[b * BLOCK..][..n].as_ptr().cast(),
-                    RowOperand::Same(x) => {
-                        // SAFETY: `new` checked that a row for every operand fits.
-                        unsafe { std::slice::from_raw_parts_mut(spread.cast::<MaybeUninit<f32>>(), n) }
-                            .fill(MaybeUninit::new(*x));
-                        spread
+                // SAFETY: `new` checked that a row for every operand fits.
+                let to = unsafe { std::slice::from_raw_parts_mut(spread.cast::<MaybeUninit<f32>>(), n) };
+                match operand {
+                    // The first block is the longest.
+                    RowOperand::Same(_) | RowOperand::Column(_) if b > 0 => {}
+                    RowOperand::Same(x) => repeat(to, *x),
+                    RowOperand::Column(x) => to.chunks_exact_mut(width).for_each(|to| copy(to, x)),
+                    RowOperand::Row(x) => {
+                        to.chunks_exact_mut(width).zip(&x[at / width..]).for_each(|(to, x)| repeat(to, *x));
                     }
+                    RowOperand::Each(_) => {}
+                }
+                inputs[i + 1] = match operand {
+                    RowOperand::Each(x) => x[at..][..n].as_ptr().cast(),
+                    _ => spread,
                 };
             }
             let block = exec::Block { n, inputs: &inputs[..operands.len() + 1], out, rows };
@@ -66,15 +93,39 @@ impl Finish {
     }
 }
 
+fn repeat(to: &mut [MaybeUninit<f32>], x: f32) {
+    to.fill(MaybeUninit::new(x));
+}
+
+fn copy(to: &mut [MaybeUninit<f32>], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, x)| *to = MaybeUninit::new(*x));
+}
+
+/// Whether an operand says where rows start and end.
+fn along_rows(operands: &[RowOperand<'_>]) -> bool {
+    operands.iter().any(|o| matches!(o, RowOperand::Column(_) | RowOperand::Row(_)))
+}
+
+impl<'a> RowOperand<'a> {
+    /// The operand along row `row` of rows of `width` elements.
+    fn of_row(self, row: usize, width: usize) -> RowOperand<'a> {
+        match self {
+            RowOperand::Same(x) => RowOperand::Same(x),
+            RowOperand::Column(x) => RowOperand::Each(&x[..width]),
+            RowOperand::Row(x) => RowOperand::Same(x[row]),
+            RowOperand::Each(x) => RowOperand::Each(&x[row * width..][..width]),
+        }
+    }
+}
+
 impl RowProgram for Finish {
     /// # Panics
     /// If there are other operands than the program was compiled for, or one is too short.
-    fn run(&self, acc: &mut [f32], operands: &[RowOperand<'_>]) {
+    fn run(&self, acc: &mut [f32], width: usize, operands: &[RowOperand<'_>]) {
         assert_eq!(operands.len() + 1, self.code.inputs.len(), "operands of an epilogue");
-        match self.fused {
-            Some(Fused(last)) => self.isa.run(Sum { acc, operands, last }),
-            None => self.blocks(acc, operands),
-        }
+        let Some(Fused(last)) = self.fused else { return self.blocks(acc, width, operands) };
+        let width = if along_rows(operands) { width } else { acc.len() };
+        self.isa.run(Sum { acc, width, operands, last });
     }
 }
 
@@ -109,7 +160,7 @@ impl Fused {
             last = Some(*known.iter().find(|k| **k == f)?);
             top = x;
         }
-        (operands <= 2 && is_sum(program, top, operands)).then_some(Fused(last))
+        (operands <= FUSED && is_sum(program, top, operands)).then_some(Fused(last))
     }
 }
 
@@ -136,9 +187,10 @@ macro_rules! last {
     };
 }
 
-/// A [`Fused`] program on one row.
+/// A [`Fused`] program on rows.
 struct Sum<'a> {
     acc: &'a mut [f32],
+    width: usize,
     operands: &'a [RowOperand<'a>],
     last: Option<Unary>,
 }
@@ -167,21 +219,28 @@ impl Kernel for Sum<'_> {
 impl Sum<'_> {
     #[inline(always)]
     fn vectors<S: Simd>(&mut self, s: S, f: impl Fn(S::F) -> S::F) {
-        let operands = self.operands;
-        let whole = self.acc.len() - self.acc.len() % S::LANES;
-        for i in (0..whole).step_by(S::LANES) {
-            let mut v = s.get(self.acc, i);
-            for operand in operands {
-                v = s.add(v, if let RowOperand::Each(x) = operand { s.get(x, i) } else { same(s, operand) });
+        for (row, acc) in self.acc.chunks_mut(self.width.max(1)).enumerate() {
+            let mut operands = [RowOperand::Same(0.0); FUSED];
+            operands.iter_mut().zip(self.operands).for_each(|(to, operand)| *to = operand.of_row(row, acc.len()));
+            let operands = &operands[..self.operands.len()];
+            let whole = acc.len() - acc.len() % S::LANES;
+            for i in (0..whole).step_by(S::LANES) {
+                let mut v = s.get(acc, i);
+                for operand in operands {
+                    v = s.add(v, if let RowOperand::Each(x) = operand { s.get(x, i) } else { same(s, operand) });
+                }
+                s.put(acc, i, f(v));
             }
-            s.put(self.acc, i, f(v));
-        }
-        if whole < self.acc.len() {
-            let mut v = s.get_tail(self.acc, whole);
-            for operand in operands {
-                v = s.add(v, if let RowOperand::Each(x) = operand { s.get_tail(x, whole) } else { same(s, operand) });
+            if whole < acc.len() {
+                let mut v = s.get_tail(acc, whole);
+                for operand in operands {
+                    v = s.add(
+                        v,
+                        if let RowOperand::Each(x) = operand { s.get_tail(x, whole) } else { same(s, operand) },
+                    );
+                }
+                s.put_tail(acc, whole, f(v));
             }
-            s.put_tail(self.acc, whole, f(v));
         }
     }
 }

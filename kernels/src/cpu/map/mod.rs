@@ -117,7 +117,7 @@ impl Work<'_> {
         let code = &self.kernel.code;
         let rows = scratch.as_mut_ptr();
         // SAFETY: scratch has `Code::scratch` bytes and is aligned to 64.
-        unsafe { code.prepare(rows) };
+        unsafe { code.prepare(rows, self.layout.longest()) };
         let mut pointers = smallvec::SmallVec::<[*const u8; 8]>::new();
         for block in first..end {
             let (start, n) = self.layout.range(block);

@@ -224,32 +224,52 @@ fn epilogues_finish_rows() {
     let mut bad = Vec::new();
     for program in &programs {
         for isa in Isa::all() {
-            for n in [1, 9, 40, BLOCK + 70] {
-                bad.extend(finish_errors(program, isa, n));
+            let rows = [
+                [1, 1],
+                [9, 1],
+                [8, 5],
+                [1, 40],
+                [3, 9],
+                [70, 16],
+                [200, 7],
+                [1, BLOCK + 70],
+                [3, BLOCK - 1],
+                [2, 600],
+            ];
+            for [rows, width] in rows {
+                bad.extend(finish_errors(program, isa, rows * width, width));
             }
         }
     }
     assert!(bad.is_empty(), "{} failures\n{}", bad.len(), bad[..bad.len().min(10)].join("\n"));
 }
 
-fn finish_errors(program: &Program, isa: Isa, n: usize) -> Option<String> {
+/// The kinds of operands in turn, over rows of `width` elements.
+fn finish_errors(program: &Program, isa: Isa, n: usize, width: usize) -> Option<String> {
     let count = program.input_count() - 1;
-    let operands: Vec<Vec<f32>> = (0..count).map(|i| noise(i as u64, n)).collect();
+    let operands: Vec<Vec<f32>> = (0..count).map(|i| noise((i + width) as u64, n)).collect();
     let finish = Finish::new(isa, program, count).unwrap();
     let half = |x: f32| f16::from_f32(x).to_f32();
     let acc: Vec<f32> = noise(9, n).iter().map(|x| half(3.0 * x)).collect();
     let mut got = acc.clone();
-    let mut rows: Vec<RowOperand<'_>> = operands.iter().map(|x| RowOperand::Each(x)).collect();
-    rows.iter_mut().skip(2).for_each(|r| *r = RowOperand::Same(operands[2][0]));
-    finish.run(&mut got, &rows);
+    let kind = |o: usize| (o + n) % 4;
+    let row_operand = |o: usize| match kind(o) {
+        0 => RowOperand::Each(&operands[o]),
+        1 => RowOperand::Column(&operands[o][..width]),
+        2 => RowOperand::Row(&operands[o][..n / width]),
+        _ => RowOperand::Same(operands[o][0]),
+    };
+    let rows: Vec<RowOperand<'_>> = (0..count).map(row_operand).collect();
+    finish.run(&mut got, width, &rows);
     for i in 0..n {
-        let inputs = operands.iter().enumerate().map(|(o, x)| if o >= 2 { x[0] } else { x[i] });
+        let at = |o: usize| [i, i % width, i / width, 0][kind(o)];
+        let inputs = operands.iter().enumerate().map(|(o, x)| x[at(o)]);
         let ins: Vec<Scalar> = [acc[i]].into_iter().chain(inputs).map(|x| Scalar::Float(f64::from(x))).collect();
         let want = program.eval(&ins).as_f64();
         // The plain form rounds sums of halves.
         let (absolute, relative) = if program.instrs[0].1 == DType::F32 { (1e-6, 2e-6) } else { (1e-2, 4e-3) };
         if (f64::from(got[i]) - want).abs() > absolute + relative * want.abs() {
-            return Some(format!("{isa} {program:?} {n}: element {i} is {}, expected {want}", got[i]));
+            return Some(format!("{isa} {program:?} {n}/{width}: element {i} is {}, expected {want}", got[i]));
         }
     }
     None
