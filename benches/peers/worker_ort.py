@@ -6,7 +6,7 @@ import onnxruntime as ort
 import worker
 
 args = worker.arguments()
-feed = {f"in_{i}": x for i, x in enumerate(worker.inputs(args.folder))}
+arrays = worker.inputs(args.folder)
 
 
 def load():
@@ -15,4 +15,8 @@ def load():
     return ort.InferenceSession(os.path.join(args.folder, "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
-worker.serve(load, lambda session: session.run(None, feed))
+def run(session):
+    return session.run(None, {x.name: array for x, array in zip(session.get_inputs(), arrays)})
+
+
+worker.serve(load, run)

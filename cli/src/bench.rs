@@ -249,7 +249,13 @@ impl Bench {
         };
         let mut ports = cell.inputs();
         ports.iter_mut().try_for_each(|p| resize(p, batch))?;
-        self.inputs.tensors(&ports, cell.model().picture(), Some(Fill::Random(0)))
+        let tensors = self.inputs.tensors(&ports, cell.model().picture(), Some(Fill::Random(0)))?;
+        let given = ports.iter().zip(&tensors).find(|(_, t)| t.shape().first() != Some(&batch));
+        if let Some((port, tensor)) = given {
+            let text = format!("--batch {batch}: input {} is given as {}", name(&port.name), tensor.fact());
+            return Err(Failure::Usage(text));
+        }
+        Ok(tensors)
     }
 
     fn work(&self) -> Result<Outcome, Failure> {

@@ -132,6 +132,14 @@ impl Builder {
         self.graph.add_value(name, spec, Def::Const(tensor))
     }
 
+    /// Says what is known of a node's result in the current graph.
+    pub fn specify(&mut self, v: ValueId, spec: Spec) {
+        let value = self.graph.values.get_mut(v.0 as usize).filter(|value| matches!(value.def, Def::Node));
+        if let Some(value) = value {
+            value.spec = spec;
+        }
+    }
+
     /// Gives results of nodes and constants of the current graph other names. A value that has the name already gets the old
     /// one instead. Values that are named already, inputs and parameters among them, keep their names.
     pub fn rename(&mut self, names: &[(ValueId, &str)]) {

@@ -367,9 +367,9 @@ pub enum TensorFault {
     /// Tensors of this type can be stored, but not used.
     #[error("there are no tensors of {0}")]
     NoDType(ElementType),
-    /// The element type has no fixed size.
-    #[error("contents of type string are not supported")]
-    Strings,
+    /// There are no tensors of this element type.
+    #[error("contents of type {0} are not supported")]
+    NoTensors(&'static str),
     /// The contents are compressed.
     #[error("compression type {0} is not supported")]
     Compression(i32),
@@ -401,7 +401,7 @@ pub enum TensorFault {
 impl TensorFault {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::TypedData(_) | Self::Strings | Self::Compression(_) | Self::NoDType(_) => ErrorKind::Unsupported,
+            Self::TypedData(_) | Self::NoTensors(_) | Self::Compression(_) | Self::NoDType(_) => ErrorKind::Unsupported,
             Self::Rank { .. } => ErrorKind::Limit,
             Self::Memory(_) => ErrorKind::Io,
             _ => ErrorKind::Corrupt,

@@ -3,13 +3,13 @@ use super::gather::position;
 use super::padding::element;
 use super::sample::sample;
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// `x` with every element of the slices `index` along dimension `dim` replaced by `value`. Negative indices count from the
     /// end; one out of range is an error. Any real type.
-    classic IndexFill, aliases ["IndexFillScalar", "IndexFillTensor"] { x ["input"]: Operand, dim: i64, index: Operand, value: f64 }
+    classic IndexFill, aliases ["IndexFillScalar", "IndexFillTensor"] { x ["input"]: Operand, dim: i64, index: Operand, value: Number }
 }
 
 impl IndexFill {
@@ -55,7 +55,7 @@ impl Rule for IndexFill {
         let row = e.op("ScatterND", &[row, index, ones]);
         let hit = e.op("Equal", &[row, one]);
         let hit = e.unsqueeze(hit, &(1..(self.x.rank() - axis) as i64).collect::<Vec<_>>());
-        let fill = Tensor::from_f64s(d, &[], &[self.value])?.cast(wide)?;
+        let fill = Tensor::from_bytes(d, &[], element(d, self.value)?.into())?.cast(wide)?;
         let (fill, x) = (e.constant(fill), e.as_type(&self.x, wide)?);
         let y = e.select(hit, fill, x, wide);
         Ok(Some(vec![e.cast(y, wide, d)]))

@@ -2,7 +2,7 @@ use super::padding::{Border, Pads, element, from_last, in_order, only_adds};
 use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -62,7 +62,7 @@ op! {
     classic PadV3 {
         input_x ["x"]: Operand,
         paddings ["padding"]: Ints,
-        constant_value ["value"]: f64 = 0.0,
+        constant_value ["value"]: Number = Number::Float(0.0),
         mode: Border = Border::Constant,
         paddings_contiguous: bool = true,
     }
@@ -104,7 +104,7 @@ padding!(PadV3, input_x, {
 op! {
     /// A constant border around the last dimensions: `padding` holds the numbers before and after each dimension, starting
     /// with the last. Negative numbers remove elements. Any type.
-    ConstantPadND { input: Operand, padding: Ints, value: f64 = 0.0 }
+    ConstantPadND { input: Operand, padding: Ints, value: Number = Number::Float(0.0) }
 }
 
 impl ConstantPadND {

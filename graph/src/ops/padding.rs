@@ -3,7 +3,7 @@
 use super::elements::{flat, rearrange_many, sizes};
 use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::Operand;
+use crate::op::{Number, Operand};
 use crate::op_enum;
 use crate::task::{Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
@@ -193,10 +193,14 @@ pub(super) fn only_adds(values: &[i64]) -> Result<(), OpError> {
 }
 
 /// Bytes of one element.
-pub(super) fn element(dtype: DType, value: f64) -> Result<Vec<u8>, OpError> {
+pub(super) fn element(dtype: DType, value: Number) -> Result<Vec<u8>, OpError> {
     if dtype.is_complex() {
-        ensure!(value == 0.0, "cannot fill {dtype} with {value}");
+        ensure!(value.as_f64() == 0.0, "cannot fill {dtype} with {}", value.as_f64());
         return Ok(vec![0; dtype.size()]);
     }
-    Ok(Tensor::from_f64s(dtype, &[], &[value])?.bytes().to_vec())
+    let element = match value {
+        Number::Int(i) if dtype.is_int() => Tensor::from_i64s(dtype, &[], &[i])?,
+        value => Tensor::from_f64s(dtype, &[], &[value.as_f64()])?,
+    };
+    Ok(element.bytes().to_vec())
 }

@@ -74,7 +74,9 @@ impl Reduction<'_> {
         if !(extreme && nothing && some) {
             return Ok(None);
         }
-        ensure!(self.x.dtype() != DType::Bool, "{kind:?} of nothing");
+        if self.x.dtype() == DType::Bool {
+            return Ok(Some(Tensor::from_bools(&[], &[kind == ReduceKind::Min])?.cast(self.compute)?));
+        }
         bound(self.compute, kind == ReduceKind::Min).map(Some)
     }
 

@@ -487,6 +487,9 @@ impl Unary {
 
     /// The function of an integer; transcendental functions go through `f64`.
     pub fn eval_i64(self, x: i64, dtype: DType) -> Scalar {
+        if dtype == DType::U64 && x < 0 {
+            return self.eval_large(x as u64);
+        }
         Int(match self {
             Unary::Abs => x.wrapping_abs(),
             Unary::Neg => x.wrapping_neg(),
@@ -504,6 +507,20 @@ impl Unary {
             }
             Unary::IsNan | Unary::IsInf => 0,
             Unary::IsFinite => 1,
+            f => return Float(f.eval_f64(x as f64)),
+        })
+    }
+
+    /// The function of a `u64` that is no `i64`.
+    fn eval_large(self, x: u64) -> Scalar {
+        Int(match self {
+            Unary::Neg => x.wrapping_neg() as i64,
+            Unary::Sign | Unary::IsFinite => 1,
+            Unary::Square => x.wrapping_mul(x) as i64,
+            Unary::Relu6 => 6,
+            Unary::Not => !x as i64,
+            Unary::IsNan | Unary::IsInf => 0,
+            Unary::Abs | Unary::Relu | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => x as i64,
             f => return Float(f.eval_f64(x as f64)),
         })
     }

@@ -52,7 +52,7 @@ impl Facts {
         }
         let code = tensor.data_type.unwrap_or_default();
         if code == DataType::String as i32 {
-            return Err(TensorFault::Strings);
+            return Err(TensorFault::NoTensors("string"));
         }
         let element = ElementType::from_code(code).ok_or(TensorFault::ElementType(code))?;
         check_rank(&tensor.dims, max_rank)?;
@@ -147,7 +147,7 @@ mod tests {
             (tensor(0, &[], &[]), ElementType(0)),
             (tensor(99, &[], &[]), ElementType(99)),
             (tensor(-7, &[], &[]), ElementType(-7)),
-            (tensor(8, &[], &[]), Strings),
+            (tensor(8, &[], &[]), NoTensors("string")),
             (tensor(1, &[2], &[0; 7]), Length { expected: 8, found: 7, elements: 2, element: crate::ElementType::F32 }),
             (tensor(1, &[2], &[0; 9]), Length { expected: 8, found: 9, elements: 2, element: crate::ElementType::F32 }),
             (tensor(9, &[3], &[1, 0, 2]), Truth { index: 2, value: 2 }),

@@ -700,7 +700,11 @@ pub(super) fn fits(fact: &Fact) -> Result<(), String> {
 
 /// A small constant as an argument that is no tensor.
 fn as_const(t: &Tensor) -> Option<Const> {
-    let one = |x: f64, i: i64| if t.dtype().is_float() { Const::Float(x as f32) } else { Const::Int(i) };
+    let one = |x: f64, i: i64| match t.dtype() {
+        DType::F64 => Const::Double(x),
+        d if d.is_float() => Const::Float(x as f32),
+        _ => Const::Int(i),
+    };
     let (floats, ints) = (t.to_f64s().ok()?, t.to_i64s().ok()?);
     let mut items: Vec<Const> = floats.into_iter().zip(ints).map(|(x, i)| one(x, i)).collect();
     match t.shape() {

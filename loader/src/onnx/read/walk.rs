@@ -276,6 +276,7 @@ impl Attempt {
             let val = val.ok_or_else(missing)?;
             check_declared(value, val.dtype()).map_err(|e| e.of(format_args!("result {}", Printable(name))))?;
             let id = self.import.value(&val);
+            self.import.builder.specify(id, val.ty.spec());
             outputs.push(id);
             names.push((id, name));
         }

@@ -126,13 +126,28 @@ impl<'a> Weights<'a> {
     }
 }
 
+/// ONNX's element types of which there are no tensors.
+const NO_TENSORS: [(i32, &str); 11] = [
+    (STRING, "string"),
+    (17, "float8e4m3fn"),
+    (18, "float8e4m3fnuz"),
+    (19, "float8e5m2"),
+    (20, "float8e5m2fnuz"),
+    (21, "uint4"),
+    (22, "int4"),
+    (23, "float4e2m1"),
+    (24, "float8e8m0"),
+    (25, "uint2"),
+    (26, "int2"),
+];
+
 /// Element type, dimensions and number of bytes.
 fn facts(proto: &TensorProto, max_rank: usize) -> Result<(DType, Vec<usize>, usize), TensorFault> {
     let code = proto.data_type.unwrap_or_default();
-    if code == STRING {
-        return Err(TensorFault::Strings);
-    }
-    let dtype = from_data_type(code).ok_or(TensorFault::ElementType(code))?;
+    let dtype = from_data_type(code).ok_or_else(|| match NO_TENSORS.iter().find(|(known, _)| *known == code) {
+        Some((_, name)) => TensorFault::NoTensors(name),
+        None => TensorFault::ElementType(code),
+    })?;
     let rank = proto.dims.len();
     if rank > max_rank {
         return Err(TensorFault::Rank { rank, limit: max_rank });

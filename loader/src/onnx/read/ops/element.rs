@@ -305,15 +305,22 @@ fn quantization(m: &mut Import, c: &Call, x: &Val, dtype: DType) -> Result<(Val,
     Ok((scale, c.option(2).map(|zero| along(m, zero)).transpose()?))
 }
 
+/// The type in which quantised numbers are computed: zero points of 16 bits are no 16-bit floats.
+fn at_least_f32(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+}
+
 /// `(x − zero point) · scale`.
 fn dequantize(m: &mut Import, c: &Call) -> Steps {
     let (x, d) = (c.input(0)?, c.input(1)?.dtype());
-    let (scale, zero) = quantization(m, c, &x, d)?;
-    let mut y = as_type(m, x, d)?;
+    let wide = at_least_f32(d);
+    let (scale, zero) = quantization(m, c, &x, wide)?;
+    let mut y = as_type(m, x, wide)?;
     if let Some(zero) = zero {
         y = m.op("Sub", vec![y.into(), zero.into()])?;
     }
-    Ok(vec![m.op("Mul", vec![y.into(), scale.into()])?])
+    let y = m.op("Mul", vec![y.into(), scale.into()])?;
+    Ok(vec![as_type(m, y, d)?])
 }
 
 /// `x / scale` rounded, plus the zero point, within the range of its type.
@@ -330,8 +337,9 @@ fn quantize(m: &mut Import, c: &Call) -> Steps {
     if c.int("output_dtype", 0) != 0 {
         return Err("a type of the result that the zero point does not have is not supported".into());
     }
-    let d = x.dtype();
+    let d = at_least_f32(x.dtype());
     let (scale, zero) = quantization(m, c, &x, d)?;
+    let x = as_type(m, x, d)?;
     let y = m.op("Div", vec![x.into(), scale.into()])?;
     let mut y = m.op("Rint", vec![y.into()])?;
     if let Some(zero) = zero {

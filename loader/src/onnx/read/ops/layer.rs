@@ -97,8 +97,8 @@ pub(super) fn flat_product(m: &mut Import, a: Val, b: Val, transposed: bool) -> 
     let rank = a.rank()?;
     let inner = rank.checked_sub(1).and_then(|d| a.length(d)).or_else(|| b.length(usize::from(transposed)));
     let lead = a.dims()?.iter().take(rank.saturating_sub(1)).copied().collect::<Vec<_>>();
-    let (Some(k), Some(n), false) = (inner, b.length(usize::from(!transposed)), lead.contains(&Extent::Fixed(0)))
-    else {
+    let empty = inner == Some(0) || lead.contains(&Extent::Fixed(0));
+    let (Some(k), Some(n), false) = (inner, b.length(usize::from(!transposed)), empty) else {
         return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), transposed.into()]);
     };
     let rows = m.op("Reshape", vec![(&a).into(), vec![-1, k].into()])?;
@@ -113,11 +113,23 @@ pub(super) fn flat_product(m: &mut Import, a: Val, b: Val, transposed: bool) -> 
     m.op("Reshape", vec![y.into(), back.into()])
 }
 
+/// `v` broadcast to the dimensions of `x` from `axis` on.
+fn over(m: &mut Import, v: Val, x: &Val, axis: i64) -> Step {
+    let dims = x.dims()?.iter().skip(usize::try_from(axis).unwrap_or(0));
+    if v.dims()?.iter().eq(dims) {
+        return Ok(v);
+    }
+    let all = dims_of(m, x)?;
+    let dims = part(m, &all, axis, x.rank()? as i64)?;
+    m.op("BroadcastTo", vec![v.into(), dims.into()])
+}
+
 fn layer_norm(m: &mut Import, c: &Call) -> Steps {
     let (x, gamma) = (c.input(0)?, c.input(1)?);
     let axis = x.place(c.int("axis", -1))?;
+    let gamma = over(m, gamma, &x, axis)?;
     let beta = match c.option(2) {
-        Some(beta) => beta,
+        Some(beta) => over(m, beta, &x, axis)?,
         None => m.op("ZerosLike", vec![(&gamma).into()])?,
     };
     let (dtype, eps) = (x.dtype(), c.float("epsilon", 1e-5));

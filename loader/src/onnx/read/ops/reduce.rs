@@ -180,10 +180,10 @@ fn lp_normalise(m: &mut Import, c: &Call) -> Steps {
 
 /// The largest or smallest elements along `axis`. Of equal elements the first comes first.
 fn top_k(m: &mut Import, c: &Call) -> Steps {
-    let (x, k) = (c.input(0)?, c.input(1)?);
-    let k: In = match k.number() {
-        Ok(k) => (k as i64).into(),
-        Err(_) => number(m, k)?.into(),
+    let x = c.input(0)?;
+    let k: In = match c.opset {
+        ..10 => c.int("k", 0).into(),
+        _ => number(m, c.input(1)?)?.into(),
     };
     let axis = x.place(c.int("axis", -1))?;
     let largest = c.int("largest", 1) == 1;

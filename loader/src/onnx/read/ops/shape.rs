@@ -246,8 +246,7 @@ fn pad(m: &mut Import, c: &Call) -> Steps {
     };
     let value: In = match c.option(2) {
         _ if c.opset < 11 => c.float("value", 0.0).into(),
-        Some(v) if v.number().is_err() => number(m, v)?.into(),
-        Some(v) => v.number()?.into(),
+        Some(v) => number(m, v)?.into(),
         None => 0.0.into(),
     };
     let rank = x.rank()?;
@@ -262,10 +261,14 @@ fn pad(m: &mut Import, c: &Call) -> Steps {
         _ => {}
     }
     let (x, pads) = match pads.ints() {
-        Ok(pads) if mode != "constant" => {
-            (cut(m, x, &pads)?, m.vector(&pads.iter().map(|p| *p.max(&0)).collect::<Vec<_>>()))
+        _ if mode == "constant" => (x, pads),
+        Ok(pads) => (cut(m, x, &pads)?, m.vector(&pads.iter().map(|p| *p.max(&0)).collect::<Vec<_>>())),
+        Err(_) => {
+            let zero = m.scalar(DType::I64, 0.0)?;
+            let added = m.op("Maximum", vec![(&pads).into(), (&zero).into()])?;
+            let removed = m.op("Minimum", vec![pads.into(), zero.into()])?;
+            (cut_computed(m, x, removed)?, added)
         }
-        _ => (x, pads),
     };
     let order: Vec<i64> = (0..rank as i64).rev().flat_map(|d| [d, d + rank as i64]).collect();
     let pads = pick(m, &pads, &order)?;
@@ -285,6 +288,18 @@ fn cut(m: &mut Import, x: Val, pads: &[i64]) -> Step {
         pairs.filter(|(_, (b, a))| **b >= 0 && **a >= 0).map(|(d, _)| 1i64 << d.min(62)).fold(0, |all, bit| all | bit);
     let strides = vec![1; begins.len()];
     m.op("StridedSlice", vec![x.into(), begins.into(), ends.into(), strides.into(), whole.into(), whole.into()])
+}
+
+/// As [`cut`], for paddings that are not known, none of which is positive.
+fn cut_computed(m: &mut Import, x: Val, removed: Val) -> Step {
+    let rank = x.rank()?;
+    let before = part(m, &removed, 0, rank as i64)?;
+    let after = part(m, &removed, rank as i64, 2 * rank as i64)?;
+    let begins = m.op("Neg", vec![before.into()])?;
+    let dims = dims_of(m, &x)?;
+    let ends = m.op("Add", vec![dims.into(), after.into()])?;
+    let strides = vec![1; rank];
+    m.op("StridedSlice", vec![x.into(), begins.into(), ends.into(), strides.into()])
 }
 
 /// Paddings of some dimensions as paddings of all.
