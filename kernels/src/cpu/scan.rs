@@ -5,7 +5,7 @@ use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::{Build, Candidate, Gang, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of running sums and products.
 pub const CANDIDATES: &[Candidate] = &[
@@ -30,7 +30,7 @@ fn name(view: &TaskView<'_>) -> String {
     format!("any-{}-lines", view.outs[0].dtype)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("not such a scan".into()))?.clone();
     Ok(Box::new(Lines { name: name(&b.view), task }))
 }

@@ -5,7 +5,7 @@ use mindir_graph::{DType, Element, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::{Build, Candidate, Gang, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels that update slices.
 pub const CANDIDATES: &[Candidate] = &[
@@ -35,7 +35,7 @@ fn name(view: &TaskView<'_>) -> String {
     format!("any-{}_{}-slices", view.ins[0].dtype, view.ins[1].dtype)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("not such a scatter".into()))?.clone();
     Ok(Box::new(Slices { name: name(&b.view), task }))
 }
@@ -87,7 +87,7 @@ impl Slices {
             *place = 0;
             for (&i, &len) in index[c * axes.len()..].iter().zip(axes) {
                 let i = i.into();
-                let outside = || Failed(format!("index {i} is out of range for {len} elements"));
+                let outside = || Failed::Data(format!("index {i} is out of range for {len} elements"));
                 *place = *place * len + normalize_axis(i, len).ok_or_else(outside)?;
             }
         }

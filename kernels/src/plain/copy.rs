@@ -17,7 +17,7 @@ pub(super) fn run(c: &Copy, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>
         ensure!(t.dtype() == c.dtype, "copy: operand {}, expected {}", t.fact(), c.dtype);
         block(part, size, t.bytes(), &mut bytes)?;
     }
-    Ok(vec![Tensor::from_bytes(c.dtype, &out.shape, aligned_copy(&bytes))?])
+    Ok(vec![Tensor::from_bytes(c.dtype, &out.shape, aligned_copy(&bytes)?)?])
 }
 
 fn block(p: &Part, size: usize, from: &[u8], to: &mut [u8]) -> Result<(), OpError> {

@@ -21,5 +21,5 @@ pub(super) fn run(g: &Gather, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tenso
             y[to..to + slice].copy_from_slice(&x[from..from + slice]);
         }
     }
-    Ok(vec![Tensor::from_bytes(g.dtype, &out.shape, aligned_copy(&y))?])
+    Ok(vec![Tensor::from_bytes(g.dtype, &out.shape, aligned_copy(&y)?)?])
 }

@@ -19,7 +19,7 @@ pub(super) fn run(s: &Scatter, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tens
             for (c, at) in places.into_iter().enumerate() {
                 y[at * slice..][..slice].copy_from_slice(&u.bytes()[c * slice..][..slice]);
             }
-            Ok(vec![Tensor::from_bytes(s.dtype, &out.shape, aligned_copy(&y))?])
+            Ok(vec![Tensor::from_bytes(s.dtype, &out.shape, aligned_copy(&y)?)?])
         }
         ScatterKind::Add => with_number!(s.dtype, N => {
             let (mut y, u) = (N::read(x)?, N::read(u)?);
