@@ -368,11 +368,11 @@ pub fn could_hold(bytes: usize) -> Result<(), Exceeded> {
 
 /// Asks [`check`] once in many turns of a loop.
 #[derive(Debug, Default)]
-pub struct Pulse(u32);
+pub struct Pulse(usize);
 
 impl Pulse {
     /// Turns between two checks.
-    const TURNS: u32 = 512;
+    const TURNS: usize = 4096;
 
     /// One turn.
     ///
@@ -380,8 +380,21 @@ impl Pulse {
     /// As [`check`].
     #[inline]
     pub fn beat(&mut self) -> Result<(), Exceeded> {
-        self.0 = self.0.wrapping_add(1);
-        if self.0.is_multiple_of(Pulse::TURNS) { check() } else { Ok(()) }
+        self.turns(1)
+    }
+
+    /// As much work as `count` turns.
+    ///
+    /// # Errors
+    /// As [`check`].
+    #[inline]
+    pub fn turns(&mut self, count: usize) -> Result<(), Exceeded> {
+        self.0 = self.0.saturating_add(count);
+        if self.0 < Pulse::TURNS {
+            return Ok(());
+        }
+        self.0 = 0;
+        check()
     }
 }
 

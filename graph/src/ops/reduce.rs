@@ -82,7 +82,7 @@ impl Reduction<'_> {
         let shape = reduced(self.x.shape(), &self.axes, self.keep);
         size(&shape)?;
         let data = scalars(self.x.tensor()?, self.compute)?;
-        let y = Groups::new(self.x.shape(), &self.axes).map(&data, f);
+        let y = Groups::new(self.x.shape(), &self.axes).map(&data, f)?;
         Ok(vec![tensor_of(self.out, &shape, &y)?])
     }
 

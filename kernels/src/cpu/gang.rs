@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mindir_graph::bounds;
+use mindir_graph::bounds::{self, Bounds};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::knobs::{self, KnobError};
@@ -146,10 +146,11 @@ impl Gang {
     pub fn parallel(&mut self, chunks: usize, f: impl Fn(usize, usize) + Sync) {
         let halt = bounds::halt();
         if halt.is_set() {
-            let heeding = |chunk, worker| {
-                if !halt.is_over() {
-                    f(chunk, worker);
-                }
+            // Helpers heed the caller's bounds also inside of a chunk.
+            let heeding = |chunk, worker| match worker {
+                _ if halt.is_over() => {}
+                0 => f(chunk, 0),
+                _ => Bounds { halt: halt.clone(), ..Bounds::default() }.enter(|| f(chunk, worker)),
             };
             self.all(chunks, heeding);
         } else {

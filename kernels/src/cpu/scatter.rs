@@ -1,5 +1,6 @@
 //! Slices replaced or added to by index.
 
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Scatter, ScatterKind, Task};
 use mindir_graph::{DType, Element, checked_count, normalize_axis};
 
@@ -82,8 +83,9 @@ impl Slices {
 
     /// The slices that the rows of coordinates name, counted in slices.
     fn locate<I: Copy + Into<i64>>(&self, index: &[I], places: &mut [usize]) -> Result<(), Failed> {
-        let axes = &self.task.axes;
+        let (axes, mut pulse) = (&self.task.axes, Pulse::default());
         for (c, place) in places.iter_mut().enumerate() {
+            pulse.beat().map_err(Failed::Limit)?;
             *place = 0;
             for (&i, &len) in index[c * axes.len()..].iter().zip(axes) {
                 let i = i.into();
@@ -124,7 +126,11 @@ fn update<T: Copy + Send + Sync>(
     gang.parallel(inner.div_ceil(columns), |piece, _| {
         let first = piece * columns;
         let n = columns.min(inner - first);
+        let mut pulse = Pulse::default();
         for (c, place) in places.iter().enumerate() {
+            if pulse.beat().is_err() {
+                return;
+            }
             // SAFETY: the slice lies inside of `y`, and the columns are this call's own.
             let y = unsafe { to.slice(place * inner + first, n) };
             combine(y, &u[c * inner + first..][..n]);

@@ -338,7 +338,8 @@ fn build_dots(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
     // 32 KiB of `b` take longer than a thread takes to fetch its next piece.
     let worth = (8192 / g.k).max(1);
-    let piece = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * build.gang.threads()).max(worth) };
+    let wanted = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * build.gang.threads()) };
+    let piece = wanted.clamp(worth, 100 * worth);
     Ok(Box::new(Dotted {
         name: format!("{}-f32-gemv", build.isa),
         isa: build.isa,
