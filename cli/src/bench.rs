@@ -244,12 +244,13 @@ impl Bench {
 
     /// The inputs, made up where they are not given, with another first dimension where one was asked for.
     fn tensors(&self, cell: &GraphCell, batch: Option<usize>) -> Result<Vec<Tensor>, Failure> {
+        let fill = Some(Fill::Random(0));
         let Some(batch) = batch else {
-            return self.inputs.tensors(&cell.inputs(), cell.model().picture(), Some(Fill::Random(0)));
+            return self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits);
         };
         let mut ports = cell.inputs();
         ports.iter_mut().try_for_each(|p| resize(p, batch))?;
-        self.inputs.tensors(&ports, cell.model().picture(), Some(Fill::Random(0)))
+        self.inputs.tensors(&ports, cell.model().picture(), fill, &self.device.limits)
     }
 
     fn work(&self) -> Result<Outcome, Failure> {

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn threads_make_a_form_once_and_errors_are_not_kept() {
         let t = large(1.0);
-        assert_eq!(t.form("a", &[], || Err::<usize, _>("no")), Err("no"));
+        assert_eq!(t.form("a", &[], || Err::<usize, _>(Exceeded::system(1))), Err(Exceeded::system(1)));
         let made = AtomicUsize::new(0);
         let make = || Ok::<_, Exceeded>(made.fetch_add(1, Ordering::Relaxed));
         let forms: Vec<Arc<usize>> = std::thread::scope(|s| {
