@@ -80,9 +80,24 @@ impl CancelToken {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Cancels the token when it is dropped, as the future of a run is that nobody waits for any more.
+    pub fn when_dropped(&self) -> CancelOnDrop {
+        CancelOnDrop(self.clone())
+    }
+
     /// Whether the token was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Cancels a token when it is dropped.
+#[derive(Debug)]
+pub struct CancelOnDrop(CancelToken);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 
