@@ -604,10 +604,8 @@ impl<'a> Walk<'a> {
         let args = self.args(node, def)?;
         let facts = (def.infer)(&args)?;
         for f in &facts {
-            crate::ensure!(
-                crate::checked_count(&f.shape).and_then(|n| n.checked_mul(f.dtype.size())).is_some(),
-                "result {f} is too large"
-            );
+            let bytes = crate::checked_count(&f.shape).and_then(|n| n.checked_mul(f.dtype.size()));
+            bytes.ok_or_else(|| Exceeded::system(usize::MAX))?;
         }
         let outs = match self.fold(&args, def, node.effect(), &facts)? {
             Some(outs) => outs,
