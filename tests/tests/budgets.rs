@@ -251,7 +251,9 @@ fn runs_end_in_the_middle_of_a_step() {
             let runs = [0; 3].map(|_| s.spawn(|| limit(cancelled.run(large)).0));
             std::thread::sleep(Duration::from_millis(200));
             token.cancel();
-            runs.map(|run| assert_eq!(run.join().unwrap(), Limit::Cancelled));
+            for run in runs {
+                assert_eq!(run.join().unwrap(), Limit::Cancelled);
+            }
         });
         assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
         assert_eq!(limit(cancelled.run(&small)).0, Limit::Cancelled, "a token stays cancelled");

@@ -67,6 +67,9 @@ fn from_channels_first(format: Format, x: Tensor) -> Result<Tensor, OpError> {
     })
 }
 
+/// Elements of an image, `None` in the padding, with those of the filter that they meet: offsets into one channel of either.
+type Taps = Vec<(Option<usize>, usize)>;
+
 impl Convolution<'_> {
     /// Kernel extents of the filters.
     pub fn kernel(w: &Operand, format: Format) -> &[usize] {
@@ -179,9 +182,8 @@ impl Convolution<'_> {
         Ok(e.op("Pad", &[x, pads, fill]))
     }
 
-    /// For every place of the result, the elements of an image and those of the filter that they meet, as offsets into one
-    /// channel of either; `None` in the padding.
-    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Result<Vec<Vec<(Option<usize>, usize)>>, OpError> {
+    /// For every place of the result, what it is computed from.
+    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Result<Vec<Taps>, OpError> {
         let mut all = Vec::with_capacity(count(out));
         each_index(out, |place| {
             let mut taps = Vec::new();
