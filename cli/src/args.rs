@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
-use mindir::{Access, DeviceKind, Fact, Fallback, GraphCell, Loaded, Options, Port, Source};
+use mindir::{Access, DeviceKind, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
 use crate::print::name;
@@ -111,14 +111,55 @@ fn head(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A number of bytes: `4096`, `64K`, `512M`, `2G`, `1T`.
+/// A number of bytes: `4096`, `64K`, `512M`, `2G`, `1T`, or `64KiB` and so on.
 pub fn bytes(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
-        Some(digits) => (digits, 10 * (1 + "KMGT".find(&text[digits.len()..]).unwrap_or(0) as u32)),
+    let unit = text.strip_suffix("iB").unwrap_or(text);
+    let (digits, shift) = match unit.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, 10 * (1 + "KMGT".find(&unit[digits.len()..]).unwrap_or(0) as u32)),
         None => (text, 0),
     };
     let number = digits.parse::<u64>().map_err(|_| format!("{text:?} is no number of bytes such as 4096 or 512M"))?;
     number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
+}
+
+/// What a model may take. Beyond it the command ends with exit code 6.
+#[derive(Args, Debug, Clone, Default)]
+pub struct LimitArgs {
+    /// Most bytes for weights, plans and values, such as 512M or 1GiB
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    max_memory: Option<u64>,
+    /// Most time for one run with its planning, such as 200ms or 2s
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// Most calls of graphs in one run, loop iterations included
+    #[arg(long, value_name = "N")]
+    max_calls: Option<u64>,
+    /// Most nodes of one plan
+    #[arg(long, value_name = "N")]
+    max_plan_nodes: Option<u64>,
+}
+
+impl LimitArgs {
+    /// The options with these limits.
+    pub fn options(&self, options: Options) -> Options {
+        Options {
+            max_memory: self.max_memory.or(options.max_memory),
+            deadline: self.deadline.or(options.deadline),
+            max_calls: self.max_calls.unwrap_or(options.max_calls),
+            max_plan_nodes: self.max_plan_nodes.unwrap_or(options.max_plan_nodes),
+            ..options
+        }
+    }
+
+    /// Refuses a tensor that takes more memory than all may take.
+    pub fn fits(&self, fact: &Fact) -> Result<(), Failure> {
+        let count = fact.shape.iter().fold(1u64, |n, d| n.saturating_mul(*d as u64));
+        let needed = count.saturating_mul(fact.dtype.size() as u64);
+        match self.max_memory {
+            Some(limit) if needed > limit => Err(mindir::Error::Limit { what: Limit::Memory, limit, needed }.into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How to run.
@@ -133,18 +174,20 @@ pub struct DeviceArgs {
     /// Leave out a pass of the planner, or `all`; may be repeated
     #[arg(long = "disable-pass", value_name = "PASS", value_parser = pass)]
     pub disabled: Vec<String>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 impl DeviceArgs {
     /// The options for a cell with this many threads.
     pub fn options(&self, threads: Option<usize>) -> Options {
-        Options {
+        self.limits.options(Options {
             device: self.device,
             fallback: self.fallback,
             threads,
             disabled_passes: self.disabled.clone(),
             ..Options::default()
-        }
+        })
     }
 }
 
@@ -316,9 +359,9 @@ mod tests {
 
     #[test]
     fn numbers_of_bytes() {
-        let good = ["0", "4096", "64K", "2G"].map(|text| bytes(text).unwrap());
-        assert_eq!(good, [0, 4096, 64 << 10, 2 << 30]);
-        for text in ["", "K", "1.5G", "-1", "1KB", "99999999999T"] {
+        let good = ["0", "4096", "64K", "2G", "1MiB"].map(|text| bytes(text).unwrap());
+        assert_eq!(good, [0, 4096, 64 << 10, 2 << 30, 1 << 20]);
+        for text in ["", "K", "iB", "12iB", "1.5G", "-1", "1KB", "99999999999T"] {
             assert!(bytes(text).is_err(), "{text}");
         }
     }

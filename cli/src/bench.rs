@@ -244,12 +244,13 @@ impl Bench {
 
     /// The inputs, made up where they are not given, with another first dimension where one was asked for.
     fn tensors(&self, cell: &GraphCell, batch: Option<usize>) -> Result<Vec<Tensor>, Failure> {
+        let fill = Some(Fill::Random(0));
         let Some(batch) = batch else {
-            return self.inputs.tensors(&cell.inputs(), cell.model().picture(), Some(Fill::Random(0)));
+            return self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits);
         };
         let mut ports = cell.inputs();
         ports.iter_mut().try_for_each(|p| resize(p, batch))?;
-        let tensors = self.inputs.tensors(&ports, cell.model().picture(), Some(Fill::Random(0)))?;
+        let tensors = self.inputs.tensors(&ports, cell.model().picture(), fill, &self.device.limits)?;
         let given = ports.iter().zip(&tensors).find(|(_, t)| t.shape().first() != Some(&batch));
         if let Some((port, tensor)) = given {
             let text = format!("--batch {batch}: input {} is given as {}", name(&port.name), tensor.fact());

@@ -6,7 +6,7 @@ use clap::Args;
 use mindir::check::{self, Fault, Outcome as Found, Set};
 use serde::Serialize;
 
-use crate::args::{self, ModelArg, ThreadArg};
+use crate::args::{self, LimitArgs, ModelArg, ThreadArg};
 use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print::{self, number, plural};
@@ -29,6 +29,8 @@ pub struct Check {
     tolerance: Option<f64>,
     #[command(flatten)]
     threads: ThreadArg,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print JSON: verdict, tolerance, and for each set of inputs the outcome of every run
     #[arg(long)]
     json: bool,
@@ -94,10 +96,11 @@ impl Check {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let (loaded, _) = self.model.load()?;
         let model = Arc::new(loaded.model);
-        let mut options = check::Options { tolerance: self.tolerance, ..check::Options::default() };
+        let cell = self.limits.options(mindir::Options::default());
+        let mut options = check::Options { tolerance: self.tolerance, cell, ..check::Options::default() };
         options.threads = self.threads.threads.unwrap_or(options.threads);
         let mut report = Report { equal: true, tolerance: 0.0, sets: Vec::new() };
-        for set in self.sets(&model)? {
+        for set in self.sets(&model, &options.cell)? {
             let found = mindir::check(model.clone(), &set.inputs, &options)?;
             report.equal &= found.is_equal();
             report.tolerance = found.tolerance;
@@ -110,12 +113,13 @@ impl Check {
         Ok(if report.equal { Outcome::ok(text) } else { Outcome::differs(text) })
     }
 
-    fn sets(&self, model: &Arc<mindir::graph::Model>) -> Result<Vec<Set>, Failure> {
-        let cell = args::cell(model.clone(), mindir::Options::default())?;
+    fn sets(&self, model: &Arc<mindir::graph::Model>, options: &mindir::Options) -> Result<Vec<Set>, Failure> {
+        let cell = args::cell(model.clone(), options.clone())?;
         if self.inputs.inputs.is_empty() {
-            return Ok(check::inputs(model, &self.inputs.shapes.given(&cell.inputs())?)?);
+            return Ok(check::inputs(model, &self.inputs.shapes.given(&cell.inputs())?, options)?);
         }
-        let inputs = self.inputs.tensors(&cell.inputs(), model.picture(), Some(Fill::Random(0)))?;
+        let fill = Some(Fill::Random(0));
+        let inputs = self.inputs.tensors(&cell.inputs(), model.picture(), fill, &self.limits)?;
         Ok(vec![Set { name: "given".into(), inputs }])
     }
 }

@@ -14,6 +14,7 @@ pub const USAGE: u8 = 2;
 const UNSUPPORTED: u8 = 3;
 const CORRUPT: u8 = 4;
 const DEVICE: u8 = 5;
+const LIMIT: u8 = 6;
 
 /// What a command prints to stdout, and its exit code.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Failure {
                 (ErrorKind::Usage, _) => USAGE,
                 (ErrorKind::Unsupported, _) => UNSUPPORTED,
                 (ErrorKind::Corrupt, _) | (ErrorKind::Limit, Error::Load(_)) => CORRUPT,
-                (ErrorKind::Limit, _) => UNSUPPORTED,
+                (ErrorKind::Limit, _) => LIMIT,
                 (ErrorKind::Device, _) => DEVICE,
             },
         }

@@ -6,7 +6,7 @@ use clap::Args;
 use mindir::preprocess::Preprocess;
 use mindir::{DType, Port, Tensor, npy};
 
-use crate::args::{self, ShapeArgs, called, means, named};
+use crate::args::{self, LimitArgs, ShapeArgs, called, means, named};
 use crate::failure::Failure;
 use crate::image::{self, ImageArgs};
 use crate::print::name;
@@ -51,21 +51,24 @@ struct Slots<'a> {
     shapes: Vec<Option<Vec<usize>>>,
     image: &'a ImageArgs,
     recorded: Option<&'a Preprocess>,
+    limits: &'a LimitArgs,
     tensors: Vec<Option<Tensor>>,
 }
 
 impl InputArgs {
     /// The inputs of a model in call order. `recorded` prepares pictures for the first one if no flag about pictures is
-    /// given; `default` fills what was not given.
+    /// given; `default` fills what was not given. What is made up keeps to `limits`.
     pub fn tensors(
         &self,
         ports: &[Port],
         recorded: Option<&Preprocess>,
         default: Option<Fill>,
+        limits: &LimitArgs,
     ) -> Result<Vec<Tensor>, Failure> {
         let shapes = self.shapes.given(ports)?;
         let recorded = recorded.filter(|_| self.image.is_empty());
-        let mut slots = Slots { ports, shapes, image: &self.image, recorded, tensors: vec![None; ports.len()] };
+        let tensors = vec![None; ports.len()];
+        let mut slots = Slots { ports, shapes, image: &self.image, recorded, limits, tensors };
         let parsed: Vec<(Option<usize>, Source)> = self
             .inputs
             .iter()
@@ -91,7 +94,11 @@ impl InputArgs {
 impl Slots<'_> {
     fn set(&mut self, at: usize, source: &Source) -> Result<(), Failure> {
         let tensor = match source {
-            Source::Fill(fill) => fill.tensor(&args::fact(&self.ports[at], self.shapes[at].as_deref())?, at)?,
+            Source::Fill(fill) => {
+                let fact = args::fact(&self.ports[at], self.shapes[at].as_deref())?;
+                self.limits.fits(&fact)?;
+                fill.tensor(&fact, at)?
+            }
             Source::File(path) if is(path, &["npz"]) => self.one_of(path, at)?,
             Source::File(path) => self.read(path, at)?,
         };

@@ -47,7 +47,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 success, 1 results differ, 2 wrong usage or inputs, 3 the model needs something that is not supported,
-4 a file is damaged or of another kind, 5 a device or file cannot be used.";
+4 a file is damaged or of another kind, 5 a device or file cannot be used, 6 a limit on memory, time, calls or nodes is
+exceeded.";
 
 #[derive(Subcommand)]
 enum Command {

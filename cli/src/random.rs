@@ -1,6 +1,6 @@
 //! Made-up inputs.
 
-use mindir::{DType, Fact, Tensor};
+use mindir::{DType, Error, Fact, Limit, Tensor};
 
 use crate::failure::Failure;
 
@@ -44,11 +44,11 @@ impl Fill {
 
 /// The number of elements, if there is memory for them, and for each as a number of 16 bytes on the way.
 fn room(fact: &Fact) -> Result<usize, Failure> {
-    let refused = || Failure::Usage(format!("{fact} does not fit into memory"));
-    let product = || fact.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-    let count = if fact.shape.contains(&0) { 0 } else { product().ok_or_else(refused)? };
-    let bytes = count.checked_mul(16 + fact.dtype.size()).ok_or_else(refused)?;
-    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| refused())?;
+    let count = fact.shape.iter().fold(1usize, |n, d| n.saturating_mul(*d));
+    let count = if fact.shape.contains(&0) { 0 } else { count };
+    let bytes = count.saturating_mul(16 + fact.dtype.size());
+    let refused = |_| Error::Limit { what: Limit::System, limit: 0, needed: bytes as u64 };
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(refused)?;
     Ok(count)
 }
 

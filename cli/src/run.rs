@@ -61,7 +61,7 @@ impl Run {
         let labels = self.labels.as_deref().map(top::labels).transpose()?;
         let (loaded, _) = self.model.load()?;
         let cell = args::cell(loaded.model, self.device.options(self.threads.threads))?;
-        let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), None)?;
+        let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
         let start = Instant::now();
         let outputs = cell.run(&inputs)?;
         let nanoseconds = start.elapsed().as_nanos() as u64;

@@ -1,5 +1,6 @@
 //! Why an operator cannot be planned or run.
 
+use crate::bounds::Exceeded;
 use crate::task::V;
 use crate::{DType, TensorError};
 
@@ -26,11 +27,17 @@ pub enum OpError {
     /// Meaningful, but not implemented.
     #[error("not supported: {0}")]
     Unsupported(String),
+    /// A bound of the run does not hold.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
 }
 
 impl From<TensorError> for OpError {
     fn from(e: TensorError) -> OpError {
-        OpError::Invalid(e.to_string())
+        match e {
+            TensorError::Limit(e) => OpError::Limit(e),
+            e => OpError::Invalid(e.to_string()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 
 use crate::Fact;
+use crate::bounds::{self, Exceeded};
 use crate::tensor::{Data, Tensor};
 
 /// Tensors of at most this many bytes are told apart by their contents, others by where their elements are kept.
@@ -78,7 +79,7 @@ pub(crate) struct Forms(Mutex<Vec<(Key, Slot)>>);
 
 impl Forms {
     /// The form of `tensor` that `how` and `with` name; `make` makes it if nobody holds it.
-    pub fn get<T: Send + Sync + 'static, E>(
+    pub fn get<T: Send + Sync + 'static, E: From<Exceeded>>(
         &self,
         tensor: &Tensor,
         how: &str,
@@ -86,7 +87,7 @@ impl Forms {
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         let slot = self.slot::<T>(tensor, how, with);
-        let mut held = lock(&slot);
+        let mut held = bounds::lock(&slot)?;
         if let Some(found) = held.upgrade().and_then(|form| form.downcast::<T>().ok()) {
             return Ok(found);
         }
@@ -121,7 +122,6 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn form(t: &Tensor, how: &str, with: &[&Tensor], value: usize) -> Arc<usize> {
-        t.form(how, with, || Ok::<_, Infallible>(value)).unwrap()
+        t.form(how, with, || Ok::<_, Exceeded>(value)).unwrap()
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(*form(&t.clone(), "a", &[], 2), 1);
         assert_eq!(*form(&t, "b", &[], 3), 3);
         assert_eq!(*form(&t.reshape(&[2, SMALL / 2]).unwrap(), "a", &[], 4), 4, "another shape");
-        assert_eq!(*t.form("a", &[], || Ok::<_, Infallible>(5u8)).unwrap(), 5, "another type");
+        assert_eq!(*t.form("a", &[], || Ok::<_, Exceeded>(5u8)).unwrap(), 5, "another type");
         assert_eq!(*form(&large(1.0), "a", &[], 6), 6, "other elements, equal or not");
         drop(first);
         assert_eq!(*form(&t, "a", &[], 7), 7);
@@ -176,9 +176,9 @@ mod tests {
     #[test]
     fn threads_make_a_form_once_and_errors_are_not_kept() {
         let t = large(1.0);
-        assert_eq!(t.form("a", &[], || Err::<usize, _>("no")), Err("no"));
+        assert_eq!(t.form("a", &[], || Err::<usize, _>(Exceeded::system(1))), Err(Exceeded::system(1)));
         let made = AtomicUsize::new(0);
-        let make = || Ok::<_, Infallible>(made.fetch_add(1, Ordering::Relaxed));
+        let make = || Ok::<_, Exceeded>(made.fetch_add(1, Ordering::Relaxed));
         let forms: Vec<Arc<usize>> = std::thread::scope(|s| {
             let threads: Vec<_> = (0..8).map(|_| s.spawn(|| t.form("a", &[], make).unwrap())).collect();
             threads.into_iter().map(|t| t.join().unwrap()).collect()

@@ -1,5 +1,6 @@
 //! The portable operator graph.
 
+pub mod bounds;
 pub mod builder;
 pub mod diff;
 #[macro_use]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::bounds::{self, Exceeded};
 use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
 use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind, Watch};
 use crate::task::{
@@ -531,7 +532,10 @@ pub fn lower(
     let mut next = start;
     let mut stop = Stop::End;
     while next < graph.nodes.len() {
-        match walk.node(&graph.nodes[next])? {
+        let node = &graph.nodes[next];
+        let bounded = bounds::check().and_then(|()| walk.bounded(next - start + 1));
+        bounded.map_err(|e| walk.error(node, e.into()))?;
+        match walk.node(node)? {
             None => next += 1,
             Some(s) => {
                 stop = s;
@@ -568,6 +572,11 @@ impl<'a> Walk<'a> {
         self.values.insert(e.value, v);
     }
 
+    /// Says whether so many nodes, and the tasks so far, are not too many for a plan.
+    fn bounded(&self, nodes: usize) -> Result<(), Exceeded> {
+        bounds::plan_nodes(nodes.max(self.b.graph.nodes.len()))
+    }
+
     /// Lowers one node, or says why the walk must stop in front of it.
     fn node(&mut self, node: &Node) -> Result<Option<Stop>, NodeError> {
         let def = match &node.kind {
@@ -595,10 +604,8 @@ impl<'a> Walk<'a> {
         let args = self.args(node, def)?;
         let facts = (def.infer)(&args)?;
         for f in &facts {
-            crate::ensure!(
-                crate::checked_count(&f.shape).and_then(|n| n.checked_mul(f.dtype.size())).is_some(),
-                "result {f} is too large"
-            );
+            let bytes = crate::checked_count(&f.shape).and_then(|n| n.checked_mul(f.dtype.size()));
+            bytes.ok_or_else(|| Exceeded::system(usize::MAX))?;
         }
         let outs = match self.fold(&args, def, node.effect(), &facts)? {
             Some(outs) => outs,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::bounds::{self, Exceeded, Reservation};
 use crate::dtype::{DType, Element};
 use crate::forms::{self, Forms};
 use crate::shape::{Fact, Shape, checked_count, shape};
@@ -51,7 +52,13 @@ pub enum TensorError {
         /// The byte.
         value: u8,
     },
+    /// There is no memory for the elements, or the run was to stop before they were there.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
 }
+
+/// Bytes that are handled between two questions whether to stop.
+const PIECE: usize = 4 << 20;
 
 /// A dense row-major tensor. Cloning and reshaping share the elements, and with them what was made of them
 /// ([`Tensor::form`]).
@@ -85,7 +92,8 @@ impl Data {
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-struct Owner<T>(Vec<T>, usize);
+/// Elements, their length in bytes, and what they take of an account.
+struct Owner<T>(Vec<T>, usize, #[expect(dead_code, reason = "given back when it is dropped")] Reservation);
 
 impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
     fn as_ref(&self) -> &[u8] {
@@ -94,10 +102,30 @@ impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
 }
 
 /// A copy of `bytes` that starts at a multiple of 64.
-pub fn aligned_copy(bytes: &[u8]) -> Bytes {
-    let mut buffer = Buffer::new(bytes.len());
-    buffer.bytes_mut().copy_from_slice(bytes);
-    buffer.into_bytes()
+///
+/// # Errors
+/// [`TensorError::Limit`].
+pub fn aligned_copy(bytes: &[u8]) -> Result<Bytes, TensorError> {
+    let mut buffer = Buffer::new(bytes.len())?;
+    buffer.copy_from(bytes)?;
+    Ok(buffer.into_bytes())
+}
+
+/// An empty list with room for `len` elements.
+fn list<T>(len: usize) -> Result<Vec<T>, TensorError> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(len).map_err(|_| Exceeded::system(len.saturating_mul(size_of::<T>())))?;
+    Ok(list)
+}
+
+/// `f` of every element.
+fn converted<T: Copy, U>(from: &[T], f: impl Fn(T) -> U) -> Result<Vec<U>, TensorError> {
+    let mut out = list(from.len())?;
+    for piece in from.chunks(PIECE / 8) {
+        bounds::check()?;
+        out.extend(piece.iter().map(|&x| f(x)));
+    }
+    Ok(out)
 }
 
 /// Writable memory that starts at a multiple of 64; becomes a [`Tensor`] without a copy.
@@ -105,12 +133,39 @@ pub fn aligned_copy(bytes: &[u8]) -> Bytes {
 pub struct Buffer {
     lines: Vec<Line>,
     len: usize,
+    reservation: Reservation,
 }
 
 impl Buffer {
     /// `len` zero bytes.
-    pub fn new(len: usize) -> Buffer {
-        Buffer { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+    ///
+    /// # Errors
+    /// [`TensorError::Limit`].
+    pub fn new(len: usize) -> Result<Buffer, TensorError> {
+        let reservation = bounds::reserve(len)?;
+        let all = len.div_ceil(64);
+        let mut lines = list(all)?;
+        while lines.len() < all {
+            bounds::check()?;
+            lines.resize(all.min(lines.len() + PIECE / 64), Line([0; 64]));
+        }
+        Ok(Buffer { lines, len, reservation })
+    }
+
+    /// Copies as many bytes as there are.
+    ///
+    /// # Errors
+    /// [`TensorError::Limit`] if the run is to stop before all are copied.
+    ///
+    /// # Panics
+    /// If `from` has another length.
+    pub fn copy_from(&mut self, from: &[u8]) -> Result<(), TensorError> {
+        assert_eq!(from.len(), self.len, "bytes of a buffer");
+        for (to, from) in self.bytes_mut().chunks_mut(PIECE).zip(from.chunks(PIECE)) {
+            bounds::check()?;
+            to.copy_from_slice(from);
+        }
+        Ok(())
     }
 
     /// The bytes.
@@ -125,7 +180,7 @@ impl Buffer {
 
     /// The bytes, shared from now on.
     pub fn into_bytes(self) -> Bytes {
-        Bytes::from_owner(Owner(self.lines, self.len))
+        Bytes::from_owner(Owner(self.lines, self.len, self.reservation))
     }
 }
 
@@ -133,16 +188,14 @@ impl Tensor {
     /// A tensor over `bytes`, little endian and row-major. Bytes that are misaligned for `dtype` are copied.
     ///
     /// # Errors
-    /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`].
+    /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`], [`TensorError::Limit`].
     pub fn from_bytes(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
-        check_length(dtype, dims, &bytes)?;
-        if dtype == DType::Bool
-            && let Some((index, &value)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
-        {
-            return Err(TensorError::Bool { index, value });
+        check_length(dtype, dims, bytes.len())?;
+        if dtype == DType::Bool {
+            check_bools(&bytes)?;
         }
         let misaligned = !(bytes.as_ptr() as usize).is_multiple_of(dtype.align());
-        let data = Data::new(if misaligned { aligned_copy(&bytes) } else { bytes });
+        let data = Data::new(if misaligned { aligned_copy(&bytes)? } else { bytes });
         Ok(Tensor { dtype, shape: shape(dims), data })
     }
 
@@ -152,7 +205,8 @@ impl Tensor {
     /// [`TensorError::TooLarge`] and [`TensorError::Length`].
     pub fn from_vec<T: Element>(dims: &[usize], data: Vec<T>) -> Result<Tensor, TensorError> {
         let len = size_of_val(data.as_slice());
-        Tensor::from_bytes(T::DTYPE, dims, Bytes::from_owner(Owner(data, len)))
+        let reservation = bounds::reserve(len)?;
+        Tensor::from_bytes(T::DTYPE, dims, Bytes::from_owner(Owner(data, len, reservation)))
     }
 
     /// A tensor with a copy of `data`.
@@ -160,7 +214,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::TooLarge`] and [`TensorError::Length`].
     pub fn from_slice<T: Element>(dims: &[usize], data: &[T]) -> Result<Tensor, TensorError> {
-        Tensor::from_bytes(T::DTYPE, dims, aligned_copy(bytemuck::cast_slice(data)))
+        Tensor::from_bytes(T::DTYPE, dims, aligned_copy(bytemuck::cast_slice(data))?)
     }
 
     /// A `bool` tensor.
@@ -168,29 +222,44 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::TooLarge`] and [`TensorError::Length`].
     pub fn from_bools(dims: &[usize], data: &[bool]) -> Result<Tensor, TensorError> {
-        let bytes: Vec<u8> = data.iter().map(|&b| u8::from(b)).collect();
-        Tensor::from_bytes(DType::Bool, dims, Bytes::from(bytes))
+        let bytes: Vec<u8> = converted(data, u8::from)?;
+        let (len, reservation) = (bytes.len(), bounds::reserve(bytes.len())?);
+        Tensor::from_bytes(DType::Bool, dims, Bytes::from_owner(Owner(bytes, len, reservation)))
     }
 
     /// A tensor of rank 0.
     pub fn scalar<T: Element>(value: T) -> Tensor {
-        Tensor { dtype: T::DTYPE, shape: Shape::new(), data: Data::new(aligned_copy(bytemuck::bytes_of(&value))) }
+        Tensor { dtype: T::DTYPE, shape: Shape::new(), data: Data::new(owned(&[value])) }
     }
 
     /// A tensor of rank 1.
     pub fn vector<T: Element>(data: &[T]) -> Tensor {
-        let bytes = aligned_copy(bytemuck::cast_slice(data));
-        Tensor { dtype: T::DTYPE, shape: shape(&[data.len()]), data: Data::new(bytes) }
+        Tensor { dtype: T::DTYPE, shape: shape(&[data.len()]), data: Data::new(owned(data)) }
     }
 
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`TensorError::TooLarge`].
+    /// [`TensorError::TooLarge`], [`TensorError::Limit`].
     pub fn zeros(dtype: DType, dims: &[usize]) -> Result<Tensor, TensorError> {
         let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
         let len = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
-        Tensor::from_bytes(dtype, dims, Buffer::new(len).into_bytes())
+        Tensor::from_bytes(dtype, dims, Buffer::new(len)?.into_bytes())
+    }
+
+    /// A tensor of `dtype` with every element `element`, given as bytes.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`], [`TensorError::Limit`].
+    pub fn filled(dtype: DType, dims: &[usize], element: &[u8]) -> Result<Tensor, TensorError> {
+        check_length(dtype, &[], element.len())?;
+        let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
+        let mut buffer = Buffer::new(n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?)?;
+        for piece in buffer.bytes_mut().chunks_mut(PIECE) {
+            bounds::check()?;
+            piece.chunks_exact_mut(element.len()).for_each(|to| to.copy_from_slice(element));
+        }
+        Tensor::from_bytes(dtype, dims, buffer.into_bytes())
     }
 
     /// A tensor of `dtype` with every element converted from `f64`; for `bool`, everything but 0 is true.
@@ -199,10 +268,10 @@ impl Tensor {
     /// [`TensorError::TooLarge`], [`TensorError::Length`]; [`TensorError::DType`] for complex types.
     pub fn from_f64s(dtype: DType, dims: &[usize], data: &[f64]) -> Result<Tensor, TensorError> {
         if dtype == DType::Bool {
-            let bools: Vec<bool> = data.iter().map(|&x| x != 0.0).collect();
+            let bools = converted(data, |x| x != 0.0)?;
             return Tensor::from_bools(dims, &bools);
         }
-        with_element!(dtype, T => Tensor::from_vec(dims, data.iter().map(|&x| T::from_f64(x)).collect::<Vec<T>>()),
+        with_element!(dtype, T => Tensor::from_vec(dims, converted(data, T::from_f64)?),
             complex => Err(TensorError::DType { expected: DType::F64, found: dtype }))
     }
 
@@ -212,10 +281,10 @@ impl Tensor {
     /// [`TensorError::TooLarge`], [`TensorError::Length`]; [`TensorError::DType`] for complex types.
     pub fn from_i64s(dtype: DType, dims: &[usize], data: &[i64]) -> Result<Tensor, TensorError> {
         if dtype == DType::Bool {
-            let bools: Vec<bool> = data.iter().map(|&x| x != 0).collect();
+            let bools = converted(data, |x| x != 0)?;
             return Tensor::from_bools(dims, &bools);
         }
-        with_element!(dtype, T => Tensor::from_vec(dims, data.iter().map(|&x| T::from_i64(x)).collect::<Vec<T>>()),
+        with_element!(dtype, T => Tensor::from_vec(dims, converted(data, T::from_i64)?),
             complex => Err(TensorError::DType { expected: DType::I64, found: dtype }))
     }
 
@@ -261,8 +330,9 @@ impl Tensor {
     /// but the tensors and `how`, and ask for no form that depends on this one.
     ///
     /// # Errors
-    /// What `make` says; the next caller makes it again.
-    pub fn form<T: Send + Sync + 'static, E>(
+    /// What `make` says; the next caller makes it again. [`Exceeded`] if the thread may not wait any longer for another that
+    /// makes it.
+    pub fn form<T: Send + Sync + 'static, E: From<Exceeded>>(
         &self,
         how: &str,
         with: &[&Tensor],
@@ -287,7 +357,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::DType`] for complex types.
     pub fn to_f64s(&self) -> Result<Vec<f64>, TensorError> {
-        with_element!(self.dtype, T => Ok(self.view::<T>()?.iter().map(|&x| Element::to_f64(x)).collect()),
+        with_element!(self.dtype, T => converted(self.view::<T>()?, Element::to_f64),
             complex => Err(TensorError::DType { expected: DType::F64, found: self.dtype }))
     }
 
@@ -302,7 +372,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::DType`] for complex types.
     pub fn to_i64s(&self) -> Result<Vec<i64>, TensorError> {
-        with_element!(self.dtype, T => Ok(self.view::<T>()?.iter().map(|&x| Element::to_i64(x)).collect()),
+        with_element!(self.dtype, T => converted(self.view::<T>()?, Element::to_i64),
             complex => Err(TensorError::DType { expected: DType::I64, found: self.dtype }))
     }
 
@@ -325,7 +395,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Length`] if the number of elements differs.
     pub fn reshape(&self, dims: &[usize]) -> Result<Tensor, TensorError> {
-        check_length(self.dtype, dims, self.bytes())?;
+        check_length(self.dtype, dims, self.bytes().len())?;
         Ok(Tensor { dtype: self.dtype, shape: shape(dims), data: self.data.clone() })
     }
 
@@ -338,6 +408,7 @@ impl Tensor {
         if dtype == self.dtype {
             return Ok(self.clone());
         }
+        let _room = bounds::reserve(self.count().saturating_mul(size_of::<f64>()))?;
         let through_f64 =
             !self.dtype.is_int() && self.dtype != DType::Bool || self.dtype == DType::U64 && dtype.is_float();
         if through_f64 {
@@ -411,13 +482,28 @@ impl fmt::Display for Number {
     }
 }
 
-fn check_length(dtype: DType, dims: &[usize], bytes: &Bytes) -> Result<(), TensorError> {
+/// A copy of elements that exist already.
+fn owned<T: Element>(data: &[T]) -> Bytes {
+    Bytes::from_owner(Owner(data.to_vec(), size_of_val(data), Reservation::default()))
+}
+
+fn check_bools(bytes: &[u8]) -> Result<(), TensorError> {
+    for (i, piece) in bytes.chunks(PIECE).enumerate() {
+        bounds::check()?;
+        if let Some(at) = piece.iter().position(|b| *b > 1) {
+            return Err(TensorError::Bool { index: i * PIECE + at, value: piece[at] });
+        }
+    }
+    Ok(())
+}
+
+fn check_length(dtype: DType, dims: &[usize], found: usize) -> Result<(), TensorError> {
     let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
     let expected = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
-    if bytes.len() == expected {
+    if found == expected {
         return Ok(());
     }
-    Err(TensorError::Length { fact: Fact::new(dtype, dims), expected, found: bytes.len() })
+    Err(TensorError::Length { fact: Fact::new(dtype, dims), expected, found })
 }
 
 impl PartialEq for Tensor {
@@ -441,11 +527,18 @@ mod tests {
 
     #[test]
     fn misaligned_bytes_are_copied() {
-        let base = aligned_copy(&[0, 1, 0, 0, 0, 2, 0, 0, 0]);
+        let base = aligned_copy(&[0, 1, 0, 0, 0, 2, 0, 0, 0]).unwrap();
         let t = Tensor::from_bytes(DType::I32, &[2], base.slice(1..)).unwrap();
         assert_eq!(t.view::<i32>().unwrap(), [1, 2]);
         let aligned = Tensor::from_bytes(DType::I32, &[2], base.slice(0..8)).unwrap();
         assert_eq!(aligned.bytes().as_ptr(), base.as_ptr());
+    }
+
+    #[test]
+    fn memory_that_does_not_exist_is_an_error() {
+        let dims = [1 << 21, 1 << 21];
+        let Err(TensorError::Limit(e)) = Tensor::zeros(DType::F32, &dims) else { panic!("16 TiB") };
+        assert_eq!((e.what, e.needed), (bounds::Limit::System, 1 << 44));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn best(mut f: impl FnMut()) -> f64 {
 
 /// Seconds that one thread needs to copy `bytes`.
 fn memcpy(bytes: usize) -> f64 {
-    let (from, mut to) = (Block::<u8>::zeroed(bytes), Block::<u8>::zeroed(bytes));
+    let (from, mut to) = (Block::<u8>::zeroed(bytes).unwrap(), Block::<u8>::zeroed(bytes).unwrap());
     to.fill(1);
     best(|| to.copy_from_slice(std::hint::black_box(&from)))
 }
@@ -78,7 +78,7 @@ fn time(device: &CpuDevice, case: &Case) -> (String, f64) {
     let program = device.build(stage, &Weights::default()).expect("the task has a kernel");
     let mut session = Arc::clone(&program).session();
     let ins: Vec<Block<u8>> = case.ins.iter().map(noise).collect();
-    let mut outs: Vec<Block<u8>> = case.outs.iter().map(|f| Block::zeroed(f.bytes())).collect();
+    let mut outs: Vec<Block<u8>> = case.outs.iter().map(|f| Block::zeroed(f.bytes()).unwrap()).collect();
     let ins: Vec<&[u8]> = ins.iter().map(|b| &b[..]).collect();
     let mut outs: Vec<&mut [u8]> = outs.iter_mut().map(|b| &mut b[..]).collect();
     let seconds = best(|| session.run(&ins, &mut outs).expect("the task runs"));
@@ -94,7 +94,7 @@ fn noise(fact: &Fact) -> Block<u8> {
         })
         .collect();
     let tensor = mindir_graph::Tensor::from_f64s(fact.dtype, &fact.shape, &values).expect("a real type");
-    let mut block = Block::zeroed(tensor.bytes().len());
+    let mut block = Block::zeroed(tensor.bytes().len()).unwrap();
     block.copy_from_slice(tensor.bytes());
     block
 }

@@ -105,13 +105,13 @@ fn time(device: &CpuDevice, case: &Case) -> (String, f64) {
     let aligned: Vec<Block<u8>> = inputs
         .iter()
         .map(|t| {
-            let mut block = Block::zeroed(t.bytes().len());
+            let mut block = Block::zeroed(t.bytes().len()).unwrap();
             block.copy_from_slice(t.bytes());
             block
         })
         .collect();
     let ins: Vec<&[u8]> = aligned.iter().map(|b| &b[..]).collect();
-    let mut out = Block::<u8>::zeroed(case.out.bytes());
+    let mut out = Block::<u8>::zeroed(case.out.bytes()).unwrap();
     (kernel, fastest(&mut *session, &ins, &mut out))
 }
 

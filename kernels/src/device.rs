@@ -1,9 +1,9 @@
 //! What a device is: it says which tasks it takes and why not, and turns a stage of tasks into a program.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
 
@@ -121,6 +121,9 @@ pub enum DeviceError {
         /// What went wrong.
         message: String,
     },
+    /// A bound of the run does not hold.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// The device itself failed.
     #[error("{device}: {message}")]
     Device {
@@ -129,6 +132,37 @@ pub enum DeviceError {
         /// What went wrong.
         message: String,
     },
+}
+
+/// Why a device does not build a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It has no kernel for it.
+    Declined(Declined),
+    /// A bound does not hold.
+    Limit(Exceeded),
+}
+
+impl Refused {
+    /// The error of the step at `path`.
+    pub fn at(self, path: &Arc<str>) -> DeviceError {
+        match self {
+            Refused::Declined(reason) => DeviceError::Declined { path: path.clone(), reason },
+            Refused::Limit(e) => DeviceError::Limit(e),
+        }
+    }
+}
+
+impl From<Declined> for Refused {
+    fn from(reason: Declined) -> Refused {
+        Refused::Declined(reason)
+    }
+}
+
+impl From<Exceeded> for Refused {
+    fn from(e: Exceeded) -> Refused {
+        Refused::Limit(e)
+    }
 }
 
 /// Something that computes tasks.
@@ -193,22 +227,10 @@ impl Weights {
     }
 
     /// The form of `tensor` called `layout` that `pack` makes of it and of the tensors `with`.
-    pub fn get<T: Send + Sync + 'static>(
-        &self,
-        tensor: &Tensor,
-        layout: &str,
-        with: &[&Tensor],
-        pack: impl FnOnce() -> T,
-    ) -> Arc<T> {
-        let Ok(made) = self.try_get(tensor, layout, with, || Ok::<_, Infallible>(pack()));
-        made
-    }
-
-    /// As [`Weights::get`], where making it may fail.
     ///
     /// # Errors
-    /// What `pack` says.
-    pub fn try_get<T: Send + Sync + 'static, E>(
+    /// What `pack` says; [`Exceeded`] if the thread was to stop before it was through.
+    pub fn get<T: Send + Sync + 'static, E: From<Exceeded>>(
         &self,
         tensor: &Tensor,
         layout: &str,
@@ -217,6 +239,8 @@ impl Weights {
     ) -> Result<Arc<T>, E> {
         tensor.form(layout, with, || {
             let made = pack()?;
+            // What a gang did not finish is no form.
+            bounds::check()?;
             if let Some(release) = self.release {
                 release(tensor.bytes());
             }

@@ -41,7 +41,7 @@ pub use error::{ErrorKind, Excess, ExternalFault, FileFault, LoadError, TensorFa
 pub use files::{Access, DataFiles, Folder, NoFiles};
 pub use foreign::{Cipher, Foreign};
 pub use limits::Limits;
-pub use map::release;
+pub use map::{is_mapped, release};
 pub use mindir::{GraphFault, Loaded, load, load_bytes, load_source};
 pub use printable::Printable;
 pub use report::{Census, FileRead, LoadReport, Warning};

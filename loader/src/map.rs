@@ -55,6 +55,12 @@ pub(crate) fn map(file: &File) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
+/// Whether `bytes` lie in a file that this crate has mapped.
+pub fn is_mapped(bytes: &[u8]) -> bool {
+    let (from, to) = (bytes.as_ptr().addr(), bytes.as_ptr().addr() + bytes.len());
+    live().iter().any(|&(at, len)| at <= from && to <= at + len)
+}
+
 /// Says that `bytes` will not be read again soon. Where they lie in a file that this crate has mapped, their pages leave the
 /// process and come back from the file when they are read after all. Contents never change; other memory stays as it is.
 pub fn release(bytes: &[u8]) {
@@ -63,8 +69,7 @@ pub fn release(bytes: &[u8]) {
         const PAGE: usize = 4096;
         let (from, to) = (bytes.as_ptr().addr(), bytes.as_ptr().addr() + bytes.len());
         let (start, end) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
-        let mapped = |&(at, len): &(usize, usize)| at <= from && to <= at + len;
-        if start < end && live().iter().any(mapped) {
+        if start < end && is_mapped(bytes) {
             let first = bytes.as_ptr().wrapping_add(start - from).cast_mut().cast();
             // SAFETY: the pages lie inside `bytes`, which lie inside a live map of a file: the caller's borrow keeps it. The
             // map is private and never written, so that pages which leave are read from the file again with the same

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use mindir_graph::bounds::{self, CancelToken, Halt};
 use mindir_graph::graph::{Def, Graph, Model, Nest, ValueId};
 use mindir_graph::lower::Stop;
 use mindir_graph::{Dim, Fact, Spec, Tensor};
@@ -11,6 +13,7 @@ use mindir_loader::ckpt::{self, Checkpoint};
 use crate::devices::devices;
 use crate::error::UnsupportedNode;
 use crate::interpret::Interpreter;
+use crate::memory::Memory;
 use crate::plan::{self, Plan};
 use crate::plans::Ready;
 use crate::{Error, InputError, Options, Session};
@@ -44,6 +47,8 @@ impl Port {
 #[derive(Clone)]
 pub struct GraphCell {
     inner: Arc<Interpreter>,
+    cancel: Option<CancelToken>,
+    deadline: Option<Duration>,
 }
 
 impl GraphCell {
@@ -51,7 +56,7 @@ impl GraphCell {
     ///
     /// # Errors
     /// [`Error::Unsupported`] naming every node of an unknown operator, [`Error::Options`], [`Error::NoDevice`],
-    /// [`Error::Param`].
+    /// [`Error::Param`]; [`Error::Limit`] if the weights alone take more than [`Options::max_memory`].
     pub fn new(model: impl Into<Arc<Model>>, options: Options) -> Result<GraphCell, Error> {
         let mut model = model.into();
         let unsupported: Vec<UnsupportedNode> = model
@@ -65,8 +70,47 @@ impl GraphCell {
         if !options.params_init.is_empty() {
             init_params(Arc::make_mut(&mut model), &options.params_init)?;
         }
-        let devices = devices(&options)?;
-        Ok(GraphCell { inner: Arc::new(Interpreter::new(model, options, devices)) })
+        let memory = options.max_memory.map(Memory::new);
+        let devices = devices(&options, memory.as_ref())?;
+        let deadline = options.deadline;
+        let inner = Arc::new(Interpreter::new(model, options, devices, memory)?);
+        Ok(GraphCell { inner, cancel: None, deadline })
+    }
+
+    /// The same cell, whose runs, plans and sessions end with [`Error::Limit`] once `token` is cancelled.
+    pub fn with_cancel(self, token: CancelToken) -> GraphCell {
+        GraphCell { cancel: Some(token), ..self }
+    }
+
+    /// The same cell with another [`Options::deadline`].
+    pub fn with_deadline(self, deadline: impl Into<Option<Duration>>) -> GraphCell {
+        GraphCell { deadline: deadline.into(), ..self }
+    }
+
+    /// What `f` says, which works under the cell's bounds from now on. Values that it has made are not the cell's afterwards.
+    fn bounded<R>(&self, f: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+        let bounds = self.inner.bounds(self.halt());
+        let run = bounds.run.clone();
+        let result = bounds.enter(f);
+        run.inspect(|share| share.close());
+        result
+    }
+
+    /// When a run that starts now must stop.
+    pub(crate) fn halt(&self) -> Halt {
+        Halt::new(self.cancel.clone(), self.deadline)
+    }
+
+    pub(crate) fn set_cancel(&mut self, token: Option<CancelToken>) {
+        self.cancel = token;
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Option<Duration>) {
+        self.deadline = deadline;
+    }
+
+    pub(crate) fn interpreter(&self) -> &Interpreter {
+        &self.inner
     }
 
     /// The model.
@@ -106,7 +150,7 @@ impl GraphCell {
     /// cell and sessions keep what they have.
     ///
     /// # Errors
-    /// [`Error::Misfits`] naming every value that does not fit; nothing is changed then.
+    /// [`Error::Misfits`] naming every value that does not fit; [`Error::Limit`]; nothing is changed then.
     pub fn load_param_into_net(
         &mut self,
         checkpoint: &Checkpoint,
@@ -117,8 +161,9 @@ impl GraphCell {
             param.tensor = tensor;
         }
         let loaded = ckpt::load_param_into_net(&mut model.params, checkpoint, options)?;
-        let inner = Interpreter::new(Arc::new(model), self.inner.options.clone(), self.inner.devices.clone());
-        self.inner = Arc::new(inner);
+        let (options, devices, memory) =
+            (self.inner.options.clone(), self.inner.devices.clone(), self.inner.memory.clone());
+        self.inner = Arc::new(Interpreter::new(Arc::new(model), options, devices, memory)?);
         Ok(loaded)
     }
 
@@ -129,7 +174,7 @@ impl GraphCell {
     /// operator that refuses its arguments; [`Error::Device`]; [`Error::Limit`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.check(inputs)?;
-        self.inner.run(inputs).map_err(|e| self.explain(e, inputs))
+        self.bounded(|| self.inner.run(inputs).map_err(|e| self.explain(e, inputs)))
     }
 
     /// Runs the model with inputs given by name, in any order.
@@ -158,8 +203,10 @@ impl GraphCell {
     /// As [`GraphCell::run`]; [`Error::NotStraight`] if the model has control flow, state, or shapes that depend on data.
     pub fn session(&self, inputs: &[Fact]) -> Result<Session, Error> {
         self.check_facts(inputs)?;
-        let ready = self.straight(inputs, false).map_err(|e| self.explain_facts(e, inputs))?;
-        Session::new(self.clone(), ready, inputs.to_vec())
+        self.bounded(|| {
+            let ready = self.straight(inputs, false).map_err(|e| self.explain_facts(e, inputs))?;
+            bounds::kept(|| Session::new(self.clone(), ready, inputs.to_vec()))
+        })
     }
 
     /// The plan for inputs of these facts: of the whole model, or up to the first node that needs data.
@@ -168,7 +215,7 @@ impl GraphCell {
     /// As [`GraphCell::run`].
     pub fn plan(&self, inputs: &[Fact]) -> Result<Arc<impl AsRef<Plan> + use<>>, Error> {
         self.check_facts(inputs)?;
-        self.inner.first_plan(inputs, false).map_err(|e| self.explain_facts(e, inputs))
+        self.bounded(|| self.inner.first_plan(inputs, false).map_err(|e| self.explain_facts(e, inputs)))
     }
 
     /// Runs the model and returns the results of all nodes in execution order, as (name of the value, path of the node,
@@ -179,9 +226,11 @@ impl GraphCell {
     pub fn trace(&self, inputs: &[Tensor]) -> Result<Vec<(String, String, Tensor)>, Error> {
         self.check(inputs)?;
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
-        let ready = self.straight(&facts, true)?;
-        let entries = self.inner.entries(inputs);
-        let values = self.inner.run_plan(&ready, &entries, &mut self.inner.params())?;
+        let (ready, values) = self.bounded(|| {
+            let ready = self.straight(&facts, true)?;
+            let values = self.inner.run_plan(&ready, &self.inner.entries(inputs), &mut self.inner.params())?;
+            Ok((ready, values))
+        })?;
         let g = self.inner.model.entry();
         let producers = g.producers();
         let named = ready.plan.outputs.iter().zip(values).map(|(id, t)| {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::device::Device;
 
+use crate::memory::Memory;
 use crate::{DeviceKind, Error, OptionError, Options};
 
 /// The chosen device, and the CPU last.
-pub(crate) fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> {
+pub(crate) fn devices(options: &Options, memory: Option<&Memory>) -> Result<Vec<Arc<dyn Device>>, Error> {
     let isa = match options.isa {
         Some(isa) => isa,
         None => Isa::detect().map_err(OptionError::Variable)?,
@@ -17,7 +18,11 @@ pub(crate) fn devices(options: &Options) -> Result<Vec<Arc<dyn Device>>, Error> 
         Some(n) => Threads::new(n),
         None => Threads::available().map_err(OptionError::Variable)?,
     };
-    let cpu: Arc<dyn Device> = Arc::new(CpuDevice::new(isa, threads).keeping(options.plan_memory));
+    let cpu = CpuDevice::new(isa, threads).keeping(options.plan_memory);
+    if let Some(memory) = memory {
+        memory.account.ask(cpu.spare());
+    }
+    let cpu: Arc<dyn Device> = Arc::new(cpu);
     match options.device {
         DeviceKind::Cpu => Ok(vec![cpu]),
         DeviceKind::Wgpu => Ok(vec![wgpu()?, cpu]),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mindir_graph::bounds::{Exceeded, Limit};
 use mindir_graph::lower::NodeError;
 use mindir_graph::onnx::ExportError as OnnxError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
@@ -65,7 +66,7 @@ pub enum Error {
     Misfits(#[from] Misfits),
     /// An operator refuses its arguments.
     #[error("{}", node_text(.0))]
-    Node(#[from] NodeError),
+    Node(NodeError),
     /// An operator refuses its arguments, and inputs have other dimensions than the file declares.
     #[error("{}; the model was exported for {expected}, found {found}", node_text(.error))]
     Shapes {
@@ -81,21 +82,48 @@ pub enum Error {
     Contradiction(NodeError),
     /// A device failed, or a step refuses the data that it was given.
     #[error(transparent)]
-    Device(#[from] DeviceError),
+    Device(DeviceError),
     /// Bytes that make no tensor.
     #[error(transparent)]
-    Tensor(#[from] TensorError),
-    /// A limit stated in the options was reached.
-    #[error("{what} exceeded the limit of {limit}")]
+    Tensor(TensorError),
+    /// A bound stated in the options does not hold, the system has no memory, or the caller wants no results any more. The
+    /// cell is as it was.
+    #[error("{}", Exceeded { what: *what, limit: *limit, needed: *needed })]
     Limit {
-        /// What was counted.
-        what: &'static str,
-        /// The limit.
+        /// What is bounded.
+        what: Limit,
+        /// How much of it there may be.
         limit: u64,
+        /// How much would be needed at least.
+        needed: u64,
     },
     /// The model has control flow or shapes that depend on data, where a straight line of steps is needed.
     #[error("{0}")]
     NotStraight(String),
+}
+
+impl From<Exceeded> for Error {
+    fn from(e: Exceeded) -> Error {
+        Error::Limit { what: e.what, limit: e.limit, needed: e.needed }
+    }
+}
+
+impl From<NodeError> for Error {
+    fn from(e: NodeError) -> Error {
+        if let OpError::Limit(e) = e.error { e.into() } else { Error::Node(e) }
+    }
+}
+
+impl From<DeviceError> for Error {
+    fn from(e: DeviceError) -> Error {
+        if let DeviceError::Limit(e) = e { e.into() } else { Error::Device(e) }
+    }
+}
+
+impl From<TensorError> for Error {
+    fn from(e: TensorError) -> Error {
+        if let TensorError::Limit(e) = e { e.into() } else { Error::Tensor(e) }
+    }
 }
 
 /// Class of an [`Error`], for callers that branch on it.
@@ -109,7 +137,7 @@ pub enum ErrorKind {
     Corrupt,
     /// A device or the file system.
     Device,
-    /// A limit.
+    /// A bound that does not hold, or a run that was cancelled.
     Limit,
 }
 

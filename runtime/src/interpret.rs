@@ -3,14 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mindir_graph::bounds::{self, Bounds, Exceeded, Halt, Limit, Reservation, Share, Spare};
 use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, NodeKind, ValueId};
 use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::device::{Device, Weights};
 
+use crate::memory::{self, Memory};
 use crate::plan::Plan;
 use crate::plans::{Key, Plans, Ready};
 use crate::{Error, Options};
+
+/// Bytes that a reference takes for an element of an operand, besides copies.
+const NUMBERS: usize = 32;
 
 /// A model with what it takes to run it.
 pub(crate) struct Interpreter {
@@ -19,10 +24,13 @@ pub(crate) struct Interpreter {
     pub devices: Vec<Arc<dyn Device>>,
     /// Whether the model writes its own parameters.
     pub stateful: bool,
+    pub memory: Option<Memory>,
     weights: Weights,
-    plans: Plans,
+    plans: Arc<Plans>,
     sites: Mutex<HashMap<(GraphId, usize), Arc<Site>>>,
     params: Mutex<Vec<Tensor>>,
+    /// What the weights take.
+    _weights: Reservation,
 }
 
 /// A place in a graph where a plan starts.
@@ -46,17 +54,41 @@ struct Frame {
 }
 
 impl Interpreter {
-    pub fn new(model: Arc<Model>, options: Options, devices: Vec<Arc<dyn Device>>) -> Interpreter {
+    pub fn new(
+        model: Arc<Model>,
+        options: Options,
+        devices: Vec<Arc<dyn Device>>,
+        memory: Option<Memory>,
+    ) -> Result<Interpreter, Error> {
         let params = Mutex::new(model.params.iter().map(|p| p.tensor.clone()).collect());
         let stateful = model.params.iter().any(|p| p.mutable);
         let weights = Weights::new(mindir_loader::release);
-        let plans = Plans::new(&model, options.plan_memory);
-        Interpreter { model, options, devices, weights, plans, sites: Mutex::default(), params, stateful }
+        let plans = Arc::new(Plans::new(&model, options.plan_memory));
+        let mut own = Reservation::default();
+        if let Some(memory) = &memory {
+            let spare: Arc<dyn Spare> = plans.clone();
+            memory.account.ask(Arc::downgrade(&spare));
+            own = memory.lasting(Halt::default()).enter(|| bounds::reserve(memory::weights(&model)))?;
+        }
+        let sites = Mutex::default();
+        Ok(Interpreter { model, options, devices, stateful, memory, weights, plans, sites, params, _weights: own })
+    }
+
+    /// Bounds of a run, whose values are its own.
+    pub fn bounds(&self, halt: Halt) -> Bounds {
+        let run = self.memory.as_ref().map(|m| Arc::new(Share::new(m.account.clone())));
+        Bounds { run, ..self.lasting(halt) }
+    }
+
+    /// Bounds under which all that is made is the cell's.
+    pub fn lasting(&self, halt: Halt) -> Bounds {
+        let bounds = self.memory.as_ref().map_or_else(Bounds::default, |m| m.lasting(halt.clone()));
+        Bounds { halt, nodes: Some(self.options.max_plan_nodes), ..bounds }
     }
 
     /// Runs the entry graph. Parameters are written when the run has succeeded, all at once.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let mut now = lock(&self.params);
+        let mut now = bounds::lock(&self.params)?;
         let mut params = now.clone();
         if !self.stateful {
             drop(now);
@@ -77,6 +109,7 @@ impl Interpreter {
         let mut frames = vec![self.enter(GraphId(0), inputs.to_vec())];
         let mut calls = 0u64;
         loop {
+            bounds::check()?;
             let depth = frames.len();
             let Some(frame) = frames.last_mut() else { return Ok(Vec::new()) };
             let graph = self.model.graph(frame.graph);
@@ -96,7 +129,7 @@ impl Interpreter {
             }
             calls += 1;
             if calls > self.options.max_calls {
-                return Err(Error::Limit { what: "the number of calls", limit: self.options.max_calls });
+                return Err(Exceeded { what: Limit::Calls, limit: self.options.max_calls, needed: calls }.into());
             }
             let callee = self.call(frame, params)?;
             if frame.next + 1 == graph.nodes.len() && node.outputs == graph.outputs {
@@ -104,7 +137,8 @@ impl Interpreter {
             } else if depth < self.options.max_depth {
                 frames.push(callee);
             } else {
-                return Err(Error::Limit { what: "the depth of calls", limit: self.options.max_depth as u64 });
+                let (limit, needed) = (self.options.max_depth as u64, depth as u64 + 1);
+                return Err(Exceeded { what: Limit::Depth, limit, needed }.into());
             }
         }
     }
@@ -201,7 +235,10 @@ impl Interpreter {
         let node = &graph.nodes[frame.next];
         let mut ids = Vec::new();
         node.each_input(&mut |v| ids.push(v));
-        let tensors = ids.into_iter().map(|v| Ok((v, self.value(frame, v, params)?))).collect::<Result<_, Error>>()?;
+        let tensors: HashMap<ValueId, Tensor> =
+            ids.into_iter().map(|v| Ok((v, self.value(frame, v, params)?))).collect::<Result<_, Error>>()?;
+        let count: usize = tensors.values().map(Tensor::count).sum();
+        let _room = bounds::room(count.saturating_mul(NUMBERS))?;
         let results = lower::run_node(&self.model, graph, node, &tensors)?;
         self.give(frame, results);
         Ok(())
@@ -259,8 +296,10 @@ impl Interpreter {
 
     fn planned(&self, key: &Key, site: &Site, entries: &[Tensor]) -> Result<Arc<Ready>, Error> {
         self.plans.get(key, || {
-            let lowered = self.lowered(key, site, entries)?;
-            Plan::new(lowered, &self.devices, &self.weights, &self.options)
+            bounds::kept(|| {
+                let lowered = self.lowered(key, site, entries)?;
+                Plan::new(lowered, &self.devices, &self.weights, &self.options)
+            })
         })
     }
 
@@ -279,8 +318,8 @@ impl Interpreter {
         params: &mut [Tensor],
     ) -> Result<Vec<Tensor>, Error> {
         let plan = &ready.plan;
-        let mut state = self.plans.take(ready);
-        let mut buffers = plan.buffers();
+        let mut buffers = plan.buffers()?;
+        let mut state = self.plans.take(ready)?;
         let inputs: Vec<&[u8]> = entries.iter().map(|t| t.bytes().as_ref()).collect();
         let done = plan.run(&mut state, &inputs, params, &mut buffers, None);
         self.plans.give(ready, state);

@@ -21,6 +21,7 @@ mod devices;
 mod error;
 mod interpret;
 pub mod machine;
+mod memory;
 pub mod onnx;
 mod options;
 #[cfg(feature = "image")]
@@ -34,6 +35,7 @@ use std::path::Path;
 pub use cell::{GraphCell, Port};
 pub use check::check;
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, OptionError, UnsupportedNode};
+pub use mindir_graph::bounds::{CancelOnDrop, CancelToken, Limit};
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,

@@ -1,6 +1,7 @@
 //! How to run a model.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use mindir_graph::Tensor;
 use mindir_graph::graph::Model;
@@ -73,6 +74,15 @@ pub struct Options {
     pub max_depth: usize,
     /// Calls that one run may make, loop iterations included.
     pub max_calls: u64,
+    /// Nodes that one plan may have: of the graph, and tasks that they become.
+    pub max_plan_nodes: u64,
+    /// Bytes that the cell may take, with all its runs and sessions together: weights that are not mapped from a file, weights
+    /// in other layouts, constants computed when planning, the memory of runs, and values that runs make. A plan that needs
+    /// more is refused before anything is allocated for it. Inputs are the caller's, and so are results once a run is over.
+    /// `None` is what the system gives. Memory of other devices than the CPU does not count.
+    pub max_memory: Option<u64>,
+    /// How long one run may take, with planning for its inputs; also how long it may take to plan or to make a session.
+    pub deadline: Option<Duration>,
 }
 
 impl Default for Options {
@@ -87,6 +97,9 @@ impl Default for Options {
             plan_memory: 64 << 20,
             max_depth: 10_000,
             max_calls: 100_000_000,
+            max_plan_nodes: 1 << 22,
+            max_memory: None,
+            deadline: None,
         }
     }
 }

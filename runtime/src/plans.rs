@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use mindir_graph::bounds::{self, Spare};
 use mindir_graph::graph::{Def, GraphId, Model};
 use mindir_graph::{Fact, Tensor};
 
@@ -101,7 +102,7 @@ impl Plans {
             }
             kept.making.entry(key.clone()).or_default().clone()
         };
-        let mut made = lock(&slot);
+        let mut made = bounds::lock(&slot)?;
         if let Some(ready) = &*made {
             return Ok(ready.clone());
         }
@@ -120,13 +121,16 @@ impl Plans {
     }
 
     /// Memory to run a plan with, that of an earlier run if there is any.
-    pub fn take(&self, ready: &Arc<Ready>) -> State {
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn take(&self, ready: &Arc<Ready>) -> Result<State, Error> {
         let idle = {
             let mut kept = lock(&self.kept);
             let at = kept.idle.iter().rposition(|(r, _)| Arc::ptr_eq(r, ready));
             at.map(|at| kept.remove_idle(at))
         };
-        idle.map_or_else(|| ready.plan.state(), |(_, state)| state)
+        idle.map_or_else(|| bounds::kept(|| ready.plan.state()), |(_, state)| Ok(state))
     }
 
     /// Keeps memory for a later run.
@@ -167,6 +171,19 @@ impl Plans {
         let made = constants.map(|t| (place(t), t.bytes().len())).filter(|(at, _)| !self.owned.contains(at));
         let distinct: HashMap<usize, usize> = made.collect();
         distinct.values().sum::<usize>() + kept.plans.keys().map(Key::bytes).sum::<usize>()
+    }
+}
+
+impl Spare for Plans {
+    fn release(&self) {
+        let mut dropped = Vec::new();
+        let mut kept = lock(&self.kept);
+        while !kept.plans.is_empty() {
+            kept.evict(&mut dropped);
+        }
+        kept.plan_bytes = 0;
+        drop(kept);
+        drop(dropped);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Repeated runs without allocation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use mindir_graph::bounds::CancelToken;
 use mindir_graph::{Buffer, DType, Element, Fact, TensorError};
 
 use crate::plan::State;
@@ -27,8 +29,18 @@ impl Session {
         let live = crate::interpret::live(graph, 0);
         let order = live.iter().filter_map(|v| graph.inputs.iter().position(|i| i == v)).collect();
         let results = graph.outputs.iter().filter_map(|v| ready.plan.outputs.iter().position(|o| o == v)).collect();
-        let (state, buffers) = (ready.plan.state(), ready.plan.buffers());
+        let (state, buffers) = (ready.plan.state()?, ready.plan.buffers()?);
         Ok(Session { cell, ready, state, facts, order, results, buffers })
+    }
+
+    /// Ends runs once `token` is cancelled, instead of another token; without one, nobody ends them.
+    pub fn set_cancel(&mut self, token: impl Into<Option<CancelToken>>) {
+        self.cell.set_cancel(token.into());
+    }
+
+    /// How long a run may take, instead of what the cell says.
+    pub fn set_deadline(&mut self, deadline: impl Into<Option<Duration>>) {
+        self.cell.set_deadline(deadline.into());
     }
 
     /// Facts of the inputs.
@@ -40,7 +52,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Input`] naming the input whose bytes have another length, are misaligned or are no `bool`s, or if the number
-    /// of inputs is wrong; [`Error::Device`].
+    /// of inputs is wrong; [`Error::Device`]; [`Error::Limit`], and the session can run again.
     pub fn run_bytes(&mut self, inputs: &[&[u8]]) -> Result<(), Error> {
         self.run_timed(inputs, None)
     }
@@ -61,7 +73,8 @@ impl Session {
         self.check_count(inputs.len())?;
         inputs.iter().enumerate().try_for_each(|(i, bytes)| self.check_bytes(i, bytes))?;
         let ordered: smallvec::SmallVec<[&[u8]; 32]> = self.order.iter().map(|&i| inputs[i]).collect();
-        self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)
+        let bounds = self.cell.interpreter().lasting(self.cell.halt());
+        bounds.enter(|| self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos))
     }
 
     fn check_count(&self, found: usize) -> Result<(), InputError> {

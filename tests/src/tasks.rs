@@ -44,7 +44,7 @@ pub fn on_cpu(device: &CpuDevice, task: &Task, ins: &[Tensor], outs: &[Fact]) ->
     };
     let stage = Stage { steps: vec![step], inputs: facts, outputs: outs.to_vec(), ..Stage::default() };
     let mut session = device.build(stage, &Weights::default()).map_err(|e| failed(&e))?.session();
-    let mut buffers: Vec<Buffer> = outs.iter().map(|f| Buffer::new(f.bytes())).collect();
+    let mut buffers: Vec<Buffer> = outs.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = ins.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
     session.run(&sources, &mut targets).map_err(|e| failed(&e))?;

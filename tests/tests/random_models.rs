@@ -35,7 +35,7 @@ fn kept(net: &Network) -> Result<Kept, OpError> {
 fn fault_of(kept: &Kept) -> Option<String> {
     let run = || -> Result<(), String> {
         let model = Arc::new(kept.model.clone());
-        let options = check::Options { threads: 2, tolerance: None };
+        let options = check::Options { threads: 2, ..check::Options::default() };
         let report = mindir::check(model.clone(), &kept.inputs, &options).map_err(|e| format!("fails: {e}"))?;
         if let Some((run, fault)) = report.faults().next() {
             return Err(format!("{run}: {fault}"));

@@ -38,7 +38,7 @@ fn fault(model: &OnnxModel) -> Option<String> {
                 agreement(got, want, 1e-4).map_err(|e| format!("open dimensions: output {i}: {e}"))?;
             }
         }
-        let options = check::Options { threads: 2, tolerance: None };
+        let options = check::Options { threads: 2, ..check::Options::default() };
         let report = mindir::check(open, &model.contents[0], &options).map_err(|e| format!("fails: {e}"))?;
         report.faults().next().map_or(Ok(()), |(run, fault)| Err(format!("{run}: {fault}")))
     };

@@ -78,6 +78,49 @@ fn wrong_inputs_are_2_and_name_the_expected() {
 }
 
 #[test]
+fn limits_are_6() {
+    let (loops, lenet) = (model("cf_while"), digits("lenet5.mindir"));
+    for command in ["run", "bench", "check"] {
+        for limit in [["--max-memory", "16K"], ["--deadline", "0"], ["--max-plan-nodes", "1"]] {
+            mindir([command, &lenet, "-i", "ones", limit[0], limit[1]]).with(6).complains(&[]);
+        }
+    }
+    mindir(["plan", &lenet, "--max-memory", "16K"]).with(6).complains(&["memory", "the limit is 16384"]);
+    mindir(["plan", &lenet, "--max-plan-nodes", "1"]).with(6).complains(&["nodes of a plan", "the limit is 1"]);
+    mindir(["plan", &lenet, "--deadline", "0s"]).with(6).complains(&["time"]);
+    let inputs = [0, 1].map(|i| format!("{}/in_{i}.npy", golden("cf_while")));
+    let calls = ["run", &loops, "-i", &inputs[0], "-i", &inputs[1], "--max-calls"];
+    mindir(calls.iter().chain(&["1"])).with(6).complains(&["calls", "the limit is 1"]);
+    mindir(calls.iter().chain(&["1000"])).with(0);
+    mindir(["compare", &lenet, &golden("lenet5"), "--deadline", "0"]).with(6).complains(&["time"]);
+    mindir(["run", &lenet, "-i", "ones", "--max-memory", "1GiB", "--deadline", "1min"]).with(0);
+}
+
+#[test]
+fn sizes_beyond_all_memory_are_6() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exp.mindir");
+    let mut b = mindir::builder::Builder::new("exp");
+    let open =
+        mindir::Spec { dtype: Some(mindir::DType::F32), dims: Some([mindir::Dim::Unknown; 2].into_iter().collect()) };
+    let x = b.input("x", open);
+    let y = b.op("Exp", [x.into()]).unwrap();
+    let z = b.op("ReduceSum", [y.into()]).unwrap();
+    mindir::export(&b.finish(&[y, z]), &path, &mindir::ExportOptions::default()).unwrap();
+    let path = path.to_str().unwrap();
+    for shape in ["8388608,8388608", "1000000000,1000000000", "4000000000,4000000000"] {
+        for fill in ["zeros", "ones", "rand"] {
+            mindir(["run", path, "-i", fill, "--shape", shape]).with(6).complains(&["memory"]);
+        }
+        mindir(["run", path, "-i", "zeros", "--shape", shape, "--max-memory", "1G"]).with(6).complains(&["memory"]);
+        mindir(["plan", path, "--shape", shape, "--max-memory", "1G"]).with(6).complains(&["memory"]);
+        mindir(["bench", path, "--shape", shape]).with(6).complains(&["memory"]);
+        let planned = mindir(["plan", path, "--shape", shape]);
+        assert!([0, 6].contains(&planned.code), "{planned:#?}");
+    }
+}
+
+#[test]
 fn pictures_must_fit_or_be_resized() {
     let (model, picture) = (model("cnn_static"), digits("two.png"));
     mindir(["run", &model, "-i", &picture]).with(2).complains(&["32×32", "16×16", "--resize"]);

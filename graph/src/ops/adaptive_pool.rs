@@ -1,4 +1,4 @@
-use super::elements::{each_index, flat, size};
+use super::elements::{each_index, each_tap, flat, size};
 use super::sample::sample;
 use super::samples::{case, cycle, tuple};
 use super::taps::weigh;
@@ -88,13 +88,13 @@ impl Shares<'_> {
             let ranges: Vec<_> = (0..extents.len()).map(|d| share(out[first + d], extents[d], self.out[d])).collect();
             let counts: Shape = ranges.iter().map(|r| r.len()).collect();
             let mut window = Vec::with_capacity(count(&counts));
-            each_index(&counts, |tap| {
+            each_tap(&counts, |tap| {
                 let at: Shape = ranges.iter().zip(tap).map(|(r, &t)| r.start + t).collect();
                 let from: Shape = out[..first].iter().chain(&at).copied().collect();
                 window.push((x[flat(self.x.shape(), &from)], flat(extents, &at)));
             });
             f(&window);
-        });
+        })?;
         Ok(())
     }
 

@@ -59,8 +59,8 @@ impl Extreme<'_> {
         let [at, of] = self.infer()?;
         let data = scalars(self.x.tensor()?, self.x.dtype())?;
         let groups = Groups::new(self.x.shape(), &self.axes()?);
-        let index = groups.map(&data, |g| position(g, self.smallest) as i64);
-        let value = groups.map(&data, |g| g[position(g, self.smallest)]);
+        let index = groups.map(&data, |g| position(g, self.smallest) as i64)?;
+        let value = groups.map(&data, |g| g[position(g, self.smallest)])?;
         Ok([Tensor::from_i64s(at.dtype, &at.shape, &index)?, tensor_of(of.dtype, &of.shape, &value)?])
     }
 

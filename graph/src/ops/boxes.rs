@@ -1,5 +1,6 @@
 use super::elements::size;
 use super::sample::sample;
+use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
@@ -44,6 +45,7 @@ impl Rule for IOU {
         let (anchors, boxes) = (self.anchor_boxes.f64s()?, self.gt_boxes.f64s()?);
         let mut y = Vec::with_capacity(fact.count());
         for g in boxes.chunks(4) {
+            bounds::check()?;
             for a in anchors.chunks(4) {
                 let both = common([a[0], a[2]], [g[0], g[2]]) * common([a[1], a[3]], [g[1], g[3]]);
                 let whole = if self.mode == Overlap::Iof { area(g) } else { area(a) + area(g) - both };
@@ -85,7 +87,7 @@ fn overlaps(a: &[f64], b: &[f64], threshold: f64) -> bool {
 }
 
 /// Positions from the highest score on. Equal scores stand as the bitonic network leaves them with which MindSpore sorts.
-fn ranked(scores: &[f64]) -> Vec<usize> {
+fn ranked(scores: &[f64]) -> Result<Vec<usize>, Exceeded> {
     let size = scores.len().next_power_of_two();
     let mut items: Vec<(f64, usize)> =
         (0..size).map(|i| (scores.get(i).copied().unwrap_or(f64::INFINITY), i)).collect();
@@ -93,6 +95,7 @@ fn ranked(scores: &[f64]) -> Vec<usize> {
     let halves = |n: usize| std::iter::successors(Some(n / 2), |n| Some(n / 2)).take_while(|n| *n > 0);
     let blocks = std::iter::successors(Some(2), |n: &usize| n.checked_mul(2)).take_while(|n| *n <= size);
     for (block, step) in blocks.flat_map(|block| halves(block).map(move |step| (block, step))) {
+        bounds::check()?;
         for low in (0..size).filter(|low| low & step == 0) {
             let high = low | step;
             let (first, last) = if low & block == 0 { (low, high) } else { (high, low) };
@@ -101,7 +104,7 @@ fn ranked(scores: &[f64]) -> Vec<usize> {
             }
         }
     }
-    items.into_iter().rev().map(|item| item.1).filter(|i| *i < scores.len()).collect()
+    Ok(items.into_iter().rev().map(|item| item.1).filter(|i| *i < scores.len()).collect())
 }
 
 impl Rule for NMSWithMask {
@@ -117,9 +120,10 @@ impl Rule for NMSWithMask {
         self.infer()?;
         let values = self.bboxes.f64s()?;
         let scores: Vec<f64> = values.chunks(5).map(|b| b[4]).collect();
-        let boxes: Vec<&[f64]> = ranked(&scores).into_iter().map(|i| &values[5 * i..5 * i + 5]).collect();
+        let boxes: Vec<&[f64]> = ranked(&scores)?.into_iter().map(|i| &values[5 * i..5 * i + 5]).collect();
         let mut kept: Vec<bool> = Vec::with_capacity(boxes.len());
         for (i, b) in boxes.iter().enumerate() {
+            bounds::check()?;
             let beaten = (0..i).any(|j| kept[j] && overlaps(boxes[j], b, self.iou_threshold));
             kept.push(!beaten);
         }
@@ -225,6 +229,7 @@ impl Rule for ROIAlign {
             let rows: Vec<_> = (0..ph).map(|i| rows.taps(i, h)).collect();
             let cols: Vec<_> = (0..pw).map(|i| cols.taps(i, w)).collect();
             for channel in 0..c {
+                bounds::check()?;
                 let plane = &x[(roi[0] as usize * c + channel) * h * w..][..h * w];
                 let row = |r: usize, taps: &[(usize, f64)]| taps.iter().map(|(p, t)| t * plane[r * w + p]).sum::<f64>();
                 for i in 0..ph {
@@ -276,10 +281,10 @@ mod tests {
     /// The positions are those that MindSpore 2.10 gives.
     #[test]
     fn equal_scores_stand_as_in_mindspore() {
-        assert_eq!(ranked(&[1.0; 7]), [6, 5, 4, 3, 2, 1, 0]);
-        assert_eq!(ranked(&[2.0, 1.0, 2.0, 1.0, 1.0, 2.0]), [0, 5, 2, 4, 3, 1]);
+        assert_eq!(ranked(&[1.0; 7]).unwrap(), [6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!(ranked(&[2.0, 1.0, 2.0, 1.0, 1.0, 2.0]).unwrap(), [0, 5, 2, 4, 3, 1]);
         let ten = [0.0, 1.0, 2.0, 1.0, 0.0, 2.0, 2.0, 1.0, 0.0, 1.0];
-        assert_eq!(ranked(&ten), [2, 6, 5, 9, 1, 7, 3, 8, 4, 0]);
+        assert_eq!(ranked(&ten).unwrap(), [2, 6, 5, 9, 1, 7, 3, 8, 4, 0]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Col2Im {
         super::elements::each_index(&taps, |i| {
             let at = h.at(i[2], i[0]).zip(w.at(i[3], i[1]));
             places.push(at.map(|(y, x)| y * image[1] + x));
-        });
+        })?;
         let planes = x.shape()[0] * x.shape()[1];
         ensure!(checked_count(&[planes, image[0], image[1]]).is_some(), "images of {image:?} are too large");
         Ok(Plan { planes, image: [image[0], image[1]], places })

@@ -1,5 +1,5 @@
 use super::classic_convolution::{Classic, classic_convolution};
-use super::elements::{each_index, flat, sizes};
+use super::elements::{each_index, each_tap, flat, sizes};
 use super::patches::Patches;
 use super::sample::sample;
 use super::window::{Format, PadMode};
@@ -57,14 +57,14 @@ impl Rule for Conv2DBackpropFilter {
         each_index(&dims, |i| {
             let channel = i[0] / (dims[0] / groups) * dims[1] + i[1];
             let mut sum = 0.0;
-            each_index(self.dout.shape(), |o| {
+            each_tap(self.dout.shape(), |o| {
                 if o[1] == i[0] {
                     let at = patches.source([o[0], channel, i[2], i[3], o[2], o[3]]);
                     sum += dy[flat(self.dout.shape(), o)] * at.map_or(0.0, |at| x[at]);
                 }
             });
             dw.push(sum);
-        });
+        })?;
         Ok(vec![Tensor::from_f64s(self.input.dtype(), &dims, &dw)?])
     }
 

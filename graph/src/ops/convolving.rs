@@ -1,9 +1,10 @@
 //! Convolution with groups over any number of spatial dimensions: what the convolution operators have in common.
 
-use super::elements::{each_index, flat, rearrange};
+use super::elements::{each_index, each_tap, flat, rearrange};
 use super::patches::Patches;
 use super::product::reshaped;
 use super::window::{Format, Window};
+use crate::bounds;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::Operand;
@@ -66,6 +67,9 @@ fn from_channels_first(format: Format, x: Tensor) -> Result<Tensor, OpError> {
     })
 }
 
+/// Elements of an image, `None` in the padding, with those of the filter that they meet: offsets into one channel of either.
+type Taps = Vec<(Option<usize>, usize)>;
+
 impl Convolution<'_> {
     /// Kernel extents of the filters.
     pub fn kernel(w: &Operand, format: Format) -> &[usize] {
@@ -105,12 +109,13 @@ impl Convolution<'_> {
         let (c_in, c_out) = self.channels();
         let (own, per_group) = (c_in / self.groups, c_out / self.groups.max(1));
         let (image, filter) = (count(&x.shape()[2..]), count(&w.shape()[2..]));
-        let taps = self.taps(x.shape(), w.shape(), &dims[2..]);
+        let taps = self.taps(x.shape(), w.shape(), &dims[2..])?;
         let mut y = Vec::with_capacity(count(&dims));
         for n in 0..dims[0] {
             for o in 0..c_out {
                 let first = n * c_in + o / per_group * own;
                 for taps in &taps {
+                    bounds::check()?;
                     let channel = |c: usize| {
                         let (x, w) = ((first + c) * image, (o * own + c) * filter);
                         taps.iter().map(move |(i, k)| (i.map(|i| x + i), w + k))
@@ -177,20 +182,19 @@ impl Convolution<'_> {
         Ok(e.op("Pad", &[x, pads, fill]))
     }
 
-    /// For every place of the result, the elements of an image and those of the filter that they meet, as offsets into one
-    /// channel of either; `None` in the padding.
-    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Vec<Vec<(Option<usize>, usize)>> {
+    /// For every place of the result, what it is computed from.
+    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Result<Vec<Taps>, OpError> {
         let mut all = Vec::with_capacity(count(out));
         each_index(out, |place| {
             let mut taps = Vec::new();
-            each_index(&w[2..], |tap| {
+            each_tap(&w[2..], |tap| {
                 let places = self.windows.iter().zip(place).zip(tap);
                 let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
                 taps.push((at.map(|at| flat(&x[2..], &at)), flat(&w[2..], tap)));
             });
             all.push(taps);
-        });
-        all
+        })?;
+        Ok(all)
     }
 
     /// One or two spatial dimensions as a task, three as tasks over two; `None` for three with channels last.
@@ -298,7 +302,7 @@ impl Spread<'_> {
         let (own, per_group) = (self.x.shape()[1] / self.groups, self.w.shape()[1]);
         each_index(self.x.shape(), |from| {
             let value = x[flat(self.x.shape(), from)];
-            each_index(&self.w.shape()[1..], |tap| {
+            each_tap(&self.w.shape()[1..], |tap| {
                 let places = self.windows.iter().zip(&from[2..]).zip(&tap[1..]);
                 let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
                 let Some(at) = at else { return };
@@ -306,7 +310,7 @@ impl Spread<'_> {
                 let weight = w[flat(self.w.shape(), &[&[from[1]], tap].concat())];
                 y[flat(&fact.shape, &[&[from[0], channel], at.as_slice()].concat())] += value * weight;
             });
-        });
+        })?;
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
     }
 

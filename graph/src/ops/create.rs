@@ -27,7 +27,7 @@ fn filled(fact: &Fact, value: Scalar) -> Result<Tensor, OpError> {
         return Ok(Tensor::zeros(fact.dtype, &fact.shape)?);
     }
     let one = tensor_of(fact.dtype, &[1], &[value])?;
-    Ok(Tensor::from_bytes(fact.dtype, &fact.shape, one.bytes().repeat(n).into())?)
+    Ok(Tensor::filled(fact.dtype, &fact.shape, one.bytes())?)
 }
 
 /// A number for a tensor.

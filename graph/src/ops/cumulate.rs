@@ -53,7 +53,7 @@ impl Running<'_> {
         let axes: Vec<usize> = dimension(self.x, self.axis)?.into_iter().collect();
         let d = number_of(self.out);
         let data = scalars(self.x.tensor()?, d)?;
-        let y = Groups::new(self.x.shape(), &axes).replace(&data, Scalar::Int(0), |g| self.row(g, d));
+        let y = Groups::new(self.x.shape(), &axes).replace(&data, Scalar::Int(0), |g| self.row(g, d))?;
         Ok(vec![tensor_of(self.out, self.x.shape(), &y)?])
     }
 
@@ -217,7 +217,7 @@ impl Rule for CumulativeLogsumexp {
             }
             out
         };
-        let y = Groups::new(dims, &axes).replace(&self.x.f64s()?, 0.0, row);
+        let y = Groups::new(dims, &axes).replace(&self.x.f64s()?, 0.0, row)?;
         Ok(vec![Tensor::from_f64s(d, dims, &y)?])
     }
 
@@ -271,7 +271,7 @@ macro_rules! extremes {
                 let (d, dims) = (self.input.dtype(), self.input.shape());
                 let data = scalars(self.input.tensor()?, d)?;
                 let zero = (Scalar::Int(0), 0);
-                let y = Groups::new(dims, &axes).replace(&data, zero, |g| extremes(g, $smallest, d));
+                let y = Groups::new(dims, &axes).replace(&data, zero, |g| extremes(g, $smallest, d))?;
                 let value: Vec<Scalar> = y.iter().map(|y| y.0).collect();
                 let index: Vec<Scalar> = y.iter().map(|y| Scalar::Int(y.1)).collect();
                 Ok(vec![tensor_of(d, dims, &value)?, tensor_of(DType::$index, dims, &index)?])

@@ -3,6 +3,7 @@
 use super::elementwise::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
 use super::order::compare;
 use super::samples::{case, cycle, flags, int, none, tensor, truth, wave};
+use crate::bounds::Exceeded;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
@@ -127,9 +128,9 @@ op! {
 }
 
 /// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
-fn distinct(x: &[Scalar], d: DType) -> (Vec<usize>, Vec<i64>) {
+fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<usize>, Vec<i64>), Exceeded> {
     let mut order: Vec<usize> = (0..x.len()).collect();
-    order.sort_by(|&i, &j| compare(x[i], x[j], d));
+    super::order::sort(&mut order, |i, j| compare(x[i], x[j], d))?;
     // The first occurrence of every element, then those in order.
     let mut first = vec![0; x.len()];
     for (k, &i) in order.iter().enumerate() {
@@ -138,7 +139,7 @@ fn distinct(x: &[Scalar], d: DType) -> (Vec<usize>, Vec<i64>) {
     }
     let kept: Vec<usize> = (0..x.len()).filter(|&i| first[i] == i).collect();
     let index = first.iter().map(|f| kept.partition_point(|k| k < f) as i64).collect();
-    (kept, index)
+    Ok((kept, index))
 }
 
 /// The type of positions among distinct elements of type `d`.
@@ -154,7 +155,7 @@ impl Rule for Unique {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.x.dtype();
         let x = scalars(self.x.tensor()?, d)?;
-        let (kept, index) = distinct(&x, d);
+        let (kept, index) = distinct(&x, d)?;
         let y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
         Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(position_type(d), self.x.shape(), &index)?])
     }
@@ -190,7 +191,7 @@ impl Rule for UniqueWithPad {
         let facts = self.infer()?;
         let d = self.x.dtype();
         let (x, pad) = (scalars(self.x.tensor()?, d)?, scalars(self.pad_num.tensor()?, d)?);
-        let (kept, index) = distinct(&x, d);
+        let (kept, index) = distinct(&x, d)?;
         let mut y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
         y.resize(x.len(), pad[0]);
         Ok(vec![tensor_of(d, self.x.shape(), &y)?, Tensor::from_i64s(facts[1].dtype, self.x.shape(), &index)?])

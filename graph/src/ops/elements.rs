@@ -1,16 +1,35 @@
 //! Multi-indices and byte-wise moves of elements: what the references of data movement are made of.
 
-use crate::{OpError, Tensor, checked_count, ensure};
+use std::convert::Infallible;
 
-/// Calls `f` with every multi-index below `dims`, the last dimension fastest.
-pub(super) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) {
+use crate::bounds::{Exceeded, Pulse};
+use crate::{Buffer, OpError, Tensor, checked_count, ensure};
+
+/// Calls `f` with every multi-index below `dims`, the last dimension fastest, until the thread has to stop.
+pub(super) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) -> Result<(), Exceeded> {
+    let mut pulse = Pulse::default();
+    walk(dims, |index| {
+        f(index);
+        pulse.beat()
+    })
+}
+
+/// As [`each_index`] for so few indices that it is not worth stopping.
+pub(super) fn each_tap(dims: &[usize], mut f: impl FnMut(&[usize])) {
+    let Ok(()) = walk(dims, |index| {
+        f(index);
+        Ok::<_, Infallible>(())
+    });
+}
+
+fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Result<(), E> {
     if dims.contains(&0) {
-        return;
+        return Ok(());
     }
     let mut index = vec![0; dims.len()];
     loop {
-        f(&index);
-        let Some(d) = (0..dims.len()).rev().find(|&d| index[d] + 1 < dims[d]) else { return };
+        f(&index)?;
+        let Some(d) = (0..dims.len()).rev().find(|&d| index[d] + 1 < dims[d]) else { return Ok(()) };
         index[d] += 1;
         index[d + 1..].fill(0);
     }
@@ -32,20 +51,20 @@ pub(super) fn rearrange_many(
     let (dtype, size) = (xs[0].dtype(), xs[0].dtype().size());
     ensure!(fill.len() == size, "fill of {} bytes for elements of {size}", fill.len());
     let bytes = checked_count(dims).and_then(|n| n.checked_mul(size));
-    let mut out = Vec::with_capacity(bytes.ok_or_else(|| OpError::Invalid(format!("{dims:?} is too large")))?);
-    let mut outside = None;
+    let mut out = Buffer::new(bytes.ok_or_else(|| OpError::Invalid(format!("{dims:?} is too large")))?)?;
+    let (mut places, mut outside) = (out.bytes_mut().chunks_exact_mut(size), None);
     each_index(dims, |index| {
         let element = match source(index) {
             None => Some(fill),
             Some((x, at)) => xs.get(x).and_then(|x| x.bytes().get(at * size..(at + 1) * size)),
         };
-        match element {
-            Some(e) => out.extend_from_slice(e),
-            None => outside = Some(index.to_vec()),
+        match (element, places.next()) {
+            (Some(e), Some(place)) => place.copy_from_slice(e),
+            _ => outside = Some(index.to_vec()),
         }
-    });
+    })?;
     ensure!(outside.is_none(), "element {outside:?} has no source");
-    Ok(Tensor::from_bytes(dtype, dims, out.into())?)
+    Ok(Tensor::from_bytes(dtype, dims, out.into_bytes())?)
 }
 
 /// As [`rearrange_many`] from one tensor; zero where `source` gives none.
@@ -76,11 +95,11 @@ mod tests {
     #[test]
     fn indices_are_row_major() {
         let mut seen = Vec::new();
-        each_index(&[2, 2], |i| seen.push(flat(&[2, 2], i)));
+        each_index(&[2, 2], |i| seen.push(flat(&[2, 2], i))).unwrap();
         assert_eq!(seen, [0, 1, 2, 3]);
         let mut scalars = 0;
-        each_index(&[], |_| scalars += 1);
-        each_index(&[3, 0], |_| scalars += 10);
+        each_index(&[], |_| scalars += 1).unwrap();
+        each_index(&[3, 0], |_| scalars += 10).unwrap();
         assert_eq!(scalars, 1);
     }
 

@@ -1,5 +1,6 @@
 //! What element-wise operators share: broadcasting, types of computation, references and programs.
 
+use crate::bounds::{self, Pulse};
 use crate::lower::Lowering;
 use crate::op::Operand;
 use crate::task::{Program, Reg, Scalar, V};
@@ -93,8 +94,9 @@ pub(super) fn evaluate(xs: &[In], out: DType, f: impl Fn(&[Scalar]) -> Scalar) -
         data.push((scalars(x.tensor()?, *dtype)?, broadcast_index(x.shape(), &dims)?));
     }
     let mut args = vec![Scalar::Int(0); xs.len()];
-    let mut y = Vec::with_capacity(n);
+    let (mut y, mut pulse) = (Vec::with_capacity(n), Pulse::default());
     for i in 0..n {
+        pulse.beat()?;
         for (arg, (values, index)) in args.iter_mut().zip(&data) {
             *arg = values[index[i]];
         }
@@ -182,27 +184,37 @@ impl Groups {
     }
 
     /// `f` of the elements of every group.
-    pub fn map<T: Copy, R>(&self, data: &[T], mut f: impl FnMut(&[T]) -> R) -> Vec<R> {
+    ///
+    /// # Errors
+    /// [`OpError::Limit`] if the thread has to stop.
+    pub fn map<T: Copy, R>(&self, data: &[T], mut f: impl FnMut(&[T]) -> R) -> Result<Vec<R>, OpError> {
         let mut group = Vec::with_capacity(self.steps.len());
-        self.starts
-            .iter()
-            .map(|start| {
-                group.clear();
-                group.extend(self.steps.iter().map(|step| data[start + step]));
-                f(&group)
-            })
-            .collect()
+        let one = |start: &usize| {
+            bounds::check()?;
+            group.clear();
+            group.extend(self.steps.iter().map(|step| data[start + step]));
+            Ok(f(&group))
+        };
+        self.starts.iter().map(one).collect()
     }
 
     /// Replaces every group by as many elements that `f` computes from it; `zero` is any element.
-    pub fn replace<T: Copy, R: Copy>(&self, data: &[T], zero: R, f: impl FnMut(&[T]) -> Vec<R>) -> Vec<R> {
+    ///
+    /// # Errors
+    /// As [`Groups::map`].
+    pub fn replace<T: Copy, R: Copy>(
+        &self,
+        data: &[T],
+        zero: R,
+        f: impl FnMut(&[T]) -> Vec<R>,
+    ) -> Result<Vec<R>, OpError> {
         let mut out = vec![zero; data.len()];
-        let rows = self.map(data, f);
+        let rows = self.map(data, f)?;
         for (start, row) in self.starts.iter().zip(rows) {
             for (step, value) in self.steps.iter().zip(row) {
                 out[start + step] = value;
             }
         }
-        out
+        Ok(out)
     }
 }

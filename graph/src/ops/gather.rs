@@ -308,7 +308,7 @@ impl Rule for GatherD {
         let mut places = Vec::with_capacity(count(&dims));
         super::elements::each_index(&dims, |at| {
             places.push((0..at.len()).filter(|&d| d != axis).map(|d| at[d] as i64 * strides[d] as i64).sum());
-        });
+        })?;
         let places = b.constant(Tensor::from_vec::<i64>(&dims, places)?);
         let step = b.constant(Tensor::scalar(strides[axis] as i64));
         let len = b.constant(Tensor::scalar(x[axis] as i64));

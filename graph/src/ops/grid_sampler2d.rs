@@ -118,7 +118,7 @@ impl Rule for GridSampler2D {
                 cols.iter().map(|(c, wc)| wr * wc * x[flat(dims, &[i[0], i[1], *r, *c])]).sum::<f64>()
             };
             y.push(rows.iter().map(row).sum::<f64>());
-        });
+        })?;
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
     }
 

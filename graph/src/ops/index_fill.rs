@@ -129,7 +129,7 @@ impl Rule for TensorCopySlices {
         let (ranges, dims) = (self.ranges()?, self.x.shape());
         let mut places: Vec<i64> = Vec::new();
         let counts: Vec<usize> = ranges.iter().map(|r| r[1]).collect();
-        super::elements::each_index(&counts, |at| {
+        super::elements::each_tap(&counts, |at| {
             let to: Vec<usize> = at.iter().zip(&ranges).map(|(&i, r)| r[0] + i * r[2]).collect();
             places.push(super::elements::flat(dims, &to) as i64);
         });

@@ -105,7 +105,7 @@ impl Rows<'_> {
         let mut out = Vec::with_capacity(self.x.count());
         super::elements::each_index(self.x.shape(), |index| {
             out.push(values[index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum::<usize>()]);
-        });
+        })?;
         Ok(out)
     }
 

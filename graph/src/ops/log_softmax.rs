@@ -38,7 +38,7 @@ fn reference(x: &Operand, axis: i64, dtype: Option<DType>) -> Result<Vec<Tensor>
         let max = g.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = g.iter().map(|x| (x - max).exp()).sum();
         g.iter().map(|x| x - max - sum.ln()).collect()
-    });
+    })?;
     Ok(vec![Tensor::from_f64s(d, x.shape(), &y)?])
 }
 

@@ -11,7 +11,7 @@ use crate::task::{Binary, ReduceKind, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The logarithm of the softmax of every row.
-fn log_softmax(rows: &[f64], cols: usize) -> Vec<f64> {
+fn log_softmax(rows: &[f64], cols: usize) -> Result<Vec<f64>, OpError> {
     let count = rows.len().checked_div(cols).unwrap_or(0);
     Groups::new(&[count, cols], &[1]).replace(rows, 0.0, |row| {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -46,7 +46,7 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (n, cols) = self.sizes()?;
-        let mut log = log_softmax(&self.features.f64s()?, cols);
+        let mut log = log_softmax(&self.features.f64s()?, cols)?;
         let labels = self.labels.i64s()?;
         ensure!(labels.iter().all(|l| (0..cols as i64).contains(l)), "expected labels from 0 to {}", cols - 1);
         let at = |row: usize| row * cols + labels[row] as usize;
@@ -112,7 +112,7 @@ impl Rule for SoftmaxCrossEntropyWithLogits {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.infer()?;
         let (n, cols) = (self.logits.shape()[0], self.logits.shape()[1]);
-        let (log, labels) = (log_softmax(&self.logits.f64s()?, cols), self.labels.f64s()?);
+        let (log, labels) = (log_softmax(&self.logits.f64s()?, cols)?, self.labels.f64s()?);
         let loss = |i: usize| -(i * cols..(i + 1) * cols).map(|k| labels[k] * log[k]).sum::<f64>();
         let gradient: Vec<f64> = log.iter().zip(&labels).map(|(x, l)| x.exp() - l).collect();
         let d = self.logits.dtype();

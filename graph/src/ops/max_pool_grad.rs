@@ -50,7 +50,7 @@ impl Rule for MaxPoolGrad {
         each_index(dims, |i| {
             let at = flat(dims, i);
             dx[(i[0] * dims[1] + i[1]) * image + places[at] as usize] += grad[at];
-        });
+        })?;
         Ok(vec![Tensor::from_f64s(self.x.dtype(), self.x.shape(), &dx)?])
     }
 

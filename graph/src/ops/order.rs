@@ -4,6 +4,7 @@
 use super::elementwise::{Groups, fact, scalars, tensor_of};
 use super::samples::{case, cycle, int, truth, wave};
 use super::selection::select;
+use crate::bounds::{self, Exceeded};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
@@ -33,7 +34,7 @@ enum Ties {
 }
 
 /// Positions of a row's first `k` elements in order.
-fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Vec<usize> {
+fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Result<Vec<usize>, Exceeded> {
     let order = |i: usize, j: usize| {
         let order = compare(row[i], row[j], dtype);
         if descending { order.reverse() } else { order }
@@ -47,8 +48,23 @@ fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) 
         at.sort_unstable();
     }
     at.truncate(k);
-    at.sort_by(|&i, &j| order(i, j));
-    at
+    sort(&mut at, order)?;
+    Ok(at)
+}
+
+/// Sorts `at`; equal elements keep their order. Pieces are sorted and then joined in pairs, so that it can stop between them.
+pub(super) fn sort(at: &mut [usize], order: impl Fn(usize, usize) -> Ordering) -> Result<(), Exceeded> {
+    let mut piece = 1 << 15;
+    loop {
+        for piece in at.chunks_mut(piece) {
+            bounds::check()?;
+            piece.sort_by(|&i, &j| order(i, j));
+        }
+        if piece >= at.len() {
+            return Ok(());
+        }
+        piece *= 2;
+    }
 }
 
 /// The first `k` elements along an axis in order.
@@ -114,14 +130,14 @@ impl Sorting<'_> {
         let axes: Vec<usize> = self.axis()?.into_iter().collect();
         let data = scalars(self.x.tensor()?, d)?;
         let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
-            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d);
-            at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>()
-        });
+            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d)?;
+            Ok::<_, OpError>(at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>())
+        })?;
         let mut value = vec![Scalar::Int(0); crate::count(&shape)];
         let mut index = vec![0; value.len()];
         let out = Groups::new(&shape, &axes);
         for (start, row) in out.starts.iter().zip(rows) {
-            for (step, (x, i)) in out.steps.iter().zip(row) {
+            for (step, (x, i)) in out.steps.iter().zip(row?) {
                 value[start + step] = x;
                 index[start + step] = i;
             }
@@ -318,6 +334,7 @@ impl Rule for SearchSorted {
         let order = self.sorter.as_ref().map(Operand::i64s).transpose()?;
         let mut out = Vec::with_capacity(values.len());
         for (i, &x) in values.iter().enumerate() {
+            bounds::check()?;
             let row = i / per_row.max(1) * len;
             let mut place = 0;
             for k in 0..len {
@@ -363,7 +380,7 @@ mod tests {
 
     fn top(row: &[i64], k: usize, ties: Ties) -> Vec<usize> {
         let row: Vec<Scalar> = row.iter().map(|x| Scalar::Int(*x)).collect();
-        sorted(&row, k, true, ties, DType::I64)
+        sorted(&row, k, true, ties, DType::I64).unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Maxima and means over windows: what the pooling operators have in common.
 
-use super::elements::{each_index, flat};
+use super::elements::{each_index, each_tap, flat};
 use super::window::{Format, Window};
 use crate::lower::Lowering;
 use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
@@ -59,7 +59,7 @@ impl Pooling<'_> {
             let lists: Vec<Vec<usize>> = self.windows.iter().zip(own).map(|(w, &o)| w.inside(o).collect()).collect();
             let (mut max, mut place, mut sum) = (f64::NEG_INFINITY, 0, 0.0);
             let counts: Shape = lists.iter().map(Vec::len).collect();
-            each_index(&counts, |tap| {
+            each_tap(&counts, |tap| {
                 let at: Shape = lists.iter().zip(tap).map(|(l, &t)| l[t]).collect();
                 let mut from = Shape::from_slice(out);
                 from[first..first + at.len()].copy_from_slice(&at);
@@ -78,7 +78,7 @@ impl Pooling<'_> {
                 Statistic::Mean { pads: true, .. } => sum / padded() as f64,
                 Statistic::Mean { pads: false, .. } => sum / count(&counts) as f64,
             });
-        });
+        })?;
         Ok((y, places))
     }
 

@@ -69,7 +69,7 @@ impl Product<'_> {
                     out.push((0..d.k).fold(N::ZERO, |sum, l| sum.add(a[at_a(l)].mul(b[at_b(l)]))));
                 }
             }
-        });
+        })?;
         Ok(out)
     }
 
@@ -143,7 +143,7 @@ pub(super) fn add_bias(x: Tensor, bias: Option<&Operand>) -> Result<Tensor, OpEr
             let from: usize = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
             let at = flat(x.shape(), index);
             y[at] = y[at].add(b[from]);
-        });
+        })?;
         Ok(N::write(x.dtype(), x.shape(), &y)?)
     })
 }

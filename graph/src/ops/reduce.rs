@@ -62,8 +62,7 @@ impl Reduction<'_> {
     pub fn reference(&self, kind: ReduceKind) -> Result<Vec<Tensor>, OpError> {
         let Some(bound) = self.of_nothing(kind)? else { return self.groups(|g| fold(kind, g, self.compute)) };
         let shape = reduced(self.x.shape(), &self.axes, self.keep);
-        let bytes = aligned_copy(&bound.bytes().repeat(size(&shape)?));
-        Ok(vec![Tensor::from_bytes(self.compute, &shape, bytes)?])
+        Ok(vec![Tensor::filled(self.compute, &shape, bound.bytes())?])
     }
 
     /// The number that all results are if they are extremes of nothing.
@@ -85,7 +84,7 @@ impl Reduction<'_> {
         let shape = reduced(self.x.shape(), &self.axes, self.keep);
         size(&shape)?;
         let data = scalars(self.x.tensor()?, self.compute)?;
-        let y = Groups::new(self.x.shape(), &self.axes).map(&data, f);
+        let y = Groups::new(self.x.shape(), &self.axes).map(&data, f)?;
         Ok(vec![tensor_of(self.out, &shape, &y)?])
     }
 
@@ -132,7 +131,7 @@ fn bound(dtype: DType, highest: bool) -> Result<Tensor, OpError> {
     let mut bytes = vec![if highest { 0xff } else { 0 }; dtype.size()];
     let signed = matches!(dtype, DType::I8 | DType::I16 | DType::I32 | DType::I64);
     bytes.last_mut().filter(|_| signed).into_iter().for_each(|sign| *sign ^= 0x80);
-    Ok(Tensor::from_bytes(dtype, &[], aligned_copy(&bytes))?)
+    Ok(Tensor::from_bytes(dtype, &[], aligned_copy(&bytes)?)?)
 }
 
 /// A reduction of numbers of `dtype`. The mean of integers is the sum divided by the count, truncated.

@@ -481,7 +481,7 @@ fn along(dims: &[usize], axis: usize, index: &Operand, limit: &[usize]) -> Resul
             None => bad = Some(pick),
         }
         out.push(flat(dims, &to));
-    });
+    })?;
     bad.map_or(Ok(out), |i| Err(outside(i, dims[axis])))
 }
 
@@ -666,7 +666,7 @@ impl Rule for IndexAddExt {
                 let from: usize = at.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
                 let to = flat(x.shape(), &to);
                 y[to] = y[to].add(s[from].mul(alpha));
-            });
+            })?;
             Ok(vec![N::write(x.dtype(), x.shape(), &y)?])
         })
     }

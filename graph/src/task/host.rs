@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::bounds;
 use crate::{Fact, OpError, Tensor};
 
 type Function = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>, OpError> + Send + Sync;
@@ -33,6 +34,7 @@ impl Host {
     /// Whatever the operator reports; [`OpError::Invalid`] if its results are not what it promised.
     pub fn run(&self, ins: &[Tensor]) -> Result<Vec<Tensor>, OpError> {
         let outs = (self.run)(ins)?;
+        bounds::check()?;
         let kept = outs.len() == self.outs.len() && outs.iter().zip(&self.outs).all(|(t, f)| t.fact() == *f);
         if kept {
             return Ok(outs);

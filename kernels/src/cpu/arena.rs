@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mindir_graph::bounds::{self, Exceeded, Spare};
+
 use super::memory::Block;
 
 /// So many runs in a row that need less than half of an arena let it go: more than a loop of small runs takes between two of a
@@ -19,10 +21,11 @@ pub(super) struct Arena {
 
 impl Arena {
     /// Of `bytes` or up to an eighth more, so that slightly larger runs find room in it.
-    fn new(bytes: usize) -> Arena {
+    fn new(bytes: usize) -> Result<Arena, Exceeded> {
         let step = (bytes / 8).next_power_of_two();
         let whole = bytes.checked_next_multiple_of(step).unwrap_or(bytes);
-        Arena { memory: Block::zeroed(whole), loose: 0 }
+        let memory = bounds::kept(|| Block::zeroed(whole).or_else(|_| Block::zeroed(bytes)))?;
+        Ok(Arena { memory, loose: 0 })
     }
 }
 
@@ -43,7 +46,10 @@ impl Arenas {
     }
 
     /// An arena of `bytes` or more. Whatever another run left is in it.
-    pub fn take(&self, bytes: usize) -> Arena {
+    ///
+    /// # Errors
+    /// As [`Block::zeroed`].
+    pub fn take(&self, bytes: usize) -> Result<Arena, Exceeded> {
         let mut idle = self.idle();
         let fitting = (0..idle.len()).filter(|&i| idle[i].memory.len() >= bytes);
         let best = fitting.min_by_key(|&i| (idle[i].memory.len(), Reverse(i)));
@@ -51,7 +57,7 @@ impl Arenas {
         let found = best.or_else(|| idle.len().checked_sub(1)).map(|i| idle.remove(i));
         drop(idle);
         match found {
-            Some(arena) if best.is_some() => arena,
+            Some(arena) if best.is_some() => Ok(arena),
             _ => {
                 drop(found);
                 Arena::new(bytes)
@@ -80,6 +86,13 @@ impl Arenas {
     }
 }
 
+impl Spare for Arenas {
+    fn release(&self) {
+        let dropped = std::mem::take(&mut *self.idle());
+        drop(dropped);
+    }
+}
+
 impl fmt::Debug for Arenas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arenas").field("limit", &self.limit).finish_non_exhaustive()
@@ -97,15 +110,15 @@ mod tests {
     #[test]
     fn the_smallest_that_fits_is_lent() {
         let arenas = Arenas::new(usize::MAX);
-        let all = [3000, 1000, 2000].map(|n| arenas.take(n));
+        let all = [3000, 1000, 2000].map(|n| arenas.take(n).unwrap());
         for (arena, n) in all.into_iter().zip([3000, 1000, 2000]) {
             arenas.give(arena, n);
         }
-        let lent = arenas.take(1500);
+        let lent = arenas.take(1500).unwrap();
         assert!((2000..2500).contains(&lent.memory.len()));
         arenas.give(lent, 1500);
         assert_eq!(arenas.idle().len(), 3);
-        let large = arenas.take(5000);
+        let large = arenas.take(5000).unwrap();
         assert!(large.memory.len() >= 5000);
         assert_eq!(arenas.idle().len(), 2, "one makes room");
     }
@@ -113,10 +126,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let arenas = Arenas::new(2500);
-        let all = [1024; 4].map(|n| arenas.take(n));
+        let all = [1024; 4].map(|n| arenas.take(n).unwrap());
         all.into_iter().for_each(|arena| arenas.give(arena, 1024));
         assert_eq!(lengths(&arenas), [1024; 2]);
-        let large = arenas.take(1 << 20);
+        let large = arenas.take(1 << 20).unwrap();
         arenas.give(large, 1 << 20);
         assert_eq!(lengths(&arenas), [1 << 20], "the last one stays");
     }
@@ -125,11 +138,11 @@ mod tests {
     fn an_arena_that_is_too_large_for_long_is_let_go() {
         let arenas = Arenas::new(usize::MAX);
         for bytes in std::iter::once(1 << 20).chain(std::iter::repeat_n(1 << 10, PATIENCE as usize)) {
-            let arena = arenas.take(bytes);
+            let arena = arenas.take(bytes).unwrap();
             arenas.give(arena, bytes);
         }
         assert_eq!(lengths(&arenas), []);
-        let small = arenas.take(1 << 10);
+        let small = arenas.take(1 << 10).unwrap();
         assert_eq!(small.memory.len(), 1 << 10);
     }
 }

@@ -64,7 +64,7 @@ pub fn tensor(seed: u64, dtype: DType, dims: &[usize], range: f64) -> Tensor {
                 .iter()
                 .flat_map(|x| x.to_le_bytes())
                 .collect();
-            Tensor::from_bytes(dtype, dims, mindir_graph::aligned_copy(&bytes)).unwrap()
+            Tensor::from_bytes(dtype, dims, mindir_graph::aligned_copy(&bytes).unwrap()).unwrap()
         }
         _ => Tensor::from_f64s(dtype, dims, &values).unwrap(),
     }
@@ -179,7 +179,7 @@ fn compare(case: &Case, got: &[Vec<u8>], want: &[Tensor]) -> Option<String> {
             }
             continue;
         }
-        let got = match Tensor::from_bytes(want.dtype(), want.shape(), mindir_graph::aligned_copy(got)) {
+        let got = match Tensor::from_bytes(want.dtype(), want.shape(), mindir_graph::aligned_copy(got).unwrap()) {
             Ok(t) => t.to_f64s().unwrap(),
             Err(e) => return Some(e.to_string()),
         };

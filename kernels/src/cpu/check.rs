@@ -44,7 +44,7 @@ impl Case {
                 ins.push(Place::Const(t.clone()));
             } else {
                 ins.push(Place::Input(inputs.len()));
-                let mut block = Block::zeroed(t.bytes().len());
+                let mut block = Block::zeroed(t.bytes().len()).unwrap();
                 block.copy_from_slice(t.bytes());
                 inputs.push((block, t.fact()));
             }
@@ -73,7 +73,7 @@ impl Case {
             return Err(format!("selected {} and built {:?}", choice.kernel, program.kernels()));
         }
         let mut session = Arc::clone(&program).session();
-        let mut results: Vec<Block<u8>> = self.outs.iter().map(|f| Block::zeroed(f.bytes())).collect();
+        let mut results: Vec<Block<u8>> = self.outs.iter().map(|f| Block::zeroed(f.bytes()).unwrap()).collect();
         let ins: Vec<&[u8]> = inputs.iter().map(|i| &i.0[..]).collect();
         for _ in 0..2 {
             results.iter_mut().for_each(|r| r.fill(0xff));
@@ -81,7 +81,9 @@ impl Case {
             session.run(&ins, &mut outs).map_err(|e| e.to_string())?;
         }
         let tensors = results.iter().zip(&self.outs).map(|(r, f)| {
-            Tensor::from_bytes(f.dtype, &f.shape, mindir_graph::aligned_copy(r)).map_err(|e| e.to_string())
+            mindir_graph::aligned_copy(r)
+                .and_then(|bytes| Tensor::from_bytes(f.dtype, &f.shape, bytes))
+                .map_err(|e| e.to_string())
         });
         Ok((tensors.collect::<Result<_, _>>()?, choice.kernel))
     }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, Simd};
 use super::{Build, Candidate, Gang, Isa, Shared};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of strided copies.
 pub const CANDIDATES: &[Candidate] = &[Candidate {
@@ -175,7 +175,7 @@ fn transposed(dims: &[Dim]) -> Option<(Dim, Dim)> {
     (d + 2 == dims.len()).then(|| (dims[d], dims[d + 1]))
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let plan = plan(&b.view).ok_or_else(|| Declined("a copy that does not fit its operands".into()))?;
     Ok(Box::new(Strides { name: format!("{}-{}-strides", b.isa, b.view.outs[0].dtype), isa: b.isa, plan }))
 }

@@ -6,7 +6,7 @@ use mindir_graph::{DType, Fact, Tensor, aligned_copy};
 use super::gang::Gang;
 use super::kernel::{CpuKernel, Failed, Io};
 use super::{Build, Candidate, Isa};
-use crate::device::{Declined, TaskView};
+use crate::device::{Refused, TaskView};
 use crate::plain;
 
 /// The kernel that is left when a family offers none: it takes everything but complex numbers.
@@ -25,7 +25,7 @@ fn name(view: &TaskView<'_>) -> String {
     }
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     Ok(Box::new(Fallback {
         name: name(&b.view),
         task: b.view.task.clone(),
@@ -33,6 +33,17 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
         known: b.view.known.to_vec(),
         outs: b.view.outs.to_vec(),
     }))
+}
+
+/// Bytes that the plain form takes for an element of an operand or result, besides copies: it computes in numbers of 8 or 16
+/// bytes, and holds few of them for each element at one time.
+const NUMBERS: usize = 32;
+
+/// Bytes that a thread copies at a time.
+const CHUNK: usize = 1 << 20;
+
+fn copy(from: &[u8], to: &mut [u8], gang: &mut Gang) {
+    gang.parallel_pieces(to, CHUNK, |i, to| to.copy_from_slice(&from[i * CHUNK..][..to.len()]));
 }
 
 struct Fallback {
@@ -48,18 +59,23 @@ impl CpuKernel for Fallback {
         &self.name
     }
 
-    fn run(&self, io: &mut Io<'_>, _: &mut Gang) -> Result<(), Failed> {
+    fn heap(&self) -> usize {
+        let count = self.ins.iter().chain(&self.outs).map(Fact::count).fold(0usize, usize::saturating_add);
+        count.saturating_mul(NUMBERS)
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let mut ins = Vec::with_capacity(self.ins.len());
         for (i, fact) in self.ins.iter().enumerate() {
             let bytes = match &self.known[i] {
                 Some(t) => t.bytes().clone(),
-                None => aligned_copy(io.operand_bytes(i)?),
+                None => aligned_copy(io.operand_bytes(i)?)?,
             };
-            ins.push(Tensor::from_bytes(fact.dtype, &fact.shape, bytes).map_err(|e| Failed(e.to_string()))?);
+            ins.push(Tensor::from_bytes(fact.dtype, &fact.shape, bytes)?);
         }
-        let outs = plain::run(&self.task, &ins, &self.outs).map_err(|e| Failed(e.to_string()))?;
+        let outs = plain::run(&self.task, &ins, &self.outs)?;
         for (i, out) in outs.iter().enumerate() {
-            io.result_bytes(i)?.copy_from_slice(out.bytes());
+            copy(out.bytes(), io.result_bytes(i)?, gang);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use mindir_graph::bounds::{self, Bounds};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::knobs::{self, KnobError};
@@ -137,11 +138,27 @@ impl Gang {
     }
 
     /// Calls `f(chunk, worker)` once for every chunk below `chunks`, in any order, possibly at the same time. Calls that run
-    /// at the same time have different workers, all below [`Gang::threads`].
+    /// at the same time have different workers, all below [`Gang::threads`]. When the calling thread has to
+    /// [stop](bounds::check), chunks that no worker has begun are left out.
     ///
     /// # Panics
     /// If `f` does.
     pub fn parallel(&mut self, chunks: usize, f: impl Fn(usize, usize) + Sync) {
+        let halt = bounds::halt();
+        if halt.is_set() {
+            // Helpers heed the caller's bounds also inside of a chunk.
+            let heeding = |chunk, worker| match worker {
+                _ if halt.is_over() => {}
+                0 => f(chunk, 0),
+                _ => Bounds { halt: halt.clone(), ..Bounds::default() }.enter(|| f(chunk, worker)),
+            };
+            self.all(chunks, heeding);
+        } else {
+            self.all(chunks, f);
+        }
+    }
+
+    fn all(&mut self, chunks: usize, f: impl Fn(usize, usize) + Sync) {
         if chunks <= 1 || self.crew.is_none() {
             return (0..chunks).for_each(|chunk| f(chunk, 0));
         }

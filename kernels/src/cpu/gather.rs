@@ -7,7 +7,7 @@ use mindir_graph::{DType, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::{Build, Candidate, Gang, Shared};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels that pick slices.
 pub const CANDIDATES: &[Candidate] = &[Candidate {
@@ -37,7 +37,7 @@ fn name(view: &TaskView<'_>) -> String {
     format!("any-{}_{}-slices", x.dtype, index.dtype)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("a gather that does not fit its operands".into()))?.clone();
     Ok(Box::new(Slices { name: name(&b.view), task }))
 }
@@ -99,7 +99,7 @@ impl Slices {
             return Ok(());
         }
         let wrong = index.iter().find(|i| whole(i).is_none()).map_or(0, |i| (*i).into());
-        Err(Failed(self.task.outside(wrong)))
+        Err(Failed::Data(self.task.outside(wrong)))
     }
 }
 

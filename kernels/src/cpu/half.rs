@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use mindir_graph::task::{Epilogue, Instr, Task};
-use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
+use mindir_graph::{DType, Element, Fact, Tensor, TensorError, bf16, f16};
 use smallvec::SmallVec;
 
 use super::gang::Gang;
 use super::kernel::{CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
 use super::simd::{Kernel, Simd};
 use super::{Build, Candidate, Isa, candidates};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// The kernel for tasks of 16-bit floats whose family has one for `f32`.
 pub const CANDIDATE: Candidate = Candidate {
@@ -98,7 +98,14 @@ impl Wide {
     }
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn widened(t: &Tensor) -> Result<Tensor, Refused> {
+    t.cast(DType::F32).map_err(|e| match e {
+        TensorError::Limit(e) => Refused::Limit(e),
+        e => Refused::Declined(Declined(e.to_string())),
+    })
+}
+
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let declined = || Declined("not a task of 16-bit floats".into());
     let mut wide = Wide::new(&b.view).ok_or_else(declined)?;
     let (kernel, name) = (wide.kernel(b.isa).ok_or_else(declined)?, wide.name(b.isa));
@@ -106,7 +113,7 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
     for (known, narrow) in wide.known.iter_mut().zip(b.view.known) {
         *known = narrow.clone();
         let Some(t) = narrow.as_ref().filter(|t| is_half(t.dtype())) else { continue };
-        let cast = b.weights.try_get(t, "f32", &[], || t.cast(DType::F32).map_err(|e| Declined(e.to_string())))?;
+        let cast = b.weights.get(t, "f32", &[], || widened(t))?;
         *known = Some(cast.as_ref().clone());
         casts.push(cast);
     }
@@ -151,6 +158,10 @@ impl CpuKernel for Half {
 
     fn scratch(&self) -> usize {
         scratch_bytes::<f32>(&self.lengths()) + self.inner.scratch().next_multiple_of(64)
+    }
+
+    fn heap(&self) -> usize {
+        self.inner.heap()
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bytemuck::Pod;
-use mindir_graph::{DType, Element, Fact};
+use mindir_graph::bounds::Exceeded;
+use mindir_graph::{DType, Element, Fact, OpError, TensorError};
 
 use super::gang::Gang;
 
@@ -18,26 +19,61 @@ pub trait CpuKernel: Send + Sync {
         0
     }
 
+    /// Bytes that `run` allocates besides, at most.
+    fn heap(&self) -> usize {
+        0
+    }
+
     /// Computes the results. Every element of every result is written.
     ///
     /// # Errors
-    /// [`Failed`] if the data is invalid; results are unspecified then.
+    /// [`Failed`] if the data is invalid; results are unspecified then, as they are if the thread has to
+    /// [stop](mindir_graph::bounds::check), for the gang leaves out chunks from then on.
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed>;
 }
 
 /// Why a kernel stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed(pub String);
+pub enum Failed {
+    /// The data is invalid.
+    Data(String),
+    /// A bound of the run does not hold.
+    Limit(Exceeded),
+}
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Failed::Data(message) => f.write_str(message),
+            Failed::Limit(e) => e.fmt(f),
+        }
     }
 }
 
-impl<T: Into<String>> From<T> for Failed {
-    fn from(message: T) -> Failed {
-        Failed(message.into())
+impl From<String> for Failed {
+    fn from(message: String) -> Failed {
+        Failed::Data(message)
+    }
+}
+
+impl From<&str> for Failed {
+    fn from(message: &str) -> Failed {
+        Failed::Data(message.into())
+    }
+}
+
+impl From<OpError> for Failed {
+    fn from(e: OpError) -> Failed {
+        match e {
+            OpError::Limit(e) => Failed::Limit(e),
+            e => Failed::Data(e.to_string()),
+        }
+    }
+}
+
+impl From<TensorError> for Failed {
+    fn from(e: TensorError) -> Failed {
+        OpError::from(e).into()
     }
 }
 
@@ -120,8 +156,8 @@ impl<'a> Io<'a> {
     }
 
     fn checked(&self, i: usize) -> Result<&'a Operand, Failed> {
-        let o = self.operands.get(i).ok_or_else(|| Failed(format!("no operand {i}")))?;
-        if o.shared { Err(Failed(format!("operand {i} is computed in place"))) } else { Ok(o) }
+        let o = self.operands.get(i).ok_or_else(|| Failed::Data(format!("no operand {i}")))?;
+        if o.shared { Err(Failed::Data(format!("operand {i} is computed in place"))) } else { Ok(o) }
     }
 
     /// The elements of result `i`; `bool` is viewed as `u8` and must be written as 0 and 1. A result can be taken once.
@@ -141,9 +177,9 @@ impl<'a> Io<'a> {
     /// # Errors
     /// As [`Io::result`].
     pub fn result_bytes(&mut self, i: usize) -> Result<&'a mut [u8], Failed> {
-        let r = self.results.get_mut(i).ok_or_else(|| Failed(format!("no result {i}")))?;
+        let r = self.results.get_mut(i).ok_or_else(|| Failed::Data(format!("no result {i}")))?;
         if std::mem::replace(&mut r.taken, true) {
-            return Err(Failed(format!("result {i} is taken")));
+            return Err(Failed::Data(format!("result {i} is taken")));
         }
         // SAFETY: `new` promises exclusive memory, and a result is handed out once.
         Ok(unsafe { std::slice::from_raw_parts_mut(r.ptr, r.len) })
@@ -157,7 +193,7 @@ impl<'a> Io<'a> {
         let (ptr, left) = self.scratch;
         let bytes = (count * size_of::<T>()).next_multiple_of(64);
         if bytes > left || align_of::<T>() > 64 {
-            return Err(Failed(format!("{bytes} bytes of scratch, {left} left")));
+            return Err(Failed::Data(format!("{bytes} bytes of scratch, {left} left")));
         }
         // SAFETY: the range lies inside scratch, which `new` promises to be exclusive, and is handed out once.
         unsafe {
@@ -171,7 +207,7 @@ fn expect<T: Element>(found: DType) -> Result<(), Failed> {
     if T::DTYPE == found || (found == DType::Bool && T::DTYPE == DType::U8) {
         return Ok(());
     }
-    Err(Failed(format!("a kernel for {} was given {found}", T::DTYPE)))
+    Err(Failed::Data(format!("a kernel for {} was given {found}", T::DTYPE)))
 }
 
 /// Bytes of scratch that `counts` elements of `T` take, each list on its own.

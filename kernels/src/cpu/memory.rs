@@ -1,11 +1,12 @@
 //! Memory aligned to cache lines.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use bytemuck::Zeroable;
+use mindir_graph::bounds::{self, Exceeded, Reservation};
 
 /// Alignment of every [`Block`] in bytes.
 pub const ALIGN: usize = 64;
@@ -14,36 +15,40 @@ pub const ALIGN: usize = 64;
 pub struct Block<T> {
     ptr: NonNull<T>,
     len: usize,
+    #[expect(dead_code, reason = "given back when it is dropped")]
+    reservation: Reservation,
 }
 
 impl<T: Zeroable + Copy> Block<T> {
     /// `len` zeros. The system hands out the pages when they are first written.
     ///
-    /// # Panics
-    /// If `len` elements do not fit the address space.
-    pub fn zeroed(len: usize) -> Block<T> {
-        let nowhere = NonNull::without_provenance(NonZero::new(ALIGN).unwrap_or(NonZero::<usize>::MIN));
-        let Some(layout) = Block::<T>::layout(len) else { return Block { ptr: nowhere, len: 0 } };
+    /// # Errors
+    /// [`Exceeded`] if the bounds of the thread or the system have no room for them.
+    pub fn zeroed(len: usize) -> Result<Block<T>, Exceeded> {
+        let refused = || Exceeded::system(len.saturating_mul(size_of::<T>()));
+        let layout = Block::<T>::layout(len).ok_or_else(refused)?;
+        if layout.size() == 0 {
+            let nowhere = NonNull::without_provenance(NonZero::new(ALIGN).unwrap_or(NonZero::<usize>::MIN));
+            return Ok(Block { ptr: nowhere, len: 0, reservation: Reservation::default() });
+        }
+        let reservation = bounds::reserve(layout.size())?;
         // SAFETY: the layout is not empty.
         let ptr = unsafe { alloc_zeroed(layout) };
-        let Some(ptr) = NonNull::new(ptr.cast()) else { handle_alloc_error(layout) };
-        Block { ptr, len }
+        let ptr = NonNull::new(ptr.cast()).ok_or_else(refused)?;
+        Ok(Block { ptr, len, reservation })
     }
 }
 
 impl<T> Block<T> {
-    /// `None` for an empty block.
+    /// `None` if the elements do not fit the address space.
     fn layout(len: usize) -> Option<Layout> {
-        let bytes = len.checked_mul(size_of::<T>());
-        let layout = bytes.and_then(|b| Layout::from_size_align(b, ALIGN.max(align_of::<T>())).ok());
-        let layout = layout.unwrap_or_else(|| panic!("{len} elements are too many"));
-        (layout.size() > 0).then_some(layout)
+        Layout::from_size_align(len.checked_mul(size_of::<T>())?, ALIGN.max(align_of::<T>())).ok()
     }
 }
 
 impl<T> Drop for Block<T> {
     fn drop(&mut self) {
-        if let Some(layout) = Block::<T>::layout(self.len) {
+        if let Some(layout) = Block::<T>::layout(self.len).filter(|layout| layout.size() > 0) {
             // SAFETY: allocated with the same layout.
             unsafe { dealloc(self.ptr.as_ptr().cast(), layout) };
         }

@@ -27,8 +27,9 @@ mod scatter;
 pub mod simd;
 mod softmax;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use mindir_graph::bounds::Spare;
 use mindir_graph::task::Task;
 
 pub use gang::{Gang, Shared, Threads};
@@ -37,7 +38,7 @@ pub use kernel::{CpuKernel, Failed, Io};
 pub use memory::Block;
 
 use self::arena::Arenas;
-use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Stage, TaskView, Weights};
+use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Refused, Stage, TaskView, Weights};
 
 /// What a kernel is built from.
 pub struct Build<'a> {
@@ -61,7 +62,7 @@ pub struct Candidate {
     /// Operands whose storage the first result may take over.
     pub in_place: fn(&TaskView<'_>) -> Vec<usize>,
     /// The kernel for a task that it accepts.
-    pub build: fn(&mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined>,
+    pub build: fn(&mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused>,
 }
 
 /// The kernels of a task's family, best first.
@@ -100,6 +101,12 @@ impl CpuDevice {
     /// The same, keeping at most `bytes` of the memory of runs that are over; what was used last stays, whatever it takes.
     pub fn keeping(self, bytes: usize) -> CpuDevice {
         CpuDevice { arenas: Arc::new(Arenas::new(bytes)), ..self }
+    }
+
+    /// The memory of runs that are over.
+    pub fn spare(&self) -> Weak<dyn Spare> {
+        let arenas: Arc<dyn Spare> = self.arenas.clone();
+        Arc::downgrade(&arenas)
     }
 
     /// Its instruction set.

@@ -6,7 +6,7 @@ use mindir_graph::{DType, Fact};
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors};
 use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of normalisation.
 pub const CANDIDATES: &[Candidate] = &[
@@ -45,7 +45,7 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Norm> {
     good.then_some(t)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("not a norm of f32".into()))?.clone();
     Ok(Box::new(Rows { name: format!("{}-f32-rows", b.isa), isa: b.isa, task }))
 }

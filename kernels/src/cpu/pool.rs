@@ -6,7 +6,7 @@ use mindir_graph::{DType, Fact, checked_count};
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
 use super::{Build, Candidate, Gang, Isa, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of pooling of `f32`.
 pub const CANDIDATES: &[Candidate] = &[
@@ -39,7 +39,7 @@ fn name(isa: Isa, view: &TaskView<'_>) -> String {
     format!("{isa}-f32-{}", if channels { "channels" } else { "planes" })
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let p = task(&b.view).ok_or_else(|| Declined("not a pooling of f32".into()))?.clone();
     let rows = Axis::new(&p, 0, p.h, p.out_h);
     let cols = Axis::new(&p, 1, p.w, p.out_w);

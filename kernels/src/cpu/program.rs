@@ -4,14 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::{Fact, Tensor};
 
 use super::arena::Arenas;
 use super::gang::{Gang, Threads};
-use super::kernel::{CpuKernel, Io, Operand, Target};
+use super::kernel::{CpuKernel, Failed, Io, Operand, Target};
 use super::memory::ALIGN;
 use super::{Build, CpuDevice};
-use crate::device::{Declined, DeviceError, Place, Program, Run, Stage, Step, TaskView, Weights};
+use crate::device::{Declined, DeviceError, Place, Program, Refused, Run, Stage, Step, TaskView, Weights};
 
 /// Where an operand or result lies, checked against its memory.
 #[derive(Clone, Debug)]
@@ -74,8 +75,7 @@ impl CpuProgram {
         let mut gang = device.threads().gang();
         let mut steps = Vec::with_capacity(stage.steps.len());
         for step in &stage.steps {
-            let bound = bind(device, &stage, step, weights, &mut gang)
-                .map_err(|reason| DeviceError::Declined { path: step.path.clone(), reason })?;
+            let bound = bind(device, &stage, step, weights, &mut gang).map_err(|refused| refused.at(&step.path))?;
             steps.push(bound);
         }
         let bytes = |facts: &[Fact]| facts.iter().map(Fact::bytes).collect();
@@ -96,7 +96,7 @@ impl CpuProgram {
     }
 }
 
-fn bind(device: &CpuDevice, stage: &Stage, step: &Step, weights: &Weights, gang: &mut Gang) -> Result<Bound, Declined> {
+fn bind(device: &CpuDevice, stage: &Stage, step: &Step, weights: &Weights, gang: &mut Gang) -> Result<Bound, Refused> {
     let spots = |places: &[Place], facts: &[Fact]| -> Result<Vec<Spot>, Declined> {
         if places.len() != facts.len() {
             return Err(Declined(format!("{} places for {} values", places.len(), facts.len())));
@@ -268,7 +268,7 @@ impl Session {
     fn steps(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], done: impl FnMut(usize)) -> Result<(), DeviceError> {
         self.check(ins, outs)?;
         let bytes = self.program.bytes();
-        let mut arena = self.program.arenas.take(bytes);
+        let mut arena = self.program.arenas.take(bytes)?;
         let base = arena.memory.as_mut_ptr();
         self.point(base, ins, outs);
         let scratch = (base.wrapping_add(bytes - self.program.scratch), self.program.scratch);
@@ -284,12 +284,25 @@ impl Session {
             // as are slots and tensors. `steps` borrows `ins`, `outs` and the arena mutably, which are used through these
             // pointers only. Scratch follows the arena. `bool`s come from checked tensors or kernels.
             let mut io = unsafe { Io::new(&self.operands[s], &mut self.results[s], scratch) };
-            step.kernel
-                .run(&mut io, &mut self.gang)
-                .map_err(|e| DeviceError::Step { path: step.path.clone(), message: e.0 })?;
+            bounds::check()?;
+            let _heap = heap(step.kernel.as_ref())?;
+            let ran = step.kernel.run(&mut io, &mut self.gang);
+            bounds::check()?;
+            ran.map_err(|e| match e {
+                Failed::Limit(e) => e.into(),
+                Failed::Data(message) => DeviceError::Step { path: step.path.clone(), message },
+            })?;
             done(s);
         }
         Ok(())
+    }
+}
+
+/// Room for what a kernel allocates.
+fn heap(kernel: &dyn CpuKernel) -> Result<Reservation, Exceeded> {
+    match kernel.heap() {
+        0 => Ok(Reservation::default()),
+        bytes => bounds::room(bytes),
     }
 }
 

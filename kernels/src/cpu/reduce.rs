@@ -6,7 +6,7 @@ use mindir_graph::{DType, checked_count};
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math};
 use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of reductions of `f32`.
 pub const CANDIDATES: &[Candidate] = &[
@@ -124,7 +124,7 @@ impl Fold {
     }
 }
 
-fn build_values(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build_values(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let r = values(&b.view).ok_or_else(|| Declined("not such a reduction of f32".into()))?;
     let fold = fold(r.kind).ok_or_else(|| Declined("not a sum, product or extreme".into()))?;
     let factor = if r.kind == ReduceKind::Mean { 1.0 / r.len as f64 } else { 1.0 };
@@ -338,7 +338,7 @@ impl Columns<'_> {
     }
 }
 
-fn build_positions(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build_positions(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = positions(&b.view).ok_or_else(|| Declined("not positions of f32".into()))?.clone();
     let name = name(b.isa, &b.view, b.view.outs[0].dtype.name());
     Ok(Box::new(Positions { name, isa: b.isa, task }))

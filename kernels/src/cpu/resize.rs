@@ -6,7 +6,7 @@ use mindir_graph::{DType, checked_count};
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, store_part};
 use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 use crate::plain::{linear_source, nearest_source};
 
 /// Kernels of resizing: nearest of every element type, bilinear of `f32`.
@@ -42,7 +42,7 @@ fn name(isa: Isa, view: &TaskView<'_>) -> String {
     format!("{isa}-{}-{mode}", r.dtype)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let r = task(&b.view).ok_or_else(|| Declined("not such a resize".into()))?.clone();
     let name = name(b.isa, &b.view);
     let threads = b.gang.threads();

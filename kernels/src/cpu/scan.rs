@@ -1,11 +1,12 @@
 //! Running sums and products.
 
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Scan, ScanKind, Task};
 use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::{Build, Candidate, Gang, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of running sums and products.
 pub const CANDIDATES: &[Candidate] = &[
@@ -30,7 +31,7 @@ fn name(view: &TaskView<'_>) -> String {
     format!("any-{}-lines", view.outs[0].dtype)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("not such a scan".into()))?.clone();
     Ok(Box::new(Lines { name: name(&b.view), task }))
 }
@@ -82,7 +83,11 @@ impl Lines {
             return self.line(x, to, first);
         }
         let mut totals = [if kind == ScanKind::Sum { T::ZERO } else { T::ONE }; COLUMNS];
+        let mut pulse = Pulse::default();
         for step in 0..len {
+            if pulse.turns(n).is_err() {
+                return;
+            }
             let at = first + if reverse { len - 1 - step } else { step } * inner;
             // SAFETY: the columns are this call's own and lie inside.
             let y = unsafe { to.slice(at, n) };
@@ -100,7 +105,11 @@ impl Lines {
     fn line<T: Total>(&self, x: &[T], to: Shared<T>, first: usize) {
         let Scan { kind, len, inner, exclusive, reverse, .. } = self.task;
         let mut total = if kind == ScanKind::Sum { T::ZERO } else { T::ONE };
+        let mut pulse = Pulse::default();
         for step in 0..len {
+            if pulse.beat().is_err() {
+                return;
+            }
             let at = first + if reverse { len - 1 - step } else { step } * inner;
             let x = x[at].widen();
             let next = if kind == ScanKind::Sum { total.plus(x) } else { total.times(x) };

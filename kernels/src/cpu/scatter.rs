@@ -1,11 +1,12 @@
 //! Slices replaced or added to by index.
 
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Scatter, ScatterKind, Task};
 use mindir_graph::{DType, Element, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::{Build, Candidate, Gang, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels that update slices.
 pub const CANDIDATES: &[Candidate] = &[
@@ -35,7 +36,7 @@ fn name(view: &TaskView<'_>) -> String {
     format!("any-{}_{}-slices", view.ins[0].dtype, view.ins[1].dtype)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("not such a scatter".into()))?.clone();
     Ok(Box::new(Slices { name: name(&b.view), task }))
 }
@@ -82,12 +83,13 @@ impl Slices {
 
     /// The slices that the rows of coordinates name, counted in slices.
     fn locate<I: Copy + Into<i64>>(&self, index: &[I], places: &mut [usize]) -> Result<(), Failed> {
-        let axes = &self.task.axes;
+        let (axes, mut pulse) = (&self.task.axes, Pulse::default());
         for (c, place) in places.iter_mut().enumerate() {
+            pulse.beat().map_err(Failed::Limit)?;
             *place = 0;
             for (&i, &len) in index[c * axes.len()..].iter().zip(axes) {
                 let i = i.into();
-                let outside = || Failed(format!("index {i} is out of range for {len} elements"));
+                let outside = || Failed::Data(format!("index {i} is out of range for {len} elements"));
                 *place = *place * len + normalize_axis(i, len).ok_or_else(outside)?;
             }
         }
@@ -124,7 +126,11 @@ fn update<T: Copy + Send + Sync>(
     gang.parallel(inner.div_ceil(columns), |piece, _| {
         let first = piece * columns;
         let n = columns.min(inner - first);
+        let mut pulse = Pulse::default();
         for (c, place) in places.iter().enumerate() {
+            if pulse.beat().is_err() {
+                return;
+            }
             // SAFETY: the slice lies inside of `y`, and the columns are this call's own.
             let y = unsafe { to.slice(place * inner + first, n) };
             combine(y, &u[c * inner + first..][..n]);

@@ -6,7 +6,7 @@ use mindir_graph::{DType, Fact, checked_count};
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, store_part};
 use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of softmax and its logarithm.
 pub const CANDIDATES: &[Candidate] = &[
@@ -36,7 +36,7 @@ fn name(isa: Isa, view: &TaskView<'_>) -> String {
     format!("{isa}-f32-{}", if strided { "columns" } else { "rows" })
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let task = task(&b.view).ok_or_else(|| Declined("not a softmax of f32".into()))?.clone();
     Ok(Box::new(Rows { name: name(b.isa, &b.view), isa: b.isa, task }))
 }

@@ -47,7 +47,7 @@ fn device() -> CpuDevice {
 
 fn block(values: impl Iterator<Item = f32>) -> Block<f32> {
     let values: Vec<f32> = values.collect();
-    let mut block = Block::zeroed(values.len());
+    let mut block = Block::zeroed(values.len()).unwrap();
     block.copy_from_slice(&values);
     block
 }
@@ -69,7 +69,7 @@ fn steps_share_memory() {
     let mut nanos = [0; 5];
     for round in 0..3 {
         let x = block((0..20).map(|i| (i + round) as f32));
-        let mut y = Block::<f32>::zeroed(20);
+        let mut y = Block::<f32>::zeroed(20).unwrap();
         let (ins, outs) = (bytemuck::cast_slice(&x), bytemuck::cast_slice_mut(&mut y));
         if round == 1 {
             session.profile(&[ins], &mut [outs], &mut nanos).unwrap();
@@ -110,7 +110,7 @@ fn wrong_buffers_are_refused() {
     let steps = vec![step(unary(Unary::Neg), &[Place::Input(0)], Place::Output(0))];
     let program = device().build(stage(steps, &[]), &Weights::default()).unwrap();
     let mut session = Arc::clone(&program).session();
-    let (x, mut y) = (Block::<u8>::zeroed(160), Block::<u8>::zeroed(160));
+    let (x, mut y) = (Block::<u8>::zeroed(160).unwrap(), Block::<u8>::zeroed(160).unwrap());
     assert!(session.run(&[&x[..80]], &mut [&mut y[..80]]).is_ok());
     assert!(session.run(&[], &mut [&mut y[..80]]).is_err());
     assert!(session.run(&[&x[..76]], &mut [&mut y[..80]]).is_err());
@@ -129,11 +129,11 @@ fn host_tasks_run_and_report() {
     let program = device().build(stage(steps, &[]), &Weights::default()).unwrap();
     assert_eq!(program.kernels(), ["host"]);
     let mut session = Arc::clone(&program).session();
-    let mut y = Block::<f32>::zeroed(20);
+    let mut y = Block::<f32>::zeroed(20).unwrap();
     let x = block((0..20).map(|i| i as f32));
     session.run(&[bytemuck::cast_slice(&x)], &mut [bytemuck::cast_slice_mut(&mut y)]).unwrap();
     assert_eq!(y[19], 38.0);
-    let bad = aligned_copy(bytemuck::cast_slice(&[-1.0f32; 20]));
+    let bad = aligned_copy(bytemuck::cast_slice(&[-1.0f32; 20])).unwrap();
     let failed = session.run(&[&bad], &mut [bytemuck::cast_slice_mut(&mut y)]).unwrap_err();
     assert!(matches!(failed, DeviceError::Step { path, message } if &*path == "net/step" && message == "negative"));
 }

@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Conv, Layout, Scalar};
 use mindir_graph::{Fact, OpError, Tensor, checked_count, ensure};
 
@@ -43,11 +44,13 @@ fn outputs<N: Number>(c: &Conv, ins: &[Tensor], finish: &Finish<'_>) -> Result<V
     let w = N::read(operand("conv", ins, 1, c.dtype, &taps)?)?;
     let scale = if c.scaled { Some(N::read(operand("conv", ins, 2, c.dtype, &[c.c_out])?)?) } else { None };
     let dims = [c.n, c.c_out, c.out_h, c.out_w];
-    let mut y = vec![N::ZERO.scalar(); dims.iter().product()];
+    let (mut y, mut pulse) = (vec![N::ZERO.scalar(); dims.iter().product()], Pulse::default());
+    let work = taps[1..].iter().product();
     for n in 0..c.n {
         for o in 0..c.c_out {
             for oy in 0..c.out_h {
                 for ox in 0..c.out_w {
+                    pulse.turns(work)?;
                     let sum = output(c, &x, &w, [n, o, oy, ox]);
                     let sum = scale.as_ref().map_or(sum, |s| sum.mul(s[o]));
                     let place = position(c.layout, dims, [n, o, oy, ox]);

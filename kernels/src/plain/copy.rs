@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Copy, Part};
 use mindir_graph::{Fact, OpError, Tensor, aligned_copy, checked_count, ensure};
 
@@ -17,7 +18,7 @@ pub(super) fn run(c: &Copy, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>
         ensure!(t.dtype() == c.dtype, "copy: operand {}, expected {}", t.fact(), c.dtype);
         block(part, size, t.bytes(), &mut bytes)?;
     }
-    Ok(vec![Tensor::from_bytes(c.dtype, &out.shape, aligned_copy(&bytes))?])
+    Ok(vec![Tensor::from_bytes(c.dtype, &out.shape, aligned_copy(&bytes)?)?])
 }
 
 fn block(p: &Part, size: usize, from: &[u8], to: &mut [u8]) -> Result<(), OpError> {
@@ -25,7 +26,9 @@ fn block(p: &Part, size: usize, from: &[u8], to: &mut [u8]) -> Result<(), OpErro
     within("copy", to.len() / size, p.dst_offset, &p.shape, &p.dst)?;
     let small = checked_count(&p.shape).is_some_and(|n| n <= to.len() / size);
     ensure!(small, "copy: part {:?} is larger than the result", p.shape);
+    let mut pulse = Pulse::default();
     for index in indices(&p.shape) {
+        pulse.beat()?;
         let (s, d) = (at(p.src_offset, &index, &p.src) * size, at(p.dst_offset, &index, &p.dst) * size);
         to[d..d + size].copy_from_slice(&from[s..s + size]);
     }

@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Gemm, Matrix, Scalar};
 use mindir_graph::{Fact, OpError, Shape, Strides, Tensor, checked_count, ensure};
 
@@ -41,11 +42,12 @@ fn products<N: Number>(g: &Gemm, ins: &[Tensor], out: &Fact, finish: &Finish<'_>
     let sb = strides(g, &g.b, g.k, g.n, b.len())?;
     let sc = strides(g, &g.c, g.m, g.n, out.count())?;
     let zero = if g.dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) };
-    let mut c = vec![zero; out.count()];
+    let (mut c, mut pulse) = (vec![zero; out.count()], Pulse::default());
     for (batch, index) in indices(&g.batch).enumerate() {
         let (pa, pb, pc) = (at(g.a.offset, &index, &sa), at(g.b.offset, &index, &sb), at(g.c.offset, &index, &sc));
         for i in 0..g.m {
             for j in 0..g.n {
+                pulse.turns(g.k)?;
                 let term = |k: usize| a[pa + i * g.a.row + k * g.a.col].mul(b[pb + k * g.b.row + j * g.b.col]);
                 let sum = (0..g.k).fold(N::ZERO, |sum, k| sum.add(term(k)));
                 let place = pc + i * g.c.row + j * g.c.col;

@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Norm, NormKind};
 use mindir_graph::{DType, Fact, OpError, Tensor, ensure};
 
@@ -11,7 +12,9 @@ pub(super) fn run(n: &Norm, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>
     let beta = optional(n, ins, n.beta.then_some(1 + usize::from(n.gamma)))?;
     let mut y = Vec::with_capacity(x.len());
     let (mut means, mut scales) = (Vec::new(), Vec::new());
+    let mut pulse = Pulse::default();
     for r in 0..n.rows {
+        pulse.turns(n.cols)?;
         let row = &x[r * n.cols..(r + 1) * n.cols];
         let (mean, scale) = statistics(n, row);
         let normal = |(j, &v): (usize, &f64)| {

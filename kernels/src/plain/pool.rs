@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Pool, PoolKind};
 use mindir_graph::{Fact, OpError, Tensor};
 
@@ -11,22 +12,23 @@ pub(super) fn run(p: &Pool, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>
     moderate("pool", &p.pads)?;
     let x = operand("pool", ins, 0, p.dtype, &[p.n, p.c, p.h, p.w])?;
     let out = result("pool", outs, 0, p.dtype, &[p.n, p.c, p.out_h, p.out_w])?;
-    with_number!(p.dtype, N => Ok(vec![N::write(out, &windows(p, &N::read(x)?))?]))
+    with_number!(p.dtype, N => Ok(vec![N::write(out, &windows(p, &N::read(x)?)?)?]))
 }
 
-fn windows<N: Number>(p: &Pool, x: &[N]) -> Vec<N> {
+fn windows<N: Number>(p: &Pool, x: &[N]) -> Result<Vec<N>, OpError> {
     let dims = [p.n, p.c, p.out_h, p.out_w];
-    let mut y = vec![N::ZERO; dims.iter().product()];
+    let (mut y, mut pulse) = (vec![N::ZERO; dims.iter().product()], Pulse::default());
     for n in 0..p.n {
         for c in 0..p.c {
             for oy in 0..p.out_h {
                 for ox in 0..p.out_w {
+                    pulse.turns(p.kernel[0] * p.kernel[1])?;
                     y[position(p.layout, dims, [n, c, oy, ox])] = window(p, x, [n, c, oy, ox]);
                 }
             }
         }
     }
-    y
+    Ok(y)
 }
 
 /// One window. Without elements, the maximum is the lowest number and the mean 0.

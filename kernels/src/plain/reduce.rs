@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Reduce, ReduceKind};
 use mindir_graph::{Fact, OpError, Tensor, ensure};
 
@@ -13,23 +14,24 @@ pub(super) fn run(r: &Reduce, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tenso
     with_number!(r.dtype, N => {
         let x = N::read(x)?;
         if position {
-            let places = lines(r, &x, |line| best(r.kind, line).unwrap_or(0) as i128);
+            let places = lines(r, &x, |line| best(r.kind, line).unwrap_or(0) as i128)?;
             return Ok(vec![i128::write(out, &places)?]);
         }
         ensure!(r.out == r.dtype, "reduce: {} gives {}", r.dtype, r.out);
-        Ok(vec![N::write(out, &lines(r, &x, |line| value(r.kind, line)))?])
+        Ok(vec![N::write(out, &lines(r, &x, |line| value(r.kind, line))?)?])
     })
 }
 
-fn lines<N: Number, M>(r: &Reduce, x: &[N], f: impl Fn(&[N]) -> M) -> Vec<M> {
-    let mut y = Vec::with_capacity(r.outer * r.inner);
+fn lines<N: Number, M>(r: &Reduce, x: &[N], f: impl Fn(&[N]) -> M) -> Result<Vec<M>, OpError> {
+    let (mut y, mut pulse) = (Vec::with_capacity(r.outer * r.inner), Pulse::default());
     for o in 0..r.outer {
         for i in 0..r.inner {
+            pulse.turns(r.len)?;
             let line: Vec<N> = (0..r.len).map(|l| x[(o * r.len + l) * r.inner + i]).collect();
             y.push(f(&line));
         }
     }
-    y
+    Ok(y)
 }
 
 /// Position of the first largest or smallest element.

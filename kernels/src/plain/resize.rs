@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Coordinates, Resize, ResizeMode};
 use mindir_graph::{Fact, OpError, Tensor, ensure};
 
@@ -11,31 +12,32 @@ pub(super) fn run(r: &Resize, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tenso
     let out = result("resize", outs, 0, r.dtype, &[r.n, r.c, r.out_h, r.out_w])?;
     ensure!(out.count() == 0 || x.count() > 0, "resize: of an empty image");
     match r.mode {
-        ResizeMode::Nearest => with_number!(r.dtype, N => Ok(vec![N::write(out, &nearest(r, &N::read(x)?))?])),
+        ResizeMode::Nearest => with_number!(r.dtype, N => Ok(vec![N::write(out, &nearest(r, &N::read(x)?)?)?])),
         ResizeMode::Bilinear => {
-            let values: Vec<_> = bilinear(r, &x.to_f64s()?).into_iter().map(Number::scalar).collect();
+            let values: Vec<_> = bilinear(r, &x.to_f64s()?)?.into_iter().map(Number::scalar).collect();
             Ok(vec![from_scalars(out, &values)?])
         }
     }
 }
 
 /// Calls `f` for every output with its position, its image and channel, its row and its column.
-fn outputs<N: Number>(r: &Resize, f: impl Fn([usize; 4]) -> N) -> Vec<N> {
+fn outputs<N: Number>(r: &Resize, f: impl Fn([usize; 4]) -> N) -> Result<Vec<N>, OpError> {
     let dims = [r.n, r.c, r.out_h, r.out_w];
-    let mut y = vec![N::ZERO; dims.iter().product()];
+    let (mut y, mut pulse) = (vec![N::ZERO; dims.iter().product()], Pulse::default());
     for n in 0..r.n {
         for c in 0..r.c {
             for oy in 0..r.out_h {
                 for ox in 0..r.out_w {
+                    pulse.beat()?;
                     y[position(r.layout, dims, [n, c, oy, ox])] = f([n, c, oy, ox]);
                 }
             }
         }
     }
-    y
+    Ok(y)
 }
 
-fn nearest<N: Number>(r: &Resize, x: &[N]) -> Vec<N> {
+fn nearest<N: Number>(r: &Resize, x: &[N]) -> Result<Vec<N>, OpError> {
     outputs(r, |[n, c, oy, ox]| {
         let iy = nearest_source(r.coordinates, oy, r.h, r.out_h);
         let ix = nearest_source(r.coordinates, ox, r.w, r.out_w);
@@ -43,7 +45,7 @@ fn nearest<N: Number>(r: &Resize, x: &[N]) -> Vec<N> {
     })
 }
 
-fn bilinear(r: &Resize, x: &[f64]) -> Vec<f64> {
+fn bilinear(r: &Resize, x: &[f64]) -> Result<Vec<f64>, OpError> {
     outputs(r, |[n, c, oy, ox]| {
         let (y0, y1, fy) = linear_source(r.coordinates, oy, r.h, r.out_h);
         let (x0, x1, fx) = linear_source(r.coordinates, ox, r.w, r.out_w);

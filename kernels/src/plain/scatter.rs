@@ -1,3 +1,4 @@
+use mindir_graph::bounds::Pulse;
 use mindir_graph::task::{Scatter, ScatterKind};
 use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, ensure, normalize_axis};
 
@@ -13,17 +14,20 @@ pub(super) fn run(s: &Scatter, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tens
     let out = result("scatter", outs, 0, s.dtype, &dims)?;
     let rows = (0..if s.inner == 0 { 0 } else { s.count }).map(|c| &index[c * s.axes.len()..][..s.axes.len()]);
     let places = rows.map(|row| place(&s.axes, row)).collect::<Result<Vec<usize>, _>>()?;
+    let mut pulse = Pulse::default();
     match s.kind {
         ScatterKind::Replace => {
             let (mut y, slice) = (x.bytes().to_vec(), s.inner * s.dtype.size());
             for (c, at) in places.into_iter().enumerate() {
+                pulse.turns(s.inner)?;
                 y[at * slice..][..slice].copy_from_slice(&u.bytes()[c * slice..][..slice]);
             }
-            Ok(vec![Tensor::from_bytes(s.dtype, &out.shape, aligned_copy(&y))?])
+            Ok(vec![Tensor::from_bytes(s.dtype, &out.shape, aligned_copy(&y)?)?])
         }
         ScatterKind::Add => with_number!(s.dtype, N => {
             let (mut y, u) = (N::read(x)?, N::read(u)?);
             for (c, at) in places.into_iter().enumerate() {
+                pulse.turns(s.inner)?;
                 for i in 0..s.inner {
                     y[at * s.inner + i] = y[at * s.inner + i].add(u[c * s.inner + i]);
                 }

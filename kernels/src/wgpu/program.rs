@@ -153,7 +153,7 @@ impl Builder<'_> {
     fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {
         let upload =
             || self.gpu.guarded(|| self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE));
-        let made = self.weights.try_get(t, &format!("wgpu-{}", self.gpu.id), &[], upload)?;
+        let made = self.weights.get(t, &format!("wgpu-{}", self.gpu.id), &[], upload)?;
         self.constants.push(made.clone());
         Ok(made.as_ref().clone())
     }

@@ -54,7 +54,7 @@ pub(crate) fn read_contents(header: &Header, mut reader: impl Read) -> io::Resul
     if header.column_major {
         data = row_major(&data, dims, dtype.size());
     }
-    let data = mindir_graph::aligned_copy(&data);
+    let data = mindir_graph::aligned_copy(&data).map_err(|e| bad(e.to_string()))?;
     Tensor::from_bytes(dtype, dims, data).map_err(|e| bad(e.to_string()))
 }
 

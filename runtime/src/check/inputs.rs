@@ -33,14 +33,14 @@ pub struct Set {
 ///
 /// # Errors
 /// The model's answer to the last inputs if it takes none; [`InputError::Unstated`].
-pub fn inputs(model: &Arc<Model>, shapes: &[Option<Vec<usize>>]) -> Result<Vec<Set>, Error> {
+pub fn inputs(model: &Arc<Model>, shapes: &[Option<Vec<usize>>], options: &crate::Options) -> Result<Vec<Set>, Error> {
     let graph = model.entry();
     let ports: Vec<Port> = graph.inputs.iter().map(|v| Port::of(graph, *v)).collect();
     let options = crate::Options {
         threads: Some(1),
         isa: Some(Isa::Scalar),
         disabled_passes: vec!["all".into()],
-        ..Default::default()
+        ..options.clone()
     };
     let cell = GraphCell::new(model.clone(), options)?;
     let mut refusal = None;

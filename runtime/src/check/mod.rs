@@ -34,12 +34,15 @@ pub struct Options {
     /// How far results may be apart where sums are taken in another order, relative to the largest magnitude in a tensor;
     /// `None` is 10⁻⁴, or 16 units in the last place of the shortest float type in the model where that is more.
     pub tolerance: Option<f64>,
+    /// Options of the cells that run. Threads, instruction set and passes are as each run has them.
+    pub cell: crate::Options,
 }
 
 impl Default for Options {
     /// As many threads as a cell uses by default, and at least two.
     fn default() -> Options {
-        Options { threads: crate::machine::processor().map_or(2, |p| p.threads.max(2)), tolerance: None }
+        let threads = crate::machine::processor().map_or(2, |p| p.threads.max(2));
+        Options { threads, tolerance: None, cell: crate::Options::default() }
     }
 }
 
@@ -146,7 +149,7 @@ impl Report {
 pub fn check(model: impl Into<Arc<Model>>, inputs: &[Tensor], options: &Options) -> Result<Report, Error> {
     let model = model.into();
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(&model, inputs));
-    let mut checker = Checker { model, inputs, tolerance, runs: Vec::new() };
+    let mut checker = Checker { model, inputs, options: &options.cell, tolerance, runs: Vec::new() };
     let all = Isa::all();
     let mut plainest = None;
     for isa in all {
@@ -163,6 +166,7 @@ pub fn check(model: impl Into<Arc<Model>>, inputs: &[Tensor], options: &Options)
 type Results = Vec<(String, Tensor)>;
 
 struct Checker<'a> {
+    options: &'a crate::Options,
     model: Arc<Model>,
     inputs: &'a [Tensor],
     tolerance: f64,
@@ -247,7 +251,7 @@ impl Checker<'_> {
             threads: Some(threads),
             isa: Some(isa),
             disabled_passes: passes.disabled(),
-            ..crate::Options::default()
+            ..self.options.clone()
         };
         GraphCell::new(model, options)
     }

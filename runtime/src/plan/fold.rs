@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use mindir_graph::bounds;
 use mindir_graph::passes::Note;
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
 use mindir_graph::{Buffer, Fact, Tensor};
@@ -36,6 +37,7 @@ pub(crate) fn constants(
     let mut recipes: HashMap<V, Recipe> = HashMap::new();
     let mut folded = Vec::new();
     for at in (0..tasks.nodes.len()).filter(|&at| fixed[at]) {
+        bounds::check()?;
         let recipe = Recipe::of(tasks, at, host, &mut recipes);
         let outs = &tasks.nodes[at].outs;
         if let [out] = outs.as_slice()
@@ -143,7 +145,7 @@ impl Recipe {
             None => Ok(Arc::new(make()?)),
             Some(at) => {
                 let others: Vec<&Tensor> = self.of[..at].iter().chain(&self.of[at + 1..]).collect();
-                weights.try_get(&self.of[at], &self.how, &others, make)
+                weights.get(&self.of[at], &self.how, &others, make)
             }
         }
     }
@@ -204,7 +206,7 @@ fn step(
     let facts = inputs.iter().map(|(_, t)| t.fact()).collect();
     let stage = Stage { steps: vec![step], inputs: facts, outputs: out_facts.clone(), ..Stage::default() };
     let mut session = host.build(stage, weights)?.session();
-    let mut buffers: Vec<Buffer> = out_facts.iter().map(|f| Buffer::new(f.bytes())).collect();
+    let mut buffers: Vec<Buffer> = out_facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = inputs.iter().map(|(_, t)| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
     session.run(&sources, &mut targets)?;

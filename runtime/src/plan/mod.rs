@@ -9,11 +9,12 @@ mod run;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::graph::ValueId;
 use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, TaskGraph, V};
-use mindir_graph::{Fact, Tensor};
+use mindir_graph::{Fact, Tensor, checked_count};
 use mindir_kernels::device::{Device, Place, Program, Slot, Stage, Step, Weights};
 
 use fold::Folded;
@@ -84,6 +85,7 @@ impl Plan {
         options: &Options,
     ) -> Result<Plan, Error> {
         let mut tasks = lowered.tasks;
+        sizes(&tasks)?;
         let (notes, visits, folded) = rewrite(&mut tasks, devices, weights, options)?;
         let placed = place::place(&tasks, devices)?;
         if options.fallback == Fallback::Deny {
@@ -91,15 +93,18 @@ impl Plan {
         }
         let mut builder = Builder::new(&tasks, &placed, devices);
         builder.results();
-        let mut stages = Vec::new();
-        let mut report = Vec::new();
+        let (mut planned, mut report) = (Vec::new(), Vec::new());
         for range in place::stages(&placed) {
             let device = placed[range.start].device;
+            bounds::check()?;
             let (stage, ins, outs) = builder.stage(range.clone());
-            let info = report::stage(&tasks, &placed, range, &stage, devices);
-            let program = devices[device].build(stage, weights)?;
-            report.push(info);
-            stages.push(PlannedStage { program, ins, outs });
+            report.push(report::stage(&tasks, &placed, range, &stage, devices));
+            planned.push((device, stage, ins, outs));
+        }
+        builder.fits(&report)?;
+        let mut stages = Vec::with_capacity(planned.len());
+        for (device, stage, ins, outs) in planned {
+            stages.push(PlannedStage { program: devices[device].build(stage, weights)?, ins, outs });
         }
         let writes = tasks.writes.iter().enumerate().map(|(i, (p, _))| (*p, tasks.outputs.len() + i)).collect();
         Ok(Plan {
@@ -164,6 +169,14 @@ impl Plan {
     }
 }
 
+/// Says whether the bytes of all values together are a number; all that is planned from here on is less.
+fn sizes(tasks: &TaskGraph) -> Result<(), Exceeded> {
+    let bytes = |fact: &Fact| checked_count(&fact.shape)?.checked_mul(fact.dtype.size());
+    let sum = tasks.values.iter().try_fold(0usize, |sum, v| sum.checked_add(bytes(&v.fact)?.checked_add(64)?));
+    let fits = sum.is_some_and(|sum| sum <= isize::MAX as usize);
+    if fits { Ok(()) } else { Err(Exceeded::system(sum.unwrap_or(usize::MAX))) }
+}
+
 /// The constants that nodes and results read.
 fn constants(tasks: &TaskGraph) -> Vec<Tensor> {
     let reads =
@@ -198,8 +211,9 @@ fn rewrite(
     if fold {
         folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
     }
-    let optimized = optimize(tasks, |pass| options.pass_enabled(pass));
+    let optimized = optimize(tasks, |pass| options.pass_enabled(pass) && bounds::check().is_ok());
     notes.extend(optimized.list);
+    bounds::check()?;
     if fold {
         folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
     }
@@ -261,6 +275,14 @@ impl<'a> Builder<'a> {
             };
             self.planned.push(Planned { fact: self.tasks.fact(v).clone(), copy_of });
         }
+    }
+
+    /// Says whether a run of the stages reported may have the memory that it needs at one time: results, what lies in host
+    /// memory between stages, and the largest of the stages' own.
+    fn fits(&self, report: &[StageReport]) -> Result<(), Exceeded> {
+        let own = report.iter().filter(|s| s.device == "cpu").map(|s| s.memory).max().unwrap_or(0);
+        let results = self.planned.iter().map(|r| r.fact.bytes());
+        bounds::could_hold(results.chain(self.host.iter().copied()).chain([own]).fold(0, usize::saturating_add))
     }
 
     /// The stage of these nodes, with what it reads from and writes to the outside.

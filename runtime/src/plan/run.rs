@@ -15,16 +15,16 @@ pub(crate) struct State {
 
 impl Plan {
     /// Memory for one run at a time.
-    pub(crate) fn state(&self) -> State {
-        State {
+    pub(crate) fn state(&self) -> Result<State, Error> {
+        Ok(State {
             runs: self.stages.iter().map(|s| s.program.clone().session()).collect(),
-            host: self.host.iter().map(|&n| Buffer::new(n)).collect(),
-        }
+            host: self.host.iter().map(|&n| Buffer::new(n)).collect::<Result<_, _>>()?,
+        })
     }
 
     /// A buffer for every result.
-    pub(crate) fn buffers(&self) -> Vec<Buffer> {
-        self.results.iter().map(|r| Buffer::new(r.fact.bytes())).collect()
+    pub(crate) fn buffers(&self) -> Result<Vec<Buffer>, Error> {
+        Ok(self.results.iter().map(|r| Buffer::new(r.fact.bytes())).collect::<Result<_, _>>()?)
     }
 
     /// Runs all stages. `results` are as [`Plan::buffers`] makes them. With `nanos`, adds the time of every step.
@@ -63,8 +63,9 @@ impl Plan {
         for i in 0..self.results.len() {
             if let Some(feed) = &self.results[i].copy_of {
                 let mut target = std::mem::take(&mut results[i]);
-                target.bytes_mut().copy_from_slice(bytes(feed, inputs, params, &state.host, results));
+                let copied = target.copy_from(bytes(feed, inputs, params, &state.host, results));
                 results[i] = target;
+                copied?;
             }
         }
         Ok(())

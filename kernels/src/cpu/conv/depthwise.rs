@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::Conv;
 
 use super::super::gang::Gang;
@@ -30,13 +31,13 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
-    pub fn build(build: &mut Build<'_>, c: &Conv) -> Depthwise {
+    pub fn build(build: &mut Build<'_>, c: &Conv) -> Result<Depthwise, Exceeded> {
         let taps = c.kernel[0] * c.kernel[1];
-        let weights = packed(build, c, "taps by channels", taps * c.c_out, |w, scale, out, _| pack(c, w, scale, out));
+        let weights = packed(build, c, "taps by channels", taps * c.c_out, |w, scale, out, _| pack(c, w, scale, out))?;
         // A few microseconds of work at least.
         let worth = (40_000 / (c.out_w * c.c_out * taps).max(1)).max(1);
-        let rows = (c.n * c.out_h).div_ceil(4 * build.gang.threads()).max(worth);
-        Depthwise { name: name(build.isa), isa: build.isa, conv: c.clone(), weights, rows, inner: inner(c) }
+        let rows = (c.n * c.out_h).div_ceil(4 * build.gang.threads()).clamp(worth, 100 * worth);
+        Ok(Depthwise { name: name(build.isa), isa: build.isa, conv: c.clone(), weights, rows, inner: inner(c) })
     }
 }
 

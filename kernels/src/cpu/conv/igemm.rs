@@ -1,5 +1,6 @@
 //! Convolution as a product whose rows are found through pointers: one row per output pixel, one pointer per kernel tap.
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::Conv;
 
 use super::super::gang::{Gang, Shared};
@@ -37,22 +38,22 @@ pub struct Igemm {
 }
 
 impl Igemm {
-    pub fn build(build: &mut Build<'_>, c: &Conv) -> Igemm {
+    pub fn build(build: &mut Build<'_>, c: &Conv) -> Result<Igemm, Exceeded> {
         let threads = build.gang.threads();
         let [kh, kw] = c.kernel;
         let (c_in, c_out) = (c.c_in / c.groups, c.c_out / c.groups);
         let (source, taps, len) = if c.groups == 1 && c_in < FEW_CHANNELS && kw > 1 && c.dilation[1] == 1 {
             (Source::Rows(padded(c)), kh, kw * c_in)
         } else {
-            (Source::Taps(Block::zeroed(c_in)), kh * kw, c_in)
+            (Source::Taps(Block::zeroed(c_in)?), kh * kw, c_in)
         };
         let divided = if c.groups >= threads && c.groups > 1 { 1 } else { threads };
         let blocks = Blocks::new(build.isa, c.n * c.out_h * c.out_w, c_out, taps, len, divided);
         let panels = blocks.panels;
         let weights = packed(build, c, &format!("{panels:?}"), panels.len() * c.groups, |w, scale, out, gang| {
             pack(c, &panels, w, scale, out, gang);
-        });
-        Igemm { name: name(build.isa, c), conv: c.clone(), blocks, weights, source, threads }
+        })?;
+        Ok(Igemm { name: name(build.isa, c), conv: c.clone(), blocks, weights, source, threads })
     }
 
     fn table_len(&self) -> usize {

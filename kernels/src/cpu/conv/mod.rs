@@ -7,6 +7,7 @@ mod igemm;
 mod planes;
 mod transpose;
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Conv, EpilogueInput, Layout, Task};
 use mindir_graph::{DType, Tensor};
 use smallvec::SmallVec;
@@ -16,7 +17,7 @@ use super::gang::{Gang, Shared};
 use super::kernel::{CpuKernel, Failed, Io};
 use super::memory::Block;
 use super::{Build, Candidate, Isa};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of the conv family.
 pub const CANDIDATES: &[Candidate] = &[
@@ -120,27 +121,28 @@ fn packed(
     layout: &str,
     len: usize,
     pack: impl FnOnce(&[f32], Option<&[f32]>, &mut [f32], &mut Gang),
-) -> Packed {
+) -> Result<Packed, Exceeded> {
     let (w, scale) = (&build.view.known[1], if c.scaled { build.view.known[2].as_ref() } else { None });
-    let (Some(w), true) = (w, scale.is_some() == c.scaled) else { return Packed::Each };
+    let (Some(w), true) = (w, scale.is_some() == c.scaled) else { return Ok(Packed::Each) };
     let (Ok(data), Ok(factors)) = (w.view::<f32>(), scale.map(|s| s.view::<f32>()).transpose()) else {
-        return Packed::Each;
+        return Ok(Packed::Each);
     };
     // Scaled weights belong to the scale as well.
     let with: SmallVec<[&Tensor; 1]> = scale.into_iter().collect();
-    Packed::Known(build.weights.get(w, &format!("{layout} of {:?}", c.groups), &with, || {
-        let mut out = Block::zeroed(len);
+    let made = build.weights.get(w, &format!("{layout} of {:?}", c.groups), &with, || {
+        let mut out = Block::zeroed(len)?;
         pack(data, factors, &mut out, build.gang);
-        out
-    }))
+        Ok::<_, Exceeded>(out)
+    })?;
+    Ok(Packed::Known(made))
 }
 
 fn build<B: Body + 'static>(
     build: &mut Build<'_>,
-    body: impl FnOnce(&mut Build<'_>, &Conv) -> B,
-) -> Result<Box<dyn CpuKernel>, Declined> {
+    body: impl FnOnce(&mut Build<'_>, &Conv) -> Result<B, Exceeded>,
+) -> Result<Box<dyn CpuKernel>, Refused> {
     let c = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 convolution".into()))?;
-    let body = body(build, c);
+    let body = body(build, c)?;
     let planes = c.layout == Layout::Nchw && !B::PLANES;
     let full = |e: &mindir_graph::task::Epilogue| e.inputs.iter().filter(|i| **i == EpilogueInput::Full).count();
     Ok(Box::new(Kernel {

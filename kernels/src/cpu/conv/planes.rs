@@ -1,6 +1,7 @@
 //! Convolution of few planes: rows of the input are lines of a product whose rows are output channels, so that nothing is
 //! rearranged but the padding.
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Conv, Layout};
 
 use super::super::gang::Gang;
@@ -38,23 +39,23 @@ pub struct Planes {
 }
 
 impl Planes {
-    pub fn build(build: &mut Build<'_>, c: &Conv) -> Planes {
+    pub fn build(build: &mut Build<'_>, c: &Conv) -> Result<Planes, Exceeded> {
         let taps = c.c_in * c.kernel[0] * c.kernel[1];
-        let weights = packed(build, c, "rows", c.c_out * taps, |w, scale, out, _| pack(c, w, scale, out));
+        let weights = packed(build, c, "rows", c.c_out * taps, |w, scale, out, _| pack(c, w, scale, out))?;
         let worth = (100_000 / (c.out_w * c.c_out * taps).max(1)).max(1);
         let threads = build.gang.threads();
         let reach = (c.kernel[1] - 1) * c.dilation[1] / c.stride[1];
-        Planes {
+        Ok(Planes {
             name: name(build.isa),
             tiles: build.isa.run(AllLineTiles),
             lanes: build.isa.lanes(),
             weights,
             part: (c.out_w + reach + MAX_LINE_VECTORS * MAX_LANES).next_multiple_of(16),
-            rows: (c.n * c.out_h).div_ceil(4 * threads).max(worth),
+            rows: (c.n * c.out_h).div_ceil(4 * threads).clamp(worth, 100 * worth),
             together: (512 / c.out_w.max(1)).max(1),
             threads,
             conv: c.clone(),
-        }
+        })
     }
 
     fn taps(&self) -> usize {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use mindir_graph::bounds;
+
 use super::super::isa::Isa;
 use super::panels::Panels;
 use super::tile::{AllTiles, Finish, Tile, Tiles};
@@ -120,7 +122,7 @@ impl Blocks {
         part(self.m, self.tile_count, tile).start
     }
 
-    /// Computes block `i`. `table` has the row pointers of the block: for every tap, one per row of [`Blocks::rows`].
+    /// Computes block `i`, or a part of it if the thread has to stop. `table` has the row pointers of the block: for every tap, one per row of [`Blocks::rows`].
     ///
     /// # Safety
     /// Row pointers are valid for the elements of a tap, the pointers of `p` for the whole product, and nobody else
@@ -129,6 +131,9 @@ impl Blocks {
         let (tiles, panels, rows) = (self.block_tiles(i), self.block_panels(i), self.rows(i));
         assert!(table.len() >= rows.len() * self.taps);
         for (l, lines) in self.lines.iter().enumerate() {
+            if bounds::check().is_err() {
+                return;
+            }
             for j in panels.clone() {
                 let (vectors, col) = (self.panels.vectors_of(j), j * self.panels.width());
                 let (b, b_stride) = self.lines_of(j, lines.first, p);

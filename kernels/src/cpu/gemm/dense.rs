@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Gemm, Matrix, Task};
 use mindir_graph::{DType, Strides};
 
@@ -13,7 +14,7 @@ use super::super::{Build, Candidate, Isa};
 use super::blocks::{Blocks, Pointers};
 use super::dot;
 use super::panels::{Origin, Panels};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Tiles in registers over packed panels of `b`.
 pub const TILES: Candidate = Candidate {
@@ -133,7 +134,7 @@ struct Tiled {
     by_batch: bool,
 }
 
-fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
     let threads = build.gang.threads();
     let by_batch = g.batch_count() >= threads && g.batch_count() > 1;
@@ -144,10 +145,10 @@ fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
             let panels = blocks.panels;
             let layout = format!("panels {panels:?} of {:?}", g.b);
             B::Packed(build.weights.get(t, &layout, &[], || {
-                let mut packed = Block::zeroed(panels.len());
+                let mut packed = Block::zeroed(panels.len())?;
                 origin(g, data, 0).pack_all(&panels, &mut packed, build.gang);
-                packed
-            }))
+                Ok::<_, Exceeded>(packed)
+            })?)
         }
         _ if g.b.col == 1 && g.m <= 2 * blocks.panels.tile_rows() => B::Direct,
         _ => B::Pack,
@@ -323,11 +324,12 @@ struct Dotted {
     piece: usize,
 }
 
-fn build_dots(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+fn build_dots(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
     // 32 KiB of `b` take longer than a thread takes to fetch its next piece.
     let worth = (8192 / g.k).max(1);
-    let piece = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * build.gang.threads()).max(worth) };
+    let wanted = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * build.gang.threads()) };
+    let piece = wanted.clamp(worth, 100 * worth);
     Ok(Box::new(Dotted {
         name: format!("{}-f32-gemv", build.isa),
         isa: build.isa,

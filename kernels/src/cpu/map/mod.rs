@@ -16,7 +16,7 @@ use layout::{Access, Layout};
 
 use super::kernel::{CpuKernel, Failed, Io, dtypes};
 use super::{Build, Candidate, Gang, Isa, Shared};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 
 /// Kernels of element-wise programs.
 pub const CANDIDATES: &[Candidate] =
@@ -49,8 +49,10 @@ fn in_place(view: &TaskView<'_>) -> Vec<usize> {
     (0..view.ins.len()).filter(|&i| same(&view.ins[i]) && dense(&view.ins[i])).collect()
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
-    let Some((code, layout)) = compile(&b.view) else { return Err(Declined("not a map for this kernel".into())) };
+fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
+    let Some((code, layout)) = compile(&b.view) else {
+        return Err(Declined("not a map for this kernel".into()).into());
+    };
     let scratch = code.scratch().next_multiple_of(64);
     Ok(Box::new(Blocks { name: name(b.isa, &b.view), isa: b.isa, code, layout, scratch, threads: b.gang.threads() }))
 }
