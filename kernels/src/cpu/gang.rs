@@ -16,7 +16,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::knobs::{self, KnobError};
 
-/// How long a helper spins without work before it goes back to the pool.
+/// How long a helper spins without work before it goes back to the pool, unless there are more threads than processors, where
+/// it would take the time of those that have work.
 const LINGER: Duration = Duration::from_micros(50);
 
 /// The threads that gangs recruit from.
@@ -24,13 +25,15 @@ const LINGER: Duration = Duration::from_micros(50);
 pub struct Threads {
     pool: Option<Arc<ThreadPool>>,
     count: usize,
+    /// How long helpers spin without work.
+    linger: Duration,
 }
 
 impl Threads {
     /// `count` threads, the caller included; fewer if the system refuses them.
     pub fn new(count: usize) -> Threads {
         if count <= 1 {
-            return Threads { pool: None, count: 1 };
+            return Threads { pool: None, count: 1, linger: LINGER };
         }
         let pool = ThreadPoolBuilder::new()
             .num_threads(count - 1)
@@ -39,13 +42,13 @@ impl Threads {
             .map(Arc::new)
             .ok();
         let count = if pool.is_some() { count } else { 1 };
-        Threads { pool, count }
+        Threads { pool, count, linger: linger(count) }
     }
 
     /// The threads of `pool`, one of which stands for the caller.
     pub fn from_pool(pool: Arc<ThreadPool>) -> Threads {
         let count = pool.current_num_threads();
-        Threads { pool: (count > 1).then_some(pool), count }
+        Threads { pool: (count > 1).then_some(pool), count, linger: linger(count) }
     }
 
     /// More threads are refused: each costs memory and time to start.
@@ -66,9 +69,14 @@ impl Threads {
 
     /// A gang for one caller at a time.
     pub fn gang(&self) -> Gang {
-        let crew = self.pool.as_ref().map(|pool| (Arc::new(Crew::new(self.count - 1)), pool.clone()));
+        let crew = self.pool.as_ref().map(|pool| (Arc::new(Crew::new(self.count - 1, self.linger)), pool.clone()));
         Gang { crew, threads: self.count, epoch: 0 }
     }
+}
+
+fn linger(threads: usize) -> Duration {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if threads > processors { Duration::ZERO } else { LINGER }
 }
 
 fn asked(value: Option<&str>) -> Result<Option<usize>, KnobError> {
@@ -124,13 +132,21 @@ impl Gang {
 
     /// Calls helpers that are not here, so that they arrive while the caller does something else.
     pub fn recruit(&self) {
+        self.call(self.threads);
+    }
+
+    /// Calls helpers until there are `most`.
+    fn call(&self, most: usize) {
         let Some((crew, pool)) = &self.crew else { return };
-        if crew.vacant.load(Ordering::Relaxed) == 0 {
-            return;
-        }
+        let vacant = crew.vacant.load(Ordering::Relaxed);
+        let mut wanted = most.min(crew.seats.len()).saturating_sub(crew.seats.len() - vacant);
         for seat in 0..crew.seats.len() {
+            if wanted == 0 {
+                return;
+            }
             if !crew.seats[seat].swap(true, Ordering::Acquire) {
                 crew.vacant.fetch_sub(1, Ordering::Relaxed);
+                wanted -= 1;
                 let crew = crew.clone();
                 pool.spawn(move || crew.help(seat));
             }
@@ -162,7 +178,7 @@ impl Gang {
         if chunks <= 1 || self.crew.is_none() {
             return (0..chunks).for_each(|chunk| f(chunk, 0));
         }
-        self.recruit();
+        self.call(chunks - 1);
         let Some((crew, _)) = &self.crew else { return };
         self.epoch = self.epoch.wrapping_add(1);
         crew.region(self.epoch, chunks, &f);
@@ -268,6 +284,7 @@ struct Crew {
     vacant: AtomicUsize,
     closed: AtomicBool,
     panicked: AtomicBool,
+    linger: Duration,
 }
 
 // SAFETY: `job` is written and read as documented at the type; the pointer in it is followed only inside a region, during
@@ -283,7 +300,7 @@ impl std::fmt::Debug for Crew {
 }
 
 impl Crew {
-    fn new(helpers: usize) -> Crew {
+    fn new(helpers: usize, linger: Duration) -> Crew {
         unsafe fn nothing(_: *const (), _: usize, _: usize) {}
         Crew {
             gate: AtomicU64::new(0),
@@ -293,6 +310,7 @@ impl Crew {
             vacant: AtomicUsize::new(helpers),
             closed: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
+            linger,
         }
     }
 
@@ -345,7 +363,7 @@ impl Crew {
             }
             std::hint::spin_loop();
             spins = spins.wrapping_add(1);
-            if spins.is_multiple_of(32) && (self.closed.load(Ordering::Relaxed) || idle.elapsed() > LINGER) {
+            if spins.is_multiple_of(32) && (self.closed.load(Ordering::Relaxed) || idle.elapsed() > self.linger) {
                 break;
             }
         }
