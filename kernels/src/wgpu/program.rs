@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
 
@@ -51,6 +52,7 @@ impl GpuProgram {
             Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new(), constants: Vec::new() };
         let mut kernels = Vec::new();
         for (index, step) in stage.steps.iter().enumerate() {
+            bounds::check()?;
             kernels.push(builder.step(index, step)?);
         }
         let Builder { params, dispatches, constants, .. } = builder;
@@ -151,11 +153,20 @@ impl Builder<'_> {
     }
 
     fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {
-        let upload =
-            || self.gpu.guarded(|| self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE));
-        let made = self.weights.get(t, &format!("wgpu-{}", self.gpu.id), &[], upload)?;
+        let fill = || self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE);
+        let upload = || self.gpu.guarded(fill).map_err(Message);
+        let made = self.weights.get(t, &format!("wgpu-{}", self.gpu.id), &[], upload).map_err(|e| e.0)?;
         self.constants.push(made.clone());
         Ok(made.as_ref().clone())
+    }
+}
+
+/// Why there is no buffer of a constant.
+struct Message(String);
+
+impl From<Exceeded> for Message {
+    fn from(e: Exceeded) -> Message {
+        Message(e.to_string())
     }
 }
 

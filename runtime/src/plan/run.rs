@@ -1,6 +1,6 @@
 //! Running a plan.
 
-use mindir_graph::{Buffer, Tensor};
+use mindir_graph::{Buffer, Tensor, bounds};
 use mindir_kernels::device::Run;
 use smallvec::SmallVec;
 
@@ -38,6 +38,7 @@ impl Plan {
     ) -> Result<(), Error> {
         let mut first = 0;
         for (stage, run) in self.stages.iter().zip(&mut state.runs) {
+            bounds::check()?;
             // What the stage writes is taken out, so that the rest can be read meanwhile.
             let mut written: SmallVec<[Buffer; 8]> =
                 stage.outs.iter().map(|t| std::mem::take(at(*t, &mut state.host, results))).collect();
