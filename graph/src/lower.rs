@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
+use crate::graph::{Arg, Def, Graph, GraphId, Layer, Model, Node, NodeKind, ValueId};
 use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind, Watch};
 use crate::task::{
-    Binary, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind, Scan, ScanKind,
-    Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
+    Binary, Cell, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Recurrent, Reduce, ReduceKind,
+    Scan, ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
 };
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, count, dense_strides, shape};
 
@@ -385,6 +385,17 @@ impl Lowering {
         self.task1(Task::Scan(task), &[x], fact)
     }
 
+    /// The steps of a recurrent layer; operands and results are those of [`Recurrent`].
+    pub fn recurrent(&mut self, task: Recurrent, ins: &[V]) -> Vec<V> {
+        let fact = |dims: &[usize]| Fact::new(task.dtype, dims);
+        let state = fact(&[task.batch, task.hidden]);
+        let mut outs = vec![fact(&[task.seq, task.batch, task.hidden]), state.clone()];
+        if matches!(task.cell, Cell::Lstm { .. }) {
+            outs.push(state);
+        }
+        self.task(Task::Recurrent(task), ins, outs)
+    }
+
     /// Normalisation over the dimensions from `axis` on. `gamma` and `beta` have as many elements as a row.
     /// Returns `y`, and with `stats` the mean (layer only) and the inverse deviation of each row as `f32`, with the
     /// normalised dimensions kept as 1.
@@ -512,6 +523,15 @@ pub struct NodeError {
     pub error: OpError,
 }
 
+/// Whether [`lower`] may get past a node: an operator, or a call that is one task.
+pub fn is_lowered(model: &Model, node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Op(_) => true,
+        NodeKind::Call(callee) => model.graph(*callee).layer.is_some(),
+        _ => false,
+    }
+}
+
 /// Lowers nodes of `graph` from index `start` on, until the end or a [`Stop`].
 ///
 /// `entries` are the values that exist: the graph's inputs and the results of nodes before `start` that are still needed.
@@ -575,6 +595,7 @@ impl<'a> Walk<'a> {
             NodeKind::Opaque(o) => {
                 return Err(self.error(node, OpError::Unsupported(format!("unknown primitive {}", o.op_type))));
             }
+            NodeKind::Call(callee) if self.layer(node, *callee).is_some() => return Ok(None),
             NodeKind::Call(_) | NodeKind::If { .. } | NodeKind::Select(_) => return Ok(Some(Stop::Call)),
         };
         self.b.path = node.path.clone();
@@ -588,6 +609,31 @@ impl<'a> Walk<'a> {
             },
             Err(e) => Err(self.error(node, e)),
         }
+    }
+
+    /// Lowers a call of a recurrent layer, if it is one and the arguments have its shapes.
+    fn layer(&mut self, node: &Node, callee: GraphId) -> Option<()> {
+        let graph = self.model.graphs.get(callee.0 as usize)?;
+        let Layer { cell, reverse, operands } = graph.layer.as_ref()?;
+        let mut ins = Vec::with_capacity(operands.len());
+        for id in operands {
+            ins.push(match &graph.value(*id).def {
+                Def::Input(i) => match node.args.get(*i)? {
+                    Some(Arg::Value(v)) => self.lookup(*v).ok()?,
+                    _ => return None,
+                },
+                Def::Const(t) => self.b.constant(t.clone()),
+                Def::Param(p) => self.param(*p),
+                Def::Node => return None,
+            });
+        }
+        let facts: Vec<&Fact> = ins.iter().map(|v| self.b.graph.fact(*v)).collect();
+        let task = Recurrent::new(*cell, *reverse, &facts)?;
+        self.b.path = node.path.clone();
+        self.b.op = cell.name().into();
+        let outs = self.b.recurrent(task, &ins);
+        self.bind(node, &outs);
+        Some(())
     }
 
     /// Lowers one node with an operator.

@@ -67,12 +67,19 @@ pub struct Tensor {
 /// The elements of tensors, with their forms.
 pub(crate) struct Data {
     bytes: Bytes,
+    /// What `bytes` are of, if they were a [`Buffer`].
+    lines: Option<Arc<Owner<Line>>>,
     forms: Forms,
 }
 
 impl Data {
     fn new(bytes: Bytes) -> Arc<Data> {
-        Arc::new(Data { bytes, forms: Forms::default() })
+        Arc::new(Data { bytes, lines: None, forms: Forms::default() })
+    }
+
+    fn of(lines: Arc<Owner<Line>>) -> Arc<Data> {
+        let bytes = Bytes::from_owner(Lines(lines.clone()));
+        Arc::new(Data { bytes, lines: Some(lines), forms: Forms::default() })
     }
 
     #[cfg(test)]
@@ -90,6 +97,15 @@ struct Owner<T>(Vec<T>, usize);
 impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
     fn as_ref(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.0)[..self.1]
+    }
+}
+
+/// The memory of a [`Buffer`], which its tensor holds too.
+struct Lines(Arc<Owner<Line>>);
+
+impl AsRef<[u8]> for Lines {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
     }
 }
 
@@ -135,15 +151,38 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`].
     pub fn from_bytes(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
-        check_length(dtype, dims, &bytes)?;
-        if dtype == DType::Bool
-            && let Some((index, &value)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
-        {
-            return Err(TensorError::Bool { index, value });
-        }
+        check(dtype, dims, &bytes)?;
         let misaligned = !(bytes.as_ptr() as usize).is_multiple_of(dtype.align());
         let data = Data::new(if misaligned { aligned_copy(&bytes) } else { bytes });
         Ok(Tensor { dtype, shape: shape(dims), data })
+    }
+
+    /// A tensor of what `buffer` holds; [`Tensor::into_buffer`] gives the buffer back.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_bytes`].
+    pub fn from_buffer(dtype: DType, dims: &[usize], buffer: Buffer) -> Result<Tensor, TensorError> {
+        check(dtype, dims, buffer.bytes())?;
+        Ok(Tensor { dtype, shape: shape(dims), data: Data::of(Arc::new(Owner(buffer.lines, buffer.len))) })
+    }
+
+    /// The buffer that the tensor was made of, to be written anew.
+    ///
+    /// # Errors
+    /// The tensor, if it was made of something else or somebody shares its elements.
+    pub fn into_buffer(self) -> Result<Buffer, Tensor> {
+        if self.data.lines.is_none() || !self.data.bytes.is_unique() {
+            return Err(self);
+        }
+        let Tensor { dtype, shape, data } = self;
+        let data = Arc::try_unwrap(data).map_err(|data| Tensor { dtype, shape: shape.clone(), data })?;
+        let Data { bytes, lines, .. } = data;
+        let Some(lines) = lines else { return Err(Tensor { dtype, shape, data: Data::new(bytes) }) };
+        drop(bytes);
+        match Arc::try_unwrap(lines) {
+            Ok(Owner(lines, len)) => Ok(Buffer { lines, len }),
+            Err(lines) => Err(Tensor { dtype, shape, data: Data::of(lines) }),
+        }
     }
 
     /// A tensor that owns `data`.
@@ -411,7 +450,14 @@ impl fmt::Display for Number {
     }
 }
 
-fn check_length(dtype: DType, dims: &[usize], bytes: &Bytes) -> Result<(), TensorError> {
+/// Checks that `bytes` are the elements of a tensor.
+fn check(dtype: DType, dims: &[usize], bytes: &[u8]) -> Result<(), TensorError> {
+    check_length(dtype, dims, bytes)?;
+    let wrong = if dtype == DType::Bool { bytes.iter().position(|b| *b > 1) } else { None };
+    wrong.map_or(Ok(()), |index| Err(TensorError::Bool { index, value: bytes[index] }))
+}
+
+fn check_length(dtype: DType, dims: &[usize], bytes: &[u8]) -> Result<(), TensorError> {
     let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
     let expected = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
     if bytes.len() == expected {

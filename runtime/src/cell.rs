@@ -181,7 +181,7 @@ impl GraphCell {
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
         let ready = self.straight(&facts, true)?;
         let entries = self.inner.entries(inputs);
-        let values = self.inner.run_plan(&ready, &entries, &mut self.inner.params())?;
+        let values = self.inner.run_plan(&ready, entries, &mut self.inner.params())?;
         let g = self.inner.model.entry();
         let producers = g.producers();
         let named = ready.plan.outputs.iter().zip(values).map(|(id, t)| {

@@ -8,6 +8,7 @@ use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::device::{Device, Weights};
 
+use crate::held::{Held, Spare};
 use crate::plan::Plan;
 use crate::plans::{Key, Plans, Ready};
 use crate::{Error, Options};
@@ -27,7 +28,7 @@ pub(crate) struct Interpreter {
 
 /// A place in a graph where a plan starts.
 #[derive(Clone, Debug)]
-struct Site {
+pub(crate) struct Site {
     /// Values that exist there and are read later.
     live: Vec<ValueId>,
     /// Indices into `live` of values whose contents planning needs.
@@ -42,7 +43,26 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Frame {
     graph: GraphId,
     next: usize,
-    values: HashMap<ValueId, Tensor>,
+    /// The values that exist and may be read, by number.
+    values: Vec<Option<Tensor>>,
+}
+
+impl Frame {
+    fn get(&self, id: ValueId) -> Option<&Tensor> {
+        self.values.get(id.0 as usize)?.as_ref()
+    }
+
+    fn take(&mut self, id: ValueId) -> Option<Tensor> {
+        self.values.get_mut(id.0 as usize)?.take()
+    }
+
+    fn set(&mut self, ids: &[ValueId], tensors: Vec<Tensor>) {
+        for (id, t) in ids.iter().zip(tensors) {
+            if let Some(value) = self.values.get_mut(id.0 as usize) {
+                *value = Some(t);
+            }
+        }
+    }
 }
 
 impl Interpreter {
@@ -74,6 +94,7 @@ impl Interpreter {
 
     /// Runs frames until the first one returns. Calls push frames on the heap; a call in tail position replaces its frame.
     fn interpret(&self, inputs: &[Tensor], params: &mut [Tensor]) -> Result<Vec<Tensor>, Error> {
+        let mut held = Held::new(&self.plans);
         let mut frames = vec![self.enter(GraphId(0), inputs.to_vec())];
         let mut calls = 0u64;
         loop {
@@ -90,9 +111,12 @@ impl Interpreter {
                 continue;
             }
             let node = &graph.nodes[frame.next];
-            if matches!(node.kind, NodeKind::Op(_)) {
-                self.segment(frame, params)?;
-                continue;
+            if lower::is_lowered(&self.model, node) {
+                let start = frame.next;
+                self.segment(frame, params, &mut held)?;
+                if frame.next > start || matches!(node.kind, NodeKind::Op(_)) {
+                    continue;
+                }
             }
             calls += 1;
             if calls > self.options.max_calls {
@@ -100,7 +124,8 @@ impl Interpreter {
             }
             let callee = self.call(frame, params)?;
             if frame.next + 1 == graph.nodes.len() && node.outputs == graph.outputs {
-                *frame = callee;
+                let left = std::mem::replace(frame, callee);
+                held.keep(left.values.into_iter().flatten());
             } else if depth < self.options.max_depth {
                 frames.push(callee);
             } else {
@@ -110,14 +135,16 @@ impl Interpreter {
     }
 
     fn enter(&self, graph: GraphId, inputs: Vec<Tensor>) -> Frame {
-        let values = self.model.graph(graph).inputs.iter().copied().zip(inputs).collect();
-        Frame { graph, next: 0, values }
+        let g = self.model.graph(graph);
+        let mut frame = Frame { graph, next: 0, values: vec![None; g.values.len()] };
+        frame.set(&g.inputs, inputs);
+        frame
     }
 
     /// Hands a callee's results to the node that called it.
     fn give(&self, caller: &mut Frame, results: Vec<Tensor>) {
         let node = &self.model.graph(caller.graph).nodes[caller.next];
-        caller.values.extend(node.outputs.iter().copied().zip(results));
+        caller.set(&node.outputs, results);
         caller.next += 1;
     }
 
@@ -130,11 +157,7 @@ impl Interpreter {
         match &value.def {
             Def::Const(t) => Ok(t.clone()),
             Def::Param(p) => Ok(params[*p].clone()),
-            _ => frame
-                .values
-                .get(&id)
-                .cloned()
-                .ok_or_else(|| Error::NotStraight(format!("value {} does not exist", value.name))),
+            _ => frame.get(id).cloned().ok_or_else(|| missing(&value.name)),
         }
     }
 
@@ -179,18 +202,25 @@ impl Interpreter {
         Ok(out)
     }
 
-    /// Plans and runs nodes from `frame.next` on, as far as one plan reaches.
-    fn segment(&self, frame: &mut Frame, params: &mut [Tensor]) -> Result<(), Error> {
-        let site = self.site(frame.graph, frame.next);
-        let entries: Vec<Tensor> = site.live.iter().map(|v| self.value(frame, *v, params)).collect::<Result<_, _>>()?;
-        let ready = self.ready(frame.graph, frame.next, &entries, &site, false)?;
-        let values = self.run_plan(&ready, &entries, params)?;
+    /// Plans and runs nodes from `frame.next` on, as far as one plan reaches. Only the values that it hands on exist afterwards.
+    fn segment(&self, frame: &mut Frame, params: &mut [Tensor], held: &mut Held<'_>) -> Result<(), Error> {
+        let (graph, start) = (frame.graph, frame.next);
+        let at = (graph, start);
+        let site = held.point(at).map_or_else(|| self.site(graph, start), |p| p.site.clone());
+        let missing = |v: &ValueId| missing(&self.model.graph(graph).value(*v).name);
+        let entries: Vec<Tensor> =
+            site.live.iter().map(|v| frame.take(*v).ok_or_else(|| missing(v))).collect::<Result<_, _>>()?;
+        let find = |entries: &[Tensor]| self.ready(graph, start, entries, &site);
+        let (ready, values) = held.run(at, &site, entries, params, find)?;
         let plan = &ready.plan;
-        let start = std::mem::replace(&mut frame.next, plan.next);
-        frame.values.extend(plan.outputs.iter().copied().zip(values));
+        frame.next = plan.next;
+        frame.set(&plan.outputs, values);
         match &plan.stop {
             Stop::Dynamic => self.dynamic(frame, params),
-            Stop::Value(id) if plan.next == start => self.force(frame.graph, start, &site, *id),
+            Stop::Value(id) if plan.next == start => {
+                held.leave(at);
+                self.force(graph, start, &site, *id)
+            }
             _ => Ok(()),
         }
     }
@@ -244,17 +274,12 @@ impl Interpreter {
         self.site(GraphId(0), 0).live.iter().filter_map(at).map(|i| inputs[i].clone()).collect()
     }
 
-    fn ready(
-        &self,
-        graph: GraphId,
-        start: usize,
-        entries: &[Tensor],
-        site: &Site,
-        keep_all: bool,
-    ) -> Result<Arc<Ready>, Error> {
+    fn ready(&self, graph: GraphId, start: usize, entries: &[Tensor], site: &Site) -> Result<(Key, Arc<Ready>), Error> {
         let facts = entries.iter().map(Tensor::fact).collect();
         let known = site.forced.iter().map(|&i| (i, entries[i].bytes().clone())).collect();
-        self.planned(&Key { graph, start, keep_all, facts, known }, site, entries)
+        let key = Key { graph, start, keep_all: false, facts, known };
+        let ready = self.planned(&key, site, entries)?;
+        Ok((key, ready))
     }
 
     fn planned(&self, key: &Key, site: &Site, entries: &[Tensor]) -> Result<Arc<Ready>, Error> {
@@ -275,26 +300,18 @@ impl Interpreter {
     pub fn run_plan(
         &self,
         ready: &Arc<Ready>,
-        entries: &[Tensor],
+        entries: Vec<Tensor>,
         params: &mut [Tensor],
     ) -> Result<Vec<Tensor>, Error> {
-        let plan = &ready.plan;
         let mut state = self.plans.take(ready);
-        let mut buffers = plan.buffers();
-        let inputs: Vec<&[u8]> = entries.iter().map(|t| t.bytes().as_ref()).collect();
-        let done = plan.run(&mut state, &inputs, params, &mut buffers, None);
+        let done = ready.plan.tensors(&mut state, entries, params, &mut Spare::default());
         self.plans.give(ready, state);
-        done?;
-        let mut tensors = Vec::with_capacity(buffers.len());
-        for (b, r) in buffers.into_iter().zip(&plan.results) {
-            tensors.push(Tensor::from_bytes(r.fact.dtype, &r.fact.shape, b.into_bytes())?);
-        }
-        for (p, i) in &plan.writes {
-            params[*p] = tensors[*i].clone();
-        }
-        tensors.truncate(plan.outputs.len());
-        Ok(tensors)
+        done
     }
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotStraight(format!("value {name} does not exist"))
 }
 
 /// Values that exist before node `start` and are read from there on.

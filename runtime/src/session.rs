@@ -61,7 +61,9 @@ impl Session {
         self.check_count(inputs.len())?;
         inputs.iter().enumerate().try_for_each(|(i, bytes)| self.check_bytes(i, bytes))?;
         let ordered: smallvec::SmallVec<[&[u8]; 32]> = self.order.iter().map(|&i| inputs[i]).collect();
-        self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)
+        self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)?;
+        self.ready.plan.copy(&self.state, &ordered, &mut self.buffers);
+        Ok(())
     }
 
     fn check_count(&self, found: usize) -> Result<(), InputError> {
