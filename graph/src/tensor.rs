@@ -171,13 +171,17 @@ impl Tensor {
     /// # Errors
     /// The tensor, if it was made of something else or somebody shares its elements.
     pub fn into_buffer(self) -> Result<Buffer, Tensor> {
-        if self.data.lines.is_none() || !self.data.bytes.is_unique() {
+        if self.data.lines.is_none() {
             return Err(self);
         }
         let Tensor { dtype, shape, data } = self;
-        let data = Arc::try_unwrap(data).map_err(|data| Tensor { dtype, shape: shape.clone(), data })?;
+        let data = match Arc::try_unwrap(data) {
+            Ok(data) => data,
+            Err(data) => return Err(Tensor { dtype, shape, data }),
+        };
         let Data { bytes, lines, .. } = data;
         let Some(lines) = lines else { return Err(Tensor { dtype, shape, data: Data::new(bytes) }) };
+        // The bytes hold the lines too.
         drop(bytes);
         match Arc::try_unwrap(lines) {
             Ok(Owner(lines, len)) => Ok(Buffer { lines, len }),
@@ -492,6 +496,20 @@ mod tests {
         assert_eq!(t.view::<i32>().unwrap(), [1, 2]);
         let aligned = Tensor::from_bytes(DType::I32, &[2], base.slice(0..8)).unwrap();
         assert_eq!(aligned.bytes().as_ptr(), base.as_ptr());
+    }
+
+    #[test]
+    fn a_buffer_comes_back_from_the_tensor_that_alone_holds_it() {
+        let tensor = || Tensor::from_buffer(DType::F32, &[2, 2], Buffer::new(16)).unwrap();
+        let (alone, seen, shaped) = (tensor(), tensor(), tensor());
+        let (at, bytes, other) = (alone.bytes().as_ptr(), seen.bytes().clone(), shaped.reshape(&[4]).unwrap());
+        let mut buffer = alone.into_buffer().unwrap();
+        assert_eq!((buffer.bytes().as_ptr(), buffer.bytes().len()), (at, 16));
+        buffer.bytes_mut().fill(7);
+        assert_eq!(seen.into_buffer().err().unwrap().bytes(), &bytes);
+        assert_eq!(shaped.into_buffer().err().unwrap().bytes(), other.bytes());
+        assert!(other.into_buffer().is_ok());
+        assert!(Tensor::vector(&[1.0f32]).into_buffer().is_err());
     }
 
     #[test]

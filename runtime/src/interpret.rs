@@ -127,11 +127,23 @@ impl Interpreter {
                 let left = std::mem::replace(frame, callee);
                 held.keep(left.values.into_iter().flatten());
             } else if depth < self.options.max_depth {
+                self.prune(frame, &mut held);
                 frames.push(callee);
             } else {
                 return Err(Error::Limit { what: "the depth of calls", limit: self.options.max_depth as u64 });
             }
         }
+    }
+
+    /// Lets the values go that nothing reads after the call at `frame.next`, so that the callee may take them over.
+    fn prune(&self, frame: &mut Frame, held: &mut Held<'_>) {
+        let after = self.site(frame.graph, frame.next + 1);
+        let mut values = vec![None; frame.values.len()];
+        for v in &after.live {
+            values[v.0 as usize] = frame.take(*v);
+        }
+        let left = std::mem::replace(&mut frame.values, values);
+        held.keep(left.into_iter().flatten());
     }
 
     fn enter(&self, graph: GraphId, inputs: Vec<Tensor>) -> Frame {
@@ -330,4 +342,48 @@ pub(crate) fn live(graph: &Graph, start: usize) -> Vec<ValueId> {
     }
     graph.outputs.iter().for_each(|v| read(*v, &made));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use mindir_graph::{Buffer, DType, Spec, builder::Builder};
+
+    use super::*;
+
+    /// `rows` with row `at` replaced, and replaced again.
+    fn placing() -> Interpreter {
+        let mut b = Builder::new("placing");
+        let rows = b.input("rows", Spec::fixed(DType::F32, &[4, 2]));
+        let at = b.input("at", Spec::fixed(DType::I64, &[1, 1]));
+        let row = b.input("row", Spec::fixed(DType::F32, &[1, 2]));
+        let first = b.op("TensorScatterUpdate", [rows.into(), at.into(), row.into()]).unwrap();
+        let twice = b.op("Add", [row.into(), row.into()]).unwrap();
+        let second = b.op("TensorScatterUpdate", [first.into(), at.into(), twice.into()]).unwrap();
+        let model = b.finish(&[second]);
+        let options = Options { threads: Some(1), ..Options::default() };
+        let devices = crate::devices::devices(&options).unwrap();
+        Interpreter::new(Arc::new(model), options, devices)
+    }
+
+    fn entries() -> Vec<Tensor> {
+        let rows = Tensor::from_buffer(DType::F32, &[4, 2], Buffer::new(32)).unwrap();
+        let at = Tensor::from_vec(&[1, 1], vec![2i64]).unwrap();
+        vec![rows, at, Tensor::from_vec(&[1, 2], vec![1f32, 3.0]).unwrap()]
+    }
+
+    #[test]
+    fn a_value_that_nobody_else_reads_is_written_where_it_is() {
+        let interpreter = placing();
+        let facts: Vec<Fact> = entries().iter().map(Tensor::fact).collect();
+        let ready = interpreter.first_plan(&facts, false).unwrap();
+        let want = [0.0, 0.0, 0.0, 0.0, 2.0, 6.0, 0.0, 0.0f32];
+        for shared in [false, true] {
+            let entries = entries();
+            let (at, kept) = (entries[0].bytes().as_ptr(), shared.then(|| entries[0].clone()));
+            let results = interpreter.run_plan(&ready, entries, &mut []).unwrap();
+            assert_eq!(results[0].view::<f32>().unwrap(), want);
+            assert_eq!(results[0].bytes().as_ptr() == at, !shared);
+            assert!(kept.is_none_or(|t| t.view::<f32>().unwrap() == [0.0; 8]));
+        }
+    }
 }
