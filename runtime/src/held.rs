@@ -1,8 +1,8 @@
 //! What one run holds while it goes from plan to plan: the plans that it used last, with their memory, and the buffers of values
 //! that are gone. A loop finds everything here that it needs for another turn.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use mindir_graph::graph::GraphId;
@@ -15,6 +15,9 @@ use crate::plans::{Key, Plans, Ready};
 
 /// Most buffers to keep, and most bytes in them.
 const MOST_SPARE: (usize, usize) = (16, 32 << 20);
+
+/// Most lists of values to keep.
+const MOST_LISTS: usize = 4;
 
 /// A plan in use.
 pub(crate) struct Point {
@@ -37,19 +40,21 @@ impl Point {
 /// See the module.
 pub(crate) struct Held<'a> {
     plans: &'a Plans,
-    points: HashMap<(GraphId, usize), Point>,
+    points: BTreeMap<(GraphId, usize), Box<Point>>,
     spare: Spare,
+    /// Lists of values of frames that are gone, empty.
+    lists: Vec<Vec<Option<Tensor>>>,
 }
 
 impl<'a> Held<'a> {
     /// Nothing yet.
     pub fn new(plans: &'a Plans) -> Held<'a> {
-        Held { plans, points: HashMap::new(), spare: Spare::default() }
+        Held { plans, points: BTreeMap::new(), spare: Spare::default(), lists: Vec::new() }
     }
 
     /// The values' place and the plan that was used there last.
     pub fn point(&self, at: (GraphId, usize)) -> Option<&Point> {
-        self.points.get(&at)
+        self.points.get(&at).map(Box::as_ref)
     }
 
     /// Runs the plan that starts at `at` for `entries`, which go with it; `find` finds the plan if it is another one than the
@@ -67,7 +72,7 @@ impl<'a> Held<'a> {
                 if !last.get().fits(&entries) {
                     let (key, ready) = find(&entries)?;
                     let state = self.plans.take(&ready);
-                    let left = last.insert(Point { site: site.clone(), ready, key, state });
+                    let left = last.insert(Box::new(Point { site: site.clone(), ready, key, state }));
                     self.plans.give(&left.ready, left.state);
                 }
                 last.into_mut()
@@ -75,7 +80,7 @@ impl<'a> Held<'a> {
             Entry::Vacant(first) => {
                 let (key, ready) = find(&entries)?;
                 let state = self.plans.take(&ready);
-                first.insert(Point { site: site.clone(), ready, key, state })
+                first.insert(Box::new(Point { site: site.clone(), ready, key, state }))
             }
         };
         let values = point.ready.plan.tensors(&mut point.state, entries, params, &mut self.spare)?;
@@ -89,15 +94,25 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// Keeps the buffers of values that are gone.
-    pub fn keep(&mut self, values: impl IntoIterator<Item = Tensor>) {
-        self.spare.keep(values);
+    /// The values of a frame of `len`, none of which exists.
+    pub fn values(&mut self, len: usize) -> Vec<Option<Tensor>> {
+        let mut list = self.lists.pop().unwrap_or_default();
+        list.resize(len, None);
+        list
+    }
+
+    /// Takes the values of a frame that is gone.
+    pub fn leave_values(&mut self, mut values: Vec<Option<Tensor>>) {
+        self.spare.keep(values.drain(..).flatten());
+        if self.lists.len() < MOST_LISTS {
+            self.lists.push(values);
+        }
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        for (_, point) in self.points.drain() {
+        for point in std::mem::take(&mut self.points).into_values() {
             self.plans.give(&point.ready, point.state);
         }
     }

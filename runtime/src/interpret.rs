@@ -56,7 +56,7 @@ impl Frame {
         self.values.get_mut(id.0 as usize)?.take()
     }
 
-    fn set(&mut self, ids: &[ValueId], tensors: Vec<Tensor>) {
+    fn set(&mut self, ids: &[ValueId], tensors: impl IntoIterator<Item = Tensor>) {
         for (id, t) in ids.iter().zip(tensors) {
             if let Some(value) = self.values.get_mut(id.0 as usize) {
                 *value = Some(t);
@@ -95,7 +95,7 @@ impl Interpreter {
     /// Runs frames until the first one returns. Calls push frames on the heap; a call in tail position replaces its frame.
     fn interpret(&self, inputs: &[Tensor], params: &mut [Tensor]) -> Result<Vec<Tensor>, Error> {
         let mut held = Held::new(&self.plans);
-        let mut frames = vec![self.enter(GraphId(0), inputs.to_vec())];
+        let mut frames = vec![self.enter(GraphId(0), inputs.iter().cloned(), &mut held)];
         let mut calls = 0u64;
         loop {
             let depth = frames.len();
@@ -122,10 +122,10 @@ impl Interpreter {
             if calls > self.options.max_calls {
                 return Err(Error::Limit { what: "the number of calls", limit: self.options.max_calls });
             }
-            let callee = self.call(frame, params)?;
+            let callee = self.call(frame, params, &mut held)?;
             if frame.next + 1 == graph.nodes.len() && node.outputs == graph.outputs {
                 let left = std::mem::replace(frame, callee);
-                held.keep(left.values.into_iter().flatten());
+                held.leave_values(left.values);
             } else if depth < self.options.max_depth {
                 self.prune(frame, &mut held);
                 frames.push(callee);
@@ -138,17 +138,16 @@ impl Interpreter {
     /// Lets the values go that nothing reads after the call at `frame.next`, so that the callee may take them over.
     fn prune(&self, frame: &mut Frame, held: &mut Held<'_>) {
         let after = self.site(frame.graph, frame.next + 1);
-        let mut values = vec![None; frame.values.len()];
+        let mut values = held.values(frame.values.len());
         for v in &after.live {
             values[v.0 as usize] = frame.take(*v);
         }
-        let left = std::mem::replace(&mut frame.values, values);
-        held.keep(left.into_iter().flatten());
+        held.leave_values(std::mem::replace(&mut frame.values, values));
     }
 
-    fn enter(&self, graph: GraphId, inputs: Vec<Tensor>) -> Frame {
+    fn enter(&self, graph: GraphId, inputs: impl IntoIterator<Item = Tensor>, held: &mut Held<'_>) -> Frame {
         let g = self.model.graph(graph);
-        let mut frame = Frame { graph, next: 0, values: vec![None; g.values.len()] };
+        let mut frame = Frame { graph, next: 0, values: held.values(g.values.len()) };
         frame.set(&g.inputs, inputs);
         frame
     }
@@ -174,44 +173,46 @@ impl Interpreter {
     }
 
     /// The frame that the node at `frame.next` calls.
-    fn call(&self, frame: &Frame, params: &[Tensor]) -> Result<Frame, Error> {
+    fn call(&self, frame: &Frame, params: &[Tensor], held: &mut Held<'_>) -> Result<Frame, Error> {
         let node = &self.model.graph(frame.graph).nodes[frame.next];
-        let mut rest: Vec<&Arg> = node.args.iter().flatten().collect();
-        let closure = match &node.kind {
-            NodeKind::Call(g) => return Ok(self.enter(*g, self.tensors(frame, &rest, params)?)),
+        let mut rest = node.args.iter().flatten();
+        let (graph, args) = match &node.kind {
+            NodeKind::Call(graph) => (*graph, &[][..]),
             NodeKind::If { then, otherwise } => {
-                let condition = self.integer(frame, rest.remove(0), params)?;
-                if condition != 0 { then } else { otherwise }
+                let branch = if self.integer(frame, rest.next(), params)? != 0 { then } else { otherwise };
+                (branch.graph, &branch.args[..])
             }
             NodeKind::Select(branches) => {
-                let index = self.integer(frame, rest.remove(0), params)?;
+                let index = self.integer(frame, rest.next(), params)?;
                 let at = mindir_graph::normalize_axis(index, branches.len());
                 let out_of_range =
                     || Error::NotStraight(format!("{}: no branch {index} of {}", node.path, branches.len()));
-                &branches[at.ok_or_else(out_of_range)?]
+                let branch = &branches[at.ok_or_else(out_of_range)?];
+                (branch.graph, &branch.args[..])
             }
             _ => return Err(Error::NotStraight(format!("{} calls no graph", node.path))),
         };
-        let args: Vec<&Arg> = closure.args.iter().chain(rest).collect();
-        Ok(self.enter(closure.graph, self.tensors(frame, &args, params)?))
+        let mut inputs = Vec::with_capacity(self.model.graph(graph).inputs.len());
+        args.iter().chain(rest).try_for_each(|arg| self.tensors(frame, arg, params, &mut inputs))?;
+        Ok(self.enter(graph, inputs, held))
     }
 
-    fn integer(&self, frame: &Frame, arg: &Arg, params: &[Tensor]) -> Result<i64, Error> {
-        let t = self.tensors(frame, &[arg], params)?;
-        let first = t.first().map(|t| t.to_i64s()).transpose()?.and_then(|v| v.first().copied());
+    /// The number that a condition or the choice of a branch is.
+    fn integer(&self, frame: &Frame, arg: Option<&Arg>, params: &[Tensor]) -> Result<i64, Error> {
+        let mut tensors = Vec::new();
+        arg.into_iter().try_for_each(|arg| self.tensors(frame, arg, params, &mut tensors))?;
+        let first = tensors.first().map(Tensor::to_i64s).transpose()?.and_then(|v| v.first().copied());
         first.ok_or_else(|| Error::NotStraight("a condition without elements".into()))
     }
 
-    fn tensors(&self, frame: &Frame, args: &[&Arg], params: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let mut out = Vec::with_capacity(args.len());
-        for arg in args {
-            match arg {
-                Arg::Value(v) => out.push(self.value(frame, *v, params)?),
-                Arg::List(items) => out.extend(self.tensors(frame, &items.iter().collect::<Vec<_>>(), params)?),
-                Arg::Const(c) => out.extend(lower::constant_tensor(c)),
-            }
+    /// Adds the tensors of an argument to `out`.
+    fn tensors(&self, frame: &Frame, arg: &Arg, params: &[Tensor], out: &mut Vec<Tensor>) -> Result<(), Error> {
+        match arg {
+            Arg::Value(v) => out.push(self.value(frame, *v, params)?),
+            Arg::List(items) => items.iter().try_for_each(|item| self.tensors(frame, item, params, out))?,
+            Arg::Const(c) => out.extend(lower::constant_tensor(c)),
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Plans and runs nodes from `frame.next` on, as far as one plan reaches. Only the values that it hands on exist afterwards.

@@ -58,6 +58,7 @@ impl Plan {
                 }
             };
             tensors.push(match same {
+                Some(t) if t.shape() == r.fact.shape.as_slice() => t.clone(),
                 Some(t) => t.reshape(&r.fact.shape)?,
                 None => Tensor::from_buffer(r.fact.dtype, &r.fact.shape, buffer)?,
             });
