@@ -265,11 +265,8 @@ fn task(cell: Cell, functions: &[Squash], inner: bool) -> Option<task::Cell> {
 /// bias or the peepholes follow.
 fn turns(m: &mut Import, cell: Cell, given: &[Val], functions: &[&'static str], backward: bool, hidden: i64) -> Steps {
     let states = if cell == Cell::Lstm { 2 } else { 1 };
-    let ([from_x, r], Some(state), Some(rest)) =
-        (&given[..2.min(given.len())], given.get(2..2 + states), given.get(2 + states..))
-    else {
-        return Err("operands are missing".into());
-    };
+    let [from_x, r, more @ ..] = given else { return Err("there are no weights".into()) };
+    let (state, rest) = more.split_at_checked(states).ok_or("there is no state")?;
     let reversed = |m: &mut Import, x: &Val| m.op("ReverseV2", vec![x.into(), vec![0].into()]);
     let from_x = if backward { reversed(m, from_x)? } else { from_x.clone() };
     let (seq, batch) = (length(m, &from_x, 0)?, length(m, &from_x, 1)?);
