@@ -503,7 +503,9 @@ pub struct Lowered {
     pub tasks: TaskGraph,
     /// Values that later nodes or the graph's results read.
     pub outputs: Vec<ValueId>,
-    /// Index of the first node that is not lowered.
+    /// The graphs that were jumped to, one after the other; the run ends in the last.
+    pub jumps: Vec<GraphId>,
+    /// Index of the first node that is not lowered, in the graph where the run ends.
     pub next: usize,
     /// Why the run ends there.
     pub stop: Stop,
@@ -548,18 +550,25 @@ pub fn lower(
 ) -> Result<Lowered, NodeError> {
     let mut walk = Walk::new(model, graph);
     entries.iter().for_each(|e| walk.enter(e));
-    let mut next = start;
-    let mut stop = Stop::End;
-    while next < graph.nodes.len() {
-        match walk.node(&graph.nodes[next])? {
-            None => next += 1,
-            Some(s) => {
-                stop = s;
-                break;
-            }
-        }
-    }
+    let (next, stop) = walk.nodes(start)?;
     Ok(walk.finish(start, next, stop, keep_all))
+}
+
+/// As [`lower`], and goes on in the graphs that are jumped to, until a jump leads back.
+///
+/// # Errors
+/// As [`lower`].
+pub fn follow(model: &Model, graph: GraphId, start: usize, entries: &[Entry]) -> Result<Lowered, NodeError> {
+    let mut walk = Walk::new(model, model.graph(graph));
+    entries.iter().for_each(|e| walk.enter(e));
+    let (mut next, mut stop) = walk.nodes(start)?;
+    let mut seen = vec![graph];
+    while let Some(target) = walk.jump(next, &seen) {
+        seen.push(target);
+        (next, stop) = walk.nodes(0)?;
+    }
+    walk.jumps = seen.split_off(1);
+    Ok(walk.finish(start, next, stop, false))
 }
 
 pub(crate) struct Walk<'a> {
@@ -569,12 +578,13 @@ pub(crate) struct Walk<'a> {
     pub values: HashMap<ValueId, V>,
     params: HashMap<usize, V>,
     written: Vec<usize>,
+    jumps: Vec<GraphId>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(model: &'a Model, graph: &'a Graph) -> Walk<'a> {
         let (values, params) = (HashMap::new(), HashMap::new());
-        Walk { model, graph, b: Lowering::default(), values, params, written: Vec::new() }
+        Walk { model, graph, b: Lowering::default(), values, params, written: Vec::new(), jumps: Vec::new() }
     }
 
     /// Adds a value that exists before the walk.
@@ -586,6 +596,36 @@ impl<'a> Walk<'a> {
             None => input,
         };
         self.values.insert(e.value, v);
+    }
+
+    /// Lowers nodes from `next` on; gives the first that is not lowered, and why.
+    fn nodes(&mut self, mut next: usize) -> Result<(usize, Stop), NodeError> {
+        let graph = self.graph;
+        while let Some(node) = graph.nodes.get(next) {
+            match self.node(node)? {
+                None => next += 1,
+                Some(stop) => return Ok((next, stop)),
+            }
+        }
+        Ok((next, Stop::End))
+    }
+
+    /// Goes on in the graph that node `at` jumps to, if it is a jump to one that was not seen.
+    fn jump(&mut self, at: usize, seen: &[GraphId]) -> Option<GraphId> {
+        let node = self.graph.nodes.get(at)?;
+        let NodeKind::Call(target) = node.kind else { return None };
+        let callee = self.model.graphs.get(target.0 as usize)?;
+        let leaves = at + 1 == self.graph.nodes.len() && node.outputs == self.graph.outputs;
+        if !leaves || seen.contains(&target) || node.args.len() != callee.inputs.len() {
+            return None;
+        }
+        let mut values = HashMap::new();
+        for (input, arg) in callee.inputs.iter().zip(&node.args) {
+            let Some(Arg::Value(v)) = arg else { return None };
+            values.insert(*input, self.lookup(*v).ok()?);
+        }
+        (self.graph, self.values) = (callee, values);
+        Some(target)
     }
 
     /// Lowers one node, or says why the walk must stop in front of it.
@@ -798,7 +838,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.b.graph.writes = self.written.iter().map(|p| (*p, self.params[p])).collect();
-        Lowered { tasks: self.b.graph, outputs, next, stop }
+        Lowered { tasks: self.b.graph, outputs, jumps: self.jumps, next, stop }
     }
 
     /// Values that nodes from `next` on, or the graph's results, read. Parameters and constants need no hand-over, except

@@ -113,15 +113,13 @@ impl Interpreter {
             let node = &graph.nodes[frame.next];
             if lower::is_lowered(&self.model, node) {
                 let start = frame.next;
-                self.segment(frame, params, &mut held)?;
-                if frame.next > start || matches!(node.kind, NodeKind::Op(_)) {
+                let jumps = self.segment(frame, params, &mut held)?;
+                self.count(&mut calls, jumps)?;
+                if jumps > 0 || frame.next > start || matches!(node.kind, NodeKind::Op(_)) {
                     continue;
                 }
             }
-            calls += 1;
-            if calls > self.options.max_calls {
-                return Err(Error::Limit { what: "the number of calls", limit: self.options.max_calls });
-            }
+            self.count(&mut calls, 1)?;
             let callee = self.call(frame, params, &mut held)?;
             if frame.next + 1 == graph.nodes.len() && node.outputs == graph.outputs {
                 let left = std::mem::replace(frame, callee);
@@ -133,6 +131,15 @@ impl Interpreter {
                 return Err(Error::Limit { what: "the depth of calls", limit: self.options.max_depth as u64 });
             }
         }
+    }
+
+    /// Counts calls of a run.
+    fn count(&self, calls: &mut u64, more: usize) -> Result<(), Error> {
+        *calls = calls.saturating_add(more as u64);
+        if *calls > self.options.max_calls {
+            return Err(Error::Limit { what: "the number of calls", limit: self.options.max_calls });
+        }
+        Ok(())
     }
 
     /// Lets the values go that nothing reads after the call at `frame.next`, so that the callee may take them over.
@@ -216,7 +223,8 @@ impl Interpreter {
     }
 
     /// Plans and runs nodes from `frame.next` on, as far as one plan reaches. Only the values that it hands on exist afterwards.
-    fn segment(&self, frame: &mut Frame, params: &mut [Tensor], held: &mut Held<'_>) -> Result<(), Error> {
+    /// Gives the number of jumps.
+    fn segment(&self, frame: &mut Frame, params: &mut [Tensor], held: &mut Held<'_>) -> Result<usize, Error> {
         let (graph, start) = (frame.graph, frame.next);
         let at = (graph, start);
         let site = held.point(at).map_or_else(|| self.site(graph, start), |p| p.site.clone());
@@ -226,16 +234,22 @@ impl Interpreter {
         let find = |entries: &[Tensor]| self.ready(graph, start, entries, &site);
         let (ready, values) = held.run(at, &site, entries, params, find)?;
         let plan = &ready.plan;
+        if let Some(last) = plan.jumps.last() {
+            let there = held.values(self.model.graph(*last).values.len());
+            held.leave_values(std::mem::replace(&mut frame.values, there));
+            frame.graph = *last;
+        }
         frame.next = plan.next;
         frame.set(&plan.outputs, values);
         match &plan.stop {
-            Stop::Dynamic => self.dynamic(frame, params),
-            Stop::Value(id) if plan.next == start => {
+            Stop::Dynamic => self.dynamic(frame, params)?,
+            Stop::Value(id) if plan.jumps.is_empty() && plan.next == start => {
                 held.leave(at);
-                self.force(graph, start, &site, *id)
+                self.force(graph, start, &site, *id)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(plan.jumps.len())
     }
 
     /// Runs the node at `frame.next` by its reference, because only the data tells the shape of its results.
@@ -306,7 +320,11 @@ impl Interpreter {
         let known = |i: usize| key.known.iter().any(|(k, _)| *k == i).then(|| entries.get(i).cloned()).flatten();
         let entry = |(i, v): (usize, &ValueId)| Entry { value: *v, fact: key.facts[i].clone(), known: known(i) };
         let entries: Vec<Entry> = site.live.iter().enumerate().map(entry).collect();
-        Ok(lower::lower(&self.model, self.model.graph(key.graph), key.start, &entries, key.keep_all)?)
+        // What is told of a plan of the entry graph is about its nodes only.
+        if key.graph == GraphId(0) {
+            return Ok(lower::lower(&self.model, self.model.entry(), key.start, &entries, key.keep_all)?);
+        }
+        Ok(lower::follow(&self.model, key.graph, key.start, &entries)?)
     }
 
     /// Runs a plan whose inputs are the site's live values; returns its outputs and writes parameters.

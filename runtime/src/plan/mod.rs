@@ -9,7 +9,7 @@ mod run;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use mindir_graph::graph::ValueId;
+use mindir_graph::graph::{GraphId, ValueId};
 use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, Task, TaskGraph, V};
@@ -33,6 +33,8 @@ pub struct Plan {
     pub(crate) writes: Vec<(usize, usize)>,
     /// The graph's values that the first results are.
     pub(crate) outputs: Vec<ValueId>,
+    /// The graphs that it jumps to; what follows is about the last.
+    pub(crate) jumps: Vec<GraphId>,
     pub(crate) next: usize,
     pub(crate) stop: Stop,
     report: Vec<StageReport>,
@@ -117,6 +119,7 @@ impl Plan {
             results: builder.planned,
             writes,
             outputs: lowered.outputs,
+            jumps: lowered.jumps,
             next: lowered.next,
             stop: lowered.stop,
             report,
