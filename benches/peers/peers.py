@@ -3,7 +3,7 @@
 
   peers.py --models DIR --mindir PATH [--names mlp,resnet50] [--engines ort,ov,ms,mindir] [--threads 1,2] [--out table.md]
 
-DIR/NAME holds model.mindir, model.onnx (see to_onnx.py) and in_0.npy...  Every engine is a process of its own that stays loaded; all but
+DIR/NAME holds model.mindir, model.onnx (see to_onnx.py) and in_0.npy...; without model.mindir this runtime takes model.onnx.  Every engine is a process of its own that stays loaded; all but
 the one being timed are stopped, so that spinning thread pools do not disturb it.  Engines take turns, round by round, and every round's
 median is compared with the reference's median of the same round, so that slow drifts of the machine cancel out.
 """
@@ -77,7 +77,10 @@ class Worker:
 def command(engine, folder, threads, mindir):
     """The command line of an engine's worker."""
     if engine == "mindir":
-        return [mindir, "bench", os.path.join(folder, "model.mindir"), "--worker", "--threads", str(threads)]
+        models = [os.path.join(folder, name) for name in ("model.mindir", "model.onnx")]
+        model = next(path for path in models if os.path.exists(path))
+        arrays = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("in_") and name.endswith(".npy"))
+        return [mindir, "bench", model, "--worker", "--threads", str(threads), *(f"--input={path}" for path in arrays)]
     return [sys.executable, os.path.join(HERE, f"worker_{engine}.py"), folder, "--threads", str(threads)]
 
 

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::graph::{Arg, Closure, Def, Graph, GraphId, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId};
+use crate::graph::{
+    Arg, Closure, Def, Graph, GraphId, Layer, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId,
+};
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
 use crate::{OpError, Spec, Tensor, ensure, ops};
 
@@ -251,6 +253,11 @@ impl Builder {
     pub fn rewind(&mut self, mark: Mark) {
         self.graphs.truncate(mark.graphs);
         self.params.truncate(mark.params);
+    }
+
+    /// Says that the current graph computes a recurrent layer.
+    pub fn layer(&mut self, layer: Layer) {
+        self.graph.layer = Some(layer);
     }
 
     /// The graph that is being built.

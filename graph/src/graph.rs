@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::op::{Const, Effect, OpDef};
 use crate::preprocess::Preprocess;
+use crate::task::Cell;
 use crate::{Spec, Tensor};
 
 /// A value of a [`Graph`].
@@ -239,6 +240,18 @@ pub struct Argument {
     pub nest: Nest,
 }
 
+/// One direction of a recurrent layer: what a graph computes in a loop, and a device may compute as one
+/// [task](crate::task::Recurrent), whose results are the graph's.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// What a step computes.
+    pub cell: Cell,
+    /// From the last step to the first.
+    pub reverse: bool,
+    /// The task's operands: inputs, constants and parameters of the graph.
+    pub operands: Vec<ValueId>,
+}
+
 /// Operators over tensors, in an order that respects data and effects.
 #[derive(Clone, Debug)]
 pub struct Graph {
@@ -256,6 +269,8 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// How the results nest.
     pub nest: Nest,
+    /// The recurrent layer that it computes, if it is one. No file says so; graphs mean the same without it.
+    pub layer: Option<Layer>,
 }
 
 impl Graph {
@@ -269,6 +284,7 @@ impl Graph {
             arguments: Vec::new(),
             outputs: Vec::new(),
             nest: Nest::None,
+            layer: None,
         }
     }
 

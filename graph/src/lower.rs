@@ -10,11 +10,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::bounds::{self, Exceeded};
-use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
+use crate::graph::{Arg, Def, Graph, GraphId, Layer, Model, Node, NodeKind, ValueId};
 use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind, Watch};
 use crate::task::{
-    Binary, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind, Scan, ScanKind,
-    Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
+    Binary, Cell, Copy, Gather, Gemm, Host, Map, Matrix, Norm, NormKind, Part, Program, Recurrent, Reduce, ReduceKind,
+    Scan, ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
 };
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, count, dense_strides, shape};
 
@@ -386,6 +386,17 @@ impl Lowering {
         self.task1(Task::Scan(task), &[x], fact)
     }
 
+    /// The steps of a recurrent layer; operands and results are those of [`Recurrent`].
+    pub fn recurrent(&mut self, task: Recurrent, ins: &[V]) -> Vec<V> {
+        let fact = |dims: &[usize]| Fact::new(task.dtype, dims);
+        let state = fact(&[task.batch, task.hidden]);
+        let mut outs = vec![fact(&[task.seq, task.batch, task.hidden]), state.clone()];
+        if matches!(task.cell, Cell::Lstm { .. }) {
+            outs.push(state);
+        }
+        self.task(Task::Recurrent(task), ins, outs)
+    }
+
     /// Normalisation over the dimensions from `axis` on. `gamma` and `beta` have as many elements as a row.
     /// Returns `y`, and with `stats` the mean (layer only) and the inverse deviation of each row as `f32`, with the
     /// normalised dimensions kept as 1.
@@ -493,7 +504,9 @@ pub struct Lowered {
     pub tasks: TaskGraph,
     /// Values that later nodes or the graph's results read.
     pub outputs: Vec<ValueId>,
-    /// Index of the first node that is not lowered.
+    /// The graphs that were jumped to, one after the other; the run ends in the last.
+    pub jumps: Vec<GraphId>,
+    /// Index of the first node that is not lowered, in the graph where the run ends.
     pub next: usize,
     /// Why the run ends there.
     pub stop: Stop,
@@ -513,6 +526,15 @@ pub struct NodeError {
     pub error: OpError,
 }
 
+/// Whether [`lower`] may get past a node: an operator, or a call that is one task.
+pub fn is_lowered(model: &Model, node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Op(_) => true,
+        NodeKind::Call(callee) => model.graph(*callee).layer.is_some(),
+        _ => false,
+    }
+}
+
 /// Lowers nodes of `graph` from index `start` on, until the end or a [`Stop`].
 ///
 /// `entries` are the values that exist: the graph's inputs and the results of nodes before `start` that are still needed.
@@ -529,21 +551,25 @@ pub fn lower(
 ) -> Result<Lowered, NodeError> {
     let mut walk = Walk::new(model, graph);
     entries.iter().for_each(|e| walk.enter(e));
-    let mut next = start;
-    let mut stop = Stop::End;
-    while next < graph.nodes.len() {
-        let node = &graph.nodes[next];
-        let bounded = bounds::check().and_then(|()| walk.bounded(next - start + 1));
-        bounded.map_err(|e| walk.error(node, e.into()))?;
-        match walk.node(node)? {
-            None => next += 1,
-            Some(s) => {
-                stop = s;
-                break;
-            }
-        }
-    }
+    let (next, stop) = walk.nodes(start)?;
     Ok(walk.finish(start, next, stop, keep_all))
+}
+
+/// As [`lower`], and goes on in the graphs that are jumped to, until a jump leads back.
+///
+/// # Errors
+/// As [`lower`].
+pub fn follow(model: &Model, graph: GraphId, start: usize, entries: &[Entry]) -> Result<Lowered, NodeError> {
+    let mut walk = Walk::new(model, model.graph(graph));
+    entries.iter().for_each(|e| walk.enter(e));
+    let (mut next, mut stop) = walk.nodes(start)?;
+    let mut seen = vec![graph];
+    while let Some(target) = walk.jump(next, &seen) {
+        seen.push(target);
+        (next, stop) = walk.nodes(0)?;
+    }
+    walk.jumps = seen.split_off(1);
+    Ok(walk.finish(start, next, stop, false))
 }
 
 pub(crate) struct Walk<'a> {
@@ -553,12 +579,13 @@ pub(crate) struct Walk<'a> {
     pub values: HashMap<ValueId, V>,
     params: HashMap<usize, V>,
     written: Vec<usize>,
+    jumps: Vec<GraphId>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(model: &'a Model, graph: &'a Graph) -> Walk<'a> {
         let (values, params) = (HashMap::new(), HashMap::new());
-        Walk { model, graph, b: Lowering::default(), values, params, written: Vec::new() }
+        Walk { model, graph, b: Lowering::default(), values, params, written: Vec::new(), jumps: Vec::new() }
     }
 
     /// Adds a value that exists before the walk.
@@ -577,6 +604,38 @@ impl<'a> Walk<'a> {
         bounds::plan_nodes(nodes.max(self.b.graph.nodes.len()))
     }
 
+    /// Lowers nodes from `start` on; gives the first that is not lowered, and why.
+    fn nodes(&mut self, start: usize) -> Result<(usize, Stop), NodeError> {
+        let (graph, mut next) = (self.graph, start);
+        while let Some(node) = graph.nodes.get(next) {
+            let bounded = bounds::check().and_then(|()| self.bounded(next - start + 1));
+            bounded.map_err(|e| self.error(node, e.into()))?;
+            match self.node(node)? {
+                None => next += 1,
+                Some(stop) => return Ok((next, stop)),
+            }
+        }
+        Ok((next, Stop::End))
+    }
+
+    /// Goes on in the graph that node `at` jumps to, if it is a jump to one that was not seen.
+    fn jump(&mut self, at: usize, seen: &[GraphId]) -> Option<GraphId> {
+        let node = self.graph.nodes.get(at)?;
+        let NodeKind::Call(target) = node.kind else { return None };
+        let callee = self.model.graphs.get(target.0 as usize)?;
+        let leaves = at + 1 == self.graph.nodes.len() && node.outputs == self.graph.outputs;
+        if !leaves || seen.contains(&target) || node.args.len() != callee.inputs.len() {
+            return None;
+        }
+        let mut values = HashMap::new();
+        for (input, arg) in callee.inputs.iter().zip(&node.args) {
+            let Some(Arg::Value(v)) = arg else { return None };
+            values.insert(*input, self.lookup(*v).ok()?);
+        }
+        (self.graph, self.values) = (callee, values);
+        Some(target)
+    }
+
     /// Lowers one node, or says why the walk must stop in front of it.
     fn node(&mut self, node: &Node) -> Result<Option<Stop>, NodeError> {
         let def = match &node.kind {
@@ -584,6 +643,7 @@ impl<'a> Walk<'a> {
             NodeKind::Opaque(o) => {
                 return Err(self.error(node, OpError::Unsupported(format!("unknown primitive {}", o.op_type))));
             }
+            NodeKind::Call(callee) if self.layer(node, *callee).is_some() => return Ok(None),
             NodeKind::Call(_) | NodeKind::If { .. } | NodeKind::Select(_) => return Ok(Some(Stop::Call)),
         };
         self.b.path = node.path.clone();
@@ -597,6 +657,31 @@ impl<'a> Walk<'a> {
             },
             Err(e) => Err(self.error(node, e)),
         }
+    }
+
+    /// Lowers a call of a recurrent layer, if it is one and the arguments have its shapes.
+    fn layer(&mut self, node: &Node, callee: GraphId) -> Option<()> {
+        let graph = self.model.graphs.get(callee.0 as usize)?;
+        let Layer { cell, reverse, operands } = graph.layer.as_ref()?;
+        let mut ins = Vec::with_capacity(operands.len());
+        for id in operands {
+            ins.push(match &graph.value(*id).def {
+                Def::Input(i) => match node.args.get(*i)? {
+                    Some(Arg::Value(v)) => self.lookup(*v).ok()?,
+                    _ => return None,
+                },
+                Def::Const(t) => self.b.constant(t.clone()),
+                Def::Param(p) => self.param(*p),
+                Def::Node => return None,
+            });
+        }
+        let facts: Vec<&Fact> = ins.iter().map(|v| self.b.graph.fact(*v)).collect();
+        let task = Recurrent::new(*cell, *reverse, &facts)?;
+        self.b.path = node.path.clone();
+        self.b.op = cell.name().into();
+        let outs = self.b.recurrent(task, &ins);
+        self.bind(node, &outs);
+        Some(())
     }
 
     /// Lowers one node with an operator.
@@ -759,7 +844,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.b.graph.writes = self.written.iter().map(|p| (*p, self.params[p])).collect();
-        Lowered { tasks: self.b.graph, outputs, next, stop }
+        Lowered { tasks: self.b.graph, outputs, jumps: self.jumps, next, stop }
     }
 
     /// Values that nodes from `next` on, or the graph's results, read. Parameters and constants need no hand-over, except

@@ -74,12 +74,19 @@ pub struct Tensor {
 /// The elements of tensors, with their forms.
 pub(crate) struct Data {
     bytes: Bytes,
+    /// What `bytes` are of, if they were a [`Buffer`].
+    lines: Option<Arc<Owner<Line>>>,
     forms: Forms,
 }
 
 impl Data {
     fn new(bytes: Bytes) -> Arc<Data> {
-        Arc::new(Data { bytes, forms: Forms::default() })
+        Arc::new(Data { bytes, lines: None, forms: Forms::default() })
+    }
+
+    fn of(lines: Arc<Owner<Line>>) -> Arc<Data> {
+        let bytes = Bytes::from_owner(Lines(lines.clone()));
+        Arc::new(Data { bytes, lines: Some(lines), forms: Forms::default() })
     }
 
     #[cfg(test)]
@@ -93,11 +100,20 @@ impl Data {
 struct Line([u8; 64]);
 
 /// Elements, their length in bytes, and what they take of an account.
-struct Owner<T>(Vec<T>, usize, #[expect(dead_code, reason = "given back when it is dropped")] Reservation);
+struct Owner<T>(Vec<T>, usize, Reservation);
 
 impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
     fn as_ref(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.0)[..self.1]
+    }
+}
+
+/// The memory of a [`Buffer`], which its tensor holds too.
+struct Lines(Arc<Owner<Line>>);
+
+impl AsRef<[u8]> for Lines {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
     }
 }
 
@@ -190,13 +206,46 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`], [`TensorError::Limit`].
     pub fn from_bytes(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
-        check_length(dtype, dims, bytes.len())?;
-        if dtype == DType::Bool {
-            check_bools(&bytes)?;
-        }
+        check(dtype, dims, &bytes)?;
         let misaligned = !(bytes.as_ptr() as usize).is_multiple_of(dtype.align());
         let data = Data::new(if misaligned { aligned_copy(&bytes)? } else { bytes });
         Ok(Tensor { dtype, shape: shape(dims), data })
+    }
+
+    /// A tensor of what `buffer` holds; [`Tensor::into_buffer`] gives the buffer back.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_bytes`].
+    pub fn from_buffer(dtype: DType, dims: &[usize], buffer: Buffer) -> Result<Tensor, TensorError> {
+        check(dtype, dims, buffer.bytes())?;
+        Ok(Tensor {
+            dtype,
+            shape: shape(dims),
+            data: Data::of(Arc::new(Owner(buffer.lines, buffer.len, buffer.reservation))),
+        })
+    }
+
+    /// The buffer that the tensor was made of, to be written anew.
+    ///
+    /// # Errors
+    /// The tensor, if it was made of something else or somebody shares its elements.
+    pub fn into_buffer(self) -> Result<Buffer, Tensor> {
+        if self.data.lines.is_none() {
+            return Err(self);
+        }
+        let Tensor { dtype, shape, data } = self;
+        let data = match Arc::try_unwrap(data) {
+            Ok(data) => data,
+            Err(data) => return Err(Tensor { dtype, shape, data }),
+        };
+        let Data { bytes, lines, .. } = data;
+        let Some(lines) = lines else { return Err(Tensor { dtype, shape, data: Data::new(bytes) }) };
+        // The bytes hold the lines too.
+        drop(bytes);
+        match Arc::try_unwrap(lines) {
+            Ok(Owner(lines, len, reservation)) => Ok(Buffer { lines, len, reservation }),
+            Err(lines) => Err(Tensor { dtype, shape, data: Data::of(lines) }),
+        }
     }
 
     /// A tensor that owns `data`.
@@ -497,6 +546,12 @@ fn check_bools(bytes: &[u8]) -> Result<(), TensorError> {
     Ok(())
 }
 
+/// Checks that `bytes` are the elements of a tensor.
+fn check(dtype: DType, dims: &[usize], bytes: &[u8]) -> Result<(), TensorError> {
+    check_length(dtype, dims, bytes.len())?;
+    if dtype == DType::Bool { check_bools(bytes) } else { Ok(()) }
+}
+
 fn check_length(dtype: DType, dims: &[usize], found: usize) -> Result<(), TensorError> {
     let n = checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
     let expected = n.ok_or_else(|| TensorError::TooLarge(dims.to_vec()))?;
@@ -539,6 +594,20 @@ mod tests {
         let dims = [1 << 21, 1 << 21];
         let Err(TensorError::Limit(e)) = Tensor::zeros(DType::F32, &dims) else { panic!("16 TiB") };
         assert_eq!((e.what, e.needed), (bounds::Limit::System, 1 << 44));
+    }
+
+    #[test]
+    fn a_buffer_comes_back_from_the_tensor_that_alone_holds_it() {
+        let tensor = || Tensor::from_buffer(DType::F32, &[2, 2], Buffer::new(16).unwrap()).unwrap();
+        let (alone, seen, shaped) = (tensor(), tensor(), tensor());
+        let (at, bytes, other) = (alone.bytes().as_ptr(), seen.bytes().clone(), shaped.reshape(&[4]).unwrap());
+        let mut buffer = alone.into_buffer().unwrap();
+        assert_eq!((buffer.bytes().as_ptr(), buffer.bytes().len()), (at, 16));
+        buffer.bytes_mut().fill(7);
+        assert_eq!(seen.into_buffer().err().unwrap().bytes(), &bytes);
+        assert_eq!(shaped.into_buffer().err().unwrap().bytes(), other.bytes());
+        assert!(other.into_buffer().is_ok());
+        assert!(Tensor::vector(&[1.0f32]).into_buffer().is_err());
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub enum Place {
     Slot(usize),
     /// The caller's input `i` of the stage.
     Input(usize),
-    /// The caller's output `i` of the stage.
+    /// The caller's output `i` of the stage. In [`MemoryModel::Arena`] a step may read it before another writes it: it is what
+    /// the caller left there.
     Output(usize),
     /// Known before the run.
     Const(Tensor),

@@ -228,7 +228,7 @@ impl GraphCell {
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
         let (ready, values) = self.bounded(|| {
             let ready = self.straight(&facts, true)?;
-            let values = self.inner.run_plan(&ready, &self.inner.entries(inputs), &mut self.inner.params())?;
+            let values = self.inner.run_plan(&ready, self.inner.entries(inputs), &mut self.inner.params())?;
             Ok((ready, values))
         })?;
         let g = self.inner.model.entry();

@@ -9,6 +9,7 @@ use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::device::{Device, Weights};
 
+use crate::held::{Held, SpareBuffers};
 use crate::memory::{self, Memory};
 use crate::plan::Plan;
 use crate::plans::{Key, Plans, Ready};
@@ -35,7 +36,7 @@ pub(crate) struct Interpreter {
 
 /// A place in a graph where a plan starts.
 #[derive(Clone, Debug)]
-struct Site {
+pub(crate) struct Site {
     /// Values that exist there and are read later.
     live: Vec<ValueId>,
     /// Indices into `live` of values whose contents planning needs.
@@ -50,7 +51,26 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Frame {
     graph: GraphId,
     next: usize,
-    values: HashMap<ValueId, Tensor>,
+    /// The values that exist and may be read, by number.
+    values: Vec<Option<Tensor>>,
+}
+
+impl Frame {
+    fn get(&self, id: ValueId) -> Option<&Tensor> {
+        self.values.get(id.0 as usize)?.as_ref()
+    }
+
+    fn take(&mut self, id: ValueId) -> Option<Tensor> {
+        self.values.get_mut(id.0 as usize)?.take()
+    }
+
+    fn set(&mut self, ids: &[ValueId], tensors: impl IntoIterator<Item = Tensor>) {
+        for (id, t) in ids.iter().zip(tensors) {
+            if let Some(value) = self.values.get_mut(id.0 as usize) {
+                *value = Some(t);
+            }
+        }
+    }
 }
 
 impl Interpreter {
@@ -106,7 +126,8 @@ impl Interpreter {
 
     /// Runs frames until the first one returns. Calls push frames on the heap; a call in tail position replaces its frame.
     fn interpret(&self, inputs: &[Tensor], params: &mut [Tensor]) -> Result<Vec<Tensor>, Error> {
-        let mut frames = vec![self.enter(GraphId(0), inputs.to_vec())];
+        let mut held = Held::new(&self.plans);
+        let mut frames = vec![self.enter(GraphId(0), inputs.iter().cloned(), &mut held)];
         let mut calls = 0u64;
         loop {
             bounds::check()?;
@@ -123,18 +144,21 @@ impl Interpreter {
                 continue;
             }
             let node = &graph.nodes[frame.next];
-            if matches!(node.kind, NodeKind::Op(_)) {
-                self.segment(frame, params)?;
-                continue;
+            if lower::is_lowered(&self.model, node) {
+                let start = frame.next;
+                let jumps = self.segment(frame, params, &mut held)?;
+                self.count(&mut calls, jumps)?;
+                if jumps > 0 || frame.next > start || matches!(node.kind, NodeKind::Op(_)) {
+                    continue;
+                }
             }
-            calls += 1;
-            if calls > self.options.max_calls {
-                return Err(Exceeded { what: Limit::Calls, limit: self.options.max_calls, needed: calls }.into());
-            }
-            let callee = self.call(frame, params)?;
+            self.count(&mut calls, 1)?;
+            let callee = self.call(frame, params, &mut held)?;
             if frame.next + 1 == graph.nodes.len() && node.outputs == graph.outputs {
-                *frame = callee;
+                let left = std::mem::replace(frame, callee);
+                held.leave_values(left.values);
             } else if depth < self.options.max_depth {
+                self.prune(frame, &mut held);
                 frames.push(callee);
             } else {
                 let (limit, needed) = (self.options.max_depth as u64, depth as u64 + 1);
@@ -143,15 +167,36 @@ impl Interpreter {
         }
     }
 
-    fn enter(&self, graph: GraphId, inputs: Vec<Tensor>) -> Frame {
-        let values = self.model.graph(graph).inputs.iter().copied().zip(inputs).collect();
-        Frame { graph, next: 0, values }
+    /// Counts calls of a run.
+    fn count(&self, calls: &mut u64, more: usize) -> Result<(), Error> {
+        *calls = calls.saturating_add(more as u64);
+        if *calls > self.options.max_calls {
+            return Err(Exceeded { what: Limit::Calls, limit: self.options.max_calls, needed: *calls }.into());
+        }
+        Ok(())
+    }
+
+    /// Lets the values go that nothing reads after the call at `frame.next`, so that the callee may take them over.
+    fn prune(&self, frame: &mut Frame, held: &mut Held<'_>) {
+        let after = self.site(frame.graph, frame.next + 1);
+        let mut values = held.values(frame.values.len());
+        for v in &after.live {
+            values[v.0 as usize] = frame.take(*v);
+        }
+        held.leave_values(std::mem::replace(&mut frame.values, values));
+    }
+
+    fn enter(&self, graph: GraphId, inputs: impl IntoIterator<Item = Tensor>, held: &mut Held<'_>) -> Frame {
+        let g = self.model.graph(graph);
+        let mut frame = Frame { graph, next: 0, values: held.values(g.values.len()) };
+        frame.set(&g.inputs, inputs);
+        frame
     }
 
     /// Hands a callee's results to the node that called it.
     fn give(&self, caller: &mut Frame, results: Vec<Tensor>) {
         let node = &self.model.graph(caller.graph).nodes[caller.next];
-        caller.values.extend(node.outputs.iter().copied().zip(results));
+        caller.set(&node.outputs, results);
         caller.next += 1;
     }
 
@@ -164,69 +209,81 @@ impl Interpreter {
         match &value.def {
             Def::Const(t) => Ok(t.clone()),
             Def::Param(p) => Ok(params[*p].clone()),
-            _ => frame
-                .values
-                .get(&id)
-                .cloned()
-                .ok_or_else(|| Error::NotStraight(format!("value {} does not exist", value.name))),
+            _ => frame.get(id).cloned().ok_or_else(|| missing(&value.name)),
         }
     }
 
     /// The frame that the node at `frame.next` calls.
-    fn call(&self, frame: &Frame, params: &[Tensor]) -> Result<Frame, Error> {
+    fn call(&self, frame: &Frame, params: &[Tensor], held: &mut Held<'_>) -> Result<Frame, Error> {
         let node = &self.model.graph(frame.graph).nodes[frame.next];
-        let mut rest: Vec<&Arg> = node.args.iter().flatten().collect();
-        let closure = match &node.kind {
-            NodeKind::Call(g) => return Ok(self.enter(*g, self.tensors(frame, &rest, params)?)),
+        let mut rest = node.args.iter().flatten();
+        let (graph, args) = match &node.kind {
+            NodeKind::Call(graph) => (*graph, &[][..]),
             NodeKind::If { then, otherwise } => {
-                let condition = self.integer(frame, rest.remove(0), params)?;
-                if condition != 0 { then } else { otherwise }
+                let branch = if self.integer(frame, rest.next(), params)? != 0 { then } else { otherwise };
+                (branch.graph, &branch.args[..])
             }
             NodeKind::Select(branches) => {
-                let index = self.integer(frame, rest.remove(0), params)?;
+                let index = self.integer(frame, rest.next(), params)?;
                 let at = mindir_graph::normalize_axis(index, branches.len());
                 let out_of_range =
                     || Error::NotStraight(format!("{}: no branch {index} of {}", node.path, branches.len()));
-                &branches[at.ok_or_else(out_of_range)?]
+                let branch = &branches[at.ok_or_else(out_of_range)?];
+                (branch.graph, &branch.args[..])
             }
             _ => return Err(Error::NotStraight(format!("{} calls no graph", node.path))),
         };
-        let args: Vec<&Arg> = closure.args.iter().chain(rest).collect();
-        Ok(self.enter(closure.graph, self.tensors(frame, &args, params)?))
+        let mut inputs = Vec::with_capacity(self.model.graph(graph).inputs.len());
+        args.iter().chain(rest).try_for_each(|arg| self.tensors(frame, arg, params, &mut inputs))?;
+        Ok(self.enter(graph, inputs, held))
     }
 
-    fn integer(&self, frame: &Frame, arg: &Arg, params: &[Tensor]) -> Result<i64, Error> {
-        let t = self.tensors(frame, &[arg], params)?;
-        let first = t.first().map(|t| t.to_i64s()).transpose()?.and_then(|v| v.first().copied());
+    /// The number that a condition or the choice of a branch is.
+    fn integer(&self, frame: &Frame, arg: Option<&Arg>, params: &[Tensor]) -> Result<i64, Error> {
+        let mut tensors = Vec::new();
+        arg.into_iter().try_for_each(|arg| self.tensors(frame, arg, params, &mut tensors))?;
+        let first = tensors.first().map(Tensor::to_i64s).transpose()?.and_then(|v| v.first().copied());
         first.ok_or_else(|| Error::NotStraight("a condition without elements".into()))
     }
 
-    fn tensors(&self, frame: &Frame, args: &[&Arg], params: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let mut out = Vec::with_capacity(args.len());
-        for arg in args {
-            match arg {
-                Arg::Value(v) => out.push(self.value(frame, *v, params)?),
-                Arg::List(items) => out.extend(self.tensors(frame, &items.iter().collect::<Vec<_>>(), params)?),
-                Arg::Const(c) => out.extend(lower::constant_tensor(c)),
-            }
+    /// Adds the tensors of an argument to `out`.
+    fn tensors(&self, frame: &Frame, arg: &Arg, params: &[Tensor], out: &mut Vec<Tensor>) -> Result<(), Error> {
+        match arg {
+            Arg::Value(v) => out.push(self.value(frame, *v, params)?),
+            Arg::List(items) => items.iter().try_for_each(|item| self.tensors(frame, item, params, out))?,
+            Arg::Const(c) => out.extend(lower::constant_tensor(c)),
         }
-        Ok(out)
+        Ok(())
     }
 
-    /// Plans and runs nodes from `frame.next` on, as far as one plan reaches.
-    fn segment(&self, frame: &mut Frame, params: &mut [Tensor]) -> Result<(), Error> {
-        let site = self.site(frame.graph, frame.next);
-        let entries: Vec<Tensor> = site.live.iter().map(|v| self.value(frame, *v, params)).collect::<Result<_, _>>()?;
-        let ready = self.ready(frame.graph, frame.next, &entries, &site, false)?;
-        let values = self.run_plan(&ready, &entries, params)?;
+    /// Plans and runs nodes from `frame.next` on, as far as one plan reaches. Only the values that it hands on exist afterwards.
+    /// Gives the number of jumps.
+    fn segment(&self, frame: &mut Frame, params: &mut [Tensor], held: &mut Held<'_>) -> Result<usize, Error> {
+        let (graph, start) = (frame.graph, frame.next);
+        let at = (graph, start);
+        let site = held.point(at).map_or_else(|| self.site(graph, start), |p| p.site.clone());
+        let missing = |v: &ValueId| missing(&self.model.graph(graph).value(*v).name);
+        let entries: Vec<Tensor> =
+            site.live.iter().map(|v| frame.take(*v).ok_or_else(|| missing(v))).collect::<Result<_, _>>()?;
+        let find = |entries: &[Tensor]| self.ready(graph, start, entries, &site);
+        let (ready, values) = held.run(at, &site, entries, params, find)?;
         let plan = &ready.plan;
-        let start = std::mem::replace(&mut frame.next, plan.next);
-        frame.values.extend(plan.outputs.iter().copied().zip(values));
-        match &plan.stop {
-            Stop::Dynamic => self.dynamic(frame, params),
-            Stop::Value(id) if plan.next == start => self.force(frame.graph, start, &site, *id),
-            _ => Ok(()),
+        if let Some(last) = plan.jumps.last() {
+            let there = held.values(self.model.graph(*last).values.len());
+            held.leave_values(std::mem::replace(&mut frame.values, there));
+            frame.graph = *last;
         }
+        frame.next = plan.next;
+        frame.set(&plan.outputs, values);
+        match &plan.stop {
+            Stop::Dynamic => self.dynamic(frame, params)?,
+            Stop::Value(id) if plan.jumps.is_empty() && plan.next == start => {
+                held.leave(at);
+                self.force(graph, start, &site, *id)?;
+            }
+            _ => {}
+        }
+        Ok(plan.jumps.len())
     }
 
     /// Runs the node at `frame.next` by its reference, because only the data tells the shape of its results.
@@ -281,17 +338,12 @@ impl Interpreter {
         self.site(GraphId(0), 0).live.iter().filter_map(at).map(|i| inputs[i].clone()).collect()
     }
 
-    fn ready(
-        &self,
-        graph: GraphId,
-        start: usize,
-        entries: &[Tensor],
-        site: &Site,
-        keep_all: bool,
-    ) -> Result<Arc<Ready>, Error> {
+    fn ready(&self, graph: GraphId, start: usize, entries: &[Tensor], site: &Site) -> Result<(Key, Arc<Ready>), Error> {
         let facts = entries.iter().map(Tensor::fact).collect();
         let known = site.forced.iter().map(|&i| (i, entries[i].bytes().clone())).collect();
-        self.planned(&Key { graph, start, keep_all, facts, known }, site, entries)
+        let key = Key { graph, start, keep_all: false, facts, known };
+        let ready = self.planned(&key, site, entries)?;
+        Ok((key, ready))
     }
 
     fn planned(&self, key: &Key, site: &Site, entries: &[Tensor]) -> Result<Arc<Ready>, Error> {
@@ -307,33 +359,29 @@ impl Interpreter {
         let known = |i: usize| key.known.iter().any(|(k, _)| *k == i).then(|| entries.get(i).cloned()).flatten();
         let entry = |(i, v): (usize, &ValueId)| Entry { value: *v, fact: key.facts[i].clone(), known: known(i) };
         let entries: Vec<Entry> = site.live.iter().enumerate().map(entry).collect();
-        Ok(lower::lower(&self.model, self.model.graph(key.graph), key.start, &entries, key.keep_all)?)
+        // What is told of a plan of the entry graph is about its nodes only.
+        if key.graph == GraphId(0) {
+            return Ok(lower::lower(&self.model, self.model.entry(), key.start, &entries, key.keep_all)?);
+        }
+        Ok(lower::follow(&self.model, key.graph, key.start, &entries)?)
     }
 
     /// Runs a plan whose inputs are the site's live values; returns its outputs and writes parameters.
     pub fn run_plan(
         &self,
         ready: &Arc<Ready>,
-        entries: &[Tensor],
+        entries: Vec<Tensor>,
         params: &mut [Tensor],
     ) -> Result<Vec<Tensor>, Error> {
-        let plan = &ready.plan;
-        let mut buffers = plan.buffers()?;
         let mut state = self.plans.take(ready)?;
-        let inputs: Vec<&[u8]> = entries.iter().map(|t| t.bytes().as_ref()).collect();
-        let done = plan.run(&mut state, &inputs, params, &mut buffers, None);
+        let done = ready.plan.tensors(&mut state, entries, params, &mut SpareBuffers::default());
         self.plans.give(ready, state);
-        done?;
-        let mut tensors = Vec::with_capacity(buffers.len());
-        for (b, r) in buffers.into_iter().zip(&plan.results) {
-            tensors.push(Tensor::from_bytes(r.fact.dtype, &r.fact.shape, b.into_bytes())?);
-        }
-        for (p, i) in &plan.writes {
-            params[*p] = tensors[*i].clone();
-        }
-        tensors.truncate(plan.outputs.len());
-        Ok(tensors)
+        done
     }
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotStraight(format!("value {name} does not exist"))
 }
 
 /// Values that exist before node `start` and are read from there on.
@@ -352,4 +400,48 @@ pub(crate) fn live(graph: &Graph, start: usize) -> Vec<ValueId> {
     }
     graph.outputs.iter().for_each(|v| read(*v, &made));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use mindir_graph::{Buffer, DType, Spec, builder::Builder};
+
+    use super::*;
+
+    /// `rows` with row `at` replaced, and replaced again.
+    fn placing() -> Interpreter {
+        let mut b = Builder::new("placing");
+        let rows = b.input("rows", Spec::fixed(DType::F32, &[4, 2]));
+        let at = b.input("at", Spec::fixed(DType::I64, &[1, 1]));
+        let row = b.input("row", Spec::fixed(DType::F32, &[1, 2]));
+        let first = b.op("TensorScatterUpdate", [rows.into(), at.into(), row.into()]).unwrap();
+        let twice = b.op("Add", [row.into(), row.into()]).unwrap();
+        let second = b.op("TensorScatterUpdate", [first.into(), at.into(), twice.into()]).unwrap();
+        let model = b.finish(&[second]);
+        let options = Options { threads: Some(1), ..Options::default() };
+        let devices = crate::devices::devices(&options, None).unwrap();
+        Interpreter::new(Arc::new(model), options, devices, None).unwrap()
+    }
+
+    fn entries() -> Vec<Tensor> {
+        let rows = Tensor::from_buffer(DType::F32, &[4, 2], Buffer::new(32).unwrap()).unwrap();
+        let at = Tensor::from_vec(&[1, 1], vec![2i64]).unwrap();
+        vec![rows, at, Tensor::from_vec(&[1, 2], vec![1f32, 3.0]).unwrap()]
+    }
+
+    #[test]
+    fn a_value_that_nobody_else_reads_is_written_where_it_is() {
+        let interpreter = placing();
+        let facts: Vec<Fact> = entries().iter().map(Tensor::fact).collect();
+        let ready = interpreter.first_plan(&facts, false).unwrap();
+        let want = [0.0, 0.0, 0.0, 0.0, 2.0, 6.0, 0.0, 0.0f32];
+        for shared in [false, true] {
+            let entries = entries();
+            let (at, kept) = (entries[0].bytes().as_ptr(), shared.then(|| entries[0].clone()));
+            let results = interpreter.run_plan(&ready, entries, &mut []).unwrap();
+            assert_eq!(results[0].view::<f32>().unwrap(), want);
+            assert_eq!(results[0].bytes().as_ptr() == at, !shared);
+            assert!(kept.is_none_or(|t| t.view::<f32>().unwrap() == [0.0; 8]));
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod cell;
 pub mod check;
 mod devices;
 mod error;
+mod held;
 mod interpret;
 pub mod machine;
 mod memory;

@@ -74,7 +74,10 @@ impl Session {
         inputs.iter().enumerate().try_for_each(|(i, bytes)| self.check_bytes(i, bytes))?;
         let ordered: smallvec::SmallVec<[&[u8]; 32]> = self.order.iter().map(|&i| inputs[i]).collect();
         let bounds = self.cell.interpreter().lasting(self.cell.halt());
-        bounds.enter(|| self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos))
+        bounds.enter(|| {
+            self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)?;
+            self.ready.plan.copy(&self.state, &ordered, &mut self.buffers)
+        })
     }
 
     fn check_count(&self, found: usize) -> Result<(), InputError> {

@@ -85,6 +85,7 @@ impl Walk<'_> {
             Task::Scan(s) => scan(e, s, ins[0], out)?,
             Task::Scatter(s) => scatter(e, s, ins, out),
             Task::Resize(_) => return no_form("images of this kind are resized by operators with a mapping only"),
+            Task::Recurrent(_) => return no_form("a recurrent layer of this kind has none"),
             Task::Host(_) => return Err(NoForm::Unstated),
         };
         Ok(vec![y])

@@ -5,11 +5,8 @@ use super::sample::sample;
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Operand, Rule};
-use crate::task::{Binary, Program, Unary, V};
+use crate::task::{Binary, Cell, Recurrent, Squash, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
-
-/// Longest sequence that becomes tasks of its own for each step.
-const UNROLL_LIMIT: usize = 512;
 
 op! {
     /// A layer of long short-term memory over a sequence, forwards and if `bidirectional` also backwards.
@@ -149,7 +146,7 @@ impl LSTM {
     }
 
     /// One direction: every `h` in the order of the sequence, the last `h` and the last `c`.
-    fn direction(&self, b: &mut Lowering, d: Dims, direction: usize) -> Result<(Vec<V>, V, V), OpError> {
+    fn direction(&self, b: &mut Lowering, d: Dims, direction: usize) -> Result<Vec<V>, OpError> {
         let [wi, wh, bias, _] = d.offsets(direction);
         let gates = 4 * d.hidden;
         let (wi, wh) = (self.weights(b, wi, gates, d.input)?, self.weights(b, wh, gates, d.hidden)?);
@@ -158,50 +155,20 @@ impl LSTM {
             let bias = self.weights(b, bias, 1, gates)?.v;
             projected = b.binary(Binary::Add, projected, bias)?;
         }
-        let mut state = [&self.h, &self.c].map(|s| (s, [d.batch, d.hidden])).map(|(s, dims)| {
+        let mut state = |s: &Operand| {
             let v = Cut::range(s, 0, direction, 1)?.lower(b, s)?;
-            b.reshape(v, &dims)
-        });
-        let mut every = vec![None; d.seq];
-        for s in 0..d.seq {
-            let at = d.step(direction, s);
-            let [h, c] = state;
-            let input = b.slice(projected, &[at, 0, 0], &[1, d.batch, gates], &[1; 3])?;
-            let input = b.reshape(input, &[d.batch, gates])?;
-            let recurrent = b.matmul(h?, wh.v, false, true)?;
-            let sum = b.binary(Binary::Add, recurrent, input)?;
-            let (h, c) = self.cell(b, d, sum, c?)?;
-            every[at] = Some(h);
-            state = [Ok(h), Ok(c)];
-        }
-        let [h, c] = state;
-        Ok((every.into_iter().flatten().collect(), h?, c?))
-    }
-
-    /// One step from the sums of the gates: the new `h` and `c`.
-    fn cell(&self, b: &mut Lowering, d: Dims, sum: V, c: V) -> Result<(V, V), OpError> {
-        let (dtype, dims) = (self.x.dtype(), [d.batch, d.hidden]);
-        let mut gate = |g: usize| b.slice(sum, &[0, g * d.hidden], &dims, &[1; 2]);
-        let gates = [gate(0)?, gate(1)?, gate(2)?, gate(3)?];
-        let mut p = Program::new();
-        let squashed = |p: &mut Program, input: usize, f: Unary| {
-            let r = p.input(input, dtype);
-            p.unary(f, r)
+            b.reshape(v, &[d.batch, d.hidden])
         };
-        let i = squashed(&mut p, 0, Unary::Sigmoid);
-        let f = squashed(&mut p, 1, Unary::Sigmoid);
-        let g = squashed(&mut p, 2, Unary::Tanh);
-        let old = p.input(3, dtype);
-        let kept = p.binary(Binary::Mul, f, old);
-        let new = p.binary(Binary::Mul, i, g);
-        p.binary(Binary::Add, kept, new);
-        let c = b.map(p, &[gates[0], gates[1], gates[2], c], &dims);
-        let mut p = Program::new();
-        let o = squashed(&mut p, 0, Unary::Sigmoid);
-        let t = squashed(&mut p, 1, Unary::Tanh);
-        p.binary(Binary::Mul, o, t);
-        let h = b.map(p, &[gates[3], c], &dims);
-        Ok((h, c))
+        let (h, c) = (state(&self.h)?, state(&self.c)?);
+        let task = Recurrent {
+            cell: Cell::Lstm { squash: [Squash::Sigmoid, Squash::Tanh, Squash::Tanh], order: [0, 1, 2, 3] },
+            seq: d.seq,
+            batch: d.batch,
+            hidden: d.hidden,
+            reverse: direction == 1,
+            dtype: self.x.dtype(),
+        };
+        Ok(b.recurrent(task, &[projected, wh.v, h, c]))
     }
 }
 
@@ -274,17 +241,15 @@ impl Rule for LSTM {
 
     fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
         let d = self.dims()?;
-        if d.seq == 0 || d.seq > UNROLL_LIMIT || d.batch == 0 || d.input == 0 {
+        if d.seq == 0 || d.batch == 0 || d.input == 0 {
             return Ok(None);
         }
         let (mut every, mut last_h, mut last_c) = (Vec::new(), Vec::new(), Vec::new());
         for direction in 0..d.directions {
-            let (hs, h, c) = self.direction(b, d, direction)?;
-            let steps: Vec<V> =
-                hs.into_iter().map(|h| b.reshape(h, &[1, d.batch, d.hidden])).collect::<Result<_, _>>()?;
-            every.push(b.concat(&steps, 0)?);
-            last_h.push(b.reshape(h, &[1, d.batch, d.hidden])?);
-            last_c.push(b.reshape(c, &[1, d.batch, d.hidden])?);
+            let out = self.direction(b, d, direction)?;
+            every.push(out[0]);
+            last_h.push(b.reshape(out[1], &[1, d.batch, d.hidden])?);
+            last_c.push(b.reshape(out[2], &[1, d.batch, d.hidden])?);
         }
         let none = b.constant(Tensor::zeros(self.x.dtype(), &[1, 1])?);
         Ok(Some(vec![b.concat(&every, 2)?, b.concat(&last_h, 0)?, b.concat(&last_c, 0)?, none, none]))

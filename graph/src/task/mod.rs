@@ -12,6 +12,7 @@ mod host;
 mod map;
 mod norm;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scan;
@@ -28,6 +29,7 @@ pub use host::Host;
 pub use map::{Binary, Instr, Map, Program, Reg, Scalar, Unary};
 pub use norm::{Norm, NormKind, Softmax};
 pub use pool::{Pool, PoolKind};
+pub use recurrent::{Cell, Recurrent, Squash};
 pub use reduce::{Reduce, ReduceKind};
 pub use resize::{Coordinates, Resize, ResizeMode};
 pub use scan::{Scan, ScanKind};
@@ -62,6 +64,8 @@ pub enum Task {
     Scan(Scan),
     /// Slices replaced or added to by an index tensor.
     Scatter(Scatter),
+    /// The steps of a recurrent layer.
+    Recurrent(Recurrent),
     /// An operator's own reference, run on the host.
     Host(Host),
 }
@@ -82,6 +86,7 @@ impl Task {
             Task::Resize(_) => "resize",
             Task::Scan(_) => "scan",
             Task::Scatter(_) => "scatter",
+            Task::Recurrent(_) => "recurrent",
             Task::Host(_) => "host",
         }
     }
@@ -100,6 +105,7 @@ impl Task {
             Task::Norm(_) => 6 * out,
             Task::Resize(_) => 8 * out,
             Task::Scan(_) => out,
+            Task::Recurrent(r) => out * (2 * r.hidden as u64 + 4) * r.cell.gates() as u64,
             Task::Scatter(s) if s.kind == ScatterKind::Add => (s.count * s.inner) as u64,
             Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
         }

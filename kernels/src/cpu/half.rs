@@ -68,6 +68,7 @@ impl Wide {
             Task::Resize(t) => (&mut t.dtype, None),
             Task::Scan(t) => (&mut t.dtype, None),
             Task::Scatter(t) => (&mut t.dtype, None),
+            Task::Recurrent(t) => (&mut t.dtype, None),
             Task::Reduce(t) => {
                 t.out = if t.out == t.dtype { DType::F32 } else { t.out };
                 (&mut t.dtype, None)

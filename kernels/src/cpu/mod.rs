@@ -20,6 +20,7 @@ mod memory;
 mod norm;
 mod pool;
 mod program;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scan;
@@ -80,6 +81,7 @@ fn candidates(task: &Task) -> &'static [Candidate] {
         Task::Norm(_) => norm::CANDIDATES,
         Task::Reduce(_) => reduce::CANDIDATES,
         Task::Pool(_) => pool::CANDIDATES,
+        Task::Recurrent(_) => recurrent::CANDIDATES,
         _ => &[],
     }
 }

@@ -13,6 +13,7 @@ mod map;
 mod norm;
 mod number;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scan;
@@ -46,6 +47,7 @@ pub fn run(task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, Op
         Task::Gather(t) => gather::run(t, ins, outs),
         Task::Resize(t) => resize::run(t, ins, outs),
         Task::Scan(t) => scan::run(t, ins, outs),
+        Task::Recurrent(t) => recurrent::run(t, ins, outs),
         Task::Scatter(t) => scatter::run(t, ins, outs),
         Task::Host(t) => t.run(ins),
     }

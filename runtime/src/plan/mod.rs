@@ -10,12 +10,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mindir_graph::bounds::{self, Exceeded};
-use mindir_graph::graph::ValueId;
+use mindir_graph::graph::{GraphId, ValueId};
 use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
-use mindir_graph::task::{Source, TaskGraph, V};
+use mindir_graph::task::{Source, Task, TaskGraph, V};
 use mindir_graph::{Fact, Tensor, checked_count};
-use mindir_kernels::device::{Device, Place, Program, Slot, Stage, Step, Weights};
+use mindir_kernels::device::{Device, MemoryModel, Place, Program, Slot, Stage, Step, Weights};
 
 use fold::Folded;
 pub(crate) use fold::NAME as CONSTANTS;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub(crate) writes: Vec<(usize, usize)>,
     /// The graph's values that the first results are.
     pub(crate) outputs: Vec<ValueId>,
+    /// The graphs that it jumps to; what follows is about the last.
+    pub(crate) jumps: Vec<GraphId>,
     pub(crate) next: usize,
     pub(crate) stop: Stop,
     report: Vec<StageReport>,
@@ -68,12 +70,21 @@ pub(crate) enum Target {
     Result(usize),
 }
 
+impl Target {
+    /// The number of the result, if it is one.
+    fn result(self) -> Option<usize> {
+        if let Target::Result(i) = self { Some(i) } else { None }
+    }
+}
+
 /// A result and how it comes about.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub fact: Fact,
-    /// `None` if a stage writes it.
+    /// What it is the same as; `None` if a stage writes it.
     pub copy_of: Option<Feed>,
+    /// The input that it starts as: the stage replaces parts of it.
+    pub over: Option<usize>,
 }
 
 impl Plan {
@@ -93,6 +104,7 @@ impl Plan {
         }
         let mut builder = Builder::new(&tasks, &placed, devices);
         builder.results();
+        builder.takeovers();
         let (mut planned, mut report) = (Vec::new(), Vec::new());
         for range in place::stages(&placed) {
             let device = placed[range.start].device;
@@ -113,6 +125,7 @@ impl Plan {
             results: builder.planned,
             writes,
             outputs: lowered.outputs,
+            jumps: lowered.jumps,
             next: lowered.next,
             stop: lowered.stop,
             report,
@@ -230,6 +243,8 @@ struct Builder<'a> {
     last_use: Vec<usize>,
     /// Buffers of roots that leave their stage.
     target: HashMap<V, Target>,
+    /// Results that lie where a root lies until they are written.
+    over: HashMap<V, V>,
     host: Vec<usize>,
     planned: Vec<Planned>,
 }
@@ -251,6 +266,7 @@ impl<'a> Builder<'a> {
             producer,
             last_use,
             target: HashMap::new(),
+            over: HashMap::new(),
             host: Vec::new(),
             planned: Vec::new(),
         }
@@ -273,7 +289,7 @@ impl<'a> Builder<'a> {
                     }
                 },
             };
-            self.planned.push(Planned { fact: self.tasks.fact(v).clone(), copy_of });
+            self.planned.push(Planned { fact: self.tasks.fact(v).clone(), copy_of, over: None });
         }
     }
 
@@ -285,6 +301,49 @@ impl<'a> Builder<'a> {
         bounds::could_hold(results.chain(self.host.iter().copied()).chain([own]).fold(0, usize::saturating_add))
     }
 
+    /// Lets results that are an input but for some parts take the input's memory over.
+    fn takeovers(&mut self) {
+        let targets: Vec<(V, usize)> = self.target.iter().filter_map(|(v, t)| Some((*v, t.result()?))).collect();
+        for (result, at) in targets {
+            if let Some((input, roots)) = self.replaced(result) {
+                self.planned[at].over = Some(input);
+                self.over.extend(roots.into_iter().map(|root| (root, result)));
+            }
+        }
+    }
+
+    /// The input that `result` is but for some parts, and the roots between them: each is read for the last time where the
+    /// next is made of it, in one stage.
+    fn replaced(&self, result: V) -> Option<(usize, Vec<V>)> {
+        let (mut roots, mut made) = (Vec::new(), result);
+        let device = self.placed[self.producer[result.0 as usize]?].device;
+        loop {
+            let at = self.producer[made.0 as usize]?;
+            let (node, placed) = (&self.tasks.nodes[at], &self.placed[at]);
+            let partly = matches!(node.task, Task::Scatter(_)) && placed.choice.in_place.contains(&0);
+            let arena = self.devices[placed.device].memory() == MemoryModel::Arena;
+            let root = self.tasks.root(*node.ins.first()?);
+            let once = node.ins.iter().filter(|v| self.tasks.root(**v) == root).count() == 1;
+            let dies = self.last_use[root.0 as usize] == at && !self.target.contains_key(&root);
+            let same = self.tasks.fact(root).bytes() == self.tasks.fact(result).bytes();
+            if !(partly && arena && once && dies && same && placed.device == device) {
+                return None;
+            }
+            roots.push(root);
+            match &self.tasks.values[root.0 as usize].source {
+                Source::Input(i) => return Some((*i, roots)),
+                Source::Task if self.one_stage(root, result) => made = root,
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether both are written in the same stage.
+    fn one_stage(&self, a: V, b: V) -> bool {
+        let (Some(a), Some(b)) = (self.producer[a.0 as usize], self.producer[b.0 as usize]) else { return false };
+        self.placed[a..=b].iter().all(|p| p.device == self.placed[b].device)
+    }
+
     /// The stage of these nodes, with what it reads from and writes to the outside.
     fn stage(&mut self, range: std::ops::Range<usize>) -> (Stage, Vec<Feed>, Vec<Target>) {
         let blocks = memory::blocks(self.tasks, self.placed, range.clone(), |v| self.leaves(v, &range), &self.last_use);
@@ -294,7 +353,7 @@ impl<'a> Builder<'a> {
         let (mut ins, mut outs) = (Ports::default(), Ports::default());
         for i in range.clone() {
             let node = &self.tasks.nodes[i];
-            let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &outs)).collect();
+            let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &mut outs)).collect();
             let out_places = node.outs.iter().map(|v| self.write(*v, &range, &blocks, &mut outs)).collect();
             stage.steps.push(Step {
                 task: node.task.clone(),
@@ -312,7 +371,7 @@ impl<'a> Builder<'a> {
 
     /// Whether a root written in the stage is read outside of it.
     fn leaves(&self, root: V, range: &std::ops::Range<usize>) -> bool {
-        self.last_use[root.0 as usize] >= range.end || self.target.contains_key(&root)
+        self.last_use[root.0 as usize] >= range.end || self.target.contains_key(&root) || self.over.contains_key(&root)
     }
 
     fn read(
@@ -321,13 +380,17 @@ impl<'a> Builder<'a> {
         range: &std::ops::Range<usize>,
         blocks: &memory::Blocks,
         ins: &mut Ports<Feed>,
-        outs: &Ports<Target>,
+        outs: &mut Ports<Target>,
     ) -> Place {
         let root = self.tasks.root(v);
         if let Some(t) = self.tasks.known(v) {
             return Place::Const(t);
         }
-        if self.producer[root.0 as usize].is_some_and(|p| range.contains(&p)) {
+        let here = |v: V| self.producer[v.0 as usize].is_some_and(|p| range.contains(&p));
+        if let Some(&result) = self.over.get(&root).filter(|result| here(**result)) {
+            return Place::Output(self.output(result, outs));
+        }
+        if here(root) {
             return match blocks.of.get(&root) {
                 Some(slot) => Place::Slot(*slot),
                 None => Place::Output(outs.of.get(&root).copied().unwrap_or(0)),
@@ -336,7 +399,16 @@ impl<'a> Builder<'a> {
         Place::Input(ins.of.get(&root).copied().unwrap_or_else(|| ins.push(root, self.feed(root))))
     }
 
+    /// The place of a root that leaves the stage among the outputs.
+    fn output(&self, root: V, outs: &mut Ports<Target>) -> usize {
+        let target = || self.target.get(&root).copied().unwrap_or(Target::Host(0));
+        outs.of.get(&root).copied().unwrap_or_else(|| outs.push(root, target()))
+    }
+
     fn feed(&self, root: V) -> Feed {
+        if let Some(target) = self.over.get(&root).and_then(|result| self.target.get(result)) {
+            return Feed::Buffer(*target);
+        }
         match &self.tasks.values[root.0 as usize].source {
             Source::Input(i) => Feed::Input(*i),
             Source::Variable(p) => Feed::Param(*p),
@@ -357,11 +429,12 @@ impl<'a> Builder<'a> {
         }
         debug_assert!(self.leaves(v, range));
         let bytes = self.tasks.fact(v).bytes();
-        let target = *self.target.entry(v).or_insert_with(|| {
+        let root = self.over.get(&v).copied().unwrap_or(v);
+        self.target.entry(root).or_insert_with(|| {
             self.host.push(bytes);
             Target::Host(self.host.len() - 1)
         });
-        Place::Output(outs.push(v, target))
+        Place::Output(self.output(root, outs))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Running a plan.
 
-use mindir_graph::{Buffer, Tensor, bounds};
+use mindir_graph::{Buffer, Tensor, aligned_copy, bounds};
 use mindir_kernels::device::Run;
 use smallvec::SmallVec;
 
-use super::{Feed, Plan, Target};
+use super::{Feed, Plan, Planned, Target};
 use crate::Error;
+use crate::held::SpareBuffers;
 
 /// One thread's memory for a [`Plan`].
 pub(crate) struct State {
@@ -27,7 +28,66 @@ impl Plan {
         Ok(self.results.iter().map(|r| Buffer::new(r.fact.bytes())).collect::<Result<_, _>>()?)
     }
 
-    /// Runs all stages. `results` are as [`Plan::buffers`] makes them. With `nanos`, adds the time of every step.
+    /// Runs the plan for values, which go with it unless somebody shares them or they are results.
+    pub(crate) fn tensors(
+        &self,
+        state: &mut State,
+        entries: Vec<Tensor>,
+        params: &mut [Tensor],
+        spare: &mut SpareBuffers,
+    ) -> Result<Vec<Tensor>, Error> {
+        let mut entries: Vec<Option<Tensor>> = entries.into_iter().map(Some).collect();
+        let buffers = self.results.iter().map(|r| r.buffer(&mut entries, spare));
+        let mut buffers: Vec<Buffer> = buffers.collect::<Result<_, _>>()?;
+        {
+            let mut inputs: SmallVec<[&[u8]; 32]> = SmallVec::with_capacity(entries.len());
+            inputs.extend(entries.iter().map(|t| t.as_ref().map_or(&[][..], |t| t.bytes())));
+            self.run(state, &inputs, params, &mut buffers, None)?;
+        }
+        let mut tensors: Vec<Tensor> = Vec::with_capacity(buffers.len());
+        for (r, buffer) in self.results.iter().zip(buffers) {
+            let same = match &r.copy_of {
+                None => None,
+                Some(Feed::Input(i)) => entries[*i].as_ref(),
+                Some(Feed::Param(p)) => Some(&params[*p]),
+                Some(Feed::Const(t)) => Some(t),
+                Some(Feed::Buffer(Target::Result(i))) => tensors.get(*i),
+                Some(Feed::Buffer(Target::Host(i))) => {
+                    let bytes = aligned_copy(state.host[*i].bytes())?;
+                    tensors.push(Tensor::from_bytes(r.fact.dtype, &r.fact.shape, bytes)?);
+                    continue;
+                }
+            };
+            tensors.push(match same {
+                Some(t) if t.shape() == r.fact.shape.as_slice() => t.clone(),
+                Some(t) => t.reshape(&r.fact.shape)?,
+                None => Tensor::from_buffer(r.fact.dtype, &r.fact.shape, buffer)?,
+            });
+        }
+        for (p, i) in &self.writes {
+            params[*p] = tensors[*i].clone();
+        }
+        tensors.truncate(self.outputs.len());
+        spare.keep(entries.into_iter().flatten());
+        Ok(tensors)
+    }
+
+    /// Gives results that are the same as something else its contents, after [`Plan::run`].
+    pub(crate) fn copy(&self, state: &State, inputs: &[&[u8]], results: &mut [Buffer]) -> Result<(), Error> {
+        for i in 0..self.results.len() {
+            if let Some(feed) = &self.results[i].copy_of {
+                let mut target = std::mem::take(&mut results[i]);
+                let copied = target.copy_from(bytes(feed, inputs, &[], &state.host, results));
+                results[i] = target;
+                copied?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs all stages. `results` are as [`Plan::buffers`] makes them; those that are the same as something else are left alone.
+    /// A result that takes over an input starts with what that holds, and must hold it already if the input is empty. With
+    /// `nanos`, adds the time of every step.
     pub(crate) fn run(
         &self,
         state: &mut State,
@@ -36,6 +96,11 @@ impl Plan {
         results: &mut [Buffer],
         mut nanos: Option<&mut [u64]>,
     ) -> Result<(), Error> {
+        for (r, result) in self.results.iter().zip(&mut *results) {
+            if let Some(input) = r.over.map(|i| inputs[i]).filter(|input| !input.is_empty()) {
+                result.copy_from(input)?;
+            }
+        }
         let mut first = 0;
         for (stage, run) in self.stages.iter().zip(&mut state.runs) {
             bounds::check()?;
@@ -61,14 +126,6 @@ impl Plan {
             }
             done?;
         }
-        for i in 0..self.results.len() {
-            if let Some(feed) = &self.results[i].copy_of {
-                let mut target = std::mem::take(&mut results[i]);
-                let copied = target.copy_from(bytes(feed, inputs, params, &state.host, results));
-                results[i] = target;
-                copied?;
-            }
-        }
         Ok(())
     }
 
@@ -82,6 +139,24 @@ impl Plan {
             start += s.steps.len();
         }
         first..first
+    }
+}
+
+impl Planned {
+    /// The buffer to compute the result in: that of the value it takes over, if nobody shares it.
+    fn buffer(&self, entries: &mut [Option<Tensor>], spare: &mut SpareBuffers) -> Result<Buffer, Error> {
+        if self.copy_of.is_some() {
+            return Ok(Buffer::default());
+        }
+        if let Some(entry) = self.over.map(|i| &mut entries[i])
+            && let Some(t) = entry.take()
+        {
+            match t.into_buffer() {
+                Ok(buffer) => return Ok(buffer),
+                Err(shared) => *entry = Some(shared),
+            }
+        }
+        spare.take(self.fact.bytes())
     }
 }
 

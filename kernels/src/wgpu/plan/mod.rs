@@ -92,6 +92,7 @@ pub(super) fn plan(view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined
         Task::Gather(_) => declined("wgpu has no gather kernels yet"),
         Task::Resize(_) => declined("wgpu has no resize kernels yet"),
         Task::Scan(_) => declined("wgpu has no scan kernels yet"),
+        Task::Recurrent(_) => declined("wgpu has no recurrent kernels yet"),
         Task::Scatter(_) => declined("wgpu has no scatter kernels yet"),
         Task::Host(_) => declined("runs on the host only"),
     }?;

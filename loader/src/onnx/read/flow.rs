@@ -235,16 +235,17 @@ impl Turn {
         let turns = self.trips.ints().ok().and_then(|t| t.first().copied()).map(|n| n.max(0));
         let always = [&self.cond, again].into_iter().all(|v| v.number() == Ok(1.0));
         let dims = row.dims().map_err(|_| "it collects results whose number of dimensions is not known")?;
-        let whole = |n: i64| {
-            let ty = Type::new(row.dtype(), [Extent::Fixed(n)].iter().chain(dims).copied().collect::<Vec<_>>());
-            ty.fact().filter(|_| always && n <= MOST_TURNS).map(|fact| (n, fact))
-        };
-        if let Some((n, fact)) = turns.and_then(whole) {
+        let whole = |first: Extent| Type::new(row.dtype(), [first].iter().chain(dims).copied().collect::<Vec<_>>());
+        let fixed = |n: i64| whole(Extent::Fixed(n)).fact().filter(|_| always && n <= MOST_TURNS).map(|fact| (n, fact));
+        if let Some((_, fact)) = turns.and_then(fixed) {
             super::import::fits(&fact)?;
-            return Ok(List { ty: Type::from(&fact), turns: Some(n) });
+            return Ok(List { ty: Type::from(&fact), places: Places::Fixed });
         }
-        let ty = Type::new(row.dtype(), [Extent::Open].iter().chain(dims).copied().collect::<Vec<_>>());
-        Ok(List { ty: ty.ranked(), turns: None })
+        let each = dims.iter().map(|d| d.fixed()).collect::<Option<Vec<i64>>>();
+        if let Some(each) = each.filter(|_| always && turns.is_none()) {
+            return Ok(List { ty: whole(Extent::Open), places: Places::Computed { turns: self.trips.clone(), each } });
+        }
+        Ok(List { ty: whole(Extent::Open).ranked(), places: Places::Added })
     }
 
     /// The end of the body: back to the start with the next state, the collected results behind it.
@@ -319,21 +320,41 @@ const MOST_TURNS: i64 = 1 << 20;
 /// The results of all turns so far.
 struct List {
     ty: Type,
-    /// The number of turns, if it is fixed: then there is a place for each from the start.
-    turns: Option<i64>,
+    places: Places,
+}
+
+/// Where the results of turns have their places.
+enum Places {
+    /// There from the start, as many as the type says.
+    Fixed,
+    /// There from the start, for so many turns, each of these dimensions.
+    Computed { turns: Val, each: Vec<i64> },
+    /// Added turn by turn.
+    Added,
 }
 
 impl List {
     /// The list before the first turn.
     fn empty(&self, m: &mut Import) -> Step {
-        let dims = self.ty.dims.iter().flatten().map(|d| d.fixed().unwrap_or(0)).collect::<Vec<_>>();
-        let shape = m.vector(&dims);
+        let shape = match &self.places {
+            Places::Computed { turns, each } => {
+                let none = m.constant(Tensor::scalar(0i64));
+                let turns = m.op("Maximum", vec![turns.into(), none.into()])?;
+                let turns = m.op("Reshape", vec![turns.into(), vec![1].into()])?;
+                let each = m.vector(each);
+                join(m, vec![turns, each], 0)?
+            }
+            Places::Fixed | Places::Added => {
+                let dims = self.ty.dims.iter().flatten().map(|d| d.fixed().unwrap_or(0)).collect::<Vec<_>>();
+                m.vector(&dims)
+            }
+        };
         zeros(m, shape, self.ty.dtype)
     }
 
     /// The list with the row of turn `index`.
     fn with(&self, m: &mut Import, list: Val, index: &Val, row: &Val) -> Step {
-        if self.turns.is_some() {
+        if !matches!(self.places, Places::Added) {
             return place(m, &list, index, row);
         }
         // Before the first turn the list does not know the dimensions of its rows yet.

@@ -1,6 +1,10 @@
 //! Recurrent layers: MindSpore's `LSTM` where it says the same, else a loop over the steps.
 
-use mindir_graph::{DType, Tensor};
+use mindir_graph::{
+    DType, Tensor,
+    graph::Layer,
+    task::{self, Squash},
+};
 
 use super::{
     Row,
@@ -201,18 +205,16 @@ fn row(m: &mut Import, x: &Val, d: usize) -> Step {
 
 /// All steps of one direction: the hidden state after each, and the last state.
 fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i64) -> Steps {
-    let x = if d.backward { m.op("ReverseV2", vec![x.into(), vec![0].into()])? } else { x.clone() };
-    let trips = length(m, &x, 0)?;
-    let trips = m.op("Reshape", vec![trips.into(), Vec::<i64>::new().into()])?;
-    let inner_reset = c.int("linear_before_reset", 0) != 0;
+    let inner_reset = cell == Cell::Gru && c.int("linear_before_reset", 0) != 0;
     // What does not depend on the state is computed for all steps at once.
     let mut from_x = flat_product(m, x.clone(), d.w, true)?;
-    let mut inner_bias = None;
+    let width = m.vector(&[hidden]);
+    let none = zeros(m, width, x.dtype())?;
+    let mut inner_bias = inner_reset.then(|| none.clone());
     if let Some([own, other]) = d.b {
-        let outer = if cell == Cell::Gru && inner_reset {
+        let outer = if inner_reset {
             inner_bias = Some(part(m, &other, 2 * hidden, 3 * hidden)?);
-            let (front, none) = (part(m, &other, 0, 2 * hidden)?, m.vector(&[hidden]));
-            let none = zeros(m, none, x.dtype())?;
+            let front = part(m, &other, 0, 2 * hidden)?;
             join(m, vec![front, none], 0)?
         } else {
             other
@@ -220,13 +222,61 @@ fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i6
         let bias = m.op("Add", vec![own.into(), outer.into()])?;
         from_x = m.op("Add", vec![from_x.into(), bias.into()])?;
     }
-    let (seq, batch) = (length(m, &x, 0)?, length(m, &x, 1)?);
+    let squash = d.functions.iter().map(|f| squash(f)).collect::<Option<Vec<Squash>>>();
+    let one_task = squash.filter(|_| d.peephole.is_none()).and_then(|f| task(cell, &f, inner_reset));
+    let more = [inner_bias, d.peephole].into_iter().flatten();
+    let given: Vec<Val> = [from_x, d.r].into_iter().chain(d.state).chain(more).collect();
+
+    let layer = m.builder.begin("layer");
+    let inside = m.enter(&given);
+    if let Some(cell) = one_task {
+        let operands = inside.iter().map(|v| m.value(v)).collect();
+        m.builder.layer(Layer { cell, reverse: d.backward, operands });
+    }
+    let results = turns(m, cell, &inside, &d.functions, d.backward, hidden);
+    m.end(results.as_deref().unwrap_or_default());
+    let types: Vec<Type> = results?.into_iter().map(|v| v.ty).collect();
+    let args = m.passed(&given);
+    Ok(m.call(layer, args, &types))
+}
+
+fn squash(function: &str) -> Option<Squash> {
+    match function {
+        "Sigmoid" => Some(Squash::Sigmoid),
+        "Tanh" => Some(Squash::Tanh),
+        "ReLU" => Some(Squash::Relu),
+        "Softsign" => Some(Squash::Softsign),
+        "Softplus" => Some(Squash::Softplus),
+        _ => None,
+    }
+}
+
+/// What a step computes, as devices know it.
+fn task(cell: Cell, functions: &[Squash], inner: bool) -> Option<task::Cell> {
+    match (cell, functions) {
+        (Cell::Rnn, [f]) => Some(task::Cell::Plain(*f)),
+        (Cell::Gru, [f, g]) => Some(task::Cell::Gru { squash: [*f, *g], inner }),
+        (Cell::Lstm, [f, g, k]) => Some(task::Cell::Lstm { squash: [*f, *g, *k], order: [0, 2, 3, 1] }),
+        _ => None,
+    }
+}
+
+/// The layer as a loop over what came from its input: the weights of the state, the state before the first step, and the inner
+/// bias or the peepholes follow.
+fn turns(m: &mut Import, cell: Cell, given: &[Val], functions: &[&'static str], backward: bool, hidden: i64) -> Steps {
+    let states = if cell == Cell::Lstm { 2 } else { 1 };
+    let [from_x, r, more @ ..] = given else { return Err("there are no weights".into()) };
+    let (state, rest) = more.split_at_checked(states).ok_or("there is no state")?;
+    let reversed = |m: &mut Import, x: &Val| m.op("ReverseV2", vec![x.into(), vec![0].into()]);
+    let from_x = if backward { reversed(m, from_x)? } else { from_x.clone() };
+    let (seq, batch) = (length(m, &from_x, 0)?, length(m, &from_x, 1)?);
+    let trips = m.op("Reshape", vec![(&seq).into(), Vec::<i64>::new().into()])?;
     let width = m.vector(&[hidden]);
     let shape = join(m, vec![seq, batch, width], 0)?;
-    let list = zeros(m, shape, x.dtype())?;
+    let list = zeros(m, shape, from_x.dtype())?;
 
-    let around: Vec<Val> = [Some(from_x), Some(d.r), inner_bias, d.peephole].into_iter().flatten().collect();
-    let start: Vec<Val> = d.state.into_iter().chain([list]).collect();
+    let around: Vec<Val> = [from_x, r.clone()].into_iter().chain(rest.iter().cloned()).collect();
+    let start: Vec<Val> = state.iter().cloned().chain([list]).collect();
     let yes = m.truth(true)?;
     let types: Vec<Type> = start.iter().map(|v| v.ty.ranked()).collect();
     let turn = Turn::begin(m, trips, yes.clone(), start, &types, around);
@@ -234,10 +284,10 @@ fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i6
         return Err("there is no state".into());
     };
     let from_x = m.op("Gather", vec![from_x.into(), (&turn.index).into(), 0i64.into(), 0i64.into()])?;
-    let mut step = Arithmetic { m: &mut *m, from_x, r: r.clone(), hidden, functions: &d.functions };
+    let mut step = Arithmetic { m: &mut *m, from_x, r: r.clone(), hidden, functions };
     let mut next = match (cell, state) {
         (Cell::Rnn, [h]) => step.rnn(h)?,
-        (Cell::Gru, [h]) => step.gru(h, inner_reset, rest.first())?,
+        (Cell::Gru, [h]) => step.gru(h, rest.first())?,
         (Cell::Lstm, [h, cell]) => step.lstm(h, cell, rest.first())?,
         _ => return Err("there is a state too many".into()),
     };
@@ -245,8 +295,8 @@ fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i6
     next.push(place(m, list, &turn.index, &h)?);
     let mut last = turn.end(m, yes, next, Vec::new())?;
     let mut y = last.pop().ok_or("there is no result")?;
-    if d.backward {
-        y = m.op("ReverseV2", vec![y.into(), vec![0].into()])?;
+    if backward {
+        y = reversed(m, &y)?;
     }
     last.insert(0, y);
     Ok(last)
@@ -294,7 +344,8 @@ impl Arithmetic<'_> {
         Ok(vec![self.apply(0, &sum)?])
     }
 
-    fn gru(&mut self, h: &Val, inner_reset: bool, bias: Option<&Val>) -> Steps {
+    /// With an inner bias the reset comes behind the product.
+    fn gru(&mut self, h: &Val, bias: Option<&Val>) -> Steps {
         let x = self.gates(&self.from_x.clone(), 3)?;
         let from_h = self.product(h, 0, 2)?;
         let from_h = self.gates(&from_h, 2)?;
@@ -303,11 +354,9 @@ impl Arithmetic<'_> {
         };
         let (z, r) = (self.op("Add", xz, hz)?, self.op("Add", xr, hr)?);
         let (z, r) = (self.apply(0, &z)?, self.apply(0, &r)?);
-        let reset = if inner_reset {
-            let mut from_h = self.product(h, 2, 3)?;
-            if let Some(bias) = bias {
-                from_h = self.op("Add", &from_h, bias)?;
-            }
+        let reset = if let Some(bias) = bias {
+            let from_h = self.product(h, 2, 3)?;
+            let from_h = self.op("Add", &from_h, bias)?;
             self.op("Mul", &r, &from_h)?
         } else {
             let h = self.op("Mul", &r, h)?;

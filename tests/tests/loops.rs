@@ -1,0 +1,123 @@
+//! What a turn of a loop costs, counted, not timed: the same whatever the number of turns and the size of what passes through.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use mindir::builder::Builder;
+use mindir::graph::Model;
+use mindir::graph::{Arg, Closure, ValueId};
+use mindir::{DType, GraphCell, OpError, Options, Spec, Tensor};
+
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Tests that count run one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// `while i < n { s += x[i]; rows[i] = s }`, with `x` and `through` passing through and `rows` of `n` times `width` elements.
+/// Results are `s`, `rows` and `through`.
+fn summing(n: usize, width: usize, through: usize) -> Result<Model, OpError> {
+    let mut b = Builder::new("sums");
+    let specs = [
+        Spec::fixed(DType::I64, &[]),
+        Spec::fixed(DType::F32, &[width]),
+        Spec::fixed(DType::F32, &[n, width]),
+        Spec::fixed(DType::F32, &[n, width]),
+        Spec::fixed(DType::F32, &[through]),
+    ];
+    let inputs =
+        |b: &mut Builder| -> Vec<ValueId> { specs.iter().map(|spec| b.input("carried", spec.clone())).collect() };
+    let args = |values: &[ValueId]| -> Vec<Arg> { values.iter().map(|v| (*v).into()).collect() };
+    let [test, again, leave] = ["test", "again", "leave"].map(|name| b.declare(name));
+    b.define(test, |b| {
+        let carried = inputs(b);
+        let more = b.op("Less", [carried[0].into(), (n as i64).into()])?;
+        let [again, leave] = [again, leave].map(|graph| Closure { graph, args: args(&carried) });
+        Ok(b.choose(more, again, leave, 3))
+    })?;
+    b.define(again, |b| {
+        let [i, s, rows, x, through] = inputs(b)[..] else { return Ok(Vec::new()) };
+        let row = b.op("Gather", [x.into(), i.into(), 0i64.into(), 0i64.into()])?;
+        let s = b.op("Add", [s.into(), row.into()])?;
+        let at = b.op("Reshape", [i.into(), (&[1i64, 1][..]).into()])?;
+        let row = b.op("ExpandDims", [s.into(), 0i64.into()])?;
+        let rows = b.op("TensorScatterUpdate", [rows.into(), at.into(), row.into()])?;
+        let one = b.constant(Tensor::scalar(1i64));
+        let i = b.op("Add", [i.into(), one.into()])?;
+        Ok(b.call(test, args(&[i, s, rows, x, through]), 3))
+    })?;
+    b.define(leave, |b| {
+        let [_, s, rows, _, through] = inputs(b)[..] else { return Ok(Vec::new()) };
+        Ok(vec![s, rows, through])
+    })?;
+    let x = b.input("x", specs[3].clone());
+    let through = b.input("through", specs[4].clone());
+    let zero = b.constant(Tensor::scalar(0i64));
+    let s = b.constant(Tensor::zeros(DType::F32, &[width])?);
+    let rows = b.constant(Tensor::zeros(DType::F32, &[n, width])?);
+    let results = b.call(test, args(&[zero, s, rows, x, through]), 3);
+    Ok(b.finish(&results))
+}
+
+/// Allocations and their bytes in one run that is not the first, after a look at the results.
+fn cost(n: usize, width: usize, through: usize) -> [usize; 2] {
+    let model = summing(n, width, through).expect("the model is right");
+    let cell = GraphCell::new(model, Options { threads: Some(1), ..Options::default() }).expect("supported");
+    let x =
+        Tensor::from_vec(&[n, width], (0..n * width).map(|i| (i % 7) as f32).collect::<Vec<_>>()).expect("a tensor");
+    let passing = Tensor::zeros(DType::F32, &[through]).expect("a tensor");
+    let inputs = [x.clone(), passing.clone()];
+    let first = cell.run(&inputs).expect("runs");
+    assert_eq!(first[2].bytes().as_ptr(), passing.bytes().as_ptr(), "what passes through stays where it is");
+    let mut sums = vec![0.0; width];
+    let x = x.view::<f32>().expect("floats");
+    for (row, x) in first[1].view::<f32>().expect("floats").chunks(width).zip(x.chunks(width)) {
+        sums.iter_mut().zip(x).for_each(|(s, x)| *s += x);
+        assert_eq!(row, sums);
+    }
+    assert_eq!(first[0].view::<f32>().expect("floats"), sums);
+    drop(first);
+    let before = [&COUNT, &BYTES].map(|c| c.load(Ordering::Relaxed));
+    let results = cell.run(&inputs).expect("runs");
+    let after = [&COUNT, &BYTES].map(|c| c.load(Ordering::Relaxed));
+    drop(results);
+    [after[0] - before[0], after[1] - before[1]]
+}
+
+#[test]
+fn a_turn_costs_the_same_whatever_passes_through() {
+    let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for width in [1, 16, 300] {
+        let mut turns = Vec::new();
+        for through in [1, 100, 100_000] {
+            for n in [50, 100, 400] {
+                let ([few, few_bytes], [many, many_bytes]) = (cost(n, width, through), cost(2 * n, width, through));
+                // The list itself is allocated once; what is left is for the turns.
+                turns.push(((many - few) / n, (many_bytes - few_bytes - n * width * 4) / n));
+            }
+        }
+        let (count, bytes) = turns[0];
+        assert!(turns.iter().all(|t| t.0 == count && t.1.abs_diff(bytes) < 16), "width {width}: {turns:?}");
+        assert!(count < 100 && bytes < 8 << 10, "width {width}: {turns:?}");
+    }
+}
