@@ -33,7 +33,8 @@ MESSAGES = {
 }
 # MindSpore's operators that have another name in the graph engine.
 NAMES = {
-    "Argmax": "ArgMaxD", "Concat": "ConcatD", "DepthwiseConv2dNative": "DepthwiseConv2D", "Gather": "GatherV2", "GeLU": "Gelu",
+    "Argmax": "ArgMaxD", "AddExt": "Add", "Divs": "Div", "Embedding": "GatherV2", "InplaceAddExt": "Add", "MatMulExt": "BatchMatMul",
+    "SubExt": "Sub", "Concat": "ConcatD", "DepthwiseConv2dNative": "DepthwiseConv2D", "Gather": "GatherV2", "GeLU": "Gelu",
     "HSwish": "HardSwish", "LogSoftmax": "LogSoftmaxV2", "MatMul": "MatMulV2",
     "MaxPool3DWithArgmax": "MaxPool3DWithArgmaxV2", "PReLU": "PRelu", "ReLU": "Relu", "ReLU6": "Relu6",
     "SiLU": "Swish", "Softmax": "SoftmaxV2", "Split": "SplitD", "Stack": "Pack",

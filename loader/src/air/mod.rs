@@ -18,7 +18,7 @@ use std::{
 
 use mindir_graph::{
     Dim, Spec, Tensor,
-    graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId},
+    graph::{Arg, Def, Graph, Model, Node, ValueId},
     op::{Const, OpDef as Operator, Param},
 };
 use mindir_proto::{
@@ -170,8 +170,8 @@ impl<'m> Writer<'m> {
         for node in &entry.nodes {
             let mut blocked = false;
             node.each_input(&mut |value| blocked |= writer.lost.contains(&value));
-            // Only the first of nodes that follow from each other is to blame.
-            let written = if blocked { Err(None) } else { writer.node(node).map_err(Some) };
+            // Of nodes that follow from each other only the first is to blame, unless others have no form either way.
+            let written = if blocked { Err(ops::has_form(node).err()) } else { writer.node(node).map_err(Some) };
             if let Err(why) = written {
                 writer.lost.extend(&node.outputs);
                 let (path, op) = (node.path.to_string(), node.op_name().to_string());
@@ -263,13 +263,16 @@ impl<'m> Writer<'m> {
     }
 
     fn node(&mut self, node: &Node) -> Result<(), String> {
-        let NodeKind::Op(def) = &node.kind else { return Err("control flow and unknown operators have none".into()) };
+        let def = ops::has_form(node)?;
         if let Some(shape) = self.shape(node) {
             let edge = self.tensor(&node.path, &shape);
             self.edges.extend(node.outputs.iter().map(|value| (*value, edge.clone())));
             return Ok(());
         }
-        let row = ops::find(def.name).ok_or("the table of operators has no row for it")?;
+        if let Some(same) = ops::restated(node, def)? {
+            return self.node(&same);
+        }
+        let row = ops::find(def.name).ok_or("its shape is open")?;
         let mut call = Call { inputs: Vec::new(), attrs: BTreeMap::new() };
         for ((place, port), param) in row.ports.iter().enumerate().zip(def.params) {
             let arg = node.args.get(place).and_then(Option::as_ref);
@@ -300,6 +303,7 @@ impl<'m> Writer<'m> {
             Port::Skip => return Ok(()),
             Port::One => return ports::one(param, &value()?),
             Port::In(name) => return self.input(call, name, arg),
+            Port::Matrices(name) => return self.matrices(call, name, arg),
             Port::Like(name) => return self.like(call, name, arg),
             Port::Many(name) => return self.many(call, name, arg),
             Port::Numbers(name) => return self.numbers(call, name, param, arg),
@@ -374,6 +378,14 @@ impl<'m> Writer<'m> {
         };
         call.inputs.push((name.to_string(), edge));
         Ok(())
+    }
+
+    fn matrices(&mut self, call: &mut Call, name: &str, arg: Option<&Arg>) -> Result<(), String> {
+        self.input(call, name, arg)?;
+        let edge = call.inputs.last().and_then(|(_, edge)| edge.as_ref());
+        let dims = edge.and_then(|edge| edge.spec.dims.as_ref());
+        let matrices = dims.is_some_and(|dims| dims.len() >= 2);
+        if matrices { Ok(()) } else { Err(format!("argument {name} must be known to have two or more dimensions")) }
     }
 
     fn like(&mut self, call: &mut Call, name: &str, arg: Option<&Arg>) -> Result<(), String> {

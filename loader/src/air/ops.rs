@@ -1,5 +1,10 @@
 //! Operators under the names that the graph engine has for them.
 
+use mindir_graph::{
+    graph::{Arg, Node, NodeKind},
+    op::{Const, OpDef},
+};
+
 use super::ports::Port::{self, *};
 
 /// How an operator is written.
@@ -123,6 +128,7 @@ pub(super) const ROWS: &[Row] = &[
     row("LogicalOr", "LogicalOr", TWO),
     row("MaskedFill", "MaskedFill", &[In("x"), In("mask"), Like("value")]),
     row("MatMul", "MatMulV2", &[In("x1"), In("x2"), Flag("transpose_x1"), Flag("transpose_x2")]),
+    row("MatMulExt", "BatchMatMul", &[Matrices("x1"), Matrices("x2")]),
     row("MaxPool", "MaxPool", POOLED),
     Row {
         op: "MaxPool3DWithArgmax",
@@ -202,6 +208,29 @@ pub(super) const ROWS: &[Row] = &[
     row("Transpose", "Transpose", &[In("x"), Numbers("perm")]),
     row("ZerosLike", "ZerosLike", ONE),
 ];
+
+/// A node as one of another operator that takes its arguments in the order in which the graph engine has them.
+pub(super) fn restated(node: &Node, def: &OpDef) -> Result<Option<Node>, String> {
+    let at = |name: &str| def.params.iter().position(|p| p.name == name);
+    let arg = |name: &str| at(name).and_then(|place| node.args.get(place)).cloned().flatten();
+    let int = |i: i64| Some(Arg::Const(Const::Int(i)));
+    let (name, args) = match def.name {
+        "Embedding" if !matches!(arg("max_norm"), None | Some(Arg::Const(Const::None))) => {
+            return Err("max_norm changes the table".into());
+        }
+        "Embedding" => ("Gather", vec![arg("weight"), arg("input"), int(0), int(0)]),
+        _ => return Ok(None),
+    };
+    let def = mindir_graph::ops::find(name).ok_or_else(|| format!("there is no operator {name}"))?;
+    Ok(Some(Node { kind: NodeKind::Op(def), args, ..node.clone() }))
+}
+
+/// The operator of a node, if some node of it can be written: it has a row, or needs none.
+pub(super) fn has_form(node: &Node) -> Result<&'static OpDef, String> {
+    let NodeKind::Op(def) = &node.kind else { return Err("control flow and unknown operators have none".into()) };
+    let known = find(def.name).is_some() || ["Embedding", "Shape"].contains(&def.name);
+    if known { Ok(def) } else { Err("the table of operators has no row for it".into()) }
+}
 
 /// The row of an operator.
 pub(super) fn find(op: &str) -> Option<&'static Row> {

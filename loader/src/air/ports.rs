@@ -13,6 +13,8 @@ use mindir_proto::ge::{AttrValue, ListValue, data_type, list_type};
 pub(super) enum Port {
     /// A tensor as an input.
     In(&'static str),
+    /// A tensor of two or more dimensions as an input.
+    Matrices(&'static str),
     /// A number as an input of the element type that the first one has.
     Like(&'static str),
     /// A tuple of tensors as inputs `name0`, `name1`, …, whose number is the attribute `N`.
@@ -53,7 +55,9 @@ impl Port {
     pub(super) fn fits(self, param: &Param) -> bool {
         use mindir_graph::op::ParamKind;
         match self {
-            Port::In(_) | Port::Like(_) => matches!(param.kind, ParamKind::Tensor | ParamKind::OptionalTensor),
+            Port::In(_) | Port::Matrices(_) | Port::Like(_) => {
+                matches!(param.kind, ParamKind::Tensor | ParamKind::OptionalTensor)
+            }
             Port::Many(_) => param.kind == ParamKind::Tensors,
             Port::Skip => true,
             Port::Float(_) => matches!(param.kind, ParamKind::Value | ParamKind::Tensor),
