@@ -6,10 +6,11 @@
 //! the branch that ran, the two places have a [`Link`] that says which: what is written to one is then what the other holds, or
 //! not, as the condition was. Where it is not known, the other place is in doubt after the write, and reading it is refused.
 //!
-//! Tensors that a caller passes twice are one input of the called graph. Views of what is passed too, and places that have
-//! links to each other, are no arguments of one call that writes one of them: that is refused.
+//! Tensors that a caller passes twice are one input of the called graph. A call that writes one of its arguments is refused if
+//! another one is a view of it, or has a link to it. Callers are told which inputs are in doubt when a graph ends.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use mindir_graph::{
@@ -90,29 +91,57 @@ impl Walk<'_, '_> {
         Ok(firsts.into_iter().filter_map(input).collect())
     }
 
-    /// Whether a write to a value changes nothing but its own place.
-    pub(super) fn is_alone(&self, value: ValueId) -> bool {
-        let Some(place) = self.places.of(value) else { return true };
-        self.places.view(place).is_none() && self.places.links(place).is_empty()
-    }
-
-    /// Refuses arguments that a graph may change when it writes another one.
-    pub(super) fn apart(&mut self, name: &str, number: usize, args: &[Arg]) -> Result<(), GraphFault> {
-        for (input, arg) in args.iter().enumerate() {
+    /// The arguments that a called graph may change by writing another one. That is refused for the first `own` arguments,
+    /// which the graph reads; those after them it only gives back.
+    pub(super) fn apart(
+        &mut self,
+        name: &str,
+        number: usize,
+        args: &[Arg],
+        own: usize,
+    ) -> Result<Vec<ValueId>, GraphFault> {
+        let mut changed = Vec::new();
+        for (input, arg) in args.iter().enumerate().take(own) {
             let (Arg::Value(value), true) = (arg, self.shared.writes.contains((number, input))) else { continue };
             let Some(place) = self.places.of(*value) else { continue };
             let reached = self.reached(place)?;
-            for (_, other) in args.iter().enumerate().filter(|(at, _)| *at != input) {
+            for (at, other) in args.iter().enumerate().filter(|(at, _)| *at != input) {
                 let Arg::Value(other) = other else { continue };
                 let Some(place) = self.places.of(*other) else { continue };
                 let root = self.root(place)?;
                 self.shared.spend(reached.len())?;
-                if reached.contains(&root) {
-                    return Err(GraphFault::Unsupported(may_be(name, &self.graph.value(*other).name)));
+                match (reached.contains(&root), at < own) {
+                    (true, true) => return Err(GraphFault::Unsupported(self.may_be(name, *other))),
+                    (true, false) => changed.push(*other),
+                    _ => {}
                 }
             }
         }
+        Ok(changed)
+    }
+
+    /// From now on it is not known what a value's place holds, nor what the others hold that a write to it changes.
+    pub(super) fn doubt(&mut self, by: &str, value: ValueId) -> Result<(), GraphFault> {
+        let why: Rc<str> = self.may_be(by, value).into();
+        let place = self.places.place(value);
+        self.reached(place)?.into_iter().for_each(|place| self.places.doubt(place, why.clone()));
         Ok(())
+    }
+
+    /// What an input of the graph holds in the end. If that is not known, the callers are told.
+    pub(super) fn last(&mut self, input: ValueId) -> Result<ValueId, GraphFault> {
+        let place = self.places.place(input);
+        match (self.places.is_doubted(place), self.places.now(place), &self.graph.value(input).def) {
+            (true, Some(now), Def::Input(own)) => {
+                self.shared.writes.find_doubt((self.number, *own));
+                Ok(now)
+            }
+            _ => self.latest(input),
+        }
+    }
+
+    fn may_be(&self, by: &str, value: ValueId) -> String {
+        may_be(by, &self.graph.value(value).name)
     }
 
     /// What the results of the graph under construction may be the same tensors as.

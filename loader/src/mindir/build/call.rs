@@ -253,9 +253,10 @@ impl<'a> Walk<'_, 'a> {
         let carried = self.carried(&targets)?;
         let mut closures = Vec::with_capacity(targets.len());
         let mut called = Vec::with_capacity(targets.len());
+        let mut doubts = Vec::new();
         for target in targets.drain(..) {
             let results = self.shared.writes.results(target.number).cloned();
-            let closure = self.closure(target, &form, &carried)?;
+            let closure = self.closure(target, &form, &carried, &mut doubts)?;
             called.push(Called { results, args: closure.args.clone() });
             closures.push(closure);
         }
@@ -286,26 +287,19 @@ impl<'a> Walk<'_, 'a> {
         outputs.extend(written.iter().map(|(_, new)| *new));
         self.emit_named(name, path, kind, args, outputs, true)?;
         written.into_iter().try_for_each(|(old, new)| self.write(old, new))?;
+        doubts.into_iter().try_for_each(|value| self.doubt(name, value))?;
         if self.shared.writes.any() {
             self.relate(&results, &called, condition)?;
         }
         Ok(sym)
     }
 
-    /// What the places hold that a call must give back: all that the graph itself gives back if the call is its end and
-    /// changes no other places than those of its arguments, else those that the called graphs write.
+    /// What the places hold that a call must give back: all that the graph itself gives back if the call is its end, else
+    /// those that the called graphs write.
     fn carried(&mut self, targets: &[Target]) -> Result<Vec<ValueId>, GraphFault> {
-        let mut written =
-            targets.iter().flat_map(|Target { split, number, .. }| {
-                let values = split.args.iter().enumerate();
-                let writes = |input| self.shared.writes.contains((*number, input));
-                values.filter_map(move |(input, arg)| {
-                    if let (Arg::Value(value), true) = (arg, writes(input)) { Some(*value) } else { None }
-                })
-            });
-        if self.ends() && written.all(|value| self.is_alone(value)) {
+        if self.ends() {
             let returns = self.returns.clone();
-            return returns.into_iter().map(|value| self.latest(value)).collect();
+            return returns.into_iter().map(|value| self.last(value)).collect();
         }
         let mut carried: Vec<ValueId> = Vec::new();
         for target in targets {
@@ -333,7 +327,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let mut parts = vec![nest];
         for value in self.returns.clone() {
-            outputs.push(self.latest(value)?);
+            outputs.push(self.last(value)?);
             parts.push(Nest::Leaf);
         }
         Ok(Nest::Tuple(parts))
@@ -403,9 +397,17 @@ impl<'a> Walk<'_, 'a> {
         Ok(Target { name: name.to_string(), graph, args: kept, split, number })
     }
 
-    /// The graph for a function, and the tensors it takes. It returns what the places of `carried` hold in the end.
-    fn closure(&mut self, target: Target, form: &Form, carried: &[ValueId]) -> Result<Closure, GraphFault> {
+    /// The graph for a function, and the tensors it takes. It returns what the places of `carried` hold in the
+    /// end; those of which that is not known go to `doubts`.
+    fn closure(
+        &mut self,
+        target: Target,
+        form: &Form,
+        carried: &[ValueId],
+        doubts: &mut Vec<ValueId>,
+    ) -> Result<Closure, GraphFault> {
         let Target { name, graph, args: kept, split: Split { mut key, mut inputs, mut args, .. }, number } = target;
+        let own = args.len();
         let mut returns = Vec::with_capacity(carried.len());
         for value in carried {
             self.shared.spend(args.len() + 1)?;
@@ -419,10 +421,13 @@ impl<'a> Walk<'_, 'a> {
             if place == args.len() {
                 args.push(Arg::Value(*value));
             }
+            if self.shared.writes.is_doubted((number, place)) {
+                doubts.push(*value);
+            }
             key.extend([11, place as u64]);
             returns.push(place);
         }
-        self.apart(&name, number, &args)?;
+        doubts.extend(self.apart(&name, number, &args, own)?);
         if graph.and_then(|graph| self.program.graphs.get(graph)).is_some_and(WireGraph::ends) {
             key.push(12);
             form.nest(&mut key);

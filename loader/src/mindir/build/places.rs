@@ -145,6 +145,10 @@ impl Places {
         }
     }
 
+    pub(super) fn is_doubted(&self, place: usize) -> bool {
+        self.all.get(place).is_some_and(|place| place.doubt.is_some())
+    }
+
     /// From now on it is not known what a place holds.
     pub(super) fn doubt(&mut self, place: usize, why: Rc<str>) {
         if let Some(place) = self.all.get_mut(place) {
@@ -168,6 +172,8 @@ pub(super) struct Writes {
     found: BTreeSet<Input>,
     /// Inputs that graphs pass on: the input of the called graph and that of the calling one.
     passed: Vec<(Input, Input)>,
+    /// Inputs that hold what is not known in the end, as known and as found.
+    doubts: (BTreeSet<Input>, BTreeSet<Input>),
     /// Whether anything that the graphs compute is written in place, as known and as found.
     values: (bool, bool),
     /// What the results of graphs may be, as known and as found.
@@ -212,6 +218,16 @@ impl Writes {
         self.values.1 = true;
     }
 
+    /// Whether it is not known what the input of a graph holds in the end.
+    pub(super) fn is_doubted(&self, input: Input) -> bool {
+        self.doubts.0.contains(&input)
+    }
+
+    /// Takes note of an input that holds what is not known in the end.
+    pub(super) fn find_doubt(&mut self, input: Input) {
+        self.doubts.1.insert(input);
+    }
+
     /// What the results of a graph are known to be.
     pub(super) fn results(&self, graph: usize) -> Option<&Results> {
         self.results.0.get(&graph)
@@ -239,7 +255,12 @@ impl Writes {
             self.known.insert(input);
         }
         let found = std::mem::take(&mut self.results.1);
-        let settled = self.known.len() == before && self.values.0 == self.values.1 && self.results.0 == found;
+        let doubts = self.doubts.0.len();
+        self.doubts.0.append(&mut self.doubts.1);
+        let settled = self.known.len() == before
+            && self.doubts.0.len() == doubts
+            && self.values.0 == self.values.1
+            && self.results.0 == found;
         self.values.0 = self.values.1;
         self.results.0 = found;
         settled
