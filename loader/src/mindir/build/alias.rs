@@ -102,8 +102,13 @@ impl Walk<'_, '_> {
     ) -> Result<Vec<ValueId>, GraphFault> {
         let mut changed = Vec::new();
         for (input, arg) in args.iter().enumerate().take(own) {
-            let (Arg::Value(value), true) = (arg, self.shared.writes.contains((number, input))) else { continue };
+            let Arg::Value(value) = arg else { continue };
             let Some(place) = self.places.of(*value) else { continue };
+            let writes = self.shared.writes.contains((number, input));
+            self.no_param(name, place, writes)?;
+            if !writes {
+                continue;
+            }
             let reached = self.reached(place)?;
             for (at, other) in args.iter().enumerate().filter(|(at, _)| *at != input) {
                 let Arg::Value(other) = other else { continue };
@@ -118,6 +123,21 @@ impl Walk<'_, '_> {
             }
         }
         Ok(changed)
+    }
+
+    /// Refuses an argument whose place shows a parameter that changes, or may be a parameter and is written.
+    fn no_param(&mut self, name: &str, place: usize, writes: bool) -> Result<(), GraphFault> {
+        let root = self.root(place)?;
+        if let Some(View { of: Origin::Param(param), .. }) = self.places.view(root)
+            && (writes || self.shared.written.contains(param))
+        {
+            let what = format!("{} takes a view of a parameter that is written in place", crate::Printable(name));
+            return Err(GraphFault::Unsupported(what));
+        }
+        if writes && self.places.is_param(root) {
+            return Err(GraphFault::Unsupported(may_be(name, "a parameter")));
+        }
+        Ok(())
     }
 
     /// From now on it is not known what a value's place holds, nor what the others hold that a write to it changes.
