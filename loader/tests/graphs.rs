@@ -367,3 +367,34 @@ fn functions_chosen_twice_are_branches_of_branches() {
     assert_eq!(text(model.entry())[1], "%3: f32 [2] = If(%2) graph 1(%1, %0) graph 2(%0)");
     assert_eq!(text(&model.graphs[1])[1], "%2: f32 [2] = If(%0) graph 2(%1) graph 3(%1)");
 }
+
+/// Models that write in place what may be another tensor, which is read later: `z = x * 1; a = z`, then
+/// - `alias_nested`: `if n > 0: (if n > 1: a = x + y)`, then `a.add_(y)`, and both are returned;
+/// - `alias_view`: `v = unsqueeze(z, 0)` before a loop that writes `z` and reads `v`;
+/// - `alias_parameter`: `a` is a parameter if `n > 0`, then `a.add_(y)`.
+#[test]
+fn writes_to_what_may_be_another_tensor_are_refused() {
+    let cases = [
+        ("alias_nested", "InplaceAddExt-op0 writes in place a value that may be the same tensor as x,"),
+        ("alias_view", "writes in place a value that may be the same tensor as "),
+        ("alias_parameter", "InplaceAddExt-op0 writes in place a value that may be the same tensor as a parameter,"),
+    ];
+    for (name, wanted) in cases {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format!("{name}.mindir"));
+        let error = load(path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}");
+        assert!(error.to_string().contains(wanted), "{name}: {error}");
+    }
+}
+
+/// `if n > 0: a = x + y`, where `a` was `z` before: what is written to `a` is picked for `z` if the condition does not hold.
+#[test]
+fn a_result_that_is_another_tensor_on_one_path_shares_its_writes() {
+    let model = golden("inplace_alias_function");
+    let [entry, ..] = model.graphs.as_slice() else { panic!("no graphs") };
+    let picks = entry.nodes.iter().filter(|node| {
+        let NodeKind::If { then, otherwise } = &node.kind else { return false };
+        then.graph == otherwise.graph && then.args != otherwise.args
+    });
+    assert_eq!(picks.count(), 1);
+}

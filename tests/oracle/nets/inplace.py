@@ -76,6 +76,110 @@ class ParameterView(nn.Cell):
         return self.p * 2
 
 
+def either(a, n):
+    """Its argument, or another tensor."""
+    if n > 0:
+        return a
+    return a * 2
+
+
+class AliasFunction(nn.Cell):
+    """What a function returned, which may be its argument."""
+
+    def construct(self, x, y, n):
+        z = x * 1
+        r = either(z, n)
+        r.add_(y)
+        return z * 1, r * 1
+
+
+class AliasBranch(nn.Cell):
+    """Two names of one tensor, one of which may get another one and is written, at last through a view."""
+
+    def construct(self, x, y, n):
+        z = x * 1
+        a = z
+        if n > 0:
+            a = x + y
+        a.add_(y)
+        v = mint.unsqueeze(a, 0)
+        v.sub_(x)
+        return z * 1, a * 1, v * 1
+
+
+class AliasLoop(nn.Cell):
+    """Two names of one tensor before a loop that writes one and gives the other one another tensor."""
+
+    def construct(self, x, y, n):
+        z = x * 1
+        a = z
+        while n > 0:
+            z.add_(y)
+            a = a + y
+            n = n - 1
+        return z * 1, a
+
+
+class AliasAfterLoop(nn.Cell):
+    """Two names of one tensor that a loop may part, and writes after it."""
+
+    def construct(self, x, y, n):
+        z = x * 1
+        a = z
+        while n > 0:
+            if n == 2:
+                break
+            a = a + z
+            n = n - 1
+        a.add_(y)
+        return z * 1, a * 1
+
+
+class AliasSwap(nn.Cell):
+    """Two tensors that change names, and a third name."""
+
+    def construct(self, x, y, n):
+        a, b = x * 1, y * 1
+        c = a
+        while n > 0:
+            a.add_(y)
+            a, b = b, a
+            n = n - 1
+        return a * 1, b * 1, c * 1
+
+
+class AliasResults(nn.Cell):
+    """Results of a branch that may be one tensor, and an input that a branch passes on."""
+
+    def construct(self, x, y, n):
+        if n > 0:
+            t = x + y
+            a, b = t, t
+        else:
+            a, b = x * 2, y * 2
+        a.add_(y)
+        c = x
+        if n > 1:
+            c = x - y
+        c.mul_(y)
+        return a * 1, b * 1, c * 1, x * 1
+
+
+class AliasNested(nn.Cell):
+    """A value of a loop that only some ways through its body replace, written in all of them."""
+
+    def construct(self, x, y, n):
+        z = x * 1
+        while n > 0:
+            if n > 2:
+                z = z + y
+            elif n > 1:
+                z = z * 2
+            z.add_(y)
+            n = n - 1
+        return z * 1
+
+
 class TupleLoop(nn.Cell):
     """A loop that returns a tuple."""
 
@@ -180,6 +284,47 @@ def inplace_copy_open():
 @model("inplace_parameter_view")
 def inplace_parameter_view():
     return Spec(ParameterView(), steps=[[noise(2, 3)], [noise(2, 3, seed=1)]])
+
+
+def counted(cell):
+    """A network of two tensors and a number, for several numbers."""
+    x, y = noise(3), noise(3, seed=1)
+    return Spec(cell, [[x, y, np.array(n, np.int32)] for n in (0, 1, 2, 3)])
+
+
+@model("inplace_alias_function")
+def inplace_alias_function():
+    return counted(AliasFunction())
+
+
+@model("inplace_alias_branch")
+def inplace_alias_branch():
+    return counted(AliasBranch())
+
+
+@model("inplace_alias_loop")
+def inplace_alias_loop():
+    return counted(AliasLoop())
+
+
+@model("inplace_alias_after_loop")
+def inplace_alias_after_loop():
+    return counted(AliasAfterLoop())
+
+
+@model("inplace_alias_swap")
+def inplace_alias_swap():
+    return counted(AliasSwap())
+
+
+@model("inplace_alias_results")
+def inplace_alias_results():
+    return counted(AliasResults())
+
+
+@model("inplace_alias_nested")
+def inplace_alias_nested():
+    return counted(AliasNested())
 
 
 @model("loop_tuple")

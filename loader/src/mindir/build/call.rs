@@ -14,6 +14,7 @@ use mindir_graph::{
 };
 
 use super::{
+    alias::Called,
     fault::{GraphFault, Located},
     form::Form,
     interface,
@@ -55,7 +56,7 @@ pub(super) struct Shared {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     name: String,
-    /// The graph of the file, unless the first argument is the function to call.
+    /// The graph of the file, unless the first argument is the function to call or the result.
     graph: Option<usize>,
     args: Vec<Sym>,
     inputs: Vec<(String, Spec)>,
@@ -84,6 +85,22 @@ impl Shared {
     pub(super) fn spend(&mut self, work: usize) -> Result<(), GraphFault> {
         self.fuel = self.fuel.checked_sub(work).ok_or(GraphFault::Excess("calls"))?;
         Ok(())
+    }
+
+    /// The graph that returns its input.
+    pub(super) fn same(&mut self) -> Result<GraphId, GraphFault> {
+        let key = vec![0, 0];
+        if let Some(id) = self.keys.get(&key) {
+            return Ok(GraphId(*id as u32));
+        }
+        self.spend(1)?;
+        let id = self.plans.len();
+        let number = self.writes.graph(&key);
+        self.keys.insert(key, id);
+        let (args, inputs) = (vec![Sym::Value(ValueId(0))], vec![("value".to_string(), Spec::default())]);
+        let (name, form, returns) = ("same".to_string(), Some(Form::Unknown), Vec::new());
+        self.plans.push(Plan { name, graph: None, args, inputs, form, number, returns });
+        Ok(GraphId(id as u32))
     }
 }
 
@@ -147,6 +164,10 @@ fn one(program: &Program<'_>, shared: &mut Shared, plan: Plan) -> Result<Graph, 
         form => walk.give(&result, form.as_ref(), &mut outputs),
     };
     let nest = nest.map_err(|fault| fault.at(&name, ""))?;
+    if plan.form.is_some() && !ends && walk.shared.writes.any() {
+        let results = walk.origins(&outputs).map_err(|fault| fault.at(&name, ""))?;
+        walk.shared.writes.find_results(plan.number, results);
+    }
     let nest = walk.give_back(nest, &mut outputs).map_err(|fault| fault.at(&name, ""))?;
     walk.graph.outputs = outputs;
     walk.graph.nest = nest;
@@ -197,10 +218,13 @@ impl<'a> Walk<'_, 'a> {
         self.branch(&function, form, name, path).map(Outcome::Is)
     }
 
-    /// The body of a graph whose first argument is the function to call.
+    /// The body of a graph whose first argument is the function to call, or what it returns.
     fn dispatch(&mut self, args: Vec<Sym>, form: Option<&Form>) -> Result<Sym, GraphFault> {
         let mut args = args.into_iter();
-        let function = args.next().ok_or(GraphFault::Missing("a function"))?.function()?;
+        let function = match args.next().ok_or(GraphFault::Missing("a function"))? {
+            Sym::Function(function) => function,
+            result => return Ok(result),
+        };
         let form = form.cloned().unwrap_or(Form::Unknown);
         self.branch(&function, form, "result", None)
     }
@@ -228,9 +252,15 @@ impl<'a> Walk<'_, 'a> {
         let mut targets = targets?;
         let carried = self.carried(&targets)?;
         let mut closures = Vec::with_capacity(targets.len());
+        let mut called = Vec::with_capacity(targets.len());
+        let mut doubts = Vec::new();
         for target in targets.drain(..) {
-            closures.push(self.closure(target, &form, &carried)?);
+            let results = self.shared.writes.results(target.number).cloned();
+            let closure = self.closure(target, &form, &carried, &mut doubts)?;
+            called.push(Called { results, args: closure.args.clone() });
+            closures.push(closure);
         }
+        let condition = choice.filter(|_| matches!(function.kind, FunctionKind::Switch { .. }));
         let choice = choice.map(|choice| Some(Arg::Value(choice)));
         let (kind, args) = match (&function.kind, <[Closure; 2]>::try_from(closures)) {
             (FunctionKind::Switch { .. }, Ok([then, otherwise])) => {
@@ -248,6 +278,7 @@ impl<'a> Walk<'_, 'a> {
         };
         let mut outputs = Vec::new();
         let sym = self.allocate(&form, name, &mut outputs)?;
+        let results = outputs.clone();
         let mut written = Vec::with_capacity(carried.len());
         for value in carried {
             let (name, spec) = (self.graph.value(value).name.clone(), self.graph.value(value).spec.clone());
@@ -256,6 +287,10 @@ impl<'a> Walk<'_, 'a> {
         outputs.extend(written.iter().map(|(_, new)| *new));
         self.emit_named(name, path, kind, args, outputs, true)?;
         written.into_iter().try_for_each(|(old, new)| self.write(old, new))?;
+        doubts.into_iter().try_for_each(|value| self.doubt(name, value))?;
+        if self.shared.writes.any() {
+            self.relate(&results, &called, condition)?;
+        }
         Ok(sym)
     }
 
@@ -264,7 +299,7 @@ impl<'a> Walk<'_, 'a> {
     fn carried(&mut self, targets: &[Target]) -> Result<Vec<ValueId>, GraphFault> {
         if self.ends() {
             let returns = self.returns.clone();
-            return returns.into_iter().map(|value| self.latest(value)).collect();
+            return returns.into_iter().map(|value| self.last(value)).collect();
         }
         let mut carried: Vec<ValueId> = Vec::new();
         for target in targets {
@@ -292,7 +327,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let mut parts = vec![nest];
         for value in self.returns.clone() {
-            outputs.push(self.latest(value)?);
+            outputs.push(self.last(value)?);
             parts.push(Nest::Leaf);
         }
         Ok(Nest::Tuple(parts))
@@ -354,18 +389,25 @@ impl<'a> Walk<'_, 'a> {
         self.shared.spend(split.key.len() + split.args.len())?;
         let number = self.shared.writes.graph(&split.key);
         for (input, arg) in split.args.iter().enumerate() {
-            if let Arg::Value(value) = arg
-                && let Def::Input(own) = self.graph.value(self.places.first(*value)).def
-            {
+            let Arg::Value(value) = arg else { continue };
+            for own in self.inputs_behind(*value)? {
                 self.shared.writes.pass((number, input), (self.number, own));
             }
         }
         Ok(Target { name: name.to_string(), graph, args: kept, split, number })
     }
 
-    /// The graph for a function, and the tensors it takes. It returns what the places of `carried` hold in the end.
-    fn closure(&mut self, target: Target, form: &Form, carried: &[ValueId]) -> Result<Closure, GraphFault> {
+    /// The graph for a function, and the tensors it takes. It returns what the places of `carried` hold in the
+    /// end; those of which that is not known go to `doubts`.
+    fn closure(
+        &mut self,
+        target: Target,
+        form: &Form,
+        carried: &[ValueId],
+        doubts: &mut Vec<ValueId>,
+    ) -> Result<Closure, GraphFault> {
         let Target { name, graph, args: kept, split: Split { mut key, mut inputs, mut args, .. }, number } = target;
+        let own = args.len();
         let mut returns = Vec::with_capacity(carried.len());
         for value in carried {
             self.shared.spend(args.len() + 1)?;
@@ -379,9 +421,13 @@ impl<'a> Walk<'_, 'a> {
             if place == args.len() {
                 args.push(Arg::Value(*value));
             }
+            if self.shared.writes.is_doubted((number, place)) {
+                doubts.push(*value);
+            }
             key.extend([11, place as u64]);
             returns.push(place);
         }
+        doubts.extend(self.apart(&name, number, &args, own)?);
         if graph.and_then(|graph| self.program.graphs.get(graph)).is_some_and(WireGraph::ends) {
             key.push(12);
             form.nest(&mut key);
@@ -436,7 +482,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let value = self.value(arg)?;
         let value = self.latest(value)?;
-        let merge = into.merge || self.places.is_written(value);
+        let merge = into.merge || self.shared.writes.any();
         self.shared.spend(label.name.len() / 8 + if merge { into.args.len() } else { 0 })?;
         if merge && let Some(place) = into.args.iter().position(|other| *other == Arg::Value(value)) {
             into.key.extend([10, place as u64]);

@@ -1,9 +1,10 @@
 //! What a checked file means: from messages to a [`Model`].
 //!
 //! `literal` and `form` read values and descriptions, `interface` what callers see; `program` resolves names; `walk` builds one graph, with `operator`
-//! for operators, `places` for what they write in place, and `call` for control flow and the graphs that it needs; `tidy`
+//! for operators, `places` for what they write in place, `alias` for results of calls that may be other tensors, and `call` for control flow and the graphs that it needs; `tidy`
 //! removes what nobody needs.
 
+mod alias;
 mod call;
 mod ending;
 mod fault;
@@ -31,8 +32,8 @@ use crate::error::LoadError;
 
 pub use fault::GraphFault;
 
-/// Rounds until the parameters that change and the inputs that graphs write are known.
-const ROUNDS: usize = 8;
+/// Rounds until it is known which parameters change, which inputs graphs write, and which of them they return.
+const ROUNDS: usize = 32;
 
 /// The model that `proto`, the contents of `file`, describes.
 pub(super) fn model(file: &str, proto: &ModelProto) -> Result<Model, LoadError> {

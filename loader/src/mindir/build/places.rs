@@ -6,9 +6,11 @@
 //! A view is a place whose contents follow from those of another one.
 //!
 //! A called graph that writes the memory of its inputs returns what they hold in the end after its own results. Which inputs
-//! these are is found by reading all graphs until nothing new is found ([`Writes`]).
+//! these are is found by reading all graphs until nothing new is found ([`Writes`]). Results of calls may share places with
+//! other values, always or on some paths only: see [`alias`](super::alias).
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use mindir_graph::{
     Dim, Spec,
@@ -17,6 +19,7 @@ use mindir_graph::{
 };
 
 use super::{
+    alias::{self, Link, Results},
     fault::GraphFault,
     program::{Framework, Ref, WireGraph, WireKind, WireNode},
     sym::Sym,
@@ -38,13 +41,19 @@ struct Place {
     /// What it holds now.
     now: ValueId,
     view: Option<View>,
+    /// Other places that may be this one.
+    links: Vec<Link>,
+    /// Whether it may be a parameter.
+    param: bool,
+    /// Why it is not known what it holds.
+    doubt: Option<Rc<str>>,
 }
 
 /// How a place follows from another one.
 #[derive(Clone, Debug)]
-struct View {
+pub(super) struct View {
     /// What it is a view of.
-    of: Origin,
+    pub of: Origin,
     /// What that place held when the view was computed.
     seen: ValueId,
     def: &'static OpDef,
@@ -56,7 +65,7 @@ struct View {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+pub(super) enum Origin {
     Place(usize),
     Param(usize),
 }
@@ -67,7 +76,8 @@ impl Places {
         if let Some(place) = self.of.get(&value) {
             return *place;
         }
-        self.all.push(Place { first: value, now: value, view: None });
+        let place = Place { first: value, now: value, view: None, links: Vec::new(), param: false, doubt: None };
+        self.all.push(place);
         self.of.insert(value, self.all.len() - 1);
         self.all.len() - 1
     }
@@ -79,10 +89,74 @@ impl Places {
 
     /// Whether something else was written where a value was.
     pub(super) fn is_written(&self, value: ValueId) -> bool {
-        self.of.get(&value).and_then(|place| self.all.get(*place)).is_some_and(|place| place.now != place.first)
+        self.of
+            .get(&value)
+            .and_then(|place| self.all.get(*place))
+            .is_some_and(|place| place.now != place.first || place.doubt.is_some())
     }
 
-    fn set(&mut self, place: usize, now: ValueId) {
+    /// The place of a value, if it has one.
+    pub(super) fn of(&self, value: ValueId) -> Option<usize> {
+        self.of.get(&value).copied()
+    }
+
+    /// What a place held first.
+    pub(super) fn first_of(&self, place: usize) -> Option<ValueId> {
+        self.all.get(place).map(|place| place.first)
+    }
+
+    /// What a place holds now.
+    pub(super) fn now(&self, place: usize) -> Option<ValueId> {
+        self.all.get(place).map(|place| place.now)
+    }
+
+    pub(super) fn view(&self, place: usize) -> Option<&View> {
+        self.all.get(place).and_then(|place| place.view.as_ref())
+    }
+
+    pub(super) fn links(&self, place: usize) -> &[Link] {
+        self.all.get(place).map_or(&[], |place| &place.links)
+    }
+
+    /// Whether a place may be a parameter.
+    pub(super) fn is_param(&self, place: usize) -> bool {
+        self.all.get(place).is_some_and(|place| place.param)
+    }
+
+    pub(super) fn mark_param(&mut self, place: usize) {
+        if let Some(place) = self.all.get_mut(place) {
+            place.param = true;
+        }
+    }
+
+    /// Makes a place that of a value.
+    pub(super) fn join(&mut self, value: ValueId, place: usize) {
+        self.of.insert(value, place);
+    }
+
+    /// Two places are one under a condition, or may be. Two conditions for the same places are none.
+    pub(super) fn link(&mut self, a: usize, b: usize, when: Option<(ValueId, bool)>) {
+        for (place, other) in [(a, b), (b, a)] {
+            let Some(place) = self.all.get_mut(place) else { continue };
+            match place.links.iter_mut().find(|link| link.other == other) {
+                Some(link) => link.when = None,
+                None => place.links.push(Link { other, when }),
+            }
+        }
+    }
+
+    pub(super) fn is_doubted(&self, place: usize) -> bool {
+        self.all.get(place).is_some_and(|place| place.doubt.is_some())
+    }
+
+    /// From now on it is not known what a place holds.
+    pub(super) fn doubt(&mut self, place: usize, why: Rc<str>) {
+        if let Some(place) = self.all.get_mut(place) {
+            place.doubt = Some(why);
+        }
+    }
+
+    pub(super) fn set(&mut self, place: usize, now: ValueId) {
         if let Some(place) = self.all.get_mut(place) {
             place.now = now;
         }
@@ -98,6 +172,12 @@ pub(super) struct Writes {
     found: BTreeSet<Input>,
     /// Inputs that graphs pass on: the input of the called graph and that of the calling one.
     passed: Vec<(Input, Input)>,
+    /// Inputs that hold what is not known in the end, as known and as found.
+    doubts: (BTreeSet<Input>, BTreeSet<Input>),
+    /// Whether anything that the graphs compute is written in place, as known and as found.
+    values: (bool, bool),
+    /// What the results of graphs may be, as known and as found.
+    results: (HashMap<usize, Results>, HashMap<usize, Results>),
 }
 
 /// A graph's number and its input's.
@@ -128,6 +208,39 @@ impl Writes {
         self.passed.push((to, from));
     }
 
+    /// Whether anything that the graphs compute is known to be written in place.
+    pub(super) fn any(&self) -> bool {
+        self.values.0
+    }
+
+    /// Takes note of a computed value that is written.
+    pub(super) fn find_value(&mut self) {
+        self.values.1 = true;
+    }
+
+    /// Whether it is not known what the input of a graph holds in the end.
+    pub(super) fn is_doubted(&self, input: Input) -> bool {
+        self.doubts.0.contains(&input)
+    }
+
+    /// Takes note of an input that holds what is not known in the end.
+    pub(super) fn find_doubt(&mut self, input: Input) {
+        self.doubts.1.insert(input);
+    }
+
+    /// What the results of a graph are known to be.
+    pub(super) fn results(&self, graph: usize) -> Option<&Results> {
+        self.results.0.get(&graph)
+    }
+
+    /// Takes note of what the results of a graph may be.
+    pub(super) fn find_results(&mut self, graph: usize, results: Results) {
+        match self.results.1.get_mut(&graph) {
+            Some(found) => alias::join(found, &results),
+            None => _ = self.results.1.insert(graph, results),
+        }
+    }
+
     /// Whether what was found is known. What was not is from now on.
     pub(super) fn settle(&mut self) -> bool {
         let before = self.known.len();
@@ -141,7 +254,16 @@ impl Writes {
             }
             self.known.insert(input);
         }
-        self.known.len() == before
+        let found = std::mem::take(&mut self.results.1);
+        let doubts = self.doubts.0.len();
+        self.doubts.0.append(&mut self.doubts.1);
+        let settled = self.known.len() == before
+            && self.doubts.0.len() == doubts
+            && self.values.0 == self.values.1
+            && self.results.0 == found;
+        self.values.0 = self.values.1;
+        self.results.0 = found;
+        settled
     }
 }
 
@@ -160,6 +282,9 @@ impl<'a> Walk<'_, 'a> {
         }
         let mut now = value;
         while let Some(place) = chain.pop() {
+            if let Some(why) = self.places.all.get(place).and_then(|place| place.doubt.as_ref()) {
+                return Err(GraphFault::Unsupported(why.to_string()));
+            }
             now = self.refresh(place)?;
         }
         Ok(now)
@@ -229,12 +354,13 @@ impl<'a> Walk<'_, 'a> {
 
     /// Puts `new` where `old` is, and through views where they look at.
     pub(super) fn write(&mut self, old: ValueId, new: ValueId) -> Result<(), GraphFault> {
+        self.shared.writes.find_value();
         let mut place = self.places.place(old);
         let mut new = new;
         loop {
             self.shared.spend(1)?;
             self.places.set(place, new);
-            let Some(view) = self.places.all.get(place).and_then(|place| place.view.clone()) else { return Ok(()) };
+            let Some(view) = self.places.view(place).cloned() else { return self.spread(place, new) };
             match view.of {
                 Origin::Place(of) => {
                     let origin = self.places.all.get(of).ok_or(GraphFault::Missing("a place"))?.now;
