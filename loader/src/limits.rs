@@ -65,7 +65,7 @@ mod tests {
     fn budget_grows_with_the_file_up_to_the_maximum() {
         let limits = Limits::default();
         assert_eq!(limits.decoded_budget(0), 16 << 20);
-        assert_eq!(limits.decoded_budget(1 << 19), (16 << 20) + (2 << 20));
+        assert_eq!(limits.decoded_budget(1 << 18), (16 << 20) + (1 << 20));
         assert_eq!(limits.decoded_budget(10 << 20), 480 << 20);
         assert_eq!(limits.decoded_budget(u64::MAX), 4 << 30);
     }

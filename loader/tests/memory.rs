@@ -59,13 +59,11 @@ fn most_used<T>(work: impl FnOnce() -> T) -> (T, u64) {
 
 const MIB: u64 = 1 << 20;
 
-/// Reads a file and checks the memory that this took: a fixed part and four bytes per byte of a file up to 1 MiB, nearly
-/// nothing for a refused file.
+/// Reads a file and checks the memory that this took: what the limits allow for its size, nearly nothing for a refused file.
 fn read_bounded(what: &str, bytes: Vec<u8>) -> Result<WireModel, LoadError> {
     let len = bytes.len() as u64;
     let (outcome, used) = most_used(|| read_bytes(bytes));
     match &outcome {
-        Ok(_) if len <= MIB => assert!(used <= 16 * MIB + 4 * len, "{what}: {used} bytes for a file of {len}"),
         Ok(_) => assert!(used <= Limits::default().decoded_budget(len), "{what}: {used} bytes for a file of {len}"),
         Err(error) if error.kind() == ErrorKind::Limit => assert!(used < 65536, "{what}: {used} bytes to refuse"),
         Err(_) => {}

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use mindir::crypto::{Encryption, Key};
-use mindir::graph::Model;
+use mindir::graph::{Model, NodeKind};
 use mindir::{Access, DType, ExportOptions, GraphCell, Options, Source, Spec, Tensor};
 use mindir_graph::OpError;
 use mindir_graph::builder::{Builder, single};
@@ -62,10 +62,12 @@ fn interface(model: &Model) -> String {
     format!("{inputs:?} {:?} {:?} {params:?} {:?}", entry.arguments, entry.nest, model.origin.user_info)
 }
 
-/// How often each operator occurs.
+/// How often each operator occurs. Calls do not count: the first turn of a loop may be a graph of its own, which is read as part
+/// of its caller.
 fn census(model: &Model) -> std::collections::BTreeMap<String, usize> {
     let mut count = std::collections::BTreeMap::new();
-    for node in model.graphs.iter().flat_map(|g| &g.nodes) {
+    let nodes = model.graphs.iter().flat_map(|g| &g.nodes).filter(|n| !matches!(n.kind, NodeKind::Call(_)));
+    for node in nodes {
         *count.entry(node.op_name().to_string()).or_default() += 1;
     }
     count

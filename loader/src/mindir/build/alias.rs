@@ -235,7 +235,8 @@ impl Walk<'_, '_> {
             }
             let always = |branches: &[(usize, bool)]| branches.len() == known && branches.iter().all(|(_, sure)| *sure);
             if let Some((place, _)) = others.iter().find(|(_, branches)| always(branches)) {
-                self.places.join(*value, *place);
+                // At the end of a graph, what the call wrote is in its results only.
+                if self.ends() { self.places.set(*place, *value) } else { self.places.join(*value, *place) }
             }
             let place = self.places.place(*value);
             if param {
