@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
+/// Bytes that references and plain kernels take for an element of an operand or result, besides the elements: they compute in
+/// numbers of 8 or 16 bytes, and hold few of them for each element at one time.
+pub const NUMBERS: usize = 32;
+
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

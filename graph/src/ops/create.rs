@@ -2,6 +2,7 @@
 
 use super::elementwise::{float_of, number_of, real, scalars, size, tensor_of};
 use super::samples::{case, dtype, float, int, none, tensor, tuple, wave};
+use crate::bounds::{self, Reservation};
 use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms};
 use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
@@ -17,6 +18,11 @@ pub(super) fn shape_of(dims: &[i64]) -> Result<Shape, OpError> {
     let shape = shape.map_err(|_| OpError::Invalid(format!("expected dimensions of at least 0, found {dims:?}")))?;
     ensure!(size(&shape)? <= LIMIT, "a tensor of {dims:?} is too large");
     Ok(shape)
+}
+
+/// Room for `n` numbers to compute with.
+fn room(n: usize) -> Result<Reservation, OpError> {
+    Ok(bounds::room(n.saturating_mul(8))?)
 }
 
 /// A tensor of `fact` with every element `value`.
@@ -257,6 +263,7 @@ impl Rule for Eye {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let shape = shape_of(&[self.n, self.m])?;
+        let _room = room(shape[0] * shape[1])?;
         let mut y = vec![0; shape[0] * shape[1]];
         (0..shape[0].min(shape[1])).for_each(|i| y[i * shape[1] + i] = 1);
         Ok(vec![Tensor::from_i64s(self.t, &shape, &y)?])
@@ -299,6 +306,7 @@ fn steps(start: Number, end: Number, step: Number) -> Result<usize, OpError> {
 /// `start`, `start + step`, …, before `end`.
 fn count_up(start: Number, end: Number, step: Number, dtype: DType) -> Result<Tensor, OpError> {
     let n = steps(start, end, step)?;
+    let _room = room(n)?;
     Ok(match (start, step) {
         (Number::Int(a), Number::Int(s)) => {
             let y: Vec<i64> = (0..n as i64).map(|i| a.wrapping_add(i.wrapping_mul(s))).collect();
@@ -415,6 +423,7 @@ fn spaced(start: f64, stop: f64, num: i64, dtype: DType) -> Result<Tensor, OpErr
     let n = shape_of(&[num])?[0];
     let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
     let at = |i: usize| if i < n / 2 || n == 1 { start + i as f64 * step } else { stop - (n - 1 - i) as f64 * step };
+    let _room = room(n)?;
     let y: Vec<f64> = (0..n).map(at).collect();
     Ok(Tensor::from_f64s(dtype, &[n], &y)?)
 }

@@ -3,7 +3,7 @@
 use super::elementwise::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
 use super::order::compare;
 use super::samples::{case, cycle, flags, int, none, tensor, truth, wave};
-use crate::bounds::Exceeded;
+use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::task::Scalar;
@@ -17,6 +17,8 @@ fn facts(rule: &impl Rule, operands: &[&Operand]) -> Result<Vec<Fact>, OpError> 
     if operands.iter().any(|x| x.known.is_none()) {
         return Err(OpError::Dynamic);
     }
+    let count = operands.iter().map(|x| x.count()).fold(0, usize::saturating_add);
+    let _room = bounds::room(count.saturating_mul(bounds::NUMBERS))?;
     Ok(rule.reference()?.iter().map(Tensor::fact).collect())
 }
 

@@ -1,7 +1,7 @@
 //! Tasks without a kernel of their own: the plain form on copies of the operands.
 
 use mindir_graph::task::Task;
-use mindir_graph::{DType, Fact, Tensor, aligned_copy};
+use mindir_graph::{DType, Fact, Tensor, aligned_copy, bounds};
 
 use super::gang::Gang;
 use super::kernel::{CpuKernel, Failed, Io};
@@ -35,10 +35,6 @@ fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
     }))
 }
 
-/// Bytes that the plain form takes for an element of an operand or result, besides copies: it computes in numbers of 8 or 16
-/// bytes, and holds few of them for each element at one time.
-const NUMBERS: usize = 32;
-
 /// Bytes that a thread copies at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -61,7 +57,7 @@ impl CpuKernel for Fallback {
 
     fn heap(&self) -> usize {
         let count = self.ins.iter().chain(&self.outs).map(Fact::count).fold(0usize, usize::saturating_add);
-        count.saturating_mul(NUMBERS)
+        count.saturating_mul(bounds::NUMBERS)
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
