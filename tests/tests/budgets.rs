@@ -54,6 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn budgets_hold() {
     weights_count_when_a_model_is_loaded();
     sizes_beyond_all_memory_are_errors();
+    numbers_from_nothing_are_bounded();
     plans_are_refused_before_they_take_memory();
     nodes_of_plans_are_counted();
     memory_stays_below_the_limit_from_several_threads();
@@ -162,6 +163,24 @@ fn plans_are_refused_before_they_take_memory() {
     assert_eq!(limit(cell.session(&facts(100))).0, Limit::Memory);
     let peak = PEAK.load(Ordering::Relaxed) - before;
     assert!(peak < 1 << 20, "{peak} bytes for plans that are refused");
+}
+
+/// Numbers that are made while lowering, and what is computed from them while planning.
+fn numbers_from_nothing_are_bounded() {
+    for (op, args) in [("Range", [0i64, 100_000_000, 1]), ("Eye", [10_000, 10_000, 42])] {
+        let mut b = Builder::new("count");
+        let x = b.input("x", open(&[]));
+        let all = b.op(op, args.map(Arg::from)).unwrap();
+        let sum = b.op("ReduceSum", [all.into()]).unwrap();
+        let y = b.op("Add", [x.into(), sum.into()]).unwrap();
+        let options = Options { max_memory: Some(8 << 20), ..options() };
+        let cell = GraphCell::new(b.finish(&[y]), options).unwrap();
+        let before = IN_USE.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        assert_eq!(limit(cell.run(&[Tensor::scalar(1.0f32)])).0, Limit::Memory, "{op}");
+        let peak = PEAK.load(Ordering::Relaxed) - before;
+        assert!(peak < 9 << 20, "{peak} bytes for {op}");
+    }
 }
 
 fn nodes_of_plans_are_counted() {
