@@ -107,11 +107,12 @@ impl Block {
         if transposed(&self.dims).is_some() { 2 } else { 1 }
     }
 
-    /// Cuts the rows of a large matrix, or a long line, into pieces: a block with one more dimension, and what is left.
+    /// Cuts the longer side of a large matrix, or a long line, into pieces: a block with one more dimension, and what is left.
     fn split(mut self, size: usize) -> (Block, Option<Block>) {
-        let d = self.dims.len() - self.inner();
-        let other: usize = self.dims[d + 1..].iter().map(|d| d.n).product();
-        let piece = (CHUNK / (size * other)).next_multiple_of(TILE).max(TILE);
+        let inner = self.dims.len() - self.inner();
+        let d = (inner..self.dims.len()).max_by_key(|&d| self.dims[d].n).unwrap_or(inner);
+        let other: usize = self.dims[inner..].iter().map(|d| d.n).product::<usize>() / self.dims[d].n;
+        let piece = (CHUNK / (size * other)).max(1).next_multiple_of(2 * TILE);
         let Dim { n, src, dst } = self.dims[d];
         if n <= piece {
             return (self, None);
@@ -125,7 +126,7 @@ impl Block {
             rest
         });
         self.dims[d].n = piece;
-        self.dims.insert(d, Dim { n: pieces, src: src * piece as isize, dst: dst * piece as isize });
+        self.dims.insert(inner, Dim { n: pieces, src: src * piece as isize, dst: dst * piece as isize });
         (self, rest)
     }
 
