@@ -60,8 +60,18 @@ impl Dims {
 
 impl LSTM {
     /// Weights of all directions, `[directions, 4 · hidden, cols]`, with the gates in ONNX's order: input, output, forget, cell.
-    fn gates(&self, e: &mut Emit, w: &[f64], d: Dims, start: usize, cols: usize) -> Result<Edge, NoForm> {
+    fn gates(&self, e: &mut Emit, d: Dims, start: usize, cols: usize) -> Result<Edge, NoForm> {
         let block = d.hidden * cols;
+        let Some(w) = &self.w.known else {
+            let all = e.edge(&self.w)?;
+            let all = e.reshape(all, &[-1]);
+            let own = e.slice(all, 0, start as i64, (start + d.directions * 4 * block) as i64);
+            let own = e.reshape(own, &[d.directions as i64, 4, block as i64]);
+            let order = e.vector(&[0, 3, 1, 2]);
+            let own = e.op_with("Gather", &[own, order], vec![("axis", 1.into())]);
+            return Ok(e.reshape(own, &[d.directions as i64, 4 * d.hidden as i64, cols as i64]));
+        };
+        let w = w.to_f64s()?;
         let mut out = Vec::with_capacity(d.directions * 4 * block);
         for direction in 0..d.directions {
             for gate in [0, 3, 1, 2] {
@@ -73,12 +83,13 @@ impl LSTM {
 
     fn form(&self, e: &mut Emit) -> Forms {
         let d = self.sized()?;
-        let (DType::F32, Some(w)) = (self.x.dtype(), &self.w.known) else { return Ok(None) };
-        let w = w.to_f64s()?;
+        if self.x.dtype() != DType::F32 {
+            return Ok(None);
+        }
         let [_, hidden, bias, _] = d.offsets(0);
-        let (wi, wh) = (self.gates(e, &w, d, 0, d.input)?, self.gates(e, &w, d, hidden, d.hidden)?);
+        let (wi, wh) = (self.gates(e, d, 0, d.input)?, self.gates(e, d, hidden, d.hidden)?);
         let bias = if d.bias {
-            let sum = self.gates(e, &w, d, bias, 1)?;
+            let sum = self.gates(e, d, bias, 1)?;
             let sum = e.squeeze(sum, &[2]);
             let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
             Some(e.concat(&[sum, zeros], 1))
