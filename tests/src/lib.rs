@@ -1,6 +1,7 @@
 //! What the conformance tests share: goldens, comparison, random cases and shapes, and the `f64` run of a model.
 
 pub mod compare;
+pub mod counting;
 pub mod golden;
 pub mod models;
 pub mod precise;

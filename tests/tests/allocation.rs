@@ -1,28 +1,8 @@
 //! A session allocates nothing once it has run.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use mindir::{GraphCell, Options, Tensor};
+use mindir_tests::counting::Counting;
 use mindir_tests::golden;
-
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -40,10 +20,10 @@ fn steady_state_allocates_nothing() {
         let mut session = cell.session(&facts).expect("straight");
         let bytes: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
         session.run_bytes(&bytes).expect("runs");
-        let before = COUNT.load(Ordering::Relaxed);
+        let before = Counting::totals()[0];
         for _ in 0..3 {
             session.run_bytes(&bytes).expect("runs");
         }
-        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{name} allocates");
+        assert_eq!(Counting::totals()[0] - before, 0, "{name} allocates");
     }
 }

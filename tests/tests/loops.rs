@@ -1,35 +1,14 @@
 //! What a turn of a loop costs, counted, not timed: the same whatever the number of turns and the size of what passes through.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use mindir::builder::Builder;
-use mindir::graph::Model;
-use mindir::graph::{Arg, Closure, ValueId};
+use mindir::graph::{Arg, Closure, Model, ValueId};
 use mindir::{DType, GraphCell, OpError, Options, Spec, Tensor};
+use mindir_tests::counting::Counting;
 
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Tests that count run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -97,9 +76,9 @@ fn cost(n: usize, width: usize, through: usize) -> [usize; 2] {
     }
     assert_eq!(first[0].view::<f32>().expect("floats"), sums);
     drop(first);
-    let before = [&COUNT, &BYTES].map(|c| c.load(Ordering::Relaxed));
+    let before = Counting::totals();
     let results = cell.run(&inputs).expect("runs");
-    let after = [&COUNT, &BYTES].map(|c| c.load(Ordering::Relaxed));
+    let after = Counting::totals();
     drop(results);
     [after[0] - before[0], after[1] - before[1]]
 }

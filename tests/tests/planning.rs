@@ -1,31 +1,9 @@
 //! The work of planning grows with the nodes of a model: tasks that passes look at, and memory that planning asks for.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use mindir::builder::Builder;
 use mindir::graph::{Model, ValueId};
 use mindir::{DType, Fact, GraphCell, Options, Spec, Tensor};
-
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
+use mindir_tests::counting::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -124,10 +102,11 @@ fn model(grow: Grow, n: usize) -> Model {
 /// Tasks that passes look at, allocations and bytes allocated while a model of `n` parts is planned.
 fn work(grow: Grow, n: usize) -> [usize; 3] {
     let cell = GraphCell::new(model(grow, n), Options { threads: Some(1), ..Options::default() }).expect("supported");
-    let before = [COUNT.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed)];
+    let before = Counting::totals();
     let plan = cell.plan(&[Fact::new(DType::F32, &[ROWS, 16])]).expect("it can be planned");
     let plan: &mindir::Plan = (*plan).as_ref();
-    [plan.visits() as usize, COUNT.load(Ordering::Relaxed) - before[0], BYTES.load(Ordering::Relaxed) - before[1]]
+    let after = Counting::totals();
+    [plan.visits() as usize, after[0] - before[0], after[1] - before[1]]
 }
 
 #[test]
