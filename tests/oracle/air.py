@@ -33,11 +33,11 @@ MESSAGES = {
 }
 # MindSpore's operators that have another name in the graph engine.
 NAMES = {
-    "Argmax": "ArgMaxD", "AddExt": "Add", "Divs": "Div", "Embedding": "GatherV2", "InplaceAddExt": "Add", "MatMulExt": "BatchMatMul",
-    "SubExt": "Sub", "Concat": "ConcatD", "DepthwiseConv2dNative": "DepthwiseConv2D", "Gather": "GatherV2", "GeLU": "Gelu",
-    "HSwish": "HardSwish", "LogSoftmax": "LogSoftmaxV2", "MatMul": "MatMulV2",
-    "MaxPool3DWithArgmax": "MaxPool3DWithArgmaxV2", "PReLU": "PRelu", "ReLU": "Relu", "ReLU6": "Relu6",
-    "SiLU": "Swish", "Softmax": "SoftmaxV2", "Split": "SplitD", "Stack": "Pack",
+    "AddExt": "Add", "Argmax": "ArgMaxD", "Concat": "ConcatD", "DepthwiseConv2dNative": "DepthwiseConv2D", "Divs": "Div",
+    "Embedding": "GatherV2", "Gather": "GatherV2", "GeLU": "Gelu", "HSwish": "HardSwish", "InplaceAddExt": "Add",
+    "LogSoftmax": "LogSoftmaxV2", "MatMul": "MatMulV2", "MatMulExt": "BatchMatMul", "MaxPool3DWithArgmax": "MaxPool3DWithArgmaxV2",
+    "PReLU": "PRelu", "ReLU": "Relu", "ReLU6": "Relu6", "SiLU": "Swish", "Softmax": "SoftmaxV2", "Split": "SplitD", "Stack": "Pack",
+    "SubExt": "Sub",
 }
 # What reading resolves, so that no node is left of it.
 BOOKKEEPING = {"Load", "UpdateState", "Depend", "MakeTuple", "TupleGetItem", "Return"}
