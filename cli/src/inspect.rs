@@ -258,8 +258,7 @@ fn planned(model: &Model) -> Result<(u64, usize, Option<String>), String> {
     let text = |e: Error| e.to_string();
     let cell = GraphCell::new(model.clone(), Options::default()).map_err(text)?;
     let facts = cell.exported_facts().ok_or("input shapes are open; see `mindir plan --shape`")?;
-    let ready = cell.plan(&facts).map_err(text)?;
-    let plan: &mindir::Plan = (*ready).as_ref();
+    let plan = cell.plan(&facts).map_err(text)?;
     let nodes = model.entry().nodes.len();
     let part = plan.stops().map(|(at, why)| format!("covers {at} of {nodes} nodes; the next one {why}"));
     Ok((plan.flops(), plan.scratch_bytes(), part))

@@ -50,6 +50,8 @@ struct Stage {
     upload_bytes: usize,
     download_bytes: usize,
     memory_bytes: usize,
+    /// What its kernels need besides, of which one runs at a time.
+    kernel_bytes: usize,
     steps: Vec<Step>,
 }
 
@@ -96,8 +98,7 @@ impl Plan {
         let (loaded, _) = self.model.load()?;
         let cell = args::cell(loaded.model, self.device.options(self.threads.threads))?;
         let facts = self.shapes.facts(&cell.inputs())?;
-        let ready = cell.plan(&facts)?;
-        let plan: &mindir::Plan = (*ready).as_ref();
+        let plan = cell.plan(&facts)?;
         let report = Report {
             inputs: facts.iter().map(ToString::to_string).collect(),
             results: plan.results().map(ToString::to_string).collect(),
@@ -117,6 +118,7 @@ fn stage(s: &StageReport) -> Stage {
         upload_bytes: s.upload,
         download_bytes: s.download,
         memory_bytes: s.memory,
+        kernel_bytes: s.scratch,
         steps: s.steps.iter().map(step).collect(),
     }
 }
@@ -187,7 +189,8 @@ impl Report {
 
 impl Stage {
     fn text(&self, index: usize, first: usize) -> String {
-        let mut text = format!("stage {index} on {}, memory {}\n", self.device, print::bytes(self.memory_bytes as u64));
+        let (memory, kernels) = (print::bytes(self.memory_bytes as u64), print::bytes(self.kernel_bytes as u64));
+        let mut text = format!("stage {index} on {}, memory {memory}, kernels {kernels}\n", self.device);
         if self.upload_bytes > 0 {
             text += &format!("  copy {} from host to {}\n", print::bytes(self.upload_bytes as u64), self.device);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mindir_graph::task::*;
 use mindir_graph::{DType, Fact, Strides, dense_strides, shape};
 use mindir_kernels::cpu::{Block, CpuDevice, Isa, Threads};
-use mindir_kernels::device::{Device, Place, Stage, Step, Weights};
+use mindir_kernels::device::{Place, Stage, Step, Weights};
 
 const F32: DType = DType::F32;
 
@@ -75,7 +75,7 @@ fn time(device: &CpuDevice, case: &Case) -> (String, f64) {
         path: "bench".into(),
     };
     let stage = Stage { steps: vec![step], inputs: case.ins.clone(), outputs: case.outs.clone(), ..Stage::default() };
-    let program = device.build(stage, &Weights::default()).expect("the task has a kernel");
+    let program = stage.build(device, &Weights::default()).expect("the task has a kernel");
     let mut session = Arc::clone(&program).session();
     let ins: Vec<Block<u8>> = case.ins.iter().map(noise).collect();
     let mut outs: Vec<Block<u8>> = case.outs.iter().map(|f| Block::zeroed(f.bytes()).unwrap()).collect();

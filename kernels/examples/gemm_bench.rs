@@ -8,7 +8,7 @@ use mindir_graph::task::{Binary, Conv, Epilogue, EpilogueInput, Gemm, Layout, Ma
 use mindir_graph::{DType, Fact, Strides, Tensor, shape};
 use mindir_kernels::cpu::simd::{Kernel, Simd};
 use mindir_kernels::cpu::{Block, CpuDevice, Isa, Threads};
-use mindir_kernels::device::{Device, Place, Run, Stage, Step, Weights};
+use mindir_kernels::device::{Place, Run, Stage, Step, Weights};
 
 struct Case {
     name: String,
@@ -99,7 +99,7 @@ fn time(device: &CpuDevice, case: &Case) -> (String, f64) {
         outputs: vec![case.out.clone()],
         ..Stage::default()
     };
-    let program = device.build(stage, &Weights::default()).expect("the cpu takes every case");
+    let program = stage.build(device, &Weights::default()).expect("the cpu takes every case");
     let kernel = program.kernels().join(" ");
     let mut session = Arc::clone(&program).session();
     let aligned: Vec<Block<u8>> = inputs

@@ -1,5 +1,6 @@
 //! What a device is: it says which tasks it takes and why not, and turns a stage of tasks into a program.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ pub struct TaskView<'a> {
     pub task: &'a Task,
     /// Facts of the operands.
     pub ins: &'a [Fact],
-    /// For each operand, its contents if known before the run.
-    pub known: &'a [Option<Tensor>],
+    /// For each operand, whether its contents are known before the run.
+    pub known: &'a [bool],
     /// Facts of the results.
     pub outs: &'a [Fact],
 }
@@ -30,13 +31,23 @@ impl fmt::Display for Declined {
     }
 }
 
-/// A device's answer to a task that it takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
+/// A device's answer to a task that it takes: all that it finds out from the facts alone.
+pub struct Offer {
     /// Name of the kernel: `{isa}-{dtypes}-{variant}`.
     pub kernel: String,
     /// Operands whose storage the first result may take over.
     pub in_place: Vec<usize>,
+    /// Bytes of memory that a run of the kernel needs besides operands and results, until it is over.
+    pub scratch: usize,
+    /// What the device makes the step of. Nobody else looks at it.
+    pub prepared: Box<dyn Any + Send>,
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Offer { kernel, in_place, scratch, .. } = self;
+        write!(f, "{kernel}, in place of {in_place:?}, {scratch} bytes of scratch")
+    }
 }
 
 /// How a device lays out the values of a stage.
@@ -80,12 +91,25 @@ pub struct Step {
     pub ins: Vec<Place>,
     /// Facts of the operands.
     pub in_facts: Vec<Fact>,
-    /// Places of the results. A result may lie in the same slot as an operand that the kernel's [`Choice`] names.
+    /// Places of the results. A result may lie in the same slot as an operand that the step's [`Offer`] names.
     pub outs: Vec<Place>,
     /// Facts of the results.
     pub out_facts: Vec<Fact>,
     /// Path of the graph node, for messages.
     pub path: Arc<str>,
+}
+
+impl Step {
+    /// The step as a device sees it when it chooses a kernel; `known` has an element for each operand.
+    fn view<'a>(&'a self, known: &'a [bool]) -> TaskView<'a> {
+        TaskView { task: &self.task, ins: &self.in_facts, known, outs: &self.out_facts }
+    }
+
+    /// For each operand, its contents if they are known before the run.
+    pub fn known(&self) -> Vec<Option<Tensor>> {
+        let contents = |place: &Place| if let Place::Const(t) = place { Some(t.clone()) } else { None };
+        self.ins.iter().map(contents).collect()
+    }
 }
 
 /// Consecutive steps for one device.
@@ -101,6 +125,22 @@ pub struct Stage {
     pub inputs: Vec<Fact>,
     /// Facts of the stage's outputs.
     pub outputs: Vec<Fact>,
+}
+
+impl Stage {
+    /// The program that `device` makes of the stage with what it offers for each step.
+    ///
+    /// # Errors
+    /// [`DeviceError`] naming the step.
+    pub fn build(self, device: &dyn Device, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+        let offer = |step: &Step| {
+            let known: Vec<bool> = step.ins.iter().map(|place| matches!(place, Place::Const(_))).collect();
+            let declined = |reason| DeviceError::Declined { path: step.path.clone(), reason };
+            device.offer(step.view(&known)).map_err(declined)
+        };
+        let offers = self.steps.iter().map(offer).collect::<Result<_, _>>()?;
+        device.build(self, offers, weights)
+    }
 }
 
 /// Why a device cannot build or run a stage.
@@ -178,13 +218,14 @@ pub trait Device: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The reason why it takes none.
-    fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined>;
+    fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined>;
 
-    /// Turns a stage into a program, which holds the weights in other layouts that it gets from `weights`.
+    /// Turns a stage into a program, which holds the weights in other layouts that it gets from `weights`. `offers` are what
+    /// this device has offered for the steps, in their order.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step.
-    fn build(&self, stage: Stage, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError>;
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError>;
 }
 
 /// A stage ready to run, shared by all threads.

@@ -115,7 +115,7 @@ fn single(case: &Case) -> Stage {
 /// Runs a stage twice in one session; `ins` are the operands of [`single`], of which even ones are inputs.
 fn run(device: &WgpuDevice, stage: &Stage, ins: &[Tensor]) -> Result<Vec<Tensor>, DeviceError> {
     let inputs: Vec<&[u8]> = ins.iter().step_by(2).map(|t| t.bytes().as_ref()).collect();
-    let program = device.build(stage.clone(), &Weights::default())?;
+    let program = stage.clone().build(device, &Weights::default())?;
     let mut session = program.session();
     let mut bytes: Vec<Vec<u8>> = stage.outputs.iter().map(|f| vec![0; f.bytes()]).collect();
     for _ in 0..2 {
@@ -233,8 +233,8 @@ fn functions_of_integers_and_bools() {
     let mut cases = Vec::new();
     for dtype in NARROW {
         let mut take = |case: Case| {
-            let view = TaskView { task: &case.task, ins: &facts(&case.ins), known: &[None, None], outs: &case.outs };
-            if device().is_some_and(|d| d.select(view).is_ok()) {
+            let view = TaskView { task: &case.task, ins: &facts(&case.ins), known: &[false; 2], outs: &case.outs };
+            if device().is_some_and(|d| d.offer(view).is_ok()) {
                 cases.push(case);
             }
         };
@@ -492,8 +492,8 @@ fn reductions() {
                 let x = noise.tensor(dtype, &[outer, len, inner], low, high);
                 let outs = vec![Fact::new(out, &[outer, inner])];
                 let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
-                let view = TaskView { task: &task, ins: &[x.fact()], known: &[None], outs: &outs };
-                if device().is_some_and(|d| d.select(view).is_ok()) {
+                let view = TaskView { task: &task, ins: &[x.fact()], known: &[false], outs: &outs };
+                if device().is_some_and(|d| d.offer(view).is_ok()) {
                     let name = format!("{kind:?} of {dtype} {outer} {len} {inner}");
                     cases.push(Case::new(name, task, vec![x], outs).within(1e-6 * len as f64, 2e-5));
                 }
@@ -556,7 +556,7 @@ fn stages_run_from_many_threads_and_are_timed() {
     values.extend(below);
     let masked = plain::run(&tasks[2], &values, &stage.steps[2].out_facts).expect("a choice");
     let want = plain::run(&tasks[3], &masked, &stage.outputs).expect("a softmax")[0].to_f64s().expect("numbers");
-    let program = device.build(stage, &Weights::default()).expect("a program");
+    let program = stage.build(device, &Weights::default()).expect("a program");
     assert_eq!(program.kernels(), ["wgpu-f32-gemm8x64x16", "wgpu-bool-map", "wgpu-f32-map", "wgpu-f32-softmax-single"]);
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -582,18 +582,18 @@ fn stages_run_from_many_threads_and_are_timed() {
 fn what_does_not_fit_is_an_error() {
     let Some(device) = device() else { return };
     let (stage, ins, _) = network(&mut Noise(13));
-    let program = device.build(stage.clone(), &Weights::default()).expect("a program");
+    let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut session = program.session();
     let mut bytes = vec![0; stage.outputs[0].bytes()];
     let error = session.run(&[&ins[0].bytes()[4..]], &mut [&mut bytes]).expect_err("a short input");
     assert_eq!(error.to_string(), "wgpu: input 0 has 284 bytes, f32 [6, 12] needs 288");
     let mut overlapping = stage.clone();
     overlapping.steps[2].outs = vec![Place::Slot(0)];
-    let error = device.build(overlapping, &Weights::default()).err().expect("a shared buffer");
+    let error = overlapping.build(device, &Weights::default()).err().expect("a shared buffer");
     assert_eq!(error.to_string(), "wgpu: network: an operand and a result share a buffer");
     let mut missing = stage;
     missing.steps[2].outs = vec![Place::Slot(9)];
-    let program = device.build(missing, &Weights::default()).expect("a program");
+    let program = missing.build(device, &Weights::default()).expect("a program");
     let error = program.session().run(&[ins[0].bytes()], &mut [&mut bytes]).expect_err("a missing slot");
     assert_eq!(error.to_string(), "wgpu: a step names a place that the stage lacks");
 }
@@ -603,7 +603,7 @@ fn memory_that_is_not_there_is_an_error() {
     let Some(device) = device() else { return };
     let (mut stage, ins, _) = network(&mut Noise(14));
     stage.slots.push(Slot { offset: 0, bytes: 1 << 50 });
-    let program = device.build(stage.clone(), &Weights::default()).expect("a program");
+    let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut bytes = vec![0; stage.outputs[0].bytes()];
     let error = program.session().run(&[ins[0].bytes()], &mut [&mut bytes]).expect_err("a petabyte");
     assert!(error.to_string().starts_with("wgpu: "), "{error}");

@@ -209,13 +209,14 @@ impl GraphCell {
         })
     }
 
-    /// The plan for inputs of these facts: of the whole model, or up to the first node that needs data.
+    /// What a run for inputs of these facts does: the whole model, or up to the first node that needs data. Weights are
+    /// neither read nor packed for it.
     ///
     /// # Errors
     /// As [`GraphCell::run`].
-    pub fn plan(&self, inputs: &[Fact]) -> Result<Arc<impl AsRef<Plan> + use<>>, Error> {
+    pub fn plan(&self, inputs: &[Fact]) -> Result<Plan, Error> {
         self.check_facts(inputs)?;
-        self.bounded(|| self.inner.first_plan(inputs, false).map_err(|e| self.explain_facts(e, inputs)))
+        self.bounded(|| self.inner.outline(inputs).map_err(|e| self.explain_facts(e, inputs)))
     }
 
     /// Runs the model and returns the results of all nodes in execution order, as (name of the value, path of the node,
@@ -233,7 +234,7 @@ impl GraphCell {
         })?;
         let g = self.inner.model.entry();
         let producers = g.producers();
-        let named = ready.plan.outputs.iter().zip(values).map(|(id, t)| {
+        let named = ready.compiled.outputs.iter().zip(values).map(|(id, t)| {
             let path = producers[id.0 as usize].map_or(String::new(), |n| g.nodes[n].path.to_string());
             (g.value(*id).name.to_string(), path, t)
         });
@@ -247,11 +248,11 @@ impl GraphCell {
 
     fn straight(&self, facts: &[Fact], keep_all: bool) -> Result<Arc<Ready>, Error> {
         let ready = self.inner.first_plan(facts, keep_all)?;
-        match (&ready.plan.stop, self.inner.stateful) {
+        match (&ready.compiled.plan.stop, self.inner.stateful) {
             (Stop::End, false) => Ok(ready),
             (Stop::End, true) => Err(Error::NotStraight("the model writes its own parameters".into())),
             (stop, _) => {
-                let node = &self.inner.model.entry().nodes[ready.plan.next];
+                let node = &self.inner.model.entry().nodes[ready.compiled.plan.next];
                 Err(Error::NotStraight(format!("{} {}: {}", node.op_name(), node.path, plan::why(stop))))
             }
         }

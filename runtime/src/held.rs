@@ -83,7 +83,7 @@ impl<'a> Held<'a> {
                 first.insert(Box::new(Point { site: site.clone(), ready, key, state }))
             }
         };
-        let values = point.ready.plan.tensors(&mut point.state, entries, params, &mut self.spare)?;
+        let values = point.ready.compiled.tensors(&mut point.state, entries, params, &mut self.spare)?;
         Ok((point.ready.clone(), values))
     }
 

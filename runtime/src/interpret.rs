@@ -11,7 +11,7 @@ use mindir_kernels::device::{Device, Weights};
 
 use crate::held::{Held, SpareBuffers};
 use crate::memory::{self, Memory};
-use crate::plan::Plan;
+use crate::plan::{Compiled, Plan};
 use crate::plans::{Key, Plans, Ready};
 use crate::{Error, Options};
 
@@ -267,23 +267,23 @@ impl Interpreter {
             site.live.iter().map(|v| frame.take(*v).ok_or_else(|| missing(v))).collect::<Result<_, _>>()?;
         let find = |entries: &[Tensor]| self.ready(graph, start, entries, &site);
         let (ready, values) = held.run(at, &site, entries, params, find)?;
-        let plan = &ready.plan;
-        if let Some(last) = plan.jumps.last() {
+        let compiled = &ready.compiled;
+        if let Some(last) = compiled.jumps.last() {
             let there = held.values(self.model.graph(*last).values.len());
             held.leave_values(std::mem::replace(&mut frame.values, there));
             frame.graph = *last;
         }
-        frame.next = plan.next;
-        frame.set(&plan.outputs, values);
-        match &plan.stop {
+        frame.next = compiled.plan.next;
+        frame.set(&compiled.outputs, values);
+        match &compiled.plan.stop {
             Stop::Dynamic => self.dynamic(frame, params)?,
-            Stop::Value(id) if plan.jumps.is_empty() && plan.next == start => {
+            Stop::Value(id) if compiled.jumps.is_empty() && compiled.plan.next == start => {
                 held.leave(at);
                 self.force(graph, start, &site, *id)?;
             }
             _ => {}
         }
-        Ok(plan.jumps.len())
+        Ok(compiled.jumps.len())
     }
 
     /// Runs the node at `frame.next` by its reference, because only the data tells the shape of its results.
@@ -346,11 +346,18 @@ impl Interpreter {
         Ok((key, ready))
     }
 
+    /// What a plan would do that starts at the entry graph's first node.
+    pub fn outline(&self, facts: &[Fact]) -> Result<Plan, Error> {
+        let site = self.site(GraphId(0), 0);
+        let key = Key { graph: GraphId(0), start: 0, keep_all: false, facts: self.entries(facts), known: Vec::new() };
+        Plan::new(self.lowered(&key, &site, &[])?, &self.devices, &self.weights, &self.options)
+    }
+
     fn planned(&self, key: &Key, site: &Site, entries: &[Tensor]) -> Result<Arc<Ready>, Error> {
         self.plans.get(key, || {
             bounds::kept(|| {
                 let lowered = self.lowered(key, site, entries)?;
-                Plan::new(lowered, &self.devices, &self.weights, &self.options)
+                Compiled::new(lowered, &self.devices, &self.weights, &self.options)
             })
         })
     }
@@ -374,7 +381,7 @@ impl Interpreter {
         params: &mut [Tensor],
     ) -> Result<Vec<Tensor>, Error> {
         let mut state = self.plans.take(ready)?;
-        let done = ready.plan.tensors(&mut state, entries, params, &mut SpareBuffers::default());
+        let done = ready.compiled.tensors(&mut state, entries, params, &mut SpareBuffers::default());
         self.plans.give(ready, state);
         done
     }

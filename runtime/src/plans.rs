@@ -11,7 +11,7 @@ use mindir_graph::graph::{Def, GraphId, Model};
 use mindir_graph::{Fact, Tensor};
 
 use crate::Error;
-use crate::plan::{Plan, State};
+use crate::plan::{Compiled, State};
 
 /// Most plans that a cell keeps.
 const MAX_PLANS: usize = 64;
@@ -34,15 +34,9 @@ impl Key {
 
 /// A plan that runs.
 pub(crate) struct Ready {
-    pub plan: Plan,
+    pub compiled: Compiled,
     /// Whether the plan may be found again.
     kept: AtomicBool,
-}
-
-impl AsRef<Plan> for Ready {
-    fn as_ref(&self) -> &Plan {
-        &self.plan
-    }
 }
 
 /// Plans by what they are for, each made once however many threads ask for it, and memory of runs that are over. What was not
@@ -94,7 +88,7 @@ impl Plans {
 
     /// The plan for `key`, made by `make` if it is not there. Threads that ask for the same plan wait for the one that makes
     /// it; other plans are made meanwhile.
-    pub fn get(&self, key: &Key, make: impl FnOnce() -> Result<Plan, Error>) -> Result<Arc<Ready>, Error> {
+    pub fn get(&self, key: &Key, make: impl FnOnce() -> Result<Compiled, Error>) -> Result<Arc<Ready>, Error> {
         let slot = {
             let mut kept = lock(&self.kept);
             if let Some(found) = kept.find(key) {
@@ -106,12 +100,12 @@ impl Plans {
         if let Some(ready) = &*made {
             return Ok(ready.clone());
         }
-        let plan = make();
+        let compiled = make();
         let mut kept = lock(&self.kept);
         kept.making.remove(key);
         let ready = match kept.find(key) {
             Some(found) => found,
-            None => Arc::new(Ready { plan: plan?, kept: AtomicBool::new(true) }),
+            None => Arc::new(Ready { compiled: compiled?, kept: AtomicBool::new(true) }),
         };
         *made = Some(ready.clone());
         let dropped = self.keep(&mut kept, key, &ready);
@@ -130,14 +124,14 @@ impl Plans {
             let at = kept.idle.iter().rposition(|(r, _)| Arc::ptr_eq(r, ready));
             at.map(|at| kept.remove_idle(at))
         };
-        idle.map_or_else(|| bounds::kept(|| ready.plan.state()), |(_, state)| Ok(state))
+        idle.map_or_else(|| bounds::kept(|| ready.compiled.state()), |(_, state)| Ok(state))
     }
 
     /// Keeps memory for a later run.
     pub fn give(&self, ready: &Arc<Ready>, state: State) {
         let mut kept = lock(&self.kept);
         if ready.kept.load(Ordering::Relaxed) {
-            kept.idle_bytes += ready.plan.state_bytes();
+            kept.idle_bytes += ready.compiled.state_bytes();
             kept.idle.push((ready.clone(), state));
             let dropped = self.trim(&mut kept);
             drop(kept);
@@ -167,7 +161,7 @@ impl Plans {
 
     /// Bytes of the constants that plans have made, each counted once, and of the keys.
     fn plan_bytes(&self, kept: &Kept) -> usize {
-        let constants = kept.plans.values().flat_map(|e| e.ready.plan.constants());
+        let constants = kept.plans.values().flat_map(|e| e.ready.compiled.constants());
         let made = constants.map(|t| (place(t), t.bytes().len())).filter(|(at, _)| !self.owned.contains(at));
         let distinct: HashMap<usize, usize> = made.collect();
         distinct.values().sum::<usize>() + kept.plans.keys().map(Key::bytes).sum::<usize>()
@@ -202,7 +196,7 @@ impl Kept {
 
     fn remove_idle(&mut self, at: usize) -> (Arc<Ready>, State) {
         let (ready, state) = self.idle.remove(at);
-        self.idle_bytes -= ready.plan.state_bytes();
+        self.idle_bytes -= ready.compiled.state_bytes();
         (ready, state)
     }
 

@@ -28,8 +28,8 @@ impl Session {
         let graph = cell.model().entry();
         let live = crate::interpret::live(graph, 0);
         let order = live.iter().filter_map(|v| graph.inputs.iter().position(|i| i == v)).collect();
-        let results = graph.outputs.iter().filter_map(|v| ready.plan.outputs.iter().position(|o| o == v)).collect();
-        let (state, buffers) = (ready.plan.state()?, ready.plan.buffers()?);
+        let results = graph.outputs.iter().filter_map(|v| ready.compiled.outputs.iter().position(|o| o == v)).collect();
+        let (state, buffers) = (ready.compiled.state()?, ready.compiled.buffers()?);
         Ok(Session { cell, ready, state, facts, order, results, buffers })
     }
 
@@ -75,8 +75,8 @@ impl Session {
         let ordered: smallvec::SmallVec<[&[u8]; 32]> = self.order.iter().map(|&i| inputs[i]).collect();
         let bounds = self.cell.interpreter().lasting(self.cell.halt());
         bounds.enter(|| {
-            self.ready.plan.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)?;
-            self.ready.plan.copy(&self.state, &ordered, &mut self.buffers)
+            self.ready.compiled.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)?;
+            self.ready.compiled.copy(&self.state, &ordered, &mut self.buffers)
         })
     }
 
@@ -125,7 +125,7 @@ impl Session {
 
     /// Element type and shape of result `i`, if the model has as many.
     pub fn output_fact(&self, i: usize) -> Option<&Fact> {
-        Some(&self.ready.plan.results[*self.results.get(i)?].fact)
+        Some(&self.ready.compiled.results[*self.results.get(i)?].fact)
     }
 
     /// Bytes of result `i` of the last run, if the model has as many.
@@ -148,6 +148,6 @@ impl Session {
 
     /// The plan that the session runs.
     pub fn plan(&self) -> &crate::Plan {
-        &self.ready.plan
+        &self.ready.compiled.plan
     }
 }

@@ -6,7 +6,7 @@ use mindir_graph::passes::validate::Contents;
 use mindir_graph::task::{Source, Task, TaskGraph};
 use mindir_graph::{Buffer, Fact, OpError, Tensor};
 use mindir_kernels::cpu::CpuDevice;
-use mindir_kernels::device::{Device, Place, Stage, Step, Weights};
+use mindir_kernels::device::{Place, Stage, Step, Weights};
 
 /// The tasks of as many nodes of a model as can be lowered for these inputs at once.
 ///
@@ -43,7 +43,7 @@ pub fn on_cpu(device: &CpuDevice, task: &Task, ins: &[Tensor], outs: &[Fact]) ->
         path: "task".into(),
     };
     let stage = Stage { steps: vec![step], inputs: facts, outputs: outs.to_vec(), ..Stage::default() };
-    let mut session = device.build(stage, &Weights::default()).map_err(|e| failed(&e))?.session();
+    let mut session = stage.build(device, &Weights::default()).map_err(|e| failed(&e))?.session();
     let mut buffers: Vec<Buffer> = outs.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = ins.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();

@@ -104,7 +104,6 @@ fn work(grow: Grow, n: usize) -> [usize; 3] {
     let cell = GraphCell::new(model(grow, n), Options { threads: Some(1), ..Options::default() }).expect("supported");
     let before = Counting::totals();
     let plan = cell.plan(&[Fact::new(DType::F32, &[ROWS, 16])]).expect("it can be planned");
-    let plan: &mindir::Plan = (*plan).as_ref();
     let after = Counting::totals();
     [plan.visits() as usize, after[0] - before[0], after[1] - before[1]]
 }

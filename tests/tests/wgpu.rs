@@ -59,7 +59,7 @@ fn copies_and_refusals_are_visible() {
     let g = golden("lenet5");
     let Some(cell) = cell(&g, Fallback::Allow) else { return };
     let plan = cell.plan(&facts(&g)).expect("LeNet-5 plans");
-    let stages = (*plan).as_ref().stages();
+    let stages = plan.stages();
     let on = |device: &str| stages.iter().filter(|s| s.device == device).count();
     assert!(on("wgpu") > 0 && on("cpu") > 0, "{stages:?}");
     assert!(stages.iter().filter(|s| s.device == "wgpu").all(|s| s.upload > 0 && s.download > 0));

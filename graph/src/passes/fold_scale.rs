@@ -45,7 +45,7 @@ fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
     if reads > 1 || readers(&[other]) != [mul] {
         return Some(Err("the scale is read twice"));
     }
-    let (Some(_), Some(known)) = (graph.known(node.ins[1]), graph.known(scale)) else {
+    let (true, Some(known)) = (graph.is_constant(node.ins[1]), graph.known(scale)) else {
         return Some(Err("weights or scale are not known before the run"));
     };
     if !known.view::<f32>().is_ok_and(|s| s.iter().all(|s| *s == 0.0 || MODERATE.contains(&s.abs()))) {

@@ -236,7 +236,7 @@ impl Values {
             Source::Input(i) => contents.inputs.get(*i).cloned(),
             Source::Variable(p) => contents.variables.iter().find(|(q, _)| q == p).map(|(_, t)| t.clone()),
             Source::Const(t) => Some(t.clone()),
-            Source::Task | Source::Alias(_) => None,
+            Source::Later | Source::Task | Source::Alias(_) => None,
         };
         Values(graph.values.iter().map(known).collect())
     }

@@ -129,6 +129,8 @@ pub enum Source {
     Input(usize),
     /// Known before the run.
     Const(Tensor),
+    /// What follows from constants and is not made, as the graph will not run.
+    Later,
     /// What the model's variable with this index holds when the task graph starts.
     Variable(usize),
     /// An output of a node.
@@ -207,6 +209,11 @@ impl TaskGraph {
         }
     }
 
+    /// Whether the contents of `v` follow from the model alone, known or not.
+    pub fn is_constant(&self, v: V) -> bool {
+        matches!(self.values[self.root(v).0 as usize].source, Source::Const(_) | Source::Later)
+    }
+
     /// For every value, the index of the node that writes its storage.
     pub fn producers(&self) -> Vec<Option<usize>> {
         let mut by_root = vec![None; self.values.len()];
@@ -241,7 +248,7 @@ impl fmt::Display for TaskGraph {
             for (i, &v) in node.ins.iter().enumerate() {
                 let root = self.root(v);
                 let kind = match self.values[root.0 as usize].source {
-                    Source::Const(_) => "const ",
+                    Source::Const(_) | Source::Later => "const ",
                     Source::Input(_) => "input ",
                     Source::Variable(_) => "variable ",
                     _ => "",

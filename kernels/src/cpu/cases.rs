@@ -107,11 +107,11 @@ pub fn check(cases: &[Case]) {
 fn in_place(case: &Case, isa: Isa, want: &[Vec<u8>]) -> Vec<String> {
     let device = CpuDevice::new(isa, Threads::new(1));
     let facts: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
-    let known = vec![None; facts.len()];
+    let known = vec![false; facts.len()];
     let view = TaskView { task: &case.task, ins: &facts, known: &known, outs: &case.outs };
-    let Ok(choice) = device.select(view) else { return Vec::new() };
+    let Ok(offer) = device.offer(view) else { return Vec::new() };
     let mut bad = Vec::new();
-    for i in choice.in_place {
+    for i in offer.in_place {
         match run(case, &device, Some(i)) {
             Ok(got) if got == want => {}
             Ok(_) => bad.push(format!("{} on {isa} over operand {i}: other bits", case.name)),
@@ -151,7 +151,7 @@ fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<Vec<Vec<u
     };
     let stage =
         Stage { steps: vec![step], slots: Vec::new(), arena: 0, inputs: facts.clone(), outputs: case.outs.clone() };
-    let program = device.build(stage, &Weights::default()).map_err(|e| e.to_string())?;
+    let program = stage.build(device, &Weights::default()).map_err(|e| e.to_string())?;
     let kernel = program.kernels().remove(0);
     if case.fast && (kernel == "host" || kernel.starts_with("plain")) {
         return Err(format!("has no kernel but {kernel}"));

@@ -50,10 +50,9 @@ impl Case {
             }
         }
         let in_facts: Vec<Fact> = self.ins.iter().map(Tensor::fact).collect();
-        let known: Vec<Option<Tensor>> =
-            self.ins.iter().enumerate().map(|(i, t)| self.known.contains(&i).then(|| t.clone())).collect();
+        let known: Vec<bool> = (0..self.ins.len()).map(|i| self.known.contains(&i)).collect();
         let view = TaskView { task: &self.task, ins: &in_facts, known: &known, outs: &self.outs };
-        let choice = device.select(view).map_err(|e| e.to_string())?;
+        let offer = device.offer(view).map_err(|e| e.to_string())?;
         let step = Step {
             task: self.task.clone(),
             ins,
@@ -68,9 +67,9 @@ impl Case {
             outputs: self.outs.clone(),
             ..Stage::default()
         };
-        let program = device.build(stage, &Weights::default()).map_err(|e| e.to_string())?;
-        if program.kernels() != [choice.kernel.as_str()] {
-            return Err(format!("selected {} and built {:?}", choice.kernel, program.kernels()));
+        let program = stage.build(device, &Weights::default()).map_err(|e| e.to_string())?;
+        if program.kernels() != [offer.kernel.as_str()] {
+            return Err(format!("offered {} and built {:?}", offer.kernel, program.kernels()));
         }
         let mut session = Arc::clone(&program).session();
         let mut results: Vec<Block<u8>> = self.outs.iter().map(|f| Block::zeroed(f.bytes()).unwrap()).collect();
@@ -85,7 +84,7 @@ impl Case {
                 .and_then(|bytes| Tensor::from_bytes(f.dtype, &f.shape, bytes))
                 .map_err(|e| e.to_string())
         });
-        Ok((tensors.collect::<Result<_, _>>()?, choice.kernel))
+        Ok((tensors.collect::<Result<_, _>>()?, offer.kernel))
     }
 
     /// Compares every instruction set, on one and two threads, with the plain form. `bound` has one tolerance per element of

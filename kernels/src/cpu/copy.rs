@@ -6,16 +6,8 @@ use smallvec::SmallVec;
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, Simd};
-use super::{Build, Candidate, Gang, Isa, Shared};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of strided copies.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| plan(view).is_some(),
-    name: |isa, view| format!("{isa}-{}-strides", view.outs[0].dtype),
-    in_place: |_| Vec::new(),
-    build,
-}];
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 
 /// Bytes that a thread copies at a time.
 const CHUNK: usize = 128 * 1024;
@@ -176,9 +168,10 @@ fn transposed(dims: &[Dim]) -> Option<(Dim, Dim)> {
     (d + 2 == dims.len()).then(|| (dims[d], dims[d + 1]))
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let plan = plan(&b.view).ok_or_else(|| Declined("a copy that does not fit its operands".into()))?;
-    Ok(Box::new(Strides { name: format!("{}-{}-strides", b.isa, b.view.outs[0].dtype), isa: b.isa, plan }))
+/// The kernel of strided copies.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let (isa, plan) = (request.isa, plan(&request.view)?);
+    Some(Box::new(Strides { name: format!("{isa}-{}-strides", request.view.outs[0].dtype), isa, plan }))
 }
 
 struct Strides {

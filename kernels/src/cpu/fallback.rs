@@ -1,38 +1,29 @@
 //! Tasks without a kernel of their own: the plain form on copies of the operands.
 
+use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::task::Task;
-use mindir_graph::{DType, Fact, Tensor, aligned_copy, bounds};
+use mindir_graph::{Fact, Tensor, aligned_copy};
 
 use super::gang::Gang;
-use super::kernel::{CpuKernel, Failed, Io};
-use super::{Build, Candidate, Isa};
-use crate::device::{Refused, TaskView};
+use super::kernel::{Constants, CpuKernel, Failed, Io};
+use crate::device::{Declined, TaskView};
 use crate::plain;
 
-/// The kernel that is left when a family offers none: it takes everything but complex numbers.
-pub const CANDIDATE: &Candidate = &Candidate { accepts, name: |_, view| name(view), in_place: |_| Vec::new(), build };
-
-fn accepts(_: Isa, view: &TaskView<'_>) -> bool {
-    let real = |d: DType| !d.is_complex();
-    matches!(view.task, Task::Host(_) | Task::Copy(_) | Task::Gather(_))
-        || view.ins.iter().chain(view.outs).all(|f| real(f.dtype))
-}
-
-fn name(view: &TaskView<'_>) -> String {
-    match (view.task, view.outs.first()) {
+/// The kernel that is left when a family offers none.
+///
+/// # Errors
+/// If the task computes with complex numbers.
+pub fn offer(view: &TaskView<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    let moves = matches!(view.task, Task::Host(_) | Task::Copy(_) | Task::Gather(_));
+    if let Some(complex) = view.ins.iter().chain(view.outs).find(|f| f.dtype.is_complex() && !moves) {
+        return Err(Declined(format!("{} of {complex}: it does not compute with complex numbers", view.task.family())));
+    }
+    let name = match (view.task, view.outs.first()) {
         (Task::Host(_), _) | (_, None) => "host".into(),
         (_, Some(out)) => format!("plain-{}", out.dtype),
-    }
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    Ok(Box::new(Fallback {
-        name: name(&b.view),
-        task: b.view.task.clone(),
-        ins: b.view.ins.to_vec(),
-        known: b.view.known.to_vec(),
-        outs: b.view.outs.to_vec(),
-    }))
+    };
+    let (ins, outs) = (view.ins.to_vec(), view.outs.to_vec());
+    Ok(Box::new(Fallback { name, task: view.task.clone(), known: vec![None; ins.len()], ins, outs }))
 }
 
 /// Bytes that a thread copies at a time.
@@ -46,6 +37,7 @@ struct Fallback {
     name: String,
     task: Task,
     ins: Vec<Fact>,
+    /// Constants, which need no copy.
     known: Vec<Option<Tensor>>,
     outs: Vec<Fact>,
 }
@@ -60,10 +52,15 @@ impl CpuKernel for Fallback {
         count.saturating_mul(bounds::NUMBERS)
     }
 
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+        self.known = constants.known.to_vec();
+        Ok(())
+    }
+
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let mut ins = Vec::with_capacity(self.ins.len());
         for (i, fact) in self.ins.iter().enumerate() {
-            let bytes = match &self.known[i] {
+            let bytes = match self.known.get(i).and_then(Option::as_ref) {
                 Some(t) => t.bytes().clone(),
                 None => aligned_copy(io.operand_bytes(i)?)?,
             };

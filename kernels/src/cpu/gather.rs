@@ -6,16 +6,8 @@ use mindir_graph::task::{Gather, Task};
 use mindir_graph::{DType, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::{Build, Candidate, Gang, Shared};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels that pick slices.
-pub const CANDIDATES: &[Candidate] = &[Candidate {
-    accepts: |_, view| task(view).is_some(),
-    name: |_, view| name(view),
-    in_place: |_| Vec::new(),
-    build,
-}];
+use super::{Gang, Request, Shared};
+use crate::device::TaskView;
 
 /// Bytes that a thread copies at a time.
 const CHUNK: usize = 64 * 1024;
@@ -32,14 +24,10 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Gather> {
     fits.then_some(g)
 }
 
-fn name(view: &TaskView<'_>) -> String {
-    let [x, index] = [&view.ins[0], &view.ins[1]];
-    format!("any-{}_{}-slices", x.dtype, index.dtype)
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = task(&b.view).ok_or_else(|| Declined("a gather that does not fit its operands".into()))?.clone();
-    Ok(Box::new(Slices { name: name(&b.view), task }))
+/// The kernel that picks slices.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let task = task(&request.view)?.clone();
+    Some(Box::new(Slices { name: format!("any-{}_{}-slices", task.dtype, task.index), task }))
 }
 
 struct Slices {

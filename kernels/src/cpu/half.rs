@@ -2,23 +2,16 @@
 
 use std::sync::Arc;
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Epilogue, Instr, Task};
 use mindir_graph::{DType, Element, Fact, Tensor, TensorError, bf16, f16};
 use smallvec::SmallVec;
 
 use super::gang::Gang;
-use super::kernel::{CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
+use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
 use super::simd::{Kernel, Simd};
-use super::{Build, Candidate, Isa, candidates};
-use crate::device::{Declined, Refused, TaskView};
-
-/// The kernel for tasks of 16-bit floats whose family has one for `f32`.
-pub const CANDIDATE: Candidate = Candidate {
-    accepts: |isa, view| Wide::new(view).is_some_and(|wide| wide.kernel(isa).is_some()),
-    name: |isa, view| Wide::new(view).map_or_else(String::new, |wide| wide.name(isa)),
-    in_place: |_| Vec::new(),
-    build,
-};
+use super::{Isa, Request, own};
+use crate::device::TaskView;
 
 /// Elements that a thread converts at a time.
 const PIECE: usize = 16 << 10;
@@ -27,7 +20,6 @@ const PIECE: usize = 16 << 10;
 struct Wide {
     task: Task,
     ins: Vec<Fact>,
-    known: Vec<Option<Tensor>>,
     outs: Vec<Fact>,
     dtype: DType,
 }
@@ -53,7 +45,7 @@ fn widen_epilogue(e: &mut Epilogue) {
 }
 
 impl Wide {
-    /// The task without the contents of its operands, if it is one of 16-bit floats.
+    /// The task, if it is one of 16-bit floats.
     fn new(view: &TaskView<'_>) -> Option<Wide> {
         let mut task = view.task.clone();
         let (dtype, epilogue) = match &mut task {
@@ -82,52 +74,35 @@ impl Wide {
         }
         epilogue.into_iter().flatten().for_each(widen_epilogue);
         let (ins, outs) = (widen(view.ins), widen(view.outs));
-        Some(Wide { task, known: vec![None; ins.len()], ins, outs, dtype })
-    }
-
-    fn view(&self) -> TaskView<'_> {
-        TaskView { task: &self.task, ins: &self.ins, known: &self.known, outs: &self.outs }
-    }
-
-    fn kernel(&self, isa: Isa) -> Option<&'static Candidate> {
-        candidates(&self.task).iter().find(|c| (c.accepts)(isa, &self.view()))
-    }
-
-    fn name(&self, isa: Isa) -> String {
-        let name = self.kernel(isa).map_or_else(String::new, |c| (c.name)(isa, &self.view()));
-        name.replacen("-f32-", &format!("-{}-", self.dtype), 1)
+        Some(Wide { task, ins, outs, dtype })
     }
 }
 
-fn widened(t: &Tensor) -> Result<Tensor, Refused> {
-    t.cast(DType::F32).map_err(|e| match e {
-        TensorError::Limit(e) => Refused::Limit(e),
-        e => Refused::Declined(Declined(e.to_string())),
-    })
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let declined = || Declined("not a task of 16-bit floats".into());
-    let mut wide = Wide::new(&b.view).ok_or_else(declined)?;
-    let (kernel, name) = (wide.kernel(b.isa).ok_or_else(declined)?, wide.name(b.isa));
-    let mut casts = Vec::new();
-    for (known, narrow) in wide.known.iter_mut().zip(b.view.known) {
-        *known = narrow.clone();
-        let Some(t) = narrow.as_ref().filter(|t| is_half(t.dtype())) else { continue };
-        let cast = b.weights.get(t, "f32", &[], || widened(t))?;
-        *known = Some(cast.as_ref().clone());
-        casts.push(cast);
-    }
-    let inner = (kernel.build)(&mut Build { isa: b.isa, view: wide.view(), weights: b.weights, gang: b.gang })?;
-    Ok(Box::new(Half {
-        name,
-        isa: b.isa,
+/// The kernel for a task of 16-bit floats whose family has one for `f32`.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let &Request { isa, threads, view } = request;
+    let wide = Wide::new(&view)?;
+    let inner_view = TaskView { task: &wide.task, ins: &wide.ins, known: view.known, outs: &wide.outs };
+    let inner = own(&Request { isa, threads, view: inner_view })?;
+    Some(Box::new(Half {
+        name: inner.name().replacen("-f32-", &format!("-{}-", wide.dtype), 1),
+        isa,
         inner,
-        ins: b.view.ins.to_vec(),
-        known: wide.known,
-        _casts: casts,
-        outs: b.view.outs.to_vec(),
+        ins: view.ins.to_vec(),
+        known: view.known.to_vec(),
+        wide: vec![None; view.ins.len()],
+        casts: Vec::new(),
+        outs: view.outs.to_vec(),
     }))
+}
+
+fn widened(t: &Tensor) -> Result<Tensor, Exceeded> {
+    match t.cast(DType::F32) {
+        Ok(wide) => Ok(wide),
+        Err(TensorError::Limit(e)) => Err(e),
+        // Every 16-bit float is one of 32 bits.
+        Err(_) => Ok(t.clone()),
+    }
 }
 
 struct Half {
@@ -135,17 +110,19 @@ struct Half {
     isa: Isa,
     inner: Box<dyn CpuKernel>,
     ins: Vec<Fact>,
+    /// For each operand, whether it is a constant.
+    known: Vec<bool>,
     /// Constants as `f32`.
-    known: Vec<Option<Tensor>>,
+    wide: Vec<Option<Tensor>>,
     /// Those of them that are forms of 16-bit constants, held so that other plans find them.
-    _casts: Vec<Arc<Tensor>>,
+    casts: Vec<Arc<Tensor>>,
     outs: Vec<Fact>,
 }
 
 impl Half {
     /// Elements to convert in every run, of each operand and of each result.
     fn lengths(&self) -> Vec<usize> {
-        let operand = |(f, k): (&Fact, &Option<Tensor>)| if is_half(f.dtype) && k.is_none() { f.count() } else { 0 };
+        let operand = |(f, known): (&Fact, &bool)| if is_half(f.dtype) && !known { f.count() } else { 0 };
         let mut lengths: Vec<usize> = self.ins.iter().zip(&self.known).map(operand).collect();
         lengths.extend(self.outs.iter().map(|f| if is_half(f.dtype) { f.count() } else { 0 }));
         lengths
@@ -165,10 +142,22 @@ impl CpuKernel for Half {
         self.inner.heap()
     }
 
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+        for (wide, narrow) in self.wide.iter_mut().zip(constants.known) {
+            *wide = narrow.clone();
+            let Some(t) = narrow.as_ref().filter(|t| is_half(t.dtype())) else { continue };
+            let cast = constants.weights.get(t, "f32", &[], || widened(t))?;
+            *wide = Some(cast.as_ref().clone());
+            self.casts.push(cast);
+        }
+        let Constants { weights, gang, .. } = constants;
+        self.inner.pack(&mut Constants { known: &self.wide, weights, gang })
+    }
+
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let mut operands = SmallVec::<[Operand; 8]>::new();
         for (i, fact) in self.ins.iter().enumerate() {
-            let (ptr, dtype) = match &self.known[i] {
+            let (ptr, dtype) = match &self.wide[i] {
                 Some(t) => (t.bytes().as_ptr(), t.dtype()),
                 None if is_half(fact.dtype) => {
                     let wide = io.scratch::<f32>(fact.count())?;

@@ -39,50 +39,36 @@ pub use kernel::{CpuKernel, Failed, Io};
 pub use memory::Block;
 
 use self::arena::Arenas;
-use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Refused, Stage, TaskView, Weights};
+use crate::device::{Declined, Device, DeviceError, MemoryModel, Offer, Program, Stage, TaskView, Weights};
 
-/// What a kernel is built from.
-pub struct Build<'a> {
+/// What a kernel is wanted for.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
     /// Instruction set.
     pub isa: Isa,
+    /// Threads that it runs with.
+    pub threads: usize,
     /// The task.
     pub view: TaskView<'a>,
-    /// Weights in other layouts.
-    pub weights: &'a Weights,
-    /// Threads to pack weights with; the kernel runs with as many.
-    pub gang: &'a mut Gang,
 }
 
-/// A kernel that a family offers. Families list theirs best first; the first that accepts is taken.
-#[derive(Clone, Copy)]
-pub struct Candidate {
-    /// Whether it computes this task on this instruction set.
-    pub accepts: fn(Isa, &TaskView<'_>) -> bool,
-    /// `{isa}-{dtypes}-{variant}`.
-    pub name: fn(Isa, &TaskView<'_>) -> String,
-    /// Operands whose storage the first result may take over.
-    pub in_place: fn(&TaskView<'_>) -> Vec<usize>,
-    /// The kernel for a task that it accepts.
-    pub build: fn(&mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused>,
-}
-
-/// The kernels of a task's family, best first.
-fn candidates(task: &Task) -> &'static [Candidate] {
-    match task {
-        Task::Gemm(_) => gemm::CANDIDATES,
-        Task::Conv(_) => conv::CANDIDATES,
-        Task::Map(_) => map::CANDIDATES,
-        Task::Resize(_) => resize::CANDIDATES,
-        Task::Scan(_) => scan::CANDIDATES,
-        Task::Scatter(_) => scatter::CANDIDATES,
-        Task::Copy(_) => copy::CANDIDATES,
-        Task::Gather(_) => gather::CANDIDATES,
-        Task::Softmax(_) => softmax::CANDIDATES,
-        Task::Norm(_) => norm::CANDIDATES,
-        Task::Reduce(_) => reduce::CANDIDATES,
-        Task::Pool(_) => pool::CANDIDATES,
-        Task::Recurrent(_) => recurrent::CANDIDATES,
-        _ => &[],
+/// The kernel that the task's family has for it. Families with a kernel for `f32` take 16-bit floats as well.
+fn own(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    match request.view.task {
+        Task::Gemm(_) => gemm::offer(request),
+        Task::Conv(_) => conv::offer(request),
+        Task::Map(_) => map::offer(request),
+        Task::Resize(_) => resize::offer(request),
+        Task::Scan(_) => scan::offer(request),
+        Task::Scatter(_) => scatter::offer(request),
+        Task::Copy(_) => copy::offer(request),
+        Task::Gather(_) => gather::offer(request),
+        Task::Softmax(_) => softmax::offer(request),
+        Task::Norm(_) => norm::offer(request),
+        Task::Reduce(_) => reduce::offer(request),
+        Task::Pool(_) => pool::offer(request),
+        Task::Recurrent(_) => recurrent::offer(request),
+        _ => None,
     }
 }
 
@@ -121,13 +107,13 @@ impl CpuDevice {
         &self.threads
     }
 
-    fn candidate(&self, view: &TaskView<'_>) -> Result<&'static Candidate, Declined> {
-        let all = candidates(view.task).iter().chain([fallback::CANDIDATE]);
-        let found = all.into_iter().find(|c| (c.accepts)(self.isa, view));
-        found.ok_or_else(|| {
-            let facts: Vec<String> = view.ins.iter().map(ToString::to_string).collect();
-            Declined(format!("no cpu kernel for {} of {}", view.task.family(), facts.join(", ")))
-        })
+    /// The kernel for a task, its weights not packed.
+    fn kernel(&self, view: TaskView<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+        let request = Request { isa: self.isa, threads: self.threads.count(), view };
+        match own(&request).or_else(|| half::offer(&request)) {
+            Some(kernel) => Ok(kernel),
+            None => fallback::offer(&view),
+        }
     }
 }
 
@@ -140,13 +126,18 @@ impl Device for CpuDevice {
         MemoryModel::Arena
     }
 
-    fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined> {
-        let candidate = self.candidate(&task)?;
-        Ok(Choice { kernel: (candidate.name)(self.isa, &task), in_place: (candidate.in_place)(&task) })
+    fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
+        let kernel = self.kernel(task)?;
+        Ok(Offer {
+            kernel: kernel.name().to_string(),
+            in_place: kernel.in_place(),
+            scratch: kernel.scratch(),
+            prepared: Box::new(kernel),
+        })
     }
 
-    fn build(&self, stage: Stage, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
-        Ok(Arc::new(program::CpuProgram::build(self, stage, weights)?))
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+        Ok(Arc::new(program::CpuProgram::build(self, stage, offers, weights)?))
     }
 }
 

@@ -5,19 +5,8 @@ use mindir_graph::{DType, Fact};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors};
-use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of normalisation.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate {
-        accepts: |_, view| task(view).is_some(),
-        name: |isa, _| format!("{isa}-f32-rows"),
-        in_place: |_| vec![0],
-        build,
-    },
-    half::CANDIDATE,
-];
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -45,9 +34,10 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Norm> {
     good.then_some(t)
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = task(&b.view).ok_or_else(|| Declined("not a norm of f32".into()))?.clone();
-    Ok(Box::new(Rows { name: format!("{}-f32-rows", b.isa), isa: b.isa, task }))
+/// The kernel of normalisation.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let (isa, task) = (request.isa, task(&request.view)?.clone());
+    Some(Box::new(Rows { name: format!("{isa}-f32-rows"), isa, task }))
 }
 
 struct Rows {
@@ -59,6 +49,10 @@ struct Rows {
 impl CpuKernel for Rows {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn in_place(&self) -> Vec<usize> {
+        vec![0]
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {

@@ -5,19 +5,8 @@ use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
-use super::{Build, Candidate, Gang, Isa, half};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of pooling of `f32`.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate {
-        accepts: |_, view| task(view).is_some(),
-        name: |isa, view| name(isa, view),
-        in_place: |_| Vec::new(),
-        build,
-    },
-    half::CANDIDATE,
-];
+use super::{Gang, Isa, Request};
+use crate::device::TaskView;
 
 /// Input elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -34,16 +23,14 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Pool> {
     good.then_some(p)
 }
 
-fn name(isa: Isa, view: &TaskView<'_>) -> String {
-    let channels = task(view).is_some_and(|p| p.layout == Layout::Nhwc);
-    format!("{isa}-f32-{}", if channels { "channels" } else { "planes" })
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let p = task(&b.view).ok_or_else(|| Declined("not a pooling of f32".into()))?.clone();
+/// The kernel of a pooling of `f32`.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let p = task(&request.view)?.clone();
+    let &Request { isa, threads, .. } = request;
+    let name = format!("{isa}-f32-{}", if p.layout == Layout::Nhwc { "channels" } else { "planes" });
     let rows = Axis::new(&p, 0, p.h, p.out_h);
     let cols = Axis::new(&p, 1, p.w, p.out_w);
-    Ok(Box::new(Windows { name: name(b.isa, &b.view), isa: b.isa, p, rows, cols, threads: b.gang.threads() }))
+    Some(Box::new(Windows { name, isa, p, rows, cols, threads }))
 }
 
 /// The windows along one dimension.

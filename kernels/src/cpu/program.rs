@@ -7,12 +7,12 @@ use std::time::Instant;
 use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::{Fact, Tensor};
 
+use super::CpuDevice;
 use super::arena::Arenas;
 use super::gang::{Gang, Threads};
-use super::kernel::{CpuKernel, Failed, Io, Operand, Target};
+use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target};
 use super::memory::ALIGN;
-use super::{Build, CpuDevice};
-use crate::device::{Declined, DeviceError, Place, Program, Refused, Run, Stage, Step, TaskView, Weights};
+use crate::device::{Declined, DeviceError, Offer, Place, Program, Refused, Run, Stage, Step, Weights};
 
 /// Where an operand or result lies, checked against its memory.
 #[derive(Clone, Debug)]
@@ -71,12 +71,18 @@ pub(super) struct CpuProgram {
 }
 
 impl CpuProgram {
-    pub(super) fn build(device: &CpuDevice, stage: Stage, weights: &Weights) -> Result<CpuProgram, DeviceError> {
+    pub(super) fn build(
+        device: &CpuDevice,
+        stage: Stage,
+        offers: Vec<Offer>,
+        weights: &Weights,
+    ) -> Result<CpuProgram, DeviceError> {
         let mut gang = device.threads().gang();
         let mut steps = Vec::with_capacity(stage.steps.len());
+        let mut offers = offers.into_iter();
         for step in &stage.steps {
-            let bound = bind(device, &stage, step, weights, &mut gang).map_err(|refused| refused.at(&step.path))?;
-            steps.push(bound);
+            let bound = bind(&stage, step, offers.next(), weights, &mut gang);
+            steps.push(bound.map_err(|refused| refused.at(&step.path))?);
         }
         let bytes = |facts: &[Fact]| facts.iter().map(Fact::bytes).collect();
         Ok(CpuProgram {
@@ -96,7 +102,13 @@ impl CpuProgram {
     }
 }
 
-fn bind(device: &CpuDevice, stage: &Stage, step: &Step, weights: &Weights, gang: &mut Gang) -> Result<Bound, Refused> {
+fn bind(
+    stage: &Stage,
+    step: &Step,
+    offer: Option<Offer>,
+    weights: &Weights,
+    gang: &mut Gang,
+) -> Result<Bound, Refused> {
     let spots = |places: &[Place], facts: &[Fact]| -> Result<Vec<Spot>, Declined> {
         if places.len() != facts.len() {
             return Err(Declined(format!("{} places for {} values", places.len(), facts.len())));
@@ -105,16 +117,12 @@ fn bind(device: &CpuDevice, stage: &Stage, step: &Step, weights: &Weights, gang:
     };
     let ins = spots(&step.ins, &step.in_facts)?;
     let outs = spots(&step.outs, &step.out_facts)?;
-    let known: Vec<Option<Tensor>> = step.ins.iter().map(known).collect();
-    let view = TaskView { task: &step.task, ins: &step.in_facts, known: &known, outs: &step.out_facts };
-    let candidate = device.candidate(&view)?;
-    let shared = check_overlaps(&ins, &outs, &(candidate.in_place)(&view))?;
-    let kernel = (candidate.build)(&mut Build { isa: device.isa(), view, weights, gang })?;
+    let offer = offer.ok_or_else(|| Declined("nothing was offered".into()))?;
+    let shared = check_overlaps(&ins, &outs, &offer.in_place)?;
+    let kernel = offer.prepared.downcast::<Box<dyn CpuKernel>>();
+    let mut kernel = *kernel.map_err(|_| Declined("another device offered it".into()))?;
+    kernel.pack(&mut Constants { known: &step.known(), weights, gang })?;
     Ok(Bound { kernel, ins, outs, shared, path: step.path.clone() })
-}
-
-fn known(place: &Place) -> Option<Tensor> {
-    if let Place::Const(t) = place { Some(t.clone()) } else { None }
 }
 
 /// Checks that a value fits its place.

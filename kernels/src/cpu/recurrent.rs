@@ -1,27 +1,15 @@
 //! Steps of recurrent layers: for each sequence a small product and the gates, without leaving the kernel between steps.
 
 use std::ops::Range;
-use std::sync::Arc;
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Cell, Recurrent, Squash, Task};
 use mindir_graph::{DType, checked_count};
 
-use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
-use super::memory::Block;
+use super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
-use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of recurrent layers.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate {
-        accepts: |_, view| task(view).is_some(),
-        name: |isa, _| format!("{isa}-f32-steps"),
-        in_place: |_| Vec::new(),
-        build,
-    },
-    half::CANDIDATE,
-];
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 
 /// Multiplications that a thread does before it lets others know how far it is.
 const BLOCK: usize = 1 << 20;
@@ -104,22 +92,13 @@ impl Group {
     }
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = task(&b.view).ok_or_else(|| Declined("not such a recurrent layer".into()))?.clone();
-    let groups = Group::all(&task, b.isa.lanes());
+/// The kernel of a recurrent layer.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let (isa, task) = (request.isa, task(&request.view)?.clone());
+    let groups = Group::all(&task, isa.lanes());
     let len = groups.iter().map(|g| g.panels * g.len).sum();
-    let known = b.view.known.get(1).and_then(Option::as_ref);
-    let packed = known.map(|t| {
-        let r = t.view::<f32>().map_err(|e| Declined(e.to_string()))?;
-        let layout = format!("recurrent {} {} {:?}", b.isa.lanes(), task.hidden, groups);
-        b.weights.get(t, &layout, &[], || {
-            let mut to = Block::zeroed(len)?;
-            groups.iter().for_each(|g| g.pack(r, task.hidden, &mut to));
-            Ok::<_, Refused>(to)
-        })
-    });
-    let packed = packed.transpose()?;
-    Ok(Box::new(Steps { name: format!("{}-f32-steps", b.isa), isa: b.isa, task, groups, len, packed }))
+    let packed = Packed::of(request.view.known[1]);
+    Some(Box::new(Steps { name: format!("{isa}-f32-steps"), isa, task, groups, len, packed }))
 }
 
 struct Steps {
@@ -129,7 +108,7 @@ struct Steps {
     groups: Vec<Group>,
     /// Length of all panels.
     len: usize,
-    packed: Option<Arc<Block<f32>>>,
+    packed: Packed,
 }
 
 impl Steps {
@@ -145,7 +124,17 @@ impl CpuKernel for Steps {
     }
 
     fn scratch(&self) -> usize {
-        scratch_bytes::<f32>(&[self.between(), if self.packed.is_some() { 0 } else { self.len }])
+        scratch_bytes::<f32>(&[self.between(), self.packed.scratch(self.len)])
+    }
+
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+        let Some(r) = constants.known.get(1).and_then(Option::as_ref) else { return Ok(()) };
+        let (hidden, groups, len) = (self.task.hidden, &self.groups, self.len);
+        let layout = format!("recurrent {} {hidden} {groups:?}", self.isa.lanes());
+        self.packed = Packed::Made(constants.pack(r, &layout, &[], len, |r, _, to, _| {
+            groups.iter().for_each(|g| g.pack(r, hidden, to));
+        })?);
+        Ok(())
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
@@ -153,7 +142,7 @@ impl CpuKernel for Steps {
         let (x, h) = (io.operand::<f32>(0)?, io.operand::<f32>(2)?);
         let more = if t.operands() > 3 { io.operand::<f32>(3)? } else { &[] };
         let between = io.scratch::<f32>(self.between())?;
-        let panels: &[f32] = match &self.packed {
+        let panels: &[f32] = match self.packed.made()? {
             Some(packed) => packed,
             None => {
                 let (r, to) = (io.operand::<f32>(1)?, io.scratch::<f32>(self.len)?);

@@ -5,25 +5,13 @@ use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math};
-use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 
-/// Kernels of reductions of `f32`.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate {
-        accepts: |_, view| values(view).is_some(),
-        name: |isa, view| name(isa, view, "f32"),
-        in_place: |_| Vec::new(),
-        build: build_values,
-    },
-    Candidate {
-        accepts: |_, view| positions(view).is_some(),
-        name: |isa, view| name(isa, view, view.outs[0].dtype.name()),
-        in_place: |_| Vec::new(),
-        build: build_positions,
-    },
-    half::CANDIDATE,
-];
+/// The kernel of a reduction of `f32`.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    offer_values(request).or_else(|| offer_positions(request))
+}
 
 /// Elements that a thread takes at a time, and the longest line that is reduced in one go.
 const CHUNK: usize = 16 * 1024;
@@ -56,10 +44,9 @@ fn positions<'a>(view: &TaskView<'a>) -> Option<&'a Reduce> {
     (positions && r.len > 0 && r.len <= i32::MAX as usize).then_some(r)
 }
 
-fn name(isa: Isa, view: &TaskView<'_>, out: &str) -> String {
-    let strided = shaped(view).is_some_and(|r| r.inner > 1);
-    let types = if out == "f32" { "f32".into() } else { format!("f32_{out}") };
-    format!("{isa}-{types}-{}", if strided { "columns" } else { "rows" })
+fn name(isa: Isa, r: &Reduce) -> String {
+    let types = if r.out == DType::F32 { "f32".into() } else { format!("f32_{}", r.out) };
+    format!("{isa}-{types}-{}", if r.inner > 1 { "columns" } else { "rows" })
 }
 
 /// How two numbers become one.
@@ -124,15 +111,15 @@ impl Fold {
     }
 }
 
-fn build_values(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let r = values(&b.view).ok_or_else(|| Declined("not such a reduction of f32".into()))?;
-    let fold = fold(r.kind).ok_or_else(|| Declined("not a sum, product or extreme".into()))?;
+fn offer_values(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let r = values(&request.view)?;
+    let fold = fold(r.kind)?;
     let factor = if r.kind == ReduceKind::Mean { 1.0 / r.len as f64 } else { 1.0 };
     // Long lines are cut into parts of a fixed length, so that threads can share them.
     let part = (CHUNK / r.inner.max(1)).clamp(RUN, CHUNK);
     let parts = r.len.div_ceil(part).max(1);
     let task = Lines { fold, outer: r.outer, len: r.len, inner: r.inner, part, parts };
-    Ok(Box::new(Values { name: name(b.isa, &b.view, "f32"), isa: b.isa, task, factor: factor as f32 }))
+    Some(Box::new(Values { name: name(request.isa, r), isa: request.isa, task, factor: factor as f32 }))
 }
 
 /// Lines of `len` elements, `inner` apart, each cut into `parts` of `part` elements.
@@ -338,10 +325,9 @@ impl Columns<'_> {
     }
 }
 
-fn build_positions(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = positions(&b.view).ok_or_else(|| Declined("not positions of f32".into()))?.clone();
-    let name = name(b.isa, &b.view, b.view.outs[0].dtype.name());
-    Ok(Box::new(Positions { name, isa: b.isa, task }))
+fn offer_positions(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let task = positions(&request.view)?.clone();
+    Some(Box::new(Positions { name: name(request.isa, &task), isa: request.isa, task }))
 }
 
 struct Positions {

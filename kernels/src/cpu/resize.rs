@@ -5,20 +5,9 @@ use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, store_part};
-use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 use crate::plain::{linear_source, nearest_source};
-
-/// Kernels of resizing: nearest of every element type, bilinear of `f32`.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate {
-        accepts: |_, view| task(view).is_some(),
-        name: |isa, view| name(isa, view),
-        in_place: |_| Vec::new(),
-        build,
-    },
-    half::CANDIDATE,
-];
 
 /// Bytes that a thread writes at a time.
 const CHUNK: usize = 64 * 1024;
@@ -36,22 +25,18 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Resize> {
     (fits && typed).then_some(r)
 }
 
-fn name(isa: Isa, view: &TaskView<'_>) -> String {
-    let Some(r) = task(view) else { return String::new() };
+/// The kernel of a resize: nearest of every element type, bilinear of `f32`.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let r = task(&request.view)?.clone();
+    let &Request { isa, threads, .. } = request;
     let mode = if r.mode == ResizeMode::Nearest { "nearest" } else { "bilinear" };
-    format!("{isa}-{}-{mode}", r.dtype)
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let r = task(&b.view).ok_or_else(|| Declined("not such a resize".into()))?.clone();
-    let name = name(b.isa, &b.view);
-    let threads = b.gang.threads();
+    let name = format!("{isa}-{}-{mode}", r.dtype);
     if r.mode == ResizeMode::Nearest {
         let table = |out, size| (0..out).map(|i| nearest_source(r.coordinates, i, size, out)).collect();
-        return Ok(Box::new(Nearest { name, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }));
+        return Some(Box::new(Nearest { name, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }));
     }
     let table = |out, size| (0..out).map(|i| linear_source(r.coordinates, i, size, out)).map(Pair::new).collect();
-    Ok(Box::new(Bilinear { name, isa: b.isa, threads, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }))
+    Some(Box::new(Bilinear { name, isa, threads, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }))
 }
 
 struct Nearest {

@@ -5,14 +5,8 @@ use mindir_graph::task::{Scan, ScanKind, Task};
 use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::{Build, Candidate, Gang, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of running sums and products.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate { accepts: |_, view| task(view).is_some(), name: |_, view| name(view), in_place: |_| Vec::new(), build },
-    half::CANDIDATE,
-];
+use super::{Gang, Request, Shared};
+use crate::device::TaskView;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -27,13 +21,10 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Scan> {
     (typed && fits).then_some(t)
 }
 
-fn name(view: &TaskView<'_>) -> String {
-    format!("any-{}-lines", view.outs[0].dtype)
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = task(&b.view).ok_or_else(|| Declined("not such a scan".into()))?.clone();
-    Ok(Box::new(Lines { name: name(&b.view), task }))
+/// The kernel of running sums and products.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let task = task(&request.view)?.clone();
+    Some(Box::new(Lines { name: format!("any-{}-lines", task.dtype), task }))
 }
 
 struct Lines {

@@ -5,14 +5,8 @@ use mindir_graph::task::{Scatter, ScatterKind, Task};
 use mindir_graph::{DType, Element, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
-use super::{Build, Candidate, Gang, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels that update slices.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate { accepts: |_, view| task(view).is_some(), name: |_, view| name(view), in_place: |_| vec![0], build },
-    half::CANDIDATE,
-];
+use super::{Gang, Request, Shared};
+use crate::device::TaskView;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -32,13 +26,10 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Scatter> {
     (typed && fits).then_some(s)
 }
 
-fn name(view: &TaskView<'_>) -> String {
-    format!("any-{}_{}-slices", view.ins[0].dtype, view.ins[1].dtype)
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = task(&b.view).ok_or_else(|| Declined("not such a scatter".into()))?.clone();
-    Ok(Box::new(Slices { name: name(&b.view), task }))
+/// The kernel that updates slices.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let task = task(&request.view)?.clone();
+    Some(Box::new(Slices { name: format!("any-{}_{}-slices", task.dtype, task.index), task }))
 }
 
 struct Slices {
@@ -49,6 +40,10 @@ struct Slices {
 impl CpuKernel for Slices {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn in_place(&self) -> Vec<usize> {
+        vec![0]
     }
 
     fn scratch(&self) -> usize {

@@ -5,19 +5,8 @@ use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, store_part};
-use super::{Build, Candidate, Gang, Isa, Shared, half};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of softmax and its logarithm.
-pub const CANDIDATES: &[Candidate] = &[
-    Candidate {
-        accepts: |_, view| task(view).is_some(),
-        name: |isa, view| name(isa, view),
-        in_place: |_| vec![0],
-        build,
-    },
-    half::CANDIDATE,
-];
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 8 * 1024;
@@ -31,14 +20,11 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Softmax> {
     (t.dtype == DType::F32 && fits(x) && fits(y)).then_some(t)
 }
 
-fn name(isa: Isa, view: &TaskView<'_>) -> String {
-    let strided = task(view).is_some_and(|t| t.inner > 1);
-    format!("{isa}-f32-{}", if strided { "columns" } else { "rows" })
-}
-
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let task = task(&b.view).ok_or_else(|| Declined("not a softmax of f32".into()))?.clone();
-    Ok(Box::new(Rows { name: name(b.isa, &b.view), isa: b.isa, task }))
+/// The kernel of softmax and its logarithm.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let (isa, task) = (request.isa, task(&request.view)?.clone());
+    let name = format!("{isa}-f32-{}", if task.inner > 1 { "columns" } else { "rows" });
+    Some(Box::new(Rows { name, isa, task }))
 }
 
 struct Rows {
@@ -50,6 +36,10 @@ struct Rows {
 impl CpuKernel for Rows {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn in_place(&self) -> Vec<usize> {
+        vec![0]
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {

@@ -4,7 +4,7 @@ use mindir_graph::task::{Binary, Host, Map, Program, Task, Unary};
 use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, shape};
 
 use super::{Block, CpuDevice, Isa, Threads};
-use crate::device::{Device, DeviceError, Place, Slot, Stage, Step, Weights};
+use crate::device::{DeviceError, Place, Slot, Stage, Step, Weights};
 
 const F32: DType = DType::F32;
 
@@ -63,7 +63,7 @@ fn steps_share_memory() {
         step(add(), &[Place::Slot(1), Place::Slot(1)], Place::Output(0)),
         step(add(), &[Place::Output(0), Place::Input(0)], Place::Output(0)),
     ];
-    let program = device().build(stage(steps, &[0, 128]), &Weights::default()).unwrap();
+    let program = stage(steps, &[0, 128]).build(&device(), &Weights::default()).unwrap();
     assert_eq!(program.kernels().len(), 5);
     let mut session = Arc::clone(&program).session();
     let mut nanos = [0; 5];
@@ -100,7 +100,7 @@ fn bad_stages_are_declined() {
     other.in_facts = vec![Fact::new(F32, &[])];
     cases.push(("other type", vec![other], vec![0]));
     for (name, steps, slots) in cases {
-        let built = device().build(stage(steps, &slots), &Weights::default());
+        let built = stage(steps, &slots).build(&device(), &Weights::default());
         assert!(matches!(built.err(), Some(DeviceError::Declined { path, .. }) if &*path == "net/step"), "{name}");
     }
 }
@@ -108,7 +108,7 @@ fn bad_stages_are_declined() {
 #[test]
 fn wrong_buffers_are_refused() {
     let steps = vec![step(unary(Unary::Neg), &[Place::Input(0)], Place::Output(0))];
-    let program = device().build(stage(steps, &[]), &Weights::default()).unwrap();
+    let program = stage(steps, &[]).build(&device(), &Weights::default()).unwrap();
     let mut session = Arc::clone(&program).session();
     let (x, mut y) = (Block::<u8>::zeroed(160).unwrap(), Block::<u8>::zeroed(160).unwrap());
     assert!(session.run(&[&x[..80]], &mut [&mut y[..80]]).is_ok());
@@ -126,7 +126,7 @@ fn host_tasks_run_and_report() {
         Ok::<_, OpError>(vec![Tensor::from_f64s(F32, &[20], &values.iter().map(|v| 2.0 * v).collect::<Vec<_>>())?])
     });
     let steps = vec![step(Task::Host(host), &[Place::Input(0)], Place::Output(0))];
-    let program = device().build(stage(steps, &[]), &Weights::default()).unwrap();
+    let program = stage(steps, &[]).build(&device(), &Weights::default()).unwrap();
     assert_eq!(program.kernels(), ["host"]);
     let mut session = Arc::clone(&program).session();
     let mut y = Block::<f32>::zeroed(20).unwrap();

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use plan::Limits;
 
-use crate::device::{Choice, Declined, Device, DeviceError, MemoryModel, Program, Stage, TaskView, Weights};
+use crate::device::{Declined, Device, DeviceError, MemoryModel, Offer, Program, Stage, TaskView, Weights};
 use gpu::Gpu;
 
 /// Which adapter to use.
@@ -110,13 +110,13 @@ impl Device for WgpuDevice {
         MemoryModel::Buffers
     }
 
-    fn select(&self, task: TaskView<'_>) -> Result<Choice, Declined> {
+    fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
         let plan = plan::plan(task, &self.gpu.limits)?;
-        Ok(Choice { kernel: plan.kernel, in_place: Vec::new() })
+        Ok(Offer { kernel: plan.kernel.clone(), in_place: Vec::new(), scratch: 0, prepared: Box::new(plan) })
     }
 
-    fn build(&self, stage: Stage, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
-        Ok(Arc::new(program::GpuProgram::new(self.gpu.clone(), stage, weights)?))
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+        Ok(Arc::new(program::GpuProgram::new(self.gpu.clone(), stage, offers, weights)?))
     }
 }
 

@@ -7,10 +7,10 @@ use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
 
 use super::gpu::{Gpu, Pipeline};
-use super::plan::{self, Bound, Launch};
+use super::plan::{Bound, Launch, Plan};
 use super::session::Session;
 use super::{failed, words};
-use crate::device::{DeviceError, Place, Program, Run, Stage, Step, TaskView, Weights};
+use crate::device::{Declined, DeviceError, Offer, Place, Program, Run, Stage, Step, Weights};
 
 /// A buffer that a dispatch binds.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,13 +47,19 @@ pub(super) struct GpuProgram {
 }
 
 impl GpuProgram {
-    pub(super) fn new(gpu: Arc<Gpu>, stage: Stage, weights: &Weights) -> Result<GpuProgram, DeviceError> {
+    pub(super) fn new(
+        gpu: Arc<Gpu>,
+        stage: Stage,
+        offers: Vec<Offer>,
+        weights: &Weights,
+    ) -> Result<GpuProgram, DeviceError> {
         let mut builder =
             Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new(), constants: Vec::new() };
         let mut kernels = Vec::new();
+        let mut offers = offers.into_iter();
         for (index, step) in stage.steps.iter().enumerate() {
             bounds::check()?;
-            kernels.push(builder.step(index, step)?);
+            kernels.push(builder.step(index, step, offers.next())?);
         }
         let Builder { params, dispatches, constants, .. } = builder;
         let params = gpu.guarded(|| gpu.filled(&params, BufferUsages::UNIFORM)).map_err(failed)?;
@@ -104,11 +110,12 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Appends the dispatches of a step and returns its kernel.
-    fn step(&mut self, index: usize, step: &Step) -> Result<String, DeviceError> {
-        let known: Vec<Option<Tensor>> = step.ins.iter().map(known).collect();
-        let view = TaskView { task: &step.task, ins: &step.in_facts, known: &known, outs: &step.out_facts };
-        let plan = plan::plan(view, &self.gpu.limits)
-            .map_err(|reason| DeviceError::Declined { path: step.path.clone(), reason })?;
+    fn step(&mut self, index: usize, step: &Step, offer: Option<Offer>) -> Result<String, DeviceError> {
+        let plan = offer.and_then(|offer| offer.prepared.downcast::<Plan>().ok());
+        let plan = plan.ok_or_else(|| DeviceError::Declined {
+            path: step.path.clone(),
+            reason: Declined("this device has offered nothing".into()),
+        })?;
         for launch in &plan.launches {
             let made = self.launch(index, step, launch);
             let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
@@ -168,8 +175,4 @@ impl From<Exceeded> for Message {
     fn from(e: Exceeded) -> Message {
         Message(e.to_string())
     }
-}
-
-fn known(place: &Place) -> Option<Tensor> {
-    if let Place::Const(t) = place { Some(t.clone()) } else { None }
 }

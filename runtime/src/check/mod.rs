@@ -277,9 +277,8 @@ impl Checker<'_> {
     /// Whether one plan covers the model, and does what is asked.
     fn plan_is(&self, cell: &GraphCell, asked: impl Fn(&crate::Plan) -> bool) -> bool {
         let facts: Vec<Fact> = self.inputs.iter().map(Tensor::fact).collect();
-        let Ok(ready) = cell.plan(&facts) else { return false };
-        let plan: &crate::Plan = (*ready).as_ref();
-        plan.stops().is_none() && asked(plan)
+        let Ok(plan) = cell.plan(&facts) else { return false };
+        plan.stops().is_none() && asked(&plan)
     }
 
     fn is_one_plan(&self, cell: &GraphCell) -> bool {

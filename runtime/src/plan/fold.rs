@@ -23,10 +23,23 @@ const LONGEST: usize = 64;
 /// Results of a task that follow from constants.
 pub(crate) type Folded = Arc<Vec<Tensor>>;
 
+/// What is computed of what follows from constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Everything.
+    All,
+    /// Results of tasks that read few bytes; the others are [`Source::Later`].
+    Small,
+}
+
+/// Bytes that tasks read whose results [`Contents::Small`] includes.
+const SMALL: usize = 1 << 16;
+
 /// Replaces the results of tasks with known operands by constants, computed by the last device, which is the host. Returns
 /// the constants, to be held as long as others shall find them.
 pub(crate) fn constants(
     tasks: &mut TaskGraph,
+    contents: Contents,
     devices: &[Arc<dyn Device>],
     weights: &Weights,
     notes: &mut Vec<Note>,
@@ -38,8 +51,12 @@ pub(crate) fn constants(
     let mut folded = Vec::new();
     for at in (0..tasks.nodes.len()).filter(|&at| fixed[at]) {
         bounds::check()?;
-        let recipe = Recipe::of(tasks, at, host, &mut recipes);
         let outs = &tasks.nodes[at].outs;
+        if contents == Contents::Small && !is_small(tasks, &tasks.nodes[at]) {
+            outs.clone().into_iter().for_each(|v| tasks.values[v.0 as usize].source = Source::Later);
+            continue;
+        }
+        let recipe = Recipe::of(tasks, at, host, &mut recipes);
         if let [out] = outs.as_slice()
             && !kept[out.0 as usize]
             && recipe.steps.len() < LONGEST
@@ -57,9 +74,17 @@ pub(crate) fn constants(
     Ok(folded)
 }
 
+/// Whether a node whose operands follow from constants can be computed now, for little.
+fn is_small(tasks: &TaskGraph, node: &TaskNode) -> bool {
+    let read = node.ins.iter().map(|v| tasks.fact(*v).bytes()).fold(0, usize::saturating_add);
+    let later = |v: &V| matches!(tasks.values[tasks.root(*v).0 as usize].source, Source::Later);
+    read <= SMALL && !node.ins.iter().any(later)
+}
+
 /// For every node, whether its results follow from constants.
 fn fixed(tasks: &TaskGraph) -> Vec<bool> {
-    let mut known: Vec<bool> = tasks.values.iter().map(|v| matches!(v.source, Source::Const(_))).collect();
+    let known = |v: usize| matches!(tasks.values[v].source, Source::Const(_) | Source::Later);
+    let mut known: Vec<bool> = (0..tasks.values.len()).map(known).collect();
     let mut fixed = Vec::with_capacity(tasks.nodes.len());
     for node in &tasks.nodes {
         let source = matches!(node.task, Task::Host(_)) && node.ins.is_empty();
@@ -155,9 +180,9 @@ impl Recipe {
 fn task_text(tasks: &TaskGraph, node: &TaskNode, host: &Arc<dyn Device>) -> String {
     let facts = |vs: &[V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
     let (ins, outs) = (facts(&node.ins), facts(&node.outs));
-    let known = vec![None; ins.len()];
+    let known = vec![false; ins.len()];
     let view = TaskView { task: &node.task, ins: &ins, known: &known, outs: &outs };
-    let kernel = host.select(view).map(|choice| choice.kernel).unwrap_or_default();
+    let kernel = host.offer(view).map(|offer| offer.kernel).unwrap_or_default();
     format!("{:?} to {outs:?} by {kernel}", node.task)
 }
 
@@ -205,7 +230,7 @@ fn step(
     };
     let facts = inputs.iter().map(|(_, t)| t.fact()).collect();
     let stage = Stage { steps: vec![step], inputs: facts, outputs: out_facts.clone(), ..Stage::default() };
-    let mut session = host.build(stage, weights)?.session();
+    let mut session = stage.build(host.as_ref(), weights)?.session();
     let mut buffers: Vec<Buffer> = out_facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = inputs.iter().map(|(_, t)| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();

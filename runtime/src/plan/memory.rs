@@ -60,7 +60,7 @@ fn takeover(
     last_use: &[usize],
 ) -> Option<usize> {
     let node = &tasks.nodes[i];
-    placed[i].choice.in_place.iter().find_map(|&operand| {
+    placed[i].offer.in_place.iter().find_map(|&operand| {
         let root = tasks.root(node.ins[operand]);
         let block = *blocks.of.get(&root)?;
         let once = node.ins.iter().filter(|v| tasks.root(**v) == root).count() == 1;

@@ -15,32 +15,163 @@ use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, Task, TaskGraph, V};
 use mindir_graph::{Fact, Tensor, checked_count};
-use mindir_kernels::device::{Device, MemoryModel, Place, Program, Slot, Stage, Step, Weights};
+use mindir_kernels::device::{Device, MemoryModel, Offer, Place, Program, Slot, Stage, Step, Weights};
 
-use fold::Folded;
 pub(crate) use fold::NAME as CONSTANTS;
+use fold::{Contents, Folded};
 pub use report::{Decline, StageReport, StepReport};
 pub(crate) use run::State;
 
 use crate::{Error, Fallback, Options};
 
-/// How one run of nodes is computed for one set of input facts: stages of steps on devices, with every buffer planned.
+/// What a run of nodes does, for one set of input facts: stages of steps on devices, with all memory planned.
+#[derive(Clone, Debug)]
 pub struct Plan {
-    pub(crate) stages: Vec<PlannedStage>,
-    /// Sizes of buffers in host memory that stages hand to each other.
-    pub(crate) host: Vec<usize>,
-    pub(crate) results: Vec<Planned>,
-    /// Parameters to write, with the index of the result that holds their new contents.
-    pub(crate) writes: Vec<(usize, usize)>,
-    /// The graph's values that the first results are.
-    pub(crate) outputs: Vec<ValueId>,
-    /// The graphs that it jumps to; what follows is about the last.
-    pub(crate) jumps: Vec<GraphId>,
-    pub(crate) next: usize,
-    pub(crate) stop: Stop,
-    report: Vec<StageReport>,
+    stages: Vec<StageReport>,
+    results: Vec<Fact>,
+    /// Bytes of buffers in host memory that stages hand to each other.
+    host: usize,
     notes: Vec<Note>,
     visits: u64,
+    /// Why it ends, and the number of the node where it does.
+    pub(crate) stop: Stop,
+    pub(crate) next: usize,
+}
+
+impl Plan {
+    /// Plans lowered tasks without making what follows from large constants.
+    pub(crate) fn new(
+        lowered: Lowered,
+        devices: &[Arc<dyn Device>],
+        weights: &Weights,
+        options: &Options,
+    ) -> Result<Plan, Error> {
+        Ok(Draft::new(lowered, Contents::Small, devices, weights, options)?.plan)
+    }
+
+    /// The stages with their steps, kernels, buffers and declined devices.
+    pub fn stages(&self) -> &[StageReport] {
+        &self.stages
+    }
+
+    /// What the passes did and why.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// How often passes looked at a task.
+    pub fn visits(&self) -> u64 {
+        self.visits
+    }
+
+    /// How many of the entry graph's nodes the plan covers, and why not more; `None` if it covers all.
+    pub fn stops(&self) -> Option<(usize, &'static str)> {
+        (self.stop != Stop::End).then(|| (self.next, why(&self.stop)))
+    }
+
+    /// Facts of the results.
+    pub fn results(&self) -> impl Iterator<Item = &Fact> {
+        self.results.iter()
+    }
+
+    /// Floating-point operations of one run.
+    pub fn flops(&self) -> u64 {
+        self.stages.iter().flat_map(|s| &s.steps).map(|s| s.flops).sum()
+    }
+
+    /// Bytes of working memory that each session needs besides inputs and results.
+    pub fn scratch_bytes(&self) -> usize {
+        self.stages.iter().map(|s| s.memory + s.scratch).sum::<usize>() + self.host
+    }
+}
+
+/// A plan whose stages are not built yet.
+struct Draft {
+    plan: Plan,
+    stages: Vec<DraftStage>,
+    host: Vec<usize>,
+    results: Vec<Planned>,
+    writes: Vec<(usize, usize)>,
+    outputs: Vec<ValueId>,
+    jumps: Vec<GraphId>,
+    constants: Vec<Tensor>,
+    folded: Vec<Folded>,
+}
+
+/// A stage with what its device, given by its number, offers for the steps, and what it reads and writes.
+struct DraftStage {
+    device: usize,
+    stage: Stage,
+    offers: Vec<Offer>,
+    ins: Vec<Feed>,
+    outs: Vec<Target>,
+}
+
+impl Draft {
+    fn new(
+        lowered: Lowered,
+        contents: Contents,
+        devices: &[Arc<dyn Device>],
+        weights: &Weights,
+        options: &Options,
+    ) -> Result<Draft, Error> {
+        let mut tasks = lowered.tasks;
+        sizes(&tasks)?;
+        let (notes, visits, folded) = rewrite(&mut tasks, contents, devices, weights, options)?;
+        let placed = place::place(&tasks, devices)?;
+        if options.fallback == Fallback::Deny {
+            place::deny_fallback(&tasks, &placed, devices)?;
+        }
+        let mut builder = Builder::new(&tasks, &placed, devices);
+        builder.results();
+        builder.takeovers();
+        let (mut stages, mut report) = (Vec::new(), Vec::new());
+        for range in place::stages(&placed) {
+            bounds::check()?;
+            let device = placed[range.start].device;
+            let (stage, ins, outs) = builder.stage(range.clone());
+            report.push(report::stage(&tasks, &placed, range, &stage, devices));
+            stages.push(DraftStage { device, stage, offers: Vec::new(), ins, outs });
+        }
+        builder.fits(&report)?;
+        let Builder { host, planned: results, .. } = builder;
+        let mut offers = placed.into_iter().map(|p| p.offer);
+        stages.iter_mut().for_each(|s| s.offers = offers.by_ref().take(s.stage.steps.len()).collect());
+        Ok(Draft {
+            writes: tasks.writes.iter().enumerate().map(|(i, (p, _))| (*p, tasks.outputs.len() + i)).collect(),
+            plan: Plan {
+                stages: report,
+                results: results.iter().map(|r| r.fact.clone()).collect(),
+                host: host.iter().sum(),
+                notes,
+                visits,
+                stop: lowered.stop,
+                next: lowered.next,
+            },
+            stages,
+            host,
+            results,
+            outputs: lowered.outputs,
+            jumps: lowered.jumps,
+            constants: constants(&tasks),
+            folded,
+        })
+    }
+}
+
+/// A plan that runs.
+pub(crate) struct Compiled {
+    pub plan: Plan,
+    pub stages: Vec<PlannedStage>,
+    /// Sizes of buffers in host memory that stages hand to each other.
+    pub host: Vec<usize>,
+    pub results: Vec<Planned>,
+    /// Parameters to write, with the index of the result that holds their new contents.
+    pub writes: Vec<(usize, usize)>,
+    /// The graph's values that the first results are.
+    pub outputs: Vec<ValueId>,
+    /// The graphs that it jumps to; where the plan ends is about the last.
+    pub jumps: Vec<GraphId>,
     /// Constants that steps and results read.
     constants: Vec<Tensor>,
     /// What was computed from constants.
@@ -87,83 +218,21 @@ pub(crate) struct Planned {
     pub over: Option<usize>,
 }
 
-impl Plan {
-    /// Plans lowered tasks.
+impl Compiled {
+    /// Plans lowered tasks and builds the programs.
     pub(crate) fn new(
         lowered: Lowered,
         devices: &[Arc<dyn Device>],
         weights: &Weights,
         options: &Options,
-    ) -> Result<Plan, Error> {
-        let mut tasks = lowered.tasks;
-        sizes(&tasks)?;
-        let (notes, visits, folded) = rewrite(&mut tasks, devices, weights, options)?;
-        let placed = place::place(&tasks, devices)?;
-        if options.fallback == Fallback::Deny {
-            place::deny_fallback(&tasks, &placed, devices)?;
+    ) -> Result<Compiled, Error> {
+        let draft = Draft::new(lowered, Contents::All, devices, weights, options)?;
+        let mut stages = Vec::with_capacity(draft.stages.len());
+        for DraftStage { device, stage, offers, ins, outs } in draft.stages {
+            stages.push(PlannedStage { program: devices[device].build(stage, offers, weights)?, ins, outs });
         }
-        let mut builder = Builder::new(&tasks, &placed, devices);
-        builder.results();
-        builder.takeovers();
-        let (mut planned, mut report) = (Vec::new(), Vec::new());
-        for range in place::stages(&placed) {
-            let device = placed[range.start].device;
-            bounds::check()?;
-            let (stage, ins, outs) = builder.stage(range.clone());
-            report.push(report::stage(&tasks, &placed, range, &stage, devices));
-            planned.push((device, stage, ins, outs));
-        }
-        builder.fits(&report)?;
-        let mut stages = Vec::with_capacity(planned.len());
-        for (device, stage, ins, outs) in planned {
-            stages.push(PlannedStage { program: devices[device].build(stage, weights)?, ins, outs });
-        }
-        let writes = tasks.writes.iter().enumerate().map(|(i, (p, _))| (*p, tasks.outputs.len() + i)).collect();
-        Ok(Plan {
-            stages,
-            host: builder.host,
-            results: builder.planned,
-            writes,
-            outputs: lowered.outputs,
-            jumps: lowered.jumps,
-            next: lowered.next,
-            stop: lowered.stop,
-            report,
-            notes,
-            visits,
-            constants: constants(&tasks),
-            folded,
-        })
-    }
-
-    /// The stages with their steps, kernels, buffers and declined devices.
-    pub fn stages(&self) -> &[StageReport] {
-        &self.report
-    }
-
-    /// What the passes did and why.
-    pub fn notes(&self) -> &[Note] {
-        &self.notes
-    }
-
-    /// How often passes looked at a task.
-    pub fn visits(&self) -> u64 {
-        self.visits
-    }
-
-    /// How many of the entry graph's nodes the plan covers, and why not more; `None` if it covers all.
-    pub fn stops(&self) -> Option<(usize, &'static str)> {
-        (self.stop != Stop::End).then(|| (self.next, why(&self.stop)))
-    }
-
-    /// Facts of the results.
-    pub fn results(&self) -> impl Iterator<Item = &Fact> {
-        self.results.iter().map(|r| &r.fact)
-    }
-
-    /// Floating-point operations of one run.
-    pub fn flops(&self) -> u64 {
-        self.report.iter().flat_map(|s| &s.steps).map(|s| s.flops).sum()
+        let Draft { plan, host, results, writes, outputs, jumps, constants, folded, .. } = draft;
+        Ok(Compiled { plan, stages, host, results, writes, outputs, jumps, constants, folded })
     }
 
     /// The constants that the plan holds, the model's own and those that were made when planning.
@@ -174,11 +243,6 @@ impl Plan {
     /// Bytes that a [`State`] keeps between runs.
     pub(crate) fn state_bytes(&self) -> usize {
         self.stages.iter().map(|s| s.program.session_bytes()).sum::<usize>() + self.host.iter().sum::<usize>()
-    }
-
-    /// Bytes of working memory that each session needs besides inputs and results.
-    pub fn scratch_bytes(&self) -> usize {
-        self.report.iter().map(|s| s.memory).sum::<usize>() + self.host.iter().sum::<usize>()
     }
 }
 
@@ -215,6 +279,7 @@ pub(crate) fn why(stop: &Stop) -> &'static str {
 /// Runs the passes, and computes what follows from constants before and after them.
 fn rewrite(
     tasks: &mut TaskGraph,
+    contents: Contents,
     devices: &[Arc<dyn Device>],
     weights: &Weights,
     options: &Options,
@@ -222,13 +287,13 @@ fn rewrite(
     let (mut notes, mut folded) = (Vec::new(), Vec::new());
     let fold = options.pass_enabled(fold::NAME);
     if fold {
-        folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
+        folded.extend(fold::constants(tasks, contents, devices, weights, &mut notes)?);
     }
     let optimized = optimize(tasks, |pass| options.pass_enabled(pass) && bounds::check().is_ok());
     notes.extend(optimized.list);
     bounds::check()?;
     if fold {
-        folded.extend(fold::constants(tasks, devices, weights, &mut notes)?);
+        folded.extend(fold::constants(tasks, contents, devices, weights, &mut notes)?);
     }
     Ok((notes, optimized.visits, folded))
 }
@@ -296,7 +361,7 @@ impl<'a> Builder<'a> {
     /// Says whether a run of the stages reported may have the memory that it needs at one time: results, what lies in host
     /// memory between stages, and the largest of the stages' own.
     fn fits(&self, report: &[StageReport]) -> Result<(), Exceeded> {
-        let own = report.iter().filter(|s| s.device == "cpu").map(|s| s.memory).max().unwrap_or(0);
+        let own = report.iter().filter(|s| s.device == "cpu").map(|s| s.memory + s.scratch).max().unwrap_or(0);
         let results = self.planned.iter().map(|r| r.fact.bytes());
         bounds::could_hold(results.chain(self.host.iter().copied()).chain([own]).fold(0, usize::saturating_add))
     }
@@ -320,7 +385,7 @@ impl<'a> Builder<'a> {
         loop {
             let at = self.producer[made.0 as usize]?;
             let (node, placed) = (&self.tasks.nodes[at], &self.placed[at]);
-            let partly = matches!(node.task, Task::Scatter(_)) && placed.choice.in_place.contains(&0);
+            let partly = matches!(node.task, Task::Scatter(_)) && placed.offer.in_place.contains(&0);
             let arena = self.devices[placed.device].memory() == MemoryModel::Arena;
             let root = self.tasks.root(*node.ins.first()?);
             let once = node.ins.iter().filter(|v| self.tasks.root(**v) == root).count() == 1;
@@ -385,6 +450,10 @@ impl<'a> Builder<'a> {
         let root = self.tasks.root(v);
         if let Some(t) = self.tasks.known(v) {
             return Place::Const(t);
+        }
+        if self.tasks.is_constant(v) {
+            // Its contents are not made, so that the stage is not built.
+            return Place::Const(Tensor::scalar(0u8));
         }
         let here = |v: V| self.producer[v.0 as usize].is_some_and(|p| range.contains(&p));
         if let Some(&result) = self.over.get(&root).filter(|result| here(**result)) {

@@ -3,17 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use mindir_graph::Fact;
 use mindir_graph::task::{TaskGraph, TaskNode};
-use mindir_graph::{Fact, Tensor};
-use mindir_kernels::device::{Choice, Device, TaskView};
+use mindir_kernels::device::{Device, Offer, TaskView};
 
 use crate::error::{DeclinedNode, Error};
 
-/// A task's device and kernel.
-#[derive(Clone, Debug)]
+/// A task's device and what it offers.
+#[derive(Debug)]
 pub(crate) struct Placed {
     pub device: usize,
-    pub choice: Choice,
+    pub offer: Offer,
     /// Devices preferred to it, with their reasons.
     pub declined: Vec<(usize, String)>,
 }
@@ -33,13 +33,13 @@ pub(crate) fn place(tasks: &TaskGraph, devices: &[Arc<dyn Device>]) -> Result<Ve
 
 fn place_one(tasks: &TaskGraph, node: &TaskNode, devices: &[Arc<dyn Device>]) -> Result<Placed, Vec<(usize, String)>> {
     let ins: Vec<Fact> = node.ins.iter().map(|v| tasks.fact(*v).clone()).collect();
-    let known: Vec<Option<Tensor>> = node.ins.iter().map(|v| tasks.known(*v)).collect();
+    let known: Vec<bool> = node.ins.iter().map(|v| tasks.is_constant(*v)).collect();
     let outs: Vec<Fact> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
     let view = TaskView { task: &node.task, ins: &ins, known: &known, outs: &outs };
     let mut declined = Vec::new();
     for (device, d) in devices.iter().enumerate() {
-        match d.select(view) {
-            Ok(choice) => return Ok(Placed { device, choice, declined }),
+        match d.offer(view) {
+            Ok(offer) => return Ok(Placed { device, offer, declined }),
             Err(reason) => declined.push((device, reason.to_string())),
         }
     }

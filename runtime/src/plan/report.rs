@@ -22,6 +22,8 @@ pub struct StageReport {
     pub download: usize,
     /// Bytes of memory for values inside the stage.
     pub memory: usize,
+    /// Bytes that its kernels need besides, of which one runs at a time.
+    pub scratch: usize,
 }
 
 /// One task with its kernel.
@@ -77,6 +79,7 @@ pub(crate) fn stage(
         upload: if on_host { 0 } else { total(&stage.inputs) },
         download: if on_host { 0 } else { total(&stage.outputs) },
         memory: super::slot_bytes(&stage.slots, stage.arena),
+        scratch: placed[range].iter().map(|p| p.offer.scratch).max().unwrap_or(0),
     }
 }
 
@@ -105,7 +108,7 @@ fn step(
         path: node.path.clone(),
         ops: node.ops.clone(),
         family: node.task.family(),
-        kernel: placed.choice.kernel.clone(),
+        kernel: placed.offer.kernel.clone(),
         bytes: ins.iter().chain(&outs).map(Fact::bytes).sum(),
         flops: node.task.flops(&outs),
         ins,

@@ -4,17 +4,17 @@ use mindir_graph::{Buffer, Tensor, aligned_copy, bounds};
 use mindir_kernels::device::Run;
 use smallvec::SmallVec;
 
-use super::{Feed, Plan, Planned, Target};
+use super::{Compiled, Feed, Planned, Target};
 use crate::Error;
 use crate::held::SpareBuffers;
 
-/// One thread's memory for a [`Plan`].
+/// One thread's memory for a [`Compiled`].
 pub(crate) struct State {
     runs: Vec<Box<dyn Run>>,
     host: Vec<Buffer>,
 }
 
-impl Plan {
+impl Compiled {
     /// Memory for one run at a time.
     pub(crate) fn state(&self) -> Result<State, Error> {
         Ok(State {
@@ -72,7 +72,7 @@ impl Plan {
         Ok(tensors)
     }
 
-    /// Gives results that are the same as something else its contents, after [`Plan::run`].
+    /// Gives results that are the same as something else its contents, after [`Compiled::run`].
     pub(crate) fn copy(&self, state: &State, inputs: &[&[u8]], results: &mut [Buffer]) -> Result<(), Error> {
         for i in 0..self.results.len() {
             if let Some(feed) = &self.results[i].copy_of {
@@ -85,7 +85,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Runs all stages. `results` are as [`Plan::buffers`] makes them; those that are the same as something else are left alone.
+    /// Runs all stages. `results` are as [`Compiled::buffers`] makes them; those that are the same as something else are left alone.
     /// A result that takes over an input starts with what that holds, and must hold it already if the input is empty. With
     /// `nanos`, adds the time of every step.
     pub(crate) fn run(
@@ -132,7 +132,7 @@ impl Plan {
     /// Indices of the steps of the stage that starts at step `first`.
     fn report_len(&self, first: usize) -> std::ops::Range<usize> {
         let mut start = 0;
-        for s in &self.report {
+        for s in &self.plan.stages {
             if start == first {
                 return first..first + s.steps.len();
             }

@@ -2,28 +2,22 @@
 
 use std::ops::Range;
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::Conv;
 
 use super::super::gang::Gang;
 use super::super::gemm::tile::Finish;
 use super::super::simd::{Kernel, Simd};
-use super::super::{Build, Isa};
-use super::{Body, Operands, Packed, packed};
+use super::super::{Isa, Request};
+use super::{Body, Operands};
 
 pub fn accepts(c: &Conv) -> bool {
     c.is_depthwise()
-}
-
-pub fn name(isa: Isa) -> String {
-    format!("{isa}-f32-dw")
 }
 
 pub struct Depthwise {
     name: String,
     isa: Isa,
     conv: Conv,
-    weights: Packed,
     /// Output rows that a thread takes at a time.
     rows: usize,
     /// Output columns whose taps all lie inside the input.
@@ -31,13 +25,13 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
-    pub fn build(build: &mut Build<'_>, c: &Conv) -> Result<Depthwise, Exceeded> {
+    pub fn new(request: &Request<'_>, c: &Conv) -> Depthwise {
+        let &Request { isa, threads, .. } = request;
         let taps = c.kernel[0] * c.kernel[1];
-        let weights = packed(build, c, "taps by channels", taps * c.c_out, |w, scale, out, _| pack(c, w, scale, out))?;
         // A few microseconds of work at least.
         let worth = (40_000 / (c.out_w * c.c_out * taps).max(1)).max(1);
-        let rows = (c.n * c.out_h).div_ceil(4 * build.gang.threads()).clamp(worth, 100 * worth);
-        Ok(Depthwise { name: name(build.isa), isa: build.isa, conv: c.clone(), weights, rows, inner: inner(c) })
+        let rows = (c.n * c.out_h).div_ceil(4 * threads).clamp(worth, 100 * worth);
+        Depthwise { name: format!("{isa}-f32-dw"), isa, conv: c.clone(), rows, inner: inner(c) }
     }
 }
 
@@ -75,20 +69,24 @@ impl Body for Depthwise {
         &self.name
     }
 
-    fn scratch(&self) -> (usize, usize) {
-        let c = &self.conv;
-        (if let Packed::Each = self.weights { c.kernel[0] * c.kernel[1] * c.c_out } else { 0 }, 0)
+    fn layout(&self) -> String {
+        "taps by channels".into()
     }
 
-    fn run(&self, o: Operands<'_>, floats: &mut [f32], _: &mut [usize], gang: &mut Gang) {
-        let c = &self.conv;
-        let weights: &[f32] = match &self.weights {
-            Packed::Known(w) => w,
-            Packed::Each => {
-                pack(c, o.w, o.scale, floats);
-                floats
-            }
-        };
+    fn packed_len(&self) -> usize {
+        self.conv.kernel[0] * self.conv.kernel[1] * self.conv.c_out
+    }
+
+    fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], _: &mut Gang) {
+        pack(&self.conv, w, scale, out);
+    }
+
+    fn scratch(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn run(&self, o: Operands<'_>, _: &mut [f32], _: &mut [usize], gang: &mut Gang) {
+        let (c, weights) = (&self.conv, o.weights);
         let finite = weights.iter().all(|w| w.is_finite());
         let (all, line) = (c.n * c.out_h, c.out_w * c.c_out);
         gang.parallel(all.div_ceil(self.rows), |chunk, _| {

@@ -1,28 +1,21 @@
 //! Convolution as a product whose rows are found through pointers: one row per output pixel, one pointer per kernel tap.
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::Conv;
 
+use super::super::Request;
 use super::super::gang::{Gang, Shared};
 use super::super::gemm::blocks::{Blocks, Pointers};
 use super::super::gemm::dense::table_of;
 use super::super::gemm::panels::{Origin, Panels};
-use super::super::memory::Block;
-use super::super::{Build, Isa};
-use super::{Body, Operands, Packed, packed};
+use super::{Body, Operands};
 
 /// Input channels below which a whole row of kernel taps is one tap.
 const FEW_CHANNELS: usize = 16;
 
-pub fn name(isa: Isa, c: &Conv) -> String {
-    let panels = Panels::new(c.c_out / c.groups, 1, isa.lanes());
-    format!("{isa}-f32-igemm{}x{}", panels.tile_rows(), panels.width())
-}
-
 /// How the input is read.
 enum Source {
     /// As it lies; taps in the padding read a row of zeros.
-    Taps(Block<f32>),
+    Taps,
     /// From a copy with the padding in it, where a row of taps is one piece. Rows and columns of a padded image.
     Rows([usize; 2]),
 }
@@ -32,57 +25,51 @@ pub struct Igemm {
     conv: Conv,
     /// The product of one group.
     blocks: Blocks,
-    weights: Packed,
     source: Source,
     threads: usize,
 }
 
 impl Igemm {
-    pub fn build(build: &mut Build<'_>, c: &Conv) -> Result<Igemm, Exceeded> {
-        let threads = build.gang.threads();
+    pub fn new(request: &Request<'_>, c: &Conv) -> Igemm {
+        let &Request { isa, threads, .. } = request;
         let [kh, kw] = c.kernel;
         let (c_in, c_out) = (c.c_in / c.groups, c.c_out / c.groups);
         let (source, taps, len) = if c.groups == 1 && c_in < FEW_CHANNELS && kw > 1 && c.dilation[1] == 1 {
             (Source::Rows(padded(c)), kh, kw * c_in)
         } else {
-            (Source::Taps(Block::zeroed(c_in)?), kh * kw, c_in)
+            (Source::Taps, kh * kw, c_in)
         };
         let divided = if c.groups >= threads && c.groups > 1 { 1 } else { threads };
-        let blocks = Blocks::new(build.isa, c.n * c.out_h * c.out_w, c_out, taps, len, divided);
-        let panels = blocks.panels;
-        let weights = packed(build, c, &format!("{panels:?}"), panels.len() * c.groups, |w, scale, out, gang| {
-            pack(c, &panels, w, scale, out, gang);
-        })?;
-        Ok(Igemm { name: name(build.isa, c), conv: c.clone(), blocks, weights, source, threads })
+        let blocks = Blocks::new(isa, c.n * c.out_h * c.out_w, c_out, taps, len, divided);
+        let name = format!("{isa}-f32-igemm{}x{}", blocks.panels.tile_rows(), blocks.panels.width());
+        Igemm { name, conv: c.clone(), blocks, source, threads }
     }
 
     fn table_len(&self) -> usize {
         self.blocks.table_len().next_multiple_of(8)
     }
 
-    fn copy_len(&self) -> usize {
+    /// Floats of the row of zeros, or of the padded copy.
+    fn extra_len(&self) -> usize {
         match self.source {
-            Source::Taps(_) => 0,
-            Source::Rows([h, w]) => (self.conv.n * h * w * self.conv.c_in).next_multiple_of(16),
+            Source::Taps => self.conv.c_in / self.conv.groups,
+            Source::Rows([h, w]) => self.conv.n * h * w * self.conv.c_in,
         }
     }
 
-    fn weights_len(&self) -> usize {
-        if let Packed::Each = self.weights { self.blocks.panels.len() * self.conv.groups } else { 0 }
-    }
-
-    /// Fills the row pointers of the pixels from `first` on, of which there are `rows`, for a group.
-    fn rows(&self, x: &[f32], group: usize, first: usize, rows: usize, table: &mut [*const f32]) {
+    /// Fills the row pointers of the pixels from `first` on, of which there are `rows`, for a group. `extra` is the row of
+    /// zeros, or the padded copy.
+    fn rows(&self, [x, extra]: [&[f32]; 2], group: usize, first: usize, rows: usize, table: &mut [*const f32]) {
         let c = &self.conv;
         let mut pixel = Pixel { image: first / (c.out_h * c.out_w), y: first / c.out_w % c.out_h, x: first % c.out_w };
         for r in 0..rows {
             match &self.source {
-                Source::Taps(zeros) => taps(c, x, zeros, group, &pixel, &mut table[r..], rows),
+                Source::Taps => taps(c, x, extra, group, &pixel, &mut table[r..], rows),
                 Source::Rows([h, w]) => {
                     let line = w * c.c_in;
                     let at = (pixel.image * h + pixel.y * c.stride[0]) * line + pixel.x * c.stride[1] * c.c_in;
                     for ky in 0..c.kernel[0] {
-                        table[ky * rows + r] = x[at + ky * c.dilation[0] * line..].as_ptr();
+                        table[ky * rows + r] = extra[at + ky * c.dilation[0] * line..].as_ptr();
                     }
                 }
             }
@@ -179,34 +166,36 @@ impl Body for Igemm {
         &self.name
     }
 
-    fn scratch(&self) -> (usize, usize) {
-        (self.copy_len() + self.weights_len(), self.table_len() * self.threads)
+    fn layout(&self) -> String {
+        format!("{:?}", self.blocks.panels)
     }
 
-    fn run(&self, o: Operands<'_>, floats: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
+    fn packed_len(&self) -> usize {
+        self.blocks.panels.len() * self.conv.groups
+    }
+
+    fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
+        pack(&self.conv, &self.blocks.panels, w, scale, out, gang);
+    }
+
+    fn scratch(&self) -> (usize, usize) {
+        (self.extra_len(), self.table_len() * self.threads)
+    }
+
+    fn run(&self, o: Operands<'_>, extra: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
         let c = &self.conv;
-        let (copy, weights) = floats.split_at_mut(self.copy_len());
-        let x: &[f32] = match self.source {
-            Source::Taps(_) => o.x,
-            Source::Rows(size) => {
-                pad(c, size, o.x, copy, gang);
-                copy
-            }
-        };
-        let weights: &[f32] = match &self.weights {
-            Packed::Known(w) => w,
-            Packed::Each => {
-                pack(c, &self.blocks.panels, o.w, o.scale, weights, gang);
-                weights
-            }
-        };
+        match self.source {
+            Source::Taps => extra.fill(0.0),
+            Source::Rows(size) => pad(c, size, o.x, extra, gang),
+        }
+        let from: [&[f32]; 2] = [o.x, extra];
         let count = self.blocks.count();
-        let weights = Shared::new(weights.as_ptr().cast_mut());
+        let weights = Shared::new(o.weights.as_ptr().cast_mut());
         gang.parallel_with(c.groups * count, tables, |chunk, _, table| {
             let (group, block) = (chunk / count, chunk % count);
             let rows = self.blocks.rows(block);
             let table = table_of(table, rows.len() * self.blocks.taps);
-            self.rows(x, group, rows.start, rows.len(), table);
+            self.rows(from, group, rows.start, rows.len(), table);
             let col = group * (c.c_out / c.groups);
             let pointers = Pointers {
                 b: weights.at(group * self.blocks.panels.len()),

@@ -1,15 +1,14 @@
 //! Convolution of few planes: rows of the input are lines of a product whose rows are output channels, so that nothing is
 //! rearranged but the padding.
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Conv, Layout};
 
+use super::super::Request;
 use super::super::gang::Gang;
 use super::super::gemm::dense::table_of;
 use super::super::gemm::tile::{AllLineTiles, LineTile, LineTiles, MAX_LINE_ROWS, MAX_LINE_VECTORS};
 use super::super::simd::MAX_LANES;
-use super::super::{Build, Isa};
-use super::{Body, Operands, Packed, packed};
+use super::{Body, Operands};
 
 /// Most input channels that are worth reading line by line.
 const MAX_CHANNELS: usize = 4;
@@ -18,17 +17,11 @@ pub fn accepts(c: &Conv) -> bool {
     c.layout == Layout::Nchw && c.groups == 1 && c.c_in <= MAX_CHANNELS && c.c_out > 1 && c.out_w > 1
 }
 
-pub fn name(isa: Isa) -> String {
-    format!("{isa}-f32-planes")
-}
-
 pub struct Planes {
     name: String,
     conv: Conv,
     tiles: LineTiles,
     lanes: usize,
-    /// Weights `[c_out, c_in · kh · kw]`, scaled.
-    weights: Packed,
     /// Elements of a padded row that one column of taps in `stride` reads, and a vector more than that.
     part: usize,
     /// Output rows that a thread takes at a time.
@@ -39,23 +32,21 @@ pub struct Planes {
 }
 
 impl Planes {
-    pub fn build(build: &mut Build<'_>, c: &Conv) -> Result<Planes, Exceeded> {
+    pub fn new(request: &Request<'_>, c: &Conv) -> Planes {
+        let &Request { isa, threads, .. } = request;
         let taps = c.c_in * c.kernel[0] * c.kernel[1];
-        let weights = packed(build, c, "rows", c.c_out * taps, |w, scale, out, _| pack(c, w, scale, out))?;
         let worth = (100_000 / (c.out_w * c.c_out * taps).max(1)).max(1);
-        let threads = build.gang.threads();
         let reach = (c.kernel[1] - 1) * c.dilation[1] / c.stride[1];
-        Ok(Planes {
-            name: name(build.isa),
-            tiles: build.isa.run(AllLineTiles),
-            lanes: build.isa.lanes(),
-            weights,
+        Planes {
+            name: format!("{isa}-f32-planes"),
+            tiles: isa.run(AllLineTiles),
+            lanes: isa.lanes(),
             part: (c.out_w + reach + MAX_LINE_VECTORS * MAX_LANES).next_multiple_of(16),
             rows: (c.n * c.out_h).div_ceil(4 * threads).clamp(worth, 100 * worth),
             together: (512 / c.out_w.max(1)).max(1),
             threads,
             conv: c.clone(),
-        })
+        }
     }
 
     fn taps(&self) -> usize {
@@ -176,24 +167,28 @@ impl Body for Planes {
         &self.name
     }
 
-    fn scratch(&self) -> (usize, usize) {
-        let c = &self.conv;
-        let weights = if let Packed::Each = self.weights { c.c_out * self.taps() } else { 0 };
-        let padded = c.n * c.c_in * self.padded_rows() * self.padded_row();
-        (padded + weights, self.taps() * self.threads)
+    /// Rows of `c_in · kh · kw` weights, one for each output channel.
+    fn layout(&self) -> String {
+        "rows".into()
     }
 
-    fn run(&self, o: Operands<'_>, floats: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
+    fn packed_len(&self) -> usize {
+        self.conv.c_out * self.taps()
+    }
+
+    fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], _: &mut Gang) {
+        pack(&self.conv, w, scale, out);
+    }
+
+    fn scratch(&self) -> (usize, usize) {
         let c = &self.conv;
-        let (padded, weights) = floats.split_at_mut(c.n * c.c_in * self.padded_rows() * self.padded_row());
+        (c.n * c.c_in * self.padded_rows() * self.padded_row(), self.taps() * self.threads)
+    }
+
+    fn run(&self, o: Operands<'_>, padded: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
+        let (c, weights) = (&self.conv, o.weights);
         self.pad(o.x, padded, gang);
-        let (padded, weights): (&[f32], &[f32]) = match &self.weights {
-            Packed::Known(w) => (padded, w),
-            Packed::Each => {
-                pack(c, o.w, o.scale, weights);
-                (padded, weights)
-            }
-        };
+        let padded: &[f32] = padded;
         let all = c.n * c.out_h;
         gang.parallel_with(all.div_ceil(self.rows), tables, |chunk, _, table| {
             let table = table_of(table, self.taps());

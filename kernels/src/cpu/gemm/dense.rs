@@ -1,47 +1,30 @@
 //! Products of `f32` matrices, batched and strided.
 
-use std::sync::Arc;
-
 use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Gemm, Matrix, Task};
 use mindir_graph::{DType, Strides};
 
 use super::super::epilogue::{BoundTail, Tail};
 use super::super::gang::{Gang, Shared};
-use super::super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
-use super::super::memory::Block;
-use super::super::{Build, Candidate, Isa};
+use super::super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
+use super::super::{Isa, Request};
 use super::blocks::{Blocks, Pointers};
 use super::dot;
-use super::panels::{Origin, Panels};
-use crate::device::{Declined, Refused, TaskView};
+use super::panels::Origin;
 
-/// Tiles in registers over packed panels of `b`.
-pub const TILES: Candidate = Candidate {
-    accepts: |isa, view| checked(isa, view).is_some(),
-    name: |isa, view| checked(isa, view).map_or_else(String::new, |g| tiles_name(isa, g)),
-    in_place: |_| Vec::new(),
-    build: build_tiles,
-};
-
-/// Dot products over `b` as it lies, for few rows.
-pub const DOTS: Candidate = Candidate {
-    accepts: |isa, view| {
-        let few_rows = |g: &Gemm| g.m <= dot::MAX_ROWS && g.m * g.n * g.batch_count() > 0;
-        checked(isa, view).is_some_and(|g| few_rows(g) && g.b.row == 1 && g.a.col == 1 && g.k > 1)
-    },
-    name: |isa, _| format!("{isa}-f32-gemv"),
-    in_place: |_| Vec::new(),
-    build: build_dots,
-};
-
-fn tiles_name(isa: Isa, g: &Gemm) -> String {
-    let panels = Panels::new(g.n, g.k, isa.lanes());
-    format!("{isa}-f32-{}x{}", panels.tile_rows(), panels.width())
+/// The kernel of a product: dot products over `b` as it lies for few rows, else tiles in registers over packed panels of `b`.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let (g, tail) = checked(request)?;
+    let few_rows = g.m <= dot::MAX_ROWS && g.m * g.n * g.batch_count() > 0;
+    if few_rows && g.b.row == 1 && g.a.col == 1 && g.k > 1 {
+        return Some(Box::new(Dotted::new(request, g, tail)));
+    }
+    Some(Box::new(Tiled::new(request, g, tail)))
 }
 
-/// The task, if it is one over `f32` whose strides stay inside its operands and write no element twice.
-fn checked<'a>(isa: Isa, view: &TaskView<'a>) -> Option<&'a Gemm> {
+/// The task with its epilogue, if it is one over `f32` whose strides stay inside its operands and write no element twice.
+fn checked<'a>(request: &Request<'a>) -> Option<(&'a Gemm, Tail)> {
+    let view = &request.view;
     let Task::Gemm(g) = view.task else { return None };
     let ([a, b, ..], [c]) = (view.ins, view.outs) else { return None };
     let floats = [a.dtype, b.dtype, c.dtype, g.dtype, g.out].iter().all(|&d| d == DType::F32);
@@ -52,14 +35,10 @@ fn checked<'a>(isa: Isa, view: &TaskView<'a>) -> Option<&'a Gemm> {
         && g.c.col == 1
         && g.batch_count() * g.m * g.n == c.count()
         && (g.a.col == 1 || g.a.row == 1 || g.k <= 1)
-        && writes_once(g)
-        && tail(isa, g, view).is_ok();
-    sound.then_some(g)
-}
-
-fn tail(isa: Isa, g: &Gemm, view: &TaskView<'_>) -> Result<Tail, Declined> {
-    let size = [g.batch_count() * g.m, g.n, view.outs[0].count()];
-    Tail::compile(isa, g.epilogue.as_ref(), view.ins, 2, size)
+        && writes_once(g);
+    let size = [g.batch_count() * g.m, g.n, c.count()];
+    let tail = if sound { Tail::compile(request.isa, g.epilogue.as_ref(), view.ins, 2, size).ok() } else { None };
+    tail.map(|tail| (g, tail))
 }
 
 /// Whether every element of a matrix lies below `count`.
@@ -115,10 +94,8 @@ fn repeats(strides: &Strides) -> bool {
 
 /// Where `b` is found.
 enum B {
-    /// Packed before the run.
-    Packed(Arc<Block<f32>>),
-    /// Packed in every run.
-    Pack,
+    /// In panels.
+    Panels(Packed),
     /// Read as it lies, all but a last panel that is not full.
     Direct,
 }
@@ -132,36 +109,6 @@ struct Tiled {
     threads: usize,
     /// Whether batches, not blocks, are divided among the threads.
     by_batch: bool,
-}
-
-fn build_tiles(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
-    let threads = build.gang.threads();
-    let by_batch = g.batch_count() >= threads && g.batch_count() > 1;
-    let blocks = Blocks::new(build.isa, g.m, g.n, 1, g.k, if by_batch { 1 } else { threads });
-    let b = match &build.view.known[1] {
-        Some(t) if repeats(&g.b.batch) => {
-            let data = t.view::<f32>().map_err(|e| Declined(e.to_string()))?;
-            let panels = blocks.panels;
-            let layout = format!("panels {panels:?} of {:?}", g.b);
-            B::Packed(build.weights.get(t, &layout, &[], || {
-                let mut packed = Block::zeroed(panels.len())?;
-                origin(g, data, 0).pack_all(&panels, &mut packed, build.gang);
-                Ok::<_, Exceeded>(packed)
-            })?)
-        }
-        _ if g.b.col == 1 && g.m <= 2 * blocks.panels.tile_rows() => B::Direct,
-        _ => B::Pack,
-    };
-    Ok(Box::new(Tiled {
-        name: tiles_name(build.isa, g),
-        gemm: g.clone(),
-        tail: tail(build.isa, g, &build.view)?,
-        blocks,
-        b,
-        threads,
-        by_batch,
-    }))
 }
 
 fn origin<'a>(g: &Gemm, data: &'a [f32], batch: usize) -> Origin<'a> {
@@ -182,11 +129,25 @@ fn origin<'a>(g: &Gemm, data: &'a [f32], batch: usize) -> Origin<'a> {
 struct Operands<'a> {
     a: &'a [f32],
     b: &'a [f32],
+    /// Panels of `b` that were made before the run.
+    panels: Option<&'a [f32]>,
     c: Shared<f32>,
     tail: BoundTail<'a>,
 }
 
 impl Tiled {
+    fn new(request: &Request<'_>, g: &Gemm, tail: Tail) -> Tiled {
+        let &Request { isa, threads, view } = request;
+        let by_batch = g.batch_count() >= threads && g.batch_count() > 1;
+        let blocks = Blocks::new(isa, g.m, g.n, 1, g.k, if by_batch { 1 } else { threads });
+        let panels = &blocks.panels;
+        let known = view.known[1] && repeats(&g.b.batch);
+        let direct = !known && g.b.col == 1 && g.m <= 2 * panels.tile_rows();
+        let b = if direct { B::Direct } else { B::Panels(Packed::of(known)) };
+        let name = format!("{isa}-f32-{}x{}", panels.tile_rows(), panels.width());
+        Tiled { name, gemm: g.clone(), tail, blocks, b, threads, by_batch }
+    }
+
     /// Elements of `a` that are copied: all, if they are not stored row by row.
     fn a_len(&self) -> usize {
         if self.gemm.a.col == 1 || self.gemm.k <= 1 { 0 } else { self.gemm.m * self.gemm.k }
@@ -194,9 +155,8 @@ impl Tiled {
 
     fn b_len(&self) -> usize {
         let panels = &self.blocks.panels;
-        match self.b {
-            B::Packed(_) => 0,
-            B::Pack => panels.len(),
+        match &self.b {
+            B::Panels(packed) => packed.scratch(panels.len()),
             B::Direct => panels.width() * panels.k,
         }
     }
@@ -213,6 +173,7 @@ impl Tiled {
         if self.by_batch { self.threads } else { 1 }
     }
 
+    /// One product of the batch, with the panels of `b` if they were made before the run.
     fn product(&self, batch: usize, o: Operands<'_>, floats: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
         let g = &self.gemm;
         let (a_copy, b_copy) = floats.split_at_mut(self.a_len());
@@ -227,8 +188,10 @@ impl Tiled {
             finish: o.tail.finish(0, c_at),
         };
         match &self.b {
-            B::Packed(packed) => pointers.b = packed.as_ptr(),
-            B::Pack => origin(g, o.b, batch).pack_all(&self.blocks.panels, b_copy, gang),
+            B::Panels(_) => match o.panels {
+                Some(panels) => pointers.b = panels.as_ptr(),
+                None => origin(g, o.b, batch).pack_all(&self.blocks.panels, b_copy, gang),
+            },
             B::Direct => {
                 let from = origin(g, o.b, batch);
                 let last = self.blocks.panels.count() - 1;
@@ -289,13 +252,24 @@ impl CpuKernel for Tiled {
         scratch_bytes::<f32>(&[floats * n]) + scratch_bytes::<usize>(&[words * n])
     }
 
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+        let (B::Panels(packed @ Packed::Awaited), Some(b)) = (&mut self.b, &constants.known[1]) else { return Ok(()) };
+        let (g, panels) = (&self.gemm, &self.blocks.panels);
+        let layout = format!("panels {panels:?} of {:?}", g.b);
+        *packed = Packed::Made(constants.pack(b, &layout, &[], panels.len(), |b, _, out, gang| {
+            origin(g, b, 0).pack_all(panels, out, gang);
+        })?);
+        Ok(())
+    }
+
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let ((floats, words), n) = (self.needs(), self.at_once());
         let floats = io.scratch::<f32>(floats * n)?;
         let tables = io.scratch::<usize>(words * n)?;
         let (a, b) = (io.operand::<f32>(0)?, io.operand::<f32>(1)?);
         let tail = self.tail.bind(io)?;
-        let o = Operands { a, b, c: Shared::new(io.result::<f32>(0)?.as_mut_ptr()), tail };
+        let panels = if let B::Panels(packed) = &self.b { packed.made()? } else { None };
+        let o = Operands { a, b, panels, c: Shared::new(io.result::<f32>(0)?.as_mut_ptr()), tail };
         let batches = self.gemm.batch_count();
         if batches * self.gemm.m * self.gemm.n == 0 {
             return Ok(());
@@ -324,19 +298,15 @@ struct Dotted {
     piece: usize,
 }
 
-fn build_dots(build: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let g = checked(build.isa, &build.view).ok_or_else(|| Declined("not an f32 product".into()))?;
-    // 32 KiB of `b` take longer than a thread takes to fetch its next piece.
-    let worth = (8192 / g.k).max(1);
-    let wanted = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * build.gang.threads()) };
-    let piece = wanted.clamp(worth, 100 * worth);
-    Ok(Box::new(Dotted {
-        name: format!("{}-f32-gemv", build.isa),
-        isa: build.isa,
-        gemm: g.clone(),
-        tail: tail(build.isa, g, &build.view)?,
-        piece: piece.next_multiple_of(8),
-    }))
+impl Dotted {
+    fn new(request: &Request<'_>, g: &Gemm, tail: Tail) -> Dotted {
+        let &Request { isa, threads, .. } = request;
+        // 32 KiB of `b` take longer than a thread takes to fetch its next piece.
+        let worth = (8192 / g.k).max(1);
+        let wanted = if g.batch_count() > 1 { g.n } else { g.n.div_ceil(4 * threads) };
+        let piece = wanted.clamp(worth, 100 * worth).next_multiple_of(8);
+        Dotted { name: format!("{isa}-f32-gemv"), isa, gemm: g.clone(), tail, piece }
+    }
 }
 
 impl CpuKernel for Dotted {

@@ -6,10 +6,7 @@ mod dot;
 pub mod panels;
 pub mod tile;
 
-use super::Candidate;
-
-/// Kernels of the gemm family.
-pub const CANDIDATES: &[Candidate] = &[dense::DOTS, dense::TILES, super::half::CANDIDATE];
+pub use dense::offer;
 
 #[cfg(test)]
 mod tests;

@@ -15,12 +15,8 @@ pub use finish::Finish;
 use layout::{Access, Layout};
 
 use super::kernel::{CpuKernel, Failed, Io, dtypes};
-use super::{Build, Candidate, Gang, Isa, Shared};
-use crate::device::{Declined, Refused, TaskView};
-
-/// Kernels of element-wise programs.
-pub const CANDIDATES: &[Candidate] =
-    &[Candidate { accepts: |_, view| compile(view).is_some(), name: |isa, view| name(isa, view), in_place, build }];
+use super::{Gang, Isa, Request, Shared};
+use crate::device::TaskView;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -38,10 +34,6 @@ fn compile(view: &TaskView<'_>) -> Option<(Code, Option<Layout>)> {
     Some((code, Some(Layout::new(&map.shape, view.ins.iter().map(|f| f.shape.as_slice()))?)))
 }
 
-fn name(isa: Isa, view: &TaskView<'_>) -> String {
-    format!("{isa}-{}-blocks", dtypes(view.outs))
-}
-
 fn in_place(view: &TaskView<'_>) -> Vec<usize> {
     let Task::Map(Map { shape, .. }) = view.task else { return Vec::new() };
     let same = |f: &Fact| view.outs.first().is_some_and(|o| o.dtype == f.dtype && o.count() == f.count());
@@ -49,12 +41,13 @@ fn in_place(view: &TaskView<'_>) -> Vec<usize> {
     (0..view.ins.len()).filter(|&i| same(&view.ins[i]) && dense(&view.ins[i])).collect()
 }
 
-fn build(b: &mut Build<'_>) -> Result<Box<dyn CpuKernel>, Refused> {
-    let Some((code, layout)) = compile(&b.view) else {
-        return Err(Declined("not a map for this kernel".into()).into());
-    };
+/// The kernel of an element-wise program.
+pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let &Request { isa, threads, view } = request;
+    let (code, layout) = compile(&view)?;
     let scratch = code.scratch().next_multiple_of(64);
-    Ok(Box::new(Blocks { name: name(b.isa, &b.view), isa: b.isa, code, layout, scratch, threads: b.gang.threads() }))
+    let name = format!("{isa}-{}-blocks", dtypes(view.outs));
+    Some(Box::new(Blocks { name, isa, code, layout, in_place: in_place(&view), scratch, threads }))
 }
 
 struct Blocks {
@@ -63,6 +56,7 @@ struct Blocks {
     code: Code,
     /// `None` without elements.
     layout: Option<Layout>,
+    in_place: Vec<usize>,
     /// Bytes for one thread.
     scratch: usize,
     threads: usize,
@@ -71,6 +65,10 @@ struct Blocks {
 impl CpuKernel for Blocks {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn in_place(&self) -> Vec<usize> {
+        self.in_place.clone()
     }
 
     fn scratch(&self) -> usize {

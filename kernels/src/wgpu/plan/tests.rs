@@ -42,7 +42,7 @@ fn softmax(outer: usize, len: usize, inner: usize) -> (Task, Vec<Fact>, Vec<Fact
 }
 
 fn planned((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<Plan, Declined> {
-    let known = vec![None; ins.len()];
+    let known = vec![false; ins.len()];
     let made = plan(TaskView { task, ins, known: &known, outs }, limits)?;
     for launch in &made.launches {
         let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
