@@ -114,10 +114,10 @@ struct DTypeTotal {
 
 #[derive(Serialize)]
 struct Memory {
-    /// Weights and constants used where they lie in the file.
+    /// Weights and constants that a run can use where they lie in the file.
     mapped_bytes: u64,
-    /// Weights and constants that the file does not align.
-    copied_bytes: u64,
+    /// Weights and constants that the file does not align: a run copies those that it does not pack.
+    misaligned_bytes: u64,
     /// Working memory of a run with the exported shapes.
     scratch_bytes: Option<usize>,
 }
@@ -185,7 +185,7 @@ fn report(loaded: &Loaded) -> Report {
         graphs: model.graphs.iter().map(graph).collect(),
         parameters: parameters(model),
         parameter_totals: totals(model),
-        memory: Memory { mapped_bytes: r.in_place_bytes, copied_bytes: r.copied_bytes, scratch_bytes },
+        memory: Memory { mapped_bytes: r.in_place_bytes, misaligned_bytes: r.misaligned_bytes, scratch_bytes },
         flops,
         plan,
         unsupported: unsupported(model),
@@ -346,6 +346,10 @@ impl Report {
     fn memory_text(&self) -> String {
         let m = &self.memory;
         let scratch = m.scratch_bytes.map_or(String::new(), |s| format!(", scratch {}", print::bytes(s as u64)));
-        format!("weights mapped {}, copied {}{scratch}", print::bytes(m.mapped_bytes), print::bytes(m.copied_bytes))
+        format!(
+            "weights mapped {}, misaligned {}{scratch}",
+            print::bytes(m.mapped_bytes),
+            print::bytes(m.misaligned_bytes)
+        )
     }
 }

@@ -1,7 +1,8 @@
 //! Dense tensors over shared bytes.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -63,7 +64,7 @@ const PIECE: usize = 4 << 20;
 /// A dense row-major tensor. Cloning and reshaping share the elements, and with them what was made of them
 /// ([`Tensor::form`]).
 ///
-/// The bytes are aligned for the element type; [`Tensor::from_bytes`] copies those that are not.
+/// The bytes are aligned for the element type unless the tensor was made by [`Tensor::over`].
 #[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
@@ -74,6 +75,8 @@ pub struct Tensor {
 /// The elements of tensors, with their forms.
 pub(crate) struct Data {
     bytes: Bytes,
+    /// A copy of bytes that are misaligned, once somebody needs it.
+    aligned: OnceLock<Bytes>,
     /// What `bytes` are of, if they were a [`Buffer`].
     lines: Option<Arc<Owner<Line>>>,
     forms: Forms,
@@ -81,12 +84,12 @@ pub(crate) struct Data {
 
 impl Data {
     fn new(bytes: Bytes) -> Arc<Data> {
-        Arc::new(Data { bytes, lines: None, forms: Forms::default() })
+        Arc::new(Data { bytes, aligned: OnceLock::new(), lines: None, forms: Forms::default() })
     }
 
     fn of(lines: Arc<Owner<Line>>) -> Arc<Data> {
         let bytes = Bytes::from_owner(Lines(lines.clone()));
-        Arc::new(Data { bytes, lines: Some(lines), forms: Forms::default() })
+        Arc::new(Data { bytes, aligned: OnceLock::new(), lines: Some(lines), forms: Forms::default() })
     }
 
     #[cfg(test)]
@@ -207,9 +210,18 @@ impl Tensor {
     /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`], [`TensorError::Limit`].
     pub fn from_bytes(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
         check(dtype, dims, &bytes)?;
-        let misaligned = !(bytes.as_ptr() as usize).is_multiple_of(dtype.align());
-        let data = Data::new(if misaligned { aligned_copy(&bytes)? } else { bytes });
+        let data = Data::new(if is_aligned(&bytes, dtype) { bytes } else { aligned_copy(&bytes)? });
         Ok(Tensor { dtype, shape: shape(dims), data })
+    }
+
+    /// A tensor over `bytes`, little endian and row-major, wherever they lie. Misaligned bytes are copied when somebody needs
+    /// them [aligned](Tensor::aligned), not before.
+    ///
+    /// # Errors
+    /// [`TensorError::TooLarge`], [`TensorError::Length`], [`TensorError::Bool`].
+    pub fn over(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
+        check(dtype, dims, &bytes)?;
+        Ok(Tensor { dtype, shape: shape(dims), data: Data::new(bytes) })
     }
 
     /// A tensor of what `buffer` holds; [`Tensor::into_buffer`] gives the buffer back.
@@ -357,9 +369,24 @@ impl Tensor {
         Fact { dtype: self.dtype, shape: self.shape.clone() }
     }
 
-    /// The elements as little-endian bytes, row-major.
+    /// The elements as little-endian bytes, row-major. Those of [`Tensor::over`] may be misaligned.
     pub fn bytes(&self) -> &Bytes {
         &self.data.bytes
+    }
+
+    /// The elements as bytes that are aligned for them: a copy that lives as long as the tensor, if the tensor's own are not.
+    ///
+    /// # Errors
+    /// [`TensorError::Limit`].
+    pub fn aligned(&self) -> Result<&Bytes, TensorError> {
+        if is_aligned(self.bytes(), self.dtype) {
+            return Ok(self.bytes());
+        }
+        if let Some(copy) = self.data.aligned.get() {
+            return Ok(copy);
+        }
+        let copy = bounds::kept(|| aligned_copy(self.bytes()))?;
+        Ok(self.data.aligned.get_or_init(|| copy))
     }
 
     pub(crate) fn data(&self) -> &Arc<Data> {
@@ -393,12 +420,43 @@ impl Tensor {
     /// The elements as a typed slice, row-major. `bool` tensors are viewed as `u8`.
     ///
     /// # Errors
-    /// [`TensorError::DType`] if `T` is another type.
+    /// [`TensorError::DType`] if `T` is another type; [`TensorError::Limit`] as [`Tensor::aligned`].
     pub fn view<T: Element>(&self) -> Result<&[T], TensorError> {
-        if T::DTYPE != self.dtype && !(self.dtype == DType::Bool && T::DTYPE == DType::U8) {
-            return Err(TensorError::DType { expected: T::DTYPE, found: self.dtype });
+        self.expect::<T>()?;
+        self.cast_bytes(self.aligned()?)
+    }
+
+    /// The elements as [`Tensor::view`] gives them, to be read once: a copy of misaligned ones is not kept.
+    ///
+    /// # Errors
+    /// As [`Tensor::view`].
+    pub fn elements<T: Element>(&self) -> Result<Cow<'_, [T]>, TensorError> {
+        self.expect::<T>()?;
+        if is_aligned(self.bytes(), self.dtype) || self.data.aligned.get().is_some() {
+            return Ok(Cow::Borrowed(self.cast_bytes(self.aligned()?)?));
         }
-        bytemuck::try_cast_slice(self.bytes()).map_err(|_| TensorError::DType { expected: T::DTYPE, found: self.dtype })
+        let size = size_of::<T>();
+        let mut copy = list(self.bytes().len() / size)?;
+        for piece in self.bytes().chunks(PIECE) {
+            bounds::check()?;
+            copy.extend(piece.chunks_exact(size).map(bytemuck::pod_read_unaligned::<T>));
+        }
+        Ok(Cow::Owned(copy))
+    }
+
+    fn expect<T: Element>(&self) -> Result<(), TensorError> {
+        if T::DTYPE == self.dtype || self.dtype == DType::Bool && T::DTYPE == DType::U8 {
+            return Ok(());
+        }
+        Err(TensorError::DType { expected: T::DTYPE, found: self.dtype })
+    }
+
+    fn cast_bytes<'a, T: Element>(&self, bytes: &'a [u8]) -> Result<&'a [T], TensorError> {
+        // Nothing has to be aligned in an empty slice, but a cast wants it.
+        if bytes.is_empty() {
+            return Ok(&[]);
+        }
+        bytemuck::try_cast_slice(bytes).map_err(|_| TensorError::DType { expected: T::DTYPE, found: self.dtype })
     }
 
     /// Every element as `f64`; `bool` gives 0 and 1.
@@ -406,13 +464,13 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::DType`] for complex types.
     pub fn to_f64s(&self) -> Result<Vec<f64>, TensorError> {
-        with_element!(self.dtype, T => converted(self.view::<T>()?, Element::to_f64),
+        with_element!(self.dtype, T => converted(&self.elements::<T>()?, Element::to_f64),
             complex => Err(TensorError::DType { expected: DType::F64, found: self.dtype }))
     }
 
     /// Whether no element is infinite or NaN; false for complex types.
     pub fn is_finite(&self) -> bool {
-        with_element!(self.dtype, T => self.view::<T>().is_ok_and(|v| v.iter().all(|&x| Element::to_f64(x).is_finite())),
+        with_element!(self.dtype, T => self.elements::<T>().is_ok_and(|v| v.iter().all(|&x| Element::to_f64(x).is_finite())),
             complex => false)
     }
 
@@ -421,7 +479,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::DType`] for complex types.
     pub fn to_i64s(&self) -> Result<Vec<i64>, TensorError> {
-        with_element!(self.dtype, T => converted(self.view::<T>()?, Element::to_i64),
+        with_element!(self.dtype, T => converted(&self.elements::<T>()?, Element::to_i64),
             complex => Err(TensorError::DType { expected: DType::I64, found: self.dtype }))
     }
 
@@ -431,7 +489,7 @@ impl Tensor {
     /// [`TensorError::DType`] for types that are neither integers nor `bool`.
     pub fn to_i128s(&self) -> Result<Vec<i128>, TensorError> {
         if self.dtype == DType::U64 {
-            return Ok(self.view::<u64>()?.iter().map(|&x| x.into()).collect());
+            return Ok(self.elements::<u64>()?.iter().map(|&x| x.into()).collect());
         }
         if !self.dtype.is_int() && self.dtype != DType::Bool {
             return Err(TensorError::DType { expected: DType::I64, found: self.dtype });
@@ -536,6 +594,10 @@ fn owned<T: Element>(data: &[T]) -> Bytes {
     Bytes::from_owner(Owner(data.to_vec(), size_of_val(data), Reservation::default()))
 }
 
+fn is_aligned(bytes: &[u8], dtype: DType) -> bool {
+    bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(dtype.align())
+}
+
 fn check_bools(bytes: &[u8]) -> Result<(), TensorError> {
     for (i, piece) in bytes.chunks(PIECE).enumerate() {
         bounds::check()?;
@@ -587,6 +649,22 @@ mod tests {
         assert_eq!(t.view::<i32>().unwrap(), [1, 2]);
         let aligned = Tensor::from_bytes(DType::I32, &[2], base.slice(0..8)).unwrap();
         assert_eq!(aligned.bytes().as_ptr(), base.as_ptr());
+    }
+
+    #[test]
+    fn misaligned_bytes_stay_until_they_are_needed_aligned() {
+        let base = aligned_copy(&[0, 1, 0, 0, 0, 2, 0, 0, 0]).unwrap();
+        let t = Tensor::over(DType::I32, &[2], base.slice(1..)).unwrap();
+        assert_eq!(t.bytes().as_ptr(), base[1..].as_ptr());
+        assert_eq!((t.to_i64s().unwrap(), t.elements::<i32>().unwrap().as_ref()), (vec![1, 2], &[1, 2][..]));
+        assert!(t.data().aligned.get().is_none(), "reading once keeps no copy");
+        let shaped = t.reshape(&[1, 2]).unwrap();
+        assert_eq!(t.view::<i32>().unwrap(), [1, 2]);
+        assert_eq!(shaped.view::<i32>().unwrap().as_ptr(), t.view::<i32>().unwrap().as_ptr(), "one copy for all");
+        assert_eq!(t, Tensor::vector(&[1i32, 2]));
+        assert_eq!(Tensor::over(DType::I32, &[0], base.slice(1..1)).unwrap().view::<i32>().unwrap(), []);
+        assert!(Tensor::over(DType::I32, &[2], base.slice(2..)).is_err());
+        assert!(matches!(t.elements::<f32>(), Err(TensorError::DType { .. })));
     }
 
     #[test]

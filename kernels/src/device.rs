@@ -4,9 +4,10 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::task::Task;
-use mindir_graph::{Fact, Tensor};
+use mindir_graph::{Fact, Tensor, TensorError};
 
 /// A task as a device sees it when it chooses a kernel.
 #[derive(Clone, Copy, Debug)]
@@ -200,6 +201,15 @@ impl From<Declined> for Refused {
     }
 }
 
+impl From<TensorError> for Refused {
+    fn from(e: TensorError) -> Refused {
+        match e {
+            TensorError::Limit(e) => Refused::Limit(e),
+            e => Refused::Declined(Declined(e.to_string())),
+        }
+    }
+}
+
 impl From<Exceeded> for Refused {
     fn from(e: Exceeded) -> Refused {
         Refused::Limit(e)
@@ -266,6 +276,18 @@ impl Weights {
     /// `release` is called with a tensor's bytes once a packed form is made, as they will not be read again soon.
     pub fn new(release: fn(&[u8])) -> Weights {
         Weights { release: Some(release) }
+    }
+
+    /// The elements of `tensor`, aligned.
+    ///
+    /// # Errors
+    /// [`TensorError::Limit`].
+    pub fn aligned<'a>(&self, tensor: &'a Tensor) -> Result<&'a Bytes, TensorError> {
+        let aligned = tensor.aligned()?;
+        if let Some(release) = self.release.filter(|_| aligned.as_ptr() != tensor.bytes().as_ptr()) {
+            release(tensor.bytes());
+        }
+        Ok(aligned)
     }
 
     /// The form of `tensor` called `layout` that `pack` makes of it and of the tensors `with`.

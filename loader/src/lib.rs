@@ -5,8 +5,8 @@
 //! problem is a [`LoadError`] that names the file, the place and what was expected; nothing in this crate panics on any
 //! input.
 //!
-//! Weights are not copied when the file keeps them aligned: they are slices of the memory map ([`LoadReport`] counts both
-//! kinds).
+//! Weights are not copied: they are slices of the memory map. Those that the file does not align are copied where they are
+//! needed aligned ([`LoadReport`] counts both kinds).
 //!
 //! This crate computes nothing and knows no device.
 #![deny(unsafe_code)]

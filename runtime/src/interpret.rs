@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mindir_graph::bounds::{self, Bounds, Exceeded, Halt, Limit, Reservation, Share, Spare};
-use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, NodeKind, ValueId};
+use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, NodeKind, Param, ValueId};
 use mindir_graph::lower::{self, Entry, Lowered, Stop};
-use mindir_graph::{Fact, Tensor};
+use mindir_graph::{Fact, Tensor, TensorError};
 use mindir_kernels::device::{Device, Weights};
 
 use crate::held::{Held, SpareBuffers};
@@ -73,6 +73,12 @@ impl Frame {
     }
 }
 
+/// What a parameter holds at first. One that the model writes is a value as any other.
+fn start(param: &Param) -> Result<Tensor, TensorError> {
+    let t = &param.tensor;
+    if param.mutable { Tensor::from_bytes(t.dtype(), t.shape(), t.bytes().clone()) } else { Ok(t.clone()) }
+}
+
 impl Interpreter {
     pub fn new(
         model: Arc<Model>,
@@ -80,7 +86,8 @@ impl Interpreter {
         devices: Vec<Arc<dyn Device>>,
         memory: Option<Memory>,
     ) -> Result<Interpreter, Error> {
-        let params = Mutex::new(model.params.iter().map(|p| p.tensor.clone()).collect());
+        let params = model.params.iter().map(start).collect::<Result<_, _>>()?;
+        let params = Mutex::new(params);
         let stateful = model.params.iter().any(|p| p.mutable);
         let weights = Weights::new(mindir_loader::release);
         let plans = Arc::new(Plans::new(&model, options.plan_memory));

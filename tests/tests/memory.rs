@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mindir::{GraphCell, Options};
+use mindir::{DType, ExportOptions, Fact, GraphCell, Options, Source};
 use mindir_tests::models::{convolutions, numbers};
 
 /// Counts the bytes that are in use.
@@ -52,8 +52,28 @@ fn run(cell: &GraphCell, [h, w]: [usize; 2]) {
 // One test, because all count the bytes of the process.
 #[test]
 fn memory_is_shared_and_bounded() {
+    a_plan_neither_copies_nor_packs_weights();
     sizes_and_cells_share_packed_weights();
     sizes_take_over_the_memory_of_runs();
+}
+
+fn a_plan_neither_copies_nor_packs_weights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("net.mindir");
+    mindir::export(&convolutions(256).expect("a model"), &path, &ExportOptions::default()).expect("a file");
+    let written = std::fs::read(&path).expect("a file");
+    for shift in 0..2 {
+        // From an odd address, every weight is misaligned.
+        let file =
+            mindir_graph::aligned_copy(&[&vec![0; shift], &written[..]].concat()).expect("memory").slice(shift..);
+        let before = in_use();
+        let model = mindir::load_source(Source::from_bytes("net.mindir", file)).expect("a model").model;
+        let cell = GraphCell::new(model, options(0)).expect("a cell");
+        let plan = cell.plan(&[Fact::new(DType::F32, &[1, 3, 6, 6])]).expect("a plan");
+        assert!(plan.scratch_bytes() > 0);
+        let taken = in_use() - before;
+        assert!(taken < 100_000, "{taken} bytes for a plan of a file of {}", written.len());
+    }
 }
 
 fn sizes_and_cells_share_packed_weights() {

@@ -1,12 +1,12 @@
 //! Tasks without a kernel of their own: the plain form on copies of the operands.
 
-use mindir_graph::bounds::{self, Exceeded};
+use mindir_graph::bounds;
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor, aligned_copy};
 
 use super::gang::Gang;
 use super::kernel::{Constants, CpuKernel, Failed, Io};
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Refused, TaskView};
 use crate::plain;
 
 /// The kernel that is left when a family offers none.
@@ -52,19 +52,22 @@ impl CpuKernel for Fallback {
         count.saturating_mul(bounds::NUMBERS)
     }
 
-    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Refused> {
         self.known = constants.known.to_vec();
         Ok(())
+    }
+
+    fn reads(&self, i: usize) -> bool {
+        self.known.get(i).is_none_or(Option::is_none)
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let mut ins = Vec::with_capacity(self.ins.len());
         for (i, fact) in self.ins.iter().enumerate() {
-            let bytes = match self.known.get(i).and_then(Option::as_ref) {
-                Some(t) => t.bytes().clone(),
-                None => aligned_copy(io.operand_bytes(i)?)?,
-            };
-            ins.push(Tensor::from_bytes(fact.dtype, &fact.shape, bytes)?);
+            ins.push(match self.known.get(i).and_then(Option::as_ref) {
+                Some(t) => t.reshape(&fact.shape)?,
+                None => Tensor::from_bytes(fact.dtype, &fact.shape, aligned_copy(io.operand_bytes(i)?)?)?,
+            });
         }
         let outs = plain::run(&self.task, &ins, &self.outs)?;
         for (i, out) in outs.iter().enumerate() {

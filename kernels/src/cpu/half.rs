@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Epilogue, Instr, Task};
-use mindir_graph::{DType, Element, Fact, Tensor, TensorError, bf16, f16};
+use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
 use smallvec::SmallVec;
 
 use super::gang::Gang;
 use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
 use super::simd::{Kernel, Simd};
 use super::{Isa, Request, own};
-use crate::device::TaskView;
+use crate::device::{Refused, TaskView};
 
 /// Elements that a thread converts at a time.
 const PIECE: usize = 16 << 10;
@@ -96,15 +95,6 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     }))
 }
 
-fn widened(t: &Tensor) -> Result<Tensor, Exceeded> {
-    match t.cast(DType::F32) {
-        Ok(wide) => Ok(wide),
-        Err(TensorError::Limit(e)) => Err(e),
-        // Every 16-bit float is one of 32 bits.
-        Err(_) => Ok(t.clone()),
-    }
-}
-
 struct Half {
     name: String,
     isa: Isa,
@@ -142,11 +132,11 @@ impl CpuKernel for Half {
         self.inner.heap()
     }
 
-    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Refused> {
         for (wide, narrow) in self.wide.iter_mut().zip(constants.known) {
             *wide = narrow.clone();
             let Some(t) = narrow.as_ref().filter(|t| is_half(t.dtype())) else { continue };
-            let cast = constants.weights.get(t, "f32", &[], || widened(t))?;
+            let cast = constants.weights.get(t, "f32", &[], || t.cast(DType::F32).map_err(Refused::from))?;
             *wide = Some(cast.as_ref().clone());
             self.casts.push(cast);
         }
@@ -154,11 +144,17 @@ impl CpuKernel for Half {
         self.inner.pack(&mut Constants { known: &self.wide, weights, gang })
     }
 
+    fn reads(&self, i: usize) -> bool {
+        !self.known[i]
+    }
+
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let mut operands = SmallVec::<[Operand; 8]>::new();
         for (i, fact) in self.ins.iter().enumerate() {
             let (ptr, dtype) = match &self.wide[i] {
-                Some(t) => (t.bytes().as_ptr(), t.dtype()),
+                // What the kernel does not read may be misaligned.
+                Some(t) if !self.inner.reads(i) => (t.bytes().as_ptr(), t.dtype()),
+                Some(t) => (t.aligned()?.as_ptr(), t.dtype()),
                 None if is_half(fact.dtype) => {
                     let wide = io.scratch::<f32>(fact.count())?;
                     if fact.dtype == DType::F16 {
@@ -170,7 +166,8 @@ impl CpuKernel for Half {
                 }
                 None => (io.operand_bytes(i)?.as_ptr(), fact.dtype),
             };
-            operands.push(Operand { ptr, len: fact.count() * dtype.size(), dtype, shared: false });
+            let read = self.inner.reads(i);
+            operands.push(Operand { ptr, len: fact.count() * dtype.size(), dtype, shared: false, read });
         }
         let mut results = SmallVec::<[Target; 3]>::new();
         for (i, fact) in self.outs.iter().enumerate() {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::gang::Gang;
 use super::memory::Block;
-use crate::device::Weights;
+use crate::device::{Refused, Weights};
 
 /// A task compiled for known facts, instruction set and number of threads.
 pub trait CpuKernel: Send + Sync {
@@ -36,9 +36,15 @@ pub trait CpuKernel: Send + Sync {
     /// Takes the constants among the operands, once before the first run, and makes of them what runs need.
     ///
     /// # Errors
-    /// [`Exceeded`] if there is no memory, or the thread has to stop.
-    fn pack(&mut self, _constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+    /// [`Refused::Limit`] if there is no memory, or the thread has to stop; [`Refused::Declined`] if constants are not what
+    /// was said of them.
+    fn pack(&mut self, _constants: &mut Constants<'_>) -> Result<(), Refused> {
         Ok(())
+    }
+
+    /// Whether runs read operand `i`, and not only what was made of it before.
+    fn reads(&self, _i: usize) -> bool {
+        true
     }
 
     /// Computes the results. Every element of every result is written.
@@ -63,7 +69,7 @@ impl Constants<'_> {
     /// `len` numbers that `pack` makes of an `f32` operand and of those `with` it; once for all kernels that say `layout`.
     ///
     /// # Errors
-    /// [`Exceeded`] if there is no memory, or the thread has to stop.
+    /// [`Refused`] if there is no memory, the thread has to stop, or a tensor is not of `f32`.
     pub fn pack(
         &mut self,
         of: &Tensor,
@@ -71,11 +77,11 @@ impl Constants<'_> {
         with: &[&Tensor],
         len: usize,
         pack: impl FnOnce(&[f32], &[&[f32]], &mut [f32], &mut Gang),
-    ) -> Result<Arc<Block<f32>>, Exceeded> {
+    ) -> Result<Arc<Block<f32>>, Refused> {
         self.weights.get(of, layout, with, || {
             let mut out = Block::zeroed(len)?;
-            let more: SmallVec<[&[f32]; 1]> = with.iter().filter_map(|t| t.view().ok()).collect();
-            pack(of.view().unwrap_or_default(), &more, &mut out, self.gang);
+            let more = with.iter().map(|t| t.view()).collect::<Result<SmallVec<[&[f32]; 1]>, _>>()?;
+            pack(&of.elements()?, &more, &mut out, self.gang);
             Ok(out)
         })
     }
@@ -171,6 +177,8 @@ pub(super) struct Operand {
     pub dtype: DType,
     /// Whether it is the memory of result 0.
     pub shared: bool,
+    /// Whether the kernel reads it.
+    pub read: bool,
 }
 
 /// Memory of a result.
@@ -199,7 +207,7 @@ pub struct Io<'a> {
 
 impl<'a> Io<'a> {
     /// # Safety
-    /// During `'a`: every operand is readable, every result writable and initialised, scratch (aligned to 64) too; results
+    /// During `'a`: every operand that is `read` is readable, every result writable and initialised, scratch (aligned to 64) too; results
     /// and scratch overlap nothing, except that operands marked `shared` are the memory of result 0. Pointers are aligned
     /// for their element types. Operands that are `bool` hold 0 and 1.
     pub(super) unsafe fn new(operands: &'a [Operand], results: &'a mut [Target], scratch: (*mut u8, usize)) -> Io<'a> {
@@ -220,7 +228,8 @@ impl<'a> Io<'a> {
     /// The elements of operand `i`; `bool` is viewed as `u8`.
     ///
     /// # Errors
-    /// [`Failed`] if there is no such operand, it has another element type, or it [is shared](Io::is_shared).
+    /// [`Failed`] if there is no such operand, it has another element type, it [is shared](Io::is_shared), or the kernel said
+    /// that it does not [read](CpuKernel::reads) it.
     pub fn operand<T: Element>(&self, i: usize) -> Result<&'a [T], Failed> {
         let o = self.checked(i)?;
         expect::<T>(o.dtype)?;
@@ -240,7 +249,11 @@ impl<'a> Io<'a> {
 
     fn checked(&self, i: usize) -> Result<&'a Operand, Failed> {
         let o = self.operands.get(i).ok_or_else(|| Failed::Data(format!("no operand {i}")))?;
-        if o.shared { Err(Failed::Data(format!("operand {i} is computed in place"))) } else { Ok(o) }
+        match o {
+            Operand { shared: true, .. } => Err(Failed::Data(format!("operand {i} is computed in place"))),
+            Operand { read: false, .. } => Err(Failed::Data(format!("operand {i} was to be packed"))),
+            _ => Ok(o),
+        }
     }
 
     /// The elements of result `i`; `bool` is viewed as `u8` and must be written as 0 and 1. A result can be taken once.

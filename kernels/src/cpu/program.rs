@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+use mindir_graph::Fact;
 use mindir_graph::bounds::{self, Exceeded, Reservation};
-use mindir_graph::{Fact, Tensor};
 
 use super::CpuDevice;
 use super::arena::Arenas;
@@ -27,7 +28,9 @@ enum Where {
     Arena(usize),
     Input(usize),
     Output(usize),
-    Const(Tensor),
+    Const(Bytes),
+    /// A constant that the kernel does not read.
+    Packed,
 }
 
 impl Spot {
@@ -38,7 +41,7 @@ impl Spot {
             Where::Arena(at) => Some((0, 0, at..at + bytes)),
             Where::Input(i) => Some((1, i, 0..bytes)),
             Where::Output(i) => Some((2, i, 0..bytes)),
-            Where::Const(_) => None,
+            Where::Const(_) | Where::Packed => None,
         }
     }
 
@@ -115,13 +118,19 @@ fn bind(
         }
         places.iter().zip(facts).map(|(p, f)| locate(stage, p, f)).collect()
     };
-    let ins = spots(&step.ins, &step.in_facts)?;
+    let mut ins = spots(&step.ins, &step.in_facts)?;
     let outs = spots(&step.outs, &step.out_facts)?;
     let offer = offer.ok_or_else(|| Declined("nothing was offered".into()))?;
     let shared = check_overlaps(&ins, &outs, &offer.in_place)?;
     let kernel = offer.prepared.downcast::<Box<dyn CpuKernel>>();
     let mut kernel = *kernel.map_err(|_| Declined("another device offered it".into()))?;
-    kernel.pack(&mut Constants { known: &step.known(), weights, gang })?;
+    let known = step.known();
+    kernel.pack(&mut Constants { known: &known, weights, gang })?;
+    for (i, t) in known.iter().enumerate().filter(|(i, _)| kernel.reads(*i)) {
+        if let Some(t) = t {
+            ins[i].place = Where::Const(weights.aligned(t)?.clone());
+        }
+    }
     Ok(Bound { kernel, ins, outs, shared, path: step.path.clone() })
 }
 
@@ -141,7 +150,7 @@ fn locate(stage: &Stage, place: &Place, fact: &Fact) -> Result<Spot, Declined> {
         Place::Const(t) if t.dtype() != fact.dtype => {
             return Err(Declined(format!("a constant of {} stands for {fact}", t.dtype())));
         }
-        Place::Const(t) => (Where::Const(t.clone()), t.bytes().len()),
+        Place::Const(t) => (Where::Packed, t.bytes().len()),
     };
     let exists = match place {
         Place::Input(i) => *i < stage.inputs.len(),
@@ -157,7 +166,7 @@ fn locate(stage: &Stage, place: &Place, fact: &Fact) -> Result<Spot, Declined> {
 /// Checks that results overlap nothing but the operands that the kernel may overwrite, and says which those are.
 fn check_overlaps(ins: &[Spot], outs: &[Spot], in_place: &[usize]) -> Result<Vec<bool>, Declined> {
     for (i, out) in outs.iter().enumerate() {
-        if matches!(out.place, Where::Input(_) | Where::Const(_)) {
+        if matches!(out.place, Where::Input(_) | Where::Const(_) | Where::Packed) {
             return Err(Declined(format!("result {i} lies in memory that is read only")));
         }
         if outs[..i].iter().any(|o| o.overlaps(out)) {
@@ -208,8 +217,9 @@ unsafe impl Send for Session {}
 impl Session {
     fn new(program: Arc<CpuProgram>) -> Session {
         let operand = |(spot, &shared): (&Spot, &bool)| {
-            let ptr = if let Where::Const(t) = &spot.place { t.bytes().as_ptr() } else { std::ptr::null() };
-            Operand { ptr, len: spot.fact.bytes(), dtype: spot.fact.dtype, shared }
+            let ptr = if let Where::Const(bytes) = &spot.place { bytes.as_ptr() } else { std::ptr::null() };
+            let read = !matches!(spot.place, Where::Packed);
+            Operand { ptr, len: spot.fact.bytes(), dtype: spot.fact.dtype, shared, read }
         };
         let target = |spot: &Spot| Target {
             ptr: std::ptr::null_mut(),
@@ -238,7 +248,7 @@ impl Session {
                     Where::Arena(at) => operand.ptr = base.wrapping_add(at),
                     Where::Input(i) => operand.ptr = ins[i].as_ptr(),
                     Where::Output(i) => operand.ptr = self.outputs[i],
-                    Where::Const(_) => {}
+                    Where::Const(_) | Where::Packed => {}
                 }
                 if operand.len == 0 {
                     operand.ptr = nowhere;
@@ -249,7 +259,7 @@ impl Session {
                 target.ptr = match spot.place {
                     Where::Arena(at) => base.wrapping_add(at),
                     Where::Output(i) => self.outputs[i],
-                    Where::Input(_) | Where::Const(_) => nowhere,
+                    Where::Input(_) | Where::Const(_) | Where::Packed => nowhere,
                 };
                 if target.len == 0 {
                     target.ptr = nowhere;

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Cell, Recurrent, Squash, Task};
 use mindir_graph::{DType, checked_count};
 
 use super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
 use super::{Gang, Isa, Request, Shared};
-use crate::device::TaskView;
+use crate::device::{Refused, TaskView};
 
 /// Multiplications that a thread does before it lets others know how far it is.
 const BLOCK: usize = 1 << 20;
@@ -127,7 +126,7 @@ impl CpuKernel for Steps {
         scratch_bytes::<f32>(&[self.between(), self.packed.scratch(self.len)])
     }
 
-    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Refused> {
         let Some(r) = constants.known.get(1).and_then(Option::as_ref) else { return Ok(()) };
         let (hidden, groups, len) = (self.task.hidden, &self.groups, self.len);
         let layout = format!("recurrent {} {hidden} {groups:?}", self.isa.lanes());
@@ -135,6 +134,10 @@ impl CpuKernel for Steps {
             groups.iter().for_each(|g| g.pack(r, hidden, to));
         })?);
         Ok(())
+    }
+
+    fn reads(&self, i: usize) -> bool {
+        i != 1 || matches!(self.packed, Packed::Each)
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {

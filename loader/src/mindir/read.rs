@@ -20,9 +20,8 @@ use crate::{
 
 /// A decoded model whose tensors are checked and whose weights are at hand.
 ///
-/// Every weight, and every constant that has contents, has them in `raw_data`: as many bytes as shape and element type need,
-/// aligned for the element type. No tensor refers to a data file any more. Names, references between nodes and the meaning
-/// of attributes are as in the file.
+/// Every weight, and every constant that has contents, has them in `raw_data`: as many bytes as shape and element type need.
+/// No tensor refers to a data file any more. Names, references between nodes and the meaning of attributes are as in the file.
 #[derive(Clone, Debug)]
 pub struct WireModel {
     /// The message of the file.

@@ -1,4 +1,4 @@
-//! Contents of weights and constants: fetched, checked, aligned.
+//! Contents of weights and constants: fetched and checked.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,19 +10,18 @@ use super::{
     tensor::{Facts, check_description},
 };
 use crate::{
-    align::{AlignedBuffer, is_aligned},
+    align::is_aligned,
     crypto::{CryptoFault, Decryption},
     error::{ExternalFault, FileFault, LoadError, TensorFault},
     files::{DataFiles, check_location},
     limits::Limits,
-    map::release,
     report::{FileRead, LoadReport},
 };
 
 /// Bytes before the first weight of a data file; the first one tells the byte order.
 const HEADER: u64 = 64;
 
-/// Fills in, checks and aligns the contents of every tensor of `model`.
+/// Fills in and checks the contents of every tensor of `model`.
 pub(super) fn settle(
     file: &str,
     model: &mut ModelProto,
@@ -117,24 +116,21 @@ impl Weights<'_> {
             None => tensor.raw_data.take().unwrap_or_default(),
         };
         facts.check(&bytes).map_err(|fault| self.fault(name, fault))?;
-        let bytes = self.aligned(bytes, facts.element.align()).map_err(|fault| self.fault(name, fault))?;
+        self.count(&bytes, facts.element.align());
         let len = bytes.len();
         tensor.raw_data = Some(bytes);
         Ok(len)
     }
 
-    fn aligned(&mut self, bytes: Bytes, align: usize) -> Result<Bytes, TensorFault> {
+    fn count(&mut self, bytes: &Bytes, align: usize) {
         let len = bytes.len() as u64;
-        if is_aligned(&bytes, align) {
+        if is_aligned(bytes, align) {
             self.report.in_place_tensors += 1;
             self.report.in_place_bytes += len;
-            return Ok(bytes);
+        } else {
+            self.report.misaligned_tensors += 1;
+            self.report.misaligned_bytes += len;
         }
-        let copy = AlignedBuffer::copy_of(&bytes).ok_or(TensorFault::Memory(len))?;
-        release(&bytes);
-        self.report.copied_tensors += 1;
-        self.report.copied_bytes += len;
-        Ok(copy.into())
     }
 
     fn external(&mut self, external: &ExternalDataProto, facts: &Facts, name: &str) -> Result<Bytes, LoadError> {

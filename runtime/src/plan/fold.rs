@@ -232,7 +232,10 @@ fn step(
     let stage = Stage { steps: vec![step], inputs: facts, outputs: out_facts.clone(), ..Stage::default() };
     let mut session = stage.build(host.as_ref(), weights)?.session();
     let mut buffers: Vec<Buffer> = out_facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
-    let sources: Vec<&[u8]> = inputs.iter().map(|(_, t)| t.bytes().as_ref()).collect();
+    // Constants may lie misaligned in their file.
+    let aligned = |(_, t): &(V, Tensor)| Tensor::from_bytes(t.dtype(), t.shape(), t.bytes().clone());
+    let inputs: Vec<Tensor> = inputs.iter().map(aligned).collect::<Result<_, _>>()?;
+    let sources: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
     session.run(&sources, &mut targets)?;
     let tensor = |(b, f): (Buffer, &Fact)| Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes());

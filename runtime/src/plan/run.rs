@@ -41,7 +41,9 @@ impl Compiled {
         let mut buffers: Vec<Buffer> = buffers.collect::<Result<_, _>>()?;
         {
             let mut inputs: SmallVec<[&[u8]; 32]> = SmallVec::with_capacity(entries.len());
-            inputs.extend(entries.iter().map(|t| t.as_ref().map_or(&[][..], |t| t.bytes())));
+            for entry in &entries {
+                inputs.push(entry.as_ref().map_or(Ok(&[][..]), |t| t.aligned().map(AsRef::as_ref))?);
+            }
             self.run(state, &inputs, params, &mut buffers, None)?;
         }
         let mut tensors: Vec<Tensor> = Vec::with_capacity(buffers.len());

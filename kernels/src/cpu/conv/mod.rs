@@ -7,7 +7,6 @@ mod igemm;
 mod planes;
 mod transpose;
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Conv, EpilogueInput, Layout, Task};
 use mindir_graph::{DType, Tensor};
 use smallvec::SmallVec;
@@ -16,6 +15,7 @@ use super::Request;
 use super::epilogue::{BoundTail, Tail};
 use super::gang::{Gang, Shared};
 use super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
+use crate::device::Refused;
 
 /// The kernel of a convolution of `f32`.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
@@ -150,7 +150,7 @@ impl<B: Body> CpuKernel for Kernel<B> {
         scratch_bytes::<f32>(&[x, y, full, weights, floats]) + scratch_bytes::<usize>(&[words])
     }
 
-    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Refused> {
         let (Packed::Awaited, Some(w)) = (&self.weights, &constants.known[1]) else { return Ok(()) };
         // Scaled weights belong to the scale as well.
         let scale: SmallVec<[&Tensor; 1]> =
@@ -161,6 +161,11 @@ impl<B: Body> CpuKernel for Kernel<B> {
             body.pack(w, scale.first().copied(), out, gang);
         })?);
         Ok(())
+    }
+
+    fn reads(&self, i: usize) -> bool {
+        let weights = 1..if self.scaled { 3 } else { 2 };
+        !weights.contains(&i) || matches!(self.weights, Packed::Each)
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {

@@ -1,6 +1,5 @@
 //! Products of `f32` matrices, batched and strided.
 
-use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Gemm, Matrix, Task};
 use mindir_graph::{DType, Strides};
 
@@ -11,6 +10,7 @@ use super::super::{Isa, Request};
 use super::blocks::{Blocks, Pointers};
 use super::dot;
 use super::panels::Origin;
+use crate::device::Refused;
 
 /// The kernel of a product: dot products over `b` as it lies for few rows, else tiles in registers over packed panels of `b`.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
@@ -252,7 +252,7 @@ impl CpuKernel for Tiled {
         scratch_bytes::<f32>(&[floats * n]) + scratch_bytes::<usize>(&[words * n])
     }
 
-    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Exceeded> {
+    fn pack(&mut self, constants: &mut Constants<'_>) -> Result<(), Refused> {
         let (B::Panels(packed @ Packed::Awaited), Some(b)) = (&mut self.b, &constants.known[1]) else { return Ok(()) };
         let (g, panels) = (&self.gemm, &self.blocks.panels);
         let layout = format!("panels {panels:?} of {:?}", g.b);
@@ -262,13 +262,17 @@ impl CpuKernel for Tiled {
         Ok(())
     }
 
+    fn reads(&self, i: usize) -> bool {
+        i != 1 || matches!(self.b, B::Direct | B::Panels(Packed::Each))
+    }
+
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
         let ((floats, words), n) = (self.needs(), self.at_once());
         let floats = io.scratch::<f32>(floats * n)?;
         let tables = io.scratch::<usize>(words * n)?;
-        let (a, b) = (io.operand::<f32>(0)?, io.operand::<f32>(1)?);
         let tail = self.tail.bind(io)?;
         let panels = if let B::Panels(packed) = &self.b { packed.made()? } else { None };
+        let (a, b) = (io.operand::<f32>(0)?, if panels.is_some() { &[] } else { io.operand::<f32>(1)? });
         let o = Operands { a, b, panels, c: Shared::new(io.result::<f32>(0)?.as_mut_ptr()), tail };
         let batches = self.gemm.batch_count();
         if batches * self.gemm.m * self.gemm.n == 0 {

@@ -61,7 +61,7 @@ pub(super) fn tensor(proto: &TensorProto, name: &str) -> Result<Tensor, GraphFau
         .element
         .dtype()
         .ok_or_else(|| GraphFault::Unsupported(format!("tensor {} of {}", crate::Printable(name), data.element)))?;
-    Tensor::from_bytes(dtype, &data.dims, data.bytes)
+    Tensor::over(dtype, &data.dims, data.bytes)
         .map_err(|_| GraphFault::Tensor { name: name.to_string(), fault: TensorFault::Overflow })
 }
 

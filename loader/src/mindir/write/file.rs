@@ -322,6 +322,7 @@ fn split(bytes: &Bytes, wire: &WireModel) -> Image {
                 key: short(proto.name.as_deref().unwrap_or_default()).to_string(),
                 around: around(&field.contents, &sources).0,
                 contents: proto.raw_data.clone().unwrap_or_default(),
+                described: proto.doc_string.is_some(),
             })
             .collect()
     };

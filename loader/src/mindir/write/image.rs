@@ -9,6 +9,8 @@ use mindir_proto::{
     },
 };
 
+/// The multiple at which contents start.
+const LINE: u64 = 64;
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_PARAMETER: u32 = 3;
 const TENSOR_RAW_DATA: u32 = 9;
@@ -30,6 +32,8 @@ pub(super) struct Weight {
     /// Its fields in front of the contents, and behind them.
     pub around: [Bytes; 2],
     pub contents: Bytes,
+    /// Whether it has a description already.
+    pub described: bool,
 }
 
 impl Image {
@@ -82,17 +86,30 @@ impl Image {
 
     /// The pieces of the graph file. Where `places` has a place for a weight, it stands there instead of the contents.
     pub(super) fn pieces(&self, places: &[Option<ExternalDataProto>]) -> Vec<Bytes> {
-        let places = places.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-        let weights: Vec<Vec<Bytes>> = self
-            .weights
-            .iter()
-            .zip(places)
-            .map(|(weight, place)| message(GRAPH_PARAMETER, weight.pieces(place)))
-            .collect();
-        let [first, rest] = self.graph.clone();
-        let inside = [first].into_iter().chain(weights.into_iter().flatten()).chain([rest]).collect();
+        // How long the key and length of the graph are is known when all else is; one more guess is right but for files
+        // whose length is close to a power of 128.
+        let guess = message(MODEL_GRAPH, self.inside(places, 0));
+        let head = guess.first().map_or(0, Bytes::len);
+        let start = self.around[0].len() + head;
         let [front, back] = self.around.clone();
-        [front].into_iter().chain(message(MODEL_GRAPH, inside)).chain([back]).collect()
+        [front].into_iter().chain(message(MODEL_GRAPH, self.inside(places, start as u64))).chain([back]).collect()
+    }
+
+    /// The pieces of the graph, which starts at byte `start` of the file.
+    fn inside(&self, places: &[Option<ExternalDataProto>], start: u64) -> Vec<Bytes> {
+        let mut inside = vec![self.graph[0].clone()];
+        let mut at = start + length(&inside);
+        let places = places.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        for (weight, place) in self.weights.iter().zip(places) {
+            let pieces = match place {
+                Some(_) => message(GRAPH_PARAMETER, weight.pieces(place, 0)),
+                None => weight.aligned(at),
+            };
+            at += length(&pieces);
+            inside.extend(pieces);
+        }
+        inside.push(self.graph[1].clone());
+        inside
     }
 }
 
@@ -110,16 +127,34 @@ impl Weight {
             quant_params: tensor.quant_params,
             ..TensorProto::default()
         };
-        Weight { key: python, around: [encoded(&front), encoded(&back)], contents: raw_data.unwrap_or_default() }
+        let described = front.doc_string.is_some();
+        let around = [encoded(&front), encoded(&back)];
+        Weight { key: python, around, contents: raw_data.unwrap_or_default(), described }
     }
 
-    fn pieces(&self, place: Option<&ExternalDataProto>) -> Vec<Bytes> {
+    /// The weight at byte `at` of a file. Contents that fill a line have a description of spaces in front of them, so that they
+    /// start at a multiple of [`LINE`].
+    fn aligned(&self, at: u64) -> Vec<Bytes> {
+        let with = |spaces| message(GRAPH_PARAMETER, self.pieces(None, spaces));
+        let starts = |pieces: &[Bytes]| {
+            let before = pieces.len().saturating_sub(2);
+            at + length(pieces.get(..before).unwrap_or_default())
+        };
+        let worth = self.contents.len() as u64 >= LINE && !self.described;
+        let all = if worth { 0..2 * LINE as usize } else { 0..1 };
+        all.map(with).find(|pieces| starts(pieces).is_multiple_of(LINE)).unwrap_or_else(|| with(0))
+    }
+
+    /// The fields in front of the contents, these, and those behind them.
+    fn pieces(&self, place: Option<&ExternalDataProto>, spaces: usize) -> Vec<Bytes> {
         let [front, back] = self.around.clone();
+        let text = TensorProto { doc_string: Some(" ".repeat(spaces)), ..TensorProto::default() };
+        let text = if spaces > 0 { encoded(&text) } else { Bytes::new() };
         let contents = match place {
             Some(place) => message(TENSOR_EXTERNAL_DATA, vec![encoded(place)]),
             None => message(TENSOR_RAW_DATA, vec![self.contents.clone()]),
         };
-        [front].into_iter().chain(contents).chain([back]).collect()
+        [front, text].into_iter().chain(contents).chain([back]).collect()
     }
 }
 
@@ -147,18 +182,18 @@ mod tests {
 
     #[test]
     fn pieces_are_the_message() {
-        let tensor = |name: &str| TensorProto {
-            dims: vec![3],
+        let tensor = |name: &str, contents: &'static [u8]| TensorProto {
+            dims: vec![contents.len() as i64],
             data_type: Some(9),
             name: Some(name.to_string()),
-            raw_data: Some(Bytes::from_static(b"\x01\0\x01")),
+            raw_data: Some(Bytes::from_static(contents)),
             ref_key: Some(name.to_string()),
             compression_type: Some(0),
             ..Default::default()
         };
         let graph = GraphProto {
             name: Some("net".into()),
-            parameter: vec![tensor("a"), tensor("b")],
+            parameter: vec![tensor("a", b"\x01\0\x01"), tensor("b", b"\x01")],
             bprop_hash: Some("x".into()),
             ..Default::default()
         };
@@ -171,6 +206,34 @@ mod tests {
         let bytes = model.encode_to_vec();
         let image = Image::of(model);
         assert_eq!(image.pieces(&[]).concat(), bytes);
-        assert_eq!(image.weight_bytes(), 6);
+        assert_eq!(image.weight_bytes(), 4);
+    }
+
+    #[test]
+    fn contents_start_at_lines_wherever_they_end() {
+        for more in 0..300 {
+            let tensor = |len: usize| TensorProto {
+                dims: vec![len as i64],
+                data_type: Some(3),
+                name: Some("w".repeat(1 + more % 7)),
+                raw_data: Some(vec![1; len].into()),
+                ..Default::default()
+            };
+            let graph = GraphProto {
+                name: Some("n".repeat(more)),
+                parameter: [64, 3, 127, 16_300, 64 + more].map(tensor).into(),
+                ..Default::default()
+            };
+            let model = ModelProto { graph: Some(Box::new(graph)), ..Default::default() };
+            let bytes: Bytes = Image::of(model.clone()).pieces(&[]).concat().into();
+            let mut back = ModelProto::decode(bytes.clone()).unwrap();
+            for tensor in back.graph.iter_mut().flat_map(|g| &mut g.parameter) {
+                let contents = tensor.raw_data.as_ref().unwrap();
+                let at = contents.as_ptr().addr() - bytes.as_ptr().addr();
+                assert!(at.is_multiple_of(64) || contents.len() < 64, "{more}: {} bytes at {at}", contents.len());
+                assert!(tensor.doc_string.take().is_none_or(|text| text.trim().is_empty()));
+            }
+            assert_eq!(back, model);
+        }
     }
 }

@@ -7,7 +7,7 @@ use mindir_graph::{DType, Tensor, onnx::from_data_type};
 use mindir_proto::onnx::{DataLocation, GraphProto, TensorProto};
 
 use crate::{
-    align::{AlignedBuffer, is_aligned},
+    align::is_aligned,
     element::ElementType,
     error::{ExternalFault, FileFault, LoadError, TensorFault},
     files::{DataFiles, check_location},
@@ -55,8 +55,8 @@ impl<'a> Weights<'a> {
         let fail = |fault| LoadError::Tensor { file: self.file.to_string(), tensor: name.to_string(), fault };
         if proto.data_location != Some(DataLocation::External as i32) {
             let tensor = contents(proto, self.limits.max_rank).map_err(fail)?;
-            let own = proto.raw_data.as_ref().is_some_and(|raw| raw.as_ptr() == tensor.bytes().as_ptr());
-            self.count(own, tensor.bytes().len());
+            let raw = proto.raw_data.as_ref().is_some_and(|raw| raw.as_ptr() == tensor.bytes().as_ptr());
+            self.count(raw, &tensor);
             return Ok(tensor);
         }
         let (dtype, dims, len) = facts(proto, self.limits.max_rank).map_err(fail)?;
@@ -64,21 +64,23 @@ impl<'a> Weights<'a> {
             return Err(fail(TensorFault::TwoSources("external_data", source)));
         }
         let bytes = self.external(proto, name, len)?;
-        let own = is_aligned(&bytes, dtype.align());
-        self.count(own, bytes.len());
-        Tensor::from_bytes(dtype, &dims, bytes).map_err(|_| {
+        let tensor = Tensor::over(dtype, &dims, bytes).map_err(|_| {
             let fault = TensorFault::Overflow;
             LoadError::Tensor { file: self.file.to_string(), tensor: name.to_string(), fault }
-        })
+        })?;
+        self.count(true, &tensor);
+        Ok(tensor)
     }
 
-    fn count(&mut self, in_place: bool, len: usize) {
-        if in_place {
+    /// Counts a tensor, whose bytes are a slice of a file if it is `raw`.
+    fn count(&mut self, raw: bool, tensor: &Tensor) {
+        let len = tensor.bytes().len() as u64;
+        if raw && is_aligned(tensor.bytes(), tensor.dtype().align()) {
             self.report.in_place_tensors += 1;
-            self.report.in_place_bytes += len as u64;
+            self.report.in_place_bytes += len;
         } else {
-            self.report.copied_tensors += 1;
-            self.report.copied_bytes += len as u64;
+            self.report.misaligned_tensors += 1;
+            self.report.misaligned_bytes += len;
         }
     }
 
@@ -188,12 +190,7 @@ pub(super) fn contents(proto: &TensorProto, max_rank: usize) -> Result<Tensor, T
         Some(_) => typed(proto, dtype)?,
     };
     check(dtype, len, &bytes)?;
-    let bytes = if is_aligned(&bytes, dtype.align()) {
-        bytes
-    } else {
-        AlignedBuffer::copy_of(&bytes).ok_or(TensorFault::Memory(len as u64))?.into()
-    };
-    Tensor::from_bytes(dtype, &dims, bytes).map_err(|_| TensorFault::Overflow)
+    Tensor::over(dtype, &dims, bytes).map_err(|_| TensorFault::Overflow)
 }
 
 fn check(dtype: DType, len: usize, bytes: &[u8]) -> Result<(), TensorFault> {
