@@ -100,6 +100,24 @@ fn weights_that_a_convolution_computes_keep_their_order() {
 }
 
 #[test]
+fn a_convolution_of_few_channels_stays_as_it_is_if_no_other_follows() {
+    for follows in [false, true] {
+        let mut n = Net::new(DType::F32);
+        let x = n.input(&[1, 3, 40, 36]);
+        let (w, bias) = (n.constant(&[8, 3, 3, 3]), n.constant(&[8, 1, 1]));
+        let y = n.conv(x, w);
+        let y = n.op("Add", [y.into(), bias.into()]);
+        let gate = n.op("Sigmoid", [y.into()]);
+        let mut y = n.op("Mul", [y.into(), gate.into()]);
+        if follows {
+            let w = n.constant(&[2, 8, 1, 1]);
+            y = n.conv(y, w);
+        }
+        applied(&holds(n, &[y]), "layout", if follows { 2 } else { 0 });
+    }
+}
+
+#[test]
 fn a_gate_on_the_channels_of_a_convolution() {
     let mut n = Net::new(DType::F32);
     let x = n.input(&[2, 3, 4, 4]);

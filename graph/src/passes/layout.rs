@@ -2,18 +2,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Notes;
-use crate::task::{Copy, EpilogueInput, Layout, Part, Source, Task, TaskGraph, TaskNode, V};
+use crate::task::{Conv, Copy, EpilogueInput, Layout, Part, Source, Task, TaskGraph, TaskNode, V};
 use crate::{Fact, Shape, Strides, dense_strides};
 
 /// Order of `[n, h, w, c]` in `[n, c, h, w]` and back.
 const TO_NHWC: [usize; 4] = [0, 2, 3, 1];
 const TO_NCHW: [usize; 4] = [0, 3, 1, 2];
 
+/// An image of so few channels is read as well plane by plane.
+const FEW: usize = 4;
+
+/// To rearrange an image of fewer pixels costs nothing beside the rest of a run.
+const MANY: usize = 1024;
+
 /// The dimensions `[n, c, h, w]` that the elements of a storage are seen in.
 type Image = [usize; 4];
 
 /// Rewrites convolutions to channels-last. What lies between them follows, so that transposes remain only at the borders of
-/// such regions.
+/// such regions. A convolution of few channels that no other follows is left alone: there is no region.
 ///
 /// Which dimensions of a value are those of an image is said by the task that reads or writes it, never by its own shape.
 /// Results keep their bits, but for the order in which a device sums what it finds in another order.
@@ -23,7 +29,8 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
     }
     let nodes = std::mem::take(&mut graph.nodes);
     notes.visits += nodes.len() as u64;
-    let mut rewrite = Rewrite { graph, notes, twins: HashMap::new(), only: HashMap::new() };
+    let leads = leads(graph, &nodes);
+    let mut rewrite = Rewrite { graph, notes, leads, twins: HashMap::new(), only: HashMap::new() };
     for node in nodes {
         rewrite.node(node);
     }
@@ -34,9 +41,33 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
     }
 }
 
+/// For each root, whether it is an image of a convolution, or what leads there takes its order from it.
+fn leads(graph: &TaskGraph, nodes: &[TaskNode]) -> Vec<bool> {
+    let mut leads = vec![false; graph.values.len()];
+    for node in nodes.iter().rev() {
+        let after = node.outs.iter().any(|v| leads[graph.root(*v).0 as usize]);
+        let follows = match &node.task {
+            Task::Conv(c) => !is_alone(c, after),
+            Task::Pool(_) | Task::Resize(_) | Task::Map(_) | Task::Copy(_) => after,
+            _ => false,
+        };
+        if follows {
+            node.ins.iter().for_each(|v| leads[graph.root(*v).0 as usize] = true);
+        }
+    }
+    leads
+}
+
+/// Whether a convolution, whose result leads to others or not, has no use of the order of channels.
+fn is_alone(c: &Conv, leads: bool) -> bool {
+    c.c_in <= FEW && c.h * c.w >= MANY && c.groups == 1 && !leads
+}
+
 struct Rewrite<'a> {
     graph: &'a mut TaskGraph,
     notes: &'a mut Notes,
+    /// For each root, whether it leads to a convolution.
+    leads: Vec<bool>,
     /// The elements of a root, seen as an image, channels-last.
     twins: HashMap<(V, Image), V>,
     /// Roots that exist channels-last only, so far.
@@ -77,6 +108,11 @@ impl Rewrite<'_> {
         let x = *node.ins.first()?;
         match &node.task {
             Task::Conv(c) if c.layout == Layout::Nchw => {
+                let leads = self.leads[self.graph.root(node.outs[0]).0 as usize];
+                if is_alone(c, leads) && self.twin(x, [c.n, c.c_in, c.h, c.w]).is_none() {
+                    self.notes.refused(&node.path, "few channels, and no convolution follows");
+                    return None;
+                }
                 self.notes.applied(&node.path, "channels last");
                 let image = [c.n, c.c_out, c.out_h, c.out_w];
                 let lead = node.ins.len() - c.epilogue.as_ref().map_or(0, |e| e.inputs.len());
@@ -90,7 +126,7 @@ impl Rewrite<'_> {
                         _ => self.first(v),
                     });
                 }
-                let task = Task::Conv(crate::task::Conv { layout: Layout::Nhwc, ..c.clone() });
+                let task = Task::Conv(Conv { layout: Layout::Nhwc, ..c.clone() });
                 Some(Form { task, ins, image: Some(image) })
             }
             Task::Pool(p) if p.layout == Layout::Nchw => {
