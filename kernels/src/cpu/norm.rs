@@ -4,7 +4,7 @@ use mindir_graph::task::{Norm, NormKind, Task};
 use mindir_graph::{DType, Fact};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors};
+use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, pieces};
 use super::{Gang, Isa, Request, Shared};
 use crate::device::TaskView;
 
@@ -170,10 +170,12 @@ fn sum<S: Simd>(s: S, x: &[f32], f: impl Fn(S::F) -> S::F) -> f32 {
 #[inline(always)]
 fn normalise<S: Simd>(s: S, y: &mut [f32], centre: [S::F; 3], gamma: Option<&[f32]>, beta: Option<&[f32]>) {
     let whole = y.len() - y.len() % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
-        let (g, b) = (at(s, gamma, i), at(s, beta, i));
-        let v = normal(s, s.get(y, i), centre, g, b);
-        s.put(y, i, v);
+    for piece in pieces(whole) {
+        for i in piece.step_by(S::LANES) {
+            let (g, b) = (at(s, gamma, i), at(s, beta, i));
+            let v = normal(s, s.get(y, i), centre, g, b);
+            s.put(y, i, v);
+        }
     }
     if whole < y.len() {
         let (g, b) = (tail(s, gamma, whole), tail(s, beta, whole));

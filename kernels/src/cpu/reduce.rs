@@ -4,7 +4,7 @@ use mindir_graph::task::{Reduce, ReduceKind, Task};
 use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
-use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math};
+use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, pieces};
 use super::{Gang, Isa, Request, Shared};
 use crate::device::TaskView;
 
@@ -233,17 +233,19 @@ fn line<S: Simd>(s: S, x: &[f32], fold: Fold) -> f32 {
     let mut total = start;
     let whole = x.len() - x.len() % S::LANES;
     let run = RUN * S::LANES;
-    for base in (0..whole).step_by(run) {
-        let sum = fold_vectors(
-            s,
-            &x[base..whole.min(base + run)],
-            start,
-            #[inline(always)]
-            |a, x| fold.of(s, a, x),
-            #[inline(always)]
-            |a, b| fold.of(s, a, b),
-        );
-        total = fold.of(s, total, sum);
+    for piece in pieces(whole) {
+        for base in piece.step_by(run) {
+            let sum = fold_vectors(
+                s,
+                &x[base..whole.min(base + run)],
+                start,
+                #[inline(always)]
+                |a, x| fold.of(s, a, x),
+                #[inline(always)]
+                |a, b| fold.of(s, a, b),
+            );
+            total = fold.of(s, total, sum);
+        }
     }
     let mut lanes = [0.0; MAX_LANES];
     s.put(&mut lanes, 0, total);
@@ -405,7 +407,14 @@ impl Kernel for First<'_> {
 fn skip<S: Simd>(s: S, row: &[f32], x: f32) -> usize {
     let x = s.splat(x);
     let whole = row.len() - row.len() % S::LANES;
-    (0..whole).step_by(S::LANES).find(|&i| s.any(s.eq(s.get(row, i), x))).unwrap_or(whole)
+    for piece in pieces(whole) {
+        for i in piece.step_by(S::LANES) {
+            if s.any(s.eq(s.get(row, i), x)) {
+                return i;
+            }
+        }
+    }
+    whole
 }
 
 /// Positions of the first largest or smallest elements of columns: element `l` of column `i` is `x[l · inner + i]`.
@@ -426,13 +435,15 @@ impl Kernel for FirstInColumns<'_> {
         for i in (0..n).step_by(S::LANES) {
             let mut best = s.get_tail(&self.x[..n], i);
             let mut place = s.splat_i(0);
-            for l in 1..self.len {
-                let v = s.get_tail(&self.x[l * self.inner..][..n], i);
-                let beats = if self.largest { s.lt(best, v) } else { s.lt(v, best) };
-                // NaN beats everything else.
-                let beats = s.or_m(beats, s.and_m(s.is_nan(v), s.eq(best, best)));
-                best = s.select(beats, v, best);
-                place = s.select_i(beats, s.splat_i(l as i32), place);
+            for piece in pieces(self.len) {
+                for l in piece.start.max(1)..piece.end {
+                    let v = s.get_tail(&self.x[l * self.inner..][..n], i);
+                    let beats = if self.largest { s.lt(best, v) } else { s.lt(v, best) };
+                    // NaN beats everything else.
+                    let beats = s.or_m(beats, s.and_m(s.is_nan(v), s.eq(best, best)));
+                    best = s.select(beats, v, best);
+                    place = s.select_i(beats, s.splat_i(l as i32), place);
+                }
             }
             let mut lanes = [0; MAX_LANES];
             // SAFETY: there are at least `LANES` elements.

@@ -4,7 +4,7 @@ use mindir_graph::task::{Softmax, Task};
 use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, store_part};
+use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, pieces, store_part};
 use super::{Gang, Isa, Request, Shared};
 use crate::device::TaskView;
 
@@ -106,11 +106,13 @@ fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
     let largest = y[whole..].iter().fold(largest, |m, &v| if v > m { v } else { m });
     let shift = s.splat(largest);
     let mut sums = s.zero();
-    for i in (0..whole).step_by(S::LANES) {
-        let d = s.sub(s.get(y, i), shift);
-        let e = math::exp(s, d);
-        s.put(y, i, if log { d } else { e });
-        sums = s.add(sums, e);
+    for piece in pieces(whole) {
+        for i in piece.step_by(S::LANES) {
+            let d = s.sub(s.get(y, i), shift);
+            let e = math::exp(s, d);
+            s.put(y, i, if log { d } else { e });
+            sums = s.add(sums, e);
+        }
     }
     let mut sum = s.reduce_sum(sums);
     if whole < y.len() {
@@ -122,9 +124,11 @@ fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
         sum += lanes[..y.len() - whole].iter().sum::<f32>();
     }
     let last = s.splat(if log { -(f64::from(sum).ln() as f32) } else { 1.0 / sum });
-    for i in (0..whole).step_by(S::LANES) {
-        let v = s.get(y, i);
-        s.put(y, i, if log { s.add(v, last) } else { s.mul(v, last) });
+    for piece in pieces(whole) {
+        for i in piece.step_by(S::LANES) {
+            let v = s.get(y, i);
+            s.put(y, i, if log { s.add(v, last) } else { s.mul(v, last) });
+        }
     }
     if whole < y.len() {
         let v = s.get_tail(y, whole);
@@ -181,20 +185,26 @@ impl Columns<'_> {
     fn vector<S: Simd>(&self, s: S, at: usize, n: usize) {
         let &Strided { x, y, len, inner, log } = self.work;
         let mut largest = s.splat(f32::NEG_INFINITY);
-        for l in 0..len {
-            largest = s.max(self.load(s, x, at + l * inner, n), largest);
+        for piece in pieces(len) {
+            for l in piece {
+                largest = s.max(self.load(s, x, at + l * inner, n), largest);
+            }
         }
         let mut sum = s.zero();
-        for l in 0..len {
-            let d = s.sub(self.load(s, x, at + l * inner, n), largest);
-            let e = math::exp(s, d);
-            sum = s.add(sum, e);
-            self.store(s, at + l * inner, if log { d } else { e }, n);
+        for piece in pieces(len) {
+            for l in piece {
+                let d = s.sub(self.load(s, x, at + l * inner, n), largest);
+                let e = math::exp(s, d);
+                sum = s.add(sum, e);
+                self.store(s, at + l * inner, if log { d } else { e }, n);
+            }
         }
         let last = if log { s.neg(math::log(s, sum)) } else { s.div(s.splat(1.0), sum) };
-        for l in 0..len {
-            let v = self.load(s, y.at(0), at + l * inner, n);
-            self.store(s, at + l * inner, if log { s.add(v, last) } else { s.mul(v, last) }, n);
+        for piece in pieces(len) {
+            for l in piece {
+                let v = self.load(s, y.at(0), at + l * inner, n);
+                self.store(s, at + l * inner, if log { s.add(v, last) } else { s.mul(v, last) }, n);
+            }
         }
     }
 }

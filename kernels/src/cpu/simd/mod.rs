@@ -7,8 +7,11 @@
 //! Helpers that take a token must be `#[inline(always)]` too; a function that is not inlined is compiled without the
 //! instructions and is correct but slow.
 
+use std::ops::Range;
+
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use mindir_graph::bounds;
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -271,7 +274,18 @@ pub unsafe fn store_part<S: Simd>(s: S, p: *mut f32, v: S::F, n: usize) {
     unsafe { if n >= S::LANES { s.store(p, v) } else { s.store_n(p, v, n) } }
 }
 
-/// Folds the whole vectors of `x` into one: four side by side, then those. `f` is `#[inline(always)]`.
+/// Steps of a loop between two questions whether to go on.
+const PIECE: usize = 1 << 20;
+
+/// The steps of a long loop, some at a time; none are left once the thread must [stop](bounds::check).
+#[inline(always)]
+pub fn pieces(steps: usize) -> impl Iterator<Item = Range<usize>> {
+    let goes_on = |at: &usize| *at == 0 || bounds::check().is_ok();
+    (0..steps).step_by(PIECE).take_while(goes_on).map(move |at| at..steps.min(at + PIECE))
+}
+
+/// Folds the whole vectors of `x` into one: four side by side, then those. `f` is `#[inline(always)]`. What it gives once the
+/// thread must stop means nothing.
 #[inline(always)]
 pub fn fold_vectors<S: Simd>(
     s: S,
@@ -281,12 +295,13 @@ pub fn fold_vectors<S: Simd>(
     join: impl Fn(S::F, S::F) -> S::F,
 ) -> S::F {
     let mut acc = [start; 4];
-    let mut i = 0;
-    while i + 4 * S::LANES <= x.len() {
-        for (v, a) in acc.iter_mut().enumerate() {
-            *a = f(*a, s.get(x, i + v * S::LANES));
+    let mut i = x.len() - x.len() % (4 * S::LANES);
+    for piece in pieces(i) {
+        for i in piece.step_by(4 * S::LANES) {
+            for (v, a) in acc.iter_mut().enumerate() {
+                *a = f(*a, s.get(x, i + v * S::LANES));
+            }
         }
-        i += 4 * S::LANES;
     }
     while i + S::LANES <= x.len() {
         acc[0] = f(acc[0], s.get(x, i));
@@ -378,5 +393,16 @@ mod tests {
             bad.extend(isa.run(Basics).into_iter().map(|b| format!("{isa}: {b}")));
         }
         assert!(bad.is_empty(), "{}", bad.join("\n"));
+    }
+
+    #[test]
+    fn long_loops_end_when_the_thread_must_stop() {
+        use mindir_graph::bounds::{Bounds, CancelToken, Halt};
+        let all = |n: usize| pieces(n).flatten().count();
+        assert_eq!([0, 1, PIECE, 3 * PIECE + 5].map(all), [0, 1, PIECE, 3 * PIECE + 5]);
+        let token = CancelToken::new();
+        token.cancel();
+        let bounds = Bounds { halt: Halt::new(Some(token), None), ..Bounds::default() };
+        assert_eq!(bounds.enter(|| [5, 3 * PIECE].map(all)), [5, PIECE]);
     }
 }
