@@ -9,6 +9,7 @@ use crate::graph::{Format, Model, Node, ValueId};
 use crate::{DType, Tensor};
 
 mod flow;
+mod rounds;
 mod walk;
 
 use super::types::{Kind, Length};

@@ -84,6 +84,11 @@ pub(super) struct Kind {
 }
 
 impl Kind {
+    /// A single number or truth value.
+    pub fn number(dtype: DType) -> Kind {
+        Kind { dtype, dims: Vec::new() }
+    }
+
     /// Every dimension as declared; those that are open, open.
     pub fn declared(spec: &Spec) -> Option<Kind> {
         let dim = |d: &Dim| if let Dim::Known(n) = d { Fixed(*n as i64) } else { Open };

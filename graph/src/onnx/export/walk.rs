@@ -30,7 +30,7 @@ impl Given {
         Given { edge: Some(edge), kind, known: None }
     }
 
-    fn constant(tensor: Tensor) -> Given {
+    pub fn constant(tensor: Tensor) -> Given {
         Given { edge: None, kind: Kind::from(&tensor.fact()), known: Some(tensor) }
     }
 }
