@@ -8,7 +8,7 @@ use mindir_graph::{DType, Dim, OpError, Spec};
 use crate::shapes::{Random, Sample};
 
 /// Calls after which a model counts as one that does not end.
-const MOST_CALLS: u64 = 400;
+const MOST_CALLS: u64 = 60;
 
 /// What every graph takes: turns, a vector that keeps its length, and one that may grow.
 fn specs() -> [Spec; 3] {

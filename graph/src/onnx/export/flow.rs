@@ -9,6 +9,8 @@ use crate::{DType, Tensor};
 
 /// Graphs inside of each other.
 const MOST_NESTED: usize = 64;
+/// Graphs that are written in place, and tries of it.
+const MOST_WALKED: usize = 1 << 16;
 
 /// Where a graph ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,10 +110,14 @@ impl<'a> Walk<'a> {
     pub fn inside(&mut self, id: GraphId, inputs: &[Given], targets: &[GraphId]) -> Result<Flow, Stop> {
         let graph = self.model.graph(id);
         let mut frame = self.enter(id, inputs);
-        if self.active.len() >= MOST_NESTED {
-            if let Some(node) = graph.nodes.first() {
-                self.problem(node, format!("graphs call each other more than {MOST_NESTED} levels deep"));
-            }
+        self.walked += 1;
+        let excess = if self.active.len() >= MOST_NESTED {
+            Some(format!("graphs call each other more than {MOST_NESTED} levels deep"))
+        } else {
+            (self.walked > MOST_WALKED).then(|| format!("calls unfold to more than {MOST_WALKED} graphs"))
+        };
+        if let Some(excess) = excess {
+            graph.nodes.iter().take(1).for_each(|node| self.problem(node, excess.clone()));
             return Err(Stop);
         }
         self.active.push(id);

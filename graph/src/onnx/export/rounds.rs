@@ -171,8 +171,10 @@ impl<'a> Walk<'a> {
     /// carries the graph's inputs and what each of these places needs.
     pub fn around(&mut self, id: GraphId, start: &[Given], targets: &[GraphId]) -> Result<Flow, Stop> {
         let node = self.model.graph(id).nodes.last().ok_or(Stop)?;
-        let mut ends: Ends = vec![(End::Jump(id), start.iter().map(|given| given.kind.clone()).collect())];
+        let begins: Vec<Kind> = start.iter().map(|given| given.kind.clone()).collect();
         let inner = [targets, &[id]].concat();
+        let key = (id, begins.clone(), inner.clone());
+        let mut ends = self.rounds.get(&key).cloned().unwrap_or_else(|| vec![(End::Jump(id), begins)]);
         let (mark, complaints) = (self.book.mark(), self.complaints());
         loop {
             self.book.begin_body();
@@ -184,7 +186,8 @@ impl<'a> Walk<'a> {
                 return Err(Stop);
             }
             if joined == ends {
-                return self.rounds(node, ends, start, &flow, ports);
+                self.rounds.insert(key, joined);
+                return self.write(node, ends, start, &flow, ports);
             }
             ends = joined;
             self.book.drop_since(mark);
@@ -193,7 +196,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The `Loop` whose body is open and ends as `flow` says. The first of `ends` is another turn.
-    fn rounds(
+    fn write(
         &mut self,
         node: &Node,
         mut ends: Ends,
