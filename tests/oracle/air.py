@@ -34,11 +34,11 @@ MESSAGES = {
 # MindSpore's operators that have another name in the graph engine.
 NAMES = {
     "ACos": "Acos", "AddExt": "Add", "AddScalar": "Add", "Argmax": "ArgMaxD", "Argmin": "ArgMinD",
-    "BitwiseAndScalar": "BitwiseAnd", "BitwiseOrScalar": "BitwiseOr", "BitwiseXorScalar": "BitwiseXor", "Concat": "ConcatD",
-    "CumProd": "Cumprod", "CumSum": "Cumsum", "CumsumExt": "Cumsum", "Dense": "BatchMatMulV2",
-    "DepthwiseConv2dNative": "DepthwiseConv2D", "Divs": "Div", "Embedding": "GatherV2", "EqScalar": "Equal",
-    "FillScalar": "Fill", "FillV2": "Fill", "FlattenExt": "FlattenV2", "FloorDivScalar": "FloorDiv", "FullLike": "Fill",
-    "Gather": "GatherV2", "GatherD": "GatherElements", "GeLU": "Gelu", "GeluExt": "GeluV2",
+    "BitwiseAndScalar": "BitwiseAnd", "BitwiseOrScalar": "BitwiseOr", "BitwiseXorScalar": "BitwiseXor", "Clone": "Identity",
+    "Concat": "ConcatD", "Contiguous": "Identity", "CumProd": "Cumprod", "CumSum": "Cumsum", "CumsumExt": "Cumsum",
+    "Dense": "BatchMatMulV2", "DepthwiseConv2dNative": "DepthwiseConv2D", "Divs": "Div", "Embedding": "GatherV2",
+    "EqScalar": "Equal", "FillScalar": "Fill", "FillV2": "Fill", "FlattenExt": "FlattenV2", "FloorDivScalar": "FloorDiv",
+    "FullLike": "Fill", "Gather": "GatherV2", "GatherD": "GatherElements", "GeLU": "Gelu", "GeluExt": "GeluV2",
     "GreaterEqualScalar": "GreaterEqual", "HSigmoid": "HardSigmoid", "HSwish": "HardSwish", "InplaceAddExt": "Add",
     "LayerNormExt": "LayerNormV3", "LeakyReLUExt": "LeakyRelu", "LessScalar": "Less", "LogSoftmax": "LogSoftmaxV2",
     "LogSoftmaxExt": "LogSoftmaxV2", "MatMul": "MatMulV2", "MatMulExt": "BatchMatMul", "Max": "ReduceMax",
@@ -46,7 +46,7 @@ NAMES = {
     "PReLU": "PRelu", "PowScalarTensor": "Pow", "PowTensorScalar": "Pow", "ProdExt": "ReduceProd", "ReLU": "Relu",
     "ReLU6": "Relu6", "RemainderScalarTensor": "FloorMod", "RemainderTensorScalar": "FloorMod", "SeLU": "Selu",
     "SelectExtView": "GatherV2", "SiLU": "Swish", "Softmax": "SoftmaxV2", "Split": "SplitD", "SplitTensor": "SplitD",
-    "Stack": "Pack", "StackExt": "Pack", "SubExt": "Sub", "SubScalar": "Sub", "SumExt": "ReduceSum",
+    "Stack": "Pack", "StackExt": "Pack", "StopGradient": "Identity", "SubExt": "Sub", "SubScalar": "Sub", "SumExt": "ReduceSum",
     "TransposeExtView": "Transpose", "XLogYScalarOther": "Xlogy", "ZerosLikeExt": "ZerosLike",
 }
 # What reading resolves, so that no node is left of it.

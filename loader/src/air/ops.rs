@@ -103,7 +103,9 @@ pub(super) const ROWS: &[Row] = &[
     row("BroadcastTo", "BroadcastTo", &[In("x"), Numbers("shape")]),
     row("Cast", "Cast", &[In("x"), Code("dst_type")]),
     row("Ceil", "Ceil", ONE),
+    row("Clone", "Identity", ONE),
     row("Concat", "ConcatD", &[Many("x"), Int("concat_dim")]),
+    row("Contiguous", "Identity", ONE),
     row("Conv2D", "Conv2D", CONVOLVED),
     row("Cos", "Cos", ONE),
     row("Cosh", "Cosh", ONE),
@@ -249,6 +251,7 @@ pub(super) const ROWS: &[Row] = &[
     row("SquaredDifference", "SquaredDifference", TWO),
     row("Squeeze", "Squeeze", &[In("x"), Ints("axis")]),
     row("Stack", "Pack", &[Many("x"), Int("axis")]),
+    row("StopGradient", "Identity", ONE),
     row(
         "StridedSlice",
         "StridedSlice",
