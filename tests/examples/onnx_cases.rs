@@ -54,7 +54,9 @@ impl Writer {
     }
 
     fn random(&mut self, seed: u64) {
-        let Some(sample) = (if seed % 2 == 0 { shapes::sample(seed) } else { flows::sample(seed) }) else { return };
+        let Some(sample) = (if seed.is_multiple_of(2) { shapes::sample(seed) } else { flows::sample(seed) }) else {
+            return;
+        };
         let (file, outcome) = self.write(&sample.model);
         for (inputs, outputs) in &sample.runs {
             let (inputs, outputs) = (self.tensors(inputs), self.tensors(outputs));
