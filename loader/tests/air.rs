@@ -171,6 +171,29 @@ fn shapes_that_are_known_are_written() {
 }
 
 #[test]
+fn ports_have_the_names_of_the_graph_engine() {
+    let mut b = Builder::new("ports");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2, 3]));
+    let at = b.input("at", Spec::fixed(DType::I64, &[1, 1]));
+    let row = b.input("row", Spec::fixed(DType::F32, &[1, 3]));
+    let largest = b.op("TensorScatterMax", [x.into(), at.into(), row.into()]).unwrap();
+    let log = b.op("LogSoftmax", [x.into(), 1i64.into()]).unwrap();
+    let best = b.op_n("TopK", [x.into(), 2i64.into(), true.into()], 2).unwrap();
+    let air = encoded(&b.finish(&[largest, log, best[0], best[1]]));
+    let [scatter, log, best] = computing(&air).try_into().unwrap();
+    let names = |descs: &[mindir_proto::ge::TensorDescriptor]| -> Vec<String> {
+        descs.iter().map(|desc| desc.name.clone()).collect()
+    };
+    assert_eq!(names(&scatter.input_desc), ["input", "indices", "updates"]);
+    assert_eq!(
+        (names(&scatter.output_desc), names(&log.output_desc)),
+        (vec!["output".into()], vec!["logsoftmax".into()])
+    );
+    assert_eq!(names(&best.output_desc), ["values", "indices"]);
+    assert_eq!(best.input_desc[1].dtype, mindir_proto::ge::data_type::INT32);
+}
+
+#[test]
 fn numbers_that_change_the_type_of_the_result_are_refused() {
     let refused = |dtype, number| {
         let mut b = Builder::new("numbers");

@@ -345,6 +345,7 @@ impl<'m> Writer<'m> {
             Port::Like(name) => return self.like(call, name, arg),
             Port::Many(name) => return self.many(call, name, arg),
             Port::Numbers(name) => return self.numbers(call, name, param, arg),
+            Port::Word(name) => return self.word(call, name, param, arg),
             Port::Axes(name) => return self.axes(call, name, param, arg),
             Port::Int(name) => (name, ports::int(&value()?)?),
             Port::Ints(name) => (name, ports::list(ports::ints(&value()?)?)),
@@ -471,6 +472,15 @@ impl<'m> Writer<'m> {
             _ => Tensor::vector(&list),
         };
         let edge = self.tensor(name, &tensor);
+        call.inputs.push((name.to_string(), Some(edge)));
+        Ok(())
+    }
+
+    fn word(&mut self, call: &mut Call, name: &str, param: &Param, arg: Option<&Arg>) -> Result<(), String> {
+        let value = ports::constant(param, arg)?;
+        let [one] = ports::ints(&value)?[..] else { return Err(format!("expected an integer, found {value}")) };
+        let word = i32::try_from(one).map_err(|_| format!("{one} has more than 32 bits"))?;
+        let edge = self.tensor(name, &Tensor::scalar(word));
         call.inputs.push((name.to_string(), Some(edge)));
         Ok(())
     }

@@ -39,9 +39,13 @@ const WITH_NUMBER: &[Port] = &[In("x1"), Like("x2")];
 const DENSE: &[Port] = &[Matrices("x1"), Matrices("x2"), Vector("bias")];
 const NORMALIZED: &[Port] =
     &[In("x"), In("gamma"), In("beta"), Int("begin_norm_axis"), Int("begin_params_axis"), Float("epsilon")];
+const BEST: &[Port] = &[In("x"), Int("dimension"), Flag("keep_dims")];
+const BLENDED: &[Port] = &[In("input_data"), In("x1"), In("x2"), Like("value")];
+const SHRUNK: &[Port] = &[In("input_x"), Float("lambd")];
 const RUNNING: &[Port] = &[In("x"), Numbers("axis"), Flag("exclusive"), Flag("reverse")];
 const SCALED: &[Port] = &[In("x1"), In("x2"), One];
 const SCATTERED: &[Port] = &[In("x"), In("indices"), In("updates")];
+const SCATTERED_EXTREME: &[Port] = &[In("input"), In("indices"), In("updates")];
 const REDUCED: &[Port] = &[In("x"), Axes("axes"), Flag("keep_dims")];
 const POOLED: &[Port] = &[In("x"), Window("ksize"), Window("strides"), Mode("padding"), Layout("data_format")];
 const CONVOLVED: &[Port] = &[
@@ -68,6 +72,10 @@ pub(super) const ROWS: &[Row] = &[
     row("AddExt", "Add", SCALED),
     row("AddN", "AddN", &[Many("x")]),
     row("AddScalar", "Add", &[In("x1"), Like("x2"), One]),
+    row("Addcdiv", "Addcdiv", BLENDED),
+    row("Addcmul", "Addcmul", BLENDED),
+    rows("ArgMaxWithValue", "ArgMaxWithValue", BEST, &["indice", "values"]),
+    rows("ArgMinWithValue", "ArgMinWithValue", BEST, &["indice", "values"]),
     row("Argmax", "ArgMaxD", &[In("x"), Int("dimension"), Type("dtype")]),
     row("Argmin", "ArgMinD", &[In("x"), Int("dimension"), Type("dtype")]),
     row("Asin", "Asin", ONE),
@@ -102,7 +110,9 @@ pub(super) const ROWS: &[Row] = &[
     row("BitwiseXorScalar", "BitwiseXor", WITH_NUMBER),
     row("BroadcastTo", "BroadcastTo", &[In("x"), Numbers("shape")]),
     row("Cast", "Cast", &[In("x"), Code("dst_type")]),
+    row("CeLU", "CeluV2", &[In("x"), Float("alpha")]),
     row("Ceil", "Ceil", ONE),
+    row("ClampScalar", "ClipByValue", &[In("x"), Like("clip_value_min"), Like("clip_value_max")]),
     row("Clone", "Identity", ONE),
     row("Concat", "ConcatD", &[Many("x"), Int("concat_dim")]),
     row("Contiguous", "Identity", ONE),
@@ -130,6 +140,7 @@ pub(super) const ROWS: &[Row] = &[
             Layout("data_format"),
         ],
     ),
+    row("Diag", "Diag", ONE),
     row("Digamma", "Digamma", ONE),
     row("Div", "Div", TWO),
     row("DivNoNan", "DivNoNan", TWO),
@@ -158,6 +169,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Greater", "Greater", TWO),
     row("GreaterEqual", "GreaterEqual", TWO),
     row("GreaterEqualScalar", "GreaterEqual", WITH_NUMBER),
+    rows("HShrink", "HardShrink", SHRUNK, &["output_y"]),
     rows("HSigmoid", "HardSigmoid", &[In("input_x")], &["output_y"]),
     row("HSwish", "HardSwish", ONE),
     row("Identity", "Identity", ONE),
@@ -176,7 +188,8 @@ pub(super) const ROWS: &[Row] = &[
     row("Lgamma", "Lgamma", ONE),
     row("Log", "Log", ONE),
     row("Log1p", "Log1p", ONE),
-    row("LogSoftmax", "LogSoftmaxV2", &[In("logits"), Ints("axes")]),
+    rows("LogSoftmax", "LogSoftmaxV2", &[In("logits"), Ints("axes")], &["logsoftmax"]),
+    row("LogSumExp", "ReduceLogSumExp", REDUCED),
     row("LogicalAnd", "LogicalAnd", TWO),
     row("LogicalNot", "LogicalNot", ONE),
     row("LogicalOr", "LogicalOr", TWO),
@@ -226,6 +239,7 @@ pub(super) const ROWS: &[Row] = &[
     row("ReduceSum", "ReduceSum", REDUCED),
     row("RemainderTensorScalar", "FloorMod", WITH_NUMBER),
     row("Reshape", "Reshape", &[In("x"), Numbers("shape")]),
+    row("ReverseSequence", "ReverseSequence", &[In("x"), In("seq_lengths"), Int("seq_dim"), Int("batch_dim")]),
     row("ReverseV2", "ReverseV2", &[In("x"), Numbers("axis")]),
     rows("RightShift", "RightShift", &[In("x"), In("y")], &["z"]),
     row("Rint", "Rint", ONE),
@@ -233,6 +247,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Roll", "Roll", &[In("x"), Ints("shifts"), Ints("dims")]),
     row("Round", "Round", ONE),
     row("Rsqrt", "Rsqrt", ONE),
+    row("ScatterNd", "ScatterNd", &[In("indices"), In("x"), Numbers("shape")]),
     row("SeLU", "Selu", ONE),
     row("Select", "Select", &[In("condition"), In("x1"), In("x2")]),
     row("SiLU", "Swish", ONE),
@@ -241,8 +256,10 @@ pub(super) const ROWS: &[Row] = &[
     row("Sin", "Sin", ONE),
     row("Sinh", "Sinh", ONE),
     row("Slice", "Slice", &[In("x"), Numbers("offsets"), Numbers("size")]),
+    rows("SoftShrink", "SoftShrink", SHRUNK, &["output_y"]),
     row("Softmax", "SoftmaxV2", &[In("x"), Ints("axes")]),
     row("Softplus", "Softplus", ONE),
+    row("SoftplusExt", "SoftplusV2", &[In("x"), Float("beta"), Float("threshold")]),
     row("Softsign", "Softsign", ONE),
     rows("Sort", "Sort", &[In("x"), Int("axis"), Flag("descending")], &["y1", "y2"]),
     rows("Split", "SplitD", &[In("x"), Int("split_dim"), Int("num_split")], &["y*"]),
@@ -274,16 +291,20 @@ pub(super) const ROWS: &[Row] = &[
     row("Tanh", "Tanh", ONE),
     row("TensorMove", "TensorMove", ONE),
     row("TensorScatterAdd", "TensorScatterAdd", SCATTERED),
-    row("TensorScatterMax", "TensorScatterMax", SCATTERED),
-    row("TensorScatterMin", "TensorScatterMin", SCATTERED),
+    rows("TensorScatterMax", "TensorScatterMax", SCATTERED_EXTREME, &["output"]),
+    rows("TensorScatterMin", "TensorScatterMin", SCATTERED_EXTREME, &["output"]),
     row("TensorScatterSub", "TensorScatterSub", SCATTERED),
     row("TensorScatterUpdate", "TensorScatterUpdate", SCATTERED),
     row("Tile", "Tile", &[In("x"), Numbers("multiples")]),
+    rows("TopK", "TopK", &[In("x"), Word("k"), Flag("sorted")], &["values", "indices"]),
     row("Transpose", "Transpose", &[In("x"), Numbers("perm")]),
     row("Tril", "Tril", &[In("x"), Int("diagonal")]),
+    row("TrilExt", "Tril", &[In("x"), Int("diagonal")]),
     row("Triu", "Triu", &[In("x"), Int("diagonal")]),
     rows("Trunc", "Trunc", &[In("input_x")], &["output_y"]),
     row("TruncateDiv", "TruncateDiv", TWO),
+    row("UnsortedSegmentSum", "UnsortedSegmentSum", &[In("x"), In("segment_ids"), Numbers("num_segments")]),
+    rows("Unstack", "Unpack", &[In("x"), Int("axis"), Int("num")], &["y*"]),
     row("XLogYScalarOther", "Xlogy", WITH_NUMBER),
     row("Xdivy", "Xdivy", TWO),
     row("Xlogy", "Xlogy", TWO),

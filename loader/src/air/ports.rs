@@ -23,6 +23,8 @@ pub(super) enum Port {
     Many(&'static str),
     /// Integers as an input.
     Numbers(&'static str),
+    /// An integer as an input of 32 bits.
+    Word(&'static str),
     /// Dimensions of the first input as an input; none stand for all.
     Axes(&'static str),
     /// An integer as an attribute.

@@ -14,6 +14,7 @@ pub(super) const RESTATED: &[&str] = &[
     "Embedding",
     "FillScalar",
     "FullLike",
+    "IndexSelect",
     "LayerNormExt",
     "LogSoftmaxExt",
     "Max",
@@ -66,6 +67,7 @@ impl Restating<'_, '_> {
                 let dtype = self.asked()?.map_or_else(|| self.dtype("input"), Ok)?;
                 ("FillV2", vec![Some(ints(&dims)), Some(number_as(&number, dtype)?)])
             }
+            "IndexSelect" => ("Gather", vec![self.arg("input"), self.arg("index"), self.arg("dim"), int(0)]),
             "LayerNormExt" => ("LayerNormV3", self.layer_norm()?),
             "LogSoftmaxExt" => {
                 let (x, dim) = (self.converted(self.asked()?)?, self.constant("dim")?);
