@@ -16,7 +16,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "FACTOR", value_parser = factor, help_heading = "Pictures")]
     pub scale: Option<f32>,
     /// Subtracted after scaling: one number, or one per channel in the model's channel order
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', allow_negative_numbers = true, help_heading = "Pictures")]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = finite, allow_negative_numbers = true, help_heading = "Pictures")]
     pub mean: Vec<f32>,
     /// Divides after subtracting: one number, or one per channel in the model's channel order
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = divisor, help_heading = "Pictures")]
@@ -69,12 +69,18 @@ fn divisor(text: &str) -> Result<f32, String> {
 }
 
 fn factor(text: &str) -> Result<f32, String> {
-    let number = |t: &str| t.trim().parse::<f32>().map_err(|_| format!("{t:?} is no number"));
-    let value = match text.split_once('/') {
-        Some((a, b)) => number(a)? / number(b)?,
-        None => number(text)?,
-    };
-    if value.is_finite() { Ok(value) } else { Err("expected a finite number".into()) }
+    match text.split_once('/') {
+        Some((a, b)) => Some(finite(a)? / finite(b)?).filter(|x| x.is_finite()).ok_or_else(|| unfit(text)),
+        None => finite(text),
+    }
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    text.trim().parse().ok().filter(|x: &f32| x.is_finite()).ok_or_else(|| unfit(text))
+}
+
+fn unfit(text: &str) -> String {
+    format!("expected a finite number, found {text:?}")
 }
 
 /// What a model's input wants of a picture.

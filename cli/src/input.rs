@@ -36,6 +36,10 @@ enum Source {
 impl Source {
     fn parse(text: &str) -> Result<Source, Failure> {
         match Fill::parse(text) {
+            None if text.is_empty() => {
+                let expected = "a .npy, .npz, .png or .jpg file, rand:SEED, ones or zeros";
+                Err(Failure::Usage(format!("--input: expected {expected}, found nothing")))
+            }
             Some(fill) => Ok(Source::Fill(fill)),
             None if text.starts_with("rand:") && !Path::new(text).exists() => {
                 Err(Failure::Usage(format!("{}: the seed is no number from 0 to {}", name(text), u64::MAX)))

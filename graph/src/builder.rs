@@ -275,6 +275,11 @@ impl Builder {
         self.any_node(NodeKind::If { then, otherwise }, vec![Some(condition.into())], results)
     }
 
+    /// Adds a call of one of several functions, the number of which `index` holds.
+    pub fn select(&mut self, index: ValueId, branches: Vec<Closure>, results: usize) -> Vec<ValueId> {
+        self.any_node(NodeKind::Select(branches), vec![Some(index.into())], results)
+    }
+
     fn node(&mut self, def: &'static OpDef, args: Vec<Option<Arg>>, results: usize) -> Vec<ValueId> {
         self.any_node(NodeKind::Op(def), args, results)
     }

@@ -1,11 +1,11 @@
 //! How two models differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::Tensor;
-use crate::graph::{Graph, Model, Node, NodeKind, Param};
+use crate::graph::{Arg, Def, Graph, Model, Node, NodeKind, Param, ValueId};
 
 /// The differences of a model from another one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,8 +73,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// How `b` differs from `a`. Nodes are matched by the names of their results; parameters, graphs and texts by name. Values
-/// count by what they are, so that other names of inner values alone are a difference where the nodes cannot be matched.
+/// How `b` differs from `a`. Nodes are matched by the names of their results, and those that only have a number by their
+/// operator and its order; parameters and texts by name, graphs and the inputs of all but the first by order.
 pub fn diff(a: &Model, b: &Model) -> Diff {
     let mut graph = described(&header(a), &header(b));
     graph.extend(described(&graphs(a), &graphs(b)));
@@ -92,42 +92,90 @@ fn graphs(model: &Model) -> Listing {
     let one = |(place, graph): (usize, &Graph)| {
         // Graphs have numbers of the process that made them in their names.
         let at = if place == 0 { String::new() } else { format!("graph {place}: ") };
-        interface(graph)
-            .into_iter()
-            .map(|(name, text)| (format!("{at}{name}"), text))
-            .chain(
-                graph
-                    .nodes
-                    .iter()
-                    .map(|node| (format!("{at}node {}", title(graph, node)), line(graph, node)))
-                    .collect::<Vec<_>>(),
-            )
-            .collect::<Vec<_>>()
+        let named = Named::new(model, graph, place == 0);
+        named.listing().into_iter().map(|(name, text)| (format!("{at}{name}"), text)).collect::<Vec<_>>()
     };
     model.graphs.iter().enumerate().flat_map(one).collect()
 }
 
-fn interface(graph: &Graph) -> Listing {
-    let inputs =
-        graph.inputs.iter().map(|v| graph.value(*v)).map(|v| (format!("input {}", v.name), v.spec.to_string()));
-    let outputs = graph.outputs.iter().map(|v| graph.describe(*v)).collect::<Vec<_>>().join(", ");
-    inputs.chain([("results".to_string(), format!("{outputs} as {:?}", graph.nest))]).collect()
+/// A graph with names of its values that do not depend on who wrote the file.
+struct Named<'a> {
+    graph: &'a Graph,
+    /// Values whose own names are numbers.
+    names: HashMap<ValueId, String>,
 }
 
-fn title(graph: &Graph, node: &Node) -> String {
-    node.outputs.first().map_or_else(|| node.name.to_string(), |v| graph.value(*v).name.to_string())
-}
+impl<'a> Named<'a> {
+    fn new(model: &Model, graph: &'a Graph, inputs_are_named: bool) -> Self {
+        let mut names = HashMap::new();
+        if !inputs_are_named {
+            names.extend(graph.inputs.iter().enumerate().map(|(i, v)| (*v, i.to_string())));
+        }
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for node in &graph.nodes {
+            let op = node.op_name();
+            let numbered = |v: &&ValueId| model.is_numbered(&graph.value(**v).name, op);
+            if node.outputs.first().filter(numbered).is_none() {
+                continue;
+            }
+            let count = counts.entry(op).or_default();
+            for (i, v) in node.outputs.iter().enumerate() {
+                let item = if i == 0 { String::new() } else { format!(".{i}") };
+                names.insert(*v, format!("{op} {count}{item}"));
+            }
+            *count += 1;
+        }
+        Named { graph, names }
+    }
 
-/// What a node computes from what.
-fn line(graph: &Graph, node: &Node) -> String {
-    let mut args: Vec<String> =
-        node.args.iter().map(|arg| arg.as_ref().map_or("_".into(), |arg| graph.describe_arg(arg))).collect();
-    args.extend(node.closures().iter().map(|c| {
-        let bound: Vec<String> = c.args.iter().map(|arg| graph.describe_arg(arg)).collect();
-        format!("graph {}({})", c.graph.0, bound.join(", "))
-    }));
-    let target = if let NodeKind::Call(g) = node.kind { format!(" graph {}", g.0) } else { String::new() };
-    format!("{}{target}({})", node.op_name(), args.join(", "))
+    fn listing(&self) -> Listing {
+        let inputs = self.graph.inputs.iter().map(|v| (format!("input {}", self.name(*v)), self.spec(*v)));
+        let outputs = self.graph.outputs.iter().map(|v| self.value(*v)).collect::<Vec<_>>().join(", ");
+        let results = ("results".to_string(), format!("{outputs} as {:?}", self.graph.nest));
+        let nodes = self.graph.nodes.iter().map(|node| (format!("node {}", self.title(node)), self.line(node)));
+        inputs.chain([results]).chain(nodes).collect()
+    }
+
+    fn spec(&self, v: ValueId) -> String {
+        self.graph.value(v).spec.to_string()
+    }
+
+    fn name(&self, v: ValueId) -> &str {
+        self.names.get(&v).map_or(&*self.graph.value(v).name, String::as_str)
+    }
+
+    /// A value by name: constants by their contents where these are short, else by what is known of them.
+    fn value(&self, v: ValueId) -> String {
+        match &self.graph.value(v).def {
+            Def::Const(_) => self.graph.show(v),
+            _ => self.name(v).to_string(),
+        }
+    }
+
+    fn arg(&self, arg: &Arg) -> String {
+        match arg {
+            Arg::Value(v) => self.value(*v),
+            Arg::Const(c) => c.to_string(),
+            Arg::List(items) => format!("({})", self.args(items)),
+        }
+    }
+
+    fn args(&self, args: &[Arg]) -> String {
+        args.iter().map(|arg| self.arg(arg)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn title(&self, node: &Node) -> String {
+        node.outputs.first().map_or_else(|| node.name.to_string(), |v| self.name(*v).to_string())
+    }
+
+    /// What a node computes from what.
+    fn line(&self, node: &Node) -> String {
+        let mut args: Vec<String> =
+            node.args.iter().map(|arg| arg.as_ref().map_or("_".into(), |arg| self.arg(arg))).collect();
+        args.extend(node.closures().iter().map(|c| format!("graph {}({})", c.graph.0, self.args(&c.args))));
+        let target = if let NodeKind::Call(g) = node.kind { format!(" graph {}", g.0) } else { String::new() };
+        format!("{}{target}({})", node.op_name(), args.join(", "))
+    }
 }
 
 /// Differences of two lists in which every name occurs once, or in the same order.
@@ -223,6 +271,28 @@ mod tests {
         assert!(what == "w" && d.is_nan());
         let shorter = diff(&model(&[1.0, 2.0, 3.0], "Add"), &model(&[1.0], "Add"));
         assert_eq!(shorter.params[0].to_string(), "~ w f32 [3] -> f32 [1]");
+    }
+
+    /// What files call by numbers that depend on who wrote them is the same, and what is given a name counts by it.
+    #[test]
+    fn numbers_are_no_names() {
+        let made = |numbers: [&str; 2], ops: [&str; 2]| {
+            let mut b = Builder::new("net");
+            let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+            let y = b.op(ops[0], [x.into()]).unwrap();
+            let z = b.op(ops[1], [y.into()]).unwrap();
+            b.rename(&[(y, numbers[0]), (z, numbers[1])]);
+            b.finish(&[z])
+        };
+        let one = made(["x:3", "x:4"], ["Exp", "Exp"]);
+        assert_eq!(diff(&one, &made(["CNode_1:71", "x:9"], ["Exp", "Exp"])), Diff::default());
+        let lines: Vec<String> =
+            diff(&one, &made(["x:7", "x:9"], ["Exp", "Neg"])).graph.iter().map(Change::to_string).collect();
+        assert_eq!(
+            lines,
+            ["~ results Exp 1 as Leaf -> Neg 0 as Leaf", "- node Exp 1 Exp(Exp 0)", "+ node Neg 0 Neg(Exp 0)"]
+        );
+        assert!(!diff(&one, &made(["hidden", "x:4"], ["Exp", "Exp"])).is_empty());
     }
 
     #[test]

@@ -378,6 +378,17 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether the result of an operator is called by a number as exporters and builders do: `x:31`, `x:31.0`, `Neg_1.0` of
+    /// operator `Neg`. ONNX files name every value.
+    pub(crate) fn is_numbered(&self, name: &str, op: &str) -> bool {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let item = name.rsplit_once('.').filter(|(_, item)| digits(item));
+        let stem = item.map_or(name, |(stem, _)| stem);
+        let last = stem.rsplit(':').next().unwrap_or(stem);
+        let by_op = last.strip_prefix(op).and_then(|rest| rest.strip_prefix('_')).is_some_and(digits);
+        (item.is_some() && by_op) || (digits(last) && !matches!(self.origin.format, Format::Onnx { .. }))
+    }
+
     /// The graph that a run starts with.
     pub fn entry(&self) -> &Graph {
         &self.graphs[0]
@@ -422,26 +433,8 @@ impl fmt::Display for Graph {
 }
 
 impl Graph {
-    /// A value by name: constants by their contents where these are short, else by what is known of them.
-    pub(crate) fn describe(&self, v: ValueId) -> String {
-        match &self.value(v).def {
-            Def::Const(_) => self.show(v),
-            _ => self.value(v).name.to_string(),
-        }
-    }
-
-    /// An argument with its values as [`describe`](Self::describe) has them.
-    pub(crate) fn describe_arg(&self, arg: &Arg) -> String {
-        match arg {
-            Arg::Value(v) => self.describe(*v),
-            Arg::Const(c) => c.to_string(),
-            Arg::List(items) => {
-                format!("({})", items.iter().map(|a| self.describe_arg(a)).collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
-
-    fn show(&self, v: ValueId) -> String {
+    /// A value by number: constants by their contents where these are short, else by what is known of them.
+    pub(crate) fn show(&self, v: ValueId) -> String {
         match &self.value(v).def {
             Def::Const(t) if t.count() == 1 => format!("{t:?}"),
             Def::Const(t) => format!("const {}", t.fact()),

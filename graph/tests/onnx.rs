@@ -259,3 +259,72 @@ fn any_of_nothing_is_false() {
         assert!(!ops.contains(&"ReduceMax"), "{}: {ops:?}", case.name);
     }
 }
+
+fn number(b: &mut Builder, name: &str) -> ValueId {
+    b.input(name, Spec::fixed(DType::I64, &[]))
+}
+
+fn nodes(body: &Body) -> usize {
+    let inner = body.nodes.iter().flat_map(|node| &node.attrs);
+    let inner = inner.filter_map(|(_, attr)| if let Attr::Body(body) = attr { Some(nodes(body)) } else { None });
+    body.nodes.len() + inner.sum::<usize>()
+}
+
+/// `while i < 9 { if i == 0 { i += 1 }; …; if i == count { i += 1 } }`, where each branch calls what follows.
+fn conditions_in_a_loop(count: usize) -> usize {
+    let mut b = Builder::new("conditions");
+    let [test, done] = ["test", "done"].map(|name| b.declare(name));
+    let steps: Vec<_> = (0..count).map(|i| (b.declare(&format!("step{i}")), b.declare(&format!("add{i}")))).collect();
+    let after = |i: usize| steps.get(i).map_or(test, |step| step.0);
+    b.define(test, |b| {
+        let i = number(b, "i");
+        let more = b.op("Less", [i.into(), 9i64.into()])?;
+        let [again, leave] = [after(0), done].map(|graph| Closure { graph, args: vec![i.into()] });
+        Ok(b.choose(more, again, leave, 1))
+    })
+    .unwrap();
+    b.define(done, |b| Ok(vec![number(b, "i")])).unwrap();
+    for (at, (step, add)) in steps.iter().enumerate() {
+        b.define(*step, |b| {
+            let i = number(b, "i");
+            let same = b.op("Equal", [i.into(), (at as i64).into()])?;
+            let [add, on] = [*add, after(at + 1)].map(|graph| Closure { graph, args: vec![i.into()] });
+            Ok(b.choose(same, add, on, 1))
+        })
+        .unwrap();
+        b.define(*add, |b| {
+            let i = number(b, "i");
+            let more = b.op("Add", [i.into(), 1i64.into()])?;
+            Ok(b.call(after(at + 1), [more.into()], 1))
+        })
+        .unwrap();
+    }
+    let i = number(&mut b, "i");
+    let y = b.call(test, [i.into()], 1);
+    nodes(&export(&b.finish(&y), options()).unwrap().body)
+}
+
+#[test]
+fn what_follows_a_condition_in_a_loop_is_written_once() {
+    let [few, more] = [4, 24].map(conditions_in_a_loop);
+    assert!(more < 7 * few, "{few} nodes for 4 conditions, {more} for 24");
+}
+
+#[test]
+fn what_never_ends_and_what_calls_itself_before_its_end_is_refused() {
+    let refused = |inside: bool| {
+        let mut b = Builder::new("endless");
+        let again = b.declare("again");
+        b.define(again, |b| {
+            let i = number(b, "i");
+            let y = b.call(again, [i.into()], 1);
+            if inside { Ok(vec![b.op("Add", [y[0].into(), i.into()])?]) } else { Ok(y) }
+        })
+        .unwrap();
+        let i = number(&mut b, "i");
+        let y = b.call(again, [i.into()], 1);
+        export(&b.finish(&y), options()).unwrap_err().to_string()
+    };
+    assert!(refused(false).contains("nothing ends the loop"), "{}", refused(false));
+    assert!(refused(true).contains("ONNX has no recursion"), "{}", refused(true));
+}

@@ -3,8 +3,8 @@
 //! `onnx_cases FOLDER [OPSET]` makes `FOLDER/cases.json`, `FOLDER/data.bin` and `FOLDER/N.onnx`. Each case comes twice: with
 //! the shapes of its inputs, and with all their dimensions open.
 //!
-//! `onnx_cases FOLDER OPSET SEED COUNT` writes random models over open dimensions in their place, each with inputs of several
-//! sizes.
+//! `onnx_cases FOLDER OPSET SEED COUNT` writes random models over open dimensions and of random control flow in their place,
+//! each with several inputs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use mindir_graph::lower::run_node;
 use mindir_graph::op::{Case, OpDef};
 use mindir_graph::ops::OPS;
 use mindir_graph::{Dim, Tensor};
-use mindir_tests::shapes;
+use mindir_tests::{flows, shapes};
 use serde_json::{Value, json};
 
 struct Writer {
@@ -54,7 +54,9 @@ impl Writer {
     }
 
     fn random(&mut self, seed: u64) {
-        let Some(sample) = shapes::sample(seed) else { return };
+        let Some(sample) = (if seed.is_multiple_of(2) { shapes::sample(seed) } else { flows::sample(seed) }) else {
+            return;
+        };
         let (file, outcome) = self.write(&sample.model);
         for (inputs, outputs) in &sample.runs {
             let (inputs, outputs) = (self.tensors(inputs), self.tensors(outputs));

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod counting;
+pub mod flows;
 pub mod golden;
 pub mod models;
 pub mod precise;

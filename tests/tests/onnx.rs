@@ -1,9 +1,11 @@
-//! Goldens written as ONNX and read again give MindSpore's numbers; `tests/oracle/onnx_out.py` asks ONNX Runtime.
+//! Goldens written as ONNX and read again give MindSpore's numbers, and random control flow its own; `tests/oracle/onnx_out.py` asks ONNX Runtime.
 
 use mindir::onnx::{self, OPSETS, Options};
 use mindir::{GraphCell, Tensor};
 use mindir_tests::compare::difference;
+use mindir_tests::flows;
 use mindir_tests::golden::{self, Golden};
+use mindir_tests::shapes::Sample;
 
 /// Networks that have to survive.
 const NAMED: [&str; 14] = [
@@ -67,4 +69,36 @@ fn networks_survive_onnx() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Random control flow; most of it comes back to where it was from inside of conditions and other loops.
+#[test]
+fn flows_survive_onnx() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.onnx");
+    let (mut failures, mut count) = (Vec::new(), 0);
+    for seed in 0..120 {
+        let Some(sample) = flows::sample(seed) else { continue };
+        count += 1;
+        // What may never end has no form.
+        let outcome = flow(&sample, &path).err().filter(|e| !e.contains("nothing ends the loop"));
+        failures.extend(outcome.map(|e| format!("seed {seed}: {e}")));
+    }
+    assert!(count > 30, "only {count} models end");
+    assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn flow(sample: &Sample, path: &std::path::Path) -> Result<(), String> {
+    onnx::export(&sample.model, path, &Options::default()).map_err(|e| e.to_string())?;
+    let model = mindir::load(path).map_err(|e| format!("import: {e}"))?;
+    let cell = GraphCell::new(model, Default::default()).map_err(|e| format!("cell: {e}"))?;
+    for (inputs, want) in &sample.runs {
+        let got = cell.run(inputs).map_err(|e| e.to_string())?;
+        for (got, want) in got.iter().zip(want) {
+            if got.shape() != want.shape() || got.bytes() != want.bytes() {
+                return Err(format!("expected {want:?}, found {got:?}"));
+            }
+        }
+    }
+    Ok(())
 }

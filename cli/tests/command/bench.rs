@@ -33,6 +33,18 @@ fn batches_replace_the_first_dimension() {
 }
 
 #[test]
+fn given_inputs_must_have_the_batch_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    mindir::npy::write(&path, &mindir::Tensor::zeros(mindir::DType::F32, &[2, 1, 32, 32]).unwrap()).unwrap();
+    let (dynamic, given) = (digits("lenet5_dynamic_batch.mindir"), path.to_str().unwrap());
+    mindir(["bench", &dynamic, "-i", given, "--batch", "2", "--time", "5ms"]).with(0);
+    mindir(["bench", &dynamic, "-i", given, "--batch", "2,4", "--time", "5ms"])
+        .with(2)
+        .complains(&["--batch 4", "is given as f32 [2, 1, 32, 32]"]);
+}
+
+#[test]
 fn control_flow_runs_too() {
     mindir(["bench", &model("cf_while"), "-i", "ones", "--time", "5ms"]).with(0).says(&["p50"]);
     mindir(["bench", &model("cf_while"), "-i", "ones", "--time", "5ms", "--profile"]).with(2).complains(&["--profile"]);

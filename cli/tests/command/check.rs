@@ -1,4 +1,8 @@
-use super::{digits, golden, mindir, model};
+use mindir::builder::Builder;
+use mindir::graph::{Arg, ValueId};
+use mindir::{DType, OpError, Spec};
+
+use super::{digits, golden, mindir, model, written};
 
 #[test]
 fn networks_are_the_same_in_every_way() {
@@ -47,4 +51,22 @@ fn differences_are_named() {
     assert_eq!(json["equal"], false);
     let runs = json["sets"][0]["runs"].as_array().unwrap();
     assert!(runs.iter().any(|r| r["outcome"] == "differs" && r["node"].is_string()), "{json:#}");
+}
+
+/// MindSpore's number of bf16 is 45, which as a factor asks for no type.
+#[test]
+fn half_types_that_are_asked_for_widen_the_tolerance() {
+    let tolerance = |y: fn(&mut Builder, Arg) -> Result<ValueId, OpError>| {
+        let mut b = Builder::new("numbers");
+        let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+        let y = y(&mut b, x.into()).unwrap();
+        let y = b.op("Cast", [y.into(), (43i64).into()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(&dir, &b.finish(&[y]));
+        mindir(["check", &path, "--json"]).with(0).json()["tolerance"].as_f64().unwrap()
+    };
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    assert!(close(tolerance(|b, x| b.op("Muls", [x, 45i64.into()])), 1e-4));
+    assert!(close(tolerance(|b, x| b.op("Cast", [x, 45i64.into()])), 16.0 / 256.0));
+    assert!(close(tolerance(|b, x| b.op("Cast", [x, Arg::from(42i64)])), 16.0 / 2048.0));
 }

@@ -51,6 +51,60 @@ fn files_that_are_no_arrays_are_4() {
 }
 
 #[test]
+fn what_is_no_input_says_what_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("empty.npy");
+    std::fs::write(&path, b"").unwrap();
+    let (dense, empty) = (model("dense"), path.to_str().unwrap());
+    mindir(["run", &dense, "-i", empty])
+        .with(4)
+        .complains(&["expected an array of NumPy", "ends inside of its header"]);
+    mindir(["run", &dense, "-i", ""]).with(2).complains(&["expected a .npy", "found nothing"]);
+    mindir(["run", &dense, "-i", "x="]).with(2).complains(&["expected a .npy", "found nothing"]);
+    mindir(["run", &dense, "--mean", "0,a"]).with(2).complains(&["--mean", "expected a finite number, found \"a\""]);
+    mindir(["run", &dense, "--mean", "inf"]).with(2).complains(&["--mean", "expected a finite number"]);
+}
+
+#[test]
+fn threads_are_bounded() {
+    mindir(["run", &model("dense"), "-i", "ones", "--threads", "4097"]).with(2).complains(&["from 1 to 4096"]);
+    mindir(["run", &model("dense"), "-i", "ones", "--threads", "4096"]).with(0);
+}
+
+/// A message of ONNX's format: its fields with their numbers, those of bytes alone.
+fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
+    let field = |(number, bytes): &(u8, &[u8])| {
+        let head = [number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
+        head.into_iter().chain(bytes.iter().copied()).collect::<Vec<u8>>()
+    };
+    fields.iter().flat_map(field).collect()
+}
+
+/// A number as a field.
+fn number(field: u8, value: u8) -> [u8; 2] {
+    [field << 3, value]
+}
+
+#[test]
+fn weights_of_types_without_tensors_are_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weights.onnx");
+    let run = |element: u8| {
+        let weight = [&number(1, 2)[..], &number(2, element), &message(&[(8, b"w"), (9, &[0; 2])])].concat();
+        let node = message(&[(1, b"w"), (2, b"y"), (4, b"Identity")]);
+        let graph = message(&[(1, &node), (2, b"net"), (5, &weight), (12, &message(&[(1, b"y")]))]);
+        let model = [&number(1, 10)[..], &message(&[(7, &graph), (8, &number(2, 21))])].concat();
+        std::fs::write(&path, model).unwrap();
+        mindir(["run", path.to_str().unwrap()])
+    };
+    run(3).with(0);
+    for (element, name) in [(17, "float8e4m3fn"), (20, "float8e5m2fnuz"), (22, "int4"), (23, "float4e2m1")] {
+        run(element).with(3).complains(&[name]);
+    }
+    run(99).with(4);
+}
+
+#[test]
 fn unknown_operators_are_3() {
     let dir = tempfile::tempdir().unwrap();
     let path = edited(&dir, "dense", "ReLU", b"XeLU");
@@ -166,4 +220,16 @@ fn a_full_disk_is_5() {
     ] {
         super::mindir_on_full_disk(args).with(5).complains(&["standard output"]);
     }
+}
+
+/// One message, and none of what writes archives.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_an_archive_is_5() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.npz");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let ended = mindir(["run", &model("dense"), "-i", "ones", "-o", path.to_str().unwrap()]).with(5);
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
+    ended.complains(&["out.npz", "No space left"]);
 }

@@ -74,6 +74,8 @@ fn onnx_files_say_their_versions() {
     mindir(["convert", &digits("lenet5.mindir"), &path, "--opset", "19"]).with(0);
     let shown = mindir(["inspect", &path]).with(0).says(&["made by     mindir ", "ONNX version 9, operator set 19"]);
     assert!(!shown.stdout.contains("MindIR"), "{shown:#?}");
+    let types = |port: &str| shown.stdout.lines().find(|line| line.starts_with(port)).unwrap().to_string();
+    assert!(types("input").ends_with("f32 [1,1,32,32]") && types("output").ends_with("f32 [1,10]"), "{shown:#?}");
     let json = mindir(["inspect", &path, "--json"]).with(0).json();
     assert_eq!((&json["mind_ir_version"], &json["onnx_ir_version"]), (&serde_json::Value::Null, &9.into()));
     assert_eq!(json["operator_sets"], serde_json::json!([["", 19]]));

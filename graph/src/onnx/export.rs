@@ -9,6 +9,7 @@ use crate::graph::{Format, Model, Node, ValueId};
 use crate::{DType, Tensor};
 
 mod flow;
+mod rounds;
 mod walk;
 
 use super::types::{Kind, Length};
@@ -165,7 +166,7 @@ fn output_names(model: &Model) -> Vec<String> {
     let mut taken = HashSet::new();
     let name = |(i, id): (usize, &ValueId)| {
         let name = &*graph.value(*id).name;
-        let given = makers.get(id).is_some_and(|node| !is_numbered(model, name, node.op_name()));
+        let given = makers.get(id).is_some_and(|node| !model.is_numbered(name, node.op_name()));
         match (given && taken.insert(*id), graph.outputs.len()) {
             (true, _) => short(model, name).to_string(),
             (false, 1) => "output".into(),
@@ -173,17 +174,6 @@ fn output_names(model: &Model) -> Vec<String> {
         }
     };
     graph.outputs.iter().enumerate().map(name).collect()
-}
-
-/// Whether a value is called by a number as exporters and builders do: `x:31`, `x:31.0`, `Neg_1.0` of operator `Neg`. ONNX
-/// files name every value.
-fn is_numbered(model: &Model, name: &str, op: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let item = name.rsplit_once('.').filter(|(_, item)| digits(item));
-    let stem = item.map_or(name, |(stem, _)| stem);
-    let last = stem.rsplit(':').next().unwrap_or(stem);
-    let by_op = last.strip_prefix(op).and_then(|rest| rest.strip_prefix('_')).is_some_and(digits);
-    (item.is_some() && by_op) || (digits(last) && !matches!(model.origin.format, Format::Onnx { .. }))
 }
 
 /// A name for every value: inputs and parameters keep theirs.

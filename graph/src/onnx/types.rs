@@ -10,7 +10,7 @@ use crate::{DType, Dim, Fact, Spec, Tensor, normalize_axis};
 const MOST_CONTENTS: usize = 64;
 
 /// A length, or an element of a vector of lengths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Length {
     /// This number.
     Fixed(i64),
@@ -77,13 +77,18 @@ impl Type {
 }
 
 /// Element type and dimensions of a value of the model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
     pub dtype: DType,
     pub dims: Dims,
 }
 
 impl Kind {
+    /// A single number or truth value.
+    pub fn number(dtype: DType) -> Kind {
+        Kind { dtype, dims: Vec::new() }
+    }
+
     /// Every dimension as declared; those that are open, open.
     pub fn declared(spec: &Spec) -> Option<Kind> {
         let dim = |d: &Dim| if let Dim::Known(n) = d { Fixed(*n as i64) } else { Open };

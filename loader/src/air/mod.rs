@@ -8,6 +8,7 @@
 
 mod ops;
 mod ports;
+mod restate;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,6 +20,7 @@ use std::{
 use mindir_graph::{
     Dim, Spec, Tensor,
     graph::{Arg, Def, Graph, Model, Node, ValueId},
+    infer,
     op::{Const, OpDef as Operator, Param},
 };
 use mindir_proto::{
@@ -84,7 +86,9 @@ pub struct Written {
 /// # Errors
 /// [`AirError::Nodes`] naming every node that has no form in the file; [`AirError::TooLarge`]; [`AirError::Store`].
 pub fn export(model: &Model, path: impl AsRef<Path>, store: &store::Options) -> Result<Written, AirError> {
-    let file = Writer::of(model)?;
+    let mut model = model.clone();
+    infer(&mut model);
+    let file = Writer::of(&model)?;
     let (nodes, constants) = (file.nodes, file.graph.op.iter().filter(|op| op.r#type == "Const").count());
     let model = ModelDef { name: "model".to_string(), version: VERSION, graph: vec![file.graph], ..Default::default() };
     let bytes = model.encoded_len();
@@ -146,6 +150,8 @@ struct Writer<'m> {
     refused: Vec<Refusal>,
     /// Results of nodes that were not written.
     lost: HashSet<ValueId>,
+    /// What is known of values that only the file has, which follow those of the graph.
+    made: Vec<Spec>,
     nodes: usize,
 }
 
@@ -162,6 +168,7 @@ impl<'m> Writer<'m> {
             names: HashSet::new(),
             refused: Vec::new(),
             lost: HashSet::new(),
+            made: Vec::new(),
             nodes: 0,
         };
         for (index, input) in entry.inputs.iter().enumerate() {
@@ -199,6 +206,26 @@ impl<'m> Writer<'m> {
             name = format!("{wanted}_{number}");
         }
         name
+    }
+
+    /// A value that the graph does not have.
+    fn made(&mut self, spec: Spec) -> ValueId {
+        self.made.push(spec);
+        ValueId((self.entry.values.len() + self.made.len() - 1) as u32)
+    }
+
+    /// What is known of a value.
+    fn spec(&self, id: ValueId) -> Spec {
+        if let Some(spec) = (id.0 as usize).checked_sub(self.entry.values.len()).and_then(|at| self.made.get(at)) {
+            return spec.clone();
+        }
+        let value = self.entry.value(id);
+        let fixed = |tensor: &Tensor| Spec::fixed(tensor.dtype(), tensor.shape());
+        match &value.def {
+            Def::Const(tensor) => fixed(tensor),
+            Def::Param(place) => self.model.params.get(*place).map_or(value.spec.clone(), |p| fixed(&p.tensor)),
+            _ => value.spec.clone(),
+        }
     }
 
     fn push(&mut self, mut op: OpDef) {
@@ -269,17 +296,27 @@ impl<'m> Writer<'m> {
             self.edges.extend(node.outputs.iter().map(|value| (*value, edge.clone())));
             return Ok(());
         }
-        if let Some(same) = ops::restated(node, def)? {
-            return self.node(&same);
+        if let Some(steps) = restate::restated(self, node, def)? {
+            return steps.iter().try_for_each(|step| self.node(step));
         }
-        let row = ops::find(def.name).ok_or("its shape is open")?;
-        let mut call = Call { inputs: Vec::new(), attrs: BTreeMap::new() };
+        let row = self.row(node, def).ok_or("its shape is open")?;
+        let attrs = row.flags.iter().map(|name| attr(name, AttrValue::B(true))).collect();
+        let mut call = Call { inputs: Vec::new(), attrs };
         for ((place, port), param) in row.ports.iter().enumerate().zip(def.params) {
             let arg = node.args.get(place).and_then(Option::as_ref);
             self.argument(&mut call, (node, def), *port, param, arg)?;
         }
         self.emit(node, row, call);
         Ok(())
+    }
+
+    /// How a node is written.
+    fn row(&self, node: &Node, def: &Operator) -> Option<&'static Row> {
+        let rank = |value: ValueId| self.spec(value).dims.map(|dims| dims.len());
+        match node.args.first() {
+            Some(Some(Arg::Value(x))) if def.name == "Dense" && rank(*x) == Some(2) => Some(&ops::DENSE_MATRICES),
+            _ => ops::find(def.name),
+        }
     }
 
     /// What a node computes that asks for a shape, if all dimensions are known.
@@ -303,10 +340,13 @@ impl<'m> Writer<'m> {
             Port::Skip => return Ok(()),
             Port::One => return ports::one(param, &value()?),
             Port::In(name) => return self.input(call, name, arg),
-            Port::Matrices(name) => return self.matrices(call, name, arg),
+            Port::Matrices(name) => return self.ranked(call, name, arg, ("two or more dimensions", |rank| rank >= 2)),
+            Port::Vector(name) => return self.ranked(call, name, arg, ("one dimension", |rank| rank == 1)),
             Port::Like(name) => return self.like(call, name, arg),
             Port::Many(name) => return self.many(call, name, arg),
             Port::Numbers(name) => return self.numbers(call, name, param, arg),
+            Port::Word(name) => return self.word(call, name, param, arg),
+            Port::Axes(name) => return self.axes(call, name, param, arg),
             Port::Int(name) => (name, ports::int(&value()?)?),
             Port::Ints(name) => (name, ports::list(ports::ints(&value()?)?)),
             Port::Float(name) => (name, ports::float(&value()?)?),
@@ -314,6 +354,7 @@ impl<'m> Writer<'m> {
             Port::Type(name) => (name, AttrValue::Dt(ports::code(ports::element(&value()?)?))),
             Port::Code(name) => (name, AttrValue::I(i64::from(ports::code(ports::element(&value()?)?)))),
             Port::Layout(name) => (name, ports::text(ports::layout(param, arg)?)),
+            Port::Named(name, names) => (name, ports::text(ports::named(param, arg, names)?)),
             Port::Mode(name) => match ports::padding(param, arg)? {
                 ports::Padding::Same => (name, ports::text("SAME")),
                 ports::Padding::Valid => (name, ports::text("VALID")),
@@ -340,25 +381,14 @@ impl<'m> Writer<'m> {
         };
         let ((mode, given_mode), (format, given_format)) = (arg("pad_mode")?, arg("format")?);
         let spec = |place: usize| match node.args.get(place) {
-            Some(Some(Arg::Value(value))) => Ok(&self.entry.value(*value).spec),
+            Some(Some(Arg::Value(value))) => Ok(self.spec(*value)),
             _ => Err("a convolution without image or filter".to_string()),
         };
-        let filter = match node.args.get(1) {
-            Some(Some(Arg::Value(value))) => match &self.entry.value(*value).def {
-                Def::Param(place) => {
-                    self.model.params.get(*place).map(|p| Spec::fixed(p.tensor.dtype(), p.tensor.shape()))
-                }
-                Def::Const(t) => Some(Spec::fixed(t.dtype(), t.shape())),
-                _ => None,
-            },
-            _ => None,
-        };
-        let filter = filter.map_or_else(|| spec(1).cloned(), Ok)?;
         ports::Convolution {
             mode: ports::padding(mode, given_mode)?,
             given: numbers("pad")?,
-            image: spec(0)?,
-            filter: &filter,
+            image: &spec(0)?,
+            filter: &spec(1)?,
             strides: numbers("stride")?,
             dilations: numbers("dilation")?,
             channels_last: ports::layout(format, given_format)? == "NHWC",
@@ -371,8 +401,8 @@ impl<'m> Writer<'m> {
             Some(Arg::Value(value)) => Some(self.edge(*value)?),
             Some(Arg::Const(Const::None)) | None => None,
             Some(Arg::Const(value)) => {
-                let tensor = mindir_graph::lower::constant_tensor(value);
-                Some(self.tensor(name, &tensor.ok_or_else(|| format!("{value} is no tensor"))?))
+                let tensor = ports::number_tensor(value)?;
+                Some(self.tensor(name, &tensor))
             }
             Some(Arg::List(_)) => return Err(format!("a tuple as {name}")),
         };
@@ -380,24 +410,41 @@ impl<'m> Writer<'m> {
         Ok(())
     }
 
-    fn matrices(&mut self, call: &mut Call, name: &str, arg: Option<&Arg>) -> Result<(), String> {
+    /// A tensor whose rank must be known to be right.
+    fn ranked(
+        &mut self,
+        call: &mut Call,
+        name: &str,
+        arg: Option<&Arg>,
+        (wanted, fits): (&str, fn(usize) -> bool),
+    ) -> Result<(), String> {
         self.input(call, name, arg)?;
-        let edge = call.inputs.last().and_then(|(_, edge)| edge.as_ref());
-        let dims = edge.and_then(|edge| edge.spec.dims.as_ref());
-        let matrices = dims.is_some_and(|dims| dims.len() >= 2);
-        if matrices { Ok(()) } else { Err(format!("argument {name} must be known to have two or more dimensions")) }
+        let Some((_, Some(edge))) = call.inputs.last() else { return Ok(()) };
+        let rank = edge.spec.dims.as_ref().map(|dims| dims.len());
+        if rank.is_some_and(fits) { Ok(()) } else { Err(format!("argument {name} must be known to have {wanted}")) }
+    }
+
+    /// What is known of the input that was written first.
+    fn first_input(call: &Call) -> Option<&Spec> {
+        call.inputs.first().and_then(|(_, edge)| edge.as_ref()).map(|edge| &edge.spec)
     }
 
     fn like(&mut self, call: &mut Call, name: &str, arg: Option<&Arg>) -> Result<(), String> {
         let Some(Arg::Const(value)) = arg else { return self.input(call, name, arg) };
-        let first = call.inputs.first().and_then(|(_, edge)| edge.as_ref());
-        let dtype = first.and_then(|edge| edge.spec.dtype).ok_or("the element type of its operand is open")?;
-        let number = mindir_graph::lower::constant_tensor(value).ok_or_else(|| format!("{value} is no tensor"))?;
-        if number.dtype().is_float() && !dtype.is_float() {
-            return Err(format!("{value} with elements of {dtype}"));
-        }
-        let number = number.cast(dtype).map_err(|e| e.to_string())?;
+        let dtype = Self::first_input(call).and_then(|spec| spec.dtype);
+        let number = ports::number_like(value, dtype.ok_or("the element type of its operand is open")?)?;
         call.inputs.push((name.to_string(), Some(self.tensor(name, &number))));
+        Ok(())
+    }
+
+    fn axes(&mut self, call: &mut Call, name: &str, param: &Param, arg: Option<&Arg>) -> Result<(), String> {
+        if matches!(arg, Some(Arg::Value(_))) || !ports::ints(&ports::constant(param, arg)?)?.is_empty() {
+            return self.numbers(call, name, param, arg);
+        }
+        let rank = Self::first_input(call).and_then(|spec| spec.dims.as_ref()).map(|dims| dims.len() as i64);
+        let all: Vec<i64> = (0..rank.ok_or("the rank of its operand is open")?).collect();
+        let edge = self.tensor(name, &Tensor::vector(&all));
+        call.inputs.push((name.to_string(), Some(edge)));
         Ok(())
     }
 
@@ -429,6 +476,15 @@ impl<'m> Writer<'m> {
         Ok(())
     }
 
+    fn word(&mut self, call: &mut Call, name: &str, param: &Param, arg: Option<&Arg>) -> Result<(), String> {
+        let value = ports::constant(param, arg)?;
+        let [one] = ports::ints(&value)?[..] else { return Err(format!("expected an integer, found {value}")) };
+        let word = i32::try_from(one).map_err(|_| format!("{one} has more than 32 bits"))?;
+        let edge = self.tensor(name, &Tensor::scalar(word));
+        call.inputs.push((name.to_string(), Some(edge)));
+        Ok(())
+    }
+
     fn emit(&mut self, node: &Node, row: &Row, call: Call) {
         let name = self.unique(&node.path);
         let Call { inputs, mut attrs } = call;
@@ -450,14 +506,14 @@ impl<'m> Writer<'m> {
             r#type: row.ge.to_string(),
             input: inputs.iter().map(|(_, edge)| edge.as_ref().map(Edge::text).unwrap_or_default()).collect(),
             input_desc: inputs.iter().map(described).collect(),
-            output_desc: outputs.iter().map(|(port, v)| describe(port, &self.entry.value(*v).spec)).collect(),
+            output_desc: outputs.iter().map(|(port, v)| describe(port, &self.spec(*v))).collect(),
             attr: attrs,
             ..Default::default()
         };
         self.push(op);
         self.nodes += 1;
         for (index, (_, value)) in outputs.into_iter().enumerate() {
-            let spec = self.entry.value(value).spec.clone();
+            let spec = self.spec(value);
             self.edges.insert(value, Edge { producer: name.clone(), index, spec });
         }
     }

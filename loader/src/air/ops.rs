@@ -1,11 +1,14 @@
 //! Operators under the names that the graph engine has for them.
 
 use mindir_graph::{
-    graph::{Arg, Node, NodeKind},
-    op::{Const, OpDef},
+    graph::{Node, NodeKind},
+    op::OpDef,
 };
 
-use super::ports::Port::{self, *};
+use super::{
+    ports::Port::{self, *},
+    restate::RESTATED,
+};
 
 /// How an operator is written.
 #[derive(Debug)]
@@ -18,17 +21,32 @@ pub(super) struct Row {
     pub ports: &'static [Port],
     /// Names of the results.
     pub outputs: &'static [&'static str],
+    /// Attributes that are true for this operator.
+    pub flags: &'static [&'static str],
 }
 
 const fn row(op: &'static str, ge: &'static str, ports: &'static [Port]) -> Row {
-    Row { op, ge, ports, outputs: &["y"] }
+    rows(op, ge, ports, &["y"])
+}
+
+const fn rows(op: &'static str, ge: &'static str, ports: &'static [Port], outputs: &'static [&'static str]) -> Row {
+    Row { op, ge, ports, outputs, flags: &[] }
 }
 
 const ONE: &[Port] = &[In("x")];
 const TWO: &[Port] = &[In("x1"), In("x2")];
+const WITH_NUMBER: &[Port] = &[In("x1"), Like("x2")];
+const DENSE: &[Port] = &[Matrices("x1"), Matrices("x2"), Vector("bias")];
+const NORMALIZED: &[Port] =
+    &[In("x"), In("gamma"), In("beta"), Int("begin_norm_axis"), Int("begin_params_axis"), Float("epsilon")];
+const BEST: &[Port] = &[In("x"), Int("dimension"), Flag("keep_dims")];
+const BLENDED: &[Port] = &[In("input_data"), In("x1"), In("x2"), Like("value")];
+const SHRUNK: &[Port] = &[In("input_x"), Float("lambd")];
+const RUNNING: &[Port] = &[In("x"), Numbers("axis"), Flag("exclusive"), Flag("reverse")];
 const SCALED: &[Port] = &[In("x1"), In("x2"), One];
 const SCATTERED: &[Port] = &[In("x"), In("indices"), In("updates")];
-const REDUCED: &[Port] = &[In("x"), Numbers("axes"), Flag("keep_dims")];
+const SCATTERED_EXTREME: &[Port] = &[In("input"), In("indices"), In("updates")];
+const REDUCED: &[Port] = &[In("x"), Axes("axes"), Flag("keep_dims")];
 const POOLED: &[Port] = &[In("x"), Window("ksize"), Window("strides"), Mode("padding"), Layout("data_format")];
 const CONVOLVED: &[Port] = &[
     In("x"),
@@ -47,18 +65,30 @@ const CONVOLVED: &[Port] = &[
 
 /// The operators that can be written.
 pub(super) const ROWS: &[Row] = &[
+    row("ACos", "Acos", ONE),
     row("Abs", "Abs", ONE),
+    row("Acosh", "Acosh", ONE),
     row("Add", "Add", TWO),
     row("AddExt", "Add", SCALED),
     row("AddN", "AddN", &[Many("x")]),
     row("AddScalar", "Add", &[In("x1"), Like("x2"), One]),
+    row("Addcdiv", "Addcdiv", BLENDED),
+    row("Addcmul", "Addcmul", BLENDED),
+    rows("ArgMaxWithValue", "ArgMaxWithValue", BEST, &["indice", "values"]),
+    rows("ArgMinWithValue", "ArgMinWithValue", BEST, &["indice", "values"]),
     row("Argmax", "ArgMaxD", &[In("x"), Int("dimension"), Type("dtype")]),
+    row("Argmin", "ArgMinD", &[In("x"), Int("dimension"), Type("dtype")]),
+    row("Asin", "Asin", ONE),
+    row("Asinh", "Asinh", ONE),
+    row("Atan", "Atan", ONE),
+    row("Atan2", "Atan2", TWO),
+    row("Atanh", "Atanh", ONE),
     row("AvgPool", "AvgPool", POOLED),
     row("BatchMatMul", "BatchMatMul", &[In("x1"), In("x2"), Flag("adj_x1"), Flag("adj_x2")]),
-    Row {
-        op: "BatchNorm",
-        ge: "BatchNorm",
-        ports: &[
+    rows(
+        "BatchNorm",
+        "BatchNorm",
+        &[
             In("x"),
             In("scale"),
             In("offset"),
@@ -69,15 +99,29 @@ pub(super) const ROWS: &[Row] = &[
             Skip,
             Layout("data_format"),
         ],
-        outputs: &["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"],
-    },
+        &["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"],
+    ),
     row("BiasAdd", "BiasAdd", &[In("x"), In("bias"), Layout("data_format")]),
+    row("BitwiseAnd", "BitwiseAnd", TWO),
+    row("BitwiseAndScalar", "BitwiseAnd", WITH_NUMBER),
+    row("BitwiseOr", "BitwiseOr", TWO),
+    row("BitwiseOrScalar", "BitwiseOr", WITH_NUMBER),
+    row("BitwiseXor", "BitwiseXor", TWO),
+    row("BitwiseXorScalar", "BitwiseXor", WITH_NUMBER),
     row("BroadcastTo", "BroadcastTo", &[In("x"), Numbers("shape")]),
     row("Cast", "Cast", &[In("x"), Code("dst_type")]),
+    row("CeLU", "CeluV2", &[In("x"), Float("alpha")]),
     row("Ceil", "Ceil", ONE),
+    row("ClampScalar", "ClipByValue", &[In("x"), Like("clip_value_min"), Like("clip_value_max")]),
+    row("Clone", "Identity", ONE),
     row("Concat", "ConcatD", &[Many("x"), Int("concat_dim")]),
+    row("Contiguous", "Identity", ONE),
     row("Conv2D", "Conv2D", CONVOLVED),
     row("Cos", "Cos", ONE),
+    row("Cosh", "Cosh", ONE),
+    row("CumProd", "Cumprod", RUNNING),
+    row("CumSum", "Cumsum", RUNNING),
+    Row { flags: &["adj_x2"], ..row("Dense", "BatchMatMulV2", DENSE) },
     row(
         "DepthwiseConv2dNative",
         "DepthwiseConv2D",
@@ -96,33 +140,56 @@ pub(super) const ROWS: &[Row] = &[
             Layout("data_format"),
         ],
     ),
+    row("Diag", "Diag", ONE),
+    row("Digamma", "Digamma", ONE),
     row("Div", "Div", TWO),
-    row("Divs", "Div", &[In("x1"), Like("x2")]),
+    row("DivNoNan", "DivNoNan", TWO),
+    row("Divs", "Div", WITH_NUMBER),
     row("Elu", "Elu", &[In("x"), Float("alpha")]),
+    row("EqScalar", "Equal", WITH_NUMBER),
     row("Equal", "Equal", TWO),
     row("Erf", "Erf", ONE),
+    row("Erfc", "Erfc", ONE),
+    rows("Erfinv", "Erfinv", &[In("input_x")], &["output_y"]),
     row("Exp", "Exp", ONE),
     row("ExpandDims", "ExpandDims", &[In("x"), Numbers("axis")]),
+    row("Expm1", "Expm1", ONE),
+    row("FillV2", "Fill", &[Numbers("dims"), In("value")]),
     row("Flatten", "Flatten", ONE),
+    row("FlattenExt", "FlattenV2", &[In("x"), Int("axis"), Int("end_axis")]),
     row("Floor", "Floor", ONE),
     row("FloorDiv", "FloorDiv", TWO),
-    row("FloorDivScalar", "FloorDiv", &[In("x1"), Like("x2")]),
+    row("FloorDivScalar", "FloorDiv", WITH_NUMBER),
     row("FloorMod", "FloorMod", TWO),
     row("Gather", "GatherV2", &[In("x"), In("indices"), Numbers("axis"), Int("batch_dims")]),
+    row("GatherD", "GatherElements", &[In("x"), Int("dim"), In("index")]),
+    row("GatherNd", "GatherNd", &[In("x"), In("indices")]),
     row("GeLU", "Gelu", ONE),
+    row("GeluExt", "GeluV2", &[In("x"), Named("approximate", &["none", "tanh"])]),
     row("Greater", "Greater", TWO),
     row("GreaterEqual", "GreaterEqual", TWO),
+    row("GreaterEqualScalar", "GreaterEqual", WITH_NUMBER),
+    rows("HShrink", "HardShrink", SHRUNK, &["output_y"]),
+    rows("HSigmoid", "HardSigmoid", &[In("input_x")], &["output_y"]),
     row("HSwish", "HardSwish", ONE),
-    Row {
-        op: "LayerNorm",
-        ge: "LayerNorm",
-        ports: &[In("x"), In("gamma"), In("beta"), Int("begin_norm_axis"), Int("begin_params_axis"), Float("epsilon")],
-        outputs: &["y", "mean", "variance"],
-    },
+    row("Identity", "Identity", ONE),
+    row("IsFinite", "IsFinite", ONE),
+    row("IsInf", "IsInf", ONE),
+    row("IsNan", "IsNan", ONE),
+    row("L2Normalize", "L2Normalize", &[In("x"), Ints("axis"), Float("eps")]),
+    rows("LayerNorm", "LayerNorm", NORMALIZED, &["y", "mean", "variance"]),
+    rows("LayerNormV3", "LayerNormV3", NORMALIZED, &["y", "mean", "rstd"]),
+    row("LeakyReLUExt", "LeakyRelu", &[In("x"), Float("negative_slope")]),
+    rows("LeftShift", "LeftShift", &[In("x"), In("y")], &["z"]),
+    row("Lerp", "Lerp", &[In("start"), In("end"), In("weight")]),
     row("Less", "Less", TWO),
     row("LessEqual", "LessEqual", TWO),
+    row("LessScalar", "Less", WITH_NUMBER),
+    row("Lgamma", "Lgamma", ONE),
     row("Log", "Log", ONE),
-    row("LogSoftmax", "LogSoftmaxV2", &[In("logits"), Ints("axes")]),
+    row("Log1p", "Log1p", ONE),
+    rows("LogSoftmax", "LogSoftmaxV2", &[In("logits"), Ints("axes")], &["logsoftmax"]),
+    row("LogSumExp", "ReduceLogSumExp", REDUCED),
     row("LogicalAnd", "LogicalAnd", TWO),
     row("LogicalNot", "LogicalNot", ONE),
     row("LogicalOr", "LogicalOr", TWO),
@@ -130,10 +197,10 @@ pub(super) const ROWS: &[Row] = &[
     row("MatMul", "MatMulV2", &[In("x1"), In("x2"), Flag("transpose_x1"), Flag("transpose_x2")]),
     row("MatMulExt", "BatchMatMul", &[Matrices("x1"), Matrices("x2")]),
     row("MaxPool", "MaxPool", POOLED),
-    Row {
-        op: "MaxPool3DWithArgmax",
-        ge: "MaxPool3DWithArgmaxV2",
-        ports: &[
+    rows(
+        "MaxPool3DWithArgmax",
+        "MaxPool3DWithArgmaxV2",
+        &[
             In("x"),
             Volume("ksize"),
             Volume("strides"),
@@ -143,42 +210,65 @@ pub(super) const ROWS: &[Row] = &[
             Layout("data_format"),
             Code("dtype"),
         ],
-        outputs: &["y", "argmax"],
-    },
+        &["y", "argmax"],
+    ),
     row("Maximum", "Maximum", TWO),
     row("Minimum", "Minimum", TWO),
+    row("Mish", "Mish", ONE),
+    row("Mod", "Mod", TWO),
     row("Mul", "Mul", TWO),
+    row("MulNoNan", "MulNoNan", TWO),
     row("Muls", "Muls", &[In("x"), Float("value")]),
     row("Neg", "Neg", ONE),
     row("NotEqual", "NotEqual", TWO),
+    row("OneHot", "OneHot", &[In("x"), Numbers("depth"), In("on_value"), In("off_value"), Int("axis")]),
     row("OnesLike", "OnesLike", ONE),
     row("PReLU", "PRelu", &[In("x"), In("weight")]),
     row("Pow", "Pow", TWO),
+    row("PowTensorScalar", "Pow", WITH_NUMBER),
     row("ReLU", "Relu", ONE),
     row("ReLU6", "Relu6", ONE),
     row("RealDiv", "RealDiv", TWO),
     row("Reciprocal", "Reciprocal", ONE),
+    row("ReduceAll", "ReduceAll", REDUCED),
+    row("ReduceAny", "ReduceAny", REDUCED),
     row("ReduceMax", "ReduceMax", REDUCED),
     row("ReduceMean", "ReduceMean", REDUCED),
     row("ReduceMin", "ReduceMin", REDUCED),
+    row("ReduceProd", "ReduceProd", REDUCED),
     row("ReduceSum", "ReduceSum", REDUCED),
-    row("RemainderTensorScalar", "FloorMod", &[In("x1"), Like("x2")]),
+    row("RemainderTensorScalar", "FloorMod", WITH_NUMBER),
     row("Reshape", "Reshape", &[In("x"), Numbers("shape")]),
+    row("ReverseSequence", "ReverseSequence", &[In("x"), In("seq_lengths"), Int("seq_dim"), Int("batch_dim")]),
+    row("ReverseV2", "ReverseV2", &[In("x"), Numbers("axis")]),
+    rows("RightShift", "RightShift", &[In("x"), In("y")], &["z"]),
+    row("Rint", "Rint", ONE),
+    rows("RmsNorm", "RmsNorm", &[In("x"), In("gamma"), Float("epsilon")], &["y", "rstd"]),
+    row("Roll", "Roll", &[In("x"), Ints("shifts"), Ints("dims")]),
     row("Round", "Round", ONE),
     row("Rsqrt", "Rsqrt", ONE),
+    row("ScatterNd", "ScatterNd", &[In("indices"), In("x"), Numbers("shape")]),
+    row("SeLU", "Selu", ONE),
     row("Select", "Select", &[In("condition"), In("x1"), In("x2")]),
     row("SiLU", "Swish", ONE),
     row("Sigmoid", "Sigmoid", ONE),
     row("Sign", "Sign", ONE),
     row("Sin", "Sin", ONE),
+    row("Sinh", "Sinh", ONE),
     row("Slice", "Slice", &[In("x"), Numbers("offsets"), Numbers("size")]),
+    rows("SoftShrink", "SoftShrink", SHRUNK, &["output_y"]),
     row("Softmax", "SoftmaxV2", &[In("x"), Ints("axes")]),
     row("Softplus", "Softplus", ONE),
-    Row { op: "Split", ge: "SplitD", ports: &[In("x"), Int("split_dim"), Int("num_split")], outputs: &["y*"] },
+    row("SoftplusExt", "SoftplusV2", &[In("x"), Float("beta"), Float("threshold")]),
+    row("Softsign", "Softsign", ONE),
+    rows("Sort", "Sort", &[In("x"), Int("axis"), Flag("descending")], &["y1", "y2"]),
+    rows("Split", "SplitD", &[In("x"), Int("split_dim"), Int("num_split")], &["y*"]),
     row("Sqrt", "Sqrt", ONE),
     row("Square", "Square", ONE),
+    row("SquaredDifference", "SquaredDifference", TWO),
     row("Squeeze", "Squeeze", &[In("x"), Ints("axis")]),
     row("Stack", "Pack", &[Many("x"), Int("axis")]),
+    row("StopGradient", "Identity", ONE),
     row(
         "StridedSlice",
         "StridedSlice",
@@ -197,38 +287,37 @@ pub(super) const ROWS: &[Row] = &[
     row("Sub", "Sub", TWO),
     row("SubExt", "Sub", SCALED),
     row("SubScalar", "Sub", &[In("x1"), Like("x2"), One]),
+    row("Tan", "Tan", ONE),
     row("Tanh", "Tanh", ONE),
     row("TensorMove", "TensorMove", ONE),
     row("TensorScatterAdd", "TensorScatterAdd", SCATTERED),
-    row("TensorScatterMax", "TensorScatterMax", SCATTERED),
-    row("TensorScatterMin", "TensorScatterMin", SCATTERED),
+    rows("TensorScatterMax", "TensorScatterMax", SCATTERED_EXTREME, &["output"]),
+    rows("TensorScatterMin", "TensorScatterMin", SCATTERED_EXTREME, &["output"]),
     row("TensorScatterSub", "TensorScatterSub", SCATTERED),
     row("TensorScatterUpdate", "TensorScatterUpdate", SCATTERED),
     row("Tile", "Tile", &[In("x"), Numbers("multiples")]),
+    rows("TopK", "TopK", &[In("x"), Word("k"), Flag("sorted")], &["values", "indices"]),
     row("Transpose", "Transpose", &[In("x"), Numbers("perm")]),
+    row("Tril", "Tril", &[In("x"), Int("diagonal")]),
+    row("TrilExt", "Tril", &[In("x"), Int("diagonal")]),
+    row("Triu", "Triu", &[In("x"), Int("diagonal")]),
+    rows("Trunc", "Trunc", &[In("input_x")], &["output_y"]),
+    row("TruncateDiv", "TruncateDiv", TWO),
+    row("UnsortedSegmentSum", "UnsortedSegmentSum", &[In("x"), In("segment_ids"), Numbers("num_segments")]),
+    rows("Unstack", "Unpack", &[In("x"), Int("axis"), Int("num")], &["y*"]),
+    row("XLogYScalarOther", "Xlogy", WITH_NUMBER),
+    row("Xdivy", "Xdivy", TWO),
+    row("Xlogy", "Xlogy", TWO),
     row("ZerosLike", "ZerosLike", ONE),
 ];
 
-/// A node as one of another operator that takes its arguments in the order in which the graph engine has them.
-pub(super) fn restated(node: &Node, def: &OpDef) -> Result<Option<Node>, String> {
-    let at = |name: &str| def.params.iter().position(|p| p.name == name);
-    let arg = |name: &str| at(name).and_then(|place| node.args.get(place)).cloned().flatten();
-    let int = |i: i64| Some(Arg::Const(Const::Int(i)));
-    let (name, args) = match def.name {
-        "Embedding" if !matches!(arg("max_norm"), None | Some(Arg::Const(Const::None))) => {
-            return Err("max_norm changes the table".into());
-        }
-        "Embedding" => ("Gather", vec![arg("weight"), arg("input"), int(0), int(0)]),
-        _ => return Ok(None),
-    };
-    let def = mindir_graph::ops::find(name).ok_or_else(|| format!("there is no operator {name}"))?;
-    Ok(Some(Node { kind: NodeKind::Op(def), args, ..node.clone() }))
-}
+/// `Dense` of two matrices.
+pub(super) const DENSE_MATRICES: Row = Row { flags: &["transpose_x2"], ..row("Dense", "MatMulV2", DENSE) };
 
 /// The operator of a node, if some node of it can be written: it has a row, or needs none.
 pub(super) fn has_form(node: &Node) -> Result<&'static OpDef, String> {
     let NodeKind::Op(def) = &node.kind else { return Err("control flow and unknown operators have none".into()) };
-    let known = find(def.name).is_some() || ["Embedding", "Shape"].contains(&def.name);
+    let known = find(def.name).is_some() || def.name == "Shape" || RESTATED.contains(&def.name);
     if known { Ok(def) } else { Err("the table of operators has no row for it".into()) }
 }
 

@@ -1,7 +1,7 @@
 //! Arguments of operators as inputs and attributes of the graph engine.
 
 use mindir_graph::{
-    DType, Dim, Spec,
+    DType, Dim, Spec, Tensor,
     graph::Arg,
     op::{Const, Param},
     ops::same_padding,
@@ -15,12 +15,18 @@ pub(super) enum Port {
     In(&'static str),
     /// A tensor of two or more dimensions as an input.
     Matrices(&'static str),
+    /// A tensor of one dimension as an input.
+    Vector(&'static str),
     /// A number as an input of the element type that the first one has.
     Like(&'static str),
     /// A tuple of tensors as inputs `name0`, `name1`, …, whose number is the attribute `N`.
     Many(&'static str),
     /// Integers as an input.
     Numbers(&'static str),
+    /// An integer as an input of 32 bits.
+    Word(&'static str),
+    /// Dimensions of the first input as an input; none stand for all.
+    Axes(&'static str),
     /// An integer as an attribute.
     Int(&'static str),
     /// Integers as an attribute.
@@ -35,6 +41,8 @@ pub(super) enum Port {
     Code(&'static str),
     /// The order of dimensions, such as `NCHW`, as an attribute.
     Layout(&'static str),
+    /// One of these names as an attribute.
+    Named(&'static str, &'static [&'static str]),
     /// `SAME` or `VALID` as an attribute.
     Mode(&'static str),
     /// Kernel or strides of rows and columns as an attribute of four numbers.
@@ -55,7 +63,7 @@ impl Port {
     pub(super) fn fits(self, param: &Param) -> bool {
         use mindir_graph::op::ParamKind;
         match self {
-            Port::In(_) | Port::Matrices(_) | Port::Like(_) => {
+            Port::In(_) | Port::Matrices(_) | Port::Vector(_) | Port::Like(_) => {
                 matches!(param.kind, ParamKind::Tensor | ParamKind::OptionalTensor)
             }
             Port::Many(_) => param.kind == ParamKind::Tensors,
@@ -116,6 +124,21 @@ pub(super) fn float(value: &Const) -> Result<AttrValue, String> {
     }
 }
 
+/// A number as a tensor of one element.
+pub(super) fn number_tensor(value: &Const) -> Result<Tensor, String> {
+    mindir_graph::lower::constant_tensor(value).ok_or_else(|| format!("{value} is no tensor"))
+}
+
+/// A number in the element type of the tensor that it meets, if their result has that type too.
+pub(super) fn number_like(value: &Const, dtype: DType) -> Result<Tensor, String> {
+    let number = number_tensor(value)?;
+    let found = number.dtype();
+    if (found.is_float() && !dtype.is_float()) || (dtype == DType::Bool && found != DType::Bool) {
+        return Err(format!("{value} with elements of {dtype}"));
+    }
+    number.cast(dtype).map_err(|e| e.to_string())
+}
+
 /// Checks that a number is 1.
 pub(super) fn one(param: &Param, value: &Const) -> Result<(), String> {
     match value {
@@ -159,6 +182,13 @@ fn choice(param: &Param, arg: Option<&Arg>) -> Result<i64, String> {
         Some(Const::Int(number)) => Ok(number),
         _ => Err(format!("argument {} cannot be {value}", param.name)),
     }
+}
+
+/// The name in `names` that an argument states.
+pub(super) fn named(param: &Param, arg: Option<&Arg>, names: &[&'static str]) -> Result<&'static str, String> {
+    let number = choice(param, arg)?;
+    let name = usize::try_from(number).ok().and_then(|number| names.get(number));
+    name.copied().ok_or_else(|| format!("argument {} cannot be {number}", param.name))
 }
 
 /// Kernel or strides of rows and columns as those of all four dimensions.

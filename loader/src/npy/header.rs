@@ -28,10 +28,10 @@ impl Header {
     /// The reader's; [`io::ErrorKind::InvalidData`] if this is no array of plain elements.
     pub(crate) fn read(reader: &mut impl Read) -> io::Result<Header> {
         let mut start = [0; MAGIC.len() + 2];
-        reader.read_exact(&mut start)?;
+        fill(reader, &mut start)?;
         let [magic @ .., major, _] = &start;
         if magic != MAGIC {
-            return Err(bad("not an array of NumPy".into()));
+            return Err(bad("expected an array of NumPy, found something else".into()));
         }
         let len = match major {
             1 => u64::from(u16::from_le_bytes(bytes(reader)?)),
@@ -67,8 +67,18 @@ impl Header {
 
 fn bytes<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    reader.read_exact(&mut bytes)?;
+    fill(reader, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads exactly `bytes`; a file that ends before is no array.
+fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<()> {
+    reader.read_exact(bytes).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            bad("expected an array of NumPy, found a file that ends inside of its header".into())
+        }
+        _ => e,
+    })
 }
 
 /// The rest of a header's text.

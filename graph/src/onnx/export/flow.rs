@@ -1,60 +1,131 @@
-//! Control flow: calls are written in place, conditions as `If`, calls back to a running graph as `Loop`.
+//! Control flow: calls are written in place, conditions as `If`.
 
 use super::super::body::{Body, Edge};
 use super::super::types::Kind;
 use super::super::{Attr, NoForm};
 use super::walk::{Frame, Given, Stop, Walk};
-use crate::graph::{Arg, Closure, GraphId, Model, Node, NodeKind};
+use crate::graph::{Arg, Closure, GraphId, Node, NodeKind};
 use crate::{DType, Tensor};
 
 /// Graphs inside of each other.
 const MOST_NESTED: usize = 64;
+/// Graphs that are written in place, and tries of it.
+const MOST_WALKED: usize = 1 << 16;
 
-/// How a graph ends.
-enum Flow {
-    /// With these results.
-    Results(Vec<Given>),
-    /// With a jump to the loop that surrounds it, with these arguments.
-    Jump(Vec<Given>),
+/// Where a graph ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At its results.
+    Results,
+    /// At a call of this graph, from which a surrounding graph goes on.
+    Jump(GraphId),
 }
 
-/// A graph that calls itself: which branch of its last node goes round.
-struct Header<'a> {
-    node: &'a Node,
-    again: &'a Closure,
-    exit: &'a Closure,
-    /// Whether the loop goes on while the condition holds, or while it does not.
-    while_true: bool,
+impl End {
+    /// The number that stands for this end.
+    pub fn number(self) -> i64 {
+        match self {
+            End::Results => -1,
+            End::Jump(GraphId(id)) => i64::from(id),
+        }
+    }
 }
+
+/// Ends, and of what kinds their values are.
+pub(super) type Ends = Vec<(End, Vec<Kind>)>;
+
+/// How a graph ends: in one of several ways, each of which has values of its own.
+pub(super) struct Flow {
+    /// Number of the end that a run takes, if there are several.
+    pub which: Option<Edge>,
+    pub ends: Vec<(End, Vec<Given>)>,
+}
+
+impl Flow {
+    fn one(end: End, values: Vec<Given>) -> Flow {
+        Flow { which: None, ends: vec![(end, values)] }
+    }
+
+    /// The values of an end, if it is one of these.
+    pub fn at(&self, end: End) -> Option<&Vec<Given>> {
+        self.ends.iter().find(|(e, _)| *e == end).map(|(_, values)| values)
+    }
+
+    /// The results of a graph that has no other end.
+    fn results(self) -> Result<Vec<Given>, Stop> {
+        match self.ends.into_iter().next() {
+            Some((End::Results, values)) => Ok(values),
+            _ => Err(Stop),
+        }
+    }
+
+    /// Adds its ends to `ends`; `None` if values of one end differ in number, element type or rank.
+    pub fn add_to(&self, ends: &mut Ends) -> Option<()> {
+        for (end, values) in &self.ends {
+            let kinds = values.iter().map(|given| given.kind.clone());
+            match ends.iter_mut().find(|(e, _)| e == end) {
+                None => ends.push((*end, kinds.collect())),
+                Some((_, known)) if known.len() != values.len() => return None,
+                Some((_, known)) => {
+                    *known = known.iter().zip(kinds).map(|(a, b)| a.either(&b)).collect::<Option<_>>()?
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// How a graph ends that gives `results`, as [`kinds`] lists them.
+    pub fn of(ends: &Ends, results: Vec<Given>) -> Flow {
+        let mut results = results.into_iter();
+        let which = if ends.len() > 1 { results.next().and_then(|given| given.edge) } else { None };
+        let ends = ends.iter().map(|(end, kinds)| (*end, results.by_ref().take(kinds.len()).collect())).collect();
+        Flow { which, ends }
+    }
+}
+
+/// Kinds of what a graph with these ends gives: the number of the one it takes if there are several, and the values of each.
+pub(super) fn kinds(ends: &Ends) -> Vec<Kind> {
+    let which = (ends.len() > 1).then(|| Kind::number(DType::I64));
+    which.into_iter().chain(ends.iter().flat_map(|(_, kinds)| kinds.iter().cloned())).collect()
+}
+
+/// A branch whose results are not written yet, and how it ends.
+type Branch = (Body, Flow);
 
 impl<'a> Walk<'a> {
     /// Walks graph `id` and gives its results.
     pub fn call(&mut self, id: GraphId, inputs: &[Given]) -> Result<Vec<Given>, Stop> {
-        match self.walk(id, inputs, None)? {
-            Flow::Results(results) => Ok(results),
-            Flow::Jump(_) => Err(Stop),
-        }
+        self.walk(id, inputs, &[])?.results()
     }
 
-    /// Walks graph `id`; a jump to `target` ends it.
-    fn walk(&mut self, id: GraphId, inputs: &[Given], target: Option<GraphId>) -> Result<Flow, Stop> {
-        let graph = self.model.graph(id);
-        if let Some(header) = self.header(id, target) {
-            return self.repeat(id, &header, inputs, target);
+    /// Walks graph `id`; a call of one of `targets` ends it.
+    fn walk(&mut self, id: GraphId, inputs: &[Given], targets: &[GraphId]) -> Result<Flow, Stop> {
+        if let Some(header) = self.header(id, targets) {
+            return self.repeat(id, &header, inputs, targets);
         }
+        if self.returns(id, targets) { self.around(id, inputs, targets) } else { self.inside(id, inputs, targets) }
+    }
+
+    /// Walks graph `id` itself, which may be where a loop starts.
+    pub fn inside(&mut self, id: GraphId, inputs: &[Given], targets: &[GraphId]) -> Result<Flow, Stop> {
+        let graph = self.model.graph(id);
         let mut frame = self.enter(id, inputs);
-        if self.active.len() >= MOST_NESTED {
-            if let Some(node) = graph.nodes.first() {
-                self.problem(node, format!("graphs call each other more than {MOST_NESTED} levels deep"));
-            }
+        self.walked += 1;
+        let excess = if self.active.len() >= MOST_NESTED {
+            Some(format!("graphs call each other more than {MOST_NESTED} levels deep"))
+        } else {
+            (self.walked > MOST_WALKED).then(|| format!("calls unfold to more than {MOST_WALKED} graphs"))
+        };
+        if let Some(excess) = excess {
+            graph.nodes.iter().take(1).for_each(|node| self.problem(node, excess.clone()));
             return Err(Stop);
         }
         self.active.push(id);
-        let outcome = self.nodes(&mut frame, graph.nodes.len(), target);
+        let outcome = self.nodes(&mut frame, graph.nodes.len(), targets);
         self.active.pop();
         match outcome? {
             Some(flow) => Ok(flow),
-            None => Ok(Flow::Results(self.leave(&mut frame)?)),
+            None => Ok(Flow::one(End::Results, self.leave(&mut frame)?)),
         }
     }
 
@@ -64,7 +135,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks the first `count` nodes of a graph; gives how it ends if the last node is in tail position.
-    fn nodes(&mut self, frame: &mut Frame<'a>, count: usize, target: Option<GraphId>) -> Result<Option<Flow>, Stop> {
+    pub fn nodes(&mut self, frame: &mut Frame<'a>, count: usize, targets: &[GraphId]) -> Result<Option<Flow>, Stop> {
         let graph = frame.graph;
         for (i, node) in graph.nodes.iter().enumerate().take(count) {
             let tail = i + 1 == graph.nodes.len() && node.outputs == graph.outputs;
@@ -74,42 +145,81 @@ impl<'a> Walk<'a> {
                     let why = crate::OpError::Unsupported(format!("unknown primitive {}", o.op_type));
                     self.declared(frame, node, NoForm::from(why).to_string())?;
                 }
-                NodeKind::Call(_) | NodeKind::If { .. } | NodeKind::Select(_) => {
-                    let flow = self.control(frame, node, if tail { target } else { None })?;
-                    match flow {
-                        _ if tail => return Ok(Some(flow)),
-                        Flow::Results(results) => self.bind(frame, node, &results),
-                        Flow::Jump(_) => return Err(Stop),
-                    }
+                _ if tail => return self.control(frame, node, targets).map(Some),
+                _ => {
+                    let results = self.control(frame, node, &[])?.results()?;
+                    self.bind(frame, node, &results);
                 }
             }
         }
         Ok(None)
     }
 
-    fn control(&mut self, frame: &mut Frame<'a>, node: &'a Node, target: Option<GraphId>) -> Result<Flow, Stop> {
+    fn control(&mut self, frame: &mut Frame<'a>, node: &'a Node, targets: &[GraphId]) -> Result<Flow, Stop> {
         match &node.kind {
             NodeKind::Call(id) => {
                 let args: Vec<Arg> = node.args.iter().flatten().cloned().collect();
                 let inputs = self.all(frame, node, &args)?;
-                self.go(node, *id, &inputs, target)
+                self.go(node, *id, &inputs, targets)
             }
             NodeKind::If { then, otherwise } => {
                 let cond = self.argument(frame, node)?;
                 if let Some(truth) = cond.known.as_ref().and_then(|t| t.to_i64s().ok()) {
                     let branch = if truth.first().is_some_and(|&t| t != 0) { then } else { otherwise };
-                    let inputs = self.all(frame, node, &branch.args)?;
-                    return self.go(node, branch.graph, &inputs, target);
+                    return self.follow(frame, node, branch, targets);
                 }
                 let cond = self.edge_of(&cond);
-                self.either(frame, node, cond, then, otherwise).map(Flow::Results)
+                match self.joint(then, otherwise, targets) {
+                    Some(joint) => self.through(frame, node, cond, (then, otherwise), joint, targets),
+                    None => self.either(frame, node, cond, (then, otherwise), targets),
+                }
             }
-            NodeKind::Select(branches) => self.choose(frame, node, branches).map(Flow::Results),
+            NodeKind::Select(branches) => self.choose(frame, node, branches, targets),
             _ => Err(Stop),
         }
     }
 
-    fn argument(&mut self, frame: &mut Frame<'a>, node: &Node) -> Result<Given, Stop> {
+    /// The graph where both branches of a condition inside of a loop go on, if there is one.
+    fn joint(&self, then: &Closure, otherwise: &Closure, targets: &[GraphId]) -> Option<GraphId> {
+        if targets.is_empty() {
+            return None;
+        }
+        let (one, other) = (self.ahead(then.graph, targets), self.ahead(otherwise.graph, targets));
+        let both: Vec<GraphId> = one.graphs.into_iter().filter(|id| other.graphs.contains(id)).collect();
+        let comes_first = |id: &GraphId| {
+            let ahead = self.ahead(*id, targets);
+            both.iter().all(|other| ahead.graphs.contains(other))
+        };
+        both.iter().copied().find(comes_first)
+    }
+
+    /// A condition whose branches both go on in graph `joint`, which is written once, after them.
+    fn through(
+        &mut self,
+        frame: &mut Frame<'a>,
+        node: &'a Node,
+        cond: Edge,
+        branches: (&Closure, &Closure),
+        joint: GraphId,
+        targets: &[GraphId],
+    ) -> Result<Flow, Stop> {
+        let inner = [targets, &[joint]].concat();
+        let mut rest = self.either(frame, node, cond, branches, &inner)?;
+        let Some(at) = rest.ends.iter().position(|(end, _)| *end == End::Jump(joint)) else { return Ok(rest) };
+        let (end, values) = rest.ends.remove(at);
+        let Some(which) = rest.which else { return self.go(node, joint, &values, targets) };
+        if rest.ends.len() == 1 {
+            rest.which = None;
+        }
+        let cond = self.equals(which, end.number(), DType::I64)?;
+        self.book.begin_body();
+        let flow = self.go(node, joint, &values, targets)?;
+        let body = self.book.end_body();
+        self.join(node, cond, (body, flow), (Body::default(), rest))
+    }
+
+    /// The first argument of a node, which decides where it goes on.
+    pub fn argument(&mut self, frame: &mut Frame<'a>, node: &Node) -> Result<Given, Stop> {
         match node.args.first() {
             Some(Some(arg)) => self.given(frame, node, &arg.clone()),
             _ => {
@@ -119,34 +229,52 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn all(&mut self, frame: &mut Frame<'a>, node: &Node, args: &[Arg]) -> Result<Vec<Given>, Stop> {
+    pub fn all(&mut self, frame: &mut Frame<'a>, node: &Node, args: &[Arg]) -> Result<Vec<Given>, Stop> {
         args.iter().map(|a| self.given(frame, node, a)).collect()
     }
 
-    fn go(&mut self, node: &Node, id: GraphId, inputs: &[Given], target: Option<GraphId>) -> Result<Flow, Stop> {
-        if target == Some(id) {
-            return Ok(Flow::Jump(inputs.to_vec()));
+    /// Goes on with graph `id`.
+    pub fn go(&mut self, node: &Node, id: GraphId, inputs: &[Given], targets: &[GraphId]) -> Result<Flow, Stop> {
+        if targets.contains(&id) {
+            return Ok(Flow::one(End::Jump(id), inputs.to_vec()));
         }
         if self.active.contains(&id) {
-            self.problem(node, "it goes back to a loop from inside of another loop or condition; ONNX's Loop goes round at its end only");
+            self.problem(
+                node,
+                "it calls a graph that has not ended and goes on with its results; ONNX has no recursion",
+            );
             return Err(Stop);
         }
-        self.walk(id, inputs, target)
+        self.walk(id, inputs, targets)
     }
 
-    /// A branch as a graph of its own, and its results.
-    fn branch(&mut self, frame: &mut Frame<'a>, node: &Node, closure: &Closure) -> Result<(Body, Vec<Given>), Stop> {
+    /// Goes on with the graph of a closure.
+    fn follow(
+        &mut self,
+        frame: &mut Frame<'a>,
+        node: &Node,
+        closure: &Closure,
+        targets: &[GraphId],
+    ) -> Result<Flow, Stop> {
         let inputs = self.all(frame, node, &closure.args)?;
+        self.go(node, closure.graph, &inputs, targets)
+    }
+
+    /// A branch as a graph of its own.
+    fn branch(
+        &mut self,
+        frame: &mut Frame<'a>,
+        node: &Node,
+        closure: &Closure,
+        targets: &[GraphId],
+    ) -> Result<Branch, Stop> {
         self.book.begin_body();
-        let results = match self.go(node, closure.graph, &inputs, None)? {
-            Flow::Results(results) => results,
-            Flow::Jump(_) => return Err(Stop),
-        };
-        Ok((self.close(&results), results))
+        let flow = self.follow(frame, node, closure, targets)?;
+        Ok((self.book.end_body(), flow))
     }
 
     /// Ends the innermost graph with these results.
-    fn close(&mut self, results: &[Given]) -> Body {
+    pub fn close(&mut self, results: &[Given]) -> Body {
         let outputs = self.named(results);
         let mut body = self.book.end_body();
         body.outputs = outputs;
@@ -158,33 +286,75 @@ impl<'a> Walk<'a> {
         frame: &mut Frame<'a>,
         node: &'a Node,
         cond: Edge,
-        then: &Closure,
-        otherwise: &Closure,
-    ) -> Result<Vec<Given>, Stop> {
-        let (then, yes) = self.branch(frame, node, then)?;
-        let (otherwise, no) = self.branch(frame, node, otherwise)?;
-        self.join(node, cond, (then, yes), (otherwise, no))
+        (then, otherwise): (&Closure, &Closure),
+        targets: &[GraphId],
+    ) -> Result<Flow, Stop> {
+        let before = self.complaints();
+        let then = self.branch(frame, node, then, targets)?;
+        let otherwise = self.branch(frame, node, otherwise, targets)?;
+        let found = self.complaints();
+        let joined = self.join(node, cond, then, otherwise);
+        if joined.is_err() && found > before {
+            // What a branch gives that has nodes without a form is not known.
+            self.forget(found);
+        }
+        joined
     }
 
-    fn join(
-        &mut self,
-        node: &Node,
-        cond: Edge,
-        (then, yes): (Body, Vec<Given>),
-        (otherwise, no): (Body, Vec<Given>),
-    ) -> Result<Vec<Given>, Stop> {
-        let kinds: Option<Vec<Kind>> = yes.iter().zip(&no).map(|(a, b)| a.kind.either(&b.kind)).collect();
-        let Some(kinds) = kinds.filter(|_| yes.len() == no.len()) else {
+    fn join(&mut self, node: &Node, cond: Edge, then: Branch, otherwise: Branch) -> Result<Flow, Stop> {
+        let mut ends = Ends::new();
+        if then.1.add_to(&mut ends).and_then(|()| otherwise.1.add_to(&mut ends)).is_none() {
             self.problem(node, "its branches give results of different types or ranks");
             return Err(Stop);
-        };
+        }
+        let [then, otherwise] = [then, otherwise].map(|(body, flow)| {
+            self.book.open.push(body);
+            let results = self.outcome(&flow, &ends);
+            self.close(&results)
+        });
         self.book.begin_node(node.path.clone());
         let attrs = vec![("then_branch", Attr::Body(then)), ("else_branch", Attr::Body(otherwise))];
-        Ok(self.flow_record("If", vec![Some(cond)], attrs, &kinds))
+        let results = self.flow_record("If", vec![Some(cond)], attrs, &kinds(&ends));
+        Ok(Flow::of(&ends, results))
+    }
+
+    /// What a graph that ends so gives, as [`kinds`] lists it for `ends`.
+    pub fn outcome(&mut self, flow: &Flow, ends: &Ends) -> Vec<Given> {
+        let mut out = Vec::new();
+        if ends.len() > 1 {
+            let only = flow.ends.first().map_or(End::Results, |(end, _)| *end);
+            let number = || Given::constant(Tensor::scalar(only.number()));
+            out.push(flow.which.map_or_else(number, |edge| Given::computed(edge, Kind::number(DType::I64))));
+        }
+        for (end, kinds) in ends {
+            match flow.at(*end) {
+                Some(values) => out.extend(values.iter().cloned()),
+                None => out.extend(kinds.iter().map(|kind| self.blank(kind))),
+            }
+        }
+        out
+    }
+
+    /// A value of a kind that nothing reads.
+    pub fn blank(&mut self, kind: &Kind) -> Given {
+        let Ok(zero) = Tensor::zeros(kind.dtype, &[]) else { return self.entering(kind.clone()) };
+        let mut edge = self.book.constant(zero);
+        if !kind.dims.is_empty() {
+            let shape: Vec<i64> = kind.dims.iter().map(|d| d.fixed().unwrap_or(0)).collect();
+            let shape = self.book.constant(Tensor::vector(&shape));
+            edge = self.book.record("Expand", vec![Some(edge), Some(shape)], Vec::new(), 1)[0];
+        }
+        Given::computed(edge, kind.clone())
     }
 
     /// One of several branches, as conditions inside of each other.
-    fn choose(&mut self, frame: &mut Frame<'a>, node: &'a Node, branches: &[Closure]) -> Result<Vec<Given>, Stop> {
+    fn choose(
+        &mut self,
+        frame: &mut Frame<'a>,
+        node: &'a Node,
+        branches: &[Closure],
+        targets: &[GraphId],
+    ) -> Result<Flow, Stop> {
         let index = self.argument(frame, node)?;
         let count = branches.len() as i64;
         if let Some(at) = index.known.as_ref().and_then(|t| t.to_i64s().ok()).and_then(|v| v.first().copied()) {
@@ -193,168 +363,42 @@ impl<'a> Walk<'a> {
                 self.problem(node, format!("branch {at} of {count} is chosen"));
                 return Err(Stop);
             };
-            let inputs = self.all(frame, node, &branch.args)?;
-            return self.go(node, branch.graph, &inputs, None).and_then(|f| match f {
-                Flow::Results(results) => Ok(results),
-                Flow::Jump(_) => Err(Stop),
-            });
+            return self.follow(frame, node, branch, targets);
         }
         let dtype = index.kind.dtype;
         let index = self.edge_of(&index);
-        self.choose_from(frame, node, index, dtype, branches, 0)
+        self.choose_from(frame, node, (index, dtype), (branches, 0), targets)
     }
 
     fn choose_from(
         &mut self,
         frame: &mut Frame<'a>,
         node: &'a Node,
-        index: Edge,
-        dtype: DType,
-        branches: &[Closure],
-        first: usize,
-    ) -> Result<Vec<Given>, Stop> {
+        (index, dtype): (Edge, DType),
+        (branches, first): (&[Closure], usize),
+        targets: &[GraphId],
+    ) -> Result<Flow, Stop> {
         let [branch, rest @ ..] = branches else {
             self.problem(node, "there is no branch to choose");
             return Err(Stop);
         };
         if rest.is_empty() {
-            let inputs = self.all(frame, node, &branch.args)?;
-            return match self.go(node, branch.graph, &inputs, None)? {
-                Flow::Results(results) => Ok(results),
-                Flow::Jump(_) => Err(Stop),
-            };
+            return self.follow(frame, node, branch, targets);
         }
         let total = first + branches.len();
         let front = self.equals(index, first as i64, dtype)?;
         let back = self.equals(index, first as i64 - total as i64, dtype)?;
         let cond = self.book.record("Or", vec![Some(front), Some(back)], Vec::new(), 1)[0];
-        let then = self.branch(frame, node, branch)?;
+        let then = self.branch(frame, node, branch, targets)?;
         self.book.begin_body();
-        let results = self.choose_from(frame, node, index, dtype, rest, first + 1)?;
-        let otherwise = (self.close(&results), results);
+        let flow = self.choose_from(frame, node, (index, dtype), (rest, first + 1), targets)?;
+        let otherwise = (self.book.end_body(), flow);
         self.join(node, cond, then, otherwise)
     }
 
-    fn equals(&mut self, x: Edge, value: i64, dtype: DType) -> Result<Edge, Stop> {
+    pub fn equals(&mut self, x: Edge, value: i64, dtype: DType) -> Result<Edge, Stop> {
         let tensor = Tensor::from_i64s(dtype, &[], &[value]).map_err(|_| Stop)?;
         let value = self.book.constant(tensor);
         Ok(self.book.record("Equal", vec![Some(x), Some(value)], Vec::new(), 1)[0])
     }
-
-    /// The loop that starts at graph `id`: its last node chooses whether to come back to it.
-    fn header(&self, id: GraphId, target: Option<GraphId>) -> Option<Header<'a>> {
-        let graph = self.model.graph(id);
-        let node = graph.nodes.last().filter(|n| n.outputs == graph.outputs)?;
-        let NodeKind::If { then, otherwise } = &node.kind else { return None };
-        let avoid: Vec<GraphId> = self.active.iter().copied().chain(target).collect();
-        let back = |c: &Closure| reaches(self.model, c.graph, id, &avoid);
-        match (back(then), back(otherwise)) {
-            (true, false) => Some(Header { node, again: then, exit: otherwise, while_true: true }),
-            (false, true) => Some(Header { node, again: otherwise, exit: then, while_true: false }),
-            _ => None,
-        }
-    }
-
-    /// The condition of a loop for this state, and the frame it was computed in.
-    fn condition(&mut self, id: GraphId, header: &Header<'a>, state: &[Given]) -> Result<(Given, Frame<'a>), Stop> {
-        let mut frame = self.enter(id, state);
-        let count = frame.graph.nodes.len() - 1;
-        self.nodes(&mut frame, count, None)?;
-        let mut cond = self.argument(&mut frame, header.node)?;
-        if !header.while_true {
-            let edge = self.edge_of(&cond);
-            let not = self.book.record("Not", vec![Some(edge)], Vec::new(), 1)[0];
-            cond = Given::computed(not, cond.kind);
-        }
-        Ok((cond, frame))
-    }
-
-    /// Writes a loop as `Loop`, then what follows it.
-    fn repeat(
-        &mut self,
-        id: GraphId,
-        header: &Header<'a>,
-        start: &[Given],
-        target: Option<GraphId>,
-    ) -> Result<Flow, Stop> {
-        self.active.push(id);
-        let last = self.turns(id, header, start);
-        let outcome = last.and_then(|last| {
-            let (_, mut frame) = self.condition(id, header, &last)?;
-            let inputs = self.all(&mut frame, header.node, &header.exit.args)?;
-            self.go(header.node, header.exit.graph, &inputs, target)
-        });
-        self.active.pop();
-        outcome
-    }
-
-    /// The `Loop`; gives the state after it.
-    fn turns(&mut self, id: GraphId, header: &Header<'a>, start: &[Given]) -> Result<Vec<Given>, Stop> {
-        let (first, _) = self.condition(id, header, start)?;
-        let mut inputs = vec![None, Some(self.edge_of(&first))];
-        for given in start {
-            inputs.push(Some(self.edge_of(given)));
-        }
-        // A dimension that a turn changes is open; what is left of the others may change then.
-        let mut kinds: Vec<Kind> = start.iter().map(|g| g.kind.clone()).collect();
-        let (mark, complaints) = (self.book.mark(), self.complaints());
-        loop {
-            let (body, next) = self.turn(id, header, &kinds)?;
-            let joined: Option<Vec<Kind>> = kinds.iter().zip(&next).map(|(a, b)| a.either(&b.kind)).collect();
-            let Some(joined) = joined.filter(|_| next.len() == kinds.len()) else {
-                self.problem(header.node, "a value that the loop carries changes its type or rank");
-                return Err(Stop);
-            };
-            if joined == kinds {
-                self.book.begin_node(header.node.path.clone());
-                return Ok(self.flow_record("Loop", inputs, vec![("body", Attr::Body(body))], &kinds));
-            }
-            kinds = joined;
-            self.book.drop_since(mark);
-            self.forget(complaints);
-        }
-    }
-
-    /// The body of a loop whose state is of these kinds, and the state after it.
-    fn turn(&mut self, id: GraphId, header: &Header<'a>, kinds: &[Kind]) -> Result<(Body, Vec<Given>), Stop> {
-        self.book.begin_body();
-        let own = [DType::I64, DType::Bool].map(|dtype| Kind { dtype, dims: Vec::new() });
-        let ports: Vec<Given> = own.iter().chain(kinds).map(|kind| self.entering(kind.clone())).collect();
-        let (_, mut frame) = self.condition(id, header, &ports[2..])?;
-        let args = self.all(&mut frame, header.node, &header.again.args)?;
-        let next = match self.go(header.node, header.again.graph, &args, Some(id))? {
-            Flow::Jump(next) => next,
-            Flow::Results(_) => {
-                self.problem(header.node, "the loop is left from inside of its body");
-                return Err(Stop);
-            }
-        };
-        let (cond, _) = self.condition(id, header, &next)?;
-        let results: Vec<Given> = std::iter::once(cond).chain(next.iter().cloned()).collect();
-        let mut body = self.close(&results);
-        body.inputs = ports.iter().filter_map(|port| port.edge).collect();
-        body.types = ports.iter().map(|port| (port.kind.dtype, port.kind.lengths())).collect();
-        Ok((body, next))
-    }
-}
-
-/// Whether a call of `from` can lead to a call of `to` without passing through `avoid`.
-fn reaches(model: &Model, from: GraphId, to: GraphId, avoid: &[GraphId]) -> bool {
-    let mut seen = vec![false; model.graphs.len()];
-    let mut open = vec![from];
-    while let Some(id) = open.pop() {
-        if id == to {
-            return true;
-        }
-        if avoid.contains(&id) || std::mem::replace(&mut seen[id.0 as usize], true) {
-            continue;
-        }
-        for node in &model.graph(id).nodes {
-            if let NodeKind::Call(g) = node.kind {
-                open.push(g);
-            }
-            open.extend(node.closures().iter().map(|c| c.graph));
-        }
-    }
-    false
 }

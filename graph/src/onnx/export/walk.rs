@@ -7,6 +7,7 @@ use super::super::body::{Body, Book, Edge};
 use super::super::emit::Attrs;
 use super::super::types::{Kind, Length, Type};
 use super::super::{Emit, NoForm, OPEN, Unmapped, tasks};
+use super::flow::Ends;
 use crate::graph::{Arg, Graph, GraphId, Model, Node, ValueId};
 use crate::lower::{Entry, Walk as Shapes, operands};
 use crate::op::{ArgValue, Args, Effect, OpDef, ParamKind, Watch};
@@ -30,7 +31,7 @@ impl Given {
         Given { edge: Some(edge), kind, known: None }
     }
 
-    fn constant(tensor: Tensor) -> Given {
+    pub fn constant(tensor: Tensor) -> Given {
         Given { edge: None, kind: Kind::from(&tensor.fact()), known: Some(tensor) }
     }
 }
@@ -86,12 +87,25 @@ pub(super) struct Walk<'a> {
     problems: Vec<Unmapped>,
     /// Graphs that are being walked, outermost first.
     pub active: Vec<GraphId>,
+    /// How many graphs were walked.
+    pub walked: usize,
+    /// How loops end, by where they start, with what kinds, and where calls end them.
+    pub rounds: HashMap<(GraphId, Vec<Kind>, Vec<GraphId>), Ends>,
     outputs: Vec<Edge>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(model: &'a Model, opset: i64) -> Walk<'a> {
-        Walk { model, opset, book: Book::new(), problems: Vec::new(), active: Vec::new(), outputs: Vec::new() }
+        Walk {
+            model,
+            opset,
+            book: Book::new(),
+            problems: Vec::new(),
+            active: Vec::new(),
+            walked: 0,
+            rounds: HashMap::new(),
+            outputs: Vec::new(),
+        }
     }
 
     /// The model's inputs.
