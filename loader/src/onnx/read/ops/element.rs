@@ -30,7 +30,6 @@ pub(super) static OPS: &[Row] = rows! {
     "Clip" = |m, c| clip(m, c),
     "Cos" = |m, c| one(m, c, "Cos"),
     "Cosh" = |m, c| one(m, c, "Cosh"),
-    "DequantizeLinear" = |m, c| dequantize(m, c),
     "Div" = |m, c| div(m, c),
     "Dropout" = |m, c| dropout(m, c),
     "Elu" = |m, c| with_alpha(m, c, "Elu", 1.0),
@@ -61,7 +60,6 @@ pub(super) static OPS: &[Row] = rows! {
     "Or" = |m, c| two(m, c, "LogicalOr"),
     "PRelu" = |m, c| prelu(m, c),
     "Pow" = |m, c| pow(m, c),
-    "QuantizeLinear" = |m, c| quantize(m, c),
     "Reciprocal" = |m, c| one(m, c, "Reciprocal"),
     "Relu" = |m, c| one(m, c, "ReLU"),
     "Round" = |m, c| one(m, c, "Rint"),
@@ -247,8 +245,13 @@ fn leaky_relu(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("Select", vec![above.into(), x.into(), y.into()])?])
 }
 
+/// Before set 7 there is one slope for each channel, or one for all.
 fn prelu(m: &mut Import, c: &Call) -> Steps {
-    let (x, slope) = (c.input(0)?, c.input(1)?);
+    let (x, mut slope) = (c.input(0)?, c.input(1)?);
+    if c.opset < 7 && slope.rank() == Ok(1) {
+        let behind = x.rank()?.saturating_sub(2);
+        slope = m.with_ones(&slope, &(1..=behind as i64).collect::<Vec<_>>())?;
+    }
     let zero = m.scalar(x.dtype(), 0.0)?;
     let y = m.op("Mul", vec![(&x).into(), slope.into()])?;
     let above = m.op("GreaterEqual", vec![(&x).into(), zero.into()])?;
@@ -284,72 +287,6 @@ fn swish(m: &mut Import, c: &Call) -> Steps {
     let y = m.op("Mul", vec![(&x).into(), alpha.into()])?;
     let y = m.op("Sigmoid", vec![y.into()])?;
     Ok(vec![m.op("Mul", vec![x.into(), y.into()])?])
-}
-
-/// Scale and zero point, if there is one, as `dtype` and shaped to go with `x`.
-fn quantization(m: &mut Import, c: &Call, x: &Val, dtype: DType) -> Result<(Val, Option<Val>), String> {
-    if c.int("block_size", 0) != 0 {
-        return Err("scales of blocks are not supported".into());
-    }
-    let along = |m: &mut Import, v: Val| -> Step {
-        let v = as_type(m, v, dtype)?;
-        if v.rank()? == 0 || (v.rank()? == 1 && v.length(0) == Some(1)) {
-            return m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]);
-        }
-        let axis = x.axis(c.int("axis", 1))?;
-        let behind = x.rank()? - 1 - axis;
-        let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, behind)).collect();
-        m.op("Reshape", vec![v.into(), dims.into()])
-    };
-    let scale = along(m, c.input(1)?)?;
-    Ok((scale, c.option(2).map(|zero| along(m, zero)).transpose()?))
-}
-
-/// The type in which quantised numbers are computed: zero points of 16 bits are no 16-bit floats.
-fn at_least_f32(dtype: DType) -> DType {
-    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
-}
-
-/// `(x − zero point) · scale`.
-fn dequantize(m: &mut Import, c: &Call) -> Steps {
-    let (x, d) = (c.input(0)?, c.input(1)?.dtype());
-    let wide = at_least_f32(d);
-    let (scale, zero) = quantization(m, c, &x, wide)?;
-    let mut y = as_type(m, x, wide)?;
-    if let Some(zero) = zero {
-        y = m.op("Sub", vec![y.into(), zero.into()])?;
-    }
-    let y = m.op("Mul", vec![y.into(), scale.into()])?;
-    Ok(vec![as_type(m, y, d)?])
-}
-
-/// `x / scale` rounded, plus the zero point, within the range of its type.
-fn quantize(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let whole = c.option(2).map_or(DType::U8, |zero| zero.dtype());
-    let (low, high) = match whole {
-        DType::I8 => (-128.0, 127.0),
-        DType::U8 => (0.0, 255.0),
-        DType::I16 => (-32768.0, 32767.0),
-        DType::U16 => (0.0, 65535.0),
-        other => return Err(format!("results of {other} are not supported")),
-    };
-    if c.int("output_dtype", 0) != 0 {
-        return Err("a type of the result that the zero point does not have is not supported".into());
-    }
-    let d = at_least_f32(x.dtype());
-    let (scale, zero) = quantization(m, c, &x, d)?;
-    let x = as_type(m, x, d)?;
-    let y = m.op("Div", vec![x.into(), scale.into()])?;
-    let mut y = m.op("Rint", vec![y.into()])?;
-    if let Some(zero) = zero {
-        y = m.op("Add", vec![y.into(), zero.into()])?;
-    }
-    for (name, bound) in [("Maximum", low), ("Minimum", high)] {
-        let bound = m.scalar(d, bound)?;
-        y = m.op(name, vec![y.into(), bound.into()])?;
-    }
-    Ok(vec![as_type(m, y, whole)?])
 }
 
 fn choose(m: &mut Import, c: &Call) -> Steps {
