@@ -185,6 +185,7 @@ const ELEMENTWISE: &[&str] = &[
 const LIKE_FIRST: &[&str] = &[
     "BatchNorm",
     "BiasAdd",
+    "CumProd",
     "CumSum",
     "LRN",
     "LogSoftmax",

@@ -4,9 +4,10 @@ use super::{
     Row,
     layer::add_channels,
     shape::{join, length, number, quotient, times},
-    windows::{Windows, expanded, flipped, full, squeezed},
+    sums::{bordered, explicit},
+    windows::{Same, Windows, expanded, flipped, full, squeezed},
 };
-use crate::onnx::read::import::{Call, Import, In, Steps, Val};
+use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("Conv", |m, c| conv(m, c)), ("ConvTranspose", |m, c| conv_transpose(m, c))];
 
@@ -19,10 +20,19 @@ fn kernel(c: &Call, w: &Val) -> Result<Vec<i64>, String> {
 }
 
 fn conv(m: &mut Import, c: &Call) -> Steps {
-    let (mut x, mut w) = (c.input(0)?, c.input(1)?);
+    Ok(vec![convolved(m, c, c.input(0)?, c.input(1)?, c.option(2))?])
+}
+
+/// The convolution of `x` that the node describes.
+pub(super) fn convolved(m: &mut Import, c: &Call, mut x: Val, mut w: Val, bias: Option<Val>) -> Step {
     let kernel = kernel(c, &w)?;
     x = m.of_rank(x, kernel.len() + 2);
     let mut win = Windows::of(c, &x, kernel)?;
+    if win.same == Some(Same::Lower) && win.leave_gaps() {
+        let pads = explicit(m, &x, &win, false)?;
+        x = bordered(m, &x, &pads, 0.0)?;
+        win.same = None;
+    }
     let out: In = match w.length(0) {
         Some(n) => n.into(),
         None => {
@@ -63,13 +73,13 @@ fn conv(m: &mut Import, c: &Call) -> Steps {
         (if name == "Conv2D" { "NCHW" } else { "NCDHW" }).into(),
     ];
     let mut y = m.op(name, args)?;
-    if let Some(bias) = c.option(2) {
+    if let Some(bias) = bias {
         y = add_channels(m, y, bias)?;
     }
     if line {
         y = squeezed(m, y, 2)?;
     }
-    Ok(vec![flipped(m, y, win.same)?])
+    flipped(m, y, win.same)
 }
 
 /// The spatial dimensions of a transposed convolution.

@@ -19,6 +19,7 @@ pub(super) static OPS: &[Row] = rows! {
     "Asinh" = |m, c| one(m, c, "Asinh"),
     "Atan" = |m, c| one(m, c, "Atan"),
     "Atanh" = |m, c| one(m, c, "Atanh"),
+    "BitShift" = |m, c| bit_shift(m, c),
     "BitwiseAnd" = |m, c| two(m, c, "BitwiseAnd"),
     "BitwiseNot" = |m, c| one(m, c, "BitwiseNot"),
     "BitwiseOr" = |m, c| two(m, c, "BitwiseOr"),
@@ -64,6 +65,7 @@ pub(super) static OPS: &[Row] = rows! {
     "Relu" = |m, c| one(m, c, "ReLU"),
     "Round" = |m, c| one(m, c, "Rint"),
     "Selu" = |m, c| selu(m, c),
+    "Shrink" = |m, c| shrink(m, c),
     "Sigmoid" = |m, c| one(m, c, "Sigmoid"),
     "Sign" = |m, c| one(m, c, "Sign"),
     "Sin" = |m, c| one(m, c, "Sin"),
@@ -73,6 +75,7 @@ pub(super) static OPS: &[Row] = rows! {
     "Sqrt" = |m, c| one(m, c, "Sqrt"),
     "Sub" = |m, c| two(m, c, "Sub"),
     "Sum" = |m, c| many(m, c, "Add"),
+    "SwiGLU" = |m, c| swiglu(m, c),
     "Swish" = |m, c| swish(m, c),
     "Tan" = |m, c| one(m, c, "Tan"),
     "Tanh" = |m, c| one(m, c, "Tanh"),
@@ -89,6 +92,25 @@ fn two(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let (a, b) = (c.input(0)?, c.input(1)?);
     let b = old_broadcast(m, c, &a, b)?;
     Ok(vec![m.op(name, vec![a.into(), b.into()])?])
+}
+
+/// As many places as a number has or more, or less than none, leave nothing of it, or its sign. MindSpore counts places modulo
+/// the width of a machine word.
+fn bit_shift(m: &mut Import, c: &Call) -> Steps {
+    let (x, places) = (c.input(0)?, c.input(1)?);
+    let most = x.dtype().size() as f64 * 8.0 - 1.0;
+    let below = m.with("LessEqual", &places, most)?;
+    let above = m.with("GreaterEqual", &places, 0.0)?;
+    let some = m.two("LogicalAnd", &below, &above)?;
+    let places = m.select_or(&some, &places, most)?;
+    let is_signed = matches!(x.dtype(), DType::I8 | DType::I16 | DType::I32 | DType::I64);
+    let y = match c.text("direction", "").as_str() {
+        "LEFT" => m.two("LeftShift", &x, &places)?,
+        "RIGHT" if is_signed => return Ok(vec![m.two("RightShift", &x, &places)?]),
+        "RIGHT" => m.two("RightShift", &x, &places)?,
+        other => return Err(format!("direction {other} is not supported")),
+    };
+    Ok(vec![m.select_or(&some, &y, 0.0)?])
 }
 
 /// The second operand of an arithmetic operator before set 7 may start at a dimension of the first.
@@ -192,13 +214,16 @@ fn gelu(m: &mut Import, c: &Call) -> Steps {
     if c.text("approximate", "none") == "tanh" {
         return Ok(vec![m.op("GeLU", vec![x.into()])?]);
     }
-    let root = m.scalar(x.dtype(), std::f64::consts::FRAC_1_SQRT_2)?;
-    let y = m.op("Mul", vec![(&x).into(), root.into()])?;
-    let y = m.op("Erf", vec![y.into()])?;
-    let (one, half) = (m.scalar(x.dtype(), 1.0)?, m.scalar(x.dtype(), 0.5)?);
-    let y = m.op("Add", vec![y.into(), one.into()])?;
-    let y = m.op("Mul", vec![x.into(), y.into()])?;
-    Ok(vec![m.op("Mul", vec![y.into(), half.into()])?])
+    Ok(vec![exact_gelu(m, x)?])
+}
+
+/// `x / 2 · (1 + erf(x / √2))`.
+pub(super) fn exact_gelu(m: &mut Import, x: Val) -> Step {
+    let y = m.with("Mul", &x, std::f64::consts::FRAC_1_SQRT_2)?;
+    let y = m.one("Erf", &y)?;
+    let y = m.with("Add", &y, 1.0)?;
+    let y = m.two("Mul", &x, &y)?;
+    m.with("Mul", &y, 0.5)
 }
 
 fn hard_sigmoid(m: &mut Import, c: &Call) -> Steps {
@@ -280,13 +305,31 @@ fn thresholded(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("Select", vec![above.into(), x.into(), zero.into()])?])
 }
 
-/// `x · sigmoid(alpha · x)`.
 fn swish(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let alpha = m.scalar(x.dtype(), c.float("alpha", 1.0))?;
-    let y = m.op("Mul", vec![(&x).into(), alpha.into()])?;
-    let y = m.op("Sigmoid", vec![y.into()])?;
-    Ok(vec![m.op("Mul", vec![x.into(), y.into()])?])
+    Ok(vec![swished(m, &c.input(0)?, c.float("alpha", 1.0))?])
+}
+
+fn swiglu(m: &mut Import, c: &Call) -> Steps {
+    let gate = swished(m, &c.input(0)?, c.float("alpha", 1.0))?;
+    Ok(vec![m.two("Mul", &gate, &c.input(1)?)?])
+}
+
+/// What is beyond `lambd` on either side, nearer to 0 by `bias`; else 0.
+fn shrink(m: &mut Import, c: &Call) -> Steps {
+    let (x, bias, far) = (c.input(0)?, c.float("bias", 0.0), c.float("lambd", 0.5));
+    let wide = if x.dtype().is_float() { x.clone() } else { m.cast(&x, DType::F64)? };
+    let (below, above) = (m.with("Less", &wide, -far)?, m.with("Greater", &wide, far)?);
+    let (up, down) = (m.with("Add", &wide, bias)?, m.with("Sub", &wide, bias)?);
+    let y = m.select_or(&above, &down, 0.0)?;
+    let y = m.select(&below, &up, &y)?;
+    Ok(vec![as_type(m, y, x.dtype())?])
+}
+
+/// `x · sigmoid(alpha · x)`.
+pub(super) fn swished(m: &mut Import, x: &Val, alpha: f64) -> Step {
+    let y = m.with("Mul", x, alpha)?;
+    let y = m.one("Sigmoid", &y)?;
+    m.two("Mul", x, &y)
 }
 
 fn choose(m: &mut Import, c: &Call) -> Steps {

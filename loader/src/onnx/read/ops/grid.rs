@@ -5,11 +5,55 @@ use mindir_graph::DType;
 use super::{
     Row,
     element::as_type,
-    shape::{join, length, lengths, places, product, reshaped, times},
+    shape::{join, length, lengths, part, places, product, reshaped, times},
 };
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
-pub(super) static OPS: &[Row] = &[("GridSample", |m, c| grid_sample(m, c))];
+pub(super) static OPS: &[Row] = &[("AffineGrid", |m, c| affine_grid(m, c)), ("GridSample", |m, c| grid_sample(m, c))];
+
+/// Places from −1 to 1 moved by matrices, for [`grid_sample`].
+fn affine_grid(m: &mut Import, c: &Call) -> Steps {
+    let (theta, size) = (m.of_rank(c.input(0)?, 3), as_type(m, c.input(1)?, DType::I64)?);
+    let spatial = theta.dim(1)?;
+    if !(2..=3).contains(&spatial) {
+        return Err(format!("{spatial} spatial dimensions are not supported"));
+    }
+    let corners = c.int("align_corners", 0) == 1;
+    let d = theta.dtype();
+    let dims = part(m, &size, 2, 2 + spatial)?;
+    let one = m.vector(&[1]);
+    let whole = join(m, vec![dims.clone(), one.clone()], 0)?;
+    // The last dimension comes first, and a 1 last.
+    let mut columns = Vec::new();
+    for axis in (0..spatial).rev() {
+        let len = part(m, &dims, axis, axis + 1)?;
+        let at = places(m, len.clone())?;
+        let (at, len) = (as_type(m, at, d)?, as_type(m, len, d)?);
+        let line = if corners {
+            let last = m.with("Sub", &len, 1.0)?;
+            let last = m.with("Maximum", &last, 1.0)?;
+            let at = m.with("Mul", &at, 2.0)?;
+            let at = m.two("Div", &at, &last)?;
+            m.with("Sub", &at, 1.0)?
+        } else {
+            let at = m.with("Mul", &at, 2.0)?;
+            let at = m.with("Add", &at, 1.0)?;
+            let at = m.two("Div", &at, &len)?;
+            m.with("Sub", &at, 1.0)?
+        };
+        let line = m.with_ones(&line, &(1..=spatial - axis).collect::<Vec<_>>())?;
+        columns.push(m.two("BroadcastTo", &line, &whole)?);
+    }
+    let last = m.scalar(d, 1.0)?;
+    columns.push(m.two("FillV2", &whole, &last)?);
+    let all = join(m, columns, spatial)?;
+    let (count, width) = (product(m, &dims)?, m.vector(&[spatial + 1]));
+    let rows = reshaped(m, all, vec![count, width])?;
+    let turned = m.transposed(&theta, &[0, 2, 1])?;
+    let y = m.two("MatMulExt", &rows, &turned)?;
+    let (images, width) = (length(m, &theta, 0)?, m.vector(&[spatial]));
+    Ok(vec![reshaped(m, y, vec![images, dims, width])?])
+}
 
 fn grid_sample(m: &mut Import, c: &Call) -> Steps {
     let (x, mut grid) = (c.input(0)?, c.input(1)?);

@@ -5,11 +5,30 @@ use mindir_graph::DType;
 use super::{
     Row,
     element::as_type,
-    shape::{dims_of, from_front, join, length, number, part, pick, places, put},
+    shape::{dims_of, from_front, join, length, number, part, pick, places, put, quotient},
 };
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
-pub(super) static OPS: &[Row] = &[("Pad", |m, c| pad(m, c))];
+pub(super) static OPS: &[Row] = &[("CenterCropPad", |m, c| centre(m, c)), ("Pad", |m, c| pad(m, c))];
+
+/// As many elements less or more on both sides that dimensions have the lengths asked for; an odd one goes to the end.
+fn centre(m: &mut Import, c: &Call) -> Steps {
+    let (x, shape) = (c.input(0)?, as_type(m, c.input(1)?, DType::I64)?);
+    let rank = x.rank()?;
+    let axes = c.ints("axes").unwrap_or_else(|| (0..rank as i64).collect());
+    let mut all = vec![[m.vector(&[0]), m.vector(&[0])]; rank];
+    let two = m.vector(&[2]);
+    for (i, &axis) in (0..).zip(&axes) {
+        let axis = x.axis(axis)?;
+        let (want, have) = (part(m, &shape, i, i + 1)?, length(m, &x, axis)?);
+        let more = m.two("Sub", &want, &have)?;
+        let before = quotient(m, &more, &two)?;
+        let after = m.two("Sub", &more, &before)?;
+        all.get_mut(axis).into_iter().for_each(|pair| *pair = [before.clone(), after.clone()]);
+    }
+    let pads = join(m, all.into_iter().rev().flatten().collect(), 0)?;
+    Ok(vec![m.op("PadV3", vec![x.into(), pads.into(), 0.0.into(), "constant".into()])?])
+}
 
 /// `PadV3` lists dimensions from the last on, before and after each.
 fn pad(m: &mut Import, c: &Call) -> Steps {

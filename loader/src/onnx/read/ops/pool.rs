@@ -5,8 +5,8 @@ use mindir_graph::DType;
 use super::{
     Row,
     element::as_type,
-    shape::{join, length, lengths, places as places_below, product, quotient, reshaped, times},
-    sums::window_means,
+    shape::{join, length, lengths, places as places_below, product, put, quotient, reshaped, times},
+    sums::{bordered, explicit, window_means},
     windows::{Windows, expanded, flipped, full, squeezed},
 };
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
@@ -16,6 +16,7 @@ pub(super) static OPS: &[Row] = &[
     ("GlobalAveragePool", |m, c| global(m, c, "ReduceMean")),
     ("GlobalMaxPool", |m, c| global(m, c, "ReduceMax")),
     ("MaxPool", |m, c| max_pool(m, c)),
+    ("MaxUnpool", |m, c| max_unpool(m, c)),
 ];
 
 fn global(m: &mut Import, c: &Call, name: &'static str) -> Steps {
@@ -38,18 +39,15 @@ fn max_pool(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
-    if c.wants(1) && c.int("storage_order", 0) != 0 {
-        return Err("positions counted by columns are not supported".into());
-    }
     let kernel = c.ints("kernel_shape").unwrap_or_default();
     x = m.of_rank(x, kernel.len() + 2);
     let mut win = Windows::of(c, &x, kernel)?;
-    if win.same.is_some() && !c.wants(1) {
+    let plain = !c.wants(1) && win.dilation.iter().all(|&d| d == 1);
+    if win.same.is_some() && plain && !win.leave_gaps() {
         return Ok(vec![same_pool(m, "MaxPool", x, win)?]);
     }
-    let (mut ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank()?);
-    let plain = !win.padded() && !ceil && win.dilation.iter().all(|&d| d == 1);
-    if rank == 4 && plain && !c.wants(1) {
+    let (mut ceil, rank) = (c.int("ceil_mode", 0) == 1 && win.same.is_none(), x.rank()?);
+    if rank == 4 && plain && !win.padded() && !ceil && win.same.is_none() {
         return Ok(vec![pool(m, "MaxPool", x, &win, "VALID")?]);
     }
     let added = 5usize.checked_sub(rank).ok_or("more than three spatial dimensions are not supported")?;
@@ -57,26 +55,18 @@ fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
         x = expanded(m, x, 2)?;
         win.widen();
     }
-    // MindSpore pads both sides alike; the rest is added as the lowest number.
-    let even: Vec<i64> = win.pads.iter().map(|[before, after]| *before.min(after)).collect();
-    let uneven = win.pads.iter().any(|[before, after]| before != after);
-    if c.wants(1) && win.same.is_some() {
-        return Err("positions of maxima with padding for open dimensions are not supported".into());
-    }
+    // MindSpore pads both sides alike and by half of a window at most; any other padding is the lowest number.
+    let own = win.pads.iter().zip(&win.kernel).all(|([before, after], k)| before == after && *before <= k / 2);
     let inner = x.clone();
-    if uneven {
-        let mut pads = Vec::new();
-        for (d, (&[before, after], even)) in win.pads.iter().zip(&even).enumerate().rev() {
-            let behind = if ceil { rounded_up(m, &x, &win, d)? } else { m.vector(&[after]) };
-            let even = m.vector(&[*even]);
-            for side in [m.vector(&[before]), behind] {
-                pads.push(m.op("Sub", vec![side.into(), (&even).into()])?);
-            }
-        }
+    let mut front = None;
+    if !own || win.same.is_some() {
+        let pads = explicit(m, &x, &win, ceil)?;
+        x = bordered(m, &x, &pads, f64::NEG_INFINITY)?;
+        front = Some(pads.into_iter().map(|[before, _]| before).collect::<Vec<Val>>());
+        win.pads = vec![[0; 2]; win.kernel.len()];
         ceil = false;
-        let pads = join(m, pads, 0)?;
-        x = m.op("PadV3", vec![x.into(), pads.into(), f64::NEG_INFINITY.into(), "constant".into()])?;
     }
+    let even: Vec<i64> = win.pads.iter().map(|[before, _]| *before).collect();
     let args = vec![
         (&x).into(),
         win.kernel.clone().into(),
@@ -89,9 +79,10 @@ fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
     ];
     let mut results = m.op_n("MaxPool3DWithArgmax", args, 2)?;
     if let Some(mut places) = results.pop().filter(|_| c.wants(1)) {
-        if uneven {
-            let front: Vec<i64> = win.pads.iter().map(|[before, after]| before - before.min(after)).collect();
-            places = unpadded(m, places, &front, &x, &inner)?;
+        let by_columns = c.int("storage_order", 0) != 0;
+        if by_columns || front.is_some() {
+            let front = front.unwrap_or_else(|| vec![m.vector(&[0]); 3]);
+            places = moved(m, places, &front, &x, &inner, by_columns)?;
         }
         results.push(in_all_images(m, &inner, places)?);
     }
@@ -104,20 +95,23 @@ fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
 }
 
 /// Positions within the channels of `padded`, which has `front` elements more in front of each dimension than `inner`, as
-/// positions within the channels of `inner`.
-fn unpadded(m: &mut Import, places: Val, front: &[i64], padded: &Val, inner: &Val) -> Step {
+/// positions within the channels of `inner`; counted from the first dimension on if they are counted by columns.
+fn moved(m: &mut Import, places: Val, front: &[Val], padded: &Val, inner: &Val, by_columns: bool) -> Step {
     let (wide, own) = (lengths::<5>(m, padded)?, lengths::<5>(m, inner)?);
-    let (mut rest, mut stride) = (places, m.vector(&[1]));
-    let mut sum = m.vector(&[0]);
-    let lengths = wide.iter().zip(&own).skip(2);
-    for ((d, front), (wide, own)) in front.iter().enumerate().zip(lengths).rev() {
-        let at = if d == 0 { rest.clone() } else { m.op("FloorMod", vec![(&rest).into(), wide.into()])? };
-        let front = m.vector(&[*front]);
-        let at = m.op("Sub", vec![at.into(), front.into()])?;
-        let part = m.op("Mul", vec![at.into(), (&stride).into()])?;
-        sum = m.op("Add", vec![part.into(), sum.into()])?;
-        rest = m.op("FloorDiv", vec![rest.into(), wide.into()])?;
-        stride = times(m, &stride, own)?;
+    let (mut rest, mut at) = (places, Vec::new());
+    for (d, (front, wide)) in front.iter().zip(wide.iter().skip(2)).enumerate().rev() {
+        let here = if d == 0 { rest.clone() } else { m.two("FloorMod", &rest, wide)? };
+        at.push((m.two("Sub", &here, front)?, own.get(d + 2)));
+        rest = m.two("FloorDiv", &rest, wide)?;
+    }
+    if by_columns {
+        at.reverse();
+    }
+    let (mut stride, mut sum) = (m.vector(&[1]), m.vector(&[0]));
+    for (at, len) in at {
+        let part = times(m, &at, &stride)?;
+        sum = m.two("Add", &part, &sum)?;
+        stride = times(m, &stride, len.ok_or("a dimension is missing")?)?;
     }
     Ok(sum)
 }
@@ -175,9 +169,6 @@ fn pool(m: &mut Import, name: &'static str, x: Val, win: &Windows, mode: &str) -
 
 /// Windows over open sizes; padding is neither the largest element nor counted.
 fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> Step {
-    if win.dilation.iter().any(|&d| d != 1) {
-        return Err("dilation of open sizes is not supported".into());
-    }
     let mut x = flipped(m, x, win.same)?;
     let line = win.kernel.len() == 1;
     if line {
@@ -199,7 +190,7 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
     let (ceil, rank) = (c.int("ceil_mode", 0) == 1, x.rank()?);
     let counted = c.int("count_include_pad", 0) == 1;
     let dilated = win.dilation.iter().any(|&d| d != 1);
-    if dilated || win.same.is_some() && counted {
+    if dilated || win.same.is_some() && (counted || win.leave_gaps()) {
         return Ok(vec![window_means(m, &x, &win, ceil && win.same.is_none(), counted)?]);
     }
     if win.same.is_some() {
@@ -228,4 +219,35 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
         y = squeezed(m, y, 2)?;
     }
     Ok(vec![y])
+}
+
+/// The elements at the positions that a maximum over windows gave, all else 0.
+fn max_unpool(m: &mut Import, c: &Call) -> Steps {
+    let kernel = c.ints("kernel_shape").unwrap_or_default();
+    let x = m.of_rank(c.input(0)?, kernel.len() + 2);
+    let win = Windows::over(c, &x, kernel)?;
+    let shape = match c.option(2) {
+        Some(shape) => as_type(m, shape, DType::I64)?,
+        None => {
+            let mut sizes = vec![length(m, &x, 0)?, length(m, &x, 1)?];
+            for (d, [before, after]) in win.pads.iter().enumerate() {
+                let get = |v: &[i64]| v.get(d).copied().unwrap_or(1);
+                let len = length(m, &x, d + 2)?;
+                let len = m.with("Sub", &len, 1.0)?;
+                let len = m.with("Mul", &len, get(&win.stride) as f64)?;
+                sizes.push(m.with(
+                    "Add",
+                    &len,
+                    (get(&win.kernel).saturating_sub(*before).saturating_sub(*after)) as f64,
+                )?);
+            }
+            join(m, sizes, 0)?
+        }
+    };
+    let flat = |m: &mut Import, v: Val| m.op("Reshape", vec![v.into(), vec![-1].into()]);
+    let (values, at) = (flat(m, x.clone())?, flat(m, c.input(1)?)?);
+    let (count, zero) = (product(m, &shape)?, m.scalar(x.dtype(), 0.0)?);
+    let none = m.op("FillV2", vec![count.into(), zero.into()])?;
+    let all = put(m, none, at, values)?;
+    Ok(vec![m.op("Reshape", vec![all.into(), shape.into()])?])
 }

@@ -21,12 +21,7 @@ fn quantization(m: &mut Import, c: &Call, x: &Val, dtype: DType) -> Result<(Val,
             return m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]);
         }
         let axis = x.axis(c.int("axis", 1))?;
-        if block > 0 {
-            return repeated(m, &v, x, axis, block);
-        }
-        let behind = x.rank()? - 1 - axis;
-        let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, behind)).collect();
-        m.op("Reshape", vec![v.into(), dims.into()])
+        if block > 0 { repeated(m, &v, x, axis, block) } else { along_channels(m, v, axis, x.rank()?) }
     };
     let scale = along(m, c.input(1)?)?;
     Ok((scale, c.option(2).map(|zero| along(m, zero)).transpose()?))
@@ -62,13 +57,6 @@ fn quantize(m: &mut Import, c: &Call) -> Steps {
         (None, 0) => DType::U8,
         (None, code) => element_type(code)?,
     };
-    let (low, high) = match whole {
-        DType::I8 => (-128.0, 127.0),
-        DType::U8 => (0.0, 255.0),
-        DType::I16 => (-32768.0, 32767.0),
-        DType::U16 => (0.0, 65535.0),
-        other => return Err(format!("results of {other} are not supported")),
-    };
     let d = at_least_f32(x.dtype());
     let (scale, zero) = quantization(m, c, &x, d)?;
     let x = as_type(m, x, d)?;
@@ -77,11 +65,35 @@ fn quantize(m: &mut Import, c: &Call) -> Steps {
     if let Some(zero) = zero {
         y = m.op("Add", vec![y.into(), zero.into()])?;
     }
-    for (name, bound) in [("Maximum", low), ("Minimum", high)] {
-        let bound = m.scalar(d, bound)?;
-        y = m.op(name, vec![y.into(), bound.into()])?;
+    Ok(vec![narrowed(m, y, whole)?])
+}
+
+/// The least and the largest number of a type of quantised numbers.
+pub(super) fn range_of(dtype: DType) -> Result<(f64, f64), String> {
+    match dtype {
+        DType::I8 => Ok((-128.0, 127.0)),
+        DType::U8 => Ok((0.0, 255.0)),
+        DType::I16 => Ok((-32768.0, 32767.0)),
+        DType::U16 => Ok((0.0, 65535.0)),
+        other => Err(format!("quantised numbers of {other} are not supported")),
     }
-    Ok(vec![as_type(m, y, whole)?])
+}
+
+/// Whole numbers as `dtype`; those beyond its range are at its ends.
+pub(super) fn narrowed(m: &mut Import, y: Val, dtype: DType) -> Step {
+    let (low, high) = range_of(dtype)?;
+    let y = m.clamped(&y, low, high)?;
+    as_type(m, y, dtype)
+}
+
+/// `v`, one number or a vector, as what goes with dimension `axis` of a tensor of this rank.
+pub(super) fn along_channels(m: &mut Import, v: Val, axis: usize, rank: usize) -> Step {
+    if v.rank()? == 0 {
+        return Ok(v);
+    }
+    let behind = rank.saturating_sub(1).saturating_sub(axis);
+    let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, behind)).collect();
+    m.op("Reshape", vec![v.into(), dims.into()])
 }
 
 /// `v`, which has one element for each `block` elements of `x` along `axis`, with one for each.

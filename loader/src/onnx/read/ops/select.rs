@@ -5,7 +5,7 @@ use mindir_graph::{DType, Tensor};
 use super::{
     Row,
     element::as_type,
-    shape::{dims_of, from_front, join, number, part, places, product, put, reshaped},
+    shape::{dims_of, from_front, join, length, number, part, places, product, put, reshaped},
 };
 use crate::onnx::read::{
     import::{Call, Import, In, Step, Steps, Val},
@@ -23,6 +23,7 @@ pub(super) static OPS: &[Row] = &[
     ("ScatterElements", |m, c| scatter_elements(m, c)),
     ("ScatterND", |m, c| scatter_nd(m, c)),
     ("Slice", |m, c| slice(m, c)),
+    ("TensorScatter", |m, c| tensor_scatter(m, c)),
     ("Trilu", |m, c| trilu(m, c)),
 ];
 
@@ -133,6 +134,29 @@ fn scatter_nd(m: &mut Import, c: &Call) -> Steps {
         other => return Err(format!("reduction {other} is not supported")),
     };
     Ok(vec![m.op(name, vec![c.input(0)?.into(), c.input(1)?.into(), c.input(2)?.into()])?])
+}
+
+/// A cache with updates from a place on along the axis, which each batch has for itself.
+fn tensor_scatter(m: &mut Import, c: &Call) -> Steps {
+    let (x, updates) = (c.input(0)?, c.input(1)?);
+    let axis = x.axis(c.int("axis", -2))?;
+    let count = length(m, &updates, axis)?;
+    let at = places(m, count)?;
+    let behind = x.rank()? - 1 - axis;
+    let mut at = m.with_ones(&at, &(1..=behind as i64).collect::<Vec<_>>())?;
+    if let Some(start) = c.option(2) {
+        let start = as_type(m, start, DType::I64)?;
+        let start = m.with_ones(&start, &(1..x.rank()? as i64).collect::<Vec<_>>())?;
+        at = m.two("Add", &at, &start)?;
+    }
+    if c.text("mode", "linear") == "circular" {
+        let len = length(m, &x, axis)?;
+        at = m.two("FloorMod", &at, &len)?;
+    }
+    let dims = dims_of(m, &updates)?;
+    let at = m.two("BroadcastTo", &at, &dims)?;
+    let args = vec![x.into(), at.into(), updates.into(), (axis as i64).into(), "none".into()];
+    Ok(vec![m.op("TensorScatterElements", args)?])
 }
 
 /// What a slice says of the dimensions that it names.

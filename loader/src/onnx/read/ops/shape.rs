@@ -90,11 +90,19 @@ fn depth_to_space(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn space_to_depth(m: &mut Import, c: &Call) -> Steps {
-    if c.text("mode", "DCR") != "DCR" {
-        return Err("blocks behind the channels are not supported".into());
+    let (x, b) = (c.input(0)?, c.int("blocksize", 0));
+    if c.text("mode", "DCR") == "DCR" {
+        return Ok(vec![m.op("SpaceToDepth", vec![x.into(), b.into()])?]);
     }
-    let args = vec![c.input(0)?.into(), c.int("blocksize", 0).into()];
-    Ok(vec![m.op("SpaceToDepth", args)?])
+    let [n, ch, h, w] = lengths(m, &x)?;
+    let block = m.vector(&[b]);
+    let squared = m.vector(&[b.checked_mul(b).filter(|b| *b > 0).ok_or("the block size is out of range")?]);
+    let (h, w) = (quotient(m, &h, &block)?, quotient(m, &w, &block)?);
+    let parts = [&n, &ch, &h, &block, &w, &block].map(Val::clone);
+    let y = reshaped(m, x, parts.to_vec())?;
+    let y = m.transposed(&y, &[0, 1, 3, 5, 2, 4])?;
+    let all = times(m, &ch, &squared)?;
+    Ok(vec![reshaped(m, y, vec![n, all, h, w])?])
 }
 
 /// The length of each of `N` dimensions, as vectors of one number.
@@ -345,7 +353,7 @@ fn split(m: &mut Import, c: &Call) -> Steps {
 
 /// The sizes of `n` parts that are equal but for the last ones, which have less.
 fn uneven(m: &mut Import, x: &Val, axis: i64, n: i64) -> Step {
-    let axis = x.axis(axis)?;
+    let axis = usize::try_from(axis).or_else(|_| x.axis(axis))?;
     let len = length(m, x, axis)?;
     let (count, spare) = (m.vector(&[n]), m.vector(&[n - 1]));
     let more = m.op("Add", vec![(&len).into(), spare.into()])?;

@@ -12,7 +12,7 @@ pub(super) static OPS: &[Row] =
     &[("GlobalLpPool", |m, c| global_lp(m, c)), ("LRN", |m, c| lrn(m, c)), ("LpPool", |m, c| lp_pool(m, c))];
 
 /// The padding before and after each dimension, as vectors of one number, for all windows that there are.
-fn explicit(m: &mut Import, x: &Val, win: &Windows, ceil: bool) -> Result<Vec<[Val; 2]>, String> {
+pub(super) fn explicit(m: &mut Import, x: &Val, win: &Windows, ceil: bool) -> Result<Vec<[Val; 2]>, String> {
     let mut out = Vec::with_capacity(win.kernel.len());
     for d in 0..win.kernel.len() {
         let [before, after] = win.pads.get(d).copied().unwrap_or_default();
@@ -42,7 +42,7 @@ fn same(m: &mut Import, x: &Val, win: &Windows, d: usize, side: Same) -> Result<
 }
 
 /// `x` with `value` before and after each dimension behind the channels.
-fn bordered(m: &mut Import, x: &Val, pads: &[[Val; 2]], value: f64) -> Step {
+pub(super) fn bordered(m: &mut Import, x: &Val, pads: &[[Val; 2]], value: f64) -> Step {
     let zero = |v: &Val| v.ints().is_ok_and(|p| p == [0]);
     if pads.iter().flatten().all(zero) {
         return Ok(x.clone());

@@ -123,10 +123,7 @@ impl Groups {
         let begin = positions(m, &starts)?;
         let first = m.gathered(&order, &begin, 0)?;
         let ends = join(m, vec![begin.clone(), count], 0)?;
-        let end = m.op(
-            "StridedSlice",
-            vec![ends.into(), vec![1].into(), vec![i64::MAX].into(), vec![1].into()],
-        )?;
+        let end = m.op("StridedSlice", vec![ends.into(), vec![1].into(), vec![i64::MAX].into(), vec![1].into()])?;
         let count = m.two("Sub", &end, &begin)?;
         Ok(Groups { first, of_part, count })
     }

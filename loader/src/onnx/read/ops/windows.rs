@@ -45,15 +45,15 @@ impl Windows {
             other => return Err(format!("auto_pad {other} is not supported")),
         };
         let Windows { kernel, stride, dilation, pads: none, .. } = win;
-        let n = kernel.len();
         if let Some(pads) = same(x, &kernel, &stride, &dilation, side)? {
             return Ok(Windows { kernel, stride, dilation, pads, same: None });
         }
-        let win = Windows { kernel, stride, dilation, pads: none, same: Some(side) };
-        if side == Same::Lower && (0..n).any(|d| win.reach(d) < win.stride.get(d).copied().unwrap_or(1)) {
-            return Err("SAME_LOWER of open sizes needs windows as long as their strides".into());
-        }
-        Ok(win)
+        Ok(Windows { kernel, stride, dilation, pads: none, same: Some(side) })
+    }
+
+    /// Whether there may be elements between windows, so that padding depends on the size from whichever side one looks.
+    pub fn leave_gaps(&self) -> bool {
+        (0..self.kernel.len()).any(|d| self.reach(d) < self.stride.get(d).copied().unwrap_or(1))
     }
 
     /// Elements from the first to the last of a window.
