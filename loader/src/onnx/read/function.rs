@@ -2,9 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mindir_proto::onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+use mindir_proto::{
+    onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto},
+    prost::Message,
+};
 
 use super::{
+    OPSETS,
     import::{Call, Val},
     own_opset,
     walk::{Attempt, Problem, Stop},
@@ -20,7 +24,9 @@ const MOST_NODES: usize = 1 << 18;
 pub(super) struct Functions<'a> {
     all: HashMap<[&'a str; 3], &'a FunctionProto>,
     nested: usize,
+    /// How many nodes, and bytes of the file, calls of functions may still become.
     nodes: usize,
+    bytes: u64,
 }
 
 /// The two names of ONNX's own domain are one.
@@ -29,10 +35,22 @@ fn domain(name: &Option<String>) -> &str {
 }
 
 impl<'a> Functions<'a> {
-    pub fn of(functions: &'a [FunctionProto]) -> Functions<'a> {
+    /// All calls together may become as many bytes as the structure of the file may take.
+    pub fn of(functions: &'a [FunctionProto], bytes: u64) -> Functions<'a> {
         let text = |t: &'a Option<String>| t.as_deref().unwrap_or_default();
         let key = |f: &'a FunctionProto| [domain(&f.domain), text(&f.name), text(&f.overload)];
-        Functions { all: functions.iter().map(|f| (key(f), f)).collect(), nested: 0, nodes: 0 }
+        Functions { all: functions.iter().map(|f| (key(f), f)).collect(), nested: 0, nodes: MOST_NODES, bytes }
+    }
+
+    /// Counts a call of `f`.
+    fn count(&mut self, f: &FunctionProto) -> Result<(), String> {
+        if self.nested >= MOST_NESTED {
+            return Err(format!("functions call each other more than {MOST_NESTED} deep"));
+        }
+        let left = (self.nodes.checked_sub(count(&f.node)), self.bytes.checked_sub(f.encoded_len() as u64));
+        let (Some(nodes), Some(bytes)) = left else { return Err("functions become too many nodes".into()) };
+        (self.nodes, self.bytes) = (nodes, bytes);
+        Ok(())
     }
 
     /// The function that is the operator of `node`.
@@ -46,15 +64,15 @@ impl<'a> Functions<'a> {
     }
 }
 
+/// Nodes with those of graphs inside of them. Files nest as deep as limits allow.
+fn count(nodes: &[NodeProto]) -> usize {
+    let inner = nodes.iter().flat_map(|n| &n.attribute).filter_map(|a| a.g.as_ref());
+    nodes.len() + inner.map(|g| count(&g.node)).sum::<usize>()
+}
+
 /// Walks the nodes of function `f` in the place of the node of `c`.
 pub(super) fn expand(a: &mut Attempt<'_>, c: &Call, f: &FunctionProto) -> Result<Vec<Val>, Stop> {
-    if a.functions.nested >= MOST_NESTED {
-        return Err(format!("functions call each other more than {MOST_NESTED} deep").into());
-    }
-    a.functions.nodes = a.functions.nodes.saturating_add(f.node.len());
-    if a.functions.nodes > MOST_NODES {
-        return Err(format!("calls of functions become more than {MOST_NODES} nodes").into());
-    }
+    a.functions.count(f)?;
     if c.inputs.len() > f.input.len() {
         return Err(format!("{} operands for a function of {}", c.inputs.len(), f.input.len()).into());
     }
@@ -69,6 +87,11 @@ pub(super) fn expand(a: &mut Attempt<'_>, c: &Call, f: &FunctionProto) -> Result
     let binding = Binding { node: c.node, function: f, left_out };
     let graph = GraphProto { node: f.node.iter().map(|n| binding.node(n)).collect(), ..GraphProto::default() };
     let opset = own_opset(&f.opset_import).and_then(|set| set.version).unwrap_or(a.opset);
+    if !OPSETS.contains(&opset) {
+        return Err(
+            format!("operator set {opset} of a function; sets {} to {} are", OPSETS.start(), OPSETS.end()).into()
+        );
+    }
     let outer = (std::mem::replace(&mut a.values, values), std::mem::replace(&mut a.opset, opset));
     a.functions.nested += 1;
     let outcome = a.run(&graph);

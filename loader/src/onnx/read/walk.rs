@@ -11,8 +11,11 @@ use mindir_graph::{
     graph::{Format, Model, Origin},
     onnx::from_data_type,
 };
-use mindir_proto::onnx::{
-    DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
+use mindir_proto::{
+    onnx::{
+        DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
+    },
+    prost::Message,
 };
 
 use super::{
@@ -133,7 +136,7 @@ pub(super) fn model(
     limits: &Limits,
 ) -> Result<Model, LoadError> {
     let fail = |problem: Problem| problem.error(file);
-    let functions = Functions::of(&proto.functions);
+    let functions = Functions::of(&proto.functions, limits.decoded_budget(proto.encoded_len() as u64));
     let mut attempt = Attempt::new(graph, functions, opset, limits).map_err(fail)?;
     attempt.constants(&initializers);
     attempt.run(graph).map_err(|problems| fail(together(problems)))?;

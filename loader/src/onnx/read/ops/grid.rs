@@ -14,7 +14,7 @@ pub(super) static OPS: &[Row] = &[("AffineGrid", |m, c| affine_grid(m, c)), ("Gr
 /// Places from −1 to 1 moved by matrices, for [`grid_sample`].
 fn affine_grid(m: &mut Import, c: &Call) -> Steps {
     let (theta, size) = (m.of_rank(c.input(0)?, 3), as_type(m, c.input(1)?, DType::I64)?);
-    let spatial = theta.dim(1)?;
+    let spatial = size.length(0).map_or_else(|| theta.dim(1), |n| Ok(n.saturating_sub(2)))?;
     if !(2..=3).contains(&spatial) {
         return Err(format!("{spatial} spatial dimensions are not supported"));
     }

@@ -8,6 +8,7 @@ mod element;
 mod grid;
 mod integers;
 mod layer;
+mod lstm;
 mod microsoft;
 mod nms;
 mod pad;

@@ -5,7 +5,7 @@ use mindir_graph::{DType, Tensor};
 use super::{
     Row,
     element::as_type,
-    shape::{join, lengths, places, reshaped, times},
+    shape::{dims_of, join, length, lengths, places, reshaped, times},
 };
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
@@ -104,7 +104,7 @@ impl Align {
         let y = m.select_or(&inside, &y, 0.0)?;
         let counted = both(m, &rows.counted, &cols.counted)?;
         let y = m.select_or(&counted, &y, if self.largest { f64::NEG_INFINITY } else { 0.0 })?;
-        let (count, cells) = (m.vector(&[-1]), cells.map(|n| m.vector(&[n])));
+        let (count, cells) = (length(m, boxes, 0)?, cells.map(|n| m.vector(&[n])));
         let [high, wide] = cells;
         let y = reshaped(m, y, vec![count, high, rows.most.clone(), wide, cols.most.clone(), channels])?;
         let y = self.together(m, &y, &rows, &cols)?;
@@ -169,13 +169,11 @@ impl Align {
         let x = m.two("Add", &start, &whole)?;
         let x = m.two("Add", &x, &part)?;
         let counted = m.two("Less", &sample, &each)?;
-        let counted = {
-            let all = m.two("Equal", &x, &x)?;
-            m.two("LogicalAnd", &counted, &all)?
-        };
+        let all = dims_of(m, &x)?;
+        let counted = m.two("BroadcastTo", &counted, &all)?;
         let count = m.vector(&[cells]);
         let width = times(m, &most, &count)?;
-        let first = m.vector(&[-1]);
+        let first = length(m, boxes, 0)?;
         let flat = |m: &mut Import, v: Val| reshaped(m, v, vec![first.clone(), width.clone()]);
         let (x, counted) = (flat(m, x)?, flat(m, counted)?);
         self.around(m, &x, counted, own, most, len)

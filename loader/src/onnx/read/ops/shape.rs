@@ -430,27 +430,24 @@ fn unsqueeze(m: &mut Import, c: &Call) -> Steps {
 
 /// `x` with dimensions of 1 in computed places of the result.
 fn unsqueezed(m: &mut Import, x: &Val, axes: &Val) -> Step {
-    let more = axes.length(0).and_then(|n| usize::try_from(n).ok()).ok_or("the number of its axes is not known")?;
-    let rank = x.rank()?.saturating_add(more);
-    if more > MOST_AXES {
-        return Err(format!("{more} axes"));
-    }
-    let places = from_front(m, axes, rank)?;
-    let (none, ones) = (m.vector(&vec![0; rank]), m.vector(&vec![1; more]));
-    let added = put(m, none, places, ones)?;
+    let axes = as_type(m, axes.clone(), DType::I64)?;
+    let (own, more) = (x.rank()?, length(m, &axes, 0)?);
+    let rank = m.with("Add", &more, own as f64)?;
+    let (below, front) = (m.with("Less", &axes, 0.0)?, m.two("Add", &axes, &rank)?);
+    let at = m.select(&below, &front, &axes)?;
+    let (zero, ones) = (m.scalar(DType::I64, 0.0)?, m.one("OnesLike", &axes)?);
+    let none = m.two("FillV2", &rank, &zero)?;
+    let added = put(m, none, at, ones)?;
     // Where each dimension of the result comes from: behind those of 1, all have moved.
     let before = m.op("CumSum", vec![(&added).into(), 0i64.into(), false.into(), false.into()])?;
-    let all = m.vector(&(0..rank as i64).collect::<Vec<_>>());
+    let all = places(m, rank)?;
     let from = m.two("Sub", &all, &before)?;
-    let (own, one) = (dims_of(m, x)?, m.vector(&[1]));
-    let own = join(m, vec![own, one], 0)?;
-    let from = m.clamped(&from, 0.0, x.rank()? as f64)?;
-    let kept = m.gathered(&own, &from, 0)?;
+    let from = m.clamped(&from, 0.0, own as f64)?;
+    let (dims, one) = (dims_of(m, x)?, m.vector(&[1]));
+    let dims = join(m, vec![dims, one], 0)?;
+    let kept = m.gathered(&dims, &from, 0)?;
     let is_added = m.with("Equal", &added, 1.0)?;
     let one = m.scalar(DType::I64, 1.0)?;
     let dims = m.select(&is_added, &one, &kept)?;
     m.two("Reshape", x, &dims)
 }
-
-/// No tensor has more dimensions.
-const MOST_AXES: usize = 64;

@@ -118,6 +118,8 @@ pub(super) fn window_means(m: &mut Import, x: &Val, win: &Windows, ceil: bool, c
     }
     let ones = bordered(m, &ones, &rest, 0.0)?;
     let count = sums(m, &ones, win)?;
+    // What reads padding only is 0.
+    let count = m.with("Maximum", &count, 1.0)?;
     m.two("Div", &total, &count)
 }
 
