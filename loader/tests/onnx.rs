@@ -484,6 +484,59 @@ fn loops_are_graphs_that_jump_back() {
 }
 
 /// A large result is an error of the run, not of reading; nothing is computed while reading that is larger than a few KiB.
+/// A model whose function `name` has these nodes, called once.
+fn calling(functions: Vec<(&str, Vec<NodeProto>)>, called: &str) -> ModelProto {
+    let mut model = sum();
+    let own = |op: &str| NodeProto { domain: Some("own".into()), ..node(op, &["x"], &["y"]) };
+    let function = |(name, node): (&str, Vec<NodeProto>)| FunctionProto {
+        name: Some(name.into()),
+        domain: Some("own".into()),
+        input: vec!["x".into()],
+        output: vec!["y".into()],
+        node,
+        opset_import: model.opset_import.clone(),
+        ..FunctionProto::default()
+    };
+    let functions = functions.into_iter().map(function).collect();
+    model.functions = functions;
+    model.graph.as_mut().unwrap().node = vec![own(called)];
+    model
+}
+
+fn own(op: &str, input: &str, output: &str) -> NodeProto {
+    NodeProto { domain: Some("own".into()), ..node(op, &[input], &[output]) }
+}
+
+#[test]
+fn functions_become_their_nodes() {
+    let double = vec![node("Add", &["x", "x"], &["y"])];
+    let four = vec![own("Double", "x", "t"), own("Double", "t", "y")];
+    let model = load(&calling(vec![("Double", double), ("Four", four)], "Four")).unwrap();
+    assert_eq!(ops(&model), ["Add", "Add"]);
+    assert_eq!(&*model.entry().nodes[1].path, "my Four/my Double/my Add/Add_1");
+}
+
+#[test]
+fn functions_end_and_stay_small() {
+    let around = calling(vec![("F", vec![own("G", "x", "y")]), ("G", vec![own("F", "x", "y")])], "F");
+    refused(load(&around), ErrorKind::Unsupported, &["deep"]);
+    // Each function calls the one before it twice.
+    let names: Vec<String> = (0..30).map(|i| format!("f{i}")).collect();
+    let twice = |i: usize| match i {
+        0 => vec![node("Neg", &["x"], &["y"])],
+        _ => vec![own(&names[i - 1], "x", "t"), own(&names[i - 1], "t", "y")],
+    };
+    let all = (0..names.len()).map(|i| (names[i].as_str(), twice(i))).collect();
+    refused(load(&calling(all, "f29")), ErrorKind::Unsupported, &["too many nodes"]);
+    let mut old = calling(vec![("F", vec![node("Neg", &["x"], &["y"])])], "F");
+    old.functions[0].opset_import[0].version = Some(3);
+    refused(load(&old), ErrorKind::Unsupported, &["operator set 3 of a function"]);
+    let none = calling(vec![("F", vec![node("Neg", &["x"], &["z"])])], "F");
+    refused(load(&none), ErrorKind::Corrupt, &["no value for result y"]);
+    let unknown = calling(vec![("F", vec![node("Nothing", &["x"], &["y"])])], "F");
+    refused(load(&unknown), ErrorKind::Unsupported, &["my F/my Nothing", "not supported"]);
+}
+
 #[test]
 fn bombs_are_not_unpacked_while_reading() {
     let outcome = changed(|g| {

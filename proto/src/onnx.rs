@@ -118,6 +118,9 @@ pub struct NodeProto {
     /// Name space of the operator; empty for ONNX's own.
     #[prost(string, optional, tag = "7")]
     pub domain: Option<String>,
+    /// Which of the model's operators of one name it is.
+    #[prost(string, optional, tag = "8")]
+    pub overload: Option<String>,
 }
 
 /// An attribute of a node.
@@ -304,7 +307,31 @@ pub struct FunctionProto {
     /// Name of the operator.
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
+    /// Names of the operands.
+    #[prost(string, repeated, tag = "4")]
+    pub input: Vec<String>,
+    /// Names of the results.
+    #[prost(string, repeated, tag = "5")]
+    pub output: Vec<String>,
+    /// Names of the attributes that a node must have.
+    #[prost(string, repeated, tag = "6")]
+    pub attribute: Vec<String>,
+    /// Nodes.
+    #[prost(message, repeated, tag = "7")]
+    pub node: Vec<NodeProto>,
+    /// Free text for people.
+    #[prost(string, optional, tag = "8")]
+    pub doc_string: Option<String>,
+    /// The operator sets of its nodes.
+    #[prost(message, repeated, tag = "9")]
+    pub opset_import: Vec<OperatorSetIdProto>,
     /// Name space of the operator.
     #[prost(string, optional, tag = "10")]
     pub domain: Option<String>,
+    /// Attributes that a node may have, as they are where it has not.
+    #[prost(message, repeated, tag = "11")]
+    pub attribute_proto: Vec<AttributeProto>,
+    /// Which of the operators of one name this is.
+    #[prost(string, optional, tag = "13")]
+    pub overload: Option<String>,
 }

@@ -42,13 +42,13 @@ fn reads_inside<'a>(node: &'a NodeProto, out: &mut HashSet<&'a str>) {
 }
 
 /// The graph in attribute `name`.
-fn inner<'a>(c: &'a Call, name: &str) -> Result<&'a GraphProto, Stop> {
+pub(super) fn inner<'a>(c: &'a Call, name: &str) -> Result<&'a GraphProto, Stop> {
     let graph = c.attr(name).and_then(|a| a.g.as_deref());
     graph.ok_or_else(|| Stop::Node(Problem::Damaged(format!("attribute {name} is no graph"))))
 }
 
 /// What graphs inside of a node read of the values around it.
-fn captured(a: &Attempt, c: &Call) -> (Vec<String>, Vec<Val>) {
+pub(super) fn captured(a: &Attempt<'_>, c: &Call) -> (Vec<String>, Vec<Val>) {
     let mut names = HashSet::new();
     reads_inside(c.node, &mut names);
     let mut found: Vec<_> = names.into_iter().filter_map(|n| Some((n.to_string(), a.values.get(n)?.clone()))).collect();
@@ -57,14 +57,14 @@ fn captured(a: &Attempt, c: &Call) -> (Vec<String>, Vec<Val>) {
 }
 
 /// Walks an inner graph that may read `values`; gives its results.
-fn inside(a: &mut Attempt, graph: &GraphProto, values: HashMap<String, Val>) -> Result<Vec<Val>, Stop> {
+pub(super) fn inside(a: &mut Attempt<'_>, graph: &GraphProto, values: HashMap<String, Val>) -> Result<Vec<Val>, Stop> {
     let outer = std::mem::replace(&mut a.values, values);
     let outcome = body(a, graph);
     a.values = outer;
     outcome
 }
 
-fn body(a: &mut Attempt, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
+fn body(a: &mut Attempt<'_>, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
     for proto in &graph.initializer {
         let name = proto.name.clone().unwrap_or_default();
         if proto.data_location == Some(DataLocation::External as i32) {
@@ -85,7 +85,7 @@ fn body(a: &mut Attempt, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
 }
 
 /// `If`: the branch that is known to be taken, or a choice between two graphs.
-pub(super) fn choose(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
+pub(super) fn choose(a: &mut Attempt<'_>, c: &Call) -> Result<Vec<Val>, Stop> {
     let cond = c.input(0)?;
     let branches = [inner(c, "then_branch")?, inner(c, "else_branch")?];
     let (names, outside) = captured(a, c);
@@ -115,7 +115,7 @@ pub(super) fn choose(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
 }
 
 /// `Loop`: how often it turns and what shapes it carries may be computed.
-pub(super) fn repeat(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
+pub(super) fn repeat(a: &mut Attempt<'_>, c: &Call) -> Result<Vec<Val>, Stop> {
     let graph = inner(c, "body")?;
     let trips = match c.option(0) {
         Some(m) => scalar(&mut a.import, m, DType::I64)?,
@@ -139,7 +139,7 @@ pub(super) fn repeat(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
             return Ok(turn.end(&mut a.import, again, next, rows)?);
         }
         // A value that changes its rank has none; what follows from it may have none either.
-        a.retries = a.retries.checked_sub(1).ok_or("loops in it change the ranks of too many values")?;
+        a.retry()?;
         turn.abandon(&mut a.import);
         a.import.rewind(mark);
         types = both;
@@ -147,7 +147,7 @@ pub(super) fn repeat(a: &mut Attempt, c: &Call) -> Result<Vec<Val>, Stop> {
 }
 
 /// The body of a loop: whether there is another turn, the state after this one, and what it adds to the results.
-fn turns(a: &mut Attempt, c: &Call, graph: &GraphProto, turn: &Turn) -> Result<(Val, Vec<Val>, Vec<Val>), Stop> {
+fn turns(a: &mut Attempt<'_>, c: &Call, graph: &GraphProto, turn: &Turn) -> Result<(Val, Vec<Val>, Vec<Val>), Stop> {
     let (names, _) = captured(a, c);
     let mut values: HashMap<String, Val> = names.into_iter().zip(turn.fixed.iter().cloned()).collect();
     // A turn runs only where the condition holds.
@@ -201,7 +201,7 @@ impl Turn {
     }
 
     /// What holds of the state before and after a turn.
-    fn after(&self, next: &[Val]) -> Result<Vec<Type>, String> {
+    pub fn after(&self, next: &[Val]) -> Result<Vec<Type>, String> {
         if next.len() != self.types.len() {
             return Err(format!("its body gives {} values of its state, expected {}", next.len(), self.types.len()));
         }
@@ -212,7 +212,7 @@ impl Turn {
     }
 
     /// Ends the graphs that [`begin`](Self::begin) began, unfinished.
-    fn abandon(self, m: &mut Import) {
+    pub fn abandon(self, m: &mut Import) {
         m.end(&[]);
         m.end(&[]);
     }

@@ -295,15 +295,6 @@ impl Call<'_> {
         }
         Some(axes.ints().map_or(Axes::Computed(axes), Axes::Known))
     }
-
-    /// As [`axes`](Self::axes), which must be constant.
-    pub fn fixed_axes(&self, since: i64) -> Result<Option<Vec<i64>>, String> {
-        match self.axes(since) {
-            Some(Axes::Known(axes)) => Ok(Some(axes)),
-            Some(Axes::Computed(_)) => Err("its axes are computed".into()),
-            None => Ok(None),
-        }
-    }
 }
 
 /// Axes of a node.

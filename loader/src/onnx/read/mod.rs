@@ -4,9 +4,12 @@
 //! against the bytes that exist (`weights`). `walk` visits the nodes, `flow` those with graphs inside; `ops` says for each
 //! operator of ONNX what it is here, `import` builds that, and `types` says what is known of its results.
 
+mod arithmetic;
 mod flow;
+mod function;
 mod import;
 mod ops;
+mod scanning;
 mod schema;
 mod types;
 mod walk;
@@ -95,11 +98,18 @@ fn foreign(name: &str, bytes: &[u8]) -> Option<LoadError> {
     other.map(|looks_like| LoadError::Foreign { file: name.to_string(), expected: "an ONNX file", looks_like })
 }
 
-/// The version of ONNX's own operators.
+/// The set of ONNX's own operators.
+fn own_opset(sets: &[OperatorSetIdProto]) -> Option<&OperatorSetIdProto> {
+    sets.iter().find(|s| matches!(s.domain.as_deref(), None | Some("" | "ai.onnx")))
+}
+
+/// The version of ONNX's own operators. A model that only calls functions of its own need not have any.
 fn opset(name: &str, proto: &ModelProto) -> Result<i64, LoadError> {
-    let own = |s: &&OperatorSetIdProto| matches!(s.domain.as_deref(), None | Some("" | "ai.onnx"));
     let (file, sets) = (name.to_string(), &proto.opset_import);
-    let Some(set) = sets.iter().find(own) else {
+    let Some(set) = own_opset(sets) else {
+        if !sets.is_empty() && !proto.functions.is_empty() {
+            return Ok(*OPSETS.end());
+        }
         if sets.is_empty() {
             return Err(LoadError::Structure { file, what: "the file does not name the set of its operators".into() });
         }

@@ -73,6 +73,7 @@ static NODE: Schema = schema(
         list::<AttributeProto>("attribute", &ATTRIBUTE),
         text("doc_string"),
         name("domain"),
+        name("overload"),
     ],
 );
 
@@ -152,7 +153,21 @@ static DIMENSION: Schema = schema("DimensionProto", Role::Other, &[number("dim_v
 static FUNCTION: Schema = schema(
     "FunctionProto",
     Role::Other,
-    &[name("name"), gap(), gap(), gap(), gap(), gap(), gap(), gap(), gap(), name("domain")],
+    &[
+        name("name"),
+        gap(),
+        gap(),
+        names("input"),
+        names("output"),
+        names("attribute"),
+        list::<NodeProto>("node", &NODE),
+        text("doc_string"),
+        list::<OperatorSetIdProto>("opset_import", &OPERATOR_SET),
+        name("domain"),
+        list::<AttributeProto>("attribute_proto", &ATTRIBUTE),
+        gap(),
+        name("overload"),
+    ],
 );
 
 #[cfg(test)]

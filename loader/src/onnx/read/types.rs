@@ -144,6 +144,7 @@ const ELEMENTWISE: &[&str] = &[
     "HSwish",
     "IsInf",
     "IsNan",
+    "LeftShift",
     "Less",
     "LessEqual",
     "Log",
@@ -163,6 +164,7 @@ const ELEMENTWISE: &[&str] = &[
     "ReLU",
     "ReLU6",
     "Reciprocal",
+    "RightShift",
     "Rint",
     "Select",
     "Sigmoid",
@@ -183,6 +185,7 @@ const ELEMENTWISE: &[&str] = &[
 const LIKE_FIRST: &[&str] = &[
     "BatchNorm",
     "BiasAdd",
+    "CumProd",
     "CumSum",
     "LRN",
     "LogSoftmax",

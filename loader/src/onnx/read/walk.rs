@@ -11,14 +11,18 @@ use mindir_graph::{
     graph::{Format, Model, Origin},
     onnx::from_data_type,
 };
-use mindir_proto::onnx::{
-    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
+use mindir_proto::{
+    onnx::{
+        DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
+    },
+    prost::Message,
 };
 
 use super::{
     flow,
+    function::{self, Functions},
     import::{Call, Import, Steps, Val, fits},
-    ops,
+    ops, scanning,
     types::{Extent, Type},
     weights::STRING,
 };
@@ -132,7 +136,8 @@ pub(super) fn model(
     limits: &Limits,
 ) -> Result<Model, LoadError> {
     let fail = |problem: Problem| problem.error(file);
-    let mut attempt = Attempt::new(graph, opset, limits).map_err(fail)?;
+    let functions = Functions::of(&proto.functions, limits.decoded_budget(proto.encoded_len() as u64));
+    let mut attempt = Attempt::new(graph, functions, opset, limits).map_err(fail)?;
     attempt.constants(&initializers);
     attempt.run(graph).map_err(|problems| fail(together(problems)))?;
     let mut model = attempt.finish(graph).map_err(fail)?;
@@ -169,21 +174,23 @@ fn together(problems: Problems) -> Problem {
 const MOST_RETRIES: usize = 64;
 
 /// A walk over a graph.
-pub(super) struct Attempt {
+pub(super) struct Attempt<'a> {
     pub import: Import,
     /// The values that the current graph may read.
     pub values: HashMap<String, Val>,
-    opset: i64,
+    /// The operators that the file defines.
+    pub functions: Functions<'a>,
+    pub opset: i64,
     pub max_rank: usize,
     /// How often the body of a loop may still be walked anew.
-    pub retries: usize,
+    retries: usize,
 }
 
 /// What went wrong in a graph, one problem for each node.
 pub(super) type Problems = Vec<Problem>;
 
-impl Attempt {
-    fn new(graph: &GraphProto, opset: i64, limits: &Limits) -> Result<Attempt, Problem> {
+impl<'a> Attempt<'a> {
+    fn new(graph: &GraphProto, functions: Functions<'a>, opset: i64, limits: &Limits) -> Result<Attempt<'a>, Problem> {
         let given: HashSet<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
         let mut import = Import::new(Builder::new(graph.name.as_deref().unwrap_or("graph")));
         let mut values = HashMap::new();
@@ -198,7 +205,14 @@ impl Attempt {
                 return Err(Problem::Damaged(format!("two inputs are called {}", Printable(&name))));
             }
         }
-        Ok(Attempt { import, values, opset, max_rank: limits.max_rank, retries: MOST_RETRIES })
+        Ok(Attempt { import, values, functions, opset, max_rank: limits.max_rank, retries: MOST_RETRIES })
+    }
+
+    /// Counts a walk of a loop's body that has to be done anew.
+    pub fn retry(&mut self) -> Result<(), String> {
+        let left = self.retries.checked_sub(1);
+        self.retries = left.ok_or("loops in it change the ranks of too many values")?;
+        Ok(())
     }
 
     fn constants(&mut self, initializers: &BTreeMap<String, Tensor>) {
@@ -215,7 +229,7 @@ impl Attempt {
         for at in order(graph).map_err(|problem| vec![problem])? {
             let Some(node) = graph.node.get(at) else { continue };
             let cut_off = !lost.is_disjoint(&flow::reads(node));
-            let known = Kind::of(node).is_some();
+            let known = self.kind(node).is_some();
             // What follows from a node that failed is not its own fault.
             let outcome = if cut_off && known { Err(Vec::new()) } else { self.node(at, node) };
             if let Err(why) = outcome {
@@ -242,7 +256,7 @@ impl Attempt {
     }
 
     fn results(&mut self, at: usize, node: &NodeProto) -> Result<Vec<Val>, Stop> {
-        let kind = Kind::of(node).ok_or("this operator is not supported")?;
+        let kind = self.kind(node).ok_or("this operator is not supported")?;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             let found = self.values.get(name.as_str()).cloned();
@@ -259,6 +273,8 @@ impl Attempt {
             Kind::Op(build) => build(&mut self.import, &call).map_err(Stop::from),
             Kind::If => flow::choose(self, &call),
             Kind::Loop => flow::repeat(self, &call),
+            Kind::Scan => scanning::scan(self, &call),
+            Kind::Function(function) => function::expand(self, &call, function),
         };
         while outcome.is_err() && self.import.builder.current() != here {
             self.import.builder.end(&[]);
@@ -360,18 +376,24 @@ impl<T: Into<Problem>> From<T> for Stop {
 }
 
 /// How the results of a node come about.
-enum Kind {
+enum Kind<'a> {
     Op(fn(&mut Import, &Call) -> Steps),
     If,
     Loop,
+    Scan,
+    Function(&'a FunctionProto),
 }
 
-impl Kind {
-    fn of(node: &NodeProto) -> Option<Kind> {
+impl<'a> Attempt<'a> {
+    fn kind(&self, node: &NodeProto) -> Option<Kind<'a>> {
+        if let Some(function) = self.functions.find(node) {
+            return Some(Kind::Function(function));
+        }
         let domain = node.domain.as_deref().unwrap_or_default();
         match (domain, node.op_type.as_deref().unwrap_or_default()) {
             ("" | "ai.onnx", "If") => Some(Kind::If),
             ("" | "ai.onnx", "Loop") => Some(Kind::Loop),
+            ("" | "ai.onnx", "Scan") => Some(Kind::Scan),
             (domain, op) => ops::find(domain, op).map(Kind::Op),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Row,
-    shape::{common, dims_of, length, part, product as product_of, reshaped},
+    shape::{common, dims_of, length, part, pick, places, product as product_of, reshaped},
 };
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
@@ -25,7 +25,11 @@ fn einsum(m: &mut Import, c: &Call) -> Steps {
     let operands = (0..c.inputs.len()).map(|i| c.input(i)).collect::<Result<Vec<_>, _>>()?;
     let ranks = operands.iter().map(Val::rank).collect::<Result<Vec<usize>, _>>()?;
     let (terms, result) = parse(&c.text("equation", ""), &ranks)?;
-    let mut rest = operands.into_iter().zip(terms).map(|(x, names)| Named { x, names }).collect::<Vec<_>>().into_iter();
+    let mut all = Vec::with_capacity(operands.len());
+    for (x, names) in operands.into_iter().zip(terms) {
+        all.push(diagonal(m, Named { x, names })?);
+    }
+    let mut rest = all.into_iter();
     let mut sum = rest.next().ok_or("there are no operands")?;
     while let Some(next) = rest.next() {
         let later: Vec<char> = rest.as_slice().iter().flat_map(|t| t.names.clone()).collect();
@@ -33,6 +37,31 @@ fn einsum(m: &mut Import, c: &Call) -> Steps {
     }
     let sum = summed(m, sum, |n| result.contains(&n))?;
     Ok(vec![transposed(m, sum, &result)?.x])
+}
+
+/// The elements at which the places of equal names are equal.
+fn diagonal(m: &mut Import, mut t: Named) -> Result<Named, String> {
+    let twice = |names: &[char]| {
+        let mut pairs = (0..names.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+        pairs.find(|&(a, b)| names.get(a) == names.get(b))
+    };
+    while let Some((a, b)) = twice(&t.names) {
+        let others = (0..t.names.len()).filter(|d| *d != a && *d != b);
+        let perm: Vec<i64> = [a, b].into_iter().chain(others).map(|d| d as i64).collect();
+        let (len, one) = (length(m, &t.x, a)?, m.vector(&[1]));
+        let dims = dims_of(m, &t.x)?;
+        let rest = pick(m, &dims, perm.get(2..).unwrap_or_default())?;
+        let square = m.two("Mul", &len, &len)?;
+        let x = m.transposed(&t.x, &perm)?;
+        let x = reshaped(m, x, vec![square, rest])?;
+        let step = m.two("Add", &len, &one)?;
+        let at = places(m, len)?;
+        let at = m.two("Mul", &at, &step)?;
+        let x = m.gathered(&x, &at, 0)?;
+        let names = perm.iter().skip(1).filter_map(|&d| t.names.get(d as usize).copied()).collect();
+        t = Named { x, names };
+    }
+    Ok(t)
 }
 
 /// The names of the dimensions of each operand and of the result. Those of `...` are digits, counted from the last.
@@ -61,6 +90,9 @@ fn parse(equation: &str, ranks: &[usize]) -> Result<(Vec<Vec<char>>, Vec<char>),
             term("...", open)?.into_iter().chain(once).collect()
         }
     };
+    if result.iter().enumerate().any(|(i, name)| result.iter().take(i).any(|other| other == name)) {
+        return Err(format!("equation {equation} names an index of the result twice"));
+    }
     match result.iter().find(|n| !terms.iter().flatten().any(|other| other == *n)) {
         Some(name) => Err(format!("index {name} of the result is in no operand")),
         None => Ok((terms, result)),
@@ -77,9 +109,6 @@ fn term(text: &str, open: usize) -> Result<Vec<char>, String> {
     for name in &names {
         if !name.is_ascii_alphabetic() && !digits.contains(*name) {
             return Err(format!("term {text} has {name:?} for an index"));
-        }
-        if names.iter().filter(|other| *other == name).count() > 1 {
-            return Err(format!("index {name} twice in one term is not supported"));
         }
     }
     Ok(names)
@@ -126,7 +155,11 @@ fn product(m: &mut Import, a: Named, b: Named, needed: impl Fn(char) -> bool) ->
     let b = merged(m, b.x, batch.len(), inner.len())?;
     let name = if batch.is_empty() { "MatMul" } else { "BatchMatMul" };
     let y = m.op(name, vec![a.into(), b.into(), false.into(), false.into()])?;
-    let x = if rows.len() == 1 && cols.len() == 1 { y } else { reshaped(m, y, sizes)? };
+    let x = match (rows.len(), cols.len()) {
+        (1, 1) => y,
+        _ if sizes.is_empty() => m.op("Reshape", vec![y.into(), Vec::<i64>::new().into()])?,
+        _ => reshaped(m, y, sizes)?,
+    };
     Ok(Named { x, names })
 }
 
@@ -174,16 +207,11 @@ mod tests {
         assert_eq!(parsed("bij, bjk -> bik", &[3, 3]), Ok((names("bijbjk"), names("bik"))));
         assert_eq!(parsed("ij,jk", &[2, 2]), Ok((names("ijjk"), names("ik"))));
         assert_eq!(parsed("...ij,...jk", &[4, 3]), Ok((names("10ij0jk"), names("10ik"))));
+        assert_eq!(parsed("ii->i", &[2]), Ok((names("ii"), names("i"))));
         assert_eq!(parsed("ba", &[2]), Ok((names("ba"), names("ab"))));
-        for (equation, ranks) in [
-            ("ij", &[3][..]),
-            ("ii->i", &[2]),
-            ("i,j", &[1]),
-            ("i->j", &[1]),
-            ("i1", &[2]),
-            ("...", &[11]),
-            ("i->ii", &[1]),
-        ] {
+        for (equation, ranks) in
+            [("ij", &[3][..]), ("i,j", &[1]), ("i->j", &[1]), ("i1", &[2]), ("...", &[11]), ("i->ii", &[1])]
+        {
             assert!(parsed(equation, ranks).is_err(), "{equation}");
         }
     }

@@ -19,6 +19,7 @@ pub(super) static OPS: &[Row] = rows! {
     "Asinh" = |m, c| one(m, c, "Asinh"),
     "Atan" = |m, c| one(m, c, "Atan"),
     "Atanh" = |m, c| one(m, c, "Atanh"),
+    "BitShift" = |m, c| bit_shift(m, c),
     "BitwiseAnd" = |m, c| two(m, c, "BitwiseAnd"),
     "BitwiseNot" = |m, c| one(m, c, "BitwiseNot"),
     "BitwiseOr" = |m, c| two(m, c, "BitwiseOr"),
@@ -30,7 +31,6 @@ pub(super) static OPS: &[Row] = rows! {
     "Clip" = |m, c| clip(m, c),
     "Cos" = |m, c| one(m, c, "Cos"),
     "Cosh" = |m, c| one(m, c, "Cosh"),
-    "DequantizeLinear" = |m, c| dequantize(m, c),
     "Div" = |m, c| div(m, c),
     "Dropout" = |m, c| dropout(m, c),
     "Elu" = |m, c| with_alpha(m, c, "Elu", 1.0),
@@ -61,11 +61,11 @@ pub(super) static OPS: &[Row] = rows! {
     "Or" = |m, c| two(m, c, "LogicalOr"),
     "PRelu" = |m, c| prelu(m, c),
     "Pow" = |m, c| pow(m, c),
-    "QuantizeLinear" = |m, c| quantize(m, c),
     "Reciprocal" = |m, c| one(m, c, "Reciprocal"),
     "Relu" = |m, c| one(m, c, "ReLU"),
     "Round" = |m, c| one(m, c, "Rint"),
     "Selu" = |m, c| selu(m, c),
+    "Shrink" = |m, c| shrink(m, c),
     "Sigmoid" = |m, c| one(m, c, "Sigmoid"),
     "Sign" = |m, c| one(m, c, "Sign"),
     "Sin" = |m, c| one(m, c, "Sin"),
@@ -75,6 +75,7 @@ pub(super) static OPS: &[Row] = rows! {
     "Sqrt" = |m, c| one(m, c, "Sqrt"),
     "Sub" = |m, c| two(m, c, "Sub"),
     "Sum" = |m, c| many(m, c, "Add"),
+    "SwiGLU" = |m, c| swiglu(m, c),
     "Swish" = |m, c| swish(m, c),
     "Tan" = |m, c| one(m, c, "Tan"),
     "Tanh" = |m, c| one(m, c, "Tanh"),
@@ -91,6 +92,25 @@ fn two(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let (a, b) = (c.input(0)?, c.input(1)?);
     let b = old_broadcast(m, c, &a, b)?;
     Ok(vec![m.op(name, vec![a.into(), b.into()])?])
+}
+
+/// As many places as a number has or more, or less than none, leave nothing of it, or its sign. MindSpore counts places modulo
+/// the width of a machine word.
+fn bit_shift(m: &mut Import, c: &Call) -> Steps {
+    let (x, places) = (c.input(0)?, c.input(1)?);
+    let most = x.dtype().size() as f64 * 8.0 - 1.0;
+    let below = m.with("LessEqual", &places, most)?;
+    let above = m.with("GreaterEqual", &places, 0.0)?;
+    let some = m.two("LogicalAnd", &below, &above)?;
+    let places = m.select_or(&some, &places, most)?;
+    let is_signed = matches!(x.dtype(), DType::I8 | DType::I16 | DType::I32 | DType::I64);
+    let y = match c.text("direction", "").as_str() {
+        "LEFT" => m.two("LeftShift", &x, &places)?,
+        "RIGHT" if is_signed => return Ok(vec![m.two("RightShift", &x, &places)?]),
+        "RIGHT" => m.two("RightShift", &x, &places)?,
+        other => return Err(format!("direction {other} is not supported")),
+    };
+    Ok(vec![m.select_or(&some, &y, 0.0)?])
 }
 
 /// The second operand of an arithmetic operator before set 7 may start at a dimension of the first.
@@ -194,13 +214,16 @@ fn gelu(m: &mut Import, c: &Call) -> Steps {
     if c.text("approximate", "none") == "tanh" {
         return Ok(vec![m.op("GeLU", vec![x.into()])?]);
     }
-    let root = m.scalar(x.dtype(), std::f64::consts::FRAC_1_SQRT_2)?;
-    let y = m.op("Mul", vec![(&x).into(), root.into()])?;
-    let y = m.op("Erf", vec![y.into()])?;
-    let (one, half) = (m.scalar(x.dtype(), 1.0)?, m.scalar(x.dtype(), 0.5)?);
-    let y = m.op("Add", vec![y.into(), one.into()])?;
-    let y = m.op("Mul", vec![x.into(), y.into()])?;
-    Ok(vec![m.op("Mul", vec![y.into(), half.into()])?])
+    Ok(vec![exact_gelu(m, x)?])
+}
+
+/// `x / 2 · (1 + erf(x / √2))`.
+pub(super) fn exact_gelu(m: &mut Import, x: Val) -> Step {
+    let y = m.with("Mul", &x, std::f64::consts::FRAC_1_SQRT_2)?;
+    let y = m.one("Erf", &y)?;
+    let y = m.with("Add", &y, 1.0)?;
+    let y = m.two("Mul", &x, &y)?;
+    m.with("Mul", &y, 0.5)
 }
 
 fn hard_sigmoid(m: &mut Import, c: &Call) -> Steps {
@@ -247,8 +270,13 @@ fn leaky_relu(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("Select", vec![above.into(), x.into(), y.into()])?])
 }
 
+/// Before set 7 there is one slope for each channel, or one for all.
 fn prelu(m: &mut Import, c: &Call) -> Steps {
-    let (x, slope) = (c.input(0)?, c.input(1)?);
+    let (x, mut slope) = (c.input(0)?, c.input(1)?);
+    if c.opset < 7 && slope.rank() == Ok(1) {
+        let behind = x.rank()?.saturating_sub(2);
+        slope = m.with_ones(&slope, &(1..=behind as i64).collect::<Vec<_>>())?;
+    }
     let zero = m.scalar(x.dtype(), 0.0)?;
     let y = m.op("Mul", vec![(&x).into(), slope.into()])?;
     let above = m.op("GreaterEqual", vec![(&x).into(), zero.into()])?;
@@ -277,79 +305,31 @@ fn thresholded(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("Select", vec![above.into(), x.into(), zero.into()])?])
 }
 
-/// `x · sigmoid(alpha · x)`.
 fn swish(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let alpha = m.scalar(x.dtype(), c.float("alpha", 1.0))?;
-    let y = m.op("Mul", vec![(&x).into(), alpha.into()])?;
-    let y = m.op("Sigmoid", vec![y.into()])?;
-    Ok(vec![m.op("Mul", vec![x.into(), y.into()])?])
+    Ok(vec![swished(m, &c.input(0)?, c.float("alpha", 1.0))?])
 }
 
-/// Scale and zero point, if there is one, as `dtype` and shaped to go with `x`.
-fn quantization(m: &mut Import, c: &Call, x: &Val, dtype: DType) -> Result<(Val, Option<Val>), String> {
-    if c.int("block_size", 0) != 0 {
-        return Err("scales of blocks are not supported".into());
-    }
-    let along = |m: &mut Import, v: Val| -> Step {
-        let v = as_type(m, v, dtype)?;
-        if v.rank()? == 0 || (v.rank()? == 1 && v.length(0) == Some(1)) {
-            return m.op("Reshape", vec![v.into(), Vec::<i64>::new().into()]);
-        }
-        let axis = x.axis(c.int("axis", 1))?;
-        let behind = x.rank()? - 1 - axis;
-        let dims: Vec<i64> = std::iter::once(-1).chain(std::iter::repeat_n(1, behind)).collect();
-        m.op("Reshape", vec![v.into(), dims.into()])
-    };
-    let scale = along(m, c.input(1)?)?;
-    Ok((scale, c.option(2).map(|zero| along(m, zero)).transpose()?))
+fn swiglu(m: &mut Import, c: &Call) -> Steps {
+    let gate = swished(m, &c.input(0)?, c.float("alpha", 1.0))?;
+    Ok(vec![m.two("Mul", &gate, &c.input(1)?)?])
 }
 
-/// The type in which quantised numbers are computed: zero points of 16 bits are no 16-bit floats.
-fn at_least_f32(dtype: DType) -> DType {
-    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+/// What is beyond `lambd` on either side, nearer to 0 by `bias`; else 0.
+fn shrink(m: &mut Import, c: &Call) -> Steps {
+    let (x, bias, far) = (c.input(0)?, c.float("bias", 0.0), c.float("lambd", 0.5));
+    let wide = if x.dtype().is_float() { x.clone() } else { m.cast(&x, DType::F64)? };
+    let (below, above) = (m.with("Less", &wide, -far)?, m.with("Greater", &wide, far)?);
+    let (up, down) = (m.with("Add", &wide, bias)?, m.with("Sub", &wide, bias)?);
+    let y = m.select_or(&above, &down, 0.0)?;
+    let y = m.select(&below, &up, &y)?;
+    Ok(vec![as_type(m, y, x.dtype())?])
 }
 
-/// `(x − zero point) · scale`.
-fn dequantize(m: &mut Import, c: &Call) -> Steps {
-    let (x, d) = (c.input(0)?, c.input(1)?.dtype());
-    let wide = at_least_f32(d);
-    let (scale, zero) = quantization(m, c, &x, wide)?;
-    let mut y = as_type(m, x, wide)?;
-    if let Some(zero) = zero {
-        y = m.op("Sub", vec![y.into(), zero.into()])?;
-    }
-    let y = m.op("Mul", vec![y.into(), scale.into()])?;
-    Ok(vec![as_type(m, y, d)?])
-}
-
-/// `x / scale` rounded, plus the zero point, within the range of its type.
-fn quantize(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let whole = c.option(2).map_or(DType::U8, |zero| zero.dtype());
-    let (low, high) = match whole {
-        DType::I8 => (-128.0, 127.0),
-        DType::U8 => (0.0, 255.0),
-        DType::I16 => (-32768.0, 32767.0),
-        DType::U16 => (0.0, 65535.0),
-        other => return Err(format!("results of {other} are not supported")),
-    };
-    if c.int("output_dtype", 0) != 0 {
-        return Err("a type of the result that the zero point does not have is not supported".into());
-    }
-    let d = at_least_f32(x.dtype());
-    let (scale, zero) = quantization(m, c, &x, d)?;
-    let x = as_type(m, x, d)?;
-    let y = m.op("Div", vec![x.into(), scale.into()])?;
-    let mut y = m.op("Rint", vec![y.into()])?;
-    if let Some(zero) = zero {
-        y = m.op("Add", vec![y.into(), zero.into()])?;
-    }
-    for (name, bound) in [("Maximum", low), ("Minimum", high)] {
-        let bound = m.scalar(d, bound)?;
-        y = m.op(name, vec![y.into(), bound.into()])?;
-    }
-    Ok(vec![as_type(m, y, whole)?])
+/// `x · sigmoid(alpha · x)`.
+pub(super) fn swished(m: &mut Import, x: &Val, alpha: f64) -> Step {
+    let y = m.with("Mul", x, alpha)?;
+    let y = m.one("Sigmoid", &y)?;
+    m.two("Mul", x, &y)
 }
 
 fn choose(m: &mut Import, c: &Call) -> Steps {

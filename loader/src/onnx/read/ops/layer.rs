@@ -20,11 +20,16 @@ pub(super) static OPS: &[Row] = &[
     ("LayerNormalization", |m, c| layer_norm(m, c)),
     ("MatMul", |m, c| matmul(m, c)),
     ("RMSNormalization", |m, c| rms_norm(m, c)),
+    // ONNX Runtime writes it into ONNX's own domain.
+    ("SimplifiedLayerNormalization", |m, c| rms_norm(m, c)),
 ];
 
 fn batch_norm(m: &mut Import, c: &Call) -> Steps {
-    if c.int("training_mode", 0) == 1 || c.wants(1) {
-        return Err("statistics of the batch are not supported".into());
+    if c.int("training_mode", 0) == 1 && c.opset >= 14 {
+        return trained_norm(m, c);
+    }
+    if c.wants(1) {
+        return Err("statistics of the batch are not supported before operator set 14".into());
     }
     let (x, eps) = (c.input(0)?, c.float("epsilon", 1e-5));
     let params = [c.input(1)?, c.input(2)?, c.input(3)?, c.input(4)?];
@@ -45,6 +50,32 @@ fn batch_norm(m: &mut Import, c: &Call) -> Steps {
     args.extend([false.into(), eps.into()]);
     let y = m.op_n("BatchNorm", args, 5)?.into_iter().next().ok_or("no result")?;
     Ok(vec![if flat { m.op("Reshape", vec![y.into(), dims.into()])? } else { y }])
+}
+
+/// Normalised by the statistics of the batch, which the running ones follow.
+fn trained_norm(m: &mut Import, c: &Call) -> Steps {
+    let (x, momentum) = (c.input(0)?, c.float("momentum", 0.9));
+    let rank = x.rank()? as i64;
+    let axes: Vec<i64> = [0].into_iter().chain(2..rank).collect();
+    let column: Vec<i64> = (1..rank - 1).collect();
+    let mean = m.reduce("ReduceMean", &x, &axes, true)?;
+    let centred = m.two("Sub", &x, &mean)?;
+    let squares = m.one("Square", &centred)?;
+    let variance = m.reduce("ReduceMean", &squares, &axes, true)?;
+    let deviation = m.with("Add", &variance, c.float("epsilon", 1e-5))?;
+    let deviation = m.one("Sqrt", &deviation)?;
+    let y = m.two("Div", &centred, &deviation)?;
+    let (scale, bias) = (m.with_ones(&c.input(1)?, &column)?, m.with_ones(&c.input(2)?, &column)?);
+    let y = m.two("Mul", &y, &scale)?;
+    let mut results = vec![m.two("Add", &y, &bias)?];
+    for (i, now) in [(3, mean), (4, variance)] {
+        let before = c.input(i)?;
+        let now = m.op("Reshape", vec![now.into(), vec![-1].into()])?;
+        let now = as_type(m, now, before.dtype())?;
+        let (kept, added) = (m.with("Mul", &before, momentum)?, m.with("Mul", &now, 1.0 - momentum)?);
+        results.push(m.two("Add", &kept, &added)?);
+    }
+    Ok(results)
 }
 
 fn scaled(m: &mut Import, x: Val, factor: f64) -> Step {
@@ -125,14 +156,20 @@ fn over(m: &mut Import, v: Val, x: &Val, axis: i64) -> Step {
 }
 
 fn layer_norm(m: &mut Import, c: &Call) -> Steps {
-    let (x, gamma) = (c.input(0)?, c.input(1)?);
+    layer_normed(m, c, &c.input(0)?, [c.option(1), c.option(2)], c.float("epsilon", 1e-5))
+}
+
+/// `x` normalised over the dimensions from the node's axis on, and what it wants of the means and the inverse deviations.
+pub(super) fn layer_normed(m: &mut Import, c: &Call, x: &Val, factors: [Option<Val>; 2], eps: f64) -> Steps {
+    let [gamma, beta] = factors;
+    let gamma = gamma.ok_or("the scale is missing")?;
     let axis = x.place(c.int("axis", -1))?;
-    let gamma = over(m, gamma, &x, axis)?;
-    let beta = match c.option(2) {
-        Some(beta) => over(m, beta, &x, axis)?,
+    let gamma = over(m, gamma, x, axis)?;
+    let beta = match beta {
+        Some(beta) => over(m, beta, x, axis)?,
         None => m.op("ZerosLike", vec![(&gamma).into()])?,
     };
-    let (dtype, eps) = (x.dtype(), c.float("epsilon", 1e-5));
+    let dtype = x.dtype();
     let args = vec![x.into(), gamma.into(), beta.into(), axis.into(), axis.into(), eps.into()];
     let mut results = m.op_n("LayerNorm", args, 3)?;
     for (i, y) in results.iter_mut().enumerate().skip(1).filter(|(i, _)| c.wants(*i)) {
@@ -155,17 +192,19 @@ fn inverse_deviation(m: &mut Import, variance: Val, eps: f64) -> Step {
     m.op("Reciprocal", vec![root.into()])
 }
 
-/// `x / √(mean x² + ε) · scale`, the mean over the dimensions from `axis` on.
 fn rms_norm(m: &mut Import, c: &Call) -> Steps {
-    let (x, scale) = (c.input(0)?, c.input(1)?);
-    let axes: Vec<i64> = (x.place(c.int("axis", -1))?..x.rank()? as i64).collect();
-    let squares = m.op("Square", vec![(&x).into()])?;
-    let mean = m.op("ReduceMean", vec![squares.into(), axes.into(), true.into()])?;
-    let eps = m.scalar(x.dtype(), c.float("epsilon", 1e-5))?;
-    let sum = m.op("Add", vec![mean.into(), eps.into()])?;
-    let root = m.op("Sqrt", vec![sum.into()])?;
-    let y = m.op("Div", vec![x.into(), root.into()])?;
-    Ok(vec![m.op("Mul", vec![y.into(), scale.into()])?])
+    Ok(vec![rms_normed(m, &c.input(0)?, c.input(1)?, c.int("axis", -1), c.float("epsilon", 1e-5))?])
+}
+
+/// `x / √(mean x² + ε) · scale`, the mean over the dimensions from `axis` on.
+pub(super) fn rms_normed(m: &mut Import, x: &Val, scale: Val, axis: i64, eps: f64) -> Step {
+    let axes: Vec<i64> = (x.place(axis)?..x.rank()? as i64).collect();
+    let squares = m.one("Square", x)?;
+    let mean = m.reduce("ReduceMean", &squares, &axes, true)?;
+    let sum = m.with("Add", &mean, eps)?;
+    let root = m.one("Sqrt", &sum)?;
+    let y = m.two("Div", x, &root)?;
+    m.two("Mul", &y, &scale)
 }
 
 /// Channels normalised in groups: reshaped to rows, as the operators that MindSpore has everywhere.

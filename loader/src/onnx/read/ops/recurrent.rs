@@ -1,15 +1,17 @@
 //! Recurrent layers: MindSpore's `LSTM` where it says the same, else a loop over the steps.
 
 use mindir_graph::{
-    DType, Tensor,
+    Tensor,
     graph::Layer,
     task::{self, Squash},
 };
 
 use super::{
     Row,
+    activation::{Activation, activations},
     layer::flat_product,
-    shape::{dims_of, join, length, part, reshaped},
+    lstm::{lstm, own_lstm},
+    shape::{join, length, part},
 };
 use crate::onnx::read::{
     flow::{Turn, place, zeros},
@@ -50,6 +52,31 @@ impl Cell {
     }
 }
 
+/// What all directions of a layer have in common.
+struct Form {
+    cell: Cell,
+    hidden: i64,
+    /// Operands of functions are at most this far from 0.
+    clip: Option<f64>,
+    /// Whether the forget gate is 1 less the input gate.
+    coupled: bool,
+    /// Whether the reset of a GRU comes behind the product.
+    inner_reset: bool,
+    /// The length of each sequence, unless all are as long as the tensor.
+    lengths: Option<Val>,
+}
+
+impl Form {
+    /// Whether devices may know the layer, as far as they need not know its functions.
+    fn is_plain(&self) -> bool {
+        self.clip.is_none() && !self.coupled && self.lengths.is_none()
+    }
+
+    fn states(&self) -> usize {
+        if self.cell == Cell::Lstm { 2 } else { 1 }
+    }
+}
+
 /// One direction of a layer: weights `[gates · hidden, …]`, and the state before its first step.
 struct Direction {
     w: Val,
@@ -58,7 +85,7 @@ struct Direction {
     b: Option<[Val; 2]>,
     peephole: Option<Val>,
     state: Vec<Val>,
-    functions: Vec<&'static str>,
+    functions: Vec<Activation>,
     backward: bool,
 }
 
@@ -71,36 +98,38 @@ fn layer(m: &mut Import, c: &Call, cell: Cell) -> Steps {
     if batch_first {
         x = swapped(m, x)?;
     }
-    if c.has("clip") || c.int("input_forget", 0) != 0 {
-        return Err("clip and input_forget are not supported".into());
-    }
-    check_lengths(c, &x)?;
     let backward: &[bool] = match c.text("direction", "forward").as_str() {
         "forward" => &[false],
         "reverse" => &[true],
         "bidirectional" => &[false, true],
         other => return Err(format!("direction {other} is not supported")),
     };
-    let functions = functions(c, cell, backward.len())?;
-    let hidden = c.input(2)?.dim(2)?;
-    let states = if cell == Cell::Lstm { 2 } else { 1 };
+    let functions = activations(c, cell.usual(), backward.len())?;
+    let form = Form {
+        cell,
+        hidden: hidden(c)?,
+        clip: c.has("clip").then(|| c.float("clip", 0.0)),
+        coupled: c.int("input_forget", 0) != 0,
+        inner_reset: cell == Cell::Gru && c.int("linear_before_reset", 0) != 0,
+        lengths: shorter(c, &x),
+    };
     let mut start = Vec::new();
-    for i in 0..states {
+    for i in 0..form.states() {
         start.push(match c.option(5 + i).map(|state| m.of_rank(state, 3)) {
             Some(state) if batch_first => swapped(m, state)?,
             Some(state) => state,
-            None => no_state(m, &x, backward.len() as i64, hidden)?,
+            None => no_state(m, &x, backward.len() as i64, form.hidden)?,
         });
     }
-    let own =
-        cell == Cell::Lstm && backward != [true] && functions.iter().all(|f| f == cell.usual()) && own_lstm(c, &x);
+    let usual = functions.iter().all(|f| f.iter().map(|f| f.name).eq(cell.usual().iter().copied()));
+    let own = cell == Cell::Lstm && backward != [true] && usual && form.is_plain() && own_lstm(c, &x);
     let mut results = if own {
-        lstm(m, c, &x, &start, backward.len() as i64, hidden)?
+        lstm(m, c, &x, &start, backward.len() as i64, form.hidden)?
     } else {
         let mut done = Vec::new();
         for (d, (&backward, functions)) in backward.iter().zip(functions).enumerate() {
             let direction = direction(m, c, cell, d, &start, functions, backward)?;
-            done.push(steps(m, c, cell, &x, direction, hidden)?);
+            done.push(steps(m, &form, &x, direction)?);
         }
         stacked(m, done)?
     };
@@ -120,34 +149,17 @@ fn swapped(m: &mut Import, x: Val) -> Step {
     m.op("Transpose", vec![x.into(), vec![1, 0, 2].into()])
 }
 
-/// Every sequence has to be as long as the tensor.
-fn check_lengths(c: &Call, x: &Val) -> Result<(), String> {
-    let Some(lengths) = c.option(4) else { return Ok(()) };
-    let full = x.length(0);
-    let all = lengths.ints()?.into_iter().all(|n| Some(n) == full);
-    if all { Ok(()) } else { Err("sequences of different lengths are not supported".into()) }
+/// Elements of the state.
+fn hidden(c: &Call) -> Result<i64, String> {
+    let r = c.input(2)?;
+    r.length(2).or_else(|| c.has("hidden_size").then(|| c.int("hidden_size", 0))).map_or_else(|| r.dim(2), Ok)
 }
 
-/// The functions of each direction.
-fn functions(c: &Call, cell: Cell, directions: usize) -> Result<Vec<Vec<&'static str>>, String> {
-    let n = cell.usual().len();
-    let Some(names) = c.texts("activations") else { return Ok(vec![cell.usual().to_vec(); directions]) };
-    if names.len() != n * directions {
-        return Err(format!("{} activations, expected {}", names.len(), n * directions));
-    }
-    if c.has("activation_alpha") || c.has("activation_beta") {
-        return Err("parameters of activations are not supported".into());
-    }
-    let function = |name: &String| match name.as_str() {
-        "Tanh" => Ok("Tanh"),
-        "Sigmoid" => Ok("Sigmoid"),
-        "Relu" => Ok("ReLU"),
-        "Softsign" => Ok("Softsign"),
-        "Softplus" => Ok("Softplus"),
-        other => Err(format!("activation {other} is not supported")),
-    };
-    let all = names.iter().map(function).collect::<Result<Vec<_>, _>>()?;
-    Ok(all.chunks(n).map(<[_]>::to_vec).collect())
+/// The length of each sequence, unless all are known to be as long as the tensor.
+fn shorter(c: &Call, x: &Val) -> Option<Val> {
+    let full = x.length(0);
+    let all = |lengths: &Val| lengths.ints().is_ok_and(|all| all.into_iter().all(|n| Some(n) == full));
+    c.option(4).filter(|lengths| !all(lengths))
 }
 
 /// Zeros `[directions, batch, hidden]`.
@@ -164,12 +176,12 @@ fn direction(
     cell: Cell,
     d: usize,
     start: &[Val],
-    functions: Vec<&'static str>,
+    functions: Vec<Activation>,
     backward: bool,
 ) -> Result<Direction, String> {
     let (w, r) = (c.input(1)?, c.input(2)?);
     let (w, r) = (row(m, &w, d)?, row(m, &r, d)?);
-    let n = cell.gates() * r.dim(1)?;
+    let n = cell.gates() * hidden(c)?;
     let b = match c.option(3) {
         Some(b) => {
             let b = row(m, &b, d)?;
@@ -204,15 +216,15 @@ fn row(m: &mut Import, x: &Val, d: usize) -> Step {
 }
 
 /// All steps of one direction: the hidden state after each, and the last state.
-fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i64) -> Steps {
-    let inner_reset = cell == Cell::Gru && c.int("linear_before_reset", 0) != 0;
+fn steps(m: &mut Import, form: &Form, x: &Val, d: Direction) -> Steps {
+    let hidden = form.hidden;
     // What does not depend on the state is computed for all steps at once.
     let mut from_x = flat_product(m, x.clone(), d.w, true)?;
     let width = m.vector(&[hidden]);
     let none = zeros(m, width, x.dtype())?;
-    let mut inner_bias = inner_reset.then(|| none.clone());
+    let mut inner_bias = form.inner_reset.then(|| none.clone());
     if let Some([own, other]) = d.b {
-        let outer = if inner_reset {
+        let outer = if form.inner_reset {
             inner_bias = Some(part(m, &other, 2 * hidden, 3 * hidden)?);
             let front = part(m, &other, 0, 2 * hidden)?;
             join(m, vec![front, none], 0)?
@@ -222,9 +234,10 @@ fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i6
         let bias = m.op("Add", vec![own.into(), outer.into()])?;
         from_x = m.op("Add", vec![from_x.into(), bias.into()])?;
     }
-    let squash = d.functions.iter().map(|f| squash(f)).collect::<Option<Vec<Squash>>>();
-    let one_task = squash.filter(|_| d.peephole.is_none()).and_then(|f| task(cell, &f, inner_reset));
-    let more = [inner_bias, d.peephole].into_iter().flatten();
+    let squash = d.functions.iter().map(Activation::squash).collect::<Option<Vec<Squash>>>();
+    let plain = form.is_plain() && d.peephole.is_none();
+    let one_task = squash.filter(|_| plain).and_then(|f| task(form.cell, &f, form.inner_reset));
+    let more = [inner_bias, d.peephole, form.lengths.clone()].into_iter().flatten();
     let given: Vec<Val> = [from_x, d.r].into_iter().chain(d.state).chain(more).collect();
 
     let layer = m.builder.begin("layer");
@@ -233,22 +246,11 @@ fn steps(m: &mut Import, c: &Call, cell: Cell, x: &Val, d: Direction, hidden: i6
         let operands = inside.iter().map(|v| m.value(v)).collect();
         m.builder.layer(Layer { cell, reverse: d.backward, operands });
     }
-    let results = turns(m, cell, &inside, &d.functions, d.backward, hidden);
+    let results = turns(m, form, &inside, &d.functions, d.backward);
     m.end(results.as_deref().unwrap_or_default());
     let types: Vec<Type> = results?.into_iter().map(|v| v.ty).collect();
     let args = m.passed(&given);
     Ok(m.call(layer, args, &types))
-}
-
-fn squash(function: &str) -> Option<Squash> {
-    match function {
-        "Sigmoid" => Some(Squash::Sigmoid),
-        "Tanh" => Some(Squash::Tanh),
-        "ReLU" => Some(Squash::Relu),
-        "Softsign" => Some(Squash::Softsign),
-        "Softplus" => Some(Squash::Softplus),
-        _ => None,
-    }
 }
 
 /// What a step computes, as devices know it.
@@ -261,17 +263,24 @@ fn task(cell: Cell, functions: &[Squash], inner: bool) -> Option<task::Cell> {
     }
 }
 
-/// The layer as a loop over what came from its input: the weights of the state, the state before the first step, and the inner
-/// bias or the peepholes follow.
-fn turns(m: &mut Import, cell: Cell, given: &[Val], functions: &[&'static str], backward: bool, hidden: i64) -> Steps {
-    let states = if cell == Cell::Lstm { 2 } else { 1 };
+/// The sequences from back to front, each as far as it goes.
+fn reversed(m: &mut Import, x: &Val, lengths: Option<&Val>) -> Step {
+    match lengths {
+        Some(lengths) => m.op("ReverseSequence", vec![x.into(), lengths.into(), 0i64.into(), 1i64.into()]),
+        None => m.op("ReverseV2", vec![x.into(), vec![0].into()]),
+    }
+}
+
+/// The layer as a loop over what came from its input: the weights of the state, the state before the first step, the inner bias
+/// or the peepholes, and the lengths of the sequences follow.
+fn turns(m: &mut Import, form: &Form, given: &[Val], functions: &[Activation], backward: bool) -> Steps {
     let [from_x, r, more @ ..] = given else { return Err("there are no weights".into()) };
-    let (state, rest) = more.split_at_checked(states).ok_or("there is no state")?;
-    let reversed = |m: &mut Import, x: &Val| m.op("ReverseV2", vec![x.into(), vec![0].into()]);
-    let from_x = if backward { reversed(m, from_x)? } else { from_x.clone() };
+    let (state, rest) = more.split_at_checked(form.states()).ok_or("there is no state")?;
+    let lengths = rest.last().filter(|_| form.lengths.is_some());
+    let from_x = if backward { reversed(m, from_x, lengths)? } else { from_x.clone() };
     let (seq, batch) = (length(m, &from_x, 0)?, length(m, &from_x, 1)?);
     let trips = m.op("Reshape", vec![(&seq).into(), Vec::<i64>::new().into()])?;
-    let width = m.vector(&[hidden]);
+    let width = m.vector(&[form.hidden]);
     let shape = join(m, vec![seq, batch, width], 0)?;
     let list = zeros(m, shape, from_x.dtype())?;
 
@@ -284,22 +293,46 @@ fn turns(m: &mut Import, cell: Cell, given: &[Val], functions: &[&'static str], 
         return Err("there is no state".into());
     };
     let from_x = m.op("Gather", vec![from_x.into(), (&turn.index).into(), 0i64.into(), 0i64.into()])?;
-    let mut step = Arithmetic { m: &mut *m, from_x, r: r.clone(), hidden, functions };
-    let mut next = match (cell, state) {
+    let mut step = Arithmetic { m: &mut *m, from_x, r: r.clone(), form, functions };
+    let added = rest.first().filter(|_| rest.len() > usize::from(form.lengths.is_some()));
+    let mut next = match (form.cell, state) {
         (Cell::Rnn, [h]) => step.rnn(h)?,
-        (Cell::Gru, [h]) => step.gru(h, rest.first())?,
-        (Cell::Lstm, [h, cell]) => step.lstm(h, cell, rest.first())?,
+        (Cell::Gru, [h]) => step.gru(h, added)?,
+        (Cell::Lstm, [h, cell]) => step.lstm(h, cell, added)?,
         _ => return Err("there is a state too many".into()),
     };
-    let h = next.first().cloned().ok_or("there is no state")?;
+    let mut h = next.first().cloned().ok_or("there is no state")?;
+    if let Some(lengths) = rest.last().filter(|_| form.lengths.is_some()) {
+        h = within(m, &turn.index, lengths, state, &mut next)?;
+    }
     next.push(place(m, list, &turn.index, &h)?);
     let mut last = turn.end(m, yes, next, Vec::new())?;
     let mut y = last.pop().ok_or("there is no result")?;
+    if let Some(lengths) = lengths {
+        // What has no steps has no state.
+        let any = m.with("Greater", lengths, 0.0)?;
+        let any = m.op("ExpandDims", vec![any.into(), 1i64.into()])?;
+        for state in &mut last {
+            *state = m.select_or(&any, state, 0.0)?;
+        }
+    }
     if backward {
-        y = reversed(m, &y)?;
+        y = reversed(m, &y, lengths)?;
     }
     last.insert(0, y);
     Ok(last)
+}
+
+/// Keeps the state of sequences that are over; gives what they show then, which is 0.
+fn within(m: &mut Import, index: &Val, lengths: &Val, state: &[Val], next: &mut [Val]) -> Step {
+    let index = m.cast(index, lengths.dtype())?;
+    let goes_on = m.two("Less", &index, lengths)?;
+    let goes_on = m.op("ExpandDims", vec![goes_on.into(), 1i64.into()])?;
+    let h = next.first().cloned().ok_or("there is no state")?;
+    for (next, old) in next.iter_mut().zip(state) {
+        *next = m.select(&goes_on, next, old)?;
+    }
+    m.select_or(&goes_on, &h, 0.0)
 }
 
 /// The arithmetic of one step: `from_x` is `[batch, gates · hidden]`.
@@ -307,8 +340,8 @@ struct Arithmetic<'a> {
     m: &'a mut Import,
     from_x: Val,
     r: Val,
-    hidden: i64,
-    functions: &'a [&'static str],
+    form: &'a Form,
+    functions: &'a [Activation],
 }
 
 impl Arithmetic<'_> {
@@ -318,15 +351,22 @@ impl Arithmetic<'_> {
 
     /// Function `i` of the layer.
     fn apply(&mut self, i: usize, x: &Val) -> Step {
-        let name = self.functions.get(i).ok_or("there is no such activation")?;
-        self.m.op(name, vec![x.into()])
+        let function = self.functions.get(i).ok_or("there is no such activation")?;
+        // Gates are clipped, the cell of an LSTM is not.
+        match self.form.clip.filter(|_| i < 2) {
+            Some(clip) => {
+                let x = self.m.clamped(x, -clip, clip)?;
+                function.apply(self.m, &x)
+            }
+            None => function.apply(self.m, x),
+        }
     }
 
     /// `h` times the transposed rows `from` to `to` of the weights, counted in gates.
     fn product(&mut self, h: &Val, from: i64, to: i64) -> Step {
         let mut r = self.r.clone();
-        if (from, to * self.hidden) != (0, r.dim(0)?) {
-            let (begin, end) = (vec![from * self.hidden, 0], vec![to * self.hidden, self.hidden]);
+        if (from, to) != (0, self.form.cell.gates()) {
+            let (begin, end) = (vec![from * self.form.hidden, 0], vec![to * self.form.hidden, self.form.hidden]);
             r = self.m.op("StridedSlice", vec![r.into(), begin.into(), end.into(), vec![1, 1].into()])?;
         }
         self.m.op("MatMul", vec![h.into(), r.into(), false.into(), true.into()])
@@ -334,7 +374,7 @@ impl Arithmetic<'_> {
 
     /// The parts of `[batch, n · hidden]`.
     fn gates(&mut self, x: &Val, n: usize) -> Steps {
-        let sizes = vec![self.hidden; n];
+        let sizes = vec![self.form.hidden; n];
         self.m.op_n("SplitWithSize", vec![x.into(), sizes.into(), 1i64.into()], n)
     }
 
@@ -375,7 +415,13 @@ impl Arithmetic<'_> {
         let gates = self.gates(&sum, 4)?;
         let [i, o, f, g] = gates.as_slice() else { return Err("gates are missing".into()) };
         let (i, f) = (self.peep(i, cell, peephole, 0)?, self.peep(f, cell, peephole, 2)?);
-        let (i, f, g) = (self.apply(0, &i)?, self.apply(0, &f)?, self.apply(1, g)?);
+        let (i, g) = (self.apply(0, &i)?, self.apply(1, g)?);
+        let f = if self.form.coupled {
+            let f = self.m.one("Neg", &i)?;
+            self.m.with("Add", &f, 1.0)?
+        } else {
+            self.apply(0, &f)?
+        };
         let (kept, added) = (self.op("Mul", &f, cell)?, self.op("Mul", &i, &g)?);
         let next = self.op("Add", &kept, &added)?;
         let o = self.peep(o, &next, peephole, 1)?;
@@ -386,7 +432,7 @@ impl Arithmetic<'_> {
     /// A gate that sees the cell, through part `at` of the peepholes.
     fn peep(&mut self, gate: &Val, cell: &Val, peephole: Option<&Val>, at: i64) -> Step {
         let Some(p) = peephole else { return Ok(gate.clone()) };
-        let p = part(self.m, p, at * self.hidden, (at + 1) * self.hidden)?;
+        let p = part(self.m, p, at * self.form.hidden, (at + 1) * self.form.hidden)?;
         let seen = self.op("Mul", &p, cell)?;
         self.op("Add", gate, &seen)
     }
@@ -405,70 +451,4 @@ fn stacked(m: &mut Import, directions: Vec<Vec<Val>>) -> Steps {
         out.push(join(m, parts, axis)?);
     }
     Ok(out)
-}
-
-/// Whether MindSpore's operator says the same: constant weights of `f32`, no peepholes.
-fn own_lstm(c: &Call, x: &Val) -> bool {
-    let constant = |i: usize| c.option(i).is_none_or(|v| v.constant().is_some());
-    x.dtype() == DType::F32 && (1..4).all(constant) && c.option(7).is_none()
-}
-
-/// MindSpore keeps all weights in one tensor, with the gates in another order.
-fn lstm(m: &mut Import, c: &Call, x: &Val, start: &[Val], directions: i64, hidden: i64) -> Steps {
-    let [h, cell] = start else { return Err("LSTM has two states".into()) };
-    let input = c.input(1)?.dim(2)?;
-    let weights = weights(c, directions as usize, hidden as usize, input as usize)?;
-    let w = m.constant(weights);
-    let two = directions == 2;
-    let args = vec![
-        x.into(),
-        h.into(),
-        cell.into(),
-        w.into(),
-        input.into(),
-        hidden.into(),
-        1i64.into(),
-        true.into(),
-        two.into(),
-        0.0.into(),
-    ];
-    let out = m.op_n("LSTM", args, 5)?;
-    let [y, h, cell, ..] = out.as_slice() else { return Err("LSTM has five results".into()) };
-    let dims = dims_of(m, x)?;
-    let (lead, rest) = (part(m, &dims, 0, 2)?, m.vector(&[directions, hidden]));
-    let y = reshaped(m, y.clone(), vec![lead, rest])?;
-    let y = m.op("Transpose", vec![y.into(), vec![0, 2, 1, 3].into()])?;
-    Ok(vec![y, h.clone(), cell.clone()])
-}
-
-/// MindSpore's order of the gates input, output, forget, cell: input, forget, cell, output.
-const GATES: [usize; 4] = [0, 2, 3, 1];
-
-fn weights(c: &Call, count: usize, hidden: usize, input: usize) -> Result<Tensor, String> {
-    let (w, r) = (c.input(1)?.numbers()?, c.input(2)?.numbers()?);
-    let bias = c.option(3).map(|b| b.numbers()).transpose()?;
-    // Of `parts` blocks of `hidden · cols` numbers for each direction, the four from `first` on.
-    let gates = |data: &[f64], parts: usize, first: usize, cols: usize| -> Result<Vec<f64>, String> {
-        let block = hidden.checked_mul(cols).filter(|n| *n <= data.len()).ok_or("weights of another size")?;
-        let mut rows = Vec::new();
-        for d in 0..count {
-            for gate in GATES {
-                let at = (d * parts + first + gate) * block;
-                rows.extend_from_slice(data.get(at..at + block).ok_or("weights of another size")?);
-            }
-        }
-        Ok(rows)
-    };
-    let mut out = gates(&w, 4, 0, input)?;
-    out.extend(gates(&r, 4, 0, hidden)?);
-    let sums = match bias {
-        Some(b) => {
-            let (own, other) = (gates(&b, 8, 0, 1)?, gates(&b, 8, 4, 1)?);
-            own.iter().zip(&other).map(|(a, b)| a + b).collect::<Vec<f64>>()
-        }
-        None => vec![0.0; count * 4 * hidden],
-    };
-    out.extend(sums);
-    let n = out.len();
-    Tensor::from_f64s(DType::F32, &[n, 1, 1], &out).map_err(|e| e.to_string())
 }

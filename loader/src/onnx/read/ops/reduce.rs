@@ -15,9 +15,12 @@ use crate::onnx::read::{
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),
     ("ArgMin", |m, c| position(m, c, true)),
-    ("CumSum", |m, c| cumulate(m, c)),
+    ("CumProd", |m, c| cumulate(m, c, "CumProd")),
+    ("CumSum", |m, c| cumulate(m, c, "CumSum")),
+    ("Hardmax", |m, c| hardmax(m, c)),
     ("LogSoftmax", |m, c| softmax(m, c, "LogSoftmax")),
     ("LpNormalization", |m, c| lp_normalise(m, c)),
+    ("MeanVarianceNormalization", |m, c| centred(m, c)),
     ("ReduceL1", |m, c| reduce(m, c, &["Abs"], "ReduceSum", &[])),
     ("ReduceL2", |m, c| reduce(m, c, &["Square"], "ReduceSum", &["Sqrt"])),
     ("ReduceLogSum", |m, c| reduce(m, c, &[], "ReduceSum", &["Log"])),
@@ -131,6 +134,33 @@ fn softmax(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     Ok(vec![m.op("Reshape", vec![y.into(), dims.into()])?])
 }
 
+/// 1 at the first of the largest elements along the axis, else 0. Before set 13 the dimensions from the axis on are one.
+fn hardmax(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let axis = x.axis(c.int("axis", if c.opset < 13 { 1 } else { -1 }))?;
+    let dims = dims_of(m, &x)?;
+    let (rows, axis) = if c.opset < 13 { (matrix(m, x.clone(), axis)?, 1) } else { (x.clone(), axis) };
+    let at = m.op("Argmax", vec![(&rows).into(), (axis as i64).into(), DType::I64.into()])?;
+    let depth = length(m, &rows, axis)?;
+    let depth = number(m, depth)?;
+    let (on, off) = (m.scalar(x.dtype(), 1.0)?, m.scalar(x.dtype(), 0.0)?);
+    let y = m.op("OneHot", vec![at.into(), depth.into(), on.into(), off.into(), (axis as i64).into()])?;
+    Ok(vec![m.op("Reshape", vec![y.into(), dims.into()])?])
+}
+
+/// Less the mean and divided by the deviation along the axes.
+fn centred(m: &mut Import, c: &Call) -> Steps {
+    let x = c.input(0)?;
+    let axes = c.ints("axes").unwrap_or_else(|| vec![0, 2, 3]);
+    let mean = m.reduce("ReduceMean", &x, &axes, true)?;
+    let x = m.two("Sub", &x, &mean)?;
+    let squares = m.one("Square", &x)?;
+    let variance = m.reduce("ReduceMean", &squares, &axes, true)?;
+    let deviation = m.one("Sqrt", &variance)?;
+    let deviation = m.with("Add", &deviation, 1e-9)?;
+    Ok(vec![m.two("Div", &x, &deviation)?])
+}
+
 /// The first of equal elements, or the last: the first from the other end.
 fn position(m: &mut Import, c: &Call, smallest: bool) -> Steps {
     let x = c.input(0)?;
@@ -152,14 +182,14 @@ fn position(m: &mut Import, c: &Call, smallest: bool) -> Steps {
     Ok(vec![m.op("ExpandDims", vec![y.into(), axis.into()])?])
 }
 
-fn cumulate(m: &mut Import, c: &Call) -> Steps {
+fn cumulate(m: &mut Import, c: &Call, name: &'static str) -> Steps {
     let (x, axis) = (c.input(0)?, c.input(1)?);
     let axis: In = match axis.number() {
         Ok(axis) => x.place(axis as i64)?.into(),
         Err(_) => number(m, axis)?.into(),
     };
     let flags = [c.int("exclusive", 0) == 1, c.int("reverse", 0) == 1];
-    Ok(vec![m.op("CumSum", vec![x.into(), axis, flags[0].into(), flags[1].into()])?])
+    Ok(vec![m.op(name, vec![x.into(), axis, flags[0].into(), flags[1].into()])?])
 }
 
 fn lp_normalise(m: &mut Import, c: &Call) -> Steps {

@@ -49,12 +49,6 @@ impl Axis {
         self.factor.is_none_or(|f| f >= 1.0 && f.fract() == 0.0)
     }
 
-    /// Whether the length after is the one before times the factor, without a fraction that is cut off.
-    fn integral(&self) -> bool {
-        let len = self.len.ints().ok().and_then(|l| l.first().copied());
-        self.factor.is_none_or(|f| f.fract() == 0.0 || len.is_some_and(|n| (n as f64 * f).fract() == 0.0))
-    }
-
     /// Whether each element becomes the same number of elements.
     fn whole(&self) -> bool {
         match (self.factor, self.len.ints().as_deref(), self.out.ints().as_deref()) {
@@ -87,10 +81,6 @@ fn resize(m: &mut Import, c: &Call) -> Steps {
         let sizes = join(m, sizes, 0)?;
         let (corners, centres) = (how.coordinates == "align_corners", how.coordinates.ends_with("half_pixel"));
         return Ok(vec![m.op(name, vec![x.into(), sizes.into(), corners.into(), centres.into()])?]);
-    }
-    // The definition and its implementations do not agree on which length is meant.
-    if how.coordinates == "align_corners" && !axes.iter().all(Axis::integral) {
-        return Err("aligned corners of a length that the factor does not give exactly are not supported".into());
     }
     let d = x.dtype();
     let mut y = if how.mode == "nearest" { x } else { as_type(m, x, DType::F32)? };
@@ -272,6 +262,7 @@ impl Resize {
                 let at = op("Sub", &centre, &half)?;
                 op("Add", &offset, &at)
             }
+            // The last element lies on the last of the resized tensor, whatever the factor is.
             "align_corners" => {
                 let (from, to) = (op("Sub", &len, &one)?, op("Sub", &out, &one)?);
                 let (at, to) = (op("Mul", &i, &from)?, op("Maximum", &to, &one)?);

@@ -5,7 +5,7 @@ use mindir_graph::{DType, Tensor};
 use super::{
     Row,
     element::as_type,
-    shape::{from_front, join, number, part, put},
+    shape::{dims_of, from_front, join, length, number, part, places, product, put, reshaped},
 };
 use crate::onnx::read::{
     import::{Call, Import, In, Step, Steps, Val},
@@ -23,6 +23,7 @@ pub(super) static OPS: &[Row] = &[
     ("ScatterElements", |m, c| scatter_elements(m, c)),
     ("ScatterND", |m, c| scatter_nd(m, c)),
     ("Slice", |m, c| slice(m, c)),
+    ("TensorScatter", |m, c| tensor_scatter(m, c)),
     ("Trilu", |m, c| trilu(m, c)),
 ];
 
@@ -52,11 +53,36 @@ fn gather_elements(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![m.op("GatherD", vec![x.into(), axis.into(), index.into()])?])
 }
 
+/// Dimensions that both operands share become an index more.
 fn gather_nd(m: &mut Import, c: &Call) -> Steps {
-    if c.int("batch_dims", 0) != 0 {
-        return Err("batch_dims are not supported".into());
+    let (x, index) = (c.input(0)?, c.input(1)?);
+    let shared = c.int("batch_dims", 0);
+    if shared == 0 {
+        return Ok(vec![m.two("GatherNd", &x, &index)?]);
     }
-    Ok(vec![m.op("GatherNd", vec![c.input(0)?.into(), c.input(1)?.into()])?])
+    let (rank, index_rank) = (x.rank()? as i64, index.rank()? as i64);
+    if shared < 0 || shared >= rank.min(index_rank) {
+        return Err(format!("batch_dims {shared} for ranks {rank} and {index_rank}"));
+    }
+    let (own, named) = (dims_of(m, &x)?, dims_of(m, &index)?);
+    let batch = part(m, &own, 0, shared)?;
+    let count = product(m, &batch)?;
+    let rest = part(m, &own, shared, rank)?;
+    let flat = reshaped(m, x, vec![count.clone(), rest])?;
+    let kept = part(m, &named, shared, index_rank)?;
+    let index = as_type(m, index, DType::I64)?;
+    let index = reshaped(m, index, vec![count.clone(), kept])?;
+    let each = part(m, &named, shared, index_rank - 1)?;
+    let one = m.vector(&[1]);
+    let shape = join(m, vec![count.clone(), each, one], 0)?;
+    let image = places(m, count)?;
+    let image = m.with_ones(&image, &(1..=index_rank - shared).collect::<Vec<_>>())?;
+    let image = m.two("BroadcastTo", &image, &shape)?;
+    let all = join(m, vec![image, index], index_rank - shared)?;
+    let y = m.two("GatherNd", &flat, &all)?;
+    let dims = dims_of(m, &y)?;
+    let behind = part(m, &dims, 1, i64::MAX)?;
+    Ok(vec![reshaped(m, y, vec![batch, behind])?])
 }
 
 /// MindSpore has one row for each element, ONNX one for each dimension.
@@ -108,6 +134,29 @@ fn scatter_nd(m: &mut Import, c: &Call) -> Steps {
         other => return Err(format!("reduction {other} is not supported")),
     };
     Ok(vec![m.op(name, vec![c.input(0)?.into(), c.input(1)?.into(), c.input(2)?.into()])?])
+}
+
+/// A cache with updates from a place on along the axis, which each batch has for itself.
+fn tensor_scatter(m: &mut Import, c: &Call) -> Steps {
+    let (x, updates) = (c.input(0)?, c.input(1)?);
+    let axis = x.axis(c.int("axis", -2))?;
+    let count = length(m, &updates, axis)?;
+    let at = places(m, count)?;
+    let behind = x.rank()? - 1 - axis;
+    let mut at = m.with_ones(&at, &(1..=behind as i64).collect::<Vec<_>>())?;
+    if let Some(start) = c.option(2) {
+        let start = as_type(m, start, DType::I64)?;
+        let start = m.with_ones(&start, &(1..x.rank()? as i64).collect::<Vec<_>>())?;
+        at = m.two("Add", &at, &start)?;
+    }
+    if c.text("mode", "linear") == "circular" {
+        let len = length(m, &x, axis)?;
+        at = m.two("FloorMod", &at, &len)?;
+    }
+    let dims = dims_of(m, &updates)?;
+    let at = m.two("BroadcastTo", &at, &dims)?;
+    let args = vec![x.into(), at.into(), updates.into(), (axis as i64).into(), "none".into()];
+    Ok(vec![m.op("TensorScatterElements", args)?])
 }
 
 /// What a slice says of the dimensions that it names.

@@ -16,7 +16,6 @@ pub(super) static OPS: &[Row] = &[
     ("Expand", |m, c| expand(m, c)),
     ("EyeLike", |m, c| eye_like(m, c)),
     ("Flatten", |m, c| flatten(m, c)),
-    ("Pad", |m, c| pad(m, c)),
     ("Range", |m, c| range(m, c)),
     ("Reshape", |m, c| reshape(m, c)),
     ("Shape", |m, c| shape(m, c)),
@@ -91,11 +90,19 @@ fn depth_to_space(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn space_to_depth(m: &mut Import, c: &Call) -> Steps {
-    if c.text("mode", "DCR") != "DCR" {
-        return Err("blocks behind the channels are not supported".into());
+    let (x, b) = (c.input(0)?, c.int("blocksize", 0));
+    if c.text("mode", "DCR") == "DCR" {
+        return Ok(vec![m.op("SpaceToDepth", vec![x.into(), b.into()])?]);
     }
-    let args = vec![c.input(0)?.into(), c.int("blocksize", 0).into()];
-    Ok(vec![m.op("SpaceToDepth", args)?])
+    let [n, ch, h, w] = lengths(m, &x)?;
+    let block = m.vector(&[b]);
+    let squared = m.vector(&[b.checked_mul(b).filter(|b| *b > 0).ok_or("the block size is out of range")?]);
+    let (h, w) = (quotient(m, &h, &block)?, quotient(m, &w, &block)?);
+    let parts = [&n, &ch, &h, &block, &w, &block].map(Val::clone);
+    let y = reshaped(m, x, parts.to_vec())?;
+    let y = m.transposed(&y, &[0, 1, 3, 5, 2, 4])?;
+    let all = times(m, &ch, &squared)?;
+    Ok(vec![reshaped(m, y, vec![n, all, h, w])?])
 }
 
 /// The length of each of `N` dimensions, as vectors of one number.
@@ -229,89 +236,6 @@ pub(super) fn matrix(m: &mut Import, x: Val, axis: usize) -> Step {
     reshaped(m, x, parts)
 }
 
-/// `PadV3` lists dimensions from the last on, before and after each.
-fn pad(m: &mut Import, c: &Call) -> Steps {
-    let x = c.input(0)?;
-    let mode = match c.text("mode", "constant").as_str() {
-        "constant" => "constant",
-        "reflect" => "reflect",
-        "edge" => "edge",
-        "wrap" => "circular",
-        other => return Err(format!("mode {other} is not supported")),
-    };
-    let pads = match (c.ints("pads"), c.opset) {
-        (Some(pads), ..11) => m.vector(&pads),
-        (None, ..11) => return Err("pads are missing".into()),
-        _ => c.input(1)?,
-    };
-    let value: In = match c.option(2) {
-        _ if c.opset < 11 => c.float("value", 0.0).into(),
-        Some(v) => number(m, v)?.into(),
-        None => 0.0.into(),
-    };
-    let rank = x.rank()?;
-    let pads = as_type(m, pads, DType::I64)?;
-    let pads = match c.option(3) {
-        Some(axes) => spread_pads(m, pads, &axes, rank)?,
-        None => pads,
-    };
-    match pads.length(0) {
-        Some(n) if n != 2 * rank as i64 => return Err(format!("{n} paddings for {rank} dimensions")),
-        _ if pads.ints().is_ok_and(|p| p.iter().all(|&p| p == 0)) => return Ok(vec![x]),
-        _ => {}
-    }
-    let (x, pads) = match pads.ints() {
-        _ if mode == "constant" => (x, pads),
-        Ok(pads) => (cut(m, x, &pads)?, m.vector(&pads.iter().map(|p| *p.max(&0)).collect::<Vec<_>>())),
-        Err(_) => {
-            let zero = m.scalar(DType::I64, 0.0)?;
-            let added = m.op("Maximum", vec![(&pads).into(), (&zero).into()])?;
-            let removed = m.op("Minimum", vec![pads.into(), zero.into()])?;
-            (cut_computed(m, x, removed)?, added)
-        }
-    };
-    let order: Vec<i64> = (0..rank as i64).rev().flat_map(|d| [d, d + rank as i64]).collect();
-    let pads = pick(m, &pads, &order)?;
-    Ok(vec![m.op("PadV3", vec![x.into(), pads.into(), value, mode.into()])?])
-}
-
-/// `x` without the elements that negative paddings take away. Borders are made of what is left.
-fn cut(m: &mut Import, x: Val, pads: &[i64]) -> Step {
-    let (before, after) = pads.split_at(pads.len() / 2);
-    if pads.iter().all(|p| *p >= 0) {
-        return Ok(x);
-    }
-    let begins: Vec<i64> = before.iter().map(|p| p.min(&0).saturating_neg()).collect();
-    let ends: Vec<i64> = after.iter().map(|&p| if p < 0 { p } else { i64::MAX }).collect();
-    let pairs = before.iter().zip(after).enumerate();
-    let whole: i64 =
-        pairs.filter(|(_, (b, a))| **b >= 0 && **a >= 0).map(|(d, _)| 1i64 << d.min(62)).fold(0, |all, bit| all | bit);
-    let strides = vec![1; begins.len()];
-    m.op("StridedSlice", vec![x.into(), begins.into(), ends.into(), strides.into(), whole.into(), whole.into()])
-}
-
-/// As [`cut`], for paddings that are not known, none of which is positive.
-fn cut_computed(m: &mut Import, x: Val, removed: Val) -> Step {
-    let rank = x.rank()?;
-    let before = part(m, &removed, 0, rank as i64)?;
-    let after = part(m, &removed, rank as i64, 2 * rank as i64)?;
-    let begins = m.op("Neg", vec![before.into()])?;
-    let dims = dims_of(m, &x)?;
-    let ends = m.op("Add", vec![dims.into(), after.into()])?;
-    let strides = vec![1; rank];
-    m.op("StridedSlice", vec![x.into(), begins.into(), ends.into(), strides.into()])
-}
-
-/// Paddings of some dimensions as paddings of all.
-fn spread_pads(m: &mut Import, pads: Val, axes: &Val, rank: usize) -> Step {
-    let places = from_front(m, axes, rank)?;
-    let behind = m.scalar(DType::I64, rank as f64)?;
-    let ends = m.op("Add", vec![(&places).into(), behind.into()])?;
-    let all = join(m, vec![places, ends], 0)?;
-    let none = m.vector(&vec![0; 2 * rank]);
-    put(m, none, all, pads)
-}
-
 /// Axes counted from the front, as a vector of `i64`.
 pub(super) fn from_front(m: &mut Import, axes: &Val, rank: usize) -> Step {
     let axes = as_type(m, axes.clone(), DType::I64)?;
@@ -429,7 +353,7 @@ fn split(m: &mut Import, c: &Call) -> Steps {
 
 /// The sizes of `n` parts that are equal but for the last ones, which have less.
 fn uneven(m: &mut Import, x: &Val, axis: i64, n: i64) -> Step {
-    let axis = x.axis(axis)?;
+    let axis = usize::try_from(axis).or_else(|_| x.axis(axis))?;
     let len = length(m, x, axis)?;
     let (count, spare) = (m.vector(&[n]), m.vector(&[n - 1]));
     let more = m.op("Add", vec![(&len).into(), spare.into()])?;
@@ -481,7 +405,10 @@ fn transpose(m: &mut Import, c: &Call) -> Steps {
 
 fn unsqueeze(m: &mut Import, c: &Call) -> Steps {
     let mut y = c.input(0)?;
-    let mut axes = c.fixed_axes(13)?.ok_or("axes are missing")?;
+    let mut axes = match c.axes(13).ok_or("axes are missing")? {
+        Axes::Known(axes) => axes,
+        Axes::Computed(axes) => return Ok(vec![unsqueezed(m, &y, &axes)?]),
+    };
     let from_end = axes.iter().all(|&a| a < 0);
     if let Ok(rank) = y.rank() {
         let all = rank + axes.len();
@@ -499,4 +426,28 @@ fn unsqueeze(m: &mut Import, c: &Call) -> Steps {
         y = m.op("ExpandDims", vec![y.into(), axis.into()])?;
     }
     Ok(vec![y])
+}
+
+/// `x` with dimensions of 1 in computed places of the result.
+fn unsqueezed(m: &mut Import, x: &Val, axes: &Val) -> Step {
+    let axes = as_type(m, axes.clone(), DType::I64)?;
+    let (own, more) = (x.rank()?, length(m, &axes, 0)?);
+    let rank = m.with("Add", &more, own as f64)?;
+    let (below, front) = (m.with("Less", &axes, 0.0)?, m.two("Add", &axes, &rank)?);
+    let at = m.select(&below, &front, &axes)?;
+    let (zero, ones) = (m.scalar(DType::I64, 0.0)?, m.one("OnesLike", &axes)?);
+    let none = m.two("FillV2", &rank, &zero)?;
+    let added = put(m, none, at, ones)?;
+    // Where each dimension of the result comes from: behind those of 1, all have moved.
+    let before = m.op("CumSum", vec![(&added).into(), 0i64.into(), false.into(), false.into()])?;
+    let all = places(m, rank)?;
+    let from = m.two("Sub", &all, &before)?;
+    let from = m.clamped(&from, 0.0, own as f64)?;
+    let (dims, one) = (dims_of(m, x)?, m.vector(&[1]));
+    let dims = join(m, vec![dims, one], 0)?;
+    let kept = m.gathered(&dims, &from, 0)?;
+    let is_added = m.with("Equal", &added, 1.0)?;
+    let one = m.scalar(DType::I64, 1.0)?;
+    let dims = m.select(&is_added, &one, &kept)?;
+    m.two("Reshape", x, &dims)
 }

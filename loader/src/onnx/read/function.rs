@@ -1,0 +1,149 @@
+//! Operators that the file defines by nodes of their own: a node with such an operator becomes these nodes.
+
+use std::collections::{HashMap, HashSet};
+
+use mindir_proto::{
+    onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto},
+    prost::Message,
+};
+
+use super::{
+    OPSETS,
+    import::{Call, Val},
+    own_opset,
+    walk::{Attempt, Problem, Stop},
+};
+use crate::printable::Printable;
+
+/// How deep functions call functions.
+const MOST_NESTED: usize = 32;
+/// How many nodes all calls of functions become.
+const MOST_NODES: usize = 1 << 18;
+
+/// The functions of a file by domain, name and overload.
+pub(super) struct Functions<'a> {
+    all: HashMap<[&'a str; 3], &'a FunctionProto>,
+    nested: usize,
+    /// How many nodes, and bytes of the file, calls of functions may still become.
+    nodes: usize,
+    bytes: u64,
+}
+
+/// The two names of ONNX's own domain are one.
+fn domain(name: &Option<String>) -> &str {
+    name.as_deref().filter(|d| *d != "ai.onnx").unwrap_or_default()
+}
+
+impl<'a> Functions<'a> {
+    /// All calls together may become as many bytes as the structure of the file may take.
+    pub fn of(functions: &'a [FunctionProto], bytes: u64) -> Functions<'a> {
+        let text = |t: &'a Option<String>| t.as_deref().unwrap_or_default();
+        let key = |f: &'a FunctionProto| [domain(&f.domain), text(&f.name), text(&f.overload)];
+        Functions { all: functions.iter().map(|f| (key(f), f)).collect(), nested: 0, nodes: MOST_NODES, bytes }
+    }
+
+    /// Counts a call of `f`.
+    fn count(&mut self, f: &FunctionProto) -> Result<(), String> {
+        if self.nested >= MOST_NESTED {
+            return Err(format!("functions call each other more than {MOST_NESTED} deep"));
+        }
+        let left = (self.nodes.checked_sub(count(&f.node)), self.bytes.checked_sub(f.encoded_len() as u64));
+        let (Some(nodes), Some(bytes)) = left else { return Err("functions become too many nodes".into()) };
+        (self.nodes, self.bytes) = (nodes, bytes);
+        Ok(())
+    }
+
+    /// The function that is the operator of `node`.
+    pub fn find(&self, node: &NodeProto) -> Option<&'a FunctionProto> {
+        let text = |t: &'_ Option<String>| -> String { t.clone().unwrap_or_default() };
+        if self.all.is_empty() {
+            return None;
+        }
+        let (name, overload) = (text(&node.op_type), text(&node.overload));
+        self.all.get(&[domain(&node.domain), name.as_str(), overload.as_str()]).copied()
+    }
+}
+
+/// Nodes with those of graphs inside of them. Files nest as deep as limits allow.
+fn count(nodes: &[NodeProto]) -> usize {
+    let inner = nodes.iter().flat_map(|n| &n.attribute).filter_map(|a| a.g.as_ref());
+    nodes.len() + inner.map(|g| count(&g.node)).sum::<usize>()
+}
+
+/// Walks the nodes of function `f` in the place of the node of `c`.
+pub(super) fn expand(a: &mut Attempt<'_>, c: &Call, f: &FunctionProto) -> Result<Vec<Val>, Stop> {
+    a.functions.count(f)?;
+    if c.inputs.len() > f.input.len() {
+        return Err(format!("{} operands for a function of {}", c.inputs.len(), f.input.len()).into());
+    }
+    let mut values = HashMap::new();
+    let mut left_out = HashSet::new();
+    for (i, name) in f.input.iter().enumerate() {
+        match c.option(i) {
+            Some(val) => drop(values.insert(name.clone(), val)),
+            None => drop(left_out.insert(name.as_str())),
+        }
+    }
+    let binding = Binding { node: c.node, function: f, left_out };
+    let graph = GraphProto { node: f.node.iter().map(|n| binding.node(n)).collect(), ..GraphProto::default() };
+    let opset = own_opset(&f.opset_import).and_then(|set| set.version).unwrap_or(a.opset);
+    if !OPSETS.contains(&opset) {
+        return Err(
+            format!("operator set {opset} of a function; sets {} to {} are", OPSETS.start(), OPSETS.end()).into()
+        );
+    }
+    let outer = (std::mem::replace(&mut a.values, values), std::mem::replace(&mut a.opset, opset));
+    a.functions.nested += 1;
+    let outcome = a.run(&graph);
+    a.functions.nested -= 1;
+    let values = std::mem::replace(&mut a.values, outer.0);
+    a.opset = outer.1;
+    outcome.map_err(Stop::Inside)?;
+    let wanted = f.output.iter().zip(&c.node.output);
+    wanted
+        .map(|(name, _)| {
+            let missing = || format!("there is no value for result {} of the function", Printable(name));
+            values.get(name).cloned().ok_or_else(|| Stop::Node(Problem::Damaged(missing())))
+        })
+        .collect()
+}
+
+/// What the names in a function stand for where a node calls it.
+struct Binding<'a> {
+    node: &'a NodeProto,
+    function: &'a FunctionProto,
+    /// Operands that the node leaves out.
+    left_out: HashSet<&'a str>,
+}
+
+impl Binding<'_> {
+    /// A node of the function as this call has it.
+    fn node(&self, node: &NodeProto) -> NodeProto {
+        let name = [&self.node.name, &node.name].map(|n| n.as_deref().unwrap_or_default());
+        let path = name.iter().filter(|n| !n.is_empty()).copied().collect::<Vec<_>>().join("/");
+        let given = |name: &String| if self.left_out.contains(name.as_str()) { String::new() } else { name.clone() };
+        NodeProto {
+            name: Some(path).filter(|_| !name[1].is_empty()),
+            input: node.input.iter().map(given).collect(),
+            attribute: node.attribute.iter().filter_map(|a| self.attribute(a)).collect(),
+            ..node.clone()
+        }
+    }
+
+    /// An attribute, in the place of one that stands for it; none if the node has none and there is no default.
+    fn attribute(&self, attribute: &AttributeProto) -> Option<AttributeProto> {
+        let mut found = match attribute.ref_attr_name.as_deref().filter(|n| !n.is_empty()) {
+            None => attribute.clone(),
+            Some(name) => {
+                let called = |a: &&AttributeProto| a.name.as_deref() == Some(name);
+                let own = self.node.attribute.iter().find(called);
+                let value = own.or_else(|| self.function.attribute_proto.iter().find(called))?;
+                return Some(AttributeProto { name: attribute.name.clone(), ..value.clone() });
+            }
+        };
+        if let Some(graph) = &mut found.g {
+            graph.node = graph.node.iter().map(|n| self.node(n)).collect();
+        }
+        Some(found)
+    }
+}
