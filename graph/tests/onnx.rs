@@ -3,7 +3,7 @@
 use mindir_graph::builder::{Builder, single};
 use mindir_graph::graph::{Arg, Closure, ValueId};
 use mindir_graph::onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, OPSETS, Options, export};
-use mindir_graph::op::{Case, OpDef};
+use mindir_graph::op::{Case, Const, OpDef};
 use mindir_graph::ops::OPS;
 use mindir_graph::{DType, Dim, Spec, Tensor};
 
@@ -327,4 +327,24 @@ fn what_never_ends_and_what_calls_itself_before_its_end_is_refused() {
     };
     assert!(refused(false).contains("nothing ends the loop"), "{}", refused(false));
     assert!(refused(true).contains("ONNX has no recursion"), "{}", refused(true));
+}
+
+/// What a branch gives is not known where it has nodes without a form, so that it cannot be blamed for its type.
+#[test]
+fn branches_without_a_form_are_named_once() {
+    let mut b = Builder::new("branches");
+    let [lost, kept] = ["lost", "kept"].map(|name| b.declare(name));
+    b.define(lost, |b| {
+        let i = number(b, "i");
+        let y = b.op("Lgamma", [i.into()])?;
+        Ok(vec![b.op("Cast", [y.into(), Arg::Const(Const::DType(DType::F16))])?])
+    })
+    .unwrap();
+    b.define(kept, |b| Ok(vec![number(b, "i")])).unwrap();
+    let i = number(&mut b, "i");
+    let test = b.op("Less", [i.into(), 3i64.into()]).unwrap();
+    let [lost, kept] = [lost, kept].map(|graph| Closure { graph, args: vec![i.into()] });
+    let y = b.choose(test, lost, kept, 1);
+    let Err(ExportError::Nodes(nodes)) = export(&b.finish(&y), options()) else { panic!("expected an error") };
+    assert_eq!(nodes.iter().map(|n| n.op.as_str()).collect::<Vec<_>>(), ["Lgamma"]);
 }
