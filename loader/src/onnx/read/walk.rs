@@ -136,7 +136,7 @@ pub(super) fn model(
     limits: &Limits,
 ) -> Result<Model, LoadError> {
     let fail = |problem: Problem| problem.error(file);
-    let functions = Functions::of(&proto.functions, limits.decoded_budget(proto.encoded_len() as u64));
+    let functions = Functions::of(&proto.functions, graph, limits.decoded_budget(proto.encoded_len() as u64));
     let mut attempt = Attempt::new(graph, functions, opset, limits).map_err(fail)?;
     attempt.constants(&initializers);
     attempt.run(graph).map_err(|problems| fail(together(problems)))?;
@@ -302,7 +302,7 @@ impl<'a> Attempt<'a> {
 }
 
 /// What a node is called: its name, or its number in the file.
-fn name_of(at: usize, node: &NodeProto) -> String {
+pub(super) fn name_of(at: usize, node: &NodeProto) -> String {
     node.name.as_deref().filter(|n| !n.is_empty()).map_or_else(|| format!("node {at}"), str::to_string)
 }
 
