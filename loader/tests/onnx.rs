@@ -424,6 +424,24 @@ fn conditions_are_graphs_that_take_what_they_read() {
 }
 
 #[test]
+fn constants_of_inner_graphs_may_be_in_data_files() {
+    let far = external("w.bin", "8", "8").graph.unwrap().initializer.remove(0);
+    let with = |far: TensorProto| {
+        let mut model = sum();
+        let g = model.graph.as_mut().unwrap();
+        condition(node("Neg", &["x"], &["b"]))(g);
+        g.initializer.remove(0);
+        g.node[2].attribute[0].g.as_mut().unwrap().initializer.push(far);
+        let files = BTreeMap::from([("w.bin".to_string(), Bytes::from(vec![0u8; 16]))]);
+        load_bytes("net.onnx", model.encode_to_vec(), files).map(|l| l.model)
+    };
+    assert_eq!(params(&with(far.clone()).unwrap()), ["w"]);
+    let mut short = far;
+    short.external_data[1].value = Some("9".into());
+    refused(with(short), ErrorKind::Corrupt, &["tensor w", "w.bin", "outside"]);
+}
+
+#[test]
 fn a_condition_that_is_known_is_its_branch() {
     let outcome = changed(|g| {
         condition(node("Neg", &["x"], &["b"]))(g);

@@ -8,14 +8,13 @@ use mindir_graph::{
     DType, Tensor,
     graph::{Closure, GraphId},
 };
-use mindir_proto::onnx::{DataLocation, GraphProto, NodeProto};
+use mindir_proto::onnx::{GraphProto, NodeProto};
 
 use super::{
     import::{Call, Import, Step, Steps, Val},
     ops::shape::{dims_of, join},
     types::{Extent, Type},
     walk::{Attempt, Problem, Stop},
-    weights,
 };
 use crate::printable::Printable;
 
@@ -67,10 +66,7 @@ pub(super) fn inside(a: &mut Attempt<'_>, graph: &GraphProto, values: HashMap<St
 fn body(a: &mut Attempt<'_>, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
     for proto in &graph.initializer {
         let name = proto.name.clone().unwrap_or_default();
-        if proto.data_location == Some(DataLocation::External as i32) {
-            return Err(format!("constant {} of an inner graph is in a data file", Printable(&name)).into());
-        }
-        let tensor = weights::contents(proto, a.max_rank).map_err(|e| format!("constant {}: {e}", Printable(&name)))?;
+        let tensor = a.weights.tensor(proto, &name)?;
         let val = a.import.named(tensor, &name);
         a.values.insert(name, val);
     }

@@ -11,14 +11,14 @@ use super::{
     OPSETS,
     import::{Call, Val},
     own_opset,
-    walk::{Attempt, Problem, Stop},
+    walk::{Attempt, Problem, Stop, name_of},
 };
 use crate::printable::Printable;
 
 /// How deep functions call functions.
 const MOST_NESTED: usize = 32;
-/// How many nodes all calls of functions become.
-const MOST_NODES: usize = 1 << 18;
+/// How many nodes all calls of functions become in any file, and how many more for each node of the file.
+const MOST_NODES: [usize; 2] = [1 << 12, 1 << 8];
 
 /// The functions of a file by domain, name and overload.
 pub(super) struct Functions<'a> {
@@ -29,6 +29,10 @@ pub(super) struct Functions<'a> {
     bytes: u64,
 }
 
+fn text(name: &Option<String>) -> &str {
+    name.as_deref().unwrap_or_default()
+}
+
 /// The two names of ONNX's own domain are one.
 fn domain(name: &Option<String>) -> &str {
     name.as_deref().filter(|d| *d != "ai.onnx").unwrap_or_default()
@@ -36,10 +40,11 @@ fn domain(name: &Option<String>) -> &str {
 
 impl<'a> Functions<'a> {
     /// All calls together may become as many bytes as the structure of the file may take.
-    pub fn of(functions: &'a [FunctionProto], bytes: u64) -> Functions<'a> {
-        let text = |t: &'a Option<String>| t.as_deref().unwrap_or_default();
+    pub fn of(functions: &'a [FunctionProto], graph: &GraphProto, bytes: u64) -> Functions<'a> {
         let key = |f: &'a FunctionProto| [domain(&f.domain), text(&f.name), text(&f.overload)];
-        Functions { all: functions.iter().map(|f| (key(f), f)).collect(), nested: 0, nodes: MOST_NODES, bytes }
+        let own = functions.iter().map(|f| count(&f.node)).sum::<usize>().saturating_add(count(&graph.node));
+        let nodes = own.saturating_mul(MOST_NODES[1]).saturating_add(MOST_NODES[0]);
+        Functions { all: functions.iter().map(|f| (key(f), f)).collect(), nested: 0, nodes, bytes }
     }
 
     /// Counts a call of `f`.
@@ -55,12 +60,7 @@ impl<'a> Functions<'a> {
 
     /// The function that is the operator of `node`.
     pub fn find(&self, node: &NodeProto) -> Option<&'a FunctionProto> {
-        let text = |t: &'_ Option<String>| -> String { t.clone().unwrap_or_default() };
-        if self.all.is_empty() {
-            return None;
-        }
-        let (name, overload) = (text(&node.op_type), text(&node.overload));
-        self.all.get(&[domain(&node.domain), name.as_str(), overload.as_str()]).copied()
+        self.all.get(&[domain(&node.domain), text(&node.op_type), text(&node.overload)]).copied()
     }
 }
 
@@ -85,12 +85,11 @@ pub(super) fn expand(a: &mut Attempt<'_>, c: &Call, f: &FunctionProto) -> Result
         }
     }
     let binding = Binding { node: c.node, function: f, left_out };
-    let graph = GraphProto { node: f.node.iter().map(|n| binding.node(n)).collect(), ..GraphProto::default() };
+    let graph = GraphProto { node: binding.nodes(&f.node), ..GraphProto::default() };
     let opset = own_opset(&f.opset_import).and_then(|set| set.version).unwrap_or(a.opset);
     if !OPSETS.contains(&opset) {
-        return Err(
-            format!("operator set {opset} of a function; sets {} to {} are", OPSETS.start(), OPSETS.end()).into()
-        );
+        let (first, last) = (OPSETS.start(), OPSETS.end());
+        return Err(format!("operator set {opset} of a function; sets {first} to {last} are").into());
     }
     let outer = (std::mem::replace(&mut a.values, values), std::mem::replace(&mut a.opset, opset));
     a.functions.nested += 1;
@@ -117,13 +116,17 @@ struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// A node of the function as this call has it.
-    fn node(&self, node: &NodeProto) -> NodeProto {
-        let name = [&self.node.name, &node.name].map(|n| n.as_deref().unwrap_or_default());
-        let path = name.iter().filter(|n| !n.is_empty()).copied().collect::<Vec<_>>().join("/");
+    /// Nodes of the function as this call has them.
+    fn nodes(&self, nodes: &[NodeProto]) -> Vec<NodeProto> {
+        nodes.iter().enumerate().map(|(at, node)| self.node(at, node)).collect()
+    }
+
+    fn node(&self, at: usize, node: &NodeProto) -> NodeProto {
+        let caller = [&self.node.name, &self.node.op_type].map(text).into_iter().find(|n| !n.is_empty());
+        let path = format!("{}/{}", caller.unwrap_or_default(), name_of(at, node));
         let given = |name: &String| if self.left_out.contains(name.as_str()) { String::new() } else { name.clone() };
         NodeProto {
-            name: Some(path).filter(|_| !name[1].is_empty()),
+            name: Some(path),
             input: node.input.iter().map(given).collect(),
             attribute: node.attribute.iter().filter_map(|a| self.attribute(a)).collect(),
             ..node.clone()
@@ -142,7 +145,7 @@ impl Binding<'_> {
             }
         };
         if let Some(graph) = &mut found.g {
-            graph.node = graph.node.iter().map(|n| self.node(n)).collect();
+            graph.node = self.nodes(&graph.node);
         }
         Some(found)
     }

@@ -64,13 +64,12 @@ pub fn load(source: Source, limits: &Limits) -> Result<(Model, LoadReport), Load
     let missing = || LoadError::Structure { file: name.clone(), what: "there is no graph".into() };
     let graph = proto.graph.as_deref().ok_or_else(|| other.unwrap_or_else(missing))?;
     let opset = opset(&name, &proto)?;
-    let mut weights = weights::Weights::new(&name, files.as_ref(), limits, &mut report);
-    let initializers = weights.initializers(graph)?;
+    let weights = weights::Weights::new(&name, files.as_ref(), limits, &mut report);
+    let model = walk::model(&name, &proto, graph, opset, weights, limits)?;
     let inputs = defaults(&proto, graph);
     if !inputs.is_empty() {
         report.warnings.push(Warning::Defaults { inputs });
     }
-    let model = walk::model(&name, &proto, graph, opset, initializers, limits)?;
     Ok((model, report))
 }
 

@@ -24,7 +24,7 @@ use super::{
     import::{Call, Import, Steps, Val, fits},
     ops, scanning,
     types::{Extent, Type},
-    weights::STRING,
+    weights::{STRING, Weights},
 };
 use crate::{error::LoadError, limits::Limits, printable::Printable};
 
@@ -38,6 +38,8 @@ pub(super) enum Problem {
     Unsupported(String),
     /// Contradictory or incomplete.
     Damaged(String),
+    /// A tensor that cannot be read.
+    Tensor(Box<LoadError>),
 }
 
 impl Problem {
@@ -46,6 +48,7 @@ impl Problem {
         match self {
             Problem::Unsupported(why) => Problem::Unsupported(format!("{name}: {why}")),
             Problem::Damaged(why) => Problem::Damaged(format!("{name}: {why}")),
+            Problem::Tensor(error) => Problem::Tensor(error),
         }
     }
 
@@ -54,7 +57,14 @@ impl Problem {
         match self {
             Problem::Unsupported(what) => LoadError::Unsupported { file, what },
             Problem::Damaged(what) => LoadError::Structure { file, what },
+            Problem::Tensor(error) => *error,
         }
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Problem {
+        Problem::Tensor(Box::new(error))
     }
 }
 
@@ -132,12 +142,13 @@ pub(super) fn model(
     proto: &ModelProto,
     graph: &GraphProto,
     opset: i64,
-    initializers: BTreeMap<String, Tensor>,
+    mut weights: Weights<'_>,
     limits: &Limits,
 ) -> Result<Model, LoadError> {
+    let initializers = weights.initializers(graph)?;
     let fail = |problem: Problem| problem.error(file);
-    let functions = Functions::of(&proto.functions, limits.decoded_budget(proto.encoded_len() as u64));
-    let mut attempt = Attempt::new(graph, functions, opset, limits).map_err(fail)?;
+    let functions = Functions::of(&proto.functions, graph, limits.decoded_budget(proto.encoded_len() as u64));
+    let mut attempt = Attempt::new(graph, functions, weights, opset, limits).map_err(fail)?;
     attempt.constants(&initializers);
     attempt.run(graph).map_err(|problems| fail(together(problems)))?;
     let mut model = attempt.finish(graph).map_err(fail)?;
@@ -161,6 +172,7 @@ fn together(problems: Problems) -> Problem {
         match problem {
             Problem::Damaged(what) => damaged.push(what),
             Problem::Unsupported(what) => unsupported.push(what),
+            tensor @ Problem::Tensor(_) => return tensor,
         }
     }
     let list = |all: &[String]| {
@@ -180,6 +192,8 @@ pub(super) struct Attempt<'a> {
     pub values: HashMap<String, Val>,
     /// The operators that the file defines.
     pub functions: Functions<'a>,
+    /// The tensors of the file.
+    pub weights: Weights<'a>,
     pub opset: i64,
     pub max_rank: usize,
     /// How often the body of a loop may still be walked anew.
@@ -190,7 +204,13 @@ pub(super) struct Attempt<'a> {
 pub(super) type Problems = Vec<Problem>;
 
 impl<'a> Attempt<'a> {
-    fn new(graph: &GraphProto, functions: Functions<'a>, opset: i64, limits: &Limits) -> Result<Attempt<'a>, Problem> {
+    fn new(
+        graph: &GraphProto,
+        functions: Functions<'a>,
+        weights: Weights<'a>,
+        opset: i64,
+        limits: &Limits,
+    ) -> Result<Attempt<'a>, Problem> {
         let given: HashSet<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
         let mut import = Import::new(Builder::new(graph.name.as_deref().unwrap_or("graph")));
         let mut values = HashMap::new();
@@ -205,7 +225,7 @@ impl<'a> Attempt<'a> {
                 return Err(Problem::Damaged(format!("two inputs are called {}", Printable(&name))));
             }
         }
-        Ok(Attempt { import, values, functions, opset, max_rank: limits.max_rank, retries: MOST_RETRIES })
+        Ok(Attempt { import, values, functions, weights, opset, max_rank: limits.max_rank, retries: MOST_RETRIES })
     }
 
     /// Counts a walk of a loop's body that has to be done anew.
@@ -302,7 +322,7 @@ impl<'a> Attempt<'a> {
 }
 
 /// What a node is called: its name, or its number in the file.
-fn name_of(at: usize, node: &NodeProto) -> String {
+pub(super) fn name_of(at: usize, node: &NodeProto) -> String {
     node.name.as_deref().filter(|n| !n.is_empty()).map_or_else(|| format!("node {at}"), str::to_string)
 }
 

@@ -51,7 +51,8 @@ impl<'a> Weights<'a> {
         Ok(out)
     }
 
-    fn tensor(&mut self, proto: &TensorProto, name: &str) -> Result<Tensor, LoadError> {
+    /// One tensor of the file, under `name`.
+    pub fn tensor(&mut self, proto: &TensorProto, name: &str) -> Result<Tensor, LoadError> {
         let fail = |fault| LoadError::Tensor { file: self.file.to_string(), tensor: name.to_string(), fault };
         if proto.data_location != Some(DataLocation::External as i32) {
             let tensor = contents(proto, self.limits.max_rank).map_err(fail)?;

@@ -1,4 +1,4 @@
-//! The functions of recurrent layers.
+//! The functions of recurrent layers and of fused operators.
 
 use mindir_graph::task::Squash;
 
@@ -27,6 +27,12 @@ const KNOWN: [(&str, Option<f64>, Option<f64>); 11] = [
     ("ThresholdedRelu", Some(1.0), None),
 ];
 
+/// The name of a function, however it is written, and its usual parameters.
+fn known(name: &str) -> Result<(&'static str, Option<f64>, Option<f64>), String> {
+    let known = KNOWN.iter().find(|known| known.0.eq_ignore_ascii_case(name));
+    known.copied().ok_or_else(|| format!("activation {name} is not supported"))
+}
+
 /// The functions of each direction. Parameters are listed in the order of the functions that have them.
 pub(super) fn activations(c: &Call, usual: &[&str], directions: usize) -> Result<Vec<Vec<Activation>>, String> {
     let names = c.texts("activations").unwrap_or_else(|| {
@@ -39,17 +45,20 @@ pub(super) fn activations(c: &Call, usual: &[&str], directions: usize) -> Result
     let list = |name| c.floats(name).unwrap_or_default().into_iter().map(f64::from);
     let (mut alphas, mut betas) = (list("activation_alpha"), list("activation_beta"));
     let mut function = |name: &String| {
-        let known = KNOWN.iter().find(|known| known.0.eq_ignore_ascii_case(name));
-        let (name, alpha, beta) = *known.ok_or_else(|| format!("activation {name} is not supported"))?;
-        let alpha = alpha.map(|otherwise| alphas.next().unwrap_or(otherwise)).unwrap_or_default();
-        let beta = beta.map(|otherwise| betas.next().unwrap_or(otherwise)).unwrap_or_default();
-        Ok(Activation { name, alpha, beta })
+        let (_, alpha, beta) = known(name)?;
+        Activation::named(name, [alpha.and_then(|_| alphas.next()), beta.and_then(|_| betas.next())])
     };
     let all = names.iter().map(&mut function).collect::<Result<Vec<_>, String>>()?;
     Ok(all.chunks(usual.len()).map(<[_]>::to_vec).collect())
 }
 
 impl Activation {
+    /// A function with the parameters that are given.
+    pub fn named(name: &str, [alpha, beta]: [Option<f64>; 2]) -> Result<Activation, String> {
+        let (name, a, b) = known(name)?;
+        Ok(Activation { name, alpha: alpha.or(a).unwrap_or_default(), beta: beta.or(b).unwrap_or_default() })
+    }
+
     /// The function as devices know it.
     pub fn squash(&self) -> Option<Squash> {
         match self.name {

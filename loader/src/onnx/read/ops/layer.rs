@@ -86,7 +86,7 @@ fn scaled(m: &mut Import, x: Val, factor: f64) -> Step {
     m.op("Mul", vec![x.into(), factor.into()])
 }
 
-fn gemm(m: &mut Import, c: &Call) -> Steps {
+pub(super) fn gemm(m: &mut Import, c: &Call) -> Steps {
     let flags = [c.int("transA", 0) == 1, c.int("transB", 0) == 1];
     let args = vec![c.input(0)?.into(), c.input(1)?.into(), flags[0].into(), flags[1].into()];
     let y = m.op("MatMul", args)?;

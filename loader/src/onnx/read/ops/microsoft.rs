@@ -2,9 +2,12 @@
 
 use super::{
     Row,
+    activation::Activation,
+    convolution::convolved,
     element::{as_type, exact_gelu, swished},
     integers::{dynamic_bytes, integer_product},
-    layer::{layer_normed, rms_normed},
+    layer::{gemm, layer_normed, rms_normed},
+    quantize::narrowed,
 };
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
@@ -12,8 +15,12 @@ pub(super) static OPS: &[Row] = &[
     ("BiasGelu", |m, c| bias_gelu(m, c)),
     ("DynamicQuantizeMatMul", |m, c| dynamic_matmul(m, c)),
     ("FastGelu", |m, c| fast_gelu(m, c)),
+    ("FusedConv", |m, c| fused_conv(m, c)),
+    ("FusedGemm", |m, c| fused_gemm(m, c)),
     ("FusedMatMul", |m, c| fused_matmul(m, c)),
     ("MatMulIntegerToFloat", |m, c| float_matmul(m, c)),
+    ("QLinearAdd", |m, c| on_real_numbers(m, c, "Add")),
+    ("QLinearMul", |m, c| on_real_numbers(m, c, "Mul")),
     ("QuickGelu", |m, c| Ok(vec![swished(m, &c.input(0)?, c.float("alpha", 1.702))?])),
     ("SkipLayerNormalization", |m, c| skip_layer_norm(m, c)),
     ("SkipSimplifiedLayerNormalization", |m, c| skip_rms_norm(m, c)),
@@ -48,6 +55,57 @@ fn fused_matmul(m: &mut Import, c: &Call) -> Steps {
     let (a, b) = (turned(m, c.input(0)?, "transA")?, turned(m, c.input(1)?, "transB")?);
     let y = m.two("MatMulExt", &a, &b)?;
     Ok(vec![m.with("Mul", &y, c.float("alpha", 1.0))?])
+}
+
+/// A convolution of `x`, plus the last operand, and a function of that.
+fn fused_conv(m: &mut Import, c: &Call) -> Steps {
+    let y = convolved(m, c, c.input(0)?, c.input(1)?, c.option(2))?;
+    let y = plus(m, y, c.option(3))?;
+    let params = c.floats("activation_params").unwrap_or_default();
+    Ok(vec![activated(m, c, y, [params.first(), params.get(1)].map(|p| p.map(|p| f64::from(*p))))?])
+}
+
+fn fused_gemm(m: &mut Import, c: &Call) -> Steps {
+    let y = gemm(m, c)?.pop().ok_or("there is no result")?;
+    let param = |name: &str| c.has(name).then(|| c.float(name, 0.0));
+    Ok(vec![activated(m, c, y, [param("activation_alpha"), param("activation_beta")])?])
+}
+
+/// The function of `y` that the node names, if it names one.
+fn activated(m: &mut Import, c: &Call, y: Val, params: [Option<f64>; 2]) -> Step {
+    match (c.text("activation", "").as_str(), params) {
+        ("", _) => Ok(y),
+        ("Clip", [Some(low), Some(high)]) => m.clamped(&y, low, high),
+        (name, params) => Activation::named(name, params)?.apply(m, &y),
+    }
+}
+
+/// A function of two quantised tensors, computed with the numbers that they stand for.
+fn on_real_numbers(m: &mut Import, c: &Call, name: &'static str) -> Steps {
+    let number = |m: &mut Import, at: usize| -> Step {
+        let (x, scale) = (c.input(at)?, c.input(at + 1)?);
+        let x = as_type(m, x, scale.dtype())?;
+        let x = match c.option(at + 2) {
+            Some(zero) => {
+                let zero = as_type(m, zero, scale.dtype())?;
+                m.two("Sub", &x, &zero)?
+            }
+            None => x,
+        };
+        m.two("Mul", &x, &scale)
+    };
+    let (a, b) = (number(m, 0)?, number(m, 3)?);
+    let y = m.two(name, &a, &b)?;
+    let y = m.two("Div", &y, &c.input(6)?)?;
+    let y = m.one("Rint", &y)?;
+    let y = match c.option(7) {
+        Some(zero) => {
+            let zero = as_type(m, zero, y.dtype())?;
+            m.two("Add", &y, &zero)?
+        }
+        None => y,
+    };
+    Ok(vec![narrowed(m, y, c.input(0)?.dtype())?])
 }
 
 /// The sum of both operands is normalised; whoever wants it is given it as result 3.

@@ -62,7 +62,10 @@ pub(super) fn find(domain: &str, op: &str) -> Option<Build> {
     match domain {
         "" | "ai.onnx" => TABLES.iter().find_map(|table| named(table)),
         // ONNX Runtime writes a few of ONNX's own operators into its own domain.
-        "com.microsoft" => named(microsoft::OPS).or_else(|| named(element::OPS).filter(|_| op == "Gelu")),
+        "com.microsoft" => match op {
+            "DequantizeLinear" | "Gelu" | "QuantizeLinear" | "Trilu" => find("", op),
+            _ => named(microsoft::OPS),
+        },
         _ => None,
     }
 }
