@@ -100,3 +100,33 @@ fn a_turn_costs_the_same_whatever_passes_through() {
         assert!(count < 100 && bytes < 8 << 10, "width {width}: {turns:?}");
     }
 }
+
+/// Allocations and their bytes in a run, that is not the first, of a loop that goes on until its state reaches `turns`, and collects
+/// rows of `width` elements meanwhile.
+fn cost_until(turns: usize, width: usize) -> [usize; 2] {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/loop_until/model.onnx");
+    let model = mindir::load(path).expect("the model is right");
+    let cell = GraphCell::new(model, Options { threads: Some(1), ..Options::default() }).expect("supported");
+    let inputs = [Tensor::zeros(DType::F32, &[width / 4, 4]).expect("a tensor"), Tensor::scalar(turns as f32)];
+    let first = cell.run(&inputs).expect("runs");
+    let rows = first[1].view::<f32>().expect("floats");
+    assert_eq!(first[1].shape(), [turns, width / 4, 4]);
+    assert!(rows.chunks(width).enumerate().all(|(i, row)| row.iter().all(|x| *x == ((i + 1) * (i + 1)) as f32)));
+    let before = Counting::totals();
+    let results = cell.run(&inputs).expect("runs");
+    let after = Counting::totals();
+    drop(results);
+    [after[0] - before[0], after[1] - before[1]]
+}
+
+#[test]
+fn lists_of_unknown_length_grow_with_the_turns() {
+    let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for width in [4, 400] {
+        let [few, many] = [400, 1600].map(|turns| cost_until(turns, width));
+        for (few, many) in few.into_iter().zip(many) {
+            // A list that doubles its room may have just done so.
+            assert!(many < 6 * few, "rows of {width}: {few} for 400 turns, {many} for 1600");
+        }
+    }
+}

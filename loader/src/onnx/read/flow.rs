@@ -6,13 +6,13 @@ use std::collections::{HashMap, HashSet};
 
 use mindir_graph::{
     DType, Tensor,
-    graph::{Closure, GraphId},
+    graph::{Arg, Closure, GraphId},
 };
 use mindir_proto::onnx::{GraphProto, NodeProto};
 
 use super::{
     import::{Call, Import, Step, Steps, Val},
-    ops::shape::{dims_of, join},
+    ops::shape::{dims_of, join, length},
     types::{Extent, Type},
     walk::{Attempt, Problem, Stop},
 };
@@ -167,7 +167,8 @@ fn scalar(m: &mut Import, v: Val, dtype: DType) -> Step {
 
 /// A loop while its body is built, inside of [`begin`](Self::begin) and [`end`](Self::end).
 ///
-/// It becomes a graph that chooses between one more turn, which ends with a jump back, and the end.
+/// It becomes a graph that chooses between one more turn, which ends with a jump back, and the end. Where it is not known how many
+/// turns there are, the lists of results become twice as long when they are full, before the turn.
 pub(super) struct Turn {
     header: GraphId,
     body: GraphId,
@@ -222,7 +223,7 @@ impl Turn {
         let lists = rows.iter().map(|row| self.list(&again, row)).collect::<Result<Vec<_>, _>>()?;
         let types: Vec<Type> = self.types.iter().chain(lists.iter().map(|l| &l.ty)).cloned().collect();
         self.jump(m, again, next, &rows, &lists, &types)?;
-        self.choose(m, &types)?;
+        self.choose(m, &lists, &types)?;
         self.enter(m, &lists, &types)
     }
 
@@ -241,7 +242,7 @@ impl Turn {
         if let Some(each) = each.filter(|_| always && turns.is_none()) {
             return Ok(List { ty: whole(Extent::Open), places: Places::Computed { turns: self.trips.clone(), each } });
         }
-        Ok(List { ty: whole(Extent::Open).ranked(), places: Places::Added })
+        Ok(List { ty: whole(Extent::Open).ranked(), places: Places::Grown })
     }
 
     /// The end of the body: back to the start with the next state, the collected results behind it.
@@ -272,7 +273,7 @@ impl Turn {
     }
 
     /// The graph that the loop starts with: one more turn, or the end.
-    fn choose(&self, m: &mut Import, types: &[Type]) -> Result<(), String> {
+    fn choose(&self, m: &mut Import, lists: &[List], types: &[Type]) -> Result<(), String> {
         let index = m.parameter(self.index.ty.clone());
         let more = m.parameter(self.cond.ty.clone());
         let carried: Vec<Val> = types.iter().map(|ty| m.parameter(ty.clone())).collect();
@@ -280,20 +281,64 @@ impl Turn {
         let limit = m.enter_one(&self.trips);
         let within = m.op("Less", vec![(&index).into(), (&limit).into()])?;
         let cond = m.op("LogicalAnd", vec![within.into(), more.into()])?;
-        let done = m.builder.begin("done");
-        let last: Vec<Val> = types.iter().map(|ty| m.parameter(ty.clone())).collect();
-        m.end(&last);
+        let done = self.done(m, lists, types)?;
+        let room = if lists.iter().any(List::grows) { self.room(m, lists, types)? } else { self.body };
+        let mut after = carried.clone();
+        after.push(index.clone());
         let (state, lists) = carried.split_at(self.state.len());
-        let mut args = m.args(&[index]);
-        args.extend(m.args(state));
-        args.extend(m.passed(&fixed));
-        args.extend(m.args(lists));
-        args.extend(m.passed(&[limit]));
-        let then = Closure { graph: self.body, args };
-        let otherwise = Closure { graph: done, args: m.args(&carried) };
+        let taken = Taken { index, state: state.to_vec(), fixed, lists: lists.to_vec(), limit };
+        let then = Closure { graph: room, args: taken.args(m) };
+        let otherwise = Closure { graph: done, args: m.args(&after) };
         let results = m.choose(&cond, then, otherwise, types);
         m.end(&results);
         Ok(())
+    }
+
+    /// The graph that takes what is carried and the number of turns, and gives the results of the loop.
+    fn done(&self, m: &mut Import, lists: &[List], types: &[Type]) -> Result<GraphId, String> {
+        let done = m.builder.begin("done");
+        let mut last: Vec<Val> = types.iter().map(|ty| m.parameter(ty.clone())).collect();
+        let turns = m.parameter(self.index.ty.clone());
+        for (list, rows) in lists.iter().zip(last.iter_mut().skip(self.state.len())).filter(|(list, _)| list.grows()) {
+            *rows = list.first(m, rows, &turns)?;
+        }
+        m.end(&last);
+        Ok(done)
+    }
+
+    /// The graph between the first and the body that makes lists longer which are full. All lists that grow are equally long.
+    fn room(&self, m: &mut Import, lists: &[List], types: &[Type]) -> Result<GraphId, String> {
+        let room = m.builder.begin("room");
+        let taken = self.taken(m, lists);
+        let Some((_, list)) = lists.iter().zip(&taken.lists).find(|(list, _)| list.grows()) else {
+            return Err("no list grows".into());
+        };
+        let rows = length(m, list, 0)?;
+        let rows = m.op("Reshape", vec![rows.into(), Vec::<i64>::new().into()])?;
+        let full = m.op("Equal", vec![(&taken.index).into(), rows.into()])?;
+        let grow = m.builder.begin("grow");
+        let mut longer = self.taken(m, lists);
+        for (_, rows) in lists.iter().zip(&mut longer.lists).filter(|(list, _)| list.grows()) {
+            // What is behind the rows of past turns is never read.
+            *rows = join(m, vec![rows.clone(), rows.clone()], 0)?;
+        }
+        let args = longer.args(m);
+        let results = m.call(self.body, args, types);
+        m.end(&results);
+        let closure = |graph, args| Closure { graph, args };
+        let (then, otherwise) = (closure(grow, taken.args(m)), closure(self.body, taken.args(m)));
+        let results = m.choose(&full, then, otherwise, types);
+        m.end(&results);
+        Ok(room)
+    }
+
+    /// Inputs of the current graph that are those of the body.
+    fn taken(&self, m: &mut Import, lists: &[List]) -> Taken {
+        let index = m.parameter(self.index.ty.clone());
+        let state = self.types.iter().map(|ty| m.parameter(ty.clone())).collect();
+        let fixed = m.enter(&self.around);
+        let lists = lists.iter().map(|list| m.parameter(list.ty.clone())).collect();
+        Taken { index, state, fixed, lists, limit: m.enter_one(&self.trips) }
     }
 
     /// The first call, from outside.
@@ -310,8 +355,31 @@ impl Turn {
     }
 }
 
-/// Loops of more turns collect their results one after the other.
+/// What the body of a loop takes, in its order.
+struct Taken {
+    index: Val,
+    state: Vec<Val>,
+    fixed: Vec<Val>,
+    lists: Vec<Val>,
+    limit: Val,
+}
+
+impl Taken {
+    fn args(&self, m: &mut Import) -> Vec<Arg> {
+        let mut args = m.args(std::slice::from_ref(&self.index));
+        args.extend(m.args(&self.state));
+        args.extend(m.passed(&self.fixed));
+        args.extend(m.args(&self.lists));
+        args.extend(m.passed(std::slice::from_ref(&self.limit)));
+        args
+    }
+}
+
+/// Lists of loops that may turn more often grow as they need to.
 const MOST_TURNS: i64 = 1 << 20;
+
+/// Rows of a list that grows, after the first turn.
+const FIRST_ROWS: i64 = 8;
 
 /// The results of all turns so far.
 struct List {
@@ -325,11 +393,15 @@ enum Places {
     Fixed,
     /// There from the start, for so many turns, each of these dimensions.
     Computed { turns: Val, each: Vec<i64> },
-    /// Added turn by turn.
-    Added,
+    /// There for some turns; more of them when all are taken.
+    Grown,
 }
 
 impl List {
+    fn grows(&self) -> bool {
+        matches!(self.places, Places::Grown)
+    }
+
     /// The list before the first turn.
     fn empty(&self, m: &mut Import) -> Step {
         let shape = match &self.places {
@@ -340,7 +412,7 @@ impl List {
                 let each = m.vector(each);
                 join(m, vec![turns, each], 0)?
             }
-            Places::Fixed | Places::Added => {
+            Places::Fixed | Places::Grown => {
                 let dims = self.ty.dims.iter().flatten().map(|d| d.fixed().unwrap_or(0)).collect::<Vec<_>>();
                 m.vector(&dims)
             }
@@ -350,16 +422,26 @@ impl List {
 
     /// The list with the row of turn `index`.
     fn with(&self, m: &mut Import, list: Val, index: &Val, row: &Val) -> Step {
-        if !matches!(self.places, Places::Added) {
+        if !self.grows() {
             return place(m, &list, index, row);
         }
-        // Before the first turn the list does not know the dimensions of its rows yet.
-        let count = m.op("Reshape", vec![index.into(), vec![1].into()])?;
-        let dims = dims_of(m, row)?;
-        let shape = join(m, vec![count, dims], 0)?;
+        // Before the first turn the list has no rows, and does not know their dimensions.
+        let (rows, dims) = (length(m, &list, 0)?, dims_of(m, row)?);
+        let shape = join(m, vec![rows.clone(), dims.clone()], 0)?;
         let list = m.op("Reshape", vec![list.into(), shape.into()])?;
-        let row = m.op("ExpandDims", vec![row.into(), 0i64.into()])?;
-        join(m, vec![list, row], 0)
+        let (first, none) = (m.vector(&[FIRST_ROWS]), m.vector(&[0]));
+        let missing = m.op("Sub", vec![first.into(), rows.into()])?;
+        let missing = m.op("Maximum", vec![missing.into(), none.into()])?;
+        let shape = join(m, vec![missing, dims], 0)?;
+        let new = zeros(m, shape, self.ty.dtype)?;
+        let list = join(m, vec![list, new], 0)?;
+        place(m, &list, index, row)
+    }
+
+    /// The first `count` rows.
+    fn first(&self, m: &mut Import, rows: &Val, count: &Val) -> Step {
+        let end = m.op("Reshape", vec![count.into(), vec![1].into()])?;
+        m.op("StridedSlice", vec![rows.into(), vec![0].into(), end.into(), vec![1].into()])
     }
 }
 
