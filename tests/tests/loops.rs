@@ -1,14 +1,9 @@
 //! What a turn of a loop costs, counted, not timed: the same whatever the number of turns and the size of what passes through.
 
-use std::sync::{Mutex, PoisonError};
-
 use mindir::builder::Builder;
 use mindir::graph::{Arg, Closure, Model, ValueId};
 use mindir::{DType, GraphCell, OpError, Options, Spec, Tensor};
 use mindir_tests::counting::Counting;
-
-/// Tests that count run one at a time.
-static TURN: Mutex<()> = Mutex::new(());
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -83,9 +78,7 @@ fn cost(n: usize, width: usize, through: usize) -> [usize; 2] {
     [after[0] - before[0], after[1] - before[1]]
 }
 
-#[test]
 fn a_turn_costs_the_same_whatever_passes_through() {
-    let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for width in [1, 16, 300] {
         let mut turns = Vec::new();
         for through in [1, 100, 100_000] {
@@ -119,9 +112,7 @@ fn cost_until(turns: usize, width: usize) -> [usize; 2] {
     [after[0] - before[0], after[1] - before[1]]
 }
 
-#[test]
 fn lists_of_unknown_length_grow_with_the_turns() {
-    let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for width in [4, 400] {
         let [few, many] = [400, 1600].map(|turns| cost_until(turns, width));
         for (few, many) in few.into_iter().zip(many) {
@@ -129,4 +120,11 @@ fn lists_of_unknown_length_grow_with_the_turns() {
             assert!(many < 6 * few, "rows of {width}: {few} for 400 turns, {many} for 1600");
         }
     }
+}
+
+// One test, because all count the allocations of the process.
+#[test]
+fn a_turn_costs_what_it_computes() {
+    a_turn_costs_the_same_whatever_passes_through();
+    lists_of_unknown_length_grow_with_the_turns();
 }

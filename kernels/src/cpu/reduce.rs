@@ -227,8 +227,23 @@ impl Kernel for Rows<'_> {
     }
 }
 
+/// The product of numbers, in `f64`: in `f32`, what numbers close to 1 have in common would be lost every time.
+#[inline(always)]
+fn product(x: &[f32]) -> f32 {
+    let mut lanes = [1.0f64; MAX_LANES];
+    for piece in pieces(x.len()) {
+        for some in x[piece].chunks(MAX_LANES) {
+            lanes.iter_mut().zip(some).for_each(|(y, &x)| *y *= f64::from(x));
+        }
+    }
+    lanes.into_iter().product::<f64>() as f32
+}
+
 #[inline(always)]
 fn line<S: Simd>(s: S, x: &[f32], fold: Fold) -> f32 {
+    if fold == Fold::Prod {
+        return product(x);
+    }
     let start = s.splat(fold.start());
     let mut total = start;
     let whole = x.len() - x.len() % S::LANES;
@@ -276,7 +291,7 @@ impl Kernel for Columns<'_> {
     fn run<S: Simd>(self, s: S) {
         match self.t.fold {
             Fold::Sum => self.fold(s, Fold::Sum),
-            Fold::Prod => self.fold(s, Fold::Prod),
+            Fold::Prod => self.products(),
             Fold::Max => self.fold(s, Fold::Max),
             Fold::Min => self.fold(s, Fold::Min),
         }
@@ -299,6 +314,18 @@ impl Columns<'_> {
             s.put_tail(self.y, i, a);
             i += S::LANES;
         }
+    }
+
+    /// As [`product`].
+    #[inline(always)]
+    fn products(self) {
+        let (first, n) = self.t.range(self.line);
+        let mut lanes = [1.0f64; COLUMNS];
+        for l in first..first + n {
+            let x = &self.x[l * self.t.inner + self.at..][..self.y.len()];
+            lanes.iter_mut().zip(x).for_each(|(y, &x)| *y *= f64::from(x));
+        }
+        self.y.iter_mut().zip(lanes).for_each(|(y, x)| *y = x as f32);
     }
 
     /// `V` vectors of columns from `i`, the last of which may reach beyond the columns.
@@ -456,8 +483,23 @@ impl Kernel for FirstInColumns<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::cases::{Bound, Case, EXACT, check, tensor};
+    use crate::cpu::cases::{Bound, Case, EXACT, check, noise, tensor};
     use mindir_graph::{Fact, Tensor};
+
+    #[test]
+    fn products_of_numbers_close_to_one_are_what_they_are() {
+        let n = 300_000;
+        let x: Vec<f32> = noise(7, n).into_iter().map(|v| 1.0 + v * 1e-3).collect();
+        let exact: f64 = x.iter().map(|&v| f64::from(v)).product();
+        let bound = Bound { absolute: 0.0, relative: 1e-6 };
+        let columns: Vec<f32> = x.iter().flat_map(|&v| [v, 1.0, v]).collect();
+        let made = [(1, x), (3, columns)].map(|(inner, x)| {
+            let x = Tensor::from_vec(&[n, inner], x).unwrap();
+            Case { bound, ..case(ReduceKind::Prod, [1, n, inner], DType::F32, x) }
+        });
+        check(&made);
+        assert!((exact - 1.0).abs() > 1e-3, "{exact}");
+    }
 
     const SHAPES: [[usize; 3]; 13] = [
         [1, 1, 1],

@@ -8,7 +8,7 @@ use mindir_graph::{
     DType, Tensor,
     graph::{Arg, Closure, GraphId},
 };
-use mindir_proto::onnx::{GraphProto, NodeProto};
+use mindir_proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 
 use super::{
     import::{Call, Import, Step, Steps, Val},
@@ -128,7 +128,8 @@ pub(super) fn repeat(a: &mut Attempt<'_>, c: &Call) -> Result<Vec<Val>, Stop> {
     let mut types: Vec<Type> = start.iter().map(|v| v.ty.ranked()).collect();
     loop {
         let (mark, around) = (a.import.mark(), captured(a, c).1);
-        let turn = Turn::begin(&mut a.import, trips.clone(), cond.clone(), start.clone(), &types, around);
+        let mut turn = Turn::begin(&mut a.import, trips.clone(), cond.clone(), start.clone(), &types, around);
+        turn.rows = graph.output.iter().skip(1 + start.len()).map(declared).collect();
         let (again, next, rows) = turns(a, c, graph, &turn)?;
         let both = turn.after(&next)?;
         if both == types {
@@ -140,6 +141,13 @@ pub(super) fn repeat(a: &mut Attempt<'_>, c: &Call) -> Result<Vec<Val>, Stop> {
         a.import.rewind(mark);
         types = both;
     }
+}
+
+/// The dimensions that the file declares of a value, 0 where it declares none.
+fn declared(value: &ValueInfoProto) -> Vec<i64> {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let shape = tensor.and_then(|t| t.shape.as_ref());
+    shape.map(|s| s.dim.iter().map(|d| d.dim_value.unwrap_or(0).max(0)).collect()).unwrap_or_default()
 }
 
 /// The body of a loop: whether there is another turn, the state after this one, and what it adds to the results.
@@ -185,6 +193,8 @@ pub(super) struct Turn {
     pub state: Vec<Val>,
     /// What all turns read.
     pub fixed: Vec<Val>,
+    /// Dimensions of the results that each turn adds, for a loop without turns; 0 for those that nobody knows.
+    pub rows: Vec<Vec<i64>>,
 }
 
 impl Turn {
@@ -194,7 +204,7 @@ impl Turn {
         let index = m.parameter(Type::new(DType::I64, Vec::new()));
         let state = types.iter().map(|ty| m.parameter(ty.clone())).collect();
         let fixed = m.enter(&around);
-        Turn { header, body, trips, cond, start, around, types: types.to_vec(), index, state, fixed }
+        Turn { header, body, trips, cond, start, around, types: types.to_vec(), index, state, fixed, rows: Vec::new() }
     }
 
     /// What holds of the state before and after a turn.
@@ -220,7 +230,8 @@ impl Turn {
         if self.after(&next)? != self.types {
             return Err("a value that the loop carries changes its rank".into());
         }
-        let lists = rows.iter().map(|row| self.list(&again, row)).collect::<Result<Vec<_>, _>>()?;
+        let list = |(i, row): (usize, &Val)| self.list(&again, row, self.rows.get(i).map_or(&[], Vec::as_slice));
+        let lists = rows.iter().enumerate().map(list).collect::<Result<Vec<_>, _>>()?;
         let types: Vec<Type> = self.types.iter().chain(lists.iter().map(|l| &l.ty)).cloned().collect();
         self.jump(m, again, next, &rows, &lists, &types)?;
         self.choose(m, &lists, &types)?;
@@ -228,7 +239,7 @@ impl Turn {
     }
 
     /// How the rows of all turns are collected.
-    fn list(&self, again: &Val, row: &Val) -> Result<List, String> {
+    fn list(&self, again: &Val, row: &Val, declared: &[i64]) -> Result<List, String> {
         let turns = self.trips.ints().ok().and_then(|t| t.first().copied()).map(|n| n.max(0));
         let always = [&self.cond, again].into_iter().all(|v| v.number() == Ok(1.0));
         let dims = row.dims().map_err(|_| "it collects results whose number of dimensions is not known")?;
@@ -242,7 +253,9 @@ impl Turn {
         if let Some(each) = each.filter(|_| always && turns.is_none()) {
             return Ok(List { ty: whole(Extent::Open), places: Places::Computed { turns: self.trips.clone(), each } });
         }
-        Ok(List { ty: whole(Extent::Open).ranked(), places: Places::Grown })
+        let known = |(d, i): (&Extent, usize)| d.fixed().or(declared.get(i).copied()).unwrap_or(0);
+        let dims = dims.iter().zip(0..).map(known).collect();
+        Ok(List { ty: whole(Extent::Open).ranked(), places: Places::Grown { dims } })
     }
 
     /// The end of the body: back to the start with the next state, the collected results behind it.
@@ -393,13 +406,13 @@ enum Places {
     Fixed,
     /// There from the start, for so many turns, each of these dimensions.
     Computed { turns: Val, each: Vec<i64> },
-    /// There for some turns; more of them when all are taken.
-    Grown,
+    /// There for some turns; more of them when all are taken. Dimensions of the results of a turn, if there is none.
+    Grown { dims: Vec<i64> },
 }
 
 impl List {
     fn grows(&self) -> bool {
-        matches!(self.places, Places::Grown)
+        matches!(self.places, Places::Grown { .. })
     }
 
     /// The list before the first turn.
@@ -412,10 +425,11 @@ impl List {
                 let each = m.vector(each);
                 join(m, vec![turns, each], 0)?
             }
-            Places::Fixed | Places::Grown => {
+            Places::Fixed => {
                 let dims = self.ty.dims.iter().flatten().map(|d| d.fixed().unwrap_or(0)).collect::<Vec<_>>();
                 m.vector(&dims)
             }
+            Places::Grown { dims } => m.vector(&[&[0], dims.as_slice()].concat()),
         };
         zeros(m, shape, self.ty.dtype)
     }

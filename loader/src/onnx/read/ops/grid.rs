@@ -193,8 +193,8 @@ impl Sampler {
         };
         let x = m.with("Mul", &x, 0.5)?;
         let x = match self.beyond {
-            // Each element that a cubic reads is brought inside by itself.
-            _ if self.mode == Mode::Cubic => x,
+            // The elements that a cubic reads, and the nearest one, are brought inside by themselves.
+            _ if self.mode != Mode::Linear => x,
             Beyond::Zeros => x,
             Beyond::Border => within(m, &x, &last)?,
             Beyond::Reflection => self.reflected(m, &x, &last)?,

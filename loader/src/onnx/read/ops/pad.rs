@@ -1,6 +1,6 @@
 //! Borders.
 
-use mindir_graph::DType;
+use mindir_graph::{DType, op::Const};
 
 use super::{
     Row,
@@ -46,6 +46,8 @@ fn pad(m: &mut Import, c: &Call) -> Steps {
         _ => c.input(1)?,
     };
     let value: In = match c.option(2) {
+        // MindSpore takes a number only where there is room for it.
+        _ if mode != "constant" => In::Const(Const::None),
         _ if c.opset < 11 => c.float("value", 0.0).into(),
         Some(v) => number(m, v)?.into(),
         None => 0.0.into(),
