@@ -4,14 +4,16 @@
 //! with it the forms that kernels have made of it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use mindir_graph::bounds;
 use mindir_graph::passes::Note;
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
 use mindir_graph::{Buffer, Fact, Tensor};
-use mindir_kernels::device::{Device, DeviceError, Place, Stage, Step, TaskView, Weights};
+use mindir_kernels::device::{Device, DeviceError, MemoryModel, Place, Stage, Step, TaskView, Weights};
 
+use super::memory::{self, Block};
 use crate::Error;
 
 /// Name of the pass.
@@ -186,58 +188,62 @@ fn task_text(tasks: &TaskGraph, node: &TaskNode, host: &Arc<dyn Device>) -> Stri
     format!("{:?} to {outs:?} by {kernel}", node.task)
 }
 
-/// Runs nodes and returns the results of the last.
-fn run(tasks: &TaskGraph, steps: &[usize], host: &Arc<dyn Device>, weights: &Weights) -> Result<Vec<Tensor>, Error> {
-    let mut made: HashMap<V, Tensor> = HashMap::new();
-    let mut last = Vec::new();
-    for &at in steps {
-        let node = &tasks.nodes[at];
-        let operand = |v: &V| match made.get(&tasks.root(*v)) {
-            Some(t) => t.reshape(&tasks.fact(*v).shape).ok(),
-            None => tasks.known(*v),
-        };
-        let ins: Option<Vec<Tensor>> = node.ins.iter().map(operand).collect();
-        let missing = || DeviceError::Step { path: node.path.clone(), message: "an operand is not known".into() };
-        last = step(tasks, node, &ins.ok_or_else(missing)?, host, weights)?;
-        made.extend(node.outs.iter().copied().zip(last.iter().cloned()));
-    }
-    Ok(last)
-}
-
-fn step(
-    tasks: &TaskGraph,
-    node: &TaskNode,
-    ins: &[Tensor],
-    host: &Arc<dyn Device>,
-    weights: &Weights,
-) -> Result<Vec<Tensor>, Error> {
-    let out_facts: Vec<Fact> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
-    // A value that is read twice is one input.
-    let mut inputs: Vec<(V, Tensor)> = Vec::new();
-    let place = |(v, t): (&V, &Tensor)| {
-        Place::Input(inputs.iter().position(|(known, _)| known == v).unwrap_or_else(|| {
-            inputs.push((*v, t.clone()));
-            inputs.len() - 1
-        }))
-    };
-    let step = Step {
-        task: node.task.clone(),
-        ins: node.ins.iter().zip(ins).map(place).collect(),
-        in_facts: ins.iter().map(Tensor::fact).collect(),
-        outs: (0..node.outs.len()).map(Place::Output).collect(),
-        out_facts: out_facts.clone(),
-        path: node.path.clone(),
-    };
-    let facts = inputs.iter().map(|(_, t)| t.fact()).collect();
-    let stage = Stage { steps: vec![step], inputs: facts, outputs: out_facts.clone(), ..Stage::default() };
+/// Runs nodes as one stage and returns the results of the last.
+fn run(tasks: &TaskGraph, nodes: &[usize], host: &Arc<dyn Device>, weights: &Weights) -> Result<Vec<Tensor>, Error> {
+    let (stage, inputs) = stage(tasks, nodes)?;
+    let facts = stage.outputs.clone();
     let mut session = stage.build(host.as_ref(), weights)?.session();
-    let mut buffers: Vec<Buffer> = out_facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
-    // Constants may lie misaligned in their file.
-    let aligned = |(_, t): &(V, Tensor)| Tensor::from_bytes(t.dtype(), t.shape(), t.bytes().clone());
-    let inputs: Vec<Tensor> = inputs.iter().map(aligned).collect::<Result<_, _>>()?;
+    let mut buffers: Vec<Buffer> = facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
     session.run(&sources, &mut targets)?;
     let tensor = |(b, f): (Buffer, &Fact)| Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes());
-    Ok(buffers.into_iter().zip(&out_facts).map(tensor).collect::<Result<_, _>>()?)
+    Ok(buffers.into_iter().zip(&facts).map(tensor).collect::<Result<_, _>>()?)
+}
+
+/// The stage of nodes that follow from constants, operands first, with the constants that it reads. Its outputs are the results
+/// of the last node.
+fn stage(tasks: &TaskGraph, nodes: &[usize]) -> Result<(Stage, Vec<Tensor>), Error> {
+    let (mut stage, mut inputs) = (Stage::default(), Vec::new());
+    let mut places: HashMap<V, Place> = HashMap::new();
+    let mut blocks: Vec<Block> = Vec::new();
+    for (i, &at) in nodes.iter().enumerate() {
+        let node = &tasks.nodes[at];
+        let mut ins = Vec::with_capacity(node.ins.len());
+        for root in node.ins.iter().map(|v| tasks.root(*v)) {
+            let place = match places.entry(root) {
+                Entry::Occupied(place) => place.into_mut(),
+                Entry::Vacant(place) => {
+                    let message = || "an operand is not known".to_string();
+                    let missing = || DeviceError::Step { path: node.path.clone(), message: message() };
+                    let t = tasks.known(root).ok_or_else(missing)?;
+                    stage.inputs.push(t.fact());
+                    // Constants may lie misaligned in their file.
+                    inputs.push(Tensor::from_bytes(t.dtype(), t.shape(), t.bytes().clone())?);
+                    place.insert(Place::Input(inputs.len() - 1))
+                }
+            };
+            if let Place::Slot(block) = place {
+                blocks[*block].last = i;
+            }
+            ins.push(place.clone());
+        }
+        let facts = |vs: &[V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
+        let mut outs = Vec::with_capacity(node.outs.len());
+        for (nth, &v) in node.outs.iter().enumerate() {
+            let place = if i + 1 == nodes.len() {
+                Place::Output(nth)
+            } else {
+                blocks.push(Block { first: i, last: i, bytes: tasks.fact(v).bytes() });
+                Place::Slot(blocks.len() - 1)
+            };
+            places.insert(v, place.clone());
+            outs.push(place);
+        }
+        stage.outputs = facts(&node.outs);
+        let (in_facts, out_facts) = (facts(&node.ins), facts(&node.outs));
+        stage.steps.push(Step { task: node.task.clone(), ins, in_facts, outs, out_facts, path: node.path.clone() });
+    }
+    (stage.slots, stage.arena) = memory::assign(&blocks, MemoryModel::Arena);
+    Ok((stage, inputs))
 }
