@@ -332,9 +332,11 @@ impl Interpreter {
 
     /// The plan that starts at the entry graph's first node.
     pub fn first_plan(&self, facts: &[Fact], keep_all: bool) -> Result<Arc<Ready>, Error> {
-        let site = self.site(GraphId(0), 0);
-        let key = Key { graph: GraphId(0), start: 0, keep_all, facts: self.entries(facts), known: Vec::new() };
-        self.planned(&key, &site, &[])
+        self.planned(&self.first_key(facts, keep_all), &self.site(GraphId(0), 0), &[])
+    }
+
+    fn first_key(&self, facts: &[Fact], keep_all: bool) -> Key {
+        Key { graph: GraphId(0), start: 0, keep_all, facts: self.entries(facts), known: Vec::new() }
     }
 
     /// What enters a plan of the whole model, in its order, out of something for every input: inputs that nothing reads do
@@ -355,9 +357,8 @@ impl Interpreter {
 
     /// What a plan would do that starts at the entry graph's first node.
     pub fn outline(&self, facts: &[Fact]) -> Result<Plan, Error> {
-        let site = self.site(GraphId(0), 0);
-        let key = Key { graph: GraphId(0), start: 0, keep_all: false, facts: self.entries(facts), known: Vec::new() };
-        Plan::new(self.lowered(&key, &site, &[])?, &self.devices, &self.weights, &self.options)
+        let lowered = self.lowered(&self.first_key(facts, false), &self.site(GraphId(0), 0), &[])?;
+        Plan::new(lowered, &self.devices, &self.weights, &self.options)
     }
 
     fn planned(&self, key: &Key, site: &Site, entries: &[Tensor]) -> Result<Arc<Ready>, Error> {

@@ -53,6 +53,15 @@ fn summing(n: usize, width: usize, through: usize) -> Result<Model, OpError> {
     Ok(b.finish(&results))
 }
 
+/// Allocations and their bytes in one run.
+fn counted(cell: &GraphCell, inputs: &[Tensor]) -> [usize; 2] {
+    let before = Counting::totals();
+    let results = cell.run(inputs).expect("runs");
+    let after = Counting::totals();
+    drop(results);
+    [after[0] - before[0], after[1] - before[1]]
+}
+
 /// Allocations and their bytes in one run that is not the first, after a look at the results.
 fn cost(n: usize, width: usize, through: usize) -> [usize; 2] {
     let model = summing(n, width, through).expect("the model is right");
@@ -71,11 +80,7 @@ fn cost(n: usize, width: usize, through: usize) -> [usize; 2] {
     }
     assert_eq!(first[0].view::<f32>().expect("floats"), sums);
     drop(first);
-    let before = Counting::totals();
-    let results = cell.run(&inputs).expect("runs");
-    let after = Counting::totals();
-    drop(results);
-    [after[0] - before[0], after[1] - before[1]]
+    counted(&cell, &inputs)
 }
 
 fn a_turn_costs_the_same_whatever_passes_through() {
@@ -105,11 +110,7 @@ fn cost_until(turns: usize, width: usize) -> [usize; 2] {
     let rows = first[1].view::<f32>().expect("floats");
     assert_eq!(first[1].shape(), [turns, width / 4, 4]);
     assert!(rows.chunks(width).enumerate().all(|(i, row)| row.iter().all(|x| *x == ((i + 1) * (i + 1)) as f32)));
-    let before = Counting::totals();
-    let results = cell.run(&inputs).expect("runs");
-    let after = Counting::totals();
-    drop(results);
-    [after[0] - before[0], after[1] - before[1]]
+    counted(&cell, &inputs)
 }
 
 fn lists_of_unknown_length_grow_with_the_turns() {

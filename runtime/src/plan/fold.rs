@@ -214,9 +214,10 @@ fn stage(tasks: &TaskGraph, nodes: &[usize]) -> Result<(Stage, Vec<Tensor>), Err
             let place = match places.entry(root) {
                 Entry::Occupied(place) => place.into_mut(),
                 Entry::Vacant(place) => {
-                    let message = || "an operand is not known".to_string();
-                    let missing = || DeviceError::Step { path: node.path.clone(), message: message() };
-                    let t = tasks.known(root).ok_or_else(missing)?;
+                    let t = tasks.known(root).ok_or_else(|| DeviceError::Step {
+                        path: node.path.clone(),
+                        message: "an operand is not known".into(),
+                    })?;
                     stage.inputs.push(t.fact());
                     // Constants may lie misaligned in their file.
                     inputs.push(Tensor::from_bytes(t.dtype(), t.shape(), t.bytes().clone())?);
