@@ -1,0 +1,121 @@
+use super::grouped::{Convolution, extent};
+use crate::op::Operand;
+use crate::ops::kit::indices::size;
+use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
+use crate::{OpError, ensure};
+
+/// Arguments that MindSpore's classic convolutions have in common.
+pub(in crate::ops) struct Classic<'a> {
+    pub kernel_size: &'a [i64],
+    pub pad_mode: PadMode,
+    pub pad: &'a [i64],
+    pub pad_list: &'a [i64],
+    pub stride: &'a [i64],
+    pub dilation: &'a [i64],
+    pub group: i64,
+    pub format: Format,
+}
+
+impl Classic<'_> {
+    /// The windows over `N` spatial dimensions of the given extents, for filters with this kernel.
+    pub fn windows<const N: usize>(&self, extent: &[Option<usize>], kernel: &[usize]) -> Result<Vec<Window>, OpError> {
+        if !self.kernel_size.is_empty() {
+            let stated = spatial::<N>(self.kernel_size, Format::Nchw, "kernel_size")?;
+            ensure!(stated == kernel, "kernel_size {stated:?} differs from the filters' {kernel:?}");
+        }
+        let stride = spatial::<N>(self.stride, self.format, "stride")?;
+        let dilation = spatial::<N>(self.dilation, self.format, "dilation")?;
+        let listed = self.pad_list.len() == 2 * N && self.pad_list.iter().all(|&p| p >= 0);
+        let pads = match self.pad_mode {
+            PadMode::Pad | PadMode::Calculated if listed => pads::<N>(self.pad_list, "pad_list")?,
+            PadMode::Pad | PadMode::Calculated => pads::<N>(self.pad, "pad")?,
+            _ => [[0; 2]; N],
+        };
+        (0..N).map(|d| Window::new(self.pad_mode, extent[d], kernel[d], stride[d], dilation[d], pads[d])).collect()
+    }
+
+    /// The convolution of `x` with filters `w` over `N` spatial dimensions.
+    pub fn over<'a, const N: usize>(&self, x: &'a Operand, w: &'a Operand) -> Result<Convolution<'a>, OpError> {
+        let extent = extent(x, self.format, N)?;
+        ensure!(w.rank() == N + 2, "expected filters of rank {}, found {}", N + 2, w.fact);
+        let windows = self.windows::<N>(&extent, Convolution::kernel(w, self.format))?;
+        Ok(Convolution { x, w, windows, groups: self.groups()?, format: self.format })
+    }
+
+    /// `group` as a count.
+    pub fn groups(&self) -> Result<usize, OpError> {
+        size(self.group, "group")
+    }
+}
+
+/// [`op!`] for a classic convolution: after the arguments of its own it has those that they have in common, with the given
+/// default of `format`, which `classic()` gives.
+macro_rules! classic_convolution {
+    ($(#[doc = $doc:literal])+ $name:ident $(, aliases $aliases:tt)? { $($own:tt)* } $format:ident) => {
+        $crate::op! {
+            $(#[doc = $doc])+
+            classic $name $(, aliases $aliases)? {
+                $($own)*
+                out_channel: Option<i64> = None,
+                kernel_size: Ints = Ints::new(),
+                mode: i64 = 1,
+                pad_mode: PadMode = PadMode::Valid,
+                pad: Ints = ints(&[0]),
+                pad_list: Ints = Ints::new(),
+                stride ["strides"]: Ints = ints(&[1]),
+                dilation ["dilations"]: Ints = ints(&[1]),
+                group ["groups"]: i64 = 1,
+                format ["data_format"]: Format = Format::$format,
+            }
+        }
+
+        impl $name {
+            fn classic(&self) -> Classic<'_> {
+                Classic {
+                    kernel_size: &self.kernel_size,
+                    pad_mode: self.pad_mode,
+                    pad: &self.pad,
+                    pad_list: &self.pad_list,
+                    stride: &self.stride,
+                    dilation: &self.dilation,
+                    group: self.group,
+                    format: self.format,
+                }
+            }
+        }
+    };
+}
+pub(in crate::ops) use classic_convolution;
+
+/// Implements [`Rule`](crate::op::Rule) for a classic convolution of `x` with `weight` over `$n` spatial dimensions.
+macro_rules! convolution_rule {
+    ($name:ident, $n:literal, $cases:block) => {
+        impl $name {
+            fn plan(&self) -> Result<Convolution<'_>, OpError> {
+                self.classic().over::<$n>(&self.x, &self.weight)
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![self.plan()?.infer()?])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(vec![self.plan()?.reference()?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
+                Ok(Some(vec![self.plan()?.onnx(e, x, w, None)?]))
+            }
+
+            fn cases() -> Vec<Case> $cases
+        }
+    };
+}
+pub(in crate::ops) use convolution_rule;

@@ -1,0 +1,104 @@
+use super::classic::{Classic, classic_convolution};
+use super::patches::Patches;
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::indices::{each_index, each_tap, flat, sizes};
+use crate::ops::kit::sample::sample;
+use crate::ops::kit::window::{Format, PadMode};
+use crate::{DType, Fact, OpError, Tensor, ensure};
+
+classic_convolution! {
+    /// The gradient of `Conv2D` with respect to its filters.
+    ///
+    /// `dout`: `[n, c_out, oh, ow]`. `input`: `[n, c_in, h, w]`, over which `Conv2D` with the same arguments has `oh × ow`
+    /// windows; its padding counts as zeros. `filter_size`: the result's dimensions `[c_out, c_in / group, kh, kw]`. One float type, format `NCHW`.
+    Conv2DBackpropFilter {
+        dout ["out_backprop"]: Operand,
+        input ["x"]: Operand,
+        filter_size ["filter_sizes"]: Ints,
+    } Nchw
+}
+
+impl Conv2DBackpropFilter {
+    /// The windows, the result's dimensions and the number of groups.
+    fn plan(&self) -> Result<(Patches<'_>, [usize; 4], usize), OpError> {
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        let (x, dout) = (&self.input, &self.dout);
+        ensure!(x.rank() == 4 && dout.rank() == 4, "expected rank 4, found {} and {}", dout.fact, x.fact);
+        let float = x.dtype().is_float() && x.dtype() == dout.dtype();
+        ensure!(float, "expected one float type, found {} and {}", dout.fact, x.fact);
+        let dims = sizes(&self.filter_size, "filter_size")?;
+        let Ok(dims) = <[usize; 4]>::try_from(dims) else {
+            return Err(OpError::Invalid(format!(
+                "expected 4 numbers as filter_size, found {}",
+                self.filter_size.len()
+            )));
+        };
+        let windows = self.classic().windows::<2>(&x.dims()[2..], &dims[2..])?;
+        let groups = self.classic().groups()?;
+        let whole = groups > 0 && dims[0].is_multiple_of(groups) && dims[1].checked_mul(groups) == Some(x.shape()[1]);
+        ensure!(whole, "filters {dims:?} in {groups} groups do not fit {}", x.fact);
+        let out = [x.shape()[0], dims[0], windows[0].out, windows[1].out];
+        ensure!(dout.shape() == out, "expected a gradient of {out:?}, found {}", dout.fact);
+        Ok((Patches { x, h: windows[0], w: windows[1] }, dims, groups))
+    }
+}
+
+impl Rule for Conv2DBackpropFilter {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact::new(self.input.dtype(), &self.plan()?.1)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (patches, dims, groups) = self.plan()?;
+        let (dy, x) = (self.dout.f64s()?, self.input.f64s()?);
+        let mut dw = Vec::new();
+        each_index(&dims, |i| {
+            let channel = i[0] / (dims[0] / groups) * dims[1] + i[1];
+            let mut sum = 0.0;
+            each_tap(self.dout.shape(), |o| {
+                if o[1] == i[0] {
+                    let at = patches.source([o[0], channel, i[2], i[3], o[2], o[3]]);
+                    sum += dy[flat(self.dout.shape(), o)] * at.map_or(0.0, |at| x[at]);
+                }
+            });
+            dw.push(sum);
+        })?;
+        Ok(vec![Tensor::from_f64s(self.input.dtype(), &dims, &dw)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (patches, dims, groups) = self.plan()?;
+        let [c_out, own, kh, kw] = dims;
+        if self.dout.count() == 0 || own * kh * kw == 0 {
+            return Ok(Some(vec![b.constant(Tensor::zeros(self.input.dtype(), &dims)?)]));
+        }
+        let places = self.dout.count() / c_out;
+        let taps = patches.lower(b, [1, 2, 3, 0, 4, 5])?;
+        let taps = b.reshape(taps, &[groups, own * kh * kw, places])?;
+        let dy = b.transpose(self.dout.v, &[1, 0, 2, 3])?;
+        let dy = b.reshape(dy, &[groups, c_out / groups, places])?;
+        let dw = b.matmul(dy, taps, false, true)?;
+        Ok(Some(vec![b.reshape(dw, &dims)?]))
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no gradients")
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |dy: &[usize], x: &[usize], w: &[i64], mode, pad: &[i64], stride, group, name| {
+            let s = sample().tensor(DType::F32, dy).tensor(DType::F32, x).ints(w).skip().ints(&w[2..]).int(1);
+            let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
+            s.ints(&[1, 1, 1, 1]).int(group).case(name, 1e-6)
+        };
+        vec![
+            one(&[2, 3, 3, 2], &[2, 2, 5, 3], &[3, 2, 3, 2], "VALID", &[0], 1, 1, "valid"),
+            one(&[1, 2, 2, 3], &[1, 3, 4, 5], &[2, 3, 3, 3], "SAME", &[0], 2, 1, "same, stride 2"),
+            one(&[2, 4, 4, 4], &[2, 4, 4, 4], &[4, 2, 4, 4], "PAD", &[1, 2, 2, 1], 1, 2, "padding, groups"),
+            one(&[1, 3, 4, 4], &[1, 3, 4, 4], &[3, 1, 3, 3], "SAME", &[0], 1, 3, "depthwise"),
+            one(&[0, 2, 2, 2], &[0, 1, 3, 3], &[2, 1, 2, 2], "VALID", &[0], 1, 1, "no images"),
+        ]
+    }
+}

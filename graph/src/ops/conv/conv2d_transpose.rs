@@ -1,0 +1,276 @@
+use super::classic::{Classic, classic_convolution};
+use super::grouped::Spread;
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Ints, Late, Operand, Rule, ints};
+use crate::ops::kit::indices::{size, sizes};
+use crate::ops::kit::sample::sample;
+use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
+use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
+use crate::task::V;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+classic_convolution! {
+    /// The gradient of `Conv2D` with respect to its input, also called transposed convolution.
+    ///
+    /// `dout`: `[n, c_in, h, w]`. `weight`: `[c_in, c_out / group, kh, kw]`. `input_sizes`: the result's dimensions, over
+    /// which `Conv2D` with the same arguments has `h × w` windows. One float type, format `NCHW`.
+    Conv2DBackpropInput, aliases ["Conv2DTranspose"] {
+        dout ["out_backprop", "x"]: Operand,
+        weight ["filter", "w"]: Operand,
+        input_sizes ["input_size"]: Late<Ints>,
+    } Nchw
+}
+
+fn ensure_images(format: Format, x: &Operand, w: &Operand) -> Result<(), OpError> {
+    ensure!(format == Format::Nchw, "expected format NCHW, found {format:?}");
+    ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
+    Ok(())
+}
+
+impl Conv2DBackpropInput {
+    fn plan(&self) -> Result<Spread<'_>, OpError> {
+        let (x, w) = (&self.dout, &self.weight);
+        ensure_images(self.format, x, w)?;
+        let dims = sizes(self.input_sizes.get()?, "input_sizes")?;
+        ensure!(dims.len() == 4, "expected 4 input_sizes, found {}", dims.len());
+        let extent: Vec<Option<usize>> = dims[2..].iter().copied().map(Some).collect();
+        let windows = self.classic().windows::<2>(&extent, &w.shape()[2..])?;
+        let spread = Spread { x, w, windows, groups: self.classic().groups()? };
+        let shape = spread.infer()?.shape;
+        ensure!(shape.as_slice() == dims, "input_sizes {dims:?} differ from the result's {:?}", shape.as_slice());
+        Ok(spread)
+    }
+}
+
+impl Rule for Conv2DBackpropInput {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.plan()?.infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.plan()?.reference()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.dout)?;
+        if !self.dout.is_open() && self.input_sizes.known().is_some() {
+            return Ok(Some(vec![self.plan()?.onnx(e, x, None, None)?]));
+        }
+        let (dout, weight) = (&self.dout, &self.weight);
+        ensure_images(self.format, dout, weight)?;
+        let windows = self.classic().windows::<2>(&[None, None], &weight.shape()[2..])?;
+        let spread = Spread { x: dout, w: weight, windows, groups: self.classic().groups()? };
+        let sizes = e.ints(2, self.input_sizes.known().map(|s| &s[..]))?;
+        let sizes = e.slice(sizes, 0, 2, 4);
+        Ok(Some(vec![spread.onnx_to(e, x, sizes)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], w: &[usize], out: &[i64], mode, pad: &[i64], stride, group, name| {
+            let s =
+                sample().tensor(DType::F32, x).tensor(DType::F32, w).ints(out).skip().ints(&[w[2] as i64, w[3] as i64]);
+            let s = s.int(1).text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
+            s.ints(&[1, 1, 1, 1]).int(group).case(name, 1e-6)
+        };
+        vec![
+            one(&[1, 2, 3, 2], &[2, 3, 2, 2], &[1, 3, 6, 4], "VALID", &[0], 2, 1, "no overlap"),
+            one(&[2, 2, 3, 3], &[2, 3, 3, 3], &[2, 3, 6, 6], "SAME", &[0], 2, 1, "same"),
+            one(&[1, 4, 3, 2], &[4, 2, 4, 4], &[1, 4, 6, 4], "PAD", &[1, 1, 1, 1], 2, 2, "padding, groups"),
+            one(&[1, 2, 2, 2], &[2, 1, 3, 3], &[1, 1, 4, 4], "VALID", &[0], 1, 1, "stride 1"),
+            one(&[1, 2, 2, 3], &[2, 1, 2, 1], &[1, 1, 5, 7], "VALID", &[0], 3, 1, "gaps"),
+            one(&[1, 1, 3, 3], &[1, 1, 3, 3], &[1, 1, 1, 1], "PAD", &[2, 2, 2, 2], 1, 1, "mostly padding"),
+            one(&[1, 1, 1, 2], &[1, 1, 3, 3], &[1, 1, 3, 6], "PAD", &[1, 1, 1, 1], 3, 1, "nothing in the last row"),
+        ]
+    }
+}
+
+op! {
+    /// Two-dimensional transposed convolution with a bias: `output_padding` adds rows and columns at the end.
+    ///
+    /// `input`: `[n, c_in, h, w]` or one image `[c_in, h, w]`. `weight`: `[c_in, c_out / groups, kh, kw]`. One float type.
+    ConvTranspose2D {
+        input: Operand,
+        weight: Operand,
+        bias: Option<Operand> = None,
+        stride: Ints = ints(&[1]),
+        padding: Ints = ints(&[0]),
+        output_padding: Ints = ints(&[0]),
+        groups: i64 = 1,
+        dilation: Ints = ints(&[1]),
+    }
+}
+
+impl ConvTranspose2D {
+    fn ensure_ranks(&self) -> Result<(), OpError> {
+        let fits = matches!(self.input.rank(), 3 | 4) && self.weight.rank() == 4;
+        ensure!(fits, "expected images and filters of rank 4, found {} and {}", self.input.fact, self.weight.fact);
+        Ok(())
+    }
+
+    fn batched(&self, v: V) -> Result<Operand, OpError> {
+        self.ensure_ranks()?;
+        let mut dims = self.input.fact.shape.clone();
+        if dims.len() == 3 {
+            dims.insert(0, 1);
+        }
+        reshaped(&self.input, v, &dims)
+    }
+
+    fn plan<'a>(&'a self, x: &'a Operand) -> Result<Spread<'a>, OpError> {
+        let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
+        let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
+        let (pad, extra) = (pads::<2>(&self.padding, "padding")?, pads::<2>(&self.output_padding, "output_padding")?);
+        let extent = &x.dims()[x.rank() - 2..];
+        let window = |d: usize| {
+            let kernel = self.weight.shape()[d + 2];
+            let Some(len) = extent[d] else {
+                return Window::new(PadMode::Pad, None, kernel, stride[d], dilation[d], pad[d]);
+            };
+            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
+            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
+            let out = full.saturating_add(extra[d][0]).checked_sub(2 * pad[d][0]);
+            let out = out.ok_or_else(|| OpError::Invalid(format!("padding {} leaves nothing of {full}", pad[d][0])))?;
+            Window::new(PadMode::Pad, out, kernel, stride[d], dilation[d], pad[d])
+        };
+        let windows = vec![window(0)?, window(1)?];
+        Ok(Spread { x, w: &self.weight, windows, groups: size(self.groups, "groups")? })
+    }
+
+    fn bias(&self, v: Option<V>) -> Result<Option<Operand>, OpError> {
+        let Some(bias) = &self.bias else { return Ok(None) };
+        reshaped(bias, v.unwrap_or(bias.v), &[bias.count(), 1, 1]).map(Some)
+    }
+
+    fn result(&self, dims: &[usize]) -> crate::Shape {
+        dims[4 - self.input.rank()..].iter().copied().collect()
+    }
+}
+
+impl Rule for ConvTranspose2D {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let fact = self.plan(&self.batched(self.input.v)?)?.infer()?;
+        check_bias(&fact, self.bias(None)?.as_ref())?;
+        Ok(vec![Fact { dtype: fact.dtype, shape: self.result(&fact.shape) }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let y = self.plan(&self.batched(self.input.v)?)?.reference()?;
+        let y = add_bias(y, self.bias(None)?.as_ref())?;
+        Ok(vec![y.reshape(&self.result(y.shape()))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let dims = self.batched(self.input.v)?.fact.shape.clone();
+        let v = b.reshape(self.input.v, &dims)?;
+        let Some(y) = self.plan(&self.batched(v)?)?.lower(b)? else { return Ok(None) };
+        let bias = match self.bias(None)? {
+            Some(bias) => self.bias(Some(b.reshape(bias.v, bias.shape())?))?,
+            None => None,
+        };
+        let y = lower_bias(b, y, bias.as_ref())?;
+        let dims = self.result(&b.fact(y).shape.clone());
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let single = self.input.rank() == 3;
+        let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
+        let x = if single { e.unsqueeze(x, &[0]) } else { x };
+        let more = pads::<2>(&self.output_padding, "output_padding")?.map(|pair| pair[0] as i64);
+        self.ensure_ranks()?;
+        let y = self.plan(&self.input)?.onnx(e, x, bias, Some(&more))?;
+        Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let two =
+            |x: &[usize]| sample().tensor(DType::F32, x).tensor(DType::F32, &[2, 3, 3, 3]).tensor(DType::F32, &[3]);
+        vec![
+            two(&[1, 2, 3, 3]).ints(&[2]).ints(&[1]).ints(&[1]).case("output padding", 1e-6),
+            two(&[2, 3, 4]).ints(&[2, 1]).case("one image", 1e-6),
+        ]
+    }
+}
+
+op! {
+    /// The gradient of `Conv3D` with respect to its input. `dout`: `[n, c_in, d, h, w]`. `weight`:
+    /// `[c_in, c_out / group, kd, kh, kw]`. The result's extents are those that `output_padding` extends, for `valid` at least
+    /// and for `same` exactly the operand's times the stride. One float type.
+    classic Conv3DTranspose {
+        dout ["x"]: Operand,
+        weight ["w"]: Operand,
+        in_channel: Option<i64> = None,
+        out_channel: Option<i64> = None,
+        kernel_size: Ints = Ints::new(),
+        mode: i64 = 1,
+        pad_mode: PadMode = PadMode::Valid,
+        pad: Ints = ints(&[0]),
+        pad_list: Ints = Ints::new(),
+        stride ["strides"]: Ints = ints(&[1]),
+        dilation ["dilations"]: Ints = ints(&[1]),
+        group ["groups"]: i64 = 1,
+        output_padding: Ints = ints(&[0]),
+        format ["data_format"]: Format = Format::Ncdhw,
+    }
+}
+
+impl Conv3DTranspose {
+    fn plan(&self) -> Result<Spread<'_>, OpError> {
+        ensure!(self.format.spatial() == 2, "expected format NCDHW, found {:?}", self.format);
+        let (x, w) = (&self.dout, &self.weight);
+        ensure!(x.rank() == 5 && w.rank() == 5, "expected rank 5, found {} and {}", x.fact, w.fact);
+        let stride = spatial::<3>(&self.stride, Format::Ncdhw, "stride")?;
+        let dilation = spatial::<3>(&self.dilation, Format::Ncdhw, "dilation")?;
+        let pad = if self.pad_mode == PadMode::Pad { pads::<3>(&self.pad, "pad")? } else { [[0; 2]; 3] };
+        let last = &self.output_padding[self.output_padding.len().saturating_sub(3)..];
+        let extra = pads::<3>(last, "output_padding")?;
+        let window = |d: usize| {
+            let (kernel, len) = (w.shape()[d + 2], x.shape()[d + 2]);
+            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
+            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
+            let [before, after] = pad[d];
+            let open = full.saturating_add(extra[d][0]).checked_sub(before.saturating_add(after));
+            let open =
+                open.ok_or_else(|| OpError::Invalid(format!("padding {:?} leaves nothing of {full}", pad[d])))?;
+            // Windows shorter than the stride leave the elements after the last one.
+            let strides = len.saturating_mul(stride[d]);
+            let out = match self.pad_mode {
+                PadMode::Same => strides,
+                PadMode::Valid => open.max(strides),
+                PadMode::Pad | PadMode::Calculated => open,
+            };
+            Window::new(self.pad_mode, out, kernel, stride[d], dilation[d], pad[d])
+        };
+        let windows = (0..3).map(window).collect::<Result<_, _>>()?;
+        Ok(Spread { x, w, windows, groups: size(self.group, "group")? })
+    }
+}
+
+impl Rule for Conv3DTranspose {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.plan()?.infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.plan()?.reference()?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.dout)?;
+        Ok(Some(vec![self.plan()?.onnx(e, x, None, None)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |kernel: usize, name| {
+            let s = sample().tensor(DType::F32, &[1, 2, 2, 3, 2]).tensor(DType::F32, &[2, 3, kernel, kernel, kernel]);
+            let s = s.skip().skip().ints(&[kernel as i64; 3]).skip().text("valid").skip().skip();
+            s.ints(&[2]).case(name, 1e-6)
+        };
+        vec![one(2, "stride 2"), one(1, "gaps")]
+    }
+}

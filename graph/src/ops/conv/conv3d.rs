@@ -1,0 +1,24 @@
+use super::classic::{Classic, classic_convolution, convolution_rule};
+use super::grouped::Convolution;
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::sample::sample;
+use crate::ops::kit::window::{Format, PadMode};
+use crate::{DType, Fact, OpError, Tensor};
+
+classic_convolution! {
+    /// Three-dimensional cross-correlation of volumes with filters, in groups of channels. Arguments as for `Conv2D`, with a
+    /// depth before rows and columns; `pad` is head, tail, top, bottom, left, right.
+    Conv3D { x: Operand, weight ["w"]: Operand, } Ncdhw
+}
+
+convolution_rule!(Conv3D, 3, {
+    let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
+    let two = sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
+    vec![
+        s.ints(&[2, 2, 2]).skip().text("same").case("same", 1e-6),
+        two.clone().skip().skip().skip().ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, groups", 1e-6),
+        two.text("pad").ints(&[1, 2, 0, 1, 1, 0]).skip().skip().ints(&[2, 1, 1]).int(2).case("uneven padding", 1e-6),
+    ]
+});

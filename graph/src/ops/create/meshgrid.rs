@@ -1,0 +1,96 @@
+use crate::lower::Lowering;
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{broadcast_index, real, scalars, size, tensor_of};
+use crate::ops::kit::samples::{case, text, wave};
+use crate::task::Scalar;
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
+
+op_enum! {
+    /// Which of the first two vectors varies along the rows.
+    Indexing {
+        /// The first along the rows, as a matrix is indexed.
+        Ij = 0, "ij";
+        /// The first along the columns, as points are named.
+        Xy = 1, "xy";
+    }
+}
+
+op! {
+    /// Every vector of the tuple `inputs` repeated over the grid of all. `indexing` "xy" swaps the first two dimensions.
+    Meshgrid { inputs: Vec<Operand>, indexing: Indexing = Indexing::Xy }
+}
+
+impl Meshgrid {
+    /// The dimension along which vector `i` varies.
+    fn dimension(&self, i: usize) -> usize {
+        match (self.indexing, i) {
+            (Indexing::Xy, 0) if self.inputs.len() > 1 => 1,
+            (Indexing::Xy, 1) => 0,
+            _ => i,
+        }
+    }
+
+    fn shape(&self) -> Result<Shape, OpError> {
+        let mut shape: Shape = std::iter::repeat_n(1, self.inputs.len()).collect();
+        for (i, x) in self.inputs.iter().enumerate() {
+            ensure!(x.rank() <= 1, "expected vectors, found {}", x.fact);
+            shape[self.dimension(i)] = x.count();
+        }
+        size(&shape)?;
+        Ok(shape)
+    }
+
+    /// Vector `i` with a dimension for each vector.
+    fn column(&self, i: usize) -> Vec<usize> {
+        let mut dims = vec![1; self.inputs.len()];
+        dims[self.dimension(i)] = self.inputs[i].count();
+        dims
+    }
+}
+
+impl Rule for Meshgrid {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(!self.inputs.is_empty(), "expected at least one vector");
+        let shape = self.shape()?;
+        self.inputs.iter().map(|x| Ok(Fact { dtype: real(x)?, shape: shape.clone() })).collect()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let shape = self.shape()?;
+        let one = |(i, x): (usize, &Operand)| {
+            let data = scalars(x.tensor()?, x.dtype())?;
+            let y: Vec<Scalar> = broadcast_index(&self.column(i), &shape)?.into_iter().map(|j| data[j]).collect();
+            tensor_of(x.dtype(), &shape, &y)
+        };
+        self.inputs.iter().enumerate().map(one).collect()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let shape = self.shape()?;
+        if shape.contains(&0) {
+            return Ok(None);
+        }
+        let mut outs = Vec::new();
+        for (i, x) in self.inputs.iter().enumerate() {
+            let y = b.reshape(x.v, &self.column(i))?;
+            outs.push(b.broadcast_to(y, &shape)?);
+        }
+        Ok(Some(outs))
+    }
+
+    fn cases() -> Vec<Case> {
+        let xs = |lens: &[usize]| {
+            let one = |&n: &usize| match wave(DType::F32, &[n]) {
+                CaseArg::Tensor(t) => Some(t),
+                _ => None,
+            };
+            CaseArg::Tensors(lens.iter().filter_map(one).collect())
+        };
+        vec![
+            case("xy", [xs(&[2, 3])], 0.0),
+            case("ij", [xs(&[2, 3, 4]), text("ij")], 0.0),
+            case("three xy", [xs(&[2, 3, 4]), text("xy")], 0.0),
+            case("one", [xs(&[4])], 0.0),
+        ]
+    }
+}

@@ -1,0 +1,4 @@
+//! Tensors made from numbers.
+
+pub(super) mod meshgrid;
+pub(super) mod numbers;

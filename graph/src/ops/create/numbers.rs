@@ -1,0 +1,486 @@
+//! Tensors made from numbers: filled, counted, spread.
+
+use crate::bounds::{self, Reservation};
+use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms};
+use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
+use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
+use crate::ops::kit::samples::{case, dtype, float, int, none, tensor, tuple, wave};
+use crate::task::Scalar;
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+
+/// The largest tensor that is made from numbers alone.
+const LIMIT: usize = 1 << 28;
+
+/// A shape given as an argument.
+pub(in crate::ops) fn shape_of(dims: &[i64]) -> Result<Shape, OpError> {
+    let shape = dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Shape, _>>();
+    let shape = shape.map_err(|_| OpError::Invalid(format!("expected dimensions of at least 0, found {dims:?}")))?;
+    ensure!(size(&shape)? <= LIMIT, "a tensor of {dims:?} is too large");
+    Ok(shape)
+}
+
+/// Room for `n` numbers to compute with.
+fn room(n: usize) -> Result<Reservation, OpError> {
+    Ok(bounds::room(n.saturating_mul(8))?)
+}
+
+/// A tensor of `fact` with every element `value`.
+fn filled(fact: &Fact, value: Scalar) -> Result<Tensor, OpError> {
+    let n = size(&fact.shape)?;
+    ensure!(n <= LIMIT, "a tensor of {:?} is too large", fact.shape);
+    if value.as_f64() == 0.0 && !matches!(value, Scalar::Float(x) if x.is_sign_negative()) {
+        return Ok(Tensor::zeros(fact.dtype, &fact.shape)?);
+    }
+    let one = tensor_of(fact.dtype, &[1], &[value])?;
+    Ok(Tensor::filled(fact.dtype, &fact.shape, one.bytes())?)
+}
+
+/// A number for a tensor.
+fn scalar(x: Number) -> Scalar {
+    match x {
+        Number::Int(i) => Scalar::Int(i),
+        Number::Float(x) => Scalar::Float(x),
+    }
+}
+
+/// The type of a tensor made from a number.
+fn natural(x: Number) -> DType {
+    if matches!(x, Number::Int(_)) { DType::I64 } else { DType::F32 }
+}
+
+/// Where a tensor's dimensions come from.
+enum Extent<'a> {
+    /// An operand has them.
+    Of(&'a Operand),
+    /// They are the argument with this number.
+    Given(usize, &'a Late<Ints>),
+}
+
+impl Extent<'_> {
+    fn shape(&self) -> Result<Shape, OpError> {
+        match self {
+            Extent::Of(x) => Ok(x.fact.shape.clone()),
+            Extent::Given(_, dims) => shape_of(dims.get()?),
+        }
+    }
+
+    /// `Expand` of the number `value`.
+    fn expand(&self, e: &mut Emit, value: Edge) -> Forms {
+        let shape = match self {
+            Extent::Of(x) => {
+                let sizes = e.sizes_of(x);
+                e.sizes(&sizes)?
+            }
+            Extent::Given(index, dims) => e.ints(*index, dims.known().map(|d| &d[..]))?,
+        };
+        Ok(Some(vec![e.op("Expand", &[value, shape])]))
+    }
+}
+
+/// A tensor with the same number everywhere.
+struct Made<'a> {
+    dtype: DType,
+    value: Scalar,
+    dims: Extent<'a>,
+}
+
+impl Made<'_> {
+    fn fact(&self) -> Result<Fact, OpError> {
+        Ok(Fact { dtype: self.dtype, shape: self.dims.shape()? })
+    }
+}
+
+macro_rules! constant {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident $([$old:literal])? : $t:ty $(= $default:expr)?),* }
+        = $rule:expr, [$($case:expr),*];)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $($field $([$old])? : $t $(= $default)?),* }
+        }
+
+        impl $name {
+            fn made(&self) -> Result<Made<'_>, OpError> {
+                let rule: fn(&$name) -> Result<Made<'_>, OpError> = $rule;
+                rule(self)
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![self.made()?.fact()?])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let made = self.made()?;
+                Ok(vec![filled(&made.fact()?, made.value)?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let y = self.reference()?;
+                Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let made = self.made()?;
+                let value = e.constant(tensor_of(made.dtype, &[], &[made.value])?);
+                made.dims.expand(e, value)
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![$($case),*]
+            }
+        }
+    )*};
+}
+
+/// A tensor whose dimensions are argument `index`.
+fn made(index: usize, dims: &Late<Ints>, dtype: DType, value: Scalar) -> Result<Made<'_>, OpError> {
+    Ok(Made { dtype, value, dims: Extent::Given(index, dims) })
+}
+
+fn like(x: &Operand, dtype: Option<DType>, value: Scalar) -> Result<Made<'_>, OpError> {
+    real(x)?;
+    Ok(Made { dtype: dtype.unwrap_or(x.dtype()), value, dims: Extent::Of(x) })
+}
+
+constant! {
+    /// Zeros with the shape and type of `x`.
+    ZerosLike { x: Operand } = |op| like(&op.x, None, Scalar::Int(0)),
+        [case("f32", [wave(DType::F32, &[3, 5])], 0.0), case("bool", [crate::ops::kit::samples::flags(&[3])], 0.0)];
+    /// Ones with the shape and type of `x`.
+    OnesLike { x: Operand } = |op| like(&op.x, None, Scalar::Int(1)),
+        [case("f16", [wave(DType::F16, &[3, 5])], 0.0), case("scalar", [wave(DType::I32, &[])], 0.0)];
+    /// Zeros with the shape of `input`, in `dtype` or its type.
+    ZerosLikeExt { input: Operand, dtype: Option<DType> = None } = |op| like(&op.input, op.dtype, Scalar::Int(0)),
+        [case("same", [wave(DType::F32, &[3, 5]), none()], 0.0), case("i64", [wave(DType::F32, &[3]), dtype(DType::I64)], 0.0)];
+    /// Ones with the shape of `input`, in `dtype` or its type.
+    OnesLikeExt { input: Operand, dtype: Option<DType> = None } = |op| like(&op.input, op.dtype, Scalar::Int(1)),
+        [case("same", [wave(DType::F32, &[3, 5]), none()], 0.0), case("i64", [wave(DType::F32, &[3]), dtype(DType::I64)], 0.0)];
+    /// `fill_value` everywhere, with the shape of `input`, in `dtype` or its type.
+    FullLike { input: Operand, fill_value: Number, dtype: Option<DType> = None }
+        = |op| like(&op.input, op.dtype, scalar(op.fill_value)),
+        [case("same", [wave(DType::F32, &[3, 5]), float(2.5), none()], 0.0), case("i64", [wave(DType::F32, &[3]), int(15), dtype(DType::I64)], 0.0)];
+    /// Zeros of shape `size`, in `dtype` or the type of `input`.
+    NewZeros { input: Operand, size: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(0)),
+        [case("same", [wave(DType::I32, &[5]), tuple(&[1, 16]), none()], 0.0)];
+    /// Ones of shape `size`, in `dtype` or the type of `input`.
+    NewOnes { input: Operand, size: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(1)),
+        [case("f16", [wave(DType::I32, &[5]), tuple(&[2, 3]), dtype(DType::F16)], 0.0)];
+    /// `fill_value` everywhere, of shape `size`, in `dtype` or the type of `input`.
+    NewFull { input: Operand, size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), scalar(op.fill_value)),
+        [case("same", [wave(DType::F32, &[5]), tuple(&[2, 3]), float(-1.5), none()], 0.0)];
+    /// Zeros of shape `size`, in `dtype` or `f32`.
+    Zeros { size ["shape"]: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(0, &op.size, op.dtype.unwrap_or(DType::F32), Scalar::Int(0)),
+        [case("f32", [tuple(&[2, 3]), none()], 0.0), case("i32", [int(4), dtype(DType::I32)], 0.0)];
+    /// Ones of shape `shape`, in `dtype` or `f32`.
+    Ones { shape: Late<Ints>, dtype: Option<DType> = None }
+        = |op| made(0, &op.shape, op.dtype.unwrap_or(DType::F32), Scalar::Int(1)),
+        [case("f32", [tuple(&[2, 3]), none()], 0.0), case("bool", [tuple(&[3]), dtype(DType::Bool)], 0.0)];
+    /// `fill_value` everywhere, of shape `size`, in `dtype`; without it a Python integer gives `i64`, a float `f32`.
+    FillScalar { size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
+        = |op| made(0, &op.size, op.dtype.unwrap_or(natural(op.fill_value)), scalar(op.fill_value)),
+        [case("integer", [tuple(&[2, 3]), int(7), none()], 0.0), case("f16", [tuple(&[3]), float(0.5), dtype(DType::F16)], 0.0)];
+    /// `value` everywhere, of shape `shape` and type `dtype`.
+    Fill { dtype ["type"]: DType, shape: Late<Ints>, value: Number } = |op| made(1, &op.shape, op.dtype, scalar(op.value)),
+        [case("f32", [dtype(DType::F32), tuple(&[2, 3]), int(3)], 0.0)];
+}
+
+macro_rules! spread {
+    ($($(#[doc = $doc:literal])+ $name:ident { $shape:ident, $value:ident $(, $dtype:ident)? };)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $shape: Late<Ints>, $value: Operand $(, $dtype: Option<DType> = None)? }
+        }
+
+        impl $name {
+            fn dtype(&self) -> DType {
+                let explicit: [Option<DType>; 1] = [[$(self.$dtype,)? None][0]];
+                explicit[0].unwrap_or(self.$value.dtype())
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                real(&self.$value)?;
+                ensure!(self.$value.count() == 1, "expected one value, found {}", self.$value.fact);
+                Ok(vec![Fact { dtype: self.dtype(), shape: shape_of(self.$shape.get()?)? }])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let fact = &self.infer()?[0];
+                Ok(vec![filled(fact, scalars(self.$value.tensor()?, self.$value.dtype())?[0])?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let y = b.cast(self.$value.v, self.dtype());
+                let y = b.reshape(y, &[])?;
+                let dims = shape_of(self.$shape.get()?)?;
+                if dims.contains(&0) {
+                    return Ok(None);
+                }
+                Ok(Some(vec![b.broadcast_to(y, &dims)?]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let value = e.as_type(&self.$value, self.dtype())?;
+                let value = e.reshape(value, &[]);
+                Extent::Given(0, &self.$shape).expand(e, value)
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![
+                    case("f32", [tuple(&[2, 3, 5]), wave(DType::F32, &[])], 0.0),
+                    case("one element", [tuple(&[4]), tensor(DType::I64, &[1], |_| 7.0)], 0.0),
+                    case("scalar", [tuple(&[]), wave(DType::F32, &[])], 0.0),
+                    case("empty", [tuple(&[0, 3]), wave(DType::F32, &[])], 0.0),
+                ]
+            }
+        }
+    )*};
+}
+
+spread! {
+    /// The element of `value` everywhere, of shape `shape`, in the type of `value`.
+    FillV2 { shape, value };
+    /// The element of `fill_value` everywhere, of shape `size`, in `dtype` or its type.
+    FillTensor { size, fill_value, dtype };
+}
+
+op! {
+    /// A matrix of `n` rows and `m` columns with ones on the diagonal, in type `t`.
+    Eye { n: i64, m: i64, t ["dtype"]: DType = DType::F32 }
+}
+
+impl Rule for Eye {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.t, shape: shape_of(&[self.n, self.m])? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let shape = shape_of(&[self.n, self.m])?;
+        let _room = room(shape[0] * shape[1])?;
+        let mut y = vec![0; shape[0] * shape[1]];
+        (0..shape[0].min(shape[1])).for_each(|i| y[i * shape[1] + i] = 1);
+        Ok(vec![Tensor::from_i64s(self.t, &shape, &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.reference()?;
+        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("wide", [int(3), int(4), dtype(DType::F32)], 0.0),
+            case("tall", [int(3), int(2), dtype(DType::I32)], 0.0),
+        ]
+    }
+}
+
+/// The type of numbers that are counted up.
+fn counted([start, end, step]: [Number; 3]) -> DType {
+    let whole = [start, end, step].iter().all(|x| matches!(x, Number::Int(_)));
+    if whole { DType::I64 } else { DType::F32 }
+}
+
+/// Number of elements from `start` in steps of `step` before `end`.
+fn steps(start: Number, end: Number, step: Number) -> Result<usize, OpError> {
+    ensure!(step.as_f64() != 0.0, "expected a step other than 0");
+    let n = match (start, end, step) {
+        (Number::Int(a), Number::Int(b), Number::Int(s)) => {
+            let (a, b, s) = (i128::from(a), i128::from(b), i128::from(s));
+            let n = if s > 0 { (b - a + s - 1).div_euclid(s) } else { (a - b - s - 1).div_euclid(-s) };
+            n.max(0) as f64
+        }
+        _ => ((end.as_f64() - start.as_f64()) / step.as_f64()).ceil().max(0.0),
+    };
+    ensure!((0.0..=LIMIT as f64).contains(&n), "a range of {n} elements is too long");
+    Ok(n as usize)
+}
+
+/// `start`, `start + step`, …, before `end`.
+fn count_up(start: Number, end: Number, step: Number, dtype: DType) -> Result<Tensor, OpError> {
+    let n = steps(start, end, step)?;
+    let _room = room(n)?;
+    Ok(match (start, step) {
+        (Number::Int(a), Number::Int(s)) => {
+            let y: Vec<i64> = (0..n as i64).map(|i| a.wrapping_add(i.wrapping_mul(s))).collect();
+            Tensor::from_i64s(dtype, &[n], &y)?
+        }
+        _ => {
+            let y: Vec<f64> = (0..n).map(|i| start.as_f64() + i as f64 * step.as_f64()).collect();
+            Tensor::from_f64s(dtype, &[n], &y)?
+        }
+    })
+}
+
+/// `Range` over the arguments 0 to 2, in `dtype`.
+fn range(e: &mut Emit, numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Forms {
+    let whole = numbers.iter().enumerate().all(|(i, x)| match x {
+        Late::Known(x) => matches!(x, Number::Int(_)),
+        Late::Computed(_) => e.operand(i).is_some_and(|x| !x.dtype().is_float()),
+    });
+    let wide = if whole { DType::I64 } else { DType::F32 };
+    let mut edges = Vec::new();
+    for (i, x) in numbers.into_iter().enumerate() {
+        edges.push(e.scalar(i, x.known().map(|x| x.as_f64()), wide)?);
+    }
+    let y = e.op("Range", &edges);
+    Ok(Some(vec![e.cast(y, wide, dtype.unwrap_or(wide))]))
+}
+
+op! {
+    /// `start`, `start + step`, … before `end`, of numbers or tensors of one element. Integers give `i64`; a float gives `f32`.
+    Range { start: Late<Number>, end: Late<Number>, step: Late<Number>, maxlen: i64 = 1_000_000 }
+}
+
+impl Range {
+    fn numbers(&self) -> Result<[Number; 3], OpError> {
+        Ok([*self.start.get()?, *self.end.get()?, *self.step.get()?])
+    }
+}
+
+impl Rule for Range {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![Fact::new(counted(numbers), &[steps(start, end, step)?])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![count_up(start, end, step, counted(numbers))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.reference()?;
+        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        range(e, [&self.start, &self.end, &self.step], None)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("up", [int(1), int(8), int(3)], 0.0),
+            case("down", [int(8), int(1), int(-3)], 0.0),
+            case("none", [int(8), int(1), int(3)], 0.0),
+            case("floats", [float(1.0), float(2.0), float(0.25)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// `start`, `start + step`, … before `end`, in `dtype`; without it integers give `i64`, a float gives `f32`.
+    Arange { start: Late<Number>, end: Late<Number>, step: Late<Number>, dtype: Option<DType> = None }
+}
+
+impl Arange {
+    fn numbers(&self) -> Result<[Number; 3], OpError> {
+        Ok([*self.start.get()?, *self.end.get()?, *self.step.get()?])
+    }
+}
+
+impl Rule for Arange {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![Fact::new(self.dtype.unwrap_or(counted(numbers)), &[steps(start, end, step)?])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let numbers = self.numbers()?;
+        let [start, end, step] = numbers;
+        Ok(vec![count_up(start, end, step, self.dtype.unwrap_or(counted(numbers)))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.reference()?;
+        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        range(e, [&self.start, &self.end, &self.step], self.dtype)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("up", [int(1), int(8), int(3), none()], 0.0),
+            case("as f32", [int(0), int(5), int(1), dtype(DType::F32)], 0.0),
+        ]
+    }
+}
+
+/// `num` numbers from `start` to `stop`, both included. The second half counts from the end.
+fn spaced(start: f64, stop: f64, num: i64, dtype: DType) -> Result<Tensor, OpError> {
+    let n = shape_of(&[num])?[0];
+    let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
+    let at = |i: usize| if i < n / 2 || n == 1 { start + i as f64 * step } else { stop - (n - 1 - i) as f64 * step };
+    let _room = room(n)?;
+    let y: Vec<f64> = (0..n).map(at).collect();
+    Ok(Tensor::from_f64s(dtype, &[n], &y)?)
+}
+
+op! {
+    /// `num` evenly spaced numbers from `start` to `stop`, both included, in the float type of `start`.
+    LinSpace { start: Operand, stop: Operand, num: i64 }
+}
+
+impl Rule for LinSpace {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(
+            self.start.count() == 1 && self.stop.count() == 1,
+            "expected single numbers, found {} and {}",
+            self.start.fact,
+            self.stop.fact
+        );
+        ensure!(self.num > 0, "expected at least one number, found {}", self.num);
+        real(&self.stop)?;
+        let d = float_of(number_of(real(&self.start)?));
+        Ok(vec![Fact { dtype: d, shape: shape_of(&[self.num])? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.infer()?[0].dtype;
+        Ok(vec![spaced(self.start.f64s()?[0], self.stop.f64s()?[0], self.num, d)?])
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("five", [float(1.0), float(10.0), int(5)], 1e-6),
+            case("one", [float(1.0), float(10.0), int(1)], 0.0),
+            case("down", [float(3.0), float(-3.0), int(4)], 1e-6),
+        ]
+    }
+}
+
+op! {
+    /// `steps` evenly spaced numbers from `start` to `end`, both included, in `dtype` or `f32`.
+    LinSpaceExt { start: f64, end: f64, steps: i64, dtype: Option<DType> = None }
+}
+
+impl Rule for LinSpaceExt {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.dtype.unwrap_or(DType::F32), shape: shape_of(&[self.steps])? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![spaced(self.start, self.end, self.steps, self.dtype.unwrap_or(DType::F32))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.reference()?;
+        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case("five", [int(1), int(10), int(5), none()], 1e-6), case("none", [int(1), int(10), int(0)], 0.0)]
+    }
+}

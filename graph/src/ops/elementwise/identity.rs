@@ -1,0 +1,55 @@
+//! Operators that give their operand back.
+
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::samples::{case, wave};
+use crate::{DType, Fact, OpError, Tensor, op};
+
+macro_rules! identity {
+    ($($(#[doc = $doc:literal])+ $name:ident $([$($alias:literal),*])? ($x:ident);)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name $(, aliases [$($alias),*])? { $x: Operand }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![self.$x.fact.clone()])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(vec![self.$x.tensor()?.clone()])
+            }
+
+            fn lower(&self, _: &mut Lowering) -> Lowers {
+                Ok(Some(vec![self.$x.v]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Ok(Some(vec![e.edge(&self.$x)?]))
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![case("f32", [wave(DType::F32, &[3, 5])], 0.0), case("scalar", [wave(DType::I64, &[])], 0.0)]
+            }
+        }
+    )*};
+}
+
+identity! {
+    /// `input_x` as it is.
+    Identity(input_x);
+    /// The value of `x` at this point; later writes to a parameter do not change it.
+    TensorMove["DeepCopy"](x);
+    /// The value of `input` at this point; later writes to a parameter do not change it.
+    Clone["Copy"](input);
+    /// `input` with dense elements, which it always has.
+    Contiguous(input);
+    /// `input` as it is; it only matters for gradients.
+    StopGradient["InplaceStopGradient", "StopGradientExt"](input);
+    /// A tensor of one element as a Python number.
+    TensorToScalar(input_x);
+    /// A tensor of rank 1 as a tuple.
+    TensorToTuple["TensorToList", "TupleToList", "ListToTuple"](input_tensor);
+}

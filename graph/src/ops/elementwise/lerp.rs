@@ -1,0 +1,52 @@
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
+use crate::ops::kit::samples::{case, float, tensor, tolerance, wave};
+use crate::task::Binary;
+use crate::{DType, Fact, OpError, Tensor, op};
+
+op! {
+    /// `input + weight · (end − input)`, with broadcasting. `weight` is a tensor or a number. The result has the common float
+    /// type of `input` and `end`.
+    Lerp, aliases ["LerpScalar"] { input: Operand, end: Operand, weight: Operand }
+}
+
+impl Lerp {
+    fn dtype(&self) -> DType {
+        float_of(DType::promote(self.input.dtype(), self.end.dtype()))
+    }
+}
+
+impl Rule for Lerp {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[&self.input, &self.end, &self.weight], self.dtype())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.dtype();
+        let ins = [&self.input, &self.end, &self.weight].map(|x| (x, d));
+        evaluate_f64(&ins, d, |x| x[0] + x[2] * (x[1] - x[0]))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let d = self.dtype();
+        let ins = [&self.input, &self.end, &self.weight].map(|x| (x, wide(d)));
+        let y = emit(b, &ins, d, |p, r| {
+            let y = p.binary(Binary::Sub, r[1], r[0]);
+            let y = p.binary(Binary::Mul, r[2], y);
+            p.binary(Binary::Add, r[0], y)
+        })?;
+        Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let weight = |d: DType| tensor(d, &[5], |i| i as f64 * 0.25);
+        let x = |d: DType| wave(d, &[2, 3, 5]);
+        let end = |d: DType| tensor(d, &[3, 1], |i| i as f64 - 1.0);
+        vec![
+            case("f32", [x(DType::F32), end(DType::F32), weight(DType::F32)], tolerance(DType::F32)),
+            case("f16", [x(DType::F16), end(DType::F16), weight(DType::F16)], tolerance(DType::F16)),
+            case("number", [x(DType::F32), end(DType::F32), float(0.3)], tolerance(DType::F32)),
+        ]
+    }
+}

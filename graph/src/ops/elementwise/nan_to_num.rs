@@ -1,0 +1,101 @@
+use crate::lower::Lowering;
+use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, ParamKind, Rule};
+use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact};
+use crate::ops::kit::samples::{case, cycle, float, none};
+use crate::task::{Binary, Unary};
+use crate::{DType, Fact, OpError, Tensor, op};
+
+/// A number or `None`.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement(Option<f64>);
+
+impl FromArg for Replacement {
+    const KIND: ParamKind = ParamKind::Value;
+    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
+        match arg {
+            ArgValue::Const(Const::None) => Ok(Some(Replacement(None))),
+            other => Ok(f64::from_arg(other)?.map(|x| Replacement(Some(x)))),
+        }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.0.map_or(Some(Const::None), f64::into_const)
+    }
+}
+
+op! {
+    /// `input` with NaN replaced by `nan` (0), infinity by `posinf` (the largest finite number of the type) and minus infinity
+    /// by `neginf` (the smallest). Integers are unchanged.
+    NanToNum {
+        input: Operand,
+        nan: Replacement = Replacement(None),
+        posinf: Replacement = Replacement(None),
+        neginf: Replacement = Replacement(None),
+    }
+}
+
+fn largest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => 65504.0,
+        DType::BF16 => crate::bf16::MAX.to_f64(),
+        DType::F32 => f64::from(f32::MAX),
+        _ => f64::MAX,
+    }
+}
+
+impl NanToNum {
+    /// What replaces NaN, infinity and minus infinity.
+    fn replacements(&self) -> [f64; 3] {
+        let max = largest(self.input.dtype());
+        [self.nan.0.unwrap_or(0.0), self.posinf.0.unwrap_or(max), self.neginf.0.unwrap_or(-max)]
+    }
+}
+
+impl Rule for NanToNum {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[&self.input], self.input.dtype())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.input.dtype();
+        if !d.is_float() {
+            return Ok(vec![self.input.tensor()?.clone()]);
+        }
+        let [nan, high, low] = self.replacements();
+        evaluate_f64(&[(&self.input, d)], d, |x| match x[0] {
+            x if x.is_nan() => nan,
+            f64::INFINITY => high,
+            f64::NEG_INFINITY => low,
+            x => x,
+        })
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let d = self.input.dtype();
+        if !d.is_float() {
+            return Ok(Some(vec![self.input.v]));
+        }
+        let [nan, high, low] = self.replacements();
+        let y = emit(b, &[(&self.input, d)], d, |p, r| {
+            let zero = p.constant(0.0, d);
+            let [nan, high, low] = [nan, high, low].map(|x| p.constant(x, d));
+            let positive = p.binary(Binary::Gt, r[0], zero);
+            let bound = p.select(positive, high, low);
+            let infinite = p.unary(Unary::IsInf, r[0]);
+            let y = p.select(infinite, bound, r[0]);
+            let is_nan = p.unary(Unary::IsNan, r[0]);
+            p.select(is_nan, nan, y)
+        })?;
+        Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = |d| cycle(d, &[5], &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -0.0]);
+        vec![
+            case("f32", [x(DType::F32)], 0.0),
+            case("f16", [x(DType::F16), none(), none(), none()], 0.0),
+            case("given", [x(DType::F32), float(1.0), float(2.0), float(-3.0)], 0.0),
+            case("i32", [x(DType::I32)], 0.0),
+        ]
+    }
+}

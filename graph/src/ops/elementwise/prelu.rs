@@ -1,0 +1,78 @@
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{emit, evaluate_f64, float_of, real};
+use crate::ops::kit::samples::{case, cycle, tensor, tolerance, wave};
+use crate::task::Binary;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// `input` where it is 0 or above, else `weight · input`. `weight` has one element, or one for each channel: dimension 1 of
+    /// `input`, or 0 of a vector.
+    PReLU { input: Operand, weight: Operand }
+}
+
+impl PReLU {
+    /// The weight with dimensions of 1 after the channel.
+    fn shape(&self) -> Vec<usize> {
+        if self.weight.count() == 1 {
+            return Vec::new();
+        }
+        let mut shape = vec![1; self.input.rank().saturating_sub(1).max(1)];
+        shape[0] = self.weight.count();
+        shape
+    }
+
+    fn spread(&self) -> Result<Operand, OpError> {
+        let mut w = self.weight.clone();
+        w.fact = Fact::new(w.dtype(), &self.shape()).into();
+        w.known = w.known.map(|t| t.reshape(&self.shape())).transpose()?;
+        Ok(w)
+    }
+}
+
+impl Rule for PReLU {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let channels = *self.input.shape().get(1).or(self.input.shape().first()).unwrap_or(&1);
+        ensure!(
+            self.weight.count() == 1 || self.weight.count() == channels,
+            "expected 1 or {channels} weights, found {}",
+            self.weight.fact
+        );
+        real(&self.weight)?;
+        Ok(vec![Fact::new(float_of(real(&self.input)?), self.input.shape())])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = float_of(self.input.dtype());
+        let w = self.spread()?;
+        evaluate_f64(&[(&self.input, d), (&w, d)], d, |x| if x[0] >= 0.0 { x[0] } else { x[1] * x[0] })
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let d = float_of(self.input.dtype());
+        let mut w = self.spread()?;
+        w.v = b.reshape(w.v, &self.shape())?;
+        let y = emit(b, &[(&self.input, d), (&w, d)], d, |p, r| {
+            let zero = p.constant(0.0, d);
+            let above = p.binary(Binary::Ge, r[0], zero);
+            let scaled = p.binary(Binary::Mul, r[0], r[1]);
+            p.select(above, r[0], scaled)
+        })?;
+        Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let w = |n: usize| tensor(DType::F32, &[n], |i| 0.1 + i as f64 * 0.2);
+        vec![
+            case("channels", [wave(DType::F32, &[2, 3, 4, 5]), w(3)], tolerance(DType::F32)),
+            case("one weight", [wave(DType::F32, &[2, 3, 4]), w(1)], tolerance(DType::F32)),
+            case("matrix", [wave(DType::F32, &[5, 3]), w(3)], tolerance(DType::F32)),
+            case(
+                "zeros",
+                [cycle(DType::F32, &[4], &[0.0, -0.0, 1.0, -1.0]), cycle(DType::F32, &[1], &[f64::NAN])],
+                0.0,
+            ),
+            case("vector", [wave(DType::F32, &[5]), w(1)], tolerance(DType::F32)),
+        ]
+    }
+}

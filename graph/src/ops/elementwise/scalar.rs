@@ -1,0 +1,181 @@
+//! Arithmetic on Python numbers that a model computes at run time: tensors of one element, `i64`, `f32` or `bool`.
+
+// Some primitives have lower-case names, and the struct is named after the primitive.
+#![allow(non_camel_case_types)]
+
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
+use crate::ops::kit::samples::{case, float, int, truth};
+use crate::task::{Binary, Scalar, Unary};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// Python's types: integers are `i64`, a float with anything is a float.
+fn python(a: &Operand, b: &Operand) -> DType {
+    DType::promote(number_of(a.dtype()), number_of(b.dtype()))
+}
+
+/// Which type a function of two Python numbers gives.
+#[derive(Clone, Copy, PartialEq)]
+enum Types {
+    /// The common type, where `bool` counts as an integer.
+    Number,
+    /// A float.
+    Float,
+    /// `bool`.
+    Comparison,
+    /// `bool` of both operands' truth.
+    Truth,
+    /// Integers, or `bool` of two `bool`s.
+    Bits,
+}
+
+fn types(rule: Types, a: &Operand, b: &Operand) -> (DType, DType) {
+    let d = python(a, b);
+    match rule {
+        Types::Number => (d, d),
+        Types::Float if d.is_float() => (d, d),
+        Types::Float => (DType::F32, DType::F32),
+        Types::Comparison => (d, DType::Bool),
+        Types::Truth => (DType::Bool, DType::Bool),
+        Types::Bits => {
+            let d = DType::promote(a.dtype(), b.dtype());
+            (d, d)
+        }
+    }
+}
+
+fn single(x: &Operand) -> Result<(), OpError> {
+    ensure!(x.count() == 1, "expected a single number, found {}", x.fact);
+    Ok(())
+}
+
+macro_rules! scalar {
+    ($($(#[doc = $doc:literal])+ $name:ident = $rule:ident, $f:ident;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { x: Operand, y: Operand }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                single(&self.x)?;
+                single(&self.y)?;
+                let (compute, out) = types(Types::$rule, &self.x, &self.y);
+                ensure!(Types::$rule != Types::Bits || !compute.is_float(), "expected integers, found {}", compute);
+                fact(&[&self.x, &self.y], out)
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let (d, out) = types(Types::$rule, &self.x, &self.y);
+                evaluate(&[(&self.x, d), (&self.y, d)], out, |x| Binary::$f.eval(x[0], x[1], d))
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let (d, out) = types(Types::$rule, &self.x, &self.y);
+                let y = emit(b, &[(&self.x, d), (&self.y, d)], out, |p, r| p.binary(Binary::$f, r[0], r[1]))?;
+                Ok(Some(vec![y]))
+            }
+
+            fn cases() -> Vec<Case> {
+                if Types::$rule == Types::Truth {
+                    return vec![case("both", [truth(true), truth(true)], 0.0), case("one", [truth(true), truth(false)], 0.0)];
+                }
+                let mut out = vec![case("integers", [int(-7), int(2)], 1e-6), case("equal", [int(3), int(3)], 0.0)];
+                if Types::$rule != Types::Bits {
+                    out.push(case("mixed", [int(7), float(-2.0)], 1e-6));
+                    out.push(case("floats", [float(1.5), float(2.0)], 1e-6));
+                }
+                out
+            }
+        }
+    )*};
+}
+
+scalar! {
+    /// `x + y` of two Python numbers.
+    ScalarAdd = Number, Add;
+    /// `x − y` of two Python numbers.
+    ScalarSub = Number, Sub;
+    /// `x · y` of two Python numbers.
+    ScalarMul = Number, Mul;
+    /// `x / y` of two Python numbers, as a float.
+    ScalarDiv = Float, Div;
+    /// `⌊x / y⌋` of two Python numbers; an integer divided by 0 gives 0.
+    ScalarFloorDiv = Number, FloorDiv;
+    /// `x − ⌊x / y⌋ · y` of two Python numbers; 0 for integers if `y` is 0.
+    ScalarMod = Number, FloorMod;
+    /// `xʸ` of two Python numbers.
+    ScalarPow = Number, Pow;
+    /// The larger of two Python numbers.
+    ScalarMax = Number, Max;
+    /// The smaller of two Python numbers.
+    ScalarMin = Number, Min;
+    /// Whether two Python numbers are equal, as `bool`.
+    ScalarEq = Comparison, Eq;
+    /// Whether the first of two Python numbers is less than the second, as `bool`.
+    ScalarLt = Comparison, Lt;
+    /// Whether the first of two Python numbers is not above the second, as `bool`.
+    ScalarLe = Comparison, Le;
+    /// Whether the first of two Python numbers is greater than the second, as `bool`.
+    ScalarGt = Comparison, Gt;
+    /// Whether the first of two Python numbers is not below the second, as `bool`.
+    ScalarGe = Comparison, Ge;
+    /// Whether both Python values are true, as `bool`.
+    bool_and = Truth, And;
+    /// Whether either Python value is true, as `bool`.
+    bool_or = Truth, Or;
+    /// Whether both Python values are true or both false, as `bool`.
+    bool_eq = Truth, Eq;
+    /// Bitwise and of two Python integers.
+    bit_and = Bits, And;
+    /// Bitwise or of two Python integers.
+    bit_or = Bits, Or;
+}
+
+macro_rules! scalar_unary {
+    ($($(#[doc = $doc:literal])+ $name:ident = $types:expr, $f:expr, $program:expr;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { x: Operand }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                single(&self.x)?;
+                let (_, out) = $types(self.x.dtype());
+                fact(&[&self.x], out)
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let (d, out): (DType, DType) = $types(self.x.dtype());
+                let f: fn(Scalar, DType) -> Scalar = $f;
+                evaluate(&[(&self.x, d)], out, |x| f(x[0], d))
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let (d, out): (DType, DType) = $types(self.x.dtype());
+                let f: Option<Unary> = $program;
+                let y = emit(b, &[(&self.x, d)], out, |p, r| f.map_or(r[0], |f| p.unary(f, r[0])))?;
+                Ok(Some(vec![y]))
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![case("integer", [int(3)], 1e-6), case("float", [float(2.5)], 1e-6), case("bool", [truth(true)], 1e-6)]
+            }
+        }
+    )*};
+}
+
+scalar_unary! {
+    /// A Python number with its sign kept; `bool` becomes an integer.
+    ScalarUadd = |d| (number_of(d), number_of(d)), |x, _| x, None;
+    /// A Python number with its sign changed; `bool` becomes an integer.
+    ScalarUsub = |d| (number_of(d), number_of(d)), |x, d| Unary::Neg.eval(x, d), Some(Unary::Neg);
+    /// Natural logarithm of a Python number, as a float.
+    ScalarLog = |d: DType| { let f = if d.is_float() { d } else { DType::F32 }; (f, f) }, |x, d| Unary::Log.eval(x, d), Some(Unary::Log);
+    /// Whether a Python value is true, as `bool`.
+    ScalarBool = |_| (DType::Bool, DType::Bool), |x, _| x, None;
+    /// Whether a Python value is false, as `bool`.
+    bool_not = |_| (DType::Bool, DType::Bool), |x, d| Unary::Not.eval(x, d), Some(Unary::Not);
+}

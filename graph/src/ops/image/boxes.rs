@@ -1,0 +1,309 @@
+use crate::bounds::{self, Exceeded};
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::indices::size;
+use crate::ops::kit::sample::sample;
+use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
+
+op_enum! {
+    /// What the common area is divided by.
+    Overlap {
+        /// The area of both boxes together.
+        Iou = 0, "iou";
+        /// The area of the second box.
+        Iof = 1, "iof";
+    }
+}
+
+op! {
+    /// Common area of every pair of boxes, divided by the area that both cover, or for mode `iof` by that of `gt_boxes`.
+    ///
+    /// `anchor_boxes`: `[n, 4]`, `gt_boxes`: `[m, 4]`, as left, top, right, bottom elements, both included. Result: `[m, n]`.
+    classic IOU { anchor_boxes ["bboxes"]: Operand, gt_boxes: Operand, mode: Overlap = Overlap::Iou }
+}
+
+/// Extent common to two ranges that include both ends.
+fn common(a: [f64; 2], b: [f64; 2]) -> f64 {
+    (a[1].min(b[1]) - a[0].max(b[0]) + 1.0).max(0.0)
+}
+
+fn area(b: &[f64]) -> f64 {
+    (b[2] - b[0] + 1.0) * (b[3] - b[1] + 1.0)
+}
+
+impl Rule for IOU {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (a, g) = (&self.anchor_boxes.fact, &self.gt_boxes.fact);
+        let fits = a.rank() == 2 && g.rank() == 2 && a.shape[1] == 4 && g.shape[1] == 4;
+        ensure!(fits, "expected boxes [n, 4] and [m, 4], found {a} and {g}");
+        ensure!(a.dtype == g.dtype && a.dtype.is_float(), "expected floats of one type, found {a} and {g}");
+        Ok(vec![Fact::new(a.dtype, &[g.shape[0], a.shape[0]])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.infer()?.remove(0);
+        let (anchors, boxes) = (self.anchor_boxes.f64s()?, self.gt_boxes.f64s()?);
+        let mut y = Vec::with_capacity(fact.count());
+        for g in boxes.chunks(4) {
+            bounds::check()?;
+            for a in anchors.chunks(4) {
+                let both = common([a[0], a[2]], [g[0], g[2]]) * common([a[1], a[3]], [g[1], g[3]]);
+                let whole = if self.mode == Overlap::Iof { area(g) } else { area(a) + area(g) - both };
+                y.push(both / whole);
+            }
+        }
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no operator for the overlap of boxes")
+    }
+
+    fn cases() -> Vec<Case> {
+        let boxes = |values: &[f32]| Tensor::from_slice(&[values.len() / 4, 4], values).unwrap_or(Tensor::scalar(0f32));
+        let a = boxes(&[0.0, 0.0, 10.0, 10.0, 1.0, 1.0, 4.0, 4.0]);
+        let g = boxes(&[0.0, 0.0, 5.0, 5.0, 3.0, 3.0, 12.0, 8.0, 20.0, 20.0, 22.0, 21.0]);
+        let s = sample().data(a).data(g);
+        vec![s.clone().text("iou").case("both", 1e-6), s.text("iof").case("second", 1e-6)]
+    }
+}
+
+op! {
+    /// Sorts boxes by falling score and keeps each that overlaps no better box that is kept.
+    ///
+    /// `bboxes`: `[n, 5]` of left, top, right, bottom and score. Two boxes overlap if their common area is more than
+    /// `iou_threshold` of the area that both cover. Results: the sorted boxes, their positions 0 to n − 1 as `i32`, and as `bool`
+    /// whether each is kept. Equal scores stand in the order in which MindSpore's sorting
+    /// network leaves them.
+    classic NMSWithMask { bboxes: Operand, iou_threshold: f64 = 0.5 }
+}
+
+/// Whether two boxes overlap by more than `threshold`.
+fn overlaps(a: &[f64], b: &[f64], threshold: f64) -> bool {
+    let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
+    let area = |b: &[f64]| (b[2] - b[0]) * (b[3] - b[1]);
+    let both = side(0) * side(1);
+    both / (area(a) + area(b) - both) > threshold
+}
+
+/// Positions from the highest score on. Equal scores stand as the bitonic network leaves them with which MindSpore sorts.
+fn ranked(scores: &[f64]) -> Result<Vec<usize>, Exceeded> {
+    let size = scores.len().next_power_of_two();
+    let mut items: Vec<(f64, usize)> =
+        (0..size).map(|i| (scores.get(i).copied().unwrap_or(f64::INFINITY), i)).collect();
+    let above = |a: f64, b: f64| a > b || a.is_nan() && !b.is_nan();
+    let halves = |n: usize| std::iter::successors(Some(n / 2), |n| Some(n / 2)).take_while(|n| *n > 0);
+    let blocks = std::iter::successors(Some(2), |n: &usize| n.checked_mul(2)).take_while(|n| *n <= size);
+    for (block, step) in blocks.flat_map(|block| halves(block).map(move |step| (block, step))) {
+        bounds::check()?;
+        for low in (0..size).filter(|low| low & step == 0) {
+            let high = low | step;
+            let (first, last) = if low & block == 0 { (low, high) } else { (high, low) };
+            if above(items[first].0, items[last].0) {
+                items.swap(low, high);
+            }
+        }
+    }
+    Ok(items.into_iter().rev().map(|item| item.1).filter(|i| *i < scores.len()).collect())
+}
+
+impl Rule for NMSWithMask {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let b = &self.bboxes.fact;
+        let fits = b.rank() == 2 && b.shape[1] == 5 && b.dtype.is_float();
+        ensure!(fits, "expected floats [n, 5], found {b}");
+        let n = [b.shape[0]];
+        Ok(vec![Fact::clone(b), Fact::new(DType::I32, &n), Fact::new(DType::Bool, &n)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.infer()?;
+        let values = self.bboxes.f64s()?;
+        let scores: Vec<f64> = values.chunks(5).map(|b| b[4]).collect();
+        let boxes: Vec<&[f64]> = ranked(&scores)?.into_iter().map(|i| &values[5 * i..5 * i + 5]).collect();
+        let mut kept: Vec<bool> = Vec::with_capacity(boxes.len());
+        for (i, b) in boxes.iter().enumerate() {
+            bounds::check()?;
+            let beaten = (0..i).any(|j| kept[j] && overlaps(boxes[j], b, self.iou_threshold));
+            kept.push(!beaten);
+        }
+        let n = boxes.len();
+        let order: Vec<i64> = (0..n as i64).collect();
+        let sorted = Tensor::from_f64s(self.bboxes.dtype(), &[n, 5], &boxes.concat())?;
+        Ok(vec![sorted, Tensor::from_i64s(DType::I32, &[n], &order)?, Tensor::from_bools(&[n], &kept)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX selects boxes by score, but does not return all of them sorted with a mask")
+    }
+
+    fn cases() -> Vec<Case> {
+        let values = [0.0, 0.0, 10.0, 10.0, 0.5, 1.0, 1.0, 10.0, 10.0, 0.8, 20.0, 20.0, 30.0, 30.0, 0.65f32];
+        let boxes = Tensor::from_slice(&[3, 5], &values).unwrap_or(Tensor::scalar(0f32));
+        let same: Vec<f32> = (0..35).map(|i| if i % 5 == 4 { 1.0 } else { (i * 7 % 40) as f32 }).collect();
+        let equal = Tensor::from_slice(&[7, 5], &same).unwrap_or(Tensor::scalar(0f32));
+        vec![sample().data(boxes).real(0.3).case("one overlap", 0.0), sample().data(equal).case("equal scores", 0.0)]
+    }
+}
+
+op! {
+    /// Means of bilinear samples in the cells of boxes: `[rois, c, pooled_height, pooled_width]` from `features`
+    /// (`[n, c, h, w]`) and `rois` (`[rois, 5]`: image, left, top, right, bottom).
+    ///
+    /// Boxes are multiplied by `spatial_scale`, after adding `roi_end_mode` to right and bottom, and are at least 1 wide and
+    /// high. A cell has `sample_num` samples in each direction, or as many as its size rounded up for 0. Samples more than 1
+    /// outside the image are 0, those nearer take the edge. Floats of one type.
+    classic ROIAlign {
+        features: Operand,
+        rois: Operand,
+        pooled_height: i64,
+        pooled_width: i64,
+        spatial_scale: f64,
+        sample_num: i64 = 2,
+        roi_end_mode: i64 = 1,
+    }
+}
+
+/// The cells of a box along one dimension.
+struct Cells {
+    start: f64,
+    size: f64,
+    samples: usize,
+}
+
+impl ROIAlign {
+    fn cells(&self, low: f64, high: f64, pooled: usize) -> Cells {
+        let start = low * self.spatial_scale;
+        let extent = ((high + self.roi_end_mode as f64) * self.spatial_scale - start).max(1.0);
+        let size = extent / pooled as f64;
+        let samples = if self.sample_num > 0 { self.sample_num as usize } else { size.ceil().max(1.0) as usize };
+        Cells { start, size, samples }
+    }
+}
+
+impl Cells {
+    /// Elements and weights of the samples of cell `i` along a dimension of `len` elements.
+    fn taps(&self, i: usize, len: usize) -> Vec<(usize, f64)> {
+        let last = len.saturating_sub(1);
+        let share = 1.0 / self.samples as f64;
+        let mut out = Vec::new();
+        for s in 0..self.samples {
+            let x = self.start + (i as f64 + (s as f64 + 0.5) * share) * self.size;
+            if !(-1.0..=len as f64).contains(&x) {
+                continue;
+            }
+            let x = x.clamp(0.0, last as f64);
+            let (p, t) = (x.floor() as usize, x - x.floor());
+            out.extend([(p, (1.0 - t) * share), ((p + 1).min(last), t * share)]);
+        }
+        out
+    }
+}
+
+impl Rule for ROIAlign {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (x, rois) = (&self.features.fact, &self.rois.fact);
+        let fits = x.rank() == 4 && rois.rank() == 2 && rois.shape[1] == 5 && x.shape[2] > 0 && x.shape[3] > 0;
+        ensure!(fits, "expected [n, c, h, w] and [rois, 5], found {x} and {rois}");
+        ensure!(x.dtype == rois.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {rois}");
+        let [h, w] = [size(self.pooled_height, "pooled_height")?, size(self.pooled_width, "pooled_width")?];
+        ensure!(h > 0 && w > 0, "expected a positive pooled size, found {h} by {w}");
+        ensure!((0..1024).contains(&self.sample_num), "expected a sample_num below 1024, found {}", self.sample_num);
+        ensure!((0..=1).contains(&self.roi_end_mode), "expected roi_end_mode 0 or 1, found {}", self.roi_end_mode);
+        ensure!(self.spatial_scale.is_finite(), "expected a number as spatial_scale, found {}", self.spatial_scale);
+        let shape = [rois.shape[0], x.shape[1], h, w];
+        ensure!(crate::checked_count(&shape).is_some(), "the result {shape:?} is too large");
+        Ok(vec![Fact::new(x.dtype, &shape)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.infer()?.remove(0);
+        let (x, rois) = (self.features.f64s()?, self.rois.f64s()?);
+        let [n, c, h, w] = [0, 1, 2, 3].map(|d| self.features.shape()[d]);
+        let [_, _, ph, pw] = [0, 1, 2, 3].map(|d| fact.shape[d]);
+        let mut y = Vec::with_capacity(fact.count());
+        for roi in rois.chunks(5) {
+            ensure!((0.0..n as f64).contains(&roi[0]), "image {} of {n}", roi[0]);
+            ensure!(roi[1..].iter().all(|v| v.abs() < 1e6), "box {:?} is too large", &roi[1..]);
+            let (rows, cols) = (self.cells(roi[2], roi[4], ph), self.cells(roi[1], roi[3], pw));
+            let rows: Vec<_> = (0..ph).map(|i| rows.taps(i, h)).collect();
+            let cols: Vec<_> = (0..pw).map(|i| cols.taps(i, w)).collect();
+            for channel in 0..c {
+                bounds::check()?;
+                let plane = &x[(roi[0] as usize * c + channel) * h * w..][..h * w];
+                let row = |r: usize, taps: &[(usize, f64)]| taps.iter().map(|(p, t)| t * plane[r * w + p]).sum::<f64>();
+                for i in 0..ph {
+                    y.extend((0..pw).map(|j| rows[i].iter().map(|(r, t)| t * row(*r, &cols[j])).sum::<f64>()));
+                }
+            }
+        }
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        if self.features.dtype() != DType::F32 {
+            return no_form(format!("ONNX Runtime aligns boxes in f32 only, found {}", self.features.dtype()));
+        }
+        let (x, rois) = (e.edge(&self.features)?, e.edge(&self.rois)?);
+        let image = e.slice(rois, 1, 0, 1);
+        let image = e.squeeze(image, &[1]);
+        let image = e.cast(image, DType::F32, DType::I64);
+        let mut corners = e.slice(rois, 1, 1, 5);
+        if self.roi_end_mode == 1 {
+            let end = e.constant(Tensor::from_slice(&[1, 4], &[0f32, 0.0, 1.0, 1.0])?);
+            corners = e.op("Add", &[corners, end]);
+        }
+        let attrs = vec![
+            ("coordinate_transformation_mode", "output_half_pixel".into()),
+            ("output_height", self.pooled_height.into()),
+            ("output_width", self.pooled_width.into()),
+            ("sampling_ratio", self.sample_num.into()),
+            ("spatial_scale", (self.spatial_scale as f32).into()),
+        ];
+        Ok(Some(vec![e.op_with("RoiAlign", &[x, corners, image], attrs)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let rois = [0.0, 1.0, 1.0, 5.0, 5.0, 1.0, -3.0, 0.0, 2.0, 9.0f32];
+        let rois = Tensor::from_slice(&[2, 5], &rois).unwrap_or(Tensor::scalar(0f32));
+        let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).data(rois).int(2).int(3).real(0.5);
+        vec![s.clone().int(2).int(1).case("two samples", 1e-6), s.int(0).int(0).case("samples by size", 1e-6)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{ArgValue, Args, Const, Signature};
+    use crate::task::V;
+
+    /// MindSpore 2.10 on the CPU.
+    /// The positions are those that MindSpore 2.10 gives.
+    #[test]
+    fn equal_scores_stand_as_in_mindspore() {
+        assert_eq!(ranked(&[1.0; 7]).unwrap(), [6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!(ranked(&[2.0, 1.0, 2.0, 1.0, 1.0, 2.0]).unwrap(), [0, 5, 2, 4, 3, 1]);
+        let ten = [0.0, 1.0, 2.0, 1.0, 0.0, 2.0, 2.0, 1.0, 0.0, 1.0];
+        assert_eq!(ranked(&ten).unwrap(), [2, 6, 5, 9, 1, 7, 3, 8, 4, 0]);
+    }
+
+    #[test]
+    fn cells_are_mindspores() {
+        let operand = |dims: &[usize], data: &[f64]| {
+            let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
+        };
+        let image: Vec<f64> = (0..16).map(f64::from).collect();
+        let int = |i| Some(ArgValue::Const(Const::Int(i)));
+        let align = |roi: &[f64], pooled, scale, samples, end| {
+            let scale = Some(ArgValue::Const(Const::Double(scale)));
+            let (x, roi) = (operand(&[1, 1, 4, 4], &image), operand(&[1, 5], roi));
+            let items = vec![x, roi, int(pooled), int(pooled), scale, int(samples), int(end)];
+            ROIAlign::parse(&Args { op: "ROIAlign", items }).unwrap().reference().unwrap()[0].to_f64s().unwrap()
+        };
+        assert_eq!(align(&[0.0, 1.0, 1.0, 5.0, 5.0], 2, 0.5, 2, 1), [5.625, 6.875, 10.625, 11.875]);
+        assert_eq!(align(&[0.0, 1.0, 1.0, 5.0, 5.0], 2, 0.5, 2, 0), [5.0, 6.0, 9.0, 10.0]);
+        assert_eq!(align(&[0.0, 1.0, 1.0, 1.0, 1.0], 1, 1.0, 2, 0), [7.5]);
+        assert_eq!(align(&[0.0, -3.0, -3.0, 9.0, 9.0], 2, 1.0, 2, 0), [1.875, 0.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,207 @@
+use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::sample::sample;
+use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
+
+op_enum! {
+    /// How a value between elements is found.
+    Interpolation {
+        /// Linear in rows and columns.
+        Bilinear = 0, "bilinear";
+        /// The nearest element, halves away from zero.
+        Nearest = 1, "nearest";
+    }
+}
+
+op_enum! {
+    /// What lies beyond the edges.
+    Beyond {
+        /// Zeros.
+        Zeros = 0, "zeros";
+        /// The edge elements.
+        Border = 1, "border";
+        /// The image mirrored.
+        Reflection = 2, "reflection";
+    }
+}
+
+op! {
+    /// Values of images `[n, c, h, w]` at the places `grid` (`[n, oh, ow, 2]`: column and row from −1 to 1): `[n, c, oh, ow]`.
+    ///
+    /// −1 and 1 are the centres of the edge elements with `align_corners`, else the outer edges. One float type.
+    GridSampler2D {
+        input_x ["x"]: Operand,
+        grid: Operand,
+        interpolation_mode: Interpolation = Interpolation::Bilinear,
+        padding_mode: Beyond = Beyond::Zeros,
+        align_corners: bool = false,
+    }
+}
+
+impl GridSampler2D {
+    /// Source coordinate along a dimension of `len` elements.
+    fn coordinate(&self, place: f64, len: usize) -> f64 {
+        let n = len as f64;
+        let x = if self.align_corners { (place + 1.0) / 2.0 * (n - 1.0) } else { ((place + 1.0) * n - 1.0) / 2.0 };
+        match self.padding_mode {
+            Beyond::Zeros => x,
+            Beyond::Border => x.clamp(0.0, n - 1.0),
+            Beyond::Reflection => {
+                let (low, span) = if self.align_corners { (0.0, n - 1.0) } else { (-0.5, n) };
+                let away = (x - low).abs();
+                let turns = (away / span).floor();
+                let rest = away - turns * span;
+                let x = if turns % 2.0 == 0.0 { low + rest } else { low + span - rest };
+                if span > 0.0 { x.clamp(0.0, n - 1.0) } else { 0.0 }
+            }
+        }
+    }
+
+    /// Elements and weights along one dimension; elements beyond the edges are left out.
+    fn taps(&self, place: f64, len: usize) -> Vec<(usize, f64)> {
+        let x = self.coordinate(place, len);
+        let taps = match self.interpolation_mode {
+            Interpolation::Nearest => vec![(x.round(), 1.0)],
+            Interpolation::Bilinear => vec![(x.floor(), 1.0 - (x - x.floor())), (x.floor() + 1.0, x - x.floor())],
+        };
+        taps.into_iter().filter(|(p, _)| (0.0..len as f64).contains(p)).map(|(p, w)| (p as usize, w)).collect()
+    }
+}
+
+impl GridSampler2D {
+    /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
+    fn whole(&self, e: &mut Emit, grid: Edge, dtype: DType) -> Result<Edge, NoForm> {
+        let (width, height) = (e.dim(&self.input_x, 3)?, e.dim(&self.input_x, 2)?);
+        let extent = e.concat(&[width, height], 0);
+        let extent = e.cast(extent, DType::I64, dtype);
+        let [half, one, two] = [0.5, 1.0, 2.0].map(|n| e.number(dtype, n));
+        let (half, one, two) = (half?, one?, two?);
+        // The last element with corners aligned is at `extent - 1`, else the image ends half an element after it.
+        let span = if self.align_corners { e.op("Sub", &[extent, one]) } else { extent };
+        let place = e.op("Add", &[grid, one]);
+        let place = e.op("Mul", &[place, span]);
+        let place = if self.align_corners { place } else { e.op("Sub", &[place, one]) };
+        let place = e.op("Mul", &[place, half]);
+        let (away, sign) = (e.op("Abs", &[place]), e.op("Sign", &[place]));
+        let away = e.op("Add", &[away, half]);
+        let away = e.op("Floor", &[away]);
+        let place = e.op("Mul", &[away, sign]);
+        let place = e.op("Mul", &[place, two]);
+        let place = if self.align_corners { place } else { e.op("Add", &[place, one]) };
+        let span = e.op("Max", &[span, one]);
+        let place = e.op("Div", &[place, span]);
+        Ok(e.op("Sub", &[place, one]))
+    }
+}
+
+impl Rule for GridSampler2D {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (x, grid) = (&self.input_x.fact, &self.grid.fact);
+        let fits = x.rank() == 4 && grid.rank() == 4 && x.shape[0] == grid.shape[0] && grid.shape[3] == 2;
+        ensure!(fits, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
+        ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
+        ensure!(x.shape[2] > 0 && x.shape[3] > 0, "expected images with elements, found {x}");
+        let shape = [x.shape[0], x.shape[1], grid.shape[1], grid.shape[2]];
+        ensure!(crate::checked_count(&shape).is_some(), "the result {shape:?} is too large");
+        Ok(vec![Fact::new(x.dtype, &shape)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.infer()?.remove(0);
+        let (x, grid, dims) = (self.input_x.f64s()?, self.grid.f64s()?, self.input_x.shape());
+        let mut y = Vec::with_capacity(fact.count());
+        each_index(&fact.shape, |i| {
+            let at = flat(self.grid.shape(), &[i[0], i[2], i[3], 0]);
+            let (cols, rows) = (self.taps(grid[at], dims[3]), self.taps(grid[at + 1], dims[2]));
+            let row = |(r, wr): &(usize, f64)| {
+                cols.iter().map(|(c, wc)| wr * wc * x[flat(dims, &[i[0], i[1], *r, *c])]).sum::<f64>()
+            };
+            y.push(rows.iter().map(row).sum::<f64>());
+        })?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let mode = match (self.interpolation_mode, e.opset()) {
+            (Interpolation::Nearest, _) => "nearest",
+            (Interpolation::Bilinear, ..20) => "bilinear",
+            (Interpolation::Bilinear, _) => "linear",
+        };
+        let beyond = match self.padding_mode {
+            Beyond::Zeros => "zeros",
+            Beyond::Border => "border",
+            Beyond::Reflection => "reflection",
+        };
+        let dtype = self.input_x.dtype();
+        let nearest = self.interpolation_mode == Interpolation::Nearest;
+        let wide = if nearest { DType::promote(dtype, DType::F32) } else { dtype };
+        let (x, mut grid) = (e.as_type(&self.input_x, wide)?, e.as_type(&self.grid, wide)?);
+        if nearest {
+            if self.padding_mode == Beyond::Reflection {
+                return no_form("ONNX rounds halves to even, also where it mirrors the image");
+            }
+            grid = self.whole(e, grid, wide)?;
+        }
+        let corners = i64::from(self.align_corners);
+        let attrs = vec![("mode", mode.into()), ("padding_mode", beyond.into()), ("align_corners", corners.into())];
+        let y = e.op_with("GridSample", &[x, grid], attrs);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let halves = Tensor::from_f64s(
+            DType::F32,
+            &[1, 1, 6, 2],
+            &[-1.0, -1.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, -1.5, 1.5],
+        );
+        let halves =
+            sample().tensor(DType::F32, &[1, 2, 4, 2]).data(halves.unwrap_or_else(|_| Tensor::vector::<f32>(&[])));
+        let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).tensor(DType::F32, &[2, 3, 2, 2]);
+        vec![
+            s.clone().int(0).int(0).flag(true).case("bilinear", 1e-6),
+            s.clone().text("bilinear").text("reflection").flag(false).case("reflection", 1e-6),
+            s.int(1).int(1).flag(false).case("nearest", 0.0),
+            halves.clone().int(1).int(0).flag(false).case("halves, nearest", 0.0),
+            halves.clone().int(1).int(1).flag(false).case("halves at the border, nearest", 0.0),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{ArgValue, Args, Const, Signature};
+    use crate::task::V;
+
+    /// MindSpore 2.10 on the CPU.
+    #[test]
+    fn modes_are_mindspores() {
+        let operand = |dims: &[usize], data: &[f64]| {
+            let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
+        };
+        let cases = [
+            (0, 0, true, [0.0, 3.05, 4.165, 2.75]),
+            (0, 1, true, [0.0, 3.05, 4.9, 2.75]),
+            (0, 2, true, [0.2, 3.05, 4.45, 2.75]),
+            (1, 0, true, [0.0, 4.0, 5.0, 4.0]),
+            (0, 0, false, [0.0, 3.55, 0.65, 3.25]),
+            (0, 2, false, [0.0, 3.55, 5.0, 3.25]),
+            (1, 0, false, [0.0, 4.0, 0.0, 3.0]),
+        ];
+        for (mode, beyond, corners, want) in cases {
+            let items = vec![
+                operand(&[1, 1, 2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+                operand(&[1, 1, 4, 2], &[-1.2, -1.0, 0.1, 0.3, 0.9, 1.3, -0.5, 0.5]),
+                Some(ArgValue::Const(Const::Int(mode))),
+                Some(ArgValue::Const(Const::Int(beyond))),
+                Some(ArgValue::Const(Const::Bool(corners))),
+            ];
+            let op = GridSampler2D::parse(&Args { op: "GridSampler2D", items }).unwrap();
+            let got = op.reference().unwrap()[0].to_f64s().unwrap();
+            let near = got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-5);
+            assert!(near, "{mode} {beyond} {corners}: {got:?} {want:?}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Images and boxes: resizing, sampling, suppression.
+
+pub(super) mod boxes;
+pub(super) mod grid_sampler2d;
+pub(super) mod resize;

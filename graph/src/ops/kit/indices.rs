@@ -1,0 +1,113 @@
+//! Multi-indices and byte-wise moves of elements: what the references of data movement are made of.
+
+use std::convert::Infallible;
+
+use crate::bounds::{Exceeded, Pulse};
+use crate::{Buffer, OpError, Tensor, checked_count, ensure};
+
+/// Calls `f` with every multi-index below `dims`, the last dimension fastest, until the thread has to stop.
+pub(in crate::ops) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) -> Result<(), Exceeded> {
+    let mut pulse = Pulse::default();
+    walk(dims, |index| {
+        f(index);
+        pulse.beat()
+    })
+}
+
+/// As [`each_index`] for so few indices that it is not worth stopping.
+pub(in crate::ops) fn each_tap(dims: &[usize], mut f: impl FnMut(&[usize])) {
+    let Ok(()) = walk(dims, |index| {
+        f(index);
+        Ok::<_, Infallible>(())
+    });
+}
+
+fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Result<(), E> {
+    if dims.contains(&0) {
+        return Ok(());
+    }
+    let mut index = vec![0; dims.len()];
+    loop {
+        f(&index)?;
+        let Some(d) = (0..dims.len()).rev().find(|&d| index[d] + 1 < dims[d]) else { return Ok(()) };
+        index[d] += 1;
+        index[d + 1..].fill(0);
+    }
+}
+
+/// Row-major position of a multi-index.
+pub(in crate::ops) fn flat(dims: &[usize], index: &[usize]) -> usize {
+    dims.iter().zip(index).fold(0, |at, (&d, &i)| at * d + i)
+}
+
+/// A tensor of `dims`; the element at each multi-index is element `source.1` of `xs[source.0]`, or `fill` without a source.
+pub(in crate::ops) fn rearrange_many(
+    xs: &[&Tensor],
+    dims: &[usize],
+    fill: &[u8],
+    mut source: impl FnMut(&[usize]) -> Option<(usize, usize)>,
+) -> Result<Tensor, OpError> {
+    ensure!(!xs.is_empty(), "no operand to take elements from");
+    let (dtype, size) = (xs[0].dtype(), xs[0].dtype().size());
+    ensure!(fill.len() == size, "fill of {} bytes for elements of {size}", fill.len());
+    let bytes = checked_count(dims).and_then(|n| n.checked_mul(size));
+    let mut out = Buffer::new(bytes.ok_or_else(|| OpError::Invalid(format!("{dims:?} is too large")))?)?;
+    let (mut places, mut outside) = (out.bytes_mut().chunks_exact_mut(size), None);
+    each_index(dims, |index| {
+        let element = match source(index) {
+            None => Some(fill),
+            Some((x, at)) => xs.get(x).and_then(|x| x.bytes().get(at * size..(at + 1) * size)),
+        };
+        match (element, places.next()) {
+            (Some(e), Some(place)) => place.copy_from_slice(e),
+            _ => outside = Some(index.to_vec()),
+        }
+    })?;
+    ensure!(outside.is_none(), "element {outside:?} has no source");
+    Ok(Tensor::from_bytes(dtype, dims, out.into_bytes())?)
+}
+
+/// As [`rearrange_many`] from one tensor; zero where `source` gives none.
+pub(in crate::ops) fn rearrange(
+    x: &Tensor,
+    dims: &[usize],
+    mut source: impl FnMut(&[usize]) -> Option<usize>,
+) -> Result<Tensor, OpError> {
+    rearrange_many(&[x], dims, &vec![0; x.dtype().size()], |index| source(index).map(|at| (0, at)))
+}
+
+/// A dimension or position given as `i64`.
+pub(in crate::ops) fn size(value: i64, what: &str) -> Result<usize, OpError> {
+    let fits = (0..=i64::from(i32::MAX)).contains(&value);
+    ensure!(fits, "{what}: expected a number from 0 to 2147483647, found {value}");
+    Ok(value as usize)
+}
+
+/// Dimensions given as `i64`.
+pub(in crate::ops) fn sizes(values: &[i64], what: &str) -> Result<Vec<usize>, OpError> {
+    values.iter().map(|&v| size(v, what)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_row_major() {
+        let mut seen = Vec::new();
+        each_index(&[2, 2], |i| seen.push(flat(&[2, 2], i))).unwrap();
+        assert_eq!(seen, [0, 1, 2, 3]);
+        let mut scalars = 0;
+        each_index(&[], |_| scalars += 1).unwrap();
+        each_index(&[3, 0], |_| scalars += 10).unwrap();
+        assert_eq!(scalars, 1);
+    }
+
+    #[test]
+    fn sources_are_checked() {
+        let x = Tensor::vector(&[1i32, 2, 3]);
+        let y = rearrange(&x, &[2, 2], |i| (i[0] == 0).then_some(2 - i[1])).unwrap();
+        assert_eq!(y.view::<i32>().unwrap(), [3, 2, 0, 0]);
+        assert!(rearrange(&x, &[1], |_| Some(3)).is_err());
+    }
+}

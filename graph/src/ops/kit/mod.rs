@@ -1,0 +1,10 @@
+//! What the operators share.
+
+pub(super) mod border;
+pub(super) mod broadcasting;
+pub(super) mod indices;
+pub(super) mod number;
+pub(super) mod sample;
+pub(super) mod samples;
+pub(super) mod taps;
+pub(super) mod window;

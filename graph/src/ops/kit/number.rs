@@ -1,0 +1,58 @@
+//! Arithmetic of references: `f64` for floats, wrapping `i64` for integers.
+
+use crate::{DType, Tensor, TensorError};
+
+/// A number that references compute with.
+pub(in crate::ops) trait Number: Copy + PartialOrd + 'static {
+    const ZERO: Self;
+    fn add(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn read(x: &Tensor) -> Result<Vec<Self>, TensorError>;
+    fn write(dtype: DType, dims: &[usize], data: &[Self]) -> Result<Tensor, TensorError>;
+}
+
+impl Number for f64 {
+    const ZERO: f64 = 0.0;
+    fn add(self, other: f64) -> f64 {
+        self + other
+    }
+    fn mul(self, other: f64) -> f64 {
+        self * other
+    }
+    fn read(x: &Tensor) -> Result<Vec<f64>, TensorError> {
+        x.to_f64s()
+    }
+    fn write(dtype: DType, dims: &[usize], data: &[f64]) -> Result<Tensor, TensorError> {
+        Tensor::from_f64s(dtype, dims, data)
+    }
+}
+
+impl Number for i64 {
+    const ZERO: i64 = 0;
+    fn add(self, other: i64) -> i64 {
+        self.wrapping_add(other)
+    }
+    fn mul(self, other: i64) -> i64 {
+        self.wrapping_mul(other)
+    }
+    fn read(x: &Tensor) -> Result<Vec<i64>, TensorError> {
+        x.to_i64s()
+    }
+    fn write(dtype: DType, dims: &[usize], data: &[i64]) -> Result<Tensor, TensorError> {
+        Tensor::from_i64s(dtype, dims, data)
+    }
+}
+
+/// Evaluates `$body` with `$N` as the number type that computes on `$dtype`.
+macro_rules! with_number {
+    ($dtype:expr, $N:ident => $body:expr) => {
+        if $dtype.is_float() {
+            type $N = f64;
+            $body
+        } else {
+            type $N = i64;
+            $body
+        }
+    };
+}
+pub(in crate::ops) use with_number;

@@ -1,0 +1,38 @@
+//! Weighted sums of few elements along a dimension.
+
+use crate::lower::Lowering;
+use crate::task::{Binary, ReduceKind, V};
+use crate::{DType, OpError, Tensor, count};
+
+/// `x` with other elements along dimension `axis`: element `i` is the sum of the elements that `taps[i]` names, each times its
+/// weight. It depends on no other element, whatever that holds. Every list has one element or more.
+pub(in crate::ops) fn weigh(b: &mut Lowering, x: V, axis: usize, taps: &[Vec<(usize, f64)>]) -> Result<V, OpError> {
+    let fact = b.fact(x).clone();
+    let width = taps.iter().map(Vec::len).max().unwrap_or(1);
+    let (mut picks, mut weights) = (Vec::new(), Vec::new());
+    for list in taps {
+        let Some(((last, weight), before)) = list.split_last() else {
+            return Err(OpError::Invalid("expected elements to sum, found none".into()));
+        };
+        // Shorter sums take their last element several times, with a share of its weight each.
+        let copies = width - before.len();
+        let shares = std::iter::repeat_n((*last, weight / copies as f64), copies);
+        for (pick, weight) in before.iter().copied().chain(shares) {
+            picks.push(pick as i64);
+            weights.push(weight);
+        }
+    }
+    let wide = DType::promote(fact.dtype, DType::F32);
+    let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
+    let picks = b.constant(Tensor::vector(&picks));
+    let weights = b.constant(Tensor::from_f64s(wide, &[taps.len(), width, 1], &weights)?);
+    let y = b.gather(x, picks, axis);
+    let y = b.cast(y, wide);
+    let y = b.reshape(y, &[outer, taps.len(), width, inner])?;
+    let y = b.binary(Binary::Mul, y, weights)?;
+    let y = b.reduce(ReduceKind::Sum, y, &[2], false, wide)?;
+    let mut dims = fact.shape;
+    dims[axis] = taps.len();
+    let y = b.cast(y, fact.dtype);
+    b.reshape(y, &dims)
+}

@@ -1,0 +1,55 @@
+use super::product::Product;
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::sample::sample;
+use crate::task::V;
+use crate::{DType, Fact, OpError, Tensor, op};
+
+op! {
+    /// Products of matrices in the last two dimensions, each transposed first if asked. The dimensions before broadcast.
+    ///
+    /// `x`, `y`: rank 2 or more and one number type, which is the result's. Integers wrap.
+    BatchMatMul, aliases ["BatchMatMulExt"] {
+        x ["input"]: Operand,
+        y ["mat2"]: Operand,
+        transpose_a ["adj_x1"]: bool = false,
+        transpose_b ["adj_x2"]: bool = false,
+    }
+}
+
+impl BatchMatMul {
+    fn product(&self) -> Product<'_> {
+        Product { a: &self.x, b: &self.y, trans_a: self.transpose_a, trans_b: self.transpose_b }
+    }
+}
+
+impl Rule for BatchMatMul {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.product().infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.product().reference()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        Ok(Some(vec![self.product().lower(b)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![self.product().onnx(e, None)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[2, 3, 4, 5]).tensor(F32, &[2, 3, 5, 6]).case("two batch dimensions", 1e-6),
+            sample().tensor(F32, &[2, 4, 5]).tensor(F32, &[2, 3, 5]).flag(false).flag(true).case("transposed", 1e-6),
+            sample().tensor(F32, &[2, 1, 4, 5]).tensor(F32, &[3, 5, 2]).case("broadcast", 1e-6),
+            sample().tensor(F32, &[2, 5, 4]).tensor(F32, &[5, 2]).flag(true).flag(false).case("shared right", 1e-6),
+            sample().tensor(I64, &[2, 2, 3]).tensor(I64, &[2, 3, 2]).case("i64", 0.0),
+            sample().tensor(BF16, &[2, 2, 3]).tensor(BF16, &[2, 3, 2]).case("bf16", 2e-2),
+        ]
+    }
+}

@@ -1,0 +1,59 @@
+use super::product::Product;
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::sample::sample;
+use crate::task::V;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// Product of two matrices, each transposed first if asked. Integers wrap.
+    ///
+    /// `input`, `mat2`: matrices of one number type. Result: a matrix of that type.
+    MatMul, aliases ["Mm"] {
+        input ["x", "x1"]: Operand,
+        mat2 ["y", "x2"]: Operand,
+        transpose_a ["transpose_x1"]: bool = false,
+        transpose_b ["transpose_x2"]: bool = false,
+    }
+}
+
+impl MatMul {
+    fn product(&self) -> Product<'_> {
+        Product { a: &self.input, b: &self.mat2, trans_a: self.transpose_a, trans_b: self.transpose_b }
+    }
+}
+
+impl Rule for MatMul {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let ranks = (self.input.rank(), self.mat2.rank());
+        ensure!(ranks == (2, 2), "expected two matrices, found {} and {}", self.input.fact, self.mat2.fact);
+        Ok(vec![self.product().infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.product().reference()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        Ok(Some(vec![self.product().lower(b)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![self.product().onnx(e, None)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[3, 5]).tensor(F32, &[5, 7]).case("plain", 1e-6),
+            sample().tensor(F32, &[5, 3]).tensor(F32, &[7, 5]).flag(true).flag(true).case("both transposed", 1e-6),
+            sample().tensor(F32, &[1, 129]).tensor(F32, &[17, 129]).flag(false).flag(true).case("row", 1e-5),
+            sample().tensor(F16, &[4, 6]).tensor(F16, &[6, 3]).case("f16", 2e-3),
+            sample().tensor(F64, &[4, 6]).tensor(F64, &[6, 3]).case("f64", 1e-14),
+            sample().tensor(I32, &[4, 6]).tensor(I32, &[6, 3]).case("i32", 0.0),
+            sample().tensor(F32, &[0, 6]).tensor(F32, &[6, 3]).case("no rows", 0.0),
+            sample().tensor(F32, &[2, 0]).tensor(F32, &[0, 3]).case("no inner elements", 0.0),
+        ]
+    }
+}

@@ -1,0 +1,157 @@
+//! Matrix products: the shape rule, the plain definition and the lowering that several operators share.
+
+use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, NoForm, machine};
+use crate::op::Operand;
+use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::number::{Number, with_number};
+use crate::task::{Binary, V};
+use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, checked_count, ensure, shape};
+
+/// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.
+pub(in crate::ops) struct Product<'a> {
+    pub a: &'a Operand,
+    pub b: &'a Operand,
+    pub trans_a: bool,
+    pub trans_b: bool,
+}
+
+struct Dims {
+    m: usize,
+    n: usize,
+    k: usize,
+    batch: Shape,
+}
+
+impl Product<'_> {
+    fn dims(&self) -> Result<Dims, OpError> {
+        let (fa, fb) = (&self.a.fact, &self.b.fact);
+        ensure!(fa.rank() >= 2 && fb.rank() >= 2, "expected matrices, found {fa} and {fb}");
+        let ends = |s: &[usize], t: bool| {
+            let (r, c) = (s[s.len() - 2], s[s.len() - 1]);
+            if t { (c, r) } else { (r, c) }
+        };
+        let ((m, k), (kb, n)) = (ends(&fa.shape, self.trans_a), ends(&fb.shape, self.trans_b));
+        ensure!(k == kb, "inner dimensions of {fa} and {fb} differ: {k} and {kb}");
+        let batch = broadcast(&fa.shape[..fa.rank() - 2], &fb.shape[..fb.rank() - 2])
+            .ok_or_else(|| OpError::Invalid(format!("batch dimensions of {fa} and {fb} do not broadcast")))?;
+        Ok(Dims { m, n, k, batch })
+    }
+
+    pub fn infer(&self) -> Result<Fact, OpError> {
+        let (fa, fb) = (&self.a.fact, &self.b.fact);
+        ensure!(fa.dtype == fb.dtype, "expected operands of one element type, found {fa} and {fb}");
+        ensure!(fa.dtype.is_float() || fa.dtype.is_int(), "expected numbers, found {fa}");
+        let Dims { m, n, mut batch, .. } = self.dims()?;
+        batch.extend([m, n]);
+        ensure!(checked_count(&batch).is_some(), "result {:?} is too large", batch.as_slice());
+        Ok(Fact { dtype: fa.dtype, shape: batch })
+    }
+
+    pub fn reference(&self) -> Result<Tensor, OpError> {
+        let fact = self.infer()?;
+        with_number!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
+    }
+
+    fn sums<N: Number>(&self) -> Result<Vec<N>, OpError> {
+        let d = self.dims()?;
+        let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
+        let first = |x: &Operand| broadcast_strides(&x.shape()[..x.rank() - 2], &d.batch).unwrap_or_default();
+        let (sa, sb) = (first(self.a), first(self.b));
+        let mut out = Vec::new();
+        each_index(&d.batch, |index| {
+            let base = |s: &[isize]| index.iter().zip(s).map(|(&i, &s)| i * s as usize).sum::<usize>();
+            let (a0, b0) = (base(&sa) * d.m * d.k, base(&sb) * d.k * d.n);
+            for i in 0..d.m {
+                for j in 0..d.n {
+                    let at_a = |l| a0 + if self.trans_a { l * d.m + i } else { i * d.k + l };
+                    let at_b = |l| b0 + if self.trans_b { j * d.k + l } else { l * d.n + j };
+                    out.push((0..d.k).fold(N::ZERO, |sum, l| sum.add(a[at_a(l)].mul(b[at_b(l)]))));
+                }
+            }
+        })?;
+        Ok(out)
+    }
+
+    /// `Gemm` for matrices of floats, else `MatMul` behind transposes; `bias` has one element for each column.
+    pub fn onnx(&self, e: &mut Emit, bias: Option<Edge>) -> Result<Edge, NoForm> {
+        let (dtype, wide) = (self.a.dtype(), machine(self.a.dtype()));
+        let (mut a, mut b) = (e.as_type(self.a, wide)?, e.as_type(self.b, wide)?);
+        let bias = bias.map(|x| e.cast(x, dtype, wide));
+        if self.a.rank() == 2 && self.b.rank() == 2 && wide.is_float() {
+            let flag = |name, set: bool| set.then(|| (name, 1.into()));
+            let attrs = [flag("transA", self.trans_a), flag("transB", self.trans_b)].into_iter().flatten().collect();
+            let y = e.op_n("Gemm", &[Some(a), Some(b), bias], attrs, 1)[0];
+            return Ok(e.cast(y, wide, dtype));
+        }
+        if self.trans_a {
+            a = e.transpose(a, &swapped(self.a.rank()));
+        }
+        if self.trans_b {
+            b = e.transpose(b, &swapped(self.b.rank()));
+        }
+        let mut y = e.op("MatMul", &[a, b]);
+        if let Some(bias) = bias {
+            y = e.op("Add", &[y, bias]);
+        }
+        Ok(e.cast(y, wide, dtype))
+    }
+
+    pub fn lower(&self, b: &mut Lowering) -> Result<V, OpError> {
+        let fact = self.infer()?;
+        if self.dims()?.k == 0 || fact.count() == 0 {
+            return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
+        }
+        b.matmul(self.a.v, self.b.v, self.trans_a, self.trans_b)
+    }
+}
+
+/// The dimensions with the last two swapped.
+fn swapped(rank: usize) -> Vec<usize> {
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm.swap(rank - 2, rank - 1);
+    perm
+}
+
+/// `x` with other dimensions, contents included.
+pub(in crate::ops) fn reshaped(x: &Operand, v: V, dims: &[usize]) -> Result<Operand, OpError> {
+    let known = x.known.as_ref().map(|t| t.reshape(dims)).transpose()?;
+    Ok(Operand { v, fact: Fact { dtype: x.dtype(), shape: shape(dims) }.into(), known })
+}
+
+/// The operand as a tensor that is being computed.
+pub(in crate::ops) fn computed(like: &Operand, tensor: Tensor) -> Operand {
+    Operand { v: like.v, fact: tensor.fact().into(), known: Some(tensor) }
+}
+
+/// The shape of `x + bias`, where a bias is given: that of `x`.
+pub(in crate::ops) fn check_bias(x: &Fact, bias: Option<&Operand>) -> Result<(), OpError> {
+    let Some(bias) = bias else { return Ok(()) };
+    ensure!(bias.dtype() == x.dtype, "expected a bias of {}, found {}", x.dtype, bias.fact);
+    let fits = broadcast(bias.shape(), &x.shape).is_some_and(|s| s == x.shape);
+    ensure!(fits, "bias {} does not broadcast to {x}", bias.fact);
+    Ok(())
+}
+
+/// `x + bias` where a bias is given; it broadcasts to `x`.
+pub(in crate::ops) fn add_bias(x: Tensor, bias: Option<&Operand>) -> Result<Tensor, OpError> {
+    let Some(bias) = bias else { return Ok(x) };
+    with_number!(x.dtype(), N => {
+        let (mut y, b) = (N::read(&x)?, N::read(bias.tensor()?)?);
+        let strides = broadcast_strides(bias.shape(), x.shape()).unwrap_or_default();
+        each_index(x.shape(), |index| {
+            let from: usize = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
+            let at = flat(x.shape(), index);
+            y[at] = y[at].add(b[from]);
+        })?;
+        Ok(N::write(x.dtype(), x.shape(), &y)?)
+    })
+}
+
+/// `x + bias` where a bias is given.
+pub(in crate::ops) fn lower_bias(b: &mut Lowering, x: V, bias: Option<&Operand>) -> Result<V, OpError> {
+    match bias {
+        Some(bias) => b.binary(Binary::Add, x, bias.v),
+        None => Ok(x),
+    }
+}

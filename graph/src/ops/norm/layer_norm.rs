@@ -1,0 +1,623 @@
+use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
+use crate::op::{Case, Ints, Operand, Rule};
+use crate::ops::kit::indices::sizes;
+use crate::ops::kit::sample::sample;
+use crate::task::{Binary, NormKind, Program, Unary, V};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, count, ensure, op};
+
+/// What normalisation operators return for each row besides the result.
+#[derive(Clone, Copy, PartialEq)]
+enum Spread {
+    Variance,
+    InverseDeviation,
+}
+
+/// Normalisation of rows: the dimensions from `axis` on.
+struct Rows<'a> {
+    kind: NormKind,
+    x: &'a Operand,
+    axis: usize,
+    gamma: Option<&'a Operand>,
+    beta: Option<&'a Operand>,
+    eps: f64,
+}
+
+impl Rows<'_> {
+    /// `y`; mean and spread of each row.
+    fn onnx(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+        let (dtype, axis) = (self.x.dtype(), self.axis);
+        let row = self.x.dims()[axis..].to_vec();
+        let fits = |p: Option<&Operand>| {
+            p.is_none_or(|p| p.dims() == row && row.iter().all(Option::is_some) && p.dtype() == dtype)
+        };
+        if self.kind == NormKind::Layer
+            && self.gamma.is_some()
+            && fits(self.gamma)
+            && fits(self.beta)
+            && dtype != DType::BF16
+        {
+            let (x, gamma) = (e.edge(self.x)?, self.gamma.map(|p| e.edge(p)).transpose()?);
+            let beta = self.beta.map(|p| e.edge(p)).transpose()?;
+            let attrs = vec![("axis", (axis as i64).into()), ("epsilon", (self.eps as f32).into())];
+            let out = e.op_n("LayerNormalization", &[Some(x), gamma, beta], attrs, 3);
+            // The statistics are f32, or as precise as the operand.
+            let stats = if dtype == DType::F64 { dtype } else { DType::F32 };
+            let [mean, inverse] = [out[1], out[2]].map(|s| e.cast(s, stats, DType::F32));
+            return Ok([out[0], mean, self.spread(e, inverse, spread)?]);
+        }
+        self.composed(e, spread)
+    }
+
+    /// The variance from the inverse deviation, or that itself.
+    fn spread(&self, e: &mut Emit, inverse: Edge, spread: Spread) -> Result<Edge, NoForm> {
+        if spread == Spread::InverseDeviation {
+            return Ok(inverse);
+        }
+        let square = e.op("Mul", &[inverse, inverse]);
+        let (sum, eps) = (e.op("Reciprocal", &[square]), e.number(DType::F32, self.eps)?);
+        let var = e.op("Sub", &[sum, eps]);
+        Ok(e.op("Relu", &[var]))
+    }
+
+    /// As [`Rows::onnx`], step by step.
+    fn composed(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+        let (dtype, wide) = (self.x.dtype(), DType::promote(self.x.dtype(), DType::F32));
+        let axes: Vec<usize> = (self.axis..self.x.rank()).collect();
+        let x = e.as_type(self.x, wide)?;
+        let mean = e.reduce("ReduceMean", x, &axes, true);
+        let centred = if self.kind == NormKind::Layer { e.op("Sub", &[x, mean]) } else { x };
+        let squares = e.op("Mul", &[centred, centred]);
+        let (var, eps) = (e.reduce("ReduceMean", squares, &axes, true), e.number(wide, self.eps)?);
+        let sum = e.op("Add", &[var, eps]);
+        let root = e.op("Sqrt", &[sum]);
+        let mut y = e.op("Div", &[centred, root]);
+        for (op, p) in [("Mul", self.gamma), ("Add", self.beta)] {
+            if let Some(p) = p {
+                let p = e.as_type(p, wide)?;
+                y = e.op(op, &[y, p]);
+            }
+        }
+        let stat = if spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
+        Ok([e.cast(y, wide, dtype), e.cast(mean, wide, DType::F32), e.cast(stat, wide, DType::F32)])
+    }
+
+    /// Facts of `y`, and of one statistic.
+    fn infer(&self) -> Result<(Fact, Fact), OpError> {
+        let x = &self.x.fact;
+        ensure!(x.dtype.is_float(), "expected floats, found {x}");
+        ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive epsilon, found {}", self.eps);
+        for p in [self.gamma, self.beta].into_iter().flatten() {
+            ensure!(p.dtype().is_float(), "expected floats, found {}", p.fact);
+            let fits = broadcast(p.shape(), &x.shape).is_some_and(|s| s == x.shape);
+            ensure!(fits, "parameters {} do not broadcast to {x}", p.fact);
+        }
+        let mut row = x.shape.clone();
+        row[self.axis..].fill(1);
+        Ok((Fact::clone(x), Fact { dtype: DType::F32, shape: row }))
+    }
+
+    /// The parameter's value for every element of `x`.
+    fn spread_out(&self, p: Option<&Operand>, otherwise: f64) -> Result<Vec<f64>, OpError> {
+        let Some(p) = p else { return Ok(vec![otherwise; self.x.count()]) };
+        let values = p.f64s()?;
+        let strides = broadcast_strides(p.shape(), self.x.shape()).unwrap_or_default();
+        let mut out = Vec::with_capacity(self.x.count());
+        crate::ops::kit::indices::each_index(self.x.shape(), |index| {
+            out.push(values[index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum::<usize>()]);
+        })?;
+        Ok(out)
+    }
+
+    /// `y`; mean and spread of each row.
+    fn reference(&self, spread: Spread) -> Result<[Tensor; 3], OpError> {
+        let (y_fact, row) = self.infer()?;
+        let (x, gamma, beta) = (self.x.f64s()?, self.spread_out(self.gamma, 1.0)?, self.spread_out(self.beta, 0.0)?);
+        let cols = count(&self.x.shape()[self.axis..]);
+        let (mut y, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
+        for (r, values) in x.chunks(cols.max(1)).enumerate() {
+            let n = values.len() as f64;
+            let mean = if self.kind == NormKind::Layer { values.iter().sum::<f64>() / n } else { 0.0 };
+            let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+            let inverse = 1.0 / (var + self.eps).sqrt();
+            y.extend(
+                values.iter().enumerate().map(|(j, v)| (v - mean) * inverse * gamma[r * cols + j] + beta[r * cols + j]),
+            );
+            means.push(mean);
+            spreads.push(if spread == Spread::Variance { var } else { inverse });
+        }
+        means.resize(row.count(), f64::NAN);
+        spreads.resize(row.count(), f64::NAN);
+        let stat = |v: &[f64]| Tensor::from_f64s(row.dtype, &row.shape, v);
+        Ok([Tensor::from_f64s(y_fact.dtype, &y_fact.shape, &y)?, stat(&means)?, stat(&spreads)?])
+    }
+
+    /// The parameter as a row of the operand's type, if it has one value for each element of a row.
+    fn row_parameter(&self, b: &mut Lowering, p: Option<&Operand>) -> Option<V> {
+        p.filter(|p| p.shape() == &self.x.shape()[self.axis..]).map(|p| b.cast(p.v, self.x.dtype()))
+    }
+
+    fn lower_y(&self, b: &mut Lowering) -> Result<V, OpError> {
+        let (gamma, beta) = (self.row_parameter(b, self.gamma), self.row_parameter(b, self.beta));
+        let inside = gamma.is_some() == self.gamma.is_some() && beta.is_some() == self.beta.is_some();
+        if inside {
+            return Ok(b.norm(self.kind, self.x.v, self.axis, gamma, beta, self.eps, false)[0]);
+        }
+        let mut y = b.norm(self.kind, self.x.v, self.axis, None, None, self.eps, false)[0];
+        for (f, p) in [(Binary::Mul, self.gamma), (Binary::Add, self.beta)] {
+            if let Some(p) = p {
+                let p = b.cast(p.v, self.x.dtype());
+                y = b.binary(f, y, p)?;
+            }
+        }
+        Ok(y)
+    }
+
+    /// Mean (layer only) and spread of each row.
+    fn lower_stats(&self, b: &mut Lowering, spread: Spread) -> Vec<V> {
+        let mut stats = b.norm(self.kind, self.x.v, self.axis, None, None, self.eps, true).split_off(1);
+        if let (Spread::Variance, Some(last)) = (spread, stats.last_mut()) {
+            let dims = b.fact(*last).shape.clone();
+            let mut p = Program::new();
+            let inverse = p.input(0, DType::F32);
+            let square = p.unary(Unary::Square, inverse);
+            let sum = p.unary(Unary::Reciprocal, square);
+            let eps = p.constant(self.eps, DType::F32);
+            let var = p.binary(Binary::Sub, sum, eps);
+            p.unary(Unary::Relu, var);
+            *last = b.map(p, &[*last], &dims);
+        }
+        stats
+    }
+
+    fn lower(&self, b: &mut Lowering, spread: Spread) -> Result<Option<Vec<V>>, OpError> {
+        self.infer()?;
+        if self.x.count() == 0 {
+            return Ok(None);
+        }
+        let mut out = vec![self.lower_y(b)?];
+        out.extend(self.lower_stats(b, spread));
+        Ok(Some(out))
+    }
+}
+
+/// Checks that parameters have the dimensions of `x` from `axis` on.
+fn exactly(x: &Operand, axis: usize, params: [Option<&Operand>; 2]) -> Result<(), OpError> {
+    for p in params.into_iter().flatten() {
+        let fits = p.rank() == x.rank() - axis && ends_with(x, &p.dims());
+        ensure!(fits, "expected parameters with the dimensions of {} from {axis} on, found {}", x.fact, p.fact);
+    }
+    Ok(())
+}
+
+/// Whether the last dimensions of `x` are `dims`, or may be where one is open.
+fn ends_with(x: &Operand, dims: &[Option<usize>]) -> bool {
+    let own = x.dims();
+    let start = own.len().checked_sub(dims.len());
+    let fits = |(a, b): (&Option<usize>, &Option<usize>)| a.zip(*b).is_none_or(|(a, b)| a == b);
+    start.is_some_and(|start| own[start..].iter().zip(dims).all(fits))
+}
+
+macro_rules! layer_norm_op {
+    ($(#[doc = $doc:literal])+ $name:ident $spread:expr) => {
+        op! {
+            $(#[doc = $doc])+
+            $name {
+                input_x ["x"]: Operand,
+                gamma: Operand,
+                beta: Operand,
+                begin_norm_axis: i64 = 1,
+                begin_params_axis: i64 = 1,
+                epsilon: f64 = 1e-7,
+            }
+        }
+
+        impl $name {
+            fn rows(&self) -> Result<Rows<'_>, OpError> {
+                let axis = self.input_x.axis(self.begin_norm_axis)?;
+                let params = self.input_x.axis(self.begin_params_axis)?;
+                exactly(&self.input_x, params, [Some(&self.gamma), Some(&self.beta)])?;
+                let (gamma, beta, eps) = (Some(&self.gamma), Some(&self.beta), self.epsilon);
+                Ok(Rows { kind: NormKind::Layer, x: &self.input_x, axis, gamma, beta, eps })
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                let (y, row) = self.rows()?.infer()?;
+                Ok(vec![y, row.clone(), row])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(self.rows()?.reference($spread)?.into())
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+                self.rows()?.lower(b, $spread)
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                Ok(Some(self.rows()?.onnx(e, $spread)?.into()))
+            }
+
+            fn cases() -> Vec<Case> {
+                let one = |dtype, x: &[usize], p: &[usize]| sample().tensor(dtype, x).tensor(dtype, p).tensor(dtype, p);
+                vec![
+                    one(DType::F32, &[2, 3, 7], &[7]).int(-1).int(-1).real(1e-5).case("last", 5e-6),
+                    one(DType::F32, &[2, 3, 4], &[3, 4]).int(1).int(1).real(1e-5).case("two dimensions", 5e-6),
+                    one(DType::F32, &[2, 3, 4], &[4]).int(1).int(2).real(1e-3).case("shorter parameters", 5e-6),
+                    one(DType::F16, &[3, 8], &[8]).int(1).int(1).real(1e-3).case("f16", 5e-3),
+                ]
+            }
+        }
+    };
+}
+
+layer_norm_op! {
+    /// Normalises the dimensions from `begin_norm_axis` on: `(x − mean) / √(variance + epsilon) · gamma + beta`.
+    ///
+    /// `input_x`: a float type. `gamma` and `beta`: the dimensions of `input_x` from `begin_params_axis` on. Results: `y`, and
+    /// as `f32` with the normalised dimensions as 1 the mean and the biased variance.
+    LayerNorm Spread::Variance
+}
+
+layer_norm_op! {
+    /// As `LayerNorm`; the third result is `1 / √(variance + epsilon)`.
+    LayerNormV3 Spread::InverseDeviation
+}
+
+op! {
+    /// Normalises the last dimensions, which are `normalized_shape`: `(x − mean) / √(variance + eps) · weight + bias`.
+    ///
+    /// `input`: a float type. `weight`, `bias`: of shape `normalized_shape`, or `None`. Results: `y`, and as `f32` with the
+    /// normalised dimensions as 1 the mean and `1 / √(variance + eps)`.
+    LayerNormExt {
+        input: Operand,
+        normalized_shape: Ints,
+        weight: Option<Operand> = None,
+        bias: Option<Operand> = None,
+        eps: f64 = 1e-5,
+    }
+}
+
+impl LayerNormExt {
+    fn rows(&self) -> Result<Rows<'_>, OpError> {
+        let dims = sizes(&self.normalized_shape, "normalized_shape")?;
+        let known: Vec<Option<usize>> = dims.iter().copied().map(Some).collect();
+        let fits = !dims.is_empty() && ends_with(&self.input, &known);
+        ensure!(fits, "{} does not end with {dims:?}", self.input.fact);
+        let (axis, gamma, beta) = (self.input.rank() - dims.len(), self.weight.as_ref(), self.bias.as_ref());
+        exactly(&self.input, axis, [gamma, beta])?;
+        Ok(Rows { kind: NormKind::Layer, x: &self.input, axis, gamma, beta, eps: self.eps })
+    }
+}
+
+impl Rule for LayerNormExt {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (y, row) = self.rows()?.infer()?;
+        Ok(vec![y, row.clone(), row])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(self.rows()?.reference(Spread::InverseDeviation)?.into())
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        self.rows()?.lower(b, Spread::InverseDeviation)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(self.rows()?.onnx(e, Spread::InverseDeviation)?.into()))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[2, 3, 5]).ints(&[5]);
+        vec![
+            x.clone().tensor(DType::F32, &[5]).tensor(DType::F32, &[5]).real(1e-5).case("parameters", 5e-6),
+            x.none().none().case("without parameters", 5e-6),
+        ]
+    }
+}
+
+op! {
+    /// `x / √(mean(x²) + epsilon) · gamma` over the last dimensions, as many as `gamma` has.
+    ///
+    /// `x`: a float type. Results: `y`, and as `f32` with the normalised dimensions as 1 the inverse root.
+    RmsNorm { x: Operand, gamma: Operand, epsilon ["eps"]: f64 = 1e-6 }
+}
+
+impl RmsNorm {
+    fn rows(&self) -> Result<Rows<'_>, OpError> {
+        let (x, gamma) = (&self.x, &self.gamma);
+        let fits = gamma.rank() > 0 && ends_with(x, &gamma.dims());
+        ensure!(fits, "{} does not end with the dimensions of {}", x.fact, gamma.fact);
+        let axis = x.rank() - gamma.rank();
+        Ok(Rows { kind: NormKind::Rms, x, axis, gamma: Some(gamma), beta: None, eps: self.epsilon })
+    }
+}
+
+impl Rule for RmsNorm {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (y, row) = self.rows()?.infer()?;
+        Ok(vec![y, row])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let [y, _, inverse] = self.rows()?.reference(Spread::InverseDeviation)?;
+        Ok(vec![y, inverse])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        self.rows()?.lower(b, Spread::InverseDeviation)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, _, inverse] = self.rows()?.onnx(e, Spread::InverseDeviation)?;
+        Ok(Some(vec![y, inverse]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 5]).tensor(DType::F32, &[5]).real(1e-5).case("last", 5e-6),
+            sample().tensor(DType::F32, &[2, 3, 4]).tensor(DType::F32, &[3, 4]).case("two dimensions", 5e-6),
+        ]
+    }
+}
+
+op! {
+    /// Normalises groups of channels: `(x − mean) / √(variance + eps) · weight + bias`, with mean and biased variance over
+    /// each of `num_groups` groups of neighbouring channels (dimension 1) of each sample.
+    ///
+    /// `input`: a float type, rank 2 or more. `weight`, `bias`: a float for each channel, or `None`. Results: `y`, and as
+    /// `[n, num_groups]` the mean and `1 / √(variance + eps)`.
+    GroupNorm {
+        input ["x"]: Operand,
+        num_groups: i64,
+        weight ["gamma"]: Option<Operand> = None,
+        bias ["beta"]: Option<Operand> = None,
+        eps ["epsilon"]: f64 = 1e-5,
+    }
+}
+
+impl GroupNorm {
+    /// The dimensions within a group, where channels are two dimensions.
+    fn inside(&self) -> Vec<usize> {
+        (2..self.input.rank() + 1).collect()
+    }
+
+    /// `y`, and for each group the mean and the spread, with the dimensions within a group kept as 1.
+    fn onnx_parts(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+        let x = &self.input;
+        let (dtype, wide) = (x.dtype(), DType::promote(machine(x.dtype()), DType::F32));
+        let Some(Some(channels)) = x.dims().get(1).copied() else { return no_form("groups of channels that are open") };
+        let groups = crate::ops::kit::indices::size(self.num_groups, "num_groups")?;
+        crate::ops::conv::grouped::check_groups(groups, channels, channels)?;
+        let edge = e.as_type(x, wide)?;
+        let mut sizes = e.sizes_of(x);
+        sizes.splice(1..2, [Size::Fixed(groups as i64), Size::Fixed((channels / groups) as i64)]);
+        let shape = e.sizes(&sizes)?;
+        let rows = e.op("Reshape", &[edge, shape]);
+        let inside = self.inside();
+        let mean = e.reduce("ReduceMean", rows, &inside, true);
+        let centred = e.op("Sub", &[rows, mean]);
+        let squares = e.op("Mul", &[centred, centred]);
+        let (var, eps) = (e.reduce("ReduceMean", squares, &inside, true), e.number(wide, self.eps)?);
+        let sum = e.op("Add", &[var, eps]);
+        let root = e.op("Sqrt", &[sum]);
+        let y = e.op("Div", &[centred, root]);
+        let sizes = e.sizes_of(x);
+        let shape = e.sizes(&sizes)?;
+        let mut y = e.op("Reshape", &[y, shape]);
+        let axes: Vec<i64> = to_i64(&(1..x.rank() - 1).collect::<Vec<_>>());
+        for (op, p) in [("Mul", &self.weight), ("Add", &self.bias)] {
+            if let Some(p) = p {
+                let p = e.as_type(p, wide)?;
+                let p = e.unsqueeze(p, &axes);
+                y = e.op(op, &[y, p]);
+            }
+        }
+        let stat = if spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
+        Ok([e.cast(y, wide, dtype), mean, stat])
+    }
+
+    /// Batch, groups, and elements of a group.
+    fn dims(&self) -> Result<[usize; 3], OpError> {
+        let x = &self.input;
+        ensure!(x.rank() >= 2 && x.dtype().is_float(), "expected floats of rank 2 or more, found {}", x.fact);
+        let groups = crate::ops::kit::indices::size(self.num_groups, "num_groups")?;
+        crate::ops::conv::grouped::check_groups(groups, x.shape()[1], x.shape()[1])?;
+        for p in [&self.weight, &self.bias].into_iter().flatten() {
+            let fits = p.shape() == &x.shape()[1..2] && p.dtype().is_float();
+            ensure!(fits, "expected a float for each channel of {}, found {}", x.fact, p.fact);
+        }
+        ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive eps, found {}", self.eps);
+        Ok([x.shape()[0], groups, x.shape()[1] / groups * count(&x.shape()[2..])])
+    }
+
+    fn rows(&self, v: V) -> Result<Operand, OpError> {
+        crate::ops::linear::product::reshaped(&self.input, v, &self.dims()?)
+    }
+
+    /// Dimensions that put a parameter on the channels.
+    fn channel(&self) -> Shape {
+        let mut dims = Shape::from_elem(1, self.input.rank() - 1);
+        dims[0] = self.input.shape()[1];
+        dims
+    }
+}
+
+fn plain(x: &Operand, eps: f64) -> Rows<'_> {
+    Rows { kind: NormKind::Layer, x, axis: 2, gamma: None, beta: None, eps }
+}
+
+impl Rule for GroupNorm {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let [n, groups, _] = self.dims()?;
+        let stats = Fact::new(self.input.dtype(), &[n, groups]);
+        Ok(vec![self.input.fact.clone(), stats.clone(), stats])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let [n, groups, _] = self.dims()?;
+        let rows = self.rows(self.input.v)?;
+        let [_, mean, inverse] = plain(&rows, self.eps).reference(Spread::InverseDeviation)?;
+        let whole = Rows { x: &self.input, ..plain(&rows, self.eps) };
+        let on_channel = |p: &Option<Operand>| match p {
+            Some(p) => crate::ops::linear::product::reshaped(p, p.v, &self.channel()).map(Some),
+            None => Ok(None),
+        };
+        let gamma = whole.spread_out(on_channel(&self.weight)?.as_ref(), 1.0)?;
+        let beta = whole.spread_out(on_channel(&self.bias)?.as_ref(), 0.0)?;
+        let y: Vec<f64> = self.normal()?.iter().zip(&gamma).zip(&beta).map(|((v, g), b)| v * g + b).collect();
+        let stat = |t: Tensor| Ok::<_, OpError>(t.cast(self.input.dtype())?.reshape(&[n, groups])?);
+        let y = Tensor::from_f64s(self.input.dtype(), self.input.shape(), &y)?;
+        Ok(vec![y, stat(mean)?, stat(inverse)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let [n, groups, _] = self.dims()?;
+        if self.input.count() == 0 {
+            return Ok(None);
+        }
+        let v = b.reshape(self.input.v, &self.dims()?)?;
+        let rows = self.rows(v)?;
+        let y = plain(&rows, self.eps).lower_y(b)?;
+        let stats = plain(&rows, self.eps).lower_stats(b, Spread::InverseDeviation);
+        let y = b.reshape(y, self.input.shape())?;
+        let mut p = Program::new();
+        let mut ins = vec![y];
+        let mut r = p.input(0, self.input.dtype());
+        for (f, q) in [(Binary::Mul, &self.weight), (Binary::Add, &self.bias)] {
+            let Some(q) = q else { continue };
+            let value = p.input(ins.len(), q.dtype());
+            let value = p.cast(value, self.input.dtype());
+            r = p.binary(f, r, value);
+            ins.push(b.reshape(q.v, &self.channel())?);
+        }
+        let y = if ins.len() > 1 { b.map(p, &ins, self.input.shape()) } else { y };
+        let mut stat = |v: V| {
+            let v = b.cast(v, self.input.dtype());
+            b.reshape(v, &[n, groups])
+        };
+        Ok(Some(vec![y, stat(stats[0])?, stat(stats[1])?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, mean, inverse] = self.onnx_parts(e, Spread::InverseDeviation)?;
+        let (dtype, wide) = (self.input.dtype(), DType::promote(machine(self.input.dtype()), DType::F32));
+        let stat = |e: &mut Emit, s| {
+            let s = e.squeeze(s, &to_i64(&self.inside()));
+            e.cast(s, wide, dtype)
+        };
+        Ok(Some(vec![y, stat(e, mean), stat(e, inverse)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], groups| sample().tensor(DType::F32, x).int(groups);
+        let params = |x: &[usize], groups| one(x, groups).tensor(DType::F32, &[x[1]]).tensor(DType::F32, &[x[1]]);
+        vec![
+            params(&[2, 6, 3, 4], 3).real(1e-5).case("images", 5e-6),
+            params(&[2, 4, 5], 1).real(1e-3).case("one group", 5e-6),
+            one(&[1, 4, 3], 2).none().none().case("without parameters", 5e-6),
+        ]
+    }
+}
+
+impl GroupNorm {
+    /// The normalised elements before weight and bias.
+    fn normal(&self) -> Result<Vec<f64>, OpError> {
+        let cols = self.dims()?[2].max(1);
+        let normal = |row: &[f64]| {
+            let n = row.len() as f64;
+            let mean = row.iter().sum::<f64>() / n;
+            let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+            let scale = 1.0 / (var + self.eps).sqrt();
+            row.iter().map(|v| (v - mean) * scale).collect::<Vec<_>>()
+        };
+        Ok(self.input.f64s()?.chunks(cols).flat_map(normal).collect())
+    }
+}
+
+op! {
+    /// Normalises each channel of each sample by its own mean and biased variance:
+    /// `(input_x − mean) / √(variance + epsilon) · gamma + beta`.
+    ///
+    /// `input_x`: floats `[n, c, …]`. `gamma`, `beta`: a float for each channel. The running statistics `mean` and `variance`
+    /// have no influence and stay as they are. Results: `y`, and as `[n · c]` the mean and variance.
+    classic InstanceNorm {
+        input_x ["x"]: Operand,
+        gamma: Operand,
+        beta: Operand,
+        mean: Operand,
+        variance: Operand,
+        epsilon: f64 = 1e-5,
+        momentum: f64 = 0.1,
+    }
+}
+
+impl InstanceNorm {
+    fn groups(&self) -> Result<GroupNorm, OpError> {
+        let c = self.input_x.shape().get(1).copied().unwrap_or(0);
+        let (weight, bias) = (Some(self.gamma.clone()), Some(self.beta.clone()));
+        Ok(GroupNorm { input: self.input_x.clone(), num_groups: c as i64, weight, bias, eps: self.epsilon })
+    }
+}
+
+impl Rule for InstanceNorm {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let [n, c, _] = self.groups()?.dims()?;
+        let stats = Fact::new(DType::F32, &[n * c]);
+        Ok(vec![self.input_x.fact.clone(), stats.clone(), stats])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let groups = self.groups()?;
+        let [n, c, _] = groups.dims()?;
+        let rows = groups.rows(self.input_x.v)?;
+        let [_, mean, var] = plain(&rows, self.epsilon).reference(Spread::Variance)?;
+        let y = groups.reference()?.remove(0);
+        Ok(vec![y, mean.reshape(&[n * c])?, var.reshape(&[n * c])?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let groups = self.groups()?;
+        let [n, c, cols] = groups.dims()?;
+        let Some(y) = groups.lower(b)? else { return Ok(None) };
+        let v = b.reshape(self.input_x.v, &[n, c, cols])?;
+        let rows = groups.rows(v)?;
+        let stats = plain(&rows, self.epsilon).lower_stats(b, Spread::Variance);
+        Ok(Some(vec![y[0], b.reshape(stats[0], &[n * c])?, b.reshape(stats[1], &[n * c])?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, mean, var] = self.groups()?.onnx_parts(e, Spread::Variance)?;
+        let wide = DType::promote(machine(self.input_x.dtype()), DType::F32);
+        let stat = |e: &mut Emit, s| {
+            let s = e.reshape(s, &[-1]);
+            e.cast(s, wide, DType::F32)
+        };
+        Ok(Some(vec![y, stat(e, mean), stat(e, var)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let vector = |s: crate::ops::kit::sample::Sample| s.tensor(DType::F32, &[3]);
+        let s = vector(vector(vector(vector(sample().tensor(DType::F32, &[2, 3, 4, 5])))));
+        vec![s.real(1e-5).case("images", 5e-6)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{ArgValue, Args, Const, Signature};
+    use crate::task::V;
+
+    #[test]
+    fn the_default_epsilon_is_that_of_a_file() {
+        let t = Tensor::scalar(0f32);
+        let x = ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) });
+        let shape = ArgValue::Const(Const::Int(1));
+        let norm = LayerNormExt::parse(&Args { op: "LayerNormExt", items: vec![Some(x), Some(shape)] }).unwrap();
+        assert_eq!(norm.eps, f64::from(1e-5f32));
+    }
+}

@@ -1,0 +1,7 @@
+//! Normalisation and what it is made of.
+
+pub(super) mod batch_norm;
+pub(super) mod l2_normalize;
+pub(super) mod layer_norm;
+pub(super) mod moment;
+pub(super) mod vector_norm;

@@ -1,0 +1,172 @@
+//! Means, variances and deviations.
+
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{fact, float_of, wide};
+use crate::ops::kit::samples::{case, int, none, truth, tuple, wave};
+use crate::ops::reduce::reduction::{Axes, Reduction};
+use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
+use crate::{DType, Fact, OpError, Tensor, op};
+
+/// What is computed of the groups.
+#[derive(Clone, Copy, PartialEq)]
+enum Moment {
+    Variance,
+    Deviation,
+    Mean,
+}
+
+/// Moments of groups of `x`: which results, and by how much the count is lessened in the variance's divisor.
+struct Moments<'a> {
+    x: &'a Operand,
+    axes: Vec<usize>,
+    keep: bool,
+    correction: i64,
+    results: &'static [Moment],
+}
+
+fn mean(xs: &[Scalar]) -> f64 {
+    xs.iter().map(|x| x.as_f64()).sum::<f64>() / xs.len() as f64
+}
+
+impl Moments<'_> {
+    fn reduction(&self) -> Reduction<'_> {
+        let out = float_of(self.x.dtype());
+        Reduction { x: self.x, axes: self.axes.clone(), keep: self.keep, compute: out, out }
+    }
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], self.x.dtype())?;
+        let one = self.reduction().infer()?;
+        Ok(vec![one[0].clone(); self.results.len()])
+    }
+
+    fn of(&self, moment: Moment, xs: &[Scalar]) -> f64 {
+        let m = mean(xs);
+        let sum: f64 = xs.iter().map(|x| (x.as_f64() - m).powi(2)).sum();
+        let variance = sum / (xs.len() as f64 - self.correction as f64).max(0.0);
+        match moment {
+            Moment::Variance => variance,
+            Moment::Deviation => variance.sqrt(),
+            Moment::Mean => m,
+        }
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let one = |m: &Moment| Ok(self.reduction().groups(|xs| Scalar::Float(self.of(*m, xs)))?[0].clone());
+        self.results.iter().map(one).collect()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let out = float_of(self.x.dtype());
+        let d = wide(out);
+        let n: usize = self.axes.iter().map(|&a| self.x.shape()[a]).product();
+        if n == 0 {
+            return Ok(None);
+        }
+        let x = b.cast(self.x.v, d);
+        let mean = b.reduce(ReduceKind::Mean, x, &self.axes, true, d)?;
+        let off = b.binary(Binary::Sub, x, mean)?;
+        let square = b.unary(Unary::Square, off);
+        let sum = b.reduce(ReduceKind::Sum, square, &self.axes, true, d)?;
+        let divisor = b.scalar(d, (n as f64 - self.correction as f64).max(0.0))?;
+        let variance = b.binary(Binary::Div, sum, divisor)?;
+        let dims = self.infer()?[0].shape.clone();
+        let mut finish = |moment: &Moment| -> Result<V, OpError> {
+            let y = match moment {
+                Moment::Variance => variance,
+                Moment::Deviation => b.unary(Unary::Sqrt, variance),
+                Moment::Mean => mean,
+            };
+            let y = b.cast(y, out);
+            b.reshape(y, &dims)
+        };
+        Ok(Some(self.results.iter().map(&mut finish).collect::<Result<_, _>>()?))
+    }
+}
+
+macro_rules! moment {
+    ($($(#[doc = $doc:literal])+ $name:ident = [$($result:ident),*];)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { input: Operand, dim: Axes = Axes::default(), correction: i64 = 1, keepdim: bool = false }
+        }
+
+        impl $name {
+            fn moments(&self) -> Result<Moments<'_>, OpError> {
+                let axes = self.dim.of(&self.input)?;
+                let results = &[$(Moment::$result),*];
+                Ok(Moments { x: &self.input, axes, keep: self.keepdim, correction: self.correction, results })
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                self.moments()?.infer()
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                self.moments()?.reference()
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                self.moments()?.lower(b)
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![
+                    case("last", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
+                    case("biased", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), int(0), truth(true)], 1e-5),
+                    case("all", [wave(DType::F32, &[3, 5]), none()], 1e-5),
+                    case("f16", [wave(DType::F16, &[3, 9]), int(1)], 1e-2),
+                ]
+            }
+        }
+    )*};
+}
+
+moment! {
+    /// Variance along `dim` with divisor `count − correction`; `None` means all. Integers give `f32`.
+    Var = [Variance];
+    /// Standard deviation along `dim` with divisor `count − correction`; `None` means all. Integers give `f32`.
+    Std = [Deviation];
+    /// Variance along `dim` with divisor `count − correction`, and mean; `None` means all. Integers give `f32`.
+    VarMean = [Variance, Mean];
+    /// Standard deviation along `dim` with divisor `count − correction`, and mean; `None` means all. Integers give `f32`.
+    StdMean = [Deviation, Mean];
+}
+
+op! {
+    /// Standard deviation along `axis` with divisor `count − 1` (`unbiased`) or `count`, and mean; an empty `axis` means all.
+    ReduceStd { x: Operand, axis: Axes = Axes::default(), unbiased: bool = true, keep_dims: bool = false }
+}
+
+impl ReduceStd {
+    fn moments(&self) -> Result<Moments<'_>, OpError> {
+        let (axes, correction) = (self.axis.of(&self.x)?, i64::from(self.unbiased));
+        let results = &[Moment::Deviation, Moment::Mean];
+        Ok(Moments { x: &self.x, axes, keep: self.keep_dims, correction, results })
+    }
+}
+
+impl Rule for ReduceStd {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.moments()?.infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.moments()?.reference()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        self.moments()?.lower(b)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("last", [wave(DType::F32, &[3, 17]), tuple(&[-1])], 1e-5),
+            case("biased", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), truth(false), truth(true)], 1e-5),
+            case("all", [wave(DType::F32, &[3, 5]), tuple(&[])], 1e-5),
+        ]
+    }
+}

@@ -1,0 +1,72 @@
+use super::windowed::MaxPool;
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::{Case, Ints, Operand, Rule, ints};
+use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::sample::sample;
+use crate::ops::kit::window::{Format, PadMode};
+use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
+
+op! {
+    /// The gradient of `MaxPool`: every element of `grad` is added to the place of the first maximum of its window.
+    ///
+    /// `x`: `[n, c, h, w]`. `y`: what `MaxPool` with the same arguments makes of it, which only tells the shape. `grad`: as
+    /// `y`. One float type, format `NCHW`. The result has the shape of `x`.
+    classic MaxPoolGrad {
+        x ["x_origin"]: Operand,
+        y ["out_origin"]: Operand,
+        grad: Operand,
+        kernel_size ["ksize"]: Ints = ints(&[1]),
+        strides ["stride"]: Ints = ints(&[1]),
+        pad_mode ["padding"]: PadMode = PadMode::Valid,
+        format ["data_format"]: Format = Format::Nchw,
+    }
+}
+
+impl MaxPoolGrad {
+    fn forward(&self) -> MaxPool {
+        MaxPool {
+            x: self.x.clone(),
+            kernel_size: self.kernel_size.clone(),
+            strides: self.strides.clone(),
+            pad_mode: self.pad_mode,
+            format: self.format,
+        }
+    }
+}
+
+impl Rule for MaxPoolGrad {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        let y = self.forward().plan()?.infer()?;
+        ensure!(self.y.fact == y && self.grad.fact == y, "expected {y}, found {} and {}", self.y.fact, self.grad.fact);
+        Ok(vec![self.x.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let places = self.forward().plan()?.values()?.1;
+        let (dims, grad) = (self.grad.shape(), self.grad.f64s()?);
+        let image = count(&self.x.shape()[2..]);
+        let mut dx = vec![0.0; self.x.count()];
+        each_index(dims, |i| {
+            let at = flat(dims, i);
+            dx[(i[0] * dims[1] + i[1]) * image + places[at] as usize] += grad[at];
+        })?;
+        Ok(vec![Tensor::from_f64s(self.x.dtype(), self.x.shape(), &dx)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no gradients")
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], y: &[usize], kernel: &[i64], strides: &[i64], mode, name| {
+            let s = sample().tensor(DType::F32, x).tensor(DType::F32, y).tensor(DType::F32, y);
+            s.ints(kernel).ints(strides).text(mode).case(name, 1e-6)
+        };
+        vec![
+            one(&[2, 3, 4, 6], &[2, 3, 2, 3], &[1, 1, 2, 2], &[1, 1, 2, 2], "VALID", "no overlap"),
+            one(&[1, 2, 5, 5], &[1, 2, 3, 3], &[1, 1, 3, 3], &[1, 1, 1, 1], "VALID", "overlap"),
+            one(&[1, 1, 4, 5], &[1, 1, 2, 3], &[1, 1, 3, 3], &[1, 1, 2, 2], "SAME", "same"),
+        ]
+    }
+}

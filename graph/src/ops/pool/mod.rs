@@ -1,0 +1,6 @@
+//! Maxima and means over windows.
+
+pub(super) mod adaptive;
+pub(super) mod max_pool_grad;
+pub(super) mod statistic;
+pub(super) mod windowed;

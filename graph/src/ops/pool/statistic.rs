@@ -1,0 +1,235 @@
+//! Maxima and means over windows: what the pooling operators have in common.
+
+use crate::lower::Lowering;
+use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
+use crate::op::Operand;
+use crate::ops::kit::indices::{each_index, each_tap, flat};
+use crate::ops::kit::window::{Format, Window};
+use crate::task::{Binary, Layout, Pool, PoolKind, Task, V};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+
+/// What is computed of each window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::ops) enum Statistic {
+    /// The largest element; padding does not take part.
+    Max,
+    /// The sum divided by the number of elements, with or without padding, or by a given number.
+    Mean {
+        /// Whether padding counts.
+        pads: bool,
+        /// The divisor, if given.
+        divisor: Option<f64>,
+    },
+}
+
+/// Windows over the spatial dimensions of `x`, which stand in the order of `format` after any number of leading dimensions
+/// (channels first) or between batch and channels.
+pub(in crate::ops) struct Pooling<'a> {
+    pub x: &'a Operand,
+    pub windows: Vec<Window>,
+    pub statistic: Statistic,
+    pub format: Format,
+}
+
+impl Pooling<'_> {
+    /// Index of the first spatial dimension.
+    pub fn first(&self) -> usize {
+        if self.format.spatial() == 1 { 1 } else { self.x.rank() - self.windows.len() }
+    }
+
+    /// The operand's extents from the first spatial dimension on that windows slide over.
+    pub fn infer(&self) -> Result<Fact, OpError> {
+        let x = &self.x.fact;
+        ensure!(x.dtype.is_float(), "expected floats, found {x}");
+        let mut shape = x.shape.clone();
+        for (d, w) in self.windows.iter().enumerate() {
+            shape[self.first() + d] = w.out;
+        }
+        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
+        Ok(Fact { dtype: x.dtype, shape })
+    }
+
+    /// The value of each window, and the position of the maximum within the spatial dimensions.
+    pub fn values(&self) -> Result<(Vec<f64>, Vec<i64>), OpError> {
+        let (x, dims, first) = (self.x.f64s()?, self.infer()?.shape, self.first());
+        let extents: Shape = self.windows.iter().map(|w| w.size).collect();
+        let (mut y, mut places) = (Vec::with_capacity(count(&dims)), Vec::new());
+        each_index(&dims, |out| {
+            let own = &out[first..first + self.windows.len()];
+            let lists: Vec<Vec<usize>> = self.windows.iter().zip(own).map(|(w, &o)| w.inside(o).collect()).collect();
+            let (mut max, mut place, mut sum) = (f64::NEG_INFINITY, 0, 0.0);
+            let counts: Shape = lists.iter().map(Vec::len).collect();
+            each_tap(&counts, |tap| {
+                let at: Shape = lists.iter().zip(tap).map(|(l, &t)| l[t]).collect();
+                let mut from = Shape::from_slice(out);
+                from[first..first + at.len()].copy_from_slice(&at);
+                let value = x[flat(self.x.shape(), &from)];
+                sum += value;
+                if value > max || value.is_nan() && !max.is_nan() || tap.iter().all(|&t| t == 0) {
+                    (max, place) = (value, flat(&extents, &at) as i64);
+                }
+            });
+            places.push(place);
+            let padded = || self.windows.iter().zip(own).map(|(w, &o)| w.padded(o)).product::<usize>();
+            y.push(match self.statistic {
+                Statistic::Max => max,
+                Statistic::Mean { divisor: Some(n), .. } => sum / n,
+                Statistic::Mean { .. } if count(&counts) == 0 => 0.0,
+                Statistic::Mean { pads: true, .. } => sum / padded() as f64,
+                Statistic::Mean { pads: false, .. } => sum / count(&counts) as f64,
+            });
+        })?;
+        Ok((y, places))
+    }
+
+    pub fn reference(&self) -> Result<Tensor, OpError> {
+        let fact = self.infer()?;
+        Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &self.values()?.0)?)
+    }
+
+    /// `MaxPool` or `AveragePool`, and for maxima the position of each within its image. `same` pads by the extents that a
+    /// run has; `ceil` keeps last windows that reach beyond the padding.
+    pub fn onnx(&self, e: &mut Emit, same: bool, ceil: bool) -> Result<[Edge; 2], NoForm> {
+        let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
+        let (n, rank) = (self.windows.len(), self.x.rank());
+        let last = self.format.spatial() == 1;
+        let mut x = e.as_type(self.x, wide)?;
+        if last {
+            x = e.transpose(x, &[0, rank - 1].into_iter().chain(1..rank - 1).collect::<Vec<_>>());
+        } else if rank == n + 1 {
+            x = e.unsqueeze(x, &[0]);
+        }
+        let list = |f: &dyn Fn(&Window) -> usize| to_i64(&self.windows.iter().map(f).collect::<Vec<_>>());
+        // The last window may reach beyond the padding.
+        let beyond = |w: &Window| {
+            let reach = (w.out.max(1) - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
+            reach.saturating_sub(w.size + w.before + w.after)
+        };
+        let mut attrs = vec![("kernel_shape", list(&|w| w.kernel).into()), ("strides", list(&|w| w.stride).into())];
+        let open = self.windows.iter().any(|w| w.open);
+        let (counts_pads, divisor) = match self.statistic {
+            Statistic::Max => (false, None),
+            Statistic::Mean { pads, divisor } => (pads || divisor.is_some(), divisor),
+        };
+        if open && same {
+            attrs.push(("auto_pad", "SAME_UPPER".into()));
+        } else if open || counts_pads {
+            attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after)].concat().into()));
+            attrs.push(("ceil_mode", i64::from(ceil).into()));
+        } else {
+            attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after + beyond(w))].concat().into()));
+        }
+        let [y, place] = match self.statistic {
+            Statistic::Max => {
+                attrs.push(("dilations", list(&|w| w.dilation).into()));
+                let y = e.op_n("MaxPool", &[Some(x)], attrs, 2);
+                [y[0], y[1]]
+            }
+            Statistic::Mean { .. } => {
+                attrs.push(("count_include_pad", Attr::Int(i64::from(counts_pads))));
+                let mut y = e.op_with("AveragePool", &[x], attrs);
+                if let Some(divisor) = divisor {
+                    if ceil {
+                        return no_form("a divisor of its own for windows that reach beyond the padding");
+                    }
+                    let kernel: usize = self.windows.iter().map(|w| w.kernel).product();
+                    let factor = e.number(wide, kernel as f64 / divisor)?;
+                    y = e.op("Mul", &[y, factor]);
+                }
+                [y, y]
+            }
+        };
+        let back = |e: &mut Emit, y: Edge| {
+            if last {
+                e.transpose(y, &std::iter::once(0).chain(2..rank).chain([1]).collect::<Vec<_>>())
+            } else if rank == n + 1 {
+                e.squeeze(y, &[0])
+            } else {
+                y
+            }
+        };
+        let y = e.cast(y, wide, dtype);
+        Ok([back(e, y), back(e, place)])
+    }
+
+    /// Positions of maxima among all elements as positions within the dimensions from `from` on.
+    pub fn places(&self, e: &mut Emit, places: Edge, from: usize, dtype: DType) -> Result<Edge, NoForm> {
+        let Some(size) = self.x.dims()[from..].iter().copied().product::<Option<usize>>() else {
+            return Ok(e.missing("positions of maxima, and a dimension is open", places, dtype));
+        };
+        let size = e.number(DType::I64, size as f64)?;
+        let places = e.op("Mod", &[places, size]);
+        Ok(e.cast(places, DType::I64, dtype))
+    }
+
+    /// One or two spatial dimensions as a task, three as one over planes and one over depths; `None` for three with channels
+    /// last and a divisor of windows that reach beyond the padding.
+    pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let fact = self.infer()?;
+        let (depth, [h, w]) = match self.windows.as_slice() {
+            [w] => (Window::one(), [Window::one(), *w]),
+            [h, w] => (Window::one(), [*h, *w]),
+            [d, h, w] if self.format.spatial() != 1 => (*d, [*h, *w]),
+            _ => return Ok(None),
+        };
+        let whole = |w: &Window| (w.out - 1) * w.stride + (w.kernel - 1) * w.dilation < w.size + w.before + w.after;
+        let (kind, factor) = match self.statistic {
+            Statistic::Max => (PoolKind::Max, None),
+            Statistic::Mean { pads, divisor: None } => (PoolKind::Avg { count_pads: pads }, None),
+            Statistic::Mean { divisor: Some(n), .. } if fact.count() > 0 && self.windows.iter().all(whole) => {
+                let kernel: usize = self.windows.iter().map(|w| w.kernel).product();
+                (PoolKind::Avg { count_pads: true }, Some(kernel as f64 / n))
+            }
+            Statistic::Mean { .. } => return Ok(None),
+        };
+        if fact.count() == 0 || self.x.count() == 0 {
+            return Ok(None);
+        }
+        let (layout, last) = (self.format.layout(), self.x.rank() - 1);
+        let (n, c) = match self.format.spatial() {
+            1 => (self.x.shape()[0], self.x.shape()[last]),
+            _ if self.first() == 0 => (1, 1),
+            _ => (count(&self.x.shape()[..self.first() - 1]), self.x.shape()[self.first() - 1]),
+        };
+        let mut y = images(b, self.x.v, kind, layout, [n, c * depth.size], [h, w])?;
+        if depth != (Window { size: depth.size, out: depth.size, ..Window::one() }) {
+            let plane = h.out * w.out;
+            y = images(b, y, kind, layout, [n, c], [depth, Window { size: plane, out: plane, ..Window::one() }])?;
+        }
+        if let Some(factor) = factor {
+            let factor = b.scalar(fact.dtype, factor)?;
+            y = b.binary(Binary::Mul, y, factor)?;
+        }
+        Ok(Some(b.reshape(y, &fact.shape)?))
+    }
+}
+
+/// Windows over `n` images of `c` channels.
+fn images(
+    b: &mut Lowering,
+    x: V,
+    kind: PoolKind,
+    layout: Layout,
+    [n, c]: [usize; 2],
+    [h, w]: [Window; 2],
+) -> Result<V, OpError> {
+    let dtype = b.fact(x).dtype;
+    let x = b.reshape(x, &layout.dims([n, c, h.size, w.size]))?;
+    let pool = Pool {
+        kind,
+        n,
+        c,
+        h: h.size,
+        w: w.size,
+        out_h: h.out,
+        out_w: w.out,
+        kernel: [h.kernel, w.kernel],
+        stride: [h.stride, w.stride],
+        dilation: [h.dilation, w.dilation],
+        pads: [h.before, h.after, w.before, w.after],
+        layout,
+        dtype,
+    };
+    let out = Fact::new(dtype, &layout.dims([n, c, h.out, w.out]));
+    Ok(b.task(Task::Pool(pool), &[x], vec![out])[0])
+}

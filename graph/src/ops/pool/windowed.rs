@@ -1,0 +1,518 @@
+use super::statistic::{Pooling, Statistic};
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule, ints};
+use crate::ops::conv::grouped::extent;
+use crate::ops::kit::sample::sample;
+use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
+use crate::task::{Host, Task, V};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// Implements [`Rule`] for an operator whose `plan()` is one pooling.
+macro_rules! pooled {
+    ($name:ident, $cases:expr) => {
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![self.plan()?.infer()?])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(vec![self.plan()?.reference()?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+                Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let (same, ceil) = self.ends();
+                let [y, _] = self.plan()?.onnx(e, same, ceil)?;
+                Ok(Some(vec![y]))
+            }
+
+            fn cases() -> Vec<Case> {
+                $cases
+            }
+        }
+    };
+}
+
+/// Windows of MindSpore's classic pooling operators.
+fn classic<const N: usize>(
+    x: &Operand,
+    kernel: &[i64],
+    stride: &[i64],
+    mode: PadMode,
+    pad: &[i64],
+    format: Format,
+    ceil: bool,
+) -> Result<Vec<Window>, OpError> {
+    let windows = if ceil { Window::ceil } else { Window::new };
+    let extent = extent(x, format, N)?;
+    let kernel = spatial::<N>(kernel, format, "kernel_size")?;
+    let stride = spatial::<N>(stride, format, "strides")?;
+    let pads = pads::<N>(pad, "pad_list")?;
+    let window = |d: usize| {
+        let w = windows(mode, extent[d], kernel[d], stride[d], 1, pads[d])?;
+        check_pads(&w)?;
+        Ok(w)
+    };
+    (0..N).map(window).collect()
+}
+
+/// Checks that no window lies in the padding alone.
+fn check_pads(w: &Window) -> Result<(), OpError> {
+    let reach = (w.kernel - 1) * w.dilation + 1;
+    ensure!(w.before < reach && w.after < reach, "padding {} and {} for windows of {reach}", w.before, w.after);
+    Ok(())
+}
+
+/// Windows of operators with PyTorch's arguments: an empty stride is the kernel.
+fn torch<const N: usize>(
+    x: &Operand,
+    kernel: &[i64],
+    stride: Option<&Ints>,
+    padding: &[i64],
+    dilation: &[i64],
+    ceil: bool,
+) -> Result<Vec<Window>, OpError> {
+    let windows = if ceil { Window::ceil } else { Window::new };
+    let ranks = x.rank() == N + 1 || x.rank() == N + 2;
+    ensure!(ranks, "expected rank {} or {}, found {}", N + 1, N + 2, x.fact);
+    let extent = &x.dims()[x.rank() - N..];
+    let kernel = spatial::<N>(kernel, Format::Nchw, "kernel_size")?;
+    let stride = match stride {
+        Some(s) if !s.is_empty() => spatial::<N>(s, Format::Nchw, "stride")?,
+        _ => kernel,
+    };
+    ensure!(padding.len() <= N, "padding: expected 1 or {N} numbers, found {}", padding.len());
+    let pads = pads::<N>(padding, "padding")?;
+    let dilation = spatial::<N>(dilation, Format::Nchw, "dilation")?;
+    let window = |d: usize| {
+        ensure!(2 * pads[d][0] <= kernel[d], "padding {} is over half of the kernel {}", pads[d][0], kernel[d]);
+        windows(PadMode::Pad, extent[d], kernel[d], stride[d], dilation[d], pads[d])
+    };
+    (0..N).map(window).collect()
+}
+
+op! {
+    /// Maximum of each window of an image.
+    ///
+    /// `x`: `[n, c, h, w]`, or `[n, h, w, c]` for format `NHWC`, of a float type. `pad_mode` `same` gives `⌈size / stride⌉`
+    /// windows. Padding does not take part.
+    classic MaxPool {
+        x ["input"]: Operand,
+        kernel_size ["ksize"]: Ints = ints(&[1]),
+        strides ["stride"]: Ints = ints(&[1]),
+        pad_mode ["padding"]: PadMode = PadMode::Valid,
+        format ["data_format"]: Format = Format::Nchw,
+    }
+}
+
+impl MaxPool {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, false)
+    }
+
+    pub(in crate::ops) fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format, false)?;
+        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
+    }
+}
+
+/// Cases of the classic operators.
+fn classic_cases() -> Vec<Case> {
+    let one = |x: &[usize], kernel: &[i64], strides: &[i64], mode, name| {
+        sample().tensor(DType::F32, x).ints(kernel).ints(strides).text(mode).text("NCHW").case(name, 1e-6)
+    };
+    let last = sample().tensor(DType::F32, &[1, 4, 5, 3]).ints(&[1, 3, 2, 1]).ints(&[1, 2, 1, 1]);
+    vec![
+        one(&[2, 3, 4, 5], &[1, 1, 3, 3], &[1, 1, 2, 2], "SAME", "same"),
+        one(&[1, 2, 3, 3], &[2, 2], &[1, 1], "same", "same, even window"),
+        one(&[1, 2, 6, 7], &[1, 1, 2, 3], &[1, 1, 2, 1], "VALID", "valid"),
+        last.text("SAME").text("NHWC").case("channels last", 1e-6),
+        sample().tensor(DType::F16, &[1, 1, 5, 5]).ints(&[5]).case("one window, f16", 2e-3),
+    ]
+}
+
+pooled!(MaxPool, classic_cases());
+
+op! {
+    /// Mean of each window of an image, without the padding.
+    ///
+    /// `x`: `[n, c, h, w]`, or `[n, h, w, c]` for format `NHWC`, of a float type. `pad_mode` `same` gives `⌈size / stride⌉`
+    /// windows.
+    AvgPool {
+        x ["input"]: Operand,
+        kernel_size ["ksize"]: Ints = ints(&[1]),
+        strides ["stride"]: Ints = ints(&[1]),
+        pad_mode ["padding"]: PadMode = PadMode::Valid,
+        data_format ["format"]: Format = Format::Nchw,
+    }
+}
+
+impl AvgPool {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, false)
+    }
+
+    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        let windows =
+            classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format, false)?;
+        let statistic = Statistic::Mean { pads: false, divisor: None };
+        Ok(Pooling { x: &self.x, windows, statistic, format: self.data_format })
+    }
+}
+
+pooled!(AvgPool, classic_cases());
+
+op! {
+    /// Maximum of each window of a volume `[n, c, d, h, w]`. Padding does not take part. `ceil_mode` also keeps a last window
+    /// that reaches beyond the padding.
+    classic MaxPool3D {
+        x ["input"]: Operand,
+        kernel_size: Ints = ints(&[1]),
+        strides: Ints = ints(&[1]),
+        pad_mode: PadMode = PadMode::Valid,
+        pad_list: Ints = ints(&[0]),
+        ceil_mode: bool = false,
+        format ["data_format"]: Format = Format::Ncdhw,
+    }
+}
+
+impl MaxPool3D {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, self.ceil_mode)
+    }
+
+    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
+        let windows = classic::<3>(&self.x, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
+        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
+    }
+}
+
+pooled!(MaxPool3D, {
+    let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 3]).ints(&[2]).ints(&[2]);
+    vec![x.clone().text("SAME").case("same", 0.0), x.text("PAD").ints(&[1]).flag(true).case("padding, ceil", 0.0)]
+});
+
+op! {
+    /// Mean of each window of a volume `[n, c, d, h, w]`, with the padding if `count_include_pad`, or the sum divided by
+    /// `divisor_override` unless that is 0.
+    classic AvgPool3D {
+        input ["x"]: Operand,
+        kernel_size: Ints = ints(&[1]),
+        strides: Ints = ints(&[1]),
+        pad_mode: PadMode = PadMode::Valid,
+        pad_list ["pad"]: Ints = ints(&[0]),
+        ceil_mode: bool = false,
+        count_include_pad: bool = true,
+        divisor_override: i64 = 0,
+        format ["data_format"]: Format = Format::Ncdhw,
+    }
+}
+
+impl AvgPool3D {
+    /// Whether padding depends on the extents, and whether last windows reach beyond it.
+    fn ends(&self) -> (bool, bool) {
+        (self.pad_mode == PadMode::Same, self.ceil_mode)
+    }
+
+    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
+        let windows = classic::<3>(&self.input, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
+        let divisor = (self.divisor_override != 0).then_some(self.divisor_override as f64);
+        let statistic = Statistic::Mean { pads: self.count_include_pad, divisor };
+        Ok(Pooling { x: &self.input, windows, statistic, format: self.format })
+    }
+}
+
+pooled!(AvgPool3D, {
+    let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 3]).ints(&[2]).ints(&[1]);
+    vec![
+        x.clone().text("SAME").case("same", 1e-6),
+        x.clone().text("PAD").ints(&[1]).flag(false).flag(false).case("without padding", 1e-6),
+        x.text("VALID").skip().skip().skip().int(3).case("divisor", 1e-6),
+    ]
+});
+
+/// Pooling with PyTorch's arguments over `$n` dimensions.
+macro_rules! mean_op {
+    ($(#[doc = $doc:literal])+ $name:ident $n:literal [$($divisor:ident)?] $shape:expr) => {
+        op! {
+            $(#[doc = $doc])+
+            $name {
+                input: Operand,
+                kernel_size: Ints,
+                stride: Option<Ints> = None,
+                padding: Ints = ints(&[0]),
+                ceil_mode: bool = false,
+                count_include_pad: bool = true
+                $(, $divisor: Option<i64> = None)?
+            }
+        }
+
+        impl $name {
+            /// Padding does not depend on the extents; whether last windows reach beyond it.
+            fn ends(&self) -> (bool, bool) {
+                (false, self.ceil_mode)
+            }
+
+            fn plan(&self) -> Result<Pooling<'_>, OpError> {
+                let (x, stride) = (&self.input, self.stride.as_ref());
+                let windows = torch::<$n>(x, &self.kernel_size, stride, &self.padding, &[1], self.ceil_mode)?;
+                // Only some of the operators that this expands to have a divisor.
+                #[allow(unused_mut, unused_assignments)]
+                let mut divisor = None;
+                $(
+                    divisor = self.$divisor.map(|d| d as f64);
+                    ensure!(divisor != Some(0.0), "expected a divisor_override other than 0");
+                )?
+                let statistic = Statistic::Mean { pads: self.count_include_pad, divisor };
+                Ok(Pooling { x, windows, statistic, format: Format::Nchw })
+            }
+        }
+
+        pooled!($name, {
+            let x = sample().tensor(DType::F32, $shape).ints(&[3]);
+            vec![
+                x.clone().ints(&[2]).ints(&[1]).flag(false).flag(true).case("with padding", 1e-6),
+                x.clone().ints(&[2]).ints(&[1]).flag(true).flag(false).case("ceil, without padding", 1e-6),
+                x.none().case("stride of the kernel", 1e-6),
+            ]
+        });
+    };
+}
+
+mean_op! {
+    /// Mean of each window of sequences `[n, c, l]` or `[c, l]`; an empty `stride` is `kernel_size`. `ceil_mode` also keeps a
+    /// last window that reaches beyond the padding, `count_include_pad` counts padding in the divisor.
+    AvgPool1D 1 [] &[2, 3, 8]
+}
+
+mean_op! {
+    /// Mean of each window of images `[n, c, h, w]` or `[c, h, w]`; an empty `stride` is `kernel_size`. `ceil_mode` also keeps
+    /// last windows that reach beyond the padding, `count_include_pad` counts padding in the divisor, `divisor_override`
+    /// replaces it.
+    AvgPool2D 2 [divisor_override] &[2, 3, 6, 7]
+}
+
+mean_op! {
+    /// Mean of each window of volumes `[n, c, d, h, w]` or `[c, d, h, w]`; arguments as for `AvgPool2D`.
+    AvgPool3DExt 3 [divisor_override] &[1, 2, 4, 5, 3]
+}
+
+/// The element type of positions: 3 for `i32` and 4 for `i64`, or a type.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions(DType);
+
+impl FromArg for Positions {
+    const KIND: ParamKind = ParamKind::Value;
+
+    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
+        Ok(match arg {
+            ArgValue::Const(Const::Int(3)) => Some(Positions(DType::I32)),
+            ArgValue::Const(Const::Int(4)) => Some(Positions(DType::I64)),
+            other => DType::from_arg(other)?.map(Positions),
+        })
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.0.into_const()
+    }
+}
+
+/// Maxima with the position of each within its image, counted row by row.
+macro_rules! position_op {
+    ($(#[doc = $doc:literal])+ $name:ident [$($alias:literal),*] $default:expr) => {
+        op! {
+            $(#[doc = $doc])+
+            $name, aliases [$($alias),*] {
+                x ["input"]: Operand,
+                kernel_size: Ints,
+                strides ["stride"]: Option<Ints> = None,
+                pads ["padding"]: Ints = ints(&[0]),
+                dilation: Ints = ints(&[1]),
+                ceil_mode: bool = false,
+                argmax_type: Positions = Positions($default),
+            }
+        }
+
+        impl $name {
+            fn plan(&self) -> Result<Pooling<'_>, OpError> {
+                let last = |v: &Ints| Ints::from_slice(&v[v.len() - if v.len() == 4 { 2 } else { v.len() }..]);
+                let (kernel, pads) = (last(&self.kernel_size), last(&self.pads));
+                let stride = self.strides.as_ref().map(last);
+                let windows =
+                    torch::<2>(&self.x, &kernel, stride.as_ref(), &pads, &last(&self.dilation), self.ceil_mode)?;
+                ensure!(self.argmax_type.0.is_int(), "expected an integer argmax_type, found {}", self.argmax_type.0);
+                Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: Format::Nchw })
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                let y = self.plan()?.infer()?;
+                let place = Fact { dtype: self.argmax_type.0, shape: y.shape.clone() };
+                Ok(vec![y, place])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let plan = self.plan()?;
+                let (fact, (y, places)) = (plan.infer()?, plan.values()?);
+                let places = Tensor::from_i64s(self.argmax_type.0, &fact.shape, &places)?;
+                Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let plan = self.plan()?;
+                let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
+                let places = plan.places(e, places, plan.first(), self.argmax_type.0)?;
+                Ok(Some(vec![y, places]))
+            }
+
+            fn cases() -> Vec<Case> {
+                let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[3, 3]);
+                vec![
+                    x.clone().ints(&[2, 2]).ints(&[1, 1]).ints(&[1, 1]).flag(false).case("padding", 0.0),
+                    x.clone().none().ints(&[0]).ints(&[1]).flag(true).case("ceil", 0.0),
+                    x.none().ints(&[0]).ints(&[1]).flag(false).int(3).case("i32", 0.0),
+                ]
+            }
+        }
+    };
+}
+
+position_op! {
+    /// Maximum of each window of images `[n, c, h, w]`, and its position `row · width + column`. An empty stride is
+    /// `kernel_size`. `ceil_mode` also keeps last windows that reach beyond the padding.
+    MaxPoolWithIndices ["MaxPoolWithMask", "MaxPoolWithArgmaxV2"] DType::I64
+}
+
+op! {
+    /// Maximum of each window of images `[n, c, h, w]`, and as `i32` its position `(channel · height + row) · width + column`.
+    /// Arguments as for `MaxPool` with format `NCHW`, but that `h` and `w` of four numbers are those in the middle.
+    classic MaxPoolWithArgmax {
+        x ["input"]: Operand,
+        kernel_size ["ksize"]: Ints = ints(&[1]),
+        strides ["stride"]: Ints = ints(&[1]),
+        pad_mode ["padding"]: PadMode = PadMode::Valid,
+        format ["data_format"]: Format = Format::Nchw,
+    }
+}
+
+impl MaxPoolWithArgmax {
+    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        ensure!(self.x.rank() == 4, "expected rank 4, found {}", self.x.fact);
+        let middle = |v: &Ints| if let [_, h, w, _] = v[..] { ints(&[h, w]) } else { v.clone() };
+        let (kernel, strides) = (middle(&self.kernel_size), middle(&self.strides));
+        let windows = classic::<2>(&self.x, &kernel, &strides, self.pad_mode, &[], self.format, false)?;
+        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
+    }
+}
+
+impl Rule for MaxPoolWithArgmax {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let y = self.plan()?.infer()?;
+        let place = Fact { dtype: DType::I32, shape: y.shape.clone() };
+        Ok(vec![y, place])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let plan = self.plan()?;
+        let (fact, (y, places)) = (plan.infer()?, plan.values()?);
+        // Where each image's own positions begin.
+        let [c, h, w] = [1, 2, 3].map(|axis| self.x.shape()[axis]);
+        let results = fact.shape[2] * fact.shape[3];
+        let before = |i: usize| (i / results % c * h * w) as i64;
+        let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| before(i) + place).collect();
+        let places = Tensor::from_i64s(DType::I32, &fact.shape, &places)?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let plan = self.plan()?;
+        let [y, places] = plan.onnx(e, self.pad_mode == PadMode::Same, false)?;
+        let places = plan.places(e, places, 1, DType::I32)?;
+        Ok(Some(vec![y, places]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[2, 2, 5, 6]);
+        vec![
+            x.clone().ints(&[1, 2, 3, 1]).ints(&[1, 2, 1, 1]).text("SAME").case("same", 0.0),
+            x.ints(&[2]).ints(&[1, 2]).text("VALID").case("short", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Maximum of each window of volumes `[n, c, d, h, w]`, and its position counted plane by plane and row by row.
+    classic MaxPool3DWithArgmax {
+        x ["input"]: Operand,
+        ksize ["kernel_size"]: Ints,
+        strides: Ints,
+        pads: Ints = ints(&[0]),
+        dilation: Ints = ints(&[1]),
+        ceil_mode: bool = false,
+        format ["data_format"]: Format = Format::Ncdhw,
+        argmax_type: DType = DType::I64,
+    }
+}
+
+impl MaxPool3DWithArgmax {
+    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+        let last = |v: &Ints| Ints::from_slice(&v[v.len() - if v.len() == 5 { 3 } else { v.len() }..]);
+        let (kernel, stride, pads) = (last(&self.ksize), last(&self.strides), last(&self.pads));
+        let windows = torch::<3>(&self.x, &kernel, Some(&stride), &pads, &last(&self.dilation), self.ceil_mode)?;
+        ensure!(self.argmax_type.is_int(), "expected an integer argmax_type, found {}", self.argmax_type);
+        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: Format::Nchw })
+    }
+}
+
+impl Rule for MaxPool3DWithArgmax {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let y = self.plan()?.infer()?;
+        let place = Fact { dtype: self.argmax_type, shape: y.shape.clone() };
+        Ok(vec![y, place])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let plan = self.plan()?;
+        let (fact, (y, places)) = (plan.infer()?, plan.values()?);
+        let places = Tensor::from_i64s(self.argmax_type, &fact.shape, &places)?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let Some(y) = self.plan()?.lower(b)? else { return Ok(None) };
+        let facts = self.infer()?;
+        let template = self.clone();
+        let positions = move |x: &[Tensor]| {
+            let mut op = template.clone();
+            op.x.known = x.first().cloned();
+            Ok(op.reference()?.split_off(1))
+        };
+        // Nobody reads the positions as a rule; then this task is dropped.
+        let host = Host::new("MaxPool3DWithArgmax", facts[1..].to_vec(), positions);
+        let places = b.task(Task::Host(host), &[self.x.v], facts[1..].to_vec());
+        Ok(Some(vec![y, places[0]]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let plan = self.plan()?;
+        let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
+        let places = plan.places(e, places, plan.first(), self.argmax_type)?;
+        Ok(Some(vec![y, places]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 5]).ints(&[2, 2, 2]).ints(&[1, 2, 2]);
+        vec![x.ints(&[1, 0, 1]).case("padding", 0.0)]
+    }
+}

@@ -1,0 +1,326 @@
+use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::indices::size;
+use crate::ops::kit::sample::sample;
+use crate::ops::linear::product::reshaped;
+use crate::ops::shape::cut::Cut;
+use crate::task::{Binary, Cell, Recurrent, Squash, V};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// A layer of long short-term memory over a sequence, forwards and if `bidirectional` also backwards.
+    ///
+    /// `x`: `[seq, batch, input_size]`. `h`, `c`: `[directions, batch, hidden_size]`. `w`: all weights in one, with the gates
+    /// input, forget, cell, output one after the other: `[4·hidden, input]` for each direction, then `[4·hidden, hidden]` for
+    /// each direction, then with `has_bias` `[4·hidden]` for each direction, the sum of both biases. One float type.
+    ///
+    /// Each step computes `c = σ(f)·c + σ(i)·tanh(g)` and `h = σ(o)·tanh(c)`. Results: every `h`
+    /// (`[seq, batch, directions · hidden_size]`), the last `h`, the last `c`, and two tensors `[1, 1]` of zeros in the place of
+    /// MindSpore's memory for training.
+    classic LSTM {
+        x ["input"]: Operand,
+        h ["hx"]: Operand,
+        c ["cx"]: Operand,
+        w: Operand,
+        input_size: i64,
+        hidden_size: i64,
+        num_layers: i64 = 1,
+        has_bias: bool = true,
+        bidirectional: bool = false,
+        dropout: f64 = 0.0,
+        proj_size: i64 = 0,
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Dims {
+    seq: usize,
+    batch: usize,
+    input: usize,
+    hidden: usize,
+    directions: usize,
+    bias: bool,
+}
+
+impl Dims {
+    /// Where the input weights, the hidden weights and the bias of a direction start, and the number of all weights.
+    fn offsets(&self, direction: usize) -> [usize; 4] {
+        let [wi, wh] = [4 * self.hidden * self.input, 4 * self.hidden * self.hidden];
+        let bias = if self.bias { 4 * self.hidden } else { 0 };
+        let d = self.directions;
+        [direction * wi, d * wi + direction * wh, d * (wi + wh) + direction * bias, d * (wi + wh + bias)]
+    }
+
+    /// The position read at step `s` of a direction.
+    fn step(&self, direction: usize, s: usize) -> usize {
+        if direction == 0 { s } else { self.seq - 1 - s }
+    }
+}
+
+impl LSTM {
+    /// Weights of all directions, `[directions, 4 · hidden, cols]`, with the gates in ONNX's order: input, output, forget, cell.
+    fn gates(&self, e: &mut Emit, d: Dims, start: usize, cols: usize) -> Result<Edge, NoForm> {
+        let block = d.hidden * cols;
+        let Some(w) = &self.w.known else {
+            let all = e.edge(&self.w)?;
+            let all = e.reshape(all, &[-1]);
+            let own = e.slice(all, 0, start as i64, (start + d.directions * 4 * block) as i64);
+            let own = e.reshape(own, &[d.directions as i64, 4, block as i64]);
+            let order = e.vector(&[0, 3, 1, 2]);
+            let own = e.op_with("Gather", &[own, order], vec![("axis", 1.into())]);
+            return Ok(e.reshape(own, &[d.directions as i64, 4 * d.hidden as i64, cols as i64]));
+        };
+        let w = w.to_f64s()?;
+        let mut out = Vec::with_capacity(d.directions * 4 * block);
+        for direction in 0..d.directions {
+            for gate in [0, 3, 1, 2] {
+                out.extend_from_slice(&w[start + (direction * 4 + gate) * block..][..block]);
+            }
+        }
+        Ok(e.constant(Tensor::from_f64s(self.x.dtype(), &[d.directions, 4 * d.hidden, cols], &out)?))
+    }
+
+    fn form(&self, e: &mut Emit) -> Forms {
+        let d = self.sized()?;
+        if self.x.dtype() != DType::F32 {
+            return Ok(None);
+        }
+        let [_, hidden, bias, _] = d.offsets(0);
+        let (wi, wh) = (self.gates(e, d, 0, d.input)?, self.gates(e, d, hidden, d.hidden)?);
+        let bias = if d.bias {
+            let sum = self.gates(e, d, bias, 1)?;
+            let sum = e.squeeze(sum, &[2]);
+            let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
+            Some(e.concat(&[sum, zeros], 1))
+        } else {
+            None
+        };
+        let (x, h, c) = (e.edge(&self.x)?, e.edge(&self.h)?, e.edge(&self.c)?);
+        let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
+        let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
+        let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
+        let out = e.op_n("LSTM", &inputs, attrs, 3);
+        let y = e.transpose(out[0], &[0, 2, 1, 3]);
+        // 0 keeps a dimension.
+        let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
+        let y = e.op("Reshape", &[y, shape]);
+        let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
+        Ok(Some(vec![y, out[1], out[2], none, none]))
+    }
+
+    /// What the weights are for; without the lengths of a run.
+    fn sized(&self) -> Result<Dims, OpError> {
+        if self.num_layers != 1 || self.proj_size != 0 {
+            let what = format!("{} layers with a projection to {}", self.num_layers, self.proj_size);
+            return Err(OpError::Unsupported(what));
+        }
+        let (input, hidden) = (size(self.input_size, "input_size")?, size(self.hidden_size, "hidden_size")?);
+        ensure!(input.max(hidden) < 1 << 20 && hidden > 0, "input_size {input} and hidden_size {hidden}");
+        let own = self.x.rank() == 3 && self.x.dims()[2].is_none_or(|own| own == input);
+        ensure!(own, "expected [seq, batch, {input}], found {}", self.x.fact);
+        let directions = if self.bidirectional { 2 } else { 1 };
+        let d = Dims { seq: 0, batch: 0, input, hidden, directions, bias: self.has_bias };
+        let n = d.offsets(0)[3];
+        ensure!(self.w.count() == n, "expected {n} weights, found {}", self.w.fact);
+        Ok(d)
+    }
+
+    fn dims(&self) -> Result<Dims, OpError> {
+        let mut d = self.sized()?;
+        (d.seq, d.batch) = (self.x.shape()[0], self.x.shape()[1]);
+        let Dims { batch, hidden, directions, .. } = d;
+        for s in [&self.h, &self.c] {
+            let fits = s.shape() == [directions, batch, hidden];
+            ensure!(fits, "expected a state [{directions}, {batch}, {hidden}], found {}", s.fact);
+        }
+        let dtype = self.x.dtype();
+        let same = [&self.h, &self.c, &self.w].iter().all(|o| o.dtype() == dtype);
+        ensure!(same && dtype.is_float(), "expected floats of one type, found {dtype} with other types");
+        Ok(d)
+    }
+
+    fn outputs(&self, d: Dims) -> Vec<Fact> {
+        let fact = |dims: &[usize]| Fact::new(self.x.dtype(), dims);
+        let state = fact(&[d.directions, d.batch, d.hidden]);
+        let all = fact(&[d.seq, d.batch, d.directions * d.hidden]);
+        vec![all, state.clone(), state, fact(&[1, 1]), fact(&[1, 1])]
+    }
+
+    /// A range of the weights as a matrix.
+    fn weights(&self, b: &mut Lowering, offset: usize, rows: usize, cols: usize) -> Result<Operand, OpError> {
+        let v = b.reshape(self.w.v, &[self.w.count()])?;
+        let flat = reshaped(&self.w, v, &[self.w.count()])?;
+        let v = Cut::range(&flat, 0, offset, rows * cols)?.lower(b, &flat)?;
+        let v = b.reshape(v, &[rows, cols])?;
+        Ok(Operand { v, fact: Fact::new(self.x.dtype(), &[rows, cols]).into(), known: None })
+    }
+
+    /// One direction: every `h` in the order of the sequence, the last `h` and the last `c`.
+    fn direction(&self, b: &mut Lowering, d: Dims, direction: usize) -> Result<Vec<V>, OpError> {
+        let [wi, wh, bias, _] = d.offsets(direction);
+        let gates = 4 * d.hidden;
+        let (wi, wh) = (self.weights(b, wi, gates, d.input)?, self.weights(b, wh, gates, d.hidden)?);
+        let mut projected = b.matmul(self.x.v, wi.v, false, true)?;
+        if d.bias {
+            let bias = self.weights(b, bias, 1, gates)?.v;
+            projected = b.binary(Binary::Add, projected, bias)?;
+        }
+        let mut state = |s: &Operand| {
+            let v = Cut::range(s, 0, direction, 1)?.lower(b, s)?;
+            b.reshape(v, &[d.batch, d.hidden])
+        };
+        let (h, c) = (state(&self.h)?, state(&self.c)?);
+        let task = Recurrent {
+            cell: Cell::Lstm { squash: [Squash::Sigmoid, Squash::Tanh, Squash::Tanh], order: [0, 1, 2, 3] },
+            seq: d.seq,
+            batch: d.batch,
+            hidden: d.hidden,
+            reverse: direction == 1,
+            dtype: self.x.dtype(),
+        };
+        Ok(b.recurrent(task, &[projected, wh.v, h, c]))
+    }
+}
+
+/// One direction of the reference: sums in `f64`.
+struct Run<'a> {
+    d: Dims,
+    x: &'a [f64],
+    w: &'a [f64],
+}
+
+impl Run<'_> {
+    /// Advances `h` and `c` (`[batch, hidden]`) over the sequence and reports every `h`.
+    fn run(&self, direction: usize, h: &mut [f64], c: &mut [f64], mut each: impl FnMut(usize, &[f64])) {
+        let d = self.d;
+        for s in 0..d.seq {
+            let at = d.step(direction, s);
+            let old = h.to_vec();
+            for b in 0..d.batch {
+                let x = &self.x[(at * d.batch + b) * d.input..][..d.input];
+                let before = &old[b * d.hidden..][..d.hidden];
+                for j in 0..d.hidden {
+                    let [i, f, g, o] = [0, 1, 2, 3].map(|gate| self.gate(direction, gate * d.hidden + j, x, before));
+                    let cell = &mut c[b * d.hidden + j];
+                    *cell = sigmoid(f) * *cell + sigmoid(i) * g.tanh();
+                    h[b * d.hidden + j] = sigmoid(o) * cell.tanh();
+                }
+            }
+            each(at, h);
+        }
+    }
+
+    /// The sum of one row of the gates.
+    fn gate(&self, direction: usize, row: usize, x: &[f64], h: &[f64]) -> f64 {
+        let [wi, wh, bias, _] = self.d.offsets(direction);
+        let dot = |from: usize, v: &[f64]| v.iter().zip(&self.w[from..]).map(|(a, b)| a * b).sum::<f64>();
+        let bias = if self.d.bias { self.w[bias + row] } else { 0.0 };
+        dot(wi + row * self.d.input, x) + dot(wh + row * self.d.hidden, h) + bias
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl Rule for LSTM {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let d = self.dims()?;
+        Ok(self.outputs(d))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.dims()?;
+        let (x, w, mut h, mut c) = (self.x.f64s()?, self.w.f64s()?, self.h.f64s()?, self.c.f64s()?);
+        let run = Run { d, x: &x, w: &w };
+        let (state, wide) = (d.batch * d.hidden, d.directions * d.hidden);
+        let mut y = vec![0.0; d.seq * d.batch * wide];
+        for direction in 0..d.directions {
+            let range = direction * state..(direction + 1) * state;
+            run.run(direction, &mut h[range.clone()], &mut c[range], |at, h| {
+                for (b, row) in h.chunks(d.hidden).enumerate() {
+                    y[(at * d.batch + b) * wide + direction * d.hidden..][..d.hidden].copy_from_slice(row);
+                }
+            });
+        }
+        let none = [0.0];
+        let values = [&y[..], &h, &c, &none, &none];
+        let facts = self.outputs(d);
+        facts.iter().zip(values).map(|(f, v)| Ok(Tensor::from_f64s(f.dtype, &f.shape, v)?)).collect()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let d = self.dims()?;
+        if d.seq == 0 || d.batch == 0 || d.input == 0 {
+            return Ok(None);
+        }
+        let (mut every, mut last_h, mut last_c) = (Vec::new(), Vec::new(), Vec::new());
+        for direction in 0..d.directions {
+            let out = self.direction(b, d, direction)?;
+            every.push(out[0]);
+            last_h.push(b.reshape(out[1], &[1, d.batch, d.hidden])?);
+            last_c.push(b.reshape(out[2], &[1, d.batch, d.hidden])?);
+        }
+        let none = b.constant(Tensor::zeros(self.x.dtype(), &[1, 1])?);
+        Ok(Some(vec![b.concat(&every, 2)?, b.concat(&last_h, 0)?, b.concat(&last_c, 0)?, none, none]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.form(e)
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |dtype, [seq, batch, input, hidden]: [usize; 4], bias, two, tolerance, name| {
+            let d = if two { 2 } else { 1 };
+            let n = d * 4 * hidden * (input + hidden + usize::from(bias));
+            let s = sample().tensor(dtype, &[seq, batch, input]).tensor(dtype, &[d, batch, hidden]);
+            let s = s.tensor(dtype, &[d, batch, hidden]).tensor(dtype, &[n, 1, 1]);
+            s.int(input as i64).int(hidden as i64).int(1).flag(bias).flag(two).real(0.0).int(0).case(name, tolerance)
+        };
+        vec![
+            one(DType::F32, [5, 2, 3, 4], true, false, 5e-6, "forwards"),
+            one(DType::F32, [3, 1, 4, 2], false, false, 5e-6, "without bias"),
+            one(DType::F32, [4, 2, 3, 2], true, true, 5e-6, "both directions"),
+            one(DType::F16, [2, 1, 3, 2], true, false, 1e-2, "f16"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{ArgValue, Args, Const, Signature};
+    use crate::task::V;
+
+    /// MindSpore 2.10 on the CPU, with `w[i] = 0.6 · sin(0.7 i)`.
+    #[test]
+    fn gates_and_directions_are_mindspores() {
+        let arg = |dims: &[usize], f: &dyn Fn(f64) -> f64| {
+            let data: Vec<f64> = (0..dims.iter().product()).map(|i: usize| f(i as f64)).collect();
+            let t = Tensor::from_f64s(DType::F32, dims, &data).unwrap();
+            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
+        };
+        let int = |i: i64| Some(ArgValue::Const(Const::Int(i)));
+        let items = vec![
+            arg(&[3, 2, 3], &|i| 0.1 * i - 0.5),
+            arg(&[2, 2, 2], &|i| 0.1 * i),
+            arg(&[2, 2, 2], &|i| 0.2 * i - 0.3),
+            arg(&[96, 1, 1], &|i| 0.6 * (0.7 * i).sin()),
+            int(3),
+            int(2),
+            int(1),
+            int(1),
+            int(1),
+        ];
+        let lstm = LSTM::parse(&Args { op: "LSTM", items }).unwrap();
+        let out = lstm.reference().unwrap();
+        let first = [-0.045051, 0.062963, 0.252058, 0.160258, 0.103101, 0.094424, 0.263390, 0.207599];
+        let last_c = [0.480770, -0.429498, 0.667521, -0.629057, 0.402447, 0.643597, 0.521893, 0.686997];
+        for (got, want) in [(&out[0], first), (&out[2], last_c)] {
+            for (g, w) in got.to_f64s().unwrap().iter().zip(want) {
+                assert!((g - w).abs() < 1e-5, "{got:?} {want:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Layers that go through a sequence step by step.
+
+pub(super) mod lstm;

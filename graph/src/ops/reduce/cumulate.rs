@@ -1,0 +1,303 @@
+//! Running sums, products and extremes.
+
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine, no_form};
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
+use crate::ops::kit::samples::{case, cycle, dtype, int, truth, wave};
+use crate::task::{Binary, Scalar, ScanKind};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// The dimension that `axis` names; none for a scalar.
+fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
+    if x.rank() == 0 && matches!(axis, 0 | -1) { Ok(None) } else { x.axis(axis).map(Some) }
+}
+
+/// A running sum or product.
+struct Running<'a> {
+    x: &'a Operand,
+    axis: i64,
+    kind: ScanKind,
+    exclusive: bool,
+    reverse: bool,
+    out: DType,
+}
+
+impl Running<'_> {
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        if self.kind == ScanKind::Prod {
+            return no_form("ONNX has no running product");
+        }
+        let d = number_of(self.out);
+        let (x, wide) = (e.as_type(self.x, d)?, machine(d));
+        let mut x = e.cast(x, d, wide);
+        let axis = dimension(self.x, self.axis)?;
+        if axis.is_none() {
+            x = e.unsqueeze(x, &[0]);
+        }
+        let at = e.number(DType::I64, axis.unwrap_or(0) as f64)?;
+        let attrs = vec![("exclusive", i64::from(self.exclusive).into()), ("reverse", i64::from(self.reverse).into())];
+        let mut y = e.op_with("CumSum", &[x, at], attrs);
+        if axis.is_none() {
+            y = e.squeeze(y, &[0]);
+        }
+        Ok(Some(vec![e.cast(y, wide, self.out)]))
+    }
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        dimension(self.x, self.axis)?;
+        fact(&[self.x], self.out)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axes: Vec<usize> = dimension(self.x, self.axis)?.into_iter().collect();
+        let d = number_of(self.out);
+        let data = scalars(self.x.tensor()?, d)?;
+        let y = Groups::new(self.x.shape(), &axes).replace(&data, Scalar::Int(0), |g| self.row(g, d))?;
+        Ok(vec![tensor_of(self.out, self.x.shape(), &y)?])
+    }
+
+    fn row(&self, row: &[Scalar], d: DType) -> Vec<Scalar> {
+        let (f, first) = match self.kind {
+            ScanKind::Sum => (Binary::Add, 0.0),
+            ScanKind::Prod => (Binary::Mul, 1.0),
+        };
+        let mut sum = if d.is_float() { Scalar::Float(first) } else { Scalar::Int(first as i64) };
+        let mut out = vec![sum; row.len()];
+        for i in 0..row.len() {
+            let i = if self.reverse { row.len() - 1 - i } else { i };
+            let next = f.eval(sum, row[i], d);
+            out[i] = if self.exclusive { sum } else { next };
+            sum = next;
+        }
+        out
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let d = number_of(self.out);
+        let x = b.cast(self.x.v, d);
+        let Some(axis) = dimension(self.x, self.axis)? else { return Ok(None) };
+        let y = b.scan(self.kind, x, axis, self.exclusive, self.reverse);
+        Ok(Some(vec![b.cast(y, self.out)]))
+    }
+}
+
+fn cases(mild: bool) -> Vec<Case> {
+    let x = |d: DType, dims: &[usize]| if mild { cycle(d, dims, &[1.0, -1.5, 0.5, 2.0]) } else { wave(d, dims) };
+    vec![
+        case("last", [x(DType::F32, &[3, 17]), int(-1)], 1e-5),
+        case("first", [x(DType::F32, &[5, 3]), int(0)], 1e-5),
+        case("i32", [x(DType::I32, &[3, 5]), int(1)], 0.0),
+        case("scalar", [x(DType::F32, &[]), int(0)], 0.0),
+    ]
+}
+
+macro_rules! running {
+    ($($(#[doc = $doc:literal])+ $name:ident($x:ident) = $kind:ident;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $x: Operand, axis: i64, exclusive: bool = false, reverse: bool = false }
+        }
+
+        impl $name {
+            fn running(&self) -> Running<'_> {
+                let (kind, exclusive, reverse) = (ScanKind::$kind, self.exclusive, self.reverse);
+                Running { x: &self.$x, axis: self.axis, kind, exclusive, reverse, out: self.$x.dtype() }
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                self.running().infer()
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                self.running().reference()
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                self.running().lower(b)
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.running().onnx(e)
+            }
+
+            fn cases() -> Vec<Case> {
+                let mut out = cases(ScanKind::$kind == ScanKind::Prod);
+                let x = || cycle(DType::F32, &[2, 3, 4], &[1.0, -1.5, 0.5, 2.0]);
+                out.push(case("exclusive", [x(), int(1), truth(true)], 1e-5));
+                out.push(case("backwards", [x(), int(-2), truth(false), truth(true)], 1e-5));
+                out.push(case("exclusive backwards", [x(), int(2), truth(true), truth(true)], 1e-5));
+                out
+            }
+        }
+    )*};
+}
+
+running! {
+    /// Running sums along `axis`, in the type of the operand. `exclusive`: without the element itself. `reverse`: from the end.
+    CumSum(input) = Sum;
+    /// Running products along `axis`, in the type of the operand. `exclusive`: without the element itself. `reverse`: from the
+    /// end.
+    CumProd(x) = Prod;
+}
+
+op! {
+    /// Running sums along `dim`, in `dtype`; without it integers and `bool` give `i64`, floats keep their type.
+    CumsumExt { input: Operand, dim: i64, dtype: Option<DType> = None }
+}
+
+impl CumsumExt {
+    fn running(&self) -> Running<'_> {
+        let d = self.input.dtype();
+        let out = self.dtype.unwrap_or(if d.is_float() { d } else { DType::I64 });
+        Running { x: &self.input, axis: self.dim, kind: ScanKind::Sum, exclusive: false, reverse: false, out }
+    }
+}
+
+impl Rule for CumsumExt {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.running().infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.running().reference()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        self.running().lower(b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.running().onnx(e)
+    }
+
+    fn cases() -> Vec<Case> {
+        let mut out = cases(false);
+        out.push(case("converted", [wave(DType::I32, &[3, 5]), int(1), dtype(DType::F32)], 1e-5));
+        out
+    }
+}
+
+op! {
+    /// Logarithms of running sums of exponentials along `axis`. `exclusive`: without the element itself, which leaves the lowest
+    /// finite number at the start. `reverse`: from the end. Floats.
+    classic CumulativeLogsumexp { x: Operand, axis: i64, exclusive: bool = false, reverse: bool = false }
+}
+
+impl Rule for CumulativeLogsumexp {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.x.dtype().is_float(), "expected floats, found {}", self.x.fact);
+        dimension(&self.x, self.axis)?;
+        fact(&[&self.x], self.x.dtype())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axes: Vec<usize> = dimension(&self.x, self.axis)?.into_iter().collect();
+        let (d, dims) = (self.x.dtype(), self.x.shape());
+        let lowest = match d {
+            DType::F16 => f64::from(half::f16::MIN),
+            DType::BF16 => f64::from(half::bf16::MIN),
+            DType::F32 => f64::from(f32::MIN),
+            _ => f64::MIN,
+        };
+        let row = |row: &[f64]| {
+            let mut out = vec![lowest; row.len()];
+            let (mut max, mut sum) = (f64::NEG_INFINITY, 0.0);
+            for i in 0..row.len() {
+                let i = if self.reverse { row.len() - 1 - i } else { i };
+                let before = if sum == 0.0 { lowest } else { max + f64::ln(sum) };
+                let x = row[i];
+                let next = f64::max(max, x);
+                let kept = if max == next { sum } else { sum * (max - next).exp() };
+                sum = kept + if x == next { 1.0 } else { (x - next).exp() };
+                max = next;
+                out[i] = if self.exclusive { before } else { max + sum.ln() };
+            }
+            out
+        };
+        let y = Groups::new(dims, &axes).replace(&self.x.f64s()?, 0.0, row)?;
+        Ok(vec![Tensor::from_f64s(d, dims, &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no running logarithm of sums")
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || wave(DType::F32, &[2, 3, 4]);
+        vec![
+            case("last", [x(), int(-1)], 1e-6),
+            case("exclusive", [x(), int(1), truth(true)], 1e-6),
+            case("backwards", [x(), int(0), truth(false), truth(true)], 1e-6),
+            case("infinite", [cycle(DType::F32, &[5], &[f64::NEG_INFINITY, 1.0, f64::INFINITY]), int(0)], 1e-6),
+        ]
+    }
+}
+
+/// The last largest (or smallest) element so far and its position; a NaN stays.
+fn extremes(row: &[Scalar], smallest: bool, d: DType) -> Vec<(Scalar, i64)> {
+    let keeps = |best: Scalar, x: Scalar| {
+        best.as_f64().is_nan()
+            || !x.as_f64().is_nan() && (if smallest { Binary::Lt } else { Binary::Gt }).eval(best, x, d).truth()
+    };
+    let mut out: Vec<(Scalar, i64)> = Vec::with_capacity(row.len());
+    for (i, &x) in row.iter().enumerate() {
+        out.push(match out.last() {
+            Some(&best) if keeps(best.0, x) => best,
+            _ => (x, i as i64),
+        });
+    }
+    out
+}
+
+macro_rules! extremes {
+    ($($(#[doc = $doc:literal])+ $name:ident $([$alias:literal])? ($axis:ident [$old:literal]) = $smallest:literal, $index:ident;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name $(, aliases [$alias])? { input: Operand, $axis [$old]: i64 }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                dimension(&self.input, self.$axis)?;
+                fact(&[&self.input], self.input.dtype())?;
+                Ok(vec![self.input.fact.clone(), Fact::new(DType::$index, self.input.shape())])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let axes: Vec<usize> = dimension(&self.input, self.$axis)?.into_iter().collect();
+                let (d, dims) = (self.input.dtype(), self.input.shape());
+                let data = scalars(self.input.tensor()?, d)?;
+                let zero = (Scalar::Int(0), 0);
+                let y = Groups::new(dims, &axes).replace(&data, zero, |g| extremes(g, $smallest, d))?;
+                let value: Vec<Scalar> = y.iter().map(|y| y.0).collect();
+                let index: Vec<Scalar> = y.iter().map(|y| Scalar::Int(y.1)).collect();
+                Ok(vec![tensor_of(d, dims, &value)?, tensor_of(DType::$index, dims, &index)?])
+            }
+
+            fn onnx(&self, _: &mut Emit) -> Forms {
+                no_form("ONNX has no running extreme")
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![
+                    case("last", [wave(DType::F32, &[3, 17]), int(-1)], 0.0),
+                    case("first", [wave(DType::I32, &[5, 3]), int(0)], 0.0),
+                    case("ties", [cycle(DType::F32, &[7], &[1.0, 5.0, 5.0, -2.0, -2.0]), int(0)], 0.0),
+                    case("NaN", [cycle(DType::F32, &[4], &[3.0, f64::NAN, 9.0]), int(0)], 0.0),
+                ]
+            }
+        }
+    )*};
+}
+
+extremes! {
+    /// Running maxima along `axis` and the positions (`i64`) of the last elements that equal them. A NaN stays.
+    Cummax(axis ["dim"]) = false, I64;
+    /// Running minima along `axis` and the positions (`i32`) of the last elements that equal them. A NaN stays.
+    Cummin(axis ["dim"]) = true, I32;
+    /// Running minima along `dim` and the positions (`i64`) of the last elements that equal them. A NaN stays.
+    CumminExt(dim ["axis"]) = true, I64;
+}

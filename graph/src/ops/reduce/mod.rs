@@ -1,0 +1,9 @@
+//! Along dimensions: reductions, running sums, extremes, orders, softmax.
+
+pub(super) mod arg_extreme;
+pub(super) mod cumulate;
+pub(super) mod log_softmax;
+pub(super) mod order;
+pub(super) mod reduction;
+pub(super) mod selection;
+pub(super) mod softmax;

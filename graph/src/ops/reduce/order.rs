@@ -1,0 +1,409 @@
+//! Sorting: positions and values in order. NaN counts as larger than every number. Equal elements keep their order, but for
+//! `TopK`, whose description says which it has.
+
+use super::selection::select;
+use crate::bounds::{self, Exceeded};
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
+use crate::ops::kit::samples::{case, cycle, int, truth, wave};
+use crate::task::Scalar;
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+
+use std::cmp::Ordering;
+
+/// The order of two numbers of one type.
+pub(in crate::ops) fn compare(a: Scalar, b: Scalar, dtype: DType) -> Ordering {
+    match (a, b) {
+        (Scalar::Int(a), Scalar::Int(b)) if dtype == DType::U64 => (a as u64).cmp(&(b as u64)),
+        (Scalar::Int(a), Scalar::Int(b)) => a.cmp(&b),
+        (a, b) => {
+            let (a, b) = (a.as_f64(), b.as_f64());
+            a.partial_cmp(&b).unwrap_or(a.is_nan().cmp(&b.is_nan()))
+        }
+    }
+}
+
+/// What becomes of equal elements.
+#[derive(Clone, Copy, PartialEq)]
+enum Ties {
+    /// They keep their order.
+    Stable,
+    /// If most elements are wanted they keep their order, else they stand as [`select`] leaves them.
+    Selected,
+}
+
+/// Positions of a row's first `k` elements in order.
+fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Result<Vec<usize>, Exceeded> {
+    let order = |i: usize, j: usize| {
+        let order = compare(row[i], row[j], dtype);
+        if descending { order.reverse() } else { order }
+    };
+    let mut at: Vec<usize> = (0..row.len()).collect();
+    if ties == Ties::Selected && k <= row.len() / 2 {
+        select(&mut at, k, order);
+    } else if k < at.len() {
+        at.select_nth_unstable_by(k, |&i, &j| order(i, j).then(i.cmp(&j)));
+        at.truncate(k);
+        at.sort_unstable();
+    }
+    at.truncate(k);
+    sort(&mut at, order)?;
+    Ok(at)
+}
+
+/// Sorts `at`; equal elements keep their order. Pieces are sorted and then joined in pairs, so that it can stop between them.
+pub(in crate::ops) fn sort(at: &mut [usize], order: impl Fn(usize, usize) -> Ordering) -> Result<(), Exceeded> {
+    let mut piece = 1 << 15;
+    loop {
+        for piece in at.chunks_mut(piece) {
+            bounds::check()?;
+            piece.sort_by(|&i, &j| order(i, j));
+        }
+        if piece >= at.len() {
+            return Ok(());
+        }
+        piece *= 2;
+    }
+}
+
+/// The first `k` elements along an axis in order.
+struct Sorting<'a> {
+    x: &'a Operand,
+    axis: i64,
+    descending: bool,
+    /// How many; all if `None`.
+    k: Option<i64>,
+    ties: Ties,
+    index: DType,
+}
+
+impl Sorting<'_> {
+    /// `TopK`, which keeps the order of equal elements; NaN has no place of its own there.
+    fn onnx(&self, e: &mut Emit) -> Result<Vec<Edge>, NoForm> {
+        let d = self.x.dtype();
+        let wide = if d == DType::Bool { DType::I32 } else { machine(d) };
+        let mut x = e.as_type(self.x, wide)?;
+        let axis = self.axis()?;
+        if axis.is_none() {
+            x = e.unsqueeze(x, &[0]);
+        }
+        let k = match (self.k, axis) {
+            (Some(k), _) => e.vector(&[k]),
+            (None, Some(axis)) => e.dim(self.x, axis)?,
+            (None, None) => e.vector(&[1]),
+        };
+        let largest = i64::from(self.descending);
+        let attrs = vec![("axis", (axis.unwrap_or(0) as i64).into()), ("largest", largest.into())];
+        let found = e.op_n("TopK", &[Some(x), Some(k)], attrs, 2);
+        let [mut value, mut index] = [found[0], found[1]];
+        if axis.is_none() {
+            (value, index) = (e.squeeze(value, &[0]), e.squeeze(index, &[0]));
+        }
+        Ok(vec![e.cast(value, wide, d), e.cast(index, DType::I64, self.index)])
+    }
+
+    fn axis(&self) -> Result<Option<usize>, OpError> {
+        if self.x.rank() == 0 && matches!(self.axis, 0 | -1) { Ok(None) } else { self.x.axis(self.axis).map(Some) }
+    }
+
+    fn shape(&self) -> Result<Shape, OpError> {
+        let mut shape: Shape = self.x.fact.shape.clone();
+        let axis = self.axis()?;
+        let len = axis.map_or(1, |a| shape[a]);
+        if let Some(k) = self.k {
+            ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
+            axis.into_iter().for_each(|a| shape[a] = k as usize);
+        }
+        Ok(shape)
+    }
+
+    /// Facts of the values and of the positions.
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], self.x.dtype())?;
+        let shape = self.shape()?;
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: shape.clone() }, Fact { dtype: self.index, shape }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (shape, d) = (self.shape()?, self.x.dtype());
+        let axes: Vec<usize> = self.axis()?.into_iter().collect();
+        let data = scalars(self.x.tensor()?, d)?;
+        let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
+            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d)?;
+            Ok::<_, OpError>(at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>())
+        })?;
+        let mut value = vec![Scalar::Int(0); crate::count(&shape)];
+        let mut index = vec![0; value.len()];
+        let out = Groups::new(&shape, &axes);
+        for (start, row) in out.starts.iter().zip(rows) {
+            for (step, (x, i)) in out.steps.iter().zip(row?) {
+                value[start + step] = x;
+                index[start + step] = i;
+            }
+        }
+        Ok(vec![tensor_of(d, &shape, &value)?, Tensor::from_i64s(self.index, &shape, &index)?])
+    }
+}
+
+macro_rules! sorted {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident : $t:ty $(= $default:expr)?),* } = $rule:expr, $results:expr, [$($case:expr),*];)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $($field: $t $(= $default)?),* }
+        }
+
+        impl $name {
+            fn sorting(&self) -> Sorting<'_> {
+                let rule: fn(&$name) -> Sorting<'_> = $rule;
+                rule(self)
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok($results(self.sorting().infer()?))
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok($results(self.sorting().reference()?))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                let found = self.sorting().onnx(e)?;
+                Ok(Some($results(found)))
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![$($case),*]
+            }
+        }
+    )*};
+}
+
+/// Both results.
+fn both<T>(found: Vec<T>) -> Vec<T> {
+    found
+}
+
+/// The positions.
+fn positions<T>(mut found: Vec<T>) -> Vec<T> {
+    found.split_off(1)
+}
+
+const TIES: [f64; 5] = [2.0, -1.0, 2.0, f64::NAN, 0.5];
+
+sorted! {
+    /// The `k` largest (`largest`) or smallest elements along `dim`, in order, and their positions (`i64`). Equal elements keep
+    /// their order, and the first of them are taken.
+    TopkExt { input: Operand, k: i64, dim: i64 = -1, largest: bool = true, sorted: bool = true }
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.largest, k: Some(op.k), ties: Ties::Stable, index: DType::I64 }, both,
+        [case("last", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
+         case("smallest", [wave(DType::F32, &[5, 3]), int(2), int(0), truth(false)], 0.0),
+         case("smallest of bytes", [cycle(DType::U8, &[6], &[3.0, 0.0, 200.0]), int(3), int(0), truth(false)], 0.0)];
+    /// The elements along `dim` in order, and their positions (`i64`). Equal elements keep their order.
+    SortExt { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, both,
+        [case("last", [wave(DType::F32, &[3, 17])], 0.0),
+         case("descending ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0)];
+    /// Positions (`i64`) of the elements along `dim` in order.
+    ArgSort { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
+        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, positions,
+        [case("first", [wave(DType::I32, &[5, 3]), int(0)], 0.0),
+         case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1)], 0.0)];
+}
+
+op! {
+    /// The elements along `axis` in order, and their positions (`i32`). Equal elements keep their order.
+    classic Sort { x: Operand, axis: i64 = -1, descending: bool = false }
+}
+
+impl Sort {
+    fn sorting(&self) -> Sorting<'_> {
+        Sorting {
+            x: &self.x,
+            axis: self.axis,
+            descending: self.descending,
+            k: None,
+            ties: Ties::Stable,
+            index: DType::I32,
+        }
+    }
+}
+
+impl Rule for Sort {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.sorting().infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.sorting().reference()
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.sorting().onnx(e).map(Some)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("last", [wave(DType::F32, &[3, 17])], 0.0),
+            case("descending", [wave(DType::F16, &[5, 3]), int(0), truth(true)], 0.0),
+            case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0),
+            case("empty", [wave(DType::F32, &[0, 3]), int(0)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// The `k` largest elements along the last dimension, in order, and their positions (`i32`). Of equal elements the first
+    /// are taken and keep their order if `k` is more than half of the row; else it is as MindSpore's CPU back end selects them.
+    classic TopK { input_x: Operand, k: i64, sorted: bool = true }
+}
+
+impl TopK {
+    fn sorting(&self) -> Sorting<'_> {
+        Sorting {
+            x: &self.input_x,
+            axis: -1,
+            descending: true,
+            k: Some(self.k),
+            ties: Ties::Selected,
+            index: DType::I32,
+        }
+    }
+}
+
+impl Rule for TopK {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.sorting().infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.sorting().reference()
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.sorting().onnx(e).map(Some)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("four", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
+            case("all", [wave(DType::I32, &[2, 5]), int(5)], 0.0),
+            case("none", [wave(DType::F32, &[2, 5]), int(0)], 0.0),
+            case("ties", [cycle(DType::I32, &[10], &[0.0, 1.0]), int(7)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Where `values` belong in the sorted rows of `sorted_sequence`: the first place, or with `right` the one after equal
+    /// elements. The leading dimensions of both agree, unless the sequence is a vector. `sorter` gives the order of a sequence
+    /// that is not sorted. The result has type `dtype`.
+    SearchSorted {
+        sorted_sequence: Operand,
+        values: Operand,
+        sorter: Option<Operand> = None,
+        dtype: DType = DType::I64,
+        right: bool = false,
+    }
+}
+
+impl Rule for SearchSorted {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (s, v) = (&self.sorted_sequence, &self.values);
+        fact(&[s], s.dtype())?;
+        fact(&[v], v.dtype())?;
+        ensure!(s.rank() > 0, "expected a sequence, found {}", s.fact);
+        let rows = |x: &Operand| Shape::from_slice(&x.shape()[..x.rank().saturating_sub(1)]);
+        let fits = s.rank() == 1 || (v.rank() == s.rank() && rows(s) == rows(v));
+        ensure!(fits, "expected values with the rows of {}, found {}", s.fact, v.fact);
+        let sorter = self.sorter.as_ref().is_none_or(|o| o.shape() == s.shape());
+        ensure!(sorter, "expected a sorter of shape {:?}", s.shape());
+        ensure!(matches!(self.dtype, DType::I32 | DType::I64), "expected i32 or i64 positions, found {}", self.dtype);
+        Ok(vec![Fact::new(self.dtype, v.shape())])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.infer()?;
+        let (s, v) = (&self.sorted_sequence, &self.values);
+        let d = DType::promote(s.dtype(), v.dtype());
+        let (sequence, values) = (scalars(s.tensor()?, d)?, scalars(v.tensor()?, d)?);
+        let len = s.shape()[s.rank() - 1];
+        let per_row = if s.rank() == 1 { v.count() } else { v.shape()[v.rank() - 1] };
+        let order = self.sorter.as_ref().map(Operand::i64s).transpose()?;
+        let mut out = Vec::with_capacity(values.len());
+        for (i, &x) in values.iter().enumerate() {
+            bounds::check()?;
+            let row = i / per_row.max(1) * len;
+            let mut place = 0;
+            for k in 0..len {
+                let at = order.as_ref().map_or(k as i64, |o| o[row + k]);
+                let at = usize::try_from(at).ok().filter(|a| *a < len);
+                let at = at.ok_or_else(|| OpError::Invalid("the sorter names an element out of range".into()))?;
+                let order = compare(sequence[row + at], x, d);
+                if order == Ordering::Less || (self.right && order == Ordering::Equal) {
+                    place = k as i64 + 1;
+                }
+            }
+            out.push(place);
+        }
+        Ok(vec![Tensor::from_i64s(self.dtype, v.shape(), &out)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no search in sorted rows")
+    }
+
+    fn cases() -> Vec<Case> {
+        let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
+        vec![
+            case("rows", [rows(), values()], 0.0),
+            case(
+                "vector",
+                [cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]), cycle(DType::I32, &[3], &[3.0, 9.0, 0.0])],
+                0.0,
+            ),
+            case(
+                "right",
+                [
+                    rows(),
+                    values(),
+                    crate::ops::kit::samples::none(),
+                    crate::ops::kit::samples::dtype(DType::I32),
+                    truth(true),
+                ],
+                0.0,
+            ),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn top(row: &[i64], k: usize, ties: Ties) -> Vec<usize> {
+        let row: Vec<Scalar> = row.iter().map(|x| Scalar::Int(*x)).collect();
+        sorted(&row, k, true, ties, DType::I64).unwrap()
+    }
+
+    #[test]
+    fn equal_elements_keep_their_order() {
+        assert_eq!(top(&[0, 1, 0, 1, 1, 2, 0, 2, 0, 0], 3, Ties::Stable), [5, 7, 1]);
+        assert_eq!(top(&[0, 1, 0, 1, 1, 2, 0, 2, 0, 0], 10, Ties::Selected), [5, 7, 1, 3, 4, 0, 2, 6, 8, 9]);
+    }
+
+    /// The positions are those that MindSpore 2.10 gives.
+    #[test]
+    fn equal_elements_are_selected_as_mindspore_does() {
+        let ten = [0, 1, 0, 1, 1, 2, 0, 2, 0, 0];
+        assert_eq!(top(&ten, 3, Ties::Selected), [7, 5, 1]);
+        assert_eq!(top(&ten, 5, Ties::Selected), [7, 5, 1, 4, 3]);
+        let sixteen = [0, 2, 1, 2, 2, 0, 1, 1, 1, 1, 0, 1, 0, 0, 1, 2];
+        assert_eq!(top(&sixteen, 8, Ties::Selected), [1, 15, 4, 3, 2, 14, 11, 9]);
+        let seventeen = [0, 2, 0, 1, 1, 2, 0, 1, 1, 1, 0, 2, 0, 2, 2, 0, 2];
+        assert_eq!(top(&seventeen, 8, Ties::Selected), [1, 16, 14, 13, 11, 5, 9, 3]);
+    }
+}

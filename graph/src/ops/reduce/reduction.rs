@@ -1,0 +1,475 @@
+//! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
+
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, machine, no_form};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
+use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
+use crate::ops::kit::samples::{case, cycle, dtype, flags, int, none, tolerance, truth, tuple, wave};
+use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
+use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
+
+/// The axes of a reduction: integers, or `None` for all.
+#[derive(Clone, Debug, Default)]
+pub struct Axes(pub Ints);
+
+impl FromArg for Axes {
+    const KIND: ParamKind = ParamKind::Value;
+    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
+        match arg {
+            ArgValue::Const(Const::None) => Ok(Some(Axes::default())),
+            other => Ok(Ints::from_arg(other)?.map(Axes)),
+        }
+    }
+
+    fn into_const(self) -> Option<Const> {
+        self.0.into_const()
+    }
+}
+
+impl Axes {
+    /// The dimensions of `x` that they name, sorted; a scalar may be reduced along axis 0 or −1.
+    pub(in crate::ops) fn of(&self, x: &Operand) -> Result<Vec<usize>, OpError> {
+        if x.rank() == 0 && self.0.iter().all(|a| matches!(a, 0 | -1)) {
+            return Ok(Vec::new());
+        }
+        x.axes(&self.0)
+    }
+}
+
+/// The shape of `dims` after a reduction along `axes`.
+pub(in crate::ops) fn reduced(dims: &[usize], axes: &[usize], keep: bool) -> Shape {
+    (0..dims.len()).filter_map(|d| if axes.contains(&d) { keep.then_some(1) } else { Some(dims[d]) }).collect()
+}
+
+/// A reduction of one tensor.
+pub(in crate::ops) struct Reduction<'a> {
+    pub x: &'a Operand,
+    pub axes: Vec<usize>,
+    pub keep: bool,
+    /// The type in which it is computed.
+    pub compute: DType,
+    /// The type of the result.
+    pub out: DType,
+}
+
+impl Reduction<'_> {
+    pub fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], self.out)?;
+        Ok(vec![Fact { dtype: self.out, shape: reduced(self.x.shape(), &self.axes, self.keep) }])
+    }
+
+    /// By the definition of `kind`. The largest of no numbers is what no number is below, the smallest what none is above.
+    pub fn reference(&self, kind: ReduceKind) -> Result<Vec<Tensor>, OpError> {
+        let Some(bound) = self.of_nothing(kind)? else { return self.groups(|g| fold(kind, g, self.compute)) };
+        let shape = reduced(self.x.shape(), &self.axes, self.keep);
+        Ok(vec![Tensor::filled(self.compute, &shape, bound.bytes())?])
+    }
+
+    /// The number that all results are if they are extremes of nothing.
+    fn of_nothing(&self, kind: ReduceKind) -> Result<Option<Tensor>, OpError> {
+        let extreme = matches!(kind, ReduceKind::Max | ReduceKind::Min);
+        let nothing = self.axes.iter().any(|&a| self.x.shape()[a] == 0);
+        let some = size(&reduced(self.x.shape(), &self.axes, self.keep))? > 0;
+        if !(extreme && nothing && some) {
+            return Ok(None);
+        }
+        if self.x.dtype() == DType::Bool {
+            return Ok(Some(Tensor::from_bools(&[], &[kind == ReduceKind::Min])?.cast(self.compute)?));
+        }
+        bound(self.compute, kind == ReduceKind::Min).map(Some)
+    }
+
+    /// `f` of the elements of every group.
+    pub fn groups(&self, f: impl Fn(&[Scalar]) -> Scalar) -> Result<Vec<Tensor>, OpError> {
+        let shape = reduced(self.x.shape(), &self.axes, self.keep);
+        size(&shape)?;
+        let data = scalars(self.x.tensor()?, self.compute)?;
+        let y = Groups::new(self.x.shape(), &self.axes).map(&data, f)?;
+        Ok(vec![tensor_of(self.out, &shape, &y)?])
+    }
+
+    /// `ReduceSum` and its kin.
+    pub fn onnx(&self, kind: ReduceKind, e: &mut Emit) -> Forms {
+        let x = e.as_type(self.x, self.compute)?;
+        if kind != ReduceKind::Mean || self.compute.is_float() {
+            let y = crate::onnx::reduce(e, kind, x, &self.axes, self.keep, self.compute, self.compute);
+            return Ok(Some(vec![e.cast(y, self.compute, self.out)]));
+        }
+        if self.x.is_open() {
+            return no_form("the mean of integers, and a dimension is open");
+        }
+        let count: usize = self.axes.iter().map(|&a| self.x.shape()[a]).product();
+        let wide = machine(self.compute);
+        let x = e.cast(x, self.compute, wide);
+        let sum = e.reduce("ReduceSum", x, &self.axes, self.keep);
+        let count = e.number(wide, count.max(1) as f64)?;
+        let y = e.op("Div", &[sum, count]);
+        Ok(Some(vec![e.cast(y, wide, self.out)]))
+    }
+
+    pub fn lower(&self, kind: ReduceKind, b: &mut Lowering) -> Lowers {
+        if kind == ReduceKind::Mean && !self.compute.is_float() {
+            return Ok(None);
+        }
+        if let Some(bound) = self.of_nothing(kind)? {
+            let bound = b.constant(bound);
+            let y = b.broadcast_to(bound, &reduced(self.x.shape(), &self.axes, self.keep))?;
+            return Ok(Some(vec![b.cast(y, self.out)]));
+        }
+        let x = b.cast(self.x.v, self.compute);
+        let y = b.reduce(kind, x, &self.axes, self.keep, self.out)?;
+        Ok(Some(vec![b.cast(y, self.out)]))
+    }
+}
+
+/// The number of a type that none is above, or that none is below.
+fn bound(dtype: DType, highest: bool) -> Result<Tensor, OpError> {
+    if dtype.is_float() {
+        let infinity = if highest { f64::INFINITY } else { f64::NEG_INFINITY };
+        return Ok(Tensor::from_f64s(dtype, &[], &[infinity])?);
+    }
+    let mut bytes = vec![if highest { 0xff } else { 0 }; dtype.size()];
+    let signed = matches!(dtype, DType::I8 | DType::I16 | DType::I32 | DType::I64);
+    bytes.last_mut().filter(|_| signed).into_iter().for_each(|sign| *sign ^= 0x80);
+    Ok(Tensor::from_bytes(dtype, &[], aligned_copy(&bytes)?)?)
+}
+
+/// A reduction of numbers of `dtype`. The mean of integers is the sum divided by the count, truncated.
+fn fold(kind: ReduceKind, xs: &[Scalar], dtype: DType) -> Scalar {
+    let start = |float: f64, int: i64| if dtype.is_float() { Scalar::Float(float) } else { Scalar::Int(int) };
+    let all = |f: Binary, first: Scalar| xs.iter().fold(first, |a, &x| f.eval(a, x, dtype));
+    let extreme = |f: Binary| xs.iter().copied().reduce(|a, x| f.eval(a, x, dtype)).unwrap_or(start(0.0, 0));
+    match kind {
+        ReduceKind::Sum => all(Binary::Add, start(0.0, 0)),
+        ReduceKind::Prod => all(Binary::Mul, start(1.0, 1)),
+        ReduceKind::Mean => match all(Binary::Add, start(0.0, 0)) {
+            Scalar::Float(s) => Scalar::Float(s / xs.len() as f64),
+            Scalar::Int(s) => Scalar::Int(s.checked_div(xs.len() as i64).unwrap_or(0)),
+        },
+        ReduceKind::Max => extreme(Binary::Max),
+        ReduceKind::Min => extreme(Binary::Min),
+        ReduceKind::All => Scalar::Int(i64::from(xs.iter().all(|x| x.truth()))),
+        ReduceKind::Any => Scalar::Int(i64::from(xs.iter().any(|x| x.truth()))),
+        ReduceKind::ArgMax | ReduceKind::ArgMin => Scalar::Int(position(xs, kind == ReduceKind::ArgMin) as i64),
+    }
+}
+
+/// Position of the first largest or smallest number; the first NaN if there is one.
+pub(in crate::ops) fn position(xs: &[Scalar], smallest: bool) -> usize {
+    let better = |a: Scalar, b: Scalar| match (a, b) {
+        (Scalar::Int(a), Scalar::Int(b)) => {
+            if smallest {
+                a < b
+            } else {
+                a > b
+            }
+        }
+        (a, b) => {
+            let (a, b) = (a.as_f64(), b.as_f64());
+            !b.is_nan() && (a.is_nan() || if smallest { a < b } else { a > b })
+        }
+    };
+    (1..xs.len()).fold(0, |best, i| if better(xs[i], xs[best]) { i } else { best })
+}
+
+/// Which types a reduction takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Types {
+    /// The operand's type; `bool` as integers.
+    Number,
+    /// Integers and `bool` become `i64`; an explicit type overrides.
+    Widen,
+    /// Any, read as `bool`; `bool` result.
+    Truth,
+}
+
+/// The types of computation and of the result.
+fn types(rule: Types, x: DType, out: Option<DType>) -> (DType, DType) {
+    match (rule, out) {
+        (Types::Truth, _) => (DType::Bool, DType::Bool),
+        (_, Some(d)) => (number_of(d), d),
+        (Types::Widen, None) if !x.is_float() => (DType::I64, DType::I64),
+        _ => (number_of(x), x),
+    }
+}
+
+/// Name, type, shape, axes and whether they are kept.
+type Row = (&'static str, DType, &'static [usize], &'static [i64], bool);
+
+fn cases(rule: Types, kind: ReduceKind, ext: bool) -> Vec<Case> {
+    let small = |d: DType, dims: &[usize]| match kind {
+        ReduceKind::Prod => cycle(d, dims, &[1.0, -1.5, 0.5, 2.0, 1.25]),
+        _ => wave(d, dims),
+    };
+    let mut rows: Vec<Row> = vec![
+        ("last", DType::F32, &[3, 4, 17], &[-1], false),
+        ("last kept", DType::F32, &[3, 4, 17], &[2], true),
+        ("middle", DType::F32, &[3, 5, 4], &[1], false),
+        ("first", DType::F32, &[7, 3], &[0], true),
+        ("apart", DType::F32, &[2, 3, 4, 5], &[3, 1], false),
+        ("all", DType::F32, &[3, 5, 7], &[], false),
+        ("all kept", DType::F32, &[3, 5], &[0, 1], true),
+        ("scalar", DType::F32, &[], &[], false),
+        ("i32", DType::I32, &[4, 5], &[1], false),
+        ("f16", DType::F16, &[3, 9], &[1], false),
+    ];
+    if rule == Types::Truth {
+        rows = vec![
+            ("last", DType::Bool, &[3, 7], &[-1], false),
+            ("first kept", DType::Bool, &[3, 7], &[0], true),
+            ("all", DType::Bool, &[3, 7], &[], false),
+        ];
+    }
+    let bound = |d: DType| if d == DType::F16 { 2e-2 } else { tolerance(d) * 4.0 };
+    let arg = |d: DType, dims: &[usize]| if d == DType::Bool { flags(dims) } else { small(d, dims) };
+    let axes = |axes: &[i64]| if ext && axes.is_empty() { none() } else { tuple(axes) };
+    let mut out: Vec<Case> = rows
+        .iter()
+        .map(|(name, d, dims, at, keep)| case(name, [arg(*d, dims), axes(at), truth(*keep)], bound(*d)))
+        .collect();
+    if ext && rule == Types::Widen {
+        out.push(case("to f64", [small(DType::F32, &[4, 5]), int(1), truth(false), dtype(DType::F64)], 1e-6));
+    }
+    if rule != Types::Truth {
+        out.push(case(
+            "empty",
+            [small(DType::F32, &[3, 0]), tuple(&[1])],
+            if kind == ReduceKind::Mean { 1e-6 } else { 0.0 },
+        ));
+    }
+    out
+}
+
+macro_rules! reduction {
+    ($($(#[doc = $doc:literal])+ $name:ident ($x:ident, $axis:ident, $keep:ident $(, $dtype:ident)?) = $rule:ident, $kind:ident;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $x: Operand, $axis: Axes = Axes::default(), $keep ["keepdims"]: bool = false $(, $dtype: Option<DType> = None)? }
+        }
+
+        impl $name {
+            fn reduction(&self) -> Result<Reduction<'_>, OpError> {
+                let explicit: Option<DType> = [$(self.$dtype,)? None][0];
+                let (compute, out) = types(Types::$rule, self.$x.dtype(), explicit);
+                Ok(Reduction { x: &self.$x, axes: self.$axis.of(&self.$x)?, keep: self.$keep, compute, out })
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                self.reduction()?.infer()
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                self.reduction()?.reference(ReduceKind::$kind)
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                self.reduction()?.lower(ReduceKind::$kind, b)
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.reduction()?.onnx(ReduceKind::$kind, e)
+            }
+
+            fn cases() -> Vec<Case> {
+                cases(Types::$rule, ReduceKind::$kind, stringify!($keep) == "keepdim")
+            }
+        }
+    )*};
+}
+
+reduction! {
+    /// Mean along `axis`; an empty `axis` means all. Integers give integers: the sum divided by the count, truncated.
+    ReduceMean(x, axis, keep_dims) = Number, Mean;
+    /// Largest element along `axis`; an empty `axis` means all. NaN if there is one.
+    ReduceMax(x, axis, keep_dims) = Number, Max;
+    /// Smallest element along `axis`; an empty `axis` means all. NaN if there is one.
+    ReduceMin(x, axis, keep_dims) = Number, Min;
+    /// Product along `axis`; an empty `axis` means all.
+    ReduceProd(x, axis, keep_dims) = Number, Prod;
+    /// Whether all elements along `axis` are true, as `bool`; an empty `axis` or `None` means all.
+    ReduceAll(input, axis, keep_dims) = Truth, All;
+    /// Whether any element along `axis` is true, as `bool`; an empty `axis` means all.
+    ReduceAny(x, axis, keep_dims) = Truth, Any;
+    /// Whether any element along `dim` is true, as `bool`; `None` means all.
+    AnyExt(input, dim, keepdim) = Truth, Any;
+    /// Sum along `dim`; `None` means all. Integers and `bool` give `i64` unless `dtype` is given; floats keep their type.
+    SumExt(input, dim, keepdim, dtype) = Widen, Sum;
+    /// Mean along `dim`; `None` means all. `dtype` converts first. Integers give integers, truncated.
+    MeanExt(input, dim, keepdim, dtype) = Number, Mean;
+    /// Product along `dim`; `None` means all. Integers and `bool` give `i64` unless `dtype` is given.
+    ProdExt(input, dim, keepdim, dtype) = Widen, Prod;
+}
+
+op! {
+    /// Sum along `axis`. An empty `axis` means all, or none at all with `skip_mode`. The result has the type of `x`; integers
+    /// wrap and `bool` gives whether any is true.
+    ReduceSum { x: Operand, axis: Axes = Axes::default(), keep_dims: bool = false, skip_mode: bool = false }
+}
+
+impl ReduceSum {
+    fn reduction(&self) -> Result<Reduction<'_>, OpError> {
+        let skip = self.skip_mode && self.axis.0.is_empty();
+        let axes = if skip { Vec::new() } else { self.axis.of(&self.x)? };
+        Ok(Reduction {
+            x: &self.x,
+            axes,
+            keep: self.keep_dims,
+            compute: number_of(self.x.dtype()),
+            out: self.x.dtype(),
+        })
+    }
+}
+
+impl Rule for ReduceSum {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.reduction()?.infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.reduction()?.reference(ReduceKind::Sum)
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let r = self.reduction()?;
+        if r.axes.is_empty() {
+            return Ok(Some(vec![self.x.v]));
+        }
+        r.lower(ReduceKind::Sum, b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.reduction()?.onnx(ReduceKind::Sum, e)
+    }
+
+    fn cases() -> Vec<Case> {
+        let mut out = cases(Types::Number, ReduceKind::Sum, false);
+        out.push(case("skipped", [wave(DType::F32, &[3, 4]), tuple(&[]), truth(false), truth(true)], 0.0));
+        out
+    }
+}
+
+macro_rules! whole {
+    ($($(#[doc = $doc:literal])+ $name:ident = $rule:ident, $kind:ident;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { input: Operand }
+        }
+
+        impl $name {
+            fn reduction(&self) -> Reduction<'_> {
+                let (compute, out) = types(Types::$rule, self.input.dtype(), None);
+                Reduction { x: &self.input, axes: (0..self.input.rank()).collect(), keep: false, compute, out }
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                ensure!(self.input.count() > 0, "expected at least one element, found {}", self.input.fact);
+                self.reduction().infer()
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                self.reduction().reference(ReduceKind::$kind)
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                self.reduction().lower(ReduceKind::$kind, b)
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.reduction().onnx(ReduceKind::$kind, e)
+            }
+
+            fn cases() -> Vec<Case> {
+                if Types::$rule == Types::Truth {
+                    return vec![case("bool", [flags(&[3, 5])], 0.0)];
+                }
+                vec![
+                    case("f32", [wave(DType::F32, &[3, 5, 7])], 0.0),
+                    case("i64", [wave(DType::I64, &[9])], 0.0),
+                    case("scalar", [wave(DType::F32, &[])], 0.0),
+                ]
+            }
+        }
+    )*};
+}
+
+whole! {
+    /// Largest of all elements; NaN if there is one.
+    Max = Number, Max;
+    /// Smallest of all elements; NaN if there is one.
+    Min = Number, Min;
+    /// Whether any element is true, as `bool`.
+    Any = Truth, Any;
+    /// Whether all elements are true, as `bool`.
+    All = Truth, All;
+}
+
+op! {
+    /// `ln Σ eˣ` along `dim`; `None` means all. Integers give `f32`.
+    LogSumExp { input: Operand, dim: Axes, keepdim: bool = false }
+}
+
+impl LogSumExp {
+    fn reduction(&self) -> Result<Reduction<'_>, OpError> {
+        let d = float_of(self.input.dtype());
+        Ok(Reduction { x: &self.input, axes: self.dim.of(&self.input)?, keep: self.keepdim, compute: d, out: d })
+    }
+}
+
+impl Rule for LogSumExp {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.reduction()?.infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.reduction()?.groups(|g| {
+            let max = fold(ReduceKind::Max, g, DType::F64).as_f64();
+            let shift = if max.is_finite() { max } else { 0.0 };
+            Scalar::Float(g.iter().map(|x| (x.as_f64() - shift).exp()).sum::<f64>().ln() + shift)
+        })
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let r = self.reduction()?;
+        let x = b.cast(self.input.v, r.out);
+        let max = b.reduce(ReduceKind::Max, x, &r.axes, true, r.out)?;
+        let infinite = b.unary(Unary::IsFinite, max);
+        let (max, infinite) = (operand(b, max), operand(b, infinite));
+        let shift = emit(b, &[(&max, r.out), (&infinite, DType::Bool)], r.out, |p, m| {
+            let zero = p.constant(0.0, r.out);
+            p.select(m[1], m[0], zero)
+        })?;
+        let d = b.binary(Binary::Sub, x, shift)?;
+        let e = b.unary(Unary::Exp, d);
+        let sum = b.reduce(ReduceKind::Sum, e, &r.axes, true, r.out)?;
+        let l = b.unary(Unary::Log, sum);
+        let y = b.binary(Binary::Add, l, shift)?;
+        Ok(Some(vec![b.reshape(y, &reduced(self.input.shape(), &r.axes, self.keepdim))?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let r = self.reduction()?;
+        let (x, wide) = (e.as_type(&self.input, r.out)?, machine(r.out));
+        let x = e.cast(x, r.out, wide);
+        let y = e.reduce("ReduceLogSumExp", x, &r.axes, r.keep);
+        Ok(Some(vec![e.cast(y, wide, r.out)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let inf = cycle(DType::F32, &[2, 3], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0, 2.0, 3.0]);
+        vec![
+            case("last", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
+            case("apart kept", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), truth(true)], 1e-5),
+            case("large", [cycle(DType::F32, &[2, 2], &[1000.0, 1001.0]), int(1)], 1e-5),
+            case("minus infinity", [inf, int(1)], 1e-5),
+        ]
+    }
+}
+
+/// A value of the task graph as an operand.
+pub(in crate::ops) fn operand(b: &Lowering, v: V) -> Operand {
+    Operand { v, fact: b.fact(v).clone().into(), known: b.known(v) }
+}

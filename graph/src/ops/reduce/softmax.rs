@@ -1,0 +1,72 @@
+use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
+use crate::op::{Case, CaseArg, Const, Ints, Lowers, Operand, Rule, ints};
+use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
+
+/// `Softmax` or `LogSoftmax` along `axis` of `x` as `dtype`.
+pub(in crate::ops) fn normalised(
+    e: &mut Emit,
+    op: &'static str,
+    x: &Operand,
+    axis: usize,
+    dtype: DType,
+) -> Result<Edge, NoForm> {
+    let wide = machine(dtype);
+    let x = e.as_type(x, dtype)?;
+    let x = e.cast(x, dtype, wide);
+    let y = e.op_with(op, &[x], vec![("axis", (axis as i64).into())]);
+    Ok(e.cast(y, wide, dtype))
+}
+
+op! {
+    /// `exp(x − max) / Σ exp(x − max)` along `axis`.
+    ///
+    /// `x`: a float type. `axis`: one dimension. The result has the type and shape of `x`.
+    Softmax { input: Operand, axis: Ints = ints(&[-1]) }
+}
+
+impl Rule for Softmax {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.input.dtype().is_float(), "expected a float type, found {}", self.input.dtype());
+        ensure!(self.axis.len() == 1, "expected one axis, found {:?}", self.axis);
+        self.input.axis(self.axis[0])?;
+        Ok(vec![self.input.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axis = self.input.axis(self.axis[0])?;
+        let dims = self.input.shape();
+        let (len, inner) = (dims[axis], count(&dims[axis + 1..]));
+        let mut y = self.input.f64s()?;
+        for outer in 0..count(&dims[..axis]) {
+            for i in 0..inner {
+                let at = |k: usize| (outer * len + k) * inner + i;
+                let max = (0..len).map(|k| y[at(k)]).fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = (0..len).map(|k| (y[at(k)] - max).exp()).sum();
+                (0..len).for_each(|k| y[at(k)] = (y[at(k)] - max).exp() / sum);
+            }
+        }
+        Ok(vec![Tensor::from_f64s(self.input.dtype(), dims, &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let axis = self.input.axis(self.axis[0])?;
+        Ok(Some(vec![b.softmax(self.input.v, axis, false)]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let dtype = self.input.dtype();
+        Ok(Some(vec![normalised(e, "Softmax", &self.input, self.input.axis(self.axis[0])?, dtype)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = Tensor::from_f64s(DType::F32, &[2, 3, 5], &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>());
+        let Ok(x) = x else { return Vec::new() };
+        let case = |name, axis| Case {
+            name,
+            args: vec![Some(CaseArg::Tensor(x.clone())), Some(CaseArg::Const(Const::Int(axis)))],
+            tolerance: 1e-6,
+        };
+        vec![case("last axis", -1), case("middle axis", 1), case("first axis", 0)]
+    }
+}

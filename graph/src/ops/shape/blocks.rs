@@ -1,0 +1,316 @@
+use crate::lower::Lowering;
+use crate::op::{Case, Ints, Operand, Rule};
+use crate::ops::kit::indices::{flat, rearrange, size, sizes};
+use crate::ops::kit::sample::sample;
+use crate::ops::kit::window::Format;
+use crate::task::V;
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, ensure, op};
+
+/// Checks an image batch `[n, c, h, w]` and a block size.
+fn image(x: &Operand, block: i64, format: Format) -> Result<([usize; 4], usize), OpError> {
+    ensure!(format == Format::Nchw, "expected format NCHW, found {format:?}");
+    let [n, c, h, w] = *x.shape() else {
+        return Err(OpError::Invalid(format!("expected [n, c, h, w], found {}", x.fact)));
+    };
+    let b = size(block, "block_size")?;
+    ensure!((1..1 << 16).contains(&b), "expected a block_size from 1 to 65535, found {b}");
+    Ok(([n, c, h, w], b))
+}
+
+op! {
+    /// Moves channels into space: `y[n, c, h·b + i, w·b + j] = x[n, (i·b + j)·C + c, h, w]`, with `C` the channels of the
+    /// result. Any type, `[n, c, h, w]`.
+    classic DepthToSpace { x ["input"]: Operand, block_size: i64, format ["data_format"]: Format = Format::Nchw }
+}
+
+impl DepthToSpace {
+    fn plan(&self) -> Result<([usize; 4], usize), OpError> {
+        let ([n, c, h, w], b) = image(&self.x, self.block_size, self.format)?;
+        ensure!(c.is_multiple_of(b * b), "{c} channels do not make blocks of {b} by {b}");
+        Ok(([n, c / (b * b), h * b, w * b], b))
+    }
+}
+
+impl Rule for DepthToSpace {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact::new(self.x.dtype(), &self.plan()?.0)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (dims, b) = self.plan()?;
+        let y = rearrange(self.x.tensor()?, &dims, |i| {
+            let channel = ((i[2] % b) * b + i[3] % b) * dims[1] + i[1];
+            Some(flat(self.x.shape(), &[i[0], channel, i[2] / b, i[3] / b]))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (dims, k) = self.plan()?;
+        let x = b.reshape(self.x.v, &[dims[0], k, k, dims[1], dims[2] / k, dims[3] / k])?;
+        let y = b.transpose(x, &[0, 3, 4, 1, 5, 2])?;
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 8, 2, 3]).int(2).case("blocks of two", 0.0),
+            sample().tensor(DType::I8, &[1, 9, 1, 2]).int(3).text("NCHW").case("blocks of three", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Moves space into channels: `y[n, (i·b + j)·C + c, h, w] = x[n, c, h·b + i, w·b + j]`, with `C` the channels of `x`. Any
+    /// type, `[n, c, h, w]`.
+    classic SpaceToDepth { x ["input"]: Operand, block_size: i64, format ["data_format"]: Format = Format::Nchw }
+}
+
+impl SpaceToDepth {
+    fn plan(&self) -> Result<([usize; 4], usize), OpError> {
+        let ([n, c, h, w], b) = image(&self.x, self.block_size, self.format)?;
+        ensure!(h.is_multiple_of(b) && w.is_multiple_of(b), "{h} by {w} elements do not make blocks of {b} by {b}");
+        let channels = c.checked_mul(b * b).ok_or_else(|| OpError::Invalid("the result is too large".into()))?;
+        Ok(([n, channels, h / b, w / b], b))
+    }
+}
+
+impl Rule for SpaceToDepth {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact::new(self.x.dtype(), &self.plan()?.0)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (dims, b) = self.plan()?;
+        let c = self.x.shape()[1];
+        let y = rearrange(self.x.tensor()?, &dims, |i| {
+            let place = i[1] / c;
+            Some(flat(self.x.shape(), &[i[0], i[1] % c, i[2] * b + place / b, i[3] * b + place % b]))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (dims, k) = self.plan()?;
+        let x = b.reshape(self.x.v, &[dims[0], self.x.shape()[1], dims[2], k, dims[3], k])?;
+        let y = b.transpose(x, &[0, 3, 5, 1, 2, 4])?;
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[2, 3, 4, 6]).int(2).case("blocks of two", 0.0)]
+    }
+}
+
+/// Blocks of the dimensions after batch and channels, and borders around them.
+struct Batches {
+    blocks: Vec<usize>,
+    borders: Vec<[usize; 2]>,
+}
+
+impl Batches {
+    fn new(x: &Operand, blocks: &[i64], borders: &[i64]) -> Result<Batches, OpError> {
+        let blocks = sizes(blocks, "block_shape")?;
+        let borders = sizes(borders, "borders")?;
+        let fits = !blocks.is_empty() && x.rank() == blocks.len() + 2 && borders.len() == 2 * blocks.len();
+        ensure!(fits, "{} with {} blocks and {} borders", x.fact, blocks.len(), borders.len());
+        ensure!(blocks.iter().all(|&b| (1..1 << 16).contains(&b)), "expected positive blocks, found {blocks:?}");
+        Ok(Batches { blocks, borders: borders.chunks(2).map(|p| [p[0], p[1]]).collect() })
+    }
+
+    fn total(&self) -> Result<usize, OpError> {
+        checked_count(&self.blocks).ok_or_else(|| OpError::Invalid(format!("blocks {:?} are too large", self.blocks)))
+    }
+
+    /// The coordinate within the block that a batch of the blocked tensor holds, and the batch of the other.
+    fn place(&self, batch: usize, batches: usize) -> (Vec<usize>, usize) {
+        let mut rest = batch / batches.max(1);
+        let mut place = vec![0; self.blocks.len()];
+        for (p, &b) in place.iter_mut().zip(&self.blocks).rev() {
+            *p = rest % b;
+            rest /= b;
+        }
+        (place, batch % batches.max(1))
+    }
+}
+
+op! {
+    /// Channel `i · C / group + j` becomes channel `j · group + i`, of `C` channels. Any type, `[n, c, …]`.
+    classic ChannelShuffle { x: Operand, group: i64 }
+}
+
+impl ChannelShuffle {
+    /// Batches, groups, channels of a group, and what comes after.
+    fn plan(&self) -> Result<[usize; 4], OpError> {
+        let (x, g) = (&self.x, size(self.group, "group")?);
+        ensure!(x.rank() >= 3, "expected [n, c, …], found {}", x.fact);
+        let (n, c) = (x.shape()[0], x.shape()[1]);
+        ensure!(g > 0 && c.is_multiple_of(g), "{c} channels do not make {g} groups");
+        Ok([n, g, c / g, x.shape()[2..].iter().product()])
+    }
+}
+
+impl Rule for ChannelShuffle {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.plan()?;
+        Ok(vec![self.x.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let [n, g, c, rest] = self.plan()?;
+        let from = [n, g, c, rest];
+        let y = rearrange(self.x.tensor()?, &[n, c, g, rest], |i| Some(flat(&from, &[i[0], i[2], i[1], i[3]])))?;
+        Ok(vec![y.reshape(self.x.shape())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let x = b.reshape(self.x.v, &self.plan()?)?;
+        let y = b.transpose(x, &[0, 2, 1, 3])?;
+        Ok(Some(vec![b.reshape(y, &self.x.fact.shape.clone())?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 6, 3, 2]).int(2).case("images", 0.0),
+            sample().tensor(DType::I32, &[1, 6, 5]).int(3).case("sequences", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Pads the dimensions after batch and channels with zeros, then moves each place within their blocks to a batch of its
+    /// own: `y[(place)·n + k, c, …] = padded[k, c, … · block + place]`. Any type.
+    classic SpaceToBatchND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, paddings: Ints }
+}
+
+impl SpaceToBatchND {
+    fn plan(&self) -> Result<(Batches, Shape), OpError> {
+        let x = &self.input_x;
+        let batches = Batches::new(x, &self.block_shape, &self.paddings)?;
+        let n = x.shape()[0].checked_mul(batches.total()?);
+        let mut dims = Shape::from_slice(&[n.unwrap_or(usize::MAX), x.shape()[1]]);
+        for (d, (&b, [before, after])) in batches.blocks.iter().zip(&batches.borders).enumerate() {
+            let padded = x.shape()[d + 2] + before + after;
+            ensure!(
+                padded.is_multiple_of(b),
+                "{padded} padded elements of dimension {} do not make blocks of {b}",
+                d + 2
+            );
+            dims.push(padded / b);
+        }
+        ensure!(checked_count(&dims).is_some(), "the result {:?} is too large", dims.as_slice());
+        Ok((batches, dims))
+    }
+}
+
+impl Rule for SpaceToBatchND {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.plan()?.1 }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (batches, dims) = self.plan()?;
+        let x = self.input_x.shape();
+        let y = rearrange(self.input_x.tensor()?, &dims, |i| {
+            let (place, batch) = batches.place(i[0], x[0]);
+            let at = |d: usize| {
+                let p = i[d + 2] * batches.blocks[d] + place[d];
+                p.checked_sub(batches.borders[d][0]).filter(|&p| p < x[d + 2])
+            };
+            let rest: Option<Vec<usize>> = (0..place.len()).map(at).collect();
+            Some(flat(x, &[&[batch, i[1]], rest?.as_slice()].concat()))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (batches, dims) = self.plan()?;
+        if checked_count(&dims) == Some(0) || self.input_x.count() == 0 {
+            return Ok(None);
+        }
+        let x = &self.input_x;
+        let mut pads = vec![[0, 0]; 2];
+        pads.extend(batches.borders.iter().map(|p| [p[0] as i64, p[1] as i64]));
+        let border = crate::ops::kit::border::Border::Constant;
+        let padded = crate::ops::kit::border::Pads { border, pads, fill: vec![0; x.dtype().size()] }.lower(b, x)?;
+        let m = batches.blocks.len();
+        let mut split = vec![x.shape()[0], x.shape()[1]];
+        (0..m).for_each(|d| split.extend([dims[d + 2], batches.blocks[d]]));
+        let y = b.reshape(padded, &split)?;
+        let perm: Vec<usize> = (0..m).map(|d| 3 + 2 * d).chain([0, 1]).chain((0..m).map(|d| 2 + 2 * d)).collect();
+        let y = b.transpose(y, &perm)?;
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).case("padding", 0.0),
+            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).case("uneven blocks", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// The reverse of `SpaceToBatchND`: spreads batches over the places within blocks of the dimensions after batch and
+    /// channels, then removes `crops` elements before and after each. Any type.
+    classic BatchToSpaceND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, crops: Ints }
+}
+
+impl BatchToSpaceND {
+    fn plan(&self) -> Result<(Batches, Shape), OpError> {
+        let x = &self.input_x;
+        let batches = Batches::new(x, &self.block_shape, &self.crops)?;
+        let total = batches.total()?;
+        ensure!(x.shape()[0].is_multiple_of(total), "{} batches do not make blocks of {total}", x.shape()[0]);
+        let mut dims = Shape::from_slice(&[x.shape()[0] / total, x.shape()[1]]);
+        for (d, (&b, [before, after])) in batches.blocks.iter().zip(&batches.borders).enumerate() {
+            let whole = x.shape()[d + 2].saturating_mul(b);
+            let kept = whole.checked_sub(before + after);
+            dims.push(kept.ok_or_else(|| OpError::Invalid(format!("crops {before} and {after} of {whole} elements")))?);
+        }
+        ensure!(checked_count(&dims).is_some(), "the result {:?} is too large", dims.as_slice());
+        Ok((batches, dims))
+    }
+}
+
+impl Rule for BatchToSpaceND {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.plan()?.1 }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (batches, dims) = self.plan()?;
+        let y = rearrange(self.input_x.tensor()?, &dims, |i| {
+            let at: Vec<usize> = (0..batches.blocks.len()).map(|d| i[d + 2] + batches.borders[d][0]).collect();
+            let place = at.iter().zip(&batches.blocks).fold(0, |p, (a, b)| p * b + a % b);
+            let rest: Vec<usize> = at.iter().zip(&batches.blocks).map(|(a, b)| a / b).collect();
+            Some(flat(self.input_x.shape(), &[&[place * dims[0] + i[0], i[1]], rest.as_slice()].concat()))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (batches, dims) = self.plan()?;
+        if checked_count(&dims) == Some(0) {
+            return Ok(None);
+        }
+        let (x, m) = (self.input_x.shape(), batches.blocks.len());
+        let mut split = batches.blocks.clone();
+        split.extend([dims[0]].iter().chain(&x[1..]));
+        let y = b.reshape(self.input_x.v, &split)?;
+        let perm: Vec<usize> = [m, m + 1].into_iter().chain((0..m).flat_map(|d| [m + 2 + d, d])).collect();
+        let y = b.transpose(y, &perm)?;
+        let whole: Vec<usize> =
+            [dims[0], dims[1]].into_iter().chain((0..m).map(|d| x[d + 2] * batches.blocks[d])).collect();
+        let y = b.reshape(y, &whole)?;
+        let begin: Vec<usize> = [0, 0].into_iter().chain(batches.borders.iter().map(|c| c[0])).collect();
+        Ok(Some(vec![b.slice(y, &begin, &dims, &vec![1; m + 2])?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).case("crops", 0.0),
+            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).case("uneven blocks", 0.0),
+        ]
+    }
+}

@@ -1,0 +1,100 @@
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Ints, Late, Operand, Rule};
+use crate::ops::kit::indices::{flat, rearrange, size};
+use crate::ops::kit::sample::sample;
+use crate::task::V;
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, checked_count, ensure, op};
+
+fn repeated(x: &Operand, dims: &Shape) -> Result<Fact, OpError> {
+    let fits = broadcast(x.shape(), dims).is_some_and(|s| s == *dims) && checked_count(dims).is_some();
+    ensure!(fits, "{} does not broadcast to {:?}", x.fact, dims.as_slice());
+    Ok(Fact { dtype: x.dtype(), shape: dims.clone() })
+}
+
+fn reference(x: &Operand, dims: &[usize]) -> Result<Tensor, OpError> {
+    rearrange(x.tensor()?, dims, |index| {
+        let from: Shape = index[dims.len() - x.rank()..].iter().zip(x.shape()).map(|(&i, &d)| i.min(d - 1)).collect();
+        Some(flat(x.shape(), &from))
+    })
+}
+
+op! {
+    /// Repeats `input` along dimensions that are 1 or missing on the left, up to `shape`; −1 keeps a dimension. Any type.
+    BroadcastTo, aliases ["BroadcastToView"] { input ["x", "input_x"]: Operand, shape: Late<Ints> }
+}
+
+impl BroadcastTo {
+    fn dims(&self) -> Result<Shape, OpError> {
+        let (x, shape) = (&self.input, self.shape.get()?);
+        let lead = shape.len().checked_sub(x.rank());
+        let lead = lead.ok_or_else(|| OpError::Invalid(format!("{} has more dimensions than {shape:?}", x.fact)))?;
+        let dim =
+            |(i, &d): (usize, &i64)| if d == -1 && i >= lead { Ok(x.shape()[i - lead]) } else { size(d, "shape") };
+        shape.iter().enumerate().map(dim).collect()
+    }
+}
+
+impl Rule for BroadcastTo {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![repeated(&self.input, &self.dims()?)?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![reference(&self.input, &self.dims()?)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        Ok(Some(vec![b.broadcast_to(self.input.v, &self.dims()?)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        // Both 1 and, here, −1 keep a dimension.
+        let kept = self.shape.known().map(|s| s.iter().map(|d| d.saturating_abs()).collect::<Vec<i64>>());
+        let x = e.edge(&self.input)?;
+        let mut shape = e.ints(1, kept.as_deref())?;
+        if kept.is_none() {
+            shape = e.op("Abs", &[shape]);
+        }
+        Ok(Some(vec![e.op("Expand", &[x, shape])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[2, 1]).ints(&[2, -1, 3]).case("kept dimension", 0.0),
+            sample().tensor(I64, &[1, 3, 1]).ints(&[4, 3, 5]).case("both sides", 0.0),
+            sample().tensor(Bool, &[]).ints(&[2, 2]).case("scalar", 0.0),
+            sample().tensor(F32, &[1, 3]).ints(&[0, 3]).case("to nothing", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Repeats `input` to the shape of `other`. Any type.
+    ExpandAs { input: Operand, other: Operand }
+}
+
+impl Rule for ExpandAs {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![repeated(&self.input, &self.other.fact.shape)?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![reference(&self.input, self.other.shape())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        Ok(Some(vec![b.broadcast_to(self.input.v, self.other.shape())?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input)?;
+        let sizes = e.sizes_of(&self.other);
+        Ok(Some(vec![e.expand(x, &sizes)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[3, 1]).tensor(DType::I32, &[2, 3, 4]).case("rank 3", 0.0)]
+    }
+}

@@ -1,0 +1,377 @@
+//! Operators whose results are as long as the data says.
+
+use crate::bounds::{self, Exceeded};
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::broadcasting::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
+use crate::ops::kit::samples::{case, cycle, flags, int, none, tensor, truth, wave};
+use crate::ops::reduce::order::compare;
+use crate::task::Scalar;
+use crate::{DType, Fact, OpError, Tensor, dense_strides, ensure, op};
+
+use std::cmp::Ordering;
+
+/// The facts of the results where the operands are known; [`OpError::Dynamic`] where they are not.
+fn facts(rule: &impl Rule, operands: &[&Operand]) -> Result<Vec<Fact>, OpError> {
+    operands.iter().try_for_each(|x| real(x).map(drop))?;
+    if operands.iter().any(|x| x.known.is_none()) {
+        return Err(OpError::Dynamic);
+    }
+    let count = operands.iter().map(|x| x.count()).fold(0, usize::saturating_add);
+    let _room = bounds::room(count.saturating_mul(bounds::NUMBERS))?;
+    Ok(rule.reference()?.iter().map(Tensor::fact).collect())
+}
+
+/// Positions of the elements other than 0.
+fn hits(x: &Operand) -> Result<Vec<usize>, OpError> {
+    let x = scalars(x.tensor()?, x.dtype())?;
+    Ok((0..x.len()).filter(|&i| x[i].truth()).collect())
+}
+
+op! {
+    /// Indices of the elements other than 0, as an `i64` matrix of one row each, in order.
+    NonZero { input: Operand }
+}
+
+impl Rule for NonZero {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        facts(self, &[&self.input])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (hits, dims) = (hits(&self.input)?, self.input.shape());
+        let strides = dense_strides(dims);
+        let coordinate = |&i: &usize| (0..dims.len()).map(move |d| (d, i));
+        let y: Vec<i64> =
+            hits.iter().flat_map(coordinate).map(|(d, i)| (i / strides[d] as usize % dims[d]) as i64).collect();
+        Ok(vec![Tensor::from_i64s(DType::I64, &[hits.len(), dims.len()], &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("bool", [flags(&[3, 4])], 0.0),
+            case("f32", [cycle(DType::F32, &[7], &[0.0, 1.0, -0.0, f64::NAN])], 0.0),
+            case("none", [cycle(DType::I32, &[2, 2], &[0.0])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Indices of the elements other than 0, as one `i64` vector for each dimension.
+    NonZeroExt { input: Operand }
+}
+
+impl Rule for NonZeroExt {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.input.rank() > 0, "expected at least one dimension, found {}", self.input.fact);
+        facts(self, &[&self.input])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (hits, dims) = (hits(&self.input)?, self.input.shape());
+        let strides = dense_strides(dims);
+        let column = |d: usize| {
+            let y: Vec<i64> = hits.iter().map(|i| (i / strides[d] as usize % dims[d]) as i64).collect();
+            Ok(Tensor::from_i64s(DType::I64, &[y.len()], &y)?)
+        };
+        (0..dims.len()).map(column).collect()
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![case("bool", [flags(&[3, 4])], 0.0)]
+    }
+}
+
+op! {
+    /// The elements of `input` where `mask` is true, as a vector; both broadcast.
+    MaskedSelect { input: Operand, mask: Operand }
+}
+
+impl Rule for MaskedSelect {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[&self.input, &self.mask], self.input.dtype())?;
+        facts(self, &[&self.input, &self.mask])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let dims = common_shape(&[&self.input, &self.mask])?;
+        let d = self.input.dtype();
+        let (x, mask) = (scalars(self.input.tensor()?, d)?, scalars(self.mask.tensor()?, DType::Bool)?);
+        let at =
+            broadcast_index(self.input.shape(), &dims)?.into_iter().zip(broadcast_index(self.mask.shape(), &dims)?);
+        let y: Vec<Scalar> = at.filter(|(_, m)| mask[*m].truth()).map(|(i, _)| x[i]).collect();
+        Ok(vec![tensor_of(d, &[y.len()], &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("f32", [wave(DType::F32, &[3, 5]), flags(&[3, 5])], 0.0),
+            case("broadcast", [wave(DType::I64, &[3, 5]), flags(&[5])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// The distinct elements of `x` in the order of their first occurrence, and for every element the position of its equal
+    /// among them: `i64` for `i64` elements, else `i32`.
+    Unique { x: Operand }
+}
+
+/// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
+fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<usize>, Vec<i64>), Exceeded> {
+    let mut order: Vec<usize> = (0..x.len()).collect();
+    crate::ops::reduce::order::sort(&mut order, |i, j| compare(x[i], x[j], d))?;
+    // The first occurrence of every element, then those in order.
+    let mut first = vec![0; x.len()];
+    for (k, &i) in order.iter().enumerate() {
+        let same = k > 0 && compare(x[order[k - 1]], x[i], d) == Ordering::Equal;
+        first[i] = if same { first[order[k - 1]] } else { i };
+    }
+    let kept: Vec<usize> = (0..x.len()).filter(|&i| first[i] == i).collect();
+    let index = first.iter().map(|f| kept.partition_point(|k| k < f) as i64).collect();
+    Ok((kept, index))
+}
+
+/// The type of positions among distinct elements of type `d`.
+fn position_type(d: DType) -> DType {
+    if d == DType::I64 { DType::I64 } else { DType::I32 }
+}
+
+impl Rule for Unique {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        facts(self, &[&self.x])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.x.dtype();
+        let x = scalars(self.x.tensor()?, d)?;
+        let (kept, index) = distinct(&x, d)?;
+        let y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
+        Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(position_type(d), self.x.shape(), &index)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("i32", [cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])], 0.0),
+            case("i64", [cycle(DType::I64, &[4], &[3.0, 1.0])], 0.0),
+            case("f32", [cycle(DType::F32, &[6], &[0.5, -1.0, 0.5, 7.0])], 0.0),
+            case("empty", [wave(DType::F32, &[0])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// As [`Unique`] of a vector, but as long as `x`: the rest is `pad_num`.
+    UniqueWithPad { x: Operand, pad_num: Operand }
+}
+
+impl Rule for UniqueWithPad {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.x.rank() == 1, "expected a vector, found {}", self.x.fact);
+        ensure!(self.pad_num.count() == 1, "expected one number, found {}", self.pad_num.fact);
+        fact(&[&self.pad_num], self.x.dtype())?;
+        Ok(vec![Fact::new(real(&self.x)?, self.x.shape()), Fact::new(position_type(self.x.dtype()), self.x.shape())])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let facts = self.infer()?;
+        let d = self.x.dtype();
+        let (x, pad) = (scalars(self.x.tensor()?, d)?, scalars(self.pad_num.tensor()?, d)?);
+        let (kept, index) = distinct(&x, d)?;
+        let mut y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
+        y.resize(x.len(), pad[0]);
+        Ok(vec![tensor_of(d, self.x.shape(), &y)?, Tensor::from_i64s(facts[1].dtype, self.x.shape(), &index)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the number of distinct elements depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        let pad = || tensor(DType::I32, &[], |_| 9.0);
+        vec![case("i32", [cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0]), pad()], 0.0)]
+    }
+}
+
+op! {
+    /// `x` without the elements, or along `axis` the slices, that equal the one before; for every element of `x` the position of
+    /// its equal in the result; and how often each is repeated. Positions and counts are `i64`, and 0 unless `return_idx` and
+    /// `return_counts` ask for them. Without `axis`, `x` is a vector.
+    UniqueConsecutive {
+        x: Operand,
+        return_idx ["return_inverse"]: bool = false,
+        return_counts: bool = false,
+        axis ["dim"]: Option<i64> = None,
+    }
+}
+
+impl Rule for UniqueConsecutive {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.axis.map(|axis| self.x.axis(axis)).transpose()?;
+        facts(self, &[&self.x])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (d, dims) = (self.x.dtype(), self.x.shape());
+        let x = scalars(self.x.tensor()?, d)?;
+        let axis = self.axis.map(|axis| self.x.axis(axis)).transpose()?;
+        let axes: Vec<usize> = axis.map_or_else(|| (0..dims.len()).collect(), |axis| vec![axis]);
+        // The elements of a slice are `starts` moved by its own step.
+        let Groups { starts, steps } = Groups::new(dims, &axes);
+        let same =
+            |a: usize, b: usize| starts.iter().all(|start| compare(x[start + a], x[start + b], d) == Ordering::Equal);
+        let (mut kept, mut index, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, step) in steps.iter().enumerate() {
+            match counts.last_mut() {
+                Some(count) if same(steps[i - 1], *step) => *count += 1,
+                _ => {
+                    kept.push(*step);
+                    counts.push(1i64);
+                }
+            }
+            index.push(kept.len() as i64 - 1);
+        }
+        let (y, shape) = match axis {
+            None => (kept.iter().map(|step| x[*step]).collect::<Vec<_>>(), vec![kept.len()]),
+            Some(axis) => {
+                let mut shape = dims.to_vec();
+                shape[axis] = kept.len();
+                let at = Groups::new(&shape, &[axis]);
+                let mut y = vec![Scalar::Int(0); shape.iter().product()];
+                for (from, to) in starts.iter().zip(&at.starts) {
+                    kept.iter().zip(&at.steps).for_each(|(step, place)| y[to + place] = x[from + step]);
+                }
+                (y, shape)
+            }
+        };
+        let indices = if axis.is_some() { vec![index.len()] } else { dims.to_vec() };
+        let told = |asked: bool, list: &[i64], dims: &[usize]| match asked {
+            true => Tensor::from_i64s(DType::I64, dims, list),
+            false => Ok(Tensor::scalar(0i64)),
+        };
+        let index = told(self.return_idx, &index, &indices)?;
+        let counts = told(self.return_counts, &counts, &[kept.len()])?;
+        Ok(vec![tensor_of(d, &shape, &y)?, index, counts])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || cycle(DType::I32, &[2, 4], &[1.0, 1.0, 2.0, 2.0, 2.0, 1.0]);
+        vec![
+            case("elements", [x(), truth(true), truth(true)], 0.0),
+            case("alone", [x()], 0.0),
+            case(
+                "slices",
+                [cycle(DType::F32, &[4, 2], &[1.0, 2.0, 1.0, 2.0, 0.5, 2.0]), truth(true), truth(true), int(0)],
+                0.0,
+            ),
+            case("empty", [wave(DType::F32, &[0]), truth(true), truth(true)], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// How often each number from 0 to `size` − 1 occurs in `array`, as the sum of its `weights`, in their type. Numbers beyond
+    /// `size` are left out.
+    Bincount { array: Operand, size: i64, weights: Operand }
+}
+
+impl Rule for Bincount {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.array.dtype().is_int(), "expected integers, found {}", self.array.fact);
+        let fits = self.weights.count() == self.array.count() || self.weights.count() == 0;
+        ensure!(fits, "expected a weight for each of {}, found {}", self.array.fact, self.weights.fact);
+        let n = usize::try_from(self.size).ok().filter(|n| *n <= 1 << 28);
+        let n = n.ok_or_else(|| OpError::Invalid(format!("expected a size of at least 0, found {}", self.size)))?;
+        Ok(vec![Fact::new(real(&self.weights)?, &[n])])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.infer()?[0].clone();
+        let weights = self.weights.f64s()?;
+        let mut y = vec![0.0; fact.shape[0]];
+        for (k, i) in self.array.i64s()?.into_iter().enumerate() {
+            ensure!(i >= 0, "expected numbers of at least 0, found {i}");
+            if let Some(y) = y.get_mut(i as usize) {
+                *y += weights.get(k).copied().unwrap_or(1.0);
+            }
+        }
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX does not count values")
+    }
+
+    fn cases() -> Vec<Case> {
+        let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
+        vec![
+            case("weights", [array(), int(4), tensor(DType::F32, &[4], |i| i as f64 + 1.0)], 0.0),
+            case("counts", [array(), int(7), wave(DType::I32, &[0])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// How often each number from 0 to the largest in `input`, or to `minlength` − 1 if that is more, occurs: as `i64`, or the
+    /// sum of its `weights` in their float type (`f64` for integers).
+    BincountExt { input: Operand, weights: Option<Operand> = None, minlength: i64 = 0 }
+}
+
+impl Rule for BincountExt {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.input.dtype().is_int(), "expected integers, found {}", self.input.fact);
+        let fits = self.weights.as_ref().is_none_or(|w| w.count() == self.input.count());
+        ensure!(fits, "expected a weight for each of {}", self.input.fact);
+        let operands: Vec<&Operand> = std::iter::once(&self.input).chain(&self.weights).collect();
+        facts(self, &operands)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let x = self.input.i64s()?;
+        let longest = x.iter().max().map_or(0, |m| m.saturating_add(1)).max(self.minlength);
+        ensure!(x.iter().all(|i| *i >= 0), "expected numbers of at least 0");
+        ensure!((0..=1 << 28).contains(&longest), "{longest} counts are too many");
+        let weights = self.weights.as_ref().map(Operand::f64s).transpose()?;
+        let mut y = vec![0.0; longest as usize];
+        for (k, i) in x.into_iter().enumerate() {
+            let weight = weights.as_ref().map_or(Some(1.0), |w| w.get(k).copied());
+            y[i as usize] += weight.unwrap_or(0.0);
+        }
+        let out =
+            self.weights.as_ref().map_or(DType::I64, |w| if w.dtype().is_float() { w.dtype() } else { DType::F64 });
+        Ok(vec![Tensor::from_f64s(out, &[y.len()], &y)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("the shape of its result depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || cycle(DType::I64, &[4], &[1.0, 1.0, 2.0, 5.0]);
+        vec![
+            case("counts", [x()], 0.0),
+            case("weights", [x(), tensor(DType::F32, &[4], |i| i as f64 + 0.5)], 0.0),
+            case("longer", [x(), none(), int(9)], 0.0),
+        ]
+    }
+}

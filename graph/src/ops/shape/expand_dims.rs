@@ -1,0 +1,34 @@
+use super::same_elements::reshaping;
+use crate::onnx::{Emit, Forms};
+use crate::op::Operand;
+use crate::ops::kit::sample::sample;
+use crate::{DType, OpError, Shape, normalize_axis, op};
+
+op! {
+    /// Inserts a dimension of 1 at `axis`, counted in the result; negative values count from its end. Any type.
+    ExpandDims, aliases ["ExpandDimsView", "Unsqueeze"] { input_x ["input", "x"]: Operand, axis ["dim"]: i64 }
+}
+
+impl ExpandDims {
+    fn form(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.unsqueeze(x, &[self.axis])]))
+    }
+
+    fn dims(&self) -> Result<Shape, OpError> {
+        let rank = self.input_x.rank() + 1;
+        let axis = normalize_axis(self.axis, rank)
+            .ok_or_else(|| OpError::Invalid(format!("axis {} is out of range for rank {rank}", self.axis)))?;
+        let mut dims = self.input_x.fact.shape.clone();
+        dims.insert(axis, 1);
+        Ok(dims)
+    }
+}
+
+reshaping!(ExpandDims, input_x, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3]).int(0).case("front", 0.0),
+        sample().tensor(DType::I64, &[2, 3]).int(-1).case("back", 0.0),
+        sample().tensor(DType::F16, &[]).int(0).case("scalar", 0.0),
+    ]
+});

@@ -1,0 +1,75 @@
+use super::same_elements::reshaping;
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::Operand;
+use crate::ops::kit::sample::sample;
+use crate::{DType, OpError, Shape, count, ensure, op};
+
+op! {
+    /// A matrix whose rows are the slices along the first dimension. Any type, rank 1 or more.
+    Flatten { input_x ["x", "input"]: Operand }
+}
+
+impl Flatten {
+    fn form(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.op_with("Flatten", &[x], vec![("axis", 1.into())])]))
+    }
+
+    fn dims(&self) -> Result<Shape, OpError> {
+        let [first, rest @ ..] = self.input_x.shape() else {
+            return Err(OpError::Invalid("expected rank 1 or more, found a scalar".into()));
+        };
+        Ok(Shape::from_slice(&[*first, count(rest)]))
+    }
+}
+
+reshaping!(Flatten, input_x, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3, 4]).case("rank 3", 0.0),
+        sample().tensor(DType::I32, &[4]).case("vector", 0.0),
+    ]
+});
+
+op! {
+    /// Joins the dimensions from `start_dim` to `end_dim`, both included. A scalar becomes a vector. Any type.
+    FlattenExt { input ["x"]: Operand, start_dim: i64 = 0, end_dim: i64 = -1 }
+}
+
+impl FlattenExt {
+    fn form(&self, e: &mut Emit) -> Forms {
+        if !self.input.is_open() {
+            return Ok(None);
+        }
+        let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
+        if start > end {
+            return no_form(format!("dimension {start} comes after dimension {end}"));
+        }
+        let sizes = e.sizes_of(&self.input);
+        let [front, joined, back] = [&sizes[..start], &sizes[start..=end], &sizes[end + 1..]].map(|part| e.sizes(part));
+        // What is left for −1 cannot be told where another dimension is 0.
+        let joined = e.reduce("ReduceProd", joined?, &[0], true);
+        let (x, shape) = (e.edge(&self.input)?, e.concat(&[front?, joined, back?], 0));
+        Ok(Some(vec![e.op_with("Reshape", &[x, shape], vec![("allowzero", 1.into())])]))
+    }
+
+    fn dims(&self) -> Result<Shape, OpError> {
+        let dims = self.input.shape();
+        if dims.is_empty() {
+            return Ok(Shape::from_slice(&[1]));
+        }
+        let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
+        ensure!(start <= end, "dimension {start} comes after dimension {end}");
+        let mut out = Shape::from_slice(&dims[..start]);
+        out.push(count(&dims[start..=end]));
+        out.extend_from_slice(&dims[end + 1..]);
+        Ok(out)
+    }
+}
+
+reshaping!(FlattenExt, input, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3, 4, 5]).int(1).int(-2).case("middle", 0.0),
+        sample().tensor(DType::F32, &[2, 3, 4]).case("all", 0.0),
+        sample().tensor(DType::F32, &[]).case("scalar", 0.0),
+    ]
+});

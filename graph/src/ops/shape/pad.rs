@@ -1,0 +1,179 @@
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Case, Ints, Number, Operand, Rule};
+use crate::ops::kit::border::{Border, Pads, element, from_last, in_order, only_adds};
+use crate::ops::kit::sample::sample;
+use crate::task::V;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+/// Implements [`Rule`] for an operator whose `pads()` describes the border around its operand.
+macro_rules! padding {
+    ($name:ident, $x:ident, $cases:expr) => {
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                Ok(vec![self.pads()?.infer(&self.$x)?])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                Ok(vec![self.pads()?.reference(&self.$x)?])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+                Ok(Some(vec![self.pads()?.lower(b, &self.$x)?]))
+            }
+
+            fn onnx(&self, e: &mut Emit) -> Forms {
+                self.pads()?.onnx(e, &self.$x)
+            }
+
+            fn cases() -> Vec<Case> {
+                $cases
+            }
+        }
+    };
+}
+
+op! {
+    /// Zeros around a tensor: `paddings` holds the numbers before and after each dimension. Any type.
+    classic Pad { input_x ["x"]: Operand, paddings: Ints }
+}
+
+impl Pad {
+    fn pads(&self) -> Result<Pads, OpError> {
+        only_adds(&self.paddings)?;
+        let fill = vec![0; self.input_x.dtype().size()];
+        Ok(Pads { border: Border::Constant, pads: in_order(&self.paddings)?, fill })
+    }
+}
+
+padding!(Pad, input_x, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 0, 2, 3]).case("matrix", 0.0),
+        sample().tensor(DType::I8, &[2, 1, 2]).ints(&[0, 0, 1, 1, 0, 0]).case("one dimension", 0.0),
+    ]
+});
+
+op! {
+    /// A border of mode `constant`, `reflect`, `edge` or `circular` around the last dimensions.
+    ///
+    /// `paddings` holds the numbers before and after each dimension, starting with the last; with `paddings_contiguous`
+    /// false, first all the numbers before and then all those after. A constant border is `value`, or 0; negative paddings
+    /// remove elements there. Any type.
+    classic PadV3 {
+        input_x ["x"]: Operand,
+        paddings ["padding"]: Ints,
+        constant_value ["value"]: Number = Number::Float(0.0),
+        mode: Border = Border::Constant,
+        paddings_contiguous: bool = true,
+    }
+}
+
+impl PadV3 {
+    fn pads(&self) -> Result<Pads, OpError> {
+        ensure!(self.mode != Border::Symmetric, "unknown mode symmetric");
+        let mut paddings = self.paddings.clone();
+        if !self.paddings_contiguous {
+            let half = paddings.len() / 2;
+            paddings = (0..half).flat_map(|i| [self.paddings[i], self.paddings[i + half]]).collect();
+        }
+        let pads = from_last(&paddings, self.input_x.rank())?;
+        Ok(Pads { border: self.mode, pads, fill: element(self.input_x.dtype(), self.constant_value)? })
+    }
+}
+
+padding!(PadV3, input_x, {
+    let one = |dims: &[usize], paddings: &[i64], mode, name| {
+        sample().tensor(DType::F32, dims).ints(paddings).real(2.5).text(mode).case(name, 0.0)
+    };
+    vec![
+        one(&[2, 3], &[1, 0, 0, 2], "constant", "constant"),
+        one(&[2, 3], &[-1, 0, 0, 1], "constant", "removing"),
+        one(&[1, 3, 4], &[1, 2, 2, 1], "reflect", "reflect"),
+        one(&[1, 2, 3], &[2, 4], "edge", "edge"),
+        one(&[1, 2, 3], &[2, 1, 1, 0], "circular", "circular"),
+        sample()
+            .tensor(DType::I32, &[2, 3])
+            .ints(&[0, 1, 2, 3])
+            .skip()
+            .text("constant")
+            .flag(false)
+            .case("halves", 0.0),
+    ]
+});
+
+op! {
+    /// A constant border around the last dimensions: `padding` holds the numbers before and after each dimension, starting
+    /// with the last. Negative numbers remove elements. Any type.
+    ConstantPadND { input: Operand, padding: Ints, value: Number = Number::Float(0.0) }
+}
+
+impl ConstantPadND {
+    fn pads(&self) -> Result<Pads, OpError> {
+        let pads = from_last(&self.padding, self.input.rank())?;
+        Ok(Pads { border: Border::Constant, pads, fill: element(self.input.dtype(), self.value)? })
+    }
+}
+
+padding!(ConstantPadND, input, {
+    vec![
+        sample().tensor(DType::F32, &[1, 2, 3]).ints(&[0, 0, 0, 1, 0, 0]).real(0.0).case("zeros", 0.0),
+        sample().tensor(DType::I32, &[2, 3]).ints(&[1, -2]).real(7.0).case("sevens", 0.0),
+    ]
+});
+
+op! {
+    /// Mirrors a tensor at its edges: mode `REFLECT` does not repeat the edge elements, `SYMMETRIC` does. `paddings` is a
+    /// matrix with the numbers before and after each dimension. Any type.
+    classic MirrorPad { input_x ["x"]: Operand, paddings: Ints, mode: Border = Border::Reflect }
+}
+
+impl MirrorPad {
+    fn pads(&self) -> Result<Pads, OpError> {
+        let mirrors = matches!(self.mode, Border::Reflect | Border::Symmetric);
+        ensure!(mirrors, "expected mode REFLECT or SYMMETRIC, found {:?}", self.mode);
+        Ok(Pads { border: self.mode, pads: in_order(&self.paddings)?, fill: vec![0; self.input_x.dtype().size()] })
+    }
+}
+
+padding!(MirrorPad, input_x, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 1, 2, 1]).text("REFLECT").case("reflect", 0.0),
+        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 2, 3, 1]).text("SYMMETRIC").case("symmetric", 0.0),
+    ]
+});
+
+macro_rules! border_op {
+    ($(#[doc = $doc:literal])+ $name:ident [$($alias:literal),*] $border:expr) => {
+        op! {
+            $(#[doc = $doc])+
+            $name, aliases [$($alias),*] { input: Operand, padding: Ints }
+        }
+
+        impl $name {
+            fn pads(&self) -> Result<Pads, OpError> {
+                only_adds(&self.padding)?;
+                let pads = from_last(&self.padding, self.input.rank())?;
+                Ok(Pads { border: $border, pads, fill: vec![0; self.input.dtype().size()] })
+            }
+        }
+
+        padding!($name, input, {
+            vec![
+                sample().tensor(DType::F32, &[2, 4]).ints(&[1, 2]).case("one dimension", 0.0),
+                sample().tensor(DType::F32, &[1, 3, 4]).ints(&[1, 2, 2, 1]).case("two dimensions", 0.0),
+            ]
+        });
+    };
+}
+
+border_op! {
+    /// Mirrors the last dimensions at their edge elements, which are not repeated. `padding` holds the numbers before and
+    /// after each dimension, starting with the last. Any type.
+    ReflectionPad1D ["ReflectionPad2D", "ReflectionPad3D"] Border::Reflect
+}
+
+border_op! {
+    /// Repeats the edge elements of the last dimensions. `padding` holds the numbers before and after each dimension,
+    /// starting with the last. Any type.
+    ReplicationPad1D ["ReplicationPad2D", "ReplicationPad3D"] Border::Edge
+}

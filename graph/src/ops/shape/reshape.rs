@@ -1,0 +1,47 @@
+use super::same_elements::reshaping;
+use crate::onnx::{Emit, Forms};
+use crate::op::{Ints, Late, Operand};
+use crate::ops::kit::indices::sizes;
+use crate::ops::kit::sample::sample;
+use crate::{DType, OpError, Shape, checked_count, ensure, op};
+
+op! {
+    /// The same elements with dimensions `shape`; one dimension may be −1 and is what remains.
+    ///
+    /// `input`: any type. `shape`: integers, which may be computed by the model.
+    Reshape, aliases ["View"] { input ["tensor"]: Operand, shape: Late<Ints> }
+}
+
+impl Reshape {
+    fn form(&self, e: &mut Emit) -> Forms {
+        let known = self.shape.known();
+        let (x, shape) = (e.edge(&self.input)?, e.ints(1, known.map(|s| &s[..]))?);
+        // Without it 0 would keep a dimension.
+        let zeros = known.is_none_or(|s| s.contains(&0));
+        let zeros = if zeros { vec![("allowzero", 1.into())] } else { Vec::new() };
+        Ok(Some(vec![e.op_with("Reshape", &[x, shape], zeros)]))
+    }
+
+    fn dims(&self) -> Result<Shape, OpError> {
+        let shape = self.shape.get()?;
+        let Some(open) = shape.iter().position(|&d| d == -1) else {
+            return Ok(sizes(shape, "shape")?.into());
+        };
+        let mut dims = shape.clone();
+        dims[open] = 1;
+        let mut dims: Shape = sizes(&dims, "shape")?.into();
+        let (have, rest) = (self.input.count(), checked_count(&dims).unwrap_or(0));
+        ensure!(rest > 0 && have % rest == 0, "cannot give {} the dimensions {:?}", self.input.fact, shape.as_slice());
+        dims[open] = have / rest;
+        Ok(dims)
+    }
+}
+
+reshaping!(Reshape, input, {
+    vec![
+        sample().tensor(DType::F32, &[2, 3, 4]).ints(&[4, 6]).case("known", 0.0),
+        sample().tensor(DType::I8, &[2, 3, 4]).ints(&[2, -1, 2]).case("one open", 0.0),
+        sample().tensor(DType::Bool, &[1]).ints(&[]).case("to a scalar", 0.0),
+        sample().tensor(DType::F32, &[0, 3]).ints(&[3, -1]).case("no elements", 0.0),
+    ]
+});

@@ -1,0 +1,79 @@
+use crate::lower::Lowering;
+use crate::op::{Case, Ints, Operand, Rule};
+use crate::ops::kit::indices::{each_index, flat, rearrange};
+use crate::ops::kit::sample::sample;
+use crate::task::{Part, V};
+use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
+
+op! {
+    /// Moves the elements by `shifts[i]` along dimension `dims[i]`; those that leave at the end enter at the front. Without
+    /// `dims`, moves the flattened elements. Any type.
+    Roll { input ["input_x"]: Operand, shifts ["shift"]: Ints, dims ["axis"]: Option<Ints> = None }
+}
+
+impl Roll {
+    /// Dimensions to roll over, and the distance along each.
+    fn plan(&self) -> Result<(Shape, Vec<usize>), OpError> {
+        let flat = self.dims.as_ref().is_none_or(|d| d.is_empty());
+        let dims = if flat { Shape::from_slice(&[self.input.count()]) } else { self.input.fact.shape.clone() };
+        let axes = match &self.dims {
+            Some(axes) if !flat => axes.iter().map(|&a| self.input.axis(a)).collect::<Result<Vec<_>, _>>()?,
+            _ => vec![0],
+        };
+        ensure!(axes.len() == self.shifts.len(), "expected {} shifts, found {}", axes.len(), self.shifts.len());
+        let mut by = vec![0; dims.len()];
+        for (&a, &s) in axes.iter().zip(&self.shifts).filter(|(a, _)| dims[**a] > 0) {
+            by[a] = (by[a] + s.rem_euclid(dims[a] as i64) as usize) % dims[a];
+        }
+        Ok((dims, by))
+    }
+}
+
+impl Rule for Roll {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.plan()?;
+        Ok(vec![self.input.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (dims, by) = self.plan()?;
+        let y = rearrange(self.input.tensor()?, &dims, |index| {
+            let from: Shape = (0..dims.len()).map(|d| (index[d] + dims[d] - by[d]) % dims[d]).collect();
+            Some(flat(&dims, &from))
+        })?;
+        Ok(vec![y.reshape(self.input.shape())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (dims, by) = self.plan()?;
+        if self.input.count() == 0 || by.iter().all(|&s| s == 0) {
+            return Ok(Some(vec![self.input.v]));
+        }
+        let strides = dense_strides(&dims);
+        let mut parts = Vec::new();
+        // Each rolled dimension is cut in two pieces, which change places.
+        let halves: Vec<usize> = by.iter().map(|&s| if s == 0 { 1 } else { 2 }).collect();
+        each_index(&halves, |half| {
+            let (mut shape, mut src, mut dst) = (dims.clone(), 0, 0);
+            for d in (0..dims.len()).filter(|&d| by[d] > 0) {
+                let kept = dims[d] - by[d];
+                let (len, from, to) = if half[d] == 0 { (kept, 0, by[d]) } else { (by[d], kept, 0) };
+                shape[d] = len;
+                src += from * strides[d] as usize;
+                dst += to * strides[d] as usize;
+            }
+            let (from, to) = (strides.clone(), strides.clone());
+            parts.push(Part { input: 0, shape, src_offset: src, src: from, dst_offset: dst, dst: to });
+        })?;
+        let y = b.copy(&[self.input.v], parts, None, &dims);
+        Ok(Some(vec![b.reshape(y, self.input.shape())?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).case("two dimensions", 0.0),
+            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).case("more than once around", 0.0),
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().case("flat", 0.0),
+        ]
+    }
+}

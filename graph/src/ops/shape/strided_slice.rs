@@ -1,0 +1,238 @@
+use super::cut::Cut;
+use crate::lower::Lowering;
+use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
+use crate::op::{Case, Ints, Late, Operand, Rule, ints};
+use crate::ops::kit::sample::sample;
+use crate::task::V;
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+
+op! {
+    /// Python's `input_x[begin:end:strides, …]`. Any type.
+    ///
+    /// Item `i` of the three tuples describes one dimension, unless bit `i` of a mask says otherwise: `begin_mask` and
+    /// `end_mask` drop a bound, `ellipsis_mask` stands for all dimensions that no other item describes, `new_axis_mask`
+    /// inserts a dimension of 1, `shrink_axis_mask` takes element `begin` and drops the dimension. Negative bounds count
+    /// from the end, bounds outside are moved to the edge; dimensions after the last item are taken whole.
+    StridedSlice {
+        input_x ["x"]: Operand,
+        begin: Late<Ints>,
+        end: Late<Ints>,
+        strides: Ints = Ints::new(),
+        begin_mask: i64 = 0,
+        end_mask: i64 = 0,
+        ellipsis_mask: i64 = 0,
+        new_axis_mask: i64 = 0,
+        shrink_axis_mask: i64 = 0,
+    }
+}
+
+fn bit(mask: i64, i: usize) -> bool {
+    i < 63 && mask >> i & 1 == 1
+}
+
+impl StridedSlice {
+    /// `Slice`, then `Squeeze` and `Unsqueeze`.
+    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+        let (mut items, mut gone, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let inserts = |i: usize| bit(self.new_axis_mask, i) && !bit(self.ellipsis_mask, i);
+        let (begin, end) =
+            (e.ints(1, self.begin.known().map(|b| &b[..]))?, e.ints(2, self.end.known().map(|b| &b[..]))?);
+        let Some(count) = e.length(begin) else { return no_form("the rank of its result depends on data") };
+        if e.length(end) != Some(count) {
+            return no_form("begins and ends of different numbers");
+        }
+        let described = (0..count).filter(|&i| !inserts(i) && !bit(self.ellipsis_mask, i)).count();
+        let spare = self.input_x.rank().checked_sub(described);
+        let Some(spare) = spare else { return no_form(format!("{described} ranges for {}", self.input_x.fact)) };
+        let (mut d, mut out) = (0, 0);
+        for i in 0..count {
+            if bit(self.ellipsis_mask, i) {
+                d += spare;
+                out += spare;
+            } else if inserts(i) {
+                new.push(out);
+                out += 1;
+            } else {
+                items.push((i, d));
+                if bit(self.shrink_axis_mask, i) {
+                    gone.push(d)
+                } else {
+                    out += 1
+                };
+                d += 1;
+            }
+        }
+        let x = self.ranges(e, &items, [begin, end])?;
+        let x = e.squeeze(x, &crate::onnx::to_i64(&gone));
+        Ok(e.unsqueeze(x, &crate::onnx::to_i64(&new)))
+    }
+
+    /// `Slice` of the dimensions that the items describe.
+    fn ranges(&self, e: &mut Emit, items: &[(usize, usize)], bounds: [Edge; 2]) -> Result<Edge, NoForm> {
+        let x = e.edge(&self.input_x)?;
+        let step = |i: usize| self.strides.get(i).copied().unwrap_or(1);
+        let whole = |&(i, _): &(usize, usize)| {
+            bit(self.begin_mask, i) && bit(self.end_mask, i) && step(i) == 1 && !bit(self.shrink_axis_mask, i)
+        };
+        let items: Vec<(usize, usize)> = items.iter().copied().filter(|item| !whole(item)).collect();
+        if items.is_empty() {
+            return Ok(x);
+        }
+        let list = |f: &dyn Fn(usize) -> i64| items.iter().map(|&(i, _)| f(i)).collect::<Vec<_>>();
+        let shrinks = |i: usize| bit(self.shrink_axis_mask, i);
+        let steps = e.vector(&list(&|i| if shrinks(i) { 1 } else { step(i) }));
+        let axes = e.vector(&items.iter().map(|item| item.1 as i64).collect::<Vec<_>>());
+        let (begin, end) = match (&self.begin, &self.end) {
+            (Late::Known(begin), Late::Known(end)) => {
+                let all: Vec<[i64; 2]> =
+                    items.iter().map(|&(i, _)| self.bounds(i, step(i), begin[i], end[i])).collect();
+                let [begin, end] = [0, 1].map(|which| all.iter().map(|b| b[which]).collect::<Vec<_>>());
+                (e.vector(&begin), e.vector(&end))
+            }
+            _ => self.computed(e, &items, &shrinks, bounds)?,
+        };
+        Ok(e.op("Slice", &[x, begin, end, axes, steps]))
+    }
+
+    /// Begin and end of item `i` as `Slice` has them.
+    fn bounds(&self, i: usize, step: i64, begin: i64, end: i64) -> [i64; 2] {
+        let free = |mask: i64| bit(mask, i);
+        if free(self.shrink_axis_mask) {
+            let at = if free(self.begin_mask) { 0 } else { begin };
+            return [at, if at == -1 { i64::MAX } else { at.saturating_add(1) }];
+        }
+        let (first, last) = if step > 0 { (0, i64::MAX) } else { (i64::MAX, i64::MIN) };
+        [if free(self.begin_mask) { first } else { begin }, if free(self.end_mask) { last } else { end }]
+    }
+
+    /// Begins and ends that the model computes.
+    fn computed(
+        &self,
+        e: &mut Emit,
+        items: &[(usize, usize)],
+        shrinks: &dyn Fn(usize) -> bool,
+        bounds: [Edge; 2],
+    ) -> Result<(Edge, Edge), NoForm> {
+        let at = e.vector(&items.iter().map(|item| item.0 as i64).collect::<Vec<_>>());
+        let [begin, end] = bounds.map(|v| e.op_with("Gather", &[v, at], vec![("axis", 0.into())]));
+        let up = |i: usize| self.strides.get(i).copied().unwrap_or(1) > 0;
+        let mask = |e: &mut Emit, f: &dyn Fn(usize) -> bool| -> Result<Edge, NoForm> {
+            let bits: Vec<bool> = items.iter().map(|&(i, _)| f(i)).collect();
+            Ok(e.constant(Tensor::from_bools(&[bits.len()], &bits)?))
+        };
+        let each = |f: &dyn Fn(usize) -> i64| items.iter().map(|&(i, _)| f(i)).collect::<Vec<_>>();
+        let free = mask(e, &|i| bit(self.begin_mask, i))?;
+        let first = e.vector(&each(&|i| if shrinks(i) || up(i) { 0 } else { i64::MAX }));
+        let begin = e.op("Where", &[free, first, begin]);
+        let free = mask(e, &|i| bit(self.end_mask, i))?;
+        let last = e.vector(&each(&|i| if up(i) { i64::MAX } else { i64::MIN }));
+        let end = e.op("Where", &[free, last, end]);
+        let (one, minus, most) = (e.vector(&[1]), e.vector(&[-1]), e.vector(&[i64::MAX]));
+        let (next, is_last) = (e.op("Add", &[begin, one]), e.op("Equal", &[begin, minus]));
+        let next = e.op("Where", &[is_last, most, next]);
+        let single = mask(e, shrinks)?;
+        Ok((begin, e.op("Where", &[single, next, end])))
+    }
+
+    /// What is selected, and the dimensions of the result.
+    fn plan(&self) -> Result<(Cut, Shape), OpError> {
+        let (x, begin, end) = (&self.input_x, self.begin.get()?, self.end.get()?);
+        let items = begin.len();
+        let same = end.len() == items && (self.strides.is_empty() || self.strides.len() == items);
+        ensure!(same, "expected {items} ends and strides, found {} and {}", end.len(), self.strides.len());
+        let ellipses = (0..items).filter(|&i| bit(self.ellipsis_mask, i)).count();
+        ensure!(ellipses <= 1, "expected one ellipsis, found {ellipses}");
+        let inserts = |i: usize| bit(self.new_axis_mask, i) && !bit(self.ellipsis_mask, i);
+        let described = (0..items).filter(|&i| !inserts(i) && !bit(self.ellipsis_mask, i)).count();
+        let spare = x.rank().checked_sub(described);
+        let spare = spare.ok_or_else(|| OpError::Invalid(format!("{described} ranges for {}", x.fact)))?;
+        let (mut cut, mut dims, mut d) = (Cut::whole(x), Shape::new(), 0);
+        for i in 0..items {
+            if bit(self.ellipsis_mask, i) {
+                dims.extend_from_slice(&x.shape()[d..d + spare]);
+                d += spare;
+            } else if inserts(i) {
+                dims.push(1);
+            } else {
+                self.range((i, begin[i], end[i]), d, &mut cut)?;
+                if !bit(self.shrink_axis_mask, i) {
+                    dims.push(cut.size[d]);
+                }
+                d += 1;
+            }
+        }
+        dims.extend_from_slice(&x.shape()[d..]);
+        Ok((cut, dims))
+    }
+
+    /// Applies item `i` with its bounds to dimension `d`.
+    fn range(&self, (i, begin, end): (usize, i64, i64), d: usize, cut: &mut Cut) -> Result<(), OpError> {
+        let len = self.input_x.shape()[d] as i64;
+        let step = self.strides.get(i).copied().unwrap_or(1);
+        ensure!(step != 0, "expected strides other than 0, found {:?}", self.strides.as_slice());
+        let from_end = |v: i64| if v < 0 { v.saturating_add(len) } else { v };
+        if bit(self.shrink_axis_mask, i) {
+            let at = if bit(self.begin_mask, i) { 0 } else { from_end(begin) };
+            ensure!((0..len).contains(&at), "index {begin} is out of range for dimension {d} of {}", self.input_x.fact);
+            (cut.begin[d], cut.size[d]) = (at as usize, 1);
+            return Ok(());
+        }
+        let (low, high) = if step > 0 { (0, len) } else { (-1, len - 1) };
+        let bound = |v: i64| from_end(v).clamp(low, high);
+        let first = if step > 0 { low } else { high };
+        let last = if step > 0 { high } else { low };
+        let begin = if bit(self.begin_mask, i) { first } else { bound(begin) };
+        let end = if bit(self.end_mask, i) { last } else { bound(end) };
+        let span = if step > 0 { end - begin } else { begin - end };
+        let taken = span.max(0).unsigned_abs().div_ceil(step.unsigned_abs()) as usize;
+        (cut.begin[d], cut.size[d]) = (begin.max(0) as usize, taken);
+        cut.step[d] = if taken > 1 { step as isize } else { 1 };
+        Ok(())
+    }
+}
+
+impl Rule for StridedSlice {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.plan()?.1 }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (cut, dims) = self.plan()?;
+        Ok(vec![cut.reference(&self.input_x)?.reshape(&dims)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (cut, dims) = self.plan()?;
+        let y = cut.lower(b, &self.input_x)?;
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.form(e).map(|y| Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |begin: &[i64], end: &[i64], strides: &[i64], name| {
+            sample().tensor(DType::F32, &[5, 4, 3]).ints(begin).ints(end).ints(strides).case(name, 0.0)
+        };
+        let masked = |items: [&[i64]; 2], masks: [i64; 5], name| {
+            let s =
+                sample()
+                    .tensor(DType::I32, &[2, 3, 4])
+                    .ints(items[0])
+                    .ints(items[1])
+                    .ints(&ints(&vec![1; items[0].len()]));
+            masks.iter().fold(s, |s, &m| s.int(m)).case(name, 0.0)
+        };
+        vec![
+            one(&[1, 0, 2], &[4, -1, 3], &[2, 1, 1], "steps"),
+            one(&[-1], &[-6], &[-1], "backwards"),
+            one(&[3], &[2], &[1], "nothing"),
+            one(&[-10], &[10], &[2], "moved to the edge"),
+            masked([&[1, 2], &[0, 0]], [3, 3, 0, 0, 0], "no bounds"),
+            masked([&[0, 1], &[0, 2]], [0, 0, 1, 0, 0], "ellipsis"),
+            masked([&[0, 0, 1], &[0, 0, 2]], [0, 0, 2, 1, 4], "new axis, ellipsis, shrink"),
+            masked([&[-1, 1], &[0, 2]], [0, 0, 0, 0, 1], "shrink"),
+        ]
+    }
+}

@@ -1,0 +1,209 @@
+use crate::lower::Lowering;
+use crate::onnx::{Emit, Forms, no_form};
+use crate::op::{Case, Ints, Late, Operand, Rule};
+use crate::ops::kit::indices::{flat, rearrange, size, sizes};
+use crate::ops::kit::sample::sample;
+use crate::task::{Part, V};
+use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
+
+op! {
+    /// Repeats the whole of `input` `dims[i]` times along dimension `i`. The shorter of shape and `dims` is filled up with
+    /// ones on the left. Any type.
+    Tile, aliases ["Repeat"] { input ["input_x", "x"]: Operand, dims ["multiples", "repeats"]: Late<Ints> }
+}
+
+impl Tile {
+    /// Dimensions of the operand and repetitions, equally many.
+    fn plan(&self) -> Result<(Shape, Shape), OpError> {
+        let repeats = sizes(self.dims.get()?, "dims")?;
+        let rank = self.input.rank().max(repeats.len());
+        let fill = |values: &[usize]| -> Shape {
+            std::iter::repeat_n(1, rank - values.len()).chain(values.iter().copied()).collect()
+        };
+        Ok((fill(self.input.shape()), fill(&repeats)))
+    }
+}
+
+fn times(dims: &[usize], repeats: &[usize]) -> Result<Shape, OpError> {
+    let product = |(&d, &r): (&usize, &usize)| d.checked_mul(r);
+    let out: Option<Shape> = dims.iter().zip(repeats).map(product).collect();
+    out.filter(|s| checked_count(s).is_some()).ok_or_else(|| OpError::Invalid("the result is too large".into()))
+}
+
+/// Copies `x` with dimensions `dims` into a result of `repeats · dims`: `outer` repeats whole blocks, else elements.
+fn lower_repeats(b: &mut Lowering, x: V, dims: &[usize], repeats: &[usize], outer: bool) -> Result<V, OpError> {
+    let out = times(dims, repeats)?;
+    if checked_count(&out) == Some(0) {
+        let dtype = b.fact(x).dtype;
+        return Ok(b.constant(Tensor::zeros(dtype, &out)?));
+    }
+    if repeats.iter().all(|&r| r == 1) {
+        return b.reshape(x, &out);
+    }
+    let (mut shape, mut src) = (Shape::new(), Strides::new());
+    for ((&d, &r), &s) in dims.iter().zip(repeats).zip(&dense_strides(dims)) {
+        let mut pairs = [(r, 0), (d, s)];
+        if !outer {
+            pairs.swap(0, 1);
+        }
+        for (extent, stride) in pairs.into_iter().filter(|p| p.0 != 1) {
+            shape.push(extent);
+            src.push(stride);
+        }
+    }
+    let dst = dense_strides(&shape);
+    Ok(b.copy(&[x], vec![Part { input: 0, shape, src_offset: 0, src, dst_offset: 0, dst }], None, &out))
+}
+
+impl Rule for Tile {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (dims, repeats) = self.plan()?;
+        Ok(vec![Fact { dtype: self.input.dtype(), shape: times(&dims, &repeats)? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (dims, repeats) = self.plan()?;
+        let y = rearrange(self.input.tensor()?, &times(&dims, &repeats)?, |index| {
+            let from: Shape = index.iter().zip(&dims).map(|(&i, &d)| i % d).collect();
+            Some(flat(&dims, &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (dims, repeats) = self.plan()?;
+        Ok(Some(vec![lower_repeats(b, self.input.v, &dims, &repeats, true)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, repeats) = (e.edge(&self.input)?, e.ints(1, self.dims.known().map(|d| &d[..]))?);
+        let Some(given) = e.length(repeats) else { return no_form("the rank of its result depends on data") };
+        let (have, given) = (self.input.rank() as i64, given as i64);
+        let x = e.unsqueeze(x, &(0..(given - have).max(0)).collect::<Vec<_>>());
+        let ones = e.vector(&vec![1; (have - given).max(0) as usize]);
+        let repeats = if have > given { e.concat(&[ones, repeats], 0) } else { repeats };
+        Ok(Some(vec![e.op("Tile", &[x, repeats])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[2, 3]).ints(&[2, 3]).case("both", 0.0),
+            sample().tensor(I32, &[2, 3]).ints(&[4, 1, 2]).case("more repeats than dimensions", 0.0),
+            sample().tensor(U8, &[2, 1, 3]).ints(&[5]).case("fewer repeats than dimensions", 0.0),
+            sample().tensor(F32, &[2]).ints(&[0]).case("none", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Repeats every element `repeats` times along `dim`; `None` flattens first. Any type.
+    RepeatInterleaveInt { input: Operand, repeats: i64, dim: Option<i64> = None, output_size: Option<i64> = None }
+}
+
+impl RepeatInterleaveInt {
+    /// Dimensions of the operand and repetitions, equally many.
+    fn plan(&self) -> Result<(Shape, Shape), OpError> {
+        let repeats = size(self.repeats, "repeats")?;
+        let dims = match self.dim {
+            None => Shape::from_slice(&[self.input.count()]),
+            Some(_) => self.input.fact.shape.clone(),
+        };
+        let mut times = Shape::from_elem(1, dims.len());
+        times[self.dim.map_or(Ok(0), |d| self.input.axis(d))?] = repeats;
+        Ok((dims, times))
+    }
+}
+
+impl Rule for RepeatInterleaveInt {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (dims, repeats) = self.plan()?;
+        Ok(vec![Fact { dtype: self.input.dtype(), shape: times(&dims, &repeats)? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (dims, repeats) = self.plan()?;
+        let y = rearrange(self.input.tensor()?, &times(&dims, &repeats)?, |index| {
+            let from: Shape = index.iter().zip(&repeats).map(|(&i, &r)| i / r).collect();
+            Some(flat(&dims, &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (dims, repeats) = self.plan()?;
+        Ok(Some(vec![lower_repeats(b, self.input.v, &dims, &repeats, false)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).int(2).int(0).none().case("rows", 0.0),
+            sample().tensor(DType::I32, &[2, 3]).int(3).int(-1).none().case("columns", 0.0),
+            sample().tensor(DType::F32, &[2, 3]).int(2).none().none().case("flat", 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Repeats slice `i` along `dim` `repeats[i]` times; one number counts for all, `None` flattens first. Any type.
+    RepeatInterleaveTensor { input: Operand, repeats: Ints, dim: Option<i64> = None, output_size: Option<i64> = None }
+}
+
+impl RepeatInterleaveTensor {
+    fn dims(&self) -> Result<(Shape, usize), OpError> {
+        Ok(match self.dim {
+            None => (Shape::from_slice(&[self.input.count()]), 0),
+            Some(d) => (self.input.fact.shape.clone(), self.input.axis(d)?),
+        })
+    }
+
+    /// The slice that each slice of the result repeats.
+    fn picks(&self) -> Result<Vec<i64>, OpError> {
+        let (dims, axis) = self.dims()?;
+        let repeats = sizes(&self.repeats, "repeats")?;
+        ensure!(
+            repeats.len() == 1 || repeats.len() == dims[axis],
+            "expected 1 or {} repeats, found {}",
+            dims[axis],
+            repeats.len()
+        );
+        let count = |i: usize| repeats[i.min(repeats.len() - 1)];
+        let total = (0..dims[axis]).try_fold(0usize, |n, i| n.checked_add(count(i)));
+        ensure!(total.is_some_and(|n| n <= i32::MAX as usize), "the result is too large");
+        Ok((0..dims[axis]).flat_map(|i| std::iter::repeat_n(i as i64, count(i))).collect())
+    }
+}
+
+impl Rule for RepeatInterleaveTensor {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (mut shape, axis) = self.dims()?;
+        shape[axis] = self.picks()?.len();
+        Ok(vec![Fact { dtype: self.input.dtype(), shape }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let ((dims, axis), picks) = (self.dims()?, self.picks()?);
+        let mut out = dims.clone();
+        out[axis] = picks.len();
+        let y = rearrange(self.input.tensor()?, &out, |index| {
+            let mut from = Shape::from_slice(index);
+            from[axis] = picks[index[axis]] as usize;
+            Some(flat(&dims, &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+        let (dims, axis) = self.dims()?;
+        let x = b.reshape(self.input.v, &dims)?;
+        let picks = b.constant(Tensor::vector(&self.picks()?));
+        Ok(Some(vec![b.gather(x, picks, axis)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().case("different", 0.0),
+            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().case("flat", 0.0),
+        ]
+    }
+}

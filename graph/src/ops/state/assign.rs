@@ -1,0 +1,241 @@
+//! Writes to parameters: every operator returns the new contents, and the parameter takes them.
+
+use crate::lower::Lowering;
+use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature};
+use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
+use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
+use crate::ops::kit::samples::{case, int, tolerance, truth, wave};
+use crate::task::Binary;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
+
+op! {
+    /// Sets the parameter `variable` to `value`, converted to its type. Both have one shape. Returns `value`.
+    Assign { variable: Operand, value: Operand }
+}
+
+impl Rule for Assign {
+    const EFFECT: Effect = Effect::Writes(&[0]);
+    const PURE: Option<Pure> = Some(Pure::Copy);
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let one = self.variable.count() == 1 && self.value.count() == 1;
+        ensure!(
+            self.variable.shape() == self.value.shape() || one,
+            "expected a value of shape {:?}, found {}",
+            self.variable.shape(),
+            self.value.fact
+        );
+        Ok(vec![self.variable.fact.clone(); 2])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let y = self.value.tensor()?.cast(self.variable.dtype())?.reshape(self.variable.shape())?;
+        Ok(vec![y; 2])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = b.cast(self.value.v, self.variable.dtype());
+        Ok(Some(vec![b.reshape(y, self.variable.shape())?; 2]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("f32", [wave(DType::F32, &[3, 5]), wave(DType::F32, &[3, 5])], 0.0),
+            case("converted", [wave(DType::F32, &[3]), wave(DType::I32, &[3])], 0.0),
+        ]
+    }
+}
+
+op! {
+    /// Sets the parameter `input` to `src`, converted to its type and repeated to its shape. Returns the new contents.
+    InplaceCopy { input ["variable"]: Operand, src ["value"]: Operand, non_blocking: bool = false }
+}
+
+impl Rule for InplaceCopy {
+    const EFFECT: Effect = Effect::Writes(&[0]);
+    const PURE: Option<Pure> = Some(Pure::Copy);
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let fits = crate::broadcast_strides(self.src.shape(), self.input.shape()).is_some();
+        ensure!(fits, "expected a shape that broadcasts to {:?}, found {}", self.input.shape(), self.src.fact);
+        Ok(vec![self.input.fact.clone(); 2])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.input.dtype();
+        let y = evaluate(&[(&self.input, d), (&self.src, d)], d, |x| x[1])?;
+        Ok(vec![y[0].clone(); 2])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = b.cast(self.src.v, self.input.dtype());
+        Ok(Some(vec![b.broadcast_to(y, self.input.shape())?; 2]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("f32", [wave(DType::F32, &[3, 5]), wave(DType::F32, &[3, 5])], 0.0),
+            case("repeated", [wave(DType::F32, &[3, 5]), wave(DType::I32, &[5])], 0.0),
+            case("given flag", [wave(DType::F32, &[3]), wave(DType::F32, &[3]), truth(false)], 0.0),
+        ]
+    }
+}
+
+macro_rules! assign {
+    ($($(#[doc = $doc:literal])+ $name:ident = $f:ident;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { variable: Operand, value: Operand }
+        }
+
+        impl Rule for $name {
+            const EFFECT: Effect = Effect::Writes(&[0]);
+            const PURE: Option<Pure> = Some(Pure::As(stringify!($f)));
+
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                let y = fact(&[&self.variable, &self.value], self.variable.dtype())?;
+                ensure!(self.variable.fact == y[0], "expected a value of shape {:?}, found {}", self.variable.shape(), self.value.fact);
+                Ok(vec![self.variable.fact.clone(); 2])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let d = number_of(self.variable.dtype());
+                let ins = [(&self.variable, d), (&self.value, d)];
+                let y = evaluate(&ins, self.variable.dtype(), |x| Binary::$f.eval(x[0], x[1], d))?;
+                Ok(vec![y[0].clone(); 2])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let d = number_of(self.variable.dtype());
+                let ins = [(&self.variable, d), (&self.value, d)];
+                let y = emit(b, &ins, self.variable.dtype(), |p, r| p.binary(Binary::$f, r[0], r[1]))?;
+                Ok(Some(vec![y; 2]))
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![
+                    case("f32", [wave(DType::F32, &[3, 5]), wave(DType::F32, &[3, 5])], tolerance(DType::F32)),
+                    case("number", [wave(DType::I32, &[3]), int(2)], 0.0),
+                ]
+            }
+        }
+    )*};
+}
+
+assign! {
+    /// Adds `value` to the parameter `variable`. Returns the new contents.
+    AssignAdd = Add;
+    /// Subtracts `value` from the parameter `variable`. Returns the new contents.
+    AssignSub = Sub;
+}
+
+macro_rules! inplace {
+    ($($(#[doc = $doc:literal])+ $name:ident = $module:ident::$of:ident ($x:ident);)*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug)]
+        pub struct $name(pub $module::$of);
+
+        impl Signature for $name {
+            const NAME: &'static str = stringify!($name);
+            const ALIASES: &'static [&'static str] = &[];
+            const PARAMS: &'static [Param] = $module::$of::PARAMS;
+            const CLASSIC: bool = false;
+            const DOC: &'static str = concat!($($doc, "\n"),+);
+
+            fn parse(args: &Args) -> Result<Self, OpError> {
+                $module::$of::parse(args).map($name)
+            }
+        }
+
+        impl Rule for $name {
+            const EFFECT: Effect = Effect::Writes(&[0]);
+            const PURE: Option<Pure> = Some(Pure::As($module::$of::NAME));
+
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                let (x, y) = (&self.0.$x.fact, self.0.infer()?);
+                ensure!(y.len() == 1 && y[0].shape == x.shape, "expected a result of shape {:?}, found {y:?}", x.shape);
+                Ok(vec![Fact::clone(x); 2])
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                self.infer()?;
+                let y = self.0.reference()?[0].cast(self.0.$x.dtype())?;
+                Ok(vec![y; 2])
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let y = self.0.lower(b)?;
+                Ok(y.map(|y| vec![b.cast(y[0], self.0.$x.dtype()); 2]))
+            }
+
+            fn cases() -> Vec<Case> {
+                let fits = |c: &Case| {
+                    let infer = |args: &Args| $name::parse(args)?.infer();
+                    crate::ops::kit::samples::facts(c, infer).is_ok()
+                };
+                $module::$of::cases().into_iter().filter(fits).collect()
+            }
+        }
+    )*};
+}
+
+inplace! {
+    /// `input + alpha · other`, written to `input` in its type and shape. Returns the new contents.
+    InplaceAddExt = arithmetic::AddExt(input);
+    /// `input + alpha · other` with a Python number, written to `input` in its type. Returns the new contents.
+    InplaceAddsExt = arithmetic::AddScalar(input);
+    /// `input − alpha · other`, written to `input` in its type and shape. Returns the new contents.
+    InplaceSubExt = arithmetic::SubExt(input);
+    /// `input − alpha · other` with a Python number, written to `input` in its type. Returns the new contents.
+    InplaceSubScalar = arithmetic::SubScalar(input);
+    /// `input · other`, written to `input` in its type and shape. Returns the new contents.
+    InplaceMul = binary::Mul(input);
+    /// `input · other` with a Python number, written to `input` in its type. Returns the new contents.
+    InplaceMuls = binary::Muls(input);
+    /// `input / other`, written to `input` in its type and shape. Returns the new contents.
+    InplaceDiv = binary::Div(input);
+    /// `input / other` with a Python number, written to `input` in its type. Returns the new contents.
+    InplaceDivs = binary::Divs(input);
+    /// `input / other` with a rounding mode, written to `input` in its type and shape. Returns the new contents.
+    InplaceDivMod = arithmetic::DivMod(input);
+    /// `input / other` with a rounding mode and a Python number, written to `input` in its type. Returns the new contents.
+    InplaceDivMods = arithmetic::DivMods(input);
+    /// `⌊input / other⌋`, written to `input` in its type and shape. Returns the new contents.
+    InplaceFloorDivide = binary::FloorDiv(input);
+    /// `⌊input / other⌋` with a Python number, written to `input` in its type. Returns the new contents.
+    InplaceFloorDivides = binary::FloorDivScalar(input);
+    /// Floor remainder, written to `input` in its type and shape. Returns the new contents.
+    InplaceRemainderTensorTensor = binary::FloorMod(x);
+    /// Floor remainder with a Python number, written to `input` in its type. Returns the new contents.
+    InplaceRemainderTensorScalar = binary::RemainderTensorScalar(input);
+    /// `e^input`, written to `input`. Returns the new contents.
+    InplaceExp = unary::Exp(input);
+    /// Natural logarithm, written to `input`. Returns the new contents.
+    InplaceLog = unary::Log(input);
+    /// Largest integers not above, written to `input`. Returns the new contents.
+    InplaceFloor = unary::Floor(input);
+    /// Signs, written to `input`. Returns the new contents.
+    InplaceSign = unary::Sign(input);
+    /// `max(input, 0)`, written to `input`. Returns the new contents.
+    InplaceReLU = unary::ReLU(input);
+    /// `1 / (1 + e^−input)`, written to `input`. Returns the new contents.
+    InplaceSigmoid = unary::Sigmoid(input);
+    /// `input · sigmoid(input)`, written to `input`. Returns the new contents.
+    InplaceSiLU = unary::SiLU(input);
+    /// Hyperbolic tangent, written to `input`. Returns the new contents.
+    InplaceTanh = unary::Tanh(input);
+    /// Exponential linear unit, written to `input`. Returns the new contents.
+    InplaceElu = activation::Elu(input_x);
+    /// `input` limited to a range, written to it. Returns the new contents.
+    InplaceHardtanh = activation::Hardtanh(input);
+    /// `input` limited to a range, written to it. Returns the new contents.
+    InplaceClampScalar = clamp::ClampScalar(input);
+    /// `input` limited to a range of tensors, written to it. Returns the new contents.
+    InplaceClampTensor = clamp::ClampTensor(input);
+    /// `value` where `mask` is true, written to `input`. Returns the new contents.
+    InplaceMaskedFillScalar = select::MaskedFill(input_x);
+    /// `value` where `mask` is true, written to `input`. Returns the new contents.
+    InplaceMaskedFillTensor = select::MaskedFill(input_x);
+    /// `input` where it exceeds the threshold, else the value, written to it. Returns the new contents.
+    InplaceThreshold = clamp::Threshold(input);
+}

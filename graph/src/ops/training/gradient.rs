@@ -1,0 +1,131 @@
+//! Gradients that exported training steps need.
+
+use crate::lower::Lowering;
+use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
+use crate::ops::kit::samples::{case, int, text, tolerance, wave};
+use crate::ops::reduce::reduction::Reduction;
+use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
+use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
+
+op_enum! {
+    /// Order of an image's dimensions.
+    DataFormat {
+        /// Channels before rows and columns.
+        Nchw = 0, "nchw";
+        /// Channels last.
+        Nhwc = 1, "nhwc";
+        /// Channels before depth, rows and columns.
+        Ncdhw = 14, "ncdhw";
+    }
+}
+
+op! {
+    /// Sum of `dout` over every dimension but the channel: dimension 1, or the last for `NHWC`.
+    BiasAddGrad { dout: Operand, data_format ["format"]: DataFormat = DataFormat::Nchw }
+}
+
+impl BiasAddGrad {
+    fn reduction(&self) -> Result<Reduction<'_>, OpError> {
+        let rank = self.dout.rank();
+        ensure!(rank >= 2, "expected at least two dimensions, found {}", self.dout.fact);
+        let channel = if self.data_format == DataFormat::Nhwc { rank - 1 } else { 1 };
+        let axes = (0..rank).filter(|d| *d != channel).collect();
+        let d = self.dout.dtype();
+        Ok(Reduction { x: &self.dout, axes, keep: false, compute: d, out: d })
+    }
+}
+
+impl Rule for BiasAddGrad {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.reduction()?.infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.reduction()?.reference(ReduceKind::Sum)
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        self.reduction()?.lower(ReduceKind::Sum, b)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            case("matrix", [wave(DType::F32, &[5, 3])], 1e-5),
+            case("image", [wave(DType::F32, &[2, 3, 4, 5]), int(0)], 1e-5),
+            case("channels last", [wave(DType::F32, &[2, 3, 4, 5]), text("NHWC")], 1e-5),
+        ]
+    }
+}
+
+macro_rules! gradient {
+    ($($(#[doc = $doc:literal])+ $name:ident($a:ident, $b:ident) = $f:expr, $program:expr;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { $a: Operand, $b: Operand }
+        }
+
+        impl $name {
+            fn dtype(&self) -> DType {
+                float_of(DType::promote(self.$a.dtype(), self.$b.dtype()))
+            }
+        }
+
+        impl Rule for $name {
+            fn infer(&self) -> Result<Vec<Fact>, OpError> {
+                let (a, b) = (&self.$a, &self.$b);
+                ensure!(a.shape() == b.shape(), "expected operands of one shape, found {} and {}", a.fact, b.fact);
+                fact(&[a, b], self.dtype())
+            }
+
+            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+                let f: fn(f64, f64) -> f64 = $f;
+                let d = self.dtype();
+                evaluate_f64(&[(&self.$a, d), (&self.$b, d)], d, |x| f(x[0], x[1]))
+            }
+
+            fn lower(&self, b: &mut Lowering) -> Lowers {
+                let program: fn(&mut Program, Reg, Reg) -> Reg = $program;
+                let d = self.dtype();
+                let ins = [(&self.$a, wide(d)), (&self.$b, wide(d))];
+                Ok(Some(vec![emit(b, &ins, d, |p, r| program(p, r[0], r[1]))?]))
+            }
+
+            fn cases() -> Vec<Case> {
+                let x = |d: DType, n: usize| wave(d, &[n, 7]);
+                vec![
+                    case("f32", [x(DType::F32, 3), x(DType::F32, 3)], tolerance(DType::F32)),
+                    case("f16", [x(DType::F16, 2), x(DType::F16, 2)], tolerance(DType::F16)),
+                ]
+            }
+        }
+    )*};
+}
+
+/// `scale · (1 − y)`.
+fn times_rest(p: &mut Program, scale: Reg, y: Reg) -> Reg {
+    let dtype = p.instrs[y].1;
+    let one = p.constant(1.0, dtype);
+    let rest = p.binary(Binary::Sub, one, y);
+    p.binary(Binary::Mul, scale, rest)
+}
+
+gradient! {
+    /// `y_backprop` where `x` is above 0, else 0.
+    ReluGrad(y_backprop, x) = |g, x| if x > 0.0 { g } else { 0.0 }, |p, g, x| {
+        let dtype = p.instrs[x].1;
+        let zero = p.constant(0.0, dtype);
+        let above = p.binary(Binary::Gt, x, zero);
+        p.select(above, g, zero)
+    };
+    /// `dy · y · (1 − y)`: the gradient of the sigmoid whose result is `y`.
+    SigmoidGrad(y, dy) = |y, g| g * y * (1.0 - y), |p, y, g| {
+        let scale = p.binary(Binary::Mul, g, y);
+        times_rest(p, scale, y)
+    };
+    /// `dy · (1 − y²)`: the gradient of the hyperbolic tangent whose result is `y`.
+    TanhGrad(y, dy) = |y, g| g * (1.0 - y * y), |p, y, g| {
+        let square = p.unary(Unary::Square, y);
+        times_rest(p, g, square)
+    };
+}

@@ -1,0 +1,466 @@
+//! Optimizers: each step returns the new contents of the parameters that it writes.
+
+// `SGD` is MindSpore's name.
+#![allow(clippy::upper_case_acronyms)]
+
+use crate::lower::Lowering;
+use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule};
+use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
+use crate::ops::kit::samples::{case, cycle, float, tensor, truth, wave};
+use crate::task::{Binary, Program, Reg, Unary, V};
+use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
+
+/// A step over tensors of one shape and numbers: the facts of the tensors that it writes.
+fn written(tensors: &[&Operand], gradient: &Operand, numbers: &[&Operand]) -> Result<Vec<Fact>, OpError> {
+    let first = tensors[0];
+    for x in tensors.iter().chain(&[gradient]) {
+        ensure!(x.shape() == first.shape(), "expected tensors of shape {:?}, found {}", first.shape(), x.fact);
+        real(x)?;
+    }
+    for x in numbers {
+        let fits = x.count() == 1 && broadcast_strides(x.shape(), first.shape()).is_some();
+        ensure!(fits, "expected a single number, found {}", x.fact);
+        real(x)?;
+    }
+    Ok(tensors.iter().map(|x| x.fact.clone()).collect())
+}
+
+/// One new tensor: its type, its definition, and its program over all operands.
+struct Update<'a> {
+    like: &'a Operand,
+    reference: &'a dyn Fn(&[f64]) -> f64,
+    program: &'a dyn Fn(&mut Program, &[Reg]) -> Reg,
+}
+
+fn references(ins: &[&Operand], updates: &[Update]) -> Result<Vec<Tensor>, OpError> {
+    let ins: Vec<_> = ins.iter().map(|&x| (x, DType::F64)).collect();
+    let one = |u: &Update| Ok(evaluate_f64(&ins, u.like.dtype(), u.reference)?[0].clone());
+    updates.iter().map(one).collect()
+}
+
+fn tasks(ins: &[&Operand], updates: &[Update], b: &mut Lowering) -> Result<Vec<V>, OpError> {
+    let one = |u: &Update| {
+        let d = wide(u.like.dtype());
+        let ins: Vec<_> = ins.iter().map(|&x| (x, d)).collect();
+        emit(b, &ins, u.like.dtype(), |p, r| (u.program)(p, r))
+    };
+    updates.iter().map(one).collect()
+}
+
+/// The same items as results and as new contents.
+fn twice<T: Clone>(items: Vec<T>) -> Vec<T> {
+    [items.clone(), items].concat()
+}
+
+fn mul(p: &mut Program, a: Reg, b: Reg) -> Reg {
+    p.binary(Binary::Mul, a, b)
+}
+
+fn add(p: &mut Program, a: Reg, b: Reg) -> Reg {
+    p.binary(Binary::Add, a, b)
+}
+
+fn sub(p: &mut Program, a: Reg, b: Reg) -> Reg {
+    p.binary(Binary::Sub, a, b)
+}
+
+/// `x · c` with a constant.
+fn scale(p: &mut Program, x: Reg, c: f64) -> Reg {
+    if c == 1.0 {
+        return x;
+    }
+    let dtype = p.instrs[x].1;
+    let c = p.constant(c, dtype);
+    p.binary(Binary::Mul, x, c)
+}
+
+/// `1 − x`.
+fn rest(p: &mut Program, x: Reg) -> Reg {
+    let dtype = p.instrs[x].1;
+    let one = p.constant(1.0, dtype);
+    sub(p, one, x)
+}
+
+/// `rate · old + (1 − rate) · new`.
+fn blend(p: &mut Program, rate: Reg, old: Reg, new: Reg) -> Reg {
+    let kept = mul(p, rate, old);
+    let left = rest(p, rate);
+    let added = mul(p, left, new);
+    add(p, kept, added)
+}
+
+fn parameter(d: DType) -> CaseArg {
+    wave(d, &[3, 5])
+}
+
+fn positive(d: DType) -> CaseArg {
+    tensor(d, &[3, 5], |i| 0.01 + (i % 7) as f64 * 0.1)
+}
+
+op! {
+    /// Gradient descent with momentum: `accumulation = accumulation · momentum + gradient · gradient_scale`, then
+    /// `variable −= learning_rate · accumulation`, or with `use_nesterov`
+    /// `variable −= learning_rate · (gradient · gradient_scale + accumulation · momentum)`. Writes both. Returns `variable`.
+    classic ApplyMomentum {
+        variable: Operand,
+        accumulation: Operand,
+        learning_rate: Operand,
+        gradient: Operand,
+        momentum: Operand,
+        use_nesterov: bool = false,
+        use_locking: bool = false,
+        gradient_scale: f64 = 1.0,
+    }
+}
+
+impl ApplyMomentum {
+    fn operands(&self) -> [&Operand; 5] {
+        [&self.variable, &self.accumulation, &self.learning_rate, &self.gradient, &self.momentum]
+    }
+
+    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+        let (nesterov, by) = (self.use_nesterov, self.gradient_scale);
+        let accumulated = |x: &[f64]| x[1] * x[4] + x[3] * by;
+        let moved = |x: &[f64]| {
+            let a = accumulated(x);
+            x[0] - x[2] * if nesterov { x[3] * by + a * x[4] } else { a }
+        };
+        let accumulate = |p: &mut Program, r: &[Reg]| {
+            let kept = mul(p, r[1], r[4]);
+            let g = scale(p, r[3], by);
+            add(p, kept, g)
+        };
+        let step = |p: &mut Program, r: &[Reg]| {
+            let mut a = accumulate(p, r);
+            if nesterov {
+                let ahead = mul(p, a, r[4]);
+                let g = scale(p, r[3], by);
+                a = add(p, g, ahead);
+            }
+            let change = mul(p, r[2], a);
+            sub(p, r[0], change)
+        };
+        run(&[
+            Update { like: &self.variable, reference: &moved, program: &step },
+            Update { like: &self.accumulation, reference: &accumulated, program: &accumulate },
+        ])
+    }
+}
+
+impl Rule for ApplyMomentum {
+    const EFFECT: Effect = Effect::Writes(&[0, 1]);
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let numbers = [&self.learning_rate, &self.momentum];
+        let facts = written(&[&self.variable, &self.accumulation], &self.gradient, &numbers)?;
+        Ok(vec![facts[0].clone(), facts[0].clone(), facts[1].clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let new = self.updates(|u| references(&self.operands(), u))?;
+        Ok(vec![new[0].clone(), new[0].clone(), new[1].clone()])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let new = self.updates(|u| tasks(&self.operands(), u, b))?;
+        Ok(Some(vec![new[0], new[0], new[1]]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let args = || {
+            let x = || parameter(DType::F32);
+            vec![x(), positive(DType::F32), float(0.1), x(), float(0.9)]
+        };
+        let with = |more: Vec<CaseArg>| args().into_iter().chain(more);
+        vec![case("plain", args(), 1e-5), case("nesterov", with(vec![truth(true), truth(false), float(0.5)]), 1e-5)]
+    }
+}
+
+op! {
+    /// Stochastic gradient descent. With `g = gradient + weight_decay · parameters`: without momentum
+    /// `parameters −= learning_rate · g`; else `accum = accum · momentum + (1 − dampening) · g` (`accum = g` where `stat` is
+    /// above 0, which then becomes 0) and `parameters −= learning_rate · accum`, with `nesterov` of `g + accum · momentum`.
+    /// Writes `parameters`, `accum` and `stat`. Returns `parameters`.
+    classic SGD {
+        parameters: Operand,
+        gradient: Operand,
+        learning_rate: Operand,
+        accum: Operand,
+        momentum: Operand,
+        stat: Operand,
+        dampening: f64 = 0.0,
+        weight_decay: f64 = 0.0,
+        nesterov: bool = false,
+    }
+}
+
+impl SGD {
+    fn operands(&self) -> [&Operand; 6] {
+        [&self.parameters, &self.gradient, &self.learning_rate, &self.accum, &self.momentum, &self.stat]
+    }
+
+    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+        let (damp, decay, nesterov) = (1.0 - self.dampening, self.weight_decay, self.nesterov);
+        let gradient = |x: &[f64]| x[1] + decay * x[0];
+        let accumulated = |x: &[f64]| match (x[4] > 0.0, x[5] > 0.0) {
+            (false, _) => x[3],
+            (true, true) => gradient(x),
+            (true, false) => x[3] * x[4] + damp * gradient(x),
+        };
+        let moved = |x: &[f64]| {
+            let (g, a) = (gradient(x), accumulated(x));
+            x[0] - x[2]
+                * if x[4] <= 0.0 {
+                    g
+                } else if nesterov {
+                    g + a * x[4]
+                } else {
+                    a
+                }
+        };
+        let stat = |x: &[f64]| if x[4] > 0.0 { 0.0 } else { x[5] };
+        let above = |p: &mut Program, x: Reg| {
+            let dtype = p.instrs[x].1;
+            let zero = p.constant(0.0, dtype);
+            p.binary(Binary::Gt, x, zero)
+        };
+        let slope = |p: &mut Program, r: &[Reg]| {
+            if decay == 0.0 {
+                return r[1];
+            }
+            let w = scale(p, r[0], decay);
+            add(p, r[1], w)
+        };
+        let accumulate = |p: &mut Program, r: &[Reg]| {
+            let g = slope(p, r);
+            let kept = mul(p, r[3], r[4]);
+            let damped = scale(p, g, damp);
+            let sum = add(p, kept, damped);
+            let fresh = above(p, r[5]);
+            let a = p.select(fresh, g, sum);
+            let moving = above(p, r[4]);
+            p.select(moving, a, r[3])
+        };
+        let step = |p: &mut Program, r: &[Reg]| {
+            let g = slope(p, r);
+            let mut a = accumulate(p, r);
+            if nesterov {
+                let ahead = mul(p, a, r[4]);
+                a = add(p, g, ahead);
+            }
+            let moving = above(p, r[4]);
+            let a = p.select(moving, a, g);
+            let change = mul(p, r[2], a);
+            sub(p, r[0], change)
+        };
+        let settle = |p: &mut Program, r: &[Reg]| {
+            let dtype = p.instrs[r[5]].1;
+            let zero = p.constant(0.0, dtype);
+            let moving = above(p, r[4]);
+            p.select(moving, zero, r[5])
+        };
+        run(&[
+            Update { like: &self.parameters, reference: &moved, program: &step },
+            Update { like: &self.accum, reference: &accumulated, program: &accumulate },
+            Update { like: &self.stat, reference: &stat, program: &settle },
+        ])
+    }
+}
+
+impl Rule for SGD {
+    const EFFECT: Effect = Effect::Writes(&[0, 3, 5]);
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let numbers = [&self.learning_rate, &self.momentum];
+        let facts = written(&[&self.parameters, &self.accum, &self.stat], &self.gradient, &numbers)?;
+        Ok(std::iter::once(facts[0].clone()).chain(facts).collect())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let new = self.updates(|u| references(&self.operands(), u))?;
+        Ok(std::iter::once(new[0].clone()).chain(new).collect())
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let new = self.updates(|u| tasks(&self.operands(), u, b))?;
+        Ok(Some(std::iter::once(new[0]).chain(new).collect()))
+    }
+
+    fn cases() -> Vec<Case> {
+        let args = |momentum: f32| {
+            let x = || parameter(DType::F32);
+            let stat = cycle(DType::F32, &[3, 5], &[1.0, 0.0]);
+            vec![x(), x(), float(0.1), positive(DType::F32), float(momentum), stat]
+        };
+        let options = |nesterov| [float(0.1), float(0.01), truth(nesterov)];
+        vec![
+            case("plain", args(0.0), 1e-5),
+            case("momentum", args(0.9).into_iter().chain(options(false)), 1e-5),
+            case("nesterov", args(0.9).into_iter().chain(options(true)), 1e-5),
+        ]
+    }
+}
+
+op! {
+    /// Adam: `m = beta1·m + (1 − beta1)·g`, `v = beta2·v + (1 − beta2)·g²`, and
+    /// `var −= lr · √(1 − beta2_power) / (1 − beta1_power) · m / (√v + epsilon)`; with `use_nesterov` of
+    /// `beta1·m + (1 − beta1)·g` in place of `m`. Writes and returns `var`, `m` and `v`.
+    classic Adam {
+        var: Operand,
+        m: Operand,
+        v: Operand,
+        beta1_power: Operand,
+        beta2_power: Operand,
+        lr: Operand,
+        beta1: Operand,
+        beta2: Operand,
+        epsilon: Operand,
+        gradient: Operand,
+        use_locking: bool = false,
+        use_nesterov: bool = false,
+    }
+}
+
+impl Adam {
+    fn operands(&self) -> [&Operand; 10] {
+        let Adam { var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient, .. } = self;
+        [var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient]
+    }
+
+    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+        let nesterov = self.use_nesterov;
+        let first = |x: &[f64]| x[6] * x[1] + (1.0 - x[6]) * x[9];
+        let second = |x: &[f64]| x[7] * x[2] + (1.0 - x[7]) * x[9] * x[9];
+        let moved = |x: &[f64]| {
+            let m = if nesterov { x[6] * first(x) + (1.0 - x[6]) * x[9] } else { first(x) };
+            x[0] - x[5] * (1.0 - x[4]).sqrt() / (1.0 - x[3]) * m / (second(x).sqrt() + x[8])
+        };
+        let first_program = |p: &mut Program, r: &[Reg]| blend(p, r[6], r[1], r[9]);
+        let second_program = |p: &mut Program, r: &[Reg]| {
+            let square = p.unary(Unary::Square, r[9]);
+            blend(p, r[7], r[2], square)
+        };
+        let step = |p: &mut Program, r: &[Reg]| {
+            let m = first_program(p, r);
+            let m = if nesterov { blend(p, r[6], m, r[9]) } else { m };
+            let v = second_program(p, r);
+            let root = p.unary(Unary::Sqrt, v);
+            let below = add(p, root, r[8]);
+            let left = rest(p, r[4]);
+            let left = p.unary(Unary::Sqrt, left);
+            let by = rest(p, r[3]);
+            let rate = p.binary(Binary::Div, left, by);
+            let rate = mul(p, r[5], rate);
+            let change = mul(p, rate, m);
+            let change = p.binary(Binary::Div, change, below);
+            sub(p, r[0], change)
+        };
+        run(&[
+            Update { like: &self.var, reference: &moved, program: &step },
+            Update { like: &self.m, reference: &first, program: &first_program },
+            Update { like: &self.v, reference: &second, program: &second_program },
+        ])
+    }
+}
+
+impl Rule for Adam {
+    const EFFECT: Effect = Effect::Writes(&[0, 1, 2]);
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let facts = written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..9])?;
+        Ok(twice(facts))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(twice(self.updates(|u| references(&self.operands(), u))?))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(twice(self.updates(|u| tasks(&self.operands(), u, b))?)))
+    }
+
+    fn cases() -> Vec<Case> {
+        let args = || {
+            let numbers = [0.9, 0.999, 0.01, 0.9, 0.999, 1e-8].map(float);
+            let tensors = [parameter(DType::F32), parameter(DType::F32), positive(DType::F32)];
+            tensors.into_iter().chain(numbers).chain([parameter(DType::F32)])
+        };
+        vec![case("plain", args(), 1e-5), case("nesterov", args().chain([truth(false), truth(true)]), 1e-5)]
+    }
+}
+
+op! {
+    /// Adam with decoupled weight decay: `m = beta1·m + (1 − beta1)·g`, `v = beta2·v + (1 − beta2)·g²`, and
+    /// `var −= lr · (m / (√v + epsilon) + decay · var)`. Writes and returns `var`, `m` and `v`.
+    AdamWeightDecay {
+        var: Operand,
+        m: Operand,
+        v: Operand,
+        lr: Operand,
+        beta1: Operand,
+        beta2: Operand,
+        epsilon: Operand,
+        decay: Operand,
+        gradient: Operand,
+        use_locking: bool = false,
+    }
+}
+
+impl AdamWeightDecay {
+    fn operands(&self) -> [&Operand; 9] {
+        let AdamWeightDecay { var, m, v, lr, beta1, beta2, epsilon, decay, gradient, .. } = self;
+        [var, m, v, lr, beta1, beta2, epsilon, decay, gradient]
+    }
+
+    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+        let first = |x: &[f64]| x[4] * x[1] + (1.0 - x[4]) * x[8];
+        let second = |x: &[f64]| x[5] * x[2] + (1.0 - x[5]) * x[8] * x[8];
+        let moved = |x: &[f64]| x[0] - x[3] * (first(x) / (second(x).sqrt() + x[6]) + x[7] * x[0]);
+        let first_program = |p: &mut Program, r: &[Reg]| blend(p, r[4], r[1], r[8]);
+        let second_program = |p: &mut Program, r: &[Reg]| {
+            let square = p.unary(Unary::Square, r[8]);
+            blend(p, r[5], r[2], square)
+        };
+        let step = |p: &mut Program, r: &[Reg]| {
+            let (m, v) = (first_program(p, r), second_program(p, r));
+            let root = p.unary(Unary::Sqrt, v);
+            let below = add(p, root, r[6]);
+            let change = p.binary(Binary::Div, m, below);
+            let decayed = mul(p, r[7], r[0]);
+            let change = add(p, change, decayed);
+            let change = mul(p, r[3], change);
+            sub(p, r[0], change)
+        };
+        run(&[
+            Update { like: &self.var, reference: &moved, program: &step },
+            Update { like: &self.m, reference: &first, program: &first_program },
+            Update { like: &self.v, reference: &second, program: &second_program },
+        ])
+    }
+}
+
+impl Rule for AdamWeightDecay {
+    const EFFECT: Effect = Effect::Writes(&[0, 1, 2]);
+
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let facts = written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..8])?;
+        Ok(twice(facts))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(twice(self.updates(|u| references(&self.operands(), u))?))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(twice(self.updates(|u| tasks(&self.operands(), u, b))?)))
+    }
+
+    fn cases() -> Vec<Case> {
+        let args = || {
+            let numbers = [0.01, 0.9, 0.999, 1e-6, 0.1].map(float);
+            let tensors = [parameter(DType::F32), parameter(DType::F32), positive(DType::F32)];
+            tensors.into_iter().chain(numbers).chain([parameter(DType::F32)])
+        };
+        vec![case("plain", args(), 1e-5)]
+    }
+}
