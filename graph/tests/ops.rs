@@ -75,7 +75,7 @@ fn args(def: &'static OpDef, case: &Case, known: bool) -> Args {
             CaseArg::Tensor(t) if kind == ParamKind::Value => ArgValue::Const(Const::Tensor(t.clone())),
             CaseArg::Tensor(t) => operand(t),
             CaseArg::Tensors(ts) => ArgValue::List(ts.iter().map(&mut operand).collect()),
-            CaseArg::Const(c) => match mindir_graph::lower::constant_tensor(c) {
+            CaseArg::Const(c) => match c.tensor() {
                 Some(t) if kind != ParamKind::Value => operand(&t),
                 _ => ArgValue::Const(c.clone()),
             },

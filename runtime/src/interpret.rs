@@ -258,7 +258,7 @@ impl Interpreter {
         match arg {
             Arg::Value(v) => out.push(self.value(frame, *v, params)?),
             Arg::List(items) => items.iter().try_for_each(|item| self.tensors(frame, item, params, out))?,
-            Arg::Const(c) => out.extend(lower::constant_tensor(c)),
+            Arg::Const(c) => out.extend(c.tensor()),
         }
         Ok(())
     }

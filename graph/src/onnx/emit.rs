@@ -195,7 +195,7 @@ impl Emit<'_> {
 
     /// Whether every dimension of every operand is fixed.
     pub fn is_fixed(&self) -> bool {
-        !crate::lower::operands(self.args).iter().any(|x| x.is_open())
+        !self.args.operands().iter().any(|x| x.is_open())
     }
 
     /// The length of dimension `d` of `x` as a vector of one `i64`.

@@ -126,7 +126,7 @@ pub(super) fn float(value: &Const) -> Result<AttrValue, String> {
 
 /// A number as a tensor of one element.
 pub(super) fn number_tensor(value: &Const) -> Result<Tensor, String> {
-    mindir_graph::lower::constant_tensor(value).ok_or_else(|| format!("{value} is no tensor"))
+    value.tensor().ok_or_else(|| format!("{value} is no tensor"))
 }
 
 /// A number in the element type of the tensor that it meets, if their result has that type too.

@@ -9,7 +9,7 @@ use super::super::types::{Kind, Length, Type};
 use super::super::{Emit, NoForm, OPEN, Unmapped, tasks};
 use super::flow::Ends;
 use crate::graph::{Arg, Graph, GraphId, Model, Node, ValueId};
-use crate::lower::{Entry, Walk as Shapes, operands};
+use crate::lower::{Entry, Walk as Shapes};
 use crate::op::{ArgValue, Args, Effect, OpDef, ParamKind, Watch};
 use crate::task::V;
 use crate::{OpError, Tensor};
@@ -240,7 +240,7 @@ impl<'a> Walk<'a> {
         };
         let watch = Watch::default();
         args.items.iter_mut().flatten().for_each(|arg| frame.watch(arg, &watch));
-        let fixed = !operands(&args).iter().any(|x| x.is_open());
+        let fixed = !args.operands().iter().any(|x| x.is_open());
         if fixed {
             match frame.shapes.op(node, def) {
                 Ok(()) => return self.fixed(frame, node, def, &args),

@@ -1,9 +1,9 @@
 //! Windows put back into an image.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
+use crate::task::Lowering;
 use crate::task::{ScatterKind, V};
 use crate::{DType, Fact, OpError, Tensor, checked_count, ensure, op};
 

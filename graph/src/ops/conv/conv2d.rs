@@ -1,11 +1,11 @@
 use super::classic::{Classic, classic_convolution, convolution_rule};
 use super::grouped::Convolution;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

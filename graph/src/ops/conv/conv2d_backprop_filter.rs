@@ -1,11 +1,11 @@
 use super::classic::{Classic, classic_convolution};
 use super::patches::Patches;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::indices::{each_index, each_tap, flat, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure};
 
 classic_convolution! {

@@ -1,12 +1,12 @@
 use super::classic::{Classic, classic_convolution};
 use super::grouped::Spread;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Late, Operand, Rule, ints};
 use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,10 +1,10 @@
 use super::classic::{Classic, classic_convolution, convolution_rule};
 use super::grouped::Convolution;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor};
 
 classic_convolution! {

@@ -1,11 +1,11 @@
 use super::grouped::Convolution;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
 

@@ -2,12 +2,12 @@
 
 use super::patches::Patches;
 use crate::bounds;
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::Operand;
 use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::reshaped;
+use crate::task::Lowering;
 use crate::task::{Binary, Conv, Layout, Part, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, dense_strides, ensure};
 

@@ -1,7 +1,7 @@
-use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{broadcast_index, real, scalars, size, tensor_of};
 use crate::ops::kit::samples::{case, text, wave};
+use crate::task::Lowering;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
 

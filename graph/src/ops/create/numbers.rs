@@ -1,11 +1,11 @@
 //! Tensors made from numbers: filled, counted, spread.
 
 use crate::bounds::{self, Reservation};
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms};
 use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
 use crate::ops::kit::samples::{case, dtype, float, int, none, tensor, tuple, wave};
+use crate::task::Lowering;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 

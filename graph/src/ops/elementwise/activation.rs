@@ -1,9 +1,9 @@
 //! Activation functions with parameters, and those composed of several steps.
 
-use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
 use crate::ops::kit::samples::{between, case, cycle, float, int, text, tolerance};
+use crate::task::Lowering;
 use crate::task::{Binary, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 

@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
 use crate::ops::kit::samples::{case, tolerance, wave};
 use crate::task::Binary;
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -1,10 +1,10 @@
 //! Sums, products and quotients with one argument more: a factor, a rounding mode, a third operand.
 
 use super::binary::{Mix, common, with_number};
-use crate::lower::Lowering;
 use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Lowers, Number, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, evaluate_f64, fact, float_of, number, number_of, wide};
 use crate::ops::kit::samples::{case, cycle, float, int, none, tensor, text, tolerance, wave};
+use crate::task::Lowering;
 use crate::task::{Binary, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 

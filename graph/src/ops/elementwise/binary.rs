@@ -1,9 +1,9 @@
 //! Functions of two numbers: a table of name, type rule and function.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of, wide};
 use crate::ops::kit::samples::{case, cycle, flags, float, int, tolerance};
+use crate::task::Lowering;
 use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

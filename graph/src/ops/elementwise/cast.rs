@@ -1,7 +1,7 @@
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::fact;
 use crate::ops::kit::samples::{case, cycle, dtype, flags, wave};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

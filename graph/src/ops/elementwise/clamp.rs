@@ -1,10 +1,10 @@
 //! Limits and thresholds.
 
 use super::binary::with_number;
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact};
 use crate::ops::kit::samples::{case, float, int, none, tensor, tolerance, wave};
+use crate::task::Lowering;
 use crate::task::{Binary, Scalar};
 use crate::{DType, Fact, OpError, Tensor, op};
 

@@ -1,9 +1,9 @@
 //! Operators that give their operand back.
 
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::samples::{case, wave};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 macro_rules! identity {

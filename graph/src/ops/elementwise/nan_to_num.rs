@@ -1,7 +1,7 @@
-use crate::lower::Lowering;
 use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact};
 use crate::ops::kit::samples::{case, cycle, float, none};
+use crate::task::Lowering;
 use crate::task::{Binary, Unary};
 use crate::{DType, Fact, OpError, Tensor, op};
 

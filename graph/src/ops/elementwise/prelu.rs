@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, float_of, real};
 use crate::ops::kit::samples::{case, cycle, tensor, tolerance, wave};
 use crate::task::Binary;
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
 use crate::ops::kit::samples::{case, cycle, int, tolerance, wave};
+use crate::task::Lowering;
 use crate::task::{Binary, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -3,10 +3,10 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
 use crate::ops::kit::samples::{case, float, int, truth};
+use crate::task::Lowering;
 use crate::task::{Binary, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

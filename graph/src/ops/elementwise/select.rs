@@ -1,9 +1,9 @@
 //! Choices between tensors by a mask.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact};
 use crate::ops::kit::samples::{case, cycle, flags, float, int, wave};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 op! {

@@ -1,9 +1,9 @@
 //! Functions of one number: a table of name, type rule and function.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of};
 use crate::ops::kit::samples::{case, cycle, flags, tensor, tolerance};
+use crate::task::Lowering;
 use crate::task::Unary;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

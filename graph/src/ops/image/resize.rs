@@ -1,9 +1,9 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, Size, to_i64};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Operand, ParamKind, Rule, ints};
 use crate::ops::kit::indices::{flat, rearrange, size};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::taps::weigh;
+use crate::task::Lowering;
 use crate::task::{Coordinates, Layout, Resize as ResizeTask, ResizeMode, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 

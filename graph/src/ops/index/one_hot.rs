@@ -1,10 +1,10 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, offsets, real, scalars, tensor_of};
 use crate::ops::kit::samples::{case, cycle, float, int};
 use crate::ops::reduce::reduction::operand;
 use crate::task::Binary;
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
 
 op! {

@@ -1,10 +1,10 @@
 use super::gather::{index_value, outside, position};
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form};
 use crate::op::{Case, Effect, Ints, Late, Lowers, Number as Factor, Operand, Pure, Rule};
 use crate::ops::kit::indices::{each_index, flat, rearrange_many, size, sizes};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::task::{ScatterKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 

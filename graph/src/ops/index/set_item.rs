@@ -1,10 +1,10 @@
 //! What MindSpore computes of an index such as `y[1:, None, i]` when it assigns to parts of a tensor with open dimensions.
 
 use super::gather::position;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
 
 /// Codes of the parts of an index; 0 stands for no part.

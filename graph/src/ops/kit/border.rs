@@ -1,10 +1,10 @@
 //! Borders around tensors: what the padding operators have in common.
 
 use super::indices::{flat, rearrange_many, sizes};
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Number, Operand};
 use crate::op_enum;
+use crate::task::Lowering;
 use crate::task::{Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
 

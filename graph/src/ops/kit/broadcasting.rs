@@ -1,8 +1,8 @@
 //! What element-wise operators share: broadcasting, types of computation, references and programs.
 
 use crate::bounds::{self, Pulse};
-use crate::lower::Lowering;
 use crate::op::Operand;
+use crate::task::Lowering;
 use crate::task::{Program, Reg, Scalar, V};
 use crate::{
     DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, checked_count, dense_strides, ensure,

@@ -1,6 +1,5 @@
 //! Arguments for the operators' test cases.
 
-use crate::lower::constant_tensor;
 use crate::op::{ArgValue, Args, Case, CaseArg, Const, Operand};
 use crate::task::V;
 use crate::{DType, OpError, Tensor};
@@ -89,7 +88,7 @@ pub(in crate::ops) fn facts<R>(case: &Case, infer: impl Fn(&Args) -> Result<R, O
         CaseArg::Tensor(t) => operand(t),
         CaseArg::Tensors(ts) => ArgValue::List(ts.iter().map(operand).collect()),
         CaseArg::Const(c @ (Const::Int(_) | Const::Float(_) | Const::Bool(_))) => {
-            constant_tensor(c).map_or(ArgValue::Const(c.clone()), |t| operand(&t))
+            c.tensor().map_or(ArgValue::Const(c.clone()), |t| operand(&t))
         }
         CaseArg::Const(c) => ArgValue::Const(c.clone()),
     };

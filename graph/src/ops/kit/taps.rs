@@ -1,6 +1,6 @@
 //! Weighted sums of few elements along a dimension.
 
-use crate::lower::Lowering;
+use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, V};
 use crate::{DType, OpError, Tensor, count};
 

@@ -1,9 +1,9 @@
 use super::product::{add_bias, check_bias, lower_bias, reshaped};
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 

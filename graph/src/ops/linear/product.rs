@@ -1,10 +1,10 @@
 //! Matrix products: the shape rule, the plain definition and the lowering that several operators share.
 
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, NoForm, machine};
 use crate::op::Operand;
 use crate::ops::kit::indices::{each_index, flat};
 use crate::ops::kit::number::{Number, with_number};
+use crate::task::Lowering;
 use crate::task::{Binary, V};
 use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, checked_count, ensure, shape};
 

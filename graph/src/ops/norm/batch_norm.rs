@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Effect, Operand, Rule};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
+use crate::task::Lowering;
 use crate::task::{Binary, Program, ReduceKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 

@@ -1,10 +1,10 @@
 //! Means, variances and deviations.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::samples::{case, int, none, truth, tuple, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
+use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, op};
 

@@ -1,11 +1,11 @@
 //! Norms of vectors.
 
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::samples::{case, cycle, dtype, float, int, none, truth, tuple, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
+use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,10 +1,10 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{each_index, each_tap, flat, size};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::samples::{case, cycle, tuple};
 use crate::ops::kit::taps::weigh;
+use crate::task::Lowering;
 use crate::task::{ReduceKind, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 

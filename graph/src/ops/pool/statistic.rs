@@ -1,10 +1,10 @@
 //! Maxima and means over windows: what the pooling operators have in common.
 
-use crate::lower::Lowering;
 use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
 use crate::op::Operand;
 use crate::ops::kit::indices::{each_index, each_tap, flat};
 use crate::ops::kit::window::{Format, Window};
+use crate::task::Lowering;
 use crate::task::{Binary, Layout, Pool, PoolKind, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 

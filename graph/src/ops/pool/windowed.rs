@@ -1,10 +1,10 @@
 use super::statistic::{Pooling, Statistic};
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule, ints};
 use crate::ops::conv::grouped::extent;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
+use crate::task::Lowering;
 use crate::task::{Host, Task, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,10 +1,10 @@
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::ops::shape::cut::Cut;
+use crate::task::Lowering;
 use crate::task::{Binary, Cell, Recurrent, Squash, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

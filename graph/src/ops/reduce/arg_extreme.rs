@@ -1,11 +1,11 @@
 //! Positions of the largest and smallest elements.
 
 use super::reduction::{position, reduced};
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::samples::{case, dtype, int, none, truth, wave};
+use crate::task::Lowering;
 use crate::task::ReduceKind;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,10 +1,10 @@
 //! Running sums, products and extremes.
 
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::samples::{case, cycle, dtype, int, truth, wave};
+use crate::task::Lowering;
 use crate::task::{Binary, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,11 +1,11 @@
 //! Logarithm of the softmax.
 
 use super::softmax::normalised;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::Groups;
 use crate::ops::kit::samples::{case, int, none, wave};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

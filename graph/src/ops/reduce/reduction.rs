@@ -1,10 +1,10 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::samples::{case, cycle, dtype, flags, int, none, tolerance, truth, tuple, wave};
+use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
 

@@ -1,6 +1,6 @@
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, CaseArg, Const, Ints, Lowers, Operand, Rule, ints};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
 /// `Softmax` or `LogSoftmax` along `axis` of `x` as `dtype`.

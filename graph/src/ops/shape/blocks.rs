@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, ensure, op};
 

@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, CaseArg, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange_many};
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 

@@ -1,8 +1,8 @@
 //! Regular selections: what slices, splits and reversals have in common.
 
-use crate::lower::Lowering;
 use crate::op::Operand;
 use crate::ops::kit::indices::{flat, rearrange};
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{OpError, Shape, Tensor, checked_count, ensure};
 

@@ -1,9 +1,9 @@
 //! Diagonals.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{offsets, real, scalars, size, tensor_of};
 use crate::ops::kit::samples::{case, int, wave};
+use crate::task::Lowering;
 use crate::task::{Part, Scalar};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, dense_strides, ensure, op, shape};
 

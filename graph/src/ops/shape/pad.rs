@@ -1,8 +1,8 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::ops::kit::border::{Border, Pads, element, from_last, in_order, only_adds};
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

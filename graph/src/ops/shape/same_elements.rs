@@ -18,7 +18,7 @@ macro_rules! reshaping {
                 Ok(vec![self.$x.tensor()?.reshape(&self.dims()?)?])
             }
 
-            fn lower(&self, b: &mut $crate::lower::Lowering) -> Result<Option<Vec<$crate::task::V>>, $crate::OpError> {
+            fn lower(&self, b: &mut $crate::task::Lowering) -> Result<Option<Vec<$crate::task::V>>, $crate::OpError> {
                 Ok(Some(vec![b.reshape(self.$x.v, &self.dims()?)?]))
             }
 

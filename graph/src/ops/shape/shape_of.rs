@@ -1,7 +1,7 @@
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, op};
 

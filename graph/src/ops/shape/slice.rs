@@ -1,9 +1,9 @@
 use super::cut::Cut;
-use crate::lower::Lowering;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,10 +1,10 @@
 //! Triangles of matrices.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, number_of, scalars, tensor_of};
 use crate::ops::kit::samples::{case, flags, int, wave};
 use crate::ops::reduce::reduction::operand;
+use crate::task::Lowering;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

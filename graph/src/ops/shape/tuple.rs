@@ -3,12 +3,12 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::fact;
 use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::samples::{case, int, tensor, tuple};
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,11 +1,11 @@
 //! Writes to parameters: every operator returns the new contents, and the parameter takes them.
 
-use crate::lower::Lowering;
 use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature};
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
 use crate::ops::kit::samples::{case, int, tolerance, truth, wave};
 use crate::task::Binary;
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -1,5 +1,5 @@
-use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Operand, Rule};
+use crate::task::Lowering;
 use crate::task::V;
 use crate::{Fact, OpError, Tensor, op};
 

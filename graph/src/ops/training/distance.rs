@@ -1,9 +1,9 @@
 //! Losses that are a function of a result and what it should be, element by element, and their sums and means.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{common_shape, emit, evaluate_f64, wide};
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -1,10 +1,10 @@
 //! Gradients that exported training steps need.
 
-use crate::lower::Lowering;
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
 use crate::ops::kit::samples::{case, int, text, tolerance, wave};
 use crate::ops::reduce::reduction::Reduction;
+use crate::task::Lowering;
 use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 

@@ -1,12 +1,12 @@
 //! Losses of classifiers.
 
 use super::distance::Reduced;
-use crate::lower::Lowering;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact};
 use crate::ops::kit::samples::{case, cycle, int, none, tensor, truth, wave};
 use crate::ops::reduce::reduction::operand;
+use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 

@@ -3,10 +3,10 @@
 // `SGD` is MindSpore's name.
 #![allow(clippy::upper_case_acronyms)]
 
-use crate::lower::Lowering;
 use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
 use crate::ops::kit::samples::{case, cycle, float, tensor, truth, wave};
+use crate::task::Lowering;
 use crate::task::{Binary, Program, Reg, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
 

@@ -13,7 +13,6 @@ use mindir_graph::{
     DType, Fact, OpError, Tensor,
     builder::{Builder, Mark},
     graph::{Arg, Closure, GraphId, ValueId},
-    lower::constant_tensor,
     op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind},
     ops::find,
     task::V,
@@ -721,7 +720,7 @@ pub(super) fn argument(arg: &In, kind: ParamKind, next: &mut u32) -> ArgValue {
             Some(fact) => operand(fact, v.known.clone()),
             None => ArgValue::Const(Const::None),
         },
-        In::Const(c) => match constant_tensor(c) {
+        In::Const(c) => match c.tensor() {
             Some(t) if kind != ParamKind::Value => operand(t.fact(), Some(t)),
             _ => ArgValue::Const(c.clone()),
         },

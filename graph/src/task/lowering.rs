@@ -1,0 +1,464 @@
+//! How task graphs are built.
+
+use std::sync::Arc;
+
+use super::{
+    Binary, Cell, Copy, Gather, Gemm, Map, Matrix, Norm, NormKind, Part, Program, Recurrent, Reduce, ReduceKind, Scan,
+    ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
+};
+use crate::op::Watch;
+use crate::{DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, count, dense_strides, shape};
+
+/// Builds a [`TaskGraph`]; what operators lower into.
+#[derive(Debug, Default)]
+pub struct Lowering {
+    pub(crate) graph: TaskGraph,
+    /// Path of the node whose tasks are built.
+    pub(crate) path: Arc<str>,
+    /// Its operator.
+    pub(crate) op: Arc<str>,
+    /// Notes who reads a shape while dimensions are open.
+    watch: Option<Watch>,
+}
+
+impl Lowering {
+    /// Element type and shape of `v`.
+    pub fn fact(&self, v: V) -> &Fact {
+        if let Some(watch) = &self.watch {
+            watch.note();
+        }
+        self.graph.fact(v)
+    }
+
+    /// From here on shapes mean nothing, and `watch` notes who reads one; `None` ends that.
+    pub(crate) fn open(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
+    }
+
+    /// The contents of `v`, if known before the run.
+    pub fn known(&self, v: V) -> Option<Tensor> {
+        self.graph.known(v)
+    }
+
+    /// Where `v` comes from.
+    pub(crate) fn source(&self, v: V) -> &Source {
+        &self.graph.values[v.0 as usize].source
+    }
+
+    /// The value whose storage `v` shares.
+    pub(crate) fn root(&self, v: V) -> V {
+        self.graph.root(v)
+    }
+
+    /// The tasks from number `first` on.
+    pub(crate) fn tasks_from(&self, first: usize) -> &[TaskNode] {
+        self.graph.nodes.get(first..).unwrap_or_default()
+    }
+
+    /// A constant.
+    pub fn constant(&mut self, tensor: Tensor) -> V {
+        self.graph.value(tensor.fact(), Source::Const(tensor))
+    }
+
+    /// A constant of rank 0.
+    pub fn scalar(&mut self, dtype: DType, value: f64) -> Result<V, OpError> {
+        Ok(self.constant(Tensor::from_f64s(dtype, &[], &[value])?))
+    }
+
+    /// A task; returns its results, one for each fact.
+    pub fn task(&mut self, task: Task, ins: &[V], outs: Vec<Fact>) -> Vec<V> {
+        let outs: Vec<V> = outs.into_iter().map(|f| self.graph.value(f, Source::Task)).collect();
+        let node =
+            TaskNode { task, ins: ins.to_vec(), outs: outs.clone(), path: self.path.clone(), ops: self.op.clone() };
+        self.graph.nodes.push(node);
+        outs
+    }
+
+    fn task1(&mut self, task: Task, ins: &[V], out: Fact) -> V {
+        self.task(task, ins, vec![out])[0]
+    }
+
+    /// The same elements with other dimensions.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if the number of elements differs.
+    pub fn reshape(&mut self, v: V, dims: &[usize]) -> Result<V, OpError> {
+        let fact = self.fact(v).clone();
+        if fact.shape.as_slice() == dims {
+            return Ok(v);
+        }
+        crate::ensure!(crate::checked_count(dims) == Some(fact.count()), "cannot reshape {fact} to {dims:?}");
+        let root = self.graph.root(v);
+        Ok(self.graph.value(Fact::new(fact.dtype, dims), Source::Alias(root)))
+    }
+
+    /// An element-wise program over values that broadcast to `dims`. Input `i` of the program is `ins[i]`.
+    pub fn map(&mut self, program: Program, ins: &[V], dims: &[usize]) -> V {
+        let dtype = program.dtype().unwrap_or(DType::F32);
+        self.task1(Task::Map(Map { shape: shape(dims), program }), ins, Fact::new(dtype, dims))
+    }
+
+    /// An element-wise program over `ins`, with the dimensions that all of `like` broadcast to.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if the shapes do not broadcast.
+    pub fn elementwise(&mut self, program: Program, ins: &[V], like: &[V]) -> Result<V, OpError> {
+        let mut dims = Shape::new();
+        for &v in like {
+            let own = &self.graph.fact(v).shape;
+            dims = broadcast(&dims, own)
+                .ok_or_else(|| OpError::Invalid(format!("shape {own:?} does not broadcast with {dims:?}")))?;
+        }
+        Ok(self.map(program, ins, &dims))
+    }
+
+    /// `f(x)` element by element.
+    pub fn unary(&mut self, f: Unary, x: V) -> V {
+        let fact = self.graph.fact(x).clone();
+        let mut p = Program::new();
+        let r = p.input(0, fact.dtype);
+        p.unary(f, r);
+        self.map(p, &[x], &fact.shape)
+    }
+
+    /// `f(a, b)` element by element with broadcasting; both operands are converted to their common type first.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if the shapes do not broadcast.
+    pub fn binary(&mut self, f: Binary, a: V, b: V) -> Result<V, OpError> {
+        let (fa, fb) = (self.graph.fact(a).clone(), self.graph.fact(b).clone());
+        let dims = broadcast(&fa.shape, &fb.shape)
+            .ok_or_else(|| OpError::Invalid(format!("shapes {:?} and {:?} do not broadcast", fa.shape, fb.shape)))?;
+        let dtype = DType::promote(fa.dtype, fb.dtype);
+        let mut p = Program::new();
+        let ra = p.input(0, fa.dtype);
+        let ra = p.cast(ra, dtype);
+        let rb = p.input(1, fb.dtype);
+        let rb = p.cast(rb, dtype);
+        p.binary(f, ra, rb);
+        Ok(self.map(p, &[a, b], &dims))
+    }
+
+    /// `x` converted to `dtype`.
+    pub fn cast(&mut self, x: V, dtype: DType) -> V {
+        let fact = self.graph.fact(x).clone();
+        if fact.dtype == dtype {
+            return x;
+        }
+        let mut p = Program::new();
+        let r = p.input(0, fact.dtype);
+        p.cast(r, dtype);
+        self.map(p, &[x], &fact.shape)
+    }
+
+    /// Strided copies into a tensor of `dims`; every input of the parts has the element type of `ins[0]`.
+    pub fn copy(&mut self, ins: &[V], parts: Vec<Part>, fill: Option<Vec<u8>>, dims: &[usize]) -> V {
+        let dtype = self.fact(ins[0]).dtype;
+        self.task1(Task::Copy(Copy { dtype, fill, parts }), ins, Fact::new(dtype, dims))
+    }
+
+    /// One strided read of `x`: element `i` of the result is at `offset + Σ i·strides`.
+    pub fn strided(&mut self, x: V, offset: usize, strides: Strides, dims: &[usize]) -> V {
+        let part = Part {
+            input: 0,
+            shape: shape(dims),
+            src_offset: offset,
+            src: strides,
+            dst_offset: 0,
+            dst: dense_strides(dims),
+        };
+        self.copy(&[x], vec![part], None, dims)
+    }
+
+    /// Dimension `i` of the result is dimension `perm[i]` of `x`.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if `perm` is no permutation of the dimensions.
+    pub fn transpose(&mut self, x: V, perm: &[usize]) -> Result<V, OpError> {
+        let dims = self.fact(x).shape.clone();
+        let mut seen = perm.to_vec();
+        seen.sort_unstable();
+        crate::ensure!(
+            seen.iter().copied().eq(0..dims.len()),
+            "{perm:?} is no permutation of {} dimensions",
+            dims.len()
+        );
+        let out: Shape = perm.iter().map(|&p| dims[p]).collect();
+        let moved: Vec<usize> = perm.iter().copied().filter(|&p| dims[p] != 1).collect();
+        if moved.is_sorted() {
+            return self.reshape(x, &out);
+        }
+        let strides = dense_strides(&dims);
+        let strides: Strides = perm.iter().map(|&p| strides[p]).collect();
+        Ok(self.strided(x, 0, strides, &out))
+    }
+
+    /// `x` repeated to `dims` (right-aligned, as in NumPy).
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if the shapes do not broadcast.
+    pub fn broadcast_to(&mut self, x: V, dims: &[usize]) -> Result<V, OpError> {
+        let from = self.fact(x).shape.clone();
+        if count(&from) == count(dims) && from.len() <= dims.len() {
+            return self.reshape(x, dims);
+        }
+        let strides = broadcast_strides(&from, dims)
+            .ok_or_else(|| OpError::Invalid(format!("shape {from:?} does not broadcast to {dims:?}")))?;
+        Ok(self.strided(x, 0, strides, dims))
+    }
+
+    /// Elements `begin[d] + i·step[d]`, `size[d]` of them along each dimension.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if an element lies outside `x`.
+    pub fn slice(&mut self, x: V, begin: &[usize], size: &[usize], step: &[isize]) -> Result<V, OpError> {
+        let dims = self.fact(x).shape.clone();
+        crate::ensure!(
+            begin.len() == dims.len() && size.len() == dims.len() && step.len() == dims.len(),
+            "slice of {} dimensions applied to {dims:?}",
+            begin.len()
+        );
+        if size == dims.as_slice() && step.iter().all(|&s| s == 1) {
+            return Ok(x);
+        }
+        if size.contains(&0) {
+            return Ok(self.constant(Tensor::zeros(self.fact(x).dtype, size)?));
+        }
+        let dense = dense_strides(&dims);
+        let mut offset = 0;
+        let mut strides = Strides::new();
+        for d in 0..dims.len() {
+            let last = begin[d] as isize + (size[d] as isize - 1) * step[d];
+            crate::ensure!(
+                begin[d] < dims[d] && last >= 0 && last < dims[d] as isize,
+                "slice reaches beyond dimension {d} of {dims:?}"
+            );
+            offset += begin[d] * dense[d] as usize;
+            strides.push(dense[d] * step[d]);
+        }
+        Ok(self.strided(x, offset, strides, size))
+    }
+
+    /// Tensors joined along `axis`.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if they differ in another dimension or in the element type.
+    pub fn concat(&mut self, xs: &[V], axis: usize) -> Result<V, OpError> {
+        crate::ensure!(!xs.is_empty(), "nothing to concatenate");
+        if xs.len() == 1 {
+            return Ok(xs[0]);
+        }
+        let mut out = self.fact(xs[0]).clone();
+        out.shape[axis] = xs.iter().map(|&x| self.fact(x).shape.get(axis).copied().unwrap_or(0)).sum();
+        let dst = dense_strides(&out.shape);
+        let mut parts = Vec::new();
+        let mut at = 0;
+        for (input, &x) in xs.iter().enumerate() {
+            let f = self.fact(x).clone();
+            let same = f.rank() == out.rank() && (0..f.rank()).all(|d| d == axis || f.shape[d] == out.shape[d]);
+            crate::ensure!(
+                same && f.dtype == out.dtype,
+                "cannot concatenate {} and {f} along axis {axis}",
+                self.fact(xs[0])
+            );
+            if f.count() > 0 {
+                let src = dense_strides(&f.shape);
+                parts.push(Part {
+                    input,
+                    shape: f.shape.clone(),
+                    src_offset: 0,
+                    src,
+                    dst_offset: at * dst[axis] as usize,
+                    dst: dst.clone(),
+                });
+            }
+            at += f.shape[axis];
+        }
+        Ok(self.copy(xs, parts, None, &out.shape))
+    }
+
+    /// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if the dimensions do not fit.
+    pub fn matmul(&mut self, a: V, b: V, trans_a: bool, trans_b: bool) -> Result<V, OpError> {
+        let (fa, fb) = (self.fact(a).clone(), self.fact(b).clone());
+        crate::ensure!(fa.rank() >= 2 && fb.rank() >= 2, "matrix product of {fa} and {fb}");
+        crate::ensure!(fa.dtype == fb.dtype, "matrix product of {} and {}", fa.dtype, fb.dtype);
+        let ends = |f: &Fact, t: bool| {
+            let (r, c) = (f.shape[f.rank() - 2], f.shape[f.rank() - 1]);
+            if t { (c, r) } else { (r, c) }
+        };
+        let ((m, k), (kb, n)) = (ends(&fa, trans_a), ends(&fb, trans_b));
+        crate::ensure!(k == kb, "inner dimensions differ in the matrix product of {fa} and {fb}: {k} and {kb}");
+        let (ba, bb) = (&fa.shape[..fa.rank() - 2], &fb.shape[..fb.rank() - 2]);
+        let batch = broadcast(ba, bb)
+            .ok_or_else(|| OpError::Invalid(format!("batch dimensions of {fa} and {fb} do not broadcast")))?;
+        let layout = |dims: &[usize], t: bool, rows: usize, cols: usize| {
+            let batch = broadcast_strides(dims, &batch).unwrap_or_default();
+            let batch: Strides = batch.iter().map(|s| s * (rows * cols) as isize).collect();
+            if t {
+                Matrix { batch, row: 1, col: rows, offset: 0 }
+            } else {
+                Matrix { batch, row: cols, col: 1, offset: 0 }
+            }
+        };
+        let mut out = batch.clone();
+        out.extend([m, n]);
+        // Rows of all batches form one product when every batch shares `b`.
+        let shared = count(bb) == 1 && !trans_a && ba.len() == batch.len();
+        let (gb, gm) = if shared { (Shape::new(), count(&batch) * m) } else { (batch.clone(), m) };
+        let (la, lb) = if shared {
+            let flat = |rows: usize, cols: usize, t: bool| Matrix {
+                batch: Strides::new(),
+                row: if t { 1 } else { cols },
+                col: if t { rows } else { 1 },
+                offset: 0,
+            };
+            (flat(gm, k, false), flat(k, n, trans_b))
+        } else {
+            (layout(ba, trans_a, m, k), layout(bb, trans_b, k, n))
+        };
+        let lc = Matrix {
+            batch: dense_strides(&gb).iter().map(|s| s * (gm * n) as isize).collect(),
+            row: n,
+            col: 1,
+            offset: 0,
+        };
+        let task = Gemm { batch: gb, m: gm, n, k, a: la, b: lb, c: lc, dtype: fa.dtype, out: fa.dtype, epilogue: None };
+        Ok(self.task1(Task::Gemm(task), &[a, b], Fact::new(fa.dtype, &out)))
+    }
+
+    /// A reduction over `axes` (sorted, distinct); `out` is the element type of positions.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if positions are asked for along several axes.
+    pub fn reduce(&mut self, kind: ReduceKind, x: V, axes: &[usize], keep: bool, out: DType) -> Result<V, OpError> {
+        let fact = self.fact(x).clone();
+        let dtype = if matches!(kind, ReduceKind::ArgMax | ReduceKind::ArgMin) { out } else { fact.dtype };
+        let kept: Vec<usize> = (0..fact.rank()).filter(|d| !axes.contains(d)).collect();
+        let dims: Shape = (0..fact.rank())
+            .filter_map(|d| if !axes.contains(&d) { Some(fact.shape[d]) } else { keep.then_some(1) })
+            .collect();
+        let contiguous = axes.windows(2).all(|w| w[1] == w[0] + 1);
+        let (x, first) = if contiguous {
+            (x, axes.first().copied().unwrap_or(fact.rank()))
+        } else {
+            let perm: Vec<usize> = kept.iter().chain(axes).copied().collect();
+            (self.transpose(x, &perm)?, kept.len())
+        };
+        let shape = self.fact(x).shape.clone();
+        let last = first + axes.len();
+        let task = Reduce {
+            kind,
+            outer: count(&shape[..first]),
+            len: count(&shape[first..last]),
+            inner: count(&shape[last..]),
+            dtype: fact.dtype,
+            out: dtype,
+        };
+        Ok(self.task1(Task::Reduce(task), &[x], Fact::new(dtype, &dims)))
+    }
+
+    /// Softmax along `axis`, or its logarithm.
+    pub fn softmax(&mut self, x: V, axis: usize, log: bool) -> V {
+        let fact = self.fact(x).clone();
+        let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
+        let task = Softmax { outer, len: fact.shape[axis], inner, log, dtype: fact.dtype };
+        self.task1(Task::Softmax(task), &[x], fact)
+    }
+
+    /// Running sums or products along `axis`.
+    pub fn scan(&mut self, kind: ScanKind, x: V, axis: usize, exclusive: bool, reverse: bool) -> V {
+        let fact = self.fact(x).clone();
+        let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
+        let task = Scan { kind, outer, len: fact.shape[axis], inner, exclusive, reverse, dtype: fact.dtype };
+        self.task1(Task::Scan(task), &[x], fact)
+    }
+
+    /// The steps of a recurrent layer; operands and results are those of [`Recurrent`].
+    pub fn recurrent(&mut self, task: Recurrent, ins: &[V]) -> Vec<V> {
+        let fact = |dims: &[usize]| Fact::new(task.dtype, dims);
+        let state = fact(&[task.batch, task.hidden]);
+        let mut outs = vec![fact(&[task.seq, task.batch, task.hidden]), state.clone()];
+        if matches!(task.cell, Cell::Lstm { .. }) {
+            outs.push(state);
+        }
+        self.task(Task::Recurrent(task), ins, outs)
+    }
+
+    /// Normalisation over the dimensions from `axis` on. `gamma` and `beta` have as many elements as a row.
+    /// Returns `y`, and with `stats` the mean (layer only) and the inverse deviation of each row as `f32`, with the
+    /// normalised dimensions kept as 1.
+    pub fn norm(
+        &mut self,
+        kind: NormKind,
+        x: V,
+        axis: usize,
+        gamma: Option<V>,
+        beta: Option<V>,
+        eps: f64,
+        stats: bool,
+    ) -> Vec<V> {
+        let fact = self.fact(x).clone();
+        let (rows, cols) = (count(&fact.shape[..axis]), count(&fact.shape[axis..]));
+        let task =
+            Norm { kind, rows, cols, eps, gamma: gamma.is_some(), beta: beta.is_some(), stats, dtype: fact.dtype };
+        let ins: Vec<V> = [Some(x), gamma, beta].into_iter().flatten().collect();
+        let mut row: Shape = fact.shape.clone();
+        row[axis..].fill(1);
+        let row = Fact { dtype: DType::F32, shape: row };
+        let extra = if !stats {
+            0
+        } else if kind == NormKind::Layer {
+            2
+        } else {
+            1
+        };
+        let outs = std::iter::once(fact).chain(std::iter::repeat_n(row, extra)).collect();
+        self.task(Task::Norm(task), &ins, outs)
+    }
+
+    /// Slices of `x` along `axis` picked by `index`, whose dimensions replace the axis; an index out of range is an error.
+    pub fn gather(&mut self, x: V, index: V, axis: usize) -> V {
+        self.gather_or(x, index, axis, false)
+    }
+
+    /// As [`gather`](Self::gather), with zeros for indices out of range.
+    pub fn gather_or_zeros(&mut self, x: V, index: V, axis: usize) -> V {
+        self.gather_or(x, index, axis, true)
+    }
+
+    fn gather_or(&mut self, x: V, index: V, axis: usize, zeros: bool) -> V {
+        let (fx, fi) = (self.fact(x).clone(), self.fact(index).clone());
+        let (outer, inner) = (count(&fx.shape[..axis]), count(&fx.shape[axis + 1..]));
+        let task = Gather {
+            outer,
+            axis: fx.shape[axis],
+            inner,
+            count: fi.count(),
+            batch: false,
+            zeros,
+            dtype: fx.dtype,
+            index: fi.dtype,
+        };
+        let dims: Shape = fx.shape[..axis].iter().chain(&fi.shape).chain(&fx.shape[axis + 1..]).copied().collect();
+        self.task1(Task::Gather(task), &[x, index], Fact { dtype: fx.dtype, shape: dims })
+    }
+
+    /// `x` with slices replaced or added to: the last dimension of `index` holds the first coordinates of a slice, `updates`
+    /// one slice for each; see [`Scatter`].
+    pub fn scatter(&mut self, kind: ScatterKind, x: V, index: V, updates: V) -> V {
+        let (fx, fi) = (self.fact(x).clone(), self.fact(index).clone());
+        let (depth, lead) = fi.shape.split_last().map_or((0, &[][..]), |(depth, lead)| (*depth, lead));
+        let task = Scatter {
+            kind,
+            axes: fx.shape[..depth].iter().copied().collect(),
+            inner: count(&fx.shape[depth..]),
+            count: count(lead),
+            dtype: fx.dtype,
+            index: fi.dtype,
+        };
+        self.task1(Task::Scatter(task), &[x, index, updates], fx)
+    }
+}
