@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
-use mindir::{Access, DeviceKind, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
+use mindir::{Access, DEVICES, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
 use crate::print::name;
@@ -166,8 +166,8 @@ impl LimitArgs {
 #[derive(Args, Debug, Clone)]
 pub struct DeviceArgs {
     /// Where to run: cpu, or wgpu if built with the feature `wgpu`
-    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
-    pub device: DeviceKind,
+    #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = device)]
+    pub device: String,
     /// Whether the CPU may take steps that the device declines: allow or deny
     #[arg(long, default_value = "allow", value_name = "POLICY", value_parser = fallback)]
     pub fallback: Fallback,
@@ -180,15 +180,22 @@ pub struct DeviceArgs {
 
 impl DeviceArgs {
     /// The options for a cell with this many threads.
-    pub fn options(&self, threads: Option<usize>) -> Options {
-        self.limits.options(Options {
-            device: self.device,
+    pub fn options(&self, threads: Option<usize>) -> Result<Options, Failure> {
+        let options = self.limits.options(Options {
             fallback: self.fallback,
             threads,
             disabled_passes: self.disabled.clone(),
             ..Options::default()
-        })
+        });
+        Ok(options.on(&self.device)?)
     }
+}
+
+fn device(text: &str) -> Result<String, String> {
+    if DEVICES.iter().any(|d| d.name == text) {
+        return Ok(text.into());
+    }
+    Err(format!("the devices are {}", DEVICES.iter().map(|d| d.name).collect::<Vec<_>>().join(", ")))
 }
 
 fn fallback(text: &str) -> Result<Fallback, String> {

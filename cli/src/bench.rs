@@ -206,7 +206,7 @@ impl Bench {
 
     fn measure(&self, model: &Arc<Model>, batch: Option<usize>, threads: Option<usize>) -> Result<Measured, Failure> {
         let start = Instant::now();
-        let cell = args::cell(model.clone(), self.device.options(threads))?;
+        let cell = args::cell(model.clone(), self.device.options(threads)?)?;
         let made = start.elapsed();
         let inputs = self.tensors(&cell, batch)?;
         let facts = inputs.iter().map(|t| t.fact().to_string()).collect();
@@ -265,7 +265,7 @@ impl Bench {
         }
         let start = Instant::now();
         let (loaded, _) = self.model.load()?;
-        let cell = args::cell(loaded.model, self.device.options(self.threads.first().copied()))?;
+        let cell = args::cell(loaded.model, self.device.options(self.threads.first().copied())?)?;
         let load = start.elapsed().as_nanos();
         let inputs = self.tensors(&cell, self.batch.first().copied())?;
         let start = Instant::now();

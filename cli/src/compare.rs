@@ -148,7 +148,7 @@ impl Compare {
 
     fn cell(&self) -> Result<GraphCell, Failure> {
         let (loaded, _) = self.model.load()?;
-        args::cell(loaded.model, self.device.options(self.threads.threads))
+        args::cell(loaded.model, self.device.options(self.threads.threads)?)
     }
 
     fn compare(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use clap::Args;
 use mindir::builder::Builder;
 use mindir::graph::{Arg, Model};
 use mindir::machine::{self, KNOBS, Processor};
-use mindir::{DType, DeviceKind, Error, Fact, GraphCell, Options, Spec};
+use mindir::{DEVICES, DType, DeviceEntry, Error, Fact, GraphCell, Options, Spec};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -82,19 +82,19 @@ impl Doctor {
             quota_cores: quota(),
             peak_gflops_per_second: measure(gflops)?,
             stream_gb_per_second: measure(stream)?,
-            devices: DeviceKind::ALL.into_iter().map(device).collect(),
+            devices: DEVICES.iter().map(device).collect(),
             variables: KNOBS.iter().map(variable).collect(),
         };
         Ok(Outcome::ok(if self.json { print::json(&report) } else { report.text() }))
     }
 }
 
-fn device(kind: DeviceKind) -> DeviceReport {
-    let reason = machine::probe(kind).err().map(|e| match e {
+fn device(entry: &DeviceEntry) -> DeviceReport {
+    let reason = entry.open().err().map(|e| match e {
         Error::NoDevice { reason, .. } => reason,
         other => other.to_string(),
     });
-    DeviceReport { name: kind.name(), available: reason.is_none(), reason }
+    DeviceReport { name: entry.name, available: reason.is_none(), reason }
 }
 
 fn variable(knob: &machine::Knob) -> Variable {

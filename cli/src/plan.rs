@@ -96,7 +96,7 @@ struct Note {
 impl Plan {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let (loaded, _) = self.model.load()?;
-        let cell = args::cell(loaded.model, self.device.options(self.threads.threads))?;
+        let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
         let facts = self.shapes.facts(&cell.inputs())?;
         let plan = cell.plan(&facts)?;
         let report = Report {

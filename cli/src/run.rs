@@ -60,7 +60,7 @@ impl Run {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let labels = self.labels.as_deref().map(top::labels).transpose()?;
         let (loaded, _) = self.model.load()?;
-        let cell = args::cell(loaded.model, self.device.options(self.threads.threads))?;
+        let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
         let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
         let start = Instant::now();
         let outputs = cell.run(&inputs)?;

@@ -54,7 +54,7 @@ impl fmt::Debug for Offer {
 /// How a device lays out the values of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryModel {
-    /// One block of memory; values are byte ranges that may overlap when their lives do not.
+    /// One block of host memory; values are byte ranges that may overlap when their lives do not.
     Arena,
     /// Separate buffers; values that do not live at the same time may share one.
     Buffers,

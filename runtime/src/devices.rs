@@ -1,47 +1,73 @@
 //! The devices of a cell.
 
+use std::fmt;
 use std::sync::Arc;
 
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::device::Device;
 
 use crate::memory::Memory;
-use crate::{DeviceKind, Error, OptionError, Options};
+use crate::{Error, OptionError, Options};
 
-/// The chosen device, and the CPU last.
+/// The device, if it is another than the CPU, or what is missing.
+type Opened = Result<Option<Arc<dyn Device>>, String>;
+
+/// A device that [`Options::on`] takes by name.
+#[derive(Clone, Copy)]
+pub struct DeviceEntry {
+    /// Name.
+    pub name: &'static str,
+    open: fn() -> Opened,
+}
+
+/// The devices that this crate knows. Others are given as they are, see [`Options::with_device`].
+pub static DEVICES: [DeviceEntry; 2] =
+    [DeviceEntry { name: "cpu", open: || Ok(None) }, DeviceEntry { name: "wgpu", open: wgpu }];
+
+impl DeviceEntry {
+    /// The device, which any number of cells may share; `None` is the CPU, which every cell has anyway.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] with what is missing.
+    pub fn open(&self) -> Result<Option<Arc<dyn Device>>, Error> {
+        (self.open)().map_err(|reason| Error::NoDevice { device: self.name.into(), reason })
+    }
+}
+
+impl fmt::Debug for DeviceEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Opened {
+    let device = mindir_kernels::wgpu::WgpuDevice::new(&mindir_kernels::wgpu::Options::default());
+    Ok(Some(Arc::new(device.map_err(|e| e.to_string())?)))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Opened {
+    Err("this build lacks it; build with the cargo feature `wgpu`".into())
+}
+
+/// The device of the options, if there is one, and the CPU last.
 pub(crate) fn devices(options: &Options, memory: Option<&Memory>) -> Result<Vec<Arc<dyn Device>>, Error> {
     let isa = match options.isa {
         Some(isa) => isa,
         None => Isa::detect().map_err(OptionError::Variable)?,
     };
-    let threads = match options.threads {
-        Some(n) => Threads::new(n),
-        None => Threads::available().map_err(OptionError::Variable)?,
-    };
-    let cpu = CpuDevice::new(isa, threads).keeping(options.plan_memory);
+    let cpu = CpuDevice::new(isa, threads(options)?).keeping(options.plan_memory);
     if let Some(memory) = memory {
         memory.account.ask(cpu.spare());
     }
-    let cpu: Arc<dyn Device> = Arc::new(cpu);
-    match options.device {
-        DeviceKind::Cpu => Ok(vec![cpu]),
-        DeviceKind::Wgpu => Ok(vec![wgpu()?, cpu]),
-    }
+    Ok(options.device.iter().cloned().chain([Arc::new(cpu) as Arc<dyn Device>]).collect())
 }
 
-#[cfg(feature = "wgpu")]
-fn wgpu() -> Result<Arc<dyn Device>, Error> {
-    let options = mindir_kernels::wgpu::Options::default();
-    match mindir_kernels::wgpu::WgpuDevice::new(&options) {
-        Ok(device) => Ok(Arc::new(device)),
-        Err(e) => Err(Error::NoDevice { device: "wgpu".into(), reason: e.to_string() }),
+fn threads(options: &Options) -> Result<Threads, OptionError> {
+    match (&options.pool, options.threads) {
+        (Some(pool), most) => Ok(Threads::from_pool(pool.clone(), most)),
+        (None, Some(n)) => Ok(Threads::new(n)),
+        (None, None) => Ok(Threads::available()?),
     }
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn wgpu() -> Result<Arc<dyn Device>, Error> {
-    Err(Error::NoDevice {
-        device: "wgpu".into(),
-        reason: "this build lacks it; build with the cargo feature `wgpu`".into(),
-    })
 }

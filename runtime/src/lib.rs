@@ -35,19 +35,22 @@ use std::path::Path;
 
 pub use cell::{GraphCell, Port};
 pub use check::check;
+pub use devices::{DEVICES, DeviceEntry};
 pub use error::{DeclinedNode, Error, ErrorKind, InputError, OptionError, UnsupportedNode};
 pub use mindir_graph::bounds::{CancelOnDrop, CancelToken, Limit};
+pub use mindir_graph::lower::NodeError;
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
-    preprocess,
+    preprocess, task,
 };
+pub use mindir_kernels::device;
 pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
 pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, air, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
-pub use options::{DeviceKind, Fallback, Options};
+pub use options::{Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};
 pub use session::Session;
 

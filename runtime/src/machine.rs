@@ -1,11 +1,11 @@
-//! What this machine offers: processor, threads, devices.
+//! What this machine offers: processor and threads.
 
 use mindir_kernels::cpu::Threads;
 
 pub use mindir_kernels::cpu::Isa;
 pub use mindir_kernels::knobs::{ALL as KNOBS, Knob, KnobError};
 
-use crate::{DeviceKind, GraphCell, OptionError, Options, builder::Builder};
+use crate::OptionError;
 
 /// The processor as the CPU device uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,4 @@ pub struct Processor {
 pub fn processor() -> Result<Processor, OptionError> {
     let isa = Isa::detect()?;
     Ok(Processor { isa: isa.name(), lanes: isa.lanes(), threads: Threads::available()?.count() })
-}
-
-/// Whether a device can be used.
-///
-/// # Errors
-/// [`crate::Error::NoDevice`] with the reason.
-pub fn probe(device: DeviceKind) -> Result<(), crate::Error> {
-    let options = Options { device, threads: Some(1), ..Options::default() };
-    GraphCell::new(Builder::new("probe").finish(&[]), options).map(|_| ())
 }

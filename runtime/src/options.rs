@@ -1,13 +1,16 @@
 //! How to run a model.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mindir_graph::Tensor;
 use mindir_graph::graph::Model;
 use mindir_kernels::cpu::Isa;
+use mindir_kernels::device::Device;
+use rayon::ThreadPool;
 
-use crate::OptionError;
+use crate::{DEVICES, Error, OptionError};
 
 /// Whether steps that the chosen device declines may run elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,47 +22,18 @@ pub enum Fallback {
     Deny,
 }
 
-/// Where to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// The CPU.
-    #[default]
-    Cpu,
-    /// A GPU through wgpu; needs the feature `wgpu`.
-    Wgpu,
-}
-
-impl DeviceKind {
-    /// Every device that this crate knows.
-    pub const ALL: [DeviceKind; 2] = [DeviceKind::Cpu, DeviceKind::Wgpu];
-
-    /// Name, as options spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeviceKind::Cpu => "cpu",
-            DeviceKind::Wgpu => "wgpu",
-        }
-    }
-}
-
-impl std::str::FromStr for DeviceKind {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<DeviceKind, String> {
-        let found = DeviceKind::ALL.into_iter().find(|d| d.name() == s);
-        found.ok_or_else(|| format!("unknown device {s:?}; devices are cpu and wgpu"))
-    }
-}
-
 /// Options of a [`crate::GraphCell`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to run.
-    pub device: DeviceKind,
+    /// Where to run; `None` is the CPU. See [`Options::on`] and [`Options::with_device`].
+    pub device: Option<Arc<dyn Device>>,
     /// What to do with steps that the device declines.
     pub fallback: Fallback,
     /// Threads of the CPU, from 1 to [`Options::MOST_THREADS`]; `None` takes what the process may use.
+    /// The caller of a run is one of them.
     pub threads: Option<usize>,
+    /// Threads that cells share, see [`Options::with_pool`]; `None` makes a pool for each cell.
+    pub pool: Option<Arc<ThreadPool>>,
     /// Instruction set of the CPU; `None` takes the best that the processor has, or what `MINDIR_ISA` allows.
     pub isa: Option<Isa>,
     /// Parameters to replace before the first run, by name. The model has every name.
@@ -88,9 +62,10 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            device: DeviceKind::Cpu,
+            device: None,
             fallback: Fallback::Allow,
             threads: None,
+            pool: None,
             isa: None,
             params_init: HashMap::new(),
             disabled_passes: Vec::new(),
@@ -107,6 +82,30 @@ impl Default for Options {
 impl Options {
     /// The most threads that [`Options::threads`] may ask for.
     pub const MOST_THREADS: usize = mindir_kernels::cpu::Threads::MOST;
+
+    /// These options on the device of [`DEVICES`] called `name`, which is opened; clones share it.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] with what is missing.
+    pub fn on(self, name: &str) -> Result<Options, Error> {
+        let names = || DEVICES.iter().map(|d| d.name).collect::<Vec<_>>().join(", ");
+        let unknown = || Error::NoDevice { device: name.into(), reason: format!("unknown; devices are {}", names()) };
+        let device = DEVICES.iter().find(|d| d.name == name).ok_or_else(unknown)?.open()?;
+        Ok(Options { device, ..self })
+    }
+
+    /// These options on `device`. The CPU takes what it declines, if [`Options::fallback`] allows that.
+    #[must_use]
+    pub fn with_device(self, device: Arc<dyn Device>) -> Options {
+        Options { device: Some(device), ..self }
+    }
+
+    /// These options with threads of `pool` on the CPU, one of which the caller stands for; no more than [`Options::threads`]
+    /// work for one run. Any number of cells may share a pool. A run that finds it busy works with the threads that are free.
+    #[must_use]
+    pub fn with_pool(self, pool: Arc<ThreadPool>) -> Options {
+        Options { pool: Some(pool), ..self }
+    }
 
     /// Names of the passes that [`Options::disabled_passes`] may list, besides `"all"`.
     pub fn passes() -> impl Iterator<Item = &'static str> {

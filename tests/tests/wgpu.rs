@@ -3,14 +3,15 @@
 //! Without an adapter the tests print why and pass, unless `MINDIR_REQUIRE` names `wgpu`.
 #![cfg(feature = "wgpu")]
 
-use mindir::{DeviceKind, Error, Fact, Fallback, GraphCell, Options};
+use mindir::{Error, Fact, Fallback, GraphCell, Options};
 use mindir_tests::compare::difference;
 use mindir_tests::golden::{self, Golden};
 
 /// A cell on wgpu; `None` if there is no adapter and none is required.
 fn cell(golden: &Golden, fallback: Fallback) -> Option<GraphCell> {
     let model = mindir::load(&golden.graph).expect("the golden loads");
-    match GraphCell::new(model, Options { device: DeviceKind::Wgpu, fallback, ..Options::default() }) {
+    let options = Options { fallback, ..Options::default() }.on("wgpu");
+    match options.and_then(|options| GraphCell::new(model, options)) {
         Ok(cell) => Some(cell),
         Err(e @ Error::NoDevice { .. }) => {
             let required = std::env::var("MINDIR_REQUIRE").unwrap_or_default();

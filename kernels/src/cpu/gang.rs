@@ -45,9 +45,9 @@ impl Threads {
         Threads { pool, count, linger: linger(count) }
     }
 
-    /// The threads of `pool`, one of which stands for the caller.
-    pub fn from_pool(pool: Arc<ThreadPool>) -> Threads {
-        let count = pool.current_num_threads();
+    /// Threads of `pool`, one of which the caller stands for; at most `most` of them.
+    pub fn from_pool(pool: Arc<ThreadPool>, most: Option<usize>) -> Threads {
+        let count = pool.current_num_threads().min(most.unwrap_or(usize::MAX));
         Threads { pool: (count > 1).then_some(pool), count, linger: linger(count) }
     }
 

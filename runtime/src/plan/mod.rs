@@ -361,7 +361,7 @@ impl<'a> Builder<'a> {
     /// Says whether a run of the stages reported may have the memory that it needs at one time: results, what lies in host
     /// memory between stages, and the largest of the stages' own.
     fn fits(&self, report: &[StageReport]) -> Result<(), Exceeded> {
-        let own = report.iter().filter(|s| s.device == "cpu").map(|s| s.memory + s.scratch).max().unwrap_or(0);
+        let own = report.iter().filter(|s| s.on_host).map(|s| s.memory + s.scratch).max().unwrap_or(0);
         let results = self.planned.iter().map(|r| r.fact.bytes());
         bounds::could_hold(results.chain(self.host.iter().copied()).chain([own]).fold(0, usize::saturating_add))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mindir_graph::Fact;
 use mindir_graph::task::TaskGraph;
-use mindir_kernels::device::{Device, Place, Stage};
+use mindir_kernels::device::{Device, MemoryModel, Place, Stage};
 
 use super::place::Placed;
 
@@ -14,11 +14,13 @@ use super::place::Placed;
 pub struct StageReport {
     /// Name of the device.
     pub device: String,
+    /// Whether its values lie in host memory.
+    pub on_host: bool,
     /// Steps in order.
     pub steps: Vec<StepReport>,
-    /// Bytes copied from host memory to the device before the steps; 0 on the CPU.
+    /// Bytes copied from host memory to the device before the steps; 0 where they are the same.
     pub upload: usize,
-    /// Bytes copied back after them; 0 on the CPU.
+    /// Bytes copied back after them; 0 where they are the same.
     pub download: usize,
     /// Bytes of memory for values inside the stage.
     pub memory: usize,
@@ -69,9 +71,10 @@ pub(crate) fn stage(
 ) -> StageReport {
     let device = &devices[placed[range.start].device];
     let total = |facts: &[Fact]| facts.iter().map(Fact::bytes).sum();
-    let on_host = device.name() == "cpu";
+    let on_host = device.memory() == MemoryModel::Arena;
     StageReport {
         device: device.name().to_string(),
+        on_host,
         steps: range
             .clone()
             .map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices))

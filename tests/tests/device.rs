@@ -1,0 +1,133 @@
+//! A device from outside: every golden runs on one that is written here, with the plain kernels, and gives MindSpore's numbers.
+
+use std::sync::Arc;
+
+use mindir::device::{
+    Declined, Device, DeviceError, MemoryModel, Offer, Place, Program, Run, Stage, Step, TaskView, Weights,
+};
+use mindir::task::Task;
+use mindir::{Fact, Fallback, GraphCell, Options, Tensor};
+use mindir_kernels::plain;
+use mindir_tests::compare::difference;
+use mindir_tests::golden;
+
+/// Computes everything but host tasks, one element after the other.
+#[derive(Debug)]
+struct Plain;
+
+impl Device for Plain {
+    fn name(&self) -> &str {
+        "plain"
+    }
+
+    fn memory(&self) -> MemoryModel {
+        MemoryModel::Buffers
+    }
+
+    fn offer(&self, view: TaskView<'_>) -> Result<Offer, Declined> {
+        if let Task::Host(_) = view.task {
+            return Err(Declined("it computes no host tasks".into()));
+        }
+        let kernel = format!("plain-{}", view.task.family());
+        Ok(Offer { kernel, in_place: Vec::new(), scratch: 0, prepared: Box::new(()) })
+    }
+
+    fn build(&self, stage: Stage, offers: Vec<Offer>, _: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+        Ok(Arc::new(PlainProgram { stage, kernels: offers.into_iter().map(|o| o.kernel).collect() }))
+    }
+}
+
+struct PlainProgram {
+    stage: Stage,
+    kernels: Vec<String>,
+}
+
+impl Program for PlainProgram {
+    fn session(self: Arc<Self>) -> Box<dyn Run> {
+        let slots = self.stage.slots.iter().map(|s| vec![0; s.bytes]).collect();
+        Box::new(PlainRun { program: self, slots })
+    }
+
+    fn session_bytes(&self) -> usize {
+        self.stage.slots.iter().map(|s| s.bytes).sum()
+    }
+
+    fn kernels(&self) -> Vec<String> {
+        self.kernels.clone()
+    }
+}
+
+struct PlainRun {
+    program: Arc<PlainProgram>,
+    slots: Vec<Vec<u8>>,
+}
+
+impl PlainRun {
+    fn step(&mut self, step: &Step, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), String> {
+        let read = |(place, fact): (&Place, &Fact)| {
+            let bytes: &[u8] = match place {
+                Place::Const(t) => return Ok(t.clone()),
+                Place::Slot(i) => &self.slots[*i],
+                Place::Input(i) => ins[*i],
+                Place::Output(i) => &outs[*i][..],
+            };
+            Tensor::from_bytes(fact.dtype, &fact.shape, bytes[..fact.bytes()].to_vec().into())
+        };
+        let operands: Result<Vec<Tensor>, _> = step.ins.iter().zip(&step.in_facts).map(read).collect();
+        let results = plain::run(&step.task, &operands.map_err(|e| e.to_string())?, &step.out_facts);
+        for (place, t) in step.outs.iter().zip(results.map_err(|e| e.to_string())?) {
+            let to: &mut [u8] = match place {
+                Place::Slot(i) => &mut self.slots[*i],
+                Place::Output(i) => &mut *outs[*i],
+                other => return Err(format!("a result cannot lie in {other:?}")),
+            };
+            to[..t.bytes().len()].copy_from_slice(t.bytes());
+        }
+        Ok(())
+    }
+}
+
+impl Run for PlainRun {
+    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
+        let program = self.program.clone();
+        for step in &program.stage.steps {
+            let failed = |message| DeviceError::Step { path: step.path.clone(), message };
+            self.step(step, ins, outs).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], _: &mut [u64]) -> Result<(), DeviceError> {
+        self.run(ins, outs)
+    }
+}
+
+#[test]
+fn goldens_run_on_a_device_from_outside() {
+    let options = Options { threads: Some(1), ..Options::default() }.with_device(Arc::new(Plain));
+    let mut stages = 0;
+    for golden in golden::all(&golden::folder()) {
+        let name = &golden.name;
+        let cell = GraphCell::new(mindir::load(&golden.graph).unwrap(), options.clone()).unwrap();
+        let set = &golden.runs[0];
+        let inputs = set.inputs(cell.inputs().len());
+        let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
+        let plan = cell.plan(&facts).unwrap_or_else(|e| panic!("{name}: {e}"));
+        stages += plan.stages().iter().filter(|s| s.device == "plain" && !s.on_host).count();
+        let got = cell.run(&inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (got, want) in got.iter().zip(&set.outputs).filter_map(|(got, want)| Some((got, want.as_ref()?))) {
+            let d = difference(got, want).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(d.relative() <= golden.tolerance, "{name} differs by {:.2e}", d.relative());
+        }
+    }
+    assert!(stages > 100, "{stages} stages ran on the device");
+}
+
+#[test]
+fn what_the_device_declines_is_named() {
+    let golden = golden::read(&golden::folder().join("sort"));
+    let options = Options { fallback: Fallback::Deny, ..Options::default() }.with_device(Arc::new(Plain));
+    let cell = GraphCell::new(mindir::load(&golden.graph).unwrap(), options).unwrap();
+    let error = cell.run(&golden.runs[0].inputs).unwrap_err().to_string();
+    assert!(error.contains("plain: it computes no host tasks"), "{error}");
+}
