@@ -16,7 +16,7 @@ use crate::interpret::Interpreter;
 use crate::memory::Memory;
 use crate::plan::{self, Plan};
 use crate::plans::Ready;
-use crate::{Error, InputError, Options, Session};
+use crate::{Error, InputError, Options, Session, State};
 
 /// An input or result of a model, as its file declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Port {
 /// A model with devices, weights and plans: MindSpore's `nn.GraphCell`.
 ///
 /// `run` takes `&self` and may be called from many threads at once. Cloning shares everything. Models that write their own
-/// parameters run one call at a time.
+/// parameters run one call at a time, unless each has a [`State`] of its own.
 #[derive(Clone)]
 pub struct GraphCell {
     inner: Arc<Interpreter>,
@@ -177,6 +177,22 @@ impl GraphCell {
         self.bounded(|| self.inner.run(inputs).map_err(|e| self.explain(e, inputs)))
     }
 
+    /// The parameters as they are now, for a conversation of its own.
+    pub fn new_state(&self) -> State {
+        State::new(self.inner.model.clone(), self.inner.params())
+    }
+
+    /// As [`GraphCell::run`] with the parameters of `state`, which the model writes instead of the cell's. Runs with different
+    /// states go on at the same time.
+    ///
+    /// # Errors
+    /// As [`GraphCell::run`], and the state is as it was; [`InputError::State`] if it is the state of another model.
+    pub fn run_in(&self, state: &mut State, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        state.check(&self.inner.model)?;
+        self.check(inputs)?;
+        self.bounded(|| self.inner.run_in(state, inputs).map_err(|e| self.explain(e, inputs)))
+    }
+
     /// Runs the model with inputs given by name, in any order.
     ///
     /// # Errors
@@ -200,7 +216,7 @@ impl GraphCell {
     /// A session for inputs of these facts, which runs without allocating.
     ///
     /// # Errors
-    /// As [`GraphCell::run`]; [`Error::NotStraight`] if the model has control flow, state, or shapes that depend on data.
+    /// As [`GraphCell::run`]; [`Error::NotStraight`] if the model has control flow, or shapes that depend on data.
     pub fn session(&self, inputs: &[Fact]) -> Result<Session, Error> {
         self.check_facts(inputs)?;
         self.bounded(|| {
@@ -248,10 +264,9 @@ impl GraphCell {
 
     fn straight(&self, facts: &[Fact], keep_all: bool) -> Result<Arc<Ready>, Error> {
         let ready = self.inner.first_plan(facts, keep_all)?;
-        match (&ready.compiled.plan.stop, self.inner.stateful) {
-            (Stop::End, false) => Ok(ready),
-            (Stop::End, true) => Err(Error::NotStraight("the model writes its own parameters".into())),
-            (stop, _) => {
+        match &ready.compiled.plan.stop {
+            Stop::End => Ok(ready),
+            stop => {
                 let node = &self.inner.model.entry().nodes[ready.compiled.plan.next];
                 Err(Error::NotStraight(format!("{} {}: {}", node.op_name(), node.path, plan::why(stop))))
             }

@@ -341,6 +341,17 @@ pub enum InputError {
         /// The byte.
         value: u8,
     },
+    /// An input that the model does not have.
+    #[error("there is no input {index}, the model has {count}")]
+    Input {
+        /// The index that was given.
+        index: usize,
+        /// Inputs of the model.
+        count: usize,
+    },
+    /// A [`State`](crate::State) of another cell, or of this one before it was given other parameters.
+    #[error("the state is one of another model")]
+    State,
     /// A result that the model does not have.
     #[error("there is no result {index}, the model has {count}")]
     Output {

@@ -10,7 +10,7 @@ use mindir_graph::{Buffer, Fact, Tensor};
 
 use crate::Error;
 use crate::interpret::Site;
-use crate::plan::State;
+use crate::plan::Workspace;
 use crate::plans::{Key, Plans, Ready};
 
 /// Most buffers to keep, and most bytes in them.
@@ -24,7 +24,7 @@ pub(crate) struct Point {
     pub site: Arc<Site>,
     pub ready: Arc<Ready>,
     key: Key,
-    state: State,
+    workspace: Workspace,
 }
 
 impl Point {
@@ -71,26 +71,26 @@ impl<'a> Held<'a> {
             Entry::Occupied(mut last) => {
                 if !last.get().fits(&entries) {
                     let (key, ready) = find(&entries)?;
-                    let state = self.plans.take(&ready)?;
-                    let left = last.insert(Box::new(Point { site: site.clone(), ready, key, state }));
-                    self.plans.give(&left.ready, left.state);
+                    let workspace = self.plans.take(&ready)?;
+                    let left = last.insert(Box::new(Point { site: site.clone(), ready, key, workspace }));
+                    self.plans.give(&left.ready, left.workspace);
                 }
                 last.into_mut()
             }
             Entry::Vacant(first) => {
                 let (key, ready) = find(&entries)?;
-                let state = self.plans.take(&ready)?;
-                first.insert(Box::new(Point { site: site.clone(), ready, key, state }))
+                let workspace = self.plans.take(&ready)?;
+                first.insert(Box::new(Point { site: site.clone(), ready, key, workspace }))
             }
         };
-        let values = point.ready.compiled.tensors(&mut point.state, entries, params, &mut self.spare)?;
+        let values = point.ready.compiled.tensors(&mut point.workspace, entries, params, &mut self.spare)?;
         Ok((point.ready.clone(), values))
     }
 
     /// Lets the plan that starts at `at` go.
     pub fn leave(&mut self, at: (GraphId, usize)) {
         if let Some(point) = self.points.remove(&at) {
-            self.plans.give(&point.ready, point.state);
+            self.plans.give(&point.ready, point.workspace);
         }
     }
 
@@ -113,7 +113,7 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         for point in std::mem::take(&mut self.points).into_values() {
-            self.plans.give(&point.ready, point.state);
+            self.plans.give(&point.ready, point.workspace);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::held::{Held, SpareBuffers};
 use crate::memory::{self, Memory};
 use crate::plan::{Compiled, Plan};
 use crate::plans::{Key, Plans, Ready};
-use crate::{Error, Options};
+use crate::{Error, Options, State};
 
 /// Bytes that a reference takes for an element of an operand, besides copies.
 const NUMBERS: usize = 32;
@@ -123,6 +123,14 @@ impl Interpreter {
         }
         let results = self.interpret(inputs, &mut params)?;
         *now = params;
+        Ok(results)
+    }
+
+    /// As [`Interpreter::run`] with other parameters.
+    pub fn run_in(&self, state: &mut State, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let mut params = state.params.clone();
+        let results = self.interpret(inputs, &mut params)?;
+        state.params = params;
         Ok(results)
     }
 
@@ -388,9 +396,9 @@ impl Interpreter {
         entries: Vec<Tensor>,
         params: &mut [Tensor],
     ) -> Result<Vec<Tensor>, Error> {
-        let mut state = self.plans.take(ready)?;
-        let done = ready.compiled.tensors(&mut state, entries, params, &mut SpareBuffers::default());
-        self.plans.give(ready, state);
+        let mut workspace = self.plans.take(ready)?;
+        let done = ready.compiled.tensors(&mut workspace, entries, params, &mut SpareBuffers::default());
+        self.plans.give(ready, workspace);
         done
     }
 }

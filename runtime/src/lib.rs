@@ -30,6 +30,8 @@ pub mod picture;
 mod plan;
 mod plans;
 mod session;
+mod slice;
+mod state;
 
 use std::path::Path;
 
@@ -53,6 +55,8 @@ pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};
 pub use session::Session;
+pub use slice::Slice;
+pub use state::State;
 
 /// Reads a MindIR model: one file, or `NAME_graph.mindir` with `NAME_variables/`.
 ///
@@ -85,6 +89,14 @@ pub fn load_reported(path: impl AsRef<Path>) -> Result<Loaded, Error> {
 /// As [`load`].
 pub fn load_source(source: Source) -> Result<Loaded, Error> {
     Ok(mindir_loader::load_source(source, &Limits::default())?)
+}
+
+/// As [`load_source`] within other bounds than [`Limits::default`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_within(source: Source, limits: &Limits) -> Result<Loaded, Error> {
+    Ok(mindir_loader::load_source(source, limits)?)
 }
 
 /// Writes a model as a MindIR file that MindSpore 2.10 loads: one file, or `NAME_graph.mindir` with `NAME_variables/`.

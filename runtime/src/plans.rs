@@ -11,7 +11,7 @@ use mindir_graph::graph::{Def, GraphId, Model};
 use mindir_graph::{Fact, Tensor};
 
 use crate::Error;
-use crate::plan::{Compiled, State};
+use crate::plan::{Compiled, Workspace};
 
 /// Most plans that a cell keeps.
 const MAX_PLANS: usize = 64;
@@ -55,7 +55,7 @@ struct Kept {
     /// Plans that are being made.
     making: HashMap<Key, Slot>,
     /// Memory of runs that are over; the last used is last.
-    idle: Vec<(Arc<Ready>, State)>,
+    idle: Vec<(Arc<Ready>, Workspace)>,
     idle_bytes: usize,
     plan_bytes: usize,
     clock: u64,
@@ -71,7 +71,7 @@ struct Entry {
 type Slot = Arc<Mutex<Option<Arc<Ready>>>>;
 
 /// What is let go, to be dropped without holding the lock.
-type Dropped = Vec<(Arc<Ready>, Option<State>)>;
+type Dropped = Vec<(Arc<Ready>, Option<Workspace>)>;
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,21 +118,21 @@ impl Plans {
     ///
     /// # Errors
     /// [`Error::Limit`].
-    pub fn take(&self, ready: &Arc<Ready>) -> Result<State, Error> {
+    pub fn take(&self, ready: &Arc<Ready>) -> Result<Workspace, Error> {
         let idle = {
             let mut kept = lock(&self.kept);
             let at = kept.idle.iter().rposition(|(r, _)| Arc::ptr_eq(r, ready));
             at.map(|at| kept.remove_idle(at))
         };
-        idle.map_or_else(|| bounds::kept(|| ready.compiled.state()), |(_, state)| Ok(state))
+        idle.map_or_else(|| bounds::kept(|| ready.compiled.workspace()), |(_, workspace)| Ok(workspace))
     }
 
     /// Keeps memory for a later run.
-    pub fn give(&self, ready: &Arc<Ready>, state: State) {
+    pub fn give(&self, ready: &Arc<Ready>, workspace: Workspace) {
         let mut kept = lock(&self.kept);
         if ready.kept.load(Ordering::Relaxed) {
-            kept.idle_bytes += ready.compiled.state_bytes();
-            kept.idle.push((ready.clone(), state));
+            kept.idle_bytes += ready.compiled.workspace_bytes();
+            kept.idle.push((ready.clone(), workspace));
             let dropped = self.trim(&mut kept);
             drop(kept);
             drop(dropped);
@@ -153,8 +153,8 @@ impl Plans {
             kept.plan_bytes = self.plan_bytes(kept);
         }
         while kept.idle.len() > 1 && kept.plan_bytes + kept.idle_bytes > self.limit {
-            let (ready, state) = kept.remove_idle(0);
-            dropped.push((ready, Some(state)));
+            let (ready, workspace) = kept.remove_idle(0);
+            dropped.push((ready, Some(workspace)));
         }
         dropped
     }
@@ -194,10 +194,10 @@ impl Kept {
         Some(entry.ready.clone())
     }
 
-    fn remove_idle(&mut self, at: usize) -> (Arc<Ready>, State) {
-        let (ready, state) = self.idle.remove(at);
-        self.idle_bytes -= ready.compiled.state_bytes();
-        (ready, state)
+    fn remove_idle(&mut self, at: usize) -> (Arc<Ready>, Workspace) {
+        let (ready, workspace) = self.idle.remove(at);
+        self.idle_bytes -= ready.compiled.workspace_bytes();
+        (ready, workspace)
     }
 
     /// Lets go of the plan that was not asked for the longest, with its memory.
@@ -206,8 +206,8 @@ impl Kept {
         let Some(Entry { ready, .. }) = oldest.and_then(|key| self.plans.remove(&key)) else { return };
         ready.kept.store(false, Ordering::Relaxed);
         while let Some(at) = self.idle.iter().position(|(r, _)| Arc::ptr_eq(r, &ready)) {
-            let (ready, state) = self.remove_idle(at);
-            dropped.push((ready, Some(state)));
+            let (ready, workspace) = self.remove_idle(at);
+            dropped.push((ready, Some(workspace)));
         }
         dropped.push((ready, None));
     }

@@ -4,23 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mindir_graph::bounds::CancelToken;
-use mindir_graph::{Buffer, DType, Element, Fact, TensorError};
+use mindir_graph::{Buffer, DType, Element, Fact, Tensor, TensorError, aligned_copy};
 
-use crate::plan::State;
+use crate::plan::Workspace;
 use crate::plans::Ready;
-use crate::{Error, GraphCell, InputError};
+use crate::{Error, GraphCell, InputError, Slice, State};
 
 /// One thread's hold on a [`GraphCell`] for inputs of fixed facts. Runs reuse all memory; results stay until the next run.
+/// Parameters that the model writes are the session's own, and start as the cell's are.
 pub struct Session {
     cell: GraphCell,
     ready: Arc<Ready>,
-    state: State,
+    workspace: Workspace,
     facts: Vec<Fact>,
     /// For each input of the plan, the index of the model's input.
     order: Vec<usize>,
     /// For each result of the model, the index of the plan's result, or of the model's input that it is.
     results: Vec<usize>,
     buffers: Vec<Buffer>,
+    /// What the parameters hold that the model writes; nothing for the others.
+    variables: Vec<Buffer>,
+    /// Inputs to be filled in place; none until somebody asks for one.
+    filled: Vec<Buffer>,
 }
 
 impl Session {
@@ -29,8 +34,46 @@ impl Session {
         let live = crate::interpret::live(graph, 0);
         let order = live.iter().filter_map(|v| graph.inputs.iter().position(|i| i == v)).collect();
         let results = graph.outputs.iter().filter_map(|v| ready.compiled.outputs.iter().position(|o| o == v)).collect();
-        let (state, buffers) = (ready.compiled.state()?, ready.compiled.buffers()?);
-        Ok(Session { cell, ready, state, facts, order, results, buffers })
+        let (workspace, buffers) = (ready.compiled.workspace()?, ready.compiled.buffers()?);
+        let variables = cell.model().params.iter().map(|_| Buffer::default()).collect();
+        let state = cell.new_state();
+        let mut session =
+            Session { cell, ready, workspace, facts, order, results, buffers, variables, filled: Vec::new() };
+        session.set_state(&state)?;
+        Ok(session)
+    }
+
+    /// Gives the parameters that the model writes the values of `state`.
+    ///
+    /// # Errors
+    /// [`InputError::State`] if it is the state of another model; [`Error::Limit`].
+    pub fn set_state(&mut self, state: &State) -> Result<(), Error> {
+        let interpreter = self.cell.interpreter();
+        state.check(&interpreter.model)?;
+        let written = interpreter.model.params.iter().map(|p| p.mutable);
+        for ((buffer, t), written) in self.variables.iter_mut().zip(&state.params).zip(written) {
+            if written && buffer.bytes().len() != t.bytes().len() {
+                *buffer = Buffer::new(t.bytes().len())?;
+            }
+            if written {
+                buffer.copy_from(t.bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the parameters hold now.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn state(&self) -> Result<State, Error> {
+        let mut state = self.cell.new_state();
+        for (t, (p, buffer)) in state.params.iter_mut().zip(self.cell.model().params.iter().zip(&self.variables)) {
+            if p.mutable {
+                *t = Tensor::from_bytes(t.dtype(), t.shape(), aligned_copy(buffer.bytes())?)?;
+            }
+        }
+        Ok(state)
     }
 
     /// Ends runs once `token` is cancelled, instead of another token; without one, nobody ends them.
@@ -74,10 +117,17 @@ impl Session {
         inputs.iter().enumerate().try_for_each(|(i, bytes)| self.check_bytes(i, bytes))?;
         let ordered: smallvec::SmallVec<[&[u8]; 32]> = self.order.iter().map(|&i| inputs[i]).collect();
         let bounds = self.cell.interpreter().lasting(self.cell.halt());
+        let Session { ready, workspace, buffers, variables, .. } = self;
+        let compiled = &ready.compiled;
         bounds.enter(|| {
-            self.ready.compiled.run(&mut self.state, &ordered, &[], &mut self.buffers, nanos)?;
-            self.ready.compiled.copy(&self.state, &ordered, &mut self.buffers)
-        })
+            let params = |p: usize| variables[p].bytes();
+            compiled.run(workspace, &ordered, &params, buffers, nanos)?;
+            compiled.copy(workspace, &ordered, &params, buffers)
+        })?;
+        for (p, result) in &compiled.writes {
+            std::mem::swap(&mut variables[*p], &mut buffers[*result]);
+        }
+        Ok(())
     }
 
     fn check_count(&self, found: usize) -> Result<(), InputError> {
@@ -104,18 +154,63 @@ impl Session {
         self.cell.inputs().into_iter().nth(i).map(|p| p.name).unwrap_or_default()
     }
 
-    /// Runs the model on typed slices of one element type, one per input; a `bool` input takes `u8`.
+    /// Runs the model on elements in the caller's memory, one slice or [`Slice`] for each input; [`inputs!`](crate::inputs)
+    /// makes them of inputs of several element types. A `bool` input takes `u8`.
     ///
     /// # Errors
-    /// As [`Session::run_bytes`]; [`InputError::DType`] naming an input of another type than `T`.
-    pub fn run<T: Element>(&mut self, inputs: &[&[T]]) -> Result<(), Error> {
-        let is = |dtype: DType| dtype == T::DTYPE || dtype == DType::Bool && T::DTYPE == DType::U8;
-        if let Some(i) = self.facts.iter().position(|f| !is(f.dtype)) {
-            let (name, expected) = (self.name(i), self.facts[i].dtype);
-            return Err(InputError::DType { name, expected, found: T::DTYPE }.into());
+    /// As [`Session::run_bytes`]; [`InputError::DType`] naming an input of another type.
+    pub fn run<'a, I: Copy + Into<Slice<'a>>>(&mut self, inputs: &[I]) -> Result<(), Error> {
+        self.check_count(inputs.len())?;
+        let mut bytes: smallvec::SmallVec<[&[u8]; 32]> = smallvec::SmallVec::with_capacity(inputs.len());
+        for (i, input) in inputs.iter().enumerate() {
+            bytes.push(self.check_dtype(i, (*input).into())?);
         }
-        let bytes: smallvec::SmallVec<[&[u8]; 32]> = inputs.iter().map(|x| bytemuck::cast_slice(x)).collect();
         self.run_bytes(&bytes)
+    }
+
+    /// The bytes of input `i`.
+    fn check_dtype<'a>(&self, i: usize, given: Slice<'a>) -> Result<&'a [u8], InputError> {
+        let expected = self.facts[i].dtype;
+        if expected == given.dtype || (expected, given.dtype) == (DType::Bool, DType::U8) {
+            return Ok(given.bytes);
+        }
+        Err(InputError::DType { name: self.name(i), expected, found: given.dtype })
+    }
+
+    /// The session's own memory for the elements of input `i`, which [`Session::run_filled`] takes: zeros at first, then what
+    /// was left there.
+    ///
+    /// # Errors
+    /// [`InputError::DType`] if the input has another type than `T`, [`InputError::Input`] if there is no such input;
+    /// [`Error::Limit`].
+    pub fn input_mut<T: Element>(&mut self, i: usize) -> Result<&mut [T], Error> {
+        if i >= self.facts.len() {
+            return Err(InputError::Input { index: i, count: self.facts.len() }.into());
+        }
+        self.check_dtype(i, Slice { dtype: T::DTYPE, bytes: &[] })?;
+        self.make_filled()?;
+        Ok(bytemuck::cast_slice_mut(self.filled[i].bytes_mut()))
+    }
+
+    fn make_filled(&mut self) -> Result<(), Error> {
+        if self.filled.len() != self.facts.len() {
+            self.filled = self.facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+
+    /// Runs the model on what [`Session::input_mut`] was filled with.
+    ///
+    /// # Errors
+    /// As [`Session::run_bytes`].
+    pub fn run_filled(&mut self) -> Result<(), Error> {
+        self.make_filled()?;
+        let filled = std::mem::take(&mut self.filled);
+        let bytes: smallvec::SmallVec<[&[u8]; 32]> = filled.iter().map(Buffer::bytes).collect();
+        let done = self.run_bytes(&bytes);
+        drop(bytes);
+        self.filled = filled;
+        done
     }
 
     /// Number of results.

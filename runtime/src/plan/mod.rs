@@ -20,7 +20,7 @@ use mindir_kernels::device::{Device, MemoryModel, Offer, Place, Program, Slot, S
 pub(crate) use fold::NAME as CONSTANTS;
 use fold::{Contents, Folded};
 pub use report::{Decline, StageReport, StepReport};
-pub(crate) use run::State;
+pub(crate) use run::Workspace;
 
 use crate::{Error, Fallback, Options};
 
@@ -240,8 +240,8 @@ impl Compiled {
         self.constants.iter().chain(self.folded.iter().flat_map(|f| f.iter()))
     }
 
-    /// Bytes that a [`State`] keeps between runs.
-    pub(crate) fn state_bytes(&self) -> usize {
+    /// Bytes that a [`Workspace`] keeps between runs.
+    pub(crate) fn workspace_bytes(&self) -> usize {
         self.stages.iter().map(|s| s.program.session_bytes()).sum::<usize>() + self.host.iter().sum::<usize>()
     }
 }

@@ -9,15 +9,18 @@ use crate::Error;
 use crate::held::SpareBuffers;
 
 /// One thread's memory for a [`Compiled`].
-pub(crate) struct State {
+pub(crate) struct Workspace {
     runs: Vec<Box<dyn Run>>,
     host: Vec<Buffer>,
 }
 
+/// What each of the model's parameters holds.
+pub(crate) type Params<'p> = &'p dyn Fn(usize) -> &'p [u8];
+
 impl Compiled {
     /// Memory for one run at a time.
-    pub(crate) fn state(&self) -> Result<State, Error> {
-        Ok(State {
+    pub(crate) fn workspace(&self) -> Result<Workspace, Error> {
+        Ok(Workspace {
             runs: self.stages.iter().map(|s| s.program.clone().session()).collect(),
             host: self.host.iter().map(|&n| Buffer::new(n)).collect::<Result<_, _>>()?,
         })
@@ -31,7 +34,7 @@ impl Compiled {
     /// Runs the plan for values, which go with it unless somebody shares them or they are results.
     pub(crate) fn tensors(
         &self,
-        state: &mut State,
+        workspace: &mut Workspace,
         entries: Vec<Tensor>,
         params: &mut [Tensor],
         spare: &mut SpareBuffers,
@@ -44,7 +47,8 @@ impl Compiled {
             for entry in &entries {
                 inputs.push(entry.as_ref().map_or(Ok(&[][..]), |t| t.aligned().map(AsRef::as_ref))?);
             }
-            self.run(state, &inputs, params, &mut buffers, None)?;
+            let params = &*params;
+            self.run(workspace, &inputs, &|p| params[p].bytes(), &mut buffers, None)?;
         }
         let mut tensors: Vec<Tensor> = Vec::with_capacity(buffers.len());
         for (r, buffer) in self.results.iter().zip(buffers) {
@@ -55,7 +59,7 @@ impl Compiled {
                 Some(Feed::Const(t)) => Some(t),
                 Some(Feed::Buffer(Target::Result(i))) => tensors.get(*i),
                 Some(Feed::Buffer(Target::Host(i))) => {
-                    let bytes = aligned_copy(state.host[*i].bytes())?;
+                    let bytes = aligned_copy(workspace.host[*i].bytes())?;
                     tensors.push(Tensor::from_bytes(r.fact.dtype, &r.fact.shape, bytes)?);
                     continue;
                 }
@@ -75,11 +79,17 @@ impl Compiled {
     }
 
     /// Gives results that are the same as something else its contents, after [`Compiled::run`].
-    pub(crate) fn copy(&self, state: &State, inputs: &[&[u8]], results: &mut [Buffer]) -> Result<(), Error> {
+    pub(crate) fn copy(
+        &self,
+        workspace: &Workspace,
+        inputs: &[&[u8]],
+        params: Params<'_>,
+        results: &mut [Buffer],
+    ) -> Result<(), Error> {
         for i in 0..self.results.len() {
             if let Some(feed) = &self.results[i].copy_of {
                 let mut target = std::mem::take(&mut results[i]);
-                let copied = target.copy_from(bytes(feed, inputs, &[], &state.host, results));
+                let copied = target.copy_from(bytes(feed, inputs, params, &workspace.host, results));
                 results[i] = target;
                 copied?;
             }
@@ -92,9 +102,9 @@ impl Compiled {
     /// `nanos`, adds the time of every step.
     pub(crate) fn run(
         &self,
-        state: &mut State,
+        workspace: &mut Workspace,
         inputs: &[&[u8]],
-        params: &[Tensor],
+        params: Params<'_>,
         results: &mut [Buffer],
         mut nanos: Option<&mut [u64]>,
     ) -> Result<(), Error> {
@@ -104,14 +114,14 @@ impl Compiled {
             }
         }
         let mut first = 0;
-        for (stage, run) in self.stages.iter().zip(&mut state.runs) {
+        for (stage, run) in self.stages.iter().zip(&mut workspace.runs) {
             bounds::check()?;
             // What the stage writes is taken out, so that the rest can be read meanwhile.
             let mut written: SmallVec<[Buffer; 8]> =
-                stage.outs.iter().map(|t| std::mem::take(at(*t, &mut state.host, results))).collect();
+                stage.outs.iter().map(|t| std::mem::take(at(*t, &mut workspace.host, results))).collect();
             let done = {
                 let ins: SmallVec<[&[u8]; 32]> =
-                    stage.ins.iter().map(|f| bytes(f, inputs, params, &state.host, results)).collect();
+                    stage.ins.iter().map(|f| bytes(f, inputs, params, &workspace.host, results)).collect();
                 let mut outs: SmallVec<[&mut [u8]; 32]> = written.iter_mut().map(Buffer::bytes_mut).collect();
                 match nanos.as_deref_mut() {
                     Some(nanos) => {
@@ -124,7 +134,7 @@ impl Compiled {
                 }
             };
             for (t, b) in stage.outs.iter().zip(written.drain(..)) {
-                *at(*t, &mut state.host, results) = b;
+                *at(*t, &mut workspace.host, results) = b;
             }
             done?;
         }
@@ -169,16 +179,16 @@ fn at<'a>(t: Target, host: &'a mut [Buffer], results: &'a mut [Buffer]) -> &'a m
     }
 }
 
-fn bytes<'a>(
+fn bytes<'a, 'p: 'a>(
     feed: &'a Feed,
     inputs: &[&'a [u8]],
-    params: &'a [Tensor],
+    params: Params<'p>,
     host: &'a [Buffer],
     results: &'a [Buffer],
 ) -> &'a [u8] {
     match feed {
         Feed::Input(i) => inputs[*i],
-        Feed::Param(p) => params[*p].bytes(),
+        Feed::Param(p) => params(*p),
         Feed::Const(t) => t.bytes(),
         Feed::Buffer(Target::Host(i)) => host[*i].bytes(),
         Feed::Buffer(Target::Result(i)) => results[*i].bytes(),
