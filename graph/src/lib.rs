@@ -1,5 +1,7 @@
 //! The portable operator graph.
 
+#![forbid(unsafe_code)]
+
 pub mod bounds;
 pub mod builder;
 pub mod diff;

@@ -7,6 +7,8 @@
 //! 0 and 1 (see [`Word`]). Every shader takes its parameters as a uniform buffer at binding 0, then its operands and
 //! results as storage buffers from binding 1 on.
 
+#![forbid(unsafe_code)]
+
 pub mod copy;
 pub mod gemm;
 pub mod map;
