@@ -1,6 +1,7 @@
 //! Tensors in NumPy's files: `.npy` holds one array, `.npz` several by name.
 //!
-//! Arrays are little endian; they are written row-major and read in either order. bfloat16 has no NumPy type: it is written as `f32`.
+//! Arrays are written row-major with the lowest byte first, and read in either order of dimensions and of bytes. bfloat16 has
+//! no NumPy type: it is written as `f32`.
 
 mod header;
 
@@ -41,7 +42,7 @@ pub fn read_from(mut reader: impl Read) -> io::Result<Tensor> {
 
 /// Reads the array that belongs to a header.
 pub(crate) fn read_contents(header: &Header, mut reader: impl Read) -> io::Result<Tensor> {
-    let (dtype, dims) = (dtype_of(&header.kind)?, header.shape.as_slice());
+    let (Element { dtype, swapped }, dims) = (Element::of(&header.kind)?, header.shape.as_slice());
     let len = mindir_graph::checked_count(dims).and_then(|n| n.checked_mul(dtype.size()));
     let len = len.ok_or_else(|| bad(format!("shape {dims:?} has too many elements")))? as u64;
     let mut data = Vec::new();
@@ -50,6 +51,9 @@ pub(crate) fn read_contents(header: &Header, mut reader: impl Read) -> io::Resul
         if reader.by_ref().take(piece).read_to_end(&mut data)? as u64 != piece {
             return Err(bad(format!("{dtype} {dims:?} needs {len} bytes, found {}", data.len())));
         }
+    }
+    if let Some(number) = swapped {
+        data.chunks_exact_mut(number).for_each(<[u8]>::reverse);
     }
     if header.column_major {
         data = row_major(&data, dims, dtype.size());
@@ -76,30 +80,38 @@ fn row_major(data: &[u8], dims: &[usize], size: usize) -> Vec<u8> {
     out
 }
 
-fn dtype_of(text: &str) -> io::Result<DType> {
-    let (order, kind) = text.split_at_checked(1).unwrap_or_default();
-    let swapped = order == ">" && !matches!(kind, "b1" | "i1" | "u1");
-    let name = match kind {
-        "b1" => "bool",
-        "i1" => "i8",
-        "i2" => "i16",
-        "i4" => "i32",
-        "i8" => "i64",
-        "u1" => "u8",
-        "u2" => "u16",
-        "u4" => "u32",
-        "u8" => "u64",
-        "f2" => "f16",
-        "f4" => "f32",
-        "f8" => "f64",
-        "c8" => "c64",
-        "c16" => "c128",
-        _ => return Err(bad(format!("arrays of type {text} are no tensors"))),
-    };
-    if swapped {
-        return Err(bad("the array is big endian".into()));
+/// How the elements of an array are stored.
+struct Element {
+    dtype: DType,
+    /// Bytes of the numbers that have their highest byte first, if they do: a complex number is two.
+    swapped: Option<usize>,
+}
+
+impl Element {
+    /// What NumPy's name of a type says.
+    fn of(text: &str) -> io::Result<Element> {
+        let (order, kind) = text.split_at_checked(1).unwrap_or_default();
+        let name = match kind {
+            "b1" => "bool",
+            "i1" => "i8",
+            "i2" => "i16",
+            "i4" => "i32",
+            "i8" => "i64",
+            "u1" => "u8",
+            "u2" => "u16",
+            "u4" => "u32",
+            "u8" => "u64",
+            "f2" => "f16",
+            "f4" => "f32",
+            "f8" => "f64",
+            "c8" => "c64",
+            "c16" => "c128",
+            _ => return Err(bad(format!("arrays of type {text} are no tensors"))),
+        };
+        let dtype = DType::from_name(name).ok_or_else(|| bad(format!("arrays of type {text} are no tensors")))?;
+        let number = if dtype.is_complex() { dtype.size() / 2 } else { dtype.size() };
+        Ok(Element { dtype, swapped: (order == ">").then_some(number) })
     }
-    DType::from_name(name).ok_or_else(|| bad(format!("arrays of type {text} are no tensors")))
 }
 
 /// NumPy's name of a type; bfloat16 has none and is written as `f32`.
@@ -258,6 +270,23 @@ mod tests {
     fn column_major_arrays_are_turned() {
         let columns: Vec<u8> = vec![1, 4, 2, 5, 3, 6];
         assert_eq!(row_major(&columns, &[2, 3], 1), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn the_order_of_bytes_makes_no_difference() {
+        let array = |kind: &str, shape: &[usize], elements: &[u8]| {
+            let mut bytes = Vec::new();
+            write_header(&mut bytes, kind, shape).unwrap();
+            bytes.extend(elements);
+            read_from(bytes.as_slice()).unwrap()
+        };
+        let halves: Vec<u8> = [1.5f64, -2.0].into_iter().flat_map(f64::to_be_bytes).collect();
+        assert_eq!(array(">f8", &[2], &halves), Tensor::vector(&[1.5f64, -2.0]));
+        assert_eq!(array(">i2", &[2], &[1, 2, 0xff, 0xfe]), Tensor::vector(&[258i16, -2]));
+        assert_eq!(array(">u1", &[1], &[7]), Tensor::vector(&[7u8]));
+        let complex: Vec<u8> = [3f32, 4.0].into_iter().flat_map(f32::to_be_bytes).collect();
+        let little: Vec<u8> = [3f32, 4.0].into_iter().flat_map(f32::to_le_bytes).collect();
+        assert_eq!(array(">c8", &[1], &complex).bytes(), &little);
     }
 
     #[test]

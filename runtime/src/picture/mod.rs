@@ -1,0 +1,224 @@
+//! Pictures as inputs.
+//!
+//! [`tensor`] and [`batch`] make an input of pictures by [`Options`]. A model that was exported with a dataset says what its
+//! operators do to a picture; [`input`] and [`prepare`] do the same.
+
+mod options;
+mod target;
+
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use ::image::{ImageFormat, ImageReader, Limits};
+use mindir_graph::graph::Model;
+use mindir_graph::preprocess::{Picture, Preprocess};
+use mindir_graph::{Fact, OpError, Spec, Tensor, TensorError, aligned_copy};
+
+pub use options::{Channels, Layout, Options};
+use target::Target;
+
+/// Largest picture that is decoded, in bytes of pixels.
+const MOST: u64 = 1 << 29;
+
+/// Formats that are decoded. Of several frames the first is taken.
+const FORMATS: [ImageFormat; 6] =
+    [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Tiff];
+
+/// Endings of the names of files that [`read`] decodes. The contents decide on the format.
+pub const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff"];
+
+/// Why a picture did not become an input.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// The bytes are no picture, or one that is too large.
+    #[error(transparent)]
+    Decode(#[from] io::Error),
+    /// The model says nothing about pictures.
+    #[error("the model records no preprocessing of pictures")]
+    NotRecorded,
+    /// A recorded transform is not known, or does not fit the picture.
+    #[error(transparent)]
+    Transform(#[from] OpError),
+    /// The shape of the input is not known.
+    #[error("an input {0}: its shape is not known")]
+    NoShape(Box<Spec>),
+    /// The input has not the dimensions of a picture.
+    #[error("an input {0}: a picture fills [N,C,H,W], [N,H,W,C] or one of these without N, where C is 1 or 3")]
+    Dims(Box<Spec>),
+    /// Neither the input nor the options say how many channels there are.
+    #[error("an input {0}: the number of channels is not known")]
+    NoChannels(Box<Spec>),
+    /// The input takes another number of pictures at once.
+    #[error("an input {spec} takes {expected} at once, found {found}")]
+    Count {
+        /// The input.
+        spec: Box<Spec>,
+        /// Pictures that it takes.
+        expected: usize,
+        /// Pictures that there are.
+        found: usize,
+    },
+    /// The input has another number of channels.
+    #[error("an input {spec}: it has {expected} channels, {found} were asked for")]
+    Channels {
+        /// The input.
+        spec: Box<Spec>,
+        /// Its channels.
+        expected: usize,
+        /// Those of the options.
+        found: usize,
+    },
+    /// A list of the options has neither one number nor one for each channel.
+    #[error("{what} has {found} numbers for {channels} channels")]
+    Numbers {
+        /// The field of [`Options`].
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// Channels of the input.
+        channels: usize,
+    },
+    /// A picture is of another size, and is not to be resized.
+    #[error("expected a picture of {}×{} pixels, found {}×{}", .expected[1], .expected[0], .found[1], .found[0])]
+    Size {
+        /// The number of the picture.
+        picture: usize,
+        /// Rows and columns of the input, or of the first picture.
+        expected: [usize; 2],
+        /// Rows and columns of the picture.
+        found: [usize; 2],
+    },
+    /// Pictures of one batch came out unlike each other.
+    #[error("expected a picture that becomes {expected} as the first does, found {found}")]
+    Unlike {
+        /// The number of the picture.
+        picture: usize,
+        /// What the first picture became.
+        expected: Fact,
+        /// What this one became.
+        found: Fact,
+    },
+    /// The input cannot be made.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+}
+
+/// Whether the contents of a file begin as a picture that [`decode`] knows.
+pub fn is_picture(bytes: &[u8]) -> bool {
+    ::image::guess_format(bytes).is_ok_and(|format| FORMATS.contains(&format))
+}
+
+/// Pixels of a picture file in one of the formats of [`ENDINGS`]: 8 bits, red first. Transparency is dropped, and of several
+/// frames the first is taken.
+///
+/// # Errors
+/// The file system's; [`io::ErrorKind::InvalidData`] if the file is no such picture.
+pub fn read(path: impl AsRef<Path>) -> io::Result<Picture> {
+    decode(&std::fs::read(path)?)
+}
+
+/// As [`read`], of the contents of a file.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] if they are no such picture.
+pub fn decode(bytes: &[u8]) -> io::Result<Picture> {
+    let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    if !is_picture(bytes) {
+        return Err(bad(format!("expected a picture ({}), found something else", ENDINGS.join(", "))));
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST);
+    reader.limits(limits);
+    let pixels = reader.decode().map_err(|e| bad(e.to_string()))?.to_rgb8();
+    let (w, h) = (pixels.width() as usize, pixels.height() as usize);
+    Picture::new(h, w, 3, pixels.into_raw()).map_err(|e| bad(e.to_string()))
+}
+
+/// A picture as an input of this element type and these dimensions: `[N, C, H, W]`, `[N, H, W, C]`, or one of them without
+/// `N`.
+///
+/// # Errors
+/// What the input does not take.
+pub fn tensor(picture: &Picture, options: &Options, spec: &Spec) -> Result<Tensor, PictureError> {
+    batch(std::slice::from_ref(picture), options, spec)
+}
+
+/// As [`tensor`], of several pictures, which are one batch: the first dimension is their number.
+///
+/// # Errors
+/// What the input does not take; a picture that is of another size than the first, unless they are resized.
+pub fn batch(pictures: &[Picture], options: &Options, spec: &Spec) -> Result<Tensor, PictureError> {
+    Target::of(spec, options, pictures)?.tensor(pictures)
+}
+
+/// The first input of `model` from a picture, prepared as the model records it.
+///
+/// # Errors
+/// [`PictureError::NotRecorded`]; [`PictureError::Transform`] naming every transform that is not known.
+pub fn input(model: &Model, picture: Picture) -> Result<Tensor, PictureError> {
+    Ok(model.picture().ok_or(PictureError::NotRecorded)?.run(picture)?)
+}
+
+/// Pictures as one batch, each prepared as a model records it; see [`Model::picture`].
+///
+/// # Errors
+/// [`PictureError::Transform`] naming every transform that is not known; [`PictureError::Unlike`] if the pictures have other
+/// sizes in the end; [`PictureError::Count`] if `spec`, which is the input's, has another length than there are pictures.
+pub fn prepare(
+    recorded: &Preprocess,
+    pictures: impl IntoIterator<Item = Picture>,
+    spec: &Spec,
+) -> Result<Tensor, PictureError> {
+    let tensors = pictures.into_iter().map(|picture| recorded.run(picture)).collect::<Result<Vec<_>, _>>()?;
+    // A model may be run with another length than it was exported with, so that of one picture is no question.
+    if tensors.len() != 1 {
+        target::count(spec, spec.dims.as_ref().and_then(|d| d.first().copied()), tensors.len())?;
+    }
+    stack(tensors)
+}
+
+/// Batches of one as one batch.
+fn stack(mut tensors: Vec<Tensor>) -> Result<Tensor, PictureError> {
+    let Some(first) = tensors.first() else { return Err(OpError::Invalid("there is no picture".into()).into()) };
+    if tensors.len() == 1 {
+        return Ok(tensors.swap_remove(0));
+    }
+    let expected = first.fact();
+    let unlike = tensors.iter().map(Tensor::fact).enumerate().find(|(_, found)| *found != expected);
+    if let Some((picture, found)) = unlike {
+        return Err(PictureError::Unlike { picture, expected, found });
+    }
+    let bytes: Vec<u8> = tensors.iter().flat_map(|t| t.bytes().iter().copied()).collect();
+    let dims: Vec<usize> = [tensors.len()].into_iter().chain(expected.shape.iter().skip(1).copied()).collect();
+    Ok(Tensor::from_bytes(expected.dtype, &dims, aligned_copy(&bytes)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_is_that_of_a_format_that_is_decoded() {
+        for ending in ENDINGS {
+            let format = ImageFormat::from_extension(ending).unwrap();
+            assert!(FORMATS.contains(&format) && format.reading_enabled(), "{ending}");
+        }
+        for format in FORMATS {
+            assert!(format.extensions_str().iter().any(|e| ENDINGS.contains(e)), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn every_format_is_decoded_by_its_contents() {
+        let pixels = ::image::RgbImage::from_fn(3, 2, |x, y| ::image::Rgb([100 * x as u8, 200 * y as u8, 50]));
+        for format in FORMATS.into_iter().filter(|f| f.writing_enabled()) {
+            let mut bytes = Cursor::new(Vec::new());
+            pixels.write_to(&mut bytes, format).unwrap();
+            let picture = decode(bytes.get_ref()).unwrap();
+            assert_eq!((picture.h, picture.w, picture.c), (2, 3, 3), "{format:?}");
+        }
+        assert!(decode(b"nothing of the kind").unwrap_err().to_string().contains("tiff"));
+    }
+}
