@@ -16,7 +16,7 @@ use crate::interpret::Interpreter;
 use crate::memory::Memory;
 use crate::plan::{self, Plan};
 use crate::plans::Ready;
-use crate::{Error, InputError, Options, Session, State};
+use crate::{Error, InputError, Options, Profile, Session, State};
 
 /// An input or result of a model, as its file declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +175,15 @@ impl GraphCell {
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.check(inputs)?;
         self.bounded(|| self.inner.run(inputs).map_err(|e| self.explain(e, inputs)))
+    }
+
+    /// As [`GraphCell::run`], and says how long every step took: also in branches, loops and calls.
+    ///
+    /// # Errors
+    /// As [`GraphCell::run`].
+    pub fn profile(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Profile), Error> {
+        self.check(inputs)?;
+        self.bounded(|| self.inner.profile(inputs).map_err(|e| self.explain(e, inputs)))
     }
 
     /// The parameters as they are now, for a conversation of its own.

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::interpret::Site;
 use crate::plan::Workspace;
 use crate::plans::{Key, Plans, Ready};
+use crate::profile::Recorder;
 
 /// Most buffers to keep, and most bytes in them.
 const MOST_SPARE: (usize, usize) = (16, 32 << 20);
@@ -44,12 +45,14 @@ pub(crate) struct Held<'a> {
     spare: SpareBuffers,
     /// Lists of values of frames that are gone, empty.
     lists: Vec<Vec<Option<Tensor>>>,
+    /// Takes the times of the steps, if somebody asks for them.
+    pub recorder: Option<&'a mut Recorder>,
 }
 
 impl<'a> Held<'a> {
     /// Nothing yet.
-    pub fn new(plans: &'a Plans) -> Held<'a> {
-        Held { plans, points: BTreeMap::new(), spare: SpareBuffers::default(), lists: Vec::new() }
+    pub fn new(plans: &'a Plans, recorder: Option<&'a mut Recorder>) -> Held<'a> {
+        Held { plans, points: BTreeMap::new(), spare: SpareBuffers::default(), lists: Vec::new(), recorder }
     }
 
     /// The values' place and the plan that was used there last.
@@ -83,8 +86,14 @@ impl<'a> Held<'a> {
                 first.insert(Box::new(Point { site: site.clone(), ready, key, workspace }))
             }
         };
-        let values = point.ready.compiled.tensors(&mut point.workspace, entries, params, &mut self.spare)?;
-        Ok((point.ready.clone(), values))
+        let Point { ready, workspace, .. } = &mut **point;
+        let run =
+            |nanos: Option<&mut [u64]>| ready.compiled.tensors(workspace, entries, params, &mut self.spare, nanos);
+        let values = match &mut self.recorder {
+            None => run(None)?,
+            Some(recorder) => recorder.plan(at.0, ready, |nanos| run(Some(nanos)))?,
+        };
+        Ok((ready.clone(), values))
     }
 
     /// Lets the plan that starts at `at` go.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use mindir_graph::bounds::{self, Bounds, Exceeded, Halt, Limit, Reservation, Share, Spare};
 use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, NodeKind, Param, ValueId};
@@ -13,6 +14,7 @@ use crate::held::{Held, SpareBuffers};
 use crate::memory::{self, Memory};
 use crate::plan::{Compiled, Plan};
 use crate::plans::{Key, Plans, Ready};
+use crate::profile::{Profile, Recorder};
 use crate::{Error, Options, State};
 
 /// Bytes that a reference takes for an element of an operand, besides copies.
@@ -115,13 +117,24 @@ impl Interpreter {
 
     /// Runs the entry graph. Parameters are written when the run has succeeded, all at once.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        self.run_recorded(inputs, None)
+    }
+
+    /// As [`Interpreter::run`], and takes the times of the steps.
+    pub fn profile(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Profile), Error> {
+        let mut recorder = Recorder::new();
+        let results = self.run_recorded(inputs, Some(&mut recorder))?;
+        Ok((results, recorder.finish(self.model.clone())))
+    }
+
+    fn run_recorded(&self, inputs: &[Tensor], recorder: Option<&mut Recorder>) -> Result<Vec<Tensor>, Error> {
         let mut now = bounds::lock(&self.params)?;
         let mut params = now.clone();
         if !self.stateful {
             drop(now);
-            return self.interpret(inputs, &mut params);
+            return self.interpret(inputs, &mut params, recorder);
         }
-        let results = self.interpret(inputs, &mut params)?;
+        let results = self.interpret(inputs, &mut params, recorder)?;
         *now = params;
         Ok(results)
     }
@@ -129,7 +142,7 @@ impl Interpreter {
     /// As [`Interpreter::run`] with other parameters.
     pub fn run_in(&self, state: &mut State, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         let mut params = state.params.clone();
-        let results = self.interpret(inputs, &mut params)?;
+        let results = self.interpret(inputs, &mut params, None)?;
         state.params = params;
         Ok(results)
     }
@@ -140,8 +153,13 @@ impl Interpreter {
     }
 
     /// Runs frames until the first one returns. Calls push frames on the heap; a call in tail position replaces its frame.
-    fn interpret(&self, inputs: &[Tensor], params: &mut [Tensor]) -> Result<Vec<Tensor>, Error> {
-        let mut held = Held::new(&self.plans);
+    fn interpret(
+        &self,
+        inputs: &[Tensor],
+        params: &mut [Tensor],
+        recorder: Option<&mut Recorder>,
+    ) -> Result<Vec<Tensor>, Error> {
+        let mut held = Held::new(&self.plans, recorder);
         let mut frames = vec![self.enter(GraphId(0), inputs.iter().cloned(), &mut held)];
         let mut calls = 0u64;
         loop {
@@ -291,7 +309,7 @@ impl Interpreter {
         frame.next = compiled.plan.next;
         frame.set(&compiled.outputs, values);
         match &compiled.plan.stop {
-            Stop::Dynamic => self.dynamic(frame, params)?,
+            Stop::Dynamic => self.dynamic(frame, params, held)?,
             Stop::Value(id) if compiled.jumps.is_empty() && compiled.plan.next == start => {
                 held.leave(at);
                 self.force(graph, start, &site, *id)?;
@@ -302,7 +320,7 @@ impl Interpreter {
     }
 
     /// Runs the node at `frame.next` by its reference, because only the data tells the shape of its results.
-    fn dynamic(&self, frame: &mut Frame, params: &[Tensor]) -> Result<(), Error> {
+    fn dynamic(&self, frame: &mut Frame, params: &[Tensor], held: &mut Held<'_>) -> Result<(), Error> {
         let graph = self.model.graph(frame.graph);
         let node = &graph.nodes[frame.next];
         let mut ids = Vec::new();
@@ -311,7 +329,12 @@ impl Interpreter {
             ids.into_iter().map(|v| Ok((v, self.value(frame, v, params)?))).collect::<Result<_, Error>>()?;
         let count: usize = tensors.values().map(Tensor::count).sum();
         let _room = bounds::room(count.saturating_mul(NUMBERS))?;
+        let start = held.recorder.is_some().then(Instant::now);
         let results = lower::run_node(&self.model, graph, node, &tensors)?;
+        if let (Some(recorder), Some(start)) = (&mut held.recorder, start) {
+            let ins: Vec<Fact> = tensors.values().map(Tensor::fact).collect();
+            recorder.node(frame.graph, frame.next, node, start, &ins, &results);
+        }
         self.give(frame, results);
         Ok(())
     }
@@ -397,7 +420,7 @@ impl Interpreter {
         params: &mut [Tensor],
     ) -> Result<Vec<Tensor>, Error> {
         let mut workspace = self.plans.take(ready)?;
-        let done = ready.compiled.tensors(&mut workspace, entries, params, &mut SpareBuffers::default());
+        let done = ready.compiled.tensors(&mut workspace, entries, params, &mut SpareBuffers::default(), None);
         self.plans.give(ready, workspace);
         done
     }

@@ -29,6 +29,7 @@ mod options;
 pub mod picture;
 mod plan;
 mod plans;
+mod profile;
 mod session;
 mod slice;
 mod state;
@@ -54,6 +55,7 @@ pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, air,
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};
+pub use profile::{Profile, TimedStep};
 pub use session::Session;
 pub use slice::Slice;
 pub use state::State;

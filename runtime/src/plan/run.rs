@@ -31,13 +31,15 @@ impl Compiled {
         Ok(self.results.iter().map(|r| Buffer::new(r.fact.bytes())).collect::<Result<_, _>>()?)
     }
 
-    /// Runs the plan for values, which go with it unless somebody shares them or they are results.
+    /// Runs the plan for values, which go with it unless somebody shares them or they are results. With `nanos`, adds the time
+    /// of every step.
     pub(crate) fn tensors(
         &self,
         workspace: &mut Workspace,
         entries: Vec<Tensor>,
         params: &mut [Tensor],
         spare: &mut SpareBuffers,
+        nanos: Option<&mut [u64]>,
     ) -> Result<Vec<Tensor>, Error> {
         let mut entries: Vec<Option<Tensor>> = entries.into_iter().map(Some).collect();
         let buffers = self.results.iter().map(|r| r.buffer(&mut entries, spare));
@@ -48,7 +50,7 @@ impl Compiled {
                 inputs.push(entry.as_ref().map_or(Ok(&[][..]), |t| t.aligned().map(AsRef::as_ref))?);
             }
             let params = &*params;
-            self.run(workspace, &inputs, &|p| params[p].bytes(), &mut buffers, None)?;
+            self.run(workspace, &inputs, &|p| params[p].bytes(), &mut buffers, nanos)?;
         }
         let mut tensors: Vec<Tensor> = Vec::with_capacity(buffers.len());
         for (r, buffer) in self.results.iter().zip(buffers) {
