@@ -46,6 +46,11 @@ impl Source {
         Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
     }
 
+    /// The file of the model, unless it is in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Whether the model is an ONNX file: by its first bytes, or by its name unless it begins as MindIR files do.
     pub fn is_onnx(&self) -> bool {
         let ending = Path::new(&self.name).extension();
@@ -148,7 +153,7 @@ fn candidates(path: &Path) -> Vec<PathBuf> {
     if path.file_name().is_none() {
         return list;
     }
-    if path.extension().is_some_and(|ending| ending == "mindir") {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mindir")) {
         list.push(with_ending(&path.with_extension(""), GRAPH_ENDING));
     } else {
         list.extend([with_ending(path, ".mindir"), with_ending(path, GRAPH_ENDING)]);

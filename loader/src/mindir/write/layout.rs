@@ -120,7 +120,7 @@ impl Target {
         let refuse = |why| ExportError::Path { file: path.display().to_string(), why };
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refuse("the name is no text"))?;
         check_location(name).map_err(|_| refuse("the name is no portable file name"))?;
-        let stem = name.strip_suffix(".mindir").unwrap_or(name);
+        let (stem, ending) = stem_of(name);
         let stem = if split { name.strip_suffix(GRAPH_ENDING).unwrap_or(stem) } else { stem };
         if stem.is_empty() {
             return Err(refuse("the name is empty"));
@@ -129,10 +129,18 @@ impl Target {
         let file = match split {
             true => format!("{stem}{GRAPH_ENDING}"),
             false if is_file => name.to_string(),
-            false => format!("{stem}.mindir"),
+            false => format!("{stem}{ending}"),
         };
         Ok(Target { path: path.with_file_name(file), data: format!("{stem}_variables/data_") })
     }
+}
+
+/// The name of a file before its ending `.mindir`, in any case, and that ending.
+fn stem_of(name: &str) -> (&str, &str) {
+    const ENDING: &str = ".mindir";
+    let at = name.len().saturating_sub(ENDING.len());
+    let split = name.split_at_checked(at).filter(|(_, ending)| ending.eq_ignore_ascii_case(ENDING));
+    split.unwrap_or((name, ENDING))
 }
 
 /// Weights of a data file, by number, with the bytes that they take.
