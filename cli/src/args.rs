@@ -10,12 +10,13 @@ use mindir::crypto::{Cipher, Decryption, Key};
 use mindir::{Access, DEVICES, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
-use crate::print::name;
+use crate::print::{self, name};
+use crate::stdin;
 
 /// The model.
 #[derive(Args, Debug)]
 pub struct ModelArg {
-    /// MindIR file; for a split model NAME_graph.mindir
+    /// MindIR or ONNX file, or `-` for standard input; for a split model NAME_graph.mindir
     #[arg(value_name = "MODEL")]
     pub path: PathBuf,
     #[command(flatten)]
@@ -27,8 +28,34 @@ impl ModelArg {
     pub fn load(&self) -> Result<(Loaded, Duration), Failure> {
         let start = Instant::now();
         let loaded = mindir::load_source(self.key.source(&self.path)?)?;
-        Ok((loaded, start.elapsed()))
+        let took = start.elapsed();
+        tell_loaded(&loaded, took);
+        Ok((loaded, took))
     }
+}
+
+/// Tells what was read of a model, and how long that took.
+fn tell_loaded(loaded: &Loaded, took: Duration) {
+    for file in &loaded.report.files {
+        print::tell(|| format!("read {}, {}", name(&file.name), print::bytes(file.bytes)));
+    }
+    print::tell(|| format!("the model was loaded in {}", print::time(took.as_nanos() as f64)));
+}
+
+/// Tells what a plan for these inputs has, and how long it took to make.
+pub fn tell_plan(cell: &GraphCell, inputs: &[Fact]) {
+    print::tell(|| {
+        let start = Instant::now();
+        let planned = cell.plan(inputs);
+        let took = print::time(start.elapsed().as_nanos() as f64);
+        match planned {
+            Ok(plan) => {
+                let steps = plan.stages().iter().map(|s| s.steps.len()).sum();
+                format!("{} planned in {took}", print::plural(steps, "step"))
+            }
+            Err(_) => format!("planning failed after {took}"),
+        }
+    });
 }
 
 /// The key of encrypted files.
@@ -50,7 +77,11 @@ impl KeyArgs {
 
     /// The model at `path`.
     pub fn source(&self, path: &Path) -> Result<Source, Failure> {
-        let source = Source::open(path, Access::Map).map_err(mindir::Error::from)?;
+        let source = if stdin::is(path) {
+            Source::from_bytes(stdin::NAME, stdin::bytes("the model")?)
+        } else {
+            Source::open(path, Access::Map).map_err(mindir::Error::from)?
+        };
         Ok(source.with_decryption(self.key()?.map(Decryption::new)))
     }
 
@@ -74,7 +105,7 @@ pub struct ModelKeyArgs {
     #[command(flatten)]
     pub files: KeyArgs,
     /// How the model is encrypted, if the file does not say it: AES-GCM, AES-CBC or SM4-CBC
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", requires = "KeyArgs")]
     key_mode: Option<Cipher>,
 }
 
@@ -187,8 +218,21 @@ impl DeviceArgs {
             disabled_passes: self.disabled.clone(),
             ..Options::default()
         });
-        Ok(options.on(&self.device)?)
+        if self.fallback == Fallback::Deny && self.device == "cpu" {
+            print::warn("--fallback has no effect on the CPU, which declines nothing");
+        }
+        let options = options.on(&self.device)?;
+        tell_device(&self.device, threads);
+        Ok(options)
     }
+}
+
+/// Tells where a model runs.
+fn tell_device(device: &str, threads: Option<usize>) {
+    print::tell(|| match mindir::machine::processor() {
+        Ok(p) => format!("runs on {device}; {} with {}", p.isa, print::plural(threads.unwrap_or(p.threads), "thread")),
+        Err(_) => format!("runs on {device}"),
+    });
 }
 
 fn device(text: &str) -> Result<String, String> {

@@ -116,6 +116,7 @@ impl Check {
     fn sets(&self, model: &Arc<mindir::graph::Model>, options: &mindir::Options) -> Result<Vec<Set>, Failure> {
         let cell = args::cell(model.clone(), options.clone())?;
         if self.inputs.inputs.is_empty() {
+            self.inputs.check_unused()?;
             return Ok(check::inputs(model, &self.inputs.shapes.given(&cell.inputs())?, options)?);
         }
         let fill = Some(Fill::Random(0));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use mindir::{GraphCell, Tensor, npy};
@@ -146,16 +147,13 @@ impl Compare {
         Ok(if report.equal { Outcome::ok(text) } else { Outcome::differs(text) })
     }
 
-    fn cell(&self) -> Result<GraphCell, Failure> {
-        let (loaded, _) = self.model.load()?;
-        args::cell(loaded.model, self.device.options(self.threads.threads)?)
-    }
-
     fn compare(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
-        let mut cell = self.cell()?;
+        let model = Arc::new(self.model.load()?.0.model);
+        let options = self.device.options(self.threads.threads)?;
+        let mut cell = args::cell(model.clone(), options.clone())?;
         for (i, name) in sets.names.iter().enumerate() {
             if i > 0 && !sets.are_steps() {
-                cell = self.cell()?;
+                cell = args::cell(model.clone(), options.clone())?;
             }
             let expected = sets.outputs(name)?;
             if expected.is_empty() && !cell.outputs().is_empty() {
@@ -170,7 +168,7 @@ impl Compare {
 
     fn bisect(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
         let Some(set) = sets.names.first() else { return Ok(()) };
-        let cell = self.cell()?;
+        let cell = args::cell(self.model.load()?.0.model, self.device.options(self.threads.threads)?)?;
         let inputs = sets.inputs(set, &cell)?;
         let nodes = self.dir.join("nodes");
         let folder = if nodes.is_dir() { nodes } else { self.dir.clone() };

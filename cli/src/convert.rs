@@ -12,15 +12,17 @@ use mindir::{Error, ExportOptions, Limits, ModelFile, Source, Written, air};
 use serde::Serialize;
 
 use crate::args::{self, ModelArg};
+use crate::content::is;
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, name};
-use crate::save::SaveArgs;
+use crate::save::{self, SaveArgs};
+use crate::stdin;
 
 /// Write a model in another form: MindIR in one file or split, encrypted or not, with other names; ONNX; AIR.
 ///
 /// What the output is follows from its ending: .mindir, .onnx or .air. The model may be an ONNX file too. Nothing is lost
-/// between MindIR files: what is not changed is copied. The output replaces what was there when it is complete. What a
-/// checkpoint has for the model's parameters can be put in on the way (--ckpt). What is encrypted stays so, with the same key and
+/// between MindIR files: what is not changed is copied. The output replaces what was there when it is complete, but the model
+/// itself only with --force. What a checkpoint has for the model's parameters can be put in on the way (--ckpt). What is encrypted stays so, with the same key and
 /// in the same mode, unless --encrypt or --decrypt says otherwise.
 #[derive(Args, Debug)]
 pub struct Convert {
@@ -79,20 +81,28 @@ fn opset(text: &str) -> Result<i64, String> {
     if OPSETS.contains(&number) { Ok(number) } else { Err(format!("expected {} to {}", OPSETS.start(), OPSETS.end())) }
 }
 
+/// What a model is written as.
+#[derive(Clone, Copy)]
+enum Form {
+    MindIr,
+    Onnx,
+    Air,
+}
+
 impl Convert {
     /// Converts by the ending of the output.
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let mut report = match self.out.extension().and_then(|ending| ending.to_str()) {
-            Some("mindir") | None => self.to_mindir()?,
-            Some("onnx") => self.to_onnx()?,
-            Some("air") => self.to_air()?,
-            Some(other) => {
-                let what = format!("cannot write .{} files; endings are .mindir, .onnx and .air", name(other));
-                return Err(Failure::Usage(what));
-            }
+        if stdin::is(&self.out) {
+            return Err(Failure::Usage("models are written to files, not to standard output".into()));
+        }
+        let form = save::by_ending(&self.out, &[("mindir", Form::MindIr), ("onnx", Form::Onnx), ("air", Form::Air)])?;
+        let mut report = match form.unwrap_or(Form::MindIr) {
+            Form::MindIr => self.to_mindir()?,
+            Form::Onnx => self.to_onnx()?,
+            Form::Air => self.to_air()?,
         };
         report.dry_run = self.save.dry_run;
-        Ok(Outcome::ok(if self.save.json { print::json(&report) } else { report.text(self.save.verb()) }))
+        Ok(self.save.outcome(&report, || report.text(self.save.verb())))
     }
 
     fn to_onnx(&self) -> Result<Report, Failure> {
@@ -123,20 +133,39 @@ impl Convert {
     fn to_mindir(&self) -> Result<Report, Failure> {
         refuse(".mindir", &[("--opset", self.opset.is_some())])?;
         let source = self.source()?;
+        let from = source.path().map(Path::to_path_buf);
         let is_built = self.rebuild || source.is_onnx();
         let (written, filled) = if is_built {
             refuse(".onnx", &[("--rename", !self.rename.is_empty())])?;
             let Content { model, filled, cipher } = self.content()?;
             let options = self.options(cipher)?;
+            self.check(from.as_deref(), weight_bytes(&model) > options.split_above)?;
             let save = |store| mindir::export(&model, &self.out, &ExportOptions { store, ..options });
             (self.save.save(weight_bytes(&model), save)?, filled)
         } else {
             let (file, filled, options) = self.edited(source)?;
+            self.check(from.as_deref(), file.parameter_bytes() > options.split_above)?;
             let save = |store| file.write(&self.out, &ExportOptions { store, ..options });
             (self.save.save(file.parameter_bytes(), save).map_err(Error::from)?, filled)
         };
         let Written { path, data_files, parameters: weights, parameter_bytes: bytes } = written;
         Ok(Report { weights, bytes, data_files, ..Report::of(&path, filled) })
+    }
+
+    /// Refuses to replace the model that is read, which lies at `from`.
+    fn check(&self, from: Option<&Path>, is_split: bool) -> Result<(), Failure> {
+        self.save.check(from.unwrap_or(Path::new("")), &self.graph_file(is_split))
+    }
+
+    /// The graph file of a MindIR model, which has its weights or is split.
+    fn graph_file(&self, is_split: bool) -> PathBuf {
+        let name = self.out.file_name().unwrap_or_default().to_string_lossy();
+        let stem = if is(&self.out, &["mindir"]) { &name[..name.len() - ".mindir".len()] } else { &name };
+        match is_split {
+            true => self.out.with_file_name(format!("{}_graph.mindir", stem.strip_suffix("_graph").unwrap_or(stem))),
+            false if self.out.is_file() => self.out.clone(),
+            false => self.out.with_file_name(format!("{stem}.mindir")),
+        }
     }
 
     fn source(&self) -> Result<Source, Failure> {
@@ -169,10 +198,13 @@ impl Convert {
             ("--info", !self.info.is_empty()),
             ("--rename", !self.rename.is_empty()),
             ("--data-file-size", self.data_file_size.is_some()),
+            ("--rebuild", self.rebuild),
         ];
         refuse(ending, &only_mindir)?;
         refuse(ending, more)?;
+        self.save.check(self.source()?.path().unwrap_or(Path::new("")), &self.out)?;
         let content = self.content()?;
+        self.check_decryption(content.cipher);
         match content.cipher {
             Some(cipher) if !self.decrypt => Err(Failure::Usage(format!(
                 "what was read is encrypted with {cipher} and {ending} files cannot be: --decrypt writes it in the clear"
@@ -202,12 +234,19 @@ impl Convert {
         Ok((file, filled, self.options(cipher)?))
     }
 
+    fn check_decryption(&self, cipher: Option<Cipher>) {
+        if self.decrypt && cipher.is_none() {
+            print::warn("--decrypt has no effect: what was read is not encrypted");
+        }
+    }
+
     fn split_above(&self) -> Option<u64> {
         if self.split { Some(0) } else { self.split_above }
     }
 
     /// `cipher` is how the files are encrypted that were read.
     fn options(&self, cipher: Option<Cipher>) -> Result<ExportOptions, Failure> {
+        self.check_decryption(cipher);
         let usual = ExportOptions::default();
         let mode = self.encrypt.or(cipher).filter(|_| !self.decrypt);
         Ok(ExportOptions {

@@ -8,14 +8,15 @@ use serde::Serialize;
 
 use crate::args::ModelKeyArgs;
 use crate::failure::{Failure, Outcome};
+use crate::stdin;
 
 /// Show how two models differ, in graph and weights. Exit code 1 if they do.
 #[derive(Args, Debug)]
 pub struct Diff {
-    /// The model to compare with
+    /// MindIR or ONNX file to compare with
     #[arg(value_name = "A")]
     a: PathBuf,
-    /// The model that may differ
+    /// MindIR or ONNX file that may differ
     #[arg(value_name = "B")]
     b: PathBuf,
     #[command(flatten)]
@@ -64,6 +65,9 @@ impl From<&Change> for Entry {
 impl Diff {
     /// Compares.
     pub fn execute(self) -> Result<Outcome, Failure> {
+        if stdin::is(&self.a) && stdin::is(&self.b) {
+            return Err(Failure::Usage(format!("{} is one model; two are compared", stdin::NAME)));
+        }
         let load = |path| Ok::<_, Failure>(mindir::load_source(self.key.source(path)?)?.model);
         let found = diff(&load(&self.a)?, &load(&self.b)?);
         let text = if self.json {

@@ -3,57 +3,87 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mindir::preprocess::Preprocess;
-use mindir::{DType, Port, Tensor, npy};
+use mindir::picture::{self, PictureError};
+use mindir::preprocess::{Picture, Preprocess};
+use mindir::{DType, Dim, OpError, Port, Spec, Tensor};
 
 use crate::args::{self, LimitArgs, ShapeArgs, called, means, named};
+use crate::content::{Content, kinds};
 use crate::failure::Failure;
-use crate::image::{self, ImageArgs};
-use crate::print::name;
+use crate::image::ImageArgs;
+use crate::print::{self, name};
 use crate::random::Fill;
+use crate::stdin;
 
 /// What goes into a model.
 #[derive(Args, Debug)]
 pub struct InputArgs {
-    /// An input: [NAME=]SOURCE, where SOURCE is a .npy, .npz, .png or .jpg file, `rand:SEED`, `ones` or `zeros`.
+    /// An input: [NAME=]SOURCE, where SOURCE is a .npy or .npz file, a picture (.png, .jpg, .jpeg, .bmp, .gif, .webp, .tif,
+    /// .tiff), `-` for standard input, `rand:SEED`, `ones` or `zeros`.
     ///
     /// Files without NAME fill the inputs in order; the arrays of a .npz go by name if their names are those of inputs, and in
-    /// order if none is. A generator without NAME fills every input that is not given otherwise. rand: floats have mean 0 and deviation 1,
-    /// integers and truth values are 0 or 1. An f32 array may be given for a bf16 input, for NumPy has no such type.
+    /// order if none is. Several pictures for one input are one batch. A generator without NAME fills every input that is not given
+    /// otherwise. rand: floats have mean 0 and deviation 1, integers and truth values are 0 or 1. What a file is its contents
+    /// tell where its ending does not. An f32 array may be given for a bf16 input, for NumPy has no such type.
     #[arg(short, long = "input", value_name = "[NAME=]SOURCE")]
     pub inputs: Vec<String>,
+    /// Convert arrays to the element types of their inputs, which must hold every number; floats are rounded to other floats
+    #[arg(long)]
+    pub cast: bool,
     #[command(flatten)]
     pub shapes: ShapeArgs,
     #[command(flatten)]
     pub image: ImageArgs,
 }
 
+/// An argument of --input.
+struct Given {
+    /// The input that it names.
+    at: Option<usize>,
+    /// What stands after the name.
+    text: String,
+    source: Source,
+}
+
 enum Source {
-    File(PathBuf),
     Fill(Fill),
+    File(Content),
 }
 
 impl Source {
     fn parse(text: &str) -> Result<Source, Failure> {
         match Fill::parse(text) {
             None if text.is_empty() => {
-                let expected = "a .npy, .npz, .png or .jpg file, rand:SEED, ones or zeros";
+                let expected = format!("{}, -, rand:SEED, ones or zeros", kinds());
                 Err(Failure::Usage(format!("--input: expected {expected}, found nothing")))
             }
             Some(fill) => Ok(Source::Fill(fill)),
             None if text.starts_with("rand:") && !Path::new(text).exists() => {
                 Err(Failure::Usage(format!("{}: the seed is no number from 0 to {}", name(text), u64::MAX)))
             }
-            None => Ok(Source::File(text.into())),
+            None => Content::read(text.as_ref()).map(Source::File),
         }
     }
+
+    fn is_picture(&self) -> bool {
+        matches!(self, Source::File(Content::Picture(_)))
+    }
+
+    fn is_array(&self) -> bool {
+        matches!(self, Source::File(Content::Array(_) | Content::Archive(_)))
+    }
+}
+
+/// Whether an input may be a picture, or a batch of them.
+fn takes_pictures(port: &Port) -> bool {
+    port.spec.dims.as_ref().is_none_or(|d| matches!(d.len(), 3 | 4))
 }
 
 /// Inputs found so far.
 struct Slots<'a> {
+    args: &'a InputArgs,
     ports: &'a [Port],
     shapes: Vec<Option<Vec<usize>>>,
-    image: &'a ImageArgs,
     recorded: Option<&'a Preprocess>,
     limits: &'a LimitArgs,
     tensors: Vec<Option<Tensor>>,
@@ -69,47 +99,129 @@ impl InputArgs {
         default: Option<Fill>,
         limits: &LimitArgs,
     ) -> Result<Vec<Tensor>, Failure> {
-        let shapes = self.shapes.given(ports)?;
-        let recorded = recorded.filter(|_| self.image.is_empty());
-        let tensors = vec![None; ports.len()];
-        let mut slots = Slots { ports, shapes, image: &self.image, recorded, limits, tensors };
-        let parsed: Vec<(Option<usize>, Source)> = self
-            .inputs
-            .iter()
-            .map(|text| named(text, ports).and_then(|(at, rest)| Ok((at, Source::parse(rest)?))))
-            .collect::<Result<_, _>>()?;
-        for (at, source) in &parsed {
-            if let Some(at) = at {
-                slots.set(*at, source)?;
-            }
+        let mut given = self.read(ports)?;
+        self.check_flags(&given)?;
+        batches(ports, &mut given)?;
+        let recorded = recorded.filter(|_| self.image.given().is_none());
+        let (shapes, tensors) = (self.shapes.given(ports)?, vec![None; ports.len()]);
+        let mut slots = Slots { args: self, ports, shapes, recorded, limits, tensors };
+        for at in 0..ports.len() {
+            let (mine, others) = given.into_iter().partition(|g| g.at == Some(at));
+            slots.named(at, mine)?;
+            given = others;
         }
-        let mut rest = default;
-        for (at, source) in &parsed {
-            match (at, source) {
-                (Some(_), _) => {}
-                (None, Source::File(path)) => slots.next(path)?,
-                (None, Source::Fill(fill)) => rest = Some(*fill),
-            }
+        slots.unnamed(given, default)
+    }
+
+    /// Refuses flags about inputs where there is none.
+    pub fn check_unused(&self) -> Result<(), Failure> {
+        self.check_flags(&[])
+    }
+
+    /// Whether an input is standard input.
+    pub fn reads_stdin(&self) -> bool {
+        self.files().any(|file| stdin::is(&file))
+    }
+
+    /// The files that may be inputs: what is given, with and without what may be a name.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let ends =
+            |text: &str| text.match_indices('=').map(|(at, _)| PathBuf::from(&text[at + 1..])).collect::<Vec<_>>();
+        self.inputs.iter().flat_map(move |text| [vec![PathBuf::from(text)], ends(text)].concat())
+    }
+
+    fn read(&self, ports: &[Port]) -> Result<Vec<Given>, Failure> {
+        let split = self.inputs.iter().map(|text| named(text, ports)).collect::<Result<Vec<_>, _>>()?;
+        if split.iter().filter(|(_, text)| stdin::is(text.as_ref())).count() > 1 {
+            return Err(Failure::Usage(format!("{} is given for several inputs", stdin::NAME)));
         }
-        slots.finish(rest)
+        let one =
+            |(at, text): (Option<usize>, &str)| Ok(Given { at, text: text.to_string(), source: Source::parse(text)? });
+        split.into_iter().map(one).collect()
+    }
+
+    fn check_flags(&self, given: &[Given]) -> Result<(), Failure> {
+        let unused =
+            |flag: &str, what: &str| Err(Failure::Usage(format!("{flag} is about {what}, and no input is one")));
+        match self.image.given() {
+            Some(flag) if !given.iter().any(|g| g.source.is_picture()) => unused(flag, "pictures"),
+            _ if self.cast && !given.iter().any(|g| g.source.is_array()) => unused("--cast", "arrays"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Gives pictures without a name to the one input that can take them, if there are more of them than such inputs.
+fn batches(ports: &[Port], given: &mut [Given]) -> Result<(), Failure> {
+    let is_free = |at: &usize| !given.iter().any(|g| g.at == Some(*at));
+    let takers: Vec<usize> = (0..ports.len()).filter(is_free).filter(|&at| takes_pictures(&ports[at])).collect();
+    let pictures = given.iter().filter(|g| g.at.is_none() && g.source.is_picture()).count();
+    if pictures <= takers.len() {
+        return Ok(());
+    }
+    match takers.as_slice() {
+        [] => Ok(()),
+        [at] => {
+            let pictures = given.iter_mut().filter(|g| g.at.is_none() && g.source.is_picture());
+            pictures.for_each(|g| g.at = Some(*at));
+            Ok(())
+        }
+        several => {
+            let ports: Vec<Port> = several.iter().map(|&at| ports[at].clone()).collect();
+            let inputs = args::list(&ports);
+            Err(Failure::Usage(format!("{pictures} pictures for several inputs: say NAME=FILE for each; {inputs}")))
+        }
     }
 }
 
 impl Slots<'_> {
-    fn set(&mut self, at: usize, source: &Source) -> Result<(), Failure> {
-        let tensor = match source {
+    /// What is given for input `at` by its name.
+    fn named(&mut self, at: usize, given: Vec<Given>) -> Result<(), Failure> {
+        if given.iter().all(|g| g.source.is_picture()) && !given.is_empty() {
+            let pictures = given.into_iter().filter_map(|g| match g.source {
+                Source::File(Content::Picture(picture)) => Some((g.text, picture)),
+                _ => None,
+            });
+            return self.pictures(at, pictures.collect());
+        }
+        given.into_iter().try_for_each(|g| self.set(at, g.source, g.text))
+    }
+
+    /// What is given without a name, in order.
+    fn unnamed(mut self, given: Vec<Given>, default: Option<Fill>) -> Result<Vec<Tensor>, Failure> {
+        let mut rest = None;
+        for g in given {
+            match g.source {
+                Source::Fill(fill) if rest.replace(fill).is_some() => {
+                    return Err(Failure::Usage(format!("{}: another generator fills the rest already", g.text)));
+                }
+                Source::Fill(_) => {}
+                source => self.next(source, g.text)?,
+            }
+        }
+        if rest.is_some() && !self.tensors.iter().any(Option::is_none) {
+            print::warn("every input is given; the generator without a name fills none");
+        }
+        self.finish(rest.or(default))
+    }
+
+    fn set(&mut self, at: usize, source: Source, from: String) -> Result<(), Failure> {
+        let array = match source {
             Source::Fill(fill) => {
                 let fact = args::fact(&self.ports[at], self.shapes[at].as_deref())?;
                 self.limits.fits(&fact)?;
-                fill.tensor(&fact, at)?
+                let tensor = fill.tensor(&fact, at)?;
+                return self.put(at, tensor, &from);
             }
-            Source::File(path) if is(path, &["npz"]) => self.one_of(path, at)?,
-            Source::File(path) => self.read(path, at)?,
+            Source::File(Content::Picture(picture)) => return self.pictures(at, vec![(from, picture)]),
+            Source::File(Content::Archive(entries)) => self.one_of(entries, at, &from)?,
+            Source::File(Content::Array(array)) => array,
         };
-        self.put(at, tensor)
+        let array = self.array(at, array, &from)?;
+        self.put(at, array, &from)
     }
 
-    fn put(&mut self, at: usize, tensor: Tensor) -> Result<(), Failure> {
+    fn put(&mut self, at: usize, tensor: Tensor, from: &str) -> Result<(), Failure> {
         let port = &self.ports[at];
         if self.tensors[at].is_some() {
             return Err(Failure::Usage(format!("input {} is given twice", name(&port.name))));
@@ -118,31 +230,83 @@ impl Slots<'_> {
             let found = tensor.fact();
             return Err(Failure::Usage(format!("input {}: --shape says {dims:?}, found {found}", name(&port.name))));
         }
-        self.tensors[at] = Some(fit(tensor, port)?);
+        print::tell(|| format!("input {} is {} from {}", name(&port.name), tensor.fact(), name(from)));
+        self.tensors[at] = Some(tensor);
         Ok(())
     }
 
+    /// An array as input `at` takes it.
+    fn array(&self, at: usize, array: Tensor, from: &str) -> Result<Tensor, Failure> {
+        let port = &self.ports[at];
+        let array = fit(array, port)?;
+        let (from, input, found) = (name(from), name(&port.name), array.fact());
+        match port.spec.dtype.filter(|d| *d != array.dtype()) {
+            None => Ok(array),
+            Some(dtype) if self.args.cast => {
+                array.convert(dtype).map_err(|e| Failure::Usage(format!("{from}: input {input}: {e}")))
+            }
+            Some(dtype) => {
+                let text = format!("{from}: expected {dtype} for input {input}, found {found}; --cast converts it");
+                Err(Failure::Usage(text))
+            }
+        }
+    }
+
+    /// Gives pictures, with their paths, to input `at`.
+    fn pictures(&mut self, at: usize, pictures: Vec<(String, Picture)>) -> Result<(), Failure> {
+        let (paths, pictures): (Vec<String>, Vec<Picture>) = pictures.into_iter().unzip();
+        let spec = self.spec(at);
+        let made = match self.recorded.filter(|_| at == 0) {
+            Some(recorded) => picture::prepare(recorded, pictures, &spec),
+            None => picture::batch(&pictures, &self.args.image.options(), &spec),
+        };
+        let tensor = made.map_err(|e| self.explain(at, &paths, &e))?;
+        self.put(at, tensor, &paths.join(", "))
+    }
+
+    /// What input `at` declares, with the shape that was given.
+    fn spec(&self, at: usize) -> Spec {
+        let spec = self.ports[at].spec.clone();
+        match &self.shapes[at] {
+            Some(dims) => Spec { dims: Some(dims.iter().map(|&d| Dim::Known(d)).collect()), ..spec },
+            None => spec,
+        }
+    }
+
+    /// Why pictures are no input, and which flag helps.
+    fn explain(&self, at: usize, paths: &[String], e: &PictureError) -> Failure {
+        let input = name(&self.ports[at].name);
+        let path = |picture: &usize| paths.get(*picture).map_or(String::new(), |p| format!("{}: ", name(p)));
+        Failure::Usage(match e {
+            PictureError::Size { picture, .. } => format!("{}{e} for input {input}; add --resize", path(picture)),
+            PictureError::Unlike { picture, .. } => format!("{}{e}, for input {input}", path(picture)),
+            PictureError::NoShape(_) => format!("input {input}: {e}; give --shape"),
+            PictureError::NoChannels(_) => format!("input {input}: {e}; add --rgb, --bgr or --gray"),
+            PictureError::Numbers { what, .. } => format!("input {input}: {e}; see --{what}"),
+            PictureError::Transform(OpError::Unsupported(what)) => {
+                format!("{what}; give --scale, --mean, … or an array instead")
+            }
+            PictureError::Transform(other) => format!("{}{other}", path(&0)),
+            other => format!("input {input}: {other}"),
+        })
+    }
+
     /// Gives a file to the first input without a tensor.
-    fn next(&mut self, path: &Path) -> Result<(), Failure> {
+    fn next(&mut self, source: Source, from: String) -> Result<(), Failure> {
         let free: Vec<usize> = (0..self.ports.len()).filter(|&i| self.tensors[i].is_none()).collect();
-        if is(path, &["npz"]) {
-            return self.archive(path, &free);
+        if let Source::File(Content::Archive(entries)) = source {
+            return self.archive(entries, &free, &from);
         }
         let Some(&at) = free.first() else {
             let ports = args::list(self.ports);
-            return Err(Failure::Usage(format!("{}: there is no input left; the inputs are {ports}", path.display())));
+            return Err(Failure::Usage(format!("{from}: there is no input left; the inputs are {ports}")));
         };
-        let tensor = self.read(path, at)?;
-        self.put(at, tensor)
+        self.set(at, source, from)
     }
 
-    fn archive(&mut self, path: &Path, free: &[usize]) -> Result<(), Failure> {
-        let entries = npy::read_npz(path).map_err(Failure::file(path))?;
+    fn archive(&mut self, entries: Vec<(String, Tensor)>, free: &[usize], from: &str) -> Result<(), Failure> {
         let by_name = entries.iter().map(|(n, _)| called(n, self.ports)).collect::<Result<Vec<_>, _>>()?;
-        let wrong = |what: String| {
-            let (path, ports) = (path.display(), args::list(self.ports));
-            Failure::Usage(format!("{path}: {what} {ports}"))
-        };
+        let wrong = |what: String| Failure::Usage(format!("{from}: {what} {}", args::list(self.ports)));
         let order: Vec<usize> = if by_name.iter().all(Option::is_none) {
             if entries.len() > free.len() {
                 return Err(wrong(format!("{} arrays for the inputs", entries.len())));
@@ -153,29 +317,22 @@ impl Slots<'_> {
         } else {
             by_name.into_iter().flatten().collect()
         };
-        order.into_iter().zip(entries).try_for_each(|(at, (_, t))| self.put(at, t))
+        for (at, (entry, array)) in order.into_iter().zip(entries) {
+            let array = self.array(at, array, &format!("{from}: {entry}"))?;
+            self.put(at, array, from)?;
+        }
+        Ok(())
     }
 
     /// The array of an archive that belongs to an input.
-    fn one_of(&self, path: &Path, at: usize) -> Result<Tensor, Failure> {
-        let mut entries = npy::read_npz(path).map_err(Failure::file(path))?;
+    fn one_of(&self, mut entries: Vec<(String, Tensor)>, at: usize, from: &str) -> Result<Tensor, Failure> {
         let wanted = &self.ports[at].name;
         let mut found = (0..entries.len()).filter(|i| means(&entries[*i].0, &self.ports[at]) || entries.len() == 1);
         match (found.next(), found.next()) {
             (Some(i), None) => Ok(entries.swap_remove(i).1),
-            (None, _) => Err(Failure::Usage(format!("{}: no array is called {}", path.display(), name(wanted)))),
-            _ => Err(Failure::Usage(format!("{}: several arrays are called {}", path.display(), name(wanted)))),
+            (None, _) => Err(Failure::Usage(format!("{from}: no array is called {}", name(wanted)))),
+            _ => Err(Failure::Usage(format!("{from}: several arrays are called {}", name(wanted)))),
         }
-    }
-
-    fn read(&self, path: &Path, at: usize) -> Result<Tensor, Failure> {
-        if is(path, &["png", "jpg", "jpeg"]) {
-            if let (0, Some(recorded)) = (at, self.recorded) {
-                return image::prepared(path, recorded);
-            }
-            return image::read(path, &self.ports[at], self.shapes[at].as_deref(), self.image);
-        }
-        npy::read(path).map_err(Failure::file(path))
     }
 
     fn finish(mut self, rest: Option<Fill>) -> Result<Vec<Tensor>, Failure> {
@@ -186,7 +343,7 @@ impl Slots<'_> {
             let rest = if missing.len() == n { String::new() } else { format!("; the inputs are {all}") };
             return Err(Failure::Usage(format!("no value for {}{rest}; see --input", args::list(&missing))));
         };
-        free.into_iter().try_for_each(|at| self.set(at, &Source::Fill(fill)))?;
+        free.into_iter().try_for_each(|at| self.set(at, Source::Fill(fill), "a generator".into()))?;
         Ok(self.tensors.into_iter().flatten().collect())
     }
 }
@@ -197,10 +354,4 @@ pub fn fit(tensor: Tensor, port: &Port) -> Result<Tensor, Failure> {
         return Ok(tensor);
     }
     tensor.convert(DType::BF16).map_err(|e| Failure::Usage(format!("input {}: {e}", name(&port.name))))
-}
-
-/// Whether a path ends in one of these, in any case.
-pub fn is(path: &Path, endings: &[&str]) -> bool {
-    let found = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    endings.iter().any(|e| found.eq_ignore_ascii_case(e))
 }

@@ -24,10 +24,10 @@ pub struct Inspect {
     #[arg(long)]
     params: bool,
     /// Print the entry graph
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["functions", "json"])]
     graph: bool,
     /// Print every graph; control flow has several
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     functions: bool,
     /// Exit code 3 if something is not supported
     #[arg(long)]
@@ -133,6 +133,9 @@ impl Inspect {
         let (loaded, _) = self.model.load()?;
         let report = report(&loaded);
         let clean = report.unsupported.is_empty();
+        if self.json && (self.ops || self.params) {
+            print::warn("--ops and --params have no effect: --json has both");
+        }
         let text = if self.json { print::json(&report) } else { self.text(&report, &loaded.model) };
         Ok(if clean || !self.strict { Outcome::ok(text) } else { Outcome::unsupported(text) })
     }
@@ -302,7 +305,8 @@ impl Report {
         rows.iter().fold(String::new(), |text, (key, value)| {
             let shown = if *key == last { "" } else { key };
             last = key;
-            text + &format!("{shown:<11} {value}\n")
+            let line = format!("{shown:<11} {value}");
+            text + &if shown == "operators" { print::fit(&line) } else { line } + "\n"
         })
     }
 

@@ -11,6 +11,7 @@ mod check;
 mod ckpt;
 mod compare;
 mod completions;
+mod content;
 mod convert;
 mod diff;
 mod difference;
@@ -28,6 +29,7 @@ mod run;
 mod save;
 mod sets;
 mod stats;
+mod stdin;
 mod top;
 
 use std::io::Write;
@@ -36,13 +38,39 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, Outcome};
+use crate::print::Volume;
 
-/// Run MindSpore models outside Python.
+/// Run MindSpore models outside Python: MindIR and ONNX files.
 #[derive(Parser)]
 #[command(name = "mindir", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print results and errors only: no warnings, no progress, nothing about what was done
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell on stderr what is read, how long loading and planning take, and where the model runs
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+impl Cli {
+    fn volume(&self) -> Volume {
+        match (self.quiet, self.verbose) {
+            (true, _) => Volume::Quiet,
+            (_, true) => Volume::Verbose,
+            _ => Volume::Normal,
+        }
+    }
+
+    fn execute(self) -> Result<u8, Failure> {
+        print::set_volume(self.volume());
+        let outcome = self.command.execute()?;
+        if !(outcome.is_notice && print::volume() == Volume::Quiet) {
+            print::stdout(&outcome.text)?;
+        }
+        Ok(outcome.code)
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -86,21 +114,29 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    // Also of arguments that are wrong, and say nothing else.
+    let json = std::env::args_os().take_while(|a| a != "--").any(|a| a == "--json");
     let ended = match Cli::try_parse() {
-        Ok(cli) => cli.command.execute().and_then(|outcome| print::stdout(&outcome.text).map(|()| outcome.code)),
-        Err(answer) => explain(&answer),
+        Ok(cli) => cli.execute(),
+        Err(answer) => explain(&answer, json),
     };
-    ended.map_or_else(
-        |failure| {
-            print::stderr(&failure.text());
-            ExitCode::from(failure.code())
-        },
-        ExitCode::from,
-    )
+    ended.map_or_else(|failure| fail(&failure, json), ExitCode::from)
+}
+
+/// Prints why the command failed.
+fn fail(failure: &Failure, json: bool) -> ExitCode {
+    if !json || print::stdout(&print::json(&failure.report())).is_err() {
+        print::stderr(&failure.text());
+    }
+    ExitCode::from(failure.code())
 }
 
 /// Prints help, or what is wrong with the arguments; returns the exit code.
-fn explain(answer: &clap::Error) -> Result<u8, Failure> {
+fn explain(answer: &clap::Error, json: bool) -> Result<u8, Failure> {
+    if answer.use_stderr() && json {
+        let text = answer.to_string();
+        return Err(Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_string()));
+    }
     let printed = answer.print();
     if answer.use_stderr() {
         return Ok(failure::USAGE);

@@ -95,9 +95,13 @@ struct Note {
 
 impl Plan {
     pub fn execute(self) -> Result<Outcome, Failure> {
+        if self.why && self.json {
+            print::warn("--why has no effect: --json has what the passes did");
+        }
         let (loaded, _) = self.model.load()?;
         let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
         let facts = self.shapes.facts(&cell.inputs())?;
+        args::tell_plan(&cell, &facts);
         let plan = cell.plan(&facts)?;
         let report = Report {
             inputs: facts.iter().map(ToString::to_string).collect(),
@@ -177,7 +181,8 @@ impl Report {
         }
         let applied = self.notes.iter().filter(|n| n.applied).count();
         if !why {
-            return text + &format!("passes made {}; --why shows them\n", print::plural(applied, "change"));
+            let hint = format!("passes made {}; --why shows them\n", print::plural(applied, "change"));
+            return if print::volume() == print::Volume::Quiet { text } else { text + &hint };
         }
         let row = |n: &Note| {
             let done = if n.applied { "applied" } else { "refused" };

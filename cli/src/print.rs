@@ -1,13 +1,57 @@
 //! Text for terminals.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{CellAlignment, Table, presets};
 use mindir::Printable;
 use serde::Serialize;
 
 use crate::failure::Failure;
+
+/// What is told besides results and errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Volume {
+    /// Nothing.
+    Quiet,
+    /// Warnings, and progress on terminals.
+    #[default]
+    Normal,
+    /// What is read and done, too.
+    Verbose,
+}
+
+static VOLUME: OnceLock<Volume> = OnceLock::new();
+
+/// Says what is told from now on.
+pub fn set_volume(volume: Volume) {
+    let _ = VOLUME.set(volume);
+}
+
+/// What is told.
+pub fn volume() -> Volume {
+    VOLUME.get().copied().unwrap_or_default()
+}
+
+/// Tells what goes on, if that is asked for.
+pub fn tell(text: impl FnOnce() -> String) {
+    if volume() == Volume::Verbose {
+        stderr(&format!("{}\n", text()));
+    }
+}
+
+/// Warns of something that is no failure.
+pub fn warn(text: &str) {
+    if volume() != Volume::Quiet {
+        stderr(&format!("warning: {text}\n"));
+    }
+}
+
+/// Whether progress is shown while something takes long.
+pub fn shows_progress() -> bool {
+    volume() != Volume::Quiet && io::stderr().is_terminal()
+}
 
 /// `text` with everything escaped that a terminal would act on, but for line ends.
 fn safe(text: &str) -> String {
@@ -64,8 +108,60 @@ pub fn json(value: &impl Serialize) -> String {
     out
 }
 
-/// Rows in columns, the columns in `right` aligned to the right. No borders.
+/// Columns of the terminal that stdout is; `None` if it is none.
+fn width() -> Option<usize> {
+    let term = console::Term::stdout();
+    if term.is_term() { term.size_checked().map(|(_, columns)| usize::from(columns)) } else { None }
+}
+
+/// A line that fits the terminal: its middle is left out where it is too long.
+pub fn fit(line: &str) -> String {
+    width().map_or_else(|| line.to_string(), |width| cut(line, width))
+}
+
+/// Text of at most `width` characters: the middle is left out of a longer one.
+fn cut(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return text.to_string();
+    }
+    let kept = width.saturating_sub(1);
+    let (head, tail) = (kept.div_ceil(2), kept / 2);
+    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
+}
+
+/// Spaces between the columns of a table.
+const GAP: usize = 2;
+
+/// No column of a table is made narrower than this.
+const NARROW: usize = 12;
+
+/// The width that wide columns of these widths may have, so that all of them fit into `width`.
+fn widest(columns: &[usize], width: usize) -> usize {
+    let fits = |cap: usize| columns.iter().map(|w| GAP + w.min(&cap)).sum::<usize>() <= width + GAP;
+    let widest = columns.iter().copied().max().unwrap_or(0).max(NARROW);
+    (NARROW..=widest).rev().find(|&cap| fits(cap)).unwrap_or(NARROW)
+}
+
+/// Cuts cells so that every row fits into `width`.
+fn narrow(header: &[&str], rows: &mut [Vec<String>], width: usize) {
+    let count = rows.iter().map(Vec::len).chain([header.len()]).max().unwrap_or(0);
+    let mut columns: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
+    columns.resize(count, 0);
+    for row in rows.iter() {
+        row.iter().zip(&mut columns).for_each(|(cell, width)| *width = (*width).max(cell.chars().count()));
+    }
+    let cap = widest(&columns, width);
+    rows.iter_mut().flatten().for_each(|cell| *cell = cut(cell, cap));
+}
+
+/// Rows in columns, the columns in `right` aligned to the right. No borders. On a terminal the middle of long cells is left
+/// out, so that rows fit.
 pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut rows: Vec<Vec<String>> = rows.into_iter().collect();
+    if let Some(width) = width() {
+        narrow(header, &mut rows, width);
+    }
     let mut t = Table::new();
     t.load_style(presets::NOTHING);
     if !header.is_empty() {
@@ -73,7 +169,7 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
     }
     t.add_rows(rows);
     for (i, column) in t.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP as u16));
         if right.contains(&i) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -147,6 +243,23 @@ mod tests {
         assert_eq!(bytes(246 * 1024), "246 KiB");
         assert_eq!(flops(830_000.0), "830 kFLOP");
         assert_eq!(time(27_100_000.0), "27.1 ms");
+    }
+
+    #[test]
+    fn long_cells_lose_their_middle_where_a_row_does_not_fit() {
+        assert_eq!(cut("abcdefghij", 10), "abcdefghij");
+        assert_eq!(cut("abcdefghij", 6), "abc…ij");
+        let path = "Default/network-Net/conv1-Conv2d/Conv2D-op0";
+        let mut rows = vec![vec!["0".to_string(), path.into(), "1.2 ms".into()]];
+        narrow(&["#", "node", "time"], &mut rows, 40);
+        assert_eq!(rows[0], ["0", "Default/network…onv2d/Conv2D-op0", "1.2 ms"].map(|c| cut(c, 29)));
+        assert_eq!(rows[0].iter().map(|c| c.chars().count()).sum::<usize>() + 2 * GAP, 40);
+        let mut rows = vec![vec![path.to_string(), path.into()]];
+        narrow(&[], &mut rows, 5);
+        assert!(rows[0].iter().all(|c| c.chars().count() == NARROW));
+        let mut rows = vec![vec!["a".to_string(), path.into()]];
+        narrow(&["x", "y"], &mut rows, 80);
+        assert_eq!(rows[0][1], path);
     }
 
     #[test]

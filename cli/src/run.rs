@@ -1,7 +1,6 @@
 //! `mindir run`.
 
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,10 +9,12 @@ use mindir::{Tensor, npy};
 use serde::Serialize;
 
 use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
+use crate::content::is;
 use crate::dump;
 use crate::failure::{Failure, Outcome};
-use crate::input::{InputArgs, is};
+use crate::input::InputArgs;
 use crate::print;
+use crate::save::is_same;
 use crate::stats::Stats;
 use crate::top::{self, Row};
 
@@ -26,17 +27,17 @@ pub struct Run {
     model: ModelArg,
     #[command(flatten)]
     inputs: InputArgs,
-    /// Store the results: a folder for out_0.npy, out_1.npy, …, or one .npz file
-    #[arg(short, long, value_name = "DIR|FILE.npz")]
+    /// Store the results: a .npy file if there is one, a .npz file, or a folder for out_0.npy, out_1.npy, …
+    #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
     /// Show the K best classes: softmax over the last dimension of every float output
-    #[arg(long, value_name = "K")]
-    top: Option<NonZeroUsize>,
+    #[arg(long, value_name = "K", value_parser = top::count)]
+    top: Option<usize>,
     /// Names of the classes, one a line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Store the result of every node: NAME.npy and an index.tsv in execution order. Passes that join nodes do not apply. The
-    /// model must be one straight line of nodes without state
+    /// model must be one straight line of nodes
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
     #[command(flatten)]
@@ -61,26 +62,66 @@ impl Run {
         let labels = self.labels.as_deref().map(top::labels).transpose()?;
         let (loaded, _) = self.model.load()?;
         let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        let targets = self.targets(cell.outputs().len())?;
         let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
+        args::tell_plan(&cell, &inputs.iter().map(Tensor::fact).collect::<Vec<_>>());
+        // Before the run, which may write parameters.
+        let nodes = self.dump.as_ref().map(|_| dump::results(&cell, &inputs)).transpose()?;
         let start = Instant::now();
         let outputs = cell.run(&inputs)?;
         let nanoseconds = start.elapsed().as_nanos() as u64;
-        let nodes = self.dump.as_ref().map(|_| dump::results(&cell, &inputs)).transpose()?;
+        print::tell(|| format!("the first run took {}", print::time(nanoseconds as f64)));
         let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
         let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
-        let top = match self.top.or(labels.as_ref().map(|_| NonZeroUsize::MIN)) {
-            Some(k) => top::rows(&outputs, k.get(), labels.as_deref())?,
+        let top = match self.top.or(labels.as_ref().map(|_| 1)) {
+            Some(k) => top::rows(&outputs, k, labels.as_deref())?,
             None => Vec::new(),
         };
-        let mut written = Vec::new();
-        if let Some(to) = &self.output {
-            written.extend(store(to, &outputs)?);
-        }
+        let mut written = self.store(&targets, &outputs)?;
         if let (Some(dir), Some(nodes)) = (&self.dump, &nodes) {
             written.extend(dump::write(dir, nodes)?);
         }
         let report = Report { nanoseconds, outputs: outputs.iter().zip(&names).map(stats).collect(), top, written };
-        Ok(Outcome::ok(if self.json { print::json(&report) } else { self.text(&report) }))
+        if self.json {
+            return Ok(Outcome::ok(print::json(&report)));
+        }
+        let text = self.text(&report);
+        Ok(if report.top.is_empty() && !report.written.is_empty() { Outcome::done(text) } else { Outcome::ok(text) })
+    }
+
+    /// The files for so many results: none, one, or one for each.
+    fn targets(&self, count: usize) -> Result<Vec<PathBuf>, Failure> {
+        let Some(to) = &self.output else { return Ok(Vec::new()) };
+        if is(to, &["npy"]) && count != 1 {
+            let text = format!("{}: the model has {count} results; give a folder or a .npz file", to.display());
+            return Err(Failure::Usage(text));
+        }
+        let files = match is(to, &["npy", "npz"]) {
+            true => vec![to.clone()],
+            false => (0..count).map(|i| to.join(format!("out_{i}.npy"))).collect(),
+        };
+        let inputs: Vec<PathBuf> = self.inputs.files().collect();
+        match files.iter().find(|file| inputs.iter().any(|input| is_same(input, file))) {
+            Some(file) => Err(Failure::Usage(format!("{}: it is an input and would be replaced", file.display()))),
+            None => Ok(files),
+        }
+    }
+
+    /// Writes results to their files, of which a .npz file holds all; returns the paths.
+    fn store(&self, targets: &[PathBuf], outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
+        match &self.output {
+            Some(to) if is(to, &["npz"]) => archive(to, outputs).map_err(Failure::file(to))?,
+            Some(to) => {
+                if !is(to, &["npy"]) {
+                    fs::create_dir_all(to).map_err(Failure::file(to))?;
+                }
+                for (target, tensor) in targets.iter().zip(outputs) {
+                    npy::write(target, tensor).map_err(Failure::file(target))?;
+                }
+            }
+            None => {}
+        }
+        Ok(targets.iter().map(|path| path.display().to_string()).collect())
     }
 
     fn text(&self, report: &Report) -> String {
@@ -90,28 +131,14 @@ impl Run {
         }
         if !report.written.is_empty() {
             let place = self.output.iter().chain(&self.dump).map(|p| p.display().to_string()).collect::<Vec<_>>();
-            return format!("{} files written to {}\n", report.written.len(), place.join(" and "));
+            let files = print::plural(report.written.len(), "file");
+            return format!("{files} written to {}\n", place.join(" and "));
         }
         report.outputs.iter().enumerate().map(|(i, o)| o.line(&format!("output {i}"))).collect()
     }
 }
 
-/// Writes tensors as `out_0.npy`, …; returns the paths.
-fn store(to: &Path, outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
-    if is(to, &["npz"]) {
-        let named: Vec<(String, Tensor)> =
-            outputs.iter().enumerate().map(|(i, t)| (format!("out_{i}"), t.clone())).collect();
-        npy::write_npz(to, &named).map_err(Failure::file(to))?;
-        return Ok(vec![to.display().to_string()]);
-    }
-    if is(to, &["npy"]) {
-        return Err(Failure::Usage(format!("{}: results go to a folder or to one .npz file", to.display())));
-    }
-    fs::create_dir_all(to).map_err(Failure::file(to))?;
-    let one = |(i, t): (usize, &Tensor)| {
-        let path = to.join(format!("out_{i}.npy"));
-        npy::write(&path, t).map_err(Failure::file(&path))?;
-        Ok(path.display().to_string())
-    };
-    outputs.iter().enumerate().map(one).collect()
+fn archive(target: &Path, outputs: &[Tensor]) -> std::io::Result<()> {
+    let named: Vec<_> = outputs.iter().enumerate().map(|(i, t)| (format!("out_{i}"), t.clone())).collect();
+    npy::write_npz(target, &named)
 }

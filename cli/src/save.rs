@@ -1,11 +1,15 @@
 //! Files that a command writes: for real or not, with a bar where it takes long.
 
-use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mindir::store::{Disk, DryRun, Layer, Options, Watch};
+use serde::Serialize;
+
+use crate::failure::{Failure, Outcome};
+use crate::print;
 
 /// From this many bytes on, a bar is shown.
 const LONG: u64 = 64 << 20;
@@ -16,12 +20,43 @@ pub struct SaveArgs {
     /// Say what would be written, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Replace the file that was read, or write one that would be as it was
+    #[arg(long)]
+    pub force: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
+/// What the ending of a file to write stands for, in any case; `None` without an ending.
+pub fn by_ending<T: Copy>(path: &Path, known: &[(&str, T)]) -> Result<Option<T>, Failure> {
+    let Some(ending) = path.extension().map(|ending| ending.to_string_lossy()) else { return Ok(None) };
+    let found = known.iter().find(|(of, _)| ending.eq_ignore_ascii_case(of));
+    let refused = || {
+        let all: Vec<String> = known.iter().map(|(of, _)| format!(".{of}")).collect();
+        let (path, ending) = (path.display(), print::name(&ending));
+        Failure::Usage(format!("{path}: cannot write .{ending} files; endings are {}", all.join(", ")))
+    };
+    found.map(|(_, meaning)| Some(*meaning)).ok_or_else(refused)
+}
+
+/// Whether two paths are one file that exists.
+pub fn is_same(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(a).is_some_and(|a| real(b) == Some(a))
+}
+
 impl SaveArgs {
+    /// Refuses a file in a folder that does not exist, and to replace a file by what is made of it, unless that is asked for.
+    pub fn check(&self, source: &Path, target: &Path) -> Result<(), Failure> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.exists()) {
+            return Err(Failure::file(target)(std::io::ErrorKind::NotFound.into()));
+        }
+        let is_allowed = self.force || self.dry_run || !is_same(source, target);
+        if is_allowed { Ok(()) } else { Err(Failure::same(target)) }
+    }
+
     /// Lets `save` write about `size` bytes.
     pub fn save<T>(&self, size: u64, save: impl FnOnce(Options) -> T) -> T {
         let bar = bar(size);
@@ -32,6 +67,15 @@ impl SaveArgs {
         saved
     }
 
+    /// What to print of a report: its text tells what was done.
+    pub fn outcome(&self, report: &impl Serialize, text: impl FnOnce() -> String) -> Outcome {
+        match (self.json, self.dry_run) {
+            (true, _) => Outcome::ok(print::json(report)),
+            (_, true) => Outcome::ok(text()),
+            _ => Outcome::done(text()),
+        }
+    }
+
     /// What was done to a file.
     pub fn verb(&self) -> &'static str {
         if self.dry_run { "would write" } else { "wrote" }
@@ -39,7 +83,7 @@ impl SaveArgs {
 }
 
 fn bar(size: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() || size < LONG {
+    if !print::shows_progress() || size < LONG {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");

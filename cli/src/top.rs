@@ -27,6 +27,12 @@ pub struct Row {
     pub classes: Vec<Class>,
 }
 
+/// The number of classes that --top shows.
+pub fn count(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| *n > 0);
+    n.ok_or_else(|| "expected a number of classes from 1 on".into())
+}
+
 /// One name a line.
 pub fn labels(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::file(path))?;

@@ -9,12 +9,13 @@ use mindir::ckpt::{Checkpoint, Format};
 use super::edit::{changes, renamed};
 use super::files::WriteArgs;
 use crate::args::KeyArgs;
+use crate::content::is;
 use crate::failure::{Failure, Outcome};
 
 /// Write a checkpoint in another format, encrypted or not, with or without a checksum. What is encrypted stays so, unless
 /// --decrypt is given.
 ///
-/// Of a model (.mindir or .onnx) the parameters are taken.
+/// Of a MindIR or ONNX file the parameters are taken.
 #[derive(Args, Debug)]
 pub struct Convert {
     #[command(flatten)]
@@ -39,8 +40,7 @@ struct PathArgs {
 impl PathArgs {
     /// The entries of a checkpoint or the parameters of a model, and how the file is encrypted.
     fn read(&self) -> Result<(Checkpoint, Option<Cipher>), Failure> {
-        let is_model = self.input.extension().is_some_and(|ending| ending == "mindir" || ending == "onnx");
-        if !is_model {
+        if !is(&self.input, &["mindir", "onnx"]) {
             let (checkpoint, kind) = self.key.read(&self.input)?;
             return Ok((checkpoint, kind.cipher));
         }
@@ -49,6 +49,7 @@ impl PathArgs {
     }
 
     fn write(&self, before: &[String], checkpoint: &Checkpoint, cipher: Option<Cipher>) -> Result<Outcome, Failure> {
+        self.write.check(&self.input, &self.output)?;
         self.write.check_loadable(&self.output, checkpoint)?;
         self.write.write(&self.output, checkpoint, &self.key, cipher, None, &changes(before, checkpoint))
     }

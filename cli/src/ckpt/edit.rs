@@ -17,7 +17,7 @@ use crate::print::name;
 struct EditArgs {
     /// The checkpoint
     file: PathBuf,
-    /// Write here instead of replacing the file
+    /// Write here instead of replacing the file, which --force allows to be the same
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -38,6 +38,10 @@ impl EditArgs {
 
     /// Writes to another file, or in the place of the one that was read.
     fn finish(&self, checkpoint: &Checkpoint, kind: Kind, changes: &[String]) -> Result<Outcome, Failure> {
+        match &self.output {
+            Some(path) => self.write.check(&self.file, path)?,
+            None => self.write.check_changed(&self.file, changes)?,
+        }
         match &self.output {
             Some(path) => self.write.write(path, checkpoint, &self.key, kind.cipher, None, changes),
             None => self.write.write(&self.file, checkpoint, &self.key, kind.cipher, Some(kind), changes),

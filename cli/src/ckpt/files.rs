@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print;
-use crate::save::SaveArgs;
+use crate::save::{self, SaveArgs};
 
 /// How a checkpoint is written.
 #[derive(Args, Debug, Clone)]
@@ -35,11 +35,13 @@ pub struct WriteArgs {
     save: SaveArgs,
 }
 
+/// Formats that are written, by their names, which are the endings of their files.
+const FORMATS: [(&str, Format); 3] =
+    [("ckpt", Format::Ckpt), ("safetensors", Format::Safetensors), ("npz", Format::Npz)];
+
 fn format(text: &str) -> Result<Format, String> {
-    [Format::Ckpt, Format::Safetensors, Format::Npz]
-        .into_iter()
-        .find(|f| f.to_string() == text)
-        .ok_or_else(|| "expected ckpt, safetensors or npz".to_string())
+    let found = FORMATS.iter().find(|(name, _)| *name == text).map(|(_, format)| *format);
+    found.ok_or_else(|| "expected ckpt, safetensors or npz".to_string())
 }
 
 /// What was written.
@@ -71,7 +73,10 @@ impl WriteArgs {
             (Some(_), None) => return Err(Failure::Usage("--encrypt needs --key-file or --key-env".into())),
             (Some(cipher), Some(key)) => Some(Encryption::new(cipher, key).map_err(|e| Failure::Usage(e.to_string()))?),
         };
-        let format = self.format.or(old.map(|old| old.format)).or(Format::of_path(path));
+        let format = match self.format.or(old.map(|old| old.format)) {
+            Some(format) => Some(format),
+            None => save::by_ending(path, &FORMATS)?,
+        };
         let size = checkpoint.bytes();
         self.save.save(size, |store| {
             let crc = self.crc || old.is_some_and(|old| old.has_crc);
@@ -79,14 +84,32 @@ impl WriteArgs {
             ckpt::write(path, checkpoint, &WriteOptions { format, encryption, crc, store })
         })?;
         let path = path.display().to_string();
-        if self.save.json {
-            let (entries, dry_run) = (checkpoint.len(), self.save.dry_run);
-            return Ok(Outcome::ok(print::json(&Written { path, entries, bytes: size, dry_run, changes })));
+        let (entries, dry_run) = (checkpoint.len(), self.save.dry_run);
+        let report = Written { path, entries, bytes: size, dry_run, changes };
+        Ok(self.save.outcome(&report, || report.text(self.save.verb())))
+    }
+
+    /// Refuses to replace a file by what is made of it, unless that is asked for.
+    pub fn check(&self, source: &Path, target: &Path) -> Result<(), Failure> {
+        self.save.check(source, target)
+    }
+
+    /// Refuses to write a file again as it was, unless that is asked for.
+    pub fn check_changed(&self, path: &Path, changes: &[String]) -> Result<(), Failure> {
+        let Self { format, crc, encrypt, decrypt, read_only, save } = self;
+        let is_changed = !changes.is_empty() || format.is_some() || *crc || encrypt.is_some() || *decrypt || *read_only;
+        if is_changed || save.force || save.dry_run {
+            return Ok(());
         }
-        let mut text: String = changes.iter().map(|line| format!("{line}\n")).collect();
-        let entries = print::entries(checkpoint.len());
-        text += &format!("{} {path}: {entries}, {}\n", self.save.verb(), print::bytes(size));
-        Ok(Outcome::ok(text))
+        Err(Failure::Usage(format!("{}: nothing would change; --force writes it again", path.display())))
+    }
+}
+
+impl Written<'_> {
+    fn text(&self, verb: &str) -> String {
+        let changes: String = self.changes.iter().map(|line| format!("{line}\n")).collect();
+        let (path, entries, size) = (&self.path, print::entries(self.entries), print::bytes(self.bytes));
+        format!("{changes}{verb} {path}: {entries}, {size}\n")
     }
 }
 

@@ -46,6 +46,7 @@ fn along(text: &str) -> Result<(String, usize), String> {
 
 impl Merge {
     pub fn execute(self) -> Result<Outcome, Failure> {
+        self.files.iter().try_for_each(|file| self.write.check(file, &self.output))?;
         let files = self.files.iter().map(|file| self.key.read(file)).collect::<Result<Vec<_>, _>>()?;
         let cipher = files.iter().find_map(|(_, kind)| kind.cipher);
         let checkpoints = files.into_iter().map(|(checkpoint, _)| checkpoint).collect();

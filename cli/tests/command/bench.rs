@@ -21,8 +21,44 @@ fn steps_can_be_profiled() {
     let lenet = digits("lenet5.mindir");
     mindir(["bench", &lenet, "--time", "5ms", "--profile"]).with(0).says(&["profile with", "share", "Conv2D", "%"]);
     let json = mindir(["bench", &lenet, "--time", "5ms", "--profile", "--json"]).with(0).json();
-    let share: f64 = json["runs"][0]["steps"].as_array().unwrap().iter().map(|s| s["share"].as_f64().unwrap()).sum();
-    assert!((share - 1.0).abs() < 1e-6);
+    adds_up(&json["runs"][0]);
+}
+
+/// Asserts that steps and what is between them are a whole run, which takes about as long as runs do without a profile.
+#[track_caller]
+fn adds_up(run: &serde_json::Value) {
+    let ns = |key: &str| run[key].as_u64().unwrap();
+    let steps = run["steps"].as_array().unwrap();
+    let inside: u64 = steps.iter().map(|s| s["mean_ns"].as_u64().unwrap()).sum();
+    assert!(!steps.is_empty() && inside > 0);
+    assert_eq!(inside + ns("between_steps_ns"), ns("profiled_run_ns"), "{run:#}");
+    assert!(ns("profiled_run_ns") < 3 * ns("p50_ns"), "{run:#}");
+    let shares: f64 = steps.iter().map(|s| s["share"].as_f64().unwrap()).sum();
+    assert!((0.0..=1.0 + 1e-9).contains(&shares), "{run:#}");
+}
+
+#[test]
+fn loops_and_branches_are_profiled_too() {
+    let bench = ["bench", &model("cf_while"), "-i", "ones", "--time", "50ms", "--profile"];
+    mindir(bench).with(0).says(&["p50", "profile with", "between steps"]);
+    let json = mindir(bench.iter().chain(&["--json"])).with(0).json();
+    adds_up(&json["runs"][0]);
+    let runs = json["runs"][0]["steps"].as_array().unwrap().iter().map(|s| s["runs"].as_u64().unwrap());
+    assert!(runs.max().unwrap() > 1, "{json:#}");
+}
+
+/// The rows that are done stay when a later one fails.
+#[test]
+fn rows_appear_as_they_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    mindir::npy::write(&path, &mindir::Tensor::zeros(mindir::DType::F32, &[1, 1, 32, 32]).unwrap()).unwrap();
+    let (dynamic, given) = (digits("lenet5_dynamic_batch.mindir"), path.to_str().unwrap());
+    let ended = mindir(["bench", &dynamic, "-i", given, "--batch", "1,3", "--time", "5ms"]);
+    let rows: Vec<&str> = ended.stdout.lines().collect();
+    assert!(rows[1].trim_start().starts_with("batch"), "{ended:#?}");
+    assert!(rows[2].trim_start().starts_with('1') && rows.len() == 3, "{ended:#?}");
+    ended.with(2).complains(&[]);
 }
 
 #[test]
@@ -47,7 +83,6 @@ fn given_inputs_must_have_the_batch_size() {
 #[test]
 fn control_flow_runs_too() {
     mindir(["bench", &model("cf_while"), "-i", "ones", "--time", "5ms"]).with(0).says(&["p50"]);
-    mindir(["bench", &model("cf_while"), "-i", "ones", "--time", "5ms", "--profile"]).with(2).complains(&["--profile"]);
 }
 
 #[test]

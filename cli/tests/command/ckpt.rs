@@ -324,3 +324,24 @@ fn complex_tensors_are_not_written_for_mindspore() {
     let (_own, file) = copied("append.ckpt");
     mindir(["ckpt", "set", &file, "c", &format!("@{}", at(&dir, "c.npy"))]).with(3).complains(&["entry c"]);
 }
+
+#[test]
+fn what_would_change_nothing_or_replace_what_is_read_asks_for_force() {
+    let (dir, file) = copied("append.ckpt");
+    let [other, model] = ["other.ckpt", "m.mindir"].map(|name| at(&dir, name));
+    let before = fs::read(&file).unwrap();
+    let said = ["nothing would change", "--force"];
+    mindir(["ckpt", "filter", &file]).with(2).complains(&said);
+    mindir(["ckpt", "filter", &file, "--keep", "*"]).with(2).complains(&said);
+    mindir(["ckpt", "rename", &file, "--batch-norm"]).with(2).complains(&said);
+    mindir(["ckpt", "filter", &file, "-o", &file, "--drop", "s"]).with(2).complains(&["it would be replaced"]);
+    mindir(["ckpt", "convert", &file, &file]).with(2).complains(&["it would be replaced", "--force"]);
+    mindir(["ckpt", "merge", &file, &file, "-o", &file, "--same", "first"]).with(2).complains(&["--force"]);
+    assert_eq!(fs::read(&file).unwrap(), before);
+    mindir(["ckpt", "filter", &file, "-o", &other]).with(0);
+    mindir(["ckpt", "filter", &file, "--crc"]).with(0);
+    mindir(["ckpt", "filter", &file, "--force"]).with(0);
+    mindir(["ckpt", "filter", &file, "-o", &file, "--drop", "s", "--force"]).with(0).says(&["removed s"]);
+    mindir(["ckpt", "convert", &file, &file, "--force"]).with(0);
+    assert!(!Path::new(&model).exists());
+}

@@ -161,19 +161,34 @@ fn bisection_does_not_pass_over_what_it_cannot_compare() {
     mindir(["compare", &model, path, "--bisect"]).with(1).says(&["2 nodes agree, 1 have no file"]);
 }
 
+/// Calls `run` with the inputs of a golden's set, and these options.
+fn run_set(name: &str, set: &str, options: &[&str]) -> super::Ended {
+    let folder = PathBuf::from(golden(name)).join(set);
+    let inputs = (0..).map(|i| folder.join(format!("in_{i}.npy"))).take_while(|path| path.exists());
+    let inputs = inputs.flat_map(|path| ["-i".to_string(), path.to_str().unwrap().to_string()]);
+    let options = options.iter().map(|option| option.to_string());
+    mindir(["run".to_string(), model(name)].into_iter().chain(inputs).chain(options))
+}
+
 #[test]
 fn what_has_no_single_line_of_nodes_is_not_dumped() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["cf_while", "counter"] {
-        let folder = golden(name);
-        let set = if name == "counter" { format!("{folder}/step_0") } else { folder };
-        let inputs = (0..).map(|i| format!("{set}/in_{i}.npy")).take_while(|path| Path::new(path).exists());
-        let inputs = inputs.flat_map(|path| ["-i".to_string(), path]);
-        let (out, to) = (dir.path().join("out"), dir.path().join("nodes"));
-        let places = ["-o", out.to_str().unwrap(), "--dump", to.to_str().unwrap()].map(str::to_string);
-        let args = ["run".to_string(), model(name)].into_iter().chain(inputs).chain(places);
-        mindir(args).with(2).complains(&[]);
-        assert!(!out.exists() && !to.exists());
+    let [out, to] = ["out", "nodes"].map(|name| dir.path().join(name));
+    let places = ["-o", out.to_str().unwrap(), "--dump", to.to_str().unwrap()];
+    run_set("cf_while", "", &places).with(2).complains(&[]);
+    assert!(!out.exists() && !to.exists());
+}
+
+/// The nodes are those of the run whose results are shown, not of one that follows it.
+#[test]
+fn state_is_dumped_as_the_run_finds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let [out, to] = ["out", "nodes"].map(|name| dir.path().join(name));
+    run_set("counter", "step_0", &["-o", out.to_str().unwrap(), "--dump", to.to_str().unwrap()]).with(0);
+    let dumped: Vec<Tensor> = dumped(&dir).iter().map(|path| npy::read(path).unwrap()).collect();
+    for i in (0..).map(|i| out.join(format!("out_{i}.npy"))).take_while(|path| path.exists()) {
+        let result = npy::read(&i).unwrap();
+        assert!(dumped.contains(&result), "{result:?} is none of {dumped:?}");
     }
 }
 

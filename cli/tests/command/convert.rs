@@ -198,7 +198,7 @@ fn what_is_encrypted_stays_so() {
         with(&["inspect", &to]).with(0);
     }
     is(&at(&dir, "out_variables/data_0"), "AES-CBC");
-    with(&["convert", &secret, &secret, "--rename", "weight=w"]).with(0);
+    with(&["convert", &secret, &secret, "--rename", "weight=w", "--force"]).with(0);
     is(&secret, "AES-CBC");
     with(&["convert", &secret, &out, "--encrypt", "sm4-cbc"]).with(0);
     is(&out, "SM4-CBC");
@@ -236,9 +236,13 @@ fn options_that_do_not_apply_are_refused() {
         ("x.air", "--opset", "18"),
         ("x.air", "--split-above", "1"),
         ("x.mindir", "--opset", "18"),
+        ("x.onnx", "--rebuild", ""),
+        ("x.air", "--rebuild", ""),
     ] {
         let ending = &out[1..];
-        mindir(["convert", &lenet, &at(&dir, out), option, value]).with(2).complains(&["does not apply", ending]);
+        let args = ["convert", &lenet, &at(&dir, out), option, value].map(str::to_string);
+        let args = args.into_iter().filter(|a| !a.is_empty());
+        mindir(args).with(2).complains(&["does not apply", ending]);
     }
     let onnx = at(&dir, "x.onnx");
     mindir(["convert", &lenet, &onnx]).with(0);
@@ -285,4 +289,57 @@ fn a_file_that_is_there_is_written_under_its_own_name() {
         mindir(["convert", &lenet, "/dev/full"]).with(5).complains(&["/dev/full"]);
         assert!(!Path::new("/dev/full.mindir").exists());
     }
+}
+
+#[test]
+fn a_model_is_not_replaced_by_what_is_made_of_it_unless_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    let lenet = digits("lenet5.mindir");
+    let [one, split, onnx] = ["m.mindir", "s", "m.onnx"].map(|name| at(&dir, name));
+    mindir(["convert", &lenet, &one]).with(0);
+    mindir(["convert", &lenet, &split, "--split"]).with(0);
+    mindir(["convert", &lenet, &onnx]).with(0);
+    let stem = at(&dir, "m");
+    let graph = at(&dir, "s_graph.mindir");
+    let refused: [&[&str]; 6] = [
+        &[&one, &one],
+        &[&one, &format!("{}/./m.mindir", dir.path().display())],
+        &[&stem, &one, "--rebuild"],
+        &[&one, &stem],
+        &[&graph, &split, "--split"],
+        &[&onnx, &onnx, "--opset", "18"],
+    ];
+    for args in refused {
+        let convert = || ["convert"].iter().chain(args);
+        mindir(convert()).with(2).complains(&["it would be replaced", "--force"]);
+        mindir(convert().chain(&["--dry-run"])).with(0);
+        mindir(convert().chain(&["--force"])).with(0);
+    }
+    // Another file that is there is replaced, as `cp` does; and a split model may be joined under its name.
+    mindir(["convert", &lenet, &one]).with(0);
+    mindir(["convert", &graph, &at(&dir, "s.mindir")]).with(0);
+    mindir(["diff", &lenet, &one]).with(0);
+}
+
+#[test]
+fn endings_are_known_in_any_case_and_named_where_they_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let lenet = digits("lenet5.mindir");
+    for name in ["A.MINDIR", "B.Onnx", "C.AIR"] {
+        mindir(["convert", &lenet, &at(&dir, name)]).with(0).says(&[name]);
+        assert!(Path::new(&at(&dir, name)).exists(), "{name}");
+    }
+    mindir(["run", &at(&dir, "A.MINDIR"), "-i", "ones"]).with(0);
+    for name in ["D.CKPT", "E.SafeTensors", "F.NPZ"] {
+        mindir(["ckpt", "convert", &at(&dir, "A.MINDIR"), &at(&dir, name)]).with(0).says(&[name]);
+        mindir(["ckpt", "ls", &at(&dir, name)]).with(0).says(&[&name[2..].to_lowercase()]);
+    }
+    let listed = [".foo files", ".mindir", ".onnx", ".air"];
+    mindir(["convert", &lenet, &at(&dir, "x.foo")]).with(2).complains(&listed);
+    let listed = [".foo files", ".ckpt", ".safetensors", ".npz"];
+    mindir(["ckpt", "convert", &lenet, &at(&dir, "x.foo")]).with(2).complains(&listed);
+    mindir(["ckpt", "convert", &lenet, &at(&dir, "x.foo"), "--format", "npz"]).with(0);
+    mindir(["convert", &lenet, &at(&dir, "none/x.mindir")]).with(5).complains(&["there is no folder"]);
+    mindir(["ckpt", "convert", &lenet, &at(&dir, "none/x.npz")]).with(5).complains(&["there is no folder"]);
+    mindir(["convert", &lenet, "-"]).with(2).complains(&["not to standard output"]);
 }

@@ -6,7 +6,9 @@ mod ckpt;
 mod compare;
 mod convert;
 mod exit_codes;
+mod inputs;
 mod inspect;
+mod messages;
 mod others;
 mod plan;
 mod run;
@@ -67,6 +69,11 @@ fn mindir<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ended
 
 /// Runs the command with this text on stdin.
 fn mindir_with<S: AsRef<std::ffi::OsStr>>(stdin: &str, args: impl IntoIterator<Item = S>) -> Ended {
+    mindir_with_bytes(stdin.as_bytes(), args)
+}
+
+/// Runs the command with these bytes on stdin.
+fn mindir_with_bytes<S: AsRef<std::ffi::OsStr>>(stdin: &[u8], args: impl IntoIterator<Item = S>) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mindir"))
         .args(args)
         .env("MINDIR_THREADS", "1")
@@ -76,7 +83,7 @@ fn mindir_with<S: AsRef<std::ffi::OsStr>>(stdin: &str, args: impl IntoIterator<I
         .spawn()
         .unwrap();
     // The command may end without reading.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let _ = child.stdin.take().unwrap().write_all(stdin);
     let out = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: out.status.code().unwrap(), stdout: text(out.stdout), stderr: text(out.stderr) }

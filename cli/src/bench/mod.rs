@@ -1,13 +1,16 @@
 //! `mindir bench`.
 
-use std::io::{BufRead, IsTerminal};
+mod profile;
+mod runner;
+
+use std::io::BufRead;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use mindir::graph::Model;
-use mindir::{Error, Fact, GraphCell, Port, Session, Tensor};
+use mindir::{Error, GraphCell, Port, Tensor};
 use serde::Serialize;
 
 use crate::args::{self, DeviceArgs, ModelArg, duration, threads};
@@ -15,6 +18,9 @@ use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print::{self, name};
 use crate::random::Fill;
+use crate::stdin;
+use profile::Profiled;
+use runner::Runner;
 
 /// Measure how fast a model runs.
 ///
@@ -37,7 +43,7 @@ pub struct Bench {
     /// How long to run before that
     #[arg(long, default_value = "300ms", value_parser = duration)]
     warmup: Duration,
-    /// Show the time of every step
+    /// Show the time of every step, and what is between the steps
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
@@ -48,7 +54,7 @@ pub struct Bench {
     /// Take turns with other programs: prints `READY LOAD_NS FIRST_RUN_NS`, then answers each line `r N` on stdin with N times
     /// in nanoseconds on one line; `q` ends. LOAD_NS is reading the file and making the cell, FIRST_RUN_NS planning and the
     /// first run.
-    #[arg(long, conflicts_with = "profile")]
+    #[arg(long, conflicts_with_all = ["profile", "time", "warmup"])]
     worker: bool,
 }
 
@@ -76,106 +82,8 @@ struct Measured {
     flops: Option<u64>,
     /// At the median.
     gflops_per_second: Option<f64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    steps: Vec<StepTime>,
-}
-
-#[derive(Serialize)]
-struct StepTime {
-    ops: String,
-    path: String,
-    kernel: String,
-    median_ns: u64,
-    share: f64,
-    gflops_per_second: f64,
-}
-
-/// Something that runs a model again and again on the same inputs.
-enum Runner {
-    Session { session: Box<Session>, inputs: Vec<Tensor> },
-    Cell { cell: GraphCell, inputs: Vec<Tensor> },
-}
-
-impl Runner {
-    fn new(cell: GraphCell, inputs: Vec<Tensor>) -> Result<Runner, Failure> {
-        let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
-        match cell.session(&facts) {
-            Ok(session) => Ok(Runner::Session { session: Box::new(session), inputs }),
-            Err(Error::NotStraight(_)) => Ok(Runner::Cell { cell, inputs }),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Time of one run in nanoseconds.
-    fn run(&mut self) -> Result<u64, Failure> {
-        match self {
-            Runner::Session { session, inputs } => {
-                let bytes: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
-                let start = Instant::now();
-                session.run_bytes(&bytes)?;
-                Ok(start.elapsed().as_nanos() as u64)
-            }
-            Runner::Cell { cell, inputs } => {
-                let start = Instant::now();
-                let results = cell.run(inputs)?;
-                let time = start.elapsed().as_nanos() as u64;
-                drop(results);
-                Ok(time)
-            }
-        }
-    }
-
-    /// Runs until `time` is over, at least `least` times.
-    fn run_for(&mut self, time: Duration, least: usize, bar: &ProgressBar) -> Result<Vec<u64>, Failure> {
-        let start = Instant::now();
-        let mut out = Vec::new();
-        while out.len() < least || start.elapsed() < time {
-            out.push(self.run()?);
-            bar.set_position(start.elapsed().min(time).as_millis() as u64);
-        }
-        Ok(out)
-    }
-
-    fn flops(&self) -> Option<u64> {
-        match self {
-            Runner::Session { session, .. } => Some(session.plan().flops()),
-            Runner::Cell { .. } => None,
-        }
-    }
-
-    fn profile(&mut self, time: Duration) -> Result<Vec<StepTime>, Failure> {
-        let Runner::Session { session, inputs } = self else {
-            let text = "--profile needs a model without control flow, state and shapes that depend on data";
-            return Err(Failure::Usage(text.into()));
-        };
-        let bytes: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
-        let count = session.plan().stages().iter().map(|s| s.steps.len()).sum();
-        let mut runs = vec![Vec::new(); count];
-        let start = Instant::now();
-        while runs.first().is_some_and(Vec::is_empty) || start.elapsed() < time {
-            let mut nanos = vec![0; count];
-            session.profile(&bytes, &mut nanos)?;
-            runs.iter_mut().zip(nanos).for_each(|(all, ns)| all.push(ns));
-        }
-        let nanos: Vec<u64> = runs
-            .iter_mut()
-            .map(|all| {
-                all.sort_unstable();
-                percentile(all, 50)
-            })
-            .collect();
-        let total = nanos.iter().sum::<u64>().max(1) as f64;
-        let steps = session.plan().stages().iter().flat_map(|s| &s.steps);
-        let step = |(s, &ns): (&mindir::StepReport, &u64)| StepTime {
-            ops: s.ops.to_string(),
-            path: s.path.to_string(),
-            kernel: s.kernel.clone(),
-            median_ns: ns,
-            share: ns as f64 / total,
-            gflops_per_second: if ns == 0 { 0.0 } else { s.flops as f64 / ns as f64 },
-        };
-        Ok(steps.zip(&nanos).map(step).collect())
-    }
+    #[serde(flatten)]
+    profile: Option<Profiled>,
 }
 
 /// The time that `p` percent of the runs take at most; 0 without runs. `times` is sorted.
@@ -194,14 +102,22 @@ impl Bench {
             if self.threads.is_empty() { vec![None] } else { self.threads.iter().copied().map(Some).collect() };
         let batches: Vec<Option<usize>> =
             if self.batch.is_empty() { vec![None] } else { self.batch.iter().copied().map(Some).collect() };
+        self.show(|| format!("load {}\n{}", print::time(load.as_nanos() as f64), header()))?;
         let mut runs = Vec::new();
         for batch in &batches {
             for threads in &threads {
-                runs.push(self.measure(&model, *batch, *threads)?);
+                let measured = self.measure(&model, *batch, *threads)?;
+                self.show(|| measured.line())?;
+                runs.push(measured);
             }
         }
         let report = Report { load_ns: load.as_nanos() as u64, runs, peak_rss_bytes: peak_rss() };
-        Ok(Outcome::ok(if self.json { print::json(&report) } else { report.text() }))
+        Ok(Outcome::ok(if self.json { print::json(&report) } else { report.end() }))
+    }
+
+    /// Prints now, unless all is one object at the end.
+    fn show(&self, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { print::stdout(&text()) }
     }
 
     fn measure(&self, model: &Arc<Model>, batch: Option<usize>, threads: Option<usize>) -> Result<Measured, Failure> {
@@ -210,6 +126,7 @@ impl Bench {
         let made = start.elapsed();
         let inputs = self.tensors(&cell, batch)?;
         let facts = inputs.iter().map(|t| t.fact().to_string()).collect();
+        args::tell_plan(&cell, &inputs.iter().map(Tensor::fact).collect::<Vec<_>>());
         let start = Instant::now();
         let mut runner = Runner::new(cell, inputs)?;
         runner.run()?;
@@ -218,7 +135,7 @@ impl Bench {
         runner.run_for(self.warmup, 1, &ProgressBar::hidden())?;
         let mut times = runner.run_for(self.time, 5, &bar)?;
         bar.finish_and_clear();
-        let steps = if self.profile { runner.profile(self.time)? } else { Vec::new() };
+        let profile = if self.profile { Some(runner.profile(self.time)?) } else { None };
         times.sort_unstable();
         let at = |p: usize| percentile(&times, p);
         let flops = runner.flops();
@@ -238,7 +155,7 @@ impl Bench {
             runs_per_second: 1e9 * times.len() as f64 / times.iter().sum::<u64>().max(1) as f64,
             flops,
             gflops_per_second: flops.map(|f| f as f64 / at(50).max(1) as f64),
-            steps,
+            profile,
         })
     }
 
@@ -262,6 +179,9 @@ impl Bench {
     fn work(&self) -> Result<Outcome, Failure> {
         if self.threads.len() > 1 || self.batch.len() > 1 {
             return Err(Failure::Usage("--worker takes one number of threads and one batch size".into()));
+        }
+        if stdin::is(&self.model.path) || self.inputs.reads_stdin() {
+            return Err(Failure::Usage(format!("--worker takes its turns from {}", stdin::NAME)));
         }
         let start = Instant::now();
         let (loaded, _) = self.model.load()?;
@@ -297,13 +217,14 @@ fn resize(port: &mut Port, batch: usize) -> Result<(), Failure> {
 }
 
 fn bar(time: Duration, batch: Option<usize>, threads: Option<usize>) -> ProgressBar {
-    if !std::io::stderr().is_terminal() || time < Duration::from_secs(1) {
+    if !print::shows_progress() || time < Duration::from_secs(1) {
         return ProgressBar::hidden();
     }
     let show = |what: &str, n: Option<usize>| n.map_or(String::new(), |n| format!(" {what} {n}"));
-    let bar = ProgressBar::new(time.as_millis() as u64);
-    bar.println(format!("measuring{}{}", show("batch", batch), show("threads", threads)));
-    bar
+    let message = format!("measuring{}{}", show("batch", batch), show("threads", threads));
+    let style = ProgressStyle::with_template("{msg} {wide_bar}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(time.as_millis() as u64).with_style(style).with_message(message)
 }
 
 /// Most memory that the process has held, where the system tells.
@@ -313,21 +234,41 @@ fn peak_rss() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// Columns of what is measured, with their widths: rows are printed one by one.
+const COLUMNS: [(&str, usize); 10] = [
+    ("batch", 5),
+    ("threads", 7),
+    ("p50", 7),
+    ("p90", 7),
+    ("p99", 7),
+    ("min", 7),
+    ("runs/s", 8),
+    ("GFLOP/s", 7),
+    ("first run", 9),
+    ("runs", 6),
+];
+
+fn header() -> String {
+    row(COLUMNS.map(|(title, _)| title.to_string()))
+}
+
+fn row(cells: [String; COLUMNS.len()]) -> String {
+    let cells = cells.into_iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:>width$}"));
+    cells.collect::<Vec<_>>().join("  ") + "\n"
+}
+
 impl Report {
-    fn text(&self) -> String {
-        let rss = self.peak_rss_bytes.map_or(String::new(), |b| format!(", peak memory {}", print::bytes(b)));
-        let mut text = format!("load {}{rss}\n", print::time(self.load_ns as f64));
-        let header = ["batch", "threads", "p50", "p90", "p99", "min", "runs/s", "GFLOP/s", "first run", "runs"];
-        text += &print::table(&header, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], self.runs.iter().map(Measured::row));
-        self.runs.iter().filter(|m| !m.steps.is_empty()).for_each(|m| text += &m.profile());
-        text
+    /// What follows the rows.
+    fn end(&self) -> String {
+        let rss = self.peak_rss_bytes.map_or(String::new(), |b| format!("peak memory {}\n", print::bytes(b)));
+        self.runs.iter().fold(rss, |text, m| text + &m.profile_text())
     }
 }
 
 impl Measured {
-    fn row(&self) -> Vec<String> {
+    fn line(&self) -> String {
         let time = |ns: u64| print::time(ns as f64);
-        vec![
+        row([
             self.batch.map_or("-".into(), |b| b.to_string()),
             self.threads.to_string(),
             time(self.p50_ns),
@@ -338,20 +279,12 @@ impl Measured {
             self.gflops_per_second.map_or("-".into(), |g| format!("{g:.1}")),
             time(self.first_run_ns),
             self.count.to_string(),
-        ]
+        ])
     }
 
-    fn profile(&self) -> String {
-        let mut order: Vec<&StepTime> = self.steps.iter().collect();
-        order.sort_by(|a, b| b.share.total_cmp(&a.share));
-        let row = |s: &StepTime| {
-            let speed = if s.gflops_per_second > 0.0 { format!("{:.1}", s.gflops_per_second) } else { "-".into() };
-            let share = format!("{:.1} %", 100.0 * s.share);
-            vec![share, print::time(s.median_ns as f64), speed, name(&s.ops), s.kernel.clone(), name(&s.path)]
-        };
+    fn profile_text(&self) -> String {
         let batch = self.batch.map_or(String::new(), |b| format!(" of batch {b}"));
-        let header = ["share", "time", "GFLOP/s", "ops", "kernel", "node"];
-        let rows = order.into_iter().map(row);
-        format!("profile{batch} with {} threads\n{}", self.threads, print::table(&header, &[0, 1, 2], rows))
+        let title = format!("{batch} with {}", print::plural(self.threads, "thread"));
+        self.profile.as_ref().map_or(String::new(), |p| p.text(&title))
     }
 }

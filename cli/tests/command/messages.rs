@@ -1,0 +1,86 @@
+//! How failures are told, and how much is told at all.
+
+use super::{digits, mindir, mindir_with_bytes, model};
+
+#[test]
+fn failures_are_objects_where_json_is_asked_for() {
+    let lenet = digits("lenet5.mindir");
+    let xelu = super::edited(&tempfile::tempdir().unwrap(), "dense", "ReLU", b"XeLU");
+    let failures: [(&[&str], i32, &str, &str); 6] = [
+        (&["run", &lenet], 2, "usage", "no value for"),
+        (&["run", &lenet, "--frobnicate"], 2, "usage", "--frobnicate"),
+        (&["inspect", "/nowhere/m.mindir"], 5, "device", "there is no folder /nowhere"),
+        (&["run", "-", "-i", "ones"], 4, "corrupt", "standard input"),
+        (&["run", &lenet, "-i", "ones", "--max-memory", "1K"], 6, "limit", "memory"),
+        (&["ckpt", "ls", "/nowhere.ckpt"], 5, "device", "nowhere.ckpt"),
+    ];
+    for (args, code, kind, message) in failures {
+        let ended = mindir_with_bytes(b"hello", args.iter().chain(&["--json"])).with(code);
+        let error = ended.json()["error"].clone();
+        assert_eq!((&error["kind"], &error["exit_code"]), (&kind.into(), &code.into()), "{ended:#?}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{ended:#?}");
+        assert!(error["causes"].is_array() && ended.stderr.is_empty(), "{ended:#?}");
+        // Without it they are text.
+        mindir_with_bytes(b"hello", args).with(code).complains(&[message]);
+    }
+    drop(xelu);
+}
+
+#[test]
+fn quiet_leaves_results_and_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let lenet = digits("lenet5.mindir");
+    let silent = |args: &[&str]| {
+        let ended = mindir(args).with(0);
+        assert!(ended.stdout.is_empty() && ended.stderr.is_empty(), "{ended:#?}");
+    };
+    silent(&["-q", "convert", &lenet, &at("a.mindir")]);
+    silent(&["run", &lenet, "-i", "ones", "-o", &at("out"), "--quiet"]);
+    silent(&["ckpt", "convert", &lenet, &at("w.ckpt"), "-q"]);
+    silent(&["ckpt", "-q", "rm", &at("w.ckpt"), "fc1.bias"]);
+    mindir(["run", &lenet, "-i", "ones", "-q"]).with(0).says(&["output 0"]);
+    mindir(["convert", &lenet, &at("a.onnx"), "-q", "--json"]).with(0).says(&["a.onnx"]);
+    mindir(["run", &lenet, "-q"]).with(2).complains(&["no value for"]);
+    assert!(!mindir(["plan", &lenet, "-q"]).with(0).stdout.contains("--why"));
+    mindir(["run", &lenet, "-i", "ones", "-q", "-v"]).with(2);
+}
+
+#[test]
+fn verbose_tells_what_goes_on() {
+    let lenet = digits("lenet5.mindir");
+    let ended = mindir(["run", &lenet, "-i", &digits("two.png"), "-v"]).with(0);
+    for part in ["read ", "lenet5.mindir", "was loaded in", "runs on cpu", "1 thread", "two.png", "8 steps planned in"]
+    {
+        assert!(ended.stderr.contains(part), "no {part:?} in {ended:#?}");
+    }
+    assert_eq!(ended.stdout, mindir(["run", &lenet, "-i", &digits("two.png")]).with(0).stdout);
+}
+
+#[test]
+fn what_is_piped_is_not_cut() {
+    let text = mindir(["plan", &digits("lenet5.mindir")]).with(0).stdout;
+    assert!(
+        !text.contains('…') && text.contains("Default/network-WithLossCell/_backbone-LeNet5/conv1-Conv2d"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_command_that_takes_a_model_says_that_it_may_be_an_onnx_file() {
+    for command in ["inspect", "run", "compare", "check", "convert", "diff", "plan", "bench"] {
+        for help in ["-h", "--help"] {
+            mindir([command, help]).with(0).says(&["MindIR or ONNX file"]);
+        }
+    }
+    mindir(["ckpt", "convert", "--help"]).with(0).says(&["ONNX"]);
+    mindir(["--help"]).with(0).says(&["MindIR and ONNX files", "--quiet", "--verbose"]);
+}
+
+#[test]
+fn a_number_of_classes_is_at_least_1() {
+    for k in ["0", "-1", "x"] {
+        let top = format!("--top={k}");
+        mindir(["run", &model("dense"), "-i", "ones", &top]).with(2).complains(&["--top", "from 1 on"]);
+    }
+}
