@@ -46,6 +46,7 @@ pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
     preprocess, task,
 };
+pub use mindir_graph::{op, op_enum};
 pub use mindir_kernels::device;
 pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};
 #[cfg(feature = "npy")]

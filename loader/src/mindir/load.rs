@@ -56,6 +56,7 @@ pub fn load_source(source: Source, limits: &Limits) -> Result<Loaded, LoadError>
         let (model, report) = onnx::load(source, limits)?;
         return Ok(Loaded { model, report, layout: Layout::Single });
     }
+    let operators = source.operators;
     let WireModel { model, report, origin } = WireModel::read(source, limits)?;
-    Ok(Loaded { model: build::model(&origin.name, &model)?, report, layout: origin.layout })
+    Ok(Loaded { model: build::model(&origin.name, &model, operators)?, report, layout: origin.layout })
 }

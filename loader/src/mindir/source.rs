@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use mindir_graph::op::OpDef;
 
 use crate::{
     crypto::{CryptoFault, Decryption},
@@ -24,6 +25,8 @@ pub struct Source {
     pub(crate) bytes: Bytes,
     pub(crate) files: Box<dyn DataFiles + Send>,
     pub(super) decryption: Option<Decryption>,
+    /// Operators besides those of [`mindir_graph::ops::OPS`].
+    pub(super) operators: &'static [OpDef],
 }
 
 impl Source {
@@ -38,12 +41,13 @@ impl Source {
         let file = files::open_regular(&path, Links::Follow).map_err(fail)?;
         let bytes = files::contents(&file, access).map_err(|error| fail(error.into()))?;
         let files = Box::new(Folder::of(&path, access));
-        Ok(Self { name, path: Some(path), bytes, files, decryption: None })
+        Ok(Self { name, path: Some(path), bytes, files, decryption: None, operators: &[] })
     }
 
     /// A model in memory without data files. The name appears in errors.
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
+        let files = Box::new(NoFiles);
+        Self { name: name.into(), path: None, bytes: bytes.into(), files, decryption: None, operators: &[] }
     }
 
     /// Whether the model is an ONNX file: by its first bytes, or by its name unless it begins as MindIR files do.
@@ -63,6 +67,13 @@ impl Source {
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
+    }
+
+    /// The same model, which may have operators from outside: a primitive is looked up among `operators` first, by its name,
+    /// and MindSpore's `Custom` by the name of the function that it calls.
+    #[must_use]
+    pub fn with_operators(self, operators: &'static [OpDef]) -> Self {
+        Self { operators, ..self }
     }
 
     /// The same model, all files of which are encrypted.
