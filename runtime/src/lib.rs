@@ -23,6 +23,7 @@ mod held;
 mod interpret;
 pub mod machine;
 mod memory;
+#[cfg(feature = "onnx")]
 pub mod onnx;
 mod options;
 #[cfg(feature = "image")]
@@ -48,10 +49,12 @@ pub use mindir_graph::{
 };
 pub use mindir_graph::{op, op_enum};
 pub use mindir_kernels::device;
+#[cfg(feature = "air")]
+pub use mindir_loader::air;
 pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
-pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, air, ckpt, crypto, store};
+pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};

@@ -10,7 +10,6 @@ use crate::{
     error::LoadError,
     files::{Access, DataFiles},
     limits::Limits,
-    onnx,
     report::LoadReport,
 };
 
@@ -52,8 +51,9 @@ pub fn load_bytes(
 /// # Errors
 /// What is wrong with the model, and where.
 pub fn load_source(source: Source, limits: &Limits) -> Result<Loaded, LoadError> {
+    #[cfg(feature = "onnx")]
     if source.is_onnx() {
-        let (model, report) = onnx::load(source, limits)?;
+        let (model, report) = crate::onnx::load(source, limits)?;
         return Ok(Loaded { model, report, layout: Layout::Single });
     }
     let operators = source.operators;

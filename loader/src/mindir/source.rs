@@ -14,7 +14,7 @@ use crate::{
     crypto::{CryptoFault, Decryption},
     error::{FileFault, LoadError},
     files::{self, Access, DataFiles, Folder, GRAPH_ENDING, Links, NoFiles},
-    foreign::Cipher,
+    foreign::{Cipher, Foreign},
     map::release,
 };
 
@@ -55,7 +55,7 @@ impl Source {
         let ending = Path::new(&self.name).extension();
         let is_mindir = self.bytes.starts_with(&[0x0a]) || self.cipher().is_some();
         let is_named = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
-        crate::onnx::is_onnx(&self.bytes) || (is_named && !is_mindir)
+        Foreign::is_onnx(&self.bytes) || (is_named && !is_mindir)
     }
 
     /// How the graph file is encrypted, if it is.
