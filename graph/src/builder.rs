@@ -195,6 +195,11 @@ impl Builder {
         Ok(outputs)
     }
 
+    /// Adds an operator that need not be one of [`ops::OPS`], with `results` results.
+    pub fn op_of(&mut self, def: &'static OpDef, args: impl IntoIterator<Item = Arg>, results: usize) -> Vec<ValueId> {
+        self.node(def, args.into_iter().map(Some).collect(), results)
+    }
+
     /// Adds a function without contents, so that others can call it already.
     pub fn declare(&mut self, name: &str) -> GraphId {
         self.graphs.push(Graph::new(name));

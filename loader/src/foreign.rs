@@ -109,6 +109,11 @@ impl Foreign {
         by_signature(head).or_else(|| by_structure(head))
     }
 
+    /// Whether a file starts as ONNX files do: with the version of the format, which MindIR has as text.
+    pub(crate) fn is_onnx(bytes: &[u8]) -> bool {
+        matches!(bytes, [0x08, 1..=0x7f, ..])
+    }
+
     /// [`Self::MindIr`] if the file begins as models do, with the versions and the name of what wrote it.
     pub(crate) fn model(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = field(bytes, 0x0a)?;

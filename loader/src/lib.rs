@@ -15,6 +15,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
 )]
 
+#[cfg(feature = "air")]
 pub mod air;
 mod align;
 #[cfg(any(feature = "npy", feature = "torch"))]
@@ -31,6 +32,7 @@ mod map;
 pub mod mindir;
 #[cfg(feature = "npy")]
 pub mod npy;
+#[cfg(feature = "onnx")]
 pub mod onnx;
 mod printable;
 mod report;

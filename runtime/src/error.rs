@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use mindir_graph::bounds::{Exceeded, Limit};
 use mindir_graph::lower::NodeError;
+#[cfg(feature = "onnx")]
 use mindir_graph::onnx::ExportError as OnnxError;
 use mindir_graph::{DType, Fact, OpError, Spec, TensorError};
 use mindir_kernels::device::DeviceError;
 use mindir_kernels::knobs::KnobError;
+#[cfg(feature = "air")]
 use mindir_loader::air::AirError;
 use mindir_loader::ckpt::Misfits;
 use mindir_loader::mindir::ExportError;
+#[cfg(feature = "onnx")]
 use mindir_loader::onnx::WriteError;
 use mindir_loader::{ErrorKind as LoadErrorKind, LoadError};
 
@@ -26,9 +29,11 @@ pub enum Error {
     #[error(transparent)]
     Export(#[from] ExportError),
     /// The model could not be written as AIR.
+    #[cfg(feature = "air")]
     #[error(transparent)]
     Air(#[from] AirError),
     /// The model could not be written as ONNX.
+    #[cfg(feature = "onnx")]
     #[error(transparent)]
     Onnx(#[from] WriteError),
     /// Operators that `mindir` does not have; every node is named.
@@ -151,8 +156,11 @@ impl Error {
                 LoadErrorKind::Limit => ErrorKind::Limit,
                 _ => ErrorKind::Device,
             },
+            #[cfg(feature = "onnx")]
             Error::Onnx(WriteError::Model(OnnxError::Opset(_))) => ErrorKind::Usage,
+            #[cfg(feature = "onnx")]
             Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
+            #[cfg(feature = "onnx")]
             Error::Onnx(_) => ErrorKind::Device,
             Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
             Error::Node(e) | Error::Contradiction(e) if matches!(e.error, OpError::Unsupported(_)) => {
@@ -169,7 +177,9 @@ impl Error {
             | Error::Node(_)
             | Error::Shapes { .. }
             | Error::NotStraight(_) => ErrorKind::Usage,
+            #[cfg(feature = "air")]
             Error::Air(AirError::Store(_)) => ErrorKind::Device,
+            #[cfg(feature = "air")]
             Error::Air(_) => ErrorKind::Unsupported,
             Error::Export(ExportError::Graph(_) | ExportError::TooLarge { .. }) => ErrorKind::Unsupported,
             Error::Export(ExportError::Store(_)) => ErrorKind::Device,

@@ -23,6 +23,7 @@ mod held;
 mod interpret;
 pub mod machine;
 mod memory;
+#[cfg(feature = "onnx")]
 pub mod onnx;
 mod options;
 #[cfg(feature = "image")]
@@ -47,11 +48,14 @@ pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
     preprocess, task,
 };
+pub use mindir_graph::{op, op_enum};
 pub use mindir_kernels::device;
+#[cfg(feature = "air")]
+pub use mindir_loader::air;
 pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
-pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, air, ckpt, crypto, store};
+pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{Fallback, Options};
 pub use plan::{Decline, Plan, StageReport, StepReport};

@@ -18,6 +18,19 @@ use crate::foreign::Cipher;
 
 type Vector = [u8; UNIT];
 
+/// Bytes that are wiped from memory when they go.
+pub(super) type Secret = zeroize::Zeroizing<Vec<u8>>;
+
+/// Whether there are ciphers.
+pub(super) const EXISTS: bool = true;
+
+/// A vector that nobody can know.
+pub(super) fn random() -> std::io::Result<Vector> {
+    let mut vector = [0; UNIT];
+    getrandom::fill(&mut vector)?;
+    Ok(vector)
+}
+
 /// The contents do not fit the key.
 pub(super) struct Misfit;
 

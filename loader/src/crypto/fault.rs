@@ -12,6 +12,9 @@ use crate::{
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyFault {
+    /// This build has no ciphers.
+    #[error("this build cannot read or write encrypted files; build with the cargo feature `crypto`")]
+    NoCiphers,
     /// No cipher has keys of this length.
     #[error("a key has 16, 24 or 32 bytes, found {0}")]
     Length(usize),

@@ -8,9 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use zeroize::Zeroizing;
-
-use super::fault::KeyFault;
+use super::{
+    engine::{self, Secret},
+    fault::KeyFault,
+};
 use crate::{
     files::{Links, open_regular},
     foreign::Cipher,
@@ -21,16 +22,17 @@ const LONGEST: usize = 32;
 
 /// A key of 16, 24 or 32 bytes. It is wiped from memory when its last copy is dropped, and never printed.
 #[derive(Clone)]
-pub struct Key(Arc<Zeroizing<Vec<u8>>>);
+pub struct Key(Arc<Secret>);
 
 impl Key {
     /// The key made of `bytes`.
     ///
     /// # Errors
-    /// The length belongs to no cipher.
+    /// The length belongs to no cipher, or this build has none.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, KeyFault> {
-        let bytes = Zeroizing::new(bytes.into());
+        let bytes = Secret::from(bytes.into());
         match bytes.len() {
+            _ if !engine::EXISTS => Err(KeyFault::NoCiphers),
             16 | 24 | LONGEST => Ok(Self(Arc::new(bytes))),
             found => Err(KeyFault::Length(found)),
         }
@@ -45,7 +47,7 @@ impl Key {
         let fail = |fault| KeyFault::File { file: path.display().to_string(), fault };
         let file = open_regular(path, Links::Follow).map_err(fail)?;
         // Large enough for every key, so that no copy is left behind by growing.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
+        let mut bytes = Secret::from(Vec::with_capacity(2 * LONGEST));
         file.take(LONGEST as u64 + 3).read_to_end(&mut bytes).map_err(|error| fail(error.into()))?;
         Self::new(without_line_break(&bytes))
     }

@@ -11,9 +11,13 @@
 //! vector as its nonce; MindSpore Lite uses all 16, which is tried when the tag does not fit. The block chaining modes pad
 //! as PKCS #7 does and authenticate nothing. Files of 2021 have the magic of AES-GCM for both AES modes and no tag.
 //!
-//! [`Decryption`] reads, [`Encryption`] says how to write, [`Encryptor`] is the stream that does it.
+//! Without the feature `crypto` there are no ciphers, and [`Key::new`] says so. [`Decryption`] reads, [`Encryption`] says how to write, [`Encryptor`] is the stream that does it.
 
 mod block;
+#[cfg(feature = "crypto")]
+mod engine;
+#[cfg(not(feature = "crypto"))]
+#[path = "no_engine.rs"]
 mod engine;
 mod fault;
 mod key;
@@ -31,5 +35,5 @@ const BLOCK: usize = 64 << 20;
 /// Bytes of a tag, of an initialisation vector, and of a cipher's block.
 const UNIT: usize = 16;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "crypto"))]
 mod tests;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{
-    BLOCK, UNIT, block,
+    BLOCK, block,
     engine::{self, Misfit},
     fault::KeyFault,
     key::Key,
@@ -35,8 +35,7 @@ impl Encryption {
 
     /// Encrypts `data`, which must not be longer than a block, in place, and writes it.
     fn write_block(&self, data: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
-        let mut iv = [0; UNIT];
-        getrandom::fill(&mut iv)?;
+        let iv = engine::random()?;
         let tag = engine::seal(self.cipher, &self.key, &iv, data)
             .map_err(|Misfit| io::Error::other(format!("{} refused the block", self.cipher)))?;
         out.write_all(&block::head(self.cipher, tag.as_ref(), &iv, data.len()))?;

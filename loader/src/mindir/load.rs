@@ -10,7 +10,6 @@ use crate::{
     error::LoadError,
     files::{Access, DataFiles},
     limits::Limits,
-    onnx,
     report::LoadReport,
 };
 
@@ -52,10 +51,12 @@ pub fn load_bytes(
 /// # Errors
 /// What is wrong with the model, and where.
 pub fn load_source(source: Source, limits: &Limits) -> Result<Loaded, LoadError> {
+    #[cfg(feature = "onnx")]
     if source.is_onnx() {
-        let (model, report) = onnx::load(source, limits)?;
+        let (model, report) = crate::onnx::load(source, limits)?;
         return Ok(Loaded { model, report, layout: Layout::Single });
     }
+    let operators = source.operators;
     let WireModel { model, report, origin } = WireModel::read(source, limits)?;
-    Ok(Loaded { model: build::model(&origin.name, &model)?, report, layout: origin.layout })
+    Ok(Loaded { model: build::model(&origin.name, &model, operators)?, report, layout: origin.layout })
 }

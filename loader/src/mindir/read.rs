@@ -63,7 +63,7 @@ impl WireModel {
 
     /// The model that `contents`, the decrypted bytes of `source`, hold.
     pub(super) fn of_contents(source: Source, contents: Bytes, limits: &Limits) -> Result<Self, LoadError> {
-        let Source { name, path, bytes, files, decryption } = source;
+        let Source { name, path, bytes, files, decryption, .. } = source;
         let (files, decryption) = (files.as_ref(), decryption.as_ref());
         let encrypted = Cipher::of(&bytes);
         let bytes = contents;

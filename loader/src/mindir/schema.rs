@@ -78,6 +78,7 @@ pub(crate) const fn field(name: &'static str, kind: Kind, many: bool, size: usiz
 }
 
 /// A number that is no field.
+#[cfg(feature = "onnx")]
 pub(crate) const fn gap() -> Field {
     field("", Kind::Varint, false, 0)
 }

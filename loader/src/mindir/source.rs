@@ -8,12 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use mindir_graph::op::OpDef;
 
 use crate::{
     crypto::{CryptoFault, Decryption},
     error::{FileFault, LoadError},
     files::{self, Access, DataFiles, Folder, GRAPH_ENDING, Links, NoFiles},
-    foreign::Cipher,
+    foreign::{Cipher, Foreign},
     map::release,
 };
 
@@ -24,6 +25,8 @@ pub struct Source {
     pub(crate) bytes: Bytes,
     pub(crate) files: Box<dyn DataFiles + Send>,
     pub(super) decryption: Option<Decryption>,
+    /// Operators besides those of [`mindir_graph::ops::OPS`].
+    pub(super) operators: &'static [OpDef],
 }
 
 impl Source {
@@ -38,12 +41,13 @@ impl Source {
         let file = files::open_regular(&path, Links::Follow).map_err(fail)?;
         let bytes = files::contents(&file, access).map_err(|error| fail(error.into()))?;
         let files = Box::new(Folder::of(&path, access));
-        Ok(Self { name, path: Some(path), bytes, files, decryption: None })
+        Ok(Self { name, path: Some(path), bytes, files, decryption: None, operators: &[] })
     }
 
     /// A model in memory without data files. The name appears in errors.
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self { name: name.into(), path: None, bytes: bytes.into(), files: Box::new(NoFiles), decryption: None }
+        let files = Box::new(NoFiles);
+        Self { name: name.into(), path: None, bytes: bytes.into(), files, decryption: None, operators: &[] }
     }
 
     /// The file of the model, unless it is in memory.
@@ -56,7 +60,7 @@ impl Source {
         let ending = Path::new(&self.name).extension();
         let is_mindir = self.bytes.starts_with(&[0x0a]) || self.cipher().is_some();
         let is_named = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
-        crate::onnx::is_onnx(&self.bytes) || (is_named && !is_mindir)
+        Foreign::is_onnx(&self.bytes) || (is_named && !is_mindir)
     }
 
     /// How the graph file is encrypted, if it is.
@@ -68,6 +72,13 @@ impl Source {
     #[must_use]
     pub fn with_files(self, files: impl DataFiles + Send + 'static) -> Self {
         Self { files: Box::new(files), ..self }
+    }
+
+    /// The same model, which may have operators from outside: a primitive is looked up among `operators` first, by its name,
+    /// and MindSpore's `Custom` by the name of the function that it calls.
+    #[must_use]
+    pub fn with_operators(self, operators: &'static [OpDef]) -> Self {
+        Self { operators, ..self }
     }
 
     /// The same model, all files of which are encrypted.

@@ -3,5 +3,5 @@
 mod read;
 mod write;
 
-pub use read::{is_onnx, load};
+pub use read::load;
 pub use write::{Options, WriteError, Written, export, to_bytes};

@@ -215,13 +215,20 @@ impl Checker<'_> {
             Ok(bytes) => self.read_again("model.mindir", bytes, isa, reference, bound),
             Err(e) => Outcome::NoForm(e.to_string()),
         };
+        self.runs.push((Run::MindIr, mindir));
+        #[cfg(feature = "onnx")]
+        self.onnx_file(isa, reference);
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx_file(&mut self, isa: Isa, reference: &Results) {
         let opset = crate::onnx::Options::default().opset;
         let onnx = match mindir_loader::onnx::to_bytes(&self.model, opset) {
             _ if !self.as_declared() => Outcome::NoForm("the inputs have other shapes than the model declares".into()),
             Ok(bytes) => self.read_again("model.onnx", bytes, isa, reference, self.tolerance),
             Err(e) => Outcome::NoForm(e.to_string()),
         };
-        self.runs.extend([(Run::MindIr, mindir), (Run::Onnx, onnx)]);
+        self.runs.push((Run::Onnx, onnx));
     }
 
     fn read_again(&self, name: &str, bytes: Vec<u8>, isa: Isa, reference: &Results, bound: f64) -> Outcome {
@@ -235,6 +242,7 @@ impl Checker<'_> {
     }
 
     /// Whether the inputs have the shapes that the model declares.
+    #[cfg(feature = "onnx")]
     fn as_declared(&self) -> bool {
         let graph = self.model.entry();
         let declared = graph.inputs.iter().map(|v| graph.value(*v).spec.dims.as_ref());

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 
 use mindir_graph::{
     graph::{Format, Model, Origin},
+    op::OpDef,
     verify,
 };
 use mindir_proto::mindir::ModelProto;
@@ -35,16 +36,16 @@ pub use fault::GraphFault;
 /// Rounds until it is known which parameters change, which inputs graphs write, and which of them they return.
 const ROUNDS: usize = 32;
 
-/// The model that `proto`, the contents of `file`, describes.
-pub(super) fn model(file: &str, proto: &ModelProto) -> Result<Model, LoadError> {
-    read(proto).map_err(|Located { graph, node, fault }| {
+/// The model that `proto`, the contents of `file`, describes. Operators may be those of the list and `given`.
+pub(super) fn model(file: &str, proto: &ModelProto, given: &'static [OpDef]) -> Result<Model, LoadError> {
+    read(proto, given).map_err(|Located { graph, node, fault }| {
         let (file, fault) = (file.to_string(), Box::new(fault));
         LoadError::Graph { file, graph, node, fault }
     })
 }
 
-fn read(proto: &ModelProto) -> Result<Model, Located> {
-    let mut program = Program::of(proto)?;
+fn read(proto: &ModelProto, given: &'static [OpDef]) -> Result<Model, Located> {
+    let mut program = Program::of(proto, given)?;
     let (mut written, mut writes) = (BTreeSet::new(), Writes::default());
     for _ in 0..ROUNDS {
         let mut shared = Shared::new(&program, written.clone(), writes);

@@ -19,6 +19,16 @@ const MOST_RESULTS: usize = 1 << 16;
 /// Operators that run code from outside of the file.
 const UNSAFE: [&str; 3] = ["PyExecute", "PyInterpret", "PyFunc"];
 
+/// The operator that calls a function from outside of the file.
+const CUSTOM: &str = "Custom";
+
+/// The name of the function that a [`CUSTOM`] operator calls, without its file.
+fn function(primitive: &PrimitiveProto) -> Option<&str> {
+    let attribute = primitive.attribute.iter().find(|attribute| attribute.name.as_deref() == Some("func_name"))?;
+    let name = std::str::from_utf8(attribute.s.as_deref()?).ok()?;
+    Some(name.rsplit_once(':').map_or(name, |(_, function)| function))
+}
+
 /// What a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Ref {
@@ -122,10 +132,10 @@ impl Framework {
 }
 
 impl<'a> Program<'a> {
-    /// Resolves every name of `model`.
-    pub(super) fn of(model: &'a ModelProto) -> Result<Program<'a>, Located> {
+    /// Resolves every name of `model`; `given` are operators besides the known ones.
+    pub(super) fn of(model: &'a ModelProto, given: &'static [OpDef]) -> Result<Program<'a>, Located> {
         let graphs: Vec<&GraphProto> = model.graph.as_deref().into_iter().chain(&model.functions).collect();
-        let mut names = Names::default();
+        let mut names = Names { given, ..Names::default() };
         for primitive in &model.primitives {
             names.primitive(primitive)?;
         }
@@ -318,6 +328,8 @@ fn parameter_name<'a>(name: &'a str, graph: &str) -> &'a str {
 /// All names of a file.
 #[derive(Default)]
 struct Names<'a> {
+    /// Operators from outside, which come first.
+    given: &'static [OpDef],
     values: HashMap<&'a str, Ref>,
     primitives: HashMap<&'a str, &'a PrimitiveProto>,
     operators: HashMap<&'a str, Option<&'static OpDef>>,
@@ -389,7 +401,12 @@ impl<'a> Names<'a> {
         if let Some(framework) = Framework::of(name) {
             return Ok(WireKind::Framework(framework));
         }
-        let def = *self.operators.entry(name).or_insert_with(|| mindir_graph::ops::find(name));
+        let given = self.given;
+        let find = |name: &str| given.iter().find(|def| def.is_called(name)).or_else(|| mindir_graph::ops::find(name));
+        let def = match primitive.filter(|_| name == CUSTOM).and_then(function) {
+            Some(function) => find(function),
+            None => *self.operators.entry(name).or_insert_with(|| find(name)),
+        };
         Ok(WireKind::Operator(Operator { name, def, primitive }))
     }
 }

@@ -38,11 +38,6 @@ use crate::{
 /// The oldest and the newest operator set that can be read.
 const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 
-/// Whether a file starts as ONNX files do: with the version of the format, which MindIR has as text.
-pub fn is_onnx(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x08, 1..=0x7f, ..])
-}
-
 /// Loads the ONNX model from `source`.
 ///
 /// # Errors
