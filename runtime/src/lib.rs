@@ -58,7 +58,7 @@ pub use mindir_loader::npy;
 pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
 pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
 pub use options::{Fallback, Options};
-pub use plan::{Decline, Plan, StageReport, StepReport};
+pub use plan::{Decline, Life, Plan, StageReport, StepReport};
 pub use profile::{Profile, TimedStep};
 pub use session::Session;
 pub use slice::Slice;

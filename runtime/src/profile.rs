@@ -187,6 +187,7 @@ fn reference(node: &Node, ins: Vec<Fact>, outs: Vec<Fact>) -> StageReport {
         family: "host",
         kernel: "reference".into(),
         bytes: ins.iter().chain(&outs).map(Fact::bytes).sum(),
+        reads: Vec::new(),
         ins,
         outs,
         place: "result".into(),
@@ -201,5 +202,46 @@ fn reference(node: &Node, ins: Vec<Fact>, outs: Vec<Fact>) -> StageReport {
         download: 0,
         memory: 0,
         scratch: 0,
+        lives: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mindir_graph::DType;
+
+    use super::*;
+    use crate::{GraphCell, Options};
+
+    #[test]
+    fn loops_and_branches_have_their_steps_and_results() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/cf_while/model.mindir");
+        let options = Options { threads: Some(1), ..Options::default() };
+        let cell = GraphCell::new(crate::load(path).unwrap(), options).unwrap();
+        let ones = |fact: &Fact| Tensor::from_f64s(fact.dtype, &fact.shape, &vec![1.0; fact.shape.iter().product()]);
+        let inputs: Vec<Tensor> = cell.exported_facts().unwrap().iter().map(|f| ones(f).unwrap()).collect();
+        let (results, profile) = cell.profile(&inputs).unwrap();
+        assert_eq!(results, cell.run(&inputs).unwrap());
+        let steps: Vec<TimedStep<'_>> = profile.steps().collect();
+        assert!(steps.iter().any(|s| s.runs > 1), "{steps:?}");
+        let sum: Duration = steps.iter().map(|s| s.time).sum();
+        assert!(sum > Duration::ZERO && sum <= profile.total(), "{sum:?} of {:?}", profile.total());
+        // Every run of every step, one after another.
+        let events: Vec<TimedStep<'_>> = profile.events().collect();
+        assert_eq!(events.len() as u64, steps.iter().map(|s| s.runs).sum::<u64>());
+        assert!(events.windows(2).all(|w| w[0].start + w[0].time <= w[1].start), "{events:?}");
+        assert_eq!(events.iter().map(|e| e.time).sum::<Duration>(), sum);
+    }
+
+    #[test]
+    fn a_node_whose_result_depends_on_data_is_a_step() {
+        let mut b = mindir_graph::builder::Builder::new("found");
+        let x = b.input("x", mindir_graph::Spec::fixed(DType::F32, &[4]));
+        let found = b.op("NonZero", [x.into()]).unwrap();
+        let cell = GraphCell::new(b.finish(&[found]), Options::default()).unwrap();
+        let (results, profile) = cell.profile(&[Tensor::vector(&[0f32, 1.0, 0.0, 2.0])]).unwrap();
+        assert_eq!(results[0].shape(), [2, 1]);
+        let kernels: Vec<&str> = profile.steps().map(|s| s.step.kernel.as_str()).collect();
+        assert!(kernels.contains(&"reference"), "{kernels:?}");
     }
 }

@@ -19,7 +19,7 @@ use mindir_kernels::device::{Device, MemoryModel, Offer, Place, Program, Slot, S
 
 pub(crate) use fold::NAME as CONSTANTS;
 use fold::{Contents, Folded};
-pub use report::{Decline, StageReport, StepReport};
+pub use report::{Decline, Life, StageReport, StepReport};
 pub(crate) use run::Workspace;
 
 use crate::{Error, Fallback, Options};
@@ -130,7 +130,7 @@ impl Draft {
             bounds::check()?;
             let device = placed[range.start].device;
             let (stage, ins, outs) = builder.stage(range.clone());
-            report.push(report::stage(&tasks, &placed, range, &stage, devices));
+            report.push(report::stage(&tasks, &placed, range, &stage, devices, &builder.producer));
             stages.push(DraftStage { device, stage, offers: Vec::new(), ins, outs });
         }
         builder.fits(&report)?;

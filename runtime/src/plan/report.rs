@@ -26,6 +26,21 @@ pub struct StageReport {
     pub memory: usize,
     /// Bytes that its kernels need besides, of which one runs at a time.
     pub scratch: usize,
+    /// What lies in the memory for values, and when.
+    pub lives: Vec<Life>,
+}
+
+/// A part of a stage's memory while it holds values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The step of the stage that writes it first.
+    pub first: usize,
+    /// The step of the stage that reads it last.
+    pub last: usize,
+    /// Where it begins; 0 where values have buffers of their own.
+    pub offset: usize,
+    /// Its length.
+    pub bytes: usize,
 }
 
 /// One task with its kernel.
@@ -39,6 +54,8 @@ pub struct StepReport {
     pub family: &'static str,
     /// Name of the kernel.
     pub kernel: String,
+    /// The steps of the plan whose results it reads.
+    pub reads: Vec<usize>,
     /// Facts of the operands.
     pub ins: Vec<Fact>,
     /// Facts of the results.
@@ -68,6 +85,7 @@ pub(crate) fn stage(
     range: Range<usize>,
     stage: &Stage,
     devices: &[Arc<dyn Device>],
+    producers: &[Option<usize>],
 ) -> StageReport {
     let device = &devices[placed[range.start].device];
     let total = |facts: &[Fact]| facts.iter().map(Fact::bytes).sum();
@@ -77,13 +95,37 @@ pub(crate) fn stage(
         on_host,
         steps: range
             .clone()
-            .map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices))
+            .map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices, producers))
             .collect(),
         upload: if on_host { 0 } else { total(&stage.inputs) },
         download: if on_host { 0 } else { total(&stage.outputs) },
         memory: super::slot_bytes(&stage.slots, stage.arena),
         scratch: placed[range].iter().map(|p| p.offer.scratch).max().unwrap_or(0),
+        lives: lives(stage),
     }
+}
+
+/// The steps whose results a step reads.
+fn reads(tasks: &TaskGraph, i: usize, producers: &[Option<usize>]) -> Vec<usize> {
+    let producer = |v| producers.get(tasks.root(v).0 as usize).copied().flatten();
+    let mut reads: Vec<usize> = tasks.nodes[i].ins.iter().filter_map(|v| producer(*v)).collect();
+    reads.sort_unstable();
+    reads.dedup();
+    reads
+}
+
+/// When the slots of a stage are in use.
+fn lives(stage: &Stage) -> Vec<Life> {
+    let mut lives: Vec<Option<Life>> = vec![None; stage.slots.len()];
+    for (i, step) in stage.steps.iter().enumerate() {
+        for place in step.ins.iter().chain(&step.outs) {
+            let Place::Slot(at) = place else { continue };
+            let (Some(life), Some(slot)) = (lives.get_mut(*at), stage.slots.get(*at)) else { continue };
+            let begun = life.get_or_insert(Life { first: i, last: i, offset: slot.offset, bytes: slot.bytes });
+            begun.last = i;
+        }
+    }
+    lives.into_iter().flatten().collect()
 }
 
 fn step(
@@ -93,6 +135,7 @@ fn step(
     place: &Place,
     stage: &Stage,
     devices: &[Arc<dyn Device>],
+    producers: &[Option<usize>],
 ) -> StepReport {
     let node = &tasks.nodes[i];
     let facts = |vs: &[mindir_graph::task::V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
@@ -114,6 +157,7 @@ fn step(
         kernel: placed.offer.kernel.clone(),
         bytes: ins.iter().chain(&outs).map(Fact::bytes).sum(),
         flops: node.task.flops(&outs),
+        reads: reads(tasks, i, producers),
         ins,
         outs,
         place,
