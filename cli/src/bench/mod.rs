@@ -1,9 +1,13 @@
 //! `mindir bench`.
 
-mod profile;
-mod runner;
+mod baseline;
+mod load;
+pub mod profile;
+pub mod runner;
+mod trace;
 
 use std::io::BufRead;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +23,11 @@ use crate::input::InputArgs;
 use crate::print::{self, name};
 use crate::random::Fill;
 use crate::stdin;
+use baseline::{Baseline, Change};
+use load::Times;
 use profile::Profiled;
 use runner::Runner;
+use trace::Trace;
 
 /// Measure how fast a model runs.
 ///
@@ -37,6 +44,10 @@ pub struct Bench {
     /// Batch sizes to try: replaces the first dimension of every input
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     batch: Vec<usize>,
+    /// Numbers of runs at the same time to try: each has a thread and inputs of its own, and shares the weights and the threads
+    /// of the CPU with the others
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = threads)]
+    concurrency: Vec<usize>,
     /// How long to measure each combination
     #[arg(long, default_value = "2s", value_parser = duration)]
     time: Duration,
@@ -46,6 +57,18 @@ pub struct Bench {
     /// Show the time of every step, and what is between the steps
     #[arg(long)]
     profile: bool,
+    /// Write the steps of a run of each combination as trace events, which https://ui.perfetto.dev and chrome://tracing show
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
+    /// Keep what was measured, for --against
+    #[arg(long, value_name = "FILE.json")]
+    save: Option<PathBuf>,
+    /// Compare with what was kept by --save
+    #[arg(long, value_name = "FILE.json")]
+    against: Option<PathBuf>,
+    /// Exit code 1 if a median is longer than the one kept by more than this, such as 5%
+    #[arg(long, value_name = "PERCENT", requires = "against", value_parser = baseline::percent)]
+    fail_above: Option<f64>,
     #[command(flatten)]
     device: DeviceArgs,
     /// Print JSON: load time, and for each combination times in nanoseconds
@@ -54,8 +77,25 @@ pub struct Bench {
     /// Take turns with other programs: prints `READY LOAD_NS FIRST_RUN_NS`, then answers each line `r N` on stdin with N times
     /// in nanoseconds on one line; `q` ends. LOAD_NS is reading the file and making the cell, FIRST_RUN_NS planning and the
     /// first run.
-    #[arg(long, conflicts_with_all = ["profile", "time", "warmup"])]
+    #[arg(long, conflicts_with_all = ["profile", "time", "warmup", "concurrency", "trace", "save", "against"])]
     worker: bool,
+}
+
+/// What is measured at one time.
+#[derive(Clone, Copy)]
+struct Case {
+    batch: Option<usize>,
+    threads: Option<usize>,
+    concurrency: usize,
+}
+
+impl Case {
+    /// What sets it apart, as in ` of batch 8 with 2 threads`.
+    fn title(self, threads: usize) -> String {
+        let batch = self.batch.map_or(String::new(), |b| format!(" of batch {b}"));
+        let runs = if self.concurrency > 1 { format!(", {} at once", self.concurrency) } else { String::new() };
+        format!("{batch} with {}{runs}", print::plural(threads, "thread"))
+    }
 }
 
 #[derive(Serialize)]
@@ -63,6 +103,8 @@ struct Report {
     load_ns: u64,
     runs: Vec<Measured>,
     peak_rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    against: Vec<Change>,
 }
 
 /// One combination; times in nanoseconds.
@@ -70,6 +112,8 @@ struct Report {
 struct Measured {
     batch: Option<usize>,
     threads: usize,
+    /// Runs at the same time.
+    concurrency: usize,
     inputs: Vec<String>,
     /// Planning and the first run.
     first_run_ns: u64,
@@ -98,21 +142,41 @@ impl Bench {
         }
         let (loaded, load) = self.model.load()?;
         let model = Arc::new(loaded.model);
-        let threads: Vec<Option<usize>> =
-            if self.threads.is_empty() { vec![None] } else { self.threads.iter().copied().map(Some).collect() };
-        let batches: Vec<Option<usize>> =
-            if self.batch.is_empty() { vec![None] } else { self.batch.iter().copied().map(Some).collect() };
+        let before = self.against.as_deref().map(Baseline::read).transpose()?;
+        let mut trace = self.trace.as_ref().map(|_| Trace::default());
         self.show(|| format!("load {}\n{}", print::time(load.as_nanos() as f64), header()))?;
         let mut runs = Vec::new();
-        for batch in &batches {
-            for threads in &threads {
-                let measured = self.measure(&model, *batch, *threads)?;
-                self.show(|| measured.line())?;
-                runs.push(measured);
-            }
+        for case in self.cases() {
+            let measured = self.measure(&model, case, trace.as_mut())?;
+            self.show(|| measured.line())?;
+            runs.push(measured);
         }
-        let report = Report { load_ns: load.as_nanos() as u64, runs, peak_rss_bytes: peak_rss() };
-        Ok(Outcome::ok(if self.json { print::json(&report) } else { report.end() }))
+        let changes = before.iter().zip(&self.against).map(|(b, path)| b.changes(path, &runs));
+        let against = changes.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let load_ns = load.as_nanos() as u64;
+        self.end(&Report { load_ns, runs, peak_rss_bytes: peak_rss(), against }, trace)
+    }
+
+    /// All combinations.
+    fn cases(&self) -> Vec<Case> {
+        let some = |list: &[usize]| if list.is_empty() { vec![None] } else { list.iter().copied().map(Some).collect() };
+        let (batches, threads): (Vec<Option<usize>>, Vec<Option<usize>>) = (some(&self.batch), some(&self.threads));
+        let of = |batch| threads.iter().map(move |threads| (batch, *threads));
+        let pairs = batches.into_iter().flat_map(of);
+        let case =
+            |(batch, threads)| self.concurrency.iter().map(move |&concurrency| Case { batch, threads, concurrency });
+        pairs.flat_map(case).collect()
+    }
+
+    /// Writes and prints what remains when all is measured.
+    fn end(&self, report: &Report, trace: Option<Trace>) -> Result<Outcome, Failure> {
+        if let (Some(path), Some(trace)) = (&self.trace, trace) {
+            trace.write(path)?;
+        }
+        self.save.as_deref().map(|path| baseline::save(path, report)).transpose()?;
+        let text = if self.json { print::json(report) } else { report.end() };
+        let is_slow = self.fail_above.is_some_and(|limit| report.against.iter().any(|change| change.is_above(limit)));
+        Ok(if is_slow { Outcome::differs(text) } else { Outcome::ok(text) })
     }
 
     /// Prints now, unless all is one object at the end.
@@ -120,43 +184,57 @@ impl Bench {
         if self.json { Ok(()) } else { print::stdout(&text()) }
     }
 
-    fn measure(&self, model: &Arc<Model>, batch: Option<usize>, threads: Option<usize>) -> Result<Measured, Failure> {
+    fn measure(&self, model: &Arc<Model>, case: Case, trace: Option<&mut Trace>) -> Result<Measured, Failure> {
         let start = Instant::now();
-        let cell = args::cell(model.clone(), self.device.options(threads)?)?;
+        let cell = args::cell(model.clone(), self.device.options(case.threads)?)?;
         let made = start.elapsed();
-        let inputs = self.tensors(&cell, batch)?;
+        let inputs = self.tensors(&cell, case.batch)?;
         let facts = inputs.iter().map(|t| t.fact().to_string()).collect();
         args::tell_plan(&cell, &inputs.iter().map(Tensor::fact).collect::<Vec<_>>());
         let start = Instant::now();
-        let mut runner = Runner::new(cell, inputs)?;
-        runner.run()?;
+        let mut runners = vec![Runner::new(cell.clone(), inputs.clone())?];
+        runners.iter_mut().try_for_each(|runner| runner.run().map(drop))?;
         let first_run_ns = (made + start.elapsed()).as_nanos() as u64;
-        let bar = bar(self.time, batch, threads);
-        runner.run_for(self.warmup, 1, &ProgressBar::hidden())?;
-        let mut times = runner.run_for(self.time, 5, &bar)?;
-        bar.finish_and_clear();
-        let profile = if self.profile { Some(runner.profile(self.time)?) } else { None };
-        times.sort_unstable();
-        let at = |p: usize| percentile(&times, p);
-        let flops = runner.flops();
+        for _ in 1..case.concurrency {
+            runners.push(Runner::new(cell.clone(), inputs.clone())?);
+        }
+        let times = self.times(&mut runners, case)?;
+        let threads = match case.threads {
+            Some(n) => n,
+            None => mindir::machine::processor().map_err(Error::from)?.threads,
+        };
+        let flops = runners.first().and_then(Runner::flops);
+        let profile =
+            runners.first_mut().filter(|_| self.profile).map(|runner| runner.profile(self.time)).transpose()?;
+        if let Some(trace) = trace {
+            trace.add(case.title(threads).trim_start(), &cell, &inputs, case.concurrency)?;
+        }
+        let at = |p: usize| percentile(&times.runs, p);
         Ok(Measured {
-            batch,
-            threads: match threads {
-                Some(n) => n,
-                None => mindir::machine::processor().map_err(Error::from)?.threads,
-            },
+            batch: case.batch,
+            threads,
+            concurrency: case.concurrency,
             inputs: facts,
             first_run_ns,
-            count: times.len(),
+            count: times.runs.len(),
             p50_ns: at(50),
             p90_ns: at(90),
             p99_ns: at(99),
-            min_ns: times[0],
-            runs_per_second: 1e9 * times.len() as f64 / times.iter().sum::<u64>().max(1) as f64,
+            min_ns: at(0),
+            runs_per_second: times.per_second,
             flops,
             gflops_per_second: flops.map(|f| f as f64 / at(50).max(1) as f64),
             profile,
         })
+    }
+
+    /// Warms up and measures.
+    fn times(&self, runners: &mut [Runner], case: Case) -> Result<Times, Failure> {
+        load::measure(runners, self.warmup, 1, &ProgressBar::hidden())?;
+        let bar = bar(self.time, case);
+        let times = load::measure(runners, self.time, 5, &bar)?;
+        bar.finish_and_clear();
+        Ok(times)
     }
 
     /// The inputs, made up where they are not given, with another first dimension where one was asked for.
@@ -216,12 +294,13 @@ fn resize(port: &mut Port, batch: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bar(time: Duration, batch: Option<usize>, threads: Option<usize>) -> ProgressBar {
+fn bar(time: Duration, case: Case) -> ProgressBar {
     if !print::shows_progress() || time < Duration::from_secs(1) {
         return ProgressBar::hidden();
     }
     let show = |what: &str, n: Option<usize>| n.map_or(String::new(), |n| format!(" {what} {n}"));
-    let message = format!("measuring{}{}", show("batch", batch), show("threads", threads));
+    let (batch, threads) = (show("batch", case.batch), show("threads", case.threads));
+    let message = format!("measuring{batch}{threads}{}", show("at once", Some(case.concurrency)));
     let style = ProgressStyle::with_template("{msg} {wide_bar}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(time.as_millis() as u64).with_style(style).with_message(message)
@@ -235,9 +314,10 @@ fn peak_rss() -> Option<u64> {
 }
 
 /// Columns of what is measured, with their widths: rows are printed one by one.
-const COLUMNS: [(&str, usize); 10] = [
+const COLUMNS: [(&str, usize); 11] = [
     ("batch", 5),
     ("threads", 7),
+    ("at once", 7),
     ("p50", 7),
     ("p90", 7),
     ("p99", 7),
@@ -261,7 +341,8 @@ impl Report {
     /// What follows the rows.
     fn end(&self) -> String {
         let rss = self.peak_rss_bytes.map_or(String::new(), |b| format!("peak memory {}\n", print::bytes(b)));
-        self.runs.iter().fold(rss, |text, m| text + &m.profile_text())
+        let text = self.runs.iter().fold(rss, |text, m| text + &m.profile_text());
+        if self.against.is_empty() { text } else { text + &baseline::table(&self.against) }
     }
 }
 
@@ -271,6 +352,7 @@ impl Measured {
         row([
             self.batch.map_or("-".into(), |b| b.to_string()),
             self.threads.to_string(),
+            self.concurrency.to_string(),
             time(self.p50_ns),
             time(self.p90_ns),
             time(self.p99_ns),
@@ -283,8 +365,8 @@ impl Measured {
     }
 
     fn profile_text(&self) -> String {
-        let batch = self.batch.map_or(String::new(), |b| format!(" of batch {b}"));
-        let title = format!("{batch} with {}", print::plural(self.threads, "thread"));
+        let Self { batch, threads, concurrency, .. } = *self;
+        let title = Case { batch, threads: Some(threads), concurrency }.title(threads);
         self.profile.as_ref().map_or(String::new(), |p| p.text(&title))
     }
 }

@@ -141,6 +141,22 @@ impl Step {
 }
 
 impl Profiled {
+    /// Nanoseconds of a whole run.
+    pub fn whole(&self) -> u64 {
+        self.profiled_run_ns
+    }
+
+    /// Nanoseconds of each of these steps, where it ran.
+    pub fn times<'a>(&self, steps: impl Iterator<Item = &'a StepReport>) -> Vec<Option<u64>> {
+        let mut left: Vec<Option<&StepTime>> = self.steps.iter().map(Some).collect();
+        let is = |t: &StepTime, s: &StepReport| *t.path == *s.path && *t.ops == *s.ops && t.kernel == s.kernel;
+        let mut take = |step: &StepReport| {
+            let found = left.iter_mut().find(|t| t.is_some_and(|t| is(t, step)))?;
+            found.take().map(|t| t.mean_ns)
+        };
+        steps.map(|step| take(step)).collect()
+    }
+
     /// A table with the steps that take longest first.
     pub fn text(&self, title: &str) -> String {
         let mut order: Vec<&StepTime> = self.steps.iter().collect();

@@ -95,3 +95,94 @@ fn workers_take_turns() {
     assert_eq!((numbers(lines[1]).len(), numbers(lines[2]).len()), (3, 1));
     mindir_with("hello\n", ["bench", &digits("lenet5.mindir"), "--worker"]).with(2).complains(&["expected `r N`"]);
 }
+
+#[test]
+fn runs_at_the_same_time_are_counted_together() {
+    let lenet = digits("lenet5.mindir");
+    let measure = ["bench", &lenet, "--time", "50ms", "--warmup", "0", "--threads", "1"];
+    let json = mindir(measure.iter().chain(&["--concurrency", "1,3", "--json"])).with(0).json();
+    let runs = json["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|r| r["concurrency"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
+    for r in runs {
+        assert!(r["count"].as_u64().unwrap() >= 5 * r["concurrency"].as_u64().unwrap(), "{r:#}");
+        assert!(r["runs_per_second"].as_f64().unwrap() > 0.0 && r["p99_ns"].as_u64() >= r["p50_ns"].as_u64(), "{r:#}");
+    }
+    mindir(measure.iter().chain(&["--concurrency", "2"])).with(0).says(&["at once"]);
+    mindir(measure.iter().chain(&["--concurrency", "0"])).with(2);
+    // Models with control flow and state run at the same time, too.
+    let loops = ["bench", &model("cf_while"), "--time", "5ms", "--concurrency", "2", "-i", "ones"];
+    mindir(loops).with(0);
+}
+
+/// Asserts that a file holds trace events; returns those that take time.
+fn trace_events(path: &std::path::Path) -> Vec<serde_json::Value> {
+    let trace: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap().clone();
+    assert!(events.iter().any(|e| e["ph"] == "M" && e["name"] == "thread_name"), "{trace:#}");
+    let events: Vec<_> = events.into_iter().filter(|e| e["ph"] == "X").collect();
+    for e in &events {
+        assert!(e["ts"].as_f64().unwrap() >= 0.0 && e["dur"].as_f64().unwrap() >= 0.0, "{e:#}");
+        assert!(e["pid"].is_u64() && e["tid"].is_u64() && e["name"].is_string(), "{e:#}");
+    }
+    events
+}
+
+#[test]
+fn steps_are_traced_as_events_inside_of_their_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.json");
+    let file = path.to_str().unwrap();
+    let lenet = digits("lenet5.mindir");
+    mindir(["bench", &lenet, "--time", "5ms", "--trace", file, "--concurrency", "2"]).with(0);
+    let events = trace_events(&path);
+    for thread in [1, 2] {
+        let mine: Vec<_> = events.iter().filter(|e| e["tid"] == thread).collect();
+        let end = |e: &serde_json::Value| e["ts"].as_f64().unwrap() + e["dur"].as_f64().unwrap();
+        let (run, steps) = mine.split_first().unwrap();
+        assert!(run["name"] == "run" && steps.len() == 8, "{mine:#?}");
+        assert!(steps.iter().all(|s| s["ts"].as_f64() >= run["ts"].as_f64() && end(s) <= end(run) + 1.0), "{mine:#?}");
+        assert!(steps.windows(2).all(|w| end(w[0]) <= w[1]["ts"].as_f64().unwrap() + 0.01), "{mine:#?}");
+        assert_eq!(steps[0]["name"], "Conv2D+ReLU");
+        assert!(steps[0]["args"]["node"].as_str().unwrap().contains("conv1") && steps[0]["args"]["kernel"].is_string());
+    }
+    mindir(["bench", &model("cf_while"), "-i", "ones", "--time", "5ms", "--trace", file]).with(0);
+    let graphs: std::collections::BTreeSet<String> =
+        trace_events(&path).iter().filter_map(|e| e["args"]["graph"].as_str().map(str::to_string)).collect();
+    assert!(!graphs.is_empty());
+}
+
+#[test]
+fn measurements_are_kept_and_compared_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.json");
+    let (file, lenet) = (path.to_str().unwrap(), digits("lenet5.mindir"));
+    let bench = |more: &[&str]| {
+        let args = ["bench", &lenet, "--time", "20ms", "--threads", "1"].into_iter().chain(more.iter().copied());
+        mindir(args)
+    };
+    bench(&["--save", file]).with(0);
+    bench(&["--against", file, "--fail-above", "100000%"]).with(0).says(&["p50 before", "change", "%"]);
+    // As if it had taken next to nothing, or forever.
+    let kept: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let set = |ns: u64| {
+        let mut changed = kept.clone();
+        changed["runs"][0]["p50_ns"] = ns.into();
+        std::fs::write(&path, changed.to_string()).unwrap();
+    };
+    set(1);
+    bench(&["--against", file, "--fail-above", "5%"]).with(1).says(&["change"]);
+    bench(&["--against", file]).with(0);
+    let json = bench(&["--against", file, "--fail-above", "5", "--json"]).with(1).json();
+    assert!(json["against"][0]["slower"].as_f64().unwrap() > 1.0, "{json:#}");
+    set(1 << 50);
+    bench(&["--against", file, "--fail-above", "5%"]).with(0).says(&["-100.0 %"]);
+    let other = ["bench", &lenet, "--time", "5ms", "--threads", "2", "--against", file];
+    mindir(other).with(2).complains(&["b.json", "no run with these inputs"]);
+    bench(&["--fail-above", "5%"]).with(2);
+    for wrong in ["x", "-5%", "nan"] {
+        bench(&["--against", file, &format!("--fail-above={wrong}")]).with(2);
+    }
+    std::fs::write(&path, "{}").unwrap();
+    bench(&["--against", file]).with(4).complains(&["expected a report of `bench --save`"]);
+    bench(&["--against", "/nowhere/b.json"]).with(5).complains(&["there is no folder"]);
+}
