@@ -70,8 +70,8 @@ struct Variable {
 impl Doctor {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let Processor { isa, lanes, threads } = machine::processor().map_err(Error::from)?;
-        let measure = |f: fn(usize) -> Result<f64, Failure>| -> Result<_, Failure> {
-            if self.quick { Ok(None) } else { Ok(Some([f(1)?, f(threads)?])) }
+        let measure = |f: fn(usize, usize) -> Result<f64, Failure>, size: usize| -> Result<_, Failure> {
+            if self.quick { Ok(None) } else { Ok(Some([f(size, 1)?, f(size, threads)?])) }
         };
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
@@ -80,8 +80,8 @@ impl Doctor {
             threads,
             logical_cores: std::thread::available_parallelism().map_or(1, usize::from),
             quota_cores: quota(),
-            peak_gflops_per_second: measure(gflops)?,
-            stream_gb_per_second: measure(stream)?,
+            peak_gflops_per_second: measure(gflops, SIDE)?,
+            stream_gb_per_second: measure(stream, STREAM)?,
             devices: DEVICES.iter().map(device).collect(),
             variables: KNOBS.iter().map(variable).collect(),
         };
@@ -113,22 +113,22 @@ fn quota() -> Option<f64> {
     (quota > 0.0).then_some(quota / read("period")?)
 }
 
-/// Billions of floating-point operations a second in a product of matrices.
-fn gflops(threads: usize) -> Result<f64, Failure> {
+/// Billions of floating-point operations a second in a product of matrices with so many rows and columns.
+pub fn gflops(side: usize, threads: usize) -> Result<f64, Failure> {
     let mut b = Builder::new("peak");
-    let x = b.input("x", Spec::fixed(DType::F32, &[SIDE, SIDE]));
-    let weight = Fill::Random(1).tensor(&Fact::new(DType::F32, &[SIDE, SIDE]), 0)?;
+    let x = b.input("x", Spec::fixed(DType::F32, &[side, side]));
+    let weight = Fill::Random(1).tensor(&Fact::new(DType::F32, &[side, side]), 0)?;
     let w = b.param("w", weight);
     let model = build(b, "MatMul", [x.into(), w.into()])?;
-    Ok(2.0 * (SIDE as f64).powi(3) / fastest(model, threads)?)
+    Ok(2.0 * (side as f64).powi(3) / fastest(model, threads)?)
 }
 
-/// Billions of bytes a second that an element-wise operator reads and writes.
-fn stream(threads: usize) -> Result<f64, Failure> {
+/// Billions of bytes a second that an element-wise operator over so many elements reads and writes.
+pub fn stream(count: usize, threads: usize) -> Result<f64, Failure> {
     let mut b = Builder::new("stream");
-    let x = b.input("x", Spec::fixed(DType::F32, &[STREAM]));
+    let x = b.input("x", Spec::fixed(DType::F32, &[count]));
     let model = build(b, "ReLU", [x.into()])?;
-    Ok(8.0 * STREAM as f64 / fastest(model, threads)?)
+    Ok(8.0 * count as f64 / fastest(model, threads)?)
 }
 
 fn build(mut b: Builder, op: &str, args: impl IntoIterator<Item = Arg>) -> Result<Model, Failure> {

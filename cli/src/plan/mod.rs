@@ -1,14 +1,21 @@
 //! `mindir plan`.
 
+mod html;
+mod measure;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use mindir::{GraphCell, StageReport, StepReport};
+use mindir::{Fact, GraphCell, StageReport, StepReport};
 use serde::Serialize;
 
 use crate::args::{self, DeviceArgs, ModelArg, ShapeArgs, ThreadArg};
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, name};
+use crate::random::Fill;
+use html::Page;
+use measure::Measured;
 
 /// Show what a run would do: steps, kernels, devices, memory, and who declined what and why.
 ///
@@ -26,6 +33,13 @@ pub struct Plan {
     /// Also show what each pass did, and what it left alone and why
     #[arg(long)]
     why: bool,
+    /// Write a page that shows all of it: the graph by modules, work and bytes of every step, memory over time, what was fused
+    /// and why
+    #[arg(long, value_name = "FILE.html", conflicts_with_all = ["json", "why"])]
+    html: Option<PathBuf>,
+    /// Measure the steps on made-up inputs and what this machine can do, and show both on the page
+    #[arg(long, requires = "html")]
+    measure: bool,
     /// Print JSON: stages with steps, totals, notes of the passes
     #[arg(long)]
     json: bool,
@@ -103,6 +117,9 @@ impl Plan {
         let facts = self.shapes.facts(&cell.inputs())?;
         args::tell_plan(&cell, &facts);
         let plan = cell.plan(&facts)?;
+        if let Some(path) = &self.html {
+            return self.page(path, &cell, &facts, &plan);
+        }
         let report = Report {
             inputs: facts.iter().map(ToString::to_string).collect(),
             results: plan.results().map(ToString::to_string).collect(),
@@ -113,6 +130,32 @@ impl Plan {
             notes: plan.notes().iter().map(note).collect(),
         };
         Ok(Outcome::ok(if self.json { print::json(&report) } else { report.text(self.why) }))
+    }
+}
+
+impl Plan {
+    /// Writes the page.
+    fn page(&self, path: &Path, cell: &GraphCell, facts: &[Fact], plan: &mindir::Plan) -> Result<Outcome, Failure> {
+        let measured = if self.measure { Some(self.measured(cell, facts, plan)?) } else { None };
+        let title = format!("Plan of {}", self.model.path.display());
+        let inputs = cell.inputs().iter().zip(facts).map(|(port, fact)| format!("{} {fact}", port.name)).collect();
+        let page = Page { title, inputs, plan, measured };
+        std::fs::write(path, page.html()).map_err(Failure::file(path))?;
+        Ok(Outcome::done(format!("wrote {}\n", path.display())))
+    }
+
+    fn measured(&self, cell: &GraphCell, facts: &[Fact], plan: &mindir::Plan) -> Result<Measured, Failure> {
+        for fact in facts {
+            self.device.limits.fits(fact)?;
+        }
+        let inputs = facts.iter().enumerate().map(|(i, fact)| Fill::Random(0).tensor(fact, i));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let threads = match self.threads.threads {
+            Some(n) => n,
+            None => mindir::machine::processor().map_err(mindir::Error::from)?.threads,
+        };
+        let steps = plan.stages().iter().flat_map(|s| &s.steps);
+        Measured::of(cell.clone(), inputs, steps, threads)
     }
 }
 
@@ -128,7 +171,7 @@ fn stage(s: &StageReport) -> Stage {
 }
 
 fn step(s: &StepReport) -> Step {
-    let facts = |list: &[mindir::Fact]| list.iter().map(ToString::to_string).collect();
+    let facts = |list: &[Fact]| list.iter().map(ToString::to_string).collect();
     let decline = |d: &mindir::Decline| Decline { device: d.device.clone(), reason: d.reason.clone() };
     Step {
         ops: s.ops.to_string(),
