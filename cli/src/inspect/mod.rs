@@ -1,5 +1,7 @@
 //! `mindir inspect`.
 
+mod drawing;
+
 use std::collections::BTreeMap;
 
 use clap::Args;
@@ -11,6 +13,7 @@ use serde::Serialize;
 use crate::args::ModelArg;
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, name};
+use drawing::{Language, drawing};
 
 /// Show what a model file holds, and everything in it that is not supported.
 #[derive(Args, Debug)]
@@ -29,6 +32,12 @@ pub struct Inspect {
     /// Print every graph; control flow has several
     #[arg(long, conflicts_with = "json")]
     functions: bool,
+    /// Print the graphs, and nothing else, in the language of Graphviz: `mindir inspect MODEL --dot | dot -Tsvg`
+    #[arg(long, conflicts_with_all = ["mermaid", "ops", "params", "graph", "functions", "json"])]
+    dot: bool,
+    /// Print the graphs, and nothing else, in the language of Mermaid
+    #[arg(long, conflicts_with_all = ["ops", "params", "graph", "functions", "json"])]
+    mermaid: bool,
     /// Exit code 3 if something is not supported
     #[arg(long)]
     strict: bool,
@@ -136,8 +145,20 @@ impl Inspect {
         if self.json && (self.ops || self.params) {
             print::warn("--ops and --params have no effect: --json has both");
         }
-        let text = if self.json { print::json(&report) } else { self.text(&report, &loaded.model) };
+        let text = match self.language() {
+            Some(language) => drawing(&loaded.model, language),
+            None if self.json => print::json(&report),
+            None => self.text(&report, &loaded.model),
+        };
         Ok(if clean || !self.strict { Outcome::ok(text) } else { Outcome::unsupported(text) })
+    }
+
+    fn language(&self) -> Option<Language> {
+        match (self.dot, self.mermaid) {
+            (true, _) => Some(Language::Dot),
+            (_, true) => Some(Language::Mermaid),
+            _ => None,
+        }
     }
 
     fn text(&self, report: &Report, model: &Model) -> String {

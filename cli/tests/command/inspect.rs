@@ -82,3 +82,21 @@ fn onnx_files_say_their_versions() {
     let json = mindir(["inspect", &digits("lenet5.mindir"), "--json"]).with(0).json();
     assert_eq!((&json["mind_ir_version"], &json["operator_sets"]), (&3.into(), &serde_json::Value::Null));
 }
+
+#[test]
+fn graphs_are_drawn_for_graphviz_and_mermaid() {
+    let lenet = digits("lenet5.mindir");
+    let dot = mindir(["inspect", &lenet, "--dot"]).with(0).stdout;
+    assert!(dot.starts_with("digraph model {") && dot.ends_with("}\n"), "{dot}");
+    for part in ["Conv2D\\nDefault/network-WithLossCell", "g0i0 -> g0n0 [label=\"f32 [1,1,32,32]\"]", "-> g0o0"] {
+        assert!(dot.contains(part), "no {part:?} in {dot}");
+    }
+    let mermaid = mindir(["inspect", &lenet, "--mermaid"]).with(0).stdout;
+    assert!(mermaid.starts_with("flowchart TD\n  subgraph g0["), "{mermaid}");
+    assert!(mermaid.contains("g0i0 -->|\"f32 [1,1,32,32]\"| g0n0") && mermaid.contains("Conv2D<br/>"), "{mermaid}");
+    let loops = mindir(["inspect", &model("cf_while"), "--dot"]).with(0).stdout;
+    assert!(loops.contains("subgraph cluster_1") && loops.contains("style=dashed"), "{loops}");
+    assert_eq!(loops.matches('{').count(), loops.matches('}').count(), "{loops}");
+    mindir(["inspect", &lenet, "--dot", "--json"]).with(2);
+    mindir(["inspect", &lenet, "--dot", "--mermaid"]).with(2);
+}
