@@ -235,7 +235,8 @@ fn tell_device(device: &str, threads: Option<usize>) {
     });
 }
 
-fn device(text: &str) -> Result<String, String> {
+/// The name of a device.
+pub fn device(text: &str) -> Result<String, String> {
     if DEVICES.iter().any(|d| d.name == text) {
         return Ok(text.into());
     }

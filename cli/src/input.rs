@@ -118,6 +118,13 @@ impl InputArgs {
         self.check_flags(&[])
     }
 
+    /// A flag about inputs that is given.
+    pub fn flag(&self) -> Option<&'static str> {
+        let flags =
+            [("--input", !self.inputs.is_empty()), ("--shape", !self.shapes.shapes.is_empty()), ("--cast", self.cast)];
+        flags.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag).or(self.image.given())
+    }
+
     /// Whether an input is standard input.
     pub fn reads_stdin(&self) -> bool {
         self.files().any(|file| stdin::is(&file))

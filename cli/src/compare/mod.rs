@@ -1,5 +1,7 @@
 //! `mindir compare`.
 
+mod pair;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +14,13 @@ use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
 use crate::difference::{Criterion, Difference, ToleranceArgs, difference};
 use crate::dump::{self, NodeResult};
 use crate::failure::{Failure, Outcome};
+use crate::input::InputArgs;
 use crate::print::{self, number, plural};
 use crate::sets::Sets;
 
-/// Run a model on stored inputs and compare with stored results; exit code 1 if they differ.
+/// Run a model on stored inputs and compare with stored results, or two models on the same inputs; exit code 1 if they differ.
+///
+/// Two models, or one on two devices, run on inputs that are given or `rand:0`, and their results are compared in order.
 ///
 /// DIR holds in_0.npy, in_1.npy, … and out_0.npy, out_1.npy, …, one for each input and result of the model; folders case_1,
 /// case_2, … in it hold further sets, each for a freshly loaded model, and step_0, step_1, … sets for calls one after another.
@@ -29,9 +34,14 @@ use crate::sets::Sets;
 pub struct Compare {
     #[command(flatten)]
     model: ModelArg,
-    /// Folder with inputs and expected results
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    /// Folder with inputs and expected results, or another MindIR or ONNX file
+    #[arg(value_name = "DIR|MODEL", required_unless_present = "other_device")]
+    with: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Where the other model runs, or the same one a second time [default: as --device]
+    #[arg(long, value_name = "DEVICE", value_parser = args::device)]
+    other_device: Option<String>,
     #[command(flatten)]
     tolerance: ToleranceArgs,
     /// Find the first node in execution order whose result differs from NAME.npy in DIR/nodes or DIR, as `run --dump` writes
@@ -133,21 +143,47 @@ impl Verdict {
 
 impl Compare {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let sets = Sets::of(&self.dir)?;
-        let criterion = self.tolerance.criterion(sets.tolerance()?);
-        let mut report = Report { equal: false, criterion, outputs: Vec::new(), nodes: None };
-        if self.bisect {
-            self.bisect(&sets, &mut report)?;
-        } else {
-            self.compare(&sets, &mut report)?;
-        }
+        let report = match self.with.as_deref().filter(|path| path.is_dir()) {
+            Some(dir) => self.stored(dir)?,
+            None => self.two()?,
+        };
+        self.outcome(report)
+    }
+
+    fn outcome(&self, mut report: Report) -> Result<Outcome, Failure> {
         let found = report.nodes.as_ref().is_some_and(|n| n.first_difference.is_some());
         report.equal = !found && report.outputs.iter().all(Verdict::holds);
         let text = if self.json { print::json(&report) } else { report.text() };
         Ok(if report.equal { Outcome::ok(text) } else { Outcome::differs(text) })
     }
 
-    fn compare(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
+    /// Compares with the results in a folder.
+    fn stored(&self, dir: &Path) -> Result<Report, Failure> {
+        let device = self.other_device.as_ref().map(|_| "--other-device");
+        if let Some(flag) = self.inputs.flag().or(device) {
+            return Err(Failure::Usage(format!("{flag} is for two models; {} is a folder", dir.display())));
+        }
+        let sets = Sets::of(dir)?;
+        let mut report = Report::new(self.tolerance.criterion(sets.tolerance()?));
+        if self.bisect {
+            self.bisect(dir, &sets, &mut report)?;
+        } else {
+            self.compare(dir, &sets, &mut report)?;
+        }
+        Ok(report)
+    }
+
+    /// Compares two models.
+    fn two(&self) -> Result<Report, Failure> {
+        if self.bisect {
+            return Err(Failure::Usage("--bisect needs a folder with a dump; see `run --dump`".into()));
+        }
+        let mut report = Report::new(self.tolerance.criterion(None));
+        self.pair(&mut report)?;
+        Ok(report)
+    }
+
+    fn compare(&self, dir: &Path, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
         let model = Arc::new(self.model.load()?.0.model);
         let options = self.device.options(self.threads.threads)?;
         let mut cell = args::cell(model.clone(), options.clone())?;
@@ -157,7 +193,7 @@ impl Compare {
             }
             let expected = sets.outputs(name)?;
             if expected.is_empty() && !cell.outputs().is_empty() {
-                return Err(Failure::Usage(format!("{}: there is no out_0.npy", self.dir.join(name).display())));
+                return Err(Failure::Usage(format!("{}: there is no out_0.npy", dir.join(name).display())));
             }
             let got = cell.run(&sets.inputs(name, &cell)?)?;
             report.outputs.extend(results(sets, name, &got, &expected, report.criterion)?);
@@ -166,12 +202,12 @@ impl Compare {
         Ok(())
     }
 
-    fn bisect(&self, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
+    fn bisect(&self, dir: &Path, sets: &Sets, report: &mut Report) -> Result<(), Failure> {
         let Some(set) = sets.names.first() else { return Ok(()) };
         let cell = args::cell(self.model.load()?.0.model, self.device.options(self.threads.threads)?)?;
         let inputs = sets.inputs(set, &cell)?;
-        let nodes = self.dir.join("nodes");
-        let folder = if nodes.is_dir() { nodes } else { self.dir.clone() };
+        let nodes = dir.join("nodes");
+        let folder = if nodes.is_dir() { nodes } else { dir.to_path_buf() };
         let found = first_difference(&folder, set, &dump::results(&cell, &inputs)?, report.criterion)?;
         let expected = sets.outputs(set)?;
         if found.first_difference.is_none() && !expected.is_empty() {
@@ -237,6 +273,10 @@ fn first_difference(folder: &Path, set: &str, results: &[NodeResult], criterion:
 }
 
 impl Report {
+    fn new(criterion: Criterion) -> Report {
+        Report { equal: false, criterion, outputs: Vec::new(), nodes: None }
+    }
+
     fn text(&self) -> String {
         let nodes = self.nodes.as_ref().map_or(String::new(), |n| n.text(self.equal));
         if self.nodes.is_some() && self.outputs.iter().all(Verdict::holds) {

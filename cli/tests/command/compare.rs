@@ -283,3 +283,46 @@ fn picture_as_array(path: &Path) {
     pixels.iter().for_each(|p| bytes.extend((f32::from(*p) * (1.0 / 255.0)).to_le_bytes()));
     fs::write(path, bytes).unwrap();
 }
+
+/// A model with the inputs `a` and `b`, in this order or the other, and the results `(a − b) · factor` and as many more.
+fn difference_of(dir: &tempfile::TempDir, names: [&str; 2], factor: f32, more: usize) -> String {
+    let mut builder = Builder::new("difference");
+    let inputs = names.map(|name| (name, builder.input(name, Spec::fixed(DType::F32, &[4]))));
+    let find = |name: &str| inputs.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).unwrap();
+    let (a, b) = (find("a"), find("b"));
+    let difference = builder.op("Sub", [a.into(), b.into()]).unwrap();
+    let scaled = builder.op("Mul", [difference.into(), factor.into()]).unwrap();
+    let results: Vec<_> = std::iter::repeat_n(scaled, 1 + more).collect();
+    written(dir, &builder.finish(&results))
+}
+
+#[test]
+fn two_models_are_compared_on_the_same_inputs() {
+    let dirs: [tempfile::TempDir; 4] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let first = difference_of(&dirs[0], ["a", "b"], 2.0, 0);
+    let turned = difference_of(&dirs[1], ["b", "a"], 2.0, 0);
+    let other = difference_of(&dirs[2], ["a", "b"], 2.5, 0);
+    let longer = difference_of(&dirs[3], ["a", "b"], 2.0, 1);
+    mindir(["compare", &first, &first]).with(0).says(&["made up", "equal, tolerance 0.0001"]);
+    // Inputs of the same names get the same values, whatever their order.
+    mindir(["compare", &first, &turned]).with(0).says(&["equal"]);
+    mindir(["compare", &first, &other]).with(1).says(&["DIFFERS", "4/4", "1 of 1 differ"]);
+    mindir(["compare", &first, &other, "--tolerance", "0.3"]).with(0);
+    mindir(["compare", &first, &other, "-i", "zeros"]).with(0).says(&["given", "equal"]);
+    mindir(["compare", &first, &longer]).with(1).says(&["only the second model has this result"]);
+    mindir(["compare", &longer, &first]).with(1).says(&["only the first model has this result"]);
+    mindir(["compare", &first, "--other-device", "cpu"]).with(0).says(&["equal"]);
+    let lenet = digits("lenet5.mindir");
+    let onnx = dirs[0].path().join("lenet.onnx");
+    mindir(["convert", &lenet, onnx.to_str().unwrap()]).with(0);
+    let json = mindir(["compare", &lenet, onnx.to_str().unwrap(), "-i", &digits("two.png"), "--json"]).with(0).json();
+    assert_eq!((&json["equal"], &json["outputs"][0]["set"]), (&true.into(), &"given".into()));
+    mindir(["compare", &first]).with(2);
+    mindir(["compare", &first, "--other-device", "tpu"]).with(2);
+    mindir(["compare", &first, &other, "--bisect"]).with(2).complains(&["--bisect needs a folder"]);
+    mindir(["compare", &first, "/nowhere/x"]).with(5).complains(&["there is no folder /nowhere"]);
+    for flag in [["-i", "ones"], ["--shape", "4"], ["--mean", "0"], ["--other-device", "cpu"]] {
+        let folder = ["compare", &model("dense"), &golden("dense")];
+        mindir(folder.iter().chain(&flag)).with(2).complains(&["is for two models"]);
+    }
+}
