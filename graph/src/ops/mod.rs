@@ -500,5 +500,5 @@ ops! {
 
 /// The operator that MindSpore calls `name`; aliases count.
 pub fn find(name: &str) -> Option<&'static OpDef> {
-    OPS.iter().find(|d| d.name == name || d.aliases.contains(&name))
+    OPS.iter().find(|d| d.name == name || d.aliases.iter().any(|alias| alias.name == name))
 }
