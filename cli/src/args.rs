@@ -27,19 +27,21 @@ impl ModelArg {
     /// Reads the model; also says how long that took.
     pub fn load(&self) -> Result<(Loaded, Duration), Failure> {
         let start = Instant::now();
-        let loaded = mindir::load_source(self.key.source(&self.path)?)?;
-        let took = start.elapsed();
-        tell_loaded(&loaded, took);
-        Ok((loaded, took))
+        let loaded = load(self.key.source(&self.path)?)?;
+        Ok((loaded, start.elapsed()))
     }
 }
 
-/// Tells what was read of a model, and how long that took.
-fn tell_loaded(loaded: &Loaded, took: Duration) {
+/// Reads a model, and tells what was read and how long that took.
+pub fn load(source: Source) -> Result<Loaded, Failure> {
+    let start = Instant::now();
+    let loaded = mindir::load_source(source)?;
+    let took = start.elapsed();
     for file in &loaded.report.files {
         print::tell(|| format!("read {}, {}", name(&file.name), print::bytes(file.bytes)));
     }
     print::tell(|| format!("the model was loaded in {}", print::time(took.as_nanos() as f64)));
+    Ok(loaded)
 }
 
 /// Tells what a plan for these inputs has, and how long it took to make.
@@ -95,7 +97,13 @@ impl KeyArgs {
         let head = head(path)?;
         // A key may be given for one of several files.
         let decryption = self.key()?.filter(|_| Cipher::of(&head).is_some()).map(Decryption::new);
-        Ok(ckpt::read_with_kind(path, &ReadOptions { decryption, verify_crc, ..ReadOptions::default() })?)
+        let start = Instant::now();
+        let read = ckpt::read_with_kind(path, &ReadOptions { decryption, verify_crc, ..ReadOptions::default() })?;
+        print::tell(|| {
+            let (took, entries) = (print::time(start.elapsed().as_nanos() as f64), print::entries(read.0.len()));
+            format!("read {}, {entries}, in {took}", path.display())
+        });
+        Ok(read)
     }
 }
 

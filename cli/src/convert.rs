@@ -177,7 +177,7 @@ impl Convert {
 
     /// The model with the values of the checkpoint, if there is one.
     fn content(&self) -> Result<Content, Failure> {
-        let loaded = mindir::load_source(self.source()?)?;
+        let loaded = args::load(self.source()?)?;
         let mut model = loaded.model;
         let cipher = self.model.key.cipher(loaded.report.encrypted);
         let Some(path) = &self.ckpt else { return Ok(Content { model, filled: None, cipher }) };

@@ -6,7 +6,7 @@ use clap::Args;
 use mindir::diff::{Change, ChangeKind, diff};
 use serde::Serialize;
 
-use crate::args::ModelKeyArgs;
+use crate::args::{self, ModelKeyArgs};
 use crate::failure::{Failure, Outcome};
 use crate::stdin;
 
@@ -68,7 +68,7 @@ impl Diff {
         if stdin::is(&self.a) && stdin::is(&self.b) {
             return Err(Failure::Usage(format!("{} is one model; two are compared", stdin::NAME)));
         }
-        let load = |path| Ok::<_, Failure>(mindir::load_source(self.key.source(path)?)?.model);
+        let load = |path| Ok::<_, Failure>(args::load(self.key.source(path)?)?.model);
         let found = diff(&load(&self.a)?, &load(&self.b)?);
         let text = if self.json {
             let entries = |list: &[Change]| list.iter().map(Entry::from).collect();

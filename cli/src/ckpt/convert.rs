@@ -8,7 +8,7 @@ use mindir::ckpt::{Checkpoint, Format};
 
 use super::edit::{changes, renamed};
 use super::files::WriteArgs;
-use crate::args::KeyArgs;
+use crate::args::{self, KeyArgs};
 use crate::content::is;
 use crate::failure::{Failure, Outcome};
 
@@ -44,7 +44,7 @@ impl PathArgs {
             let (checkpoint, kind) = self.key.read(&self.input)?;
             return Ok((checkpoint, kind.cipher));
         }
-        let loaded = mindir::load_source(self.key.source(&self.input)?)?;
+        let loaded = args::load(self.key.source(&self.input)?)?;
         Ok((loaded.model.params.iter().collect(), loaded.report.encrypted))
     }
 

@@ -67,6 +67,9 @@ impl WriteArgs {
         old: Option<Kind>,
         changes: &[String],
     ) -> Result<Outcome, Failure> {
+        if self.decrypt && cipher.is_none() {
+            print::warn("--decrypt has no effect: what was read is not encrypted");
+        }
         let cipher = self.encrypt.or(cipher).filter(|_| !self.decrypt);
         let encryption = match (cipher, key.key()?) {
             (None, _) => None,
@@ -77,6 +80,9 @@ impl WriteArgs {
             Some(format) => Some(format),
             None => save::by_ending(path, &FORMATS)?,
         };
+        if self.crc && format == Some(Format::Npz) {
+            print::warn("--crc has no effect: .npz files have checksums of their own");
+        }
         let size = checkpoint.bytes();
         self.save.save(size, |store| {
             let crc = self.crc || old.is_some_and(|old| old.has_crc);

@@ -41,7 +41,7 @@ impl Compare {
         if stdin::is(path) && stdin::is(&self.model.path) {
             return Err(Failure::Usage(format!("{} is one model; two are compared", stdin::NAME)));
         }
-        Ok(mindir::load_source(self.model.key.source(path)?)?.model)
+        Ok(args::load(self.model.key.source(path)?)?.model)
     }
 }
 

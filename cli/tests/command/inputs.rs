@@ -6,6 +6,7 @@ use std::path::Path;
 
 use image::ImageFormat;
 use mindir::builder::Builder;
+use mindir::preprocess::{Interpolation, Preprocess, Transform};
 use mindir::{DType, Dim, Spec, Tensor, npy};
 
 use super::{digits, golden, mindir, mindir_with_bytes, model, written};
@@ -102,21 +103,34 @@ fn several_pictures_are_one_batch() {
     assert_eq!(best, [2, 7]);
 }
 
+/// A model that hands on pictures, prepared by these transforms.
+fn prepared(dir: &tempfile::TempDir, first: Dim, transforms: Vec<Transform>) -> String {
+    let mut b = Builder::new("prepared");
+    let dims = [first, Dim::Known(3), Dim::Unknown, Dim::Unknown];
+    let x = b.input("x", Spec { dtype: Some(DType::F32), dims: Some(dims.into_iter().collect()) });
+    let y = b.op("Abs", [x.into()]).unwrap();
+    let mut model = b.finish(&[y]);
+    model.preprocess.push(Preprocess { column: "image".into(), transforms });
+    written(dir, &model)
+}
+
 #[test]
 fn recorded_preprocessing_makes_batches_too() {
-    let file = |name: &str| format!("{}/../tests/preprocess/shrink/{name}", env!("CARGO_MANIFEST_DIR"));
-    let (model, picture) = (file("model.mindir"), file("picture.png"));
-    let json = mindir(["inspect", &model, "--json"]).with(0).json();
-    let first = json["inputs"][0]["shape"][0].clone();
-    let twice = ["run", &model, "-i", &picture, "-i", &picture];
-    if first == 1 {
-        mindir(twice).with(2).complains(&["takes 1 at once, found 2"]);
+    let dir = tempfile::tempdir().unwrap();
+    let [white, black] = ["w.png", "b.webp"].map(|name| at(&dir, name));
+    picture(&white, ImageFormat::Png, (8, 6), 255);
+    picture(&black, ImageFormat::WebP, (5, 5), 0);
+    let resized = || vec![Transform::Resize(vec![4, 4], Interpolation::Linear), Transform::ToTensor(DType::F32)];
+    for first in [Dim::Unknown, Dim::Known(2)] {
+        let net = prepared(&dir, first, resized());
+        mindir(["run", &net, "-i", &white, "-i", &black]).with(0).says(&["f32 [2, 3, 4, 4]", "mean 0.5"]);
     }
-    // The recorded shape of the rest stays.
-    let shape: Vec<u64> = json["inputs"][0]["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
-    let shape = format!("2,{},{},{}", shape[1], shape[2], shape[3]);
-    let by_two = mindir(twice.iter().chain(&["--shape", &shape]));
-    assert!(by_two.code == 0 || !by_two.stderr.contains("at once"), "{by_two:#?}");
+    let net = prepared(&dir, Dim::Known(1), resized());
+    mindir(["run", &net, "-i", &white, "-i", &black]).with(2).complains(&["takes 1 at once, found 2"]);
+    let net = prepared(&dir, Dim::Unknown, vec![Transform::ToTensor(DType::F32)]);
+    let unlike = ["b.webp", "f32 [1, 3, 6, 8]", "f32 [1, 3, 5, 5]"];
+    mindir(["run", &net, "-i", &white, "-i", &black]).with(2).complains(&unlike);
+    mindir(["run", &net, "-i", &white, "-i", &black, "--resize"]).with(0).says(&["f32 [2, 3, 6, 8]"]);
 }
 
 #[test]
@@ -253,6 +267,9 @@ fn flags_without_effect_are_refused_or_warned_of() {
         assert!(ended.stderr.starts_with("warning: ") && ended.stderr.contains(what), "{ended:#?}");
         assert_eq!(mindir(args.iter().chain(&["-q"])).with(0).stderr, "");
     };
+    let dir = tempfile::tempdir().unwrap();
+    warned(&["convert", &lenet, &at(&dir, "a.mindir"), "--decrypt"], "--decrypt has no effect");
+    warned(&["ckpt", "convert", &lenet, &at(&dir, "a.ckpt"), "--decrypt"], "--decrypt has no effect");
     warned(&["run", &lenet, "-i", &seven, "-i", "rand"], "every input is given");
     warned(&["run", &lenet, "-i", "ones", "--fallback", "deny"], "--fallback has no effect on the CPU");
     warned(&["plan", &lenet, "--why", "--json"], "--why has no effect");

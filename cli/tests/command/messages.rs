@@ -54,6 +54,16 @@ fn verbose_tells_what_goes_on() {
     {
         assert!(ended.stderr.contains(part), "no {part:?} in {ended:#?}");
     }
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    for args in [
+        &["convert", "-v", &lenet, &at("a.onnx")][..],
+        &["diff", "-v", &lenet, &lenet],
+        &["ckpt", "convert", &lenet, &at("a.ckpt"), "-v"],
+        &["ckpt", "ls", "-v", &at("a.ckpt")],
+    ] {
+        assert!(mindir(args).with(0).stderr.starts_with("read "), "{args:?}");
+    }
     assert_eq!(ended.stdout, mindir(["run", &lenet, "-i", &digits("two.png")]).with(0).stdout);
 }
 
