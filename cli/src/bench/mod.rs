@@ -107,6 +107,38 @@ struct Report {
     against: Vec<Change>,
 }
 
+/// What runs in one combination.
+struct Ready {
+    cell: GraphCell,
+    inputs: Vec<Tensor>,
+    threads: usize,
+    runners: Vec<Runner>,
+    first_run_ns: u64,
+}
+
+impl Ready {
+    fn measured(&self, case: Case, times: &Times, profile: Option<Profiled>) -> Measured {
+        let at = |p: usize| percentile(&times.runs, p);
+        let flops = self.runners.first().and_then(Runner::flops);
+        Measured {
+            batch: case.batch,
+            threads: self.threads,
+            concurrency: case.concurrency,
+            inputs: self.inputs.iter().map(|t| t.fact().to_string()).collect(),
+            first_run_ns: self.first_run_ns,
+            count: times.runs.len(),
+            p50_ns: at(50),
+            p90_ns: at(90),
+            p99_ns: at(99),
+            min_ns: at(0),
+            runs_per_second: times.per_second,
+            flops,
+            gflops_per_second: flops.map(|f| f as f64 / at(50).max(1) as f64),
+            profile,
+        }
+    }
+}
+
 /// One combination; times in nanoseconds.
 #[derive(Serialize)]
 struct Measured {
@@ -185,47 +217,36 @@ impl Bench {
     }
 
     fn measure(&self, model: &Arc<Model>, case: Case, trace: Option<&mut Trace>) -> Result<Measured, Failure> {
+        let mut ready = self.prepare(model, case)?;
+        let times = self.times(&mut ready.runners, case)?;
+        let first = ready.runners.first_mut().filter(|_| self.profile);
+        let profile = first.map(|runner| runner.profile(self.time)).transpose()?;
+        if let Some(trace) = trace {
+            trace.add(case.title(ready.threads).trim_start(), &ready.cell, &ready.inputs, case.concurrency)?;
+        }
+        Ok(ready.measured(case, &times, profile))
+    }
+
+    /// Makes all that runs, and runs it once.
+    fn prepare(&self, model: &Arc<Model>, case: Case) -> Result<Ready, Failure> {
         let start = Instant::now();
         let cell = args::cell(model.clone(), self.device.options(case.threads)?)?;
         let made = start.elapsed();
         let inputs = self.tensors(&cell, case.batch)?;
-        let facts = inputs.iter().map(|t| t.fact().to_string()).collect();
         args::tell_plan(&cell, &inputs.iter().map(Tensor::fact).collect::<Vec<_>>());
         let start = Instant::now();
-        let mut runners = vec![Runner::new(cell.clone(), inputs.clone())?];
-        runners.iter_mut().try_for_each(|runner| runner.run().map(drop))?;
+        let mut first = Runner::new(cell.clone(), inputs.clone())?;
+        first.run()?;
         let first_run_ns = (made + start.elapsed()).as_nanos() as u64;
+        let mut runners = vec![first];
         for _ in 1..case.concurrency {
             runners.push(Runner::new(cell.clone(), inputs.clone())?);
         }
-        let times = self.times(&mut runners, case)?;
         let threads = match case.threads {
             Some(n) => n,
             None => mindir::machine::processor().map_err(Error::from)?.threads,
         };
-        let flops = runners.first().and_then(Runner::flops);
-        let profile =
-            runners.first_mut().filter(|_| self.profile).map(|runner| runner.profile(self.time)).transpose()?;
-        if let Some(trace) = trace {
-            trace.add(case.title(threads).trim_start(), &cell, &inputs, case.concurrency)?;
-        }
-        let at = |p: usize| percentile(&times.runs, p);
-        Ok(Measured {
-            batch: case.batch,
-            threads,
-            concurrency: case.concurrency,
-            inputs: facts,
-            first_run_ns,
-            count: times.runs.len(),
-            p50_ns: at(50),
-            p90_ns: at(90),
-            p99_ns: at(99),
-            min_ns: at(0),
-            runs_per_second: times.per_second,
-            flops,
-            gflops_per_second: flops.map(|f| f as f64 / at(50).max(1) as f64),
-            profile,
-        })
+        Ok(Ready { cell, inputs, threads, runners, first_run_ns })
     }
 
     /// Warms up and measures.

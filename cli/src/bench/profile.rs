@@ -150,11 +150,11 @@ impl Profiled {
     pub fn times<'a>(&self, steps: impl Iterator<Item = &'a StepReport>) -> Vec<Option<u64>> {
         let mut left: Vec<Option<&StepTime>> = self.steps.iter().map(Some).collect();
         let is = |t: &StepTime, s: &StepReport| *t.path == *s.path && *t.ops == *s.ops && t.kernel == s.kernel;
-        let mut take = |step: &StepReport| {
+        let take = |step: &StepReport| {
             let found = left.iter_mut().find(|t| t.is_some_and(|t| is(t, step)))?;
             found.take().map(|t| t.mean_ns)
         };
-        steps.map(|step| take(step)).collect()
+        steps.map(take).collect()
     }
 
     /// A table with the steps that take longest first.
