@@ -23,7 +23,7 @@ pub struct Ops {
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
-    aliases: &'static [&'static str],
+    aliases: Vec<&'static str>,
     arguments: Vec<&'static str>,
     /// Kinds of tasks that compute the operator's first example.
     tasks: Vec<&'static str>,
@@ -46,7 +46,7 @@ impl Ops {
 fn row(def: &'static OpDef) -> Row {
     Row {
         name: def.name,
-        aliases: def.aliases,
+        aliases: def.names().skip(1).collect(),
         arguments: def.params.iter().map(|p| p.name).collect(),
         tasks: tasks(def).unwrap_or_else(|| vec!["host"]),
         doc: def.doc.trim().split("\n\n").next().unwrap_or_default(),
@@ -77,7 +77,7 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let names: Vec<&str> = [self.name].iter().chain(self.aliases).copied().collect();
+        let names: Vec<&str> = [self.name].iter().chain(&self.aliases).copied().collect();
         let doc: Vec<&str> = self.doc.lines().map(str::trim).collect();
         let tasks = if self.tasks.is_empty() { "-".into() } else { self.tasks.join(", ") };
         vec![names.join(", "), tasks, doc.join(" ")]

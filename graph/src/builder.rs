@@ -188,9 +188,8 @@ impl Builder {
         let args: Vec<Option<Arg>> = args.into_iter().map(Some).collect();
         let outputs = self.node(def, args, results);
         if let (true, Some(node)) = (name != def.name, self.graph.nodes.last_mut()) {
-            let nest = if results == 1 { Nest::Leaf } else { Nest::Tuple(vec![Nest::Leaf; results]) };
-            node.primitive =
-                Some(Primitive { name: name.into(), function: !def.classic, attrs: Vec::new(), nest }.into());
+            let (function, nest) = (def.kind_of(name).is_function(), def.nest(results));
+            node.primitive = Some(Primitive { name: name.into(), function, attrs: Vec::new(), nest }.into());
         }
         Ok(outputs)
     }

@@ -221,6 +221,11 @@ pub enum Nest {
 }
 
 impl Nest {
+    /// A tensor, or a tuple of tensors unless it is exactly one.
+    pub fn results(count: usize) -> Nest {
+        if count == 1 { Nest::Leaf } else { Nest::Tuple(vec![Nest::Leaf; count]) }
+    }
+
     /// Number of tensors.
     pub fn leaves(&self) -> usize {
         match self {

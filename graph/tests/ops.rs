@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mindir_graph::graph::{Arg, Def, Graph, Model, Node, NodeKind, Origin, ValueId};
 use mindir_graph::lower::{Entry, Stop, lower, run_node};
-use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, OpDef, Operand, ParamKind, Pure};
+use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, Held, OpDef, Operand, ParamKind, Pure};
 use mindir_graph::ops::{OPS, find};
 use mindir_graph::task::V;
 use mindir_graph::{Fact, OpError, Spec, Tensor};
@@ -107,10 +107,26 @@ fn names_are_unique() {
     let mut seen = HashMap::new();
     let mut failures = Vec::new();
     for def in OPS {
-        for name in std::iter::once(&def.name).chain(def.aliases) {
-            if let Some(other) = seen.insert(*name, def.name) {
+        for name in def.names() {
+            if let Some(other) = seen.insert(name, def.name) {
                 failures.push(format!("{name} names {other} and {}", def.name));
             }
+        }
+    }
+    report(&failures);
+}
+
+#[test]
+fn signatures_name_their_own_arguments() {
+    let mut failures = Vec::new();
+    for def in OPS {
+        let copied = def.copies.iter().map(|(_, from)| *from);
+        let measured = def.params.iter().filter_map(|param| match param.held {
+            Held::DimOf(of, _) | Held::KernelOf(of) => Some(of),
+            _ => None,
+        });
+        for name in copied.chain(measured).filter(|name| def.params.iter().all(|param| param.name != *name)) {
+            failures.push(format!("{}: no argument {name}", def.name));
         }
     }
     report(&failures);

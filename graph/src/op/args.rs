@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Const, Operand};
+use super::{Const, Kind, Operand};
 use crate::{OpError, Tensor};
 
 /// An argument as an operator's rules see it.
@@ -44,6 +44,58 @@ pub struct Param {
     pub default: fn() -> Option<Const>,
     /// A constant as the argument's type has it: enumerations as numbers. `None` where it is something else.
     pub canonical: fn(&Const) -> Option<Const>,
+    /// The texts of an enumeration's numbers.
+    pub texts: &'static [(i64, &'static str)],
+    /// How files hold it.
+    pub held: Held,
+}
+
+/// How files hold an argument. `Plain` is an input of functions and objects; of classic primitives a tensor is an input and
+/// everything else an attribute, an enumeration as text in capital letters.
+///
+/// MindSpore's constructors bring lists of numbers into the form that they have in files, whatever they were given: one number
+/// for all, one for each spatial dimension, or those of batch and channels too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// As the primitive's kind and the argument's type say.
+    Plain,
+    /// As an input, even of a classic primitive.
+    Input,
+    /// As an attribute, even of a function.
+    Attribute,
+    /// Each item of the tuple as an input of its own.
+    Items,
+    /// As a Python number, not as a tensor.
+    Number,
+    /// As text in small letters.
+    Small,
+    /// As a tuple, even of one number.
+    List,
+    /// As a tuple of pairs.
+    Pairs,
+    /// As one number for each of so many spatial dimensions.
+    Spatial(usize),
+    /// As one number for each dimension; those of batch and channels come first and are 1.
+    Whole(usize),
+    /// As one number for each dimension, with one 1 before and one behind the spatial ones, whatever the format.
+    Middle(usize),
+    /// As two numbers for each of so many spatial dimensions.
+    Sides(usize),
+    /// Plainly; where nothing states it, it is this dimension of that argument, the filters of a convolution.
+    DimOf(&'static str, usize),
+    /// Plainly; where nothing states it, it is all dimensions but the first two of that argument, the filters of a convolution.
+    KernelOf(&'static str),
+}
+
+impl Param {
+    /// Whether a primitive of this kind has it as an attribute.
+    pub fn is_attribute(&self, kind: Kind) -> bool {
+        match self.held {
+            Held::Input => false,
+            Held::Attribute => true,
+            _ => kind == Kind::Classic && self.kind == ParamKind::Value,
+        }
+    }
 }
 
 /// The arguments of one node, in signature order.
@@ -110,6 +162,8 @@ impl Args {
 pub trait FromArg: Sized {
     /// What the argument may be.
     const KIND: ParamKind;
+    /// The texts of an enumeration's numbers.
+    const TEXTS: &'static [(i64, &'static str)] = &[];
 
     /// The argument as this type; `None` asks for the default.
     ///

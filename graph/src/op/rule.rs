@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Args, Const, Param};
+use crate::graph::Nest;
 use crate::onnx::{Emit, Forms};
 use crate::task::{Lowering, V};
 use crate::{Fact, OpError, Tensor};
@@ -42,16 +43,71 @@ pub enum Pure {
     Rows(&'static str),
 }
 
+/// What MindSpore 2 has under a name, which decides how files hold the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A function, which takes all arguments as inputs.
+    Function,
+    /// A function that gives a view. On CPUs, MindSpore has the operator under no other name.
+    View,
+    /// An object, which takes all arguments as inputs.
+    Object,
+    /// An object that is made with the arguments after the tensors, which are its attributes.
+    Classic,
+}
+
+impl Kind {
+    /// Whether it is declared as a function.
+    pub fn is_function(self) -> bool {
+        matches!(self, Kind::Function | Kind::View)
+    }
+}
+
+/// Another name of an operator.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: &'static str,
+    /// What has it.
+    pub kind: Kind,
+}
+
+/// What a file has as the result of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Results {
+    /// A tensor, or a tuple unless it is exactly one.
+    Plain,
+    /// A Python number.
+    Number,
+    /// A tuple of Python numbers, which one tensor stands for.
+    Numbers,
+    /// A tuple, even of one tensor.
+    Tuple,
+}
+
+/// How elements get back from a view to where they are in the first argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// By a reshape to the first argument's shape.
+    Reshape,
+    /// By the inverse of the permutation that is the second argument.
+    Permute,
+}
+
 /// The generated half of an operator: its name and typed signature.
 pub trait Signature: Sized + 'static {
     /// MindSpore's name of the primitive.
     const NAME: &'static str;
+    /// What has that name.
+    const KIND: Kind = Kind::Function;
     /// Other primitives with the same signature and meaning.
-    const ALIASES: &'static [&'static str];
+    const ALIASES: &'static [Alias] = &[];
     /// Arguments in MindSpore's order.
     const PARAMS: &'static [Param];
-    /// Whether MindSpore 2 still keeps the arguments after the tensors as attributes of the primitive.
-    const CLASSIC: bool;
+    /// Attributes that repeat an argument, and that argument.
+    const COPIES: &'static [(&'static str, &'static str)] = &[];
+    /// What a file has as the result.
+    const RESULTS: Results = Results::Plain;
     /// What it computes, in Markdown.
     const DOC: &'static str;
 
@@ -71,6 +127,8 @@ pub trait Rule: Signature {
     const EFFECT: Effect = Effect::Pure;
     /// How to compute what it writes to its first argument.
     const PURE: Option<Pure> = None;
+    /// How to write through the view that it gives.
+    const UNDO: Option<Undo> = None;
 
     /// Element types and shapes of the results. Validates the arguments: after it, `reference` and `lower` may rely on them.
     ///
@@ -133,18 +191,24 @@ pub enum CaseArg {
 pub struct OpDef {
     /// MindSpore's name of the primitive.
     pub name: &'static str,
+    /// What has that name.
+    pub kind: Kind,
     /// Other primitives with the same signature and meaning.
-    pub aliases: &'static [&'static str],
+    pub aliases: &'static [Alias],
     /// Arguments in MindSpore's order.
     pub params: &'static [Param],
-    /// Whether MindSpore 2 keeps the arguments after the tensors as attributes.
-    pub classic: bool,
+    /// Attributes that repeat an argument, and that argument.
+    pub copies: &'static [(&'static str, &'static str)],
+    /// What a file has as the result.
+    pub results: Results,
     /// What it computes, in Markdown.
     pub doc: &'static str,
     /// What running it changes.
     pub effect: Effect,
     /// See [`Rule::PURE`].
     pub pure: Option<Pure>,
+    /// See [`Rule::UNDO`].
+    pub undo: Option<Undo>,
     /// See [`Rule::infer`].
     pub infer: fn(&Args) -> Result<Vec<Fact>, OpError>,
     /// See [`Rule::reference`].
@@ -162,12 +226,15 @@ impl OpDef {
     pub const fn of<T: Rule>() -> OpDef {
         OpDef {
             name: T::NAME,
+            kind: T::KIND,
             aliases: T::ALIASES,
             params: T::PARAMS,
-            classic: T::CLASSIC,
+            copies: T::COPIES,
+            results: T::RESULTS,
             doc: T::DOC,
             effect: T::EFFECT,
             pure: T::PURE,
+            undo: T::UNDO,
             infer: |args| T::parse(args)?.infer(),
             reference: |args| T::parse(args)?.reference(),
             lower: |args, b| T::parse(args)?.lower(b),
@@ -175,12 +242,35 @@ impl OpDef {
             cases: T::cases,
         }
     }
-}
 
-impl OpDef {
+    /// All its names, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().map(|alias| alias.name))
+    }
+
     /// Whether files call it `name`.
     pub fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.aliases.contains(&name)
+        self.names().any(|own| own == name)
+    }
+
+    /// What has `name`, which is one of its names.
+    pub fn kind_of(&self, name: &str) -> Kind {
+        self.aliases.iter().find(|alias| alias.name == name).map_or(self.kind, |alias| alias.kind)
+    }
+
+    /// The name by which MindSpore runs it on CPUs.
+    pub fn written(&self) -> &'static str {
+        self.aliases.iter().find(|alias| alias.kind == Kind::View).map_or(self.name, |alias| alias.name)
+    }
+
+    /// How `count` results nest in a file that holds it under its own name.
+    pub fn nest(&self, count: usize) -> Nest {
+        match self.results {
+            Results::Number => Nest::Number,
+            Results::Numbers => Nest::Numbers,
+            Results::Tuple => Nest::Tuple(vec![Nest::Leaf; count]),
+            Results::Plain => Nest::results(count),
+        }
     }
 }
 

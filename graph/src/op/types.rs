@@ -89,6 +89,7 @@ impl<T> Late<T> {
 
 impl<T: FromArg> FromArg for Late<T> {
     const KIND: ParamKind = T::KIND;
+    const TEXTS: &'static [(i64, &'static str)] = T::TEXTS;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         match T::from_arg(arg) {
             Err(OpError::NeedsValue(v)) => Ok(Some(Late::Computed(v))),
@@ -370,6 +371,7 @@ macro_rules! op_enum {
 
         impl $crate::op::FromArg for $name {
             const KIND: $crate::op::ParamKind = $crate::op::ParamKind::Value;
+            const TEXTS: &'static [(i64, &'static str)] = &[$(($number, $text)),*];
             fn from_arg(arg: &$crate::op::ArgValue) -> Result<Option<Self>, $crate::OpError> {
                 use $crate::op::{ArgValue, Const};
                 match arg {

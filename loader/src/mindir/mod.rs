@@ -8,6 +8,7 @@
 //! one call.
 
 mod build;
+mod framework;
 mod legacy;
 mod load;
 mod read;

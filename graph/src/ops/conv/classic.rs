@@ -48,22 +48,21 @@ impl Classic<'_> {
     }
 }
 
-/// [`op!`] for a classic convolution: after the arguments of its own it has those that they have in common, with the given
-/// default of `format`, which `classic()` gives.
+/// [`op!`] for a classic convolution over `$n` spatial dimensions: after the arguments of its own it has those that they have in
+/// common, with the given default of `format` and letters of `pad_mode`; `classic()` gives them.
 macro_rules! classic_convolution {
-    ($(#[doc = $doc:literal])+ $name:ident $(, aliases $aliases:tt)? { $($own:tt)* } $format:ident) => {
+    ($(#[doc = $doc:literal])+ $name:ident $(, aliases $aliases:tt)?, copies $copies:tt { $($own:tt)* }
+        $n:literal $format:ident $($small:ident)?) => {
         $crate::op! {
             $(#[doc = $doc])+
-            classic $name $(, aliases $aliases)? {
+            classic $name $(, aliases $aliases)?, copies $copies {
                 $($own)*
-                out_channel: Option<i64> = None,
-                kernel_size: Ints = Ints::new(),
                 mode: i64 = 1,
-                pad_mode: PadMode = PadMode::Valid,
-                pad: Ints = ints(&[0]),
-                pad_list: Ints = Ints::new(),
-                stride ["strides"]: Ints = ints(&[1]),
-                dilation ["dilations"]: Ints = ints(&[1]),
+                pad_mode: PadMode $(as $small)? = PadMode::Valid,
+                pad: Ints as Sides($n) = ints(&[0]),
+                pad_list: Ints as Sides($n) = Ints::new(),
+                stride ["strides"]: Ints as Whole($n) = ints(&[1]),
+                dilation ["dilations"]: Ints as Whole($n) = ints(&[1]),
                 group ["groups"]: i64 = 1,
                 format ["data_format"]: Format = Format::$format,
             }

@@ -12,7 +12,7 @@ op! {
     /// `[n, c, kh · kw, windows]`, hold of it: `Im2Col` undone. Numbers.
     classic Col2Im {
         x: Operand,
-        output_size: Ints,
+        output_size: Ints as Input,
         kernel_size: Ints,
         dilation: Ints = ints(&[1]),
         padding: Ints = ints(&[0]),

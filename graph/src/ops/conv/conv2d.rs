@@ -16,7 +16,12 @@ classic_convolution! {
     /// `[out_channel, kh, kw, c / group]`. Both of one float type. `pad_mode` `same` pads so that there are `⌈size / stride⌉`
     /// results, the odd element at the end; `valid` does not pad; `pad` pads by `pad` (top, bottom, left, right). For `same`,
     /// `pad_list` is ignored: it may belong to images of another size.
-    Conv2D { x: Operand, weight ["w"]: Operand, } Nchw
+    Conv2D, copies [groups = group] {
+        x: Operand,
+        weight ["w"]: Operand,
+        out_channel: Option<i64> as DimOf("weight", 0) = None,
+        kernel_size: Ints as KernelOf("weight") = Ints::new(),
+    } 2 Nchw Small
 }
 
 convolution_rule!(Conv2D, 2, {
@@ -54,10 +59,10 @@ op! {
         kernel_size: Ints = Ints::new(),
         mode: i64 = 3,
         pad_mode: PadMode = PadMode::Valid,
-        pad: Ints = ints(&[0]),
-        pad_list ["pads"]: Ints = Ints::new(),
-        stride ["strides"]: Ints = ints(&[1]),
-        dilation ["dilations"]: Ints = ints(&[1]),
+        pad: Ints as Sides(2) = ints(&[0]),
+        pad_list ["pads"]: Ints as Sides(2) = Ints::new(),
+        stride ["strides"]: Ints as Whole(2) = ints(&[1]),
+        dilation ["dilations"]: Ints as Whole(2) = ints(&[1]),
         group ["groups"]: i64 = 1,
         format ["data_format"]: Format = Format::Nchw,
     }

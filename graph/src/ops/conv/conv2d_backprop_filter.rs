@@ -13,11 +13,13 @@ classic_convolution! {
     ///
     /// `dout`: `[n, c_out, oh, ow]`. `input`: `[n, c_in, h, w]`, over which `Conv2D` with the same arguments has `oh × ow`
     /// windows; its padding counts as zeros. `filter_size`: the result's dimensions `[c_out, c_in / group, kh, kw]`. One float type, format `NCHW`.
-    Conv2DBackpropFilter {
+    Conv2DBackpropFilter, copies [groups = group, pad_list = pad] {
         dout ["out_backprop"]: Operand,
         input ["x"]: Operand,
-        filter_size ["filter_sizes"]: Ints,
-    } Nchw
+        filter_size ["filter_sizes"]: Ints as Input,
+        out_channel: Option<i64> = None,
+        kernel_size: Ints as KernelOf("filter_size") = Ints::new(),
+    } 2 Nchw
 }
 
 impl Conv2DBackpropFilter {

@@ -15,11 +15,13 @@ classic_convolution! {
     ///
     /// `dout`: `[n, c_in, h, w]`. `weight`: `[c_in, c_out / group, kh, kw]`. `input_sizes`: the result's dimensions, over
     /// which `Conv2D` with the same arguments has `h × w` windows. One float type, format `NCHW`.
-    Conv2DBackpropInput, aliases ["Conv2DTranspose"] {
+    Conv2DBackpropInput, aliases [classic "Conv2DTranspose"], copies [groups = group, pad_list = pad] {
         dout ["out_backprop", "x"]: Operand,
         weight ["filter", "w"]: Operand,
-        input_sizes ["input_size"]: Late<Ints>,
-    } Nchw
+        input_sizes ["input_size"]: Late<Ints> as Input,
+        out_channel: Option<i64> as DimOf("weight", 0) = None,
+        kernel_size: Ints as KernelOf("weight") = Ints::new(),
+    } 2 Nchw
 }
 
 fn ensure_images(format: Format, x: &Operand, w: &Operand) -> Result<(), OpError> {
@@ -201,20 +203,20 @@ op! {
     /// The gradient of `Conv3D` with respect to its input. `dout`: `[n, c_in, d, h, w]`. `weight`:
     /// `[c_in, c_out / group, kd, kh, kw]`. The result's extents are those that `output_padding` extends, for `valid` at least
     /// and for `same` exactly the operand's times the stride. One float type.
-    classic Conv3DTranspose {
+    classic Conv3DTranspose, copies [dilations = dilation, groups = group, pad_list = pad, strides = stride] {
         dout ["x"]: Operand,
         weight ["w"]: Operand,
-        in_channel: Option<i64> = None,
-        out_channel: Option<i64> = None,
-        kernel_size: Ints = Ints::new(),
+        in_channel: Option<i64> as DimOf("weight", 0) = None,
+        out_channel: Option<i64> as DimOf("weight", 1) = None,
+        kernel_size: Ints as KernelOf("weight") = Ints::new(),
         mode: i64 = 1,
-        pad_mode: PadMode = PadMode::Valid,
-        pad: Ints = ints(&[0]),
-        pad_list: Ints = Ints::new(),
-        stride ["strides"]: Ints = ints(&[1]),
-        dilation ["dilations"]: Ints = ints(&[1]),
+        pad_mode: PadMode as Small = PadMode::Valid,
+        pad: Ints as Sides(3) = ints(&[0]),
+        pad_list: Ints as Sides(3) = Ints::new(),
+        stride ["strides"]: Ints as Whole(3) = ints(&[1]),
+        dilation ["dilations"]: Ints as Whole(3) = ints(&[1]),
         group ["groups"]: i64 = 1,
-        output_padding: Ints = ints(&[0]),
+        output_padding: Ints as Whole(3) = ints(&[0]),
         format ["data_format"]: Format = Format::Ncdhw,
     }
 }

@@ -10,7 +10,12 @@ use crate::{DType, Fact, OpError, Tensor};
 classic_convolution! {
     /// Three-dimensional cross-correlation of volumes with filters, in groups of channels. Arguments as for `Conv2D`, with a
     /// depth before rows and columns; `pad` is head, tail, top, bottom, left, right.
-    Conv3D { x: Operand, weight ["w"]: Operand, } Ncdhw
+    Conv3D, copies [dilations = dilation, groups = group, strides = stride] {
+        x: Operand,
+        weight ["w"]: Operand,
+        out_channel: Option<i64> as DimOf("weight", 0) = None,
+        kernel_size: Ints as KernelOf("weight") = Ints::new(),
+    } 3 Ncdhw Small
 }
 
 convolution_rule!(Conv3D, 3, {

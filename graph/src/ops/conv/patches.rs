@@ -81,11 +81,11 @@ op! {
     /// `CALCULATED`. `SAME` gives `⌈size / stride⌉` windows, `VALID` pads nothing.
     classic Im2Col {
         x: Operand,
-        ksizes: Ints,
-        strides: Ints = ints(&[1]),
-        dilations: Ints = ints(&[1]),
+        ksizes: Ints as Spatial(2),
+        strides: Ints as Spatial(2) = ints(&[1]),
+        dilations: Ints as Spatial(2) = ints(&[1]),
         padding_mode: PadMode = PadMode::Calculated,
-        pads: Ints = ints(&[0]),
+        pads: Ints as Spatial(2) = ints(&[0]),
     }
 }
 

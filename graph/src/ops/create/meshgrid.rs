@@ -17,7 +17,7 @@ op_enum! {
 
 op! {
     /// Every vector of the tuple `inputs` repeated over the grid of all. `indexing` "xy" swaps the first two dimensions.
-    Meshgrid { inputs: Vec<Operand>, indexing: Indexing = Indexing::Xy }
+    Meshgrid { inputs: Vec<Operand>, indexing: Indexing = Indexing::Xy } -> Tuple
 }
 
 impl Meshgrid {

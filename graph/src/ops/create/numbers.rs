@@ -92,11 +92,11 @@ impl Made<'_> {
 }
 
 macro_rules! constant {
-    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident $([$old:literal])? : $t:ty $(= $default:expr)?),* }
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident { $($field:ident $([$old:literal])? : $t:ty $(= $default:expr)?),* }
         = $rule:expr, [$($case:expr),*];)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { $($field $([$old])? : $t $(= $default)?),* }
+            $($kind)? $name { $($field $([$old])? : $t $(= $default)?),* }
         }
 
         impl $name {
@@ -186,15 +186,15 @@ constant! {
         = |op| made(0, &op.size, op.dtype.unwrap_or(natural(op.fill_value)), scalar(op.fill_value)),
         [case("integer", [tuple(&[2, 3]), int(7), none()], 0.0), case("f16", [tuple(&[3]), float(0.5), dtype(DType::F16)], 0.0)];
     /// `value` everywhere, of shape `shape` and type `dtype`.
-    Fill { dtype ["type"]: DType, shape: Late<Ints>, value: Number } = |op| made(1, &op.shape, op.dtype, scalar(op.value)),
+    (object) Fill { dtype ["type"]: DType, shape: Late<Ints>, value: Number } = |op| made(1, &op.shape, op.dtype, scalar(op.value)),
         [case("f32", [dtype(DType::F32), tuple(&[2, 3]), int(3)], 0.0)];
 }
 
 macro_rules! spread {
-    ($($(#[doc = $doc:literal])+ $name:ident { $shape:ident, $value:ident $(, $dtype:ident)? };)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident { $shape:ident, $value:ident $(, $dtype:ident)? };)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { $shape: Late<Ints>, $value: Operand $(, $dtype: Option<DType> = None)? }
+            $($kind)? $name { $shape: Late<Ints>, $value: Operand $(, $dtype: Option<DType> = None)? }
         }
 
         impl $name {
@@ -246,7 +246,7 @@ macro_rules! spread {
 
 spread! {
     /// The element of `value` everywhere, of shape `shape`, in the type of `value`.
-    FillV2 { shape, value };
+    (object) FillV2 { shape, value };
     /// The element of `fill_value` everywhere, of shape `size`, in `dtype` or its type.
     FillTensor { size, fill_value, dtype };
 }

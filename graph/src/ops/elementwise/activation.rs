@@ -21,11 +21,11 @@ const SELU_ALPHA: f64 = 1.6732632423543772;
 const SELU_SCALE: f64 = 1.0507009873554805;
 
 macro_rules! activation {
-    ($($(#[doc = $doc:literal])+ $name:ident $([$($alias:literal),*])? ($x:ident $(, $p:ident : $t:ty = $default:expr)*)
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident $([$($alias:literal),*])? ($x:ident $(, $p:ident : $t:ty = $default:expr)*)
         = $reference:expr, $program:expr, [$($args:expr),*];)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name $(, aliases [$($alias),*])? { $x: Operand $(, $p: $t = $default)* }
+            $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand $(, $p: $t = $default)* }
         }
 
         impl Rule for $name {
@@ -194,7 +194,7 @@ activation! {
     /// `x` where it is above 0, else `alpha · (e^(x/alpha) − 1)`. Integers give `f32`.
     CeLU(x, alpha: f64 = 1.0) = |op, x| elu_of(x, op.alpha, op.alpha), |op, p, x| elu(p, x, op.alpha, op.alpha), [[float(2.0)]];
     /// `1.0507·x` where `x` is above 0, else `1.0507 · 1.6733 · (eˣ − 1)`. Integers give `f32`.
-    SeLU["SeLUExt"](input_x) = |_, x| SELU_SCALE * elu_of(x, SELU_ALPHA, 1.0), |_, p, x| selu(p, x), [];
+    (object) SeLU["SeLUExt"](input_x) = |_, x| SELU_SCALE * elu_of(x, SELU_ALPHA, 1.0), |_, p, x| selu(p, x), [];
     /// `x` where its absolute value exceeds `lambd`, else 0. Integers give `f32`.
     HShrink(input, lambd: f64 = 0.5) = |op, x| shrink_of(x, op.lambd, 0.0), |op, p, x| shrink(p, x, op.lambd, 0.0), [[float(1.5)]];
     /// `x` moved toward 0 by `lambd`, and 0 where it would change its sign. Integers give `f32`.
@@ -206,7 +206,7 @@ activation! {
     /// `ln(1 / (1 + e⁻ˣ))`. Integers give `f32`.
     LogSigmoid(input) = |_, x| -Unary::Softplus.eval_f64(-x), |_, p, x| log_sigmoid(p, x), [];
     /// `x / (1 + |x|)`. Integers give `f32`.
-    Softsign(input_x) = |_, x| x / (1.0 + x.abs()), |_, p, x| {
+    (object) Softsign(input_x) = |_, x| x / (1.0 + x.abs()), |_, p, x| {
         let a = p.unary(Unary::Abs, x);
         let a = with(p, Binary::Add, a, 1.0);
         p.binary(Binary::Div, x, a)

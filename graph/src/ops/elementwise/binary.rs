@@ -176,10 +176,10 @@ fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
 }
 
 macro_rules! binary {
-    ($($(#[doc = $doc:literal])+ $name:ident $([$($alias:literal),*])? ($a:ident, $b:ident) = $rule:ident, $mix:ident, $f:expr;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident $([$($alias:literal),*])? ($a:ident, $b:ident) = $rule:ident, $mix:ident, $f:expr;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name $(, aliases [$($alias),*])? { $a: Operand, $b: Operand }
+            $($kind)? $name $(, aliases [$($alias),*])? { $a: Operand, $b: Operand }
         }
 
         impl Rule for $name {
@@ -228,11 +228,11 @@ binary! {
     /// `a − ⌊a / b⌋ · b` of a Python number and a tensor, with the sign of `b`. Integers: 0 when `b` is 0.
     RemainderScalarTensor(input, other) = Number, Left, Plain(Binary::FloorMod);
     /// Remainder with the sign of `a`. Integers: 0 when `b` is 0.
-    Mod["TruncateMod", "FmodTensor"](x, y) = Number, Tensors, Plain(Binary::Rem);
+    (object) Mod["TruncateMod", "FmodTensor"](x, y) = Number, Tensors, Plain(Binary::Rem);
     /// Remainder with the sign of `a`, with a Python number. Integers: 0 when `b` is 0.
     FmodScalar(input, other) = Number, Right, Plain(Binary::Rem);
     /// `a / b` without its fraction. An integer divided by 0 gives 0.
-    TruncateDiv(x, y) = Number, Tensors, Composed(truncate_div, |p, a, b| {
+    (object) TruncateDiv(x, y) = Number, Tensors, Composed(truncate_div, |p, a, b| {
         let q = p.binary(Binary::Div, a, b);
         if p.instrs[q].1.is_float() { p.unary(Unary::Trunc, q) } else { q }
     });
@@ -247,9 +247,9 @@ binary! {
     /// The smaller of both; NaN if either is.
     Minimum(input, other) = Number, Tensors, Plain(Binary::Min);
     /// The larger of both; if one is NaN, the other.
-    Fmax(x1, x2) = Number, Tensors, Composed(f64::max, |p, a, b| known(p, Binary::Max, a, b));
+    (object) Fmax(x1, x2) = Number, Tensors, Composed(f64::max, |p, a, b| known(p, Binary::Max, a, b));
     /// The smaller of both; if one is NaN, the other.
-    Fmin(x1, x2) = Number, Tensors, Composed(f64::min, |p, a, b| known(p, Binary::Min, a, b));
+    (object) Fmin(x1, x2) = Number, Tensors, Composed(f64::min, |p, a, b| known(p, Binary::Min, a, b));
     /// 1 where `a` is positive, `b` where it is 0, else 0.
     Heaviside(x, values) = Number, Tensors, Composed(heaviside, |p, a, b| {
         let dtype = p.instrs[a].1;
@@ -309,11 +309,11 @@ binary! {
     /// Whether exactly one is true, as `bool`; numbers are true unless they are 0.
     LogicalXor(input, other) = Truth, Tensors, Plain(Binary::Xor);
     /// Bitwise and, of integers or `bool`.
-    BitwiseAnd["BitwiseAndTensor"](x, y) = Bits, Tensors, Plain(Binary::And);
+    (object) BitwiseAnd["BitwiseAndTensor"](x, y) = Bits, Tensors, Plain(Binary::And);
     /// Bitwise or, of integers or `bool`.
-    BitwiseOr["BitwiseOrTensor"](x, y) = Bits, Tensors, Plain(Binary::Or);
+    (object) BitwiseOr["BitwiseOrTensor"](x, y) = Bits, Tensors, Plain(Binary::Or);
     /// Bitwise exclusive or, of integers or `bool`.
-    BitwiseXor["BitwiseXorTensor"](x, y) = Bits, Tensors, Plain(Binary::Xor);
+    (object) BitwiseXor["BitwiseXorTensor"](x, y) = Bits, Tensors, Plain(Binary::Xor);
     /// Bitwise and with a Python integer.
     BitwiseAndScalar(input, other) = Bits, Right, Plain(Binary::And);
     /// Bitwise or with a Python integer.
@@ -321,12 +321,12 @@ binary! {
     /// Bitwise exclusive or with a Python integer.
     BitwiseXorScalar(input, other) = Bits, Right, Plain(Binary::Xor);
     /// `(a − b)²`.
-    SquaredDifference(input_x, input_y) = Number, Tensors, Composed(|a, b| (a - b) * (a - b), |p, a, b| {
+    (object) SquaredDifference(input_x, input_y) = Number, Tensors, Composed(|a, b| (a - b) * (a - b), |p, a, b| {
         let d = p.binary(Binary::Sub, a, b);
         p.unary(Unary::Square, d)
     });
     /// `a / b`, and 0 where `a` is 0. Integers and `bool` give `f32`.
-    Xdivy(x, y) = Float, Tensors, Composed(|a, b| if a == 0.0 { 0.0 } else { a / b }, |p, a, b| {
+    (object) Xdivy(x, y) = Float, Tensors, Composed(|a, b| if a == 0.0 { 0.0 } else { a / b }, |p, a, b| {
         let q = p.binary(Binary::Div, a, b);
         unless_zero(p, a, q)
     });
@@ -337,17 +337,17 @@ binary! {
     /// `a · ln b` with a Python number as `a`, and 0 if it is 0. Integers and `bool` give `f32`.
     XLogYScalarSelf(input, other) = Float, Left, Composed(|a, b| if a == 0.0 { 0.0 } else { a * b.ln() }, xlogy);
     /// `a / b`, and 0 where `b` is 0. Integers and `bool` give `f32`.
-    DivNoNan(x1, x2) = Float, Tensors, Composed(|a, b| if b == 0.0 { 0.0 } else { a / b }, |p, a, b| {
+    (object) DivNoNan(x1, x2) = Float, Tensors, Composed(|a, b| if b == 0.0 { 0.0 } else { a / b }, |p, a, b| {
         let q = p.binary(Binary::Div, a, b);
         unless_zero(p, b, q)
     });
     /// `a · b`, and 0 where `b` is 0, even if `a` is infinite or NaN.
-    MulNoNan(x, y) = Number, Tensors, Composed(|a, b| if b == 0.0 { 0.0 } else { a * b }, |p, a, b| {
+    (object) MulNoNan(x, y) = Number, Tensors, Composed(|a, b| if b == 0.0 { 0.0 } else { a * b }, |p, a, b| {
         let q = p.binary(Binary::Mul, a, b);
         unless_zero(p, b, q)
     });
     /// `√(a² + b²)`. Integers and `bool` give `f32`.
-    Hypot(x1, x2) = Float, Tensors, Composed(f64::hypot, hypot);
+    (object) Hypot(x1, x2) = Float, Tensors, Composed(f64::hypot, hypot);
     /// `ln(eᵃ + eᵇ)`. Integers and `bool` give `f32`.
     LogAddExp(input, other) = Float, Tensors, Composed(log_add_exp, |p, a, b| {
         let m = p.binary(Binary::Max, a, b);

@@ -7,10 +7,10 @@ use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 macro_rules! identity {
-    ($($(#[doc = $doc:literal])+ $name:ident $([$($alias:literal),*])? ($x:ident);)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident $([$($alias:literal),*])? ($x:ident);)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name $(, aliases [$($alias),*])? { $x: Operand }
+            $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand }
         }
 
         impl Rule for $name {
@@ -41,15 +41,15 @@ identity! {
     /// `input_x` as it is.
     Identity(input_x);
     /// The value of `x` at this point; later writes to a parameter do not change it.
-    TensorMove["DeepCopy"](x);
+    (object) TensorMove["DeepCopy"](x);
     /// The value of `input` at this point; later writes to a parameter do not change it.
     Clone["Copy"](input);
     /// `input` with dense elements, which it always has.
     Contiguous(input);
     /// `input` as it is; it only matters for gradients.
-    StopGradient["InplaceStopGradient", "StopGradientExt"](input);
+    (object) StopGradient["InplaceStopGradient", "StopGradientExt"](input);
     /// A tensor of one element as a Python number.
-    TensorToScalar(input_x);
+    (object) TensorToScalar(input_x);
     /// A tensor of rank 1 as a tuple.
-    TensorToTuple["TensorToList", "TupleToList", "ListToTuple"](input_tensor);
+    (object) TensorToTuple["TensorToList", "TupleToList", "ListToTuple"](input_tensor);
 }

@@ -51,10 +51,10 @@ fn single(x: &Operand) -> Result<(), OpError> {
 }
 
 macro_rules! scalar {
-    ($($(#[doc = $doc:literal])+ $name:ident = $rule:ident, $f:ident;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident = $rule:ident, $f:ident;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { x: Operand, y: Operand }
+            $($kind)? $name { x: Operand as Number, y: Operand as Number } -> Number
         }
 
         impl Rule for $name {
@@ -122,22 +122,22 @@ scalar! {
     /// Whether the first of two Python numbers is not below the second, as `bool`.
     ScalarGe = Comparison, Ge;
     /// Whether both Python values are true, as `bool`.
-    bool_and = Truth, And;
+    (object) bool_and = Truth, And;
     /// Whether either Python value is true, as `bool`.
-    bool_or = Truth, Or;
+    (object) bool_or = Truth, Or;
     /// Whether both Python values are true or both false, as `bool`.
-    bool_eq = Truth, Eq;
+    (object) bool_eq = Truth, Eq;
     /// Bitwise and of two Python integers.
-    bit_and = Bits, And;
+    (object) bit_and = Bits, And;
     /// Bitwise or of two Python integers.
-    bit_or = Bits, Or;
+    (object) bit_or = Bits, Or;
 }
 
 macro_rules! scalar_unary {
-    ($($(#[doc = $doc:literal])+ $name:ident = $types:expr, $f:expr, $program:expr;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident = $types:expr, $f:expr, $program:expr;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { x: Operand }
+            $($kind)? $name { x: Operand as Number } -> Number
         }
 
         impl Rule for $name {
@@ -177,5 +177,5 @@ scalar_unary! {
     /// Whether a Python value is true, as `bool`.
     ScalarBool = |_| (DType::Bool, DType::Bool), |x, _| x, None;
     /// Whether a Python value is false, as `bool`.
-    bool_not = |_| (DType::Bool, DType::Bool), |x, d| Unary::Not.eval(x, d), Some(Unary::Not);
+    (object) bool_not = |_| (DType::Bool, DType::Bool), |x, d| Unary::Not.eval(x, d), Some(Unary::Not);
 }

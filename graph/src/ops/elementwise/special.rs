@@ -9,10 +9,10 @@ use crate::{DType, Fact, OpError, Tensor, op};
 use std::f64::consts::PI;
 
 macro_rules! special {
-    ($($(#[doc = $doc:literal])+ $name:ident = $f:expr, $values:expr;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident = $f:expr, $values:expr;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { x: Operand }
+            $($kind)? $name { x: Operand }
         }
 
         impl Rule for $name {
@@ -39,15 +39,15 @@ macro_rules! special {
 
 special! {
     /// Logarithm of the absolute value of the gamma function. Integers give `f32`.
-    Lgamma = libm::lgamma, [0.5, 1.0, 3.25, -0.5, 20.0];
+    (object) Lgamma = libm::lgamma, [0.5, 1.0, 3.25, -0.5, 20.0];
     /// Derivative of the logarithm of the gamma function. Integers give `f32`.
-    Digamma = digamma, [0.5, 1.0, 3.25, -0.5, 20.0];
+    (object) Digamma = digamma, [0.5, 1.0, 3.25, -0.5, 20.0];
     /// Inverse of the error function; NaN outside −1 to 1. Integers give `f32`.
     Erfinv = erfinv, [0.1, -0.9, 0.0, 1.0, 0.999];
     /// Modified Bessel function of the first kind, order 0. Integers give `f32`.
-    BesselI0 = |x| bessel(x, 0), [0.5, -3.0, 0.0, 10.0];
+    (object) BesselI0 = |x| bessel(x, 0), [0.5, -3.0, 0.0, 10.0];
     /// Modified Bessel function of the first kind, order 1. Integers give `f32`.
-    BesselI1 = |x| bessel(x, 1), [0.5, -3.0, 0.0, 10.0];
+    (object) BesselI1 = |x| bessel(x, 1), [0.5, -3.0, 0.0, 10.0];
 }
 
 /// By reflection for negative numbers, recurrence up to 10, and the asymptotic series from there.

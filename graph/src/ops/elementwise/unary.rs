@@ -102,10 +102,10 @@ fn edges_agree(f: Unary) -> bool {
 }
 
 macro_rules! unary {
-    ($($(#[doc = $doc:literal])+ $name:ident $([$($alias:literal),*])? ($x:ident) = $rule:ident, $f:ident;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident $([$($alias:literal),*])? ($x:ident) = $rule:ident, $f:ident;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name $(, aliases [$($alias),*])? { $x: Operand }
+            $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand }
         }
 
         impl Rule for $name {
@@ -190,7 +190,7 @@ unary! {
     /// `x` without its fraction, in the type of `x`.
     Trunc(input) = Number, Trunc;
     /// Nearest integer, halves to even, in the type of `x`.
-    Rint(input_x) = Number, Round;
+    (object) Rint(input_x) = Number, Round;
     /// `max(x, 0)`, of any real type.
     ReLU["Relu"](input) = Number, Relu;
     /// `min(max(x, 0), 6)`, of any real type.
@@ -206,15 +206,15 @@ unary! {
     /// `relu6(x + 3) / 6`, in the type of `x`; integers truncate.
     HSigmoid["Hardsigmoid"](input) = Through, HSigmoid;
     /// `ln(1 + eˣ)`.
-    Softplus(x) = Float, Softplus;
+    (object) Softplus(x) = Float, Softplus;
     /// `x · tanh(ln(1 + eˣ))`.
-    Mish["MishExt"](x) = Float, Mish;
+    (object) Mish["MishExt"](x) = Float, Mish;
     /// Whether `x` is false; numbers other than `bool` are true unless they are 0. The result is `bool`.
     LogicalNot["BoolNot"](input) = Truth, Not;
     /// Every bit inverted, of integers; `bool` is negated.
     BitwiseNot["Invert"](input) = Bits, Not;
     /// Whether `x` is NaN. The result is `bool`.
-    IsNan(x) = Test, IsNan;
+    (object) IsNan(x) = Test, IsNan;
     /// Whether `x` is infinite. The result is `bool`.
     IsInf(input) = Test, IsInf;
     /// Whether `x` is neither infinite nor NaN. The result is `bool`.

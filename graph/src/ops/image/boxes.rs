@@ -19,7 +19,7 @@ op! {
     /// Common area of every pair of boxes, divided by the area that both cover, or for mode `iof` by that of `gt_boxes`.
     ///
     /// `anchor_boxes`: `[n, 4]`, `gt_boxes`: `[m, 4]`, as left, top, right, bottom elements, both included. Result: `[m, n]`.
-    classic IOU { anchor_boxes ["bboxes"]: Operand, gt_boxes: Operand, mode: Overlap = Overlap::Iou }
+    classic IOU { anchor_boxes ["bboxes"]: Operand, gt_boxes: Operand, mode: Overlap as Small = Overlap::Iou }
 }
 
 /// Extent common to two ranges that include both ends.

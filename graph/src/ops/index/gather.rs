@@ -203,7 +203,7 @@ impl Rule for Embedding {
 
 op! {
     /// Slices `input_params[input_indices − offset]` along the first dimension; zeros where that is negative or too large.
-    classic EmbeddingLookup { input_params ["params"]: Operand, input_indices ["indices"]: Operand, offset: i64 = 0 }
+    object EmbeddingLookup { input_params ["params"]: Operand, input_indices ["indices"]: Operand, offset: i64 = 0 }
 }
 
 impl Rule for EmbeddingLookup {

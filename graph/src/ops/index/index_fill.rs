@@ -9,7 +9,7 @@ use crate::{DType, Fact, OpError, Tensor, ensure, op};
 op! {
     /// `x` with every element of the slices `index` along dimension `dim` replaced by `value`. Negative indices count from the
     /// end; one out of range is an error. Any real type.
-    classic IndexFill, aliases ["IndexFillScalar", "IndexFillTensor"] { x ["input"]: Operand, dim: i64, index: Operand, value: Number }
+    object IndexFill, aliases ["IndexFillScalar", "IndexFillTensor"] { x ["input"]: Operand, dim: i64, index: Operand, value: Number }
 }
 
 impl IndexFill {

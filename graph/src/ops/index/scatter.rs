@@ -194,14 +194,14 @@ impl Slices<'_> {
 }
 
 macro_rules! scatter_nd_op {
-    ($(#[doc = $doc:literal])+ $effect:ident $name:ident [$($alias:literal),*] $how:expr) => {
+    ($(#[doc = $doc:literal])+ $effect:ident $name:ident [$($kind:ident)?] $how:expr) => {
         op! {
             $(#[doc = $doc])+
-            classic $name, aliases [$($alias),*] {
+            $($kind)? $name {
                 input_x ["x", "var"]: Operand,
                 indices: Operand,
                 updates: Operand,
-                use_locking: bool = false,
+                use_locking: bool as Attribute = false,
             }
         }
 
@@ -254,7 +254,7 @@ macro_rules! scatter_nd_op {
 scatter_nd_op! {
     /// `input_x` with slices replaced: the last dimension of `indices` holds the first coordinates of a slice, `updates` one
     /// slice for each. The last of several updates of a slice counts. Any type; an index out of range is an error.
-    pure TensorScatterUpdate [] Combine::Replace
+    pure TensorScatterUpdate [object] Combine::Replace
 }
 scatter_nd_op! {
     /// As `TensorScatterUpdate`, with updates added. Numbers.
@@ -262,51 +262,51 @@ scatter_nd_op! {
 }
 scatter_nd_op! {
     /// As `TensorScatterUpdate`, with updates subtracted. Numbers.
-    pure TensorScatterSub [] Combine::Sub
+    pure TensorScatterSub [object] Combine::Sub
 }
 scatter_nd_op! {
     /// As `TensorScatterUpdate`, with elements multiplied by updates. Numbers.
-    pure TensorScatterMul [] Combine::Mul
+    pure TensorScatterMul [object] Combine::Mul
 }
 scatter_nd_op! {
     /// As `TensorScatterUpdate`, with elements divided by updates. Numbers; integers truncate, division by zero gives 0.
-    pure TensorScatterDiv [] Combine::Div
+    pure TensorScatterDiv [object] Combine::Div
 }
 scatter_nd_op! {
     /// As `TensorScatterUpdate`, keeping the larger of element and update. Numbers.
-    pure TensorScatterMax [] Combine::Max
+    pure TensorScatterMax [object] Combine::Max
 }
 scatter_nd_op! {
     /// As `TensorScatterUpdate`, keeping the smaller of element and update. Numbers.
-    pure TensorScatterMin [] Combine::Min
+    pure TensorScatterMin [object] Combine::Min
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, with slices replaced as by `TensorScatterUpdate`, and returns it.
-    writes ScatterNdUpdate [] Combine::Replace
+    writes ScatterNdUpdate [object] Combine::Replace
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, with updates added to slices as by `TensorScatterAdd`, and returns it.
-    writes ScatterNdAdd [] Combine::Add
+    writes ScatterNdAdd [object] Combine::Add
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, with updates subtracted from slices as by `TensorScatterSub`, and returns it.
-    writes ScatterNdSub [] Combine::Sub
+    writes ScatterNdSub [object] Combine::Sub
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, with slices multiplied as by `TensorScatterMul`, and returns it.
-    writes ScatterNdMul [] Combine::Mul
+    writes ScatterNdMul [object] Combine::Mul
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, with slices divided as by `TensorScatterDiv`, and returns it.
-    writes ScatterNdDiv [] Combine::Div
+    writes ScatterNdDiv [object] Combine::Div
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, keeping the larger of element and update as `TensorScatterMax`, and returns it.
-    writes ScatterNdMax [] Combine::Max
+    writes ScatterNdMax [object] Combine::Max
 }
 scatter_nd_op! {
     /// Writes variable `input_x`, keeping the smaller of element and update as `TensorScatterMin`, and returns it.
-    writes ScatterNdMin [] Combine::Min
+    writes ScatterNdMin [object] Combine::Min
 }
 
 macro_rules! scatter_rows_op {
@@ -704,10 +704,10 @@ impl Rule for IndexAddExt {
 }
 
 macro_rules! segment_op {
-    ($(#[doc = $doc:literal])+ ($($classic:ident)?) $name:ident $how:expr) => {
+    ($(#[doc = $doc:literal])+ ($($kind:ident)?) $name:ident $how:expr) => {
         op! {
             $(#[doc = $doc])+
-            $($classic)? $name { input_x ["x"]: Operand, segment_ids: Operand, num_segments: i64 }
+            $($kind)? $name { input_x ["x"]: Operand, segment_ids: Operand, num_segments: i64 }
         }
 
         impl Rule for $name {
@@ -829,13 +829,13 @@ segment_op! {
 }
 segment_op! {
     /// As `UnsortedSegmentSum`, with the largest element; the lowest number of the type where there is none.
-    (classic) UnsortedSegmentMax Combine::Max
+    (object) UnsortedSegmentMax Combine::Max
 }
 segment_op! {
     /// As `UnsortedSegmentSum`, with the smallest element; the highest number of the type where there is none.
-    (classic) UnsortedSegmentMin Combine::Min
+    (object) UnsortedSegmentMin Combine::Min
 }
 segment_op! {
     /// As `UnsortedSegmentSum`, with products; 1 where there is no element.
-    (classic) UnsortedSegmentProd Combine::Mul
+    (object) UnsortedSegmentProd Combine::Mul
 }

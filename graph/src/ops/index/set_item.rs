@@ -93,9 +93,9 @@ op! {
     /// those of start, stop and step that are left out, `tuple_index_axis` is the slice's place among `tuple_index_types`.
     classic SliceToIndices {
         data: Operand,
-        start: i64,
-        stop: i64,
-        step: i64,
+        start: i64 as Input,
+        stop: i64 as Input,
+        step: i64 as Input,
         tuple_index_axis: i64 = 0,
         tuple_index_types: Ints = Ints::new(),
         expand_dims_mask: i64 = 0,
@@ -163,7 +163,7 @@ op! {
     classic NormalizeTupleIndex {
         data: Operand,
         index_val: Operand,
-        origin_index_type: PartKind,
+        origin_index_type: PartKind as Small,
         tuple_index_types: Ints = Ints::new(),
         tuple_index_axis: i64 = 0,
         expand_dims_mask: i64 = 0,
@@ -260,7 +260,7 @@ op! {
     /// that shape with 1 for each slice, the result's shape, and for eight parts a shape that makes each fit. All are `i64`.
     classic GetTupleIndexInfo {
         data: Operand,
-        fancy_position: i64,
+        fancy_position: i64 as Input,
         index_0: Operand,
         index_1: Operand,
         index_2: Operand,
@@ -378,9 +378,9 @@ op! {
     classic RemoveExpandedDims {
         data: Operand,
         value: Operand,
-        has_false: i64,
-        broadcast_shape: Ints,
-        idx_advanced: i64,
+        has_false: i64 as Input,
+        broadcast_shape: Ints as Input,
+        idx_advanced: i64 as Input,
         has_true: bool = false,
         tuple_index_types: Ints,
         expand_dims_cnt: i64 = 0,

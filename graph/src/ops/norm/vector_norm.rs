@@ -91,7 +91,7 @@ op! {
     /// `max((Σ |x|ᵖ)^(1/p), epsilon)` along `axis`. Integers give `f32`.
     classic LpNorm {
         input: Operand,
-        axis: Axes,
+        axis: Axes as List,
         p: i64 = 2,
         keep_dims: bool = false,
         epsilon: f64 = 1e-12,

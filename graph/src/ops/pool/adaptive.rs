@@ -136,10 +136,10 @@ impl Shares<'_> {
 const WILD: [f64; 13] = [1.0, 2.0, f64::INFINITY, 0.5, -1.0, 3.0, 0.0, -2.0, f64::NAN, 1.5, 4.0, -3.0, 2.5];
 
 macro_rules! adaptive_op {
-    ($(#[doc = $doc:literal])+ $($classic:ident)? => $name:ident [$($alias:literal),*] $n:literal $shape:expr, $out:expr) => {
+    ($(#[doc = $doc:literal])+ $($kind:ident)? => $name:ident [$($held:tt)*] $n:literal $shape:expr, $out:expr) => {
         op! {
             $(#[doc = $doc])+
-            $($classic)? $name, aliases [$($alias),*] { input ["input_x", "x"]: Operand, output_size: Ints }
+            $($kind)? $name { input ["input_x", "x"]: Operand, output_size: Ints $($held)* }
         }
 
         impl Rule for $name {
@@ -188,7 +188,7 @@ adaptive_op! {
 
 adaptive_op! {
     /// As `AdaptiveAvgPool3DExt`, with `output_size` as an attribute in MindSpore 2.
-    classic => AdaptiveAvgPool3D [] 3 &[2, 3, 4, 5], &[2, 3, 2]
+    classic => AdaptiveAvgPool3D [as Spatial(3)] 3 &[2, 3, 4, 5], &[2, 3, 2]
 }
 
 adaptive_op! {
@@ -197,10 +197,10 @@ adaptive_op! {
 }
 
 macro_rules! adaptive_max_op {
-    ($(#[doc = $doc:literal])+ $name:ident $n:literal $place:ident $shape:expr, $out:expr) => {
+    ($(#[doc = $doc:literal])+ $($kind:ident)? => $name:ident $n:literal $place:ident $shape:expr, $out:expr) => {
         op! {
             $(#[doc = $doc])+
-            $name { input ["input_x", "x"]: Operand, output_size: Ints }
+            $($kind)? $name { input ["input_x", "x"]: Operand, output_size: Ints }
         }
 
         impl Rule for $name {
@@ -237,15 +237,15 @@ macro_rules! adaptive_max_op {
 
 adaptive_max_op! {
     /// Maxima of windows that share an image `[…, h, w]` evenly, and as `i64` their positions `row · width + column`.
-    AdaptiveMaxPool2D 2 I64 &[2, 3, 5, 7], &[2, 3]
+    => AdaptiveMaxPool2D 2 I64 &[2, 3, 5, 7], &[2, 3]
 }
 
 adaptive_max_op! {
     /// Maxima of windows that share a sequence `[…, l]` evenly, and as `i64` their positions.
-    AdaptiveMaxPool1D 1 I64 &[2, 3, 7], &[3]
+    => AdaptiveMaxPool1D 1 I64 &[2, 3, 7], &[3]
 }
 
 adaptive_max_op! {
     /// Maxima of windows that share a volume `[…, d, h, w]` evenly, and as `i32` their positions, plane by plane and row by row.
-    AdaptiveMaxPool3D 3 I32 &[2, 3, 4, 5], &[2, 3, 2]
+    object => AdaptiveMaxPool3D 3 I32 &[2, 3, 4, 5], &[2, 3, 2]
 }

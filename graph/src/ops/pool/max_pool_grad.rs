@@ -15,8 +15,8 @@ op! {
         x ["x_origin"]: Operand,
         y ["out_origin"]: Operand,
         grad: Operand,
-        kernel_size ["ksize"]: Ints = ints(&[1]),
-        strides ["stride"]: Ints = ints(&[1]),
+        kernel_size ["ksize"]: Ints as Whole(2) = ints(&[1]),
+        strides ["stride"]: Ints as Whole(2) = ints(&[1]),
         pad_mode ["padding"]: PadMode = PadMode::Valid,
         format ["data_format"]: Format = Format::Nchw,
     }

@@ -102,8 +102,8 @@ op! {
     /// windows. Padding does not take part.
     classic MaxPool {
         x ["input"]: Operand,
-        kernel_size ["ksize"]: Ints = ints(&[1]),
-        strides ["stride"]: Ints = ints(&[1]),
+        kernel_size ["ksize"]: Ints as Whole(2) = ints(&[1]),
+        strides ["stride"]: Ints as Whole(2) = ints(&[1]),
         pad_mode ["padding"]: PadMode = PadMode::Valid,
         format ["data_format"]: Format = Format::Nchw,
     }
@@ -145,8 +145,8 @@ op! {
     /// windows.
     AvgPool {
         x ["input"]: Operand,
-        kernel_size ["ksize"]: Ints = ints(&[1]),
-        strides ["stride"]: Ints = ints(&[1]),
+        kernel_size ["ksize"]: Ints as Spatial(2) = ints(&[1]),
+        strides ["stride"]: Ints as Spatial(2) = ints(&[1]),
         pad_mode ["padding"]: PadMode = PadMode::Valid,
         data_format ["format"]: Format = Format::Nchw,
     }
@@ -173,10 +173,10 @@ op! {
     /// that reaches beyond the padding.
     classic MaxPool3D {
         x ["input"]: Operand,
-        kernel_size: Ints = ints(&[1]),
-        strides: Ints = ints(&[1]),
+        kernel_size: Ints as Whole(3) = ints(&[1]),
+        strides: Ints as Whole(3) = ints(&[1]),
         pad_mode: PadMode = PadMode::Valid,
-        pad_list: Ints = ints(&[0]),
+        pad_list: Ints as Sides(3) = ints(&[0]),
         ceil_mode: bool = false,
         format ["data_format"]: Format = Format::Ncdhw,
     }
@@ -205,10 +205,10 @@ op! {
     /// `divisor_override` unless that is 0.
     classic AvgPool3D {
         input ["x"]: Operand,
-        kernel_size: Ints = ints(&[1]),
-        strides: Ints = ints(&[1]),
+        kernel_size: Ints as Whole(3) = ints(&[1]),
+        strides: Ints as Whole(3) = ints(&[1]),
         pad_mode: PadMode = PadMode::Valid,
-        pad_list ["pad"]: Ints = ints(&[0]),
+        pad_list ["pad"]: Ints as Sides(3) = ints(&[0]),
         ceil_mode: bool = false,
         count_include_pad: bool = true,
         divisor_override: i64 = 0,
@@ -328,10 +328,10 @@ impl FromArg for Positions {
 
 /// Maxima with the position of each within its image, counted row by row.
 macro_rules! position_op {
-    ($(#[doc = $doc:literal])+ $name:ident [$($alias:literal),*] $default:expr) => {
+    ($(#[doc = $doc:literal])+ $name:ident [$($alias:tt)*] $default:expr) => {
         op! {
             $(#[doc = $doc])+
-            $name, aliases [$($alias),*] {
+            $name, aliases [$($alias)*] {
                 x ["input"]: Operand,
                 kernel_size: Ints,
                 strides ["stride"]: Option<Ints> = None,
@@ -390,7 +390,7 @@ macro_rules! position_op {
 position_op! {
     /// Maximum of each window of images `[n, c, h, w]`, and its position `row · width + column`. An empty stride is
     /// `kernel_size`. `ceil_mode` also keeps last windows that reach beyond the padding.
-    MaxPoolWithIndices ["MaxPoolWithMask", "MaxPoolWithArgmaxV2"] DType::I64
+    MaxPoolWithIndices ["MaxPoolWithMask", classic "MaxPoolWithArgmaxV2"] DType::I64
 }
 
 op! {
@@ -398,8 +398,8 @@ op! {
     /// Arguments as for `MaxPool` with format `NCHW`, but that `h` and `w` of four numbers are those in the middle.
     classic MaxPoolWithArgmax {
         x ["input"]: Operand,
-        kernel_size ["ksize"]: Ints = ints(&[1]),
-        strides ["stride"]: Ints = ints(&[1]),
+        kernel_size ["ksize"]: Ints as Middle(2) = ints(&[1]),
+        strides ["stride"]: Ints as Middle(2) = ints(&[1]),
         pad_mode ["padding"]: PadMode = PadMode::Valid,
         format ["data_format"]: Format = Format::Nchw,
     }
@@ -455,10 +455,10 @@ op! {
     /// Maximum of each window of volumes `[n, c, d, h, w]`, and its position counted plane by plane and row by row.
     classic MaxPool3DWithArgmax {
         x ["input"]: Operand,
-        ksize ["kernel_size"]: Ints,
-        strides: Ints,
-        pads: Ints = ints(&[0]),
-        dilation: Ints = ints(&[1]),
+        ksize ["kernel_size"]: Ints as Spatial(3),
+        strides: Ints as Spatial(3),
+        pads: Ints as Spatial(3) = ints(&[0]),
+        dilation: Ints as Spatial(3) = ints(&[1]),
         ceil_mode: bool = false,
         format ["data_format"]: Format = Format::Ncdhw,
         argmax_type: DType = DType::I64,

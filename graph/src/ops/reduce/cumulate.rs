@@ -183,7 +183,7 @@ impl Rule for CumsumExt {
 op! {
     /// Logarithms of running sums of exponentials along `axis`. `exclusive`: without the element itself, which leaves the lowest
     /// finite number at the start. `reverse`: from the end. Floats.
-    classic CumulativeLogsumexp { x: Operand, axis: i64, exclusive: bool = false, reverse: bool = false }
+    classic CumulativeLogsumexp { x: Operand, axis: i64 as Input, exclusive: bool = false, reverse: bool = false }
 }
 
 impl Rule for CumulativeLogsumexp {

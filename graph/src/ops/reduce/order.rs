@@ -257,7 +257,7 @@ impl Rule for Sort {
 op! {
     /// The `k` largest elements along the last dimension, in order, and their positions (`i32`). Of equal elements the first
     /// are taken and keep their order if `k` is more than half of the row; else it is as MindSpore's CPU back end selects them.
-    classic TopK { input_x: Operand, k: i64, sorted: bool = true }
+    classic TopK { input_x: Operand, k: i64 as Input, sorted: bool = true }
 }
 
 impl TopK {

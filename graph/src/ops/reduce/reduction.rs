@@ -351,10 +351,10 @@ impl Rule for ReduceSum {
 }
 
 macro_rules! whole {
-    ($($(#[doc = $doc:literal])+ $name:ident = $rule:ident, $kind:ident;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($object:ident))? $name:ident = $rule:ident, $kind:ident;)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { input: Operand }
+            $($object)? $name { input: Operand }
         }
 
         impl $name {
@@ -404,7 +404,7 @@ whole! {
     /// Whether any element is true, as `bool`.
     Any = Truth, Any;
     /// Whether all elements are true, as `bool`.
-    All = Truth, All;
+    (object) All = Truth, All;
 }
 
 op! {

@@ -180,7 +180,7 @@ impl Rule for ChannelShuffle {
 op! {
     /// Pads the dimensions after batch and channels with zeros, then moves each place within their blocks to a batch of its
     /// own: `y[(place)·n + k, c, …] = padded[k, c, … · block + place]`. Any type.
-    classic SpaceToBatchND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, paddings: Ints }
+    classic SpaceToBatchND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, paddings: Ints as Pairs }
 }
 
 impl SpaceToBatchND {
@@ -253,7 +253,7 @@ impl Rule for SpaceToBatchND {
 op! {
     /// The reverse of `SpaceToBatchND`: spreads batches over the places within blocks of the dimensions after batch and
     /// channels, then removes `crops` elements before and after each. Any type.
-    classic BatchToSpaceND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, crops: Ints }
+    classic BatchToSpaceND { input_x ["x"]: Operand, block_shape ["block_size"]: Ints, crops: Ints as Pairs }
 }
 
 impl BatchToSpaceND {

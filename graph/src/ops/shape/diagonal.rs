@@ -56,7 +56,7 @@ impl Rule for Diag {
 
 op! {
     /// The diagonal of a tensor whose second half of dimensions repeats the first: of a matrix, a vector.
-    DiagPart { input_x: Operand }
+    object DiagPart { input_x: Operand }
 }
 
 impl DiagPart {

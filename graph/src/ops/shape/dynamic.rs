@@ -126,7 +126,7 @@ impl Rule for MaskedSelect {
 op! {
     /// The distinct elements of `x` in the order of their first occurrence, and for every element the position of its equal
     /// among them: `i64` for `i64` elements, else `i32`.
-    Unique { x: Operand }
+    object Unique { x: Operand }
 }
 
 /// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
@@ -178,7 +178,7 @@ impl Rule for Unique {
 
 op! {
     /// As [`Unique`] of a vector, but as long as `x`: the rest is `pad_num`.
-    UniqueWithPad { x: Operand, pad_num: Operand }
+    object UniqueWithPad { x: Operand, pad_num: Operand }
 }
 
 impl Rule for UniqueWithPad {
@@ -292,7 +292,7 @@ impl Rule for UniqueConsecutive {
 op! {
     /// How often each number from 0 to `size` − 1 occurs in `array`, as the sum of its `weights`, in their type. Numbers beyond
     /// `size` are left out.
-    Bincount { array: Operand, size: i64, weights: Operand }
+    object Bincount { array: Operand, size: i64, weights: Operand }
 }
 
 impl Rule for Bincount {

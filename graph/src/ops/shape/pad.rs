@@ -35,7 +35,7 @@ macro_rules! padding {
 
 op! {
     /// Zeros around a tensor: `paddings` holds the numbers before and after each dimension. Any type.
-    classic Pad { input_x ["x"]: Operand, paddings: Ints }
+    classic Pad { input_x ["x"]: Operand, paddings: Ints as Pairs }
 }
 
 impl Pad {
@@ -61,9 +61,9 @@ op! {
     /// remove elements there. Any type.
     classic PadV3 {
         input_x ["x"]: Operand,
-        paddings ["padding"]: Ints,
-        constant_value ["value"]: Number = Number::Float(0.0),
-        mode: Border = Border::Constant,
+        paddings ["padding"]: Ints as Input,
+        constant_value ["value"]: Number as Input = Number::Float(0.0),
+        mode: Border as Small = Border::Constant,
         paddings_contiguous: bool = true,
     }
 }
@@ -124,7 +124,7 @@ padding!(ConstantPadND, input, {
 op! {
     /// Mirrors a tensor at its edges: mode `REFLECT` does not repeat the edge elements, `SYMMETRIC` does. `paddings` is a
     /// matrix with the numbers before and after each dimension. Any type.
-    classic MirrorPad { input_x ["x"]: Operand, paddings: Ints, mode: Border = Border::Reflect }
+    classic MirrorPad { input_x ["x"]: Operand, paddings: Ints as Input, mode: Border = Border::Reflect }
 }
 
 impl MirrorPad {

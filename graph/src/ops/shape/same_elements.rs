@@ -4,6 +4,8 @@
 macro_rules! reshaping {
     ($name:ident, $x:ident, $cases:expr) => {
         impl $crate::op::Rule for $name {
+            const UNDO: Option<$crate::op::Undo> = Some($crate::op::Undo::Reshape);
+
             fn infer(&self) -> Result<Vec<$crate::Fact>, $crate::OpError> {
                 let (x, shape) = (&self.$x.fact, self.dims()?);
                 $crate::ensure!(

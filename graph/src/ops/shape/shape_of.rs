@@ -38,7 +38,7 @@ macro_rules! about_shape {
 
 op! {
     /// The dimensions as a vector of `i64`, whatever the contents. Any type.
-    Shape, aliases ["TensorShape", "DynamicShape"] { input_x ["input", "x"]: Operand }
+    Shape, aliases ["TensorShape", "DynamicShape"] { input_x ["input", "x"]: Operand } -> Numbers
 }
 
 impl Shape {
@@ -56,7 +56,7 @@ about_shape!(Shape);
 
 op! {
     /// The number of elements as an `i64` of rank 0. Any type.
-    Size { input_x ["input", "x"]: Operand }
+    object Size { input_x ["input", "x"]: Operand } -> Number
 }
 
 impl Size {
@@ -74,7 +74,7 @@ about_shape!(Size);
 
 op! {
     /// The number of dimensions as an `i64` of rank 0. Any type.
-    Rank { input_x ["input", "x"]: Operand }
+    Rank { input_x ["input", "x"]: Operand } -> Number
 }
 
 impl Rank {

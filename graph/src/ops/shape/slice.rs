@@ -94,7 +94,7 @@ cutting!(Slice, {
 op! {
     /// Elements `start` to `end` of dimension `dim` in steps of `step`. Negative bounds count from the end; bounds outside
     /// are moved to the edge. Any type.
-    SliceExt, aliases ["SliceExtView"] {
+    SliceExt, aliases [view "SliceExtView"] {
         input: Operand,
         dim: i64 = 0,
         start: Late<i64> = Late::Known(0),
@@ -134,7 +134,7 @@ cutting!(SliceExt, {
 
 op! {
     /// `length` elements from `start` of dimension `dim`. A negative `start` counts from the end. Any type.
-    Narrow, aliases ["NarrowView"] { input: Operand, dim: i64, start: Late<i64>, length: Late<i64> }
+    Narrow, aliases [view "NarrowView"] { input: Operand, dim: i64, start: Late<i64>, length: Late<i64> }
 }
 
 impl Narrow {

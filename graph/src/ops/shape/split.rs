@@ -88,7 +88,7 @@ macro_rules! splitting {
 
 op! {
     /// `output_num` equal parts along dimension `axis`. Any type.
-    Split { input_x ["x"]: Operand, axis: i64 = 0, output_num: i64 = 1 }
+    Split { input_x ["x"]: Operand, axis: i64 = 0, output_num: i64 = 1 } -> Tuple
 }
 
 impl Split {
@@ -114,7 +114,7 @@ splitting!(Split, input_x, axis, {
 
 op! {
     /// Parts of `split_size` elements along dimension `dim`, the last one shorter. Any type.
-    SplitTensor, aliases ["SplitTensorView"] { input: Operand, split_size: i64, dim: i64 = 0 }
+    SplitTensor, aliases [view "SplitTensorView"] { input: Operand, split_size: i64, dim: i64 = 0 } -> Tuple
 }
 
 impl SplitTensor {
@@ -139,7 +139,11 @@ splitting!(SplitTensor, input, dim, {
 
 op! {
     /// Parts of the given lengths along dimension `dim`; they add up to it. Any type.
-    SplitWithSize, aliases ["SplitWithSizeView"] { input: Operand, split_size ["split_sections"]: Ints, dim: i64 = 0 }
+    SplitWithSize, aliases ["SplitWithSizeView"] {
+        input: Operand,
+        split_size ["split_sections"]: Ints,
+        dim: i64 = 0,
+    } -> Tuple
 }
 
 impl SplitWithSize {
@@ -162,7 +166,7 @@ splitting!(SplitWithSize, input, dim, {
 
 op! {
     /// At most `chunks` parts of `⌈length / chunks⌉` elements along dimension `dim`, the last one shorter. Any type.
-    Chunk, aliases ["ChunkView"] { input: Operand, chunks: i64, dim: i64 = 0 }
+    Chunk, aliases [view "ChunkView"] { input: Operand, chunks: i64, dim: i64 = 0 } -> Tuple
 }
 
 impl Chunk {
@@ -187,7 +191,11 @@ splitting!(Chunk, input, dim, {
 
 op! {
     /// The slices along dimension `axis`, which disappears. Any type.
-    classic Unstack, aliases ["UnstackExtView"] { input_x ["x", "input"]: Operand, axis ["dim"]: i64 = 0, num: Option<i64> = None }
+    classic Unstack, aliases ["UnstackExtView"] {
+        input_x ["x", "input"]: Operand,
+        axis ["dim"]: i64 = 0,
+        num: Option<i64> = None,
+    } -> Tuple
 }
 
 impl Unstack {

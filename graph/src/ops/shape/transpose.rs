@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Operand, Rule, Undo};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -34,6 +34,8 @@ op! {
 }
 
 impl Rule for Transpose {
+    const UNDO: Option<Undo> = Some(Undo::Permute);
+
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![permuted(&self.input, &permutation(&self.input, &self.dims)?)])
     }

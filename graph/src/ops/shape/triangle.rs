@@ -91,7 +91,7 @@ triangle! {
 op! {
     /// The last two dimensions of `x` with at most `lower` diagonals below the main one and `upper` above it, 0 elsewhere. A
     /// negative number keeps all.
-    classic MatrixBandPart { x: Operand, lower: i64, upper: i64 }
+    object MatrixBandPart { x: Operand, lower: i64, upper: i64 }
 }
 
 impl MatrixBandPart {

@@ -14,7 +14,7 @@ use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// Element `index` of a tuple of numbers, as a tensor of rank 0; negative indices count from the end.
-    TupleGetItem, aliases ["RealTupleGetItem", "list_getitem"] { x: Operand, index: i64 }
+    object TupleGetItem, aliases ["RealTupleGetItem", "list_getitem"] { x: Operand, index: i64 } -> Number
 }
 
 impl TupleGetItem {
@@ -64,7 +64,7 @@ impl Rule for TupleGetItem {
 
 op! {
     /// Number of elements of a tuple, as `i64`; of a tensor the length of its first dimension.
-    sequence_len, aliases ["array_len"] { x: Operand }
+    object sequence_len, aliases ["array_len"] { x: Operand } -> Number
 }
 
 impl Rule for sequence_len {
@@ -94,7 +94,7 @@ impl Rule for sequence_len {
 
 op! {
     /// Product of a tuple of integers, as `i64`; 1 of an empty one.
-    shape_mul { shape: Operand }
+    object shape_mul { shape: Operand } -> Number
 }
 
 impl Rule for shape_mul {
@@ -202,7 +202,7 @@ macro_rules! tuple_test {
     ($($(#[doc = $doc:literal])+ $name:ident($a:ident, $b:ident) = $f:expr, [$($case:expr),*];)*) => {$(
         op! {
             $(#[doc = $doc])+
-            $name { $a: Vec<f64>, $b: Vec<f64> }
+            object $name { $a: Vec<f64>, $b: Vec<f64> }
         }
 
         impl Rule for $name {

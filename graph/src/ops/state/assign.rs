@@ -137,9 +137,7 @@ macro_rules! inplace {
 
         impl Signature for $name {
             const NAME: &'static str = stringify!($name);
-            const ALIASES: &'static [&'static str] = &[];
             const PARAMS: &'static [Param] = $module::$of::PARAMS;
-            const CLASSIC: bool = false;
             const DOC: &'static str = concat!($($doc, "\n"),+);
 
             fn parse(args: &Args) -> Result<Self, OpError> {

@@ -35,7 +35,7 @@ impl FromArg for Vec<Shown> {
 op! {
     /// Writes its arguments, texts and tensors, to standard output, a line each; control characters but for tabs and line
     /// ends are written as escapes. The result is an `i32` 0 without meaning.
-    classic Print { input_x: Vec<Shown> }
+    object Print { input_x: Vec<Shown> as Items }
 }
 
 /// `text` without characters that would steer a terminal.

@@ -11,12 +11,12 @@ use crate::{DType, Fact, OpError, Tensor, op};
 op! {
     /// Ends the run with the Python exception `exception`. The last of `arguments` says where Python keeps it; the others are
     /// what it is made of: one is its message, several are shown as a tuple. A vector of bytes is text, as of [`JoinedStr`].
-    classic raise { exception: String, arguments: Vec<Shown> }
+    object raise { exception: String, arguments: Vec<Shown> as Items }
 }
 
 op! {
     /// The texts and numbers `parts` one after another, as a vector of bytes that hold UTF-8.
-    classic JoinedStr { parts: Vec<Shown> }
+    object JoinedStr { parts: Vec<Shown> as Items }
 }
 
 /// What Python writes for this tensor.

@@ -277,7 +277,11 @@ loss!(
 
 op! {
     /// `labels · (ln labels − logits)`, and 0 where `labels` are 0. Floats.
-    classic KLDivLoss { logits ["x", "input"]: Operand, labels ["target"]: Operand, reduction: Reduced = Reduced::Mean }
+    classic KLDivLoss {
+        logits ["x", "input"]: Operand,
+        labels ["target"]: Operand,
+        reduction: Reduced as Small = Reduced::Mean,
+    }
 }
 
 loss!(

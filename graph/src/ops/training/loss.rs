@@ -99,7 +99,7 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
 
 op! {
     /// For every row `−Σ labels · ln softmax(logits)`, and its gradient `softmax(logits) − labels`.
-    SoftmaxCrossEntropyWithLogits { logits: Operand, labels: Operand }
+    object SoftmaxCrossEntropyWithLogits { logits: Operand, labels: Operand }
 }
 
 impl Rule for SoftmaxCrossEntropyWithLogits {

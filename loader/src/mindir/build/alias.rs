@@ -18,6 +18,7 @@ use mindir_graph::{
     graph::{Arg, Closure, Def, NodeKind, ValueId},
 };
 
+use super::super::framework::Framework;
 use super::{
     fault::GraphFault,
     places::{Origin, View},
@@ -198,7 +199,8 @@ impl Walk<'_, '_> {
             Def::Node => {
                 self.shared.spend(self.graph.nodes.len() / 64)?;
                 let made = self.graph.nodes.iter().rev().find(|node| node.outputs.contains(&first));
-                let loads = made.is_some_and(|node| matches!(node.kind, NodeKind::Op(def) if def.name == "Load"));
+                let loads = made
+                    .is_some_and(|node| matches!(node.kind, NodeKind::Op(def) if def.name == Framework::Load.name()));
                 loads.then_some(Same::Param)
             }
             _ => None,

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use mindir_graph::op::Effect;
+
+use super::super::framework::Framework;
 use super::{
     form::Form,
-    program::{Framework, Program, Ref, WireGraph, WireKind, WireNode},
+    program::{Program, Ref, WireGraph, WireKind, WireNode},
 };
 
 /// How a graph ends.
@@ -57,7 +60,9 @@ impl Ending {
         let [result] = wire.outputs.as_slice() else { return Ending::Returns };
         let Some(node) = last(wire, *result) else { return Ending::Returns };
         match node.kind {
-            WireKind::Operator(operator) if operator.name == "raise" => Ending::Raises,
+            WireKind::Operator(operator) if operator.def.is_some_and(|def| def.effect == Effect::Raises) => {
+                Ending::Raises
+            }
             WireKind::Call(target) => called(wire, target).map_or(Ending::Returns, Ending::Calls),
             _ => Ending::Returns,
         }
@@ -96,7 +101,7 @@ fn called(wire: &WireGraph<'_>, target: Ref) -> Option<Vec<usize>> {
         rest.extend(match what {
             Framework::Partial => node.inputs.get(..1)?,
             Framework::Switch | Framework::SwitchLayer => node.inputs.get(1..)?,
-            Framework::MakeTuple => node.inputs.as_slice(),
+            Framework::MakeTuple | Framework::MakeList => node.inputs.as_slice(),
             _ => return None,
         });
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mindir_graph::{
     DType, Dim, Spec,
     graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId},
-    op::{Const, Effect, OpDef, Param, ParamKind, Pure},
+    op::{Const, Effect, OpDef, Param, ParamKind, Pure, Results},
 };
 use mindir_proto::mindir::AttributeProto;
 
@@ -17,9 +17,6 @@ use super::{
     sym::Sym,
     walk::{Walk, weight},
 };
-
-/// Operators whose result is a tuple of numbers, which one tensor of one dimension stands for.
-const VECTORS: [&str; 3] = ["Shape", "TensorShape", "DynamicShape"];
 
 /// Characters of a name that names of parts take over.
 const LONGEST: usize = 500;
@@ -51,8 +48,7 @@ impl<'a> Attributes<'a> {
 
     /// The attribute that holds a parameter of the signature.
     fn of_param(&self, param: &Param) -> Option<&'a AttributeProto> {
-        let old = if param.name == "data_format" { Some("format") } else { None };
-        std::iter::once(param.name).chain(param.aliases.iter().copied()).chain(old).find_map(|name| self.get(name))
+        std::iter::once(param.name).chain(param.aliases.iter().copied()).find_map(|name| self.get(name))
     }
 
     /// The attributes that hold no parameter of `def`, without traces of earlier loading.
@@ -129,7 +125,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let arguments = self.arguments(bound, writes)?;
         let mut outputs = Vec::new();
-        let sym = self.results(def.name, wire, node, &mut outputs)?;
+        let sym = self.results(Some(def), wire, node, &mut outputs)?;
         let sym = match sym {
             Sym::Value(value) => self.alias(value, &changed, node),
             other => other,
@@ -268,7 +264,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let attrs = self.constants(&attributes.0)?;
         let mut outputs = Vec::new();
-        let sym = self.results(operator.name, wire, node, &mut outputs)?;
+        let sym = self.results(None, wire, node, &mut outputs)?;
         let kind = NodeKind::Opaque(Opaque { op_type: operator.shared_name(), attrs });
         let nest = nest(&Form::of_node(node.proto), node.picked);
         let function = operator.is_function();
@@ -375,14 +371,14 @@ impl<'a> Walk<'_, 'a> {
     /// What an operator's node stands for; its results go to `outputs`.
     fn results(
         &mut self,
-        operator: &str,
+        def: Option<&OpDef>,
         wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         outputs: &mut Vec<ValueId>,
     ) -> Result<Sym, GraphFault> {
         let mut form = Form::of_node(node.proto);
         let vector = form.vector();
-        if vector.is_some() || VECTORS.contains(&operator) {
+        if vector.is_some() || def.is_some_and(|def| def.results == Results::Numbers) {
             form = Form::Tensor(vector.unwrap_or_default());
         } else if form == Form::Unknown && node.picked > 0 {
             form = Form::Tuple(vec![Form::Unknown; node.picked]);

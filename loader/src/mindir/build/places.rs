@@ -15,13 +15,14 @@ use std::rc::Rc;
 use mindir_graph::{
     Dim, Spec,
     graph::{Arg, NodeKind, ValueId},
-    op::{Const, OpDef},
+    op::{Const, OpDef, Undo},
 };
 
+use super::super::framework::Framework;
 use super::{
     alias::{self, Link, Results},
     fault::GraphFault,
-    program::{Framework, Ref, WireGraph, WireKind, WireNode},
+    program::{Ref, WireGraph, WireKind, WireNode},
     sym::Sym,
     walk::Walk,
 };
@@ -385,12 +386,13 @@ impl<'a> Walk<'_, 'a> {
     /// What a place must hold so that a view of it holds `new`.
     fn behind(&mut self, view: &View, origin: ValueId, new: ValueId) -> Result<ValueId, GraphFault> {
         let spec = self.graph.value(origin).spec.clone();
-        let (kind, arg) = match (view.def.name, view.rest.first()) {
-            ("ExpandDims" | "Squeeze" | "Reshape", _) => (self.primitive("Reshape"), self.shape_of(origin)?),
-            ("Transpose", Some(Some(Arg::Const(Const::Tuple(perm))))) => {
+        let (kind, arg) = match (view.def.undo, view.rest.first()) {
+            (Some(Undo::Reshape), _) => (self.primitive("Reshape"), self.shape_of(origin)?),
+            (Some(Undo::Permute), Some(Some(Arg::Const(Const::Tuple(perm))))) => {
                 (self.primitive("Transpose"), Arg::Const(inverse(perm)?))
             }
-            (name, _) => {
+            _ => {
+                let name = view.def.name;
                 return Err(GraphFault::Unsupported(format!("writing through the view that {name} returns")));
             }
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mindir_graph::{Tensor, graph::Param, op::OpDef};
 use mindir_proto::mindir::{GraphProto, ModelProto, NodeProto, PrimType, PrimitiveProto, TensorProto};
 
+use super::super::framework::Framework;
 use super::{
     fault::{GraphFault, Located},
     form::Form,
@@ -95,40 +96,6 @@ pub(super) struct Operator<'a> {
     pub name: &'a str,
     pub def: Option<&'static OpDef>,
     pub primitive: Option<&'a PrimitiveProto>,
-}
-
-/// A primitive that only says how values hang together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framework {
-    Load,
-    UpdateState,
-    Depend,
-    MakeTuple,
-    GetItem,
-    Partial,
-    Switch,
-    SwitchLayer,
-    Return,
-}
-
-impl Framework {
-    fn of(name: &str) -> Option<Framework> {
-        Some(match name {
-            "Load" => Framework::Load,
-            "UpdateState" => Framework::UpdateState,
-            "Depend" => Framework::Depend,
-            "MakeTuple" | "make_tuple" | "RealMakeTuple" | "MakeList" | "make_list" | "RealMakeList" => {
-                Framework::MakeTuple
-            }
-            "TupleGetItem" | "tuple_getitem" | "RealTupleGetItem" | "ListGetItem" | "list_getitem"
-            | "RealListGetItem" => Framework::GetItem,
-            "Partial" | "partial" => Framework::Partial,
-            "Switch" | "switch" => Framework::Switch,
-            "SwitchLayer" | "switch_layer" => Framework::SwitchLayer,
-            "Return" | "return" => Framework::Return,
-            _ => return None,
-        })
-    }
 }
 
 impl<'a> Program<'a> {
@@ -232,8 +199,10 @@ impl<'a> Program<'a> {
     fn picks(&self, nodes: &mut [WireNode<'a>], graph: &str) -> Result<(), Located> {
         let mut picks = Vec::new();
         for node in nodes.iter() {
-            if let (WireKind::Framework(Framework::GetItem), [Ref::Node(_, from), Ref::Const(index)]) =
-                (node.kind, node.inputs.as_slice())
+            if let (
+                WireKind::Framework(Framework::GetItem | Framework::GetListItem),
+                [Ref::Node(_, from), Ref::Const(index)],
+            ) = (node.kind, node.inputs.as_slice())
                 && let Some(Ok(Sym::Const(value))) = self.consts.get(*index)
                 && let mindir_graph::op::Const::Int(index) = **value
             {

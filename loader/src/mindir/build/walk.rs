@@ -15,11 +15,12 @@ use mindir_graph::{
     op::Const,
 };
 
+use super::super::framework::Framework;
 use super::{
     call::Shared,
     fault::{GraphFault, Located},
     places::{self, Places},
-    program::{Framework, Program, Ref, WireGraph, WireKind, WireNode},
+    program::{Program, Ref, WireGraph, WireKind, WireNode},
     sym::{Function, FunctionKind, Sym},
 };
 
@@ -253,8 +254,8 @@ impl<'w, 'a> Walk<'w, 'a> {
             }
             Framework::UpdateState => Ok(Sym::Token),
             Framework::Depend | Framework::Return => self.current(&arg()?),
-            Framework::MakeTuple => Sym::tuple(args.collect()),
-            Framework::GetItem => {
+            Framework::MakeTuple | Framework::MakeList => Sym::tuple(args.collect()),
+            Framework::GetItem | Framework::GetListItem => {
                 let (tuple, index) = (arg()?, arg()?);
                 self.item(tuple, index, wire, node)
             }

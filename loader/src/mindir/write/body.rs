@@ -5,31 +5,22 @@ use std::collections::HashMap;
 use mindir_graph::{
     Spec, Tensor,
     graph::{Arg, Argument, Closure, Def, Graph, GraphId, Nest, Node, NodeKind, ValueId},
-    op::{Const, Effect, OpDef, Param},
+    op::{Const, Effect, Held, Kind, OpDef, Param},
 };
 use mindir_proto::{
     mindir::{AttributeProto, AttributeType, GraphProto, NodeProto, ValueInfoProto},
     prost::Message,
 };
 
+use super::super::framework::Framework;
 use super::{
-    attributes,
+    attributes::{self, Attributes},
     fault::NodeFault,
     model::File,
     needs::{Effects, Needs},
-    primitive::{self, Attributes},
     tokens::Token,
     value,
 };
-
-/// Operators whose result is a Python number.
-const NUMBERS: [&str; 5] = ["TupleGetItem", "sequence_len", "shape_mul", "Rank", "Size"];
-/// Operators whose result is a tuple of numbers.
-const VECTORS: [&str; 3] = ["Shape", "TensorShape", "DynamicShape"];
-/// Operators whose result is a tuple, however many elements it has.
-const TUPLES: [&str; 6] = ["Split", "SplitTensor", "SplitWithSize", "Chunk", "Unstack", "Meshgrid"];
-/// Operators that take the items of their tuple as inputs of their own.
-const FLAT: [&str; 3] = ["JoinedStr", "Print", "raise"];
 
 /// Why a node cannot be written.
 type Failed = String;
@@ -75,7 +66,8 @@ pub(super) fn write(file: &mut File<'_>, id: GraphId) -> GraphProto {
     let output = match body.finish() {
         Ok(output) => vec![output],
         Err(what) => {
-            let (graph, node, op) = (graph.name.to_string(), "the result".to_string(), "return".to_string());
+            let (graph, node, op) =
+                (graph.name.to_string(), "the result".to_string(), Framework::Return.name().to_string());
             body.file.faults.push(NodeFault { graph, node, op, what });
             Vec::new()
         }
@@ -150,7 +142,7 @@ impl<'m> Body<'_, 'm> {
                 let after = self.flush(io);
                 let description = value::description(&graph.nest, &mut specs.iter().cloned());
                 let attributes = vec![("side_effect_propagate".into(), Const::Int(1))];
-                result = self.framework("Depend", &attributes, "result", vec![result, after], description);
+                result = self.framework(Framework::Depend, &attributes, "result", vec![result, after], description);
             }
         }
         Ok(value::info(&result, &graph.nest, &mut specs.into_iter()))
@@ -185,7 +177,7 @@ impl<'m> Body<'_, 'm> {
 impl<'m> Body<'_, 'm> {
     fn node(&mut self, node: &'m Node) -> Result<(), Failed> {
         match &node.kind {
-            NodeKind::Op(def) if def.name == "Load" => self.load_node(node),
+            NodeKind::Op(def) if def.name == Framework::Load.name() => self.load_node(node),
             NodeKind::Op(def) => self.operator(node, def),
             NodeKind::Opaque(_) => self.unknown(node),
             NodeKind::Call(graph) => {
@@ -198,7 +190,7 @@ impl<'m> Body<'_, 'm> {
                 let condition = self.condition(node)?;
                 let branches = [self.function(then)?, self.function(otherwise)?];
                 let inputs = [condition].into_iter().chain(branches).collect();
-                let chosen = self.framework("Switch", &Vec::new(), "switch", inputs, None);
+                let chosen = self.framework(Framework::Switch, &Vec::new(), "switch", inputs, None);
                 self.call(node, &[then.graph, otherwise.graph], format!("REF::{chosen}"), Vec::new())
             }
             NodeKind::Select(branches) => self.select(node, branches),
@@ -226,8 +218,8 @@ impl<'m> Body<'_, 'm> {
             let pairs = graphs.iter().zip(inputs);
             (pairs.map(|(graph, inputs)| self.partial(*graph, inputs)).collect(), Vec::new())
         };
-        let tuple = self.framework("MakeTuple", &Vec::new(), "branches", functions, None);
-        let chosen = self.framework("switch_layer", &Vec::new(), "switch_layer", vec![index, tuple], None);
+        let tuple = self.framework(Framework::MakeTuple, &Vec::new(), "branches", functions, None);
+        let chosen = self.framework(Framework::SwitchLayer, &Vec::new(), "switch_layer", vec![index, tuple], None);
         self.call(node, &graphs, format!("REF::{chosen}"), rest)
     }
 
@@ -244,7 +236,7 @@ impl<'m> Body<'_, 'm> {
         }
         let inputs = [target].into_iter().chain(inputs).collect();
         let attributes = vec![("side_effect_propagate".into(), Const::Int(1))];
-        self.framework("Partial", &attributes, "partial", inputs, None)
+        self.framework(Framework::Partial, &attributes, "partial", inputs, None)
     }
 
     /// Everything that a graph takes: parameters, arguments and tokens.
@@ -321,13 +313,13 @@ impl<'m> Body<'_, 'm> {
     /// A node of a primitive that only says how values hang together.
     fn framework(
         &mut self,
-        op: &str,
+        what: Framework,
         attributes: &Attributes,
         wanted: &str,
         inputs: Vec<String>,
         description: Option<AttributeProto>,
     ) -> String {
-        let op_type = self.file.primitives.reference(&mut self.file.names, op, false, attributes);
+        let op_type = self.file.primitives.reference(&mut self.file.names, what.name(), false, attributes);
         self.push(op_type, wanted, inputs, description, None)
     }
 
@@ -341,8 +333,8 @@ impl<'m> Body<'_, 'm> {
                 return;
             }
             Nest::None | Nest::Text(_) => return,
-            Nest::Tuple(items) => (items, "TupleGetItem"),
-            Nest::List(items) => (items, "list_getitem"),
+            Nest::Tuple(items) => (items, Framework::GetItem),
+            Nest::List(items) => (items, Framework::GetListItem),
         };
         for (place, item) in items.iter().enumerate() {
             let inside: Vec<ValueId> = values.take(item.leaves()).collect();
@@ -370,8 +362,8 @@ impl<'m> Body<'_, 'm> {
             Nest::None => return Ok(self.constant(&Const::None)),
             Nest::Text(text) => return Ok(self.constant(&Const::Str(text.clone()))),
             Nest::Tuple(items) if items.is_empty() => return Ok(self.constant(&Const::Tuple(Vec::new()))),
-            Nest::Tuple(items) => (items, "MakeTuple"),
-            Nest::List(items) => (items, "make_list"),
+            Nest::Tuple(items) => (items, Framework::MakeTuple),
+            Nest::List(items) => (items, Framework::MakeList),
         };
         let mut names = Vec::with_capacity(items.len());
         let mut specs = Vec::new();
@@ -392,47 +384,51 @@ fn missing() -> Failed {
 /// Operators.
 impl<'m> Body<'_, 'm> {
     fn operator(&mut self, node: &'m Node, def: &'static OpDef) -> Result<(), Failed> {
-        let op = node.primitive.as_ref().map_or(primitive::name(def), |primitive| &primitive.name);
-        let classic = primitive::is_classic(def, op);
+        let op = node.primitive.as_ref().map_or(def.written(), |primitive| &primitive.name);
+        let kind = def.kind_of(op);
         let mut attributes = node.primitive.as_ref().map(|primitive| primitive.attrs.clone()).unwrap_or_default();
         let written: &[usize] = if let Effect::Writes(args) = node.effect() { args } else { &[] };
         let mut inputs = Vec::with_capacity(def.params.len());
         for (place, param) in def.params.iter().enumerate() {
             let arg = node.args.get(place).and_then(Option::as_ref);
-            if classic && primitive::is_attribute(def, param) {
-                if let Some(value) = attribute(def, param, arg)? {
-                    primitive::complete(&mut attributes, param.name, value);
-                }
+            if param.is_attribute(kind) {
+                let value = attribute(param, arg)?;
+                value.into_iter().for_each(|value| attributes::complete(&mut attributes, param.name, value));
                 continue;
             }
             match arg {
                 Some(Arg::Value(value)) if written.contains(&place) => inputs.push(self.variable(*value)?),
-                Some(arg) if FLAT.contains(&def.name) => self.flat(arg, &mut inputs)?,
-                Some(Arg::Value(value)) if is_arithmetic(def) => inputs.push(self.number(*value)?),
+                Some(arg) if param.held == Held::Items => self.items(arg, &mut inputs)?,
+                Some(Arg::Value(value)) if param.held == Held::Number => inputs.push(self.number(*value)?),
                 Some(Arg::Const(value @ (Const::Int(_) | Const::Tuple(_)))) => {
-                    let value = attributes::argument(def.name, param.name, value.clone());
+                    let value = attributes::argument(param, value.clone());
                     inputs.push(self.constant(&value.unwrap_or(Const::None)));
                 }
                 Some(arg) => inputs.push(self.arg(arg, Some(param))?),
-                None if classic => {}
+                None if kind == Kind::Classic => {}
                 None => {
                     let default = (param.default)().ok_or_else(|| format!("argument {} is missing", param.name))?;
-                    let value = attributes::argument(def.name, param.name, default);
+                    let value = attributes::argument(param, default);
                     inputs.push(self.constant(&value.unwrap_or(Const::None)));
                 }
             }
         }
-        if classic {
-            let filters = match node.args.get(1) {
-                Some(Some(Arg::Value(value))) => Some(self.spec(*value)),
-                _ => None,
-            };
-            attributes::derive(def.name, &mut attributes, filters.as_ref());
+        if kind == Kind::Classic {
+            attributes::derive(def, &mut attributes, |name| self.dims(node, def, name));
         }
-        let nest = node.primitive.as_ref().map_or_else(|| nest(node, def), |primitive| primitive.nest.clone());
-        let function = primitive::is_function(op);
-        self.with_effects(node, op, function, attributes, inputs, &nest);
+        let nest = node.primitive.as_ref().map_or_else(|| def.nest(node.outputs.len()), |p| p.nest.clone());
+        self.with_effects(node, op, kind.is_function(), attributes, inputs, &nest);
         Ok(())
+    }
+
+    /// The dimensions of argument `name`, or those that it states, if they are known.
+    fn dims(&self, node: &Node, def: &OpDef, name: &str) -> Option<Vec<i64>> {
+        let place = def.params.iter().position(|param| param.name == name)?;
+        match node.args.get(place)?.as_ref()? {
+            Arg::Value(value) => self.spec(*value).shape()?.iter().map(|dim| i64::try_from(*dim).ok()).collect(),
+            Arg::Const(value) => attributes::integers(value),
+            Arg::List(_) => None,
+        }
     }
 
     /// A primitive that is not in the list.
@@ -446,7 +442,7 @@ impl<'m> Body<'_, 'm> {
                 arg => self.arg(arg, None)?,
             });
         }
-        let usual = || usual_nest(node.outputs.len());
+        let usual = || Nest::results(node.outputs.len());
         let nest = node.primitive.as_ref().map_or_else(usual, |primitive| primitive.nest.clone());
         let function = node.primitive.as_ref().is_some_and(|primitive| primitive.function);
         self.with_effects(node, &opaque.op_type, function, opaque.attrs.clone(), inputs, &nest);
@@ -467,7 +463,7 @@ impl<'m> Body<'_, 'm> {
         let kinds = [(false, effects.memory, "side_effect_mem"), (true, effects.io, "side_effect_io")];
         for (io, has, mark) in kinds {
             if has {
-                primitive::complete(&mut attributes, mark, Const::Bool(true));
+                attributes::complete(&mut attributes, mark, Const::Bool(true));
                 inputs.push(self.flush(io));
             }
         }
@@ -491,17 +487,17 @@ impl<'m> Body<'_, 'm> {
             Arg::Const(value) => Ok(self.constant(value)),
             Arg::List(items) => {
                 let names: Result<Vec<_>, _> = items.iter().map(|item| self.arg(item, None)).collect();
-                Ok(self.framework("MakeTuple", &Vec::new(), "tuple", names?, None))
+                Ok(self.framework(Framework::MakeTuple, &Vec::new(), "tuple", names?, None))
             }
         }
     }
 
     /// The items of a tuple as inputs of their own.
-    fn flat(&mut self, arg: &Arg, inputs: &mut Vec<String>) -> Result<(), Failed> {
+    fn items(&mut self, arg: &Arg, inputs: &mut Vec<String>) -> Result<(), Failed> {
         match arg {
-            Arg::List(items) => items.iter().try_for_each(|item| self.flat(item, inputs)),
+            Arg::List(items) => items.iter().try_for_each(|item| self.items(item, inputs)),
             Arg::Const(Const::Tuple(items)) => {
-                items.iter().try_for_each(|item| self.flat(&Arg::Const(item.clone()), inputs))
+                items.iter().try_for_each(|item| self.items(&Arg::Const(item.clone()), inputs))
             }
             arg => {
                 inputs.push(self.arg(arg, None)?);
@@ -512,35 +508,13 @@ impl<'m> Body<'_, 'm> {
 }
 
 /// The value of an attribute; `None` leaves it out.
-fn attribute(def: &OpDef, param: &Param, arg: Option<&Arg>) -> Result<Option<Const>, Failed> {
+fn attribute(param: &Param, arg: Option<&Arg>) -> Result<Option<Const>, Failed> {
     let value = match arg {
         Some(Arg::Const(value)) => Some(value.clone()),
         Some(_) => return Err(format!("argument {} must be constant, because it is an attribute", param.name)),
         None => (param.default)().filter(|value| *value != Const::None),
     };
-    Ok(value.and_then(|value| attributes::attribute(def.name, param.name, value)))
-}
-
-/// Whether the operator computes with Python numbers.
-fn is_arithmetic(def: &OpDef) -> bool {
-    def.name.starts_with("Scalar") || def.name.starts_with("bit_") || def.name.starts_with("bool_")
-}
-
-/// How the results of an operator nest where no file says it.
-fn nest(node: &Node, def: &OpDef) -> Nest {
-    if is_arithmetic(def) || NUMBERS.contains(&def.name) {
-        Nest::Number
-    } else if VECTORS.contains(&def.name) {
-        Nest::Numbers
-    } else if TUPLES.contains(&def.name) {
-        Nest::Tuple(vec![Nest::Leaf; node.outputs.len()])
-    } else {
-        usual_nest(node.outputs.len())
-    }
-}
-
-fn usual_nest(results: usize) -> Nest {
-    if results == 1 { Nest::Leaf } else { Nest::Tuple(vec![Nest::Leaf; results]) }
+    Ok(value.and_then(|value| attributes::attribute(param, value)))
 }
 
 /// Values and constants.
@@ -598,7 +572,7 @@ impl<'m> Body<'_, 'm> {
         let held = self.file.model.params.get(param);
         let spec = held.map(|held| Spec::fixed(held.tensor.dtype(), held.tensor.shape()));
         let description = value::description(&Nest::Leaf, &mut spec.into_iter());
-        let name = self.framework("Load", &Vec::new(), wanted, inputs, description);
+        let name = self.framework(Framework::Load, &Vec::new(), wanted, inputs, description);
         if let Some(token) = &mut self.memory {
             token.note_load(param, &name);
         }
@@ -694,7 +668,7 @@ impl<'m> Body<'_, 'm> {
         let (kind, current) = (token.kind, token.current.clone());
         let inputs = [current].into_iter().chain(done).collect();
         let description = value::token("shape", kind);
-        let name = self.framework("UpdateState", &Vec::new(), "state", inputs, Some(description));
+        let name = self.framework(Framework::UpdateState, &Vec::new(), "state", inputs, Some(description));
         if let Some(token) = self.state(io) {
             token.advance(name.clone());
         }

@@ -2,9 +2,9 @@
 //!
 //! `model` makes the messages, with `body` for one graph: it puts back what reading has resolved. A graph's parameters and
 //! effect tokens become arguments of the functions that need them (`needs`, `tokens`), results of operators become tuples
-//! that are taken apart, arguments of closures are bound with `Partial`. `primitive` says which arguments are attributes;
-//! both ways use the operator's signature. `attributes` brings them into the form that MindSpore takes. `value` writes
-//! constants and descriptions.
+//! that are taken apart, arguments of closures are bound with `Partial`. Which arguments are attributes and the form that
+//! MindSpore takes them in is in the operator's signature; `attributes` brings them into it. `primitive` is the table of a file,
+//! `value` writes constants and descriptions.
 //!
 //! `image` is a file as pieces of bytes that share the weights' memory, `layout` writes it: as one file or split,
 //! encrypted or not, and always through [`store`](crate::store). `file` makes the pieces from a file as it is.
@@ -55,4 +55,33 @@ pub fn export(model: &Model, path: impl AsRef<Path>, options: &ExportOptions) ->
 /// [`ExportError::Graph`] as `export`; [`ExportError::TooLarge`].
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ExportError> {
     layout::whole(&image::Image::of(model::encode(model)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Every text in the code of a folder but for tests and for `preprocess`, whose names are those of transforms.
+    fn texts(folder: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        for path in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                all.extend(texts(&path));
+            } else if !path.ends_with("preprocess.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                all.extend(code.split('"').skip(1).step_by(2).map(str::to_string));
+            }
+        }
+        all
+    }
+
+    /// What only some operators do is in their signatures.
+    #[test]
+    fn no_operator_is_named() {
+        let texts = texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mindir/write"));
+        assert!(texts.len() > 50, "{texts:?}");
+        let named: Vec<_> = texts.iter().filter(|text| mindir_graph::ops::find(text).is_some()).collect();
+        assert!(named.is_empty(), "{named:?}");
+    }
 }
