@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mindir_loader::{
-    Limits,
-    mindir::{Source, load_source},
-};
+use mindir_loader::{Limits, load_source, mindir::Source};
 
 fuzz_target!(|bytes: &[u8]| {
     let source = Source::from_bytes("fuzz", bytes.to_vec());
