@@ -7,7 +7,9 @@ use mindir_loader::{
     mindir::{Source, load_source},
 };
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|input: &[u8]| mindir_fuzz::bounded(input, read));
+
+fn read(bytes: &[u8]) {
     let source = Source::from_bytes("fuzz", bytes.to_vec());
     let _ = load_source(source, &Limits::default()).map_err(|e| e.to_string());
-});
+}
