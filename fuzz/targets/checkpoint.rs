@@ -4,9 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use mindir_loader::ckpt::{Array, ReadOptions, read_bytes};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|input: &[u8]| mindir_fuzz::bounded(input, read));
+
+fn read(bytes: &[u8]) {
     match read_bytes("fuzz", bytes.to_vec(), &ReadOptions::default()) {
         Ok(checkpoint) => checkpoint.iter().for_each(|(_, value)| drop(value.array().map(Array::tensor))),
         Err(error) => drop(error.to_string()),
     }
-});
+}

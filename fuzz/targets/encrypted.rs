@@ -6,7 +6,9 @@ use mindir::crypto::{Decryption, Encryption, Encryptor, Key};
 use mindir::{Cipher, Source};
 use std::io::Write;
 
-fuzz_target!(|input: &[u8]| {
+fuzz_target!(|input: &[u8]| mindir_fuzz::bounded(input, read));
+
+fn read(input: &[u8]) {
     let Some((mode, bytes)) = input.split_first() else { return };
     let Ok(key) = Key::new(*b"0123456789ABCDEF") else { return };
     let cipher = [Cipher::AesGcm, Cipher::AesCbc, Cipher::Sm4Cbc][usize::from(mode % 3)];
@@ -19,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     let mut encryptor = Encryptor::new(encryption, Vec::new());
     encryptor.write_all(bytes).expect("a vector takes everything");
     load(encryptor.finish().expect("a vector takes everything"), decryption);
-});
+}
 
 fn load(bytes: Vec<u8>, decryption: Decryption) {
     let source = Source::from_bytes("fuzz", bytes).with_decryption(decryption);

@@ -2,12 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mindir_loader::{
-    Limits,
-    mindir::{Source, load_source},
-};
+use mindir_loader::{Limits, load_source, mindir::Source};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|input: &[u8]| mindir_fuzz::bounded(input, read));
+
+fn read(bytes: &[u8]) {
     let source = Source::from_bytes("fuzz", bytes.to_vec());
     let _ = load_source(source, &Limits::default()).map_err(|e| e.to_string());
-});
+}

@@ -20,10 +20,12 @@ impl DataFiles for OneFile {
     }
 }
 
-fuzz_target!(|input: &[u8]| {
+fuzz_target!(|input: &[u8]| mindir_fuzz::bounded(input, read));
+
+fn read(input: &[u8]) {
     let Some((size, rest)) = input.split_first_chunk::<2>() else { return };
     let size = usize::from(u16::from_le_bytes(*size)).min(rest.len());
     let (graph, data) = rest.split_at(size);
     let source = Source::from_bytes("fuzz", graph.to_vec()).with_files(OneFile(data.to_vec().into()));
     let _ = WireModel::read(source, &Limits::default()).map_err(|e| e.to_string());
-});
+}

@@ -4,7 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use mindir_loader::{Limits, mindir::Source, onnx};
 
-fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits { max_decoded_bytes: 64 << 20, ..Limits::default() };
-    let _ = onnx::load(Source::from_bytes("fuzz.onnx", bytes.to_vec()), &limits);
-});
+fuzz_target!(|input: &[u8]| mindir_fuzz::bounded(input, read));
+
+fn read(bytes: &[u8]) {
+    let _ = onnx::load(Source::from_bytes("fuzz.onnx", bytes.to_vec()), &Limits::default()).map_err(|e| e.to_string());
+}

@@ -2,64 +2,30 @@
 
 use std::collections::HashMap;
 
-use mindir_graph::graph::{Arg, Def, Graph, Model, Node, NodeKind, Origin, ValueId};
+use mindir_graph::builder::single;
+use mindir_graph::graph::ValueId;
 use mindir_graph::lower::{Entry, Stop, lower, run_node};
 use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, Held, OpDef, Operand, ParamKind, Pure};
 use mindir_graph::ops::{OPS, find};
 use mindir_graph::task::V;
-use mindir_graph::{Fact, OpError, Spec, Tensor};
+use mindir_graph::{Fact, OpError, Tensor};
 
-/// A model of one node, its inputs, and how many of its results the node names.
-struct Single {
-    model: Model,
-    inputs: Vec<(ValueId, Tensor)>,
+/// What the reference computes.
+fn reference(def: &'static OpDef, case: &Case) -> Result<Vec<Tensor>, String> {
+    let (model, inputs) = single(def, case, 1);
+    let graph = model.entry();
+    let tensors = graph.inputs.iter().copied().zip(inputs).collect();
+    run_node(&model, graph, &graph.nodes[0], &tensors).map_err(|e| e.to_string())
 }
 
-impl Single {
-    fn new(def: &'static OpDef, case: &Case, results: usize) -> Single {
-        let mut graph = Graph::new("case");
-        let mut inputs = Vec::new();
-        let mut tensor = |graph: &mut Graph, t: &Tensor| {
-            let spec = Spec::fixed(t.dtype(), t.shape());
-            let v = graph.add_value(format!("x{}", graph.inputs.len()), spec, Def::Input(graph.inputs.len()));
-            graph.inputs.push(v);
-            inputs.push((v, t.clone()));
-            Arg::Value(v)
-        };
-        let args = case.args.iter().enumerate().map(|(i, arg)| {
-            let value = def.params.get(i).is_some_and(|p| p.kind == ParamKind::Value);
-            Some(match arg.as_ref()? {
-                CaseArg::Const(c) => Arg::Const(c.clone()),
-                CaseArg::Tensor(t) if value => Arg::Const(Const::Tensor(t.clone())),
-                CaseArg::Tensor(t) => tensor(&mut graph, t),
-                CaseArg::Tensors(ts) => Arg::List(ts.iter().map(|t| tensor(&mut graph, t)).collect()),
-            })
-        });
-        let args = args.collect();
-        let outputs: Vec<ValueId> =
-            (0..results).map(|i| graph.add_value(format!("y{i}"), Spec::default(), Def::Node)).collect();
-        let (name, kind) = (def.name.into(), NodeKind::Op(def));
-        graph.nodes.push(Node { name, path: def.name.into(), kind, args, outputs: outputs.clone(), primitive: None });
-        graph.outputs = outputs;
-        Single {
-            model: Model { origin: Origin::default(), graphs: vec![graph], params: Vec::new(), preprocess: Vec::new() },
-            inputs,
-        }
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, String> {
-        let graph = self.model.entry();
-        let tensors: HashMap<ValueId, Tensor> = self.inputs.iter().cloned().collect();
-        run_node(&self.model, graph, &graph.nodes[0], &tensors).map_err(|e| e.to_string())
-    }
-
-    fn lowered(&self) -> Result<Option<Vec<Fact>>, String> {
-        let entries: Vec<Entry> =
-            self.inputs.iter().map(|(v, t)| Entry { value: *v, fact: t.fact(), known: None }).collect();
-        let low = lower(&self.model, self.model.entry(), 0, &entries, false).map_err(|e| e.to_string())?;
-        let outs = low.tasks.outputs.iter().map(|v| low.tasks.fact(*v).clone()).collect();
-        Ok((low.stop == Stop::End).then_some(outs))
-    }
+/// The facts of the results that the case lowers to, if it can be lowered as a whole.
+fn lowered(def: &'static OpDef, case: &Case, results: usize) -> Result<Option<Vec<Fact>>, String> {
+    let (model, inputs) = single(def, case, results);
+    let entry = |(v, t): (&ValueId, &Tensor)| Entry { value: *v, fact: t.fact(), known: None };
+    let entries: Vec<Entry> = model.entry().inputs.iter().zip(&inputs).map(entry).collect();
+    let low = lower(&model, model.entry(), 0, &entries, false).map_err(|e| e.to_string())?;
+    let outs = low.tasks.outputs.iter().map(|v| low.tasks.fact(*v).clone()).collect();
+    Ok((low.stop == Stop::End).then_some(outs))
 }
 
 /// A case's arguments for [`OpDef::infer`]; without contents if `known` is false.
@@ -170,8 +136,7 @@ fn writes_of_one_argument_can_be_computed_without_writing() {
 #[test]
 fn infer_agrees_with_reference() {
     each_case(|def, case| {
-        let single = Single::new(def, case, 1);
-        let want: Vec<Fact> = single.reference()?.iter().map(Tensor::fact).collect();
+        let want: Vec<Fact> = reference(def, case)?.iter().map(Tensor::fact).collect();
         let known = args(def, case, true);
         for args in [args(def, case, false), known] {
             match (def.infer)(&args) {
@@ -188,10 +153,8 @@ fn infer_agrees_with_reference() {
 #[test]
 fn lowering_agrees_with_reference() {
     each_case(|def, case| {
-        let count = Single::new(def, case, 1).reference()?.len();
-        let single = Single::new(def, case, count);
-        let want: Vec<Fact> = single.reference()?.iter().map(Tensor::fact).collect();
-        match single.lowered()? {
+        let want: Vec<Fact> = reference(def, case)?.iter().map(Tensor::fact).collect();
+        match lowered(def, case, want.len())? {
             Some(got) if got != want => Err(format!("lowered to {got:?}, computed {want:?}")),
             _ => Ok(()),
         }
@@ -202,7 +165,7 @@ fn lowering_agrees_with_reference() {
 fn written_arguments_keep_their_facts() {
     each_case(|def, case| {
         let (Effect::Writes(written) | Effect::WritesIf { args: written, .. }) = def.effect else { return Ok(()) };
-        let results = Single::new(def, case, 1).reference()?;
+        let results = reference(def, case)?;
         let first = results.len().saturating_sub(written.len());
         for (&i, new) in written.iter().zip(&results[first..]) {
             match case.args.get(i) {

@@ -28,6 +28,7 @@ mod error;
 mod files;
 mod foreign;
 mod limits;
+mod load;
 mod map;
 pub mod mindir;
 #[cfg(feature = "npy")]
@@ -43,7 +44,8 @@ pub use error::{ErrorKind, Excess, ExternalFault, FileFault, LoadError, TensorFa
 pub use files::{Access, DataFiles, Folder, NoFiles};
 pub use foreign::{Cipher, Foreign};
 pub use limits::Limits;
+pub use load::{Loaded, load, load_bytes, load_source};
 pub use map::{is_mapped, release};
-pub use mindir::{GraphFault, Loaded, load, load_bytes, load_source};
+pub use mindir::GraphFault;
 pub use printable::Printable;
 pub use report::{Census, FileRead, LoadReport, Warning};

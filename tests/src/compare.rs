@@ -43,6 +43,24 @@ pub fn difference(got: &Tensor, want: &Tensor) -> Result<Difference, String> {
     Ok(d)
 }
 
+/// The unit in the last place of 1 in a float type.
+pub fn unit(dtype: DType) -> f64 {
+    2f64.powi(match dtype {
+        DType::F16 => -10,
+        DType::BF16 => -7,
+        DType::F32 => -23,
+        _ => -52,
+    })
+}
+
+/// The difference of `got` from `want` in units in the last place of the largest magnitude in `want`.
+///
+/// # Errors
+/// As [`difference`].
+pub fn units(got: &Tensor, want: &Tensor) -> Result<f64, String> {
+    Ok(difference(got, want)?.relative() / unit(got.dtype()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +72,12 @@ mod tests {
         assert_eq!(relative(&[1e-15, 0.0], &[2e-15, 0.0]), 0.5);
         assert_eq!(relative(&[0.0, 0.0], &[0.0, -0.0]), 0.0);
         assert_eq!(relative(&[1e-30, 0.0], &[0.0, 0.0]), f64::INFINITY);
+    }
+
+    #[test]
+    fn units_are_those_of_the_largest_magnitude() {
+        assert_eq!(units(&Tensor::vector(&[1.0f32 + f32::EPSILON, 0.0]), &Tensor::vector(&[1.0f32, 0.0])), Ok(1.0));
+        assert_eq!(units(&Tensor::vector(&[4.0f64, f64::EPSILON]), &Tensor::vector(&[4.0f64, 0.0])), Ok(0.25));
     }
 
     #[test]

@@ -70,57 +70,75 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens")
 }
 
+/// The folders of all goldens in a folder, by name. One whose `meta.json` is missing is among them.
+pub fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    dirs.sort();
+    dirs
+}
+
 /// All goldens in a folder, by name.
 pub fn all(folder: &Path) -> Vec<Golden> {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("meta.json").exists()).collect();
-    dirs.sort();
-    dirs.iter().map(|d| read(d)).collect()
+    folders(folder).iter().map(|d| read(d)).collect()
 }
 
 /// The golden in `dir`, of which every file must be there.
 pub fn read(dir: &Path) -> Golden {
-    let text = std::fs::read_to_string(dir.join("meta.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
-    let meta: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    open(dir).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The golden in `dir`.
+///
+/// # Errors
+/// A file that is missing, damaged, or one too many.
+pub fn open(dir: &Path) -> Result<Golden, String> {
+    let text =
+        std::fs::read_to_string(dir.join("meta.json")).map_err(|e| format!("{}/meta.json: {e}", dir.display()))?;
+    let meta: Value = serde_json::from_str(&text).map_err(|e| format!("{}/meta.json: {e}", dir.display()))?;
     let steps = meta.get("steps").is_some();
     let sets = meta.get(if steps { "steps" } else { "cases" }).and_then(Value::as_array).cloned().unwrap_or_default();
-    Golden {
+    Ok(Golden {
         name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         graph: dir.join(meta["graph"].as_str().unwrap_or("model.mindir")),
         tolerance: meta["tolerance"].as_f64().unwrap_or(1e-4),
-        runs: sets.iter().map(|s| run_set(dir, s, &meta["differs"])).collect(),
+        runs: sets.iter().map(|s| run_set(dir, s, &meta["differs"])).collect::<Result<_, _>>()?,
         steps,
         reference: npy::read(dir.join("reference.npy")).ok(),
-        after: after(dir),
-    }
+        after: after(dir)?,
+    })
 }
 
-fn run_set(dir: &Path, set: &Value, differs: &Value) -> RunSet {
+fn array(path: &Path) -> Result<Tensor, String> {
+    npy::read(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn run_set(dir: &Path, set: &Value, differs: &Value) -> Result<RunSet, String> {
     let name = set["dir"].as_str().unwrap_or(".").to_string();
-    let load = |kind: &str, i: usize, v: &Value| {
-        let path = dir.join(&name).join(format!("{kind}_{i}.npy"));
-        typed(npy::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())), v)
-    };
+    let load = |kind: &str, i: usize, v: &Value| Ok(typed(array(&dir.join(&name).join(format!("{kind}_{i}.npy")))?, v));
     let list = |key: &str| set[key].as_array().cloned().unwrap_or_default();
     for (kind, key) in [("in", "inputs"), ("out", "outputs")] {
         let path = dir.join(&name).join(format!("{kind}_{}.npy", list(key).len()));
-        assert!(!path.exists(), "{}: meta.json does not know it", path.display());
+        if path.exists() {
+            return Err(format!("{}: meta.json does not know it", path.display()));
+        }
     }
-    RunSet {
-        inputs: list("inputs").iter().enumerate().map(|(i, v)| load("in", i, v)).collect(),
+    let output = |i: usize, v: &Value, kind: &str| {
+        let compared = differs.get(i.to_string()).is_none();
+        compared.then(|| Ok(number(load("out", i, v)?, kind))).transpose()
+    };
+    Ok(RunSet {
+        inputs: list("inputs").iter().enumerate().map(|(i, v)| load("in", i, v)).collect::<Result<_, String>>()?,
         groups: list("in_nest").iter().map(|nest| leaves(nest).len()).collect(),
         outputs: list("outputs")
             .iter()
             .zip(leaves(&set["nest"]))
             .enumerate()
             .filter(|(_, (_, kind))| *kind != "str")
-            .map(|(i, (v, kind))| {
-                let compared = differs.get(i.to_string()).is_none();
-                compared.then(|| number(load("out", i, v), kind))
-            })
-            .collect(),
+            .map(|(i, (v, kind))| output(i, v, kind))
+            .collect::<Result<_, String>>()?,
         name,
-    }
+    })
 }
 
 /// A Python float is `f32` in a graph.
@@ -134,12 +152,12 @@ fn typed(t: Tensor, v: &Value) -> Tensor {
     if bf16 { t.cast(DType::BF16).unwrap_or(t) } else { t }
 }
 
-fn after(dir: &Path) -> Vec<(String, Tensor)> {
-    let Ok(entries) = std::fs::read_dir(dir.join("after")) else { return Vec::new() };
+fn after(dir: &Path) -> Result<Vec<(String, Tensor)>, String> {
+    let Ok(entries) = std::fs::read_dir(dir.join("after")) else { return Ok(Vec::new()) };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     paths.sort();
     let name = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    paths.iter().map(|p| (name(p), npy::read(p).unwrap_or_else(|e| panic!("{}: {e}", p.display())))).collect()
+    paths.iter().map(|p| Ok((name(p), array(p)?))).collect()
 }
 
 #[cfg(test)]

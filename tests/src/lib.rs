@@ -7,5 +7,7 @@ pub mod golden;
 pub mod models;
 pub mod precise;
 pub mod random;
+pub mod reference;
 pub mod shapes;
+pub mod suite;
 pub mod tasks;

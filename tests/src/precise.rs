@@ -1,11 +1,10 @@
 //! A model computed in `f64`: parameters, constants and inputs widened, every operator by its reference.
 
-use std::collections::HashMap;
-
-use mindir::graph::{Arg, Def, Model, NodeKind, ValueId};
+use mindir::graph::{Arg, Def, Model};
 use mindir::{DType, Tensor};
-use mindir_graph::lower::run_node;
 use mindir_graph::op::Const;
+
+use crate::reference;
 
 fn widen(t: &Tensor) -> Tensor {
     let narrow = matches!(t.dtype(), DType::F16 | DType::BF16 | DType::F32);
@@ -45,25 +44,6 @@ pub fn twin(model: &Model) -> Model {
 /// The first operator's complaint; control flow.
 pub fn run(model: &Model, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
     let model = twin(model);
-    let graph = model.entry();
-    let mut values: HashMap<ValueId, Tensor> = graph.inputs.iter().copied().zip(inputs.iter().map(widen)).collect();
-    for node in &graph.nodes {
-        if !matches!(node.kind, NodeKind::Op(_)) {
-            return Err(format!("{} is control flow", node.path));
-        }
-        let mut reads = HashMap::new();
-        node.each_input(&mut |v| {
-            if let Some(t) = values.get(&v) {
-                reads.insert(v, t.clone());
-            }
-        });
-        let results = run_node(&model, graph, node, &reads).map_err(|e| e.to_string())?;
-        values.extend(node.outputs.iter().copied().zip(results));
-    }
-    let result = |v: &ValueId| match &graph.value(*v).def {
-        Def::Const(t) => Ok(t.clone()),
-        Def::Param(p) => Ok(model.params[*p].tensor.clone()),
-        _ => values.get(v).cloned().ok_or_else(|| format!("{} was not computed", graph.value(*v).name)),
-    };
-    graph.outputs.iter().map(result).collect()
+    let mut params: Vec<Tensor> = model.params.iter().map(|p| p.tensor.clone()).collect();
+    reference::run(&model, &inputs.iter().map(widen).collect::<Vec<_>>(), &mut params)
 }

@@ -1,6 +1,5 @@
 //! Bounds of runs hold, and a cell that has met one is as it was.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,40 +7,8 @@ use std::time::{Duration, Instant};
 use mindir::builder::Builder;
 use mindir::graph::{Arg, Closure, Model};
 use mindir::{CancelToken, DType, Error, ErrorKind, Fact, GraphCell, Limit, Options, Spec, Tensor};
+use mindir_tests::counting::Counting;
 use mindir_tests::models::{convolutions, numbers, open};
-
-/// Counts the bytes that are in use, and the most that ever were.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn count(bytes: usize) {
-    PEAK.fetch_max(IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's.
-        let at = unsafe { System.alloc(layout) };
-        count(if at.is_null() { 0 } else { layout.size() });
-        at
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's.
-        let at = unsafe { System.alloc_zeroed(layout) };
-        count(if at.is_null() { 0 } else { layout.size() });
-        at
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -155,13 +122,12 @@ fn sizes_beyond_all_memory_are_errors() {
 fn plans_are_refused_before_they_take_memory() {
     let cell = GraphCell::new(two_relus(), Options { max_memory: Some(8 << 20), ..options() }).unwrap();
     let facts = |n: usize| [Fact::new(DType::F32, &[n, 1 << 20])];
-    let before = IN_USE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let watch = Counting::watch();
     let (what, most, needed) = limit(cell.plan(&facts(100)));
     assert_eq!((what, most), (Limit::Memory, 8 << 20));
     assert!(needed >= 4 << 20, "{needed}");
     assert_eq!(limit(cell.session(&facts(100))).0, Limit::Memory);
-    let peak = PEAK.load(Ordering::Relaxed) - before;
+    let peak = watch.peak();
     assert!(peak < 1 << 20, "{peak} bytes for plans that are refused");
 }
 
@@ -175,10 +141,9 @@ fn numbers_from_nothing_are_bounded() {
         let y = b.op("Add", [x.into(), sum.into()]).unwrap();
         let options = Options { max_memory: Some(8 << 20), ..options() };
         let cell = GraphCell::new(b.finish(&[y]), options).unwrap();
-        let before = IN_USE.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
+        let watch = Counting::watch();
         assert_eq!(limit(cell.run(&[Tensor::scalar(1.0f32)])).0, Limit::Memory, "{op}");
-        let peak = PEAK.load(Ordering::Relaxed) - before;
+        let peak = watch.peak();
         assert!(peak < 9 << 20, "{peak} bytes for {op}");
     }
 }
@@ -205,8 +170,7 @@ fn memory_stays_below_the_limit_from_several_threads() {
     let want = inputs.each_ref().map(|x| free.run(x).unwrap());
     drop(free);
     let max: usize = 6 << 20;
-    let before = IN_USE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let watch = Counting::watch();
     let options = Options { max_memory: Some(max as u64), threads: Some(1), ..Options::default() };
     let cell = GraphCell::new(model, options).unwrap();
     let (right, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -230,7 +194,7 @@ fn memory_stays_below_the_limit_from_several_threads() {
             });
         }
     });
-    let peak = PEAK.load(Ordering::Relaxed) - before;
+    let peak = watch.peak();
     let (right, refused) = (right.into_inner(), refused.into_inner());
     assert!(peak <= max + max / 10, "{peak} bytes where {max} are allowed");
     assert!(right > 0 && refused > 0, "{right} runs and {refused} refusals show nothing");

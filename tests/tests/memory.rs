@@ -1,45 +1,14 @@
 //! The memory that cells keep: packed weights are shared, and so is the memory of runs.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mindir::{DType, ExportOptions, Fact, GraphCell, Options, Source};
+use mindir_tests::counting::Counting;
 use mindir_tests::models::{convolutions, numbers};
-
-/// Counts the bytes that are in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn in_use() -> usize {
-    IN_USE.load(Ordering::Relaxed)
-}
 
 fn options(plan_memory: usize) -> Options {
     Options { threads: Some(1), plan_memory, ..Options::default() }
@@ -66,34 +35,34 @@ fn a_plan_neither_copies_nor_packs_weights() {
         // From an odd address, every weight is misaligned.
         let file =
             mindir_graph::aligned_copy(&[&vec![0; shift], &written[..]].concat()).expect("memory").slice(shift..);
-        let before = in_use();
+        let before = Counting::in_use();
         let model = mindir::load_source(Source::from_bytes("net.mindir", file)).expect("a model").model;
         let cell = GraphCell::new(model, options(0)).expect("a cell");
         let plan = cell.plan(&[Fact::new(DType::F32, &[1, 3, 6, 6])]).expect("a plan");
         assert!(plan.scratch_bytes() > 0);
-        let taken = in_use() - before;
+        let taken = Counting::in_use() - before;
         assert!(taken < 100_000, "{taken} bytes for a plan of a file of {}", written.len());
     }
 }
 
 fn sizes_and_cells_share_packed_weights() {
     let model = Arc::new(convolutions(256).expect("a model"));
-    let before = in_use();
+    let before = Counting::in_use();
     let cell = || GraphCell::new(model.clone(), options(256 << 10)).expect("a cell");
     let cells: Vec<GraphCell> = (0..4).map(|_| cell()).collect();
     run(&cells[0], [6, 6]);
-    let one = in_use() - before;
+    let one = Counting::in_use() - before;
     assert!(one > 256 * 256 * 9 * 4, "the weights are packed: {one}");
     let sizes = (6..14).flat_map(|h| (6..10).map(move |w| [h, w]));
     sizes.for_each(|size| run(&cells[0], size));
-    let many = in_use() - before;
+    let many = Counting::in_use() - before;
     // Plans and the memory of a run, but no second form of the weights.
     assert!(many < one + (1 << 20), "one size takes {one} bytes, 32 take {many}");
     cells.iter().for_each(|cell| run(cell, [6, 6]));
-    let four = in_use() - before;
+    let four = Counting::in_use() - before;
     assert!(four < many * 115 / 100, "one cell takes {many} bytes, four take {four}");
     drop(cells);
-    let left = in_use() - before;
+    let left = Counting::in_use() - before;
     assert!(left < 64 << 10, "{left} bytes are left");
 }
 
@@ -101,9 +70,9 @@ fn sizes_take_over_the_memory_of_runs() {
     let model = Arc::new(convolutions(8).expect("a model"));
     let kept = |sizes: Range<usize>| {
         let cell = GraphCell::new(model.clone(), options(1 << 30)).expect("a cell");
-        let before = in_use();
+        let before = Counting::in_use();
         sizes.for_each(|size| run(&cell, [size, size]));
-        in_use() - before
+        Counting::in_use() - before
     };
     // A size needs from half a megabyte to two.
     let [one, many] = [119..120, 100..120].map(kept);

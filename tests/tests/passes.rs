@@ -8,7 +8,7 @@ use mindir_graph::task::TaskGraph;
 use mindir_graph::{DType, Spec, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::plain;
-use mindir_tests::tasks::{lowered, on_cpu};
+use mindir_tests::tasks::{contents, lowered, on_cpu, run};
 
 /// A model under construction.
 struct Net {
@@ -305,4 +305,26 @@ fn steps_of_16_bit_floats_are_rounded() {
         let c = n.op("ReLU", [c.into()]);
         applied(&holds(n, &[y, truth, p, c]), "epilogues", 2);
     }
+}
+
+/// A map that reads through a reshape is joined with its producer, whose dimensions it takes over; its result keeps its own.
+#[test]
+fn maps_are_joined_across_a_reshape() {
+    let mut b = Builder::new("scaled");
+    let x = b.input("x", Spec::fixed(DType::F16, &[2, 1, 1, 8]));
+    let scale = b.input("scale", Spec::fixed(DType::F16, &[2, 1, 1, 1]));
+    let y = b.op("Mul", [x.into(), scale.into()]).unwrap();
+    let y = b.op("Reshape", [y.into(), Arg::from(&[2i64, 8][..])]).unwrap();
+    let y = b.op("Neg", [y.into()]).unwrap();
+    let model = b.finish(&[y]);
+    let data: Vec<f64> = (0..16).map(f64::from).collect();
+    let x = Tensor::from_f64s(DType::F16, &[2, 1, 1, 8], &data).unwrap();
+    let scale = Tensor::from_f64s(DType::F16, &[2, 1, 1, 1], &[2.0, -1.0]).unwrap();
+    let inputs = [x, scale];
+    let mut tasks = lowered(&model, &inputs).unwrap();
+    optimize(&mut tasks, |_| true);
+    assert_eq!(tasks.nodes.len(), 1);
+    let (got, _) = run(&tasks, &contents(&model, &tasks, &inputs), &plain::run).unwrap();
+    let want: Vec<f64> = (0..16).map(|i| f64::from(i) * if i < 8 { -2.0 } else { 1.0 }).collect();
+    assert_eq!((got[0].shape(), got[0].to_f64s().unwrap()), (&[2, 8][..], want));
 }

@@ -3,14 +3,13 @@
 //! `MINDIR_RANDOM_SECONDS` runs the random graphs for that long from a fresh seed, which is printed; `MINDIR_RANDOM_SEED` says
 //! where to start.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mindir_graph::builder::single;
 use mindir_graph::ops::OPS;
-use mindir_graph::passes::validate::{Contents, Evaluate, Fault, plain_tolerance, validate};
+use mindir_graph::passes::validate::{Contents, Fault, plain_tolerance, validate};
 use mindir_graph::passes::{PASSES, Pass};
-use mindir_graph::task::{Source, Task, TaskGraph, V};
+use mindir_graph::task::{Task, TaskGraph};
 use mindir_graph::{Fact, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::plain;
@@ -18,7 +17,7 @@ use mindir_tests::compare::difference;
 use mindir_tests::golden;
 use mindir_tests::random::seeds;
 use mindir_tests::random::tasks::{Style, graph};
-use mindir_tests::tasks::{contents, lowered, on_cpu};
+use mindir_tests::tasks::{contents, lowered, on_cpu, run};
 
 /// Collects what is wrong and says it all at the end.
 #[derive(Default)]
@@ -89,7 +88,7 @@ fn random_graphs_are_the_same_on_the_cpu() {
             let contents = Contents::whole(&graph, seed);
             let after = plainly(&graph, &contents).map_err(|e| e.to_string())?;
             validate(&graph, &contents, &cpu, tolerance).map_err(|e| format!("cpu: {e}"))?;
-            let (want, got) = (results(&graph, &contents, &plain::run)?, results(&after, &contents, &cpu)?);
+            let (want, got) = (run(&graph, &contents, &plain::run)?.0, run(&after, &contents, &cpu)?.0);
             for (i, (got, want)) in got.iter().zip(&want).enumerate() {
                 let d = difference(got, want).map_err(|e| format!("cpu: result {i}: {e}"))?;
                 if d.max_abs > 0.0 {
@@ -100,26 +99,6 @@ fn random_graphs_are_the_same_on_the_cpu() {
         });
     }
     failures.finish(1);
-}
-
-/// The results of a task graph.
-fn results(graph: &TaskGraph, contents: &Contents, evaluate: &Evaluate<'_>) -> Result<Vec<Tensor>, String> {
-    let mut values: HashMap<V, Tensor> = graph.inputs.iter().copied().zip(contents.inputs.iter().cloned()).collect();
-    let read = |values: &HashMap<V, Tensor>, v: V| {
-        let root = graph.root(v);
-        let t = match &graph.values[root.0 as usize].source {
-            Source::Const(t) => t,
-            _ => values.get(&root).ok_or_else(|| format!("{v} was not computed"))?,
-        };
-        t.reshape(&graph.fact(v).shape).map_err(|e| e.to_string())
-    };
-    for node in &graph.nodes {
-        let ins = node.ins.iter().map(|v| read(&values, *v)).collect::<Result<Vec<_>, _>>()?;
-        let facts: Vec<Fact> = node.outs.iter().map(|v| graph.fact(*v).clone()).collect();
-        let outs = evaluate(&node.task, &ins, &facts).map_err(|e| format!("{}: {e}", node.path))?;
-        values.extend(node.outs.iter().copied().zip(outs));
-    }
-    graph.outputs.iter().map(|v| read(&values, *v)).collect()
 }
 
 #[test]

@@ -1,10 +1,9 @@
-//! Models on the wgpu device, with what it declines on the CPU.
+//! What the wgpu device declines. That it computes the right thing is the suite's business.
 //!
 //! Without an adapter the tests print why and pass, unless `MINDIR_REQUIRE` names `wgpu`.
 #![cfg(feature = "wgpu")]
 
 use mindir::{Error, Fact, Fallback, GraphCell, Options};
-use mindir_tests::compare::difference;
 use mindir_tests::golden::{self, Golden};
 
 /// A cell on wgpu; `None` if there is no adapter and none is required.
@@ -29,30 +28,6 @@ fn golden(name: &str) -> Golden {
 
 fn facts(golden: &Golden) -> Vec<Fact> {
     golden.runs[0].inputs.iter().map(mindir::Tensor::fact).collect()
-}
-
-#[test]
-fn networks_agree_with_mindspore() {
-    for name in [
-        "mlp_small",
-        "embedder_small",
-        "bert_small",
-        "vit_small",
-        "lenet5",
-        "norms",
-        "reduce",
-        "binary_broadcast",
-        "special_values",
-    ] {
-        let g = golden(name);
-        let Some(cell) = cell(&g, Fallback::Allow) else { return };
-        let got = cell.run(&g.runs[0].inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
-        for (i, (got, want)) in got.iter().zip(&g.runs[0].outputs).enumerate() {
-            let Some(want) = want else { continue };
-            let d = difference(got, want).unwrap_or_else(|e| panic!("{name} output {i}: {e}"));
-            assert!(d.relative() <= g.tolerance, "{name} output {i} differs by {:.2e}", d.relative());
-        }
-    }
 }
 
 #[test]

@@ -248,6 +248,11 @@ impl OpDef {
         std::iter::once(self.name).chain(self.aliases.iter().map(|alias| alias.name))
     }
 
+    /// Whether it is one of its names.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
+    }
+
     /// What has `name`, which is one of its names.
     pub fn kind_of(&self, name: &str) -> Kind {
         self.aliases.iter().find(|alias| alias.name == name).map_or(self.kind, |alias| alias.kind)
@@ -266,13 +271,6 @@ impl OpDef {
             Results::Tuple => Nest::Tuple(vec![Nest::Leaf; count]),
             Results::Plain => Nest::results(count),
         }
-    }
-}
-
-impl OpDef {
-    /// Whether it is one of its names.
-    pub fn is_called(&self, name: &str) -> bool {
-        self.names().any(|known| known == name)
     }
 }
 

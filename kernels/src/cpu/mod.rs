@@ -3,8 +3,6 @@
 mod arena;
 #[cfg(test)]
 mod cases;
-#[cfg(test)]
-mod check;
 mod conv;
 mod copy;
 pub mod epilogue;

@@ -4,13 +4,11 @@
 //! refuses what would not decode or would take too much memory; `wire` decodes; `weights` fetches contents from data files,
 //! checks every tensor and aligns its bytes; `legacy` gathers the weights of the oldest split layout.
 //!
-//! `build` decides what nodes and attributes mean and makes a [`Model`](mindir_graph::graph::Model); `load` is all of it in
-//! one call.
+//! `build` decides what nodes and attributes mean and makes a [`Model`](mindir_graph::graph::Model).
 
 mod build;
 mod framework;
 mod legacy;
-mod load;
 mod read;
 pub(crate) mod scan;
 pub(crate) mod schema;
@@ -20,9 +18,17 @@ mod weights;
 mod wire;
 mod write;
 
+use crate::{Limits, LoadError, Loaded};
+
 pub use build::GraphFault;
-pub use load::{Loaded, load, load_bytes, load_source};
 pub use read::{Layout, Origin, WireModel};
 pub use source::Source;
 pub use tensor::TensorData;
 pub use write::{ExportError, ExportOptions, ModelFile, NodeFault, Written, export, to_bytes};
+
+/// Reads the model from `source`.
+pub(crate) fn load(source: Source, limits: &Limits) -> Result<Loaded, LoadError> {
+    let operators = source.operators;
+    let WireModel { model, report, origin } = WireModel::read(source, limits)?;
+    Ok(Loaded { model: build::model(&origin.name, &model, operators)?, report, layout: origin.layout })
+}

@@ -63,9 +63,10 @@ fn cases(given: &[&[CaseArg]]) -> Vec<Case> {
         case("integers", [cycle(DType::I32, &[5], &[1.0, 2.0, 3.0, 0.0, 1.0])], tolerance(DType::F32)),
         case("empty", [x(DType::F32, &[0, 2])], 0.0),
     ];
-    for args in given {
+    for (i, args) in given.iter().enumerate() {
+        let name = if i == 0 { "given parameters" } else { "other parameters" };
         let args = std::iter::once(x(DType::F32, &[3, 11])).chain(args.iter().cloned());
-        out.push(case("given parameters", args, tolerance(DType::F32)));
+        out.push(case(name, args, tolerance(DType::F32)));
     }
     out
 }

@@ -150,10 +150,14 @@ fn quotient_cases(mix: Mix) -> Vec<Case> {
         _ => int(-3),
     };
     let mut out = Vec::new();
-    for (name, mode) in [("exact", none()), ("truncated", text("trunc")), ("floored", text("floor"))] {
+    for (name, of_ints, mode) in [
+        ("exact", "integers, exact", none()),
+        ("truncated", "integers, truncated", text("trunc")),
+        ("floored", "integers, floored", text("floor")),
+    ] {
         let ints = cycle(DType::I32, &[7], &[7.0, -7.0, 8.0, -8.0, 0.0]);
         out.push(case(name, [wave(DType::F32, &[2, 7]), divisor(DType::F32), mode.clone()], tolerance(DType::F32)));
-        out.push(case(name, [ints, divisor(DType::I32), mode], tolerance(DType::F32)));
+        out.push(case(of_ints, [ints, divisor(DType::I32), mode], tolerance(DType::F32)));
     }
     out
 }

@@ -23,10 +23,10 @@ fn one_dtype(xs: &[Operand]) -> Result<DType, OpError> {
 }
 
 /// Vectors of several types.
-fn mixed(dtypes: &[DType]) -> Case {
+fn mixed(name: &'static str, dtypes: &[DType]) -> Case {
     let one = |d: &DType| Tensor::from_f64s(*d, &[2], &[1.0, 0.0]).ok();
     let args = vec![Some(CaseArg::Tensors(dtypes.iter().filter_map(one).collect()))];
-    Case { name: "several types", args, tolerance: 0.0 }
+    Case { name, args, tolerance: 0.0 }
 }
 
 fn contents(xs: &[Operand]) -> Result<Vec<&Tensor>, OpError> {
@@ -105,9 +105,9 @@ impl Rule for Concat {
             sample().tensors(F32, &[&[2, 3], &[2, 1], &[2, 4]]).int(1).case("columns", 0.0),
             sample().tensors(I8, &[&[2, 3, 2], &[1, 3, 2]]).int(-3).case("rows", 0.0),
             sample().tensors(F16, &[&[2, 3]]).int(0).case("one", 0.0),
-            mixed(&[I64, F16, Bool]),
-            mixed(&[F16, BF16]),
-            mixed(&[U8, I8]),
+            mixed("several types", &[I64, F16, Bool]),
+            mixed("two short floats", &[F16, BF16]),
+            mixed("two signs", &[U8, I8]),
             sample().tensors(F32, &[&[0, 3], &[2, 3], &[0, 3]]).int(0).case("empty parts", 0.0),
         ]
     }

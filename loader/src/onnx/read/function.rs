@@ -11,7 +11,8 @@ use super::{
     OPSETS,
     import::{Call, Val},
     own_opset,
-    walk::{Attempt, Problem, Stop, name_of},
+    problem::{Problem, Stop},
+    walk::{Attempt, name_of},
 };
 use crate::printable::Printable;
 

@@ -1,4 +1,4 @@
-//! Values of the model under construction, and the nodes that make them.
+//! The model under construction: values, and the nodes that make them.
 //!
 //! Values carry what is known of them whatever the model is given: see `types`. Results of constants are computed while
 //! reading; all other arithmetic stays in the graph, that on shapes too.
@@ -17,290 +17,22 @@ use mindir_graph::{
     ops::find,
     task::V,
 };
-use mindir_proto::onnx::{AttributeProto, NodeProto};
 
+pub(super) use super::{
+    call::{Axes, Call},
+    val::{In, Step, Steps, Val, axis_of},
+};
 use super::{
-    types::{self, Dims, Extent, Type},
-    weights,
+    results,
+    types::{Dims, Extent, Type},
+    val::{FOLD_LIMIT, Source},
 };
 
-/// Results with at most this many elements are computed while reading when all operands are known.
-const FOLD_LIMIT: usize = 4096;
 /// Constants with more elements are parameters of the model, weights whatever their size.
 const MOST_INLINE: usize = 16;
 
 /// Operators whose results do not depend on what their operand holds.
 const ABOUT_SHAPE: &[&str] = &["OnesLike", "Rank", "Shape", "Size", "ZerosLike"];
-
-/// What went wrong with a node.
-pub(super) type Step = Result<Val, String>;
-/// The results of a node, or what went wrong.
-pub(super) type Steps = Result<Vec<Val>, String>;
-
-/// A value.
-#[derive(Clone, Debug)]
-pub(super) struct Val {
-    source: Source,
-    pub ty: Type,
-    /// Its contents, if they are constant.
-    known: Option<Tensor>,
-    /// Of a vector or number of integers, the elements as far as they are known.
-    elements: Option<Dims>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Value(ValueId),
-    Constant(usize),
-}
-
-impl Val {
-    pub fn dtype(&self) -> DType {
-        self.ty.dtype
-    }
-
-    /// The number of dimensions, which must be known.
-    pub fn rank(&self) -> Result<usize, String> {
-        let dims = self.ty.dims.as_ref();
-        dims.map(Vec::len).ok_or_else(|| "the number of dimensions of an operand is not known".into())
-    }
-
-    /// The dimensions, whose number must be known.
-    pub fn dims(&self) -> Result<&Dims, String> {
-        self.ty.dims.as_ref().ok_or_else(|| "the number of dimensions of an operand is not known".into())
-    }
-
-    /// The contents, if they are constant.
-    pub fn constant(&self) -> Option<&Tensor> {
-        self.known.as_ref()
-    }
-
-    /// The length of dimension `d`, if it is fixed.
-    pub fn length(&self, d: usize) -> Option<i64> {
-        self.ty.dims.as_ref()?.get(d)?.fixed()
-    }
-
-    /// Dimension `d`, which must be fixed.
-    pub fn dim(&self, d: usize) -> Result<i64, String> {
-        self.length(d).ok_or_else(|| format!("dimension {d} of an operand is open or missing"))
-    }
-
-    /// All dimensions, which must be fixed.
-    pub fn fixed(&self) -> Result<Vec<i64>, String> {
-        (0..self.rank()?).map(|d| self.dim(d)).collect()
-    }
-
-    /// The contents as integers, which must be known.
-    pub fn ints(&self) -> Result<Vec<i64>, String> {
-        let t = self.constant().ok_or("an operand that must be constant is computed")?;
-        t.to_i64s().map_err(|e| e.to_string())
-    }
-
-    /// The contents as numbers, which must be known.
-    pub fn numbers(&self) -> Result<Vec<f64>, String> {
-        let t = self.constant().ok_or("an operand that must be constant is computed")?;
-        t.to_f64s().map_err(|e| e.to_string())
-    }
-
-    /// The only number.
-    pub fn number(&self) -> Result<f64, String> {
-        match self.numbers()?.as_slice() {
-            [one] => Ok(*one),
-            many => Err(format!("expected one number, found {}", many.len())),
-        }
-    }
-
-    /// The elements of a vector or number of integers as far as they are known; `None` if not even their number is.
-    pub fn elements(&self) -> Option<Dims> {
-        let count = match self.ty.dims.as_deref()? {
-            [] => 1,
-            [n] => usize::try_from(n.fixed()?).ok()?,
-            _ => return None,
-        };
-        let integers = |t: &Tensor| t.to_i64s().ok().filter(|_| t.dtype().is_int());
-        if let Some(values) = self.known.as_ref().and_then(integers) {
-            return Some(values.into_iter().map(Extent::Fixed).collect());
-        }
-        Some(self.elements.clone().unwrap_or_else(|| vec![Extent::Open; count.min(FOLD_LIMIT)]))
-            .filter(|e| e.len() == count)
-    }
-
-    /// `axis` counted from the front; as it is where the number of dimensions is not known.
-    pub fn place(&self, axis: i64) -> Result<i64, String> {
-        match &self.ty.dims {
-            Some(dims) => Ok(axis_of(axis, dims.len())? as i64),
-            None => Ok(axis),
-        }
-    }
-
-    /// `axis` counted from the front.
-    pub fn axis(&self, axis: i64) -> Result<usize, String> {
-        axis_of(axis, self.rank()?)
-    }
-}
-
-/// `axis` counted from the front, for `rank` dimensions.
-pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
-    mindir_graph::normalize_axis(axis, rank).ok_or_else(|| format!("axis {axis} is out of range for rank {rank}"))
-}
-
-/// An argument of an operator.
-#[derive(Clone, Debug)]
-pub(super) enum In {
-    Val(Val),
-    Const(Const),
-    List(Vec<In>),
-}
-
-impl From<Val> for In {
-    fn from(v: Val) -> In {
-        In::Val(v)
-    }
-}
-
-impl From<&Val> for In {
-    fn from(v: &Val) -> In {
-        In::Val(v.clone())
-    }
-}
-
-impl From<Option<Val>> for In {
-    fn from(v: Option<Val>) -> In {
-        v.map_or(In::Const(Const::None), In::Val)
-    }
-}
-
-impl From<i64> for In {
-    fn from(i: i64) -> In {
-        In::Const(Const::Int(i))
-    }
-}
-
-impl From<bool> for In {
-    fn from(b: bool) -> In {
-        In::Const(Const::Bool(b))
-    }
-}
-
-impl From<f64> for In {
-    fn from(x: f64) -> In {
-        In::Const(Const::Float(x as f32))
-    }
-}
-
-impl From<&str> for In {
-    fn from(s: &str) -> In {
-        In::Const(Const::Str(s.into()))
-    }
-}
-
-impl From<DType> for In {
-    fn from(d: DType) -> In {
-        In::Const(Const::DType(d))
-    }
-}
-
-impl From<Vec<i64>> for In {
-    fn from(values: Vec<i64>) -> In {
-        In::Const(Const::Tuple(values.into_iter().map(Const::Int).collect()))
-    }
-}
-
-impl From<&[i64]> for In {
-    fn from(values: &[i64]) -> In {
-        values.to_vec().into()
-    }
-}
-
-impl From<Vec<Val>> for In {
-    fn from(values: Vec<Val>) -> In {
-        In::List(values.into_iter().map(In::Val).collect())
-    }
-}
-
-/// A node with its operands.
-pub(super) struct Call<'a> {
-    pub node: &'a NodeProto,
-    pub inputs: Vec<Option<Val>>,
-    pub opset: i64,
-    pub max_rank: usize,
-}
-
-impl Call<'_> {
-    pub fn input(&self, i: usize) -> Step {
-        self.option(i).ok_or_else(|| format!("operand {i} is missing"))
-    }
-
-    pub fn option(&self, i: usize) -> Option<Val> {
-        self.inputs.get(i).cloned().flatten()
-    }
-
-    pub fn attr(&self, name: &str) -> Option<&AttributeProto> {
-        self.node.attribute.iter().find(|a| a.name.as_deref() == Some(name))
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.attr(name).is_some()
-    }
-
-    pub fn int(&self, name: &str, otherwise: i64) -> i64 {
-        self.attr(name).and_then(|a| a.i).unwrap_or(otherwise)
-    }
-
-    pub fn float(&self, name: &str, otherwise: f32) -> f64 {
-        f64::from(self.attr(name).and_then(|a| a.f).unwrap_or(otherwise))
-    }
-
-    pub fn ints(&self, name: &str) -> Option<Vec<i64>> {
-        self.attr(name).map(|a| a.ints.clone())
-    }
-
-    pub fn floats(&self, name: &str) -> Option<Vec<f32>> {
-        self.attr(name).map(|a| a.floats.clone())
-    }
-
-    pub fn text(&self, name: &str, otherwise: &str) -> String {
-        let text = self.attr(name).and_then(|a| a.s.as_ref());
-        text.map_or_else(|| otherwise.to_string(), |s| String::from_utf8_lossy(s).into_owned())
-    }
-
-    pub fn texts(&self, name: &str) -> Option<Vec<String>> {
-        self.attr(name).map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
-    }
-
-    pub fn tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
-        let Some(t) = self.attr(name).and_then(|a| a.t.as_ref()) else { return Ok(None) };
-        weights::contents(t, self.max_rank).map(Some).map_err(|e| format!("attribute {name}: {e}"))
-    }
-
-    /// Number of results that have a name.
-    pub fn results(&self) -> usize {
-        self.node.output.len()
-    }
-
-    /// Whether result `i` has a name, so that somebody may read it.
-    pub fn wants(&self, i: usize) -> bool {
-        self.node.output.get(i).is_some_and(|o| !o.is_empty())
-    }
-
-    /// Axes as an attribute, or from `since` on as operand 1; those may be computed.
-    pub fn axes(&self, since: i64) -> Option<Axes> {
-        if self.opset < since {
-            return self.ints("axes").map(Axes::Known);
-        }
-        let axes = self.option(1)?;
-        if axes.length(0) == Some(0) {
-            return Some(Axes::Known(Vec::new()));
-        }
-        Some(axes.ints().map_or(Axes::Computed(axes), Axes::Known))
-    }
-}
-
-/// Axes of a node.
-pub(super) enum Axes {
-    Known(Vec<i64>),
-    Computed(Val),
-}
 
 /// A tensor that the file holds or that was computed while reading.
 struct Constant {
@@ -608,7 +340,7 @@ impl Import {
         };
         let (types, known) = match exact {
             Some((facts, known)) => (facts.iter().map(Type::from).collect(), known),
-            None => (types::results(def, &args, results)?, None),
+            None => (results::results(def, &args, results)?, None),
         };
         if let Some(tensors) = known {
             return self.computed(name, args, tensors.into_iter().take(results).collect());
@@ -616,7 +348,7 @@ impl Import {
         if types.len() < results {
             return Err(format!("{name} has no result {}", types.len()));
         }
-        let elements = types.first().and_then(|ty| types::elements(def, &args, ty));
+        let elements = types.first().and_then(|ty| results::elements(def, &args, ty));
         if let (Some(all), Some(fact), 1) = (&elements, types.first().and_then(Type::fact), results)
             && let Some(values) = all.iter().map(|e| e.fixed()).collect::<Option<Vec<i64>>>()
             && let Ok(tensor) = Tensor::from_i64s(fact.dtype, &fact.shape, &values)

@@ -1,17 +1,23 @@
 //! ONNX files to models in MindSpore's operators.
 //!
 //! As for MindIR, the bytes are walked with fixed limits before anything is decoded (`schema`), and tensors are checked
-//! against the bytes that exist (`weights`). `walk` visits the nodes, `flow` those with graphs inside; `ops` says for each
-//! operator of ONNX what it is here, `import` builds that, and `types` says what is known of its results.
+//! against the bytes that exist (`weights`). `walk` visits the nodes (`call`), `flow` those with graphs inside, whose loops are
+//! made of a `turn`; `ops` says for each operator of ONNX what it is here, `import` builds that out of values (`val`), `types`
+//! is what is known of them and `results` what follows for results. What is wrong is a `problem`.
 
 mod arithmetic;
+mod call;
 mod flow;
 mod function;
 mod import;
 mod ops;
+mod problem;
+mod results;
 mod scanning;
 mod schema;
+mod turn;
 mod types;
+mod val;
 mod walk;
 mod weights;
 

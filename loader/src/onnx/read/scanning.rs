@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use mindir_proto::onnx::GraphProto;
 
 use super::{
-    flow::{Turn, captured, inner, inside},
+    flow::{captured, inner, inside},
     import::{Call, Import, Val, axis_of},
     ops::shape::length,
+    problem::Stop,
+    turn::Turn,
     types::Type,
-    walk::{Attempt, Stop},
+    walk::Attempt,
 };
 
 /// How a node cuts its operands into parts and puts its results together.

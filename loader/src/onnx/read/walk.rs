@@ -1,9 +1,6 @@
 //! The walk over an ONNX graph's nodes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fmt::Display,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mindir_graph::{
     DType, Tensor,
@@ -22,7 +19,9 @@ use super::{
     flow,
     function::{self, Functions},
     import::{Call, Import, Steps, Val, fits},
-    ops, scanning,
+    ops,
+    problem::{Problem, Problems, Stop, together},
+    scanning,
     types::{Extent, Type},
     weights::{STRING, Weights},
 };
@@ -30,55 +29,6 @@ use crate::{error::LoadError, limits::Limits, printable::Printable};
 
 /// ONNX's number for an element type that is not stated.
 const UNDEFINED: i32 = 0;
-
-/// What is wrong with a part of the file.
-#[derive(Debug)]
-pub(super) enum Problem {
-    /// Valid, but not supported.
-    Unsupported(String),
-    /// Contradictory or incomplete.
-    Damaged(String),
-    /// A tensor that cannot be read.
-    Tensor(Box<LoadError>),
-}
-
-impl Problem {
-    /// The same about a part called `name`.
-    fn of(self, name: impl Display) -> Problem {
-        match self {
-            Problem::Unsupported(why) => Problem::Unsupported(format!("{name}: {why}")),
-            Problem::Damaged(why) => Problem::Damaged(format!("{name}: {why}")),
-            Problem::Tensor(error) => Problem::Tensor(error),
-        }
-    }
-
-    fn error(self, file: &str) -> LoadError {
-        let file = file.to_string();
-        match self {
-            Problem::Unsupported(what) => LoadError::Unsupported { file, what },
-            Problem::Damaged(what) => LoadError::Structure { file, what },
-            Problem::Tensor(error) => *error,
-        }
-    }
-}
-
-impl From<LoadError> for Problem {
-    fn from(error: LoadError) -> Problem {
-        Problem::Tensor(Box::new(error))
-    }
-}
-
-impl From<String> for Problem {
-    fn from(why: String) -> Problem {
-        Problem::Unsupported(why)
-    }
-}
-
-impl From<&str> for Problem {
-    fn from(why: &str) -> Problem {
-        Problem::Unsupported(why.into())
-    }
-}
 
 /// The element type with this number.
 fn element_type(code: i32) -> Result<DType, Problem> {
@@ -165,23 +115,6 @@ pub(super) fn model(
     Ok(model)
 }
 
-/// All problems as one; what is damaged comes before what is not supported.
-fn together(problems: Problems) -> Problem {
-    let (mut damaged, mut unsupported) = (Vec::new(), Vec::new());
-    for problem in problems {
-        match problem {
-            Problem::Damaged(what) => damaged.push(what),
-            Problem::Unsupported(what) => unsupported.push(what),
-            tensor @ Problem::Tensor(_) => return tensor,
-        }
-    }
-    let list = |all: &[String]| {
-        let lines: String = all.iter().map(|p| format!("\n  {p}")).collect();
-        format!("{} nodes:{lines}", all.len())
-    };
-    if damaged.is_empty() { Problem::Unsupported(list(&unsupported)) } else { Problem::Damaged(list(&damaged)) }
-}
-
 /// Loops inside of loops are walked anew for each change of a rank outside; this bounds the time that takes.
 const MOST_RETRIES: usize = 64;
 
@@ -199,9 +132,6 @@ pub(super) struct Attempt<'a> {
     /// How often the body of a loop may still be walked anew.
     retries: usize,
 }
-
-/// What went wrong in a graph, one problem for each node.
-pub(super) type Problems = Vec<Problem>;
 
 impl<'a> Attempt<'a> {
     fn new(
@@ -378,20 +308,6 @@ fn cycle(graph: &GraphProto, needs: &[BTreeSet<usize>], done: &[usize], stuck: u
     match graph.node.get(at) {
         Some(node) => what.of(format_args!("{}: {}", label(at, node), operator(node))),
         None => what,
-    }
-}
-
-/// Why a node has no results.
-pub(super) enum Stop {
-    /// What is wrong with it.
-    Node(Problem),
-    /// What is wrong with the nodes of a graph inside of it.
-    Inside(Problems),
-}
-
-impl<T: Into<Problem>> From<T> for Stop {
-    fn from(why: T) -> Stop {
-        Stop::Node(why.into())
     }
 }
 

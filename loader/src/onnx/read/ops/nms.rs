@@ -8,8 +8,8 @@ use super::{
     shape::{join, length, lengths, number, places, reshaped, times},
 };
 use crate::onnx::read::{
-    flow::{Turn, place},
     import::{Call, Import, Step, Steps, Val},
+    turn::{Turn, place},
     types::Type,
 };
 

@@ -14,8 +14,8 @@ use super::{
     shape::{join, length, part},
 };
 use crate::onnx::read::{
-    flow::{Turn, place, zeros},
     import::{Call, Import, Step, Steps, Val},
+    turn::{Turn, place, zeros},
     types::Type,
 };
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use bytes::Bytes;
 use mindir_graph::graph::Model;
 
-use super::{Layout, Source, WireModel, build};
 use crate::{
     error::LoadError,
     files::{Access, DataFiles},
     limits::Limits,
+    mindir::{self, Layout, Source},
     report::LoadReport,
 };
 
@@ -56,7 +56,5 @@ pub fn load_source(source: Source, limits: &Limits) -> Result<Loaded, LoadError>
         let (model, report) = crate::onnx::load(source, limits)?;
         return Ok(Loaded { model, report, layout: Layout::Single });
     }
-    let operators = source.operators;
-    let WireModel { model, report, origin } = WireModel::read(source, limits)?;
-    Ok(Loaded { model: build::model(&origin.name, &model, operators)?, report, layout: origin.layout })
+    mindir::load(source, limits)
 }
