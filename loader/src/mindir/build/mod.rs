@@ -3,6 +3,7 @@
 //! `literal` and `form` read values and descriptions, `interface` what callers see; `program` resolves names; `walk` builds one graph, with `operator`
 //! for operators, `places` for what they write in place, `alias` for results of calls that may be other tensors, and `call` for control flow and the graphs that it needs; `tidy`
 //! removes what nobody needs.
+//! `written` says beforehand which parameters change; what only building finds out is built again.
 
 mod alias;
 mod call;
@@ -18,8 +19,7 @@ mod program;
 mod sym;
 mod tidy;
 mod walk;
-
-use std::collections::BTreeSet;
+mod written;
 
 use mindir_graph::{
     graph::{Format, Model, Origin},
@@ -46,13 +46,18 @@ pub(super) fn model(file: &str, proto: &ModelProto, given: &'static [OpDef]) -> 
 
 fn read(proto: &ModelProto, given: &'static [OpDef]) -> Result<Model, Located> {
     let mut program = Program::of(proto, given)?;
-    let (mut written, mut writes) = (BTreeSet::new(), Writes::default());
-    for _ in 0..ROUNDS {
+    let (mut written, mut writes) = (written::scan(&program), Writes::default());
+    for round in 0..ROUNDS {
         let mut shared = Shared::new(&program, written.clone(), writes);
         let graphs = call::build(&program, &mut shared)?;
         let settled = shared.writes.settle();
         writes = shared.writes;
-        if !settled || !shared.found.is_subset(&written) {
+        // The scan may have said too much, later rounds only add to what was found.
+        let known = if round == 0 { shared.found == written } else { shared.found.is_subset(&written) };
+        if !known && round == 0 {
+            written.clear();
+        }
+        if !settled || !known {
             written.append(&mut shared.found);
             continue;
         }

@@ -34,10 +34,10 @@ enum Bound {
 }
 
 /// The attributes of an operator: the primitive's, or in old files the node's.
-struct Attributes<'a>(Vec<&'a AttributeProto>);
+pub(super) struct Attributes<'a>(Vec<&'a AttributeProto>);
 
 impl<'a> Attributes<'a> {
-    fn of(operator: Operator<'a>, node: &WireNode<'a>) -> Attributes<'a> {
+    pub(super) fn of(operator: Operator<'a>, node: &WireNode<'a>) -> Attributes<'a> {
         let own = node.proto.attribute.iter().filter(|attribute| !form::is_description(attribute));
         Attributes(operator.primitive.into_iter().flat_map(|p| &p.attribute).chain(own).collect())
     }
@@ -47,7 +47,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// The attribute that holds a parameter of the signature.
-    fn of_param(&self, param: &Param) -> Option<&'a AttributeProto> {
+    pub(super) fn of_param(&self, param: &Param) -> Option<&'a AttributeProto> {
         std::iter::once(param.name).chain(param.aliases.iter().copied()).find_map(|name| self.get(name))
     }
 
@@ -59,7 +59,7 @@ impl<'a> Attributes<'a> {
         rest.filter(|attribute| !matches!(attribute.name.as_deref(), Some("is_load" | "primitive_function"))).collect()
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|attribute| matches!(Literal::of(attribute), Ok(Literal::Const(Const::Bool(true)))))
     }
 
