@@ -171,8 +171,8 @@ pub struct Case {
     pub name: &'static str,
     /// Arguments in signature order; missing ones take the default.
     pub args: Vec<Option<CaseArg>>,
-    /// Largest `|got − want| / max(1, max |want|)`; 0 demands equality.
-    pub tolerance: f64,
+    /// Whether results are equal whoever computes them: nothing is rounded.
+    pub exact: bool,
 }
 
 /// An argument of a [`Case`].

@@ -555,7 +555,7 @@ impl Grower<'_> {
         if foreign || !case.args.iter().flatten().all(small) {
             return None;
         }
-        let nature = if case.tolerance == 0.0 { Nature::Jumps } else { Nature::Smooth };
+        let nature = if case.exact { Nature::Jumps } else { Nature::Smooth };
         let mut args = Vec::new();
         for (i, arg) in case.args.iter().enumerate() {
             let constant = def.params.get(i).is_some_and(|p| p.kind == ParamKind::Value);

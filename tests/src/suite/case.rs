@@ -139,7 +139,7 @@ pub fn all() -> &'static [Case] {
 pub fn operators() -> impl Iterator<Item = Case> {
     OPS.iter().flat_map(|def| {
         let name = |case: &op::Case| format!("operator/{}/{}", def.name, case.name);
-        (def.cases)().into_iter().map(move |case| Case::new(name(&case), case.tolerance == 0.0, operator(def, &case)))
+        (def.cases)().into_iter().map(move |case| Case::new(name(&case), case.exact, operator(def, &case)))
     })
 }
 

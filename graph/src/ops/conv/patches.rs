@@ -124,8 +124,8 @@ impl Rule for Im2Col {
     fn cases() -> Vec<Case> {
         let x = sample().tensor(DType::F32, &[2, 3, 5, 4]);
         vec![
-            x.clone().ints(&[2, 3]).ints(&[2, 1]).ints(&[1, 1]).text("CALCULATED").ints(&[1, 2]).case("padding", 0.0),
-            x.ints(&[2, 2]).ints(&[1, 1]).ints(&[2, 2]).case("dilation", 0.0),
+            x.clone().ints(&[2, 3]).ints(&[2, 1]).ints(&[1, 1]).text("CALCULATED").ints(&[1, 2]).exact("padding"),
+            x.ints(&[2, 2]).ints(&[1, 1]).ints(&[2, 2]).exact("dilation"),
         ]
     }
 }
@@ -185,14 +185,8 @@ impl Rule for Im2ColExt {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample()
-                .tensor(DType::F32, &[2, 3, 5, 4])
-                .ints(&[3, 2])
-                .ints(&[1])
-                .ints(&[1])
-                .ints(&[2])
-                .case("images", 0.0),
-            sample().tensor(DType::F32, &[2, 4, 4]).ints(&[2]).case("one image", 0.0),
+            sample().tensor(DType::F32, &[2, 3, 5, 4]).ints(&[3, 2]).ints(&[1]).ints(&[1]).ints(&[2]).exact("images"),
+            sample().tensor(DType::F32, &[2, 4, 4]).ints(&[2]).exact("one image"),
         ]
     }
 }
@@ -244,6 +238,6 @@ impl Rule for ExtractImagePatches {
 
     fn cases() -> Vec<Case> {
         let x = sample().tensor(DType::F32, &[2, 3, 6, 5]).ints(&[3, 2]).ints(&[2, 1]).ints(&[1, 2]);
-        vec![x.clone().text("valid").case("valid", 0.0), x.text("same").case("same", 0.0)]
+        vec![x.clone().text("valid").exact("valid"), x.text("same").exact("same")]
     }
 }

@@ -1,6 +1,6 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{broadcast_index, real, scalars, size, tensor_of};
-use crate::ops::kit::samples::{case, text, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
@@ -87,10 +87,10 @@ impl Rule for Meshgrid {
             CaseArg::Tensors(lens.iter().filter_map(one).collect())
         };
         vec![
-            case("xy", [xs(&[2, 3])], 0.0),
-            case("ij", [xs(&[2, 3, 4]), text("ij")], 0.0),
-            case("three xy", [xs(&[2, 3, 4]), text("xy")], 0.0),
-            case("one", [xs(&[4])], 0.0),
+            sample().arg(xs(&[2, 3])).exact("xy"),
+            sample().arg(xs(&[2, 3, 4])).text("ij").exact("ij"),
+            sample().arg(xs(&[2, 3, 4])).text("xy").exact("three xy"),
+            sample().arg(xs(&[4])).exact("one"),
         ]
     }
 }

@@ -4,7 +4,7 @@ use crate::bounds::{self, Reservation};
 use crate::onnx::{Edge, Emit, Forms};
 use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
-use crate::ops::kit::samples::{case, dtype, float, int, none, tensor, tuple, wave};
+use crate::ops::kit::sample::{filled, flags, sample, wave};
 use crate::task::Lowering;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -26,7 +26,7 @@ fn room(n: usize) -> Result<Reservation, OpError> {
 }
 
 /// A tensor of `fact` with every element `value`.
-fn filled(fact: &Fact, value: Scalar) -> Result<Tensor, OpError> {
+fn full(fact: &Fact, value: Scalar) -> Result<Tensor, OpError> {
     let n = size(&fact.shape)?;
     ensure!(n <= LIMIT, "a tensor of {:?} is too large", fact.shape);
     if value.as_f64() == 0.0 && !matches!(value, Scalar::Float(x) if x.is_sign_negative()) {
@@ -113,7 +113,7 @@ macro_rules! constant {
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
                 let made = self.made()?;
-                Ok(vec![filled(&made.fact()?, made.value)?])
+                Ok(vec![full(&made.fact()?, made.value)?])
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -147,47 +147,47 @@ fn like(x: &Operand, dtype: Option<DType>, value: Scalar) -> Result<Made<'_>, Op
 constant! {
     /// Zeros with the shape and type of `x`.
     ZerosLike { x: Operand } = |op| like(&op.x, None, Scalar::Int(0)),
-        [case("f32", [wave(DType::F32, &[3, 5])], 0.0), case("bool", [crate::ops::kit::samples::flags(&[3])], 0.0)];
+        [sample().arg(wave(DType::F32, &[3, 5])).exact("f32"), sample().arg(flags(&[3])).exact("bool")];
     /// Ones with the shape and type of `x`.
     OnesLike { x: Operand } = |op| like(&op.x, None, Scalar::Int(1)),
-        [case("f16", [wave(DType::F16, &[3, 5])], 0.0), case("scalar", [wave(DType::I32, &[])], 0.0)];
+        [sample().arg(wave(DType::F16, &[3, 5])).exact("f16"), sample().arg(wave(DType::I32, &[])).exact("scalar")];
     /// Zeros with the shape of `input`, in `dtype` or its type.
     ZerosLikeExt { input: Operand, dtype: Option<DType> = None } = |op| like(&op.input, op.dtype, Scalar::Int(0)),
-        [case("same", [wave(DType::F32, &[3, 5]), none()], 0.0), case("i64", [wave(DType::F32, &[3]), dtype(DType::I64)], 0.0)];
+        [sample().arg(wave(DType::F32, &[3, 5])).none().exact("same"), sample().arg(wave(DType::F32, &[3])).dtype(DType::I64).exact("i64")];
     /// Ones with the shape of `input`, in `dtype` or its type.
     OnesLikeExt { input: Operand, dtype: Option<DType> = None } = |op| like(&op.input, op.dtype, Scalar::Int(1)),
-        [case("same", [wave(DType::F32, &[3, 5]), none()], 0.0), case("i64", [wave(DType::F32, &[3]), dtype(DType::I64)], 0.0)];
+        [sample().arg(wave(DType::F32, &[3, 5])).none().exact("same"), sample().arg(wave(DType::F32, &[3])).dtype(DType::I64).exact("i64")];
     /// `fill_value` everywhere, with the shape of `input`, in `dtype` or its type.
     FullLike { input: Operand, fill_value: Number, dtype: Option<DType> = None }
         = |op| like(&op.input, op.dtype, scalar(op.fill_value)),
-        [case("same", [wave(DType::F32, &[3, 5]), float(2.5), none()], 0.0), case("i64", [wave(DType::F32, &[3]), int(15), dtype(DType::I64)], 0.0)];
+        [sample().arg(wave(DType::F32, &[3, 5])).real(2.5).none().exact("same"), sample().arg(wave(DType::F32, &[3])).int(15).dtype(DType::I64).exact("i64")];
     /// Zeros of shape `size`, in `dtype` or the type of `input`.
     NewZeros { input: Operand, size: Late<Ints>, dtype: Option<DType> = None }
         = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(0)),
-        [case("same", [wave(DType::I32, &[5]), tuple(&[1, 16]), none()], 0.0)];
+        [sample().arg(wave(DType::I32, &[5])).ints(&[1, 16]).none().exact("same")];
     /// Ones of shape `size`, in `dtype` or the type of `input`.
     NewOnes { input: Operand, size: Late<Ints>, dtype: Option<DType> = None }
         = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(1)),
-        [case("f16", [wave(DType::I32, &[5]), tuple(&[2, 3]), dtype(DType::F16)], 0.0)];
+        [sample().arg(wave(DType::I32, &[5])).ints(&[2, 3]).dtype(DType::F16).exact("f16")];
     /// `fill_value` everywhere, of shape `size`, in `dtype` or the type of `input`.
     NewFull { input: Operand, size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
         = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), scalar(op.fill_value)),
-        [case("same", [wave(DType::F32, &[5]), tuple(&[2, 3]), float(-1.5), none()], 0.0)];
+        [sample().arg(wave(DType::F32, &[5])).ints(&[2, 3]).real(-1.5).none().exact("same")];
     /// Zeros of shape `size`, in `dtype` or `f32`.
     Zeros { size ["shape"]: Late<Ints>, dtype: Option<DType> = None }
         = |op| made(0, &op.size, op.dtype.unwrap_or(DType::F32), Scalar::Int(0)),
-        [case("f32", [tuple(&[2, 3]), none()], 0.0), case("i32", [int(4), dtype(DType::I32)], 0.0)];
+        [sample().ints(&[2, 3]).none().exact("f32"), sample().int(4).dtype(DType::I32).exact("i32")];
     /// Ones of shape `shape`, in `dtype` or `f32`.
     Ones { shape: Late<Ints>, dtype: Option<DType> = None }
         = |op| made(0, &op.shape, op.dtype.unwrap_or(DType::F32), Scalar::Int(1)),
-        [case("f32", [tuple(&[2, 3]), none()], 0.0), case("bool", [tuple(&[3]), dtype(DType::Bool)], 0.0)];
+        [sample().ints(&[2, 3]).none().exact("f32"), sample().ints(&[3]).dtype(DType::Bool).exact("bool")];
     /// `fill_value` everywhere, of shape `size`, in `dtype`; without it a Python integer gives `i64`, a float `f32`.
     FillScalar { size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
         = |op| made(0, &op.size, op.dtype.unwrap_or(natural(op.fill_value)), scalar(op.fill_value)),
-        [case("integer", [tuple(&[2, 3]), int(7), none()], 0.0), case("f16", [tuple(&[3]), float(0.5), dtype(DType::F16)], 0.0)];
+        [sample().ints(&[2, 3]).int(7).none().exact("integer"), sample().ints(&[3]).real(0.5).dtype(DType::F16).exact("f16")];
     /// `value` everywhere, of shape `shape` and type `dtype`.
     (object) Fill { dtype ["type"]: DType, shape: Late<Ints>, value: Number } = |op| made(1, &op.shape, op.dtype, scalar(op.value)),
-        [case("f32", [dtype(DType::F32), tuple(&[2, 3]), int(3)], 0.0)];
+        [sample().dtype(DType::F32).ints(&[2, 3]).int(3).exact("f32")];
 }
 
 macro_rules! spread {
@@ -213,7 +213,7 @@ macro_rules! spread {
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
                 let fact = &self.infer()?[0];
-                Ok(vec![filled(fact, scalars(self.$value.tensor()?, self.$value.dtype())?[0])?])
+                Ok(vec![full(fact, scalars(self.$value.tensor()?, self.$value.dtype())?[0])?])
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -234,10 +234,10 @@ macro_rules! spread {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("f32", [tuple(&[2, 3, 5]), wave(DType::F32, &[])], 0.0),
-                    case("one element", [tuple(&[4]), tensor(DType::I64, &[1], |_| 7.0)], 0.0),
-                    case("scalar", [tuple(&[]), wave(DType::F32, &[])], 0.0),
-                    case("empty", [tuple(&[0, 3]), wave(DType::F32, &[])], 0.0),
+                    sample().ints(&[2, 3, 5]).arg(wave(DType::F32, &[])).exact("f32"),
+                    sample().ints(&[4]).arg(filled(DType::I64, &[1], |_| 7.0)).exact("one element"),
+                    sample().ints(&[]).arg(wave(DType::F32, &[])).exact("scalar"),
+                    sample().ints(&[0, 3]).arg(wave(DType::F32, &[])).exact("empty"),
                 ]
             }
         }
@@ -276,8 +276,8 @@ impl Rule for Eye {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("wide", [int(3), int(4), dtype(DType::F32)], 0.0),
-            case("tall", [int(3), int(2), dtype(DType::I32)], 0.0),
+            sample().int(3).int(4).dtype(DType::F32).exact("wide"),
+            sample().int(3).int(2).dtype(DType::I32).exact("tall"),
         ]
     }
 }
@@ -369,10 +369,10 @@ impl Rule for Range {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("up", [int(1), int(8), int(3)], 0.0),
-            case("down", [int(8), int(1), int(-3)], 0.0),
-            case("none", [int(8), int(1), int(3)], 0.0),
-            case("floats", [float(1.0), float(2.0), float(0.25)], 0.0),
+            sample().int(1).int(8).int(3).exact("up"),
+            sample().int(8).int(1).int(-3).exact("down"),
+            sample().int(8).int(1).int(3).exact("none"),
+            sample().real(1.0).real(2.0).real(0.25).exact("floats"),
         ]
     }
 }
@@ -412,8 +412,8 @@ impl Rule for Arange {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("up", [int(1), int(8), int(3), none()], 0.0),
-            case("as f32", [int(0), int(5), int(1), dtype(DType::F32)], 0.0),
+            sample().int(1).int(8).int(3).none().exact("up"),
+            sample().int(0).int(5).int(1).dtype(DType::F32).exact("as f32"),
         ]
     }
 }
@@ -454,9 +454,9 @@ impl Rule for LinSpace {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("five", [float(1.0), float(10.0), int(5)], 1e-6),
-            case("one", [float(1.0), float(10.0), int(1)], 0.0),
-            case("down", [float(3.0), float(-3.0), int(4)], 1e-6),
+            sample().real(1.0).real(10.0).int(5).case("five"),
+            sample().real(1.0).real(10.0).int(1).exact("one"),
+            sample().real(3.0).real(-3.0).int(4).case("down"),
         ]
     }
 }
@@ -481,6 +481,6 @@ impl Rule for LinSpaceExt {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("five", [int(1), int(10), int(5), none()], 1e-6), case("none", [int(1), int(10), int(0)], 0.0)]
+        vec![sample().int(1).int(10).int(5).none().case("five"), sample().int(1).int(10).int(0).exact("none")]
     }
 }

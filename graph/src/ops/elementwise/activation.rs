@@ -2,7 +2,7 @@
 
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
-use crate::ops::kit::samples::{between, case, cycle, float, int, text, tolerance};
+use crate::ops::kit::sample::{between, cycle, sample};
 use crate::task::Lowering;
 use crate::task::{Binary, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
@@ -57,16 +57,16 @@ macro_rules! activation {
 fn cases(given: &[&[CaseArg]]) -> Vec<Case> {
     let x = |d: DType, dims: &[usize]| between(d, dims, -5.0, 5.0);
     let mut out = vec![
-        case("f32", [x(DType::F32, &[2, 3, 17])], tolerance(DType::F32)),
-        case("f16", [x(DType::F16, &[7, 3])], tolerance(DType::F16)),
-        case("f64", [x(DType::F64, &[5])], tolerance(DType::F64)),
-        case("integers", [cycle(DType::I32, &[5], &[1.0, 2.0, 3.0, 0.0, 1.0])], tolerance(DType::F32)),
-        case("empty", [x(DType::F32, &[0, 2])], 0.0),
+        sample().arg(x(DType::F32, &[2, 3, 17])).case("f32"),
+        sample().arg(x(DType::F16, &[7, 3])).case("f16"),
+        sample().arg(x(DType::F64, &[5])).case("f64"),
+        sample().arg(cycle(DType::I32, &[5], &[1.0, 2.0, 3.0, 0.0, 1.0])).case("integers"),
+        sample().arg(x(DType::F32, &[0, 2])).exact("empty"),
     ];
     for (i, args) in given.iter().enumerate() {
         let name = if i == 0 { "given parameters" } else { "other parameters" };
         let args = std::iter::once(x(DType::F32, &[3, 11])).chain(args.iter().cloned());
-        out.push(case(name, args, tolerance(DType::F32)));
+        out.push(sample().args(args).case(name));
     }
     out
 }
@@ -182,28 +182,28 @@ activation! {
     }, [];
     /// `x · Φ(x)`, with the error function (`approximate` = "none") or the hyperbolic tangent ("tanh"). Integers give `f32`.
     GeluExt(input, approximate: Approximate = Approximate::None) = |op, x| gelu(op.approximate).eval_f64(x),
-        |op, p, x| p.unary(gelu(op.approximate), x), [[text("tanh")], [int(0)]];
+        |op, p, x| p.unary(gelu(op.approximate), x), [[CaseArg::from("tanh")], [CaseArg::from(0i64)]];
     /// `ln(1 + exp(beta·x)) / beta`, and `x` where `beta·x` exceeds `threshold`. Integers give `f32`.
     SoftplusExt(input, beta: f64 = 1.0, threshold: f64 = 20.0) = |op, x| softplus_of(x, op.beta, op.threshold),
-        |op, p, x| softplus(p, x, op.beta, op.threshold), [[int(2), int(3)]];
+        |op, p, x| softplus(p, x, op.beta, op.threshold), [[CaseArg::from(2i64), CaseArg::from(3i64)]];
     /// `x` where it is above 0, else `negative_slope · x`. Integers give `f32`.
     LeakyReLUExt["LeakyReLU", "LeakyRelu"](input, negative_slope: f64 = 0.01)
         = |op, x| if x > 0.0 { x } else { op.negative_slope * x },
-        |op, p, x| leaky(p, x, op.negative_slope), [[float(0.2)]];
+        |op, p, x| leaky(p, x, op.negative_slope), [[CaseArg::from(0.2f32)]];
     /// `x` where it is above 0, else `alpha · (eˣ − 1)`. Integers give `f32`.
-    Elu["EluExt"](input_x, alpha: f64 = 1.0) = |op, x| elu_of(x, op.alpha, 1.0), |op, p, x| elu(p, x, op.alpha, 1.0), [[float(0.5)]];
+    Elu["EluExt"](input_x, alpha: f64 = 1.0) = |op, x| elu_of(x, op.alpha, 1.0), |op, p, x| elu(p, x, op.alpha, 1.0), [[CaseArg::from(0.5f32)]];
     /// `x` where it is above 0, else `alpha · (e^(x/alpha) − 1)`. Integers give `f32`.
-    CeLU(x, alpha: f64 = 1.0) = |op, x| elu_of(x, op.alpha, op.alpha), |op, p, x| elu(p, x, op.alpha, op.alpha), [[float(2.0)]];
+    CeLU(x, alpha: f64 = 1.0) = |op, x| elu_of(x, op.alpha, op.alpha), |op, p, x| elu(p, x, op.alpha, op.alpha), [[CaseArg::from(2.0f32)]];
     /// `1.0507·x` where `x` is above 0, else `1.0507 · 1.6733 · (eˣ − 1)`. Integers give `f32`.
     (object) SeLU["SeLUExt"](input_x) = |_, x| SELU_SCALE * elu_of(x, SELU_ALPHA, 1.0), |_, p, x| selu(p, x), [];
     /// `x` where its absolute value exceeds `lambd`, else 0. Integers give `f32`.
-    HShrink(input, lambd: f64 = 0.5) = |op, x| shrink_of(x, op.lambd, 0.0), |op, p, x| shrink(p, x, op.lambd, 0.0), [[float(1.5)]];
+    HShrink(input, lambd: f64 = 0.5) = |op, x| shrink_of(x, op.lambd, 0.0), |op, p, x| shrink(p, x, op.lambd, 0.0), [[CaseArg::from(1.5f32)]];
     /// `x` moved toward 0 by `lambd`, and 0 where it would change its sign. Integers give `f32`.
-    SoftShrink(input, lambd: f64 = 0.5) = |op, x| shrink_of(x, op.lambd, op.lambd), |op, p, x| shrink(p, x, op.lambd, op.lambd), [[float(1.5)]];
+    SoftShrink(input, lambd: f64 = 0.5) = |op, x| shrink_of(x, op.lambd, op.lambd), |op, p, x| shrink(p, x, op.lambd, op.lambd), [[CaseArg::from(1.5f32)]];
     /// `x` limited to the range from `min_val` to `max_val`. Integers give `f32`.
     Hardtanh["HardTanh"](input, min_val: f64 = -1.0, max_val: f64 = 1.0)
         = |op, x| Binary::Min.eval_f64(Binary::Max.eval_f64(x, op.min_val), op.max_val),
-        |op, p, x| clamp(p, x, op.min_val, op.max_val), [[float(-2.0), float(0.5)]];
+        |op, p, x| clamp(p, x, op.min_val, op.max_val), [[CaseArg::from(-2.0f32), CaseArg::from(0.5f32)]];
     /// `ln(1 / (1 + e⁻ˣ))`. Integers give `f32`.
     LogSigmoid(input) = |_, x| -Unary::Softplus.eval_f64(-x), |_, p, x| log_sigmoid(p, x), [];
     /// `x / (1 + |x|)`. Integers give `f32`.

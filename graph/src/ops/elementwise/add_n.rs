@@ -1,6 +1,6 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
-use crate::ops::kit::samples::{case, tolerance, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Binary;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -50,10 +50,10 @@ impl Rule for AddN {
             CaseArg::Tensors((0..n).filter_map(one).collect())
         };
         vec![
-            case("three", [xs(DType::F32, 3)], tolerance(DType::F32)),
-            case("one", [xs(DType::F32, 1)], 0.0),
-            case("i32", [xs(DType::I32, 4)], 0.0),
-            case("f16", [xs(DType::F16, 5)], tolerance(DType::F16)),
+            sample().arg(xs(DType::F32, 3)).case("three"),
+            sample().arg(xs(DType::F32, 1)).exact("one"),
+            sample().arg(xs(DType::I32, 4)).exact("i32"),
+            sample().arg(xs(DType::F16, 5)).case("f16"),
         ]
     }
 }

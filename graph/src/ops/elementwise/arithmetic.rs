@@ -3,7 +3,7 @@
 use super::binary::{Mix, common, with_number};
 use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Lowers, Number, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, evaluate_f64, fact, float_of, number, number_of, wide};
-use crate::ops::kit::samples::{case, cycle, float, int, none, tensor, text, tolerance, wave};
+use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::task::Lowering;
 use crate::task::{Binary, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
@@ -70,16 +70,16 @@ fn scaled_lower(mix: Mix, f: Binary, a: &Operand, b: &Operand, alpha: Number, to
 fn scaled_cases(mix: Mix) -> Vec<Case> {
     let other = |d: DType, dims: &[usize]| match mix {
         Mix::Tensors => wave(d, dims),
-        _ if d.is_float() => float(1.5),
-        _ => int(3),
+        _ if d.is_float() => CaseArg::from(1.5f32),
+        _ => CaseArg::from(3i64),
     };
     let ints = |dims: &[usize]| cycle(DType::I32, dims, &[1.0, -4.0, 7.0, 2.0]);
     vec![
-        case("f32", [wave(DType::F32, &[2, 3, 5]), other(DType::F32, &[3, 5]), int(1)], tolerance(DType::F32)),
-        case("factor", [wave(DType::F32, &[3, 5]), other(DType::F32, &[5]), float(0.5)], tolerance(DType::F32)),
-        case("f16", [wave(DType::F16, &[3, 5]), other(DType::F16, &[3, 1]), int(2)], tolerance(DType::F16)),
-        case("i32", [ints(&[7]), other(DType::I32, &[]), int(-2)], 0.0),
-        case("int and float", [ints(&[7]), other(DType::F32, &[]), int(1)], tolerance(DType::F32)),
+        sample().arg(wave(DType::F32, &[2, 3, 5])).arg(other(DType::F32, &[3, 5])).int(1).case("f32"),
+        sample().arg(wave(DType::F32, &[3, 5])).arg(other(DType::F32, &[5])).real(0.5).case("factor"),
+        sample().arg(wave(DType::F16, &[3, 5])).arg(other(DType::F16, &[3, 1])).int(2).case("f16"),
+        sample().arg(ints(&[7])).arg(other(DType::I32, &[])).int(-2).exact("i32"),
+        sample().arg(ints(&[7])).arg(other(DType::F32, &[])).int(1).case("int and float"),
     ]
 }
 
@@ -145,19 +145,19 @@ fn quotient_program(p: &mut Program, a: Reg, b: Reg, mode: Option<Rounding>) -> 
 
 fn quotient_cases(mix: Mix) -> Vec<Case> {
     let divisor = |d: DType| match mix {
-        Mix::Tensors => tensor(d, &[7], |i| [2.0, -3.0, 4.0][i % 3]),
-        _ if d.is_float() => float(1.75),
-        _ => int(-3),
+        Mix::Tensors => filled(d, &[7], |i| [2.0, -3.0, 4.0][i % 3]),
+        _ if d.is_float() => CaseArg::from(1.75f32),
+        _ => CaseArg::from(-3i64),
     };
     let mut out = Vec::new();
     for (name, of_ints, mode) in [
-        ("exact", "integers, exact", none()),
-        ("truncated", "integers, truncated", text("trunc")),
-        ("floored", "integers, floored", text("floor")),
+        ("exact", "integers, exact", CaseArg::from(Const::None)),
+        ("truncated", "integers, truncated", CaseArg::from("trunc")),
+        ("floored", "integers, floored", CaseArg::from("floor")),
     ] {
         let ints = cycle(DType::I32, &[7], &[7.0, -7.0, 8.0, -8.0, 0.0]);
-        out.push(case(name, [wave(DType::F32, &[2, 7]), divisor(DType::F32), mode.clone()], tolerance(DType::F32)));
-        out.push(case(of_ints, [ints, divisor(DType::I32), mode], tolerance(DType::F32)));
+        out.push(sample().arg(wave(DType::F32, &[2, 7])).arg(divisor(DType::F32)).arg(mode.clone()).case(name));
+        out.push(sample().arg(ints).arg(divisor(DType::I32)).arg(mode).case(of_ints));
     }
     out
 }
@@ -208,12 +208,12 @@ const ADDCMUL: Fused = (|x, a, b, v| x + v * a * b, |p, a, b| p.binary(Binary::M
 const ADDCDIV: Fused = (|x, a, b, v| x + v * a / b, |p, a, b| p.binary(Binary::Div, a, b));
 
 fn fused_cases(value: CaseArg) -> Vec<Case> {
-    let tensors = |d: DType| [wave(d, &[2, 3, 5]), wave(d, &[3, 5]), tensor(d, &[5], |i| i as f64 + 1.5)];
+    let tensors = |d: DType| [wave(d, &[2, 3, 5]), wave(d, &[3, 5]), filled(d, &[5], |i| i as f64 + 1.5)];
     let with = |d: DType| tensors(d).into_iter().chain([value.clone()]);
     vec![
-        case("f32", with(DType::F32), tolerance(DType::F32)),
-        case("f16", with(DType::F16), tolerance(DType::F16)),
-        case("f64", with(DType::F64), tolerance(DType::F64)),
+        sample().args(with(DType::F32)).case("f32"),
+        sample().args(with(DType::F16)).case("f16"),
+        sample().args(with(DType::F64)).case("f64"),
     ]
 }
 
@@ -266,7 +266,7 @@ macro_rules! fused {
 
 fused! {
     /// `input + value · tensor1 · tensor2`, with broadcasting, in the common type of the three tensors.
-    Addcmul["AddcmulExt"] = ADDCMUL, tensor(DType::F32, &[], |_| 0.5);
+    Addcmul["AddcmulExt"] = ADDCMUL, filled(DType::F32, &[], |_| 0.5);
     /// `input + value · tensor1 / tensor2`, with broadcasting, in the common type of the three tensors.
-    Addcdiv["AddcdivExt"] = ADDCDIV, tensor(DType::F32, &[1], |_| -2.0);
+    Addcdiv["AddcdivExt"] = ADDCDIV, filled(DType::F32, &[1], |_| -2.0);
 }

@@ -1,8 +1,8 @@
 //! Functions of two numbers: a table of name, type rule and function.
 
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of, wide};
-use crate::ops::kit::samples::{case, cycle, flags, float, int, tolerance};
+use crate::ops::kit::sample::{cycle, filled, flags, sample};
 use crate::task::Lowering;
 use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -138,18 +138,15 @@ fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
         let values = if d.is_float() { numbers } else { ints };
         let at = |i: usize| values[(i + skip) % values.len()];
         match (single, d.is_float()) {
-            (true, true) => float(2.5),
-            (true, false) => int(3),
-            (false, _) => crate::ops::kit::samples::tensor(d, dims, at),
+            (true, true) => CaseArg::from(2.5f32),
+            (true, false) => CaseArg::from(3i64),
+            (false, _) => filled(d, dims, at),
         }
     };
     let pair = |name, da: DType, db: DType, a: &[usize], b: &[usize]| {
         let args = [operand(da, a, mix == Mix::Left, 0), operand(db, b, mix == Mix::Right, 3)];
-        let bound = match rule {
-            Types::Number | Types::Float => tolerance(float_of(DType::promote(da, db))),
-            _ => 0.0,
-        };
-        case(name, args, bound)
+        let sample = sample().args(args);
+        if matches!(rule, Types::Number | Types::Float) { sample.case(name) } else { sample.exact(name) }
     };
     let mut out = vec![
         pair("i32", DType::I32, DType::I32, &[3, 5], &[3, 5]),
@@ -166,11 +163,13 @@ fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
         out.push(pair("empty", DType::F32, DType::F32, &[0, 3], &[1, 3]));
     }
     if matches!(rule, Types::Truth | Types::Bits | Types::Comparison) && mix == Mix::Tensors {
-        out.push(case("bool", [flags(&[4, 5]), flags(&[5])], 0.0));
+        out.push(sample().arg(flags(&[4, 5])).arg(flags(&[5])).exact("bool"));
     }
     if rule == Types::Comparison && mix == Mix::Tensors {
         let edges = [f64::NAN, 1.0, f64::INFINITY, -0.0, 0.0];
-        out.push(case("edge values", [cycle(DType::F32, &[5, 1], &edges), cycle(DType::F32, &[5], &edges)], 0.0));
+        out.push(
+            sample().arg(cycle(DType::F32, &[5, 1], &edges)).arg(cycle(DType::F32, &[5], &edges)).exact("edge values"),
+        );
     }
     out
 }

@@ -1,6 +1,6 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::fact;
-use crate::ops::kit::samples::{case, cycle, dtype, flags, wave};
+use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -25,7 +25,7 @@ impl Rule for Cast {
     }
 
     fn cases() -> Vec<Case> {
-        let to = |name, x, d| case(name, [x, dtype(d)], 0.0);
+        let to = |name, x, d| sample().arg(x).dtype(d).exact(name);
         let ints = || cycle(DType::I32, &[7], &[0.0, -1.0, 300.0, 65536.0, -129.0]);
         vec![
             to("f32 to f16", wave(DType::F32, &[3, 7]), DType::F16),

@@ -1,9 +1,9 @@
 //! Limits and thresholds.
 
 use super::binary::with_number;
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact};
-use crate::ops::kit::samples::{case, float, int, none, tensor, tolerance, wave};
+use crate::ops::kit::sample::{filled, sample, wave};
 use crate::task::Lowering;
 use crate::task::{Binary, Scalar};
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -62,14 +62,14 @@ macro_rules! clamp {
             }
 
             fn cases() -> Vec<Case> {
-                let limit: fn(f32) -> crate::op::CaseArg = $limit;
+                let limit: fn(f32) -> CaseArg = $limit;
                 vec![
-                    case("both", [wave(DType::F32, &[3, 7]), limit(-1.0), limit(0.5)], 0.0),
-                    case("low", [wave(DType::F32, &[3, 7]), limit(-1.0), none()], 0.0),
-                    case("high", [wave(DType::F16, &[3, 7]), none(), limit(0.5)], 0.0),
-                    case("crossed", [wave(DType::F32, &[7]), limit(1.0), limit(-1.0)], 0.0),
-                    case("i32", [wave(DType::I32, &[7]), int(-1), int(2)], 0.0),
-                    case("int and float", [wave(DType::I32, &[7]), float(-1.5), float(1.5)], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 7])).arg(limit(-1.0)).arg(limit(0.5)).exact("both"),
+                    sample().arg(wave(DType::F32, &[3, 7])).arg(limit(-1.0)).none().exact("low"),
+                    sample().arg(wave(DType::F16, &[3, 7])).none().arg(limit(0.5)).exact("high"),
+                    sample().arg(wave(DType::F32, &[7])).arg(limit(1.0)).arg(limit(-1.0)).exact("crossed"),
+                    sample().arg(wave(DType::I32, &[7])).int(-1).int(2).exact("i32"),
+                    sample().arg(wave(DType::I32, &[7])).real(-1.5).real(1.5).exact("int and float"),
                 ]
             }
         }
@@ -78,9 +78,9 @@ macro_rules! clamp {
 
 clamp! {
     /// `input` limited to `min` and `max`, Python numbers or `None`; `max` where they cross. A float limit makes integers `f32`.
-    ClampScalar(input, min, max) = with_number, float;
+    ClampScalar(input, min, max) = with_number, CaseArg::from;
     /// `input` limited to the tensors `min` and `max` or `None`, with broadcasting, in the common type; `max` where they cross.
-    ClampTensor["ClipByValue"](input, min, max) = DType::promote, |x| tensor(DType::F32, &[7], move |i| f64::from(x) + i as f64 * 0.01);
+    ClampTensor["ClipByValue"](input, min, max) = DType::promote, |x| filled(DType::F32, &[7], move |i| f64::from(x) + i as f64 * 0.01);
 }
 
 op! {
@@ -118,9 +118,9 @@ impl Rule for Threshold {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("f32", [wave(DType::F32, &[3, 7]), float(0.5), float(-2.0)], tolerance(DType::F32)),
-            case("i32", [wave(DType::I32, &[7]), int(0), int(9)], 0.0),
-            case("f16", [wave(DType::F16, &[7]), int(0), float(0.25)], 0.0),
+            sample().arg(wave(DType::F32, &[3, 7])).real(0.5).real(-2.0).case("f32"),
+            sample().arg(wave(DType::I32, &[7])).int(0).int(9).exact("i32"),
+            sample().arg(wave(DType::F16, &[7])).int(0).real(0.25).exact("f16"),
         ]
     }
 }

@@ -3,7 +3,7 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::broadcasting::{evaluate_f64, fact};
-use crate::ops::kit::samples::{case, cycle, float, truth};
+use crate::ops::kit::sample::{cycle, sample};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 /// `|a − b|`.
@@ -57,7 +57,10 @@ impl Rule for IsClose {
     fn cases() -> Vec<Case> {
         let x = || cycle(DType::F32, &[6], &[1.0, 1.00001, f64::NAN, f64::INFINITY, -3.0, 0.0]);
         let y = || cycle(DType::F32, &[6], &[1.000001, 1.1, f64::NAN, f64::INFINITY, f64::INFINITY, 1e-9]);
-        vec![case("default", [x(), y()], 0.0), case("NaN equal", [x(), y(), float(1e-3), float(0.5), truth(true)], 0.0)]
+        vec![
+            sample().arg(x()).arg(y()).exact("default"),
+            sample().arg(x()).arg(y()).real(1e-3).real(0.5).flag(true).exact("NaN equal"),
+        ]
     }
 }
 
@@ -86,6 +89,6 @@ impl Rule for ApproximateEqual {
     fn cases() -> Vec<Case> {
         let x = || cycle(DType::F32, &[4], &[1.0, 2.0, f64::NAN, -3.0]);
         let y = || cycle(DType::F32, &[4], &[1.1, 2.0, f64::NAN, -3.4]);
-        vec![case("default", [x(), y()], 0.0), case("wide", [x(), y(), float(0.25)], 0.0)]
+        vec![sample().arg(x()).arg(y()).exact("default"), sample().arg(x()).arg(y()).real(0.25).exact("wide")]
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::samples::{case, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -31,7 +31,7 @@ macro_rules! identity {
             }
 
             fn cases() -> Vec<Case> {
-                vec![case("f32", [wave(DType::F32, &[3, 5])], 0.0), case("scalar", [wave(DType::I64, &[])], 0.0)]
+                vec![sample().arg(wave(DType::F32, &[3, 5])).exact("f32"), sample().arg(wave(DType::I64, &[])).exact("scalar")]
             }
         }
     )*};

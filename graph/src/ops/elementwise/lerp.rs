@@ -1,6 +1,6 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
-use crate::ops::kit::samples::{case, float, tensor, tolerance, wave};
+use crate::ops::kit::sample::{filled, sample, wave};
 use crate::task::Binary;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -40,13 +40,13 @@ impl Rule for Lerp {
     }
 
     fn cases() -> Vec<Case> {
-        let weight = |d: DType| tensor(d, &[5], |i| i as f64 * 0.25);
+        let weight = |d: DType| filled(d, &[5], |i| i as f64 * 0.25);
         let x = |d: DType| wave(d, &[2, 3, 5]);
-        let end = |d: DType| tensor(d, &[3, 1], |i| i as f64 - 1.0);
+        let end = |d: DType| filled(d, &[3, 1], |i| i as f64 - 1.0);
         vec![
-            case("f32", [x(DType::F32), end(DType::F32), weight(DType::F32)], tolerance(DType::F32)),
-            case("f16", [x(DType::F16), end(DType::F16), weight(DType::F16)], tolerance(DType::F16)),
-            case("number", [x(DType::F32), end(DType::F32), float(0.3)], tolerance(DType::F32)),
+            sample().arg(x(DType::F32)).arg(end(DType::F32)).arg(weight(DType::F32)).case("f32"),
+            sample().arg(x(DType::F16)).arg(end(DType::F16)).arg(weight(DType::F16)).case("f16"),
+            sample().arg(x(DType::F32)).arg(end(DType::F32)).real(0.3).case("number"),
         ]
     }
 }

@@ -1,6 +1,6 @@
 use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact};
-use crate::ops::kit::samples::{case, cycle, float, none};
+use crate::ops::kit::sample::{cycle, sample};
 use crate::task::Lowering;
 use crate::task::{Binary, Unary};
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -92,10 +92,10 @@ impl Rule for NanToNum {
     fn cases() -> Vec<Case> {
         let x = |d| cycle(d, &[5], &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -0.0]);
         vec![
-            case("f32", [x(DType::F32)], 0.0),
-            case("f16", [x(DType::F16), none(), none(), none()], 0.0),
-            case("given", [x(DType::F32), float(1.0), float(2.0), float(-3.0)], 0.0),
-            case("i32", [x(DType::I32)], 0.0),
+            sample().arg(x(DType::F32)).exact("f32"),
+            sample().arg(x(DType::F16)).none().none().none().exact("f16"),
+            sample().arg(x(DType::F32)).real(1.0).real(2.0).real(-3.0).exact("given"),
+            sample().arg(x(DType::I32)).exact("i32"),
         ]
     }
 }

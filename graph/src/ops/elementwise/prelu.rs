@@ -1,6 +1,6 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, float_of, real};
-use crate::ops::kit::samples::{case, cycle, tensor, tolerance, wave};
+use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::task::Binary;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -62,17 +62,16 @@ impl Rule for PReLU {
     }
 
     fn cases() -> Vec<Case> {
-        let w = |n: usize| tensor(DType::F32, &[n], |i| 0.1 + i as f64 * 0.2);
+        let w = |n: usize| filled(DType::F32, &[n], |i| 0.1 + i as f64 * 0.2);
         vec![
-            case("channels", [wave(DType::F32, &[2, 3, 4, 5]), w(3)], tolerance(DType::F32)),
-            case("one weight", [wave(DType::F32, &[2, 3, 4]), w(1)], tolerance(DType::F32)),
-            case("matrix", [wave(DType::F32, &[5, 3]), w(3)], tolerance(DType::F32)),
-            case(
-                "zeros",
-                [cycle(DType::F32, &[4], &[0.0, -0.0, 1.0, -1.0]), cycle(DType::F32, &[1], &[f64::NAN])],
-                0.0,
-            ),
-            case("vector", [wave(DType::F32, &[5]), w(1)], tolerance(DType::F32)),
+            sample().arg(wave(DType::F32, &[2, 3, 4, 5])).arg(w(3)).case("channels"),
+            sample().arg(wave(DType::F32, &[2, 3, 4])).arg(w(1)).case("one weight"),
+            sample().arg(wave(DType::F32, &[5, 3])).arg(w(3)).case("matrix"),
+            sample()
+                .arg(cycle(DType::F32, &[4], &[0.0, -0.0, 1.0, -1.0]))
+                .arg(cycle(DType::F32, &[1], &[f64::NAN]))
+                .exact("zeros"),
+            sample().arg(wave(DType::F32, &[5])).arg(w(1)).case("vector"),
         ]
     }
 }

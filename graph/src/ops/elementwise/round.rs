@@ -1,7 +1,7 @@
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
-use crate::ops::kit::samples::{case, cycle, int, tolerance, wave};
+use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::Lowering;
 use crate::task::{Binary, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -54,11 +54,11 @@ impl Rule for Round {
     fn cases() -> Vec<Case> {
         let halves = || cycle(DType::F32, &[9], &[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.3, f64::INFINITY, f64::NAN]);
         vec![
-            case("halves", [halves()], 0.0),
-            case("tenths", [cycle(DType::F32, &[5], &[0.13, -1.27, 3.98]), int(1)], tolerance(DType::F32)),
-            case("f16", [wave(DType::F16, &[3, 7]), int(0)], 0.0),
-            case("i32", [wave(DType::I32, &[5]), int(0)], 0.0),
-            case("tens", [cycle(DType::I32, &[4], &[14.0, 15.0, 25.0, -7.0]), int(-1)], 0.0),
+            sample().arg(halves()).exact("halves"),
+            sample().arg(cycle(DType::F32, &[5], &[0.13, -1.27, 3.98])).int(1).case("tenths"),
+            sample().arg(wave(DType::F16, &[3, 7])).int(0).exact("f16"),
+            sample().arg(wave(DType::I32, &[5])).int(0).exact("i32"),
+            sample().arg(cycle(DType::I32, &[4], &[14.0, 15.0, 25.0, -7.0])).int(-1).exact("tens"),
         ]
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
-use crate::ops::kit::samples::{case, float, int, truth};
+use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::task::{Binary, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -79,12 +79,12 @@ macro_rules! scalar {
 
             fn cases() -> Vec<Case> {
                 if Types::$rule == Types::Truth {
-                    return vec![case("both", [truth(true), truth(true)], 0.0), case("one", [truth(true), truth(false)], 0.0)];
+                    return vec![sample().flag(true).flag(true).exact("both"), sample().flag(true).flag(false).exact("one")];
                 }
-                let mut out = vec![case("integers", [int(-7), int(2)], 1e-6), case("equal", [int(3), int(3)], 0.0)];
+                let mut out = vec![sample().int(-7).int(2).case("integers"), sample().int(3).int(3).exact("equal")];
                 if Types::$rule != Types::Bits {
-                    out.push(case("mixed", [int(7), float(-2.0)], 1e-6));
-                    out.push(case("floats", [float(1.5), float(2.0)], 1e-6));
+                    out.push(sample().int(7).real(-2.0).case("mixed"));
+                    out.push(sample().real(1.5).real(2.0).case("floats"));
                 }
                 out
             }
@@ -161,7 +161,7 @@ macro_rules! scalar_unary {
             }
 
             fn cases() -> Vec<Case> {
-                vec![case("integer", [int(3)], 1e-6), case("float", [float(2.5)], 1e-6), case("bool", [truth(true)], 1e-6)]
+                vec![sample().int(3).case("integer"), sample().real(2.5).case("float"), sample().flag(true).case("bool")]
             }
         }
     )*};

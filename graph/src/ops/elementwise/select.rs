@@ -2,7 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact};
-use crate::ops::kit::samples::{case, cycle, flags, float, int, wave};
+use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -34,13 +34,17 @@ impl Rule for Select {
     fn cases() -> Vec<Case> {
         let x = |d: DType, dims: &[usize]| wave(d, dims);
         vec![
-            case("f32", [flags(&[3, 5]), x(DType::F32, &[3, 5]), x(DType::F32, &[3, 5])], 0.0),
-            case("broadcast", [flags(&[2, 1, 5]), x(DType::F32, &[3, 1]), x(DType::F32, &[])], 0.0),
-            case("f16", [flags(&[3, 5]), x(DType::F16, &[5]), float(0.5)], 1e-3),
-            case("i64", [flags(&[5]), x(DType::I64, &[5]), int(-1)], 0.0),
-            case("int and float", [flags(&[5]), x(DType::I32, &[5]), x(DType::F32, &[5])], 1e-6),
-            case("bool", [flags(&[5]), flags(&[5]), flags(&[1])], 0.0),
-            case("special", [flags(&[4]), cycle(DType::F32, &[4], &[f64::NAN, f64::INFINITY]), float(0.0)], 0.0),
+            sample().arg(flags(&[3, 5])).arg(x(DType::F32, &[3, 5])).arg(x(DType::F32, &[3, 5])).exact("f32"),
+            sample().arg(flags(&[2, 1, 5])).arg(x(DType::F32, &[3, 1])).arg(x(DType::F32, &[])).exact("broadcast"),
+            sample().arg(flags(&[3, 5])).arg(x(DType::F16, &[5])).real(0.5).case("f16"),
+            sample().arg(flags(&[5])).arg(x(DType::I64, &[5])).int(-1).exact("i64"),
+            sample().arg(flags(&[5])).arg(x(DType::I32, &[5])).arg(x(DType::F32, &[5])).case("int and float"),
+            sample().arg(flags(&[5])).arg(flags(&[5])).arg(flags(&[1])).exact("bool"),
+            sample()
+                .arg(flags(&[4]))
+                .arg(cycle(DType::F32, &[4], &[f64::NAN, f64::INFINITY]))
+                .real(0.0)
+                .exact("special"),
         ]
     }
 }
@@ -65,12 +69,12 @@ impl Rule for MaskedFill {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("f32", [wave(DType::F32, &[2, 3, 5]), flags(&[3, 5]), float(-1e9)], 0.0),
-            case("wider mask", [wave(DType::F32, &[5]), flags(&[3, 5]), float(f32::NEG_INFINITY)], 0.0),
-            case("tensor value", [wave(DType::F32, &[3, 5]), flags(&[5]), wave(DType::F32, &[])], 0.0),
-            case("f16", [wave(DType::F16, &[3, 5]), flags(&[3, 1]), float(0.5)], 0.0),
-            case("i64", [wave(DType::I64, &[3, 5]), flags(&[3, 5]), int(7)], 0.0),
-            case("float value", [wave(DType::I32, &[3, 5]), flags(&[3, 5]), float(7.5)], 0.0),
+            sample().arg(wave(DType::F32, &[2, 3, 5])).arg(flags(&[3, 5])).real(-1e9).exact("f32"),
+            sample().arg(wave(DType::F32, &[5])).arg(flags(&[3, 5])).real(f32::NEG_INFINITY).exact("wider mask"),
+            sample().arg(wave(DType::F32, &[3, 5])).arg(flags(&[5])).arg(wave(DType::F32, &[])).exact("tensor value"),
+            sample().arg(wave(DType::F16, &[3, 5])).arg(flags(&[3, 1])).real(0.5).exact("f16"),
+            sample().arg(wave(DType::I64, &[3, 5])).arg(flags(&[3, 5])).int(7).exact("i64"),
+            sample().arg(wave(DType::I32, &[3, 5])).arg(flags(&[3, 5])).real(7.5).exact("float value"),
         ]
     }
 }

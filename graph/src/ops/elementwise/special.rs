@@ -3,7 +3,7 @@
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::broadcasting::{evaluate_f64, fact, float_of};
-use crate::ops::kit::samples::{case, cycle};
+use crate::ops::kit::sample::{cycle, sample};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 use std::f64::consts::PI;
@@ -31,7 +31,7 @@ macro_rules! special {
             }
 
             fn cases() -> Vec<Case> {
-                vec![case("f32", [cycle(DType::F32, &[2, 5], &$values)], 0.0), case("f16", [cycle(DType::F16, &[3], &$values)], 0.0)]
+                vec![sample().arg(cycle(DType::F32, &[2, 5], &$values)).exact("f32"), sample().arg(cycle(DType::F16, &[3], &$values)).exact("f16")]
             }
         }
     )*};

@@ -2,7 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of};
-use crate::ops::kit::samples::{case, cycle, flags, tensor, tolerance};
+use crate::ops::kit::sample::{cycle, filled, flags, sample};
 use crate::task::Lowering;
 use crate::task::Unary;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -71,8 +71,8 @@ const EDGES: [f64; 11] =
 
 fn cases(rule: Types, f: Unary) -> Vec<Case> {
     let on = |name, dtype: DType, dims: &[usize]| {
-        let bound = if matches!(rule, Types::Truth | Types::Bits | Types::Test) { 0.0 } else { tolerance(dtype) };
-        case(name, [cycle(dtype, dims, domain(f))], bound)
+        let sample = sample().arg(cycle(dtype, dims, domain(f)));
+        if matches!(rule, Types::Truth | Types::Bits | Types::Test) { sample.exact(name) } else { sample.case(name) }
     };
     let mut out = Vec::new();
     if rule != Types::Bits {
@@ -81,16 +81,16 @@ fn cases(rule: Types, f: Unary) -> Vec<Case> {
         out.push(on("one element", DType::F32, &[]));
         out.push(on("empty", DType::F32, &[0, 3]));
         if edges_agree(f) {
-            out.push(case("edge values", [cycle(DType::F32, &[11], &EDGES)], tolerance(DType::F32)));
+            out.push(sample().arg(cycle(DType::F32, &[11], &EDGES)).case("edge values"));
         }
     }
     if rule != Types::Float {
         out.push(on("i32", DType::I32, &[4, 5]));
     } else {
-        out.push(case("integers", [tensor(DType::I64, &[4], |i| i as f64 + 1.0)], 1e-6));
+        out.push(sample().arg(filled(DType::I64, &[4], |i| i as f64 + 1.0)).case("integers"));
     }
     if matches!(rule, Types::Truth | Types::Bits) {
-        out.push(case("bool", [flags(&[3, 4])], 0.0));
+        out.push(sample().arg(flags(&[3, 4])).exact("bool"));
     }
     out
 }

@@ -64,7 +64,7 @@ impl Rule for IOU {
         let a = boxes(&[0.0, 0.0, 10.0, 10.0, 1.0, 1.0, 4.0, 4.0]);
         let g = boxes(&[0.0, 0.0, 5.0, 5.0, 3.0, 3.0, 12.0, 8.0, 20.0, 20.0, 22.0, 21.0]);
         let s = sample().data(a).data(g);
-        vec![s.clone().text("iou").case("both", 1e-6), s.text("iof").case("second", 1e-6)]
+        vec![s.clone().text("iou").case("both"), s.text("iof").case("second")]
     }
 }
 
@@ -142,7 +142,7 @@ impl Rule for NMSWithMask {
         let boxes = Tensor::from_slice(&[3, 5], &values).unwrap_or(Tensor::scalar(0f32));
         let same: Vec<f32> = (0..35).map(|i| if i % 5 == 4 { 1.0 } else { (i * 7 % 40) as f32 }).collect();
         let equal = Tensor::from_slice(&[7, 5], &same).unwrap_or(Tensor::scalar(0f32));
-        vec![sample().data(boxes).real(0.3).case("one overlap", 0.0), sample().data(equal).case("equal scores", 0.0)]
+        vec![sample().data(boxes).real(0.3).exact("one overlap"), sample().data(equal).exact("equal scores")]
     }
 }
 
@@ -267,7 +267,7 @@ impl Rule for ROIAlign {
         let rois = [0.0, 1.0, 1.0, 5.0, 5.0, 1.0, -3.0, 0.0, 2.0, 9.0f32];
         let rois = Tensor::from_slice(&[2, 5], &rois).unwrap_or(Tensor::scalar(0f32));
         let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).data(rois).int(2).int(3).real(0.5);
-        vec![s.clone().int(2).int(1).case("two samples", 1e-6), s.int(0).int(0).case("samples by size", 1e-6)]
+        vec![s.clone().int(2).int(1).case("two samples"), s.int(0).int(0).case("samples by size")]
     }
 }
 

@@ -159,11 +159,11 @@ impl Rule for GridSampler2D {
             sample().tensor(DType::F32, &[1, 2, 4, 2]).data(halves.unwrap_or_else(|_| Tensor::vector::<f32>(&[])));
         let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).tensor(DType::F32, &[2, 3, 2, 2]);
         vec![
-            s.clone().int(0).int(0).flag(true).case("bilinear", 1e-6),
-            s.clone().text("bilinear").text("reflection").flag(false).case("reflection", 1e-6),
-            s.int(1).int(1).flag(false).case("nearest", 0.0),
-            halves.clone().int(1).int(0).flag(false).case("halves, nearest", 0.0),
-            halves.clone().int(1).int(1).flag(false).case("halves at the border, nearest", 0.0),
+            s.clone().int(0).int(0).flag(true).case("bilinear"),
+            s.clone().text("bilinear").text("reflection").flag(false).case("reflection"),
+            s.int(1).int(1).flag(false).exact("nearest"),
+            halves.clone().int(1).int(0).flag(false).exact("halves, nearest"),
+            halves.clone().int(1).int(1).flag(false).exact("halves at the border, nearest"),
         ]
     }
 }

@@ -337,7 +337,7 @@ fn switched<'a>(
 /// Cases of an operator with the two switches.
 fn switched_cases(dtype: DType, both: bool) -> Vec<Case> {
     let one = |x: &[usize], out: &[i64], corners, centres, name| {
-        sample().tensor(dtype, x).ints(out).flag(corners).flag(centres).case(name, 1e-5)
+        sample().tensor(dtype, x).ints(out).flag(corners).flag(centres).case(name)
     };
     let mut cases = vec![
         one(&[2, 3, 2, 3], &[3, 5], false, false, "larger"),
@@ -375,7 +375,7 @@ impl ResizeNearestNeighbor {
 
 resizing!(ResizeNearestNeighbor, {
     let mut cases = switched_cases(DType::F32, false);
-    cases.push(sample().tensor(DType::I32, &[1, 1, 2, 2]).ints(&[4, 3]).case("i32", 0.0));
+    cases.push(sample().tensor(DType::I32, &[1, 1, 2, 2]).ints(&[4, 3]).exact("i32"));
     cases
 });
 
@@ -474,8 +474,8 @@ macro_rules! nearest_op {
 
         resizing!($name, {
             vec![
-                sample().tensor(DType::F32, $shape).ints($out).none().case("sizes", 0.0),
-                sample().tensor(DType::F32, $shape).none().reals($scales).case("scales", 0.0),
+                sample().tensor(DType::F32, $shape).ints($out).none().exact("sizes"),
+                sample().tensor(DType::F32, $shape).none().reals($scales).exact("scales"),
             ]
         });
     };
@@ -531,9 +531,9 @@ macro_rules! upsample_op {
 
         resizing!($name, {
             vec![
-                sample().tensor(DType::F32, $shape).ints($out).none().flag(false).case("sizes", 1e-5),
-                sample().tensor(DType::F32, $shape).ints($out).none().flag(true).case("aligned corners", 1e-5),
-                sample().tensor(DType::F32, $shape).none().reals($scales).case("scales", 1e-5),
+                sample().tensor(DType::F32, $shape).ints($out).none().flag(false).case("sizes"),
+                sample().tensor(DType::F32, $shape).ints($out).none().flag(true).case("aligned corners"),
+                sample().tensor(DType::F32, $shape).none().reals($scales).case("scales"),
             ]
         });
     };
@@ -595,6 +595,6 @@ impl ResizeLinear1D {
 }
 
 resizing!(ResizeLinear1D, {
-    let one = |mode, name| sample().tensor(DType::F32, &[2, 3, 4]).ints(&[7]).text(mode).case(name, 1e-5);
+    let one = |mode, name| sample().tensor(DType::F32, &[2, 3, 4]).ints(&[7]).text(mode).case(name);
     vec![one("align_corners", "corners"), one("half_pixel", "centres")]
 });

@@ -145,12 +145,12 @@ impl Rule for Gather {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[4, 3]).index(I32, &[3], &[2, 0, -1]).int(0).case("rows", 0.0),
-            sample().tensor(F16, &[2, 4, 3]).index(I64, &[2, 2], &[3, 0, 1, 1]).int(1).case("middle", 0.0),
-            sample().tensor(I8, &[3, 2]).index(I64, &[], &[1]).int(-1).case("scalar index", 0.0),
-            sample().tensor(F32, &[2, 3, 2]).index(I32, &[2, 2], &[0, 2, 1, 1]).int(1).int(1).case("batch", 0.0),
-            sample().tensor(F32, &[2, 2, 3]).index(I32, &[2, 2], &[0, 2, 1, 1]).int(2).int(1).case("inner batch", 0.0),
-            sample().tensor(F32, &[3]).index(U8, &[2], &[0, 2]).case("u8 indices", 0.0),
+            sample().tensor(F32, &[4, 3]).index(I32, &[3], &[2, 0, -1]).int(0).exact("rows"),
+            sample().tensor(F16, &[2, 4, 3]).index(I64, &[2, 2], &[3, 0, 1, 1]).int(1).exact("middle"),
+            sample().tensor(I8, &[3, 2]).index(I64, &[], &[1]).int(-1).exact("scalar index"),
+            sample().tensor(F32, &[2, 3, 2]).index(I32, &[2, 2], &[0, 2, 1, 1]).int(1).int(1).exact("batch"),
+            sample().tensor(F32, &[2, 2, 3]).index(I32, &[2, 2], &[0, 2, 1, 1]).int(2).int(1).exact("inner batch"),
+            sample().tensor(F32, &[3]).index(U8, &[2], &[0, 2]).exact("u8 indices"),
         ]
     }
 }
@@ -197,7 +197,7 @@ impl Rule for Embedding {
     }
 
     fn cases() -> Vec<Case> {
-        vec![sample().index(DType::I64, &[2, 2], &[3, 0, 1, 1]).tensor(DType::F32, &[4, 3]).int(0).case("rows", 0.0)]
+        vec![sample().index(DType::I64, &[2, 2], &[3, 0, 1, 1]).tensor(DType::F32, &[4, 3]).int(0).exact("rows")]
     }
 }
 
@@ -256,7 +256,7 @@ impl Rule for EmbeddingLookup {
     }
 
     fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[4, 2]).index(DType::I32, &[5], &[5, 2, 0, 7, -1]).int(1).case("offset", 0.0)]
+        vec![sample().tensor(DType::F32, &[4, 2]).index(DType::I32, &[5], &[5, 2, 0, 7, -1]).int(1).exact("offset")]
     }
 }
 
@@ -326,8 +326,8 @@ impl Rule for GatherD {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).case("columns", 0.0),
-            sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).case("shorter index", 0.0),
+            sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).exact("columns"),
+            sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).exact("shorter index"),
         ]
     }
 }
@@ -423,9 +423,9 @@ impl Rule for GatherNd {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).case("elements", 0.0),
-            sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).case("slices", 0.0),
-            sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).case("one row", 0.0),
+            sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).exact("elements"),
+            sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).exact("slices"),
+            sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).exact("one row"),
         ]
     }
 }
@@ -475,8 +475,8 @@ impl Rule for IndexSelect {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[2, 4]).int(1).index(DType::I32, &[3], &[3, 0, 3]).case("columns", 0.0),
-            sample().tensor(DType::F32, &[3, 2]).int(0).index(DType::I64, &[], &[1]).case("scalar index", 0.0),
+            sample().tensor(DType::F32, &[2, 4]).int(1).index(DType::I32, &[3], &[3, 0, 3]).exact("columns"),
+            sample().tensor(DType::F32, &[3, 2]).int(0).index(DType::I64, &[], &[1]).exact("scalar index"),
         ]
     }
 }

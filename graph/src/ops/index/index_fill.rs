@@ -63,7 +63,7 @@ impl Rule for IndexFill {
 
     fn cases() -> Vec<Case> {
         let s = sample().tensor(DType::F32, &[3, 4]).int(1).index(DType::I32, &[2], &[0, -1]);
-        vec![s.real(-1.0).case("columns", 0.0)]
+        vec![s.real(-1.0).exact("columns")]
     }
 }
 
@@ -143,8 +143,8 @@ impl Rule for TensorCopySlices {
     fn cases() -> Vec<Case> {
         let s = sample().tensor(DType::F32, &[4, 3]);
         vec![
-            s.clone().tensor(DType::F32, &[6]).ints(&[0]).ints(&[2]).ints(&[1]).case("rows", 0.0),
-            s.tensor(DType::F32, &[2, 1]).ints(&[0, 1]).ints(&[4, 2]).ints(&[2, 1]).case("steps", 0.0),
+            s.clone().tensor(DType::F32, &[6]).ints(&[0]).ints(&[2]).ints(&[1]).exact("rows"),
+            s.tensor(DType::F32, &[2, 1]).ints(&[0, 1]).ints(&[4, 2]).ints(&[2, 1]).exact("steps"),
         ]
     }
 }

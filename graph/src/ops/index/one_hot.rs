@@ -1,7 +1,7 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, offsets, real, scalars, tensor_of};
-use crate::ops::kit::samples::{case, cycle, float, int};
+use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::reduce::reduction::operand;
 use crate::task::Binary;
 use crate::task::Lowering;
@@ -109,11 +109,11 @@ impl Rule for OneHot {
     fn cases() -> Vec<Case> {
         let i = |d, dims: &[usize]| cycle(d, dims, &[0.0, 2.0, 5.0, -1.0, 1.0]);
         vec![
-            case("last", [i(DType::I32, &[5]), int(3), float(1.0), float(0.0)], 0.0),
-            case("first", [i(DType::I64, &[2, 3]), int(3), int(5), int(2), int(0)], 0.0),
-            case("middle", [i(DType::I64, &[2, 3]), int(4), float(1.0), float(0.0), int(1)], 0.0),
-            case("scalar", [i(DType::I32, &[]), int(3), float(1.0), float(0.0)], 0.0),
-            case("no depth", [i(DType::I32, &[2]), int(0), float(1.0), float(0.0)], 0.0),
+            sample().arg(i(DType::I32, &[5])).int(3).real(1.0).real(0.0).exact("last"),
+            sample().arg(i(DType::I64, &[2, 3])).int(3).int(5).int(2).int(0).exact("first"),
+            sample().arg(i(DType::I64, &[2, 3])).int(4).real(1.0).real(0.0).int(1).exact("middle"),
+            sample().arg(i(DType::I32, &[])).int(3).real(1.0).real(0.0).exact("scalar"),
+            sample().arg(i(DType::I32, &[2])).int(0).real(1.0).real(0.0).exact("no depth"),
         ]
     }
 }

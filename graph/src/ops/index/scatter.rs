@@ -237,8 +237,8 @@ macro_rules! scatter_nd_op {
                 let rows = sample().tensor(DType::F32, &[4, 3]).index(DType::I32, &[3, 1], &[2, 0, 2]);
                 let elements = sample().tensor(DType::I32, &[2, 3]).index(DType::I64, &[2, 2], &[0, 1, 1, 2]);
                 vec![
-                    rows.tensor(DType::F32, &[3, 3]).case("rows", 1e-6),
-                    elements.positive(DType::I32, &[2]).case("elements", 0.0),
+                    rows.tensor(DType::F32, &[3, 3]).case("rows"),
+                    elements.positive(DType::I32, &[2]).exact("elements"),
                 ]
             }
         }
@@ -353,7 +353,7 @@ macro_rules! scatter_rows_op {
 
             fn cases() -> Vec<Case> {
                 let s = sample().tensor(DType::F32, &[4, 3]).index(DType::I32, &[1, 3], &[2, 0, 2]);
-                vec![s.tensor(DType::F32, &[1, 3, 3]).case("rows", 1e-6)]
+                vec![s.tensor(DType::F32, &[1, 3, 3]).case("rows")]
             }
         }
     };
@@ -435,8 +435,8 @@ impl Rule for ScatterNd {
     fn cases() -> Vec<Case> {
         let s = sample().index(DType::I32, &[3, 1], &[1, 1, 0]);
         vec![
-            s.clone().tensor(DType::F32, &[3]).ints(&[4]).case("elements", 1e-6),
-            s.tensor(DType::I64, &[3, 2]).ints(&[2, 2]).case("rows", 0.0),
+            s.clone().tensor(DType::F32, &[3]).ints(&[4]).case("elements"),
+            s.tensor(DType::I64, &[3, 2]).ints(&[2, 2]).exact("rows"),
         ]
     }
 }
@@ -583,7 +583,7 @@ impl TensorScatterElements {
 
 ruled!(TensorScatterElements, {
     let s = sample().tensor(DType::F32, &[3, 3]).index(DType::I32, &[2, 2], &[0, 0, 2, -2]).tensor(DType::F32, &[2, 2]);
-    vec![s.clone().int(0).text("add").case("added", 1e-6), s.int(1).text("none").case("replaced", 0.0)]
+    vec![s.clone().int(0).text("add").case("added"), s.int(1).text("none").exact("replaced")]
 });
 
 op! {
@@ -599,7 +599,7 @@ impl Scatter {
 
 ruled!(Scatter, {
     let s = sample().tensor(DType::F32, &[3, 3]).int(0).index(DType::I64, &[1, 2], &[2, 0]).tensor(DType::F32, &[2, 3]);
-    vec![s.clone().case("replaced", 0.0), s.text("add").case("added", 1e-6)]
+    vec![s.clone().exact("replaced"), s.text("add").case("added")]
 });
 
 op! {
@@ -615,7 +615,7 @@ impl ScatterAddExt {
 
 ruled!(ScatterAddExt, {
     let s = sample().tensor(DType::F32, &[3, 3]).int(1).index(DType::I64, &[2, 2], &[1, 1, 0, 2]);
-    vec![s.tensor(DType::F32, &[2, 2]).case("added", 1e-6)]
+    vec![s.tensor(DType::F32, &[2, 2]).case("added")]
 });
 
 op! {
@@ -697,8 +697,8 @@ impl Rule for IndexAddExt {
     fn cases() -> Vec<Case> {
         let s = sample().tensor(DType::F32, &[4, 3]).int(0).index(DType::I32, &[2], &[1, 1]);
         vec![
-            s.clone().tensor(DType::F32, &[2, 3]).int(1).case("rows", 1e-6),
-            s.tensor(DType::F32, &[3]).real(0.5).case("one row for all", 1e-6),
+            s.clone().tensor(DType::F32, &[2, 3]).int(1).case("rows"),
+            s.tensor(DType::F32, &[3]).real(0.5).case("one row for all"),
         ]
     }
 }
@@ -727,8 +727,8 @@ macro_rules! segment_op {
             fn cases() -> Vec<Case> {
                 let ids = |s: crate::ops::kit::sample::Sample| s.index(DType::I32, &[4], &[0, 2, 0, -1]).int(4);
                 vec![
-                    ids(sample().tensor(DType::F32, &[4, 2])).case("rows", 1e-6),
-                    ids(sample().tensor(DType::I32, &[4])).case("elements", 0.0),
+                    ids(sample().tensor(DType::F32, &[4, 2])).case("rows"),
+                    ids(sample().tensor(DType::I32, &[4])).exact("elements"),
                 ]
             }
         }

@@ -132,11 +132,11 @@ shape_only!(SliceToIndices, {
     let of = |start, stop, step| sample().tensor(DType::F32, &[4, 5]).int(start).int(stop).int(step);
     let types = [SLICE, SLICE, 0, 0, 0, 0, 0, 0];
     vec![
-        of(1, -1, 1).case("rows", 0.0),
-        of(0, -1, 2).int(1).ints(&types).int(0).ints(&[1, 0, 0]).case("columns", 0.0),
-        of(0, 0, -1).int(0).ints(&types).int(0).ints(&[1, 1, 0]).case("backwards", 0.0),
-        of(3, 1, 1).case("empty", 0.0),
-        of(0, 2, 1).int(1).ints(&[ELLIPSIS, SLICE]).int(0).ints(&[0, 0, 1]).case("ellipsis", 0.0),
+        of(1, -1, 1).exact("rows"),
+        of(0, -1, 2).int(1).ints(&types).int(0).ints(&[1, 0, 0]).exact("columns"),
+        of(0, 0, -1).int(0).ints(&types).int(0).ints(&[1, 1, 0]).exact("backwards"),
+        of(3, 1, 1).exact("empty"),
+        of(0, 2, 1).int(1).ints(&[ELLIPSIS, SLICE]).int(0).ints(&[0, 0, 1]).exact("ellipsis"),
     ]
 });
 
@@ -245,12 +245,12 @@ impl Rule for NormalizeTupleIndex {
         };
         let number = sample().tensor(DType::F32, &[4, 5]).int(-1).text("int_index");
         vec![
-            number.ints(&[NONE, TENSOR]).int(1).int(1).case("number", 0.0),
-            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).case("numbers", 0.0),
-            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).case("truth values", 0.0),
-            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).case("added", 0.0),
-            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).case("ellipsis", 0.0),
-            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).case("no such dimension", 0.0),
+            number.ints(&[NONE, TENSOR]).int(1).int(1).exact("number"),
+            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).exact("numbers"),
+            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).exact("truth values"),
+            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).exact("added"),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).exact("ellipsis"),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).exact("no such dimension"),
         ]
     }
 }
@@ -364,10 +364,10 @@ shape_only!(GetTupleIndexInfo, {
         all.fold(s, |s, dims| s.index(DType::I64, dims, &vec![0; dims.iter().product()]))
     };
     vec![
-        of(&[&[3], &[2]]).ints(&[SLICE, SLICE]).text("setitem_by_tuple").case("slices", 0.0),
-        of(&[&[3], &[2, 2]]).ints(&[SLICE, TENSOR, 0]).text("setitem_by_tuple").case("slice and tensor", 0.0),
-        of(&[&[2], &[4], &[5]]).ints(&[ELLIPSIS, TENSOR]).text("setitem_by_tuple_with_tensor").case("ellipsis", 0.0),
-        of(&[&[2], &[]]).ints(&[TENSOR, SLICE]).text("pre_setitem_by_tuple").case("early", 0.0),
+        of(&[&[3], &[2]]).ints(&[SLICE, SLICE]).text("setitem_by_tuple").exact("slices"),
+        of(&[&[3], &[2, 2]]).ints(&[SLICE, TENSOR, 0]).text("setitem_by_tuple").exact("slice and tensor"),
+        of(&[&[2], &[4], &[5]]).ints(&[ELLIPSIS, TENSOR]).text("setitem_by_tuple_with_tensor").exact("ellipsis"),
+        of(&[&[2], &[]]).ints(&[TENSOR, SLICE]).text("pre_setitem_by_tuple").exact("early"),
     ]
 });
 
@@ -428,9 +428,9 @@ shape_only!(RemoveExpandedDims, {
         s.ints(&[1]).int(position).flag(false).ints(types).int(new)
     };
     vec![
-        of(&[4, 3], 0, -1, &[SLICE, SLICE], 0).case("slices", 0.0),
-        of(&[1, 4, 5], 0, -1, &[NONE, SLICE, ELLIPSIS], 1).case("added", 0.0),
-        of(&[1, 5], 0, 0, &[TENSOR], 0).case("tensor", 0.0),
-        of(&[5], 1, 0, &[SLICE], 0).case("nothing", 0.0),
+        of(&[4, 3], 0, -1, &[SLICE, SLICE], 0).exact("slices"),
+        of(&[1, 4, 5], 0, -1, &[NONE, SLICE, ELLIPSIS], 1).exact("added"),
+        of(&[1, 5], 0, 0, &[TENSOR], 0).exact("tensor"),
+        of(&[5], 1, 0, &[SLICE], 0).exact("nothing"),
     ]
 });

@@ -5,6 +5,5 @@ pub(super) mod broadcasting;
 pub(super) mod indices;
 pub(super) mod number;
 pub(super) mod sample;
-pub(super) mod samples;
 pub(super) mod taps;
 pub(super) mod window;

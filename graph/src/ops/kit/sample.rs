@@ -1,7 +1,8 @@
-//! Test inputs for operators.
+//! Arguments for the operators' test cases.
 
-use crate::op::{Case, CaseArg, Const};
-use crate::{DType, Tensor, count};
+use crate::op::{ArgValue, Args, Case, CaseArg, Const, Operand};
+use crate::task::V;
+use crate::{DType, OpError, Tensor, count};
 
 /// Arguments of a [`Case`], in signature order.
 #[derive(Clone, Default)]
@@ -16,9 +17,15 @@ pub(in crate::ops) fn sample() -> Sample {
 }
 
 impl Sample {
-    fn push(mut self, arg: CaseArg) -> Sample {
+    /// This argument.
+    pub fn arg(mut self, arg: CaseArg) -> Sample {
         self.args.push(Some(arg));
         self
+    }
+
+    /// These arguments.
+    pub fn args(self, args: impl IntoIterator<Item = CaseArg>) -> Sample {
+        args.into_iter().fold(self, Sample::arg)
     }
 
     /// A tensor of small numbers of both signs: about −1 to 1 for floats, −4 to 4 for integers.
@@ -37,7 +44,7 @@ impl Sample {
 
     /// This tensor.
     pub fn data(self, tensor: Tensor) -> Sample {
-        self.push(CaseArg::Tensor(tensor))
+        self.arg(CaseArg::Tensor(tensor))
     }
 
     /// Integers as a tensor.
@@ -49,36 +56,41 @@ impl Sample {
     pub fn tensors(mut self, dtype: DType, shapes: &[&[usize]]) -> Sample {
         let tensors = shapes.iter().zip(self.seed + 1..).map(|(dims, seed)| scattered(dtype, dims, seed)).collect();
         self.seed += shapes.len() as u64;
-        self.push(CaseArg::Tensors(tensors))
+        self.arg(CaseArg::Tensors(tensors))
     }
 
     pub fn int(self, value: i64) -> Sample {
-        self.push(CaseArg::Const(Const::Int(value)))
+        self.arg(CaseArg::from(value))
     }
 
     pub fn ints(self, values: &[i64]) -> Sample {
-        self.push(CaseArg::Const(Const::Tuple(values.iter().map(|&v| Const::Int(v)).collect())))
+        self.arg(CaseArg::from(values))
     }
 
     pub fn real(self, value: f32) -> Sample {
-        self.push(CaseArg::Const(Const::Float(value)))
+        self.arg(CaseArg::from(value))
     }
 
     pub fn reals(self, values: &[f32]) -> Sample {
-        self.push(CaseArg::Const(Const::Tuple(values.iter().map(|&v| Const::Float(v)).collect())))
+        self.arg(CaseArg::Const(Const::Tuple(values.iter().map(|&v| Const::Float(v)).collect())))
     }
 
     pub fn flag(self, value: bool) -> Sample {
-        self.push(CaseArg::Const(Const::Bool(value)))
+        self.arg(CaseArg::from(value))
     }
 
     pub fn text(self, value: &str) -> Sample {
-        self.push(CaseArg::Const(Const::Str(value.into())))
+        self.arg(CaseArg::from(value))
+    }
+
+    /// An element type.
+    pub fn dtype(self, dtype: DType) -> Sample {
+        self.int(dtype.type_id())
     }
 
     /// Python's `None`.
     pub fn none(self) -> Sample {
-        self.push(CaseArg::Const(Const::None))
+        self.arg(CaseArg::from(Const::None))
     }
 
     /// An argument that is left out.
@@ -88,8 +100,13 @@ impl Sample {
     }
 
     /// The case with these arguments.
-    pub fn case(self, name: &'static str, tolerance: f64) -> Case {
-        Case { name, args: self.args, tolerance }
+    pub fn case(self, name: &'static str) -> Case {
+        Case { name, args: self.args, exact: false }
+    }
+
+    /// The case with these arguments, whose results are equal whoever computes them.
+    pub fn exact(self, name: &'static str) -> Case {
+        Case { name, args: self.args, exact: true }
     }
 }
 
@@ -117,4 +134,80 @@ fn uniform(n: usize, seed: u64) -> Vec<f64> {
         (state >> 40) as f64 / (1u64 << 24) as f64
     };
     (0..n).map(|_| next()).collect()
+}
+
+/// A tensor of `dims` with element `i` from `f(i)`.
+pub(in crate::ops) fn filled(dtype: DType, dims: &[usize], f: impl Fn(usize) -> f64) -> CaseArg {
+    let data: Vec<f64> = (0..count(dims)).map(f).collect();
+    CaseArg::Tensor(Tensor::from_f64s(dtype, dims, &data).unwrap_or_else(|_| Tensor::scalar(0.0f32)))
+}
+
+/// A tensor of `dims` whose elements walk through `values`.
+pub(in crate::ops) fn cycle(dtype: DType, dims: &[usize], values: &[f64]) -> CaseArg {
+    filled(dtype, dims, |i| values.get(i % values.len().max(1)).copied().unwrap_or(0.0))
+}
+
+/// A tensor of `dims` with distinct-looking numbers between −3 and 3.
+pub(in crate::ops) fn wave(dtype: DType, dims: &[usize]) -> CaseArg {
+    filled(dtype, dims, |i| f64::from((i * 37 % 101) as u32) * 0.06 - 3.0)
+}
+
+/// A tensor of `dims` with numbers from `low` to `high`.
+pub(in crate::ops) fn between(dtype: DType, dims: &[usize], low: f64, high: f64) -> CaseArg {
+    filled(dtype, dims, |i| low + f64::from((i * 37 % 101) as u32) * (high - low) / 100.0)
+}
+
+/// A `bool` tensor of `dims`.
+pub(in crate::ops) fn flags(dims: &[usize]) -> CaseArg {
+    filled(DType::Bool, dims, |i| f64::from(u8::from(i * 7 % 5 > 1)))
+}
+
+impl From<Const> for CaseArg {
+    fn from(c: Const) -> CaseArg {
+        CaseArg::Const(c)
+    }
+}
+
+impl From<i64> for CaseArg {
+    fn from(x: i64) -> CaseArg {
+        CaseArg::Const(Const::Int(x))
+    }
+}
+
+impl From<f32> for CaseArg {
+    fn from(x: f32) -> CaseArg {
+        CaseArg::Const(Const::Float(x))
+    }
+}
+
+impl From<bool> for CaseArg {
+    fn from(x: bool) -> CaseArg {
+        CaseArg::Const(Const::Bool(x))
+    }
+}
+
+impl From<&str> for CaseArg {
+    fn from(s: &str) -> CaseArg {
+        CaseArg::Const(Const::Str(s.into()))
+    }
+}
+
+impl From<&[i64]> for CaseArg {
+    fn from(xs: &[i64]) -> CaseArg {
+        CaseArg::Const(Const::Tuple(xs.iter().map(|&x| Const::Int(x)).collect()))
+    }
+}
+
+/// What `infer` says of a case's arguments with known contents.
+pub(in crate::ops) fn facts<R>(case: &Case, infer: impl Fn(&Args) -> Result<R, OpError>) -> Result<R, OpError> {
+    let operand = |t: &Tensor| ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t.clone()) });
+    let arg = |arg: &CaseArg| match arg {
+        CaseArg::Tensor(t) => operand(t),
+        CaseArg::Tensors(ts) => ArgValue::List(ts.iter().map(operand).collect()),
+        CaseArg::Const(c @ (Const::Int(_) | Const::Float(_) | Const::Bool(_))) => {
+            c.tensor().map_or(ArgValue::Const(c.clone()), |t| operand(&t))
+        }
+        CaseArg::Const(c) => ArgValue::Const(c.clone()),
+    };
+    infer(&Args { op: case.name, items: case.args.iter().map(|a| a.as_ref().map(arg)).collect() })
 }

@@ -90,16 +90,10 @@ impl Rule for Addmm {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).int(1).int(1).case("bias", 1e-6),
-            sample()
-                .tensor(F32, &[3, 4])
-                .tensor(F32, &[3, 5])
-                .tensor(F32, &[5, 4])
-                .real(0.5)
-                .real(2.0)
-                .case("factors", 1e-6),
-            sample().tensor(F32, &[2, 3, 4]).tensor(F32, &[2, 3, 5]).tensor(F32, &[2, 5, 4]).case("batch", 1e-6),
-            sample().tensor(I32, &[2, 2]).tensor(I32, &[2, 3]).tensor(I32, &[3, 2]).int(2).int(-1).case("i32", 0.0),
+            sample().tensor(F32, &[4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).int(1).int(1).case("bias"),
+            sample().tensor(F32, &[3, 4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).real(0.5).real(2.0).case("factors"),
+            sample().tensor(F32, &[2, 3, 4]).tensor(F32, &[2, 3, 5]).tensor(F32, &[2, 5, 4]).case("batch"),
+            sample().tensor(I32, &[2, 2]).tensor(I32, &[2, 3]).tensor(I32, &[3, 2]).int(2).int(-1).exact("i32"),
         ]
     }
 }

@@ -1,6 +1,6 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, real};
-use crate::ops::kit::samples::{case, tolerance, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Binary;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -47,9 +47,9 @@ impl Rule for Outer {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("f32", [wave(DType::F32, &[3]), wave(DType::F32, &[5])], tolerance(DType::F32)),
-            case("mixed", [wave(DType::I32, &[4]), wave(DType::F32, &[1])], tolerance(DType::F32)),
-            case("i64", [wave(DType::I64, &[2]), wave(DType::I64, &[3])], 0.0),
+            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::F32, &[5])).case("f32"),
+            sample().arg(wave(DType::I32, &[4])).arg(wave(DType::F32, &[1])).case("mixed"),
+            sample().arg(wave(DType::I64, &[2])).arg(wave(DType::I64, &[3])).exact("i64"),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
-use crate::ops::kit::samples::{case, int, none, truth, tuple, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
 use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
@@ -115,10 +115,10 @@ macro_rules! moment {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("last", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
-                    case("biased", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), int(0), truth(true)], 1e-5),
-                    case("all", [wave(DType::F32, &[3, 5]), none()], 1e-5),
-                    case("f16", [wave(DType::F16, &[3, 9]), int(1)], 1e-2),
+                    sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
+                    sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).int(0).flag(true).case("biased"),
+                    sample().arg(wave(DType::F32, &[3, 5])).none().case("all"),
+                    sample().arg(wave(DType::F16, &[3, 9])).int(1).case("f16"),
                 ]
             }
         }
@@ -164,9 +164,9 @@ impl Rule for ReduceStd {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("last", [wave(DType::F32, &[3, 17]), tuple(&[-1])], 1e-5),
-            case("biased", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), truth(false), truth(true)], 1e-5),
-            case("all", [wave(DType::F32, &[3, 5]), tuple(&[])], 1e-5),
+            sample().arg(wave(DType::F32, &[3, 17])).ints(&[-1]).case("last"),
+            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).flag(false).flag(true).case("biased"),
+            sample().arg(wave(DType::F32, &[3, 5])).ints(&[]).case("all"),
         ]
     }
 }

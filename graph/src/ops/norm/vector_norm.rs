@@ -3,7 +3,7 @@
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
-use crate::ops::kit::samples::{case, cycle, dtype, float, int, none, truth, tuple, wave};
+use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
 use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Scalar, Unary};
@@ -124,11 +124,11 @@ impl Rule for LpNorm {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("two", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
-            case("one", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), int(1), truth(true)], 1e-5),
-            case("three", [wave(DType::F32, &[3, 5]), tuple(&[0, 1]), int(3)], 1e-5),
-            case("zero", [cycle(DType::F32, &[3, 5], &[0.0, 1.0, -2.0]), int(1), int(0)], 0.0),
-            case("floor", [cycle(DType::F32, &[3], &[0.0]), int(0), int(2), truth(false), float(0.5)], 0.0),
+            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("two"),
+            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).int(1).flag(true).case("one"),
+            sample().arg(wave(DType::F32, &[3, 5])).ints(&[0, 1]).int(3).case("three"),
+            sample().arg(cycle(DType::F32, &[3, 5], &[0.0, 1.0, -2.0])).int(1).int(0).exact("zero"),
+            sample().arg(cycle(DType::F32, &[3], &[0.0])).int(0).int(2).flag(false).real(0.5).exact("floor"),
         ]
     }
 }
@@ -172,12 +172,12 @@ impl Rule for LinalgVectorNorm {
     fn cases() -> Vec<Case> {
         let x = || wave(DType::F32, &[3, 7]);
         vec![
-            case("two", [x(), float(2.0), tuple(&[-1]), truth(true), none()], 1e-5),
-            case("all", [x()], 1e-5),
-            case("one and a half", [x(), float(1.5), int(0)], 1e-5),
-            case("infinite", [x(), float(f32::INFINITY), int(1)], 0.0),
-            case("minus infinite", [x(), float(f32::NEG_INFINITY), int(1)], 0.0),
-            case("in f64", [x(), float(2.0), int(1), truth(false), dtype(DType::F64)], 1e-9),
+            sample().arg(x()).real(2.0).ints(&[-1]).flag(true).none().case("two"),
+            sample().arg(x()).case("all"),
+            sample().arg(x()).real(1.5).int(0).case("one and a half"),
+            sample().arg(x()).real(f32::INFINITY).int(1).exact("infinite"),
+            sample().arg(x()).real(f32::NEG_INFINITY).int(1).exact("minus infinite"),
+            sample().arg(x()).real(2.0).int(1).flag(false).dtype(DType::F64).case("in f64"),
         ]
     }
 }

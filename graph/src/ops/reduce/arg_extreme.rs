@@ -4,7 +4,7 @@ use super::reduction::{position, reduced};
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
-use crate::ops::kit::samples::{case, dtype, int, none, truth, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::task::ReduceKind;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -115,11 +115,11 @@ macro_rules! position {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("last", [wave(DType::F32, &[3, 17])], 0.0),
-                    case("first", [wave(DType::F32, &[5, 3, 2]), int(0)], 0.0),
-                    case("i64 positions", [wave(DType::F32, &[3, 5, 2]), int(1), dtype(DType::I64)], 0.0),
-                    case("ties of i32", [wave(DType::I32, &[4, 9]), int(-1)], 0.0),
-                    case("f16", [wave(DType::F16, &[4, 9]), int(-1)], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 17])).exact("last"),
+                    sample().arg(wave(DType::F32, &[5, 3, 2])).int(0).exact("first"),
+                    sample().arg(wave(DType::F32, &[3, 5, 2])).int(1).dtype(DType::I64).exact("i64 positions"),
+                    sample().arg(wave(DType::I32, &[4, 9])).int(-1).exact("ties of i32"),
+                    sample().arg(wave(DType::F16, &[4, 9])).int(-1).exact("f16"),
                 ]
             }
         }
@@ -197,10 +197,10 @@ macro_rules! position_of_all {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("last", [wave(DType::F32, &[3, 17]), int(-1)], 0.0),
-                    case("kept", [wave(DType::F32, &[3, 5, 2]), int(1), truth(true)], 0.0),
-                    case("all", [wave(DType::F32, &[3, 5, 2]), none()], 0.0),
-                    case("all kept", [wave(DType::I32, &[3, 5]), none(), truth(true)], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 17])).int(-1).exact("last"),
+                    sample().arg(wave(DType::F32, &[3, 5, 2])).int(1).flag(true).exact("kept"),
+                    sample().arg(wave(DType::F32, &[3, 5, 2])).none().exact("all"),
+                    sample().arg(wave(DType::I32, &[3, 5])).none().flag(true).exact("all kept"),
                 ]
             }
         }
@@ -251,9 +251,9 @@ macro_rules! extreme {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("last", [wave(DType::F32, &[3, 17]), int(-1)], 0.0),
-                    case("kept", [wave(DType::F32, &[3, 5, 2]), int(1), truth(true)], 0.0),
-                    case("i32", [wave(DType::I32, &[3, 5]), int(0)], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 17])).int(-1).exact("last"),
+                    sample().arg(wave(DType::F32, &[3, 5, 2])).int(1).flag(true).exact("kept"),
+                    sample().arg(wave(DType::I32, &[3, 5])).int(0).exact("i32"),
                 ]
             }
         }

@@ -3,7 +3,7 @@
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
-use crate::ops::kit::samples::{case, cycle, dtype, int, truth, wave};
+use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::Lowering;
 use crate::task::{Binary, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -85,10 +85,10 @@ impl Running<'_> {
 fn cases(mild: bool) -> Vec<Case> {
     let x = |d: DType, dims: &[usize]| if mild { cycle(d, dims, &[1.0, -1.5, 0.5, 2.0]) } else { wave(d, dims) };
     vec![
-        case("last", [x(DType::F32, &[3, 17]), int(-1)], 1e-5),
-        case("first", [x(DType::F32, &[5, 3]), int(0)], 1e-5),
-        case("i32", [x(DType::I32, &[3, 5]), int(1)], 0.0),
-        case("scalar", [x(DType::F32, &[]), int(0)], 0.0),
+        sample().arg(x(DType::F32, &[3, 17])).int(-1).case("last"),
+        sample().arg(x(DType::F32, &[5, 3])).int(0).case("first"),
+        sample().arg(x(DType::I32, &[3, 5])).int(1).exact("i32"),
+        sample().arg(x(DType::F32, &[])).int(0).exact("scalar"),
     ]
 }
 
@@ -126,9 +126,9 @@ macro_rules! running {
             fn cases() -> Vec<Case> {
                 let mut out = cases(ScanKind::$kind == ScanKind::Prod);
                 let x = || cycle(DType::F32, &[2, 3, 4], &[1.0, -1.5, 0.5, 2.0]);
-                out.push(case("exclusive", [x(), int(1), truth(true)], 1e-5));
-                out.push(case("backwards", [x(), int(-2), truth(false), truth(true)], 1e-5));
-                out.push(case("exclusive backwards", [x(), int(2), truth(true), truth(true)], 1e-5));
+                out.push(sample().arg(x()).int(1).flag(true).case("exclusive"));
+                out.push(sample().arg(x()).int(-2).flag(false).flag(true).case("backwards"));
+                out.push(sample().arg(x()).int(2).flag(true).flag(true).case("exclusive backwards"));
                 out
             }
         }
@@ -175,7 +175,7 @@ impl Rule for CumsumExt {
 
     fn cases() -> Vec<Case> {
         let mut out = cases(false);
-        out.push(case("converted", [wave(DType::I32, &[3, 5]), int(1), dtype(DType::F32)], 1e-5));
+        out.push(sample().arg(wave(DType::I32, &[3, 5])).int(1).dtype(DType::F32).case("converted"));
         out
     }
 }
@@ -228,10 +228,10 @@ impl Rule for CumulativeLogsumexp {
     fn cases() -> Vec<Case> {
         let x = || wave(DType::F32, &[2, 3, 4]);
         vec![
-            case("last", [x(), int(-1)], 1e-6),
-            case("exclusive", [x(), int(1), truth(true)], 1e-6),
-            case("backwards", [x(), int(0), truth(false), truth(true)], 1e-6),
-            case("infinite", [cycle(DType::F32, &[5], &[f64::NEG_INFINITY, 1.0, f64::INFINITY]), int(0)], 1e-6),
+            sample().arg(x()).int(-1).case("last"),
+            sample().arg(x()).int(1).flag(true).case("exclusive"),
+            sample().arg(x()).int(0).flag(false).flag(true).case("backwards"),
+            sample().arg(cycle(DType::F32, &[5], &[f64::NEG_INFINITY, 1.0, f64::INFINITY])).int(0).case("infinite"),
         ]
     }
 }
@@ -283,10 +283,10 @@ macro_rules! extremes {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("last", [wave(DType::F32, &[3, 17]), int(-1)], 0.0),
-                    case("first", [wave(DType::I32, &[5, 3]), int(0)], 0.0),
-                    case("ties", [cycle(DType::F32, &[7], &[1.0, 5.0, 5.0, -2.0, -2.0]), int(0)], 0.0),
-                    case("NaN", [cycle(DType::F32, &[4], &[3.0, f64::NAN, 9.0]), int(0)], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 17])).int(-1).exact("last"),
+                    sample().arg(wave(DType::I32, &[5, 3])).int(0).exact("first"),
+                    sample().arg(cycle(DType::F32, &[7], &[1.0, 5.0, 5.0, -2.0, -2.0])).int(0).exact("ties"),
+                    sample().arg(cycle(DType::F32, &[4], &[3.0, f64::NAN, 9.0])).int(0).exact("NaN"),
                 ]
             }
         }

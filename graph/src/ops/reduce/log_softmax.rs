@@ -4,7 +4,7 @@ use super::softmax::normalised;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::Groups;
-use crate::ops::kit::samples::{case, int, none, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -77,10 +77,10 @@ impl Rule for LogSoftmax {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("last", [wave(DType::F32, &[3, 17])], 1e-5),
-            case("first", [wave(DType::F32, &[5, 3]), int(0)], 1e-5),
-            case("f16", [wave(DType::F16, &[3, 5]), int(-1)], 1e-2),
-            case("scalar", [wave(DType::F32, &[])], 1e-6),
+            sample().arg(wave(DType::F32, &[3, 17])).case("last"),
+            sample().arg(wave(DType::F32, &[5, 3])).int(0).case("first"),
+            sample().arg(wave(DType::F16, &[3, 5])).int(-1).case("f16"),
+            sample().arg(wave(DType::F32, &[])).case("scalar"),
         ]
     }
 }
@@ -110,9 +110,9 @@ impl Rule for LogSoftmaxExt {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("last", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
-            case("default", [wave(DType::F32, &[3, 5, 2]), none()], 1e-5),
-            case("converted", [wave(DType::F16, &[3, 5]), int(1), crate::ops::kit::samples::dtype(DType::F32)], 1e-5),
+            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
+            sample().arg(wave(DType::F32, &[3, 5, 2])).none().case("default"),
+            sample().arg(wave(DType::F16, &[3, 5])).int(1).dtype(DType::F32).case("converted"),
         ]
     }
 }

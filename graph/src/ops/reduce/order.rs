@@ -6,7 +6,7 @@ use crate::bounds::{self, Exceeded};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
-use crate::ops::kit::samples::{case, cycle, int, truth, wave};
+use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
@@ -198,19 +198,19 @@ sorted! {
     /// their order, and the first of them are taken.
     TopkExt { input: Operand, k: i64, dim: i64 = -1, largest: bool = true, sorted: bool = true }
         = |op| Sorting { x: &op.input, axis: op.dim, descending: op.largest, k: Some(op.k), ties: Ties::Stable, index: DType::I64 }, both,
-        [case("last", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
-         case("smallest", [wave(DType::F32, &[5, 3]), int(2), int(0), truth(false)], 0.0),
-         case("smallest of bytes", [cycle(DType::U8, &[6], &[3.0, 0.0, 200.0]), int(3), int(0), truth(false)], 0.0)];
+        [sample().arg(wave(DType::F32, &[3, 17])).int(4).exact("last"),
+         sample().arg(wave(DType::F32, &[5, 3])).int(2).int(0).flag(false).exact("smallest"),
+         sample().arg(cycle(DType::U8, &[6], &[3.0, 0.0, 200.0])).int(3).int(0).flag(false).exact("smallest of bytes")];
     /// The elements along `dim` in order, and their positions (`i64`). Equal elements keep their order.
     SortExt { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
         = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, both,
-        [case("last", [wave(DType::F32, &[3, 17])], 0.0),
-         case("descending ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0)];
+        [sample().arg(wave(DType::F32, &[3, 17])).exact("last"),
+         sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).flag(true).exact("descending ties")];
     /// Positions (`i64`) of the elements along `dim` in order.
     ArgSort { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
         = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, positions,
-        [case("first", [wave(DType::I32, &[5, 3]), int(0)], 0.0),
-         case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1)], 0.0)];
+        [sample().arg(wave(DType::I32, &[5, 3])).int(0).exact("first"),
+         sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).exact("ties")];
 }
 
 op! {
@@ -246,10 +246,10 @@ impl Rule for Sort {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("last", [wave(DType::F32, &[3, 17])], 0.0),
-            case("descending", [wave(DType::F16, &[5, 3]), int(0), truth(true)], 0.0),
-            case("ties", [cycle(DType::F32, &[2, 5], &TIES), int(1), truth(true)], 0.0),
-            case("empty", [wave(DType::F32, &[0, 3]), int(0)], 0.0),
+            sample().arg(wave(DType::F32, &[3, 17])).exact("last"),
+            sample().arg(wave(DType::F16, &[5, 3])).int(0).flag(true).exact("descending"),
+            sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).flag(true).exact("ties"),
+            sample().arg(wave(DType::F32, &[0, 3])).int(0).exact("empty"),
         ]
     }
 }
@@ -288,10 +288,10 @@ impl Rule for TopK {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("four", [wave(DType::F32, &[3, 17]), int(4)], 0.0),
-            case("all", [wave(DType::I32, &[2, 5]), int(5)], 0.0),
-            case("none", [wave(DType::F32, &[2, 5]), int(0)], 0.0),
-            case("ties", [cycle(DType::I32, &[10], &[0.0, 1.0]), int(7)], 0.0),
+            sample().arg(wave(DType::F32, &[3, 17])).int(4).exact("four"),
+            sample().arg(wave(DType::I32, &[2, 5])).int(5).exact("all"),
+            sample().arg(wave(DType::F32, &[2, 5])).int(0).exact("none"),
+            sample().arg(cycle(DType::I32, &[10], &[0.0, 1.0])).int(7).exact("ties"),
         ]
     }
 }
@@ -359,23 +359,12 @@ impl Rule for SearchSorted {
         let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
         let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
         vec![
-            case("rows", [rows(), values()], 0.0),
-            case(
-                "vector",
-                [cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]), cycle(DType::I32, &[3], &[3.0, 9.0, 0.0])],
-                0.0,
-            ),
-            case(
-                "right",
-                [
-                    rows(),
-                    values(),
-                    crate::ops::kit::samples::none(),
-                    crate::ops::kit::samples::dtype(DType::I32),
-                    truth(true),
-                ],
-                0.0,
-            ),
+            sample().arg(rows()).arg(values()).exact("rows"),
+            sample()
+                .arg(cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]))
+                .arg(cycle(DType::I32, &[3], &[3.0, 9.0, 0.0]))
+                .exact("vector"),
+            sample().arg(rows()).arg(values()).none().dtype(DType::I32).flag(true).exact("right"),
         ]
     }
 }

@@ -1,9 +1,9 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
-use crate::ops::kit::samples::{case, cycle, dtype, flags, int, none, tolerance, truth, tuple, wave};
+use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
@@ -220,22 +220,17 @@ fn cases(rule: Types, kind: ReduceKind, ext: bool) -> Vec<Case> {
             ("all", DType::Bool, &[3, 7], &[], false),
         ];
     }
-    let bound = |d: DType| if d == DType::F16 { 2e-2 } else { tolerance(d) * 4.0 };
     let arg = |d: DType, dims: &[usize]| if d == DType::Bool { flags(dims) } else { small(d, dims) };
-    let axes = |axes: &[i64]| if ext && axes.is_empty() { none() } else { tuple(axes) };
+    let axes = |axes: &[i64]| if ext && axes.is_empty() { CaseArg::from(Const::None) } else { CaseArg::from(axes) };
     let mut out: Vec<Case> = rows
         .iter()
-        .map(|(name, d, dims, at, keep)| case(name, [arg(*d, dims), axes(at), truth(*keep)], bound(*d)))
+        .map(|(name, d, dims, at, keep)| sample().arg(arg(*d, dims)).arg(axes(at)).flag(*keep).case(name))
         .collect();
     if ext && rule == Types::Widen {
-        out.push(case("to f64", [small(DType::F32, &[4, 5]), int(1), truth(false), dtype(DType::F64)], 1e-6));
+        out.push(sample().arg(small(DType::F32, &[4, 5])).int(1).flag(false).dtype(DType::F64).case("to f64"));
     }
     if rule != Types::Truth {
-        out.push(case(
-            "empty",
-            [small(DType::F32, &[3, 0]), tuple(&[1])],
-            if kind == ReduceKind::Mean { 1e-6 } else { 0.0 },
-        ));
+        out.push(sample().arg(small(DType::F32, &[3, 0])).ints(&[1]).case("empty"));
     }
     out
 }
@@ -345,7 +340,7 @@ impl Rule for ReduceSum {
 
     fn cases() -> Vec<Case> {
         let mut out = cases(Types::Number, ReduceKind::Sum, false);
-        out.push(case("skipped", [wave(DType::F32, &[3, 4]), tuple(&[]), truth(false), truth(true)], 0.0));
+        out.push(sample().arg(wave(DType::F32, &[3, 4])).ints(&[]).flag(false).flag(true).exact("skipped"));
         out
     }
 }
@@ -384,12 +379,12 @@ macro_rules! whole {
 
             fn cases() -> Vec<Case> {
                 if Types::$rule == Types::Truth {
-                    return vec![case("bool", [flags(&[3, 5])], 0.0)];
+                    return vec![sample().arg(flags(&[3, 5])).exact("bool")];
                 }
                 vec![
-                    case("f32", [wave(DType::F32, &[3, 5, 7])], 0.0),
-                    case("i64", [wave(DType::I64, &[9])], 0.0),
-                    case("scalar", [wave(DType::F32, &[])], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 5, 7])).exact("f32"),
+                    sample().arg(wave(DType::I64, &[9])).exact("i64"),
+                    sample().arg(wave(DType::F32, &[])).exact("scalar"),
                 ]
             }
         }
@@ -461,10 +456,10 @@ impl Rule for LogSumExp {
     fn cases() -> Vec<Case> {
         let inf = cycle(DType::F32, &[2, 3], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0, 2.0, 3.0]);
         vec![
-            case("last", [wave(DType::F32, &[3, 17]), int(-1)], 1e-5),
-            case("apart kept", [wave(DType::F32, &[3, 4, 5]), tuple(&[0, 2]), truth(true)], 1e-5),
-            case("large", [cycle(DType::F32, &[2, 2], &[1000.0, 1001.0]), int(1)], 1e-5),
-            case("minus infinity", [inf, int(1)], 1e-5),
+            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
+            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).flag(true).case("apart kept"),
+            sample().arg(cycle(DType::F32, &[2, 2], &[1000.0, 1001.0])).int(1).case("large"),
+            sample().arg(inf).int(1).case("minus infinity"),
         ]
     }
 }

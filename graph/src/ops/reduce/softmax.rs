@@ -1,5 +1,6 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, CaseArg, Const, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
@@ -62,11 +63,7 @@ impl Rule for Softmax {
     fn cases() -> Vec<Case> {
         let x = Tensor::from_f64s(DType::F32, &[2, 3, 5], &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>());
         let Ok(x) = x else { return Vec::new() };
-        let case = |name, axis| Case {
-            name,
-            args: vec![Some(CaseArg::Tensor(x.clone())), Some(CaseArg::Const(Const::Int(axis)))],
-            tolerance: 1e-6,
-        };
-        vec![case("last axis", -1), case("middle axis", 1), case("first axis", 0)]
+        let x = sample().data(x);
+        vec![x.clone().int(-1).case("last axis"), x.clone().int(1).case("middle axis"), x.int(0).case("first axis")]
     }
 }

@@ -54,8 +54,8 @@ impl Rule for DepthToSpace {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[2, 8, 2, 3]).int(2).case("blocks of two", 0.0),
-            sample().tensor(DType::I8, &[1, 9, 1, 2]).int(3).text("NCHW").case("blocks of three", 0.0),
+            sample().tensor(DType::F32, &[2, 8, 2, 3]).int(2).exact("blocks of two"),
+            sample().tensor(DType::I8, &[1, 9, 1, 2]).int(3).text("NCHW").exact("blocks of three"),
         ]
     }
 }
@@ -98,7 +98,7 @@ impl Rule for SpaceToDepth {
     }
 
     fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[2, 3, 4, 6]).int(2).case("blocks of two", 0.0)]
+        vec![sample().tensor(DType::F32, &[2, 3, 4, 6]).int(2).exact("blocks of two")]
     }
 }
 
@@ -171,8 +171,8 @@ impl Rule for ChannelShuffle {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[2, 6, 3, 2]).int(2).case("images", 0.0),
-            sample().tensor(DType::I32, &[1, 6, 5]).int(3).case("sequences", 0.0),
+            sample().tensor(DType::F32, &[2, 6, 3, 2]).int(2).exact("images"),
+            sample().tensor(DType::I32, &[1, 6, 5]).int(3).exact("sequences"),
         ]
     }
 }
@@ -244,8 +244,8 @@ impl Rule for SpaceToBatchND {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).case("padding", 0.0),
-            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).case("uneven blocks", 0.0),
+            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("padding"),
+            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
         ]
     }
 }
@@ -309,8 +309,8 @@ impl Rule for BatchToSpaceND {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).case("crops", 0.0),
-            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).case("uneven blocks", 0.0),
+            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("crops"),
+            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
         ]
     }
 }

@@ -62,10 +62,10 @@ impl Rule for BroadcastTo {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[2, 1]).ints(&[2, -1, 3]).case("kept dimension", 0.0),
-            sample().tensor(I64, &[1, 3, 1]).ints(&[4, 3, 5]).case("both sides", 0.0),
-            sample().tensor(Bool, &[]).ints(&[2, 2]).case("scalar", 0.0),
-            sample().tensor(F32, &[1, 3]).ints(&[0, 3]).case("to nothing", 0.0),
+            sample().tensor(F32, &[2, 1]).ints(&[2, -1, 3]).exact("kept dimension"),
+            sample().tensor(I64, &[1, 3, 1]).ints(&[4, 3, 5]).exact("both sides"),
+            sample().tensor(Bool, &[]).ints(&[2, 2]).exact("scalar"),
+            sample().tensor(F32, &[1, 3]).ints(&[0, 3]).exact("to nothing"),
         ]
     }
 }
@@ -95,6 +95,6 @@ impl Rule for ExpandAs {
     }
 
     fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[3, 1]).tensor(DType::I32, &[2, 3, 4]).case("rank 3", 0.0)]
+        vec![sample().tensor(DType::F32, &[3, 1]).tensor(DType::I32, &[2, 3, 4]).exact("rank 3")]
     }
 }

@@ -25,8 +25,7 @@ fn one_dtype(xs: &[Operand]) -> Result<DType, OpError> {
 /// Vectors of several types.
 fn mixed(name: &'static str, dtypes: &[DType]) -> Case {
     let one = |d: &DType| Tensor::from_f64s(*d, &[2], &[1.0, 0.0]).ok();
-    let args = vec![Some(CaseArg::Tensors(dtypes.iter().filter_map(one).collect()))];
-    Case { name, args, tolerance: 0.0 }
+    sample().arg(CaseArg::Tensors(dtypes.iter().filter_map(one).collect())).exact(name)
 }
 
 fn contents(xs: &[Operand]) -> Result<Vec<&Tensor>, OpError> {
@@ -102,13 +101,13 @@ impl Rule for Concat {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensors(F32, &[&[2, 3], &[2, 1], &[2, 4]]).int(1).case("columns", 0.0),
-            sample().tensors(I8, &[&[2, 3, 2], &[1, 3, 2]]).int(-3).case("rows", 0.0),
-            sample().tensors(F16, &[&[2, 3]]).int(0).case("one", 0.0),
+            sample().tensors(F32, &[&[2, 3], &[2, 1], &[2, 4]]).int(1).exact("columns"),
+            sample().tensors(I8, &[&[2, 3, 2], &[1, 3, 2]]).int(-3).exact("rows"),
+            sample().tensors(F16, &[&[2, 3]]).int(0).exact("one"),
             mixed("several types", &[I64, F16, Bool]),
             mixed("two short floats", &[F16, BF16]),
             mixed("two signs", &[U8, I8]),
-            sample().tensors(F32, &[&[0, 3], &[2, 3], &[0, 3]]).int(0).case("empty parts", 0.0),
+            sample().tensors(F32, &[&[0, 3], &[2, 3], &[0, 3]]).int(0).exact("empty parts"),
         ]
     }
 }
@@ -188,9 +187,9 @@ macro_rules! piling {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    sample().tensors(DType::F32, &[&[2, 3], &[2, 3]]).int(1).case("middle", 0.0),
-                    sample().tensors(DType::I64, &[&[2], &[2], &[2]]).int(-1).case("last", 0.0),
-                    sample().tensors(DType::F32, &[&[], &[]]).int(0).case("scalars", 0.0),
+                    sample().tensors(DType::F32, &[&[2, 3], &[2, 3]]).int(1).exact("middle"),
+                    sample().tensors(DType::I64, &[&[2], &[2], &[2]]).int(-1).exact("last"),
+                    sample().tensors(DType::F32, &[&[], &[]]).int(0).exact("scalars"),
                 ]
             }
         }

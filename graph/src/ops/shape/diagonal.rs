@@ -2,7 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{offsets, real, scalars, size, tensor_of};
-use crate::ops::kit::samples::{case, int, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::task::{Part, Scalar};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, dense_strides, ensure, op, shape};
@@ -47,9 +47,9 @@ impl Rule for Diag {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("vector", [wave(DType::F32, &[5])], 0.0),
-            case("matrix", [wave(DType::I32, &[2, 3])], 0.0),
-            case("empty", [wave(DType::F32, &[0])], 0.0),
+            sample().arg(wave(DType::F32, &[5])).exact("vector"),
+            sample().arg(wave(DType::I32, &[2, 3])).exact("matrix"),
+            sample().arg(wave(DType::F32, &[0])).exact("empty"),
         ]
     }
 }
@@ -93,8 +93,8 @@ impl Rule for DiagPart {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("matrix", [wave(DType::F32, &[5, 5])], 0.0),
-            case("four dimensions", [wave(DType::I32, &[2, 3, 2, 3])], 0.0),
+            sample().arg(wave(DType::F32, &[5, 5])).exact("matrix"),
+            sample().arg(wave(DType::I32, &[2, 3, 2, 3])).exact("four dimensions"),
         ]
     }
 }
@@ -155,11 +155,11 @@ impl Rule for Diagonal {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("matrix", [wave(DType::F32, &[3, 5])], 0.0),
-            case("above", [wave(DType::F32, &[4, 3]), int(1)], 0.0),
-            case("below", [wave(DType::I32, &[4, 3, 2]), int(-2)], 0.0),
-            case("other dimensions", [wave(DType::F32, &[2, 3, 4]), int(0), int(-1), int(1)], 0.0),
-            case("beyond", [wave(DType::F32, &[3, 3]), int(i64::MIN)], 0.0),
+            sample().arg(wave(DType::F32, &[3, 5])).exact("matrix"),
+            sample().arg(wave(DType::F32, &[4, 3])).int(1).exact("above"),
+            sample().arg(wave(DType::I32, &[4, 3, 2])).int(-2).exact("below"),
+            sample().arg(wave(DType::F32, &[2, 3, 4])).int(0).int(-1).int(1).exact("other dimensions"),
+            sample().arg(wave(DType::F32, &[3, 3])).int(i64::MIN).exact("beyond"),
         ]
     }
 }

@@ -4,7 +4,7 @@ use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
-use crate::ops::kit::samples::{case, cycle, flags, int, none, tensor, truth, wave};
+use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
 use crate::ops::reduce::order::compare;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Tensor, dense_strides, ensure, op};
@@ -53,9 +53,9 @@ impl Rule for NonZero {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("bool", [flags(&[3, 4])], 0.0),
-            case("f32", [cycle(DType::F32, &[7], &[0.0, 1.0, -0.0, f64::NAN])], 0.0),
-            case("none", [cycle(DType::I32, &[2, 2], &[0.0])], 0.0),
+            sample().arg(flags(&[3, 4])).exact("bool"),
+            sample().arg(cycle(DType::F32, &[7], &[0.0, 1.0, -0.0, f64::NAN])).exact("f32"),
+            sample().arg(cycle(DType::I32, &[2, 2], &[0.0])).exact("none"),
         ]
     }
 }
@@ -86,7 +86,7 @@ impl Rule for NonZeroExt {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("bool", [flags(&[3, 4])], 0.0)]
+        vec![sample().arg(flags(&[3, 4])).exact("bool")]
     }
 }
 
@@ -117,8 +117,8 @@ impl Rule for MaskedSelect {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("f32", [wave(DType::F32, &[3, 5]), flags(&[3, 5])], 0.0),
-            case("broadcast", [wave(DType::I64, &[3, 5]), flags(&[5])], 0.0),
+            sample().arg(wave(DType::F32, &[3, 5])).arg(flags(&[3, 5])).exact("f32"),
+            sample().arg(wave(DType::I64, &[3, 5])).arg(flags(&[5])).exact("broadcast"),
         ]
     }
 }
@@ -168,10 +168,10 @@ impl Rule for Unique {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("i32", [cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])], 0.0),
-            case("i64", [cycle(DType::I64, &[4], &[3.0, 1.0])], 0.0),
-            case("f32", [cycle(DType::F32, &[6], &[0.5, -1.0, 0.5, 7.0])], 0.0),
-            case("empty", [wave(DType::F32, &[0])], 0.0),
+            sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).exact("i32"),
+            sample().arg(cycle(DType::I64, &[4], &[3.0, 1.0])).exact("i64"),
+            sample().arg(cycle(DType::F32, &[6], &[0.5, -1.0, 0.5, 7.0])).exact("f32"),
+            sample().arg(wave(DType::F32, &[0])).exact("empty"),
         ]
     }
 }
@@ -204,8 +204,8 @@ impl Rule for UniqueWithPad {
     }
 
     fn cases() -> Vec<Case> {
-        let pad = || tensor(DType::I32, &[], |_| 9.0);
-        vec![case("i32", [cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0]), pad()], 0.0)]
+        let pad = || filled(DType::I32, &[], |_| 9.0);
+        vec![sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).arg(pad()).exact("i32")]
     }
 }
 
@@ -277,14 +277,15 @@ impl Rule for UniqueConsecutive {
     fn cases() -> Vec<Case> {
         let x = || cycle(DType::I32, &[2, 4], &[1.0, 1.0, 2.0, 2.0, 2.0, 1.0]);
         vec![
-            case("elements", [x(), truth(true), truth(true)], 0.0),
-            case("alone", [x()], 0.0),
-            case(
-                "slices",
-                [cycle(DType::F32, &[4, 2], &[1.0, 2.0, 1.0, 2.0, 0.5, 2.0]), truth(true), truth(true), int(0)],
-                0.0,
-            ),
-            case("empty", [wave(DType::F32, &[0]), truth(true), truth(true)], 0.0),
+            sample().arg(x()).flag(true).flag(true).exact("elements"),
+            sample().arg(x()).exact("alone"),
+            sample()
+                .arg(cycle(DType::F32, &[4, 2], &[1.0, 2.0, 1.0, 2.0, 0.5, 2.0]))
+                .flag(true)
+                .flag(true)
+                .int(0)
+                .exact("slices"),
+            sample().arg(wave(DType::F32, &[0])).flag(true).flag(true).exact("empty"),
         ]
     }
 }
@@ -325,8 +326,8 @@ impl Rule for Bincount {
     fn cases() -> Vec<Case> {
         let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
         vec![
-            case("weights", [array(), int(4), tensor(DType::F32, &[4], |i| i as f64 + 1.0)], 0.0),
-            case("counts", [array(), int(7), wave(DType::I32, &[0])], 0.0),
+            sample().arg(array()).int(4).arg(filled(DType::F32, &[4], |i| i as f64 + 1.0)).exact("weights"),
+            sample().arg(array()).int(7).arg(wave(DType::I32, &[0])).exact("counts"),
         ]
     }
 }
@@ -369,9 +370,9 @@ impl Rule for BincountExt {
     fn cases() -> Vec<Case> {
         let x = || cycle(DType::I64, &[4], &[1.0, 1.0, 2.0, 5.0]);
         vec![
-            case("counts", [x()], 0.0),
-            case("weights", [x(), tensor(DType::F32, &[4], |i| i as f64 + 0.5)], 0.0),
-            case("longer", [x(), none(), int(9)], 0.0),
+            sample().arg(x()).exact("counts"),
+            sample().arg(x()).arg(filled(DType::F32, &[4], |i| i as f64 + 0.5)).exact("weights"),
+            sample().arg(x()).none().int(9).exact("longer"),
         ]
     }
 }

@@ -27,8 +27,8 @@ impl ExpandDims {
 
 reshaping!(ExpandDims, input_x, {
     vec![
-        sample().tensor(DType::F32, &[2, 3]).int(0).case("front", 0.0),
-        sample().tensor(DType::I64, &[2, 3]).int(-1).case("back", 0.0),
-        sample().tensor(DType::F16, &[]).int(0).case("scalar", 0.0),
+        sample().tensor(DType::F32, &[2, 3]).int(0).exact("front"),
+        sample().tensor(DType::I64, &[2, 3]).int(-1).exact("back"),
+        sample().tensor(DType::F16, &[]).int(0).exact("scalar"),
     ]
 });

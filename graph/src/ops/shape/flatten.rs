@@ -24,10 +24,7 @@ impl Flatten {
 }
 
 reshaping!(Flatten, input_x, {
-    vec![
-        sample().tensor(DType::F32, &[2, 3, 4]).case("rank 3", 0.0),
-        sample().tensor(DType::I32, &[4]).case("vector", 0.0),
-    ]
+    vec![sample().tensor(DType::F32, &[2, 3, 4]).exact("rank 3"), sample().tensor(DType::I32, &[4]).exact("vector")]
 });
 
 op! {
@@ -68,8 +65,8 @@ impl FlattenExt {
 
 reshaping!(FlattenExt, input, {
     vec![
-        sample().tensor(DType::F32, &[2, 3, 4, 5]).int(1).int(-2).case("middle", 0.0),
-        sample().tensor(DType::F32, &[2, 3, 4]).case("all", 0.0),
-        sample().tensor(DType::F32, &[]).case("scalar", 0.0),
+        sample().tensor(DType::F32, &[2, 3, 4, 5]).int(1).int(-2).exact("middle"),
+        sample().tensor(DType::F32, &[2, 3, 4]).exact("all"),
+        sample().tensor(DType::F32, &[]).exact("scalar"),
     ]
 });

@@ -48,8 +48,8 @@ impl Pad {
 
 padding!(Pad, input_x, {
     vec![
-        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 0, 2, 3]).case("matrix", 0.0),
-        sample().tensor(DType::I8, &[2, 1, 2]).ints(&[0, 0, 1, 1, 0, 0]).case("one dimension", 0.0),
+        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 0, 2, 3]).exact("matrix"),
+        sample().tensor(DType::I8, &[2, 1, 2]).ints(&[0, 0, 1, 1, 0, 0]).exact("one dimension"),
     ]
 });
 
@@ -83,7 +83,7 @@ impl PadV3 {
 
 padding!(PadV3, input_x, {
     let one = |dims: &[usize], paddings: &[i64], mode, name| {
-        sample().tensor(DType::F32, dims).ints(paddings).real(2.5).text(mode).case(name, 0.0)
+        sample().tensor(DType::F32, dims).ints(paddings).real(2.5).text(mode).exact(name)
     };
     vec![
         one(&[2, 3], &[1, 0, 0, 2], "constant", "constant"),
@@ -91,13 +91,7 @@ padding!(PadV3, input_x, {
         one(&[1, 3, 4], &[1, 2, 2, 1], "reflect", "reflect"),
         one(&[1, 2, 3], &[2, 4], "edge", "edge"),
         one(&[1, 2, 3], &[2, 1, 1, 0], "circular", "circular"),
-        sample()
-            .tensor(DType::I32, &[2, 3])
-            .ints(&[0, 1, 2, 3])
-            .skip()
-            .text("constant")
-            .flag(false)
-            .case("halves", 0.0),
+        sample().tensor(DType::I32, &[2, 3]).ints(&[0, 1, 2, 3]).skip().text("constant").flag(false).exact("halves"),
     ]
 });
 
@@ -116,8 +110,8 @@ impl ConstantPadND {
 
 padding!(ConstantPadND, input, {
     vec![
-        sample().tensor(DType::F32, &[1, 2, 3]).ints(&[0, 0, 0, 1, 0, 0]).real(0.0).case("zeros", 0.0),
-        sample().tensor(DType::I32, &[2, 3]).ints(&[1, -2]).real(7.0).case("sevens", 0.0),
+        sample().tensor(DType::F32, &[1, 2, 3]).ints(&[0, 0, 0, 1, 0, 0]).real(0.0).exact("zeros"),
+        sample().tensor(DType::I32, &[2, 3]).ints(&[1, -2]).real(7.0).exact("sevens"),
     ]
 });
 
@@ -137,8 +131,8 @@ impl MirrorPad {
 
 padding!(MirrorPad, input_x, {
     vec![
-        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 1, 2, 1]).text("REFLECT").case("reflect", 0.0),
-        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 2, 3, 1]).text("SYMMETRIC").case("symmetric", 0.0),
+        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 1, 2, 1]).text("REFLECT").exact("reflect"),
+        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 2, 3, 1]).text("SYMMETRIC").exact("symmetric"),
     ]
 });
 
@@ -159,8 +153,8 @@ macro_rules! border_op {
 
         padding!($name, input, {
             vec![
-                sample().tensor(DType::F32, &[2, 4]).ints(&[1, 2]).case("one dimension", 0.0),
-                sample().tensor(DType::F32, &[1, 3, 4]).ints(&[1, 2, 2, 1]).case("two dimensions", 0.0),
+                sample().tensor(DType::F32, &[2, 4]).ints(&[1, 2]).exact("one dimension"),
+                sample().tensor(DType::F32, &[1, 3, 4]).ints(&[1, 2, 2, 1]).exact("two dimensions"),
             ]
         });
     };

@@ -39,9 +39,9 @@ impl Reshape {
 
 reshaping!(Reshape, input, {
     vec![
-        sample().tensor(DType::F32, &[2, 3, 4]).ints(&[4, 6]).case("known", 0.0),
-        sample().tensor(DType::I8, &[2, 3, 4]).ints(&[2, -1, 2]).case("one open", 0.0),
-        sample().tensor(DType::Bool, &[1]).ints(&[]).case("to a scalar", 0.0),
-        sample().tensor(DType::F32, &[0, 3]).ints(&[3, -1]).case("no elements", 0.0),
+        sample().tensor(DType::F32, &[2, 3, 4]).ints(&[4, 6]).exact("known"),
+        sample().tensor(DType::I8, &[2, 3, 4]).ints(&[2, -1, 2]).exact("one open"),
+        sample().tensor(DType::Bool, &[1]).ints(&[]).exact("to a scalar"),
+        sample().tensor(DType::F32, &[0, 3]).ints(&[3, -1]).exact("no elements"),
     ]
 });

@@ -77,8 +77,8 @@ impl Rule for ReverseSequence {
     fn cases() -> Vec<Case> {
         let lengths = |s: crate::ops::kit::sample::Sample| s.index(DType::I32, &[3], &[2, 4, 0]);
         vec![
-            lengths(sample().tensor(DType::F32, &[3, 4, 2])).int(1).int(0).case("batch first", 0.0),
-            lengths(sample().tensor(DType::F32, &[4, 3])).int(0).int(1).case("sequence first", 0.0),
+            lengths(sample().tensor(DType::F32, &[3, 4, 2])).int(1).int(0).exact("batch first"),
+            lengths(sample().tensor(DType::F32, &[4, 3])).int(0).int(1).exact("sequence first"),
         ]
     }
 }

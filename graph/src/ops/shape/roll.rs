@@ -71,9 +71,9 @@ impl Rule for Roll {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).case("two dimensions", 0.0),
-            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).case("more than once around", 0.0),
-            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().case("flat", 0.0),
+            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).exact("two dimensions"),
+            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).exact("more than once around"),
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().exact("flat"),
         ]
     }
 }

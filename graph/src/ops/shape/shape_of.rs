@@ -28,8 +28,8 @@ macro_rules! about_shape {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    sample().tensor(DType::F32, &[2, 3, 4]).case("rank 3", 0.0),
-                    sample().tensor(DType::I32, &[]).case("scalar", 0.0),
+                    sample().tensor(DType::F32, &[2, 3, 4]).exact("rank 3"),
+                    sample().tensor(DType::I32, &[]).exact("scalar"),
                 ]
             }
         }

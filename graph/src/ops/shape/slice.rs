@@ -85,9 +85,9 @@ impl Slice {
 
 cutting!(Slice, {
     vec![
-        sample().tensor(DType::F32, &[3, 4]).ints(&[1, 1]).ints(&[-1, 2]).case("rest", 0.0),
-        sample().tensor(DType::I16, &[2, 3, 4]).ints(&[0, 1, 2]).ints(&[1, 2, 2]).case("rank 3", 0.0),
-        sample().tensor(DType::F32, &[3, 4]).ints(&[3, 0]).ints(&[0, 4]).case("nothing", 0.0),
+        sample().tensor(DType::F32, &[3, 4]).ints(&[1, 1]).ints(&[-1, 2]).exact("rest"),
+        sample().tensor(DType::I16, &[2, 3, 4]).ints(&[0, 1, 2]).ints(&[1, 2, 2]).exact("rank 3"),
+        sample().tensor(DType::F32, &[3, 4]).ints(&[3, 0]).ints(&[0, 4]).exact("nothing"),
     ]
 });
 
@@ -126,9 +126,9 @@ impl SliceExt {
 
 cutting!(SliceExt, {
     vec![
-        sample().tensor(DType::F32, &[5, 2]).int(0).int(-3).int(10).int(1).case("clamped", 0.0),
-        sample().tensor(DType::I32, &[2, 7]).int(-1).int(1).int(-1).int(2).case("steps", 0.0),
-        sample().tensor(DType::F32, &[5]).int(0).int(4).int(2).int(1).case("nothing", 0.0),
+        sample().tensor(DType::F32, &[5, 2]).int(0).int(-3).int(10).int(1).exact("clamped"),
+        sample().tensor(DType::I32, &[2, 7]).int(-1).int(1).int(-1).int(2).exact("steps"),
+        sample().tensor(DType::F32, &[5]).int(0).int(4).int(2).int(1).exact("nothing"),
     ]
 });
 
@@ -165,8 +165,8 @@ impl Narrow {
 
 cutting!(Narrow, {
     vec![
-        sample().tensor(DType::F32, &[3, 5]).int(1).int(2).int(2).case("columns", 0.0),
-        sample().tensor(DType::F32, &[3, 5]).int(0).int(-1).int(1).case("last row", 0.0),
+        sample().tensor(DType::F32, &[3, 5]).int(1).int(2).int(2).exact("columns"),
+        sample().tensor(DType::F32, &[3, 5]).int(0).int(-1).int(1).exact("last row"),
     ]
 });
 
@@ -201,9 +201,9 @@ impl ReverseV2 {
 
 cutting!(ReverseV2, {
     vec![
-        sample().tensor(DType::F32, &[3, 4]).ints(&[0, -1]).case("both", 0.0),
-        sample().tensor(DType::Bool, &[2, 3, 2]).ints(&[1]).case("middle", 0.0),
-        sample().tensor(DType::F32, &[0, 2]).ints(&[0]).case("no elements", 0.0),
+        sample().tensor(DType::F32, &[3, 4]).ints(&[0, -1]).exact("both"),
+        sample().tensor(DType::Bool, &[2, 3, 2]).ints(&[1]).exact("middle"),
+        sample().tensor(DType::F32, &[0, 2]).ints(&[0]).exact("no elements"),
     ]
 });
 
@@ -250,8 +250,8 @@ impl Rule for SelectExtView {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[3, 4]).int(0).int(-1).case("row", 0.0),
-            sample().tensor(DType::I64, &[3, 4]).int(-1).int(2).case("column", 0.0),
+            sample().tensor(DType::F32, &[3, 4]).int(0).int(-1).exact("row"),
+            sample().tensor(DType::I64, &[3, 4]).int(-1).int(2).exact("column"),
         ]
     }
 }

@@ -106,9 +106,9 @@ impl Split {
 
 splitting!(Split, input_x, axis, {
     vec![
-        sample().tensor(DType::F32, &[2, 6]).int(1).int(3).case("columns", 0.0),
-        sample().tensor(DType::I32, &[4, 3, 2]).int(-3).int(2).case("rows", 0.0),
-        sample().tensor(DType::F32, &[3]).case("one part", 0.0),
+        sample().tensor(DType::F32, &[2, 6]).int(1).int(3).exact("columns"),
+        sample().tensor(DType::I32, &[4, 3, 2]).int(-3).int(2).exact("rows"),
+        sample().tensor(DType::F32, &[3]).exact("one part"),
     ]
 });
 
@@ -132,8 +132,8 @@ impl SplitTensor {
 
 splitting!(SplitTensor, input, dim, {
     vec![
-        sample().tensor(DType::F32, &[5, 2]).int(2).int(0).case("shorter last part", 0.0),
-        sample().tensor(DType::U8, &[2, 4]).int(2).int(-1).case("even", 0.0),
+        sample().tensor(DType::F32, &[5, 2]).int(2).int(0).exact("shorter last part"),
+        sample().tensor(DType::U8, &[2, 4]).int(2).int(-1).exact("even"),
     ]
 });
 
@@ -159,8 +159,8 @@ impl SplitWithSize {
 
 splitting!(SplitWithSize, input, dim, {
     vec![
-        sample().tensor(DType::F32, &[2, 7]).ints(&[4, 1, 2]).int(1).case("different", 0.0),
-        sample().tensor(DType::F16, &[3, 2]).ints(&[3, 0]).int(0).case("an empty part", 0.0),
+        sample().tensor(DType::F32, &[2, 7]).ints(&[4, 1, 2]).int(1).exact("different"),
+        sample().tensor(DType::F16, &[3, 2]).ints(&[3, 0]).int(0).exact("an empty part"),
     ]
 });
 
@@ -184,8 +184,8 @@ impl Chunk {
 
 splitting!(Chunk, input, dim, {
     vec![
-        sample().tensor(DType::F32, &[2, 7]).int(3).int(-1).case("uneven", 0.0),
-        sample().tensor(DType::F32, &[5, 1]).int(4).int(0).case("fewer than asked", 0.0),
+        sample().tensor(DType::F32, &[2, 7]).int(3).int(-1).exact("uneven"),
+        sample().tensor(DType::F32, &[5, 1]).int(4).int(0).exact("fewer than asked"),
     ]
 });
 
@@ -235,8 +235,8 @@ impl Rule for Unstack {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[3, 2]).int(0).case("rows", 0.0),
-            sample().tensor(DType::I32, &[2, 3, 4]).int(-1).case("last", 0.0),
+            sample().tensor(DType::F32, &[3, 2]).int(0).exact("rows"),
+            sample().tensor(DType::I32, &[2, 3, 4]).int(-1).exact("last"),
         ]
     }
 }

@@ -33,9 +33,9 @@ impl Squeeze {
 
 reshaping!(Squeeze, input, {
     vec![
-        sample().tensor(DType::F32, &[1, 3, 1, 2]).case("all", 0.0),
-        sample().tensor(DType::I32, &[1, 3, 1, 2]).ints(&[-2]).case("one", 0.0),
-        sample().tensor(DType::F32, &[2, 3, 1]).ints(&[0, 2]).case("not 1", 0.0),
-        sample().tensor(DType::F32, &[1, 1]).int(0).case("number", 0.0),
+        sample().tensor(DType::F32, &[1, 3, 1, 2]).exact("all"),
+        sample().tensor(DType::I32, &[1, 3, 1, 2]).ints(&[-2]).exact("one"),
+        sample().tensor(DType::F32, &[2, 3, 1]).ints(&[0, 2]).exact("not 1"),
+        sample().tensor(DType::F32, &[1, 1]).int(0).exact("number"),
     ]
 });

@@ -213,7 +213,7 @@ impl Rule for StridedSlice {
 
     fn cases() -> Vec<Case> {
         let one = |begin: &[i64], end: &[i64], strides: &[i64], name| {
-            sample().tensor(DType::F32, &[5, 4, 3]).ints(begin).ints(end).ints(strides).case(name, 0.0)
+            sample().tensor(DType::F32, &[5, 4, 3]).ints(begin).ints(end).ints(strides).exact(name)
         };
         let masked = |items: [&[i64]; 2], masks: [i64; 5], name| {
             let s =
@@ -222,7 +222,7 @@ impl Rule for StridedSlice {
                     .ints(items[0])
                     .ints(items[1])
                     .ints(&ints(&vec![1; items[0].len()]));
-            masks.iter().fold(s, |s, &m| s.int(m)).case(name, 0.0)
+            masks.iter().fold(s, |s, &m| s.int(m)).exact(name)
         };
         vec![
             one(&[1, 0, 2], &[4, -1, 3], &[2, 1, 1], "steps"),

@@ -88,10 +88,10 @@ impl Rule for Tile {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[2, 3]).ints(&[2, 3]).case("both", 0.0),
-            sample().tensor(I32, &[2, 3]).ints(&[4, 1, 2]).case("more repeats than dimensions", 0.0),
-            sample().tensor(U8, &[2, 1, 3]).ints(&[5]).case("fewer repeats than dimensions", 0.0),
-            sample().tensor(F32, &[2]).ints(&[0]).case("none", 0.0),
+            sample().tensor(F32, &[2, 3]).ints(&[2, 3]).exact("both"),
+            sample().tensor(I32, &[2, 3]).ints(&[4, 1, 2]).exact("more repeats than dimensions"),
+            sample().tensor(U8, &[2, 1, 3]).ints(&[5]).exact("fewer repeats than dimensions"),
+            sample().tensor(F32, &[2]).ints(&[0]).exact("none"),
         ]
     }
 }
@@ -137,9 +137,9 @@ impl Rule for RepeatInterleaveInt {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[2, 3]).int(2).int(0).none().case("rows", 0.0),
-            sample().tensor(DType::I32, &[2, 3]).int(3).int(-1).none().case("columns", 0.0),
-            sample().tensor(DType::F32, &[2, 3]).int(2).none().none().case("flat", 0.0),
+            sample().tensor(DType::F32, &[2, 3]).int(2).int(0).none().exact("rows"),
+            sample().tensor(DType::I32, &[2, 3]).int(3).int(-1).none().exact("columns"),
+            sample().tensor(DType::F32, &[2, 3]).int(2).none().none().exact("flat"),
         ]
     }
 }
@@ -202,8 +202,8 @@ impl Rule for RepeatInterleaveTensor {
 
     fn cases() -> Vec<Case> {
         vec![
-            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().case("different", 0.0),
-            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().case("flat", 0.0),
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().exact("different"),
+            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().exact("flat"),
         ]
     }
 }

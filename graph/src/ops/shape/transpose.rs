@@ -56,11 +56,11 @@ impl Rule for Transpose {
     fn cases() -> Vec<Case> {
         use DType::*;
         vec![
-            sample().tensor(F32, &[3, 5]).ints(&[1, 0]).case("matrix", 0.0),
-            sample().tensor(F32, &[2, 3, 4, 5]).ints(&[0, 2, -1, 1]).case("rank 4", 0.0),
-            sample().tensor(I8, &[2, 1, 4]).ints(&[1, 0, 2]).case("only ones move", 0.0),
-            sample().tensor(C64, &[2, 3]).ints(&[1, 0]).case("c64", 0.0),
-            sample().tensor(F16, &[0, 3]).ints(&[1, 0]).case("no elements", 0.0),
+            sample().tensor(F32, &[3, 5]).ints(&[1, 0]).exact("matrix"),
+            sample().tensor(F32, &[2, 3, 4, 5]).ints(&[0, 2, -1, 1]).exact("rank 4"),
+            sample().tensor(I8, &[2, 1, 4]).ints(&[1, 0, 2]).exact("only ones move"),
+            sample().tensor(C64, &[2, 3]).ints(&[1, 0]).exact("c64"),
+            sample().tensor(F16, &[0, 3]).ints(&[1, 0]).exact("no elements"),
         ]
     }
 }
@@ -100,6 +100,6 @@ impl Rule for TransposeExtView {
     }
 
     fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[2, 3, 4]).int(0).int(-1).case("outer", 0.0)]
+        vec![sample().tensor(DType::F32, &[2, 3, 4]).int(0).int(-1).exact("outer")]
     }
 }

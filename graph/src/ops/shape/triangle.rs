@@ -2,7 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, number_of, scalars, tensor_of};
-use crate::ops::kit::samples::{case, flags, int, wave};
+use crate::ops::kit::sample::{flags, sample, wave};
 use crate::ops::reduce::reduction::operand;
 use crate::task::Lowering;
 use crate::task::Scalar;
@@ -68,11 +68,11 @@ macro_rules! triangle {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("square", [wave(DType::F32, &[5, 5])], 0.0),
-                    case("above", [wave(DType::F32, &[2, 3, 5]), int(1)], 0.0),
-                    case("below", [wave(DType::I32, &[4, 3]), int(-2)], 0.0),
-                    case("far", [wave(DType::F16, &[3, 4]), int(i64::MAX)], 0.0),
-                    case("bool", [flags(&[4, 4])], 0.0),
+                    sample().arg(wave(DType::F32, &[5, 5])).exact("square"),
+                    sample().arg(wave(DType::F32, &[2, 3, 5])).int(1).exact("above"),
+                    sample().arg(wave(DType::I32, &[4, 3])).int(-2).exact("below"),
+                    sample().arg(wave(DType::F16, &[3, 4])).int(i64::MAX).exact("far"),
+                    sample().arg(flags(&[4, 4])).exact("bool"),
                 ]
             }
         }
@@ -116,9 +116,9 @@ impl Rule for MatrixBandPart {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("narrow", [wave(DType::F32, &[2, 4, 5]), int(1), int(0)], 0.0),
-            case("below", [wave(DType::I32, &[4, 3]), int(-1), int(1)], 0.0),
-            case("above", [wave(DType::F32, &[3, 3]), int(0), int(-1)], 0.0),
+            sample().arg(wave(DType::F32, &[2, 4, 5])).int(1).int(0).exact("narrow"),
+            sample().arg(wave(DType::I32, &[4, 3])).int(-1).int(1).exact("below"),
+            sample().arg(wave(DType::F32, &[3, 3])).int(0).int(-1).exact("above"),
         ]
     }
 }

@@ -4,10 +4,10 @@
 #![allow(non_camel_case_types)]
 
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::fact;
 use crate::ops::kit::indices::rearrange;
-use crate::ops::kit::samples::{case, int, tensor, tuple};
+use crate::ops::kit::sample::{filled, sample};
 use crate::task::Lowering;
 use crate::task::V;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -53,11 +53,11 @@ impl Rule for TupleGetItem {
     }
 
     fn cases() -> Vec<Case> {
-        let x = || tensor(DType::I64, &[4], |i| i as f64 * 3.0 - 1.0);
+        let x = || filled(DType::I64, &[4], |i| i as f64 * 3.0 - 1.0);
         vec![
-            case("first", [x(), int(0)], 0.0),
-            case("last", [x(), int(-1)], 0.0),
-            case("only", [tensor(DType::F32, &[1], |_| 2.5), int(0)], 0.0),
+            sample().arg(x()).int(0).exact("first"),
+            sample().arg(x()).int(-1).exact("last"),
+            sample().arg(filled(DType::F32, &[1], |_| 2.5)).int(0).exact("only"),
         ]
     }
 }
@@ -88,7 +88,7 @@ impl Rule for sequence_len {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("three", [tensor(DType::I64, &[3], |i| i as f64)], 0.0)]
+        vec![sample().arg(filled(DType::I64, &[3], |i| i as f64)).exact("three")]
     }
 }
 
@@ -114,7 +114,7 @@ impl Rule for shape_mul {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("three", [tensor(DType::I64, &[3], |i| i as f64 + 2.0)], 0.0)]
+        vec![sample().arg(filled(DType::I64, &[3], |i| i as f64 + 2.0)).exact("three")]
     }
 }
 
@@ -158,12 +158,14 @@ impl Rule for SequenceSlice {
     }
 
     fn cases() -> Vec<Case> {
-        let of = |start, stop, step| [tensor(DType::I64, &[5], |i| i as f64), int(start), int(stop), int(step)];
+        let of = |start, stop, step| {
+            [filled(DType::I64, &[5], |i| i as f64), CaseArg::from(start), CaseArg::from(stop), CaseArg::from(step)]
+        };
         vec![
-            case("but the last", of(0, -1, 1), 0.0),
-            case("to the end", of(1, i64::from(i32::MAX), 2), 0.0),
-            case("backwards", of(-1, -9, -2), 0.0),
-            case("empty", of(3, 3, 1), 0.0),
+            sample().args(of(0, -1, 1)).exact("but the last"),
+            sample().args(of(1, i64::from(i32::MAX), 2)).exact("to the end"),
+            sample().args(of(-1, -9, -2)).exact("backwards"),
+            sample().args(of(3, 3, 1)).exact("empty"),
         ]
     }
 }
@@ -193,8 +195,8 @@ impl Rule for SequenceAdd {
     }
 
     fn cases() -> Vec<Case> {
-        let of = |n: usize| tensor(DType::I64, &[n], |i| i as f64);
-        vec![case("both", [of(2), of(3)], 0.0), case("one empty", [of(0), of(3)], 0.0)]
+        let of = |n: usize| filled(DType::I64, &[n], |i| i as f64);
+        vec![sample().arg(of(2)).arg(of(3)).exact("both"), sample().arg(of(0)).arg(of(3)).exact("one empty")]
     }
 }
 
@@ -230,11 +232,11 @@ macro_rules! tuple_test {
 tuple_test! {
     /// Whether two tuples of numbers are equal, as `bool`.
     tuple_equal(x, y) = |a, b| a == b,
-        [case("equal", [tuple(&[1, 2]), tuple(&[1, 2])], 0.0), case("empty", [tuple(&[1]), tuple(&[])], 0.0)];
+        [sample().ints(&[1, 2]).ints(&[1, 2]).exact("equal"), sample().ints(&[1]).ints(&[]).exact("empty")];
     /// Whether two lists of numbers are equal, as `bool`.
     list_equal(x, y) = |a, b| a == b,
-        [case("equal", [tuple(&[1, 2]), tuple(&[1, 2])], 0.0), case("longer", [tuple(&[1, 2]), tuple(&[1, 2, 3])], 0.0)];
+        [sample().ints(&[1, 2]).ints(&[1, 2]).exact("equal"), sample().ints(&[1, 2]).ints(&[1, 2, 3]).exact("longer")];
     /// Whether a number is an element of a tuple of numbers, as `bool`.
     InSequence(element, sequence) = |a, b| a.first().is_some_and(|x| b.contains(x)),
-        [case("inside", [int(2), tuple(&[1, 2])], 0.0), case("outside", [int(5), tuple(&[1, 2])], 0.0)];
+        [sample().int(2).ints(&[1, 2]).exact("inside"), sample().int(5).ints(&[1, 2]).exact("outside")];
 }

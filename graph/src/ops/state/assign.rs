@@ -3,7 +3,7 @@
 use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature};
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
-use crate::ops::kit::samples::{case, int, tolerance, truth, wave};
+use crate::ops::kit::sample::{facts, sample, wave};
 use crate::task::Binary;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -40,8 +40,8 @@ impl Rule for Assign {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("f32", [wave(DType::F32, &[3, 5]), wave(DType::F32, &[3, 5])], 0.0),
-            case("converted", [wave(DType::F32, &[3]), wave(DType::I32, &[3])], 0.0),
+            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).exact("f32"),
+            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::I32, &[3])).exact("converted"),
         ]
     }
 }
@@ -74,9 +74,9 @@ impl Rule for InplaceCopy {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("f32", [wave(DType::F32, &[3, 5]), wave(DType::F32, &[3, 5])], 0.0),
-            case("repeated", [wave(DType::F32, &[3, 5]), wave(DType::I32, &[5])], 0.0),
-            case("given flag", [wave(DType::F32, &[3]), wave(DType::F32, &[3]), truth(false)], 0.0),
+            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).exact("f32"),
+            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::I32, &[5])).exact("repeated"),
+            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::F32, &[3])).flag(false).exact("given flag"),
         ]
     }
 }
@@ -114,8 +114,8 @@ macro_rules! assign {
 
             fn cases() -> Vec<Case> {
                 vec![
-                    case("f32", [wave(DType::F32, &[3, 5]), wave(DType::F32, &[3, 5])], tolerance(DType::F32)),
-                    case("number", [wave(DType::I32, &[3]), int(2)], 0.0),
+                    sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).case("f32"),
+                    sample().arg(wave(DType::I32, &[3])).int(2).exact("number"),
                 ]
             }
         }
@@ -169,7 +169,7 @@ macro_rules! inplace {
             fn cases() -> Vec<Case> {
                 let fits = |c: &Case| {
                     let infer = |args: &Args| $name::parse(args)?.infer();
-                    crate::ops::kit::samples::facts(c, infer).is_ok()
+                    facts(c, infer).is_ok()
                 };
                 $module::$of::cases().into_iter().filter(fits).collect()
             }

@@ -1,4 +1,5 @@
-use crate::op::{Case, CaseArg, Operand, Rule};
+use crate::op::{Case, Operand, Rule};
+use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::task::V;
 use crate::{Fact, OpError, Tensor, op};
@@ -24,7 +25,7 @@ impl Rule for Load {
     }
 
     fn cases() -> Vec<Case> {
-        let case = |name, x| Case { name, args: vec![Some(CaseArg::Tensor(x))], tolerance: 0.0 };
-        vec![case("vector", Tensor::vector(&[1.0f32, -2.0, 3.5])), case("number", Tensor::scalar(7i64))]
+        let vector = Tensor::vector(&[1.0f32, -2.0, 3.5]);
+        vec![sample().data(vector).exact("vector"), sample().data(Tensor::scalar(7i64)).exact("number")]
     }
 }

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use crate::op::{ArgValue, Case, CaseArg, Const, Effect, FromArg, Operand, ParamKind, Rule};
-use crate::ops::kit::samples::case;
+use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 /// Something to print: text or a tensor.
@@ -72,7 +72,7 @@ impl Rule for Print {
     }
 
     fn cases() -> Vec<Case> {
-        vec![case("nothing", [CaseArg::Tensors(Vec::new())], 0.0)]
+        vec![sample().arg(CaseArg::Tensors(Vec::new())).exact("nothing")]
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::print::Shown;
 use crate::op::{Case, CaseArg, Const, Effect, Rule};
-use crate::ops::kit::samples::case;
+use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, op};
 
 op! {
@@ -88,7 +88,7 @@ impl Rule for JoinedStr {
     fn cases() -> Vec<Case> {
         let number = |x: f32| CaseArg::Tensors(vec![Tensor::scalar(x), Tensor::scalar(-3i64)]);
         let text = CaseArg::Const(Const::Str("text".into()));
-        vec![case("numbers", [number(1.5)], 0.0), case("text", [text], 0.0)]
+        vec![sample().arg(number(1.5)).exact("numbers"), sample().arg(text).exact("text")]
     }
 }
 

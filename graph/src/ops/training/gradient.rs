@@ -2,7 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
-use crate::ops::kit::samples::{case, int, text, tolerance, wave};
+use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::Reduction;
 use crate::task::Lowering;
 use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
@@ -51,9 +51,9 @@ impl Rule for BiasAddGrad {
 
     fn cases() -> Vec<Case> {
         vec![
-            case("matrix", [wave(DType::F32, &[5, 3])], 1e-5),
-            case("image", [wave(DType::F32, &[2, 3, 4, 5]), int(0)], 1e-5),
-            case("channels last", [wave(DType::F32, &[2, 3, 4, 5]), text("NHWC")], 1e-5),
+            sample().arg(wave(DType::F32, &[5, 3])).case("matrix"),
+            sample().arg(wave(DType::F32, &[2, 3, 4, 5])).int(0).case("image"),
+            sample().arg(wave(DType::F32, &[2, 3, 4, 5])).text("NHWC").case("channels last"),
         ]
     }
 }
@@ -94,8 +94,8 @@ macro_rules! gradient {
             fn cases() -> Vec<Case> {
                 let x = |d: DType, n: usize| wave(d, &[n, 7]);
                 vec![
-                    case("f32", [x(DType::F32, 3), x(DType::F32, 3)], tolerance(DType::F32)),
-                    case("f16", [x(DType::F16, 2), x(DType::F16, 2)], tolerance(DType::F16)),
+                    sample().arg(x(DType::F32, 3)).arg(x(DType::F32, 3)).case("f32"),
+                    sample().arg(x(DType::F16, 2)).arg(x(DType::F16, 2)).case("f16"),
                 ]
             }
         }

@@ -4,7 +4,7 @@ use super::distance::Reduced;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact};
-use crate::ops::kit::samples::{case, cycle, int, none, tensor, truth, wave};
+use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::ops::reduce::reduction::operand;
 use crate::task::Lowering;
 use crate::task::{Binary, ReduceKind, Unary};
@@ -90,9 +90,9 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
         let x = || wave(DType::F32, &[5, 3]);
         let labels = |d: DType| cycle(d, &[5], &[0.0, 2.0, 1.0]);
         vec![
-            case("loss", [x(), labels(DType::I32)], 1e-5),
-            case("gradient", [x(), labels(DType::I64), truth(true)], 1e-6),
-            case("one class", [wave(DType::F32, &[2, 1]), cycle(DType::I32, &[2], &[0.0])], 1e-6),
+            sample().arg(x()).arg(labels(DType::I32)).case("loss"),
+            sample().arg(x()).arg(labels(DType::I64)).flag(true).case("gradient"),
+            sample().arg(wave(DType::F32, &[2, 1])).arg(cycle(DType::I32, &[2], &[0.0])).case("one class"),
         ]
     }
 }
@@ -135,8 +135,8 @@ impl Rule for SoftmaxCrossEntropyWithLogits {
     }
 
     fn cases() -> Vec<Case> {
-        let labels = tensor(DType::F32, &[5, 3], |i| f64::from(u8::from(i % 4 == 0)));
-        vec![case("rows", [wave(DType::F32, &[5, 3]), labels], 1e-5)]
+        let labels = filled(DType::F32, &[5, 3], |i| f64::from(u8::from(i % 4 == 0)));
+        vec![sample().arg(wave(DType::F32, &[5, 3])).arg(labels).case("rows")]
     }
 }
 
@@ -204,12 +204,12 @@ impl Rule for NLLLoss {
 
     fn cases() -> Vec<Case> {
         let labels = || cycle(DType::I32, &[5], &[0.0, 2.0, 1.0]);
-        let weight = || tensor(DType::F32, &[3], |i| i as f64 + 0.5);
+        let weight = || filled(DType::F32, &[3], |i| i as f64 + 0.5);
         let x = || wave(DType::F32, &[5, 3]);
         vec![
-            case("mean", [x(), labels(), weight()], 1e-6),
-            case("each", [x(), labels(), none(), int(2)], 1e-6),
-            case("sum", [x(), labels(), weight(), int(0), int(2)], 1e-6),
+            sample().arg(x()).arg(labels()).arg(weight()).case("mean"),
+            sample().arg(x()).arg(labels()).none().int(2).case("each"),
+            sample().arg(x()).arg(labels()).arg(weight()).int(0).int(2).case("sum"),
         ]
     }
 }

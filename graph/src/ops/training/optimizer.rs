@@ -5,7 +5,7 @@
 
 use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
-use crate::ops::kit::samples::{case, cycle, float, tensor, truth, wave};
+use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::task::Lowering;
 use crate::task::{Binary, Program, Reg, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
@@ -94,7 +94,7 @@ fn parameter(d: DType) -> CaseArg {
 }
 
 fn positive(d: DType) -> CaseArg {
-    tensor(d, &[3, 5], |i| 0.01 + (i % 7) as f64 * 0.1)
+    filled(d, &[3, 5], |i| 0.01 + (i % 7) as f64 * 0.1)
 }
 
 op! {
@@ -169,10 +169,15 @@ impl Rule for ApplyMomentum {
     fn cases() -> Vec<Case> {
         let args = || {
             let x = || parameter(DType::F32);
-            vec![x(), positive(DType::F32), float(0.1), x(), float(0.9)]
+            vec![x(), positive(DType::F32), CaseArg::from(0.1f32), x(), CaseArg::from(0.9f32)]
         };
         let with = |more: Vec<CaseArg>| args().into_iter().chain(more);
-        vec![case("plain", args(), 1e-5), case("nesterov", with(vec![truth(true), truth(false), float(0.5)]), 1e-5)]
+        vec![
+            sample().args(args()).case("plain"),
+            sample()
+                .args(with(vec![CaseArg::from(true), CaseArg::from(false), CaseArg::from(0.5f32)]))
+                .case("nesterov"),
+        ]
     }
 }
 
@@ -290,13 +295,13 @@ impl Rule for SGD {
         let args = |momentum: f32| {
             let x = || parameter(DType::F32);
             let stat = cycle(DType::F32, &[3, 5], &[1.0, 0.0]);
-            vec![x(), x(), float(0.1), positive(DType::F32), float(momentum), stat]
+            vec![x(), x(), CaseArg::from(0.1f32), positive(DType::F32), CaseArg::from(momentum), stat]
         };
-        let options = |nesterov| [float(0.1), float(0.01), truth(nesterov)];
+        let options = |nesterov| [CaseArg::from(0.1f32), CaseArg::from(0.01f32), CaseArg::from(nesterov)];
         vec![
-            case("plain", args(0.0), 1e-5),
-            case("momentum", args(0.9).into_iter().chain(options(false)), 1e-5),
-            case("nesterov", args(0.9).into_iter().chain(options(true)), 1e-5),
+            sample().args(args(0.0)).case("plain"),
+            sample().args(args(0.9).into_iter().chain(options(false))).case("momentum"),
+            sample().args(args(0.9).into_iter().chain(options(true))).case("nesterov"),
         ]
     }
 }
@@ -381,11 +386,14 @@ impl Rule for Adam {
 
     fn cases() -> Vec<Case> {
         let args = || {
-            let numbers = [0.9, 0.999, 0.01, 0.9, 0.999, 1e-8].map(float);
+            let numbers = [0.9f32, 0.999, 0.01, 0.9, 0.999, 1e-8].map(CaseArg::from);
             let tensors = [parameter(DType::F32), parameter(DType::F32), positive(DType::F32)];
             tensors.into_iter().chain(numbers).chain([parameter(DType::F32)])
         };
-        vec![case("plain", args(), 1e-5), case("nesterov", args().chain([truth(false), truth(true)]), 1e-5)]
+        vec![
+            sample().args(args()).case("plain"),
+            sample().args(args().chain([CaseArg::from(false), CaseArg::from(true)])).case("nesterov"),
+        ]
     }
 }
 
@@ -457,10 +465,10 @@ impl Rule for AdamWeightDecay {
 
     fn cases() -> Vec<Case> {
         let args = || {
-            let numbers = [0.01, 0.9, 0.999, 1e-6, 0.1].map(float);
+            let numbers = [0.01f32, 0.9, 0.999, 1e-6, 0.1].map(CaseArg::from);
             let tensors = [parameter(DType::F32), parameter(DType::F32), positive(DType::F32)];
             tensors.into_iter().chain(numbers).chain([parameter(DType::F32)])
         };
-        vec![case("plain", args(), 1e-5)]
+        vec![sample().args(args()).case("plain")]
     }
 }
