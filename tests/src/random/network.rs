@@ -84,7 +84,7 @@ pub struct Network {
 /// What the operator says about its arguments.
 pub fn reference(name: &str, args: &[Option<CaseArg>]) -> Result<Vec<Tensor>, OpError> {
     let def = ops::find(name).ok_or_else(|| OpError::Unsupported(name.to_string()))?;
-    let case = Case { name: "", args: args.to_vec(), tolerance: 0.0 };
+    let case = Case { name: "", args: args.to_vec(), exact: false };
     let (model, inputs) = single(def, &case, 1);
     let graph = model.entry();
     let tensors: HashMap<ValueId, Tensor> = graph.inputs.iter().copied().zip(inputs).collect();
