@@ -12,6 +12,9 @@ use super::dot;
 use super::panels::Origin;
 use crate::device::Refused;
 
+/// Multiply-adds below which the caller of a product of few rows works alone: they take no longer than helpers to arrive.
+const MIN_SHARED: usize = 50_000;
+
 /// The kernel of a product: dot products over `b` as it lies for few rows, else tiles in registers over packed panels of `b`.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     let (g, tail) = checked(request)?;
@@ -343,7 +346,7 @@ impl CpuKernel for Dotted {
                 tail.whole_row(self.isa, row, batch * g.m + i, first, at);
             }
         };
-        if g.m * g.n * g.k * g.batch_count() < 50_000 {
+        if g.m * g.n * g.k * g.batch_count() < MIN_SHARED {
             (0..g.batch_count() * pieces).for_each(work);
         } else {
             gang.parallel(g.batch_count() * pieces, |chunk, _| work(chunk));
