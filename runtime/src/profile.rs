@@ -218,8 +218,8 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/cf_while/model.mindir");
         let options = Options { threads: Some(1), ..Options::default() };
         let cell = GraphCell::new(crate::load(path).unwrap(), options).unwrap();
-        let ones = |fact: &Fact| Tensor::from_f64s(fact.dtype, &fact.shape, &vec![1.0; fact.shape.iter().product()]);
-        let inputs: Vec<Tensor> = cell.exported_facts().unwrap().iter().map(|f| ones(f).unwrap()).collect();
+        let threes = |fact: &Fact| Tensor::from_f64s(fact.dtype, &fact.shape, &vec![3.0; fact.shape.iter().product()]);
+        let inputs: Vec<Tensor> = cell.exported_facts().unwrap().iter().map(|f| threes(f).unwrap()).collect();
         let (results, profile) = cell.profile(&inputs).unwrap();
         assert_eq!(results, cell.run(&inputs).unwrap());
         let steps: Vec<TimedStep<'_>> = profile.steps().collect();
