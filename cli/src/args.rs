@@ -11,6 +11,7 @@ use mindir::{Access, DEVICES, Fact, Fallback, GraphCell, Limit, Loaded, Options,
 
 use crate::failure::Failure;
 use crate::print::{self, name};
+use crate::save;
 use crate::stdin;
 
 /// The model.
@@ -82,7 +83,9 @@ impl KeyArgs {
         let source = if stdin::is(path) {
             Source::from_bytes(stdin::NAME, stdin::bytes("the model")?)
         } else {
-            Source::open(path, Access::Map).map_err(mindir::Error::from)?
+            let source = Source::open(path, Access::Map).map_err(mindir::Error::from)?;
+            source.path().into_iter().for_each(save::reads);
+            source
         };
         Ok(source.with_decryption(self.key()?.map(Decryption::new)))
     }
@@ -95,6 +98,7 @@ impl KeyArgs {
     /// Reads a checkpoint, and checks its checksum where that is demanded.
     pub fn read_checked(&self, path: &Path, verify_crc: bool) -> Result<(Checkpoint, Kind), Failure> {
         let head = head(path)?;
+        save::reads(path);
         // A key may be given for one of several files.
         let decryption = self.key()?.filter(|_| Cipher::of(&head).is_some()).map(Decryption::new);
         let start = Instant::now();

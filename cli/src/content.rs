@@ -8,6 +8,7 @@ use mindir::{Tensor, npy, picture};
 
 use crate::failure::Failure;
 use crate::print::name;
+use crate::save;
 use crate::stdin;
 
 /// Arrays named in the message about a folder.
@@ -61,6 +62,7 @@ impl Content {
         if path.is_dir() {
             return Err(Failure::Usage(format!("{}: it is a folder{}", path.display(), arrays_in(path))));
         }
+        save::reads(path);
         let read = match Kind::of_path(path) {
             Some(Kind::Array) => npy::read(path).map(Content::Array),
             Some(Kind::Archive) => npy::read_npz(path).map(Content::Archive),
@@ -77,7 +79,8 @@ impl Content {
             Some(Kind::Archive) => npy::read_npz_from(Cursor::new(bytes)).map(Content::Archive),
             Some(Kind::Picture) => picture::decode(bytes).map(Content::Picture),
             None => {
-                let what = format!("expected {}, found something else", kinds());
+                let found = if bytes.is_empty() { "nothing" } else { "something else" };
+                let what = format!("expected {}, found {found}", kinds());
                 return Err(Failure::Corrupt { path: path.to_path_buf(), what });
             }
         };

@@ -181,6 +181,7 @@ impl Convert {
         let mut model = loaded.model;
         let cipher = self.model.key.cipher(loaded.report.encrypted);
         let Some(path) = &self.ckpt else { return Ok(Content { model, filled: None, cipher }) };
+        self.save.check(path, &self.out)?;
         let (checkpoint, kind) = self.model.key.files.read(path)?;
         let options = LoadOptions { strict: self.strict };
         let found = load_param_into_net(&mut model.params, &checkpoint, options).map_err(Error::from)?;

@@ -9,13 +9,13 @@ use serde::Serialize;
 pub struct ToleranceArgs {
     /// Largest difference, relative to the largest magnitude expected in the same tensor; one of zeros must be zeros
     /// [default: what meta.json says, else 1e-4]
-    #[arg(long, value_name = "X", value_parser = bound, conflicts_with_all = ["rtol", "atol"])]
+    #[arg(long, value_name = "X", value_parser = bound, allow_negative_numbers = true, conflicts_with_all = ["rtol", "atol"])]
     pub tolerance: Option<f64>,
     /// Judge every element instead: |got − want| ≤ atol + rtol × |want|
-    #[arg(long, value_name = "X", value_parser = bound)]
+    #[arg(long, value_name = "X", value_parser = bound, allow_negative_numbers = true)]
     pub rtol: Option<f64>,
     /// See --rtol
-    #[arg(long, value_name = "X", value_parser = bound)]
+    #[arg(long, value_name = "X", value_parser = bound, allow_negative_numbers = true)]
     pub atol: Option<f64>,
 }
 

@@ -8,6 +8,7 @@ use mindir::{GraphCell, Tensor, npy};
 
 use crate::failure::Failure;
 use crate::print;
+use crate::save;
 
 const INDEX: &str = "index.tsv";
 const HEADER: &str = "file\tnode\ttensor\n";
@@ -40,12 +41,12 @@ pub fn write(dir: &Path, results: &[NodeResult]) -> Result<Vec<String>, Failure>
     let mut written = Vec::new();
     for result in results {
         let path = dir.join(&result.file);
-        npy::write(&path, &result.tensor).map_err(Failure::file(&path))?;
+        save::write(&path, |out| npy::write_to(out, &result.tensor))?;
         index += &format!("{}\t{}\n", result.place(), result.tensor.fact());
         written.push(path.display().to_string());
     }
     let list = dir.join(INDEX);
-    fs::write(&list, index).map_err(Failure::file(&list))?;
+    save::write(&list, |out| out.write_all(index.as_bytes()))?;
     written.push(list.display().to_string());
     Ok(written)
 }

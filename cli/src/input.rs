@@ -249,11 +249,12 @@ impl Slots<'_> {
         let (from, input, found) = (name(from), name(&port.name), array.fact());
         match port.spec.dtype.filter(|d| *d != array.dtype()) {
             None => Ok(array),
-            Some(dtype) if self.args.cast => {
+            Some(dtype) if self.args.cast && !array.dtype().is_complex() => {
                 array.convert(dtype).map_err(|e| Failure::Usage(format!("{from}: input {input}: {e}")))
             }
             Some(dtype) => {
-                let text = format!("{from}: expected {dtype} for input {input}, found {found}; --cast converts it");
+                let hint = if array.dtype().is_complex() { "" } else { "; --cast converts it" };
+                let text = format!("{from}: expected {dtype} for input {input}, found {found}{hint}");
                 Err(Failure::Usage(text))
             }
         }

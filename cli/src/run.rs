@@ -1,7 +1,8 @@
 //! `mindir run`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Cursor;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -14,7 +15,7 @@ use crate::dump;
 use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print;
-use crate::save::is_same;
+use crate::save;
 use crate::stats::Stats;
 use crate::top::{self, Row};
 
@@ -96,27 +97,33 @@ impl Run {
             let text = format!("{}: the model has {count} results; give a folder or a .npz file", to.display());
             return Err(Failure::Usage(text));
         }
-        let files = match is(to, &["npy", "npz"]) {
+        if to.as_os_str() == "-" {
+            return Err(Failure::Usage("results are not written to standard output; give a file or a folder".into()));
+        }
+        let is_folder = to.is_dir() || to.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
+        let is_file = !is_folder && save::by_ending(to, &[("npy", ()), ("npz", ())])?.is_some();
+        let files: Vec<PathBuf> = match is_file {
             true => vec![to.clone()],
             false => (0..count).map(|i| to.join(format!("out_{i}.npy"))).collect(),
         };
-        let inputs: Vec<PathBuf> = self.inputs.files().collect();
-        match files.iter().find(|file| inputs.iter().any(|input| is_same(input, file))) {
-            Some(file) => Err(Failure::Usage(format!("{}: it is an input and would be replaced", file.display()))),
-            None => Ok(files),
-        }
+        self.inputs.files().for_each(|input| save::reads(&input));
+        files.iter().try_for_each(|file| save::unread(file))?;
+        Ok(files)
     }
 
     /// Writes results to their files, of which a .npz file holds all; returns the paths.
     fn store(&self, targets: &[PathBuf], outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
         match &self.output {
-            Some(to) if is(to, &["npz"]) => archive(to, outputs).map_err(Failure::file(to))?,
+            Some(to) if targets == [to.clone()] && is(to, &["npz"]) => {
+                let bytes = archive(outputs).map_err(Failure::file(to))?;
+                save::write(to, |out| out.write_all(&bytes))?;
+            }
             Some(to) => {
-                if !is(to, &["npy"]) {
+                if targets != [to.clone()] {
                     fs::create_dir_all(to).map_err(Failure::file(to))?;
                 }
                 for (target, tensor) in targets.iter().zip(outputs) {
-                    npy::write(target, tensor).map_err(Failure::file(target))?;
+                    save::write(target, |out| npy::write_to(out, tensor))?;
                 }
             }
             None => {}
@@ -138,7 +145,10 @@ impl Run {
     }
 }
 
-fn archive(target: &Path, outputs: &[Tensor]) -> std::io::Result<()> {
+/// The bytes of a .npz file.
+fn archive(outputs: &[Tensor]) -> std::io::Result<Vec<u8>> {
     let named: Vec<_> = outputs.iter().enumerate().map(|(i, t)| (format!("out_{i}"), t.clone())).collect();
-    npy::write_npz(target, &named)
+    let mut file = Cursor::new(Vec::new());
+    npy::write_npz_to(&mut file, &named)?;
+    Ok(file.into_inner())
 }

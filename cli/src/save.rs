@@ -1,11 +1,14 @@
 //! Files that a command writes: for real or not, with a bar where it takes long.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use mindir::store::{Disk, DryRun, Layer, Options, Watch};
+use mindir::ExportError;
+use mindir::store::{self, Disk, DryRun, Layer, Options, Watch};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
@@ -40,6 +43,44 @@ pub fn by_ending<T: Copy>(path: &Path, known: &[(&str, T)]) -> Result<Option<T>,
     found.map(|(_, meaning)| Some(*meaning)).ok_or_else(refused)
 }
 
+/// What an ending must be, as [`by_ending`], of a file that has to have one.
+pub fn must_end(path: &Path, known: &[(&str, ())]) -> Result<(), Failure> {
+    let none = || {
+        format!("{}: the name says no kind of file; end it in .{}", path.display(), known.first().map_or("", |k| k.0))
+    };
+    by_ending(path, known)?.ok_or_else(|| Failure::Usage(none()))
+}
+
+/// The files that this command reads.
+static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Notes that the command reads a file, so that it writes nothing over it.
+pub fn reads(path: &Path) {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_path_buf());
+}
+
+/// Refuses to write over a file that the command reads.
+pub fn unread(path: &Path) -> Result<(), Failure> {
+    let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    match read.iter().any(|read| is_same(read, path)) {
+        true => Err(Failure::Usage(format!("{}: this command reads it and would replace it", path.display()))),
+        false => Ok(()),
+    }
+}
+
+/// Writes a file that the command does not read, through links: whatever happens, there is the old one or the new one. What is
+/// no file, such as a device, is written to.
+pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    unread(path)?;
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if real.exists() && !real.is_file() {
+        let mut device = File::options().write(true).open(&real).map_err(Failure::file(path))?;
+        return fill(&mut device).map_err(Failure::file(path));
+    }
+    let written = store::replace(real, &Options::default(), fill);
+    written.map_err(|e| Failure::Model(ExportError::Store(e).into()))
+}
+
 /// Whether two paths are one file that exists.
 pub fn is_same(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().ok();
@@ -51,7 +92,7 @@ impl SaveArgs {
     pub fn check(&self, source: &Path, target: &Path) -> Result<(), Failure> {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         if folder.is_some_and(|folder| !folder.exists()) {
-            return Err(Failure::file(target)(std::io::ErrorKind::NotFound.into()));
+            return Err(Failure::file(target)(io::ErrorKind::NotFound.into()));
         }
         let is_allowed = self.force || self.dry_run || !is_same(source, target);
         if is_allowed { Ok(()) } else { Err(Failure::same(target)) }

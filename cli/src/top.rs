@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::print::number;
+use crate::save;
 
 /// One class.
 #[derive(Serialize)]
@@ -36,6 +37,7 @@ pub fn count(text: &str) -> Result<usize, String> {
 /// One name a line.
 pub fn labels(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::file(path))?;
+    save::reads(path);
     Ok(text.lines().map(|l| l.trim_end().to_string()).collect())
 }
 

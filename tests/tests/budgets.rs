@@ -23,6 +23,7 @@ fn budgets_hold() {
     sizes_beyond_all_memory_are_errors();
     numbers_from_nothing_are_bounded();
     plans_are_refused_before_they_take_memory();
+    kernels_make_nothing_of_sizes_that_are_refused();
     nodes_of_plans_are_counted();
     memory_stays_below_the_limit_from_several_threads();
     what_is_only_kept_makes_room();
@@ -129,6 +130,23 @@ fn plans_are_refused_before_they_take_memory() {
     assert_eq!(limit(cell.session(&facts(100))).0, Limit::Memory);
     let peak = watch.peak();
     assert!(peak < 1 << 20, "{peak} bytes for plans that are refused");
+}
+
+fn kernels_make_nothing_of_sizes_that_are_refused() {
+    for op in ["ResizeBilinearV2", "ResizeNearestNeighborV2"] {
+        let mut b = Builder::new("resize");
+        let x = b.input("x", Spec::fixed(DType::F32, &[1, 1, 4, 4]));
+        let y = b.op(op, [x.into(), Arg::from(&[1i64 << 25, 2][..])]).unwrap();
+        let model = Arc::new(b.finish(&[y]));
+        let facts = [Fact::new(DType::F32, &[1, 1, 4, 4])];
+        let cell = GraphCell::new(model.clone(), Options { max_memory: Some(8 << 20), ..options() }).unwrap();
+        let free = GraphCell::new(model, options()).unwrap();
+        let watch = Counting::watch();
+        assert_eq!(limit(cell.session(&facts)).0, Limit::Memory, "{op}");
+        free.plan(&facts).unwrap();
+        let peak = watch.peak();
+        assert!(peak < 1 << 20, "{peak} bytes for {op}");
+    }
 }
 
 /// Numbers that are made while lowering, and what is computed from them while planning.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Measured, Report};
 use crate::failure::Failure;
 use crate::print;
+use crate::save;
 
 /// What is read of a report that was kept.
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ pub fn percent(text: &str) -> Result<f64, String> {
 
 /// Keeps a report.
 pub fn save(path: &Path, report: &Report) -> Result<(), Failure> {
-    std::fs::write(path, print::json(report)).map_err(Failure::file(path))
+    save::write(path, |out| out.write_all(print::json(report).as_bytes()))
 }
 
 impl Baseline {

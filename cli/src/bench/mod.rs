@@ -22,6 +22,7 @@ use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print::{self, name};
 use crate::random::Fill;
+use crate::save;
 use crate::stdin;
 use baseline::{Baseline, Change};
 use load::Times;
@@ -67,7 +68,7 @@ pub struct Bench {
     #[arg(long, value_name = "FILE.json")]
     against: Option<PathBuf>,
     /// Exit code 1 if a median is longer than the one kept by more than this, such as 5%
-    #[arg(long, value_name = "PERCENT", requires = "against", value_parser = baseline::percent)]
+    #[arg(long, value_name = "PERCENT", requires = "against", value_parser = baseline::percent, allow_hyphen_values = true)]
     fail_above: Option<f64>,
     #[command(flatten)]
     device: DeviceArgs,
@@ -174,6 +175,7 @@ impl Bench {
         }
         let (loaded, load) = self.model.load()?;
         let model = Arc::new(loaded.model);
+        self.check_targets()?;
         let before = self.against.as_deref().map(Baseline::read).transpose()?;
         let mut trace = self.trace.as_ref().map(|_| Trace::default());
         self.show(|| format!("load {}\n{}", print::time(load.as_nanos() as f64), header()))?;
@@ -187,6 +189,21 @@ impl Bench {
         let against = changes.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
         let load_ns = load.as_nanos() as u64;
         self.end(&Report { load_ns, runs, peak_rss_bytes: peak_rss(), against }, trace)
+    }
+
+    /// Refuses files that could not be written when all is measured.
+    fn check_targets(&self) -> Result<(), Failure> {
+        self.inputs.files().for_each(|input| save::reads(&input));
+        for path in self.save.iter().chain(&self.trace) {
+            save::must_end(path, &[("json", ())])?;
+            save::unread(path)?;
+        }
+        match (&self.save, &self.trace) {
+            (Some(save), Some(trace)) if save == trace => {
+                Err(Failure::Usage(format!("{}: --save and --trace would both write it", save.display())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// All combinations.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::print;
+use crate::save;
 
 /// Runs of several combinations, each of which is shown as a process.
 #[derive(Default)]
@@ -36,7 +37,7 @@ impl Trace {
     /// Writes the events to a file.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = print::json(&json!({"traceEvents": self.events, "displayTimeUnit": "ns"}));
-        std::fs::write(path, text).map_err(Failure::file(path))
+        save::write(path, |out| out.write_all(text.as_bytes()))
     }
 }
 

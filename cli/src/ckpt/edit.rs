@@ -239,9 +239,6 @@ impl Filter {
         let any = |patterns: &[String], n: &str| patterns.iter().any(|pattern| fits(pattern, n));
         let keep = |n: &str| (self.keep.is_empty() || any(&self.keep, n)) && !any(&self.drop, n);
         let changes = removed(&mut checkpoint, keep);
-        if checkpoint.is_empty() {
-            return Err(Failure::Usage("no entry would be left".into()));
-        }
         self.edit.finish(&checkpoint, kind, &changes)
     }
 }

@@ -67,6 +67,9 @@ impl WriteArgs {
         old: Option<Kind>,
         changes: &[String],
     ) -> Result<Outcome, Failure> {
+        if checkpoint.is_empty() {
+            return Err(Failure::Usage("no entry would be left".into()));
+        }
         if self.decrypt && cipher.is_none() {
             print::warn("--decrypt has no effect: what was read is not encrypted");
         }

@@ -12,6 +12,7 @@ use super::files::{absent, entry, fits};
 use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
 use crate::print;
+use crate::save;
 
 /// List the entries of a checkpoint.
 #[derive(Args, Debug)]
@@ -252,7 +253,7 @@ impl Get {
         }
         let array = value.array().ok_or_else(|| Failure::Usage("a text is no tensor: leave out -o".into()))?;
         let tensor: Tensor = array.tensor().map_err(|e| Failure::Usage(e.to_string()))?;
-        npy::write(&output, &tensor).map_err(Failure::file(&output))?;
+        save::write(&output, |out| npy::write_to(out, &tensor))?;
         Ok(Outcome::ok(String::new()))
     }
 }

@@ -14,6 +14,7 @@ use crate::args::{self, DeviceArgs, ModelArg, ShapeArgs, ThreadArg};
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, name};
 use crate::random::Fill;
+use crate::save;
 use html::Page;
 use measure::Measured;
 
@@ -114,6 +115,10 @@ impl Plan {
         }
         let (loaded, _) = self.model.load()?;
         let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        if let Some(path) = &self.html {
+            save::must_end(path, &[("html", ()), ("htm", ())])?;
+            save::unread(path)?;
+        }
         let facts = self.shapes.facts(&cell.inputs())?;
         args::tell_plan(&cell, &facts);
         let plan = cell.plan(&facts)?;
@@ -140,7 +145,7 @@ impl Plan {
         let title = format!("Plan of {}", self.model.path.display());
         let inputs = cell.inputs().iter().zip(facts).map(|(port, fact)| format!("{} {fact}", port.name)).collect();
         let page = Page { title, inputs, plan, measured };
-        std::fs::write(path, page.html()).map_err(Failure::file(path))?;
+        save::write(path, |out| out.write_all(page.html().as_bytes()))?;
         Ok(Outcome::done(format!("wrote {}\n", path.display())))
     }
 

@@ -1,5 +1,7 @@
 //! How failures are told, and how much is told at all.
 
+use std::fs;
+
 use super::{digits, mindir, mindir_with_bytes, model};
 
 #[test]
@@ -93,4 +95,53 @@ fn a_number_of_classes_is_at_least_1() {
         let top = format!("--top={k}");
         mindir(["run", &model("dense"), "-i", "ones", &top]).with(2).complains(&["--top", "from 1 on"]);
     }
+}
+
+/// Whatever a command reads stays as it is, but where --force says otherwise.
+#[test]
+fn nothing_is_written_over_what_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let model = |name: &str| {
+        fs::copy(digits("lenet5.mindir"), at(name)).unwrap();
+        at(name)
+    };
+    let (page, report, array) = (model("m.html"), model("m.json"), model("m.npy"));
+    let picture = digits("seven.png");
+    let labels = at("labels.npz");
+    fs::copy(digits("labels.txt"), &labels).unwrap();
+    let lenet5 = digits("lenet5.mindir");
+    let once = ["--time", "1ms", "--warmup", "1ms"];
+    let commands: [(&str, Vec<&str>); 6] = [
+        (&page, vec!["plan", &page, "--html", &page]),
+        (&report, [&["bench", &report, "--save", &report][..], &once].concat()),
+        (&report, [&["bench", &report, "--trace", &report][..], &once].concat()),
+        (&array, vec!["run", &array, "-i", &picture, "-o", &array]),
+        (&labels, vec!["run", &lenet5, "-i", &picture, "--labels", &labels, "-o", &labels]),
+        (&array, vec!["run", &array, "-i", "rand:1", "-o", "-"]),
+    ];
+    for (file, command) in commands {
+        let before = fs::read(file).unwrap();
+        mindir(&command).with(2);
+        assert_eq!(fs::read(file).unwrap(), before, "{command:?}");
+    }
+}
+
+#[test]
+fn files_end_in_what_they_are() {
+    let lenet5 = digits("lenet5.mindir");
+    let picture = digits("seven.png");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (text, plain) = (at("o.txt"), at("o"));
+    for command in [
+        vec!["run", &lenet5, "-i", &picture, "-o", &text],
+        vec!["plan", &lenet5, "--html", &text],
+        vec!["plan", &lenet5, "--html", &plain],
+        vec!["bench", &lenet5, "--save", &text],
+        vec!["bench", &lenet5, "--trace", &plain],
+    ] {
+        mindir(&command).with(2);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 }

@@ -44,7 +44,7 @@ fn results_are_stored_as_npy_and_npz() {
     mindir(["run", &lenet, "-i", "ones", "-o", to]).with(0).says(&["1 file written to"]);
     assert_eq!(mindir::npy::read(&one).unwrap().shape(), [1, 10]);
     mindir(["run", &model("dense"), "-i", to, "-o", to]).with(2).complains(&["4 results"]);
-    mindir(["run", &lenet, "-i", to, "-o", to]).with(2).complains(&["it is an input and would be replaced"]);
+    mindir(["run", &lenet, "-i", to, "-o", to]).with(2).complains(&["this command reads it and would replace it"]);
     assert!((0..4).all(|i| folder.join(format!("out_{i}.npy")).exists()));
     // The archive's arrays as inputs: out_0 has the wrong shape for the model's only input, and there are too many.
     mindir(["run", &model("dense"), "-i", archive.to_str().unwrap()]).with(2).complains(&["4 arrays for the inputs"]);

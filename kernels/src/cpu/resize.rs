@@ -1,12 +1,13 @@
 //! Nearest and bilinear resizing of images.
 
+use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::task::{Layout, Resize, ResizeMode, Task};
 use mindir_graph::{DType, checked_count};
 
-use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::kernel::{Constants, CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, Simd, load_part, store_part};
 use super::{Gang, Isa, Request, Shared};
-use crate::device::TaskView;
+use crate::device::{Refused, TaskView};
 use crate::plain::{linear_source, nearest_source};
 
 /// Bytes that a thread writes at a time.
@@ -32,25 +33,49 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     let mode = if r.mode == ResizeMode::Nearest { "nearest" } else { "bilinear" };
     let name = format!("{isa}-{}-{mode}", r.dtype);
     if r.mode == ResizeMode::Nearest {
-        let table = |out, size| (0..out).map(|i| nearest_source(r.coordinates, i, size, out)).collect();
-        return Some(Box::new(Nearest { name, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }));
+        return Some(Box::new(Nearest { name, r, rows: Table::default(), cols: Table::default() }));
     }
-    let table = |out, size| (0..out).map(|i| linear_source(r.coordinates, i, size, out)).map(Pair::new).collect();
-    Some(Box::new(Bilinear { name, isa, threads, rows: table(r.out_h, r.h), cols: table(r.out_w, r.w), r }))
+    Some(Box::new(Bilinear { name, isa, threads, r, rows: Table::default(), cols: Table::default() }))
+}
+
+/// Something for every output row or column, made when the kernel is built; it counts as memory of the cell.
+struct Table<T> {
+    of: Vec<T>,
+    _room: Reservation,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table { of: Vec::new(), _room: Reservation::default() }
+    }
+}
+
+impl<T> Table<T> {
+    fn new(len: usize, of: impl FnMut(usize) -> T) -> Result<Table<T>, Exceeded> {
+        let room = bounds::room(len.saturating_mul(size_of::<T>()))?;
+        Ok(Table { of: (0..len).map(of).collect(), _room: room })
+    }
 }
 
 struct Nearest {
     name: String,
     r: Resize,
     /// For each output row, the input row.
-    rows: Vec<usize>,
+    rows: Table<usize>,
     /// For each output column, the input column.
-    cols: Vec<usize>,
+    cols: Table<usize>,
 }
 
 impl CpuKernel for Nearest {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn pack(&mut self, _: &mut Constants<'_>) -> Result<(), Refused> {
+        let r = &self.r;
+        self.rows = Table::new(r.out_h, |i| nearest_source(r.coordinates, i, r.h, r.out_h))?;
+        self.cols = Table::new(r.out_w, |i| nearest_source(r.coordinates, i, r.w, r.out_w))?;
+        Ok(())
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
@@ -70,16 +95,16 @@ impl CpuKernel for Nearest {
         let all = planes * r.out_h;
         gang.parallel(all.div_ceil(rows), |chunk, _| {
             for i in chunk * rows..all.min((chunk + 1) * rows) {
-                let from = &x[(i / r.out_h * r.h + self.rows[i % r.out_h]) * r.w * size..][..r.w * size];
+                let from = &x[(i / r.out_h * r.h + self.rows.of[i % r.out_h]) * r.w * size..][..r.w * size];
                 // SAFETY: every iteration has a row of its own.
                 let y = unsafe { to.slice(i * row, row) };
                 match size {
-                    1 => pick::<1>(&self.cols, from, y),
-                    2 => pick::<2>(&self.cols, from, y),
-                    4 => pick::<4>(&self.cols, from, y),
-                    8 => pick::<8>(&self.cols, from, y),
+                    1 => pick::<1>(&self.cols.of, from, y),
+                    2 => pick::<2>(&self.cols.of, from, y),
+                    4 => pick::<4>(&self.cols.of, from, y),
+                    8 => pick::<8>(&self.cols.of, from, y),
                     _ => {
-                        for (&col, y) in self.cols.iter().zip(y.chunks_exact_mut(size)) {
+                        for (&col, y) in self.cols.of.iter().zip(y.chunks_exact_mut(size)) {
                             y.copy_from_slice(&from[col * size..(col + 1) * size]);
                         }
                     }
@@ -117,8 +142,8 @@ struct Bilinear {
     isa: Isa,
     threads: usize,
     r: Resize,
-    rows: Vec<Pair>,
-    cols: Vec<Pair>,
+    rows: Table<Pair>,
+    cols: Table<Pair>,
 }
 
 impl Bilinear {
@@ -134,6 +159,13 @@ impl Bilinear {
 impl CpuKernel for Bilinear {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn pack(&mut self, _: &mut Constants<'_>) -> Result<(), Refused> {
+        let r = &self.r;
+        self.rows = Table::new(r.out_h, |i| Pair::new(linear_source(r.coordinates, i, r.h, r.out_h)))?;
+        self.cols = Table::new(r.out_w, |i| Pair::new(linear_source(r.coordinates, i, r.w, r.out_w)))?;
+        Ok(())
     }
 
     fn scratch(&self) -> usize {
@@ -153,13 +185,13 @@ impl CpuKernel for Bilinear {
         let (all, h, out_h) = (planes * self.r.out_h, self.r.h, self.r.out_h);
         gang.parallel_with(all.div_ceil(rows), scratch, |chunk, _, scratch| {
             for i in chunk * rows..all.min((chunk + 1) * rows) {
-                let Pair { first, second, part } = self.rows[i % out_h];
+                let Pair { first, second, part } = self.rows.of[i % out_h];
                 let line = |r: usize| &x[(i / out_h * h + r) * width..][..width];
                 // SAFETY: every iteration has a row of its own.
                 let y = unsafe { to.slice(i * row, row) };
                 let between = &mut scratch[..width];
                 let (a, b) = (line(first), line(second));
-                self.isa.run(Row { a, b, part, between, cols: &self.cols, pixel, y });
+                self.isa.run(Row { a, b, part, between, cols: &self.cols.of, pixel, y });
             }
         });
         Ok(())

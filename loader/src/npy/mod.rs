@@ -200,7 +200,15 @@ pub fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>
 /// # Errors
 /// The file system's.
 pub fn write_npz(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> io::Result<()> {
-    let mut zip = zip::ZipWriter::new(Quiet { file: BufWriter::new(File::create(path)?), failed: false });
+    write_npz_to(BufWriter::new(File::create(path)?), tensors)
+}
+
+/// Writes named arrays in `.npz` form.
+///
+/// # Errors
+/// The writer's.
+pub fn write_npz_to(writer: impl Write + Seek, tensors: &[(String, Tensor)]) -> io::Result<()> {
+    let mut zip = zip::ZipWriter::new(Quiet { file: writer, failed: false });
     let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, tensor) in tensors {
         zip.start_file(format!("{name}.npy"), stored.large_file(tensor.bytes().len() > u32::MAX as usize))?;

@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mindir_graph::Fact;
+use mindir_graph::bounds;
 use mindir_graph::task::{TaskGraph, TaskNode};
-use mindir_kernels::device::{Device, Offer, TaskView};
+use mindir_kernels::device::{Device, MemoryModel, Offer, TaskView};
 
 use crate::error::{DeclinedNode, Error};
 
@@ -20,9 +21,14 @@ pub(crate) struct Placed {
 
 /// The first device in order that takes each task.
 pub(crate) fn place(tasks: &TaskGraph, devices: &[Arc<dyn Device>]) -> Result<Vec<Placed>, Error> {
+    let on_host = devices.iter().all(|d| d.memory() == MemoryModel::Arena);
     let mut nobody = Vec::new();
     let mut out = Vec::with_capacity(tasks.nodes.len());
     for node in &tasks.nodes {
+        // Before a kernel makes anything of sizes that nobody could hold.
+        if on_host {
+            bounds::could_hold(node.outs.iter().map(|v| tasks.fact(*v).bytes()).fold(0, usize::saturating_add))?;
+        }
         match place_one(tasks, node, devices) {
             Ok(p) => out.push(p),
             Err(declined) => nobody.push(declined_node(node, &declined, devices)),
