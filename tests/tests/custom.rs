@@ -1,5 +1,6 @@
 //! Operators from outside of the crate: those of the example, in a file that MindSpore exported.
 
+// Its `main` is not called here.
 #[allow(dead_code)]
 #[path = "../../runtime/examples/custom_operator.rs"]
 mod example;

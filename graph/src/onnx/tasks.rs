@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use super::emit::to_i64;
 use super::{Attr, Edge, Emit, NoForm, OPEN, no_form, program};
-use crate::task::Lowering;
-use crate::task::{Conv, Copy, Gather, Gemm, Layout, Matrix, Norm, NormKind, Part, Pool, PoolKind, Reduce, ReduceKind};
-use crate::task::{Scan, ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskNode, V};
+use crate::task::{
+    Conv, Copy, Gather, Gemm, Layout, Lowering, Matrix, Norm, NormKind, Part, Pool, PoolKind, Reduce, ReduceKind, Scan,
+    ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskNode, V,
+};
 use crate::{DType, Shape, Tensor, count, dense_strides};
 
 /// Elements that a copy may place one by one.

@@ -3,8 +3,7 @@
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::task::Lowering;
-use crate::task::{ScatterKind, V};
+use crate::task::{Lowering, ScatterKind, V};
 use crate::{DType, Fact, OpError, Tensor, checked_count, ensure, op};
 
 op! {

@@ -5,8 +5,7 @@ use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 classic_convolution! {

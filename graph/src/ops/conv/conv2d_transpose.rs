@@ -6,8 +6,7 @@ use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 classic_convolution! {

@@ -5,8 +5,7 @@ use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
 
 op_enum! {

@@ -7,8 +7,7 @@ use crate::op::Operand;
 use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::reshaped;
-use crate::task::Lowering;
-use crate::task::{Binary, Conv, Layout, Part, Task, V};
+use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, dense_strides, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`

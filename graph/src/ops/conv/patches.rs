@@ -2,8 +2,7 @@ use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::task::Lowering;
-use crate::task::{Part, V};
+use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Tensor, checked_count, dense_strides, ensure, op};
 
 /// The windows of an image batch `[n, c, h, w]`.

@@ -1,8 +1,7 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{broadcast_index, real, scalars, size, tensor_of};
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::Lowering;
-use crate::task::Scalar;
+use crate::task::{Lowering, Scalar};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
 
 op_enum! {

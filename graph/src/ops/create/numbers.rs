@@ -5,8 +5,7 @@ use crate::onnx::{Edge, Emit, Forms};
 use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
 use crate::ops::kit::sample::{filled, flags, sample, wave};
-use crate::task::Lowering;
-use crate::task::Scalar;
+use crate::task::{Lowering, Scalar};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 /// The largest tensor that is made from numbers alone.

@@ -3,8 +3,7 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
 use crate::ops::kit::sample::{between, cycle, sample};
-use crate::task::Lowering;
-use crate::task::{Binary, Program, Reg, Unary};
+use crate::task::{Binary, Lowering, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
 op_enum! {

@@ -4,8 +4,7 @@ use super::binary::{Mix, common, with_number};
 use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Lowers, Number, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, evaluate_f64, fact, float_of, number, number_of, wide};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
-use crate::task::Lowering;
-use crate::task::{Binary, Program, Reg, Scalar, Unary};
+use crate::task::{Binary, Lowering, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, op, op_enum};
 
 op_enum! {

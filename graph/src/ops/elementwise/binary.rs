@@ -3,8 +3,7 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of, wide};
 use crate::ops::kit::sample::{cycle, filled, flags, sample};
-use crate::task::Lowering;
-use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
+use crate::task::{Binary, Instr, Lowering, Program, Reg, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Which of the operands are Python numbers. A Python number does not widen a tensor: only a float that meets integers makes

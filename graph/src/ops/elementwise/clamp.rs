@@ -4,8 +4,7 @@ use super::binary::with_number;
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact};
 use crate::ops::kit::sample::{filled, sample, wave};
-use crate::task::Lowering;
-use crate::task::{Binary, Scalar};
+use crate::task::{Binary, Lowering, Scalar};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 /// `min(max(x, low), high)` in the type `out`, with the limits that are given.

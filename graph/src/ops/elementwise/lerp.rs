@@ -1,8 +1,7 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
 use crate::ops::kit::sample::{filled, sample, wave};
-use crate::task::Binary;
-use crate::task::Lowering;
+use crate::task::{Binary, Lowering};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 op! {

@@ -1,8 +1,7 @@
 use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact};
 use crate::ops::kit::sample::{cycle, sample};
-use crate::task::Lowering;
-use crate::task::{Binary, Unary};
+use crate::task::{Binary, Lowering, Unary};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 /// A number or `None`.

@@ -2,8 +2,7 @@ use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
 use crate::ops::kit::sample::{cycle, sample, wave};
-use crate::task::Lowering;
-use crate::task::{Binary, Scalar, Unary};
+use crate::task::{Binary, Lowering, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

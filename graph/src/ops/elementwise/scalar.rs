@@ -6,8 +6,7 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, Scalar, Unary};
+use crate::task::{Binary, Lowering, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Python's types: integers are `i64`, a float with anything is a float.

@@ -3,8 +3,7 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of};
 use crate::ops::kit::sample::{cycle, filled, flags, sample};
-use crate::task::Lowering;
-use crate::task::Unary;
+use crate::task::{Lowering, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Which types a function takes and gives.

@@ -3,8 +3,7 @@ use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Operand, ParamKind, 
 use crate::ops::kit::indices::{flat, rearrange, size};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::taps::weigh;
-use crate::task::Lowering;
-use crate::task::{Coordinates, Layout, Resize as ResizeTask, ResizeMode, Task, V};
+use crate::task::{Coordinates, Layout, Lowering, Resize as ResizeTask, ResizeMode, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// How the elements of a resized dimension weigh source elements.

@@ -2,8 +2,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, Gather as Pick, Instr, Program, ReduceKind, Task, V};
+use crate::task::{Binary, Gather as Pick, Instr, Lowering, Program, ReduceKind, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op, shape};
 
 fn check_index(index: &Operand) -> Result<(), OpError> {

@@ -3,8 +3,7 @@ use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, offsets, real, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::reduce::reduction::operand;
-use crate::task::Binary;
-use crate::task::Lowering;
+use crate::task::{Binary, Lowering};
 use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
 
 op! {

@@ -4,8 +4,7 @@ use crate::op::{Case, Effect, Ints, Late, Lowers, Number as Factor, Operand, Pur
 use crate::ops::kit::indices::{each_index, flat, rearrange_many, size, sizes};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{ScatterKind, Unary, V};
+use crate::task::{Lowering, ScatterKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// What happens to an element that an update meets.

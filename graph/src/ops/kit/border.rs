@@ -4,8 +4,7 @@ use super::indices::{flat, rearrange_many, sizes};
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Number, Operand};
 use crate::op_enum;
-use crate::task::Lowering;
-use crate::task::{Part, V};
+use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
 
 op_enum! {

@@ -2,8 +2,7 @@
 
 use crate::bounds::{self, Pulse};
 use crate::op::Operand;
-use crate::task::Lowering;
-use crate::task::{Program, Reg, Scalar, V};
+use crate::task::{Lowering, Program, Reg, Scalar, V};
 use crate::{
     DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, checked_count, dense_strides, ensure,
 };

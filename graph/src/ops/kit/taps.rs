@@ -1,7 +1,6 @@
 //! Weighted sums of few elements along a dimension.
 
-use crate::task::Lowering;
-use crate::task::{Binary, ReduceKind, V};
+use crate::task::{Binary, Lowering, ReduceKind, V};
 use crate::{DType, OpError, Tensor, count};
 
 /// `x` with other elements along dimension `axis`: element `i` is the sum of the elements that `taps[i]` names, each times its

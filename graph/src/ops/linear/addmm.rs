@@ -3,8 +3,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Number, Operand, Rule};
 use crate::ops::kit::number::{Number as Arithmetic, with_number};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, Program, V};
+use crate::task::{Binary, Lowering, Program, V};
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
 
 op! {

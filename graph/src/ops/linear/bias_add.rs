@@ -3,8 +3,7 @@ use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 op! {

@@ -2,8 +2,7 @@ use super::product::{Product, reshaped};
 use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 op! {

@@ -1,8 +1,7 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, real};
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::Binary;
-use crate::task::Lowering;
+use crate::task::{Binary, Lowering};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -4,8 +4,7 @@ use crate::onnx::{Edge, Emit, NoForm, machine};
 use crate::op::Operand;
 use crate::ops::kit::indices::{each_index, flat};
 use crate::ops::kit::number::{Number, with_number};
-use crate::task::Lowering;
-use crate::task::{Binary, V};
+use crate::task::{Binary, Lowering, V};
 use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, checked_count, ensure, shape};
 
 /// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.

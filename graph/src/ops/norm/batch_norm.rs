@@ -2,8 +2,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Effect, Operand, Rule};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
-use crate::task::Lowering;
-use crate::task::{Binary, Program, ReduceKind, Unary, V};
+use crate::task::{Binary, Lowering, Program, ReduceKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// Normalisation of each channel of `x` by one mean and variance, and what the operators return besides.

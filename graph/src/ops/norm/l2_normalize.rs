@@ -1,8 +1,7 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, Layout, Pool, PoolKind, Program, ReduceKind, Task, Unary, V};
+use crate::task::{Binary, Layout, Lowering, Pool, PoolKind, Program, ReduceKind, Task, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
 op! {

@@ -2,8 +2,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, NormKind, Program, Unary, V};
+use crate::task::{Binary, Lowering, NormKind, Program, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, count, ensure, op};
 
 /// What normalisation operators return for each row besides the result.

@@ -4,8 +4,7 @@ use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
-use crate::task::Lowering;
-use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
+use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 /// What is computed of the groups.

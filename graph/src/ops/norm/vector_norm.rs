@@ -5,8 +5,7 @@ use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
-use crate::task::Lowering;
-use crate::task::{Binary, ReduceKind, Scalar, Unary};
+use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// `(Σ |x|ᵖ)^(1/p)` of groups of `x`; the largest or smallest `|x|` for infinite `p`, the number of elements other than 0 for

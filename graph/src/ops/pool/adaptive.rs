@@ -3,8 +3,7 @@ use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{each_index, each_tap, flat, size};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::kit::taps::weigh;
-use crate::task::Lowering;
-use crate::task::{ReduceKind, V};
+use crate::task::{Lowering, ReduceKind, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// Windows that share the last dimensions of `x` evenly: window `i` of `out` covers `⌊i·size/out⌋` to `⌈(i+1)·size/out⌉`.

@@ -4,8 +4,7 @@ use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
 use crate::op::Operand;
 use crate::ops::kit::indices::{each_index, each_tap, flat};
 use crate::ops::kit::window::{Format, Window};
-use crate::task::Lowering;
-use crate::task::{Binary, Layout, Pool, PoolKind, Task, V};
+use crate::task::{Binary, Layout, Lowering, Pool, PoolKind, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// What is computed of each window.

@@ -4,8 +4,7 @@ use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind
 use crate::ops::conv::grouped::extent;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::task::Lowering;
-use crate::task::{Host, Task, V};
+use crate::task::{Host, Lowering, Task, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Implements [`Rule`] for an operator whose `plan()` is one pooling.

@@ -4,8 +4,7 @@ use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::ops::shape::cut::Cut;
-use crate::task::Lowering;
-use crate::task::{Binary, Cell, Recurrent, Squash, V};
+use crate::task::{Binary, Cell, Lowering, Recurrent, Squash, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

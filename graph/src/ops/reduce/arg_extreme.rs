@@ -5,8 +5,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::Lowering;
-use crate::task::ReduceKind;
+use crate::task::{Lowering, ReduceKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The dimension that `axis` names, which must not be empty; a scalar has axis 0.

@@ -4,8 +4,7 @@ use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, sample, wave};
-use crate::task::Lowering;
-use crate::task::{Binary, Scalar, ScanKind};
+use crate::task::{Binary, Lowering, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The dimension that `axis` names; none for a scalar.

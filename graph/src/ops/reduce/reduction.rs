@@ -4,8 +4,7 @@ use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
-use crate::task::Lowering;
-use crate::task::{Binary, ReduceKind, Scalar, Unary, V};
+use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
 
 /// The axes of a reduction: integers, or `None` for all.

@@ -1,8 +1,7 @@
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, checked_count, ensure, op};
 
 op! {

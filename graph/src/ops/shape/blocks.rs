@@ -2,8 +2,7 @@ use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, ensure, op};
 
 /// Checks an image batch `[n, c, h, w]` and a block size.

@@ -2,8 +2,7 @@ use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, checked_count, ensure, op};
 
 fn repeated(x: &Operand, dims: &Shape) -> Result<Fact, OpError> {

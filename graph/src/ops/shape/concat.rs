@@ -2,8 +2,7 @@ use crate::onnx::{Emit, Forms};
 use crate::op::{Case, CaseArg, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange_many};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 
 /// The type that tensors of several types become.

@@ -2,8 +2,7 @@
 
 use crate::op::Operand;
 use crate::ops::kit::indices::{flat, rearrange};
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{OpError, Shape, Tensor, checked_count, ensure};
 
 /// `size[d]` elements along each dimension, from `begin[d]` in steps of `step[d]`.

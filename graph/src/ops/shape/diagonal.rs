@@ -3,8 +3,7 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{offsets, real, scalars, size, tensor_of};
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::Lowering;
-use crate::task::{Part, Scalar};
+use crate::task::{Lowering, Part, Scalar};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, dense_strides, ensure, op, shape};
 
 op! {

@@ -2,8 +2,7 @@ use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::ops::kit::border::{Border, Pads, element, from_last, in_order, only_adds};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Implements [`Rule`] for an operator whose `pads()` describes the border around its operand.

@@ -1,8 +1,7 @@
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, Gather, Instr, Program, Task, V};
+use crate::task::{Binary, Gather, Instr, Lowering, Program, Task, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 op! {

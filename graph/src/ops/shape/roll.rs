@@ -1,8 +1,7 @@
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{each_index, flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Part, V};
+use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
 
 op! {

@@ -1,8 +1,7 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 /// Implements [`Rule`] for an operator whose `answer()` depends on the operand's dimensions only.

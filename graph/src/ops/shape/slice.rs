@@ -3,8 +3,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Argument `index`, one number, as a vector of one element.

@@ -3,8 +3,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm, no_form, to_i64};
 use crate::op::{Case, Ints, Operand, Rule};
 use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// One range after the other along a dimension.

@@ -2,8 +2,7 @@ use super::cut::Cut;
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Ints, Late, Operand, Rule, ints};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 op! {

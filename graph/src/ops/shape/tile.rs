@@ -2,8 +2,7 @@ use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Late, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Part, V};
+use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
 
 op! {

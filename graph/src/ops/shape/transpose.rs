@@ -2,8 +2,7 @@ use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Operand, Rule, Undo};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 fn permutation(x: &Operand, dims: &[i64]) -> Result<Vec<usize>, OpError> {

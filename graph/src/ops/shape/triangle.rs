@@ -4,8 +4,7 @@ use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{flags, sample, wave};
 use crate::ops::reduce::reduction::operand;
-use crate::task::Lowering;
-use crate::task::Scalar;
+use crate::task::{Lowering, Scalar};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Whether element (`row`, `col`) is kept.

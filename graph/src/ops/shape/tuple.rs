@@ -8,8 +8,7 @@ use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::fact;
 use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::sample::{filled, sample};
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -4,8 +4,7 @@ use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signatur
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
 use crate::ops::kit::sample::{facts, sample, wave};
-use crate::task::Binary;
-use crate::task::Lowering;
+use crate::task::{Binary, Lowering};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

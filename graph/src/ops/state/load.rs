@@ -1,7 +1,6 @@
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{Fact, OpError, Tensor, op};
 
 op! {

@@ -3,8 +3,7 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{common_shape, emit, evaluate_f64, wide};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
+use crate::task::{Binary, Lowering, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 crate::op_enum! {

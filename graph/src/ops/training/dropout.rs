@@ -1,8 +1,7 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
-use crate::task::Lowering;
-use crate::task::V;
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {

@@ -4,8 +4,7 @@ use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
 use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::Reduction;
-use crate::task::Lowering;
-use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
+use crate::task::{Binary, Lowering, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
 op_enum! {

@@ -6,8 +6,7 @@ use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::ops::reduce::reduction::operand;
-use crate::task::Lowering;
-use crate::task::{Binary, ReduceKind, Unary};
+use crate::task::{Binary, Lowering, ReduceKind, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The logarithm of the softmax of every row.

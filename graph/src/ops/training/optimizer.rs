@@ -6,8 +6,7 @@
 use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
-use crate::task::Lowering;
-use crate::task::{Binary, Program, Reg, Unary, V};
+use crate::task::{Binary, Lowering, Program, Reg, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
 
 /// A step over tensors of one shape and numbers: the facts of the tensors that it writes.
