@@ -296,8 +296,8 @@ impl Builder {
         node.name = name.as_str().into();
         node.path = if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() };
         node.outputs.clone_from(&outputs);
-        if let Effect::Writes(written) = node.effect() {
-            for arg in written.iter().filter_map(|&i| node.args.get(i)) {
+        if let Effect::Writes(writes) = node.effect() {
+            for arg in writes.args.iter().filter_map(|&i| node.args.get(i)) {
                 if let Some(Arg::Value(v)) = arg
                     && let Def::Param(p) = self.graph.value(*v).def
                 {

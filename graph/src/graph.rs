@@ -157,8 +157,8 @@ impl Node {
     /// What running the node changes; never [`Effect::WritesIf`].
     pub fn effect(&self) -> Effect {
         match &self.kind {
-            NodeKind::Op(OpDef { effect: Effect::WritesIf { flag, args }, .. }) => match self.args.get(*flag) {
-                Some(Some(Arg::Const(Const::Bool(true)))) => Effect::Writes(args),
+            NodeKind::Op(OpDef { effect: Effect::WritesIf(flag, writes), .. }) => match self.args.get(*flag) {
+                Some(Some(Arg::Const(Const::Bool(true)))) => Effect::Writes(*writes),
                 _ => Effect::Pure,
             },
             NodeKind::Op(def) => def.effect,

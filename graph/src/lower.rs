@@ -254,10 +254,9 @@ impl<'a> Walk<'a> {
         for (id, v) in node.outputs.iter().zip(outs) {
             self.values.insert(*id, *v);
         }
-        let Effect::Writes(args) = node.effect() else { return };
-        let first = outs.len().saturating_sub(args.len());
-        for (&arg, &v) in args.iter().zip(&outs[first..]) {
-            let Some(Some(Arg::Value(id))) = node.args.get(arg) else { continue };
+        let Effect::Writes(writes) = node.effect() else { return };
+        for (arg, value) in writes.pairs() {
+            let (Some(Some(Arg::Value(id))), Some(&v)) = (node.args.get(arg), outs.get(value)) else { continue };
             if let Def::Param(p) = self.graph.value(*id).def {
                 self.params.insert(p, v);
                 if !self.written.contains(&p) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mindir_graph::Tensor;
 use mindir_graph::graph::{Arg, Def, Graph, Model, Node, NodeKind, ValueId};
 use mindir_graph::lower::run_node;
-use mindir_graph::op::Effect;
+use mindir_graph::op::{Effect, Writes};
 
 /// The results of a straight-line model. `params` are its parameters in order, of which those that it writes change.
 ///
@@ -37,18 +37,18 @@ fn step(model: &Model, node: &Node, values: &mut HashMap<ValueId, Tensor>) -> Re
     }
     let mut reads = HashMap::new();
     node.each_input(&mut |v| reads.extend(values.get(&v).map(|t| (v, t.clone()))));
-    let mut results = run_node(model, model.entry(), node, &reads).map_err(|e| e.to_string())?;
-    let news = results.split_off(node.outputs.len().min(results.len()));
+    let results = run_node(model, model.entry(), node, &reads).map_err(|e| e.to_string())?;
+    let news = written(model.entry(), node).filter_map(|(p, i)| Some((p, results.get(i)?.clone()))).collect();
     values.extend(node.outputs.iter().copied().zip(results));
-    Ok(written(model.entry(), node).zip(news).collect())
+    Ok(news)
 }
 
-/// The parameters that a node writes.
-fn written<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = usize> + 'a {
-    let args = if let Effect::Writes(args) = node.effect() { args } else { &[] };
-    args.iter().filter_map(|arg| match node.args.get(*arg) {
+/// The parameters that a node writes, and which of its values they take.
+fn written<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let writes = if let Effect::Writes(writes) = node.effect() { writes } else { Writes::results(&[]) };
+    writes.pairs().filter_map(|(arg, value)| match node.args.get(arg) {
         Some(Some(Arg::Value(v))) => match graph.value(*v).def {
-            Def::Param(p) => Some(p),
+            Def::Param(p) => Some((p, value)),
             _ => None,
         },
         _ => None,

@@ -13,22 +13,39 @@ use crate::{Fact, OpError, Tensor};
 pub enum Effect {
     /// None: may be folded, merged or dropped.
     Pure,
-    /// Writes the variables given as these arguments. After its own results, the operator's rules return the new contents
-    /// of each, in this order.
-    Writes(&'static [usize]),
-    /// As [`Effect::Writes`] with `args` if the constant argument `flag` is true, else none; see [`crate::graph::Node::effect`].
-    WritesIf {
-        /// Index of the argument that decides.
-        flag: usize,
-        /// The arguments written.
-        args: &'static [usize],
-    },
+    /// Writes variables.
+    Writes(Writes),
+    /// As [`Effect::Writes`] if the constant argument of this index is true, else none; see [`crate::graph::Node::effect`].
+    WritesIf(usize, Writes),
     /// Draws random numbers.
     Random,
     /// Talks to the outside, such as `Print`.
     Io,
     /// Ends the run with an error.
     Raises,
+}
+
+/// Which variables an operator writes: some of the values that its [`Rule`] gives are their new contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// The arguments that are these variables.
+    pub args: &'static [usize],
+    /// The value that the first of them takes; the others take those after it.
+    pub from: usize,
+    /// How many values, the last ones, are written only: they are no results.
+    pub hidden: usize,
+}
+
+impl Writes {
+    /// `args` take the results, one each.
+    pub const fn results(args: &'static [usize]) -> Writes {
+        Writes { args, from: 0, hidden: 0 }
+    }
+
+    /// Each argument, and the index of the value that it takes.
+    pub fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        self.args.iter().copied().zip(self.from..)
+    }
 }
 
 /// How to compute what an operator writes to its first argument. The result has that argument's shape; its element type may be
@@ -118,10 +135,10 @@ pub trait Signature: Sized + 'static {
     fn parse(args: &Args) -> Result<Self, OpError>;
 }
 
-/// Results as values of the task graph; `None` asks for the reference on the host.
+/// Values of the task graph; `None` asks for the reference on the host.
 pub type Lowers = Result<Option<Vec<V>>, OpError>;
 
-/// The written half of an operator.
+/// The written half of an operator. What it gives are the results and, after them, what is written only; see [`Writes`].
 pub trait Rule: Signature {
     /// What running it changes.
     const EFFECT: Effect = Effect::Pure;
@@ -130,19 +147,19 @@ pub trait Rule: Signature {
     /// How to write through the view that it gives.
     const UNDO: Option<Undo> = None;
 
-    /// Element types and shapes of the results. Validates the arguments: after it, `reference` and `lower` may rely on them.
+    /// Element types and shapes. Validates the arguments: after it, `reference` and `lower` may rely on them.
     ///
     /// # Errors
     /// What is wrong with the arguments; [`OpError::Dynamic`] if only the data tells the shape.
     fn infer(&self) -> Result<Vec<Fact>, OpError>;
 
-    /// The results by the plain definition, with `f64` accumulation. Every operand's contents are known.
+    /// The values by the plain definition, with `f64` accumulation. Every operand's contents are known.
     ///
     /// # Errors
     /// What is wrong with the data.
     fn reference(&self) -> Result<Vec<Tensor>, OpError>;
 
-    /// The results as tasks; `None` runs the reference on the host.
+    /// The values as tasks; `None` runs the reference on the host.
     ///
     /// # Errors
     /// As `infer`.

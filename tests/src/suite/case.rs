@@ -8,7 +8,7 @@ use mindir::{GraphCell, Options, Tensor, npy};
 use mindir_graph::builder::single;
 use mindir_graph::graph::{Arg, Def, Model, Param};
 use mindir_graph::lower::run_node;
-use mindir_graph::op::{self, Effect, OpDef};
+use mindir_graph::op::{self, Effect, OpDef, Writes};
 use mindir_graph::ops::OPS;
 
 use crate::compare::units;
@@ -149,8 +149,9 @@ fn operator(def: &'static OpDef, case: &op::Case) -> Result<Content, String> {
     let (entry, node) = (model.entry(), &model.entry().nodes[0]);
     let tensors: HashMap<_, _> = entry.inputs.iter().copied().zip(inputs).collect();
     let mut wants = run_node(&model, entry, node, &tensors).map_err(|e| e.to_string())?;
-    let writes = if let Effect::Writes(args) = node.effect() { args.len() } else { 0 };
-    let news = wants.split_off(wants.len().saturating_sub(writes));
+    let writes = if let Effect::Writes(writes) = node.effect() { writes } else { Writes::results(&[]) };
+    let news: Vec<Tensor> = writes.pairs().filter_map(|(_, value)| wants.get(value).cloned()).collect();
+    wants.truncate(wants.len().saturating_sub(writes.hidden));
     let (mut model, mut inputs) = single(def, case, wants.len());
     let written = hold_what_is_written(&mut model, &mut inputs);
     let call = Call { name: "the call".into(), inputs, wants: wants.into_iter().map(Some).collect() };
@@ -161,9 +162,9 @@ fn operator(def: &'static OpDef, case: &op::Case) -> Result<Content, String> {
 /// Makes parameters of the inputs that the only node writes, and gives their names.
 fn hold_what_is_written(model: &mut Model, inputs: &mut Vec<Tensor>) -> Vec<String> {
     let graph = &mut model.graphs[0];
-    let Effect::Writes(args) = graph.nodes[0].effect() else { return Vec::new() };
+    let Effect::Writes(writes) = graph.nodes[0].effect() else { return Vec::new() };
     let mut names = Vec::new();
-    for arg in args {
+    for arg in writes.args {
         let Some(Some(Arg::Value(id))) = graph.nodes[0].args.get(*arg) else { continue };
         let Some(place) = graph.inputs.iter().position(|input| input == id) else { continue };
         graph.inputs.remove(place);

@@ -407,6 +407,6 @@ fn effect(node: &Node) -> Option<&'static str> {
         Effect::Random => Some("it draws random numbers"),
         Effect::Io => Some("it talks to the outside"),
         Effect::Raises => Some("it ends the run with an exception; ONNX models cannot"),
-        Effect::Writes(_) | Effect::WritesIf { .. } => Some("it writes a parameter; ONNX models keep no state"),
+        Effect::Writes(_) | Effect::WritesIf(..) => Some("it writes a parameter; ONNX models keep no state"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::indices::{flat, rearrange_many, sizes};
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Number, Operand};
+use crate::op::{Lowers, Number, Operand, Plan};
 use crate::op_enum;
 use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
@@ -23,8 +23,9 @@ op_enum! {
     }
 }
 
-/// A border of `pads[d]` elements before and after dimension `d`; negative numbers remove elements.
-pub(in crate::ops) struct Pads {
+/// `x` with a border of `pads[d]` elements before and after dimension `d`; negative numbers remove elements.
+pub(in crate::ops) struct Padded<'a> {
+    pub x: &'a Operand,
     pub border: Border,
     pub pads: Vec<[i64; 2]>,
     /// Bytes of one element, for a constant border.
@@ -39,8 +40,9 @@ struct Segment {
     len: usize,
 }
 
-impl Pads {
-    pub fn infer(&self, x: &Operand) -> Result<Fact, OpError> {
+impl Padded<'_> {
+    fn fact(&self) -> Result<Fact, OpError> {
+        let x = self.x;
         ensure!(self.pads.len() == x.rank(), "expected {} pairs of paddings, found {}", x.rank(), self.pads.len());
         let mut shape = Shape::new();
         for (d, (&len, &[before, after])) in x.shape().iter().zip(&self.pads).enumerate() {
@@ -89,15 +91,6 @@ impl Pads {
         Some(p as usize)
     }
 
-    pub fn reference(&self, x: &Operand) -> Result<Tensor, OpError> {
-        let fact = self.infer(x)?;
-        rearrange_many(&[x.tensor()?], &fact.shape, &self.fill, |index| {
-            let coordinate = |d: usize| self.source(index[d], self.pads[d][0], x.shape()[d]);
-            let from: Option<Shape> = (0..index.len()).map(coordinate).collect();
-            Some((0, flat(x.shape(), &from?)))
-        })
-    }
-
     /// The pieces that make up one padded dimension.
     fn segments(&self, len: usize, [before, after]: [i64; 2]) -> Vec<Segment> {
         let skip = (-before).max(0) as usize;
@@ -118,31 +111,9 @@ impl Pads {
         out
     }
 
-    /// `Pad`; `None` for borders that ONNX does not have.
-    pub fn onnx(&self, e: &mut Emit, x: &Operand) -> Forms {
-        let mode = match self.border {
-            Border::Constant => "constant",
-            Border::Reflect => "reflect",
-            Border::Edge => "edge",
-            Border::Circular if e.opset() >= 19 => "wrap",
-            Border::Circular | Border::Symmetric => return Ok(None),
-        };
-        let (dtype, wide) = (x.dtype(), machine(x.dtype()));
-        if dtype.is_complex() {
-            return no_form("a border of complex numbers");
-        }
-        let wide = if dtype == DType::Bool { DType::I32 } else { wide };
-        let edge = e.as_type(x, wide)?;
-        let pads: Vec<i64> = self.pads.iter().map(|p| p[0]).chain(self.pads.iter().map(|p| p[1])).collect();
-        let pads = e.vector(&pads);
-        let fill = Tensor::from_bytes(dtype, &[], self.fill.clone().into())?.cast(wide)?;
-        let fill = (self.border == Border::Constant).then(|| e.constant(fill));
-        let y = e.op_n("Pad", &[Some(edge), Some(pads), fill], vec![("mode", mode.into())], 1)[0];
-        Ok(Some(vec![e.cast(y, wide, dtype)]))
-    }
-
-    pub fn lower(&self, b: &mut Lowering, x: &Operand) -> Result<V, OpError> {
-        let fact = self.infer(x)?;
+    /// The tensor with its border, as a value.
+    pub fn value(&self, b: &mut Lowering) -> Result<V, OpError> {
+        let (x, fact) = (self.x, self.fact()?);
         if self.pads.iter().all(|p| *p == [0, 0]) {
             return Ok(x.v);
         }
@@ -168,6 +139,50 @@ impl Pads {
         parts.retain(|p| !p.shape.contains(&0));
         let fill = (self.border == Border::Constant).then(|| self.fill.clone());
         Ok(b.copy(&[x.v], parts, fill, &fact.shape))
+    }
+}
+
+impl Plan for Padded<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (x, fact) = (self.x, self.fact()?);
+        let y = rearrange_many(&[x.tensor()?], &fact.shape, &self.fill, |index| {
+            let coordinate = |d: usize| self.source(index[d], self.pads[d][0], x.shape()[d]);
+            let from: Option<Shape> = (0..index.len()).map(coordinate).collect();
+            Some((0, flat(x.shape(), &from?)))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![self.value(b)?]))
+    }
+
+    /// `Pad`; `None` for borders that ONNX does not have.
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let mode = match self.border {
+            Border::Constant => "constant",
+            Border::Reflect => "reflect",
+            Border::Edge => "edge",
+            Border::Circular if e.opset() >= 19 => "wrap",
+            Border::Circular | Border::Symmetric => return Ok(None),
+        };
+        let x = self.x;
+        let (dtype, wide) = (x.dtype(), machine(x.dtype()));
+        if dtype.is_complex() {
+            return no_form("a border of complex numbers");
+        }
+        let wide = if dtype == DType::Bool { DType::I32 } else { wide };
+        let edge = e.as_type(x, wide)?;
+        let pads: Vec<i64> = self.pads.iter().map(|p| p[0]).chain(self.pads.iter().map(|p| p[1])).collect();
+        let pads = e.vector(&pads);
+        let fill = Tensor::from_bytes(dtype, &[], self.fill.clone().into())?.cast(wide)?;
+        let fill = (self.border == Border::Constant).then(|| e.constant(fill));
+        let y = e.op_n("Pad", &[Some(edge), Some(pads), fill], vec![("mode", mode.into())], 1)[0];
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Effect, Operand, Rule};
+use crate::op::{Case, Effect, Operand, Rule, Writes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Unary, V};
@@ -229,7 +229,7 @@ impl BatchNorm {
 }
 
 impl Rule for BatchNorm {
-    const EFFECT: Effect = Effect::WritesIf { flag: 5, args: &[3, 4] };
+    const EFFECT: Effect = Effect::WritesIf(5, Writes { args: &[3, 4], from: 5, hidden: 2 });
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (y, stats) = self.channels()?.infer()?;

@@ -150,7 +150,7 @@ impl LSTM {
     fn weights(&self, b: &mut Lowering, offset: usize, rows: usize, cols: usize) -> Result<Operand, OpError> {
         let v = b.reshape(self.w.v, &[self.w.count()])?;
         let flat = reshaped(&self.w, v, &[self.w.count()])?;
-        let v = Cut::range(&flat, 0, offset, rows * cols)?.lower(b, &flat)?;
+        let v = Cut::range(&flat, 0, offset, rows * cols)?.value(b)?;
         let v = b.reshape(v, &[rows, cols])?;
         Ok(Operand { v, fact: Fact::new(self.x.dtype(), &[rows, cols]).into(), known: None })
     }
@@ -166,7 +166,7 @@ impl LSTM {
             projected = b.binary(Binary::Add, projected, bias)?;
         }
         let mut state = |s: &Operand| {
-            let v = Cut::range(s, 0, direction, 1)?.lower(b, s)?;
+            let v = Cut::range(s, 0, direction, 1)?.value(b)?;
             b.reshape(v, &[d.batch, d.hidden])
         };
         let (h, c) = (state(&self.h)?, state(&self.c)?);

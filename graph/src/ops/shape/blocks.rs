@@ -1,4 +1,5 @@
 use crate::op::{Case, Ints, Operand, Rule};
+use crate::ops::kit::border::{Border, Padded};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
@@ -230,8 +231,7 @@ impl Rule for SpaceToBatchND {
         let x = &self.input_x;
         let mut pads = vec![[0, 0]; 2];
         pads.extend(batches.borders.iter().map(|p| [p[0] as i64, p[1] as i64]));
-        let border = crate::ops::kit::border::Border::Constant;
-        let padded = crate::ops::kit::border::Pads { border, pads, fill: vec![0; x.dtype().size()] }.lower(b, x)?;
+        let padded = Padded { x, border: Border::Constant, pads, fill: vec![0; x.dtype().size()] }.value(b)?;
         let m = batches.blocks.len();
         let mut split = vec![x.shape()[0], x.shape()[1]];
         (0..m).for_each(|d| split.extend([dims[d + 2], batches.blocks[d]]));

@@ -1,21 +1,41 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Late, Operand, Rule};
+use crate::op::{Case, Ints, Late, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::indices::{flat, rearrange, size};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, checked_count, ensure, op};
 
-fn repeated(x: &Operand, dims: &Shape) -> Result<Fact, OpError> {
-    let fits = broadcast(x.shape(), dims).is_some_and(|s| s == *dims) && checked_count(dims).is_some();
-    ensure!(fits, "{} does not broadcast to {:?}", x.fact, dims.as_slice());
-    Ok(Fact { dtype: x.dtype(), shape: dims.clone() })
+/// `x` repeated along dimensions that are 1 or missing on the left.
+struct Repeated<'a> {
+    x: &'a Operand,
+    dims: Shape,
 }
 
-fn reference(x: &Operand, dims: &[usize]) -> Result<Tensor, OpError> {
-    rearrange(x.tensor()?, dims, |index| {
-        let from: Shape = index[dims.len() - x.rank()..].iter().zip(x.shape()).map(|(&i, &d)| i.min(d - 1)).collect();
-        Some(flat(x.shape(), &from))
-    })
+impl<'a> Repeated<'a> {
+    fn new(x: &'a Operand, dims: Shape) -> Result<Self, OpError> {
+        let fits = broadcast(x.shape(), &dims).is_some_and(|s| s == dims) && checked_count(&dims).is_some();
+        ensure!(fits, "{} does not broadcast to {:?}", x.fact, dims.as_slice());
+        Ok(Repeated { x, dims })
+    }
+}
+
+impl Plan for Repeated<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: self.dims.clone() }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (x, lead) = (self.x, self.dims.len() - self.x.rank());
+        let y = rearrange(x.tensor()?, &self.dims, |index| {
+            let from: Shape = index[lead..].iter().zip(x.shape()).map(|(&i, &d)| i.min(d - 1)).collect();
+            Some(flat(x.shape(), &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![b.broadcast_to(self.x.v, &self.dims)?]))
+    }
 }
 
 op! {
@@ -34,17 +54,9 @@ impl BroadcastTo {
     }
 }
 
-impl Rule for BroadcastTo {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![repeated(&self.input, &self.dims()?)?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![reference(&self.input, &self.dims()?)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![b.broadcast_to(self.input.v, &self.dims()?)?]))
+impl Planned for BroadcastTo {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Repeated::new(&self.input, self.dims()?)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -74,17 +86,9 @@ op! {
     ExpandAs { input: Operand, other: Operand }
 }
 
-impl Rule for ExpandAs {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![repeated(&self.input, &self.other.fact.shape)?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![reference(&self.input, self.other.shape())?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![b.broadcast_to(self.input.v, self.other.shape())?]))
+impl Planned for ExpandAs {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Repeated::new(&self.input, self.other.fact.shape.clone())
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

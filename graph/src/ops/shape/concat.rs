@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, CaseArg, Operand, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::indices::{flat, rearrange_many};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, V};
@@ -111,9 +111,88 @@ impl Rule for Concat {
     }
 }
 
+/// Tensors of one shape along a new dimension.
+struct Pile<'a> {
+    xs: &'a [Operand],
+    axis: usize,
+    fact: Fact,
+}
+
+impl<'a> Pile<'a> {
+    fn new(xs: &'a [Operand], axis: i64) -> Result<Self, OpError> {
+        let dtype = one_dtype(xs)?;
+        let first = &xs[0];
+        for x in xs {
+            ensure!(x.shape() == first.shape(), "expected tensors of one shape, found {} and {}", first.fact, x.fact);
+        }
+        let rank = first.rank() + 1;
+        let place = normalize_axis(axis, rank);
+        let axis = place.ok_or_else(|| OpError::Invalid(format!("axis {axis} is out of range for rank {rank}")))?;
+        let mut shape = first.fact.shape.clone();
+        shape.insert(axis, xs.len());
+        Ok(Pile { xs, axis, fact: Fact { dtype, shape } })
+    }
+}
+
+impl Plan for Pile<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let Fact { dtype, shape } = &self.fact;
+        let y = rearrange_many(&contents(self.xs)?, shape, &vec![0; dtype.size()], |index| {
+            let mut from = Shape::from_slice(index);
+            let part = from.remove(self.axis);
+            Some((part, flat(self.xs[part].shape(), &from)))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let Fact { dtype, shape } = &self.fact;
+        if self.fact.count() == 0 {
+            return Ok(Some(vec![b.constant(Tensor::zeros(*dtype, shape)?)]));
+        }
+        let mut dims = shape.clone();
+        dims[self.axis] = 1;
+        let slices = self.xs.iter().map(|x| b.reshape(x.v, &dims)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(vec![b.concat(&slices, self.axis)?]))
+    }
+}
+
+/// [`Pile`] in ONNX.
+fn pile(e: &mut Emit, xs: &[Operand], axis: i64) -> Forms {
+    let axis = first_axis(xs, axis, 1)?;
+    let xs: Vec<_> = e.all(xs)?.into_iter().map(|x| e.unsqueeze(x, &[axis])).collect();
+    Ok(Some(vec![e.concat(&xs, axis)]))
+}
+
+fn piles() -> Vec<Case> {
+    vec![
+        sample().tensors(DType::F32, &[&[2, 3], &[2, 3]]).int(1).exact("middle"),
+        sample().tensors(DType::I64, &[&[2], &[2], &[2]]).int(-1).exact("last"),
+        sample().tensors(DType::F32, &[&[], &[]]).int(0).exact("scalars"),
+    ]
+}
+
 op! {
     /// Tensors of one shape joined along a new dimension, which is dimension `axis` of the result. Any type.
     classic Stack { input_x ["x"]: Vec<Operand>, axis: i64 = 0 }
+}
+
+impl Planned for Stack {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Pile::new(&self.input_x, self.axis)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        pile(e, &self.input_x, self.axis)
+    }
+
+    fn cases() -> Vec<Case> {
+        piles()
+    }
 }
 
 op! {
@@ -121,79 +200,16 @@ op! {
     StackExt { tensors: Vec<Operand>, dim ["axis"]: i64 = 0 }
 }
 
-struct Pile<'a> {
-    xs: &'a [Operand],
-    axis: i64,
-}
-
-impl Pile<'_> {
-    fn plan(&self) -> Result<(Fact, usize), OpError> {
-        let dtype = one_dtype(self.xs)?;
-        let first = &self.xs[0];
-        for x in self.xs {
-            ensure!(x.shape() == first.shape(), "expected tensors of one shape, found {} and {}", first.fact, x.fact);
-        }
-        let rank = first.rank() + 1;
-        let axis = normalize_axis(self.axis, rank)
-            .ok_or_else(|| OpError::Invalid(format!("axis {} is out of range for rank {rank}", self.axis)))?;
-        let mut shape = first.fact.shape.clone();
-        shape.insert(axis, self.xs.len());
-        Ok((Fact { dtype, shape }, axis))
+impl Planned for StackExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Pile::new(&self.tensors, self.dim)
     }
 
-    fn reference(&self) -> Result<Tensor, OpError> {
-        let (fact, axis) = self.plan()?;
-        rearrange_many(&contents(self.xs)?, &fact.shape, &vec![0; fact.dtype.size()], |index| {
-            let mut from = Shape::from_slice(index);
-            let part = from.remove(axis);
-            Some((part, flat(self.xs[part].shape(), &from)))
-        })
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        pile(e, &self.tensors, self.dim)
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<V, OpError> {
-        let (fact, axis) = self.plan()?;
-        if fact.count() == 0 {
-            return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
-        }
-        let mut dims = fact.shape.clone();
-        dims[axis] = 1;
-        let slices = self.xs.iter().map(|x| b.reshape(x.v, &dims)).collect::<Result<Vec<_>, _>>()?;
-        b.concat(&slices, axis)
+    fn cases() -> Vec<Case> {
+        piles()
     }
 }
-
-macro_rules! piling {
-    ($name:ident, $xs:ident, $axis:ident) => {
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![Pile { xs: &self.$xs, axis: self.$axis }.plan()?.0])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![Pile { xs: &self.$xs, axis: self.$axis }.reference()?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(Some(vec![Pile { xs: &self.$xs, axis: self.$axis }.lower(b)?]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let axis = first_axis(&self.$xs, self.$axis, 1)?;
-                let xs = e.all(&self.$xs)?;
-                let xs: Vec<_> = xs.into_iter().map(|x| e.unsqueeze(x, &[axis])).collect();
-                Ok(Some(vec![e.concat(&xs, axis)]))
-            }
-
-            fn cases() -> Vec<Case> {
-                vec![
-                    sample().tensors(DType::F32, &[&[2, 3], &[2, 3]]).int(1).exact("middle"),
-                    sample().tensors(DType::I64, &[&[2], &[2], &[2]]).int(-1).exact("last"),
-                    sample().tensors(DType::F32, &[&[], &[]]).int(0).exact("scalars"),
-                ]
-            }
-        }
-    };
-}
-
-piling!(Stack, input_x, axis);
-piling!(StackExt, tensors, dim);

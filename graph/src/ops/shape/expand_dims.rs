@@ -1,6 +1,6 @@
-use super::same_elements::reshaping;
+use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms};
-use crate::op::Operand;
+use crate::op::{Case, Operand, Plan, Planned, Undo};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, normalize_axis, op};
 
@@ -10,11 +10,6 @@ op! {
 }
 
 impl ExpandDims {
-    fn form(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.input_x)?;
-        Ok(Some(vec![e.unsqueeze(x, &[self.axis])]))
-    }
-
     fn dims(&self) -> Result<Shape, OpError> {
         let rank = self.input_x.rank() + 1;
         let axis = normalize_axis(self.axis, rank)
@@ -25,10 +20,23 @@ impl ExpandDims {
     }
 }
 
-reshaping!(ExpandDims, input_x, {
-    vec![
-        sample().tensor(DType::F32, &[2, 3]).int(0).exact("front"),
-        sample().tensor(DType::I64, &[2, 3]).int(-1).exact("back"),
-        sample().tensor(DType::F16, &[]).int(0).exact("scalar"),
-    ]
-});
+impl Planned for ExpandDims {
+    const UNDO: Option<Undo> = Some(Undo::Reshape);
+
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        SameElements::new(&self.input_x, self.dims()?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.unsqueeze(x, &[self.axis])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).int(0).exact("front"),
+            sample().tensor(DType::I64, &[2, 3]).int(-1).exact("back"),
+            sample().tensor(DType::F16, &[]).int(0).exact("scalar"),
+        ]
+    }
+}

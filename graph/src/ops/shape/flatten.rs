@@ -1,6 +1,6 @@
-use super::same_elements::reshaping;
+use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::Operand;
+use crate::op::{Case, Operand, Plan, Planned, Undo};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, count, ensure, op};
 
@@ -10,11 +10,6 @@ op! {
 }
 
 impl Flatten {
-    fn form(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.input_x)?;
-        Ok(Some(vec![e.op_with("Flatten", &[x], vec![("axis", 1.into())])]))
-    }
-
     fn dims(&self) -> Result<Shape, OpError> {
         let [first, rest @ ..] = self.input_x.shape() else {
             return Err(OpError::Invalid("expected rank 1 or more, found a scalar".into()));
@@ -23,9 +18,22 @@ impl Flatten {
     }
 }
 
-reshaping!(Flatten, input_x, {
-    vec![sample().tensor(DType::F32, &[2, 3, 4]).exact("rank 3"), sample().tensor(DType::I32, &[4]).exact("vector")]
-});
+impl Planned for Flatten {
+    const UNDO: Option<Undo> = Some(Undo::Reshape);
+
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        SameElements::new(&self.input_x, self.dims()?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input_x)?;
+        Ok(Some(vec![e.op_with("Flatten", &[x], vec![("axis", 1.into())])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[2, 3, 4]).exact("rank 3"), sample().tensor(DType::I32, &[4]).exact("vector")]
+    }
+}
 
 op! {
     /// Joins the dimensions from `start_dim` to `end_dim`, both included. A scalar becomes a vector. Any type.
@@ -33,7 +41,28 @@ op! {
 }
 
 impl FlattenExt {
-    fn form(&self, e: &mut Emit) -> Forms {
+    fn dims(&self) -> Result<Shape, OpError> {
+        let dims = self.input.shape();
+        if dims.is_empty() {
+            return Ok(Shape::from_slice(&[1]));
+        }
+        let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
+        ensure!(start <= end, "dimension {start} comes after dimension {end}");
+        let mut out = Shape::from_slice(&dims[..start]);
+        out.push(count(&dims[start..=end]));
+        out.extend_from_slice(&dims[end + 1..]);
+        Ok(out)
+    }
+}
+
+impl Planned for FlattenExt {
+    const UNDO: Option<Undo> = Some(Undo::Reshape);
+
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        SameElements::new(&self.input, self.dims()?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
         if !self.input.is_open() {
             return Ok(None);
         }
@@ -49,24 +78,11 @@ impl FlattenExt {
         Ok(Some(vec![e.op_with("Reshape", &[x, shape], vec![("allowzero", 1.into())])]))
     }
 
-    fn dims(&self) -> Result<Shape, OpError> {
-        let dims = self.input.shape();
-        if dims.is_empty() {
-            return Ok(Shape::from_slice(&[1]));
-        }
-        let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
-        ensure!(start <= end, "dimension {start} comes after dimension {end}");
-        let mut out = Shape::from_slice(&dims[..start]);
-        out.push(count(&dims[start..=end]));
-        out.extend_from_slice(&dims[end + 1..]);
-        Ok(out)
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 4, 5]).int(1).int(-2).exact("middle"),
+            sample().tensor(DType::F32, &[2, 3, 4]).exact("all"),
+            sample().tensor(DType::F32, &[]).exact("scalar"),
+        ]
     }
 }
-
-reshaping!(FlattenExt, input, {
-    vec![
-        sample().tensor(DType::F32, &[2, 3, 4, 5]).int(1).int(-2).exact("middle"),
-        sample().tensor(DType::F32, &[2, 3, 4]).exact("all"),
-        sample().tensor(DType::F32, &[]).exact("scalar"),
-    ]
-});

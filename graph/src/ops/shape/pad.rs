@@ -1,56 +1,27 @@
-use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Number, Operand, Rule};
-use crate::ops::kit::border::{Border, Pads, element, from_last, in_order, only_adds};
+use crate::op::{Case, Ints, Number, Operand, Plan, Planned};
+use crate::ops::kit::border::{Border, Padded, element, from_last, in_order, only_adds};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
-
-/// Implements [`Rule`] for an operator whose `pads()` describes the border around its operand.
-macro_rules! padding {
-    ($name:ident, $x:ident, $cases:expr) => {
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.pads()?.infer(&self.$x)?])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.pads()?.reference(&self.$x)?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(Some(vec![self.pads()?.lower(b, &self.$x)?]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                self.pads()?.onnx(e, &self.$x)
-            }
-
-            fn cases() -> Vec<Case> {
-                $cases
-            }
-        }
-    };
-}
+use crate::{DType, OpError, ensure, op};
 
 op! {
     /// Zeros around a tensor: `paddings` holds the numbers before and after each dimension. Any type.
     classic Pad { input_x ["x"]: Operand, paddings: Ints as Pairs }
 }
 
-impl Pad {
-    fn pads(&self) -> Result<Pads, OpError> {
+impl Planned for Pad {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         only_adds(&self.paddings)?;
         let fill = vec![0; self.input_x.dtype().size()];
-        Ok(Pads { border: Border::Constant, pads: in_order(&self.paddings)?, fill })
+        Ok(Padded { x: &self.input_x, border: Border::Constant, pads: in_order(&self.paddings)?, fill })
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).ints(&[1, 0, 2, 3]).exact("matrix"),
+            sample().tensor(DType::I8, &[2, 1, 2]).ints(&[0, 0, 1, 1, 0, 0]).exact("one dimension"),
+        ]
     }
 }
-
-padding!(Pad, input_x, {
-    vec![
-        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 0, 2, 3]).exact("matrix"),
-        sample().tensor(DType::I8, &[2, 1, 2]).ints(&[0, 0, 1, 1, 0, 0]).exact("one dimension"),
-    ]
-});
 
 op! {
     /// A border of mode `constant`, `reflect`, `edge` or `circular` around the last dimensions.
@@ -67,8 +38,8 @@ op! {
     }
 }
 
-impl PadV3 {
-    fn pads(&self) -> Result<Pads, OpError> {
+impl Planned for PadV3 {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.mode != Border::Symmetric, "unknown mode symmetric");
         let mut paddings = self.paddings.clone();
         if !self.paddings_contiguous {
@@ -76,23 +47,34 @@ impl PadV3 {
             paddings = (0..half).flat_map(|i| [self.paddings[i], self.paddings[i + half]]).collect();
         }
         let pads = from_last(&paddings, self.input_x.rank())?;
-        Ok(Pads { border: self.mode, pads, fill: element(self.input_x.dtype(), self.constant_value)? })
+        Ok(Padded {
+            x: &self.input_x,
+            border: self.mode,
+            pads,
+            fill: element(self.input_x.dtype(), self.constant_value)?,
+        })
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |dims: &[usize], paddings: &[i64], mode, name| {
+            sample().tensor(DType::F32, dims).ints(paddings).real(2.5).text(mode).exact(name)
+        };
+        vec![
+            one(&[2, 3], &[1, 0, 0, 2], "constant", "constant"),
+            one(&[2, 3], &[-1, 0, 0, 1], "constant", "removing"),
+            one(&[1, 3, 4], &[1, 2, 2, 1], "reflect", "reflect"),
+            one(&[1, 2, 3], &[2, 4], "edge", "edge"),
+            one(&[1, 2, 3], &[2, 1, 1, 0], "circular", "circular"),
+            sample()
+                .tensor(DType::I32, &[2, 3])
+                .ints(&[0, 1, 2, 3])
+                .skip()
+                .text("constant")
+                .flag(false)
+                .exact("halves"),
+        ]
     }
 }
-
-padding!(PadV3, input_x, {
-    let one = |dims: &[usize], paddings: &[i64], mode, name| {
-        sample().tensor(DType::F32, dims).ints(paddings).real(2.5).text(mode).exact(name)
-    };
-    vec![
-        one(&[2, 3], &[1, 0, 0, 2], "constant", "constant"),
-        one(&[2, 3], &[-1, 0, 0, 1], "constant", "removing"),
-        one(&[1, 3, 4], &[1, 2, 2, 1], "reflect", "reflect"),
-        one(&[1, 2, 3], &[2, 4], "edge", "edge"),
-        one(&[1, 2, 3], &[2, 1, 1, 0], "circular", "circular"),
-        sample().tensor(DType::I32, &[2, 3]).ints(&[0, 1, 2, 3]).skip().text("constant").flag(false).exact("halves"),
-    ]
-});
 
 op! {
     /// A constant border around the last dimensions: `padding` holds the numbers before and after each dimension, starting
@@ -100,19 +82,19 @@ op! {
     ConstantPadND { input: Operand, padding: Ints, value: Number = Number::Float(0.0) }
 }
 
-impl ConstantPadND {
-    fn pads(&self) -> Result<Pads, OpError> {
+impl Planned for ConstantPadND {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let pads = from_last(&self.padding, self.input.rank())?;
-        Ok(Pads { border: Border::Constant, pads, fill: element(self.input.dtype(), self.value)? })
+        Ok(Padded { x: &self.input, border: Border::Constant, pads, fill: element(self.input.dtype(), self.value)? })
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[1, 2, 3]).ints(&[0, 0, 0, 1, 0, 0]).real(0.0).exact("zeros"),
+            sample().tensor(DType::I32, &[2, 3]).ints(&[1, -2]).real(7.0).exact("sevens"),
+        ]
     }
 }
-
-padding!(ConstantPadND, input, {
-    vec![
-        sample().tensor(DType::F32, &[1, 2, 3]).ints(&[0, 0, 0, 1, 0, 0]).real(0.0).exact("zeros"),
-        sample().tensor(DType::I32, &[2, 3]).ints(&[1, -2]).real(7.0).exact("sevens"),
-    ]
-});
 
 op! {
     /// Mirrors a tensor at its edges: mode `REFLECT` does not repeat the edge elements, `SYMMETRIC` does. `paddings` is a
@@ -120,20 +102,25 @@ op! {
     classic MirrorPad { input_x ["x"]: Operand, paddings: Ints as Input, mode: Border = Border::Reflect }
 }
 
-impl MirrorPad {
-    fn pads(&self) -> Result<Pads, OpError> {
+impl Planned for MirrorPad {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let mirrors = matches!(self.mode, Border::Reflect | Border::Symmetric);
         ensure!(mirrors, "expected mode REFLECT or SYMMETRIC, found {:?}", self.mode);
-        Ok(Pads { border: self.mode, pads: in_order(&self.paddings)?, fill: vec![0; self.input_x.dtype().size()] })
+        Ok(Padded {
+            x: &self.input_x,
+            border: self.mode,
+            pads: in_order(&self.paddings)?,
+            fill: vec![0; self.input_x.dtype().size()],
+        })
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).ints(&[1, 1, 2, 1]).text("REFLECT").exact("reflect"),
+            sample().tensor(DType::F32, &[2, 3]).ints(&[1, 2, 3, 1]).text("SYMMETRIC").exact("symmetric"),
+        ]
     }
 }
-
-padding!(MirrorPad, input_x, {
-    vec![
-        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 1, 2, 1]).text("REFLECT").exact("reflect"),
-        sample().tensor(DType::F32, &[2, 3]).ints(&[1, 2, 3, 1]).text("SYMMETRIC").exact("symmetric"),
-    ]
-});
 
 macro_rules! border_op {
     ($(#[doc = $doc:literal])+ $name:ident [$($alias:literal),*] $border:expr) => {
@@ -142,20 +129,20 @@ macro_rules! border_op {
             $name, aliases [$($alias),*] { input: Operand, padding: Ints }
         }
 
-        impl $name {
-            fn pads(&self) -> Result<Pads, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 only_adds(&self.padding)?;
-                let pads = from_last(&self.padding, self.input.rank())?;
-                Ok(Pads { border: $border, pads, fill: vec![0; self.input.dtype().size()] })
+                let (x, pads) = (&self.input, from_last(&self.padding, self.input.rank())?);
+                Ok(Padded { x, border: $border, pads, fill: vec![0; x.dtype().size()] })
+            }
+
+            fn cases() -> Vec<Case> {
+                vec![
+                    sample().tensor(DType::F32, &[2, 4]).ints(&[1, 2]).exact("one dimension"),
+                    sample().tensor(DType::F32, &[1, 3, 4]).ints(&[1, 2, 2, 1]).exact("two dimensions"),
+                ]
             }
         }
-
-        padding!($name, input, {
-            vec![
-                sample().tensor(DType::F32, &[2, 4]).ints(&[1, 2]).exact("one dimension"),
-                sample().tensor(DType::F32, &[1, 3, 4]).ints(&[1, 2, 2, 1]).exact("two dimensions"),
-            ]
-        });
     };
 }
 

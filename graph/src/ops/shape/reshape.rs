@@ -1,6 +1,6 @@
-use super::same_elements::reshaping;
+use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Ints, Late, Operand};
+use crate::op::{Case, Ints, Late, Operand, Plan, Planned, Undo};
 use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, checked_count, ensure, op};
@@ -13,15 +13,6 @@ op! {
 }
 
 impl Reshape {
-    fn form(&self, e: &mut Emit) -> Forms {
-        let known = self.shape.known();
-        let (x, shape) = (e.edge(&self.input)?, e.ints(1, known.map(|s| &s[..]))?);
-        // Without it 0 would keep a dimension.
-        let zeros = known.is_none_or(|s| s.contains(&0));
-        let zeros = if zeros { vec![("allowzero", 1.into())] } else { Vec::new() };
-        Ok(Some(vec![e.op_with("Reshape", &[x, shape], zeros)]))
-    }
-
     fn dims(&self) -> Result<Shape, OpError> {
         let shape = self.shape.get()?;
         let Some(open) = shape.iter().position(|&d| d == -1) else {
@@ -37,11 +28,28 @@ impl Reshape {
     }
 }
 
-reshaping!(Reshape, input, {
-    vec![
-        sample().tensor(DType::F32, &[2, 3, 4]).ints(&[4, 6]).exact("known"),
-        sample().tensor(DType::I8, &[2, 3, 4]).ints(&[2, -1, 2]).exact("one open"),
-        sample().tensor(DType::Bool, &[1]).ints(&[]).exact("to a scalar"),
-        sample().tensor(DType::F32, &[0, 3]).ints(&[3, -1]).exact("no elements"),
-    ]
-});
+impl Planned for Reshape {
+    const UNDO: Option<Undo> = Some(Undo::Reshape);
+
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        SameElements::new(&self.input, self.dims()?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let known = self.shape.known();
+        let (x, shape) = (e.edge(&self.input)?, e.ints(1, known.map(|s| &s[..]))?);
+        // Without it 0 would keep a dimension.
+        let zeros = known.is_none_or(|s| s.contains(&0));
+        let zeros = if zeros { vec![("allowzero", 1.into())] } else { Vec::new() };
+        Ok(Some(vec![e.op_with("Reshape", &[x, shape], zeros)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 4]).ints(&[4, 6]).exact("known"),
+            sample().tensor(DType::I8, &[2, 3, 4]).ints(&[2, -1, 2]).exact("one open"),
+            sample().tensor(DType::Bool, &[1]).ints(&[]).exact("to a scalar"),
+            sample().tensor(DType::F32, &[0, 3]).ints(&[3, -1]).exact("no elements"),
+        ]
+    }
+}

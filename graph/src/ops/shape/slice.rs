@@ -1,10 +1,9 @@
 use super::cut::Cut;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Ints, Late, Operand, Rule};
+use crate::op::{Case, Ints, Late, Operand, Plan, Planned};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, OpError, ensure, normalize_axis, op};
 
 /// Argument `index`, one number, as a vector of one element.
 fn number(e: &mut Emit, index: usize, known: &Late<i64>) -> Result<Edge, NoForm> {
@@ -17,56 +16,13 @@ fn range(e: &mut Emit, x: &Operand, axis: usize, start: Edge, end: Edge, step: i
     Ok(e.op("Slice", &[x, start, end, axis, step]))
 }
 
-/// Implements [`Rule`] for an operator whose `cut()` selects from its operand `input`.
-macro_rules! cutting {
-    ($name:ident, $cases:expr) => {
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![Fact { dtype: self.input.dtype(), shape: self.cut()?.size }])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.cut()?.reference(&self.input)?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(Some(vec![self.cut()?.lower(b, &self.input)?]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                Ok(Some(vec![self.form(e)?]))
-            }
-
-            fn cases() -> Vec<Case> {
-                $cases
-            }
-        }
-    };
-}
-
 op! {
     /// `size[d]` elements from `begin[d]` along each dimension; a size of −1 takes the rest. Any type.
     Slice { input ["x", "input_x"]: Operand, begin: Late<Ints>, size: Late<Ints> }
 }
 
-impl Slice {
-    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
-        let x = e.edge(&self.input)?;
-        let axes = e.vector(&(0..self.input.rank() as i64).collect::<Vec<_>>());
-        let start = e.ints(1, self.begin.known().map(|b| &b[..]))?;
-        let end = if let (Late::Known(begin), Late::Known(size)) = (&self.begin, &self.size) {
-            let last = |(&b, &n): (&i64, &i64)| if n == -1 { i64::MAX } else { b.saturating_add(n) };
-            e.vector(&begin.iter().zip(size).map(last).collect::<Vec<_>>())
-        } else {
-            let size = e.ints(2, self.size.known().map(|s| &s[..]))?;
-            let (open, most) = (e.vector(&[-1]), e.vector(&[i64::MAX]));
-            let (rest, sum) = (e.op("Equal", &[size, open]), e.op("Add", &[start, size]));
-            e.op("Where", &[rest, most, sum])
-        };
-        Ok(e.op("Slice", &[x, start, end, axes]))
-    }
-
-    fn cut(&self) -> Result<Cut, OpError> {
+impl Planned for Slice {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, begin, sizes) = (&self.input, self.begin.get()?, self.size.get()?);
         let fits = begin.len() == x.rank() && sizes.len() == x.rank();
         ensure!(fits, "expected {} begins and sizes, found {} and {}", x.rank(), begin.len(), sizes.len());
@@ -80,15 +36,31 @@ impl Slice {
         }
         Ok(cut)
     }
-}
 
-cutting!(Slice, {
-    vec![
-        sample().tensor(DType::F32, &[3, 4]).ints(&[1, 1]).ints(&[-1, 2]).exact("rest"),
-        sample().tensor(DType::I16, &[2, 3, 4]).ints(&[0, 1, 2]).ints(&[1, 2, 2]).exact("rank 3"),
-        sample().tensor(DType::F32, &[3, 4]).ints(&[3, 0]).ints(&[0, 4]).exact("nothing"),
-    ]
-});
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input)?;
+        let axes = e.vector(&(0..self.input.rank() as i64).collect::<Vec<_>>());
+        let start = e.ints(1, self.begin.known().map(|b| &b[..]))?;
+        let end = if let (Late::Known(begin), Late::Known(size)) = (&self.begin, &self.size) {
+            let last = |(&b, &n): (&i64, &i64)| if n == -1 { i64::MAX } else { b.saturating_add(n) };
+            e.vector(&begin.iter().zip(size).map(last).collect::<Vec<_>>())
+        } else {
+            let size = e.ints(2, self.size.known().map(|s| &s[..]))?;
+            let (open, most) = (e.vector(&[-1]), e.vector(&[i64::MAX]));
+            let (rest, sum) = (e.op("Equal", &[size, open]), e.op("Add", &[start, size]));
+            e.op("Where", &[rest, most, sum])
+        };
+        Ok(Some(vec![e.op("Slice", &[x, start, end, axes])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 4]).ints(&[1, 1]).ints(&[-1, 2]).exact("rest"),
+            sample().tensor(DType::I16, &[2, 3, 4]).ints(&[0, 1, 2]).ints(&[1, 2, 2]).exact("rank 3"),
+            sample().tensor(DType::F32, &[3, 4]).ints(&[3, 0]).ints(&[0, 4]).exact("nothing"),
+        ]
+    }
+}
 
 op! {
     /// Elements `start` to `end` of dimension `dim` in steps of `step`. Negative bounds count from the end; bounds outside
@@ -102,13 +74,8 @@ op! {
     }
 }
 
-impl SliceExt {
-    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
-        let (start, end) = (number(e, 2, &self.start)?, number(e, 3, &self.end)?);
-        range(e, &self.input, self.input.axis(self.dim)?, start, end, self.step)
-    }
-
-    fn cut(&self) -> Result<Cut, OpError> {
+impl Planned for SliceExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let x = &self.input;
         let axis = x.axis(self.dim)?;
         ensure!(self.step > 0, "expected a positive step, found {}", self.step);
@@ -121,23 +88,36 @@ impl SliceExt {
         cut.step[axis] = if taken > 1 { self.step as isize } else { 1 };
         Ok(cut)
     }
-}
 
-cutting!(SliceExt, {
-    vec![
-        sample().tensor(DType::F32, &[5, 2]).int(0).int(-3).int(10).int(1).exact("clamped"),
-        sample().tensor(DType::I32, &[2, 7]).int(-1).int(1).int(-1).int(2).exact("steps"),
-        sample().tensor(DType::F32, &[5]).int(0).int(4).int(2).int(1).exact("nothing"),
-    ]
-});
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (start, end) = (number(e, 2, &self.start)?, number(e, 3, &self.end)?);
+        Ok(Some(vec![range(e, &self.input, self.input.axis(self.dim)?, start, end, self.step)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[5, 2]).int(0).int(-3).int(10).int(1).exact("clamped"),
+            sample().tensor(DType::I32, &[2, 7]).int(-1).int(1).int(-1).int(2).exact("steps"),
+            sample().tensor(DType::F32, &[5]).int(0).int(4).int(2).int(1).exact("nothing"),
+        ]
+    }
+}
 
 op! {
     /// `length` elements from `start` of dimension `dim`. A negative `start` counts from the end. Any type.
     Narrow, aliases [view "NarrowView"] { input: Operand, dim: i64, start: Late<i64>, length: Late<i64> }
 }
 
-impl Narrow {
-    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
+impl Planned for Narrow {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let axis = self.input.axis(self.dim)?;
+        let len = self.input.shape()[axis] as i64;
+        let (start, length) = (*self.start.get()?, *self.length.get()?);
+        let start = if start < 0 { start.saturating_add(len) } else { start };
+        Cut::range(&self.input, axis, size(start, "start")?, size(length, "length")?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
         let axis = self.input.axis(self.dim)?;
         let (start, length) = (number(e, 2, &self.start)?, number(e, 3, &self.length)?);
         let end = if let (Late::Known(start), Late::Known(length)) = (&self.start, &self.length) {
@@ -150,44 +130,24 @@ impl Narrow {
             let last = e.op("And", &[below, ends]);
             e.op("Where", &[last, most, end])
         };
-        range(e, &self.input, axis, start, end, 1)
+        Ok(Some(vec![range(e, &self.input, axis, start, end, 1)?]))
     }
 
-    fn cut(&self) -> Result<Cut, OpError> {
-        let axis = self.input.axis(self.dim)?;
-        let len = self.input.shape()[axis] as i64;
-        let (start, length) = (*self.start.get()?, *self.length.get()?);
-        let start = if start < 0 { start.saturating_add(len) } else { start };
-        Cut::range(&self.input, axis, size(start, "start")?, size(length, "length")?)
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 5]).int(1).int(2).int(2).exact("columns"),
+            sample().tensor(DType::F32, &[3, 5]).int(0).int(-1).int(1).exact("last row"),
+        ]
     }
 }
-
-cutting!(Narrow, {
-    vec![
-        sample().tensor(DType::F32, &[3, 5]).int(1).int(2).int(2).exact("columns"),
-        sample().tensor(DType::F32, &[3, 5]).int(0).int(-1).int(1).exact("last row"),
-    ]
-});
 
 op! {
     /// The elements in reverse order along the dimensions `axis`. Any type.
     ReverseV2 { input ["x", "input_x"]: Operand, axis: Ints }
 }
 
-impl ReverseV2 {
-    fn form(&self, e: &mut Emit) -> Result<Edge, NoForm> {
-        let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
-        let x = e.edge(&self.input)?;
-        if axes.is_empty() {
-            return Ok(x);
-        }
-        let all = |v: i64| vec![v; axes.len()];
-        let [start, end, step] = [-1, i64::MIN, -1].map(|v| e.vector(&all(v)));
-        let axes = e.vector(&crate::onnx::to_i64(&axes));
-        Ok(e.op("Slice", &[x, start, end, axes, step]))
-    }
-
-    fn cut(&self) -> Result<Cut, OpError> {
+impl Planned for ReverseV2 {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let mut cut = Cut::whole(&self.input);
         let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
         for d in axes.into_iter().filter(|&d| self.input.shape()[d] > 0) {
@@ -196,48 +156,40 @@ impl ReverseV2 {
         }
         Ok(cut)
     }
-}
 
-cutting!(ReverseV2, {
-    vec![
-        sample().tensor(DType::F32, &[3, 4]).ints(&[0, -1]).exact("both"),
-        sample().tensor(DType::Bool, &[2, 3, 2]).ints(&[1]).exact("middle"),
-        sample().tensor(DType::F32, &[0, 2]).ints(&[0]).exact("no elements"),
-    ]
-});
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
+        let x = e.edge(&self.input)?;
+        if axes.is_empty() {
+            return Ok(Some(vec![x]));
+        }
+        let all = |v: i64| vec![v; axes.len()];
+        let [start, end, step] = [-1, i64::MIN, -1].map(|v| e.vector(&all(v)));
+        let axes = e.vector(&crate::onnx::to_i64(&axes));
+        Ok(Some(vec![e.op("Slice", &[x, start, end, axes, step])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 4]).ints(&[0, -1]).exact("both"),
+            sample().tensor(DType::Bool, &[2, 3, 2]).ints(&[1]).exact("middle"),
+            sample().tensor(DType::F32, &[0, 2]).ints(&[0]).exact("no elements"),
+        ]
+    }
+}
 
 op! {
     /// Slice `index` of dimension `dim`, which disappears. A negative `index` counts from the end. Any type.
     SelectExtView, aliases ["SelectExt"] { input: Operand, dim: i64, index: Late<i64> }
 }
 
-impl SelectExtView {
-    fn cut(&self) -> Result<(Cut, crate::Shape), OpError> {
+impl Planned for SelectExtView {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let axis = self.input.axis(self.dim)?;
-        let len = self.input.shape()[axis];
-        let index = *self.index.get()?;
-        let index = crate::normalize_axis(index, len)
-            .ok_or_else(|| OpError::Invalid(format!("index {index} is out of range for {len} elements")))?;
-        let mut dims = self.input.fact.shape.clone();
-        dims.remove(axis);
-        Ok((Cut::range(&self.input, axis, index, 1)?, dims))
-    }
-}
-
-impl Rule for SelectExtView {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.input.dtype(), shape: self.cut()?.1 }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (cut, dims) = self.cut()?;
-        Ok(vec![cut.reference(&self.input)?.reshape(&dims)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (cut, dims) = self.cut()?;
-        let y = cut.lower(b, &self.input)?;
-        Ok(Some(vec![b.reshape(y, &dims)?]))
+        let (len, index) = (self.input.shape()[axis], *self.index.get()?);
+        let at = normalize_axis(index, len);
+        let at = at.ok_or_else(|| OpError::Invalid(format!("index {index} is out of range for {len} elements")))?;
+        Cut::single(&self.input, axis, at)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

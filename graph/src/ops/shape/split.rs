@@ -1,13 +1,12 @@
 use super::cut::Cut;
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form, to_i64};
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Operand, Plan, Planned};
 use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, OpError, ensure, op};
 
 /// One range after the other along a dimension.
-fn cuts(x: &Operand, axis: usize, lengths: &[usize]) -> Result<Vec<Cut>, OpError> {
+fn cuts<'a>(x: &'a Operand, axis: usize, lengths: &[usize]) -> Result<Vec<Cut<'a>>, OpError> {
     let mut at = 0usize;
     let mut out = Vec::with_capacity(lengths.len());
     for &len in lengths {
@@ -49,53 +48,12 @@ fn parts(
     }
 }
 
-/// Implements [`Rule`] for an operator whose `lengths()` gives the parts of its operand along a dimension.
-macro_rules! splitting {
-    ($name:ident, $x:ident, $axis:ident, $cases:expr) => {
-        impl $name {
-            fn cuts(&self) -> Result<Vec<Cut>, OpError> {
-                let axis = self.$x.axis(self.$axis)?;
-                cuts(&self.$x, axis, &self.lengths(self.$x.shape()[axis])?)
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let dtype = self.$x.dtype();
-                Ok(self.cuts()?.into_iter().map(|c| Fact { dtype, shape: c.size }).collect())
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.cuts()?.iter().map(|c| c.reference(&self.$x)).collect()
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(Some(self.cuts()?.iter().map(|c| c.lower(b, &self.$x)).collect::<Result<_, _>>()?))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let axis = self.$x.axis(self.$axis)?;
-                parts(e, &self.$x, axis, self.equal(), |len| self.lengths(len)).map(Some)
-            }
-
-            fn cases() -> Vec<Case> {
-                $cases
-            }
-        }
-    };
-}
-
 op! {
     /// `output_num` equal parts along dimension `axis`. Any type.
     Split { input_x ["x"]: Operand, axis: i64 = 0, output_num: i64 = 1 } -> Tuple
 }
 
 impl Split {
-    /// The number of parts, if they are equally long.
-    fn equal(&self) -> Option<i64> {
-        Some(self.output_num)
-    }
-
     fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
         let n = size(self.output_num, "output_num")?;
         ensure!(n > 0 && len.is_multiple_of(n), "cannot split {len} elements into {n} equal parts");
@@ -103,13 +61,25 @@ impl Split {
     }
 }
 
-splitting!(Split, input_x, axis, {
-    vec![
-        sample().tensor(DType::F32, &[2, 6]).int(1).int(3).exact("columns"),
-        sample().tensor(DType::I32, &[4, 3, 2]).int(-3).int(2).exact("rows"),
-        sample().tensor(DType::F32, &[3]).exact("one part"),
-    ]
-});
+impl Planned for Split {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let axis = self.input_x.axis(self.axis)?;
+        cuts(&self.input_x, axis, &self.lengths(self.input_x.shape()[axis])?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input_x.axis(self.axis)?;
+        parts(e, &self.input_x, axis, Some(self.output_num), |len| self.lengths(len)).map(Some)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 6]).int(1).int(3).exact("columns"),
+            sample().tensor(DType::I32, &[4, 3, 2]).int(-3).int(2).exact("rows"),
+            sample().tensor(DType::F32, &[3]).exact("one part"),
+        ]
+    }
+}
 
 op! {
     /// Parts of `split_size` elements along dimension `dim`, the last one shorter. Any type.
@@ -117,11 +87,6 @@ op! {
 }
 
 impl SplitTensor {
-    /// The number of parts, if they are equally long.
-    fn equal(&self) -> Option<i64> {
-        None
-    }
-
     fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
         let part = size(self.split_size, "split_size")?;
         ensure!(part > 0, "expected a positive split_size, found 0");
@@ -129,12 +94,24 @@ impl SplitTensor {
     }
 }
 
-splitting!(SplitTensor, input, dim, {
-    vec![
-        sample().tensor(DType::F32, &[5, 2]).int(2).int(0).exact("shorter last part"),
-        sample().tensor(DType::U8, &[2, 4]).int(2).int(-1).exact("even"),
-    ]
-});
+impl Planned for SplitTensor {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let axis = self.input.axis(self.dim)?;
+        cuts(&self.input, axis, &self.lengths(self.input.shape()[axis])?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input.axis(self.dim)?;
+        parts(e, &self.input, axis, None, |len| self.lengths(len)).map(Some)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[5, 2]).int(2).int(0).exact("shorter last part"),
+            sample().tensor(DType::U8, &[2, 4]).int(2).int(-1).exact("even"),
+        ]
+    }
+}
 
 op! {
     /// Parts of the given lengths along dimension `dim`; they add up to it. Any type.
@@ -146,22 +123,29 @@ op! {
 }
 
 impl SplitWithSize {
-    /// The number of parts, if they are equally long.
-    fn equal(&self) -> Option<i64> {
-        None
-    }
-
     fn lengths(&self, _len: usize) -> Result<Vec<usize>, OpError> {
         sizes(&self.split_size, "split_size")
     }
 }
 
-splitting!(SplitWithSize, input, dim, {
-    vec![
-        sample().tensor(DType::F32, &[2, 7]).ints(&[4, 1, 2]).int(1).exact("different"),
-        sample().tensor(DType::F16, &[3, 2]).ints(&[3, 0]).int(0).exact("an empty part"),
-    ]
-});
+impl Planned for SplitWithSize {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let axis = self.input.axis(self.dim)?;
+        cuts(&self.input, axis, &self.lengths(self.input.shape()[axis])?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input.axis(self.dim)?;
+        parts(e, &self.input, axis, None, |len| self.lengths(len)).map(Some)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 7]).ints(&[4, 1, 2]).int(1).exact("different"),
+            sample().tensor(DType::F16, &[3, 2]).ints(&[3, 0]).int(0).exact("an empty part"),
+        ]
+    }
+}
 
 op! {
     /// At most `chunks` parts of `⌈length / chunks⌉` elements along dimension `dim`, the last one shorter. Any type.
@@ -169,11 +153,6 @@ op! {
 }
 
 impl Chunk {
-    /// The number of parts, if they are equally long.
-    fn equal(&self) -> Option<i64> {
-        None
-    }
-
     fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
         let n = size(self.chunks, "chunks")?;
         ensure!(n > 0, "expected a positive number of chunks, found 0");
@@ -181,12 +160,24 @@ impl Chunk {
     }
 }
 
-splitting!(Chunk, input, dim, {
-    vec![
-        sample().tensor(DType::F32, &[2, 7]).int(3).int(-1).exact("uneven"),
-        sample().tensor(DType::F32, &[5, 1]).int(4).int(0).exact("fewer than asked"),
-    ]
-});
+impl Planned for Chunk {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let axis = self.input.axis(self.dim)?;
+        cuts(&self.input, axis, &self.lengths(self.input.shape()[axis])?)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let axis = self.input.axis(self.dim)?;
+        parts(e, &self.input, axis, None, |len| self.lengths(len)).map(Some)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 7]).int(3).int(-1).exact("uneven"),
+            sample().tensor(DType::F32, &[5, 1]).int(4).int(0).exact("fewer than asked"),
+        ]
+    }
+}
 
 op! {
     /// The slices along dimension `axis`, which disappears. Any type.
@@ -197,33 +188,11 @@ op! {
     } -> Tuple
 }
 
-impl Unstack {
-    fn plan(&self) -> Result<(Vec<Cut>, crate::Shape), OpError> {
+impl Planned for Unstack {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let axis = self.input_x.axis(self.axis)?;
-        let mut dims = self.input_x.fact.shape.clone();
-        let n = dims.remove(axis);
-        Ok((cuts(&self.input_x, axis, &vec![1; n])?, dims))
-    }
-}
-
-impl Rule for Unstack {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (cuts, dims) = self.plan()?;
-        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: dims }; cuts.len()])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (cuts, dims) = self.plan()?;
-        cuts.iter().map(|c| Ok(c.reference(&self.input_x)?.reshape(&dims)?)).collect()
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (cuts, dims) = self.plan()?;
-        let mut slice = |c: &Cut| {
-            let y = c.lower(b, &self.input_x)?;
-            b.reshape(y, &dims)
-        };
-        Ok(Some(cuts.iter().map(&mut slice).collect::<Result<_, _>>()?))
+        let slices = (0..self.input_x.shape()[axis]).map(|at| Cut::single(&self.input_x, axis, at));
+        slices.collect::<Result<Vec<_>, _>>()
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -1,9 +1,8 @@
 use super::cut::Cut;
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
-use crate::op::{Case, Ints, Late, Operand, Rule, ints};
+use crate::op::{Case, Ints, Late, Operand, Plan, Planned, ints};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+use crate::{DType, OpError, Shape, Tensor, ensure, op};
 
 op! {
     /// Python's `input_x[begin:end:strides, …]`. Any type.
@@ -133,37 +132,6 @@ impl StridedSlice {
         Ok((begin, e.op("Where", &[single, next, end])))
     }
 
-    /// What is selected, and the dimensions of the result.
-    fn plan(&self) -> Result<(Cut, Shape), OpError> {
-        let (x, begin, end) = (&self.input_x, self.begin.get()?, self.end.get()?);
-        let items = begin.len();
-        let same = end.len() == items && (self.strides.is_empty() || self.strides.len() == items);
-        ensure!(same, "expected {items} ends and strides, found {} and {}", end.len(), self.strides.len());
-        let ellipses = (0..items).filter(|&i| bit(self.ellipsis_mask, i)).count();
-        ensure!(ellipses <= 1, "expected one ellipsis, found {ellipses}");
-        let inserts = |i: usize| bit(self.new_axis_mask, i) && !bit(self.ellipsis_mask, i);
-        let described = (0..items).filter(|&i| !inserts(i) && !bit(self.ellipsis_mask, i)).count();
-        let spare = x.rank().checked_sub(described);
-        let spare = spare.ok_or_else(|| OpError::Invalid(format!("{described} ranges for {}", x.fact)))?;
-        let (mut cut, mut dims, mut d) = (Cut::whole(x), Shape::new(), 0);
-        for i in 0..items {
-            if bit(self.ellipsis_mask, i) {
-                dims.extend_from_slice(&x.shape()[d..d + spare]);
-                d += spare;
-            } else if inserts(i) {
-                dims.push(1);
-            } else {
-                self.range((i, begin[i], end[i]), d, &mut cut)?;
-                if !bit(self.shrink_axis_mask, i) {
-                    dims.push(cut.size[d]);
-                }
-                d += 1;
-            }
-        }
-        dims.extend_from_slice(&x.shape()[d..]);
-        Ok((cut, dims))
-    }
-
     /// Applies item `i` with its bounds to dimension `d`.
     fn range(&self, (i, begin, end): (usize, i64, i64), d: usize, cut: &mut Cut) -> Result<(), OpError> {
         let len = self.input_x.shape()[d] as i64;
@@ -190,20 +158,36 @@ impl StridedSlice {
     }
 }
 
-impl Rule for StridedSlice {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.plan()?.1 }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (cut, dims) = self.plan()?;
-        Ok(vec![cut.reference(&self.input_x)?.reshape(&dims)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (cut, dims) = self.plan()?;
-        let y = cut.lower(b, &self.input_x)?;
-        Ok(Some(vec![b.reshape(y, &dims)?]))
+impl Planned for StridedSlice {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, begin, end) = (&self.input_x, self.begin.get()?, self.end.get()?);
+        let items = begin.len();
+        let same = end.len() == items && (self.strides.is_empty() || self.strides.len() == items);
+        ensure!(same, "expected {items} ends and strides, found {} and {}", end.len(), self.strides.len());
+        let ellipses = (0..items).filter(|&i| bit(self.ellipsis_mask, i)).count();
+        ensure!(ellipses <= 1, "expected one ellipsis, found {ellipses}");
+        let inserts = |i: usize| bit(self.new_axis_mask, i) && !bit(self.ellipsis_mask, i);
+        let described = (0..items).filter(|&i| !inserts(i) && !bit(self.ellipsis_mask, i)).count();
+        let spare = x.rank().checked_sub(described);
+        let spare = spare.ok_or_else(|| OpError::Invalid(format!("{described} ranges for {}", x.fact)))?;
+        let (mut cut, mut dims, mut d) = (Cut::whole(x), Shape::new(), 0);
+        for i in 0..items {
+            if bit(self.ellipsis_mask, i) {
+                dims.extend_from_slice(&x.shape()[d..d + spare]);
+                d += spare;
+            } else if inserts(i) {
+                dims.push(1);
+            } else {
+                self.range((i, begin[i], end[i]), d, &mut cut)?;
+                if !bit(self.shrink_axis_mask, i) {
+                    dims.push(cut.size[d]);
+                }
+                d += 1;
+            }
+        }
+        dims.extend_from_slice(&x.shape()[d..]);
+        cut.dims = Some(dims);
+        Ok(cut)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -1,8 +1,8 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule, Undo};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Undo};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 fn permutation(x: &Operand, dims: &[i64]) -> Result<Vec<usize>, OpError> {
@@ -11,17 +11,35 @@ fn permutation(x: &Operand, dims: &[i64]) -> Result<Vec<usize>, OpError> {
     Ok(perm)
 }
 
-fn permuted(x: &Operand, perm: &[usize]) -> Fact {
-    Fact { dtype: x.dtype(), shape: perm.iter().map(|&p| x.shape()[p]).collect() }
+/// Dimension `i` of the result is dimension `perm[i]` of `x`.
+struct Permuted<'a> {
+    x: &'a Operand,
+    perm: Vec<usize>,
 }
 
-fn reference(x: &Operand, perm: &[usize]) -> Result<Tensor, OpError> {
-    let dims = permuted(x, perm).shape;
-    let mut from = vec![0; perm.len()];
-    rearrange(x.tensor()?, &dims, |index| {
-        perm.iter().zip(index).for_each(|(&p, &i)| from[p] = i);
-        Some(flat(x.shape(), &from))
-    })
+impl Plan for Permuted<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: self.perm.iter().map(|&p| self.x.shape()[p]).collect() }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let dims = &self.infer()?[0].shape;
+        let mut from = vec![0; self.perm.len()];
+        let y = rearrange(self.x.tensor()?, dims, |index| {
+            self.perm.iter().zip(index).for_each(|(&p, &i)| from[p] = i);
+            Some(flat(self.x.shape(), &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![b.transpose(self.x.v, &self.perm)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(self.x)?;
+        Ok(Some(vec![e.transpose(x, &self.perm)]))
+    }
 }
 
 op! {
@@ -32,24 +50,11 @@ op! {
     }
 }
 
-impl Rule for Transpose {
+impl Planned for Transpose {
     const UNDO: Option<Undo> = Some(Undo::Permute);
 
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![permuted(&self.input, &permutation(&self.input, &self.dims)?)])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![reference(&self.input, &permutation(&self.input, &self.dims)?)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![b.transpose(self.input.v, &permutation(&self.input, &self.dims)?)?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.input)?;
-        Ok(Some(vec![e.transpose(x, &permutation(&self.input, &self.dims)?)]))
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Permuted { x: &self.input, perm: permutation(&self.input, &self.dims)? })
     }
 
     fn cases() -> Vec<Case> {
@@ -69,33 +74,13 @@ op! {
     TransposeExtView, aliases ["TransposeExt"] { input: Operand, dim0: i64, dim1: i64 }
 }
 
-impl TransposeExtView {
-    fn permutation(&self) -> Result<Vec<usize>, OpError> {
-        let mut perm: Vec<usize> = (0..self.input.rank()).collect();
-        if perm.is_empty() && [self.dim0, self.dim1].iter().all(|d| (-1..=0).contains(d)) {
-            return Ok(perm);
+impl Planned for TransposeExtView {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, mut perm) = (&self.input, (0..self.input.rank()).collect::<Vec<_>>());
+        if !(perm.is_empty() && [self.dim0, self.dim1].iter().all(|d| (-1..=0).contains(d))) {
+            perm.swap(x.axis(self.dim0)?, x.axis(self.dim1)?);
         }
-        perm.swap(self.input.axis(self.dim0)?, self.input.axis(self.dim1)?);
-        Ok(perm)
-    }
-}
-
-impl Rule for TransposeExtView {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![permuted(&self.input, &self.permutation()?)])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![reference(&self.input, &self.permutation()?)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![b.transpose(self.input.v, &self.permutation()?)?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.input)?;
-        Ok(Some(vec![e.transpose(x, &self.permutation()?)]))
+        Ok(Permuted { x, perm })
     }
 
     fn cases() -> Vec<Case> {

@@ -1,6 +1,6 @@
 //! Writes to parameters: every operator returns the new contents, and the parameter takes them.
 
-use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature};
+use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature, Writes};
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
 use crate::ops::kit::sample::{facts, sample, wave};
@@ -13,7 +13,7 @@ op! {
 }
 
 impl Rule for Assign {
-    const EFFECT: Effect = Effect::Writes(&[0]);
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
     const PURE: Option<Pure> = Some(Pure::Copy);
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
@@ -24,17 +24,16 @@ impl Rule for Assign {
             self.variable.shape(),
             self.value.fact
         );
-        Ok(vec![self.variable.fact.clone(); 2])
+        Ok(vec![self.variable.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let y = self.value.tensor()?.cast(self.variable.dtype())?.reshape(self.variable.shape())?;
-        Ok(vec![y; 2])
+        Ok(vec![self.value.tensor()?.cast(self.variable.dtype())?.reshape(self.variable.shape())?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = b.cast(self.value.v, self.variable.dtype());
-        Ok(Some(vec![b.reshape(y, self.variable.shape())?; 2]))
+        Ok(Some(vec![b.reshape(y, self.variable.shape())?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -51,24 +50,23 @@ op! {
 }
 
 impl Rule for InplaceCopy {
-    const EFFECT: Effect = Effect::Writes(&[0]);
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
     const PURE: Option<Pure> = Some(Pure::Copy);
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let fits = crate::broadcast_strides(self.src.shape(), self.input.shape()).is_some();
         ensure!(fits, "expected a shape that broadcasts to {:?}, found {}", self.input.shape(), self.src.fact);
-        Ok(vec![self.input.fact.clone(); 2])
+        Ok(vec![self.input.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.input.dtype();
-        let y = evaluate(&[(&self.input, d), (&self.src, d)], d, |x| x[1])?;
-        Ok(vec![y[0].clone(); 2])
+        evaluate(&[(&self.input, d), (&self.src, d)], d, |x| x[1])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = b.cast(self.src.v, self.input.dtype());
-        Ok(Some(vec![b.broadcast_to(y, self.input.shape())?; 2]))
+        Ok(Some(vec![b.broadcast_to(y, self.input.shape())?]))
     }
 
     fn cases() -> Vec<Case> {
@@ -88,27 +86,26 @@ macro_rules! assign {
         }
 
         impl Rule for $name {
-            const EFFECT: Effect = Effect::Writes(&[0]);
+            const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::As(stringify!($f)));
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let y = fact(&[&self.variable, &self.value], self.variable.dtype())?;
                 ensure!(self.variable.fact == y[0], "expected a value of shape {:?}, found {}", self.variable.shape(), self.value.fact);
-                Ok(vec![self.variable.fact.clone(); 2])
+                Ok(vec![self.variable.fact.clone()])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
                 let d = number_of(self.variable.dtype());
                 let ins = [(&self.variable, d), (&self.value, d)];
-                let y = evaluate(&ins, self.variable.dtype(), |x| Binary::$f.eval(x[0], x[1], d))?;
-                Ok(vec![y[0].clone(); 2])
+                evaluate(&ins, self.variable.dtype(), |x| Binary::$f.eval(x[0], x[1], d))
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let d = number_of(self.variable.dtype());
                 let ins = [(&self.variable, d), (&self.value, d)];
                 let y = emit(b, &ins, self.variable.dtype(), |p, r| p.binary(Binary::$f, r[0], r[1]))?;
-                Ok(Some(vec![y; 2]))
+                Ok(Some(vec![y]))
             }
 
             fn cases() -> Vec<Case> {
@@ -145,24 +142,23 @@ macro_rules! inplace {
         }
 
         impl Rule for $name {
-            const EFFECT: Effect = Effect::Writes(&[0]);
+            const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::As($module::$of::NAME));
 
             fn infer(&self) -> Result<Vec<Fact>, OpError> {
                 let (x, y) = (&self.0.$x.fact, self.0.infer()?);
                 ensure!(y.len() == 1 && y[0].shape == x.shape, "expected a result of shape {:?}, found {y:?}", x.shape);
-                Ok(vec![Fact::clone(x); 2])
+                Ok(vec![Fact::clone(x)])
             }
 
             fn reference(&self) -> Result<Vec<Tensor>, OpError> {
                 self.infer()?;
-                let y = self.0.reference()?[0].cast(self.0.$x.dtype())?;
-                Ok(vec![y; 2])
+                Ok(vec![self.0.reference()?[0].cast(self.0.$x.dtype())?])
             }
 
             fn lower(&self, b: &mut Lowering) -> Lowers {
                 let y = self.0.lower(b)?;
-                Ok(y.map(|y| vec![b.cast(y[0], self.0.$x.dtype()); 2]))
+                Ok(y.map(|y| vec![b.cast(y[0], self.0.$x.dtype())]))
             }
 
             fn cases() -> Vec<Case> {

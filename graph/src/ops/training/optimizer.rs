@@ -3,7 +3,7 @@
 // `SGD` is MindSpore's name.
 #![allow(clippy::upper_case_acronyms)]
 
-use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule};
+use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule, Writes};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::task::{Binary, Lowering, Program, Reg, Unary, V};
@@ -44,11 +44,6 @@ fn tasks(ins: &[&Operand], updates: &[Update], b: &mut Lowering) -> Result<Vec<V
         emit(b, &ins, u.like.dtype(), |p, r| (u.program)(p, r))
     };
     updates.iter().map(one).collect()
-}
-
-/// The same items as results and as new contents.
-fn twice<T: Clone>(items: Vec<T>) -> Vec<T> {
-    [items.clone(), items].concat()
 }
 
 fn mul(p: &mut Program, a: Reg, b: Reg) -> Reg {
@@ -147,22 +142,19 @@ impl ApplyMomentum {
 }
 
 impl Rule for ApplyMomentum {
-    const EFFECT: Effect = Effect::Writes(&[0, 1]);
+    const EFFECT: Effect = Effect::Writes(Writes { hidden: 1, ..Writes::results(&[0, 1]) });
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let numbers = [&self.learning_rate, &self.momentum];
-        let facts = written(&[&self.variable, &self.accumulation], &self.gradient, &numbers)?;
-        Ok(vec![facts[0].clone(), facts[0].clone(), facts[1].clone()])
+        written(&[&self.variable, &self.accumulation], &self.gradient, &numbers)
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let new = self.updates(|u| references(&self.operands(), u))?;
-        Ok(vec![new[0].clone(), new[0].clone(), new[1].clone()])
+        self.updates(|u| references(&self.operands(), u))
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let new = self.updates(|u| tasks(&self.operands(), u, b))?;
-        Ok(Some(vec![new[0], new[0], new[1]]))
+        self.updates(|u| tasks(&self.operands(), u, b)).map(Some)
     }
 
     fn cases() -> Vec<Case> {
@@ -272,7 +264,7 @@ impl SGD {
 }
 
 impl Rule for SGD {
-    const EFFECT: Effect = Effect::Writes(&[0, 3, 5]);
+    const EFFECT: Effect = Effect::Writes(Writes { hidden: 2, ..Writes::results(&[0, 3, 5]) });
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let numbers = [&self.learning_rate, &self.momentum];
@@ -368,19 +360,18 @@ impl Adam {
 }
 
 impl Rule for Adam {
-    const EFFECT: Effect = Effect::Writes(&[0, 1, 2]);
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let facts = written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..9])?;
-        Ok(twice(facts))
+        written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..9])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(twice(self.updates(|u| references(&self.operands(), u))?))
+        self.updates(|u| references(&self.operands(), u))
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        Ok(Some(twice(self.updates(|u| tasks(&self.operands(), u, b))?)))
+        self.updates(|u| tasks(&self.operands(), u, b)).map(Some)
     }
 
     fn cases() -> Vec<Case> {
@@ -447,19 +438,18 @@ impl AdamWeightDecay {
 }
 
 impl Rule for AdamWeightDecay {
-    const EFFECT: Effect = Effect::Writes(&[0, 1, 2]);
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let facts = written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..8])?;
-        Ok(twice(facts))
+        written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..8])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(twice(self.updates(|u| references(&self.operands(), u))?))
+        self.updates(|u| references(&self.operands(), u))
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        Ok(Some(twice(self.updates(|u| tasks(&self.operands(), u, b))?)))
+        self.updates(|u| tasks(&self.operands(), u, b)).map(Some)
     }
 
     fn cases() -> Vec<Case> {

@@ -441,8 +441,8 @@ pub(super) fn part_name(name: &str, place: usize) -> String {
 /// The places of arguments that an operator writes.
 fn written(def: &OpDef, bound: &[Option<Bound>]) -> &'static [usize] {
     let (flag, args) = match def.effect {
-        Effect::Writes(args) => return args,
-        Effect::WritesIf { flag, args } => (flag, args),
+        Effect::Writes(writes) => return writes.args,
+        Effect::WritesIf(flag, writes) => (flag, writes.args),
         _ => return &[],
     };
     match bound.get(flag) {

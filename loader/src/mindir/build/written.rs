@@ -82,8 +82,8 @@ impl<'p, 'a> Scan<'p, 'a> {
             return if attributes.flag("side_effect_mem") { node.inputs.clone() } else { Vec::new() };
         };
         let places = match def.effect {
-            Effect::Writes(places) => places,
-            Effect::WritesIf { flag, args } if self.is_set(operator, &attributes, node, flag) => args,
+            Effect::Writes(writes) => writes.args,
+            Effect::WritesIf(flag, writes) if self.is_set(operator, &attributes, node, flag) => writes.args,
             _ => &[],
         };
         places.iter().filter_map(|place| node.inputs.get(*place).copied()).collect()

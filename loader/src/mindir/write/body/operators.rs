@@ -17,7 +17,7 @@ impl<'m> Body<'_, 'm> {
         let op = node.primitive.as_ref().map_or(def.written(), |primitive| &primitive.name);
         let kind = def.kind_of(op);
         let mut attributes = node.primitive.as_ref().map(|primitive| primitive.attrs.clone()).unwrap_or_default();
-        let written: &[usize] = if let Effect::Writes(args) = node.effect() { args } else { &[] };
+        let written: &[usize] = if let Effect::Writes(writes) = node.effect() { writes.args } else { &[] };
         let mut inputs = Vec::with_capacity(def.params.len());
         for (place, param) in def.params.iter().enumerate() {
             let arg = node.args.get(place).and_then(Option::as_ref);

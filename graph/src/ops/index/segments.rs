@@ -1,0 +1,144 @@
+//! Slices combined by the segment that they belong to.
+
+use super::combine::{Combine, Combined, check_operands};
+use super::scatter_nd::scatter_nd;
+use crate::onnx::{Emit, Forms, Size, machine, no_form};
+use crate::op::{Case, Operand, Plan, Planned};
+use crate::ops::kit::indices::size;
+use crate::ops::kit::number::{Number, with_number};
+use crate::ops::kit::sample::{Sample, sample};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op};
+
+/// Slices of `x` combined by the segment that `ids` names.
+struct Segments<'a> {
+    x: &'a Operand,
+    ids: &'a Operand,
+    n: i64,
+    how: Combine,
+}
+
+impl Segments<'_> {
+    fn fact(&self) -> Result<Fact, OpError> {
+        check_operands(self.x, self.ids, self.x, self.how)?;
+        let n = size(self.n, "num_segments")?;
+        let lead = self.ids.rank();
+        let fits = lead > 0 && self.x.shape().starts_with(self.ids.shape());
+        ensure!(fits, "{} does not start with the dimensions of {}", self.x.fact, self.ids.fact);
+        let shape: Shape = std::iter::once(n).chain(self.x.shape()[lead..].iter().copied()).collect();
+        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
+        Ok(Fact { dtype: self.x.dtype(), shape })
+    }
+
+    fn combined<N: Combined>(&self, fact: &Fact) -> Result<Vec<N>, OpError> {
+        let limits = match self.how {
+            Combine::Max => Tensor::from_f64s(fact.dtype, &[], &[f64::MIN])?,
+            Combine::Min => Tensor::from_f64s(fact.dtype, &[], &[f64::MAX])?,
+            Combine::Mul => Tensor::from_f64s(fact.dtype, &[], &[1.0])?,
+            _ => Tensor::zeros(fact.dtype, &[])?,
+        };
+        let start = finite_limit(fact.dtype, N::read(&limits)?[0], self.how);
+        let (x, ids, inner) = (N::read(self.x.tensor()?)?, self.ids.i64s()?, count(&fact.shape[1..]));
+        let mut y = vec![start; fact.count()];
+        for (row, &id) in ids.iter().enumerate() {
+            let Some(segment) = usize::try_from(id).ok().filter(|&s| s < fact.shape[0]) else { continue };
+            for j in 0..inner {
+                let at = segment * inner + j;
+                y[at] = y[at].combine(x[row * inner + j], self.how);
+            }
+        }
+        Ok(y)
+    }
+}
+
+impl Plan for Segments<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.fact()?;
+        with_number!(fact.dtype, N => Ok(vec![N::write(fact.dtype, &fact.shape, &self.combined::<N>(&fact)?)?]))
+    }
+
+    /// `ScatterND` into one segment more, which takes what belongs to none.
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (dtype, lead) = (self.x.dtype(), self.ids.rank());
+        let wide = machine(dtype);
+        let n = e.number(DType::I64, self.n as f64)?;
+        let ids = e.as_type(self.ids, DType::I64)?;
+        let zero = e.number(DType::I64, 0.0)?;
+        let (below, above) = (e.op("Less", &[ids, zero]), e.op("Greater", &[ids, n]));
+        let outside = e.op("Or", &[below, above]);
+        let ids = e.op("Where", &[outside, n, ids]);
+        let ids = e.unsqueeze(ids, &[lead as i64]);
+        let start = match self.how {
+            Combine::Mul => 1.0,
+            Combine::Max | Combine::Min => return no_form("ONNX has no extreme of segments that may be empty"),
+            _ => 0.0,
+        };
+        let rest = (lead..self.x.rank()).map(|d| Size::Of(self.x.clone(), d));
+        let sizes: Vec<Size> = std::iter::once(Size::Fixed(self.n + 1)).chain(rest).collect();
+        let start = e.number(wide, start)?;
+        let base = e.expand(start, &sizes)?;
+        let x = e.as_type(self.x, wide)?;
+        let y = scatter_nd(e, base, ids, x, self.how, wide)?;
+        let y = e.slice(y, 0, 0, self.n);
+        Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+}
+
+/// The start value of a segment: for maxima and minima the extreme finite number of the type.
+fn finite_limit<N: Combined>(dtype: DType, start: N, how: Combine) -> N {
+    let extreme = match (dtype, how) {
+        (DType::F16, Combine::Max) => Some(-65504.0),
+        (DType::F16, Combine::Min) => Some(65504.0),
+        (DType::BF16 | DType::F32, Combine::Max) => Some(f64::from(f32::MIN)),
+        (DType::BF16 | DType::F32, Combine::Min) => Some(f64::from(f32::MAX)),
+        _ => None,
+    };
+    match extreme.and_then(|x| N::read(&Tensor::scalar(x)).ok()) {
+        Some(v) => v.first().copied().unwrap_or(start),
+        None => start,
+    }
+}
+
+macro_rules! segment_op {
+    ($(#[doc = $doc:literal])+ ($($kind:ident)?) $name:ident $how:expr) => {
+        op! {
+            $(#[doc = $doc])+
+            $($kind)? $name { input_x ["x"]: Operand, segment_ids: Operand, num_segments: i64 }
+        }
+
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Segments { x: &self.input_x, ids: &self.segment_ids, n: self.num_segments, how: $how })
+            }
+
+            fn cases() -> Vec<Case> {
+                let ids = |s: Sample| s.index(DType::I32, &[4], &[0, 2, 0, -1]).int(4);
+                vec![
+                    ids(sample().tensor(DType::F32, &[4, 2])).case("rows"),
+                    ids(sample().tensor(DType::I32, &[4])).exact("elements"),
+                ]
+            }
+        }
+    };
+}
+
+segment_op! {
+    /// Sums of the slices of `input_x` whose `segment_ids` agree: result slice `s` adds those with id `s`, negative ids are
+    /// left out. `segment_ids`: integers with the first dimensions of `input_x`. Numbers.
+    () UnsortedSegmentSum Combine::Add
+}
+segment_op! {
+    /// As `UnsortedSegmentSum`, with the largest element; the lowest number of the type where there is none.
+    (object) UnsortedSegmentMax Combine::Max
+}
+segment_op! {
+    /// As `UnsortedSegmentSum`, with the smallest element; the highest number of the type where there is none.
+    (object) UnsortedSegmentMin Combine::Min
+}
+segment_op! {
+    /// As `UnsortedSegmentSum`, with products; 1 where there is no element.
+    (object) UnsortedSegmentProd Combine::Mul
+}
