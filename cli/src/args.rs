@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
-use mindir::{Access, DEVICES, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
+use mindir::{Access, DEVICES, Dim, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
 use crate::print::{self, name};
@@ -287,26 +287,39 @@ pub struct ThreadArg {
 /// Shapes of inputs.
 #[derive(Args, Debug, Default)]
 pub struct ShapeArgs {
-    /// Shape of an input, as NAME=1,3,224,224; NAME may be left out if there is one input
+    /// Shape of an input, as NAME=1,3,224,224, where NAME may be left out if there is one input; or the length of a dimension,
+    /// as batch=2, in every input that has one of this name
     #[arg(long = "shape", value_name = "[NAME=]DIMS")]
     pub shapes: Vec<String>,
 }
 
 impl ShapeArgs {
-    /// For each input the shape that was given.
-    pub fn given(&self, ports: &[Port]) -> Result<Vec<Option<Vec<usize>>>, Failure> {
-        let mut out = vec![None; ports.len()];
+    /// For each input its dimensions, if anything was given about them.
+    pub fn given(&self, ports: &[Port]) -> Result<Vec<Option<Vec<Dim>>>, Failure> {
+        let mut out: Vec<Option<Vec<Dim>>> = vec![None; ports.len()];
+        let mut lengths: Vec<(Dim, usize)> = Vec::new();
         for text in &self.shapes {
+            let wrong = |why: String| Failure::Usage(format!("--shape {text}: {why}"));
+            if let Some((dim, length)) = length(text, ports)? {
+                if lengths.iter().any(|(other, _)| *other == dim) {
+                    return Err(wrong("the dimension has a length already".into()));
+                }
+                lengths.push((dim, length.map_err(wrong)?));
+                continue;
+            }
             let (at, dims) = named(text, ports)?;
             let at = match at {
                 Some(at) => at,
                 None if ports.len() == 1 => 0,
-                None => return Err(Failure::Usage(format!("--shape {text}: say which input: {}", list(ports)))),
+                None => return Err(wrong(format!("say which input: {}", list(ports)))),
             };
             if out[at].is_some() {
-                return Err(Failure::Usage(format!("--shape {text}: the input has a shape already")));
+                return Err(wrong("the input has a shape already".into()));
             }
-            out[at] = Some(dimensions(dims).map_err(|e| Failure::Usage(format!("--shape {text}: {e}")))?);
+            out[at] = Some(dimensions(dims).map_err(wrong)?.into_iter().map(Dim::Known).collect());
+        }
+        for (dims, port) in out.iter_mut().zip(ports) {
+            resize(dims, port, &lengths)?;
         }
         Ok(out)
     }
@@ -318,16 +331,56 @@ impl ShapeArgs {
     }
 }
 
+/// What `NAME=LENGTH` says if NAME is not an input but a dimension of inputs.
+fn length(text: &str, ports: &[Port]) -> Result<Option<(Dim, Result<usize, String>)>, Failure> {
+    let Some((dim, length)) = text.rsplit_once('=') else { return Ok(None) };
+    let dim = Dim::Named(dim.into());
+    let known = ports.iter().flat_map(|port| port.spec.dims.iter().flatten()).any(|d| *d == dim);
+    if !known || called(&text[..text.len() - length.len() - 1], ports)?.is_some() {
+        return Ok(None);
+    }
+    let one = length.trim().parse().map_err(|_| format!("expected the length of dimension {dim}, found {length:?}"));
+    Ok(Some((dim, one)))
+}
+
+/// Gives dimensions of an input the lengths that their names have.
+fn resize(dims: &mut Option<Vec<Dim>>, port: &Port, lengths: &[(Dim, usize)]) -> Result<(), Failure> {
+    let declared = port.spec.dims.as_deref().unwrap_or_default();
+    for (axis, (dim, length)) in declared
+        .iter()
+        .enumerate()
+        .flat_map(|(axis, d)| lengths.iter().filter(move |(dim, _)| dim == d).map(move |given| (axis, given)))
+    {
+        let own = dims.get_or_insert_with(|| declared.to_vec());
+        match own.get_mut(axis) {
+            Some(Dim::Known(n)) if n != length => {
+                let text = format!("--shape: input {} has {n} for {dim}, which is to be {length}", name(&port.name));
+                return Err(Failure::Usage(text));
+            }
+            Some(d) => *d = Dim::Known(*length),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 /// The fact of an input with these dimensions, or with those that the file declares.
-pub fn fact(port: &Port, dims: Option<&[usize]>) -> Result<Fact, Failure> {
+pub fn fact(port: &Port, dims: Option<&[Dim]>) -> Result<Fact, Failure> {
     let missing = |what: &str, hint: &str| {
         Failure::Usage(format!("input {} {}: the {what} is not known{hint}", name(&port.name), port.spec))
     };
     let dtype = port.spec.dtype.ok_or_else(|| missing("element type", ""))?;
-    let exported = port.spec.shape();
-    let dims = dims.or(exported.as_deref());
-    let hint = format!("; give --shape {}=…", name(&port.name));
-    Ok(Fact::new(dtype, dims.ok_or_else(|| missing("shape", &hint))?))
+    let dims = dims.or(port.spec.dims.as_deref());
+    let sizes: Option<Vec<usize>> = dims.and_then(|dims| dims.iter().map(Dim::size).collect());
+    let open: Vec<&Dim> = dims.unwrap_or_default().iter().filter(|d| d.size().is_none()).collect();
+    let hint = match open.as_slice() {
+        [Dim::Named(_), ..] if !open.contains(&&Dim::Unknown) => {
+            let flags: Vec<String> = open.iter().map(|dim| format!("--shape {dim}=…")).collect();
+            format!("; give {}", flags.join(" "))
+        }
+        _ => format!("; give --shape {}=…", name(&port.name)),
+    };
+    Ok(Fact::new(dtype, &sizes.ok_or_else(|| missing("shape", &hint))?))
 }
 
 fn dimensions(text: &str) -> Result<Vec<usize>, String> {

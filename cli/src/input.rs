@@ -83,7 +83,7 @@ fn takes_pictures(port: &Port) -> bool {
 struct Slots<'a> {
     args: &'a InputArgs,
     ports: &'a [Port],
-    shapes: Vec<Option<Vec<usize>>>,
+    shapes: Vec<Option<Vec<Dim>>>,
     recorded: Option<&'a Preprocess>,
     limits: &'a LimitArgs,
     tensors: Vec<Option<Tensor>>,
@@ -233,9 +233,12 @@ impl Slots<'_> {
         if self.tensors[at].is_some() {
             return Err(Failure::Usage(format!("input {} is given twice", name(&port.name))));
         }
-        if let Some(dims) = self.shapes[at].as_deref().filter(|d| *d != tensor.shape()) {
-            let found = tensor.fact();
-            return Err(Failure::Usage(format!("input {}: --shape says {dims:?}, found {found}", name(&port.name))));
+        let fits = |dims: &[Dim]| {
+            dims.len() == tensor.shape().len() && dims.iter().zip(tensor.shape()).all(|(d, n)| d.takes(*n))
+        };
+        if self.shapes[at].as_deref().is_some_and(|dims| !fits(dims)) {
+            let (expected, found) = (self.spec(at), tensor.fact());
+            return Err(Failure::Usage(format!("input {}: --shape says {expected}, found {found}", name(&port.name))));
         }
         print::tell(|| format!("input {} is {} from {}", name(&port.name), tensor.fact(), name(from)));
         self.tensors[at] = Some(tensor);
@@ -276,7 +279,7 @@ impl Slots<'_> {
     fn spec(&self, at: usize) -> Spec {
         let spec = self.ports[at].spec.clone();
         match &self.shapes[at] {
-            Some(dims) => Spec { dims: Some(dims.iter().map(|&d| Dim::Known(d)).collect()), ..spec },
+            Some(dims) => Spec { dims: Some(dims.iter().cloned().collect()), ..spec },
             None => spec,
         }
     }

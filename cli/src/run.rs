@@ -1,11 +1,13 @@
 //! `mindir run`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use mindir::graph::{Format, Model};
 use mindir::{Tensor, npy};
 use serde::Serialize;
 
@@ -28,7 +30,8 @@ pub struct Run {
     model: ModelArg,
     #[command(flatten)]
     inputs: InputArgs,
-    /// Store the results: a .npy file if there is one, a .npz file, or a folder for out_0.npy, out_1.npy, …
+    /// Store the results: a .npy file if there is one, a .npz file, or a folder for out_0.npy, out_1.npy, … In a .npz file they
+    /// have the names that an .onnx model gives them, else out_0, out_1, …
     #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
     /// Show the K best classes: softmax over the last dimension of every float output
@@ -78,7 +81,7 @@ impl Run {
             Some(k) => top::rows(&outputs, k, labels.as_deref())?,
             None => Vec::new(),
         };
-        let mut written = self.store(&targets, &outputs)?;
+        let mut written = self.store(&targets, &outputs, &keys(cell.model(), &names))?;
         if let (Some(dir), Some(nodes)) = (&self.dump, &nodes) {
             written.extend(dump::write(dir, nodes)?);
         }
@@ -112,10 +115,10 @@ impl Run {
     }
 
     /// Writes results to their files, of which a .npz file holds all; returns the paths.
-    fn store(&self, targets: &[PathBuf], outputs: &[Tensor]) -> Result<Vec<String>, Failure> {
+    fn store(&self, targets: &[PathBuf], outputs: &[Tensor], names: &[String]) -> Result<Vec<String>, Failure> {
         match &self.output {
             Some(to) if targets == [to.clone()] && is(to, &["npz"]) => {
-                let bytes = archive(outputs).map_err(Failure::file(to))?;
+                let bytes = archive(outputs, names).map_err(Failure::file(to))?;
                 save::write(to, |out| out.write_all(&bytes))?;
             }
             Some(to) => {
@@ -145,9 +148,18 @@ impl Run {
     }
 }
 
+/// Names for results in a file: those that people gave them, if no two are the same, else numbers.
+fn keys(model: &Model, names: &[String]) -> Vec<String> {
+    let given = matches!(model.origin.format, Format::Onnx { .. });
+    if given && names.iter().collect::<HashSet<_>>().len() == names.len() {
+        return names.to_vec();
+    }
+    (0..names.len()).map(|i| format!("out_{i}")).collect()
+}
+
 /// The bytes of a .npz file.
-fn archive(outputs: &[Tensor]) -> std::io::Result<Vec<u8>> {
-    let named: Vec<_> = outputs.iter().enumerate().map(|(i, t)| (format!("out_{i}"), t.clone())).collect();
+fn archive(outputs: &[Tensor], names: &[String]) -> std::io::Result<Vec<u8>> {
+    let named: Vec<_> = names.iter().cloned().zip(outputs.iter().cloned()).collect();
     let mut file = Cursor::new(Vec::new());
     npy::write_npz_to(&mut file, &named)?;
     Ok(file.into_inner())

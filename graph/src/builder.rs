@@ -142,6 +142,11 @@ impl Builder {
         }
     }
 
+    /// Whether [`rename`](Self::rename) may give a value of the current graph another name.
+    pub fn takes_name(&self, v: ValueId) -> bool {
+        matches!(self.graph.value(v).def, Def::Node | Def::Const(_))
+    }
+
     /// Gives results of nodes and constants of the current graph other names. A value that has the name already gets the old
     /// one instead. Values that are named already, inputs and parameters among them, keep their names.
     pub fn rename(&mut self, names: &[(ValueId, &str)]) {

@@ -17,6 +17,7 @@ pub mod op;
 pub mod ops;
 pub mod passes;
 pub mod preprocess;
+mod printable;
 mod shape;
 pub mod task;
 mod tensor;
@@ -26,6 +27,7 @@ pub use dtype::{DType, Element};
 pub use error::OpError;
 pub use half::{bf16, f16};
 pub use infer::infer;
+pub use printable::Printable;
 pub use shape::{
     Dim, Fact, Shape, Spec, Strides, broadcast, broadcast_strides, checked_count, count, dense_strides, normalize_axis,
     shape,

@@ -1,8 +1,11 @@
 //! Shapes with known dimensions, and what is known of shapes before a run.
 
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
+
+use crate::Printable;
 
 /// Dimensions of a tensor, outermost first. A scalar has none.
 pub type Shape = SmallVec<[usize; 6]>;
@@ -76,18 +79,39 @@ pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
 }
 
 /// One dimension of a shape that may not be known before a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
     /// Always this long.
     Known(usize),
+    /// Any length, which is meant to be the same wherever a model's inputs and results have this name.
+    Named(Arc<str>),
     /// Any length.
     Unknown,
+}
+
+impl Dim {
+    /// The length, if it is known.
+    pub fn size(&self) -> Option<usize> {
+        if let Dim::Known(n) = self { Some(*n) } else { None }
+    }
+
+    /// Whether it may be `n` long.
+    pub fn takes(&self, n: usize) -> bool {
+        self.size().is_none_or(|size| size == n)
+    }
+}
+
+impl From<Option<usize>> for Dim {
+    fn from(size: Option<usize>) -> Dim {
+        size.map_or(Dim::Unknown, Dim::Known)
+    }
 }
 
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Dim::Known(n) => write!(f, "{n}"),
+            Dim::Named(name) => Printable(name).fmt(f),
             Dim::Unknown => f.write_str("?"),
         }
     }
@@ -110,7 +134,7 @@ impl Spec {
 
     /// The shape, if every dimension is known.
     pub fn shape(&self) -> Option<Shape> {
-        self.dims.as_ref()?.iter().map(|d| if let Dim::Known(n) = d { Some(*n) } else { None }).collect()
+        self.dims.as_ref()?.iter().map(Dim::size).collect()
     }
 }
 

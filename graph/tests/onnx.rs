@@ -105,7 +105,7 @@ fn body(body: &Body, known: &mut Vec<Edge>, done: &Exported) -> Result<(), Strin
 }
 
 fn spec(dims: &[Option<usize>]) -> Spec {
-    let dims = dims.iter().map(|d| d.map_or(Dim::Unknown, Dim::Known)).collect();
+    let dims = dims.iter().map(|d| Dim::from(*d)).collect();
     Spec { dtype: Some(DType::F32), dims: Some(dims) }
 }
 

@@ -8,11 +8,11 @@ use std::{
 use thiserror::Error;
 
 use crate::{
+    Printable,
     crypto::CryptoFault,
     element::ElementType,
     foreign::{Cipher, Foreign},
     mindir::GraphFault,
-    printable::Printable,
 };
 
 /// Why a model could not be read. Messages escape unusual characters of names; the fields hold them as they are.

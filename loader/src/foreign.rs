@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use crate::printable::Printable;
+use crate::Printable;
 
 /// How an encrypted file of MindSpore was encrypted. It is written and read as MindSpore's `enc_mode`: `AES-GCM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -35,7 +35,6 @@ pub mod mindir;
 pub mod npy;
 #[cfg(feature = "onnx")]
 pub mod onnx;
-mod printable;
 mod report;
 pub mod store;
 
@@ -47,5 +46,5 @@ pub use limits::Limits;
 pub use load::{Loaded, load, load_bytes, load_source};
 pub use map::{is_mapped, release};
 pub use mindir::GraphFault;
-pub use printable::Printable;
+pub use mindir_graph::Printable;
 pub use report::{Census, FileRead, LoadReport, Warning};

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{foreign::Cipher, printable::Printable};
+use crate::{Printable, foreign::Cipher};
 
 /// Counts of the structure of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

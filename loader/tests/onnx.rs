@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mindir_graph::builder::Builder;
-use mindir_graph::graph::{Arg, Def, Format, Model, ValueId};
+use mindir_graph::graph::{Arg, Def, Format, Model, Value, ValueId};
 use mindir_graph::{DType, Dim, Spec, Tensor};
 use mindir_loader::mindir::Source;
 use mindir_loader::{ErrorKind, Limits, LoadError, NoFiles, Warning, load_bytes, onnx};
@@ -121,12 +121,13 @@ fn numbers_in_lists_are_tensors_too() {
             g.node = vec![node("Identity", &["w"], &["y"])];
         });
         let model = outcome.unwrap();
-        let t = match &model.entry().value(model.entry().outputs[0]).def {
-            Def::Const(t) => t,
-            Def::Param(p) => &model.params[*p].tensor,
-            other => panic!("expected a constant, found {other:?}"),
+        let held = |value: &Value| match &value.def {
+            Def::Const(t) => Some(t.clone()),
+            Def::Param(p) => Some(model.params[*p].tensor.clone()),
+            _ => None,
         };
-        assert_eq!(t.to_f64s().unwrap(), [1.0, 2.0]);
+        let held: Vec<Tensor> = model.entry().values.iter().filter_map(held).collect();
+        assert_eq!(held[0].to_f64s().unwrap(), [1.0, 2.0]);
     }
 }
 
@@ -593,9 +594,40 @@ fn what_is_written_is_read_again() {
     assert_eq!(model.params.len(), 1);
     assert_eq!((&*model.params[0].name, model.params[0].tensor.shape()), ("fc.weight", &[4, 8][..]));
     let entry = model.entry();
-    assert_eq!(entry.value(entry.inputs[0]).spec.to_string(), "f32 [?,8]");
+    assert_eq!(entry.value(entry.inputs[0]).spec.to_string(), "f32 [x_dim_0,8]");
     let ops: Vec<&str> = entry.nodes.iter().map(|n| n.op_name()).collect();
     assert_eq!(ops, ["MatMul", "ReLU", "Reshape"]);
+}
+
+#[test]
+fn names_of_dimensions_and_results_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let node = |op: &str, from: &str, to: &str| node(op, &[from], &[to]);
+    let model = changed(|g| {
+        g.node.extend([node("Identity", "x", "same"), node("Identity", "y", "again")]);
+        let names = |value: &mut ValueInfoProto, names: &[&str]| {
+            let tensor = value.r#type.as_mut().and_then(|t| t.tensor_type.as_mut()).unwrap();
+            let dim = |name: &&str| DimensionProto { dim_value: None, dim_param: Some(name.to_string()) };
+            tensor.shape = Some(TensorShapeProto { dim: names.iter().map(dim).collect() });
+        };
+        g.output.extend(["same", "again"].map(|name| value(name, &[-1, 2])));
+        names(&mut g.input[0], &["batch", "two"]);
+        names(&mut g.output[0], &["other", "two"]);
+    });
+    let shown = |model: &Model| {
+        let entry = model.entry();
+        let one = |id: &ValueId| format!("{} {}", entry.value(*id).name, entry.value(*id).spec);
+        entry.inputs.iter().chain(&entry.outputs).map(one).collect::<Vec<_>>()
+    };
+    let model = model.unwrap();
+    let names = ["x f32 [batch,two]", "y f32 [batch,2]", "same f32 [batch,two]", "again f32 [batch,2]"];
+    assert_eq!(shown(&model), names);
+    onnx::export(&model, &path, &Default::default()).unwrap();
+    assert_eq!(shown(&mindir_loader::load(&path).unwrap().model), names);
+    mindir_loader::mindir::export(&model, &folder.path().join("net.mindir"), &Default::default()).unwrap();
+    let back = mindir_loader::load(&folder.path().join("net.mindir")).unwrap().model;
+    assert_eq!(shown(&back), names.map(|text| text.replace("batch", "?").replace("two", "?")));
 }
 
 /// `y = x · w`, with weights of 2 KiB.

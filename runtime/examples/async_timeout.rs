@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use mindir::builder::Builder;
-use mindir::{CancelToken, DType, Error, GraphCell, Options, Spec, Tensor};
+use mindir::{CancelToken, DType, Dim, Error, GraphCell, Options, Spec, Tensor};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,7 +20,7 @@ async fn run(cell: &GraphCell, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failu
 /// A convolution that takes minutes on large pictures.
 fn slow() -> Result<GraphCell, Failure> {
     let mut b = Builder::new("slow");
-    let dims = [Some(1), Some(4), None, None].map(|d| d.map_or(mindir::Dim::Unknown, mindir::Dim::Known));
+    let dims = [Dim::Known(1), Dim::Known(4), Dim::Unknown, Dim::Unknown];
     let x = b.input("x", Spec { dtype: Some(DType::F32), dims: Some(dims.into_iter().collect()) });
     let w = b.param("w", Tensor::zeros(DType::F32, &[4, 4, 255, 255])?);
     let y = b.op("Conv2DExt", [x.into(), w.into()])?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mindir_graph::bounds::{self, CancelToken, Halt};
 use mindir_graph::graph::{Def, Graph, Model, Nest, ValueId};
 use mindir_graph::lower::Stop;
-use mindir_graph::{Dim, Fact, Spec, Tensor};
+use mindir_graph::{Fact, Spec, Tensor};
 use mindir_loader::ckpt::{self, Checkpoint};
 
 use crate::devices::devices;
@@ -325,7 +325,7 @@ impl GraphCell {
         let ports = self.inputs();
         let differs = |(p, f): (&Port, &Fact)| {
             let dims = p.spec.dims.iter().flatten().zip(&f.shape);
-            dims.clone().any(|(d, n)| *d != Dim::Unknown && *d != Dim::Known(*n))
+            dims.clone().any(|(d, n)| !d.takes(*n))
         };
         if !ports.iter().zip(found).any(differs) {
             return Error::Node(error);

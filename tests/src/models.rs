@@ -19,7 +19,7 @@ pub fn numbers(dims: &[usize], seed: u64) -> Tensor {
 
 /// A tensor of `f32` with open dimensions.
 pub fn open(dims: &[Option<usize>]) -> Spec {
-    let dims = dims.iter().map(|d| d.map_or(Dim::Unknown, Dim::Known)).collect();
+    let dims = dims.iter().map(|d| Dim::from(*d)).collect();
     Spec { dtype: Some(DType::F32), dims: Some(dims) }
 }
 

@@ -72,8 +72,8 @@ fn dimension(random: &mut Random) -> Dim {
 fn filled(random: &mut Random, dims: &[Dim], size: usize, varied: bool) -> Option<Tensor> {
     let mut length = |d: &Dim| match d {
         Dim::Known(n) => *n,
-        Dim::Unknown if varied => size + random.below(3),
-        Dim::Unknown => size,
+        _ if varied => size + random.below(3),
+        _ => size,
     };
     let shape: Vec<usize> = dims.iter().map(&mut length).collect();
     let values = (0..shape.iter().product()).map(|_| random.below(17) as f32 / 8.0 - 1.0).collect();
@@ -84,7 +84,7 @@ fn model(random: &mut Random, dims: &[Vec<Dim>]) -> Result<Model, OpError> {
     let mut b = Builder::new("shapes");
     let mut tensors = Vec::new();
     for (i, dims) in dims.iter().enumerate() {
-        let spec = Spec { dtype: Some(DType::F32), dims: Some(dims.iter().copied().collect()) };
+        let spec = Spec { dtype: Some(DType::F32), dims: Some(dims.iter().cloned().collect()) };
         tensors.push((b.input(&format!("x{i}"), spec), dims.len()));
     }
     let mut maker = Maker { b: &mut b, random, tensors, numbers: Vec::new() };

@@ -10,7 +10,7 @@ use mindir_tests::golden;
 /// The sum of an input of these dimensions and a tensor of three elements.
 fn sum(dims: &[Dim]) -> Model {
     let mut b = Builder::new("sum");
-    let spec = Spec { dtype: Some(DType::F32), dims: Some(dims.iter().copied().collect()) };
+    let spec = Spec { dtype: Some(DType::F32), dims: Some(dims.iter().cloned().collect()) };
     let x = b.input("x", spec);
     let three = b.constant(Tensor::zeros(DType::F32, &[3]).unwrap());
     let y = b.op("Add", [x.into(), three.into()]).unwrap();

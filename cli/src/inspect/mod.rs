@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use mindir::graph::{Format, Graph, Model, NodeKind};
 use mindir::preprocess::Preprocess;
-use mindir::{Error, GraphCell, Loaded, Options, Port, Printable};
+use mindir::{Dim, Error, GraphCell, Loaded, Options, Port, Printable};
 use serde::Serialize;
 
 use crate::args::ModelArg;
@@ -90,10 +90,29 @@ struct FileReport {
 struct PortReport {
     name: String,
     dtype: Option<&'static str>,
-    /// `null` for a dimension of any length; all `null` for any rank.
-    shape: Option<Vec<Option<usize>>>,
+    /// All `null` for any rank.
+    shape: Option<Vec<Length>>,
     #[serde(skip)]
     text: String,
+}
+
+/// A number, the name of a dimension that is open, or `null`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Length {
+    Known(usize),
+    Named(String),
+    Unknown,
+}
+
+impl From<&Dim> for Length {
+    fn from(dim: &Dim) -> Length {
+        match dim {
+            Dim::Known(n) => Length::Known(*n),
+            Dim::Named(name) => Length::Named(name.to_string()),
+            Dim::Unknown => Length::Unknown,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -221,11 +240,10 @@ fn ports(graph: &Graph, ids: &[mindir::graph::ValueId]) -> Vec<PortReport> {
 }
 
 fn port(port: &Port) -> PortReport {
-    let dim = |d: &mindir::Dim| if let mindir::Dim::Known(n) = d { Some(*n) } else { None };
     PortReport {
         name: port.name.clone(),
         dtype: port.spec.dtype.map(mindir::DType::name),
-        shape: port.spec.dims.as_ref().map(|d| d.iter().map(dim).collect()),
+        shape: port.spec.dims.as_ref().map(|d| d.iter().map(Length::from).collect()),
         text: format!("{}  {}", name(&port.name), port.spec),
     }
 }

@@ -154,8 +154,10 @@ fn sizes_beyond_all_memory_are_6() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("exp.mindir");
     let mut b = mindir::builder::Builder::new("exp");
-    let open =
-        mindir::Spec { dtype: Some(mindir::DType::F32), dims: Some([mindir::Dim::Unknown; 2].into_iter().collect()) };
+    let open = mindir::Spec {
+        dtype: Some(mindir::DType::F32),
+        dims: Some([const { mindir::Dim::Unknown }; 2].into_iter().collect()),
+    };
     let x = b.input("x", open);
     let y = b.op("Exp", [x.into()]).unwrap();
     let z = b.op("ReduceSum", [y.into()]).unwrap();

@@ -24,6 +24,47 @@ fn identity(dir: &tempfile::TempDir, dtype: DType, dims: &[i64]) -> String {
     written(dir, &b.finish(&[y]))
 }
 
+/// The sum of two inputs that share a dimension.
+fn sum(dir: &tempfile::TempDir) -> String {
+    let mut b = Builder::new("sum");
+    let dims = [Dim::Named("batch".into()), Dim::Named("seq".into())];
+    let mut input = |name: &str, dims: &[Dim]| {
+        b.input(name, Spec { dtype: Some(DType::F32), dims: Some(dims.iter().cloned().collect()) })
+    };
+    let (x, y) = (input("x", &dims), input("y", &[dims[0].clone(), Dim::Known(1)]));
+    let z = b.op("Add", [x.into(), y.into()]).unwrap();
+    b.rename(&[(z, "total")]);
+    b.specify(z, Spec { dtype: Some(DType::F32), dims: Some(dims.into_iter().collect()) });
+    let path = at(dir, "sum.onnx");
+    mindir::onnx::export(&b.finish(&[z]), &path, &Default::default()).unwrap();
+    path
+}
+
+#[test]
+fn dimensions_have_lengths_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = sum(&dir);
+    let run = |shapes: &[&str]| {
+        let flags = shapes.iter().flat_map(|shape| ["--shape", *shape]);
+        mindir(["run", &net, "-i", "ones"].into_iter().chain(flags))
+    };
+    mindir(["inspect", &net]).with(0).says(&["x  f32 [batch,seq]", "y  f32 [batch,1]", "total  f32 [batch,seq]"]);
+    let json = mindir(["inspect", &net, "--json"]).with(0).json();
+    assert_eq!(json["inputs"][0]["shape"], serde_json::json!(["batch", "seq"]));
+    run(&["batch=2", "seq=3"]).with(0).says(&["total  f32 [2, 3]"]);
+    run(&["batch=2", "x=2,5"]).with(0).says(&["total  f32 [2, 5]"]);
+    run(&["batch=2"]).with(2).complains(&["input x", "--shape seq=…"]);
+    run(&["batch=2", "seq=3", "x=4,3"]).with(2).complains(&["input x", "batch", "4", "2"]);
+    run(&["batch=2", "batch=2"]).with(2).complains(&["batch=2", "already"]);
+    run(&["batch=2,3"]).with(2).complains(&["length of dimension batch"]);
+    run(&["bath=2"]).with(2).complains(&["bath", "batch"]);
+    let out = at(&dir, "out.npz");
+    mindir(["run", &net, "-i", "ones", "--shape", "batch=1", "--shape", "seq=2", "-o", &out]).with(0);
+    let arrays = npy::read_npz(Path::new(&out)).unwrap();
+    assert_eq!(arrays.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["total"]);
+    mindir(["check", &net, "--shape", "seq=4"]).with(0).says(&["f32 [2, 4], f32 [2, 1]"]);
+}
+
 /// Pixels of one colour.
 fn picture(path: &str, format: ImageFormat, (w, h): (u32, u32), colour: u8) {
     let mut bytes = Cursor::new(Vec::new());
@@ -137,7 +178,7 @@ fn recorded_preprocessing_makes_batches_too() {
 fn two_inputs_of_pictures_get_one_each_or_names() {
     let dir = tempfile::tempdir().unwrap();
     let mut b = Builder::new("pair");
-    let spec = Spec { dtype: Some(DType::F32), dims: Some([Dim::Unknown; 4].into_iter().collect()) };
+    let spec = Spec { dtype: Some(DType::F32), dims: Some([const { Dim::Unknown }; 4].into_iter().collect()) };
     let [x, y] = ["x", "y"].map(|name| b.input(name, spec.clone()));
     let sum = b.op("Sub", [x.into(), y.into()]).unwrap();
     let net = written(&dir, &b.finish(&[sum]));

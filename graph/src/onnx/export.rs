@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::body::{Body, Edge, drop_dead, reads};
 use super::{Attr, ExportError, OPSETS, Unmapped};
 use crate::graph::{Format, Model, Node, ValueId};
-use crate::{DType, Tensor};
+use crate::{DType, Dim, Spec, Tensor};
 
 mod flow;
 mod rounds;
@@ -84,19 +84,24 @@ impl Inputs {
             let mut kind = Kind::declared(&value.spec).ok_or_else(|| missing("the file does not declare its rank"))?;
             for (axis, dim) in kind.dims.iter_mut().enumerate().filter(|(_, d)| **d == Length::Open) {
                 *dim = Length::Named(inputs.names.len());
-                inputs.names.push(inputs.another(format!("{}_dim_{axis}", short(model, &value.name))));
+                let declared = name_of(&value.spec, axis);
+                let made_up = || inputs.another(format!("{}_dim_{axis}", short(model, &value.name)));
+                inputs.names.push(declared.unwrap_or_else(made_up));
             }
             inputs.kinds.push(kind);
         }
         Ok(inputs)
     }
 
-    /// The dimensions of an input or result called `name`.
-    fn dimensions(&self, kind: &Kind, name: &str) -> Vec<Dimension> {
+    /// The dimensions of an input or result called `name`, of which the model declares `spec`.
+    fn dimensions(&self, kind: &Kind, name: &str, spec: &Spec) -> Vec<Dimension> {
         let dim = |(axis, d): (usize, &Length)| match (d.size(), d) {
             (Some(n), _) => Dimension::Fixed(n),
             (None, Length::Named(i)) if *i < self.names.len() => Dimension::Named(self.names[*i].clone()),
-            _ => Dimension::Named(self.another(format!("{name}_dim_{axis}"))),
+            _ => {
+                let made_up = || self.another(format!("{name}_dim_{axis}"));
+                Dimension::Named(name_of(spec, axis).unwrap_or_else(made_up))
+            }
         };
         kind.dims.iter().enumerate().map(dim).collect()
     }
@@ -106,6 +111,14 @@ impl Inputs {
         let taken = |name: &String| self.names.contains(name);
         let others = (1..).map(|n| format!("{wish}_{n}"));
         std::iter::once(wish.clone()).chain(others).find(|name| !taken(name)).unwrap_or(wish)
+    }
+}
+
+/// What the model calls a dimension.
+fn name_of(spec: &Spec, axis: usize) -> Option<String> {
+    match spec.dims.as_ref()?.get(axis)? {
+        Dim::Named(name) => Some(name.to_string()),
+        _ => None,
     }
 }
 
@@ -133,15 +146,15 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     let mut body = book.body;
     body.inputs = inputs.iter().filter_map(|g| g.edge).collect();
     let names = output_names(model);
-    let port = |((edge, given), name): ((&Edge, &Given), &String)| Port {
+    let port = |(((edge, given), name), id): (((&Edge, &Given), &String), &ValueId)| Port {
         edge: *edge,
         dtype: given.kind.dtype,
-        dims: declared.dimensions(&given.kind, name),
+        dims: declared.dimensions(&given.kind, name, &graph.value(*id).spec),
     };
-    let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).map(port).collect();
+    let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).zip(&graph.outputs).map(port).collect();
     let input_names: Vec<String> =
         graph.inputs.iter().map(|id| short(model, &graph.value(*id).name).to_string()).collect();
-    let inputs: Vec<Port> = body.inputs.iter().zip(&inputs).zip(&input_names).map(port).collect();
+    let inputs: Vec<Port> = body.inputs.iter().zip(&inputs).zip(&input_names).zip(&graph.inputs).map(port).collect();
     body.outputs = book.outputs;
     drop_dead(&mut body);
     let mut live = HashSet::new();

@@ -91,7 +91,7 @@ impl Kind {
 
     /// Every dimension as declared; those that are open, open.
     pub fn declared(spec: &Spec) -> Option<Kind> {
-        let dim = |d: &Dim| if let Dim::Known(n) = d { Fixed(*n as i64) } else { Open };
+        let dim = |d: &Dim| d.size().map_or(Open, |n| Fixed(n as i64));
         Some(Kind { dtype: spec.dtype?, dims: spec.dims.as_ref()?.iter().map(dim).collect() })
     }
 

@@ -82,7 +82,7 @@ impl fmt::Display for Watched {
         match &self.open {
             None => self.fact.fmt(f),
             Some((dims, _)) => {
-                let dims = dims.iter().map(|d| d.map_or(Dim::Unknown, Dim::Known)).collect();
+                let dims = dims.iter().map(|d| Dim::from(*d)).collect();
                 Spec { dtype: Some(self.dtype), dims: Some(dims) }.fmt(f)
             }
         }

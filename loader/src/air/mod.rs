@@ -31,8 +31,8 @@ use thiserror::Error;
 
 use self::{ops::Row, ports::Port};
 use crate::{
+    Printable,
     map::release,
-    printable::Printable,
     store::{self, StoreError},
 };
 
@@ -323,7 +323,7 @@ impl<'m> Writer<'m> {
     fn shape(&self, node: &Node) -> Option<Tensor> {
         let (true, Some(Some(Arg::Value(of)))) = (node.is("Shape"), node.args.first()) else { return None };
         let dims = self.edges.get(of)?.spec.dims.as_ref()?;
-        let known = dims.iter().map(|dim| if let Dim::Known(n) = dim { i64::try_from(*n).ok() } else { None });
+        let known = dims.iter().map(|dim| i64::try_from(dim.size()?).ok());
         known.collect::<Option<Vec<i64>>>().map(|dims| Tensor::vector(&dims))
     }
 
@@ -547,7 +547,7 @@ fn output_name(row: &Row, index: usize) -> String {
 }
 
 fn describe(name: &str, spec: &Spec) -> TensorDescriptor {
-    let dim = |d: &Dim| if let Dim::Known(n) = d { *n as i64 } else { -1 };
+    let dim = |d: &Dim| d.size().map_or(-1, |n| n as i64);
     let dims = spec.dims.as_ref().map_or_else(|| vec![-2], |dims| dims.iter().map(dim).collect());
     TensorDescriptor {
         name: name.to_string(),

@@ -1,7 +1,7 @@
 //! Arguments of operators as inputs and attributes of the graph engine.
 
 use mindir_graph::{
-    DType, Dim, Spec, Tensor,
+    DType, Spec, Tensor,
     graph::Arg,
     op::{Const, Param},
     ops::same_padding,
@@ -294,10 +294,7 @@ impl Convolution<'_> {
     /// What mode `same` pads; `None` where that is not known.
     fn same(&self) -> Option<Vec<i64>> {
         let first = if self.channels_last { 1 } else { 2 };
-        let known = |spec: &Spec, axis: usize| match spec.dims.as_ref()?.get(axis)? {
-            Dim::Known(n) => Some(*n),
-            Dim::Unknown => None,
-        };
+        let known = |spec: &Spec, axis: usize| spec.dims.as_ref()?.get(axis)?.size();
         let step = |list: &[i64], axis: usize| {
             let step = match list {
                 [all] => *all,

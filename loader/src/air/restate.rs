@@ -160,7 +160,7 @@ impl Restating<'_, '_> {
     /// The dimensions of a tensor, `None` where one is open.
     fn known_axes(&self, name: &str) -> Result<Vec<Option<usize>>, String> {
         let dims = self.spec(name)?.dims.ok_or_else(|| format!("the rank of {name} is open"))?;
-        Ok(dims.iter().map(|dim| if let Dim::Known(n) = dim { Some(*n) } else { None }).collect())
+        Ok(dims.iter().map(Dim::size).collect())
     }
 
     fn rank(&self, name: &str) -> Result<usize, String> {

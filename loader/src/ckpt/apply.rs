@@ -6,7 +6,7 @@ use mindir_graph::{DType, Fact, Tensor, TensorError, graph::Param};
 use thiserror::Error;
 
 use super::{Array, Checkpoint};
-use crate::{element::ElementType, error::TensorFault, printable::Printable};
+use crate::{Printable, element::ElementType, error::TensorFault};
 
 /// How strict [`load_param_into_net`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

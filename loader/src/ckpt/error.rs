@@ -3,10 +3,10 @@
 use thiserror::Error;
 
 use crate::{
+    Printable,
     crypto::CryptoFault,
     error::{ErrorKind, LoadError, TensorFault},
     foreign::Foreign,
-    printable::Printable,
     store::StoreError,
 };
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::{Array, Checkpoint, Value};
-use crate::{error::TensorFault, mindir::tensor::product, printable::Printable};
+use crate::{Printable, error::TensorFault, mindir::tensor::product};
 
 /// Why checkpoints of several devices do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::{Checkpoint, Value};
-use crate::printable::Printable;
+use crate::Printable;
 
 /// Rules that say how entries are called somewhere else, one a line:
 ///

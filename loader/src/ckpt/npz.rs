@@ -9,7 +9,7 @@ use bytes::Bytes;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{Checkpoint, CheckpointError, EntryFault, Value, text};
-use crate::{archive, element::ElementType, limits::Limits, map::release, npy, printable::Printable};
+use crate::{Printable, archive, element::ElementType, limits::Limits, map::release, npy};
 
 const ENDING: &str = ".npy";
 

@@ -3,9 +3,9 @@
 use thiserror::Error;
 
 use crate::{
+    Printable,
     error::{ErrorKind, FileFault},
     foreign::Cipher,
-    printable::Printable,
 };
 
 /// Why there is no usable key.

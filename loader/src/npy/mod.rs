@@ -12,7 +12,7 @@ use std::path::Path;
 
 use mindir_graph::{DType, Tensor};
 
-use crate::{archive, printable::Printable};
+use crate::{Printable, archive};
 
 pub(crate) use header::Header;
 

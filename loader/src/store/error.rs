@@ -7,7 +7,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{error::FileFault, printable::Printable};
+use crate::{Printable, error::FileFault};
 
 /// Why a file was not, or not certainly, written.
 #[derive(Debug, Error)]

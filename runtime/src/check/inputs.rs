@@ -28,14 +28,18 @@ pub struct Set {
 ///
 /// `random` ones are floats with mean 0 and deviation 1 and integers 0 or 1, which every mask and index allows, or below 8 in
 /// a second set where the model takes them. In `special` ones of models with float inputs, some elements are NaN, infinite, −0
-/// or denormal. Dimensions that the model leaves open and `shapes` do not give get up to three lengths that it takes: the
-/// first of an input 2 and the others equal, or all equal.
+/// or denormal. `dims` stand for the dimensions that the model declares of an input. Those that are open get up to three
+/// lengths that the model takes: the first of an input, and others of its name, 2 and the others equal, or all equal.
 ///
 /// # Errors
 /// The model's answer to the last inputs if it takes none; [`InputError::Unstated`].
-pub fn inputs(model: &Arc<Model>, shapes: &[Option<Vec<usize>>], options: &crate::Options) -> Result<Vec<Set>, Error> {
+pub fn inputs(model: &Arc<Model>, dims: &[Option<Vec<Dim>>], options: &crate::Options) -> Result<Vec<Set>, Error> {
     let graph = model.entry();
-    let ports: Vec<Port> = graph.inputs.iter().map(|v| Port::of(graph, *v)).collect();
+    let mut ports: Vec<Port> = graph.inputs.iter().map(|v| Port::of(graph, *v)).collect();
+    for (port, dims) in ports.iter_mut().zip(dims) {
+        port.spec.dims = dims.as_ref().map(|dims| dims.iter().cloned().collect()).or(port.spec.dims.take());
+    }
+    let is_open = ports.iter().any(|p| p.spec.shape().is_none());
     let options = crate::Options {
         threads: Some(1),
         isa: Some(Isa::Scalar),
@@ -52,19 +56,19 @@ pub fn inputs(model: &Arc<Model>, shapes: &[Option<Vec<usize>>], options: &crate
     let mut lengths: Vec<usize> = Vec::new();
     let mut tried: Vec<Vec<Fact>> = Vec::new();
     for (first, rest) in LENGTHS.iter().flat_map(|&n| [(2, n), (n, n)]) {
-        let facts = facts(&ports, shapes, first, rest)?;
+        let facts = facts(&ports, first, rest)?;
         if lengths.contains(&rest) || lengths.len() == SIZES || tried.contains(&facts) {
             continue;
         }
         tried.push(facts.clone());
-        if facts.iter().map(Fact::count).fold(0, usize::saturating_add) > MOST && is_open(&ports, shapes) {
+        if facts.iter().map(Fact::count).fold(0, usize::saturating_add) > MOST && is_open {
             continue;
         }
         if let Some(set) = takes(made(Kind::Random, &facts, sets.len() as u64 + 1)) {
             lengths.push(rest);
             sets.push(set);
         }
-        if !is_open(&ports, shapes) {
+        if !is_open {
             break;
         }
     }
@@ -82,28 +86,23 @@ pub fn inputs(model: &Arc<Model>, shapes: &[Option<Vec<usize>>], options: &crate
     Ok(sets)
 }
 
-fn is_open(ports: &[Port], shapes: &[Option<Vec<usize>>]) -> bool {
-    let given = |i: usize| shapes.get(i).is_some_and(Option::is_some);
-    ports.iter().enumerate().any(|(i, p)| !given(i) && p.spec.shape().is_none())
-}
-
-/// Inputs whose open dimensions are `first` where they come first of several, else `rest`.
-fn facts(ports: &[Port], shapes: &[Option<Vec<usize>>], first: usize, rest: usize) -> Result<Vec<Fact>, Error> {
-    let fact = |(i, port): (usize, &Port)| {
+/// Inputs whose open dimensions are `first` where they, or one of their name, come first of several, else `rest`.
+fn facts(ports: &[Port], first: usize, rest: usize) -> Result<Vec<Fact>, Error> {
+    let firsts = ports.iter().filter_map(|port| port.spec.dims.as_ref().filter(|dims| dims.len() > 1)?.first());
+    let firsts: Vec<&Dim> = firsts.filter(|dim| matches!(dim, Dim::Named(_))).collect();
+    let fact = |port: &Port| {
         let unstated = || InputError::Unstated { name: port.name.clone(), expected: Box::new(port.spec.clone()) };
         let dtype = port.spec.dtype.ok_or_else(unstated)?;
-        if let Some(Some(shape)) = shapes.get(i) {
-            return Ok(Fact::new(dtype, shape));
-        }
         let dims = port.spec.dims.as_ref().ok_or_else(unstated)?;
         let length = |(at, dim): (usize, &Dim)| match dim {
             Dim::Known(n) => *n,
             Dim::Unknown if at == 0 && dims.len() > 1 => first,
-            Dim::Unknown => rest,
+            Dim::Named(_) if firsts.contains(&dim) => first,
+            Dim::Named(_) | Dim::Unknown => rest,
         };
         Ok(Fact::new(dtype, &dims.iter().enumerate().map(length).collect::<Vec<_>>()))
     };
-    ports.iter().enumerate().map(fact).collect()
+    ports.iter().map(fact).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -248,7 +248,7 @@ impl Checker<'_> {
         let declared = graph.inputs.iter().map(|v| graph.value(*v).spec.dims.as_ref());
         declared.zip(self.inputs).all(|(dims, t)| {
             dims.is_none_or(|dims| {
-                let fits = |(d, n): (&crate::Dim, &usize)| *d == crate::Dim::Unknown || *d == crate::Dim::Known(*n);
+                let fits = |(d, n): (&crate::Dim, &usize)| d.takes(*n);
                 dims.len() == t.shape().len() && dims.iter().zip(t.shape()).all(fits)
             })
         })

@@ -12,7 +12,7 @@ use std::path::Path;
 use ::image::{ImageFormat, ImageReader, Limits};
 use mindir_graph::graph::Model;
 use mindir_graph::preprocess::{Picture, Preprocess};
-use mindir_graph::{Fact, OpError, Spec, Tensor, TensorError, aligned_copy};
+use mindir_graph::{Dim, Fact, OpError, Spec, Tensor, TensorError, aligned_copy};
 
 pub use options::{Channels, Layout, Options};
 use target::Target;
@@ -174,7 +174,7 @@ pub fn prepare(
     let tensors = pictures.into_iter().map(|picture| recorded.run(picture)).collect::<Result<Vec<_>, _>>()?;
     // A model may be run with another length than it was exported with, so that of one picture is no question.
     if tensors.len() != 1 {
-        target::count(spec, spec.dims.as_ref().and_then(|d| d.first().copied()), tensors.len())?;
+        target::count(spec, spec.dims.as_ref().and_then(|d| d.first()).map(Dim::size), tensors.len())?;
     }
     stack(tensors)
 }

@@ -23,8 +23,9 @@ impl<'a> Target<'a> {
     /// What `spec` wants of pictures. Where it leaves a size open, it is that of the first.
     pub(super) fn of(spec: &Spec, options: &'a Options, pictures: &[Picture]) -> Result<Target<'a>, PictureError> {
         let spec_of = || Box::new(spec.clone());
-        let dims = spec.dims.as_deref().ok_or_else(|| PictureError::NoShape(spec_of()))?;
-        let (first, rest) = match dims {
+        let dims = spec.dims.as_ref().ok_or_else(|| PictureError::NoShape(spec_of()))?;
+        let sizes: Vec<Option<usize>> = dims.iter().map(Dim::size).collect();
+        let (first, rest) = match sizes.as_slice() {
             [first, rest @ ..] if rest.len() == 3 => (Some(*first), rest),
             rest => (None, rest),
         };
@@ -32,9 +33,9 @@ impl<'a> Target<'a> {
         count(spec, first, pictures.len())?;
         let layout = options.layout.unwrap_or_else(|| suggested(a, c));
         let [c, h, w] = if layout == Layout::Nchw { [a, b, c] } else { [c, a, b] };
-        let channels = channels(spec, options, known(c))?;
+        let channels = channels(spec, options, c)?;
         let [rows, columns] = pictures.first().map_or([0, 0], |p| [p.h, p.w]);
-        let size = [known(h).unwrap_or(rows), known(w).unwrap_or(columns)];
+        let size = [h.unwrap_or(rows), w.unwrap_or(columns)];
         let dtype = spec.dtype.unwrap_or(DType::F32);
         Ok(Target { options, dtype, layout, batched: first.is_some(), channels, size })
     }
@@ -104,23 +105,19 @@ impl<'a> Target<'a> {
     }
 }
 
-fn known(d: Dim) -> Option<usize> {
-    if let Dim::Known(n) = d { Some(n) } else { None }
-}
-
 /// Checks the number of pictures against the first dimension, if there is one.
-pub(super) fn count(spec: &Spec, first: Option<Dim>, found: usize) -> Result<(), PictureError> {
+pub(super) fn count(spec: &Spec, first: Option<Option<usize>>, found: usize) -> Result<(), PictureError> {
     let expected = match first {
         None => 1,
-        Some(Dim::Known(n)) => n,
-        Some(_) => found.max(1),
+        Some(Some(n)) => n,
+        Some(None) => found.max(1),
     };
     if found == expected { Ok(()) } else { Err(PictureError::Count { spec: Box::new(spec.clone()), expected, found }) }
 }
 
 /// The layout that the dimensions around height and width suggest.
-fn suggested(first: Dim, last: Dim) -> Layout {
-    let few = |d: Dim| matches!(d, Dim::Known(1 | 3));
+fn suggested(first: Option<usize>, last: Option<usize>) -> Layout {
+    let few = |d: Option<usize>| matches!(d, Some(1 | 3));
     if !few(first) && few(last) { Layout::Nhwc } else { Layout::Nchw }
 }
 

@@ -148,8 +148,7 @@ fn through_onnx(case: &Case, opset: i64) -> Result<f64, String> {
 fn as_declared(content: &Content) -> Vec<Call> {
     let graph = content.model.entry();
     let fits = |t: &Tensor, dims: &[Dim]| {
-        let open = |(d, n): (&Dim, &usize)| *d == Dim::Unknown || *d == Dim::Known(*n);
-        dims.len() == t.shape().len() && dims.iter().zip(t.shape()).all(open)
+        dims.len() == t.shape().len() && dims.iter().zip(t.shape()).all(|(d, n)| d.takes(*n))
     };
     let declared = |call: &&Call| {
         let specs = graph.inputs.iter().map(|v| graph.value(*v).spec.dims.as_ref());

@@ -10,10 +10,10 @@ use std::{
 use thiserror::Error;
 
 use crate::{
+    Printable,
     ckpt::{Format, Value, WriteOptions},
     error::FileFault,
     files::check_location,
-    printable::Printable,
     store::{self, StoreError},
 };
 

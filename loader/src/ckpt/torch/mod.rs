@@ -19,8 +19,8 @@ use zip::CompressionMethod;
 
 use super::{Checkpoint, CheckpointError, EntryFault, ReadOptions};
 use crate::{
+    Printable,
     error::{Excess, LoadError, TensorFault},
-    printable::Printable,
 };
 
 const PICKLE: &str = "/data.pkl";

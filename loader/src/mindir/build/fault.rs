@@ -4,8 +4,8 @@ use mindir_graph::VerifyError;
 use thiserror::Error;
 
 use crate::{
+    Printable,
     error::{ErrorKind, TensorFault},
-    printable::Printable,
 };
 
 /// Why the graphs of a file make no model. Names are as in the file; messages escape them.

@@ -156,7 +156,7 @@ fn spec(tensor: &TensorProto) -> Spec {
     if tensor.dims == [-2] {
         return Spec { dtype, dims: None };
     }
-    let dim = |&d: &i64| usize::try_from(d).map_or(Dim::Unknown, Dim::Known);
+    let dim = |&d: &i64| Dim::from(usize::try_from(d).ok());
     Spec { dtype, dims: Some(tensor.dims.iter().map(dim).collect()) }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use mindir_graph::{
-    Dim, Spec,
+    Spec,
     graph::{Arg, NodeKind, ValueId},
     op::{Const, OpDef, Undo},
 };
@@ -403,9 +403,13 @@ impl<'a> Walk<'_, 'a> {
 
     /// The shape of a value as an argument.
     fn shape_of(&mut self, value: ValueId) -> Result<Arg, GraphFault> {
-        let known = self.graph.value(value).spec.dims.iter().flat_map(|dims| {
-            dims.iter().map(|dim| if let Dim::Known(n) = dim { i64::try_from(*n).ok().map(Const::Int) } else { None })
-        });
+        let known = self
+            .graph
+            .value(value)
+            .spec
+            .dims
+            .iter()
+            .flat_map(|dims| dims.iter().map(|dim| i64::try_from(dim.size()?).ok().map(Const::Int)));
         let dims: Option<Vec<Const>> = known.collect();
         if let (Some(dims), true) = (dims, self.graph.value(value).spec.dims.is_some()) {
             return Ok(Arg::Const(Const::Tuple(dims)));

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use mindir_graph::VerifyError;
 use thiserror::Error;
 
-use crate::{crypto::KeyFault, error::LoadError, printable::Printable, store::StoreError};
+use crate::{Printable, crypto::KeyFault, error::LoadError, store::StoreError};
 
 /// Why a model was not written. Unless the store says otherwise, what was there before is still there.
 #[derive(Debug, Error)]

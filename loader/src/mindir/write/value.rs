@@ -104,7 +104,7 @@ pub(super) fn parameter(name: String, key: &str, tensor: &Tensor) -> TensorProto
 
 /// Element type and dimensions: -1 is an unknown dimension, -2 alone an unknown rank. `None` without element type.
 fn described(spec: &Spec) -> Option<TensorProto> {
-    let dim = |dim: &Dim| if let Dim::Known(size) = dim { *size as i64 } else { -1 };
+    let dim = |dim: &Dim| dim.size().map_or(-1, |n| n as i64);
     let dims = spec.dims.as_ref().map_or(vec![-2], |dims| dims.iter().map(dim).collect());
     Some(TensorProto { dims, data_type: Some(code(spec.dtype?)), ..Default::default() })
 }

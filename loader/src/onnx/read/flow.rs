@@ -17,7 +17,7 @@ use super::{
     types::Type,
     walk::Attempt,
 };
-use crate::printable::Printable;
+use crate::Printable;
 
 /// Every name that a node reads, those that graphs inside of it read included.
 pub(super) fn reads(node: &NodeProto) -> HashSet<&str> {

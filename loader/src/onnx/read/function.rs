@@ -14,7 +14,7 @@ use super::{
     problem::{Problem, Stop},
     walk::{Attempt, name_of},
 };
-use crate::printable::Printable;
+use crate::Printable;
 
 /// How deep functions call functions.
 const MOST_NESTED: usize = 32;

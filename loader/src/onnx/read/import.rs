@@ -7,10 +7,11 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     ops::Range,
     rc::Rc,
+    sync::Arc,
 };
 
 use mindir_graph::{
-    DType, Fact, OpError, Tensor,
+    DType, Dim, Fact, OpError, Tensor,
     builder::{Builder, Mark},
     graph::{Arg, Closure, GraphId, ValueId},
     op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind},
@@ -80,11 +81,13 @@ pub(super) struct Import {
     inputs: usize,
     /// Number of lengths that got a name.
     lengths: u32,
+    /// What the file calls some of them.
+    called: HashMap<u32, Arc<str>>,
 }
 
 impl Import {
     pub fn new(builder: Builder) -> Import {
-        Import { builder, constants: Vec::new(), taken: HashSet::new(), inputs: 0, lengths: 0 }
+        Import { builder, constants: Vec::new(), taken: HashSet::new(), inputs: 0, lengths: 0, called: HashMap::new() }
     }
 
     /// A constant.
@@ -170,10 +173,25 @@ impl Import {
         Val { source: Source::Value(id), ty: self.name_lengths(ty), known: None, elements: None }
     }
 
-    /// An input of the current graph.
-    pub fn input(&mut self, name: &str, ty: Type) -> Val {
-        let id = self.builder.input(name, ty.spec());
-        self.unknown(id, ty)
+    /// An input of the model, whose dimensions have these names in the file.
+    pub fn input(&mut self, name: &str, ty: Type, names: &[Dim]) -> Val {
+        let id = self.builder.input(name, ty.spec(|axis, _| names.get(axis).cloned().unwrap_or(Dim::Unknown)));
+        let val = self.unknown(id, ty);
+        for (length, name) in val.ty.dims.iter().flatten().zip(names) {
+            if let (Extent::Named(length), Dim::Named(name)) = (length, name) {
+                self.called.insert(*length, name.clone());
+            }
+        }
+        val
+    }
+
+    /// What is declared of result `id` of the model, whose dimensions have these names in the file.
+    pub fn specify(&mut self, id: ValueId, ty: &Type, names: &[Dim]) {
+        let spec = ty.spec(|axis, length| match length {
+            Extent::Named(length) if self.called.contains_key(&length) => Dim::Named(self.called[&length].clone()),
+            _ => names.get(axis).cloned().unwrap_or(Dim::Unknown),
+        });
+        self.builder.specify(id, spec);
     }
 
     /// `x`, which has this many dimensions by the definition of the operator that reads it.
@@ -188,7 +206,7 @@ impl Import {
     /// A value that a graph inside of the model is called with.
     pub fn parameter(&mut self, ty: Type) -> Val {
         self.inputs += 1;
-        self.input(&format!("input_{}", self.inputs), ty)
+        self.input(&format!("input_{}", self.inputs), ty, &[])
     }
 
     /// Values of the graph around the current one, which become its inputs; constants are the same everywhere.

@@ -30,6 +30,7 @@ use mindir_proto::{
 };
 
 use crate::{
+    Printable,
     error::{LoadError, WireFault, WireProblem},
     foreign::Foreign,
     limits::Limits,
@@ -37,7 +38,6 @@ use crate::{
         Source,
         scan::{self, ScanError},
     },
-    printable::Printable,
     report::{FileRead, LoadReport, Warning},
 };
 

@@ -48,10 +48,14 @@ impl Type {
         Some(Fact { dtype: self.dtype, shape })
     }
 
-    /// What a graph declares.
-    pub fn spec(&self) -> Spec {
-        let dim = |d: &Extent| d.fixed().and_then(|n| usize::try_from(n).ok()).map_or(Dim::Unknown, Dim::Known);
-        Spec { dtype: Some(self.dtype), dims: self.dims.as_ref().map(|dims| dims.iter().map(dim).collect()) }
+    /// What a graph declares, where `open` says what it declares of a length that is not fixed in a dimension.
+    pub fn spec(&self, open: impl Fn(usize, Extent) -> Dim) -> Spec {
+        let dim = |(axis, d): (usize, &Extent)| match d.fixed().and_then(|n| usize::try_from(n).ok()) {
+            Some(n) => Dim::Known(n),
+            None => open(axis, *d),
+        };
+        let dims = self.dims.as_ref().map(|dims| dims.iter().enumerate().map(dim).collect());
+        Spec { dtype: Some(self.dtype), dims }
     }
 
     /// The same with every length open.

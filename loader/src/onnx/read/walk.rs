@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mindir_graph::{
-    DType, Tensor,
+    DType, Dim, Tensor,
     builder::Builder,
     graph::{Format, Model, Origin},
     onnx::from_data_type,
@@ -25,7 +25,7 @@ use super::{
     types::{Extent, Type},
     weights::{STRING, Weights},
 };
-use crate::{error::LoadError, limits::Limits, printable::Printable};
+use crate::{Printable, error::LoadError, limits::Limits};
 
 /// ONNX's number for an element type that is not stated.
 const UNDEFINED: i32 = 0;
@@ -68,6 +68,16 @@ fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<Type, Problem> {
     let ty = Type::new(dtype, shape.dim.iter().map(length).collect::<Vec<_>>());
     ty.fact().as_ref().map_or(Ok(()), fits).map_err(damaged)?;
     Ok(ty)
+}
+
+/// The dimensions of an input or result as the file declares them.
+fn dims_of(value: &ValueInfoProto) -> Vec<Dim> {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let dim = |d: &DimensionProto| match d.dim_param.as_deref() {
+        Some(name) if !name.is_empty() => Dim::Named(name.into()),
+        _ => Dim::from(d.dim_value.and_then(|n| usize::try_from(n).ok())),
+    };
+    tensor.and_then(|t| t.shape.as_ref()).map_or(Vec::new(), |shape| shape.dim.iter().map(dim).collect())
 }
 
 /// Checks that a result of element type `dtype` may be declared so.
@@ -150,7 +160,7 @@ impl<'a> Attempt<'a> {
                 continue;
             }
             let ty = declared(value, limits.max_rank).map_err(|e| e.of(format_args!("input {}", Printable(&name))))?;
-            let val = import.input(&name, ty);
+            let val = import.input(&name, ty, &dims_of(value));
             if values.insert(name.clone(), val).is_some() {
                 return Err(Problem::Damaged(format!("two inputs are called {}", Printable(&name))));
             }
@@ -233,16 +243,18 @@ impl<'a> Attempt<'a> {
     }
 
     fn finish(mut self, graph: &GraphProto) -> Result<Model, Problem> {
-        let mut outputs = Vec::new();
-        let mut names = Vec::new();
+        let (mut outputs, mut names, mut named) = (Vec::new(), Vec::new(), HashSet::new());
         for value in &graph.output {
             let name = value.name.as_deref().unwrap_or_default();
             let val = self.values.get(name).cloned();
             let missing = || Problem::Damaged(format!("there is no value for result {}", Printable(name)));
             let val = val.ok_or_else(missing)?;
             check_declared(value, val.dtype()).map_err(|e| e.of(format_args!("result {}", Printable(name))))?;
-            let id = self.import.value(&val);
-            self.import.builder.specify(id, val.ty.spec());
+            let mut id = self.import.value(&val);
+            if !named.insert(id) || !self.import.builder.takes_name(id) {
+                id = self.import.builder.op("Identity", [id.into()]).map_err(|e| e.to_string())?;
+            }
+            self.import.specify(id, &val.ty, &dims_of(value));
             outputs.push(id);
             names.push((id, name));
         }

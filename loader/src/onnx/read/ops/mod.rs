@@ -223,12 +223,12 @@ mod tests {
         fn add(&self, m: &mut Import, declared: bool) -> Val {
             match self {
                 Operand::Constant(t) => m.constant(t.clone()),
-                Operand::Input(fact, ..) if declared => m.input("x", Type::from(fact)),
-                Operand::Input(fact, _, true) => m.input("x", Type::new(fact.dtype, None)),
+                Operand::Input(fact, ..) if declared => m.input("x", Type::from(fact), &[]),
+                Operand::Input(fact, _, true) => m.input("x", Type::new(fact.dtype, None), &[]),
                 Operand::Input(fact, open, false) => {
                     let dim = |(n, open): (&usize, &bool)| if *open { Extent::Open } else { Extent::Fixed(*n as i64) };
                     let dims: Vec<Extent> = fact.shape.iter().zip(open).map(dim).collect();
-                    m.input("x", Type::new(fact.dtype, dims))
+                    m.input("x", Type::new(fact.dtype, dims), &[])
                 }
             }
         }

@@ -8,7 +8,7 @@ const LONGEST: usize = 200;
 /// Prints text from a file with control, bidirectional and other invisible characters escaped, cut after 200 characters.
 ///
 /// ```
-/// use mindir_loader::Printable;
+/// use mindir_graph::Printable;
 /// assert_eq!(Printable("net:\u{202e}w\n").to_string(), r"net:\u{202e}w\n");
 /// ```
 #[derive(Clone, Copy, Debug)]
