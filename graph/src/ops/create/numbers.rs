@@ -108,16 +108,19 @@ fn constants(plan: &impl Plan, b: &mut Lowering) -> Lowers {
     Ok(Some(plan.reference()?.into_iter().map(|t| b.constant(t)).collect()))
 }
 
-/// A tensor that follows from arguments alone: its element type and shape, and how to compute it.
-struct Known<F>(Fact, F);
+/// A tensor of `fact` that `make` computes from arguments alone.
+struct Numbers<F> {
+    fact: Fact,
+    make: F,
+}
 
-impl<F: Fn(&Fact) -> Result<Tensor, OpError>> Plan for Known<F> {
+impl<F: Fn(&Fact) -> Result<Tensor, OpError>> Plan for Numbers<F> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.0.clone()])
+        Ok(vec![self.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![(self.1)(&self.0)?])
+        Ok(vec![(self.make)(&self.fact)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -279,13 +282,14 @@ op! {
 impl Planned for Eye {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let fact = Fact { dtype: self.t, shape: shape_of(&[self.n, self.m])? };
-        Ok(Known(fact, |fact: &Fact| {
+        let make = |fact: &Fact| {
             let (rows, cols) = (fact.shape[0], fact.shape[1]);
             let _room = room(rows * cols)?;
             let mut y = vec![0; rows * cols];
             (0..rows.min(cols)).for_each(|i| y[i * cols + i] = 1);
             Ok(Tensor::from_i64s(fact.dtype, &fact.shape, &y)?)
-        }))
+        };
+        Ok(Numbers { fact, make })
     }
 
     fn cases() -> Vec<Case> {
@@ -322,8 +326,7 @@ fn count_up(numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Result<impl Pl
     let numbers = [*numbers[0].get()?, *numbers[1].get()?, *numbers[2].get()?];
     let [start, end, step] = numbers;
     let n = steps(start, end, step)?;
-    let fact = Fact::new(dtype.unwrap_or(counted(numbers)), &[n]);
-    Ok(Known(fact, move |fact: &Fact| {
+    let make = move |fact: &Fact| {
         let _room = room(n)?;
         Ok(match (start, step) {
             (Number::Int(a), Number::Int(s)) => {
@@ -335,7 +338,8 @@ fn count_up(numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Result<impl Pl
                 Tensor::from_f64s(fact.dtype, &[n], &y)?
             }
         })
-    }))
+    };
+    Ok(Numbers { fact: Fact::new(dtype.unwrap_or(counted(numbers)), &[n]), make })
 }
 
 /// `Range` over the arguments 0 to 2, in `dtype`.
@@ -449,7 +453,7 @@ op! {
 impl Planned for LinSpaceExt {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let fact = Fact { dtype: self.dtype.unwrap_or(DType::F32), shape: shape_of(&[self.steps])? };
-        Ok(Known(fact, |fact: &Fact| spaced(self.start, self.end, fact)))
+        Ok(Numbers { fact, make: |fact: &Fact| spaced(self.start, self.end, fact) })
     }
 
     fn cases() -> Vec<Case> {

@@ -20,9 +20,8 @@ fn limited<'a>(
     let ins: Vec<_> = std::iter::once(x).chain(limits).map(|x| (x, d)).collect();
     let programs = fs.clone();
     let definition = move |v: &[Scalar]| fs.iter().zip(&v[1..]).fold(v[0], |y, (f, &l)| f.eval(y, l, d));
-    let program = move |p: &mut Program, r: &[Reg]| {
-        programs.iter().zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(*f, y, l))
-    };
+    let program =
+        move |p: &mut Program, r: &[Reg]| programs.iter().zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(*f, y, l));
     Elementwise::new(ins, d, definition, program)
 }
 

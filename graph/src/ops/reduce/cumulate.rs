@@ -211,9 +211,8 @@ struct Extremes<'a> {
 impl Extremes<'_> {
     fn row(&self, row: &[Scalar], d: DType) -> Vec<(Scalar, i64)> {
         let beats = if self.smallest { Binary::Lt } else { Binary::Gt };
-        let keeps = |best: Scalar, x: Scalar| {
-            best.as_f64().is_nan() || !x.as_f64().is_nan() && beats.eval(best, x, d).truth()
-        };
+        let keeps =
+            |best: Scalar, x: Scalar| best.as_f64().is_nan() || !x.as_f64().is_nan() && beats.eval(best, x, d).truth();
         let mut out: Vec<(Scalar, i64)> = Vec::with_capacity(row.len());
         for (i, &x) in row.iter().enumerate() {
             out.push(match out.last() {

@@ -1,9 +1,7 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
 use crate::onnx::{Emit, Forms, machine, no_form, reduce};
-use crate::op::{
-    ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Plan, Planned, Rule,
-};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
