@@ -31,6 +31,12 @@ pub(in crate::ops) fn single(x: &Operand) -> Result<(), OpError> {
     Ok(())
 }
 
+/// Whether both have one shape, as far as lengths are known.
+pub(in crate::ops) fn alike(a: &Operand, b: &Operand) -> bool {
+    let agree = |(a, b): (Option<usize>, Option<usize>)| a.is_none() || b.is_none() || a == b;
+    a.rank() == b.rank() && a.dims().into_iter().zip(b.dims()).all(agree)
+}
+
 /// Refuses complex numbers.
 pub(in crate::ops) fn real(x: &Operand) -> Result<DType, OpError> {
     ensure!(!x.dtype().is_complex(), "expected a real type, found {}", x.dtype());

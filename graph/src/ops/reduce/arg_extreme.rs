@@ -1,22 +1,12 @@
 //! Positions of the largest and smallest elements.
 
-use super::reduction::{position, reduced};
+use super::reduction::{axes_of, position, reduced};
 use crate::onnx::{Edge, Emit, Forms, NoForm, reduce};
 use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::{Lowering, ReduceKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
-
-/// The dimension that `axis` names, which must not be empty; a scalar has axis 0.
-fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
-    if x.rank() == 0 && matches!(axis, 0 | -1) {
-        return Ok(None);
-    }
-    let d = x.axis(axis)?;
-    ensure!(x.dims()[d] != Some(0), "expected at least one element along axis {axis}, found {}", x.fact);
-    Ok(Some(d))
-}
 
 /// The position and the element.
 type Found<T> = [T; 2];
@@ -37,8 +27,12 @@ impl Extreme<'_> {
         if self.smallest { [ReduceKind::ArgMin, ReduceKind::Min] } else { [ReduceKind::ArgMax, ReduceKind::Max] }
     }
 
+    /// The axis, along which there must be an element.
     fn axes(&self) -> Result<Vec<usize>, OpError> {
-        Ok(dimension(self.x, self.axis)?.into_iter().collect())
+        let (x, axes) = (self.x, axes_of(self.x, self.axis)?);
+        let some = axes.iter().all(|&d| x.dims()[d] != Some(0));
+        ensure!(some, "expected at least one element along axis {}, found {}", self.axis, x.fact);
+        Ok(axes)
     }
 
     fn results<T: Clone>(&self, found: &Found<T>) -> Vec<T> {

@@ -1,16 +1,12 @@
 //! Running sums, products and extremes.
 
+use super::reduction::{axes_of, dimension};
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::{Binary, Lowering, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
-
-/// The dimension that `axis` names; none for a scalar.
-fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
-    if x.rank() == 0 && matches!(axis, 0 | -1) { Ok(None) } else { x.axis(axis).map(Some) }
-}
 
 /// A running sum or product.
 struct Running<'a> {
@@ -47,7 +43,7 @@ impl Plan for Running<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let axes: Vec<usize> = dimension(self.x, self.axis)?.into_iter().collect();
+        let axes = axes_of(self.x, self.axis)?;
         let d = number_of(self.out);
         let data = scalars(self.x.tensor()?, d)?;
         let y = Groups::new(self.x.shape(), &axes).replace(&data, Scalar::Int(0), |g| self.row(g, d))?;
@@ -158,7 +154,7 @@ impl Rule for CumulativeLogsumexp {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let axes: Vec<usize> = dimension(&self.x, self.axis)?.into_iter().collect();
+        let axes = axes_of(&self.x, self.axis)?;
         let (d, dims) = (self.x.dtype(), self.x.shape());
         let lowest = match d {
             DType::F16 => f64::from(half::f16::MIN),
@@ -232,7 +228,7 @@ impl Plan for Extremes<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let axes: Vec<usize> = dimension(self.x, self.axis)?.into_iter().collect();
+        let axes = axes_of(self.x, self.axis)?;
         let (d, dims) = (self.x.dtype(), self.x.shape());
         let data = scalars(self.x.tensor()?, d)?;
         let y = Groups::new(dims, &axes).replace(&data, (Scalar::Int(0), 0), |g| self.row(g, d))?;

@@ -1,5 +1,6 @@
 //! Logarithm of the softmax.
 
+use super::reduction::dimension;
 use super::softmax::normalised;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Lowers, Operand, Plan, Planned};
@@ -19,8 +20,7 @@ impl<'a> Logarithm<'a> {
     fn new(x: &'a Operand, axis: i64, dtype: Option<DType>) -> Result<Logarithm<'a>, OpError> {
         let dtype = dtype.unwrap_or(x.dtype());
         ensure!(dtype.is_float() && !x.dtype().is_complex(), "expected a float type, found {dtype}");
-        let axis = if x.rank() == 0 && matches!(axis, 0 | -1) { None } else { Some(x.axis(axis)?) };
-        Ok(Logarithm { x, axis, dtype })
+        Ok(Logarithm { x, axis: dimension(x, axis)?, dtype })
     }
 }
 

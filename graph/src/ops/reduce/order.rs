@@ -1,6 +1,7 @@
 //! Sorting: positions and values in order. NaN counts as larger than every number. Equal elements keep their order, but for
 //! `TopK`, whose description says which it has.
 
+use super::reduction::{axes_of, dimension};
 use super::selection::select;
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, machine, no_form};
@@ -86,13 +87,9 @@ impl<'a> Sorting<'a> {
         Sorting { x, axis, descending, k: None, ties: Ties::Stable, index, values: true }
     }
 
-    fn axis(&self) -> Result<Option<usize>, OpError> {
-        if self.x.rank() == 0 && matches!(self.axis, 0 | -1) { Ok(None) } else { self.x.axis(self.axis).map(Some) }
-    }
-
     fn shape(&self) -> Result<Shape, OpError> {
         let mut shape: Shape = self.x.fact.shape.clone();
-        let axis = self.axis()?;
+        let axis = dimension(self.x, self.axis)?;
         let len = axis.map_or(1, |a| shape[a]);
         if let Some(k) = self.k {
             ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
@@ -116,7 +113,7 @@ impl Plan for Sorting<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (shape, d) = (self.shape()?, self.x.dtype());
-        let axes: Vec<usize> = self.axis()?.into_iter().collect();
+        let axes = axes_of(self.x, self.axis)?;
         let data = scalars(self.x.tensor()?, d)?;
         let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
             let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d)?;
@@ -139,7 +136,7 @@ impl Plan for Sorting<'_> {
         let d = self.x.dtype();
         let wide = if d == DType::Bool { DType::I32 } else { machine(d) };
         let mut x = e.as_type(self.x, wide)?;
-        let axis = self.axis()?;
+        let axis = dimension(self.x, self.axis)?;
         if axis.is_none() {
             x = e.unsqueeze(x, &[0]);
         }

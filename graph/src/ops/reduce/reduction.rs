@@ -35,6 +35,16 @@ impl Axes {
     }
 }
 
+/// The dimension that `axis` names; none of a scalar, which has axis 0.
+pub(super) fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
+    if x.rank() == 0 && matches!(axis, 0 | -1) { Ok(None) } else { x.axis(axis).map(Some) }
+}
+
+/// [`dimension`] as a list of axes.
+pub(super) fn axes_of(x: &Operand, axis: i64) -> Result<Vec<usize>, OpError> {
+    Ok(dimension(x, axis)?.into_iter().collect())
+}
+
 /// The shape of `dims` after a reduction along `axes`.
 pub(in crate::ops) fn reduced(dims: &[usize], axes: &[usize], keep: bool) -> Shape {
     (0..dims.len()).filter_map(|d| if axes.contains(&d) { keep.then_some(1) } else { Some(dims[d]) }).collect()

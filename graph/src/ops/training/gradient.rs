@@ -1,7 +1,7 @@
 //! Gradients that exported training steps need.
 
 use crate::op::{Case, Operand, Plan, Planned};
-use crate::ops::kit::broadcasting::{float_of, floats};
+use crate::ops::kit::broadcasting::{alike, float_of, floats};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::Reduction;
@@ -50,9 +50,7 @@ fn of_two<'a>(
     f: fn(f64, f64) -> f64,
     program: fn(&mut Program, Reg, Reg) -> Reg,
 ) -> Result<impl Plan, OpError> {
-    let agree = |(a, b): (Option<usize>, Option<usize>)| a.is_none() || b.is_none() || a == b;
-    let fits = a.rank() == b.rank() && a.dims().into_iter().zip(b.dims()).all(agree);
-    ensure!(fits, "expected operands of one shape, found {} and {}", a.fact, b.fact);
+    ensure!(alike(a, b), "expected operands of one shape, found {} and {}", a.fact, b.fact);
     let d = float_of(DType::promote(a.dtype(), b.dtype()));
     let f = floats(move |x| f(x[0], x[1]));
     Ok(Elementwise::widened([(a, d), (b, d)], d, f, move |p, r| program(p, r[0], r[1])))
