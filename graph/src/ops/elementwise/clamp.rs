@@ -14,14 +14,12 @@ fn limited<'a>(
     high: &'a Option<Operand>,
     meet: fn(DType, DType) -> DType,
 ) -> impl Plan {
-    let limits = [(Binary::Max, low), (Binary::Min, high)];
-    let (fs, limits): (Vec<_>, Vec<_>) = limits.iter().filter_map(|&(f, l)| Some((f, l.as_ref()?))).unzip();
-    let d = limits.iter().fold(x.dtype(), |d, l| meet(d, l.dtype()));
-    let ins: Vec<_> = std::iter::once(x).chain(limits).map(|x| (x, d)).collect();
-    let programs = fs.clone();
-    let definition = move |v: &[Scalar]| fs.iter().zip(&v[1..]).fold(v[0], |y, (f, &l)| f.eval(y, l, d));
-    let program =
-        move |p: &mut Program, r: &[Reg]| programs.iter().zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(*f, y, l));
+    let fs = move || [low.as_ref().map(|_| Binary::Max), high.as_ref().map(|_| Binary::Min)].into_iter().flatten();
+    let limits = || [low, high].into_iter().flatten();
+    let d = limits().fold(x.dtype(), |d, limit| meet(d, limit.dtype()));
+    let ins: Vec<_> = std::iter::once(x).chain(limits()).map(|x| (x, d)).collect();
+    let definition = move |v: &[Scalar]| fs().zip(&v[1..]).fold(v[0], |y, (f, &l)| f.eval(y, l, d));
+    let program = move |p: &mut Program, r: &[Reg]| fs().zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(f, y, l));
     Elementwise::new(ins, d, definition, program)
 }
 

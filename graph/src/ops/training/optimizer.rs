@@ -9,22 +9,11 @@ use crate::ops::kit::sample::{Sample, cycle, filled, sample, wave};
 use crate::task::{Binary, Lowering, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
 
-/// One new tensor: what it replaces, its definition, and its program over all operands.
-struct Update<'a> {
-    like: &'a Operand,
-    f: Box<dyn Fn(&[f64]) -> f64 + 'a>,
-    program: Box<dyn Fn(&mut Program, &[Reg]) -> Reg + 'a>,
-}
+type Definition = Box<dyn Fn(&[f64]) -> f64>;
+type Steps = Box<dyn Fn(&mut Program, &[Reg]) -> Reg>;
 
-impl<'a> Update<'a> {
-    fn new(
-        like: &'a Operand,
-        f: impl Fn(&[f64]) -> f64 + 'a,
-        program: impl Fn(&mut Program, &[Reg]) -> Reg + 'a,
-    ) -> Update<'a> {
-        Update { like, f: Box::new(f), program: Box::new(program) }
-    }
-}
+/// One new tensor: what it replaces, its definition, and its program over all operands.
+struct Update<'a>(&'a Operand, Definition, Steps);
 
 /// A step over tensors of one shape and `numbers`: the new contents of the tensors that it writes.
 struct Step<'a> {
@@ -36,8 +25,8 @@ struct Step<'a> {
 
 impl Plan for Step<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let first = self.updates[0].like;
-        for x in self.updates.iter().map(|u| u.like).chain([self.gradient]) {
+        let first = self.updates[0].0;
+        for x in self.updates.iter().map(|u| u.0).chain([self.gradient]) {
             ensure!(x.shape() == first.shape(), "expected tensors of shape {:?}, found {}", first.shape(), x.fact);
             real(x)?;
         }
@@ -46,20 +35,20 @@ impl Plan for Step<'_> {
             ensure!(fits, "expected a single number, found {}", x.fact);
             real(x)?;
         }
-        Ok(self.updates.iter().map(|u| u.like.fact.clone()).collect())
+        Ok(self.updates.iter().map(|u| u.0.fact.clone()).collect())
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let ins: Vec<_> = self.operands.iter().map(|&x| (x, DType::F64)).collect();
-        let one = |u: &Update| Ok(evaluate_f64(&ins, u.like.dtype(), &u.f)?[0].clone());
+        let one = |Update(x, f, _): &Update| Ok(evaluate_f64(&ins, x.dtype(), f)?[0].clone());
         self.updates.iter().map(one).collect()
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let one = |u: &Update| {
-            let d = wide(u.like.dtype());
+        let one = |Update(x, _, program): &Update| {
+            let d = wide(x.dtype());
             let ins: Vec<_> = self.operands.iter().map(|&x| (x, d)).collect();
-            emit(b, &ins, u.like.dtype(), &u.program)
+            emit(b, &ins, x.dtype(), program)
         };
         self.updates.iter().map(one).collect::<Result<_, _>>().map(Some)
     }
@@ -162,7 +151,10 @@ impl Planned for ApplyMomentum {
             operands: vec![variable, accumulation, learning_rate, gradient, momentum],
             gradient,
             numbers: vec![learning_rate, momentum],
-            updates: vec![Update::new(variable, moved, step), Update::new(accumulation, accumulated, accumulate)],
+            updates: vec![
+                Update(variable, Box::new(moved), Box::new(step)),
+                Update(accumulation, Box::new(accumulated), Box::new(accumulate)),
+            ],
         })
     }
 
@@ -259,9 +251,9 @@ impl Planned for SGD {
             gradient,
             numbers: vec![learning_rate, momentum],
             updates: vec![
-                Update::new(parameters, moved, step),
-                Update::new(accum, accumulated, accumulate),
-                Update::new(stat, settled, settle),
+                Update(parameters, Box::new(moved), Box::new(step)),
+                Update(accum, Box::new(accumulated), Box::new(accumulate)),
+                Update(stat, Box::new(settled), Box::new(settle)),
             ],
         })
     }
@@ -334,9 +326,9 @@ impl Planned for Adam {
         let operands = vec![var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient];
         let numbers = operands[3..9].to_vec();
         let updates = vec![
-            Update::new(var, moved, step),
-            Update::new(m, first, first_program),
-            Update::new(v, second, second_program),
+            Update(var, Box::new(moved), Box::new(step)),
+            Update(m, Box::new(first), Box::new(first_program)),
+            Update(v, Box::new(second), Box::new(second_program)),
         ];
         Ok(Step { operands, gradient, numbers, updates })
     }
@@ -390,14 +382,32 @@ impl Planned for AdamWeightDecay {
         let operands = vec![var, m, v, lr, beta1, beta2, epsilon, decay, gradient];
         let numbers = operands[3..8].to_vec();
         let updates = vec![
-            Update::new(var, moved, step),
-            Update::new(m, first, first_program),
-            Update::new(v, second, second_program),
+            Update(var, Box::new(moved), Box::new(step)),
+            Update(m, Box::new(first), Box::new(first_program)),
+            Update(v, Box::new(second), Box::new(second_program)),
         ];
         Ok(Step { operands, gradient, numbers, updates })
     }
 
     fn cases() -> Vec<Case> {
         vec![moments(&[0.01, 0.9, 0.999, 1e-6, 0.1]).case("plain")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Signature;
+    use crate::ops::kit::sample::facts;
+
+    /// Of the variables of `SGD` only `stat`, argument 5, becomes 0 where there is momentum.
+    #[test]
+    fn variables_take_values_in_order() {
+        let Effect::Writes(writes) = SGD::EFFECT else { panic!("it writes") };
+        let values = facts(&SGD::cases()[1], |args| SGD::parse(args)?.plan()?.reference()).unwrap();
+        assert_eq!(values.len() - writes.hidden, 1);
+        let zero = |value: usize| values[value].to_f64s().unwrap().iter().all(|x| *x == 0.0);
+        let zeros: Vec<usize> = writes.pairs().filter(|(_, value)| zero(*value)).map(|(arg, _)| arg).collect();
+        assert_eq!(zeros, [5]);
     }
 }
