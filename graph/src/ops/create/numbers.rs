@@ -2,7 +2,7 @@
 
 use crate::bounds::{self, Reservation};
 use crate::onnx::{Edge, Emit, Forms};
-use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Rule};
+use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
 use crate::ops::kit::sample::{filled, flags, sample, wave};
 use crate::task::{Lowering, Scalar};
@@ -84,9 +84,47 @@ struct Made<'a> {
     dims: Extent<'a>,
 }
 
-impl Made<'_> {
-    fn fact(&self) -> Result<Fact, OpError> {
-        Ok(Fact { dtype: self.dtype, shape: self.dims.shape()? })
+impl Plan for Made<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.dtype, shape: self.dims.shape()? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![full(&self.infer()?[0], self.value)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        constants(self, b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let value = e.constant(tensor_of(self.dtype, &[], &[self.value])?);
+        self.dims.expand(e, value)
+    }
+}
+
+/// What `plan` computes, which depends on no operand's contents.
+fn constants(plan: &impl Plan, b: &mut Lowering) -> Lowers {
+    Ok(Some(plan.reference()?.into_iter().map(|t| b.constant(t)).collect()))
+}
+
+/// A tensor of `fact` that `make` computes from arguments alone.
+struct Numbers<F> {
+    fact: Fact,
+    make: F,
+}
+
+impl<F: Fn(&Fact) -> Result<Tensor, OpError>> Plan for Numbers<F> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![(self.make)(&self.fact)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        constants(self, b)
     }
 }
 
@@ -98,32 +136,10 @@ macro_rules! constant {
             $($kind)? $name { $($field $([$old])? : $t $(= $default)?),* }
         }
 
-        impl $name {
-            fn made(&self) -> Result<Made<'_>, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 let rule: fn(&$name) -> Result<Made<'_>, OpError> = $rule;
                 rule(self)
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.made()?.fact()?])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let made = self.made()?;
-                Ok(vec![full(&made.fact()?, made.value)?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let y = self.reference()?;
-                Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let made = self.made()?;
-                let value = e.constant(tensor_of(made.dtype, &[], &[made.value])?);
-                made.dims.expand(e, value)
             }
 
             fn cases() -> Vec<Case> {
@@ -189,6 +205,42 @@ constant! {
         [sample().dtype(DType::F32).ints(&[2, 3]).int(3).exact("f32")];
 }
 
+/// The element of `value` everywhere, as `dtype`. `dims` is the first argument.
+struct Spread<'a> {
+    dims: &'a Late<Ints>,
+    value: &'a Operand,
+    dtype: DType,
+}
+
+impl Plan for Spread<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        real(self.value)?;
+        ensure!(self.value.count() == 1, "expected one value, found {}", self.value.fact);
+        Ok(vec![Fact { dtype: self.dtype, shape: shape_of(self.dims.get()?)? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = &self.infer()?[0];
+        Ok(vec![full(fact, scalars(self.value.tensor()?, self.value.dtype())?[0])?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = b.cast(self.value.v, self.dtype);
+        let y = b.reshape(y, &[])?;
+        let dims = shape_of(self.dims.get()?)?;
+        if dims.contains(&0) {
+            return Ok(None);
+        }
+        Ok(Some(vec![b.broadcast_to(y, &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let value = e.as_type(self.value, self.dtype)?;
+        let value = e.reshape(value, &[]);
+        Extent::Given(0, self.dims).expand(e, value)
+    }
+}
+
 macro_rules! spread {
     ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident { $shape:ident, $value:ident $(, $dtype:ident)? };)*) => {$(
         op! {
@@ -196,39 +248,11 @@ macro_rules! spread {
             $($kind)? $name { $shape: Late<Ints>, $value: Operand $(, $dtype: Option<DType> = None)? }
         }
 
-        impl $name {
-            fn dtype(&self) -> DType {
-                let explicit: [Option<DType>; 1] = [[$(self.$dtype,)? None][0]];
-                explicit[0].unwrap_or(self.$value.dtype())
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                real(&self.$value)?;
-                ensure!(self.$value.count() == 1, "expected one value, found {}", self.$value.fact);
-                Ok(vec![Fact { dtype: self.dtype(), shape: shape_of(self.$shape.get()?)? }])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let fact = &self.infer()?[0];
-                Ok(vec![full(fact, scalars(self.$value.tensor()?, self.$value.dtype())?[0])?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let y = b.cast(self.$value.v, self.dtype());
-                let y = b.reshape(y, &[])?;
-                let dims = shape_of(self.$shape.get()?)?;
-                if dims.contains(&0) {
-                    return Ok(None);
-                }
-                Ok(Some(vec![b.broadcast_to(y, &dims)?]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let value = e.as_type(&self.$value, self.dtype())?;
-                let value = e.reshape(value, &[]);
-                Extent::Given(0, &self.$shape).expand(e, value)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let explicit: Option<DType> = [$(self.$dtype,)? None][0];
+                let dtype = explicit.unwrap_or(self.$value.dtype());
+                Ok(Spread { dims: &self.$shape, value: &self.$value, dtype })
             }
 
             fn cases() -> Vec<Case> {
@@ -255,22 +279,17 @@ op! {
     Eye { n: i64, m: i64, t ["dtype"]: DType = DType::F32 }
 }
 
-impl Rule for Eye {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.t, shape: shape_of(&[self.n, self.m])? }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let shape = shape_of(&[self.n, self.m])?;
-        let _room = room(shape[0] * shape[1])?;
-        let mut y = vec![0; shape[0] * shape[1]];
-        (0..shape[0].min(shape[1])).for_each(|i| y[i * shape[1] + i] = 1);
-        Ok(vec![Tensor::from_i64s(self.t, &shape, &y)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let y = self.reference()?;
-        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+impl Planned for Eye {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let fact = Fact { dtype: self.t, shape: shape_of(&[self.n, self.m])? };
+        let make = |fact: &Fact| {
+            let (rows, cols) = (fact.shape[0], fact.shape[1]);
+            let _room = room(rows * cols)?;
+            let mut y = vec![0; rows * cols];
+            (0..rows.min(cols)).for_each(|i| y[i * cols + i] = 1);
+            Ok(Tensor::from_i64s(fact.dtype, &fact.shape, &y)?)
+        };
+        Ok(Numbers { fact, make })
     }
 
     fn cases() -> Vec<Case> {
@@ -303,19 +322,24 @@ fn steps(start: Number, end: Number, step: Number) -> Result<usize, OpError> {
 }
 
 /// `start`, `start + step`, …, before `end`.
-fn count_up(start: Number, end: Number, step: Number, dtype: DType) -> Result<Tensor, OpError> {
+fn count_up(numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Result<impl Plan, OpError> {
+    let numbers = [*numbers[0].get()?, *numbers[1].get()?, *numbers[2].get()?];
+    let [start, end, step] = numbers;
     let n = steps(start, end, step)?;
-    let _room = room(n)?;
-    Ok(match (start, step) {
-        (Number::Int(a), Number::Int(s)) => {
-            let y: Vec<i64> = (0..n as i64).map(|i| a.wrapping_add(i.wrapping_mul(s))).collect();
-            Tensor::from_i64s(dtype, &[n], &y)?
-        }
-        _ => {
-            let y: Vec<f64> = (0..n).map(|i| start.as_f64() + i as f64 * step.as_f64()).collect();
-            Tensor::from_f64s(dtype, &[n], &y)?
-        }
-    })
+    let make = move |fact: &Fact| {
+        let _room = room(n)?;
+        Ok(match (start, step) {
+            (Number::Int(a), Number::Int(s)) => {
+                let y: Vec<i64> = (0..n as i64).map(|i| a.wrapping_add(i.wrapping_mul(s))).collect();
+                Tensor::from_i64s(fact.dtype, &[n], &y)?
+            }
+            _ => {
+                let y: Vec<f64> = (0..n).map(|i| start.as_f64() + i as f64 * step.as_f64()).collect();
+                Tensor::from_f64s(fact.dtype, &[n], &y)?
+            }
+        })
+    };
+    Ok(Numbers { fact: Fact::new(dtype.unwrap_or(counted(numbers)), &[n]), make })
 }
 
 /// `Range` over the arguments 0 to 2, in `dtype`.
@@ -338,28 +362,9 @@ op! {
     Range { start: Late<Number>, end: Late<Number>, step: Late<Number>, maxlen: i64 = 1_000_000 }
 }
 
-impl Range {
-    fn numbers(&self) -> Result<[Number; 3], OpError> {
-        Ok([*self.start.get()?, *self.end.get()?, *self.step.get()?])
-    }
-}
-
-impl Rule for Range {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let numbers = self.numbers()?;
-        let [start, end, step] = numbers;
-        Ok(vec![Fact::new(counted(numbers), &[steps(start, end, step)?])])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let numbers = self.numbers()?;
-        let [start, end, step] = numbers;
-        Ok(vec![count_up(start, end, step, counted(numbers))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let y = self.reference()?;
-        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+impl Planned for Range {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        count_up([&self.start, &self.end, &self.step], None)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -381,28 +386,9 @@ op! {
     Arange { start: Late<Number>, end: Late<Number>, step: Late<Number>, dtype: Option<DType> = None }
 }
 
-impl Arange {
-    fn numbers(&self) -> Result<[Number; 3], OpError> {
-        Ok([*self.start.get()?, *self.end.get()?, *self.step.get()?])
-    }
-}
-
-impl Rule for Arange {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let numbers = self.numbers()?;
-        let [start, end, step] = numbers;
-        Ok(vec![Fact::new(self.dtype.unwrap_or(counted(numbers)), &[steps(start, end, step)?])])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let numbers = self.numbers()?;
-        let [start, end, step] = numbers;
-        Ok(vec![count_up(start, end, step, self.dtype.unwrap_or(counted(numbers)))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let y = self.reference()?;
-        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+impl Planned for Arange {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        count_up([&self.start, &self.end, &self.step], self.dtype)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -417,14 +403,14 @@ impl Rule for Arange {
     }
 }
 
-/// `num` numbers from `start` to `stop`, both included. The second half counts from the end.
-fn spaced(start: f64, stop: f64, num: i64, dtype: DType) -> Result<Tensor, OpError> {
-    let n = shape_of(&[num])?[0];
+/// Numbers from `start` to `stop`, both included. The second half counts from the end.
+fn spaced(start: f64, stop: f64, fact: &Fact) -> Result<Tensor, OpError> {
+    let n = fact.shape[0];
     let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
     let at = |i: usize| if i < n / 2 || n == 1 { start + i as f64 * step } else { stop - (n - 1 - i) as f64 * step };
     let _room = room(n)?;
     let y: Vec<f64> = (0..n).map(at).collect();
-    Ok(Tensor::from_f64s(dtype, &[n], &y)?)
+    Ok(Tensor::from_f64s(fact.dtype, &[n], &y)?)
 }
 
 op! {
@@ -447,8 +433,7 @@ impl Rule for LinSpace {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let d = self.infer()?[0].dtype;
-        Ok(vec![spaced(self.start.f64s()?[0], self.stop.f64s()?[0], self.num, d)?])
+        Ok(vec![spaced(self.start.f64s()?[0], self.stop.f64s()?[0], &self.infer()?[0])?])
     }
 
     fn cases() -> Vec<Case> {
@@ -465,18 +450,10 @@ op! {
     LinSpaceExt { start: f64, end: f64, steps: i64, dtype: Option<DType> = None }
 }
 
-impl Rule for LinSpaceExt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.dtype.unwrap_or(DType::F32), shape: shape_of(&[self.steps])? }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![spaced(self.start, self.end, self.steps, self.dtype.unwrap_or(DType::F32))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let y = self.reference()?;
-        Ok(Some(y.into_iter().map(|t| b.constant(t)).collect()))
+impl Planned for LinSpaceExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let fact = Fact { dtype: self.dtype.unwrap_or(DType::F32), shape: shape_of(&[self.steps])? };
+        Ok(Numbers { fact, make: |fact: &Fact| spaced(self.start, self.end, fact) })
     }
 
     fn cases() -> Vec<Case> {

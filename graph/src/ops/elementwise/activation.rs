@@ -1,10 +1,11 @@
 //! Activation functions with parameters, and those composed of several steps.
 
-use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
+use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{float_of, floats};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{between, cycle, sample};
-use crate::task::{Binary, Lowering, Program, Reg, Unary};
-use crate::{DType, Fact, OpError, Tensor, op, op_enum};
+use crate::task::{Binary, Program, Reg, Unary};
+use crate::{DType, OpError, op, op_enum};
 
 op_enum! {
     /// Which form of `GeluExt`.
@@ -27,21 +28,13 @@ macro_rules! activation {
             $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand $(, $p: $t = $default)* }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                fact(&[&self.$x], float_of(self.$x.dtype()))
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 let f: fn(&$name, f64) -> f64 = $reference;
+                let program: fn(&$name, &mut Program, Reg) -> Reg = $program;
                 let out = float_of(self.$x.dtype());
-                evaluate_f64(&[(&self.$x, out)], out, |x| f(self, x[0]))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let f: fn(&$name, &mut Program, Reg) -> Reg = $program;
-                let out = float_of(self.$x.dtype());
-                Ok(Some(vec![emit(b, &[(&self.$x, wide(out))], out, |p, r| f(self, p, r[0]))?]))
+                let f = floats(move |x| f(self, x[0]));
+                Ok(Elementwise::widened([(&self.$x, out)], out, f, move |p, r| program(self, p, r[0])))
             }
 
             fn cases() -> Vec<Case> {

@@ -1,43 +1,29 @@
-use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
+use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{alike, number_of};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::{Binary, Lowering};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::task::{Binary, Scalar};
+use crate::{DType, OpError, ensure, op};
 
 op! {
     /// Sum of a tuple of tensors of one shape and type.
     AddN, aliases ["AccumulateNV2"] { x: Vec<Operand> }
 }
 
-impl Rule for AddN {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(!self.x.is_empty(), "expected at least one tensor");
-        let first = &self.x[0].fact;
+impl Planned for AddN {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let Some(first) = self.x.first() else { return Err(OpError::Invalid("expected at least one tensor".into())) };
+        let out = first.dtype();
         for x in &self.x {
-            ensure!(x.fact == **first, "expected tensors of one type and shape, found {first} and {}", x.fact);
+            let fits = x.dtype() == out && alike(x, first);
+            ensure!(fits, "expected tensors of one type and shape, found {} and {}", first.fact, x.fact);
         }
-        fact(&[&self.x[0]], first.dtype)
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let out = self.infer()?[0].dtype;
         let d = number_of(out);
         let ins: Vec<_> = self.x.iter().map(|x| (x, d)).collect();
-        let add = |a, b| Binary::Add.eval(a, b, d);
-        evaluate(&ins, out, |x| x[1..].iter().fold(x[0], |a, &b| add(a, b)))
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let Some(out) = self.x.first().map(Operand::dtype) else { return Ok(None) };
-        let ins: Vec<_> = self.x.iter().map(|x| (x, wide(number_of(out)))).collect();
-        let y = emit(b, &ins, out, |p, r| {
-            let mut sum = r[0];
-            for &x in &r[1..] {
-                sum = p.binary(Binary::Add, sum, x);
-            }
-            sum
-        })?;
-        Ok(Some(vec![y]))
+        let sum = move |x: &[Scalar]| x[1..].iter().fold(x[0], |sum, &x| Binary::Add.eval(sum, x, d));
+        Ok(Elementwise::widened(ins, out, sum, |p, r| {
+            r[1..].iter().fold(r[0], |sum, &x| p.binary(Binary::Add, sum, x))
+        }))
     }
 
     fn cases() -> Vec<Case> {

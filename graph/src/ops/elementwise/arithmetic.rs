@@ -1,11 +1,12 @@
 //! Sums, products and quotients with one argument more: a factor, a rounding mode, a third operand.
 
 use super::binary::{Mix, common, with_number};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Lowers, Number, Operand, ParamKind, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, evaluate_f64, fact, float_of, number, number_of, wide};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Number, Operand, ParamKind, Plan, Planned};
+use crate::ops::kit::broadcasting::{float_of, floats, number, number_of};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
-use crate::task::{Binary, Lowering, Program, Reg, Scalar, Unary};
-use crate::{DType, Fact, OpError, Tensor, op, op_enum};
+use crate::task::{Binary, Program, Reg, Scalar, Unary};
+use crate::{DType, OpError, op, op_enum};
 
 op_enum! {
     /// What happens to a quotient's fraction.
@@ -36,13 +37,6 @@ fn scaled_type(mix: Mix, a: &Operand, b: &Operand, alpha: Number) -> DType {
     }
 }
 
-fn scaled_reference(mix: Mix, f: Binary, a: &Operand, b: &Operand, alpha: Number) -> Result<Vec<Tensor>, OpError> {
-    let out = scaled_type(mix, a, b, alpha);
-    let d = number_of(out);
-    let alpha = scalar_of(alpha, d);
-    evaluate(&[(a, d), (b, d)], out, |x| f.eval(x[0], Binary::Mul.eval(alpha, x[1], d), d))
-}
-
 /// A number as `dtype` computes with it.
 fn scalar_of(x: Number, dtype: DType) -> Scalar {
     match x {
@@ -51,19 +45,22 @@ fn scalar_of(x: Number, dtype: DType) -> Scalar {
     }
 }
 
-fn scaled_lower(mix: Mix, f: Binary, a: &Operand, b: &Operand, alpha: Number, to: &mut Lowering) -> Lowers {
-    let out = scaled_type(mix, a, b, alpha);
-    let d = if alpha.as_f64() == 1.0 { number_of(out) } else { wide(number_of(out)) };
-    let y = emit(to, &[(a, d), (b, d)], out, |p, r| {
-        let scaled = if alpha.as_f64() == 1.0 {
-            r[1]
-        } else {
-            let c = number(p, scalar_of(alpha, d), d);
-            p.binary(Binary::Mul, r[1], c)
-        };
+/// `f(a, alpha · b)`.
+fn scaled<'a>(mix: Mix, f: Binary, a: &'a Operand, b: &'a Operand, alpha: Number) -> impl Plan {
+    let (out, plain) = (scaled_type(mix, a, b, alpha), alpha.as_f64() == 1.0);
+    let d = number_of(out);
+    let factor = scalar_of(alpha, d);
+    let definition = move |x: &[Scalar]| f.eval(x[0], Binary::Mul.eval(factor, x[1], d), d);
+    let program = move |p: &mut Program, r: &[Reg]| {
+        if plain {
+            return p.binary(f, r[0], r[1]);
+        }
+        let c = number(p, factor, p.instrs[r[1]].1);
+        let scaled = p.binary(Binary::Mul, r[1], c);
         p.binary(f, r[0], scaled)
-    })?;
-    Ok(Some(vec![y]))
+    };
+    let new = if plain { Elementwise::new } else { Elementwise::widened };
+    new([(a, d), (b, d)], out, definition, program)
 }
 
 fn scaled_cases(mix: Mix) -> Vec<Case> {
@@ -89,17 +86,9 @@ macro_rules! alpha {
             $name { input: Operand, other: Operand, alpha: Number = Number::Int(1) }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                fact(&[&self.input, &self.other], scaled_type(Mix::$mix, &self.input, &self.other, self.alpha))
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                scaled_reference(Mix::$mix, Binary::$f, &self.input, &self.other, self.alpha)
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                scaled_lower(Mix::$mix, Binary::$f, &self.input, &self.other, self.alpha, b)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(scaled(Mix::$mix, Binary::$f, &self.input, &self.other, self.alpha))
             }
 
             fn cases() -> Vec<Case> {
@@ -120,18 +109,16 @@ alpha! {
     SubScalar = Right, Sub;
 }
 
-/// The type in which `DivMod` computes: without rounding a float type.
-fn quotient_type(mix: Mix, a: &Operand, b: &Operand, mode: Option<Rounding>) -> DType {
+/// `a / b`, without rounding as floats.
+fn quotient<'a>(mix: Mix, a: &'a Operand, b: &'a Operand, mode: Option<Rounding>) -> impl Plan {
     let d = common(mix, a, b);
-    if mode.is_none() { float_of(d) } else { number_of(d) }
-}
-
-fn quotient(a: Scalar, b: Scalar, d: DType, mode: Option<Rounding>) -> Scalar {
-    match mode {
-        Some(Rounding::Floor) => Binary::FloorDiv.eval(a, b, d),
-        Some(Rounding::Trunc) => Unary::Trunc.eval(Binary::Div.eval(a, b, d), d),
-        None => Binary::Div.eval(a, b, d),
-    }
+    let d = if mode.is_none() { float_of(d) } else { number_of(d) };
+    let definition = move |x: &[Scalar]| match mode {
+        Some(Rounding::Floor) => Binary::FloorDiv.eval(x[0], x[1], d),
+        Some(Rounding::Trunc) => Unary::Trunc.eval(Binary::Div.eval(x[0], x[1], d), d),
+        None => Binary::Div.eval(x[0], x[1], d),
+    };
+    Elementwise::new([(a, d), (b, d)], d, definition, move |p, r| quotient_program(p, r[0], r[1], mode))
 }
 
 fn quotient_program(p: &mut Program, a: Reg, b: Reg, mode: Option<Rounding>) -> Reg {
@@ -168,21 +155,9 @@ macro_rules! division {
             $name { input: Operand, other: Operand, rounding_mode: Option<Rounding> = None }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                fact(&[&self.input, &self.other], quotient_type(Mix::$mix, &self.input, &self.other, self.rounding_mode))
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let d = quotient_type(Mix::$mix, &self.input, &self.other, self.rounding_mode);
-                evaluate(&[(&self.input, d), (&self.other, d)], d, |x| quotient(x[0], x[1], d, self.rounding_mode))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let d = quotient_type(Mix::$mix, &self.input, &self.other, self.rounding_mode);
-                let ins = [(&self.input, d), (&self.other, d)];
-                let y = emit(b, &ins, d, |p, r| quotient_program(p, r[0], r[1], self.rounding_mode))?;
-                Ok(Some(vec![y]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(quotient(Mix::$mix, &self.input, &self.other, self.rounding_mode))
             }
 
             fn cases() -> Vec<Case> {
@@ -206,6 +181,16 @@ type Fused = (fn(f64, f64, f64, f64) -> f64, fn(&mut Program, Reg, Reg) -> Reg);
 const ADDCMUL: Fused = (|x, a, b, v| x + v * a * b, |p, a, b| p.binary(Binary::Mul, a, b));
 const ADDCDIV: Fused = (|x, a, b, v| x + v * a / b, |p, a, b| p.binary(Binary::Div, a, b));
 
+fn fused((f, product): Fused, xs: [&Operand; 4]) -> impl Plan {
+    let out = xs[1..3].iter().fold(xs[0].dtype(), |d, x| DType::promote(d, x.dtype()));
+    let program = move |p: &mut Program, r: &[Reg]| {
+        let y = product(p, r[1], r[2]);
+        let y = p.binary(Binary::Mul, y, r[3]);
+        p.binary(Binary::Add, r[0], y)
+    };
+    Elementwise::widened(xs.map(|x| (x, float_of(out))), out, floats(move |x| f(x[0], x[1], x[2], x[3])), program)
+}
+
 fn fused_cases(value: CaseArg) -> Vec<Case> {
     let tensors = |d: DType| [wave(d, &[2, 3, 5]), wave(d, &[3, 5]), filled(d, &[5], |i| i as f64 + 1.5)];
     let with = |d: DType| tensors(d).into_iter().chain([value.clone()]);
@@ -223,37 +208,9 @@ macro_rules! fused {
             $name, aliases [$alias] { input: Operand, tensor1: Operand, tensor2: Operand, value: Operand }
         }
 
-        impl $name {
-            fn operands(&self) -> [&Operand; 4] {
-                [&self.input, &self.tensor1, &self.tensor2, &self.value]
-            }
-
-            fn dtype(&self) -> DType {
-                let d = DType::promote(self.tensor1.dtype(), self.tensor2.dtype());
-                DType::promote(self.input.dtype(), d)
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                fact(&self.operands(), self.dtype())
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let d = self.dtype();
-                let ins = self.operands().map(|x| (x, float_of(d)));
-                evaluate_f64(&ins, d, |x| ($f.0)(x[0], x[1], x[2], x[3]))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let d = self.dtype();
-                let ins = self.operands().map(|x| (x, wide(float_of(d))));
-                let y = emit(b, &ins, d, |p, r| {
-                    let y = ($f.1)(p, r[1], r[2]);
-                    let y = p.binary(Binary::Mul, y, r[3]);
-                    p.binary(Binary::Add, r[0], y)
-                })?;
-                Ok(Some(vec![y]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(fused($f, [&self.input, &self.tensor1, &self.tensor2, &self.value]))
             }
 
             fn cases() -> Vec<Case> {

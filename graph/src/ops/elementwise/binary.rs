@@ -1,10 +1,11 @@
 //! Functions of two numbers: a table of name, type rule and function.
 
-use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of, wide};
+use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{float_of, number_of, single};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, filled, flags, sample};
-use crate::task::{Binary, Instr, Lowering, Program, Reg, Scalar, Unary};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
+use crate::{DType, OpError, ensure, op};
 
 /// Which of the operands are Python numbers. A Python number does not widen a tensor: only a float that meets integers makes
 /// the result `f32`, and an integer that meets `bool` makes it `i64`.
@@ -40,7 +41,7 @@ pub(in crate::ops) fn common(mix: Mix, a: &Operand, b: &Operand) -> DType {
 
 /// Which types a function takes and gives, of the operands' common type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::ops) enum Types {
+enum Types {
     /// The common type; `bool` as integers, read back as `bool`.
     Number,
     /// Floats; integers and `bool` are computed and returned as `f32`.
@@ -57,7 +58,7 @@ pub(in crate::ops) enum Types {
 
 /// A function of two numbers.
 #[derive(Clone, Copy)]
-pub(in crate::ops) enum Function {
+enum Function {
     /// One that programs have.
     Plain(Binary),
     /// One that is composed: of floats by definition, and as a program, which defines it for integers.
@@ -78,7 +79,7 @@ fn program_of(dtype: DType, write: fn(&mut Program, Reg, Reg) -> Reg) -> Program
 }
 
 /// The type of computation and of the result.
-pub(in crate::ops) fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> (DType, DType) {
+fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> (DType, DType) {
     let d = common(mix, a, b);
     match rule {
         Types::Number => (number_of(d), d),
@@ -89,42 +90,30 @@ pub(in crate::ops) fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> 
     }
 }
 
-pub(in crate::ops) fn infer(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> Result<Vec<Fact>, OpError> {
+fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) -> Result<impl Plan, OpError> {
     let (compute, out) = types(rule, mix, a, b);
     ensure!(rule != Types::Bits || !compute.is_float(), "expected integers or bool, found {} and {}", a.fact, b.fact);
     ensure!(rule != Types::Integers || compute.is_int(), "expected integers, found {} and {}", a.fact, b.fact);
-    ensure!(mix != Mix::Right || b.count() == 1, "expected a single number, found {}", b.fact);
-    ensure!(mix != Mix::Left || a.count() == 1, "expected a single number, found {}", a.fact);
-    fact(&[a, b], out)
-}
-
-pub(in crate::ops) fn reference(
-    rule: Types,
-    mix: Mix,
-    f: Function,
-    a: &Operand,
-    b: &Operand,
-) -> Result<Vec<Tensor>, OpError> {
-    let (compute, out) = types(rule, mix, a, b);
+    match mix {
+        Mix::Tensors => {}
+        Mix::Right => single(b)?,
+        Mix::Left => single(a)?,
+    }
     let exact = match f {
         Composed(_, program) if !compute.is_float() => Some(program_of(compute, program)),
         _ => None,
     };
-    evaluate(&[(a, compute), (b, compute)], out, |x| match (f, &exact) {
+    let definition = move |x: &[Scalar]| match (f, &exact) {
         (_, Some(program)) => program.eval(x),
         (Plain(f), None) => f.eval(x[0], x[1], compute),
         (Composed(f, _), None) => Scalar::Float(f(x[0].as_f64(), x[1].as_f64())),
-    })
-}
-
-pub(in crate::ops) fn lower(rule: Types, mix: Mix, f: Function, a: &Operand, b: &Operand, to: &mut Lowering) -> Lowers {
-    let (compute, out) = types(rule, mix, a, b);
-    let compute = if matches!(f, Composed(..)) { wide(compute) } else { compute };
-    let y = emit(to, &[(a, compute), (b, compute)], out, |p, r| match f {
+    };
+    let program = move |p: &mut Program, r: &[Reg]| match f {
         Plain(f) => p.binary(f, r[0], r[1]),
         Composed(_, program) => program(p, r[0], r[1]),
-    })?;
-    Ok(Some(vec![y]))
+    };
+    let new = if matches!(f, Plain(_)) { Elementwise::new } else { Elementwise::widened };
+    Ok(new([(a, compute), (b, compute)], out, definition, program))
 }
 
 /// Operands of a case, by name: `f32` with broadcasting, the types that the rule adds, and a number where the mix asks for it.
@@ -180,17 +169,9 @@ macro_rules! binary {
             $($kind)? $name $(, aliases [$($alias),*])? { $a: Operand, $b: Operand }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                infer(Types::$rule, Mix::$mix, &self.$a, &self.$b)
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                reference(Types::$rule, Mix::$mix, $f, &self.$a, &self.$b)
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                lower(Types::$rule, Mix::$mix, $f, &self.$a, &self.$b, b)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                plan(Types::$rule, Mix::$mix, $f, &self.$a, &self.$b)
             }
 
             fn cases() -> Vec<Case> {

@@ -1,27 +1,26 @@
 //! Limits and thresholds.
 
 use super::binary::with_number;
-use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact};
+use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{filled, sample, wave};
-use crate::task::{Binary, Lowering, Scalar};
-use crate::{DType, Fact, OpError, Tensor, op};
+use crate::task::{Binary, Program, Reg, Scalar};
+use crate::{DType, OpError, op};
 
-/// `min(max(x, low), high)` in the type `out`, with the limits that are given.
-fn reference(x: &Operand, low: Option<&Operand>, high: Option<&Operand>, out: DType) -> Result<Vec<Tensor>, OpError> {
-    let ins: Vec<_> = [Some(x), low, high].into_iter().flatten().map(|x| (x, out)).collect();
-    evaluate(&ins, out, |v| limits(low, high).zip(&v[1..]).fold(v[0], |y, (f, &l)| f.eval(y, l, out)))
-}
-
-fn lower(x: &Operand, low: Option<&Operand>, high: Option<&Operand>, out: DType, b: &mut Lowering) -> Lowers {
-    let ins: Vec<_> = [Some(x), low, high].into_iter().flatten().map(|x| (x, out)).collect();
-    let y = emit(b, &ins, out, |p, r| limits(low, high).zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(f, y, l)))?;
-    Ok(Some(vec![y]))
-}
-
-/// What each given limit does.
-fn limits(low: Option<&Operand>, high: Option<&Operand>) -> impl Iterator<Item = Binary> {
-    [low.map(|_| Binary::Max), high.map(|_| Binary::Min)].into_iter().flatten()
+/// `min(max(x, low), high)` with the limits that are given. `meet` gives the type in which a tensor meets a limit.
+fn limited<'a>(
+    x: &'a Operand,
+    low: &'a Option<Operand>,
+    high: &'a Option<Operand>,
+    meet: fn(DType, DType) -> DType,
+) -> impl Plan {
+    let fs = move || [low.as_ref().map(|_| Binary::Max), high.as_ref().map(|_| Binary::Min)].into_iter().flatten();
+    let limits = || [low, high].into_iter().flatten();
+    let d = limits().fold(x.dtype(), |d, limit| meet(d, limit.dtype()));
+    let ins: Vec<_> = std::iter::once(x).chain(limits()).map(|x| (x, d)).collect();
+    let definition = move |v: &[Scalar]| fs().zip(&v[1..]).fold(v[0], |y, (f, &l)| f.eval(y, l, d));
+    let program = move |p: &mut Program, r: &[Reg]| fs().zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(f, y, l));
+    Elementwise::new(ins, d, definition, program)
 }
 
 macro_rules! clamp {
@@ -31,33 +30,9 @@ macro_rules! clamp {
             $name $(, aliases [$alias])? { $x: Operand, $low: Option<Operand> = None, $high: Option<Operand> = None }
         }
 
-        impl $name {
-            fn limits(&self) -> (Option<&Operand>, Option<&Operand>) {
-                (self.$low.as_ref(), self.$high.as_ref())
-            }
-
-            fn dtype(&self) -> DType {
-                let meet: fn(DType, DType) -> DType = $meet;
-                let limits = [&self.$low, &self.$high].into_iter().flatten();
-                limits.fold(self.$x.dtype(), |d, l| meet(d, l.dtype()))
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let (low, high) = self.limits();
-                let xs: Vec<&Operand> = [Some(&self.$x), low, high].into_iter().flatten().collect();
-                fact(&xs, self.dtype())
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let (low, high) = self.limits();
-                reference(&self.$x, low, high, self.dtype())
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let (low, high) = self.limits();
-                lower(&self.$x, low, high, self.dtype(), b)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(limited(&self.$x, &self.$low, &self.$high, $meet))
             }
 
             fn cases() -> Vec<Case> {
@@ -87,23 +62,11 @@ op! {
     Threshold { input: Operand, threshold: f64, value: f64 }
 }
 
-impl Rule for Threshold {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[&self.input], self.input.dtype())
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl Planned for Threshold {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let d = self.input.dtype();
-        evaluate(
-            &[(&self.input, d)],
-            d,
-            |x| if x[0].as_f64() > self.threshold { x[0] } else { Scalar::Float(self.value) },
-        )
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let d = self.input.dtype();
-        let y = emit(b, &[(&self.input, d)], d, |p, r| {
+        let definition = |x: &[Scalar]| if x[0].as_f64() > self.threshold { x[0] } else { Scalar::Float(self.value) };
+        Ok(Elementwise::new([(&self.input, d)], d, definition, move |p, r| {
             // Halves are compared exactly, integers with a float.
             let wide = if d.is_float() { d } else { DType::F64 };
             let x = p.cast(r[0], wide);
@@ -111,8 +74,7 @@ impl Rule for Threshold {
             let above = p.binary(Binary::Gt, x, limit);
             let value = p.constant(self.value, d);
             p.select(above, r[0], value)
-        })?;
-        Ok(Some(vec![y]))
+        }))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,10 +1,31 @@
 //! Operators that give their operand back.
 
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
+
+/// The operand.
+pub(in crate::ops) struct Same<'a>(pub &'a Operand);
+
+impl Plan for Same<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.0.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.0.tensor()?.clone()])
+    }
+
+    fn lower(&self, _: &mut Lowering) -> Lowers {
+        Ok(Some(vec![self.0.v]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![e.edge(self.0)?]))
+    }
+}
 
 macro_rules! identity {
     ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident $([$($alias:literal),*])? ($x:ident);)*) => {$(
@@ -13,21 +34,9 @@ macro_rules! identity {
             $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.$x.fact.clone()])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.$x.tensor()?.clone()])
-            }
-
-            fn lower(&self, _: &mut Lowering) -> Lowers {
-                Ok(Some(vec![self.$x.v]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                Ok(Some(vec![e.edge(&self.$x)?]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Same(&self.$x))
             }
 
             fn cases() -> Vec<Case> {

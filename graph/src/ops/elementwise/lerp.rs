@@ -1,8 +1,9 @@
-use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
+use crate::op::{Case, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{float_of, floats};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{filled, sample, wave};
-use crate::task::{Binary, Lowering};
-use crate::{DType, Fact, OpError, Tensor, op};
+use crate::task::Binary;
+use crate::{DType, OpError, op};
 
 op! {
     /// `input + weight · (end − input)`, with broadcasting. `weight` is a tensor or a number. The result has the common float
@@ -10,32 +11,15 @@ op! {
     Lerp, aliases ["LerpScalar"] { input: Operand, end: Operand, weight: Operand }
 }
 
-impl Lerp {
-    fn dtype(&self) -> DType {
-        float_of(DType::promote(self.input.dtype(), self.end.dtype()))
-    }
-}
-
-impl Rule for Lerp {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[&self.input, &self.end, &self.weight], self.dtype())
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let d = self.dtype();
+impl Planned for Lerp {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let d = float_of(DType::promote(self.input.dtype(), self.end.dtype()));
         let ins = [&self.input, &self.end, &self.weight].map(|x| (x, d));
-        evaluate_f64(&ins, d, |x| x[0] + x[2] * (x[1] - x[0]))
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let d = self.dtype();
-        let ins = [&self.input, &self.end, &self.weight].map(|x| (x, wide(d)));
-        let y = emit(b, &ins, d, |p, r| {
+        Ok(Elementwise::widened(ins, d, floats(|x| x[0] + x[2] * (x[1] - x[0])), |p, r| {
             let y = p.binary(Binary::Sub, r[1], r[0]);
             let y = p.binary(Binary::Mul, r[2], y);
             p.binary(Binary::Add, r[0], y)
-        })?;
-        Ok(Some(vec![y]))
+        }))
     }
 
     fn cases() -> Vec<Case> {

@@ -3,11 +3,12 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
-use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
+use crate::op::{Case, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{float_of, number_of, single};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::sample;
-use crate::task::{Binary, Lowering, Scalar, Unary};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::task::{Binary, Scalar, Unary};
+use crate::{DType, OpError, ensure, op};
 
 /// Python's types: integers are `i64`, a float with anything is a float.
 fn python(a: &Operand, b: &Operand) -> DType {
@@ -33,8 +34,7 @@ fn types(rule: Types, a: &Operand, b: &Operand) -> (DType, DType) {
     let d = python(a, b);
     match rule {
         Types::Number => (d, d),
-        Types::Float if d.is_float() => (d, d),
-        Types::Float => (DType::F32, DType::F32),
+        Types::Float => (float_of(d), float_of(d)),
         Types::Comparison => (d, DType::Bool),
         Types::Truth => (DType::Bool, DType::Bool),
         Types::Bits => {
@@ -44,9 +44,12 @@ fn types(rule: Types, a: &Operand, b: &Operand) -> (DType, DType) {
     }
 }
 
-fn single(x: &Operand) -> Result<(), OpError> {
-    ensure!(x.count() == 1, "expected a single number, found {}", x.fact);
-    Ok(())
+fn plan<'a>(rule: Types, f: Binary, x: &'a Operand, y: &'a Operand) -> Result<impl Plan, OpError> {
+    single(x)?;
+    single(y)?;
+    let (d, out) = types(rule, x, y);
+    ensure!(rule != Types::Bits || !d.is_float(), "expected integers, found {d}");
+    Ok(Elementwise::new([(x, d), (y, d)], out, move |x| f.eval(x[0], x[1], d), move |p, r| p.binary(f, r[0], r[1])))
 }
 
 macro_rules! scalar {
@@ -56,24 +59,9 @@ macro_rules! scalar {
             $($kind)? $name { x: Operand as Number, y: Operand as Number } -> Number
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                single(&self.x)?;
-                single(&self.y)?;
-                let (compute, out) = types(Types::$rule, &self.x, &self.y);
-                ensure!(Types::$rule != Types::Bits || !compute.is_float(), "expected integers, found {}", compute);
-                fact(&[&self.x, &self.y], out)
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let (d, out) = types(Types::$rule, &self.x, &self.y);
-                evaluate(&[(&self.x, d), (&self.y, d)], out, |x| Binary::$f.eval(x[0], x[1], d))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let (d, out) = types(Types::$rule, &self.x, &self.y);
-                let y = emit(b, &[(&self.x, d), (&self.y, d)], out, |p, r| p.binary(Binary::$f, r[0], r[1]))?;
-                Ok(Some(vec![y]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                plan(Types::$rule, Binary::$f, &self.x, &self.y)
             }
 
             fn cases() -> Vec<Case> {
@@ -132,31 +120,24 @@ scalar! {
     (object) bit_or = Bits, Or;
 }
 
+/// `f` of a number that is read as `d`, or that number.
+fn of_one(x: &Operand, d: DType, f: Option<Unary>) -> Result<impl Plan, OpError> {
+    single(x)?;
+    let definition = move |x: &[Scalar]| f.map_or(x[0], |f| f.eval(x[0], d));
+    Ok(Elementwise::new([(x, d)], d, definition, move |p, r| f.map_or(r[0], |f| p.unary(f, r[0]))))
+}
+
 macro_rules! scalar_unary {
-    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident = $types:expr, $f:expr, $program:expr;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident = $dtype:expr, $f:expr;)*) => {$(
         op! {
             $(#[doc = $doc])+
             $($kind)? $name { x: Operand as Number } -> Number
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                single(&self.x)?;
-                let (_, out) = $types(self.x.dtype());
-                fact(&[&self.x], out)
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let (d, out): (DType, DType) = $types(self.x.dtype());
-                let f: fn(Scalar, DType) -> Scalar = $f;
-                evaluate(&[(&self.x, d)], out, |x| f(x[0], d))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let (d, out): (DType, DType) = $types(self.x.dtype());
-                let f: Option<Unary> = $program;
-                let y = emit(b, &[(&self.x, d)], out, |p, r| f.map_or(r[0], |f| p.unary(f, r[0])))?;
-                Ok(Some(vec![y]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let dtype: fn(DType) -> DType = $dtype;
+                of_one(&self.x, dtype(self.x.dtype()), $f)
             }
 
             fn cases() -> Vec<Case> {
@@ -168,13 +149,13 @@ macro_rules! scalar_unary {
 
 scalar_unary! {
     /// A Python number with its sign kept; `bool` becomes an integer.
-    ScalarUadd = |d| (number_of(d), number_of(d)), |x, _| x, None;
+    ScalarUadd = number_of, None;
     /// A Python number with its sign changed; `bool` becomes an integer.
-    ScalarUsub = |d| (number_of(d), number_of(d)), |x, d| Unary::Neg.eval(x, d), Some(Unary::Neg);
+    ScalarUsub = number_of, Some(Unary::Neg);
     /// Natural logarithm of a Python number, as a float.
-    ScalarLog = |d: DType| { let f = if d.is_float() { d } else { DType::F32 }; (f, f) }, |x, d| Unary::Log.eval(x, d), Some(Unary::Log);
+    ScalarLog = float_of, Some(Unary::Log);
     /// Whether a Python value is true, as `bool`.
-    ScalarBool = |_| (DType::Bool, DType::Bool), |x, _| x, None;
+    ScalarBool = |_| DType::Bool, None;
     /// Whether a Python value is false, as `bool`.
-    (object) bool_not = |_| (DType::Bool, DType::Bool), |x, d| Unary::Not.eval(x, d), Some(Unary::Not);
+    (object) bool_not = |_| DType::Bool, Some(Unary::Not);
 }

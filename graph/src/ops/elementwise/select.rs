@@ -1,10 +1,10 @@
 //! Choices between tensors by a mask.
 
-use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact};
+use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
-use crate::task::Lowering;
-use crate::{DType, Fact, OpError, Tensor, op};
+use crate::task::{Lowering, Scalar};
+use crate::{DType, OpError, op};
 
 op! {
     /// `input` where `condition` is true, else `other`; all three broadcast. The result has the common type of `input` and
@@ -12,23 +12,10 @@ op! {
     Select, aliases ["SelectV2"] { condition ["cond"]: Operand, input ["x"]: Operand, other ["y"]: Operand }
 }
 
-impl Select {
-    fn dtype(&self) -> DType {
-        DType::promote(self.input.dtype(), self.other.dtype())
-    }
-}
-
-impl Rule for Select {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[&self.condition, &self.input, &self.other], self.dtype())
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        choose(&self.condition, &self.input, &self.other, self.dtype())
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        lower_choice(&self.condition, &self.input, &self.other, self.dtype(), b)
+impl Planned for Select {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let out = DType::promote(self.input.dtype(), self.other.dtype());
+        Ok(choice(&self.condition, &self.input, &self.other, out))
     }
 
     fn cases() -> Vec<Case> {
@@ -54,17 +41,9 @@ op! {
     MaskedFill, aliases ["MaskedFillScalar"] { input_x ["input"]: Operand, mask: Operand, value: Operand }
 }
 
-impl Rule for MaskedFill {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[&self.input_x, &self.mask, &self.value], self.input_x.dtype())
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        choose(&self.mask, &self.value, &self.input_x, self.input_x.dtype())
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        lower_choice(&self.mask, &self.value, &self.input_x, self.input_x.dtype(), b)
+impl Planned for MaskedFill {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(choice(&self.mask, &self.value, &self.input_x, self.input_x.dtype()))
     }
 
     fn cases() -> Vec<Case> {
@@ -80,11 +59,13 @@ impl Rule for MaskedFill {
 }
 
 /// `yes` where `mask` is true, else `no`.
-pub(in crate::ops) fn choose(mask: &Operand, yes: &Operand, no: &Operand, out: DType) -> Result<Vec<Tensor>, OpError> {
-    evaluate(&[(mask, DType::Bool), (yes, out), (no, out)], out, |x| if x[0].truth() { x[1] } else { x[2] })
+fn choice<'a>(mask: &'a Operand, yes: &'a Operand, no: &'a Operand, out: DType) -> impl Plan {
+    let definition = |x: &[Scalar]| if x[0].truth() { x[1] } else { x[2] };
+    let ins = [(mask, DType::Bool), (yes, out), (no, out)];
+    Elementwise::new(ins, out, definition, |p, r| p.select(r[0], r[1], r[2]))
 }
 
-/// [`choose`] as a task.
+/// `yes` where `mask` is true, else `no`, as a task.
 pub(in crate::ops) fn lower_choice(
     mask: &Operand,
     yes: &Operand,
@@ -92,6 +73,5 @@ pub(in crate::ops) fn lower_choice(
     out: DType,
     b: &mut Lowering,
 ) -> Lowers {
-    let y = emit(b, &[(mask, DType::Bool), (yes, out), (no, out)], out, |p, r| p.select(r[0], r[1], r[2]))?;
-    Ok(Some(vec![y]))
+    choice(mask, yes, no, out).lower(b)
 }

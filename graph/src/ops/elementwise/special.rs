@@ -1,12 +1,33 @@
 //! Special functions.
 
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{evaluate_f64, fact, float_of};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::{DType, Fact, OpError, Tensor, op};
 
 use std::f64::consts::PI;
+
+/// A function of one float that has a definition only.
+struct Special<'a> {
+    x: &'a Operand,
+    f: fn(f64) -> f64,
+}
+
+impl Plan for Special<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], float_of(self.x.dtype()))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = float_of(self.x.dtype());
+        evaluate_f64(&[(self.x, d)], d, |x| (self.f)(x[0]))
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no such function")
+    }
+}
 
 macro_rules! special {
     ($($(#[doc = $doc:literal])+ $(($kind:ident))? $name:ident = $f:expr, $values:expr;)*) => {$(
@@ -15,19 +36,9 @@ macro_rules! special {
             $($kind)? $name { x: Operand }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                fact(&[&self.x], float_of(self.x.dtype()))
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let f: fn(f64) -> f64 = $f;
-                let d = float_of(self.x.dtype());
-                evaluate_f64(&[(&self.x, d)], d, |x| f(x[0]))
-            }
-
-            fn onnx(&self, _: &mut Emit) -> Forms {
-                no_form("ONNX has no such function")
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Special { x: &self.x, f: $f })
             }
 
             fn cases() -> Vec<Case> {

@@ -1,10 +1,11 @@
 //! Functions of one number: a table of name, type rule and function.
 
-use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact, float_of, number_of};
+use crate::op::{Case, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{float_of, number_of};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, filled, flags, sample};
-use crate::task::{Lowering, Unary};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::task::Unary;
+use crate::{DType, OpError, ensure, op};
 
 /// Which types a function takes and gives.
 #[derive(Clone, Copy, PartialEq)]
@@ -36,20 +37,11 @@ fn types(rule: Types, x: &Operand) -> (DType, DType) {
     }
 }
 
-fn infer(rule: Types, x: &Operand) -> Result<Vec<Fact>, OpError> {
+fn plan(rule: Types, f: Unary, x: &Operand) -> Result<impl Plan, OpError> {
     ensure!(rule != Types::Bits || !x.dtype().is_float(), "expected an integer type or bool, found {}", x.dtype());
-    fact(&[x], types(rule, x).1)
-}
-
-fn reference(rule: Types, f: Unary, x: &Operand) -> Result<Vec<Tensor>, OpError> {
     let (compute, out) = types(rule, x);
     let result = if f.is_test() { DType::Bool } else { compute };
-    evaluate(&[(x, compute)], out, |a| f.eval(a[0], result))
-}
-
-fn lower(rule: Types, f: Unary, x: &Operand, b: &mut Lowering) -> Lowers {
-    let (compute, out) = types(rule, x);
-    Ok(Some(vec![emit(b, &[(x, compute)], out, |p, r| p.unary(f, r[0]))?]))
+    Ok(Elementwise::new([(x, compute)], out, move |x| f.eval(x[0], result), move |p, r| p.unary(f, r[0])))
 }
 
 /// Numbers on which `f` is defined and of moderate size.
@@ -107,17 +99,9 @@ macro_rules! unary {
             $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                infer(Types::$rule, &self.$x)
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                reference(Types::$rule, Unary::$f, &self.$x)
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                lower(Types::$rule, Unary::$f, &self.$x, b)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                plan(Types::$rule, Unary::$f, &self.$x)
             }
 
             fn cases() -> Vec<Case> {

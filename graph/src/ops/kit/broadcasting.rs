@@ -25,6 +25,18 @@ pub(in crate::ops) fn size(dims: &[usize]) -> Result<usize, OpError> {
     checked_count(dims).ok_or_else(|| OpError::Invalid(format!("shape {dims:?} has too many elements")))
 }
 
+/// Refuses more than one element and none, as far as lengths are known.
+pub(in crate::ops) fn single(x: &Operand) -> Result<(), OpError> {
+    ensure!(x.dims().iter().flatten().all(|&d| d == 1), "expected a single number, found {}", x.fact);
+    Ok(())
+}
+
+/// Whether both have one shape, as far as lengths are known.
+pub(in crate::ops) fn alike(a: &Operand, b: &Operand) -> bool {
+    let agree = |(a, b): (Option<usize>, Option<usize>)| a.is_none() || b.is_none() || a == b;
+    a.rank() == b.rank() && a.dims().into_iter().zip(b.dims()).all(agree)
+}
+
 /// Refuses complex numbers.
 pub(in crate::ops) fn real(x: &Operand) -> Result<DType, OpError> {
     ensure!(!x.dtype().is_complex(), "expected a real type, found {}", x.dtype());
@@ -104,12 +116,14 @@ pub(in crate::ops) fn evaluate(xs: &[In], out: DType, f: impl Fn(&[Scalar]) -> S
     Ok(vec![tensor_of(out, &dims, &y)?])
 }
 
+/// A function of floats as one of numbers.
+pub(in crate::ops) fn floats(f: impl Fn(&[f64]) -> f64) -> impl Fn(&[Scalar]) -> Scalar {
+    move |args| Scalar::Float(f(&args.iter().map(|a| a.as_f64()).collect::<Vec<_>>()))
+}
+
 /// [`evaluate`] for functions of floats.
 pub(in crate::ops) fn evaluate_f64(xs: &[In], out: DType, f: impl Fn(&[f64]) -> f64) -> Result<Vec<Tensor>, OpError> {
-    evaluate(xs, out, |args| {
-        let args: Vec<f64> = args.iter().map(|a| a.as_f64()).collect();
-        Scalar::Float(f(&args))
-    })
+    evaluate(xs, out, floats(f))
 }
 
 /// Lowering: the program that `f` writes, given the registers of the operands. Known single elements become constants of

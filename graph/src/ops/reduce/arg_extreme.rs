@@ -1,79 +1,87 @@
 //! Positions of the largest and smallest elements.
 
-use super::reduction::{position, reduced};
-use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Lowers, Operand, Rule};
+use super::reduction::{axes_of, position, reduced};
+use crate::onnx::{Edge, Emit, Forms, NoForm, reduce};
+use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::{Lowering, ReduceKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
-/// The dimension that `axis` names, which must not be empty; a scalar has axis 0.
-fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
-    if x.rank() == 0 && matches!(axis, 0 | -1) {
-        return Ok(None);
-    }
-    let d = x.axis(axis)?;
-    ensure!(x.dims()[d] != Some(0), "expected at least one element along axis {axis}, found {}", x.fact);
-    Ok(Some(d))
-}
+/// The position and the element.
+type Found<T> = [T; 2];
 
-/// Which extreme, along which axis, and the type of its position.
+/// Which extreme, along which axis, the type of its position, and which of both are results: the position (0) and the
+/// element (1).
 struct Extreme<'a> {
     x: &'a Operand,
     axis: i64,
     keep: bool,
     smallest: bool,
     index: DType,
+    results: &'static [usize],
 }
 
 impl Extreme<'_> {
-    /// The position and the element of `x`.
-    fn onnx(&self, e: &mut Emit, x: Edge) -> Result<[Edge; 2], NoForm> {
+    fn kinds(&self) -> Found<ReduceKind> {
+        if self.smallest { [ReduceKind::ArgMin, ReduceKind::Min] } else { [ReduceKind::ArgMax, ReduceKind::Max] }
+    }
+
+    /// The axis, along which there must be an element.
+    fn axes(&self) -> Result<Vec<usize>, OpError> {
+        let (x, axes) = (self.x, axes_of(self.x, self.axis)?);
+        let some = axes.iter().all(|&d| x.dims()[d] != Some(0));
+        ensure!(some, "expected at least one element along axis {}, found {}", self.axis, x.fact);
+        Ok(axes)
+    }
+
+    fn results<T: Clone>(&self, found: &Found<T>) -> Vec<T> {
+        self.results.iter().map(|&i| found[i].clone()).collect()
+    }
+
+    /// The form for `x`, of which only the element type counts.
+    fn of(&self, e: &mut Emit, x: Edge) -> Result<Found<Edge>, NoForm> {
         let (d, axes) = (self.x.dtype(), self.axes()?);
-        let kinds = [[ReduceKind::ArgMax, ReduceKind::Max], [ReduceKind::ArgMin, ReduceKind::Min]];
-        let kinds = kinds[usize::from(self.smallest)];
         if axes.is_empty() {
             return Ok([e.constant(Tensor::from_i64s(self.index, &[], &[0])?), x]);
         }
-        let at = crate::onnx::reduce(e, kinds[0], x, &axes, self.keep, d, self.index);
-        let of = crate::onnx::reduce(e, kinds[1], x, &axes, self.keep, d, d);
-        Ok([at, of])
+        let [at, of] = self.kinds();
+        Ok([reduce(e, at, x, &axes, self.keep, d, self.index), reduce(e, of, x, &axes, self.keep, d, d)])
     }
+}
 
-    fn axes(&self) -> Result<Vec<usize>, OpError> {
-        Ok(dimension(self.x, self.axis)?.into_iter().collect())
-    }
-
-    /// Facts of the position and of the element.
-    fn infer(&self) -> Result<[Fact; 2], OpError> {
+impl Plan for Extreme<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], self.index)?;
         ensure!(matches!(self.index, DType::I32 | DType::I64), "expected i32 or i64 positions, found {}", self.index);
         let shape = reduced(self.x.shape(), &self.axes()?, self.keep);
-        Ok([Fact { dtype: self.index, shape: shape.clone() }, Fact { dtype: self.x.dtype(), shape }])
+        Ok(self.results(&[self.index, self.x.dtype()].map(|dtype| Fact { dtype, shape: shape.clone() })))
     }
 
-    /// The position and the element.
-    fn reference(&self) -> Result<[Tensor; 2], OpError> {
-        let [at, of] = self.infer()?;
-        let data = scalars(self.x.tensor()?, self.x.dtype())?;
-        let groups = Groups::new(self.x.shape(), &self.axes()?);
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (axes, d) = (self.axes()?, self.x.dtype());
+        let shape = reduced(self.x.shape(), &axes, self.keep);
+        let data = scalars(self.x.tensor()?, d)?;
+        let groups = Groups::new(self.x.shape(), &axes);
         let index = groups.map(&data, |g| position(g, self.smallest) as i64)?;
         let value = groups.map(&data, |g| g[position(g, self.smallest)])?;
-        Ok([Tensor::from_i64s(at.dtype, &at.shape, &index)?, tensor_of(of.dtype, &of.shape, &value)?])
+        Ok(self.results(&[Tensor::from_i64s(self.index, &shape, &index)?, tensor_of(d, &shape, &value)?]))
     }
 
-    fn lower(&self, element: bool, b: &mut Lowering) -> Result<[crate::task::V; 2], OpError> {
-        let axes = self.axes()?;
-        let kinds = [[ReduceKind::ArgMax, ReduceKind::Max], [ReduceKind::ArgMin, ReduceKind::Min]];
-        let [at, of] = kinds[usize::from(self.smallest)];
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (axes, [at, of]) = (self.axes()?, self.kinds());
         let x = b.cast(self.x.v, number_of(self.x.dtype()));
         let index = b.reduce(at, x, &axes, self.keep, self.index)?;
-        if !element {
-            return Ok([index, index]);
+        if !self.results.contains(&1) {
+            return Ok(Some(vec![index]));
         }
         let value = b.reduce(of, x, &axes, self.keep, self.index)?;
-        Ok([index, b.cast(value, self.x.dtype())])
+        Ok(Some(self.results(&[index, b.cast(value, self.x.dtype())])))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(self.x)?;
+        Ok(Some(self.results(&self.of(e, x)?)))
     }
 }
 
@@ -84,32 +92,10 @@ macro_rules! position {
             $name { $x: Operand, axis: i64 = -1, output_type: DType = DType::I32 }
         }
 
-        impl $name {
-            fn extreme(&self) -> Extreme<'_> {
-                Extreme { x: &self.$x, axis: self.axis, keep: false, smallest: $smallest, index: self.output_type }
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let [index, _] = self.extreme().infer()?;
-                Ok(vec![index])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let [index, _] = self.extreme().reference()?;
-                Ok(vec![index])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let [index, _] = self.extreme().lower(false, b)?;
-                Ok(Some(vec![index]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let x = e.edge(&self.$x)?;
-                let [index, _] = self.extreme().onnx(e, x)?;
-                Ok(Some(vec![index]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let (x, axis, index) = (&self.$x, self.axis, self.output_type);
+                Ok(Extreme { x, axis, keep: false, smallest: $smallest, index, results: &[0] })
             }
 
             fn cases() -> Vec<Case> {
@@ -132,6 +118,67 @@ position! {
     Argmin(x) = true;
 }
 
+/// The position of an extreme along `dim`, or in the flattened operand.
+struct Position<'a> {
+    x: &'a Operand,
+    dim: Option<i64>,
+    keep: bool,
+    smallest: bool,
+}
+
+impl Position<'_> {
+    /// The operand, flattened for all dimensions.
+    fn flat(&self) -> Result<Operand, OpError> {
+        let mut x = self.x.clone();
+        if self.dim.is_none() {
+            x.fact = Fact::new(x.dtype(), &[x.count()]).into();
+            x.known = x.known.map(|t| t.reshape(&x.fact.shape)).transpose()?;
+        }
+        Ok(x)
+    }
+
+    fn shape(&self, found: &Fact) -> Vec<usize> {
+        if self.dim.is_none() && self.keep { vec![1; self.x.rank()] } else { found.shape.to_vec() }
+    }
+
+    fn extreme<'a>(&self, x: &'a Operand) -> Extreme<'a> {
+        let (axis, keep) = (self.dim.unwrap_or(0), self.keep && self.dim.is_some());
+        Extreme { x, axis, keep, smallest: self.smallest, index: DType::I64, results: &[0] }
+    }
+}
+
+impl Plan for Position<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let found = self.extreme(&self.flat()?).infer()?;
+        Ok(vec![Fact::new(DType::I64, &self.shape(&found[0]))])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let found = self.extreme(&self.flat()?).reference()?;
+        Ok(vec![found[0].reshape(&self.shape(&found[0].fact()))?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let mut x = self.flat()?;
+        x.v = b.reshape(x.v, &x.fact.shape)?;
+        let Some(found) = self.extreme(&x).lower(b)? else { return Ok(None) };
+        let dims = self.shape(&b.fact(found[0]).clone());
+        Ok(Some(vec![b.reshape(found[0], &dims)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let mut x = e.edge(self.x)?;
+        if self.dim.is_none() {
+            x = e.reshape(x, &[-1]);
+        }
+        let [mut index, _] = self.extreme(self.x).of(e, x)?;
+        if self.dim.is_none() && self.keep {
+            index = e.unsqueeze(index, &(0..self.x.rank() as i64).collect::<Vec<_>>());
+        }
+        Ok(Some(vec![index]))
+    }
+}
+
 macro_rules! position_of_all {
     ($($(#[doc = $doc:literal])+ $name:ident = $smallest:literal;)*) => {$(
         op! {
@@ -139,59 +186,9 @@ macro_rules! position_of_all {
             $name { input: Operand, dim: Option<i64> = None, keepdim: bool = false }
         }
 
-        impl $name {
-            /// The operand, flattened for all dimensions.
-            fn flat(&self) -> Result<Operand, OpError> {
-                let mut x = self.input.clone();
-                if self.dim.is_none() {
-                    x.fact = Fact::new(x.dtype(), &[x.count()]).into();
-                    x.known = x.known.map(|t| t.reshape(&x.fact.shape)).transpose()?;
-                }
-                Ok(x)
-            }
-
-            fn shape(&self, found: &Fact) -> Vec<usize> {
-                if self.dim.is_none() && self.keepdim { vec![1; self.input.rank()] } else { found.shape.to_vec() }
-            }
-
-            fn extreme<'a>(&self, x: &'a Operand) -> Extreme<'a> {
-                let keep = self.keepdim && self.dim.is_some();
-                Extreme { x, axis: self.dim.unwrap_or(0), keep, smallest: $smallest, index: DType::I64 }
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let x = self.flat()?;
-                let [index, _] = self.extreme(&x).infer()?;
-                Ok(vec![Fact::new(DType::I64, &self.shape(&index))])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let x = self.flat()?;
-                let [index, _] = self.extreme(&x).reference()?;
-                Ok(vec![index.reshape(&self.shape(&index.fact()))?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let mut x = self.flat()?;
-                x.v = b.reshape(x.v, &x.fact.shape)?;
-                let [index, _] = self.extreme(&x).lower(false, b)?;
-                let dims = self.shape(&b.fact(index).clone());
-                Ok(Some(vec![b.reshape(index, &dims)?]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let mut edge = e.edge(&self.input)?;
-                if self.dim.is_none() {
-                    edge = e.reshape(edge, &[-1]);
-                }
-                // Of a flattened operand only the element type counts.
-                let [mut index, _] = self.extreme(&self.input).onnx(e, edge)?;
-                if self.dim.is_none() && self.keepdim {
-                    index = e.unsqueeze(index, &(0..self.input.rank() as i64).collect::<Vec<_>>());
-                }
-                Ok(Some(vec![index]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Position { x: &self.input, dim: self.dim, keep: self.keepdim, smallest: $smallest })
             }
 
             fn cases() -> Vec<Case> {
@@ -214,38 +211,16 @@ position_of_all! {
 }
 
 macro_rules! extreme {
-    ($($(#[doc = $doc:literal])+ $name:ident($axis:ident = $default:literal, $keep:ident) = $smallest:literal, $order:expr;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident($axis:ident = $default:literal, $keep:ident) = $smallest:literal, $results:expr;)*) => {$(
         op! {
             $(#[doc = $doc])+
             $name { input: Operand, $axis: i64 = $default, $keep: bool = false }
         }
 
-        impl $name {
-            fn extreme(&self) -> Extreme<'_> {
-                Extreme { x: &self.input, axis: self.$axis, keep: self.$keep, smallest: $smallest, index: DType::I64 }
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let found = self.extreme().infer()?;
-                Ok($order.map(|i: usize| found[i].clone()).to_vec())
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let found = self.extreme().reference()?;
-                Ok($order.map(|i: usize| found[i].clone()).to_vec())
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let found = self.extreme().lower(true, b)?;
-                Ok(Some($order.map(|i: usize| found[i]).to_vec()))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let x = e.edge(&self.input)?;
-                let found = self.extreme().onnx(e, x)?;
-                Ok(Some($order.map(|i: usize| found[i]).to_vec()))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let (x, axis, keep) = (&self.input, self.$axis, self.$keep);
+                Ok(Extreme { x, axis, keep, smallest: $smallest, index: DType::I64, results: &$results })
             }
 
             fn cases() -> Vec<Case> {

@@ -1,16 +1,12 @@
 //! Running sums, products and extremes.
 
+use super::reduction::{axes_of, dimension};
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::{Binary, Lowering, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
-
-/// The dimension that `axis` names; none for a scalar.
-fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
-    if x.rank() == 0 && matches!(axis, 0 | -1) { Ok(None) } else { x.axis(axis).map(Some) }
-}
 
 /// A running sum or product.
 struct Running<'a> {
@@ -23,6 +19,44 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
+    fn row(&self, row: &[Scalar], d: DType) -> Vec<Scalar> {
+        let (f, first) = match self.kind {
+            ScanKind::Sum => (Binary::Add, 0.0),
+            ScanKind::Prod => (Binary::Mul, 1.0),
+        };
+        let mut sum = if d.is_float() { Scalar::Float(first) } else { Scalar::Int(first as i64) };
+        let mut out = vec![sum; row.len()];
+        for i in 0..row.len() {
+            let i = if self.reverse { row.len() - 1 - i } else { i };
+            let next = f.eval(sum, row[i], d);
+            out[i] = if self.exclusive { sum } else { next };
+            sum = next;
+        }
+        out
+    }
+}
+
+impl Plan for Running<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        dimension(self.x, self.axis)?;
+        fact(&[self.x], self.out)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axes = axes_of(self.x, self.axis)?;
+        let d = number_of(self.out);
+        let data = scalars(self.x.tensor()?, d)?;
+        let y = Groups::new(self.x.shape(), &axes).replace(&data, Scalar::Int(0), |g| self.row(g, d))?;
+        Ok(vec![tensor_of(self.out, self.x.shape(), &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let x = b.cast(self.x.v, number_of(self.out));
+        let Some(axis) = dimension(self.x, self.axis)? else { return Ok(None) };
+        let y = b.scan(self.kind, x, axis, self.exclusive, self.reverse);
+        Ok(Some(vec![b.cast(y, self.out)]))
+    }
+
     fn onnx(&self, e: &mut Emit) -> Forms {
         if self.kind == ScanKind::Prod {
             return no_form("ONNX has no running product");
@@ -41,43 +75,6 @@ impl Running<'_> {
             y = e.squeeze(y, &[0]);
         }
         Ok(Some(vec![e.cast(y, wide, self.out)]))
-    }
-
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        dimension(self.x, self.axis)?;
-        fact(&[self.x], self.out)
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let axes: Vec<usize> = dimension(self.x, self.axis)?.into_iter().collect();
-        let d = number_of(self.out);
-        let data = scalars(self.x.tensor()?, d)?;
-        let y = Groups::new(self.x.shape(), &axes).replace(&data, Scalar::Int(0), |g| self.row(g, d))?;
-        Ok(vec![tensor_of(self.out, self.x.shape(), &y)?])
-    }
-
-    fn row(&self, row: &[Scalar], d: DType) -> Vec<Scalar> {
-        let (f, first) = match self.kind {
-            ScanKind::Sum => (Binary::Add, 0.0),
-            ScanKind::Prod => (Binary::Mul, 1.0),
-        };
-        let mut sum = if d.is_float() { Scalar::Float(first) } else { Scalar::Int(first as i64) };
-        let mut out = vec![sum; row.len()];
-        for i in 0..row.len() {
-            let i = if self.reverse { row.len() - 1 - i } else { i };
-            let next = f.eval(sum, row[i], d);
-            out[i] = if self.exclusive { sum } else { next };
-            sum = next;
-        }
-        out
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let d = number_of(self.out);
-        let x = b.cast(self.x.v, d);
-        let Some(axis) = dimension(self.x, self.axis)? else { return Ok(None) };
-        let y = b.scan(self.kind, x, axis, self.exclusive, self.reverse);
-        Ok(Some(vec![b.cast(y, self.out)]))
     }
 }
 
@@ -98,28 +95,10 @@ macro_rules! running {
             $name { $x: Operand, axis: i64, exclusive: bool = false, reverse: bool = false }
         }
 
-        impl $name {
-            fn running(&self) -> Running<'_> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 let (kind, exclusive, reverse) = (ScanKind::$kind, self.exclusive, self.reverse);
-                Running { x: &self.$x, axis: self.axis, kind, exclusive, reverse, out: self.$x.dtype() }
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                self.running().infer()
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.running().reference()
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                self.running().lower(b)
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                self.running().onnx(e)
+                Ok(Running { x: &self.$x, axis: self.axis, kind, exclusive, reverse, out: self.$x.dtype() })
             }
 
             fn cases() -> Vec<Case> {
@@ -147,29 +126,11 @@ op! {
     CumsumExt { input: Operand, dim: i64, dtype: Option<DType> = None }
 }
 
-impl CumsumExt {
-    fn running(&self) -> Running<'_> {
+impl Planned for CumsumExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let d = self.input.dtype();
         let out = self.dtype.unwrap_or(if d.is_float() { d } else { DType::I64 });
-        Running { x: &self.input, axis: self.dim, kind: ScanKind::Sum, exclusive: false, reverse: false, out }
-    }
-}
-
-impl Rule for CumsumExt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.running().infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.running().reference()
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.running().lower(b)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        self.running().onnx(e)
+        Ok(Running { x: &self.input, axis: self.dim, kind: ScanKind::Sum, exclusive: false, reverse: false, out })
     }
 
     fn cases() -> Vec<Case> {
@@ -193,7 +154,7 @@ impl Rule for CumulativeLogsumexp {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let axes: Vec<usize> = dimension(&self.x, self.axis)?.into_iter().collect();
+        let axes = axes_of(&self.x, self.axis)?;
         let (d, dims) = (self.x.dtype(), self.x.shape());
         let lowest = match d {
             DType::F16 => f64::from(half::f16::MIN),
@@ -235,20 +196,49 @@ impl Rule for CumulativeLogsumexp {
     }
 }
 
-/// The last largest (or smallest) element so far and its position; a NaN stays.
-fn extremes(row: &[Scalar], smallest: bool, d: DType) -> Vec<(Scalar, i64)> {
-    let keeps = |best: Scalar, x: Scalar| {
-        best.as_f64().is_nan()
-            || !x.as_f64().is_nan() && (if smallest { Binary::Lt } else { Binary::Gt }).eval(best, x, d).truth()
-    };
-    let mut out: Vec<(Scalar, i64)> = Vec::with_capacity(row.len());
-    for (i, &x) in row.iter().enumerate() {
-        out.push(match out.last() {
-            Some(&best) if keeps(best.0, x) => best,
-            _ => (x, i as i64),
-        });
+/// The last largest (or smallest) elements so far and their positions; a NaN stays.
+struct Extremes<'a> {
+    x: &'a Operand,
+    axis: i64,
+    smallest: bool,
+    index: DType,
+}
+
+impl Extremes<'_> {
+    fn row(&self, row: &[Scalar], d: DType) -> Vec<(Scalar, i64)> {
+        let beats = if self.smallest { Binary::Lt } else { Binary::Gt };
+        let keeps =
+            |best: Scalar, x: Scalar| best.as_f64().is_nan() || !x.as_f64().is_nan() && beats.eval(best, x, d).truth();
+        let mut out: Vec<(Scalar, i64)> = Vec::with_capacity(row.len());
+        for (i, &x) in row.iter().enumerate() {
+            out.push(match out.last() {
+                Some(&best) if keeps(best.0, x) => best,
+                _ => (x, i as i64),
+            });
+        }
+        out
     }
-    out
+}
+
+impl Plan for Extremes<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        dimension(self.x, self.axis)?;
+        fact(&[self.x], self.x.dtype())?;
+        Ok(vec![self.x.fact.clone(), Fact::new(self.index, self.x.shape())])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let axes = axes_of(self.x, self.axis)?;
+        let (d, dims) = (self.x.dtype(), self.x.shape());
+        let data = scalars(self.x.tensor()?, d)?;
+        let y = Groups::new(dims, &axes).replace(&data, (Scalar::Int(0), 0), |g| self.row(g, d))?;
+        let (value, index): (Vec<Scalar>, Vec<i64>) = y.into_iter().unzip();
+        Ok(vec![tensor_of(d, dims, &value)?, Tensor::from_i64s(self.index, dims, &index)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no running extreme")
+    }
 }
 
 macro_rules! extremes {
@@ -258,26 +248,9 @@ macro_rules! extremes {
             $name $(, aliases [$alias])? { input: Operand, $axis [$old]: i64 }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                dimension(&self.input, self.$axis)?;
-                fact(&[&self.input], self.input.dtype())?;
-                Ok(vec![self.input.fact.clone(), Fact::new(DType::$index, self.input.shape())])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let axes: Vec<usize> = dimension(&self.input, self.$axis)?.into_iter().collect();
-                let (d, dims) = (self.input.dtype(), self.input.shape());
-                let data = scalars(self.input.tensor()?, d)?;
-                let zero = (Scalar::Int(0), 0);
-                let y = Groups::new(dims, &axes).replace(&data, zero, |g| extremes(g, $smallest, d))?;
-                let value: Vec<Scalar> = y.iter().map(|y| y.0).collect();
-                let index: Vec<Scalar> = y.iter().map(|y| Scalar::Int(y.1)).collect();
-                Ok(vec![tensor_of(d, dims, &value)?, tensor_of(DType::$index, dims, &index)?])
-            }
-
-            fn onnx(&self, _: &mut Emit) -> Forms {
-                no_form("ONNX has no running extreme")
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Extremes { x: &self.input, axis: self.$axis, smallest: $smallest, index: DType::$index })
             }
 
             fn cases() -> Vec<Case> {

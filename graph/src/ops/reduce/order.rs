@@ -1,10 +1,11 @@
 //! Sorting: positions and values in order. NaN counts as larger than every number. Equal elements keep their order, but for
 //! `TopK`, whose description says which it has.
 
+use super::reduction::{axes_of, dimension};
 use super::selection::select;
 use crate::bounds::{self, Exceeded};
-use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
-use crate::op::{Case, Operand, Rule};
+use crate::onnx::{Emit, Forms, machine, no_form};
+use crate::op::{Case, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::Scalar;
@@ -76,15 +77,66 @@ struct Sorting<'a> {
     k: Option<i64>,
     ties: Ties,
     index: DType,
+    /// Whether the elements are a result, beside their positions.
+    values: bool,
 }
 
-impl Sorting<'_> {
+impl<'a> Sorting<'a> {
+    /// All elements, and positions of type `index`. Equal elements keep their order.
+    fn new(x: &'a Operand, axis: i64, descending: bool, index: DType) -> Sorting<'a> {
+        Sorting { x, axis, descending, k: None, ties: Ties::Stable, index, values: true }
+    }
+
+    fn shape(&self) -> Result<Shape, OpError> {
+        let mut shape: Shape = self.x.fact.shape.clone();
+        let axis = dimension(self.x, self.axis)?;
+        let len = axis.map_or(1, |a| shape[a]);
+        if let Some(k) = self.k {
+            ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
+            axis.into_iter().for_each(|a| shape[a] = k as usize);
+        }
+        Ok(shape)
+    }
+
+    fn results<T>(&self, value: T, index: T) -> Vec<T> {
+        if self.values { vec![value, index] } else { vec![index] }
+    }
+}
+
+impl Plan for Sorting<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], self.x.dtype())?;
+        let [value, index] = [self.x.dtype(), self.index];
+        let shape = self.shape()?;
+        Ok(self.results(Fact { dtype: value, shape: shape.clone() }, Fact { dtype: index, shape }))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (shape, d) = (self.shape()?, self.x.dtype());
+        let axes = axes_of(self.x, self.axis)?;
+        let data = scalars(self.x.tensor()?, d)?;
+        let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
+            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d)?;
+            Ok::<_, OpError>(at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>())
+        })?;
+        let mut value = vec![Scalar::Int(0); crate::count(&shape)];
+        let mut index = vec![0; value.len()];
+        let out = Groups::new(&shape, &axes);
+        for (start, row) in out.starts.iter().zip(rows) {
+            for (step, (x, i)) in out.steps.iter().zip(row?) {
+                value[start + step] = x;
+                index[start + step] = i;
+            }
+        }
+        Ok(self.results(tensor_of(d, &shape, &value)?, Tensor::from_i64s(self.index, &shape, &index)?))
+    }
+
     /// `TopK`, which keeps the order of equal elements; NaN has no place of its own there.
-    fn onnx(&self, e: &mut Emit) -> Result<Vec<Edge>, NoForm> {
+    fn onnx(&self, e: &mut Emit) -> Forms {
         let d = self.x.dtype();
         let wide = if d == DType::Bool { DType::I32 } else { machine(d) };
         let mut x = e.as_type(self.x, wide)?;
-        let axis = self.axis()?;
+        let axis = dimension(self.x, self.axis)?;
         if axis.is_none() {
             x = e.unsqueeze(x, &[0]);
         }
@@ -100,117 +152,67 @@ impl Sorting<'_> {
         if axis.is_none() {
             (value, index) = (e.squeeze(value, &[0]), e.squeeze(index, &[0]));
         }
-        Ok(vec![e.cast(value, wide, d), e.cast(index, DType::I64, self.index)])
+        Ok(Some(self.results(e.cast(value, wide, d), e.cast(index, DType::I64, self.index))))
     }
-
-    fn axis(&self) -> Result<Option<usize>, OpError> {
-        if self.x.rank() == 0 && matches!(self.axis, 0 | -1) { Ok(None) } else { self.x.axis(self.axis).map(Some) }
-    }
-
-    fn shape(&self) -> Result<Shape, OpError> {
-        let mut shape: Shape = self.x.fact.shape.clone();
-        let axis = self.axis()?;
-        let len = axis.map_or(1, |a| shape[a]);
-        if let Some(k) = self.k {
-            ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
-            axis.into_iter().for_each(|a| shape[a] = k as usize);
-        }
-        Ok(shape)
-    }
-
-    /// Facts of the values and of the positions.
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[self.x], self.x.dtype())?;
-        let shape = self.shape()?;
-        Ok(vec![Fact { dtype: self.x.dtype(), shape: shape.clone() }, Fact { dtype: self.index, shape }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (shape, d) = (self.shape()?, self.x.dtype());
-        let axes: Vec<usize> = self.axis()?.into_iter().collect();
-        let data = scalars(self.x.tensor()?, d)?;
-        let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
-            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d)?;
-            Ok::<_, OpError>(at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>())
-        })?;
-        let mut value = vec![Scalar::Int(0); crate::count(&shape)];
-        let mut index = vec![0; value.len()];
-        let out = Groups::new(&shape, &axes);
-        for (start, row) in out.starts.iter().zip(rows) {
-            for (step, (x, i)) in out.steps.iter().zip(row?) {
-                value[start + step] = x;
-                index[start + step] = i;
-            }
-        }
-        Ok(vec![tensor_of(d, &shape, &value)?, Tensor::from_i64s(self.index, &shape, &index)?])
-    }
-}
-
-macro_rules! sorted {
-    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident : $t:ty $(= $default:expr)?),* } = $rule:expr, $results:expr, [$($case:expr),*];)*) => {$(
-        op! {
-            $(#[doc = $doc])+
-            $name { $($field: $t $(= $default)?),* }
-        }
-
-        impl $name {
-            fn sorting(&self) -> Sorting<'_> {
-                let rule: fn(&$name) -> Sorting<'_> = $rule;
-                rule(self)
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok($results(self.sorting().infer()?))
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok($results(self.sorting().reference()?))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let found = self.sorting().onnx(e)?;
-                Ok(Some($results(found)))
-            }
-
-            fn cases() -> Vec<Case> {
-                vec![$($case),*]
-            }
-        }
-    )*};
-}
-
-/// Both results.
-fn both<T>(found: Vec<T>) -> Vec<T> {
-    found
-}
-
-/// The positions.
-fn positions<T>(mut found: Vec<T>) -> Vec<T> {
-    found.split_off(1)
 }
 
 const TIES: [f64; 5] = [2.0, -1.0, 2.0, f64::NAN, 0.5];
 
-sorted! {
+op! {
     /// The `k` largest (`largest`) or smallest elements along `dim`, in order, and their positions (`i64`). Equal elements keep
     /// their order, and the first of them are taken.
     TopkExt { input: Operand, k: i64, dim: i64 = -1, largest: bool = true, sorted: bool = true }
-        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.largest, k: Some(op.k), ties: Ties::Stable, index: DType::I64 }, both,
-        [sample().arg(wave(DType::F32, &[3, 17])).int(4).exact("last"),
-         sample().arg(wave(DType::F32, &[5, 3])).int(2).int(0).flag(false).exact("smallest"),
-         sample().arg(cycle(DType::U8, &[6], &[3.0, 0.0, 200.0])).int(3).int(0).flag(false).exact("smallest of bytes")];
+}
+
+impl Planned for TopkExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Sorting { k: Some(self.k), ..Sorting::new(&self.input, self.dim, self.largest, DType::I64) })
+    }
+
+    fn cases() -> Vec<Case> {
+        let bytes = cycle(DType::U8, &[6], &[3.0, 0.0, 200.0]);
+        vec![
+            sample().arg(wave(DType::F32, &[3, 17])).int(4).exact("last"),
+            sample().arg(wave(DType::F32, &[5, 3])).int(2).int(0).flag(false).exact("smallest"),
+            sample().arg(bytes).int(3).int(0).flag(false).exact("smallest of bytes"),
+        ]
+    }
+}
+
+op! {
     /// The elements along `dim` in order, and their positions (`i64`). Equal elements keep their order.
     SortExt { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
-        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, both,
-        [sample().arg(wave(DType::F32, &[3, 17])).exact("last"),
-         sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).flag(true).exact("descending ties")];
+}
+
+impl Planned for SortExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Sorting::new(&self.input, self.dim, self.descending, DType::I64))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().arg(wave(DType::F32, &[3, 17])).exact("last"),
+            sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).flag(true).exact("descending ties"),
+        ]
+    }
+}
+
+op! {
     /// Positions (`i64`) of the elements along `dim` in order.
     ArgSort { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
-        = |op| Sorting { x: &op.input, axis: op.dim, descending: op.descending, k: None, ties: Ties::Stable, index: DType::I64 }, positions,
-        [sample().arg(wave(DType::I32, &[5, 3])).int(0).exact("first"),
-         sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).exact("ties")];
+}
+
+impl Planned for ArgSort {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Sorting { values: false, ..Sorting::new(&self.input, self.dim, self.descending, DType::I64) })
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().arg(wave(DType::I32, &[5, 3])).int(0).exact("first"),
+            sample().arg(cycle(DType::F32, &[2, 5], &TIES)).int(1).exact("ties"),
+        ]
+    }
 }
 
 op! {
@@ -218,30 +220,9 @@ op! {
     classic Sort { x: Operand, axis: i64 = -1, descending: bool = false }
 }
 
-impl Sort {
-    fn sorting(&self) -> Sorting<'_> {
-        Sorting {
-            x: &self.x,
-            axis: self.axis,
-            descending: self.descending,
-            k: None,
-            ties: Ties::Stable,
-            index: DType::I32,
-        }
-    }
-}
-
-impl Rule for Sort {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.sorting().infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.sorting().reference()
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        self.sorting().onnx(e).map(Some)
+impl Planned for Sort {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Sorting::new(&self.x, self.axis, self.descending, DType::I32))
     }
 
     fn cases() -> Vec<Case> {
@@ -260,30 +241,10 @@ op! {
     classic TopK { input_x: Operand, k: i64 as Input, sorted: bool = true }
 }
 
-impl TopK {
-    fn sorting(&self) -> Sorting<'_> {
-        Sorting {
-            x: &self.input_x,
-            axis: -1,
-            descending: true,
-            k: Some(self.k),
-            ties: Ties::Selected,
-            index: DType::I32,
-        }
-    }
-}
-
-impl Rule for TopK {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.sorting().infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.sorting().reference()
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        self.sorting().onnx(e).map(Some)
+impl Planned for TopK {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let all = Sorting::new(&self.input_x, -1, true, DType::I32);
+        Ok(Sorting { k: Some(self.k), ties: Ties::Selected, ..all })
     }
 
     fn cases() -> Vec<Case> {

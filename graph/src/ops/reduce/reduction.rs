@@ -1,7 +1,7 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
-use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule};
+use crate::onnx::{Emit, Forms, machine, no_form, reduce};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
@@ -35,6 +35,16 @@ impl Axes {
     }
 }
 
+/// The dimension that `axis` names; none of a scalar, which has axis 0.
+pub(super) fn dimension(x: &Operand, axis: i64) -> Result<Option<usize>, OpError> {
+    if x.rank() == 0 && matches!(axis, 0 | -1) { Ok(None) } else { x.axis(axis).map(Some) }
+}
+
+/// [`dimension`] as a list of axes.
+pub(super) fn axes_of(x: &Operand, axis: i64) -> Result<Vec<usize>, OpError> {
+    Ok(dimension(x, axis)?.into_iter().collect())
+}
+
 /// The shape of `dims` after a reduction along `axes`.
 pub(in crate::ops) fn reduced(dims: &[usize], axes: &[usize], keep: bool) -> Shape {
     (0..dims.len()).filter_map(|d| if axes.contains(&d) { keep.then_some(1) } else { Some(dims[d]) }).collect()
@@ -51,73 +61,110 @@ pub(in crate::ops) struct Reduction<'a> {
     pub out: DType,
 }
 
-impl Reduction<'_> {
+impl<'a> Reduction<'a> {
     pub fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], self.out)?;
-        Ok(vec![Fact { dtype: self.out, shape: reduced(self.x.shape(), &self.axes, self.keep) }])
+        Ok(vec![Fact { dtype: self.out, shape: self.shape() }])
     }
 
-    /// By the definition of `kind`. The largest of no numbers is what no number is below, the smallest what none is above.
-    pub fn reference(&self, kind: ReduceKind) -> Result<Vec<Tensor>, OpError> {
-        let Some(bound) = self.of_nothing(kind)? else { return self.groups(|g| fold(kind, g, self.compute)) };
-        let shape = reduced(self.x.shape(), &self.axes, self.keep);
-        Ok(vec![Tensor::filled(self.compute, &shape, bound.bytes())?])
-    }
-
-    /// The number that all results are if they are extremes of nothing.
-    fn of_nothing(&self, kind: ReduceKind) -> Result<Option<Tensor>, OpError> {
-        let extreme = matches!(kind, ReduceKind::Max | ReduceKind::Min);
-        let nothing = self.axes.iter().any(|&a| self.x.shape()[a] == 0);
-        let some = size(&reduced(self.x.shape(), &self.axes, self.keep))? > 0;
-        if !(extreme && nothing && some) {
-            return Ok(None);
-        }
-        if self.x.dtype() == DType::Bool {
-            return Ok(Some(Tensor::from_bools(&[], &[kind == ReduceKind::Min])?.cast(self.compute)?));
-        }
-        bound(self.compute, kind == ReduceKind::Min).map(Some)
+    fn shape(&self) -> Shape {
+        reduced(self.x.shape(), &self.axes, self.keep)
     }
 
     /// `f` of the elements of every group.
     pub fn groups(&self, f: impl Fn(&[Scalar]) -> Scalar) -> Result<Vec<Tensor>, OpError> {
-        let shape = reduced(self.x.shape(), &self.axes, self.keep);
+        let shape = self.shape();
         size(&shape)?;
         let data = scalars(self.x.tensor()?, self.compute)?;
         let y = Groups::new(self.x.shape(), &self.axes).map(&data, f)?;
         Ok(vec![tensor_of(self.out, &shape, &y)?])
     }
 
-    /// `ReduceSum` and its kin.
-    pub fn onnx(&self, kind: ReduceKind, e: &mut Emit) -> Forms {
-        let x = e.as_type(self.x, self.compute)?;
-        if kind != ReduceKind::Mean || self.compute.is_float() {
-            let y = crate::onnx::reduce(e, kind, x, &self.axes, self.keep, self.compute, self.compute);
-            return Ok(Some(vec![e.cast(y, self.compute, self.out)]));
-        }
-        if self.x.is_open() {
-            return no_form("the mean of integers, and a dimension is open");
-        }
-        let count: usize = self.axes.iter().map(|&a| self.x.shape()[a]).product();
-        let wide = machine(self.compute);
-        let x = e.cast(x, self.compute, wide);
-        let sum = e.reduce("ReduceSum", x, &self.axes, self.keep);
-        let count = e.number(wide, count.max(1) as f64)?;
-        let y = e.op("Div", &[sum, count]);
-        Ok(Some(vec![e.cast(y, wide, self.out)]))
+    /// By this function.
+    pub fn by(self, kind: ReduceKind) -> Folded<'a> {
+        Folded { of: self, kind, skips: false }
     }
+}
 
-    pub fn lower(&self, kind: ReduceKind, b: &mut Lowering) -> Lowers {
-        if kind == ReduceKind::Mean && !self.compute.is_float() {
+/// A function of the elements along some axes. The largest of no numbers is what no number is below, the smallest what none
+/// is above.
+pub(in crate::ops) struct Folded<'a> {
+    of: Reduction<'a>,
+    kind: ReduceKind,
+    /// Whether the operand is the result where there is no axis.
+    skips: bool,
+}
+
+impl Folded<'_> {
+    /// The number that all results are if they are extremes of nothing.
+    fn of_nothing(&self) -> Result<Option<Tensor>, OpError> {
+        let Folded { of, kind, .. } = self;
+        let extreme = matches!(kind, ReduceKind::Max | ReduceKind::Min);
+        let nothing = of.axes.iter().any(|&a| of.x.shape()[a] == 0);
+        if !(extreme && nothing && size(&of.shape())? > 0) {
             return Ok(None);
         }
-        if let Some(bound) = self.of_nothing(kind)? {
-            let bound = b.constant(bound);
-            let y = b.broadcast_to(bound, &reduced(self.x.shape(), &self.axes, self.keep))?;
-            return Ok(Some(vec![b.cast(y, self.out)]));
+        if of.x.dtype() == DType::Bool {
+            return Ok(Some(Tensor::from_bools(&[], &[*kind == ReduceKind::Min])?.cast(of.compute)?));
         }
-        let x = b.cast(self.x.v, self.compute);
-        let y = b.reduce(kind, x, &self.axes, self.keep, self.out)?;
-        Ok(Some(vec![b.cast(y, self.out)]))
+        bound(of.compute, *kind == ReduceKind::Min).map(Some)
+    }
+
+    /// Whether it is the mean of integers, which truncates.
+    fn truncates(&self) -> bool {
+        self.kind == ReduceKind::Mean && !self.of.compute.is_float()
+    }
+}
+
+impl Plan for Folded<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.of.infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let of = &self.of;
+        match self.of_nothing()? {
+            Some(bound) => Ok(vec![Tensor::filled(of.compute, &of.shape(), bound.bytes())?]),
+            None => of.groups(|g| fold(self.kind, g, of.compute)),
+        }
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let of = &self.of;
+        if self.skips && of.axes.is_empty() {
+            return Ok(Some(vec![of.x.v]));
+        }
+        if self.truncates() {
+            return Ok(None);
+        }
+        let y = if let Some(bound) = self.of_nothing()? {
+            let bound = b.constant(bound);
+            b.broadcast_to(bound, &of.shape())?
+        } else {
+            let x = b.cast(of.x.v, of.compute);
+            b.reduce(self.kind, x, &of.axes, of.keep, of.out)?
+        };
+        Ok(Some(vec![b.cast(y, of.out)]))
+    }
+
+    /// `ReduceSum` and its kin.
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let Reduction { x, axes, keep, compute, out } = &self.of;
+        let y = e.as_type(x, *compute)?;
+        if !self.truncates() {
+            let y = reduce(e, self.kind, y, axes, *keep, *compute, *compute);
+            return Ok(Some(vec![e.cast(y, *compute, *out)]));
+        }
+        if x.is_open() {
+            return no_form("the mean of integers, and a dimension is open");
+        }
+        let count: usize = axes.iter().map(|&a| x.shape()[a]).product();
+        let wide = machine(*compute);
+        let y = e.cast(y, *compute, wide);
+        let sum = e.reduce("ReduceSum", y, axes, *keep);
+        let count = e.number(wide, count.max(1) as f64)?;
+        let y = e.op("Div", &[sum, count]);
+        Ok(Some(vec![e.cast(y, wide, *out)]))
     }
 }
 
@@ -241,29 +288,12 @@ macro_rules! reduction {
             $name { $x: Operand, $axis: Axes = Axes::default(), $keep ["keepdims"]: bool = false $(, $dtype: Option<DType> = None)? }
         }
 
-        impl $name {
-            fn reduction(&self) -> Result<Reduction<'_>, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 let explicit: Option<DType> = [$(self.$dtype,)? None][0];
                 let (compute, out) = types(Types::$rule, self.$x.dtype(), explicit);
-                Ok(Reduction { x: &self.$x, axes: self.$axis.of(&self.$x)?, keep: self.$keep, compute, out })
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                self.reduction()?.infer()
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.reduction()?.reference(ReduceKind::$kind)
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                self.reduction()?.lower(ReduceKind::$kind, b)
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                self.reduction()?.onnx(ReduceKind::$kind, e)
+                let axes = self.$axis.of(&self.$x)?;
+                Ok(Reduction { x: &self.$x, axes, keep: self.$keep, compute, out }.by(ReduceKind::$kind))
             }
 
             fn cases() -> Vec<Case> {
@@ -302,39 +332,13 @@ op! {
     ReduceSum { x: Operand, axis: Axes = Axes::default(), keep_dims: bool = false, skip_mode: bool = false }
 }
 
-impl ReduceSum {
-    fn reduction(&self) -> Result<Reduction<'_>, OpError> {
-        let skip = self.skip_mode && self.axis.0.is_empty();
-        let axes = if skip { Vec::new() } else { self.axis.of(&self.x)? };
-        Ok(Reduction {
-            x: &self.x,
-            axes,
-            keep: self.keep_dims,
-            compute: number_of(self.x.dtype()),
-            out: self.x.dtype(),
-        })
-    }
-}
-
-impl Rule for ReduceSum {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.reduction()?.infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.reduction()?.reference(ReduceKind::Sum)
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let r = self.reduction()?;
-        if r.axes.is_empty() {
-            return Ok(Some(vec![self.x.v]));
-        }
-        r.lower(ReduceKind::Sum, b)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        self.reduction()?.onnx(ReduceKind::Sum, e)
+impl Planned for ReduceSum {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, out) = (&self.x, self.x.dtype());
+        let none = self.skip_mode && self.axis.0.is_empty();
+        let axes = if none { Vec::new() } else { self.axis.of(x)? };
+        let of = Reduction { x, axes, keep: self.keep_dims, compute: number_of(out), out };
+        Ok(Folded { skips: true, ..of.by(ReduceKind::Sum) })
     }
 
     fn cases() -> Vec<Case> {
@@ -351,29 +355,13 @@ macro_rules! whole {
             $($object)? $name { input: Operand }
         }
 
-        impl $name {
-            fn reduction(&self) -> Reduction<'_> {
-                let (compute, out) = types(Types::$rule, self.input.dtype(), None);
-                Reduction { x: &self.input, axes: (0..self.input.rank()).collect(), keep: false, compute, out }
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                ensure!(self.input.count() > 0, "expected at least one element, found {}", self.input.fact);
-                self.reduction().infer()
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.reduction().reference(ReduceKind::$kind)
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                self.reduction().lower(ReduceKind::$kind, b)
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                self.reduction().onnx(ReduceKind::$kind, e)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let x = &self.input;
+                ensure!(!x.dims().contains(&Some(0)), "expected at least one element, found {}", x.fact);
+                let (compute, out) = types(Types::$rule, x.dtype(), None);
+                let axes = (0..x.rank()).collect();
+                Ok(Reduction { x, axes, keep: false, compute, out }.by(ReduceKind::$kind))
             }
 
             fn cases() -> Vec<Case> {

@@ -1,10 +1,11 @@
 //! Writes to parameters: every operator returns the new contents, and the parameter takes them.
 
-use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Pure, Rule, Signature, Writes};
+use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Plan, Planned, Pure, Rule, Signature, Writes};
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
-use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of};
+use crate::ops::kit::broadcasting::{evaluate, number_of};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{facts, sample, wave};
-use crate::task::{Binary, Lowering};
+use crate::task::{Binary, Lowering, Scalar};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
@@ -78,6 +79,30 @@ impl Rule for InplaceCopy {
     }
 }
 
+/// What a plan computes as the new contents of a variable, in its type and shape.
+struct Written<'a, P> {
+    x: &'a Operand,
+    new: P,
+}
+
+impl<P: Plan> Plan for Written<'_, P> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (x, y) = (&self.x.fact, self.new.infer()?);
+        ensure!(y.len() == 1 && y[0].shape == x.shape, "expected a result of shape {:?}, found {y:?}", x.shape);
+        Ok(vec![Fact::clone(x)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.infer()?;
+        Ok(vec![self.new.reference()?[0].cast(self.x.dtype())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.new.lower(b)?;
+        Ok(y.map(|y| vec![b.cast(y[0], self.x.dtype())]))
+    }
+}
+
 macro_rules! assign {
     ($($(#[doc = $doc:literal])+ $name:ident = $f:ident;)*) => {$(
         op! {
@@ -85,27 +110,16 @@ macro_rules! assign {
             $name { variable: Operand, value: Operand }
         }
 
-        impl Rule for $name {
+        impl Planned for $name {
             const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::As(stringify!($f)));
 
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let y = fact(&[&self.variable, &self.value], self.variable.dtype())?;
-                ensure!(self.variable.fact == y[0], "expected a value of shape {:?}, found {}", self.variable.shape(), self.value.fact);
-                Ok(vec![self.variable.fact.clone()])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let d = number_of(self.variable.dtype());
-                let ins = [(&self.variable, d), (&self.value, d)];
-                evaluate(&ins, self.variable.dtype(), |x| Binary::$f.eval(x[0], x[1], d))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let d = number_of(self.variable.dtype());
-                let ins = [(&self.variable, d), (&self.value, d)];
-                let y = emit(b, &ins, self.variable.dtype(), |p, r| p.binary(Binary::$f, r[0], r[1]))?;
-                Ok(Some(vec![y]))
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let (x, d) = (&self.variable, number_of(self.variable.dtype()));
+                let f = move |x: &[Scalar]| Binary::$f.eval(x[0], x[1], d);
+                let ins = [(x, d), (&self.value, d)];
+                let new = Elementwise::new(ins, x.dtype(), f, |p, r| p.binary(Binary::$f, r[0], r[1]));
+                Ok(Written { x, new })
             }
 
             fn cases() -> Vec<Case> {
@@ -141,32 +155,17 @@ macro_rules! inplace {
             }
         }
 
-        impl Rule for $name {
+        impl Planned for $name {
             const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::As($module::$of::NAME));
 
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let (x, y) = (&self.0.$x.fact, self.0.infer()?);
-                ensure!(y.len() == 1 && y[0].shape == x.shape, "expected a result of shape {:?}, found {y:?}", x.shape);
-                Ok(vec![Fact::clone(x)])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.infer()?;
-                Ok(vec![self.0.reference()?[0].cast(self.0.$x.dtype())?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let y = self.0.lower(b)?;
-                Ok(y.map(|y| vec![b.cast(y[0], self.0.$x.dtype())]))
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Written { x: &self.0.$x, new: self.0.plan()? })
             }
 
             fn cases() -> Vec<Case> {
-                let fits = |c: &Case| {
-                    let infer = |args: &Args| $name::parse(args)?.infer();
-                    facts(c, infer).is_ok()
-                };
-                $module::$of::cases().into_iter().filter(fits).collect()
+                let fits = |c: &Case| facts(c, |args| $name::parse(args)?.infer()).is_ok();
+                <$module::$of as Planned>::cases().into_iter().filter(fits).collect()
             }
         }
     )*};

@@ -1,7 +1,7 @@
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Plan, Planned};
+use crate::ops::elementwise::identity::Same;
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{Fact, OpError, Tensor, op};
+use crate::{OpError, Tensor, op};
 
 op! {
     /// What a parameter holds when the node runs.
@@ -10,17 +10,9 @@ op! {
     Load { x: Operand }
 }
 
-impl Rule for Load {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.x.fact.clone()])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.x.tensor()?.clone()])
-    }
-
-    fn lower(&self, _b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![self.x.v]))
+impl Planned for Load {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Same(&self.x))
     }
 
     fn cases() -> Vec<Case> {

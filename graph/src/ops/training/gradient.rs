@@ -1,11 +1,12 @@
 //! Gradients that exported training steps need.
 
-use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact, float_of, wide};
+use crate::op::{Case, Operand, Plan, Planned};
+use crate::ops::kit::broadcasting::{alike, float_of, floats};
+use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::Reduction;
-use crate::task::{Binary, Lowering, Program, ReduceKind, Reg, Unary};
-use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
+use crate::task::{Binary, Program, ReduceKind, Reg, Unary};
+use crate::{DType, OpError, ensure, op, op_enum};
 
 op_enum! {
     /// Order of an image's dimensions.
@@ -24,28 +25,13 @@ op! {
     BiasAddGrad { dout: Operand, data_format ["format"]: DataFormat = DataFormat::Nchw }
 }
 
-impl BiasAddGrad {
-    fn reduction(&self) -> Result<Reduction<'_>, OpError> {
-        let rank = self.dout.rank();
-        ensure!(rank >= 2, "expected at least two dimensions, found {}", self.dout.fact);
+impl Planned for BiasAddGrad {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, rank, out) = (&self.dout, self.dout.rank(), self.dout.dtype());
+        ensure!(rank >= 2, "expected at least two dimensions, found {}", x.fact);
         let channel = if self.data_format == DataFormat::Nhwc { rank - 1 } else { 1 };
         let axes = (0..rank).filter(|d| *d != channel).collect();
-        let d = self.dout.dtype();
-        Ok(Reduction { x: &self.dout, axes, keep: false, compute: d, out: d })
-    }
-}
-
-impl Rule for BiasAddGrad {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.reduction()?.infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.reduction()?.reference(ReduceKind::Sum)
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.reduction()?.lower(ReduceKind::Sum, b)
+        Ok(Reduction { x, axes, keep: false, compute: out, out }.by(ReduceKind::Sum))
     }
 
     fn cases() -> Vec<Case> {
@@ -57,6 +43,19 @@ impl Rule for BiasAddGrad {
     }
 }
 
+/// A function of two operands of one shape, in their common float type.
+fn of_two<'a>(
+    a: &'a Operand,
+    b: &'a Operand,
+    f: fn(f64, f64) -> f64,
+    program: fn(&mut Program, Reg, Reg) -> Reg,
+) -> Result<impl Plan, OpError> {
+    ensure!(alike(a, b), "expected operands of one shape, found {} and {}", a.fact, b.fact);
+    let d = float_of(DType::promote(a.dtype(), b.dtype()));
+    let f = floats(move |x| f(x[0], x[1]));
+    Ok(Elementwise::widened([(a, d), (b, d)], d, f, move |p, r| program(p, r[0], r[1])))
+}
+
 macro_rules! gradient {
     ($($(#[doc = $doc:literal])+ $name:ident($a:ident, $b:ident) = $f:expr, $program:expr;)*) => {$(
         op! {
@@ -64,30 +63,9 @@ macro_rules! gradient {
             $name { $a: Operand, $b: Operand }
         }
 
-        impl $name {
-            fn dtype(&self) -> DType {
-                float_of(DType::promote(self.$a.dtype(), self.$b.dtype()))
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let (a, b) = (&self.$a, &self.$b);
-                ensure!(a.shape() == b.shape(), "expected operands of one shape, found {} and {}", a.fact, b.fact);
-                fact(&[a, b], self.dtype())
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let f: fn(f64, f64) -> f64 = $f;
-                let d = self.dtype();
-                evaluate_f64(&[(&self.$a, d), (&self.$b, d)], d, |x| f(x[0], x[1]))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let program: fn(&mut Program, Reg, Reg) -> Reg = $program;
-                let d = self.dtype();
-                let ins = [(&self.$a, wide(d)), (&self.$b, wide(d))];
-                Ok(Some(vec![emit(b, &ins, d, |p, r| program(p, r[0], r[1]))?]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                of_two(&self.$a, &self.$b, $f, $program)
             }
 
             fn cases() -> Vec<Case> {

@@ -3,47 +3,55 @@
 // `SGD` is MindSpore's name.
 #![allow(clippy::upper_case_acronyms)]
 
-use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Rule, Writes};
+use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Plan, Planned, Writes};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
-use crate::ops::kit::sample::{cycle, filled, sample, wave};
-use crate::task::{Binary, Lowering, Program, Reg, Unary, V};
+use crate::ops::kit::sample::{Sample, cycle, filled, sample, wave};
+use crate::task::{Binary, Lowering, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
 
-/// A step over tensors of one shape and numbers: the facts of the tensors that it writes.
-fn written(tensors: &[&Operand], gradient: &Operand, numbers: &[&Operand]) -> Result<Vec<Fact>, OpError> {
-    let first = tensors[0];
-    for x in tensors.iter().chain(&[gradient]) {
-        ensure!(x.shape() == first.shape(), "expected tensors of shape {:?}, found {}", first.shape(), x.fact);
-        real(x)?;
+type Definition = Box<dyn Fn(&[f64]) -> f64>;
+type Steps = Box<dyn Fn(&mut Program, &[Reg]) -> Reg>;
+
+/// One new tensor: what it replaces, its definition, and its program over all operands.
+struct Update<'a>(&'a Operand, Definition, Steps);
+
+/// A step over tensors of one shape and `numbers`: the new contents of the tensors that it writes.
+struct Step<'a> {
+    operands: Vec<&'a Operand>,
+    gradient: &'a Operand,
+    numbers: Vec<&'a Operand>,
+    updates: Vec<Update<'a>>,
+}
+
+impl Plan for Step<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let first = self.updates[0].0;
+        for x in self.updates.iter().map(|u| u.0).chain([self.gradient]) {
+            ensure!(x.shape() == first.shape(), "expected tensors of shape {:?}, found {}", first.shape(), x.fact);
+            real(x)?;
+        }
+        for x in &self.numbers {
+            let fits = x.count() == 1 && broadcast_strides(x.shape(), first.shape()).is_some();
+            ensure!(fits, "expected a single number, found {}", x.fact);
+            real(x)?;
+        }
+        Ok(self.updates.iter().map(|u| u.0.fact.clone()).collect())
     }
-    for x in numbers {
-        let fits = x.count() == 1 && broadcast_strides(x.shape(), first.shape()).is_some();
-        ensure!(fits, "expected a single number, found {}", x.fact);
-        real(x)?;
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let ins: Vec<_> = self.operands.iter().map(|&x| (x, DType::F64)).collect();
+        let one = |Update(x, f, _): &Update| Ok(evaluate_f64(&ins, x.dtype(), f)?[0].clone());
+        self.updates.iter().map(one).collect()
     }
-    Ok(tensors.iter().map(|x| x.fact.clone()).collect())
-}
 
-/// One new tensor: its type, its definition, and its program over all operands.
-struct Update<'a> {
-    like: &'a Operand,
-    reference: &'a dyn Fn(&[f64]) -> f64,
-    program: &'a dyn Fn(&mut Program, &[Reg]) -> Reg,
-}
-
-fn references(ins: &[&Operand], updates: &[Update]) -> Result<Vec<Tensor>, OpError> {
-    let ins: Vec<_> = ins.iter().map(|&x| (x, DType::F64)).collect();
-    let one = |u: &Update| Ok(evaluate_f64(&ins, u.like.dtype(), u.reference)?[0].clone());
-    updates.iter().map(one).collect()
-}
-
-fn tasks(ins: &[&Operand], updates: &[Update], b: &mut Lowering) -> Result<Vec<V>, OpError> {
-    let one = |u: &Update| {
-        let d = wide(u.like.dtype());
-        let ins: Vec<_> = ins.iter().map(|&x| (x, d)).collect();
-        emit(b, &ins, u.like.dtype(), |p, r| (u.program)(p, r))
-    };
-    updates.iter().map(one).collect()
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let one = |Update(x, _, program): &Update| {
+            let d = wide(x.dtype());
+            let ins: Vec<_> = self.operands.iter().map(|&x| (x, d)).collect();
+            emit(b, &ins, x.dtype(), program)
+        };
+        self.updates.iter().map(one).collect::<Result<_, _>>().map(Some)
+    }
 }
 
 fn mul(p: &mut Program, a: Reg, b: Reg) -> Reg {
@@ -83,12 +91,18 @@ fn blend(p: &mut Program, rate: Reg, old: Reg, new: Reg) -> Reg {
     add(p, kept, added)
 }
 
-fn parameter(d: DType) -> CaseArg {
-    wave(d, &[3, 5])
+fn parameter() -> CaseArg {
+    wave(DType::F32, &[3, 5])
 }
 
-fn positive(d: DType) -> CaseArg {
-    filled(d, &[3, 5], |i| 0.01 + (i % 7) as f64 * 0.1)
+fn positive() -> CaseArg {
+    filled(DType::F32, &[3, 5], |i| 0.01 + (i % 7) as f64 * 0.1)
+}
+
+/// A parameter and its two moments, `numbers`, and a gradient.
+fn moments(numbers: &[f32]) -> Sample {
+    let numbers = numbers.iter().map(|&x| CaseArg::from(x));
+    sample().args([parameter(), parameter(), positive()]).args(numbers).arg(parameter())
 }
 
 op! {
@@ -107,24 +121,22 @@ op! {
     }
 }
 
-impl ApplyMomentum {
-    fn operands(&self) -> [&Operand; 5] {
-        [&self.variable, &self.accumulation, &self.learning_rate, &self.gradient, &self.momentum]
-    }
+impl Planned for ApplyMomentum {
+    const EFFECT: Effect = Effect::Writes(Writes { hidden: 1, ..Writes::results(&[0, 1]) });
 
-    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (nesterov, by) = (self.use_nesterov, self.gradient_scale);
-        let accumulated = |x: &[f64]| x[1] * x[4] + x[3] * by;
-        let moved = |x: &[f64]| {
+        let accumulated = move |x: &[f64]| x[1] * x[4] + x[3] * by;
+        let moved = move |x: &[f64]| {
             let a = accumulated(x);
             x[0] - x[2] * if nesterov { x[3] * by + a * x[4] } else { a }
         };
-        let accumulate = |p: &mut Program, r: &[Reg]| {
+        let accumulate = move |p: &mut Program, r: &[Reg]| {
             let kept = mul(p, r[1], r[4]);
             let g = scale(p, r[3], by);
             add(p, kept, g)
         };
-        let step = |p: &mut Program, r: &[Reg]| {
+        let step = move |p: &mut Program, r: &[Reg]| {
             let mut a = accumulate(p, r);
             if nesterov {
                 let ahead = mul(p, a, r[4]);
@@ -134,41 +146,21 @@ impl ApplyMomentum {
             let change = mul(p, r[2], a);
             sub(p, r[0], change)
         };
-        run(&[
-            Update { like: &self.variable, reference: &moved, program: &step },
-            Update { like: &self.accumulation, reference: &accumulated, program: &accumulate },
-        ])
-    }
-}
-
-impl Rule for ApplyMomentum {
-    const EFFECT: Effect = Effect::Writes(Writes { hidden: 1, ..Writes::results(&[0, 1]) });
-
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let numbers = [&self.learning_rate, &self.momentum];
-        written(&[&self.variable, &self.accumulation], &self.gradient, &numbers)
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.updates(|u| references(&self.operands(), u))
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.updates(|u| tasks(&self.operands(), u, b)).map(Some)
+        let ApplyMomentum { variable, accumulation, learning_rate, gradient, momentum, .. } = self;
+        Ok(Step {
+            operands: vec![variable, accumulation, learning_rate, gradient, momentum],
+            gradient,
+            numbers: vec![learning_rate, momentum],
+            updates: vec![
+                Update(variable, Box::new(moved), Box::new(step)),
+                Update(accumulation, Box::new(accumulated), Box::new(accumulate)),
+            ],
+        })
     }
 
     fn cases() -> Vec<Case> {
-        let args = || {
-            let x = || parameter(DType::F32);
-            vec![x(), positive(DType::F32), CaseArg::from(0.1f32), x(), CaseArg::from(0.9f32)]
-        };
-        let with = |more: Vec<CaseArg>| args().into_iter().chain(more);
-        vec![
-            sample().args(args()).case("plain"),
-            sample()
-                .args(with(vec![CaseArg::from(true), CaseArg::from(false), CaseArg::from(0.5f32)]))
-                .case("nesterov"),
-        ]
+        let step = || sample().args([parameter(), positive()]).real(0.1).arg(parameter()).real(0.9);
+        vec![step().case("plain"), step().flag(true).flag(false).real(0.5).case("nesterov")]
     }
 }
 
@@ -190,20 +182,18 @@ op! {
     }
 }
 
-impl SGD {
-    fn operands(&self) -> [&Operand; 6] {
-        [&self.parameters, &self.gradient, &self.learning_rate, &self.accum, &self.momentum, &self.stat]
-    }
+impl Planned for SGD {
+    const EFFECT: Effect = Effect::Writes(Writes { hidden: 2, ..Writes::results(&[0, 3, 5]) });
 
-    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (damp, decay, nesterov) = (1.0 - self.dampening, self.weight_decay, self.nesterov);
-        let gradient = |x: &[f64]| x[1] + decay * x[0];
-        let accumulated = |x: &[f64]| match (x[4] > 0.0, x[5] > 0.0) {
+        let gradient = move |x: &[f64]| x[1] + decay * x[0];
+        let accumulated = move |x: &[f64]| match (x[4] > 0.0, x[5] > 0.0) {
             (false, _) => x[3],
             (true, true) => gradient(x),
             (true, false) => x[3] * x[4] + damp * gradient(x),
         };
-        let moved = |x: &[f64]| {
+        let moved = move |x: &[f64]| {
             let (g, a) = (gradient(x), accumulated(x));
             x[0] - x[2]
                 * if x[4] <= 0.0 {
@@ -214,20 +204,20 @@ impl SGD {
                     a
                 }
         };
-        let stat = |x: &[f64]| if x[4] > 0.0 { 0.0 } else { x[5] };
+        let settled = move |x: &[f64]| if x[4] > 0.0 { 0.0 } else { x[5] };
         let above = |p: &mut Program, x: Reg| {
             let dtype = p.instrs[x].1;
             let zero = p.constant(0.0, dtype);
             p.binary(Binary::Gt, x, zero)
         };
-        let slope = |p: &mut Program, r: &[Reg]| {
+        let slope = move |p: &mut Program, r: &[Reg]| {
             if decay == 0.0 {
                 return r[1];
             }
             let w = scale(p, r[0], decay);
             add(p, r[1], w)
         };
-        let accumulate = |p: &mut Program, r: &[Reg]| {
+        let accumulate = move |p: &mut Program, r: &[Reg]| {
             let g = slope(p, r);
             let kept = mul(p, r[3], r[4]);
             let damped = scale(p, g, damp);
@@ -237,7 +227,7 @@ impl SGD {
             let moving = above(p, r[4]);
             p.select(moving, a, r[3])
         };
-        let step = |p: &mut Program, r: &[Reg]| {
+        let step = move |p: &mut Program, r: &[Reg]| {
             let g = slope(p, r);
             let mut a = accumulate(p, r);
             if nesterov {
@@ -249,50 +239,34 @@ impl SGD {
             let change = mul(p, r[2], a);
             sub(p, r[0], change)
         };
-        let settle = |p: &mut Program, r: &[Reg]| {
+        let settle = move |p: &mut Program, r: &[Reg]| {
             let dtype = p.instrs[r[5]].1;
             let zero = p.constant(0.0, dtype);
             let moving = above(p, r[4]);
             p.select(moving, zero, r[5])
         };
-        run(&[
-            Update { like: &self.parameters, reference: &moved, program: &step },
-            Update { like: &self.accum, reference: &accumulated, program: &accumulate },
-            Update { like: &self.stat, reference: &stat, program: &settle },
-        ])
-    }
-}
-
-impl Rule for SGD {
-    const EFFECT: Effect = Effect::Writes(Writes { hidden: 2, ..Writes::results(&[0, 3, 5]) });
-
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let numbers = [&self.learning_rate, &self.momentum];
-        let facts = written(&[&self.parameters, &self.accum, &self.stat], &self.gradient, &numbers)?;
-        Ok(std::iter::once(facts[0].clone()).chain(facts).collect())
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let new = self.updates(|u| references(&self.operands(), u))?;
-        Ok(std::iter::once(new[0].clone()).chain(new).collect())
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let new = self.updates(|u| tasks(&self.operands(), u, b))?;
-        Ok(Some(std::iter::once(new[0]).chain(new).collect()))
+        let SGD { parameters, gradient, learning_rate, accum, momentum, stat, .. } = self;
+        Ok(Step {
+            operands: vec![parameters, gradient, learning_rate, accum, momentum, stat],
+            gradient,
+            numbers: vec![learning_rate, momentum],
+            updates: vec![
+                Update(parameters, Box::new(moved), Box::new(step)),
+                Update(accum, Box::new(accumulated), Box::new(accumulate)),
+                Update(stat, Box::new(settled), Box::new(settle)),
+            ],
+        })
     }
 
     fn cases() -> Vec<Case> {
-        let args = |momentum: f32| {
-            let x = || parameter(DType::F32);
+        let step = |momentum: f32| {
             let stat = cycle(DType::F32, &[3, 5], &[1.0, 0.0]);
-            vec![x(), x(), CaseArg::from(0.1f32), positive(DType::F32), CaseArg::from(momentum), stat]
+            sample().args([parameter(), parameter()]).real(0.1).arg(positive()).real(momentum).arg(stat)
         };
-        let options = |nesterov| [CaseArg::from(0.1f32), CaseArg::from(0.01f32), CaseArg::from(nesterov)];
         vec![
-            sample().args(args(0.0)).case("plain"),
-            sample().args(args(0.9).into_iter().chain(options(false))).case("momentum"),
-            sample().args(args(0.9).into_iter().chain(options(true))).case("nesterov"),
+            step(0.0).case("plain"),
+            step(0.9).real(0.1).real(0.01).flag(false).case("momentum"),
+            step(0.9).real(0.1).real(0.01).flag(true).case("nesterov"),
         ]
     }
 }
@@ -317,26 +291,23 @@ op! {
     }
 }
 
-impl Adam {
-    fn operands(&self) -> [&Operand; 10] {
-        let Adam { var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient, .. } = self;
-        [var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient]
-    }
+impl Planned for Adam {
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
-    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let nesterov = self.use_nesterov;
-        let first = |x: &[f64]| x[6] * x[1] + (1.0 - x[6]) * x[9];
-        let second = |x: &[f64]| x[7] * x[2] + (1.0 - x[7]) * x[9] * x[9];
-        let moved = |x: &[f64]| {
+        let first = move |x: &[f64]| x[6] * x[1] + (1.0 - x[6]) * x[9];
+        let second = move |x: &[f64]| x[7] * x[2] + (1.0 - x[7]) * x[9] * x[9];
+        let moved = move |x: &[f64]| {
             let m = if nesterov { x[6] * first(x) + (1.0 - x[6]) * x[9] } else { first(x) };
             x[0] - x[5] * (1.0 - x[4]).sqrt() / (1.0 - x[3]) * m / (second(x).sqrt() + x[8])
         };
-        let first_program = |p: &mut Program, r: &[Reg]| blend(p, r[6], r[1], r[9]);
-        let second_program = |p: &mut Program, r: &[Reg]| {
+        let first_program = move |p: &mut Program, r: &[Reg]| blend(p, r[6], r[1], r[9]);
+        let second_program = move |p: &mut Program, r: &[Reg]| {
             let square = p.unary(Unary::Square, r[9]);
             blend(p, r[7], r[2], square)
         };
-        let step = |p: &mut Program, r: &[Reg]| {
+        let step = move |p: &mut Program, r: &[Reg]| {
             let m = first_program(p, r);
             let m = if nesterov { blend(p, r[6], m, r[9]) } else { m };
             let v = second_program(p, r);
@@ -351,39 +322,20 @@ impl Adam {
             let change = p.binary(Binary::Div, change, below);
             sub(p, r[0], change)
         };
-        run(&[
-            Update { like: &self.var, reference: &moved, program: &step },
-            Update { like: &self.m, reference: &first, program: &first_program },
-            Update { like: &self.v, reference: &second, program: &second_program },
-        ])
-    }
-}
-
-impl Rule for Adam {
-    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
-
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..9])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.updates(|u| references(&self.operands(), u))
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.updates(|u| tasks(&self.operands(), u, b)).map(Some)
+        let Adam { var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient, .. } = self;
+        let operands = vec![var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient];
+        let numbers = operands[3..9].to_vec();
+        let updates = vec![
+            Update(var, Box::new(moved), Box::new(step)),
+            Update(m, Box::new(first), Box::new(first_program)),
+            Update(v, Box::new(second), Box::new(second_program)),
+        ];
+        Ok(Step { operands, gradient, numbers, updates })
     }
 
     fn cases() -> Vec<Case> {
-        let args = || {
-            let numbers = [0.9f32, 0.999, 0.01, 0.9, 0.999, 1e-8].map(CaseArg::from);
-            let tensors = [parameter(DType::F32), parameter(DType::F32), positive(DType::F32)];
-            tensors.into_iter().chain(numbers).chain([parameter(DType::F32)])
-        };
-        vec![
-            sample().args(args()).case("plain"),
-            sample().args(args().chain([CaseArg::from(false), CaseArg::from(true)])).case("nesterov"),
-        ]
+        let step = || moments(&[0.9, 0.999, 0.01, 0.9, 0.999, 1e-8]);
+        vec![step().case("plain"), step().flag(false).flag(true).case("nesterov")]
     }
 }
 
@@ -404,22 +356,19 @@ op! {
     }
 }
 
-impl AdamWeightDecay {
-    fn operands(&self) -> [&Operand; 9] {
-        let AdamWeightDecay { var, m, v, lr, beta1, beta2, epsilon, decay, gradient, .. } = self;
-        [var, m, v, lr, beta1, beta2, epsilon, decay, gradient]
-    }
+impl Planned for AdamWeightDecay {
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
-    fn updates<R>(&self, run: impl FnOnce(&[Update]) -> R) -> R {
-        let first = |x: &[f64]| x[4] * x[1] + (1.0 - x[4]) * x[8];
-        let second = |x: &[f64]| x[5] * x[2] + (1.0 - x[5]) * x[8] * x[8];
-        let moved = |x: &[f64]| x[0] - x[3] * (first(x) / (second(x).sqrt() + x[6]) + x[7] * x[0]);
-        let first_program = |p: &mut Program, r: &[Reg]| blend(p, r[4], r[1], r[8]);
-        let second_program = |p: &mut Program, r: &[Reg]| {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let first = move |x: &[f64]| x[4] * x[1] + (1.0 - x[4]) * x[8];
+        let second = move |x: &[f64]| x[5] * x[2] + (1.0 - x[5]) * x[8] * x[8];
+        let moved = move |x: &[f64]| x[0] - x[3] * (first(x) / (second(x).sqrt() + x[6]) + x[7] * x[0]);
+        let first_program = move |p: &mut Program, r: &[Reg]| blend(p, r[4], r[1], r[8]);
+        let second_program = move |p: &mut Program, r: &[Reg]| {
             let square = p.unary(Unary::Square, r[8]);
             blend(p, r[5], r[2], square)
         };
-        let step = |p: &mut Program, r: &[Reg]| {
+        let step = move |p: &mut Program, r: &[Reg]| {
             let (m, v) = (first_program(p, r), second_program(p, r));
             let root = p.unary(Unary::Sqrt, v);
             let below = add(p, root, r[6]);
@@ -429,35 +378,36 @@ impl AdamWeightDecay {
             let change = mul(p, r[3], change);
             sub(p, r[0], change)
         };
-        run(&[
-            Update { like: &self.var, reference: &moved, program: &step },
-            Update { like: &self.m, reference: &first, program: &first_program },
-            Update { like: &self.v, reference: &second, program: &second_program },
-        ])
-    }
-}
-
-impl Rule for AdamWeightDecay {
-    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
-
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        written(&[&self.var, &self.m, &self.v], &self.gradient, &self.operands()[3..8])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.updates(|u| references(&self.operands(), u))
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.updates(|u| tasks(&self.operands(), u, b)).map(Some)
+        let AdamWeightDecay { var, m, v, lr, beta1, beta2, epsilon, decay, gradient, .. } = self;
+        let operands = vec![var, m, v, lr, beta1, beta2, epsilon, decay, gradient];
+        let numbers = operands[3..8].to_vec();
+        let updates = vec![
+            Update(var, Box::new(moved), Box::new(step)),
+            Update(m, Box::new(first), Box::new(first_program)),
+            Update(v, Box::new(second), Box::new(second_program)),
+        ];
+        Ok(Step { operands, gradient, numbers, updates })
     }
 
     fn cases() -> Vec<Case> {
-        let args = || {
-            let numbers = [0.01f32, 0.9, 0.999, 1e-6, 0.1].map(CaseArg::from);
-            let tensors = [parameter(DType::F32), parameter(DType::F32), positive(DType::F32)];
-            tensors.into_iter().chain(numbers).chain([parameter(DType::F32)])
-        };
-        vec![sample().args(args()).case("plain")]
+        vec![moments(&[0.01, 0.9, 0.999, 1e-6, 0.1]).case("plain")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Signature;
+    use crate::ops::kit::sample::facts;
+
+    /// Of the variables of `SGD` only `stat`, argument 5, becomes 0 where there is momentum.
+    #[test]
+    fn variables_take_values_in_order() {
+        let Effect::Writes(writes) = SGD::EFFECT else { panic!("it writes") };
+        let values = facts(&SGD::cases()[1], |args| SGD::parse(args)?.plan()?.reference()).unwrap();
+        assert_eq!(values.len() - writes.hidden, 1);
+        let zero = |value: usize| values[value].to_f64s().unwrap().iter().all(|x| *x == 0.0);
+        let zeros: Vec<usize> = writes.pairs().filter(|(_, value)| zero(*value)).map(|(arg, _)| arg).collect();
+        assert_eq!(zeros, [5]);
     }
 }
