@@ -1,4 +1,4 @@
-//! What a device is: it says which tasks it takes and why not, and turns a stage of tasks into a program.
+//! What a device is: it says which tasks it takes and why not, and turns a stage of tasks into an executable.
 
 use std::any::Any;
 use std::fmt;
@@ -129,11 +129,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The program that `device` makes of the stage with what it offers for each step.
+    /// The executable that `device` makes of the stage with what it offers for each step.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step.
-    pub fn build(self, device: &dyn Device, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
+    pub fn build(self, device: &dyn Device, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
         let offer = |step: &Step| {
             let known: Vec<bool> = step.ins.iter().map(|place| matches!(place, Place::Const(_))).collect();
             let declined = |reason| DeviceError::Declined { path: step.path.clone(), reason };
@@ -230,16 +230,16 @@ pub trait Device: Send + Sync + fmt::Debug {
     /// The reason why it takes none.
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined>;
 
-    /// Turns a stage into a program, which holds the weights in other layouts that it gets from `weights`. `offers` are what
+    /// Turns a stage into an executable, which holds the weights in other layouts that it gets from `weights`. `offers` are what
     /// this device has offered for the steps, in their order.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step.
-    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError>;
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError>;
 }
 
 /// A stage ready to run, shared by all threads.
-pub trait Program: Send + Sync {
+pub trait Executable: Send + Sync {
     /// Memory and scratch for one run at a time.
     fn session(self: Arc<Self>) -> Box<dyn Run>;
 
@@ -250,7 +250,7 @@ pub trait Program: Send + Sync {
     fn kernels(&self) -> Vec<String>;
 }
 
-/// One thread's hold on a [`Program`].
+/// One thread's hold on an [`Executable`].
 pub trait Run: Send {
     /// Runs all steps. Inputs and outputs are dense little-endian bytes; inputs are aligned for their element type, outputs to 64.
     ///
@@ -265,8 +265,8 @@ pub trait Run: Send {
     fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError>;
 }
 
-/// Weights in the layouts that kernels want: forms of tensors ([`Tensor::form`]) that live as long as a program holds them,
-/// and are shared by all programs that are made of the same tensors.
+/// Weights in the layouts that kernels want: forms of tensors ([`Tensor::form`]) that live as long as an executable holds them,
+/// and are shared by all executables that are made of the same tensors.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weights {
     release: Option<fn(&[u8])>,

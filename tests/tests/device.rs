@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mindir::device::{
-    Declined, Device, DeviceError, MemoryModel, Offer, Place, Program, Run, Stage, Step, TaskView, Weights,
+    Declined, Device, DeviceError, Executable, MemoryModel, Offer, Place, Run, Stage, Step, TaskView, Weights,
 };
 use mindir::task::Task;
 use mindir::{Fact, Fallback, GraphCell, Options, Tensor};
@@ -32,20 +32,20 @@ impl Device for Plain {
         Ok(Offer { kernel, in_place: Vec::new(), scratch: 0, prepared: Box::new(()) })
     }
 
-    fn build(&self, stage: Stage, offers: Vec<Offer>, _: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
-        Ok(Arc::new(PlainProgram { stage, kernels: offers.into_iter().map(|o| o.kernel).collect() }))
+    fn build(&self, stage: Stage, offers: Vec<Offer>, _: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
+        Ok(Arc::new(PlainExecutable { stage, kernels: offers.into_iter().map(|o| o.kernel).collect() }))
     }
 }
 
-struct PlainProgram {
+struct PlainExecutable {
     stage: Stage,
     kernels: Vec<String>,
 }
 
-impl Program for PlainProgram {
+impl Executable for PlainExecutable {
     fn session(self: Arc<Self>) -> Box<dyn Run> {
         let slots = self.stage.slots.iter().map(|s| vec![0; s.bytes]).collect();
-        Box::new(PlainRun { program: self, slots })
+        Box::new(PlainRun { executable: self, slots })
     }
 
     fn session_bytes(&self) -> usize {
@@ -58,7 +58,7 @@ impl Program for PlainProgram {
 }
 
 struct PlainRun {
-    program: Arc<PlainProgram>,
+    executable: Arc<PlainExecutable>,
     slots: Vec<Vec<u8>>,
 }
 
@@ -89,8 +89,8 @@ impl PlainRun {
 
 impl Run for PlainRun {
     fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
-        let program = self.program.clone();
-        for step in &program.stage.steps {
+        let executable = self.executable.clone();
+        for step in &executable.stage.steps {
             let failed = |message| DeviceError::Step { path: step.path.clone(), message };
             self.step(step, ins, outs).map_err(failed)?;
         }

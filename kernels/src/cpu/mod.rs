@@ -6,6 +6,7 @@ mod cases;
 mod conv;
 mod copy;
 pub mod epilogue;
+mod executable;
 mod fallback;
 mod gang;
 mod gather;
@@ -17,7 +18,6 @@ pub mod map;
 mod memory;
 mod norm;
 mod pool;
-mod program;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -37,7 +37,7 @@ pub use kernel::{CpuKernel, Failed, Io};
 pub use memory::Block;
 
 use self::arena::Arenas;
-use crate::device::{Declined, Device, DeviceError, MemoryModel, Offer, Program, Stage, TaskView, Weights};
+use crate::device::{Declined, Device, DeviceError, Executable, MemoryModel, Offer, Stage, TaskView, Weights};
 
 /// What a kernel is wanted for.
 #[derive(Clone, Copy)]
@@ -134,8 +134,8 @@ impl Device for CpuDevice {
         })
     }
 
-    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
-        Ok(Arc::new(program::CpuProgram::build(self, stage, offers, weights)?))
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
+        Ok(Arc::new(executable::CpuExecutable::build(self, stage, offers, weights)?))
     }
 }
 

@@ -3,24 +3,25 @@
 //! It computes maps, copies, matrix products, softmax, normalisations and reductions of `f32`, `bool` and integers of up
 //! to 32 bits, and declines everything else with the reason. Elements lie in its buffers as 32-bit words and are
 //! converted when a stage's inputs, outputs and constants are moved. It never computes in place. Values live in separate
-//! buffers, made once per session; pipelines are made once per device, and programs of one device share
+//! buffers, made once per session; pipelines are made once per device, and executables of one device share
 //! constants.
 //!
 //! What each shader computes is text in `mindir-shaders`; which shader, grid and parameters a task needs is worked out in
-//! `plan` without a driver. Errors of the driver become [`DeviceError`]; nothing here panics on them.
+//! `kernel` without a driver. Errors of the driver become [`DeviceError`]; nothing here panics on them.
 
+mod dispatch;
+mod executable;
 mod gpu;
-mod plan;
-mod program;
+mod kernel;
 mod session;
 mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub use plan::Limits;
+pub use kernel::Limits;
 
-use crate::device::{Declined, Device, DeviceError, MemoryModel, Offer, Program, Stage, TaskView, Weights};
+use crate::device::{Declined, Device, DeviceError, Executable, MemoryModel, Offer, Stage, TaskView, Weights};
 use gpu::Gpu;
 
 /// Which adapter to use.
@@ -111,12 +112,12 @@ impl Device for WgpuDevice {
     }
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
-        let plan = plan::plan(task, &self.gpu.limits)?;
-        Ok(Offer { kernel: plan.kernel.clone(), in_place: Vec::new(), scratch: 0, prepared: Box::new(plan) })
+        let kernel = kernel::kernel(task, &self.gpu.limits)?;
+        Ok(Offer { kernel: kernel.name.clone(), in_place: Vec::new(), scratch: 0, prepared: Box::new(kernel) })
     }
 
-    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Program>, DeviceError> {
-        Ok(Arc::new(program::GpuProgram::new(self.gpu.clone(), stage, offers, weights)?))
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
+        Ok(Arc::new(executable::GpuExecutable::new(self.gpu.clone(), stage, offers, weights)?))
     }
 }
 

@@ -11,8 +11,9 @@ use wgpu::{
     QueryType, SubmissionIndex,
 };
 
+use super::dispatch::{Dispatch, Storage};
+use super::executable::GpuExecutable;
 use super::failed;
-use super::program::{Dispatch, GpuProgram, Storage};
 use super::words;
 use crate::device::{DeviceError, Run};
 
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TIMED: usize = 2048;
 
 pub(super) struct Session {
-    program: Arc<GpuProgram>,
+    executable: Arc<GpuExecutable>,
     /// Made by the first run.
     memory: Option<Memory>,
 }
@@ -37,50 +38,50 @@ struct Memory {
 }
 
 impl Session {
-    pub(super) fn new(program: Arc<GpuProgram>) -> Session {
-        Session { program, memory: None }
+    pub(super) fn new(executable: Arc<GpuExecutable>) -> Session {
+        Session { executable, memory: None }
     }
 
-    fn memory(&mut self) -> Result<(&GpuProgram, &Memory), DeviceError> {
+    fn memory(&mut self) -> Result<(&GpuExecutable, &Memory), DeviceError> {
         if self.memory.is_none() {
-            let made = self.program.gpu.guarded(|| Memory::new(&self.program)).map_err(failed)?;
+            let made = self.executable.gpu.guarded(|| Memory::new(&self.executable)).map_err(failed)?;
             self.memory = Some(made?);
         }
         let memory = self.memory.as_ref().ok_or_else(|| failed("no memory"))?;
-        Ok((&self.program, memory))
+        Ok((&self.executable, memory))
     }
 }
 
 impl Run for Session {
     fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
-        let (program, memory) = self.memory()?;
-        check("input", &program.inputs, ins.iter().map(|b| b.len()))?;
-        check("output", &program.outputs, outs.iter().map(|b| b.len()))?;
-        let submitted = submit(program, memory, ins, |encoder| {
+        let (executable, memory) = self.memory()?;
+        check("input", &executable.inputs, ins.iter().map(|b| b.len()))?;
+        check("output", &executable.outputs, outs.iter().map(|b| b.len()))?;
+        let submitted = submit(executable, memory, ins, |encoder| {
             let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-            for (dispatch, group) in program.dispatches.iter().zip(&memory.groups) {
+            for (dispatch, group) in executable.dispatches.iter().zip(&memory.groups) {
                 record(&mut pass, dispatch, group);
             }
         })?;
-        receive(program, memory, submitted, outs)
+        receive(executable, memory, submitted, outs)
     }
 
     fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError> {
         let start = Instant::now();
-        let (program, memory) = self.memory()?;
-        let steps = program.dispatches.last().map_or(0, |d| d.step + 1);
-        let Some(tick) = program.gpu.tick.filter(|_| steps <= nanos.len()) else {
+        let (executable, memory) = self.memory()?;
+        let steps = executable.dispatches.last().map_or(0, |d| d.step + 1);
+        let Some(tick) = executable.gpu.tick.filter(|_| steps <= nanos.len()) else {
             self.run(ins, outs)?;
             if let Some(last) = nanos.last_mut() {
                 *last += u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             }
             return Ok(());
         };
-        check("input", &program.inputs, ins.iter().map(|b| b.len()))?;
-        check("output", &program.outputs, outs.iter().map(|b| b.len()))?;
-        let clock = program.gpu.guarded(|| Clock::new(program)).map_err(failed)?;
-        let submitted = submit(program, memory, ins, |encoder| {
-            for (i, (dispatch, group)) in program.dispatches.iter().zip(&memory.groups).enumerate() {
+        check("input", &executable.inputs, ins.iter().map(|b| b.len()))?;
+        check("output", &executable.outputs, outs.iter().map(|b| b.len()))?;
+        let clock = executable.gpu.guarded(|| Clock::new(executable)).map_err(failed)?;
+        let submitted = submit(executable, memory, ins, |encoder| {
+            for (i, (dispatch, group)) in executable.dispatches.iter().zip(&memory.groups).enumerate() {
                 let timestamps = Some(clock.around(i));
                 let mut pass =
                     encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes: timestamps });
@@ -88,8 +89,8 @@ impl Run for Session {
             }
             clock.resolve(encoder);
         })?;
-        receive(program, memory, submitted.clone(), outs)?;
-        clock.read(program, submitted, tick, nanos)
+        receive(executable, memory, submitted.clone(), outs)?;
+        clock.read(executable, submitted, tick, nanos)
     }
 }
 
@@ -107,14 +108,14 @@ fn check(what: &str, facts: &[Fact], lengths: impl ExactSizeIterator<Item = usiz
 
 /// Uploads the inputs, records `work` and the copies to the staging buffer, and hands everything to the device.
 fn submit(
-    program: &GpuProgram,
+    executable: &GpuExecutable,
     memory: &Memory,
     ins: &[&[u8]],
     work: impl FnOnce(&mut CommandEncoder),
 ) -> Result<SubmissionIndex, DeviceError> {
-    let gpu = &program.gpu;
+    let gpu = &executable.gpu;
     let submitted = gpu.guarded(|| {
-        for ((bytes, fact), buffer) in ins.iter().zip(&program.inputs).zip(&memory.inputs) {
+        for ((bytes, fact), buffer) in ins.iter().zip(&executable.inputs).zip(&memory.inputs) {
             if !bytes.is_empty() {
                 gpu.queue.write_buffer(buffer, 0, &words::widen(fact.dtype, bytes));
             }
@@ -122,7 +123,7 @@ fn submit(
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         work(&mut encoder);
         let mut start = 0;
-        for (fact, buffer) in program.outputs.iter().zip(&memory.outputs) {
+        for (fact, buffer) in executable.outputs.iter().zip(&memory.outputs) {
             let size = words::size(fact);
             if size > 0 {
                 encoder.copy_buffer_to_buffer(buffer, 0, &memory.staging, start, size);
@@ -136,15 +137,15 @@ fn submit(
 
 /// Waits for the submission and reads the outputs.
 fn receive(
-    program: &GpuProgram,
+    executable: &GpuExecutable,
     memory: &Memory,
     submitted: SubmissionIndex,
     outs: &mut [&mut [u8]],
 ) -> Result<(), DeviceError> {
-    let total: u64 = program.outputs.iter().map(words::size).sum();
-    mapped(program, &memory.staging, total, submitted, |bytes| {
+    let total: u64 = executable.outputs.iter().map(words::size).sum();
+    mapped(executable, &memory.staging, total, submitted, |bytes| {
         let mut rest = bytes;
-        for (fact, out) in program.outputs.iter().zip(outs) {
+        for (fact, out) in executable.outputs.iter().zip(outs) {
             let (words, others) = rest.split_at(words::size(fact) as usize);
             words::narrow(fact.dtype, words, out);
             rest = others;
@@ -154,13 +155,13 @@ fn receive(
 
 /// Waits for the submission and shows `read` the first bytes of `buffer`.
 fn mapped(
-    program: &GpuProgram,
+    executable: &GpuExecutable,
     buffer: &Buffer,
     bytes: u64,
     submitted: SubmissionIndex,
     read: impl FnOnce(&[u8]),
 ) -> Result<(), DeviceError> {
-    let gpu = &program.gpu;
+    let gpu = &executable.gpu;
     let wait = PollType::Wait { submission_index: Some(submitted), timeout: None };
     if bytes == 0 {
         return gpu.device.poll(wait).map(|_| ()).map_err(|e| failed(e.to_string()));
@@ -188,17 +189,17 @@ fn record(pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch, group: &BindGro
 }
 
 impl Memory {
-    fn new(program: &GpuProgram) -> Result<Memory, DeviceError> {
-        let gpu = &program.gpu;
+    fn new(executable: &GpuExecutable) -> Result<Memory, DeviceError> {
+        let gpu = &executable.gpu;
         let storage = BufferUsages::STORAGE;
         let make = |facts: &[Fact], usage| facts.iter().map(|f| gpu.buffer(words::size(f), usage)).collect::<Vec<_>>();
-        let slots: Vec<Buffer> = program.slots.iter().map(|&bytes| gpu.buffer(bytes, storage)).collect();
-        let inputs = make(&program.inputs, storage | BufferUsages::COPY_DST);
-        let outputs = make(&program.outputs, storage | BufferUsages::COPY_SRC);
-        let total = program.outputs.iter().map(words::size).sum();
+        let slots: Vec<Buffer> = executable.slots.iter().map(|&bytes| gpu.buffer(bytes, storage)).collect();
+        let inputs = make(&executable.inputs, storage | BufferUsages::COPY_DST);
+        let outputs = make(&executable.outputs, storage | BufferUsages::COPY_SRC);
+        let total = executable.outputs.iter().map(words::size).sum();
         let staging = gpu.buffer(total, BufferUsages::MAP_READ | BufferUsages::COPY_DST);
         let mut groups = Vec::new();
-        for dispatch in &program.dispatches {
+        for dispatch in &executable.dispatches {
             let found = |s: &Storage| match s {
                 Storage::Slot(i) => slots.get(*i).cloned(),
                 Storage::Input(i) => inputs.get(*i).cloned(),
@@ -208,24 +209,24 @@ impl Memory {
             let buffers: Option<Vec<(Buffer, u64)>> =
                 dispatch.bound.iter().map(|(s, bytes)| Some((found(s)?, *bytes))).collect();
             let buffers = buffers.ok_or_else(|| failed("a step names a place that the stage lacks"))?;
-            groups.push(group(program, dispatch, &buffers));
+            groups.push(group(executable, dispatch, &buffers));
         }
         Ok(Memory { inputs, outputs, groups, staging })
     }
 }
 
-fn group(program: &GpuProgram, dispatch: &Dispatch, buffers: &[(Buffer, u64)]) -> BindGroup {
+fn group(executable: &GpuExecutable, dispatch: &Dispatch, buffers: &[(Buffer, u64)]) -> BindGroup {
     let (offset, size) = dispatch.params;
     let resource =
         |buffer, offset, size| BindingResource::Buffer(BufferBinding { buffer, offset, size: BufferSize::new(size) });
-    let params = BindGroupEntry { binding: 0, resource: resource(&program.params, offset, size) };
+    let params = BindGroupEntry { binding: 0, resource: resource(&executable.params, offset, size) };
     let storage = buffers
         .iter()
         .enumerate()
         .map(|(i, (buffer, size))| BindGroupEntry { binding: i as u32 + 1, resource: resource(buffer, 0, *size) });
     let entries: Vec<BindGroupEntry<'_>> = std::iter::once(params).chain(storage).collect();
     let layout = &dispatch.pipeline.layout;
-    program.gpu.device.create_bind_group(&BindGroupDescriptor { label: None, layout, entries: &entries })
+    executable.gpu.device.create_bind_group(&BindGroupDescriptor { label: None, layout, entries: &entries })
 }
 
 /// Time stamps before and after each dispatch.
@@ -237,9 +238,9 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(program: &GpuProgram) -> Clock {
-        let gpu = &program.gpu;
-        let dispatches = program.dispatches.len();
+    fn new(executable: &GpuExecutable) -> Clock {
+        let gpu = &executable.gpu;
+        let dispatches = executable.dispatches.len();
         let sets = (0..dispatches).step_by(TIMED).map(|first| {
             let count = 2 * TIMED.min(dispatches - first) as u32;
             gpu.device.create_query_set(&QuerySetDescriptor { label: None, ty: QueryType::Timestamp, count })
@@ -275,14 +276,14 @@ impl Clock {
     /// Adds the time of each dispatch to that of its step.
     fn read(
         &self,
-        program: &GpuProgram,
+        executable: &GpuExecutable,
         submitted: SubmissionIndex,
         tick: f32,
         nanos: &mut [u64],
     ) -> Result<(), DeviceError> {
-        mapped(program, &self.staging, 16 * self.dispatches as u64, submitted, |bytes| {
+        mapped(executable, &self.staging, 16 * self.dispatches as u64, submitted, |bytes| {
             let stamps: Vec<u64> = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
-            for (dispatch, pair) in program.dispatches.iter().zip(stamps.chunks_exact(2)) {
+            for (dispatch, pair) in executable.dispatches.iter().zip(stamps.chunks_exact(2)) {
                 nanos[dispatch.step] += (pair[1].saturating_sub(pair[0]) as f64 * f64::from(tick)) as u64;
             }
         })

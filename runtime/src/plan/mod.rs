@@ -15,7 +15,7 @@ use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, Task, TaskGraph, V};
 use mindir_graph::{Fact, Tensor, checked_count};
-use mindir_kernels::device::{Device, MemoryModel, Offer, Place, Program, Slot, Stage, Step, Weights};
+use mindir_kernels::device::{Device, Executable, MemoryModel, Offer, Place, Slot, Stage, Step, Weights};
 
 pub(crate) use fold::NAME as CONSTANTS;
 use fold::{Contents, Folded};
@@ -178,9 +178,9 @@ pub(crate) struct Compiled {
     folded: Vec<Folded>,
 }
 
-/// A program with what it reads and writes.
+/// An executable with what it reads and writes.
 pub(crate) struct PlannedStage {
-    pub program: Arc<dyn Program>,
+    pub executable: Arc<dyn Executable>,
     pub ins: Vec<Feed>,
     pub outs: Vec<Target>,
 }
@@ -219,7 +219,7 @@ pub(crate) struct Planned {
 }
 
 impl Compiled {
-    /// Plans lowered tasks and builds the programs.
+    /// Plans lowered tasks and builds the executables.
     pub(crate) fn new(
         lowered: Lowered,
         devices: &[Arc<dyn Device>],
@@ -229,7 +229,7 @@ impl Compiled {
         let draft = Draft::new(lowered, Contents::All, devices, weights, options)?;
         let mut stages = Vec::with_capacity(draft.stages.len());
         for DraftStage { device, stage, offers, ins, outs } in draft.stages {
-            stages.push(PlannedStage { program: devices[device].build(stage, offers, weights)?, ins, outs });
+            stages.push(PlannedStage { executable: devices[device].build(stage, offers, weights)?, ins, outs });
         }
         let Draft { plan, host, results, writes, outputs, jumps, constants, folded, .. } = draft;
         Ok(Compiled { plan, stages, host, results, writes, outputs, jumps, constants, folded })
@@ -242,7 +242,7 @@ impl Compiled {
 
     /// Bytes that a [`Workspace`] keeps between runs.
     pub(crate) fn workspace_bytes(&self) -> usize {
-        self.stages.iter().map(|s| s.program.session_bytes()).sum::<usize>() + self.host.iter().sum::<usize>()
+        self.stages.iter().map(|s| s.executable.session_bytes()).sum::<usize>() + self.host.iter().sum::<usize>()
     }
 }
 

@@ -21,7 +21,7 @@ impl Compiled {
     /// Memory for one run at a time.
     pub(crate) fn workspace(&self) -> Result<Workspace, Error> {
         Ok(Workspace {
-            runs: self.stages.iter().map(|s| s.program.clone().session()).collect(),
+            runs: self.stages.iter().map(|s| s.executable.clone().session()).collect(),
             host: self.host.iter().map(|&n| Buffer::new(n)).collect::<Result<_, _>>()?,
         })
     }

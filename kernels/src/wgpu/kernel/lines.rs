@@ -4,25 +4,25 @@ use mindir_graph::DType;
 use mindir_graph::task::{Norm, NormKind, Reduce, ReduceKind, Softmax};
 use mindir_shaders::{Lines, Shader, norm, reduce, softmax};
 
-use super::{Bound, Declined, Launch, Limits, Plan, copy, counted, declined, fold, operand, result, small};
+use super::{Bound, Declined, GpuKernel, Launch, Limits, copy, counted, declined, fold, operand, result, small};
 use crate::device::TaskView;
 
-pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     only_f32("softmax", task.dtype)?;
     let count = counted(&[task.outer, task.len, task.inner])?;
     let lines = counted(&[task.outer, task.inner])?;
     operand(view, 0, task.dtype, &[count])?;
     result(view, 0, task.dtype, &[count])?;
     let by = Lines::for_axis(task.len, task.inner);
-    let kernel = format!("wgpu-f32-softmax-{}", suffix(by));
+    let name = format!("wgpu-f32-softmax-{}", suffix(by));
     let params = softmax::Params { lines: small(lines)?, len: small(task.len)?, inner: small(task.inner)? };
     let shader = Shader::Softmax(softmax::Softmax { lines: by, log: task.log });
     let bound = vec![Bound::In(0), Bound::Out(0)];
     let launch = Launch::new(&shader, &params, bound, grid(lines, by, limits))?;
-    Ok(Plan { kernel, launches: if count == 0 { Vec::new() } else { vec![launch] } })
+    Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }
 
-pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     only_f32("norm", task.dtype)?;
     let count = counted(&[task.rows, task.cols])?;
     operand(view, 0, task.dtype, &[count])?;
@@ -44,28 +44,28 @@ pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<P
     let shader = Shader::Norm(norm::Norm { centred, gamma: task.gamma, beta: task.beta, stats: task.stats });
     let params = norm::Params { rows: small(task.rows)?, cols: small(task.cols)?, eps: task.eps as f32 };
     let launch = Launch::new(&shader, &params, bound, fold(task.rows, limits))?;
-    let kernel = format!("wgpu-f32-{}norm", if centred { "layer" } else { "rms" });
-    Ok(Plan { kernel, launches: if count == 0 { Vec::new() } else { vec![launch] } })
+    let name = format!("wgpu-f32-{}norm", if centred { "layer" } else { "rms" });
+    Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }
 
-pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     operand(view, 0, task.dtype, &[task.outer, task.len, task.inner])?;
     let count = counted(&[task.outer, task.inner])?;
     result(view, 0, task.out, &[count])?;
     let lines = Lines::for_axis(task.len, task.inner);
     let name = format!("{:?}", task.kind).to_lowercase();
-    let kernel = format!("wgpu-{}-{name}-{}", task.dtype, suffix(lines));
+    let name = format!("wgpu-{}-{name}-{}", task.dtype, suffix(lines));
     if count == 0 {
-        return Ok(Plan { kernel, launches: Vec::new() });
+        return Ok(GpuKernel { name, launches: Vec::new() });
     }
     if task.len == 0 {
-        return Ok(Plan { kernel, launches: vec![nothing(task, view, limits)?] });
+        return Ok(GpuKernel { name, launches: vec![nothing(task, view, limits)?] });
     }
     let shader = Shader::Reduce(reduce::Reduce { lines, kind: task.kind, dtype: task.dtype, out: task.out });
     let params = reduce::Params { lines: small(count)?, len: small(task.len)?, inner: small(task.inner)? };
     let bound = vec![Bound::In(0), Bound::Out(0)];
     let launch = Launch::new(&shader, &params, bound, grid(count, lines, limits))?;
-    Ok(Plan { kernel, launches: vec![launch] })
+    Ok(GpuKernel { name, launches: vec![launch] })
 }
 
 /// Reduction of an axis without elements.

@@ -13,7 +13,7 @@ use super::arena::Arenas;
 use super::gang::{Gang, Threads};
 use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target};
 use super::memory::ALIGN;
-use crate::device::{Declined, DeviceError, Offer, Place, Program, Refused, Run, Stage, Step, Weights};
+use crate::device::{Declined, DeviceError, Executable, Offer, Place, Refused, Run, Stage, Step, Weights};
 
 /// Where an operand or result lies, checked against its memory.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ struct Bound {
 }
 
 /// Kernels with checked places.
-pub(super) struct CpuProgram {
+pub(super) struct CpuExecutable {
     steps: Vec<Bound>,
     arena: usize,
     scratch: usize,
@@ -73,13 +73,13 @@ pub(super) struct CpuProgram {
     arenas: Arc<Arenas>,
 }
 
-impl CpuProgram {
+impl CpuExecutable {
     pub(super) fn build(
         device: &CpuDevice,
         stage: Stage,
         offers: Vec<Offer>,
         weights: &Weights,
-    ) -> Result<CpuProgram, DeviceError> {
+    ) -> Result<CpuExecutable, DeviceError> {
         let mut gang = device.threads().gang();
         let mut steps = Vec::with_capacity(stage.steps.len());
         let mut offers = offers.into_iter();
@@ -88,7 +88,7 @@ impl CpuProgram {
             steps.push(bound.map_err(|refused| refused.at(&step.path))?);
         }
         let bytes = |facts: &[Fact]| facts.iter().map(Fact::bytes).collect();
-        Ok(CpuProgram {
+        Ok(CpuExecutable {
             scratch: steps.iter().map(|s| s.kernel.scratch()).max().unwrap_or(0),
             steps,
             arena: stage.arena,
@@ -185,7 +185,7 @@ fn check_overlaps(ins: &[Spot], outs: &[Spot], in_place: &[usize]) -> Result<Vec
     Ok(shared)
 }
 
-impl Program for CpuProgram {
+impl Executable for CpuExecutable {
     fn session(self: Arc<Self>) -> Box<dyn Run> {
         Box::new(Session::new(self))
     }
@@ -202,7 +202,7 @@ impl Program for CpuProgram {
 
 /// One run at a time. Its memory is borrowed while it runs: the stage's arena, then scratch.
 struct Session {
-    program: Arc<CpuProgram>,
+    executable: Arc<CpuExecutable>,
     operands: Vec<Vec<Operand>>,
     results: Vec<Vec<Target>>,
     /// First byte of each of the caller's outputs.
@@ -210,12 +210,12 @@ struct Session {
     gang: Gang,
 }
 
-// SAFETY: the pointers in `operands`, `results` and `outputs` lead to constants that the program keeps, or are replaced before
+// SAFETY: the pointers in `operands`, `results` and `outputs` lead to constants that the executable keeps, or are replaced before
 // every run.
 unsafe impl Send for Session {}
 
 impl Session {
-    fn new(program: Arc<CpuProgram>) -> Session {
+    fn new(executable: Arc<CpuExecutable>) -> Session {
         let operand = |(spot, &shared): (&Spot, &bool)| {
             let ptr = if let Where::Const(bytes) = &spot.place { bytes.as_ptr() } else { std::ptr::null() };
             let read = !matches!(spot.place, Where::Packed);
@@ -228,11 +228,11 @@ impl Session {
             taken: false,
         };
         Session {
-            operands: program.steps.iter().map(|s| s.ins.iter().zip(&s.shared).map(operand).collect()).collect(),
-            results: program.steps.iter().map(|s| s.outs.iter().map(target).collect()).collect(),
-            outputs: Vec::with_capacity(program.outputs.len()),
-            gang: program.threads.gang(),
-            program,
+            operands: executable.steps.iter().map(|s| s.ins.iter().zip(&s.shared).map(operand).collect()).collect(),
+            results: executable.steps.iter().map(|s| s.outs.iter().map(target).collect()).collect(),
+            outputs: Vec::with_capacity(executable.outputs.len()),
+            gang: executable.threads.gang(),
+            executable,
         }
     }
 
@@ -242,7 +242,7 @@ impl Session {
         self.outputs.extend(outs.iter_mut().map(|o| o.as_mut_ptr()));
         // Nothing is read or written through the pointer of an empty value, but slices want it aligned.
         let nowhere = std::ptr::without_provenance_mut::<u8>(ALIGN);
-        for (s, step) in self.program.steps.iter().enumerate() {
+        for (s, step) in self.executable.steps.iter().enumerate() {
             for (operand, spot) in self.operands[s].iter_mut().zip(&step.ins) {
                 match spot.place {
                     Where::Arena(at) => operand.ptr = base.wrapping_add(at),
@@ -272,10 +272,13 @@ impl Session {
         let good = |found: usize, bytes: usize, at: *const u8, align: usize| {
             found == bytes && (bytes == 0 || at.addr().is_multiple_of(align))
         };
-        let inputs = ins.len() == self.program.inputs.len()
-            && ins.iter().zip(&self.program.inputs).all(|(x, f)| good(x.len(), f.bytes(), x.as_ptr(), f.dtype.align()));
-        let outputs = outs.len() == self.program.outputs.len()
-            && outs.iter().zip(&self.program.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr(), ALIGN));
+        let inputs = ins.len() == self.executable.inputs.len()
+            && ins
+                .iter()
+                .zip(&self.executable.inputs)
+                .all(|(x, f)| good(x.len(), f.bytes(), x.as_ptr(), f.dtype.align()));
+        let outputs = outs.len() == self.executable.outputs.len()
+            && outs.iter().zip(&self.executable.outputs).all(|(x, &n)| good(x.len(), n, x.as_ptr(), ALIGN));
         if inputs && outputs {
             return Ok(());
         }
@@ -285,18 +288,18 @@ impl Session {
 
     fn steps(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], done: impl FnMut(usize)) -> Result<(), DeviceError> {
         self.check(ins, outs)?;
-        let bytes = self.program.bytes();
-        let mut arena = self.program.arenas.take(bytes)?;
+        let bytes = self.executable.bytes();
+        let mut arena = self.executable.arenas.take(bytes)?;
         let base = arena.memory.as_mut_ptr();
         self.point(base, ins, outs);
-        let scratch = (base.wrapping_add(bytes - self.program.scratch), self.program.scratch);
+        let scratch = (base.wrapping_add(bytes - self.executable.scratch), self.executable.scratch);
         let done = self.all(scratch, done);
-        self.program.arenas.give(arena, bytes);
+        self.executable.arenas.give(arena, bytes);
         done
     }
 
     fn all(&mut self, scratch: (*mut u8, usize), mut done: impl FnMut(usize)) -> Result<(), DeviceError> {
-        for (s, step) in self.program.steps.iter().enumerate() {
+        for (s, step) in self.executable.steps.iter().enumerate() {
             // SAFETY: `bind` checked that every value lies inside its memory and that results overlap nothing but the
             // operands marked shared; `check` that the caller's memory has the lengths that `bind` assumed and is aligned,
             // as are slots and tensors. `steps` borrows `ins`, `outs` and the arena mutably, which are used through these

@@ -5,10 +5,10 @@ use mindir_shaders::map::{self, OPERANDS, Params, RANK, Read};
 use mindir_shaders::{Shader, Word};
 
 use super::block::Block;
-use super::{Bound, Declined, Launch, Limits, Plan, counted, declined, fold, result, small, stride};
+use super::{Bound, Declined, GpuKernel, Launch, Limits, counted, declined, fold, result, small, stride};
 use crate::device::TaskView;
 
-pub(super) fn plan(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+pub(super) fn kernel(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     let count = counted(&task.shape)?;
     let dtype = task.program.dtype().unwrap_or(DType::F32);
     result(view, 0, dtype, &[count])?;
@@ -28,7 +28,10 @@ pub(super) fn plan(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<Pl
     let bound = (0..operands).map(Bound::In).chain([Bound::Out(0)]).collect();
     let launch = Launch::new(&shader, &params(&block, count)?, bound, fold(count.div_ceil(256), limits))?;
     let variant = if strided { format!("map{rank}") } else { "map".into() };
-    Ok(Plan { kernel: format!("wgpu-{dtype}-{variant}"), launches: if count == 0 { Vec::new() } else { vec![launch] } })
+    Ok(GpuKernel {
+        name: format!("wgpu-{dtype}-{variant}"),
+        launches: if count == 0 { Vec::new() } else { vec![launch] },
+    })
 }
 
 fn broadcast(task: &Map, view: TaskView<'_>, index: usize) -> Result<Strides, Declined> {

@@ -6,33 +6,15 @@ use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
 
-use super::gpu::{Gpu, Pipeline};
-use super::plan::{Bound, Launch, Plan};
+use super::dispatch::{Dispatch, Storage};
+use super::gpu::Gpu;
+use super::kernel::{Bound, GpuKernel, Launch};
 use super::session::Session;
 use super::{failed, words};
-use crate::device::{Declined, DeviceError, Offer, Place, Program, Run, Stage, Step, Weights};
-
-/// A buffer that a dispatch binds.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Storage {
-    Slot(usize),
-    Input(usize),
-    Output(usize),
-    Const(Buffer),
-}
-
-/// One dispatch, with the buffers that it binds and the bytes bound of each.
-pub(super) struct Dispatch {
-    pub(super) step: usize,
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) bound: Vec<(Storage, u64)>,
-    /// Offset and size of the parameters.
-    pub(super) params: (u64, u64),
-    pub(super) grid: [u32; 3],
-}
+use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
 
 /// A stage ready to run.
-pub(super) struct GpuProgram {
+pub(super) struct GpuExecutable {
     pub(super) gpu: Arc<Gpu>,
     pub(super) dispatches: Vec<Dispatch>,
     /// Parameters of all dispatches.
@@ -42,17 +24,17 @@ pub(super) struct GpuProgram {
     pub(super) inputs: Vec<Fact>,
     pub(super) outputs: Vec<Fact>,
     kernels: Vec<String>,
-    /// Constants on the device, held so that other programs find them.
+    /// Constants on the device, held so that other executables find them.
     _constants: Vec<Arc<Buffer>>,
 }
 
-impl GpuProgram {
+impl GpuExecutable {
     pub(super) fn new(
         gpu: Arc<Gpu>,
         stage: Stage,
         offers: Vec<Offer>,
         weights: &Weights,
-    ) -> Result<GpuProgram, DeviceError> {
+    ) -> Result<GpuExecutable, DeviceError> {
         let mut builder =
             Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new(), constants: Vec::new() };
         let mut kernels = Vec::new();
@@ -65,11 +47,11 @@ impl GpuProgram {
         let params = gpu.guarded(|| gpu.filled(&params, BufferUsages::UNIFORM)).map_err(failed)?;
         let slots = slot_sizes(&stage);
         let Stage { inputs, outputs, .. } = stage;
-        Ok(GpuProgram { dispatches, params, slots, inputs, outputs, kernels, _constants: constants, gpu })
+        Ok(GpuExecutable { dispatches, params, slots, inputs, outputs, kernels, _constants: constants, gpu })
     }
 }
 
-impl Program for GpuProgram {
+impl Executable for GpuExecutable {
     fn session(self: Arc<Self>) -> Box<dyn Run> {
         Box::new(Session::new(self))
     }
@@ -111,17 +93,17 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Appends the dispatches of a step and returns its kernel.
     fn step(&mut self, index: usize, step: &Step, offer: Option<Offer>) -> Result<String, DeviceError> {
-        let plan = offer.and_then(|offer| offer.prepared.downcast::<Plan>().ok());
-        let plan = plan.ok_or_else(|| DeviceError::Declined {
+        let kernel = offer.and_then(|offer| offer.prepared.downcast::<GpuKernel>().ok());
+        let kernel = kernel.ok_or_else(|| DeviceError::Declined {
             path: step.path.clone(),
             reason: Declined("this device has offered nothing".into()),
         })?;
-        for launch in &plan.launches {
+        for launch in &kernel.launches {
             let made = self.launch(index, step, launch);
             let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
             self.dispatches.push(dispatch);
         }
-        Ok(plan.kernel)
+        Ok(kernel.name)
     }
 
     fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, String> {

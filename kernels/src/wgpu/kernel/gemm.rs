@@ -4,10 +4,10 @@ use mindir_shaders::Shader;
 use mindir_shaders::gemm::{self, BATCH, COLUMNS, Params, Tile};
 
 use super::block::Block;
-use super::{Bound, Declined, Launch, Limits, Plan, copy, counted, declined, operand, result, small, stride};
+use super::{Bound, Declined, GpuKernel, Launch, Limits, copy, counted, declined, operand, result, small, stride};
 use crate::device::TaskView;
 
-pub(super) fn plan(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     if task.dtype != DType::F32 || task.out != DType::F32 {
         return declined(format!("wgpu multiplies matrices of f32, not of {}", task.dtype));
     }
@@ -19,7 +19,7 @@ pub(super) fn plan(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<P
     result(view, 0, dtype, &out.shape)?;
     let elements = counted(&[counted(&task.batch)?, task.m, task.n])?;
     let tile = if task.m <= 32 { Tile::Rows8 } else { Tile::Rows64 };
-    let kernel = format!("wgpu-f32-gemm{}x{COLUMNS}x16", tile.rows());
+    let name = format!("wgpu-f32-gemm{}x{COLUMNS}x16", tile.rows());
     let shader = Shader::Gemm(gemm::Gemm {
         tile,
         a_along_k: task.a.col == 1,
@@ -36,7 +36,7 @@ pub(super) fn plan(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<P
     if elements > 0 {
         launches.push(product);
     }
-    Ok(Plan { kernel, launches })
+    Ok(GpuKernel { name, launches })
 }
 
 /// One workgroup per tile; batches beyond the limit are taken up by the same workgroups in turn.

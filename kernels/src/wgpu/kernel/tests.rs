@@ -41,9 +41,9 @@ fn softmax(outer: usize, len: usize, inner: usize) -> (Task, Vec<Fact>, Vec<Fact
     (Task::Softmax(task), vec![fact.clone()], vec![fact])
 }
 
-fn planned((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<Plan, Declined> {
+fn planned((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<GpuKernel, Declined> {
     let known = vec![false; ins.len()];
-    let made = plan(TaskView { task, ins, known: &known, outs }, limits)?;
+    let made = kernel(TaskView { task, ins, known: &known, outs }, limits)?;
     for launch in &made.launches {
         let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
         assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));

@@ -1,4 +1,4 @@
-//! From a task to launches: which shaders, with which parameters, bindings and grids. Pure arithmetic, no driver.
+//! From a task to its kernel: which shaders, with which parameters, bindings and grids. Pure arithmetic, no driver.
 
 mod block;
 mod copy;
@@ -61,10 +61,10 @@ impl Launch {
     }
 }
 
-/// What computes a task: launches in order, and their kernel's name.
+/// What computes a task: its name, and launches in order.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) kernel: String,
+pub(super) struct GpuKernel {
+    pub(super) name: String,
     pub(super) launches: Vec<Launch>,
 }
 
@@ -78,12 +78,12 @@ fn declined<T>(reason: impl Into<String>) -> Result<T, Declined> {
     Err(Declined(reason.into()))
 }
 
-/// The launches of a task, or why there are none.
-pub(super) fn plan(view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
-    let plan = match view.task {
-        Task::Map(t) => map::plan(t, view, limits),
-        Task::Copy(t) => copy::plan(t, view, limits),
-        Task::Gemm(t) => gemm::plan(t, view, limits),
+/// The kernel of a task, or why there is none.
+pub(super) fn kernel(view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+    let kernel = match view.task {
+        Task::Map(t) => map::kernel(t, view, limits),
+        Task::Copy(t) => copy::kernel(t, view, limits),
+        Task::Gemm(t) => gemm::kernel(t, view, limits),
         Task::Softmax(t) => lines::softmax(t, view, limits),
         Task::Norm(t) => lines::norm(t, view, limits),
         Task::Reduce(t) => lines::reduce(t, view, limits),
@@ -96,8 +96,8 @@ pub(super) fn plan(view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined
         Task::Scatter(_) => declined("wgpu has no scatter kernels yet"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
-    plan.launches.iter().try_for_each(|launch| fits(launch, view, limits))?;
-    Ok(plan)
+    kernel.launches.iter().try_for_each(|launch| fits(launch, view, limits))?;
+    Ok(kernel)
 }
 
 fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Declined> {

@@ -5,11 +5,11 @@ use mindir_shaders::Shader;
 use mindir_shaders::copy::{self, FillParams, Params, RANK};
 
 use super::block::Block;
-use super::{Bound, Declined, Launch, Limits, Plan, counted, declined, fold, operand, result, small, stride};
+use super::{Bound, Declined, GpuKernel, Launch, Limits, counted, declined, fold, operand, result, small, stride};
 use crate::device::TaskView;
 use crate::wgpu::words;
 
-pub(super) fn plan(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result<Plan, Declined> {
+pub(super) fn kernel(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     let Some(out) = view.outs.first() else { return declined("result 0 is missing") };
     result(view, 0, task.dtype, &out.shape)?;
     let mut launches = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn plan(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result<P
         rank = rank.max(block.rank());
         launches.push(part(p, &block, limits)?);
     }
-    Ok(Plan { kernel: format!("wgpu-{}-copy{rank}", task.dtype), launches })
+    Ok(GpuKernel { name: format!("wgpu-{}-copy{rank}", task.dtype), launches })
 }
 
 /// Fills result 0 with an element given by its bytes.
