@@ -1,7 +1,6 @@
-use super::classic::{Classic, classic_convolution, convolution_rule};
-use super::grouped::Convolution;
+use super::classic::{Classic, classic_convolution};
 use crate::onnx::{Emit, Forms, to_i64};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
 use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
@@ -23,29 +22,35 @@ classic_convolution! {
     } 2 Nchw Small
 }
 
-convolution_rule!(Conv2D, 2, {
-    let one = |x: &[usize], w: &[usize], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
-        let s = sample().tensor(DType::F32, x).tensor(DType::F32, w).skip().ints(&[w[2] as i64, w[3] as i64]).int(1);
-        let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(stride).ints(dilation).int(group);
-        s.text("NCHW").case(name)
-    };
-    let (s1, s2) = ([1, 1, 1, 1], [1, 1, 2, 2]);
-    let mut cases = vec![
-        one(&[2, 3, 5, 6], &[4, 3, 3, 3], "same", &[0], &s1, &s1, 1, "same"),
-        one(&[1, 3, 4, 7], &[4, 3, 3, 3], "same", &[0], &s2, &s1, 1, "same, stride 2"),
-        one(&[1, 2, 7, 6], &[3, 2, 1, 1], "valid", &[0], &s1, &s1, 1, "one by one"),
-        one(&[1, 4, 7, 6], &[6, 2, 3, 2], "pad", &[1, 0, 2, 1], &[2, 1], &s1, 2, "groups, uneven padding"),
-        one(&[1, 6, 8, 5], &[6, 1, 3, 3], "pad", &[1], &s1, &s1, 6, "depthwise"),
-        one(&[1, 2, 9, 8], &[3, 2, 3, 2], "same", &[0], &s1, &[1, 1, 2, 3], 1, "dilation"),
-        one(&[0, 2, 4, 4], &[3, 2, 3, 3], "valid", &[0], &s1, &s1, 1, "no images"),
-    ];
-    let nhwc = sample().tensor(DType::F32, &[2, 5, 6, 3]).tensor(DType::F32, &[4, 2, 3, 3]).skip().ints(&[2, 3]).int(1);
-    let nhwc = nhwc.int(1).ints(&[0]).skip().ints(&[1]).ints(&[1]).int(1).text("NHWC");
-    cases.push(nhwc.case("channels last"));
-    let half = sample().tensor(DType::F16, &[1, 3, 4, 4]).tensor(DType::F16, &[2, 3, 3, 3]);
-    cases.push(half.case("f16, defaults"));
-    cases
-});
+impl Planned for Conv2D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        self.classic().over::<2>(&self.x, &self.weight)
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], w: &[usize], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
+            let s = sample().tensor(DType::F32, x).tensor(DType::F32, w).skip().ints(&[w[2] as i64, w[3] as i64]).int(1);
+            let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(stride).ints(dilation).int(group);
+            s.text("NCHW").case(name)
+        };
+        let (s1, s2) = ([1, 1, 1, 1], [1, 1, 2, 2]);
+        let mut cases = vec![
+            one(&[2, 3, 5, 6], &[4, 3, 3, 3], "same", &[0], &s1, &s1, 1, "same"),
+            one(&[1, 3, 4, 7], &[4, 3, 3, 3], "same", &[0], &s2, &s1, 1, "same, stride 2"),
+            one(&[1, 2, 7, 6], &[3, 2, 1, 1], "valid", &[0], &s1, &s1, 1, "one by one"),
+            one(&[1, 4, 7, 6], &[6, 2, 3, 2], "pad", &[1, 0, 2, 1], &[2, 1], &s1, 2, "groups, uneven padding"),
+            one(&[1, 6, 8, 5], &[6, 1, 3, 3], "pad", &[1], &s1, &s1, 6, "depthwise"),
+            one(&[1, 2, 9, 8], &[3, 2, 3, 2], "same", &[0], &s1, &[1, 1, 2, 3], 1, "dilation"),
+            one(&[0, 2, 4, 4], &[3, 2, 3, 3], "valid", &[0], &s1, &s1, 1, "no images"),
+        ];
+        let nhwc = sample().tensor(DType::F32, &[2, 5, 6, 3]).tensor(DType::F32, &[4, 2, 3, 3]).skip().ints(&[2, 3]).int(1);
+        let nhwc = nhwc.int(1).ints(&[0]).skip().ints(&[1]).ints(&[1]).int(1).text("NHWC");
+        cases.push(nhwc.case("channels last"));
+        let half = sample().tensor(DType::F16, &[1, 3, 4, 4]).tensor(DType::F16, &[2, 3, 3, 3]);
+        cases.push(half.case("f16, defaults"));
+        cases
+    }
+}
 
 op! {
     /// Every channel of `[n, c, h, w]` convolved with `channel_multiplier` filters of its own. Arguments as for `Conv2D`;
@@ -117,7 +122,8 @@ impl Rule for DepthwiseConv2dNative {
         let grouped = self.grouped(self.weight.v)?;
         let w = e.transpose(w, &[1, 0, 2, 3]);
         let w = e.reshape(w, &to_i64(grouped.weight.shape()));
-        Ok(Some(vec![grouped.plan()?.onnx(e, x, w, None)?]))
+        let plan = grouped.classic().over::<2>(&grouped.x, &grouped.weight)?;
+        Ok(Some(vec![plan.form(e, x, w, None)?]))
     }
 
     fn cases() -> Vec<Case> {
