@@ -322,7 +322,7 @@ impl Convolution<'_> {
         }
         let plane = Window { size: rows * columns, out: rows * columns, ..Window::one() };
         let dims = [n, c_in, depth.size, plane.size];
-        let volumes = reshaped(self.x, b.reshape(self.x.v, &dims)?, &dims)?;
+        let volumes = reshaped(self.x, self.x.v, &dims)?;
         let slices = Patches { x: &volumes, h: *depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
         let image = |b: &mut Lowering, v, dims: [usize; 4]| {
             let v = b.reshape(v, &dims)?;

@@ -27,13 +27,15 @@ impl Patches<'_> {
         Some(flat(self.x.shape(), &[i[0], i[1], y, x]))
     }
 
-    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`.
+    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`. The operand may have
+    /// got its dimensions from the operator.
     pub fn lower(&self, b: &mut Lowering, order: [usize; 6]) -> Result<V, OpError> {
         let dims = self.dims()?;
         let ordered: Vec<usize> = order.iter().map(|&d| dims[d]).collect();
         if checked_count(&dims) == Some(0) || self.x.count() == 0 {
             return Ok(b.constant(Tensor::zeros(self.x.dtype(), &ordered)?));
         }
+        let x = b.reshape(self.x.v, self.x.shape())?;
         let dense = dense_strides(&ordered);
         let mut dst = [0isize; 6];
         order.iter().zip(&dense).for_each(|(&d, &s)| dst[d] = s);
@@ -45,7 +47,7 @@ impl Patches<'_> {
                 if rows.is_empty() || cols.is_empty() {
                     continue;
                 }
-                let (y, x) = (self.h.at(rows.start, ky).unwrap_or(0), self.w.at(cols.start, kx).unwrap_or(0));
+                let (row, col) = (self.h.at(rows.start, ky).unwrap_or(0), self.w.at(cols.start, kx).unwrap_or(0));
                 let at = ky as isize * dst[2]
                     + kx as isize * dst[3]
                     + rows.start as isize * dst[4]
@@ -54,14 +56,14 @@ impl Patches<'_> {
                 parts.push(Part {
                     input: 0,
                     shape: [dims[0], dims[1], rows.len(), cols.len()].into_iter().collect(),
-                    src_offset: y * src[2] as usize + x * src[3] as usize,
+                    src_offset: row * src[2] as usize + col * src[3] as usize,
                     src: strides.into_iter().collect(),
                     dst_offset: at as usize,
                     dst: [dst[0], dst[1], dst[4], dst[5]].into_iter().collect(),
                 });
             }
         }
-        Ok(b.copy(&[self.x.v], parts, Some(vec![0; self.x.dtype().size()]), &ordered))
+        Ok(b.copy(&[x], parts, Some(vec![0; self.x.dtype().size()]), &ordered))
     }
 }
 
