@@ -22,7 +22,8 @@ impl Planned for Conv3D {
 
     fn cases() -> Vec<Case> {
         let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
-        let two = sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
+        let two =
+            sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
         vec![
             s.ints(&[2, 2, 2]).skip().text("same").case("same"),
             two.clone().skip().skip().skip().ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, groups"),

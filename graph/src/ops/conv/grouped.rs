@@ -4,11 +4,11 @@ use super::patches::Patches;
 use crate::bounds;
 use crate::onnx::{Edge, Emit, Forms, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange};
+use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::{add_bias, check_bias, reshaped};
 use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, dense_strides, ensure};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
 /// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`), plus a bias per channel.
@@ -120,11 +120,7 @@ impl Frame<'_> {
     }
 
     /// What `form` makes of the images and the bias.
-    fn onnx(
-        &self,
-        e: &mut Emit,
-        form: impl FnOnce(&mut Emit, Edge, Option<Edge>) -> Result<Edge, NoForm>,
-    ) -> Forms {
+    fn onnx(&self, e: &mut Emit, form: impl FnOnce(&mut Emit, Edge, Option<Edge>) -> Result<Edge, NoForm>) -> Forms {
         let (x, bias) = (e.edge(self.x)?, self.bias.map(|bias| e.edge(bias)).transpose()?);
         let x = if self.single() { e.unsqueeze(x, &[0]) } else { x };
         let y = form(e, x, bias)?;
@@ -167,8 +163,7 @@ impl Convolution<'_> {
             let c = shape.remove(1);
             shape.push(c);
         }
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype, shape })
+        result(x.dtype, &shape)
     }
 
     fn summed(&self) -> Result<Tensor, OpError> {
@@ -397,8 +392,7 @@ impl Spread<'_> {
         let channels = w.shape[1].checked_mul(self.groups);
         let mut shape = Shape::from_slice(&[dims[0], channels.unwrap_or(usize::MAX)]);
         shape.extend(self.windows.iter().map(|w| w.size));
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype, shape })
+        result(x.dtype, &shape)
     }
 
     fn summed(&self) -> Result<Tensor, OpError> {

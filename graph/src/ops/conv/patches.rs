@@ -87,7 +87,8 @@ impl Columns {
         order: [usize; 6],
         merged: impl FnOnce([usize; 6]) -> Vec<usize>,
     ) -> Result<Columns, OpError> {
-        let [kernel, stride, dilation] = [kernel, stride, dilation].map(|(name, v)| spatial::<2>(v, Format::Nchw, name));
+        let [kernel, stride, dilation] =
+            [kernel, stride, dilation].map(|(name, v)| spatial::<2>(v, Format::Nchw, name));
         let (kernel, stride, dilation, pads) = (kernel?, stride?, dilation?, pads::<2>(padding, "padding")?);
         ensure!(x.rank() == 4, "expected [n, c, h, w], found {}", x.fact);
         let window = |d: usize| Window::new(mode, x.shape()[d + 2], kernel[d], stride[d], dilation[d], pads[d]);

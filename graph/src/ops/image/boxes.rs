@@ -1,7 +1,7 @@
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::size;
+use crate::ops::kit::indices::{result, size};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -212,8 +212,7 @@ impl Rule for ROIAlign {
         ensure!((0..=1).contains(&self.roi_end_mode), "expected roi_end_mode 0 or 1, found {}", self.roi_end_mode);
         ensure!(self.spatial_scale.is_finite(), "expected a number as spatial_scale, found {}", self.spatial_scale);
         let shape = [rois.shape[0], x.shape[1], h, w];
-        ensure!(crate::checked_count(&shape).is_some(), "the result {shape:?} is too large");
-        Ok(vec![Fact::new(x.dtype, &shape)])
+        Ok(vec![result(x.dtype, &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {

@@ -1,6 +1,6 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::indices::{each_index, flat, result};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -103,8 +103,7 @@ impl Rule for GridSampler2D {
         ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
         ensure!(x.shape[2] > 0 && x.shape[3] > 0, "expected images with elements, found {x}");
         let shape = [x.shape[0], x.shape[1], grid.shape[1], grid.shape[2]];
-        ensure!(crate::checked_count(&shape).is_some(), "the result {shape:?} is too large");
-        Ok(vec![Fact::new(x.dtype, &shape)])
+        Ok(vec![result(x.dtype, &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {

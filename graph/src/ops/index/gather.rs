@@ -1,10 +1,10 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
-use crate::ops::kit::indices::{each_index, flat, rearrange};
+use crate::ops::kit::indices::{each_index, flat, rearrange, result};
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Gather as Pick, Instr, Lowering, Program, ReduceKind, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, dense_strides, ensure, op, shape};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure, op, shape};
 
 fn check_index(index: &Operand) -> Result<(), OpError> {
     ensure!(index.dtype().is_int(), "expected integer indices, found {}", index.fact);
@@ -78,8 +78,7 @@ impl Plan for Picked<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (axis, batch, x, index) = (self.axis, self.batch, self.x.shape(), self.index.shape());
         let shape: Shape = x[..axis].iter().chain(&index[batch..]).chain(&x[axis + 1..]).copied().collect();
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(vec![Fact { dtype: self.x.dtype(), shape }])
+        Ok(vec![result(self.x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -206,8 +205,7 @@ impl Rule for EmbeddingLookup {
         check_index(index)?;
         ensure!(x.rank() > 0, "expected rank 1 or more, found {}", x.fact);
         let shape: Shape = index.shape().iter().chain(&x.shape()[1..]).copied().collect();
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(vec![Fact { dtype: x.dtype(), shape }])
+        Ok(vec![result(x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -371,8 +369,7 @@ impl Rule for GatherNd {
         let depth = self.depth()?;
         let (x, index) = (self.input_x.shape(), self.indices.shape());
         let shape: Shape = index[..index.len() - 1].iter().chain(&x[depth..]).copied().collect();
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(vec![Fact { dtype: self.input_x.dtype(), shape }])
+        Ok(vec![result(self.input_x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {

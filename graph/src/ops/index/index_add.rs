@@ -6,7 +6,7 @@ use crate::op::{Case, Number as Factor, Operand, Rule};
 use crate::ops::kit::indices::{each_index, flat};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast_strides, ensure, op};
 
 op! {
     /// `input` plus `alpha` times the slices of `source` along `dim`, each added to the slice that `index` names. Numbers.
@@ -44,7 +44,7 @@ impl Rule for IndexAddExt {
         let (x, axis, picks) = (&self.input, self.axis()?, self.index.i64s()?);
         let mut dims = x.fact.shape.clone();
         dims[axis] = picks.len();
-        let strides = crate::broadcast_strides(self.source.shape(), &dims).unwrap_or_default();
+        let strides = broadcast_strides(self.source.shape(), &dims).unwrap_or_default();
         let rows = picks.iter().map(|&i| position(i, x.shape()[axis]).ok_or_else(|| outside(i, x.shape()[axis])));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         with_number!(x.dtype(), N => {

@@ -8,7 +8,7 @@ use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::task::{Lowering, ScatterKind, Unary, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op};
 
 /// `x` with slices at the coordinates `index` updated.
 pub(super) fn scatter_nd(
@@ -285,7 +285,7 @@ op! {
 impl ScatterNd {
     fn dims(&self) -> Result<Vec<usize>, OpError> {
         let dims = sizes(self.shape.get()?, "shape")?;
-        ensure!(crate::checked_count(&dims).is_some(), "the result {dims:?} is too large");
+        ensure!(checked_count(&dims).is_some(), "the result {dims:?} is too large");
         Ok(dims)
     }
 }

@@ -1,6 +1,6 @@
 use super::product::{Product, add_bias, computed};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, Number, Operand, Rule};
+use crate::op::{Case, Lowers, Number, Operand, Rule};
 use crate::ops::kit::number::{Number as Arithmetic, with_number};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Lowering, Program, V};
@@ -61,7 +61,7 @@ impl Rule for Addmm {
         Ok(vec![add_bias(product, Some(&input))?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let y = self.product().value(b)?;
         let y = lower_times(b, y, self.alpha);
         let input = lower_times(b, self.input.v, self.beta);

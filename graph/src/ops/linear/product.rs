@@ -2,10 +2,10 @@
 
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::indices::{each_index, flat, result};
 use crate::ops::kit::number::{Number, with_number};
 use crate::task::{Binary, Lowering, V};
-use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, checked_count, ensure, shape};
+use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
 
 /// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.
 pub(in crate::ops) struct Product<'a> {
@@ -43,8 +43,7 @@ impl Product<'_> {
         ensure!(fa.dtype.is_float() || fa.dtype.is_int(), "expected numbers, found {fa}");
         let Dims { m, n, mut batch, .. } = self.dims()?;
         batch.extend([m, n]);
-        ensure!(checked_count(&batch).is_some(), "result {:?} is too large", batch.as_slice());
-        Ok(Fact { dtype: fa.dtype, shape: batch })
+        result(fa.dtype, &batch)
     }
 
     pub fn tensor(&self) -> Result<Tensor, OpError> {

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Effect, Operand, Rule, Writes};
+use crate::op::{Case, Effect, Lowers, Operand, Rule, Writes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Unary, V};
@@ -246,7 +246,7 @@ impl Rule for BatchNorm {
         Ok(out)
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let channels = self.channels()?;
         if self.input_x.count() == 0 {
             return Ok(None);
@@ -336,7 +336,7 @@ impl Rule for BatchNormExt {
         Ok(vec![y, mean, Tensor::from_f64s(var.dtype(), var.shape(), &scale)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         if self.input.count() == 0 {
             return Ok(None);
         }

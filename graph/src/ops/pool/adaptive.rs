@@ -1,6 +1,6 @@
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
-use crate::ops::kit::indices::{each_index, each_tap, flat, size};
+use crate::ops::kit::indices::{each_index, each_tap, flat, result, size};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::kit::taps::weigh;
 use crate::task::{Lowering, ReduceKind, V};
@@ -74,8 +74,7 @@ impl Shares<'_> {
         let mut shape = self.x.fact.shape.clone();
         let first = shape.len() - self.out.len();
         shape[first..].copy_from_slice(&self.out);
-        ensure!(crate::checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: self.x.dtype(), shape })
+        result(self.x.dtype(), &shape)
     }
 
     /// Calls `f` with the elements of each window and their positions within the last dimensions.

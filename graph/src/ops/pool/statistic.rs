@@ -2,10 +2,10 @@
 
 use crate::onnx::{Attr, Edge, Emit, Forms, NoForm, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, each_tap, flat};
+use crate::ops::kit::indices::{each_index, each_tap, flat, result};
 use crate::ops::kit::window::{Format, PadMode, Window};
 use crate::task::{Binary, Host, Layout, Lowering, Pool, PoolKind, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure};
 
 /// What is computed of each window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,8 +47,7 @@ impl Pooling {
         for (d, w) in self.windows.iter().enumerate() {
             shape[self.first() + d] = w.out;
         }
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype, shape })
+        result(x.dtype, &shape)
     }
 
     /// The value of each window, and the position of the maximum within the spatial dimensions.
@@ -238,7 +237,8 @@ impl Plan for Maxima {
         let (fact, (y, places)) = (self.pooling.fact()?, self.pooling.values()?);
         // Where each image's own positions begin.
         let (dims, first) = (self.pooling.x.shape(), self.pooling.first());
-        let (images, size, results) = (count(&dims[self.from..first]), count(&dims[first..]), count(&fact.shape[first..]));
+        let (images, size, results) =
+            (count(&dims[self.from..first]), count(&dims[first..]), count(&fact.shape[first..]));
         let before = |i: usize| (i / results % images * size) as i64;
         let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| before(i) + place).collect();
         let places = Tensor::from_i64s(self.place, &fact.shape, &places)?;

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
@@ -78,34 +78,6 @@ impl LSTM {
             }
         }
         Ok(e.constant(Tensor::from_f64s(self.x.dtype(), &[d.directions, 4 * d.hidden, cols], &out)?))
-    }
-
-    fn form(&self, e: &mut Emit) -> Forms {
-        let d = self.sized()?;
-        if self.x.dtype() != DType::F32 {
-            return Ok(None);
-        }
-        let [_, hidden, bias, _] = d.offsets(0);
-        let (wi, wh) = (self.gates(e, d, 0, d.input)?, self.gates(e, d, hidden, d.hidden)?);
-        let bias = if d.bias {
-            let sum = self.gates(e, d, bias, 1)?;
-            let sum = e.squeeze(sum, &[2]);
-            let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
-            Some(e.concat(&[sum, zeros], 1))
-        } else {
-            None
-        };
-        let (x, h, c) = (e.edge(&self.x)?, e.edge(&self.h)?, e.edge(&self.c)?);
-        let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
-        let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
-        let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
-        let out = e.op_n("LSTM", &inputs, attrs, 3);
-        let y = e.transpose(out[0], &[0, 2, 1, 3]);
-        // 0 keeps a dimension.
-        let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
-        let y = e.op("Reshape", &[y, shape]);
-        let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
-        Ok(Some(vec![y, out[1], out[2], none, none]))
     }
 
     /// What the weights are for; without the lengths of a run.
@@ -249,7 +221,7 @@ impl Rule for LSTM {
         facts.iter().zip(values).map(|(f, v)| Ok(Tensor::from_f64s(f.dtype, &f.shape, v)?)).collect()
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let d = self.dims()?;
         if d.seq == 0 || d.batch == 0 || d.input == 0 {
             return Ok(None);
@@ -266,7 +238,31 @@ impl Rule for LSTM {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        self.form(e)
+        let d = self.sized()?;
+        if self.x.dtype() != DType::F32 {
+            return Ok(None);
+        }
+        let [_, hidden, bias, _] = d.offsets(0);
+        let (wi, wh) = (self.gates(e, d, 0, d.input)?, self.gates(e, d, hidden, d.hidden)?);
+        let bias = if d.bias {
+            let sum = self.gates(e, d, bias, 1)?;
+            let sum = e.squeeze(sum, &[2]);
+            let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
+            Some(e.concat(&[sum, zeros], 1))
+        } else {
+            None
+        };
+        let (x, h, c) = (e.edge(&self.x)?, e.edge(&self.h)?, e.edge(&self.c)?);
+        let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
+        let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
+        let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
+        let out = e.op_n("LSTM", &inputs, attrs, 3);
+        let y = e.transpose(out[0], &[0, 2, 1, 3]);
+        // 0 keeps a dimension.
+        let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
+        let y = e.op("Reshape", &[y, shape]);
+        let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
+        Ok(Some(vec![y, out[1], out[2], none, none]))
     }
 
     fn cases() -> Vec<Case> {

@@ -93,7 +93,13 @@ impl Planned for DiagPart {
         let (dims, twin) = x.shape().split_at(x.rank() / 2);
         ensure!(dims == twin && !dims.is_empty(), "expected dimensions that repeat, found {}", x.fact);
         let n = size(dims)?;
-        Ok(Strided { x, first: 0, view: shape(&[n]), strides: Strides::from_slice(&[n as isize + 1]), dims: shape(dims) })
+        Ok(Strided {
+            x,
+            first: 0,
+            view: shape(&[n]),
+            strides: Strides::from_slice(&[n as isize + 1]),
+            dims: shape(dims),
+        })
     }
 
     fn cases() -> Vec<Case> {

@@ -5,7 +5,7 @@ use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
-use crate::ops::reduce::order::compare;
+use crate::ops::reduce::order::{compare, sort};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Tensor, dense_strides, ensure, op};
 
@@ -148,7 +148,7 @@ op! {
 /// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
 fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<usize>, Vec<i64>), Exceeded> {
     let mut order: Vec<usize> = (0..x.len()).collect();
-    crate::ops::reduce::order::sort(&mut order, |i, j| compare(x[i], x[j], d))?;
+    sort(&mut order, |i, j| compare(x[i], x[j], d))?;
     // The first occurrence of every element, then those in order.
     let mut first = vec![0; x.len()];
     for (k, &i) in order.iter().enumerate() {

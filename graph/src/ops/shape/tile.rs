@@ -2,7 +2,7 @@ use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Late, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, Part, V};
+use crate::task::{Lowering, Part};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
 
 /// `x` with dimension `dims[d]` repeated `repeats[d]` times: `whole`, or else every element.
@@ -173,7 +173,7 @@ impl Rule for RepeatInterleaveTensor {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (dims, axis) = self.dims()?;
         let x = b.reshape(self.input.v, &dims)?;
         let picks = b.constant(Tensor::vector(&self.picks()?));
