@@ -273,10 +273,8 @@ impl Rule for ROIAlign {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
+    use crate::op::Const;
 
-    /// MindSpore 2.10 on the CPU.
     /// The positions are those that MindSpore 2.10 gives.
     #[test]
     fn equal_scores_stand_as_in_mindspore() {
@@ -286,19 +284,15 @@ mod tests {
         assert_eq!(ranked(&ten).unwrap(), [2, 6, 5, 9, 1, 7, 3, 8, 4, 0]);
     }
 
+    /// MindSpore 2.10 on the CPU.
     #[test]
     fn cells_are_mindspores() {
-        let operand = |dims: &[usize], data: &[f64]| {
-            let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
-        };
+        let tensor = |dims: &[usize], data: &[f64]| Tensor::from_f64s(DType::F32, dims, data).unwrap();
         let image: Vec<f64> = (0..16).map(f64::from).collect();
-        let int = |i| Some(ArgValue::Const(Const::Int(i)));
         let align = |roi: &[f64], pooled, scale, samples, end| {
-            let scale = Some(ArgValue::Const(Const::Double(scale)));
-            let (x, roi) = (operand(&[1, 1, 4, 4], &image), operand(&[1, 5], roi));
-            let items = vec![x, roi, int(pooled), int(pooled), scale, int(samples), int(end)];
-            ROIAlign::parse(&Args { op: "ROIAlign", items }).unwrap().reference().unwrap()[0].to_f64s().unwrap()
+            let s = sample().data(tensor(&[1, 1, 4, 4], &image)).data(tensor(&[1, 5], roi)).int(pooled).int(pooled);
+            let align: ROIAlign = s.arg(Const::Double(scale).into()).int(samples).int(end).operator().unwrap();
+            align.reference().unwrap()[0].to_f64s().unwrap()
         };
         assert_eq!(align(&[0.0, 1.0, 1.0, 5.0, 5.0], 2, 0.5, 2, 1), [5.625, 6.875, 10.625, 11.875]);
         assert_eq!(align(&[0.0, 1.0, 1.0, 5.0, 5.0], 2, 0.5, 2, 0), [5.0, 6.0, 9.0, 10.0]);

@@ -170,16 +170,14 @@ impl Rule for GridSampler2D {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
 
     /// MindSpore 2.10 on the CPU.
     #[test]
     fn modes_are_mindspores() {
-        let operand = |dims: &[usize], data: &[f64]| {
-            let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
-        };
+        let tensor = |dims: &[usize], data: &[f64]| Tensor::from_f64s(DType::F32, dims, data).unwrap();
+        let x = tensor(&[1, 1, 2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let places = tensor(&[1, 1, 4, 2], &[-1.2, -1.0, 0.1, 0.3, 0.9, 1.3, -0.5, 0.5]);
+        let s = sample().data(x).data(places);
         let cases = [
             (0, 0, true, [0.0, 3.05, 4.165, 2.75]),
             (0, 1, true, [0.0, 3.05, 4.9, 2.75]),
@@ -190,14 +188,7 @@ mod tests {
             (1, 0, false, [0.0, 4.0, 0.0, 3.0]),
         ];
         for (mode, beyond, corners, want) in cases {
-            let items = vec![
-                operand(&[1, 1, 2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
-                operand(&[1, 1, 4, 2], &[-1.2, -1.0, 0.1, 0.3, 0.9, 1.3, -0.5, 0.5]),
-                Some(ArgValue::Const(Const::Int(mode))),
-                Some(ArgValue::Const(Const::Int(beyond))),
-                Some(ArgValue::Const(Const::Bool(corners))),
-            ];
-            let op = GridSampler2D::parse(&Args { op: "GridSampler2D", items }).unwrap();
+            let op: GridSampler2D = s.clone().int(mode).int(beyond).flag(corners).operator().unwrap();
             let got = op.reference().unwrap()[0].to_f64s().unwrap();
             let near = got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-5);
             assert!(near, "{mode} {beyond} {corners}: {got:?} {want:?}");

@@ -548,15 +548,10 @@ impl Planned for InstanceNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
 
     #[test]
     fn the_default_epsilon_is_that_of_a_file() {
-        let t = Tensor::scalar(0f32);
-        let x = ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) });
-        let shape = ArgValue::Const(Const::Int(1));
-        let norm = LayerNormExt::parse(&Args { op: "LayerNormExt", items: vec![Some(x), Some(shape)] }).unwrap();
+        let norm: LayerNormExt = sample().data(Tensor::scalar(0f32)).int(1).operator().unwrap();
         assert_eq!(norm.eps, f64::from(1e-5f32));
     }
 }

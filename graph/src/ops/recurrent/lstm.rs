@@ -285,30 +285,16 @@ impl Rule for LSTM {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
+    use crate::ops::kit::sample::filled;
 
     /// MindSpore 2.10 on the CPU, with `w[i] = 0.6 · sin(0.7 i)`.
     #[test]
     fn gates_and_directions_are_mindspores() {
-        let arg = |dims: &[usize], f: &dyn Fn(f64) -> f64| {
-            let data: Vec<f64> = (0..dims.iter().product()).map(|i: usize| f(i as f64)).collect();
-            let t = Tensor::from_f64s(DType::F32, dims, &data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
-        };
-        let int = |i: i64| Some(ArgValue::Const(Const::Int(i)));
-        let items = vec![
-            arg(&[3, 2, 3], &|i| 0.1 * i - 0.5),
-            arg(&[2, 2, 2], &|i| 0.1 * i),
-            arg(&[2, 2, 2], &|i| 0.2 * i - 0.3),
-            arg(&[96, 1, 1], &|i| 0.6 * (0.7 * i).sin()),
-            int(3),
-            int(2),
-            int(1),
-            int(1),
-            int(1),
-        ];
-        let lstm = LSTM::parse(&Args { op: "LSTM", items }).unwrap();
+        let s = sample().arg(filled(DType::F32, &[3, 2, 3], |i| 0.1 * i as f64 - 0.5));
+        let s = s.arg(filled(DType::F32, &[2, 2, 2], |i| 0.1 * i as f64));
+        let s = s.arg(filled(DType::F32, &[2, 2, 2], |i| 0.2 * i as f64 - 0.3));
+        let s = s.arg(filled(DType::F32, &[96, 1, 1], |i| 0.6 * (0.7 * i as f64).sin()));
+        let lstm: LSTM = s.int(3).int(2).int(1).flag(true).flag(true).operator().unwrap();
         let out = lstm.reference().unwrap();
         let first = [-0.045051, 0.062963, 0.252058, 0.160258, 0.103101, 0.094424, 0.263390, 0.207599];
         let last_c = [0.480770, -0.429498, 0.667521, -0.629057, 0.402447, 0.643597, 0.521893, 0.686997];
