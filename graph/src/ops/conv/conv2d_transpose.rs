@@ -87,6 +87,21 @@ op! {
     }
 }
 
+/// How far `len` windows reach, with `extra` elements more and without the padding.
+fn length(
+    len: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    pad: [usize; 2],
+    extra: usize,
+) -> Result<usize, OpError> {
+    let reach = kernel.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
+    let full = len.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
+    let out = full.saturating_add(extra).checked_sub(pad[0].saturating_add(pad[1]));
+    out.ok_or_else(|| OpError::Invalid(format!("padding {pad:?} leaves nothing of {full}")))
+}
+
 impl Planned for ConvTranspose2D {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, w) = (&self.input, &self.weight);
@@ -98,13 +113,9 @@ impl Planned for ConvTranspose2D {
         let extent = &x.dims()[x.rank() - 2..];
         let window = |d: usize| {
             let kernel = w.shape()[d + 2];
-            let Some(len) = extent[d] else {
-                return Window::new(PadMode::Pad, None, kernel, stride[d], dilation[d], pad[d]);
-            };
-            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
-            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
-            let out = full.saturating_add(extra[d][0]).checked_sub(2 * pad[d][0]);
-            let out = out.ok_or_else(|| OpError::Invalid(format!("padding {} leaves nothing of {full}", pad[d][0])))?;
+            let out = extent[d]
+                .map(|len| length(len, kernel, stride[d], dilation[d], [pad[d][0]; 2], extra[d][0]))
+                .transpose()?;
             Window::new(PadMode::Pad, out, kernel, stride[d], dilation[d], pad[d])
         };
         let (windows, more) = (vec![window(0)?, window(1)?], extra.map(|pair| pair[0] as i64));
@@ -156,12 +167,7 @@ impl Planned for Conv3DTranspose {
         let extra = pads::<3>(last, "output_padding")?;
         let window = |d: usize| {
             let (kernel, len) = (w.shape()[d + 2], x.shape()[d + 2]);
-            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
-            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
-            let [before, after] = pad[d];
-            let open = full.saturating_add(extra[d][0]).checked_sub(before.saturating_add(after));
-            let open =
-                open.ok_or_else(|| OpError::Invalid(format!("padding {:?} leaves nothing of {full}", pad[d])))?;
+            let open = length(len, kernel, stride[d], dilation[d], pad[d], extra[d][0])?;
             // Windows shorter than the stride leave the elements after the last one.
             let strides = len.saturating_mul(stride[d]);
             let out = match self.pad_mode {

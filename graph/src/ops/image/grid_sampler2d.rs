@@ -67,9 +67,7 @@ impl GridSampler2D {
         };
         taps.into_iter().filter(|(p, _)| (0.0..len as f64).contains(p)).map(|(p, w)| (p as usize, w)).collect()
     }
-}
 
-impl GridSampler2D {
     /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
     fn whole(&self, e: &mut Emit, grid: Edge, dtype: DType) -> Result<Edge, NoForm> {
         let (width, height) = (e.dim(&self.input_x, 3)?, e.dim(&self.input_x, 2)?);

@@ -19,10 +19,14 @@ pub(in crate::ops) fn outside(index: i64, len: usize) -> OpError {
     OpError::Invalid(format!("index {index} is out of range for {len} elements"))
 }
 
+/// The one of `len` elements that an index names.
+pub(in crate::ops) fn place(index: i64, len: usize) -> Result<usize, OpError> {
+    position(index, len).ok_or_else(|| outside(index, len))
+}
+
 /// Checks that every index names one of `len` elements.
 fn check_range(picks: &[i64], len: usize) -> Result<(), OpError> {
-    let wrong = picks.iter().find(|i| position(**i, len).is_none());
-    wrong.map_or(Ok(()), |i| Err(outside(*i, len)))
+    picks.iter().try_for_each(|&i| place(i, len).map(drop))
 }
 
 /// The result where no task picks anything: if it has no elements. There is nothing to pick from a tensor without elements.

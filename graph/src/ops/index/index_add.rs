@@ -1,5 +1,5 @@
 use super::combine::{Combine, check_operands};
-use super::gather::{outside, position};
+use super::gather::place;
 use super::scatter_nd::scatter_nd;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Number as Factor, Operand, Rule};
@@ -45,8 +45,7 @@ impl Rule for IndexAddExt {
         let mut dims = x.fact.shape.clone();
         dims[axis] = picks.len();
         let strides = broadcast_strides(self.source.shape(), &dims).unwrap_or_default();
-        let rows = picks.iter().map(|&i| position(i, x.shape()[axis]).ok_or_else(|| outside(i, x.shape()[axis])));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let rows = picks.iter().map(|&i| place(i, x.shape()[axis])).collect::<Result<Vec<_>, _>>()?;
         with_number!(x.dtype(), N => {
             let (mut y, s) = (N::read(x.tensor()?)?, N::read(self.source.tensor()?)?);
             let alpha = N::read(&Tensor::scalar(self.alpha.as_f64()))?[0];

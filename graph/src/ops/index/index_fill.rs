@@ -1,4 +1,4 @@
-use super::gather::position;
+use super::gather::place;
 use crate::onnx::{Emit, Forms, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::ops::kit::border::element;
@@ -31,9 +31,8 @@ impl Rule for IndexFill {
         let (axis, picks) = (self.axis()?, self.index.i64s()?);
         let mut filled = vec![false; self.x.shape()[axis]];
         for i in picks {
-            let len = filled.len();
-            let at = position(i, len);
-            filled[at.ok_or_else(|| OpError::Invalid(format!("index {i} is out of range for {len} elements")))?] = true;
+            let at = place(i, filled.len())?;
+            filled[at] = true;
         }
         let (dims, fill) = (self.x.shape(), element(self.x.dtype(), self.value)?);
         let y = rearrange_many(&[self.x.tensor()?], dims, &fill, |i| (!filled[i[axis]]).then(|| (0, flat(dims, i))))?;

@@ -1,7 +1,7 @@
 //! Updates of slices at coordinates.
 
 use super::combine::{Combine, apply, check_operands};
-use super::gather::{index_value, outside, position};
+use super::gather::{index_value, place};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Effect, Ints, Late, Lowers, Operand, Plan, Planned, Pure, Rule, Writes};
 use crate::ops::kit::indices::sizes;
@@ -73,7 +73,7 @@ impl Slices<'_> {
         for row in picks.chunks(depth.max(1)) {
             let mut at = 0;
             for (&i, &len) in row.iter().zip(&self.dims[..depth]) {
-                at = at * len + position(i, len).ok_or_else(|| outside(i, len))?;
+                at = at * len + place(i, len)?;
             }
             out.extend(at * inner..(at + 1) * inner);
         }

@@ -1,11 +1,12 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
 use crate::ops::conv::grouped::check_groups;
-use crate::ops::kit::indices::{each_index, size, sizes};
+use crate::ops::kit::broadcasting::broadcast_index;
+use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::{Sample, sample};
 use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Lowering, NormKind, Program, Unary, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, count, ensure, op};
 
 /// What normalisation operators return for each row besides the result.
 #[derive(Clone, Copy, PartialEq)]
@@ -103,35 +104,34 @@ impl Rows<'_> {
     fn spread_out(&self, p: Option<&Operand>, otherwise: f64) -> Result<Vec<f64>, OpError> {
         let Some(p) = p else { return Ok(vec![otherwise; self.x.count()]) };
         let values = p.f64s()?;
-        let strides = broadcast_strides(p.shape(), self.x.shape()).unwrap_or_default();
-        let mut out = Vec::with_capacity(self.x.count());
-        each_index(self.x.shape(), |index| {
-            out.push(values[index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum::<usize>()]);
-        })?;
-        Ok(out)
+        let from = broadcast_index(p.shape(), self.x.shape())?;
+        Ok(from.into_iter().map(|i| values[i]).collect())
     }
 
-    /// `y`; mean and spread of each row.
-    fn tensors(&self) -> Result<[Tensor; 3], OpError> {
-        let [y_fact, row] = self.facts()?;
-        let (x, gamma, beta) = (self.x.f64s()?, self.spread_out(self.gamma, 1.0)?, self.spread_out(self.beta, 0.0)?);
+    /// The normalised elements, before the parameters; mean and spread of each row.
+    fn normalised(&self) -> Result<[Vec<f64>; 3], OpError> {
+        let (x, [_, row]) = (self.x.f64s()?, self.facts()?);
         let cols = count(&self.x.shape()[self.axis..]);
-        let (mut y, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
-        for (r, values) in x.chunks(cols.max(1)).enumerate() {
+        let (mut normal, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
+        for values in x.chunks(cols.max(1)) {
             let n = values.len() as f64;
             let mean = if self.kind == NormKind::Layer { values.iter().sum::<f64>() / n } else { 0.0 };
             let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
             let inverse = 1.0 / (var + self.eps).sqrt();
-            y.extend(
-                values.iter().enumerate().map(|(j, v)| (v - mean) * inverse * gamma[r * cols + j] + beta[r * cols + j]),
-            );
+            normal.extend(values.iter().map(|v| (v - mean) * inverse));
             means.push(mean);
             spreads.push(if self.spread == Spread::Variance { var } else { inverse });
         }
         means.resize(row.count(), f64::NAN);
         spreads.resize(row.count(), f64::NAN);
-        let stat = |v: &[f64]| Tensor::from_f64s(row.dtype, &row.shape, v);
-        Ok([Tensor::from_f64s(y_fact.dtype, &y_fact.shape, &y)?, stat(&means)?, stat(&spreads)?])
+        Ok([normal, means, spreads])
+    }
+
+    /// `y` from normalised elements.
+    fn scaled(&self, normal: &[f64]) -> Result<Tensor, OpError> {
+        let (gamma, beta) = (self.spread_out(self.gamma, 1.0)?, self.spread_out(self.beta, 0.0)?);
+        let y: Vec<f64> = normal.iter().zip(&gamma).zip(&beta).map(|((v, g), b)| v * g + b).collect();
+        Ok(Tensor::from_f64s(self.x.dtype(), self.x.shape(), &y)?)
     }
 
     /// The parameter as a row of the operand's type, if it has one value for each element of a row.
@@ -185,7 +185,9 @@ impl Plan for Rows<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(self.returned(self.tensors()?))
+        let ([normal, means, spreads], [_, row]) = (self.normalised()?, self.facts()?);
+        let [means, spreads] = [means, spreads].map(|v| Tensor::from_f64s(row.dtype, &row.shape, &v));
+        Ok(self.returned([self.scaled(&normal)?, means?, spreads?]))
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -378,25 +380,6 @@ impl Groups<'_> {
         dims[0] = self.x.shape()[1];
         dims
     }
-
-    /// The parameter's value for every element of `x`.
-    fn spread_out(&self, p: Option<&Operand>, otherwise: f64) -> Result<Vec<f64>, OpError> {
-        let p = p.map(|p| reshaped(p, p.v, &self.channel())).transpose()?;
-        self.plain(self.x).spread_out(p.as_ref(), otherwise)
-    }
-
-    /// The normalised elements before weight and bias.
-    fn normal(&self) -> Result<Vec<f64>, OpError> {
-        let cols = self.dims()?[2].max(1);
-        let normal = |row: &[f64]| {
-            let n = row.len() as f64;
-            let mean = row.iter().sum::<f64>() / n;
-            let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-            let scale = 1.0 / (var + self.eps).sqrt();
-            row.iter().map(|v| (v - mean) * scale).collect::<Vec<_>>()
-        };
-        Ok(self.x.f64s()?.chunks(cols).flat_map(normal).collect())
-    }
 }
 
 impl Plan for Groups<'_> {
@@ -407,11 +390,12 @@ impl Plan for Groups<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (rows, dims) = (self.rows()?, self.stat_dims()?);
-        let [_, mean, spread] = self.plain(&rows).tensors()?;
-        let (gamma, beta) = (self.spread_out(self.weight, 1.0)?, self.spread_out(self.bias, 0.0)?);
-        let y: Vec<f64> = self.normal()?.iter().zip(&gamma).zip(&beta).map(|((v, g), b)| v * g + b).collect();
-        let stat = |t: Tensor| Ok::<_, OpError>(t.cast(self.stats)?.reshape(&dims)?);
-        Ok(vec![Tensor::from_f64s(self.x.dtype(), self.x.shape(), &y)?, stat(mean)?, stat(spread)?])
+        let [normal, means, spreads] = self.plain(&rows).normalised()?;
+        let on_channels = |p: Option<&Operand>| p.map(|p| reshaped(p, p.v, &self.channel())).transpose();
+        let (gamma, beta) = (on_channels(self.weight)?, on_channels(self.bias)?);
+        let y = Rows { gamma: gamma.as_ref(), beta: beta.as_ref(), ..self.plain(self.x) }.scaled(&normal)?;
+        let stat = |v: &[f64]| Ok::<_, OpError>(Tensor::from_f64s(DType::F32, &dims, v)?.cast(self.stats)?);
+        Ok(vec![y, stat(&means)?, stat(&spreads)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
