@@ -154,8 +154,8 @@ impl Channels<'_> {
         let [gamma, beta, mean, var] = self.params.map(Operand::f64s);
         let scale: Vec<f64> = gamma?.iter().zip(&var?).map(|(g, v)| g / (v + self.eps).sqrt()).collect();
         let shift: Vec<f64> = beta?.iter().zip(&mean?).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-        let mut constant = |v: &[f64]| Ok(b.constant(Tensor::from_f64s(self.wide(), &[v.len()], v)?));
-        Ok::<_, OpError>(Some((constant(&scale).map_err(|e: OpError| e)?, constant(&shift)?)))
+        let [scale, shift] = [scale, shift].map(|v| Tensor::from_f64s(self.wide(), &[v.len()], &v));
+        Ok(Some((b.constant(scale?), b.constant(shift?))))
     }
 
     fn lower_inference(&self, b: &mut Lowering) -> Result<V, OpError> {
