@@ -39,7 +39,7 @@ impl Classic<'_> {
         let extent = extent(x, self.format, N)?;
         ensure!(w.rank() == N + 2, "expected filters of rank {}, found {}", N + 2, w.fact);
         let windows = self.windows::<N>(&extent, Convolution::kernel(w, self.format))?;
-        Ok(Convolution { x, w, windows, groups: self.groups()?, format: self.format })
+        Ok(Convolution { x, w, bias: None, windows, groups: self.groups()?, format: self.format })
     }
 
     /// `group` as a count.
@@ -85,36 +85,3 @@ macro_rules! classic_convolution {
     };
 }
 pub(in crate::ops) use classic_convolution;
-
-/// Implements [`Rule`](crate::op::Rule) for a classic convolution of `x` with `weight` over `$n` spatial dimensions.
-macro_rules! convolution_rule {
-    ($name:ident, $n:literal, $cases:block) => {
-        impl $name {
-            fn plan(&self) -> Result<Convolution<'_>, OpError> {
-                self.classic().over::<$n>(&self.x, &self.weight)
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.plan()?.infer()?])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.plan()?.reference()?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
-                Ok(Some(vec![self.plan()?.onnx(e, x, w, None)?]))
-            }
-
-            fn cases() -> Vec<Case> $cases
-        }
-    };
-}
-pub(in crate::ops) use convolution_rule;

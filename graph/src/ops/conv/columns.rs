@@ -1,9 +1,10 @@
 //! Windows put back into an image.
 
-use crate::op::{Case, Ints, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::indices::{each_index, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::task::{Lowering, ScatterKind, V};
+use crate::task::{Lowering, ScatterKind};
 use crate::{DType, Fact, OpError, Tensor, checked_count, ensure, op};
 
 op! {
@@ -32,7 +33,7 @@ impl Col2Im {
         let x = &self.x;
         ensure!(x.rank() == 4, "expected [n, c, kh · kw, windows], found {}", x.fact);
         ensure!(self.output_size.len() == 2, "output_size: expected 2 numbers, found {}", self.output_size.len());
-        let image = crate::ops::kit::indices::sizes(&self.output_size, "output_size")?;
+        let image = sizes(&self.output_size, "output_size")?;
         let kernel = spatial::<2>(&self.kernel_size, Format::Nchw, "kernel_size")?;
         let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
         let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
@@ -44,7 +45,7 @@ impl Col2Im {
         let fits = wanted == [Some(x.shape()[2]), Some(x.shape()[3])];
         ensure!(fits, "expected windows [{}·{}, {}·{}], found {}", h.kernel, w.kernel, h.out, w.out, x.fact);
         let mut places = Vec::with_capacity(x.shape()[2] * x.shape()[3]);
-        crate::ops::kit::indices::each_index(&taps, |i| {
+        each_index(&taps, |i| {
             let at = h.at(i[2], i[0]).zip(w.at(i[3], i[1]));
             places.push(at.map(|(y, x)| y * image[1] + x));
         })?;
@@ -83,7 +84,7 @@ impl Rule for Col2Im {
         Ok(vec![Tensor::from_f64s(self.x.dtype(), &self.dims(&plan), &y)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let plan = self.plan()?;
         let (size, taps, d) = (plan.image[0] * plan.image[1], plan.places.len(), self.x.dtype());
         if size == 0 || taps == 0 || plan.planes == 0 {

@@ -1,7 +1,7 @@
-use super::classic::{Classic, classic_convolution, convolution_rule};
+use super::classic::{Classic, classic_convolution};
 use super::grouped::Convolution;
 use crate::onnx::{Emit, Forms, to_i64};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
 use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
@@ -23,29 +23,37 @@ classic_convolution! {
     } 2 Nchw Small
 }
 
-convolution_rule!(Conv2D, 2, {
-    let one = |x: &[usize], w: &[usize], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
-        let s = sample().tensor(DType::F32, x).tensor(DType::F32, w).skip().ints(&[w[2] as i64, w[3] as i64]).int(1);
-        let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(stride).ints(dilation).int(group);
-        s.text("NCHW").case(name)
-    };
-    let (s1, s2) = ([1, 1, 1, 1], [1, 1, 2, 2]);
-    let mut cases = vec![
-        one(&[2, 3, 5, 6], &[4, 3, 3, 3], "same", &[0], &s1, &s1, 1, "same"),
-        one(&[1, 3, 4, 7], &[4, 3, 3, 3], "same", &[0], &s2, &s1, 1, "same, stride 2"),
-        one(&[1, 2, 7, 6], &[3, 2, 1, 1], "valid", &[0], &s1, &s1, 1, "one by one"),
-        one(&[1, 4, 7, 6], &[6, 2, 3, 2], "pad", &[1, 0, 2, 1], &[2, 1], &s1, 2, "groups, uneven padding"),
-        one(&[1, 6, 8, 5], &[6, 1, 3, 3], "pad", &[1], &s1, &s1, 6, "depthwise"),
-        one(&[1, 2, 9, 8], &[3, 2, 3, 2], "same", &[0], &s1, &[1, 1, 2, 3], 1, "dilation"),
-        one(&[0, 2, 4, 4], &[3, 2, 3, 3], "valid", &[0], &s1, &s1, 1, "no images"),
-    ];
-    let nhwc = sample().tensor(DType::F32, &[2, 5, 6, 3]).tensor(DType::F32, &[4, 2, 3, 3]).skip().ints(&[2, 3]).int(1);
-    let nhwc = nhwc.int(1).ints(&[0]).skip().ints(&[1]).ints(&[1]).int(1).text("NHWC");
-    cases.push(nhwc.case("channels last"));
-    let half = sample().tensor(DType::F16, &[1, 3, 4, 4]).tensor(DType::F16, &[2, 3, 3, 3]);
-    cases.push(half.case("f16, defaults"));
-    cases
-});
+impl Planned for Conv2D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        self.classic().over::<2>(&self.x, &self.weight)
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], w: &[usize], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
+            let s =
+                sample().tensor(DType::F32, x).tensor(DType::F32, w).skip().ints(&[w[2] as i64, w[3] as i64]).int(1);
+            let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(stride).ints(dilation).int(group);
+            s.text("NCHW").case(name)
+        };
+        let (s1, s2) = ([1, 1, 1, 1], [1, 1, 2, 2]);
+        let mut cases = vec![
+            one(&[2, 3, 5, 6], &[4, 3, 3, 3], "same", &[0], &s1, &s1, 1, "same"),
+            one(&[1, 3, 4, 7], &[4, 3, 3, 3], "same", &[0], &s2, &s1, 1, "same, stride 2"),
+            one(&[1, 2, 7, 6], &[3, 2, 1, 1], "valid", &[0], &s1, &s1, 1, "one by one"),
+            one(&[1, 4, 7, 6], &[6, 2, 3, 2], "pad", &[1, 0, 2, 1], &[2, 1], &s1, 2, "groups, uneven padding"),
+            one(&[1, 6, 8, 5], &[6, 1, 3, 3], "pad", &[1], &s1, &s1, 6, "depthwise"),
+            one(&[1, 2, 9, 8], &[3, 2, 3, 2], "same", &[0], &s1, &[1, 1, 2, 3], 1, "dilation"),
+            one(&[0, 2, 4, 4], &[3, 2, 3, 3], "valid", &[0], &s1, &s1, 1, "no images"),
+        ];
+        let nhwc =
+            sample().tensor(DType::F32, &[2, 5, 6, 3]).tensor(DType::F32, &[4, 2, 3, 3]).skip().ints(&[2, 3]).int(1);
+        let nhwc = nhwc.int(1).ints(&[0]).skip().ints(&[1]).ints(&[1]).int(1).text("NHWC");
+        cases.push(nhwc.case("channels last"));
+        let half = sample().tensor(DType::F16, &[1, 3, 4, 4]).tensor(DType::F16, &[2, 3, 3, 3]);
+        cases.push(half.case("f16, defaults"));
+        cases
+    }
+}
 
 op! {
     /// Every channel of `[n, c, h, w]` convolved with `channel_multiplier` filters of its own. Arguments as for `Conv2D`;
@@ -68,56 +76,56 @@ op! {
 }
 
 impl DepthwiseConv2dNative {
-    /// The equivalent convolution in groups, for filters in value `w`.
-    fn grouped(&self, w: V) -> Result<Conv2D, OpError> {
+    /// The filters as those of a convolution in groups, in value `v`.
+    fn filters(&self, v: V) -> Result<Operand, OpError> {
         let [m, c, kh, kw] = *self.weight.shape() else {
             return Err(OpError::Invalid(format!("expected filters of rank 4, found {}", self.weight.fact)));
         };
-        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         let dims = [c.saturating_mul(m), 1, kh, kw];
-        let known = match &self.weight.known {
-            None => None,
-            Some(t) => Some(rearrange(t, &dims, |i| Some((((i[0] % m) * c + i[0] / m) * kh + i[2]) * kw + i[3]))?),
-        };
-        Ok(Conv2D {
-            x: self.x.clone(),
-            weight: Operand { v: w, fact: Fact::new(self.weight.dtype(), &dims).into(), known },
-            out_channel: None,
-            kernel_size: self.kernel_size.clone(),
-            mode: 1,
+        let source = |i: &[usize]| Some((((i[0] % m) * c + i[0] / m) * kh + i[2]) * kw + i[3]);
+        let known = self.weight.known.as_ref().map(|t| rearrange(t, &dims, source)).transpose()?;
+        Ok(Operand { v, fact: Fact::new(self.weight.dtype(), &dims).into(), known })
+    }
+
+    /// The equivalent convolution with filters `w`.
+    fn grouped<'a>(&'a self, w: &'a Operand) -> Result<Convolution<'a>, OpError> {
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        let classic = Classic {
+            kernel_size: &self.kernel_size,
             pad_mode: self.pad_mode,
-            pad: self.pad.clone(),
-            pad_list: self.pad_list.clone(),
-            stride: self.stride.clone(),
-            dilation: self.dilation.clone(),
-            group: c as i64,
+            pad: &self.pad,
+            pad_list: &self.pad_list,
+            stride: &self.stride,
+            dilation: &self.dilation,
+            group: self.weight.shape()[1] as i64,
             format: self.format,
-        })
+        };
+        classic.over::<2>(&self.x, w)
     }
 }
 
 impl Rule for DepthwiseConv2dNative {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.grouped(self.weight.v)?.infer()
+        self.grouped(&self.filters(self.weight.v)?)?.infer()
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.grouped(self.weight.v)?.reference()
+        self.grouped(&self.filters(self.weight.v)?)?.reference()
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let dims = self.grouped(self.weight.v)?.weight.fact.shape.clone();
+        let filters = self.filters(self.weight.v)?;
         let w = b.transpose(self.weight.v, &[1, 0, 2, 3])?;
-        let w = b.reshape(w, &dims)?;
-        self.grouped(w)?.lower(b)
+        let v = b.reshape(w, filters.shape())?;
+        self.grouped(&Operand { v, ..filters })?.lower(b)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (x, w) = (e.edge(&self.x)?, e.edge(&self.weight)?);
-        let grouped = self.grouped(self.weight.v)?;
+        let filters = self.filters(self.weight.v)?;
         let w = e.transpose(w, &[1, 0, 2, 3]);
-        let w = e.reshape(w, &to_i64(grouped.weight.shape()));
-        Ok(Some(vec![grouped.plan()?.onnx(e, x, w, None)?]))
+        let w = e.reshape(w, &to_i64(filters.shape()));
+        Ok(Some(vec![self.grouped(&filters)?.form(e, x, w, None)?]))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,13 +1,11 @@
 use super::classic::{Classic, classic_convolution};
 use super::grouped::Spread;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Late, Operand, Rule, ints};
+use crate::op::{Case, Ints, Late, Operand, Plan, Planned, ints};
 use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, OpError, ensure, op};
 
 classic_convolution! {
     /// The gradient of `Conv2D` with respect to its input, also called transposed convolution.
@@ -23,49 +21,32 @@ classic_convolution! {
     } 2 Nchw
 }
 
-fn ensure_images(format: Format, x: &Operand, w: &Operand) -> Result<(), OpError> {
-    ensure!(format == Format::Nchw, "expected format NCHW, found {format:?}");
-    ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
-    Ok(())
+impl Conv2DBackpropInput {
+    /// The windows over a result of the given extents.
+    fn spread(&self, extent: &[Option<usize>]) -> Result<Spread<'_>, OpError> {
+        let (x, w) = (&self.dout, &self.weight);
+        ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
+        ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
+        let windows = self.classic().windows::<2>(extent, &w.shape()[2..])?;
+        Ok(Spread { x, w, bias: None, windows, groups: self.classic().groups()?, more: None })
+    }
 }
 
-impl Conv2DBackpropInput {
-    fn plan(&self) -> Result<Spread<'_>, OpError> {
-        let (x, w) = (&self.dout, &self.weight);
-        ensure_images(self.format, x, w)?;
+impl Planned for Conv2DBackpropInput {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let dims = sizes(self.input_sizes.get()?, "input_sizes")?;
         ensure!(dims.len() == 4, "expected 4 input_sizes, found {}", dims.len());
-        let extent: Vec<Option<usize>> = dims[2..].iter().copied().map(Some).collect();
-        let windows = self.classic().windows::<2>(&extent, &w.shape()[2..])?;
-        let spread = Spread { x, w, windows, groups: self.classic().groups()? };
-        let shape = spread.infer()?.shape;
+        let spread = self.spread(&[Some(dims[2]), Some(dims[3])])?;
+        let shape = spread.sums()?.shape;
         ensure!(shape.as_slice() == dims, "input_sizes {dims:?} differ from the result's {:?}", shape.as_slice());
         Ok(spread)
     }
-}
-
-impl Rule for Conv2DBackpropInput {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.plan()?.infer()?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.plan()?.reference()?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
-    }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.dout)?;
         if !self.dout.is_open() && self.input_sizes.known().is_some() {
-            return Ok(Some(vec![self.plan()?.onnx(e, x, None, None)?]));
+            return self.plan()?.onnx(e);
         }
-        let (dout, weight) = (&self.dout, &self.weight);
-        ensure_images(self.format, dout, weight)?;
-        let windows = self.classic().windows::<2>(&[None, None], &weight.shape()[2..])?;
-        let spread = Spread { x: dout, w: weight, windows, groups: self.classic().groups()? };
+        let (x, spread) = (e.edge(&self.dout)?, self.spread(&[None, None])?);
         let sizes = e.ints(2, self.input_sizes.known().map(|s| &s[..]))?;
         let sizes = e.slice(sizes, 0, 2, 4);
         Ok(Some(vec![spread.onnx_to(e, x, sizes)?]))
@@ -106,86 +87,40 @@ op! {
     }
 }
 
-impl ConvTranspose2D {
-    fn ensure_ranks(&self) -> Result<(), OpError> {
-        let fits = matches!(self.input.rank(), 3 | 4) && self.weight.rank() == 4;
-        ensure!(fits, "expected images and filters of rank 4, found {} and {}", self.input.fact, self.weight.fact);
-        Ok(())
-    }
+/// How far `len` windows reach, with `extra` elements more and without the padding.
+fn length(
+    len: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    pad: [usize; 2],
+    extra: usize,
+) -> Result<usize, OpError> {
+    let reach = kernel.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
+    let full = len.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
+    let out = full.saturating_add(extra).checked_sub(pad[0].saturating_add(pad[1]));
+    out.ok_or_else(|| OpError::Invalid(format!("padding {pad:?} leaves nothing of {full}")))
+}
 
-    fn batched(&self, v: V) -> Result<Operand, OpError> {
-        self.ensure_ranks()?;
-        let mut dims = self.input.fact.shape.clone();
-        if dims.len() == 3 {
-            dims.insert(0, 1);
-        }
-        reshaped(&self.input, v, &dims)
-    }
-
-    fn plan<'a>(&'a self, x: &'a Operand) -> Result<Spread<'a>, OpError> {
+impl Planned for ConvTranspose2D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, w) = (&self.input, &self.weight);
+        let fits = matches!(x.rank(), 3 | 4) && w.rank() == 4;
+        ensure!(fits, "expected images and filters of rank 4, found {} and {}", x.fact, w.fact);
         let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
         let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
         let (pad, extra) = (pads::<2>(&self.padding, "padding")?, pads::<2>(&self.output_padding, "output_padding")?);
         let extent = &x.dims()[x.rank() - 2..];
         let window = |d: usize| {
-            let kernel = self.weight.shape()[d + 2];
-            let Some(len) = extent[d] else {
-                return Window::new(PadMode::Pad, None, kernel, stride[d], dilation[d], pad[d]);
-            };
-            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
-            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
-            let out = full.saturating_add(extra[d][0]).checked_sub(2 * pad[d][0]);
-            let out = out.ok_or_else(|| OpError::Invalid(format!("padding {} leaves nothing of {full}", pad[d][0])))?;
+            let kernel = w.shape()[d + 2];
+            let out = extent[d]
+                .map(|len| length(len, kernel, stride[d], dilation[d], [pad[d][0]; 2], extra[d][0]))
+                .transpose()?;
             Window::new(PadMode::Pad, out, kernel, stride[d], dilation[d], pad[d])
         };
-        let windows = vec![window(0)?, window(1)?];
-        Ok(Spread { x, w: &self.weight, windows, groups: size(self.groups, "groups")? })
-    }
-
-    fn bias(&self, v: Option<V>) -> Result<Option<Operand>, OpError> {
-        let Some(bias) = &self.bias else { return Ok(None) };
-        reshaped(bias, v.unwrap_or(bias.v), &[bias.count(), 1, 1]).map(Some)
-    }
-
-    fn result(&self, dims: &[usize]) -> crate::Shape {
-        dims[4 - self.input.rank()..].iter().copied().collect()
-    }
-}
-
-impl Rule for ConvTranspose2D {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let fact = self.plan(&self.batched(self.input.v)?)?.infer()?;
-        check_bias(&fact, self.bias(None)?.as_ref())?;
-        Ok(vec![Fact { dtype: fact.dtype, shape: self.result(&fact.shape) }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let y = self.plan(&self.batched(self.input.v)?)?.reference()?;
-        let y = add_bias(y, self.bias(None)?.as_ref())?;
-        Ok(vec![y.reshape(&self.result(y.shape()))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let dims = self.batched(self.input.v)?.fact.shape.clone();
-        let v = b.reshape(self.input.v, &dims)?;
-        let Some(y) = self.plan(&self.batched(v)?)?.lower(b)? else { return Ok(None) };
-        let bias = match self.bias(None)? {
-            Some(bias) => self.bias(Some(b.reshape(bias.v, bias.shape())?))?,
-            None => None,
-        };
-        let y = lower_bias(b, y, bias.as_ref())?;
-        let dims = self.result(&b.fact(y).shape.clone());
-        Ok(Some(vec![b.reshape(y, &dims)?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let single = self.input.rank() == 3;
-        let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
-        let x = if single { e.unsqueeze(x, &[0]) } else { x };
-        let more = pads::<2>(&self.output_padding, "output_padding")?.map(|pair| pair[0] as i64);
-        self.ensure_ranks()?;
-        let y = self.plan(&self.input)?.onnx(e, x, bias, Some(&more))?;
-        Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
+        let (windows, more) = (vec![window(0)?, window(1)?], extra.map(|pair| pair[0] as i64));
+        let groups = size(self.groups, "groups")?;
+        Ok(Spread { x, w, bias: self.bias.as_ref(), windows, groups, more: Some(more) })
     }
 
     fn cases() -> Vec<Case> {
@@ -220,8 +155,8 @@ op! {
     }
 }
 
-impl Conv3DTranspose {
-    fn plan(&self) -> Result<Spread<'_>, OpError> {
+impl Planned for Conv3DTranspose {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.format.spatial() == 2, "expected format NCDHW, found {:?}", self.format);
         let (x, w) = (&self.dout, &self.weight);
         ensure!(x.rank() == 5 && w.rank() == 5, "expected rank 5, found {} and {}", x.fact, w.fact);
@@ -232,12 +167,7 @@ impl Conv3DTranspose {
         let extra = pads::<3>(last, "output_padding")?;
         let window = |d: usize| {
             let (kernel, len) = (w.shape()[d + 2], x.shape()[d + 2]);
-            let reach = kernel.saturating_sub(1).saturating_mul(dilation[d]).saturating_add(1);
-            let full = len.saturating_sub(1).saturating_mul(stride[d]).saturating_add(reach);
-            let [before, after] = pad[d];
-            let open = full.saturating_add(extra[d][0]).checked_sub(before.saturating_add(after));
-            let open =
-                open.ok_or_else(|| OpError::Invalid(format!("padding {:?} leaves nothing of {full}", pad[d])))?;
+            let open = length(len, kernel, stride[d], dilation[d], pad[d], extra[d][0])?;
             // Windows shorter than the stride leave the elements after the last one.
             let strides = len.saturating_mul(stride[d]);
             let out = match self.pad_mode {
@@ -248,22 +178,7 @@ impl Conv3DTranspose {
             Window::new(self.pad_mode, out, kernel, stride[d], dilation[d], pad[d])
         };
         let windows = (0..3).map(window).collect::<Result<_, _>>()?;
-        Ok(Spread { x, w, windows, groups: size(self.group, "group")? })
-    }
-}
-
-impl Rule for Conv3DTranspose {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.plan()?.infer()?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.plan()?.reference()?])
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let x = e.edge(&self.dout)?;
-        Ok(Some(vec![self.plan()?.onnx(e, x, None, None)?]))
+        Ok(Spread { x, w, bias: None, windows, groups: size(self.group, "group")?, more: None })
     }
 
     fn cases() -> Vec<Case> {

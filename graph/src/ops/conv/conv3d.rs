@@ -1,11 +1,8 @@
-use super::classic::{Classic, classic_convolution, convolution_rule};
-use super::grouped::Convolution;
-use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use super::classic::{Classic, classic_convolution};
+use crate::op::{Case, Ints, Operand, Plan, Planned, ints};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
-use crate::task::Lowering;
-use crate::{DType, Fact, OpError, Tensor};
+use crate::{DType, OpError};
 
 classic_convolution! {
     /// Three-dimensional cross-correlation of volumes with filters, in groups of channels. Arguments as for `Conv2D`, with a
@@ -18,12 +15,19 @@ classic_convolution! {
     } 3 Ncdhw Small
 }
 
-convolution_rule!(Conv3D, 3, {
-    let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
-    let two = sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
-    vec![
-        s.ints(&[2, 2, 2]).skip().text("same").case("same"),
-        two.clone().skip().skip().skip().ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, groups"),
-        two.text("pad").ints(&[1, 2, 0, 1, 1, 0]).skip().skip().ints(&[2, 1, 1]).int(2).case("uneven padding"),
-    ]
-});
+impl Planned for Conv3D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        self.classic().over::<3>(&self.x, &self.weight)
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[1, 2, 3, 3, 4]).tensor(DType::F32, &[2, 2, 2, 2, 2]).skip();
+        let two =
+            sample().tensor(DType::F32, &[2, 4, 5, 4, 3]).tensor(DType::F32, &[6, 2, 3, 2, 2]).skip().skip().skip();
+        vec![
+            s.ints(&[2, 2, 2]).skip().text("same").case("same"),
+            two.clone().skip().skip().skip().ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, groups"),
+            two.text("pad").ints(&[1, 2, 0, 1, 1, 0]).skip().skip().ints(&[2, 1, 1]).int(2).case("uneven padding"),
+        ]
+    }
+}

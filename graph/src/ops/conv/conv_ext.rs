@@ -1,12 +1,9 @@
 use super::grouped::Convolution;
-use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Operand, Plan, Planned, ints};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::ops::linear::product::{add_bias, check_bias, lower_bias, reshaped};
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
+use crate::{DType, OpError, ensure, op, op_enum};
 
 op_enum! {
     /// Padding by name.
@@ -36,6 +33,34 @@ impl Padding for PadName {
     }
 }
 
+/// Images of rank `N + 2`, or one of rank `N + 1`, under filters.
+fn convolution<'a, const N: usize>(
+    [x, w]: [&'a Operand; 2],
+    bias: Option<&'a Operand>,
+    stride: &[i64],
+    padding: &impl Padding,
+    dilation: &[i64],
+    groups: i64,
+) -> Result<Convolution<'a>, OpError> {
+    ensure!(
+        (x.rank() == N + 1 || x.rank() == N + 2) && w.rank() == N + 2,
+        "expected images of rank {} or {} and filters of rank {}, found {} and {}",
+        N + 1,
+        N + 2,
+        N + 2,
+        x.fact,
+        w.fact
+    );
+    let kernel = Convolution::kernel(w, Format::Nchw);
+    let stride = spatial::<N>(stride, Format::Nchw, "stride")?;
+    let dilation = spatial::<N>(dilation, Format::Nchw, "dilation")?;
+    let (mode, pads) = padding.resolve::<N>()?;
+    let extent = &x.dims()[x.rank() - N..];
+    let window = |d: usize| Window::new(mode, extent[d], kernel[d], stride[d], dilation[d], pads[d]);
+    let windows = (0..N).map(window).collect::<Result<_, _>>()?;
+    Ok(Convolution { x, w, bias, windows, groups: size(groups, "groups")?, format: Format::Nchw })
+}
+
 /// A convolution over `$n` spatial dimensions with a bias, whose `padding` has the given type and default.
 macro_rules! biased {
     ($(#[doc = $doc:literal])+ $name:ident $(, aliases $aliases:tt)?, $n:literal, padding: $padding:ty = $default:expr, $cases:block) => {
@@ -52,98 +77,10 @@ macro_rules! biased {
             }
         }
 
-        impl $name {
-            fn batched(&self, v: V) -> Result<Operand, OpError> {
-                let x = &self.input;
-                ensure!(
-                    (x.rank() == $n + 1 || x.rank() == $n + 2) && self.weight.rank() == $n + 2,
-                    "expected images of rank {} or {} and filters of rank {}, found {} and {}",
-                    $n + 1,
-                    $n + 2,
-                    $n + 2,
-                    x.fact,
-                    self.weight.fact
-                );
-                let mut dims = x.fact.shape.clone();
-                if x.rank() == $n + 1 {
-                    dims.insert(0, 1);
-                }
-                reshaped(x, v, &dims)
-            }
-
-            fn plan<'a>(&'a self, x: &'a Operand) -> Result<Convolution<'a>, OpError> {
-                ensure!(
-                    (x.rank() == $n + 1 || x.rank() == $n + 2) && self.weight.rank() == $n + 2,
-                    "expected images and filters of rank {}, found {} and {}",
-                    $n + 2,
-                    x.fact,
-                    self.weight.fact
-                );
-                let kernel = Convolution::kernel(&self.weight, Format::Nchw);
-                let stride = spatial::<$n>(&self.stride, Format::Nchw, "stride")?;
-                let dilation = spatial::<$n>(&self.dilation, Format::Nchw, "dilation")?;
-                let (mode, pads) = self.padding.resolve::<$n>()?;
-                let extent = &x.dims()[x.rank() - $n..];
-                let window = |d: usize| Window::new(mode, extent[d], kernel[d], stride[d], dilation[d], pads[d]);
-                let windows = (0..$n).map(window).collect::<Result<_, _>>()?;
-                let groups = size(self.groups, "groups")?;
-                Ok(Convolution { x, w: &self.weight, windows, groups, format: Format::Nchw })
-            }
-
-            fn bias(&self, v: Option<V>) -> Result<Option<Operand>, OpError> {
-                let Some(bias) = &self.bias else { return Ok(None) };
-                ensure!(
-                    bias.shape() == &self.weight.shape()[..1],
-                    "bias {} does not fit {}",
-                    bias.fact,
-                    self.weight.fact
-                );
-                let mut dims = Shape::from_elem(1, $n + 1);
-                dims[0] = bias.count();
-                reshaped(bias, v.unwrap_or(bias.v), &dims).map(Some)
-            }
-
-            fn result(&self, mut dims: Shape) -> Shape {
-                if self.input.rank() == $n + 1 {
-                    dims.remove(0);
-                }
-                dims
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let fact = self.plan(&self.batched(self.input.v)?)?.infer()?;
-                check_bias(&fact, self.bias(None)?.as_ref())?;
-                Ok(vec![Fact { dtype: fact.dtype, shape: self.result(fact.shape) }])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let y = self.plan(&self.batched(self.input.v)?)?.reference()?;
-                let y = add_bias(y, self.bias(None)?.as_ref())?;
-                Ok(vec![y.reshape(&self.result(y.fact().shape))?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                let dims = self.batched(self.input.v)?.fact.shape.clone();
-                let v = b.reshape(self.input.v, &dims)?;
-                let Some(y) = self.plan(&self.batched(v)?)?.lower(b)? else { return Ok(None) };
-                let bias = match self.bias(None)? {
-                    Some(bias) => self.bias(Some(b.reshape(bias.v, bias.shape())?))?,
-                    None => None,
-                };
-                let y = lower_bias(b, y, bias.as_ref())?;
-                let dims = self.result(b.fact(y).shape.clone());
-                Ok(Some(vec![b.reshape(y, &dims)?]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let single = self.input.rank() == $n + 1;
-                let (x, bias) = (e.edge(&self.input)?, e.option(&self.bias)?);
-                let x = if single { e.unsqueeze(x, &[0]) } else { x };
-                let w = e.edge(&self.weight)?;
-                let y = self.plan(&self.input)?.onnx(e, x, w, bias)?;
-                Ok(Some(vec![if single { e.squeeze(y, &[0]) } else { y }]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let (xw, bias) = ([&self.input, &self.weight], self.bias.as_ref());
+                convolution::<$n>(xw, bias, &self.stride, &self.padding, &self.dilation, self.groups)
             }
 
             fn cases() -> Vec<Case> $cases

@@ -2,19 +2,21 @@
 
 use super::patches::Patches;
 use crate::bounds;
-use crate::onnx::{Edge, Emit, NoForm, OPEN, machine, no_form, to_i64};
-use crate::op::Operand;
-use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange};
+use crate::onnx::{Edge, Emit, Forms, NoForm, OPEN, machine, no_form, to_i64};
+use crate::op::{Lowers, Operand, Plan};
+use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
-use crate::ops::linear::product::reshaped;
+use crate::ops::linear::product::{add_bias, check_bias, reshaped};
 use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, dense_strides, ensure};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
-/// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`).
+/// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`), plus a bias per channel.
+/// One image may have no batch dimension if channels are first; the result has none then.
 pub(in crate::ops) struct Convolution<'a> {
     pub x: &'a Operand,
     pub w: &'a Operand,
+    pub bias: Option<&'a Operand>,
     pub windows: Vec<Window>,
     pub groups: usize,
     pub format: Format,
@@ -66,6 +68,66 @@ fn from_channels_first(format: Format, x: Tensor) -> Result<Tensor, OpError> {
     })
 }
 
+/// What surrounds a convolution of `x` over `n` spatial dimensions: the batch dimension, which `x` may lack, and the bias.
+struct Frame<'a> {
+    x: &'a Operand,
+    bias: Option<&'a Operand>,
+    n: usize,
+}
+
+impl Frame<'_> {
+    /// Whether `x` is one image.
+    fn single(&self) -> bool {
+        self.x.rank() == self.n + 1
+    }
+
+    /// Dimensions of `x` with the batch.
+    fn dims(&self) -> Shape {
+        self.single().then_some(1).into_iter().chain(self.x.shape().iter().copied()).collect()
+    }
+
+    /// `dims` of the result without the batch if `x` has none.
+    fn result(&self, dims: &[usize]) -> Shape {
+        dims[usize::from(self.single())..].iter().copied().collect()
+    }
+
+    /// The bias with dimensions that put it on the channels.
+    fn bias(&self) -> Result<Option<Operand>, OpError> {
+        let Some(bias) = self.bias else { return Ok(None) };
+        let mut dims = Shape::from_elem(1, self.n + 1);
+        dims[0] = bias.count();
+        reshaped(bias, bias.v, &dims).map(Some)
+    }
+
+    fn infer(&self, sums: Fact) -> Result<Vec<Fact>, OpError> {
+        check_bias(&sums, self.bias()?.as_ref())?;
+        Ok(vec![Fact { dtype: sums.dtype, shape: self.result(&sums.shape) }])
+    }
+
+    fn reference(&self, sums: Tensor) -> Result<Vec<Tensor>, OpError> {
+        let y = add_bias(sums, self.bias()?.as_ref())?;
+        Ok(vec![y.reshape(&self.result(y.shape()))?])
+    }
+
+    fn lower(&self, b: &mut Lowering, sums: Option<V>) -> Lowers {
+        let Some(mut y) = sums else { return Ok(None) };
+        if let Some(bias) = self.bias()? {
+            let bias = b.reshape(bias.v, bias.shape())?;
+            y = b.binary(Binary::Add, y, bias)?;
+        }
+        let dims = self.result(&b.fact(y).shape);
+        Ok(Some(vec![b.reshape(y, &dims)?]))
+    }
+
+    /// What `form` makes of the images and the bias.
+    fn onnx(&self, e: &mut Emit, form: impl FnOnce(&mut Emit, Edge, Option<Edge>) -> Result<Edge, NoForm>) -> Forms {
+        let (x, bias) = (e.edge(self.x)?, self.bias.map(|bias| e.edge(bias)).transpose()?);
+        let x = if self.single() { e.unsqueeze(x, &[0]) } else { x };
+        let y = form(e, x, bias)?;
+        Ok(Some(vec![if self.single() { e.squeeze(y, &[0]) } else { y }]))
+    }
+}
+
 /// Elements of an image, `None` in the padding, with those of the filter that they meet: offsets into one channel of either.
 type Taps = Vec<(Option<usize>, usize)>;
 
@@ -75,11 +137,16 @@ impl Convolution<'_> {
         if format.spatial() == 1 { &w.shape()[1..w.rank() - 1] } else { &w.shape()[2..] }
     }
 
-    fn channels(&self) -> (usize, usize) {
-        (self.x.shape()[self.format.channel(self.x.rank())], self.w.shape()[0])
+    fn frame(&self) -> Frame<'_> {
+        Frame { x: self.x, bias: self.bias, n: self.windows.len() }
     }
 
-    pub fn infer(&self) -> Result<Fact, OpError> {
+    fn channels(&self) -> (usize, usize) {
+        (self.frame().dims()[self.format.channel(self.windows.len() + 2)], self.w.shape()[0])
+    }
+
+    /// The sums of products before the bias, with the batch dimension.
+    fn sums(&self) -> Result<Fact, OpError> {
         let (x, w) = (&self.x.fact, &self.w.fact);
         ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
         let (c_in, c_out) = self.channels();
@@ -90,20 +157,19 @@ impl Convolution<'_> {
             "filters {w} have {own} channels, {} of {x} belong to a group",
             c_in / self.groups
         );
-        let mut shape = Shape::from_slice(&[x.shape[0], c_out]);
+        let mut shape = Shape::from_slice(&[self.frame().dims()[0], c_out]);
         shape.extend(self.windows.iter().map(|w| w.out));
         if self.format.spatial() == 1 {
             let c = shape.remove(1);
             shape.push(c);
         }
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype, shape })
+        result(x.dtype, &shape)
     }
 
-    pub fn reference(&self) -> Result<Tensor, OpError> {
-        let dims = channels_first(self.format, &self.infer()?.shape);
-        let (x, w) =
-            (to_channels_first(self.format, self.x.tensor()?)?, to_channels_first(self.format, self.w.tensor()?)?);
+    fn summed(&self) -> Result<Tensor, OpError> {
+        let dims = channels_first(self.format, &self.sums()?.shape);
+        let x = to_channels_first(self.format, &self.x.tensor()?.reshape(&self.frame().dims())?)?;
+        let w = to_channels_first(self.format, self.w.tensor()?)?;
         let (xs, ws) = (x.to_f64s()?, w.to_f64s()?);
         let (c_in, c_out) = self.channels();
         let (own, per_group) = (c_in / self.groups, c_out / self.groups.max(1));
@@ -128,7 +194,7 @@ impl Convolution<'_> {
     }
 
     /// `Conv`.
-    pub fn onnx(&self, e: &mut Emit, x: Edge, w: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
+    pub fn form(&self, e: &mut Emit, x: Edge, w: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
         let rank = self.windows.len() + 2;
         let last = self.format.spatial() == 1;
@@ -197,8 +263,8 @@ impl Convolution<'_> {
     }
 
     /// One or two spatial dimensions as a task, three as tasks over two; `None` for three with channels last.
-    pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
-        let fact = self.infer()?;
+    fn lower_sums(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let fact = self.sums()?;
         if fact.count() == 0 || self.w.count() == 0 {
             return Ok(Some(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)));
         }
@@ -245,13 +311,13 @@ impl Convolution<'_> {
     /// Every depth of the result as an image; the slices of the volume that its window holds are channels.
     fn lower_volumes(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let [depth, h, w] = self.windows.as_slice() else { return Ok(None) };
-        let [n, c_in, _, rows, columns] = *self.x.shape() else { return Ok(None) };
+        let [n, c_in, _, rows, columns] = *self.frame().dims() else { return Ok(None) };
         if self.format.spatial() == 1 {
             return Ok(None);
         }
         let plane = Window { size: rows * columns, out: rows * columns, ..Window::one() };
         let dims = [n, c_in, depth.size, plane.size];
-        let volumes = reshaped(self.x, b.reshape(self.x.v, &dims)?, &dims)?;
+        let volumes = reshaped(self.x, self.x.v, &dims)?;
         let slices = Patches { x: &volumes, h: *depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
         let image = |b: &mut Lowering, v, dims: [usize; 4]| {
             let v = b.reshape(v, &dims)?;
@@ -260,47 +326,82 @@ impl Convolution<'_> {
         let x = image(b, slices, [n * depth.out, c_in * depth.kernel, rows, columns])?;
         let filters = [self.w.shape()[0], self.w.shape()[1] * depth.kernel, h.kernel, w.kernel];
         let filters = image(b, self.w.v, filters)?;
-        let flat = Convolution { x: &x, w: &filters, windows: vec![*h, *w], groups: self.groups, format: Format::Nchw };
-        let Some(y) = flat.lower(b)? else { return Ok(None) };
+        let (bias, windows, format) = (None, vec![*h, *w], Format::Nchw);
+        let flat = Convolution { x: &x, w: &filters, bias, windows, groups: self.groups, format };
+        let Some(y) = flat.lower_sums(b)? else { return Ok(None) };
         let y = b.reshape(y, &[n, depth.out, filters.shape()[0], h.out, w.out])?;
         Ok(Some(b.transpose(y, &[0, 2, 1, 3, 4])?))
     }
 }
 
+impl Plan for Convolution<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let sums = self.sums()?;
+        if let Some(bias) = self.bias {
+            ensure!(bias.shape() == &self.w.shape()[..1], "bias {} does not fit {}", bias.fact, self.w.fact);
+        }
+        self.frame().infer(sums)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.frame().reference(self.summed()?)
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let sums = self.lower_sums(b)?;
+        self.frame().lower(b, sums)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.frame().onnx(e, |e, x, bias| {
+            let w = e.edge(self.w)?;
+            self.form(e, x, w, bias)
+        })
+    }
+}
+
 /// The gradient of a convolution with respect to its input: every element of `x` (`[n, c_in, …]`) adds its product with the
-/// filters `w` (`[c_in, c_out / groups, kernel…]`) to the window of the result that it belongs to.
+/// filters `w` (`[c_in, c_out / groups, kernel…]`) to the window of the result that it belongs to; then a bias per channel.
+/// One image may have no batch dimension; the result has none then.
 pub(in crate::ops) struct Spread<'a> {
     pub x: &'a Operand,
     pub w: &'a Operand,
+    pub bias: Option<&'a Operand>,
     /// Windows over the result; there are as many as `x` has elements.
     pub windows: Vec<Window>,
     pub groups: usize,
+    /// What the result has more, or less, than the windows reach, where lengths are open.
+    pub more: Option<[i64; 2]>,
 }
 
 impl Spread<'_> {
-    pub fn infer(&self) -> Result<Fact, OpError> {
-        let (x, w) = (&self.x.fact, &self.w.fact);
-        ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
-        let rank = self.windows.len() + 2;
-        ensure!(x.rank() == rank && w.rank() == rank, "expected rank {rank}, found {x} and {w}");
-        check_groups(self.groups, x.shape[1], x.shape[1])?;
-        ensure!(w.shape[0] == x.shape[1], "filters {w} do not fit the channels of {x}");
-        let windows: Vec<usize> = self.windows.iter().map(|w| w.out).collect();
-        ensure!(windows == x.shape[2..], "the result has {windows:?} windows, expected as many as {x} has elements");
-        let channels = w.shape[1].checked_mul(self.groups);
-        let mut shape = Shape::from_slice(&[x.shape[0], channels.unwrap_or(usize::MAX)]);
-        shape.extend(self.windows.iter().map(|w| w.size));
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype, shape })
+    fn frame(&self) -> Frame<'_> {
+        Frame { x: self.x, bias: self.bias, n: self.windows.len() }
     }
 
-    pub fn reference(&self) -> Result<Tensor, OpError> {
-        let fact = self.infer()?;
+    /// The sums of products before the bias, with the batch dimension.
+    pub fn sums(&self) -> Result<Fact, OpError> {
+        let (x, w) = (&self.x.fact, &self.w.fact);
+        ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
+        let (rank, dims) = (self.windows.len() + 2, self.frame().dims());
+        ensure!(dims.len() == rank && w.rank() == rank, "expected rank {rank}, found {x} and {w}");
+        check_groups(self.groups, dims[1], dims[1])?;
+        ensure!(w.shape[0] == dims[1], "filters {w} do not fit the channels of {x}");
+        let windows: Vec<usize> = self.windows.iter().map(|w| w.out).collect();
+        ensure!(windows == dims[2..], "the result has {windows:?} windows, expected as many as {x} has elements");
+        let channels = w.shape[1].checked_mul(self.groups);
+        let mut shape = Shape::from_slice(&[dims[0], channels.unwrap_or(usize::MAX)]);
+        shape.extend(self.windows.iter().map(|w| w.size));
+        result(x.dtype, &shape)
+    }
+
+    fn summed(&self) -> Result<Tensor, OpError> {
+        let (fact, dims) = (self.sums()?, self.frame().dims());
         let (x, w) = (self.x.f64s()?, self.w.f64s()?);
         let mut y = vec![0.0; fact.count()];
-        let (own, per_group) = (self.x.shape()[1] / self.groups, self.w.shape()[1]);
-        each_index(self.x.shape(), |from| {
-            let value = x[flat(self.x.shape(), from)];
+        let (own, per_group) = (dims[1] / self.groups, self.w.shape()[1]);
+        each_index(&dims, |from| {
+            let value = x[flat(&dims, from)];
             each_tap(&self.w.shape()[1..], |tap| {
                 let places = self.windows.iter().zip(&from[2..]).zip(&tap[1..]);
                 let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
@@ -313,9 +414,9 @@ impl Spread<'_> {
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
     }
 
-    /// `ConvTranspose`. `more` is what the result has more, or less, than the windows reach, where lengths are open.
-    pub fn onnx(&self, e: &mut Emit, x: Edge, bias: Option<Edge>, more: Option<&[i64]>) -> Result<Edge, NoForm> {
-        let extra = |(d, w): (usize, &Window)| match more {
+    /// `ConvTranspose`.
+    fn form(&self, e: &mut Emit, x: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
+        let extra = |(d, w): (usize, &Window)| match self.more {
             _ if !w.open => {
                 let reach = (w.out.max(1) - 1) * w.stride + w.reach();
                 Ok((w.size + w.before + w.after) as i64 - reach as i64)
@@ -333,7 +434,7 @@ impl Spread<'_> {
         let strides = to_i64(&self.windows.iter().map(|w| w.stride).collect::<Vec<_>>());
         let reach = to_i64(&self.windows.iter().map(Window::reach).collect::<Vec<_>>());
         let whole: Vec<Window> = self.windows.iter().map(|w| Window { before: 0, after: 0, ..*w }).collect();
-        let whole = Spread { x: self.x, w: self.w, windows: whole, groups: self.groups };
+        let whole = Spread { windows: whole, ..*self };
         let y = whole.spread(e, x, None, &strides.iter().map(|s| s - 1).collect::<Vec<_>>())?;
         let start = if self.windows.iter().any(Window::floats) {
             // Half of what the windows reach beyond the result.
@@ -375,23 +476,24 @@ impl Spread<'_> {
 
     /// Two spatial dimensions as one convolution for each phase of the stride, or, where the filters are dilated or may hold
     /// numbers whose product with zero is not zero, as one product whose results are added tap by tap. `None` otherwise.
-    pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
-        let fact = self.infer()?;
-        let [h, w] = self.windows.as_slice() else { return Ok(None) };
+    fn lower_sums(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let fact = self.sums()?;
+        let ([h, w], &[n, c_in, ih, iw]) = (&self.windows[..], &self.frame().dims()[..]) else { return Ok(None) };
         if self.w.count() == 0 || self.x.count() == 0 || fact.count() == 0 {
             return Ok(None);
         }
+        let x = b.reshape(self.x.v, &[n, c_in, ih, iw])?;
         if h.dilation * w.dilation != 1 || !self.w.known.as_ref().is_some_and(Tensor::is_finite) {
-            return self.by_taps(b, &fact, h, w).map(Some);
+            return self.by_taps(b, x, &fact, h, w).map(Some);
         }
         let (mut parts, mut ins) = (Vec::new(), Vec::new());
         let mut covered = 0;
         for py in (0..h.stride).map(|r| Phase::new(h, r)) {
             for px in (0..w.stride).map(|r| Phase::new(w, r)) {
-                if !py.reads(self.x.shape()[2]) || !px.reads(self.x.shape()[3]) {
+                if !py.reads(ih) || !px.reads(iw) {
                     continue;
                 }
-                let y = self.phase(b, &py, &px)?;
+                let y = self.phase(b, x, &py, &px)?;
                 parts.push(interleave(ins.len(), &fact.shape, [h.stride, w.stride], &py, &px));
                 ins.push(y);
                 covered += py.count * px.count;
@@ -408,12 +510,12 @@ impl Spread<'_> {
     }
 
     /// The products of all elements and taps, each tap's then added where it belongs.
-    fn by_taps(&self, b: &mut Lowering, fact: &Fact, h: &Window, w: &Window) -> Result<V, OpError> {
-        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| self.x.shape()[d]);
+    fn by_taps(&self, b: &mut Lowering, x: V, fact: &Fact, h: &Window, w: &Window) -> Result<V, OpError> {
+        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| b.fact(x).shape[d]);
         let [_, per_group, kh, kw] = [0, 1, 2, 3].map(|d| self.w.shape()[d]);
         let own = c_in / self.groups;
         let filters = b.reshape(self.w.v, &[1, self.groups, own, per_group * kh * kw])?;
-        let x = b.reshape(self.x.v, &[n, self.groups, own, ih * iw])?;
+        let x = b.reshape(x, &[n, self.groups, own, ih * iw])?;
         let products = b.matmul(filters, x, true, false)?;
         let dims = [n, self.groups * per_group, kh * kw, ih, iw];
         let (src, dst) = (dense_strides(&dims), dense_strides(&fact.shape));
@@ -443,8 +545,8 @@ impl Spread<'_> {
         }
     }
 
-    fn phase(&self, b: &mut Lowering, py: &Phase, px: &Phase) -> Result<V, OpError> {
-        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| self.x.shape()[d]);
+    fn phase(&self, b: &mut Lowering, x: V, py: &Phase, px: &Phase) -> Result<V, OpError> {
+        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| b.fact(x).shape[d]);
         let [_, per_group, kh, kw] = [0, 1, 2, 3].map(|d| self.w.shape()[d]);
         let own = c_in / self.groups;
         let c_out = per_group * self.groups;
@@ -455,7 +557,7 @@ impl Spread<'_> {
         let filters = b.strided(self.w.v, py.last_tap * kw + px.last_tap, strides.into_iter().collect(), &dims);
         let filters = b.reshape(filters, &[c_out, own, py.taps, px.taps])?;
         let (cy, cx) = (py.crop(ih), px.crop(iw));
-        let x = b.slice(self.x.v, &[0, 0, cy[0], cx[0]], &[n, c_in, cy[1], cx[1]], &[1; 4])?;
+        let x = b.slice(x, &[0, 0, cy[0], cx[0]], &[n, c_in, cy[1], cx[1]], &[1; 4])?;
         let (qy, qx) = (py.pads(ih), px.pads(iw));
         let conv = Conv {
             n,
@@ -477,6 +579,25 @@ impl Spread<'_> {
         };
         let out = Fact::new(conv.dtype, &[n, c_out, py.count, px.count]);
         Ok(b.task(Task::Conv(conv), &[x, filters], vec![out])[0])
+    }
+}
+
+impl Plan for Spread<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.frame().infer(self.sums()?)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.frame().reference(self.summed()?)
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let sums = self.lower_sums(b)?;
+        self.frame().lower(b, sums)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.frame().onnx(e, |e, x, bias| self.form(e, x, bias))
     }
 }
 

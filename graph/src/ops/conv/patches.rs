@@ -1,18 +1,10 @@
-use crate::op::{Case, Ints, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, ints};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
+use crate::ops::linear::product::reshaped;
 use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Tensor, checked_count, dense_strides, ensure, op};
-
-/// The windows of an image batch `[n, c, h, w]`.
-fn image<'a>(
-    x: &'a Operand,
-    windows: impl Fn(usize, usize) -> Result<Window, OpError>,
-) -> Result<Patches<'a>, OpError> {
-    ensure!(x.rank() == 4, "expected [n, c, h, w], found {}", x.fact);
-    Ok(Patches { x, h: windows(0, x.shape()[2])?, w: windows(1, x.shape()[3])? })
-}
 
 /// The elements of every window of an image: `taps[n, c, ky, kx, oy, ox]`.
 pub(in crate::ops) struct Patches<'a> {
@@ -35,13 +27,15 @@ impl Patches<'_> {
         Some(flat(self.x.shape(), &[i[0], i[1], y, x]))
     }
 
-    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`.
+    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`. The operand may have
+    /// got its dimensions from the operator.
     pub fn lower(&self, b: &mut Lowering, order: [usize; 6]) -> Result<V, OpError> {
         let dims = self.dims()?;
         let ordered: Vec<usize> = order.iter().map(|&d| dims[d]).collect();
         if checked_count(&dims) == Some(0) || self.x.count() == 0 {
             return Ok(b.constant(Tensor::zeros(self.x.dtype(), &ordered)?));
         }
+        let x = b.reshape(self.x.v, self.x.shape())?;
         let dense = dense_strides(&ordered);
         let mut dst = [0isize; 6];
         order.iter().zip(&dense).for_each(|(&d, &s)| dst[d] = s);
@@ -53,7 +47,7 @@ impl Patches<'_> {
                 if rows.is_empty() || cols.is_empty() {
                     continue;
                 }
-                let (y, x) = (self.h.at(rows.start, ky).unwrap_or(0), self.w.at(cols.start, kx).unwrap_or(0));
+                let (row, col) = (self.h.at(rows.start, ky).unwrap_or(0), self.w.at(cols.start, kx).unwrap_or(0));
                 let at = ky as isize * dst[2]
                     + kx as isize * dst[3]
                     + rows.start as isize * dst[4]
@@ -62,14 +56,70 @@ impl Patches<'_> {
                 parts.push(Part {
                     input: 0,
                     shape: [dims[0], dims[1], rows.len(), cols.len()].into_iter().collect(),
-                    src_offset: y * src[2] as usize + x * src[3] as usize,
+                    src_offset: row * src[2] as usize + col * src[3] as usize,
                     src: strides.into_iter().collect(),
                     dst_offset: at as usize,
                     dst: [dst[0], dst[1], dst[4], dst[5]].into_iter().collect(),
                 });
             }
         }
-        Ok(b.copy(&[self.x.v], parts, Some(vec![0; self.x.dtype().size()]), &ordered))
+        Ok(b.copy(&[x], parts, Some(vec![0; self.x.dtype().size()]), &ordered))
+    }
+}
+
+/// The elements of every window of an image batch: the dimensions `[n, c, ky, kx, oy, ox]` in another order, with neighbours
+/// merged.
+struct Columns {
+    /// The images, `[n, c, h, w]`.
+    x: Operand,
+    windows: [Window; 2],
+    order: [usize; 6],
+    dims: Vec<usize>,
+}
+
+impl Columns {
+    /// Windows with the given geometry; `merged` makes the result's dimensions of the ordered ones.
+    fn new(
+        x: Operand,
+        mode: PadMode,
+        [kernel, stride, dilation]: [(&str, &Ints); 3],
+        padding: &[i64],
+        order: [usize; 6],
+        merged: impl FnOnce([usize; 6]) -> Vec<usize>,
+    ) -> Result<Columns, OpError> {
+        let [kernel, stride, dilation] =
+            [kernel, stride, dilation].map(|(name, v)| spatial::<2>(v, Format::Nchw, name));
+        let (kernel, stride, dilation, pads) = (kernel?, stride?, dilation?, pads::<2>(padding, "padding")?);
+        ensure!(x.rank() == 4, "expected [n, c, h, w], found {}", x.fact);
+        let window = |d: usize| Window::new(mode, x.shape()[d + 2], kernel[d], stride[d], dilation[d], pads[d]);
+        let windows = [window(0)?, window(1)?];
+        let dims = Patches { x: &x, h: windows[0], w: windows[1] }.dims()?;
+        Ok(Columns { dims: merged(order.map(|d| dims[d])), x, windows, order })
+    }
+
+    fn patches(&self) -> Patches<'_> {
+        Patches { x: &self.x, h: self.windows[0], w: self.windows[1] }
+    }
+}
+
+impl Plan for Columns {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact::new(self.x.dtype(), &self.dims)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (patches, mut from) = (self.patches(), [0; 6]);
+        let dims = patches.dims()?;
+        let y = rearrange(self.x.tensor()?, &self.order.map(|d| dims[d]), |i| {
+            self.order.iter().zip(i).for_each(|(&d, &i)| from[d] = i);
+            patches.source(from)
+        })?;
+        Ok(vec![y.reshape(&self.dims)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.patches().lower(b, self.order)?;
+        Ok(Some(vec![b.reshape(y, &self.dims)?]))
     }
 }
 
@@ -88,36 +138,11 @@ op! {
     }
 }
 
-impl Im2Col {
-    fn plan(&self) -> Result<Patches<'_>, OpError> {
-        let kernel = spatial::<2>(&self.ksizes, Format::Nchw, "ksizes")?;
-        let stride = spatial::<2>(&self.strides, Format::Nchw, "strides")?;
-        let dilation = spatial::<2>(&self.dilations, Format::Nchw, "dilations")?;
-        let pads = pads::<2>(&self.pads, "pads")?;
-        image(&self.x, |d, n| Window::new(self.padding_mode, n, kernel[d], stride[d], dilation[d], pads[d]))
-    }
-
-    fn merged([n, c, kh, kw, oh, ow]: [usize; 6]) -> [usize; 4] {
-        [n, c, kh * kw, oh * ow]
-    }
-}
-
-impl Rule for Im2Col {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.x.dtype(), &Im2Col::merged(self.plan()?.dims()?))])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let plan = self.plan()?;
-        let dims = plan.dims()?;
-        let y = rearrange(self.x.tensor()?, &dims, |i| plan.source([i[0], i[1], i[2], i[3], i[4], i[5]]))?;
-        Ok(vec![y.reshape(&Im2Col::merged(dims))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let plan = self.plan()?;
-        let y = plan.lower(b, [0, 1, 2, 3, 4, 5])?;
-        Ok(Some(vec![b.reshape(y, &Im2Col::merged(plan.dims()?))?]))
+impl Planned for Im2Col {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let geometry = [("ksizes", &self.ksizes), ("strides", &self.strides), ("dilations", &self.dilations)];
+        let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| vec![n, c, kh * kw, oh * ow];
+        Columns::new(self.x.clone(), self.padding_mode, geometry, &self.pads, [0, 1, 2, 3, 4, 5], merged)
     }
 
     fn cases() -> Vec<Case> {
@@ -141,45 +166,16 @@ op! {
     }
 }
 
-impl Im2ColExt {
-    fn columns(&self, v: V) -> Result<Im2Col, OpError> {
-        let mut dims = self.input.fact.shape.clone();
-        if dims.len() == 3 {
+impl Planned for Im2ColExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let geometry = [("kernel_size", &self.kernel_size), ("stride", &self.stride), ("dilation", &self.dilation)];
+        let (single, mut dims) = (self.input.rank() == 3, self.input.fact.shape.clone());
+        if single {
             dims.insert(0, 1);
         }
-        Ok(Im2Col {
-            x: crate::ops::linear::product::reshaped(&self.input, v, &dims)?,
-            ksizes: self.kernel_size.clone(),
-            strides: self.stride.clone(),
-            dilations: self.dilation.clone(),
-            padding_mode: PadMode::Pad,
-            pads: self.padding.clone(),
-        })
-    }
-
-    fn merged(&self, dims: &[usize]) -> Vec<usize> {
-        let (batch, rest) = (self.input.rank() == 4, [dims[1] * dims[2], dims[3]]);
-        if batch { vec![dims[0], rest[0], rest[1]] } else { rest.to_vec() }
-    }
-}
-
-impl Rule for Im2ColExt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let fact = self.columns(self.input.v)?.infer()?.remove(0);
-        Ok(vec![Fact::new(fact.dtype, &self.merged(&fact.shape))])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let y = self.columns(self.input.v)?.reference()?.remove(0);
-        Ok(vec![y.reshape(&self.merged(y.shape()))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let dims = self.columns(self.input.v)?.x.fact.shape.clone();
-        let v = b.reshape(self.input.v, &dims)?;
-        let Some(y) = self.columns(v)?.lower(b)? else { return Ok(None) };
-        let dims = self.merged(&b.fact(y[0]).shape.clone());
-        Ok(Some(vec![b.reshape(y[0], &dims)?]))
+        let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| [n, c * kh * kw, oh * ow][usize::from(single)..].to_vec();
+        let x = reshaped(&self.input, self.input.v, &dims)?;
+        Columns::new(x, PadMode::Pad, geometry, &self.padding, [0, 1, 2, 3, 4, 5], merged)
     }
 
     fn cases() -> Vec<Case> {
@@ -202,37 +198,12 @@ op! {
     }
 }
 
-impl ExtractImagePatches {
-    fn plan(&self) -> Result<Patches<'_>, OpError> {
+impl Planned for ExtractImagePatches {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(matches!(self.padding, PadMode::Same | PadMode::Valid), "expected padding same or valid");
-        let kernel = spatial::<2>(&self.ksizes, Format::Nchw, "ksizes")?;
-        let stride = spatial::<2>(&self.strides, Format::Nchw, "strides")?;
-        let rate = spatial::<2>(&self.rates, Format::Nchw, "rates")?;
-        image(&self.input_x, |d, n| Window::new(self.padding, n, kernel[d], stride[d], rate[d], [0, 0]))
-    }
-
-    fn merged([n, c, kh, kw, oh, ow]: [usize; 6]) -> [usize; 4] {
-        [n, kh * kw * c, oh, ow]
-    }
-}
-
-impl Rule for ExtractImagePatches {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.input_x.dtype(), &ExtractImagePatches::merged(self.plan()?.dims()?))])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let plan = self.plan()?;
-        let [n, c, kh, kw, oh, ow] = plan.dims()?;
-        let dims = [n, kh, kw, c, oh, ow];
-        let y = rearrange(self.input_x.tensor()?, &dims, |i| plan.source([i[0], i[3], i[1], i[2], i[4], i[5]]))?;
-        Ok(vec![y.reshape(&ExtractImagePatches::merged([n, c, kh, kw, oh, ow]))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let plan = self.plan()?;
-        let y = plan.lower(b, [0, 2, 3, 1, 4, 5])?;
-        Ok(Some(vec![b.reshape(y, &ExtractImagePatches::merged(plan.dims()?))?]))
+        let geometry = [("ksizes", &self.ksizes), ("strides", &self.strides), ("rates", &self.rates)];
+        let merged = |[n, kh, kw, c, oh, ow]: [usize; 6]| vec![n, kh * kw * c, oh, ow];
+        Columns::new(self.input_x.clone(), self.padding, geometry, &[], [0, 2, 3, 1, 4, 5], merged)
     }
 
     fn cases() -> Vec<Case> {

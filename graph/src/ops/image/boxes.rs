@@ -1,7 +1,7 @@
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::size;
+use crate::ops::kit::indices::{result, size};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -212,8 +212,7 @@ impl Rule for ROIAlign {
         ensure!((0..=1).contains(&self.roi_end_mode), "expected roi_end_mode 0 or 1, found {}", self.roi_end_mode);
         ensure!(self.spatial_scale.is_finite(), "expected a number as spatial_scale, found {}", self.spatial_scale);
         let shape = [rois.shape[0], x.shape[1], h, w];
-        ensure!(crate::checked_count(&shape).is_some(), "the result {shape:?} is too large");
-        Ok(vec![Fact::new(x.dtype, &shape)])
+        Ok(vec![result(x.dtype, &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -274,10 +273,8 @@ impl Rule for ROIAlign {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
+    use crate::op::Const;
 
-    /// MindSpore 2.10 on the CPU.
     /// The positions are those that MindSpore 2.10 gives.
     #[test]
     fn equal_scores_stand_as_in_mindspore() {
@@ -287,19 +284,15 @@ mod tests {
         assert_eq!(ranked(&ten).unwrap(), [2, 6, 5, 9, 1, 7, 3, 8, 4, 0]);
     }
 
+    /// MindSpore 2.10 on the CPU.
     #[test]
     fn cells_are_mindspores() {
-        let operand = |dims: &[usize], data: &[f64]| {
-            let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
-        };
+        let tensor = |dims: &[usize], data: &[f64]| Tensor::from_f64s(DType::F32, dims, data).unwrap();
         let image: Vec<f64> = (0..16).map(f64::from).collect();
-        let int = |i| Some(ArgValue::Const(Const::Int(i)));
         let align = |roi: &[f64], pooled, scale, samples, end| {
-            let scale = Some(ArgValue::Const(Const::Double(scale)));
-            let (x, roi) = (operand(&[1, 1, 4, 4], &image), operand(&[1, 5], roi));
-            let items = vec![x, roi, int(pooled), int(pooled), scale, int(samples), int(end)];
-            ROIAlign::parse(&Args { op: "ROIAlign", items }).unwrap().reference().unwrap()[0].to_f64s().unwrap()
+            let s = sample().data(tensor(&[1, 1, 4, 4], &image)).data(tensor(&[1, 5], roi)).int(pooled).int(pooled);
+            let align: ROIAlign = s.arg(Const::Double(scale).into()).int(samples).int(end).operator().unwrap();
+            align.reference().unwrap()[0].to_f64s().unwrap()
         };
         assert_eq!(align(&[0.0, 1.0, 1.0, 5.0, 5.0], 2, 0.5, 2, 1), [5.625, 6.875, 10.625, 11.875]);
         assert_eq!(align(&[0.0, 1.0, 1.0, 5.0, 5.0], 2, 0.5, 2, 0), [5.0, 6.0, 9.0, 10.0]);

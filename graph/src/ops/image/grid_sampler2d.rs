@@ -1,6 +1,6 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::indices::{each_index, flat, result};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -67,9 +67,7 @@ impl GridSampler2D {
         };
         taps.into_iter().filter(|(p, _)| (0.0..len as f64).contains(p)).map(|(p, w)| (p as usize, w)).collect()
     }
-}
 
-impl GridSampler2D {
     /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
     fn whole(&self, e: &mut Emit, grid: Edge, dtype: DType) -> Result<Edge, NoForm> {
         let (width, height) = (e.dim(&self.input_x, 3)?, e.dim(&self.input_x, 2)?);
@@ -103,8 +101,7 @@ impl Rule for GridSampler2D {
         ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
         ensure!(x.shape[2] > 0 && x.shape[3] > 0, "expected images with elements, found {x}");
         let shape = [x.shape[0], x.shape[1], grid.shape[1], grid.shape[2]];
-        ensure!(crate::checked_count(&shape).is_some(), "the result {shape:?} is too large");
-        Ok(vec![Fact::new(x.dtype, &shape)])
+        Ok(vec![result(x.dtype, &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -171,16 +168,14 @@ impl Rule for GridSampler2D {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
 
     /// MindSpore 2.10 on the CPU.
     #[test]
     fn modes_are_mindspores() {
-        let operand = |dims: &[usize], data: &[f64]| {
-            let t = Tensor::from_f64s(DType::F32, dims, data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
-        };
+        let tensor = |dims: &[usize], data: &[f64]| Tensor::from_f64s(DType::F32, dims, data).unwrap();
+        let x = tensor(&[1, 1, 2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let places = tensor(&[1, 1, 4, 2], &[-1.2, -1.0, 0.1, 0.3, 0.9, 1.3, -0.5, 0.5]);
+        let s = sample().data(x).data(places);
         let cases = [
             (0, 0, true, [0.0, 3.05, 4.165, 2.75]),
             (0, 1, true, [0.0, 3.05, 4.9, 2.75]),
@@ -191,14 +186,7 @@ mod tests {
             (1, 0, false, [0.0, 4.0, 0.0, 3.0]),
         ];
         for (mode, beyond, corners, want) in cases {
-            let items = vec![
-                operand(&[1, 1, 2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
-                operand(&[1, 1, 4, 2], &[-1.2, -1.0, 0.1, 0.3, 0.9, 1.3, -0.5, 0.5]),
-                Some(ArgValue::Const(Const::Int(mode))),
-                Some(ArgValue::Const(Const::Int(beyond))),
-                Some(ArgValue::Const(Const::Bool(corners))),
-            ];
-            let op = GridSampler2D::parse(&Args { op: "GridSampler2D", items }).unwrap();
+            let op: GridSampler2D = s.clone().int(mode).int(beyond).flag(corners).operator().unwrap();
             let got = op.reference().unwrap()[0].to_f64s().unwrap();
             let near = got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-5);
             assert!(near, "{mode} {beyond} {corners}: {got:?} {want:?}");

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms, Size, to_i64};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Operand, ParamKind, Rule, ints};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Lowers, Operand, ParamKind, Plan, Planned, ints};
 use crate::ops::kit::indices::{flat, rearrange, size};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::taps::weigh;
@@ -217,33 +217,6 @@ impl Resizing<'_> {
     }
 }
 
-/// Implements [`Rule`] for an operator whose `scheme()` is one resizing of its operand.
-macro_rules! resizing {
-    ($name:ident, $cases:expr) => {
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.scheme()?.plan()?.infer()?])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.scheme()?.plan()?.reference()?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(self.scheme()?.plan()?.lower(b)?.map(|y| vec![y]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                self.scheme()?.onnx(e)
-            }
-
-            fn cases() -> Vec<Case> {
-                $cases
-            }
-        }
-    };
-}
-
 /// The last dimensions of `x`, resized to the sizes or by the factors that are argument 1 or 2.
 struct Scheme<'a> {
     x: &'a Operand,
@@ -256,7 +229,7 @@ struct Scheme<'a> {
 }
 
 impl<'a> Scheme<'a> {
-    fn plan(&self) -> Result<Resizing<'a>, OpError> {
+    fn resizing(&self) -> Result<Resizing<'a>, OpError> {
         let dims = Resizing::spatial(self.x, self.n)?;
         let output = self.output.get()?.as_ref().filter(|o| !o.is_empty());
         let axis = |d: usize| {
@@ -274,6 +247,20 @@ impl<'a> Scheme<'a> {
             Ok(Axis { size: dims[d], out, grid: (self.grid)(scale), kernel: self.kernel })
         };
         Ok(Resizing { x: self.x, axes: (0..self.n).map(axis).collect::<Result<_, _>>()? })
+    }
+}
+
+impl Plan for Scheme<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.resizing()?.infer()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.resizing()?.reference()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(self.resizing()?.lower(b)?.map(|y| vec![y]))
     }
 
     /// `Resize`; `None` where ONNX weighs elements otherwise.
@@ -307,7 +294,7 @@ impl<'a> Scheme<'a> {
         let inner = match (self.output, self.scales) {
             (Late::Computed(_), None) => e.ints(1, None)?,
             (Late::Known(Some(sizes)), None) => e.vector(sizes),
-            _ => e.vector(&to_i64(&self.plan()?.axes.iter().map(|a| a.out).collect::<Vec<_>>())),
+            _ => e.vector(&to_i64(&self.resizing()?.axes.iter().map(|a| a.out).collect::<Vec<_>>())),
         };
         let sizes = e.concat(&[outer, inner], 0);
         Ok(Some(e.op_n("Resize", &[Some(x), None, None, Some(sizes)], attrs, 1)))
@@ -362,21 +349,21 @@ op! {
     }
 }
 
-impl ResizeNearestNeighbor {
-    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+impl Planned for ResizeNearestNeighbor {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(
             !(self.align_corners && self.half_pixel_centers),
             "align_corners and half_pixel_centers exclude each other"
         );
         switched(&self.input_x, &self.size, self.align_corners, false, Kernel::Nearest)
     }
-}
 
-resizing!(ResizeNearestNeighbor, {
-    let mut cases = switched_cases(DType::F32, false);
-    cases.push(sample().tensor(DType::I32, &[1, 1, 2, 2]).ints(&[4, 3]).exact("i32"));
-    cases
-});
+    fn cases() -> Vec<Case> {
+        let mut cases = switched_cases(DType::F32, false);
+        cases.push(sample().tensor(DType::I32, &[1, 1, 2, 2]).ints(&[4, 3]).exact("i32"));
+        cases
+    }
+}
 
 op! {
     /// Resizes images `[n, c, h, w]` to `size` by the element at `⌊i · in / out⌋`; with `half_pixel_centers` at
@@ -390,13 +377,15 @@ op! {
     }
 }
 
-impl ResizeNearestNeighborV2 {
-    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+impl Planned for ResizeNearestNeighborV2 {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, Kernel::Nearest)
     }
-}
 
-resizing!(ResizeNearestNeighborV2, switched_cases(DType::F32, true));
+    fn cases() -> Vec<Case> {
+        switched_cases(DType::F32, true)
+    }
+}
 
 op! {
     /// Resizes images `[n, c, h, w]` to `size` by linear interpolation between the neighbours of coordinate `i · in / out`;
@@ -410,13 +399,15 @@ op! {
     }
 }
 
-impl ResizeBilinearV2 {
-    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+impl Planned for ResizeBilinearV2 {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, Kernel::Linear)
     }
-}
 
-resizing!(ResizeBilinearV2, switched_cases(DType::F32, true));
+    fn cases() -> Vec<Case> {
+        switched_cases(DType::F32, true)
+    }
+}
 
 op! {
     /// Resizes images `[n, c, h, w]` to `size` by cubic convolution of four by four neighbours: with parameter −0.75 and
@@ -430,15 +421,17 @@ op! {
     }
 }
 
-impl ResizeBicubic {
-    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+impl Planned for ResizeBicubic {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let renormal = self.half_pixel_centers;
         let kernel = Kernel::Cubic { a: if renormal { -0.5 } else { -0.75 }, renormal, table: true };
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, kernel)
     }
-}
 
-resizing!(ResizeBicubic, switched_cases(DType::F32, true));
+    fn cases() -> Vec<Case> {
+        switched_cases(DType::F32, true)
+    }
+}
 
 /// `n` dimensions resized to `output` or, without it, by the factors `scales`.
 fn scaled<'a>(
@@ -465,18 +458,18 @@ macro_rules! nearest_op {
             $name { x: Operand, output_size: Late<Option<Ints>> = Late::Known(None), scales: Option<Scales> = None }
         }
 
-        impl $name {
-            fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 Ok(scaled(&self.x, $n, &self.output_size, &self.scales, false, Kernel::Nearest))
             }
-        }
 
-        resizing!($name, {
-            vec![
-                sample().tensor(DType::F32, $shape).ints($out).none().exact("sizes"),
-                sample().tensor(DType::F32, $shape).none().reals($scales).exact("scales"),
-            ]
-        });
+            fn cases() -> Vec<Case> {
+                vec![
+                    sample().tensor(DType::F32, $shape).ints($out).none().exact("sizes"),
+                    sample().tensor(DType::F32, $shape).none().reals($scales).exact("scales"),
+                ]
+            }
+        }
     };
 }
 
@@ -522,19 +515,19 @@ macro_rules! upsample_op {
             }
         }
 
-        impl $name {
-            fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 Ok(scaled(&self.x, $n, &self.output_size, &self.scales, self.align_corners, $kernel))
             }
-        }
 
-        resizing!($name, {
-            vec![
-                sample().tensor(DType::F32, $shape).ints($out).none().flag(false).case("sizes"),
-                sample().tensor(DType::F32, $shape).ints($out).none().flag(true).case("aligned corners"),
-                sample().tensor(DType::F32, $shape).none().reals($scales).case("scales"),
-            ]
-        });
+            fn cases() -> Vec<Case> {
+                vec![
+                    sample().tensor(DType::F32, $shape).ints($out).none().flag(false).case("sizes"),
+                    sample().tensor(DType::F32, $shape).ints($out).none().flag(true).case("aligned corners"),
+                    sample().tensor(DType::F32, $shape).none().reals($scales).case("scales"),
+                ]
+            }
+        }
     };
 }
 
@@ -582,8 +575,8 @@ op! {
     }
 }
 
-impl ResizeLinear1D {
-    fn scheme(&self) -> Result<Scheme<'_>, OpError> {
+impl Planned for ResizeLinear1D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let grid: fn(Option<f64>) -> Grid = match self.coordinate_transformation_mode {
             Coordinate1D::Asymmetric => |_| Grid::Asymmetric,
             Coordinate1D::AlignCorners => |_| Grid::Corners,
@@ -591,9 +584,9 @@ impl ResizeLinear1D {
         };
         Ok(Scheme { x: &self.x, n: 1, output: &self.size, scales: None, grid, kernel: Kernel::Linear })
     }
-}
 
-resizing!(ResizeLinear1D, {
-    let one = |mode, name| sample().tensor(DType::F32, &[2, 3, 4]).ints(&[7]).text(mode).case(name);
-    vec![one("align_corners", "corners"), one("half_pixel", "centres")]
-});
+    fn cases() -> Vec<Case> {
+        let one = |mode, name| sample().tensor(DType::F32, &[2, 3, 4]).ints(&[7]).text(mode).case(name);
+        vec![one("align_corners", "corners"), one("half_pixel", "centres")]
+    }
+}

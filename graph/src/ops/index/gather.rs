@@ -1,9 +1,10 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
-use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::{flat, rearrange};
+use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
+use crate::ops::kit::indices::{each_index, flat, rearrange, result};
 use crate::ops::kit::sample::sample;
+use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Gather as Pick, Instr, Lowering, Program, ReduceKind, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op, shape};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure, op, shape};
 
 fn check_index(index: &Operand) -> Result<(), OpError> {
     ensure!(index.dtype().is_int(), "expected integer indices, found {}", index.fact);
@@ -18,10 +19,14 @@ pub(in crate::ops) fn outside(index: i64, len: usize) -> OpError {
     OpError::Invalid(format!("index {index} is out of range for {len} elements"))
 }
 
+/// The one of `len` elements that an index names.
+pub(in crate::ops) fn place(index: i64, len: usize) -> Result<usize, OpError> {
+    position(index, len).ok_or_else(|| outside(index, len))
+}
+
 /// Checks that every index names one of `len` elements.
 fn check_range(picks: &[i64], len: usize) -> Result<(), OpError> {
-    let wrong = picks.iter().find(|i| position(**i, len).is_none());
-    wrong.map_or(Ok(()), |i| Err(outside(*i, len)))
+    picks.iter().try_for_each(|&i| place(i, len).map(drop))
 }
 
 /// The result where no task picks anything: if it has no elements. There is nothing to pick from a tensor without elements.
@@ -49,6 +54,92 @@ fn index_edge(e: &mut Emit, index: &Operand) -> Result<Edge, NoForm> {
     }
 }
 
+/// Slices of `x` along `axis`, whose place the dimensions of the index take; the first `batch` dimensions of both are walked
+/// together.
+struct Picked<'a> {
+    x: &'a Operand,
+    index: Operand,
+    axis: usize,
+    batch: usize,
+}
+
+impl<'a> Picked<'a> {
+    fn new(x: &'a Operand, index: Operand, axis: i64, batch_dims: i64) -> Result<Self, OpError> {
+        check_index(&index)?;
+        let axis = x.axis(axis)?;
+        let back = if batch_dims < 0 { index.rank() as i64 } else { 0 };
+        let batch = batch_dims.saturating_add(back);
+        let fits = batch >= 0 && batch as usize <= axis && batch as usize <= index.rank();
+        ensure!(fits, "batch_dims {batch_dims} with axis {axis} and indices {}", index.fact);
+        let batch = batch as usize;
+        let same = batch == 0 || x.shape()[..batch] == index.shape()[..batch];
+        ensure!(same, "the first {batch} dimensions of {} and {} differ", x.fact, index.fact);
+        Ok(Picked { x, index, axis, batch })
+    }
+}
+
+impl Plan for Picked<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (axis, batch, x, index) = (self.axis, self.batch, self.x.shape(), self.index.shape());
+        let shape: Shape = x[..axis].iter().chain(&index[batch..]).chain(&x[axis + 1..]).copied().collect();
+        Ok(vec![result(self.x.dtype(), &shape)?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (axis, batch, x, index) = (self.axis, self.batch, self.x, &self.index);
+        let (dims, picks, own) = (&self.infer()?[0].shape, index.i64s()?, index.rank() - batch);
+        check_range(&picks, x.shape()[axis])?;
+        let y = rearrange(x.tensor()?, dims, |at| {
+            let which: Shape = at[..batch].iter().chain(&at[axis..axis + own]).copied().collect();
+            let pick = position(picks[flat(index.shape(), &which)], x.shape()[axis])?;
+            let from: Shape = at[..axis].iter().chain([&pick]).chain(&at[axis + own..]).copied().collect();
+            Some(flat(x.shape(), &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (axis, batch) = (self.axis, self.batch);
+        if batch > 0 && batch != axis {
+            return Ok(None);
+        }
+        let fact = self.infer()?.remove(0);
+        if let Some(y) = nothing(b, self.x, &fact)? {
+            return Ok(Some(vec![y]));
+        }
+        let index = b.reshape(self.index.v, self.index.shape())?;
+        let index = index_value(b, index);
+        if batch == 0 {
+            return Ok(Some(vec![b.gather(self.x.v, index, axis)]));
+        }
+        let x = self.x.shape();
+        let task = Pick {
+            outer: count(&x[..axis]),
+            axis: x[axis],
+            inner: count(&x[axis + 1..]),
+            count: count(&self.index.shape()[batch..]),
+            batch: true,
+            zeros: false,
+            dtype: fact.dtype,
+            index: b.fact(index).dtype,
+        };
+        Ok(Some(b.task(Task::Gather(task), &[self.x.v, index], vec![fact])))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (axis, batch) = (self.axis, self.batch);
+        if batch > 0 {
+            return if batch == axis && e.is_fixed() {
+                Ok(None)
+            } else {
+                no_form("it walks batch dimensions together")
+            };
+        }
+        let (x, index) = (e.edge(self.x)?, index_edge(e, &self.index)?);
+        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", (axis as i64).into())])]))
+    }
+}
+
 op! {
     /// Slices of `input_params` along dimension `axis`, picked by `input_indices`, whose dimensions replace the axis.
     ///
@@ -61,84 +152,9 @@ op! {
     }
 }
 
-impl Gather {
-    /// Axis and number of batch dimensions.
-    fn plan(&self) -> Result<(usize, usize), OpError> {
-        let (x, index) = (&self.input_params, &self.input_indices);
-        check_index(index)?;
-        let axis = x.axis(self.axis)?;
-        let back = if self.batch_dims < 0 { index.rank() as i64 } else { 0 };
-        let batch = self.batch_dims.saturating_add(back);
-        let fits = batch >= 0 && batch as usize <= axis && batch as usize <= index.rank();
-        ensure!(fits, "batch_dims {} with axis {axis} and indices {}", self.batch_dims, index.fact);
-        let batch = batch as usize;
-        let same = batch == 0 || x.shape()[..batch] == index.shape()[..batch];
-        ensure!(same, "the first {batch} dimensions of {} and {} differ", x.fact, index.fact);
-        Ok((axis, batch))
-    }
-}
-
-impl Rule for Gather {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (axis, batch) = self.plan()?;
-        let (x, index) = (self.input_params.shape(), self.input_indices.shape());
-        let shape: Shape = x[..axis].iter().chain(&index[batch..]).chain(&x[axis + 1..]).copied().collect();
-        ensure!(crate::checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(vec![Fact { dtype: self.input_params.dtype(), shape }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (axis, batch) = self.plan()?;
-        let (x, index) = (&self.input_params, &self.input_indices);
-        let (dims, picks, own) = (&self.infer()?[0].shape, index.i64s()?, index.rank() - batch);
-        check_range(&picks, x.shape()[axis])?;
-        let y = rearrange(x.tensor()?, dims, |at| {
-            let which: Shape = at[..batch].iter().chain(&at[axis..axis + own]).copied().collect();
-            let pick = position(picks[flat(index.shape(), &which)], x.shape()[axis])?;
-            let from: Shape = at[..axis].iter().chain([&pick]).chain(&at[axis + own..]).copied().collect();
-            Some(flat(x.shape(), &from))
-        })?;
-        Ok(vec![y])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (axis, batch) = self.plan()?;
-        if batch > 0 && batch != axis {
-            return Ok(None);
-        }
-        let fact = self.infer()?.remove(0);
-        if let Some(y) = nothing(b, &self.input_params, &fact)? {
-            return Ok(Some(vec![y]));
-        }
-        let index = index_value(b, self.input_indices.v);
-        if batch == 0 {
-            return Ok(Some(vec![b.gather(self.input_params.v, index, axis)]));
-        }
-        let x = self.input_params.shape();
-        let task = Pick {
-            outer: count(&x[..axis]),
-            axis: x[axis],
-            inner: count(&x[axis + 1..]),
-            count: count(&self.input_indices.shape()[batch..]),
-            batch: true,
-            zeros: false,
-            dtype: fact.dtype,
-            index: b.fact(index).dtype,
-        };
-        Ok(Some(b.task(Task::Gather(task), &[self.input_params.v, index], vec![fact])))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let (axis, batch) = self.plan()?;
-        if batch > 0 {
-            return if batch == axis && e.is_fixed() {
-                Ok(None)
-            } else {
-                no_form("it walks batch dimensions together")
-            };
-        }
-        let (x, index) = (e.edge(&self.input_params)?, index_edge(e, &self.input_indices)?);
-        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", (axis as i64).into())])]))
+impl Planned for Gather {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Picked::new(&self.input_params, self.input_indices.clone(), self.axis, self.batch_dims)
     }
 
     fn cases() -> Vec<Case> {
@@ -168,31 +184,13 @@ op! {
     }
 }
 
-impl Embedding {
-    fn gather(&self) -> Gather {
-        Gather { input_params: self.weight.clone(), input_indices: self.input.clone(), axis: 0, batch_dims: 0 }
-    }
-}
-
-impl Rule for Embedding {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+impl Planned for Embedding {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.weight.rank() == 2, "expected a matrix of weights, found {}", self.weight.fact);
         if self.max_norm.is_some() {
             return Err(OpError::Unsupported("max_norm".into()));
         }
-        self.gather().infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.gather().reference()
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        self.gather().lower(b)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        self.gather().onnx(e)
+        Picked::new(&self.weight, self.input.clone(), 0, 0)
     }
 
     fn cases() -> Vec<Case> {
@@ -211,8 +209,7 @@ impl Rule for EmbeddingLookup {
         check_index(index)?;
         ensure!(x.rank() > 0, "expected rank 1 or more, found {}", x.fact);
         let shape: Shape = index.shape().iter().chain(&x.shape()[1..]).copied().collect();
-        ensure!(crate::checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(vec![Fact { dtype: x.dtype(), shape }])
+        Ok(vec![result(x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -227,7 +224,7 @@ impl Rule for EmbeddingLookup {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let fact = self.infer()?.remove(0);
         if fact.count() == 0 || self.input_params.count() == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
@@ -297,15 +294,15 @@ impl Rule for GatherD {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let axis = self.axis()?;
         let (x, dims) = (self.x.shape(), self.index.fact.shape.clone());
         if let Some(y) = nothing(b, &self.x, &Fact::new(self.x.dtype(), &dims))? {
             return Ok(Some(vec![y]));
         }
-        let strides = crate::dense_strides(x);
+        let strides = dense_strides(x);
         let mut places = Vec::with_capacity(count(&dims));
-        crate::ops::kit::indices::each_index(&dims, |at| {
+        each_index(&dims, |at| {
             places.push((0..at.len()).filter(|&d| d != axis).map(|d| at[d] as i64 * strides[d] as i64).sum());
         })?;
         let places = b.constant(Tensor::from_vec::<i64>(&dims, places)?);
@@ -376,8 +373,7 @@ impl Rule for GatherNd {
         let depth = self.depth()?;
         let (x, index) = (self.input_x.shape(), self.indices.shape());
         let shape: Shape = index[..index.len() - 1].iter().chain(&x[depth..]).copied().collect();
-        ensure!(crate::checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(vec![Fact { dtype: self.input_x.dtype(), shape }])
+        Ok(vec![result(self.input_x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -397,14 +393,14 @@ impl Rule for GatherNd {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (depth, fact) = (self.depth()?, self.infer()?.remove(0));
         if let Some(y) = nothing(b, &self.input_x, &fact)? {
             return Ok(Some(vec![y]));
         }
         let (lead, rest) = self.input_x.shape().split_at(depth);
         let lens: Vec<i64> = lead.iter().map(|&d| d as i64).collect();
-        let steps: Vec<i64> = crate::dense_strides(lead).iter().map(|&s| s as i64).collect();
+        let steps: Vec<i64> = dense_strides(lead).iter().map(|&s| s as i64).collect();
         let (len, step) = (b.constant(Tensor::vector(&lens)), b.constant(Tensor::vector(&steps)));
         let dims = shape(self.indices.shape());
         let parts = scaled_index(b, self.indices.v, len, step, &dims);
@@ -434,33 +430,11 @@ op! {
     IndexSelect { input: Operand, dim: i64, index: Operand }
 }
 
-impl IndexSelect {
-    fn gather(&self) -> Gather {
-        Gather { input_params: self.input.clone(), input_indices: self.index.clone(), axis: self.dim, batch_dims: 0 }
-    }
-}
-
-impl Rule for IndexSelect {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(self.index.rank() <= 1, "expected a vector of indices, found {}", self.index.fact);
-        let mut fact = self.gather().infer()?.remove(0);
-        if self.index.rank() == 0 {
-            fact.shape.insert(self.input.axis(self.dim)?, 1);
-        }
-        Ok(vec![fact])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let dims = self.infer()?.remove(0).shape;
-        Ok(vec![self.gather().reference()?.remove(0).reshape(&dims)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let dims = self.infer()?.remove(0).shape;
-        match self.gather().lower(b)? {
-            Some(y) => Ok(Some(vec![b.reshape(y[0], &dims)?])),
-            None => Ok(None),
-        }
+impl Planned for IndexSelect {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let index = &self.index;
+        ensure!(index.rank() <= 1, "expected a vector of indices, found {}", index.fact);
+        Picked::new(&self.input, reshaped(index, index.v, &[index.count()])?, self.dim, 0)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

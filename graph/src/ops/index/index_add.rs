@@ -1,12 +1,12 @@
 use super::combine::{Combine, check_operands};
-use super::gather::{outside, position};
+use super::gather::place;
 use super::scatter_nd::scatter_nd;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Number as Factor, Operand, Rule};
 use crate::ops::kit::indices::{each_index, flat};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast_strides, ensure, op};
 
 op! {
     /// `input` plus `alpha` times the slices of `source` along `dim`, each added to the slice that `index` names. Numbers.
@@ -44,9 +44,8 @@ impl Rule for IndexAddExt {
         let (x, axis, picks) = (&self.input, self.axis()?, self.index.i64s()?);
         let mut dims = x.fact.shape.clone();
         dims[axis] = picks.len();
-        let strides = crate::broadcast_strides(self.source.shape(), &dims).unwrap_or_default();
-        let rows = picks.iter().map(|&i| position(i, x.shape()[axis]).ok_or_else(|| outside(i, x.shape()[axis])));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let strides = broadcast_strides(self.source.shape(), &dims).unwrap_or_default();
+        let rows = picks.iter().map(|&i| place(i, x.shape()[axis])).collect::<Result<Vec<_>, _>>()?;
         with_number!(x.dtype(), N => {
             let (mut y, s) = (N::read(x.tensor()?)?, N::read(self.source.tensor()?)?);
             let alpha = N::read(&Tensor::scalar(self.alpha.as_f64()))?[0];

@@ -1,8 +1,8 @@
-use super::gather::position;
-use crate::onnx::{Emit, Forms, machine, no_form};
+use super::gather::place;
+use crate::onnx::{Emit, Forms, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::ops::kit::border::element;
-use crate::ops::kit::indices::rearrange_many;
+use crate::ops::kit::indices::{each_tap, flat, rearrange_many};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -31,14 +31,11 @@ impl Rule for IndexFill {
         let (axis, picks) = (self.axis()?, self.index.i64s()?);
         let mut filled = vec![false; self.x.shape()[axis]];
         for i in picks {
-            let len = filled.len();
-            let at = position(i, len);
-            filled[at.ok_or_else(|| OpError::Invalid(format!("index {i} is out of range for {len} elements")))?] = true;
+            let at = place(i, filled.len())?;
+            filled[at] = true;
         }
         let (dims, fill) = (self.x.shape(), element(self.x.dtype(), self.value)?);
-        let y = rearrange_many(&[self.x.tensor()?], dims, &fill, |i| {
-            (!filled[i[axis]]).then(|| (0, crate::ops::kit::indices::flat(dims, i)))
-        })?;
+        let y = rearrange_many(&[self.x.tensor()?], dims, &fill, |i| (!filled[i[axis]]).then(|| (0, flat(dims, i))))?;
         Ok(vec![y])
     }
 
@@ -115,8 +112,8 @@ impl Rule for TensorCopySlices {
             let inside: Option<Vec<usize>> = index.iter().zip(&ranges).map(step).collect();
             let counts: Vec<usize> = ranges.iter().map(|r| r[1]).collect();
             Some(match inside {
-                Some(at) => (1, crate::ops::kit::indices::flat(&counts, &at)),
-                None => (0, crate::ops::kit::indices::flat(dims, index)),
+                Some(at) => (1, flat(&counts, &at)),
+                None => (0, flat(dims, index)),
             })
         })?;
         Ok(vec![y])
@@ -129,15 +126,15 @@ impl Rule for TensorCopySlices {
         let (ranges, dims) = (self.ranges()?, self.x.shape());
         let mut places: Vec<i64> = Vec::new();
         let counts: Vec<usize> = ranges.iter().map(|r| r[1]).collect();
-        crate::ops::kit::indices::each_tap(&counts, |at| {
+        each_tap(&counts, |at| {
             let to: Vec<usize> = at.iter().zip(&ranges).map(|(&i, r)| r[0] + i * r[2]).collect();
-            places.push(crate::ops::kit::indices::flat(dims, &to) as i64);
+            places.push(flat(dims, &to) as i64);
         });
         let (x, value) = (e.edge(&self.x)?, e.edge(&self.value)?);
         let (x, value) = (e.reshape(x, &[-1]), e.reshape(value, &[-1]));
         let places = e.vector(&places);
         let y = e.op("ScatterElements", &[x, places, value]);
-        Ok(Some(vec![e.reshape(y, &crate::onnx::to_i64(dims))]))
+        Ok(Some(vec![e.reshape(y, &to_i64(dims))]))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,10 +1,11 @@
-use crate::onnx::{Emit, Forms};
+use crate::onnx::{Emit, Forms, NoForm, machine};
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{fact, offsets, real, scalars, tensor_of};
+use crate::ops::elementwise::select::lower_choice;
+use crate::ops::kit::broadcasting::{fact, offsets, real, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::reduce::reduction::operand;
 use crate::task::{Binary, Lowering};
-use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, normalize_axis, op};
 
 op! {
     /// `on_value` at the positions that `indices` name along a new dimension `axis` of length `depth`, else `off_value`.
@@ -14,7 +15,7 @@ op! {
 
 impl OneHot {
     fn axis(&self) -> Result<usize, OpError> {
-        crate::normalize_axis(self.axis, self.indices.rank() + 1).ok_or_else(|| {
+        normalize_axis(self.axis, self.indices.rank() + 1).ok_or_else(|| {
             OpError::Invalid(format!("axis {} is out of range for indices {}", self.axis, self.indices.fact))
         })
     }
@@ -39,7 +40,7 @@ impl Rule for OneHot {
         real(&self.off_value)?;
         fact(&[&self.on_value], self.on_value.dtype())?;
         let shape = self.shape(depth)?;
-        crate::ops::kit::broadcasting::size(&shape)?;
+        size(&shape)?;
         Ok(vec![Fact { dtype: self.on_value.dtype(), shape }])
     }
 
@@ -51,7 +52,7 @@ impl Rule for OneHot {
         let strides = dense_strides(&shape);
         let mut kept = strides.clone();
         kept.remove(axis);
-        let mut y = vec![off; crate::ops::kit::broadcasting::size(&shape)?];
+        let mut y = vec![off; size(&shape)?];
         if y.is_empty() {
             return Ok(vec![tensor_of(dtype, &shape, &y)?]);
         }
@@ -76,13 +77,7 @@ impl Rule for OneHot {
         let positions = b.constant(Tensor::from_i64s(DType::I64, &row, &(0..self.depth).collect::<Vec<_>>())?);
         let hit = b.binary(Binary::Eq, index, positions)?;
         let hit = operand(b, hit);
-        crate::ops::elementwise::select::lower_choice(
-            &hit,
-            &flat(&self.on_value, b)?,
-            &flat(&self.off_value, b)?,
-            dtype,
-            b,
-        )
+        lower_choice(&hit, &flat(&self.on_value, b)?, &flat(&self.off_value, b)?, dtype, b)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -95,11 +90,11 @@ impl Rule for OneHot {
         let positions: Vec<i64> = (0..self.depth.max(0)).collect();
         let positions = e.constant(Tensor::from_i64s(DType::I64, &row, &positions)?);
         let hit = e.op("Equal", &[index, positions]);
-        let wide = crate::onnx::machine(d);
+        let wide = machine(d);
         let [on, off] = [&self.on_value, &self.off_value].map(|x| {
             let v = e.as_type(x, d)?;
             let v = e.cast(v, d, wide);
-            Ok::<_, crate::onnx::NoForm>(e.reshape(v, &[]))
+            Ok::<_, NoForm>(e.reshape(v, &[]))
         });
         let y = e.select(hit, on?, off?, wide);
         Ok(Some(vec![e.cast(y, wide, d)]))

@@ -1,14 +1,14 @@
 //! Updates of slices at coordinates.
 
 use super::combine::{Combine, apply, check_operands};
-use super::gather::{index_value, outside, position};
+use super::gather::{index_value, place};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Effect, Ints, Late, Lowers, Operand, Plan, Planned, Pure, Rule, Writes};
 use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::task::{Lowering, ScatterKind, Unary, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op};
 
 /// `x` with slices at the coordinates `index` updated.
 pub(super) fn scatter_nd(
@@ -73,7 +73,7 @@ impl Slices<'_> {
         for row in picks.chunks(depth.max(1)) {
             let mut at = 0;
             for (&i, &len) in row.iter().zip(&self.dims[..depth]) {
-                at = at * len + position(i, len).ok_or_else(|| outside(i, len))?;
+                at = at * len + place(i, len)?;
             }
             out.extend(at * inner..(at + 1) * inner);
         }
@@ -285,7 +285,7 @@ op! {
 impl ScatterNd {
     fn dims(&self) -> Result<Vec<usize>, OpError> {
         let dims = sizes(self.shape.get()?, "shape")?;
-        ensure!(crate::checked_count(&dims).is_some(), "the result {dims:?} is too large");
+        ensure!(checked_count(&dims).is_some(), "the result {dims:?} is too large");
         Ok(dims)
     }
 }

@@ -4,10 +4,10 @@ use super::combine::{Combine, Combined, check_operands};
 use super::scatter_nd::scatter_nd;
 use crate::onnx::{Emit, Forms, Size, machine, no_form};
 use crate::op::{Case, Operand, Plan, Planned};
-use crate::ops::kit::indices::size;
+use crate::ops::kit::indices::{result, size};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::{Sample, sample};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// Slices of `x` combined by the segment that `ids` names.
 struct Segments<'a> {
@@ -25,8 +25,7 @@ impl Segments<'_> {
         let fits = lead > 0 && self.x.shape().starts_with(self.ids.shape());
         ensure!(fits, "{} does not start with the dimensions of {}", self.x.fact, self.ids.fact);
         let shape: Shape = std::iter::once(n).chain(self.x.shape()[lead..].iter().copied()).collect();
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: self.x.dtype(), shape })
+        result(self.x.dtype(), &shape)
     }
 
     fn combined<N: Combined>(&self, fact: &Fact) -> Result<Vec<N>, OpError> {

@@ -2,7 +2,7 @@
 
 use super::gather::position;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
@@ -64,29 +64,6 @@ fn with(list: &[usize], at: usize, more: &[usize]) -> Vec<usize> {
     [&list[..at], more, &list[at..]].concat()
 }
 
-/// Implements [`Rule`] for an operator whose `results()` follow from shapes and constants.
-macro_rules! shape_only {
-    ($name:ident, $cases:expr) => {
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(self.results()?.iter().map(Tensor::fact).collect())
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.results()
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                Ok(Some(self.results()?.into_iter().map(|y| b.constant(y)).collect()))
-            }
-
-            fn cases() -> Vec<Case> {
-                $cases
-            }
-        }
-    };
-}
-
 op! {
     /// The positions that the slice `start : stop : step` picks of a dimension of `data`, the shape of `data` with as many in
     /// front, start, stop and step counted from the front, and 1 if the slice is empty. All are `i64`. `init_by_none` marks
@@ -103,8 +80,8 @@ op! {
     }
 }
 
-impl SliceToIndices {
-    fn results(&self) -> Result<Vec<Tensor>, OpError> {
+impl Planned for SliceToIndices {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let size = picked(&self.data, self.tuple_index_axis, &self.tuple_index_types, self.expand_dims_mask)?;
         ensure!(self.init_by_none.len() == 3, "init_by_none: expected 3 numbers, found {}", self.init_by_none.len());
         let [no_start, no_stop, no_step] = [0, 1, 2].map(|i| self.init_by_none[i] == 1);
@@ -126,19 +103,19 @@ impl SliceToIndices {
         let [start, stop, step, empty] = [start, stop, step, i64::from(picks.is_empty())].map(Tensor::scalar);
         Ok(vec![indices, vector(&shape), start, stop, step, empty])
     }
-}
 
-shape_only!(SliceToIndices, {
-    let of = |start, stop, step| sample().tensor(DType::F32, &[4, 5]).int(start).int(stop).int(step);
-    let types = [SLICE, SLICE, 0, 0, 0, 0, 0, 0];
-    vec![
-        of(1, -1, 1).exact("rows"),
-        of(0, -1, 2).int(1).ints(&types).int(0).ints(&[1, 0, 0]).exact("columns"),
-        of(0, 0, -1).int(0).ints(&types).int(0).ints(&[1, 1, 0]).exact("backwards"),
-        of(3, 1, 1).exact("empty"),
-        of(0, 2, 1).int(1).ints(&[ELLIPSIS, SLICE]).int(0).ints(&[0, 0, 1]).exact("ellipsis"),
-    ]
-});
+    fn cases() -> Vec<Case> {
+        let of = |start, stop, step| sample().tensor(DType::F32, &[4, 5]).int(start).int(stop).int(step);
+        let types = [SLICE, SLICE, 0, 0, 0, 0, 0, 0];
+        vec![
+            of(1, -1, 1).exact("rows"),
+            of(0, -1, 2).int(1).ints(&types).int(0).ints(&[1, 0, 0]).exact("columns"),
+            of(0, 0, -1).int(0).ints(&types).int(0).ints(&[1, 1, 0]).exact("backwards"),
+            of(3, 1, 1).exact("empty"),
+            of(0, 2, 1).int(1).ints(&[ELLIPSIS, SLICE]).int(0).ints(&[0, 0, 1]).exact("ellipsis"),
+        ]
+    }
+}
 
 crate::op_enum! {
     /// What a part of an index was in Python.
@@ -297,8 +274,10 @@ impl GetTupleIndexInfo {
             _ => 0,
         }
     }
+}
 
-    fn results(&self) -> Result<Vec<Tensor>, OpError> {
+impl Planned for GetTupleIndexInfo {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let types = &self.tuple_index_types;
         let (dims, indices) = (expanded(&self.data, self.expand_dims_cnt, types)?, self.indices());
         let hidden = hidden(types, dims)?;
@@ -355,21 +334,21 @@ impl GetTupleIndexInfo {
         results.resize(12, vector(&[1]));
         Ok(results)
     }
-}
 
-shape_only!(GetTupleIndexInfo, {
-    let of = |shapes: &[&[usize]]| {
-        let s = sample().tensor(DType::F32, &[4, 5, 6]).int(1);
-        let all = shapes.iter().copied().chain(std::iter::repeat(&[1][..])).take(8);
-        all.fold(s, |s, dims| s.index(DType::I64, dims, &vec![0; dims.iter().product()]))
-    };
-    vec![
-        of(&[&[3], &[2]]).ints(&[SLICE, SLICE]).text("setitem_by_tuple").exact("slices"),
-        of(&[&[3], &[2, 2]]).ints(&[SLICE, TENSOR, 0]).text("setitem_by_tuple").exact("slice and tensor"),
-        of(&[&[2], &[4], &[5]]).ints(&[ELLIPSIS, TENSOR]).text("setitem_by_tuple_with_tensor").exact("ellipsis"),
-        of(&[&[2], &[]]).ints(&[TENSOR, SLICE]).text("pre_setitem_by_tuple").exact("early"),
-    ]
-});
+    fn cases() -> Vec<Case> {
+        let of = |shapes: &[&[usize]]| {
+            let s = sample().tensor(DType::F32, &[4, 5, 6]).int(1);
+            let all = shapes.iter().copied().chain(std::iter::repeat(&[1][..])).take(8);
+            all.fold(s, |s, dims| s.index(DType::I64, dims, &vec![0; dims.iter().product()]))
+        };
+        vec![
+            of(&[&[3], &[2]]).ints(&[SLICE, SLICE]).text("setitem_by_tuple").exact("slices"),
+            of(&[&[3], &[2, 2]]).ints(&[SLICE, TENSOR, 0]).text("setitem_by_tuple").exact("slice and tensor"),
+            of(&[&[2], &[4], &[5]]).ints(&[ELLIPSIS, TENSOR]).text("setitem_by_tuple_with_tensor").exact("ellipsis"),
+            of(&[&[2], &[]]).ints(&[TENSOR, SLICE]).text("pre_setitem_by_tuple").exact("early"),
+        ]
+    }
+}
 
 op! {
     /// What remains of an index and of the value that is assigned when added dimensions are removed: 0 if the index picks
@@ -389,8 +368,8 @@ op! {
     }
 }
 
-impl RemoveExpandedDims {
-    fn results(&self) -> Result<Vec<Tensor>, OpError> {
+impl Planned for RemoveExpandedDims {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         if self.has_false > 0 {
             let nothing = self.broadcast_shape.iter().all(|&d| d == 1);
             ensure!(nothing, "cannot broadcast indices of shape {:?}", self.broadcast_shape.as_slice());
@@ -420,17 +399,17 @@ impl RemoveExpandedDims {
         let position = position.saturating_sub(leading as i64).max(0);
         Ok(vec![Tensor::scalar(found as i64), vector(&shape), Tensor::scalar(position)])
     }
-}
 
-shape_only!(RemoveExpandedDims, {
-    let of = |value: &[usize], false_, position, types: &[i64], new| {
-        let s = sample().tensor(DType::F32, &[4, 5]).tensor(DType::F32, value).int(false_);
-        s.ints(&[1]).int(position).flag(false).ints(types).int(new)
-    };
-    vec![
-        of(&[4, 3], 0, -1, &[SLICE, SLICE], 0).exact("slices"),
-        of(&[1, 4, 5], 0, -1, &[NONE, SLICE, ELLIPSIS], 1).exact("added"),
-        of(&[1, 5], 0, 0, &[TENSOR], 0).exact("tensor"),
-        of(&[5], 1, 0, &[SLICE], 0).exact("nothing"),
-    ]
-});
+    fn cases() -> Vec<Case> {
+        let of = |value: &[usize], false_, position, types: &[i64], new| {
+            let s = sample().tensor(DType::F32, &[4, 5]).tensor(DType::F32, value).int(false_);
+            s.ints(&[1]).int(position).flag(false).ints(types).int(new)
+        };
+        vec![
+            of(&[4, 3], 0, -1, &[SLICE, SLICE], 0).exact("slices"),
+            of(&[1, 4, 5], 0, -1, &[NONE, SLICE, ELLIPSIS], 1).exact("added"),
+            of(&[1, 5], 0, 0, &[TENSOR], 0).exact("tensor"),
+            of(&[5], 1, 0, &[SLICE], 0).exact("nothing"),
+        ]
+    }
+}

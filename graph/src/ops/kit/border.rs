@@ -1,11 +1,11 @@
 //! Borders around tensors: what the padding operators have in common.
 
-use super::indices::{flat, rearrange_many, sizes};
+use super::indices::{flat, rearrange_many, result, sizes};
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Lowers, Number, Operand, Plan};
 use crate::op_enum;
 use crate::task::{Lowering, Part, V};
-use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure};
+use crate::{DType, Fact, OpError, Shape, Strides, Tensor, dense_strides, ensure};
 
 op_enum! {
     /// What a border holds.
@@ -61,8 +61,7 @@ impl Padded<'_> {
             ensure!(padded >= 0, "paddings {before} and {after} remove more than dimension {d} of {}", x.fact);
             shape.push(padded as usize);
         }
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype(), shape })
+        result(x.dtype(), &shape)
     }
 
     /// The element that coordinate `i` of a padded dimension of `len` elements holds.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::bounds::{Exceeded, Pulse};
-use crate::{Buffer, OpError, Tensor, checked_count, ensure};
+use crate::{Buffer, DType, Fact, OpError, Tensor, checked_count, ensure};
 
 /// Calls `f` with every multi-index below `dims`, the last dimension fastest, until the thread has to stop.
 pub(in crate::ops) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) -> Result<(), Exceeded> {
@@ -74,6 +74,12 @@ pub(in crate::ops) fn rearrange(
     mut source: impl FnMut(&[usize]) -> Option<usize>,
 ) -> Result<Tensor, OpError> {
     rearrange_many(&[x], dims, &vec![0; x.dtype().size()], |index| source(index).map(|at| (0, at)))
+}
+
+/// A result of these dimensions, unless it is too large.
+pub(in crate::ops) fn result(dtype: DType, dims: &[usize]) -> Result<Fact, OpError> {
+    ensure!(checked_count(dims).is_some(), "the result {dims:?} is too large");
+    Ok(Fact::new(dtype, dims))
 }
 
 /// A dimension or position given as `i64`.

@@ -1,5 +1,7 @@
 //! Arguments for the operators' test cases.
 
+#[cfg(test)]
+use crate::op::Signature;
 use crate::op::{ArgValue, Args, Case, CaseArg, Const, Operand};
 use crate::task::V;
 use crate::{DType, OpError, Tensor, count};
@@ -97,6 +99,12 @@ impl Sample {
     pub fn skip(mut self) -> Sample {
         self.args.push(None);
         self
+    }
+
+    /// The operator of these arguments, whose contents are known.
+    #[cfg(test)]
+    pub fn operator<T: Signature>(self) -> Result<T, OpError> {
+        facts(&self.case(T::NAME), T::parse)
     }
 
     /// The case with these arguments.

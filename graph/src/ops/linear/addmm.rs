@@ -1,6 +1,6 @@
 use super::product::{Product, add_bias, computed};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, Number, Operand, Rule};
+use crate::op::{Case, Lowers, Number, Operand, Rule};
 use crate::ops::kit::number::{Number as Arithmetic, with_number};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Lowering, Program, V};
@@ -46,7 +46,7 @@ fn lower_times(b: &mut Lowering, x: V, factor: Number) -> V {
 
 impl Rule for Addmm {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let fact = self.product().infer()?;
+        let fact = self.product().fact()?;
         ensure!(self.input.dtype() == fact.dtype, "expected an input of {}, found {}", fact.dtype, self.input.fact);
         let fits = broadcast(self.input.shape(), &fact.shape).is_some_and(|s| s == fact.shape);
         ensure!(fits, "input {} does not broadcast to {fact}", self.input.fact);
@@ -56,13 +56,13 @@ impl Rule for Addmm {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let product = times(&self.product().reference()?, self.alpha)?;
+        let product = times(&self.product().tensor()?, self.alpha)?;
         let input = computed(&self.input, times(self.input.tensor()?, self.beta)?);
         Ok(vec![add_bias(product, Some(&input))?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let y = self.product().lower(b)?;
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.product().value(b)?;
         let y = lower_times(b, y, self.alpha);
         let input = lower_times(b, self.input.v, self.beta);
         Ok(Some(vec![b.binary(Binary::Add, y, input)?]))

@@ -1,9 +1,7 @@
 use super::product::Product;
-use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Plan, Planned};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, op};
+use crate::{DType, OpError, op};
 
 op! {
     /// Products of matrices in the last two dimensions, each transposed first if asked. The dimensions before broadcast.
@@ -17,27 +15,9 @@ op! {
     }
 }
 
-impl BatchMatMul {
-    fn product(&self) -> Product<'_> {
-        Product { a: &self.x, b: &self.y, trans_a: self.transpose_a, trans_b: self.transpose_b }
-    }
-}
-
-impl Rule for BatchMatMul {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.product().infer()?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.product().reference()?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![self.product().lower(b)?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        Ok(Some(vec![self.product().onnx(e, None)?]))
+impl Planned for BatchMatMul {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(Product { a: &self.x, b: &self.y, trans_a: self.transpose_a, trans_b: self.transpose_b })
     }
 
     fn cases() -> Vec<Case> {

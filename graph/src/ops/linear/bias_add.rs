@@ -1,9 +1,9 @@
 use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
-use crate::task::{Lowering, V};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 op! {
@@ -41,7 +41,7 @@ impl Rule for BiasAdd {
         Ok(vec![add_bias(self.input_x.tensor()?.clone(), Some(&bias))?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let dims = self.dims()?;
         let v = b.reshape(self.bias.v, &dims)?;
         let bias = reshaped(&self.bias, v, &dims)?;

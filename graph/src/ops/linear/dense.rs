@@ -1,9 +1,8 @@
-use super::product::{Product, add_bias, check_bias, lower_bias};
+use super::product::{Flattened, Product, reshaped};
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Plan, Planned};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+use crate::{DType, OpError, Shape, ensure, op};
 
 op! {
     /// `input · weightᵀ + bias` over the last dimension.
@@ -13,66 +12,25 @@ op! {
     Dense, aliases ["LinearExt"] { input ["x"]: Operand, weight ["w"]: Operand, bias ["b"]: Option<Operand> = None }
 }
 
-impl Dense {
-    fn flat(&self, x: V, w: V) -> Result<(Operand, Operand), OpError> {
-        let ([.., k], 1 | 2) = (self.input.shape(), self.weight.rank()) else {
-            return Err(OpError::Invalid(format!(
-                "expected […, k] and [n, k], found {} and {}",
-                self.input.fact, self.weight.fact
-            )));
+impl Planned for Dense {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, w) = (&self.input, &self.weight);
+        let ([rows @ .., k], 1 | 2) = (x.shape(), w.rank()) else {
+            return Err(OpError::Invalid(format!("expected […, k] and [n, k], found {} and {}", x.fact, w.fact)));
         };
-        let n = if self.weight.rank() == 1 { 1 } else { self.weight.shape()[0] };
-        ensure!(
-            self.weight.shape().last() == Some(k),
-            "inner dimensions differ: {} and {}",
-            self.input.fact,
-            self.weight.fact
-        );
-        let rows = self.input.shape()[..self.input.rank() - 1].iter().product();
-        let x = super::product::reshaped(&self.input, x, &[rows, *k])?;
-        Ok((x, super::product::reshaped(&self.weight, w, &[n, *k])?))
-    }
-
-    fn dims(&self) -> Shape {
-        let mut dims: Shape = self.input.shape().iter().copied().take(self.input.rank().saturating_sub(1)).collect();
-        if self.weight.rank() == 2 {
-            dims.push(self.weight.shape()[0]);
-        }
-        dims
-    }
-}
-
-fn product<'a>(a: &'a Operand, b: &'a Operand) -> Product<'a> {
-    Product { a, b, trans_a: false, trans_b: true }
-}
-
-impl Rule for Dense {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (x, w) = self.flat(self.input.v, self.weight.v)?;
-        let fact = Fact { dtype: product(&x, &w).infer()?.dtype, shape: self.dims() };
-        check_bias(&fact, self.bias.as_ref())?;
-        Ok(vec![fact])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (x, w) = self.flat(self.input.v, self.weight.v)?;
-        let y = product(&x, &w).reference()?.reshape(&self.dims())?;
-        Ok(vec![add_bias(y, self.bias.as_ref())?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (x, w) = self.flat(self.input.v, self.weight.v)?;
-        let (vx, vw) = (b.reshape(x.v, x.shape())?, b.reshape(w.v, w.shape())?);
-        let (x, w) = self.flat(vx, vw)?;
-        let y = product(&x, &w).lower(b)?;
-        let y = b.reshape(y, &self.dims())?;
-        Ok(Some(vec![lower_bias(b, y, self.bias.as_ref())?]))
+        ensure!(w.shape().last() == Some(k), "inner dimensions differ: {} and {}", x.fact, w.fact);
+        let n = &w.shape()[..w.rank() - 1];
+        let dims: Shape = rows.iter().chain(n).copied().collect();
+        let a = reshaped(x, x.v, &[rows.iter().product(), *k])?;
+        let b = reshaped(w, w.v, &[n.iter().product(), *k])?;
+        Ok(Flattened { a, b, trans_b: true, dims, bias: self.bias.as_ref() })
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let bias = e.option(&self.bias)?;
         if self.weight.rank() == 2 && self.input.rank() >= 2 {
-            return Ok(Some(vec![product(&self.input, &self.weight).onnx(e, bias)?]));
+            let product = Product { a: &self.input, b: &self.weight, trans_a: false, trans_b: true };
+            return Ok(Some(vec![product.form(e, bias)?]));
         }
         let (dtype, wide) = (self.input.dtype(), machine(self.input.dtype()));
         let (x, mut w) = (e.as_type(&self.input, wide)?, e.as_type(&self.weight, wide)?);

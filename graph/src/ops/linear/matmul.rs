@@ -1,9 +1,7 @@
 use super::product::Product;
-use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Plan, Planned};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, OpError, ensure, op};
 
 op! {
     /// Product of two matrices, each transposed first if asked. Integers wrap.
@@ -17,29 +15,11 @@ op! {
     }
 }
 
-impl MatMul {
-    fn product(&self) -> Product<'_> {
-        Product { a: &self.input, b: &self.mat2, trans_a: self.transpose_a, trans_b: self.transpose_b }
-    }
-}
-
-impl Rule for MatMul {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let ranks = (self.input.rank(), self.mat2.rank());
-        ensure!(ranks == (2, 2), "expected two matrices, found {} and {}", self.input.fact, self.mat2.fact);
-        Ok(vec![self.product().infer()?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.product().reference()?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        Ok(Some(vec![self.product().lower(b)?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        Ok(Some(vec![self.product().onnx(e, None)?]))
+impl Planned for MatMul {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (a, b) = (&self.input, &self.mat2);
+        ensure!((a.rank(), b.rank()) == (2, 2), "expected two matrices, found {} and {}", a.fact, b.fact);
+        Ok(Product { a, b, trans_a: self.transpose_a, trans_b: self.transpose_b })
     }
 
     fn cases() -> Vec<Case> {

@@ -1,11 +1,11 @@
 //! Matrix products: the shape rule, the plain definition and the lowering that several operators share.
 
-use crate::onnx::{Edge, Emit, NoForm, machine};
-use crate::op::Operand;
-use crate::ops::kit::indices::{each_index, flat};
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
+use crate::op::{Lowers, Operand, Plan};
+use crate::ops::kit::indices::{each_index, flat, result};
 use crate::ops::kit::number::{Number, with_number};
 use crate::task::{Binary, Lowering, V};
-use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, checked_count, ensure, shape};
+use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
 
 /// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.
 pub(in crate::ops) struct Product<'a> {
@@ -37,18 +37,17 @@ impl Product<'_> {
         Ok(Dims { m, n, k, batch })
     }
 
-    pub fn infer(&self) -> Result<Fact, OpError> {
+    pub fn fact(&self) -> Result<Fact, OpError> {
         let (fa, fb) = (&self.a.fact, &self.b.fact);
         ensure!(fa.dtype == fb.dtype, "expected operands of one element type, found {fa} and {fb}");
         ensure!(fa.dtype.is_float() || fa.dtype.is_int(), "expected numbers, found {fa}");
         let Dims { m, n, mut batch, .. } = self.dims()?;
         batch.extend([m, n]);
-        ensure!(checked_count(&batch).is_some(), "result {:?} is too large", batch.as_slice());
-        Ok(Fact { dtype: fa.dtype, shape: batch })
+        result(fa.dtype, &batch)
     }
 
-    pub fn reference(&self) -> Result<Tensor, OpError> {
-        let fact = self.infer()?;
+    pub fn tensor(&self) -> Result<Tensor, OpError> {
+        let fact = self.fact()?;
         with_number!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
     }
 
@@ -73,7 +72,7 @@ impl Product<'_> {
     }
 
     /// `Gemm` for matrices of floats, else `MatMul` behind transposes; `bias` has one element for each column.
-    pub fn onnx(&self, e: &mut Emit, bias: Option<Edge>) -> Result<Edge, NoForm> {
+    pub fn form(&self, e: &mut Emit, bias: Option<Edge>) -> Result<Edge, NoForm> {
         let (dtype, wide) = (self.a.dtype(), machine(self.a.dtype()));
         let (mut a, mut b) = (e.as_type(self.a, wide)?, e.as_type(self.b, wide)?);
         let bias = bias.map(|x| e.cast(x, dtype, wide));
@@ -96,12 +95,66 @@ impl Product<'_> {
         Ok(e.cast(y, wide, dtype))
     }
 
-    pub fn lower(&self, b: &mut Lowering) -> Result<V, OpError> {
-        let fact = self.infer()?;
+    /// As a value; its operands may have got their dimensions from the operator.
+    pub fn value(&self, b: &mut Lowering) -> Result<V, OpError> {
+        let fact = self.fact()?;
         if self.dims()?.k == 0 || fact.count() == 0 {
             return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
         }
-        b.matmul(self.a.v, self.b.v, self.trans_a, self.trans_b)
+        let [x, y] = [self.a, self.b].map(|x| b.reshape(x.v, x.shape()));
+        b.matmul(x?, y?, self.trans_a, self.trans_b)
+    }
+}
+
+impl Plan for Product<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.tensor()?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![self.value(b)?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![self.form(e, None)?]))
+    }
+}
+
+/// The product of operands that are no matrices until they get other dimensions; it gets `dims`, and then a bias is added.
+pub(in crate::ops) struct Flattened<'a> {
+    /// The operands with the dimensions of matrices.
+    pub a: Operand,
+    pub b: Operand,
+    pub trans_b: bool,
+    pub dims: Shape,
+    pub bias: Option<&'a Operand>,
+}
+
+impl Flattened<'_> {
+    fn product(&self) -> Product<'_> {
+        Product { a: &self.a, b: &self.b, trans_a: false, trans_b: self.trans_b }
+    }
+}
+
+impl Plan for Flattened<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let fact = Fact { dtype: self.product().fact()?.dtype, shape: self.dims.clone() };
+        check_bias(&fact, self.bias)?;
+        Ok(vec![fact])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![add_bias(self.product().tensor()?.reshape(&self.dims)?, self.bias)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let y = self.product().value(b)?;
+        let y = b.reshape(y, &self.dims)?;
+        Ok(Some(vec![lower_bias(b, y, self.bias)?]))
     }
 }
 

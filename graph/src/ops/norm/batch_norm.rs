@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Effect, Operand, Rule, Writes};
+use crate::op::{Case, Effect, Lowers, Operand, Rule, Writes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Unary, V};
@@ -154,8 +154,8 @@ impl Channels<'_> {
         let [gamma, beta, mean, var] = self.params.map(Operand::f64s);
         let scale: Vec<f64> = gamma?.iter().zip(&var?).map(|(g, v)| g / (v + self.eps).sqrt()).collect();
         let shift: Vec<f64> = beta?.iter().zip(&mean?).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-        let mut constant = |v: &[f64]| Ok(b.constant(Tensor::from_f64s(self.wide(), &[v.len()], v)?));
-        Ok::<_, OpError>(Some((constant(&scale).map_err(|e: OpError| e)?, constant(&shift)?)))
+        let [scale, shift] = [scale, shift].map(|v| Tensor::from_f64s(self.wide(), &[v.len()], &v));
+        Ok(Some((b.constant(scale?), b.constant(shift?))))
     }
 
     fn lower_inference(&self, b: &mut Lowering) -> Result<V, OpError> {
@@ -246,7 +246,7 @@ impl Rule for BatchNorm {
         Ok(out)
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let channels = self.channels()?;
         if self.input_x.count() == 0 {
             return Ok(None);
@@ -336,7 +336,7 @@ impl Rule for BatchNormExt {
         Ok(vec![y, mean, Tensor::from_f64s(var.dtype(), var.shape(), &scale)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         if self.input.count() == 0 {
             return Ok(None);
         }

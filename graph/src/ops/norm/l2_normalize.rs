@@ -1,5 +1,6 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Layout, Lowering, Pool, PoolKind, Program, ReduceKind, Task, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
@@ -38,7 +39,7 @@ impl Rule for L2Normalize {
         Ok(vec![Tensor::from_f64s(self.input_x.dtype(), dims, &y)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (axis, dtype) = (self.axis()?, self.input_x.dtype());
         if self.input_x.count() == 0 {
             return Ok(Some(vec![self.input_x.v]));
@@ -121,7 +122,7 @@ impl LRN {
         let x = &self.x;
         ensure!(x.rank() == 4 && x.dtype().is_float(), "expected floats [n, c, h, w], found {}", x.fact);
         ensure!(self.norm_region == "ACROSS_CHANNELS", "unknown norm_region {:?}", self.norm_region);
-        Ok(crate::ops::kit::indices::size(self.depth_radius, "depth_radius")?.min(x.shape()[1]))
+        Ok(size(self.depth_radius, "depth_radius")?.min(x.shape()[1]))
     }
 }
 
@@ -144,7 +145,7 @@ impl Rule for LRN {
         Ok(vec![Tensor::from_f64s(self.x.dtype(), dims, &y)?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (radius, dtype, dims) = (self.radius()?, self.x.dtype(), self.x.shape());
         if self.x.count() == 0 {
             return Ok(Some(vec![self.x.v]));

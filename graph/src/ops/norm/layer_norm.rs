@@ -1,9 +1,12 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
-use crate::op::{Case, Ints, Operand, Rule};
-use crate::ops::kit::indices::sizes;
-use crate::ops::kit::sample::sample;
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
+use crate::ops::conv::grouped::check_groups;
+use crate::ops::kit::broadcasting::broadcast_index;
+use crate::ops::kit::indices::{size, sizes};
+use crate::ops::kit::sample::{Sample, sample};
+use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Lowering, NormKind, Program, Unary, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, count, ensure, op};
 
 /// What normalisation operators return for each row besides the result.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,11 +23,12 @@ struct Rows<'a> {
     gamma: Option<&'a Operand>,
     beta: Option<&'a Operand>,
     eps: f64,
+    spread: Spread,
 }
 
 impl Rows<'_> {
     /// `y`; mean and spread of each row.
-    fn onnx(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+    fn form(&self, e: &mut Emit) -> Result<[Edge; 3], NoForm> {
         let (dtype, axis) = (self.x.dtype(), self.axis);
         let row = self.x.dims()[axis..].to_vec();
         let fits = |p: Option<&Operand>| {
@@ -43,14 +47,14 @@ impl Rows<'_> {
             // The statistics are f32, or as precise as the operand.
             let stats = if dtype == DType::F64 { dtype } else { DType::F32 };
             let [mean, inverse] = [out[1], out[2]].map(|s| e.cast(s, stats, DType::F32));
-            return Ok([out[0], mean, self.spread(e, inverse, spread)?]);
+            return Ok([out[0], mean, self.spread(e, inverse)?]);
         }
-        self.composed(e, spread)
+        self.composed(e)
     }
 
     /// The variance from the inverse deviation, or that itself.
-    fn spread(&self, e: &mut Emit, inverse: Edge, spread: Spread) -> Result<Edge, NoForm> {
-        if spread == Spread::InverseDeviation {
+    fn spread(&self, e: &mut Emit, inverse: Edge) -> Result<Edge, NoForm> {
+        if self.spread == Spread::InverseDeviation {
             return Ok(inverse);
         }
         let square = e.op("Mul", &[inverse, inverse]);
@@ -59,8 +63,8 @@ impl Rows<'_> {
         Ok(e.op("Relu", &[var]))
     }
 
-    /// As [`Rows::onnx`], step by step.
-    fn composed(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
+    /// As [`Rows::form`], step by step.
+    fn composed(&self, e: &mut Emit) -> Result<[Edge; 3], NoForm> {
         let (dtype, wide) = (self.x.dtype(), DType::promote(self.x.dtype(), DType::F32));
         let axes: Vec<usize> = (self.axis..self.x.rank()).collect();
         let x = e.as_type(self.x, wide)?;
@@ -77,12 +81,12 @@ impl Rows<'_> {
                 y = e.op(op, &[y, p]);
             }
         }
-        let stat = if spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
+        let stat = if self.spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
         Ok([e.cast(y, wide, dtype), e.cast(mean, wide, DType::F32), e.cast(stat, wide, DType::F32)])
     }
 
     /// Facts of `y`, and of one statistic.
-    fn infer(&self) -> Result<(Fact, Fact), OpError> {
+    fn facts(&self) -> Result<[Fact; 2], OpError> {
         let x = &self.x.fact;
         ensure!(x.dtype.is_float(), "expected floats, found {x}");
         ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive epsilon, found {}", self.eps);
@@ -93,42 +97,41 @@ impl Rows<'_> {
         }
         let mut row = x.shape.clone();
         row[self.axis..].fill(1);
-        Ok((Fact::clone(x), Fact { dtype: DType::F32, shape: row }))
+        Ok([Fact::clone(x), Fact { dtype: DType::F32, shape: row }])
     }
 
     /// The parameter's value for every element of `x`.
     fn spread_out(&self, p: Option<&Operand>, otherwise: f64) -> Result<Vec<f64>, OpError> {
         let Some(p) = p else { return Ok(vec![otherwise; self.x.count()]) };
         let values = p.f64s()?;
-        let strides = broadcast_strides(p.shape(), self.x.shape()).unwrap_or_default();
-        let mut out = Vec::with_capacity(self.x.count());
-        crate::ops::kit::indices::each_index(self.x.shape(), |index| {
-            out.push(values[index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum::<usize>()]);
-        })?;
-        Ok(out)
+        let from = broadcast_index(p.shape(), self.x.shape())?;
+        Ok(from.into_iter().map(|i| values[i]).collect())
     }
 
-    /// `y`; mean and spread of each row.
-    fn reference(&self, spread: Spread) -> Result<[Tensor; 3], OpError> {
-        let (y_fact, row) = self.infer()?;
-        let (x, gamma, beta) = (self.x.f64s()?, self.spread_out(self.gamma, 1.0)?, self.spread_out(self.beta, 0.0)?);
+    /// The normalised elements, before the parameters; mean and spread of each row.
+    fn normalised(&self) -> Result<[Vec<f64>; 3], OpError> {
+        let (x, [_, row]) = (self.x.f64s()?, self.facts()?);
         let cols = count(&self.x.shape()[self.axis..]);
-        let (mut y, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
-        for (r, values) in x.chunks(cols.max(1)).enumerate() {
+        let (mut normal, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
+        for values in x.chunks(cols.max(1)) {
             let n = values.len() as f64;
             let mean = if self.kind == NormKind::Layer { values.iter().sum::<f64>() / n } else { 0.0 };
             let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
             let inverse = 1.0 / (var + self.eps).sqrt();
-            y.extend(
-                values.iter().enumerate().map(|(j, v)| (v - mean) * inverse * gamma[r * cols + j] + beta[r * cols + j]),
-            );
+            normal.extend(values.iter().map(|v| (v - mean) * inverse));
             means.push(mean);
-            spreads.push(if spread == Spread::Variance { var } else { inverse });
+            spreads.push(if self.spread == Spread::Variance { var } else { inverse });
         }
         means.resize(row.count(), f64::NAN);
         spreads.resize(row.count(), f64::NAN);
-        let stat = |v: &[f64]| Tensor::from_f64s(row.dtype, &row.shape, v);
-        Ok([Tensor::from_f64s(y_fact.dtype, &y_fact.shape, &y)?, stat(&means)?, stat(&spreads)?])
+        Ok([normal, means, spreads])
+    }
+
+    /// `y` from normalised elements.
+    fn scaled(&self, normal: &[f64]) -> Result<Tensor, OpError> {
+        let (gamma, beta) = (self.spread_out(self.gamma, 1.0)?, self.spread_out(self.beta, 0.0)?);
+        let y: Vec<f64> = normal.iter().zip(&gamma).zip(&beta).map(|((v, g), b)| v * g + b).collect();
+        Ok(Tensor::from_f64s(self.x.dtype(), self.x.shape(), &y)?)
     }
 
     /// The parameter as a row of the operand's type, if it has one value for each element of a row.
@@ -153,9 +156,9 @@ impl Rows<'_> {
     }
 
     /// Mean (layer only) and spread of each row.
-    fn lower_stats(&self, b: &mut Lowering, spread: Spread) -> Vec<V> {
+    fn lower_stats(&self, b: &mut Lowering) -> Vec<V> {
         let mut stats = b.norm(self.kind, self.x.v, self.axis, None, None, self.eps, true).split_off(1);
-        if let (Spread::Variance, Some(last)) = (spread, stats.last_mut()) {
+        if let (Spread::Variance, Some(last)) = (self.spread, stats.last_mut()) {
             let dims = b.fact(*last).shape.clone();
             let mut p = Program::new();
             let inverse = p.input(0, DType::F32);
@@ -169,14 +172,36 @@ impl Rows<'_> {
         stats
     }
 
-    fn lower(&self, b: &mut Lowering, spread: Spread) -> Result<Option<Vec<V>>, OpError> {
-        self.infer()?;
+    /// `y` and the statistics that the operators return: root mean squares come without a mean.
+    fn returned<T>(&self, [y, mean, spread]: [T; 3]) -> Vec<T> {
+        if self.kind == NormKind::Rms { vec![y, spread] } else { vec![y, mean, spread] }
+    }
+}
+
+impl Plan for Rows<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let [y, row] = self.facts()?;
+        Ok(self.returned([y, row.clone(), row]))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let ([normal, means, spreads], [_, row]) = (self.normalised()?, self.facts()?);
+        let [means, spreads] = [means, spreads].map(|v| Tensor::from_f64s(row.dtype, &row.shape, &v));
+        Ok(self.returned([self.scaled(&normal)?, means?, spreads?]))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        self.facts()?;
         if self.x.count() == 0 {
             return Ok(None);
         }
         let mut out = vec![self.lower_y(b)?];
-        out.extend(self.lower_stats(b, spread));
+        out.extend(self.lower_stats(b));
         Ok(Some(out))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(self.returned(self.form(e)?)))
     }
 }
 
@@ -211,32 +236,12 @@ macro_rules! layer_norm_op {
             }
         }
 
-        impl $name {
-            fn rows(&self) -> Result<Rows<'_>, OpError> {
-                let axis = self.input_x.axis(self.begin_norm_axis)?;
-                let params = self.input_x.axis(self.begin_params_axis)?;
-                exactly(&self.input_x, params, [Some(&self.gamma), Some(&self.beta)])?;
-                let (gamma, beta, eps) = (Some(&self.gamma), Some(&self.beta), self.epsilon);
-                Ok(Rows { kind: NormKind::Layer, x: &self.input_x, axis, gamma, beta, eps })
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let (y, row) = self.rows()?.infer()?;
-                Ok(vec![y, row.clone(), row])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(self.rows()?.reference($spread)?.into())
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                self.rows()?.lower(b, $spread)
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                Ok(Some(self.rows()?.onnx(e, $spread)?.into()))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let (x, gamma, beta) = (&self.input_x, Some(&self.gamma), Some(&self.beta));
+                let (axis, params) = (x.axis(self.begin_norm_axis)?, x.axis(self.begin_params_axis)?);
+                exactly(x, params, [gamma, beta])?;
+                Ok(Rows { kind: NormKind::Layer, x, axis, gamma, beta, eps: self.epsilon, spread: $spread })
             }
 
             fn cases() -> Vec<Case> {
@@ -279,34 +284,16 @@ op! {
     }
 }
 
-impl LayerNormExt {
-    fn rows(&self) -> Result<Rows<'_>, OpError> {
+impl Planned for LayerNormExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let dims = sizes(&self.normalized_shape, "normalized_shape")?;
         let known: Vec<Option<usize>> = dims.iter().copied().map(Some).collect();
-        let fits = !dims.is_empty() && ends_with(&self.input, &known);
-        ensure!(fits, "{} does not end with {dims:?}", self.input.fact);
-        let (axis, gamma, beta) = (self.input.rank() - dims.len(), self.weight.as_ref(), self.bias.as_ref());
-        exactly(&self.input, axis, [gamma, beta])?;
-        Ok(Rows { kind: NormKind::Layer, x: &self.input, axis, gamma, beta, eps: self.eps })
-    }
-}
-
-impl Rule for LayerNormExt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (y, row) = self.rows()?.infer()?;
-        Ok(vec![y, row.clone(), row])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(self.rows()?.reference(Spread::InverseDeviation)?.into())
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        self.rows()?.lower(b, Spread::InverseDeviation)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        Ok(Some(self.rows()?.onnx(e, Spread::InverseDeviation)?.into()))
+        let (x, gamma, beta) = (&self.input, self.weight.as_ref(), self.bias.as_ref());
+        ensure!(!dims.is_empty() && ends_with(x, &known), "{} does not end with {dims:?}", x.fact);
+        let axis = x.rank() - dims.len();
+        exactly(x, axis, [gamma, beta])?;
+        let spread = Spread::InverseDeviation;
+        Ok(Rows { kind: NormKind::Layer, x, axis, gamma, beta, eps: self.eps, spread })
     }
 
     fn cases() -> Vec<Case> {
@@ -325,34 +312,13 @@ op! {
     RmsNorm { x: Operand, gamma: Operand, epsilon ["eps"]: f64 = 1e-6 }
 }
 
-impl RmsNorm {
-    fn rows(&self) -> Result<Rows<'_>, OpError> {
+impl Planned for RmsNorm {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, gamma) = (&self.x, &self.gamma);
         let fits = gamma.rank() > 0 && ends_with(x, &gamma.dims());
         ensure!(fits, "{} does not end with the dimensions of {}", x.fact, gamma.fact);
-        let axis = x.rank() - gamma.rank();
-        Ok(Rows { kind: NormKind::Rms, x, axis, gamma: Some(gamma), beta: None, eps: self.epsilon })
-    }
-}
-
-impl Rule for RmsNorm {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (y, row) = self.rows()?.infer()?;
-        Ok(vec![y, row])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let [y, _, inverse] = self.rows()?.reference(Spread::InverseDeviation)?;
-        Ok(vec![y, inverse])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        self.rows()?.lower(b, Spread::InverseDeviation)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let [y, _, inverse] = self.rows()?.onnx(e, Spread::InverseDeviation)?;
-        Ok(Some(vec![y, inverse]))
+        let (axis, gamma, spread) = (x.rank() - gamma.rank(), Some(gamma), Spread::InverseDeviation);
+        Ok(Rows { kind: NormKind::Rms, x, axis, gamma, beta: None, eps: self.epsilon, spread })
     }
 
     fn cases() -> Vec<Case> {
@@ -360,6 +326,141 @@ impl Rule for RmsNorm {
             sample().tensor(DType::F32, &[2, 3, 5]).tensor(DType::F32, &[5]).real(1e-5).case("last"),
             sample().tensor(DType::F32, &[2, 3, 4]).tensor(DType::F32, &[3, 4]).case("two dimensions"),
         ]
+    }
+}
+
+/// Normalisation of groups of neighbouring channels (dimension 1) of each sample of `x`, with a weight and a bias for each
+/// channel.
+struct Groups<'a> {
+    x: &'a Operand,
+    groups: usize,
+    weight: Option<&'a Operand>,
+    bias: Option<&'a Operand>,
+    eps: f64,
+    spread: Spread,
+    /// Type of the statistics.
+    stats: DType,
+    /// Whether the statistics are a vector and no matrix.
+    flat: bool,
+}
+
+impl Groups<'_> {
+    /// Batch, groups, and elements of a group.
+    fn dims(&self) -> Result<[usize; 3], OpError> {
+        let (x, groups) = (self.x, self.groups);
+        ensure!(x.rank() >= 2 && x.dtype().is_float(), "expected floats of rank 2 or more, found {}", x.fact);
+        check_groups(groups, x.shape()[1], x.shape()[1])?;
+        for p in [self.weight, self.bias].into_iter().flatten() {
+            let fits = p.shape() == &x.shape()[1..2] && p.dtype().is_float();
+            ensure!(fits, "expected a float for each channel of {}, found {}", x.fact, p.fact);
+        }
+        ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive eps, found {}", self.eps);
+        Ok([x.shape()[0], groups, x.shape()[1] / groups * count(&x.shape()[2..])])
+    }
+
+    /// The operand with the groups as rows.
+    fn rows(&self) -> Result<Operand, OpError> {
+        reshaped(self.x, self.x.v, &self.dims()?)
+    }
+
+    /// The rows' normalisation without parameters.
+    fn plain<'a>(&self, x: &'a Operand) -> Rows<'a> {
+        Rows { kind: NormKind::Layer, x, axis: 2, gamma: None, beta: None, eps: self.eps, spread: self.spread }
+    }
+
+    /// Dimensions of the statistics.
+    fn stat_dims(&self) -> Result<Shape, OpError> {
+        let [n, groups, _] = self.dims()?;
+        Ok(if self.flat { Shape::from_slice(&[n * groups]) } else { Shape::from_slice(&[n, groups]) })
+    }
+
+    /// Dimensions that put a parameter on the channels.
+    fn channel(&self) -> Shape {
+        let mut dims = Shape::from_elem(1, self.x.rank() - 1);
+        dims[0] = self.x.shape()[1];
+        dims
+    }
+}
+
+impl Plan for Groups<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let stats = Fact { dtype: self.stats, shape: self.stat_dims()? };
+        Ok(vec![self.x.fact.clone(), stats.clone(), stats])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (rows, dims) = (self.rows()?, self.stat_dims()?);
+        let [normal, means, spreads] = self.plain(&rows).normalised()?;
+        let on_channels = |p: Option<&Operand>| p.map(|p| reshaped(p, p.v, &self.channel())).transpose();
+        let (gamma, beta) = (on_channels(self.weight)?, on_channels(self.bias)?);
+        let y = Rows { gamma: gamma.as_ref(), beta: beta.as_ref(), ..self.plain(self.x) }.scaled(&normal)?;
+        let stat = |v: &[f64]| Ok::<_, OpError>(Tensor::from_f64s(DType::F32, &dims, v)?.cast(self.stats)?);
+        Ok(vec![y, stat(&means)?, stat(&spreads)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (mut rows, dims) = (self.rows()?, self.stat_dims()?);
+        if self.x.count() == 0 {
+            return Ok(None);
+        }
+        rows.v = b.reshape(self.x.v, rows.shape())?;
+        let y = self.plain(&rows).lower_y(b)?;
+        let stats = self.plain(&rows).lower_stats(b);
+        let y = b.reshape(y, self.x.shape())?;
+        let mut p = Program::new();
+        let mut ins = vec![y];
+        let mut r = p.input(0, self.x.dtype());
+        for (f, q) in [(Binary::Mul, self.weight), (Binary::Add, self.bias)] {
+            let Some(q) = q else { continue };
+            let value = p.input(ins.len(), q.dtype());
+            let value = p.cast(value, self.x.dtype());
+            r = p.binary(f, r, value);
+            ins.push(b.reshape(q.v, &self.channel())?);
+        }
+        let y = if ins.len() > 1 { b.map(p, &ins, self.x.shape()) } else { y };
+        let mut stat = |v: V| {
+            let v = b.cast(v, self.stats);
+            b.reshape(v, &dims)
+        };
+        Ok(Some(vec![y, stat(stats[0])?, stat(stats[1])?]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (x, groups) = (self.x, self.groups);
+        let (dtype, wide) = (x.dtype(), DType::promote(machine(x.dtype()), DType::F32));
+        let Some(Some(channels)) = x.dims().get(1).copied() else { return no_form("groups of channels that are open") };
+        check_groups(groups, channels, channels)?;
+        let edge = e.as_type(x, wide)?;
+        let mut sizes = e.sizes_of(x);
+        sizes.splice(1..2, [Size::Fixed(groups as i64), Size::Fixed((channels / groups) as i64)]);
+        let shape = e.sizes(&sizes)?;
+        let rows = e.op("Reshape", &[edge, shape]);
+        // The dimensions within a group, where channels are two dimensions.
+        let inside: Vec<usize> = (2..x.rank() + 1).collect();
+        let mean = e.reduce("ReduceMean", rows, &inside, true);
+        let centred = e.op("Sub", &[rows, mean]);
+        let squares = e.op("Mul", &[centred, centred]);
+        let (var, eps) = (e.reduce("ReduceMean", squares, &inside, true), e.number(wide, self.eps)?);
+        let sum = e.op("Add", &[var, eps]);
+        let root = e.op("Sqrt", &[sum]);
+        let y = e.op("Div", &[centred, root]);
+        let sizes = e.sizes_of(x);
+        let shape = e.sizes(&sizes)?;
+        let mut y = e.op("Reshape", &[y, shape]);
+        let axes: Vec<i64> = to_i64(&(1..x.rank() - 1).collect::<Vec<_>>());
+        for (op, p) in [("Mul", self.weight), ("Add", self.bias)] {
+            if let Some(p) = p {
+                let p = e.as_type(p, wide)?;
+                let p = e.unsqueeze(p, &axes);
+                y = e.op(op, &[y, p]);
+            }
+        }
+        let spread = if self.spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
+        let stat = |e: &mut Emit, s| {
+            let s = if self.flat { e.reshape(s, &[-1]) } else { e.squeeze(s, &to_i64(&inside)) };
+            e.cast(s, wide, self.stats)
+        };
+        Ok(Some(vec![e.cast(y, wide, dtype), stat(e, mean), stat(e, spread)]))
     }
 }
 
@@ -378,137 +479,11 @@ op! {
     }
 }
 
-impl GroupNorm {
-    /// The dimensions within a group, where channels are two dimensions.
-    fn inside(&self) -> Vec<usize> {
-        (2..self.input.rank() + 1).collect()
-    }
-
-    /// `y`, and for each group the mean and the spread, with the dimensions within a group kept as 1.
-    fn onnx_parts(&self, e: &mut Emit, spread: Spread) -> Result<[Edge; 3], NoForm> {
-        let x = &self.input;
-        let (dtype, wide) = (x.dtype(), DType::promote(machine(x.dtype()), DType::F32));
-        let Some(Some(channels)) = x.dims().get(1).copied() else { return no_form("groups of channels that are open") };
-        let groups = crate::ops::kit::indices::size(self.num_groups, "num_groups")?;
-        crate::ops::conv::grouped::check_groups(groups, channels, channels)?;
-        let edge = e.as_type(x, wide)?;
-        let mut sizes = e.sizes_of(x);
-        sizes.splice(1..2, [Size::Fixed(groups as i64), Size::Fixed((channels / groups) as i64)]);
-        let shape = e.sizes(&sizes)?;
-        let rows = e.op("Reshape", &[edge, shape]);
-        let inside = self.inside();
-        let mean = e.reduce("ReduceMean", rows, &inside, true);
-        let centred = e.op("Sub", &[rows, mean]);
-        let squares = e.op("Mul", &[centred, centred]);
-        let (var, eps) = (e.reduce("ReduceMean", squares, &inside, true), e.number(wide, self.eps)?);
-        let sum = e.op("Add", &[var, eps]);
-        let root = e.op("Sqrt", &[sum]);
-        let y = e.op("Div", &[centred, root]);
-        let sizes = e.sizes_of(x);
-        let shape = e.sizes(&sizes)?;
-        let mut y = e.op("Reshape", &[y, shape]);
-        let axes: Vec<i64> = to_i64(&(1..x.rank() - 1).collect::<Vec<_>>());
-        for (op, p) in [("Mul", &self.weight), ("Add", &self.bias)] {
-            if let Some(p) = p {
-                let p = e.as_type(p, wide)?;
-                let p = e.unsqueeze(p, &axes);
-                y = e.op(op, &[y, p]);
-            }
-        }
-        let stat = if spread == Spread::Variance { var } else { e.op("Reciprocal", &[root]) };
-        Ok([e.cast(y, wide, dtype), mean, stat])
-    }
-
-    /// Batch, groups, and elements of a group.
-    fn dims(&self) -> Result<[usize; 3], OpError> {
-        let x = &self.input;
-        ensure!(x.rank() >= 2 && x.dtype().is_float(), "expected floats of rank 2 or more, found {}", x.fact);
-        let groups = crate::ops::kit::indices::size(self.num_groups, "num_groups")?;
-        crate::ops::conv::grouped::check_groups(groups, x.shape()[1], x.shape()[1])?;
-        for p in [&self.weight, &self.bias].into_iter().flatten() {
-            let fits = p.shape() == &x.shape()[1..2] && p.dtype().is_float();
-            ensure!(fits, "expected a float for each channel of {}, found {}", x.fact, p.fact);
-        }
-        ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive eps, found {}", self.eps);
-        Ok([x.shape()[0], groups, x.shape()[1] / groups * count(&x.shape()[2..])])
-    }
-
-    fn rows(&self, v: V) -> Result<Operand, OpError> {
-        crate::ops::linear::product::reshaped(&self.input, v, &self.dims()?)
-    }
-
-    /// Dimensions that put a parameter on the channels.
-    fn channel(&self) -> Shape {
-        let mut dims = Shape::from_elem(1, self.input.rank() - 1);
-        dims[0] = self.input.shape()[1];
-        dims
-    }
-}
-
-fn plain(x: &Operand, eps: f64) -> Rows<'_> {
-    Rows { kind: NormKind::Layer, x, axis: 2, gamma: None, beta: None, eps }
-}
-
-impl Rule for GroupNorm {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let [n, groups, _] = self.dims()?;
-        let stats = Fact::new(self.input.dtype(), &[n, groups]);
-        Ok(vec![self.input.fact.clone(), stats.clone(), stats])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let [n, groups, _] = self.dims()?;
-        let rows = self.rows(self.input.v)?;
-        let [_, mean, inverse] = plain(&rows, self.eps).reference(Spread::InverseDeviation)?;
-        let whole = Rows { x: &self.input, ..plain(&rows, self.eps) };
-        let on_channel = |p: &Option<Operand>| match p {
-            Some(p) => crate::ops::linear::product::reshaped(p, p.v, &self.channel()).map(Some),
-            None => Ok(None),
-        };
-        let gamma = whole.spread_out(on_channel(&self.weight)?.as_ref(), 1.0)?;
-        let beta = whole.spread_out(on_channel(&self.bias)?.as_ref(), 0.0)?;
-        let y: Vec<f64> = self.normal()?.iter().zip(&gamma).zip(&beta).map(|((v, g), b)| v * g + b).collect();
-        let stat = |t: Tensor| Ok::<_, OpError>(t.cast(self.input.dtype())?.reshape(&[n, groups])?);
-        let y = Tensor::from_f64s(self.input.dtype(), self.input.shape(), &y)?;
-        Ok(vec![y, stat(mean)?, stat(inverse)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let [n, groups, _] = self.dims()?;
-        if self.input.count() == 0 {
-            return Ok(None);
-        }
-        let v = b.reshape(self.input.v, &self.dims()?)?;
-        let rows = self.rows(v)?;
-        let y = plain(&rows, self.eps).lower_y(b)?;
-        let stats = plain(&rows, self.eps).lower_stats(b, Spread::InverseDeviation);
-        let y = b.reshape(y, self.input.shape())?;
-        let mut p = Program::new();
-        let mut ins = vec![y];
-        let mut r = p.input(0, self.input.dtype());
-        for (f, q) in [(Binary::Mul, &self.weight), (Binary::Add, &self.bias)] {
-            let Some(q) = q else { continue };
-            let value = p.input(ins.len(), q.dtype());
-            let value = p.cast(value, self.input.dtype());
-            r = p.binary(f, r, value);
-            ins.push(b.reshape(q.v, &self.channel())?);
-        }
-        let y = if ins.len() > 1 { b.map(p, &ins, self.input.shape()) } else { y };
-        let mut stat = |v: V| {
-            let v = b.cast(v, self.input.dtype());
-            b.reshape(v, &[n, groups])
-        };
-        Ok(Some(vec![y, stat(stats[0])?, stat(stats[1])?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let [y, mean, inverse] = self.onnx_parts(e, Spread::InverseDeviation)?;
-        let (dtype, wide) = (self.input.dtype(), DType::promote(machine(self.input.dtype()), DType::F32));
-        let stat = |e: &mut Emit, s| {
-            let s = e.squeeze(s, &to_i64(&self.inside()));
-            e.cast(s, wide, dtype)
-        };
-        Ok(Some(vec![y, stat(e, mean), stat(e, inverse)]))
+impl Planned for GroupNorm {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, groups, spread) = (&self.input, size(self.num_groups, "num_groups")?, Spread::InverseDeviation);
+        let (weight, bias) = (self.weight.as_ref(), self.bias.as_ref());
+        Ok(Groups { x, groups, weight, bias, eps: self.eps, spread, stats: x.dtype(), flat: false })
     }
 
     fn cases() -> Vec<Case> {
@@ -519,21 +494,6 @@ impl Rule for GroupNorm {
             params(&[2, 4, 5], 1).real(1e-3).case("one group"),
             one(&[1, 4, 3], 2).none().none().case("without parameters"),
         ]
-    }
-}
-
-impl GroupNorm {
-    /// The normalised elements before weight and bias.
-    fn normal(&self) -> Result<Vec<f64>, OpError> {
-        let cols = self.dims()?[2].max(1);
-        let normal = |row: &[f64]| {
-            let n = row.len() as f64;
-            let mean = row.iter().sum::<f64>() / n;
-            let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-            let scale = 1.0 / (var + self.eps).sqrt();
-            row.iter().map(|v| (v - mean) * scale).collect::<Vec<_>>()
-        };
-        Ok(self.input.f64s()?.chunks(cols).flat_map(normal).collect())
     }
 }
 
@@ -554,52 +514,16 @@ op! {
     }
 }
 
-impl InstanceNorm {
-    fn groups(&self) -> Result<GroupNorm, OpError> {
-        let c = self.input_x.shape().get(1).copied().unwrap_or(0);
-        let (weight, bias) = (Some(self.gamma.clone()), Some(self.beta.clone()));
-        Ok(GroupNorm { input: self.input_x.clone(), num_groups: c as i64, weight, bias, eps: self.epsilon })
-    }
-}
-
-impl Rule for InstanceNorm {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let [n, c, _] = self.groups()?.dims()?;
-        let stats = Fact::new(DType::F32, &[n * c]);
-        Ok(vec![self.input_x.fact.clone(), stats.clone(), stats])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let groups = self.groups()?;
-        let [n, c, _] = groups.dims()?;
-        let rows = groups.rows(self.input_x.v)?;
-        let [_, mean, var] = plain(&rows, self.epsilon).reference(Spread::Variance)?;
-        let y = groups.reference()?.remove(0);
-        Ok(vec![y, mean.reshape(&[n * c])?, var.reshape(&[n * c])?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let groups = self.groups()?;
-        let [n, c, cols] = groups.dims()?;
-        let Some(y) = groups.lower(b)? else { return Ok(None) };
-        let v = b.reshape(self.input_x.v, &[n, c, cols])?;
-        let rows = groups.rows(v)?;
-        let stats = plain(&rows, self.epsilon).lower_stats(b, Spread::Variance);
-        Ok(Some(vec![y[0], b.reshape(stats[0], &[n * c])?, b.reshape(stats[1], &[n * c])?]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let [y, mean, var] = self.groups()?.onnx_parts(e, Spread::Variance)?;
-        let wide = DType::promote(machine(self.input_x.dtype()), DType::F32);
-        let stat = |e: &mut Emit, s| {
-            let s = e.reshape(s, &[-1]);
-            e.cast(s, wide, DType::F32)
-        };
-        Ok(Some(vec![y, stat(e, mean), stat(e, var)]))
+impl Planned for InstanceNorm {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, weight, bias) = (&self.input_x, Some(&self.gamma), Some(&self.beta));
+        let groups = x.shape().get(1).copied().unwrap_or(0);
+        let (spread, stats) = (Spread::Variance, DType::F32);
+        Ok(Groups { x, groups, weight, bias, eps: self.epsilon, spread, stats, flat: true })
     }
 
     fn cases() -> Vec<Case> {
-        let vector = |s: crate::ops::kit::sample::Sample| s.tensor(DType::F32, &[3]);
+        let vector = |s: Sample| s.tensor(DType::F32, &[3]);
         let s = vector(vector(vector(vector(sample().tensor(DType::F32, &[2, 3, 4, 5])))));
         vec![s.real(1e-5).case("images")]
     }
@@ -608,15 +532,10 @@ impl Rule for InstanceNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
 
     #[test]
     fn the_default_epsilon_is_that_of_a_file() {
-        let t = Tensor::scalar(0f32);
-        let x = ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) });
-        let shape = ArgValue::Const(Const::Int(1));
-        let norm = LayerNormExt::parse(&Args { op: "LayerNormExt", items: vec![Some(x), Some(shape)] }).unwrap();
+        let norm: LayerNormExt = sample().data(Tensor::scalar(0f32)).int(1).operator().unwrap();
         assert_eq!(norm.eps, f64::from(1e-5f32));
     }
 }

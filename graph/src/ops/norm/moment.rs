@@ -1,6 +1,6 @@
 //! Means, variances and deviations.
 
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
@@ -34,12 +34,6 @@ impl Moments<'_> {
         Reduction { x: self.x, axes: self.axes.clone(), keep: self.keep, compute: out, out }
     }
 
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[self.x], self.x.dtype())?;
-        let one = self.reduction().infer()?;
-        Ok(vec![one[0].clone(); self.results.len()])
-    }
-
     fn of(&self, moment: Moment, xs: &[Scalar]) -> f64 {
         let m = mean(xs);
         let sum: f64 = xs.iter().map(|x| (x.as_f64() - m).powi(2)).sum();
@@ -49,6 +43,14 @@ impl Moments<'_> {
             Moment::Deviation => variance.sqrt(),
             Moment::Mean => m,
         }
+    }
+}
+
+impl Plan for Moments<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&[self.x], self.x.dtype())?;
+        let one = self.reduction().infer()?;
+        Ok(vec![one[0].clone(); self.results.len()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -91,25 +93,11 @@ macro_rules! moment {
             $name { input: Operand, dim: Axes = Axes::default(), correction: i64 = 1, keepdim: bool = false }
         }
 
-        impl $name {
-            fn moments(&self) -> Result<Moments<'_>, OpError> {
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
                 let axes = self.dim.of(&self.input)?;
                 let results = &[$(Moment::$result),*];
                 Ok(Moments { x: &self.input, axes, keep: self.keepdim, correction: self.correction, results })
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                self.moments()?.infer()
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                self.moments()?.reference()
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                self.moments()?.lower(b)
             }
 
             fn cases() -> Vec<Case> {
@@ -140,25 +128,11 @@ op! {
     ReduceStd { x: Operand, axis: Axes = Axes::default(), unbiased: bool = true, keep_dims: bool = false }
 }
 
-impl ReduceStd {
-    fn moments(&self) -> Result<Moments<'_>, OpError> {
+impl Planned for ReduceStd {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (axes, correction) = (self.axis.of(&self.x)?, i64::from(self.unbiased));
         let results = &[Moment::Deviation, Moment::Mean];
         Ok(Moments { x: &self.x, axes, keep: self.keep_dims, correction, results })
-    }
-}
-
-impl Rule for ReduceStd {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.moments()?.infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.moments()?.reference()
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.moments()?.lower(b)
     }
 
     fn cases() -> Vec<Case> {

@@ -1,7 +1,7 @@
 //! Norms of vectors.
 
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
@@ -25,13 +25,6 @@ impl PowerNorm<'_> {
         Reduction { x: self.x, axes: self.axes.clone(), keep: self.keep, compute: self.out, out: self.out }
     }
 
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(!self.p.is_nan(), "expected a number as the order, found NaN");
-        ensure!(self.out.is_float(), "expected a float type, found {}", self.out);
-        fact(&[self.x], self.out)?;
-        self.reduction().infer()
-    }
-
     fn of(&self, xs: &[Scalar]) -> f64 {
         let xs = || xs.iter().map(|x| x.as_f64().abs());
         let y = if self.p == f64::INFINITY {
@@ -44,6 +37,15 @@ impl PowerNorm<'_> {
             xs().map(|x| x.powf(self.p)).sum::<f64>().powf(1.0 / self.p)
         };
         Binary::Max.eval_f64(y, self.floor)
+    }
+}
+
+impl Plan for PowerNorm<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(!self.p.is_nan(), "expected a number as the order, found NaN");
+        ensure!(self.out.is_float(), "expected a float type, found {}", self.out);
+        fact(&[self.x], self.out)?;
+        self.reduction().infer()
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -84,6 +86,10 @@ impl PowerNorm<'_> {
         };
         Ok(Some(vec![b.cast(y, self.out)]))
     }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        if self.p == 0.0 { no_form("a norm of order 0") } else { Ok(None) }
+    }
 }
 
 op! {
@@ -97,28 +103,10 @@ op! {
     }
 }
 
-impl LpNorm {
-    fn norm(&self) -> Result<PowerNorm<'_>, OpError> {
+impl Planned for LpNorm {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (axes, out) = (self.axis.of(&self.input)?, float_of(self.input.dtype()));
         Ok(PowerNorm { x: &self.input, axes, keep: self.keep_dims, p: self.p as f64, floor: self.epsilon, out })
-    }
-}
-
-impl Rule for LpNorm {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.norm()?.infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.norm()?.reference()
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.norm()?.lower(b)
-    }
-
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        if self.norm()?.p == 0.0 { no_form("a norm of order 0") } else { Ok(None) }
     }
 
     fn cases() -> Vec<Case> {
@@ -144,28 +132,10 @@ op! {
     }
 }
 
-impl LinalgVectorNorm {
-    fn norm(&self) -> Result<PowerNorm<'_>, OpError> {
+impl Planned for LinalgVectorNorm {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (axes, out) = (self.dim.of(&self.x)?, self.dtype.unwrap_or(float_of(self.x.dtype())));
         Ok(PowerNorm { x: &self.x, axes, keep: self.keepdim, p: self.ord, floor: 0.0, out })
-    }
-}
-
-impl Rule for LinalgVectorNorm {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.norm()?.infer()
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.norm()?.reference()
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        self.norm()?.lower(b)
-    }
-
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        if self.norm()?.p == 0.0 { no_form("a norm of order 0") } else { Ok(None) }
     }
 
     fn cases() -> Vec<Case> {

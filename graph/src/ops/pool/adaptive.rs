@@ -1,12 +1,13 @@
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Ints, Operand, Rule};
-use crate::ops::kit::indices::{each_index, each_tap, flat, size};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
+use crate::ops::kit::indices::{each_index, each_tap, flat, result, size};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::kit::taps::weigh;
 use crate::task::{Lowering, ReduceKind, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
-/// Windows that share the last dimensions of `x` evenly: window `i` of `out` covers `⌊i·size/out⌋` to `⌈(i+1)·size/out⌉`.
+/// Means of windows that share the last dimensions of `x` evenly: window `i` of `out` covers `⌊i·size/out⌋` to
+/// `⌈(i+1)·size/out⌉`.
 struct Shares<'a> {
     x: &'a Operand,
     out: Vec<usize>,
@@ -69,17 +70,16 @@ impl Shares<'_> {
         Ok(Shares { x, out })
     }
 
-    fn infer(&self) -> Result<Fact, OpError> {
+    fn fact(&self) -> Result<Fact, OpError> {
         let mut shape = self.x.fact.shape.clone();
         let first = shape.len() - self.out.len();
         shape[first..].copy_from_slice(&self.out);
-        ensure!(crate::checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: self.x.dtype(), shape })
+        result(self.x.dtype(), &shape)
     }
 
     /// Calls `f` with the elements of each window and their positions within the last dimensions.
     fn each(&self, mut f: impl FnMut(&[(f64, usize)])) -> Result<(), OpError> {
-        let (x, dims) = (self.x.f64s()?, self.infer()?.shape);
+        let (x, dims) = (self.x.f64s()?, self.fact()?.shape);
         let first = dims.len() - self.out.len();
         let extents = &self.x.shape()[first..];
         each_index(&dims, |out| {
@@ -96,15 +96,9 @@ impl Shares<'_> {
         Ok(())
     }
 
-    fn mean(&self) -> Result<Tensor, OpError> {
-        let (fact, mut y) = (self.infer()?, Vec::new());
-        self.each(|w| y.push(w.iter().map(|e| e.0).sum::<f64>() / w.len() as f64))?;
-        Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
-    }
-
     /// Means along one dimension after the other.
     fn lower_mean(&self, b: &mut Lowering) -> Result<V, OpError> {
-        let fact = self.infer()?;
+        let fact = self.fact()?;
         if fact.count() == 0 {
             return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
         }
@@ -130,6 +124,49 @@ impl Shares<'_> {
     }
 }
 
+impl Plan for Shares<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (fact, mut y) = (self.fact()?, Vec::new());
+        self.each(|w| y.push(w.iter().map(|e| e.0).sum::<f64>() / w.len() as f64))?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![self.lower_mean(b)?]))
+    }
+}
+
+/// Maxima of the same windows, and their positions within the last dimensions.
+struct Maxima<'a> {
+    shares: Shares<'a>,
+    place: DType,
+}
+
+impl Plan for Maxima<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let y = self.shares.fact()?;
+        let place = Fact { dtype: self.place, shape: y.shape.clone() };
+        Ok(vec![y, place])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (fact, mut y, mut places) = (self.shares.fact()?, Vec::new(), Vec::new());
+        self.shares.each(|window| {
+            let above = |a: &(f64, usize), b: &(f64, usize)| b.0 > a.0 || b.0.is_nan() && !a.0.is_nan();
+            let first = window.first().copied().unwrap_or((f64::NEG_INFINITY, 0));
+            let best = window.iter().fold(first, |a, b| if above(&a, b) { *b } else { a });
+            y.push(best.0);
+            places.push(best.1 as i64);
+        })?;
+        let places = Tensor::from_i64s(self.place, &fact.shape, &places)?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+    }
+}
+
 /// Numbers among which few are not finite.
 const WILD: [f64; 13] = [1.0, 2.0, f64::INFINITY, 0.5, -1.0, 3.0, 0.0, -2.0, f64::NAN, 1.5, 4.0, -3.0, 2.5];
 
@@ -140,17 +177,9 @@ macro_rules! adaptive_op {
             $($kind)? $name { input ["input_x", "x"]: Operand, output_size: Ints $($held)* }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![Shares::new(&self.input, &self.output_size, $n)?.infer()?])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![Shares::new(&self.input, &self.output_size, $n)?.mean()?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(Some(vec![Shares::new(&self.input, &self.output_size, $n)?.lower_mean(b)?]))
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Shares::new(&self.input, &self.output_size, $n)
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
@@ -201,25 +230,9 @@ macro_rules! adaptive_max_op {
             $($kind)? $name { input ["input_x", "x"]: Operand, output_size: Ints }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let y = Shares::new(&self.input, &self.output_size, $n)?.infer()?;
-                let place = Fact { dtype: DType::$place, shape: y.shape.clone() };
-                Ok(vec![y, place])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let shares = Shares::new(&self.input, &self.output_size, $n)?;
-                let (fact, mut y, mut places) = (shares.infer()?, Vec::new(), Vec::new());
-                shares.each(|window| {
-                    let above = |a: &(f64, usize), b: &(f64, usize)| b.0 > a.0 || b.0.is_nan() && !a.0.is_nan();
-                    let first = window.first().copied().unwrap_or((f64::NEG_INFINITY, 0));
-                    let best = window.iter().fold(first, |a, b| if above(&a, b) { *b } else { a });
-                    y.push(best.0);
-                    places.push(best.1 as i64);
-                })?;
-                let places = Tensor::from_i64s(DType::$place, &fact.shape, &places)?;
-                Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Maxima { shares: Shares::new(&self.input, &self.output_size, $n)?, place: DType::$place })
             }
 
             fn onnx(&self, _: &mut Emit) -> Forms {

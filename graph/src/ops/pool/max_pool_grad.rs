@@ -1,4 +1,5 @@
-use super::windowed::MaxPool;
+use super::statistic::Pooling;
+use super::windowed::maxima;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::ops::kit::indices::{each_index, flat};
@@ -23,27 +24,21 @@ op! {
 }
 
 impl MaxPoolGrad {
-    fn forward(&self) -> MaxPool {
-        MaxPool {
-            x: self.x.clone(),
-            kernel_size: self.kernel_size.clone(),
-            strides: self.strides.clone(),
-            pad_mode: self.pad_mode,
-            format: self.format,
-        }
+    fn forward(&self) -> Result<Pooling, OpError> {
+        maxima(&self.x, &self.kernel_size, &self.strides, self.pad_mode, self.format)
     }
 }
 
 impl Rule for MaxPoolGrad {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
-        let y = self.forward().plan()?.infer()?;
+        let y = self.forward()?.fact()?;
         ensure!(self.y.fact == y && self.grad.fact == y, "expected {y}, found {} and {}", self.y.fact, self.grad.fact);
         Ok(vec![self.x.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let places = self.forward().plan()?.values()?.1;
+        let places = self.forward()?.values()?.1;
         let (dims, grad) = (self.grad.shape(), self.grad.f64s()?);
         let image = count(&self.x.shape()[2..]);
         let mut dx = vec![0.0; self.x.count()];

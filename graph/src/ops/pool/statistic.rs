@@ -1,11 +1,11 @@
 //! Maxima and means over windows: what the pooling operators have in common.
 
-use crate::onnx::{Attr, Edge, Emit, NoForm, machine, no_form, to_i64};
-use crate::op::Operand;
-use crate::ops::kit::indices::{each_index, each_tap, flat};
-use crate::ops::kit::window::{Format, Window};
-use crate::task::{Binary, Layout, Lowering, Pool, PoolKind, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+use crate::onnx::{Attr, Edge, Emit, Forms, NoForm, machine, no_form, to_i64};
+use crate::op::{Lowers, Operand, Plan};
+use crate::ops::kit::indices::{each_index, each_tap, flat, result};
+use crate::ops::kit::window::{Format, PadMode, Window};
+use crate::task::{Binary, Host, Layout, Lowering, Pool, PoolKind, Task, V};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure};
 
 /// What is computed of each window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,34 +23,36 @@ pub(in crate::ops) enum Statistic {
 
 /// Windows over the spatial dimensions of `x`, which stand in the order of `format` after any number of leading dimensions
 /// (channels first) or between batch and channels.
-pub(in crate::ops) struct Pooling<'a> {
-    pub x: &'a Operand,
+#[derive(Clone)]
+pub(in crate::ops) struct Pooling {
+    pub x: Operand,
     pub windows: Vec<Window>,
     pub statistic: Statistic,
     pub format: Format,
+    /// Whether last windows may reach beyond the padding.
+    pub ceil: bool,
 }
 
-impl Pooling<'_> {
+impl Pooling {
     /// Index of the first spatial dimension.
     pub fn first(&self) -> usize {
         if self.format.spatial() == 1 { 1 } else { self.x.rank() - self.windows.len() }
     }
 
-    /// The operand's extents from the first spatial dimension on that windows slide over.
-    pub fn infer(&self) -> Result<Fact, OpError> {
+    /// The operand with the number of windows in place of each extent that they slide over.
+    pub fn fact(&self) -> Result<Fact, OpError> {
         let x = &self.x.fact;
         ensure!(x.dtype.is_float(), "expected floats, found {x}");
         let mut shape = x.shape.clone();
         for (d, w) in self.windows.iter().enumerate() {
             shape[self.first() + d] = w.out;
         }
-        ensure!(checked_count(&shape).is_some(), "the result {:?} is too large", shape.as_slice());
-        Ok(Fact { dtype: x.dtype, shape })
+        result(x.dtype, &shape)
     }
 
     /// The value of each window, and the position of the maximum within the spatial dimensions.
     pub fn values(&self) -> Result<(Vec<f64>, Vec<i64>), OpError> {
-        let (x, dims, first) = (self.x.f64s()?, self.infer()?.shape, self.first());
+        let (x, dims, first) = (self.x.f64s()?, self.fact()?.shape, self.first());
         let extents: Shape = self.windows.iter().map(|w| w.size).collect();
         let (mut y, mut places) = (Vec::with_capacity(count(&dims)), Vec::new());
         each_index(&dims, |out| {
@@ -81,18 +83,12 @@ impl Pooling<'_> {
         Ok((y, places))
     }
 
-    pub fn reference(&self) -> Result<Tensor, OpError> {
-        let fact = self.infer()?;
-        Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &self.values()?.0)?)
-    }
-
-    /// `MaxPool` or `AveragePool`, and for maxima the position of each within its image. `same` pads by the extents that a
-    /// run has; `ceil` keeps last windows that reach beyond the padding.
-    pub fn onnx(&self, e: &mut Emit, same: bool, ceil: bool) -> Result<[Edge; 2], NoForm> {
+    /// `MaxPool` or `AveragePool`, and for maxima the position of each among all elements.
+    fn form(&self, e: &mut Emit) -> Result<[Edge; 2], NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
         let (n, rank) = (self.windows.len(), self.x.rank());
         let last = self.format.spatial() == 1;
-        let mut x = e.as_type(self.x, wide)?;
+        let mut x = e.as_type(&self.x, wide)?;
         if last {
             x = e.transpose(x, &[0, rank - 1].into_iter().chain(1..rank - 1).collect::<Vec<_>>());
         } else if rank == n + 1 {
@@ -110,11 +106,11 @@ impl Pooling<'_> {
             Statistic::Max => (false, None),
             Statistic::Mean { pads, divisor } => (pads || divisor.is_some(), divisor),
         };
-        if open && same {
+        if open && self.windows.iter().any(|w| w.mode == PadMode::Same) {
             attrs.push(("auto_pad", "SAME_UPPER".into()));
         } else if open || counts_pads {
             attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after)].concat().into()));
-            attrs.push(("ceil_mode", i64::from(ceil).into()));
+            attrs.push(("ceil_mode", i64::from(self.ceil).into()));
         } else {
             attrs.push(("pads", [list(&|w| w.before), list(&|w| w.after + beyond(w))].concat().into()));
         }
@@ -128,7 +124,7 @@ impl Pooling<'_> {
                 attrs.push(("count_include_pad", Attr::Int(i64::from(counts_pads))));
                 let mut y = e.op_with("AveragePool", &[x], attrs);
                 if let Some(divisor) = divisor {
-                    if ceil {
+                    if self.ceil {
                         return no_form("a divisor of its own for windows that reach beyond the padding");
                     }
                     let kernel: usize = self.windows.iter().map(|w| w.kernel).product();
@@ -151,20 +147,10 @@ impl Pooling<'_> {
         Ok([back(e, y), back(e, place)])
     }
 
-    /// Positions of maxima among all elements as positions within the dimensions from `from` on.
-    pub fn places(&self, e: &mut Emit, places: Edge, from: usize, dtype: DType) -> Result<Edge, NoForm> {
-        let Some(size) = self.x.dims()[from..].iter().copied().product::<Option<usize>>() else {
-            return Ok(e.missing("positions of maxima, and a dimension is open", places, dtype));
-        };
-        let size = e.number(DType::I64, size as f64)?;
-        let places = e.op("Mod", &[places, size]);
-        Ok(e.cast(places, DType::I64, dtype))
-    }
-
     /// One or two spatial dimensions as a task, three as one over planes and one over depths; `None` for three with channels
     /// last and a divisor of windows that reach beyond the padding.
-    pub fn lower(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
-        let fact = self.infer()?;
+    fn value(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+        let fact = self.fact()?;
         let (depth, [h, w]) = match self.windows.as_slice() {
             [w] => (Window::one(), [Window::one(), *w]),
             [h, w] => (Window::one(), [*h, *w]),
@@ -200,6 +186,93 @@ impl Pooling<'_> {
             y = b.binary(Binary::Mul, y, factor)?;
         }
         Ok(Some(b.reshape(y, &fact.shape)?))
+    }
+}
+
+impl Plan for Pooling {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact()?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.fact()?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &self.values()?.0)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(self.value(b)?.map(|y| vec![y]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, _] = self.form(e)?;
+        Ok(Some(vec![y]))
+    }
+}
+
+/// Maxima over windows, channels first, and the position of each within the dimensions from `from` on.
+#[derive(Clone)]
+pub(in crate::ops) struct Maxima {
+    pub pooling: Pooling,
+    pub from: usize,
+    /// The element type of positions.
+    pub place: DType,
+}
+
+impl Maxima {
+    /// Positions within the spatial dimensions.
+    pub fn in_images(pooling: Pooling, place: DType) -> Result<Self, OpError> {
+        ensure!(place.is_int(), "expected an integer argmax_type, found {place}");
+        Ok(Maxima { from: pooling.first(), pooling, place })
+    }
+}
+
+impl Plan for Maxima {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let y = self.pooling.fact()?;
+        let place = Fact { dtype: self.place, shape: y.shape.clone() };
+        Ok(vec![y, place])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (fact, (y, places)) = (self.pooling.fact()?, self.pooling.values()?);
+        // Where each image's own positions begin.
+        let (dims, first) = (self.pooling.x.shape(), self.pooling.first());
+        let (images, size, results) =
+            (count(&dims[self.from..first]), count(&dims[first..]), count(&fact.shape[first..]));
+        let before = |i: usize| (i / results % images * size) as i64;
+        let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| before(i) + place).collect();
+        let places = Tensor::from_i64s(self.place, &fact.shape, &places)?;
+        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
+    }
+
+    /// Of volumes; the reference finds the positions.
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        if self.pooling.windows.len() < 3 {
+            return Ok(None);
+        }
+        let Some(y) = self.pooling.value(b)? else { return Ok(None) };
+        let facts = self.infer()?.split_off(1);
+        let template = self.clone();
+        let positions = move |x: &[Tensor]| {
+            let mut plan = template.clone();
+            plan.pooling.x.known = x.first().cloned();
+            Ok(plan.reference()?.split_off(1))
+        };
+        // Nobody reads the positions as a rule; then this task is dropped.
+        let host = Host::new("MaxPool3DWithArgmax", facts.clone(), positions);
+        let places = b.task(Task::Host(host), &[self.pooling.x.v], facts);
+        Ok(Some(vec![y, places[0]]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let [y, places] = self.pooling.form(e)?;
+        let Some(size) = self.pooling.x.dims()[self.from..].iter().copied().product::<Option<usize>>() else {
+            let places = e.missing("positions of maxima, and a dimension is open", places, self.place);
+            return Ok(Some(vec![y, places]));
+        };
+        let size = e.number(DType::I64, size as f64)?;
+        let places = e.op("Mod", &[places, size]);
+        Ok(Some(vec![y, e.cast(places, DType::I64, self.place)]))
     }
 }
 

@@ -1,40 +1,9 @@
-use super::statistic::{Pooling, Statistic};
-use crate::onnx::{Emit, Forms};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Lowers, Operand, ParamKind, Rule, ints};
+use super::statistic::{Maxima, Pooling, Statistic};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Plan, Planned, ints};
 use crate::ops::conv::grouped::extent;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
-use crate::task::{Host, Lowering, Task, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
-
-/// Implements [`Rule`] for an operator whose `plan()` is one pooling.
-macro_rules! pooled {
-    ($name:ident, $cases:expr) => {
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                Ok(vec![self.plan()?.infer()?])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                Ok(vec![self.plan()?.reference()?])
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-                Ok(self.plan()?.lower(b)?.map(|y| vec![y]))
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let (same, ceil) = self.ends();
-                let [y, _] = self.plan()?.onnx(e, same, ceil)?;
-                Ok(Some(vec![y]))
-            }
-
-            fn cases() -> Vec<Case> {
-                $cases
-            }
-        }
-    };
-}
+use crate::{DType, OpError, ensure, op};
 
 /// Windows of MindSpore's classic pooling operators.
 fn classic<const N: usize>(
@@ -59,9 +28,21 @@ fn classic<const N: usize>(
     (0..N).map(window).collect()
 }
 
+/// Maxima over images by the classic arguments.
+pub(super) fn maxima(
+    x: &Operand,
+    kernel: &[i64],
+    strides: &[i64],
+    mode: PadMode,
+    format: Format,
+) -> Result<Pooling, OpError> {
+    let windows = classic::<2>(x, kernel, strides, mode, &[], format, false)?;
+    Ok(Pooling { x: x.clone(), windows, statistic: Statistic::Max, format, ceil: false })
+}
+
 /// Checks that no window lies in the padding alone.
 fn check_pads(w: &Window) -> Result<(), OpError> {
-    let reach = (w.kernel - 1) * w.dilation + 1;
+    let reach = w.reach();
     ensure!(w.before < reach && w.after < reach, "padding {} and {} for windows of {reach}", w.before, w.after);
     Ok(())
 }
@@ -108,15 +89,13 @@ op! {
     }
 }
 
-impl MaxPool {
-    /// Whether padding depends on the extents, and whether last windows reach beyond it.
-    fn ends(&self) -> (bool, bool) {
-        (self.pad_mode == PadMode::Same, false)
+impl Planned for MaxPool {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        maxima(&self.x, &self.kernel_size, &self.strides, self.pad_mode, self.format)
     }
 
-    pub(in crate::ops) fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let windows = classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.format, false)?;
-        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
+    fn cases() -> Vec<Case> {
+        classic_cases()
     }
 }
 
@@ -135,8 +114,6 @@ fn classic_cases() -> Vec<Case> {
     ]
 }
 
-pooled!(MaxPool, classic_cases());
-
 op! {
     /// Mean of each window of an image, without the padding.
     ///
@@ -151,21 +128,18 @@ op! {
     }
 }
 
-impl AvgPool {
-    /// Whether padding depends on the extents, and whether last windows reach beyond it.
-    fn ends(&self) -> (bool, bool) {
-        (self.pad_mode == PadMode::Same, false)
+impl Planned for AvgPool {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let (x, format) = (&self.x, self.data_format);
+        let windows = classic::<2>(x, &self.kernel_size, &self.strides, self.pad_mode, &[], format, false)?;
+        let statistic = Statistic::Mean { pads: false, divisor: None };
+        Ok(Pooling { x: x.clone(), windows, statistic, format, ceil: false })
     }
 
-    fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let windows =
-            classic::<2>(&self.x, &self.kernel_size, &self.strides, self.pad_mode, &[], self.data_format, false)?;
-        let statistic = Statistic::Mean { pads: false, divisor: None };
-        Ok(Pooling { x: &self.x, windows, statistic, format: self.data_format })
+    fn cases() -> Vec<Case> {
+        classic_cases()
     }
 }
-
-pooled!(AvgPool, classic_cases());
 
 op! {
     /// Maximum of each window of a volume `[n, c, d, h, w]`. Padding does not take part. `ceil_mode` also keeps a last window
@@ -181,23 +155,19 @@ op! {
     }
 }
 
-impl MaxPool3D {
-    /// Whether padding depends on the extents, and whether last windows reach beyond it.
-    fn ends(&self) -> (bool, bool) {
-        (self.pad_mode == PadMode::Same, self.ceil_mode)
-    }
-
-    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+impl Planned for MaxPool3D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
         let windows = classic::<3>(&self.x, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
-        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
+        let (x, statistic) = (self.x.clone(), Statistic::Max);
+        Ok(Pooling { x, windows, statistic, format: self.format, ceil: self.ceil_mode })
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 3]).ints(&[2]).ints(&[2]);
+        vec![x.clone().text("SAME").exact("same"), x.text("PAD").ints(&[1]).flag(true).exact("padding, ceil")]
     }
 }
-
-pooled!(MaxPool3D, {
-    let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 3]).ints(&[2]).ints(&[2]);
-    vec![x.clone().text("SAME").exact("same"), x.text("PAD").ints(&[1]).flag(true).exact("padding, ceil")]
-});
 
 op! {
     /// Mean of each window of a volume `[n, c, d, h, w]`, with the padding if `count_include_pad`, or the sum divided by
@@ -215,29 +185,24 @@ op! {
     }
 }
 
-impl AvgPool3D {
-    /// Whether padding depends on the extents, and whether last windows reach beyond it.
-    fn ends(&self) -> (bool, bool) {
-        (self.pad_mode == PadMode::Same, self.ceil_mode)
-    }
-
-    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+impl Planned for AvgPool3D {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
         let windows = classic::<3>(&self.input, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
         let divisor = (self.divisor_override != 0).then_some(self.divisor_override as f64);
         let statistic = Statistic::Mean { pads: self.count_include_pad, divisor };
-        Ok(Pooling { x: &self.input, windows, statistic, format: self.format })
+        Ok(Pooling { x: self.input.clone(), windows, statistic, format: self.format, ceil: self.ceil_mode })
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 3]).ints(&[2]).ints(&[1]);
+        vec![
+            x.clone().text("SAME").case("same"),
+            x.clone().text("PAD").ints(&[1]).flag(false).flag(false).case("without padding"),
+            x.text("VALID").skip().skip().skip().int(3).case("divisor"),
+        ]
     }
 }
-
-pooled!(AvgPool3D, {
-    let x = sample().tensor(DType::F32, &[1, 2, 3, 4, 3]).ints(&[2]).ints(&[1]);
-    vec![
-        x.clone().text("SAME").case("same"),
-        x.clone().text("PAD").ints(&[1]).flag(false).flag(false).case("without padding"),
-        x.text("VALID").skip().skip().skip().int(3).case("divisor"),
-    ]
-});
 
 /// Pooling with PyTorch's arguments over `$n` dimensions.
 macro_rules! mean_op {
@@ -255,35 +220,25 @@ macro_rules! mean_op {
             }
         }
 
-        impl $name {
-            /// Padding does not depend on the extents; whether last windows reach beyond it.
-            fn ends(&self) -> (bool, bool) {
-                (false, self.ceil_mode)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                let (x, stride, ceil) = (&self.input, self.stride.as_ref(), self.ceil_mode);
+                let windows = torch::<$n>(x, &self.kernel_size, stride, &self.padding, &[1], ceil)?;
+                let divisor = None$(.or(self.$divisor))?;
+                ensure!(divisor != Some(0), "expected a divisor_override other than 0");
+                let statistic = Statistic::Mean { pads: self.count_include_pad, divisor: divisor.map(|d| d as f64) };
+                Ok(Pooling { x: x.clone(), windows, statistic, format: Format::Nchw, ceil })
             }
 
-            fn plan(&self) -> Result<Pooling<'_>, OpError> {
-                let (x, stride) = (&self.input, self.stride.as_ref());
-                let windows = torch::<$n>(x, &self.kernel_size, stride, &self.padding, &[1], self.ceil_mode)?;
-                // Only some of the operators that this expands to have a divisor.
-                #[allow(unused_mut, unused_assignments)]
-                let mut divisor = None;
-                $(
-                    divisor = self.$divisor.map(|d| d as f64);
-                    ensure!(divisor != Some(0.0), "expected a divisor_override other than 0");
-                )?
-                let statistic = Statistic::Mean { pads: self.count_include_pad, divisor };
-                Ok(Pooling { x, windows, statistic, format: Format::Nchw })
+            fn cases() -> Vec<Case> {
+                let x = sample().tensor(DType::F32, $shape).ints(&[3]);
+                vec![
+                    x.clone().ints(&[2]).ints(&[1]).flag(false).flag(true).case("with padding"),
+                    x.clone().ints(&[2]).ints(&[1]).flag(true).flag(false).case("ceil, without padding"),
+                    x.none().case("stride of the kernel"),
+                ]
             }
         }
-
-        pooled!($name, {
-            let x = sample().tensor(DType::F32, $shape).ints(&[3]);
-            vec![
-                x.clone().ints(&[2]).ints(&[1]).flag(false).flag(true).case("with padding"),
-                x.clone().ints(&[2]).ints(&[1]).flag(true).flag(false).case("ceil, without padding"),
-                x.none().case("stride of the kernel"),
-            ]
-        });
     };
 }
 
@@ -325,71 +280,42 @@ impl FromArg for Positions {
     }
 }
 
-/// Maxima with the position of each within its image, counted row by row.
-macro_rules! position_op {
-    ($(#[doc = $doc:literal])+ $name:ident [$($alias:tt)*] $default:expr) => {
-        op! {
-            $(#[doc = $doc])+
-            $name, aliases [$($alias)*] {
-                x ["input"]: Operand,
-                kernel_size: Ints,
-                strides ["stride"]: Option<Ints> = None,
-                pads ["padding"]: Ints = ints(&[0]),
-                dilation: Ints = ints(&[1]),
-                ceil_mode: bool = false,
-                argmax_type: Positions = Positions($default),
-            }
-        }
-
-        impl $name {
-            fn plan(&self) -> Result<Pooling<'_>, OpError> {
-                let last = |v: &Ints| Ints::from_slice(&v[v.len() - if v.len() == 4 { 2 } else { v.len() }..]);
-                let (kernel, pads) = (last(&self.kernel_size), last(&self.pads));
-                let stride = self.strides.as_ref().map(last);
-                let windows =
-                    torch::<2>(&self.x, &kernel, stride.as_ref(), &pads, &last(&self.dilation), self.ceil_mode)?;
-                ensure!(self.argmax_type.0.is_int(), "expected an integer argmax_type, found {}", self.argmax_type.0);
-                Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: Format::Nchw })
-            }
-        }
-
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                let y = self.plan()?.infer()?;
-                let place = Fact { dtype: self.argmax_type.0, shape: y.shape.clone() };
-                Ok(vec![y, place])
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                let plan = self.plan()?;
-                let (fact, (y, places)) = (plan.infer()?, plan.values()?);
-                let places = Tensor::from_i64s(self.argmax_type.0, &fact.shape, &places)?;
-                Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
-            }
-
-            fn onnx(&self, e: &mut Emit) -> Forms {
-                let plan = self.plan()?;
-                let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
-                let places = plan.places(e, places, plan.first(), self.argmax_type.0)?;
-                Ok(Some(vec![y, places]))
-            }
-
-            fn cases() -> Vec<Case> {
-                let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[3, 3]);
-                vec![
-                    x.clone().ints(&[2, 2]).ints(&[1, 1]).ints(&[1, 1]).flag(false).exact("padding"),
-                    x.clone().none().ints(&[0]).ints(&[1]).flag(true).exact("ceil"),
-                    x.none().ints(&[0]).ints(&[1]).flag(false).int(3).exact("i32"),
-                ]
-            }
-        }
-    };
+/// The spatial ones of numbers that may also be there for batch and channels.
+fn last<const N: usize>(values: &Ints) -> Ints {
+    Ints::from_slice(&values[if values.len() == N + 2 { 2 } else { 0 }..])
 }
 
-position_op! {
+op! {
     /// Maximum of each window of images `[n, c, h, w]`, and its position `row · width + column`. An empty stride is
     /// `kernel_size`. `ceil_mode` also keeps last windows that reach beyond the padding.
-    MaxPoolWithIndices ["MaxPoolWithMask", classic "MaxPoolWithArgmaxV2"] DType::I64
+    MaxPoolWithIndices, aliases ["MaxPoolWithMask", classic "MaxPoolWithArgmaxV2"] {
+        x ["input"]: Operand,
+        kernel_size: Ints,
+        strides ["stride"]: Option<Ints> = None,
+        pads ["padding"]: Ints = ints(&[0]),
+        dilation: Ints = ints(&[1]),
+        ceil_mode: bool = false,
+        argmax_type: Positions = Positions(DType::I64),
+    }
+}
+
+impl Planned for MaxPoolWithIndices {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let [kernel, pads, dilation] = [&self.kernel_size, &self.pads, &self.dilation].map(last::<2>);
+        let (stride, ceil) = (self.strides.as_ref().map(last::<2>), self.ceil_mode);
+        let windows = torch::<2>(&self.x, &kernel, stride.as_ref(), &pads, &dilation, ceil)?;
+        let (x, statistic, format) = (self.x.clone(), Statistic::Max, Format::Nchw);
+        Maxima::in_images(Pooling { x, windows, statistic, format, ceil }, self.argmax_type.0)
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[1, 2, 5, 6]).ints(&[3, 3]);
+        vec![
+            x.clone().ints(&[2, 2]).ints(&[1, 1]).ints(&[1, 1]).flag(false).exact("padding"),
+            x.clone().none().ints(&[0]).ints(&[1]).flag(true).exact("ceil"),
+            x.none().ints(&[0]).ints(&[1]).flag(false).int(3).exact("i32"),
+        ]
+    }
 }
 
 op! {
@@ -404,41 +330,14 @@ op! {
     }
 }
 
-impl MaxPoolWithArgmax {
-    fn plan(&self) -> Result<Pooling<'_>, OpError> {
+impl Planned for MaxPoolWithArgmax {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         ensure!(self.x.rank() == 4, "expected rank 4, found {}", self.x.fact);
         let middle = |v: &Ints| if let [_, h, w, _] = v[..] { ints(&[h, w]) } else { v.clone() };
         let (kernel, strides) = (middle(&self.kernel_size), middle(&self.strides));
-        let windows = classic::<2>(&self.x, &kernel, &strides, self.pad_mode, &[], self.format, false)?;
-        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: self.format })
-    }
-}
-
-impl Rule for MaxPoolWithArgmax {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let y = self.plan()?.infer()?;
-        let place = Fact { dtype: DType::I32, shape: y.shape.clone() };
-        Ok(vec![y, place])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let plan = self.plan()?;
-        let (fact, (y, places)) = (plan.infer()?, plan.values()?);
-        // Where each image's own positions begin.
-        let [c, h, w] = [1, 2, 3].map(|axis| self.x.shape()[axis]);
-        let results = fact.shape[2] * fact.shape[3];
-        let before = |i: usize| (i / results % c * h * w) as i64;
-        let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| before(i) + place).collect();
-        let places = Tensor::from_i64s(DType::I32, &fact.shape, &places)?;
-        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let plan = self.plan()?;
-        let [y, places] = plan.onnx(e, self.pad_mode == PadMode::Same, false)?;
-        let places = plan.places(e, places, 1, DType::I32)?;
-        Ok(Some(vec![y, places]))
+        let pooling = maxima(&self.x, &kernel, &strides, self.pad_mode, self.format)?;
+        Ok(Maxima { pooling, from: 1, place: DType::I32 })
     }
 
     fn cases() -> Vec<Case> {
@@ -464,50 +363,13 @@ op! {
     }
 }
 
-impl MaxPool3DWithArgmax {
-    fn plan(&self) -> Result<Pooling<'_>, OpError> {
-        let last = |v: &Ints| Ints::from_slice(&v[v.len() - if v.len() == 5 { 3 } else { v.len() }..]);
-        let (kernel, stride, pads) = (last(&self.ksize), last(&self.strides), last(&self.pads));
-        let windows = torch::<3>(&self.x, &kernel, Some(&stride), &pads, &last(&self.dilation), self.ceil_mode)?;
-        ensure!(self.argmax_type.is_int(), "expected an integer argmax_type, found {}", self.argmax_type);
-        Ok(Pooling { x: &self.x, windows, statistic: Statistic::Max, format: Format::Nchw })
-    }
-}
-
-impl Rule for MaxPool3DWithArgmax {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let y = self.plan()?.infer()?;
-        let place = Fact { dtype: self.argmax_type, shape: y.shape.clone() };
-        Ok(vec![y, place])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let plan = self.plan()?;
-        let (fact, (y, places)) = (plan.infer()?, plan.values()?);
-        let places = Tensor::from_i64s(self.argmax_type, &fact.shape, &places)?;
-        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let Some(y) = self.plan()?.lower(b)? else { return Ok(None) };
-        let facts = self.infer()?;
-        let template = self.clone();
-        let positions = move |x: &[Tensor]| {
-            let mut op = template.clone();
-            op.x.known = x.first().cloned();
-            Ok(op.reference()?.split_off(1))
-        };
-        // Nobody reads the positions as a rule; then this task is dropped.
-        let host = Host::new("MaxPool3DWithArgmax", facts[1..].to_vec(), positions);
-        let places = b.task(Task::Host(host), &[self.x.v], facts[1..].to_vec());
-        Ok(Some(vec![y, places[0]]))
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let plan = self.plan()?;
-        let [y, places] = plan.onnx(e, false, self.ceil_mode)?;
-        let places = plan.places(e, places, plan.first(), self.argmax_type)?;
-        Ok(Some(vec![y, places]))
+impl Planned for MaxPool3DWithArgmax {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let [kernel, stride] = [&self.ksize, &self.strides].map(last::<3>);
+        let [pads, dilation] = [&self.pads, &self.dilation].map(last::<3>);
+        let windows = torch::<3>(&self.x, &kernel, Some(&stride), &pads, &dilation, self.ceil_mode)?;
+        let (x, statistic, format) = (self.x.clone(), Statistic::Max, Format::Nchw);
+        Maxima::in_images(Pooling { x, windows, statistic, format, ceil: self.ceil_mode }, self.argmax_type)
     }
 
     fn cases() -> Vec<Case> {

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
@@ -78,34 +78,6 @@ impl LSTM {
             }
         }
         Ok(e.constant(Tensor::from_f64s(self.x.dtype(), &[d.directions, 4 * d.hidden, cols], &out)?))
-    }
-
-    fn form(&self, e: &mut Emit) -> Forms {
-        let d = self.sized()?;
-        if self.x.dtype() != DType::F32 {
-            return Ok(None);
-        }
-        let [_, hidden, bias, _] = d.offsets(0);
-        let (wi, wh) = (self.gates(e, d, 0, d.input)?, self.gates(e, d, hidden, d.hidden)?);
-        let bias = if d.bias {
-            let sum = self.gates(e, d, bias, 1)?;
-            let sum = e.squeeze(sum, &[2]);
-            let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
-            Some(e.concat(&[sum, zeros], 1))
-        } else {
-            None
-        };
-        let (x, h, c) = (e.edge(&self.x)?, e.edge(&self.h)?, e.edge(&self.c)?);
-        let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
-        let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
-        let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
-        let out = e.op_n("LSTM", &inputs, attrs, 3);
-        let y = e.transpose(out[0], &[0, 2, 1, 3]);
-        // 0 keeps a dimension.
-        let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
-        let y = e.op("Reshape", &[y, shape]);
-        let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
-        Ok(Some(vec![y, out[1], out[2], none, none]))
     }
 
     /// What the weights are for; without the lengths of a run.
@@ -249,7 +221,7 @@ impl Rule for LSTM {
         facts.iter().zip(values).map(|(f, v)| Ok(Tensor::from_f64s(f.dtype, &f.shape, v)?)).collect()
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let d = self.dims()?;
         if d.seq == 0 || d.batch == 0 || d.input == 0 {
             return Ok(None);
@@ -266,7 +238,31 @@ impl Rule for LSTM {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        self.form(e)
+        let d = self.sized()?;
+        if self.x.dtype() != DType::F32 {
+            return Ok(None);
+        }
+        let [_, hidden, bias, _] = d.offsets(0);
+        let (wi, wh) = (self.gates(e, d, 0, d.input)?, self.gates(e, d, hidden, d.hidden)?);
+        let bias = if d.bias {
+            let sum = self.gates(e, d, bias, 1)?;
+            let sum = e.squeeze(sum, &[2]);
+            let zeros = e.constant(Tensor::zeros(DType::F32, &[d.directions, 4 * d.hidden])?);
+            Some(e.concat(&[sum, zeros], 1))
+        } else {
+            None
+        };
+        let (x, h, c) = (e.edge(&self.x)?, e.edge(&self.h)?, e.edge(&self.c)?);
+        let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
+        let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
+        let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
+        let out = e.op_n("LSTM", &inputs, attrs, 3);
+        let y = e.transpose(out[0], &[0, 2, 1, 3]);
+        // 0 keeps a dimension.
+        let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
+        let y = e.op("Reshape", &[y, shape]);
+        let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
+        Ok(Some(vec![y, out[1], out[2], none, none]))
     }
 
     fn cases() -> Vec<Case> {
@@ -289,30 +285,16 @@ impl Rule for LSTM {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{ArgValue, Args, Const, Signature};
-    use crate::task::V;
+    use crate::ops::kit::sample::filled;
 
     /// MindSpore 2.10 on the CPU, with `w[i] = 0.6 · sin(0.7 i)`.
     #[test]
     fn gates_and_directions_are_mindspores() {
-        let arg = |dims: &[usize], f: &dyn Fn(f64) -> f64| {
-            let data: Vec<f64> = (0..dims.iter().product()).map(|i: usize| f(i as f64)).collect();
-            let t = Tensor::from_f64s(DType::F32, dims, &data).unwrap();
-            Some(ArgValue::Operand(Operand { v: V(0), fact: t.fact().into(), known: Some(t) }))
-        };
-        let int = |i: i64| Some(ArgValue::Const(Const::Int(i)));
-        let items = vec![
-            arg(&[3, 2, 3], &|i| 0.1 * i - 0.5),
-            arg(&[2, 2, 2], &|i| 0.1 * i),
-            arg(&[2, 2, 2], &|i| 0.2 * i - 0.3),
-            arg(&[96, 1, 1], &|i| 0.6 * (0.7 * i).sin()),
-            int(3),
-            int(2),
-            int(1),
-            int(1),
-            int(1),
-        ];
-        let lstm = LSTM::parse(&Args { op: "LSTM", items }).unwrap();
+        let s = sample().arg(filled(DType::F32, &[3, 2, 3], |i| 0.1 * i as f64 - 0.5));
+        let s = s.arg(filled(DType::F32, &[2, 2, 2], |i| 0.1 * i as f64));
+        let s = s.arg(filled(DType::F32, &[2, 2, 2], |i| 0.2 * i as f64 - 0.3));
+        let s = s.arg(filled(DType::F32, &[96, 1, 1], |i| 0.6 * (0.7 * i as f64).sin()));
+        let lstm: LSTM = s.int(3).int(2).int(1).flag(true).flag(true).operator().unwrap();
         let out = lstm.reference().unwrap();
         let first = [-0.045051, 0.062963, 0.252058, 0.160258, 0.103101, 0.094424, 0.263390, 0.207599];
         let last_c = [0.480770, -0.429498, 0.667521, -0.629057, 0.402447, 0.643597, 0.521893, 0.686997];

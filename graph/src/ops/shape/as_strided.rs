@@ -1,7 +1,7 @@
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, V};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, checked_count, ensure, op};
 
 op! {
@@ -36,7 +36,7 @@ impl Rule for AsStrided {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (dims, strides, offset) = self.plan()?;
         if checked_count(&dims) == Some(0) {
             return Ok(Some(vec![b.constant(Tensor::zeros(self.input.dtype(), &dims)?)]));

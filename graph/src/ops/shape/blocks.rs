@@ -1,10 +1,10 @@
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::border::{Border, Padded};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, ensure, op};
+use crate::task::Lowering;
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op, shape};
 
 /// Checks an image batch `[n, c, h, w]` and a block size.
 fn image(x: &Operand, block: i64, format: Format) -> Result<([usize; 4], usize), OpError> {
@@ -17,39 +17,49 @@ fn image(x: &Operand, block: i64, format: Format) -> Result<([usize; 4], usize),
     Ok(([n, c, h, w], b))
 }
 
+/// The elements of `x` as a tensor of `split`, its dimensions in the order of `perm`, as a tensor of `dims`.
+struct Shuffled<'a> {
+    x: &'a Operand,
+    split: Shape,
+    perm: Vec<usize>,
+    dims: Shape,
+}
+
+impl Plan for Shuffled<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: self.dims.clone() }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let moved: Shape = self.perm.iter().map(|&p| self.split[p]).collect();
+        let mut from = self.split.clone();
+        let y = rearrange(self.x.tensor()?, &moved, |index| {
+            self.perm.iter().zip(index).for_each(|(&p, &i)| from[p] = i);
+            Some(flat(&self.split, &from))
+        })?;
+        Ok(vec![y.reshape(&self.dims)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let x = b.reshape(self.x.v, &self.split)?;
+        let y = b.transpose(x, &self.perm)?;
+        Ok(Some(vec![b.reshape(y, &self.dims)?]))
+    }
+}
+
 op! {
     /// Moves channels into space: `y[n, c, h·b + i, w·b + j] = x[n, (i·b + j)·C + c, h, w]`, with `C` the channels of the
     /// result. Any type, `[n, c, h, w]`.
     classic DepthToSpace { x ["input"]: Operand, block_size: i64, format ["data_format"]: Format = Format::Nchw }
 }
 
-impl DepthToSpace {
-    fn plan(&self) -> Result<([usize; 4], usize), OpError> {
+impl Planned for DepthToSpace {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let ([n, c, h, w], b) = image(&self.x, self.block_size, self.format)?;
         ensure!(c.is_multiple_of(b * b), "{c} channels do not make blocks of {b} by {b}");
-        Ok(([n, c / (b * b), h * b, w * b], b))
-    }
-}
-
-impl Rule for DepthToSpace {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.x.dtype(), &self.plan()?.0)])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (dims, b) = self.plan()?;
-        let y = rearrange(self.x.tensor()?, &dims, |i| {
-            let channel = ((i[2] % b) * b + i[3] % b) * dims[1] + i[1];
-            Some(flat(self.x.shape(), &[i[0], channel, i[2] / b, i[3] / b]))
-        })?;
-        Ok(vec![y])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (dims, k) = self.plan()?;
-        let x = b.reshape(self.x.v, &[dims[0], k, k, dims[1], dims[2] / k, dims[3] / k])?;
-        let y = b.transpose(x, &[0, 3, 4, 1, 5, 2])?;
-        Ok(Some(vec![b.reshape(y, &dims)?]))
+        let c = c / (b * b);
+        let (split, dims) = (shape(&[n, b, b, c, h, w]), shape(&[n, c, h * b, w * b]));
+        Ok(Shuffled { x: &self.x, split, perm: vec![0, 3, 4, 1, 5, 2], dims })
     }
 
     fn cases() -> Vec<Case> {
@@ -66,35 +76,14 @@ op! {
     classic SpaceToDepth { x ["input"]: Operand, block_size: i64, format ["data_format"]: Format = Format::Nchw }
 }
 
-impl SpaceToDepth {
-    fn plan(&self) -> Result<([usize; 4], usize), OpError> {
+impl Planned for SpaceToDepth {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let ([n, c, h, w], b) = image(&self.x, self.block_size, self.format)?;
         ensure!(h.is_multiple_of(b) && w.is_multiple_of(b), "{h} by {w} elements do not make blocks of {b} by {b}");
         let channels = c.checked_mul(b * b).ok_or_else(|| OpError::Invalid("the result is too large".into()))?;
-        Ok(([n, channels, h / b, w / b], b))
-    }
-}
-
-impl Rule for SpaceToDepth {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.x.dtype(), &self.plan()?.0)])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (dims, b) = self.plan()?;
-        let c = self.x.shape()[1];
-        let y = rearrange(self.x.tensor()?, &dims, |i| {
-            let place = i[1] / c;
-            Some(flat(self.x.shape(), &[i[0], i[1] % c, i[2] * b + place / b, i[3] * b + place % b]))
-        })?;
-        Ok(vec![y])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (dims, k) = self.plan()?;
-        let x = b.reshape(self.x.v, &[dims[0], self.x.shape()[1], dims[2], k, dims[3], k])?;
-        let y = b.transpose(x, &[0, 3, 5, 1, 2, 4])?;
-        Ok(Some(vec![b.reshape(y, &dims)?]))
+        let (h, w) = (h / b, w / b);
+        let (split, dims) = (shape(&[n, c, h, b, w, b]), shape(&[n, channels, h, w]));
+        Ok(Shuffled { x: &self.x, split, perm: vec![0, 3, 5, 1, 2, 4], dims })
     }
 
     fn cases() -> Vec<Case> {
@@ -139,34 +128,14 @@ op! {
     classic ChannelShuffle { x: Operand, group: i64 }
 }
 
-impl ChannelShuffle {
-    /// Batches, groups, channels of a group, and what comes after.
-    fn plan(&self) -> Result<[usize; 4], OpError> {
+impl Planned for ChannelShuffle {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, g) = (&self.x, size(self.group, "group")?);
         ensure!(x.rank() >= 3, "expected [n, c, …], found {}", x.fact);
         let (n, c) = (x.shape()[0], x.shape()[1]);
         ensure!(g > 0 && c.is_multiple_of(g), "{c} channels do not make {g} groups");
-        Ok([n, g, c / g, x.shape()[2..].iter().product()])
-    }
-}
-
-impl Rule for ChannelShuffle {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.plan()?;
-        Ok(vec![self.x.fact.clone()])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let [n, g, c, rest] = self.plan()?;
-        let from = [n, g, c, rest];
-        let y = rearrange(self.x.tensor()?, &[n, c, g, rest], |i| Some(flat(&from, &[i[0], i[2], i[1], i[3]])))?;
-        Ok(vec![y.reshape(self.x.shape())?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let x = b.reshape(self.x.v, &self.plan()?)?;
-        let y = b.transpose(x, &[0, 2, 1, 3])?;
-        Ok(Some(vec![b.reshape(y, &self.x.fact.shape.clone())?]))
+        let split = shape(&[n, g, c / g, count(&x.shape()[2..])]);
+        Ok(Shuffled { x, split, perm: vec![0, 2, 1, 3], dims: x.fact.shape.clone() })
     }
 
     fn cases() -> Vec<Case> {
@@ -223,7 +192,7 @@ impl Rule for SpaceToBatchND {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (batches, dims) = self.plan()?;
         if checked_count(&dims) == Some(0) || self.input_x.count() == 0 {
             return Ok(None);
@@ -288,7 +257,7 @@ impl Rule for BatchToSpaceND {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (batches, dims) = self.plan()?;
         if checked_count(&dims) == Some(0) {
             return Ok(None);

@@ -1,13 +1,13 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, CaseArg, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::indices::{flat, rearrange_many};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 
 /// The type that tensors of several types become.
-fn common_dtype(xs: &[Operand]) -> Result<DType, OpError> {
-    let dtype = xs.iter().map(Operand::dtype).reduce(DType::promote);
+fn common_dtype<'a>(xs: impl IntoIterator<Item = &'a Operand>) -> Result<DType, OpError> {
+    let dtype = xs.into_iter().map(Operand::dtype).reduce(DType::promote);
     dtype.ok_or_else(|| OpError::Invalid("expected one tensor or more, found none".into()))
 }
 
@@ -38,57 +38,69 @@ fn first_axis(xs: &[Operand], axis: i64, more: usize) -> Result<i64, OpError> {
     axis.map(|a| a as i64).ok_or_else(|| OpError::Invalid(format!("the axis is out of range for rank {rank}")))
 }
 
-op! {
-    /// Tensors joined along dimension `axis`; the other dimensions agree. Tensors of several types become their common type.
-    Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
+/// Tensors joined along a dimension, in their common type.
+pub(super) struct Joined<'a> {
+    xs: Vec<&'a Operand>,
+    axis: usize,
+    fact: Fact,
 }
 
-impl Concat {
-    fn plan(&self) -> Result<(Fact, usize), OpError> {
-        let dtype = common_dtype(&self.tensors)?;
-        let first = &self.tensors[0];
-        let axis = first.axis(self.axis)?;
+impl<'a> Joined<'a> {
+    pub fn new(xs: Vec<&'a Operand>, axis: i64) -> Result<Self, OpError> {
+        let dtype = common_dtype(xs.iter().copied())?;
+        let first = xs[0];
+        let axis = first.axis(axis)?;
         let mut shape = first.fact.shape.clone();
         shape[axis] = 0;
-        for x in &self.tensors {
+        for x in &xs {
             let fits = x.rank() == shape.len() && (0..x.rank()).all(|d| d == axis || x.shape()[d] == shape[d]);
             ensure!(fits, "cannot join {} and {} along dimension {axis}", first.fact, x.fact);
             shape[axis] = shape[axis]
                 .checked_add(x.shape()[axis])
                 .ok_or_else(|| OpError::Invalid("the result is too large".into()))?;
         }
-        Ok((Fact { dtype, shape }, axis))
+        Ok(Joined { xs, axis, fact: Fact { dtype, shape } })
     }
 }
 
-impl Rule for Concat {
+impl Plan for Joined<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.plan()?.0])
+        Ok(vec![self.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (fact, axis) = self.plan()?;
-        let parts =
-            self.tensors.iter().map(|x| Ok(x.tensor()?.cast(fact.dtype)?)).collect::<Result<Vec<_>, OpError>>()?;
-        let y = rearrange_many(&parts.iter().collect::<Vec<_>>(), &fact.shape, &vec![0; fact.dtype.size()], |index| {
+        let (Fact { dtype, shape }, axis) = (&self.fact, self.axis);
+        let parts = self.xs.iter().map(|x| Ok(x.tensor()?.cast(*dtype)?)).collect::<Result<Vec<_>, OpError>>()?;
+        let y = rearrange_many(&parts.iter().collect::<Vec<_>>(), shape, &vec![0; dtype.size()], |index| {
             let mut from = Shape::from_slice(index);
             let mut part = 0;
-            while from[axis] >= self.tensors[part].shape()[axis] {
-                from[axis] -= self.tensors[part].shape()[axis];
+            while from[axis] >= parts[part].shape()[axis] {
+                from[axis] -= parts[part].shape()[axis];
                 part += 1;
             }
-            Some((part, flat(self.tensors[part].shape(), &from)))
+            Some((part, flat(parts[part].shape(), &from)))
         })?;
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (fact, axis) = self.plan()?;
-        if fact.count() == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let Fact { dtype, shape } = &self.fact;
+        if self.fact.count() == 0 {
+            return Ok(Some(vec![b.constant(Tensor::zeros(*dtype, shape)?)]));
         }
-        let filled: Vec<V> = self.tensors.iter().filter(|x| x.count() > 0).map(|x| b.cast(x.v, fact.dtype)).collect();
-        Ok(Some(vec![b.concat(&filled, axis)?]))
+        let filled: Vec<V> = self.xs.iter().filter(|x| x.count() > 0).map(|x| b.cast(x.v, *dtype)).collect();
+        Ok(Some(vec![b.concat(&filled, self.axis)?]))
+    }
+}
+
+op! {
+    /// Tensors joined along dimension `axis`; the other dimensions agree. Tensors of several types become their common type.
+    Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
+}
+
+impl Planned for Concat {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Joined::new(self.tensors.iter().collect(), self.axis)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -1,6 +1,6 @@
 //! Diagonals.
 
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{offsets, real, scalars, size, tensor_of};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::{Lowering, Part, Scalar};
@@ -53,41 +53,53 @@ impl Rule for Diag {
     }
 }
 
+/// A view of `x`: the elements from `first` on, in steps of `strides` along dimensions `view`, as a tensor of `dims`.
+struct Strided<'a> {
+    x: &'a Operand,
+    first: usize,
+    view: Shape,
+    strides: Strides,
+    dims: Shape,
+}
+
+impl Plan for Strided<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: real(self.x)?, shape: self.dims.clone() }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let x = scalars(self.x.tensor()?, self.x.dtype())?;
+        let y: Vec<Scalar> = offsets(&self.view, &self.strides).into_iter().map(|i| x[self.first + i]).collect();
+        Ok(vec![tensor_of(self.x.dtype(), &self.dims, &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        if self.view.contains(&0) {
+            return Ok(None);
+        }
+        let y = b.strided(self.x.v, self.first, self.strides.clone(), &self.view);
+        Ok(Some(vec![b.reshape(y, &self.dims)?]))
+    }
+}
+
 op! {
     /// The diagonal of a tensor whose second half of dimensions repeats the first: of a matrix, a vector.
     object DiagPart { input_x: Operand }
 }
 
-impl DiagPart {
-    fn half(&self) -> Result<&[usize], OpError> {
-        let dims = self.input_x.shape();
-        let (a, b) = dims.split_at(dims.len() / 2);
-        ensure!(a == b && !a.is_empty(), "expected dimensions that repeat, found {}", self.input_x.fact);
-        Ok(a)
-    }
-}
-
-impl Rule for DiagPart {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(real(&self.input_x)?, self.half()?)])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let dims = self.half()?;
+impl Planned for DiagPart {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let x = &self.input_x;
+        let (dims, twin) = x.shape().split_at(x.rank() / 2);
+        ensure!(dims == twin && !dims.is_empty(), "expected dimensions that repeat, found {}", x.fact);
         let n = size(dims)?;
-        let x = scalars(self.input_x.tensor()?, self.input_x.dtype())?;
-        let y: Vec<Scalar> = (0..n).map(|i| x[i * (n + 1)]).collect();
-        Ok(vec![tensor_of(self.input_x.dtype(), dims, &y)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let dims = self.half()?;
-        let n = size(dims)?;
-        if n == 0 {
-            return Ok(None);
-        }
-        let y = b.strided(self.input_x.v, 0, Strides::from_slice(&[n as isize + 1]), &[n]);
-        Ok(Some(vec![b.reshape(y, dims)?]))
+        Ok(Strided {
+            x,
+            first: 0,
+            view: shape(&[n]),
+            strides: Strides::from_slice(&[n as isize + 1]),
+            dims: shape(dims),
+        })
     }
 
     fn cases() -> Vec<Case> {
@@ -103,14 +115,13 @@ op! {
     Diagonal { input: Operand, offset: i64 = 0, dim1: i64 = 0, dim2: i64 = 1 }
 }
 
-impl Diagonal {
-    /// The kept dimensions, the first element, and the length and stride of the diagonal.
-    fn plan(&self) -> Result<(Vec<usize>, usize, usize, isize), OpError> {
+impl Planned for Diagonal {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (a, b) = (self.input.axis(self.dim1)?, self.input.axis(self.dim2)?);
         ensure!(a != b, "expected two dimensions, found {} and {}", self.dim1, self.dim2);
         let dims = self.input.shape();
         let strides = dense_strides(dims);
-        let kept = (0..dims.len()).filter(|d| *d != a && *d != b).collect();
+        let kept = || (0..dims.len()).filter(|d| *d != a && *d != b);
         let skip = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
         let (rows, cols) = if self.offset < 0 {
             (dims[a].saturating_sub(skip), dims[b])
@@ -119,37 +130,9 @@ impl Diagonal {
         };
         let len = rows.min(cols);
         let first = if len == 0 { 0 } else { skip * strides[if self.offset < 0 { a } else { b }] as usize };
-        Ok((kept, first, len, strides[a] + strides[b]))
-    }
-
-    /// The result's dimensions and the strides with which they are read.
-    fn view(&self) -> Result<(usize, Shape, Strides), OpError> {
-        let (kept, first, len, step) = self.plan()?;
-        let strides = dense_strides(self.input.shape());
-        let dims = kept.iter().map(|&d| self.input.shape()[d]).chain([len]).collect();
-        Ok((first, dims, kept.iter().map(|&d| strides[d]).chain([step]).collect()))
-    }
-}
-
-impl Rule for Diagonal {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (_, shape, _) = self.view()?;
-        Ok(vec![Fact { dtype: real(&self.input)?, shape }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (first, shape, strides) = self.view()?;
-        let x = scalars(self.input.tensor()?, self.input.dtype())?;
-        let y: Vec<Scalar> = offsets(&shape, &strides).into_iter().map(|i| x[first + i]).collect();
-        Ok(vec![tensor_of(self.input.dtype(), &shape, &y)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (first, shape, strides) = self.view()?;
-        if shape.contains(&0) {
-            return Ok(None);
-        }
-        Ok(Some(vec![b.strided(self.input.v, first, strides, &shape)]))
+        let view: Shape = kept().map(|d| dims[d]).chain([len]).collect();
+        let strides = kept().map(|d| strides[d]).chain([strides[a] + strides[b]]).collect();
+        Ok(Strided { x: &self.input, first, dims: view.clone(), view, strides })
     }
 
     fn cases() -> Vec<Case> {

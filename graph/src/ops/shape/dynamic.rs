@@ -2,25 +2,43 @@
 
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
-use crate::ops::reduce::order::compare;
+use crate::ops::reduce::order::{compare, sort};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Tensor, dense_strides, ensure, op};
 
 use std::cmp::Ordering;
 
-/// The facts of the results where the operands are known; [`OpError::Dynamic`] where they are not.
-fn facts(rule: &impl Rule, operands: &[&Operand]) -> Result<Vec<Fact>, OpError> {
-    operands.iter().try_for_each(|x| real(x).map(drop))?;
-    if operands.iter().any(|x| x.known.is_none()) {
-        return Err(OpError::Dynamic);
-    }
-    let count = operands.iter().map(|x| x.count()).fold(0, usize::saturating_add);
-    let _room = bounds::room(count.saturating_mul(bounds::NUMBERS))?;
-    Ok(rule.reference()?.iter().map(Tensor::fact).collect())
+/// Results of `operands`, all real, whose shapes depend on their contents.
+struct ByData<'a, F> {
+    operands: Vec<&'a Operand>,
+    results: F,
 }
+
+impl<F: Fn() -> Result<Vec<Tensor>, OpError>> Plan for ByData<'_, F> {
+    /// What the results are where the operands are known.
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.operands.iter().try_for_each(|x| real(x).map(drop))?;
+        if self.operands.iter().any(|x| x.known.is_none()) {
+            return Err(OpError::Dynamic);
+        }
+        let count = self.operands.iter().map(|x| x.count()).fold(0, usize::saturating_add);
+        let _room = bounds::room(count.saturating_mul(bounds::NUMBERS))?;
+        Ok((self.results)()?.iter().map(Tensor::fact).collect())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        (self.results)()
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form(BY_DATA)
+    }
+}
+
+const BY_DATA: &str = "the shape of its result depends on data";
 
 /// Positions of the elements other than 0.
 fn hits(x: &Operand) -> Result<Vec<usize>, OpError> {
@@ -33,12 +51,8 @@ op! {
     NonZero { input: Operand }
 }
 
-impl Rule for NonZero {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        facts(self, &[&self.input])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl NonZero {
+    fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let (hits, dims) = (hits(&self.input)?, self.input.shape());
         let strides = dense_strides(dims);
         let coordinate = |&i: &usize| (0..dims.len()).map(move |d| (d, i));
@@ -46,9 +60,11 @@ impl Rule for NonZero {
             hits.iter().flat_map(coordinate).map(|(d, i)| (i / strides[d] as usize % dims[d]) as i64).collect();
         Ok(vec![Tensor::from_i64s(DType::I64, &[hits.len(), dims.len()], &y)?])
     }
+}
 
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("the shape of its result depends on data")
+impl Planned for NonZero {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(ByData { operands: vec![&self.input], results: || self.results() })
     }
 
     fn cases() -> Vec<Case> {
@@ -65,13 +81,8 @@ op! {
     NonZeroExt { input: Operand }
 }
 
-impl Rule for NonZeroExt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(self.input.rank() > 0, "expected at least one dimension, found {}", self.input.fact);
-        facts(self, &[&self.input])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl NonZeroExt {
+    fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let (hits, dims) = (hits(&self.input)?, self.input.shape());
         let strides = dense_strides(dims);
         let column = |d: usize| {
@@ -80,9 +91,12 @@ impl Rule for NonZeroExt {
         };
         (0..dims.len()).map(column).collect()
     }
+}
 
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("the shape of its result depends on data")
+impl Planned for NonZeroExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        ensure!(self.input.rank() > 0, "expected at least one dimension, found {}", self.input.fact);
+        Ok(ByData { operands: vec![&self.input], results: || self.results() })
     }
 
     fn cases() -> Vec<Case> {
@@ -95,13 +109,8 @@ op! {
     MaskedSelect { input: Operand, mask: Operand }
 }
 
-impl Rule for MaskedSelect {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&[&self.input, &self.mask], self.input.dtype())?;
-        facts(self, &[&self.input, &self.mask])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl MaskedSelect {
+    fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let dims = common_shape(&[&self.input, &self.mask])?;
         let d = self.input.dtype();
         let (x, mask) = (scalars(self.input.tensor()?, d)?, scalars(self.mask.tensor()?, DType::Bool)?);
@@ -110,9 +119,16 @@ impl Rule for MaskedSelect {
         let y: Vec<Scalar> = at.filter(|(_, m)| mask[*m].truth()).map(|(i, _)| x[i]).collect();
         Ok(vec![tensor_of(d, &[y.len()], &y)?])
     }
+}
+
+impl Planned for MaskedSelect {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        fact(&[&self.input, &self.mask], self.input.dtype())?;
+        Ok(ByData { operands: vec![&self.input, &self.mask], results: || self.results() })
+    }
 
     fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("the shape of its result depends on data")
+        no_form(BY_DATA)
     }
 
     fn cases() -> Vec<Case> {
@@ -132,7 +148,7 @@ op! {
 /// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
 fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<usize>, Vec<i64>), Exceeded> {
     let mut order: Vec<usize> = (0..x.len()).collect();
-    crate::ops::reduce::order::sort(&mut order, |i, j| compare(x[i], x[j], d))?;
+    sort(&mut order, |i, j| compare(x[i], x[j], d))?;
     // The first occurrence of every element, then those in order.
     let mut first = vec![0; x.len()];
     for (k, &i) in order.iter().enumerate() {
@@ -149,21 +165,19 @@ fn position_type(d: DType) -> DType {
     if d == DType::I64 { DType::I64 } else { DType::I32 }
 }
 
-impl Rule for Unique {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        facts(self, &[&self.x])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl Unique {
+    fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.x.dtype();
         let x = scalars(self.x.tensor()?, d)?;
         let (kept, index) = distinct(&x, d)?;
         let y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
         Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(position_type(d), self.x.shape(), &index)?])
     }
+}
 
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("the shape of its result depends on data")
+impl Planned for Unique {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Ok(ByData { operands: vec![&self.x], results: || self.results() })
     }
 
     fn cases() -> Vec<Case> {
@@ -221,13 +235,8 @@ op! {
     }
 }
 
-impl Rule for UniqueConsecutive {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.axis.map(|axis| self.x.axis(axis)).transpose()?;
-        facts(self, &[&self.x])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl UniqueConsecutive {
+    fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let (d, dims) = (self.x.dtype(), self.x.shape());
         let x = scalars(self.x.tensor()?, d)?;
         let axis = self.axis.map(|axis| self.x.axis(axis)).transpose()?;
@@ -269,9 +278,12 @@ impl Rule for UniqueConsecutive {
         let counts = told(self.return_counts, &counts, &[kept.len()])?;
         Ok(vec![tensor_of(d, &shape, &y)?, index, counts])
     }
+}
 
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("the shape of its result depends on data")
+impl Planned for UniqueConsecutive {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        self.axis.map(|axis| self.x.axis(axis)).transpose()?;
+        Ok(ByData { operands: vec![&self.x], results: || self.results() })
     }
 
     fn cases() -> Vec<Case> {
@@ -338,16 +350,8 @@ op! {
     BincountExt { input: Operand, weights: Option<Operand> = None, minlength: i64 = 0 }
 }
 
-impl Rule for BincountExt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(self.input.dtype().is_int(), "expected integers, found {}", self.input.fact);
-        let fits = self.weights.as_ref().is_none_or(|w| w.count() == self.input.count());
-        ensure!(fits, "expected a weight for each of {}", self.input.fact);
-        let operands: Vec<&Operand> = std::iter::once(&self.input).chain(&self.weights).collect();
-        facts(self, &operands)
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+impl BincountExt {
+    fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let x = self.input.i64s()?;
         let longest = x.iter().max().map_or(0, |m| m.saturating_add(1)).max(self.minlength);
         ensure!(x.iter().all(|i| *i >= 0), "expected numbers of at least 0");
@@ -362,9 +366,18 @@ impl Rule for BincountExt {
             self.weights.as_ref().map_or(DType::I64, |w| if w.dtype().is_float() { w.dtype() } else { DType::F64 });
         Ok(vec![Tensor::from_f64s(out, &[y.len()], &y)?])
     }
+}
+
+impl Planned for BincountExt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        ensure!(self.input.dtype().is_int(), "expected integers, found {}", self.input.fact);
+        let fits = self.weights.as_ref().is_none_or(|w| w.count() == self.input.count());
+        ensure!(fits, "expected a weight for each of {}", self.input.fact);
+        Ok(ByData { operands: std::iter::once(&self.input).chain(&self.weights).collect(), results: || self.results() })
+    }
 
     fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("the shape of its result depends on data")
+        no_form(BY_DATA)
     }
 
     fn cases() -> Vec<Case> {

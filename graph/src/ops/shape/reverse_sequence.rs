@@ -1,7 +1,7 @@
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::{Binary, Gather, Instr, Lowering, Program, Task, V};
+use crate::task::{Binary, Gather, Instr, Lowering, Program, Task};
 use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 op! {
@@ -42,7 +42,7 @@ impl Rule for ReverseSequence {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (seq, batch) = self.axes()?;
         if self.x.count() == 0 {
             return Ok(Some(vec![self.x.v]));

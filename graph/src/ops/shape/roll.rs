@@ -1,7 +1,7 @@
-use crate::op::{Case, Ints, Operand, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{each_index, flat, rearrange};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, Part, V};
+use crate::task::{Lowering, Part};
 use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
 
 op! {
@@ -43,7 +43,7 @@ impl Rule for Roll {
         Ok(vec![y.reshape(self.input.shape())?])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (dims, by) = self.plan()?;
         if self.input.count() == 0 || by.iter().all(|&s| s == 0) {
             return Ok(Some(vec![self.input.v]));

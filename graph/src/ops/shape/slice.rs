@@ -1,9 +1,10 @@
 use super::cut::Cut;
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Ints, Late, Operand, Plan, Planned};
+use crate::ops::index::gather::place;
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
-use crate::{DType, OpError, ensure, normalize_axis, op};
+use crate::{DType, OpError, ensure, op};
 
 /// Argument `index`, one number, as a vector of one element.
 fn number(e: &mut Emit, index: usize, known: &Late<i64>) -> Result<Edge, NoForm> {
@@ -186,9 +187,7 @@ op! {
 impl Planned for SelectExtView {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let axis = self.input.axis(self.dim)?;
-        let (len, index) = (self.input.shape()[axis], *self.index.get()?);
-        let at = normalize_axis(index, len);
-        let at = at.ok_or_else(|| OpError::Invalid(format!("index {index} is out of range for {len} elements")))?;
+        let at = place(*self.index.get()?, self.input.shape()[axis])?;
         Cut::single(&self.input, axis, at)
     }
 

@@ -1,9 +1,65 @@
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Late, Operand, Rule};
+use crate::op::{Case, Ints, Late, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::task::{Lowering, Part, V};
+use crate::task::{Lowering, Part};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
+
+/// `x` with dimension `dims[d]` repeated `repeats[d]` times: `whole`, or else every element.
+struct Repeated<'a> {
+    x: &'a Operand,
+    dims: Shape,
+    repeats: Shape,
+    whole: bool,
+}
+
+impl Repeated<'_> {
+    /// Dimensions of the result.
+    fn result(&self) -> Result<Shape, OpError> {
+        let product = |(&d, &r): (&usize, &usize)| d.checked_mul(r);
+        let out: Option<Shape> = self.dims.iter().zip(&self.repeats).map(product).collect();
+        out.filter(|s| checked_count(s).is_some()).ok_or_else(|| OpError::Invalid("the result is too large".into()))
+    }
+}
+
+impl Plan for Repeated<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: self.result()? }])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let y = rearrange(self.x.tensor()?, &self.result()?, |index| {
+            let place = |d: usize| if self.whole { index[d] % self.dims[d] } else { index[d] / self.repeats[d] };
+            let from: Shape = (0..index.len()).map(place).collect();
+            Some(flat(&self.dims, &from))
+        })?;
+        Ok(vec![y])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (x, out) = (self.x, self.result()?);
+        if checked_count(&out) == Some(0) {
+            return Ok(Some(vec![b.constant(Tensor::zeros(x.dtype(), &out)?)]));
+        }
+        if self.repeats.iter().all(|&r| r == 1) {
+            return Ok(Some(vec![b.reshape(x.v, &out)?]));
+        }
+        let (mut shape, mut src) = (Shape::new(), Strides::new());
+        for ((&d, &r), &s) in self.dims.iter().zip(&self.repeats).zip(&dense_strides(&self.dims)) {
+            let mut pairs = [(r, 0), (d, s)];
+            if !self.whole {
+                pairs.swap(0, 1);
+            }
+            for (extent, stride) in pairs.into_iter().filter(|p| p.0 != 1) {
+                shape.push(extent);
+                src.push(stride);
+            }
+        }
+        let dst = dense_strides(&shape);
+        let part = Part { input: 0, shape, src_offset: 0, src, dst_offset: 0, dst };
+        Ok(Some(vec![b.copy(&[x.v], vec![part], None, &out)]))
+    }
+}
 
 op! {
     /// Repeats the whole of `input` `dims[i]` times along dimension `i`. The shorter of shape and `dims` is filled up with
@@ -11,67 +67,14 @@ op! {
     Tile, aliases ["Repeat"] { input ["input_x", "x"]: Operand, dims ["multiples", "repeats"]: Late<Ints> }
 }
 
-impl Tile {
-    /// Dimensions of the operand and repetitions, equally many.
-    fn plan(&self) -> Result<(Shape, Shape), OpError> {
+impl Planned for Tile {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let repeats = sizes(self.dims.get()?, "dims")?;
         let rank = self.input.rank().max(repeats.len());
         let fill = |values: &[usize]| -> Shape {
             std::iter::repeat_n(1, rank - values.len()).chain(values.iter().copied()).collect()
         };
-        Ok((fill(self.input.shape()), fill(&repeats)))
-    }
-}
-
-fn times(dims: &[usize], repeats: &[usize]) -> Result<Shape, OpError> {
-    let product = |(&d, &r): (&usize, &usize)| d.checked_mul(r);
-    let out: Option<Shape> = dims.iter().zip(repeats).map(product).collect();
-    out.filter(|s| checked_count(s).is_some()).ok_or_else(|| OpError::Invalid("the result is too large".into()))
-}
-
-/// Copies `x` with dimensions `dims` into a result of `repeats · dims`: `outer` repeats whole blocks, else elements.
-fn lower_repeats(b: &mut Lowering, x: V, dims: &[usize], repeats: &[usize], outer: bool) -> Result<V, OpError> {
-    let out = times(dims, repeats)?;
-    if checked_count(&out) == Some(0) {
-        let dtype = b.fact(x).dtype;
-        return Ok(b.constant(Tensor::zeros(dtype, &out)?));
-    }
-    if repeats.iter().all(|&r| r == 1) {
-        return b.reshape(x, &out);
-    }
-    let (mut shape, mut src) = (Shape::new(), Strides::new());
-    for ((&d, &r), &s) in dims.iter().zip(repeats).zip(&dense_strides(dims)) {
-        let mut pairs = [(r, 0), (d, s)];
-        if !outer {
-            pairs.swap(0, 1);
-        }
-        for (extent, stride) in pairs.into_iter().filter(|p| p.0 != 1) {
-            shape.push(extent);
-            src.push(stride);
-        }
-    }
-    let dst = dense_strides(&shape);
-    Ok(b.copy(&[x], vec![Part { input: 0, shape, src_offset: 0, src, dst_offset: 0, dst }], None, &out))
-}
-
-impl Rule for Tile {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (dims, repeats) = self.plan()?;
-        Ok(vec![Fact { dtype: self.input.dtype(), shape: times(&dims, &repeats)? }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (dims, repeats) = self.plan()?;
-        let y = rearrange(self.input.tensor()?, &times(&dims, &repeats)?, |index| {
-            let from: Shape = index.iter().zip(&dims).map(|(&i, &d)| i % d).collect();
-            Some(flat(&dims, &from))
-        })?;
-        Ok(vec![y])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (dims, repeats) = self.plan()?;
-        Ok(Some(vec![lower_repeats(b, self.input.v, &dims, &repeats, true)?]))
+        Ok(Repeated { x: &self.input, dims: fill(self.input.shape()), repeats: fill(&repeats), whole: true })
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -100,38 +103,16 @@ op! {
     RepeatInterleaveInt { input: Operand, repeats: i64, dim: Option<i64> = None, output_size: Option<i64> = None }
 }
 
-impl RepeatInterleaveInt {
-    /// Dimensions of the operand and repetitions, equally many.
-    fn plan(&self) -> Result<(Shape, Shape), OpError> {
-        let repeats = size(self.repeats, "repeats")?;
+impl Planned for RepeatInterleaveInt {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let times = size(self.repeats, "repeats")?;
         let dims = match self.dim {
             None => Shape::from_slice(&[self.input.count()]),
             Some(_) => self.input.fact.shape.clone(),
         };
-        let mut times = Shape::from_elem(1, dims.len());
-        times[self.dim.map_or(Ok(0), |d| self.input.axis(d))?] = repeats;
-        Ok((dims, times))
-    }
-}
-
-impl Rule for RepeatInterleaveInt {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (dims, repeats) = self.plan()?;
-        Ok(vec![Fact { dtype: self.input.dtype(), shape: times(&dims, &repeats)? }])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (dims, repeats) = self.plan()?;
-        let y = rearrange(self.input.tensor()?, &times(&dims, &repeats)?, |index| {
-            let from: Shape = index.iter().zip(&repeats).map(|(&i, &r)| i / r).collect();
-            Some(flat(&dims, &from))
-        })?;
-        Ok(vec![y])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
-        let (dims, repeats) = self.plan()?;
-        Ok(Some(vec![lower_repeats(b, self.input.v, &dims, &repeats, false)?]))
+        let mut repeats = Shape::from_elem(1, dims.len());
+        repeats[self.dim.map_or(Ok(0), |d| self.input.axis(d))?] = times;
+        Ok(Repeated { x: &self.input, dims, repeats, whole: false })
     }
 
     fn cases() -> Vec<Case> {
@@ -192,7 +173,7 @@ impl Rule for RepeatInterleaveTensor {
         Ok(vec![y])
     }
 
-    fn lower(&self, b: &mut Lowering) -> Result<Option<Vec<V>>, OpError> {
+    fn lower(&self, b: &mut Lowering) -> Lowers {
         let (dims, axis) = self.dims()?;
         let x = b.reshape(self.input.v, &dims)?;
         let picks = b.constant(Tensor::vector(&self.picks()?));

@@ -1,6 +1,7 @@
 //! Triangles of matrices.
 
-use crate::op::{Case, Lowers, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::ops::elementwise::select::lower_choice;
 use crate::ops::kit::broadcasting::{fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{flags, sample, wave};
 use crate::ops::reduce::reduction::operand;
@@ -13,36 +14,45 @@ fn kept(row: usize, col: usize, diagonal: i64, upper: bool) -> bool {
     if upper { d >= diagonal } else { d <= diagonal }
 }
 
-fn infer(x: &Operand) -> Result<Vec<Fact>, OpError> {
-    ensure!(x.rank() >= 2, "expected at least two dimensions, found {}", x.fact);
-    fact(&[x], x.dtype())
-}
-
-fn sides(x: &Operand) -> (usize, usize) {
-    (x.shape()[x.rank() - 2], x.shape()[x.rank() - 1])
-}
-
 /// `x` where `keep` of row and column holds, 0 elsewhere.
-fn zeroed(x: &Operand, keep: impl Fn(usize, usize) -> bool) -> Result<Vec<Tensor>, OpError> {
-    infer(x)?;
-    let (rows, cols) = sides(x);
-    let mut y = scalars(x.tensor()?, x.dtype())?;
-    for (i, v) in y.iter_mut().enumerate() {
-        if !keep(i / cols % rows, i % cols) {
-            *v = Scalar::Int(0);
-        }
-    }
-    Ok(vec![tensor_of(x.dtype(), x.shape(), &y)?])
+struct Masked<'a, F> {
+    x: &'a Operand,
+    keep: F,
 }
 
-/// [`zeroed`] as tasks.
-fn masked(x: &Operand, keep: impl Fn(usize, usize) -> bool, b: &mut Lowering) -> Lowers {
-    let (rows, cols) = sides(x);
-    let mask: Vec<bool> = (0..rows * cols).map(|i| keep(i / cols, i % cols)).collect();
-    let mask = b.constant(Tensor::from_bools(&[rows, cols], &mask)?);
-    let zero = b.scalar(number_of(x.dtype()), 0.0)?;
-    let (mask, zero) = (operand(b, mask), operand(b, zero));
-    crate::ops::elementwise::select::lower_choice(&mask, x, &zero, x.dtype(), b)
+impl<F> Masked<'_, F> {
+    /// Rows and columns of the matrices.
+    fn sides(&self) -> (usize, usize) {
+        (self.x.shape()[self.x.rank() - 2], self.x.shape()[self.x.rank() - 1])
+    }
+}
+
+impl<F: Fn(usize, usize) -> bool> Plan for Masked<'_, F> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(self.x.rank() >= 2, "expected at least two dimensions, found {}", self.x.fact);
+        fact(&[self.x], self.x.dtype())
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.infer()?;
+        let (x, (rows, cols)) = (self.x, self.sides());
+        let mut y = scalars(x.tensor()?, x.dtype())?;
+        for (i, v) in y.iter_mut().enumerate() {
+            if !(self.keep)(i / cols % rows, i % cols) {
+                *v = Scalar::Int(0);
+            }
+        }
+        Ok(vec![tensor_of(x.dtype(), x.shape(), &y)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (x, (rows, cols)) = (self.x, self.sides());
+        let mask: Vec<bool> = (0..rows * cols).map(|i| (self.keep)(i / cols, i % cols)).collect();
+        let mask = b.constant(Tensor::from_bools(&[rows, cols], &mask)?);
+        let zero = b.scalar(number_of(x.dtype()), 0.0)?;
+        let (mask, zero) = (operand(b, mask), operand(b, zero));
+        lower_choice(&mask, x, &zero, x.dtype(), b)
+    }
 }
 
 macro_rules! triangle {
@@ -52,17 +62,9 @@ macro_rules! triangle {
             $($classic)? $name, aliases [$($alias)?] { input: Operand, diagonal: i64 = 0 }
         }
 
-        impl Rule for $name {
-            fn infer(&self) -> Result<Vec<Fact>, OpError> {
-                infer(&self.input)
-            }
-
-            fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-                zeroed(&self.input, |row, col| kept(row, col, self.diagonal, $upper))
-            }
-
-            fn lower(&self, b: &mut Lowering) -> Lowers {
-                masked(&self.input, |row, col| kept(row, col, self.diagonal, $upper), b)
+        impl Planned for $name {
+            fn plan(&self) -> Result<impl Plan, OpError> {
+                Ok(Masked { x: &self.input, keep: |row, col| kept(row, col, self.diagonal, $upper) })
             }
 
             fn cases() -> Vec<Case> {
@@ -93,24 +95,13 @@ op! {
     object MatrixBandPart { x: Operand, lower: i64, upper: i64 }
 }
 
-impl MatrixBandPart {
-    fn kept(&self, row: usize, col: usize) -> bool {
-        let above = (col as i64).saturating_sub(row as i64);
-        (self.lower < 0 || -above <= self.lower) && (self.upper < 0 || above <= self.upper)
-    }
-}
-
-impl Rule for MatrixBandPart {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        infer(&self.x)
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        zeroed(&self.x, |row, col| self.kept(row, col))
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        masked(&self.x, |row, col| self.kept(row, col), b)
+impl Planned for MatrixBandPart {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        let keep = |row: usize, col: usize| {
+            let above = (col as i64).saturating_sub(row as i64);
+            (self.lower < 0 || -above <= self.lower) && (self.upper < 0 || above <= self.upper)
+        };
+        Ok(Masked { x: &self.x, keep })
     }
 
     fn cases() -> Vec<Case> {

@@ -3,13 +3,13 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
+use super::concat::Joined;
+use super::cut::Cut;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, CaseArg, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, CaseArg, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::fact;
-use crate::ops::kit::indices::rearrange;
 use crate::ops::kit::sample::{filled, sample};
-use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, normalize_axis, op};
 
 op! {
     /// Element `index` of a tuple of numbers, as a tensor of rank 0; negative indices count from the end.
@@ -19,31 +19,15 @@ op! {
 impl TupleGetItem {
     fn position(&self) -> Result<usize, OpError> {
         ensure!(self.x.rank() == 1, "expected a tuple of numbers, found {}", self.x.fact);
-        self.x_axis()
-    }
-
-    fn x_axis(&self) -> Result<usize, OpError> {
         let n = self.x.count();
-        crate::normalize_axis(self.index, n)
+        normalize_axis(self.index, n)
             .ok_or_else(|| OpError::Invalid(format!("index {} is out of range for a tuple of {n}", self.index)))
     }
 }
 
-impl Rule for TupleGetItem {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.position()?;
-        Ok(vec![Fact::new(self.x.dtype(), &[])])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (i, t) = (self.position()?, self.x.tensor()?);
-        let size = t.dtype().size();
-        Ok(vec![Tensor::from_bytes(t.dtype(), &[], t.bytes().slice(i * size..(i + 1) * size))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let v = b.slice(self.x.v, &[self.position()?], &[1], &[1])?;
-        Ok(Some(vec![b.reshape(v, &[])?]))
+impl Planned for TupleGetItem {
+    fn plan(&self) -> Result<impl Plan, OpError> {
+        Cut::single(&self.x, 0, self.position()?)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -66,19 +50,10 @@ op! {
     object sequence_len, aliases ["array_len"] { x: Operand } -> Number
 }
 
-impl Rule for sequence_len {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+impl Planned for sequence_len {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.x.rank() > 0, "expected a tuple, found {}", self.x.fact);
-        Ok(vec![Fact::new(DType::I64, &[])])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        self.infer()?;
-        Ok(vec![Tensor::scalar(self.x.shape()[0] as i64)])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        Ok(Some(vec![b.constant(Tensor::scalar(self.x.shape()[0] as i64))]))
+        Ok(Tensor::scalar(self.x.shape()[0] as i64))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -122,9 +97,8 @@ op! {
     SequenceSlice { seq: Operand, start: i64, stop: i64, step: i64 = 1 }
 }
 
-impl SequenceSlice {
-    /// The first element and the number of elements.
-    fn range(&self) -> Result<(usize, usize), OpError> {
+impl Planned for SequenceSlice {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.seq.rank() == 1, "expected a tuple of numbers, found {}", self.seq.fact);
         ensure!(self.step != 0, "a slice with step 0");
         let size = self.seq.count() as i64;
@@ -132,28 +106,11 @@ impl SequenceSlice {
         let place = |at: i64| (if at < 0 { at.saturating_add(size) } else { at }).clamp(low, high);
         let (start, stop) = (place(self.start), place(self.stop));
         let length = if self.step > 0 { stop - start } else { start - stop };
-        Ok((start.max(0) as usize, (length.max(0) as u64).div_ceil(self.step.unsigned_abs()) as usize))
-    }
-}
-
-impl Rule for SequenceSlice {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.seq.dtype(), &[self.range()?.1])])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (start, count) = self.range()?;
-        let (step, out) = (self.step, [count]);
-        Ok(vec![rearrange(self.seq.tensor()?, &out, |i| Some((start as i64 + i[0] as i64 * step) as usize))?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (start, count) = self.range()?;
-        if count == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(self.seq.dtype(), &[0])?)]));
-        }
-        let step = if count == 1 { 1 } else { self.step as isize };
-        Ok(Some(vec![b.slice(self.seq.v, &[start], &[count], &[step])?]))
+        let count = (length.max(0) as u64).div_ceil(self.step.unsigned_abs()) as usize;
+        let mut cut = Cut::whole(&self.seq);
+        (cut.begin[0], cut.size[0]) = (start.max(0) as usize, count);
+        cut.step[0] = if count > 1 { self.step as isize } else { 1 };
+        Ok(cut)
     }
 
     fn cases() -> Vec<Case> {
@@ -174,23 +131,12 @@ op! {
     SequenceAdd { input_0: Operand, input_1: Operand }
 }
 
-impl Rule for SequenceAdd {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+impl Planned for SequenceAdd {
+    fn plan(&self) -> Result<impl Plan, OpError> {
         let (a, b) = (&self.input_0, &self.input_1);
         let tuples = a.rank() == 1 && b.rank() == 1 && a.dtype() == b.dtype();
         ensure!(tuples, "expected tuples of one type of numbers, found {} and {}", a.fact, b.fact);
-        Ok(vec![Fact::new(a.dtype(), &[a.count() + b.count()])])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let fact = self.infer()?.remove(0);
-        let bytes = [self.input_0.tensor()?.bytes().as_ref(), self.input_1.tensor()?.bytes().as_ref()].concat();
-        Ok(vec![Tensor::from_bytes(fact.dtype, &fact.shape, bytes.into())?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let filled: Vec<V> = [&self.input_0, &self.input_1].iter().filter(|x| x.count() > 0).map(|x| x.v).collect();
-        Ok(Some(vec![if filled.is_empty() { self.input_0.v } else { b.concat(&filled, 0)? }]))
+        Joined::new(vec![a, b], 0)
     }
 
     fn cases() -> Vec<Case> {
