@@ -300,11 +300,12 @@ impl ShapeArgs {
         let mut lengths: Vec<(Dim, usize)> = Vec::new();
         for text in &self.shapes {
             let wrong = |why: String| Failure::Usage(format!("--shape {text}: {why}"));
-            if let Some((dim, length)) = length(text, ports)? {
+            if let Some((dim, length)) = dimension(text, ports)? {
                 if lengths.iter().any(|(other, _)| *other == dim) {
                     return Err(wrong("the dimension has a length already".into()));
                 }
-                lengths.push((dim, length.map_err(wrong)?));
+                let none = |_| wrong(format!("expected the length of dimension {dim}, found {length:?}"));
+                lengths.push((dim.clone(), length.trim().parse().map_err(none)?));
                 continue;
             }
             let (at, dims) = named(text, ports)?;
@@ -331,16 +332,13 @@ impl ShapeArgs {
     }
 }
 
-/// What `NAME=LENGTH` says if NAME is not an input but a dimension of inputs.
-fn length(text: &str, ports: &[Port]) -> Result<Option<(Dim, Result<usize, String>)>, Failure> {
-    let Some((dim, length)) = text.rsplit_once('=') else { return Ok(None) };
-    let dim = Dim::Named(dim.into());
+/// Splits `NAME=LENGTH` if NAME is not an input but a dimension of inputs.
+fn dimension<'a>(text: &'a str, ports: &[Port]) -> Result<Option<(Dim, &'a str)>, Failure> {
+    let Some((given, length)) = text.rsplit_once('=') else { return Ok(None) };
+    let dim = Dim::Named(given.into());
     let known = ports.iter().flat_map(|port| port.spec.dims.iter().flatten()).any(|d| *d == dim);
-    if !known || called(&text[..text.len() - length.len() - 1], ports)?.is_some() {
-        return Ok(None);
-    }
-    let one = length.trim().parse().map_err(|_| format!("expected the length of dimension {dim}, found {length:?}"));
-    Ok(Some((dim, one)))
+    let is_one = known && called(given, ports)?.is_none();
+    Ok(is_one.then_some((dim, length)))
 }
 
 /// Gives dimensions of an input the lengths that their names have.

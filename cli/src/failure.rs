@@ -96,7 +96,7 @@ impl Failure {
                 (ErrorKind::Unsupported, _) => UNSUPPORTED,
                 (ErrorKind::Corrupt, _) | (ErrorKind::Limit, Error::Load(_)) => CORRUPT,
                 (ErrorKind::Limit, _) => LIMIT,
-                (ErrorKind::Device, _) => DEVICE,
+                _ => DEVICE,
             },
         }
     }

@@ -6,6 +6,7 @@ use crate::{DType, TensorError};
 
 /// Why an operator refuses its arguments. The caller adds the node's path.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpError {
     /// Planning must wait until the contents of this value are known.
     #[error("needs the contents of {0} before it can be planned")]

@@ -13,6 +13,7 @@ use crate::shape::{Fact, Shape, checked_count, shape};
 
 /// Why bytes do not make a tensor, or a tensor not the view that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TensorError {
     /// The product of the dimensions does not fit the address space.
     #[error("shape {0:?} has too many elements")]

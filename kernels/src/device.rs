@@ -146,6 +146,7 @@ impl Stage {
 
 /// Why a device cannot build or run a stage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The device declined a step that it was given.
     #[error("{path}: {reason}")]

@@ -625,8 +625,8 @@ fn names_of_dimensions_and_results_are_kept() {
     assert_eq!(shown(&model), names);
     onnx::export(&model, &path, &Default::default()).unwrap();
     assert_eq!(shown(&mindir_loader::load(&path).unwrap().model), names);
-    mindir_loader::mindir::export(&model, &folder.path().join("net.mindir"), &Default::default()).unwrap();
-    let back = mindir_loader::load(&folder.path().join("net.mindir")).unwrap().model;
+    mindir_loader::mindir::export(&model, folder.path().join("net.mindir"), &Default::default()).unwrap();
+    let back = mindir_loader::load(folder.path().join("net.mindir")).unwrap().model;
     assert_eq!(shown(&back), names.map(|text| text.replace("batch", "?").replace("two", "?")));
 }
 

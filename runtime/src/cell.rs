@@ -54,6 +54,18 @@ pub struct GraphCell {
 impl GraphCell {
     /// Prepares a model to run.
     ///
+    /// ```
+    /// use mindir::builder::Builder;
+    /// use mindir::{DType, GraphCell, Options, Spec, Tensor};
+    ///
+    /// let mut b = Builder::new("net");
+    /// let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// let y = b.op("ReLU", [x.into()])?;
+    /// let cell = GraphCell::new(b.finish(&[y]), Options { threads: Some(1), ..Options::default() })?;
+    /// assert_eq!(cell.inputs()[0].spec.to_string(), "f32 [3]");
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Unsupported`] naming every node of an unknown operator, [`Error::Options`], [`Error::NoDevice`],
     /// [`Error::Param`]; [`Error::Limit`] if the weights alone take more than [`Options::max_memory`].
@@ -78,6 +90,20 @@ impl GraphCell {
     }
 
     /// The same cell, whose runs, plans and sessions end with [`Error::Limit`] once `token` is cancelled.
+    /// ```
+    /// # use mindir::{CancelToken, GraphCell, Options, Tensor};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let token = CancelToken::new();
+    /// let cell = GraphCell::new(model, Options::default())?.with_cancel(token.clone());
+    /// token.cancel(); // from any thread
+    /// assert!(matches!(cell.run(&[Tensor::vector(&[0.0f32; 3])]), Err(mindir::Error::Limit { .. })));
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
     pub fn with_cancel(self, token: CancelToken) -> GraphCell {
         GraphCell { cancel: Some(token), ..self }
     }
@@ -169,6 +195,20 @@ impl GraphCell {
 
     /// Runs the model.
     ///
+    /// ```
+    /// # use mindir::{GraphCell, Options, Tensor};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let cell = GraphCell::new(model, Options::default())?;
+    /// let y = cell.run(&[Tensor::vector(&[-1.0f32, 0.0, 2.0])])?;
+    /// assert_eq!(y[0].view::<f32>()?, [0.0, 0.0, 2.0]);
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Input`] naming the input; [`Error::Node`], [`Error::Shapes`] or [`Error::Contradiction`] naming the
     /// operator that refuses its arguments; [`Error::Device`]; [`Error::Limit`].
@@ -187,6 +227,20 @@ impl GraphCell {
     }
 
     /// The parameters as they are now, for a conversation of its own.
+    /// ```
+    /// use mindir::builder::Builder;
+    /// use mindir::{GraphCell, Options, Tensor};
+    ///
+    /// let mut b = Builder::new("counter");
+    /// let count = b.param("count", Tensor::scalar(0i32));
+    /// let next = b.op("AssignAdd", [count.into(), b.constant(Tensor::scalar(1i32)).into()])?;
+    /// let cell = GraphCell::new(b.finish(&[next]), Options::default())?;
+    /// let (mut one, mut other) = (cell.new_state(), cell.new_state());
+    /// cell.run_in(&mut one, &[])?;
+    /// assert_eq!(cell.run_in(&mut one, &[])?[0].to_i64s()?, [2]);
+    /// assert_eq!(cell.run_in(&mut other, &[])?[0].to_i64s()?, [1]);
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
     pub fn new_state(&self) -> State {
         State::new(self.inner.model.clone(), self.inner.params())
     }
@@ -203,6 +257,20 @@ impl GraphCell {
     }
 
     /// Runs the model with inputs given by name, in any order.
+    ///
+    /// ```
+    /// # use mindir::{GraphCell, Options, Tensor};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let cell = GraphCell::new(model, Options::default())?;
+    /// let y = cell.run_named(&[("x", Tensor::vector(&[-1.0f32, 0.0, 2.0]))])?;
+    /// assert_eq!(y[0].to_f64s()?, [0.0, 0.0, 2.0]);
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`GraphCell::run`].
@@ -224,6 +292,24 @@ impl GraphCell {
 
     /// A session for inputs of these facts, which runs without allocating.
     ///
+    /// ```
+    /// # use mindir::{Fact, GraphCell, Options};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let cell = GraphCell::new(model, Options::default())?;
+    /// let mut session = cell.session(&[Fact::new(DType::F32, &[3])])?;
+    /// for x in [[-1.0f32, 0.0, 2.0], [1.0, -5.0, 3.0]] {
+    ///     session.run(&[&x])?;
+    ///     println!("{:?}", session.output::<f32>(0)?);
+    /// }
+    /// assert_eq!(session.output::<f32>(0)?, [1.0, 0.0, 3.0]);
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`GraphCell::run`]; [`Error::NotStraight`] if the model has control flow, or shapes that depend on data.
     pub fn session(&self, inputs: &[Fact]) -> Result<Session, Error> {
@@ -236,6 +322,22 @@ impl GraphCell {
 
     /// What a run for inputs of these facts does: the whole model, or up to the first node that needs data. Weights are
     /// neither read nor packed for it.
+    ///
+    /// ```
+    /// # use mindir::{GraphCell, Options};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let cell = GraphCell::new(model, Options::default())?;
+    /// let facts = cell.exported_facts().unwrap_or_default();
+    /// for step in cell.plan(&facts)?.stages().iter().flat_map(|stage| &stage.steps) {
+    ///     println!("{} by {}", step.path, step.kernel);
+    /// }
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`GraphCell::run`].

@@ -133,6 +133,7 @@ impl From<TensorError> for Error {
 
 /// Class of an [`Error`], for callers that branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// The caller's inputs or options.
     Usage,
@@ -248,6 +249,7 @@ fn node_text(e: &NodeError) -> String {
 
 /// What is wrong with [`crate::Options`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OptionError {
     /// No threads, or too many.
     #[error("threads: expected a number from 1 to {most}, found {found}", most = mindir_kernels::cpu::Threads::MOST)]
@@ -273,6 +275,7 @@ pub enum OptionError {
 
 /// What is wrong with the inputs of a run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InputError {
     /// Another number of inputs than the model has.
     #[error("expected {expected} inputs ({names}), found {found}")]

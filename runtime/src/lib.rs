@@ -99,6 +99,14 @@ pub fn load_source(source: Source) -> Result<Loaded, Error> {
 
 /// As [`load_source`] within other bounds than [`Limits::default`].
 ///
+/// ```no_run
+/// use mindir::{Access, Limits, Source};
+///
+/// let limits = Limits { max_nodes: 10_000, max_decoded_bytes: 64 << 20, ..Limits::default() };
+/// let model = mindir::load_within(Source::open("strangers.mindir", Access::Map)?, &limits)?.model;
+/// # Ok::<(), mindir::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`load`].
 pub fn load_within(source: Source, limits: &Limits) -> Result<Loaded, Error> {
@@ -108,6 +116,20 @@ pub fn load_within(source: Source, limits: &Limits) -> Result<Loaded, Error> {
 /// Writes a model as a MindIR file that MindSpore 2.10 loads: one file, or `NAME_graph.mindir` with `NAME_variables/`.
 ///
 /// What is written is the portable graph as it was read or built. Plans and the passes over them are no part of it.
+///
+/// ```
+/// use mindir::builder::Builder;
+/// use mindir::{DType, ExportOptions, Spec};
+///
+/// let mut b = Builder::new("net");
+/// let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+/// let y = b.op("ReLU", [x.into()])?;
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let path = folder.path().join("net.mindir");
+/// mindir::export(&b.finish(&[y]), &path, &ExportOptions::default())?;
+/// assert_eq!(mindir::load(&path)?.entry().nodes[0].op_name(), "ReLU");
+/// # Ok::<(), mindir::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Export`] saying what could not be written; then the files are as they were.

@@ -102,6 +102,21 @@ impl Options {
 
     /// These options with threads of `pool` on the CPU, one of which the caller stands for; no more than [`Options::threads`]
     /// work for one run. Any number of cells may share a pool. A run that finds it busy works with the threads that are free.
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mindir::{GraphCell, Options};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("four threads"));
+    /// let options = Options::default().with_pool(pool);
+    /// let cells = [model.clone(), model].map(|model| GraphCell::new(model, options.clone()));
+    /// assert!(cells.iter().all(Result::is_ok));
+    /// # Ok::<(), mindir::Error>(())
+    /// ```
     #[must_use]
     pub fn with_pool(self, pool: Arc<ThreadPool>) -> Options {
         Options { pool: Some(pool), ..self }

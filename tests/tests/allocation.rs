@@ -7,14 +7,15 @@ use mindir_tests::golden;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+const NAMES: [&str; 7] =
+    ["lenet5", "mlp_small", "resnet_bottleneck_small", "mobilenet_small", "bert_small", "vit_small", "yolo_small"];
+
 #[test]
 fn steady_state_allocates_nothing() {
-    for name in
-        ["lenet5", "mlp_small", "resnet_bottleneck_small", "mobilenet_small", "bert_small", "vit_small", "yolo_small"]
-    {
+    for (name, threads) in NAMES.into_iter().flat_map(|name| [(name, 1), (name, 2)]) {
         let golden = golden::read(&golden::folder().join(name));
         let model = mindir::load(&golden.graph).expect("the golden loads");
-        let cell = GraphCell::new(model, Options { threads: Some(1), ..Options::default() }).expect("supported");
+        let cell = GraphCell::new(model, Options { threads: Some(threads), ..Options::default() }).expect("supported");
         let inputs = &golden.runs[0].inputs;
         let facts: Vec<_> = inputs.iter().map(Tensor::fact).collect();
         let mut session = cell.session(&facts).expect("straight");
@@ -24,6 +25,6 @@ fn steady_state_allocates_nothing() {
         for _ in 0..3 {
             session.run_bytes(&bytes).expect("runs");
         }
-        assert_eq!(Counting::totals()[0] - before, 0, "{name} allocates");
+        assert_eq!(Counting::totals()[0] - before, 0, "{name} allocates with {threads} threads");
     }
 }

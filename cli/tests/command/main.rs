@@ -11,6 +11,7 @@ mod inspect;
 mod messages;
 mod others;
 mod plan;
+mod readme;
 mod run;
 
 use std::io::Write;

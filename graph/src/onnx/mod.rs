@@ -149,6 +149,7 @@ impl fmt::Display for Unmapped {
 
 /// Why a model cannot be written as ONNX.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExportError {
     /// The operator set is not one of [`OPSETS`].
     #[error("operator set {0} is not supported, expected {first} to {last}", first = OPSETS.start(), last = OPSETS.end())]

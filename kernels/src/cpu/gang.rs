@@ -1,8 +1,8 @@
 //! Threads that share the chunks of a step.
 //!
-//! A [`Gang`] is the caller and helpers that it borrows from a rayon pool. Helpers arrive when they can, spin for a short
-//! while between parallel regions and go back to the pool when nothing comes; the caller never waits for a helper that
-//! has not arrived. Which thread takes which chunk is left to chance, so chunks must not depend on each other.
+//! A [`Gang`] is the caller and helpers that it borrows from threads of its own kind or from a rayon pool. Helpers arrive when
+//! they can, spin for a short while between parallel regions and go back when nothing comes; the caller never waits for a helper
+//! that has not arrived. Which thread takes which chunk is left to chance, so chunks must not depend on each other.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -12,18 +12,45 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mindir_graph::bounds::{self, Bounds};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
+use super::desk::Helpers;
 use crate::knobs::{self, KnobError};
 
-/// How long a helper spins without work before it goes back to the pool, unless there are more threads than processors, where
+/// How long a helper spins without work before it goes back, unless there are more threads than processors, where
 /// it would take the time of those that have work.
 const LINGER: Duration = Duration::from_micros(50);
+
+/// A gang that calls a helper, and the helper's seat.
+type Call = (Arc<Crew>, usize);
+
+/// Where helpers come from.
+#[derive(Clone)]
+enum Source {
+    /// Threads that do nothing else.
+    Helpers(Arc<Helpers<Call>>),
+    Pool(Arc<ThreadPool>),
+}
+
+impl Source {
+    fn call(&self, (crew, seat): Call) {
+        match self {
+            Source::Helpers(helpers) => helpers.call((crew, seat)),
+            Source::Pool(pool) => pool.spawn(move || crew.help(seat)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Source::Helpers(_)) { "Helpers" } else { "Pool" })
+    }
+}
 
 /// The threads that gangs recruit from.
 #[derive(Clone, Debug)]
 pub struct Threads {
-    pool: Option<Arc<ThreadPool>>,
+    source: Option<Source>,
     count: usize,
     /// How long helpers spin without work.
     linger: Duration,
@@ -33,22 +60,18 @@ impl Threads {
     /// `count` threads, the caller included; fewer if the system refuses them.
     pub fn new(count: usize) -> Threads {
         if count <= 1 {
-            return Threads { pool: None, count: 1, linger: LINGER };
+            return Threads { source: None, count: 1, linger: LINGER };
         }
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(count - 1)
-            .thread_name(|i| format!("mindir-{}", i + 1))
-            .build()
-            .map(Arc::new)
-            .ok();
-        let count = if pool.is_some() { count } else { 1 };
-        Threads { pool, count, linger: linger(count) }
+        let helpers = Helpers::new(count - 1, |(crew, seat): Call| crew.help(seat));
+        let source = helpers.ok().map(|helpers| Source::Helpers(Arc::new(helpers)));
+        let count = if source.is_some() { count } else { 1 };
+        Threads { source, count, linger: linger(count) }
     }
 
     /// Threads of `pool`, one of which the caller stands for; at most `most` of them.
     pub fn from_pool(pool: Arc<ThreadPool>, most: Option<usize>) -> Threads {
         let count = pool.current_num_threads().min(most.unwrap_or(usize::MAX));
-        Threads { pool: (count > 1).then_some(pool), count, linger: linger(count) }
+        Threads { source: (count > 1).then_some(Source::Pool(pool)), count, linger: linger(count) }
     }
 
     /// More threads are refused: each costs memory and time to start.
@@ -69,7 +92,8 @@ impl Threads {
 
     /// A gang for one caller at a time.
     pub fn gang(&self) -> Gang {
-        let crew = self.pool.as_ref().map(|pool| (Arc::new(Crew::new(self.count - 1, self.linger)), pool.clone()));
+        let crew = |source: &Source| (Arc::new(Crew::new(self.count - 1, self.linger)), source.clone());
+        let crew = self.source.as_ref().map(crew);
         Gang { crew, threads: self.count, epoch: 0 }
     }
 }
@@ -114,7 +138,7 @@ fn physical_cores() -> Option<usize> {
 /// A caller and its helpers.
 #[derive(Debug)]
 pub struct Gang {
-    crew: Option<(Arc<Crew>, Arc<ThreadPool>)>,
+    crew: Option<(Arc<Crew>, Source)>,
     threads: usize,
     epoch: u32,
 }
@@ -137,7 +161,7 @@ impl Gang {
 
     /// Calls helpers until there are `most`.
     fn call(&self, most: usize) {
-        let Some((crew, pool)) = &self.crew else { return };
+        let Some((crew, source)) = &self.crew else { return };
         let vacant = crew.vacant.load(Ordering::Relaxed);
         let mut wanted = most.min(crew.seats.len()).saturating_sub(crew.seats.len() - vacant);
         for seat in 0..crew.seats.len() {
@@ -147,8 +171,7 @@ impl Gang {
             if !crew.seats[seat].swap(true, Ordering::Acquire) {
                 crew.vacant.fetch_sub(1, Ordering::Relaxed);
                 wanted -= 1;
-                let crew = crew.clone();
-                pool.spawn(move || crew.help(seat));
+                source.call((crew.clone(), seat));
             }
         }
     }
@@ -410,11 +433,14 @@ mod tests {
         }
     }
 
+    /// An interpreter takes thousands of times as long.
+    const ROUNDS: usize = if cfg!(miri) { 5 } else { 200 };
+
     #[test]
     fn every_chunk_runs_once() {
         for threads in [1, 2, 3, 5] {
             let mut gang = Threads::new(threads).gang();
-            for chunks in (0..200).chain([1000]) {
+            for chunks in (0..ROUNDS).chain([5 * ROUNDS]) {
                 let counts: Vec<AtomicUsize> = (0..chunks).map(|_| AtomicUsize::new(0)).collect();
                 gang.parallel(chunks, |chunk, worker| {
                     assert!(worker < threads);
@@ -429,7 +455,7 @@ mod tests {
     fn workers_do_not_share_scratch() {
         let mut gang = Threads::new(4).gang();
         let mut scratch = vec![0usize; 4 * 8];
-        for _ in 0..100 {
+        for _ in 0..ROUNDS / 2 {
             gang.parallel_with(64, &mut scratch, |chunk, _, mine| {
                 mine.fill(chunk);
                 std::thread::yield_now();
@@ -450,6 +476,17 @@ mod tests {
             });
         }
         assert!(helped.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn helpers_come_from_a_pool_too() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let mut gang = Threads::from_pool(Arc::new(pool), None).gang();
+        let sum = AtomicUsize::new(0);
+        gang.parallel(10, |chunk, _| {
+            sum.fetch_add(chunk, Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 45);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod arena;
 mod cases;
 mod conv;
 mod copy;
+mod desk;
 pub mod epilogue;
 mod executable;
 mod fallback;

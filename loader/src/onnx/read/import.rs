@@ -187,9 +187,10 @@ impl Import {
 
     /// What is declared of result `id` of the model, whose dimensions have these names in the file.
     pub fn specify(&mut self, id: ValueId, ty: &Type, names: &[Dim]) {
-        let spec = ty.spec(|axis, length| match length {
-            Extent::Named(length) if self.called.contains_key(&length) => Dim::Named(self.called[&length].clone()),
-            _ => names.get(axis).cloned().unwrap_or(Dim::Unknown),
+        let called = |length| if let Extent::Named(length) = length { self.called.get(&length) } else { None };
+        let spec = ty.spec(|axis, length| match called(length) {
+            Some(name) => Dim::Named(name.clone()),
+            None => names.get(axis).cloned().unwrap_or(Dim::Unknown),
         });
         self.builder.specify(id, spec);
     }
