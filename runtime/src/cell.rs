@@ -63,7 +63,7 @@ impl GraphCell {
     /// let y = b.op("ReLU", [x.into()])?;
     /// let cell = GraphCell::new(b.finish(&[y]), Options { threads: Some(1), ..Options::default() })?;
     /// assert_eq!(cell.inputs()[0].spec.to_string(), "f32 [3]");
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl GraphCell {
     /// let cell = GraphCell::new(model, Options::default())?.with_cancel(token.clone());
     /// token.cancel(); // from any thread
     /// assert!(matches!(cell.run(&[Tensor::vector(&[0.0f32; 3])]), Err(mindir::Error::Limit { .. })));
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn with_cancel(self, token: CancelToken) -> GraphCell {
         GraphCell { cancel: Some(token), ..self }
@@ -206,7 +206,7 @@ impl GraphCell {
     /// let cell = GraphCell::new(model, Options::default())?;
     /// let y = cell.run(&[Tensor::vector(&[-1.0f32, 0.0, 2.0])])?;
     /// assert_eq!(y[0].view::<f32>()?, [0.0, 0.0, 2.0]);
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -232,14 +232,14 @@ impl GraphCell {
     /// use mindir::{GraphCell, Options, Tensor};
     ///
     /// let mut b = Builder::new("counter");
-    /// let count = b.param("count", Tensor::scalar(0i32));
-    /// let next = b.op("AssignAdd", [count.into(), b.constant(Tensor::scalar(1i32)).into()])?;
+    /// let (count, one) = (b.param("count", Tensor::scalar(0i32)), b.constant(Tensor::scalar(1i32)));
+    /// let next = b.op("AssignAdd", [count.into(), one.into()])?;
     /// let cell = GraphCell::new(b.finish(&[next]), Options::default())?;
     /// let (mut one, mut other) = (cell.new_state(), cell.new_state());
     /// cell.run_in(&mut one, &[])?;
     /// assert_eq!(cell.run_in(&mut one, &[])?[0].to_i64s()?, [2]);
     /// assert_eq!(cell.run_in(&mut other, &[])?[0].to_i64s()?, [1]);
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new_state(&self) -> State {
         State::new(self.inner.model.clone(), self.inner.params())
@@ -269,7 +269,7 @@ impl GraphCell {
     /// let cell = GraphCell::new(model, Options::default())?;
     /// let y = cell.run_named(&[("x", Tensor::vector(&[-1.0f32, 0.0, 2.0]))])?;
     /// assert_eq!(y[0].to_f64s()?, [0.0, 0.0, 2.0]);
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -307,7 +307,7 @@ impl GraphCell {
     ///     println!("{:?}", session.output::<f32>(0)?);
     /// }
     /// assert_eq!(session.output::<f32>(0)?, [1.0, 0.0, 3.0]);
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -336,7 +336,7 @@ impl GraphCell {
     /// for step in cell.plan(&facts)?.stages().iter().flat_map(|stage| &stage.steps) {
     ///     println!("{} by {}", step.path, step.kernel);
     /// }
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

@@ -124,11 +124,11 @@ pub fn load_within(source: Source, limits: &Limits) -> Result<Loaded, Error> {
 /// let mut b = Builder::new("net");
 /// let x = b.input("x", Spec::fixed(DType::F32, &[3]));
 /// let y = b.op("ReLU", [x.into()])?;
-/// # let folder = tempfile::tempdir().expect("a folder");
-/// # let path = folder.path().join("net.mindir");
+/// let path = std::env::temp_dir().join("example_of_export.mindir");
 /// mindir::export(&b.finish(&[y]), &path, &ExportOptions::default())?;
 /// assert_eq!(mindir::load(&path)?.entry().nodes[0].op_name(), "ReLU");
-/// # Ok::<(), mindir::Error>(())
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors

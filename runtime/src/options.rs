@@ -115,7 +115,7 @@ impl Options {
     /// let options = Options::default().with_pool(pool);
     /// let cells = [model.clone(), model].map(|model| GraphCell::new(model, options.clone()));
     /// assert!(cells.iter().all(Result::is_ok));
-    /// # Ok::<(), mindir::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn with_pool(self, pool: Arc<ThreadPool>) -> Options {

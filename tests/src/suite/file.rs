@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mindir_graph::graph::{Model, NodeKind};
+use mindir_graph::graph::{Model, NodeKind, ValueId};
+use mindir_graph::{Dim, Spec};
 
 /// Whether a model that was read again says what it said.
 ///
@@ -27,7 +28,10 @@ pub fn same_operators(model: &Model, back: &Model) -> Result<(), String> {
 /// What a model says besides what it computes; with its arguments where it states them.
 fn interface(model: &Model, stated: bool) -> String {
     let entry = model.entry();
-    let inputs: Vec<_> = entry.inputs.iter().map(|v| (&entry.value(*v).name, &entry.value(*v).spec)).collect();
+    // MindIR has no names for dimensions.
+    let dims = |spec: &Spec| spec.dims.as_ref().map(|dims| dims.iter().map(Dim::size).collect::<Vec<_>>());
+    let input = |v: &ValueId| (&entry.value(*v).name, entry.value(*v).spec.dtype, dims(&entry.value(*v).spec));
+    let inputs: Vec<_> = entry.inputs.iter().map(input).collect();
     let params: Vec<_> = model.params.iter().map(|p| (&p.name, p.mutable, p.tensor.fact())).collect();
     let arguments = stated.then_some(&entry.arguments);
     format!("{inputs:?} {arguments:?} {:?} {params:?} {:?}", entry.nest, model.origin.user_info)
