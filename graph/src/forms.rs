@@ -147,7 +147,7 @@ mod tests {
         drop(first);
         assert_eq!(*form(&t, "a", &[], 7), 7);
         let held = form(&t, "c", &[], 8);
-        assert_eq!(t.data().forms().len(), 1, "what nobody holds is forgotten");
+        assert_eq!(t.data().forms.len(), 1, "what nobody holds is forgotten");
         drop(held);
     }
 

@@ -1,15 +1,22 @@
 //! Dense tensors over shared bytes.
 
+mod convert;
+mod memory;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::bounds::{self, Exceeded, Reservation};
+use crate::bounds::{self, Exceeded};
 use crate::dtype::{DType, Element};
-use crate::forms::{self, Forms};
+use crate::forms;
 use crate::shape::{Fact, Shape, checked_count, shape};
+use convert::converted;
+pub(crate) use memory::Data;
+pub use memory::{Buffer, aligned_copy};
+use memory::{Owner, PIECE, list, owned};
 
 /// Why bytes do not make a tensor, or a tensor not the view that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,9 +66,6 @@ pub enum TensorError {
     Limit(#[from] Exceeded),
 }
 
-/// Bytes that are handled between two questions whether to stop.
-const PIECE: usize = 4 << 20;
-
 /// A dense row-major tensor. Cloning and reshaping share the elements, and with them what was made of them
 /// ([`Tensor::form`]).
 ///
@@ -71,137 +75,6 @@ pub struct Tensor {
     dtype: DType,
     shape: Shape,
     data: Arc<Data>,
-}
-
-/// The elements of tensors, with their forms.
-pub(crate) struct Data {
-    bytes: Bytes,
-    /// A copy of bytes that are misaligned, once somebody needs it.
-    aligned: OnceLock<Bytes>,
-    /// What `bytes` are of, if they were a [`Buffer`].
-    lines: Option<Arc<Owner<Line>>>,
-    forms: Forms,
-}
-
-impl Data {
-    fn new(bytes: Bytes) -> Arc<Data> {
-        Arc::new(Data { bytes, aligned: OnceLock::new(), lines: None, forms: Forms::default() })
-    }
-
-    fn of(lines: Arc<Owner<Line>>) -> Arc<Data> {
-        let bytes = Bytes::from_owner(Lines(lines.clone()));
-        Arc::new(Data { bytes, aligned: OnceLock::new(), lines: Some(lines), forms: Forms::default() })
-    }
-
-    #[cfg(test)]
-    pub fn forms(&self) -> &Forms {
-        &self.forms
-    }
-}
-
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-/// Elements, their length in bytes, and what they take of an account.
-struct Owner<T>(Vec<T>, usize, Reservation);
-
-impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
-    fn as_ref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.0)[..self.1]
-    }
-}
-
-/// The memory of a [`Buffer`], which its tensor holds too.
-struct Lines(Arc<Owner<Line>>);
-
-impl AsRef<[u8]> for Lines {
-    fn as_ref(&self) -> &[u8] {
-        (*self.0).as_ref()
-    }
-}
-
-/// A copy of `bytes` that starts at a multiple of 64.
-///
-/// # Errors
-/// [`TensorError::Limit`].
-pub fn aligned_copy(bytes: &[u8]) -> Result<Bytes, TensorError> {
-    let mut buffer = Buffer::new(bytes.len())?;
-    buffer.copy_from(bytes)?;
-    Ok(buffer.into_bytes())
-}
-
-/// An empty list with room for `len` elements.
-fn list<T>(len: usize) -> Result<Vec<T>, TensorError> {
-    let mut list = Vec::new();
-    list.try_reserve_exact(len).map_err(|_| Exceeded::system(len.saturating_mul(size_of::<T>())))?;
-    Ok(list)
-}
-
-/// `f` of every element.
-fn converted<T: Copy, U>(from: &[T], f: impl Fn(T) -> U) -> Result<Vec<U>, TensorError> {
-    let mut out = list(from.len())?;
-    for piece in from.chunks(PIECE / 8) {
-        bounds::check()?;
-        out.extend(piece.iter().map(|&x| f(x)));
-    }
-    Ok(out)
-}
-
-/// Writable memory that starts at a multiple of 64; becomes a [`Tensor`] without a copy.
-#[derive(Default)]
-pub struct Buffer {
-    lines: Vec<Line>,
-    len: usize,
-    reservation: Reservation,
-}
-
-impl Buffer {
-    /// `len` zero bytes.
-    ///
-    /// # Errors
-    /// [`TensorError::Limit`].
-    pub fn new(len: usize) -> Result<Buffer, TensorError> {
-        let reservation = bounds::reserve(len)?;
-        let all = len.div_ceil(64);
-        let mut lines = list(all)?;
-        while lines.len() < all {
-            bounds::check()?;
-            lines.resize(all.min(lines.len() + PIECE / 64), Line([0; 64]));
-        }
-        Ok(Buffer { lines, len, reservation })
-    }
-
-    /// Copies as many bytes as there are.
-    ///
-    /// # Errors
-    /// [`TensorError::Limit`] if the run is to stop before all are copied.
-    ///
-    /// # Panics
-    /// If `from` has another length.
-    pub fn copy_from(&mut self, from: &[u8]) -> Result<(), TensorError> {
-        assert_eq!(from.len(), self.len, "bytes of a buffer");
-        for (to, from) in self.bytes_mut().chunks_mut(PIECE).zip(from.chunks(PIECE)) {
-            bounds::check()?;
-            to.copy_from_slice(from);
-        }
-        Ok(())
-    }
-
-    /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
-    }
-
-    /// The bytes, to be written.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
-    }
-
-    /// The bytes, shared from now on.
-    pub fn into_bytes(self) -> Bytes {
-        Bytes::from_owner(Owner(self.lines, self.len, self.reservation))
-    }
 }
 
 impl Tensor {
@@ -223,42 +96,6 @@ impl Tensor {
     pub fn over(dtype: DType, dims: &[usize], bytes: Bytes) -> Result<Tensor, TensorError> {
         check(dtype, dims, &bytes)?;
         Ok(Tensor { dtype, shape: shape(dims), data: Data::new(bytes) })
-    }
-
-    /// A tensor of what `buffer` holds; [`Tensor::into_buffer`] gives the buffer back.
-    ///
-    /// # Errors
-    /// As [`Tensor::from_bytes`].
-    pub fn from_buffer(dtype: DType, dims: &[usize], buffer: Buffer) -> Result<Tensor, TensorError> {
-        check(dtype, dims, buffer.bytes())?;
-        Ok(Tensor {
-            dtype,
-            shape: shape(dims),
-            data: Data::of(Arc::new(Owner(buffer.lines, buffer.len, buffer.reservation))),
-        })
-    }
-
-    /// The buffer that the tensor was made of, to be written anew.
-    ///
-    /// # Errors
-    /// The tensor, if it was made of something else or somebody shares its elements.
-    pub fn into_buffer(self) -> Result<Buffer, Tensor> {
-        if self.data.lines.is_none() {
-            return Err(self);
-        }
-        let Tensor { dtype, shape, data } = self;
-        let data = match Arc::try_unwrap(data) {
-            Ok(data) => data,
-            Err(data) => return Err(Tensor { dtype, shape, data }),
-        };
-        let Data { bytes, lines, .. } = data;
-        let Some(lines) = lines else { return Err(Tensor { dtype, shape, data: Data::new(bytes) }) };
-        // The bytes hold the lines too.
-        drop(bytes);
-        match Arc::try_unwrap(lines) {
-            Ok(Owner(lines, len, reservation)) => Ok(Buffer { lines, len, reservation }),
-            Err(lines) => Err(Tensor { dtype, shape, data: Data::of(lines) }),
-        }
     }
 
     /// A tensor that owns `data`.
@@ -460,44 +297,6 @@ impl Tensor {
         bytemuck::try_cast_slice(bytes).map_err(|_| TensorError::DType { expected: T::DTYPE, found: self.dtype })
     }
 
-    /// Every element as `f64`; `bool` gives 0 and 1.
-    ///
-    /// # Errors
-    /// [`TensorError::DType`] for complex types.
-    pub fn to_f64s(&self) -> Result<Vec<f64>, TensorError> {
-        with_element!(self.dtype, T => converted(&self.elements::<T>()?, Element::to_f64),
-            complex => Err(TensorError::DType { expected: DType::F64, found: self.dtype }))
-    }
-
-    /// Whether no element is infinite or NaN; false for complex types.
-    pub fn is_finite(&self) -> bool {
-        with_element!(self.dtype, T => self.elements::<T>().is_ok_and(|v| v.iter().all(|&x| Element::to_f64(x).is_finite())),
-            complex => false)
-    }
-
-    /// Every element as `i64`: floats truncate, `bool` gives 0 and 1.
-    ///
-    /// # Errors
-    /// [`TensorError::DType`] for complex types.
-    pub fn to_i64s(&self) -> Result<Vec<i64>, TensorError> {
-        with_element!(self.dtype, T => converted(&self.elements::<T>()?, Element::to_i64),
-            complex => Err(TensorError::DType { expected: DType::I64, found: self.dtype }))
-    }
-
-    /// Every element as a whole number; `bool` gives 0 and 1.
-    ///
-    /// # Errors
-    /// [`TensorError::DType`] for types that are neither integers nor `bool`.
-    pub fn to_i128s(&self) -> Result<Vec<i128>, TensorError> {
-        if self.dtype == DType::U64 {
-            return Ok(self.elements::<u64>()?.iter().map(|&x| x.into()).collect());
-        }
-        if !self.dtype.is_int() && self.dtype != DType::Bool {
-            return Err(TensorError::DType { expected: DType::I64, found: self.dtype });
-        }
-        Ok(self.to_i64s()?.into_iter().map(i128::from).collect())
-    }
-
     /// The same elements with other dimensions.
     ///
     /// # Errors
@@ -506,93 +305,6 @@ impl Tensor {
         check_length(self.dtype, dims, self.bytes().len())?;
         Ok(Tensor { dtype: self.dtype, shape: shape(dims), data: self.data.clone() })
     }
-
-    /// The elements converted to `dtype`. From floats to integers truncates toward zero and saturates; between integers
-    /// wraps; to `bool` is `x != 0`.
-    ///
-    /// # Errors
-    /// [`TensorError::DType`] for complex types.
-    pub fn cast(&self, dtype: DType) -> Result<Tensor, TensorError> {
-        if dtype == self.dtype {
-            return Ok(self.clone());
-        }
-        let _room = bounds::reserve(self.count().saturating_mul(size_of::<f64>()))?;
-        let through_f64 =
-            !self.dtype.is_int() && self.dtype != DType::Bool || self.dtype == DType::U64 && dtype.is_float();
-        if through_f64 {
-            Tensor::from_f64s(dtype, &self.shape, &self.to_f64s()?)
-        } else {
-            Tensor::from_i64s(dtype, &self.shape, &self.to_i64s()?)
-        }
-    }
-
-    /// The elements converted to `dtype`, if it holds all of them: floats are rounded to other floats, but to no infinity;
-    /// every other conversion leaves the number as it is.
-    ///
-    /// # Errors
-    /// [`TensorError::Range`] naming the first element that `dtype` does not hold; [`TensorError::DType`] for complex types.
-    pub fn convert(&self, dtype: DType) -> Result<Tensor, TensorError> {
-        let converted = self.cast(dtype)?;
-        if dtype == self.dtype {
-            return Ok(converted);
-        }
-        let misfit = if self.dtype.is_float() && dtype.is_float() {
-            let pairs = self.to_f64s()?.into_iter().zip(converted.to_f64s()?);
-            pairs
-                .enumerate()
-                .find(|(_, (old, new))| old.is_finite() && !new.is_finite())
-                .map(|(i, (x, _))| (i, x.to_string()))
-        } else {
-            let mut pairs = self.numbers()?.into_iter().zip(converted.numbers()?).enumerate();
-            pairs.find(|(_, (old, new))| !old.equals(*new)).map(|(i, (x, _))| (i, x.to_string()))
-        };
-        match misfit {
-            Some((index, value)) => Err(TensorError::Range { index, value, dtype }),
-            None => Ok(converted),
-        }
-    }
-
-    fn numbers(&self) -> Result<Vec<Number>, TensorError> {
-        if self.dtype.is_float() {
-            return Ok(self.to_f64s()?.into_iter().map(Number::Float).collect());
-        }
-        Ok(self.to_i128s()?.into_iter().map(Number::Whole).collect())
-    }
-}
-
-/// An element of any real type.
-#[derive(Clone, Copy)]
-enum Number {
-    Whole(i128),
-    Float(f64),
-}
-
-impl Number {
-    /// Whether both are the same number.
-    fn equals(self, other: Number) -> bool {
-        match (self, other) {
-            (Number::Whole(a), Number::Whole(b)) => a == b,
-            (Number::Float(a), Number::Float(b)) => a == b,
-            // Whole numbers of tensors are below 2^64, where the conversion back is exact.
-            (Number::Whole(a), Number::Float(x)) | (Number::Float(x), Number::Whole(a)) => {
-                x.fract() == 0.0 && x as i128 == a
-            }
-        }
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Number::Whole(a) => a.fmt(f),
-            Number::Float(x) => x.fmt(f),
-        }
-    }
-}
-
-/// A copy of elements that exist already.
-fn owned<T: Element>(data: &[T]) -> Bytes {
-    Bytes::from_owner(Owner(data.to_vec(), size_of_val(data), Reservation::default()))
 }
 
 fn is_aligned(bytes: &[u8], dtype: DType) -> bool {
@@ -696,38 +408,5 @@ mod tests {
         let bad = TensorError::Bool { index: 2, value: 2 };
         assert_eq!(Tensor::from_bytes(DType::Bool, &[3], bytes.clone()).unwrap_err(), bad);
         assert!(matches!(Tensor::from_bytes(DType::U8, &[usize::MAX, 3], bytes), Err(TensorError::TooLarge(_))));
-    }
-
-    #[test]
-    fn casts_truncate_wrap_and_saturate() {
-        let t = Tensor::vector(&[-1.7f32, 300.0, 0.0]);
-        assert_eq!(t.cast(DType::I32).unwrap().view::<i32>().unwrap(), [-1, 300, 0]);
-        assert_eq!(t.cast(DType::Bool).unwrap().view::<u8>().unwrap(), [1, 1, 0]);
-        let i = Tensor::vector(&[300i32, -1]);
-        assert_eq!(i.cast(DType::U8).unwrap().view::<u8>().unwrap(), [44, 255]);
-    }
-
-    #[test]
-    fn conversions_keep_every_number() {
-        let wide = Tensor::vector(&[0.1f32, 65_504.0, f32::INFINITY, f32::NAN]);
-        assert_eq!(wide.convert(DType::F16).unwrap(), wide.cast(DType::F16).unwrap());
-        let whole = Tensor::vector(&[0i64, 1]);
-        for dtype in DType::ALL.into_iter().filter(|d| !d.is_complex()) {
-            assert_eq!(whole.convert(dtype).unwrap().convert(DType::I64).unwrap(), whole, "{dtype}");
-        }
-        let refused = |t: Tensor, dtype, text: &str| {
-            let TensorError::Range { index: 1, value, .. } = t.convert(dtype).unwrap_err() else { panic!("{t:?}") };
-            assert_eq!(value, text, "{t:?} {dtype}");
-        };
-        refused(Tensor::vector(&[1.0f32, 70_000.0]), DType::F16, "70000");
-        refused(Tensor::vector(&[255i64, 300]), DType::U8, "300");
-        refused(Tensor::vector(&[0u64, u64::MAX]), DType::I64, "18446744073709551615");
-        refused(Tensor::vector(&[1i32, -1]), DType::U64, "-1");
-        refused(Tensor::vector(&[1i32, 2]), DType::Bool, "2");
-        refused(Tensor::vector(&[0.0f32, 0.5]), DType::Bool, "0.5");
-        refused(Tensor::vector(&[2.0f32, 1.5]), DType::I32, "1.5");
-        refused(Tensor::vector(&[2.0f64, f64::NAN]), DType::I32, "NaN");
-        refused(Tensor::vector(&[0i32, 16_777_217]), DType::F32, "16777217");
-        refused(Tensor::vector(&[0u64, u64::MAX]), DType::F64, "18446744073709551615");
     }
 }
