@@ -308,7 +308,12 @@ impl ShapeArgs {
                 lengths.push((dim.clone(), length.trim().parse().map_err(none)?));
                 continue;
             }
-            let (at, dims) = named(text, ports)?;
+            let (at, dims) = named(text, ports).map_err(|e| match text.split_once('=') {
+                Some((given, _)) if matches!(called(given, ports), Ok(None)) => {
+                    wrong(format!("no input or dimension is called {}; the inputs are {}", name(given), list(ports)))
+                }
+                _ => e,
+            })?;
             let at = match at {
                 Some(at) => at,
                 None if ports.len() == 1 => 0,
@@ -328,7 +333,7 @@ impl ShapeArgs {
     /// The facts of all inputs: as given, else as exported.
     pub fn facts(&self, ports: &[Port]) -> Result<Vec<Fact>, Failure> {
         let given = self.given(ports)?;
-        ports.iter().zip(given).map(|(p, dims)| fact(p, dims.as_deref())).collect()
+        ports.iter().zip(given).map(|(p, dims)| fact(p, dims.as_deref(), ports)).collect()
     }
 }
 
@@ -344,11 +349,8 @@ fn dimension<'a>(text: &'a str, ports: &[Port]) -> Result<Option<(Dim, &'a str)>
 /// Gives dimensions of an input the lengths that their names have.
 fn resize(dims: &mut Option<Vec<Dim>>, port: &Port, lengths: &[(Dim, usize)]) -> Result<(), Failure> {
     let declared = port.spec.dims.as_deref().unwrap_or_default();
-    for (axis, (dim, length)) in declared
-        .iter()
-        .enumerate()
-        .flat_map(|(axis, d)| lengths.iter().filter(move |(dim, _)| dim == d).map(move |given| (axis, given)))
-    {
+    for (axis, wanted) in declared.iter().enumerate() {
+        let Some((dim, length)) = lengths.iter().find(|(dim, _)| dim == wanted) else { continue };
         let own = dims.get_or_insert_with(|| declared.to_vec());
         match own.get_mut(axis) {
             Some(Dim::Known(n)) if n != length => {
@@ -362,23 +364,34 @@ fn resize(dims: &mut Option<Vec<Dim>>, port: &Port, lengths: &[(Dim, usize)]) ->
     Ok(())
 }
 
-/// The fact of an input with these dimensions, or with those that the file declares.
-pub fn fact(port: &Port, dims: Option<&[Dim]>) -> Result<Fact, Failure> {
+/// The fact of an input, one of `ports`, with these dimensions, or with those that the file declares.
+pub fn fact(port: &Port, dims: Option<&[Dim]>, ports: &[Port]) -> Result<Fact, Failure> {
     let missing = |what: &str, hint: &str| {
         Failure::Usage(format!("input {} {}: the {what} is not known{hint}", name(&port.name), port.spec))
     };
     let dtype = port.spec.dtype.ok_or_else(|| missing("element type", ""))?;
     let dims = dims.or(port.spec.dims.as_deref());
     let sizes: Option<Vec<usize>> = dims.and_then(|dims| dims.iter().map(Dim::size).collect());
-    let open: Vec<&Dim> = dims.unwrap_or_default().iter().filter(|d| d.size().is_none()).collect();
+    let mut open: Vec<&Dim> = Vec::new();
+    for dim in dims.unwrap_or_default().iter().filter(|d| d.size().is_none()) {
+        if !open.contains(&dim) {
+            open.push(dim);
+        }
+    }
     let hint = match open.as_slice() {
-        [Dim::Named(_), ..] if !open.contains(&&Dim::Unknown) => {
+        // An input takes precedence over a dimension of its name.
+        [Dim::Named(_), ..] if open.iter().all(|dim| is_own_name(dim, ports)) => {
             let flags: Vec<String> = open.iter().map(|dim| format!("--shape {dim}=…")).collect();
             format!("; give {}", flags.join(" "))
         }
         _ => format!("; give --shape {}=…", name(&port.name)),
     };
     Ok(Fact::new(dtype, &sizes.ok_or_else(|| missing("shape", &hint))?))
+}
+
+/// Whether a dimension has a name that no input has.
+fn is_own_name(dim: &Dim, ports: &[Port]) -> bool {
+    matches!(dim, Dim::Named(name) if !ports.iter().any(|port| means(name, port)))
 }
 
 fn dimensions(text: &str) -> Result<Vec<usize>, String> {

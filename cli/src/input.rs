@@ -215,7 +215,8 @@ impl Slots<'_> {
     fn set(&mut self, at: usize, source: Source, from: String) -> Result<(), Failure> {
         let array = match source {
             Source::Fill(fill) => {
-                let fact = args::fact(&self.ports[at], self.shapes[at].as_deref())?;
+                let dims = self.spec(at).dims.map(|dims| dims.iter().map(|dim| self.known(dim)).collect::<Vec<_>>());
+                let fact = args::fact(&self.ports[at], dims.as_deref(), self.ports)?;
                 self.limits.fits(&fact)?;
                 let tensor = fill.tensor(&fact, at)?;
                 return self.put(at, tensor, &from);
@@ -273,6 +274,16 @@ impl Slots<'_> {
         };
         let tensor = made.map_err(|e| self.explain(at, &paths, &e))?;
         self.put(at, tensor, &paths.join(", "))
+    }
+
+    /// The length that a dimension of this name has in an input that is there, if there is one.
+    fn known(&self, dim: &Dim) -> Dim {
+        let there = self.ports.iter().zip(&self.tensors).filter_map(|(port, t)| Some((port, t.as_ref()?)));
+        let mut lengths = there.flat_map(|(port, t)| port.spec.dims.iter().flatten().zip(t.shape()));
+        match lengths.find(|(own, _)| *own == dim && matches!(dim, Dim::Named(_))) {
+            Some((_, length)) => Dim::Known(*length),
+            None => dim.clone(),
+        }
     }
 
     /// What input `at` declares, with the shape that was given.

@@ -1,5 +1,6 @@
 //! Made-up inputs.
 
+use mindir::random::SplitMix;
 use mindir::{DType, Error, Fact, Limit, Tensor};
 
 use crate::failure::Failure;
@@ -36,7 +37,7 @@ impl Fill {
             Fill::Random(seed) => {
                 let mut bits = SplitMix(seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let mut other = SplitMix(bits.0);
-                filled(fact, count, |_| bits.normal(), |_| (other.next() >> 63) as i64)
+                filled(fact, count, |_| bits.normal(), |_| (other.bits() >> 63) as i64)
             }
         }
     }
@@ -76,25 +77,6 @@ fn complex(fact: &Fact, count: usize, mut float: impl FnMut(usize) -> f64) -> Re
     let values: Vec<f64> = (0..2 * count).map(|i| if i % 2 == 0 { float(i / 2) } else { 0.0 }).collect();
     let flat = Tensor::from_f64s(part, &[2 * count], &values)?;
     Tensor::from_bytes(fact.dtype, &fact.shape, flat.bytes().clone())
-}
-
-/// Steele, Lea and Flood's generator: the same numbers on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// The sum of four even distributions, scaled to deviation 1.
-    fn normal(&mut self) -> f64 {
-        let bits = self.next();
-        let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xffff).sum();
-        (sum as f64 / 65_535.0 - 2.0) * 3f64.sqrt()
-    }
 }
 
 #[cfg(test)]

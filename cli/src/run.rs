@@ -148,10 +148,12 @@ impl Run {
     }
 }
 
-/// Names for results in a file: those that people gave them, if no two are the same, else numbers.
+/// Names for results in a file: those that people gave them, if no two are the same to readers of archives, which end names
+/// at a zero; else numbers.
 fn keys(model: &Model, names: &[String]) -> Vec<String> {
     let given = matches!(model.origin.format, Format::Onnx { .. });
-    if given && names.iter().collect::<HashSet<_>>().len() == names.len() {
+    let differ = names.iter().collect::<HashSet<_>>().len() == names.len() && !names.iter().any(|n| n.contains('\0'));
+    if given && differ {
         return names.to_vec();
     }
     (0..names.len()).map(|i| format!("out_{i}")).collect()

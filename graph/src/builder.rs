@@ -142,9 +142,18 @@ impl Builder {
         }
     }
 
-    /// Whether [`rename`](Self::rename) may give a value of the current graph another name.
-    pub fn takes_name(&self, v: ValueId) -> bool {
-        matches!(self.graph.value(v).def, Def::Node | Def::Const(_))
+    /// The name of a value of the current graph.
+    pub fn name(&self, v: ValueId) -> &str {
+        &self.graph.value(v).name
+    }
+
+    /// The values of the current graph that get along with another name, in files too: constants, and what is all that a node
+    /// gives.
+    pub fn nameable(&self) -> HashSet<ValueId> {
+        let only = |node: &Node| if let [only] = node.outputs.as_slice() { Some(*only) } else { None };
+        let is_constant = |id: &ValueId| matches!(self.graph.value(*id).def, Def::Const(_));
+        let constants = (0..self.graph.values.len() as u32).map(ValueId).filter(is_constant);
+        self.graph.nodes.iter().filter_map(only).chain(constants).collect()
     }
 
     /// Gives results of nodes and constants of the current graph other names. A value that has the name already gets the old

@@ -18,6 +18,7 @@ pub mod ops;
 pub mod passes;
 pub mod preprocess;
 mod printable;
+pub mod random;
 mod shape;
 pub mod task;
 mod tensor;

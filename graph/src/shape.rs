@@ -111,10 +111,17 @@ impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Dim::Known(n) => write!(f, "{n}"),
-            Dim::Named(name) => Printable(name).fmt(f),
+            Dim::Named(name) if is_plain(name) => f.write_str(name),
+            Dim::Named(name) => write!(f, "\"{}\"", Printable(name)),
             Dim::Unknown => f.write_str("?"),
         }
     }
+}
+
+/// Whether a name among dimensions is taken for nothing else.
+fn is_plain(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':' | '+' | '*');
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inner) && name.len() <= 64
 }
 
 /// What a file declares about a value: element type and dimensions, each possibly unknown.

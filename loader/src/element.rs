@@ -155,6 +155,11 @@ impl Display for ElementType {
     }
 }
 
+/// Whether `bytes` can be seen as elements of the given alignment. Nothing has to be aligned in an empty slice.
+pub(crate) fn is_aligned(bytes: &[u8], align: usize) -> bool {
+    bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(align)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

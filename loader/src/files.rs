@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use mindir_graph::Buffer;
 
-use crate::{align::AlignedBuffer, error::FileFault, map};
+use crate::{error::FileFault, map};
 
 /// Ending of the graph file of a split model, before which its name stands.
 pub(crate) const GRAPH_ENDING: &str = "_graph.mindir";
@@ -257,9 +258,9 @@ pub(crate) fn contents(file: &File, access: Access) -> io::Result<Bytes> {
 
 fn read(mut file: &File, len: u64) -> io::Result<Bytes> {
     let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    let mut buffer = AlignedBuffer::zeroed(len).ok_or(io::ErrorKind::OutOfMemory)?;
-    file.read_exact(buffer.as_mut())?;
-    Ok(buffer.into())
+    let mut buffer = Buffer::new(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    file.read_exact(buffer.bytes_mut())?;
+    Ok(buffer.into_bytes())
 }
 
 #[cfg(test)]

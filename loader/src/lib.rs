@@ -17,7 +17,6 @@
 
 #[cfg(feature = "air")]
 pub mod air;
-mod align;
 #[cfg(any(feature = "npy", feature = "torch"))]
 mod archive;
 pub mod ckpt;

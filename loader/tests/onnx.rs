@@ -630,6 +630,33 @@ fn names_of_dimensions_and_results_are_kept() {
     assert_eq!(shown(&back), names.map(|text| text.replace("batch", "?").replace("two", "?")));
 }
 
+#[test]
+fn results_keep_names_whatever_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = changed(|g| {
+        g.node = vec![
+            NodeProto { attribute: Vec::new(), ..node("Split", &["x"], &["a", "b", "c"]) },
+            node("Neg", &["x"], &["output_1"]),
+            node("Identity", &["w"], &["v"]),
+        ];
+        // Results of one node, an input, a weight, and a name that might be made up for one that has none.
+        g.output = ["b", "x", "a", "w", "v", "output_1"].map(|name| value(name, &[-1, -1])).to_vec();
+    });
+    let model = model.unwrap();
+    let names = |model: &Model| {
+        let entry = model.entry();
+        entry.outputs.iter().map(|id| entry.value(*id).name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&model), ["b", "x", "a", "w", "v", "output_1"]);
+    onnx::export(&model, folder.path().join("net.onnx"), &Default::default()).unwrap();
+    let back = mindir_loader::load(folder.path().join("net.onnx")).unwrap().model;
+    // A result that is an input has another name than the input in ONNX files.
+    assert_eq!(names(&back), ["b", "output_1_1", "a", "output_3", "v", "output_1"]);
+    mindir_loader::mindir::export(&model, folder.path().join("net.mindir"), &Default::default()).unwrap();
+    let back = mindir_loader::load(folder.path().join("net.mindir")).unwrap().model;
+    assert_eq!(names(&back), ["b", "x", "a", "w", "v", "output_1"]);
+}
+
 /// `y = x · w`, with weights of 2 KiB.
 fn product() -> Model {
     let mut b = Builder::new("product");

@@ -46,7 +46,7 @@ pub use mindir_graph::lower::NodeError;
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
-    preprocess, task,
+    preprocess, random, task,
 };
 pub use mindir_graph::{op, op_enum};
 pub use mindir_kernels::device;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mindir::graph::Model;
-use mindir::{Error, GraphCell, Port, Tensor};
+use mindir::{Dim, Error, GraphCell, Port, Tensor};
 use serde::Serialize;
 
 use crate::args::{self, DeviceArgs, ModelArg, duration, threads};
@@ -282,7 +282,7 @@ impl Bench {
             return self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits);
         };
         let mut ports = cell.inputs();
-        ports.iter_mut().try_for_each(|p| resize(p, batch))?;
+        resize(&mut ports, batch)?;
         let tensors = self.inputs.tensors(&ports, cell.model().picture(), fill, &self.device.limits)?;
         let given = ports.iter().zip(&tensors).find(|(_, t)| t.shape().first() != Some(&batch));
         if let Some((port, tensor)) = given {
@@ -324,11 +324,17 @@ impl Bench {
     }
 }
 
-/// Replaces the first dimension of an input.
-fn resize(port: &mut Port, batch: usize) -> Result<(), Failure> {
-    let text = format!("--batch: input {} {} has no first dimension", name(&port.name), port.spec);
-    let first = port.spec.dims.as_mut().and_then(|d| d.first_mut());
-    *first.ok_or(Failure::Usage(text))? = mindir::Dim::Known(batch);
+/// Replaces the first dimension of every input, and all that have its name.
+fn resize(ports: &mut [Port], batch: usize) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    for port in ports.iter_mut() {
+        let text = format!("--batch: input {} {} has no first dimension", name(&port.name), port.spec);
+        let first = port.spec.dims.as_mut().and_then(|d| d.first_mut());
+        let first = std::mem::replace(first.ok_or(Failure::Usage(text))?, Dim::Known(batch));
+        names.extend(matches!(first, Dim::Named(_)).then_some(first));
+    }
+    let dims = ports.iter_mut().flat_map(|port| port.spec.dims.iter_mut().flatten());
+    dims.filter(|dim| names.contains(dim)).for_each(|dim| *dim = Dim::Known(batch));
     Ok(())
 }
 

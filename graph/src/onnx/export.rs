@@ -71,12 +71,17 @@ pub struct Exported {
 pub(super) struct Inputs {
     pub kinds: Vec<Kind>,
     names: Vec<String>,
+    /// Names that the model gives dimensions of inputs and results.
+    declared: HashSet<String>,
 }
 
 impl Inputs {
     fn new(model: &Model) -> Result<Inputs, ExportError> {
         let graph = model.entry();
-        let mut inputs = Inputs { kinds: Vec::new(), names: Vec::new() };
+        let specs = graph.inputs.iter().chain(&graph.outputs).map(|id| &graph.value(*id).spec);
+        let named =
+            specs.flat_map(|spec| (0..spec.dims.as_ref().map_or(0, |d| d.len())).map(move |axis| name_of(spec, axis)));
+        let mut inputs = Inputs { kinds: Vec::new(), names: Vec::new(), declared: named.flatten().collect() };
         for &id in &graph.inputs {
             let value = graph.value(id);
             let missing = |what: &str| ExportError::Input { name: value.name.to_string(), what: what.into() };
@@ -106,9 +111,9 @@ impl Inputs {
         kind.dims.iter().enumerate().map(dim).collect()
     }
 
-    /// `wish`, or a name like it that no open dimension of an input has.
+    /// `wish`, or a name like it that no dimension has.
     fn another(&self, wish: String) -> String {
-        let taken = |name: &String| self.names.contains(name);
+        let taken = |name: &String| self.declared.contains(name) || self.names.contains(name);
         let others = (1..).map(|n| format!("{wish}_{n}"));
         std::iter::once(wish.clone()).chain(others).find(|name| !taken(name)).unwrap_or(wish)
     }
@@ -176,17 +181,21 @@ fn output_names(model: &Model) -> Vec<String> {
     let wanted: HashSet<ValueId> = graph.outputs.iter().copied().collect();
     let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().map(move |id| (*id, node)));
     let makers: HashMap<ValueId, &Node> = made.filter(|(id, _)| wanted.contains(id)).collect();
-    let mut taken = HashSet::new();
-    let name = |(i, id): (usize, &ValueId)| {
+    let mut named = HashSet::new();
+    let given = |id: &ValueId| {
         let name = &*graph.value(*id).name;
-        let given = makers.get(id).is_some_and(|node| !model.is_numbered(name, node.op_name()));
-        match (given && taken.insert(*id), graph.outputs.len()) {
-            (true, _) => short(model, name).to_string(),
-            (false, 1) => "output".into(),
-            (false, _) => format!("output_{i}"),
-        }
+        let is_given = makers.get(id).is_some_and(|node| !model.is_numbered(name, node.op_name()));
+        (is_given && named.insert(*id)).then(|| short(model, name).to_string())
     };
-    graph.outputs.iter().enumerate().map(name).collect()
+    let given: Vec<Option<String>> = graph.outputs.iter().map(given).collect();
+    let inputs = graph.inputs.iter().map(|id| short(model, &graph.value(*id).name).to_string());
+    let taken: HashSet<String> = given.iter().flatten().cloned().chain(inputs).collect();
+    let made_up = |i: usize| {
+        let wish = if graph.outputs.len() == 1 { "output".into() } else { format!("output_{i}") };
+        let others = (1..).map(|n| format!("{wish}_{n}"));
+        std::iter::once(wish.clone()).chain(others).find(|name| !taken.contains(name)).unwrap_or(wish)
+    };
+    given.iter().enumerate().map(|(i, name)| name.clone().unwrap_or_else(|| made_up(i))).collect()
 }
 
 /// A name for every value: inputs and parameters keep theirs.

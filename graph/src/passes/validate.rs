@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{Notes, PASSES, Pass, check};
+use crate::random::SplitMix;
 use crate::task::{Source, Task, TaskGraph, TaskNode, V};
 use crate::{DType, Fact, OpError, Tensor, TensorError};
 
@@ -164,7 +165,7 @@ impl Contents {
     }
 
     fn with(graph: &TaskGraph, seed: u64, special: bool) -> Contents {
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers(SplitMix(seed));
         let inputs = graph.inputs.iter().map(|v| numbers.tensor(graph.fact(*v), special)).collect();
         let variables = graph.values.iter().filter_map(|value| match value.source {
             Source::Variable(p) => Some((p, numbers.tensor(&value.fact, special))),
@@ -175,15 +176,11 @@ impl Contents {
 }
 
 /// A stream of numbers that look random.
-struct Numbers(u64);
+struct Numbers(SplitMix);
 
 impl Numbers {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ x >> 31) % n
+        self.0.below(n)
     }
 
     fn tensor(&mut self, fact: &Fact, special: bool) -> Tensor {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mindir_graph::task::Task;
-use mindir_graph::{DType, Fact, Tensor};
+use mindir_graph::{Buffer, DType, Fact, Tensor};
 
 use super::{CpuDevice, Isa, Threads};
 use crate::device::{Device, Offer, Place, Stage, Step, TaskView, Weights};
@@ -141,23 +141,6 @@ fn in_place(case: &Case, isa: Isa, want: &[Vec<u8>]) -> Vec<String> {
     bad
 }
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-struct Buffer(Vec<Line>, usize);
-
-impl Buffer {
-    fn new(bytes: usize) -> Buffer {
-        Buffer(vec![Line([0xff; 64]); bytes.div_ceil(64)], bytes)
-    }
-    fn bytes(&mut self) -> &mut [u8] {
-        let flat = self.0.as_mut_ptr().cast::<u8>();
-        // SAFETY: the lines are that many bytes.
-        unsafe { std::slice::from_raw_parts_mut(flat, self.1) }
-    }
-}
-
 /// Runs a case twice in one session, with the first result in the memory of operand `over` if there is one. Gives the results
 /// and the kernel's name.
 fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<u8>>, String), String> {
@@ -185,20 +168,20 @@ fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<
     if offer(case, device)?.kernel != kernel {
         return Err(format!("built {kernel}, which was not offered"));
     }
-    let mut ins: Vec<Buffer> = given.iter().map(|t| Buffer::new(t.bytes().len())).collect();
-    let mut outs: Vec<Buffer> = case.outs.iter().map(|f| Buffer::new(f.bytes())).collect();
+    let mut ins: Vec<Buffer> = given.iter().map(|t| Buffer::new(t.bytes().len()).unwrap()).collect();
+    let mut outs: Vec<Buffer> = case.outs.iter().map(|f| Buffer::new(f.bytes()).unwrap()).collect();
     let mut run = program.session();
     for _ in 0..2 {
-        ins.iter_mut().zip(&given).for_each(|(b, t)| b.bytes().copy_from_slice(t.bytes()));
-        outs.iter_mut().for_each(|b| b.bytes().fill(0xff));
+        ins.iter_mut().zip(&given).for_each(|(b, t)| b.bytes_mut().copy_from_slice(t.bytes()));
+        outs.iter_mut().for_each(|b| b.bytes_mut().fill(0xff));
         if let Some(i) = over {
-            outs[0].bytes().copy_from_slice(case.ins[i].bytes());
+            outs[0].bytes_mut().copy_from_slice(case.ins[i].bytes());
         }
-        let ins: Vec<&[u8]> = ins.iter_mut().map(|b| &*b.bytes()).collect();
-        let mut outs: Vec<&mut [u8]> = outs.iter_mut().map(Buffer::bytes).collect();
+        let ins: Vec<&[u8]> = ins.iter().map(Buffer::bytes).collect();
+        let mut outs: Vec<&mut [u8]> = outs.iter_mut().map(Buffer::bytes_mut).collect();
         run.run(&ins, &mut outs).map_err(|e| e.to_string())?;
     }
-    Ok((outs.iter_mut().map(|b| b.bytes().to_vec()).collect(), kernel))
+    Ok((outs.iter().map(|b| b.bytes().to_vec()).collect(), kernel))
 }
 
 fn compare(case: &Case, got: &[Vec<u8>], want: &[Tensor]) -> Option<String> {

@@ -2,13 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 use indexmap::{IndexMap, map::Entry};
-use mindir_graph::{DType, Element, Tensor, bf16, f16, graph::Param};
+use mindir_graph::{Buffer, DType, Element, Tensor, bf16, f16, graph::Param};
 use smallvec::{SmallVec, smallvec};
 
 use super::EntryFault;
 use crate::{
-    align::{AlignedBuffer, is_aligned},
-    element::ElementType,
+    element::{ElementType, is_aligned},
     error::TensorFault,
     map::release,
     mindir::tensor::product,
@@ -394,15 +393,15 @@ fn count<T: Element>(tensor: &Tensor, is_right: impl Fn(T) -> bool) -> usize {
 
 /// An aligned copy of the parts, which are released one after the other.
 fn copy(parts: &[Bytes], len: usize) -> Option<Bytes> {
-    let mut buffer = AlignedBuffer::zeroed(len)?;
-    let mut rest = buffer.as_mut();
+    let mut buffer = Buffer::new(len).ok()?;
+    let mut rest = buffer.bytes_mut();
     for part in parts {
         let (here, after) = rest.split_at_mut_checked(part.len())?;
         here.copy_from_slice(part);
         release(part);
         rest = after;
     }
-    Some(buffer.into())
+    Some(buffer.into_bytes())
 }
 
 #[cfg(test)]

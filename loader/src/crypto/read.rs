@@ -1,6 +1,7 @@
 //! Encrypted bytes to contents.
 
 use bytes::Bytes;
+use mindir_graph::Buffer;
 
 use super::{
     block::{Block, Blocks},
@@ -9,7 +10,7 @@ use super::{
     key::Key,
     write::Encryption,
 };
-use crate::{align::AlignedBuffer, foreign::Cipher};
+use crate::foreign::Cipher;
 
 /// How to read encrypted files.
 #[derive(Clone, Debug)]
@@ -48,13 +49,13 @@ impl Decryption {
             self.cipher(&block)?;
             total += block.cipher_bytes.len();
         }
-        let mut buffer = AlignedBuffer::zeroed(total).ok_or(CryptoFault::Memory(total as u64))?;
+        let mut buffer = Buffer::new(total).map_err(|_| CryptoFault::Memory(total as u64))?;
         let mut len = 0;
         for block in Blocks::of(bytes) {
-            let into = buffer.as_mut().get_mut(len..).unwrap_or_default();
+            let into = buffer.bytes_mut().get_mut(len..).unwrap_or_default();
             len += self.open(&block?, into)?;
         }
-        Ok(Bytes::from(buffer).slice(..len))
+        Ok(buffer.into_bytes().slice(..len))
     }
 
     /// Decrypts one block to the start of `into`, and returns the length of its contents.

@@ -10,8 +10,8 @@ use super::{
     tensor::{Facts, check_description},
 };
 use crate::{
-    align::is_aligned,
     crypto::{CryptoFault, Decryption},
+    element::is_aligned,
     error::{ExternalFault, FileFault, LoadError, TensorFault},
     files::{DataFiles, check_location},
     limits::Limits,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mindir_graph::graph::Model;
+use mindir_graph::random::SplitMix;
 use mindir_graph::{DType, Dim, Fact, Tensor};
 
 use crate::machine::Isa;
@@ -115,28 +116,21 @@ enum Kind {
 
 fn made(kind: Kind, facts: &[Fact], seed: u64) -> Result<Set, Error> {
     let name = if kind == Kind::Special { "special" } else { "random" };
-    let mut numbers = Numbers(seed.wrapping_mul(0xd134_2543_de82_ef95));
+    let mut numbers = Numbers(SplitMix(seed.wrapping_mul(0xd134_2543_de82_ef95)));
     let inputs = facts.iter().map(|fact| numbers.tensor(kind, fact)).collect::<Result<_, Error>>()?;
     Ok(Set { name: format!("{name} {seed}"), inputs })
 }
 
-/// Steele, Lea and Flood's generator: the same numbers on every machine.
-struct Numbers(u64);
+/// What inputs are made of.
+struct Numbers(SplitMix);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn tensor(&mut self, kind: Kind, fact: &Fact) -> Result<Tensor, Error> {
         let count = fact.count();
         let tensor = match fact.dtype {
             DType::C64 | DType::C128 => {
                 let part = if fact.dtype == DType::C64 { DType::F32 } else { DType::F64 };
-                let parts: Vec<f64> = (0..2 * count).map(|_| self.normal()).collect();
+                let parts: Vec<f64> = (0..2 * count).map(|_| self.0.normal()).collect();
                 let flat = Tensor::from_f64s(part, &[2 * count], &parts)?;
                 Tensor::from_bytes(fact.dtype, &fact.shape, flat.bytes().clone())?
             }
@@ -146,7 +140,7 @@ impl Numbers {
             }
             dtype => {
                 let below = if kind == Kind::Wide && dtype != DType::Bool { 8 } else { 2 };
-                let data: Vec<i64> = (0..count).map(|_| (self.next() >> 32) as i64 % below).collect();
+                let data: Vec<i64> = (0..count).map(|_| (self.0.bits() >> 32) as i64 % below).collect();
                 Tensor::from_i64s(dtype, &fact.shape, &data)?
             }
         };
@@ -161,16 +155,9 @@ impl Numbers {
             _ => f64::from_bits(1),
         };
         let special = [-0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, smallest, -smallest];
-        match self.next() {
+        match self.0.bits() {
             bits if kind == Kind::Special && bits % 40 == 0 => special[(bits >> 32) as usize % special.len()],
-            _ => self.normal(),
+            _ => self.0.normal(),
         }
-    }
-
-    /// The sum of four even distributions, scaled to deviation 1.
-    fn normal(&mut self) -> f64 {
-        let bits = self.next();
-        let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xffff).sum();
-        (sum as f64 / 65_535.0 - 2.0) * 3f64.sqrt()
     }
 }

@@ -8,23 +8,21 @@ pub mod tasks;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use mindir_graph::random::SplitMix;
+
 /// A stream of choices, the same for the same seed.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SplitMix);
 
 impl Random {
     /// The stream of a seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))
+        Random(SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)))
     }
 
     /// A number below `n`; 0 if `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ x >> 31) % (n as u64).max(1)) as usize
+        self.0.below(n as u64) as usize
     }
 
     /// A number from `low` to `high`, both included.

@@ -27,8 +27,8 @@ impl Patches<'_> {
         Some(flat(self.x.shape(), &[i[0], i[1], y, x]))
     }
 
-    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`. The operand may have
-    /// got its dimensions from the operator.
+    /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`. Value `x.v` may still have
+    /// other dimensions than `x`; it is reshaped.
     pub fn lower(&self, b: &mut Lowering, order: [usize; 6]) -> Result<V, OpError> {
         let dims = self.dims()?;
         let ordered: Vec<usize> = order.iter().map(|&d| dims[d]).collect();
@@ -83,13 +83,13 @@ impl Columns {
         x: Operand,
         mode: PadMode,
         [kernel, stride, dilation]: [(&str, &Ints); 3],
-        padding: &[i64],
+        (pads_name, padding): (&str, &[i64]),
         order: [usize; 6],
         merged: impl FnOnce([usize; 6]) -> Vec<usize>,
     ) -> Result<Columns, OpError> {
         let [kernel, stride, dilation] =
             [kernel, stride, dilation].map(|(name, v)| spatial::<2>(v, Format::Nchw, name));
-        let (kernel, stride, dilation, pads) = (kernel?, stride?, dilation?, pads::<2>(padding, "padding")?);
+        let (kernel, stride, dilation, pads) = (kernel?, stride?, dilation?, pads::<2>(padding, pads_name)?);
         ensure!(x.rank() == 4, "expected [n, c, h, w], found {}", x.fact);
         let window = |d: usize| Window::new(mode, x.shape()[d + 2], kernel[d], stride[d], dilation[d], pads[d]);
         let windows = [window(0)?, window(1)?];
@@ -142,7 +142,7 @@ impl Planned for Im2Col {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let geometry = [("ksizes", &self.ksizes), ("strides", &self.strides), ("dilations", &self.dilations)];
         let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| vec![n, c, kh * kw, oh * ow];
-        Columns::new(self.x.clone(), self.padding_mode, geometry, &self.pads, [0, 1, 2, 3, 4, 5], merged)
+        Columns::new(self.x.clone(), self.padding_mode, geometry, ("pads", &self.pads), [0, 1, 2, 3, 4, 5], merged)
     }
 
     fn cases() -> Vec<Case> {
@@ -175,7 +175,7 @@ impl Planned for Im2ColExt {
         }
         let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| [n, c * kh * kw, oh * ow][usize::from(single)..].to_vec();
         let x = reshaped(&self.input, self.input.v, &dims)?;
-        Columns::new(x, PadMode::Pad, geometry, &self.padding, [0, 1, 2, 3, 4, 5], merged)
+        Columns::new(x, PadMode::Pad, geometry, ("padding", &self.padding), [0, 1, 2, 3, 4, 5], merged)
     }
 
     fn cases() -> Vec<Case> {
@@ -203,7 +203,7 @@ impl Planned for ExtractImagePatches {
         ensure!(matches!(self.padding, PadMode::Same | PadMode::Valid), "expected padding same or valid");
         let geometry = [("ksizes", &self.ksizes), ("strides", &self.strides), ("rates", &self.rates)];
         let merged = |[n, kh, kw, c, oh, ow]: [usize; 6]| vec![n, kh * kw * c, oh, ow];
-        Columns::new(self.input_x.clone(), self.padding, geometry, &[], [0, 2, 3, 1, 4, 5], merged)
+        Columns::new(self.input_x.clone(), self.padding, geometry, ("padding", &[]), [0, 2, 3, 1, 4, 5], merged)
     }
 
     fn cases() -> Vec<Case> {

@@ -95,7 +95,7 @@ impl Product<'_> {
         Ok(e.cast(y, wide, dtype))
     }
 
-    /// As a value; its operands may have got their dimensions from the operator.
+    /// As a value. The values of its operands may still have other dimensions than the operands; they are reshaped.
     pub fn value(&self, b: &mut Lowering) -> Result<V, OpError> {
         let fact = self.fact()?;
         if self.dims()?.k == 0 || fact.count() == 0 {

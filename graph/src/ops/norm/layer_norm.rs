@@ -1,3 +1,4 @@
+use crate::bounds::Pulse;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
 use crate::ops::conv::grouped::check_groups;
@@ -111,9 +112,10 @@ impl Rows<'_> {
     /// The normalised elements, before the parameters; mean and spread of each row.
     fn normalised(&self) -> Result<[Vec<f64>; 3], OpError> {
         let (x, [_, row]) = (self.x.f64s()?, self.facts()?);
-        let cols = count(&self.x.shape()[self.axis..]);
+        let (cols, mut pulse) = (count(&self.x.shape()[self.axis..]), Pulse::default());
         let (mut normal, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
         for values in x.chunks(cols.max(1)) {
+            pulse.turns(values.len())?;
             let n = values.len() as f64;
             let mean = if self.kind == NormKind::Layer { values.iter().sum::<f64>() / n } else { 0.0 };
             let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
@@ -517,7 +519,7 @@ op! {
 impl Planned for InstanceNorm {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, weight, bias) = (&self.input_x, Some(&self.gamma), Some(&self.beta));
-        let groups = x.shape().get(1).copied().unwrap_or(0);
+        let groups = x.dims().get(1).copied().flatten().unwrap_or(0);
         let (spread, stats) = (Spread::Variance, DType::F32);
         Ok(Groups { x, groups, weight, bias, eps: self.epsilon, spread, stats, flat: true })
     }

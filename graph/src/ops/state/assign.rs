@@ -88,7 +88,8 @@ struct Written<'a, P> {
 impl<P: Plan> Plan for Written<'_, P> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, y) = (&self.x.fact, self.new.infer()?);
-        ensure!(y.len() == 1 && y[0].shape == x.shape, "expected a result of shape {:?}, found {y:?}", x.shape);
+        let found = y.first().ok_or_else(|| OpError::Invalid("it computes nothing".into()))?;
+        ensure!(found.shape == x.shape, "expected a result of shape {:?}, found {found}", x.shape);
         Ok(vec![Fact::clone(x)])
     }
 

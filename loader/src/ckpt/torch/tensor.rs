@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use mindir_graph::Buffer;
 use smallvec::SmallVec;
 
-use crate::{align::AlignedBuffer, ckpt::Array, element::ElementType, error::TensorFault};
+use crate::{ckpt::Array, element::ElementType, error::TensorFault};
 
 /// Numbers in a file of the archive.
 pub(super) struct Storage {
@@ -86,9 +87,9 @@ impl View {
             let start = if self.count == 0 { 0 } else { self.offset * size };
             return Array::new(self.element, &self.dims, storage.slice(start..start + self.len()));
         }
-        let mut buffer = AlignedBuffer::zeroed(self.len()).ok_or(TensorFault::Memory(self.len() as u64))?;
+        let mut buffer = Buffer::new(self.len()).map_err(|_| TensorFault::Memory(self.len() as u64))?;
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.dims.len());
-        for into in buffer.as_mut().chunks_exact_mut(size) {
+        for into in buffer.bytes_mut().chunks_exact_mut(size) {
             let at = index.iter().zip(&self.strides).fold(self.offset, |at, (i, stride)| at + i * stride) * size;
             into.copy_from_slice(storage.get(at..at + size).ok_or(TensorFault::Overflow)?);
             for (i, dim) in index.iter_mut().zip(&self.dims).rev() {
@@ -99,6 +100,6 @@ impl View {
                 *i = 0;
             }
         }
-        Array::new(self.element, &self.dims, buffer.into())
+        Array::new(self.element, &self.dims, buffer.into_bytes())
     }
 }

@@ -71,6 +71,11 @@ struct Derivation {
     results: Range<usize>,
 }
 
+/// An open dimension that may have a name.
+fn called(name: Option<Arc<str>>) -> Dim {
+    name.map_or(Dim::Unknown, Dim::Named)
+}
+
 /// The model under construction.
 pub(super) struct Import {
     pub builder: Builder,
@@ -173,25 +178,23 @@ impl Import {
         Val { source: Source::Value(id), ty: self.name_lengths(ty), known: None, elements: None }
     }
 
-    /// An input of the model, whose dimensions have these names in the file.
-    pub fn input(&mut self, name: &str, ty: Type, names: &[Dim]) -> Val {
-        let id = self.builder.input(name, ty.spec(|axis, _| names.get(axis).cloned().unwrap_or(Dim::Unknown)));
+    /// An input of the current graph, whose dimensions have these names in the file.
+    pub fn input(&mut self, name: &str, ty: Type, names: &[Option<Arc<str>>]) -> Val {
+        let id = self.builder.input(name, ty.spec(|axis, _| called(names.get(axis).cloned().flatten())));
         let val = self.unknown(id, ty);
         for (length, name) in val.ty.dims.iter().flatten().zip(names) {
-            if let (Extent::Named(length), Dim::Named(name)) = (length, name) {
+            if let (Extent::Named(length), Some(name)) = (length, name) {
                 self.called.insert(*length, name.clone());
             }
         }
         val
     }
 
-    /// What is declared of result `id` of the model, whose dimensions have these names in the file.
-    pub fn specify(&mut self, id: ValueId, ty: &Type, names: &[Dim]) {
-        let called = |length| if let Extent::Named(length) = length { self.called.get(&length) } else { None };
-        let spec = ty.spec(|axis, length| match called(length) {
-            Some(name) => Dim::Named(name.clone()),
-            None => names.get(axis).cloned().unwrap_or(Dim::Unknown),
-        });
+    /// What is declared of result `id` of the model, whose dimensions have these names in the file if it has as many.
+    pub fn specify(&mut self, id: ValueId, ty: &Type, names: &[Option<Arc<str>>]) {
+        let names = if ty.dims.as_ref().is_some_and(|dims| dims.len() == names.len()) { names } else { &[] };
+        let own = |length| if let Extent::Named(length) = length { self.called.get(&length).cloned() } else { None };
+        let spec = ty.spec(|axis, length| called(own(length).or_else(|| names.get(axis).cloned().flatten())));
         self.builder.specify(id, spec);
     }
 

@@ -1,9 +1,10 @@
 //! The walk over an ONNX graph's nodes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use mindir_graph::{
-    DType, Dim, Tensor,
+    DType, Tensor,
     builder::Builder,
     graph::{Format, Model, Origin},
     onnx::from_data_type,
@@ -70,14 +71,11 @@ fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<Type, Problem> {
     Ok(ty)
 }
 
-/// The dimensions of an input or result as the file declares them.
-fn dims_of(value: &ValueInfoProto) -> Vec<Dim> {
+/// The names that the file gives the dimensions of an input or result.
+fn names_of(value: &ValueInfoProto) -> Vec<Option<Arc<str>>> {
     let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let dim = |d: &DimensionProto| match d.dim_param.as_deref() {
-        Some(name) if !name.is_empty() => Dim::Named(name.into()),
-        _ => Dim::from(d.dim_value.and_then(|n| usize::try_from(n).ok())),
-    };
-    tensor.and_then(|t| t.shape.as_ref()).map_or(Vec::new(), |shape| shape.dim.iter().map(dim).collect())
+    let name = |d: &DimensionProto| d.dim_param.as_deref().filter(|name| !name.is_empty()).map(Arc::from);
+    tensor.and_then(|t| t.shape.as_ref()).map_or(Vec::new(), |shape| shape.dim.iter().map(name).collect())
 }
 
 /// Checks that a result of element type `dtype` may be declared so.
@@ -160,7 +158,7 @@ impl<'a> Attempt<'a> {
                 continue;
             }
             let ty = declared(value, limits.max_rank).map_err(|e| e.of(format_args!("input {}", Printable(&name))))?;
-            let val = import.input(&name, ty, &dims_of(value));
+            let val = import.input(&name, ty, &names_of(value));
             if values.insert(name.clone(), val).is_some() {
                 return Err(Problem::Damaged(format!("two inputs are called {}", Printable(&name))));
             }
@@ -243,18 +241,25 @@ impl<'a> Attempt<'a> {
     }
 
     fn finish(mut self, graph: &GraphProto) -> Result<Model, Problem> {
-        let (mut outputs, mut names, mut named) = (Vec::new(), Vec::new(), HashSet::new());
+        self.import.builder.scope("");
+        let mut results = Vec::with_capacity(graph.output.len());
         for value in &graph.output {
             let name = value.name.as_deref().unwrap_or_default();
             let val = self.values.get(name).cloned();
             let missing = || Problem::Damaged(format!("there is no value for result {}", Printable(name)));
             let val = val.ok_or_else(missing)?;
             check_declared(value, val.dtype()).map_err(|e| e.of(format_args!("result {}", Printable(name))))?;
-            let mut id = self.import.value(&val);
-            if !named.insert(id) || !self.import.builder.takes_name(id) {
+            results.push((value, name, self.import.value(&val), val.ty));
+        }
+        let nameable = self.import.builder.nameable();
+        let (mut outputs, mut names, mut given) = (Vec::new(), Vec::new(), HashMap::new());
+        for (value, name, mut id, ty) in results {
+            // What has another name, or is one of several results, gets a node that has this one.
+            let has_name = self.import.builder.name(id) == name;
+            if *given.entry(id).or_insert(name) != name || !(has_name || nameable.contains(&id)) {
                 id = self.import.builder.op("Identity", [id.into()]).map_err(|e| e.to_string())?;
             }
-            self.import.specify(id, &val.ty, &dims_of(value));
+            self.import.specify(id, &ty, &names_of(value));
             outputs.push(id);
             names.push((id, name));
         }

@@ -7,8 +7,7 @@ use mindir_graph::{DType, Tensor, onnx::from_data_type};
 use mindir_proto::onnx::{DataLocation, GraphProto, TensorProto};
 
 use crate::{
-    align::is_aligned,
-    element::ElementType,
+    element::{ElementType, is_aligned},
     error::{ExternalFault, FileFault, LoadError, TensorFault},
     files::{DataFiles, check_location},
     limits::Limits,
