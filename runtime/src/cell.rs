@@ -90,6 +90,7 @@ impl GraphCell {
     }
 
     /// The same cell, whose runs, plans and sessions end with [`Error::Limit`] once `token` is cancelled.
+    ///
     /// ```
     /// # use mindir::{CancelToken, GraphCell, Options, Tensor};
     /// # use mindir::builder::Builder;
@@ -227,6 +228,7 @@ impl GraphCell {
     }
 
     /// The parameters as they are now, for a conversation of its own.
+    ///
     /// ```
     /// use mindir::builder::Builder;
     /// use mindir::{GraphCell, Options, Tensor};

@@ -102,6 +102,7 @@ impl Options {
 
     /// These options with threads of `pool` on the CPU, one of which the caller stands for; no more than [`Options::threads`]
     /// work for one run. Any number of cells may share a pool. A run that finds it busy works with the threads that are free.
+    ///
     /// ```
     /// # use std::sync::Arc;
     /// # use mindir::{GraphCell, Options};

@@ -90,7 +90,7 @@ struct FileReport {
 struct PortReport {
     name: String,
     dtype: Option<&'static str>,
-    /// All `null` for any rank.
+    /// `null` if the rank is open.
     shape: Option<Vec<Length>>,
     #[serde(skip)]
     text: String,

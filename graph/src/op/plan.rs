@@ -5,7 +5,7 @@ use crate::onnx::{Emit, Forms};
 use crate::task::Lowering;
 use crate::{Fact, OpError, Tensor};
 
-/// The usual way to write a [`Rule`]: valid arguments make a [`Plan`], from which all else follows. Operators that differ in
+/// The usual way to write a [`Rule`]: the arguments make a [`Plan`], from which all else follows. Operators that differ in
 /// their arguments only share one.
 pub trait Planned: Signature {
     /// As [`Rule::EFFECT`].
@@ -15,7 +15,7 @@ pub trait Planned: Signature {
     /// As [`Rule::UNDO`].
     const UNDO: Option<Undo> = None;
 
-    /// What it computes, of valid arguments.
+    /// What it computes. Wrong arguments are refused here or by [`Plan::infer`].
     ///
     /// # Errors
     /// As [`Rule::infer`].

@@ -160,8 +160,8 @@ fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<
     };
     let inputs = given.iter().map(|t| t.fact()).collect();
     let stage = Stage { steps: vec![step], inputs, outputs: case.outs.clone(), ..Stage::default() };
-    let program = stage.build(device, &Weights::default()).map_err(|e| e.to_string())?;
-    let kernel = program.kernels().remove(0).to_string();
+    let executable = stage.build(device, &Weights::default()).map_err(|e| e.to_string())?;
+    let kernel = executable.kernels().remove(0).to_string();
     if case.fast && (kernel == "host" || kernel.starts_with("plain")) {
         return Err(format!("has no kernel but {kernel}"));
     }
@@ -170,7 +170,7 @@ fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<
     }
     let mut ins: Vec<Buffer> = given.iter().map(|t| Buffer::new(t.bytes().len()).unwrap()).collect();
     let mut outs: Vec<Buffer> = case.outs.iter().map(|f| Buffer::new(f.bytes()).unwrap()).collect();
-    let mut run = program.session();
+    let mut run = executable.session();
     for _ in 0..2 {
         ins.iter_mut().zip(&given).for_each(|(b, t)| b.bytes_mut().copy_from_slice(t.bytes()));
         outs.iter_mut().for_each(|b| b.bytes_mut().fill(0xff));

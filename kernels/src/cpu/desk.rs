@@ -5,6 +5,9 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+/// Calls for each helper that may wait at one time without a larger queue, which stays: so many gangs as share the helpers.
+const ROOM: usize = 16;
+
 /// Calls that nobody has taken yet.
 struct Calls<T> {
     waiting: VecDeque<T>,
@@ -48,7 +51,7 @@ impl<T: Send + 'static> Helpers<T> {
     /// # Errors
     /// If the system refuses a thread.
     pub fn new(count: usize, take: fn(T)) -> io::Result<Helpers<T>> {
-        let calls = Calls { waiting: VecDeque::with_capacity(4 * count), closed: false };
+        let calls = Calls { waiting: VecDeque::with_capacity(ROOM * count), closed: false };
         let helpers = Helpers { desk: Arc::new(Desk { calls: Mutex::new(calls), called: Condvar::new() }) };
         for i in 0..count {
             let desk = helpers.desk.clone();

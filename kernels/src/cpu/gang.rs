@@ -1,7 +1,7 @@
 //! Threads that share the chunks of a step.
 //!
-//! A [`Gang`] is the caller and helpers that it borrows from threads of its own kind or from a rayon pool. Helpers arrive when
-//! they can, spin for a short while between parallel regions and go back when nothing comes; the caller never waits for a helper
+//! A [`Gang`] is the caller and helpers that it borrows, from threads that only help (`desk.rs`) or from a rayon pool. Helpers
+//! arrive when they can, spin for a short while between parallel regions and go back when nothing comes; the caller never waits for a helper
 //! that has not arrived. Which thread takes which chunk is left to chance, so chunks must not depend on each other.
 
 use std::any::Any;

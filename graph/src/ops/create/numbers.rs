@@ -206,13 +206,13 @@ constant! {
 }
 
 /// The element of `value` everywhere, as `dtype`. `dims` is the first argument.
-struct Spread<'a> {
+struct Filled<'a> {
     dims: &'a Late<Ints>,
     value: &'a Operand,
     dtype: DType,
 }
 
-impl Plan for Spread<'_> {
+impl Plan for Filled<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         real(self.value)?;
         ensure!(self.value.count() == 1, "expected one value, found {}", self.value.fact);
@@ -252,7 +252,7 @@ macro_rules! spread {
             fn plan(&self) -> Result<impl Plan, OpError> {
                 let explicit: Option<DType> = [$(self.$dtype,)? None][0];
                 let dtype = explicit.unwrap_or(self.$value.dtype());
-                Ok(Spread { dims: &self.$shape, value: &self.$value, dtype })
+                Ok(Filled { dims: &self.$shape, value: &self.$value, dtype })
             }
 
             fn cases() -> Vec<Case> {

@@ -6,7 +6,7 @@ use crate::op::{Case, Number as Factor, Operand, Rule};
 use crate::ops::kit::indices::{each_index, flat};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
-use crate::{DType, Fact, OpError, Shape, Tensor, broadcast_strides, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, op};
 
 op! {
     /// `input` plus `alpha` times the slices of `source` along `dim`, each added to the slice that `index` names. Numbers.
@@ -27,8 +27,8 @@ impl IndexAddExt {
         let mut want = x.fact.shape.clone();
         want[axis] = self.index.count();
         ensure!(self.index.rank() <= 1, "expected a vector of indices, found {}", self.index.fact);
-        let fits = source.shape() == want.as_slice()
-            || source.rank() == 1 && crate::broadcast(source.shape(), &want).is_some();
+        let fits =
+            source.shape() == want.as_slice() || source.rank() == 1 && broadcast(source.shape(), &want).is_some();
         ensure!(fits, "expected a source of {:?}, found {}", want.as_slice(), source.fact);
         Ok(axis)
     }

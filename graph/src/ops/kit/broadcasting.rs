@@ -2,7 +2,7 @@
 
 use crate::bounds::{self, Pulse};
 use crate::op::Operand;
-use crate::task::{Lowering, Program, Reg, Scalar, V};
+use crate::task::{Instr, Lowering, Program, Reg, Scalar, V};
 use crate::{
     DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, checked_count, dense_strides, ensure,
 };
@@ -151,7 +151,7 @@ pub(in crate::ops) fn emit(
     let r = f(&mut p, &regs);
     let r = p.cast(r, out);
     if r + 1 != p.instrs.len() {
-        p.push(crate::task::Instr::Cast(r), out);
+        p.push(Instr::Cast(r), out);
     }
     b.elementwise(p, &ins, &xs.iter().map(|x| x.0.v).collect::<Vec<_>>())
 }
@@ -160,7 +160,7 @@ pub(in crate::ops) fn emit(
 pub(in crate::ops) fn number(p: &mut Program, x: Scalar, dtype: DType) -> Reg {
     match x {
         Scalar::Float(x) => p.constant(x, dtype),
-        Scalar::Int(x) => p.push(crate::task::Instr::Int(x), dtype),
+        Scalar::Int(x) => p.push(Instr::Int(x), dtype),
     }
 }
 

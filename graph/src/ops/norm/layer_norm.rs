@@ -333,7 +333,7 @@ impl Planned for RmsNorm {
 
 /// Normalisation of groups of neighbouring channels (dimension 1) of each sample of `x`, with a weight and a bias for each
 /// channel.
-struct Groups<'a> {
+struct ChannelGroups<'a> {
     x: &'a Operand,
     groups: usize,
     weight: Option<&'a Operand>,
@@ -346,7 +346,7 @@ struct Groups<'a> {
     flat: bool,
 }
 
-impl Groups<'_> {
+impl ChannelGroups<'_> {
     /// Batch, groups, and elements of a group.
     fn dims(&self) -> Result<[usize; 3], OpError> {
         let (x, groups) = (self.x, self.groups);
@@ -384,7 +384,7 @@ impl Groups<'_> {
     }
 }
 
-impl Plan for Groups<'_> {
+impl Plan for ChannelGroups<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let stats = Fact { dtype: self.stats, shape: self.stat_dims()? };
         Ok(vec![self.x.fact.clone(), stats.clone(), stats])
@@ -485,7 +485,7 @@ impl Planned for GroupNorm {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, groups, spread) = (&self.input, size(self.num_groups, "num_groups")?, Spread::InverseDeviation);
         let (weight, bias) = (self.weight.as_ref(), self.bias.as_ref());
-        Ok(Groups { x, groups, weight, bias, eps: self.eps, spread, stats: x.dtype(), flat: false })
+        Ok(ChannelGroups { x, groups, weight, bias, eps: self.eps, spread, stats: x.dtype(), flat: false })
     }
 
     fn cases() -> Vec<Case> {
@@ -521,7 +521,7 @@ impl Planned for InstanceNorm {
         let (x, weight, bias) = (&self.input_x, Some(&self.gamma), Some(&self.beta));
         let groups = x.dims().get(1).copied().flatten().unwrap_or(0);
         let (spread, stats) = (Spread::Variance, DType::F32);
-        Ok(Groups { x, groups, weight, bias, eps: self.epsilon, spread, stats, flat: true })
+        Ok(ChannelGroups { x, groups, weight, bias, eps: self.epsilon, spread, stats, flat: true })
     }
 
     fn cases() -> Vec<Case> {

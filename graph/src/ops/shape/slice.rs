@@ -1,5 +1,5 @@
 use super::cut::Cut;
-use crate::onnx::{Edge, Emit, Forms, NoForm};
+use crate::onnx::{Edge, Emit, Forms, NoForm, to_i64};
 use crate::op::{Case, Ints, Late, Operand, Plan, Planned};
 use crate::ops::index::gather::place;
 use crate::ops::kit::indices::size;
@@ -166,7 +166,7 @@ impl Planned for ReverseV2 {
         }
         let all = |v: i64| vec![v; axes.len()];
         let [start, end, step] = [-1, i64::MIN, -1].map(|v| e.vector(&all(v)));
-        let axes = e.vector(&crate::onnx::to_i64(&axes));
+        let axes = e.vector(&to_i64(&axes));
         Ok(Some(vec![e.op("Slice", &[x, start, end, axes, step])]))
     }
 

@@ -1,22 +1,10 @@
 use super::cut::Cut;
-use crate::onnx::{Edge, Emit, Forms, NoForm, no_form, to_i64};
-use crate::op::{Case, Ints, Operand, Plan, Planned};
+use crate::onnx::{Emit, Forms, no_form, to_i64};
+use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
-use crate::{DType, OpError, ensure, op};
-
-/// One range after the other along a dimension.
-fn cuts<'a>(x: &'a Operand, axis: usize, lengths: &[usize]) -> Result<Vec<Cut<'a>>, OpError> {
-    let mut at = 0usize;
-    let mut out = Vec::with_capacity(lengths.len());
-    for &len in lengths {
-        out.push(Cut::range(x, axis, at, len)?);
-        at += len;
-    }
-    let whole = at == x.shape()[axis];
-    ensure!(whole, "parts of {lengths:?} elements do not add up to dimension {axis} of {}", x.fact);
-    Ok(out)
-}
+use crate::task::Lowering;
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// Lengths of parts of `part` elements, the last one shorter.
 fn parts_of(len: usize, part: usize) -> Vec<usize> {
@@ -26,25 +14,62 @@ fn parts_of(len: usize, part: usize) -> Vec<usize> {
     (0..len.div_ceil(part)).map(|i| part.min(len - i * part)).collect()
 }
 
-/// Parts of `x` as `Split`; equal ones need no lengths.
-fn parts(
-    e: &mut Emit,
-    x: &Operand,
+/// Consecutive parts of `x` along dimension `axis`, of the lengths that `lengths` gives for its length.
+struct Parts<'a, F> {
+    x: &'a Operand,
     axis: usize,
+    /// The number of parts, if they are equally long.
     equal: Option<i64>,
-    lengths: impl FnOnce(usize) -> Result<Vec<usize>, OpError>,
-) -> Result<Vec<Edge>, NoForm> {
-    let edge = e.edge(x)?;
-    match (x.dims()[axis], equal) {
-        (Some(len), _) => Ok(e.split(edge, axis, &to_i64(&lengths(len)?))),
-        (None, Some(n)) => {
-            let mut attrs = vec![("axis", (axis as i64).into())];
-            if e.opset() >= 18 {
-                attrs.push(("num_outputs", n.into()));
-            }
-            Ok(e.op_n("Split", &[Some(edge)], attrs, size(n, "output_num")?))
+    lengths: F,
+}
+
+impl<'a, F: Fn(usize) -> Result<Vec<usize>, OpError>> Parts<'a, F> {
+    fn new(x: &'a Operand, axis: i64, equal: Option<i64>, lengths: F) -> Result<Self, OpError> {
+        Ok(Parts { x, axis: x.axis(axis)?, equal, lengths })
+    }
+
+    fn cuts(&self) -> Result<Vec<Cut<'a>>, OpError> {
+        let Parts { x, axis, .. } = *self;
+        let lengths = (self.lengths)(x.shape()[axis])?;
+        let mut at = 0usize;
+        let mut out = Vec::with_capacity(lengths.len());
+        for &len in &lengths {
+            out.push(Cut::range(x, axis, at, len)?);
+            at += len;
         }
-        (None, None) => no_form("it splits a dimension that is open"),
+        let whole = at == x.shape()[axis];
+        ensure!(whole, "parts of {lengths:?} elements do not add up to dimension {axis} of {}", x.fact);
+        Ok(out)
+    }
+}
+
+impl<F: Fn(usize) -> Result<Vec<usize>, OpError>> Plan for Parts<'_, F> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        self.cuts()?.infer()
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        self.cuts()?.reference()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        self.cuts()?.lower(b)
+    }
+
+    /// `Split`; equal parts need no lengths.
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let (edge, axis) = (e.edge(self.x)?, self.axis);
+        match (self.x.dims()[axis], self.equal) {
+            (Some(len), _) => Ok(Some(e.split(edge, axis, &to_i64(&(self.lengths)(len)?)))),
+            (None, Some(n)) => {
+                let mut attrs = vec![("axis", (axis as i64).into())];
+                if e.opset() >= 18 {
+                    attrs.push(("num_outputs", n.into()));
+                }
+                Ok(Some(e.op_n("Split", &[Some(edge)], attrs, size(n, "output_num")?)))
+            }
+            (None, None) => no_form("it splits a dimension that is open"),
+        }
     }
 }
 
@@ -53,23 +78,13 @@ op! {
     Split { input_x ["x"]: Operand, axis: i64 = 0, output_num: i64 = 1 } -> Tuple
 }
 
-impl Split {
-    fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
-        let n = size(self.output_num, "output_num")?;
-        ensure!(n > 0 && len.is_multiple_of(n), "cannot split {len} elements into {n} equal parts");
-        Ok(vec![len / n; n])
-    }
-}
-
 impl Planned for Split {
     fn plan(&self) -> Result<impl Plan, OpError> {
-        let axis = self.input_x.axis(self.axis)?;
-        cuts(&self.input_x, axis, &self.lengths(self.input_x.shape()[axis])?)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let axis = self.input_x.axis(self.axis)?;
-        parts(e, &self.input_x, axis, Some(self.output_num), |len| self.lengths(len)).map(Some)
+        Parts::new(&self.input_x, self.axis, Some(self.output_num), |len| {
+            let n = size(self.output_num, "output_num")?;
+            ensure!(n > 0 && len.is_multiple_of(n), "cannot split {len} elements into {n} equal parts");
+            Ok(vec![len / n; n])
+        })
     }
 
     fn cases() -> Vec<Case> {
@@ -86,23 +101,13 @@ op! {
     SplitTensor, aliases [view "SplitTensorView"] { input: Operand, split_size: i64, dim: i64 = 0 } -> Tuple
 }
 
-impl SplitTensor {
-    fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
-        let part = size(self.split_size, "split_size")?;
-        ensure!(part > 0, "expected a positive split_size, found 0");
-        Ok(parts_of(len, part))
-    }
-}
-
 impl Planned for SplitTensor {
     fn plan(&self) -> Result<impl Plan, OpError> {
-        let axis = self.input.axis(self.dim)?;
-        cuts(&self.input, axis, &self.lengths(self.input.shape()[axis])?)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let axis = self.input.axis(self.dim)?;
-        parts(e, &self.input, axis, None, |len| self.lengths(len)).map(Some)
+        Parts::new(&self.input, self.dim, None, |len| {
+            let part = size(self.split_size, "split_size")?;
+            ensure!(part > 0, "expected a positive split_size, found 0");
+            Ok(parts_of(len, part))
+        })
     }
 
     fn cases() -> Vec<Case> {
@@ -122,21 +127,9 @@ op! {
     } -> Tuple
 }
 
-impl SplitWithSize {
-    fn lengths(&self, _len: usize) -> Result<Vec<usize>, OpError> {
-        sizes(&self.split_size, "split_size")
-    }
-}
-
 impl Planned for SplitWithSize {
     fn plan(&self) -> Result<impl Plan, OpError> {
-        let axis = self.input.axis(self.dim)?;
-        cuts(&self.input, axis, &self.lengths(self.input.shape()[axis])?)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let axis = self.input.axis(self.dim)?;
-        parts(e, &self.input, axis, None, |len| self.lengths(len)).map(Some)
+        Parts::new(&self.input, self.dim, None, |_| sizes(&self.split_size, "split_size"))
     }
 
     fn cases() -> Vec<Case> {
@@ -152,23 +145,13 @@ op! {
     Chunk, aliases [view "ChunkView"] { input: Operand, chunks: i64, dim: i64 = 0 } -> Tuple
 }
 
-impl Chunk {
-    fn lengths(&self, len: usize) -> Result<Vec<usize>, OpError> {
-        let n = size(self.chunks, "chunks")?;
-        ensure!(n > 0, "expected a positive number of chunks, found 0");
-        Ok(if len == 0 { vec![0; n] } else { parts_of(len, len.div_ceil(n)) })
-    }
-}
-
 impl Planned for Chunk {
     fn plan(&self) -> Result<impl Plan, OpError> {
-        let axis = self.input.axis(self.dim)?;
-        cuts(&self.input, axis, &self.lengths(self.input.shape()[axis])?)
-    }
-
-    fn onnx(&self, e: &mut Emit) -> Forms {
-        let axis = self.input.axis(self.dim)?;
-        parts(e, &self.input, axis, None, |len| self.lengths(len)).map(Some)
+        Parts::new(&self.input, self.dim, None, |len| {
+            let n = size(self.chunks, "chunks")?;
+            ensure!(n > 0, "expected a positive number of chunks, found 0");
+            Ok(if len == 0 { vec![0; n] } else { parts_of(len, len.div_ceil(n)) })
+        })
     }
 
     fn cases() -> Vec<Case> {
@@ -197,7 +180,7 @@ impl Planned for Unstack {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let axis = self.input_x.axis(self.axis)?;
-        let slices = parts(e, &self.input_x, axis, None, |len| Ok(vec![1; len]))?;
+        let slices = Parts::new(&self.input_x, self.axis, None, |len| Ok(vec![1; len]))?.onnx(e)?.unwrap_or_default();
         Ok(Some(slices.into_iter().map(|x| e.squeeze(x, &[axis as i64])).collect()))
     }
 

@@ -6,14 +6,14 @@ use crate::task::{Lowering, Part};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
 
 /// `x` with dimension `dims[d]` repeated `repeats[d]` times: `whole`, or else every element.
-struct Repeated<'a> {
+struct Tiled<'a> {
     x: &'a Operand,
     dims: Shape,
     repeats: Shape,
     whole: bool,
 }
 
-impl Repeated<'_> {
+impl Tiled<'_> {
     /// Dimensions of the result.
     fn result(&self) -> Result<Shape, OpError> {
         let product = |(&d, &r): (&usize, &usize)| d.checked_mul(r);
@@ -22,7 +22,7 @@ impl Repeated<'_> {
     }
 }
 
-impl Plan for Repeated<'_> {
+impl Plan for Tiled<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: self.result()? }])
     }
@@ -74,7 +74,7 @@ impl Planned for Tile {
         let fill = |values: &[usize]| -> Shape {
             std::iter::repeat_n(1, rank - values.len()).chain(values.iter().copied()).collect()
         };
-        Ok(Repeated { x: &self.input, dims: fill(self.input.shape()), repeats: fill(&repeats), whole: true })
+        Ok(Tiled { x: &self.input, dims: fill(self.input.shape()), repeats: fill(&repeats), whole: true })
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -112,7 +112,7 @@ impl Planned for RepeatInterleaveInt {
         };
         let mut repeats = Shape::from_elem(1, dims.len());
         repeats[self.dim.map_or(Ok(0), |d| self.input.axis(d))?] = times;
-        Ok(Repeated { x: &self.input, dims, repeats, whole: false })
+        Ok(Tiled { x: &self.input, dims, repeats, whole: false })
     }
 
     fn cases() -> Vec<Case> {

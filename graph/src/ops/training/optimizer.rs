@@ -13,7 +13,21 @@ type Definition = Box<dyn Fn(&[f64]) -> f64>;
 type Steps = Box<dyn Fn(&mut Program, &[Reg]) -> Reg>;
 
 /// One new tensor: what it replaces, its definition, and its program over all operands.
-struct Update<'a>(&'a Operand, Definition, Steps);
+struct Update<'a> {
+    old: &'a Operand,
+    definition: Definition,
+    program: Steps,
+}
+
+impl<'a> Update<'a> {
+    fn new(
+        old: &'a Operand,
+        definition: impl Fn(&[f64]) -> f64 + 'static,
+        program: impl Fn(&mut Program, &[Reg]) -> Reg + 'static,
+    ) -> Self {
+        Update { old, definition: Box::new(definition), program: Box::new(program) }
+    }
+}
 
 /// A step over tensors of one shape and `numbers`: the new contents of the tensors that it writes.
 struct Step<'a> {
@@ -25,8 +39,8 @@ struct Step<'a> {
 
 impl Plan for Step<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let first = self.updates[0].0;
-        for x in self.updates.iter().map(|u| u.0).chain([self.gradient]) {
+        let first = self.updates[0].old;
+        for x in self.updates.iter().map(|u| u.old).chain([self.gradient]) {
             ensure!(x.shape() == first.shape(), "expected tensors of shape {:?}, found {}", first.shape(), x.fact);
             real(x)?;
         }
@@ -35,20 +49,20 @@ impl Plan for Step<'_> {
             ensure!(fits, "expected a single number, found {}", x.fact);
             real(x)?;
         }
-        Ok(self.updates.iter().map(|u| u.0.fact.clone()).collect())
+        Ok(self.updates.iter().map(|u| u.old.fact.clone()).collect())
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let ins: Vec<_> = self.operands.iter().map(|&x| (x, DType::F64)).collect();
-        let one = |Update(x, f, _): &Update| Ok(evaluate_f64(&ins, x.dtype(), f)?[0].clone());
+        let one = |u: &Update| Ok(evaluate_f64(&ins, u.old.dtype(), &u.definition)?[0].clone());
         self.updates.iter().map(one).collect()
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let one = |Update(x, _, program): &Update| {
-            let d = wide(x.dtype());
+        let one = |u: &Update| {
+            let d = wide(u.old.dtype());
             let ins: Vec<_> = self.operands.iter().map(|&x| (x, d)).collect();
-            emit(b, &ins, x.dtype(), program)
+            emit(b, &ins, u.old.dtype(), &u.program)
         };
         self.updates.iter().map(one).collect::<Result<_, _>>().map(Some)
     }
@@ -151,10 +165,7 @@ impl Planned for ApplyMomentum {
             operands: vec![variable, accumulation, learning_rate, gradient, momentum],
             gradient,
             numbers: vec![learning_rate, momentum],
-            updates: vec![
-                Update(variable, Box::new(moved), Box::new(step)),
-                Update(accumulation, Box::new(accumulated), Box::new(accumulate)),
-            ],
+            updates: vec![Update::new(variable, moved, step), Update::new(accumulation, accumulated, accumulate)],
         })
     }
 
@@ -251,9 +262,9 @@ impl Planned for SGD {
             gradient,
             numbers: vec![learning_rate, momentum],
             updates: vec![
-                Update(parameters, Box::new(moved), Box::new(step)),
-                Update(accum, Box::new(accumulated), Box::new(accumulate)),
-                Update(stat, Box::new(settled), Box::new(settle)),
+                Update::new(parameters, moved, step),
+                Update::new(accum, accumulated, accumulate),
+                Update::new(stat, settled, settle),
             ],
         })
     }
@@ -326,9 +337,9 @@ impl Planned for Adam {
         let operands = vec![var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient];
         let numbers = operands[3..9].to_vec();
         let updates = vec![
-            Update(var, Box::new(moved), Box::new(step)),
-            Update(m, Box::new(first), Box::new(first_program)),
-            Update(v, Box::new(second), Box::new(second_program)),
+            Update::new(var, moved, step),
+            Update::new(m, first, first_program),
+            Update::new(v, second, second_program),
         ];
         Ok(Step { operands, gradient, numbers, updates })
     }
@@ -382,9 +393,9 @@ impl Planned for AdamWeightDecay {
         let operands = vec![var, m, v, lr, beta1, beta2, epsilon, decay, gradient];
         let numbers = operands[3..8].to_vec();
         let updates = vec![
-            Update(var, Box::new(moved), Box::new(step)),
-            Update(m, Box::new(first), Box::new(first_program)),
-            Update(v, Box::new(second), Box::new(second_program)),
+            Update::new(var, moved, step),
+            Update::new(m, first, first_program),
+            Update::new(v, second, second_program),
         ];
         Ok(Step { operands, gradient, numbers, updates })
     }
