@@ -41,9 +41,9 @@ fn softmax(outer: usize, len: usize, inner: usize) -> (Task, Vec<Fact>, Vec<Fact
     (Task::Softmax(task), vec![fact.clone()], vec![fact])
 }
 
-fn made((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<GpuKernel, Declined> {
+fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<GpuKernel, Declined> {
     let known = vec![false; ins.len()];
-    let kernel = super::kernel(TaskView { task, ins, known: &known, outs }, limits)?;
+    let kernel = kernel(TaskView { task, ins, known: &known, outs }, limits)?;
     for launch in &kernel.launches {
         let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
         assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));
@@ -54,7 +54,7 @@ fn made((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Re
 }
 
 fn reason(of: &(Task, Vec<Fact>, Vec<Fact>)) -> String {
-    made(of, &Limits::default()).expect_err("a reason").0
+    kernel_of(of, &Limits::default()).expect_err("a reason").0
 }
 
 fn invocations(launch: &Launch) -> u64 {
@@ -66,22 +66,22 @@ fn grids_cover_the_results() {
     for limit in [3, 17, 65535] {
         let limits = Limits { groups: limit, ..Limits::default() };
         for count in [1, 255, 256, 257, 2000] {
-            let made = made(&map(&[count], Unary::Exp, DType::F32), &limits).expect("a kernel");
-            assert!(invocations(&made.launches[0]) >= count as u64);
-            assert!(invocations(&made.launches[0]) < count as u64 + 256 * 3);
+            let kernel = kernel_of(&map(&[count], Unary::Exp, DType::F32), &limits).expect("a kernel");
+            assert!(invocations(&kernel.launches[0]) >= count as u64);
+            assert!(invocations(&kernel.launches[0]) < count as u64 + 256 * 3);
         }
-        let made = made(&softmax(8, 100, 1), &limits).expect("a kernel");
-        assert!(made.launches[0].grid.iter().product::<u32>() >= 8);
-        let made = made(&softmax(8, 100, 9), &limits).expect("a kernel");
-        assert!(invocations(&made.launches[0]) >= 72);
+        let kernel = kernel_of(&softmax(8, 100, 1), &limits).expect("a kernel");
+        assert!(kernel.launches[0].grid.iter().product::<u32>() >= 8);
+        let kernel = kernel_of(&softmax(8, 100, 9), &limits).expect("a kernel");
+        assert!(invocations(&kernel.launches[0]) >= 72);
     }
-    let made = made(&gemm(130, 65, 7, 70000), &Limits { binding: u64::MAX, ..Limits::default() }).expect("a kernel");
-    assert_eq!(made.launches[0].grid, [2, 3, 65535]);
+    let kernel = kernel_of(&gemm(130, 65, 7, 70000), &Limits { binding: u64::MAX, ..Limits::default() }).expect("a kernel");
+    assert_eq!(kernel.launches[0].grid, [2, 3, 65535]);
 }
 
 #[test]
 fn kernels_have_names() {
-    let name = |of| made(&of, &Limits::default()).expect("a kernel").name;
+    let name = |of| kernel_of(&of, &Limits::default()).expect("a kernel").name;
     assert_eq!(name(gemm(100, 10, 10, 1)), "wgpu-f32-gemm64x64x16");
     assert_eq!(name(gemm(1, 10, 10, 1)), "wgpu-f32-gemm8x64x16");
     assert_eq!(name(softmax(1, 1000, 1)), "wgpu-f32-softmax-group");
