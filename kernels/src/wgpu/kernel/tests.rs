@@ -75,7 +75,8 @@ fn grids_cover_the_results() {
         let kernel = kernel_of(&softmax(8, 100, 9), &limits).expect("a kernel");
         assert!(invocations(&kernel.launches[0]) >= 72);
     }
-    let kernel = kernel_of(&gemm(130, 65, 7, 70000), &Limits { binding: u64::MAX, ..Limits::default() }).expect("a kernel");
+    let kernel =
+        kernel_of(&gemm(130, 65, 7, 70000), &Limits { binding: u64::MAX, ..Limits::default() }).expect("a kernel");
     assert_eq!(kernel.launches[0].grid, [2, 3, 65535]);
 }
 
