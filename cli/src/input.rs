@@ -234,10 +234,7 @@ impl Slots<'_> {
         if self.tensors[at].is_some() {
             return Err(Failure::Usage(format!("input {} is given twice", name(&port.name))));
         }
-        let fits = |dims: &[Dim]| {
-            dims.len() == tensor.shape().len() && dims.iter().zip(tensor.shape()).all(|(d, n)| d.takes(*n))
-        };
-        if self.shapes[at].as_deref().is_some_and(|dims| !fits(dims)) {
+        if self.shapes[at].is_some() && !self.spec(at).takes(tensor.shape()) {
             let (expected, found) = (self.spec(at), tensor.fact());
             return Err(Failure::Usage(format!("input {}: --shape says {expected}, found {found}", name(&port.name))));
         }

@@ -139,6 +139,13 @@ impl Spec {
         Spec { dtype: Some(dtype), dims: Some(dims.iter().map(|&d| Dim::Known(d)).collect()) }
     }
 
+    /// Whether a tensor of these dimensions is one.
+    pub fn takes(&self, shape: &[usize]) -> bool {
+        let fits =
+            |dims: &SmallVec<[Dim; 6]>| dims.len() == shape.len() && dims.iter().zip(shape).all(|(d, n)| d.takes(*n));
+        self.dims.as_ref().is_none_or(fits)
+    }
+
     /// The shape, if every dimension is known.
     pub fn shape(&self) -> Option<Shape> {
         self.dims.as_ref()?.iter().map(Dim::size).collect()

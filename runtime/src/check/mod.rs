@@ -245,13 +245,7 @@ impl Checker<'_> {
     #[cfg(feature = "onnx")]
     fn as_declared(&self) -> bool {
         let graph = self.model.entry();
-        let declared = graph.inputs.iter().map(|v| graph.value(*v).spec.dims.as_ref());
-        declared.zip(self.inputs).all(|(dims, t)| {
-            dims.is_none_or(|dims| {
-                let fits = |(d, n): (&crate::Dim, &usize)| d.takes(*n);
-                dims.len() == t.shape().len() && dims.iter().zip(t.shape()).all(fits)
-            })
-        })
+        graph.inputs.iter().zip(self.inputs).all(|(v, t)| graph.value(*v).spec.takes(t.shape()))
     }
 
     fn cell(&self, model: Arc<Model>, isa: Isa, passes: Passes, threads: usize) -> Result<GraphCell, Error> {

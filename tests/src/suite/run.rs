@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use mindir::machine::Isa;
 use mindir::onnx::OPSETS;
-use mindir::{Dim, Fallback, GraphCell, Options, Source, Tensor};
+use mindir::{Fallback, GraphCell, Options, Source, Tensor};
 use mindir_graph::graph::Model;
 use mindir_kernels::plain;
 
@@ -147,13 +147,8 @@ fn through_onnx(case: &Case, opset: i64) -> Result<f64, String> {
 /// The calls whose inputs have the shapes that the model declares: ONNX files hold for no others.
 fn as_declared(content: &Content) -> Vec<Call> {
     let graph = content.model.entry();
-    let fits = |t: &Tensor, dims: &[Dim]| {
-        dims.len() == t.shape().len() && dims.iter().zip(t.shape()).all(|(d, n)| d.takes(*n))
-    };
-    let declared = |call: &&Call| {
-        let specs = graph.inputs.iter().map(|v| graph.value(*v).spec.dims.as_ref());
-        specs.zip(&call.inputs).all(|(dims, t)| dims.is_none_or(|dims| fits(t, dims)))
-    };
+    let declared =
+        |call: &&Call| graph.inputs.iter().zip(&call.inputs).all(|(v, t)| graph.value(*v).spec.takes(t.shape()));
     content.calls.iter().filter(declared).cloned().collect()
 }
 
