@@ -1,6 +1,6 @@
 //! Shader sources as text, one folder per task family, and what a launcher must know of each: bindings and parameters.
 //!
-//! A [`Shader`] names one variant; [`Shader::module`] writes its WGSL. All of it is plain text and arithmetic: nothing
+//! A [`Shader`] is one variant of a family; [`Shader::module`] writes its WGSL. All of it is plain text and arithmetic: nothing
 //! here talks to a driver, and no shader needs an optional feature of WGSL.
 //!
 //! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, `bool` as

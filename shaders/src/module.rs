@@ -1,4 +1,6 @@
-use crate::{Unsupported, copy, gemm, map, norm, reduce, softmax};
+use bytemuck::Pod;
+
+use crate::Unsupported;
 
 /// What a shader does with a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,49 +36,22 @@ pub struct Module {
     pub bindings: Vec<Access>,
     /// Values of pipeline-overridable constants.
     pub constants: Vec<(&'static str, f64)>,
-    /// Size in bytes of the parameters at binding 0.
-    pub params: usize,
     /// Invocations of a workgroup.
     pub invocations: u32,
     /// Bytes of workgroup memory.
     pub shared: u32,
 }
 
-/// One variant of one family's shader.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shader {
-    /// Element-wise program.
-    Map(map::Map),
-    /// One value everywhere.
-    Fill,
-    /// Strided copy of a block.
-    Copy(copy::Copy),
-    /// Matrix product.
-    Gemm(gemm::Gemm),
-    /// Softmax.
-    Softmax(softmax::Softmax),
-    /// Normalisation of rows.
-    Norm(norm::Norm),
-    /// Reduction of an axis.
-    Reduce(reduce::Reduce),
-}
+/// One variant of a family's shader.
+pub trait Shader {
+    /// What it reads at binding 0.
+    type Params: Pod;
 
-impl Shader {
-    /// The shader's text and interface.
+    /// Its text and interface.
     ///
     /// # Errors
     /// [`Unsupported`] if an element type or function has no WGSL.
-    pub fn module(&self) -> Result<Module, Unsupported> {
-        match self {
-            Shader::Map(s) => s.module(),
-            Shader::Fill => Ok(copy::fill()),
-            Shader::Copy(s) => Ok(s.module()),
-            Shader::Gemm(s) => s.module(),
-            Shader::Softmax(s) => Ok(s.module()),
-            Shader::Norm(s) => Ok(s.module()),
-            Shader::Reduce(s) => s.module(),
-        }
-    }
+    fn module(&self) -> Result<Module, Unsupported>;
 }
 
 /// Declaration of the storage buffer `name` of `element`s at `binding`.

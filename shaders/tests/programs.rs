@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mindir_graph::DType;
 use mindir_graph::task::{Binary, Instr, Program, Unary};
+use mindir_shaders::Shader;
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::program::function;
 

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Access, Module};
+use crate::{Access, Module, Shader, Unsupported};
 
 /// Most dimensions, after merging.
 pub const RANK: usize = 8;
@@ -37,35 +37,41 @@ pub struct FillParams {
     pub word: u32,
 }
 
-/// A variant of the copy.
+/// A variant of the copy; binds the operand, then the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copy {
     /// Dimensions in use, at least 1.
     pub rank: usize,
 }
 
-impl Copy {
-    /// The shader; binds the operand, then the result.
-    pub fn module(&self) -> Module {
-        Module {
+impl Shader for Copy {
+    type Params = Params;
+
+    fn module(&self) -> Result<Module, Unsupported> {
+        Ok(Module {
             source: include_str!("copy.wgsl").into(),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("rank", self.rank as f64)],
-            params: size_of::<Params>(),
             invocations: 256,
             shared: 0,
-        }
+        })
     }
 }
 
-/// The shader that fills; binds the result.
-pub fn fill() -> Module {
-    Module {
-        source: include_str!("fill.wgsl").into(),
-        bindings: vec![Access::Write],
-        constants: Vec::new(),
-        params: size_of::<FillParams>(),
-        invocations: 256,
-        shared: 0,
+/// One word everywhere; binds the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill;
+
+impl Shader for Fill {
+    type Params = FillParams;
+
+    fn module(&self) -> Result<Module, Unsupported> {
+        Ok(Module {
+            source: include_str!("fill.wgsl").into(),
+            bindings: vec![Access::Write],
+            constants: Vec::new(),
+            invocations: 256,
+            shared: 0,
+        })
     }
 }

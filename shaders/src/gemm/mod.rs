@@ -6,7 +6,7 @@ use mindir_graph::task::{EpilogueInput, Program};
 
 use crate::module::storage;
 use crate::program::function;
-use crate::{Access, Module, Unsupported, Word};
+use crate::{Access, Module, Shader, Unsupported, Word};
 
 /// Most batch dimensions, after merging.
 pub const BATCH: usize = 4;
@@ -79,7 +79,7 @@ pub struct Epilogue {
     pub operands: Vec<(DType, EpilogueInput)>,
 }
 
-/// A variant of the shader.
+/// A variant of the shader; binds `a`, `b`, the epilogue's operands, then the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// Rows of a tile.
@@ -92,12 +92,10 @@ pub struct Gemm {
     pub epilogue: Option<Epilogue>,
 }
 
-impl Gemm {
-    /// The shader; binds `a`, `b`, the epilogue's operands, then the result.
-    ///
-    /// # Errors
-    /// [`Unsupported`] as [`function`] has it.
-    pub fn module(&self) -> Result<Module, Unsupported> {
+impl Shader for Gemm {
+    type Params = Params;
+
+    fn module(&self) -> Result<Module, Unsupported> {
         let repeat = self.tile.rows() / 8;
         let mut text = format!("const REPEAT: u32 = {repeat}u;\n");
         text += &format!("const A_ALONG_K: bool = {};\n", self.a_along_k);
@@ -109,10 +107,11 @@ impl Gemm {
         let mut bindings = vec![Access::Read; 2 + extra];
         bindings.push(Access::Write);
         let shared = 4 * 16 * (8 * repeat as u32 + 1 + 65);
-        let params = size_of::<Params>();
-        Ok(Module { source: text, bindings, constants: Vec::new(), params, invocations: 64, shared })
+        Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared })
     }
+}
 
+impl Gemm {
     fn finish(&self, binding: usize) -> Result<String, Unsupported> {
         let head = |out: &str| format!("fn finish(sum: f32, row: u32, col: u32, place: u32) -> {out} {{\n");
         let Some(e) = &self.epilogue else {

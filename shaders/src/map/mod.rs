@@ -8,7 +8,7 @@ use mindir_graph::task::Program;
 
 use crate::module::storage;
 use crate::program::function;
-use crate::{Access, Module, Unsupported, Word};
+use crate::{Access, Module, Shader, Unsupported, Word};
 
 /// Most operands.
 pub const OPERANDS: usize = 12;
@@ -40,7 +40,7 @@ pub enum Read {
     Strided,
 }
 
-/// A variant of the shader.
+/// A variant of the shader; the operands are bound in order, then the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
     /// What to compute.
@@ -51,12 +51,10 @@ pub struct Map {
     pub rank: usize,
 }
 
-impl Map {
-    /// The shader; the operands are bound in order, then the result.
-    ///
-    /// # Errors
-    /// [`Unsupported`] as [`function`] has it.
-    pub fn module(&self) -> Result<Module, Unsupported> {
+impl Shader for Map {
+    type Params = Params;
+
+    fn module(&self) -> Result<Module, Unsupported> {
         let dtypes: Vec<DType> = self.operands.iter().map(|o| o.0).collect();
         let mut text = include_str!("map.wgsl").to_string();
         for (i, &dtype) in dtypes.iter().enumerate() {
@@ -67,10 +65,11 @@ impl Map {
         text += &storage(dtypes.len() + 1, "y", result.stored(), Access::Write);
         text += &format!("\n{program}\n{}", self.element(result)?);
         let bindings = dtypes.iter().map(|_| Access::Read).chain([Access::Write]).collect();
-        let params = size_of::<Params>();
-        Ok(Module { source: text, bindings, constants: Vec::new(), params, invocations: 256, shared: 0 })
+        Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 256, shared: 0 })
     }
+}
 
+impl Map {
     fn element(&self, result: Word) -> Result<String, Unsupported> {
         let mut body = String::new();
         if self.operands.iter().any(|o| o.1 == Read::Strided) {

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::module::storage;
-use crate::{Access, Module};
+use crate::{Access, Module, Shader, Unsupported};
 
 /// Parameters.
 #[repr(C)]
@@ -17,7 +17,8 @@ pub struct Params {
     pub eps: f32,
 }
 
-/// A variant of the shader.
+/// A variant of the shader; binds `x`, `y`, then gamma, beta, the means (if centred and with statistics) and the factors (with
+/// statistics), as far as there are any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Norm {
     /// Whether the mean is taken off.
@@ -30,10 +31,10 @@ pub struct Norm {
     pub stats: bool,
 }
 
-impl Norm {
-    /// The shader; binds `x`, `y`, then gamma, beta, the means (if centred and with statistics) and the factors (with
-    /// statistics), as far as there are any.
-    pub fn module(&self) -> Module {
+impl Shader for Norm {
+    type Params = Params;
+
+    fn module(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Write];
         let mut text = format!("{}\n", include_str!("norm.wgsl"));
         let mut declare = |name: &str, access: Access| {
@@ -54,10 +55,11 @@ impl Norm {
         }
         text += &self.functions();
         let constants = vec![("centred", f64::from(u8::from(self.centred)))];
-        let params = size_of::<Params>();
-        Module { source: text, bindings, constants, params, invocations: 256, shared: 1024 }
+        Ok(Module { source: text, bindings, constants, invocations: 256, shared: 1024 })
     }
+}
 
+impl Norm {
     fn functions(&self) -> String {
         let scale = if self.gamma { "gamma[j]" } else { "1.0" };
         let shift = if self.beta { "beta[j]" } else { "0.0" };

@@ -7,7 +7,7 @@ use mindir_graph::task::ReduceKind;
 use crate::module::storage;
 use crate::program::library;
 use crate::word::wrap;
-use crate::{Access, Lines, Module, Unsupported, Word};
+use crate::{Access, Lines, Module, Shader, Unsupported, Word};
 
 /// Parameters.
 #[repr(C)]
@@ -21,7 +21,7 @@ pub struct Params {
     pub inner: u32,
 }
 
-/// A variant of the shader.
+/// A variant of the shader; binds the operand, then the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reduce {
     /// Who works on a line.
@@ -34,12 +34,10 @@ pub struct Reduce {
     pub out: DType,
 }
 
-impl Reduce {
-    /// The shader; binds the operand, then the result.
-    ///
-    /// # Errors
-    /// [`Unsupported`] for element types without a word, arithmetic on `bool`, truth of numbers and means of integers.
-    pub fn module(&self) -> Result<Module, Unsupported> {
+impl Shader for Reduce {
+    type Params = Params;
+
+    fn module(&self) -> Result<Module, Unsupported> {
         let (source, invocations, shared) = match self.lines {
             Lines::Group => (include_str!("group.wgsl"), 256, 2048),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
@@ -54,9 +52,11 @@ impl Reduce {
             library(&functions),
         );
         let bindings = vec![Access::Read, Access::Write];
-        Ok(Module { source: text, bindings, constants: Vec::new(), params: size_of::<Params>(), invocations, shared })
+        Ok(Module { source: text, bindings, constants: Vec::new(), invocations, shared })
     }
+}
 
+impl Reduce {
     fn combine(&self, word: Word) -> Result<String, Unsupported> {
         let value = match self.kind {
             ReduceKind::ArgMax | ReduceKind::ArgMin => return Ok(self.better(word)),

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::program::library;
-use crate::{Access, Lines, Module};
+use crate::{Access, Lines, Module, Shader, Unsupported};
 
 /// Parameters.
 #[repr(C)]
@@ -17,7 +17,7 @@ pub struct Params {
     pub inner: u32,
 }
 
-/// A variant of the shader.
+/// A variant of the shader; binds the operand, then the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softmax {
     /// Who works on a line.
@@ -26,20 +26,20 @@ pub struct Softmax {
     pub log: bool,
 }
 
-impl Softmax {
-    /// The shader; binds the operand, then the result.
-    pub fn module(&self) -> Module {
+impl Shader for Softmax {
+    type Params = Params;
+
+    fn module(&self) -> Result<Module, Unsupported> {
         let (source, invocations, shared) = match self.lines {
             Lines::Group => (include_str!("group.wgsl"), 256, 1024),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
         };
-        Module {
+        Ok(Module {
             source: format!("{source}\n{}", library(source)),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("logarithm", f64::from(u8::from(self.log)))],
-            params: size_of::<Params>(),
             invocations,
             shared,
-        }
+        })
     }
 }

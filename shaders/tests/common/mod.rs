@@ -8,37 +8,43 @@ use mindir_shaders::norm::Norm;
 use mindir_shaders::program::function;
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Lines, Shader, copy};
+use mindir_shaders::{Lines, Module, Shader, copy};
 
 /// Element types with words.
 pub const DTYPES: [DType; 8] =
     [DType::F32, DType::I32, DType::U32, DType::Bool, DType::I8, DType::I16, DType::U8, DType::U16];
 
 /// Every variant with a name.
-pub fn shaders() -> Vec<(String, Shader)> {
-    let mut all = vec![("fill".to_string(), Shader::Fill)];
-    all.extend((1..=copy::RANK).map(|rank| (format!("copy{rank}"), Shader::Copy(copy::Copy { rank }))));
+pub fn modules() -> Vec<(String, Module)> {
+    let mut all = Vec::new();
+    add(&mut all, "fill".to_string(), &copy::Fill);
+    (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}"), &copy::Copy { rank }));
     maps(&mut all);
     gemms(&mut all);
     lines(&mut all);
     for bits in 0..16 {
         let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
-        all.push((format!("norm{bits:04b}"), Shader::Norm(Norm { centred, gamma, beta, stats })));
+        add(&mut all, format!("norm{bits:04b}"), &Norm { centred, gamma, beta, stats });
     }
     all
 }
 
-fn maps(all: &mut Vec<(String, Shader)>) {
+fn add(all: &mut Vec<(String, Module)>, name: String, shader: &impl Shader) {
+    let module = shader.module().unwrap_or_else(|e| panic!("{name}: {e}"));
+    all.push((name, module));
+}
+
+fn maps(all: &mut Vec<(String, Module)>) {
     for rank in 1..=8 {
         let mut p = Program::new();
         let (a, b, c) = (p.input(0, DType::F32), p.input(1, DType::I8), p.input(2, DType::Bool));
         let b = p.cast(b, DType::F32);
         p.select(c, a, b);
         let operands = vec![(DType::F32, Read::Dense), (DType::I8, Read::One), (DType::Bool, Read::Strided)];
-        all.push((format!("map{rank}"), Shader::Map(Map { program: p, operands, rank })));
+        add(all, format!("map{rank}"), &Map { program: p, operands, rank });
     }
     for dtype in DTYPES {
-        all.push((format!("map-{dtype}"), Shader::Map(everything(dtype))));
+        add(all, format!("map-{dtype}"), &everything(dtype));
     }
 }
 
@@ -77,7 +83,7 @@ fn chain(p: &Program, dtype: DType, add: impl FnOnce(&mut Program) -> usize) -> 
     function(&longer, &[dtype, dtype]).is_ok().then_some((longer, y))
 }
 
-fn gemms(all: &mut Vec<(String, Shader)>) {
+fn gemms(all: &mut Vec<(String, Module)>) {
     let mut p = Program::new();
     let sum = p.input(0, DType::F32);
     let others: Vec<usize> = (1..5).map(|i| p.input(i, DType::F32)).collect();
@@ -89,24 +95,24 @@ fn gemms(all: &mut Vec<(String, Shader)>) {
         for tile in [Tile::Rows8, Tile::Rows64] {
             for (a_along_k, b_along_k) in [(true, false), (false, true)] {
                 let name = format!("gemm{}{}{}", tile.rows(), u8::from(a_along_k), u8::from(epilogue.is_some()));
-                all.push((name, Shader::Gemm(Gemm { tile, a_along_k, b_along_k, epilogue: epilogue.clone() })));
+                add(all, name, &Gemm { tile, a_along_k, b_along_k, epilogue: epilogue.clone() });
             }
         }
     }
 }
 
-fn lines(all: &mut Vec<(String, Shader)>) {
+fn lines(all: &mut Vec<(String, Module)>) {
     use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
     for lines in [Lines::Group, Lines::Single] {
         for log in [false, true] {
-            all.push((format!("softmax-{lines:?}-{log}"), Shader::Softmax(Softmax { lines, log })));
+            add(all, format!("softmax-{lines:?}-{log}"), &Softmax { lines, log });
         }
         for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
             for dtype in DTYPES {
                 let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
                 let reduce = Reduce { lines, kind, dtype, out };
                 if reduce.module().is_ok() {
-                    all.push((format!("reduce-{kind:?}-{dtype}-{lines:?}"), Shader::Reduce(reduce)));
+                    add(all, format!("reduce-{kind:?}-{dtype}-{lines:?}"), &reduce);
                 }
             }
         }

@@ -1,7 +1,6 @@
 use bytemuck::Zeroable;
 use mindir_graph::task::{Copy, Part};
 use mindir_graph::{DType, Fact};
-use mindir_shaders::Shader;
 use mindir_shaders::copy::{self, FillParams, Params, RANK};
 
 use super::block::Block;
@@ -37,7 +36,7 @@ pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], limits: &Limits) ->
         return declined(format!("fill of {} bytes for {dtype}", element.len()));
     };
     let params = FillParams { count: small(out.count())?, word: u32::from_le_bytes(word) };
-    Launch::new(&Shader::Fill, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), limits))
+    Launch::new(&copy::Fill, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), limits))
 }
 
 fn part(p: &Part, block: &Block, limits: &Limits) -> Result<Launch, Declined> {
@@ -55,7 +54,7 @@ fn part(p: &Part, block: &Block, limits: &Limits) -> Result<Launch, Declined> {
         params.read[d] = stride(block.strides[0][d])?;
         params.written[d] = stride(block.strides[1][d])?;
     }
-    let shader = Shader::Copy(copy::Copy { rank: block.rank() });
+    let shader = copy::Copy { rank: block.rank() };
     let grid = fold(block.count().div_ceil(256), limits);
     Launch::new(&shader, &params, vec![Bound::In(p.input), Bound::Out(0)], grid)
 }

@@ -1,6 +1,5 @@
 use mindir_graph::DType;
 use mindir_graph::task::{Epilogue, EpilogueInput, Gemm};
-use mindir_shaders::Shader;
 use mindir_shaders::gemm::{self, BATCH, COLUMNS, Params, Tile};
 
 use super::block::Block;
@@ -20,12 +19,12 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result
     let elements = counted(&[counted(&task.batch)?, task.m, task.n])?;
     let tile = if task.m <= 32 { Tile::Rows8 } else { Tile::Rows64 };
     let name = format!("wgpu-f32-gemm{}x{COLUMNS}x16", tile.rows());
-    let shader = Shader::Gemm(gemm::Gemm {
+    let shader = gemm::Gemm {
         tile,
         a_along_k: task.a.col == 1,
         b_along_k: task.b.row == 1 && task.b.col != 1,
         epilogue: task.epilogue.as_ref().map(|e| epilogue(task, e, view)).transpose()?,
-    });
+    };
     let extra = task.epilogue.as_ref().map_or(0, |e| e.inputs.len());
     let bound = (0..2 + extra).map(Bound::In).chain([Bound::Out(0)]).collect();
     let product = Launch::new(&shader, &params(task)?, bound, grid(task, tile, limits))?;

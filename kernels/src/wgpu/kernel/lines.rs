@@ -2,7 +2,7 @@
 
 use mindir_graph::DType;
 use mindir_graph::task::{Norm, NormKind, Reduce, ReduceKind, Softmax};
-use mindir_shaders::{Lines, Shader, norm, reduce, softmax};
+use mindir_shaders::{Lines, norm, reduce, softmax};
 
 use super::{Bound, Declined, GpuKernel, Launch, Limits, copy, counted, declined, fold, operand, result, small};
 use crate::device::TaskView;
@@ -16,7 +16,7 @@ pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, limits: &Limits) -> Re
     let by = Lines::for_axis(task.len, task.inner);
     let name = format!("wgpu-f32-softmax-{}", suffix(by));
     let params = softmax::Params { lines: small(lines)?, len: small(task.len)?, inner: small(task.inner)? };
-    let shader = Shader::Softmax(softmax::Softmax { lines: by, log: task.log });
+    let shader = softmax::Softmax { lines: by, log: task.log };
     let bound = vec![Bound::In(0), Bound::Out(0)];
     let launch = Launch::new(&shader, &params, bound, grid(lines, by, limits))?;
     Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { vec![launch] } })
@@ -41,7 +41,7 @@ pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<G
     if task.cols == 0 && stats > 0 {
         return declined("statistics of empty rows");
     }
-    let shader = Shader::Norm(norm::Norm { centred, gamma: task.gamma, beta: task.beta, stats: task.stats });
+    let shader = norm::Norm { centred, gamma: task.gamma, beta: task.beta, stats: task.stats };
     let params = norm::Params { rows: small(task.rows)?, cols: small(task.cols)?, eps: task.eps as f32 };
     let launch = Launch::new(&shader, &params, bound, fold(task.rows, limits))?;
     let name = format!("wgpu-f32-{}norm", if centred { "layer" } else { "rms" });
@@ -61,7 +61,7 @@ pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Resu
     if task.len == 0 {
         return Ok(GpuKernel { name, launches: vec![nothing(task, view, limits)?] });
     }
-    let shader = Shader::Reduce(reduce::Reduce { lines, kind: task.kind, dtype: task.dtype, out: task.out });
+    let shader = reduce::Reduce { lines, kind: task.kind, dtype: task.dtype, out: task.out };
     let params = reduce::Params { lines: small(count)?, len: small(task.len)?, inner: small(task.inner)? };
     let bound = vec![Bound::In(0), Bound::Out(0)];
     let launch = Launch::new(&shader, &params, bound, grid(count, lines, limits))?;

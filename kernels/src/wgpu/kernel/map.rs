@@ -1,8 +1,8 @@
 use bytemuck::Zeroable;
 use mindir_graph::task::Map;
 use mindir_graph::{DType, Strides, broadcast_strides};
+use mindir_shaders::Word;
 use mindir_shaders::map::{self, OPERANDS, Params, RANK, Read};
-use mindir_shaders::{Shader, Word};
 
 use super::block::Block;
 use super::{Bound, Declined, GpuKernel, Launch, Limits, counted, declined, fold, result, small, stride};
@@ -24,7 +24,7 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<
     let reads: Vec<(DType, Read)> = (0..operands).map(|i| (view.ins[i].dtype, read(&block, i))).collect();
     let strided = reads.iter().any(|r| r.1 == Read::Strided);
     let rank = if strided { block.rank() } else { 1 };
-    let shader = Shader::Map(map::Map { program: task.program.clone(), operands: reads, rank });
+    let shader = map::Map { program: task.program.clone(), operands: reads, rank };
     let bound = (0..operands).map(Bound::In).chain([Bound::Out(0)]).collect();
     let launch = Launch::new(&shader, &params(&block, count)?, bound, fold(count.div_ceil(256), limits))?;
     let variant = if strided { format!("map{rank}") } else { "map".into() };

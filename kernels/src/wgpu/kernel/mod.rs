@@ -6,7 +6,7 @@ mod gemm;
 mod lines;
 mod map;
 
-use bytemuck::{Pod, bytes_of};
+use bytemuck::bytes_of;
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, checked_count};
 use mindir_shaders::{Module, Shader, Unsupported, Word};
@@ -56,7 +56,7 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    fn new<P: Pod>(shader: &Shader, params: &P, bound: Vec<Bound>, grid: [u32; 3]) -> Result<Launch, Declined> {
+    fn new<S: Shader>(shader: &S, params: &S::Params, bound: Vec<Bound>, grid: [u32; 3]) -> Result<Launch, Declined> {
         Ok(Launch { module: shader.module()?, params: bytes_of(params).to_vec(), bound, grid })
     }
 }
