@@ -18,6 +18,11 @@ impl SplitMix {
         self.bits() % n.max(1)
     }
 
+    /// A number from −1 to below 1.
+    pub fn even(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
     /// A number of mean 0 and deviation 1 between −3.47 and 3.47: the sum of four even distributions.
     pub fn normal(&mut self) -> f64 {
         let bits = self.bits();

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use mindir_graph::random::SplitMix;
 use mindir_graph::task::{
     Binary, Copy, Epilogue, EpilogueInput, Gemm, Instr, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind,
     Softmax, Task, Unary,
@@ -31,18 +32,13 @@ fn device() -> Option<&'static WgpuDevice> {
     DEVICE.get_or_init(open).as_ref()
 }
 
-/// Numbers between -1 and 1 that look random.
-struct Noise(u64);
+/// Tensors that look random.
+struct Noise(SplitMix);
 
 impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 40) as f64 / (1u64 << 23) as f64 - 1.0
-    }
-
     fn tensor(&mut self, dtype: DType, dims: &[usize], low: f64, high: f64) -> Tensor {
         let count: usize = dims.iter().product();
-        let data: Vec<f64> = (0..count).map(|_| low + (high - low) * (self.next() + 1.0) / 2.0).collect();
+        let data: Vec<f64> = (0..count).map(|_| low + (high - low) * (f64::from(self.0.even()) + 1.0) / 2.0).collect();
         match dtype {
             DType::Bool => Tensor::from_bools(dims, &data.iter().map(|&x| x > 0.0).collect::<Vec<_>>()),
             _ => Tensor::from_f64s(dtype, dims, &data),
@@ -157,7 +153,7 @@ const NARROW: [DType; 7] = [DType::I8, DType::I16, DType::I32, DType::U8, DType:
 
 #[test]
 fn functions_of_one_float() {
-    let mut noise = Noise(1);
+    let mut noise = Noise(SplitMix(1));
     let cases: Vec<Case> = Unary::ALL
         .iter()
         .filter(|&&f| f != Unary::Not)
@@ -182,7 +178,7 @@ fn functions_of_one_float() {
 
 #[test]
 fn functions_of_two_floats() {
-    let mut noise = Noise(2);
+    let mut noise = Noise(SplitMix(2));
     let mut cases = Vec::new();
     for &f in Binary::ALL {
         if matches!(f, Binary::And | Binary::Or | Binary::Xor) {
@@ -216,7 +212,7 @@ fn undone(f: Binary, g: Binary, x: &Tensor, y: &Tensor) -> Case {
 
 #[test]
 fn every_step_of_a_program_is_rounded() {
-    let mut noise = Noise(11);
+    let mut noise = Noise(SplitMix(11));
     let (x, y) = (noise.tensor(DType::F32, &[500], -4.0, 4.0), noise.tensor(DType::F32, &[500], 3e4, 4e4));
     check(&[
         undone(Binary::Add, Binary::Sub, &x, &y),
@@ -229,7 +225,7 @@ fn every_step_of_a_program_is_rounded() {
 
 #[test]
 fn functions_of_integers_and_bools() {
-    let mut noise = Noise(3);
+    let mut noise = Noise(SplitMix(3));
     let mut cases = Vec::new();
     for dtype in NARROW {
         let mut take = |case: Case| {
@@ -255,7 +251,7 @@ fn facts(ins: &[Tensor]) -> Vec<Fact> {
 
 #[test]
 fn casts() {
-    let mut noise = Noise(4);
+    let mut noise = Noise(SplitMix(4));
     let mut cases = Vec::new();
     let all: Vec<DType> = NARROW.into_iter().chain([DType::F32]).collect();
     for &from in &all {
@@ -278,7 +274,7 @@ fn casts() {
 
 #[test]
 fn broadcast_maps() {
-    let mut noise = Noise(5);
+    let mut noise = Noise(SplitMix(5));
     let mut cases = Vec::new();
     let shapes: [(&[usize], &[usize], &[usize]); 8] = [
         (&[3, 5, 7], &[3, 5, 7], &[7]),
@@ -329,7 +325,7 @@ fn part(input: usize, dims: &[usize], src: (usize, &[isize]), dst: (usize, &[isi
 
 #[test]
 fn copies() {
-    let mut noise = Noise(6);
+    let mut noise = Noise(SplitMix(6));
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::Bool, DType::I8, DType::U16] {
         let x = noise.tensor(dtype, &[3, 4, 5], -90.0, 90.0);
@@ -385,7 +381,7 @@ fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, b
 
 #[test]
 fn matrix_products() {
-    let mut noise = Noise(7);
+    let mut noise = Noise(SplitMix(7));
     let mut cases = Vec::new();
     for (m, n, k) in
         [(1, 1, 1), (1, 130, 33), (5, 7, 3), (16, 64, 16), (17, 65, 15), (64, 64, 64), (67, 129, 100), (3, 4, 0)]
@@ -399,7 +395,7 @@ fn matrix_products() {
 
 #[test]
 fn batched_products_with_epilogues() {
-    let mut noise = Noise(8);
+    let mut noise = Noise(SplitMix(8));
     let mut cases = Vec::new();
     let (m, n, k) = (19, 23, 9);
     // Heads of attention: strided rows, a repeated right-hand side, an epilogue that reads in every way.
@@ -442,7 +438,7 @@ fn batched_products_with_epilogues() {
 
 #[test]
 fn softmaxes() {
-    let mut noise = Noise(9);
+    let mut noise = Noise(SplitMix(9));
     let mut cases = Vec::new();
     for (outer, len, inner) in [(1, 1, 1), (5, 10, 1), (3, 33, 1), (7, 1000, 1), (2, 9, 6), (4, 100, 3), (70, 257, 1)] {
         for log in [false, true] {
@@ -461,7 +457,7 @@ fn softmaxes() {
 
 #[test]
 fn norms() {
-    let mut noise = Noise(10);
+    let mut noise = Noise(SplitMix(10));
     let mut cases = Vec::new();
     for (rows, cols) in [(1, 1), (3, 7), (5, 768), (2, 1025)] {
         for bits in 0..16 {
@@ -481,7 +477,7 @@ fn norms() {
 #[test]
 fn reductions() {
     use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
-    let mut noise = Noise(11);
+    let mut noise = Noise(SplitMix(11));
     let mut cases = Vec::new();
     for (outer, len, inner) in [(1, 1, 1), (3, 20, 1), (5, 255, 1), (2, 1000, 1), (3, 11, 7), (2, 300, 2), (4, 0, 3)] {
         for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
@@ -550,7 +546,7 @@ fn network(noise: &mut Noise) -> (Stage, Vec<Tensor>, Vec<Task>) {
 #[test]
 fn stages_run_from_many_threads_and_are_timed() {
     let Some(device) = device() else { return };
-    let (stage, ins, tasks) = network(&mut Noise(12));
+    let (stage, ins, tasks) = network(&mut Noise(SplitMix(12)));
     let mut values = plain::run(&tasks[0], &ins, &stage.steps[0].out_facts).expect("a product");
     let below = plain::run(&tasks[1], &values, &stage.steps[1].out_facts).expect("a mask");
     values.extend(below);
@@ -581,7 +577,7 @@ fn stages_run_from_many_threads_and_are_timed() {
 #[test]
 fn what_does_not_fit_is_an_error() {
     let Some(device) = device() else { return };
-    let (stage, ins, _) = network(&mut Noise(13));
+    let (stage, ins, _) = network(&mut Noise(SplitMix(13)));
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut session = program.session();
     let mut bytes = vec![0; stage.outputs[0].bytes()];
@@ -601,7 +597,7 @@ fn what_does_not_fit_is_an_error() {
 #[test]
 fn memory_that_is_not_there_is_an_error() {
     let Some(device) = device() else { return };
-    let (mut stage, ins, _) = network(&mut Noise(14));
+    let (mut stage, ins, _) = network(&mut Noise(SplitMix(14)));
     stage.slots.push(Slot { offset: 0, bytes: 1 << 50 });
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut bytes = vec![0; stage.outputs[0].bytes()];

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use common::{data, field, number};
-use mindir_graph::Tensor;
+use mindir_graph::{Tensor, random::SplitMix};
 use mindir_loader::{
     Cipher, ElementType, ErrorKind,
     ckpt::{Array, Checkpoint, CheckpointError, Format, ReadOptions, Value, WriteOptions, read, read_bytes, write},
@@ -359,11 +359,8 @@ fn damaged_files_do_no_harm() {
         #[cfg(feature = "torch")]
         sample("net.pth"),
     ];
-    let mut state = 1u64;
-    let mut random = |below: usize| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) as usize % below
-    };
+    let mut bits = SplitMix(1);
+    let mut random = |below: usize| bits.below(below as u64) as usize;
     let use_all = |bytes: Vec<u8>| {
         if let Ok(found) = load(bytes) {
             found.iter().for_each(|(_, value)| drop(value.array().map(Array::tensor)));

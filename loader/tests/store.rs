@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use mindir_graph::random::SplitMix;
 use mindir_loader::store::{self, Options, StoreError, Writer};
 
 /// Names the file that a child process of the tests writes, again and again.
@@ -19,11 +20,10 @@ const SIZE: usize = 300_000;
 
 /// Contents that tell by themselves whether they are complete.
 fn contents(number: u64) -> Vec<u8> {
-    let mut state = number;
+    let mut random = SplitMix(number);
     let mut bytes = number.to_le_bytes().to_vec();
     while bytes.len() < SIZE {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        bytes.extend_from_slice(&state.to_le_bytes());
+        bytes.extend_from_slice(&random.bits().to_le_bytes());
     }
     bytes
 }

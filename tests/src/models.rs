@@ -3,17 +3,12 @@
 use mindir::builder::Builder;
 use mindir::graph::{Arg, Model, ValueId};
 use mindir::{DType, Dim, OpError, Spec, Tensor};
+use mindir_graph::random::SplitMix;
 
 /// Numbers from −1 to 1 that look random.
 pub fn numbers(dims: &[usize], seed: u64) -> Tensor {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    Tensor::from_vec(dims, (0..dims.iter().product()).map(|_| next()).collect::<Vec<f32>>())
+    let mut random = SplitMix(seed);
+    Tensor::from_vec(dims, (0..dims.iter().product()).map(|_| random.even()).collect::<Vec<f32>>())
         .expect("as many numbers as elements")
 }
 

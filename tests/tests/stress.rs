@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mindir::ckpt::{Checkpoint, LoadOptions};
 use mindir::graph::Model;
 use mindir::{DType, Error, Fact, GraphCell, Options, Tensor};
+use mindir_graph::random::SplitMix;
 use mindir_tests::golden::{self, Golden};
 
 const THREADS: usize = 4;
@@ -36,18 +37,6 @@ struct Call {
     inputs: Vec<Tensor>,
     want: Answer,
     tuned: Answer,
-}
-
-/// Pseudo-random numbers.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % n
-    }
 }
 
 fn options() -> Options {
@@ -88,8 +77,8 @@ impl Subject {
     }
 
     /// Does one thing at random, and says what was wrong.
-    fn step(&self, random: &mut Random) -> Result<(), String> {
-        let call = &self.calls[random.below(self.calls.len())];
+    fn step(&self, random: &mut SplitMix) -> Result<(), String> {
+        let call = &self.calls[random.below(self.calls.len() as u64) as usize];
         let cell = if self.stateful { self.fresh()? } else { self.cell.clone() };
         match random.below(8) {
             0 => self.tuned(cell, call),
@@ -245,13 +234,13 @@ impl Usage {
 /// Steps of all threads at once; returns what was wrong.
 fn round(subjects: &[Subject], seed: u64, steps: usize, deadline: Option<Instant>, done: &AtomicUsize) -> Vec<String> {
     let work = |thread: u64| {
-        let mut random = Random((seed + thread + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = SplitMix(seed + thread);
         let mut wrong = Vec::new();
         for _ in 0..steps {
             if deadline.is_some_and(|end| Instant::now() > end) {
                 break;
             }
-            let subject = &subjects[random.below(subjects.len())];
+            let subject = &subjects[random.below(subjects.len() as u64) as usize];
             done.fetch_add(1, Ordering::Relaxed);
             if let Err(e) = subject.step(&mut random) {
                 wrong.push(format!("{}: {e}", subject.name));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mindir_graph::random::SplitMix;
 use mindir_graph::task::Task;
 use mindir_graph::{Buffer, DType, Fact, Tensor};
 
@@ -45,14 +46,8 @@ impl Case {
 
 /// Numbers between −1 and 1 that look random, the same for the same seed.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
+    let mut random = SplitMix(seed);
+    (0..n).map(|_| random.even()).collect()
 }
 
 /// A tensor of noise: between −`range` and `range`, for unsigned types between 0 and `range`.
