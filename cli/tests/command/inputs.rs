@@ -62,6 +62,10 @@ fn dimensions_have_lengths_by_name() {
     mindir(["run", &net, "-i", "ones", "--shape", "batch=1", "--shape", "seq=2", "-o", &out]).with(0);
     let arrays = npy::read_npz(Path::new(&out)).unwrap();
     assert_eq!(arrays.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["total"]);
+    let converted = at(&dir, "sum.mindir");
+    mindir(["convert", &net, &converted]).with(0);
+    mindir(["run", &converted, "-i", "ones", "--shape", "x=1,2", "--shape", "y=1,1", "-o", &out]).with(0);
+    assert_eq!(npy::read_npz(Path::new(&out)).unwrap(), arrays);
     mindir(["check", &net, "--shape", "seq=4"]).with(0).says(&["f32 [2, 4], f32 [2, 1]"]);
 }
 
