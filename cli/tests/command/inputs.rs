@@ -58,6 +58,13 @@ fn dimensions_have_lengths_by_name() {
     run(&["batch=2", "batch=2"]).with(2).complains(&["batch=2", "already"]);
     run(&["batch=2,3"]).with(2).complains(&["length of dimension batch"]);
     run(&["bath=2"]).with(2).complains(&["bath", "batch"]);
+    let [x, y] = [("x.npy", vec![2, 3]), ("y.npy", vec![4, 1])].map(|(file, shape)| {
+        npy::write(at(&dir, file), &Tensor::zeros(DType::F32, &shape).unwrap()).unwrap();
+        at(&dir, file)
+    });
+    let odd = ["dimension batch", "2 in x", "4 in y", "--shape"];
+    mindir(["run", &net, "-i", &x, "-i", &y]).with(2).complains(&odd);
+    mindir(["run", &net, "-i", &x, "-i", &y, "--shape", "x=2,3"]).with(2).complains(&["broadcast"]);
     let out = at(&dir, "out.npz");
     mindir(["run", &net, "-i", "ones", "--shape", "batch=1", "--shape", "seq=2", "-o", &out]).with(0);
     let arrays = npy::read_npz(Path::new(&out)).unwrap();
