@@ -11,7 +11,7 @@ use mindir::crypto::{Cipher, Decryption, Key};
 use mindir::{Access, DEVICES, Dim, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
-use crate::print::{self, name};
+use crate::print::{self, name, quoted};
 use crate::save;
 use crate::stdin;
 
@@ -162,8 +162,9 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         Some(digits) => (digits, 10 * (1 + "KMGT".find(&unit[digits.len()..]).unwrap_or(0) as u32)),
         None => (text, 0),
     };
-    let number = digits.parse::<u64>().map_err(|_| format!("{text:?} is no number of bytes such as 4096 or 512M"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
+    let number =
+        digits.parse::<u64>().map_err(|_| format!("{} is no number of bytes such as 4096 or 512M", quoted(text)))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{} is too large", name(text)))
 }
 
 /// What a model may take. Beyond it the command ends with exit code 6.
@@ -395,7 +396,7 @@ fn dimensions(text: &str) -> Result<Vec<usize>, String> {
     if text.is_empty() || text == "[]" {
         return Ok(Vec::new());
     }
-    let one = |d: &str| d.trim().parse::<usize>().map_err(|_| format!("{d:?} is no dimension"));
+    let one = |d: &str| d.trim().parse::<usize>().map_err(|_| format!("{} is no dimension", quoted(d)));
     text.trim_matches(['[', ']']).split([',', 'x']).map(one).collect()
 }
 
@@ -482,9 +483,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "us" => 1e-6,
         "m" | "min" => 60.0,
-        _ => return Err(format!("{unit:?} is no unit; units are us, ms, s, min")),
+        _ => return Err(format!("{} is no unit; units are us, ms, s, min", quoted(unit))),
     };
-    let seconds = number.parse::<f64>().map_err(|_| format!("{number:?} is no number"))? * scale;
+    let seconds = number.parse::<f64>().map_err(|_| format!("{} is no number", quoted(number)))? * scale;
     if (0.0..=86_400.0).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {

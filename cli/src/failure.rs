@@ -57,7 +57,7 @@ pub enum Failure {
     Model(Error),
     /// A checkpoint could not be read or written.
     Checkpoint(CheckpointError),
-    /// A file could not be read or written.
+    /// A file could not be read or written, or its contents are not what they should be.
     File { path: PathBuf, source: io::Error },
     /// A file is not what it should be.
     Corrupt { path: PathBuf, what: String },
@@ -72,12 +72,7 @@ impl Failure {
     /// A failure to read or write `path`.
     pub fn file(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
         let path = path.to_path_buf();
-        move |source| match source.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Failure::Corrupt { path, what: source.to_string() }
-            }
-            _ => Failure::File { path, source },
-        }
+        move |source| Failure::File { path, source }
     }
 
     /// The exit code.
@@ -85,7 +80,12 @@ impl Failure {
         match self {
             Failure::Usage(_) => USAGE,
             Failure::Corrupt { .. } => CORRUPT,
-            Failure::File { .. } => DEVICE,
+            Failure::File { source, .. } => match source.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => CORRUPT,
+                // Of contents; a system that cannot do something gives a number.
+                io::ErrorKind::Unsupported if source.raw_os_error().is_none() => UNSUPPORTED,
+                _ => DEVICE,
+            },
             Failure::Checkpoint(e) => match e.kind() {
                 LoadErrorKind::Corrupt | LoadErrorKind::Foreign | LoadErrorKind::Limit => CORRUPT,
                 LoadErrorKind::Unsupported | LoadErrorKind::Encrypted => UNSUPPORTED,
@@ -131,6 +131,7 @@ impl Failure {
             // Their messages hold the operator's complaint already.
             Failure::Model(Error::Node(_) | Error::Contradiction(_) | Error::Shapes { .. }) => None,
             Failure::Model(e) => e.source(),
+            Failure::File { source, .. } => source.source(),
             _ => None,
         };
         let (mut said, mut causes) = (self.message(), Vec::new());

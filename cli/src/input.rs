@@ -26,6 +26,10 @@ pub struct InputArgs {
     /// order if none is. Several pictures for one input are one batch. A generator without NAME fills every input that is not given
     /// otherwise. rand: floats have mean 0 and deviation 1, integers and truth values are 0 or 1. What a file is its contents
     /// tell where its ending does not. An f32 array may be given for a bf16 input, for NumPy has no such type.
+    ///
+    /// Of an animated picture the first frame is taken. Transparency is dropped: pixels have the colour that is stored below it.
+    /// Pictures are turned as their EXIF orientation says, but not where the model records what happens to them: MindSpore takes
+    /// them as they are stored.
     #[arg(short, long = "input", value_name = "[NAME=]SOURCE")]
     pub inputs: Vec<String>,
     /// Convert arrays to the element types of their inputs, which must hold every number; floats are rounded to other floats
@@ -52,7 +56,7 @@ enum Source {
 }
 
 impl Source {
-    fn parse(text: &str) -> Result<Source, Failure> {
+    fn parse(text: &str, upright: bool) -> Result<Source, Failure> {
         match Fill::parse(text) {
             None if text.is_empty() => {
                 let expected = format!("{}, -, rand:SEED, ones or zeros", kinds());
@@ -62,7 +66,7 @@ impl Source {
             None if text.starts_with("rand:") && !Path::new(text).exists() => {
                 Err(Failure::Usage(format!("{}: the seed is no number from 0 to {}", name(text), u64::MAX)))
             }
-            None => Content::read(text.as_ref()).map(Source::File),
+            None => Content::read(text.as_ref(), upright).map(Source::File),
         }
     }
 
@@ -111,10 +115,10 @@ impl InputArgs {
         default: Option<Fill>,
         limits: &LimitArgs,
     ) -> Result<Vec<Tensor>, Failure> {
-        let mut given = self.read(ports)?;
+        let recorded = recorded.filter(|_| self.image.given().is_none());
+        let mut given = self.read(ports, recorded.is_none())?;
         self.check_flags(&given)?;
         batches(ports, &mut given)?;
-        let recorded = recorded.filter(|_| self.image.given().is_none());
         let (shapes, tensors) = (self.shapes.given(ports)?, vec![None; ports.len()]);
         let mut slots = Slots { args: self, ports, shapes, recorded, limits, tensors, lengths: HashMap::new() };
         let (mut named, mut unnamed): (BTreeMap<usize, Vec<Given>>, Vec<Given>) = Default::default();
@@ -149,14 +153,15 @@ impl InputArgs {
         self.inputs.iter().flat_map(move |text| [vec![PathBuf::from(text)], ends(text)].concat())
     }
 
-    fn read(&self, ports: &[Port]) -> Result<Vec<Given>, Failure> {
+    fn read(&self, ports: &[Port], upright: bool) -> Result<Vec<Given>, Failure> {
         let names = Names::of(ports);
         let split = self.inputs.iter().map(|text| names.split(text)).collect::<Result<Vec<_>, _>>()?;
         if split.iter().filter(|(_, text)| stdin::is(text.as_ref())).count() > 1 {
             return Err(Failure::Usage(format!("{} is given for several inputs", stdin::NAME)));
         }
-        let one =
-            |(at, text): (Option<usize>, &str)| Ok(Given { at, text: text.to_string(), source: Source::parse(text)? });
+        let one = |(at, text): (Option<usize>, &str)| {
+            Ok(Given { at, text: text.to_string(), source: Source::parse(text, upright)? })
+        };
         split.into_iter().map(one).collect()
     }
 

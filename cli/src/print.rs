@@ -90,6 +90,11 @@ pub fn name(text: &str) -> String {
     if text.is_empty() { "\"\"".into() } else { Printable(text).to_string() }
 }
 
+/// What somebody gave, between quotes.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", Printable(text))
+}
+
 /// `value` as indented JSON; characters that a terminal would act on are escaped as JSON escapes them.
 pub fn json(value: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));

@@ -44,7 +44,7 @@ pub struct Change {
 /// `5%`, or 5.
 pub fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
-    let number = number.map_err(|_| format!("{text:?} is no number of percent, such as 5%"))?;
+    let number = number.map_err(|_| format!("{} is no number of percent, such as 5%", print::quoted(text)))?;
     if number.is_finite() && number >= 0.0 { Ok(number / 100.0) } else { Err("expected a percentage from 0 on".into()) }
 }
 

@@ -317,7 +317,7 @@ impl Bench {
                     let times = (0..n).map(|_| runner.run()).collect::<Result<Vec<u64>, _>>()?;
                     print::stdout(&(times.iter().map(u64::to_string).collect::<Vec<_>>().join(" ") + "\n"))?;
                 }
-                _ => return Err(Failure::Usage(format!("expected `r N` or `q`, found {line:?}"))),
+                _ => return Err(Failure::Usage(format!("expected `r N` or `q`, found {}", print::quoted(&line)))),
             }
         }
         Ok(Outcome::ok(String::new()))

@@ -332,3 +332,18 @@ fn flags_without_effect_are_refused_or_warned_of() {
     mindir(["bench", &lenet, "--worker", "--time", "1s"]).with(2);
     assert!(Path::new(&lenet).exists());
 }
+
+#[test]
+fn pictures_are_turned_as_their_files_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = identity(&dir, DType::F32, &[1, 3, 16, 8]);
+    let path = at(&dir, "p.jpg");
+    picture(&path, ImageFormat::Jpeg, (16, 8), 255);
+    mindir(["run", &net, "-i", &path]).with(2).complains(&["expected a picture of 8×16"]);
+    let jpeg = fs::read(&path).unwrap();
+    // Number 6: the right side of what is stored is the top.
+    let tag = [0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0];
+    let exif = [b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0", &tag[..]].concat();
+    fs::write(&path, [&jpeg[..2], &exif, &jpeg[2..]].concat()).unwrap();
+    says_mean(mindir(["run", &net, "-i", &path]), "1");
+}
