@@ -61,12 +61,19 @@ pub enum Failure {
     File { path: PathBuf, source: io::Error },
     /// A file is not what it should be.
     Corrupt { path: PathBuf, what: String },
+    /// A failure of one of several models or devices.
+    Of { which: String, failure: Box<Failure> },
 }
 
 impl Failure {
     /// A file that would be replaced by what is made of it.
     pub fn same(path: &Path) -> Failure {
         Failure::Usage(format!("{}: it would be replaced by what is made of it; --force does so", path.display()))
+    }
+
+    /// The failure of one of several models or devices.
+    pub fn of<E: Into<Failure>>(which: &str) -> impl Fn(E) -> Failure {
+        move |failure| Failure::Of { which: which.into(), failure: Box::new(failure.into()) }
     }
 
     /// A failure to read or write `path`.
@@ -80,6 +87,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => USAGE,
             Failure::Corrupt { .. } => CORRUPT,
+            Failure::Of { failure, .. } => failure.code(),
             Failure::File { source, .. } => match source.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => CORRUPT,
                 // Of contents; a system that cannot do something gives a number.
@@ -122,12 +130,14 @@ impl Failure {
             Failure::Checkpoint(e) => e.to_string(),
             Failure::File { path, source } => file_message(path, source),
             Failure::Corrupt { path, what } => format!("{}: {what}", path.display()),
+            Failure::Of { which, failure } => format!("{which}: {}", failure.message()),
         }
     }
 
     /// What led to it, and is not in the message already.
     fn causes(&self) -> Vec<String> {
         let mut cause = match self {
+            Failure::Of { failure, .. } => return failure.causes(),
             // Their messages hold the operator's complaint already.
             Failure::Model(Error::Node(_) | Error::Contradiction(_) | Error::Shapes { .. }) => None,
             Failure::Model(e) => e.source(),

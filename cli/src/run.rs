@@ -23,7 +23,8 @@ use crate::top::{self, Row};
 
 /// Run a model once and show or store its results.
 ///
-/// Results are numbered in the graph's order; tuples are flattened.
+/// Results are numbered in the graph's order; tuples are flattened. Inputs may have other lengths than the model was exported
+/// with, such as another batch, where its operators allow them: it is planned anew for them, and nothing is said about it.
 #[derive(Args, Debug)]
 pub struct Run {
     #[command(flatten)]
