@@ -1,5 +1,6 @@
 //! Arguments that several subcommands share.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use mindir::crypto::{Cipher, Decryption, Key};
 use mindir::{Access, DEVICES, Dim, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
-use crate::print::{self, name};
+use crate::print::{self, name, quoted};
 use crate::save;
 use crate::stdin;
 
@@ -161,8 +162,9 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         Some(digits) => (digits, 10 * (1 + "KMGT".find(&unit[digits.len()..]).unwrap_or(0) as u32)),
         None => (text, 0),
     };
-    let number = digits.parse::<u64>().map_err(|_| format!("{text:?} is no number of bytes such as 4096 or 512M"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
+    let number =
+        digits.parse::<u64>().map_err(|_| format!("{} is no number of bytes such as 4096 or 512M", quoted(text)))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{} is too large", name(text)))
 }
 
 /// What a model may take. Beyond it the command ends with exit code 6.
@@ -288,7 +290,11 @@ pub struct ThreadArg {
 #[derive(Args, Debug, Default)]
 pub struct ShapeArgs {
     /// Shape of an input, as NAME=1,3,224,224, where NAME may be left out if there is one input; or the length of a dimension,
-    /// as batch=2, in every input that has one of this name
+    /// as batch=2, in every input that has one of this name.
+    ///
+    /// A dimension is as long in every input that has one of its name, as ONNX demands. Where a file gives one name to dimensions
+    /// that differ, the shape of an input that is given here holds for it whatever its dimensions are called; names without a
+    /// letter, such as `?`, say nothing.
     #[arg(long = "shape", value_name = "[NAME=]DIMS")]
     pub shapes: Vec<String>,
 }
@@ -297,19 +303,19 @@ impl ShapeArgs {
     /// For each input its dimensions, if anything was given about them.
     pub fn given(&self, ports: &[Port]) -> Result<Vec<Option<Vec<Dim>>>, Failure> {
         let mut out: Vec<Option<Vec<Dim>>> = vec![None; ports.len()];
-        let mut lengths: Vec<(Dim, usize)> = Vec::new();
+        let mut lengths: HashMap<&str, usize> = HashMap::new();
+        let names = Names::of(ports);
         for text in &self.shapes {
-            let wrong = |why: String| Failure::Usage(format!("--shape {text}: {why}"));
-            if let Some((dim, length)) = dimension(text, ports)? {
-                if lengths.iter().any(|(other, _)| *other == dim) {
+            let wrong = |why: String| Failure::Usage(format!("--shape {}: {why}", name(text)));
+            if let Some((dim, length)) = names.dimension(text)? {
+                let none = |_| wrong(format!("expected the length of dimension {}, found {}", name(dim), name(length)));
+                if lengths.insert(dim, length.trim().parse().map_err(none)?).is_some() {
                     return Err(wrong("the dimension has a length already".into()));
                 }
-                let none = |_| wrong(format!("expected the length of dimension {dim}, found {length:?}"));
-                lengths.push((dim.clone(), length.trim().parse().map_err(none)?));
                 continue;
             }
-            let (at, dims) = named(text, ports).map_err(|e| match text.split_once('=') {
-                Some((given, _)) if matches!(called(given, ports), Ok(None)) => {
+            let (at, dims) = names.split(text).map_err(|e| match text.split_once('=') {
+                Some((given, _)) if matches!(names.called(given), Ok(None)) => {
                     wrong(format!("no input or dimension is called {}; the inputs are {}", name(given), list(ports)))
                 }
                 _ => e,
@@ -337,20 +343,12 @@ impl ShapeArgs {
     }
 }
 
-/// Splits `NAME=LENGTH` if NAME is not an input but a dimension of inputs.
-fn dimension<'a>(text: &'a str, ports: &[Port]) -> Result<Option<(Dim, &'a str)>, Failure> {
-    let Some((given, length)) = text.rsplit_once('=') else { return Ok(None) };
-    let dim = Dim::Named(given.into());
-    let known = ports.iter().flat_map(|port| port.spec.dims.iter().flatten()).any(|d| *d == dim);
-    let is_one = known && called(given, ports)?.is_none();
-    Ok(is_one.then_some((dim, length)))
-}
-
 /// Gives dimensions of an input the lengths that their names have.
-fn resize(dims: &mut Option<Vec<Dim>>, port: &Port, lengths: &[(Dim, usize)]) -> Result<(), Failure> {
+fn resize(dims: &mut Option<Vec<Dim>>, port: &Port, lengths: &HashMap<&str, usize>) -> Result<(), Failure> {
     let declared = port.spec.dims.as_deref().unwrap_or_default();
-    for (axis, wanted) in declared.iter().enumerate() {
-        let Some((dim, length)) = lengths.iter().find(|(dim, _)| dim == wanted) else { continue };
+    for (axis, dim) in declared.iter().enumerate() {
+        let Dim::Named(called) = dim else { continue };
+        let Some(length) = lengths.get(&**called) else { continue };
         let own = dims.get_or_insert_with(|| declared.to_vec());
         match own.get_mut(axis) {
             Some(Dim::Known(n)) if n != length => {
@@ -398,7 +396,7 @@ fn dimensions(text: &str) -> Result<Vec<usize>, String> {
     if text.is_empty() || text == "[]" {
         return Ok(Vec::new());
     }
-    let one = |d: &str| d.trim().parse::<usize>().map_err(|_| format!("{d:?} is no dimension"));
+    let one = |d: &str| d.trim().parse::<usize>().map_err(|_| format!("{} is no dimension", quoted(d)));
     text.trim_matches(['[', ']']).split([',', 'x']).map(one).collect()
 }
 
@@ -408,31 +406,59 @@ pub fn means(given: &str, port: &Port) -> bool {
     given == port.name || port.name.rsplit_once(':').is_some_and(|(_, short)| short == given)
 }
 
-/// The input with a name, if there is one.
-pub fn called(given: &str, ports: &[Port]) -> Result<Option<usize>, Failure> {
-    let mut found = ports.iter().enumerate().filter(|(_, p)| means(given, p)).map(|(i, _)| i);
-    match (found.next(), found.next()) {
-        (Some(_), Some(_)) => {
-            let text = format!("{} inputs are called {}: {}", 2 + found.count(), name(given), list(ports));
-            Err(Failure::Usage(text))
-        }
-        (one, _) => Ok(one),
-    }
+/// What inputs and their dimensions are called.
+pub struct Names<'a> {
+    ports: &'a [Port],
+    /// The inputs with a name, or a part of theirs that [`means`] them.
+    inputs: HashMap<&'a str, Vec<usize>>,
+    dims: HashSet<&'a str>,
 }
 
-/// Splits `NAME=REST` where NAME is an input; without one, all of `text` is the rest.
-pub fn named<'a>(text: &'a str, ports: &[Port]) -> Result<(Option<usize>, &'a str), Failure> {
-    let ends = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..])).collect::<Vec<_>>();
-    for (given, rest) in ends.into_iter().rev() {
-        if let Some(at) = called(given, ports)? {
-            return Ok((Some(at), rest));
+impl<'a> Names<'a> {
+    pub fn of(ports: &'a [Port]) -> Names<'a> {
+        let mut inputs: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, port) in ports.iter().enumerate() {
+            let short = port.name.rsplit_once(':').map(|(_, short)| short);
+            [port.name.as_str()].into_iter().chain(short).for_each(|name| inputs.entry(name).or_default().push(i));
+        }
+        let dims = ports.iter().flat_map(|port| port.spec.dims.iter().flatten());
+        let dims = dims.filter_map(|dim| if let Dim::Named(name) = dim { Some(&**name) } else { None }).collect();
+        Names { ports, inputs, dims }
+    }
+
+    /// The input with a name, if there is one.
+    pub fn called(&self, given: &str) -> Result<Option<usize>, Failure> {
+        match self.inputs.get(given).map_or(&[][..], Vec::as_slice) {
+            [] => Ok(None),
+            [one] => Ok(Some(*one)),
+            several => {
+                let (n, given, all) = (several.len(), name(given), list(self.ports));
+                Err(Failure::Usage(format!("{n} inputs are called {given}: {all}")))
+            }
         }
     }
-    match text.split_once('=') {
-        Some((wrong, _)) if !Path::new(text).exists() => {
-            Err(Failure::Usage(format!("no input is called {}; the inputs are {}", name(wrong), list(ports))))
+
+    /// Splits `NAME=LENGTH` if NAME is not an input but a dimension of inputs.
+    fn dimension<'b>(&self, text: &'b str) -> Result<Option<(&'b str, &'b str)>, Failure> {
+        let Some((given, length)) = text.rsplit_once('=') else { return Ok(None) };
+        let is_one = self.dims.contains(given) && self.called(given)?.is_none();
+        Ok(is_one.then_some((given, length)))
+    }
+
+    /// Splits `NAME=REST` where NAME is an input; without one, all of `text` is the rest.
+    pub fn split<'b>(&self, text: &'b str) -> Result<(Option<usize>, &'b str), Failure> {
+        let ends = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..])).collect::<Vec<_>>();
+        for (given, rest) in ends.into_iter().rev() {
+            if let Some(at) = self.called(given)? {
+                return Ok((Some(at), rest));
+            }
         }
-        _ => Ok((None, text)),
+        match text.split_once('=') {
+            Some((wrong, _)) if !Path::new(text).exists() => {
+                Err(Failure::Usage(format!("no input is called {}; the inputs are {}", name(wrong), list(self.ports))))
+            }
+            _ => Ok((None, text)),
+        }
     }
 }
 
@@ -457,9 +483,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "us" => 1e-6,
         "m" | "min" => 60.0,
-        _ => return Err(format!("{unit:?} is no unit; units are us, ms, s, min")),
+        _ => return Err(format!("{} is no unit; units are us, ms, s, min", quoted(unit))),
     };
-    let seconds = number.parse::<f64>().map_err(|_| format!("{number:?} is no number"))? * scale;
+    let seconds = number.parse::<f64>().map_err(|_| format!("{} is no number", quoted(number)))? * scale;
     if (0.0..=86_400.0).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {
@@ -479,10 +505,12 @@ mod tests {
 
     #[test]
     fn the_longest_name_wins() {
-        assert_eq!(named("a=1", &ports()).unwrap(), (Some(0), "1"));
-        assert_eq!(named("a=b=1", &ports()).unwrap(), (Some(1), "1"));
-        assert_eq!(named("x.npy", &ports()).unwrap(), (None, "x.npy"));
-        assert!(matches!(named("c=1", &ports()), Err(Failure::Usage(_))));
+        let ports = ports();
+        let names = Names::of(&ports);
+        assert_eq!(names.split("a=1").unwrap(), (Some(0), "1"));
+        assert_eq!(names.split("a=b=1").unwrap(), (Some(1), "1"));
+        assert_eq!(names.split("x.npy").unwrap(), (None, "x.npy"));
+        assert!(matches!(names.split("c=1"), Err(Failure::Usage(_))));
     }
 
     #[test]

@@ -54,10 +54,11 @@ impl Kind {
 }
 
 impl Content {
-    /// Reads a file. Where its ending says nothing, its contents tell what it is.
-    pub fn read(path: &Path) -> Result<Content, Failure> {
+    /// Reads a file. Where its ending says nothing, its contents tell what it is. Pictures are as people see them if they are
+    /// to be `upright`, else as they are stored.
+    pub fn read(path: &Path, upright: bool) -> Result<Content, Failure> {
         if stdin::is(path) {
-            return Content::of(stdin::NAME.as_ref(), stdin::bytes("an input")?);
+            return Content::of(stdin::NAME.as_ref(), stdin::bytes("an input")?, upright);
         }
         if path.is_dir() {
             return Err(Failure::Usage(format!("{}: it is a folder{}", path.display(), arrays_in(path))));
@@ -66,19 +67,26 @@ impl Content {
         let read = match Kind::of_path(path) {
             Some(Kind::Array) => npy::read(path).map(Content::Array),
             Some(Kind::Archive) => npy::read_npz(path).map(Content::Archive),
+            Some(Kind::Picture) if upright => picture::read_upright(path).map(Content::Picture),
             Some(Kind::Picture) => picture::read(path).map(Content::Picture),
-            None => return Content::of(path, &std::fs::read(path).map_err(Failure::file(path))?),
+            None => return Content::of(path, &std::fs::read(path).map_err(Failure::file(path))?, upright),
         };
         read.map_err(Failure::file(path))
     }
 
     /// The contents of the file `path`.
-    fn of(path: &Path, bytes: &[u8]) -> Result<Content, Failure> {
+    fn of(path: &Path, bytes: &[u8], upright: bool) -> Result<Content, Failure> {
         let read = match Kind::of_contents(bytes) {
             Some(Kind::Array) => npy::read_from(bytes).map(Content::Array),
             Some(Kind::Archive) => npy::read_npz_from(Cursor::new(bytes)).map(Content::Archive),
+            Some(Kind::Picture) if upright => picture::decode_upright(bytes).map(Content::Picture),
             Some(Kind::Picture) => picture::decode(bytes).map(Content::Picture),
             None => {
+                // A picture, but in a format that is not decoded.
+                let other = picture::decode(bytes).err().filter(|e| e.kind() == std::io::ErrorKind::Unsupported);
+                if let Some(e) = other {
+                    return Err(Failure::file(path)(e));
+                }
                 let found = if bytes.is_empty() { "nothing" } else { "something else" };
                 let what = format!("expected {}, found {found}", kinds());
                 return Err(Failure::Corrupt { path: path.to_path_buf(), what });

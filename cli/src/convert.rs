@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::args::{self, ModelArg};
 use crate::content::is;
 use crate::failure::{Failure, Outcome};
-use crate::print::{self, name};
+use crate::print::{self, name, plural, quoted};
 use crate::save::{self, SaveArgs};
 use crate::stdin;
 
@@ -77,7 +77,7 @@ pub struct Convert {
 }
 
 fn opset(text: &str) -> Result<i64, String> {
-    let number = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let number = text.parse().map_err(|_| format!("{} is no number", quoted(text)))?;
     if OPSETS.contains(&number) { Ok(number) } else { Err(format!("expected {} to {}", OPSETS.start(), OPSETS.end())) }
 }
 
@@ -372,7 +372,11 @@ impl Filled {
         let left = [("no value for", &self.param_not_load), ("not used", &self.ckpt_not_load)];
         let left = left.into_iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| (what, listed(names)));
         let lines: String = lists.chain(left).map(|(what, names)| format!("{what}: {names}\n")).collect();
-        format!("{} parameters have values of the checkpoint\n{lines}", self.loaded.len())
+        let taken = match self.loaded.len() {
+            1 => "1 parameter has a value".to_string(),
+            n => format!("{n} parameters have values"),
+        };
+        format!("{taken} of the checkpoint\n{lines}")
     }
 }
 
@@ -404,9 +408,9 @@ impl Report {
 
     fn text(&self, verb: &str) -> String {
         let filled = self.ckpt.as_ref().map(Filled::text).unwrap_or_default();
-        let nodes = self.nodes.map(|nodes| format!("{nodes} nodes, ")).unwrap_or_default();
+        let nodes = self.nodes.map(|nodes| format!("{}, ", plural(nodes, "node"))).unwrap_or_default();
         let (path, size) = (name(&self.path), print::bytes(self.bytes));
-        let line = format!("{verb} {path}: {nodes}{} weights, {size}\n", self.weights);
+        let line = format!("{verb} {path}: {nodes}{}, {size}\n", plural(self.weights, "weight"));
         filled + &line + &self.data_files.iter().map(|file| format!("{verb} {}\n", name(file))).collect::<String>()
     }
 }

@@ -4,6 +4,8 @@ use clap::Args;
 use mindir::{DType, Tensor, TensorError};
 use serde::Serialize;
 
+use crate::print;
+
 /// What still counts as equal.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ToleranceArgs {
@@ -20,7 +22,7 @@ pub struct ToleranceArgs {
 }
 
 fn bound(text: &str) -> Result<f64, String> {
-    let number = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let number = text.parse().map_err(|_| format!("{} is no number", print::quoted(text)))?;
     if is_bound(number) { Ok(number) } else { Err("expected a finite number that is not negative".into()) }
 }
 

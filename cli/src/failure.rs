@@ -57,10 +57,12 @@ pub enum Failure {
     Model(Error),
     /// A checkpoint could not be read or written.
     Checkpoint(CheckpointError),
-    /// A file could not be read or written.
+    /// A file could not be read or written, or its contents are not what they should be.
     File { path: PathBuf, source: io::Error },
     /// A file is not what it should be.
     Corrupt { path: PathBuf, what: String },
+    /// A failure of one of several models or devices.
+    Of { which: String, failure: Box<Failure> },
 }
 
 impl Failure {
@@ -69,15 +71,15 @@ impl Failure {
         Failure::Usage(format!("{}: it would be replaced by what is made of it; --force does so", path.display()))
     }
 
+    /// The failure of one of several models or devices.
+    pub fn of<E: Into<Failure>>(which: &str) -> impl Fn(E) -> Failure {
+        move |failure| Failure::Of { which: which.into(), failure: Box::new(failure.into()) }
+    }
+
     /// A failure to read or write `path`.
     pub fn file(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
         let path = path.to_path_buf();
-        move |source| match source.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Failure::Corrupt { path, what: source.to_string() }
-            }
-            _ => Failure::File { path, source },
-        }
+        move |source| Failure::File { path, source }
     }
 
     /// The exit code.
@@ -85,7 +87,13 @@ impl Failure {
         match self {
             Failure::Usage(_) => USAGE,
             Failure::Corrupt { .. } => CORRUPT,
-            Failure::File { .. } => DEVICE,
+            Failure::Of { failure, .. } => failure.code(),
+            Failure::File { source, .. } => match source.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => CORRUPT,
+                // Of contents; a system that cannot do something gives a number.
+                io::ErrorKind::Unsupported if source.raw_os_error().is_none() => UNSUPPORTED,
+                _ => DEVICE,
+            },
             Failure::Checkpoint(e) => match e.kind() {
                 LoadErrorKind::Corrupt | LoadErrorKind::Foreign | LoadErrorKind::Limit => CORRUPT,
                 LoadErrorKind::Unsupported | LoadErrorKind::Encrypted => UNSUPPORTED,
@@ -122,15 +130,18 @@ impl Failure {
             Failure::Checkpoint(e) => e.to_string(),
             Failure::File { path, source } => file_message(path, source),
             Failure::Corrupt { path, what } => format!("{}: {what}", path.display()),
+            Failure::Of { which, failure } => format!("{which}: {}", failure.message()),
         }
     }
 
     /// What led to it, and is not in the message already.
     fn causes(&self) -> Vec<String> {
         let mut cause = match self {
+            Failure::Of { failure, .. } => return failure.causes(),
             // Their messages hold the operator's complaint already.
             Failure::Model(Error::Node(_) | Error::Contradiction(_) | Error::Shapes { .. }) => None,
             Failure::Model(e) => e.source(),
+            Failure::File { source, .. } => source.source(),
             _ => None,
         };
         let (mut said, mut causes) = (self.message(), Vec::new());

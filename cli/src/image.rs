@@ -3,6 +3,8 @@
 use clap::{Args, ValueEnum};
 use mindir::picture::{self, Channels, Options};
 
+use crate::print::quoted;
+
 /// How pictures become numbers: (pixel × scale − mean) / std.
 #[derive(Args, Debug, Default)]
 pub struct ImageArgs {
@@ -88,5 +90,5 @@ fn finite(text: &str) -> Result<f32, String> {
 }
 
 fn unfit(text: &str) -> String {
-    format!("expected a finite number, found {text:?}")
+    format!("expected a finite number, found {}", quoted(text))
 }

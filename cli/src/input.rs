@@ -1,5 +1,6 @@
 //! Inputs from files, pictures and generators.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,7 +8,7 @@ use mindir::picture::{self, PictureError};
 use mindir::preprocess::{Picture, Preprocess};
 use mindir::{DType, Dim, OpError, Port, Spec, Tensor};
 
-use crate::args::{self, LimitArgs, ShapeArgs, called, means, named};
+use crate::args::{self, LimitArgs, Names, ShapeArgs, means};
 use crate::content::{Content, kinds};
 use crate::failure::Failure;
 use crate::image::ImageArgs;
@@ -25,6 +26,10 @@ pub struct InputArgs {
     /// order if none is. Several pictures for one input are one batch. A generator without NAME fills every input that is not given
     /// otherwise. rand: floats have mean 0 and deviation 1, integers and truth values are 0 or 1. What a file is its contents
     /// tell where its ending does not. An f32 array may be given for a bf16 input, for NumPy has no such type.
+    ///
+    /// Of an animated picture the first frame is taken. Transparency is dropped: pixels have the colour that is stored below it.
+    /// Pictures are turned as their EXIF orientation says, but not where the model records what happens to them: MindSpore takes
+    /// them as they are stored.
     #[arg(short, long = "input", value_name = "[NAME=]SOURCE")]
     pub inputs: Vec<String>,
     /// Convert arrays to the element types of their inputs, which must hold every number; floats are rounded to other floats
@@ -51,7 +56,7 @@ enum Source {
 }
 
 impl Source {
-    fn parse(text: &str) -> Result<Source, Failure> {
+    fn parse(text: &str, upright: bool) -> Result<Source, Failure> {
         match Fill::parse(text) {
             None if text.is_empty() => {
                 let expected = format!("{}, -, rand:SEED, ones or zeros", kinds());
@@ -61,7 +66,7 @@ impl Source {
             None if text.starts_with("rand:") && !Path::new(text).exists() => {
                 Err(Failure::Usage(format!("{}: the seed is no number from 0 to {}", name(text), u64::MAX)))
             }
-            None => Content::read(text.as_ref()).map(Source::File),
+            None => Content::read(text.as_ref(), upright).map(Source::File),
         }
     }
 
@@ -87,6 +92,17 @@ struct Slots<'a> {
     recorded: Option<&'a Preprocess>,
     limits: &'a LimitArgs,
     tensors: Vec<Option<Tensor>>,
+    lengths: HashMap<&'a str, Length>,
+}
+
+/// What a dimension of some name is in an input that is there.
+#[derive(Clone, Copy)]
+struct Length {
+    /// The input.
+    at: usize,
+    length: usize,
+    /// Whether --shape says so, which may be said of one input alone.
+    is_stated: bool,
 }
 
 impl InputArgs {
@@ -99,18 +115,18 @@ impl InputArgs {
         default: Option<Fill>,
         limits: &LimitArgs,
     ) -> Result<Vec<Tensor>, Failure> {
-        let mut given = self.read(ports)?;
+        let recorded = recorded.filter(|_| self.image.given().is_none());
+        let mut given = self.read(ports, recorded.is_none())?;
         self.check_flags(&given)?;
         batches(ports, &mut given)?;
-        let recorded = recorded.filter(|_| self.image.given().is_none());
         let (shapes, tensors) = (self.shapes.given(ports)?, vec![None; ports.len()]);
-        let mut slots = Slots { args: self, ports, shapes, recorded, limits, tensors };
-        for at in 0..ports.len() {
-            let (mine, others) = given.into_iter().partition(|g| g.at == Some(at));
-            slots.named(at, mine)?;
-            given = others;
+        let mut slots = Slots { args: self, ports, shapes, recorded, limits, tensors, lengths: HashMap::new() };
+        let (mut named, mut unnamed): (BTreeMap<usize, Vec<Given>>, Vec<Given>) = Default::default();
+        for g in given {
+            g.at.map_or(&mut unnamed, |at| named.entry(at).or_default()).push(g);
         }
-        slots.unnamed(given, default)
+        named.into_iter().try_for_each(|(at, given)| slots.named(at, given))?;
+        slots.unnamed(unnamed, default)
     }
 
     /// Refuses flags about inputs where there is none.
@@ -137,13 +153,15 @@ impl InputArgs {
         self.inputs.iter().flat_map(move |text| [vec![PathBuf::from(text)], ends(text)].concat())
     }
 
-    fn read(&self, ports: &[Port]) -> Result<Vec<Given>, Failure> {
-        let split = self.inputs.iter().map(|text| named(text, ports)).collect::<Result<Vec<_>, _>>()?;
+    fn read(&self, ports: &[Port], upright: bool) -> Result<Vec<Given>, Failure> {
+        let names = Names::of(ports);
+        let split = self.inputs.iter().map(|text| names.split(text)).collect::<Result<Vec<_>, _>>()?;
         if split.iter().filter(|(_, text)| stdin::is(text.as_ref())).count() > 1 {
             return Err(Failure::Usage(format!("{} is given for several inputs", stdin::NAME)));
         }
-        let one =
-            |(at, text): (Option<usize>, &str)| Ok(Given { at, text: text.to_string(), source: Source::parse(text)? });
+        let one = |(at, text): (Option<usize>, &str)| {
+            Ok(Given { at, text: text.to_string(), source: Source::parse(text, upright)? })
+        };
         split.into_iter().map(one).collect()
     }
 
@@ -184,7 +202,7 @@ fn batches(ports: &[Port], given: &mut [Given]) -> Result<(), Failure> {
 impl Slots<'_> {
     /// What is given for input `at` by its name.
     fn named(&mut self, at: usize, given: Vec<Given>) -> Result<(), Failure> {
-        if given.iter().all(|g| g.source.is_picture()) && !given.is_empty() {
+        if given.iter().all(|g| g.source.is_picture()) {
             let pictures = given.into_iter().filter_map(|g| match g.source {
                 Source::File(Content::Picture(picture)) => Some((g.text, picture)),
                 _ => None,
@@ -238,6 +256,7 @@ impl Slots<'_> {
             let (expected, found) = (self.spec(at), tensor.fact());
             return Err(Failure::Usage(format!("input {}: --shape says {expected}, found {found}", name(&port.name))));
         }
+        self.agree(at, tensor.shape())?;
         print::tell(|| format!("input {} is {} from {}", name(&port.name), tensor.fact(), name(from)));
         self.tensors[at] = Some(tensor);
         Ok(())
@@ -273,14 +292,36 @@ impl Slots<'_> {
         self.put(at, tensor, &paths.join(", "))
     }
 
+    /// Takes the lengths of the named dimensions of input `at`, and refuses one that another input contradicts.
+    fn agree(&mut self, at: usize, shape: &[usize]) -> Result<(), Failure> {
+        let stated = self.spec(at).dims.unwrap_or_default();
+        let declared = self.ports[at].spec.dims.iter().flatten().zip(shape).enumerate();
+        for (axis, (dim, &length)) in declared {
+            let Dim::Named(dim) = dim else { continue };
+            let is_stated = stated.get(axis).is_some_and(|d| d.size().is_some());
+            let mine = Length { at, length, is_stated };
+            let known = *self.lengths.entry(dim).or_insert(mine);
+            let is_bound = !known.is_stated && !is_stated && dim.contains(char::is_alphabetic);
+            if is_bound && known.length != length {
+                return Err(self.contradiction(dim, known, mine));
+            }
+            if known.is_stated && !is_stated {
+                self.lengths.insert(dim, mine);
+            }
+        }
+        Ok(())
+    }
+
+    fn contradiction(&self, dim: &str, a: Length, b: Length) -> Failure {
+        let [one, other] = [a, b].map(|l| format!("{} in {}", l.length, name(&self.ports[l.at].name)));
+        let (dim, hint) = (name(dim), "give --shape INPUT=DIMS for one of them if they may differ");
+        Failure::Usage(format!("dimension {dim} is {one} and {other}, and has one length in all inputs; {hint}"))
+    }
+
     /// The length that a dimension of this name has in an input that is there, if there is one.
     fn known(&self, dim: &Dim) -> Dim {
-        let there = self.ports.iter().zip(&self.tensors).filter_map(|(port, t)| Some((port, t.as_ref()?)));
-        let mut lengths = there.flat_map(|(port, t)| port.spec.dims.iter().flatten().zip(t.shape()));
-        match lengths.find(|(own, _)| *own == dim && matches!(dim, Dim::Named(_))) {
-            Some((_, length)) => Dim::Known(*length),
-            None => dim.clone(),
-        }
+        let known = if let Dim::Named(dim) = dim { self.lengths.get(&**dim) } else { None };
+        known.map_or_else(|| dim.clone(), |known| Dim::Known(known.length))
     }
 
     /// What input `at` declares, with the shape that was given.
@@ -317,14 +358,17 @@ impl Slots<'_> {
             return self.archive(entries, &free, &from);
         }
         let Some(&at) = free.first() else {
-            let ports = args::list(self.ports);
-            return Err(Failure::Usage(format!("{from}: there is no input left; the inputs are {ports}")));
+            let (ports, from) = (args::list(self.ports), name(&from));
+            let text =
+                format!("{from}: there is no input left, and only pictures make a batch; the inputs are {ports}");
+            return Err(Failure::Usage(text));
         };
         self.set(at, source, from)
     }
 
     fn archive(&mut self, entries: Vec<(String, Tensor)>, free: &[usize], from: &str) -> Result<(), Failure> {
-        let by_name = entries.iter().map(|(n, _)| called(n, self.ports)).collect::<Result<Vec<_>, _>>()?;
+        let names = Names::of(self.ports);
+        let by_name = entries.iter().map(|(n, _)| names.called(n)).collect::<Result<Vec<_>, _>>()?;
         let wrong = |what: String| Failure::Usage(format!("{from}: {what} {}", args::list(self.ports)));
         let order: Vec<usize> = if by_name.iter().all(Option::is_none) {
             if entries.len() > free.len() {

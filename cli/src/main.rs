@@ -35,6 +35,7 @@ mod top;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, Outcome};
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
     let json = std::env::args_os().take_while(|a| a != "--").any(|a| a == "--json");
     let ended = match Cli::try_parse() {
         Ok(cli) => cli.execute(),
-        Err(answer) => explain(&answer, json),
+        Err(answer) => explain(&cut(answer), json),
     };
     ended.map_or_else(|failure| fail(&failure, json), ExitCode::from)
 }
@@ -129,6 +130,17 @@ fn fail(failure: &Failure, json: bool) -> ExitCode {
         print::stderr(&failure.text());
     }
     ExitCode::from(failure.code())
+}
+
+/// The answer with what was given cut to a length that can be read.
+fn cut(mut answer: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(text)) = answer.get(kind) {
+            let short = mindir::Printable(text).to_string();
+            answer.insert(kind, ContextValue::String(short));
+        }
+    }
+    answer
 }
 
 /// Prints help, or what is wrong with the arguments; returns the exit code.

@@ -90,6 +90,11 @@ pub fn name(text: &str) -> String {
     if text.is_empty() { "\"\"".into() } else { Printable(text).to_string() }
 }
 
+/// What somebody gave, between quotes.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", Printable(text))
+}
+
 /// `value` as indented JSON; characters that a terminal would act on are escaped as JSON escapes them.
 pub fn json(value: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
@@ -143,8 +148,8 @@ fn widest(columns: &[usize], width: usize) -> usize {
     (NARROW..=widest).rev().find(|&cap| fits(cap)).unwrap_or(NARROW)
 }
 
-/// Cuts cells so that every row fits into `width`.
-fn narrow(header: &[&str], rows: &mut [Vec<String>], width: usize) {
+/// Cuts cells so that every row fits into `width`, if columns need not be too narrow for that.
+fn narrow(header: &[&str], rows: &mut [Vec<String>], width: usize) -> bool {
     let count = rows.iter().map(Vec::len).chain([header.len()]).max().unwrap_or(0);
     let mut columns: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
     columns.resize(count, 0);
@@ -153,14 +158,38 @@ fn narrow(header: &[&str], rows: &mut [Vec<String>], width: usize) {
     }
     let cap = widest(&columns, width);
     rows.iter_mut().flatten().for_each(|cell| *cell = cut(cell, cap));
+    columns.iter().map(|w| GAP + w.min(&cap)).sum::<usize>() <= width + GAP
+}
+
+/// Whether a line of so many characters fits the terminal, if there is one.
+pub fn is_wide(line: usize) -> bool {
+    width().is_none_or(|width| line <= width)
+}
+
+/// A row of a table that does not fit: a line for each cell, after its title.
+pub fn record(header: &[&str], row: &[String]) -> String {
+    record_of(header, row, width().unwrap_or(usize::MAX))
+}
+
+fn record_of(header: &[&str], row: &[String], width: usize) -> String {
+    let titles = header.iter().map(|title| title.chars().count()).max().unwrap_or(0);
+    let titled = row.iter().enumerate().filter(|(_, cell)| !cell.is_empty());
+    let line = |(i, cell): (usize, &String)| {
+        let title = header.get(i).copied().unwrap_or_default();
+        format!("{title:titles$}{:GAP$}{}\n", "", cut(cell, width.saturating_sub(titles + GAP)))
+    };
+    titled.map(line).collect()
 }
 
 /// Rows in columns, the columns in `right` aligned to the right. No borders. On a terminal the middle of long cells is left
-/// out, so that rows fit.
+/// out, so that rows fit; where columns would be too narrow, each cell has a line.
 pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut rows: Vec<Vec<String>> = rows.into_iter().collect();
     if let Some(width) = width() {
-        narrow(header, &mut rows, width);
+        let whole = if header.is_empty() { Vec::new() } else { rows.clone() };
+        if !narrow(header, &mut rows, width) && !header.is_empty() {
+            return whole.iter().map(|row| record_of(header, row, width)).collect::<Vec<_>>().join("\n");
+        }
     }
     let mut t = Table::new();
     t.load_style(presets::NOTHING);
@@ -251,15 +280,23 @@ mod tests {
         assert_eq!(cut("abcdefghij", 6), "abc…ij");
         let path = "Default/network-Net/conv1-Conv2d/Conv2D-op0";
         let mut rows = vec![vec!["0".to_string(), path.into(), "1.2 ms".into()]];
-        narrow(&["#", "node", "time"], &mut rows, 40);
+        assert!(narrow(&["#", "node", "time"], &mut rows, 40));
         assert_eq!(rows[0], ["0", "Default/network…onv2d/Conv2D-op0", "1.2 ms"].map(|c| cut(c, 29)));
         assert_eq!(rows[0].iter().map(|c| c.chars().count()).sum::<usize>() + 2 * GAP, 40);
         let mut rows = vec![vec![path.to_string(), path.into()]];
-        narrow(&[], &mut rows, 5);
+        assert!(!narrow(&[], &mut rows, 5));
         assert!(rows[0].iter().all(|c| c.chars().count() == NARROW));
         let mut rows = vec![vec!["a".to_string(), path.into()]];
-        narrow(&["x", "y"], &mut rows, 80);
+        assert!(narrow(&["x", "y"], &mut rows, 80));
         assert_eq!(rows[0][1], path);
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_lines() {
+        let row = ["0", "", "Default/network-Net/conv1-Conv2d/Conv2D-op0"].map(String::from);
+        let text = record_of(&["#", "kernel", "node"], &row, 20);
+        assert_eq!(text, "#       0\nnode    Defaul…D-op0\n");
+        assert!(text.lines().all(|line| line.chars().count() <= 20), "{text}");
     }
 
     #[test]

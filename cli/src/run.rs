@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use mindir::graph::{Format, Model};
+use mindir::graph::Model;
 use mindir::{Tensor, npy};
 use serde::Serialize;
 
@@ -23,7 +23,8 @@ use crate::top::{self, Row};
 
 /// Run a model once and show or store its results.
 ///
-/// Results are numbered in the graph's order; tuples are flattened.
+/// Results are numbered in the graph's order; tuples are flattened. Inputs may have other lengths than the model was exported
+/// with, such as another batch, where its operators allow them: it is planned anew for them, and nothing is said about it.
 #[derive(Args, Debug)]
 pub struct Run {
     #[command(flatten)]
@@ -31,7 +32,7 @@ pub struct Run {
     #[command(flatten)]
     inputs: InputArgs,
     /// Store the results: a .npy file if there is one, a .npz file, or a folder for out_0.npy, out_1.npy, … In a .npz file they
-    /// have the names that an .onnx model gives them, else out_0, out_1, …
+    /// have the names that the model gives them, as .onnx files and what is made of them do, else out_0, out_1, …
     #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
     /// Show the K best classes: softmax over the last dimension of every float output
@@ -81,7 +82,7 @@ impl Run {
             Some(k) => top::rows(&outputs, k, labels.as_deref())?,
             None => Vec::new(),
         };
-        let mut written = self.store(&targets, &outputs, &keys(cell.model(), &names))?;
+        let mut written = self.store(&targets, &outputs, &keys(cell.model()))?;
         if let (Some(dir), Some(nodes)) = (&self.dump, &nodes) {
             written.extend(dump::write(dir, nodes)?);
         }
@@ -148,15 +149,15 @@ impl Run {
     }
 }
 
-/// Names for results in a file: those that people gave them, if no two are the same to readers of archives, which end names
-/// at a zero; else numbers.
-fn keys(model: &Model, names: &[String]) -> Vec<String> {
-    let given = matches!(model.origin.format, Format::Onnx { .. });
-    let differ = names.iter().collect::<HashSet<_>>().len() == names.len() && !names.iter().any(|n| n.contains('\0'));
-    if given && differ {
-        return names.to_vec();
-    }
-    (0..names.len()).map(|i| format!("out_{i}")).collect()
+/// Names for results in a file: those that the model gives them, and numbers for others. Where two would be the same to readers
+/// of archives, which end names at a zero, all have numbers.
+fn keys(model: &Model) -> Vec<String> {
+    let names = model.result_names();
+    let number = |i: usize| format!("out_{i}");
+    let own = names.iter().enumerate().map(|(i, name)| name.map_or_else(|| number(i), str::to_string));
+    let keys: Vec<String> = own.collect();
+    let differ = keys.iter().collect::<HashSet<_>>().len() == keys.len() && !keys.iter().any(|n| n.contains('\0'));
+    if differ { keys } else { (0..names.len()).map(number).collect() }
 }
 
 /// The bytes of a .npz file.

@@ -56,8 +56,8 @@ impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Exceeded { what, limit, needed } = self;
         match what {
-            Limit::Memory => write!(f, "memory: {needed} bytes are needed, the limit is {limit}"),
-            Limit::System => write!(f, "memory: the system does not give {needed} bytes"),
+            Limit::Memory => write!(f, "memory: {} are needed, the limit is {limit}", Bytes(*needed)),
+            Limit::System => write!(f, "memory: the system does not give {}", Bytes(*needed)),
             Limit::Calls => write!(f, "calls: {needed} are needed, the limit is {limit}"),
             Limit::Depth => write!(f, "depth of calls: {needed} is needed, the limit is {limit}"),
             Limit::PlanNodes => write!(f, "nodes of a plan: {needed} are needed, the limit is {limit}"),
@@ -68,6 +68,15 @@ impl fmt::Display for Exceeded {
 }
 
 impl std::error::Error for Exceeded {}
+
+/// A number of bytes, of which the highest stands for all that are beyond.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == u64::MAX { write!(f, "more than 16 EiB") } else { write!(f, "{} bytes", self.0) }
+    }
+}
 
 /// Ends runs from another thread. Clones are one token, which stays cancelled once it is.
 #[derive(Clone, Debug, Default)]

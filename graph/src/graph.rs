@@ -1,5 +1,6 @@
 //! The portable graph: what a model computes, in MindSpore's operators.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -392,6 +393,21 @@ impl Model {
         let last = stem.rsplit(':').next().unwrap_or(stem);
         let by_op = last.strip_prefix(op).and_then(|rest| rest.strip_prefix('_')).is_some_and(digits);
         (item.is_some() && by_op) || (digits(last) && !matches!(self.origin.format, Format::Onnx { .. }))
+    }
+
+    /// The names of the results; `None` for those that are only called by a number.
+    pub fn result_names(&self) -> Vec<Option<&str>> {
+        let graph = self.entry();
+        let wanted: HashSet<ValueId> = graph.outputs.iter().copied().collect();
+        let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().map(move |id| (*id, node.op_name())));
+        let makers: HashMap<ValueId, &str> = made.filter(|(id, _)| wanted.contains(id)).collect();
+        let name = |id: &ValueId| {
+            let Value { name, def, .. } = graph.value(*id);
+            let is_constant = matches!(def, Def::Const(_)) && name.starts_with("constant_");
+            let op = makers.get(id).copied().unwrap_or_default();
+            (!is_constant && !self.is_numbered(name, op)).then_some(&**name)
+        };
+        graph.outputs.iter().map(name).collect()
     }
 
     /// The graph that a run starts with.

@@ -639,22 +639,34 @@ fn results_keep_names_whatever_they_are() {
             node("Neg", &["x"], &["output_1"]),
             node("Identity", &["w"], &["v"]),
         ];
-        // Results of one node, an input, a weight, and a name that might be made up for one that has none.
-        g.output = ["b", "x", "a", "w", "v", "output_1"].map(|name| value(name, &[-1, -1])).to_vec();
+        let data_type = Some(7);
+        let name = Some("n".into());
+        g.initializer.push(TensorProto {
+            dims: vec![1, 1],
+            data_type,
+            name,
+            int64_data: vec![5],
+            ..Default::default()
+        });
+        // Results of one node, an input, a weight, a constant, and a name that might be made up for one that has none.
+        g.output = ["b", "x", "a", "w", "v", "output_1", "n"].map(|name| value(name, &[-1, -1])).to_vec();
+        let constant = g.output[6].r#type.as_mut().and_then(|t| t.tensor_type.as_mut());
+        constant.unwrap().elem_type = data_type;
     });
     let model = model.unwrap();
     let names = |model: &Model| {
         let entry = model.entry();
         entry.outputs.iter().map(|id| entry.value(*id).name.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&model), ["b", "x", "a", "w", "v", "output_1"]);
+    assert_eq!(names(&model), ["b", "x", "a", "w", "v", "output_1", "n"]);
     onnx::export(&model, folder.path().join("net.onnx"), &Default::default()).unwrap();
     let back = mindir_loader::load(folder.path().join("net.onnx")).unwrap().model;
     // A result that is an input has another name than the input in ONNX files.
-    assert_eq!(names(&back), ["b", "output_1_1", "a", "output_3", "v", "output_1"]);
+    assert_eq!(names(&back), ["b", "output_1_1", "a", "output_3", "v", "output_1", "n"]);
     mindir_loader::mindir::export(&model, folder.path().join("net.mindir"), &Default::default()).unwrap();
     let back = mindir_loader::load(folder.path().join("net.mindir")).unwrap().model;
-    assert_eq!(names(&back), ["b", "x", "a", "w", "v", "output_1"]);
+    assert_eq!(names(&back), ["b", "x", "a", "w", "v", "output_1", "n"]);
+    assert_eq!(back.result_names(), ["b", "x", "a", "w", "v", "output_1", "n"].map(Some));
 }
 
 /// `y = x · w`, with weights of 2 KiB.

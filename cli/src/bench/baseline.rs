@@ -1,32 +1,28 @@
 //! Measurements that are kept, and compared with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Measured, Report};
+use super::{Key, Measured, Report};
 use crate::failure::Failure;
 use crate::print;
 use crate::save;
+use crate::stdin;
 
 /// What is read of a report that was kept.
 #[derive(Deserialize)]
 pub struct Baseline {
+    #[serde(default)]
+    model: Option<PathBuf>,
     runs: Vec<Run>,
 }
 
 #[derive(Deserialize)]
 struct Run {
-    batch: Option<usize>,
-    threads: usize,
-    #[serde(default = "one")]
-    concurrency: usize,
-    inputs: Vec<String>,
+    #[serde(flatten)]
+    key: Key,
     p50_ns: u64,
-}
-
-fn one() -> usize {
-    1
 }
 
 /// A combination then and now.
@@ -44,7 +40,7 @@ pub struct Change {
 /// `5%`, or 5.
 pub fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
-    let number = number.map_err(|_| format!("{text:?} is no number of percent, such as 5%"))?;
+    let number = number.map_err(|_| format!("{} is no number of percent, such as 5%", print::quoted(text)))?;
     if number.is_finite() && number >= 0.0 { Ok(number / 100.0) } else { Err("expected a percentage from 0 on".into()) }
 }
 
@@ -62,34 +58,49 @@ impl Baseline {
         })
     }
 
+    /// Refuses what has none of these runs, which are to be measured, and warns of what is of another model or lacks some.
+    pub fn check(&self, path: &Path, model: &Path, keys: &[Key]) -> Result<(), Failure> {
+        let file = path.display();
+        if let Some(other) = self.model.as_deref().filter(|other| is_other(other, model)) {
+            print::warn(&format!("{file} is about {}, not {}", other.display(), model.display()));
+        }
+        match keys.iter().filter(|key| self.find(key).is_none()).count() {
+            0 => {}
+            missing if missing == keys.len() => {
+                let text = format!("{file}: it has no run with these inputs, threads and numbers at once");
+                return Err(Failure::Usage(text));
+            }
+            missing => print::warn(&format!("{} not in {file}", print::plural(missing, "run"))),
+        }
+        Ok(())
+    }
+
     /// The changes of the runs that were measured then, too.
-    pub fn changes(&self, path: &Path, now: &[Measured]) -> Result<Vec<Change>, Failure> {
-        let changes: Vec<Change> = now.iter().filter_map(|m| self.change(m)).collect();
-        if changes.is_empty() {
-            let text = format!("{}: it has no run with these inputs, threads and numbers at once", path.display());
-            return Err(Failure::Usage(text));
-        }
-        if changes.len() < now.len() {
-            let missing = now.len() - changes.len();
-            print::warn(&format!("{} not in {}", print::plural(missing, "run"), path.display()));
-        }
-        Ok(changes)
+    pub fn changes(&self, now: &[Measured]) -> Vec<Change> {
+        now.iter().filter_map(|m| self.change(m)).collect()
+    }
+
+    fn find(&self, key: &Key) -> Option<&Run> {
+        self.runs.iter().find(|run| run.key == *key)
     }
 
     fn change(&self, m: &Measured) -> Option<Change> {
-        let same = |r: &&Run| {
-            (r.batch, r.threads, r.concurrency) == (m.batch, m.threads, m.concurrency) && r.inputs == m.inputs
-        };
-        let before = self.runs.iter().find(same)?.p50_ns;
+        let before = self.find(&m.key)?.p50_ns;
         Some(Change {
-            batch: m.batch,
-            threads: m.threads,
-            concurrency: m.concurrency,
+            batch: m.key.batch,
+            threads: m.key.threads,
+            concurrency: m.key.concurrency,
             p50_ns_before: before,
             p50_ns: m.p50_ns,
             slower: m.p50_ns as f64 / before.max(1) as f64 - 1.0,
         })
     }
+}
+
+/// Whether what was measured then is another file than the one now; it may have been on another machine or in another folder.
+fn is_other(then: &Path, now: &Path) -> bool {
+    let is_named_other = then.file_name() != now.file_name();
+    !stdin::is(then) && !stdin::is(now) && (is_named_other || then.exists() && !save::is_same(then, now))
 }
 
 impl Change {

@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mindir::graph::Model;
 use mindir::{Dim, Error, GraphCell, Port, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::{self, DeviceArgs, ModelArg, duration, threads};
 use crate::failure::{Failure, Outcome};
@@ -61,10 +61,11 @@ pub struct Bench {
     /// Write the steps of a run of each combination as trace events, which https://ui.perfetto.dev and chrome://tracing show
     #[arg(long, value_name = "FILE.json")]
     trace: Option<PathBuf>,
-    /// Keep what was measured, for --against
+    /// Keep what was measured, for --against. Every row is written when it is measured
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
-    /// Compare with what was kept by --save
+    /// Compare with what was kept by --save, of runs with the same inputs, threads and numbers at once. What is about another
+    /// model is a warning
     #[arg(long, value_name = "FILE.json")]
     against: Option<PathBuf>,
     /// Exit code 1 if a median is longer than the one kept by more than this, such as 5%
@@ -91,6 +92,13 @@ struct Case {
 }
 
 impl Case {
+    fn threads(self) -> Result<usize, Failure> {
+        match self.threads {
+            Some(n) => Ok(n),
+            None => Ok(mindir::machine::processor().map_err(Error::from)?.threads),
+        }
+    }
+
     /// What sets it apart, as in ` of batch 8 with 2 threads`.
     fn title(self, threads: usize) -> String {
         let batch = self.batch.map_or(String::new(), |b| format!(" of batch {b}"));
@@ -101,6 +109,8 @@ impl Case {
 
 #[derive(Serialize)]
 struct Report {
+    /// The file of the model.
+    model: PathBuf,
     load_ns: u64,
     runs: Vec<Measured>,
     peak_rss_bytes: Option<u64>,
@@ -108,24 +118,44 @@ struct Report {
     against: Vec<Change>,
 }
 
+/// What sets a combination apart.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Key {
+    batch: Option<usize>,
+    threads: usize,
+    /// Runs at the same time.
+    #[serde(default = "one")]
+    concurrency: usize,
+    inputs: Vec<String>,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Key {
+    fn of(case: Case, inputs: &[Tensor]) -> Result<Key, Failure> {
+        let Case { batch, concurrency, .. } = case;
+        let inputs = inputs.iter().map(|t| t.fact().to_string()).collect();
+        Ok(Key { batch, threads: case.threads()?, concurrency, inputs })
+    }
+}
+
 /// What runs in one combination.
 struct Ready {
     cell: GraphCell,
     inputs: Vec<Tensor>,
-    threads: usize,
+    key: Key,
     runners: Vec<Runner>,
     first_run_ns: u64,
 }
 
 impl Ready {
-    fn measured(&self, case: Case, times: &Times, profile: Option<Profiled>) -> Measured {
+    fn measured(self, times: &Times, profile: Option<Profiled>) -> Measured {
         let at = |p: usize| percentile(&times.runs, p);
         let flops = self.runners.first().and_then(Runner::flops);
         Measured {
-            batch: case.batch,
-            threads: self.threads,
-            concurrency: case.concurrency,
-            inputs: self.inputs.iter().map(|t| t.fact().to_string()).collect(),
+            key: self.key,
             first_run_ns: self.first_run_ns,
             count: times.runs.len(),
             p50_ns: at(50),
@@ -143,11 +173,8 @@ impl Ready {
 /// One combination; times in nanoseconds.
 #[derive(Serialize)]
 struct Measured {
-    batch: Option<usize>,
-    threads: usize,
-    /// Runs at the same time.
-    concurrency: usize,
-    inputs: Vec<String>,
+    #[serde(flatten)]
+    key: Key,
     /// Planning and the first run.
     first_run_ns: u64,
     count: usize,
@@ -176,19 +203,38 @@ impl Bench {
         let (loaded, load) = self.model.load()?;
         let model = Arc::new(loaded.model);
         self.check_targets()?;
-        let before = self.against.as_deref().map(Baseline::read).transpose()?;
+        let before = self.before(&model)?;
         let mut trace = self.trace.as_ref().map(|_| Trace::default());
         self.show(|| format!("load {}\n{}", print::time(load.as_nanos() as f64), header()))?;
-        let mut runs = Vec::new();
+        let (load_ns, path) = (load.as_nanos() as u64, &self.model.path);
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let mut report = Report { model: path, load_ns, runs: Vec::new(), peak_rss_bytes: None, against: Vec::new() };
         for case in self.cases() {
             let measured = self.measure(&model, case, trace.as_mut())?;
-            self.show(|| measured.line())?;
-            runs.push(measured);
+            let line = measured.line();
+            report.runs.push(measured);
+            report.peak_rss_bytes = peak_rss();
+            self.keep(&report)?;
+            self.show(|| line)?;
         }
-        let changes = before.iter().zip(&self.against).map(|(b, path)| b.changes(path, &runs));
-        let against = changes.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        let load_ns = load.as_nanos() as u64;
-        self.end(&Report { load_ns, runs, peak_rss_bytes: peak_rss(), against }, trace)
+        report.against = before.map_or(Vec::new(), |before| before.changes(&report.runs));
+        self.end(&report, trace)
+    }
+
+    /// What was kept before, after a look whether there is something to compare with.
+    fn before(&self, model: &Arc<Model>) -> Result<Option<Baseline>, Failure> {
+        let Some(path) = &self.against else { return Ok(None) };
+        let before = Baseline::read(path)?;
+        let cell = args::cell(model.clone(), mindir::Options::default())?;
+        let key = |case: Case| Key::of(case, &self.tensors(&cell, case.batch)?);
+        let keys = self.cases().into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        before.check(path, &self.model.path, &keys)?;
+        Ok(Some(before))
+    }
+
+    /// Keeps what is measured so far, so that it is there whatever ends the command.
+    fn keep(&self, report: &Report) -> Result<(), Failure> {
+        self.save.as_deref().map_or(Ok(()), |path| baseline::save(path, report))
     }
 
     /// Refuses files that could not be written when all is measured.
@@ -222,7 +268,7 @@ impl Bench {
         if let (Some(path), Some(trace)) = (&self.trace, trace) {
             trace.write(path)?;
         }
-        self.save.as_deref().map(|path| baseline::save(path, report)).transpose()?;
+        self.keep(report)?;
         let text = if self.json { print::json(report) } else { report.end() };
         let is_slow = self.fail_above.is_some_and(|limit| report.against.iter().any(|change| change.is_above(limit)));
         Ok(if is_slow { Outcome::differs(text) } else { Outcome::ok(text) })
@@ -239,9 +285,9 @@ impl Bench {
         let first = ready.runners.first_mut().filter(|_| self.profile);
         let profile = first.map(|runner| runner.profile(self.time)).transpose()?;
         if let Some(trace) = trace {
-            trace.add(case.title(ready.threads).trim_start(), &ready.cell, &ready.inputs, case.concurrency)?;
+            trace.add(case.title(ready.key.threads).trim_start(), &ready.cell, &ready.inputs, case.concurrency)?;
         }
-        Ok(ready.measured(case, &times, profile))
+        Ok(ready.measured(&times, profile))
     }
 
     /// Makes all that runs, and runs it once.
@@ -259,11 +305,7 @@ impl Bench {
         for _ in 1..case.concurrency {
             runners.push(Runner::new(cell.clone(), inputs.clone())?);
         }
-        let threads = match case.threads {
-            Some(n) => n,
-            None => mindir::machine::processor().map_err(Error::from)?.threads,
-        };
-        Ok(Ready { cell, inputs, threads, runners, first_run_ns })
+        Ok(Ready { cell, key: Key::of(case, &inputs)?, inputs, runners, first_run_ns })
     }
 
     /// Warms up and measures.
@@ -317,7 +359,7 @@ impl Bench {
                     let times = (0..n).map(|_| runner.run()).collect::<Result<Vec<u64>, _>>()?;
                     print::stdout(&(times.iter().map(u64::to_string).collect::<Vec<_>>().join(" ") + "\n"))?;
                 }
-                _ => return Err(Failure::Usage(format!("expected `r N` or `q`, found {line:?}"))),
+                _ => return Err(Failure::Usage(format!("expected `r N` or `q`, found {}", print::quoted(&line)))),
             }
         }
         Ok(Outcome::ok(String::new()))
@@ -373,10 +415,18 @@ const COLUMNS: [(&str, usize); 11] = [
 ];
 
 fn header() -> String {
-    row(COLUMNS.map(|(title, _)| title.to_string()))
+    if is_wide() { row(COLUMNS.map(|(title, _)| title.to_string())) } else { String::new() }
+}
+
+/// Whether the columns fit the terminal; else every cell has a line.
+fn is_wide() -> bool {
+    print::is_wide(COLUMNS.iter().map(|(_, width)| width + 2).sum::<usize>() - 2)
 }
 
 fn row(cells: [String; COLUMNS.len()]) -> String {
+    if !is_wide() {
+        return print::record(&COLUMNS.map(|(title, _)| title), &cells) + "\n";
+    }
     let cells = cells.into_iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:>width$}"));
     cells.collect::<Vec<_>>().join("  ") + "\n"
 }
@@ -394,9 +444,9 @@ impl Measured {
     fn line(&self) -> String {
         let time = |ns: u64| print::time(ns as f64);
         row([
-            self.batch.map_or("-".into(), |b| b.to_string()),
-            self.threads.to_string(),
-            self.concurrency.to_string(),
+            self.key.batch.map_or("-".into(), |b| b.to_string()),
+            self.key.threads.to_string(),
+            self.key.concurrency.to_string(),
             time(self.p50_ns),
             time(self.p90_ns),
             time(self.p99_ns),
@@ -409,7 +459,7 @@ impl Measured {
     }
 
     fn profile_text(&self) -> String {
-        let Self { batch, threads, concurrency, .. } = *self;
+        let Key { batch, threads, concurrency, .. } = self.key;
         let title = Case { batch, threads: Some(threads), concurrency }.title(threads);
         self.profile.as_ref().map_or(String::new(), |p| p.text(&title))
     }

@@ -53,7 +53,7 @@ impl EditArgs {
 ///
 /// `@FILE.npy` is a tensor. A number is one of the type that --dtype tells, or of the one it replaces, or i64 or f32; true
 /// and false are of type bool; with --text it is a text. The type must hold the value: decimals are rounded to a float, but
-/// neither to infinity nor from whole numbers to others.
+/// neither to infinity nor from whole numbers to others. Where the entry has the value already, the file is left as it is.
 #[derive(Args, Debug)]
 pub struct Set {
     #[command(flatten)]
@@ -83,6 +83,10 @@ impl Set {
         let old_dtype = old.and_then(Value::array).and_then(|a| a.element().dtype());
         let value = self.value(old_dtype)?;
         self.edit.write.check_loadable(self.edit.path(), &[(&*self.name, value.clone())].into_iter().collect())?;
+        if old == Some(&value) && self.edit.output.is_none() && self.edit.write.keeps() {
+            let text = format!("unchanged {}\n", name(&self.name));
+            return Ok(self.edit.write.kept(self.edit.path(), &checkpoint, text));
+        }
         let change = match old.map(brief) {
             None => format!("added {}", name(&self.name)),
             Some(was) if was == brief(&value) => format!("set {}", name(&self.name)),

@@ -103,11 +103,22 @@ impl WriteArgs {
         self.save.check(source, target)
     }
 
+    /// Whether a file with the same entries would be left as it is.
+    pub fn keeps(&self) -> bool {
+        let Self { format, crc, encrypt, decrypt, read_only, save } = self;
+        !(format.is_some() || *crc || encrypt.is_some() || *decrypt || *read_only || save.force)
+    }
+
+    /// What to print where a file is left as it is.
+    pub fn kept(&self, path: &Path, checkpoint: &Checkpoint, text: String) -> Outcome {
+        let (path, dry_run) = (path.display().to_string(), self.save.dry_run);
+        let report = Written { path, entries: checkpoint.len(), bytes: checkpoint.bytes(), dry_run, changes: &[] };
+        self.save.outcome(&report, || text)
+    }
+
     /// Refuses to write a file again as it was, unless that is asked for.
     pub fn check_changed(&self, path: &Path, changes: &[String]) -> Result<(), Failure> {
-        let Self { format, crc, encrypt, decrypt, read_only, save } = self;
-        let is_changed = !changes.is_empty() || format.is_some() || *crc || encrypt.is_some() || *decrypt || *read_only;
-        if is_changed || save.force || save.dry_run {
+        if !changes.is_empty() || !self.keeps() || self.save.dry_run {
             return Ok(());
         }
         Err(Failure::Usage(format!("{}: nothing would change; --force writes it again", path.display())))

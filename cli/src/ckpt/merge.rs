@@ -8,7 +8,7 @@ use mindir::ckpt::{Checkpoint, OnSame};
 use super::files::{WriteArgs, fits};
 use crate::args::KeyArgs;
 use crate::failure::{Failure, Outcome};
-use crate::print::name;
+use crate::print::{name, quoted};
 
 /// Put the entries of several checkpoints into one.
 #[derive(Args, Debug)]
@@ -41,7 +41,7 @@ enum Same {
 
 fn along(text: &str) -> Result<(String, usize), String> {
     let (pattern, axis) = text.rsplit_once('=').ok_or("expected PATTERN=AXIS")?;
-    Ok((pattern.to_string(), axis.parse().map_err(|_| format!("{axis:?} is no number of a dimension"))?))
+    Ok((pattern.to_string(), axis.parse().map_err(|_| format!("{} is no number of a dimension", quoted(axis)))?))
 }
 
 impl Merge {

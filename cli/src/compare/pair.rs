@@ -23,11 +23,14 @@ impl Compare {
         };
         let device = self.other_device.clone().unwrap_or_else(|| self.device.device.clone());
         let second = DeviceArgs { device, ..self.device.clone() };
-        let cell = args::cell(model, self.device.options(self.threads.threads)?)?;
-        let other = args::cell(other, second.options(self.threads.threads)?)?;
+        let [one, two] = self.names(&second.device);
+        let cell = args::cell(model, self.device.options(self.threads.threads)?).map_err(Failure::of(&one))?;
+        let other = args::cell(other, second.options(self.threads.threads)?).map_err(Failure::of(&two))?;
         let fill = Some(Fill::Random(0));
-        let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits)?;
-        let (want, got) = (cell.run(&inputs)?, other.run(&ordered(&cell, &other, &inputs))?);
+        let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits);
+        let inputs = inputs.map_err(Failure::of(&one))?;
+        let want = cell.run(&inputs).map_err(Failure::of(&one))?;
+        let got = other.run(&ordered(&cell, &other, &inputs)).map_err(Failure::of(&two))?;
         let names = cell.outputs().into_iter().chain(other.outputs().into_iter().skip(want.len()));
         let verdict = |(i, port): (usize, Port)| {
             let set = if self.inputs.inputs.is_empty() { "made up" } else { "given" };
@@ -35,6 +38,14 @@ impl Compare {
         };
         report.outputs = names.enumerate().map(verdict).collect();
         Ok(())
+    }
+
+    /// What messages call the two: the models, or the devices of one.
+    fn names(&self, second: &str) -> [String; 2] {
+        match &self.with {
+            Some(other) => [&self.model.path, other].map(|path| path.display().to_string()),
+            None => [&self.device.device, second].map(|device| format!("on {device}")),
+        }
     }
 
     fn other(&self, path: &Path) -> Result<Model, Failure> {

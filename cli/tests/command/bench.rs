@@ -177,7 +177,14 @@ fn measurements_are_kept_and_compared_with() {
     set(1 << 50);
     bench(&["--against", file, "--fail-above", "5%"]).with(0).says(&["-100.0 %"]);
     let other = ["bench", &lenet, "--time", "5ms", "--threads", "2", "--against", file];
-    mindir(other).with(2).complains(&["b.json", "no run with these inputs"]);
+    let ended = mindir(other).with(2).complains(&["b.json", "no run with these inputs"]);
+    assert!(ended.stdout.is_empty(), "nothing was measured: {ended:#?}");
+    let renamed = dir.path().join("five.mindir");
+    std::fs::copy(&lenet, &renamed).unwrap();
+    let ended =
+        mindir(["bench", renamed.to_str().unwrap(), "--time", "5ms", "--threads", "1", "--against", file]).with(0);
+    assert!(["lenet5.mindir", "five.mindir"].iter().all(|name| ended.stderr.contains(name)), "{ended:#?}");
+    assert!(bench(&["--against", file]).with(0).stderr.is_empty());
     bench(&["--fail-above", "5%"]).with(2);
     for wrong in ["x", "-5%", "nan"] {
         bench(&["--against", file, &format!("--fail-above={wrong}")]).with(2);
@@ -185,4 +192,28 @@ fn measurements_are_kept_and_compared_with() {
     std::fs::write(&path, "{}").unwrap();
     bench(&["--against", file]).with(4).complains(&["expected a report of `bench --save`"]);
     bench(&["--against", "/nowhere/b.json"]).with(5).complains(&["there is no folder"]);
+}
+
+/// What is measured when the command is interrupted is kept.
+#[cfg(unix)]
+#[test]
+fn rows_are_kept_as_they_are_measured() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.json");
+    let lenet = digits("lenet5.mindir");
+    let args = ["bench", &lenet, "--time", "20ms", "--warmup", "0", "--threads", "1", "--batch", "1"];
+    let later = ["--concurrency", &format!("1{}", ",2".repeat(10_000)), "--save", path.to_str().unwrap()];
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_mindir"))
+        .args(args.iter().chain(&later))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rows = BufReader::new(child.stdout.take().unwrap()).lines().skip(2);
+    assert!(rows.take(1).all(|row| row.unwrap().trim_start().starts_with('1')));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(!child.wait().unwrap().success());
+    let kept: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(kept["runs"][0]["concurrency"], 1, "{kept:#}");
 }

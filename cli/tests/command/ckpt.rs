@@ -53,6 +53,12 @@ fn values_are_taken_out_and_put_in() {
     mindir(["ckpt", "set", &file, "copy", &format!("@{npy}")]).with(0).says(&["added copy", "11 entries"]);
     mindir(["ckpt", "set", &file, "step_num", "-5"]).with(0).says(&["set step_num"]);
     mindir(["ckpt", "set", &file, "lr", "2"]).with(0);
+    let before = fs::metadata(&file).unwrap().modified().unwrap();
+    assert_eq!(mindir(["ckpt", "set", &file, "lr", "2"]).with(0).stdout, "unchanged lr\n");
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    mindir(["ckpt", "set", &file, "lr", "2", "--force"]).with(0).says(&["set lr", "wrote"]);
+    mindir(["ckpt", "set", &file, "lr", "2", "-o", &at(&dir, "copy.ckpt")]).with(0).says(&["set lr", "wrote"]);
+    fs::remove_file(at(&dir, "copy.ckpt")).unwrap();
     mindir(["ckpt", "set", &file, "note", "12", "--text"]).with(0);
     mindir(["ckpt", "set", &file, "half", "0.5", "--dtype", "f16"]).with(0);
     let shown = mindir(["ckpt", "show", &file, "copy", "weight", "step_num", "lr", "note", "half", "--json"]).json();

@@ -326,3 +326,11 @@ fn two_models_are_compared_on_the_same_inputs() {
         mindir(folder.iter().chain(&flag)).with(2).complains(&["is for two models"]);
     }
 }
+
+#[test]
+fn failures_say_which_of_two_models_they_are_about() {
+    let (lenet, dense) = (digits("lenet5.mindir"), model("dense"));
+    let about = |model: &str| format!("error: {model}: ");
+    mindir(["compare", &lenet, &dense]).with(2).complains(&[&about(&dense)]);
+    mindir(["compare", &lenet, &dense, "--shape", "7"]).with(2).complains(&[&about(&lenet)]);
+}

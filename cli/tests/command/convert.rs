@@ -270,7 +270,7 @@ fn checkpoints_have_the_small_weights_of_onnx_files() {
     let npy = at(&dir, "b.npy");
     mindir::npy::write(&npy, &Tensor::vector(&[5f32, 6.0, 7.0, 8.0])).unwrap();
     mindir(["ckpt", "set", &weights, "b", &format!("@{npy}")]).with(0);
-    mindir(["convert", &onnx, &tuned, "--ckpt", &weights]).with(0).says(&["1 parameters have values"]);
+    mindir(["convert", &onnx, &tuned, "--ckpt", &weights]).with(0).says(&["1 parameter has a value"]);
     mindir(["run", &tuned, "-i", "zeros"]).with(0).says(&["[5, 6, 7, 8, 5, 6"]);
 }
 

@@ -51,6 +51,28 @@ fn files_that_are_no_arrays_are_4() {
 }
 
 #[test]
+fn arrays_and_pictures_that_are_not_supported_are_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        mindir(["run", &digits("lenet5.mindir"), "-i", path.to_str().unwrap()])
+    };
+    let header = |kind: &str| format!("{{'descr': {kind}, 'fortran_order': False, 'shape': (1,), }}\n");
+    for (kind, found) in [("'<U8'", "type <U8"), ("'<f16'", "type <f16"), ("[('a', '<f4')]", "structured")] {
+        let text = header(kind);
+        let bytes = [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), &[0; 32]].concat();
+        run("x.npy", &bytes).with(3).complains(&["x.npy: expected numbers or truth values", found]);
+    }
+    let icon = b"\0\0\x01\0\x01\0\0\0";
+    for name in ["x.png", "x.ico"] {
+        run(name, icon).with(3).complains(&[&format!("{name}: expected a picture (png"), "format ico"]);
+    }
+    let cut = &std::fs::read(digits("two.png")).unwrap()[..60];
+    run("x.png", cut).with(4).complains(&["x.png: expected a picture", "format png, found one", "caused by: "]);
+}
+
+#[test]
 fn what_is_no_input_says_what_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("empty.npy");

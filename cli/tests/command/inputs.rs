@@ -58,10 +58,21 @@ fn dimensions_have_lengths_by_name() {
     run(&["batch=2", "batch=2"]).with(2).complains(&["batch=2", "already"]);
     run(&["batch=2,3"]).with(2).complains(&["length of dimension batch"]);
     run(&["bath=2"]).with(2).complains(&["bath", "batch"]);
+    let [x, y] = [("x.npy", vec![2, 3]), ("y.npy", vec![4, 1])].map(|(file, shape)| {
+        npy::write(at(&dir, file), &Tensor::zeros(DType::F32, &shape).unwrap()).unwrap();
+        at(&dir, file)
+    });
+    let odd = ["dimension batch", "2 in x", "4 in y", "--shape"];
+    mindir(["run", &net, "-i", &x, "-i", &y]).with(2).complains(&odd);
+    mindir(["run", &net, "-i", &x, "-i", &y, "--shape", "x=2,3"]).with(2).complains(&["broadcast"]);
     let out = at(&dir, "out.npz");
     mindir(["run", &net, "-i", "ones", "--shape", "batch=1", "--shape", "seq=2", "-o", &out]).with(0);
     let arrays = npy::read_npz(Path::new(&out)).unwrap();
     assert_eq!(arrays.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["total"]);
+    let converted = at(&dir, "sum.mindir");
+    mindir(["convert", &net, &converted]).with(0);
+    mindir(["run", &converted, "-i", "ones", "--shape", "x=1,2", "--shape", "y=1,1", "-o", &out]).with(0);
+    assert_eq!(npy::read_npz(Path::new(&out)).unwrap(), arrays);
     mindir(["check", &net, "--shape", "seq=4"]).with(0).says(&["f32 [2, 4], f32 [2, 1]"]);
 }
 
@@ -320,4 +331,19 @@ fn flags_without_effect_are_refused_or_warned_of() {
     mindir(["run", &lenet, "-i", "ones", "--key-mode", "AES-GCM"]).with(2).complains(&["--key-file"]);
     mindir(["bench", &lenet, "--worker", "--time", "1s"]).with(2);
     assert!(Path::new(&lenet).exists());
+}
+
+#[test]
+fn pictures_are_turned_as_their_files_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = identity(&dir, DType::F32, &[1, 3, 16, 8]);
+    let path = at(&dir, "p.jpg");
+    picture(&path, ImageFormat::Jpeg, (16, 8), 255);
+    mindir(["run", &net, "-i", &path]).with(2).complains(&["expected a picture of 8×16"]);
+    let jpeg = fs::read(&path).unwrap();
+    // Number 6: the right side of what is stored is the top.
+    let tag = [0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0];
+    let exif = [b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0", &tag[..]].concat();
+    fs::write(&path, [&jpeg[..2], &exif, &jpeg[2..]].concat()).unwrap();
+    says_mean(mindir(["run", &net, "-i", &path]), "1");
 }

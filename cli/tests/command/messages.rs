@@ -145,3 +145,12 @@ fn files_end_in_what_they_are() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 }
+
+#[test]
+fn long_arguments_are_cut() {
+    let (lenet, digits) = (digits("lenet5.mindir"), "7".repeat(300));
+    for flag in ["--threads", "--max-memory", "--deadline", "--max-calls", "--scale", "--shape", "--top"] {
+        let ended = mindir(["run", &lenet, "-i", "ones", flag, &format!("{digits}x")]).with(2);
+        assert!(ended.stderr.contains('7') && !ended.stderr.contains(&digits), "{ended:#?}");
+    }
+}

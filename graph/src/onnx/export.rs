@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::body::{Body, Edge, drop_dead, reads};
 use super::{Attr, ExportError, OPSETS, Unmapped};
-use crate::graph::{Format, Model, Node, ValueId};
+use crate::graph::{Def, Format, Model, ValueId};
 use crate::{DType, Dim, Spec, Tensor};
 
 mod flow;
@@ -71,8 +71,8 @@ pub struct Exported {
 pub(super) struct Inputs {
     pub kinds: Vec<Kind>,
     names: Vec<String>,
-    /// Names that the model gives dimensions of inputs and results.
-    declared: HashSet<String>,
+    /// Names of dimensions: those that the model gives, and those that are made up.
+    taken: Taken,
 }
 
 impl Inputs {
@@ -81,7 +81,7 @@ impl Inputs {
         let specs = graph.inputs.iter().chain(&graph.outputs).map(|id| &graph.value(*id).spec);
         let named =
             specs.flat_map(|spec| (0..spec.dims.as_ref().map_or(0, |d| d.len())).map(move |axis| name_of(spec, axis)));
-        let mut inputs = Inputs { kinds: Vec::new(), names: Vec::new(), declared: named.flatten().collect() };
+        let mut inputs = Inputs { kinds: Vec::new(), names: Vec::new(), taken: Taken::of(named.flatten()) };
         for &id in &graph.inputs {
             let value = graph.value(id);
             let missing = |what: &str| ExportError::Input { name: value.name.to_string(), what: what.into() };
@@ -89,9 +89,8 @@ impl Inputs {
             let mut kind = Kind::declared(&value.spec).ok_or_else(|| missing("the file does not declare its rank"))?;
             for (axis, dim) in kind.dims.iter_mut().enumerate().filter(|(_, d)| **d == Length::Open) {
                 *dim = Length::Named(inputs.names.len());
-                let declared = name_of(&value.spec, axis);
-                let made_up = || inputs.another(format!("{}_dim_{axis}", short(model, &value.name)));
-                inputs.names.push(declared.unwrap_or_else(made_up));
+                let made_up = || inputs.taken.another(&format!("{}_dim_{axis}", short(model, &value.name)));
+                inputs.names.push(name_of(&value.spec, axis).unwrap_or_else(made_up));
             }
             inputs.kinds.push(kind);
         }
@@ -99,23 +98,38 @@ impl Inputs {
     }
 
     /// The dimensions of an input or result called `name`, of which the model declares `spec`.
-    fn dimensions(&self, kind: &Kind, name: &str, spec: &Spec) -> Vec<Dimension> {
+    fn dimensions(&mut self, kind: &Kind, name: &str, spec: &Spec) -> Vec<Dimension> {
         let dim = |(axis, d): (usize, &Length)| match (d.size(), d) {
             (Some(n), _) => Dimension::Fixed(n),
             (None, Length::Named(i)) if *i < self.names.len() => Dimension::Named(self.names[*i].clone()),
             _ => {
-                let made_up = || self.another(format!("{name}_dim_{axis}"));
+                let made_up = || self.taken.another(&format!("{name}_dim_{axis}"));
                 Dimension::Named(name_of(spec, axis).unwrap_or_else(made_up))
             }
         };
         kind.dims.iter().enumerate().map(dim).collect()
     }
+}
 
-    /// `wish`, or a name like it that no dimension has.
-    fn another(&self, wish: String) -> String {
-        let taken = |name: &String| self.declared.contains(name) || self.names.contains(name);
-        let others = (1..).map(|n| format!("{wish}_{n}"));
-        std::iter::once(wish.clone()).chain(others).find(|name| !taken(name)).unwrap_or(wish)
+/// Names that are taken, with how many others were made of each.
+#[derive(Default)]
+struct Taken(HashMap<String, usize>);
+
+impl Taken {
+    fn of(names: impl IntoIterator<Item = String>) -> Taken {
+        Taken(names.into_iter().map(|name| (name, 0)).collect())
+    }
+
+    /// Takes `wish`, or it with a number where that is taken already.
+    fn another(&mut self, wish: &str) -> String {
+        let mut name = wish.to_string();
+        while self.0.contains_key(&name) {
+            let count = self.0.entry(wish.to_string()).or_insert(0);
+            *count += 1;
+            name = format!("{wish}_{count}");
+        }
+        self.0.insert(name.clone(), 0);
+        name
     }
 }
 
@@ -143,7 +157,7 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
         return Err(ExportError::Opset(options.opset));
     }
     let graph = model.entry();
-    let declared = Inputs::new(model)?;
+    let mut declared = Inputs::new(model)?;
     let mut walk = Walk::new(model, options.opset);
     let inputs = walk.inputs(&declared.kinds);
     let results = walk.run(&inputs).map_err(ExportError::Nodes)?;
@@ -151,12 +165,12 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     let mut body = book.body;
     body.inputs = inputs.iter().filter_map(|g| g.edge).collect();
     let names = output_names(model);
-    let port = |(((edge, given), name), id): (((&Edge, &Given), &String), &ValueId)| Port {
+    let mut port = |(((edge, given), name), id): (((&Edge, &Given), &String), &ValueId)| Port {
         edge: *edge,
         dtype: given.kind.dtype,
         dims: declared.dimensions(&given.kind, name, &graph.value(*id).spec),
     };
-    let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).zip(&graph.outputs).map(port).collect();
+    let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).zip(&graph.outputs).map(&mut port).collect();
     let input_names: Vec<String> =
         graph.inputs.iter().map(|id| short(model, &graph.value(*id).name).to_string()).collect();
     let inputs: Vec<Port> = body.inputs.iter().zip(&inputs).zip(&input_names).zip(&graph.inputs).map(port).collect();
@@ -175,27 +189,23 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     Ok(Exported { opset: options.opset, name: graph.name.clone(), body, inputs, outputs, constants, names })
 }
 
-/// Names of the results: those that they have, or `output` and a number where nobody gave them one.
+/// Names of the results: those that they have, or `output` and a number where nobody gave them one or it is that of an input,
+/// a weight or another result.
 fn output_names(model: &Model) -> Vec<String> {
     let graph = model.entry();
-    let wanted: HashSet<ValueId> = graph.outputs.iter().copied().collect();
-    let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().map(move |id| (*id, node)));
-    let makers: HashMap<ValueId, &Node> = made.filter(|(id, _)| wanted.contains(id)).collect();
     let mut named = HashSet::new();
-    let given = |id: &ValueId| {
-        let name = &*graph.value(*id).name;
-        let is_given = makers.get(id).is_some_and(|node| !model.is_numbered(name, node.op_name()));
-        (is_given && named.insert(*id)).then(|| short(model, name).to_string())
+    let given = |(id, name): (&ValueId, Option<&str>)| {
+        let is_own = matches!(graph.value(*id).def, Def::Node | Def::Const(_));
+        name.filter(|_| is_own && named.insert(*id)).map(|name| short(model, name).to_string())
     };
-    let given: Vec<Option<String>> = graph.outputs.iter().map(given).collect();
+    let given: Vec<Option<String>> = graph.outputs.iter().zip(model.result_names()).map(given).collect();
     let inputs = graph.inputs.iter().map(|id| short(model, &graph.value(*id).name).to_string());
-    let taken: HashSet<String> = given.iter().flatten().cloned().chain(inputs).collect();
-    let made_up = |i: usize| {
-        let wish = if graph.outputs.len() == 1 { "output".into() } else { format!("output_{i}") };
-        let others = (1..).map(|n| format!("{wish}_{n}"));
-        std::iter::once(wish.clone()).chain(others).find(|name| !taken.contains(name)).unwrap_or(wish)
+    let mut taken = Taken::of(given.iter().flatten().cloned().chain(inputs));
+    let mut made_up = |i: usize| match graph.outputs.len() {
+        1 => taken.another("output"),
+        _ => taken.another(&format!("output_{i}")),
     };
-    given.iter().enumerate().map(|(i, name)| name.clone().unwrap_or_else(|| made_up(i))).collect()
+    given.into_iter().enumerate().map(|(i, name)| name.unwrap_or_else(|| made_up(i))).collect()
 }
 
 /// A name for every value: inputs and parameters keep theirs.
@@ -230,7 +240,7 @@ fn name_all(
 #[derive(Default)]
 struct Names {
     by_edge: HashMap<Edge, String>,
-    taken: HashMap<String, usize>,
+    taken: Taken,
 }
 
 impl Names {
@@ -238,14 +248,7 @@ impl Names {
         if self.by_edge.contains_key(&edge) {
             return;
         }
-        let wish = if wish.is_empty() { "value" } else { wish };
-        let mut name = wish.to_string();
-        while self.taken.contains_key(&name) {
-            let count = self.taken.entry(wish.to_string()).or_insert(0);
-            *count += 1;
-            name = format!("{wish}_{count}");
-        }
-        self.taken.insert(name.clone(), 0);
+        let name = self.taken.another(if wish.is_empty() { "value" } else { wish });
         self.by_edge.insert(edge, name);
     }
 

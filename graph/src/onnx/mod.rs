@@ -155,7 +155,7 @@ pub enum ExportError {
     #[error("operator set {0} is not supported, expected {first} to {last}", first = OPSETS.start(), last = OPSETS.end())]
     Opset(i64),
     /// Nodes without an ONNX form: all of them.
-    #[error("{} nodes have no ONNX form:{}", .0.len(), Lines(.0))]
+    #[error("{} no ONNX form:{}", have(.0.len()), Lines(.0))]
     Nodes(Vec<Unmapped>),
     /// An input whose element type or rank the file does not declare.
     #[error("input {name}: {what}")]
@@ -165,6 +165,11 @@ pub enum ExportError {
         /// What is missing.
         what: String,
     },
+}
+
+/// `1 node has`, `2 nodes have`.
+fn have(nodes: usize) -> String {
+    if nodes == 1 { "1 node has".into() } else { format!("{nodes} nodes have") }
 }
 
 struct Lines<'a>(&'a [Unmapped]);

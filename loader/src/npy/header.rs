@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::bad;
+use super::{bad, unsupported};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Elements begin at a multiple of this many bytes.
@@ -25,7 +25,7 @@ impl Header {
     /// Reads up to the first element.
     ///
     /// # Errors
-    /// The reader's; [`io::ErrorKind::InvalidData`] if this is no array of plain elements.
+    /// The reader's; [`io::ErrorKind::InvalidData`] if this is no array, [`io::ErrorKind::Unsupported`] if it has no plain elements.
     pub(crate) fn read(reader: &mut impl Read) -> io::Result<Header> {
         let mut start = [0; MAGIC.len() + 2];
         fill(reader, &mut start)?;
@@ -36,7 +36,7 @@ impl Header {
         let len = match major {
             1 => u64::from(u16::from_le_bytes(bytes(reader)?)),
             2 | 3 => u64::from(u32::from_le_bytes(bytes(reader)?)),
-            other => return Err(bad(format!("version {other} of NumPy's arrays is not known"))),
+            other => return Err(unsupported(format!("version {other} of NumPy's arrays is not known"))),
         };
         let mut text = Vec::new();
         reader.take(len).read_to_end(&mut text)?;
@@ -152,7 +152,7 @@ impl<'a> Text<'a> {
 
     fn kind(&mut self) -> io::Result<String> {
         if self.rest().starts_with(['[', '(']) {
-            return Err(bad("structured arrays are no tensors".into()));
+            return Err(unsupported("expected numbers or truth values, found a structured array".into()));
         }
         self.quoted().map(str::to_string)
     }

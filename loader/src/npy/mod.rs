@@ -23,10 +23,15 @@ fn bad(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
+fn unsupported(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}
+
 /// Reads the array in a `.npy` file.
 ///
 /// # Errors
-/// The file system's; [`io::ErrorKind::InvalidData`] if the file holds something else.
+/// The file system's; [`io::ErrorKind::InvalidData`] if the file holds something else, [`io::ErrorKind::Unsupported`] if it
+/// holds elements that tensors have not.
 pub fn read(path: impl AsRef<Path>) -> io::Result<Tensor> {
     read_from(BufReader::new(File::open(path)?))
 }
@@ -106,9 +111,10 @@ impl Element {
             "f8" => "f64",
             "c8" => "c64",
             "c16" => "c128",
-            _ => return Err(bad(format!("arrays of type {text} are no tensors"))),
+            _ => "",
         };
-        let dtype = DType::from_name(name).ok_or_else(|| bad(format!("arrays of type {text} are no tensors")))?;
+        let other = || unsupported(format!("expected numbers or truth values, found NumPy's type {}", Printable(text)));
+        let dtype = DType::from_name(name).ok_or_else(other)?;
         let number = if dtype.is_complex() { dtype.size() / 2 } else { dtype.size() };
         Ok(Element { dtype, swapped: (order == ">").then_some(number) })
     }

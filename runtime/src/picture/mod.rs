@@ -9,7 +9,8 @@ mod target;
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use ::image::{ImageFormat, ImageReader, Limits};
+use ::image::metadata::Orientation;
+use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use mindir_graph::graph::Model;
 use mindir_graph::preprocess::{Picture, Preprocess};
 use mindir_graph::{Dim, Fact, OpError, Spec, Tensor, TensorError, aligned_copy};
@@ -109,31 +110,108 @@ pub fn is_picture(bytes: &[u8]) -> bool {
     ::image::guess_format(bytes).is_ok_and(|format| FORMATS.contains(&format))
 }
 
-/// Pixels of a picture file in one of the formats of [`ENDINGS`]: 8 bits, red first. Transparency is dropped, and of several
-/// frames the first is taken.
+/// Pixels of a picture file in one of the formats of [`ENDINGS`] as they are stored: 8 bits, red first. Transparency is
+/// dropped, so that pixels have the colour below it, and of several frames the first is taken. MindSpore reads a file so too; what
+/// people see is [`read_upright`].
 ///
 /// # Errors
-/// The file system's; [`io::ErrorKind::InvalidData`] if the file is no such picture.
+/// The file system's; [`io::ErrorKind::InvalidData`] if the file is no such picture, [`io::ErrorKind::Unsupported`] if it is one of
+/// another format or too large. What the decoder said is the source.
 pub fn read(path: impl AsRef<Path>) -> io::Result<Picture> {
     decode(&std::fs::read(path)?)
+}
+
+/// As [`read`], turned and mirrored as the file's EXIF orientation says.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_upright(path: impl AsRef<Path>) -> io::Result<Picture> {
+    decode_upright(&std::fs::read(path)?)
 }
 
 /// As [`read`], of the contents of a file.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] if they are no such picture.
+/// As [`read`].
 pub fn decode(bytes: &[u8]) -> io::Result<Picture> {
-    let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    if !is_picture(bytes) {
-        return Err(bad(format!("expected a picture ({}), found something else", ENDINGS.join(", "))));
+    decoded(bytes, |_| Orientation::NoTransforms)
+}
+
+/// As [`read_upright`], of the contents of a file.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode_upright(bytes: &[u8]) -> io::Result<Picture> {
+    decoded(bytes, |decoder| decoder.orientation().unwrap_or(Orientation::NoTransforms))
+}
+
+/// A picture, turned as `orientation` says of its file.
+fn decoded(bytes: &[u8], orientation: impl FnOnce(&mut dyn ImageDecoder) -> Orientation) -> io::Result<Picture> {
+    let format = format(bytes)?;
+    let undecoded = |source: ImageError| {
+        let kind = match source {
+            ImageError::Unsupported(_) | ImageError::Limits(_) => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, Undecoded { format: ending(format), source })
+    };
+    let pixels = pixels(bytes, format, orientation).map_err(undecoded)?;
+    let (w, h) = (pixels.width() as usize, pixels.height() as usize);
+    let wrong = |e: OpError| io::Error::new(io::ErrorKind::InvalidData, e);
+    Picture::new(h, w, 3, pixels.into_raw()).map_err(wrong)
+}
+
+/// The format of a picture that can be decoded.
+fn format(bytes: &[u8]) -> io::Result<ImageFormat> {
+    let refused = |kind, found: &str| {
+        let text = format!("expected a picture ({}), found {found}", ENDINGS.join(", "));
+        Err(io::Error::new(kind, text))
+    };
+    match ::image::guess_format(bytes) {
+        Ok(format) if FORMATS.contains(&format) => Ok(format),
+        Ok(other) => refused(io::ErrorKind::Unsupported, &format!("one in the format {}", ending(other))),
+        Err(_) => refused(io::ErrorKind::InvalidData, "something else"),
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+}
+
+/// How files of a format end.
+fn ending(format: ImageFormat) -> &'static str {
+    format.extensions_str().first().copied().unwrap_or_default()
+}
+
+fn pixels(
+    bytes: &[u8],
+    format: ImageFormat,
+    orientation: impl FnOnce(&mut dyn ImageDecoder) -> Orientation,
+) -> Result<::image::RgbImage, ImageError> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MOST);
-    reader.limits(limits);
-    let pixels = reader.decode().map_err(|e| bad(e.to_string()))?.to_rgb8();
-    let (w, h) = (pixels.width() as usize, pixels.height() as usize);
-    Picture::new(h, w, 3, pixels.into_raw()).map_err(|e| bad(e.to_string()))
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    decoder.set_limits(limits)?;
+    let orientation = orientation(&mut decoder);
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(picture.into_rgb8())
+}
+
+/// Why a picture was not decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a picture of at most {} MiB in the format {format}, found {}", MOST >> 20, found(source))]
+struct Undecoded {
+    format: &'static str,
+    source: ImageError,
+}
+
+fn found(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::Unsupported(_) => "a variant of it that is not supported",
+        ImageError::Limits(_) => "a larger one",
+        ImageError::IoError(_) => "one that ends early",
+        _ => "damaged contents",
+    }
 }
 
 /// A picture as an input of this element type and these dimensions: `[N, C, H, W]`, `[N, H, W, C]`, or one of them without
@@ -220,5 +298,43 @@ mod tests {
             assert_eq!((picture.h, picture.w, picture.c), (2, 3, 3), "{format:?}");
         }
         assert!(decode(b"nothing of the kind").unwrap_err().to_string().contains("tiff"));
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_says_why() {
+        let mut bytes = Cursor::new(Vec::new());
+        ::image::RgbImage::new(9, 9).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        let mut bytes = bytes.into_inner();
+        bytes.truncate(40);
+        let error = decode(&bytes).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("in the format png, found one that ends early"), "{error}");
+        let said = std::error::Error::source(&error).unwrap().to_string();
+        assert!(!error.to_string().contains(&said), "{said}");
+        let other = decode(b"\0\0\x01\0\x01\0\0\0").unwrap_err();
+        assert_eq!(other.kind(), io::ErrorKind::Unsupported);
+        assert!(other.to_string().contains("found one in the format ico"), "{other}");
+    }
+
+    #[test]
+    fn orientation_turns_pictures_where_that_is_asked_for() {
+        let mut jpeg = Cursor::new(Vec::new());
+        ::image::RgbImage::from_fn(16, 8, |x, _| ::image::Rgb([if x < 8 { 255 } else { 0 }; 3]))
+            .write_to(&mut jpeg, ImageFormat::Jpeg)
+            .unwrap();
+        // Number 6: the right side is the top of what people see.
+        let tag = [0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0];
+        let exif = [b"Exif\0\0II*\0\x08\0\0\0\x01\0".as_slice(), &tag, &[0; 4]].concat();
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        let (start, rest) = jpeg.get_ref().split_at(2);
+        let file = [start, &[0xff, 0xe1], &length, &exif, rest].concat();
+        let first = |p: &Picture| match &p.pixels {
+            mindir_graph::preprocess::Pixels::Bytes(bytes) => (bytes[0], bytes[bytes.len() - 1]),
+            mindir_graph::preprocess::Pixels::Floats(_) => (0, 0),
+        };
+        let (stored, upright) = (decode(&file).unwrap(), decode_upright(&file).unwrap());
+        assert_eq!((stored.h, stored.w, upright.h, upright.w), (8, 16, 16, 8));
+        assert_eq!((first(&stored), first(&upright)), ((255, 0), (255, 0)));
+        assert_eq!(decode_upright(jpeg.get_ref()).unwrap(), decode(jpeg.get_ref()).unwrap());
     }
 }

@@ -243,12 +243,26 @@ impl Rule for EmbeddingLookup {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
+        if e.is_fixed() && self.input_params.count() == 0 {
+            let fact = self.infer()?.remove(0);
+            return Ok(Some(vec![e.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
+        }
         let (x, mut index) = (e.edge(&self.input_params)?, e.as_type(&self.input_indices, DType::I64)?);
         if self.offset != 0 {
             let offset = e.number(DType::I64, self.offset as f64)?;
             index = e.op("Sub", &[index, offset]);
         }
-        Ok(Some(vec![e.op_with("Gather", &[x, index], vec![("axis", 0.into())])]))
+        let (rows, zero) = (e.dim(&self.input_params, 0)?, e.number(DType::I64, 0.0)?);
+        let rows = e.squeeze(rows, &[0]);
+        let (low, high) = (e.op("GreaterOrEqual", &[index, zero]), e.op("Less", &[index, rows]));
+        let inside = e.op("And", &[low, high]);
+        let index = e.op("Where", &[inside, index, zero]);
+        let y = e.op_with("Gather", &[x, index], vec![("axis", 0.into())]);
+        let (i, dtype) = (self.input_indices.rank() as i64, self.input_params.dtype());
+        let slices: Vec<i64> = (i..i + self.input_params.rank() as i64 - 1).collect();
+        let inside = if slices.is_empty() { inside } else { e.unsqueeze(inside, &slices) };
+        let none = e.number(dtype, 0.0)?;
+        Ok(Some(vec![e.select(inside, y, none, dtype)]))
     }
 
     fn cases() -> Vec<Case> {

@@ -124,7 +124,7 @@ impl Plan for Folded<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let of = &self.of;
         match self.of_nothing()? {
-            Some(bound) => Ok(vec![Tensor::filled(of.compute, &of.shape(), bound.bytes())?]),
+            Some(bound) => Ok(vec![Tensor::filled(of.compute, &of.shape(), bound.bytes())?.cast(of.out)?]),
             None => of.groups(|g| fold(self.kind, g, of.compute)),
         }
     }
@@ -150,6 +150,16 @@ impl Plan for Folded<'_> {
     /// `ReduceSum` and its kin.
     fn onnx(&self, e: &mut Emit) -> Forms {
         let Reduction { x, axes, keep, compute, out } = &self.of;
+        let truth = match self.kind {
+            ReduceKind::Max => Some(ReduceKind::Any),
+            ReduceKind::Min => Some(ReduceKind::All),
+            _ => None,
+        };
+        if let Some(kind) = truth.filter(|_| x.dtype() == DType::Bool) {
+            // An extreme of no numbers would not be that of no truth values.
+            let y = e.edge(x)?;
+            return Ok(Some(vec![reduce(e, kind, y, axes, *keep, DType::Bool, *out)]));
+        }
         let y = e.as_type(x, *compute)?;
         if !self.truncates() {
             let y = reduce(e, self.kind, y, axes, *keep, *compute, *compute);

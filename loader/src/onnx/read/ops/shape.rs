@@ -259,9 +259,25 @@ pub(super) fn pick(m: &mut Import, v: &Val, places: &[i64]) -> Step {
 
 fn range(m: &mut Import, c: &Call) -> Steps {
     let numbers = [c.input(0)?, c.input(1)?, c.input(2)?];
-    let dtype = numbers.iter().map(Val::dtype).next().unwrap_or(DType::I64);
+    let dtype = numbers[0].dtype();
+    if dtype == DType::F64 {
+        return Ok(vec![counted(m, numbers)?]);
+    }
     let y = m.op("Range", numbers.into_iter().map(Into::into).collect())?;
     Ok(vec![as_type(m, y, dtype)?])
+}
+
+/// `start`, `start + step`, … below `end`, in their type; MindSpore's `Range` counts floats in `f32`.
+fn counted(m: &mut Import, [start, end, step]: [Val; 3]) -> Step {
+    let dtype = start.dtype();
+    let span = m.op("Sub", vec![end.into(), (&start).into()])?;
+    let count = m.op("Div", vec![span.into(), (&step).into()])?;
+    let count = m.op("Ceil", vec![count.into()])?;
+    let count = as_type(m, count, DType::I64)?;
+    let places = places(m, count)?;
+    let places = as_type(m, places, dtype)?;
+    let far = m.op("Mul", vec![places.into(), step.into()])?;
+    m.op("Add", vec![start.into(), far.into()])
 }
 
 /// 0 keeps a dimension unless `allowzero` is set.
