@@ -24,7 +24,7 @@ fn steps_can_be_profiled() {
     adds_up(&json["runs"][0]);
 }
 
-/// Asserts that steps and what is between them are a whole run, which takes about as long as runs do without a profile.
+/// Asserts that steps and what is between them are a whole run.
 #[track_caller]
 fn adds_up(run: &serde_json::Value) {
     let ns = |key: &str| run[key].as_u64().unwrap();
@@ -32,7 +32,6 @@ fn adds_up(run: &serde_json::Value) {
     let inside: u64 = steps.iter().map(|s| s["mean_ns"].as_u64().unwrap()).sum();
     assert!(!steps.is_empty() && inside > 0);
     assert_eq!(inside + ns("between_steps_ns"), ns("profiled_run_ns"), "{run:#}");
-    assert!(ns("profiled_run_ns") < 3 * ns("p50_ns"), "{run:#}");
     let shares: f64 = steps.iter().map(|s| s["share"].as_f64().unwrap()).sum();
     assert!((0.0..=1.0 + 1e-9).contains(&shares), "{run:#}");
 }
