@@ -52,15 +52,38 @@ pub(in crate::ops) fn dim(dims: &[usize], axis: usize) -> Result<usize, OpError>
     dims.get(axis).copied().ok_or_else(|| OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}")))
 }
 
-/// How many elements lie before dimension `axis`, along it and behind it.
-pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
-    let behind = dims.get(axis + 1..).unwrap_or_default();
-    Ok([count(dims.get(..axis).unwrap_or_default()), dim(dims, axis)?, count(behind)])
+/// The dimensions before `axis`, its length, and the dimensions behind it.
+pub(in crate::ops) fn parted(dims: &[usize], axis: usize) -> Result<(&[usize], usize, &[usize]), OpError> {
+    match dims.split_at_checked(axis) {
+        Some((before, [len, behind @ ..])) => Ok((before, *len, behind)),
+        _ => Err(OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}"))),
+    }
 }
 
-/// The dimensions, but `len` elements along `axis`.
-pub(in crate::ops) fn with_dim(dims: &[usize], axis: usize, len: usize) -> Shape {
-    dims.iter().enumerate().map(|(d, &other)| if d == axis { len } else { other }).collect()
+/// As [`parted`], with the numbers of elements of both sides.
+pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
+    let (before, len, behind) = parted(dims, axis)?;
+    Ok([count(before), len, count(behind)])
+}
+
+/// The dimensions or coordinates, with `by` in the place of the one of `axis`.
+pub(in crate::ops) fn replaced(list: &[usize], axis: usize, by: usize) -> Shape {
+    list.iter().enumerate().map(|(d, &other)| if d == axis { by } else { other }).collect()
+}
+
+/// A dimension of `len` elements and `behind` of one.
+pub(in crate::ops) fn column(len: usize, behind: usize) -> Shape {
+    std::iter::once(len).chain(std::iter::repeat_n(1, behind)).collect()
+}
+
+/// The positions of the elements of slices `rows` along an axis, which has these numbers of elements [`around`] it.
+pub(in crate::ops) fn slices_at([outer, len, inner]: [usize; 3], rows: &[usize]) -> impl Iterator<Item = usize> {
+    (0..outer).flat_map(move |o| {
+        rows.iter().flat_map(move |row| {
+            let start = (o * len + row) * inner;
+            start..start + inner
+        })
+    })
 }
 
 /// The permutation that takes back what `perm` does.
@@ -76,6 +99,12 @@ pub(in crate::ops) fn only<T>(results: Vec<T>) -> Result<T, OpError> {
 /// Element `at`.
 pub(in crate::ops) fn item<T>(data: &[T], at: usize) -> Result<&T, OpError> {
     data.get(at).ok_or_else(|| OpError::Invalid(format!("expected an element {at}, found {} elements", data.len())))
+}
+
+/// `len` elements from `at` on.
+pub(in crate::ops) fn span<T>(data: &[T], at: usize, len: usize) -> Result<&[T], OpError> {
+    let span = data.get(at..).and_then(|data| data.get(..len));
+    span.ok_or_else(|| OpError::Invalid(format!("expected {len} elements from {at} on, found {}", data.len())))
 }
 
 /// As [`item`], to write it.
@@ -123,6 +152,32 @@ pub(in crate::ops) fn rearrange(
     mut source: impl FnMut(&[usize]) -> Option<usize>,
 ) -> Result<Tensor, OpError> {
     rearrange_many(&[x], dims, &vec![0; x.dtype().size()], |index| source(index).map(|at| (0, at)))
+}
+
+/// As [`rearrange`], over as many dimensions as `dims` names.
+pub(in crate::ops) fn rearrange_by<const N: usize>(
+    x: &Tensor,
+    dims: [usize; N],
+    mut source: impl FnMut([usize; N]) -> Option<usize>,
+) -> Result<Tensor, OpError> {
+    rearrange(x, &dims, |index| source(index.try_into().ok()?))
+}
+
+/// A tensor of `dims` whose elements are those of `x` at `places`, in order.
+pub(in crate::ops) fn taken(
+    x: &Tensor,
+    dims: &[usize],
+    places: impl IntoIterator<Item = usize>,
+) -> Result<Tensor, OpError> {
+    let mut places = places.into_iter();
+    let mut missing = false;
+    let y = rearrange(x, dims, |_| {
+        let place = places.next();
+        missing |= place.is_none();
+        place
+    })?;
+    ensure!(!missing, "expected an element for each place of {dims:?}, found fewer");
+    Ok(y)
 }
 
 /// A result of these dimensions, unless it is too large.
