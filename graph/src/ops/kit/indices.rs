@@ -86,6 +86,11 @@ pub(in crate::ops) fn slices_at([outer, len, inner]: [usize; 3], rows: &[usize])
     })
 }
 
+/// The dimensions or coordinates in the order of `perm`.
+pub(in crate::ops) fn permuted(list: &[usize], perm: &[usize]) -> Shape {
+    perm.iter().filter_map(|&p| list.get(p).copied()).collect()
+}
+
 /// The permutation that takes back what `perm` does.
 pub(in crate::ops) fn inverse(perm: &[usize]) -> Vec<usize> {
     (0..perm.len()).filter_map(|d| perm.iter().position(|&p| p == d)).collect()
