@@ -1,7 +1,7 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::indices::{
-    around, dim, each_index, flat, parted, rearrange, rearrange_by, replaced, result, slices_at, taken,
+    around, dim, each_index, flat, only, parted, rearrange, replaced, result, slices_at, taken,
 };
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
@@ -86,21 +86,15 @@ impl<'a> Picked<'a> {
     }
 }
 
-impl Picked<'_> {
-    fn fact(&self) -> Result<Fact, OpError> {
-        let (before, _, behind) = parted(self.x.shape(), self.axis)?;
-        let index = self.index.shape().iter().skip(self.batch);
-        result(self.x.dtype(), &before.iter().chain(index).chain(behind).copied().collect::<Shape>())
-    }
-}
-
 impl Plan for Picked<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.fact()?])
+        let (before, _, behind) = parted(self.x.shape(), self.axis)?;
+        let index = self.index.shape().iter().skip(self.batch);
+        Ok(vec![result(self.x.dtype(), &before.iter().chain(index).chain(behind).copied().collect::<Shape>())?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (x, fact) = (self.x, self.fact()?);
+        let (x, fact) = (self.x, only(self.infer()?)?);
         let (before, len, behind) = parted(x.shape(), self.axis)?;
         let (one, inner) = (before.iter().skip(self.batch).product::<usize>(), count(behind));
         let own: usize = self.index.shape().iter().skip(self.batch).product();
@@ -117,7 +111,7 @@ impl Plan for Picked<'_> {
         if batch > 0 && batch != axis {
             return Ok(None);
         }
-        let fact = self.fact()?;
+        let fact = only(self.infer()?)?;
         if let Some(y) = nothing(b, self.x, &fact)? {
             return Ok(Some(vec![y]));
         }
@@ -210,31 +204,25 @@ op! {
     object EmbeddingLookup { input_params ["params"]: Operand, input_indices ["indices"]: Operand, offset: i64 = 0 }
 }
 
-impl EmbeddingLookup {
-    fn fact(&self) -> Result<Fact, OpError> {
+impl Rule for EmbeddingLookup {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, index) = (&self.input_params, &self.input_indices);
         check_index(index)?;
         ensure!(x.rank() > 0, "expected rank 1 or more, found {}", x.fact);
         let shape: Shape = index.shape().iter().chain(x.shape().iter().skip(1)).copied().collect();
-        result(x.dtype(), &shape)
-    }
-}
-
-impl Rule for EmbeddingLookup {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.fact()?])
+        Ok(vec![result(x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (x, fact, picks) = (&self.input_params, self.fact()?, self.input_indices.i64s()?);
+        let (x, fact, picks) = (&self.input_params, only(self.infer()?)?, self.input_indices.i64s()?);
         let [_, rows, inner] = around(x.shape(), 0)?;
         let row = |pick: i64| usize::try_from(pick.checked_sub(self.offset)?).ok().filter(|&row| row < rows);
-        let y = rearrange_by(x.tensor()?, [picks.len(), inner], |[k, i]| Some(row(*picks.get(k)?)? * inner + i))?;
-        Ok(vec![y.reshape(&fact.shape)?])
+        let mut places = picks.into_iter().flat_map(|pick| (0..inner).map(move |i| Some(row(pick)? * inner + i)));
+        Ok(vec![rearrange(x.tensor()?, &fact.shape, |_| places.next()?)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let fact = self.fact()?;
+        let fact = only(self.infer()?)?;
         if fact.count() == 0 || self.input_params.count() == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
         }

@@ -29,22 +29,15 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
     let mut index = vec![0; dims.len()];
     loop {
         f(&index)?;
-        if !advance(&mut index, dims) {
+        // The last coordinate that is not at its end goes on, those behind it start again.
+        let more = index.iter_mut().zip(dims).rev().any(|(i, d)| {
+            *i = (*i + 1) % d;
+            *i > 0
+        });
+        if !more {
             return Ok(());
         }
     }
-}
-
-/// Moves on to the next multi-index; whether there is one.
-fn advance(index: &mut [usize], dims: &[usize]) -> bool {
-    for (i, &d) in index.iter_mut().zip(dims).rev() {
-        *i += 1;
-        if *i < d {
-            return true;
-        }
-        *i = 0;
-    }
-    false
 }
 
 /// The length of dimension `axis`.
@@ -78,12 +71,8 @@ pub(in crate::ops) fn column(len: usize, behind: usize) -> Shape {
 
 /// The positions of the elements of slices `rows` along an axis, which has these numbers of elements [`around`] it.
 pub(in crate::ops) fn slices_at([outer, len, inner]: [usize; 3], rows: &[usize]) -> impl Iterator<Item = usize> {
-    (0..outer).flat_map(move |o| {
-        rows.iter().flat_map(move |row| {
-            let start = (o * len + row) * inner;
-            start..start + inner
-        })
-    })
+    let slice = move |at: usize| at * inner..(at + 1) * inner;
+    (0..outer).flat_map(move |o| rows.iter().flat_map(move |row| slice(o * len + row)))
 }
 
 /// The dimensions or coordinates in the order of `perm`.
@@ -104,12 +93,6 @@ pub(in crate::ops) fn only<T>(results: Vec<T>) -> Result<T, OpError> {
 /// Element `at`.
 pub(in crate::ops) fn item<T>(data: &[T], at: usize) -> Result<&T, OpError> {
     data.get(at).ok_or_else(|| OpError::Invalid(format!("expected an element {at}, found {} elements", data.len())))
-}
-
-/// `len` elements from `at` on.
-pub(in crate::ops) fn span<T>(data: &[T], at: usize, len: usize) -> Result<&[T], OpError> {
-    let span = data.get(at..).and_then(|data| data.get(..len));
-    span.ok_or_else(|| OpError::Invalid(format!("expected {len} elements from {at} on, found {}", data.len())))
 }
 
 /// As [`item`], to write it.
@@ -159,30 +142,13 @@ pub(in crate::ops) fn rearrange(
     rearrange_many(&[x], dims, &vec![0; x.dtype().size()], |index| source(index).map(|at| (0, at)))
 }
 
-/// As [`rearrange`], over as many dimensions as `dims` names.
-pub(in crate::ops) fn rearrange_by<const N: usize>(
-    x: &Tensor,
-    dims: [usize; N],
-    mut source: impl FnMut([usize; N]) -> Option<usize>,
-) -> Result<Tensor, OpError> {
-    rearrange(x, &dims, |index| source(index.try_into().ok()?))
-}
-
-/// A tensor of `dims` whose elements are those of `x` at `places`, in order.
+/// A tensor of `dims` whose elements are those of `x` at `places`, in order; an error if these are too few.
 pub(in crate::ops) fn taken(
     x: &Tensor,
     dims: &[usize],
-    places: impl IntoIterator<Item = usize>,
+    mut places: impl Iterator<Item = usize>,
 ) -> Result<Tensor, OpError> {
-    let mut places = places.into_iter();
-    let mut missing = false;
-    let y = rearrange(x, dims, |_| {
-        let place = places.next();
-        missing |= place.is_none();
-        place
-    })?;
-    ensure!(!missing, "expected an element for each place of {dims:?}, found fewer");
-    Ok(y)
+    rearrange(x, dims, |_| Some(places.next().unwrap_or(x.count())))
 }
 
 /// A result of these dimensions, unless it is too large.

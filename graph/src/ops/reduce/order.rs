@@ -7,7 +7,7 @@ use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
-use crate::ops::kit::indices::{dim, item_mut, replaced, span};
+use crate::ops::kit::indices::{dim, item_mut, replaced};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -149,9 +149,8 @@ impl Plan for Sorting<'_> {
         };
         let largest = i64::from(self.descending);
         let attrs = vec![("axis", (axis.unwrap_or(0) as i64).into()), ("largest", largest.into())];
-        let [mut value, mut index] = e.op_n("TopK", &[Some(x), Some(k)], attrs, 2)[..] else {
-            return no_form("expected elements and positions");
-        };
+        let found = e.op_n("TopK", &[Some(x), Some(k)], attrs, 2);
+        let [mut value, mut index] = found[..] else { return no_form("expected elements and positions") };
         if axis.is_none() {
             (value, index) = (e.squeeze(value, &[0]), e.squeeze(index, &[0]));
         }
@@ -299,9 +298,10 @@ impl Rule for SearchSorted {
         let mut out = Vec::with_capacity(values.len());
         for (i, &x) in values.iter().enumerate() {
             bounds::check()?;
-            let at = i / per_row.max(1) * len;
-            let row = span(&sequence, at, len)?;
-            let order = order.as_ref().map(|order| span(order, at, len)).transpose()?;
+            // A sequence without elements has no rows.
+            let at = i / per_row.max(1);
+            let row = sequence.chunks(len.max(1)).nth(at).unwrap_or_default();
+            let order = order.as_ref().and_then(|order| order.chunks(len.max(1)).nth(at));
             let mut place = 0;
             for (k, &next) in row.iter().enumerate() {
                 let named = order.map_or(Some(next), |order| row.get(usize::try_from(*order.get(k)?).ok()?).copied());

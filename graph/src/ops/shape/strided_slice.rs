@@ -132,19 +132,15 @@ impl StridedSlice {
         Ok((begin, e.op("Where", &[single, next, end])))
     }
 
-    /// What item `i` with its bounds takes of `len` elements.
-    fn span(&self, (i, begin, end): (usize, i64, i64), len: usize) -> Result<Span, OpError> {
+    /// What item `i` with its bounds takes of dimension `d`, which has `len` elements.
+    fn span(&self, (i, begin, end): (usize, i64, i64), d: usize, len: usize) -> Result<Span, OpError> {
         let len = len as i64;
         let step = self.strides.get(i).copied().unwrap_or(1);
         ensure!(step != 0, "expected strides other than 0, found {:?}", self.strides.as_slice());
         let from_end = |v: i64| if v < 0 { v.saturating_add(len) } else { v };
         if bit(self.shrink_axis_mask, i) {
             let at = if bit(self.begin_mask, i) { 0 } else { from_end(begin) };
-            ensure!(
-                (0..len).contains(&at),
-                "index {begin} is out of range for {len} elements of {}",
-                self.input_x.fact
-            );
+            ensure!((0..len).contains(&at), "index {begin} is out of range for dimension {d} of {}", self.input_x.fact);
             return Ok(Span { begin: at as usize, size: 1, step: 1 });
         }
         let (low, high) = if step > 0 { (0, len) } else { (-1, len - 1) };
@@ -179,7 +175,7 @@ impl Planned for StridedSlice {
             } else if inserts(i) {
                 dims.push(1);
             } else if let Some(len) = rest.next() {
-                let span = self.span((i, begin, end), len)?;
+                let span = self.span((i, begin, end), spans.len(), len)?;
                 spans.push(span);
                 if !bit(self.shrink_axis_mask, i) {
                     dims.push(span.size);
