@@ -42,7 +42,7 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
 
 /// The length of dimension `axis`.
 pub(in crate::ops) fn dim(dims: &[usize], axis: usize) -> Result<usize, OpError> {
-    dims.get(axis).copied().ok_or_else(|| OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}")))
+    Ok(parted(dims, axis)?.1)
 }
 
 /// The dimensions before `axis`, its length, and the dimensions behind it.

@@ -35,19 +35,16 @@ enum Ties {
     Selected,
 }
 
-/// A row's first `k` elements in order, with their positions.
-fn sorted(
-    row: &[Scalar],
-    k: usize,
-    descending: bool,
-    ties: Ties,
-    dtype: DType,
-) -> Result<Vec<(usize, Scalar)>, Exceeded> {
-    let order = |a: (usize, Scalar), b: (usize, Scalar)| {
+/// An element with its position in its row.
+type Placed = (usize, Scalar);
+
+/// A row's first `k` elements in order.
+fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Result<Vec<Placed>, Exceeded> {
+    let order = |a: Placed, b: Placed| {
         let order = compare(a.1, b.1, dtype);
         if descending { order.reverse() } else { order }
     };
-    let mut at: Vec<_> = row.iter().copied().enumerate().collect();
+    let mut at: Vec<Placed> = row.iter().copied().enumerate().collect();
     if ties == Ties::Selected && k <= row.len() / 2 {
         select(&mut at, k, order);
     } else if k < at.len() {

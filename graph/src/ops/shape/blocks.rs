@@ -1,10 +1,10 @@
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::border::{Border, Padded};
-use crate::ops::kit::indices::{dim, flat, inverse, permuted, rearrange, replaced, size, sizes};
+use crate::ops::kit::indices::{around, dim, flat, inverse, permuted, rearrange, replaced, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::Lowering;
-use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op, shape};
+use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, ensure, op, shape};
 
 /// Checks an image batch `[n, c, h, w]` and a block size.
 fn image(x: &Operand, block: i64, format: Format) -> Result<([usize; 4], usize), OpError> {
@@ -106,16 +106,13 @@ struct Batches {
 impl Batches {
     fn new(x: &Operand, blocks: &[i64], borders: &[i64]) -> Result<Batches, OpError> {
         let (blocks, borders) = (sizes(blocks, "block_shape")?, sizes(borders, "borders")?);
-        let wrong =
-            || OpError::Invalid(format!("{} with {} blocks and {} borders", x.fact, blocks.len(), borders.len()));
-        let ([n, c, space @ ..], (pairs, [])) = (x.shape(), borders.as_chunks()) else { return Err(wrong()) };
-        if space.is_empty() || space.len() != blocks.len() || pairs.len() != blocks.len() {
-            return Err(wrong());
-        }
+        let (m, (pairs, _)) = (blocks.len(), borders.as_chunks());
+        let fits = m > 0 && x.rank() == m + 2 && borders.len() == 2 * m;
+        ensure!(fits, "{} with {m} blocks and {} borders", x.fact, borders.len());
         ensure!(blocks.iter().all(|&b| (1..1 << 16).contains(&b)), "expected positive blocks, found {blocks:?}");
-        let sides = space.iter().zip(&blocks).zip(pairs);
+        let sides = x.shape().iter().skip(2).zip(&blocks).zip(pairs);
         let sides = sides.map(|((&len, &block), &border)| Side { len, block, border }).collect();
-        Ok(Batches { n: *n, c: *c, sides })
+        Ok(Batches { n: dim(x.shape(), 0)?, c: dim(x.shape(), 1)?, sides })
     }
 
     fn blocks(&self) -> Vec<usize> {
@@ -147,12 +144,10 @@ op! {
 impl Planned for ChannelShuffle {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, g) = (&self.x, size(self.group, "group")?);
-        let [n, c, rest @ ..] = x.shape() else {
-            return Err(OpError::Invalid(format!("expected [n, c, …], found {}", x.fact)));
-        };
-        ensure!(!rest.is_empty(), "expected [n, c, …], found {}", x.fact);
+        ensure!(x.rank() >= 3, "expected [n, c, …], found {}", x.fact);
+        let [n, c, inner] = around(x.shape(), 1)?;
         ensure!(g > 0 && c.is_multiple_of(g), "{c} channels do not make {g} groups");
-        let split = shape(&[*n, g, c / g, count(rest)]);
+        let split = shape(&[n, g, c / g, inner]);
         Ok(Shuffled { x, split, perm: vec![0, 2, 1, 3], dims: x.fact.shape.clone() })
     }
 
