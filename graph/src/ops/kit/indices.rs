@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::bounds::{Exceeded, Pulse};
-use crate::{Buffer, DType, Fact, OpError, Tensor, checked_count, ensure};
+use crate::{Buffer, DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// Calls `f` with every multi-index below `dims`, the last dimension fastest, until the thread has to stop.
 pub(in crate::ops) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) -> Result<(), Exceeded> {
@@ -29,10 +29,76 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
     let mut index = vec![0; dims.len()];
     loop {
         f(&index)?;
-        let Some(d) = (0..dims.len()).rev().find(|&d| index[d] + 1 < dims[d]) else { return Ok(()) };
-        index[d] += 1;
-        index[d + 1..].fill(0);
+        // The last coordinate that is not at its end goes on, those behind it start again.
+        let more = index.iter_mut().zip(dims).rev().any(|(i, d)| {
+            *i = (*i + 1) % d;
+            *i > 0
+        });
+        if !more {
+            return Ok(());
+        }
     }
+}
+
+/// The length of dimension `axis`.
+pub(in crate::ops) fn dim(dims: &[usize], axis: usize) -> Result<usize, OpError> {
+    Ok(parted(dims, axis)?.1)
+}
+
+/// The dimensions before `axis`, its length, and the dimensions behind it.
+pub(in crate::ops) fn parted(dims: &[usize], axis: usize) -> Result<(&[usize], usize, &[usize]), OpError> {
+    match dims.split_at_checked(axis) {
+        Some((before, [len, behind @ ..])) => Ok((before, *len, behind)),
+        _ => Err(OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}"))),
+    }
+}
+
+/// As [`parted`], with the numbers of elements of both sides.
+pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
+    let (before, len, behind) = parted(dims, axis)?;
+    Ok([count(before), len, count(behind)])
+}
+
+/// The dimensions or coordinates, with `by` in the place of the one of `axis`.
+pub(in crate::ops) fn replaced(list: &[usize], axis: usize, by: usize) -> Shape {
+    list.iter().enumerate().map(|(d, &other)| if d == axis { by } else { other }).collect()
+}
+
+/// A dimension of `len` elements and `behind` of one.
+pub(in crate::ops) fn column(len: usize, behind: usize) -> Shape {
+    std::iter::once(len).chain(std::iter::repeat_n(1, behind)).collect()
+}
+
+/// The positions of the elements of slices `rows` along an axis, which has these numbers of elements [`around`] it.
+pub(in crate::ops) fn slices_at([outer, len, inner]: [usize; 3], rows: &[usize]) -> impl Iterator<Item = usize> {
+    let slice = move |at: usize| at * inner..(at + 1) * inner;
+    (0..outer).flat_map(move |o| rows.iter().flat_map(move |row| slice(o * len + row)))
+}
+
+/// The dimensions or coordinates in the order of `perm`.
+pub(in crate::ops) fn permuted(list: &[usize], perm: &[usize]) -> Shape {
+    perm.iter().filter_map(|&p| list.get(p).copied()).collect()
+}
+
+/// The permutation that takes back what `perm` does.
+pub(in crate::ops) fn inverse(perm: &[usize]) -> Vec<usize> {
+    (0..perm.len()).filter_map(|d| perm.iter().position(|&p| p == d)).collect()
+}
+
+/// The first of a plan's results.
+pub(in crate::ops) fn only<T>(results: Vec<T>) -> Result<T, OpError> {
+    results.into_iter().next().ok_or_else(|| OpError::Invalid("expected a result, found none".into()))
+}
+
+/// Element `at`.
+pub(in crate::ops) fn item<T>(data: &[T], at: usize) -> Result<&T, OpError> {
+    data.get(at).ok_or_else(|| OpError::Invalid(format!("expected an element {at}, found {} elements", data.len())))
+}
+
+/// As [`item`], to write it.
+pub(in crate::ops) fn item_mut<T>(data: &mut [T], at: usize) -> Result<&mut T, OpError> {
+    let n = data.len();
+    data.get_mut(at).ok_or_else(|| OpError::Invalid(format!("expected an element {at}, found {n} elements")))
 }
 
 /// Row-major position of a multi-index.
@@ -47,8 +113,8 @@ pub(in crate::ops) fn rearrange_many(
     fill: &[u8],
     mut source: impl FnMut(&[usize]) -> Option<(usize, usize)>,
 ) -> Result<Tensor, OpError> {
-    ensure!(!xs.is_empty(), "no operand to take elements from");
-    let (dtype, size) = (xs[0].dtype(), xs[0].dtype().size());
+    let Some(first) = xs.first() else { return Err(OpError::Invalid("no operand to take elements from".into())) };
+    let (dtype, size) = (first.dtype(), first.dtype().size());
     ensure!(fill.len() == size, "fill of {} bytes for elements of {size}", fill.len());
     let bytes = checked_count(dims).and_then(|n| n.checked_mul(size));
     let mut out = Buffer::new(bytes.ok_or_else(|| OpError::Invalid(format!("{dims:?} is too large")))?)?;
@@ -74,6 +140,15 @@ pub(in crate::ops) fn rearrange(
     mut source: impl FnMut(&[usize]) -> Option<usize>,
 ) -> Result<Tensor, OpError> {
     rearrange_many(&[x], dims, &vec![0; x.dtype().size()], |index| source(index).map(|at| (0, at)))
+}
+
+/// A tensor of `dims` whose elements are those of `x` at `places`, in order; an error if these are too few.
+pub(in crate::ops) fn taken(
+    x: &Tensor,
+    dims: &[usize],
+    mut places: impl Iterator<Item = usize>,
+) -> Result<Tensor, OpError> {
+    rearrange(x, dims, |_| Some(places.next().unwrap_or(x.count())))
 }
 
 /// A result of these dimensions, unless it is too large.

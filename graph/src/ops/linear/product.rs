@@ -1,8 +1,10 @@
 //! Matrix products: the shape rule, the plain definition and the lowering that several operators share.
 
+use crate::bounds::Pulse;
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, flat, result};
+use crate::ops::kit::broadcasting::spread;
+use crate::ops::kit::indices::{each_index, result};
 use crate::ops::kit::number::{Number, with_number};
 use crate::task::{Binary, Lowering, V};
 use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
@@ -22,17 +24,22 @@ struct Dims {
     batch: Shape,
 }
 
+/// Batch dimensions, rows and columns.
+fn ends(dims: &[usize], swapped: bool) -> Option<(&[usize], [usize; 2])> {
+    let (batch, &[r, c]) = dims.split_last_chunk()?;
+    Some((batch, if swapped { [c, r] } else { [r, c] }))
+}
+
 impl Product<'_> {
     fn dims(&self) -> Result<Dims, OpError> {
         let (fa, fb) = (&self.a.fact, &self.b.fact);
-        ensure!(fa.rank() >= 2 && fb.rank() >= 2, "expected matrices, found {fa} and {fb}");
-        let ends = |s: &[usize], t: bool| {
-            let (r, c) = (s[s.len() - 2], s[s.len() - 1]);
-            if t { (c, r) } else { (r, c) }
+        let (Some((outer_a, [m, k])), Some((outer_b, [kb, n]))) =
+            (ends(&fa.shape, self.trans_a), ends(&fb.shape, self.trans_b))
+        else {
+            return Err(OpError::Invalid(format!("expected matrices, found {fa} and {fb}")));
         };
-        let ((m, k), (kb, n)) = (ends(&fa.shape, self.trans_a), ends(&fb.shape, self.trans_b));
         ensure!(k == kb, "inner dimensions of {fa} and {fb} differ: {k} and {kb}");
-        let batch = broadcast(&fa.shape[..fa.rank() - 2], &fb.shape[..fb.rank() - 2])
+        let batch = broadcast(outer_a, outer_b)
             .ok_or_else(|| OpError::Invalid(format!("batch dimensions of {fa} and {fb} do not broadcast")))?;
         Ok(Dims { m, n, k, batch })
     }
@@ -51,11 +58,12 @@ impl Product<'_> {
         with_number!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "strides and sides are those of the operands")]
     fn sums<N: Number>(&self) -> Result<Vec<N>, OpError> {
         let d = self.dims()?;
         let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
-        let first = |x: &Operand| broadcast_strides(&x.shape()[..x.rank() - 2], &d.batch).unwrap_or_default();
-        let (sa, sb) = (first(self.a), first(self.b));
+        let batch = |x: &Operand| broadcast_strides(ends(x.shape(), false)?.0, &d.batch);
+        let (sa, sb) = (batch(self.a).unwrap_or_default(), batch(self.b).unwrap_or_default());
         let mut out = Vec::new();
         each_index(&d.batch, |index| {
             let base = |s: &[isize]| index.iter().zip(s).map(|(&i, &s)| i * s as usize).sum::<usize>();
@@ -79,7 +87,8 @@ impl Product<'_> {
         if self.a.rank() == 2 && self.b.rank() == 2 && wide.is_float() {
             let flag = |name, set: bool| set.then(|| (name, 1.into()));
             let attrs = [flag("transA", self.trans_a), flag("transB", self.trans_b)].into_iter().flatten().collect();
-            let y = e.op_n("Gemm", &[Some(a), Some(b), bias], attrs, 1)[0];
+            let operands: Vec<Edge> = [a, b].into_iter().chain(bias).collect();
+            let y = e.op_with("Gemm", &operands, attrs);
             return Ok(e.cast(y, wide, dtype));
         }
         if self.trans_a {
@@ -190,12 +199,11 @@ pub(in crate::ops) fn add_bias(x: Tensor, bias: Option<&Operand>) -> Result<Tens
     let Some(bias) = bias else { return Ok(x) };
     with_number!(x.dtype(), N => {
         let (mut y, b) = (N::read(&x)?, N::read(bias.tensor()?)?);
-        let strides = broadcast_strides(bias.shape(), x.shape()).unwrap_or_default();
-        each_index(x.shape(), |index| {
-            let from: usize = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
-            let at = flat(x.shape(), index);
-            y[at] = y[at].add(b[from]);
-        })?;
+        let (b, mut pulse) = (spread(&b, bias.shape(), x.shape())?, Pulse::default());
+        for (y, b) in y.iter_mut().zip(b) {
+            pulse.beat()?;
+            *y = y.add(b);
+        }
         Ok(N::write(x.dtype(), x.shape(), &y)?)
     })
 }
