@@ -1,7 +1,8 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::{broadcast_index, real, scalars, size, tensor_of};
+use crate::ops::kit::broadcasting::{real, scalars, size, spread, tensor_of};
+use crate::ops::kit::indices::with_dim;
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::{Lowering, Scalar};
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
 
 op_enum! {
@@ -33,17 +34,15 @@ impl Meshgrid {
         let mut shape: Shape = std::iter::repeat_n(1, self.inputs.len()).collect();
         for (i, x) in self.inputs.iter().enumerate() {
             ensure!(x.rank() <= 1, "expected vectors, found {}", x.fact);
-            shape[self.dimension(i)] = x.count();
+            shape = with_dim(&shape, self.dimension(i), x.count());
         }
         size(&shape)?;
         Ok(shape)
     }
 
-    /// Vector `i` with a dimension for each vector.
-    fn column(&self, i: usize) -> Vec<usize> {
-        let mut dims = vec![1; self.inputs.len()];
-        dims[self.dimension(i)] = self.inputs[i].count();
-        dims
+    /// The dimensions of vector `i`, which is `x`, with a dimension for each vector.
+    fn column(&self, i: usize, x: &Operand) -> Shape {
+        with_dim(&vec![1; self.inputs.len()], self.dimension(i), x.count())
     }
 }
 
@@ -58,8 +57,7 @@ impl Rule for Meshgrid {
         let shape = self.shape()?;
         let one = |(i, x): (usize, &Operand)| {
             let data = scalars(x.tensor()?, x.dtype())?;
-            let y: Vec<Scalar> = broadcast_index(&self.column(i), &shape)?.into_iter().map(|j| data[j]).collect();
-            tensor_of(x.dtype(), &shape, &y)
+            tensor_of(x.dtype(), &shape, &spread(&data, &self.column(i, x), &shape)?)
         };
         self.inputs.iter().enumerate().map(one).collect()
     }
@@ -71,7 +69,7 @@ impl Rule for Meshgrid {
         }
         let mut outs = Vec::new();
         for (i, x) in self.inputs.iter().enumerate() {
-            let y = b.reshape(x.v, &self.column(i))?;
+            let y = b.reshape(x.v, &self.column(i, x))?;
             outs.push(b.broadcast_to(y, &shape)?);
         }
         Ok(Some(outs))

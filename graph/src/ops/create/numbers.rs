@@ -4,6 +4,7 @@ use crate::bounds::{self, Reservation};
 use crate::onnx::{Edge, Emit, Forms};
 use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
+use crate::ops::kit::indices::{dim, only};
 use crate::ops::kit::sample::{filled, flags, sample, wave};
 use crate::task::{Lowering, Scalar};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -84,13 +85,19 @@ struct Made<'a> {
     dims: Extent<'a>,
 }
 
+impl Made<'_> {
+    fn fact(&self) -> Result<Fact, OpError> {
+        Ok(Fact { dtype: self.dtype, shape: self.dims.shape()? })
+    }
+}
+
 impl Plan for Made<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.dtype, shape: self.dims.shape()? }])
+        Ok(vec![self.fact()?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![full(&self.infer()?[0], self.value)?])
+        Ok(vec![full(&self.fact()?, self.value)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -220,8 +227,8 @@ impl Plan for Filled<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let fact = &self.infer()?[0];
-        Ok(vec![full(fact, scalars(self.value.tensor()?, self.value.dtype())?[0])?])
+        let (fact, value) = (only(self.infer()?)?, only(scalars(self.value.tensor()?, self.value.dtype())?)?);
+        Ok(vec![full(&fact, value)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -283,10 +290,10 @@ impl Planned for Eye {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let fact = Fact { dtype: self.t, shape: shape_of(&[self.n, self.m])? };
         let make = |fact: &Fact| {
-            let (rows, cols) = (fact.shape[0], fact.shape[1]);
-            let _room = room(rows * cols)?;
-            let mut y = vec![0; rows * cols];
-            (0..rows.min(cols)).for_each(|i| y[i * cols + i] = 1);
+            let (n, cols) = (fact.count(), dim(&fact.shape, 1)?);
+            let _room = room(n)?;
+            let mut y = vec![0; n];
+            y.iter_mut().step_by(cols + 1).take(cols).for_each(|y| *y = 1);
             Ok(Tensor::from_i64s(fact.dtype, &fact.shape, &y)?)
         };
         Ok(Numbers { fact, make })
@@ -323,7 +330,8 @@ fn steps(start: Number, end: Number, step: Number) -> Result<usize, OpError> {
 
 /// `start`, `start + step`, …, before `end`.
 fn count_up(numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Result<impl Plan, OpError> {
-    let numbers = [*numbers[0].get()?, *numbers[1].get()?, *numbers[2].get()?];
+    let [start, end, step] = numbers.map(Late::get);
+    let numbers = [*start?, *end?, *step?];
     let [start, end, step] = numbers;
     let n = steps(start, end, step)?;
     let make = move |fact: &Fact| {
@@ -405,7 +413,7 @@ impl Planned for Arange {
 
 /// Numbers from `start` to `stop`, both included. The second half counts from the end.
 fn spaced(start: f64, stop: f64, fact: &Fact) -> Result<Tensor, OpError> {
-    let n = fact.shape[0];
+    let n = fact.count();
     let step = if n > 1 { (stop - start) / (n - 1) as f64 } else { 0.0 };
     let at = |i: usize| if i < n / 2 || n == 1 { start + i as f64 * step } else { stop - (n - 1 - i) as f64 * step };
     let _room = room(n)?;
@@ -433,7 +441,8 @@ impl Rule for LinSpace {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![spaced(self.start.f64s()?[0], self.stop.f64s()?[0], &self.infer()?[0])?])
+        let fact = only(self.infer()?)?;
+        Ok(vec![spaced(only(self.start.f64s()?)?, only(self.stop.f64s()?)?, &fact)?])
     }
 
     fn cases() -> Vec<Case> {

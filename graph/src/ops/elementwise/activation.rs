@@ -33,8 +33,8 @@ macro_rules! activation {
                 let f: fn(&$name, f64) -> f64 = $reference;
                 let program: fn(&$name, &mut Program, Reg) -> Reg = $program;
                 let out = float_of(self.$x.dtype());
-                let f = floats(move |x| f(self, x[0]));
-                Ok(Elementwise::widened([(&self.$x, out)], out, f, move |p, r| program(self, p, r[0])))
+                let f = floats(move |[x]| f(self, x));
+                Ok(Elementwise::widened([(&self.$x, out)], out, f, move |p, [x]| program(self, p, x)))
             }
 
             fn cases() -> Vec<Case> {
@@ -65,7 +65,7 @@ fn cases(given: &[&[CaseArg]]) -> Vec<Case> {
 
 /// A constant of the type of `like`.
 fn constant(p: &mut Program, x: f64, like: Reg) -> Reg {
-    let dtype = p.instrs[like].1;
+    let dtype = p.type_of(like);
     p.constant(x, dtype)
 }
 

@@ -1,8 +1,8 @@
 use crate::op::{Case, CaseArg, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{alike, number_of};
-use crate::ops::kit::elementwise::Elementwise;
+use crate::ops::kit::elementwise::Chain;
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::{Binary, Scalar};
+use crate::task::Binary;
 use crate::{DType, OpError, ensure, op};
 
 op! {
@@ -18,12 +18,8 @@ impl Planned for AddN {
             let fits = x.dtype() == out && alike(x, first);
             ensure!(fits, "expected tensors of one type and shape, found {} and {}", first.fact, x.fact);
         }
-        let d = number_of(out);
-        let ins: Vec<_> = self.x.iter().map(|x| (x, d)).collect();
-        let sum = move |x: &[Scalar]| x[1..].iter().fold(x[0], |sum, &x| Binary::Add.eval(sum, x, d));
-        Ok(Elementwise::widened(ins, out, sum, |p, r| {
-            r[1..].iter().fold(r[0], |sum, &x| p.binary(Binary::Add, sum, x))
-        }))
+        let links = self.x.iter().map(|x| (Binary::Add, x)).collect();
+        Ok(Chain { links, compute: number_of(out), out, widened: true })
     }
 
     fn cases() -> Vec<Case> {

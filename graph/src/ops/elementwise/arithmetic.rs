@@ -50,14 +50,14 @@ fn scaled<'a>(mix: Mix, f: Binary, a: &'a Operand, b: &'a Operand, alpha: Number
     let (out, plain) = (scaled_type(mix, a, b, alpha), alpha.as_f64() == 1.0);
     let d = number_of(out);
     let factor = scalar_of(alpha, d);
-    let definition = move |x: &[Scalar]| f.eval(x[0], Binary::Mul.eval(factor, x[1], d), d);
-    let program = move |p: &mut Program, r: &[Reg]| {
+    let definition = move |[a, b]: [Scalar; 2]| f.eval(a, Binary::Mul.eval(factor, b, d), d);
+    let program = move |p: &mut Program, [a, b]: [Reg; 2]| {
         if plain {
-            return p.binary(f, r[0], r[1]);
+            return p.binary(f, a, b);
         }
-        let c = number(p, factor, p.instrs[r[1]].1);
-        let scaled = p.binary(Binary::Mul, r[1], c);
-        p.binary(f, r[0], scaled)
+        let c = number(p, factor, p.type_of(b));
+        let scaled = p.binary(Binary::Mul, b, c);
+        p.binary(f, a, scaled)
     };
     let new = if plain { Elementwise::new } else { Elementwise::widened };
     new([(a, d), (b, d)], out, definition, program)
@@ -113,12 +113,12 @@ alpha! {
 fn quotient<'a>(mix: Mix, a: &'a Operand, b: &'a Operand, mode: Option<Rounding>) -> impl Plan {
     let d = common(mix, a, b);
     let d = if mode.is_none() { float_of(d) } else { number_of(d) };
-    let definition = move |x: &[Scalar]| match mode {
-        Some(Rounding::Floor) => Binary::FloorDiv.eval(x[0], x[1], d),
-        Some(Rounding::Trunc) => Unary::Trunc.eval(Binary::Div.eval(x[0], x[1], d), d),
-        None => Binary::Div.eval(x[0], x[1], d),
+    let definition = move |[a, b]: [Scalar; 2]| match mode {
+        Some(Rounding::Floor) => Binary::FloorDiv.eval(a, b, d),
+        Some(Rounding::Trunc) => Unary::Trunc.eval(Binary::Div.eval(a, b, d), d),
+        None => Binary::Div.eval(a, b, d),
     };
-    Elementwise::new([(a, d), (b, d)], d, definition, move |p, r| quotient_program(p, r[0], r[1], mode))
+    Elementwise::new([(a, d), (b, d)], d, definition, move |p, [a, b]| quotient_program(p, a, b, mode))
 }
 
 fn quotient_program(p: &mut Program, a: Reg, b: Reg, mode: Option<Rounding>) -> Reg {
@@ -126,12 +126,12 @@ fn quotient_program(p: &mut Program, a: Reg, b: Reg, mode: Option<Rounding>) -> 
         return p.binary(Binary::FloorDiv, a, b);
     }
     let q = p.binary(Binary::Div, a, b);
-    if mode.is_some() && p.instrs[q].1.is_float() { p.unary(Unary::Trunc, q) } else { q }
+    if mode.is_some() && p.type_of(q).is_float() { p.unary(Unary::Trunc, q) } else { q }
 }
 
 fn quotient_cases(mix: Mix) -> Vec<Case> {
     let divisor = |d: DType| match mix {
-        Mix::Tensors => filled(d, &[7], |i| [2.0, -3.0, 4.0][i % 3]),
+        Mix::Tensors => cycle(d, &[7], &[2.0, -3.0, 4.0]),
         _ if d.is_float() => CaseArg::from(1.75f32),
         _ => CaseArg::from(-3i64),
     };
@@ -182,13 +182,14 @@ const ADDCMUL: Fused = (|x, a, b, v| x + v * a * b, |p, a, b| p.binary(Binary::M
 const ADDCDIV: Fused = (|x, a, b, v| x + v * a / b, |p, a, b| p.binary(Binary::Div, a, b));
 
 fn fused((f, product): Fused, xs: [&Operand; 4]) -> impl Plan {
-    let out = xs[1..3].iter().fold(xs[0].dtype(), |d, x| DType::promote(d, x.dtype()));
-    let program = move |p: &mut Program, r: &[Reg]| {
-        let y = product(p, r[1], r[2]);
-        let y = p.binary(Binary::Mul, y, r[3]);
-        p.binary(Binary::Add, r[0], y)
+    let [x, a, b, _] = xs.map(Operand::dtype);
+    let out = DType::promote(DType::promote(x, a), b);
+    let program = move |p: &mut Program, [x, a, b, v]: [Reg; 4]| {
+        let y = product(p, a, b);
+        let y = p.binary(Binary::Mul, y, v);
+        p.binary(Binary::Add, x, y)
     };
-    Elementwise::widened(xs.map(|x| (x, float_of(out))), out, floats(move |x| f(x[0], x[1], x[2], x[3])), program)
+    Elementwise::widened(xs.map(|x| (x, float_of(out))), out, floats(move |[x, a, b, v]| f(x, a, b, v)), program)
 }
 
 fn fused_cases(value: CaseArg) -> Vec<Case> {

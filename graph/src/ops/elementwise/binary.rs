@@ -3,7 +3,7 @@
 use crate::op::{Case, CaseArg, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{float_of, number_of, single};
 use crate::ops::kit::elementwise::Elementwise;
-use crate::ops::kit::sample::{cycle, filled, flags, sample};
+use crate::ops::kit::sample::{cycle, flags, sample};
 use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 use crate::{DType, OpError, ensure, op};
 
@@ -103,14 +103,14 @@ fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) 
         Composed(_, program) if !compute.is_float() => Some(program_of(compute, program)),
         _ => None,
     };
-    let definition = move |x: &[Scalar]| match (f, &exact) {
-        (_, Some(program)) => program.eval(x),
-        (Plain(f), None) => f.eval(x[0], x[1], compute),
-        (Composed(f, _), None) => Scalar::Float(f(x[0].as_f64(), x[1].as_f64())),
+    let definition = move |[a, b]: [Scalar; 2]| match (f, &exact) {
+        (_, Some(program)) => program.eval(&[a, b]),
+        (Plain(f), None) => f.eval(a, b, compute),
+        (Composed(f, _), None) => Scalar::Float(f(a.as_f64(), b.as_f64())),
     };
-    let program = move |p: &mut Program, r: &[Reg]| match f {
-        Plain(f) => p.binary(f, r[0], r[1]),
-        Composed(_, program) => program(p, r[0], r[1]),
+    let program = move |p: &mut Program, [a, b]: [Reg; 2]| match f {
+        Plain(f) => p.binary(f, a, b),
+        Composed(_, program) => program(p, a, b),
     };
     let new = if matches!(f, Plain(_)) { Elementwise::new } else { Elementwise::widened };
     Ok(new([(a, compute), (b, compute)], out, definition, program))
@@ -124,11 +124,13 @@ fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
     let ints: &[f64] = if positive { &[2.0, 1.0, 3.0] } else { &[7.0, -7.0, 4.0, -3.0, 2.0, 1.0, -1.0, 5.0] };
     let operand = |d: DType, dims: &[usize], single: bool, skip: usize| {
         let values = if d.is_float() { numbers } else { ints };
-        let at = |i: usize| values[(i + skip) % values.len()];
         match (single, d.is_float()) {
             (true, true) => CaseArg::from(2.5f32),
             (true, false) => CaseArg::from(3i64),
-            (false, _) => filled(d, dims, at),
+            (false, _) => {
+                let at = values.iter().cycle().skip(skip);
+                cycle(d, dims, &at.take(values.len()).copied().collect::<Vec<_>>())
+            }
         }
     };
     let pair = |name, da: DType, db: DType, a: &[usize], b: &[usize]| {
@@ -213,7 +215,7 @@ binary! {
     /// `a / b` without its fraction. An integer divided by 0 gives 0.
     (object) TruncateDiv(x, y) = Number, Tensors, Composed(truncate_div, |p, a, b| {
         let q = p.binary(Binary::Div, a, b);
-        if p.instrs[q].1.is_float() { p.unary(Unary::Trunc, q) } else { q }
+        if p.type_of(q).is_float() { p.unary(Unary::Trunc, q) } else { q }
     });
     /// `aᵇ`. Integers wrap; a negative exponent of an integer truncates the result.
     Pow(input, exponent) = Number, Tensors, Plain(Binary::Pow);
@@ -231,7 +233,7 @@ binary! {
     (object) Fmin(x1, x2) = Number, Tensors, Composed(f64::min, |p, a, b| known(p, Binary::Min, a, b));
     /// 1 where `a` is positive, `b` where it is 0, else 0.
     Heaviside(x, values) = Number, Tensors, Composed(heaviside, |p, a, b| {
-        let dtype = p.instrs[a].1;
+        let dtype = p.type_of(a);
         let (zero, one) = (p.constant(0.0, dtype), p.constant(1.0, dtype));
         let above = p.binary(Binary::Gt, a, zero);
         let flat = p.binary(Binary::Eq, a, zero);
@@ -248,7 +250,7 @@ binary! {
     /// `a` shifted by `b` bits toward lower ones, of integers: `⌊a / 2ᵇ⌋`. `b` counts modulo 64 for types of 64 bits, else
     /// modulo 32.
     RightShift(x1, x2) = Integers, Tensors, Composed(|a, b| (a / b.exp2()).floor(), |p, a, b| {
-        let (places, dtype) = (places(p, b), p.instrs[b].1);
+        let (places, dtype) = (places(p, b), p.type_of(b));
         // Signs fill a signed number; the largest power of two is none, so the shift has two parts. Dividing an unsigned
         // number by a power of two that wraps gives 0.
         let most = p.constant((dtype.size() * 8 - 1) as f64, dtype);
@@ -347,7 +349,7 @@ binary! {
 /// `f` of `a` and `b`, or the one that is no NaN.
 fn known(p: &mut Program, f: Binary, a: Reg, b: Reg) -> Reg {
     let y = p.binary(f, a, b);
-    if !p.instrs[a].1.is_float() {
+    if !p.type_of(a).is_float() {
         return y;
     }
     let [no_a, no_b] = [a, b].map(|x| p.unary(Unary::IsNan, x));
@@ -357,7 +359,7 @@ fn known(p: &mut Program, f: Binary, a: Reg, b: Reg) -> Reg {
 
 /// The number of bits that a shift by `x` moves by.
 fn places(p: &mut Program, x: Reg) -> Reg {
-    let dtype = p.instrs[x].1;
+    let dtype = p.type_of(x);
     let width = p.constant(if dtype.size() == 8 { 64.0 } else { 32.0 }, dtype);
     p.binary(Binary::FloorMod, x, width)
 }
@@ -367,7 +369,7 @@ fn is_signed(dtype: DType) -> bool {
 }
 
 fn power_of_two(p: &mut Program, exponent: Reg) -> Reg {
-    let two = p.constant(2.0, p.instrs[exponent].1);
+    let two = p.constant(2.0, p.type_of(exponent));
     p.binary(Binary::Pow, two, exponent)
 }
 
@@ -385,7 +387,7 @@ fn log_add_exp(a: f64, b: f64) -> f64 {
 
 /// `y`, but 0 where `x` is 0.
 fn unless_zero(p: &mut Program, x: Reg, y: Reg) -> Reg {
-    let dtype = p.instrs[x].1;
+    let dtype = p.type_of(x);
     let zero = p.constant(0.0, dtype);
     let is_zero = p.binary(Binary::Eq, x, zero);
     p.select(is_zero, zero, y)
@@ -399,7 +401,7 @@ fn xlogy(p: &mut Program, a: Reg, b: Reg) -> Reg {
 
 /// `max · √(1 + (min / max)²)` of the absolute values, which does not overflow early.
 fn hypot(p: &mut Program, a: Reg, b: Reg) -> Reg {
-    let dtype = p.instrs[a].1;
+    let dtype = p.type_of(a);
     let (a, b) = (p.unary(Unary::Abs, a), p.unary(Unary::Abs, b));
     let (high, low) = (p.binary(Binary::Max, a, b), p.binary(Binary::Min, a, b));
     let q = p.binary(Binary::Div, low, high);

@@ -2,9 +2,9 @@
 
 use super::binary::with_number;
 use crate::op::{Case, CaseArg, Operand, Plan, Planned};
-use crate::ops::kit::elementwise::Elementwise;
+use crate::ops::kit::elementwise::{Chain, Elementwise};
 use crate::ops::kit::sample::{filled, sample, wave};
-use crate::task::{Binary, Program, Reg, Scalar};
+use crate::task::{Binary, Scalar};
 use crate::{DType, OpError, op};
 
 /// `min(max(x, low), high)` with the limits that are given. `meet` gives the type in which a tensor meets a limit.
@@ -14,13 +14,10 @@ fn limited<'a>(
     high: &'a Option<Operand>,
     meet: fn(DType, DType) -> DType,
 ) -> impl Plan {
-    let fs = move || [low.as_ref().map(|_| Binary::Max), high.as_ref().map(|_| Binary::Min)].into_iter().flatten();
-    let limits = || [low, high].into_iter().flatten();
-    let d = limits().fold(x.dtype(), |d, limit| meet(d, limit.dtype()));
-    let ins: Vec<_> = std::iter::once(x).chain(limits()).map(|x| (x, d)).collect();
-    let definition = move |v: &[Scalar]| fs().zip(&v[1..]).fold(v[0], |y, (f, &l)| f.eval(y, l, d));
-    let program = move |p: &mut Program, r: &[Reg]| fs().zip(&r[1..]).fold(r[0], |y, (f, &l)| p.binary(f, y, l));
-    Elementwise::new(ins, d, definition, program)
+    let d = [low, high].into_iter().flatten().fold(x.dtype(), |d, limit| meet(d, limit.dtype()));
+    let limits = low.iter().map(|low| (Binary::Max, low)).chain(high.iter().map(|high| (Binary::Min, high)));
+    let links = std::iter::once((Binary::Max, x)).chain(limits).collect();
+    Chain { links, compute: d, out: d, widened: false }
 }
 
 macro_rules! clamp {
@@ -65,15 +62,15 @@ op! {
 impl Planned for Threshold {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let d = self.input.dtype();
-        let definition = |x: &[Scalar]| if x[0].as_f64() > self.threshold { x[0] } else { Scalar::Float(self.value) };
-        Ok(Elementwise::new([(&self.input, d)], d, definition, move |p, r| {
+        let definition = |[x]: [Scalar; 1]| if x.as_f64() > self.threshold { x } else { Scalar::Float(self.value) };
+        Ok(Elementwise::new([(&self.input, d)], d, definition, move |p, [input]| {
             // Halves are compared exactly, integers with a float.
             let wide = if d.is_float() { d } else { DType::F64 };
-            let x = p.cast(r[0], wide);
+            let x = p.cast(input, wide);
             let limit = p.constant(self.threshold, wide);
             let above = p.binary(Binary::Gt, x, limit);
             let value = p.constant(self.value, d);
-            p.select(above, r[0], value)
+            p.select(above, input, value)
         }))
     }
 

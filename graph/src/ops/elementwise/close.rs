@@ -28,8 +28,8 @@ impl Rule for IsClose {
             let near = (a - b).abs() <= self.atol + self.rtol * b.abs();
             a == b || (near && a.is_finite() && b.is_finite()) || (self.equal_nan && a.is_nan() && b.is_nan())
         };
-        evaluate_f64(&[(&self.input, DType::F64), (&self.other, DType::F64)], DType::Bool, |x| {
-            f64::from(u8::from(close(x[0], x[1])))
+        evaluate_f64(&[(&self.input, DType::F64), (&self.other, DType::F64)], DType::Bool, |[a, b]| {
+            f64::from(u8::from(close(a, b)))
         })
     }
 
@@ -75,8 +75,8 @@ impl Rule for ApproximateEqual {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        evaluate_f64(&[(&self.x, DType::F64), (&self.y, DType::F64)], DType::Bool, |x| {
-            f64::from(u8::from((x[0] - x[1]).abs() < self.tolerance))
+        evaluate_f64(&[(&self.x, DType::F64), (&self.y, DType::F64)], DType::Bool, |[x, y]| {
+            f64::from(u8::from((x - y).abs() < self.tolerance))
         })
     }
 

@@ -15,10 +15,10 @@ impl Planned for Lerp {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let d = float_of(DType::promote(self.input.dtype(), self.end.dtype()));
         let ins = [&self.input, &self.end, &self.weight].map(|x| (x, d));
-        Ok(Elementwise::widened(ins, d, floats(|x| x[0] + x[2] * (x[1] - x[0])), |p, r| {
-            let y = p.binary(Binary::Sub, r[1], r[0]);
-            let y = p.binary(Binary::Mul, r[2], y);
-            p.binary(Binary::Add, r[0], y)
+        Ok(Elementwise::widened(ins, d, floats(|[x, end, weight]| x + weight * (end - x)), |p, [x, end, weight]| {
+            let y = p.binary(Binary::Sub, end, x);
+            let y = p.binary(Binary::Mul, weight, y);
+            p.binary(Binary::Add, x, y)
         }))
     }
 

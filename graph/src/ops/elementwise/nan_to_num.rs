@@ -61,7 +61,7 @@ impl Rule for NanToNum {
             return Ok(vec![self.input.tensor()?.clone()]);
         }
         let [nan, high, low] = self.replacements();
-        evaluate_f64(&[(&self.input, d)], d, |x| match x[0] {
+        evaluate_f64(&[(&self.input, d)], d, |[x]| match x {
             x if x.is_nan() => nan,
             f64::INFINITY => high,
             f64::NEG_INFINITY => low,
@@ -75,14 +75,14 @@ impl Rule for NanToNum {
             return Ok(Some(vec![self.input.v]));
         }
         let [nan, high, low] = self.replacements();
-        let y = emit(b, &[(&self.input, d)], d, |p, r| {
+        let y = emit(b, &[(&self.input, d)], d, |p, [x]| {
             let zero = p.constant(0.0, d);
             let [nan, high, low] = [nan, high, low].map(|x| p.constant(x, d));
-            let positive = p.binary(Binary::Gt, r[0], zero);
+            let positive = p.binary(Binary::Gt, x, zero);
             let bound = p.select(positive, high, low);
-            let infinite = p.unary(Unary::IsInf, r[0]);
-            let y = p.select(infinite, bound, r[0]);
-            let is_nan = p.unary(Unary::IsNan, r[0]);
+            let infinite = p.unary(Unary::IsInf, x);
+            let y = p.select(infinite, bound, x);
+            let is_nan = p.unary(Unary::IsNan, x);
             p.select(is_nan, nan, y)
         })?;
         Ok(Some(vec![y]))

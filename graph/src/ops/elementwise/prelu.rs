@@ -16,9 +16,8 @@ impl PReLU {
         if self.weight.count() == 1 {
             return Vec::new();
         }
-        let mut shape = vec![1; self.input.rank().saturating_sub(1).max(1)];
-        shape[0] = self.weight.count();
-        shape
+        let behind = self.input.rank().saturating_sub(2);
+        std::iter::once(self.weight.count()).chain(std::iter::repeat_n(1, behind)).collect()
     }
 
     fn spread(&self) -> Result<Operand, OpError> {
@@ -44,18 +43,18 @@ impl Rule for PReLU {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = float_of(self.input.dtype());
         let w = self.spread()?;
-        evaluate_f64(&[(&self.input, d), (&w, d)], d, |x| if x[0] >= 0.0 { x[0] } else { x[1] * x[0] })
+        evaluate_f64(&[(&self.input, d), (&w, d)], d, |[x, w]| if x >= 0.0 { x } else { w * x })
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let d = float_of(self.input.dtype());
         let mut w = self.spread()?;
         w.v = b.reshape(w.v, &self.shape())?;
-        let y = emit(b, &[(&self.input, d), (&w, d)], d, |p, r| {
+        let y = emit(b, &[(&self.input, d), (&w, d)], d, |p, [x, w]| {
             let zero = p.constant(0.0, d);
-            let above = p.binary(Binary::Ge, r[0], zero);
-            let scaled = p.binary(Binary::Mul, r[0], r[1]);
-            p.select(above, r[0], scaled)
+            let above = p.binary(Binary::Ge, x, zero);
+            let scaled = p.binary(Binary::Mul, x, w);
+            p.select(above, x, scaled)
         })?;
         Ok(Some(vec![y]))
     }

@@ -20,7 +20,7 @@ impl Rule for Round {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = number_of(self.input.dtype());
         let scale = 10f64.powi(self.decimals as i32);
-        evaluate(&[(&self.input, d)], self.input.dtype(), |x| match x[0] {
+        evaluate(&[(&self.input, d)], self.input.dtype(), |[x]| match x {
             Scalar::Int(x) if self.decimals >= 0 => Scalar::Int(x),
             x => Scalar::Float((x.as_f64() * scale).round_ties_even() / scale),
         })
@@ -31,12 +31,12 @@ impl Rule for Round {
         if !d.is_float() {
             return Ok((self.decimals >= 0).then(|| vec![self.input.v]));
         }
-        let y = emit(b, &[(&self.input, if self.decimals == 0 { d } else { wide(d) })], d, |p, r| {
+        let y = emit(b, &[(&self.input, if self.decimals == 0 { d } else { wide(d) })], d, |p, [x]| {
             if self.decimals == 0 {
-                return p.unary(Unary::Round, r[0]);
+                return p.unary(Unary::Round, x);
             }
-            let scale = p.constant(10f64.powi(self.decimals as i32), p.instrs[r[0]].1);
-            let x = p.binary(Binary::Mul, r[0], scale);
+            let scale = p.constant(10f64.powi(self.decimals as i32), p.type_of(x));
+            let x = p.binary(Binary::Mul, x, scale);
             let x = p.unary(Unary::Round, x);
             p.binary(Binary::Div, x, scale)
         })?;

@@ -49,7 +49,7 @@ fn plan<'a>(rule: Types, f: Binary, x: &'a Operand, y: &'a Operand) -> Result<im
     single(y)?;
     let (d, out) = types(rule, x, y);
     ensure!(rule != Types::Bits || !d.is_float(), "expected integers, found {d}");
-    Ok(Elementwise::new([(x, d), (y, d)], out, move |x| f.eval(x[0], x[1], d), move |p, r| p.binary(f, r[0], r[1])))
+    Ok(Elementwise::new([(x, d), (y, d)], out, move |[x, y]| f.eval(x, y, d), move |p, [x, y]| p.binary(f, x, y)))
 }
 
 macro_rules! scalar {
@@ -123,8 +123,8 @@ scalar! {
 /// `f` of a number that is read as `d`, or that number.
 fn of_one(x: &Operand, d: DType, f: Option<Unary>) -> Result<impl Plan, OpError> {
     single(x)?;
-    let definition = move |x: &[Scalar]| f.map_or(x[0], |f| f.eval(x[0], d));
-    Ok(Elementwise::new([(x, d)], d, definition, move |p, r| f.map_or(r[0], |f| p.unary(f, r[0]))))
+    let definition = move |[x]: [Scalar; 1]| f.map_or(x, |f| f.eval(x, d));
+    Ok(Elementwise::new([(x, d)], d, definition, move |p, [x]| f.map_or(x, |f| p.unary(f, x))))
 }
 
 macro_rules! scalar_unary {

@@ -60,9 +60,9 @@ impl Planned for MaskedFill {
 
 /// `yes` where `mask` is true, else `no`.
 fn choice<'a>(mask: &'a Operand, yes: &'a Operand, no: &'a Operand, out: DType) -> impl Plan {
-    let definition = |x: &[Scalar]| if x[0].truth() { x[1] } else { x[2] };
+    let definition = |[mask, yes, no]: [Scalar; 3]| if mask.truth() { yes } else { no };
     let ins = [(mask, DType::Bool), (yes, out), (no, out)];
-    Elementwise::new(ins, out, definition, |p, r| p.select(r[0], r[1], r[2]))
+    Elementwise::new(ins, out, definition, |p, [mask, yes, no]| p.select(mask, yes, no))
 }
 
 /// `yes` where `mask` is true, else `no`, as a task.

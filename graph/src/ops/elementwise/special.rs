@@ -21,7 +21,7 @@ impl Plan for Special<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = float_of(self.x.dtype());
-        evaluate_f64(&[(self.x, d)], d, |x| (self.f)(x[0]))
+        evaluate_f64(&[(self.x, d)], d, |[x]| (self.f)(x))
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {

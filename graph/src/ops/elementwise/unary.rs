@@ -41,7 +41,7 @@ fn plan(rule: Types, f: Unary, x: &Operand) -> Result<impl Plan, OpError> {
     ensure!(rule != Types::Bits || !x.dtype().is_float(), "expected an integer type or bool, found {}", x.dtype());
     let (compute, out) = types(rule, x);
     let result = if f.is_test() { DType::Bool } else { compute };
-    Ok(Elementwise::new([(x, compute)], out, move |x| f.eval(x[0], result), move |p, r| p.unary(f, r[0])))
+    Ok(Elementwise::new([(x, compute)], out, move |[x]| f.eval(x, result), move |p, [x]| p.unary(f, x)))
 }
 
 /// Numbers on which `f` is defined and of moderate size.

@@ -123,14 +123,14 @@ impl Padded<'_> {
         let whole =
             Part { input: 0, shape: Shape::new(), src_offset: 0, src: Strides::new(), dst_offset: 0, dst: dst.clone() };
         let mut parts = vec![whole];
-        for d in 0..x.rank() {
-            let segments = self.segments(x.shape()[d], self.pads[d]);
+        for ((&len, &pads), (src, dst)) in x.shape().iter().zip(&self.pads).zip(src.into_iter().zip(dst)) {
+            let segments = self.segments(len, pads);
             let extend = |p: &Part, s: &Segment| {
                 let mut p = p.clone();
                 p.shape.push(s.len);
-                p.src.push(src[d] * s.step);
-                p.src_offset += s.src * src[d] as usize;
-                p.dst_offset += s.dst * dst[d] as usize;
+                p.src.push(src * s.step);
+                p.src_offset += s.src * src as usize;
+                p.dst_offset += s.dst * dst as usize;
                 p
             };
             parts = parts.iter().flat_map(|p| segments.iter().map(move |s| extend(p, s))).collect();
@@ -149,8 +149,8 @@ impl Plan for Padded<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (x, fact) = (self.x, self.fact()?);
         let y = rearrange_many(&[x.tensor()?], &fact.shape, &self.fill, |index| {
-            let coordinate = |d: usize| self.source(index[d], self.pads[d][0], x.shape()[d]);
-            let from: Option<Shape> = (0..index.len()).map(coordinate).collect();
+            let places = index.iter().zip(&self.pads).zip(x.shape());
+            let from: Option<Shape> = places.map(|((&i, &[before, _]), &len)| self.source(i, before, len)).collect();
             Some((0, flat(x.shape(), &from?)))
         })?;
         Ok(vec![y])
@@ -179,16 +179,20 @@ impl Plan for Padded<'_> {
         let pads: Vec<i64> = self.pads.iter().map(|p| p[0]).chain(self.pads.iter().map(|p| p[1])).collect();
         let pads = e.vector(&pads);
         let fill = Tensor::from_bytes(dtype, &[], self.fill.clone().into())?.cast(wide)?;
-        let fill = (self.border == Border::Constant).then(|| e.constant(fill));
-        let y = e.op_n("Pad", &[Some(edge), Some(pads), fill], vec![("mode", mode.into())], 1)[0];
+        let mut operands = vec![edge, pads];
+        if self.border == Border::Constant {
+            operands.push(e.constant(fill));
+        }
+        let y = e.op_with("Pad", &operands, vec![("mode", mode.into())]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
     }
 }
 
 /// Pairs in the order of the dimensions.
 pub(in crate::ops) fn in_order(values: &[i64]) -> Result<Vec<[i64; 2]>, OpError> {
-    ensure!(values.len().is_multiple_of(2), "expected pairs of paddings, found {} numbers", values.len());
-    Ok(values.chunks(2).map(|p| [p[0], p[1]]).collect())
+    let (pairs, rest) = values.as_chunks();
+    ensure!(rest.is_empty(), "expected pairs of paddings, found {} numbers", values.len());
+    Ok(pairs.to_vec())
 }
 
 /// Pairs that start with the last dimension; the dimensions not named get no border.

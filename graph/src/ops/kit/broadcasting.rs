@@ -1,5 +1,6 @@
 //! What element-wise operators share: broadcasting, types of computation, references and programs.
 
+use super::indices::{item, item_mut};
 use crate::bounds::{self, Pulse};
 use crate::op::Operand;
 use crate::task::{Instr, Lowering, Program, Reg, Scalar, V};
@@ -70,6 +71,12 @@ pub(in crate::ops) fn offsets(dims: &[usize], strides: &[isize]) -> Vec<usize> {
     out
 }
 
+/// `values`, of shape `from`, repeated to shape `to`.
+pub(in crate::ops) fn spread<T: Copy>(values: &[T], from: &[usize], to: &[usize]) -> Result<Vec<T>, OpError> {
+    let spread = broadcast_index(from, to)?.into_iter().map(|i| values.get(i).copied()).collect::<Option<_>>();
+    spread.ok_or_else(|| OpError::Invalid(format!("expected elements of shape {from:?}, found {}", values.len())))
+}
+
 /// For every element of `to`, the index of the element of `from` that broadcasting repeats there.
 pub(in crate::ops) fn broadcast_index(from: &[usize], to: &[usize]) -> Result<Vec<usize>, OpError> {
     let strides: Strides = broadcast_strides(from, to)
@@ -97,19 +104,41 @@ pub(in crate::ops) fn tensor_of(dtype: DType, dims: &[usize], data: &[Scalar]) -
 }
 
 /// Reference: `f` of the operands' elements at every position of their common shape.
-pub(in crate::ops) fn evaluate(xs: &[In], out: DType, f: impl Fn(&[Scalar]) -> Scalar) -> Result<Vec<Tensor>, OpError> {
+pub(in crate::ops) fn evaluate<const N: usize>(
+    xs: &[In; N],
+    out: DType,
+    f: impl Fn([Scalar; N]) -> Scalar,
+) -> Result<Vec<Tensor>, OpError> {
+    evaluate_into([Scalar::Int(0); N], xs, out, |args| f(*args))
+}
+
+/// [`evaluate`] of any number of operands.
+pub(in crate::ops) fn evaluate_all(
+    xs: &[In],
+    out: DType,
+    f: impl Fn(&[Scalar]) -> Scalar,
+) -> Result<Vec<Tensor>, OpError> {
+    evaluate_into(vec![Scalar::Int(0); xs.len()], xs, out, |args| f(args))
+}
+
+/// [`evaluate`] with as many `args` as operands.
+fn evaluate_into<A: AsMut<[Scalar]>>(
+    mut args: A,
+    xs: &[In],
+    out: DType,
+    f: impl Fn(&A) -> Scalar,
+) -> Result<Vec<Tensor>, OpError> {
     let dims = common_shape(&xs.iter().map(|x| x.0).collect::<Vec<_>>())?;
     let n = size(&dims)?;
     let mut data = Vec::with_capacity(xs.len());
     for (x, dtype) in xs {
-        data.push((scalars(x.tensor()?, *dtype)?, broadcast_index(x.shape(), &dims)?));
+        data.push(spread(&scalars(x.tensor()?, *dtype)?, x.shape(), &dims)?.into_iter());
     }
-    let mut args = vec![Scalar::Int(0); xs.len()];
     let (mut y, mut pulse) = (Vec::with_capacity(n), Pulse::default());
-    for i in 0..n {
+    for _ in 0..n {
         pulse.beat()?;
-        for (arg, (values, index)) in args.iter_mut().zip(&data) {
-            *arg = values[index[i]];
+        for (arg, x) in args.as_mut().iter_mut().zip(data.iter_mut().filter_map(Iterator::next)) {
+            *arg = x;
         }
         y.push(f(&args));
     }
@@ -117,36 +146,70 @@ pub(in crate::ops) fn evaluate(xs: &[In], out: DType, f: impl Fn(&[Scalar]) -> S
 }
 
 /// A function of floats as one of numbers.
-pub(in crate::ops) fn floats(f: impl Fn(&[f64]) -> f64) -> impl Fn(&[Scalar]) -> Scalar {
-    move |args| Scalar::Float(f(&args.iter().map(|a| a.as_f64()).collect::<Vec<_>>()))
+pub(in crate::ops) fn floats<const N: usize>(f: impl Fn([f64; N]) -> f64) -> impl Fn([Scalar; N]) -> Scalar {
+    move |args| Scalar::Float(f(args.map(Scalar::as_f64)))
 }
 
 /// [`evaluate`] for functions of floats.
-pub(in crate::ops) fn evaluate_f64(xs: &[In], out: DType, f: impl Fn(&[f64]) -> f64) -> Result<Vec<Tensor>, OpError> {
+pub(in crate::ops) fn evaluate_f64<const N: usize>(
+    xs: &[In; N],
+    out: DType,
+    f: impl Fn([f64; N]) -> f64,
+) -> Result<Vec<Tensor>, OpError> {
     evaluate(xs, out, floats(f))
+}
+
+/// [`evaluate_f64`] of any number of operands.
+pub(in crate::ops) fn evaluate_all_f64(
+    xs: &[In],
+    out: DType,
+    f: impl Fn(&[f64]) -> f64,
+) -> Result<Vec<Tensor>, OpError> {
+    evaluate_all(xs, out, |args| Scalar::Float(f(&args.iter().map(|a| a.as_f64()).collect::<Vec<_>>())))
 }
 
 /// Lowering: the program that `f` writes, given the registers of the operands. Known single elements become constants of
 /// the program.
-pub(in crate::ops) fn emit(
+pub(in crate::ops) fn emit<const N: usize>(
+    b: &mut Lowering,
+    xs: &[In; N],
+    out: DType,
+    f: impl FnOnce(&mut Program, [Reg; N]) -> Reg,
+) -> Result<V, OpError> {
+    emit_into([0; N], b, xs, out, |p, regs| f(p, *regs))
+}
+
+/// [`emit`] of any number of operands.
+pub(in crate::ops) fn emit_all(
     b: &mut Lowering,
     xs: &[In],
     out: DType,
     f: impl FnOnce(&mut Program, &[Reg]) -> Reg,
 ) -> Result<V, OpError> {
+    emit_into(vec![0; xs.len()], b, xs, out, |p, regs| f(p, regs))
+}
+
+/// [`emit`] with as many `regs` as operands.
+fn emit_into<R: AsMut<[Reg]>>(
+    mut regs: R,
+    b: &mut Lowering,
+    xs: &[In],
+    out: DType,
+    f: impl FnOnce(&mut Program, &R) -> Reg,
+) -> Result<V, OpError> {
     let constant = |x: &Operand| x.known.is_some() && x.count() == 1;
     let all = xs.iter().all(|x| constant(x.0));
     let mut p = Program::new();
-    let (mut regs, mut ins) = (Vec::new(), Vec::new());
-    for (x, dtype) in xs {
-        regs.push(match &x.known {
-            Some(t) if !all && constant(x) => number(&mut p, scalars(t, *dtype)?[0], *dtype),
+    let mut ins = Vec::new();
+    for (reg, (x, dtype)) in regs.as_mut().iter_mut().zip(xs) {
+        *reg = match &x.known {
+            Some(t) if !all && constant(x) => number(&mut p, *item(&scalars(t, *dtype)?, 0)?, *dtype),
             _ => {
                 let r = p.input(ins.len(), x.dtype());
                 ins.push(x.v);
                 p.cast(r, *dtype)
             }
-        });
+        };
     }
     let r = f(&mut p, &regs);
     let r = p.cast(r, out);
@@ -188,9 +251,8 @@ impl Groups {
     pub fn new(dims: &[usize], axes: &[usize]) -> Groups {
         let strides = dense_strides(dims);
         let pick = |inside: bool| {
-            let at: Vec<usize> = (0..dims.len()).filter(|d| axes.contains(d) == inside).collect();
-            let d: Vec<usize> = at.iter().map(|&d| dims[d]).collect();
-            let s: Vec<isize> = at.iter().map(|&d| strides[d]).collect();
+            let all = dims.iter().copied().zip(strides.iter().copied()).enumerate();
+            let (d, s): (Vec<_>, Vec<_>) = all.filter(|(d, _)| axes.contains(d) == inside).map(|(_, x)| x).unzip();
             offsets(&d, &s)
         };
         Groups { starts: pick(false), steps: pick(true) }
@@ -205,7 +267,9 @@ impl Groups {
         let one = |start: &usize| {
             bounds::check()?;
             group.clear();
-            group.extend(self.steps.iter().map(|step| data[start + step]));
+            for step in &self.steps {
+                group.push(*item(data, start + step)?);
+            }
             Ok(f(&group))
         };
         self.starts.iter().map(one).collect()
@@ -225,7 +289,7 @@ impl Groups {
         let rows = self.map(data, f)?;
         for (start, row) in self.starts.iter().zip(rows) {
             for (step, value) in self.steps.iter().zip(row) {
-                out[start + step] = value;
+                *item_mut(&mut out, start + step)? = value;
             }
         }
         Ok(out)

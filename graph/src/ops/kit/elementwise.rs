@@ -1,34 +1,42 @@
 //! Operators with one result for every position that their operands broadcast to.
 
-use super::broadcasting::{In, emit, evaluate, fact, wide};
-use crate::op::{Lowers, Plan};
-use crate::task::{Lowering, Program, Reg, Scalar};
+use super::broadcasting::{In, emit, emit_all, evaluate, evaluate_all, fact, wide};
+use crate::op::{Lowers, Operand, Plan};
+use crate::task::{Binary, Lowering, Program, Reg, Scalar};
 use crate::{DType, Fact, OpError, Tensor};
 
 /// A function of numbers, by definition and as a program.
-pub(in crate::ops) struct Elementwise<'a, F, P> {
-    ins: Vec<In<'a>>,
+pub(in crate::ops) struct Elementwise<'a, const N: usize, F, P> {
+    ins: [In<'a>; N],
     out: DType,
     f: F,
     program: P,
     widened: bool,
 }
 
-impl<'a, F: Fn(&[Scalar]) -> Scalar, P: Fn(&mut Program, &[Reg]) -> Reg> Elementwise<'a, F, P> {
+impl<'a, const N: usize, F, P> Elementwise<'a, N, F, P>
+where
+    F: Fn([Scalar; N]) -> Scalar,
+    P: Fn(&mut Program, [Reg; N]) -> Reg,
+{
     /// `f` of operands that are read as the types beside them, as `out`; `program` computes it in these types.
-    pub fn new(ins: impl Into<Vec<In<'a>>>, out: DType, f: F, program: P) -> Self {
-        Elementwise { ins: ins.into(), out, f, program, widened: false }
+    pub fn new(ins: [In<'a>; N], out: DType, f: F, program: P) -> Self {
+        Elementwise { ins, out, f, program, widened: false }
     }
 
     /// As [`Elementwise::new`], but that the program has `f32` in place of 16-bit floats.
-    pub fn widened(ins: impl Into<Vec<In<'a>>>, out: DType, f: F, program: P) -> Self {
+    pub fn widened(ins: [In<'a>; N], out: DType, f: F, program: P) -> Self {
         Elementwise { widened: true, ..Elementwise::new(ins, out, f, program) }
     }
 }
 
-impl<F: Fn(&[Scalar]) -> Scalar, P: Fn(&mut Program, &[Reg]) -> Reg> Plan for Elementwise<'_, F, P> {
+impl<const N: usize, F, P> Plan for Elementwise<'_, N, F, P>
+where
+    F: Fn([Scalar; N]) -> Scalar,
+    P: Fn(&mut Program, [Reg; N]) -> Reg,
+{
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&self.ins.iter().map(|x| x.0).collect::<Vec<_>>(), self.out)
+        fact(&self.ins.map(|x| x.0), self.out)
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
@@ -37,7 +45,49 @@ impl<F: Fn(&[Scalar]) -> Scalar, P: Fn(&mut Program, &[Reg]) -> Reg> Plan for El
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let compute = |d| if self.widened { wide(d) } else { d };
-        let ins: Vec<_> = self.ins.iter().map(|&(x, d)| (x, compute(d))).collect();
+        let ins = self.ins.map(|(x, d)| (x, compute(d)));
         Ok(Some(vec![emit(b, &ins, self.out, &self.program)?]))
+    }
+}
+
+/// Operands of one type put together from the first on, each by the function beside it; 0 of none. The first one's function is
+/// not used.
+pub(in crate::ops) struct Chain<'a> {
+    pub links: Vec<(Binary, &'a Operand)>,
+    pub compute: DType,
+    pub out: DType,
+    /// Whether the program has `f32` in place of 16-bit floats.
+    pub widened: bool,
+}
+
+impl Chain<'_> {
+    fn ins(&self, dtype: DType) -> Vec<In<'_>> {
+        self.links.iter().map(|link| (link.1, dtype)).collect()
+    }
+
+    fn join<T: Copy>(&self, xs: &[T], mut step: impl FnMut(Binary, T, T) -> T) -> Option<T> {
+        let links = self.links.iter().map(|link| link.0).zip(xs.iter().copied());
+        links.reduce(|(_, y), (f, x)| (f, step(f, y, x))).map(|(_, y)| y)
+    }
+}
+
+impl Plan for Chain<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        fact(&self.links.iter().map(|link| link.1).collect::<Vec<_>>(), self.out)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let d = self.compute;
+        let join = |xs: &[Scalar]| self.join(xs, |f, y, x| f.eval(y, x, d)).unwrap_or(Scalar::Int(0));
+        evaluate_all(&self.ins(d), self.out, join)
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let d = if self.widened { wide(self.compute) } else { self.compute };
+        let y = emit_all(b, &self.ins(d), self.out, |p, regs| {
+            let y = self.join(regs, |f, y, x| p.binary(f, y, x));
+            y.unwrap_or_else(|| p.constant(0.0, d))
+        })?;
+        Ok(Some(vec![y]))
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::bounds::{Exceeded, Pulse};
-use crate::{Buffer, DType, Fact, OpError, Tensor, checked_count, ensure};
+use crate::{Buffer, DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
 
 /// Calls `f` with every multi-index below `dims`, the last dimension fastest, until the thread has to stop.
 pub(in crate::ops) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) -> Result<(), Exceeded> {
@@ -29,10 +29,59 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
     let mut index = vec![0; dims.len()];
     loop {
         f(&index)?;
-        let Some(d) = (0..dims.len()).rev().find(|&d| index[d] + 1 < dims[d]) else { return Ok(()) };
-        index[d] += 1;
-        index[d + 1..].fill(0);
+        if !advance(&mut index, dims) {
+            return Ok(());
+        }
     }
+}
+
+/// Moves on to the next multi-index; whether there is one.
+fn advance(index: &mut [usize], dims: &[usize]) -> bool {
+    for (i, &d) in index.iter_mut().zip(dims).rev() {
+        *i += 1;
+        if *i < d {
+            return true;
+        }
+        *i = 0;
+    }
+    false
+}
+
+/// The length of dimension `axis`.
+pub(in crate::ops) fn dim(dims: &[usize], axis: usize) -> Result<usize, OpError> {
+    dims.get(axis).copied().ok_or_else(|| OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}")))
+}
+
+/// How many elements lie before dimension `axis`, along it and behind it.
+pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
+    let behind = dims.get(axis + 1..).unwrap_or_default();
+    Ok([count(dims.get(..axis).unwrap_or_default()), dim(dims, axis)?, count(behind)])
+}
+
+/// The dimensions, but `len` elements along `axis`.
+pub(in crate::ops) fn with_dim(dims: &[usize], axis: usize, len: usize) -> Shape {
+    dims.iter().enumerate().map(|(d, &other)| if d == axis { len } else { other }).collect()
+}
+
+/// The permutation that takes back what `perm` does.
+pub(in crate::ops) fn inverse(perm: &[usize]) -> Vec<usize> {
+    (0..perm.len()).filter_map(|d| perm.iter().position(|&p| p == d)).collect()
+}
+
+/// The first of a plan's results.
+pub(in crate::ops) fn only<T>(results: Vec<T>) -> Result<T, OpError> {
+    results.into_iter().next().ok_or_else(|| OpError::Invalid("expected a result, found none".into()))
+}
+
+/// Element `at`.
+pub(in crate::ops) fn item<T>(data: &[T], at: usize) -> Result<&T, OpError> {
+    data.get(at).ok_or_else(|| OpError::Invalid(format!("expected an element {at}, found {} elements", data.len())))
+}
+
+/// As [`item`], to write it.
+pub(in crate::ops) fn item_mut<T>(data: &mut [T], at: usize) -> Result<&mut T, OpError> {
+    let n = data.len();
+    data.get_mut(at).ok_or_else(|| OpError::Invalid(format!("expected an element {at}, found {n} elements")))
 }
 
 /// Row-major position of a multi-index.
@@ -47,8 +96,8 @@ pub(in crate::ops) fn rearrange_many(
     fill: &[u8],
     mut source: impl FnMut(&[usize]) -> Option<(usize, usize)>,
 ) -> Result<Tensor, OpError> {
-    ensure!(!xs.is_empty(), "no operand to take elements from");
-    let (dtype, size) = (xs[0].dtype(), xs[0].dtype().size());
+    let Some(first) = xs.first() else { return Err(OpError::Invalid("no operand to take elements from".into())) };
+    let (dtype, size) = (first.dtype(), first.dtype().size());
     ensure!(fill.len() == size, "fill of {} bytes for elements of {size}", fill.len());
     let bytes = checked_count(dims).and_then(|n| n.checked_mul(size));
     let mut out = Buffer::new(bytes.ok_or_else(|| OpError::Invalid(format!("{dims:?} is too large")))?)?;

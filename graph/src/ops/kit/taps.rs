@@ -1,7 +1,8 @@
 //! Weighted sums of few elements along a dimension.
 
+use super::indices::{around, with_dim};
 use crate::task::{Binary, Lowering, ReduceKind, V};
-use crate::{DType, OpError, Tensor, count};
+use crate::{DType, OpError, Tensor};
 
 /// `x` with other elements along dimension `axis`: element `i` is the sum of the elements that `taps[i]` names, each times its
 /// weight. It depends on no other element, whatever that holds. Every list has one element or more.
@@ -22,7 +23,7 @@ pub(in crate::ops) fn weigh(b: &mut Lowering, x: V, axis: usize, taps: &[Vec<(us
         }
     }
     let wide = DType::promote(fact.dtype, DType::F32);
-    let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
+    let [outer, _, inner] = around(&fact.shape, axis)?;
     let picks = b.constant(Tensor::vector(&picks));
     let weights = b.constant(Tensor::from_f64s(wide, &[taps.len(), width, 1], &weights)?);
     let y = b.gather(x, picks, axis);
@@ -30,8 +31,6 @@ pub(in crate::ops) fn weigh(b: &mut Lowering, x: V, axis: usize, taps: &[Vec<(us
     let y = b.reshape(y, &[outer, taps.len(), width, inner])?;
     let y = b.binary(Binary::Mul, y, weights)?;
     let y = b.reduce(ReduceKind::Sum, y, &[2], false, wide)?;
-    let mut dims = fact.shape;
-    dims[axis] = taps.len();
     let y = b.cast(y, fact.dtype);
-    b.reshape(y, &dims)
+    b.reshape(y, &with_dim(&fact.shape, axis, taps.len()))
 }

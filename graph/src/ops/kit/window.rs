@@ -230,15 +230,13 @@ pub(in crate::ops) fn spatial<const N: usize>(
     format: Format,
     what: &str,
 ) -> Result<[usize; N], OpError> {
-    let picked = match values.len() {
-        1 => [values[0]; N],
-        n if n == N => std::array::from_fn(|i| values[i]),
-        n if n == N + 2 => {
-            let first = if format.spatial() == 1 && values[n - 1] == 1 { 1 } else { 2 };
-            std::array::from_fn(|i| values[first + i])
-        }
-        n => return Err(OpError::Invalid(format!("{what}: expected 1, {N} or {} numbers, found {n}", N + 2))),
+    let inner = match values {
+        [_, inner @ .., 1] if format.spatial() == 1 && inner.len() == N => inner,
+        [_, _, inner @ ..] if inner.len() == N => inner,
+        all => all,
     };
+    let wrong = || OpError::Invalid(format!("{what}: expected 1, {N} or {} numbers, found {}", N + 2, values.len()));
+    let picked = if let [one] = inner { [*one; N] } else { inner.try_into().map_err(|_| wrong())? };
     let mut out = [0; N];
     for (o, v) in out.iter_mut().zip(picked) {
         *o = size(v, what)?;
@@ -249,16 +247,17 @@ pub(in crate::ops) fn spatial<const N: usize>(
 
 /// Padding before and after each of `N` dimensions from one number for all, one for each, or two for each.
 pub(in crate::ops) fn pads<const N: usize>(values: &[i64], what: &str) -> Result<[[usize; 2]; N], OpError> {
+    let wrong = || OpError::Invalid(format!("{what}: expected 1, {N} or {} numbers, found {}", 2 * N, values.len()));
+    let pairs: [[i64; 2]; N] = match (values, values.as_chunks()) {
+        ([], _) => [[0; 2]; N],
+        ([one], _) => [[*one; 2]; N],
+        (each, _) if each.len() == N => <[i64; N]>::try_from(each).map_err(|_| wrong())?.map(|p| [p; 2]),
+        (_, (pairs, [])) => pairs.try_into().map_err(|_| wrong())?,
+        _ => return Err(wrong()),
+    };
     let mut out = [[0; 2]; N];
-    for (i, o) in out.iter_mut().enumerate() {
-        let pair = match values.len() {
-            0 => [0, 0],
-            1 => [values[0]; 2],
-            n if n == N => [values[i]; 2],
-            n if n == 2 * N => [values[2 * i], values[2 * i + 1]],
-            n => return Err(OpError::Invalid(format!("{what}: expected 1, {N} or {} numbers, found {n}", 2 * N))),
-        };
-        *o = [size(pair[0], what)?, size(pair[1], what)?];
+    for (o, [before, after]) in out.iter_mut().zip(pairs) {
+        *o = [size(before, what)?, size(after, what)?];
     }
     Ok(out)
 }

@@ -1,6 +1,7 @@
 use super::product::{Product, add_bias, computed};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Lowers, Number, Operand, Rule};
+use crate::ops::kit::indices::only;
 use crate::ops::kit::number::{Number as Arithmetic, with_number};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Lowering, Program, V};
@@ -27,8 +28,8 @@ impl Addmm {
 
 fn times(x: &Tensor, factor: Number) -> Result<Tensor, OpError> {
     with_number!(x.dtype(), N => {
-        let factor = N::read(&Tensor::scalar(factor.as_f64()))?;
-        let y: Vec<N> = N::read(x)?.into_iter().map(|v| v.mul(factor[0])).collect();
+        let factor = only(N::read(&Tensor::scalar(factor.as_f64()))?)?;
+        let y: Vec<N> = N::read(x)?.into_iter().map(|v| v.mul(factor)).collect();
         Ok(N::write(x.dtype(), x.shape(), &y)?)
     })
 }

@@ -1,6 +1,7 @@
 use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::indices::dim;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::Lowering;
@@ -20,11 +21,10 @@ impl BiasAdd {
         let (x, bias) = (&self.input_x, &self.bias);
         ensure!(x.rank() >= 2 && bias.rank() == 1, "expected [n, c, …] and [c], found {} and {}", x.fact, bias.fact);
         let channel = self.data_format.channel(x.rank());
-        let c = x.shape()[channel];
+        let c = dim(x.shape(), channel)?;
         ensure!(bias.count() == c, "expected a bias of {c} elements, found {}", bias.fact);
-        let mut dims = Shape::from_elem(1, x.rank() - channel);
-        dims[0] = c;
-        Ok(dims)
+        let behind = x.rank() - channel - 1;
+        Ok(std::iter::once(c).chain(std::iter::repeat_n(1, behind)).collect())
     }
 }
 

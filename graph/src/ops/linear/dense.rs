@@ -15,11 +15,11 @@ op! {
 impl Planned for Dense {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, w) = (&self.input, &self.weight);
-        let ([rows @ .., k], 1 | 2) = (x.shape(), w.rank()) else {
+        let ([rows @ .., k], [n @ .., inner]) = (x.shape(), w.shape()) else {
             return Err(OpError::Invalid(format!("expected […, k] and [n, k], found {} and {}", x.fact, w.fact)));
         };
-        ensure!(w.shape().last() == Some(k), "inner dimensions differ: {} and {}", x.fact, w.fact);
-        let n = &w.shape()[..w.rank() - 1];
+        ensure!(n.len() <= 1, "expected […, k] and [n, k], found {} and {}", x.fact, w.fact);
+        ensure!(inner == k, "inner dimensions differ: {} and {}", x.fact, w.fact);
         let dims: Shape = rows.iter().chain(n).copied().collect();
         let a = reshaped(x, x.v, &[rows.iter().product(), *k])?;
         let b = reshaped(w, w.v, &[n.iter().product(), *k])?;

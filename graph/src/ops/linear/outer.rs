@@ -33,14 +33,14 @@ impl Rule for Outer {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = number_of(self.dtype());
-        evaluate(&[(&self.column()?, d), (&self.vec2, d)], self.dtype(), |x| Binary::Mul.eval(x[0], x[1], d))
+        evaluate(&[(&self.column()?, d), (&self.vec2, d)], self.dtype(), |[a, b]| Binary::Mul.eval(a, b, d))
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let d = number_of(self.dtype());
         let mut x = self.column()?;
         x.v = b.reshape(x.v, &x.fact.shape)?;
-        let y = emit(b, &[(&x, d), (&self.vec2, d)], self.dtype(), |p, r| p.binary(Binary::Mul, r[0], r[1]))?;
+        let y = emit(b, &[(&x, d), (&self.vec2, d)], self.dtype(), |p, [a, b]| p.binary(Binary::Mul, a, b))?;
         Ok(Some(vec![y]))
     }
 

@@ -1,8 +1,10 @@
 //! Matrix products: the shape rule, the plain definition and the lowering that several operators share.
 
+use crate::bounds::Pulse;
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, flat, result};
+use crate::ops::kit::broadcasting::spread;
+use crate::ops::kit::indices::{each_index, result};
 use crate::ops::kit::number::{Number, with_number};
 use crate::task::{Binary, Lowering, V};
 use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
@@ -25,14 +27,15 @@ struct Dims {
 impl Product<'_> {
     fn dims(&self) -> Result<Dims, OpError> {
         let (fa, fb) = (&self.a.fact, &self.b.fact);
-        ensure!(fa.rank() >= 2 && fb.rank() >= 2, "expected matrices, found {fa} and {fb}");
-        let ends = |s: &[usize], t: bool| {
-            let (r, c) = (s[s.len() - 2], s[s.len() - 1]);
-            if t { (c, r) } else { (r, c) }
+        let (Some((outer_a, [ra, ca])), Some((outer_b, [rb, cb]))) =
+            (fa.shape.split_last_chunk(), fb.shape.split_last_chunk())
+        else {
+            return Err(OpError::Invalid(format!("expected matrices, found {fa} and {fb}")));
         };
-        let ((m, k), (kb, n)) = (ends(&fa.shape, self.trans_a), ends(&fb.shape, self.trans_b));
+        let (m, k) = if self.trans_a { (*ca, *ra) } else { (*ra, *ca) };
+        let (kb, n) = if self.trans_b { (*cb, *rb) } else { (*rb, *cb) };
         ensure!(k == kb, "inner dimensions of {fa} and {fb} differ: {k} and {kb}");
-        let batch = broadcast(&fa.shape[..fa.rank() - 2], &fb.shape[..fb.rank() - 2])
+        let batch = broadcast(outer_a, outer_b)
             .ok_or_else(|| OpError::Invalid(format!("batch dimensions of {fa} and {fb} do not broadcast")))?;
         Ok(Dims { m, n, k, batch })
     }
@@ -51,11 +54,18 @@ impl Product<'_> {
         with_number!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the strides are those of the operands, whose sides `dims` has compared"
+    )]
     fn sums<N: Number>(&self) -> Result<Vec<N>, OpError> {
         let d = self.dims()?;
         let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
-        let first = |x: &Operand| broadcast_strides(&x.shape()[..x.rank() - 2], &d.batch).unwrap_or_default();
-        let (sa, sb) = (first(self.a), first(self.b));
+        let first = |x: &[usize]| broadcast_strides(x.split_last_chunk::<2>()?.0, &d.batch);
+        let strides = |x: &Operand| {
+            first(x.shape()).ok_or_else(|| OpError::Invalid(format!("expected matrices, found {}", x.fact)))
+        };
+        let (sa, sb) = (strides(self.a)?, strides(self.b)?);
         let mut out = Vec::new();
         each_index(&d.batch, |index| {
             let base = |s: &[isize]| index.iter().zip(s).map(|(&i, &s)| i * s as usize).sum::<usize>();
@@ -79,7 +89,8 @@ impl Product<'_> {
         if self.a.rank() == 2 && self.b.rank() == 2 && wide.is_float() {
             let flag = |name, set: bool| set.then(|| (name, 1.into()));
             let attrs = [flag("transA", self.trans_a), flag("transB", self.trans_b)].into_iter().flatten().collect();
-            let y = e.op_n("Gemm", &[Some(a), Some(b), bias], attrs, 1)[0];
+            let operands: Vec<Edge> = [a, b].into_iter().chain(bias).collect();
+            let y = e.op_with("Gemm", &operands, attrs);
             return Ok(e.cast(y, wide, dtype));
         }
         if self.trans_a {
@@ -190,12 +201,11 @@ pub(in crate::ops) fn add_bias(x: Tensor, bias: Option<&Operand>) -> Result<Tens
     let Some(bias) = bias else { return Ok(x) };
     with_number!(x.dtype(), N => {
         let (mut y, b) = (N::read(&x)?, N::read(bias.tensor()?)?);
-        let strides = broadcast_strides(bias.shape(), x.shape()).unwrap_or_default();
-        each_index(x.shape(), |index| {
-            let from: usize = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
-            let at = flat(x.shape(), index);
-            y[at] = y[at].add(b[from]);
-        })?;
+        let (b, mut pulse) = (spread(&b, bias.shape(), x.shape())?, Pulse::default());
+        for (y, b) in y.iter_mut().zip(b) {
+            pulse.beat()?;
+            *y = y.add(b);
+        }
         Ok(N::write(x.dtype(), x.shape(), &y)?)
     })
 }

@@ -4,6 +4,7 @@ use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Plan, Planned, Pure,
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
 use crate::ops::kit::broadcasting::{evaluate, number_of};
 use crate::ops::kit::elementwise::Elementwise;
+use crate::ops::kit::indices::only;
 use crate::ops::kit::sample::{facts, sample, wave};
 use crate::task::{Binary, Lowering, Scalar};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -62,7 +63,7 @@ impl Rule for InplaceCopy {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.input.dtype();
-        evaluate(&[(&self.input, d), (&self.src, d)], d, |x| x[1])
+        evaluate(&[(&self.input, d), (&self.src, d)], d, |[_, src]| src)
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -87,20 +88,19 @@ struct Written<'a, P> {
 
 impl<P: Plan> Plan for Written<'_, P> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (x, y) = (&self.x.fact, self.new.infer()?);
-        let found = y.first().ok_or_else(|| OpError::Invalid("it computes nothing".into()))?;
+        let (x, found) = (&self.x.fact, only(self.new.infer()?)?);
         ensure!(found.shape == x.shape, "expected a result of shape {:?}, found {found}", x.shape);
         Ok(vec![Fact::clone(x)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.infer()?;
-        Ok(vec![self.new.reference()?[0].cast(self.x.dtype())?])
+        Ok(vec![only(self.new.reference()?)?.cast(self.x.dtype())?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let y = self.new.lower(b)?;
-        Ok(y.map(|y| vec![b.cast(y[0], self.x.dtype())]))
+        let Some(y) = self.new.lower(b)? else { return Ok(None) };
+        Ok(Some(vec![b.cast(only(y)?, self.x.dtype())]))
     }
 }
 
@@ -117,9 +117,9 @@ macro_rules! assign {
 
             fn plan(&self) -> Result<impl Plan, OpError> {
                 let (x, d) = (&self.variable, number_of(self.variable.dtype()));
-                let f = move |x: &[Scalar]| Binary::$f.eval(x[0], x[1], d);
+                let f = move |[x, y]: [Scalar; 2]| Binary::$f.eval(x, y, d);
                 let ins = [(x, d), (&self.value, d)];
-                let new = Elementwise::new(ins, x.dtype(), f, |p, r| p.binary(Binary::$f, r[0], r[1]));
+                let new = Elementwise::new(ins, x.dtype(), f, |p, [x, y]| p.binary(Binary::$f, x, y));
                 Ok(Written { x, new })
             }
 

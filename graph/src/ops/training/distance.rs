@@ -1,7 +1,7 @@
 //! Losses that are a function of a result and what it should be, element by element, and their sums and means.
 
 use crate::op::{Case, Lowers, Operand, Plan, Planned};
-use crate::ops::kit::broadcasting::{common_shape, emit, evaluate_f64, wide};
+use crate::ops::kit::broadcasting::{common_shape, emit_all, evaluate_all_f64, wide};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -60,7 +60,7 @@ impl Plan for Loss<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (fact, xs) = (&self.infer()?[0], self.tensors());
         let ins: Vec<_> = xs.iter().map(|x| (*x, DType::F64)).collect();
-        let each = evaluate_f64(&ins, DType::F64, |values| {
+        let each = evaluate_all_f64(&ins, DType::F64, |values| {
             let mut values = values.iter();
             let value = |part: &Part<'_>| match part {
                 Part::Tensor(_) => values.next().copied().unwrap_or(f64::NAN),
@@ -83,7 +83,7 @@ impl Plan for Loss<'_> {
         let (d, xs) = (self.infer()?[0].dtype, self.tensors());
         let w = wide(d);
         let ins: Vec<_> = xs.iter().map(|x| (*x, w)).collect();
-        let y = emit(b, &ins, w, |p, regs| {
+        let y = emit_all(b, &ins, w, |p, regs| {
             let mut regs = regs.iter();
             let value = |part: &Part<'_>| match part {
                 Part::Tensor(_) => regs.next().copied().unwrap_or_else(|| p.constant(f64::NAN, w)),

@@ -52,8 +52,8 @@ fn of_two<'a>(
 ) -> Result<impl Plan, OpError> {
     ensure!(alike(a, b), "expected operands of one shape, found {} and {}", a.fact, b.fact);
     let d = float_of(DType::promote(a.dtype(), b.dtype()));
-    let f = floats(move |x| f(x[0], x[1]));
-    Ok(Elementwise::widened([(a, d), (b, d)], d, f, move |p, r| program(p, r[0], r[1])))
+    let f = floats(move |[a, b]| f(a, b));
+    Ok(Elementwise::widened([(a, d), (b, d)], d, f, move |p, [a, b]| program(p, a, b)))
 }
 
 macro_rules! gradient {

@@ -4,7 +4,7 @@
 #![allow(clippy::upper_case_acronyms)]
 
 use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Plan, Planned, Writes};
-use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
+use crate::ops::kit::broadcasting::{emit_all, evaluate_all_f64, real, wide};
 use crate::ops::kit::sample::{Sample, cycle, filled, sample, wave};
 use crate::task::{Binary, Lowering, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
@@ -54,7 +54,7 @@ impl Plan for Step<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let ins: Vec<_> = self.operands.iter().map(|&x| (x, DType::F64)).collect();
-        let one = |u: &Update| Ok(evaluate_f64(&ins, u.old.dtype(), &u.definition)?[0].clone());
+        let one = |u: &Update| Ok(evaluate_all_f64(&ins, u.old.dtype(), &u.definition)?[0].clone());
         self.updates.iter().map(one).collect()
     }
 
@@ -62,7 +62,7 @@ impl Plan for Step<'_> {
         let one = |u: &Update| {
             let d = wide(u.old.dtype());
             let ins: Vec<_> = self.operands.iter().map(|&x| (x, d)).collect();
-            emit(b, &ins, u.old.dtype(), &u.program)
+            emit_all(b, &ins, u.old.dtype(), &u.program)
         };
         self.updates.iter().map(one).collect::<Result<_, _>>().map(Some)
     }

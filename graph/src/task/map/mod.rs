@@ -109,6 +109,12 @@ impl Program {
         if self.instrs[x].1 == dtype { x } else { self.push(Instr::Cast(x), dtype) }
     }
 
+    /// Element type of a register, which this program gave out.
+    #[expect(clippy::indexing_slicing, reason = "a register is the place of an instruction that this program has")]
+    pub fn type_of(&self, x: Reg) -> DType {
+        self.instrs[x].1
+    }
+
     /// Element type of the result; `None` for an empty program.
     pub fn dtype(&self) -> Option<DType> {
         self.instrs.last().map(|i| i.1)
