@@ -412,7 +412,7 @@ impl<const N: usize> Spread<'_, N> {
         ensure!(filters == c_in, "filters {w} do not fit the channels of {x}");
         let windows = self.windows.map(|w| w.out);
         ensure!(windows == places, "the result has {windows:?} windows, expected as many as {x} has elements");
-        let channels = per_group.checked_mul(self.groups).unwrap_or(usize::MAX);
+        let channels = per_group.saturating_mul(self.groups);
         let dims: Shape = [n, channels].into_iter().chain(self.windows.map(|w| w.size)).collect();
         result(x.dtype, &dims)
     }

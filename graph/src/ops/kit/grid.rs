@@ -1,6 +1,6 @@
 //! Numbers of tensors by multi-index, for references. The number of dimensions is part of the type.
 
-use super::indices::flat;
+use super::indices::{advance, flat};
 use crate::bounds::Pulse;
 use crate::op::Operand;
 use crate::{DType, OpError, Tensor, checked_count, dense_strides, ensure};
@@ -91,25 +91,13 @@ pub(in crate::ops) fn each<const N: usize>(
     mut f: impl FnMut([usize; N]) -> Result<(), OpError>,
 ) -> Result<(), OpError> {
     let mut pulse = Pulse::default();
-    let mut next = (!dims.contains(&0)).then_some([0; N]);
-    while let Some(index) = next {
+    let (mut index, mut more) = ([0; N], !dims.contains(&0));
+    while more {
         f(index)?;
         pulse.beat()?;
-        next = after(dims, index);
+        more = advance(&mut index, &dims);
     }
     Ok(())
-}
-
-/// The multi-index after `index`.
-fn after<const N: usize>(dims: [usize; N], mut index: [usize; N]) -> Option<[usize; N]> {
-    for (i, d) in index.iter_mut().zip(dims).rev() {
-        *i += 1;
-        if *i < d {
-            return Some(index);
-        }
-        *i = 0;
-    }
-    None
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
 }
 
 /// Moves on to the next multi-index; whether there is one.
-fn advance(index: &mut [usize], dims: &[usize]) -> bool {
+pub(super) fn advance(index: &mut [usize], dims: &[usize]) -> bool {
     for (i, &d) in index.iter_mut().zip(dims).rev() {
         *i += 1;
         if *i < d {
