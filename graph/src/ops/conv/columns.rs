@@ -75,7 +75,7 @@ impl Rule for Col2Im {
         for plane in 0..plan.planes {
             for (tap, place) in plan.places.iter().enumerate() {
                 if let Some(place) = *place {
-                    y.add([plane, place], x.at([plane, tap])?)?;
+                    *y.at_mut([plane, place])? += x.at([plane, tap])?;
                 }
             }
         }

@@ -61,13 +61,12 @@ impl Rule for Conv2DBackpropFilter {
         let ([n, _, oh, ow], [c_out, own, ..]) = (dy.dims, dims);
         each(dims, |[o, c, ky, kx]| {
             let channel = o / (c_out / groups) * own + c;
-            let mut sum = 0.0;
+            let sum = dw.at_mut([o, c, ky, kx])?;
             each([n, oh, ow], |[n, oy, ox]| {
                 let at = patches.source([n, channel, ky, kx, oy, ox]);
-                sum += dy.at([n, o, oy, ox])? * at.map_or(Ok(0.0), |at| x.at(at))?;
+                *sum += dy.at([n, o, oy, ox])? * at.map_or(Ok(0.0), |at| x.at(at))?;
                 Ok(())
-            })?;
-            dw.add([o, c, ky, kx], sum)
+            })
         })?;
         Ok(vec![dw.tensor(self.input.dtype())?])
     }

@@ -47,7 +47,7 @@ pub(in crate::ops) fn filters<const N: usize>(
 }
 
 /// Two outer dimensions and `N` spatial ones, if these are all.
-fn planes<T: Copy, const N: usize>(dims: &[T]) -> Option<([T; 2], [T; N])> {
+pub(in crate::ops) fn planes<T: Copy, const N: usize>(dims: &[T]) -> Option<([T; 2], [T; N])> {
     let (outer, spatial) = dims.split_first_chunk()?;
     Some((*outer, spatial.try_into().ok()?))
 }
@@ -258,7 +258,7 @@ impl<const N: usize> Convolution<'_, N> {
         } else {
             x = self.padded(e, x, wide)?;
         }
-        let mut y = e.op_n("Conv", &[Some(x), Some(w), bias], attrs, 1)[0];
+        let [mut y] = e.results("Conv", &[Some(x), Some(w), bias], attrs);
         if last {
             y = e.transpose(y, &back);
         }
@@ -432,7 +432,7 @@ impl<const N: usize> Spread<'_, N> {
                 let value = x.at([n, c, place])?;
                 for o in 0..per_group {
                     for (k, at) in taps.iter().enumerate().filter_map(|(k, at)| Some((k, (*at)?))) {
-                        y.add([n, first + o, at], value * w.at([c, o, k])?)?;
+                        *y.at_mut([n, first + o, at])? += value * w.at([c, o, k])?;
                     }
                 }
             }
@@ -495,7 +495,7 @@ impl<const N: usize> Spread<'_, N> {
             ("pads", pads.into()),
             ("output_padding", extra.iter().map(|&extra| extra.max(0)).collect::<Vec<i64>>().into()),
         ];
-        let y = e.op_n("ConvTranspose", &[Some(x), Some(w), bias], attrs, 1)[0];
+        let [y] = e.results("ConvTranspose", &[Some(x), Some(w), bias], attrs);
         Ok(e.cast(y, wide, dtype))
     }
 

@@ -6,6 +6,7 @@ use crate::op::Operand;
 use crate::{DType, OpError, Tensor, checked_count, dense_strides, ensure};
 
 /// Numbers in row-major order.
+#[derive(Clone)]
 pub(in crate::ops) struct Grid<const N: usize> {
     pub dims: [usize; N],
     data: Vec<f64>,
@@ -38,11 +39,10 @@ impl<const N: usize> Grid<N> {
         number.copied().ok_or_else(|| outside(self.dims, index))
     }
 
-    /// Adds to the number at `index`.
-    pub fn add(&mut self, index: [usize; N], value: f64) -> Result<(), OpError> {
+    /// The number at `index`, to write it.
+    pub fn at_mut(&mut self, index: [usize; N]) -> Result<&mut f64, OpError> {
         let number = self.place(index).and_then(|place| self.data.get_mut(place));
-        *number.ok_or_else(|| outside(self.dims, index))? += value;
-        Ok(())
+        number.ok_or_else(|| outside(self.dims, index))
     }
 
     /// A tensor of these numbers.
@@ -107,10 +107,14 @@ mod tests {
     #[test]
     fn indices_are_checked() {
         let mut grid = Grid::zeros([2, 3]);
-        each([2, 3], |[y, x]| grid.add([y, x], (3 * y + x) as f64)).unwrap();
+        each([2, 3], |[y, x]| {
+            *grid.at_mut([y, x])? += (3 * y + x) as f64;
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(grid.data, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(grid.at([1, 0]).unwrap(), 3.0);
-        assert!(grid.at([0, 3]).is_err() && grid.add([2, 0], 1.0).is_err());
+        assert!(grid.at([0, 3]).is_err() && grid.at_mut([2, 0]).is_err());
         assert!(Grid::new([2], vec![0.0]).is_err());
         assert_eq!((placed([2, 0, 1], [5, 6, 7]), picked([2, 0, 1], [5, 6, 7])), ([6, 7, 5], [7, 5, 6]));
         let mut scalars = 0;

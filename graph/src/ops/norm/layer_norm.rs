@@ -44,11 +44,11 @@ impl Rows<'_> {
             let (x, gamma) = (e.edge(self.x)?, self.gamma.map(|p| e.edge(p)).transpose()?);
             let beta = self.beta.map(|p| e.edge(p)).transpose()?;
             let attrs = vec![("axis", (axis as i64).into()), ("epsilon", (self.eps as f32).into())];
-            let out = e.op_n("LayerNormalization", &[Some(x), gamma, beta], attrs, 3);
+            let [y, mean, inverse] = e.results("LayerNormalization", &[Some(x), gamma, beta], attrs);
             // The statistics are f32, or as precise as the operand.
             let stats = if dtype == DType::F64 { dtype } else { DType::F32 };
-            let [mean, inverse] = [out[1], out[2]].map(|s| e.cast(s, stats, DType::F32));
-            return Ok([out[0], mean, self.spread(e, inverse)?]);
+            let [mean, inverse] = [mean, inverse].map(|s| e.cast(s, stats, DType::F32));
+            return Ok([y, mean, self.spread(e, inverse)?]);
         }
         self.composed(e)
     }

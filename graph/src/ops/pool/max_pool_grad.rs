@@ -43,7 +43,7 @@ impl Rule for MaxPoolGrad {
         let windows = places.len().checked_div(n * c).unwrap_or(0);
         let mut dx = Grid::zeros([n * c, h * w]);
         for (i, (place, grad)) in places.into_iter().zip(self.grad.f64s()?).enumerate() {
-            dx.add([i / windows, place], grad)?;
+            *dx.at_mut([i / windows, place])? += grad;
         }
         Ok(vec![dx.tensor(self.x.dtype())?.reshape(self.x.shape())?])
     }

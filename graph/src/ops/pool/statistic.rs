@@ -140,8 +140,7 @@ impl<const N: usize> Pooling<N> {
         let [y, place] = match self.statistic {
             Statistic::Max => {
                 attrs.push(("dilations", list(&|w| w.dilation).into()));
-                let y = e.op_n("MaxPool", &[Some(x)], attrs, 2);
-                [y[0], y[1]]
+                e.results("MaxPool", &[Some(x)], attrs)
             }
             Statistic::Mean { .. } => {
                 attrs.push(("count_include_pad", Attr::Int(i64::from(counts_pads))));
