@@ -32,15 +32,8 @@ impl Planned for Conv2D {
     fn cases() -> Vec<Case> {
         let one = |x: &[usize], w: [usize; 4], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
             let s = sample().tensor(DType::F32, x).tensor(DType::F32, &w).skip();
-            let s = s
-                .ints(&[w[2] as i64, w[3] as i64])
-                .int(1)
-                .text(mode)
-                .ints(pad)
-                .ints(&[-1, -1, -1, -1])
-                .ints(stride)
-                .ints(dilation)
-                .int(group);
+            let s = s.ints(&[w[2] as i64, w[3] as i64]).int(1).text(mode).ints(pad).ints(&[-1; 4]);
+            let s = s.ints(stride).ints(dilation).int(group);
             s.text("NCHW").case(name)
         };
         let (s1, s2) = ([1, 1, 1, 1], [1, 1, 2, 2]);

@@ -58,13 +58,8 @@ impl Planned for Conv2DBackpropInput {
     fn cases() -> Vec<Case> {
         let one = |x: &[usize], w: [usize; 4], out: &[i64], mode, pad: &[i64], stride, group, name| {
             let s = sample().tensor(DType::F32, x).tensor(DType::F32, &w).ints(out).skip();
-            let s = s
-                .ints(&[w[2] as i64, w[3] as i64])
-                .int(1)
-                .text(mode)
-                .ints(pad)
-                .ints(&[-1, -1, -1, -1])
-                .ints(&[1, 1, stride, stride]);
+            let s = s.ints(&[w[2] as i64, w[3] as i64]).int(1).text(mode).ints(pad).ints(&[-1; 4]);
+            let s = s.ints(&[1, 1, stride, stride]);
             s.ints(&[1, 1, 1, 1]).int(group).case(name)
         };
         vec![

@@ -25,9 +25,7 @@ pub(in crate::ops) struct Convolution<'a, const N: usize> {
 
 /// The spatial dimensions of images.
 pub(in crate::ops) fn extent<const N: usize>(x: &Operand, format: Format) -> Result<[Option<usize>; N], OpError> {
-    let planes = planes(&channels_first(format, &x.dims()));
-    let wrong = || OpError::Invalid(format!("expected images of rank {}, found {}", N + 2, x.fact));
-    planes.map(|(_, extent)| extent).ok_or_else(wrong)
+    Ok(planes("images", x, &channels_first(format, &x.dims()))?.1)
 }
 
 /// The spatial dimensions of images, channels first, or of one image without a batch.
@@ -38,18 +36,21 @@ pub(in crate::ops) fn last_dims<const N: usize>(x: &Operand) -> Result<[Option<u
 }
 
 /// The number of filters, their channels, and their kernel extents.
-pub(in crate::ops) fn filters<const N: usize>(
-    w: &Operand,
-    format: Format,
-) -> Result<([usize; 2], [usize; N]), OpError> {
-    let wrong = || OpError::Invalid(format!("expected filters of rank {}, found {}", N + 2, w.fact));
-    planes(&channels_first(format, w.shape())).ok_or_else(wrong)
+pub(in crate::ops) fn filters<const N: usize>(w: &Operand, format: Format) -> Result<Planes<usize, N>, OpError> {
+    planes("filters", w, &channels_first(format, w.shape()))
 }
 
-/// Two outer dimensions and `N` spatial ones, if these are all.
-pub(in crate::ops) fn planes<T: Copy, const N: usize>(dims: &[T]) -> Option<([T; 2], [T; N])> {
-    let (outer, spatial) = dims.split_first_chunk()?;
-    Some((*outer, spatial.try_into().ok()?))
+/// Two outer dimensions and `N` spatial ones.
+type Planes<T, const N: usize> = ([T; 2], [T; N]);
+
+/// The `dims` of `x`, of which there must be as many.
+pub(in crate::ops) fn planes<T: Copy, const N: usize>(
+    what: &str,
+    x: &Operand,
+    dims: &[T],
+) -> Result<Planes<T, N>, OpError> {
+    let split = dims.split_first_chunk().and_then(|(outer, spatial)| Some((*outer, spatial.try_into().ok()?)));
+    split.ok_or_else(|| OpError::Invalid(format!("expected {what} of rank {}, found {}", N + 2, x.fact)))
 }
 
 /// Checks that a group count divides both channel counts.
@@ -105,9 +106,8 @@ impl<const N: usize> Frame<'_, N> {
     }
 
     /// Batch and channels, and the spatial dimensions.
-    fn planes(&self, format: Format) -> Result<([usize; 2], [usize; N]), OpError> {
-        let wrong = || OpError::Invalid(format!("expected images of rank {}, found {}", N + 2, self.x.fact));
-        planes(&channels_first(format, &self.dims())).ok_or_else(wrong)
+    fn planes(&self, format: Format) -> Result<Planes<usize, N>, OpError> {
+        planes("images", self.x, &channels_first(format, &self.dims()))
     }
 
     /// `dims` of the result without the batch if `x` has none.

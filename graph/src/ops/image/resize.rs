@@ -243,8 +243,7 @@ struct Scheme<'a, const N: usize> {
 
 impl<'a, const N: usize> Scheme<'a, N> {
     fn resizing(&self) -> Result<Resizing<'a, N>, OpError> {
-        let wrong = || OpError::Invalid(format!("expected rank {}, found {}", N + 2, self.x.fact));
-        let (outer, sizes) = planes(self.x.shape()).ok_or_else(wrong)?;
+        let (outer, sizes) = planes("images", self.x, self.x.shape())?;
         let kernel = self.kernel;
         let mut axes: [Axis; N] = sizes.map(|size| Axis { size, out: size, grid: (self.grid)(None), kernel });
         match (self.output.get()?.as_ref().filter(|o| !o.is_empty()), self.scales) {

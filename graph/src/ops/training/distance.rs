@@ -52,6 +52,7 @@ impl<const N: usize> Loss<'_, N> {
         ensure!(xs.iter().all(|x| x.dtype().is_float()), "expected floats, found {}", x.fact);
         let shape = common_shape(&xs)?;
         ensure!(shape.as_slice() == x.shape(), "expected operands that fit {}, found {shape:?}", x.fact);
+        ensure!(self.how != Reduced::BatchMean || !shape.is_empty(), "expected a dimension to divide by, found none");
         let dims = if self.how == Reduced::Each { x.shape() } else { &[] };
         Ok(Fact::new(x.dtype(), dims))
     }
@@ -64,9 +65,6 @@ impl<const N: usize> Loss<'_, N> {
 
 impl<const N: usize> Plan for Loss<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        if self.how == Reduced::BatchMean {
-            self.batch()?;
-        }
         Ok(vec![self.fact()?])
     }
 

@@ -105,25 +105,19 @@ op! {
     object SoftmaxCrossEntropyWithLogits { logits: Operand, labels: Operand }
 }
 
-impl SoftmaxCrossEntropyWithLogits {
-    fn sizes(&self) -> Result<[usize; 2], OpError> {
-        let (x, l) = (&self.logits, &self.labels);
-        let sizes = x.fact.ranked()?;
-        ensure!(x.dtype().is_float(), "expected rows of float scores, found {}", x.fact);
-        ensure!(l.shape() == sizes, "expected labels of shape {sizes:?}, found {}", l.fact);
-        fact(&[l], x.dtype())?;
-        Ok(sizes)
-    }
-}
-
 impl Rule for SoftmaxCrossEntropyWithLogits {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let [n, _] = self.sizes()?;
-        Ok(vec![Fact::new(self.logits.dtype(), &[n]), self.logits.fact.clone()])
+        let (x, l) = (&self.logits, &self.labels);
+        let [n, _] = x.fact.ranked()?;
+        ensure!(x.dtype().is_float(), "expected rows of float scores, found {}", x.fact);
+        ensure!(l.shape() == x.shape(), "expected labels of shape {:?}, found {}", x.shape(), l.fact);
+        fact(&[l], x.dtype())?;
+        Ok(vec![Fact::new(x.dtype(), &[n]), x.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let [n, cols] = self.sizes()?;
+        self.infer()?;
+        let [n, cols] = self.logits.fact.ranked()?;
         let (log, labels) = (log_softmax(&self.logits.f64s()?, cols)?, self.labels.f64s()?);
         let loss = |i| -labels.iter().zip(&log).skip(i * cols).take(cols).map(|(l, x)| l * x).sum::<f64>();
         let gradient: Vec<f64> = log.iter().zip(&labels).map(|(x, l)| x.exp() - l).collect();
