@@ -5,7 +5,7 @@ use crate::bounds;
 use crate::onnx::{Edge, Emit, Forms, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
 use crate::ops::kit::grid::{Grid, strides};
-use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange, result};
+use crate::ops::kit::indices::{column, each_index, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::{add_bias, check_bias, reshaped};
 use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
@@ -118,8 +118,7 @@ impl<const N: usize> Frame<'_, N> {
     /// The bias with dimensions that put it on the channels.
     fn bias(&self) -> Result<Option<Operand>, OpError> {
         let Some(bias) = self.bias else { return Ok(None) };
-        let dims: Shape = std::iter::once(bias.count()).chain([1; N]).collect();
-        reshaped(bias, bias.v, &dims).map(Some)
+        reshaped(bias, bias.v, &column(bias.count(), N)).map(Some)
     }
 
     fn infer(&self, sums: Fact) -> Result<Vec<Fact>, OpError> {

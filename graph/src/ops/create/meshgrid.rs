@@ -1,6 +1,6 @@
 use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{real, scalars, size, spread, tensor_of};
-use crate::ops::kit::indices::with_dim;
+use crate::ops::kit::indices::replaced;
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
@@ -34,7 +34,7 @@ impl Meshgrid {
         let mut shape: Shape = std::iter::repeat_n(1, self.inputs.len()).collect();
         for (i, x) in self.inputs.iter().enumerate() {
             ensure!(x.rank() <= 1, "expected vectors, found {}", x.fact);
-            shape = with_dim(&shape, self.dimension(i), x.count());
+            shape = replaced(&shape, self.dimension(i), x.count());
         }
         size(&shape)?;
         Ok(shape)
@@ -42,7 +42,7 @@ impl Meshgrid {
 
     /// The dimensions of vector `i`, which is `x`, with a dimension for each vector.
     fn column(&self, i: usize, x: &Operand) -> Shape {
-        with_dim(&vec![1; self.inputs.len()], self.dimension(i), x.count())
+        replaced(&vec![1; self.inputs.len()], self.dimension(i), x.count())
     }
 }
 

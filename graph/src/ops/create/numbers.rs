@@ -85,19 +85,13 @@ struct Made<'a> {
     dims: Extent<'a>,
 }
 
-impl Made<'_> {
-    fn fact(&self) -> Result<Fact, OpError> {
-        Ok(Fact { dtype: self.dtype, shape: self.dims.shape()? })
-    }
-}
-
 impl Plan for Made<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.fact()?])
+        Ok(vec![Fact { dtype: self.dtype, shape: self.dims.shape()? }])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![full(&self.fact()?, self.value)?])
+        Ok(vec![full(&only(self.infer()?)?, self.value)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {

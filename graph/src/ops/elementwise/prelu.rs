@@ -1,8 +1,9 @@
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, float_of, real};
+use crate::ops::kit::indices::column;
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::task::{Binary, Lowering};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 op! {
     /// `input` where it is 0 or above, else `weight · input`. `weight` has one element, or one for each channel: dimension 1 of
@@ -12,12 +13,11 @@ op! {
 
 impl PReLU {
     /// The weight with dimensions of 1 after the channel.
-    fn shape(&self) -> Vec<usize> {
+    fn shape(&self) -> Shape {
         if self.weight.count() == 1 {
-            return Vec::new();
+            return Shape::new();
         }
-        let behind = self.input.rank().saturating_sub(2);
-        std::iter::once(self.weight.count()).chain(std::iter::repeat_n(1, behind)).collect()
+        column(self.weight.count(), self.input.rank().saturating_sub(2))
     }
 
     fn spread(&self) -> Result<Operand, OpError> {

@@ -2,7 +2,7 @@
 
 use crate::onnx::{Edge, Emit, NoForm, no_form};
 use crate::op::Operand;
-use crate::ops::kit::indices::{flat, rearrange_many};
+use crate::ops::kit::indices::{item_mut, rearrange_many};
 use crate::ops::kit::number::{Number, with_number};
 use crate::{DType, OpError, Tensor, ensure};
 
@@ -105,16 +105,21 @@ impl Combined for i64 {
 pub(super) fn apply(x: &Tensor, places: &[usize], updates: &Tensor, how: Combine) -> Result<Tensor, OpError> {
     if how == Combine::Replace {
         let mut last: Vec<Option<usize>> = vec![None; x.count()];
-        places.iter().enumerate().for_each(|(i, &p)| last[p] = Some(i));
-        let fill = vec![0; x.dtype().size()];
-        return rearrange_many(&[x, updates], x.shape(), &fill, |index| {
-            let at = flat(x.shape(), index);
-            Some(last[at].map_or((0, at), |i| (1, i)))
+        for (i, &place) in places.iter().enumerate() {
+            *item_mut(&mut last, place)? = Some(i);
+        }
+        let (fill, mut last) = (vec![0; x.dtype().size()], last.into_iter().enumerate());
+        return rearrange_many(&[x, updates], x.shape(), &fill, |_| {
+            let (at, update) = last.next()?;
+            Some(update.map_or((0, at), |i| (1, i)))
         });
     }
     with_number!(x.dtype(), N => {
         let (mut y, u) = (N::read(x)?, N::read(updates)?);
-        places.iter().zip(u).for_each(|(&p, u)| y[p] = y[p].combine(u, how));
+        for (&place, u) in places.iter().zip(u) {
+            let y = item_mut(&mut y, place)?;
+            *y = y.combine(u, how);
+        }
         Ok(N::write(x.dtype(), x.shape(), &y)?)
     })
 }

@@ -1,6 +1,8 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
-use crate::ops::kit::indices::{each_index, flat, rearrange, result};
+use crate::ops::kit::indices::{
+    around, dim, each_index, flat, only, parted, rearrange, replaced, result, slices_at, taken,
+};
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Gather as Pick, Instr, Lowering, Program, ReduceKind, Task, V};
@@ -24,9 +26,15 @@ pub(in crate::ops) fn place(index: i64, len: usize) -> Result<usize, OpError> {
     position(index, len).ok_or_else(|| outside(index, len))
 }
 
-/// Checks that every index names one of `len` elements.
-fn check_range(picks: &[i64], len: usize) -> Result<(), OpError> {
-    picks.iter().try_for_each(|&i| place(i, len).map(drop))
+/// Those of `len` elements that the indices name.
+pub(super) fn all_places(picks: &[i64], len: usize) -> Result<Vec<usize>, OpError> {
+    picks.iter().map(|&i| place(i, len)).collect()
+}
+
+/// The numbers of the slices that rows of coordinates name, in a tensor whose first dimensions are `lead`.
+pub(super) fn slices(picks: &[i64], lead: &[usize]) -> Result<Vec<usize>, OpError> {
+    let one = |row: &[i64]| row.iter().zip(lead).try_fold(0, |at, (&i, &len)| Ok(at * len + place(i, len)?));
+    picks.chunks(lead.len().max(1)).map(one).collect()
 }
 
 /// The result where no task picks anything: if it has no elements. There is nothing to pick from a tensor without elements.
@@ -72,7 +80,7 @@ impl<'a> Picked<'a> {
         let fits = batch >= 0 && batch as usize <= axis && batch as usize <= index.rank();
         ensure!(fits, "batch_dims {batch_dims} with axis {axis} and indices {}", index.fact);
         let batch = batch as usize;
-        let same = batch == 0 || x.shape()[..batch] == index.shape()[..batch];
+        let same = batch == 0 || x.shape().get(..batch) == index.shape().get(..batch);
         ensure!(same, "the first {batch} dimensions of {} and {} differ", x.fact, index.fact);
         Ok(Picked { x, index, axis, batch })
     }
@@ -80,22 +88,22 @@ impl<'a> Picked<'a> {
 
 impl Plan for Picked<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (axis, batch, x, index) = (self.axis, self.batch, self.x.shape(), self.index.shape());
-        let shape: Shape = x[..axis].iter().chain(&index[batch..]).chain(&x[axis + 1..]).copied().collect();
-        Ok(vec![result(self.x.dtype(), &shape)?])
+        let (before, _, behind) = parted(self.x.shape(), self.axis)?;
+        let index = self.index.shape().iter().skip(self.batch);
+        Ok(vec![result(self.x.dtype(), &before.iter().chain(index).chain(behind).copied().collect::<Shape>())?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (axis, batch, x, index) = (self.axis, self.batch, self.x, &self.index);
-        let (dims, picks, own) = (&self.infer()?[0].shape, index.i64s()?, index.rank() - batch);
-        check_range(&picks, x.shape()[axis])?;
-        let y = rearrange(x.tensor()?, dims, |at| {
-            let which: Shape = at[..batch].iter().chain(&at[axis..axis + own]).copied().collect();
-            let pick = position(picks[flat(index.shape(), &which)], x.shape()[axis])?;
-            let from: Shape = at[..axis].iter().chain([&pick]).chain(&at[axis + own..]).copied().collect();
-            Some(flat(x.shape(), &from))
-        })?;
-        Ok(vec![y])
+        let (x, fact) = (self.x, only(self.infer()?)?);
+        let (before, len, behind) = parted(x.shape(), self.axis)?;
+        let (one, inner) = (before.iter().skip(self.batch).product::<usize>(), count(behind));
+        let own: usize = self.index.shape().iter().skip(self.batch).product();
+        let rows = all_places(&self.index.i64s()?, len)?;
+        let places = rows
+            .chunks_exact(own.max(1))
+            .enumerate()
+            .flat_map(|(batch, rows)| slices_at([one, len, inner], rows).map(move |at| batch * one * len * inner + at));
+        Ok(vec![taken(x.tensor()?, &fact.shape, places)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -103,7 +111,7 @@ impl Plan for Picked<'_> {
         if batch > 0 && batch != axis {
             return Ok(None);
         }
-        let fact = self.infer()?.remove(0);
+        let fact = only(self.infer()?)?;
         if let Some(y) = nothing(b, self.x, &fact)? {
             return Ok(Some(vec![y]));
         }
@@ -112,17 +120,10 @@ impl Plan for Picked<'_> {
         if batch == 0 {
             return Ok(Some(vec![b.gather(self.x.v, index, axis)]));
         }
-        let x = self.x.shape();
-        let task = Pick {
-            outer: count(&x[..axis]),
-            axis: x[axis],
-            inner: count(&x[axis + 1..]),
-            count: count(&self.index.shape()[batch..]),
-            batch: true,
-            zeros: false,
-            dtype: fact.dtype,
-            index: b.fact(index).dtype,
-        };
+        let [outer, axis, inner] = around(self.x.shape(), axis)?;
+        let count = self.index.shape().iter().skip(batch).product();
+        let (dtype, index_type) = (fact.dtype, b.fact(index).dtype);
+        let task = Pick { outer, axis, inner, count, batch: true, zeros: false, dtype, index: index_type };
         Ok(Some(b.task(Task::Gather(task), &[self.x.v, index], vec![fact])))
     }
 
@@ -208,24 +209,20 @@ impl Rule for EmbeddingLookup {
         let (x, index) = (&self.input_params, &self.input_indices);
         check_index(index)?;
         ensure!(x.rank() > 0, "expected rank 1 or more, found {}", x.fact);
-        let shape: Shape = index.shape().iter().chain(&x.shape()[1..]).copied().collect();
+        let shape: Shape = index.shape().iter().chain(x.shape().iter().skip(1)).copied().collect();
         Ok(vec![result(x.dtype(), &shape)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (x, index) = (&self.input_params, &self.input_indices);
-        let (dims, picks) = (&self.infer()?[0].shape, index.i64s()?);
-        let y = rearrange(x.tensor()?, dims, |at| {
-            let (which, rest) = at.split_at(index.rank());
-            let row = picks[flat(index.shape(), which)].checked_sub(self.offset)?;
-            let row = usize::try_from(row).ok().filter(|&r| r < x.shape()[0])?;
-            Some(flat(x.shape(), &[&[row], rest].concat()))
-        })?;
-        Ok(vec![y])
+        let (x, fact, picks) = (&self.input_params, only(self.infer()?)?, self.input_indices.i64s()?);
+        let [_, rows, inner] = around(x.shape(), 0)?;
+        let row = |pick: i64| usize::try_from(pick.checked_sub(self.offset)?).ok().filter(|&row| row < rows);
+        let mut places = picks.into_iter().flat_map(|pick| (0..inner).map(move |i| Some(row(pick)? * inner + i)));
+        Ok(vec![rearrange(x.tensor()?, &fact.shape, |_| places.next()?)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let fact = self.infer()?.remove(0);
+        let fact = only(self.infer()?)?;
         if fact.count() == 0 || self.input_params.count() == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)]));
         }
@@ -284,13 +281,9 @@ impl Rule for GatherD {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (axis, picks) = (self.axis()?, self.index.i64s()?);
-        check_range(&picks, self.x.shape()[axis])?;
-        let y = rearrange(self.x.tensor()?, self.index.shape(), |at| {
-            let mut from = Shape::from_slice(at);
-            from[axis] = position(picks[flat(self.index.shape(), at)], self.x.shape()[axis])?;
-            Some(flat(self.x.shape(), &from))
-        })?;
+        let (axis, x) = (self.axis()?, self.x.shape());
+        let mut rows = all_places(&self.index.i64s()?, dim(x, axis)?)?.into_iter();
+        let y = rearrange(self.x.tensor()?, self.index.shape(), |at| Some(flat(x, &replaced(at, axis, rows.next()?))))?;
         Ok(vec![y])
     }
 
@@ -300,14 +293,14 @@ impl Rule for GatherD {
         if let Some(y) = nothing(b, &self.x, &Fact::new(self.x.dtype(), &dims))? {
             return Ok(Some(vec![y]));
         }
-        let strides = dense_strides(x);
+        let [_, len, step] = around(x, axis)?;
         let mut places = Vec::with_capacity(count(&dims));
         each_index(&dims, |at| {
-            places.push((0..at.len()).filter(|&d| d != axis).map(|d| at[d] as i64 * strides[d] as i64).sum());
+            places.push(flat(x, &replaced(at, axis, 0)) as i64);
         })?;
         let places = b.constant(Tensor::from_vec::<i64>(&dims, places)?);
-        let step = b.constant(Tensor::scalar(strides[axis] as i64));
-        let len = b.constant(Tensor::scalar(x[axis] as i64));
+        let step = b.constant(Tensor::scalar(step as i64));
+        let len = b.constant(Tensor::scalar(len as i64));
         let offset = scaled_index(b, self.index.v, len, step, &dims);
         let index = b.binary(Binary::Add, offset, places)?;
         let flat = b.reshape(self.x.v, &[self.x.count()])?;
@@ -356,49 +349,37 @@ op! {
 }
 
 impl GatherNd {
-    /// Number of coordinates.
-    fn depth(&self) -> Result<usize, OpError> {
+    /// The dimensions of `input_x` that have coordinates, its others, and what is known of the result.
+    fn parts(&self) -> Result<(&[usize], &[usize], Fact), OpError> {
         let (x, index) = (&self.input_x, &self.indices);
         check_index(index)?;
-        let depth = index.shape().last().copied();
-        let depth =
-            depth.ok_or_else(|| OpError::Invalid("expected indices of rank 1 or more, found a scalar".into()))?;
-        ensure!(depth > 0 && depth <= x.rank(), "expected 1 to {} coordinates, found {}", x.rank(), index.fact);
-        Ok(depth)
+        let [rows @ .., depth] = index.shape() else {
+            return Err(OpError::Invalid("expected indices of rank 1 or more, found a scalar".into()));
+        };
+        let wrong = || OpError::Invalid(format!("expected 1 to {} coordinates, found {}", x.rank(), index.fact));
+        let (lead, rest) = x.shape().split_at_checked(*depth).filter(|_| *depth > 0).ok_or_else(wrong)?;
+        let shape: Shape = rows.iter().chain(rest).copied().collect();
+        Ok((lead, rest, result(x.dtype(), &shape)?))
     }
 }
 
 impl Rule for GatherNd {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let depth = self.depth()?;
-        let (x, index) = (self.input_x.shape(), self.indices.shape());
-        let shape: Shape = index[..index.len() - 1].iter().chain(&x[depth..]).copied().collect();
-        Ok(vec![result(self.input_x.dtype(), &shape)?])
+        Ok(vec![self.parts()?.2])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (depth, dims, picks) = (self.depth()?, &self.infer()?[0].shape, self.indices.i64s()?);
-        let x = self.input_x.shape();
-        for (d, &len) in x.iter().take(depth).enumerate() {
-            let column: Vec<i64> = picks.iter().skip(d).step_by(depth).copied().collect();
-            check_range(&column, len)?;
-        }
-        let lead = self.indices.rank() - 1;
-        let y = rearrange(self.input_x.tensor()?, dims, |at| {
-            let row = flat(&self.indices.shape()[..lead], &at[..lead]) * depth;
-            let coordinate = |d: usize| position(picks[row + d], x[d]);
-            let from: Option<Shape> = (0..depth).map(coordinate).chain(at[lead..].iter().map(|&i| Some(i))).collect();
-            Some(flat(x, &from?))
-        })?;
-        Ok(vec![y])
+        let (lead, rest, fact) = self.parts()?;
+        let rows = slices(&self.indices.i64s()?, lead)?;
+        let places = slices_at([1, count(lead), count(rest)], &rows);
+        Ok(vec![taken(self.input_x.tensor()?, &fact.shape, places)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (depth, fact) = (self.depth()?, self.infer()?.remove(0));
+        let (lead, rest, fact) = self.parts()?;
         if let Some(y) = nothing(b, &self.input_x, &fact)? {
             return Ok(Some(vec![y]));
         }
-        let (lead, rest) = self.input_x.shape().split_at(depth);
         let lens: Vec<i64> = lead.iter().map(|&d| d as i64).collect();
         let steps: Vec<i64> = dense_strides(lead).iter().map(|&s| s as i64).collect();
         let (len, step) = (b.constant(Tensor::vector(&lens)), b.constant(Tensor::vector(&steps)));

@@ -1,12 +1,14 @@
 use super::combine::{Combine, check_operands};
 use super::gather::place;
 use super::scatter_nd::scatter_nd;
+use crate::bounds::Pulse;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Number as Factor, Operand, Rule};
-use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::broadcasting::spread;
+use crate::ops::kit::indices::{around, item_mut, only, replaced, slices_at};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
-use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
 
 op! {
     /// `input` plus `alpha` times the slices of `source` along `dim`, each added to the slice that `index` names. Numbers.
@@ -24,8 +26,7 @@ impl IndexAddExt {
         let (x, source) = (&self.input, &self.source);
         check_operands(x, &self.index, source, Combine::Add)?;
         let axis = x.axis(self.dim)?;
-        let mut want = x.fact.shape.clone();
-        want[axis] = self.index.count();
+        let want = replaced(x.shape(), axis, self.index.count());
         ensure!(self.index.rank() <= 1, "expected a vector of indices, found {}", self.index.fact);
         let fits =
             source.shape() == want.as_slice() || source.rank() == 1 && broadcast(source.shape(), &want).is_some();
@@ -42,20 +43,18 @@ impl Rule for IndexAddExt {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (x, axis, picks) = (&self.input, self.axis()?, self.index.i64s()?);
-        let mut dims = x.fact.shape.clone();
-        dims[axis] = picks.len();
-        let strides = broadcast_strides(self.source.shape(), &dims).unwrap_or_default();
-        let rows = picks.iter().map(|&i| place(i, x.shape()[axis])).collect::<Result<Vec<_>, _>>()?;
+        let dims = replaced(x.shape(), axis, picks.len());
+        let [outer, len, inner] = around(x.shape(), axis)?;
+        let rows = picks.iter().map(|&i| place(i, len)).collect::<Result<Vec<_>, _>>()?;
         with_number!(x.dtype(), N => {
             let (mut y, s) = (N::read(x.tensor()?)?, N::read(self.source.tensor()?)?);
-            let alpha = N::read(&Tensor::scalar(self.alpha.as_f64()))?[0];
-            each_index(&dims, |at| {
-                let mut to = Shape::from_slice(at);
-                to[axis] = rows[at[axis]];
-                let from: usize = at.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
-                let to = flat(x.shape(), &to);
-                y[to] = y[to].add(s[from].mul(alpha));
-            })?;
+            let alpha = only(N::read(&Tensor::scalar(self.alpha.as_f64()))?)?;
+            let mut pulse = Pulse::default();
+            for (to, s) in slices_at([outer, len, inner], &rows).zip(spread(&s, self.source.shape(), &dims)?) {
+                pulse.beat()?;
+                let y = item_mut(&mut y, to)?;
+                *y = y.add(s.mul(alpha));
+            }
             Ok(vec![N::write(x.dtype(), x.shape(), &y)?])
         })
     }

@@ -2,7 +2,7 @@ use super::gather::place;
 use crate::onnx::{Emit, Forms, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::ops::kit::border::element;
-use crate::ops::kit::indices::{each_tap, flat, rearrange_many};
+use crate::ops::kit::indices::{around, each_tap, flat, item_mut, rearrange_many};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -29,13 +29,18 @@ impl Rule for IndexFill {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (axis, picks) = (self.axis()?, self.index.i64s()?);
-        let mut filled = vec![false; self.x.shape()[axis]];
-        for i in picks {
-            let at = place(i, filled.len())?;
-            filled[at] = true;
-        }
         let (dims, fill) = (self.x.shape(), element(self.x.dtype(), self.value)?);
-        let y = rearrange_many(&[self.x.tensor()?], dims, &fill, |i| (!filled[i[axis]]).then(|| (0, flat(dims, i))))?;
+        let [outer, len, inner] = around(dims, axis)?;
+        let mut filled = vec![false; len];
+        for i in picks {
+            *item_mut(&mut filled, place(i, len)?)? = true;
+        }
+        let row = filled.iter().flat_map(|filled| std::iter::repeat_n(filled, inner));
+        let mut filled = std::iter::repeat_n(row, outer).flatten().enumerate();
+        let y = rearrange_many(&[self.x.tensor()?], dims, &fill, |_| {
+            let (at, filled) = filled.next()?;
+            (!filled).then_some((0, at))
+        })?;
         Ok(vec![y])
     }
 
@@ -78,17 +83,16 @@ impl TensorCopySlices {
         ensure!(same, "expected equally many begins, ends and strides for {}", x.fact);
         ensure!(x.dtype() == self.value.dtype(), "expected values of {}, found {}", x.dtype(), self.value.fact);
         let mut out = Vec::with_capacity(x.rank());
-        for (d, &len) in x.shape().iter().enumerate() {
-            if d >= n {
-                out.push([0, len, 1]);
-                continue;
-            }
-            ensure!(self.strides[d] > 0, "expected positive strides, found {:?}", self.strides.as_slice());
+        for (&len, ((&begin, &end), &stride)) in
+            x.shape().iter().zip(self.begin.iter().zip(&self.end).zip(&self.strides))
+        {
+            ensure!(stride > 0, "expected positive strides, found {:?}", self.strides.as_slice());
             let bound = |v: i64| (if v < 0 { v.saturating_add(len as i64) } else { v }).clamp(0, len as i64);
-            let (begin, end) = (bound(self.begin[d]), bound(self.end[d]));
-            let count = (end - begin).max(0).unsigned_abs().div_ceil(self.strides[d].unsigned_abs());
-            out.push([begin as usize, count as usize, self.strides[d] as usize]);
+            let (begin, end) = (bound(begin), bound(end));
+            let count = (end - begin).max(0).unsigned_abs().div_ceil(stride.unsigned_abs());
+            out.push([begin as usize, count as usize, stride as usize]);
         }
+        out.extend(x.shape().iter().skip(n).map(|&len| [0, len, 1]));
         let replaced: usize = out.iter().map(|r| r[1]).product();
         ensure!(self.value.count() == replaced, "{} replaces {replaced} elements", self.value.fact);
         Ok(out)

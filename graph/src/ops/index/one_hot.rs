@@ -1,11 +1,12 @@
 use crate::onnx::{Emit, Forms, NoForm, machine};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::elementwise::select::lower_choice;
-use crate::ops::kit::broadcasting::{fact, offsets, real, scalars, size, tensor_of};
+use crate::ops::kit::broadcasting::{fact, real, scalars, size, tensor_of};
+use crate::ops::kit::indices::{around, column, dim, item_mut, only};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::reduce::reduction::operand;
 use crate::task::{Binary, Lowering};
-use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, normalize_axis, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
 
 op! {
     /// `on_value` at the positions that `indices` name along a new dimension `axis` of length `depth`, else `off_value`.
@@ -45,35 +46,28 @@ impl Rule for OneHot {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let Fact { dtype, shape } = self.infer()?[0].clone();
-        let on = scalars(self.on_value.tensor()?, dtype)?[0];
-        let off = scalars(self.off_value.tensor()?, dtype)?[0];
-        let axis = self.axis()?;
-        let strides = dense_strides(&shape);
-        let mut kept = strides.clone();
-        kept.remove(axis);
+        let Fact { dtype, shape } = only(self.infer()?)?;
+        let on = only(scalars(self.on_value.tensor()?, dtype)?)?;
+        let off = only(scalars(self.off_value.tensor()?, dtype)?)?;
+        let [_, depth, inner] = around(&shape, self.axis()?)?;
         let mut y = vec![off; size(&shape)?];
-        if y.is_empty() {
-            return Ok(vec![tensor_of(dtype, &shape, &y)?]);
-        }
-        for (start, i) in offsets(self.indices.shape(), &kept).into_iter().zip(self.indices.i64s()?) {
+        for (k, i) in self.indices.i64s()?.into_iter().enumerate() {
             if (0..self.depth).contains(&i) {
-                y[start + i as usize * strides[axis] as usize] = on;
+                *item_mut(&mut y, (k / inner * depth + i as usize) * inner + k % inner)? = on;
             }
         }
         Ok(vec![tensor_of(dtype, &shape, &y)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let Fact { dtype, shape } = self.infer()?[0].clone();
+        let Fact { dtype, shape } = only(self.infer()?)?;
         if matches!(self.indices.dtype(), DType::U64 | DType::U32) || shape.contains(&0) {
             return Ok(None);
         }
         let axis = self.axis()?;
         let index = b.cast(self.indices.v, DType::I64);
         let index = b.reshape(index, &self.shape(1)?)?;
-        let mut row = vec![1; shape.len() - axis];
-        row[0] = shape[axis];
+        let row = column(dim(&shape, axis)?, shape.len() - axis - 1);
         let positions = b.constant(Tensor::from_i64s(DType::I64, &row, &(0..self.depth).collect::<Vec<_>>())?);
         let hit = b.binary(Binary::Eq, index, positions)?;
         let hit = operand(b, hit);
@@ -85,8 +79,7 @@ impl Rule for OneHot {
         let axis = self.axis()?;
         let index = e.as_type(&self.indices, DType::I64)?;
         let index = e.unsqueeze(index, &[axis as i64]);
-        let mut row = vec![1; self.indices.rank() + 1 - axis];
-        row[0] = self.depth.max(0) as usize;
+        let row = column(self.depth.max(0) as usize, self.indices.rank() - axis);
         let positions: Vec<i64> = (0..self.depth.max(0)).collect();
         let positions = e.constant(Tensor::from_i64s(DType::I64, &row, &positions)?);
         let hit = e.op("Equal", &[index, positions]);

@@ -1,12 +1,12 @@
 //! Updates of elements whose coordinate along one dimension is looked up.
 
 use super::combine::{Combine, apply, check_operands};
-use super::gather::{outside, position};
+use super::gather::all_places;
 use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Operand, Plan, Planned};
-use crate::ops::kit::indices::{each_index, flat, rearrange};
+use crate::ops::kit::indices::{dim, each_index, flat, rearrange, replaced};
 use crate::ops::kit::sample::sample;
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op, op_enum};
+use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
 op_enum! {
     /// What an update does to an element.
@@ -37,26 +37,17 @@ impl Reduction {
 }
 
 /// Positions in a tensor of `dims` where coordinate `axis` of each element of `index` is replaced by the index.
-fn along(dims: &[usize], axis: usize, index: &Operand, limit: &[usize]) -> Result<Vec<usize>, OpError> {
-    let picks = index.i64s()?;
-    let (mut out, mut bad) = (Vec::new(), None);
-    each_index(limit, |at| {
-        let pick = picks[flat(index.shape(), at)];
-        let mut to = Shape::from_slice(at);
-        match position(pick, dims[axis]) {
-            Some(p) => to[axis] = p,
-            None => bad = Some(pick),
-        }
-        out.push(flat(dims, &to));
-    })?;
-    bad.map_or(Ok(out), |i| Err(outside(i, dims[axis])))
+fn along(dims: &[usize], axis: usize, index: &Operand) -> Result<Vec<usize>, OpError> {
+    let (mut places, mut out) = (all_places(&index.i64s()?, dim(dims, axis)?)?.into_iter(), Vec::new());
+    each_index(index.shape(), |at| out.extend(places.next().map(|place| flat(dims, &replaced(at, axis, place)))))?;
+    Ok(out)
 }
 
 fn check_along(x: &Operand, axis: usize, index: &Operand, updates: &Operand) -> Result<(), OpError> {
+    let mut pairs = index.shape().iter().zip(updates.shape()).zip(x.shape()).enumerate();
     let fits = x.rank() == index.rank()
         && updates.rank() == index.rank()
-        && (0..x.rank())
-            .all(|d| index.shape()[d] <= updates.shape()[d] && (d == axis || index.shape()[d] <= x.shape()[d]));
+        && pairs.all(|(d, ((i, update), x))| i <= update && (d == axis || i <= x));
     ensure!(fits, "indices {} do not fit {} and {}", index.fact, x.fact, updates.fact);
     Ok(())
 }
@@ -84,7 +75,7 @@ impl Plan for Along<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let places = along(self.x.shape(), self.x.axis(self.axis)?, self.index, self.index.shape())?;
+        let places = along(self.x.shape(), self.x.axis(self.axis)?, self.index)?;
         Ok(vec![apply(self.x.tensor()?, &places, &covered(self.updates, self.index)?, self.how)?])
     }
 

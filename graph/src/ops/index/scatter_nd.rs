@@ -1,10 +1,10 @@
 //! Updates of slices at coordinates.
 
 use super::combine::{Combine, apply, check_operands};
-use super::gather::{index_value, place};
+use super::gather::{index_value, slices};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Effect, Ints, Late, Lowers, Operand, Plan, Planned, Pure, Rule, Writes};
-use crate::ops::kit::indices::sizes;
+use crate::ops::kit::indices::{sizes, slices_at};
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
 use crate::task::{Lowering, ScatterKind, Unary, V};
@@ -53,9 +53,9 @@ impl Slices<'_> {
         let [lead @ .., depth] = self.index.shape() else {
             return Err(OpError::Invalid("expected indices of rank 1 or more, found a scalar".into()));
         };
-        let depth = *depth;
-        ensure!(depth <= self.dims.len(), "{depth} coordinates for {:?}", self.dims);
-        let want: Shape = lead.iter().chain(&self.dims[depth..]).copied().collect();
+        let (depth, slice) = (*depth, self.dims.get(*depth..));
+        let slice = slice.ok_or_else(|| OpError::Invalid(format!("{depth} coordinates for {:?}", self.dims)))?;
+        let want: Shape = lead.iter().chain(slice).copied().collect();
         ensure!(
             updates.shape() == want.as_slice(),
             "expected updates of {:?}, found {}",
@@ -67,17 +67,8 @@ impl Slices<'_> {
 
     /// The position that each element of `updates` meets.
     fn places(&self, depth: usize) -> Result<Vec<usize>, OpError> {
-        let picks = self.index.i64s()?;
-        let inner = count(&self.dims[depth..]);
-        let mut out = Vec::new();
-        for row in picks.chunks(depth.max(1)) {
-            let mut at = 0;
-            for (&i, &len) in row.iter().zip(&self.dims[..depth]) {
-                at = at * len + place(i, len)?;
-            }
-            out.extend(at * inner..(at + 1) * inner);
-        }
-        Ok(out)
+        let (lead, slice) = self.dims.split_at_checked(depth).unwrap_or((self.dims, &[]));
+        Ok(slices_at([1, count(lead), count(slice)], &slices(&self.index.i64s()?, lead)?).collect())
     }
 }
 

@@ -4,10 +4,10 @@ use super::combine::{Combine, Combined, check_operands};
 use super::scatter_nd::scatter_nd;
 use crate::onnx::{Emit, Forms, Size, machine, no_form};
 use crate::op::{Case, Operand, Plan, Planned};
-use crate::ops::kit::indices::{result, size};
+use crate::ops::kit::indices::{around, only, result, size};
 use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::{Sample, sample};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, op};
 
 /// Slices of `x` combined by the segment that `ids` names.
 struct Segments<'a> {
@@ -21,10 +21,10 @@ impl Segments<'_> {
     fn fact(&self) -> Result<Fact, OpError> {
         check_operands(self.x, self.ids, self.x, self.how)?;
         let n = size(self.n, "num_segments")?;
-        let lead = self.ids.rank();
-        let fits = lead > 0 && self.x.shape().starts_with(self.ids.shape());
-        ensure!(fits, "{} does not start with the dimensions of {}", self.x.fact, self.ids.fact);
-        let shape: Shape = std::iter::once(n).chain(self.x.shape()[lead..].iter().copied()).collect();
+        let rest = self.x.shape().strip_prefix(self.ids.shape()).filter(|_| self.ids.rank() > 0);
+        let wrong =
+            || OpError::Invalid(format!("{} does not start with the dimensions of {}", self.x.fact, self.ids.fact));
+        let shape: Shape = std::iter::once(n).chain(rest.ok_or_else(wrong)?.iter().copied()).collect();
         result(self.x.dtype(), &shape)
     }
 
@@ -35,14 +35,14 @@ impl Segments<'_> {
             Combine::Mul => Tensor::from_f64s(fact.dtype, &[], &[1.0])?,
             _ => Tensor::zeros(fact.dtype, &[])?,
         };
-        let start = finite_limit(fact.dtype, N::read(&limits)?[0], self.how);
-        let (x, ids, inner) = (N::read(self.x.tensor()?)?, self.ids.i64s()?, count(&fact.shape[1..]));
+        let start = finite_limit(fact.dtype, only(N::read(&limits)?)?, self.how);
+        let [_, _, inner] = around(&fact.shape, 0)?;
+        let (x, ids) = (N::read(self.x.tensor()?)?, self.ids.i64s()?);
         let mut y = vec![start; fact.count()];
-        for (row, &id) in ids.iter().enumerate() {
-            let Some(segment) = usize::try_from(id).ok().filter(|&s| s < fact.shape[0]) else { continue };
-            for j in 0..inner {
-                let at = segment * inner + j;
-                y[at] = y[at].combine(x[row * inner + j], self.how);
+        for (row, &id) in x.chunks_exact(inner.max(1)).zip(&ids) {
+            let segment = usize::try_from(id).ok().and_then(|id| y.chunks_exact_mut(inner.max(1)).nth(id));
+            for (y, &x) in segment.into_iter().flatten().zip(row) {
+                *y = y.combine(x, self.how);
             }
         }
         Ok(y)

@@ -3,6 +3,7 @@
 use super::gather::position;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
+use crate::ops::kit::indices::{dim, item, replaced};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
@@ -44,8 +45,9 @@ fn expanded(data: &Operand, added: i64, types: &[i64]) -> Result<usize, OpError>
 fn picked(data: &Operand, axis: i64, types: &[i64], new: i64) -> Result<usize, OpError> {
     let new = |i: usize| i < 63 && new >> i & 1 == 1;
     let hidden = hidden(types, data.rank() + (0..types.len()).filter(|&i| new(i)).count())?;
-    let before = if types.is_empty() { types } else { &types[..count(axis, "tuple_index_axis")?.min(types.len())] };
-    let skipped = (0..before.len()).filter(|&i| new(i)).count();
+    let place = if types.is_empty() { 0 } else { count(axis, "tuple_index_axis")?.min(types.len()) };
+    let (before, _) = types.split_at(place);
+    let skipped = (0..place).filter(|&i| new(i)).count();
     length(data, spelled(before, hidden).len().saturating_sub(skipped))
 }
 
@@ -60,8 +62,8 @@ fn vector(values: &[usize]) -> Tensor {
 
 /// `list` with `more` in front of place `at`, or at the end.
 fn with(list: &[usize], at: usize, more: &[usize]) -> Vec<usize> {
-    let at = at.min(list.len());
-    [&list[..at], more, &list[at..]].concat()
+    let (front, back) = list.split_at(at.min(list.len()));
+    [front, more, back].concat()
 }
 
 op! {
@@ -83,8 +85,10 @@ op! {
 impl Planned for SliceToIndices {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let size = picked(&self.data, self.tuple_index_axis, &self.tuple_index_types, self.expand_dims_mask)?;
-        ensure!(self.init_by_none.len() == 3, "init_by_none: expected 3 numbers, found {}", self.init_by_none.len());
-        let [no_start, no_stop, no_step] = [0, 1, 2].map(|i| self.init_by_none[i] == 1);
+        let wrong =
+            |_| OpError::Invalid(format!("init_by_none: expected 3 numbers, found {}", self.init_by_none.len()));
+        let none: [i64; 3] = self.init_by_none.as_slice().try_into().map_err(wrong)?;
+        let [no_start, no_stop, no_step] = none.map(|none| none == 1);
         let step = if no_step { 1 } else { self.step };
         ensure!(step != 0, "a slice with step 0");
         let size = size as i64;
@@ -98,8 +102,7 @@ impl Planned for SliceToIndices {
         let indices = Tensor::vector(&picks);
         let flat = self.tuple_index_types.is_empty();
         let indices = if flat { indices.reshape(&[picks.len(), 1])? } else { indices };
-        let mut shape = self.data.fact.shape.clone();
-        shape[0] = picks.len();
+        let shape = replaced(self.data.shape(), 0, picks.len());
         let [start, stop, step, empty] = [start, stop, step, i64::from(picks.is_empty())].map(Tensor::scalar);
         Ok(vec![indices, vector(&shape), start, stop, step, empty])
     }
@@ -268,9 +271,9 @@ impl GetTupleIndexInfo {
 
     /// Where the dimensions of tensors go: to the first of them if they stand together, else to the front.
     fn position(parts: &[i64]) -> usize {
-        let tensors: Vec<usize> = (0..parts.len()).filter(|&i| parts[i] == TENSOR).collect();
-        match (tensors.first(), tensors.last()) {
-            (Some(first), Some(last)) if last - first + 1 == tensors.len() => *first,
+        let is_tensor = |part: &i64| *part == TENSOR;
+        match (parts.iter().position(is_tensor), parts.iter().rposition(is_tensor)) {
+            (Some(first), Some(last)) if last - first + 1 == parts.iter().filter(|p| is_tensor(p)).count() => first,
             _ => 0,
         }
     }
@@ -292,7 +295,7 @@ impl Planned for GetTupleIndexInfo {
         };
         let (mut common, mut slices, mut empty) = (Vec::new(), Vec::new(), false);
         for (i, part) in parts.iter().enumerate() {
-            let shape = indices[order(i)].shape();
+            let shape = item(&indices, order(i))?.shape();
             if *part == TENSOR {
                 empty |= shape.first() == Some(&0);
                 let joined = broadcast(&common, shape);
@@ -308,29 +311,27 @@ impl Planned for GetTupleIndexInfo {
         }
         let given = matches!(kind, "setitem_by_tuple" | "setitem_by_tuple_with_tensor");
         let position = if given { count(self.fancy_position, "fancy_position")? } else { Self::position(&parts) };
-        let mut results = vec![Tensor::scalar(position as i64), vector(&common)];
         if kind == "pre_setitem_by_tuple" {
+            let mut results = vec![Tensor::scalar(position as i64), vector(&common)];
             results.resize(12, vector(&[]));
             return Ok(results);
         }
         let slices: Option<Vec<usize>> = slices.into_iter().collect();
         let slices = slices.ok_or_else(|| OpError::Invalid("a slice without positions".into()))?;
         let position = position.min(slices.len());
-        results[0] = Tensor::scalar(position as i64);
         let mut shape = with(&slices, position, &common);
         if empty || self.data.shape().iter().all(|&d| d == 0) {
             shape.extend(self.data.shape().iter().skip(parts.len()));
         }
-        results.push(vector(&with(&vec![1; slices.len()], position, &common)));
-        results.push(vector(&shape));
+        let ones = vec![1; slices.len()];
+        let spread = vector(&with(&ones, position, &common));
+        let mut results = vec![Tensor::scalar(position as i64), vector(&common), spread, vector(&shape)];
         let first = parts.iter().take(before).filter(|&&part| part != TENSOR).count();
-        let one = |i: usize| {
-            let mut own = vec![1; slices.len()];
-            own[i] = slices[i];
-            vector(&with(&own, position, &vec![1; common.len()]))
-        };
         let spelled_out = (0..first).chain(first + hidden..slices.len());
-        results.extend(spelled_out.chain(first..first + hidden).map(one));
+        for i in spelled_out.chain(first..first + hidden) {
+            let own = replaced(&ones, i, dim(&slices, i)?);
+            results.push(vector(&with(&own, position, &vec![1; common.len()])));
+        }
         results.resize(12, vector(&[1]));
         Ok(results)
     }
@@ -393,8 +394,8 @@ impl Planned for RemoveExpandedDims {
         let shape = self.value.shape();
         let skipped = kept.len().checked_sub(shape.len());
         let skipped = skipped.ok_or_else(|| OpError::Invalid(format!("cannot assign {} here", self.value.fact)))?;
-        let shape: Vec<usize> =
-            shape.iter().zip(&kept[skipped..]).filter(|(_, kept)| **kept).map(|(d, _)| *d).collect();
+        let own = shape.iter().zip(kept.iter().skip(skipped));
+        let shape: Vec<usize> = own.filter(|(_, kept)| **kept).map(|(d, _)| *d).collect();
         let found = if self.empty_indices_out { 1 } else { -1 };
         let position = position.saturating_sub(leading as i64).max(0);
         Ok(vec![Tensor::scalar(found as i64), vector(&shape), Tensor::scalar(position)])

@@ -112,17 +112,8 @@ pub(in crate::ops) fn evaluate<const N: usize>(
     evaluate_into([Scalar::Int(0); N], xs, out, |args| f(*args))
 }
 
-/// [`evaluate`] of any number of operands.
-pub(in crate::ops) fn evaluate_all(
-    xs: &[In],
-    out: DType,
-    f: impl Fn(&[Scalar]) -> Scalar,
-) -> Result<Vec<Tensor>, OpError> {
-    evaluate_into(vec![Scalar::Int(0); xs.len()], xs, out, |args| f(args))
-}
-
-/// [`evaluate`] with as many `args` as operands.
-fn evaluate_into<A: AsMut<[Scalar]>>(
+/// [`evaluate`] of any number of operands, which `args` is as long as.
+pub(in crate::ops) fn evaluate_into<A: AsMut<[Scalar]>>(
     mut args: A,
     xs: &[In],
     out: DType,
@@ -165,7 +156,8 @@ pub(in crate::ops) fn evaluate_all_f64(
     out: DType,
     f: impl Fn(&[f64]) -> f64,
 ) -> Result<Vec<Tensor>, OpError> {
-    evaluate_all(xs, out, |args| Scalar::Float(f(&args.iter().map(|a| a.as_f64()).collect::<Vec<_>>())))
+    let floats = |args: &Vec<Scalar>| args.iter().map(|a| a.as_f64()).collect::<Vec<_>>();
+    evaluate_into(vec![Scalar::Int(0); xs.len()], xs, out, |args| Scalar::Float(f(&floats(args))))
 }
 
 /// Lowering: the program that `f` writes, given the registers of the operands. Known single elements become constants of

@@ -1,6 +1,6 @@
 //! Operators with one result for every position that their operands broadcast to.
 
-use super::broadcasting::{In, emit, emit_all, evaluate, evaluate_all, fact, wide};
+use super::broadcasting::{In, emit, emit_all, evaluate, evaluate_into, fact, wide};
 use crate::op::{Lowers, Operand, Plan};
 use crate::task::{Binary, Lowering, Program, Reg, Scalar};
 use crate::{DType, Fact, OpError, Tensor};
@@ -14,11 +14,7 @@ pub(in crate::ops) struct Elementwise<'a, const N: usize, F, P> {
     widened: bool,
 }
 
-impl<'a, const N: usize, F, P> Elementwise<'a, N, F, P>
-where
-    F: Fn([Scalar; N]) -> Scalar,
-    P: Fn(&mut Program, [Reg; N]) -> Reg,
-{
+impl<'a, const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N]) -> Reg> Elementwise<'a, N, F, P> {
     /// `f` of operands that are read as the types beside them, as `out`; `program` computes it in these types.
     pub fn new(ins: [In<'a>; N], out: DType, f: F, program: P) -> Self {
         Elementwise { ins, out, f, program, widened: false }
@@ -30,10 +26,8 @@ where
     }
 }
 
-impl<const N: usize, F, P> Plan for Elementwise<'_, N, F, P>
-where
-    F: Fn([Scalar; N]) -> Scalar,
-    P: Fn(&mut Program, [Reg; N]) -> Reg,
+impl<const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N]) -> Reg> Plan
+    for Elementwise<'_, N, F, P>
 {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&self.ins.map(|x| x.0), self.out)
@@ -77,9 +71,9 @@ impl Plan for Chain<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let d = self.compute;
-        let join = |xs: &[Scalar]| self.join(xs, |f, y, x| f.eval(y, x, d)).unwrap_or(Scalar::Int(0));
-        evaluate_all(&self.ins(d), self.out, join)
+        let (d, args) = (self.compute, vec![Scalar::Int(0); self.links.len()]);
+        let join = |xs: &Vec<Scalar>| self.join(xs, |f, y, x| f.eval(y, x, d)).unwrap_or(Scalar::Int(0));
+        evaluate_into(args, &self.ins(d), self.out, join)
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {

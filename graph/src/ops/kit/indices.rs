@@ -37,14 +37,11 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
 
 /// Moves on to the next multi-index; whether there is one.
 pub(super) fn advance(index: &mut [usize], dims: &[usize]) -> bool {
-    for (i, &d) in index.iter_mut().zip(dims).rev() {
-        *i += 1;
-        if *i < d {
-            return true;
-        }
-        *i = 0;
-    }
-    false
+    // The last coordinate that is not at its end goes on, those behind it start again.
+    index.iter_mut().zip(dims).rev().any(|(i, d)| {
+        *i = (*i + 1) % d;
+        *i > 0
+    })
 }
 
 /// The length of dimension `axis`.
@@ -52,15 +49,39 @@ pub(in crate::ops) fn dim(dims: &[usize], axis: usize) -> Result<usize, OpError>
     dims.get(axis).copied().ok_or_else(|| OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}")))
 }
 
-/// How many elements lie before dimension `axis`, along it and behind it.
-pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
-    let behind = dims.get(axis + 1..).unwrap_or_default();
-    Ok([count(dims.get(..axis).unwrap_or_default()), dim(dims, axis)?, count(behind)])
+/// The dimensions before `axis`, its length, and the dimensions behind it.
+pub(in crate::ops) fn parted(dims: &[usize], axis: usize) -> Result<(&[usize], usize, &[usize]), OpError> {
+    match dims.split_at_checked(axis) {
+        Some((before, [len, behind @ ..])) => Ok((before, *len, behind)),
+        _ => Err(OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}"))),
+    }
 }
 
-/// The dimensions, but `len` elements along `axis`.
-pub(in crate::ops) fn with_dim(dims: &[usize], axis: usize, len: usize) -> Shape {
-    dims.iter().enumerate().map(|(d, &other)| if d == axis { len } else { other }).collect()
+/// As [`parted`], with the numbers of elements of both sides.
+pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
+    let (before, len, behind) = parted(dims, axis)?;
+    Ok([count(before), len, count(behind)])
+}
+
+/// The dimensions or coordinates, with `by` in the place of the one of `axis`.
+pub(in crate::ops) fn replaced(list: &[usize], axis: usize, by: usize) -> Shape {
+    list.iter().enumerate().map(|(d, &other)| if d == axis { by } else { other }).collect()
+}
+
+/// A dimension of `len` elements and `behind` of one.
+pub(in crate::ops) fn column(len: usize, behind: usize) -> Shape {
+    std::iter::once(len).chain(std::iter::repeat_n(1, behind)).collect()
+}
+
+/// The positions of the elements of slices `rows` along an axis, which has these numbers of elements [`around`] it.
+pub(in crate::ops) fn slices_at([outer, len, inner]: [usize; 3], rows: &[usize]) -> impl Iterator<Item = usize> {
+    let slice = move |at: usize| at * inner..(at + 1) * inner;
+    (0..outer).flat_map(move |o| rows.iter().flat_map(move |row| slice(o * len + row)))
+}
+
+/// The dimensions or coordinates in the order of `perm`.
+pub(in crate::ops) fn permuted(list: &[usize], perm: &[usize]) -> Shape {
+    perm.iter().filter_map(|&p| list.get(p).copied()).collect()
 }
 
 /// The permutation that takes back what `perm` does.
@@ -123,6 +144,15 @@ pub(in crate::ops) fn rearrange(
     mut source: impl FnMut(&[usize]) -> Option<usize>,
 ) -> Result<Tensor, OpError> {
     rearrange_many(&[x], dims, &vec![0; x.dtype().size()], |index| source(index).map(|at| (0, at)))
+}
+
+/// A tensor of `dims` whose elements are those of `x` at `places`, in order; an error if these are too few.
+pub(in crate::ops) fn taken(
+    x: &Tensor,
+    dims: &[usize],
+    mut places: impl Iterator<Item = usize>,
+) -> Result<Tensor, OpError> {
+    rearrange(x, dims, |_| Some(places.next().unwrap_or(x.count())))
 }
 
 /// A result of these dimensions, unless it is too large.

@@ -1,6 +1,6 @@
 //! Weighted sums of few elements along a dimension.
 
-use super::indices::{around, with_dim};
+use super::indices::{around, replaced};
 use crate::task::{Binary, Lowering, ReduceKind, V};
 use crate::{DType, OpError, Tensor};
 
@@ -32,5 +32,5 @@ pub(in crate::ops) fn weigh(b: &mut Lowering, x: V, axis: usize, taps: &[Vec<(us
     let y = b.binary(Binary::Mul, y, weights)?;
     let y = b.reduce(ReduceKind::Sum, y, &[2], false, wide)?;
     let y = b.cast(y, fact.dtype);
-    b.reshape(y, &with_dim(&fact.shape, axis, taps.len()))
+    b.reshape(y, &replaced(&fact.shape, axis, taps.len()))
 }

@@ -1,7 +1,7 @@
 use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use crate::onnx::{Emit, Forms, machine};
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::indices::dim;
+use crate::ops::kit::indices::{column, dim};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::Lowering;
@@ -23,8 +23,7 @@ impl BiasAdd {
         let channel = self.data_format.channel(x.rank());
         let c = dim(x.shape(), channel)?;
         ensure!(bias.count() == c, "expected a bias of {c} elements, found {}", bias.fact);
-        let behind = x.rank() - channel - 1;
-        Ok(std::iter::once(c).chain(std::iter::repeat_n(1, behind)).collect())
+        Ok(column(c, x.rank() - channel - 1))
     }
 }
 

@@ -24,16 +24,20 @@ struct Dims {
     batch: Shape,
 }
 
+/// Batch dimensions, rows and columns.
+fn ends(dims: &[usize], swapped: bool) -> Option<(&[usize], [usize; 2])> {
+    let (batch, &[r, c]) = dims.split_last_chunk()?;
+    Some((batch, if swapped { [c, r] } else { [r, c] }))
+}
+
 impl Product<'_> {
     fn dims(&self) -> Result<Dims, OpError> {
         let (fa, fb) = (&self.a.fact, &self.b.fact);
-        let (Some((outer_a, [ra, ca])), Some((outer_b, [rb, cb]))) =
-            (fa.shape.split_last_chunk(), fb.shape.split_last_chunk())
+        let (Some((outer_a, [m, k])), Some((outer_b, [kb, n]))) =
+            (ends(&fa.shape, self.trans_a), ends(&fb.shape, self.trans_b))
         else {
             return Err(OpError::Invalid(format!("expected matrices, found {fa} and {fb}")));
         };
-        let (m, k) = if self.trans_a { (*ca, *ra) } else { (*ra, *ca) };
-        let (kb, n) = if self.trans_b { (*cb, *rb) } else { (*rb, *cb) };
         ensure!(k == kb, "inner dimensions of {fa} and {fb} differ: {k} and {kb}");
         let batch = broadcast(outer_a, outer_b)
             .ok_or_else(|| OpError::Invalid(format!("batch dimensions of {fa} and {fb} do not broadcast")))?;
@@ -54,18 +58,12 @@ impl Product<'_> {
         with_number!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the strides are those of the operands, whose sides `dims` has compared"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "strides and sides are those of the operands")]
     fn sums<N: Number>(&self) -> Result<Vec<N>, OpError> {
         let d = self.dims()?;
         let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
-        let first = |x: &[usize]| broadcast_strides(x.split_last_chunk::<2>()?.0, &d.batch);
-        let strides = |x: &Operand| {
-            first(x.shape()).ok_or_else(|| OpError::Invalid(format!("expected matrices, found {}", x.fact)))
-        };
-        let (sa, sb) = (strides(self.a)?, strides(self.b)?);
+        let batch = |x: &Operand| broadcast_strides(ends(x.shape(), false)?.0, &d.batch);
+        let (sa, sb) = (batch(self.a).unwrap_or_default(), batch(self.b).unwrap_or_default());
         let mut out = Vec::new();
         each_index(&d.batch, |index| {
             let base = |s: &[isize]| index.iter().zip(s).map(|(&i, &s)| i * s as usize).sum::<usize>();

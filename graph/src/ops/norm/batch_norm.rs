@@ -1,7 +1,7 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Effect, Lowers, Operand, Rule, Writes};
 use crate::ops::kit::broadcasting::{Groups, spread};
-use crate::ops::kit::indices::{around, dim};
+use crate::ops::kit::indices::{around, column, dim};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Unary, V};
@@ -108,8 +108,7 @@ impl Channels<'_> {
 
     /// Dimensions with which a vector of channels broadcasts to `x`.
     fn on_channel(&self) -> Result<Shape, OpError> {
-        let ones = std::iter::repeat_n(1, self.x.rank() - self.channel - 1);
-        Ok(std::iter::once(self.c()?).chain(ones).collect())
+        Ok(column(self.c()?, self.x.rank() - self.channel - 1))
     }
 
     /// `x · scale + shift`.

@@ -3,7 +3,7 @@ use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
 use crate::ops::conv::grouped::check_groups;
 use crate::ops::kit::broadcasting::spread;
-use crate::ops::kit::indices::{only, size, sizes};
+use crate::ops::kit::indices::{column, only, size, sizes};
 use crate::ops::kit::sample::{Sample, sample};
 use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Lowering, NormKind, Program, Unary, V};
@@ -380,9 +380,9 @@ impl ChannelGroups<'_> {
         Ok(if self.flat { Shape::from_slice(&[n * groups]) } else { Shape::from_slice(&[n, groups]) })
     }
 
-    /// Dimensions that put a parameter on the channels.
-    fn channel(&self) -> Shape {
-        self.x.shape().iter().enumerate().skip(1).map(|(d, &len)| if d == 1 { len } else { 1 }).collect()
+    /// Dimensions that put parameter `p` on the channels.
+    fn channel(&self, p: &Operand) -> Shape {
+        column(p.count(), self.x.rank() - 2)
     }
 }
 
@@ -395,7 +395,7 @@ impl Plan for ChannelGroups<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (rows, dims) = (self.rows()?, self.stat_dims()?);
         let [normal, means, spreads] = self.plain(&rows).normalised()?;
-        let on_channels = |p: Option<&Operand>| p.map(|p| reshaped(p, p.v, &self.channel())).transpose();
+        let on_channels = |p: Option<&Operand>| p.map(|p| reshaped(p, p.v, &self.channel(p))).transpose();
         let (gamma, beta) = (on_channels(self.weight)?, on_channels(self.bias)?);
         let y = Rows { gamma: gamma.as_ref(), beta: beta.as_ref(), ..self.plain(self.x) }.scaled(&normal)?;
         let stat = |v: &[f64]| Ok::<_, OpError>(Tensor::from_f64s(DType::F32, &dims, v)?.cast(self.stats)?);
@@ -419,7 +419,7 @@ impl Plan for ChannelGroups<'_> {
             let value = p.input(ins.len(), q.dtype());
             let value = p.cast(value, self.x.dtype());
             r = p.binary(f, r, value);
-            ins.push(b.reshape(q.v, &self.channel())?);
+            ins.push(b.reshape(q.v, &self.channel(q))?);
         }
         let y = if ins.len() > 1 { b.map(p, &ins, self.x.shape()) } else { y };
         let stat = |v: V| {

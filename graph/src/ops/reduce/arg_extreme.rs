@@ -1,25 +1,32 @@
 //! Positions of the largest and smallest elements.
 
-use super::reduction::{axes_of, position, reduced};
+use super::reduction::{axes_of, first_extreme, reduced};
 use crate::onnx::{Edge, Emit, Forms, NoForm, reduce};
 use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
+use crate::ops::kit::indices::only;
 use crate::ops::kit::sample::{sample, wave};
-use crate::task::{Lowering, ReduceKind};
+use crate::task::{Lowering, ReduceKind, Scalar};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The position and the element.
 type Found<T> = [T; 2];
 
-/// Which extreme, along which axis, the type of its position, and which of both are results: the position (0) and the
-/// element (1).
+/// What is asked of an extreme.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Position,
+    Element,
+}
+
+/// Which extreme, along which axis, the type of its position, and which parts are results.
 struct Extreme<'a> {
     x: &'a Operand,
     axis: i64,
     keep: bool,
     smallest: bool,
     index: DType,
-    results: &'static [usize],
+    results: &'static [Part],
 }
 
 impl Extreme<'_> {
@@ -30,13 +37,14 @@ impl Extreme<'_> {
     /// The axis, along which there must be an element.
     fn axes(&self) -> Result<Vec<usize>, OpError> {
         let (x, axes) = (self.x, axes_of(self.x, self.axis)?);
-        let some = axes.iter().all(|&d| x.dims()[d] != Some(0));
+        let some = axes.iter().all(|&d| x.dims().get(d) != Some(&Some(0)));
         ensure!(some, "expected at least one element along axis {}, found {}", self.axis, x.fact);
         Ok(axes)
     }
 
-    fn results<T: Clone>(&self, found: &Found<T>) -> Vec<T> {
-        self.results.iter().map(|&i| found[i].clone()).collect()
+    fn results<T: Clone>(&self, [position, element]: &Found<T>) -> Vec<T> {
+        let part = |part: &Part| if *part == Part::Position { position } else { element };
+        self.results.iter().map(part).cloned().collect()
     }
 
     /// The form for `x`, of which only the element type counts.
@@ -63,8 +71,8 @@ impl Plan for Extreme<'_> {
         let shape = reduced(self.x.shape(), &axes, self.keep);
         let data = scalars(self.x.tensor()?, d)?;
         let groups = Groups::new(self.x.shape(), &axes);
-        let index = groups.map(&data, |g| position(g, self.smallest) as i64)?;
-        let value = groups.map(&data, |g| g[position(g, self.smallest)])?;
+        let found = groups.map(&data, |g| first_extreme(g, self.smallest))?.into_iter().flatten();
+        let (index, value): (Vec<i64>, Vec<Scalar>) = found.map(|(i, x)| (i as i64, x)).unzip();
         Ok(self.results(&[Tensor::from_i64s(self.index, &shape, &index)?, tensor_of(d, &shape, &value)?]))
     }
 
@@ -72,7 +80,7 @@ impl Plan for Extreme<'_> {
         let (axes, [at, of]) = (self.axes()?, self.kinds());
         let x = b.cast(self.x.v, number_of(self.x.dtype()));
         let index = b.reduce(at, x, &axes, self.keep, self.index)?;
-        if !self.results.contains(&1) {
+        if !self.results.contains(&Part::Element) {
             return Ok(Some(vec![index]));
         }
         let value = b.reduce(of, x, &axes, self.keep, self.index)?;
@@ -95,7 +103,7 @@ macro_rules! position {
         impl Planned for $name {
             fn plan(&self) -> Result<impl Plan, OpError> {
                 let (x, axis, index) = (&self.$x, self.axis, self.output_type);
-                Ok(Extreme { x, axis, keep: false, smallest: $smallest, index, results: &[0] })
+                Ok(Extreme { x, axis, keep: false, smallest: $smallest, index, results: &[Part::Position] })
             }
 
             fn cases() -> Vec<Case> {
@@ -143,27 +151,28 @@ impl Position<'_> {
 
     fn extreme<'a>(&self, x: &'a Operand) -> Extreme<'a> {
         let (axis, keep) = (self.dim.unwrap_or(0), self.keep && self.dim.is_some());
-        Extreme { x, axis, keep, smallest: self.smallest, index: DType::I64, results: &[0] }
+        Extreme { x, axis, keep, smallest: self.smallest, index: DType::I64, results: &[Part::Position] }
     }
 }
 
 impl Plan for Position<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let found = self.extreme(&self.flat()?).infer()?;
-        Ok(vec![Fact::new(DType::I64, &self.shape(&found[0]))])
+        let found = only(self.extreme(&self.flat()?).infer()?)?;
+        Ok(vec![Fact::new(DType::I64, &self.shape(&found))])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let found = self.extreme(&self.flat()?).reference()?;
-        Ok(vec![found[0].reshape(&self.shape(&found[0].fact()))?])
+        let found = only(self.extreme(&self.flat()?).reference()?)?;
+        Ok(vec![found.reshape(&self.shape(&found.fact()))?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let mut x = self.flat()?;
         x.v = b.reshape(x.v, &x.fact.shape)?;
         let Some(found) = self.extreme(&x).lower(b)? else { return Ok(None) };
-        let dims = self.shape(&b.fact(found[0]).clone());
-        Ok(Some(vec![b.reshape(found[0], &dims)?]))
+        let found = only(found)?;
+        let dims = self.shape(&b.fact(found).clone());
+        Ok(Some(vec![b.reshape(found, &dims)?]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -236,11 +245,11 @@ macro_rules! extreme {
 
 extreme! {
     /// Position (`i64`) and value of the first largest element along `axis`.
-    ArgMaxWithValue(axis = 0, keep_dims) = false, [0, 1];
+    ArgMaxWithValue(axis = 0, keep_dims) = false, [Part::Position, Part::Element];
     /// Position (`i64`) and value of the first smallest element along `axis`.
-    ArgMinWithValue(axis = 0, keep_dims) = true, [0, 1];
+    ArgMinWithValue(axis = 0, keep_dims) = true, [Part::Position, Part::Element];
     /// Value and position (`i64`) of the first largest element along `dim`.
-    MaxDim(dim = 0, keepdim) = false, [1, 0];
+    MaxDim(dim = 0, keepdim) = false, [Part::Element, Part::Position];
     /// Value and position (`i64`) of the first smallest element along `dim`.
-    MinDim(dim = 0, keepdim) = true, [1, 0];
+    MinDim(dim = 0, keepdim) = true, [Part::Element, Part::Position];
 }

@@ -8,6 +8,16 @@ use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::{Binary, Lowering, Scalar, ScanKind};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
+/// `f` of every element, called in their order or in the reverse.
+fn walked<T: Copy>(row: &[T], reverse: bool, f: impl FnMut(T) -> T) -> Vec<T> {
+    if !reverse {
+        return row.iter().copied().map(f).collect();
+    }
+    let mut out: Vec<T> = row.iter().rev().copied().map(f).collect();
+    out.reverse();
+    out
+}
+
 /// A running sum or product.
 struct Running<'a> {
     x: &'a Operand,
@@ -25,14 +35,11 @@ impl Running<'_> {
             ScanKind::Prod => (Binary::Mul, 1.0),
         };
         let mut sum = if d.is_float() { Scalar::Float(first) } else { Scalar::Int(first as i64) };
-        let mut out = vec![sum; row.len()];
-        for i in 0..row.len() {
-            let i = if self.reverse { row.len() - 1 - i } else { i };
-            let next = f.eval(sum, row[i], d);
-            out[i] = if self.exclusive { sum } else { next };
-            sum = next;
-        }
-        out
+        walked(row, self.reverse, |x| {
+            let next = f.eval(sum, x, d);
+            let before = std::mem::replace(&mut sum, next);
+            if self.exclusive { before } else { next }
+        })
     }
 }
 
@@ -163,19 +170,15 @@ impl Rule for CumulativeLogsumexp {
             _ => f64::MIN,
         };
         let row = |row: &[f64]| {
-            let mut out = vec![lowest; row.len()];
             let (mut max, mut sum) = (f64::NEG_INFINITY, 0.0);
-            for i in 0..row.len() {
-                let i = if self.reverse { row.len() - 1 - i } else { i };
+            walked(row, self.reverse, |x| {
                 let before = if sum == 0.0 { lowest } else { max + f64::ln(sum) };
-                let x = row[i];
                 let next = f64::max(max, x);
                 let kept = if max == next { sum } else { sum * (max - next).exp() };
                 sum = kept + if x == next { 1.0 } else { (x - next).exp() };
                 max = next;
-                out[i] = if self.exclusive { before } else { max + sum.ln() };
-            }
-            out
+                if self.exclusive { before } else { max + sum.ln() }
+            })
         };
         let y = Groups::new(dims, &axes).replace(&self.x.f64s()?, 0.0, row)?;
         Ok(vec![Tensor::from_f64s(d, dims, &y)?])

@@ -7,6 +7,7 @@ use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
+use crate::ops::kit::indices::{dim, item_mut, replaced};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
@@ -34,19 +35,25 @@ enum Ties {
     Selected,
 }
 
-/// Positions of a row's first `k` elements in order.
-fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Result<Vec<usize>, Exceeded> {
-    let order = |i: usize, j: usize| {
-        let order = compare(row[i], row[j], dtype);
+/// A row's first `k` elements in order, with their positions.
+fn sorted(
+    row: &[Scalar],
+    k: usize,
+    descending: bool,
+    ties: Ties,
+    dtype: DType,
+) -> Result<Vec<(usize, Scalar)>, Exceeded> {
+    let order = |a: (usize, Scalar), b: (usize, Scalar)| {
+        let order = compare(a.1, b.1, dtype);
         if descending { order.reverse() } else { order }
     };
-    let mut at: Vec<usize> = (0..row.len()).collect();
+    let mut at: Vec<_> = row.iter().copied().enumerate().collect();
     if ties == Ties::Selected && k <= row.len() / 2 {
         select(&mut at, k, order);
     } else if k < at.len() {
-        at.select_nth_unstable_by(k, |&i, &j| order(i, j).then(i.cmp(&j)));
+        at.select_nth_unstable_by(k, |&a, &b| order(a, b).then(a.0.cmp(&b.0)));
         at.truncate(k);
-        at.sort_unstable();
+        at.sort_unstable_by_key(|a| a.0);
     }
     at.truncate(k);
     sort(&mut at, order)?;
@@ -54,7 +61,7 @@ fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) 
 }
 
 /// Sorts `at`; equal elements keep their order. Pieces are sorted and then joined in pairs, so that it can stop between them.
-pub(in crate::ops) fn sort(at: &mut [usize], order: impl Fn(usize, usize) -> Ordering) -> Result<(), Exceeded> {
+pub(in crate::ops) fn sort<T: Copy>(at: &mut [T], order: impl Fn(T, T) -> Ordering) -> Result<(), Exceeded> {
     let mut piece = 1 << 15;
     loop {
         for piece in at.chunks_mut(piece) {
@@ -88,14 +95,11 @@ impl<'a> Sorting<'a> {
     }
 
     fn shape(&self) -> Result<Shape, OpError> {
-        let mut shape: Shape = self.x.fact.shape.clone();
-        let axis = dimension(self.x, self.axis)?;
-        let len = axis.map_or(1, |a| shape[a]);
-        if let Some(k) = self.k {
-            ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
-            axis.into_iter().for_each(|a| shape[a] = k as usize);
-        }
-        Ok(shape)
+        let (x, axis) = (self.x.shape(), dimension(self.x, self.axis)?);
+        let Some(k) = self.k else { return Ok(Shape::from_slice(x)) };
+        let len = axis.map_or(Ok(1), |axis| dim(x, axis))?;
+        ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
+        Ok(axis.map_or_else(Shape::new, |axis| replaced(x, axis, k as usize)))
     }
 
     fn results<T>(&self, value: T, index: T) -> Vec<T> {
@@ -115,17 +119,15 @@ impl Plan for Sorting<'_> {
         let (shape, d) = (self.shape()?, self.x.dtype());
         let axes = axes_of(self.x, self.axis)?;
         let data = scalars(self.x.tensor()?, d)?;
-        let rows = Groups::new(self.x.shape(), &axes).map(&data, |row| {
-            let at = sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d)?;
-            Ok::<_, OpError>(at.into_iter().map(|i| (row[i], i as i64)).collect::<Vec<_>>())
-        })?;
+        let rows = Groups::new(self.x.shape(), &axes)
+            .map(&data, |row| sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d))?;
         let mut value = vec![Scalar::Int(0); crate::count(&shape)];
         let mut index = vec![0; value.len()];
         let out = Groups::new(&shape, &axes);
         for (start, row) in out.starts.iter().zip(rows) {
-            for (step, (x, i)) in out.steps.iter().zip(row?) {
-                value[start + step] = x;
-                index[start + step] = i;
+            for (step, (i, x)) in out.steps.iter().zip(row?) {
+                *item_mut(&mut value, start + step)? = x;
+                *item_mut(&mut index, start + step)? = i as i64;
             }
         }
         Ok(self.results(tensor_of(d, &shape, &value)?, Tensor::from_i64s(self.index, &shape, &index)?))
@@ -148,7 +150,7 @@ impl Plan for Sorting<'_> {
         let largest = i64::from(self.descending);
         let attrs = vec![("axis", (axis.unwrap_or(0) as i64).into()), ("largest", largest.into())];
         let found = e.op_n("TopK", &[Some(x), Some(k)], attrs, 2);
-        let [mut value, mut index] = [found[0], found[1]];
+        let [mut value, mut index] = found[..] else { return no_form("expected elements and positions") };
         if axis.is_none() {
             (value, index) = (e.squeeze(value, &[0]), e.squeeze(index, &[0]));
         }
@@ -276,8 +278,8 @@ impl Rule for SearchSorted {
         fact(&[s], s.dtype())?;
         fact(&[v], v.dtype())?;
         ensure!(s.rank() > 0, "expected a sequence, found {}", s.fact);
-        let rows = |x: &Operand| Shape::from_slice(&x.shape()[..x.rank().saturating_sub(1)]);
-        let fits = s.rank() == 1 || (v.rank() == s.rank() && rows(s) == rows(v));
+        let rows = |x: &Operand| x.shape().split_last().map(|(_, rows)| Shape::from_slice(rows));
+        let fits = s.rank() == 1 || rows(s) == rows(v);
         ensure!(fits, "expected values with the rows of {}, found {}", s.fact, v.fact);
         let sorter = self.sorter.as_ref().is_none_or(|o| o.shape() == s.shape());
         ensure!(sorter, "expected a sorter of shape {:?}", s.shape());
@@ -290,19 +292,21 @@ impl Rule for SearchSorted {
         let (s, v) = (&self.sorted_sequence, &self.values);
         let d = DType::promote(s.dtype(), v.dtype());
         let (sequence, values) = (scalars(s.tensor()?, d)?, scalars(v.tensor()?, d)?);
-        let len = s.shape()[s.rank() - 1];
-        let per_row = if s.rank() == 1 { v.count() } else { v.shape()[v.rank() - 1] };
+        let len = dim(s.shape(), s.rank() - 1)?;
+        let per_row = if s.rank() == 1 { v.count() } else { dim(v.shape(), v.rank() - 1)? };
         let order = self.sorter.as_ref().map(Operand::i64s).transpose()?;
         let mut out = Vec::with_capacity(values.len());
         for (i, &x) in values.iter().enumerate() {
             bounds::check()?;
-            let row = i / per_row.max(1) * len;
+            // A sequence without elements has no rows.
+            let at = i / per_row.max(1);
+            let row = sequence.chunks(len.max(1)).nth(at).unwrap_or_default();
+            let order = order.as_ref().and_then(|order| order.chunks(len.max(1)).nth(at));
             let mut place = 0;
-            for k in 0..len {
-                let at = order.as_ref().map_or(k as i64, |o| o[row + k]);
-                let at = usize::try_from(at).ok().filter(|a| *a < len);
-                let at = at.ok_or_else(|| OpError::Invalid("the sorter names an element out of range".into()))?;
-                let order = compare(sequence[row + at], x, d);
+            for (k, &next) in row.iter().enumerate() {
+                let named = order.map_or(Some(next), |order| row.get(usize::try_from(*order.get(k)?).ok()?).copied());
+                let named = named.ok_or_else(|| OpError::Invalid("the sorter names an element out of range".into()))?;
+                let order = compare(named, x, d);
                 if order == Ordering::Less || (self.right && order == Ordering::Equal) {
                     place = k as i64 + 1;
                 }
@@ -336,7 +340,7 @@ mod tests {
 
     fn top(row: &[i64], k: usize, ties: Ties) -> Vec<usize> {
         let row: Vec<Scalar> = row.iter().map(|x| Scalar::Int(*x)).collect();
-        sorted(&row, k, true, ties, DType::I64).unwrap()
+        sorted(&row, k, true, ties, DType::I64).unwrap().into_iter().map(|(i, _)| i).collect()
     }
 
     #[test]

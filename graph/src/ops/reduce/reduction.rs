@@ -47,7 +47,8 @@ pub(super) fn axes_of(x: &Operand, axis: i64) -> Result<Vec<usize>, OpError> {
 
 /// The shape of `dims` after a reduction along `axes`.
 pub(in crate::ops) fn reduced(dims: &[usize], axes: &[usize], keep: bool) -> Shape {
-    (0..dims.len()).filter_map(|d| if axes.contains(&d) { keep.then_some(1) } else { Some(dims[d]) }).collect()
+    let kept = |(d, &len): (usize, &usize)| if axes.contains(&d) { keep.then_some(1) } else { Some(len) };
+    dims.iter().enumerate().filter_map(kept).collect()
 }
 
 /// A reduction of one tensor.
@@ -100,7 +101,7 @@ impl Folded<'_> {
     fn of_nothing(&self) -> Result<Option<Tensor>, OpError> {
         let Folded { of, kind, .. } = self;
         let extreme = matches!(kind, ReduceKind::Max | ReduceKind::Min);
-        let nothing = of.axes.iter().any(|&a| of.x.shape()[a] == 0);
+        let nothing = of.axes.iter().any(|&a| of.x.shape().get(a) == Some(&0));
         if !(extreme && nothing && size(&of.shape())? > 0) {
             return Ok(None);
         }
@@ -158,7 +159,7 @@ impl Plan for Folded<'_> {
         if x.is_open() {
             return no_form("the mean of integers, and a dimension is open");
         }
-        let count: usize = axes.iter().map(|&a| x.shape()[a]).product();
+        let count: usize = axes.iter().filter_map(|&a| x.shape().get(a)).product();
         let wide = machine(*compute);
         let y = e.cast(y, *compute, wide);
         let sum = e.reduce("ReduceSum", y, axes, *keep);
@@ -196,12 +197,14 @@ fn fold(kind: ReduceKind, xs: &[Scalar], dtype: DType) -> Scalar {
         ReduceKind::Min => extreme(Binary::Min),
         ReduceKind::All => Scalar::Int(i64::from(xs.iter().all(|x| x.truth()))),
         ReduceKind::Any => Scalar::Int(i64::from(xs.iter().any(|x| x.truth()))),
-        ReduceKind::ArgMax | ReduceKind::ArgMin => Scalar::Int(position(xs, kind == ReduceKind::ArgMin) as i64),
+        ReduceKind::ArgMax | ReduceKind::ArgMin => {
+            Scalar::Int(first_extreme(xs, kind == ReduceKind::ArgMin).map_or(0, |(i, _)| i as i64))
+        }
     }
 }
 
 /// Position of the first largest or smallest number; the first NaN if there is one.
-pub(in crate::ops) fn position(xs: &[Scalar], smallest: bool) -> usize {
+pub(in crate::ops) fn first_extreme(xs: &[Scalar], smallest: bool) -> Option<(usize, Scalar)> {
     let better = |a: Scalar, b: Scalar| match (a, b) {
         (Scalar::Int(a), Scalar::Int(b)) => {
             if smallest {
@@ -215,7 +218,7 @@ pub(in crate::ops) fn position(xs: &[Scalar], smallest: bool) -> usize {
             !b.is_nan() && (a.is_nan() || if smallest { a < b } else { a > b })
         }
     };
-    (1..xs.len()).fold(0, |best, i| if better(xs[i], xs[best]) { i } else { best })
+    xs.iter().copied().enumerate().reduce(|best, next| if better(next.1, best.1) { next } else { best })
 }
 
 /// Which types a reduction takes and gives.
@@ -418,11 +421,11 @@ impl Rule for LogSumExp {
         let r = self.reduction()?;
         let x = b.cast(self.input.v, r.out);
         let max = b.reduce(ReduceKind::Max, x, &r.axes, true, r.out)?;
-        let infinite = b.unary(Unary::IsFinite, max);
-        let (max, infinite) = (operand(b, max), operand(b, infinite));
-        let shift = emit(b, &[(&max, r.out), (&infinite, DType::Bool)], r.out, |p, m| {
+        let finite = b.unary(Unary::IsFinite, max);
+        let (max, finite) = (operand(b, max), operand(b, finite));
+        let shift = emit(b, &[(&max, r.out), (&finite, DType::Bool)], r.out, |p, [max, finite]| {
             let zero = p.constant(0.0, r.out);
-            p.select(m[1], m[0], zero)
+            p.select(finite, max, zero)
         })?;
         let d = b.binary(Binary::Sub, x, shift)?;
         let e = b.unary(Unary::Exp, d);

@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 
 /// Exchanges `items` until place `nth` holds what it would hold if they were sorted, with nothing later in front of it.
+#[expect(clippy::indexing_slicing, reason = "the first place is never behind the last, nor the last behind the end")]
 pub(in crate::ops) fn select<T: Copy>(items: &mut [T], nth: usize, order: impl Fn(T, T) -> Ordering) {
     let (mut first, mut last) = (0, items.len());
     if nth >= last {
@@ -27,6 +28,7 @@ pub(in crate::ops) fn select<T: Copy>(items: &mut [T], nth: usize, order: impl F
 }
 
 /// Divides four items or more by the median of three of them; returns where the second half starts, which is not 0.
+#[expect(clippy::indexing_slicing, reason = "both places are compared with the ends before an item is read")]
 fn partition<T: Copy>(items: &mut [T], order: &impl Fn(T, T) -> Ordering) -> usize {
     let before = |a: T, b: T| order(a, b) == Ordering::Less;
     let (a, b, c) = (1, items.len() / 2, items.len() - 1);

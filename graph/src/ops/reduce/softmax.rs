@@ -1,8 +1,9 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::broadcasting::Groups;
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
-use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// `Softmax` or `LogSoftmax` along `axis` of `x` as `dtype`.
 pub(in crate::ops) fn normalised(
@@ -26,38 +27,40 @@ op! {
     Softmax { input: Operand, axis: Ints = ints(&[-1]) }
 }
 
+impl Softmax {
+    fn axis(&self) -> Result<usize, OpError> {
+        let [axis] = self.axis[..] else {
+            return Err(OpError::Invalid(format!("expected one axis, found {:?}", self.axis)));
+        };
+        self.input.axis(axis)
+    }
+}
+
 impl Rule for Softmax {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.input.dtype().is_float(), "expected a float type, found {}", self.input.dtype());
-        ensure!(self.axis.len() == 1, "expected one axis, found {:?}", self.axis);
-        self.input.axis(self.axis[0])?;
+        self.axis()?;
         Ok(vec![self.input.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let axis = self.input.axis(self.axis[0])?;
         let dims = self.input.shape();
-        let (len, inner) = (dims[axis], count(&dims[axis + 1..]));
-        let mut y = self.input.f64s()?;
-        for outer in 0..count(&dims[..axis]) {
-            for i in 0..inner {
-                let at = |k: usize| (outer * len + k) * inner + i;
-                let max = (0..len).map(|k| y[at(k)]).fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = (0..len).map(|k| (y[at(k)] - max).exp()).sum();
-                (0..len).for_each(|k| y[at(k)] = (y[at(k)] - max).exp() / sum);
-            }
-        }
+        let y = Groups::new(dims, &[self.axis()?]).replace(&self.input.f64s()?, 0.0, |g| {
+            let max = g.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = g.iter().map(|x| (x - max).exp()).sum();
+            g.iter().map(|x| (x - max).exp() / sum).collect()
+        })?;
         Ok(vec![Tensor::from_f64s(self.input.dtype(), dims, &y)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let axis = self.input.axis(self.axis[0])?;
+        let axis = self.axis()?;
         Ok(Some(vec![b.softmax(self.input.v, axis, false)]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let dtype = self.input.dtype();
-        Ok(Some(vec![normalised(e, "Softmax", &self.input, self.input.axis(self.axis[0])?, dtype)?]))
+        Ok(Some(vec![normalised(e, "Softmax", &self.input, self.axis()?, dtype)?]))
     }
 
     fn cases() -> Vec<Case> {

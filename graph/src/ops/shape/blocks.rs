@@ -1,6 +1,6 @@
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::border::{Border, Padded};
-use crate::ops::kit::indices::{flat, rearrange, size, sizes};
+use crate::ops::kit::indices::{dim, flat, inverse, permuted, rearrange, replaced, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::Lowering;
@@ -31,11 +31,9 @@ impl Plan for Shuffled<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let moved: Shape = self.perm.iter().map(|&p| self.split[p]).collect();
-        let mut from = self.split.clone();
-        let y = rearrange(self.x.tensor()?, &moved, |index| {
-            self.perm.iter().zip(index).for_each(|(&p, &i)| from[p] = i);
-            Some(flat(&self.split, &from))
+        let back = inverse(&self.perm);
+        let y = rearrange(self.x.tensor()?, &permuted(&self.split, &self.perm), |index| {
+            Some(flat(&self.split, &permuted(index, &back)))
         })?;
         Ok(vec![y.reshape(&self.dims)?])
     }
@@ -91,35 +89,53 @@ impl Planned for SpaceToDepth {
     }
 }
 
-/// Blocks of the dimensions after batch and channels, and borders around them.
+/// A dimension after batch and channels: its length, that of its blocks, and the borders around it.
+struct Side {
+    len: usize,
+    block: usize,
+    border: [usize; 2],
+}
+
+/// A tensor's batches and channels, and its other dimensions.
 struct Batches {
-    blocks: Vec<usize>,
-    borders: Vec<[usize; 2]>,
+    n: usize,
+    c: usize,
+    sides: Vec<Side>,
 }
 
 impl Batches {
     fn new(x: &Operand, blocks: &[i64], borders: &[i64]) -> Result<Batches, OpError> {
-        let blocks = sizes(blocks, "block_shape")?;
-        let borders = sizes(borders, "borders")?;
-        let fits = !blocks.is_empty() && x.rank() == blocks.len() + 2 && borders.len() == 2 * blocks.len();
-        ensure!(fits, "{} with {} blocks and {} borders", x.fact, blocks.len(), borders.len());
+        let (blocks, borders) = (sizes(blocks, "block_shape")?, sizes(borders, "borders")?);
+        let wrong =
+            || OpError::Invalid(format!("{} with {} blocks and {} borders", x.fact, blocks.len(), borders.len()));
+        let ([n, c, space @ ..], (pairs, [])) = (x.shape(), borders.as_chunks()) else { return Err(wrong()) };
+        if space.is_empty() || space.len() != blocks.len() || pairs.len() != blocks.len() {
+            return Err(wrong());
+        }
         ensure!(blocks.iter().all(|&b| (1..1 << 16).contains(&b)), "expected positive blocks, found {blocks:?}");
-        Ok(Batches { blocks, borders: borders.chunks(2).map(|p| [p[0], p[1]]).collect() })
+        let sides = space.iter().zip(&blocks).zip(pairs);
+        let sides = sides.map(|((&len, &block), &border)| Side { len, block, border }).collect();
+        Ok(Batches { n: *n, c: *c, sides })
+    }
+
+    fn blocks(&self) -> Vec<usize> {
+        self.sides.iter().map(|side| side.block).collect()
     }
 
     fn total(&self) -> Result<usize, OpError> {
-        checked_count(&self.blocks).ok_or_else(|| OpError::Invalid(format!("blocks {:?} are too large", self.blocks)))
+        let blocks = self.blocks();
+        checked_count(&blocks).ok_or_else(|| OpError::Invalid(format!("blocks {blocks:?} are too large")))
     }
 
     /// The coordinate within the block that a batch of the blocked tensor holds, and the batch of the other.
-    fn place(&self, batch: usize, batches: usize) -> (Vec<usize>, usize) {
-        let mut rest = batch / batches.max(1);
-        let mut place = vec![0; self.blocks.len()];
-        for (p, &b) in place.iter_mut().zip(&self.blocks).rev() {
-            *p = rest % b;
-            rest /= b;
+    fn place(&self, batch: usize) -> (Vec<usize>, usize) {
+        let mut rest = batch / self.n.max(1);
+        let mut place = vec![0; self.sides.len()];
+        for (p, side) in place.iter_mut().zip(&self.sides).rev() {
+            *p = rest % side.block;
+            rest /= side.block;
         }
-        (place, batch % batches.max(1))
+        (place, batch % self.n.max(1))
     }
 }
 
@@ -131,10 +147,12 @@ op! {
 impl Planned for ChannelShuffle {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, g) = (&self.x, size(self.group, "group")?);
-        ensure!(x.rank() >= 3, "expected [n, c, …], found {}", x.fact);
-        let (n, c) = (x.shape()[0], x.shape()[1]);
+        let [n, c, rest @ ..] = x.shape() else {
+            return Err(OpError::Invalid(format!("expected [n, c, …], found {}", x.fact)));
+        };
+        ensure!(!rest.is_empty(), "expected [n, c, …], found {}", x.fact);
         ensure!(g > 0 && c.is_multiple_of(g), "{c} channels do not make {g} groups");
-        let split = shape(&[n, g, c / g, count(&x.shape()[2..])]);
+        let split = shape(&[*n, g, c / g, count(rest)]);
         Ok(Shuffled { x, split, perm: vec![0, 2, 1, 3], dims: x.fact.shape.clone() })
     }
 
@@ -156,16 +174,16 @@ impl SpaceToBatchND {
     fn plan(&self) -> Result<(Batches, Shape), OpError> {
         let x = &self.input_x;
         let batches = Batches::new(x, &self.block_shape, &self.paddings)?;
-        let n = x.shape()[0].checked_mul(batches.total()?);
-        let mut dims = Shape::from_slice(&[n.unwrap_or(usize::MAX), x.shape()[1]]);
-        for (d, (&b, [before, after])) in batches.blocks.iter().zip(&batches.borders).enumerate() {
-            let padded = x.shape()[d + 2] + before + after;
+        let n = batches.n.checked_mul(batches.total()?);
+        let mut dims = Shape::from_slice(&[n.unwrap_or(usize::MAX), batches.c]);
+        for (d, &Side { len, block, border: [before, after] }) in batches.sides.iter().enumerate() {
+            let padded = len + before + after;
             ensure!(
-                padded.is_multiple_of(b),
-                "{padded} padded elements of dimension {} do not make blocks of {b}",
+                padded.is_multiple_of(block),
+                "{padded} padded elements of dimension {} do not make blocks of {block}",
                 d + 2
             );
-            dims.push(padded / b);
+            dims.push(padded / block);
         }
         ensure!(checked_count(&dims).is_some(), "the result {:?} is too large", dims.as_slice());
         Ok((batches, dims))
@@ -181,13 +199,14 @@ impl Rule for SpaceToBatchND {
         let (batches, dims) = self.plan()?;
         let x = self.input_x.shape();
         let y = rearrange(self.input_x.tensor()?, &dims, |i| {
-            let (place, batch) = batches.place(i[0], x[0]);
-            let at = |d: usize| {
-                let p = i[d + 2] * batches.blocks[d] + place[d];
-                p.checked_sub(batches.borders[d][0]).filter(|&p| p < x[d + 2])
+            let [batch, channel, rest @ ..] = i else { return None };
+            let (place, batch) = batches.place(*batch);
+            let at = |((i, place), side): ((&usize, usize), &Side)| {
+                let p = i * side.block + place;
+                p.checked_sub(side.border[0]).filter(|&p| p < side.len)
             };
-            let rest: Option<Vec<usize>> = (0..place.len()).map(at).collect();
-            Some(flat(x, &[&[batch, i[1]], rest?.as_slice()].concat()))
+            let rest: Option<Vec<usize>> = rest.iter().zip(place).zip(&batches.sides).map(at).collect();
+            Some(flat(x, &[&[batch, *channel], rest?.as_slice()].concat()))
         })?;
         Ok(vec![y])
     }
@@ -199,11 +218,11 @@ impl Rule for SpaceToBatchND {
         }
         let x = &self.input_x;
         let mut pads = vec![[0, 0]; 2];
-        pads.extend(batches.borders.iter().map(|p| [p[0] as i64, p[1] as i64]));
+        pads.extend(batches.sides.iter().map(|side| side.border.map(|p| p as i64)));
         let padded = Padded { x, border: Border::Constant, pads, fill: vec![0; x.dtype().size()] }.value(b)?;
-        let m = batches.blocks.len();
-        let mut split = vec![x.shape()[0], x.shape()[1]];
-        (0..m).for_each(|d| split.extend([dims[d + 2], batches.blocks[d]]));
+        let m = batches.sides.len();
+        let mut split = vec![batches.n, batches.c];
+        split.extend(dims.iter().skip(2).zip(batches.blocks()).flat_map(|(&len, block)| [len, block]));
         let y = b.reshape(padded, &split)?;
         let perm: Vec<usize> = (0..m).map(|d| 3 + 2 * d).chain([0, 1]).chain((0..m).map(|d| 2 + 2 * d)).collect();
         let y = b.transpose(y, &perm)?;
@@ -229,10 +248,11 @@ impl BatchToSpaceND {
         let x = &self.input_x;
         let batches = Batches::new(x, &self.block_shape, &self.crops)?;
         let total = batches.total()?;
-        ensure!(x.shape()[0].is_multiple_of(total), "{} batches do not make blocks of {total}", x.shape()[0]);
-        let mut dims = Shape::from_slice(&[x.shape()[0] / total, x.shape()[1]]);
-        for (d, (&b, [before, after])) in batches.blocks.iter().zip(&batches.borders).enumerate() {
-            let whole = x.shape()[d + 2].saturating_mul(b);
+        let n = batches.n;
+        ensure!(n.is_multiple_of(total), "{n} batches do not make blocks of {total}");
+        let mut dims = Shape::from_slice(&[n / total, batches.c]);
+        for &Side { len, block, border: [before, after] } in &batches.sides {
+            let whole = len.saturating_mul(block);
             let kept = whole.checked_sub(before + after);
             dims.push(kept.ok_or_else(|| OpError::Invalid(format!("crops {before} and {after} of {whole} elements")))?);
         }
@@ -248,11 +268,16 @@ impl Rule for BatchToSpaceND {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (batches, dims) = self.plan()?;
+        let n = dim(&dims, 0)?;
         let y = rearrange(self.input_x.tensor()?, &dims, |i| {
-            let at: Vec<usize> = (0..batches.blocks.len()).map(|d| i[d + 2] + batches.borders[d][0]).collect();
-            let place = at.iter().zip(&batches.blocks).fold(0, |p, (a, b)| p * b + a % b);
-            let rest: Vec<usize> = at.iter().zip(&batches.blocks).map(|(a, b)| a / b).collect();
-            Some(flat(self.input_x.shape(), &[&[place * dims[0] + i[0], i[1]], rest.as_slice()].concat()))
+            let [batch, channel, rest @ ..] = i else { return None };
+            let (mut place, mut from) = (0, vec![0, *channel]);
+            for (i, side) in rest.iter().zip(&batches.sides) {
+                let at = i + side.border[0];
+                place = place * side.block + at % side.block;
+                from.push(at / side.block);
+            }
+            Some(flat(self.input_x.shape(), &replaced(&from, 0, place * n + batch)))
         })?;
         Ok(vec![y])
     }
@@ -262,16 +287,15 @@ impl Rule for BatchToSpaceND {
         if checked_count(&dims) == Some(0) {
             return Ok(None);
         }
-        let (x, m) = (self.input_x.shape(), batches.blocks.len());
-        let mut split = batches.blocks.clone();
-        split.extend([dims[0]].iter().chain(&x[1..]));
+        let (m, mut split) = (batches.sides.len(), batches.blocks());
+        split.extend(dims.iter().take(2).copied().chain(batches.sides.iter().map(|side| side.len)));
         let y = b.reshape(self.input_x.v, &split)?;
         let perm: Vec<usize> = [m, m + 1].into_iter().chain((0..m).flat_map(|d| [m + 2 + d, d])).collect();
         let y = b.transpose(y, &perm)?;
-        let whole: Vec<usize> =
-            [dims[0], dims[1]].into_iter().chain((0..m).map(|d| x[d + 2] * batches.blocks[d])).collect();
+        let sides = batches.sides.iter().map(|side| side.len * side.block);
+        let whole: Vec<usize> = dims.iter().take(2).copied().chain(sides).collect();
         let y = b.reshape(y, &whole)?;
-        let begin: Vec<usize> = [0, 0].into_iter().chain(batches.borders.iter().map(|c| c[0])).collect();
+        let begin: Vec<usize> = [0, 0].into_iter().chain(batches.sides.iter().map(|side| side.border[0])).collect();
         Ok(Some(vec![b.slice(y, &begin, &dims, &vec![1; m + 2])?]))
     }
 

@@ -27,7 +27,7 @@ impl Plan for Repeated<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (x, lead) = (self.x, self.dims.len() - self.x.rank());
         let y = rearrange(x.tensor()?, &self.dims, |index| {
-            let from: Shape = index[lead..].iter().zip(x.shape()).map(|(&i, &d)| i.min(d - 1)).collect();
+            let from: Shape = index.iter().skip(lead).zip(x.shape()).map(|(&i, &d)| i.min(d - 1)).collect();
             Some(flat(x.shape(), &from))
         })?;
         Ok(vec![y])
@@ -48,9 +48,12 @@ impl BroadcastTo {
         let (x, shape) = (&self.input, self.shape.get()?);
         let lead = shape.len().checked_sub(x.rank());
         let lead = lead.ok_or_else(|| OpError::Invalid(format!("{} has more dimensions than {shape:?}", x.fact)))?;
-        let dim =
-            |(i, &d): (usize, &i64)| if d == -1 && i >= lead { Ok(x.shape()[i - lead]) } else { size(d, "shape") };
-        shape.iter().enumerate().map(dim).collect()
+        let own = std::iter::repeat_n(None, lead).chain(x.shape().iter().map(Some));
+        let dim = |(&d, own): (&i64, Option<&usize>)| match own {
+            Some(own) if d == -1 => Ok(*own),
+            _ => size(d, "shape"),
+        };
+        shape.iter().zip(own).map(dim).collect()
     }
 }
 

@@ -1,9 +1,9 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, CaseArg, Lowers, Operand, Plan, Planned};
-use crate::ops::kit::indices::{flat, rearrange_many};
+use crate::ops::kit::indices::{around, dim, item, rearrange_many, replaced};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, normalize_axis, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, normalize_axis, op};
 
 /// The type that tensors of several types become.
 fn common_dtype<'a>(xs: impl IntoIterator<Item = &'a Operand>) -> Result<DType, OpError> {
@@ -11,14 +11,14 @@ fn common_dtype<'a>(xs: impl IntoIterator<Item = &'a Operand>) -> Result<DType, 
     dtype.ok_or_else(|| OpError::Invalid("expected one tensor or more, found none".into()))
 }
 
-fn one_dtype(xs: &[Operand]) -> Result<DType, OpError> {
-    let Some(first) = xs.first() else {
-        return Err(OpError::Invalid("expected one tensor or more, found none".into()));
-    };
-    for x in xs {
-        ensure!(x.dtype() == first.dtype(), "expected tensors of one type, found {} and {}", first.fact, x.fact);
-    }
-    Ok(first.dtype())
+fn first(xs: &[Operand]) -> Result<&Operand, OpError> {
+    xs.first().ok_or_else(|| OpError::Invalid("expected one tensor or more, found none".into()))
+}
+
+/// Where the elements come from where tensors are joined: each in turn gives as many in a row as `blocks` says, `rows` times.
+fn joined(rows: usize, blocks: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    let block = move |row: usize, (part, n): (usize, &usize)| (row * n..(row + 1) * n).map(move |at| (part, at));
+    (0..rows).flat_map(move |row| blocks.iter().enumerate().flat_map(move |each| block(row, each)))
 }
 
 /// Vectors of several types.
@@ -48,18 +48,18 @@ pub(super) struct Joined<'a> {
 impl<'a> Joined<'a> {
     pub fn new(xs: Vec<&'a Operand>, axis: i64) -> Result<Self, OpError> {
         let dtype = common_dtype(xs.iter().copied())?;
-        let first = xs[0];
+        let first = *item(&xs, 0)?;
         let axis = first.axis(axis)?;
-        let mut shape = first.fact.shape.clone();
-        shape[axis] = 0;
+        let mut len = 0usize;
         for x in &xs {
-            let fits = x.rank() == shape.len() && (0..x.rank()).all(|d| d == axis || x.shape()[d] == shape[d]);
-            ensure!(fits, "cannot join {} and {} along dimension {axis}", first.fact, x.fact);
-            shape[axis] = shape[axis]
-                .checked_add(x.shape()[axis])
+            let own = dim(x.shape(), axis).ok().filter(|own| *x.shape() == *replaced(first.shape(), axis, *own));
+            let wrong =
+                || OpError::Invalid(format!("cannot join {} and {} along dimension {axis}", first.fact, x.fact));
+            len = len
+                .checked_add(own.ok_or_else(wrong)?)
                 .ok_or_else(|| OpError::Invalid("the result is too large".into()))?;
         }
-        Ok(Joined { xs, axis, fact: Fact { dtype, shape } })
+        Ok(Joined { xs, axis, fact: Fact { dtype, shape: replaced(first.shape(), axis, len) } })
     }
 }
 
@@ -71,16 +71,11 @@ impl Plan for Joined<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (Fact { dtype, shape }, axis) = (&self.fact, self.axis);
         let parts = self.xs.iter().map(|x| Ok(x.tensor()?.cast(*dtype)?)).collect::<Result<Vec<_>, OpError>>()?;
-        let y = rearrange_many(&parts.iter().collect::<Vec<_>>(), shape, &vec![0; dtype.size()], |index| {
-            let mut from = Shape::from_slice(index);
-            let mut part = 0;
-            while from[axis] >= parts[part].shape()[axis] {
-                from[axis] -= parts[part].shape()[axis];
-                part += 1;
-            }
-            Some((part, flat(parts[part].shape(), &from)))
-        })?;
-        Ok(vec![y])
+        let block = |x: &&Operand| around(x.shape(), axis).map(|[_, len, inner]| len * inner);
+        let blocks = self.xs.iter().map(block).collect::<Result<Vec<_>, _>>()?;
+        let [rows, ..] = around(shape, axis)?;
+        let (parts, mut places) = (parts.iter().collect::<Vec<_>>(), joined(rows, &blocks));
+        Ok(vec![rearrange_many(&parts, shape, &vec![0; dtype.size()], |_| places.next())?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -132,9 +127,10 @@ struct Pile<'a> {
 
 impl<'a> Pile<'a> {
     fn new(xs: &'a [Operand], axis: i64) -> Result<Self, OpError> {
-        let dtype = one_dtype(xs)?;
-        let first = &xs[0];
+        let first = first(xs)?;
+        let dtype = first.dtype();
         for x in xs {
+            ensure!(x.dtype() == dtype, "expected tensors of one type, found {} and {}", first.fact, x.fact);
             ensure!(x.shape() == first.shape(), "expected tensors of one shape, found {} and {}", first.fact, x.fact);
         }
         let rank = first.rank() + 1;
@@ -153,12 +149,10 @@ impl Plan for Pile<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let Fact { dtype, shape } = &self.fact;
-        let y = rearrange_many(&contents(self.xs)?, shape, &vec![0; dtype.size()], |index| {
-            let mut from = Shape::from_slice(index);
-            let part = from.remove(self.axis);
-            Some((part, flat(self.xs[part].shape(), &from)))
-        })?;
-        Ok(vec![y])
+        let [rows, n, inner] = around(shape, self.axis)?;
+        let blocks = vec![inner; n];
+        let mut places = joined(rows, &blocks);
+        Ok(vec![rearrange_many(&contents(self.xs)?, shape, &vec![0; dtype.size()], |_| places.next())?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -166,8 +160,7 @@ impl Plan for Pile<'_> {
         if self.fact.count() == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(*dtype, shape)?)]));
         }
-        let mut dims = shape.clone();
-        dims[self.axis] = 1;
+        let dims = replaced(shape, self.axis, 1);
         let slices = self.xs.iter().map(|x| b.reshape(x.v, &dims)).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(vec![b.concat(&slices, self.axis)?]))
     }

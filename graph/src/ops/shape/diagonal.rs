@@ -2,6 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::{offsets, real, scalars, size, tensor_of};
+use crate::ops::kit::indices::{around, item, only};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::{Lowering, Part, Scalar};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, dense_strides, ensure, op, shape};
@@ -25,11 +26,12 @@ impl Rule for Diag {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let d = self.infer()?[0].dtype;
+        let d = only(self.infer()?)?.dtype;
         let n = self.input.count();
-        let x = scalars(self.input.tensor()?, d)?;
         let mut y = vec![Scalar::Int(0); n * n];
-        x.into_iter().enumerate().for_each(|(i, v)| y[i * (n + 1)] = v);
+        for (y, x) in y.iter_mut().step_by(n + 1).zip(scalars(self.input.tensor()?, d)?) {
+            *y = x;
+        }
         Ok(vec![tensor_of(d, &self.doubled(), &y)?])
     }
 
@@ -69,7 +71,8 @@ impl Plan for Strided<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let x = scalars(self.x.tensor()?, self.x.dtype())?;
-        let y: Vec<Scalar> = offsets(&self.view, &self.strides).into_iter().map(|i| x[self.first + i]).collect();
+        let places = offsets(&self.view, &self.strides).into_iter();
+        let y = places.map(|i| item(&x, self.first + i).copied()).collect::<Result<Vec<_>, _>>()?;
         Ok(vec![tensor_of(self.x.dtype(), &self.dims, &y)?])
     }
 
@@ -121,17 +124,18 @@ impl Planned for Diagonal {
         ensure!(a != b, "expected two dimensions, found {} and {}", self.dim1, self.dim2);
         let dims = self.input.shape();
         let strides = dense_strides(dims);
-        let kept = || (0..dims.len()).filter(|d| *d != a && *d != b);
+        let kept = || dims.iter().zip(&strides).enumerate().filter(|(d, _)| *d != a && *d != b);
+        let ([_, rows, down], [_, cols, right]) = (around(dims, a)?, around(dims, b)?);
         let skip = usize::try_from(self.offset.unsigned_abs()).unwrap_or(usize::MAX);
-        let (rows, cols) = if self.offset < 0 {
-            (dims[a].saturating_sub(skip), dims[b])
+        let (rows, cols, step) = if self.offset < 0 {
+            (rows.saturating_sub(skip), cols, down)
         } else {
-            (dims[a], dims[b].saturating_sub(skip))
+            (rows, cols.saturating_sub(skip), right)
         };
         let len = rows.min(cols);
-        let first = if len == 0 { 0 } else { skip * strides[if self.offset < 0 { a } else { b }] as usize };
-        let view: Shape = kept().map(|d| dims[d]).chain([len]).collect();
-        let strides = kept().map(|d| strides[d]).chain([strides[a] + strides[b]]).collect();
+        let first = if len == 0 { 0 } else { skip * step };
+        let view: Shape = kept().map(|(_, (len, _))| *len).chain([len]).collect();
+        let strides = kept().map(|(_, (_, step))| *step).chain([(down + right) as isize]).collect();
         Ok(Strided { x: &self.input, first, dims: view.clone(), view, strides })
     }
 

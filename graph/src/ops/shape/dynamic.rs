@@ -1,15 +1,18 @@
 //! Operators whose results are as long as the data says.
 
-use crate::bounds::{self, Exceeded};
+use crate::bounds;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Plan, Planned, Rule};
-use crate::ops::kit::broadcasting::{Groups, broadcast_index, common_shape, fact, real, scalars, tensor_of};
+use crate::ops::kit::broadcasting::{Groups, common_shape, fact, real, scalars, spread, tensor_of};
+use crate::ops::kit::indices::{item, item_mut, only, replaced};
 use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
 use crate::ops::reduce::order::{compare, sort};
 use crate::task::Scalar;
-use crate::{DType, Fact, OpError, Tensor, dense_strides, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure, op};
 
 use std::cmp::Ordering;
+
+use smallvec::SmallVec;
 
 /// Results of `operands`, all real, whose shapes depend on their contents.
 struct ByData<'a, F> {
@@ -43,7 +46,7 @@ const BY_DATA: &str = "the shape of its result depends on data";
 /// Positions of the elements other than 0.
 fn hits(x: &Operand) -> Result<Vec<usize>, OpError> {
     let x = scalars(x.tensor()?, x.dtype())?;
-    Ok((0..x.len()).filter(|&i| x[i].truth()).collect())
+    Ok(x.iter().enumerate().filter(|(_, x)| x.truth()).map(|(i, _)| i).collect())
 }
 
 op! {
@@ -55,9 +58,9 @@ impl NonZero {
     fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let (hits, dims) = (hits(&self.input)?, self.input.shape());
         let strides = dense_strides(dims);
-        let coordinate = |&i: &usize| (0..dims.len()).map(move |d| (d, i));
-        let y: Vec<i64> =
-            hits.iter().flat_map(coordinate).map(|(d, i)| (i / strides[d] as usize % dims[d]) as i64).collect();
+        let along = dims.iter().zip(&strides);
+        let coordinates = |i: usize| along.clone().map(move |(len, step)| (i / *step as usize % len) as i64);
+        let y: Vec<i64> = hits.iter().copied().flat_map(coordinates).collect();
         Ok(vec![Tensor::from_i64s(DType::I64, &[hits.len(), dims.len()], &y)?])
     }
 }
@@ -85,11 +88,11 @@ impl NonZeroExt {
     fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let (hits, dims) = (hits(&self.input)?, self.input.shape());
         let strides = dense_strides(dims);
-        let column = |d: usize| {
-            let y: Vec<i64> = hits.iter().map(|i| (i / strides[d] as usize % dims[d]) as i64).collect();
+        let column = |(len, step): (&usize, &isize)| {
+            let y: Vec<i64> = hits.iter().map(|i| (i / *step as usize % len) as i64).collect();
             Ok(Tensor::from_i64s(DType::I64, &[y.len()], &y)?)
         };
-        (0..dims.len()).map(column).collect()
+        dims.iter().zip(&strides).map(column).collect()
     }
 }
 
@@ -114,9 +117,9 @@ impl MaskedSelect {
         let dims = common_shape(&[&self.input, &self.mask])?;
         let d = self.input.dtype();
         let (x, mask) = (scalars(self.input.tensor()?, d)?, scalars(self.mask.tensor()?, DType::Bool)?);
-        let at =
-            broadcast_index(self.input.shape(), &dims)?.into_iter().zip(broadcast_index(self.mask.shape(), &dims)?);
-        let y: Vec<Scalar> = at.filter(|(_, m)| mask[*m].truth()).map(|(i, _)| x[i]).collect();
+        let x = spread(&x, self.input.shape(), &dims)?.into_iter();
+        let masked = x.zip(spread(&mask, self.mask.shape(), &dims)?).filter(|(_, mask)| mask.truth());
+        let y: Vec<Scalar> = masked.map(|(x, _)| x).collect();
         Ok(vec![tensor_of(d, &[y.len()], &y)?])
     }
 }
@@ -145,19 +148,22 @@ op! {
     object Unique { x: Operand }
 }
 
-/// Places of the first occurrence of every distinct element, and for every element the number of its equal among them.
-fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<usize>, Vec<i64>), Exceeded> {
-    let mut order: Vec<usize> = (0..x.len()).collect();
-    sort(&mut order, |i, j| compare(x[i], x[j], d))?;
+/// The distinct elements in the order of their first occurrence, and for every element the number of its equal among them.
+fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<Scalar>, Vec<i64>), OpError> {
+    let mut order: Vec<(usize, Scalar)> = x.iter().copied().enumerate().collect();
+    sort(&mut order, |a, b| compare(a.1, b.1, d))?;
     // The first occurrence of every element, then those in order.
     let mut first = vec![0; x.len()];
-    for (k, &i) in order.iter().enumerate() {
-        let same = k > 0 && compare(x[order[k - 1]], x[i], d) == Ordering::Equal;
-        first[i] = if same { first[order[k - 1]] } else { i };
+    for equals in order.chunk_by(|a, b| compare(a.1, b.1, d) == Ordering::Equal) {
+        let (place, _) = item(equals, 0)?;
+        for (i, _) in equals {
+            *item_mut(&mut first, *i)? = *place;
+        }
     }
-    let kept: Vec<usize> = (0..x.len()).filter(|&i| first[i] == i).collect();
+    let firsts = x.iter().copied().enumerate().zip(&first).filter(|((i, _), first)| i == *first);
+    let (kept, y): (Vec<usize>, Vec<Scalar>) = firsts.map(|(x, _)| x).unzip();
     let index = first.iter().map(|f| kept.partition_point(|k| k < f) as i64).collect();
-    Ok((kept, index))
+    Ok((y, index))
 }
 
 /// The type of positions among distinct elements of type `d`.
@@ -169,8 +175,7 @@ impl Unique {
     fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.x.dtype();
         let x = scalars(self.x.tensor()?, d)?;
-        let (kept, index) = distinct(&x, d)?;
-        let y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
+        let (y, index) = distinct(&x, d)?;
         Ok(vec![tensor_of(d, &[y.len()], &y)?, Tensor::from_i64s(position_type(d), self.x.shape(), &index)?])
     }
 }
@@ -204,13 +209,12 @@ impl Rule for UniqueWithPad {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let facts = self.infer()?;
+        self.infer()?;
         let d = self.x.dtype();
-        let (x, pad) = (scalars(self.x.tensor()?, d)?, scalars(self.pad_num.tensor()?, d)?);
-        let (kept, index) = distinct(&x, d)?;
-        let mut y: Vec<Scalar> = kept.iter().map(|&i| x[i]).collect();
-        y.resize(x.len(), pad[0]);
-        Ok(vec![tensor_of(d, self.x.shape(), &y)?, Tensor::from_i64s(facts[1].dtype, self.x.shape(), &index)?])
+        let (x, pad) = (scalars(self.x.tensor()?, d)?, only(scalars(self.pad_num.tensor()?, d)?)?);
+        let (mut y, index) = distinct(&x, d)?;
+        y.resize(x.len(), pad);
+        Ok(vec![tensor_of(d, self.x.shape(), &y)?, Tensor::from_i64s(position_type(d), self.x.shape(), &index)?])
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {
@@ -240,35 +244,23 @@ impl UniqueConsecutive {
         let (d, dims) = (self.x.dtype(), self.x.shape());
         let x = scalars(self.x.tensor()?, d)?;
         let axis = self.axis.map(|axis| self.x.axis(axis)).transpose()?;
-        let axes: Vec<usize> = axis.map_or_else(|| (0..dims.len()).collect(), |axis| vec![axis]);
-        // The elements of a slice are `starts` moved by its own step.
-        let Groups { starts, steps } = Groups::new(dims, &axes);
-        let same =
-            |a: usize, b: usize| starts.iter().all(|start| compare(x[start + a], x[start + b], d) == Ordering::Equal);
+        let others: Vec<usize> = axis.map_or_else(Vec::new, |axis| (0..dims.len()).filter(|d| *d != axis).collect());
+        let slices = Groups::new(dims, &others).map(&x, SmallVec::<[Scalar; 1]>::from_slice)?;
+        let same = |a: &[Scalar], b: &[Scalar]| a.iter().zip(b).all(|(a, b)| compare(*a, *b, d) == Ordering::Equal);
         let (mut kept, mut index, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for (i, step) in steps.iter().enumerate() {
-            match counts.last_mut() {
-                Some(count) if same(steps[i - 1], *step) => *count += 1,
-                _ => {
-                    kept.push(*step);
-                    counts.push(1i64);
-                }
-            }
-            index.push(kept.len() as i64 - 1);
+        for equals in slices.chunk_by(|a, b| same(a, b)) {
+            index.extend(std::iter::repeat_n(kept.len() as i64, equals.len()));
+            kept.extend(equals.first());
+            counts.push(equals.len() as i64);
         }
-        let (y, shape) = match axis {
-            None => (kept.iter().map(|step| x[*step]).collect::<Vec<_>>(), vec![kept.len()]),
-            Some(axis) => {
-                let mut shape = dims.to_vec();
-                shape[axis] = kept.len();
-                let at = Groups::new(&shape, &[axis]);
-                let mut y = vec![Scalar::Int(0); shape.iter().product()];
-                for (from, to) in starts.iter().zip(&at.starts) {
-                    kept.iter().zip(&at.steps).for_each(|(step, place)| y[to + place] = x[from + step]);
-                }
-                (y, shape)
+        let shape = axis.map_or_else(|| Shape::from_elem(kept.len(), 1), |axis| replaced(dims, axis, kept.len()));
+        let places = Groups::new(&shape, &others);
+        let mut y = vec![Scalar::Int(0); count(&shape)];
+        for (start, slice) in places.starts.iter().zip(&kept) {
+            for (step, x) in places.steps.iter().zip(*slice) {
+                *item_mut(&mut y, start + step)? = *x;
             }
-        };
+        }
         let indices = if axis.is_some() { vec![index.len()] } else { dims.to_vec() };
         let told = |asked: bool, list: &[i64], dims: &[usize]| match asked {
             true => Tensor::from_i64s(DType::I64, dims, list),
@@ -319,9 +311,9 @@ impl Rule for Bincount {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let fact = self.infer()?[0].clone();
+        let fact = only(self.infer()?)?;
         let weights = self.weights.f64s()?;
-        let mut y = vec![0.0; fact.shape[0]];
+        let mut y = vec![0.0; fact.count()];
         for (k, i) in self.array.i64s()?.into_iter().enumerate() {
             ensure!(i >= 0, "expected numbers of at least 0, found {i}");
             if let Some(y) = y.get_mut(i as usize) {
@@ -360,7 +352,7 @@ impl BincountExt {
         let mut y = vec![0.0; longest as usize];
         for (k, i) in x.into_iter().enumerate() {
             let weight = weights.as_ref().map_or(Some(1.0), |w| w.get(k).copied());
-            y[i as usize] += weight.unwrap_or(0.0);
+            *item_mut(&mut y, i as usize)? += weight.unwrap_or(0.0);
         }
         let out =
             self.weights.as_ref().map_or(DType::I64, |w| if w.dtype().is_float() { w.dtype() } else { DType::F64 });

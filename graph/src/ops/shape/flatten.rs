@@ -1,8 +1,8 @@
 use super::same_elements::SameElements;
-use crate::onnx::{Emit, Forms, no_form};
+use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Operand, Plan, Planned, Undo};
 use crate::ops::kit::sample::sample;
-use crate::{DType, OpError, Shape, count, ensure, op};
+use crate::{DType, OpError, Shape, count, op};
 
 op! {
     /// A matrix whose rows are the slices along the first dimension. Any type, rank 1 or more.
@@ -40,6 +40,15 @@ op! {
     FlattenExt { input ["x"]: Operand, start_dim: i64 = 0, end_dim: i64 = -1 }
 }
 
+/// A list in front of `start`, from there to `end`, and behind it.
+fn three_parts<T>(list: &[T], start: usize, end: usize) -> Result<[&[T]; 3], OpError> {
+    let parts = list.split_at_checked(end + 1).and_then(|(list, back)| Some((list.split_at_checked(start)?, back)));
+    match parts {
+        Some(((front, joined), back)) if start <= end => Ok([front, joined, back]),
+        _ => Err(OpError::Invalid(format!("dimension {start} comes after dimension {end}"))),
+    }
+}
+
 impl FlattenExt {
     fn dims(&self) -> Result<Shape, OpError> {
         let dims = self.input.shape();
@@ -47,11 +56,8 @@ impl FlattenExt {
             return Ok(Shape::from_slice(&[1]));
         }
         let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
-        ensure!(start <= end, "dimension {start} comes after dimension {end}");
-        let mut out = Shape::from_slice(&dims[..start]);
-        out.push(count(&dims[start..=end]));
-        out.extend_from_slice(&dims[end + 1..]);
-        Ok(out)
+        let [front, joined, back] = three_parts(dims, start, end)?;
+        Ok(front.iter().copied().chain([count(joined)]).chain(back.iter().copied()).collect())
     }
 }
 
@@ -67,11 +73,8 @@ impl Planned for FlattenExt {
             return Ok(None);
         }
         let (start, end) = (self.input.axis(self.start_dim)?, self.input.axis(self.end_dim)?);
-        if start > end {
-            return no_form(format!("dimension {start} comes after dimension {end}"));
-        }
         let sizes = e.sizes_of(&self.input);
-        let [front, joined, back] = [&sizes[..start], &sizes[start..=end], &sizes[end + 1..]].map(|part| e.sizes(part));
+        let [front, joined, back] = three_parts(&sizes, start, end)?.map(|part| e.sizes(part));
         // What is left for −1 cannot be told where another dimension is 0.
         let joined = e.reduce("ReduceProd", joined?, &[0], true);
         let (x, shape) = (e.edge(&self.input)?, e.concat(&[front?, joined, back?], 0));

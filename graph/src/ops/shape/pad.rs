@@ -44,7 +44,8 @@ impl Planned for PadV3 {
         let mut paddings = self.paddings.clone();
         if !self.paddings_contiguous {
             let half = paddings.len() / 2;
-            paddings = (0..half).flat_map(|i| [self.paddings[i], self.paddings[i + half]]).collect();
+            let (before, after) = self.paddings.split_at(half);
+            paddings = before.iter().zip(after).flat_map(|(&before, &after)| [before, after]).collect();
         }
         let pads = from_last(&paddings, self.input_x.rank())?;
         Ok(Padded {

@@ -1,7 +1,7 @@
 use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Late, Operand, Plan, Planned, Undo};
-use crate::ops::kit::indices::sizes;
+use crate::ops::kit::indices::{replaced, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, checked_count, ensure, op};
 
@@ -18,13 +18,11 @@ impl Reshape {
         let Some(open) = shape.iter().position(|&d| d == -1) else {
             return Ok(sizes(shape, "shape")?.into());
         };
-        let mut dims = shape.clone();
-        dims[open] = 1;
-        let mut dims: Shape = sizes(&dims, "shape")?.into();
+        let others = |(d, &len): (usize, &i64)| if d == open { Ok(1) } else { size(len, "shape") };
+        let dims = shape.iter().enumerate().map(others).collect::<Result<Shape, _>>()?;
         let (have, rest) = (self.input.count(), checked_count(&dims).unwrap_or(0));
         ensure!(rest > 0 && have % rest == 0, "cannot give {} the dimensions {:?}", self.input.fact, shape.as_slice());
-        dims[open] = have / rest;
-        Ok(dims)
+        Ok(replaced(&dims, open, have / rest))
     }
 }
 

@@ -1,8 +1,8 @@
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::indices::{flat, rearrange};
+use crate::ops::kit::indices::{dim, flat, inverse, only, rearrange, replaced};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Gather, Instr, Lowering, Program, Task};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// Reverses the first `seq_lengths[b]` elements along `seq_dim` of slice `b` along `batch_dim` and keeps the rest. Any
@@ -15,8 +15,9 @@ impl ReverseSequence {
         let (x, lengths) = (&self.x, &self.seq_lengths);
         let (seq, batch) = (x.axis(self.seq_dim)?, x.axis(self.batch_dim)?);
         ensure!(seq != batch, "seq_dim and batch_dim are both {seq}");
-        let fits = lengths.rank() == 1 && lengths.count() == x.shape()[batch] && lengths.dtype().is_int();
-        ensure!(fits, "expected {} integer lengths, found {}", x.shape()[batch], lengths.fact);
+        let n = dim(x.shape(), batch)?;
+        let fits = lengths.rank() == 1 && lengths.count() == n && lengths.dtype().is_int();
+        ensure!(fits, "expected {n} integer lengths, found {}", lengths.fact);
         Ok((seq, batch))
     }
 }
@@ -30,14 +31,12 @@ impl Rule for ReverseSequence {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let ((seq, batch), lengths) = (self.axes()?, self.seq_lengths.i64s()?);
         let dims = self.x.shape();
-        let bad = lengths.iter().find(|&&l| l < 0 || l > dims[seq] as i64);
-        ensure!(bad.is_none(), "length {} of a dimension of {}", bad.unwrap_or(&0), dims[seq]);
+        let most = dim(dims, seq)?;
+        let bad = lengths.iter().find(|&&l| l < 0 || l > most as i64);
+        ensure!(bad.is_none(), "length {} of a dimension of {most}", bad.unwrap_or(&0));
         let y = rearrange(self.x.tensor()?, dims, |index| {
-            let (mut from, len) = (Shape::from_slice(index), lengths[index[batch]] as usize);
-            if index[seq] < len {
-                from[seq] = len - 1 - index[seq];
-            }
-            Some(flat(dims, &from))
+            let (i, len) = (*index.get(seq)?, *lengths.get(*index.get(batch)?)? as usize);
+            Some(flat(dims, &replaced(index, seq, if i < len { len - 1 - i } else { i })))
         })?;
         Ok(vec![y])
     }
@@ -47,7 +46,7 @@ impl Rule for ReverseSequence {
         if self.x.count() == 0 {
             return Ok(Some(vec![self.x.v]));
         }
-        let (n, len) = (self.x.shape()[batch], self.x.shape()[seq]);
+        let (n, len) = (dim(self.x.shape(), batch)?, dim(self.x.shape(), seq)?);
         let mut order = vec![batch, seq];
         order.extend((0..self.x.rank()).filter(|d| *d != batch && *d != seq));
         let x = b.transpose(self.x.v, &order)?;
@@ -64,13 +63,11 @@ impl Rule for ReverseSequence {
         p.select(inside, mirrored, i);
         let index = b.map(p, &[steps, lengths], &[n, len]);
         let fact = b.fact(x).clone();
-        let inner = count(&fact.shape[2..]);
+        let inner = fact.shape.iter().skip(2).product();
         let (outer, axis, count, dtype) = (n, len, len, fact.dtype);
         let task = Gather { outer, axis, inner, count, batch: true, zeros: false, dtype, index: DType::I64 };
-        let y = b.task(Task::Gather(task), &[x, index], vec![fact])[0];
-        let mut back = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(i, &d)| back[d] = i);
-        Ok(Some(vec![b.transpose(y, &back)?]))
+        let y = only(b.task(Task::Gather(task), &[x, index], vec![fact]))?;
+        Ok(Some(vec![b.transpose(y, &inverse(&order))?]))
     }
 
     fn cases() -> Vec<Case> {

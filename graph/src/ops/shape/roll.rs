@@ -1,5 +1,5 @@
 use crate::op::{Case, Ints, Lowers, Operand, Rule};
-use crate::ops::kit::indices::{each_index, flat, rearrange};
+use crate::ops::kit::indices::{dim, each_index, flat, item_mut, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, Part};
 use crate::{DType, Fact, OpError, Shape, Tensor, dense_strides, ensure, op};
@@ -21,8 +21,11 @@ impl Roll {
         };
         ensure!(axes.len() == self.shifts.len(), "expected {} shifts, found {}", axes.len(), self.shifts.len());
         let mut by = vec![0; dims.len()];
-        for (&a, &s) in axes.iter().zip(&self.shifts).filter(|(a, _)| dims[**a] > 0) {
-            by[a] = (by[a] + s.rem_euclid(dims[a] as i64) as usize) % dims[a];
+        for (&axis, &shift) in axes.iter().zip(&self.shifts) {
+            let (len, by) = (dim(&dims, axis)?, item_mut(&mut by, axis)?);
+            if len > 0 {
+                *by = (*by + shift.rem_euclid(len as i64) as usize) % len;
+            }
         }
         Ok((dims, by))
     }
@@ -37,8 +40,8 @@ impl Rule for Roll {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (dims, by) = self.plan()?;
         let y = rearrange(self.input.tensor()?, &dims, |index| {
-            let from: Shape = (0..dims.len()).map(|d| (index[d] + dims[d] - by[d]) % dims[d]).collect();
-            Some(flat(&dims, &from))
+            let moved = index.iter().zip(&dims).zip(&by);
+            Some(flat(&dims, &moved.map(|((i, len), by)| (i + len - by) % len).collect::<Shape>()))
         })?;
         Ok(vec![y.reshape(self.input.shape())?])
     }
@@ -53,13 +56,13 @@ impl Rule for Roll {
         // Each rolled dimension is cut in two pieces, which change places.
         let halves: Vec<usize> = by.iter().map(|&s| if s == 0 { 1 } else { 2 }).collect();
         each_index(&halves, |half| {
-            let (mut shape, mut src, mut dst) = (dims.clone(), 0, 0);
-            for d in (0..dims.len()).filter(|&d| by[d] > 0) {
-                let kept = dims[d] - by[d];
-                let (len, from, to) = if half[d] == 0 { (kept, 0, by[d]) } else { (by[d], kept, 0) };
-                shape[d] = len;
-                src += from * strides[d] as usize;
-                dst += to * strides[d] as usize;
+            let (mut shape, mut src, mut dst) = (Shape::new(), 0, 0);
+            for ((half, step), (&len, &by)) in half.iter().zip(&strides).zip(dims.iter().zip(&by)) {
+                let kept = len - by;
+                let (len, from, to) = if *half == 0 { (kept, 0, by) } else { (by, kept, 0) };
+                shape.push(len);
+                src += from * *step as usize;
+                dst += to * *step as usize;
             }
             let (from, to) = (strides.clone(), strides.clone());
             parts.push(Part { input: 0, shape, src_offset: src, src: from, dst_offset: dst, dst: to });

@@ -1,8 +1,8 @@
-use super::cut::Cut;
+use super::cut::{Cut, Span};
 use crate::onnx::{Edge, Emit, Forms, NoForm, to_i64};
 use crate::op::{Case, Ints, Late, Operand, Plan, Planned};
 use crate::ops::index::gather::place;
-use crate::ops::kit::indices::size;
+use crate::ops::kit::indices::{dim, size};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, ensure, op};
 
@@ -27,15 +27,15 @@ impl Planned for Slice {
         let (x, begin, sizes) = (&self.input, self.begin.get()?, self.size.get()?);
         let fits = begin.len() == x.rank() && sizes.len() == x.rank();
         ensure!(fits, "expected {} begins and sizes, found {} and {}", x.rank(), begin.len(), sizes.len());
-        let mut cut = Cut::whole(x);
-        for d in 0..x.rank() {
-            let first = size(begin[d], "begin")?;
-            let rest = x.shape()[d].saturating_sub(first);
-            let len = if sizes[d] == -1 { rest } else { size(sizes[d], "size")? };
-            ensure!(first <= x.shape()[d] && len <= rest, "{len} elements from {first} of dimension {d} of {}", x.fact);
-            (cut.begin[d], cut.size[d]) = (first, len);
+        let mut spans = Vec::with_capacity(x.rank());
+        for (d, (&whole, (&begin, &len))) in x.shape().iter().zip(begin.iter().zip(sizes)).enumerate() {
+            let first = size(begin, "begin")?;
+            let rest = whole.saturating_sub(first);
+            let len = if len == -1 { rest } else { size(len, "size")? };
+            ensure!(first <= whole && len <= rest, "{len} elements from {first} of dimension {d} of {}", x.fact);
+            spans.push(Span { begin: first, size: len, step: 1 });
         }
-        Ok(cut)
+        Ok(Cut { x, spans, dims: None })
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -80,14 +80,11 @@ impl Planned for SliceExt {
         let x = &self.input;
         let axis = x.axis(self.dim)?;
         ensure!(self.step > 0, "expected a positive step, found {}", self.step);
-        let len = x.shape()[axis] as i64;
+        let len = dim(x.shape(), axis)? as i64;
         let bound = |v: i64| (if v < 0 { v.saturating_add(len) } else { v }).clamp(0, len);
         let (start, end) = (bound(*self.start.get()?), bound(*self.end.get()?));
         let taken = (end - start).max(0).unsigned_abs().div_ceil(self.step.unsigned_abs()) as usize;
-        let mut cut = Cut::whole(x);
-        (cut.begin[axis], cut.size[axis]) = (start as usize, taken);
-        cut.step[axis] = if taken > 1 { self.step as isize } else { 1 };
-        Ok(cut)
+        Ok(Cut::along(x, axis, Span::steps(start as usize, taken, self.step)))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -112,7 +109,7 @@ op! {
 impl Planned for Narrow {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let axis = self.input.axis(self.dim)?;
-        let len = self.input.shape()[axis] as i64;
+        let len = dim(self.input.shape(), axis)? as i64;
         let (start, length) = (*self.start.get()?, *self.length.get()?);
         let start = if start < 0 { start.saturating_add(len) } else { start };
         Cut::range(&self.input, axis, size(start, "start")?, size(length, "length")?)
@@ -147,19 +144,24 @@ op! {
     ReverseV2 { input ["x", "input_x"]: Operand, axis: Ints }
 }
 
+impl ReverseV2 {
+    fn axes(&self) -> Result<Vec<usize>, OpError> {
+        if self.axis.is_empty() { Ok(Vec::new()) } else { self.input.axes(&self.axis) }
+    }
+}
+
 impl Planned for ReverseV2 {
     fn plan(&self) -> Result<impl Plan, OpError> {
-        let mut cut = Cut::whole(&self.input);
-        let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
-        for d in axes.into_iter().filter(|&d| self.input.shape()[d] > 0) {
-            cut.begin[d] = self.input.shape()[d] - 1;
-            cut.step[d] = -1;
-        }
-        Ok(cut)
+        let (x, axes) = (&self.input, self.axes()?);
+        let span = |(d, &len): (usize, &usize)| match axes.contains(&d) {
+            true if len > 0 => Span { begin: len - 1, size: len, step: -1 },
+            _ => Span::whole(len),
+        };
+        Ok(Cut { x, spans: x.shape().iter().enumerate().map(span).collect(), dims: None })
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let axes = if self.axis.is_empty() { Vec::new() } else { self.input.axes(&self.axis)? };
+        let axes = self.axes()?;
         let x = e.edge(&self.input)?;
         if axes.is_empty() {
             return Ok(Some(vec![x]));
@@ -187,7 +189,7 @@ op! {
 impl Planned for SelectExtView {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let axis = self.input.axis(self.dim)?;
-        let at = place(*self.index.get()?, self.input.shape()[axis])?;
+        let at = place(*self.index.get()?, dim(self.input.shape(), axis)?)?;
         Cut::single(&self.input, axis, at)
     }
 

@@ -1,7 +1,7 @@
 use super::cut::Cut;
 use crate::onnx::{Emit, Forms, no_form, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
-use crate::ops::kit::indices::{size, sizes};
+use crate::ops::kit::indices::{dim, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -30,15 +30,15 @@ impl<'a, F: Fn(usize) -> Result<Vec<usize>, OpError>> Parts<'a, F> {
 
     fn cuts(&self) -> Result<Vec<Cut<'a>>, OpError> {
         let Parts { x, axis, .. } = *self;
-        let lengths = (self.lengths)(x.shape()[axis])?;
+        let whole = dim(x.shape(), axis)?;
+        let lengths = (self.lengths)(whole)?;
         let mut at = 0usize;
         let mut out = Vec::with_capacity(lengths.len());
         for &len in &lengths {
             out.push(Cut::range(x, axis, at, len)?);
             at += len;
         }
-        let whole = at == x.shape()[axis];
-        ensure!(whole, "parts of {lengths:?} elements do not add up to dimension {axis} of {}", x.fact);
+        ensure!(at == whole, "parts of {lengths:?} elements do not add up to dimension {axis} of {}", x.fact);
         Ok(out)
     }
 }
@@ -59,7 +59,7 @@ impl<F: Fn(usize) -> Result<Vec<usize>, OpError>> Plan for Parts<'_, F> {
     /// `Split`; equal parts need no lengths.
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (edge, axis) = (e.edge(self.x)?, self.axis);
-        match (self.x.dims()[axis], self.equal) {
+        match (self.x.dims().get(axis).copied().flatten(), self.equal) {
             (Some(len), _) => Ok(Some(e.split(edge, axis, &to_i64(&(self.lengths)(len)?)))),
             (None, Some(n)) => {
                 let mut attrs = vec![("axis", (axis as i64).into())];
@@ -174,7 +174,7 @@ op! {
 impl Planned for Unstack {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let axis = self.input_x.axis(self.axis)?;
-        let slices = (0..self.input_x.shape()[axis]).map(|at| Cut::single(&self.input_x, axis, at));
+        let slices = (0..dim(self.input_x.shape(), axis)?).map(|at| Cut::single(&self.input_x, axis, at));
         slices.collect::<Result<Vec<_>, _>>()
     }
 

@@ -16,7 +16,8 @@ impl Squeeze {
             return Ok(dims.iter().copied().filter(|&d| d != 1).collect());
         }
         let axes = self.input.axes(&self.axis)?;
-        Ok((0..dims.len()).filter(|d| dims[*d] != 1 || !axes.contains(d)).map(|d| dims[d]).collect())
+        let kept = dims.iter().enumerate().filter(|(d, len)| **len != 1 || !axes.contains(d));
+        Ok(kept.map(|(_, len)| *len).collect())
     }
 }
 
@@ -28,12 +29,11 @@ impl Planned for Squeeze {
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
-        let dims = self.input.dims();
-        let named = if self.axis.is_empty() { (0..dims.len()).collect() } else { self.input.axes(&self.axis)? };
-        if named.iter().any(|&d| dims[d].is_none()) {
-            return no_form("it removes a dimension that is open if that is 1");
-        }
-        let axes: Vec<i64> = named.into_iter().filter(|&d| dims[d] == Some(1)).map(|d| d as i64).collect();
+        let axes = self.input.axes(&self.axis)?;
+        let named = self.input.dims().into_iter().enumerate().filter(|(d, _)| axes.contains(d));
+        let named: Option<Vec<(usize, usize)>> = named.map(|(d, len)| Some((d, len?))).collect();
+        let Some(named) = named else { return no_form("it removes a dimension that is open if that is 1") };
+        let axes: Vec<i64> = named.into_iter().filter(|(_, len)| *len == 1).map(|(d, _)| d as i64).collect();
         let x = e.edge(&self.input)?;
         Ok(Some(vec![e.squeeze(x, &axes)]))
     }

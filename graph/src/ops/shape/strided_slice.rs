@@ -1,4 +1,4 @@
-use super::cut::Cut;
+use super::cut::{Cut, Span};
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Ints, Late, Operand, Plan, Planned, ints};
 use crate::ops::kit::sample::sample;
@@ -82,9 +82,9 @@ impl StridedSlice {
         let axes = e.vector(&items.iter().map(|item| item.1 as i64).collect::<Vec<_>>());
         let (begin, end) = match (&self.begin, &self.end) {
             (Late::Known(begin), Late::Known(end)) => {
-                let all: Vec<[i64; 2]> =
-                    items.iter().map(|&(i, _)| self.bounds(i, step(i), begin[i], end[i])).collect();
-                let [begin, end] = [0, 1].map(|which| all.iter().map(|b| b[which]).collect::<Vec<_>>());
+                let bounds = |&(i, _): &(usize, usize)| Some(self.bounds(i, step(i), *begin.get(i)?, *end.get(i)?));
+                let all: Option<(Vec<i64>, Vec<i64>)> = items.iter().map(bounds).collect();
+                let Some((begin, end)) = all else { return no_form("begins and ends of different numbers") };
                 (e.vector(&begin), e.vector(&end))
             }
             _ => self.computed(e, &items, &shrinks, bounds)?,
@@ -93,14 +93,14 @@ impl StridedSlice {
     }
 
     /// Begin and end of item `i` as `Slice` has them.
-    fn bounds(&self, i: usize, step: i64, begin: i64, end: i64) -> [i64; 2] {
+    fn bounds(&self, i: usize, step: i64, begin: i64, end: i64) -> (i64, i64) {
         let free = |mask: i64| bit(mask, i);
         if free(self.shrink_axis_mask) {
             let at = if free(self.begin_mask) { 0 } else { begin };
-            return [at, if at == -1 { i64::MAX } else { at.saturating_add(1) }];
+            return (at, if at == -1 { i64::MAX } else { at.saturating_add(1) });
         }
         let (first, last) = if step > 0 { (0, i64::MAX) } else { (i64::MAX, i64::MIN) };
-        [if free(self.begin_mask) { first } else { begin }, if free(self.end_mask) { last } else { end }]
+        (if free(self.begin_mask) { first } else { begin }, if free(self.end_mask) { last } else { end })
     }
 
     /// Begins and ends that the model computes.
@@ -132,17 +132,16 @@ impl StridedSlice {
         Ok((begin, e.op("Where", &[single, next, end])))
     }
 
-    /// Applies item `i` with its bounds to dimension `d`.
-    fn range(&self, (i, begin, end): (usize, i64, i64), d: usize, cut: &mut Cut) -> Result<(), OpError> {
-        let len = self.input_x.shape()[d] as i64;
+    /// What item `i` with its bounds takes of dimension `d`, which has `len` elements.
+    fn span(&self, (i, begin, end): (usize, i64, i64), d: usize, len: usize) -> Result<Span, OpError> {
+        let len = len as i64;
         let step = self.strides.get(i).copied().unwrap_or(1);
         ensure!(step != 0, "expected strides other than 0, found {:?}", self.strides.as_slice());
         let from_end = |v: i64| if v < 0 { v.saturating_add(len) } else { v };
         if bit(self.shrink_axis_mask, i) {
             let at = if bit(self.begin_mask, i) { 0 } else { from_end(begin) };
             ensure!((0..len).contains(&at), "index {begin} is out of range for dimension {d} of {}", self.input_x.fact);
-            (cut.begin[d], cut.size[d]) = (at as usize, 1);
-            return Ok(());
+            return Ok(Span { begin: at as usize, size: 1, step: 1 });
         }
         let (low, high) = if step > 0 { (0, len) } else { (-1, len - 1) };
         let bound = |v: i64| from_end(v).clamp(low, high);
@@ -152,9 +151,7 @@ impl StridedSlice {
         let end = if bit(self.end_mask, i) { last } else { bound(end) };
         let span = if step > 0 { end - begin } else { begin - end };
         let taken = span.max(0).unsigned_abs().div_ceil(step.unsigned_abs()) as usize;
-        (cut.begin[d], cut.size[d]) = (begin.max(0) as usize, taken);
-        cut.step[d] = if taken > 1 { step as isize } else { 1 };
-        Ok(())
+        Ok(Span::steps(begin.max(0) as usize, taken, step))
     }
 }
 
@@ -170,24 +167,23 @@ impl Planned for StridedSlice {
         let described = (0..items).filter(|&i| !inserts(i) && !bit(self.ellipsis_mask, i)).count();
         let spare = x.rank().checked_sub(described);
         let spare = spare.ok_or_else(|| OpError::Invalid(format!("{described} ranges for {}", x.fact)))?;
-        let (mut cut, mut dims, mut d) = (Cut::whole(x), Shape::new(), 0);
-        for i in 0..items {
+        let (mut spans, mut dims, mut rest) = (Vec::with_capacity(x.rank()), Shape::new(), x.shape().iter().copied());
+        for (i, (&begin, &end)) in begin.iter().zip(end).enumerate() {
             if bit(self.ellipsis_mask, i) {
-                dims.extend_from_slice(&x.shape()[d..d + spare]);
-                d += spare;
+                let hidden = rest.by_ref().take(spare);
+                spans.extend(hidden.inspect(|len| dims.push(*len)).map(Span::whole));
             } else if inserts(i) {
                 dims.push(1);
-            } else {
-                self.range((i, begin[i], end[i]), d, &mut cut)?;
+            } else if let Some(len) = rest.next() {
+                let span = self.span((i, begin, end), spans.len(), len)?;
+                spans.push(span);
                 if !bit(self.shrink_axis_mask, i) {
-                    dims.push(cut.size[d]);
+                    dims.push(span.size);
                 }
-                d += 1;
             }
         }
-        dims.extend_from_slice(&x.shape()[d..]);
-        cut.dims = Some(dims);
-        Ok(cut)
+        spans.extend(rest.inspect(|len| dims.push(*len)).map(Span::whole));
+        Ok(Cut { x, spans, dims: Some(dims) })
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -198,13 +194,9 @@ impl Planned for StridedSlice {
         let one = |begin: &[i64], end: &[i64], strides: &[i64], name| {
             sample().tensor(DType::F32, &[5, 4, 3]).ints(begin).ints(end).ints(strides).exact(name)
         };
-        let masked = |items: [&[i64]; 2], masks: [i64; 5], name| {
-            let s =
-                sample()
-                    .tensor(DType::I32, &[2, 3, 4])
-                    .ints(items[0])
-                    .ints(items[1])
-                    .ints(&ints(&vec![1; items[0].len()]));
+        let masked = |[begin, end]: [&[i64]; 2], masks: [i64; 5], name| {
+            let s = sample().tensor(DType::I32, &[2, 3, 4]);
+            let s = s.ints(begin).ints(end).ints(&ints(&vec![1; begin.len()]));
             masks.iter().fold(s, |s, &m| s.int(m)).exact(name)
         };
         vec![

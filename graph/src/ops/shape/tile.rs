@@ -1,6 +1,6 @@
-use crate::onnx::{Emit, Forms, no_form};
+use crate::onnx::{Emit, Forms, no_form, to_i64};
 use crate::op::{Case, Ints, Late, Lowers, Operand, Plan, Planned, Rule};
-use crate::ops::kit::indices::{flat, rearrange, size, sizes};
+use crate::ops::kit::indices::{around, dim, flat, rearrange, replaced, size, sizes, slices_at, taken};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, Part};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, checked_count, dense_strides, ensure, op};
@@ -29,8 +29,9 @@ impl Plan for Tiled<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let y = rearrange(self.x.tensor()?, &self.result()?, |index| {
-            let place = |d: usize| if self.whole { index[d] % self.dims[d] } else { index[d] / self.repeats[d] };
-            let from: Shape = (0..index.len()).map(place).collect();
+            let places = index.iter().zip(&self.dims).zip(&self.repeats);
+            let from: Shape =
+                places.map(|((i, len), repeats)| if self.whole { i % len } else { i / repeats }).collect();
             Some(flat(&self.dims, &from))
         })?;
         Ok(vec![y])
@@ -110,8 +111,8 @@ impl Planned for RepeatInterleaveInt {
             None => Shape::from_slice(&[self.input.count()]),
             Some(_) => self.input.fact.shape.clone(),
         };
-        let mut repeats = Shape::from_elem(1, dims.len());
-        repeats[self.dim.map_or(Ok(0), |d| self.input.axis(d))?] = times;
+        let axis = self.dim.map_or(Ok(0), |d| self.input.axis(d))?;
+        let repeats = replaced(&vec![1; dims.len()], axis, times);
         Ok(Tiled { x: &self.input, dims, repeats, whole: false })
     }
 
@@ -138,45 +139,35 @@ impl RepeatInterleaveTensor {
     }
 
     /// The slice that each slice of the result repeats.
-    fn picks(&self) -> Result<Vec<i64>, OpError> {
+    fn picks(&self) -> Result<Vec<usize>, OpError> {
         let (dims, axis) = self.dims()?;
-        let repeats = sizes(&self.repeats, "repeats")?;
-        ensure!(
-            repeats.len() == 1 || repeats.len() == dims[axis],
-            "expected 1 or {} repeats, found {}",
-            dims[axis],
-            repeats.len()
-        );
-        let count = |i: usize| repeats[i.min(repeats.len() - 1)];
-        let total = (0..dims[axis]).try_fold(0usize, |n, i| n.checked_add(count(i)));
+        let (len, mut repeats) = (dim(&dims, axis)?, sizes(&self.repeats, "repeats")?);
+        if let [all] = repeats[..] {
+            repeats = vec![all; len];
+        }
+        ensure!(repeats.len() == len, "expected 1 or {len} repeats, found {}", repeats.len());
+        let total = repeats.iter().try_fold(0usize, |n, repeats| n.checked_add(*repeats));
         ensure!(total.is_some_and(|n| n <= i32::MAX as usize), "the result is too large");
-        Ok((0..dims[axis]).flat_map(|i| std::iter::repeat_n(i as i64, count(i))).collect())
+        Ok(repeats.into_iter().enumerate().flat_map(|(i, repeats)| std::iter::repeat_n(i, repeats)).collect())
     }
 }
 
 impl Rule for RepeatInterleaveTensor {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (mut shape, axis) = self.dims()?;
-        shape[axis] = self.picks()?.len();
-        Ok(vec![Fact { dtype: self.input.dtype(), shape }])
+        let (dims, axis) = self.dims()?;
+        Ok(vec![Fact { dtype: self.input.dtype(), shape: replaced(&dims, axis, self.picks()?.len()) }])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let ((dims, axis), picks) = (self.dims()?, self.picks()?);
-        let mut out = dims.clone();
-        out[axis] = picks.len();
-        let y = rearrange(self.input.tensor()?, &out, |index| {
-            let mut from = Shape::from_slice(index);
-            from[axis] = picks[index[axis]] as usize;
-            Some(flat(&dims, &from))
-        })?;
-        Ok(vec![y])
+        let places = slices_at(around(&dims, axis)?, &picks);
+        Ok(vec![taken(self.input.tensor()?, &replaced(&dims, axis, picks.len()), places)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let (dims, axis) = self.dims()?;
         let x = b.reshape(self.input.v, &dims)?;
-        let picks = b.constant(Tensor::vector(&self.picks()?));
+        let picks = b.constant(Tensor::vector(&to_i64(&self.picks()?)));
         Ok(Some(vec![b.gather(x, picks, axis)]))
     }
 

@@ -1,6 +1,6 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Undo};
-use crate::ops::kit::indices::{flat, rearrange};
+use crate::ops::kit::indices::{flat, inverse, permuted, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -19,16 +19,12 @@ struct Permuted<'a> {
 
 impl Plan for Permuted<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.x.dtype(), shape: self.perm.iter().map(|&p| self.x.shape()[p]).collect() }])
+        Ok(vec![Fact { dtype: self.x.dtype(), shape: permuted(self.x.shape(), &self.perm) }])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let dims = &self.infer()?[0].shape;
-        let mut from = vec![0; self.perm.len()];
-        let y = rearrange(self.x.tensor()?, dims, |index| {
-            self.perm.iter().zip(index).for_each(|(&p, &i)| from[p] = i);
-            Some(flat(self.x.shape(), &from))
-        })?;
+        let (dims, back) = (permuted(self.x.shape(), &self.perm), inverse(&self.perm));
+        let y = rearrange(self.x.tensor()?, &dims, |index| Some(flat(self.x.shape(), &permuted(index, &back))))?;
         Ok(vec![y])
     }
 

@@ -6,7 +6,7 @@ use crate::ops::kit::broadcasting::{fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{flags, sample, wave};
 use crate::ops::reduce::reduction::operand;
 use crate::task::{Lowering, Scalar};
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, op};
 
 /// Whether element (`row`, `col`) is kept.
 fn kept(row: usize, col: usize, diagonal: i64, upper: bool) -> bool {
@@ -22,20 +22,23 @@ struct Masked<'a, F> {
 
 impl<F> Masked<'_, F> {
     /// Rows and columns of the matrices.
-    fn sides(&self) -> (usize, usize) {
-        (self.x.shape()[self.x.rank() - 2], self.x.shape()[self.x.rank() - 1])
+    fn sides(&self) -> Result<(usize, usize), OpError> {
+        let [.., rows, cols] = *self.x.shape() else {
+            return Err(OpError::Invalid(format!("expected at least two dimensions, found {}", self.x.fact)));
+        };
+        Ok((rows, cols))
     }
 }
 
 impl<F: Fn(usize, usize) -> bool> Plan for Masked<'_, F> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(self.x.rank() >= 2, "expected at least two dimensions, found {}", self.x.fact);
+        self.sides()?;
         fact(&[self.x], self.x.dtype())
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.infer()?;
-        let (x, (rows, cols)) = (self.x, self.sides());
+        let (x, (rows, cols)) = (self.x, self.sides()?);
         let mut y = scalars(x.tensor()?, x.dtype())?;
         for (i, v) in y.iter_mut().enumerate() {
             if !(self.keep)(i / cols % rows, i % cols) {
@@ -46,7 +49,7 @@ impl<F: Fn(usize, usize) -> bool> Plan for Masked<'_, F> {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (x, (rows, cols)) = (self.x, self.sides());
+        let (x, (rows, cols)) = (self.x, self.sides()?);
         let mask: Vec<bool> = (0..rows * cols).map(|i| (self.keep)(i / cols, i % cols)).collect();
         let mask = b.constant(Tensor::from_bools(&[rows, cols], &mask)?);
         let zero = b.scalar(number_of(x.dtype()), 0.0)?;

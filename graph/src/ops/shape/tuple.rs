@@ -4,10 +4,11 @@
 #![allow(non_camel_case_types)]
 
 use super::concat::Joined;
-use super::cut::Cut;
+use super::cut::{Cut, Span};
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, CaseArg, Operand, Plan, Planned, Rule};
 use crate::ops::kit::broadcasting::fact;
+use crate::ops::kit::indices::dim;
 use crate::ops::kit::sample::{filled, sample};
 use crate::{DType, Fact, OpError, Tensor, ensure, normalize_axis, op};
 
@@ -53,7 +54,7 @@ op! {
 impl Planned for sequence_len {
     fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.x.rank() > 0, "expected a tuple, found {}", self.x.fact);
-        Ok(Tensor::scalar(self.x.shape()[0] as i64))
+        Ok(Tensor::scalar(dim(self.x.shape(), 0)? as i64))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -107,10 +108,7 @@ impl Planned for SequenceSlice {
         let (start, stop) = (place(self.start), place(self.stop));
         let length = if self.step > 0 { stop - start } else { start - stop };
         let count = (length.max(0) as u64).div_ceil(self.step.unsigned_abs()) as usize;
-        let mut cut = Cut::whole(&self.seq);
-        (cut.begin[0], cut.size[0]) = (start.max(0) as usize, count);
-        cut.step[0] = if count > 1 { self.step as isize } else { 1 };
-        Ok(cut)
+        Ok(Cut::along(&self.seq, 0, Span::steps(start.max(0) as usize, count, self.step)))
     }
 
     fn cases() -> Vec<Case> {
