@@ -71,7 +71,7 @@ impl Rule for Col2Im {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let plan = self.plan()?;
         let x = Grid::new([plan.planes, plan.places.len()], self.x.f64s()?)?;
-        let mut y = Grid::zeros([plan.planes, plan.size]);
+        let mut y = Grid::zeros([plan.planes, plan.size])?;
         for plane in 0..plan.planes {
             for (tap, place) in plan.places.iter().enumerate() {
                 if let Some(place) = *place {

@@ -4,7 +4,7 @@ use super::patches::Patches;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::grid::{Grid, each};
-use crate::ops::kit::indices::sizes;
+use crate::ops::kit::indices::{result, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
 use crate::task::Lowering;
@@ -52,12 +52,12 @@ impl Conv2DBackpropFilter {
 
 impl Rule for Conv2DBackpropFilter {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.input.dtype(), &self.plan()?.1)])
+        Ok(vec![result(self.input.dtype(), &self.plan()?.1)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (patches, dims, groups) = self.plan()?;
-        let (dy, x, mut dw) = (Grid::read(&self.dout)?, Grid::read(&self.input)?, Grid::zeros(dims));
+        let (dy, x, mut dw) = (Grid::read(&self.dout)?, Grid::read(&self.input)?, Grid::zeros(dims)?);
         let ([n, _, oh, ow], [c_out, own, ..]) = (dy.dims, dims);
         each(dims, |[o, c, ky, kx]| {
             let channel = o / (c_out / groups) * own + c;

@@ -4,8 +4,8 @@ use super::patches::Patches;
 use crate::bounds;
 use crate::onnx::{Edge, Emit, Forms, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::grid::{Grid, strides};
-use crate::ops::kit::indices::{column, each_index, each_tap, flat, rearrange, result};
+use crate::ops::kit::grid::{Grid, each, strides};
+use crate::ops::kit::indices::{column, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::{add_bias, check_bias, reshaped};
 use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
@@ -150,34 +150,19 @@ impl<const N: usize> Frame<'_, N> {
     }
 }
 
-/// For every place under windows over an image of `extent`, the elements under the taps of `kernel`: none in the padding.
+/// The elements of an image of `extent` under the taps of the windows at `place`, none in the padding.
 fn taps<const N: usize>(
     windows: &[Window; N],
-    places: [usize; N],
+    place: [usize; N],
     kernel: [usize; N],
     extent: [usize; N],
-) -> Result<Vec<Vec<Option<usize>>>, OpError> {
-    let mut all = Vec::with_capacity(count(&places));
-    each_index(&places, |place| {
-        let mut taps = Vec::new();
-        each_tap(&kernel, |tap| {
-            let at: Option<Shape> = windows.iter().zip(place).zip(tap).map(|((w, &o), &k)| w.at(o, k)).collect();
-            taps.push(at.map(|at| flat(&extent, &at)));
-        });
-        all.push(taps);
-    })?;
-    Ok(all)
-}
-
-/// Sizes of images and filters.
-struct Sizes<const N: usize> {
-    n: usize,
-    c_in: usize,
-    extent: [usize; N],
-    c_out: usize,
-    /// Channels of a filter.
-    own: usize,
-    kernel: [usize; N],
+) -> Vec<Option<usize>> {
+    let mut taps = Vec::new();
+    each_tap(&kernel, |tap| {
+        let at: Option<Shape> = windows.iter().zip(place).zip(tap).map(|((w, o), &k)| w.at(o, k)).collect();
+        taps.push(at.map(|at| flat(&extent, &at)));
+    });
+    taps
 }
 
 impl<const N: usize> Convolution<'_, N> {
@@ -185,17 +170,16 @@ impl<const N: usize> Convolution<'_, N> {
         Frame { x: self.x, bias: self.bias }
     }
 
-    fn sizes(&self) -> Result<Sizes<N>, OpError> {
-        let ([n, c_in], extent) = self.frame().planes(self.format)?;
-        let ([c_out, own], kernel) = filters(self.w, self.format)?;
-        Ok(Sizes { n, c_in, extent, c_out, own, kernel })
+    /// Of the images and of the filters.
+    fn planes(&self) -> Result<(Planes<usize, N>, Planes<usize, N>), OpError> {
+        Ok((self.frame().planes(self.format)?, filters(self.w, self.format)?))
     }
 
     /// The sums of products before the bias, with the batch dimension.
     fn sums(&self) -> Result<Fact, OpError> {
         let (x, w) = (&self.x.fact, &self.w.fact);
         ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
-        let Sizes { n, c_in, c_out, own, .. } = self.sizes()?;
+        let (([n, c_in], _), ([c_out, own], _)) = self.planes()?;
         check_groups(self.groups, c_in, c_out)?;
         ensure!(
             own == c_in / self.groups,
@@ -207,29 +191,28 @@ impl<const N: usize> Convolution<'_, N> {
     }
 
     fn summed(&self) -> Result<Tensor, OpError> {
-        let (fact, Sizes { n, c_in, extent, c_out, own, kernel }) = (self.sums()?, self.sizes()?);
+        let (fact, (([n, c_in], extent), ([c_out, own], kernel))) = (self.sums()?, self.planes()?);
         let x = to_channels_first(self.format, &self.x.tensor()?.reshape(&self.frame().dims())?)?;
         let w = to_channels_first(self.format, self.w.tensor()?)?;
         let x = Grid::new([n, c_in, count(&extent)], x.to_f64s()?)?;
         let w = Grid::new([c_out, own, count(&kernel)], w.to_f64s()?)?;
-        let taps = taps(&self.windows, self.windows.map(|w| w.out), kernel, extent)?;
-        let mut y = Vec::with_capacity(fact.count());
-        for (n, o) in (0..n).flat_map(|n| (0..c_out).map(move |o| (n, o))) {
-            let first = o / (c_out / self.groups) * own;
-            for taps in &taps {
+        let places = self.windows.map(|w| w.out);
+        let mut y = Grid::zeros([n, c_out, count(&places)])?;
+        each(places, |place| {
+            let taps = taps(&self.windows, place, kernel, extent);
+            each([n, c_out], |[n, o]| {
                 bounds::check()?;
-                let mut sum = 0.0;
+                let (first, sum) = (o / (c_out / self.groups) * own, y.at_mut([n, o, flat(&places, &place)])?);
                 for c in 0..own {
                     for (k, at) in taps.iter().enumerate() {
-                        let x = at.map_or(Ok(0.0), |at| x.at([n, first + c, at]))?;
-                        sum += x * w.at([o, c, k])?;
+                        *sum += at.map_or(Ok(0.0), |at| x.at([n, first + c, at]))? * w.at([o, c, k])?;
                     }
                 }
-                y.push(sum);
-            }
-        }
-        let dims = channels_first(self.format, &fact.shape);
-        from_channels_first(self.format, &Tensor::from_f64s(fact.dtype, &dims, &y)?)
+                Ok(())
+            })
+        })?;
+        let y = y.tensor(fact.dtype)?.reshape(&channels_first(self.format, &fact.shape))?;
+        from_channels_first(self.format, &y)
     }
 
     /// `Conv`.
@@ -296,7 +279,7 @@ impl<const N: usize> Convolution<'_, N> {
             [h, w] => [h, w],
             _ => return self.lower_volumes(b),
         };
-        let Sizes { n, c_in, c_out, own, .. } = self.sizes()?;
+        let (([n, c_in], _), ([c_out, own], _)) = self.planes()?;
         let filters = if self.format.spatial() == 1 {
             let last = self.w.rank() - 1;
             let perm: Vec<usize> = [0, last].into_iter().chain(1..last).collect();
@@ -346,7 +329,7 @@ impl<const N: usize> Convolution<'_, N> {
             Ok::<_, OpError>(Operand { v, fact: b.fact(v).clone().into(), known: b.known(v) })
         };
         let x = image(b, slices, [n * depth.out, c_in * depth.kernel, rows, columns])?;
-        let Sizes { c_out, own, .. } = self.sizes()?;
+        let ([c_out, own], _) = filters::<N>(self.w, self.format)?;
         let filters = image(b, self.w.v, [c_out, own * depth.kernel, h.kernel, w.kernel])?;
         let (bias, windows, format) = (None, [h, w], Format::Nchw);
         let flat = Convolution { x: &x, w: &filters, bias, windows, groups: self.groups, format };
@@ -360,7 +343,8 @@ impl<const N: usize> Plan for Convolution<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let sums = self.sums()?;
         if let Some(bias) = self.bias {
-            ensure!(bias.shape() == [self.sizes()?.c_out], "bias {} does not fit {}", bias.fact, self.w.fact);
+            let ([c_out, _], _) = filters::<N>(self.w, self.format)?;
+            ensure!(bias.shape() == [c_out], "bias {} does not fit {}", bias.fact, self.w.fact);
         }
         self.frame().infer(sums)
     }
@@ -422,20 +406,21 @@ impl<const N: usize> Spread<'_, N> {
         let x = Grid::new([n, c_in, count(&places)], self.x.f64s()?)?;
         let w = Grid::new([c_in, per_group, count(&kernel)], self.w.f64s()?)?;
         let image = self.windows.map(|w| w.size);
-        let mut y = Grid::zeros([n, per_group * self.groups, count(&image)]);
-        let taps = taps(&self.windows, places, kernel, image)?;
-        for (n, c) in (0..n).flat_map(|n| (0..c_in).map(move |c| (n, c))) {
+        let mut y = Grid::zeros([n, per_group * self.groups, count(&image)])?;
+        each([n, c_in], |[n, c]| {
             let first = c / (c_in / self.groups) * per_group;
-            for (place, taps) in taps.iter().enumerate() {
+            each(places, |place| {
                 bounds::check()?;
-                let value = x.at([n, c, place])?;
+                let value = x.at([n, c, flat(&places, &place)])?;
+                let taps = taps(&self.windows, place, kernel, image);
                 for o in 0..per_group {
                     for (k, at) in taps.iter().enumerate().filter_map(|(k, at)| Some((k, (*at)?))) {
                         *y.at_mut([n, first + o, at])? += value * w.at([c, o, k])?;
                     }
                 }
-            }
-        }
+                Ok(())
+            })
+        })?;
         Ok(y.tensor(fact.dtype)?.reshape(&fact.shape)?)
     }
 

@@ -106,7 +106,7 @@ impl Rule for GridSampler2D {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
-        let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?));
+        let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
         let [_, _, h, w] = x.dims;
         each(y.dims, |[n, c, oy, ox]| {
             let place = |i| grid.at([n, oy, ox, i]);

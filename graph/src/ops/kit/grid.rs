@@ -1,7 +1,7 @@
 //! Numbers of tensors by multi-index, for references. The number of dimensions is part of the type.
 
-use super::indices::{advance, flat};
-use crate::bounds::Pulse;
+use super::indices::{advance, flat, item, item_mut};
+use crate::bounds::{self, Pulse};
 use crate::op::Operand;
 use crate::{DType, OpError, Tensor, checked_count, dense_strides, ensure};
 
@@ -24,35 +24,34 @@ impl<const N: usize> Grid<N> {
         Self::new(x.fact.ranked()?, x.f64s()?)
     }
 
-    /// Zeros; the dimensions are those of a result that was found to fit.
-    pub fn zeros(dims: [usize; N]) -> Self {
-        Grid { dims, data: vec![0.0; dims.iter().product()] }
+    /// Zeros.
+    pub fn zeros(dims: [usize; N]) -> Result<Self, OpError> {
+        let count = checked_count(&dims).ok_or_else(|| OpError::Invalid(format!("{dims:?} is too large")))?;
+        bounds::room(count.saturating_mul(size_of::<f64>()))?;
+        Self::new(dims, vec![0.0; count])
     }
 
-    fn place(&self, index: [usize; N]) -> Option<usize> {
-        index.iter().zip(&self.dims).all(|(i, d)| i < d).then(|| flat(&self.dims, &index))
+    fn place(&self, index: [usize; N]) -> Result<usize, OpError> {
+        let inside = index.iter().zip(&self.dims).all(|(i, d)| i < d);
+        ensure!(inside, "expected an element of {:?}, found {index:?}", self.dims);
+        Ok(flat(&self.dims, &index))
     }
 
     /// The number at `index`.
     pub fn at(&self, index: [usize; N]) -> Result<f64, OpError> {
-        let number = self.place(index).and_then(|place| self.data.get(place));
-        number.copied().ok_or_else(|| outside(self.dims, index))
+        item(&self.data, self.place(index)?).copied()
     }
 
     /// The number at `index`, to write it.
     pub fn at_mut(&mut self, index: [usize; N]) -> Result<&mut f64, OpError> {
-        let number = self.place(index).and_then(|place| self.data.get_mut(place));
-        number.ok_or_else(|| outside(self.dims, index))
+        let place = self.place(index)?;
+        item_mut(&mut self.data, place)
     }
 
     /// A tensor of these numbers.
     pub fn tensor(&self, dtype: DType) -> Result<Tensor, OpError> {
         Ok(Tensor::from_f64s(dtype, &self.dims, &self.data)?)
     }
-}
-
-fn outside<const N: usize>(dims: [usize; N], index: [usize; N]) -> OpError {
-    OpError::Invalid(format!("expected an element of {dims:?}, found {index:?}"))
 }
 
 /// Row-major strides of a dense tensor.
@@ -106,24 +105,23 @@ mod tests {
 
     #[test]
     fn indices_are_checked() {
-        let mut grid = Grid::zeros([2, 3]);
-        each([2, 3], |[y, x]| {
-            *grid.at_mut([y, x])? += (3 * y + x) as f64;
+        let (mut grid, mut seen) = (Grid::zeros([2, 3]).unwrap(), Vec::new());
+        let count = |index: [usize; 2]| {
+            seen.push(index);
+            *grid.at_mut(index)? += seen.len() as f64;
             Ok(())
-        })
-        .unwrap();
-        assert_eq!(grid.data, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
-        assert_eq!(grid.at([1, 0]).unwrap(), 3.0);
+        };
+        each([2, 3], count).unwrap();
+        assert_eq!((grid.at([0, 0]).unwrap(), grid.at([1, 0]).unwrap()), (1.0, 4.0));
         assert!(grid.at([0, 3]).is_err() && grid.at_mut([2, 0]).is_err());
-        assert!(Grid::new([2], vec![0.0]).is_err());
-        assert_eq!((placed([2, 0, 1], [5, 6, 7]), picked([2, 0, 1], [5, 6, 7])), ([6, 7, 5], [7, 5, 6]));
-        let mut scalars = 0;
-        each([], |[]| {
-            scalars += 1;
-            Ok(())
-        })
-        .unwrap();
+        assert!(Grid::new([2], vec![0.0]).is_err() && Grid::zeros([usize::MAX, 2]).is_err());
+        assert!(each([], |[]| Err(OpError::Dynamic)).is_err());
         each([3, 0], |_| Err(OpError::Dynamic)).unwrap();
-        assert_eq!(scalars, 1);
+    }
+
+    #[test]
+    fn orders_take_back_each_other() {
+        assert_eq!(placed([2, 0, 1], picked([2, 0, 1], [5, 6, 7])), [5, 6, 7]);
+        assert_eq!(picked([2, 0, 1], [5, 6, 7]), [7, 5, 6]);
     }
 }

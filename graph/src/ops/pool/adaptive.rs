@@ -2,8 +2,8 @@ use crate::bounds;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
 use crate::ops::conv::grouped::last_dims;
-use crate::ops::kit::grid::Grid;
-use crate::ops::kit::indices::{each_index, result, size};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::{result, size};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::kit::taps::weigh;
 use crate::task::{Lowering, ReduceKind, V};
@@ -83,18 +83,17 @@ impl<const N: usize> Shares<'_, N> {
         self.fact()?;
         let image = count(&self.size);
         let x = Grid::new([count(self.lead), image], self.x.f64s()?)?;
-        let mut windows = Vec::new();
-        each_index(&self.out, |window| {
-            let mut places = vec![0];
-            for ((&i, &size), &out) in window.iter().zip(&self.size).zip(&self.out) {
-                places = places.iter().flat_map(|at| share(i, size, out).map(move |p| at * size + p)).collect();
-            }
-            windows.push(places);
-        })?;
-        for (lead, places) in (0..count(self.lead)).flat_map(|lead| windows.iter().map(move |w| (lead, w))) {
-            bounds::check()?;
-            let element = |&place: &usize| Ok((x.at([lead, place])?, place));
-            f(&places.iter().map(element).collect::<Result<Vec<_>, OpError>>()?);
+        for lead in 0..count(self.lead) {
+            each(self.out, |window| {
+                bounds::check()?;
+                let mut places = vec![0];
+                for (i, (&size, &out)) in window.into_iter().zip(self.size.iter().zip(&self.out)) {
+                    places = places.iter().flat_map(|at| share(i, size, out).map(move |p| at * size + p)).collect();
+                }
+                let element = |place: usize| Ok((x.at([lead, place])?, place));
+                f(&places.into_iter().map(element).collect::<Result<Vec<_>, OpError>>()?);
+                Ok(())
+            })?;
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Rule for MaxPoolGrad {
         let places = self.forward()?.values()?.1;
         let [n, c, h, w] = self.x.fact.ranked()?;
         let windows = places.len().checked_div(n * c).unwrap_or(0);
-        let mut dx = Grid::zeros([n * c, h * w]);
+        let mut dx = Grid::zeros([n * c, h * w])?;
         for (i, (place, grad)) in places.into_iter().zip(self.grad.f64s()?).enumerate() {
             *dx.at_mut([i / windows, place])? += grad;
         }

@@ -3,8 +3,8 @@
 use crate::bounds;
 use crate::onnx::{Attr, Edge, Emit, Forms, NoForm, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::grid::Grid;
-use crate::ops::kit::indices::{each_index, result};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::result;
 use crate::ops::kit::window::{Format, PadMode, Window};
 use crate::task::{Binary, Host, Layout, Lowering, Pool, PoolKind, Task, V};
 use crate::{DType, Fact, OpError, Tensor, count, ensure};
@@ -60,48 +60,46 @@ impl<const N: usize> Pooling<N> {
         }
     }
 
-    /// The elements of an image in each window, and how many positions it has with the padding.
-    fn inside(&self) -> Result<Vec<(Vec<usize>, usize)>, OpError> {
-        let mut all = Vec::new();
-        each_index(&self.windows.map(|w| w.out), |out| {
-            let (mut elements, mut padded) = (vec![0], 1);
-            for (w, &o) in self.windows.iter().zip(out) {
-                elements = elements.iter().flat_map(|at| w.inside(o).map(move |i| at * w.size + i)).collect();
-                padded *= w.padded(o);
-            }
-            all.push((elements, padded));
-        })?;
-        Ok(all)
+    /// The elements of an image in a window, and how many positions it has with the padding.
+    fn inside(&self, window: [usize; N]) -> (Vec<usize>, usize) {
+        let all = self.windows.iter().zip(window);
+        all.fold((vec![0], 1), |(elements, padded), (w, o)| {
+            let inner = |at: usize| w.inside(o).map(move |i| at * w.size + i);
+            (elements.into_iter().flat_map(inner).collect(), padded * w.padded(o))
+        })
     }
 
     /// The value of each window, and the position of the maximum within the spatial dimensions.
     pub fn values(&self) -> Result<(Vec<f64>, Vec<usize>), OpError> {
-        let (total, (outer, inner)) = (self.fact()?.count(), self.around());
-        let [outer, inner] = [outer, inner].map(count);
+        let (outer, inner) = self.around();
         let image = self.windows.iter().map(|w| w.size).product();
-        let x = Grid::new([outer, image, inner], self.x.f64s()?)?;
-        let (mut y, mut places) = (Vec::with_capacity(total), Vec::with_capacity(total));
-        let windows = self.inside()?;
-        for (outer, (elements, padded)) in (0..outer).flat_map(|outer| windows.iter().map(move |w| (outer, w))) {
-            bounds::check()?;
-            for inner in 0..inner {
-                let (mut max, mut place, mut sum) = (f64::NEG_INFINITY, 0, 0.0);
-                for (tap, &at) in elements.iter().enumerate() {
-                    let value = x.at([outer, at, inner])?;
-                    sum += value;
-                    if value > max || value.is_nan() && !max.is_nan() || tap == 0 {
-                        (max, place) = (value, at);
-                    }
+        let x = Grid::new([count(outer), image, count(inner)], self.x.f64s()?)?;
+        let ([outer, _, inner], mut y, mut places) = (x.dims, Vec::new(), Vec::new());
+        let mut one = |outer: usize, elements: &[usize], padded: usize, inner: usize| {
+            let (mut max, mut place, mut sum) = (f64::NEG_INFINITY, 0, 0.0);
+            for (tap, &at) in elements.iter().enumerate() {
+                let value = x.at([outer, at, inner])?;
+                sum += value;
+                if value > max || value.is_nan() && !max.is_nan() || tap == 0 {
+                    (max, place) = (value, at);
                 }
-                places.push(place);
-                y.push(match self.statistic {
-                    Statistic::Max => max,
-                    Statistic::Mean { divisor: Some(n), .. } => sum / n,
-                    Statistic::Mean { .. } if elements.is_empty() => 0.0,
-                    Statistic::Mean { pads: true, .. } => sum / *padded as f64,
-                    Statistic::Mean { pads: false, .. } => sum / elements.len() as f64,
-                });
             }
+            places.push(place);
+            y.push(match self.statistic {
+                Statistic::Max => max,
+                Statistic::Mean { divisor: Some(n), .. } => sum / n,
+                Statistic::Mean { .. } if elements.is_empty() => 0.0,
+                Statistic::Mean { pads: true, .. } => sum / padded as f64,
+                Statistic::Mean { pads: false, .. } => sum / elements.len() as f64,
+            });
+            Ok::<_, OpError>(())
+        };
+        for outer in 0..outer {
+            each(self.windows.map(|w| w.out), |window| {
+                bounds::check()?;
+                let (elements, padded) = self.inside(window);
+                (0..inner).try_for_each(|inner| one(outer, &elements, padded, inner))
+            })?;
         }
         Ok((y, places))
     }

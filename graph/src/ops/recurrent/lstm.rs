@@ -167,7 +167,7 @@ impl Weights {
     fn new(d: Dims, w: &[f64]) -> Result<Weights, OpError> {
         let (rows, [_, h, bias, end]) = (4 * d.hidden, d.offsets(0));
         let part = |from: usize, to: usize| w.iter().take(to).skip(from).copied().collect();
-        let zeros = Grid::zeros([d.directions, rows]);
+        let zeros = Grid::zeros([d.directions, rows])?;
         Ok(Weights {
             x: Grid::new([d.directions, rows, d.input], part(0, h))?,
             h: Grid::new([d.directions, rows, d.hidden], part(h, bias))?,
@@ -196,7 +196,7 @@ impl Rule for LSTM {
         let d = self.dims()?;
         let (x, w) = (Grid::read(&self.x)?, Weights::new(d, &self.w.f64s()?)?);
         let (mut h, mut c) = (Grid::read(&self.h)?, Grid::read(&self.c)?);
-        let mut y = Grid::zeros([d.seq, d.batch, d.directions * d.hidden]);
+        let mut y = Grid::zeros([d.seq, d.batch, d.directions * d.hidden])?;
         for (direction, s) in (0..d.directions).flat_map(|direction| (0..d.seq).map(move |s| (direction, s))) {
             let (at, before) = (d.step(direction, s), h.clone());
             each([d.batch, d.hidden], |[b, j]| {
@@ -214,7 +214,7 @@ impl Rule for LSTM {
                 Ok(())
             })?;
         }
-        let none = Grid::zeros([1, 1]).tensor(self.x.dtype())?;
+        let none = Tensor::zeros(self.x.dtype(), &[1, 1])?;
         let [y, h, c] = [y, h, c].map(|values| values.tensor(self.x.dtype()));
         Ok(vec![y?, h?, c?, none.clone(), none])
     }
