@@ -196,6 +196,15 @@ impl Fact {
     pub fn rank(&self) -> usize {
         self.shape.len()
     }
+
+    /// The dimensions, of which there must be `N`.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`](crate::OpError::Invalid) if there are not.
+    pub fn ranked<const N: usize>(&self) -> Result<[usize; N], crate::OpError> {
+        let wrong = |_| crate::OpError::Invalid(format!("expected rank {N}, found {self}"));
+        self.shape.as_slice().try_into().map_err(wrong)
+    }
 }
 
 impl fmt::Display for Fact {

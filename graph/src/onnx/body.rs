@@ -120,14 +120,25 @@ impl Book {
         n: usize,
     ) -> Vec<Edge> {
         let outputs: Vec<Edge> = (0..n).map(|_| self.edge()).collect();
+        self.record_as(op, inputs, attrs, outputs.clone());
+        outputs
+    }
+
+    /// As [`Book::record`], with results that have no producer yet.
+    pub fn record_as(
+        &mut self,
+        op: &'static str,
+        inputs: Vec<Option<Edge>>,
+        attrs: Vec<(&'static str, Attr)>,
+        outputs: Vec<Edge>,
+    ) {
         let ins: Vec<Option<&Type>> = inputs.iter().map(|e| e.and_then(|e| self.types.get(&e))).collect();
-        let types = types::results(op, &ins, &attrs, n);
+        let types = types::results(op, &ins, &attrs, outputs.len());
         self.types.extend(outputs.iter().copied().zip(types));
-        let record = Record { op, inputs, outputs: outputs.clone(), attrs, path: self.path.clone() };
+        let record = Record { op, inputs, outputs, attrs, path: self.path.clone() };
         if let Some(body) = self.open.last_mut() {
             body.nodes.push(record);
         }
-        outputs
     }
 
     pub fn begin_node(&mut self, path: Arc<str>) {

@@ -92,13 +92,20 @@ impl Emit<'_> {
 
     /// A node with attributes and one result.
     pub fn op_with(&mut self, op: &'static str, inputs: &[Edge], attrs: Attrs) -> Edge {
-        self.book.record(op, inputs.iter().copied().map(Some).collect(), attrs, 1)[0]
+        let [y] = self.results(op, &inputs.iter().copied().map(Some).collect::<Vec<_>>(), attrs);
+        y
+    }
+
+    /// A node with optional operands and as many results as the type says.
+    pub fn results<const N: usize>(&mut self, op: &'static str, inputs: &[Option<Edge>], attrs: Attrs) -> [Edge; N] {
+        let outputs = std::array::from_fn(|_| self.book.edge());
+        self.book.record_as(op, used(inputs), attrs, outputs.to_vec());
+        outputs
     }
 
     /// A node with optional operands and several results.
     pub fn op_n(&mut self, op: &'static str, inputs: &[Option<Edge>], attrs: Attrs, results: usize) -> Vec<Edge> {
-        let used = inputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        self.book.record(op, inputs[..used].to_vec(), attrs, results)
+        self.book.record(op, used(inputs), attrs, results)
     }
 
     /// `x`, of type `from`, converted.
@@ -324,6 +331,12 @@ fn is_constant(arg: &ArgValue) -> bool {
         ArgValue::Const(_) => true,
         ArgValue::List(items) => items.iter().all(is_constant),
     }
+}
+
+/// The operands without those at the end that are left out.
+fn used(inputs: &[Option<Edge>]) -> Vec<Option<Edge>> {
+    let last = inputs.iter().rposition(Option::is_some);
+    inputs.iter().take(last.map_or(0, |last| last + 1)).copied().collect()
 }
 
 /// Dimensions or axes as attributes hold them.

@@ -74,7 +74,8 @@ impl Lowering {
         outs
     }
 
-    fn task1(&mut self, task: Task, ins: &[V], out: Fact) -> V {
+    /// A task with one result.
+    pub fn task1(&mut self, task: Task, ins: &[V], out: Fact) -> V {
         self.task(task, ins, vec![out])[0]
     }
 

@@ -1,4 +1,4 @@
-use super::grouped::{Convolution, extent};
+use super::grouped::{Convolution, extent, filters};
 use crate::op::Operand;
 use crate::ops::kit::indices::size;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
@@ -17,28 +17,31 @@ pub(in crate::ops) struct Classic<'a> {
 }
 
 impl Classic<'_> {
-    /// The windows over `N` spatial dimensions of the given extents, for filters with this kernel.
-    pub fn windows<const N: usize>(&self, extent: &[Option<usize>], kernel: &[usize]) -> Result<Vec<Window>, OpError> {
+    /// The windows over spatial dimensions of the given extents, for filters with this kernel.
+    pub fn windows<const N: usize>(
+        &self,
+        extent: [Option<usize>; N],
+        kernel: [usize; N],
+    ) -> Result<[Window; N], OpError> {
         if !self.kernel_size.is_empty() {
             let stated = spatial::<N>(self.kernel_size, Format::Nchw, "kernel_size")?;
             ensure!(stated == kernel, "kernel_size {stated:?} differs from the filters' {kernel:?}");
         }
-        let stride = spatial::<N>(self.stride, self.format, "stride")?;
-        let dilation = spatial::<N>(self.dilation, self.format, "dilation")?;
+        let stride = spatial(self.stride, self.format, "stride")?;
+        let dilation = spatial(self.dilation, self.format, "dilation")?;
         let listed = self.pad_list.len() == 2 * N && self.pad_list.iter().all(|&p| p >= 0);
         let pads = match self.pad_mode {
-            PadMode::Pad | PadMode::Calculated if listed => pads::<N>(self.pad_list, "pad_list")?,
-            PadMode::Pad | PadMode::Calculated => pads::<N>(self.pad, "pad")?,
+            PadMode::Pad | PadMode::Calculated if listed => pads(self.pad_list, "pad_list")?,
+            PadMode::Pad | PadMode::Calculated => pads(self.pad, "pad")?,
             _ => [[0; 2]; N],
         };
-        (0..N).map(|d| Window::new(self.pad_mode, extent[d], kernel[d], stride[d], dilation[d], pads[d])).collect()
+        Window::over(false, self.pad_mode, extent, kernel, stride, dilation, pads)
     }
 
     /// The convolution of `x` with filters `w` over `N` spatial dimensions.
-    pub fn over<'a, const N: usize>(&self, x: &'a Operand, w: &'a Operand) -> Result<Convolution<'a>, OpError> {
-        let extent = extent(x, self.format, N)?;
-        ensure!(w.rank() == N + 2, "expected filters of rank {}, found {}", N + 2, w.fact);
-        let windows = self.windows::<N>(&extent, Convolution::kernel(w, self.format))?;
+    pub fn over<'a, const N: usize>(&self, x: &'a Operand, w: &'a Operand) -> Result<Convolution<'a, N>, OpError> {
+        let (extent, (_, kernel)) = (extent(x, self.format)?, filters(w, self.format)?);
+        let windows = self.windows(extent, kernel)?;
         Ok(Convolution { x, w, bias: None, windows, groups: self.groups()?, format: self.format })
     }
 

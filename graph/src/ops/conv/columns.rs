@@ -1,7 +1,8 @@
 //! Windows put back into an image.
 
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
-use crate::ops::kit::indices::{each_index, sizes};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::task::{Lowering, ScatterKind};
@@ -22,40 +23,38 @@ op! {
 
 /// Sizes of an image and where the elements of its windows lie in it.
 struct Plan {
+    /// Dimensions of the images.
+    dims: [usize; 4],
     planes: usize,
-    image: [usize; 2],
+    /// Elements of a plane.
+    size: usize,
     /// For every element of the windows of a plane, its position; none in the padding.
     places: Vec<Option<usize>>,
 }
 
 impl Col2Im {
     fn plan(&self) -> Result<Plan, OpError> {
-        let x = &self.x;
-        ensure!(x.rank() == 4, "expected [n, c, kh · kw, windows], found {}", x.fact);
-        ensure!(self.output_size.len() == 2, "output_size: expected 2 numbers, found {}", self.output_size.len());
+        let [n, c, taps, count] = self.x.fact.ranked()?;
         let image = sizes(&self.output_size, "output_size")?;
-        let kernel = spatial::<2>(&self.kernel_size, Format::Nchw, "kernel_size")?;
-        let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
-        let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
-        let pads = pads::<2>(&self.padding, "padding")?;
-        let window = |d: usize| Window::new(PadMode::Pad, image[d], kernel[d], stride[d], dilation[d], pads[d]);
-        let (h, w) = (window(0)?, window(1)?);
-        let taps = [h.kernel, w.kernel, h.out, w.out];
+        let [rows, cols] = *image else {
+            return Err(OpError::Invalid(format!("output_size: expected 2 numbers, found {}", image.len())));
+        };
+        let kernel = spatial(&self.kernel_size, Format::Nchw, "kernel_size")?;
+        let stride = spatial(&self.stride, Format::Nchw, "stride")?;
+        let dilation = spatial(&self.dilation, Format::Nchw, "dilation")?;
+        let pads = pads(&self.padding, "padding")?;
+        let [h, w] = Window::over(false, PadMode::Pad, [Some(rows), Some(cols)], kernel, stride, dilation, pads)?;
         let wanted = [h.kernel.checked_mul(w.kernel), h.out.checked_mul(w.out)];
-        let fits = wanted == [Some(x.shape()[2]), Some(x.shape()[3])];
-        ensure!(fits, "expected windows [{}·{}, {}·{}], found {}", h.kernel, w.kernel, h.out, w.out, x.fact);
-        let mut places = Vec::with_capacity(x.shape()[2] * x.shape()[3]);
-        each_index(&taps, |i| {
-            let at = h.at(i[2], i[0]).zip(w.at(i[3], i[1]));
-            places.push(at.map(|(y, x)| y * image[1] + x));
+        let fits = wanted == [Some(taps), Some(count)];
+        ensure!(fits, "expected windows [{}·{}, {}·{}], found {}", h.kernel, w.kernel, h.out, w.out, self.x.fact);
+        let mut places = Vec::with_capacity(taps * count);
+        each([h.kernel, w.kernel, h.out, w.out], |[ky, kx, oy, ox]| {
+            let at = h.at(oy, ky).zip(w.at(ox, kx));
+            places.push(at.map(|(y, x)| y * cols + x));
+            Ok(())
         })?;
-        let planes = x.shape()[0] * x.shape()[1];
-        ensure!(checked_count(&[planes, image[0], image[1]]).is_some(), "images of {image:?} are too large");
-        Ok(Plan { planes, image: [image[0], image[1]], places })
-    }
-
-    fn dims(&self, plan: &Plan) -> [usize; 4] {
-        [self.x.shape()[0], self.x.shape()[1], plan.image[0], plan.image[1]]
+        ensure!(checked_count(&[n, c, rows, cols]).is_some(), "images of {image:?} are too large");
+        Ok(Plan { dims: [n, c, rows, cols], planes: n * c, size: rows * cols, places })
     }
 }
 
@@ -66,29 +65,28 @@ impl Rule for Col2Im {
             "expected numbers, found {}",
             self.x.fact
         );
-        Ok(vec![Fact::new(self.x.dtype(), &self.dims(&self.plan()?))])
+        Ok(vec![Fact::new(self.x.dtype(), &self.plan()?.dims)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let plan = self.plan()?;
-        let (size, taps) = (plan.image[0] * plan.image[1], plan.places.len());
-        let x = self.x.f64s()?;
-        let mut y = vec![0.0; plan.planes * size];
+        let x = Grid::new([plan.planes, plan.places.len()], self.x.f64s()?)?;
+        let mut y = Grid::zeros([plan.planes, plan.size])?;
         for plane in 0..plan.planes {
             for (tap, place) in plan.places.iter().enumerate() {
-                if let Some(place) = place {
-                    y[plane * size + place] += x[plane * taps + tap];
+                if let Some(place) = *place {
+                    *y.at_mut([plane, place])? += x.at([plane, tap])?;
                 }
             }
         }
-        Ok(vec![Tensor::from_f64s(self.x.dtype(), &self.dims(&plan), &y)?])
+        Ok(vec![y.tensor(self.x.dtype())?.reshape(&plan.dims)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let plan = self.plan()?;
-        let (size, taps, d) = (plan.image[0] * plan.image[1], plan.places.len(), self.x.dtype());
+        let (size, taps, d) = (plan.size, plan.places.len(), self.x.dtype());
         if size == 0 || taps == 0 || plan.planes == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(d, &self.dims(&plan))?)]));
+            return Ok(Some(vec![b.constant(Tensor::zeros(d, &plan.dims)?)]));
         }
         // What lies in the padding goes to one more element, which is dropped.
         let places: Vec<i64> = plan.places.iter().map(|place| place.unwrap_or(size) as i64).collect();
@@ -99,7 +97,7 @@ impl Rule for Col2Im {
         let y = b.scatter(ScatterKind::Add, zeros, places, x);
         let y = b.slice(y, &[0, 0], &[size, plan.planes], &[1, 1])?;
         let y = b.transpose(y, &[1, 0])?;
-        Ok(Some(vec![b.reshape(y, &self.dims(&plan))?]))
+        Ok(Some(vec![b.reshape(y, &plan.dims)?]))
     }
 
     fn cases() -> Vec<Case> {

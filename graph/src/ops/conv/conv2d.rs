@@ -2,7 +2,8 @@ use super::classic::{Classic, classic_convolution};
 use super::grouped::Convolution;
 use crate::onnx::{Emit, Forms, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
-use crate::ops::kit::indices::rearrange;
+use crate::ops::kit::grid::rearrange;
+use crate::ops::kit::indices::flat;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
 use crate::task::{Lowering, V};
@@ -29,21 +30,21 @@ impl Planned for Conv2D {
     }
 
     fn cases() -> Vec<Case> {
-        let one = |x: &[usize], w: &[usize], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
-            let s =
-                sample().tensor(DType::F32, x).tensor(DType::F32, w).skip().ints(&[w[2] as i64, w[3] as i64]).int(1);
-            let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(stride).ints(dilation).int(group);
+        let one = |x: &[usize], w: [usize; 4], mode, pad: &[i64], stride: &[i64], dilation: &[i64], group, name| {
+            let s = sample().tensor(DType::F32, x).tensor(DType::F32, &w).skip();
+            let s = s.ints(&[w[2] as i64, w[3] as i64]).int(1).text(mode).ints(pad).ints(&[-1; 4]);
+            let s = s.ints(stride).ints(dilation).int(group);
             s.text("NCHW").case(name)
         };
         let (s1, s2) = ([1, 1, 1, 1], [1, 1, 2, 2]);
         let mut cases = vec![
-            one(&[2, 3, 5, 6], &[4, 3, 3, 3], "same", &[0], &s1, &s1, 1, "same"),
-            one(&[1, 3, 4, 7], &[4, 3, 3, 3], "same", &[0], &s2, &s1, 1, "same, stride 2"),
-            one(&[1, 2, 7, 6], &[3, 2, 1, 1], "valid", &[0], &s1, &s1, 1, "one by one"),
-            one(&[1, 4, 7, 6], &[6, 2, 3, 2], "pad", &[1, 0, 2, 1], &[2, 1], &s1, 2, "groups, uneven padding"),
-            one(&[1, 6, 8, 5], &[6, 1, 3, 3], "pad", &[1], &s1, &s1, 6, "depthwise"),
-            one(&[1, 2, 9, 8], &[3, 2, 3, 2], "same", &[0], &s1, &[1, 1, 2, 3], 1, "dilation"),
-            one(&[0, 2, 4, 4], &[3, 2, 3, 3], "valid", &[0], &s1, &s1, 1, "no images"),
+            one(&[2, 3, 5, 6], [4, 3, 3, 3], "same", &[0], &s1, &s1, 1, "same"),
+            one(&[1, 3, 4, 7], [4, 3, 3, 3], "same", &[0], &s2, &s1, 1, "same, stride 2"),
+            one(&[1, 2, 7, 6], [3, 2, 1, 1], "valid", &[0], &s1, &s1, 1, "one by one"),
+            one(&[1, 4, 7, 6], [6, 2, 3, 2], "pad", &[1, 0, 2, 1], &[2, 1], &s1, 2, "groups, uneven padding"),
+            one(&[1, 6, 8, 5], [6, 1, 3, 3], "pad", &[1], &s1, &s1, 6, "depthwise"),
+            one(&[1, 2, 9, 8], [3, 2, 3, 2], "same", &[0], &s1, &[1, 1, 2, 3], 1, "dilation"),
+            one(&[0, 2, 4, 4], [3, 2, 3, 3], "valid", &[0], &s1, &s1, 1, "no images"),
         ];
         let nhwc =
             sample().tensor(DType::F32, &[2, 5, 6, 3]).tensor(DType::F32, &[4, 2, 3, 3]).skip().ints(&[2, 3]).int(1);
@@ -78,17 +79,16 @@ op! {
 impl DepthwiseConv2dNative {
     /// The filters as those of a convolution in groups, in value `v`.
     fn filters(&self, v: V) -> Result<Operand, OpError> {
-        let [m, c, kh, kw] = *self.weight.shape() else {
-            return Err(OpError::Invalid(format!("expected filters of rank 4, found {}", self.weight.fact)));
-        };
+        let [m, c, kh, kw] = self.weight.fact.ranked()?;
         let dims = [c.saturating_mul(m), 1, kh, kw];
-        let source = |i: &[usize]| Some((((i[0] % m) * c + i[0] / m) * kh + i[2]) * kw + i[3]);
-        let known = self.weight.known.as_ref().map(|t| rearrange(t, &dims, source)).transpose()?;
+        let source = |[o, _, y, x]: [usize; 4]| Some(flat(&[m, c, kh, kw], &[o % m, o / m, y, x]));
+        let known = self.weight.known.as_ref().map(|t| rearrange(t, dims, source)).transpose()?;
         Ok(Operand { v, fact: Fact::new(self.weight.dtype(), &dims).into(), known })
     }
 
     /// The equivalent convolution with filters `w`.
-    fn grouped<'a>(&'a self, w: &'a Operand) -> Result<Convolution<'a>, OpError> {
+    fn grouped<'a>(&'a self, w: &'a Operand) -> Result<Convolution<'a, 2>, OpError> {
+        let [_, c, _, _] = self.weight.fact.ranked()?;
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         let classic = Classic {
             kernel_size: &self.kernel_size,
@@ -97,7 +97,7 @@ impl DepthwiseConv2dNative {
             pad_list: &self.pad_list,
             stride: &self.stride,
             dilation: &self.dilation,
-            group: self.weight.shape()[1] as i64,
+            group: c as i64,
             format: self.format,
         };
         classic.over::<2>(&self.x, w)

@@ -1,8 +1,10 @@
 use super::classic::{Classic, classic_convolution};
+use super::grouped::extent;
 use super::patches::Patches;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
-use crate::ops::kit::indices::{each_index, each_tap, flat, sizes};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::{result, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
 use crate::task::Lowering;
@@ -27,7 +29,7 @@ impl Conv2DBackpropFilter {
     fn plan(&self) -> Result<(Patches<'_>, [usize; 4], usize), OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         let (x, dout) = (&self.input, &self.dout);
-        ensure!(x.rank() == 4 && dout.rank() == 4, "expected rank 4, found {} and {}", dout.fact, x.fact);
+        let [n, c, ..] = x.fact.ranked::<4>()?;
         let float = x.dtype().is_float() && x.dtype() == dout.dtype();
         ensure!(float, "expected one float type, found {} and {}", dout.fact, x.fact);
         let dims = sizes(&self.filter_size, "filter_size")?;
@@ -37,37 +39,36 @@ impl Conv2DBackpropFilter {
                 self.filter_size.len()
             )));
         };
-        let windows = self.classic().windows::<2>(&x.dims()[2..], &dims[2..])?;
+        let [c_out, own, kernel @ ..] = dims;
+        let [h, w] = self.classic().windows(extent(x, self.format)?, kernel)?;
         let groups = self.classic().groups()?;
-        let whole = groups > 0 && dims[0].is_multiple_of(groups) && dims[1].checked_mul(groups) == Some(x.shape()[1]);
+        let whole = groups > 0 && c_out.is_multiple_of(groups) && own.checked_mul(groups) == Some(c);
         ensure!(whole, "filters {dims:?} in {groups} groups do not fit {}", x.fact);
-        let out = [x.shape()[0], dims[0], windows[0].out, windows[1].out];
+        let out = [n, c_out, h.out, w.out];
         ensure!(dout.shape() == out, "expected a gradient of {out:?}, found {}", dout.fact);
-        Ok((Patches { x, h: windows[0], w: windows[1] }, dims, groups))
+        Ok((Patches { x, h, w }, dims, groups))
     }
 }
 
 impl Rule for Conv2DBackpropFilter {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.input.dtype(), &self.plan()?.1)])
+        Ok(vec![result(self.input.dtype(), &self.plan()?.1)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (patches, dims, groups) = self.plan()?;
-        let (dy, x) = (self.dout.f64s()?, self.input.f64s()?);
-        let mut dw = Vec::new();
-        each_index(&dims, |i| {
-            let channel = i[0] / (dims[0] / groups) * dims[1] + i[1];
-            let mut sum = 0.0;
-            each_tap(self.dout.shape(), |o| {
-                if o[1] == i[0] {
-                    let at = patches.source([o[0], channel, i[2], i[3], o[2], o[3]]);
-                    sum += dy[flat(self.dout.shape(), o)] * at.map_or(0.0, |at| x[at]);
-                }
-            });
-            dw.push(sum);
+        let (dy, x, mut dw) = (Grid::read(&self.dout)?, Grid::read(&self.input)?, Grid::zeros(dims)?);
+        let ([n, _, oh, ow], [c_out, own, ..]) = (dy.dims, dims);
+        each(dims, |[o, c, ky, kx]| {
+            let channel = o / (c_out / groups) * own + c;
+            let sum = dw.at_mut([o, c, ky, kx])?;
+            each([n, oh, ow], |[n, oy, ox]| {
+                let at = patches.source([n, channel, ky, kx, oy, ox]);
+                *sum += dy.at([n, o, oy, ox])? * at.map_or(Ok(0.0), |at| x.at(at))?;
+                Ok(())
+            })
         })?;
-        Ok(vec![Tensor::from_f64s(self.input.dtype(), &dims, &dw)?])
+        Ok(vec![dw.tensor(self.input.dtype())?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -90,17 +91,17 @@ impl Rule for Conv2DBackpropFilter {
     }
 
     fn cases() -> Vec<Case> {
-        let one = |dy: &[usize], x: &[usize], w: &[i64], mode, pad: &[i64], stride, group, name| {
-            let s = sample().tensor(DType::F32, dy).tensor(DType::F32, x).ints(w).skip().ints(&w[2..]).int(1);
+        let one = |dy: &[usize], x: &[usize], w: [i64; 4], mode, pad: &[i64], stride, group, name| {
+            let s = sample().tensor(DType::F32, dy).tensor(DType::F32, x).ints(&w).skip().ints(&[w[2], w[3]]).int(1);
             let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
             s.ints(&[1, 1, 1, 1]).int(group).case(name)
         };
         vec![
-            one(&[2, 3, 3, 2], &[2, 2, 5, 3], &[3, 2, 3, 2], "VALID", &[0], 1, 1, "valid"),
-            one(&[1, 2, 2, 3], &[1, 3, 4, 5], &[2, 3, 3, 3], "SAME", &[0], 2, 1, "same, stride 2"),
-            one(&[2, 4, 4, 4], &[2, 4, 4, 4], &[4, 2, 4, 4], "PAD", &[1, 2, 2, 1], 1, 2, "padding, groups"),
-            one(&[1, 3, 4, 4], &[1, 3, 4, 4], &[3, 1, 3, 3], "SAME", &[0], 1, 3, "depthwise"),
-            one(&[0, 2, 2, 2], &[0, 1, 3, 3], &[2, 1, 2, 2], "VALID", &[0], 1, 1, "no images"),
+            one(&[2, 3, 3, 2], &[2, 2, 5, 3], [3, 2, 3, 2], "VALID", &[0], 1, 1, "valid"),
+            one(&[1, 2, 2, 3], &[1, 3, 4, 5], [2, 3, 3, 3], "SAME", &[0], 2, 1, "same, stride 2"),
+            one(&[2, 4, 4, 4], &[2, 4, 4, 4], [4, 2, 4, 4], "PAD", &[1, 2, 2, 1], 1, 2, "padding, groups"),
+            one(&[1, 3, 4, 4], &[1, 3, 4, 4], [3, 1, 3, 3], "SAME", &[0], 1, 3, "depthwise"),
+            one(&[0, 2, 2, 2], &[0, 1, 3, 3], [2, 1, 2, 2], "VALID", &[0], 1, 1, "no images"),
         ]
     }
 }

@@ -1,5 +1,5 @@
 use super::classic::{Classic, classic_convolution};
-use super::grouped::Spread;
+use super::grouped::{Spread, filters, last_dims};
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Late, Operand, Plan, Planned, ints};
 use crate::ops::kit::indices::{size, sizes};
@@ -23,11 +23,12 @@ classic_convolution! {
 
 impl Conv2DBackpropInput {
     /// The windows over a result of the given extents.
-    fn spread(&self, extent: &[Option<usize>]) -> Result<Spread<'_>, OpError> {
+    fn spread(&self, extent: [Option<usize>; 2]) -> Result<Spread<'_, 2>, OpError> {
         let (x, w) = (&self.dout, &self.weight);
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
-        ensure!(x.rank() == 4 && w.rank() == 4, "expected rank 4, found {} and {}", x.fact, w.fact);
-        let windows = self.classic().windows::<2>(extent, &w.shape()[2..])?;
+        ensure!(x.rank() == 4, "expected rank 4, found {}", x.fact);
+        let (_, kernel) = filters(w, self.format)?;
+        let windows = self.classic().windows(extent, kernel)?;
         Ok(Spread { x, w, bias: None, windows, groups: self.classic().groups()?, more: None })
     }
 }
@@ -35,8 +36,10 @@ impl Conv2DBackpropInput {
 impl Planned for Conv2DBackpropInput {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let dims = sizes(self.input_sizes.get()?, "input_sizes")?;
-        ensure!(dims.len() == 4, "expected 4 input_sizes, found {}", dims.len());
-        let spread = self.spread(&[Some(dims[2]), Some(dims[3])])?;
+        let [_, _, h, w] = *dims else {
+            return Err(OpError::Invalid(format!("expected 4 input_sizes, found {}", dims.len())));
+        };
+        let spread = self.spread([Some(h), Some(w)])?;
         let shape = spread.sums()?.shape;
         ensure!(shape.as_slice() == dims, "input_sizes {dims:?} differ from the result's {:?}", shape.as_slice());
         Ok(spread)
@@ -46,27 +49,27 @@ impl Planned for Conv2DBackpropInput {
         if !self.dout.is_open() && self.input_sizes.known().is_some() {
             return self.plan()?.onnx(e);
         }
-        let (x, spread) = (e.edge(&self.dout)?, self.spread(&[None, None])?);
-        let sizes = e.ints(2, self.input_sizes.known().map(|s| &s[..]))?;
+        let (x, spread) = (e.edge(&self.dout)?, self.spread([None, None])?);
+        let sizes = e.ints(2, self.input_sizes.known().map(|s| s.as_slice()))?;
         let sizes = e.slice(sizes, 0, 2, 4);
         Ok(Some(vec![spread.onnx_to(e, x, sizes)?]))
     }
 
     fn cases() -> Vec<Case> {
-        let one = |x: &[usize], w: &[usize], out: &[i64], mode, pad: &[i64], stride, group, name| {
-            let s =
-                sample().tensor(DType::F32, x).tensor(DType::F32, w).ints(out).skip().ints(&[w[2] as i64, w[3] as i64]);
-            let s = s.int(1).text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
+        let one = |x: &[usize], w: [usize; 4], out: &[i64], mode, pad: &[i64], stride, group, name| {
+            let s = sample().tensor(DType::F32, x).tensor(DType::F32, &w).ints(out).skip();
+            let s = s.ints(&[w[2] as i64, w[3] as i64]).int(1).text(mode).ints(pad).ints(&[-1; 4]);
+            let s = s.ints(&[1, 1, stride, stride]);
             s.ints(&[1, 1, 1, 1]).int(group).case(name)
         };
         vec![
-            one(&[1, 2, 3, 2], &[2, 3, 2, 2], &[1, 3, 6, 4], "VALID", &[0], 2, 1, "no overlap"),
-            one(&[2, 2, 3, 3], &[2, 3, 3, 3], &[2, 3, 6, 6], "SAME", &[0], 2, 1, "same"),
-            one(&[1, 4, 3, 2], &[4, 2, 4, 4], &[1, 4, 6, 4], "PAD", &[1, 1, 1, 1], 2, 2, "padding, groups"),
-            one(&[1, 2, 2, 2], &[2, 1, 3, 3], &[1, 1, 4, 4], "VALID", &[0], 1, 1, "stride 1"),
-            one(&[1, 2, 2, 3], &[2, 1, 2, 1], &[1, 1, 5, 7], "VALID", &[0], 3, 1, "gaps"),
-            one(&[1, 1, 3, 3], &[1, 1, 3, 3], &[1, 1, 1, 1], "PAD", &[2, 2, 2, 2], 1, 1, "mostly padding"),
-            one(&[1, 1, 1, 2], &[1, 1, 3, 3], &[1, 1, 3, 6], "PAD", &[1, 1, 1, 1], 3, 1, "nothing in the last row"),
+            one(&[1, 2, 3, 2], [2, 3, 2, 2], &[1, 3, 6, 4], "VALID", &[0], 2, 1, "no overlap"),
+            one(&[2, 2, 3, 3], [2, 3, 3, 3], &[2, 3, 6, 6], "SAME", &[0], 2, 1, "same"),
+            one(&[1, 4, 3, 2], [4, 2, 4, 4], &[1, 4, 6, 4], "PAD", &[1, 1, 1, 1], 2, 2, "padding, groups"),
+            one(&[1, 2, 2, 2], [2, 1, 3, 3], &[1, 1, 4, 4], "VALID", &[0], 1, 1, "stride 1"),
+            one(&[1, 2, 2, 3], [2, 1, 2, 1], &[1, 1, 5, 7], "VALID", &[0], 3, 1, "gaps"),
+            one(&[1, 1, 3, 3], [1, 1, 3, 3], &[1, 1, 1, 1], "PAD", &[2, 2, 2, 2], 1, 1, "mostly padding"),
+            one(&[1, 1, 1, 2], [1, 1, 3, 3], &[1, 1, 3, 6], "PAD", &[1, 1, 1, 1], 3, 1, "nothing in the last row"),
         ]
     }
 }
@@ -87,38 +90,38 @@ op! {
     }
 }
 
-/// How far `len` windows reach, with `extra` elements more and without the padding.
-fn length(
-    len: usize,
-    kernel: usize,
-    stride: usize,
-    dilation: usize,
-    pad: [usize; 2],
-    extra: usize,
-) -> Result<usize, OpError> {
-    let reach = kernel.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
-    let full = len.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
-    let out = full.saturating_add(extra).checked_sub(pad[0].saturating_add(pad[1]));
-    out.ok_or_else(|| OpError::Invalid(format!("padding {pad:?} leaves nothing of {full}")))
+/// How far as many windows reach along each dimension, with `extra` elements more and without the padding.
+fn lengths<const N: usize>(
+    lens: [Option<usize>; N],
+    kernel: [usize; N],
+    stride: [usize; N],
+    dilation: [usize; N],
+    pads: [[usize; 2]; N],
+    extra: [usize; N],
+) -> Result<[Option<usize>; N], OpError> {
+    let mut out = lens;
+    let steps = kernel.into_iter().zip(stride).zip(dilation).zip(pads).zip(extra);
+    for (len, ((((kernel, stride), dilation), pad), extra)) in out.iter_mut().zip(steps) {
+        let Some(len) = len else { continue };
+        let reach = kernel.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
+        let full = len.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
+        let kept = full.saturating_add(extra).checked_sub(pad[0].saturating_add(pad[1]));
+        *len = kept.ok_or_else(|| OpError::Invalid(format!("padding {pad:?} leaves nothing of {full}")))?;
+    }
+    Ok(out)
 }
 
 impl Planned for ConvTranspose2D {
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (x, w) = (&self.input, &self.weight);
-        let fits = matches!(x.rank(), 3 | 4) && w.rank() == 4;
-        ensure!(fits, "expected images and filters of rank 4, found {} and {}", x.fact, w.fact);
-        let stride = spatial::<2>(&self.stride, Format::Nchw, "stride")?;
-        let dilation = spatial::<2>(&self.dilation, Format::Nchw, "dilation")?;
-        let (pad, extra) = (pads::<2>(&self.padding, "padding")?, pads::<2>(&self.output_padding, "output_padding")?);
-        let extent = &x.dims()[x.rank() - 2..];
-        let window = |d: usize| {
-            let kernel = w.shape()[d + 2];
-            let out = extent[d]
-                .map(|len| length(len, kernel, stride[d], dilation[d], [pad[d][0]; 2], extra[d][0]))
-                .transpose()?;
-            Window::new(PadMode::Pad, out, kernel, stride[d], dilation[d], pad[d])
-        };
-        let (windows, more) = (vec![window(0)?, window(1)?], extra.map(|pair| pair[0] as i64));
+        let (extent, (_, kernel)) = (last_dims(x)?, filters(w, Format::Nchw)?);
+        let stride = spatial(&self.stride, Format::Nchw, "stride")?;
+        let dilation = spatial(&self.dilation, Format::Nchw, "dilation")?;
+        let (pad, extra) = (pads(&self.padding, "padding")?, pads::<2>(&self.output_padding, "output_padding")?);
+        let extra = extra.map(|[extra, _]| extra);
+        let sizes = lengths(extent, kernel, stride, dilation, pad.map(|[before, _]| [before; 2]), extra)?;
+        let windows = Window::over(false, PadMode::Pad, sizes, kernel, stride, dilation, pad)?;
+        let more = extra.map(|extra| extra as i64);
         let groups = size(self.groups, "groups")?;
         Ok(Spread { x, w, bias: self.bias.as_ref(), windows, groups, more: Some(more) })
     }
@@ -159,25 +162,24 @@ impl Planned for Conv3DTranspose {
     fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.format.spatial() == 2, "expected format NCDHW, found {:?}", self.format);
         let (x, w) = (&self.dout, &self.weight);
-        ensure!(x.rank() == 5 && w.rank() == 5, "expected rank 5, found {} and {}", x.fact, w.fact);
-        let stride = spatial::<3>(&self.stride, Format::Ncdhw, "stride")?;
-        let dilation = spatial::<3>(&self.dilation, Format::Ncdhw, "dilation")?;
-        let pad = if self.pad_mode == PadMode::Pad { pads::<3>(&self.pad, "pad")? } else { [[0; 2]; 3] };
-        let last = &self.output_padding[self.output_padding.len().saturating_sub(3)..];
-        let extra = pads::<3>(last, "output_padding")?;
-        let window = |d: usize| {
-            let (kernel, len) = (w.shape()[d + 2], x.shape()[d + 2]);
-            let open = length(len, kernel, stride[d], dilation[d], pad[d], extra[d][0])?;
+        let [_, _, lens @ ..] = x.fact.ranked::<5>()?;
+        let (_, kernel) = filters(w, self.format)?;
+        let stride = spatial(&self.stride, Format::Ncdhw, "stride")?;
+        let dilation = spatial(&self.dilation, Format::Ncdhw, "dilation")?;
+        let pad = if self.pad_mode == PadMode::Pad { pads(&self.pad, "pad")? } else { [[0; 2]; 3] };
+        let extra = self.output_padding.last_chunk::<3>().map_or(self.output_padding.as_slice(), |last| last);
+        let extra = pads::<3>(extra, "output_padding")?.map(|[extra, _]| extra);
+        let mut sizes = lengths(lens.map(Some), kernel, stride, dilation, pad, extra)?;
+        for (size, (len, stride)) in sizes.iter_mut().zip(lens.into_iter().zip(stride)) {
             // Windows shorter than the stride leave the elements after the last one.
-            let strides = len.saturating_mul(stride[d]);
-            let out = match self.pad_mode {
+            let strides = Some(len.saturating_mul(stride));
+            *size = match self.pad_mode {
                 PadMode::Same => strides,
-                PadMode::Valid => open.max(strides),
-                PadMode::Pad | PadMode::Calculated => open,
+                PadMode::Valid => strides.max(*size),
+                PadMode::Pad | PadMode::Calculated => *size,
             };
-            Window::new(self.pad_mode, out, kernel, stride[d], dilation[d], pad[d])
-        };
-        let windows = (0..3).map(window).collect::<Result<_, _>>()?;
+        }
+        let windows = Window::over(false, self.pad_mode, sizes, kernel, stride, dilation, pad)?;
         Ok(Spread { x, w, bias: None, windows, groups: size(self.group, "group")?, more: None })
     }
 

@@ -1,4 +1,4 @@
-use super::grouped::Convolution;
+use super::grouped::{Convolution, filters, last_dims};
 use crate::op::{Case, Ints, Operand, Plan, Planned, ints};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
@@ -41,23 +41,12 @@ fn convolution<'a, const N: usize>(
     padding: &impl Padding,
     dilation: &[i64],
     groups: i64,
-) -> Result<Convolution<'a>, OpError> {
-    ensure!(
-        (x.rank() == N + 1 || x.rank() == N + 2) && w.rank() == N + 2,
-        "expected images of rank {} or {} and filters of rank {}, found {} and {}",
-        N + 1,
-        N + 2,
-        N + 2,
-        x.fact,
-        w.fact
-    );
-    let kernel = Convolution::kernel(w, Format::Nchw);
-    let stride = spatial::<N>(stride, Format::Nchw, "stride")?;
-    let dilation = spatial::<N>(dilation, Format::Nchw, "dilation")?;
-    let (mode, pads) = padding.resolve::<N>()?;
-    let extent = &x.dims()[x.rank() - N..];
-    let window = |d: usize| Window::new(mode, extent[d], kernel[d], stride[d], dilation[d], pads[d]);
-    let windows = (0..N).map(window).collect::<Result<_, _>>()?;
+) -> Result<Convolution<'a, N>, OpError> {
+    let (extent, (_, kernel)) = (last_dims(x)?, filters(w, Format::Nchw)?);
+    let stride = spatial(stride, Format::Nchw, "stride")?;
+    let dilation = spatial(dilation, Format::Nchw, "dilation")?;
+    let (mode, pads) = padding.resolve()?;
+    let windows = Window::over(false, mode, extent, kernel, stride, dilation, pads)?;
     Ok(Convolution { x, w, bias, windows, groups: size(groups, "groups")?, format: Format::Nchw })
 }
 

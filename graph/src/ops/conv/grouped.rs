@@ -4,7 +4,8 @@ use super::patches::Patches;
 use crate::bounds;
 use crate::onnx::{Edge, Emit, Forms, NoForm, OPEN, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, each_tap, flat, rearrange, result};
+use crate::ops::kit::grid::{Grid, each, strides};
+use crate::ops::kit::indices::{column, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::{add_bias, check_bias, reshaped};
 use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
@@ -13,19 +14,43 @@ use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure};
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
 /// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`), plus a bias per channel.
 /// One image may have no batch dimension if channels are first; the result has none then.
-pub(in crate::ops) struct Convolution<'a> {
+pub(in crate::ops) struct Convolution<'a, const N: usize> {
     pub x: &'a Operand,
     pub w: &'a Operand,
     pub bias: Option<&'a Operand>,
-    pub windows: Vec<Window>,
+    pub windows: [Window; N],
     pub groups: usize,
     pub format: Format,
 }
 
 /// The spatial dimensions of images.
-pub(in crate::ops) fn extent(x: &Operand, format: Format, spatial: usize) -> Result<Vec<Option<usize>>, OpError> {
-    ensure!(x.rank() == spatial + 2, "expected images of rank {}, found {}", spatial + 2, x.fact);
-    Ok(x.dims()[format.spatial()..format.spatial() + spatial].to_vec())
+pub(in crate::ops) fn extent<const N: usize>(x: &Operand, format: Format) -> Result<[Option<usize>; N], OpError> {
+    Ok(planes("images", x, &channels_first(format, &x.dims()))?.1)
+}
+
+/// The spatial dimensions of images, channels first, or of one image without a batch.
+pub(in crate::ops) fn last_dims<const N: usize>(x: &Operand) -> Result<[Option<usize>; N], OpError> {
+    let wrong = || OpError::Invalid(format!("expected rank {} or {}, found {}", N + 1, N + 2, x.fact));
+    let fits = matches!(x.rank().checked_sub(N), Some(1 | 2));
+    x.dims().last_chunk().copied().filter(|_| fits).ok_or_else(wrong)
+}
+
+/// The number of filters, their channels, and their kernel extents.
+pub(in crate::ops) fn filters<const N: usize>(w: &Operand, format: Format) -> Result<Planes<usize, N>, OpError> {
+    planes("filters", w, &channels_first(format, w.shape()))
+}
+
+/// Two outer dimensions and `N` spatial ones.
+type Planes<T, const N: usize> = ([T; 2], [T; N]);
+
+/// The `dims` of `x`, of which there must be as many.
+pub(in crate::ops) fn planes<T: Copy, const N: usize>(
+    what: &str,
+    x: &Operand,
+    dims: &[T],
+) -> Result<Planes<T, N>, OpError> {
+    let split = dims.split_first_chunk().and_then(|(outer, spatial)| Some((*outer, spatial.try_into().ok()?)));
+    split.ok_or_else(|| OpError::Invalid(format!("expected {what} of rank {}, found {}", N + 2, x.fact)))
 }
 
 /// Checks that a group count divides both channel counts.
@@ -35,50 +60,44 @@ pub(in crate::ops) fn check_groups(groups: usize, a: usize, b: usize) -> Result<
     Ok(())
 }
 
-/// Dimensions with the channel dimension last moved to place 1.
-fn channels_first(format: Format, dims: &[usize]) -> Vec<usize> {
-    let mut out = dims.to_vec();
-    let c = out.remove(format.channel(dims.len()));
-    out.insert(1, c);
-    out
+/// Dimensions in the order of `format` with that of channels moved to place 1.
+fn channels_first<T: Copy>(format: Format, dims: &[T]) -> Vec<T> {
+    match (format.spatial(), dims) {
+        (1, [n, spatial @ .., c]) => [&[*n, *c], spatial].concat(),
+        _ => dims.to_vec(),
+    }
+}
+
+/// Dimensions with that of channels moved from place 1 to where `format` has it.
+fn in_format<T: Copy>(format: Format, dims: &[T]) -> Vec<T> {
+    match (format.spatial(), dims) {
+        (1, [n, c, spatial @ ..]) => [&[*n], spatial, &[*c]].concat(),
+        _ => dims.to_vec(),
+    }
 }
 
 /// The tensor with the channel dimension moved to place 1.
 fn to_channels_first(format: Format, x: &Tensor) -> Result<Tensor, OpError> {
-    let channel = format.channel(x.shape().len());
-    rearrange(x, &channels_first(format, x.shape()), |index| {
-        let mut from = index.to_vec();
-        let c = from.remove(1);
-        from.insert(channel, c);
-        Some(flat(x.shape(), &from))
-    })
+    let from = |index: &[usize]| Some(flat(x.shape(), &in_format(format, index)));
+    rearrange(x, &channels_first(format, x.shape()), from)
 }
 
 /// The tensor with the channel dimension moved from place 1 to where `format` has it.
-fn from_channels_first(format: Format, x: Tensor) -> Result<Tensor, OpError> {
-    let channel = format.channel(x.shape().len());
-    let mut dims = x.shape().to_vec();
-    let c = dims.remove(1);
-    dims.insert(channel, c);
-    rearrange(&x, &dims, |index| {
-        let mut from = index.to_vec();
-        let c = from.remove(channel);
-        from.insert(1, c);
-        Some(flat(x.shape(), &from))
-    })
+fn from_channels_first(format: Format, x: &Tensor) -> Result<Tensor, OpError> {
+    let from = |index: &[usize]| Some(flat(x.shape(), &channels_first(format, index)));
+    rearrange(x, &in_format(format, x.shape()), from)
 }
 
-/// What surrounds a convolution of `x` over `n` spatial dimensions: the batch dimension, which `x` may lack, and the bias.
-struct Frame<'a> {
+/// What surrounds a convolution of `x` over `N` spatial dimensions: the batch dimension, which `x` may lack, and the bias.
+struct Frame<'a, const N: usize> {
     x: &'a Operand,
     bias: Option<&'a Operand>,
-    n: usize,
 }
 
-impl Frame<'_> {
+impl<const N: usize> Frame<'_, N> {
     /// Whether `x` is one image.
     fn single(&self) -> bool {
-        self.x.rank() == self.n + 1
+        self.x.rank() == N + 1
     }
 
     /// Dimensions of `x` with the batch.
@@ -86,17 +105,20 @@ impl Frame<'_> {
         self.single().then_some(1).into_iter().chain(self.x.shape().iter().copied()).collect()
     }
 
+    /// Batch and channels, and the spatial dimensions.
+    fn planes(&self, format: Format) -> Result<Planes<usize, N>, OpError> {
+        planes("images", self.x, &channels_first(format, &self.dims()))
+    }
+
     /// `dims` of the result without the batch if `x` has none.
     fn result(&self, dims: &[usize]) -> Shape {
-        dims[usize::from(self.single())..].iter().copied().collect()
+        dims.iter().skip(usize::from(self.single())).copied().collect()
     }
 
     /// The bias with dimensions that put it on the channels.
     fn bias(&self) -> Result<Option<Operand>, OpError> {
         let Some(bias) = self.bias else { return Ok(None) };
-        let mut dims = Shape::from_elem(1, self.n + 1);
-        dims[0] = bias.count();
-        reshaped(bias, bias.v, &dims).map(Some)
+        reshaped(bias, bias.v, &column(bias.count(), N)).map(Some)
     }
 
     fn infer(&self, sums: Fact) -> Result<Vec<Fact>, OpError> {
@@ -128,76 +150,75 @@ impl Frame<'_> {
     }
 }
 
-/// Elements of an image, `None` in the padding, with those of the filter that they meet: offsets into one channel of either.
-type Taps = Vec<(Option<usize>, usize)>;
+/// The elements of an image of `extent` under the taps of the windows at `place`, none in the padding.
+fn taps<const N: usize>(
+    windows: &[Window; N],
+    place: [usize; N],
+    kernel: [usize; N],
+    extent: [usize; N],
+) -> Vec<Option<usize>> {
+    let mut taps = Vec::new();
+    each_tap(&kernel, |tap| {
+        let at: Option<Shape> = windows.iter().zip(place).zip(tap).map(|((w, o), &k)| w.at(o, k)).collect();
+        taps.push(at.map(|at| flat(&extent, &at)));
+    });
+    taps
+}
 
-impl Convolution<'_> {
-    /// Kernel extents of the filters.
-    pub fn kernel(w: &Operand, format: Format) -> &[usize] {
-        if format.spatial() == 1 { &w.shape()[1..w.rank() - 1] } else { &w.shape()[2..] }
+impl<const N: usize> Convolution<'_, N> {
+    fn frame(&self) -> Frame<'_, N> {
+        Frame { x: self.x, bias: self.bias }
     }
 
-    fn frame(&self) -> Frame<'_> {
-        Frame { x: self.x, bias: self.bias, n: self.windows.len() }
-    }
-
-    fn channels(&self) -> (usize, usize) {
-        (self.frame().dims()[self.format.channel(self.windows.len() + 2)], self.w.shape()[0])
+    /// Of the images and of the filters.
+    fn planes(&self) -> Result<(Planes<usize, N>, Planes<usize, N>), OpError> {
+        Ok((self.frame().planes(self.format)?, filters(self.w, self.format)?))
     }
 
     /// The sums of products before the bias, with the batch dimension.
     fn sums(&self) -> Result<Fact, OpError> {
         let (x, w) = (&self.x.fact, &self.w.fact);
         ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
-        let (c_in, c_out) = self.channels();
+        let (([n, c_in], _), ([c_out, own], _)) = self.planes()?;
         check_groups(self.groups, c_in, c_out)?;
-        let own = w.shape[self.format.channel(w.rank())];
         ensure!(
             own == c_in / self.groups,
             "filters {w} have {own} channels, {} of {x} belong to a group",
             c_in / self.groups
         );
-        let mut shape = Shape::from_slice(&[self.frame().dims()[0], c_out]);
-        shape.extend(self.windows.iter().map(|w| w.out));
-        if self.format.spatial() == 1 {
-            let c = shape.remove(1);
-            shape.push(c);
-        }
-        result(x.dtype, &shape)
+        let dims: Shape = [n, c_out].into_iter().chain(self.windows.map(|w| w.out)).collect();
+        result(x.dtype, &in_format(self.format, &dims))
     }
 
     fn summed(&self) -> Result<Tensor, OpError> {
-        let dims = channels_first(self.format, &self.sums()?.shape);
+        let (fact, (([n, c_in], extent), ([c_out, own], kernel))) = (self.sums()?, self.planes()?);
         let x = to_channels_first(self.format, &self.x.tensor()?.reshape(&self.frame().dims())?)?;
         let w = to_channels_first(self.format, self.w.tensor()?)?;
-        let (xs, ws) = (x.to_f64s()?, w.to_f64s()?);
-        let (c_in, c_out) = self.channels();
-        let (own, per_group) = (c_in / self.groups, c_out / self.groups.max(1));
-        let (image, filter) = (count(&x.shape()[2..]), count(&w.shape()[2..]));
-        let taps = self.taps(x.shape(), w.shape(), &dims[2..])?;
-        let mut y = Vec::with_capacity(count(&dims));
-        for n in 0..dims[0] {
-            for o in 0..c_out {
-                let first = n * c_in + o / per_group * own;
-                for taps in &taps {
-                    bounds::check()?;
-                    let channel = |c: usize| {
-                        let (x, w) = ((first + c) * image, (o * own + c) * filter);
-                        taps.iter().map(move |(i, k)| (i.map(|i| x + i), w + k))
-                    };
-                    let product = |(i, k): (Option<usize>, usize)| i.map_or(0.0, |i| xs[i]) * ws[k];
-                    y.push((0..own).flat_map(channel).fold(0.0, |sum, pair| sum + product(pair)));
+        let x = Grid::new([n, c_in, count(&extent)], x.to_f64s()?)?;
+        let w = Grid::new([c_out, own, count(&kernel)], w.to_f64s()?)?;
+        let places = self.windows.map(|w| w.out);
+        let mut y = Grid::zeros([n, c_out, count(&places)])?;
+        each(places, |place| {
+            let taps = taps(&self.windows, place, kernel, extent);
+            each([n, c_out], |[n, o]| {
+                bounds::check()?;
+                let (first, sum) = (o / (c_out / self.groups) * own, y.at_mut([n, o, flat(&places, &place)])?);
+                for c in 0..own {
+                    for (k, at) in taps.iter().enumerate() {
+                        *sum += at.map_or(Ok(0.0), |at| x.at([n, first + c, at]))? * w.at([o, c, k])?;
+                    }
                 }
-            }
-        }
-        from_channels_first(self.format, Tensor::from_f64s(self.x.dtype(), &dims, &y)?)
+                Ok(())
+            })
+        })?;
+        let y = y.tensor(fact.dtype)?.reshape(&channels_first(self.format, &fact.shape))?;
+        from_channels_first(self.format, &y)
     }
 
     /// `Conv`.
     pub fn form(&self, e: &mut Emit, x: Edge, w: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
-        let rank = self.windows.len() + 2;
-        let last = self.format.spatial() == 1;
+        let (rank, last) = (N + 2, self.format.spatial() == 1);
         let front: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
         let back: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
         let (mut x, mut w) = (e.cast(x, dtype, wide), e.cast(w, dtype, wide));
@@ -219,7 +240,7 @@ impl Convolution<'_> {
         } else {
             x = self.padded(e, x, wide)?;
         }
-        let mut y = e.op_n("Conv", &[Some(x), Some(w), bias], attrs, 1)[0];
+        let [mut y] = e.results("Conv", &[Some(x), Some(w), bias], attrs);
         if last {
             y = e.transpose(y, &back);
         }
@@ -247,33 +268,18 @@ impl Convolution<'_> {
         Ok(e.op("Pad", &[x, pads, fill]))
     }
 
-    /// For every place of the result, what it is computed from.
-    fn taps(&self, x: &[usize], w: &[usize], out: &[usize]) -> Result<Vec<Taps>, OpError> {
-        let mut all = Vec::with_capacity(count(out));
-        each_index(out, |place| {
-            let mut taps = Vec::new();
-            each_tap(&w[2..], |tap| {
-                let places = self.windows.iter().zip(place).zip(tap);
-                let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
-                taps.push((at.map(|at| flat(&x[2..], &at)), flat(&w[2..], tap)));
-            });
-            all.push(taps);
-        })?;
-        Ok(all)
-    }
-
     /// One or two spatial dimensions as a task, three as tasks over two; `None` for three with channels last.
     fn lower_sums(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.sums()?;
         if fact.count() == 0 || self.w.count() == 0 {
             return Ok(Some(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?)));
         }
-        let (kernel, stretched): (Vec<usize>, Vec<Window>) = match self.windows.as_slice() {
-            [w] => (vec![1, w.kernel], vec![Window::one(), *w]),
-            [h, w] => (vec![h.kernel, w.kernel], vec![*h, *w]),
+        let [h, w] = match *self.windows.as_slice() {
+            [w] => [Window::one(), w],
+            [h, w] => [h, w],
             _ => return self.lower_volumes(b),
         };
-        let (c_in, c_out) = self.channels();
+        let (([n, c_in], _), ([c_out, own], _)) = self.planes()?;
         let filters = if self.format.spatial() == 1 {
             let last = self.w.rank() - 1;
             let perm: Vec<usize> = [0, last].into_iter().chain(1..last).collect();
@@ -281,12 +287,11 @@ impl Convolution<'_> {
         } else {
             self.w.v
         };
-        let filters = b.reshape(filters, &[c_out, c_in / self.groups, kernel[0], kernel[1]])?;
-        let [h, w] = [stretched[0], stretched[1]];
+        let filters = b.reshape(filters, &[c_out, own, h.kernel, w.kernel])?;
         let layout = self.format.layout();
-        let x = b.reshape(self.x.v, &layout.dims([fact.shape[0], c_in, h.size, w.size]))?;
+        let x = b.reshape(self.x.v, &layout.dims([n, c_in, h.size, w.size]))?;
         let conv = Conv {
-            n: fact.shape[0],
+            n,
             c_in,
             h: h.size,
             w: w.size,
@@ -304,13 +309,13 @@ impl Convolution<'_> {
             epilogue: None,
         };
         let out = Fact::new(fact.dtype, &layout.dims([conv.n, c_out, h.out, w.out]));
-        let y = b.task(Task::Conv(conv), &[x, filters], vec![out])[0];
+        let y = b.task1(Task::Conv(conv), &[x, filters], out);
         Ok(Some(b.reshape(y, &fact.shape)?))
     }
 
     /// Every depth of the result as an image; the slices of the volume that its window holds are channels.
     fn lower_volumes(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
-        let [depth, h, w] = self.windows.as_slice() else { return Ok(None) };
+        let [depth, h, w] = *self.windows.as_slice() else { return Ok(None) };
         let [n, c_in, _, rows, columns] = *self.frame().dims() else { return Ok(None) };
         if self.format.spatial() == 1 {
             return Ok(None);
@@ -318,27 +323,28 @@ impl Convolution<'_> {
         let plane = Window { size: rows * columns, out: rows * columns, ..Window::one() };
         let dims = [n, c_in, depth.size, plane.size];
         let volumes = reshaped(self.x, self.x.v, &dims)?;
-        let slices = Patches { x: &volumes, h: *depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
+        let slices = Patches { x: &volumes, h: depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
         let image = |b: &mut Lowering, v, dims: [usize; 4]| {
             let v = b.reshape(v, &dims)?;
             Ok::<_, OpError>(Operand { v, fact: b.fact(v).clone().into(), known: b.known(v) })
         };
         let x = image(b, slices, [n * depth.out, c_in * depth.kernel, rows, columns])?;
-        let filters = [self.w.shape()[0], self.w.shape()[1] * depth.kernel, h.kernel, w.kernel];
-        let filters = image(b, self.w.v, filters)?;
-        let (bias, windows, format) = (None, vec![*h, *w], Format::Nchw);
+        let ([c_out, own], _) = filters::<N>(self.w, self.format)?;
+        let filters = image(b, self.w.v, [c_out, own * depth.kernel, h.kernel, w.kernel])?;
+        let (bias, windows, format) = (None, [h, w], Format::Nchw);
         let flat = Convolution { x: &x, w: &filters, bias, windows, groups: self.groups, format };
         let Some(y) = flat.lower_sums(b)? else { return Ok(None) };
-        let y = b.reshape(y, &[n, depth.out, filters.shape()[0], h.out, w.out])?;
+        let y = b.reshape(y, &[n, depth.out, c_out, h.out, w.out])?;
         Ok(Some(b.transpose(y, &[0, 2, 1, 3, 4])?))
     }
 }
 
-impl Plan for Convolution<'_> {
+impl<const N: usize> Plan for Convolution<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let sums = self.sums()?;
         if let Some(bias) = self.bias {
-            ensure!(bias.shape() == &self.w.shape()[..1], "bias {} does not fit {}", bias.fact, self.w.fact);
+            let ([c_out, _], _) = filters::<N>(self.w, self.format)?;
+            ensure!(bias.shape() == [c_out], "bias {} does not fit {}", bias.fact, self.w.fact);
         }
         self.frame().infer(sums)
     }
@@ -363,78 +369,81 @@ impl Plan for Convolution<'_> {
 /// The gradient of a convolution with respect to its input: every element of `x` (`[n, c_in, …]`) adds its product with the
 /// filters `w` (`[c_in, c_out / groups, kernel…]`) to the window of the result that it belongs to; then a bias per channel.
 /// One image may have no batch dimension; the result has none then.
-pub(in crate::ops) struct Spread<'a> {
+pub(in crate::ops) struct Spread<'a, const N: usize> {
     pub x: &'a Operand,
     pub w: &'a Operand,
     pub bias: Option<&'a Operand>,
     /// Windows over the result; there are as many as `x` has elements.
-    pub windows: Vec<Window>,
+    pub windows: [Window; N],
     pub groups: usize,
     /// What the result has more, or less, than the windows reach, where lengths are open.
-    pub more: Option<[i64; 2]>,
+    pub more: Option<[i64; N]>,
 }
 
-impl Spread<'_> {
-    fn frame(&self) -> Frame<'_> {
-        Frame { x: self.x, bias: self.bias, n: self.windows.len() }
+impl<const N: usize> Spread<'_, N> {
+    fn frame(&self) -> Frame<'_, N> {
+        Frame { x: self.x, bias: self.bias }
     }
 
     /// The sums of products before the bias, with the batch dimension.
     pub fn sums(&self) -> Result<Fact, OpError> {
         let (x, w) = (&self.x.fact, &self.w.fact);
         ensure!(x.dtype == w.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {w}");
-        let (rank, dims) = (self.windows.len() + 2, self.frame().dims());
-        ensure!(dims.len() == rank && w.rank() == rank, "expected rank {rank}, found {x} and {w}");
-        check_groups(self.groups, dims[1], dims[1])?;
-        ensure!(w.shape[0] == dims[1], "filters {w} do not fit the channels of {x}");
-        let windows: Vec<usize> = self.windows.iter().map(|w| w.out).collect();
-        ensure!(windows == dims[2..], "the result has {windows:?} windows, expected as many as {x} has elements");
-        let channels = w.shape[1].checked_mul(self.groups);
-        let mut shape = Shape::from_slice(&[dims[0], channels.unwrap_or(usize::MAX)]);
-        shape.extend(self.windows.iter().map(|w| w.size));
-        result(x.dtype, &shape)
+        let ([n, c_in], places) = self.frame().planes(Format::Nchw)?;
+        let ([filters, per_group], _) = filters::<N>(self.w, Format::Nchw)?;
+        check_groups(self.groups, c_in, c_in)?;
+        ensure!(filters == c_in, "filters {w} do not fit the channels of {x}");
+        let windows = self.windows.map(|w| w.out);
+        ensure!(windows == places, "the result has {windows:?} windows, expected as many as {x} has elements");
+        let channels = per_group.saturating_mul(self.groups);
+        let dims: Shape = [n, channels].into_iter().chain(self.windows.map(|w| w.size)).collect();
+        result(x.dtype, &dims)
     }
 
     fn summed(&self) -> Result<Tensor, OpError> {
-        let (fact, dims) = (self.sums()?, self.frame().dims());
-        let (x, w) = (self.x.f64s()?, self.w.f64s()?);
-        let mut y = vec![0.0; fact.count()];
-        let (own, per_group) = (dims[1] / self.groups, self.w.shape()[1]);
-        each_index(&dims, |from| {
-            let value = x[flat(&dims, from)];
-            each_tap(&self.w.shape()[1..], |tap| {
-                let places = self.windows.iter().zip(&from[2..]).zip(&tap[1..]);
-                let at: Option<Vec<usize>> = places.map(|((w, &o), &k)| w.at(o, k)).collect();
-                let Some(at) = at else { return };
-                let channel = from[1] / own * per_group + tap[0];
-                let weight = w[flat(self.w.shape(), &[&[from[1]], tap].concat())];
-                y[flat(&fact.shape, &[&[from[0], channel], at.as_slice()].concat())] += value * weight;
-            });
+        let (fact, ([n, c_in], places)) = (self.sums()?, self.frame().planes(Format::Nchw)?);
+        let ([_, per_group], kernel) = filters(self.w, Format::Nchw)?;
+        let x = Grid::new([n, c_in, count(&places)], self.x.f64s()?)?;
+        let w = Grid::new([c_in, per_group, count(&kernel)], self.w.f64s()?)?;
+        let image = self.windows.map(|w| w.size);
+        let mut y = Grid::zeros([n, per_group * self.groups, count(&image)])?;
+        each([n, c_in], |[n, c]| {
+            let first = c / (c_in / self.groups) * per_group;
+            each(places, |place| {
+                bounds::check()?;
+                let value = x.at([n, c, flat(&places, &place)])?;
+                let taps = taps(&self.windows, place, kernel, image);
+                for o in 0..per_group {
+                    for (k, at) in taps.iter().enumerate().filter_map(|(k, at)| Some((k, (*at)?))) {
+                        *y.at_mut([n, first + o, at])? += value * w.at([c, o, k])?;
+                    }
+                }
+                Ok(())
+            })
         })?;
-        Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
+        Ok(y.tensor(fact.dtype)?.reshape(&fact.shape)?)
     }
 
     /// `ConvTranspose`.
     fn form(&self, e: &mut Emit, x: Edge, bias: Option<Edge>) -> Result<Edge, NoForm> {
-        let extra = |(d, w): (usize, &Window)| match self.more {
+        let extra = |(w, more): (&Window, Option<i64>)| match more {
             _ if !w.open => {
                 let reach = (w.out.max(1) - 1) * w.stride + w.reach();
                 Ok((w.size + w.before + w.after) as i64 - reach as i64)
             }
-            Some(more) => more.get(d).copied().ok_or(NoForm::Unstated),
+            Some(more) => Ok(more),
             None => no_form(OPEN),
         };
-        let extra = self.windows.iter().enumerate().map(extra).collect::<Result<Vec<_>, _>>()?;
+        let more = self.more.map_or([None; N], |more| more.map(Some));
+        let extra = self.windows.iter().zip(more).map(extra).collect::<Result<Vec<_>, _>>()?;
         self.spread(e, x, bias, &extra)
     }
 
     /// `ConvTranspose` to the lengths `sizes`, a vector that the model computes: to more, of which a part is taken.
     pub fn onnx_to(&self, e: &mut Emit, x: Edge, sizes: Edge) -> Result<Edge, NoForm> {
-        let n = self.windows.len();
         let strides = to_i64(&self.windows.iter().map(|w| w.stride).collect::<Vec<_>>());
         let reach = to_i64(&self.windows.iter().map(Window::reach).collect::<Vec<_>>());
-        let whole: Vec<Window> = self.windows.iter().map(|w| Window { before: 0, after: 0, ..*w }).collect();
-        let whole = Spread { windows: whole, ..*self };
+        let whole = Spread { windows: self.windows.map(|w| Window { before: 0, after: 0, ..w }), ..*self };
         let y = whole.spread(e, x, None, &strides.iter().map(|s| s - 1).collect::<Vec<_>>())?;
         let start = if self.windows.iter().any(Window::floats) {
             // Half of what the windows reach beyond the result.
@@ -450,7 +459,7 @@ impl Spread<'_> {
         } else {
             e.vector(&to_i64(&self.windows.iter().map(|w| w.before).collect::<Vec<_>>()))
         };
-        let (end, axes) = (e.op("Add", &[start, sizes]), e.vector(&(2..n as i64 + 2).collect::<Vec<_>>()));
+        let (end, axes) = (e.op("Add", &[start, sizes]), e.vector(&(2..N as i64 + 2).collect::<Vec<_>>()));
         Ok(e.op("Slice", &[y, start, end, axes]))
     }
 
@@ -470,7 +479,7 @@ impl Spread<'_> {
             ("pads", pads.into()),
             ("output_padding", extra.iter().map(|&extra| extra.max(0)).collect::<Vec<i64>>().into()),
         ];
-        let y = e.op_n("ConvTranspose", &[Some(x), Some(w), bias], attrs, 1)[0];
+        let [y] = e.results("ConvTranspose", &[Some(x), Some(w), bias], attrs);
         Ok(e.cast(y, wide, dtype))
     }
 
@@ -478,7 +487,9 @@ impl Spread<'_> {
     /// numbers whose product with zero is not zero, as one product whose results are added tap by tap. `None` otherwise.
     fn lower_sums(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.sums()?;
-        let ([h, w], &[n, c_in, ih, iw]) = (&self.windows[..], &self.frame().dims()[..]) else { return Ok(None) };
+        let ([h, w], &[n, c_in, ih, iw]) = (self.windows.as_slice(), self.frame().dims().as_slice()) else {
+            return Ok(None);
+        };
         if self.w.count() == 0 || self.x.count() == 0 || fact.count() == 0 {
             return Ok(None);
         }
@@ -486,6 +497,7 @@ impl Spread<'_> {
         if h.dilation * w.dilation != 1 || !self.w.known.as_ref().is_some_and(Tensor::is_finite) {
             return self.by_taps(b, x, &fact, h, w).map(Some);
         }
+        let dims = fact.ranked::<4>()?;
         let (mut parts, mut ins) = (Vec::new(), Vec::new());
         let mut covered = 0;
         for py in (0..h.stride).map(|r| Phase::new(h, r)) {
@@ -494,16 +506,15 @@ impl Spread<'_> {
                     continue;
                 }
                 let y = self.phase(b, x, &py, &px)?;
-                parts.push(interleave(ins.len(), &fact.shape, [h.stride, w.stride], &py, &px));
+                parts.push(interleave(ins.len(), dims, [h.stride, w.stride], &py, &px));
                 ins.push(y);
                 covered += py.count * px.count;
             }
         }
-        if ins.is_empty() {
-            return Ok(None);
-        }
-        if ins.len() == 1 && covered == h.size * w.size {
-            return Ok(Some(ins[0]));
+        match *ins {
+            [] => return Ok(None),
+            [y] if covered == h.size * w.size => return Ok(Some(y)),
+            _ => {}
         }
         let fill = (covered < h.size * w.size).then(|| vec![0; fact.dtype.size()]);
         Ok(Some(b.copy(&ins, parts, fill, &fact.shape)))
@@ -511,14 +522,13 @@ impl Spread<'_> {
 
     /// The products of all elements and taps, each tap's then added where it belongs.
     fn by_taps(&self, b: &mut Lowering, x: V, fact: &Fact, h: &Window, w: &Window) -> Result<V, OpError> {
-        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| b.fact(x).shape[d]);
-        let [_, per_group, kh, kw] = [0, 1, 2, 3].map(|d| self.w.shape()[d]);
+        let ([n, c_in, ih, iw], [_, per_group, kh, kw]) = (b.fact(x).ranked()?, self.w.fact.ranked()?);
         let own = c_in / self.groups;
         let filters = b.reshape(self.w.v, &[1, self.groups, own, per_group * kh * kw])?;
         let x = b.reshape(x, &[n, self.groups, own, ih * iw])?;
         let products = b.matmul(filters, x, true, false)?;
-        let dims = [n, self.groups * per_group, kh * kw, ih, iw];
-        let (src, dst) = (dense_strides(&dims), dense_strides(&fact.shape));
+        let dims = fact.ranked::<4>()?;
+        let (src, dst) = (strides([n, self.groups * per_group, kh * kw, ih, iw]), strides(dims));
         let mut sum = None;
         for ky in 0..kh {
             for kx in 0..kw {
@@ -529,7 +539,7 @@ impl Spread<'_> {
                     src_offset: ((ky * kw + kx) * ih + rows.start) * iw + cols.start,
                     src: [src[0], src[1], src[3], src[4]].into_iter().collect(),
                     shape: Shape::from_slice(&[n, dims[1], rows.len(), cols.len()]),
-                    dst_offset: y * fact.shape[3] + x,
+                    dst_offset: y * dims[3] + x,
                     dst: [dst[0], dst[1], dst[2] * h.stride as isize, dst[3] * w.stride as isize].into_iter().collect(),
                 };
                 let tap = b.copy(&[products], vec![part], Some(vec![0; fact.dtype.size()]), &fact.shape);
@@ -546,8 +556,7 @@ impl Spread<'_> {
     }
 
     fn phase(&self, b: &mut Lowering, x: V, py: &Phase, px: &Phase) -> Result<V, OpError> {
-        let [n, c_in, ih, iw] = [0, 1, 2, 3].map(|d| b.fact(x).shape[d]);
-        let [_, per_group, kh, kw] = [0, 1, 2, 3].map(|d| self.w.shape()[d]);
+        let ([n, c_in, ih, iw], [_, per_group, kh, kw]) = (b.fact(x).ranked()?, self.w.fact.ranked()?);
         let own = c_in / self.groups;
         let c_out = per_group * self.groups;
         let (taps, block) = ((kh * kw) as isize, (per_group * kh * kw) as isize);
@@ -578,11 +587,11 @@ impl Spread<'_> {
             epilogue: None,
         };
         let out = Fact::new(conv.dtype, &[n, c_out, py.count, px.count]);
-        Ok(b.task(Task::Conv(conv), &[x, filters], vec![out])[0])
+        Ok(b.task1(Task::Conv(conv), &[x, filters], out))
     }
 }
 
-impl Plan for Spread<'_> {
+impl<const N: usize> Plan for Spread<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.frame().infer(self.sums()?)
     }
@@ -647,8 +656,8 @@ impl Phase {
     }
 }
 
-fn interleave(input: usize, dims: &[usize], stride: [usize; 2], py: &Phase, px: &Phase) -> Part {
-    let dst = dense_strides(dims);
+fn interleave(input: usize, dims: [usize; 4], stride: [usize; 2], py: &Phase, px: &Phase) -> Part {
+    let dst = strides(dims);
     let shape = Shape::from_slice(&[dims[0], dims[1], py.count, px.count]);
     Part {
         input,

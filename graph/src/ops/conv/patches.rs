@@ -1,10 +1,11 @@
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, ints};
-use crate::ops::kit::indices::{flat, rearrange};
+use crate::ops::kit::grid::{picked, placed, rearrange, strides};
+use crate::ops::kit::indices::flat;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::ops::linear::product::reshaped;
 use crate::task::{Lowering, Part, V};
-use crate::{DType, Fact, OpError, Tensor, checked_count, dense_strides, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, checked_count, ensure, op};
 
 /// The elements of every window of an image: `taps[n, c, ky, kx, oy, ox]`.
 pub(in crate::ops) struct Patches<'a> {
@@ -16,30 +17,27 @@ pub(in crate::ops) struct Patches<'a> {
 impl Patches<'_> {
     /// Dimensions `[n, c, ky, kx, oy, ox]`.
     fn dims(&self) -> Result<[usize; 6], OpError> {
-        let dims = [self.x.shape()[0], self.x.shape()[1], self.h.kernel, self.w.kernel, self.h.out, self.w.out];
+        let [n, c, ..] = self.x.fact.ranked::<4>()?;
+        let dims = [n, c, self.h.kernel, self.w.kernel, self.h.out, self.w.out];
         ensure!(checked_count(&dims).is_some(), "the result {dims:?} is too large");
         Ok(dims)
     }
 
-    /// The element of the operand at `[n, c, ky, kx, oy, ox]`; none in the padding.
-    pub fn source(&self, i: [usize; 6]) -> Option<usize> {
-        let (y, x) = (self.h.at(i[4], i[2])?, self.w.at(i[5], i[3])?);
-        Some(flat(self.x.shape(), &[i[0], i[1], y, x]))
+    /// The place `[n, c, y, x]` in the operand of the element at `[n, c, ky, kx, oy, ox]`; none in the padding.
+    pub fn source(&self, [n, c, ky, kx, oy, ox]: [usize; 6]) -> Option<[usize; 4]> {
+        Some([n, c, self.h.at(oy, ky)?, self.w.at(ox, kx)?])
     }
 
     /// The elements as a tensor whose dimension `i` is dimension `order[i]` of `[n, c, ky, kx, oy, ox]`. Value `x.v` may still have
     /// other dimensions than `x`; it is reshaped.
     pub fn lower(&self, b: &mut Lowering, order: [usize; 6]) -> Result<V, OpError> {
         let dims = self.dims()?;
-        let ordered: Vec<usize> = order.iter().map(|&d| dims[d]).collect();
+        let ordered = picked(order, dims);
         if checked_count(&dims) == Some(0) || self.x.count() == 0 {
             return Ok(b.constant(Tensor::zeros(self.x.dtype(), &ordered)?));
         }
         let x = b.reshape(self.x.v, self.x.shape())?;
-        let dense = dense_strides(&ordered);
-        let mut dst = [0isize; 6];
-        order.iter().zip(&dense).for_each(|(&d, &s)| dst[d] = s);
-        let src = dense_strides(self.x.shape());
+        let (src, dst) = (strides(self.x.fact.ranked::<4>()?), placed(order, strides(ordered)));
         let mut parts = Vec::new();
         for ky in 0..self.h.kernel {
             for kx in 0..self.w.kernel {
@@ -52,12 +50,12 @@ impl Patches<'_> {
                     + kx as isize * dst[3]
                     + rows.start as isize * dst[4]
                     + cols.start as isize * dst[5];
-                let strides = [src[0], src[1], src[2] * self.h.stride as isize, src[3] * self.w.stride as isize];
+                let steps = [src[0], src[1], src[2] * self.h.stride as isize, src[3] * self.w.stride as isize];
                 parts.push(Part {
                     input: 0,
                     shape: [dims[0], dims[1], rows.len(), cols.len()].into_iter().collect(),
                     src_offset: row * src[2] as usize + col * src[3] as usize,
-                    src: strides.into_iter().collect(),
+                    src: steps.into_iter().collect(),
                     dst_offset: at as usize,
                     dst: [dst[0], dst[1], dst[4], dst[5]].into_iter().collect(),
                 });
@@ -87,14 +85,12 @@ impl Columns {
         order: [usize; 6],
         merged: impl FnOnce([usize; 6]) -> Vec<usize>,
     ) -> Result<Columns, OpError> {
-        let [kernel, stride, dilation] =
-            [kernel, stride, dilation].map(|(name, v)| spatial::<2>(v, Format::Nchw, name));
-        let (kernel, stride, dilation, pads) = (kernel?, stride?, dilation?, pads::<2>(padding, pads_name)?);
-        ensure!(x.rank() == 4, "expected [n, c, h, w], found {}", x.fact);
-        let window = |d: usize| Window::new(mode, x.shape()[d + 2], kernel[d], stride[d], dilation[d], pads[d]);
-        let windows = [window(0)?, window(1)?];
+        let [kernel, stride, dilation] = [kernel, stride, dilation].map(|(name, v)| spatial(v, Format::Nchw, name));
+        let (kernel, stride, dilation, pads) = (kernel?, stride?, dilation?, pads(padding, pads_name)?);
+        let [_, _, h, w] = x.fact.ranked()?;
+        let windows = Window::over(false, mode, [Some(h), Some(w)], kernel, stride, dilation, pads)?;
         let dims = Patches { x: &x, h: windows[0], w: windows[1] }.dims()?;
-        Ok(Columns { dims: merged(order.map(|d| dims[d])), x, windows, order })
+        Ok(Columns { dims: merged(picked(order, dims)), x, windows, order })
     }
 
     fn patches(&self) -> Patches<'_> {
@@ -108,11 +104,9 @@ impl Plan for Columns {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (patches, mut from) = (self.patches(), [0; 6]);
-        let dims = patches.dims()?;
-        let y = rearrange(self.x.tensor()?, &self.order.map(|d| dims[d]), |i| {
-            self.order.iter().zip(i).for_each(|(&d, &i)| from[d] = i);
-            patches.source(from)
+        let patches = self.patches();
+        let y = rearrange(self.x.tensor()?, picked(self.order, patches.dims()?), |i| {
+            Some(flat(self.x.shape(), &patches.source(placed(self.order, i))?))
         })?;
         Ok(vec![y.reshape(&self.dims)?])
     }
@@ -173,7 +167,10 @@ impl Planned for Im2ColExt {
         if single {
             dims.insert(0, 1);
         }
-        let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| [n, c * kh * kw, oh * ow][usize::from(single)..].to_vec();
+        let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| {
+            let (columns, places) = (c * kh * kw, oh * ow);
+            if single { vec![columns, places] } else { vec![n, columns, places] }
+        };
         let x = reshaped(&self.input, self.input.v, &dims)?;
         Columns::new(x, PadMode::Pad, geometry, ("padding", &self.padding), [0, 1, 2, 3, 4, 5], merged)
     }

@@ -1,7 +1,8 @@
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::{result, size};
+use crate::ops::kit::grid::Grid;
+use crate::ops::kit::indices::{item, result, size};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -27,26 +28,27 @@ fn common(a: [f64; 2], b: [f64; 2]) -> f64 {
     (a[1].min(b[1]) - a[0].max(b[0]) + 1.0).max(0.0)
 }
 
-fn area(b: &[f64]) -> f64 {
-    (b[2] - b[0] + 1.0) * (b[3] - b[1] + 1.0)
+fn area([left, top, right, bottom]: [f64; 4]) -> f64 {
+    (right - left + 1.0) * (bottom - top + 1.0)
 }
 
 impl Rule for IOU {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (a, g) = (&self.anchor_boxes.fact, &self.gt_boxes.fact);
-        let fits = a.rank() == 2 && g.rank() == 2 && a.shape[1] == 4 && g.shape[1] == 4;
-        ensure!(fits, "expected boxes [n, 4] and [m, 4], found {a} and {g}");
+        let ([n, 4], [m, 4]) = (a.shape.as_slice(), g.shape.as_slice()) else {
+            return Err(OpError::Invalid(format!("expected boxes [n, 4] and [m, 4], found {a} and {g}")));
+        };
         ensure!(a.dtype == g.dtype && a.dtype.is_float(), "expected floats of one type, found {a} and {g}");
-        Ok(vec![Fact::new(a.dtype, &[g.shape[0], a.shape[0]])])
+        Ok(vec![Fact::new(a.dtype, &[*m, *n])])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
         let (anchors, boxes) = (self.anchor_boxes.f64s()?, self.gt_boxes.f64s()?);
         let mut y = Vec::with_capacity(fact.count());
-        for g in boxes.chunks(4) {
+        for &g in boxes.as_chunks().0 {
             bounds::check()?;
-            for a in anchors.chunks(4) {
+            for &a in anchors.as_chunks().0 {
                 let both = common([a[0], a[2]], [g[0], g[2]]) * common([a[1], a[3]], [g[1], g[3]]);
                 let whole = if self.mode == Overlap::Iof { area(g) } else { area(a) + area(g) - both };
                 y.push(both / whole);
@@ -79,10 +81,10 @@ op! {
 }
 
 /// Whether two boxes overlap by more than `threshold`.
-fn overlaps(a: &[f64], b: &[f64], threshold: f64) -> bool {
-    let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
-    let area = |b: &[f64]| (b[2] - b[0]) * (b[3] - b[1]);
-    let both = side(0) * side(1);
+fn overlaps(a: &[f64; 5], b: &[f64; 5], threshold: f64) -> bool {
+    let side = |a: [f64; 2], b: [f64; 2]| (a[1].min(b[1]) - a[0].max(b[0])).max(0.0);
+    let area = |b: &[f64; 5]| (b[2] - b[0]) * (b[3] - b[1]);
+    let both = side([a[0], a[2]], [b[0], b[2]]) * side([a[1], a[3]], [b[1], b[3]]);
     both / (area(a) + area(b) - both) > threshold
 }
 
@@ -96,11 +98,13 @@ fn ranked(scores: &[f64]) -> Result<Vec<usize>, Exceeded> {
     let blocks = std::iter::successors(Some(2), |n: &usize| n.checked_mul(2)).take_while(|n| *n <= size);
     for (block, step) in blocks.flat_map(|block| halves(block).map(move |step| (block, step))) {
         bounds::check()?;
-        for low in (0..size).filter(|low| low & step == 0) {
-            let high = low | step;
-            let (first, last) = if low & block == 0 { (low, high) } else { (high, low) };
-            if above(items[first].0, items[last].0) {
-                items.swap(low, high);
+        for (i, pairs) in items.chunks_exact_mut(2 * step).enumerate() {
+            let rising = (i * 2 * step) & block == 0;
+            let (low, high) = pairs.split_at_mut(step);
+            for (low, high) in low.iter_mut().zip(high) {
+                if if rising { above(low.0, high.0) } else { above(high.0, low.0) } {
+                    std::mem::swap(low, high);
+                }
             }
         }
     }
@@ -110,26 +114,27 @@ fn ranked(scores: &[f64]) -> Result<Vec<usize>, Exceeded> {
 impl Rule for NMSWithMask {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let b = &self.bboxes.fact;
-        let fits = b.rank() == 2 && b.shape[1] == 5 && b.dtype.is_float();
-        ensure!(fits, "expected floats [n, 5], found {b}");
-        let n = [b.shape[0]];
-        Ok(vec![Fact::clone(b), Fact::new(DType::I32, &n), Fact::new(DType::Bool, &n)])
+        let (&[n, 5], true) = (b.shape.as_slice(), b.dtype.is_float()) else {
+            return Err(OpError::Invalid(format!("expected floats [n, 5], found {b}")));
+        };
+        Ok(vec![Fact::clone(b), Fact::new(DType::I32, &[n]), Fact::new(DType::Bool, &[n])])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.infer()?;
         let values = self.bboxes.f64s()?;
-        let scores: Vec<f64> = values.chunks(5).map(|b| b[4]).collect();
-        let boxes: Vec<&[f64]> = ranked(&scores)?.into_iter().map(|i| &values[5 * i..5 * i + 5]).collect();
+        let (boxes, _) = values.as_chunks();
+        let scores: Vec<f64> = boxes.iter().map(|[.., score]: &[f64; 5]| *score).collect();
+        let boxes = ranked(&scores)?.into_iter().map(|i| item(boxes, i).copied()).collect::<Result<Vec<_>, _>>()?;
         let mut kept: Vec<bool> = Vec::with_capacity(boxes.len());
-        for (i, b) in boxes.iter().enumerate() {
+        for b in &boxes {
             bounds::check()?;
-            let beaten = (0..i).any(|j| kept[j] && overlaps(boxes[j], b, self.iou_threshold));
+            let beaten = kept.iter().zip(&boxes).any(|(kept, better)| *kept && overlaps(better, b, self.iou_threshold));
             kept.push(!beaten);
         }
         let n = boxes.len();
         let order: Vec<i64> = (0..n as i64).collect();
-        let sorted = Tensor::from_f64s(self.bboxes.dtype(), &[n, 5], &boxes.concat())?;
+        let sorted = Tensor::from_f64s(self.bboxes.dtype(), &[n, 5], boxes.as_flattened())?;
         Ok(vec![sorted, Tensor::from_i64s(DType::I32, &[n], &order)?, Tensor::from_bools(&[n], &kept)?])
     }
 
@@ -203,36 +208,36 @@ impl Cells {
 impl Rule for ROIAlign {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, rois) = (&self.features.fact, &self.rois.fact);
-        let fits = x.rank() == 4 && rois.rank() == 2 && rois.shape[1] == 5 && x.shape[2] > 0 && x.shape[3] > 0;
-        ensure!(fits, "expected [n, c, h, w] and [rois, 5], found {x} and {rois}");
+        let (&[_, c, (1..), (1..)], &[count, 5]) = (x.shape.as_slice(), rois.shape.as_slice()) else {
+            return Err(OpError::Invalid(format!("expected [n, c, h, w] and [rois, 5], found {x} and {rois}")));
+        };
         ensure!(x.dtype == rois.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {rois}");
         let [h, w] = [size(self.pooled_height, "pooled_height")?, size(self.pooled_width, "pooled_width")?];
         ensure!(h > 0 && w > 0, "expected a positive pooled size, found {h} by {w}");
         ensure!((0..1024).contains(&self.sample_num), "expected a sample_num below 1024, found {}", self.sample_num);
         ensure!((0..=1).contains(&self.roi_end_mode), "expected roi_end_mode 0 or 1, found {}", self.roi_end_mode);
         ensure!(self.spatial_scale.is_finite(), "expected a number as spatial_scale, found {}", self.spatial_scale);
-        let shape = [rois.shape[0], x.shape[1], h, w];
-        Ok(vec![result(x.dtype, &shape)?])
+        Ok(vec![result(x.dtype, &[count, c, h, w])?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
-        let (x, rois) = (self.features.f64s()?, self.rois.f64s()?);
-        let [n, c, h, w] = [0, 1, 2, 3].map(|d| self.features.shape()[d]);
-        let [_, _, ph, pw] = [0, 1, 2, 3].map(|d| fact.shape[d]);
+        let (x, rois) = (Grid::read(&self.features)?, self.rois.f64s()?);
+        let ([n, c, h, w], [_, _, ph, pw]) = (x.dims, fact.ranked()?);
         let mut y = Vec::with_capacity(fact.count());
-        for roi in rois.chunks(5) {
-            ensure!((0.0..n as f64).contains(&roi[0]), "image {} of {n}", roi[0]);
-            ensure!(roi[1..].iter().all(|v| v.abs() < 1e6), "box {:?} is too large", &roi[1..]);
-            let (rows, cols) = (self.cells(roi[2], roi[4], ph), self.cells(roi[1], roi[3], pw));
+        for &[image, corners @ ..] in rois.as_chunks::<5>().0 {
+            ensure!((0.0..n as f64).contains(&image), "image {image} of {n}");
+            ensure!(corners.iter().all(|v| v.abs() < 1e6), "box {corners:?} is too large");
+            let [left, top, right, bottom] = corners;
+            let (rows, cols) = (self.cells(top, bottom, ph), self.cells(left, right, pw));
             let rows: Vec<_> = (0..ph).map(|i| rows.taps(i, h)).collect();
             let cols: Vec<_> = (0..pw).map(|i| cols.taps(i, w)).collect();
             for channel in 0..c {
                 bounds::check()?;
-                let plane = &x[(roi[0] as usize * c + channel) * h * w..][..h * w];
-                let row = |r: usize, taps: &[(usize, f64)]| taps.iter().map(|(p, t)| t * plane[r * w + p]).sum::<f64>();
-                for i in 0..ph {
-                    y.extend((0..pw).map(|j| rows[i].iter().map(|(r, t)| t * row(*r, &cols[j])).sum::<f64>()));
+                for (rows, cols) in rows.iter().flat_map(|rows| cols.iter().map(move |cols| (rows, cols))) {
+                    let at = |r, p| x.at([image as usize, channel, r, p]);
+                    let row = |r| cols.iter().map(|(p, t)| Ok(t * at(r, *p)?)).sum::<Result<f64, OpError>>();
+                    y.push(rows.iter().map(|(r, t)| Ok(t * row(*r)?)).sum::<Result<f64, OpError>>()?);
                 }
             }
         }

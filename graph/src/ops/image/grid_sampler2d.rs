@@ -1,6 +1,7 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
 use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::indices::{each_index, flat, result};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::result;
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -96,27 +97,27 @@ impl GridSampler2D {
 impl Rule for GridSampler2D {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, grid) = (&self.input_x.fact, &self.grid.fact);
-        let fits = x.rank() == 4 && grid.rank() == 4 && x.shape[0] == grid.shape[0] && grid.shape[3] == 2;
-        ensure!(fits, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
+        let ([n, c, h, w], [m, oh, ow, two]) = (x.ranked()?, grid.ranked()?);
+        ensure!(n == m && two == 2, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
         ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
-        ensure!(x.shape[2] > 0 && x.shape[3] > 0, "expected images with elements, found {x}");
-        let shape = [x.shape[0], x.shape[1], grid.shape[1], grid.shape[2]];
-        Ok(vec![result(x.dtype, &shape)?])
+        ensure!(h > 0 && w > 0, "expected images with elements, found {x}");
+        Ok(vec![result(x.dtype, &[n, c, oh, ow])?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
-        let (x, grid, dims) = (self.input_x.f64s()?, self.grid.f64s()?, self.input_x.shape());
-        let mut y = Vec::with_capacity(fact.count());
-        each_index(&fact.shape, |i| {
-            let at = flat(self.grid.shape(), &[i[0], i[2], i[3], 0]);
-            let (cols, rows) = (self.taps(grid[at], dims[3]), self.taps(grid[at + 1], dims[2]));
-            let row = |(r, wr): &(usize, f64)| {
-                cols.iter().map(|(c, wc)| wr * wc * x[flat(dims, &[i[0], i[1], *r, *c])]).sum::<f64>()
+        let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
+        let [_, _, h, w] = x.dims;
+        each(y.dims, |[n, c, oy, ox]| {
+            let place = |i| grid.at([n, oy, ox, i]);
+            let (cols, rows) = (self.taps(place(0)?, w), self.taps(place(1)?, h));
+            let row = |(row, wr): &(usize, f64)| {
+                cols.iter().map(|(col, wc)| Ok(wr * wc * x.at([n, c, *row, *col])?)).sum::<Result<f64, OpError>>()
             };
-            y.push(rows.iter().map(row).sum::<f64>());
+            *y.at_mut([n, c, oy, ox])? = rows.iter().map(row).sum::<Result<f64, OpError>>()?;
+            Ok(())
         })?;
-        Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
+        Ok(vec![y.tensor(fact.dtype)?])
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

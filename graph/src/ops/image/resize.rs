@@ -1,6 +1,8 @@
 use crate::onnx::{Emit, Forms, Size, to_i64};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Lowers, Operand, ParamKind, Plan, Planned, ints};
-use crate::ops::kit::indices::{flat, rearrange, size};
+use crate::ops::conv::grouped::planes;
+use crate::ops::kit::grid::Grid as Numbers;
+use crate::ops::kit::indices::{flat, rearrange, result, size};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::taps::weigh;
 use crate::task::{Coordinates, Layout, Lowering, Resize as ResizeTask, ResizeMode, Task, V};
@@ -55,22 +57,32 @@ impl Axis {
         }
     }
 
+    /// The element at a source coordinate, or the edge element.
+    fn edge(&self, x: f64) -> usize {
+        (x as i64).clamp(0, (self.size as i64 - 1).max(0)) as usize
+    }
+
+    /// The source element that is nearest to element `i`.
+    fn nearest(&self, i: usize) -> usize {
+        let x = self.coordinate(i);
+        self.edge(match self.grid {
+            Grid::Corners => x.round(),
+            Grid::Centres | Grid::ScaledCentres(_) => (x + 0.5).floor(),
+            Grid::Asymmetric | Grid::Scaled(_) => x.floor(),
+        })
+    }
+
     /// Source elements and their weights for element `i`.
     fn taps(&self, i: usize) -> Vec<(usize, f64)> {
-        let (x, last) = (self.coordinate(i), self.size as i64 - 1);
-        let edge = |p: i64| p.clamp(0, last.max(0)) as usize;
+        let x = self.coordinate(i);
         match self.kernel {
-            Kernel::Nearest if self.grid == Grid::Corners => vec![(edge(x.round() as i64), 1.0)],
-            Kernel::Nearest if matches!(self.grid, Grid::Centres | Grid::ScaledCentres(_)) => {
-                vec![(edge((x + 0.5).floor() as i64), 1.0)]
-            }
-            Kernel::Nearest => vec![(edge(x.floor() as i64), 1.0)],
+            Kernel::Nearest => vec![(self.nearest(i), 1.0)],
             Kernel::Linear => {
                 let x = x.max(0.0);
-                let (first, t) = (edge(x.floor() as i64), x - x.floor());
-                if t == 0.0 { vec![(first, 1.0)] } else { vec![(first, 1.0 - t), (edge(x.ceil() as i64), t)] }
+                let (first, t) = (self.edge(x.floor()), x - x.floor());
+                if t == 0.0 { vec![(first, 1.0)] } else { vec![(first, 1.0 - t), (self.edge(x.ceil()), t)] }
             }
-            Kernel::Cubic { a, renormal, table } => cubic(x, last, a, renormal, table),
+            Kernel::Cubic { a, renormal, table } => cubic(x, self.size as i64 - 1, a, renormal, table),
         }
     }
 }
@@ -87,51 +99,45 @@ fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> Vec<(usize, 
     taps().map(|(q, w)| (q.clamp(0, last.max(0)) as usize, if inside(q) { w / sum } else { 0.0 })).collect()
 }
 
-/// Resizing of the last dimensions of `x`.
-struct Resizing<'a> {
+/// Resizing of the last dimensions of `x`, which has two more.
+struct Resizing<'a, const N: usize> {
     x: &'a Operand,
-    axes: Vec<Axis>,
+    outer: [usize; 2],
+    axes: [Axis; N],
+    kernel: Kernel,
 }
 
-impl Resizing<'_> {
-    /// The last `n` dimensions of `x`, which has two more.
-    fn spatial(x: &Operand, n: usize) -> Result<&[usize], OpError> {
-        ensure!(x.rank() == n + 2, "expected rank {}, found {}", n + 2, x.fact);
-        Ok(&x.shape()[2..])
-    }
-
+impl<const N: usize> Resizing<'_, N> {
     fn infer(&self) -> Result<Fact, OpError> {
-        let mut fact = self.x.fact.clone();
-        for (d, a) in self.axes.iter().enumerate() {
+        for a in &self.axes {
             ensure!(a.out > 0 && a.size > 0, "cannot resize {} elements to {}", a.size, a.out);
-            fact.shape[d + 2] = a.out;
         }
-        let nearest = self.axes.iter().all(|a| a.kernel == Kernel::Nearest);
-        ensure!(fact.dtype.is_float() || nearest && !fact.dtype.is_complex(), "expected floats, found {}", self.x.fact);
-        ensure!(crate::checked_count(&fact.shape).is_some(), "the result {fact} is too large");
-        Ok(fact)
+        let (dtype, nearest) = (self.x.dtype(), self.kernel == Kernel::Nearest);
+        ensure!(dtype.is_float() || nearest && !dtype.is_complex(), "expected floats, found {}", self.x.fact);
+        let dims: Shape = self.outer.into_iter().chain(self.axes.map(|a| a.out)).collect();
+        result(dtype, &dims)
     }
 
     fn reference(&self) -> Result<Tensor, OpError> {
         let fact = self.infer()?;
-        if self.axes.iter().all(|a| a.kernel == Kernel::Nearest) {
+        if self.kernel == Kernel::Nearest {
             return rearrange(self.x.tensor()?, &fact.shape, |out| {
-                let mut from = Shape::from_slice(out);
-                self.axes.iter().enumerate().for_each(|(d, a)| from[d + 2] = a.taps(out[d + 2])[0].0);
+                let (outer, inner) = out.split_first_chunk::<2>()?;
+                let from = self.axes.iter().zip(inner).map(|(axis, &i)| axis.nearest(i));
+                let from: Shape = outer.iter().copied().chain(from).collect();
                 Some(flat(self.x.shape(), &from))
             });
         }
-        let (mut y, mut dims) = (self.x.f64s()?, self.x.fact.shape.clone());
+        let (mut y, mut outer) = (self.x.f64s()?, count(&self.outer));
         for (d, axis) in self.axes.iter().enumerate() {
-            let (outer, inner) = (count(&dims[..d + 2]), count(&dims[d + 3..]));
-            let mut next = Vec::with_capacity(outer * axis.out * inner);
-            for o in 0..outer {
-                for taps in (0..axis.out).map(|i| axis.taps(i)) {
-                    let at = |j: usize| taps.iter().map(|(p, w)| w * y[(o * axis.size + p) * inner + j]).sum::<f64>();
-                    next.extend((0..inner).map(at));
+            let inner = self.axes.iter().skip(d + 1).map(|a| a.size).product();
+            let (x, mut next) = (Numbers::new([outer, axis.size, inner], y)?, Vec::new());
+            for (o, taps) in (0..outer).flat_map(|o| (0..axis.out).map(move |i| (o, axis.taps(i)))) {
+                for j in 0..inner {
+                    next.push(taps.iter().map(|(p, w)| Ok(w * x.at([o, *p, j])?)).sum::<Result<f64, OpError>>()?);
                 }
             }
-            (y, dims[d + 2]) = (next, axis.out);
+            (y, outer) = (next, outer * axis.out);
         }
         Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &y)?)
     }
@@ -160,23 +166,32 @@ impl Resizing<'_> {
         {
             return Ok(Some(self.x.v));
         }
-        let mode = match self.axes[0].kernel {
+        let mode = match self.kernel {
             Kernel::Nearest => ResizeMode::Nearest,
             Kernel::Linear => ResizeMode::Bilinear,
             Kernel::Cubic { .. } => return self.by_taps(b).map(Some),
         };
-        match (self.coordinates(), self.axes.len()) {
-            (Some(coordinates), 1 | 2) if fact.dtype.is_float() => self.task(b, mode, coordinates).map(Some),
+        let one = Axis { size: 1, out: 1, grid: Grid::Asymmetric, kernel: Kernel::Nearest };
+        let plane = match *self.axes.as_slice() {
+            [w] => Some([one, w]),
+            [h, w] => Some([h, w]),
+            _ => None,
+        };
+        match self.coordinates().zip(plane) {
+            Some((coordinates, plane)) if fact.dtype.is_float() => self.task(b, mode, coordinates, plane).map(Some),
             _ if mode == ResizeMode::Nearest => self.by_indices(b).map(Some),
             _ => self.by_taps(b).map(Some),
         }
     }
 
-    fn task(&self, b: &mut Lowering, mode: ResizeMode, coordinates: Coordinates) -> Result<V, OpError> {
-        let fact = self.infer()?;
-        let one = Axis { size: 1, out: 1, grid: Grid::Asymmetric, kernel: Kernel::Nearest };
-        let [h, w] = if self.axes.len() == 1 { [one, self.axes[0]] } else { [self.axes[0], self.axes[1]] };
-        let [n, c] = [self.x.shape()[0], self.x.shape()[1]];
+    fn task(
+        &self,
+        b: &mut Lowering,
+        mode: ResizeMode,
+        coordinates: Coordinates,
+        [h, w]: [Axis; 2],
+    ) -> Result<V, OpError> {
+        let (fact, [n, c]) = (self.infer()?, self.outer);
         let x = b.reshape(self.x.v, &[n, c, h.size, w.size])?;
         let task = ResizeTask {
             mode,
@@ -191,7 +206,7 @@ impl Resizing<'_> {
             dtype: fact.dtype,
         };
         let out = Fact::new(fact.dtype, &[n, c, h.out, w.out]);
-        let y = b.task(Task::Resize(task), &[x], vec![out])[0];
+        let y = b.task1(Task::Resize(task), &[x], out);
         b.reshape(y, &fact.shape)
     }
 
@@ -199,7 +214,7 @@ impl Resizing<'_> {
     fn by_indices(&self, b: &mut Lowering) -> Result<V, OpError> {
         let mut y = self.x.v;
         for (d, axis) in self.axes.iter().enumerate() {
-            let picks: Vec<i64> = (0..axis.out).map(|i| axis.taps(i)[0].0 as i64).collect();
+            let picks: Vec<i64> = (0..axis.out).map(|i| axis.nearest(i) as i64).collect();
             let picks = b.constant(Tensor::vector(&picks));
             y = b.gather(y, picks, d + 2);
         }
@@ -218,39 +233,41 @@ impl Resizing<'_> {
 }
 
 /// The last dimensions of `x`, resized to the sizes or by the factors that are argument 1 or 2.
-struct Scheme<'a> {
+struct Scheme<'a, const N: usize> {
     x: &'a Operand,
-    /// How many dimensions.
-    n: usize,
     output: &'a Late<Option<Ints>>,
     scales: Option<&'a [f64]>,
     grid: fn(Option<f64>) -> Grid,
     kernel: Kernel,
 }
 
-impl<'a> Scheme<'a> {
-    fn resizing(&self) -> Result<Resizing<'a>, OpError> {
-        let dims = Resizing::spatial(self.x, self.n)?;
-        let output = self.output.get()?.as_ref().filter(|o| !o.is_empty());
-        let axis = |d: usize| {
-            let (out, scale) = match (output, self.scales) {
-                (Some(o), None) if o.len() == self.n => (size(o[d], "size")?, None),
-                (None, Some(s)) if s.len() == self.n && s[d].is_finite() && s[d] > 0.0 => {
-                    (size((dims[d] as f64 * s[d]).floor() as i64, "scales")?, Some(s[d]))
+impl<'a, const N: usize> Scheme<'a, N> {
+    fn resizing(&self) -> Result<Resizing<'a, N>, OpError> {
+        let (outer, sizes) = planes("images", self.x, self.x.shape())?;
+        let kernel = self.kernel;
+        let mut axes: [Axis; N] = sizes.map(|size| Axis { size, out: size, grid: (self.grid)(None), kernel });
+        match (self.output.get()?.as_ref().filter(|o| !o.is_empty()), self.scales) {
+            (Some(o), None) if o.len() == N => {
+                for (axis, &out) in axes.iter_mut().zip(o) {
+                    axis.out = size(out, "size")?;
                 }
-                (output, scales) => {
-                    let found = format!("{:?} and {scales:?}", output.map(|o| o.as_slice()));
-                    let n = self.n;
-                    return Err(OpError::Invalid(format!("expected {n} sizes or {n} positive scales, found {found}")));
+            }
+            (None, Some(s)) if s.len() == N && s.iter().all(|s| s.is_finite() && *s > 0.0) => {
+                for (axis, &scale) in axes.iter_mut().zip(s) {
+                    axis.out = size((axis.size as f64 * scale).floor() as i64, "scales")?;
+                    axis.grid = (self.grid)(Some(scale));
                 }
-            };
-            Ok(Axis { size: dims[d], out, grid: (self.grid)(scale), kernel: self.kernel })
-        };
-        Ok(Resizing { x: self.x, axes: (0..self.n).map(axis).collect::<Result<_, _>>()? })
+            }
+            (output, scales) => {
+                let found = format!("{:?} and {scales:?}", output.map(|o| o.as_slice()));
+                return Err(OpError::Invalid(format!("expected {N} sizes or {N} positive scales, found {found}")));
+            }
+        }
+        Ok(Resizing { x: self.x, outer, axes, kernel })
     }
 }
 
-impl Plan for Scheme<'_> {
+impl<const N: usize> Plan for Scheme<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.resizing()?.infer()?])
     }
@@ -294,7 +311,7 @@ impl Plan for Scheme<'_> {
         let inner = match (self.output, self.scales) {
             (Late::Computed(_), None) => e.ints(1, None)?,
             (Late::Known(Some(sizes)), None) => e.vector(sizes),
-            _ => e.vector(&to_i64(&self.resizing()?.axes.iter().map(|a| a.out).collect::<Vec<_>>())),
+            _ => e.vector(&to_i64(&self.resizing()?.axes.map(|a| a.out))),
         };
         let sizes = e.concat(&[outer, inner], 0);
         Ok(Some(e.op_n("Resize", &[Some(x), None, None, Some(sizes)], attrs, 1)))
@@ -308,7 +325,7 @@ fn switched<'a>(
     corners: bool,
     centres: bool,
     kernel: Kernel,
-) -> Result<Scheme<'a>, OpError> {
+) -> Result<Scheme<'a, 2>, OpError> {
     ensure!(!(corners && centres), "align_corners and half_pixel_centers exclude each other");
     let grid: fn(Option<f64>) -> Grid = if corners {
         |_| Grid::Corners
@@ -317,7 +334,7 @@ fn switched<'a>(
     } else {
         |_| Grid::Asymmetric
     };
-    Ok(Scheme { x, n: 2, output, scales: None, grid, kernel })
+    Ok(Scheme { x, output, scales: None, grid, kernel })
 }
 
 /// Cases of an operator with the two switches.
@@ -433,22 +450,21 @@ impl Planned for ResizeBicubic {
     }
 }
 
-/// `n` dimensions resized to `output` or, without it, by the factors `scales`.
-fn scaled<'a>(
+/// The last dimensions resized to `output` or, without it, by the factors `scales`.
+fn scaled<'a, const N: usize>(
     x: &'a Operand,
-    n: usize,
     output: &'a Late<Option<Ints>>,
     scales: &'a Option<Scales>,
     corners: bool,
     kernel: Kernel,
-) -> Scheme<'a> {
+) -> Scheme<'a, N> {
     let grid: fn(Option<f64>) -> Grid = match (corners, kernel) {
         (true, _) => |_| Grid::Corners,
         (false, Kernel::Nearest) => |scale| scale.map_or(Grid::Asymmetric, Grid::Scaled),
         (false, _) => |scale| scale.map_or(Grid::Centres, Grid::ScaledCentres),
     };
     let scales = scales.as_ref().map(|s| s.0.as_slice()).filter(|s| !s.is_empty());
-    Scheme { x, n, output, scales, grid, kernel }
+    Scheme { x, output, scales, grid, kernel }
 }
 
 macro_rules! nearest_op {
@@ -460,7 +476,7 @@ macro_rules! nearest_op {
 
         impl Planned for $name {
             fn plan(&self) -> Result<impl Plan, OpError> {
-                Ok(scaled(&self.x, $n, &self.output_size, &self.scales, false, Kernel::Nearest))
+                Ok(scaled::<$n>(&self.x, &self.output_size, &self.scales, false, Kernel::Nearest))
             }
 
             fn cases() -> Vec<Case> {
@@ -517,7 +533,7 @@ macro_rules! upsample_op {
 
         impl Planned for $name {
             fn plan(&self) -> Result<impl Plan, OpError> {
-                Ok(scaled(&self.x, $n, &self.output_size, &self.scales, self.align_corners, $kernel))
+                Ok(scaled::<$n>(&self.x, &self.output_size, &self.scales, self.align_corners, $kernel))
             }
 
             fn cases() -> Vec<Case> {
@@ -582,7 +598,7 @@ impl Planned for ResizeLinear1D {
             Coordinate1D::AlignCorners => |_| Grid::Corners,
             Coordinate1D::HalfPixel => |_| Grid::Centres,
         };
-        Ok(Scheme { x: &self.x, n: 1, output: &self.size, scales: None, grid, kernel: Kernel::Linear })
+        Ok(Scheme::<1> { x: &self.x, output: &self.size, scales: None, grid, kernel: Kernel::Linear })
     }
 
     fn cases() -> Vec<Case> {

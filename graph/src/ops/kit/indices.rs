@@ -29,15 +29,19 @@ fn walk<E>(dims: &[usize], mut f: impl FnMut(&[usize]) -> Result<(), E>) -> Resu
     let mut index = vec![0; dims.len()];
     loop {
         f(&index)?;
-        // The last coordinate that is not at its end goes on, those behind it start again.
-        let more = index.iter_mut().zip(dims).rev().any(|(i, d)| {
-            *i = (*i + 1) % d;
-            *i > 0
-        });
-        if !more {
+        if !advance(&mut index, dims) {
             return Ok(());
         }
     }
+}
+
+/// Moves on to the next multi-index; whether there is one.
+pub(super) fn advance(index: &mut [usize], dims: &[usize]) -> bool {
+    // The last coordinate that is not at its end goes on, those behind it start again.
+    index.iter_mut().zip(dims).rev().any(|(i, d)| {
+        *i = (*i + 1) % d;
+        *i > 0
+    })
 }
 
 /// The length of dimension `axis`.

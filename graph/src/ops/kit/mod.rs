@@ -3,6 +3,7 @@
 pub(super) mod border;
 pub(super) mod broadcasting;
 pub(super) mod elementwise;
+pub(super) mod grid;
 pub(super) mod indices;
 pub(super) mod number;
 pub(super) mod sample;

@@ -107,6 +107,24 @@ impl Window {
         Ok(Window { out, ..window })
     }
 
+    /// The windows over each of `N` dimensions; with `ceil` as [`ceil`](Self::ceil) makes them, else as [`new`](Self::new).
+    pub fn over<const N: usize>(
+        ceil: bool,
+        mode: PadMode,
+        sizes: [Option<usize>; N],
+        kernel: [usize; N],
+        stride: [usize; N],
+        dilation: [usize; N],
+        pads: [[usize; 2]; N],
+    ) -> Result<[Window; N], OpError> {
+        let (new, mut out) = (if ceil { Window::ceil } else { Window::new }, [Window::one(); N]);
+        let steps = kernel.into_iter().zip(stride).zip(dilation).zip(pads);
+        for ((window, size), (((kernel, stride), dilation), pads)) in out.iter_mut().zip(sizes).zip(steps) {
+            *window = new(mode, size, kernel, stride, dilation, pads)?;
+        }
+        Ok(out)
+    }
+
     /// The geometry without the number of windows.
     fn padding(
         mode: PadMode,

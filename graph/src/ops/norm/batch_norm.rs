@@ -1,9 +1,11 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Effect, Lowers, Operand, Rule, Writes};
+use crate::ops::kit::broadcasting::{Groups, spread};
+use crate::ops::kit::indices::{around, column, dim};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Unary, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 /// Normalisation of each channel of `x` by one mean and variance, and what the operators return besides.
 struct Channels<'a> {
@@ -30,8 +32,9 @@ impl Channels<'_> {
         Ok(Some(e.op_with("BatchNormalization", &inputs, vec![("epsilon", (self.eps as f32).into())])))
     }
 
-    fn c(&self) -> usize {
-        self.x.shape()[self.channel]
+    /// The number of channels.
+    fn c(&self) -> Result<usize, OpError> {
+        dim(self.x.shape(), self.channel)
     }
 
     /// Element type of the statistics.
@@ -43,36 +46,36 @@ impl Channels<'_> {
     fn infer(&self) -> Result<(Fact, Fact), OpError> {
         let x = &self.x.fact;
         ensure!(x.rank() >= 2 && x.dtype.is_float(), "expected floats of rank 2 or more, found {x}");
-        let stats = Fact::new(self.stats(), &[self.c()]);
+        let c = self.c()?;
+        let stats = Fact::new(self.stats(), &[c]);
         for p in self.params {
             let fits = p.fact == stats && p.dtype().is_float();
-            ensure!(fits, "expected 4 vectors of {} floats of one type for {x}, found {}", self.c(), p.fact);
+            ensure!(fits, "expected 4 vectors of {c} floats of one type for {x}, found {}", p.fact);
         }
         ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive epsilon, found {}", self.eps);
         Ok((Fact::clone(x), stats))
     }
 
-    /// Elements of each channel, and the channel of each element.
-    fn per_channel(&self) -> (usize, impl Fn(usize) -> usize) {
-        let (c, inner) = (self.c(), count(&self.x.shape()[self.channel + 1..]));
-        let total = self.x.count();
-        (total.checked_div(c).unwrap_or(0), move |i| i / inner % c)
+    /// All dimensions but that of channels.
+    fn axes(&self) -> Vec<usize> {
+        (0..self.x.rank()).filter(|&d| d != self.channel).collect()
     }
 
     /// Mean and biased variance of each channel.
-    fn moments(&self, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let (n, channel) = self.per_channel();
-        let mut mean = vec![0.0; self.c()];
-        x.iter().enumerate().for_each(|(i, v)| mean[channel(i)] += v / n as f64);
-        let mut var = vec![0.0; self.c()];
-        x.iter().enumerate().for_each(|(i, v)| var[channel(i)] += (v - mean[channel(i)]).powi(2) / n as f64);
-        (mean, var)
+    fn moments(&self, x: &[f64]) -> Result<(Vec<f64>, Vec<f64>), OpError> {
+        let moments = Groups::new(self.x.shape(), &self.axes()).map(x, |x| {
+            let n = x.len() as f64;
+            let mean = x.iter().fold(0.0, |sum, v| sum + v / n);
+            (mean, x.iter().fold(0.0, |sum, v| sum + (v - mean).powi(2) / n))
+        })?;
+        Ok(moments.into_iter().unzip())
     }
 
-    /// `n / (n − 1)`, which turns a biased variance into an unbiased one.
-    fn bessel(&self) -> f64 {
-        let n = self.per_channel().0 as f64;
-        if n > 1.0 { n / (n - 1.0) } else { 1.0 }
+    /// `n / (n − 1)` for `n` elements of a channel, which turns a biased variance into an unbiased one.
+    fn bessel(&self) -> Result<f64, OpError> {
+        let [outer, _, inner] = around(self.x.shape(), self.channel)?;
+        let n = (outer * inner) as f64;
+        Ok(if n > 1.0 { n / (n - 1.0) } else { 1.0 })
     }
 
     /// `y`; mean and variance used; new running mean and variance.
@@ -80,16 +83,19 @@ impl Channels<'_> {
         let x = self.x.f64s()?;
         let [gamma, beta, run_mean, run_var] = self.params.map(Operand::f64s);
         let (gamma, beta, run_mean, run_var) = (gamma?, beta?, run_mean?, run_var?);
-        let (mean, var) = if self.training { self.moments(&x) } else { (run_mean.clone(), run_var.clone()) };
-        let channel = self.per_channel().1;
-        let normal = |(i, v): (usize, &f64)| {
-            let c = channel(i);
-            (v - mean[c]) / (var[c] + self.eps).sqrt() * gamma[c] + beta[c]
-        };
-        let y: Vec<f64> = x.iter().enumerate().map(normal).collect();
+        let (mean, var) = if self.training { self.moments(&x)? } else { (run_mean.clone(), run_var.clone()) };
+        let dims = self.on_channel()?;
+        let each = |values: &[f64]| spread(values, &dims, self.x.shape());
+        let scaled = each(&mean)?.into_iter().zip(each(&var)?).zip(each(&gamma)?).zip(each(&beta)?);
+        let normal = x
+            .iter()
+            .zip(scaled)
+            .map(|(v, (((mean, var), gamma), beta))| (v - mean) / (var + self.eps).sqrt() * gamma + beta);
+        let y: Vec<f64> = normal.collect();
+        let bessel = self.bessel()?;
         let keep = |old: &f64, new: f64| (1.0 - self.momentum) * old + self.momentum * new;
         let new_mean: Vec<f64> = run_mean.iter().zip(&mean).map(|(o, n)| keep(o, *n)).collect();
-        let new_var: Vec<f64> = run_var.iter().zip(&var).map(|(o, n)| keep(o, n * self.bessel())).collect();
+        let new_var: Vec<f64> = run_var.iter().zip(&var).map(|(o, n)| keep(o, n * bessel)).collect();
         let vector = |v: &[f64]| Tensor::from_f64s(self.stats(), &[v.len()], v);
         let y = Tensor::from_f64s(self.x.dtype(), self.x.shape(), &y)?;
         Ok([y, vector(&mean)?, vector(&var)?, vector(&new_mean)?, vector(&new_var)?])
@@ -100,16 +106,15 @@ impl Channels<'_> {
         DType::promote(self.x.dtype(), self.stats())
     }
 
-    /// A vector of channels with dimensions that broadcast to `x`.
-    fn on_channel(&self, b: &mut Lowering, v: V) -> Result<V, OpError> {
-        let mut dims = Shape::from_elem(1, self.x.rank() - self.channel);
-        dims[0] = self.c();
-        b.reshape(v, &dims)
+    /// Dimensions with which a vector of channels broadcasts to `x`.
+    fn on_channel(&self) -> Result<Shape, OpError> {
+        Ok(column(self.c()?, self.x.rank() - self.channel - 1))
     }
 
     /// `x · scale + shift`.
     fn affine(&self, b: &mut Lowering, scale: V, shift: V) -> Result<V, OpError> {
-        let (scale, shift) = (self.on_channel(b, scale)?, self.on_channel(b, shift)?);
+        let dims = self.on_channel()?;
+        let (scale, shift) = (b.reshape(scale, &dims)?, b.reshape(shift, &dims)?);
         let mut p = Program::new();
         let x = p.input(0, self.x.dtype());
         let x = p.cast(x, self.wide());
@@ -122,7 +127,8 @@ impl Channels<'_> {
     }
 
     /// The factor and the summand of each channel for these statistics.
-    fn factors(&self, b: &mut Lowering, mean: V, var: V) -> (V, V) {
+    fn factors(&self, b: &mut Lowering, mean: V, var: V) -> Result<(V, V), OpError> {
+        let c = self.c()?;
         let [gamma, beta] = [self.params[0].v, self.params[1].v].map(|v| b.cast(v, self.wide()));
         let (mean, var) = (b.cast(mean, self.wide()), b.cast(var, self.wide()));
         let scale_of = |p: &mut Program, var: usize, gamma: usize| {
@@ -135,15 +141,15 @@ impl Channels<'_> {
         };
         let mut p = Program::new();
         scale_of(&mut p, 0, 1);
-        let scale = b.map(p, &[var, gamma], &[self.c()]);
+        let scale = b.map(p, &[var, gamma], &[c]);
         let mut p = Program::new();
         let s = scale_of(&mut p, 0, 1);
         let m = p.input(2, self.wide());
         let ms = p.binary(Binary::Mul, m, s);
         let beta_r = p.input(3, self.wide());
         p.binary(Binary::Sub, beta_r, ms);
-        let shift = b.map(p, &[var, gamma, mean, beta], &[self.c()]);
-        (scale, shift)
+        let shift = b.map(p, &[var, gamma, mean, beta], &[c]);
+        Ok((scale, shift))
     }
 
     /// As [`Channels::factors`] for the running statistics, computed now.
@@ -161,36 +167,36 @@ impl Channels<'_> {
     fn lower_inference(&self, b: &mut Lowering) -> Result<V, OpError> {
         let (scale, shift) = match self.constants(b)? {
             Some(pair) => pair,
-            None => self.factors(b, self.params[2].v, self.params[3].v),
+            None => self.factors(b, self.params[2].v, self.params[3].v)?,
         };
         self.affine(b, scale, shift)
     }
 
     /// As [`Channels::reference`], with the statistics of this batch.
     fn lower_training(&self, b: &mut Lowering) -> Result<[V; 5], OpError> {
-        let axes: Vec<usize> = (0..self.x.rank()).filter(|&d| d != self.channel).collect();
+        let axes = self.axes();
         let x = b.cast(self.x.v, self.wide());
         let mean = b.reduce(ReduceKind::Mean, x, &axes, false, self.wide())?;
-        let centre = self.on_channel(b, mean)?;
+        let centre = b.reshape(mean, &self.on_channel()?)?;
         let centred = b.binary(Binary::Sub, x, centre)?;
         let squares = b.unary(Unary::Square, centred);
         let var = b.reduce(ReduceKind::Mean, squares, &axes, false, self.wide())?;
-        let (scale, shift) = self.factors(b, mean, var);
+        let (scale, shift) = self.factors(b, mean, var)?;
         let y = self.affine(b, scale, shift)?;
         let (mean, var) = (b.cast(mean, self.stats()), b.cast(var, self.stats()));
-        let new_mean = self.keep(b, self.params[2].v, mean, self.momentum);
-        let new_var = self.keep(b, self.params[3].v, var, self.momentum * self.bessel());
+        let new_mean = self.keep(b, self.params[2].v, mean, self.momentum)?;
+        let new_var = self.keep(b, self.params[3].v, var, self.momentum * self.bessel()?)?;
         Ok([y, mean, var, new_mean, new_var])
     }
 
     /// `(1 − momentum) · old + weight · new`.
-    fn keep(&self, b: &mut Lowering, old: V, new: V, weight: f64) -> V {
+    fn keep(&self, b: &mut Lowering, old: V, new: V, weight: f64) -> Result<V, OpError> {
         let mut p = Program::new();
         let (o, n) = (p.input(0, self.stats()), p.input(1, self.stats()));
         let (k, w) = (p.constant(1.0 - self.momentum, self.stats()), p.constant(weight, self.stats()));
         let (o, n) = (p.binary(Binary::Mul, o, k), p.binary(Binary::Mul, n, w));
         p.binary(Binary::Add, o, n);
-        b.map(p, &[old, new], &[self.c()])
+        Ok(b.map(p, &[old, new], &[self.c()?]))
     }
 }
 
@@ -305,7 +311,7 @@ impl BatchNormExt {
         let given = [&self.weight, &self.bias, &self.running_mean, &self.running_var];
         let dtype = given.iter().find_map(|p| p.as_ref().map(Operand::dtype)).unwrap_or(self.input.dtype());
         ensure!(dtype.is_float(), "expected floats, found {dtype}");
-        let c = self.input.shape()[1];
+        let c = dim(self.input.shape(), 1)?;
         let mut fill = |p: &Option<Operand>, value: f64| match p {
             Some(p) => Ok(p.clone()),
             None => {
@@ -352,7 +358,7 @@ impl Rule for BatchNormExt {
         let (v, eps) = (p.input(0, channels.stats()), p.constant(self.epsilon, channels.stats()));
         let sum = p.binary(Binary::Add, v, eps);
         p.unary(Unary::Rsqrt, sum);
-        let scale = b.map(p, &[var], &[channels.c()]);
+        let scale = b.map(p, &[var], &[channels.c()?]);
         Ok(Some(vec![y, mean, scale]))
     }
 

@@ -1,9 +1,10 @@
 use crate::onnx::{Emit, Forms};
 use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::ops::kit::broadcasting::Groups;
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Layout, Lowering, Pool, PoolKind, Program, ReduceKind, Task, Unary, V};
-use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// `x / √max(Σ x², epsilon)`, with the sum along dimension `axis`. Floats.
@@ -13,8 +14,10 @@ op! {
 impl L2Normalize {
     fn axis(&self) -> Result<usize, OpError> {
         ensure!(self.input_x.dtype().is_float(), "expected floats, found {}", self.input_x.fact);
-        ensure!(self.axis.len() == 1, "expected one axis, found {:?}", self.axis.as_slice());
-        self.input_x.axis(self.axis[0])
+        match *self.axis {
+            [axis] => self.input_x.axis(axis),
+            _ => Err(OpError::Invalid(format!("expected one axis, found {:?}", self.axis.as_slice()))),
+        }
     }
 }
 
@@ -26,16 +29,11 @@ impl Rule for L2Normalize {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (axis, x, dims) = (self.axis()?, self.input_x.f64s()?, self.input_x.shape());
-        let (len, inner) = (dims[axis], count(&dims[axis + 1..]));
-        let mut y = x.clone();
-        for o in 0..count(&dims[..axis]) {
-            for i in 0..inner {
-                let at = |k: usize| (o * len + k) * inner + i;
-                let sum: f64 = (0..len).map(|k| x[at(k)] * x[at(k)]).sum();
-                let sum = if sum < self.epsilon { self.epsilon } else { sum };
-                (0..len).for_each(|k| y[at(k)] /= sum.sqrt());
-            }
-        }
+        let y = Groups::new(dims, &[axis]).replace(&x, 0.0, |x| {
+            let sum: f64 = x.iter().map(|x| x * x).sum();
+            let sum = if sum < self.epsilon { self.epsilon } else { sum };
+            x.iter().map(|x| x / sum.sqrt()).collect()
+        })?;
         Ok(vec![Tensor::from_f64s(self.input_x.dtype(), dims, &y)?])
     }
 
@@ -96,15 +94,16 @@ op! {
 /// `2 · radius + 1`: pooling over channels as rows.
 fn near_means(b: &mut Lowering, x: V, radius: usize) -> Result<V, OpError> {
     let fact = b.fact(x).clone();
-    let rows = [fact.shape[0], 1, fact.shape[1], fact.shape[2] * fact.shape[3]];
+    let [n, channels, h, w] = fact.ranked()?;
+    let rows = [n, 1, channels, h * w];
     let pool = Pool {
         kind: PoolKind::Avg { count_pads: true },
-        n: rows[0],
-        c: rows[1],
-        h: rows[2],
-        w: rows[3],
-        out_h: rows[2],
-        out_w: rows[3],
+        n,
+        c: 1,
+        h: channels,
+        w: h * w,
+        out_h: channels,
+        out_w: h * w,
         kernel: [2 * radius + 1, 1],
         stride: [1, 1],
         dilation: [1, 1],
@@ -113,16 +112,17 @@ fn near_means(b: &mut Lowering, x: V, radius: usize) -> Result<V, OpError> {
         dtype: fact.dtype,
     };
     let x = b.reshape(x, &rows)?;
-    let y = b.task(Task::Pool(pool), &[x], vec![Fact::new(fact.dtype, &rows)])[0];
+    let y = b.task1(Task::Pool(pool), &[x], Fact::new(fact.dtype, &rows));
     b.reshape(y, &fact.shape)
 }
 
 impl LRN {
     fn radius(&self) -> Result<usize, OpError> {
         let x = &self.x;
-        ensure!(x.rank() == 4 && x.dtype().is_float(), "expected floats [n, c, h, w], found {}", x.fact);
+        let [_, c, _, _] = x.fact.ranked()?;
+        ensure!(x.dtype().is_float(), "expected floats [n, c, h, w], found {}", x.fact);
         ensure!(self.norm_region == "ACROSS_CHANNELS", "unknown norm_region {:?}", self.norm_region);
-        Ok(size(self.depth_radius, "depth_radius")?.min(x.shape()[1]))
+        Ok(size(self.depth_radius, "depth_radius")?.min(c))
     }
 }
 
@@ -134,14 +134,14 @@ impl Rule for LRN {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (radius, x, dims) = (self.radius()?, self.x.f64s()?, self.x.shape());
-        let (c, inner) = (dims[1], dims[2] * dims[3]);
-        let norm = |i: usize| {
-            let (channel, first) = (i / inner % c, i - i / inner % c * inner);
-            let near = channel.saturating_sub(radius)..(channel + radius + 1).min(c);
-            let sum: f64 = near.map(|k| x[first + k * inner].powi(2)).sum();
-            x[i] / (self.bias + self.alpha * sum).powf(self.beta)
-        };
-        let y: Vec<f64> = (0..x.len()).map(norm).collect();
+        let y = Groups::new(dims, &[1]).replace(&x, 0.0, |x| {
+            let norm = |(channel, own): (usize, &f64)| {
+                let (first, end) = (channel.saturating_sub(radius), channel + radius + 1);
+                let sum: f64 = x.iter().take(end).skip(first).map(|near| near.powi(2)).sum();
+                own / (self.bias + self.alpha * sum).powf(self.beta)
+            };
+            x.iter().enumerate().map(norm).collect()
+        })?;
         Ok(vec![Tensor::from_f64s(self.x.dtype(), dims, &y)?])
     }
 

@@ -2,8 +2,8 @@ use crate::bounds::Pulse;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
 use crate::ops::conv::grouped::check_groups;
-use crate::ops::kit::broadcasting::broadcast_index;
-use crate::ops::kit::indices::{size, sizes};
+use crate::ops::kit::broadcasting::spread;
+use crate::ops::kit::indices::{column, only, size, sizes};
 use crate::ops::kit::sample::{Sample, sample};
 use crate::ops::linear::product::reshaped;
 use crate::task::{Binary, Lowering, NormKind, Program, Unary, V};
@@ -31,7 +31,7 @@ impl Rows<'_> {
     /// `y`; mean and spread of each row.
     fn form(&self, e: &mut Emit) -> Result<[Edge; 3], NoForm> {
         let (dtype, axis) = (self.x.dtype(), self.axis);
-        let row = self.x.dims()[axis..].to_vec();
+        let row = self.x.dims().into_iter().skip(axis).collect::<Vec<_>>();
         let fits = |p: Option<&Operand>| {
             p.is_none_or(|p| p.dims() == row && row.iter().all(Option::is_some) && p.dtype() == dtype)
         };
@@ -44,11 +44,11 @@ impl Rows<'_> {
             let (x, gamma) = (e.edge(self.x)?, self.gamma.map(|p| e.edge(p)).transpose()?);
             let beta = self.beta.map(|p| e.edge(p)).transpose()?;
             let attrs = vec![("axis", (axis as i64).into()), ("epsilon", (self.eps as f32).into())];
-            let out = e.op_n("LayerNormalization", &[Some(x), gamma, beta], attrs, 3);
+            let [y, mean, inverse] = e.results("LayerNormalization", &[Some(x), gamma, beta], attrs);
             // The statistics are f32, or as precise as the operand.
             let stats = if dtype == DType::F64 { dtype } else { DType::F32 };
-            let [mean, inverse] = [out[1], out[2]].map(|s| e.cast(s, stats, DType::F32));
-            return Ok([out[0], mean, self.spread(e, inverse)?]);
+            let [mean, inverse] = [mean, inverse].map(|s| e.cast(s, stats, DType::F32));
+            return Ok([y, mean, self.spread(e, inverse)?]);
         }
         self.composed(e)
     }
@@ -96,23 +96,25 @@ impl Rows<'_> {
             let fits = broadcast(p.shape(), &x.shape).is_some_and(|s| s == x.shape);
             ensure!(fits, "parameters {} do not broadcast to {x}", p.fact);
         }
-        let mut row = x.shape.clone();
-        row[self.axis..].fill(1);
+        let row = x.shape.iter().enumerate().map(|(d, &len)| if d < self.axis { len } else { 1 }).collect();
         Ok([Fact::clone(x), Fact { dtype: DType::F32, shape: row }])
+    }
+
+    /// Dimensions of a row.
+    fn row(&self) -> &[usize] {
+        self.x.shape().get(self.axis..).unwrap_or_default()
     }
 
     /// The parameter's value for every element of `x`.
     fn spread_out(&self, p: Option<&Operand>, otherwise: f64) -> Result<Vec<f64>, OpError> {
         let Some(p) = p else { return Ok(vec![otherwise; self.x.count()]) };
-        let values = p.f64s()?;
-        let from = broadcast_index(p.shape(), self.x.shape())?;
-        Ok(from.into_iter().map(|i| values[i]).collect())
+        spread(&p.f64s()?, p.shape(), self.x.shape())
     }
 
     /// The normalised elements, before the parameters; mean and spread of each row.
     fn normalised(&self) -> Result<[Vec<f64>; 3], OpError> {
         let (x, [_, row]) = (self.x.f64s()?, self.facts()?);
-        let (cols, mut pulse) = (count(&self.x.shape()[self.axis..]), Pulse::default());
+        let (cols, mut pulse) = (count(self.row()), Pulse::default());
         let (mut normal, mut means, mut spreads) = (Vec::with_capacity(x.len()), Vec::new(), Vec::new());
         for values in x.chunks(cols.max(1)) {
             pulse.turns(values.len())?;
@@ -138,16 +140,16 @@ impl Rows<'_> {
 
     /// The parameter as a row of the operand's type, if it has one value for each element of a row.
     fn row_parameter(&self, b: &mut Lowering, p: Option<&Operand>) -> Option<V> {
-        p.filter(|p| p.shape() == &self.x.shape()[self.axis..]).map(|p| b.cast(p.v, self.x.dtype()))
+        p.filter(|p| p.shape() == self.row()).map(|p| b.cast(p.v, self.x.dtype()))
     }
 
     fn lower_y(&self, b: &mut Lowering) -> Result<V, OpError> {
         let (gamma, beta) = (self.row_parameter(b, self.gamma), self.row_parameter(b, self.beta));
         let inside = gamma.is_some() == self.gamma.is_some() && beta.is_some() == self.beta.is_some();
         if inside {
-            return Ok(b.norm(self.kind, self.x.v, self.axis, gamma, beta, self.eps, false)[0]);
+            return only(b.norm(self.kind, self.x.v, self.axis, gamma, beta, self.eps, false));
         }
-        let mut y = b.norm(self.kind, self.x.v, self.axis, None, None, self.eps, false)[0];
+        let mut y = only(b.norm(self.kind, self.x.v, self.axis, None, None, self.eps, false))?;
         for (f, p) in [(Binary::Mul, self.gamma), (Binary::Add, self.beta)] {
             if let Some(p) = p {
                 let p = b.cast(p.v, self.x.dtype());
@@ -221,7 +223,7 @@ fn ends_with(x: &Operand, dims: &[Option<usize>]) -> bool {
     let own = x.dims();
     let start = own.len().checked_sub(dims.len());
     let fits = |(a, b): (&Option<usize>, &Option<usize>)| a.zip(*b).is_none_or(|(a, b)| a == b);
-    start.is_some_and(|start| own[start..].iter().zip(dims).all(fits))
+    start.is_some_and(|start| own.iter().skip(start).zip(dims).all(fits))
 }
 
 macro_rules! layer_norm_op {
@@ -350,14 +352,16 @@ impl ChannelGroups<'_> {
     /// Batch, groups, and elements of a group.
     fn dims(&self) -> Result<[usize; 3], OpError> {
         let (x, groups) = (self.x, self.groups);
-        ensure!(x.rank() >= 2 && x.dtype().is_float(), "expected floats of rank 2 or more, found {}", x.fact);
-        check_groups(groups, x.shape()[1], x.shape()[1])?;
+        let (&[n, c, ref inner @ ..], true) = (x.shape(), x.dtype().is_float()) else {
+            return Err(OpError::Invalid(format!("expected floats of rank 2 or more, found {}", x.fact)));
+        };
+        check_groups(groups, c, c)?;
         for p in [self.weight, self.bias].into_iter().flatten() {
-            let fits = p.shape() == &x.shape()[1..2] && p.dtype().is_float();
+            let fits = p.shape() == [c] && p.dtype().is_float();
             ensure!(fits, "expected a float for each channel of {}, found {}", x.fact, p.fact);
         }
         ensure!(self.eps.is_finite() && self.eps >= 0.0, "expected a positive eps, found {}", self.eps);
-        Ok([x.shape()[0], groups, x.shape()[1] / groups * count(&x.shape()[2..])])
+        Ok([n, groups, c / groups * count(inner)])
     }
 
     /// The operand with the groups as rows.
@@ -376,11 +380,9 @@ impl ChannelGroups<'_> {
         Ok(if self.flat { Shape::from_slice(&[n * groups]) } else { Shape::from_slice(&[n, groups]) })
     }
 
-    /// Dimensions that put a parameter on the channels.
-    fn channel(&self) -> Shape {
-        let mut dims = Shape::from_elem(1, self.x.rank() - 1);
-        dims[0] = self.x.shape()[1];
-        dims
+    /// Dimensions that put parameter `p` on the channels.
+    fn channel(&self, p: &Operand) -> Shape {
+        column(p.count(), self.x.rank() - 2)
     }
 }
 
@@ -393,7 +395,7 @@ impl Plan for ChannelGroups<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (rows, dims) = (self.rows()?, self.stat_dims()?);
         let [normal, means, spreads] = self.plain(&rows).normalised()?;
-        let on_channels = |p: Option<&Operand>| p.map(|p| reshaped(p, p.v, &self.channel())).transpose();
+        let on_channels = |p: Option<&Operand>| p.map(|p| reshaped(p, p.v, &self.channel(p))).transpose();
         let (gamma, beta) = (on_channels(self.weight)?, on_channels(self.bias)?);
         let y = Rows { gamma: gamma.as_ref(), beta: beta.as_ref(), ..self.plain(self.x) }.scaled(&normal)?;
         let stat = |v: &[f64]| Ok::<_, OpError>(Tensor::from_f64s(DType::F32, &dims, v)?.cast(self.stats)?);
@@ -417,14 +419,15 @@ impl Plan for ChannelGroups<'_> {
             let value = p.input(ins.len(), q.dtype());
             let value = p.cast(value, self.x.dtype());
             r = p.binary(f, r, value);
-            ins.push(b.reshape(q.v, &self.channel())?);
+            ins.push(b.reshape(q.v, &self.channel(q))?);
         }
         let y = if ins.len() > 1 { b.map(p, &ins, self.x.shape()) } else { y };
-        let mut stat = |v: V| {
+        let stat = |v: V| {
             let v = b.cast(v, self.stats);
             b.reshape(v, &dims)
         };
-        Ok(Some(vec![y, stat(stats[0])?, stat(stats[1])?]))
+        let stats = stats.into_iter().map(stat).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some([vec![y], stats].concat()))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -490,10 +493,10 @@ impl Planned for GroupNorm {
 
     fn cases() -> Vec<Case> {
         let one = |x: &[usize], groups| sample().tensor(DType::F32, x).int(groups);
-        let params = |x: &[usize], groups| one(x, groups).tensor(DType::F32, &[x[1]]).tensor(DType::F32, &[x[1]]);
+        let params = |x: &[usize], c, groups| one(x, groups).tensor(DType::F32, &[c]).tensor(DType::F32, &[c]);
         vec![
-            params(&[2, 6, 3, 4], 3).real(1e-5).case("images"),
-            params(&[2, 4, 5], 1).real(1e-3).case("one group"),
+            params(&[2, 6, 3, 4], 6, 3).real(1e-5).case("images"),
+            params(&[2, 4, 5], 4, 1).real(1e-3).case("one group"),
             one(&[1, 4, 3], 2).none().none().case("without parameters"),
         ]
     }

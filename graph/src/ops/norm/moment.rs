@@ -2,6 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
+use crate::ops::kit::indices::{dim, only};
 use crate::ops::kit::sample::{sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
@@ -49,19 +50,18 @@ impl Moments<'_> {
 impl Plan for Moments<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], self.x.dtype())?;
-        let one = self.reduction().infer()?;
-        Ok(vec![one[0].clone(); self.results.len()])
+        Ok(vec![only(self.reduction().infer()?)?; self.results.len()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let one = |m: &Moment| Ok(self.reduction().groups(|xs| Scalar::Float(self.of(*m, xs)))?[0].clone());
+        let one = |m: &Moment| only(self.reduction().groups(|xs| Scalar::Float(self.of(*m, xs)))?);
         self.results.iter().map(one).collect()
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let out = float_of(self.x.dtype());
         let d = wide(out);
-        let n: usize = self.axes.iter().map(|&a| self.x.shape()[a]).product();
+        let n = self.axes.iter().map(|&a| dim(self.x.shape(), a)).product::<Result<usize, _>>()?;
         if n == 0 {
             return Ok(None);
         }
@@ -72,7 +72,7 @@ impl Plan for Moments<'_> {
         let sum = b.reduce(ReduceKind::Sum, square, &self.axes, true, d)?;
         let divisor = b.scalar(d, (n as f64 - self.correction as f64).max(0.0))?;
         let variance = b.binary(Binary::Div, sum, divisor)?;
-        let dims = self.infer()?[0].shape.clone();
+        let dims = only(self.reduction().infer()?)?.shape;
         let mut finish = |moment: &Moment| -> Result<V, OpError> {
             let y = match moment {
                 Moment::Variance => variance,

@@ -1,16 +1,22 @@
+use crate::bounds;
 use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
-use crate::ops::kit::indices::{each_index, each_tap, flat, result, size};
+use crate::ops::conv::grouped::last_dims;
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::{result, size};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::ops::kit::taps::weigh;
 use crate::task::{Lowering, ReduceKind, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
 /// Means of windows that share the last dimensions of `x` evenly: window `i` of `out` covers `⌊i·size/out⌋` to
 /// `⌈(i+1)·size/out⌉`.
-struct Shares<'a> {
+struct Shares<'a, const N: usize> {
     x: &'a Operand,
-    out: Vec<usize>,
+    /// Dimensions before the last ones.
+    lead: &'a [usize],
+    size: [usize; N],
+    out: [usize; N],
 }
 
 fn share(i: usize, size: usize, out: usize) -> std::ops::Range<usize> {
@@ -18,81 +24,77 @@ fn share(i: usize, size: usize, out: usize) -> std::ops::Range<usize> {
 }
 
 /// `ReduceMean` for one window, `AveragePool` for windows of one size; else what it lowers to.
-fn onnx_mean(x: &Operand, output: &[i64], n: usize, e: &mut Emit) -> Forms {
-    let (rank, dims) = (x.rank(), x.dims());
-    ensure_ranks(x, output, n)?;
-    let extents = &dims[rank - n..];
+fn onnx_mean<const N: usize>(x: &Operand, output: &[i64], e: &mut Emit) -> Forms {
+    let (rank, extents, output) = (x.rank(), last_dims::<N>(x)?, windows::<N>(x, output)?);
     let (dtype, wide) = (x.dtype(), machine(x.dtype()));
-    if output.iter().all(|&n| n == 1) {
+    if output == [1; N] {
         let x = e.as_type(x, wide)?;
-        let y = e.reduce("ReduceMean", x, &(rank - n..rank).collect::<Vec<_>>(), true);
+        let y = e.reduce("ReduceMean", x, &(rank - N..rank).collect::<Vec<_>>(), true);
         return Ok(Some(vec![e.cast(y, wide, dtype)]));
     }
-    let share = |(d, size): (usize, &Option<usize>)| {
-        let size = (*size)? as i64;
-        let out = output[d.min(output.len() - 1)];
+    let share = |(size, out): (Option<usize>, i64)| {
+        let size = size? as i64;
         let out = if out == -1 { size } else { out };
         Some((out > 0 && size % out == 0).then(|| size / out))
     };
-    let Some(sizes) = extents.iter().enumerate().map(share).collect::<Option<Vec<_>>>() else {
+    let Some(sizes) = extents.into_iter().zip(output).map(share).collect::<Option<Vec<_>>>() else {
         return no_form("windows that share a dimension that is open");
     };
     let sizes = sizes.into_iter().collect::<Option<Vec<i64>>>();
-    let Some(sizes) = sizes.filter(|_| rank - n >= 2) else { return Ok(None) };
+    let Some(sizes) = sizes.filter(|_| rank - N >= 2) else { return Ok(None) };
     let x = e.as_type(x, wide)?;
     let y = e.op_with("AveragePool", &[x], vec![("kernel_shape", sizes.clone().into()), ("strides", sizes.into())]);
     Ok(Some(vec![e.cast(y, wide, dtype)]))
 }
 
-/// Checks the ranks that `n` shared dimensions need.
-fn ensure_ranks(x: &Operand, output: &[i64], n: usize) -> Result<(), OpError> {
+/// The numbers of windows along each of `N` dimensions, from one for all or one for each.
+fn windows<const N: usize>(x: &Operand, output: &[i64]) -> Result<[i64; N], OpError> {
     ensure!(x.dtype().is_float(), "expected floats, found {}", x.fact);
-    ensure!(x.rank() == n + 1 || x.rank() == n + 2, "expected rank {} or {}, found {}", n + 1, n + 2, x.fact);
-    ensure!(output.len() == 1 || output.len() == n, "output_size: expected 1 or {n} numbers, found {}", output.len());
-    Ok(())
+    match output {
+        [all] => Ok([*all; N]),
+        each => each
+            .try_into()
+            .map_err(|_| OpError::Invalid(format!("output_size: expected 1 or {N} numbers, found {}", output.len()))),
+    }
 }
 
-impl Shares<'_> {
-    /// `output` gives the windows of each of the last `n` dimensions, or one number for all; −1 keeps the extent.
-    fn new<'a>(x: &'a Operand, output: &[i64], n: usize) -> Result<Shares<'a>, OpError> {
-        ensure_ranks(x, output, n)?;
-        let dims = &x.shape()[x.rank() - n..];
-        let pick = |d: usize| match output[d.min(output.len() - 1)] {
-            -1 => Ok(dims[d]),
-            v => size(v, "output_size"),
-        };
-        let out = (0..n).map(pick).collect::<Result<Vec<_>, OpError>>()?;
-        ensure!(
-            !dims.contains(&0) || x.count() > 0 || x.shape()[0] == 0,
-            "expected elements to share, found {}",
-            x.fact
-        );
-        Ok(Shares { x, out })
+impl<const N: usize> Shares<'_, N> {
+    /// `output` gives the windows of each of the last dimensions, or one number for all; −1 keeps the extent.
+    fn new<'a>(x: &'a Operand, output: &[i64]) -> Result<Shares<'a, N>, OpError> {
+        let output = windows::<N>(x, output)?;
+        let wrong = || OpError::Invalid(format!("expected rank {} or {}, found {}", N + 1, N + 2, x.fact));
+        let (lead, extent) =
+            x.shape().split_last_chunk().filter(|(lead, _)| matches!(lead.len(), 1 | 2)).ok_or_else(wrong)?;
+        let mut out = *extent;
+        for (out, windows) in out.iter_mut().zip(output).filter(|(_, windows)| *windows != -1) {
+            *out = size(windows, "output_size")?;
+        }
+        let shared = !extent.contains(&0) || lead.first() == Some(&0);
+        ensure!(shared, "expected elements to share, found {}", x.fact);
+        Ok(Shares { x, lead, size: *extent, out })
     }
 
     fn fact(&self) -> Result<Fact, OpError> {
-        let mut shape = self.x.fact.shape.clone();
-        let first = shape.len() - self.out.len();
-        shape[first..].copy_from_slice(&self.out);
-        result(self.x.dtype(), &shape)
+        result(self.x.dtype(), &[self.lead, &self.out].concat())
     }
 
     /// Calls `f` with the elements of each window and their positions within the last dimensions.
     fn each(&self, mut f: impl FnMut(&[(f64, usize)])) -> Result<(), OpError> {
-        let (x, dims) = (self.x.f64s()?, self.fact()?.shape);
-        let first = dims.len() - self.out.len();
-        let extents = &self.x.shape()[first..];
-        each_index(&dims, |out| {
-            let ranges: Vec<_> = (0..extents.len()).map(|d| share(out[first + d], extents[d], self.out[d])).collect();
-            let counts: Shape = ranges.iter().map(|r| r.len()).collect();
-            let mut window = Vec::with_capacity(count(&counts));
-            each_tap(&counts, |tap| {
-                let at: Shape = ranges.iter().zip(tap).map(|(r, &t)| r.start + t).collect();
-                let from: Shape = out[..first].iter().chain(&at).copied().collect();
-                window.push((x[flat(self.x.shape(), &from)], flat(extents, &at)));
-            });
-            f(&window);
-        })?;
+        self.fact()?;
+        let image = count(&self.size);
+        let x = Grid::new([count(self.lead), image], self.x.f64s()?)?;
+        for lead in 0..count(self.lead) {
+            each(self.out, |window| {
+                bounds::check()?;
+                let mut places = vec![0];
+                for (i, (&size, &out)) in window.into_iter().zip(self.size.iter().zip(&self.out)) {
+                    places = places.iter().flat_map(|at| share(i, size, out).map(move |p| at * size + p)).collect();
+                }
+                let element = |place: usize| Ok((x.at([lead, place])?, place));
+                f(&places.into_iter().map(element).collect::<Result<Vec<_>, OpError>>()?);
+                Ok(())
+            })?;
+        }
         Ok(())
     }
 
@@ -102,29 +104,25 @@ impl Shares<'_> {
         if fact.count() == 0 {
             return Ok(b.constant(Tensor::zeros(fact.dtype, &fact.shape)?));
         }
-        let first = fact.rank() - self.out.len();
-        let mut dims = self.x.fact.shape.clone();
-        let mut y = self.x.v;
-        for d in (first..fact.rank()).rev() {
-            let (size, out) = (dims[d], self.out[d - first]);
-            dims[d] = out;
-            if size == out {
-                continue;
-            }
-            if size % out == 0 {
-                let windows = b.reshape(y, &[count(&dims[..d]), out, size / out, count(&dims[d + 1..])])?;
+        // The last dimension first: those in front of it have their sizes still.
+        let (mut y, mut inner) = (self.x.v, 1);
+        for (d, (&size, &out)) in self.size.iter().zip(&self.out).enumerate().rev() {
+            let outer = count(self.lead) * count(self.size.get(..d).unwrap_or_default());
+            if size != out && size % out == 0 {
+                let windows = b.reshape(y, &[outer, out, size / out, inner])?;
                 y = b.reduce(ReduceKind::Mean, windows, &[2], false, fact.dtype)?;
-                y = b.reshape(y, &dims)?;
-                continue;
+            } else if size != out {
+                let mean = |i| share(i, size, out).map(|j| (j, 1.0 / share(i, size, out).len() as f64)).collect();
+                y = b.reshape(y, &[outer, size, inner])?;
+                y = weigh(b, y, 1, &(0..out).map(mean).collect::<Vec<_>>())?;
             }
-            let mean = |i| share(i, size, out).map(|j| (j, 1.0 / share(i, size, out).len() as f64)).collect();
-            y = weigh(b, y, d, &(0..out).map(mean).collect::<Vec<_>>())?;
+            inner *= out;
         }
-        Ok(y)
+        b.reshape(y, &fact.shape)
     }
 }
 
-impl Plan for Shares<'_> {
+impl<const N: usize> Plan for Shares<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
@@ -141,12 +139,12 @@ impl Plan for Shares<'_> {
 }
 
 /// Maxima of the same windows, and their positions within the last dimensions.
-struct Maxima<'a> {
-    shares: Shares<'a>,
+struct Maxima<'a, const N: usize> {
+    shares: Shares<'a, N>,
     place: DType,
 }
 
-impl Plan for Maxima<'_> {
+impl<const N: usize> Plan for Maxima<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let y = self.shares.fact()?;
         let place = Fact { dtype: self.place, shape: y.shape.clone() };
@@ -179,11 +177,11 @@ macro_rules! adaptive_op {
 
         impl Planned for $name {
             fn plan(&self) -> Result<impl Plan, OpError> {
-                Shares::new(&self.input, &self.output_size, $n)
+                Shares::<$n>::new(&self.input, &self.output_size)
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
-                onnx_mean(&self.input, &self.output_size, $n, e)
+                onnx_mean::<$n>(&self.input, &self.output_size, e)
             }
 
             fn cases() -> Vec<Case> {
@@ -232,7 +230,7 @@ macro_rules! adaptive_max_op {
 
         impl Planned for $name {
             fn plan(&self) -> Result<impl Plan, OpError> {
-                Ok(Maxima { shares: Shares::new(&self.input, &self.output_size, $n)?, place: DType::$place })
+                Ok(Maxima { shares: Shares::<$n>::new(&self.input, &self.output_size)?, place: DType::$place })
             }
 
             fn onnx(&self, _: &mut Emit) -> Forms {

@@ -2,10 +2,10 @@ use super::statistic::Pooling;
 use super::windowed::maxima;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Ints, Operand, Rule, ints};
-use crate::ops::kit::indices::{each_index, flat};
+use crate::ops::kit::grid::Grid;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
-use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// The gradient of `MaxPool`: every element of `grad` is added to the place of the first maximum of its window.
@@ -24,7 +24,7 @@ op! {
 }
 
 impl MaxPoolGrad {
-    fn forward(&self) -> Result<Pooling, OpError> {
+    fn forward(&self) -> Result<Pooling<2>, OpError> {
         maxima(&self.x, &self.kernel_size, &self.strides, self.pad_mode, self.format)
     }
 }
@@ -39,14 +39,13 @@ impl Rule for MaxPoolGrad {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let places = self.forward()?.values()?.1;
-        let (dims, grad) = (self.grad.shape(), self.grad.f64s()?);
-        let image = count(&self.x.shape()[2..]);
-        let mut dx = vec![0.0; self.x.count()];
-        each_index(dims, |i| {
-            let at = flat(dims, i);
-            dx[(i[0] * dims[1] + i[1]) * image + places[at] as usize] += grad[at];
-        })?;
-        Ok(vec![Tensor::from_f64s(self.x.dtype(), self.x.shape(), &dx)?])
+        let [n, c, h, w] = self.x.fact.ranked()?;
+        let windows = places.len().checked_div(n * c).unwrap_or(0);
+        let mut dx = Grid::zeros([n * c, h * w])?;
+        for (i, (place, grad)) in places.into_iter().zip(self.grad.f64s()?).enumerate() {
+            *dx.at_mut([i / windows, place])? += grad;
+        }
+        Ok(vec![dx.tensor(self.x.dtype())?.reshape(self.x.shape())?])
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {

@@ -1,11 +1,13 @@
 //! Maxima and means over windows: what the pooling operators have in common.
 
+use crate::bounds;
 use crate::onnx::{Attr, Edge, Emit, Forms, NoForm, machine, no_form, to_i64};
 use crate::op::{Lowers, Operand, Plan};
-use crate::ops::kit::indices::{each_index, each_tap, flat, result};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::result;
 use crate::ops::kit::window::{Format, PadMode, Window};
 use crate::task::{Binary, Host, Layout, Lowering, Pool, PoolKind, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure};
+use crate::{DType, Fact, OpError, Tensor, count, ensure};
 
 /// What is computed of each window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,19 +26,19 @@ pub(in crate::ops) enum Statistic {
 /// Windows over the spatial dimensions of `x`, which stand in the order of `format` after any number of leading dimensions
 /// (channels first) or between batch and channels.
 #[derive(Clone)]
-pub(in crate::ops) struct Pooling {
+pub(in crate::ops) struct Pooling<const N: usize> {
     pub x: Operand,
-    pub windows: Vec<Window>,
+    pub windows: [Window; N],
     pub statistic: Statistic,
     pub format: Format,
     /// Whether last windows may reach beyond the padding.
     pub ceil: bool,
 }
 
-impl Pooling {
+impl<const N: usize> Pooling<N> {
     /// Index of the first spatial dimension.
     pub fn first(&self) -> usize {
-        if self.format.spatial() == 1 { 1 } else { self.x.rank() - self.windows.len() }
+        if self.format.spatial() == 1 { 1 } else { self.x.rank() - N }
     }
 
     /// The operand with the number of windows in place of each extent that they slide over.
@@ -44,54 +46,73 @@ impl Pooling {
         let x = &self.x.fact;
         ensure!(x.dtype.is_float(), "expected floats, found {x}");
         let mut shape = x.shape.clone();
-        for (d, w) in self.windows.iter().enumerate() {
-            shape[self.first() + d] = w.out;
+        for (len, w) in shape.iter_mut().skip(self.first()).zip(&self.windows) {
+            *len = w.out;
         }
         result(x.dtype, &shape)
     }
 
+    /// The dimensions before and after the spatial ones.
+    fn around(&self) -> (&[usize], &[usize]) {
+        match (self.format.spatial(), self.x.shape()) {
+            (1, [n, .., c]) => (std::slice::from_ref(n), std::slice::from_ref(c)),
+            (_, dims) => (dims.split_last_chunk::<N>().map_or(&[], |(lead, _)| lead), &[]),
+        }
+    }
+
+    /// The elements of an image in a window, and how many positions it has with the padding.
+    fn inside(&self, window: [usize; N]) -> (Vec<usize>, usize) {
+        let all = self.windows.iter().zip(window);
+        all.fold((vec![0], 1), |(elements, padded), (w, o)| {
+            let inner = |at: usize| w.inside(o).map(move |i| at * w.size + i);
+            (elements.into_iter().flat_map(inner).collect(), padded * w.padded(o))
+        })
+    }
+
     /// The value of each window, and the position of the maximum within the spatial dimensions.
-    pub fn values(&self) -> Result<(Vec<f64>, Vec<i64>), OpError> {
-        let (x, dims, first) = (self.x.f64s()?, self.fact()?.shape, self.first());
-        let extents: Shape = self.windows.iter().map(|w| w.size).collect();
-        let (mut y, mut places) = (Vec::with_capacity(count(&dims)), Vec::new());
-        each_index(&dims, |out| {
-            let own = &out[first..first + self.windows.len()];
-            let lists: Vec<Vec<usize>> = self.windows.iter().zip(own).map(|(w, &o)| w.inside(o).collect()).collect();
+    pub fn values(&self) -> Result<(Vec<f64>, Vec<usize>), OpError> {
+        let (outer, inner) = self.around();
+        let image = self.windows.iter().map(|w| w.size).product();
+        let x = Grid::new([count(outer), image, count(inner)], self.x.f64s()?)?;
+        let ([outer, _, inner], mut y, mut places) = (x.dims, Vec::new(), Vec::new());
+        let mut one = |outer: usize, elements: &[usize], padded: usize, inner: usize| {
             let (mut max, mut place, mut sum) = (f64::NEG_INFINITY, 0, 0.0);
-            let counts: Shape = lists.iter().map(Vec::len).collect();
-            each_tap(&counts, |tap| {
-                let at: Shape = lists.iter().zip(tap).map(|(l, &t)| l[t]).collect();
-                let mut from = Shape::from_slice(out);
-                from[first..first + at.len()].copy_from_slice(&at);
-                let value = x[flat(self.x.shape(), &from)];
+            for (tap, &at) in elements.iter().enumerate() {
+                let value = x.at([outer, at, inner])?;
                 sum += value;
-                if value > max || value.is_nan() && !max.is_nan() || tap.iter().all(|&t| t == 0) {
-                    (max, place) = (value, flat(&extents, &at) as i64);
+                if value > max || value.is_nan() && !max.is_nan() || tap == 0 {
+                    (max, place) = (value, at);
                 }
-            });
+            }
             places.push(place);
-            let padded = || self.windows.iter().zip(own).map(|(w, &o)| w.padded(o)).product::<usize>();
             y.push(match self.statistic {
                 Statistic::Max => max,
                 Statistic::Mean { divisor: Some(n), .. } => sum / n,
-                Statistic::Mean { .. } if count(&counts) == 0 => 0.0,
-                Statistic::Mean { pads: true, .. } => sum / padded() as f64,
-                Statistic::Mean { pads: false, .. } => sum / count(&counts) as f64,
+                Statistic::Mean { .. } if elements.is_empty() => 0.0,
+                Statistic::Mean { pads: true, .. } => sum / padded as f64,
+                Statistic::Mean { pads: false, .. } => sum / elements.len() as f64,
             });
-        })?;
+            Ok::<_, OpError>(())
+        };
+        for outer in 0..outer {
+            each(self.windows.map(|w| w.out), |window| {
+                bounds::check()?;
+                let (elements, padded) = self.inside(window);
+                (0..inner).try_for_each(|inner| one(outer, &elements, padded, inner))
+            })?;
+        }
         Ok((y, places))
     }
 
     /// `MaxPool` or `AveragePool`, and for maxima the position of each among all elements.
     fn form(&self, e: &mut Emit) -> Result<[Edge; 2], NoForm> {
         let (dtype, wide) = (self.x.dtype(), machine(self.x.dtype()));
-        let (n, rank) = (self.windows.len(), self.x.rank());
+        let rank = self.x.rank();
         let last = self.format.spatial() == 1;
         let mut x = e.as_type(&self.x, wide)?;
         if last {
             x = e.transpose(x, &[0, rank - 1].into_iter().chain(1..rank - 1).collect::<Vec<_>>());
-        } else if rank == n + 1 {
+        } else if rank == N + 1 {
             x = e.unsqueeze(x, &[0]);
         }
         let list = |f: &dyn Fn(&Window) -> usize| to_i64(&self.windows.iter().map(f).collect::<Vec<_>>());
@@ -117,8 +138,7 @@ impl Pooling {
         let [y, place] = match self.statistic {
             Statistic::Max => {
                 attrs.push(("dilations", list(&|w| w.dilation).into()));
-                let y = e.op_n("MaxPool", &[Some(x)], attrs, 2);
-                [y[0], y[1]]
+                e.results("MaxPool", &[Some(x)], attrs)
             }
             Statistic::Mean { .. } => {
                 attrs.push(("count_include_pad", Attr::Int(i64::from(counts_pads))));
@@ -137,7 +157,7 @@ impl Pooling {
         let back = |e: &mut Emit, y: Edge| {
             if last {
                 e.transpose(y, &std::iter::once(0).chain(2..rank).chain([1]).collect::<Vec<_>>())
-            } else if rank == n + 1 {
+            } else if rank == N + 1 {
                 e.squeeze(y, &[0])
             } else {
                 y
@@ -151,10 +171,10 @@ impl Pooling {
     /// last and a divisor of windows that reach beyond the padding.
     fn value(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.fact()?;
-        let (depth, [h, w]) = match self.windows.as_slice() {
-            [w] => (Window::one(), [Window::one(), *w]),
-            [h, w] => (Window::one(), [*h, *w]),
-            [d, h, w] if self.format.spatial() != 1 => (*d, [*h, *w]),
+        let (depth, [h, w]) = match *self.windows.as_slice() {
+            [w] => (Window::one(), [Window::one(), w]),
+            [h, w] => (Window::one(), [h, w]),
+            [d, h, w] if self.format.spatial() != 1 => (d, [h, w]),
             _ => return Ok(None),
         };
         let whole = |w: &Window| (w.out - 1) * w.stride + (w.kernel - 1) * w.dilation < w.size + w.before + w.after;
@@ -170,11 +190,11 @@ impl Pooling {
         if fact.count() == 0 || self.x.count() == 0 {
             return Ok(None);
         }
-        let (layout, last) = (self.format.layout(), self.x.rank() - 1);
-        let (n, c) = match self.format.spatial() {
-            1 => (self.x.shape()[0], self.x.shape()[last]),
-            _ if self.first() == 0 => (1, 1),
-            _ => (count(&self.x.shape()[..self.first() - 1]), self.x.shape()[self.first() - 1]),
+        let layout = self.format.layout();
+        let (n, c) = match self.around() {
+            ([n], [c]) => (*n, *c),
+            ([lead @ .., c], _) => (count(lead), *c),
+            ([], _) => (1, 1),
         };
         let mut y = images(b, self.x.v, kind, layout, [n, c * depth.size], [h, w])?;
         if depth != (Window { size: depth.size, out: depth.size, ..Window::one() }) {
@@ -189,7 +209,7 @@ impl Pooling {
     }
 }
 
-impl Plan for Pooling {
+impl<const N: usize> Plan for Pooling<N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
@@ -211,22 +231,22 @@ impl Plan for Pooling {
 
 /// Maxima over windows, channels first, and the position of each within the dimensions from `from` on.
 #[derive(Clone)]
-pub(in crate::ops) struct Maxima {
-    pub pooling: Pooling,
+pub(in crate::ops) struct Maxima<const N: usize> {
+    pub pooling: Pooling<N>,
     pub from: usize,
     /// The element type of positions.
     pub place: DType,
 }
 
-impl Maxima {
+impl<const N: usize> Maxima<N> {
     /// Positions within the spatial dimensions.
-    pub fn in_images(pooling: Pooling, place: DType) -> Result<Self, OpError> {
+    pub fn in_images(pooling: Pooling<N>, place: DType) -> Result<Self, OpError> {
         ensure!(place.is_int(), "expected an integer argmax_type, found {place}");
         Ok(Maxima { from: pooling.first(), pooling, place })
     }
 }
 
-impl Plan for Maxima {
+impl<const N: usize> Plan for Maxima<N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let y = self.pooling.fact()?;
         let place = Fact { dtype: self.place, shape: y.shape.clone() };
@@ -237,21 +257,21 @@ impl Plan for Maxima {
         let (fact, (y, places)) = (self.pooling.fact()?, self.pooling.values()?);
         // Where each image's own positions begin.
         let (dims, first) = (self.pooling.x.shape(), self.pooling.first());
-        let (images, size, results) =
-            (count(&dims[self.from..first]), count(&dims[first..]), count(&fact.shape[first..]));
-        let before = |i: usize| (i / results % images * size) as i64;
-        let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| before(i) + place).collect();
+        let images: usize = dims.iter().take(first).skip(self.from).product();
+        let [size, results]: [usize; 2] = [dims, &fact.shape].map(|dims| dims.iter().skip(first).product());
+        let before = |i: usize| i / results % images * size;
+        let places: Vec<i64> = places.iter().enumerate().map(|(i, place)| (before(i) + place) as i64).collect();
         let places = Tensor::from_i64s(self.place, &fact.shape, &places)?;
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
     }
 
     /// Of volumes; the reference finds the positions.
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        if self.pooling.windows.len() < 3 {
+        if N < 3 {
             return Ok(None);
         }
         let Some(y) = self.pooling.value(b)? else { return Ok(None) };
-        let facts = self.infer()?.split_off(1);
+        let places = Fact { dtype: self.place, shape: self.pooling.fact()?.shape };
         let template = self.clone();
         let positions = move |x: &[Tensor]| {
             let mut plan = template.clone();
@@ -259,14 +279,13 @@ impl Plan for Maxima {
             Ok(plan.reference()?.split_off(1))
         };
         // Nobody reads the positions as a rule; then this task is dropped.
-        let host = Host::new("MaxPool3DWithArgmax", facts.clone(), positions);
-        let places = b.task(Task::Host(host), &[self.pooling.x.v], facts);
-        Ok(Some(vec![y, places[0]]))
+        let host = Host::new("MaxPool3DWithArgmax", vec![places.clone()], positions);
+        Ok(Some(vec![y, b.task1(Task::Host(host), &[self.pooling.x.v], places)]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         let [y, places] = self.pooling.form(e)?;
-        let Some(size) = self.pooling.x.dims()[self.from..].iter().copied().product::<Option<usize>>() else {
+        let Some(size) = self.pooling.x.dims().into_iter().skip(self.from).product::<Option<usize>>() else {
             let places = e.missing("positions of maxima, and a dimension is open", places, self.place);
             return Ok(Some(vec![y, places]));
         };
@@ -303,5 +322,5 @@ fn images(
         dtype,
     };
     let out = Fact::new(dtype, &layout.dims([n, c, h.out, w.out]));
-    Ok(b.task(Task::Pool(pool), &[x], vec![out])[0])
+    Ok(b.task1(Task::Pool(pool), &[x], out))
 }

@@ -1,6 +1,6 @@
 use super::statistic::{Maxima, Pooling, Statistic};
 use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Plan, Planned, ints};
-use crate::ops::conv::grouped::extent;
+use crate::ops::conv::grouped::{extent, last_dims};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::{DType, OpError, ensure, op};
@@ -14,18 +14,13 @@ fn classic<const N: usize>(
     pad: &[i64],
     format: Format,
     ceil: bool,
-) -> Result<Vec<Window>, OpError> {
-    let windows = if ceil { Window::ceil } else { Window::new };
-    let extent = extent(x, format, N)?;
-    let kernel = spatial::<N>(kernel, format, "kernel_size")?;
-    let stride = spatial::<N>(stride, format, "strides")?;
-    let pads = pads::<N>(pad, "pad_list")?;
-    let window = |d: usize| {
-        let w = windows(mode, extent[d], kernel[d], stride[d], 1, pads[d])?;
-        check_pads(&w)?;
-        Ok(w)
-    };
-    (0..N).map(window).collect()
+) -> Result<[Window; N], OpError> {
+    let extent = extent(x, format)?;
+    let kernel = spatial(kernel, format, "kernel_size")?;
+    let stride = spatial(stride, format, "strides")?;
+    let windows = Window::over(ceil, mode, extent, kernel, stride, [1; N], pads(pad, "pad_list")?)?;
+    windows.iter().try_for_each(check_pads)?;
+    Ok(windows)
 }
 
 /// Maxima over images by the classic arguments.
@@ -35,8 +30,8 @@ pub(super) fn maxima(
     strides: &[i64],
     mode: PadMode,
     format: Format,
-) -> Result<Pooling, OpError> {
-    let windows = classic::<2>(x, kernel, strides, mode, &[], format, false)?;
+) -> Result<Pooling<2>, OpError> {
+    let windows = classic(x, kernel, strides, mode, &[], format, false)?;
     Ok(Pooling { x: x.clone(), windows, statistic: Statistic::Max, format, ceil: false })
 }
 
@@ -55,24 +50,20 @@ fn torch<const N: usize>(
     padding: &[i64],
     dilation: &[i64],
     ceil: bool,
-) -> Result<Vec<Window>, OpError> {
-    let windows = if ceil { Window::ceil } else { Window::new };
-    let ranks = x.rank() == N + 1 || x.rank() == N + 2;
-    ensure!(ranks, "expected rank {} or {}, found {}", N + 1, N + 2, x.fact);
-    let extent = &x.dims()[x.rank() - N..];
-    let kernel = spatial::<N>(kernel, Format::Nchw, "kernel_size")?;
+) -> Result<[Window; N], OpError> {
+    let extent = last_dims(x)?;
+    let kernel = spatial(kernel, Format::Nchw, "kernel_size")?;
     let stride = match stride {
-        Some(s) if !s.is_empty() => spatial::<N>(s, Format::Nchw, "stride")?,
+        Some(s) if !s.is_empty() => spatial(s, Format::Nchw, "stride")?,
         _ => kernel,
     };
     ensure!(padding.len() <= N, "padding: expected 1 or {N} numbers, found {}", padding.len());
     let pads = pads::<N>(padding, "padding")?;
-    let dilation = spatial::<N>(dilation, Format::Nchw, "dilation")?;
-    let window = |d: usize| {
-        ensure!(2 * pads[d][0] <= kernel[d], "padding {} is over half of the kernel {}", pads[d][0], kernel[d]);
-        windows(PadMode::Pad, extent[d], kernel[d], stride[d], dilation[d], pads[d])
-    };
-    (0..N).map(window).collect()
+    let dilation = spatial(dilation, Format::Nchw, "dilation")?;
+    for ([pad, _], kernel) in pads.into_iter().zip(kernel) {
+        ensure!(2 * pad <= kernel, "padding {pad} is over half of the kernel {kernel}");
+    }
+    Window::over(ceil, PadMode::Pad, extent, kernel, stride, dilation, pads)
 }
 
 op! {
@@ -282,7 +273,10 @@ impl FromArg for Positions {
 
 /// The spatial ones of numbers that may also be there for batch and channels.
 fn last<const N: usize>(values: &Ints) -> Ints {
-    Ints::from_slice(&values[if values.len() == N + 2 { 2 } else { 0 }..])
+    match values.as_slice() {
+        [_, _, last @ ..] if last.len() == N => Ints::from_slice(last),
+        _ => values.clone(),
+    }
 }
 
 op! {
@@ -334,7 +328,7 @@ impl Planned for MaxPoolWithArgmax {
     fn plan(&self) -> Result<impl Plan, OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         ensure!(self.x.rank() == 4, "expected rank 4, found {}", self.x.fact);
-        let middle = |v: &Ints| if let [_, h, w, _] = v[..] { ints(&[h, w]) } else { v.clone() };
+        let middle = |v: &Ints| if let [_, h, w, _] = **v { ints(&[h, w]) } else { v.clone() };
         let (kernel, strides) = (middle(&self.kernel_size), middle(&self.strides));
         let pooling = maxima(&self.x, &kernel, &strides, self.pad_mode, self.format)?;
         Ok(Maxima { pooling, from: 1, place: DType::I32 })

@@ -1,5 +1,6 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
 use crate::op::{Case, Lowers, Operand, Rule};
+use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
@@ -74,7 +75,7 @@ impl LSTM {
         let mut out = Vec::with_capacity(d.directions * 4 * block);
         for direction in 0..d.directions {
             for gate in [0, 3, 1, 2] {
-                out.extend_from_slice(&w[start + (direction * 4 + gate) * block..][..block]);
+                out.extend(w.iter().skip(start + (direction * 4 + gate) * block).take(block));
             }
         }
         Ok(e.constant(Tensor::from_f64s(self.x.dtype(), &[d.directions, 4 * d.hidden, cols], &out)?))
@@ -88,7 +89,7 @@ impl LSTM {
         }
         let (input, hidden) = (size(self.input_size, "input_size")?, size(self.hidden_size, "hidden_size")?);
         ensure!(input.max(hidden) < 1 << 20 && hidden > 0, "input_size {input} and hidden_size {hidden}");
-        let own = self.x.rank() == 3 && self.x.dims()[2].is_none_or(|own| own == input);
+        let own = matches!(*self.x.dims(), [_, _, own] if own.is_none_or(|own| own == input));
         ensure!(own, "expected [seq, batch, {input}], found {}", self.x.fact);
         let directions = if self.bidirectional { 2 } else { 1 };
         let d = Dims { seq: 0, batch: 0, input, hidden, directions, bias: self.has_bias };
@@ -98,9 +99,9 @@ impl LSTM {
     }
 
     fn dims(&self) -> Result<Dims, OpError> {
-        let mut d = self.sized()?;
-        (d.seq, d.batch) = (self.x.shape()[0], self.x.shape()[1]);
-        let Dims { batch, hidden, directions, .. } = d;
+        let [seq, batch, _] = self.x.fact.ranked()?;
+        let d = Dims { seq, batch, ..self.sized()? };
+        let Dims { hidden, directions, .. } = d;
         for s in [&self.h, &self.c] {
             let fits = s.shape() == [directions, batch, hidden];
             ensure!(fits, "expected a state [{directions}, {batch}, {hidden}], found {}", s.fact);
@@ -128,7 +129,7 @@ impl LSTM {
     }
 
     /// One direction: every `h` in the order of the sequence, the last `h` and the last `c`.
-    fn direction(&self, b: &mut Lowering, d: Dims, direction: usize) -> Result<Vec<V>, OpError> {
+    fn direction(&self, b: &mut Lowering, d: Dims, direction: usize) -> Result<[V; 3], OpError> {
         let [wi, wh, bias, _] = d.offsets(direction);
         let gates = 4 * d.hidden;
         let (wi, wh) = (self.weights(b, wi, gates, d.input)?, self.weights(b, wh, gates, d.hidden)?);
@@ -150,45 +151,35 @@ impl LSTM {
             reverse: direction == 1,
             dtype: self.x.dtype(),
         };
-        Ok(b.recurrent(task, &[projected, wh.v, h, c]))
+        let out = b.recurrent(task, &[projected, wh.v, h, c]);
+        out.try_into().map_err(|out| OpError::Invalid(format!("expected three results of the steps, found {out:?}")))
     }
 }
 
-/// One direction of the reference: sums in `f64`.
-struct Run<'a> {
-    d: Dims,
-    x: &'a [f64],
-    w: &'a [f64],
+/// The weights of all directions, a row for each gate of each element: of the input, of `h`, and the bias.
+struct Weights {
+    x: Grid<3>,
+    h: Grid<3>,
+    bias: Grid<2>,
 }
 
-impl Run<'_> {
-    /// Advances `h` and `c` (`[batch, hidden]`) over the sequence and reports every `h`.
-    fn run(&self, direction: usize, h: &mut [f64], c: &mut [f64], mut each: impl FnMut(usize, &[f64])) {
-        let d = self.d;
-        for s in 0..d.seq {
-            let at = d.step(direction, s);
-            let old = h.to_vec();
-            for b in 0..d.batch {
-                let x = &self.x[(at * d.batch + b) * d.input..][..d.input];
-                let before = &old[b * d.hidden..][..d.hidden];
-                for j in 0..d.hidden {
-                    let [i, f, g, o] = [0, 1, 2, 3].map(|gate| self.gate(direction, gate * d.hidden + j, x, before));
-                    let cell = &mut c[b * d.hidden + j];
-                    *cell = sigmoid(f) * *cell + sigmoid(i) * g.tanh();
-                    h[b * d.hidden + j] = sigmoid(o) * cell.tanh();
-                }
-            }
-            each(at, h);
-        }
+impl Weights {
+    fn new(d: Dims, w: &[f64]) -> Result<Weights, OpError> {
+        let (rows, [_, h, bias, end]) = (4 * d.hidden, d.offsets(0));
+        let part = |from: usize, to: usize| w.iter().take(to).skip(from).copied().collect();
+        let zeros = Grid::zeros([d.directions, rows])?;
+        Ok(Weights {
+            x: Grid::new([d.directions, rows, d.input], part(0, h))?,
+            h: Grid::new([d.directions, rows, d.hidden], part(h, bias))?,
+            bias: if d.bias { Grid::new(zeros.dims, part(bias, end))? } else { zeros },
+        })
     }
+}
 
-    /// The sum of one row of the gates.
-    fn gate(&self, direction: usize, row: usize, x: &[f64], h: &[f64]) -> f64 {
-        let [wi, wh, bias, _] = self.d.offsets(direction);
-        let dot = |from: usize, v: &[f64]| v.iter().zip(&self.w[from..]).map(|(a, b)| a * b).sum::<f64>();
-        let bias = if self.d.bias { self.w[bias + row] } else { 0.0 };
-        dot(wi + row * self.d.input, x) + dot(wh + row * self.d.hidden, h) + bias
-    }
+/// `Σ row · v` over the last dimension: a row of weights and one of values.
+fn dot(w: &Grid<3>, [direction, row]: [usize; 2], v: &Grid<3>, [i, b]: [usize; 2]) -> Result<f64, OpError> {
+    let [_, _, len] = v.dims;
+    (0..len).map(|k| Ok(v.at([i, b, k])? * w.at([direction, row, k])?)).sum()
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -203,22 +194,29 @@ impl Rule for LSTM {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let d = self.dims()?;
-        let (x, w, mut h, mut c) = (self.x.f64s()?, self.w.f64s()?, self.h.f64s()?, self.c.f64s()?);
-        let run = Run { d, x: &x, w: &w };
-        let (state, wide) = (d.batch * d.hidden, d.directions * d.hidden);
-        let mut y = vec![0.0; d.seq * d.batch * wide];
-        for direction in 0..d.directions {
-            let range = direction * state..(direction + 1) * state;
-            run.run(direction, &mut h[range.clone()], &mut c[range], |at, h| {
-                for (b, row) in h.chunks(d.hidden).enumerate() {
-                    y[(at * d.batch + b) * wide + direction * d.hidden..][..d.hidden].copy_from_slice(row);
-                }
-            });
+        let (x, w) = (Grid::read(&self.x)?, Weights::new(d, &self.w.f64s()?)?);
+        let (mut h, mut c) = (Grid::read(&self.h)?, Grid::read(&self.c)?);
+        let mut y = Grid::zeros([d.seq, d.batch, d.directions * d.hidden])?;
+        for (direction, s) in (0..d.directions).flat_map(|direction| (0..d.seq).map(move |s| (direction, s))) {
+            let (at, before) = (d.step(direction, s), h.clone());
+            each([d.batch, d.hidden], |[b, j]| {
+                let gate = |gate: usize| {
+                    let row = [direction, gate * d.hidden + j];
+                    let (x, h) = (dot(&w.x, row, &x, [at, b])?, dot(&w.h, row, &before, [direction, b])?);
+                    Ok::<_, OpError>(x + h + w.bias.at(row)?)
+                };
+                let (i, f, g, o) = (gate(0)?, gate(1)?, gate(2)?, gate(3)?);
+                let cell = c.at_mut([direction, b, j])?;
+                *cell = sigmoid(f) * *cell + sigmoid(i) * g.tanh();
+                let out = sigmoid(o) * cell.tanh();
+                *h.at_mut([direction, b, j])? = out;
+                *y.at_mut([at, b, direction * d.hidden + j])? = out;
+                Ok(())
+            })?;
         }
-        let none = [0.0];
-        let values = [&y[..], &h, &c, &none, &none];
-        let facts = self.outputs(d);
-        facts.iter().zip(values).map(|(f, v)| Ok(Tensor::from_f64s(f.dtype, &f.shape, v)?)).collect()
+        let none = Tensor::zeros(self.x.dtype(), &[1, 1])?;
+        let [y, h, c] = [y, h, c].map(|values| values.tensor(self.x.dtype()));
+        Ok(vec![y?, h?, c?, none.clone(), none])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
@@ -228,10 +226,10 @@ impl Rule for LSTM {
         }
         let (mut every, mut last_h, mut last_c) = (Vec::new(), Vec::new(), Vec::new());
         for direction in 0..d.directions {
-            let out = self.direction(b, d, direction)?;
-            every.push(out[0]);
-            last_h.push(b.reshape(out[1], &[1, d.batch, d.hidden])?);
-            last_c.push(b.reshape(out[2], &[1, d.batch, d.hidden])?);
+            let [y, h, c] = self.direction(b, d, direction)?;
+            every.push(y);
+            last_h.push(b.reshape(h, &[1, d.batch, d.hidden])?);
+            last_c.push(b.reshape(c, &[1, d.batch, d.hidden])?);
         }
         let none = b.constant(Tensor::zeros(self.x.dtype(), &[1, 1])?);
         Ok(Some(vec![b.concat(&every, 2)?, b.concat(&last_h, 0)?, b.concat(&last_c, 0)?, none, none]))
@@ -256,13 +254,13 @@ impl Rule for LSTM {
         let direction = if d.directions == 2 { "bidirectional" } else { "forward" };
         let attrs = vec![("hidden_size", (d.hidden as i64).into()), ("direction", direction.into())];
         let inputs = [Some(x), Some(wi), Some(wh), bias, None, Some(h), Some(c)];
-        let out = e.op_n("LSTM", &inputs, attrs, 3);
-        let y = e.transpose(out[0], &[0, 2, 1, 3]);
+        let [y, h, c] = e.results("LSTM", &inputs, attrs);
+        let y = e.transpose(y, &[0, 2, 1, 3]);
         // 0 keeps a dimension.
         let shape = e.vector(&[0, 0, (d.directions * d.hidden) as i64]);
         let y = e.op("Reshape", &[y, shape]);
         let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
-        Ok(Some(vec![y, out[1], out[2], none, none]))
+        Ok(Some(vec![y, h, c, none, none]))
     }
 
     fn cases() -> Vec<Case> {

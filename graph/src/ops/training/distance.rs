@@ -2,6 +2,7 @@
 
 use crate::op::{Case, Lowers, Operand, Plan, Planned};
 use crate::ops::kit::broadcasting::{common_shape, emit_all, evaluate_all_f64, wide};
+use crate::ops::kit::indices::{dim, only};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Lowering, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -31,75 +32,85 @@ fn or_one(x: &Option<Operand>) -> Part<'_> {
     x.as_ref().map_or(Part::Number(1.0), Part::Tensor)
 }
 
-struct Loss<'a> {
-    /// The first is the result of the network, whose type and shape count.
-    parts: Vec<Part<'a>>,
+struct Loss<'a, const N: usize> {
+    /// The result of the network, whose type and shape count. It is the first part.
+    x: &'a Operand,
+    parts: [Part<'a>; N],
     how: Reduced,
     /// The loss of an element, by definition and as a program.
-    f: fn(&[f64]) -> f64,
-    program: fn(&mut Program, &[Reg]) -> Reg,
+    f: fn([f64; N]) -> f64,
+    program: fn(&mut Program, [Reg; N]) -> Reg,
 }
 
-impl Loss<'_> {
+impl<const N: usize> Loss<'_, N> {
     fn tensors(&self) -> Vec<&Operand> {
         self.parts.iter().filter_map(|part| if let Part::Tensor(x) = part { Some(*x) } else { None }).collect()
     }
+
+    fn fact(&self) -> Result<Fact, OpError> {
+        let (x, xs) = (self.x, self.tensors());
+        ensure!(xs.iter().all(|x| x.dtype().is_float()), "expected floats, found {}", x.fact);
+        let shape = common_shape(&xs)?;
+        ensure!(shape.as_slice() == x.shape(), "expected operands that fit {}, found {shape:?}", x.fact);
+        ensure!(self.how != Reduced::BatchMean || !shape.is_empty(), "expected a dimension to divide by, found none");
+        let dims = if self.how == Reduced::Each { x.shape() } else { &[] };
+        Ok(Fact::new(x.dtype(), dims))
+    }
+
+    /// The length of the first dimension.
+    fn batch(&self) -> Result<f64, OpError> {
+        Ok(dim(self.x.shape(), 0)? as f64)
+    }
 }
 
-impl Plan for Loss<'_> {
+impl<const N: usize> Plan for Loss<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let xs = self.tensors();
-        ensure!(xs.iter().all(|x| x.dtype().is_float()), "expected floats, found {}", xs[0].fact);
-        let shape = common_shape(&xs)?;
-        ensure!(shape.as_slice() == xs[0].shape(), "expected operands that fit {}, found {shape:?}", xs[0].fact);
-        ensure!(self.how != Reduced::BatchMean || !shape.is_empty(), "expected a dimension to divide by, found none");
-        let dims = if self.how == Reduced::Each { xs[0].shape() } else { &[] };
-        Ok(vec![Fact::new(xs[0].dtype(), dims)])
+        Ok(vec![self.fact()?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (fact, xs) = (&self.infer()?[0], self.tensors());
-        let ins: Vec<_> = xs.iter().map(|x| (*x, DType::F64)).collect();
+        let fact = self.fact()?;
+        let ins: Vec<_> = self.tensors().into_iter().map(|x| (x, DType::F64)).collect();
         let each = evaluate_all_f64(&ins, DType::F64, |values| {
             let mut values = values.iter();
             let value = |part: &Part<'_>| match part {
                 Part::Tensor(_) => values.next().copied().unwrap_or(f64::NAN),
                 Part::Number(number) => *number,
             };
-            (self.f)(&self.parts.iter().map(value).collect::<Vec<_>>())
+            (self.f)(self.parts.each_ref().map(value))
         })?;
-        let each = each[0].to_f64s()?;
+        let each = only(each)?.to_f64s()?;
         let sum: f64 = each.iter().sum();
         let y = match self.how {
             Reduced::Each => each,
             Reduced::Sum => vec![sum],
             Reduced::Mean => vec![sum / each.len() as f64],
-            Reduced::BatchMean => vec![sum / xs[0].shape()[0] as f64],
+            Reduced::BatchMean => vec![sum / self.batch()?],
         };
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (d, xs) = (self.infer()?[0].dtype, self.tensors());
+        let d = self.fact()?.dtype;
         let w = wide(d);
-        let ins: Vec<_> = xs.iter().map(|x| (*x, w)).collect();
+        let ins: Vec<_> = self.tensors().into_iter().map(|x| (x, w)).collect();
         let y = emit_all(b, &ins, w, |p, regs| {
             let mut regs = regs.iter();
             let value = |part: &Part<'_>| match part {
                 Part::Tensor(_) => regs.next().copied().unwrap_or_else(|| p.constant(f64::NAN, w)),
                 Part::Number(number) => p.constant(*number, w),
             };
-            let values: Vec<Reg> = self.parts.iter().map(value).collect();
-            (self.program)(p, &values)
+            let values = self.parts.each_ref().map(value);
+            (self.program)(p, values)
         })?;
-        let axes: Vec<usize> = (0..xs[0].rank()).collect();
+        let axes: Vec<usize> = (0..self.x.rank()).collect();
         let y = match self.how {
             Reduced::Each => y,
             Reduced::Mean => b.reduce(ReduceKind::Mean, y, &axes, false, w)?,
             Reduced::Sum => b.reduce(ReduceKind::Sum, y, &axes, false, w)?,
             Reduced::BatchMean => {
                 let sum = b.reduce(ReduceKind::Sum, y, &axes, false, w)?;
-                let share = b.scalar(w, 1.0 / xs[0].shape()[0] as f64)?;
+                let share = b.scalar(w, 1.0 / self.batch()?)?;
                 b.binary(Binary::Mul, sum, share)?
             }
         };
@@ -120,22 +131,23 @@ op! {
 impl Planned for SmoothL1Loss {
     fn plan(&self) -> Result<impl Plan, OpError> {
         Ok(Loss {
-            parts: vec![Part::Tensor(&self.prediction), Part::Tensor(&self.target), Part::Number(self.beta)],
+            x: &self.prediction,
+            parts: [Part::Tensor(&self.prediction), Part::Tensor(&self.target), Part::Number(self.beta)],
             how: self.reduction,
-            f: |x| {
-                let (d, beta) = ((x[0] - x[1]).abs(), x[2]);
+            f: |[x, y, beta]| {
+                let d = (x - y).abs();
                 if d < beta { 0.5 * d * d / beta } else { d - 0.5 * beta }
             },
-            program: |p, r| {
-                let half = p.constant(0.5, p.instrs[r[0]].1);
-                let d = p.binary(Binary::Sub, r[0], r[1]);
+            program: |p, [x, y, beta]| {
+                let half = p.constant(0.5, p.type_of(x));
+                let d = p.binary(Binary::Sub, x, y);
                 let d = p.unary(Unary::Abs, d);
                 let square = p.unary(Unary::Square, d);
                 let square = p.binary(Binary::Mul, square, half);
-                let near = p.binary(Binary::Div, square, r[2]);
-                let half = p.binary(Binary::Mul, r[2], half);
+                let near = p.binary(Binary::Div, square, beta);
+                let half = p.binary(Binary::Mul, beta, half);
                 let far = p.binary(Binary::Sub, d, half);
-                let below = p.binary(Binary::Lt, d, r[2]);
+                let below = p.binary(Binary::Lt, d, beta);
                 p.select(below, near, far)
             },
         })
@@ -169,20 +181,21 @@ const LEAST: f64 = 1e-12;
 impl Planned for BinaryCrossEntropy {
     fn plan(&self) -> Result<impl Plan, OpError> {
         Ok(Loss {
-            parts: vec![Part::Tensor(&self.logits), Part::Tensor(&self.labels), or_one(&self.weight)],
+            x: &self.logits,
+            parts: [Part::Tensor(&self.logits), Part::Tensor(&self.labels), or_one(&self.weight)],
             how: self.reduction,
-            f: |x| -x[2] * (x[1] * (x[0] + LEAST).ln() + (1.0 - x[1]) * (1.0 - x[0] + LEAST).ln()),
-            program: |p, r| {
-                let d = p.instrs[r[0]].1;
+            f: |[x, y, w]| -w * (y * (x + LEAST).ln() + (1.0 - y) * (1.0 - x + LEAST).ln()),
+            program: |p, [x, y, w]| {
+                let d = p.type_of(x);
                 let (one, least) = (p.constant(1.0, d), p.constant(LEAST, d));
                 let [yes, no] = [false, true].map(|other| {
-                    let [x, y] = [r[0], r[1]].map(|x| if other { p.binary(Binary::Sub, one, x) } else { x });
+                    let [x, y] = [x, y].map(|x| if other { p.binary(Binary::Sub, one, x) } else { x });
                     let x = p.binary(Binary::Add, x, least);
                     let log = p.unary(Unary::Log, x);
                     p.binary(Binary::Mul, y, log)
                 });
                 let sum = p.binary(Binary::Add, yes, no);
-                let sum = p.binary(Binary::Mul, sum, r[2]);
+                let sum = p.binary(Binary::Mul, sum, w);
                 p.unary(Unary::Neg, sum)
             },
         })
@@ -218,36 +231,37 @@ op! {
 impl Planned for BCEWithLogitsLoss {
     fn plan(&self) -> Result<impl Plan, OpError> {
         Ok(Loss {
-            parts: vec![
+            x: &self.input,
+            parts: [
                 Part::Tensor(&self.input),
                 Part::Tensor(&self.target),
                 or_one(&self.weight),
                 or_one(&self.pos_weight),
             ],
             how: self.reduction,
-            f: |x| {
+            f: |[x, y, w, positive]| {
                 // −ln σ(x)
-                let soft = (-x[0].abs()).exp().ln_1p() + (-x[0]).max(0.0);
-                x[2] * ((1.0 - x[1]) * x[0] + ((x[3] - 1.0) * x[1] + 1.0) * soft)
+                let soft = (-x.abs()).exp().ln_1p() + (-x).max(0.0);
+                w * ((1.0 - y) * x + ((positive - 1.0) * y + 1.0) * soft)
             },
-            program: |p, r| {
-                let d = p.instrs[r[0]].1;
+            program: |p, [x, y, w, positive]| {
+                let d = p.type_of(x);
                 let (one, zero) = (p.constant(1.0, d), p.constant(0.0, d));
-                let size = p.unary(Unary::Abs, r[0]);
+                let size = p.unary(Unary::Abs, x);
                 let size = p.unary(Unary::Neg, size);
                 let soft = p.unary(Unary::Exp, size);
                 let soft = p.unary(Unary::Log1p, soft);
-                let below = p.unary(Unary::Neg, r[0]);
+                let below = p.unary(Unary::Neg, x);
                 let below = p.binary(Binary::Max, below, zero);
                 let soft = p.binary(Binary::Add, soft, below);
-                let more = p.binary(Binary::Sub, r[3], one);
-                let more = p.binary(Binary::Mul, more, r[1]);
+                let more = p.binary(Binary::Sub, positive, one);
+                let more = p.binary(Binary::Mul, more, y);
                 let more = p.binary(Binary::Add, more, one);
                 let soft = p.binary(Binary::Mul, soft, more);
-                let rest = p.binary(Binary::Sub, one, r[1]);
-                let rest = p.binary(Binary::Mul, rest, r[0]);
+                let rest = p.binary(Binary::Sub, one, y);
+                let rest = p.binary(Binary::Mul, rest, x);
                 let sum = p.binary(Binary::Add, rest, soft);
-                p.binary(Binary::Mul, sum, r[2])
+                p.binary(Binary::Mul, sum, w)
             },
         })
     }
@@ -274,16 +288,17 @@ op! {
 impl Planned for KLDivLoss {
     fn plan(&self) -> Result<impl Plan, OpError> {
         Ok(Loss {
-            parts: vec![Part::Tensor(&self.logits), Part::Tensor(&self.labels)],
+            x: &self.logits,
+            parts: [Part::Tensor(&self.logits), Part::Tensor(&self.labels)],
             how: self.reduction,
-            f: |x| if x[1] > 0.0 { x[1] * (x[1].ln() - x[0]) } else { 0.0 },
-            program: |p, r| {
-                let zero = p.constant(0.0, p.instrs[r[0]].1);
-                let log = p.unary(Unary::Log, r[1]);
-                let off = p.binary(Binary::Sub, log, r[0]);
-                let y = p.binary(Binary::Mul, r[1], off);
-                let some = p.binary(Binary::Gt, r[1], zero);
-                p.select(some, y, zero)
+            f: |[x, y]| if y > 0.0 { y * (y.ln() - x) } else { 0.0 },
+            program: |p, [x, y]| {
+                let zero = p.constant(0.0, p.type_of(x));
+                let log = p.unary(Unary::Log, y);
+                let off = p.binary(Binary::Sub, log, x);
+                let loss = p.binary(Binary::Mul, y, off);
+                let some = p.binary(Binary::Gt, y, zero);
+                p.select(some, loss, zero)
             },
         })
     }

@@ -81,7 +81,7 @@ macro_rules! gradient {
 
 /// `scale · (1 − y)`.
 fn times_rest(p: &mut Program, scale: Reg, y: Reg) -> Reg {
-    let dtype = p.instrs[y].1;
+    let dtype = p.type_of(y);
     let one = p.constant(1.0, dtype);
     let rest = p.binary(Binary::Sub, one, y);
     p.binary(Binary::Mul, scale, rest)
@@ -90,7 +90,7 @@ fn times_rest(p: &mut Program, scale: Reg, y: Reg) -> Reg {
 gradient! {
     /// `y_backprop` where `x` is above 0, else 0.
     ReluGrad(y_backprop, x) = |g, x| if x > 0.0 { g } else { 0.0 }, |p, g, x| {
-        let dtype = p.instrs[x].1;
+        let dtype = p.type_of(x);
         let zero = p.constant(0.0, dtype);
         let above = p.binary(Binary::Gt, x, zero);
         p.select(above, g, zero)

@@ -4,6 +4,7 @@ use super::distance::Reduced;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact};
+use crate::ops::kit::indices::{item, only};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::ops::reduce::reduction::operand;
 use crate::task::{Binary, Lowering, ReduceKind, Unary};
@@ -28,11 +29,12 @@ op! {
 impl SparseSoftmaxCrossEntropyWithLogits {
     fn sizes(&self) -> Result<(usize, usize), OpError> {
         let (x, l) = (&self.features, &self.labels);
-        ensure!(x.rank() == 2 && x.count() > 0, "expected rows of scores, found {}", x.fact);
+        let [n, cols] = x.fact.ranked()?;
+        ensure!(x.count() > 0, "expected rows of scores, found {}", x.fact);
         ensure!(x.dtype().is_float(), "expected a float type, found {}", x.dtype());
-        let fits = matches!(l.dtype(), DType::I32 | DType::I64) && l.shape() == &x.shape()[..1];
+        let fits = matches!(l.dtype(), DType::I32 | DType::I64) && l.shape() == [n];
         ensure!(fits, "expected an i32 or i64 label for each row of {}, found {}", x.fact, l.fact);
-        Ok((x.shape()[0], x.shape()[1]))
+        Ok((n, cols))
     }
 }
 
@@ -45,18 +47,20 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (n, cols) = self.sizes()?;
-        let mut log = log_softmax(&self.features.f64s()?, cols)?;
-        let labels = self.labels.i64s()?;
+        let (log, labels) = (log_softmax(&self.features.f64s()?, cols)?, self.labels.i64s()?);
         ensure!(labels.iter().all(|l| (0..cols as i64).contains(l)), "expected labels from 0 to {}", cols - 1);
-        let at = |row: usize| row * cols + labels[row] as usize;
         let d = self.features.dtype();
         if !self.is_grad {
-            let loss = -(0..n).map(|i| log[at(i)]).sum::<f64>() / n as f64;
+            let picked = |(row, label): (&[f64], &i64)| item(row, *label as usize).copied();
+            let picked = log.chunks_exact(cols).zip(&labels).map(picked).collect::<Result<Vec<_>, _>>()?;
+            let loss = -picked.iter().sum::<f64>() / n as f64;
             return Ok(vec![Tensor::from_f64s(d, &[], &[loss])?]);
         }
-        log.iter_mut().for_each(|x| *x = x.exp());
-        (0..n).for_each(|i| log[at(i)] -= 1.0);
-        let y: Vec<f64> = log.iter().map(|x| x * self.sens / n as f64).collect();
+        let mut y = Vec::with_capacity(log.len());
+        for (row, label) in log.chunks_exact(cols).zip(labels) {
+            let hit = |k: i64| if k == label { 1.0 } else { 0.0 };
+            y.extend(row.iter().zip(0..).map(|(x, k)| (x.exp() - hit(k)) * self.sens / n as f64));
+        }
         Ok(vec![Tensor::from_f64s(d, &[n, cols], &y)?])
     }
 
@@ -80,7 +84,7 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
         let Some(picked) = crate::ops::elementwise::select::lower_choice(&hit, &log, &zero, d, b)? else {
             return Ok(None);
         };
-        let sum = b.reduce(ReduceKind::Sum, picked[0], &[0, 1], false, d)?;
+        let sum = b.reduce(ReduceKind::Sum, only(picked)?, &[0, 1], false, d)?;
         let scale = b.scalar(d, -1.0 / n as f64)?;
         Ok(Some(vec![b.binary(Binary::Mul, sum, scale)?]))
     }
@@ -104,17 +108,18 @@ op! {
 impl Rule for SoftmaxCrossEntropyWithLogits {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, l) = (&self.logits, &self.labels);
-        ensure!(x.rank() == 2 && x.dtype().is_float(), "expected rows of float scores, found {}", x.fact);
+        let [n, _] = x.fact.ranked()?;
+        ensure!(x.dtype().is_float(), "expected rows of float scores, found {}", x.fact);
         ensure!(l.shape() == x.shape(), "expected labels of shape {:?}, found {}", x.shape(), l.fact);
         fact(&[l], x.dtype())?;
-        Ok(vec![Fact::new(x.dtype(), &x.shape()[..1]), x.fact.clone()])
+        Ok(vec![Fact::new(x.dtype(), &[n]), x.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         self.infer()?;
-        let (n, cols) = (self.logits.shape()[0], self.logits.shape()[1]);
+        let [n, cols] = self.logits.fact.ranked()?;
         let (log, labels) = (log_softmax(&self.logits.f64s()?, cols)?, self.labels.f64s()?);
-        let loss = |i: usize| -(i * cols..(i + 1) * cols).map(|k| labels[k] * log[k]).sum::<f64>();
+        let loss = |i| -labels.iter().zip(&log).skip(i * cols).take(cols).map(|(l, x)| l * x).sum::<f64>();
         let gradient: Vec<f64> = log.iter().zip(&labels).map(|(x, l)| x.exp() - l).collect();
         let d = self.logits.dtype();
         let loss: Vec<f64> = (0..n).map(loss).collect();
@@ -154,25 +159,31 @@ op! {
 impl NLLLoss {
     fn sizes(&self) -> Result<(usize, usize), OpError> {
         let (x, l) = (&self.logits, &self.labels);
-        ensure!(x.rank() == 2 && x.dtype().is_float(), "expected rows of floats, found {}", x.fact);
-        ensure!(l.dtype().is_int() && l.shape() == &x.shape()[..1], "expected a label for each row, found {}", l.fact);
-        let fits = self.weight.as_ref().is_none_or(|w| w.dtype().is_float() && w.shape() == &x.shape()[1..]);
+        let [n, cols] = x.fact.ranked()?;
+        ensure!(x.dtype().is_float(), "expected rows of floats, found {}", x.fact);
+        ensure!(l.dtype().is_int() && l.shape() == [n], "expected a label for each row, found {}", l.fact);
+        let fits = self.weight.as_ref().is_none_or(|w| w.dtype().is_float() && w.shape() == [cols]);
         ensure!(fits, "expected a weight for each column of {}", x.fact);
         ensure!(self.reduction != Reduced::BatchMean, "expected none, mean or sum, found batchmean");
-        Ok((x.shape()[0], x.shape()[1]))
+        Ok((n, cols))
+    }
+
+    /// Of the loss, and of the sum of the weights.
+    fn facts(&self) -> Result<[Fact; 2], OpError> {
+        let (n, _) = self.sizes()?;
+        let d = self.logits.dtype();
+        let loss = if self.reduction == Reduced::Each { Fact::new(d, &[n]) } else { Fact::new(d, &[]) };
+        Ok([loss, Fact::new(self.weight.as_ref().map_or(d, Operand::dtype), &[])])
     }
 }
 
 impl Rule for NLLLoss {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (n, _) = self.sizes()?;
-        let d = self.logits.dtype();
-        let loss = if self.reduction == Reduced::Each { Fact::new(d, &[n]) } else { Fact::new(d, &[]) };
-        Ok(vec![loss, Fact::new(self.weight.as_ref().map_or(d, Operand::dtype), &[])])
+        Ok(self.facts()?.into())
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let ((_, cols), facts) = (self.sizes()?, self.infer()?);
+        let ((_, cols), [loss, weights_fact]) = (self.sizes()?, self.facts()?);
         let (x, weights) = (self.logits.f64s()?, self.weight.as_ref().map(Operand::f64s).transpose()?);
         let (mut losses, mut total) = (Vec::new(), 0.0);
         for (row, label) in self.labels.i64s()?.into_iter().enumerate() {
@@ -184,17 +195,17 @@ impl Rule for NLLLoss {
             let column =
                 column.ok_or_else(|| OpError::Invalid(format!("expected labels below {cols}, found {label}")))?;
             let weight = weights.as_ref().and_then(|w| w.get(column)).copied().unwrap_or(1.0);
-            losses.push(-x[row * cols + column] * weight);
+            losses.push(-item(&x, row * cols + column)? * weight);
             total += weight;
         }
         let sum: f64 = losses.iter().sum();
-        let loss = match self.reduction {
+        let values = match self.reduction {
             Reduced::Each => losses,
             Reduced::Mean => vec![sum / total],
             _ => vec![sum],
         };
-        let total = Tensor::from_f64s(facts[1].dtype, &[], &[total])?;
-        Ok(vec![Tensor::from_f64s(facts[0].dtype, &facts[0].shape, &loss)?, total])
+        let total = Tensor::from_f64s(weights_fact.dtype, &[], &[total])?;
+        Ok(vec![Tensor::from_f64s(loss.dtype, &loss.shape, &values)?, total])
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {

@@ -4,48 +4,49 @@
 #![allow(clippy::upper_case_acronyms)]
 
 use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Plan, Planned, Writes};
-use crate::ops::kit::broadcasting::{emit_all, evaluate_all_f64, real, wide};
+use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
+use crate::ops::kit::indices::only;
 use crate::ops::kit::sample::{Sample, cycle, filled, sample, wave};
 use crate::task::{Binary, Lowering, Program, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, broadcast_strides, ensure, op};
 
-type Definition = Box<dyn Fn(&[f64]) -> f64>;
-type Steps = Box<dyn Fn(&mut Program, &[Reg]) -> Reg>;
+type Definition<const N: usize> = Box<dyn Fn([f64; N]) -> f64>;
+type Steps<const N: usize> = Box<dyn Fn(&mut Program, [Reg; N]) -> Reg>;
 
 /// One new tensor: what it replaces, its definition, and its program over all operands.
-struct Update<'a> {
+struct Update<'a, const N: usize> {
     old: &'a Operand,
-    definition: Definition,
-    program: Steps,
+    definition: Definition<N>,
+    program: Steps<N>,
 }
 
-impl<'a> Update<'a> {
+impl<'a, const N: usize> Update<'a, N> {
     fn new(
         old: &'a Operand,
-        definition: impl Fn(&[f64]) -> f64 + 'static,
-        program: impl Fn(&mut Program, &[Reg]) -> Reg + 'static,
+        definition: impl Fn([f64; N]) -> f64 + 'static,
+        program: impl Fn(&mut Program, [Reg; N]) -> Reg + 'static,
     ) -> Self {
         Update { old, definition: Box::new(definition), program: Box::new(program) }
     }
 }
 
 /// A step over tensors of one shape and `numbers`: the new contents of the tensors that it writes.
-struct Step<'a> {
-    operands: Vec<&'a Operand>,
+struct Step<'a, const N: usize> {
+    operands: [&'a Operand; N],
     gradient: &'a Operand,
     numbers: Vec<&'a Operand>,
-    updates: Vec<Update<'a>>,
+    updates: Vec<Update<'a, N>>,
 }
 
-impl Plan for Step<'_> {
+impl<const N: usize> Plan for Step<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let first = self.updates[0].old;
+        let shape = self.gradient.shape();
         for x in self.updates.iter().map(|u| u.old).chain([self.gradient]) {
-            ensure!(x.shape() == first.shape(), "expected tensors of shape {:?}, found {}", first.shape(), x.fact);
+            ensure!(x.shape() == shape, "expected tensors of shape {shape:?}, found {}", x.fact);
             real(x)?;
         }
         for x in &self.numbers {
-            let fits = x.count() == 1 && broadcast_strides(x.shape(), first.shape()).is_some();
+            let fits = x.count() == 1 && broadcast_strides(x.shape(), shape).is_some();
             ensure!(fits, "expected a single number, found {}", x.fact);
             real(x)?;
         }
@@ -53,16 +54,15 @@ impl Plan for Step<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let ins: Vec<_> = self.operands.iter().map(|&x| (x, DType::F64)).collect();
-        let one = |u: &Update| Ok(evaluate_all_f64(&ins, u.old.dtype(), &u.definition)?[0].clone());
+        let ins = self.operands.map(|x| (x, DType::F64));
+        let one = |u: &Update<N>| only(evaluate_f64(&ins, u.old.dtype(), &u.definition)?);
         self.updates.iter().map(one).collect()
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let one = |u: &Update| {
+        let one = |u: &Update<N>| {
             let d = wide(u.old.dtype());
-            let ins: Vec<_> = self.operands.iter().map(|&x| (x, d)).collect();
-            emit_all(b, &ins, u.old.dtype(), &u.program)
+            emit(b, &self.operands.map(|x| (x, d)), u.old.dtype(), &u.program)
         };
         self.updates.iter().map(one).collect::<Result<_, _>>().map(Some)
     }
@@ -85,14 +85,14 @@ fn scale(p: &mut Program, x: Reg, c: f64) -> Reg {
     if c == 1.0 {
         return x;
     }
-    let dtype = p.instrs[x].1;
+    let dtype = p.type_of(x);
     let c = p.constant(c, dtype);
     p.binary(Binary::Mul, x, c)
 }
 
 /// `1 − x`.
 fn rest(p: &mut Program, x: Reg) -> Reg {
-    let dtype = p.instrs[x].1;
+    let dtype = p.type_of(x);
     let one = p.constant(1.0, dtype);
     sub(p, one, x)
 }
@@ -140,29 +140,29 @@ impl Planned for ApplyMomentum {
 
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (nesterov, by) = (self.use_nesterov, self.gradient_scale);
-        let accumulated = move |x: &[f64]| x[1] * x[4] + x[3] * by;
-        let moved = move |x: &[f64]| {
+        let accumulated = move |[_, a, _, g, momentum]: [f64; 5]| a * momentum + g * by;
+        let moved = move |x @ [w, _, rate, g, momentum]: [f64; 5]| {
             let a = accumulated(x);
-            x[0] - x[2] * if nesterov { x[3] * by + a * x[4] } else { a }
+            w - rate * if nesterov { g * by + a * momentum } else { a }
         };
-        let accumulate = move |p: &mut Program, r: &[Reg]| {
-            let kept = mul(p, r[1], r[4]);
-            let g = scale(p, r[3], by);
+        let accumulate = move |p: &mut Program, [_, a, _, g, momentum]: [Reg; 5]| {
+            let kept = mul(p, a, momentum);
+            let g = scale(p, g, by);
             add(p, kept, g)
         };
-        let step = move |p: &mut Program, r: &[Reg]| {
+        let step = move |p: &mut Program, r @ [w, _, rate, g, momentum]: [Reg; 5]| {
             let mut a = accumulate(p, r);
             if nesterov {
-                let ahead = mul(p, a, r[4]);
-                let g = scale(p, r[3], by);
+                let ahead = mul(p, a, momentum);
+                let g = scale(p, g, by);
                 a = add(p, g, ahead);
             }
-            let change = mul(p, r[2], a);
-            sub(p, r[0], change)
+            let change = mul(p, rate, a);
+            sub(p, w, change)
         };
         let ApplyMomentum { variable, accumulation, learning_rate, gradient, momentum, .. } = self;
         Ok(Step {
-            operands: vec![variable, accumulation, learning_rate, gradient, momentum],
+            operands: [variable, accumulation, learning_rate, gradient, momentum],
             gradient,
             numbers: vec![learning_rate, momentum],
             updates: vec![Update::new(variable, moved, step), Update::new(accumulation, accumulated, accumulate)],
@@ -198,67 +198,67 @@ impl Planned for SGD {
 
     fn plan(&self) -> Result<impl Plan, OpError> {
         let (damp, decay, nesterov) = (1.0 - self.dampening, self.weight_decay, self.nesterov);
-        let gradient = move |x: &[f64]| x[1] + decay * x[0];
-        let accumulated = move |x: &[f64]| match (x[4] > 0.0, x[5] > 0.0) {
-            (false, _) => x[3],
-            (true, true) => gradient(x),
-            (true, false) => x[3] * x[4] + damp * gradient(x),
+        let slope = move |w: f64, g: f64| g + decay * w;
+        let accumulated = move |[w, g, _, a, momentum, stat]: [f64; 6]| match (momentum > 0.0, stat > 0.0) {
+            (false, _) => a,
+            (true, true) => slope(w, g),
+            (true, false) => a * momentum + damp * slope(w, g),
         };
-        let moved = move |x: &[f64]| {
-            let (g, a) = (gradient(x), accumulated(x));
-            x[0] - x[2]
-                * if x[4] <= 0.0 {
+        let moved = move |x @ [w, g, rate, _, momentum, _]: [f64; 6]| {
+            let (g, a) = (slope(w, g), accumulated(x));
+            w - rate
+                * if momentum <= 0.0 {
                     g
                 } else if nesterov {
-                    g + a * x[4]
+                    g + a * momentum
                 } else {
                     a
                 }
         };
-        let settled = move |x: &[f64]| if x[4] > 0.0 { 0.0 } else { x[5] };
+        let settled = |[.., momentum, stat]: [f64; 6]| if momentum > 0.0 { 0.0 } else { stat };
         let above = |p: &mut Program, x: Reg| {
-            let dtype = p.instrs[x].1;
+            let dtype = p.type_of(x);
             let zero = p.constant(0.0, dtype);
             p.binary(Binary::Gt, x, zero)
         };
-        let slope = move |p: &mut Program, r: &[Reg]| {
+        let slope = move |p: &mut Program, w: Reg, g: Reg| {
             if decay == 0.0 {
-                return r[1];
+                return g;
             }
-            let w = scale(p, r[0], decay);
-            add(p, r[1], w)
+            let w = scale(p, w, decay);
+            add(p, g, w)
         };
-        let accumulate = move |p: &mut Program, r: &[Reg]| {
-            let g = slope(p, r);
-            let kept = mul(p, r[3], r[4]);
+        let accumulate = move |p: &mut Program, [w, g, _, a, momentum, stat]: [Reg; 6]| {
+            let g = slope(p, w, g);
+            let kept = mul(p, a, momentum);
             let damped = scale(p, g, damp);
             let sum = add(p, kept, damped);
-            let fresh = above(p, r[5]);
-            let a = p.select(fresh, g, sum);
-            let moving = above(p, r[4]);
-            p.select(moving, a, r[3])
+            let fresh = above(p, stat);
+            let new = p.select(fresh, g, sum);
+            let moving = above(p, momentum);
+            p.select(moving, new, a)
         };
-        let step = move |p: &mut Program, r: &[Reg]| {
-            let g = slope(p, r);
+        let step = move |p: &mut Program, r @ [w, g, rate, _, momentum, _]: [Reg; 6]| {
+            let g = slope(p, w, g);
             let mut a = accumulate(p, r);
             if nesterov {
-                let ahead = mul(p, a, r[4]);
+                let ahead = mul(p, a, momentum);
                 a = add(p, g, ahead);
             }
-            let moving = above(p, r[4]);
+            let moving = above(p, momentum);
             let a = p.select(moving, a, g);
-            let change = mul(p, r[2], a);
-            sub(p, r[0], change)
+            let change = mul(p, rate, a);
+            sub(p, w, change)
         };
-        let settle = move |p: &mut Program, r: &[Reg]| {
-            let dtype = p.instrs[r[5]].1;
+        let settle = move |p: &mut Program, [.., momentum, stat]: [Reg; 6]| {
+            let dtype = p.type_of(stat);
             let zero = p.constant(0.0, dtype);
-            let moving = above(p, r[4]);
-            p.select(moving, zero, r[5])
+            let moving = above(p, momentum);
+            p.select(moving, zero, stat)
         };
         let SGD { parameters, gradient, learning_rate, accum, momentum, stat, .. } = self;
         Ok(Step {
-            operands: vec![parameters, gradient, learning_rate, accum, momentum, stat],
+            operands: [parameters, gradient, learning_rate, accum, momentum, stat],
             gradient,
             numbers: vec![learning_rate, momentum],
             updates: vec![
@@ -307,35 +307,35 @@ impl Planned for Adam {
 
     fn plan(&self) -> Result<impl Plan, OpError> {
         let nesterov = self.use_nesterov;
-        let first = move |x: &[f64]| x[6] * x[1] + (1.0 - x[6]) * x[9];
-        let second = move |x: &[f64]| x[7] * x[2] + (1.0 - x[7]) * x[9] * x[9];
-        let moved = move |x: &[f64]| {
-            let m = if nesterov { x[6] * first(x) + (1.0 - x[6]) * x[9] } else { first(x) };
-            x[0] - x[5] * (1.0 - x[4]).sqrt() / (1.0 - x[3]) * m / (second(x).sqrt() + x[8])
+        let first = |[_, m, _, _, _, _, beta1, _, _, g]: [f64; 10]| beta1 * m + (1.0 - beta1) * g;
+        let second = |[_, _, v, _, _, _, _, beta2, _, g]: [f64; 10]| beta2 * v + (1.0 - beta2) * g * g;
+        let moved = move |x @ [w, _, _, power1, power2, rate, beta1, _, eps, g]: [f64; 10]| {
+            let m = if nesterov { beta1 * first(x) + (1.0 - beta1) * g } else { first(x) };
+            w - rate * (1.0 - power2).sqrt() / (1.0 - power1) * m / (second(x).sqrt() + eps)
         };
-        let first_program = move |p: &mut Program, r: &[Reg]| blend(p, r[6], r[1], r[9]);
-        let second_program = move |p: &mut Program, r: &[Reg]| {
-            let square = p.unary(Unary::Square, r[9]);
-            blend(p, r[7], r[2], square)
+        let first_program = |p: &mut Program, [_, m, _, _, _, _, beta1, _, _, g]: [Reg; 10]| blend(p, beta1, m, g);
+        let second_program = |p: &mut Program, [_, _, v, _, _, _, _, beta2, _, g]: [Reg; 10]| {
+            let square = p.unary(Unary::Square, g);
+            blend(p, beta2, v, square)
         };
-        let step = move |p: &mut Program, r: &[Reg]| {
+        let step = move |p: &mut Program, r @ [w, _, _, power1, power2, rate, beta1, _, eps, g]: [Reg; 10]| {
             let m = first_program(p, r);
-            let m = if nesterov { blend(p, r[6], m, r[9]) } else { m };
+            let m = if nesterov { blend(p, beta1, m, g) } else { m };
             let v = second_program(p, r);
             let root = p.unary(Unary::Sqrt, v);
-            let below = add(p, root, r[8]);
-            let left = rest(p, r[4]);
+            let below = add(p, root, eps);
+            let left = rest(p, power2);
             let left = p.unary(Unary::Sqrt, left);
-            let by = rest(p, r[3]);
-            let rate = p.binary(Binary::Div, left, by);
-            let rate = mul(p, r[5], rate);
+            let by = rest(p, power1);
+            let by = p.binary(Binary::Div, left, by);
+            let rate = mul(p, rate, by);
             let change = mul(p, rate, m);
             let change = p.binary(Binary::Div, change, below);
-            sub(p, r[0], change)
+            sub(p, w, change)
         };
         let Adam { var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient, .. } = self;
-        let operands = vec![var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient];
-        let numbers = operands[3..9].to_vec();
+        let operands = [var, m, v, beta1_power, beta2_power, lr, beta1, beta2, epsilon, gradient];
+        let numbers = vec![beta1_power, beta2_power, lr, beta1, beta2, epsilon];
         let updates = vec![
             Update::new(var, moved, step),
             Update::new(m, first, first_program),
@@ -371,27 +371,29 @@ impl Planned for AdamWeightDecay {
     const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
     fn plan(&self) -> Result<impl Plan, OpError> {
-        let first = move |x: &[f64]| x[4] * x[1] + (1.0 - x[4]) * x[8];
-        let second = move |x: &[f64]| x[5] * x[2] + (1.0 - x[5]) * x[8] * x[8];
-        let moved = move |x: &[f64]| x[0] - x[3] * (first(x) / (second(x).sqrt() + x[6]) + x[7] * x[0]);
-        let first_program = move |p: &mut Program, r: &[Reg]| blend(p, r[4], r[1], r[8]);
-        let second_program = move |p: &mut Program, r: &[Reg]| {
-            let square = p.unary(Unary::Square, r[8]);
-            blend(p, r[5], r[2], square)
+        let first = |[_, m, _, _, beta1, .., g]: [f64; 9]| beta1 * m + (1.0 - beta1) * g;
+        let second = |[_, _, v, _, _, beta2, .., g]: [f64; 9]| beta2 * v + (1.0 - beta2) * g * g;
+        let moved = move |x @ [w, _, _, rate, _, _, eps, decay, _]: [f64; 9]| {
+            w - rate * (first(x) / (second(x).sqrt() + eps) + decay * w)
         };
-        let step = move |p: &mut Program, r: &[Reg]| {
+        let first_program = |p: &mut Program, [_, m, _, _, beta1, .., g]: [Reg; 9]| blend(p, beta1, m, g);
+        let second_program = |p: &mut Program, [_, _, v, _, _, beta2, .., g]: [Reg; 9]| {
+            let square = p.unary(Unary::Square, g);
+            blend(p, beta2, v, square)
+        };
+        let step = move |p: &mut Program, r @ [w, _, _, rate, _, _, eps, decay, _]: [Reg; 9]| {
             let (m, v) = (first_program(p, r), second_program(p, r));
             let root = p.unary(Unary::Sqrt, v);
-            let below = add(p, root, r[6]);
+            let below = add(p, root, eps);
             let change = p.binary(Binary::Div, m, below);
-            let decayed = mul(p, r[7], r[0]);
+            let decayed = mul(p, decay, w);
             let change = add(p, change, decayed);
-            let change = mul(p, r[3], change);
-            sub(p, r[0], change)
+            let change = mul(p, rate, change);
+            sub(p, w, change)
         };
         let AdamWeightDecay { var, m, v, lr, beta1, beta2, epsilon, decay, gradient, .. } = self;
-        let operands = vec![var, m, v, lr, beta1, beta2, epsilon, decay, gradient];
-        let numbers = operands[3..8].to_vec();
+        let operands = [var, m, v, lr, beta1, beta2, epsilon, decay, gradient];
+        let numbers = vec![lr, beta1, beta2, epsilon, decay];
         let updates = vec![
             Update::new(var, moved, step),
             Update::new(m, first, first_program),
