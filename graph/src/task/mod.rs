@@ -28,6 +28,7 @@ pub use gather::Gather;
 pub use gemm::{Epilogue, EpilogueInput, Gemm, Matrix};
 pub use host::Host;
 pub use lowering::Lowering;
+pub(crate) use map::Registers;
 pub use map::{Binary, Instr, Map, Program, Reg, Scalar, Unary};
 pub use norm::{Norm, NormKind, Softmax};
 pub use pool::{Pool, PoolKind};
@@ -37,7 +38,7 @@ pub use resize::{Coordinates, Resize, ResizeMode};
 pub use scan::{Scan, ScanKind};
 pub use scatter::{Scatter, ScatterKind};
 
-use crate::{Fact, Tensor};
+use crate::{Fact, Id, Table, Tensor};
 
 /// One unit of work for a device.
 #[derive(Clone, Debug)]
@@ -118,6 +119,16 @@ impl Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct V(pub u32);
 
+impl Id for V {
+    fn new(at: usize) -> V {
+        V(at as u32)
+    }
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl fmt::Display for V {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "%{}", self.0)
@@ -170,8 +181,8 @@ pub struct TaskNode {
 /// Every value is written once. Variables are read as they were at the start; `writes` take effect at the end.
 #[derive(Clone, Debug, Default)]
 pub struct TaskGraph {
-    /// All values; [`V`] indexes them.
-    pub values: Vec<TaskValue>,
+    /// All values.
+    pub values: Table<V, TaskValue>,
     /// Tasks in execution order.
     pub nodes: Vec<TaskNode>,
     /// The values with [`Source::Input`], by input index.
@@ -185,19 +196,18 @@ pub struct TaskGraph {
 impl TaskGraph {
     /// Adds a value.
     pub fn value(&mut self, fact: Fact, source: Source) -> V {
-        self.values.push(TaskValue { fact, source });
-        V(self.values.len() as u32 - 1)
+        self.values.add(TaskValue { fact, source })
     }
 
     /// Element type and shape of `v`.
     pub fn fact(&self, v: V) -> &Fact {
-        &self.values[v.0 as usize].fact
+        &self.values[v].fact
     }
 
     /// The value whose storage `v` shares, following aliases.
     pub fn root(&self, v: V) -> V {
         let mut v = v;
-        while let Source::Alias(of) = self.values[v.0 as usize].source {
+        while let Source::Alias(of) = self.values[v].source {
             v = of;
         }
         v
@@ -205,7 +215,7 @@ impl TaskGraph {
 
     /// The contents of `v` with its own shape, if known before the run.
     pub fn known(&self, v: V) -> Option<Tensor> {
-        match &self.values[self.root(v).0 as usize].source {
+        match &self.values[self.root(v)].source {
             Source::Const(t) => t.reshape(&self.fact(v).shape).ok(),
             _ => None,
         }
@@ -213,28 +223,28 @@ impl TaskGraph {
 
     /// Whether the contents of `v` follow from the model alone, known or not.
     pub fn is_constant(&self, v: V) -> bool {
-        matches!(self.values[self.root(v).0 as usize].source, Source::Const(_) | Source::Later)
+        matches!(self.values[self.root(v)].source, Source::Const(_) | Source::Later)
     }
 
     /// For every value, the index of the node that writes its storage.
-    pub fn producers(&self) -> Vec<Option<usize>> {
-        let mut by_root = vec![None; self.values.len()];
+    pub fn producers(&self) -> Table<V, Option<usize>> {
+        let mut by_root = self.values.filled(None);
         for (i, node) in self.nodes.iter().enumerate() {
             for &o in &node.outs {
-                by_root[o.0 as usize] = Some(i);
+                by_root[o] = Some(i);
             }
         }
-        (0..self.values.len() as u32).map(|i| by_root[self.root(V(i)).0 as usize]).collect()
+        self.values.ids().map(|v| by_root[self.root(v)]).collect()
     }
 
     /// For every value, how often its storage is read: by nodes, as an output, or to be written to a variable. Indexed by
     /// root; aliases have 0.
-    pub fn uses(&self) -> Vec<usize> {
-        let mut uses = vec![0; self.values.len()];
+    pub fn uses(&self) -> Table<V, usize> {
+        let mut uses = self.values.filled(0);
         let reads =
             self.nodes.iter().flat_map(|n| &n.ins).chain(&self.outputs).chain(self.writes.iter().map(|(_, v)| v));
         for &v in reads {
-            uses[self.root(v).0 as usize] += 1;
+            uses[self.root(v)] += 1;
         }
         uses
     }
@@ -249,7 +259,7 @@ impl fmt::Display for TaskGraph {
             write!(f, " = {}(", node.task.family())?;
             for (i, &v) in node.ins.iter().enumerate() {
                 let root = self.root(v);
-                let kind = match self.values[root.0 as usize].source {
+                let kind = match self.values[root].source {
                     Source::Const(_) | Source::Later => "const ",
                     Source::Input(_) => "input ",
                     Source::Variable(_) => "variable ",

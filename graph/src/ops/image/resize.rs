@@ -201,7 +201,7 @@ impl Resizing<'_> {
         for (d, axis) in self.axes.iter().enumerate() {
             let picks: Vec<i64> = (0..axis.out).map(|i| axis.taps(i)[0].0 as i64).collect();
             let picks = b.constant(Tensor::vector(&picks));
-            y = b.gather(y, picks, d + 2);
+            y = b.gather(y, picks, d + 2)?;
         }
         Ok(y)
     }
