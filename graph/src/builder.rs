@@ -138,7 +138,7 @@ impl Builder {
 
     /// Says what is known of a node's result in the current graph.
     pub fn specify(&mut self, v: ValueId, spec: Spec) {
-        let value = self.graph.values.get_mut(v).filter(|value| matches!(value.def, Def::Node));
+        let value = self.graph.values.find_mut(v).filter(|value| matches!(value.def, Def::Node));
         if let Some(value) = value {
             value.spec = spec;
         }

@@ -91,4 +91,14 @@ mod tests {
         assert_eq!(model.entry().value(y[0]).spec, scalar);
         assert_eq!(model.entry().value(y[1]).spec, Spec::default());
     }
+
+    #[test]
+    fn what_follows_from_sizes_that_do_not_fit_stays_unknown() {
+        let mut b = Builder::new("entry");
+        let x = b.input("x", Spec::fixed(DType::F32, &[1 << 40, 1 << 40]));
+        let y = [b.op("Flatten", [x.into()]).unwrap(), b.op("ReLU", [x.into()]).unwrap()];
+        let mut model = b.finish(&y);
+        infer(&mut model);
+        y.iter().for_each(|y| assert_eq!(model.entry().value(*y).spec, Spec::default()));
+    }
 }

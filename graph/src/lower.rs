@@ -232,10 +232,8 @@ impl<'a> Walk<'a> {
     pub fn op(&mut self, node: &Node, def: &'static OpDef) -> Result<(), OpError> {
         let args = self.args(node, def)?;
         let facts = (def.infer)(&args)?;
-        for f in &facts {
-            let bytes = crate::checked_count(&f.shape).and_then(|n| n.checked_mul(f.dtype.size()));
-            bytes.ok_or_else(|| Exceeded::system(usize::MAX))?;
-        }
+        facts.iter().try_for_each(sized)?;
+        let made = self.b.graph.values.len();
         let outs = match self.fold(&args, def, node.effect(), &facts)? {
             Some(outs) => outs,
             None => match (def.lower)(&args, &mut self.b)? {
@@ -243,6 +241,7 @@ impl<'a> Walk<'a> {
                 None => self.host(&args, def, facts.clone()),
             },
         };
+        self.b.graph.values.iter().skip(made).try_for_each(|value| sized(&value.fact))?;
         for (o, f) in outs.iter().zip(&facts) {
             debug_assert_eq!(self.b.fact(*o), f, "{} lowers to another shape than it infers", def.name);
         }
@@ -326,6 +325,7 @@ impl<'a> Walk<'a> {
 
     pub fn operand(&mut self, id: ValueId) -> Result<Operand, OpError> {
         let v = self.lookup(id)?;
+        sized(self.b.fact(v))?;
         Ok(Operand { v, fact: self.b.fact(v).clone().into(), known: self.b.known(v) })
     }
 
@@ -417,6 +417,11 @@ impl<'a> Walk<'a> {
         let results = self.graph.nodes.iter().take(next).skip(start).flat_map(|n| &n.outputs);
         results.filter(|o| self.values.contains_key(o)).copied().collect()
     }
+}
+
+/// Refuses sizes that are no numbers.
+fn sized(fact: &Fact) -> Result<(), Exceeded> {
+    fact.checked_bytes().map(drop).ok_or_else(|| Exceeded::system(usize::MAX))
 }
 
 /// Shapes and element types of a node's results, where they follow from what the graph states of the values that it reads.

@@ -18,11 +18,12 @@ pub fn shape(dims: &[usize]) -> Shape {
     Shape::from_slice(dims)
 }
 
-/// Number of elements; `None` if the product of the dimensions overflows `usize`, even if that of others is 0: what fits can be
-/// multiplied in any order and in parts.
+/// Number of elements; `None` if the product of the dimensions overflows `isize`, in which strides count, even if that of others
+/// is 0: what fits can be multiplied in any order and in parts.
 pub fn checked_count(dims: &[usize]) -> Option<usize> {
     let others = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)))?;
-    Some(if dims.contains(&0) { 0 } else { others })
+    let count = if dims.contains(&0) { 0 } else { others };
+    (others <= isize::MAX as usize).then_some(count)
 }
 
 /// Number of elements of a shape that is known to fit.
@@ -200,6 +201,11 @@ impl Fact {
         self.count() * self.dtype.size()
     }
 
+    /// Number of bytes of a dense tensor, if they can be counted, and its elements in any order.
+    pub fn checked_bytes(&self) -> Option<usize> {
+        checked_count(&self.shape)?.checked_mul(self.dtype.size())
+    }
+
     /// Number of dimensions.
     pub fn rank(&self) -> usize {
         self.shape.len()
@@ -225,7 +231,8 @@ mod tests {
     #[test]
     fn counts_do_not_overflow() {
         assert_eq!(checked_count(&[]), Some(1));
-        assert_eq!(checked_count(&[2, 0, usize::MAX / 2]), Some(0));
+        assert_eq!(checked_count(&[2, 0, usize::MAX / 4]), Some(0));
+        assert_eq!(checked_count(&[2, 0, usize::MAX / 2]), None);
         assert_eq!(checked_count(&[2, 0, usize::MAX]), None);
         assert_eq!(checked_count(&[usize::MAX, 2]), None);
     }

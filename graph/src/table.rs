@@ -17,7 +17,7 @@ pub trait Id: Copy {
 /// Something for each id of a kind.
 ///
 /// A table hands out the ids of what is added to it, and makes the tables of what else is known of those ids, which are as
-/// long. An id indexes all of these tables. Any other id panics, so an id that comes from elsewhere goes through `get`.
+/// long. An id indexes all of these tables. Any other id panics, so an id that comes from elsewhere goes through `find`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table<I, T> {
     items: Vec<T>,
@@ -32,12 +32,12 @@ impl<I: Id, T> Table<I, T> {
     }
 
     /// The element of an id that need not be one of these.
-    pub fn get(&self, id: I) -> Option<&T> {
+    pub fn find(&self, id: I) -> Option<&T> {
         self.items.get(id.at())
     }
 
     /// The element of an id that need not be one of these.
-    pub fn get_mut(&mut self, id: I) -> Option<&mut T> {
+    pub fn find_mut(&mut self, id: I) -> Option<&mut T> {
         self.items.get_mut(id.at())
     }
 

@@ -173,7 +173,7 @@ impl<'a> Check<'a> {
 
     fn def(&self, id: ValueId) -> Result<&'a Def, VerifyFault> {
         let index = id.0 as usize;
-        self.graph.values.get(id).map(|v| &v.def).ok_or(VerifyFault::Dangling { what: "value", index })
+        self.graph.values.find(id).map(|v| &v.def).ok_or(VerifyFault::Dangling { what: "value", index })
     }
 
     fn read(&self, id: ValueId) -> Result<(), VerifyFault> {

@@ -120,14 +120,35 @@ impl Book {
         n: usize,
     ) -> Vec<Edge> {
         let outputs: Vec<Edge> = (0..n).map(|_| self.edge()).collect();
-        let ins: Vec<Option<&Type>> = inputs.iter().map(|e| e.and_then(|e| self.types.get(&e))).collect();
-        let types = types::results(op, &ins, &attrs, n);
-        self.types.extend(outputs.iter().copied().zip(types));
-        let record = Record { op, inputs, outputs: outputs.clone(), attrs, path: self.path.clone() };
-        if let Some(body) = self.open.last_mut() {
-            body.nodes.push(record);
-        }
+        self.node(op, inputs, attrs, outputs.clone());
         outputs
+    }
+
+    /// A node with one result in the innermost open graph.
+    pub fn record_one(
+        &mut self,
+        op: &'static str,
+        inputs: Vec<Option<Edge>>,
+        attrs: Vec<(&'static str, Attr)>,
+    ) -> Edge {
+        let output = self.edge();
+        self.node(op, inputs, attrs, vec![output]);
+        output
+    }
+
+    fn node(
+        &mut self,
+        op: &'static str,
+        inputs: Vec<Option<Edge>>,
+        attrs: Vec<(&'static str, Attr)>,
+        outputs: Vec<Edge>,
+    ) {
+        let ins: Vec<Option<&Type>> = inputs.iter().map(|e| e.and_then(|e| self.types.get(&e))).collect();
+        let types = types::results(op, &ins, &attrs, outputs.len());
+        self.types.extend(outputs.iter().copied().zip(types));
+        if let Some(body) = self.open.last_mut() {
+            body.nodes.push(Record { op, inputs, outputs, attrs, path: self.path.clone() });
+        }
     }
 
     pub fn begin_node(&mut self, path: Arc<str>) {
@@ -168,12 +189,11 @@ pub(super) struct Mark {
 /// Keeps only nodes whose results are read, here or by the graphs inside of kept nodes.
 pub(super) fn drop_dead(body: &mut Body) {
     let mut live: std::collections::HashSet<Edge> = body.outputs.iter().copied().collect();
-    let mut keep = vec![false; body.nodes.len()];
-    for (i, node) in body.nodes.iter_mut().enumerate().rev() {
+    let mut kept = Vec::with_capacity(body.nodes.len());
+    for mut node in std::mem::take(&mut body.nodes).into_iter().rev() {
         if !node.outputs.iter().any(|o| live.contains(o)) {
             continue;
         }
-        keep[i] = true;
         if trailing_are_optional(node.op) {
             let used = node.outputs.iter().rposition(|o| live.contains(o)).map_or(1, |last| last + 1);
             node.outputs.truncate(used);
@@ -185,9 +205,10 @@ pub(super) fn drop_dead(body: &mut Body) {
                 reads(inner, &mut live);
             }
         }
+        kept.push(node);
     }
-    let mut at = keep.into_iter();
-    body.nodes.retain(|_| at.next().unwrap_or(true));
+    kept.reverse();
+    body.nodes = kept;
 }
 
 /// Whether results of an operator may be left out from the end, but for the first.

@@ -92,13 +92,13 @@ impl Emit<'_> {
 
     /// A node with attributes and one result.
     pub fn op_with(&mut self, op: &'static str, inputs: &[Edge], attrs: Attrs) -> Edge {
-        self.book.record(op, inputs.iter().copied().map(Some).collect(), attrs, 1)[0]
+        self.book.record_one(op, inputs.iter().copied().map(Some).collect(), attrs)
     }
 
     /// A node with optional operands and several results.
     pub fn op_n(&mut self, op: &'static str, inputs: &[Option<Edge>], attrs: Attrs, results: usize) -> Vec<Edge> {
         let used = inputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        self.book.record(op, inputs[..used].to_vec(), attrs, results)
+        self.book.record(op, inputs.iter().copied().take(used).collect(), attrs, results)
     }
 
     /// `x`, of type `from`, converted.

@@ -246,7 +246,7 @@ impl Values {
     }
 
     fn get(&self, root: V) -> Option<&Tensor> {
-        self.0.get(root)?.as_ref()
+        self.0.find(root)?.as_ref()
     }
 
     /// The contents of `v` with its own dimensions.

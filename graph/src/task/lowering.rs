@@ -118,6 +118,7 @@ impl Lowering {
             dims = broadcast(&dims, own)
                 .ok_or_else(|| OpError::Invalid(format!("shape {own:?} does not broadcast with {dims:?}")))?;
         }
+        sized(&dims)?;
         Ok(self.map(program, ins, &dims))
     }
 
@@ -138,6 +139,7 @@ impl Lowering {
         let (fa, fb) = (self.graph.fact(a).clone(), self.graph.fact(b).clone());
         let dims = broadcast(&fa.shape, &fb.shape)
             .ok_or_else(|| OpError::Invalid(format!("shapes {:?} and {:?} do not broadcast", fa.shape, fb.shape)))?;
+        sized(&dims)?;
         let dtype = DType::promote(fa.dtype, fb.dtype);
         let mut p = Program::new();
         let ra = p.input(0, fa.dtype);
@@ -206,6 +208,7 @@ impl Lowering {
     /// # Errors
     /// [`OpError::Invalid`] if the shapes do not broadcast.
     pub fn broadcast_to(&mut self, x: V, dims: &[usize]) -> Result<V, OpError> {
+        sized(dims)?;
         let from = self.fact(x).shape.clone();
         if count(&from) == count(dims) && from.len() <= dims.len() {
             return self.reshape(x, dims);
@@ -497,4 +500,30 @@ fn along(fact: &Fact, axis: usize) -> Result<[usize; 3], OpError> {
 fn sized(dims: &[usize]) -> Result<(), OpError> {
     crate::ensure!(checked_count(dims).is_some(), "expected a number of elements that fits, found dimensions {dims:?}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(b: &mut Lowering, dims: &[usize]) -> V {
+        b.graph.value(Fact::new(DType::F32, dims), Source::Input(0))
+    }
+
+    #[test]
+    fn strides_that_do_not_fit_are_refused() {
+        let mut b = Lowering::default();
+        let x = input(&mut b, &[4, 1024]);
+        assert!(b.slice(x, &[0, 0], &[1, 8], &[isize::MAX, 1]).is_ok(), "one element needs no step");
+        assert!(b.slice(x, &[1, 0], &[3, 8], &[isize::MAX, 1]).is_err());
+        assert!(b.slice(x, &[0, 0], &[usize::MAX, 8], &[-1, 1]).is_err());
+        let long = input(&mut b, &[1 << 40, 1]);
+        let wide = input(&mut b, &[1, 1 << 40]);
+        assert!(b.matmul(long, wide, false, false).is_err());
+        assert!(b.binary(Binary::Add, long, wide).is_err());
+        let index = input(&mut b, &[1 << 40]);
+        assert!(b.gather(wide, index, 0).is_err());
+        let tall = input(&mut b, &[1 << 61]);
+        assert!(b.concat(&[tall; 8], 0).is_err());
+    }
 }

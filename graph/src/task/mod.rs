@@ -95,24 +95,29 @@ impl Task {
     }
 
     /// Floating-point operations of one run: a multiply-add counts two, every other arithmetic step of a map, pool,
-    /// reduction, softmax or norm one per element.
+    /// reduction, softmax or norm one per element. The largest number stands for more.
     pub fn flops(&self, outs: &[Fact]) -> u64 {
         let out = outs.first().map_or(0, Fact::count) as u64;
         match self {
-            Task::Gemm(g) => 2 * g.batch_count() as u64 * (g.m * g.n * g.k) as u64 + g.epilogue_flops(out),
-            Task::Conv(c) => c.flops() + c.epilogue.as_ref().map_or(0, |e| e.program.flops() * out),
-            Task::Pool(p) => out * (p.kernel[0] * p.kernel[1]) as u64,
-            Task::Map(m) => out * m.program.flops(),
-            Task::Reduce(r) => (r.outer * r.len * r.inner) as u64,
-            Task::Softmax(_) => 4 * out,
-            Task::Norm(_) => 6 * out,
-            Task::Resize(_) => 8 * out,
+            Task::Gemm(g) => times([2, g.batch_count(), g.m, g.n, g.k]).saturating_add(g.epilogue_flops(out)),
+            Task::Conv(c) => c.flops().saturating_add(c.epilogue_flops(out)),
+            Task::Pool(p) => times(p.kernel).saturating_mul(out),
+            Task::Map(m) => m.program.flops().saturating_mul(out),
+            Task::Reduce(r) => times([r.outer, r.len, r.inner]),
+            Task::Softmax(_) => out.saturating_mul(4),
+            Task::Norm(_) => out.saturating_mul(6),
+            Task::Resize(_) => out.saturating_mul(8),
             Task::Scan(_) => out,
-            Task::Recurrent(r) => out * (2 * r.hidden as u64 + 4) * r.cell.gates() as u64,
-            Task::Scatter(s) if s.kind == ScatterKind::Add => (s.count * s.inner) as u64,
+            Task::Recurrent(r) => times([2, r.hidden + 2, r.cell.gates()]).saturating_mul(out),
+            Task::Scatter(s) if s.kind == ScatterKind::Add => times([s.count, s.inner]),
             Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
         }
     }
+}
+
+/// A product, or the largest number instead of more.
+fn times<const N: usize>(factors: [usize; N]) -> u64 {
+    factors.iter().fold(1, |n: u64, &factor| n.saturating_mul(factor as u64))
 }
 
 /// A value of a [`TaskGraph`].

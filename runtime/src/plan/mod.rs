@@ -14,7 +14,7 @@ use mindir_graph::graph::{GraphId, ValueId};
 use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
-use mindir_graph::{Fact, Table, Tensor, checked_count};
+use mindir_graph::{Fact, Table, Tensor};
 use mindir_kernels::device::{Device, Executable, MemoryModel, Offer, Place, Slot, Stage, Step, Weights};
 
 pub(crate) use fold::NAME as CONSTANTS;
@@ -77,7 +77,7 @@ impl Plan {
 
     /// Floating-point operations of one run.
     pub fn flops(&self) -> u64 {
-        self.stages.iter().flat_map(|s| &s.steps).map(|s| s.flops).sum()
+        self.stages.iter().flat_map(|s| &s.steps).map(|s| s.flops).fold(0, u64::saturating_add)
     }
 
     /// Bytes of working memory that each session needs besides inputs and results.
@@ -248,8 +248,7 @@ impl Compiled {
 
 /// Says whether the bytes of all values together are a number; all that is planned from here on is less.
 fn sizes(tasks: &TaskGraph) -> Result<(), Exceeded> {
-    let bytes = |fact: &Fact| checked_count(&fact.shape)?.checked_mul(fact.dtype.size());
-    let sum = tasks.values.iter().try_fold(0usize, |sum, v| sum.checked_add(bytes(&v.fact)?.checked_add(64)?));
+    let sum = tasks.values.iter().try_fold(0usize, |sum, v| sum.checked_add(v.fact.checked_bytes()?.checked_add(64)?));
     let fits = sum.is_some_and(|sum| sum <= isize::MAX as usize);
     if fits { Ok(()) } else { Err(Exceeded::system(sum.unwrap_or(usize::MAX))) }
 }

@@ -91,7 +91,7 @@ impl<'m> File<'m> {
     }
 
     pub(super) fn is_used(&self, graph: GraphId, value: ValueId) -> bool {
-        let uses = self.uses.get(graph.0 as usize).and_then(|uses| uses.get(value));
+        let uses = self.uses.get(graph.0 as usize).and_then(|uses| uses.find(value));
         uses.is_some_and(|uses| *uses > 0)
     }
 }
