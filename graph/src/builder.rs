@@ -7,7 +7,7 @@ use crate::graph::{
     Arg, Closure, Def, Graph, GraphId, Layer, Model, Nest, Node, NodeKind, Origin, Param, Primitive, ValueId,
 };
 use crate::op::{Case, CaseArg, Const, Effect, OpDef, ParamKind};
-use crate::{OpError, Spec, Tensor, ensure, ops};
+use crate::{OpError, Spec, Table, Tensor, ensure, ops};
 
 /// Builds a [`Model`]: its entry, and functions that it calls.
 ///
@@ -59,7 +59,7 @@ pub struct Builder {
     /// Graphs that wait for an inner one to end.
     waiting: Vec<(GraphId, Graph)>,
     /// Graphs by number, the entry first; those that are not complete are empty.
-    graphs: Vec<Graph>,
+    graphs: Table<GraphId, Graph>,
     params: Vec<Param>,
     scope: String,
 }
@@ -90,7 +90,7 @@ impl Builder {
             graph: Graph::new(name),
             id: GraphId(0),
             waiting: Vec::new(),
-            graphs: vec![Graph::new(name)],
+            graphs: vec![Graph::new(name)].into(),
             params: Vec::new(),
             scope: String::new(),
         }
@@ -120,11 +120,13 @@ impl Builder {
         self.params.len() - 1
     }
 
-    /// What parameter `param` holds, as a value of the current graph.
+    /// What parameter `param` holds, as a value of the current graph. Of a parameter that there is not, nothing is known.
     pub fn read_param(&mut self, param: usize) -> ValueId {
-        let Param { name, tensor, .. } = &self.params[param];
-        let spec = Spec::fixed(tensor.dtype(), tensor.shape());
-        self.graph.add_value(name.clone(), spec, Def::Param(param))
+        let (name, spec) = match self.params.get(param) {
+            Some(Param { name, tensor, .. }) => (name.clone(), Spec::fixed(tensor.dtype(), tensor.shape())),
+            None => ("".into(), Spec::default()),
+        };
+        self.graph.add_value(name, spec, Def::Param(param))
     }
 
     /// Adds a constant.
@@ -136,7 +138,7 @@ impl Builder {
 
     /// Says what is known of a node's result in the current graph.
     pub fn specify(&mut self, v: ValueId, spec: Spec) {
-        let value = self.graph.values.get_mut(v.0 as usize).filter(|value| matches!(value.def, Def::Node));
+        let value = self.graph.values.find_mut(v).filter(|value| matches!(value.def, Def::Node));
         if let Some(value) = value {
             value.spec = spec;
         }
@@ -152,7 +154,7 @@ impl Builder {
     pub fn nameable(&self) -> HashSet<ValueId> {
         let only = |node: &Node| if let [only] = node.outputs.as_slice() { Some(*only) } else { None };
         let is_constant = |id: &ValueId| matches!(self.graph.value(*id).def, Def::Const(_));
-        let constants = (0..self.graph.values.len() as u32).map(ValueId).filter(is_constant);
+        let constants = self.graph.values.ids().filter(is_constant);
         self.graph.nodes.iter().filter_map(only).chain(constants).collect()
     }
 
@@ -160,22 +162,20 @@ impl Builder {
     /// one instead. Values that are named already, inputs and parameters among them, keep their names.
     pub fn rename(&mut self, names: &[(ValueId, &str)]) {
         let values = &mut self.graph.values;
-        let mut holders: HashMap<Arc<str>, usize> =
-            values.iter().enumerate().map(|(i, v)| (v.name.clone(), i)).collect();
-        let mut named: HashSet<usize> = HashSet::new();
-        for (id, name) in names {
-            let at = id.0 as usize;
-            let free = |at: usize| !named.contains(&at) && matches!(values[at].def, Def::Node | Def::Const(_));
-            let holder = holders.get(*name).copied();
+        let mut holders: HashMap<Arc<str>, ValueId> = values.iter().map(|v| v.name.clone()).zip(values.ids()).collect();
+        let mut named: HashSet<ValueId> = HashSet::new();
+        for &(at, name) in names {
+            let free = |at: ValueId| !named.contains(&at) && matches!(values[at].def, Def::Node | Def::Const(_));
+            let holder = holders.get(name).copied();
             if name.is_empty() || !free(at) || holder.is_some_and(|h| h != at && !free(h)) {
                 continue;
             }
-            let old = std::mem::replace(&mut values[at].name, (*name).into());
+            let old = std::mem::replace(&mut values[at].name, name.into());
             if let Some(holder) = holder.filter(|h| *h != at) {
                 values[holder].name = old.clone();
                 holders.insert(old, holder);
             }
-            holders.insert((*name).into(), at);
+            holders.insert(name.into(), at);
             named.insert(at);
         }
     }
@@ -185,7 +185,8 @@ impl Builder {
     /// # Errors
     /// [`OpError::Unsupported`] if there is no operator of this name.
     pub fn op(&mut self, name: &str, args: impl IntoIterator<Item = Arg>) -> Result<ValueId, OpError> {
-        Ok(self.op_n(name, args, 1)?[0])
+        let results = self.op_n(name, args, 1)?;
+        results.first().copied().ok_or_else(|| OpError::Invalid(format!("expected a result of {name}, found none")))
     }
 
     /// Adds an operator with `results` results. An alias is kept as the name of the primitive.
@@ -215,8 +216,7 @@ impl Builder {
 
     /// Adds a function without contents, so that others can call it already.
     pub fn declare(&mut self, name: &str) -> GraphId {
-        self.graphs.push(Graph::new(name));
-        GraphId(self.graphs.len() as u32 - 1)
+        self.graphs.add(Graph::new(name))
     }
 
     /// Says what a declared function does: inputs and operators that `body` adds are the function's, and it returns the
@@ -247,7 +247,7 @@ impl Builder {
     }
 
     fn enter(&mut self, function: GraphId) {
-        let own = Graph::new(&self.graphs[function.0 as usize].name);
+        let own = Graph::new(&self.graphs[function].name);
         let outer = std::mem::replace(&mut self.graph, own);
         self.waiting.push((std::mem::replace(&mut self.id, function), outer));
     }
@@ -258,7 +258,7 @@ impl Builder {
         let mut done = std::mem::replace(&mut self.graph, outer);
         let id = std::mem::replace(&mut self.id, outer_id);
         returns(&mut done, outputs);
-        self.graphs[id.0 as usize] = done;
+        self.graphs[id] = done;
     }
 
     /// What exists now, to [`rewind`](Self::rewind) to.
@@ -314,8 +314,9 @@ impl Builder {
             for arg in writes.args.iter().filter_map(|&i| node.args.get(i)) {
                 if let Some(Arg::Value(v)) = arg
                     && let Def::Param(p) = self.graph.value(*v).def
+                    && let Some(param) = self.params.get_mut(p)
                 {
-                    self.params[p].mutable = true;
+                    param.mutable = true;
                 }
             }
         }
@@ -329,10 +330,10 @@ impl Builder {
             self.end(&[]);
         }
         returns(&mut self.graph, outputs);
-        self.graphs[0] = self.graph;
+        self.graphs[GraphId::ENTRY] = self.graph;
         Model {
             origin: Origin { producer: "mindir".into(), ..Origin::default() },
-            graphs: self.graphs,
+            graphs: self.graphs.into(),
             params: self.params,
             preprocess: Vec::new(),
         }

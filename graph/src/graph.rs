@@ -7,15 +7,40 @@ use std::sync::Arc;
 use crate::op::{Const, Effect, OpDef};
 use crate::preprocess::Preprocess;
 use crate::task::Cell;
-use crate::{Spec, Tensor};
+use crate::{Id, Spec, Table, Tensor};
 
 /// A value of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub u32);
 
+impl Id for ValueId {
+    fn new(at: usize) -> ValueId {
+        ValueId(at as u32)
+    }
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A graph of a [`Model`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GraphId(pub u32);
+
+impl GraphId {
+    /// The graph that a run starts with.
+    pub const ENTRY: GraphId = GraphId(0);
+}
+
+impl Id for GraphId {
+    fn new(at: usize) -> GraphId {
+        GraphId(at as u32)
+    }
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// What a value is defined by.
 #[derive(Clone, Debug)]
@@ -263,8 +288,8 @@ pub struct Layer {
 pub struct Graph {
     /// Name in the file.
     pub name: Arc<str>,
-    /// All values; [`ValueId`] indexes them.
-    pub values: Vec<Value>,
+    /// All values.
+    pub values: Table<ValueId, Value>,
     /// Nodes in execution order.
     pub nodes: Vec<Node>,
     /// Inputs in call order, tuples flattened.
@@ -284,7 +309,7 @@ impl Graph {
     pub fn new(name: &str) -> Graph {
         Graph {
             name: name.into(),
-            values: Vec::new(),
+            values: Table::default(),
             nodes: Vec::new(),
             inputs: Vec::new(),
             arguments: Vec::new(),
@@ -296,30 +321,29 @@ impl Graph {
 
     /// The value `id`.
     pub fn value(&self, id: ValueId) -> &Value {
-        &self.values[id.0 as usize]
+        &self.values[id]
     }
 
     /// Adds a value.
     pub fn add_value(&mut self, name: impl Into<Arc<str>>, spec: Spec, def: Def) -> ValueId {
-        self.values.push(Value { name: name.into(), spec, def });
-        ValueId(self.values.len() as u32 - 1)
+        self.values.add(Value { name: name.into(), spec, def })
     }
 
     /// For every value, the index of the node whose result it is.
-    pub fn producers(&self) -> Vec<Option<usize>> {
-        let mut out = vec![None; self.values.len()];
+    pub fn producers(&self) -> Table<ValueId, Option<usize>> {
+        let mut out = self.values.filled(None);
         for (i, node) in self.nodes.iter().enumerate() {
-            for o in &node.outputs {
-                out[o.0 as usize] = Some(i);
+            for &o in &node.outputs {
+                out[o] = Some(i);
             }
         }
         out
     }
 
     /// For every value, how often nodes and the results read it.
-    pub fn uses(&self) -> Vec<usize> {
-        let mut out = vec![0; self.values.len()];
-        let mut count = |v: ValueId| out[v.0 as usize] += 1;
+    pub fn uses(&self) -> Table<ValueId, usize> {
+        let mut out = self.values.filled(0);
+        let mut count = |v: ValueId| out[v] += 1;
         self.nodes.iter().for_each(|n| n.each_input(&mut count));
         self.outputs.iter().copied().for_each(&mut count);
         out
@@ -410,9 +434,9 @@ impl Model {
         graph.outputs.iter().map(name).collect()
     }
 
-    /// The graph that a run starts with.
+    /// The graph that a run starts with; a model has one.
     pub fn entry(&self) -> &Graph {
-        &self.graphs[0]
+        self.graph(GraphId::ENTRY)
     }
 
     /// How a picture becomes the first input, if the file says so.
@@ -420,9 +444,10 @@ impl Model {
         self.preprocess.iter().find(|p| &*p.column == "image")
     }
 
-    /// The graph `id`.
+    /// The graph `id`, which is one of the model's.
+    #[expect(clippy::indexing_slicing, reason = "ids in a model that was verified are of graphs that it has")]
     pub fn graph(&self, id: GraphId) -> &Graph {
-        &self.graphs[id.0 as usize]
+        &self.graphs[id.at()]
     }
 
     /// Every node of an unknown primitive, with its graph.

@@ -2,32 +2,34 @@
 
 use crate::graph::{GraphId, Model, Node, NodeKind, ValueId};
 use crate::lower::infer_node;
-use crate::{Fact, Spec};
+use crate::{Fact, Id, Spec};
 
 /// Gives results whose element type is not stated the shape and type that follow from what their nodes read.
 ///
 /// Results stay unknown where they depend on contents, on a dimension that is open or on an unknown operator.
 pub fn infer(model: &mut Model) {
     // Results of a call are known when those of its graph are, which may come later; each round but the last finds some.
-    while (0..model.graphs.len()).filter(|graph| infer_graph(model, *graph)).count() > 0 {}
+    let graphs = (0..model.graphs.len()).map(GraphId::new);
+    while graphs.clone().filter(|graph| infer_graph(model, *graph)).count() > 0 {}
 }
 
 /// Whether anything was found.
-fn infer_graph(model: &mut Model, graph: usize) -> bool {
+fn infer_graph(model: &mut Model, graph: GraphId) -> bool {
     let mut found = false;
-    for place in 0..model.graphs[graph].nodes.len() {
-        let held = &model.graphs[graph];
-        let node = &held.nodes[place];
+    for place in 0.. {
+        let held = model.graph(graph);
+        let Some(node) = held.nodes.get(place) else { break };
         let open = |id: &ValueId| held.value(*id).spec.dtype.is_none();
         if !node.outputs.iter().any(open) {
             continue;
         }
-        let specs = results(model, GraphId(graph as u32), node);
+        let specs = results(model, graph, node);
         let new: Vec<(ValueId, Spec)> =
             node.outputs.iter().copied().zip(specs).filter(|(id, spec)| open(id) && spec.dtype.is_some()).collect();
         found |= !new.is_empty();
+        let Some(graph) = model.graphs.get_mut(graph.at()) else { break };
         for (id, spec) in new {
-            model.graphs[graph].values[id.0 as usize].spec = spec;
+            graph.values[id].spec = spec;
         }
     }
     found
@@ -88,5 +90,15 @@ mod tests {
         infer(&mut model);
         assert_eq!(model.entry().value(y[0]).spec, scalar);
         assert_eq!(model.entry().value(y[1]).spec, Spec::default());
+    }
+
+    #[test]
+    fn what_follows_from_sizes_that_do_not_fit_stays_unknown() {
+        let mut b = Builder::new("entry");
+        let x = b.input("x", Spec::fixed(DType::F32, &[1 << 40, 1 << 40]));
+        let y = [b.op("Flatten", [x.into()]).unwrap(), b.op("ReLU", [x.into()]).unwrap()];
+        let mut model = b.finish(&y);
+        infer(&mut model);
+        y.iter().for_each(|y| assert_eq!(model.entry().value(*y).spec, Spec::default()));
     }
 }

@@ -20,6 +20,7 @@ pub mod preprocess;
 mod printable;
 pub mod random;
 mod shape;
+mod table;
 pub mod task;
 mod tensor;
 mod verify;
@@ -30,8 +31,9 @@ pub use half::{bf16, f16};
 pub use infer::infer;
 pub use printable::Printable;
 pub use shape::{
-    Dim, Fact, Shape, Spec, Strides, broadcast, broadcast_strides, checked_count, count, dense_strides, normalize_axis,
-    shape,
+    Dim, Fact, Shape, Spec, Strides, around, broadcast, broadcast_strides, checked_count, count, dense_strides,
+    normalize_axis, shape,
 };
+pub use table::{Id, Table};
 pub use tensor::{Buffer, Tensor, TensorError, aligned_copy};
 pub use verify::{VerifyError, VerifyFault, verify};

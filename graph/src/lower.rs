@@ -11,7 +11,7 @@ use crate::bounds::{self, Exceeded};
 use crate::graph::{Arg, Def, Graph, GraphId, Layer, Model, Node, NodeKind, ValueId};
 use crate::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind};
 use crate::task::{Host, Lowering, Recurrent, Source, Task, TaskGraph, V};
-use crate::{Fact, OpError, Tensor};
+use crate::{Fact, Id, OpError, Tensor};
 
 /// Results with at most this many elements are computed while lowering when all operands are known.
 const FOLD_LIMIT: usize = 4096;
@@ -121,6 +121,7 @@ pub(crate) struct Walk<'a> {
     pub b: Lowering,
     pub values: HashMap<ValueId, V>,
     params: HashMap<usize, V>,
+    /// The parameters with new contents, in the order of the first writes.
     written: Vec<usize>,
     jumps: Vec<GraphId>,
 }
@@ -165,7 +166,7 @@ impl<'a> Walk<'a> {
     fn jump(&mut self, at: usize, seen: &[GraphId]) -> Option<GraphId> {
         let node = self.graph.nodes.get(at)?;
         let NodeKind::Call(target) = node.kind else { return None };
-        let callee = self.model.graphs.get(target.0 as usize)?;
+        let callee = self.model.graphs.get(target.at())?;
         let leaves = at + 1 == self.graph.nodes.len() && node.outputs == self.graph.outputs;
         if !leaves || seen.contains(&target) || node.args.len() != callee.inputs.len() {
             return None;
@@ -204,7 +205,7 @@ impl<'a> Walk<'a> {
 
     /// Lowers a call of a recurrent layer, if it is one and the arguments have its shapes.
     fn layer(&mut self, node: &Node, callee: GraphId) -> Option<()> {
-        let graph = self.model.graphs.get(callee.0 as usize)?;
+        let graph = self.model.graphs.get(callee.at())?;
         let Layer { cell, reverse, operands } = graph.layer.as_ref()?;
         let mut ins = Vec::with_capacity(operands.len());
         for id in operands {
@@ -214,7 +215,7 @@ impl<'a> Walk<'a> {
                     _ => return None,
                 },
                 Def::Const(t) => self.b.constant(t.clone()),
-                Def::Param(p) => self.param(*p),
+                Def::Param(p) => self.param(*p).ok()?,
                 Def::Node => return None,
             });
         }
@@ -231,10 +232,8 @@ impl<'a> Walk<'a> {
     pub fn op(&mut self, node: &Node, def: &'static OpDef) -> Result<(), OpError> {
         let args = self.args(node, def)?;
         let facts = (def.infer)(&args)?;
-        for f in &facts {
-            let bytes = crate::checked_count(&f.shape).and_then(|n| n.checked_mul(f.dtype.size()));
-            bytes.ok_or_else(|| Exceeded::system(usize::MAX))?;
-        }
+        facts.iter().try_for_each(sized)?;
+        let made = self.b.graph.values.len();
         let outs = match self.fold(&args, def, node.effect(), &facts)? {
             Some(outs) => outs,
             None => match (def.lower)(&args, &mut self.b)? {
@@ -242,6 +241,7 @@ impl<'a> Walk<'a> {
                 None => self.host(&args, def, facts.clone()),
             },
         };
+        self.b.graph.values.iter().skip(made).try_for_each(|value| sized(&value.fact))?;
         for (o, f) in outs.iter().zip(&facts) {
             debug_assert_eq!(self.b.fact(*o), f, "{} lowers to another shape than it infers", def.name);
         }
@@ -325,13 +325,14 @@ impl<'a> Walk<'a> {
 
     pub fn operand(&mut self, id: ValueId) -> Result<Operand, OpError> {
         let v = self.lookup(id)?;
+        sized(self.b.fact(v))?;
         Ok(Operand { v, fact: self.b.fact(v).clone().into(), known: self.b.known(v) })
     }
 
     fn lookup(&mut self, id: ValueId) -> Result<V, OpError> {
         let value = self.graph.value(id);
         if let Def::Param(p) = value.def {
-            return Ok(self.param(p));
+            return self.param(p);
         }
         if let Some(&v) = self.values.get(&id) {
             return Ok(v);
@@ -346,15 +347,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn param(&mut self, p: usize) -> V {
+    fn param(&mut self, p: usize) -> Result<V, OpError> {
         if let Some(&v) = self.params.get(&p) {
-            return v;
+            return Ok(v);
         }
-        let param = &self.model.params[p];
+        let params = &self.model.params;
+        let dangling = || OpError::Invalid(format!("expected one of {} parameters, found number {p}", params.len()));
+        let param = params.get(p).ok_or_else(dangling)?;
         let source = if param.mutable { Source::Variable(p) } else { Source::Const(param.tensor.clone()) };
         let v = self.b.graph.value(param.tensor.fact(), source);
         self.params.insert(p, v);
-        v
+        Ok(v)
     }
 
     /// The graph value that stands for a task value.
@@ -362,8 +365,8 @@ impl<'a> Walk<'a> {
         let direct = self.values.iter().filter(|(_, x)| **x == v).map(|(id, _)| *id).min();
         let param = || {
             let p = self.params.iter().find(|(_, x)| **x == v)?.0;
-            let is = |value: &crate::graph::Value| matches!(value.def, Def::Param(q) if q == *p);
-            self.graph.values.iter().position(is).map(|i| ValueId(i as u32))
+            let is = |id: &ValueId| matches!(self.graph.value(*id).def, Def::Param(q) if q == *p);
+            self.graph.values.ids().find(is)
         };
         direct.or_else(param)
     }
@@ -385,37 +388,40 @@ impl<'a> Walk<'a> {
                 self.b.graph.outputs.push(v);
             }
         }
-        self.b.graph.writes = self.written.iter().map(|p| (*p, self.params[p])).collect();
+        self.b.graph.writes = self.written.iter().filter_map(|p| Some((*p, *self.params.get(p)?))).collect();
         Lowered { tasks: self.b.graph, outputs, jumps: self.jumps, next, stop }
     }
 
     /// Values that nodes from `next` on, or the graph's results, read. Parameters and constants need no hand-over, except
     /// as results.
     fn live(&self, next: usize) -> Vec<ValueId> {
-        let mut seen = vec![false; self.graph.values.len()];
+        let mut seen = self.graph.values.filled(false);
         let mut out = Vec::new();
         let mut want = |id: ValueId, result: bool| {
             let carried = matches!(self.graph.value(id).def, Def::Node | Def::Input(_)) || result;
             let exists =
                 self.values.contains_key(&id) || !matches!(self.graph.value(id).def, Def::Node | Def::Input(_));
-            if carried && exists && !std::mem::replace(&mut seen[id.0 as usize], true) {
+            if carried && exists && !std::mem::replace(&mut seen[id], true) {
                 out.push(id);
             }
         };
-        if next == self.graph.nodes.len() {
-            self.graph.outputs.iter().for_each(|v| want(*v, true));
-        } else {
-            self.graph.nodes[next..].iter().for_each(|n| n.each_input(&mut |v| want(v, false)));
-            self.graph.outputs.iter().for_each(|v| want(*v, false));
-        }
+        let rest = self.graph.nodes.iter().skip(next);
+        rest.for_each(|n| n.each_input(&mut |v| want(v, false)));
+        let is_end = next == self.graph.nodes.len();
+        self.graph.outputs.iter().for_each(|v| want(*v, is_end));
         out
     }
 
     /// Results of the nodes from `start` to `next`, in order.
     fn all(&self, start: usize, next: usize) -> Vec<ValueId> {
-        let results = self.graph.nodes[start..next].iter().flat_map(|n| &n.outputs);
+        let results = self.graph.nodes.iter().take(next).skip(start).flat_map(|n| &n.outputs);
         results.filter(|o| self.values.contains_key(o)).copied().collect()
     }
+}
+
+/// Refuses sizes that are no numbers.
+fn sized(fact: &Fact) -> Result<(), Exceeded> {
+    fact.checked_bytes().map(drop).ok_or_else(|| Exceeded::system(usize::MAX))
 }
 
 /// Shapes and element types of a node's results, where they follow from what the graph states of the values that it reads.

@@ -18,11 +18,12 @@ pub fn shape(dims: &[usize]) -> Shape {
     Shape::from_slice(dims)
 }
 
-/// Number of elements; `None` if the product of the dimensions overflows `usize`, even if that of others is 0: what fits can be
-/// multiplied in any order and in parts.
+/// Number of elements; `None` if the product of the dimensions overflows `isize`, in which strides count, even if that of others
+/// is 0: what fits can be multiplied in any order and in parts.
 pub fn checked_count(dims: &[usize]) -> Option<usize> {
     let others = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)))?;
-    Some(if dims.contains(&0) { 0 } else { others })
+    let count = if dims.contains(&0) { 0 } else { others };
+    (others <= isize::MAX as usize).then_some(count)
 }
 
 /// Number of elements of a shape that is known to fit.
@@ -46,29 +47,37 @@ pub fn dense_strides(dims: &[usize]) -> Strides {
 pub fn broadcast_strides(from: &[usize], to: &[usize]) -> Option<Strides> {
     let lead = to.len().checked_sub(from.len())?;
     let dense = dense_strides(from);
-    let mut out: Strides = SmallVec::from_elem(0, to.len());
-    for i in 0..from.len() {
-        out[lead + i] = match (from[i], to[lead + i]) {
-            (a, b) if a == b => dense[i],
-            (1, _) => 0,
-            _ => return None,
-        };
-    }
-    Some(out)
+    let own = from.iter().zip(to.iter().skip(lead)).zip(&dense).map(|((from, to), step)| match (from, to) {
+        (a, b) if a == b => Some(*step),
+        (1, _) => Some(0),
+        _ => None,
+    });
+    std::iter::repeat_n(Some(0), lead).chain(own).collect()
 }
 
 /// The shape that `a` and `b` both broadcast to (right-aligned, as in NumPy); `None` if there is none.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
     let rank = a.len().max(b.len());
-    let dim = |s: &[usize], i: usize| if i + s.len() < rank { 1 } else { s[i + s.len() - rank] };
-    (0..rank)
-        .map(|i| match (dim(a, i), dim(b, i)) {
-            (x, y) if x == y => Some(x),
-            (1, y) => Some(y),
-            (x, 1) => Some(x),
-            _ => None,
-        })
-        .collect()
+    let joint = |dims| match dims {
+        (x, y) if x == y => Some(x),
+        (1, y) => Some(y),
+        (x, 1) => Some(x),
+        _ => None,
+    };
+    wide(a, rank).zip(wide(b, rank)).map(joint).collect()
+}
+
+/// `dims` with ones in front, `rank` of them together.
+fn wide(dims: &[usize], rank: usize) -> impl Iterator<Item = usize> {
+    std::iter::repeat_n(1, rank.saturating_sub(dims.len())).chain(dims.iter().copied())
+}
+
+/// The dimensions as `[outer, len, inner]`: how many elements there are before `axis`, along it and after it; `None` if there is
+/// no such axis.
+pub fn around(dims: &[usize], axis: usize) -> Option<[usize; 3]> {
+    let (outer, rest) = dims.split_at_checked(axis)?;
+    let (len, inner) = rest.split_first()?;
+    Some([count(outer), *len, count(inner)])
 }
 
 /// `axis` counted from the front, where negative values count from the back; `None` if it is out of range for `rank`. Indices of
@@ -192,6 +201,11 @@ impl Fact {
         self.count() * self.dtype.size()
     }
 
+    /// Number of bytes of a dense tensor, if they can be counted, and its elements in any order.
+    pub fn checked_bytes(&self) -> Option<usize> {
+        checked_count(&self.shape)?.checked_mul(self.dtype.size())
+    }
+
     /// Number of dimensions.
     pub fn rank(&self) -> usize {
         self.shape.len()
@@ -226,7 +240,8 @@ mod tests {
     #[test]
     fn counts_do_not_overflow() {
         assert_eq!(checked_count(&[]), Some(1));
-        assert_eq!(checked_count(&[2, 0, usize::MAX / 2]), Some(0));
+        assert_eq!(checked_count(&[2, 0, usize::MAX / 4]), Some(0));
+        assert_eq!(checked_count(&[2, 0, usize::MAX / 2]), None);
         assert_eq!(checked_count(&[2, 0, usize::MAX]), None);
         assert_eq!(checked_count(&[usize::MAX, 2]), None);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::Table;
 use crate::graph::{Arg, Closure, Def, Graph, GraphId, Model, Node, NodeKind, ValueId};
 
 /// What is wrong with a graph.
@@ -66,12 +67,13 @@ pub fn verify(model: &Model) -> Result<(), VerifyError> {
 struct Check<'a> {
     model: &'a Model,
     graph: &'a Graph,
-    ready: Vec<bool>,
+    /// Which values are defined, as far as the graph was walked.
+    ready: Table<ValueId, bool>,
 }
 
 impl<'a> Check<'a> {
     fn new(model: &'a Model, graph: &'a Graph) -> Check<'a> {
-        Check { model, graph, ready: vec![false; graph.values.len()] }
+        Check { model, graph, ready: graph.values.filled(false) }
     }
 
     fn run(mut self) -> Result<(), VerifyError> {
@@ -94,13 +96,12 @@ impl<'a> Check<'a> {
                 _ => return Err(VerifyFault::Definition(id.0)),
             }
         }
-        for (index, value) in self.graph.values.iter().enumerate() {
-            let id = ValueId(index as u32);
-            match value.def {
+        for id in self.graph.values.ids() {
+            match self.graph.value(id).def {
                 Def::Const(_) => self.define(id)?,
                 Def::Param(param) if param < self.model.params.len() => self.define(id)?,
                 Def::Param(index) => return Err(VerifyFault::Dangling { what: "parameter", index }),
-                Def::Input(_) if !self.ready[index] => return Err(VerifyFault::Definition(id.0)),
+                Def::Input(_) if !self.ready[id] => return Err(VerifyFault::Definition(id.0)),
                 Def::Input(_) | Def::Node => {}
             }
         }
@@ -172,16 +173,16 @@ impl<'a> Check<'a> {
 
     fn def(&self, id: ValueId) -> Result<&'a Def, VerifyFault> {
         let index = id.0 as usize;
-        self.graph.values.get(index).map(|v| &v.def).ok_or(VerifyFault::Dangling { what: "value", index })
+        self.graph.values.find(id).map(|v| &v.def).ok_or(VerifyFault::Dangling { what: "value", index })
     }
 
     fn read(&self, id: ValueId) -> Result<(), VerifyFault> {
         self.def(id)?;
-        if self.ready[id.0 as usize] { Ok(()) } else { Err(VerifyFault::Early(id.0)) }
+        if self.ready[id] { Ok(()) } else { Err(VerifyFault::Early(id.0)) }
     }
 
     fn define(&mut self, id: ValueId) -> Result<(), VerifyFault> {
-        let twice = std::mem::replace(&mut self.ready[id.0 as usize], true);
+        let twice = std::mem::replace(&mut self.ready[id], true);
         if twice { Err(VerifyFault::Definition(id.0)) } else { Ok(()) }
     }
 }
@@ -233,6 +234,9 @@ mod tests {
             fault(|g| (call(0)(g), g.nodes[0].args.clear()).1),
             VerifyFault::Count { what: "arguments", expected: 1, found: 0 }
         );
-        assert_eq!(fault(|g| g.values[1].def = Def::Param(0)), VerifyFault::Dangling { what: "parameter", index: 0 });
+        assert_eq!(
+            fault(|g| g.values[ValueId(1)].def = Def::Param(0)),
+            VerifyFault::Dangling { what: "parameter", index: 0 }
+        );
     }
 }

@@ -283,7 +283,7 @@ impl GraphCell {
             if !ports.iter().any(|p| p.name == *name) {
                 return Err(InputError::Name { name: name.to_string(), names: names() }.into());
             }
-            if inputs[..i].iter().any(|(n, _)| n == name) {
+            if inputs.iter().take(i).any(|(n, _)| n == name) {
                 return Err(InputError::Twice(name.to_string()).into());
             }
         }
@@ -364,7 +364,7 @@ impl GraphCell {
         let g = self.inner.model.entry();
         let producers = g.producers();
         let named = ready.compiled.outputs.iter().zip(values).map(|(id, t)| {
-            let path = producers[id.0 as usize].map_or(String::new(), |n| g.nodes[n].path.to_string());
+            let path = producers[*id].and_then(|n| g.nodes.get(n)).map_or(String::new(), |node| node.path.to_string());
             (g.value(*id).name.to_string(), path, t)
         });
         Ok(named.collect())
@@ -380,8 +380,9 @@ impl GraphCell {
         match &ready.compiled.plan.stop {
             Stop::End => Ok(ready),
             stop => {
-                let node = &self.inner.model.entry().nodes[ready.compiled.plan.next];
-                Err(Error::NotStraight(format!("{} {}: {}", node.op_name(), node.path, plan::why(stop))))
+                let node = self.inner.model.entry().nodes.get(ready.compiled.plan.next);
+                let node = node.map_or(String::new(), |node| format!("{} {}: ", node.op_name(), node.path));
+                Err(Error::NotStraight(format!("{node}{}", plan::why(stop))))
             }
         }
     }

@@ -34,7 +34,7 @@ impl Point {
         let same = |(t, f): (&Tensor, &Fact)| t.dtype() == f.dtype && t.shape() == f.shape.as_slice();
         entries.len() == self.key.facts.len()
             && entries.iter().zip(&self.key.facts).all(same)
-            && self.key.known.iter().all(|(i, bytes)| entries[*i].bytes() == bytes)
+            && self.key.known.iter().all(|(i, bytes)| entries.get(*i).is_some_and(|t| t.bytes() == bytes))
     }
 }
 

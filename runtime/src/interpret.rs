@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mindir_graph::bounds::{self, Bounds, Exceeded, Halt, Limit, Reservation, Share, Spare};
-use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, NodeKind, Param, ValueId};
+use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, Node, NodeKind, Param, ValueId};
 use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Fact, Tensor, TensorError};
 use mindir_kernels::device::{Device, Weights};
@@ -167,16 +167,15 @@ impl Interpreter {
             let depth = frames.len();
             let Some(frame) = frames.last_mut() else { return Ok(Vec::new()) };
             let graph = self.model.graph(frame.graph);
-            if frame.next == graph.nodes.len() {
+            let Some(node) = graph.nodes.get(frame.next) else {
                 let results = self.results(frame, params)?;
                 frames.pop();
                 match frames.last_mut() {
                     None => return Ok(results),
-                    Some(caller) => self.give(caller, results),
+                    Some(caller) => self.give(caller, results)?,
                 }
                 continue;
-            }
-            let node = &graph.nodes[frame.next];
+            };
             if lower::is_lowered(&self.model, node) {
                 let start = frame.next;
                 let jumps = self.segment(frame, params, &mut held)?;
@@ -214,7 +213,9 @@ impl Interpreter {
         let after = self.site(frame.graph, frame.next + 1);
         let mut values = held.values(frame.values.len());
         for v in &after.live {
-            values[v.0 as usize] = frame.take(*v);
+            if let Some(value) = values.get_mut(v.0 as usize) {
+                *value = frame.take(*v);
+            }
         }
         held.leave_values(std::mem::replace(&mut frame.values, values));
     }
@@ -226,11 +227,19 @@ impl Interpreter {
         frame
     }
 
+    /// The node that comes next.
+    fn node(&self, frame: &Frame) -> Result<&Node, Error> {
+        let Graph { name, nodes, .. } = self.model.graph(frame.graph);
+        let missing = || Error::NotStraight(format!("graph {name} has no node {}", frame.next));
+        nodes.get(frame.next).ok_or_else(missing)
+    }
+
     /// Hands a callee's results to the node that called it.
-    fn give(&self, caller: &mut Frame, results: Vec<Tensor>) {
-        let node = &self.model.graph(caller.graph).nodes[caller.next];
+    fn give(&self, caller: &mut Frame, results: Vec<Tensor>) -> Result<(), Error> {
+        let node = self.node(caller)?;
         caller.set(&node.outputs, results);
         caller.next += 1;
+        Ok(())
     }
 
     fn results(&self, frame: &Frame, params: &[Tensor]) -> Result<Vec<Tensor>, Error> {
@@ -241,14 +250,14 @@ impl Interpreter {
         let value = self.model.graph(frame.graph).value(id);
         match &value.def {
             Def::Const(t) => Ok(t.clone()),
-            Def::Param(p) => Ok(params[*p].clone()),
+            Def::Param(p) => params.get(*p).cloned().ok_or_else(|| missing(&value.name)),
             _ => frame.get(id).cloned().ok_or_else(|| missing(&value.name)),
         }
     }
 
     /// The frame that the node at `frame.next` calls.
     fn call(&self, frame: &Frame, params: &[Tensor], held: &mut Held<'_>) -> Result<Frame, Error> {
-        let node = &self.model.graph(frame.graph).nodes[frame.next];
+        let node = self.node(frame)?;
         let mut rest = node.args.iter().flatten();
         let (graph, args) = match &node.kind {
             NodeKind::Call(graph) => (*graph, &[][..]),
@@ -261,7 +270,7 @@ impl Interpreter {
                 let at = mindir_graph::normalize_axis(index, branches.len());
                 let out_of_range =
                     || Error::NotStraight(format!("{}: no branch {index} of {}", node.path, branches.len()));
-                let branch = &branches[at.ok_or_else(out_of_range)?];
+                let branch = at.and_then(|at| branches.get(at)).ok_or_else(out_of_range)?;
                 (branch.graph, &branch.args[..])
             }
             _ => return Err(Error::NotStraight(format!("{} calls no graph", node.path))),
@@ -322,7 +331,7 @@ impl Interpreter {
     /// Runs the node at `frame.next` by its reference, because only the data tells the shape of its results.
     fn dynamic(&self, frame: &mut Frame, params: &[Tensor], held: &mut Held<'_>) -> Result<(), Error> {
         let graph = self.model.graph(frame.graph);
-        let node = &graph.nodes[frame.next];
+        let node = self.node(frame)?;
         let mut ids = Vec::new();
         node.each_input(&mut |v| ids.push(v));
         let tensors: HashMap<ValueId, Tensor> =
@@ -335,15 +344,14 @@ impl Interpreter {
             let ins: Vec<Fact> = tensors.values().map(Tensor::fact).collect();
             recorder.node(frame.graph, frame.next, node, start, &ins, &results);
         }
-        self.give(frame, results);
-        Ok(())
+        self.give(frame, results)
     }
 
     /// Marks a value whose contents plans that start at `start` must know from now on; `planned` is what they knew so far.
     fn force(&self, graph: GraphId, start: usize, planned: &Site, id: ValueId) -> Result<(), Error> {
         let g = self.model.graph(graph);
-        let unknown =
-            || Error::NotStraight(format!("{}: needs the contents of {}", g.nodes[start].path, g.value(id).name));
+        let path = g.nodes.get(start).map_or("", |node| &node.path);
+        let unknown = || Error::NotStraight(format!("{path}: needs the contents of {}", g.value(id).name));
         let at = planned.live.iter().position(|v| *v == id).ok_or_else(unknown)?;
         if planned.forced.contains(&at) {
             return Err(unknown());
@@ -375,12 +383,12 @@ impl Interpreter {
     pub fn entries<T: Clone>(&self, inputs: &[T]) -> Vec<T> {
         let g = self.model.entry();
         let at = |v: &ValueId| g.inputs.iter().position(|i| i == v);
-        self.site(GraphId(0), 0).live.iter().filter_map(at).map(|i| inputs[i].clone()).collect()
+        self.site(GraphId(0), 0).live.iter().filter_map(|v| inputs.get(at(v)?).cloned()).collect()
     }
 
     fn ready(&self, graph: GraphId, start: usize, entries: &[Tensor], site: &Site) -> Result<(Key, Arc<Ready>), Error> {
         let facts = entries.iter().map(Tensor::fact).collect();
-        let known = site.forced.iter().map(|&i| (i, entries[i].bytes().clone())).collect();
+        let known = site.forced.iter().filter_map(|&i| Some((i, entries.get(i)?.bytes().clone()))).collect();
         let key = Key { graph, start, keep_all: false, facts, known };
         let ready = self.planned(&key, site, entries)?;
         Ok((key, ready))
@@ -403,8 +411,10 @@ impl Interpreter {
 
     fn lowered(&self, key: &Key, site: &Site, entries: &[Tensor]) -> Result<Lowered, Error> {
         let known = |i: usize| key.known.iter().any(|(k, _)| *k == i).then(|| entries.get(i).cloned()).flatten();
-        let entry = |(i, v): (usize, &ValueId)| Entry { value: *v, fact: key.facts[i].clone(), known: known(i) };
-        let entries: Vec<Entry> = site.live.iter().enumerate().map(entry).collect();
+        let live = site.live.iter().zip(&key.facts).enumerate();
+        let entry =
+            |(i, (v, fact)): (usize, (&ValueId, &Fact))| Entry { value: *v, fact: fact.clone(), known: known(i) };
+        let entries: Vec<Entry> = live.map(entry).collect();
         // What is told of a plan of the entry graph is about its nodes only.
         if key.graph == GraphId(0) {
             return Ok(lower::lower(&self.model, self.model.entry(), key.start, &entries, key.keep_all)?);
@@ -440,7 +450,7 @@ pub(crate) fn live(graph: &Graph, start: usize) -> Vec<ValueId> {
             out.push(v);
         }
     };
-    for node in &graph.nodes[start..] {
+    for node in graph.nodes.iter().skip(start) {
         node.each_input(&mut |v| read(v, &made));
         made.extend(node.outputs.iter().copied());
     }

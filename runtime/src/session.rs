@@ -114,18 +114,22 @@ impl Session {
 
     fn run_timed(&mut self, inputs: &[&[u8]], nanos: Option<&mut [u64]>) -> Result<(), Error> {
         self.check_count(inputs.len())?;
-        inputs.iter().enumerate().try_for_each(|(i, bytes)| self.check_bytes(i, bytes))?;
-        let ordered: smallvec::SmallVec<[&[u8]; 32]> = self.order.iter().map(|&i| inputs[i]).collect();
+        let checked = inputs.iter().zip(&self.facts).enumerate();
+        checked.into_iter().try_for_each(|(i, (bytes, fact))| self.check_bytes(i, bytes, fact))?;
+        let ordered: smallvec::SmallVec<[&[u8]; 32]> =
+            self.order.iter().filter_map(|&i| inputs.get(i).copied()).collect();
         let bounds = self.cell.interpreter().lasting(self.cell.halt());
         let Session { ready, workspace, buffers, variables, .. } = self;
         let compiled = &ready.compiled;
         bounds.enter(|| {
-            let params = |p: usize| variables[p].bytes();
+            let params = |p: usize| variables.get(p).map(Buffer::bytes);
             compiled.run(workspace, &ordered, &params, buffers, nanos)?;
             compiled.copy(workspace, &ordered, &params, buffers)
         })?;
         for (p, result) in &compiled.writes {
-            std::mem::swap(&mut variables[*p], &mut buffers[*result]);
+            if let Some((variable, buffer)) = variables.get_mut(*p).zip(buffers.get_mut(*result)) {
+                std::mem::swap(variable, buffer);
+            }
         }
         Ok(())
     }
@@ -138,16 +142,18 @@ impl Session {
         Err(InputError::Count { expected: self.facts.len(), names, found })
     }
 
-    fn check_bytes(&self, i: usize, bytes: &[u8]) -> Result<(), InputError> {
-        let fact = &self.facts[i];
+    fn check_bytes(&self, i: usize, bytes: &[u8], fact: &Fact) -> Result<(), InputError> {
         if bytes.len() != fact.bytes() {
             return Err(InputError::Length { name: self.name(i), expected: fact.clone(), found: bytes.len() });
         }
         if !bytes.as_ptr().addr().is_multiple_of(fact.dtype.align()) {
             return Err(InputError::Misaligned { name: self.name(i), expected: fact.clone() });
         }
-        let wrong = if fact.dtype == DType::Bool { bytes.iter().position(|b| *b > 1) } else { None };
-        wrong.map_or(Ok(()), |index| Err(InputError::Bool { name: self.name(i), index, value: bytes[index] }))
+        let mut bytes = bytes.iter().copied().enumerate();
+        match bytes.find(|(_, value)| fact.dtype == DType::Bool && *value > 1) {
+            Some((index, value)) => Err(InputError::Bool { name: self.name(i), index, value }),
+            None => Ok(()),
+        }
     }
 
     fn name(&self, i: usize) -> String {
@@ -170,7 +176,8 @@ impl Session {
 
     /// The bytes of input `i`.
     fn check_dtype<'a>(&self, i: usize, given: Slice<'a>) -> Result<&'a [u8], InputError> {
-        let expected = self.facts[i].dtype;
+        let count = self.facts.len();
+        let expected = self.facts.get(i).ok_or(InputError::Input { index: i, count })?.dtype;
         if expected == given.dtype || (expected, given.dtype) == (DType::Bool, DType::U8) {
             return Ok(given.bytes);
         }
@@ -184,12 +191,11 @@ impl Session {
     /// [`InputError::DType`] if the input has another type than `T`, [`InputError::Input`] if there is no such input;
     /// [`Error::Limit`].
     pub fn input_mut<T: Element>(&mut self, i: usize) -> Result<&mut [T], Error> {
-        if i >= self.facts.len() {
-            return Err(InputError::Input { index: i, count: self.facts.len() }.into());
-        }
         self.check_dtype(i, Slice { dtype: T::DTYPE, bytes: &[] })?;
         self.make_filled()?;
-        Ok(bytemuck::cast_slice_mut(self.filled[i].bytes_mut()))
+        let count = self.filled.len();
+        let filled = self.filled.get_mut(i).ok_or(InputError::Input { index: i, count })?;
+        Ok(bytemuck::cast_slice_mut(filled.bytes_mut()))
     }
 
     fn make_filled(&mut self) -> Result<(), Error> {
@@ -220,12 +226,12 @@ impl Session {
 
     /// Element type and shape of result `i`, if the model has as many.
     pub fn output_fact(&self, i: usize) -> Option<&Fact> {
-        Some(&self.ready.compiled.results[*self.results.get(i)?].fact)
+        Some(&self.ready.compiled.results.get(*self.results.get(i)?)?.fact)
     }
 
     /// Bytes of result `i` of the last run, if the model has as many.
     pub fn output_bytes(&self, i: usize) -> Option<&[u8]> {
-        Some(self.buffers[*self.results.get(i)?].bytes())
+        self.buffers.get(*self.results.get(i)?).map(Buffer::bytes)
     }
 
     /// Result `i` of the last run as a typed slice.

@@ -65,7 +65,7 @@ pub fn run(graph: &TaskGraph, contents: &Contents, evaluate: &Evaluate<'_>) -> R
     let mut values: HashMap<V, Tensor> = graph.inputs.iter().copied().zip(contents.inputs.iter().cloned()).collect();
     let read = |values: &HashMap<V, Tensor>, v: V| {
         let root = graph.root(v);
-        let found = match &graph.values[root.0 as usize].source {
+        let found = match &graph.values[root].source {
             Source::Const(t) => Some(t),
             Source::Variable(p) => contents.variables.iter().find(|(q, _)| p == q).map(|(_, t)| t),
             _ => values.get(&root),

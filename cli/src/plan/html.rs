@@ -150,7 +150,7 @@ impl Page<'_> {
     }
 
     fn sum(&self, rows: &[&Row<'_>]) -> String {
-        let flops: u64 = rows.iter().map(|r| r.step.flops).sum();
+        let flops: u64 = rows.iter().map(|r| r.step.flops).fold(0, u64::saturating_add);
         let bytes: usize = rows.iter().map(|r| r.step.bytes).sum();
         let nanos: u64 = rows.iter().filter_map(|r| r.nanos).sum();
         let time = if self.measured.is_some() { format!(", {}", print::time(nanos as f64)) } else { String::new() };

@@ -124,6 +124,18 @@ impl Book {
         outputs
     }
 
+    /// A node with one result in the innermost open graph.
+    pub fn record_one(
+        &mut self,
+        op: &'static str,
+        inputs: Vec<Option<Edge>>,
+        attrs: Vec<(&'static str, Attr)>,
+    ) -> Edge {
+        let output = self.edge();
+        self.record_as(op, inputs, attrs, vec![output]);
+        output
+    }
+
     /// As [`Book::record`], with results that have no producer yet.
     pub fn record_as(
         &mut self,
@@ -135,9 +147,8 @@ impl Book {
         let ins: Vec<Option<&Type>> = inputs.iter().map(|e| e.and_then(|e| self.types.get(&e))).collect();
         let types = types::results(op, &ins, &attrs, outputs.len());
         self.types.extend(outputs.iter().copied().zip(types));
-        let record = Record { op, inputs, outputs, attrs, path: self.path.clone() };
         if let Some(body) = self.open.last_mut() {
-            body.nodes.push(record);
+            body.nodes.push(Record { op, inputs, outputs, attrs, path: self.path.clone() });
         }
     }
 
@@ -179,12 +190,11 @@ pub(super) struct Mark {
 /// Keeps only nodes whose results are read, here or by the graphs inside of kept nodes.
 pub(super) fn drop_dead(body: &mut Body) {
     let mut live: std::collections::HashSet<Edge> = body.outputs.iter().copied().collect();
-    let mut keep = vec![false; body.nodes.len()];
-    for (i, node) in body.nodes.iter_mut().enumerate().rev() {
+    let mut kept = Vec::with_capacity(body.nodes.len());
+    for mut node in std::mem::take(&mut body.nodes).into_iter().rev() {
         if !node.outputs.iter().any(|o| live.contains(o)) {
             continue;
         }
-        keep[i] = true;
         if trailing_are_optional(node.op) {
             let used = node.outputs.iter().rposition(|o| live.contains(o)).map_or(1, |last| last + 1);
             node.outputs.truncate(used);
@@ -196,9 +206,10 @@ pub(super) fn drop_dead(body: &mut Body) {
                 reads(inner, &mut live);
             }
         }
+        kept.push(node);
     }
-    let mut at = keep.into_iter();
-    body.nodes.retain(|_| at.next().unwrap_or(true));
+    kept.reverse();
+    body.nodes = kept;
 }
 
 /// Whether results of an operator may be left out from the end, but for the first.

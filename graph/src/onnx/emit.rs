@@ -92,8 +92,7 @@ impl Emit<'_> {
 
     /// A node with attributes and one result.
     pub fn op_with(&mut self, op: &'static str, inputs: &[Edge], attrs: Attrs) -> Edge {
-        let [y] = self.results(op, &inputs.iter().copied().map(Some).collect::<Vec<_>>(), attrs);
-        y
+        self.book.record_one(op, inputs.iter().copied().map(Some).collect(), attrs)
     }
 
     /// A node with optional operands and as many results as the type says.

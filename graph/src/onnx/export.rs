@@ -99,10 +99,11 @@ impl Inputs {
 
     /// The dimensions of an input or result called `name`, of which the model declares `spec`.
     fn dimensions(&mut self, kind: &Kind, name: &str, spec: &Spec) -> Vec<Dimension> {
-        let dim = |(axis, d): (usize, &Length)| match (d.size(), d) {
+        let known = |d: &Length| if let Length::Named(i) = d { self.names.get(*i) } else { None };
+        let dim = |(axis, d): (usize, &Length)| match (d.size(), known(d)) {
             (Some(n), _) => Dimension::Fixed(n),
-            (None, Length::Named(i)) if *i < self.names.len() => Dimension::Named(self.names[*i].clone()),
-            _ => {
+            (None, Some(name)) => Dimension::Named(name.clone()),
+            (None, None) => {
                 let made_up = || self.taken.another(&format!("{name}_dim_{axis}"));
                 Dimension::Named(name_of(spec, axis).unwrap_or_else(made_up))
             }

@@ -126,6 +126,11 @@ pub fn no_form<T>(why: impl Into<String>) -> Result<T, NoForm> {
     Err(NoForm::Reason(why.into()))
 }
 
+/// A task lacks an operand that its family has.
+fn missing() -> NoForm {
+    NoForm::Reason("expected another operand, found none".into())
+}
+
 /// A node that cannot be written, with the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unmapped {

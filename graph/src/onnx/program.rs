@@ -5,9 +5,9 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LN_10, PI};
 
-use super::{Attr, Edge, Emit, NoForm, no_form};
+use super::{Attr, Edge, Emit, NoForm, missing, no_form};
 use crate::DType;
-use crate::task::{Binary, Instr, Program, Unary};
+use crate::task::{Binary, Instr, Program, Reg, Registers, Unary};
 
 /// The type in which nodes compute numbers of `dtype`.
 pub(crate) fn machine(dtype: DType) -> DType {
@@ -21,11 +21,11 @@ pub(crate) fn machine(dtype: DType) -> DType {
 
 /// The result of `program` over `inputs`, which have the types that it reads.
 pub(super) fn program(e: &mut Emit, program: &Program, inputs: &[Edge]) -> Result<Edge, NoForm> {
-    let mut regs: Vec<Edge> = Vec::with_capacity(program.instrs.len());
+    let mut regs = Registers::new(program);
+    let type_of = |r: Reg| program.type_of(r);
     for &(instr, dtype) in &program.instrs {
-        let type_of = |r: usize| program.instrs[r].1;
         let result = match instr {
-            Instr::Input(i) => inputs[i],
+            Instr::Input(i) => *inputs.get(i).ok_or_else(missing)?,
             Instr::Const(x) => e.number(dtype, x)?,
             Instr::Int(x) => e.constant(crate::Tensor::from_i64s(dtype, &[], &[x])?),
             Instr::Cast(x) => e.cast(regs[x], type_of(x), dtype),
@@ -35,7 +35,7 @@ pub(super) fn program(e: &mut Emit, program: &Program, inputs: &[Edge]) -> Resul
         };
         regs.push(result);
     }
-    regs.pop().ok_or_else(|| NoForm::Reason("an empty program".into()))
+    regs.last().ok_or_else(|| NoForm::Reason("an empty program".into()))
 }
 
 fn select(e: &mut Emit, cond: Edge, a: Edge, b: Edge, dtype: DType) -> Edge {

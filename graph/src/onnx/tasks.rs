@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::emit::to_i64;
-use super::{Attr, Edge, Emit, NoForm, OPEN, no_form, program};
+use super::{Attr, Edge, Emit, NoForm, OPEN, missing, no_form, program};
 use crate::task::{
     Conv, Copy, Gather, Gemm, Layout, Lowering, Matrix, Norm, NormKind, Part, Pool, PoolKind, Reduce, ReduceKind, Scan,
     ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskNode, V,
@@ -32,6 +32,11 @@ struct Walk<'a> {
     edges: HashMap<V, Edge>,
     /// An edge with the same elements, by the value whose storage is shared.
     roots: HashMap<V, Edge>,
+}
+
+/// The first operands of a task.
+fn operands<const N: usize>(ins: &[Edge]) -> Result<[Edge; N], NoForm> {
+    ins.first_chunk().copied().ok_or_else(missing)
 }
 
 fn dims(shape: &[usize]) -> Vec<i64> {
@@ -69,22 +74,23 @@ impl Walk<'_> {
         if !e.is_fixed() && !matches!(node.task, Task::Map(_)) {
             return no_form(OPEN);
         }
-        let out = &self.b.fact(node.outs[0]).shape;
+        let out = &self.b.fact(*node.outs.first().ok_or_else(missing)?).shape;
+        let first = || operands(ins).map(|[x]| x);
         let y = match &node.task {
             Task::Map(map) => {
                 let y = program::program(e, &map.program, ins)?;
                 self.ranked(e, y, &node.ins, map.shape.len())
             }
             Task::Copy(copy) => self.copy(e, copy, &node.ins, ins, out)?,
-            Task::Gemm(gemm) => product(e, gemm, ins, out)?,
-            Task::Conv(conv) => convolution(e, conv, ins, out)?,
-            Task::Pool(pool) => pooling(e, pool, ins, out)?,
-            Task::Reduce(r) => reduction(e, r, ins[0], out),
-            Task::Softmax(s) => softmax(e, s, ins[0], out),
+            Task::Gemm(gemm) => product(e, gemm, operands(ins)?, out)?,
+            Task::Conv(conv) => convolution(e, conv, operands(ins)?, out)?,
+            Task::Pool(pool) => pooling(e, pool, first()?, out)?,
+            Task::Reduce(r) => reduction(e, r, first()?, out),
+            Task::Softmax(s) => softmax(e, s, first()?, out),
             Task::Norm(norm) => return self.norm(e, norm, &node.outs, ins),
-            Task::Gather(g) => gather(e, g, ins, out)?,
-            Task::Scan(s) => scan(e, s, ins[0], out)?,
-            Task::Scatter(s) => scatter(e, s, ins, out),
+            Task::Gather(g) => gather(e, g, operands(ins)?, out)?,
+            Task::Scan(s) => scan(e, s, first()?, out)?,
+            Task::Scatter(s) => scatter(e, s, operands(ins)?, out),
             Task::Resize(_) => return no_form("images of this kind are resized by operators with a mapping only"),
             Task::Recurrent(_) => return no_form("a recurrent layer of this kind has none"),
             Task::Host(_) => return Err(NoForm::Unstated),
@@ -116,7 +122,7 @@ impl Walk<'_> {
         }
         let mut places = vec![at as i64; total];
         for part in &copy.parts {
-            place(part, offsets[part.input], &mut places);
+            place(part, *offsets.get(part.input).ok_or_else(missing)?, &mut places);
         }
         let mut parts: Vec<Edge> = ins.iter().map(|&x| e.reshape(x, &[-1])).collect();
         if let Some(fill) = &copy.fill {
@@ -138,19 +144,21 @@ impl Walk<'_> {
         }
         let dense = dense_strides(from);
         let mut perm = Vec::new();
-        for (&d, &s) in out.iter().zip(&part.src) {
-            perm.push((0..from.len()).find(|&p| from[p] == d && dense[p] == s && !perm.contains(&p))?);
+        for walk in out.iter().zip(&part.src) {
+            let mut walks = from.iter().zip(&dense).enumerate();
+            let (p, _) = walks.find(|(p, found)| *found == walk && !perm.contains(p))?;
+            perm.push(p);
         }
-        Some(e.transpose(ins[part.input], &perm))
+        Some(e.transpose(*ins.get(part.input)?, &perm))
     }
 
     fn norm(&self, e: &mut Emit, norm: &Norm, outs: &[V], ins: &[Edge]) -> Result<Vec<Edge>, NoForm> {
-        let shape = |i: usize| dims(&self.b.fact(outs[i]).shape);
-        let x = e.reshape(ins[0], &[norm.rows as i64, norm.cols as i64]);
+        let [x, rest @ ..] = ins else { return Err(missing()) };
+        let x = e.reshape(*x, &[norm.rows as i64, norm.cols as i64]);
         let x = e.cast(x, norm.dtype, DType::F32);
         let (mut y, stats) = normal(e, norm.kind, x, norm.eps)?;
         y = e.cast(y, DType::F32, norm.dtype);
-        let mut rest = ins[1..].iter();
+        let mut rest = rest.iter();
         if norm.gamma
             && let Some(&gamma) = rest.next()
         {
@@ -163,12 +171,9 @@ impl Walk<'_> {
             let beta = e.reshape(beta, &[-1]);
             y = e.op("Add", &[y, beta]);
         }
-        let mut results = vec![e.reshape(y, &shape(0))];
         let skip = if norm.kind == NormKind::Layer { 0 } else { 1 };
-        for (i, stat) in stats.into_iter().skip(skip).enumerate().take(outs.len() - 1) {
-            results.push(e.reshape(stat, &shape(i + 1)));
-        }
-        Ok(results)
+        let results = std::iter::once(y).chain(stats.into_iter().skip(skip)).zip(outs);
+        Ok(results.map(|(y, v)| e.reshape(y, &dims(&self.b.fact(*v).shape))).collect())
     }
 }
 
@@ -224,12 +229,12 @@ fn matrix(e: &mut Emit, x: Edge, m: &Matrix, batch: &[usize], rows: usize, cols:
     Ok(e.transpose(x, &perm))
 }
 
-fn product(e: &mut Emit, g: &Gemm, ins: &[Edge], out: &Shape) -> Result<Edge, NoForm> {
+fn product(e: &mut Emit, g: &Gemm, [a, b]: [Edge; 2], out: &Shape) -> Result<Edge, NoForm> {
     if g.epilogue.is_some() || g.out != g.dtype {
         return no_form("a matrix product with an epilogue");
     }
-    let a = matrix(e, ins[0], &g.a, &g.batch, g.m, g.k)?;
-    let b = matrix(e, ins[1], &g.b, &g.batch, g.k, g.n)?;
+    let a = matrix(e, a, &g.a, &g.batch, g.m, g.k)?;
+    let b = matrix(e, b, &g.b, &g.batch, g.k, g.n)?;
     let m = program::machine(g.dtype);
     let (a, b) = (e.cast(a, g.dtype, m), e.cast(b, g.dtype, m));
     let y = e.op("MatMul", &[a, b]);
@@ -254,12 +259,12 @@ fn pads([top, bottom, left, right]: [usize; 4]) -> Attr {
     Attr::Ints(dims(&[top, left, bottom, right]))
 }
 
-fn convolution(e: &mut Emit, c: &Conv, ins: &[Edge], out: &Shape) -> Result<Edge, NoForm> {
+fn convolution(e: &mut Emit, c: &Conv, [x, w]: [Edge; 2], out: &Shape) -> Result<Edge, NoForm> {
     if c.scaled || c.epilogue.is_some() {
         return no_form("a convolution with an epilogue");
     }
-    let x = images(e, ins[0], c.layout, [c.n, c.c_in, c.h, c.w], c.dtype);
-    let w = e.reshape(ins[1], &dims(&[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]]));
+    let x = images(e, x, c.layout, [c.n, c.c_in, c.h, c.w], c.dtype);
+    let w = e.reshape(w, &dims(&[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]]));
     let w = e.cast(w, c.dtype, program::machine(c.dtype));
     let attrs = vec![
         ("kernel_shape", dims(&c.kernel).into()),
@@ -272,16 +277,18 @@ fn convolution(e: &mut Emit, c: &Conv, ins: &[Edge], out: &Shape) -> Result<Edge
     Ok(images_back(e, y, c.layout, out, c.dtype))
 }
 
-fn pooling(e: &mut Emit, p: &Pool, ins: &[Edge], out: &Shape) -> Result<Edge, NoForm> {
-    let beyond = |d: usize, len: usize, out: usize| {
-        let need = (out - 1) * p.stride[d] + (p.kernel[d] - 1) * p.dilation[d] + 1;
-        need.saturating_sub(len + p.pads[2 * d] + p.pads[2 * d + 1])
+fn pooling(e: &mut Emit, p: &Pool, x: Edge, out: &Shape) -> Result<Edge, NoForm> {
+    let beyond = |len: usize, out: usize, [kernel, stride, dilation]: [usize; 3]| {
+        let need = out.saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation + 1;
+        need.saturating_sub(len)
     };
-    let extra = [beyond(0, p.h, p.out_h), beyond(1, p.w, p.out_w)];
+    let ([kh, kw], [sh, sw], [dh, dw], [top, bottom, left, right]) = (p.kernel, p.stride, p.dilation, p.pads);
+    let rows = beyond(p.h + top + bottom, p.out_h, [kh, sh, dh]);
+    let columns = beyond(p.w + left + right, p.out_w, [kw, sw, dw]);
     let mut attrs = vec![
         ("kernel_shape", dims(&p.kernel).into()),
         ("strides", dims(&p.stride).into()),
-        ("pads", pads([p.pads[0], p.pads[1] + extra[0], p.pads[2], p.pads[3] + extra[1]])),
+        ("pads", pads([top, bottom + rows, left, right + columns])),
     ];
     let op = match p.kind {
         PoolKind::Max => {
@@ -289,14 +296,14 @@ fn pooling(e: &mut Emit, p: &Pool, ins: &[Edge], out: &Shape) -> Result<Edge, No
             "MaxPool"
         }
         PoolKind::Avg { count_pads } => {
-            if p.dilation != [1, 1] || count_pads && extra != [0, 0] {
+            if p.dilation != [1, 1] || count_pads && (rows, columns) != (0, 0) {
                 return no_form("a mean over windows that reach beyond the padding");
             }
             attrs.push(("count_include_pad", i64::from(count_pads).into()));
             "AveragePool"
         }
     };
-    let x = images(e, ins[0], p.layout, [p.n, p.c, p.h, p.w], p.dtype);
+    let x = images(e, x, p.layout, [p.n, p.c, p.h, p.w], p.dtype);
     let y = e.op_with(op, &[x], attrs);
     Ok(images_back(e, y, p.layout, out, p.dtype))
 }
@@ -356,26 +363,26 @@ fn softmax(e: &mut Emit, s: &Softmax, x: Edge, out: &Shape) -> Edge {
     e.reshape(y, &dims(out))
 }
 
-fn scatter(e: &mut Emit, s: &Scatter, ins: &[Edge], out: &Shape) -> Edge {
+fn scatter(e: &mut Emit, s: &Scatter, [x, index, updates]: [Edge; 3], out: &Shape) -> Edge {
     let (count, inner) = (s.count as i64, s.inner as i64);
     let slices: Vec<i64> = dims(&s.axes).into_iter().chain([inner]).collect();
-    let x = e.reshape(ins[0], &slices);
-    let index = e.cast(ins[1], s.index, DType::I64);
+    let x = e.reshape(x, &slices);
+    let index = e.cast(index, s.index, DType::I64);
     let index = e.reshape(index, &[count, s.axes.len() as i64]);
-    let updates = e.reshape(ins[2], &[count, inner]);
+    let updates = e.reshape(updates, &[count, inner]);
     let reduction = if s.kind == ScatterKind::Add { "add" } else { "none" };
     let y = e.op_with("ScatterND", &[x, index, updates], vec![("reduction", reduction.into())]);
     e.reshape(y, &dims(out))
 }
 
-fn gather(e: &mut Emit, g: &Gather, ins: &[Edge], out: &Shape) -> Result<Edge, NoForm> {
-    let x = e.reshape(ins[0], &middle(g.outer, g.axis, g.inner));
+fn gather(e: &mut Emit, g: &Gather, [x, index]: [Edge; 2], out: &Shape) -> Result<Edge, NoForm> {
+    let x = e.reshape(x, &middle(g.outer, g.axis, g.inner));
     if !g.batch {
-        let index = e.reshape(ins[1], &[g.count as i64]);
+        let index = e.reshape(index, &[g.count as i64]);
         let y = e.op_with("Gather", &[x, index], vec![("axis", 1.into())]);
         return Ok(e.reshape(y, &dims(out)));
     }
-    let index = e.reshape(ins[1], &middle(g.outer, g.count, 1));
+    let index = e.reshape(index, &middle(g.outer, g.count, 1));
     let shape = e.vector(&middle(g.outer, g.count, g.inner));
     let index = e.op("Expand", &[index, shape]);
     let y = e.op_with("GatherElements", &[x, index], vec![("axis", 1.into())]);

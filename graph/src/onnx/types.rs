@@ -141,8 +141,8 @@ fn broadcast(a: Length, b: Length) -> Length {
 
 fn broadcast_all(a: &[Length], b: &[Length]) -> Dims {
     let rank = a.len().max(b.len());
-    let at = |s: &[Length], i: usize| if i + s.len() < rank { Fixed(1) } else { s[i + s.len() - rank] };
-    (0..rank).map(|i| broadcast(at(a, i), at(b, i))).collect()
+    let wide = |s: &[Length]| [&vec![Fixed(1); rank - s.len()], s].concat();
+    wide(a).into_iter().zip(wide(b)).map(|(a, b)| broadcast(a, b)).collect()
 }
 
 fn product(dims: &[Length]) -> Length {
@@ -379,7 +379,7 @@ impl Node<'_> {
         if let Some(at) = target.iter().position(|d| *d == Fixed(-1)) {
             let mut others = dims.clone();
             others.remove(at);
-            dims[at] = from.map_or(Open, |from| quotient(&from, &others));
+            *dims.get_mut(at)? = from.map_or(Open, |from| quotient(&from, &others));
         }
         Some(dims)
     }
@@ -401,11 +401,12 @@ impl Node<'_> {
         let gone = match self.input(1) {
             Some(_) => self.places(&self.ints(1)?, dims.len())?,
             None if dims.iter().all(|d| d.fixed().is_some()) => {
-                (0..dims.len()).filter(|&d| dims[d] == Fixed(1)).collect()
+                dims.iter().enumerate().filter(|(_, len)| **len == Fixed(1)).map(|(d, _)| d).collect()
             }
             None => return None,
         };
-        Some((0..dims.len()).filter(|d| !gone.contains(d)).map(|d| dims[d]).collect())
+        let kept = dims.into_iter().enumerate().filter(|(d, _)| !gone.contains(d));
+        Some(kept.map(|(_, len)| len).collect())
     }
 
     fn transposed(&self) -> Option<Dims> {
@@ -426,9 +427,10 @@ impl Node<'_> {
 
     fn concatenated(&self) -> Option<Dims> {
         let all = (0..self.ins.len()).map(|i| self.dims(i)).collect::<Option<Vec<_>>>()?;
-        let mut dims = all.first()?.clone();
+        let [first, others @ ..] = all.as_slice() else { return None };
+        let mut dims = first.clone();
         let axis = normalize_axis(self.int("axis", 0), dims.len())?;
-        for other in &all[1..] {
+        for other in others {
             if other.len() != dims.len() {
                 return None;
             }
@@ -443,11 +445,12 @@ impl Node<'_> {
         let Some(dims) = self.dims(0) else { return vec![None; n] };
         let Some(axis) = normalize_axis(self.int("axis", 0), dims.len()) else { return vec![None; n] };
         let parts = n as i64;
-        let equal = dims[axis].map(|d| (parts > 0 && d % parts == 0).then(|| d / parts));
+        let even = |d: i64| (parts > 0 && d % parts == 0).then(|| d / parts);
+        let equal = dims.get(axis).map_or(Open, |d| d.map(even));
         let lengths = if self.input(1).is_some() { self.contents(1) } else { None };
         let part = |i: usize| {
             let mut dims = dims.clone();
-            dims[axis] = lengths.as_ref().map_or(equal, |l| l.get(i).copied().unwrap_or(Open));
+            *dims.get_mut(axis)? = lengths.as_ref().map_or(equal, |l| l.get(i).copied().unwrap_or(Open));
             Some(dims)
         };
         (0..n).map(part).collect()
@@ -470,9 +473,10 @@ impl Node<'_> {
             let step = steps.as_ref().map_or(Open, |s| at(s, i));
             let bounds = [at(&starts, i), at(&ends, i), step];
             range = Some(bounds);
-            dims[axis] = match bounds {
-                [Fixed(0), Fixed(i64::MAX), Fixed(1)] | [Fixed(-1), Fixed(i64::MIN), Fixed(-1)] => dims[axis],
-                [Fixed(start), Fixed(end), Fixed(step)] => dims[axis].map(|n| taken(n, start, end, step)),
+            let Some(len) = dims.get_mut(axis) else { continue };
+            *len = match bounds {
+                [Fixed(0), Fixed(i64::MAX), Fixed(1)] | [Fixed(-1), Fixed(i64::MIN), Fixed(-1)] => *len,
+                [Fixed(start), Fixed(end), Fixed(step)] => len.map(|n| taken(n, start, end, step)),
                 _ => Open,
             };
         }
@@ -491,10 +495,11 @@ impl Node<'_> {
     fn gather(&self) -> Type {
         let (x, index) = (self.dims(0), self.dims(1));
         let axis = x.as_ref().and_then(|x| normalize_axis(self.int("axis", 0), x.len()));
-        let dims = match (&x, &index, axis) {
-            (Some(x), Some(index), Some(axis)) => Some([&x[..axis], index, &x[axis + 1..]].concat()),
-            _ => None,
+        let dims = || {
+            let (x, axis) = (x.as_ref()?, axis?);
+            Some([x.get(..axis)?, index.as_ref()?, x.get(axis + 1..)?].concat())
         };
+        let dims = dims();
         let picked = || {
             let (all, at) = (self.known(0)?, self.ints(1)?);
             at.into_iter().map(|i| all.get(normalize_axis(i, all.len())?).copied()).collect()
@@ -553,28 +558,30 @@ impl Node<'_> {
             gone = (0..dims.len()).collect();
         }
         let keep = self.int("keepdims", 1) != 0;
-        let one = |d: usize| if gone.contains(&d) { keep.then_some(Fixed(1)) } else { Some(dims[d]) };
-        Some((0..dims.len()).filter_map(one).collect())
+        let one = |(d, len): (usize, &Length)| if gone.contains(&d) { keep.then_some(Fixed(1)) } else { Some(*len) };
+        Some(dims.iter().enumerate().filter_map(one).collect())
     }
 
     fn top(&self) -> Option<Dims> {
         let mut dims = self.dims(0)?;
         let axis = normalize_axis(self.int("axis", -1), dims.len())?;
-        dims[axis] = self.known(1).and_then(|k| k.first().copied()).unwrap_or(Open);
+        *dims.get_mut(axis)? = self.known(1).and_then(|k| k.first().copied()).unwrap_or(Open);
         Some(dims)
     }
 
     fn product(&self) -> Option<Dims> {
         let (a, b) = (self.dims(0)?, self.dims(1)?);
-        let ends =
-            |s: &[Length], from: usize| s.get(s.len().saturating_sub(from)..s.len() - 1).unwrap_or_default().to_vec();
-        let lead = |s: &[Length]| s[..s.len().saturating_sub(2)].to_vec();
-        if a.is_empty() || b.is_empty() {
-            return None;
-        }
-        let rows = if a.len() > 1 { ends(&a, 2) } else { Vec::new() };
-        let columns = if b.len() > 1 { vec![b[b.len() - 1]] } else { Vec::new() };
-        Some([broadcast_all(&lead(&a), &lead(&b)), rows, columns].concat())
+        let (lead, rows) = match a.as_slice() {
+            [] => return None,
+            [_] => (&[][..], None),
+            [lead @ .., rows, _] => (lead, Some(*rows)),
+        };
+        let (others, columns) = match b.as_slice() {
+            [] => return None,
+            [_] => (&[][..], None),
+            [others @ .., _, columns] => (others, Some(*columns)),
+        };
+        Some(broadcast_all(lead, others).into_iter().chain(rows).chain(columns).collect())
     }
 
     fn gemm(&self) -> Option<Dims> {
@@ -587,19 +594,19 @@ impl Node<'_> {
     /// Windows over images with this many channels afterwards.
     fn images(&self, channels: Option<Length>) -> Option<Dims> {
         let dims = self.dims(0)?;
-        let n = dims.len().checked_sub(2)?;
+        let [images, _, sizes @ ..] = dims.as_slice() else { return None };
+        let n = sizes.len();
         let filters = self.dims(1).filter(|w| w.len() == dims.len());
         let number = |list: &Option<Vec<i64>>, d: usize| list.as_ref().map_or(Some(1), |l| l.get(d).copied());
         let [kernels, strides, dilations] = ["kernel_shape", "strides", "dilations"].map(|name| self.list(name));
         let pads = self.list("pads");
         let same = matches!(self.attr("auto_pad"), Some(Attr::Text("SAME_UPPER")));
-        let one = |d: usize| {
+        let one = |(d, &size): (usize, &Length)| {
             let kernel = match &kernels {
                 Some(list) => list.get(d).copied(),
-                None => filters.as_ref().and_then(|w| w[d + 2].fixed()),
+                None => filters.as_ref().and_then(|w| w.get(d + 2)?.fixed()),
             };
             let (Some(stride), Some(dilation)) = (number(&strides, d), number(&dilations, d)) else { return Open };
-            let size = dims[d + 2];
             if same {
                 return if stride == 1 { size } else { size.map(|s| rounded_up(s, stride)) };
             }
@@ -618,27 +625,30 @@ impl Node<'_> {
                 _ => Open,
             }
         };
-        let lead = [dims[0], channels.unwrap_or(Open)];
-        Some(lead.into_iter().chain((0..n).map(one)).collect())
+        let lead = [*images, channels.unwrap_or(Open)];
+        Some(lead.into_iter().chain(sizes.iter().enumerate().map(one)).collect())
     }
 
     fn spread(&self) -> Option<Dims> {
         let (dims, w) = (self.dims(0)?, self.dims(1)?);
-        let n = dims.len().checked_sub(2)?;
-        let lists = ["kernel_shape", "strides", "dilations", "output_padding", "pads"].map(|name| self.list(name));
-        let at =
-            |which: usize, d: usize, default: i64| lists[which].as_ref().map_or(Some(default), |l| l.get(d).copied());
-        let one = |d: usize| {
+        let [images, _, sizes @ ..] = dims.as_slice() else { return None };
+        let n = sizes.len();
+        let [kernels, strides, dilations, beyond, pads] =
+            ["kernel_shape", "strides", "dilations", "output_padding", "pads"].map(|name| self.list(name));
+        let at = |list: &Option<Vec<i64>>, d: usize, default: i64| {
+            list.as_ref().map_or(Some(default), |l| l.get(d).copied())
+        };
+        let one = |(d, size): (usize, &Length)| {
             let grown = |s: i64| {
-                let kernel = if lists[0].is_some() { at(0, d, 1)? } else { w.get(d + 2)?.fixed()? };
-                let reach = kernel.checked_sub(1)?.checked_mul(at(2, d, 1)?)?.checked_add(1)?;
-                let full = s.checked_sub(1)?.checked_mul(at(1, d, 1)?)?.checked_add(reach)?;
-                full.checked_add(at(3, d, 0)?)?.checked_sub(at(4, d, 0)?.checked_add(at(4, d + n, 0)?)?)
+                let kernel = if kernels.is_some() { at(&kernels, d, 1)? } else { w.get(d + 2)?.fixed()? };
+                let reach = kernel.checked_sub(1)?.checked_mul(at(&dilations, d, 1)?)?.checked_add(1)?;
+                let full = s.checked_sub(1)?.checked_mul(at(&strides, d, 1)?)?.checked_add(reach)?;
+                full.checked_add(at(&beyond, d, 0)?)?.checked_sub(at(&pads, d, 0)?.checked_add(at(&pads, d + n, 0)?)?)
             };
-            dims[d + 2].map(grown)
+            size.map(grown)
         };
         let channels = w.get(1)?.map(|c| c.checked_mul(self.int("group", 1)));
-        Some([dims[0], channels].into_iter().chain((0..n).map(one)).collect())
+        Some([*images, channels].into_iter().chain(sizes.iter().enumerate().map(one)).collect())
     }
 
     fn resized(&self) -> Option<Dims> {
@@ -668,7 +678,7 @@ impl Node<'_> {
         let stats = if dtype == Some(DType::F64) { dtype } else { Some(DType::F32) };
         let rows = dims.clone().and_then(|mut rows| {
             let axis = normalize_axis(self.int("axis", -1), rows.len())?;
-            rows[axis..].fill(Fixed(1));
+            rows.iter_mut().skip(axis).for_each(|len| *len = Fixed(1));
             Some(rows)
         });
         vec![Type::new(dtype, dims), Type::new(stats, rows.clone()), Type::new(stats, rows)]
@@ -681,7 +691,7 @@ impl Node<'_> {
         };
         let all = lengths();
         let ty = |dims: Option<Dims>| Type::new(self.dtype(0), dims);
-        let state = all.map(|all| all[1..].to_vec());
+        let state = all.map(|[_, state @ ..]| state.to_vec());
         vec![ty(all.map(|all| all.to_vec())), ty(state.clone()), ty(state)]
     }
 }
@@ -701,25 +711,18 @@ fn rounded_up(size: i64, step: i64) -> Option<i64> {
 /// What is left of the elements of `from` for one dimension beside `others`.
 fn quotient(from: &[Length], others: &[Length]) -> Length {
     let mut names: Vec<Length> = from.iter().copied().filter(|d| d.fixed().is_none()).collect();
-    let mut fixed = [1i64; 2];
-    for (n, d) in from.iter().map(|d| (0, d)).chain(others.iter().map(|d| (1, d))) {
-        if let Fixed(len) = d {
-            match fixed[n].checked_mul(*len) {
-                Some(all) => fixed[n] = all,
-                None => return Open,
-            }
-        }
-    }
+    let fixed = |dims: &[Length]| dims.iter().filter_map(|d| d.fixed()).try_fold(1i64, i64::checked_mul);
+    let (Some(all), Some(own)) = (fixed(from), fixed(others)) else { return Open };
     for d in others.iter().filter(|d| d.fixed().is_none()) {
         match names.iter().position(|n| n == d) {
             Some(at) if *d != Open => names.swap_remove(at),
             _ => return Open,
         };
     }
-    match (names.as_slice(), fixed) {
-        (_, [_, 0]) => Open,
-        ([], [all, own]) if all % own == 0 => Fixed(all / own),
-        ([name], [all, own]) if all == own => *name,
+    match names.as_slice() {
+        _ if own == 0 => Open,
+        [] if all % own == 0 => Fixed(all / own),
+        [name] if all == own => *name,
         _ => Open,
     }
 }

@@ -185,7 +185,7 @@ impl Operand {
         }
         let mut out = axes.iter().map(|&a| self.axis(a)).collect::<Result<Vec<_>, _>>()?;
         out.sort_unstable();
-        crate::ensure!(out.windows(2).all(|w| w[0] != w[1]), "axes {axes:?} name a dimension twice");
+        crate::ensure!(out.is_sorted_by(|a, b| a < b), "axes {axes:?} name a dimension twice");
         Ok(out)
     }
 }

@@ -1,8 +1,8 @@
 use std::cell::Cell;
 
 use super::Notes;
-use crate::Fact;
 use crate::task::{Source, TaskGraph, TaskNode, V};
+use crate::{Fact, Table};
 
 /// Calls `rewrite` for every node's position, in order.
 pub(super) fn walk(
@@ -25,9 +25,9 @@ pub(super) struct Editor<'a> {
     graph: &'a mut TaskGraph,
     nodes: Vec<Option<TaskNode>>,
     /// For each root, the node that writes it.
-    producer: Vec<Option<usize>>,
+    producer: Table<V, Option<usize>>,
     /// For each root, who reads it.
-    reads: Vec<Reads>,
+    reads: Table<V, Reads>,
     /// How many nodes were looked at.
     visits: Cell<u64>,
 }
@@ -46,11 +46,10 @@ struct Reads {
 impl Editor<'_> {
     fn new(graph: &mut TaskGraph) -> Editor<'_> {
         let nodes = std::mem::take(&mut graph.nodes);
-        let count = graph.values.len();
         let mut editor = Editor {
             nodes: vec![None; nodes.len()],
-            producer: vec![None; count],
-            reads: vec![Reads::default(); count],
+            producer: graph.values.filled(None),
+            reads: graph.values.filled(Reads::default()),
             visits: Cell::new(0),
             graph,
         };
@@ -58,7 +57,7 @@ impl Editor<'_> {
             editor.graph.outputs.iter().chain(editor.graph.writes.iter().map(|(_, v)| v)).copied().collect();
         for v in results {
             let root = editor.root(v);
-            editor.reads[root.0 as usize].results += 1;
+            editor.reads[root].results += 1;
         }
         for (at, node) in nodes.into_iter().enumerate() {
             editor.insert(at, node);
@@ -87,18 +86,18 @@ impl Editor<'_> {
 
     /// Position of the node that writes the storage of `v`.
     pub(super) fn producer(&self, v: V) -> Option<usize> {
-        self.producer[self.root(v).0 as usize]
+        self.producer[self.root(v)]
     }
 
     /// How often the storage of `v` is read: by operands, as a result, or to be written to a variable.
     pub(super) fn uses(&self, v: V) -> usize {
-        let reads = self.reads[self.root(v).0 as usize];
+        let reads = self.reads[self.root(v)];
         reads.operands + reads.results
     }
 
     /// Position of the node of which one operand is all that reads the storage of `v`.
     pub(super) fn only_reader(&self, v: V) -> Option<usize> {
-        let reads = self.reads[self.root(v).0 as usize];
+        let reads = self.reads[self.root(v)];
         (reads.operands == 1 && reads.results == 0).then_some(reads.positions)
     }
 
@@ -106,8 +105,8 @@ impl Editor<'_> {
     pub(super) fn alias(&mut self, of: V, dims: &[usize]) -> V {
         let root = self.root(of);
         let fact = Fact::new(self.fact(of).dtype, dims);
-        self.producer.push(None);
-        self.reads.push(Reads::default());
+        self.producer.add(None);
+        self.reads.add(Reads::default());
         self.graph.value(fact, Source::Alias(root))
     }
 
@@ -119,25 +118,23 @@ impl Editor<'_> {
 
     /// Removes the node at `at`.
     pub(super) fn remove(&mut self, at: usize) {
-        let Some(node) = self.nodes[at].take() else { return };
+        let Some(node) = self.nodes.get_mut(at).and_then(Option::take) else { return };
         for v in &node.ins {
             let root = self.root(*v);
-            let reads = &mut self.reads[root.0 as usize];
+            let reads = &mut self.reads[root];
             (reads.operands, reads.positions) = (reads.operands - 1, reads.positions - at);
         }
-        for o in &node.outs {
-            if self.producer[o.0 as usize] == Some(at) {
-                self.producer[o.0 as usize] = None;
-            }
+        for &o in &node.outs {
+            self.producer[o].take_if(|producer| *producer == at);
         }
     }
 
     /// Makes `v`, which no node writes any more, the elements of `of`.
     pub(super) fn redirect(&mut self, v: V, of: V) {
         let root = self.root(of);
-        self.graph.values[v.0 as usize].source = Source::Alias(root);
-        let Reads { operands, positions, results } = std::mem::take(&mut self.reads[v.0 as usize]);
-        let reads = &mut self.reads[root.0 as usize];
+        self.graph.values[v].source = Source::Alias(root);
+        let Reads { operands, positions, results } = std::mem::take(&mut self.reads[v]);
+        let reads = &mut self.reads[root];
         reads.operands += operands;
         reads.positions += positions;
         reads.results += results;
@@ -146,13 +143,15 @@ impl Editor<'_> {
     fn insert(&mut self, at: usize, node: TaskNode) {
         for v in &node.ins {
             let root = self.root(*v);
-            let reads = &mut self.reads[root.0 as usize];
+            let reads = &mut self.reads[root];
             (reads.operands, reads.positions) = (reads.operands + 1, reads.positions + at);
         }
-        for o in &node.outs {
-            self.producer[o.0 as usize] = Some(at);
+        for &o in &node.outs {
+            self.producer[o] = Some(at);
         }
-        self.nodes[at] = Some(node);
+        if let Some(place) = self.nodes.get_mut(at) {
+            *place = Some(node);
+        }
     }
 }
 

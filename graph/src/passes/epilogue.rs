@@ -11,7 +11,7 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
 
 fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
     let Some(node) = editor.node(at).filter(|n| matches!(n.task, Task::Gemm(_) | Task::Conv(_))) else { return };
-    let out = node.outs[0];
+    let &[out] = node.outs.as_slice() else { return };
     let Some(at_reader) = editor.only_reader(out) else {
         if editor.uses(out) > 1 {
             notes.refused(&node.path, format!("its result is read {} times", editor.uses(out)));
@@ -20,7 +20,7 @@ fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
     };
     let Some(reader) = editor.node(at_reader) else { return };
     let Task::Map(map) = &reader.task else { return };
-    match fused(editor.graph(), node, map, &reader.ins) {
+    match fused(editor.graph(), node, out, map, &reader.ins) {
         Ok((task, ins)) => {
             notes.applied(&node.path, format!("took over {} {}", reader.ops, reader.path));
             let ops = join(&node.ops, &reader.ops);
@@ -32,9 +32,8 @@ fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
     }
 }
 
-/// The product with the map in its epilogue, and its operands.
-fn fused(graph: &TaskGraph, node: &TaskNode, map: &Map, ins: &[V]) -> Result<(Task, Vec<V>), String> {
-    let out = node.outs[0];
+/// The product `out` with the map in its epilogue, and its operands.
+fn fused(graph: &TaskGraph, node: &TaskNode, out: V, map: &Map, ins: &[V]) -> Result<(Task, Vec<V>), String> {
     let fact = graph.fact(out);
     let plain = ins.iter().all(|v| graph.fact(*v).dtype == fact.dtype)
         && map.program.dtype() == Some(fact.dtype)
@@ -56,14 +55,14 @@ fn fused(graph: &TaskGraph, node: &TaskNode, map: &Map, ins: &[V]) -> Result<(Ta
     let before = old.map_or_else(|| identity(fact.dtype), |e| e.program.clone());
     // Program inputs: 0 is the product, then the old operands, then the map's others.
     let renumber: Vec<usize> = (0..=inputs.len()).collect();
-    let mut keep = vec![0; map_ins.len()];
+    let mut keep = Vec::with_capacity(map_ins.len());
     let mut extra = Vec::new();
     for (i, v) in map_ins.iter().enumerate() {
         if i != product {
             inputs.push(operand(&node.task, &map.shape, &graph.fact(*v).shape)?);
-            keep[i] = inputs.len();
             extra.push(*v);
         }
+        keep.push(inputs.len());
     }
     let program = map_program.compose(product, &before, &renumber, &keep);
     if program.instrs.len() > MAX_INSTRS || inputs.len() > MAX_INPUTS {
@@ -132,13 +131,13 @@ impl Walk {
     /// dimension of the map lies inside one of the product and makes as large a step.
     fn describes(&self, shape: &[usize], strides: &Strides) -> bool {
         let (places, dense) = (dense_strides(shape), dense_strides(&self.dims));
-        (0..shape.len()).filter(|&d| shape[d] != 1).all(|d| {
-            let (step, end) = (places[d], places[d] * shape[d] as isize);
-            let inside = |&k: &usize| {
-                let whole = dense[k] * self.dims[k] as isize;
-                self.dims[k] != 1 && step >= dense[k] && end <= whole && step % dense[k] == 0
-            };
-            (0..self.dims.len()).find(inside).is_some_and(|k| strides[d] == step / dense[k] * self.steps[k])
+        let places = shape.iter().zip(strides).zip(&places).filter(|((len, _), _)| **len != 1);
+        places.into_iter().all(|((&len, &stride), &step)| {
+            let end = step * len as isize;
+            let own = self.dims.iter().zip(&dense).zip(&self.steps);
+            own.map(|((dim, dense), by)| (*dim, *dense, *by))
+                .find(|&(dim, dense, _)| dim != 1 && step >= dense && end <= dense * dim as isize && step % dense == 0)
+                .is_some_and(|(_, dense, by)| stride == step / dense * by)
         })
     }
 }

@@ -1,5 +1,7 @@
+use std::collections::HashSet;
+
 use super::Notes;
-use crate::task::{Binary, EpilogueInput, Instr, Source, Task, TaskGraph};
+use crate::task::{Binary, EpilogueInput, Instr, Program, Reg, Registers, Source, Task, TaskGraph, TaskNode};
 use crate::{DType, Fact};
 
 /// Magnitudes of a scale that can be folded.
@@ -13,56 +15,65 @@ const MODERATE: std::ops::RangeInclusive<f32> = 1e-12..=1e12;
 /// products with weights could leave that range, stay in the epilogue. So do those of 16-bit floats, whose sums are rounded
 /// before they are scaled.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    for at in 0..graph.nodes.len() {
-        let path = graph.nodes[at].path.clone();
-        match fold(graph, at) {
+    let mut nodes = std::mem::take(&mut graph.nodes);
+    for node in &mut nodes {
+        match found(graph, node) {
             None => {}
-            Some(Ok(())) => notes.applied(&path, "scale folded into the weights"),
-            Some(Err(why)) => notes.refused(&path, why),
+            Some(Ok(scale)) => {
+                fold(graph, node, scale);
+                notes.applied(&node.path, "scale folded into the weights");
+            }
+            Some(Err(why)) => notes.refused(&node.path, why),
         }
     }
+    graph.nodes = nodes;
+}
+
+/// A multiplication that can be folded.
+struct Scale {
+    /// The instruction of the epilogue that multiplies.
+    mul: Reg,
+    /// The program's input that it multiplies with.
+    input: usize,
 }
 
 /// `None` if the task has nothing to fold.
-fn fold(graph: &mut TaskGraph, at: usize) -> Option<Result<(), &'static str>> {
-    let node = &graph.nodes[at];
+fn found(graph: &TaskGraph, node: &TaskNode) -> Option<Result<Scale, &'static str>> {
     let Task::Conv(conv) = &node.task else { return None };
     let epilogue = conv.epilogue.as_ref().filter(|_| !conv.scaled && conv.dtype == DType::F32)?;
     let instrs = &epilogue.program.instrs;
-    let acc: Vec<usize> = (0..instrs.len()).filter(|&i| instrs[i].0 == Instr::Input(0)).collect();
-    let readers = |regs: &[usize]| -> Vec<usize> {
-        (0..instrs.len()).filter(|&i| instrs[i].0.operands().any(|r| regs.contains(&r))).collect()
+    let regs = |is: &dyn Fn(Instr) -> bool| -> Vec<Reg> {
+        instrs.iter().enumerate().filter(|(_, (instr, _))| is(*instr)).map(|(reg, _)| reg).collect()
     };
+    let readers = |of: &[Reg]| regs(&|instr| instr.operands().any(|r| of.contains(&r)));
+    let acc = regs(&|instr| instr == Instr::Input(0));
     let &[mul] = readers(&acc).as_slice() else { return None };
-    let Instr::Binary(Binary::Mul, a, b) = instrs[mul].0 else { return None };
+    let (Instr::Binary(Binary::Mul, a, b), _) = *instrs.get(mul)? else { return None };
     let other = if acc.contains(&a) { b } else { a };
-    let Instr::Input(input) = instrs[other].0 else { return None };
-    if input == 0 || epilogue.inputs[input - 1] != EpilogueInput::Column {
+    let (Instr::Input(input), _) = *instrs.get(other)? else { return None };
+    if *epilogue.inputs.get(input.checked_sub(1)?)? != EpilogueInput::Column {
         return None;
     }
-    let scale = node.ins[2 + input - 1];
-    let reads = instrs.iter().filter(|(i, _)| *i == Instr::Input(input)).count();
-    if reads > 1 || readers(&[other]) != [mul] {
+    let (weights, scale) = (*node.ins.get(1)?, *node.ins.get(1 + input)?);
+    if regs(&|instr| instr == Instr::Input(input)).len() > 1 || readers(&[other]) != [mul] {
         return Some(Err("the scale is read twice"));
     }
-    let (true, Some(known)) = (graph.is_constant(node.ins[1]), graph.known(scale)) else {
+    let (true, Some(known)) = (graph.is_constant(weights), graph.known(scale)) else {
         return Some(Err("weights or scale are not known before the run"));
     };
     if !known.view::<f32>().is_ok_and(|s| s.iter().all(|s| *s == 0.0 || MODERATE.contains(&s.abs()))) {
         return Some(Err("the scale is not near 1"));
     }
-    Some(apply(graph, at, mul, input))
+    Some(Ok(Scale { mul, input }))
 }
 
-fn apply(graph: &mut TaskGraph, at: usize, mul: usize, input: usize) -> Result<(), &'static str> {
-    let scale = graph.nodes[at].ins[1 + input];
-    let root = graph.root(scale);
-    let Task::Conv(conv) = &mut graph.nodes[at].task else { return Err("not a convolution") };
-    let epilogue = conv.epilogue.as_mut().ok_or("no epilogue")?;
+fn fold(graph: &mut TaskGraph, node: &mut TaskNode, Scale { mul, input }: Scale) {
+    let Task::Conv(conv) = &mut node.task else { return };
+    let Some(epilogue) = &mut conv.epilogue else { return };
     // The product is the scaled accumulator itself now; the read of the scale becomes a second read of it that nothing uses.
-    epilogue.program.instrs[mul].0 = Instr::Input(0);
-    for (instr, _) in &mut epilogue.program.instrs {
+    for (reg, (instr, _)) in epilogue.program.instrs.iter_mut().enumerate() {
         match instr {
+            _ if reg == mul => *instr = Instr::Input(0),
             Instr::Input(i) if *i == input => *i = 0,
             Instr::Input(i) if *i > input => *i -= 1,
             _ => {}
@@ -71,39 +82,29 @@ fn apply(graph: &mut TaskGraph, at: usize, mul: usize, input: usize) -> Result<(
     epilogue.program = compact(&epilogue.program);
     epilogue.inputs.remove(input - 1);
     conv.scaled = true;
-    let (c_out, dtype) = (conv.c_out, conv.dtype);
+    let fact = Fact::new(conv.dtype, &[conv.c_out]);
     if epilogue.inputs.is_empty() && epilogue.program.instrs.len() == 1 {
         conv.epilogue = None;
     }
-    let flat = graph.value(Fact::new(dtype, &[c_out]), Source::Alias(root));
-    graph.nodes[at].ins.remove(1 + input);
-    graph.nodes[at].ins.insert(2, flat);
-    Ok(())
+    let scale = graph.root(node.ins.remove(1 + input));
+    node.ins.insert(2, graph.value(fact, Source::Alias(scale)));
 }
 
 /// The program without instructions that nothing reads.
-fn compact(program: &crate::task::Program) -> crate::task::Program {
-    let n = program.instrs.len();
-    let mut live = vec![false; n];
-    if let Some(last) = live.last_mut() {
-        *last = true;
-    }
-    for i in (0..n).rev() {
-        if live[i] {
-            program.instrs[i].0.operands().for_each(|r| live[r] = true);
+fn compact(program: &Program) -> Program {
+    let mut read: HashSet<Reg> = program.instrs.len().checked_sub(1).into_iter().collect();
+    for (reg, (instr, _)) in program.instrs.iter().enumerate().rev() {
+        if read.contains(&reg) {
+            read.extend(instr.operands());
         }
     }
-    let mut reg = vec![0; n];
-    let mut out = crate::task::Program::new();
-    for (i, &(instr, dtype)) in program.instrs.iter().enumerate().filter(|(i, _)| live[*i]) {
-        let instr = match instr {
-            Instr::Unary(f, x) => Instr::Unary(f, reg[x]),
-            Instr::Cast(x) => Instr::Cast(reg[x]),
-            Instr::Binary(f, a, b) => Instr::Binary(f, reg[a], reg[b]),
-            Instr::Select(c, a, b) => Instr::Select(reg[c], reg[a], reg[b]),
-            other => other,
-        };
-        reg[i] = out.push(instr, dtype);
+    let mut regs = Registers::new(program);
+    let mut out = Program::new();
+    for (reg, &(instr, dtype)) in program.instrs.iter().enumerate() {
+        regs.push(match read.contains(&reg) {
+            true => out.push(instr.reading(|r| regs[r]), dtype),
+            false => 0,
+        });
     }
     out
 }

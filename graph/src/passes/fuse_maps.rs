@@ -5,12 +5,12 @@ use crate::task::{Instr, Map, Program, Task, TaskGraph, TaskNode, V};
 /// Joins a map with the map that alone reads its result. Results keep their bits: the joined program rounds every step to the
 /// type that it had as a task.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    for at in 0..graph.nodes.len() {
-        let Task::Map(map) = &graph.nodes[at].task else { continue };
-        let (program, ins) = merge_inputs(graph, &map.program, &graph.nodes[at].ins);
-        let task = Task::Map(Map { shape: map.shape.clone(), program });
-        (graph.nodes[at].task, graph.nodes[at].ins) = (task, ins);
+    let mut nodes = std::mem::take(&mut graph.nodes);
+    for node in &mut nodes {
+        let Task::Map(map) = &mut node.task else { continue };
+        (map.program, node.ins) = merge_inputs(graph, &map.program, &node.ins);
     }
+    graph.nodes = nodes;
     walk(graph, notes, |editor, at, notes| while fuse(editor, at, notes) {});
 }
 
@@ -89,16 +89,15 @@ fn fit(editor: &mut Editor<'_>, v: V, shape: &[usize]) -> V {
 
 /// Removes operands that the program no longer reads.
 fn drop_unread(mut program: Program, ins: Vec<V>) -> (Program, Vec<V>) {
-    let mut number = vec![None; ins.len()];
-    let mut kept = Vec::new();
+    let mut read: Vec<usize> = Vec::new();
     for (instr, _) in &mut program.instrs {
         if let Instr::Input(i) = instr {
-            let new = *number[*i].get_or_insert_with(|| {
-                kept.push(ins[*i]);
-                kept.len() - 1
+            *i = read.iter().position(|r| r == i).unwrap_or_else(|| {
+                read.push(*i);
+                read.len() - 1
             });
-            *i = new;
         }
     }
+    let kept = read.iter().filter_map(|i| ins.get(*i).copied()).collect();
     (program, kept)
 }

@@ -3,11 +3,7 @@ use std::sync::Arc;
 
 use super::Notes;
 use crate::task::{Conv, Copy, EpilogueInput, Layout, Part, Source, Task, TaskGraph, TaskNode, V};
-use crate::{Fact, Shape, Strides, dense_strides};
-
-/// Order of `[n, h, w, c]` in `[n, c, h, w]` and back.
-const TO_NHWC: [usize; 4] = [0, 2, 3, 1];
-const TO_NCHW: [usize; 4] = [0, 3, 1, 2];
+use crate::{Fact, Strides, Table, shape};
 
 /// An image of so few channels is read as well plane by plane.
 const FEW: usize = 4;
@@ -42,17 +38,17 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
 }
 
 /// For each root, whether it is an image of a convolution, or what leads there takes its order from it.
-fn leads(graph: &TaskGraph, nodes: &[TaskNode]) -> Vec<bool> {
-    let mut leads = vec![false; graph.values.len()];
+fn leads(graph: &TaskGraph, nodes: &[TaskNode]) -> Table<V, bool> {
+    let mut leads = graph.values.filled(false);
     for node in nodes.iter().rev() {
-        let after = node.outs.iter().any(|v| leads[graph.root(*v).0 as usize]);
+        let after = node.outs.iter().any(|v| leads[graph.root(*v)]);
         let follows = match &node.task {
             Task::Conv(c) => !is_alone(c, after),
             Task::Pool(_) | Task::Resize(_) | Task::Map(_) | Task::Copy(_) => after,
             _ => false,
         };
         if follows {
-            node.ins.iter().for_each(|v| leads[graph.root(*v).0 as usize] = true);
+            node.ins.iter().for_each(|v| leads[graph.root(*v)] = true);
         }
     }
     leads
@@ -66,8 +62,8 @@ fn is_alone(c: &Conv, leads: bool) -> bool {
 struct Rewrite<'a> {
     graph: &'a mut TaskGraph,
     notes: &'a mut Notes,
-    /// For each root, whether it leads to a convolution.
-    leads: Vec<bool>,
+    /// For each value that there was, whether it is a root that leads to a convolution.
+    leads: Table<V, bool>,
     /// The elements of a root, seen as an image, channels-last.
     twins: HashMap<(V, Image), V>,
     /// Roots that exist channels-last only, so far.
@@ -108,7 +104,7 @@ impl Rewrite<'_> {
         let x = *node.ins.first()?;
         match &node.task {
             Task::Conv(c) if c.layout == Layout::Nchw => {
-                let leads = self.leads[self.graph.root(node.outs[0]).0 as usize];
+                let leads = self.leads[self.graph.root(*node.outs.first()?)];
                 if is_alone(c, leads) && self.twin(x, [c.n, c.c_in, c.h, c.w]).is_none() {
                     self.notes.refused(&node.path, "few channels, and no convolution follows");
                     return None;
@@ -157,7 +153,7 @@ impl Rewrite<'_> {
         let seen = |v: &V| padded(&self.graph.fact(*v).shape);
         let images: Vec<Image> = node.ins.iter().map(seen).collect::<Option<_>>()?;
         let ins = node.ins.iter().zip(images).map(|(v, image)| self.last(*v, image, node)).collect();
-        let task = Task::Map(crate::task::Map { shape: permute(&image, TO_NHWC), program: m.program.clone() });
+        let task = Task::Map(crate::task::Map { shape: shape(&nhwc(image)), program: m.program.clone() });
         Some(Form { task, ins, image: Some(image) })
     }
 
@@ -177,13 +173,14 @@ impl Rewrite<'_> {
     /// padding.
     fn copy(&mut self, node: &TaskNode, copy: &Copy) -> Option<Form> {
         let dims = |v: V| Image::try_from(self.graph.fact(v).shape.as_slice()).ok();
-        let image = dims(node.outs[0])?;
+        let image = dims(*node.outs.first()?)?;
         let images: Vec<Image> = node.ins.iter().map(|v| dims(*v)).collect::<Option<_>>()?;
         let ins = node.ins.iter().zip(&images).map(|(v, image)| self.twin(*v, *image)).collect::<Option<_>>()?;
         let relaid = |part: &Part| {
-            let (src_offset, src) = relaid(part.src_offset, &part.src, &part.shape, images.get(part.input)?)?;
-            let (dst_offset, dst) = relaid(part.dst_offset, &part.dst, &part.shape, &image)?;
-            Some(Part { input: part.input, shape: permute(&part.shape, TO_NHWC), src_offset, src, dst_offset, dst })
+            let block = Image::try_from(part.shape.as_slice()).ok()?;
+            let (src_offset, src) = relaid(part.src_offset, &part.src, block, *images.get(part.input)?)?;
+            let (dst_offset, dst) = relaid(part.dst_offset, &part.dst, block, image)?;
+            Some(Part { input: part.input, shape: shape(&nhwc(block)), src_offset, src, dst_offset, dst })
         };
         let parts = copy.parts.iter().map(relaid).collect::<Option<_>>()?;
         Some(Form { task: Task::Copy(Copy { parts, ..copy.clone() }), ins, image: Some(image) })
@@ -192,16 +189,15 @@ impl Rewrite<'_> {
     /// Appends the form of a node.
     fn push(&mut self, node: TaskNode, form: Form) {
         let Form { task, ins, image } = form;
-        let Some(image) = image else {
+        let (Some(image), &[out]) = (image, node.outs.as_slice()) else {
             self.graph.nodes.push(TaskNode { task, ins, ..node });
             return;
         };
-        let out = node.outs[0];
-        let fact = Fact { dtype: self.graph.fact(out).dtype, shape: permute(&image, TO_NHWC) };
+        let fact = Fact { dtype: self.graph.fact(out).dtype, shape: shape(&nhwc(image)) };
         let twin = self.graph.value(fact, Source::Task);
         self.graph.nodes.push(TaskNode { task, ins, outs: vec![twin], path: node.path.clone(), ops: node.ops.clone() });
-        if stays(&image, TO_NHWC) {
-            self.graph.values[out.0 as usize].source = Source::Alias(twin);
+        if stays(image) {
+            self.graph.values[out].source = Source::Alias(twin);
             self.twins.insert((twin, image), twin);
         } else {
             self.twins.insert((out, image), twin);
@@ -220,12 +216,12 @@ impl Rewrite<'_> {
             return twin;
         }
         let root = self.first(v);
-        let fact = Fact { dtype: self.graph.fact(v).dtype, shape: permute(&image, TO_NHWC) };
-        let twin = if stays(&image, TO_NHWC) {
+        let fact = Fact { dtype: self.graph.fact(v).dtype, shape: shape(&nhwc(image)) };
+        let twin = if stays(image) {
             self.graph.value(fact, Source::Alias(self.graph.root(root)))
         } else {
             let twin = self.graph.value(fact, Source::Task);
-            self.transpose(v, &image, TO_NHWC, twin, &node.path, &node.ops);
+            self.transpose(v, nhwc(image), nhwc(dense(image)), twin, &node.path, &node.ops);
             twin
         };
         self.twins.insert((self.graph.root(v), image), twin);
@@ -236,17 +232,14 @@ impl Rewrite<'_> {
     fn first(&mut self, v: V) -> V {
         let root = self.graph.root(v);
         if let Some(Only { twin, image, path, ops }) = self.only.remove(&root) {
-            self.transpose(twin, &permute(&image, TO_NHWC), TO_NCHW, root, &path, &ops);
+            self.transpose(twin, image, nchw(dense(nhwc(image))), root, &path, &ops);
         }
         v
     }
 
-    /// Appends a copy that writes `v`, seen as `dims`, with permuted dimensions to `out`.
-    fn transpose(&mut self, v: V, dims: &[usize], perm: [usize; 4], out: V, path: &Arc<str>, ops: &Arc<str>) {
-        let shape = permute(dims, perm);
-        let strides = dense_strides(dims);
-        let src: Strides = perm.iter().map(|&p| strides[p]).collect();
-        let dst = dense_strides(&shape);
+    /// Appends a copy of `v`, read as `dims` with these strides, to `out`.
+    fn transpose(&mut self, v: V, dims: Image, strides: [isize; 4], out: V, path: &Arc<str>, ops: &Arc<str>) {
+        let (shape, src, dst) = (shape(&dims), Strides::from_slice(&strides), Strides::from_slice(&dense(dims)));
         let part = Part { input: 0, shape, src_offset: 0, src, dst_offset: 0, dst };
         let task = Task::Copy(Copy { dtype: self.graph.fact(out).dtype, fill: None, parts: vec![part] });
         let ops = format!("{ops} layout").into();
@@ -261,42 +254,52 @@ fn padded(dims: &[usize]) -> Option<Image> {
     Some(image)
 }
 
-fn permute(dims: &[usize], perm: [usize; 4]) -> Shape {
-    perm.iter().map(|&p| dims[p]).collect()
+/// What belongs to the dimensions of an image in its own order, channels-last.
+fn nhwc<T>([n, c, h, w]: [T; 4]) -> [T; 4] {
+    [n, h, w, c]
 }
 
-/// Whether permuting the dimensions moves no element.
-fn stays(dims: &[usize], perm: [usize; 4]) -> bool {
-    perm.into_iter().filter(|&p| dims[p] != 1).is_sorted()
+/// And back.
+fn nchw<T>([n, h, w, c]: [T; 4]) -> [T; 4] {
+    [n, c, h, w]
+}
+
+/// Whether no element of an image moves when its channels come last.
+fn stays([_, c, h, w]: Image) -> bool {
+    c == 1 || h == 1 && w == 1
+}
+
+/// Strides of dense elements.
+fn dense([_, b, c, d]: [usize; 4]) -> [isize; 4] {
+    [b * c * d, c * d, d, 1].map(|step| step as isize)
 }
 
 /// Offset and strides of a block over a dense image of `dims`, for the same block channels-last. `None` if the block does not
 /// walk along one dimension of the image with each of its own.
-fn relaid(offset: usize, strides: &[isize], block: &[usize], dims: &[usize]) -> Option<(usize, Strides)> {
-    if block.len() != 4 || block.contains(&0) || dims.contains(&0) {
+fn relaid(offset: usize, strides: &[isize], block: Image, dims: Image) -> Option<(usize, Strides)> {
+    if block.contains(&0) || dims.contains(&0) {
         return None;
     }
-    let dense = dense_strides(dims);
-    let wide = dense_strides(&permute(dims, TO_NHWC));
-    let mut rest = offset;
-    let mut new_offset = 0;
+    let strides = <[isize; 4]>::try_from(strides).ok()?;
+    let (from, to) = (dense(dims), nchw(dense(nhwc(dims))));
+    let (mut rest, mut new_offset) = (offset, 0);
     let mut steps = [0isize; 4];
-    for d in 0..4 {
-        let at = rest / dense[d].max(1) as usize;
-        rest %= dense[d].max(1) as usize;
-        let to = TO_NHWC.iter().position(|&p| p == d)?;
-        new_offset += at * wide[to] as usize;
-        if block[d] > 1 {
-            if strides[d] % dense[d] != 0 {
+    let along = block.into_iter().zip(dims).zip(strides).zip(from.into_iter().zip(to));
+    for (new, (((size, len), stride), (from, to))) in steps.iter_mut().zip(along) {
+        let at = rest / from.unsigned_abs();
+        rest %= from.unsigned_abs();
+        new_offset += at * to.unsigned_abs();
+        if size > 1 {
+            if stride % from != 0 {
                 return None;
             }
-            let step = strides[d] / dense[d];
-            let last = at as isize + step * (block[d] as isize - 1);
-            if last < 0 || last >= dims[d] as isize {
+            let step = stride / from;
+            let last = at as isize + step * (size as isize - 1);
+            if last < 0 || last >= len as isize {
                 return None;
             }
-            steps[d] = step * wide[to];
+            *new = step * to;
         }
     }
-    Some((new_offset, TO_NHWC.iter().map(|&d| steps[d]).collect()))
+    Some((new_offset, Strides::from_slice(&nhwc(steps))))
 }

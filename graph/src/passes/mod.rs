@@ -25,7 +25,7 @@ use std::sync::Arc;
 use edit::{Editor, walk};
 use view::View;
 
-use crate::task::{Instr, Program, TaskGraph, V};
+use crate::task::{Program, TaskGraph, V};
 
 /// Longest program and most operands that passes make.
 const MAX_INSTRS: usize = 40;
@@ -122,11 +122,7 @@ fn merge_inputs(graph: &TaskGraph, program: &Program, ins: &[V]) -> (Program, Ve
             })
         })
         .collect();
-    for (instr, _) in &mut out.instrs {
-        if let Instr::Input(i) = instr {
-            *i = index[*i];
-        }
-    }
+    out.renumber(&index);
     (out, distinct)
 }
 

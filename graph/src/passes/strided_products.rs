@@ -15,9 +15,9 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
 fn read_through(editor: &mut Editor<'_>, at: usize, operand: usize, notes: &mut Notes) {
     let Some(mut node) = editor.node(at).cloned() else { return };
     let Task::Gemm(gemm) = &mut node.task else { return };
-    let Some(producer) = editor.producer(node.ins[operand]).and_then(|from| editor.node(from)) else { return };
-    let Task::Copy(copy) = &producer.task else { return };
-    let Some((input, view)) = View::of_copy(copy, editor.fact(producer.outs[0]).count()) else { return };
+    let Some(read) = node.ins.get_mut(operand) else { return };
+    let Some(producer) = editor.producer(*read).and_then(|from| editor.node(from)) else { return };
+    let Some((storage, view)) = View::of_copy(editor.graph(), producer) else { return };
     let (matrix, rows, cols) = match operand {
         0 => (&mut gemm.a, gemm.m, gemm.k),
         _ => (&mut gemm.b, gemm.k, gemm.n),
@@ -28,7 +28,7 @@ fn read_through(editor: &mut Editor<'_>, at: usize, operand: usize, notes: &mut 
         return;
     };
     *matrix = strided;
-    node.ins[operand] = producer.ins[input];
+    *read = storage;
     notes.applied(&node.path, format!("operand {operand} reads through {} {}", producer.ops, producer.path));
     editor.replace(at, node);
 }
@@ -63,7 +63,7 @@ fn steps([rows, cols]: [usize; 2], [row, col]: [usize; 2]) -> Option<(usize, usi
 fn write_through(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
     let Some(mut node) = editor.node(at).cloned() else { return };
     let Task::Gemm(gemm) = &mut node.task else { return };
-    let out = node.outs[0];
+    let &[out] = node.outs.as_slice() else { return };
     let Some(reader) = editor.only_reader(out) else {
         if editor.uses(out) > 1 {
             notes.refused(&node.path, format!("its result is read {} times", editor.uses(out)));
@@ -71,8 +71,7 @@ fn write_through(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
         return;
     };
     let Some(copying) = editor.node(reader) else { return };
-    let Task::Copy(copy) = &copying.task else { return };
-    let Some((_, view)) = View::of_copy(copy, editor.fact(copying.outs[0]).count()) else { return };
+    let Some((_, view)) = View::of_copy(editor.graph(), copying) else { return };
     let Some(c) = written(gemm, &view) else {
         notes.refused(&node.path, format!("{} breaks up its rows", copying.ops));
         return;
@@ -95,12 +94,14 @@ fn written(gemm: &Gemm, view: &View) -> Option<Matrix> {
     let (from, to) = (dense_strides(&dims), dense_strides(&view.dims));
     // No two dimensions of the product with more than one element have the same stride, so that the dimensions of the view
     // that walk along each of them are all that it has, in another order.
-    let walks = |d: usize, p: usize| view.dims[p] == dims[d] && view.strides[p] == from[d];
-    let step = |d: usize| match dims[d] {
+    let step = |(n, from): (&usize, &isize)| match n {
         1 => Some(0),
-        _ => (0..view.dims.len()).find(|&p| walks(d, p)).map(|p| to[p]),
+        _ => {
+            let mut walks = view.dims.iter().zip(&view.strides).zip(&to);
+            walks.find(|(walk, _)| *walk == (n, from)).map(|(_, to)| *to)
+        }
     };
-    let strides: Strides = (0..dims.len()).map(step).collect::<Option<_>>()?;
+    let strides: Strides = dims.iter().zip(&from).map(step).collect::<Option<_>>()?;
     let [batch @ .., row, col] = strides.as_slice() else { return None };
     let same = view.dims.iter().product::<usize>() == dims.iter().product::<usize>();
     let row = if gemm.m == 1 { gemm.n } else { usize::try_from(*row).ok()? };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Notes, PASSES, Pass, check};
 use crate::random::SplitMix;
 use crate::task::{Source, Task, TaskGraph, TaskNode, V};
-use crate::{DType, Fact, OpError, Tensor, TensorError};
+use crate::{DType, Fact, OpError, Table, Tensor, TensorError};
 
 /// Computes a task: its operands, and the facts of its results.
 pub type Evaluate<'a> = dyn Fn(&Task, &[Tensor], &[Fact]) -> Result<Vec<Tensor>, OpError> + 'a;
@@ -119,11 +119,9 @@ pub fn validate(
     tolerance: impl Fn(&Pass) -> f64,
 ) -> Result<TaskGraph, Fault> {
     let mut before = graph.clone();
-    let unfit =
-        |(node, error): (&TaskNode, OpError)| Fault::Unfit { path: node.path.clone(), ops: node.ops.clone(), error };
     let mut values = Values::start(&before, contents);
     values.run(&before, None, evaluate, |_, _| Ok(())).map_err(|e| match e {
-        Stop::Task(node, error) => unfit((&before.nodes[node], error)),
+        Stop::Task { path, ops, error } => Fault::Unfit { path, ops, error },
         Stop::Fault(fault) => fault,
     })?;
     for pass in PASSES {
@@ -133,10 +131,7 @@ pub fn validate(
         let compare = Compare { pass: pass.name, tolerance: tolerance(pass) };
         let mut found = Values::start(&after, contents);
         let fails = |e| match e {
-            Stop::Task(node, error) => {
-                let TaskNode { path, ops, .. } = &after.nodes[node];
-                Fault::Fails { pass: pass.name, path: path.clone(), ops: ops.clone(), error }
-            }
+            Stop::Task { path, ops, error } => Fault::Fails { pass: pass.name, path, ops, error },
             Stop::Fault(fault) => fault,
         };
         let tasks = |node: &TaskNode, outs: &[Tensor]| compare.task(node, outs, &values);
@@ -209,8 +204,16 @@ impl Numbers {
                 DType::F32 => (1e25, 2f64.powi(-149)),
                 _ => (1e200, f64::from_bits(1)),
             };
-            let all = [-0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, large, smallest, -large, -smallest];
-            return all[self.below(all.len() as u64) as usize];
+            return match self.below(8) {
+                0 => -0.0,
+                1 => f64::INFINITY,
+                2 => f64::NEG_INFINITY,
+                3 => f64::NAN,
+                4 => large,
+                5 => smallest,
+                6 => -large,
+                _ => -smallest,
+            };
         }
         let whole = self.below(7) as f64 - 3.0;
         if special && self.below(3) == 0 { whole / 8.0 } else { whole }
@@ -218,12 +221,16 @@ impl Numbers {
 }
 
 /// The contents of values, by root, as far as they are known.
-struct Values(Vec<Option<Tensor>>);
+struct Values(Table<V, Option<Tensor>>);
 
 /// Why a run ended early.
 enum Stop {
-    /// The task with this index failed.
-    Task(usize, OpError),
+    /// A task failed.
+    Task {
+        path: Arc<str>,
+        ops: Arc<str>,
+        error: OpError,
+    },
     Fault(Fault),
 }
 
@@ -235,11 +242,11 @@ impl Values {
             Source::Const(t) => Some(t.clone()),
             Source::Later | Source::Task | Source::Alias(_) => None,
         };
-        Values(graph.values.iter().map(known).collect())
+        Values(graph.values.map(known))
     }
 
     fn get(&self, root: V) -> Option<&Tensor> {
-        self.0.get(root.0 as usize)?.as_ref()
+        self.0.find(root)?.as_ref()
     }
 
     /// The contents of `v` with its own dimensions.
@@ -256,17 +263,18 @@ impl Values {
         evaluate: &Evaluate<'_>,
         done: impl Fn(&TaskNode, &[Tensor]) -> Result<(), Fault>,
     ) -> Result<(), Stop> {
-        for (i, node) in graph.nodes.iter().enumerate() {
+        for node in &graph.nodes {
+            let failed = |error| Stop::Task { path: node.path.clone(), ops: node.ops.clone(), error };
             let read = |v: &V| match first {
                 Some(first) if first.get(graph.root(*v)).is_some() => first.read(graph, *v),
                 _ => self.read(graph, *v),
             };
             let facts: Vec<Fact> = node.outs.iter().map(|o| graph.fact(*o).clone()).collect();
             let ins = node.ins.iter().map(read).collect::<Result<Vec<Tensor>, OpError>>();
-            let outs = ins.and_then(|ins| evaluate(&node.task, &ins, &facts)).map_err(|e| Stop::Task(i, e))?;
+            let outs = ins.and_then(|ins| evaluate(&node.task, &ins, &facts)).map_err(failed)?;
             done(node, &outs).map_err(Stop::Fault)?;
             for (o, t) in node.outs.iter().zip(outs) {
-                self.0[o.0 as usize] = Some(t);
+                self.0[*o] = Some(t);
             }
         }
         Ok(())
@@ -321,14 +329,16 @@ impl Compare {
         let finite = old.iter().filter(|x| x.is_finite());
         let bound = self.tolerance * finite.fold(0.0, |a: f64, x| a.max(x.abs()));
         let size = before.dtype().size();
-        let bits = |t: &Tensor, i: usize| t.bytes().slice(i * size..(i + 1) * size);
-        let same = |i: &usize| {
-            let (a, b) = (old[*i], new[*i]);
+        let bits = before.bytes().chunks_exact(size).zip(after.bytes().chunks_exact(size));
+        let same = |a: f64, b: f64| {
             let close = self.tolerance > 0.0 && (a == b || (a - b).abs() <= bound);
-            a.is_nan() && b.is_nan() || close || bits(before, *i) == bits(after, *i)
+            a.is_nan() && b.is_nan() || close
         };
-        match (0..old.len()).find(|i| !same(i)) {
-            Some(i) => Err(Fault::Differs { pass: self.pass, site: site(), element: i, before: old[i], after: new[i] }),
+        let mut pairs = old.into_iter().zip(new).zip(bits).enumerate();
+        match pairs.find(|(_, ((a, b), (old, new)))| old != new && !same(*a, *b)) {
+            Some((element, ((before, after), _))) => {
+                Err(Fault::Differs { pass: self.pass, site: site(), element, before, after })
+            }
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 use smallvec::SmallVec;
 
-use crate::task::Copy;
+use crate::task::{Task, TaskGraph, TaskNode, V};
 use crate::{Shape, Strides, count, dense_strides};
 
 /// Some elements of a storage in an order: element `i` (a multi-index below `dims`) is at `offset + Σ i·strides`.
@@ -15,13 +15,15 @@ pub(super) struct View {
 type Digits = SmallVec<[i128; 6]>;
 
 impl View {
-    /// The operand that a copy reads, and what its dense result of `elements` elements is a view of there. `None` if the copy
-    /// does more than that.
-    pub(super) fn of_copy(copy: &Copy, elements: usize) -> Option<(usize, View)> {
+    /// The operand that a copy reads, and what its dense result is a view of there. `None` if the task is no copy or does more
+    /// than that.
+    pub(super) fn of_copy(graph: &TaskGraph, node: &TaskNode) -> Option<(V, View)> {
+        let Task::Copy(copy) = &node.task else { return None };
         let [part] = copy.parts.as_slice() else { return None };
+        let elements = graph.fact(*node.outs.first()?).count();
         let whole = part.dst == dense_strides(&part.shape) && part.dst_offset == 0 && count(&part.shape) == elements;
         let view = View { offset: part.src_offset, dims: part.shape.clone(), strides: part.src.clone() };
-        (whole && copy.fill.is_none()).then_some((part.input, view))
+        (whole && copy.fill.is_none()).then_some((*node.ins.get(part.input)?, view))
     }
 
     /// `self`, a view of the dense elements of `inner`, as a view of the storage of `inner`. `None` if no strides over
@@ -44,13 +46,13 @@ impl View {
             let reach = n as i128 - 1;
             let step = if reach == 0 { 0 } else { step as i128 };
             let steps = steps(step, reach, &inner.dims, &dense);
-            for (k, by) in steps.iter().enumerate() {
-                let end = if *by < 0 { &mut low[k] } else { &mut high[k] };
-                *end += by * reach;
+            for (by, (low, high)) in steps.iter().zip(low.iter_mut().zip(&mut high)) {
+                *if *by < 0 { low } else { high } += by * reach;
             }
             strides.push(isize::try_from(place(&steps)).ok()?);
         }
-        let inside = (0..inner.dims.len()).all(|k| low[k] >= 0 && high[k] < inner.dims[k] as i128);
+        let mut ends = low.iter().zip(&high).zip(&inner.dims);
+        let inside = ends.all(|((low, high), n)| *low >= 0 && *high < *n as i128);
         let offset = usize::try_from(inner.offset as i128 + place(&start)).ok()?;
         inside.then(|| View { offset, dims: self.dims.clone(), strides })
     }
@@ -89,11 +91,14 @@ fn digits(elements: i128, dense: &Strides) -> Digits {
 
 /// A step of `step` elements as steps along dimensions: along one of them, if `reach` such steps fit it.
 fn steps(step: i128, reach: i128, dims: &[usize], dense: &Strides) -> Digits {
-    let fits = |k: &usize| step % dense[*k] as i128 == 0 && (step / dense[*k] as i128 * reach).abs() < dims[*k] as i128;
-    match (0..dims.len()).find(fits) {
-        Some(k) => (0..dims.len()).map(|d| if d == k { step / dense[k] as i128 } else { 0 }).collect(),
-        None => digits(step, dense),
+    let whole = |dense: &isize| (step % *dense as i128 == 0).then(|| step / *dense as i128);
+    let along = |(dense, n): (&isize, &usize)| whole(dense).filter(|by| (by * reach).abs() < *n as i128);
+    let mut one = Digits::from_elem(0, dims.len());
+    match dense.iter().zip(dims).map(along).zip(&mut one).find_map(|(by, digit)| Some((by?, digit))) {
+        Some((by, digit)) => *digit = by,
+        None => return digits(step, dense),
     }
+    one
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ fn inside(i: isize, n: isize, border: &Border) -> Option<usize> {
     Some(if i < n { i } else { mirror - i } as usize)
 }
 
+#[expect(clippy::indexing_slicing, reason = "`from` gives rows and columns of the picture")]
 fn filled(
     picture: &Picture,
     h: usize,

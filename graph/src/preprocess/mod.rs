@@ -201,6 +201,7 @@ impl Picture {
     }
 
     /// A picture of `h × w` whose numbers are those at the row, column and channel that `from` says.
+    #[expect(clippy::indexing_slicing, reason = "`from` gives rows, columns and channels of the picture")]
     fn pick(&self, h: usize, w: usize, from: impl Fn(usize, usize, usize) -> (usize, usize, usize)) -> Picture {
         let places = (0..h).flat_map(|y| (0..w).flat_map(move |x| (0..self.c).map(move |k| (y, x, k))));
         let at = |(y, x, k): (usize, usize, usize)| {

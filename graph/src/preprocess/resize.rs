@@ -125,6 +125,7 @@ fn rounded(sum: i32) -> u8 {
 }
 
 /// Sums along the rows: `h` rows of `taps.len() · c`.
+#[expect(clippy::indexing_slicing, reason = "the taps of a column are columns of the picture")]
 fn along<T: Copy, S: Copy + std::ops::Mul<Output = S> + std::iter::Sum>(
     pixels: &[T],
     h: usize,
@@ -146,6 +147,7 @@ fn along<T: Copy, S: Copy + std::ops::Mul<Output = S> + std::iter::Sum>(
 }
 
 /// For every element of every row of the result, what `f` makes of the taps and of the sums in its column.
+#[expect(clippy::indexing_slicing, reason = "the taps of a row are rows of the picture, which have sums")]
 fn down<S: Copy, T>(
     sums: &[S],
     width: usize,

@@ -1,4 +1,4 @@
-use super::Epilogue;
+use super::{Epilogue, times};
 use crate::DType;
 
 /// Order of the dimensions of an image tensor.
@@ -70,7 +70,11 @@ impl Conv {
 
     /// Multiply-adds, counted twice, padding included.
     pub fn flops(&self) -> u64 {
-        let taps = (self.c_in / self.groups * self.kernel[0] * self.kernel[1]) as u64;
-        2 * (self.n * self.out_h * self.out_w) as u64 * self.c_out as u64 * taps
+        let [kh, kw] = self.kernel;
+        times([2, self.n, self.out_h, self.out_w, self.c_out, self.c_in / self.groups, kh, kw])
+    }
+
+    pub(super) fn epilogue_flops(&self, elements: u64) -> u64 {
+        self.epilogue.as_ref().map_or(0, |e| e.program.flops().saturating_mul(elements))
     }
 }

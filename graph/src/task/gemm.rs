@@ -60,7 +60,7 @@ impl Gemm {
     }
 
     pub(super) fn epilogue_flops(&self, elements: u64) -> u64 {
-        self.epilogue.as_ref().map_or(0, |e| e.program.flops() * elements)
+        self.epilogue.as_ref().map_or(0, |e| e.program.flops().saturating_mul(elements))
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
     ScanKind, Scatter, ScatterKind, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
 };
 use crate::op::Watch;
-use crate::{DType, Fact, OpError, Shape, Strides, Tensor, broadcast, broadcast_strides, count, dense_strides, shape};
+use crate::{
+    DType, Fact, OpError, Shape, Strides, Tensor, around, broadcast, broadcast_strides, checked_count, count,
+    dense_strides, shape,
+};
 
 /// Builds a [`TaskGraph`]; what operators lower into.
 #[derive(Debug, Default)]
@@ -42,7 +45,7 @@ impl Lowering {
 
     /// Where `v` comes from.
     pub(crate) fn source(&self, v: V) -> &Source {
-        &self.graph.values[v.0 as usize].source
+        &self.graph.values[v].source
     }
 
     /// The value whose storage `v` shares.
@@ -68,15 +71,20 @@ impl Lowering {
     /// A task; returns its results, one for each fact.
     pub fn task(&mut self, task: Task, ins: &[V], outs: Vec<Fact>) -> Vec<V> {
         let outs: Vec<V> = outs.into_iter().map(|f| self.graph.value(f, Source::Task)).collect();
-        let node =
-            TaskNode { task, ins: ins.to_vec(), outs: outs.clone(), path: self.path.clone(), ops: self.op.clone() };
-        self.graph.nodes.push(node);
+        self.node(task, ins, outs.clone());
         outs
     }
 
     /// A task with one result.
     pub fn task1(&mut self, task: Task, ins: &[V], out: Fact) -> V {
-        self.task(task, ins, vec![out])[0]
+        let out = self.graph.value(out, Source::Task);
+        self.node(task, ins, vec![out]);
+        out
+    }
+
+    fn node(&mut self, task: Task, ins: &[V], outs: Vec<V>) {
+        let (path, ops) = (self.path.clone(), self.op.clone());
+        self.graph.nodes.push(TaskNode { task, ins: ins.to_vec(), outs, path, ops });
     }
 
     /// The same elements with other dimensions.
@@ -88,7 +96,7 @@ impl Lowering {
         if fact.shape.as_slice() == dims {
             return Ok(v);
         }
-        crate::ensure!(crate::checked_count(dims) == Some(fact.count()), "cannot reshape {fact} to {dims:?}");
+        crate::ensure!(checked_count(dims) == Some(fact.count()), "cannot reshape {fact} to {dims:?}");
         let root = self.graph.root(v);
         Ok(self.graph.value(Fact::new(fact.dtype, dims), Source::Alias(root)))
     }
@@ -110,6 +118,7 @@ impl Lowering {
             dims = broadcast(&dims, own)
                 .ok_or_else(|| OpError::Invalid(format!("shape {own:?} does not broadcast with {dims:?}")))?;
         }
+        sized(&dims)?;
         Ok(self.map(program, ins, &dims))
     }
 
@@ -130,6 +139,7 @@ impl Lowering {
         let (fa, fb) = (self.graph.fact(a).clone(), self.graph.fact(b).clone());
         let dims = broadcast(&fa.shape, &fb.shape)
             .ok_or_else(|| OpError::Invalid(format!("shapes {:?} and {:?} do not broadcast", fa.shape, fb.shape)))?;
+        sized(&dims)?;
         let dtype = DType::promote(fa.dtype, fb.dtype);
         let mut p = Program::new();
         let ra = p.input(0, fa.dtype);
@@ -152,10 +162,9 @@ impl Lowering {
         self.map(p, &[x], &fact.shape)
     }
 
-    /// Strided copies into a tensor of `dims`; every input of the parts has the element type of `ins[0]`.
-    pub fn copy(&mut self, ins: &[V], parts: Vec<Part>, fill: Option<Vec<u8>>, dims: &[usize]) -> V {
-        let dtype = self.fact(ins[0]).dtype;
-        self.task1(Task::Copy(Copy { dtype, fill, parts }), ins, Fact::new(dtype, dims))
+    /// Strided copies into a tensor `out`, from tensors of its element type.
+    pub fn copy(&mut self, ins: &[V], parts: Vec<Part>, fill: Option<Vec<u8>>, out: Fact) -> V {
+        self.task1(Task::Copy(Copy { dtype: out.dtype, fill, parts }), ins, out)
     }
 
     /// One strided read of `x`: element `i` of the result is at `offset + Σ i·strides`.
@@ -168,7 +177,8 @@ impl Lowering {
             dst_offset: 0,
             dst: dense_strides(dims),
         };
-        self.copy(&[x], vec![part], None, dims)
+        let out = Fact::new(self.fact(x).dtype, dims);
+        self.copy(&[x], vec![part], None, out)
     }
 
     /// Dimension `i` of the result is dimension `perm[i]` of `x`.
@@ -184,13 +194,12 @@ impl Lowering {
             "{perm:?} is no permutation of {} dimensions",
             dims.len()
         );
-        let out: Shape = perm.iter().map(|&p| dims[p]).collect();
-        let moved: Vec<usize> = perm.iter().copied().filter(|&p| dims[p] != 1).collect();
+        let out: Shape = permuted(&dims, perm).collect();
+        let moved = perm.iter().zip(&out).filter(|(_, len)| **len != 1).map(|(p, _)| p);
         if moved.is_sorted() {
             return self.reshape(x, &out);
         }
-        let strides = dense_strides(&dims);
-        let strides: Strides = perm.iter().map(|&p| strides[p]).collect();
+        let strides = permuted(&dense_strides(&dims), perm).collect();
         Ok(self.strided(x, 0, strides, &out))
     }
 
@@ -199,6 +208,7 @@ impl Lowering {
     /// # Errors
     /// [`OpError::Invalid`] if the shapes do not broadcast.
     pub fn broadcast_to(&mut self, x: V, dims: &[usize]) -> Result<V, OpError> {
+        sized(dims)?;
         let from = self.fact(x).shape.clone();
         if count(&from) == count(dims) && from.len() <= dims.len() {
             return self.reshape(x, dims);
@@ -228,14 +238,16 @@ impl Lowering {
         let dense = dense_strides(&dims);
         let mut offset = 0;
         let mut strides = Strides::new();
-        for d in 0..dims.len() {
-            let last = begin[d] as isize + (size[d] as isize - 1) * step[d];
+        let blocks = begin.iter().zip(size).zip(step).zip(dims.iter().zip(&dense));
+        for (d, (((&begin, &size), &step), (&len, &dense))) in blocks.enumerate() {
+            let reach = isize::try_from(size).ok().and_then(|size| (size - 1).checked_mul(step));
+            let last = reach.and_then(|reach| begin.checked_add_signed(reach));
             crate::ensure!(
-                begin[d] < dims[d] && last >= 0 && last < dims[d] as isize,
+                begin < len && last.is_some_and(|last| last < len),
                 "slice reaches beyond dimension {d} of {dims:?}"
             );
-            offset += begin[d] * dense[d] as usize;
-            strides.push(dense[d] * step[d]);
+            offset += begin * dense.unsigned_abs();
+            strides.push(if size == 1 { dense } else { dense * step });
         }
         Ok(self.strided(x, offset, strides, size))
     }
@@ -245,37 +257,39 @@ impl Lowering {
     /// # Errors
     /// [`OpError::Invalid`] if they differ in another dimension or in the element type.
     pub fn concat(&mut self, xs: &[V], axis: usize) -> Result<V, OpError> {
-        crate::ensure!(!xs.is_empty(), "nothing to concatenate");
-        if xs.len() == 1 {
-            return Ok(xs[0]);
+        let first = match xs {
+            [] => return Err(OpError::Invalid("nothing to concatenate".into())),
+            [x] => return Ok(*x),
+            [x, ..] => self.fact(*x).clone(),
+        };
+        let mut lens = Vec::with_capacity(xs.len());
+        for &x in xs {
+            let f = self.fact(x);
+            let fits = |(d, (a, b)): (usize, (&usize, &usize))| d == axis || a == b;
+            let same = f.rank() == first.rank() && f.shape.iter().zip(&first.shape).enumerate().all(fits);
+            let len = f.shape.get(axis).filter(|_| same && f.dtype == first.dtype);
+            lens.push(
+                *len.ok_or_else(|| OpError::Invalid(format!("cannot concatenate {first} and {f} along axis {axis}")))?,
+            );
         }
-        let mut out = self.fact(xs[0]).clone();
-        out.shape[axis] = xs.iter().map(|&x| self.fact(x).shape.get(axis).copied().unwrap_or(0)).sum();
+        let mut out = first;
+        if let Some(total) = out.shape.get_mut(axis) {
+            *total = lens.iter().fold(0, |sum: usize, len| sum.saturating_add(*len));
+        }
+        sized(&out.shape)?;
         let dst = dense_strides(&out.shape);
+        let step = dst.get(axis).map_or(0, |step| step.unsigned_abs());
         let mut parts = Vec::new();
         let mut at = 0;
-        for (input, &x) in xs.iter().enumerate() {
-            let f = self.fact(x).clone();
-            let same = f.rank() == out.rank() && (0..f.rank()).all(|d| d == axis || f.shape[d] == out.shape[d]);
-            crate::ensure!(
-                same && f.dtype == out.dtype,
-                "cannot concatenate {} and {f} along axis {axis}",
-                self.fact(xs[0])
-            );
-            if f.count() > 0 {
-                let src = dense_strides(&f.shape);
-                parts.push(Part {
-                    input,
-                    shape: f.shape.clone(),
-                    src_offset: 0,
-                    src,
-                    dst_offset: at * dst[axis] as usize,
-                    dst: dst.clone(),
-                });
+        for ((input, &x), len) in xs.iter().enumerate().zip(lens) {
+            let shape = self.fact(x).shape.clone();
+            if count(&shape) > 0 {
+                let src = dense_strides(&shape);
+                parts.push(Part { input, shape, src_offset: 0, src, dst_offset: at * step, dst: dst.clone() });
             }
-            at += f.shape[axis];
+            at += len;
         }
-        Ok(self.copy(xs, parts, None, &out.shape))
+        Ok(self.copy(xs, parts, None, out))
     }
 
     /// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.
@@ -284,15 +298,13 @@ impl Lowering {
     /// [`OpError::Invalid`] if the dimensions do not fit.
     pub fn matmul(&mut self, a: V, b: V, trans_a: bool, trans_b: bool) -> Result<V, OpError> {
         let (fa, fb) = (self.fact(a).clone(), self.fact(b).clone());
-        crate::ensure!(fa.rank() >= 2 && fb.rank() >= 2, "matrix product of {fa} and {fb}");
         crate::ensure!(fa.dtype == fb.dtype, "matrix product of {} and {}", fa.dtype, fb.dtype);
-        let ends = |f: &Fact, t: bool| {
-            let (r, c) = (f.shape[f.rank() - 2], f.shape[f.rank() - 1]);
-            if t { (c, r) } else { (r, c) }
+        let ([ba @ .., ra, ca], [bb @ .., rb, cb]) = (fa.shape.as_slice(), fb.shape.as_slice()) else {
+            return Err(OpError::Invalid(format!("matrix product of {fa} and {fb}")));
         };
-        let ((m, k), (kb, n)) = (ends(&fa, trans_a), ends(&fb, trans_b));
+        let (m, k) = if trans_a { (*ca, *ra) } else { (*ra, *ca) };
+        let (kb, n) = if trans_b { (*cb, *rb) } else { (*rb, *cb) };
         crate::ensure!(k == kb, "inner dimensions differ in the matrix product of {fa} and {fb}: {k} and {kb}");
-        let (ba, bb) = (&fa.shape[..fa.rank() - 2], &fb.shape[..fb.rank() - 2]);
         let batch = broadcast(ba, bb)
             .ok_or_else(|| OpError::Invalid(format!("batch dimensions of {fa} and {fb} do not broadcast")))?;
         let layout = |dims: &[usize], t: bool, rows: usize, cols: usize| {
@@ -306,6 +318,7 @@ impl Lowering {
         };
         let mut out = batch.clone();
         out.extend([m, n]);
+        sized(&out)?;
         // Rows of all batches form one product when every batch shares `b`.
         let shared = count(bb) == 1 && !trans_a && ba.len() == batch.len();
         let (gb, gm) = if shared { (Shape::new(), count(&batch) * m) } else { (batch.clone(), m) };
@@ -338,43 +351,46 @@ impl Lowering {
         let fact = self.fact(x).clone();
         let dtype = if matches!(kind, ReduceKind::ArgMax | ReduceKind::ArgMin) { out } else { fact.dtype };
         let kept: Vec<usize> = (0..fact.rank()).filter(|d| !axes.contains(d)).collect();
-        let dims: Shape = (0..fact.rank())
-            .filter_map(|d| if !axes.contains(&d) { Some(fact.shape[d]) } else { keep.then_some(1) })
-            .collect();
-        let contiguous = axes.windows(2).all(|w| w[1] == w[0] + 1);
+        let one = |(d, len): (usize, &usize)| if axes.contains(&d) { keep.then_some(1) } else { Some(*len) };
+        let dims: Shape = fact.shape.iter().enumerate().filter_map(one).collect();
+        let contiguous = axes.iter().zip(axes.iter().skip(1)).all(|(a, b)| *b == a + 1);
         let (x, first) = if contiguous {
             (x, axes.first().copied().unwrap_or(fact.rank()))
         } else {
             let perm: Vec<usize> = kept.iter().chain(axes).copied().collect();
             (self.transpose(x, &perm)?, kept.len())
         };
-        let shape = self.fact(x).shape.clone();
-        let last = first + axes.len();
-        let task = Reduce {
-            kind,
-            outer: count(&shape[..first]),
-            len: count(&shape[first..last]),
-            inner: count(&shape[last..]),
-            dtype: fact.dtype,
-            out: dtype,
-        };
+        let shape = &self.fact(x).shape;
+        let parts = shape.split_at_checked(first).and_then(|(outer, rest)| {
+            let (reduced, inner) = rest.split_at_checked(axes.len())?;
+            Some([outer, reduced, inner].map(count))
+        });
+        let [outer, len, inner] =
+            parts.ok_or_else(|| OpError::Invalid(format!("expected axes of {fact}, found {axes:?}")))?;
+        let task = Reduce { kind, outer, len, inner, dtype: fact.dtype, out: dtype };
         Ok(self.task1(Task::Reduce(task), &[x], Fact::new(dtype, &dims)))
     }
 
     /// Softmax along `axis`, or its logarithm.
-    pub fn softmax(&mut self, x: V, axis: usize, log: bool) -> V {
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if `x` has no such axis.
+    pub fn softmax(&mut self, x: V, axis: usize, log: bool) -> Result<V, OpError> {
         let fact = self.fact(x).clone();
-        let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
-        let task = Softmax { outer, len: fact.shape[axis], inner, log, dtype: fact.dtype };
-        self.task1(Task::Softmax(task), &[x], fact)
+        let [outer, len, inner] = along(&fact, axis)?;
+        let task = Softmax { outer, len, inner, log, dtype: fact.dtype };
+        Ok(self.task1(Task::Softmax(task), &[x], fact))
     }
 
     /// Running sums or products along `axis`.
-    pub fn scan(&mut self, kind: ScanKind, x: V, axis: usize, exclusive: bool, reverse: bool) -> V {
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if `x` has no such axis.
+    pub fn scan(&mut self, kind: ScanKind, x: V, axis: usize, exclusive: bool, reverse: bool) -> Result<V, OpError> {
         let fact = self.fact(x).clone();
-        let (outer, inner) = (count(&fact.shape[..axis]), count(&fact.shape[axis + 1..]));
-        let task = Scan { kind, outer, len: fact.shape[axis], inner, exclusive, reverse, dtype: fact.dtype };
-        self.task1(Task::Scan(task), &[x], fact)
+        let [outer, len, inner] = along(&fact, axis)?;
+        let task = Scan { kind, outer, len, inner, exclusive, reverse, dtype: fact.dtype };
+        Ok(self.task1(Task::Scan(task), &[x], fact))
     }
 
     /// The steps of a recurrent layer; operands and results are those of [`Recurrent`].
@@ -402,13 +418,13 @@ impl Lowering {
         stats: bool,
     ) -> Vec<V> {
         let fact = self.fact(x).clone();
-        let (rows, cols) = (count(&fact.shape[..axis]), count(&fact.shape[axis..]));
+        let (rows, cols) = (fact.shape.iter().take(axis).product(), fact.shape.iter().skip(axis).product());
         let task =
             Norm { kind, rows, cols, eps, gamma: gamma.is_some(), beta: beta.is_some(), stats, dtype: fact.dtype };
         let ins: Vec<V> = [Some(x), gamma, beta].into_iter().flatten().collect();
-        let mut row: Shape = fact.shape.clone();
-        row[axis..].fill(1);
-        let row = Fact { dtype: DType::F32, shape: row };
+        let kept = fact.shape.iter().take(axis).copied();
+        let shape = kept.chain(fact.shape.iter().skip(axis).map(|_| 1)).collect();
+        let row = Fact { dtype: DType::F32, shape };
         let extra = if !stats {
             0
         } else if kind == NormKind::Layer {
@@ -421,45 +437,93 @@ impl Lowering {
     }
 
     /// Slices of `x` along `axis` picked by `index`, whose dimensions replace the axis; an index out of range is an error.
-    pub fn gather(&mut self, x: V, index: V, axis: usize) -> V {
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if `x` has no such axis, or the result too many elements.
+    pub fn gather(&mut self, x: V, index: V, axis: usize) -> Result<V, OpError> {
         self.gather_or(x, index, axis, false)
     }
 
     /// As [`gather`](Self::gather), with zeros for indices out of range.
-    pub fn gather_or_zeros(&mut self, x: V, index: V, axis: usize) -> V {
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather).
+    pub fn gather_or_zeros(&mut self, x: V, index: V, axis: usize) -> Result<V, OpError> {
         self.gather_or(x, index, axis, true)
     }
 
-    fn gather_or(&mut self, x: V, index: V, axis: usize, zeros: bool) -> V {
+    fn gather_or(&mut self, x: V, index: V, axis: usize, zeros: bool) -> Result<V, OpError> {
         let (fx, fi) = (self.fact(x).clone(), self.fact(index).clone());
-        let (outer, inner) = (count(&fx.shape[..axis]), count(&fx.shape[axis + 1..]));
-        let task = Gather {
-            outer,
-            axis: fx.shape[axis],
-            inner,
-            count: fi.count(),
-            batch: false,
-            zeros,
-            dtype: fx.dtype,
-            index: fi.dtype,
-        };
-        let dims: Shape = fx.shape[..axis].iter().chain(&fi.shape).chain(&fx.shape[axis + 1..]).copied().collect();
-        self.task1(Task::Gather(task), &[x, index], Fact { dtype: fx.dtype, shape: dims })
+        let [outer, len, inner] = along(&fx, axis)?;
+        let (count, dtype) = (fi.count(), fx.dtype);
+        let task = Gather { outer, axis: len, inner, count, batch: false, zeros, dtype, index: fi.dtype };
+        let (front, back) = (fx.shape.iter().take(axis), fx.shape.iter().skip(axis + 1));
+        let shape: Shape = front.chain(&fi.shape).chain(back).copied().collect();
+        sized(&shape)?;
+        Ok(self.task1(Task::Gather(task), &[x, index], Fact { dtype, shape }))
     }
 
     /// `x` with slices replaced or added to: the last dimension of `index` holds the first coordinates of a slice, `updates`
     /// one slice for each; see [`Scatter`].
-    pub fn scatter(&mut self, kind: ScatterKind, x: V, index: V, updates: V) -> V {
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if these are more coordinates than `x` has.
+    pub fn scatter(&mut self, kind: ScatterKind, x: V, index: V, updates: V) -> Result<V, OpError> {
         let (fx, fi) = (self.fact(x).clone(), self.fact(index).clone());
         let (depth, lead) = fi.shape.split_last().map_or((0, &[][..]), |(depth, lead)| (*depth, lead));
+        let (axes, slice) = fx.shape.split_at_checked(depth).ok_or_else(|| {
+            OpError::Invalid(format!("expected at most {} coordinates of a slice of {fx}, found {depth}", fx.rank()))
+        })?;
         let task = Scatter {
             kind,
-            axes: fx.shape[..depth].iter().copied().collect(),
-            inner: count(&fx.shape[depth..]),
+            axes: axes.iter().copied().collect(),
+            inner: count(slice),
             count: count(lead),
             dtype: fx.dtype,
             index: fi.dtype,
         };
-        self.task1(Task::Scatter(task), &[x, index, updates], fx)
+        Ok(self.task1(Task::Scatter(task), &[x, index, updates], fx))
+    }
+}
+
+/// What `items` has at each place of a permutation.
+fn permuted<T: std::marker::Copy>(items: &[T], perm: &[usize]) -> impl Iterator<Item = T> {
+    perm.iter().filter_map(|&p| items.get(p).copied())
+}
+
+/// A tensor around an axis that it must have.
+fn along(fact: &Fact, axis: usize) -> Result<[usize; 3], OpError> {
+    around(&fact.shape, axis).ok_or_else(|| OpError::Invalid(format!("expected an axis of {fact}, found {axis}")))
+}
+
+/// Refuses dimensions whose strides do not fit.
+fn sized(dims: &[usize]) -> Result<(), OpError> {
+    crate::ensure!(checked_count(dims).is_some(), "expected a number of elements that fits, found dimensions {dims:?}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(b: &mut Lowering, dims: &[usize]) -> V {
+        b.graph.value(Fact::new(DType::F32, dims), Source::Input(0))
+    }
+
+    #[test]
+    fn strides_that_do_not_fit_are_refused() {
+        let mut b = Lowering::default();
+        let x = input(&mut b, &[4, 1024]);
+        assert!(b.slice(x, &[0, 0], &[1, 8], &[isize::MAX, 1]).is_ok(), "one element needs no step");
+        assert!(b.slice(x, &[1, 0], &[3, 8], &[isize::MAX, 1]).is_err());
+        assert!(b.slice(x, &[0, 0], &[usize::MAX, 8], &[-1, 1]).is_err());
+        let long = input(&mut b, &[1 << 40, 1]);
+        let wide = input(&mut b, &[1, 1 << 40]);
+        assert!(b.matmul(long, wide, false, false).is_err());
+        assert!(b.binary(Binary::Add, long, wide).is_err());
+        let index = input(&mut b, &[1 << 40]);
+        assert!(b.gather(wide, index, 0).is_err());
+        let tall = input(&mut b, &[1 << 61]);
+        assert!(b.concat(&[tall; 8], 0).is_err());
     }
 }

@@ -28,6 +28,7 @@ pub use gather::Gather;
 pub use gemm::{Epilogue, EpilogueInput, Gemm, Matrix};
 pub use host::Host;
 pub use lowering::Lowering;
+pub(crate) use map::Registers;
 pub use map::{Binary, Instr, Map, Program, Reg, Scalar, Unary};
 pub use norm::{Norm, NormKind, Softmax};
 pub use pool::{Pool, PoolKind};
@@ -37,7 +38,7 @@ pub use resize::{Coordinates, Resize, ResizeMode};
 pub use scan::{Scan, ScanKind};
 pub use scatter::{Scatter, ScatterKind};
 
-use crate::{Fact, Tensor};
+use crate::{Fact, Id, Table, Tensor};
 
 /// One unit of work for a device.
 #[derive(Clone, Debug)]
@@ -94,29 +95,44 @@ impl Task {
     }
 
     /// Floating-point operations of one run: a multiply-add counts two, every other arithmetic step of a map, pool,
-    /// reduction, softmax or norm one per element.
+    /// reduction, softmax or norm one per element. The largest number stands for more.
     pub fn flops(&self, outs: &[Fact]) -> u64 {
         let out = outs.first().map_or(0, Fact::count) as u64;
         match self {
-            Task::Gemm(g) => 2 * g.batch_count() as u64 * (g.m * g.n * g.k) as u64 + g.epilogue_flops(out),
-            Task::Conv(c) => c.flops() + c.epilogue.as_ref().map_or(0, |e| e.program.flops() * out),
-            Task::Pool(p) => out * (p.kernel[0] * p.kernel[1]) as u64,
-            Task::Map(m) => out * m.program.flops(),
-            Task::Reduce(r) => (r.outer * r.len * r.inner) as u64,
-            Task::Softmax(_) => 4 * out,
-            Task::Norm(_) => 6 * out,
-            Task::Resize(_) => 8 * out,
+            Task::Gemm(g) => times([2, g.batch_count(), g.m, g.n, g.k]).saturating_add(g.epilogue_flops(out)),
+            Task::Conv(c) => c.flops().saturating_add(c.epilogue_flops(out)),
+            Task::Pool(p) => times(p.kernel).saturating_mul(out),
+            Task::Map(m) => m.program.flops().saturating_mul(out),
+            Task::Reduce(r) => times([r.outer, r.len, r.inner]),
+            Task::Softmax(_) => out.saturating_mul(4),
+            Task::Norm(_) => out.saturating_mul(6),
+            Task::Resize(_) => out.saturating_mul(8),
             Task::Scan(_) => out,
-            Task::Recurrent(r) => out * (2 * r.hidden as u64 + 4) * r.cell.gates() as u64,
-            Task::Scatter(s) if s.kind == ScatterKind::Add => (s.count * s.inner) as u64,
+            Task::Recurrent(r) => times([2, r.hidden + 2, r.cell.gates()]).saturating_mul(out),
+            Task::Scatter(s) if s.kind == ScatterKind::Add => times([s.count, s.inner]),
             Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
         }
     }
 }
 
+/// A product, or the largest number instead of more.
+fn times<const N: usize>(factors: [usize; N]) -> u64 {
+    factors.iter().fold(1, |n: u64, &factor| n.saturating_mul(factor as u64))
+}
+
 /// A value of a [`TaskGraph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct V(pub u32);
+
+impl Id for V {
+    fn new(at: usize) -> V {
+        V(at as u32)
+    }
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
+}
 
 impl fmt::Display for V {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,8 +186,8 @@ pub struct TaskNode {
 /// Every value is written once. Variables are read as they were at the start; `writes` take effect at the end.
 #[derive(Clone, Debug, Default)]
 pub struct TaskGraph {
-    /// All values; [`V`] indexes them.
-    pub values: Vec<TaskValue>,
+    /// All values.
+    pub values: Table<V, TaskValue>,
     /// Tasks in execution order.
     pub nodes: Vec<TaskNode>,
     /// The values with [`Source::Input`], by input index.
@@ -185,19 +201,18 @@ pub struct TaskGraph {
 impl TaskGraph {
     /// Adds a value.
     pub fn value(&mut self, fact: Fact, source: Source) -> V {
-        self.values.push(TaskValue { fact, source });
-        V(self.values.len() as u32 - 1)
+        self.values.add(TaskValue { fact, source })
     }
 
     /// Element type and shape of `v`.
     pub fn fact(&self, v: V) -> &Fact {
-        &self.values[v.0 as usize].fact
+        &self.values[v].fact
     }
 
     /// The value whose storage `v` shares, following aliases.
     pub fn root(&self, v: V) -> V {
         let mut v = v;
-        while let Source::Alias(of) = self.values[v.0 as usize].source {
+        while let Source::Alias(of) = self.values[v].source {
             v = of;
         }
         v
@@ -205,7 +220,7 @@ impl TaskGraph {
 
     /// The contents of `v` with its own shape, if known before the run.
     pub fn known(&self, v: V) -> Option<Tensor> {
-        match &self.values[self.root(v).0 as usize].source {
+        match &self.values[self.root(v)].source {
             Source::Const(t) => t.reshape(&self.fact(v).shape).ok(),
             _ => None,
         }
@@ -213,28 +228,28 @@ impl TaskGraph {
 
     /// Whether the contents of `v` follow from the model alone, known or not.
     pub fn is_constant(&self, v: V) -> bool {
-        matches!(self.values[self.root(v).0 as usize].source, Source::Const(_) | Source::Later)
+        matches!(self.values[self.root(v)].source, Source::Const(_) | Source::Later)
     }
 
     /// For every value, the index of the node that writes its storage.
-    pub fn producers(&self) -> Vec<Option<usize>> {
-        let mut by_root = vec![None; self.values.len()];
+    pub fn producers(&self) -> Table<V, Option<usize>> {
+        let mut by_root = self.values.filled(None);
         for (i, node) in self.nodes.iter().enumerate() {
             for &o in &node.outs {
-                by_root[o.0 as usize] = Some(i);
+                by_root[o] = Some(i);
             }
         }
-        (0..self.values.len() as u32).map(|i| by_root[self.root(V(i)).0 as usize]).collect()
+        self.values.ids().map(|v| by_root[self.root(v)]).collect()
     }
 
     /// For every value, how often its storage is read: by nodes, as an output, or to be written to a variable. Indexed by
     /// root; aliases have 0.
-    pub fn uses(&self) -> Vec<usize> {
-        let mut uses = vec![0; self.values.len()];
+    pub fn uses(&self) -> Table<V, usize> {
+        let mut uses = self.values.filled(0);
         let reads =
             self.nodes.iter().flat_map(|n| &n.ins).chain(&self.outputs).chain(self.writes.iter().map(|(_, v)| v));
         for &v in reads {
-            uses[self.root(v).0 as usize] += 1;
+            uses[self.root(v)] += 1;
         }
         uses
     }
@@ -249,7 +264,7 @@ impl fmt::Display for TaskGraph {
             write!(f, " = {}(", node.task.family())?;
             for (i, &v) in node.ins.iter().enumerate() {
                 let root = self.root(v);
-                let kind = match self.values[root.0 as usize].source {
+                let kind = match self.values[root].source {
                     Source::Const(_) | Source::Later => "const ",
                     Source::Input(_) => "input ",
                     Source::Variable(_) => "variable ",

@@ -43,8 +43,13 @@ pub(super) struct Owner<T>(pub Vec<T>, pub usize, pub Reservation);
 
 impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
     fn as_ref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.0)[..self.1]
+        first(&self.0, self.1)
     }
+}
+
+/// The first `len` bytes of elements, which have as many.
+fn first<T: bytemuck::Pod>(elements: &[T], len: usize) -> &[u8] {
+    bytemuck::cast_slice(elements).split_at(len).0
 }
 
 /// The memory of a [`Buffer`], which its tensor holds too.
@@ -115,12 +120,12 @@ impl Buffer {
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        first(&self.lines, self.len)
     }
 
     /// The bytes, to be written.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        bytemuck::cast_slice_mut(&mut self.lines).split_at_mut(self.len).0
     }
 
     /// The bytes, shared from now on.

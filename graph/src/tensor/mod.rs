@@ -314,8 +314,8 @@ fn is_aligned(bytes: &[u8], dtype: DType) -> bool {
 fn check_bools(bytes: &[u8]) -> Result<(), TensorError> {
     for (i, piece) in bytes.chunks(PIECE).enumerate() {
         bounds::check()?;
-        if let Some(at) = piece.iter().position(|b| *b > 1) {
-            return Err(TensorError::Bool { index: i * PIECE + at, value: piece[at] });
+        if let Some((at, &value)) = piece.iter().enumerate().find(|(_, b)| **b > 1) {
+            return Err(TensorError::Bool { index: i * PIECE + at, value });
         }
     }
     Ok(())
@@ -346,8 +346,8 @@ impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.fact())?;
         let Ok(values) = self.to_f64s() else { return Ok(()) };
-        let shown = values.len().min(8);
-        write!(f, " {:?}{}", &values[..shown], if shown < values.len() { " …" } else { "" })
+        let shown: Vec<f64> = values.iter().copied().take(8).collect();
+        write!(f, " {shown:?}{}", if shown.len() < values.len() { " …" } else { "" })
     }
 }
 

@@ -17,21 +17,25 @@ pub fn agreement(got: &Tensor, want: &Tensor, bound: f64) -> Result<Option<f64>,
     }
     let (Some(g), Some(w)) = (numbers(got), numbers(want)) else { return Err("the bytes differ".into()) };
     let dtype = want.dtype();
-    let apart = |i: usize, why: &str| format!("element {i} of {} is {:e}, expected {:e}{why}", want.fact(), g[i], w[i]);
-    let size = want.bytes().len() / w.len().max(1);
-    let bits = |i: usize| got.bytes()[i * size..][..size] == want.bytes()[i * size..][..size];
-    let mut others = (0..w.len()).filter(|&i| !(bits(i) || g[i].is_nan() && w[i].is_nan())).peekable();
+    let apart = |(i, g, w): (usize, f64, f64), why: &str| {
+        Err(format!("element {i} of {} is {g:e}, expected {w:e}{why}", want.fact()))
+    };
+    let size = (want.bytes().len() / w.len().max(1)).max(1);
+    let bits = got.bytes().chunks_exact(size).zip(want.bytes().chunks_exact(size)).map(|(g, w)| g == w);
+    let pairs = g.iter().zip(&w).enumerate().map(|(i, (g, w))| (i, *g, *w)).zip(bits);
+    let others = pairs.filter(|((_, g, w), same)| !(*same || g.is_nan() && w.is_nan()));
+    let mut others = others.map(|(pair, _)| pair).peekable();
     let Some(&first) = others.peek() else { return Ok(None) };
     if bound == 0.0 || !(dtype.is_float() || dtype.is_complex()) {
-        return Err(apart(first, ""));
+        return apart(first, "");
     }
     let scale = w.iter().filter(|x| x.is_finite()).fold(0.0, |a: f64, x| a.max(x.abs()));
     let mut worst: f64 = 0.0;
-    for i in others {
-        let delta = if g[i] == w[i] { 0.0 } else { (g[i] - w[i]).abs() };
+    for (i, g, w) in others {
+        let delta = if g == w { 0.0 } else { (g - w).abs() };
         // An infinite or missing number is no approximation of another one.
-        if !(w[i].is_finite() && g[i].is_finite()) && delta != 0.0 || delta > bound * scale {
-            return Err(apart(i, &format!(", and the largest magnitude is {scale:e}")));
+        if !(w.is_finite() && g.is_finite()) && delta != 0.0 || delta > bound * scale {
+            return apart((i, g, w), &format!(", and the largest magnitude is {scale:e}"));
         }
         worst = worst.max(if delta == 0.0 { 0.0 } else { delta / scale });
     }

@@ -154,9 +154,15 @@ impl Numbers {
             DType::F32 => 2f64.powi(-149),
             _ => f64::from_bits(1),
         };
-        let special = [-0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, smallest, -smallest];
         match self.0.bits() {
-            bits if kind == Kind::Special && bits % 40 == 0 => special[(bits >> 32) as usize % special.len()],
+            bits if kind == Kind::Special && bits % 40 == 0 => match (bits >> 32) % 6 {
+                0 => -0.0,
+                1 => f64::INFINITY,
+                2 => f64::NEG_INFINITY,
+                3 => f64::NAN,
+                4 => smallest,
+                _ => -smallest,
+            },
             _ => self.0.normal(),
         }
     }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use mindir_graph::bounds;
 use mindir_graph::passes::Note;
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
-use mindir_graph::{Buffer, Fact, Tensor};
+use mindir_graph::{Buffer, Fact, Table, Tensor};
 use mindir_kernels::device::{Device, DeviceError, MemoryModel, Place, Stage, Step, TaskView, Weights};
 
-use super::memory::{self, Block};
+use super::memory::{self, Block, BlockId};
 use crate::Error;
 
 /// Name of the pass.
@@ -51,47 +51,53 @@ pub(crate) fn constants(
     let kept = kept(tasks, &fixed);
     let mut recipes: HashMap<V, Recipe> = HashMap::new();
     let mut folded = Vec::new();
-    for at in (0..tasks.nodes.len()).filter(|&at| fixed[at]) {
-        bounds::check()?;
-        let outs = &tasks.nodes[at].outs;
-        if contents == Contents::Small && !is_small(tasks, &tasks.nodes[at]) {
-            outs.clone().into_iter().for_each(|v| tasks.values[v.0 as usize].source = Source::Later);
+    let (nodes, mut rest) = (std::mem::take(&mut tasks.nodes), Vec::new());
+    for (node, fixed) in nodes.into_iter().zip(fixed) {
+        if !fixed {
+            rest.push(node);
             continue;
         }
-        let recipe = Recipe::of(tasks, at, host, &mut recipes);
+        bounds::check()?;
+        let why = format!("{} computed when planning", node.ops);
+        notes.push(Note { pass: NAME, path: node.path.clone(), applied: true, why });
+        if contents == Contents::Small && !is_small(tasks, &node) {
+            node.outs.iter().for_each(|v| tasks.values[*v].source = Source::Later);
+            continue;
+        }
+        let outs = node.outs.clone();
+        let recipe = Recipe::of(tasks, node, host, &mut recipes);
         if let [out] = outs.as_slice()
-            && !kept[out.0 as usize]
+            && !kept[*out]
             && recipe.steps.len() < LONGEST
         {
             recipes.insert(*out, recipe);
             continue;
         }
         let results = recipe.results(tasks, host, weights)?;
-        for (v, t) in outs.clone().into_iter().zip(results.iter()) {
-            tasks.values[v.0 as usize].source = Source::Const(t.clone());
+        for (v, t) in outs.into_iter().zip(results.iter()) {
+            tasks.values[v].source = Source::Const(t.clone());
         }
         folded.push(results);
     }
-    remove(tasks, &fixed, notes);
+    tasks.nodes = rest;
     Ok(folded)
 }
 
 /// Whether a node whose operands follow from constants can be computed now, for little.
 fn is_small(tasks: &TaskGraph, node: &TaskNode) -> bool {
     let read = node.ins.iter().map(|v| tasks.fact(*v).bytes()).fold(0, usize::saturating_add);
-    let later = |v: &V| matches!(tasks.values[tasks.root(*v).0 as usize].source, Source::Later);
+    let later = |v: &V| matches!(tasks.values[tasks.root(*v)].source, Source::Later);
     read <= SMALL && !node.ins.iter().any(later)
 }
 
 /// For every node, whether its results follow from constants.
 fn fixed(tasks: &TaskGraph) -> Vec<bool> {
-    let known = |v: usize| matches!(tasks.values[v].source, Source::Const(_) | Source::Later);
-    let mut known: Vec<bool> = (0..tasks.values.len()).map(known).collect();
+    let mut known = tasks.values.map(|value| matches!(value.source, Source::Const(_) | Source::Later));
     let mut fixed = Vec::with_capacity(tasks.nodes.len());
     for node in &tasks.nodes {
         let source = matches!(node.task, Task::Host(_)) && node.ins.is_empty();
-        let follows = !source && node.ins.iter().all(|v| known[tasks.root(*v).0 as usize]);
-        node.outs.iter().for_each(|v| known[v.0 as usize] = follows);
+        let follows = !source && node.ins.iter().all(|v| known[tasks.root(*v)]);
+        node.outs.iter().for_each(|v| known[*v] = follows);
         fixed.push(follows);
     }
     fixed
@@ -99,27 +105,14 @@ fn fixed(tasks: &TaskGraph) -> Vec<bool> {
 
 /// Results of nodes with one result that are kept: those that are a result, or read by another node than one that follows
 /// from constants, or read more than once. Others are steps on the way to their only reader.
-fn kept(tasks: &TaskGraph, fixed: &[bool]) -> Vec<bool> {
-    let mut reads = vec![0usize; tasks.values.len()];
+fn kept(tasks: &TaskGraph, fixed: &[bool]) -> Table<V, bool> {
+    let mut reads = tasks.values.filled(0);
     for (node, &fixed) in tasks.nodes.iter().zip(fixed) {
-        node.ins.iter().for_each(|v| reads[tasks.root(*v).0 as usize] += if fixed { 1 } else { 2 });
+        node.ins.iter().for_each(|v| reads[tasks.root(*v)] += if fixed { 1 } else { 2 });
     }
     let results = tasks.outputs.iter().chain(tasks.writes.iter().map(|(_, v)| v));
-    results.for_each(|v| reads[tasks.root(*v).0 as usize] += 2);
-    reads.into_iter().map(|n| n > 1).collect()
-}
-
-/// Drops nodes that follow from constants.
-fn remove(tasks: &mut TaskGraph, fixed: &[bool], notes: &mut Vec<Note>) {
-    let mut fixed = fixed.iter();
-    tasks.nodes.retain(|node| {
-        let gone = fixed.next().is_some_and(|f| *f);
-        if gone {
-            let why = format!("{} computed when planning", node.ops);
-            notes.push(Note { pass: NAME, path: node.path.clone(), applied: true, why });
-        }
-        !gone
-    });
+    results.for_each(|v| reads[tasks.root(*v)] += 2);
+    reads.map(|n| *n > 1)
 }
 
 /// How the results of a node come from constants: a tree of tasks.
@@ -129,28 +122,27 @@ struct Recipe {
     /// The constants, as often as they are read.
     of: Vec<Tensor>,
     /// The nodes, operands first.
-    steps: Vec<usize>,
+    steps: Vec<TaskNode>,
     /// Whether `how` says all: the function of a host task has no text.
     told: bool,
 }
 
 impl Recipe {
     /// The recipe of a node, which takes over those of its operands.
-    fn of(tasks: &TaskGraph, at: usize, host: &Arc<dyn Device>, recipes: &mut HashMap<V, Recipe>) -> Recipe {
-        let node = &tasks.nodes[at];
+    fn of(tasks: &TaskGraph, node: TaskNode, host: &Arc<dyn Device>, recipes: &mut HashMap<V, Recipe>) -> Recipe {
         let told = !matches!(node.task, Task::Host(_));
         let mut recipe = Recipe { how: String::new(), of: Vec::new(), steps: Vec::new(), told };
         for &v in &node.ins {
             let root = tasks.root(v);
-            match (&tasks.values[root.0 as usize].source, recipes.remove(&root)) {
+            match (&tasks.values[root].source, recipes.remove(&root)) {
                 (Source::Const(t), _) => recipe.of.push(t.clone()),
                 (_, Some(operand)) => recipe.append(operand),
                 _ => recipe.told = false,
             }
             recipe.how.push_str(&format!("{}\n", tasks.fact(v)));
         }
-        recipe.how.push_str(&format!("{} of {}\n", task_text(tasks, node, host), node.ins.len()));
-        recipe.steps.push(at);
+        recipe.how.push_str(&format!("{} of {}\n", task_text(tasks, &node, host), node.ins.len()));
+        recipe.steps.push(node);
         recipe
     }
 
@@ -168,11 +160,12 @@ impl Recipe {
     /// What the recipe makes: found with its first large constant if it was made before, and is still in use.
     fn results(&self, tasks: &TaskGraph, host: &Arc<dyn Device>, weights: &Weights) -> Result<Folded, Error> {
         let make = || run(tasks, &self.steps, host, weights);
-        match self.of.iter().position(|t| !t.is_small()).filter(|_| self.told) {
+        let mut others: Vec<&Tensor> = self.of.iter().collect();
+        match others.iter().position(|t| !t.is_small()).filter(|_| self.told) {
             None => Ok(Arc::new(make()?)),
             Some(at) => {
-                let others: Vec<&Tensor> = self.of[..at].iter().chain(&self.of[at + 1..]).collect();
-                weights.get(&self.of[at], &self.how, &others, make)
+                let large = others.remove(at);
+                weights.get(large, &self.how, &others, make)
             }
         }
     }
@@ -189,7 +182,7 @@ fn task_text(tasks: &TaskGraph, node: &TaskNode, host: &Arc<dyn Device>) -> Stri
 }
 
 /// Runs nodes as one stage and returns the results of the last.
-fn run(tasks: &TaskGraph, nodes: &[usize], host: &Arc<dyn Device>, weights: &Weights) -> Result<Vec<Tensor>, Error> {
+fn run(tasks: &TaskGraph, nodes: &[TaskNode], host: &Arc<dyn Device>, weights: &Weights) -> Result<Vec<Tensor>, Error> {
     let (stage, inputs) = stage(tasks, nodes)?;
     let facts = stage.outputs.clone();
     let mut session = stage.build(host.as_ref(), weights)?.session();
@@ -203,12 +196,11 @@ fn run(tasks: &TaskGraph, nodes: &[usize], host: &Arc<dyn Device>, weights: &Wei
 
 /// The stage of nodes that follow from constants, operands first, with the constants that it reads. Its outputs are the results
 /// of the last node.
-fn stage(tasks: &TaskGraph, nodes: &[usize]) -> Result<(Stage, Vec<Tensor>), Error> {
+fn stage(tasks: &TaskGraph, nodes: &[TaskNode]) -> Result<(Stage, Vec<Tensor>), Error> {
     let (mut stage, mut inputs) = (Stage::default(), Vec::new());
     let mut places: HashMap<V, Place> = HashMap::new();
-    let mut blocks: Vec<Block> = Vec::new();
-    for (i, &at) in nodes.iter().enumerate() {
-        let node = &tasks.nodes[at];
+    let mut blocks: Table<BlockId, Block> = Table::default();
+    for (i, node) in nodes.iter().enumerate() {
         let mut ins = Vec::with_capacity(node.ins.len());
         for root in node.ins.iter().map(|v| tasks.root(*v)) {
             let place = match places.entry(root) {
@@ -225,7 +217,7 @@ fn stage(tasks: &TaskGraph, nodes: &[usize]) -> Result<(Stage, Vec<Tensor>), Err
                 }
             };
             if let Place::Slot(block) = place {
-                blocks[*block].last = i;
+                blocks[BlockId(*block)].last = i;
             }
             ins.push(place.clone());
         }
@@ -235,8 +227,7 @@ fn stage(tasks: &TaskGraph, nodes: &[usize]) -> Result<(Stage, Vec<Tensor>), Err
             let place = if i + 1 == nodes.len() {
                 Place::Output(nth)
             } else {
-                blocks.push(Block { first: i, last: i, bytes: tasks.fact(v).bytes() });
-                Place::Slot(blocks.len() - 1)
+                Place::Slot(blocks.add(Block { first: i, last: i, bytes: tasks.fact(v).bytes() }).0)
             };
             places.insert(v, place.clone());
             outs.push(place);

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
-use std::ops::Range;
 
-use mindir_graph::task::{TaskGraph, V};
+use mindir_graph::task::{TaskGraph, TaskNode, V};
+use mindir_graph::{Id, Table};
 use mindir_kernels::device::{MemoryModel, Slot};
 
-use super::place::Placed;
+use super::place::{Part, Placed};
 
 /// Memory that is taken from step `first` to step `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,33 +17,43 @@ pub(crate) struct Block {
     pub bytes: usize,
 }
 
+/// The number of a block, and of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockId(pub usize);
+
+impl Id for BlockId {
+    fn new(at: usize) -> BlockId {
+        BlockId(at)
+    }
+
+    fn at(self) -> usize {
+        self.0
+    }
+}
+
 /// Blocks of a stage, and the block of each root that lies in one.
 #[derive(Default)]
 pub(crate) struct Blocks {
-    pub list: Vec<Block>,
-    pub of: HashMap<V, usize>,
+    pub list: Table<BlockId, Block>,
+    pub of: HashMap<V, BlockId>,
 }
 
 /// A block for every root that is written in the stage and does not leave it. A result takes over the block of an operand
 /// that is read there for the last time, where the kernel allows it.
 pub(crate) fn blocks(
     tasks: &TaskGraph,
-    placed: &[Placed],
-    range: Range<usize>,
+    part: Part<'_>,
     leaves: impl Fn(V) -> bool,
-    last_use: &[usize],
+    last_use: &Table<V, usize>,
 ) -> Blocks {
     let mut out = Blocks::default();
-    for i in range {
-        let node = &tasks.nodes[i];
+    for (i, node, placed) in part.tasks() {
         for (nth, &v) in node.outs.iter().enumerate().filter(|(_, v)| !leaves(**v)) {
             let bytes = tasks.fact(v).bytes();
-            let last = last_use[v.0 as usize].max(i);
-            let taken = if nth == 0 { takeover(tasks, placed, i, bytes, &out, last_use) } else { None };
-            let block = taken.unwrap_or_else(|| {
-                out.list.push(Block { first: i, last, bytes });
-                out.list.len() - 1
-            });
+            let last = last_use[v].max(i);
+            let dies = |root: V| last_use[root] == i;
+            let taken = if nth == 0 { takeover(tasks, node, placed, i, bytes, &out, dies) } else { None };
+            let block = taken.unwrap_or_else(|| out.list.add(Block { first: i, last, bytes }));
             out.list[block].last = out.list[block].last.max(last);
             out.of.insert(v, block);
         }
@@ -53,24 +63,24 @@ pub(crate) fn blocks(
 
 fn takeover(
     tasks: &TaskGraph,
-    placed: &[Placed],
+    node: &TaskNode,
+    placed: &Placed,
     i: usize,
     bytes: usize,
     blocks: &Blocks,
-    last_use: &[usize],
-) -> Option<usize> {
-    let node = &tasks.nodes[i];
-    placed[i].offer.in_place.iter().find_map(|&operand| {
-        let root = tasks.root(node.ins[operand]);
+    dies: impl Fn(V) -> bool,
+) -> Option<BlockId> {
+    placed.offer.in_place.iter().find_map(|&operand| {
+        let root = tasks.root(*node.ins.get(operand)?);
         let block = *blocks.of.get(&root)?;
         let once = node.ins.iter().filter(|v| tasks.root(**v) == root).count() == 1;
-        let dies = last_use[root.0 as usize] == i && blocks.list[block].last == i;
-        (once && dies && blocks.list[block].bytes == bytes).then_some(block)
+        let Block { last, bytes: room, .. } = blocks.list[block];
+        (once && dies(root) && last == i && room == bytes).then_some(block)
     })
 }
 
 /// A slot for every block, and the size of the arena.
-pub(crate) fn assign(blocks: &[Block], model: MemoryModel) -> (Vec<Slot>, usize) {
+pub(crate) fn assign(blocks: &Table<BlockId, Block>, model: MemoryModel) -> (Vec<Slot>, usize) {
     match model {
         MemoryModel::Arena => arena(blocks),
         MemoryModel::Buffers => (blocks.iter().map(|b| Slot { offset: 0, bytes: b.bytes }).collect(), 0),
@@ -82,23 +92,26 @@ const LARGE: usize = 2048;
 
 /// Offsets in one arena: the largest blocks first, each at the lowest place that is free during its life. Where there are very
 /// many, the smallest share a part of their own, in the order in which they are needed.
-fn arena(blocks: &[Block]) -> (Vec<Slot>, usize) {
-    let mut order: Vec<usize> = (0..blocks.len()).collect();
+fn arena(blocks: &Table<BlockId, Block>) -> (Vec<Slot>, usize) {
+    let mut order: Vec<BlockId> = blocks.ids().collect();
     order.sort_by_key(|&i| (Reverse(blocks[i].bytes), blocks[i].first));
     let mut small = order.split_off(order.len().min(LARGE));
-    let mut slots: Vec<Slot> = blocks.iter().map(|b| Slot { offset: 0, bytes: b.bytes }).collect();
-    let (mut size, mut busy) = (0, Vec::new());
-    for (nth, &i) in order.iter().enumerate() {
-        taken(blocks, &slots, &order[..nth], i, &mut busy);
-        slots[i].offset = lowest(&busy, room(&blocks[i]));
-        size = size.max(slots[i].offset + room(&blocks[i]));
+    let mut slots = blocks.map(|b| Slot { offset: 0, bytes: b.bytes });
+    let (mut size, mut placed, mut busy) = (0, Vec::with_capacity(order.len()), Vec::new());
+    for i in order {
+        let block = blocks[i];
+        taken(&placed, block, &mut busy);
+        let offset = lowest(&busy, room(&block));
+        placed.push((block, offset));
+        slots[i].offset = offset;
+        size = size.max(offset + room(&block));
     }
     let mut queue = Queue { end: size, ..Queue::default() };
     small.sort_by_key(|&i| blocks[i].first);
     for i in small {
         slots[i].offset = queue.place(&blocks[i]);
     }
-    (slots, queue.end)
+    (slots.into(), queue.end)
 }
 
 /// The bytes of a block in an arena.
@@ -106,12 +119,11 @@ fn room(block: &Block) -> usize {
     block.bytes.next_multiple_of(64)
 }
 
-/// The places that the blocks `placed` take during the life of block `i`, in order.
-fn taken(blocks: &[Block], slots: &[Slot], placed: &[usize], i: usize, places: &mut Vec<(usize, usize)>) {
+/// The places that blocks with these offsets take during the life of `block`, in order.
+fn taken(placed: &[(Block, usize)], block: Block, places: &mut Vec<(usize, usize)>) {
     places.clear();
-    let meets = |d: usize| blocks[d].first <= blocks[i].last && blocks[i].first <= blocks[d].last;
-    let place = |&d: &usize| (slots[d].offset, slots[d].offset + room(&blocks[d]));
-    places.extend(placed.iter().filter(|d| meets(**d)).map(place));
+    let meeting = placed.iter().filter(|(other, _)| other.first <= block.last && block.first <= other.last);
+    places.extend(meeting.map(|(other, offset)| (*offset, offset + room(other))));
     places.sort_unstable();
 }
 
@@ -195,7 +207,7 @@ mod tests {
     use super::*;
 
     fn check(blocks: &[Block]) -> usize {
-        let (slots, size) = arena(blocks);
+        let (slots, size) = arena(&blocks.to_vec().into());
         for i in 0..blocks.len() {
             assert!(slots[i].offset + slots[i].bytes <= size && slots[i].offset.is_multiple_of(64));
             for j in 0..i {

@@ -13,12 +13,13 @@ use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::graph::{GraphId, ValueId};
 use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
-use mindir_graph::task::{Source, Task, TaskGraph, V};
-use mindir_graph::{Fact, Tensor, checked_count};
+use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
+use mindir_graph::{Fact, Table, Tensor};
 use mindir_kernels::device::{Device, Executable, MemoryModel, Offer, Place, Slot, Stage, Step, Weights};
 
 pub(crate) use fold::NAME as CONSTANTS;
 use fold::{Contents, Folded};
+use place::{Part, Placed};
 pub use report::{Decline, Life, StageReport, StepReport};
 pub(crate) use run::Workspace;
 
@@ -76,7 +77,7 @@ impl Plan {
 
     /// Floating-point operations of one run.
     pub fn flops(&self) -> u64 {
-        self.stages.iter().flat_map(|s| &s.steps).map(|s| s.flops).sum()
+        self.stages.iter().flat_map(|s| &s.steps).map(|s| s.flops).fold(0, u64::saturating_add)
     }
 
     /// Bytes of working memory that each session needs besides inputs and results.
@@ -98,9 +99,9 @@ struct Draft {
     folded: Vec<Folded>,
 }
 
-/// A stage with what its device, given by its number, offers for the steps, and what it reads and writes.
+/// A stage with what its device offers for the steps, and what it reads and writes.
 struct DraftStage {
-    device: usize,
+    device: Arc<dyn Device>,
     stage: Stage,
     offers: Vec<Offer>,
     ins: Vec<Feed>,
@@ -120,18 +121,17 @@ impl Draft {
         let (notes, visits, folded) = rewrite(&mut tasks, contents, devices, weights, options)?;
         let placed = place::place(&tasks, devices)?;
         if options.fallback == Fallback::Deny {
-            place::deny_fallback(&tasks, &placed, devices)?;
+            place::deny_fallback(&tasks, &placed)?;
         }
-        let mut builder = Builder::new(&tasks, &placed, devices);
+        let mut builder = Builder::new(&tasks, &placed);
         builder.results();
         builder.takeovers();
         let (mut stages, mut report) = (Vec::new(), Vec::new());
-        for range in place::stages(&placed) {
+        for part in place::stages(&tasks, &placed) {
             bounds::check()?;
-            let device = placed[range.start].device;
-            let (stage, ins, outs) = builder.stage(range.clone());
-            report.push(report::stage(&tasks, &placed, range, &stage, devices, &builder.producer));
-            stages.push(DraftStage { device, stage, offers: Vec::new(), ins, outs });
+            let (stage, ins, outs) = builder.stage(part);
+            report.push(report::stage(&tasks, part, &stage, &builder.producer));
+            stages.push(DraftStage { device: part.device.clone(), stage, offers: Vec::new(), ins, outs });
         }
         builder.fits(&report)?;
         let Builder { host, planned: results, .. } = builder;
@@ -229,7 +229,7 @@ impl Compiled {
         let draft = Draft::new(lowered, Contents::All, devices, weights, options)?;
         let mut stages = Vec::with_capacity(draft.stages.len());
         for DraftStage { device, stage, offers, ins, outs } in draft.stages {
-            stages.push(PlannedStage { executable: devices[device].build(stage, offers, weights)?, ins, outs });
+            stages.push(PlannedStage { executable: device.build(stage, offers, weights)?, ins, outs });
         }
         let Draft { plan, host, results, writes, outputs, jumps, constants, folded, .. } = draft;
         Ok(Compiled { plan, stages, host, results, writes, outputs, jumps, constants, folded })
@@ -248,8 +248,7 @@ impl Compiled {
 
 /// Says whether the bytes of all values together are a number; all that is planned from here on is less.
 fn sizes(tasks: &TaskGraph) -> Result<(), Exceeded> {
-    let bytes = |fact: &Fact| checked_count(&fact.shape)?.checked_mul(fact.dtype.size());
-    let sum = tasks.values.iter().try_fold(0usize, |sum, v| sum.checked_add(bytes(&v.fact)?.checked_add(64)?));
+    let sum = tasks.values.iter().try_fold(0usize, |sum, v| sum.checked_add(v.fact.checked_bytes()?.checked_add(64)?));
     let fits = sum.is_some_and(|sum| sum <= isize::MAX as usize);
     if fits { Ok(()) } else { Err(Exceeded::system(sum.unwrap_or(usize::MAX))) }
 }
@@ -259,7 +258,7 @@ fn constants(tasks: &TaskGraph) -> Vec<Tensor> {
     let reads =
         tasks.nodes.iter().flat_map(|n| &n.ins).chain(&tasks.outputs).chain(tasks.writes.iter().map(|(_, v)| v));
     let roots: BTreeSet<V> = reads.map(|v| tasks.root(*v)).collect();
-    let constant = |v: V| match &tasks.values[v.0 as usize].source {
+    let constant = |v: V| match &tasks.values[v].source {
         Source::Const(t) => Some(t.clone()),
         _ => None,
     };
@@ -301,11 +300,10 @@ fn rewrite(
 /// Builds stages: decides for every value where it lies.
 struct Builder<'a> {
     tasks: &'a TaskGraph,
-    placed: &'a [place::Placed],
-    devices: &'a [Arc<dyn Device>],
+    placed: &'a [Placed],
     /// For every root: the node that writes it, and the last that reads it; results are read at the end.
-    producer: Vec<Option<usize>>,
-    last_use: Vec<usize>,
+    producer: Table<V, Option<usize>>,
+    last_use: Table<V, usize>,
     /// Buffers of roots that leave their stage.
     target: HashMap<V, Target>,
     /// Results that lie where a root lies until they are written.
@@ -315,19 +313,18 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(tasks: &'a TaskGraph, placed: &'a [place::Placed], devices: &'a [Arc<dyn Device>]) -> Builder<'a> {
-        let mut last_use = vec![0; tasks.values.len()];
+    fn new(tasks: &'a TaskGraph, placed: &'a [Placed]) -> Builder<'a> {
+        let mut last_use = tasks.values.filled(0);
         for (i, node) in tasks.nodes.iter().enumerate() {
-            node.ins.iter().for_each(|v| last_use[tasks.root(*v).0 as usize] = i);
+            node.ins.iter().for_each(|v| last_use[tasks.root(*v)] = i);
         }
         for v in tasks.outputs.iter().chain(tasks.writes.iter().map(|(_, v)| v)) {
-            last_use[tasks.root(*v).0 as usize] = tasks.nodes.len();
+            last_use[tasks.root(*v)] = tasks.nodes.len();
         }
         let producer = tasks.producers();
         Builder {
             tasks,
             placed,
-            devices,
             producer,
             last_use,
             target: HashMap::new(),
@@ -342,7 +339,7 @@ impl<'a> Builder<'a> {
         let results = self.tasks.outputs.iter().chain(self.tasks.writes.iter().map(|(_, v)| v));
         for (i, &v) in results.enumerate() {
             let root = self.tasks.root(v);
-            let copy_of = match &self.tasks.values[root.0 as usize].source {
+            let copy_of = match &self.tasks.values[root].source {
                 Source::Input(n) => Some(Feed::Input(*n)),
                 Source::Variable(p) => Some(Feed::Param(*p)),
                 Source::Const(t) => Some(Feed::Const(t.clone())),
@@ -370,32 +367,37 @@ impl<'a> Builder<'a> {
     fn takeovers(&mut self) {
         let targets: Vec<(V, usize)> = self.target.iter().filter_map(|(v, t)| Some((*v, t.result()?))).collect();
         for (result, at) in targets {
-            if let Some((input, roots)) = self.replaced(result) {
-                self.planned[at].over = Some(input);
+            if let (Some((input, roots)), Some(planned)) = (self.replaced(result), self.planned.get_mut(at)) {
+                planned.over = Some(input);
                 self.over.extend(roots.into_iter().map(|root| (root, result)));
             }
         }
+    }
+
+    /// The task that writes a root, with its number.
+    fn writer(&self, root: V) -> Option<(usize, &TaskNode, &Placed)> {
+        let at = self.producer[root]?;
+        Some((at, self.tasks.nodes.get(at)?, self.placed.get(at)?))
     }
 
     /// The input that `result` is but for some parts, and the roots between them: each is read for the last time where the
     /// next is made of it, in one stage.
     fn replaced(&self, result: V) -> Option<(usize, Vec<V>)> {
         let (mut roots, mut made) = (Vec::new(), result);
-        let device = self.placed[self.producer[result.0 as usize]?].device;
+        let (_, _, last) = self.writer(result)?;
         loop {
-            let at = self.producer[made.0 as usize]?;
-            let (node, placed) = (&self.tasks.nodes[at], &self.placed[at]);
+            let (at, node, placed) = self.writer(made)?;
             let partly = matches!(node.task, Task::Scatter(_)) && placed.offer.in_place.contains(&0);
-            let arena = self.devices[placed.device].memory() == MemoryModel::Arena;
+            let arena = placed.device.memory() == MemoryModel::Arena;
             let root = self.tasks.root(*node.ins.first()?);
             let once = node.ins.iter().filter(|v| self.tasks.root(**v) == root).count() == 1;
-            let dies = self.last_use[root.0 as usize] == at && !self.target.contains_key(&root);
+            let dies = self.last_use[root] == at && !self.target.contains_key(&root);
             let same = self.tasks.fact(root).bytes() == self.tasks.fact(result).bytes();
-            if !(partly && arena && once && dies && same && placed.device == device) {
+            if !(partly && arena && once && dies && same && place::together(placed, last)) {
                 return None;
             }
             roots.push(root);
-            match &self.tasks.values[root.0 as usize].source {
+            match &self.tasks.values[root].source {
                 Source::Input(i) => return Some((*i, roots)),
                 Source::Task if self.one_stage(root, result) => made = root,
                 _ => return None,
@@ -405,19 +407,18 @@ impl<'a> Builder<'a> {
 
     /// Whether both are written in the same stage.
     fn one_stage(&self, a: V, b: V) -> bool {
-        let (Some(a), Some(b)) = (self.producer[a.0 as usize], self.producer[b.0 as usize]) else { return false };
-        self.placed[a..=b].iter().all(|p| p.device == self.placed[b].device)
+        let (Some(a), Some(b)) = (self.producer[a], self.producer[b]) else { return false };
+        self.placed.get(a..=b).is_some_and(|placed| placed.chunk_by(place::together).count() == 1)
     }
 
-    /// The stage of these nodes, with what it reads from and writes to the outside.
-    fn stage(&mut self, range: std::ops::Range<usize>) -> (Stage, Vec<Feed>, Vec<Target>) {
-        let blocks = memory::blocks(self.tasks, self.placed, range.clone(), |v| self.leaves(v, &range), &self.last_use);
-        let model = self.devices[self.placed[range.start].device].memory();
-        let (slots, arena) = memory::assign(&blocks.list, model);
+    /// The stage of these tasks, with what it reads from and writes to the outside.
+    fn stage(&mut self, part: Part<'_>) -> (Stage, Vec<Feed>, Vec<Target>) {
+        let range = part.range();
+        let blocks = memory::blocks(self.tasks, part, |v| self.leaves(v, &range), &self.last_use);
+        let (slots, arena) = memory::assign(&blocks.list, part.device.memory());
         let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
         let (mut ins, mut outs) = (Ports::default(), Ports::default());
-        for i in range.clone() {
-            let node = &self.tasks.nodes[i];
+        for (_, node, _) in part.tasks() {
             let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &mut outs)).collect();
             let out_places = node.outs.iter().map(|v| self.write(*v, &range, &blocks, &mut outs)).collect();
             stage.steps.push(Step {
@@ -436,7 +437,7 @@ impl<'a> Builder<'a> {
 
     /// Whether a root written in the stage is read outside of it.
     fn leaves(&self, root: V, range: &std::ops::Range<usize>) -> bool {
-        self.last_use[root.0 as usize] >= range.end || self.target.contains_key(&root) || self.over.contains_key(&root)
+        self.last_use[root] >= range.end || self.target.contains_key(&root) || self.over.contains_key(&root)
     }
 
     fn read(
@@ -455,13 +456,13 @@ impl<'a> Builder<'a> {
             // Its contents are not made, so that the stage is not built.
             return Place::Const(Tensor::scalar(0u8));
         }
-        let here = |v: V| self.producer[v.0 as usize].is_some_and(|p| range.contains(&p));
+        let here = |v: V| self.producer[v].is_some_and(|p| range.contains(&p));
         if let Some(&result) = self.over.get(&root).filter(|result| here(**result)) {
             return Place::Output(self.output(result, outs));
         }
         if here(root) {
             return match blocks.of.get(&root) {
-                Some(slot) => Place::Slot(*slot),
+                Some(block) => Place::Slot(block.0),
                 None => Place::Output(outs.of.get(&root).copied().unwrap_or(0)),
             };
         }
@@ -478,7 +479,7 @@ impl<'a> Builder<'a> {
         if let Some(target) = self.over.get(&root).and_then(|result| self.target.get(result)) {
             return Feed::Buffer(*target);
         }
-        match &self.tasks.values[root.0 as usize].source {
+        match &self.tasks.values[root].source {
             Source::Input(i) => Feed::Input(*i),
             Source::Variable(p) => Feed::Param(*p),
             Source::Const(t) => Feed::Const(t.clone()),
@@ -493,8 +494,8 @@ impl<'a> Builder<'a> {
         blocks: &memory::Blocks,
         outs: &mut Ports<Target>,
     ) -> Place {
-        if let Some(slot) = blocks.of.get(&v) {
-            return Place::Slot(*slot);
+        if let Some(block) = blocks.of.get(&v) {
+            return Place::Slot(block.0);
         }
         debug_assert!(self.leaves(v, range));
         let bytes = self.tasks.fact(v).bytes();

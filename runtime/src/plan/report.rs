@@ -1,13 +1,12 @@
 //! What a plan does, for people.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use mindir_graph::Fact;
-use mindir_graph::task::TaskGraph;
-use mindir_kernels::device::{Device, MemoryModel, Place, Stage};
+use mindir_graph::task::{TaskGraph, TaskNode, V};
+use mindir_graph::{Fact, Table};
+use mindir_kernels::device::{MemoryModel, Place, Stage};
 
-use super::place::Placed;
+use super::place::{Part, Placed};
 
 /// Consecutive steps on one device.
 #[derive(Clone, Debug)]
@@ -81,34 +80,31 @@ pub struct Decline {
 
 pub(crate) fn stage(
     tasks: &TaskGraph,
-    placed: &[Placed],
-    range: Range<usize>,
+    part: Part<'_>,
     stage: &Stage,
-    devices: &[Arc<dyn Device>],
-    producers: &[Option<usize>],
+    producers: &Table<V, Option<usize>>,
 ) -> StageReport {
-    let device = &devices[placed[range.start].device];
+    let device = part.device;
+    let steps = part.tasks().zip(&stage.steps);
     let total = |facts: &[Fact]| facts.iter().map(Fact::bytes).sum();
     let on_host = device.memory() == MemoryModel::Arena;
     StageReport {
         device: device.name().to_string(),
         on_host,
-        steps: range
-            .clone()
-            .map(|i| step(tasks, &placed[i], i, &stage.steps[i - range.start].outs[0], stage, devices, producers))
+        steps: steps
+            .map(|((_, node, placed), built)| step(tasks, node, placed, built.outs.first(), stage, producers))
             .collect(),
         upload: if on_host { 0 } else { total(&stage.inputs) },
         download: if on_host { 0 } else { total(&stage.outputs) },
         memory: super::slot_bytes(&stage.slots, stage.arena),
-        scratch: placed[range].iter().map(|p| p.offer.scratch).max().unwrap_or(0),
+        scratch: part.tasks().map(|(_, _, placed)| placed.offer.scratch).max().unwrap_or(0),
         lives: lives(stage),
     }
 }
 
 /// The steps whose results a step reads.
-fn reads(tasks: &TaskGraph, i: usize, producers: &[Option<usize>]) -> Vec<usize> {
-    let producer = |v| producers.get(tasks.root(v).0 as usize).copied().flatten();
-    let mut reads: Vec<usize> = tasks.nodes[i].ins.iter().filter_map(|v| producer(*v)).collect();
+fn reads(tasks: &TaskGraph, node: &TaskNode, producers: &Table<V, Option<usize>>) -> Vec<usize> {
+    let mut reads: Vec<usize> = node.ins.iter().filter_map(|v| producers[tasks.root(*v)]).collect();
     reads.sort_unstable();
     reads.dedup();
     reads
@@ -130,26 +126,21 @@ fn lives(stage: &Stage) -> Vec<Life> {
 
 fn step(
     tasks: &TaskGraph,
+    node: &TaskNode,
     placed: &Placed,
-    i: usize,
-    place: &Place,
+    place: Option<&Place>,
     stage: &Stage,
-    devices: &[Arc<dyn Device>],
-    producers: &[Option<usize>],
+    producers: &Table<V, Option<usize>>,
 ) -> StepReport {
-    let node = &tasks.nodes[i];
-    let facts = |vs: &[mindir_graph::task::V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
+    let facts = |vs: &[V]| vs.iter().map(|v| tasks.fact(*v).clone()).collect::<Vec<_>>();
     let (ins, outs) = (facts(&node.ins), facts(&node.outs));
     let place = match place {
-        Place::Slot(s) if stage.arena > 0 => {
-            let slot = stage.slots[*s];
-            format!("{}..{}", slot.offset, slot.offset + slot.bytes)
-        }
-        Place::Slot(s) => format!("buffer {s}"),
+        Some(Place::Slot(s)) => match stage.slots.get(*s).filter(|_| stage.arena > 0) {
+            Some(slot) => format!("{}..{}", slot.offset, slot.offset + slot.bytes),
+            None => format!("buffer {s}"),
+        },
         _ => "result".to_string(),
     };
-    let decline =
-        |(d, reason): &(usize, String)| Decline { device: devices[*d].name().to_string(), reason: reason.clone() };
     StepReport {
         path: node.path.clone(),
         ops: node.ops.clone(),
@@ -157,10 +148,10 @@ fn step(
         kernel: placed.offer.kernel.clone(),
         bytes: ins.iter().chain(&outs).map(Fact::bytes).sum(),
         flops: node.task.flops(&outs),
-        reads: reads(tasks, i, producers),
+        reads: reads(tasks, node, producers),
         ins,
         outs,
         place,
-        declined: placed.declined.iter().map(decline).collect(),
+        declined: placed.declined.clone(),
     }
 }

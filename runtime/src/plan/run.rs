@@ -1,7 +1,7 @@
 //! Running a plan.
 
 use mindir_graph::{Buffer, Tensor, aligned_copy, bounds};
-use mindir_kernels::device::Run;
+use mindir_kernels::device::{DeviceError, Run};
 use smallvec::SmallVec;
 
 use super::{Compiled, Feed, Planned, Target};
@@ -15,7 +15,7 @@ pub(crate) struct Workspace {
 }
 
 /// What each of the model's parameters holds.
-pub(crate) type Params<'p> = &'p dyn Fn(usize) -> &'p [u8];
+pub(crate) type Params<'p> = &'p dyn Fn(usize) -> Option<&'p [u8]>;
 
 impl Compiled {
     /// Memory for one run at a time.
@@ -50,18 +50,20 @@ impl Compiled {
                 inputs.push(entry.as_ref().map_or(Ok(&[][..]), |t| t.aligned().map(AsRef::as_ref))?);
             }
             let params = &*params;
-            self.run(workspace, &inputs, &|p| params[p].bytes(), &mut buffers, nanos)?;
+            let held = |p: usize| params.get(p).map(|t: &Tensor| t.bytes().as_ref());
+            self.run(workspace, &inputs, &held, &mut buffers, nanos)?;
         }
         let mut tensors: Vec<Tensor> = Vec::with_capacity(buffers.len());
         for (r, buffer) in self.results.iter().zip(buffers) {
             let same = match &r.copy_of {
                 None => None,
-                Some(Feed::Input(i)) => entries[*i].as_ref(),
-                Some(Feed::Param(p)) => Some(&params[*p]),
+                Some(Feed::Input(i)) => entries.get(*i).and_then(Option::as_ref),
+                Some(Feed::Param(p)) => params.get(*p),
                 Some(Feed::Const(t)) => Some(t),
                 Some(Feed::Buffer(Target::Result(i))) => tensors.get(*i),
                 Some(Feed::Buffer(Target::Host(i))) => {
-                    let bytes = aligned_copy(workspace.host[*i].bytes())?;
+                    let buffer = workspace.host.get(*i).ok_or_else(absent)?;
+                    let bytes = aligned_copy(buffer.bytes())?;
                     tensors.push(Tensor::from_bytes(r.fact.dtype, &r.fact.shape, bytes)?);
                     continue;
                 }
@@ -73,7 +75,8 @@ impl Compiled {
             });
         }
         for (p, i) in &self.writes {
-            params[*p] = tensors[*i].clone();
+            let (param, tensor) = params.get_mut(*p).zip(tensors.get(*i)).ok_or_else(absent)?;
+            *param = tensor.clone();
         }
         tensors.truncate(self.outputs.len());
         spare.keep(entries.into_iter().flatten());
@@ -88,13 +91,14 @@ impl Compiled {
         params: Params<'_>,
         results: &mut [Buffer],
     ) -> Result<(), Error> {
-        for i in 0..self.results.len() {
-            if let Some(feed) = &self.results[i].copy_of {
-                let mut target = std::mem::take(&mut results[i]);
-                let copied = target.copy_from(bytes(feed, inputs, params, &workspace.host, results));
-                results[i] = target;
-                copied?;
-            }
+        for (i, planned) in self.results.iter().enumerate() {
+            let Some(feed) = &planned.copy_of else { continue };
+            // The target is taken out, so that the others can be read meanwhile.
+            let mut target = std::mem::take(results.get_mut(i).ok_or_else(absent)?);
+            let source = bytes(feed, inputs, params, &workspace.host, results);
+            let copied = source.and_then(|source| Ok(target.copy_from(source)?));
+            *results.get_mut(i).ok_or_else(absent)? = target;
+            copied?;
         }
         Ok(())
     }
@@ -111,48 +115,31 @@ impl Compiled {
         mut nanos: Option<&mut [u64]>,
     ) -> Result<(), Error> {
         for (r, result) in self.results.iter().zip(&mut *results) {
-            if let Some(input) = r.over.map(|i| inputs[i]).filter(|input| !input.is_empty()) {
+            let Some(over) = r.over else { continue };
+            let input = inputs.get(over).ok_or_else(absent)?;
+            if !input.is_empty() {
                 result.copy_from(input)?;
             }
         }
-        let mut first = 0;
-        for (stage, run) in self.stages.iter().zip(&mut workspace.runs) {
+        for ((stage, report), run) in self.stages.iter().zip(&self.plan.stages).zip(&mut workspace.runs) {
             bounds::check()?;
             // What the stage writes is taken out, so that the rest can be read meanwhile.
             let mut written: SmallVec<[Buffer; 8]> =
-                stage.outs.iter().map(|t| std::mem::take(at(*t, &mut workspace.host, results))).collect();
-            let done = {
-                let ins: SmallVec<[&[u8]; 32]> =
-                    stage.ins.iter().map(|f| bytes(f, inputs, params, &workspace.host, results)).collect();
+                stage.outs.iter().filter_map(|t| at(*t, &mut workspace.host, results).map(std::mem::take)).collect();
+            let ins = stage.ins.iter().map(|f| bytes(f, inputs, params, &workspace.host, results));
+            let done = ins.collect::<Result<SmallVec<[&[u8]; 32]>, Error>>().and_then(|ins| {
                 let mut outs: SmallVec<[&mut [u8]; 32]> = written.iter_mut().map(Buffer::bytes_mut).collect();
-                match nanos.as_deref_mut() {
-                    Some(nanos) => {
-                        let steps = self.report_len(first);
-                        let done = run.profile(&ins, &mut outs, &mut nanos[steps.clone()]);
-                        first = steps.end;
-                        done
-                    }
-                    None => run.run(&ins, &mut outs),
+                match nanos.as_mut().and_then(|nanos| nanos.split_off_mut(..report.steps.len())) {
+                    Some(nanos) => Ok(run.profile(&ins, &mut outs, nanos)?),
+                    None => Ok(run.run(&ins, &mut outs)?),
                 }
-            };
+            });
             for (t, b) in stage.outs.iter().zip(written.drain(..)) {
-                *at(*t, &mut workspace.host, results) = b;
+                *at(*t, &mut workspace.host, results).ok_or_else(absent)? = b;
             }
             done?;
         }
         Ok(())
-    }
-
-    /// Indices of the steps of the stage that starts at step `first`.
-    fn report_len(&self, first: usize) -> std::ops::Range<usize> {
-        let mut start = 0;
-        for s in &self.plan.stages {
-            if start == first {
-                return first..first + s.steps.len();
-            }
-            start += s.steps.len();
-        }
-        first..first
     }
 }
 
@@ -162,7 +149,7 @@ impl Planned {
         if self.copy_of.is_some() {
             return Ok(Buffer::default());
         }
-        if let Some(entry) = self.over.map(|i| &mut entries[i])
+        if let Some(entry) = self.over.and_then(|i| entries.get_mut(i))
             && let Some(t) = entry.take()
         {
             match t.into_buffer() {
@@ -174,11 +161,16 @@ impl Planned {
     }
 }
 
-fn at<'a>(t: Target, host: &'a mut [Buffer], results: &'a mut [Buffer]) -> &'a mut Buffer {
+fn at<'a>(t: Target, host: &'a mut [Buffer], results: &'a mut [Buffer]) -> Option<&'a mut Buffer> {
     match t {
-        Target::Host(i) => &mut host[i],
-        Target::Result(i) => &mut results[i],
+        Target::Host(i) => host.get_mut(i),
+        Target::Result(i) => results.get_mut(i),
     }
+}
+
+/// A plan reads something else than the run has.
+fn absent() -> Error {
+    DeviceError::Step { path: "".into(), message: "an operand does not exist".into() }.into()
 }
 
 fn bytes<'a, 'p: 'a>(
@@ -187,12 +179,13 @@ fn bytes<'a, 'p: 'a>(
     params: Params<'p>,
     host: &'a [Buffer],
     results: &'a [Buffer],
-) -> &'a [u8] {
-    match feed {
-        Feed::Input(i) => inputs[*i],
+) -> Result<&'a [u8], Error> {
+    let found = match feed {
+        Feed::Input(i) => inputs.get(*i).copied(),
         Feed::Param(p) => params(*p),
-        Feed::Const(t) => t.bytes(),
-        Feed::Buffer(Target::Host(i)) => host[*i].bytes(),
-        Feed::Buffer(Target::Result(i)) => results[*i].bytes(),
-    }
+        Feed::Const(t) => Some(t.bytes().as_ref()),
+        Feed::Buffer(Target::Host(i)) => host.get(*i).map(Buffer::bytes),
+        Feed::Buffer(Target::Result(i)) => results.get(*i).map(Buffer::bytes),
+    };
+    found.ok_or_else(absent)
 }

@@ -168,12 +168,12 @@ fn hold_what_is_written(model: &mut Model, inputs: &mut Vec<Tensor>) -> Vec<Stri
         let Some(Some(Arg::Value(id))) = graph.nodes[0].args.get(*arg) else { continue };
         let Some(place) = graph.inputs.iter().position(|input| input == id) else { continue };
         graph.inputs.remove(place);
-        let value = &mut graph.values[id.0 as usize];
+        let value = &mut graph.values[*id];
         value.def = Def::Param(model.params.len());
         names.push(value.name.to_string());
         model.params.push(Param { name: value.name.clone(), tensor: inputs.remove(place), mutable: true });
         for (place, input) in graph.inputs.iter().enumerate() {
-            graph.values[input.0 as usize].def = Def::Input(place);
+            graph.values[*input].def = Def::Input(place);
         }
     }
     names

@@ -342,7 +342,7 @@ impl<'a> Walk<'a> {
         if !kind.dims.is_empty() {
             let shape: Vec<i64> = kind.dims.iter().map(|d| d.fixed().unwrap_or(0)).collect();
             let shape = self.book.constant(Tensor::vector(&shape));
-            edge = self.book.record("Expand", vec![Some(edge), Some(shape)], Vec::new(), 1)[0];
+            edge = self.book.record_one("Expand", vec![Some(edge), Some(shape)], Vec::new());
         }
         Given::computed(edge, kind.clone())
     }
@@ -388,7 +388,7 @@ impl<'a> Walk<'a> {
         let total = first + branches.len();
         let front = self.equals(index, first as i64, dtype)?;
         let back = self.equals(index, first as i64 - total as i64, dtype)?;
-        let cond = self.book.record("Or", vec![Some(front), Some(back)], Vec::new(), 1)[0];
+        let cond = self.book.record_one("Or", vec![Some(front), Some(back)], Vec::new());
         let then = self.branch(frame, node, branch, targets)?;
         self.book.begin_body();
         let flow = self.choose_from(frame, node, (index, dtype), (rest, first + 1), targets)?;
@@ -399,6 +399,6 @@ impl<'a> Walk<'a> {
     pub fn equals(&mut self, x: Edge, value: i64, dtype: DType) -> Result<Edge, Stop> {
         let tensor = Tensor::from_i64s(dtype, &[], &[value]).map_err(|_| Stop)?;
         let value = self.book.constant(tensor);
-        Ok(self.book.record("Equal", vec![Some(x), Some(value)], Vec::new(), 1)[0])
+        Ok(self.book.record_one("Equal", vec![Some(x), Some(value)], Vec::new()))
     }
 }

@@ -1,6 +1,6 @@
 //! Graphs that call themselves at their end, as `Loop`.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::super::Attr;
 use super::super::body::Body;
@@ -45,9 +45,9 @@ impl<'a> Walk<'a> {
     pub fn ahead(&self, from: GraphId, stops: &[GraphId]) -> Ahead {
         let mut ahead = Ahead::default();
         let mut next = VecDeque::from([from]);
-        let mut seen = vec![false; self.model.graphs.len()];
+        let mut seen = HashSet::new();
         while let Some(id) = next.pop_front() {
-            if std::mem::replace(&mut seen[id.0 as usize], true) {
+            if !seen.insert(id) {
                 continue;
             }
             if stops.contains(&id) {
@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
         let mut cond = self.argument(&mut frame, header.node)?;
         if !header.while_true {
             let edge = self.edge_of(&cond);
-            let not = self.book.record("Not", vec![Some(edge)], Vec::new(), 1)[0];
+            let not = self.book.record_one("Not", vec![Some(edge)], Vec::new());
             cond = Given::computed(not, cond.kind);
         }
         Ok((cond, frame))
@@ -149,22 +149,22 @@ impl<'a> Walk<'a> {
     /// The body of a loop whose state is of these kinds, and the state after it.
     fn turn(&mut self, id: GraphId, header: &Header<'a>, kinds: &[Kind]) -> Result<(Body, Vec<Given>), Stop> {
         self.book.begin_body();
-        let ports = self.ports(kinds);
-        let (_, mut frame) = self.condition(id, header, &ports[2..])?;
+        let (own, state) = self.ports(kinds);
+        let (_, mut frame) = self.condition(id, header, &state)?;
         let args = self.all(&mut frame, header.node, &header.again.args)?;
         let flow = self.go(header.node, header.again.graph, &args, &[id])?;
         let next = flow.at(End::Jump(id)).cloned().ok_or(Stop)?;
         let (cond, _) = self.condition(id, header, &next)?;
         let results: Vec<Given> = std::iter::once(cond).chain(next.iter().cloned()).collect();
         let mut body = self.close(&results);
-        enters(&mut body, &ports);
+        enters(&mut body, &own, &state);
         Ok((body, next))
     }
 
     /// The inputs of a loop's body: turn and condition, and values of these kinds.
-    fn ports(&mut self, kinds: &[Kind]) -> Vec<Given> {
-        let own = [DType::I64, DType::Bool].map(Kind::number);
-        own.iter().chain(kinds).map(|kind| self.entering(kind.clone())).collect()
+    fn ports(&mut self, kinds: &[Kind]) -> Ports {
+        let own = [DType::I64, DType::Bool].map(|dtype| self.entering(Kind::number(dtype)));
+        (own, kinds.iter().map(|kind| self.entering(kind.clone())).collect())
     }
 
     /// Writes a graph that comes back to itself from anywhere inside of it, and leaves for several places, as a `Loop` that
@@ -178,8 +178,9 @@ impl<'a> Walk<'a> {
         let (mark, complaints) = (self.book.mark(), self.complaints());
         loop {
             self.book.begin_body();
-            let ports = self.ports(&ends[0].1);
-            let flow = self.inside(id, &ports[2..], &inner)?;
+            let (_, carried) = ends.first().ok_or(Stop)?;
+            let ports = self.ports(carried);
+            let flow = self.inside(id, &ports.1, &inner)?;
             let mut joined = ends.clone();
             if flow.add_to(&mut joined).is_none() {
                 self.problem(node, "a value that the loop carries changes its type or rank");
@@ -202,7 +203,7 @@ impl<'a> Walk<'a> {
         mut ends: Ends,
         start: &[Given],
         flow: &Flow,
-        mut ports: Vec<Given>,
+        (own, mut state): Ports,
     ) -> Result<Flow, Stop> {
         let (again, carried) = ends.remove(0);
         if ends.is_empty() {
@@ -217,14 +218,14 @@ impl<'a> Walk<'a> {
             }
             None => Given::constant(truth(false)?),
         };
-        let next = flow.at(again).cloned().unwrap_or_else(|| ports[2..].to_vec());
+        let next = flow.at(again).cloned().unwrap_or_else(|| state.clone());
         let results: Vec<Given> = [more].into_iter().chain(next).chain(self.outcome(flow, &ends)).collect();
         let left = kinds(&ends);
         for kind in &left {
-            ports.push(self.entering(kind.clone()));
+            state.push(self.entering(kind.clone()));
         }
         let mut body = self.close(&results);
-        enters(&mut body, &ports);
+        enters(&mut body, &own, &state);
         self.book.begin_node(node.path.clone());
         let mut inputs = vec![None, Some(self.book.constant(truth(true)?))];
         for given in start {
@@ -239,8 +240,12 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The inputs of a loop's body: the turn and the condition, and the state.
+type Ports = ([Given; 2], Vec<Given>);
+
 /// States the inputs of a loop's body.
-fn enters(body: &mut Body, ports: &[Given]) {
-    body.inputs = ports.iter().filter_map(|port| port.edge).collect();
-    body.types = ports.iter().map(|port| (port.kind.dtype, port.kind.lengths())).collect();
+fn enters(body: &mut Body, own: &[Given; 2], state: &[Given]) {
+    let ports = || own.iter().chain(state);
+    body.inputs = ports().filter_map(|port| port.edge).collect();
+    body.types = ports().map(|port| (port.kind.dtype, port.kind.lengths())).collect();
 }

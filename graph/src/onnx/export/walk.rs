@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         let mut out = Vec::new();
         for given in results {
             let edge = self.edge_of(given);
-            out.push(self.book.record("Identity", vec![Some(edge)], Vec::new(), 1)[0]);
+            out.push(self.book.record_one("Identity", vec![Some(edge)], Vec::new()));
         }
         out
     }

@@ -94,7 +94,7 @@ impl Rule for Col2Im {
         let zeros = b.constant(Tensor::zeros(d, &[size + 1, plan.planes])?);
         let x = b.reshape(self.x.v, &[plan.planes, taps])?;
         let x = b.transpose(x, &[1, 0])?;
-        let y = b.scatter(ScatterKind::Add, zeros, places, x);
+        let y = b.scatter(ScatterKind::Add, zeros, places, x)?;
         let y = b.slice(y, &[0, 0], &[size, plan.planes], &[1, 1])?;
         let y = b.transpose(y, &[1, 0])?;
         Ok(Some(vec![b.reshape(y, &plan.dims)?]))

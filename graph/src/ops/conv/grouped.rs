@@ -517,7 +517,7 @@ impl<const N: usize> Spread<'_, N> {
             _ => {}
         }
         let fill = (covered < h.size * w.size).then(|| vec![0; fact.dtype.size()]);
-        Ok(Some(b.copy(&ins, parts, fill, &fact.shape)))
+        Ok(Some(b.copy(&ins, parts, fill, fact)))
     }
 
     /// The products of all elements and taps, each tap's then added where it belongs.
@@ -542,7 +542,7 @@ impl<const N: usize> Spread<'_, N> {
                     dst_offset: y * dims[3] + x,
                     dst: [dst[0], dst[1], dst[2] * h.stride as isize, dst[3] * w.stride as isize].into_iter().collect(),
                 };
-                let tap = b.copy(&[products], vec![part], Some(vec![0; fact.dtype.size()]), &fact.shape);
+                let tap = b.copy(&[products], vec![part], Some(vec![0; fact.dtype.size()]), fact.clone());
                 sum = Some(match sum {
                     Some(sum) => b.binary(Binary::Add, sum, tap)?,
                     None => tap,

@@ -61,7 +61,8 @@ impl Patches<'_> {
                 });
             }
         }
-        Ok(b.copy(&[x], parts, Some(vec![0; self.x.dtype().size()]), &ordered))
+        let dtype = self.x.dtype();
+        Ok(b.copy(&[x], parts, Some(vec![0; dtype.size()]), Fact::new(dtype, &ordered)))
     }
 }
 

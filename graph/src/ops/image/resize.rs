@@ -216,7 +216,7 @@ impl<const N: usize> Resizing<'_, N> {
         for (d, axis) in self.axes.iter().enumerate() {
             let picks: Vec<i64> = (0..axis.out).map(|i| axis.nearest(i) as i64).collect();
             let picks = b.constant(Tensor::vector(&picks));
-            y = b.gather(y, picks, d + 2);
+            y = b.gather(y, picks, d + 2)?;
         }
         Ok(y)
     }

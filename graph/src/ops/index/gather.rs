@@ -118,7 +118,7 @@ impl Plan for Picked<'_> {
         let index = b.reshape(self.index.v, self.index.shape())?;
         let index = index_value(b, index);
         if batch == 0 {
-            return Ok(Some(vec![b.gather(self.x.v, index, axis)]));
+            return Ok(Some(vec![b.gather(self.x.v, index, axis)?]));
         }
         let [outer, axis, inner] = around(self.x.shape(), axis)?;
         let count = self.index.shape().iter().skip(batch).product();
@@ -236,7 +236,7 @@ impl Rule for EmbeddingLookup {
         let below = p.binary(Binary::Lt, row, zero);
         p.select(below, far, row);
         let index = b.map(p, &[self.input_indices.v], dims);
-        Ok(Some(vec![b.gather_or_zeros(self.input_params.v, index, 0)]))
+        Ok(Some(vec![b.gather_or_zeros(self.input_params.v, index, 0)?]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -318,7 +318,7 @@ impl Rule for GatherD {
         let offset = scaled_index(b, self.index.v, len, step, &dims);
         let index = b.binary(Binary::Add, offset, places)?;
         let flat = b.reshape(self.x.v, &[self.x.count()])?;
-        Ok(Some(vec![b.gather(flat, index, 0)]))
+        Ok(Some(vec![b.gather(flat, index, 0)?]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -401,7 +401,7 @@ impl Rule for GatherNd {
         let parts = scaled_index(b, self.indices.v, len, step, &dims);
         let index = b.reduce(ReduceKind::Sum, parts, &[dims.len() - 1], false, DType::I64)?;
         let rows = b.reshape(self.input_x.v, &[count(lead), count(rest)])?;
-        let y = b.gather(rows, index, 0);
+        let y = b.gather(rows, index, 0)?;
         Ok(Some(vec![b.reshape(y, &fact.shape)?]))
     }
 

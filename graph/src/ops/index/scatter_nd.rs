@@ -38,7 +38,7 @@ fn lower_nd(b: &mut Lowering, x: V, index: V, updates: V, how: Combine) -> Optio
         _ => return None,
     };
     let index = index_value(b, index);
-    Some(b.scatter(kind, x, index, updates))
+    b.scatter(kind, x, index, updates).ok()
 }
 
 /// Slices of a tensor `dims`, addressed by the coordinates in the last dimension of `index`.

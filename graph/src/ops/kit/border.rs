@@ -137,7 +137,7 @@ impl Padded<'_> {
         }
         parts.retain(|p| !p.shape.contains(&0));
         let fill = (self.border == Border::Constant).then(|| self.fill.clone());
-        Ok(b.copy(&[x.v], parts, fill, &fact.shape))
+        Ok(b.copy(&[x.v], parts, fill, fact))
     }
 }
 

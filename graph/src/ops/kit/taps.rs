@@ -26,7 +26,7 @@ pub(in crate::ops) fn weigh(b: &mut Lowering, x: V, axis: usize, taps: &[Vec<(us
     let [outer, _, inner] = around(&fact.shape, axis)?;
     let picks = b.constant(Tensor::vector(&picks));
     let weights = b.constant(Tensor::from_f64s(wide, &[taps.len(), width, 1], &weights)?);
-    let y = b.gather(x, picks, axis);
+    let y = b.gather(x, picks, axis)?;
     let y = b.cast(y, wide);
     let y = b.reshape(y, &[outer, taps.len(), width, inner])?;
     let y = b.binary(Binary::Mul, y, weights)?;

@@ -60,7 +60,7 @@ impl Plan for Running<'_> {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let x = b.cast(self.x.v, number_of(self.out));
         let Some(axis) = dimension(self.x, self.axis)? else { return Ok(None) };
-        let y = b.scan(self.kind, x, axis, self.exclusive, self.reverse);
+        let y = b.scan(self.kind, x, axis, self.exclusive, self.reverse)?;
         Ok(Some(vec![b.cast(y, self.out)]))
     }
 

@@ -41,7 +41,7 @@ impl Plan for Logarithm<'_> {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let x = b.cast(self.x.v, self.dtype);
-        Ok(self.axis.map(|axis| vec![b.softmax(x, axis, true)]))
+        self.axis.map(|axis| Ok(vec![b.softmax(x, axis, true)?])).transpose()
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

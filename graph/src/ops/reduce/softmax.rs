@@ -55,7 +55,7 @@ impl Rule for Softmax {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let axis = self.axis()?;
-        Ok(Some(vec![b.softmax(self.input.v, axis, false)]))
+        Ok(Some(vec![b.softmax(self.input.v, axis, false)?]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -42,8 +42,9 @@ impl Rule for Diag {
         }
         let (src, dst): (Strides, Strides) = (dense_strides(&[n]), Strides::from_slice(&[n as isize + 1]));
         let part = Part { input: 0, shape: shape(&[n]), src_offset: 0, src, dst_offset: 0, dst };
-        let fill = vec![0; self.input.dtype().size()];
-        Ok(Some(vec![b.copy(&[self.input.v], vec![part], Some(fill), &self.doubled())]))
+        let dtype = self.input.dtype();
+        let fill = vec![0; dtype.size()];
+        Ok(Some(vec![b.copy(&[self.input.v], vec![part], Some(fill), Fact { dtype, shape: self.doubled() })]))
     }
 
     fn cases() -> Vec<Case> {

@@ -67,7 +67,7 @@ impl Rule for Roll {
             let (from, to) = (strides.clone(), strides.clone());
             parts.push(Part { input: 0, shape, src_offset: src, src: from, dst_offset: dst, dst: to });
         })?;
-        let y = b.copy(&[self.input.v], parts, None, &dims);
+        let y = b.copy(&[self.input.v], parts, None, Fact { dtype: self.input.dtype(), shape: dims });
         Ok(Some(vec![b.reshape(y, self.input.shape())?]))
     }
 

@@ -58,7 +58,7 @@ impl Plan for Tiled<'_> {
         }
         let dst = dense_strides(&shape);
         let part = Part { input: 0, shape, src_offset: 0, src, dst_offset: 0, dst };
-        Ok(Some(vec![b.copy(&[x.v], vec![part], None, &out)]))
+        Ok(Some(vec![b.copy(&[x.v], vec![part], None, Fact::new(x.dtype(), &out))]))
     }
 }
 
@@ -168,7 +168,7 @@ impl Rule for RepeatInterleaveTensor {
         let (dims, axis) = self.dims()?;
         let x = b.reshape(self.input.v, &dims)?;
         let picks = b.constant(Tensor::vector(&to_i64(&self.picks()?)));
-        Ok(Some(vec![b.gather(x, picks, axis)]))
+        Ok(Some(vec![b.gather(x, picks, axis)?]))
     }
 
     fn cases() -> Vec<Case> {

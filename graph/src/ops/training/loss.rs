@@ -72,13 +72,13 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
         let classes = b.constant(Tensor::from_i64s(self.labels.dtype(), &[cols], &classes)?);
         let hit = b.binary(Binary::Eq, label, classes)?;
         if self.is_grad {
-            let soft = b.softmax(self.features.v, 1, false);
+            let soft = b.softmax(self.features.v, 1, false)?;
             let hit = b.cast(hit, d);
             let off = b.binary(Binary::Sub, soft, hit)?;
             let scale = b.scalar(d, self.sens / n as f64)?;
             return Ok(Some(vec![b.binary(Binary::Mul, off, scale)?]));
         }
-        let log = b.softmax(self.features.v, 1, true);
+        let log = b.softmax(self.features.v, 1, true)?;
         let zero = b.scalar(d, 0.0)?;
         let (hit, log, zero) = (operand(b, hit), operand(b, log), operand(b, zero));
         let Some(picked) = crate::ops::elementwise::select::lower_choice(&hit, &log, &zero, d, b)? else {
@@ -132,7 +132,7 @@ impl Rule for SoftmaxCrossEntropyWithLogits {
         }
         let d = self.logits.dtype();
         let labels = b.cast(self.labels.v, d);
-        let (soft, log) = (b.softmax(self.logits.v, 1, false), b.softmax(self.logits.v, 1, true));
+        let (soft, log) = (b.softmax(self.logits.v, 1, false)?, b.softmax(self.logits.v, 1, true)?);
         let weighted = b.binary(Binary::Mul, labels, log)?;
         let sum = b.reduce(ReduceKind::Sum, weighted, &[1], false, d)?;
         Ok(Some(vec![b.unary(Unary::Neg, sum), b.binary(Binary::Sub, soft, labels)?]))

@@ -24,6 +24,36 @@ pub struct Map {
 /// Index of an instruction's result in a [`Program`].
 pub type Reg = usize;
 
+/// Something for each register of a program, in order.
+///
+/// Instructions read registers that were written before; one that reads another panics.
+#[derive(Debug)]
+pub(crate) struct Registers<T>(Vec<T>);
+
+impl<T> Registers<T> {
+    pub(crate) fn new(program: &Program) -> Registers<T> {
+        Registers(Vec::with_capacity(program.instrs.len()))
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        self.0.push(value);
+    }
+
+    /// What the last register holds.
+    pub(crate) fn last(self) -> Option<T> {
+        self.0.into_iter().next_back()
+    }
+}
+
+impl<T> std::ops::Index<Reg> for Registers<T> {
+    type Output = T;
+
+    #[expect(clippy::indexing_slicing, reason = "instructions read registers that were written before")]
+    fn index(&self, reg: Reg) -> &T {
+        &self.0[reg]
+    }
+}
+
 /// A straight-line scalar program. Instruction `i` writes register `i`; the last register is the result.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Program {
@@ -52,6 +82,17 @@ pub enum Instr {
 }
 
 impl Instr {
+    /// The instruction with other registers to read.
+    pub(crate) fn reading(self, reg: impl Fn(Reg) -> Reg) -> Instr {
+        match self {
+            Instr::Input(_) | Instr::Const(_) | Instr::Int(_) => self,
+            Instr::Unary(f, x) => Instr::Unary(f, reg(x)),
+            Instr::Binary(f, a, b) => Instr::Binary(f, reg(a), reg(b)),
+            Instr::Select(c, a, b) => Instr::Select(reg(c), reg(a), reg(b)),
+            Instr::Cast(x) => Instr::Cast(reg(x)),
+        }
+    }
+
     /// The registers that it reads.
     pub fn operands(self) -> impl Iterator<Item = Reg> {
         let regs = match self {
@@ -68,6 +109,12 @@ impl Program {
     /// A program without instructions.
     pub fn new() -> Program {
         Program::default()
+    }
+
+    /// Element type of a register that [`push`](Self::push) gave.
+    #[expect(clippy::indexing_slicing, reason = "registers are numbers of instructions that were pushed")]
+    pub fn type_of(&self, reg: Reg) -> DType {
+        self.instrs[reg].1
     }
 
     /// Appends an instruction and returns its register.
@@ -88,31 +135,25 @@ impl Program {
 
     /// Appends a function of one operand. Tests give `bool`, the rest the operand's type.
     pub fn unary(&mut self, f: Unary, x: Reg) -> Reg {
-        let dtype = if f.is_test() { DType::Bool } else { self.instrs[x].1 };
+        let dtype = if f.is_test() { DType::Bool } else { self.type_of(x) };
         self.push(Instr::Unary(f, x), dtype)
     }
 
     /// Appends a function of two operands of one type. Comparisons give `bool`, the rest the operands' type.
     pub fn binary(&mut self, f: Binary, a: Reg, b: Reg) -> Reg {
-        let dtype = if f.is_comparison() { DType::Bool } else { self.instrs[a].1 };
+        let dtype = if f.is_comparison() { DType::Bool } else { self.type_of(a) };
         self.push(Instr::Binary(f, a, b), dtype)
     }
 
     /// Appends a choice.
     pub fn select(&mut self, cond: Reg, a: Reg, b: Reg) -> Reg {
-        let dtype = self.instrs[a].1;
+        let dtype = self.type_of(a);
         self.push(Instr::Select(cond, a, b), dtype)
     }
 
     /// Appends a conversion; none if `x` has the type already.
     pub fn cast(&mut self, x: Reg, dtype: DType) -> Reg {
-        if self.instrs[x].1 == dtype { x } else { self.push(Instr::Cast(x), dtype) }
-    }
-
-    /// Element type of a register, which this program gave out.
-    #[expect(clippy::indexing_slicing, reason = "a register is the place of an instruction that this program has")]
-    pub fn type_of(&self, x: Reg) -> DType {
-        self.instrs[x].1
+        if self.type_of(x) == dtype { x } else { self.push(Instr::Cast(x), dtype) }
     }
 
     /// Element type of the result; `None` for an empty program.
@@ -138,47 +179,50 @@ impl Program {
     }
 
     /// `self` with the reads of `input` replaced by the result of `first`. Input `i` of `first` becomes input `renumber[i]`;
-    /// input `i ≠ input` of `self` becomes `keep[i]`.
+    /// input `i ≠ input` of `self` becomes `keep[i]`. Inputs without a number keep theirs.
     pub fn compose(&self, input: usize, first: &Program, renumber: &[usize], keep: &[usize]) -> Program {
-        let mut out = Program::new();
-        for &(instr, dtype) in &first.instrs {
-            let instr = if let Instr::Input(i) = instr { Instr::Input(renumber[i]) } else { instr };
-            out.push(instr, dtype);
-        }
+        let mut out = first.clone();
+        out.renumber(renumber);
         let result = out.instrs.len().saturating_sub(1);
-        let mut regs: Vec<Reg> = Vec::with_capacity(self.instrs.len());
+        let mut regs = Registers::new(self);
         for &(instr, dtype) in &self.instrs {
-            let reg = match instr {
+            regs.push(match instr {
                 Instr::Input(i) if i == input => result,
-                Instr::Input(i) => out.push(Instr::Input(keep[i]), dtype),
-                Instr::Const(_) | Instr::Int(_) => out.push(instr, dtype),
-                Instr::Unary(f, x) => out.push(Instr::Unary(f, regs[x]), dtype),
-                Instr::Binary(f, a, b) => out.push(Instr::Binary(f, regs[a], regs[b]), dtype),
-                Instr::Select(c, a, b) => out.push(Instr::Select(regs[c], regs[a], regs[b]), dtype),
-                Instr::Cast(x) => out.push(Instr::Cast(regs[x]), dtype),
-            };
-            regs.push(reg);
+                Instr::Input(i) => out.push(Instr::Input(keep.get(i).copied().unwrap_or(i)), dtype),
+                _ => out.push(instr.reading(|r| regs[r]), dtype),
+            });
         }
-        if let Some(&last) = regs.last()
+        if let Some(last) = regs.last()
             && last + 1 != out.instrs.len()
         {
-            let dtype = out.instrs[last].1;
-            out.push(Instr::Cast(last), dtype);
+            out.push(Instr::Cast(last), out.type_of(last));
         }
         out
     }
 
+    /// Input `i` becomes input `numbers[i]`; those without a number keep theirs.
+    pub(crate) fn renumber(&mut self, numbers: &[usize]) {
+        for (instr, _) in &mut self.instrs {
+            if let Instr::Input(i) = instr {
+                *i = numbers.get(*i).copied().unwrap_or(*i);
+            }
+        }
+    }
+
     /// The result for one element, in `f64` (floats) or `i64` (integers and `bool`), rounded to each instruction's type.
     /// The plain meaning of a program, for references.
+    ///
+    /// `inputs` holds an element of each input that it reads.
+    #[expect(clippy::indexing_slicing, reason = "callers give as many inputs as the program reads")]
     pub fn eval(&self, inputs: &[Scalar]) -> Scalar {
-        let mut regs: Vec<Scalar> = Vec::with_capacity(self.instrs.len());
+        let mut regs = Registers::new(self);
         for &(instr, dtype) in &self.instrs {
             let value = match instr {
                 Instr::Input(i) => inputs[i],
                 Instr::Const(x) => Float(x),
                 Instr::Int(x) => Int(x),
                 Instr::Unary(f, x) => f.eval(regs[x], dtype),
-                Instr::Binary(f, a, b) => f.eval(regs[a], regs[b], self.instrs[a].1),
+                Instr::Binary(f, a, b) => f.eval(regs[a], regs[b], self.type_of(a)),
                 Instr::Select(c, a, b) => {
                     if regs[c].truth() {
                         regs[a]
@@ -187,13 +231,13 @@ impl Program {
                     }
                 }
                 Instr::Cast(x) => match regs[x] {
-                    Int(bits) if self.instrs[x].1 == DType::U64 && dtype.is_float() => Float(bits as u64 as f64),
+                    Int(bits) if self.type_of(x) == DType::U64 && dtype.is_float() => Float(bits as u64 as f64),
                     other => other,
                 },
             };
             regs.push(value.round_to(dtype));
         }
-        regs.pop().unwrap_or(Float(0.0))
+        regs.last().unwrap_or(Float(0.0))
     }
 }
 

@@ -317,7 +317,7 @@ impl<'a> Walk<'_, 'a> {
         let (name, spec) = (value.name.clone(), value.spec.clone());
         let outputs: Vec<ValueId> = (0..view.results).map(|_| self.result(&name, Spec::default())).collect();
         let fresh = *outputs.get(view.result).ok_or(GraphFault::Missing("a result"))?;
-        if let Some(value) = self.graph.values.get_mut(fresh.0 as usize) {
+        if let Some(value) = self.graph.values.find_mut(fresh) {
             value.spec = spec;
         }
         let args = std::iter::once(Some(Arg::Value(origin))).chain(view.rest).collect();

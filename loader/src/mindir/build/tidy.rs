@@ -1,5 +1,6 @@
 //! The last step of a graph: what nobody needs goes, and values are numbered again.
 
+use mindir_graph::Table;
 use mindir_graph::graph::{Graph, Node, ValueId};
 
 /// `graph` without nodes whose results nobody needs, unless they have effects, and without values that are left over.
@@ -22,11 +23,10 @@ pub(super) fn tidy(graph: Graph, effects: &[bool]) -> Graph {
     }
     kept.reverse();
     let mut numbers = vec![ValueId(0); needed.len()];
-    let mut values = Vec::new();
+    let mut values = Table::default();
     for ((value, needed), number) in graph.values.into_iter().zip(needed).zip(&mut numbers) {
         if needed {
-            *number = ValueId(values.len() as u32);
-            values.push(value);
+            *number = values.add(value);
         }
     }
     let number = |value: ValueId| numbers.get(value.0 as usize).copied().unwrap_or(value);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use mindir_graph::{
+    Table,
     graph::{Graph, GraphId, Model, ValueId},
     infer, verify,
 };
@@ -29,7 +30,7 @@ pub(super) struct File<'m> {
     graphs: Vec<String>,
     needs: Vec<Needs>,
     /// For every graph how often its values are used.
-    uses: Vec<Vec<usize>>,
+    uses: Vec<Table<ValueId, usize>>,
 }
 
 /// The messages of a file that holds `model`. Weights share their memory with the model.
@@ -90,7 +91,7 @@ impl<'m> File<'m> {
     }
 
     pub(super) fn is_used(&self, graph: GraphId, value: ValueId) -> bool {
-        let uses = self.uses.get(graph.0 as usize).and_then(|uses| uses.get(value.0 as usize));
+        let uses = self.uses.get(graph.0 as usize).and_then(|uses| uses.find(value));
         uses.is_some_and(|uses| *uses > 0)
     }
 }

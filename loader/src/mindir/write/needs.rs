@@ -44,7 +44,7 @@ impl Needs {
         let mut uses = Vec::new();
         graph.nodes.iter().for_each(|node| node.each_input(&mut |value| uses.push(value)));
         for value in uses.iter().chain(&graph.outputs) {
-            if let Some(Def::Param(param)) = graph.values.get(value.0 as usize).map(|value| &value.def) {
+            if let Some(Def::Param(param)) = graph.values.find(*value).map(|value| &value.def) {
                 needs.params.insert(*param);
                 needs.memory |= model.params.get(*param).is_some_and(|param| param.mutable);
             }

@@ -17,7 +17,7 @@ impl<'m> Body<'_, 'm> {
     /// The name of a value, as it is at this point.
     pub(super) fn value(&mut self, value: ValueId) -> Result<String, Failed> {
         let graph = self.graph;
-        let Some(held) = graph.values.get(value.0 as usize) else { return Err("a value does not exist".to_string()) };
+        let Some(held) = graph.values.find(value) else { return Err("a value does not exist".to_string()) };
         match &held.def {
             Def::Param(param) if self.is_mutable(*param) => self.load(*param, &held.name),
             Def::Param(param) => self.place(*param),
@@ -31,7 +31,7 @@ impl<'m> Body<'_, 'm> {
 
     /// A value that must be a Python number.
     pub(super) fn number(&mut self, value: ValueId) -> Result<String, Failed> {
-        match self.graph.values.get(value.0 as usize).map(|value| &value.def) {
+        match self.graph.values.find(value).map(|value| &value.def) {
             Some(Def::Const(tensor)) => match python(tensor) {
                 Some(number) => Ok(self.constant(&number)),
                 None => self.value(value),
@@ -42,7 +42,7 @@ impl<'m> Body<'_, 'm> {
 
     /// A value that an operator writes.
     pub(super) fn variable(&mut self, value: ValueId) -> Result<String, Failed> {
-        match self.graph.values.get(value.0 as usize).map(|value| &value.def) {
+        match self.graph.values.find(value).map(|value| &value.def) {
             Some(Def::Param(param)) => self.place(*param),
             _ => self.value(value),
         }
@@ -78,7 +78,7 @@ impl<'m> Body<'_, 'm> {
         let (Some(Some(Arg::Value(from))), Some(to)) = (node.args.first(), node.outputs.first()) else {
             return Err("a read has no parameter".to_string());
         };
-        let name = match self.graph.values.get(from.0 as usize).map(|value| &value.def) {
+        let name = match self.graph.values.find(*from).map(|value| &value.def) {
             Some(Def::Param(param)) => self.load(*param, &self.value_name(*to))?,
             _ => self.value(*from)?,
         };

@@ -154,11 +154,11 @@ impl<'m> Body<'_, 'm> {
     }
 
     fn value_name(&self, value: ValueId) -> std::sync::Arc<str> {
-        self.graph.values.get(value.0 as usize).map_or_else(|| "".into(), |value| value.name.clone())
+        self.graph.values.find(value).map_or_else(|| "".into(), |value| value.name.clone())
     }
 
     fn spec(&self, value: ValueId) -> Spec {
-        self.graph.values.get(value.0 as usize).map(|value| value.spec.clone()).unwrap_or_default()
+        self.graph.values.find(value).map(|value| value.spec.clone()).unwrap_or_default()
     }
 
     fn name(&mut self, value: ValueId, name: String) {
