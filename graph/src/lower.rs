@@ -231,12 +231,12 @@ impl<'a> Walk<'a> {
     /// Lowers one node with an operator.
     pub fn op(&mut self, node: &Node, def: &'static OpDef) -> Result<(), OpError> {
         let args = self.args(node, def)?;
-        let facts = (def.infer)(&args)?;
+        let facts = def.infer(&args)?;
         facts.iter().try_for_each(sized)?;
         let made = self.b.graph.values.len();
         let outs = match self.fold(&args, def, node.effect(), &facts)? {
             Some(outs) => outs,
-            None => match (def.lower)(&args, &mut self.b)? {
+            None => match def.lower(&args, &mut self.b)? {
                 Some(outs) => outs,
                 None => self.host(&args, def, facts.clone()),
             },
@@ -275,7 +275,7 @@ impl<'a> Walk<'a> {
         {
             return Ok(None);
         }
-        let outs = (def.reference)(args)?;
+        let outs = def.reference(args)?;
         Ok(Some(outs.into_iter().map(|t| self.b.constant(t)).collect()))
     }
 
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
             let mut args = template.clone();
             let mut tensors = tensors.iter();
             args.fill(&mut tensors);
-            (def.reference)(&args)
+            def.reference(&args)
         };
         self.b.task(Task::Host(Host::new(def.name, facts.clone(), run)), &ins, facts)
     }
@@ -442,7 +442,7 @@ pub(crate) fn infer_node(model: &Model, graph: &Graph, node: &Node, def: &'stati
         }
     });
     let args = known.then(|| walk.args(node, def))?.ok()?;
-    (def.infer)(&args).ok()
+    def.infer(&args).ok()
 }
 
 /// Runs one node's reference on known tensors; for nodes whose result shape depends on data.
@@ -467,7 +467,7 @@ pub fn run_node(
             walk.values.insert(*id, v);
         }
         let args = walk.args(node, def)?;
-        (def.reference)(&args)
+        def.reference(&args)
     };
     run().map_err(|e| walk.error(node, e))
 }

@@ -139,7 +139,7 @@ fn infer_agrees_with_reference() {
         let want: Vec<Fact> = reference(def, case)?.iter().map(Tensor::fact).collect();
         let known = args(def, case, true);
         for args in [args(def, case, false), known] {
-            match (def.infer)(&args) {
+            match def.infer(&args) {
                 Ok(got) if got == want => {}
                 Ok(got) => return Err(format!("inferred {got:?}, computed {want:?}")),
                 Err(OpError::Dynamic | OpError::NeedsValue(_)) => {}
@@ -194,8 +194,8 @@ fn wrong_arguments_are_refused() {
             for i in 0..6 {
                 let mut bad = case.clone();
                 bad.args[at] = Some(wrong(i));
-                if (def.infer)(&args(def, &bad, true)).is_ok() {
-                    let _ = (def.reference)(&args(def, &bad, true));
+                if def.infer(&args(def, &bad, true)).is_ok() {
+                    let _ = def.reference(&args(def, &bad, true));
                 }
             }
         }

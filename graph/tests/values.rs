@@ -39,7 +39,7 @@ fn run(op: &str, items: Vec<ArgValue>) -> Vec<(DType, Vec<usize>, Vec<f64>)> {
     };
     let items = items.into_iter().enumerate().map(number).map(Some).collect();
     let args = Args { op: def.name, items };
-    let results = (def.reference)(&args).unwrap();
+    let results = def.reference(&args).unwrap();
     results.iter().map(|t| (t.dtype(), t.shape().to_vec(), t.to_f64s().unwrap())).collect()
 }
 
@@ -191,7 +191,7 @@ fn large_integers_are_exact() {
     };
     let computed = |op: &'static str, a, b| {
         let args = Args { op, items: vec![Some(operand(a)), Some(operand(b))] };
-        (find(op).unwrap().reference)(&args).unwrap()[0].to_i64s().unwrap()
+        find(op).unwrap().reference(&args).unwrap()[0].to_i64s().unwrap()
     };
     assert_eq!(computed("TruncateDiv", (1 << 53) + 1, 1), [(1 << 53) + 1]);
     assert_eq!(computed("TruncateDiv", -(1 << 62) - 3, 2), [-(1 << 61) - 1]);

@@ -51,11 +51,11 @@ impl Checks {
     fn check(&mut self, op: &'static str, items: Vec<Option<ArgValue>>, result: usize, dims: &[usize], want: &[f64]) {
         let def = ops::find(op).unwrap_or_else(|| panic!("no operator {op}"));
         let args = Args { op, items };
-        let facts = match (def.infer)(&args) {
+        let facts = match def.infer(&args) {
             Ok(facts) => facts,
             Err(e) => return self.failures.push(format!("{op}: {e}")),
         };
-        let got = match (def.reference)(&args) {
+        let got = match def.reference(&args) {
             Ok(got) => got,
             Err(e) => return self.failures.push(format!("{op}: {e}")),
         };

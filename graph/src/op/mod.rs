@@ -3,15 +3,15 @@
 mod args;
 mod constant;
 mod operand;
-mod plan;
 mod rule;
 mod types;
 
 pub use args::{ArgValue, Args, FromArg, Held, Param, ParamKind, canonical};
 pub use constant::Const;
 pub use operand::{Operand, Watch, Watched};
-pub use plan::{Plan, Planned};
-pub use rule::{Alias, Case, CaseArg, Effect, Kind, Lowers, OpDef, Pure, Results, Rule, Signature, Undo, Writes};
+pub use rule::{
+    Alias, Case, CaseArg, Effect, Kind, Lowers, OpDef, Operator, Pure, Results, Rule, Signature, Undo, Writes,
+};
 pub use types::{Ints, Late, Number, ints};
 
 /// Declares an operator's name and signature, which reading and writing files share; the struct's fields are the arguments in

@@ -138,8 +138,8 @@ pub trait Signature: Sized + 'static {
 /// Values of the task graph; `None` asks for the reference on the host.
 pub type Lowers = Result<Option<Vec<V>>, OpError>;
 
-/// The written half of an operator. What it gives are the results and, after them, what is written only; see [`Writes`].
-pub trait Rule: Signature {
+/// The written half of an operator: what its arguments mean.
+pub trait Operator: Signature {
     /// What running it changes.
     const EFFECT: Effect = Effect::Pure;
     /// How to compute what it writes to its first argument.
@@ -147,6 +147,29 @@ pub trait Rule: Signature {
     /// How to write through the view that it gives.
     const UNDO: Option<Undo> = None;
 
+    /// What it computes of its arguments: itself, or a rule that it shares with operators that differ in their arguments only.
+    /// Wrong arguments are refused here or by [`Rule::infer`].
+    ///
+    /// # Errors
+    /// What is wrong with the arguments.
+    fn rule(&self) -> Result<impl Rule, OpError>;
+
+    /// As [`Rule::onnx`].
+    ///
+    /// # Errors
+    /// As [`Rule::onnx`].
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        self.rule()?.onnx(e)
+    }
+
+    /// Inputs to test it with.
+    fn cases() -> Vec<Case> {
+        Vec::new()
+    }
+}
+
+/// What operators compute. The values are the results and, after them, what is written only; see [`Writes`].
+pub trait Rule {
     /// Element types and shapes. Validates the arguments: after it, `reference` and `lower` may rely on them.
     ///
     /// # Errors
@@ -174,11 +197,63 @@ pub trait Rule: Signature {
     fn onnx(&self, _e: &mut Emit) -> Forms {
         Ok(None)
     }
+}
 
-    /// Inputs to test it with.
-    fn cases() -> Vec<Case> {
-        Vec::new()
+impl<R: Rule> Rule for &R {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        (**self).infer()
     }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        (**self).reference()
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        (**self).lower(b)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        (**self).onnx(e)
+    }
+}
+
+/// What is known before the model runs.
+impl Rule for Tensor {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![self.fact()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.clone()])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![b.constant(self.clone())]))
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(vec![e.constant(self.clone())]))
+    }
+}
+
+/// The values of one rule after the other.
+impl<R: Rule> Rule for Vec<R> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        joined(self.iter().map(R::infer))
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        joined(self.iter().map(R::reference))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let values: Option<Vec<_>> = self.iter().map(|rule| rule.lower(b)).collect::<Result<_, _>>()?;
+        Ok(values.map(|values| values.concat()))
+    }
+}
+
+fn joined<T>(parts: impl Iterator<Item = Result<Vec<T>, OpError>>) -> Result<Vec<T>, OpError> {
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// One test of an operator: arguments and the error that a correct implementation stays under.
@@ -222,25 +297,20 @@ pub struct OpDef {
     pub doc: &'static str,
     /// What running it changes.
     pub effect: Effect,
-    /// See [`Rule::PURE`].
+    /// See [`Operator::PURE`].
     pub pure: Option<Pure>,
-    /// See [`Rule::UNDO`].
+    /// See [`Operator::UNDO`].
     pub undo: Option<Undo>,
-    /// See [`Rule::infer`].
-    pub infer: fn(&Args) -> Result<Vec<Fact>, OpError>,
-    /// See [`Rule::reference`].
-    pub reference: fn(&Args) -> Result<Vec<Tensor>, OpError>,
-    /// See [`Rule::lower`].
-    pub lower: fn(&Args, &mut Lowering) -> Lowers,
-    /// See [`Rule::onnx`].
-    pub onnx: fn(&Args, &mut Emit) -> Forms,
-    /// See [`Rule::cases`].
+    /// See [`Operator::cases`].
     pub cases: fn() -> Vec<Case>,
+    /// Shows the rule of these arguments.
+    rule: fn(&Args, &mut dyn FnMut(&dyn Rule) -> Result<(), OpError>) -> Result<(), OpError>,
+    onnx: fn(&Args, &mut Emit) -> Forms,
 }
 
 impl OpDef {
     /// The entry of operator `T`.
-    pub const fn of<T: Rule>() -> OpDef {
+    pub const fn of<T: Operator>() -> OpDef {
         OpDef {
             name: T::NAME,
             kind: T::KIND,
@@ -252,12 +322,51 @@ impl OpDef {
             effect: T::EFFECT,
             pure: T::PURE,
             undo: T::UNDO,
-            infer: |args| T::parse(args)?.infer(),
-            reference: |args| T::parse(args)?.reference(),
-            lower: |args, b| T::parse(args)?.lower(b),
-            onnx: |args, e| T::parse(args)?.onnx(e),
             cases: T::cases,
+            rule: |args, see| see(&T::parse(args)?.rule()?),
+            onnx: |args, e| T::parse(args)?.onnx(e),
         }
+    }
+
+    fn ask<A>(&self, args: &Args, mut question: impl FnMut(&dyn Rule) -> Result<A, OpError>) -> Result<A, OpError> {
+        let mut answer = None;
+        (self.rule)(args, &mut |rule| {
+            answer = Some(question(rule)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(|| OpError::Invalid("no rule".into()))
+    }
+
+    /// See [`Rule::infer`].
+    ///
+    /// # Errors
+    /// As [`Rule::infer`].
+    pub fn infer(&self, args: &Args) -> Result<Vec<Fact>, OpError> {
+        self.ask(args, |rule| rule.infer())
+    }
+
+    /// See [`Rule::reference`].
+    ///
+    /// # Errors
+    /// As [`Rule::reference`].
+    pub fn reference(&self, args: &Args) -> Result<Vec<Tensor>, OpError> {
+        self.ask(args, |rule| rule.reference())
+    }
+
+    /// See [`Rule::lower`].
+    ///
+    /// # Errors
+    /// As [`Rule::lower`].
+    pub fn lower(&self, args: &Args, b: &mut Lowering) -> Lowers {
+        self.ask(args, |rule| rule.lower(b))
+    }
+
+    /// See [`Rule::onnx`].
+    ///
+    /// # Errors
+    /// As [`Rule::onnx`].
+    pub fn onnx(&self, args: &Args, e: &mut Emit) -> Forms {
+        (self.onnx)(args, e)
     }
 
     /// All its names, its own first.

@@ -356,11 +356,11 @@ const STATE: &str = "it reads a parameter that the model writes; ONNX models kee
 
 /// The operator's own form, or its tasks.
 fn forms(e: &mut Emit, shapes: &mut Shapes, def: &OpDef, watch: &Watch) -> Result<Vec<Edge>, NoForm> {
-    if let Some(edges) = (def.onnx)(e.args, e)? {
+    if let Some(edges) = def.onnx(e.args, e)? {
         return Ok(edges);
     }
     if e.is_fixed() {
-        let facts = (def.infer)(e.args)?;
+        let facts = def.infer(e.args)?;
         if facts.iter().all(|f| f.count() == 0) {
             return facts.iter().map(|f| Ok(e.constant(Tensor::zeros(f.dtype, &f.shape)?))).collect();
         }
@@ -368,7 +368,7 @@ fn forms(e: &mut Emit, shapes: &mut Shapes, def: &OpDef, watch: &Watch) -> Resul
         shapes.b.open(Some(watch.clone()));
     }
     let first = shapes.b.tasks_from(0).len();
-    let lowered = (def.lower)(e.args, &mut shapes.b);
+    let lowered = def.lower(e.args, &mut shapes.b);
     shapes.b.open(None);
     let Some(outs) = lowered? else { return Err(NoForm::Unstated) };
     tasks::tasks(e, &shapes.b, shapes.b.tasks_from(first), &outs)

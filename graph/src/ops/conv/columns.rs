@@ -1,6 +1,6 @@
 //! Windows put back into an image.
 
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
@@ -22,7 +22,7 @@ op! {
 }
 
 /// Sizes of an image and where the elements of its windows lie in it.
-struct Plan {
+struct Columns {
     /// Dimensions of the images.
     dims: [usize; 4],
     planes: usize,
@@ -33,7 +33,7 @@ struct Plan {
 }
 
 impl Col2Im {
-    fn plan(&self) -> Result<Plan, OpError> {
+    fn columns(&self) -> Result<Columns, OpError> {
         let [n, c, taps, count] = self.x.fact.ranked()?;
         let image = sizes(&self.output_size, "output_size")?;
         let [rows, cols] = *image else {
@@ -54,7 +54,23 @@ impl Col2Im {
             Ok(())
         })?;
         ensure!(checked_count(&[n, c, rows, cols]).is_some(), "images of {image:?} are too large");
-        Ok(Plan { dims: [n, c, rows, cols], planes: n * c, size: rows * cols, places })
+        Ok(Columns { dims: [n, c, rows, cols], planes: n * c, size: rows * cols, places })
+    }
+}
+
+impl Operator for Col2Im {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = |windows| sample().tensor(DType::F32, &[2, 3, 6, windows]).ints(&[5, 4]).ints(&[2, 3]);
+        vec![
+            x(8).case("plain"),
+            x(9).ints(&[1, 1]).ints(&[1, 2]).ints(&[2, 2]).case("padding"),
+            sample().tensor(DType::F32, &[1, 2, 4, 6]).ints(&[5, 4]).ints(&[2]).ints(&[2]).case("dilation"),
+            sample().tensor(DType::F32, &[0, 3, 6, 8]).ints(&[5, 4]).ints(&[2, 3]).exact("empty"),
+        ]
     }
 }
 
@@ -65,11 +81,11 @@ impl Rule for Col2Im {
             "expected numbers, found {}",
             self.x.fact
         );
-        Ok(vec![Fact::new(self.x.dtype(), &self.plan()?.dims)])
+        Ok(vec![Fact::new(self.x.dtype(), &self.columns()?.dims)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let plan = self.plan()?;
+        let plan = self.columns()?;
         let x = Grid::new([plan.planes, plan.places.len()], self.x.f64s()?)?;
         let mut y = Grid::zeros([plan.planes, plan.size])?;
         for plane in 0..plan.planes {
@@ -83,7 +99,7 @@ impl Rule for Col2Im {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let plan = self.plan()?;
+        let plan = self.columns()?;
         let (size, taps, d) = (plan.size, plan.places.len(), self.x.dtype());
         if size == 0 || taps == 0 || plan.planes == 0 {
             return Ok(Some(vec![b.constant(Tensor::zeros(d, &plan.dims)?)]));
@@ -98,15 +114,5 @@ impl Rule for Col2Im {
         let y = b.slice(y, &[0, 0], &[size, plan.planes], &[1, 1])?;
         let y = b.transpose(y, &[1, 0])?;
         Ok(Some(vec![b.reshape(y, &plan.dims)?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = |windows| sample().tensor(DType::F32, &[2, 3, 6, windows]).ints(&[5, 4]).ints(&[2, 3]);
-        vec![
-            x(8).case("plain"),
-            x(9).ints(&[1, 1]).ints(&[1, 2]).ints(&[2, 2]).case("padding"),
-            sample().tensor(DType::F32, &[1, 2, 4, 6]).ints(&[5, 4]).ints(&[2]).ints(&[2]).case("dilation"),
-            sample().tensor(DType::F32, &[0, 3, 6, 8]).ints(&[5, 4]).ints(&[2, 3]).exact("empty"),
-        ]
     }
 }

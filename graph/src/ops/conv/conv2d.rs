@@ -1,7 +1,7 @@
 use super::classic::{Classic, classic_convolution};
 use super::grouped::Convolution;
 use crate::onnx::{Emit, Forms, to_i64};
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
 use crate::ops::kit::grid::rearrange;
 use crate::ops::kit::indices::flat;
 use crate::ops::kit::sample::sample;
@@ -24,8 +24,8 @@ classic_convolution! {
     } 2 Nchw Small
 }
 
-impl Planned for Conv2D {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Conv2D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         self.classic().over::<2>(&self.x, &self.weight)
     }
 
@@ -104,6 +104,17 @@ impl DepthwiseConv2dNative {
     }
 }
 
+impl Operator for DepthwiseConv2dNative {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let two = |m: usize| sample().tensor(DType::F32, &[1, 3, 5, 5]).tensor(DType::F32, &[m, 3, 3, 2]);
+        vec![two(1).case("one filter"), two(2).int(2).skip().skip().text("same").case("two filters")]
+    }
+}
+
 impl Rule for DepthwiseConv2dNative {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.grouped(&self.filters(self.weight.v)?)?.infer()
@@ -126,10 +137,5 @@ impl Rule for DepthwiseConv2dNative {
         let w = e.transpose(w, &[1, 0, 2, 3]);
         let w = e.reshape(w, &to_i64(filters.shape()));
         Ok(Some(vec![self.grouped(&filters)?.form(e, x, w, None)?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let two = |m: usize| sample().tensor(DType::F32, &[1, 3, 5, 5]).tensor(DType::F32, &[m, 3, 3, 2]);
-        vec![two(1).case("one filter"), two(2).int(2).skip().skip().text("same").case("two filters")]
     }
 }

@@ -2,7 +2,7 @@ use super::classic::{Classic, classic_convolution};
 use super::grouped::extent;
 use super::patches::Patches;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::{result, sizes};
 use crate::ops::kit::sample::sample;
@@ -26,7 +26,7 @@ classic_convolution! {
 
 impl Conv2DBackpropFilter {
     /// The windows, the result's dimensions and the number of groups.
-    fn plan(&self) -> Result<(Patches<'_>, [usize; 4], usize), OpError> {
+    fn patches(&self) -> Result<(Patches<'_>, [usize; 4], usize), OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         let (x, dout) = (&self.input, &self.dout);
         let [n, c, ..] = x.fact.ranked::<4>()?;
@@ -50,44 +50,9 @@ impl Conv2DBackpropFilter {
     }
 }
 
-impl Rule for Conv2DBackpropFilter {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![result(self.input.dtype(), &self.plan()?.1)?])
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (patches, dims, groups) = self.plan()?;
-        let (dy, x, mut dw) = (Grid::read(&self.dout)?, Grid::read(&self.input)?, Grid::zeros(dims)?);
-        let ([n, _, oh, ow], [c_out, own, ..]) = (dy.dims, dims);
-        each(dims, |[o, c, ky, kx]| {
-            let channel = o / (c_out / groups) * own + c;
-            let sum = dw.at_mut([o, c, ky, kx])?;
-            each([n, oh, ow], |[n, oy, ox]| {
-                let at = patches.source([n, channel, ky, kx, oy, ox]);
-                *sum += dy.at([n, o, oy, ox])? * at.map_or(Ok(0.0), |at| x.at(at))?;
-                Ok(())
-            })
-        })?;
-        Ok(vec![dw.tensor(self.input.dtype())?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (patches, dims, groups) = self.plan()?;
-        let [c_out, own, kh, kw] = dims;
-        if self.dout.count() == 0 || own * kh * kw == 0 {
-            return Ok(Some(vec![b.constant(Tensor::zeros(self.input.dtype(), &dims)?)]));
-        }
-        let places = self.dout.count() / c_out;
-        let taps = patches.lower(b, [1, 2, 3, 0, 4, 5])?;
-        let taps = b.reshape(taps, &[groups, own * kh * kw, places])?;
-        let dy = b.transpose(self.dout.v, &[1, 0, 2, 3])?;
-        let dy = b.reshape(dy, &[groups, c_out / groups, places])?;
-        let dw = b.matmul(dy, taps, false, true)?;
-        Ok(Some(vec![b.reshape(dw, &dims)?]))
-    }
-
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form("ONNX has no gradients")
+impl Operator for Conv2DBackpropFilter {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
     }
 
     fn cases() -> Vec<Case> {
@@ -103,5 +68,46 @@ impl Rule for Conv2DBackpropFilter {
             one(&[1, 3, 4, 4], &[1, 3, 4, 4], [3, 1, 3, 3], "SAME", &[0], 1, 3, "depthwise"),
             one(&[0, 2, 2, 2], &[0, 1, 3, 3], [2, 1, 2, 2], "VALID", &[0], 1, 1, "no images"),
         ]
+    }
+}
+
+impl Rule for Conv2DBackpropFilter {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![result(self.input.dtype(), &self.patches()?.1)?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (patches, dims, groups) = self.patches()?;
+        let (dy, x, mut dw) = (Grid::read(&self.dout)?, Grid::read(&self.input)?, Grid::zeros(dims)?);
+        let ([n, _, oh, ow], [c_out, own, ..]) = (dy.dims, dims);
+        each(dims, |[o, c, ky, kx]| {
+            let channel = o / (c_out / groups) * own + c;
+            let sum = dw.at_mut([o, c, ky, kx])?;
+            each([n, oh, ow], |[n, oy, ox]| {
+                let at = patches.source([n, channel, ky, kx, oy, ox]);
+                *sum += dy.at([n, o, oy, ox])? * at.map_or(Ok(0.0), |at| x.at(at))?;
+                Ok(())
+            })
+        })?;
+        Ok(vec![dw.tensor(self.input.dtype())?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let (patches, dims, groups) = self.patches()?;
+        let [c_out, own, kh, kw] = dims;
+        if self.dout.count() == 0 || own * kh * kw == 0 {
+            return Ok(Some(vec![b.constant(Tensor::zeros(self.input.dtype(), &dims)?)]));
+        }
+        let places = self.dout.count() / c_out;
+        let taps = patches.lower(b, [1, 2, 3, 0, 4, 5])?;
+        let taps = b.reshape(taps, &[groups, own * kh * kw, places])?;
+        let dy = b.transpose(self.dout.v, &[1, 0, 2, 3])?;
+        let dy = b.reshape(dy, &[groups, c_out / groups, places])?;
+        let dw = b.matmul(dy, taps, false, true)?;
+        Ok(Some(vec![b.reshape(dw, &dims)?]))
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no gradients")
     }
 }

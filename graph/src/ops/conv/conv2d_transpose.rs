@@ -1,7 +1,7 @@
 use super::classic::{Classic, classic_convolution};
 use super::grouped::{Spread, filters, last_dims};
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Late, Operand, Plan, Planned, ints};
+use crate::op::{Case, Ints, Late, Operand, Operator, Rule, ints};
 use crate::ops::kit::indices::{size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
@@ -33,8 +33,8 @@ impl Conv2DBackpropInput {
     }
 }
 
-impl Planned for Conv2DBackpropInput {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Conv2DBackpropInput {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let dims = sizes(self.input_sizes.get()?, "input_sizes")?;
         let [_, _, h, w] = *dims else {
             return Err(OpError::Invalid(format!("expected 4 input_sizes, found {}", dims.len())));
@@ -47,7 +47,7 @@ impl Planned for Conv2DBackpropInput {
 
     fn onnx(&self, e: &mut Emit) -> Forms {
         if !self.dout.is_open() && self.input_sizes.known().is_some() {
-            return self.plan()?.onnx(e);
+            return self.rule()?.onnx(e);
         }
         let (x, spread) = (e.edge(&self.dout)?, self.spread([None, None])?);
         let sizes = e.ints(2, self.input_sizes.known().map(|s| s.as_slice()))?;
@@ -111,8 +111,8 @@ fn lengths<const N: usize>(
     Ok(out)
 }
 
-impl Planned for ConvTranspose2D {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ConvTranspose2D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, w) = (&self.input, &self.weight);
         let (extent, (_, kernel)) = (last_dims(x)?, filters(w, Format::Nchw)?);
         let stride = spatial(&self.stride, Format::Nchw, "stride")?;
@@ -158,8 +158,8 @@ op! {
     }
 }
 
-impl Planned for Conv3DTranspose {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Conv3DTranspose {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.format.spatial() == 2, "expected format NCDHW, found {:?}", self.format);
         let (x, w) = (&self.dout, &self.weight);
         let [_, _, lens @ ..] = x.fact.ranked::<5>()?;

@@ -1,5 +1,5 @@
 use super::classic::{Classic, classic_convolution};
-use crate::op::{Case, Ints, Operand, Plan, Planned, ints};
+use crate::op::{Case, Ints, Operand, Operator, Rule, ints};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
 use crate::{DType, OpError};
@@ -15,8 +15,8 @@ classic_convolution! {
     } 3 Ncdhw Small
 }
 
-impl Planned for Conv3D {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Conv3D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         self.classic().over::<3>(&self.x, &self.weight)
     }
 

@@ -1,5 +1,5 @@
 use super::grouped::{Convolution, filters, last_dims};
-use crate::op::{Case, Ints, Operand, Plan, Planned, ints};
+use crate::op::{Case, Ints, Operand, Operator, Rule, ints};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
@@ -66,8 +66,8 @@ macro_rules! biased {
             }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (xw, bias) = ([&self.input, &self.weight], self.bias.as_ref());
                 convolution::<$n>(xw, bias, &self.stride, &self.padding, &self.dilation, self.groups)
             }

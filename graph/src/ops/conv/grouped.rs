@@ -3,7 +3,7 @@
 use super::patches::Patches;
 use crate::bounds;
 use crate::onnx::{Edge, Emit, Forms, NoForm, OPEN, machine, no_form, to_i64};
-use crate::op::{Lowers, Operand, Plan};
+use crate::op::{Lowers, Operand, Rule};
 use crate::ops::kit::grid::{Grid, each, strides};
 use crate::ops::kit::indices::{column, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
@@ -339,7 +339,7 @@ impl<const N: usize> Convolution<'_, N> {
     }
 }
 
-impl<const N: usize> Plan for Convolution<'_, N> {
+impl<const N: usize> Rule for Convolution<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let sums = self.sums()?;
         if let Some(bias) = self.bias {
@@ -591,7 +591,7 @@ impl<const N: usize> Spread<'_, N> {
     }
 }
 
-impl<const N: usize> Plan for Spread<'_, N> {
+impl<const N: usize> Rule for Spread<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.frame().infer(self.sums()?)
     }

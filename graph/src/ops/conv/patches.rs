@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
 use crate::ops::kit::grid::{picked, placed, rearrange, strides};
 use crate::ops::kit::indices::flat;
 use crate::ops::kit::sample::sample;
@@ -99,7 +99,7 @@ impl Columns {
     }
 }
 
-impl Plan for Columns {
+impl Rule for Columns {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact::new(self.x.dtype(), &self.dims)])
     }
@@ -133,8 +133,8 @@ op! {
     }
 }
 
-impl Planned for Im2Col {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Im2Col {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let geometry = [("ksizes", &self.ksizes), ("strides", &self.strides), ("dilations", &self.dilations)];
         let merged = |[n, c, kh, kw, oh, ow]: [usize; 6]| vec![n, c, kh * kw, oh * ow];
         Columns::new(self.x.clone(), self.padding_mode, geometry, ("pads", &self.pads), [0, 1, 2, 3, 4, 5], merged)
@@ -161,8 +161,8 @@ op! {
     }
 }
 
-impl Planned for Im2ColExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Im2ColExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let geometry = [("kernel_size", &self.kernel_size), ("stride", &self.stride), ("dilation", &self.dilation)];
         let (single, mut dims) = (self.input.rank() == 3, self.input.fact.shape.clone());
         if single {
@@ -196,8 +196,8 @@ op! {
     }
 }
 
-impl Planned for ExtractImagePatches {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ExtractImagePatches {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(matches!(self.padding, PadMode::Same | PadMode::Valid), "expected padding same or valid");
         let geometry = [("ksizes", &self.ksizes), ("strides", &self.strides), ("rates", &self.rates)];
         let merged = |[n, kh, kw, c, oh, ow]: [usize; 6]| vec![n, kh * kw * c, oh, ow];

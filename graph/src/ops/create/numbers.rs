@@ -2,7 +2,7 @@
 
 use crate::bounds::{self, Reservation};
 use crate::onnx::{Edge, Emit, Forms};
-use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Ints, Late, Lowers, Number, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, real, scalars, size, tensor_of};
 use crate::ops::kit::indices::{dim, only};
 use crate::ops::kit::sample::{filled, flags, sample, wave};
@@ -85,7 +85,7 @@ struct Made<'a> {
     dims: Extent<'a>,
 }
 
-impl Plan for Made<'_> {
+impl Rule for Made<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.dtype, shape: self.dims.shape()? }])
     }
@@ -105,7 +105,7 @@ impl Plan for Made<'_> {
 }
 
 /// What `plan` computes, which depends on no operand's contents.
-fn constants(plan: &impl Plan, b: &mut Lowering) -> Lowers {
+fn constants(plan: &impl Rule, b: &mut Lowering) -> Lowers {
     Ok(Some(plan.reference()?.into_iter().map(|t| b.constant(t)).collect()))
 }
 
@@ -115,7 +115,7 @@ struct Numbers<F> {
     make: F,
 }
 
-impl<F: Fn(&Fact) -> Result<Tensor, OpError>> Plan for Numbers<F> {
+impl<F: Fn(&Fact) -> Result<Tensor, OpError>> Rule for Numbers<F> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact.clone()])
     }
@@ -137,8 +137,8 @@ macro_rules! constant {
             $($kind)? $name { $($field $([$old])? : $t $(= $default)?),* }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let rule: fn(&$name) -> Result<Made<'_>, OpError> = $rule;
                 rule(self)
             }
@@ -213,7 +213,7 @@ struct Filled<'a> {
     dtype: DType,
 }
 
-impl Plan for Filled<'_> {
+impl Rule for Filled<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         real(self.value)?;
         ensure!(self.value.count() == 1, "expected one value, found {}", self.value.fact);
@@ -249,8 +249,8 @@ macro_rules! spread {
             $($kind)? $name { $shape: Late<Ints>, $value: Operand $(, $dtype: Option<DType> = None)? }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let explicit: Option<DType> = [$(self.$dtype,)? None][0];
                 let dtype = explicit.unwrap_or(self.$value.dtype());
                 Ok(Filled { dims: &self.$shape, value: &self.$value, dtype })
@@ -280,8 +280,8 @@ op! {
     Eye { n: i64, m: i64, t ["dtype"]: DType = DType::F32 }
 }
 
-impl Planned for Eye {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Eye {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let fact = Fact { dtype: self.t, shape: shape_of(&[self.n, self.m])? };
         let make = |fact: &Fact| {
             let (n, cols) = (fact.count(), dim(&fact.shape, 1)?);
@@ -323,7 +323,7 @@ fn steps(start: Number, end: Number, step: Number) -> Result<usize, OpError> {
 }
 
 /// `start`, `start + step`, …, before `end`.
-fn count_up(numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Result<impl Plan, OpError> {
+fn count_up(numbers: [&Late<Number>; 3], dtype: Option<DType>) -> Result<impl Rule, OpError> {
     let [start, end, step] = numbers.map(Late::get);
     let numbers = [*start?, *end?, *step?];
     let [start, end, step] = numbers;
@@ -364,8 +364,8 @@ op! {
     Range { start: Late<Number>, end: Late<Number>, step: Late<Number>, maxlen: i64 = 1_000_000 }
 }
 
-impl Planned for Range {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Range {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         count_up([&self.start, &self.end, &self.step], None)
     }
 
@@ -388,8 +388,8 @@ op! {
     Arange { start: Late<Number>, end: Late<Number>, step: Late<Number>, dtype: Option<DType> = None }
 }
 
-impl Planned for Arange {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Arange {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         count_up([&self.start, &self.end, &self.step], self.dtype)
     }
 
@@ -420,6 +420,20 @@ op! {
     LinSpace { start: Operand, stop: Operand, num: i64 }
 }
 
+impl Operator for LinSpace {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().real(1.0).real(10.0).int(5).case("five"),
+            sample().real(1.0).real(10.0).int(1).exact("one"),
+            sample().real(3.0).real(-3.0).int(4).case("down"),
+        ]
+    }
+}
+
 impl Rule for LinSpace {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(
@@ -438,14 +452,6 @@ impl Rule for LinSpace {
         let fact = only(self.infer()?)?;
         Ok(vec![spaced(only(self.start.f64s()?)?, only(self.stop.f64s()?)?, &fact)?])
     }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().real(1.0).real(10.0).int(5).case("five"),
-            sample().real(1.0).real(10.0).int(1).exact("one"),
-            sample().real(3.0).real(-3.0).int(4).case("down"),
-        ]
-    }
 }
 
 op! {
@@ -453,8 +459,8 @@ op! {
     LinSpaceExt { start: f64, end: f64, steps: i64, dtype: Option<DType> = None }
 }
 
-impl Planned for LinSpaceExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for LinSpaceExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let fact = Fact { dtype: self.dtype.unwrap_or(DType::F32), shape: shape_of(&[self.steps])? };
         Ok(Numbers { fact, make: |fact: &Fact| spaced(self.start, self.end, fact) })
     }

@@ -1,6 +1,6 @@
 //! Activation functions with parameters, and those composed of several steps.
 
-use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::op::{Case, CaseArg, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, floats};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{between, cycle, sample};
@@ -28,8 +28,8 @@ macro_rules! activation {
             $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand $(, $p: $t = $default)* }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let f: fn(&$name, f64) -> f64 = $reference;
                 let program: fn(&$name, &mut Program, Reg) -> Reg = $program;
                 let out = float_of(self.$x.dtype());

@@ -1,4 +1,4 @@
-use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::op::{Case, CaseArg, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{alike, number_of};
 use crate::ops::kit::elementwise::Chain;
 use crate::ops::kit::sample::{sample, wave};
@@ -10,8 +10,8 @@ op! {
     AddN, aliases ["AccumulateNV2"] { x: Vec<Operand> }
 }
 
-impl Planned for AddN {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for AddN {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let Some(first) = self.x.first() else { return Err(OpError::Invalid("expected at least one tensor".into())) };
         let out = first.dtype();
         for x in &self.x {

@@ -1,7 +1,7 @@
 //! Sums, products and quotients with one argument more: a factor, a rounding mode, a third operand.
 
-use super::binary::{Mix, common, with_number};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Number, Operand, ParamKind, Plan, Planned};
+use super::binary::{Mix, common, with_arithmetic};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Number, Operand, Operator, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{float_of, floats, number, number_of};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
@@ -33,7 +33,7 @@ impl FromArg for Option<Rounding> {
 fn scaled_type(mix: Mix, a: &Operand, b: &Operand, alpha: Number) -> DType {
     match alpha {
         Number::Int(_) => common(mix, a, b),
-        Number::Float(_) => with_number(common(mix, a, b), DType::F32),
+        Number::Float(_) => with_arithmetic(common(mix, a, b), DType::F32),
     }
 }
 
@@ -46,7 +46,7 @@ fn scalar_of(x: Number, dtype: DType) -> Scalar {
 }
 
 /// `f(a, alpha · b)`.
-fn scaled<'a>(mix: Mix, f: Binary, a: &'a Operand, b: &'a Operand, alpha: Number) -> impl Plan {
+fn scaled<'a>(mix: Mix, f: Binary, a: &'a Operand, b: &'a Operand, alpha: Number) -> impl Rule {
     let (out, plain) = (scaled_type(mix, a, b, alpha), alpha.as_f64() == 1.0);
     let d = number_of(out);
     let factor = scalar_of(alpha, d);
@@ -86,8 +86,8 @@ macro_rules! alpha {
             $name { input: Operand, other: Operand, alpha: Number = Number::Int(1) }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(scaled(Mix::$mix, Binary::$f, &self.input, &self.other, self.alpha))
             }
 
@@ -110,7 +110,7 @@ alpha! {
 }
 
 /// `a / b`, without rounding as floats.
-fn quotient<'a>(mix: Mix, a: &'a Operand, b: &'a Operand, mode: Option<Rounding>) -> impl Plan {
+fn quotient<'a>(mix: Mix, a: &'a Operand, b: &'a Operand, mode: Option<Rounding>) -> impl Rule {
     let d = common(mix, a, b);
     let d = if mode.is_none() { float_of(d) } else { number_of(d) };
     let definition = move |[a, b]: [Scalar; 2]| match mode {
@@ -155,8 +155,8 @@ macro_rules! division {
             $name { input: Operand, other: Operand, rounding_mode: Option<Rounding> = None }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(quotient(Mix::$mix, &self.input, &self.other, self.rounding_mode))
             }
 
@@ -181,7 +181,7 @@ type Fused = (fn(f64, f64, f64, f64) -> f64, fn(&mut Program, Reg, Reg) -> Reg);
 const ADDCMUL: Fused = (|x, a, b, v| x + v * a * b, |p, a, b| p.binary(Binary::Mul, a, b));
 const ADDCDIV: Fused = (|x, a, b, v| x + v * a / b, |p, a, b| p.binary(Binary::Div, a, b));
 
-fn fused((f, product): Fused, xs: [&Operand; 4]) -> impl Plan {
+fn fused((f, product): Fused, xs: [&Operand; 4]) -> impl Rule {
     let [x, a, b, _] = xs.map(Operand::dtype);
     let out = DType::promote(DType::promote(x, a), b);
     let program = move |p: &mut Program, [x, a, b, v]: [Reg; 4]| {
@@ -209,8 +209,8 @@ macro_rules! fused {
             $name, aliases [$alias] { input: Operand, tensor1: Operand, tensor2: Operand, value: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(fused($f, [&self.input, &self.tensor1, &self.tensor2, &self.value]))
             }
 

@@ -1,6 +1,6 @@
 //! Functions of two numbers: a table of name, type rule and function.
 
-use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use crate::op::{Case, CaseArg, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, single};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, flags, sample};
@@ -20,7 +20,7 @@ pub(in crate::ops) enum Mix {
 }
 
 /// The type in which a tensor of type `tensor` meets a Python number of type `number`.
-pub(in crate::ops) fn with_number(tensor: DType, number: DType) -> DType {
+pub(in crate::ops) fn with_arithmetic(tensor: DType, number: DType) -> DType {
     if number.is_float() {
         float_of(tensor)
     } else if tensor == DType::Bool && number.is_int() {
@@ -34,8 +34,8 @@ pub(in crate::ops) fn with_number(tensor: DType, number: DType) -> DType {
 pub(in crate::ops) fn common(mix: Mix, a: &Operand, b: &Operand) -> DType {
     match mix {
         Mix::Tensors => DType::promote(a.dtype(), b.dtype()),
-        Mix::Right => with_number(a.dtype(), b.dtype()),
-        Mix::Left => with_number(b.dtype(), a.dtype()),
+        Mix::Right => with_arithmetic(a.dtype(), b.dtype()),
+        Mix::Left => with_arithmetic(b.dtype(), a.dtype()),
     }
 }
 
@@ -90,7 +90,7 @@ fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> (DType, DType) {
     }
 }
 
-fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) -> Result<impl Plan, OpError> {
+fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) -> Result<impl Rule, OpError> {
     let (compute, out) = types(rule, mix, a, b);
     ensure!(rule != Types::Bits || !compute.is_float(), "expected integers or bool, found {} and {}", a.fact, b.fact);
     ensure!(rule != Types::Integers || compute.is_int(), "expected integers, found {} and {}", a.fact, b.fact);
@@ -171,8 +171,8 @@ macro_rules! binary {
             $($kind)? $name $(, aliases [$($alias),*])? { $a: Operand, $b: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 plan(Types::$rule, Mix::$mix, $f, &self.$a, &self.$b)
             }
 

@@ -1,7 +1,7 @@
 //! Limits and thresholds.
 
-use super::binary::with_number;
-use crate::op::{Case, CaseArg, Operand, Plan, Planned};
+use super::binary::with_arithmetic;
+use crate::op::{Case, CaseArg, Operand, Operator, Rule};
 use crate::ops::kit::elementwise::{Chain, Elementwise};
 use crate::ops::kit::sample::{filled, sample, wave};
 use crate::task::{Binary, Scalar};
@@ -13,7 +13,7 @@ fn limited<'a>(
     low: &'a Option<Operand>,
     high: &'a Option<Operand>,
     meet: fn(DType, DType) -> DType,
-) -> impl Plan {
+) -> impl Rule {
     let d = [low, high].into_iter().flatten().fold(x.dtype(), |d, limit| meet(d, limit.dtype()));
     let limits = low.iter().map(|low| (Binary::Max, low)).chain(high.iter().map(|high| (Binary::Min, high)));
     let links = std::iter::once((Binary::Max, x)).chain(limits).collect();
@@ -27,8 +27,8 @@ macro_rules! clamp {
             $name $(, aliases [$alias])? { $x: Operand, $low: Option<Operand> = None, $high: Option<Operand> = None }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(limited(&self.$x, &self.$low, &self.$high, $meet))
             }
 
@@ -49,7 +49,7 @@ macro_rules! clamp {
 
 clamp! {
     /// `input` limited to `min` and `max`, Python numbers or `None`; `max` where they cross. A float limit makes integers `f32`.
-    ClampScalar(input, min, max) = with_number, CaseArg::from;
+    ClampScalar(input, min, max) = with_arithmetic, CaseArg::from;
     /// `input` limited to the tensors `min` and `max` or `None`, with broadcasting, in the common type; `max` where they cross.
     ClampTensor["ClipByValue"](input, min, max) = DType::promote, |x| filled(DType::F32, &[7], move |i| f64::from(x) + i as f64 * 0.01);
 }
@@ -59,8 +59,8 @@ op! {
     Threshold { input: Operand, threshold: f64, value: f64 }
 }
 
-impl Planned for Threshold {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Threshold {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let d = self.input.dtype();
         let definition = |[x]: [Scalar; 1]| if x.as_f64() > self.threshold { x } else { Scalar::Float(self.value) };
         Ok(Elementwise::new([(&self.input, d)], d, definition, move |p, [input]| {

@@ -1,7 +1,7 @@
 //! Operators that give their operand back.
 
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -9,7 +9,7 @@ use crate::{DType, Fact, OpError, Tensor, op};
 /// The operand.
 pub(in crate::ops) struct Same<'a>(pub &'a Operand);
 
-impl Plan for Same<'_> {
+impl Rule for Same<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.0.fact.clone()])
     }
@@ -34,8 +34,8 @@ macro_rules! identity {
             $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(Same(&self.$x))
             }
 

@@ -1,4 +1,4 @@
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, floats};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{filled, sample, wave};
@@ -11,8 +11,8 @@ op! {
     Lerp, aliases ["LerpScalar"] { input: Operand, end: Operand, weight: Operand }
 }
 
-impl Planned for Lerp {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Lerp {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let d = float_of(DType::promote(self.input.dtype(), self.end.dtype()));
         let ins = [&self.input, &self.end, &self.weight].map(|x| (x, d));
         Ok(Elementwise::widened(ins, d, floats(|[x, end, weight]| x + weight * (end - x)), |p, [x, end, weight]| {

@@ -3,7 +3,7 @@
 // Some primitives have lower-case names, and the struct is named after the primitive.
 #![allow(non_camel_case_types)]
 
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, single};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::sample;
@@ -44,7 +44,7 @@ fn types(rule: Types, a: &Operand, b: &Operand) -> (DType, DType) {
     }
 }
 
-fn plan<'a>(rule: Types, f: Binary, x: &'a Operand, y: &'a Operand) -> Result<impl Plan, OpError> {
+fn plan<'a>(rule: Types, f: Binary, x: &'a Operand, y: &'a Operand) -> Result<impl Rule, OpError> {
     single(x)?;
     single(y)?;
     let (d, out) = types(rule, x, y);
@@ -59,8 +59,8 @@ macro_rules! scalar {
             $($kind)? $name { x: Operand as Number, y: Operand as Number } -> Number
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 plan(Types::$rule, Binary::$f, &self.x, &self.y)
             }
 
@@ -121,7 +121,7 @@ scalar! {
 }
 
 /// `f` of a number that is read as `d`, or that number.
-fn of_one(x: &Operand, d: DType, f: Option<Unary>) -> Result<impl Plan, OpError> {
+fn of_one(x: &Operand, d: DType, f: Option<Unary>) -> Result<impl Rule, OpError> {
     single(x)?;
     let definition = move |[x]: [Scalar; 1]| f.map_or(x, |f| f.eval(x, d));
     Ok(Elementwise::new([(x, d)], d, definition, move |p, [x]| f.map_or(x, |f| p.unary(f, x))))
@@ -134,8 +134,8 @@ macro_rules! scalar_unary {
             $($kind)? $name { x: Operand as Number } -> Number
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let dtype: fn(DType) -> DType = $dtype;
                 of_one(&self.x, dtype(self.x.dtype()), $f)
             }

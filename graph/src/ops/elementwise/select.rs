@@ -1,6 +1,6 @@
 //! Choices between tensors by a mask.
 
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::{Lowering, Scalar};
@@ -12,8 +12,8 @@ op! {
     Select, aliases ["SelectV2"] { condition ["cond"]: Operand, input ["x"]: Operand, other ["y"]: Operand }
 }
 
-impl Planned for Select {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Select {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let out = DType::promote(self.input.dtype(), self.other.dtype());
         Ok(choice(&self.condition, &self.input, &self.other, out))
     }
@@ -41,8 +41,8 @@ op! {
     MaskedFill, aliases ["MaskedFillScalar"] { input_x ["input"]: Operand, mask: Operand, value: Operand }
 }
 
-impl Planned for MaskedFill {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaskedFill {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(choice(&self.mask, &self.value, &self.input_x, self.input_x.dtype()))
     }
 
@@ -59,7 +59,7 @@ impl Planned for MaskedFill {
 }
 
 /// `yes` where `mask` is true, else `no`.
-fn choice<'a>(mask: &'a Operand, yes: &'a Operand, no: &'a Operand, out: DType) -> impl Plan {
+fn choice<'a>(mask: &'a Operand, yes: &'a Operand, no: &'a Operand, out: DType) -> impl Rule {
     let definition = |[mask, yes, no]: [Scalar; 3]| if mask.truth() { yes } else { no };
     let ins = [(mask, DType::Bool), (yes, out), (no, out)];
     Elementwise::new(ins, out, definition, |p, [mask, yes, no]| p.select(mask, yes, no))

@@ -1,7 +1,7 @@
 //! Special functions.
 
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{evaluate_f64, fact, float_of};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -14,7 +14,7 @@ struct Special<'a> {
     f: fn(f64) -> f64,
 }
 
-impl Plan for Special<'_> {
+impl Rule for Special<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], float_of(self.x.dtype()))
     }
@@ -36,8 +36,8 @@ macro_rules! special {
             $($kind)? $name { x: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(Special { x: &self.x, f: $f })
             }
 

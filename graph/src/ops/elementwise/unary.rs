@@ -1,6 +1,6 @@
 //! Functions of one number: a table of name, type rule and function.
 
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, filled, flags, sample};
@@ -37,7 +37,7 @@ fn types(rule: Types, x: &Operand) -> (DType, DType) {
     }
 }
 
-fn plan(rule: Types, f: Unary, x: &Operand) -> Result<impl Plan, OpError> {
+fn plan(rule: Types, f: Unary, x: &Operand) -> Result<impl Rule, OpError> {
     ensure!(rule != Types::Bits || !x.dtype().is_float(), "expected an integer type or bool, found {}", x.dtype());
     let (compute, out) = types(rule, x);
     let result = if f.is_test() { DType::Bool } else { compute };
@@ -99,8 +99,8 @@ macro_rules! unary {
             $($kind)? $name $(, aliases [$($alias),*])? { $x: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 plan(Types::$rule, Unary::$f, &self.$x)
             }
 

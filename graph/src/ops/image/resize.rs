@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms, Size, to_i64};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Lowers, Operand, ParamKind, Plan, Planned, ints};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Lowers, Operand, Operator, ParamKind, Rule, ints};
 use crate::ops::conv::grouped::planes;
 use crate::ops::kit::grid::Grid as Numbers;
 use crate::ops::kit::indices::{flat, rearrange, result, size};
@@ -267,7 +267,7 @@ impl<'a, const N: usize> Scheme<'a, N> {
     }
 }
 
-impl<const N: usize> Plan for Scheme<'_, N> {
+impl<const N: usize> Rule for Scheme<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.resizing()?.infer()?])
     }
@@ -366,8 +366,8 @@ op! {
     }
 }
 
-impl Planned for ResizeNearestNeighbor {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ResizeNearestNeighbor {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(
             !(self.align_corners && self.half_pixel_centers),
             "align_corners and half_pixel_centers exclude each other"
@@ -394,8 +394,8 @@ op! {
     }
 }
 
-impl Planned for ResizeNearestNeighborV2 {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ResizeNearestNeighborV2 {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, Kernel::Nearest)
     }
 
@@ -416,8 +416,8 @@ op! {
     }
 }
 
-impl Planned for ResizeBilinearV2 {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ResizeBilinearV2 {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, Kernel::Linear)
     }
 
@@ -438,8 +438,8 @@ op! {
     }
 }
 
-impl Planned for ResizeBicubic {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ResizeBicubic {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let renormal = self.half_pixel_centers;
         let kernel = Kernel::Cubic { a: if renormal { -0.5 } else { -0.75 }, renormal, table: true };
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, kernel)
@@ -474,8 +474,8 @@ macro_rules! nearest_op {
             $name { x: Operand, output_size: Late<Option<Ints>> = Late::Known(None), scales: Option<Scales> = None }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(scaled::<$n>(&self.x, &self.output_size, &self.scales, false, Kernel::Nearest))
             }
 
@@ -531,8 +531,8 @@ macro_rules! upsample_op {
             }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(scaled::<$n>(&self.x, &self.output_size, &self.scales, self.align_corners, $kernel))
             }
 
@@ -591,8 +591,8 @@ op! {
     }
 }
 
-impl Planned for ResizeLinear1D {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ResizeLinear1D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let grid: fn(Option<f64>) -> Grid = match self.coordinate_transformation_mode {
             Coordinate1D::Asymmetric => |_| Grid::Asymmetric,
             Coordinate1D::AlignCorners => |_| Grid::Corners,

@@ -2,8 +2,8 @@
 
 use crate::onnx::{Edge, Emit, NoForm, no_form};
 use crate::op::Operand;
+use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::indices::{item_mut, rearrange_many};
-use crate::ops::kit::number::{Number, with_number};
 use crate::{DType, OpError, Tensor, ensure};
 
 /// What happens to an element that an update meets.
@@ -51,7 +51,7 @@ impl Combine {
 }
 
 /// Integers and `bool` that stay exact, floats in `f64`.
-pub(super) trait Combined: Number {
+pub(super) trait Combined: Arithmetic {
     fn combine(self, other: Self, how: Combine) -> Self;
 }
 
@@ -114,7 +114,7 @@ pub(super) fn apply(x: &Tensor, places: &[usize], updates: &Tensor, how: Combine
             Some(update.map_or((0, at), |i| (1, i)))
         });
     }
-    with_number!(x.dtype(), N => {
+    with_arithmetic!(x.dtype(), N => {
         let (mut y, u) = (N::read(x)?, N::read(updates)?);
         for (&place, u) in places.iter().zip(u) {
             let y = item_mut(&mut y, place)?;

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
-use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{
     around, dim, each_index, flat, only, parted, rearrange, replaced, result, slices_at, taken,
 };
@@ -86,7 +86,7 @@ impl<'a> Picked<'a> {
     }
 }
 
-impl Plan for Picked<'_> {
+impl Rule for Picked<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (before, _, behind) = parted(self.x.shape(), self.axis)?;
         let index = self.index.shape().iter().skip(self.batch);
@@ -153,8 +153,8 @@ op! {
     }
 }
 
-impl Planned for Gather {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Gather {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Picked::new(&self.input_params, self.input_indices.clone(), self.axis, self.batch_dims)
     }
 
@@ -185,8 +185,8 @@ op! {
     }
 }
 
-impl Planned for Embedding {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Embedding {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.weight.rank() == 2, "expected a matrix of weights, found {}", self.weight.fact);
         if self.max_norm.is_some() {
             return Err(OpError::Unsupported("max_norm".into()));
@@ -202,6 +202,16 @@ impl Planned for Embedding {
 op! {
     /// Slices `input_params[input_indices − offset]` along the first dimension; zeros where that is negative or too large.
     object EmbeddingLookup { input_params ["params"]: Operand, input_indices ["indices"]: Operand, offset: i64 = 0 }
+}
+
+impl Operator for EmbeddingLookup {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[4, 2]).index(DType::I32, &[5], &[5, 2, 0, 7, -1]).int(1).exact("offset")]
+    }
 }
 
 impl Rule for EmbeddingLookup {
@@ -261,10 +271,6 @@ impl Rule for EmbeddingLookup {
         let none = e.number(dtype, 0.0)?;
         Ok(Some(vec![e.select(inside, y, none, dtype)]))
     }
-
-    fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[4, 2]).index(DType::I32, &[5], &[5, 2, 0, 7, -1]).int(1).exact("offset")]
-    }
 }
 
 op! {
@@ -285,6 +291,20 @@ impl GatherD {
         let fits = x.rank() == index.rank() && pairs;
         ensure!(fits, "indices {} do not fit {} along dimension {axis}", index.fact, x.fact);
         Ok(axis)
+    }
+}
+
+impl Operator for GatherD {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).exact("columns"),
+            sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).exact("shorter index"),
+        ]
     }
 }
 
@@ -324,14 +344,6 @@ impl Rule for GatherD {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (x, index) = (e.edge(&self.x)?, index_edge(e, &self.index)?);
         Ok(Some(vec![e.op_with("GatherElements", &[x, index], vec![("axis", (self.axis()? as i64).into())])]))
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).exact("columns"),
-            sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).exact("shorter index"),
-        ]
     }
 }
 
@@ -377,6 +389,21 @@ impl GatherNd {
     }
 }
 
+impl Operator for GatherNd {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).exact("elements"),
+            sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).exact("slices"),
+            sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).exact("one row"),
+        ]
+    }
+}
+
 impl Rule for GatherNd {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.parts()?.2])
@@ -409,15 +436,6 @@ impl Rule for GatherNd {
         let (x, index) = (e.edge(&self.input_x)?, e.as_type(&self.indices, DType::I64)?);
         Ok(Some(vec![e.op("GatherND", &[x, index])]))
     }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).exact("elements"),
-            sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).exact("slices"),
-            sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).exact("one row"),
-        ]
-    }
 }
 
 op! {
@@ -425,8 +443,8 @@ op! {
     IndexSelect { input: Operand, dim: i64, index: Operand }
 }
 
-impl Planned for IndexSelect {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for IndexSelect {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let index = &self.index;
         ensure!(index.rank() <= 1, "expected a vector of indices, found {}", index.fact);
         Picked::new(&self.input, reshaped(index, index.v, &[index.count()])?, self.dim, 0)

@@ -3,10 +3,10 @@ use super::gather::place;
 use super::scatter_nd::scatter_nd;
 use crate::bounds::Pulse;
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Number as Factor, Operand, Rule};
+use crate::op::{Case, Number, Operand, Operator, Rule};
+use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::broadcasting::spread;
 use crate::ops::kit::indices::{around, item_mut, only, replaced, slices_at};
-use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
 
@@ -17,7 +17,7 @@ op! {
         dim: i64,
         index: Operand,
         source: Operand,
-        alpha: Factor = Factor::Int(1),
+        alpha: Number = Number::Int(1),
     }
 }
 
@@ -35,6 +35,20 @@ impl IndexAddExt {
     }
 }
 
+impl Operator for IndexAddExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[4, 3]).int(0).index(DType::I32, &[2], &[1, 1]);
+        vec![
+            s.clone().tensor(DType::F32, &[2, 3]).int(1).case("rows"),
+            s.tensor(DType::F32, &[3]).real(0.5).case("one row for all"),
+        ]
+    }
+}
+
 impl Rule for IndexAddExt {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.axis()?;
@@ -46,7 +60,7 @@ impl Rule for IndexAddExt {
         let dims = replaced(x.shape(), axis, picks.len());
         let [outer, len, inner] = around(x.shape(), axis)?;
         let rows = picks.iter().map(|&i| place(i, len)).collect::<Result<Vec<_>, _>>()?;
-        with_number!(x.dtype(), N => {
+        with_arithmetic!(x.dtype(), N => {
             let (mut y, s) = (N::read(x.tensor()?)?, N::read(self.source.tensor()?)?);
             let alpha = only(N::read(&Tensor::scalar(self.alpha.as_f64()))?)?;
             let mut pulse = Pulse::default();
@@ -80,13 +94,5 @@ impl Rule for IndexAddExt {
         let y = scatter_nd(e, x, index, source, Combine::Add, wide)?;
         let y = e.transpose(y, &perm);
         Ok(Some(vec![e.cast(y, wide, d)]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().tensor(DType::F32, &[4, 3]).int(0).index(DType::I32, &[2], &[1, 1]);
-        vec![
-            s.clone().tensor(DType::F32, &[2, 3]).int(1).case("rows"),
-            s.tensor(DType::F32, &[3]).real(0.5).case("one row for all"),
-        ]
     }
 }

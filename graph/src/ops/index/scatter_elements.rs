@@ -3,7 +3,7 @@
 use super::combine::{Combine, apply, check_operands};
 use super::gather::all_places;
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::indices::{dim, each_index, flat, rearrange, replaced};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
@@ -67,7 +67,7 @@ struct Along<'a> {
     how: Combine,
 }
 
-impl Plan for Along<'_> {
+impl Rule for Along<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         check_operands(self.x, self.index, self.updates, self.how)?;
         check_along(self.x, self.x.axis(self.axis)?, self.index, self.updates)?;
@@ -109,8 +109,8 @@ op! {
     }
 }
 
-impl Planned for TensorScatterElements {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for TensorScatterElements {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let how = self.reduce.combine();
         Ok(Along { x: &self.data, axis: self.axis, index: &self.indices, updates: &self.updates, how })
     }
@@ -127,8 +127,8 @@ op! {
     Scatter { input: Operand, dim: i64, index: Operand, src: Operand, reduce: Reduction = Reduction::None }
 }
 
-impl Planned for Scatter {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Scatter {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Along { x: &self.input, axis: self.dim, index: &self.index, updates: &self.src, how: self.reduce.combine() })
     }
 
@@ -144,8 +144,8 @@ op! {
     ScatterAddExt { input: Operand, dim: i64, index: Operand, src: Operand }
 }
 
-impl Planned for ScatterAddExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ScatterAddExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Along { x: &self.input, axis: self.dim, index: &self.index, updates: &self.src, how: Combine::Add })
     }
 

@@ -3,7 +3,7 @@
 use super::combine::{Combine, apply, check_operands};
 use super::gather::{index_value, slices};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, Effect, Ints, Late, Lowers, Operand, Plan, Planned, Pure, Rule, Writes};
+use crate::op::{Case, Effect, Ints, Late, Lowers, Operand, Operator, Pure, Rule, Writes};
 use crate::ops::kit::indices::{sizes, slices_at};
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
@@ -88,7 +88,7 @@ impl<'a> Scattered<'a> {
     }
 }
 
-impl Plan for Scattered<'_> {
+impl Rule for Scattered<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.x.fact.clone()])
     }
@@ -117,11 +117,11 @@ macro_rules! scatter_nd_op {
             }
         }
 
-        impl Planned for $name {
+        impl Operator for $name {
             const EFFECT: Effect = scatter_nd_op!(@ $effect effect);
             const PURE: Option<Pure> = scatter_nd_op!(@ $effect operator $how);
 
-            fn plan(&self) -> Result<impl Plan, OpError> {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Scattered::new(&self.input_x, self.indices.clone(), &self.updates, $how)
             }
 
@@ -217,11 +217,11 @@ macro_rules! scatter_rows_op {
             }
         }
 
-        impl Planned for $name {
+        impl Operator for $name {
             const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::Rows($how.pure()));
 
-            fn plan(&self) -> Result<impl Plan, OpError> {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 // The indices as coordinates of slices along the first dimension.
                 let mut dims = self.indices.fact.shape.clone();
                 dims.push(1);
@@ -281,6 +281,20 @@ impl ScatterNd {
     }
 }
 
+impl Operator for ScatterNd {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().index(DType::I32, &[3, 1], &[1, 1, 0]);
+        vec![
+            s.clone().tensor(DType::F32, &[3]).ints(&[4]).case("elements"),
+            s.tensor(DType::I64, &[3, 2]).ints(&[2, 2]).exact("rows"),
+        ]
+    }
+}
+
 impl Rule for ScatterNd {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let dims = self.dims()?;
@@ -308,13 +322,5 @@ impl Rule for ScatterNd {
         let x = e.op("Expand", &[zero, shape]);
         let (index, updates) = (e.as_type(&self.indices, DType::I64)?, e.edge(&self.updates)?);
         Ok(Some(vec![scatter_nd(e, x, index, updates, Combine::Add, d)?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().index(DType::I32, &[3, 1], &[1, 1, 0]);
-        vec![
-            s.clone().tensor(DType::F32, &[3]).ints(&[4]).case("elements"),
-            s.tensor(DType::I64, &[3, 2]).ints(&[2, 2]).exact("rows"),
-        ]
     }
 }

@@ -3,9 +3,9 @@
 use super::combine::{Combine, Combined, check_operands};
 use super::scatter_nd::scatter_nd;
 use crate::onnx::{Emit, Forms, Size, machine, no_form};
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
+use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::indices::{around, only, result, size};
-use crate::ops::kit::number::{Number, with_number};
 use crate::ops::kit::sample::{Sample, sample};
 use crate::{DType, Fact, OpError, Shape, Tensor, op};
 
@@ -49,14 +49,14 @@ impl Segments<'_> {
     }
 }
 
-impl Plan for Segments<'_> {
+impl Rule for Segments<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.fact()?;
-        with_number!(fact.dtype, N => Ok(vec![N::write(fact.dtype, &fact.shape, &self.combined::<N>(&fact)?)?]))
+        with_arithmetic!(fact.dtype, N => Ok(vec![N::write(fact.dtype, &fact.shape, &self.combined::<N>(&fact)?)?]))
     }
 
     /// `ScatterND` into one segment more, which takes what belongs to none.
@@ -108,8 +108,8 @@ macro_rules! segment_op {
             $($kind)? $name { input_x ["x"]: Operand, segment_ids: Operand, num_segments: i64 }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(Segments { x: &self.input_x, ids: &self.segment_ids, n: self.num_segments, how: $how })
             }
 

@@ -2,7 +2,7 @@
 
 use super::gather::position;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
 use crate::ops::kit::indices::{dim, item, replaced};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -82,8 +82,8 @@ op! {
     }
 }
 
-impl Planned for SliceToIndices {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SliceToIndices {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let size = picked(&self.data, self.tuple_index_axis, &self.tuple_index_types, self.expand_dims_mask)?;
         let wrong =
             |_| OpError::Invalid(format!("init_by_none: expected 3 numbers, found {}", self.init_by_none.len()));
@@ -192,6 +192,27 @@ impl NormalizeTupleIndex {
     }
 }
 
+impl Operator for NormalizeTupleIndex {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let of = |index: &[i64], kind| {
+            sample().tensor(DType::F32, &[4, 5, 6]).index(DType::I64, &[index.len()], index).text(kind)
+        };
+        let number = sample().tensor(DType::F32, &[4, 5]).int(-1).text("int_index");
+        vec![
+            number.ints(&[NONE, TENSOR]).int(1).int(1).exact("number"),
+            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).exact("numbers"),
+            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).exact("truth values"),
+            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).exact("added"),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).exact("ellipsis"),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).exact("no such dimension"),
+        ]
+    }
+}
+
 impl Rule for NormalizeTupleIndex {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let known = match self.origin_index_type {
@@ -217,21 +238,6 @@ impl Rule for NormalizeTupleIndex {
             Some(_) => Ok(None),
             None => no_form("positions that are counted from the front at run time"),
         }
-    }
-
-    fn cases() -> Vec<Case> {
-        let of = |index: &[i64], kind| {
-            sample().tensor(DType::F32, &[4, 5, 6]).index(DType::I64, &[index.len()], index).text(kind)
-        };
-        let number = sample().tensor(DType::F32, &[4, 5]).int(-1).text("int_index");
-        vec![
-            number.ints(&[NONE, TENSOR]).int(1).int(1).exact("number"),
-            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).exact("numbers"),
-            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).exact("truth values"),
-            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).exact("added"),
-            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).exact("ellipsis"),
-            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).exact("no such dimension"),
-        ]
     }
 }
 
@@ -279,8 +285,8 @@ impl GetTupleIndexInfo {
     }
 }
 
-impl Planned for GetTupleIndexInfo {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for GetTupleIndexInfo {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let types = &self.tuple_index_types;
         let (dims, indices) = (expanded(&self.data, self.expand_dims_cnt, types)?, self.indices());
         let hidden = hidden(types, dims)?;
@@ -369,8 +375,8 @@ op! {
     }
 }
 
-impl Planned for RemoveExpandedDims {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for RemoveExpandedDims {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         if self.has_false > 0 {
             let nothing = self.broadcast_shape.iter().all(|&d| d == 1);
             ensure!(nothing, "cannot broadcast indices of shape {:?}", self.broadcast_shape.as_slice());

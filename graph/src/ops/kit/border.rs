@@ -2,7 +2,7 @@
 
 use super::indices::{flat, rearrange_many, result, sizes};
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Lowers, Number, Operand, Plan};
+use crate::op::{Lowers, Number, Operand, Rule};
 use crate::op_enum;
 use crate::task::{Lowering, Part, V};
 use crate::{DType, Fact, OpError, Shape, Strides, Tensor, dense_strides, ensure};
@@ -141,7 +141,7 @@ impl Padded<'_> {
     }
 }
 
-impl Plan for Padded<'_> {
+impl Rule for Padded<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }

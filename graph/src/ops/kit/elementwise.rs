@@ -1,7 +1,7 @@
 //! Operators with one result for every position that their operands broadcast to.
 
 use super::broadcasting::{In, emit, emit_all, evaluate, evaluate_into, fact, wide};
-use crate::op::{Lowers, Operand, Plan};
+use crate::op::{Lowers, Operand, Rule};
 use crate::task::{Binary, Lowering, Program, Reg, Scalar};
 use crate::{DType, Fact, OpError, Tensor};
 
@@ -26,7 +26,7 @@ impl<'a, const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg;
     }
 }
 
-impl<const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N]) -> Reg> Plan
+impl<const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N]) -> Reg> Rule
     for Elementwise<'_, N, F, P>
 {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
@@ -65,7 +65,7 @@ impl Chain<'_> {
     }
 }
 
-impl Plan for Chain<'_> {
+impl Rule for Chain<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&self.links.iter().map(|link| link.1).collect::<Vec<_>>(), self.out)
     }

@@ -1,11 +1,11 @@
 //! What the operators share.
 
+pub(super) mod arithmetic;
 pub(super) mod border;
 pub(super) mod broadcasting;
 pub(super) mod elementwise;
 pub(super) mod grid;
 pub(super) mod indices;
-pub(super) mod number;
 pub(super) mod sample;
 pub(super) mod taps;
 pub(super) mod window;

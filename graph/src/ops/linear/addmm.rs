@@ -1,8 +1,8 @@
 use super::product::{Product, add_bias, computed};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, Lowers, Number, Operand, Rule};
+use crate::op::{Case, Lowers, Number, Operand, Operator, Rule};
+use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::indices::only;
-use crate::ops::kit::number::{Number as Arithmetic, with_number};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Lowering, Program, V};
 use crate::{DType, Fact, OpError, Tensor, broadcast, ensure, op};
@@ -27,7 +27,7 @@ impl Addmm {
 }
 
 fn times(x: &Tensor, factor: Number) -> Result<Tensor, OpError> {
-    with_number!(x.dtype(), N => {
+    with_arithmetic!(x.dtype(), N => {
         let factor = only(N::read(&Tensor::scalar(factor.as_f64()))?)?;
         let y: Vec<N> = N::read(x)?.into_iter().map(|v| v.mul(factor)).collect();
         Ok(N::write(x.dtype(), x.shape(), &y)?)
@@ -43,6 +43,22 @@ fn lower_times(b: &mut Lowering, x: V, factor: Number) -> V {
     let (r, f) = (p.input(0, fact.dtype), p.constant(factor.as_f64(), fact.dtype));
     p.binary(Binary::Mul, r, f);
     b.map(p, &[x], &fact.shape)
+}
+
+impl Operator for Addmm {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).int(1).int(1).case("bias"),
+            sample().tensor(F32, &[3, 4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).real(0.5).real(2.0).case("factors"),
+            sample().tensor(F32, &[2, 3, 4]).tensor(F32, &[2, 3, 5]).tensor(F32, &[2, 5, 4]).case("batch"),
+            sample().tensor(I32, &[2, 2]).tensor(I32, &[2, 3]).tensor(I32, &[3, 2]).int(2).int(-1).exact("i32"),
+        ]
+    }
 }
 
 impl Rule for Addmm {
@@ -85,15 +101,5 @@ impl Rule for Addmm {
         let input = times(e, input, self.beta)?;
         let y = e.op("Add", &[product, input]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).int(1).int(1).case("bias"),
-            sample().tensor(F32, &[3, 4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).real(0.5).real(2.0).case("factors"),
-            sample().tensor(F32, &[2, 3, 4]).tensor(F32, &[2, 3, 5]).tensor(F32, &[2, 5, 4]).case("batch"),
-            sample().tensor(I32, &[2, 2]).tensor(I32, &[2, 3]).tensor(I32, &[3, 2]).int(2).int(-1).exact("i32"),
-        ]
     }
 }

@@ -1,5 +1,5 @@
 use super::product::Product;
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, op};
 
@@ -15,8 +15,8 @@ op! {
     }
 }
 
-impl Planned for BatchMatMul {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for BatchMatMul {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Product { a: &self.x, b: &self.y, trans_a: self.transpose_a, trans_b: self.transpose_b })
     }
 

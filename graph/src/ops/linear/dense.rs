@@ -1,6 +1,6 @@
 use super::product::{Flattened, Product, reshaped};
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, ensure, op};
 
@@ -12,8 +12,8 @@ op! {
     Dense, aliases ["LinearExt"] { input ["x"]: Operand, weight ["w"]: Operand, bias ["b"]: Option<Operand> = None }
 }
 
-impl Planned for Dense {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Dense {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, w) = (&self.input, &self.weight);
         let ([rows @ .., k], [n @ .., inner]) = (x.shape(), w.shape()) else {
             return Err(OpError::Invalid(format!("expected […, k] and [n, k], found {} and {}", x.fact, w.fact)));

@@ -1,6 +1,6 @@
 use super::product::{Flattened, Product, reshaped};
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, ensure, op};
 
@@ -12,8 +12,8 @@ op! {
     MatMulExt, aliases ["Mv", "Dot"] { input: Operand, other ["mat2", "vec"]: Operand }
 }
 
-impl Planned for MatMulExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MatMulExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (a, b) = (&self.input, &self.other);
         ensure!(a.rank() > 0 && b.rank() > 0, "expected vectors or matrices, found {} and {}", a.fact, b.fact);
         let (mut da, mut db) = (a.fact.shape.clone(), b.fact.shape.clone());

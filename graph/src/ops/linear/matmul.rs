@@ -1,5 +1,5 @@
 use super::product::Product;
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, ensure, op};
 
@@ -15,8 +15,8 @@ op! {
     }
 }
 
-impl Planned for MatMul {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MatMul {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (a, b) = (&self.input, &self.mat2);
         ensure!((a.rank(), b.rank()) == (2, 2), "expected two matrices, found {} and {}", a.fact, b.fact);
         Ok(Product { a, b, trans_a: self.transpose_a, trans_b: self.transpose_b })

@@ -2,10 +2,10 @@
 
 use crate::bounds::Pulse;
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Lowers, Operand, Plan};
+use crate::op::{Lowers, Operand, Rule};
+use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::broadcasting::spread;
 use crate::ops::kit::indices::{each_index, result};
-use crate::ops::kit::number::{Number, with_number};
 use crate::task::{Binary, Lowering, V};
 use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
 
@@ -55,11 +55,11 @@ impl Product<'_> {
 
     pub fn tensor(&self) -> Result<Tensor, OpError> {
         let fact = self.fact()?;
-        with_number!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
+        with_arithmetic!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
     }
 
     #[expect(clippy::indexing_slicing, reason = "strides and sides are those of the operands")]
-    fn sums<N: Number>(&self) -> Result<Vec<N>, OpError> {
+    fn sums<N: Arithmetic>(&self) -> Result<Vec<N>, OpError> {
         let d = self.dims()?;
         let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
         let batch = |x: &Operand| broadcast_strides(ends(x.shape(), false)?.0, &d.batch);
@@ -115,7 +115,7 @@ impl Product<'_> {
     }
 }
 
-impl Plan for Product<'_> {
+impl Rule for Product<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
@@ -149,7 +149,7 @@ impl Flattened<'_> {
     }
 }
 
-impl Plan for Flattened<'_> {
+impl Rule for Flattened<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let fact = Fact { dtype: self.product().fact()?.dtype, shape: self.dims.clone() };
         check_bias(&fact, self.bias)?;
@@ -197,7 +197,7 @@ pub(in crate::ops) fn check_bias(x: &Fact, bias: Option<&Operand>) -> Result<(),
 /// `x + bias` where a bias is given; it broadcasts to `x`.
 pub(in crate::ops) fn add_bias(x: Tensor, bias: Option<&Operand>) -> Result<Tensor, OpError> {
     let Some(bias) = bias else { return Ok(x) };
-    with_number!(x.dtype(), N => {
+    with_arithmetic!(x.dtype(), N => {
         let (mut y, b) = (N::read(&x)?, N::read(bias.tensor()?)?);
         let (b, mut pulse) = (spread(&b, bias.shape(), x.shape())?, Pulse::default());
         for (y, b) in y.iter_mut().zip(b) {

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Effect, Lowers, Operand, Rule, Writes};
+use crate::op::{Case, Effect, Lowers, Operand, Operator, Rule, Writes};
 use crate::ops::kit::broadcasting::{Groups, spread};
 use crate::ops::kit::indices::{around, column, dim};
 use crate::ops::kit::sample::sample;
@@ -234,9 +234,31 @@ impl BatchNorm {
     }
 }
 
-impl Rule for BatchNorm {
+impl Operator for BatchNorm {
     const EFFECT: Effect = Effect::WritesIf(5, Writes { args: &[3, 4], from: 5, hidden: 2 });
 
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        let one = |dtype, x: &[usize], c: usize| {
+            let s = sample().tensor(dtype, x).tensor(F32, &[c]).tensor(F32, &[c]).tensor(F32, &[c]);
+            s.positive(F32, &[c])
+        };
+        vec![
+            one(F32, &[2, 3, 4, 5], 3).flag(false).real(1e-5).real(0.1).case("inference"),
+            one(F32, &[2, 3], 3).flag(false).real(1e-3).case("matrix"),
+            one(F32, &[2, 4, 5, 3], 3).flag(false).real(1e-5).real(0.1).text("NHWC").case("channels last"),
+            one(F16, &[2, 3, 4], 3).case("f16"),
+            one(F32, &[4, 3, 2, 3], 3).flag(true).real(1e-5).real(0.1).case("training"),
+            one(F32, &[1, 3], 3).flag(true).real(1e-5).real(0.1).case("training, one element"),
+        ]
+    }
+}
+
+impl Rule for BatchNorm {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (y, stats) = self.channels()?.infer()?;
         let extra = if self.is_training { 6 } else { 4 };
@@ -269,22 +291,6 @@ impl Rule for BatchNorm {
         let Some(y) = self.channels()?.onnx(e)? else { return Ok(None) };
         let (mean, var) = (e.edge(&self.mean)?, e.edge(&self.variance)?);
         Ok(Some(vec![y, mean, var, mean, var]))
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        let one = |dtype, x: &[usize], c: usize| {
-            let s = sample().tensor(dtype, x).tensor(F32, &[c]).tensor(F32, &[c]).tensor(F32, &[c]);
-            s.positive(F32, &[c])
-        };
-        vec![
-            one(F32, &[2, 3, 4, 5], 3).flag(false).real(1e-5).real(0.1).case("inference"),
-            one(F32, &[2, 3], 3).flag(false).real(1e-3).case("matrix"),
-            one(F32, &[2, 4, 5, 3], 3).flag(false).real(1e-5).real(0.1).text("NHWC").case("channels last"),
-            one(F16, &[2, 3, 4], 3).case("f16"),
-            one(F32, &[4, 3, 2, 3], 3).flag(true).real(1e-5).real(0.1).case("training"),
-            one(F32, &[1, 3], 3).flag(true).real(1e-5).real(0.1).case("training, one element"),
-        ]
     }
 }
 
@@ -328,6 +334,23 @@ impl BatchNormExt {
     }
 }
 
+impl Operator for BatchNormExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::F32;
+        let s = sample().tensor(F32, &[2, 3, 4]);
+        let full = s.clone().tensor(F32, &[3]).tensor(F32, &[3]).tensor(F32, &[3]).positive(F32, &[3]);
+        vec![
+            full.clone().flag(false).case("inference"),
+            full.flag(true).real(0.1).real(1e-3).case("training"),
+            s.none().none().none().none().flag(true).case("without parameters"),
+        ]
+    }
+}
+
 impl Rule for BatchNormExt {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let params = self.params(|_| self.input.v)?;
@@ -360,16 +383,5 @@ impl Rule for BatchNormExt {
         p.unary(Unary::Rsqrt, sum);
         let scale = b.map(p, &[var], &[channels.c()?]);
         Ok(Some(vec![y, mean, scale]))
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::F32;
-        let s = sample().tensor(F32, &[2, 3, 4]);
-        let full = s.clone().tensor(F32, &[3]).tensor(F32, &[3]).tensor(F32, &[3]).positive(F32, &[3]);
-        vec![
-            full.clone().flag(false).case("inference"),
-            full.flag(true).real(0.1).real(1e-3).case("training"),
-            s.none().none().none().none().flag(true).case("without parameters"),
-        ]
     }
 }

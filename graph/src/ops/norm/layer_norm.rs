@@ -1,6 +1,6 @@
 use crate::bounds::Pulse;
 use crate::onnx::{Edge, Emit, Forms, NoForm, Size, machine, no_form, to_i64};
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::conv::grouped::check_groups;
 use crate::ops::kit::broadcasting::spread;
 use crate::ops::kit::indices::{column, only, size, sizes};
@@ -182,7 +182,7 @@ impl Rows<'_> {
     }
 }
 
-impl Plan for Rows<'_> {
+impl Rule for Rows<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let [y, row] = self.facts()?;
         Ok(self.returned([y, row.clone(), row]))
@@ -240,8 +240,8 @@ macro_rules! layer_norm_op {
             }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (x, gamma, beta) = (&self.input_x, Some(&self.gamma), Some(&self.beta));
                 let (axis, params) = (x.axis(self.begin_norm_axis)?, x.axis(self.begin_params_axis)?);
                 exactly(x, params, [gamma, beta])?;
@@ -288,8 +288,8 @@ op! {
     }
 }
 
-impl Planned for LayerNormExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for LayerNormExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let dims = sizes(&self.normalized_shape, "normalized_shape")?;
         let known: Vec<Option<usize>> = dims.iter().copied().map(Some).collect();
         let (x, gamma, beta) = (&self.input, self.weight.as_ref(), self.bias.as_ref());
@@ -316,8 +316,8 @@ op! {
     RmsNorm { x: Operand, gamma: Operand, epsilon ["eps"]: f64 = 1e-6 }
 }
 
-impl Planned for RmsNorm {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for RmsNorm {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, gamma) = (&self.x, &self.gamma);
         let fits = gamma.rank() > 0 && ends_with(x, &gamma.dims());
         ensure!(fits, "{} does not end with the dimensions of {}", x.fact, gamma.fact);
@@ -386,7 +386,7 @@ impl ChannelGroups<'_> {
     }
 }
 
-impl Plan for ChannelGroups<'_> {
+impl Rule for ChannelGroups<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let stats = Fact { dtype: self.stats, shape: self.stat_dims()? };
         Ok(vec![self.x.fact.clone(), stats.clone(), stats])
@@ -484,8 +484,8 @@ op! {
     }
 }
 
-impl Planned for GroupNorm {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for GroupNorm {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, groups, spread) = (&self.input, size(self.num_groups, "num_groups")?, Spread::InverseDeviation);
         let (weight, bias) = (self.weight.as_ref(), self.bias.as_ref());
         Ok(ChannelGroups { x, groups, weight, bias, eps: self.eps, spread, stats: x.dtype(), flat: false })
@@ -519,8 +519,8 @@ op! {
     }
 }
 
-impl Planned for InstanceNorm {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for InstanceNorm {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, weight, bias) = (&self.input_x, Some(&self.gamma), Some(&self.beta));
         let groups = x.dims().get(1).copied().flatten().unwrap_or(0);
         let (spread, stats) = (Spread::Variance, DType::F32);

@@ -1,6 +1,6 @@
 //! Means, variances and deviations.
 
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::indices::{dim, only};
 use crate::ops::kit::sample::{sample, wave};
@@ -47,7 +47,7 @@ impl Moments<'_> {
     }
 }
 
-impl Plan for Moments<'_> {
+impl Rule for Moments<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], self.x.dtype())?;
         Ok(vec![only(self.reduction().infer()?)?; self.results.len()])
@@ -93,8 +93,8 @@ macro_rules! moment {
             $name { input: Operand, dim: Axes = Axes::default(), correction: i64 = 1, keepdim: bool = false }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let axes = self.dim.of(&self.input)?;
                 let results = &[$(Moment::$result),*];
                 Ok(Moments { x: &self.input, axes, keep: self.keepdim, correction: self.correction, results })
@@ -128,8 +128,8 @@ op! {
     ReduceStd { x: Operand, axis: Axes = Axes::default(), unbiased: bool = true, keep_dims: bool = false }
 }
 
-impl Planned for ReduceStd {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ReduceStd {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (axes, correction) = (self.axis.of(&self.x)?, i64::from(self.unbiased));
         let results = &[Moment::Deviation, Moment::Mean];
         Ok(Moments { x: &self.x, axes, keep: self.keep_dims, correction, results })

@@ -1,7 +1,7 @@
 //! Norms of vectors.
 
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{fact, float_of, wide};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::ops::reduce::reduction::{Axes, Reduction};
@@ -40,7 +40,7 @@ impl PowerNorm<'_> {
     }
 }
 
-impl Plan for PowerNorm<'_> {
+impl Rule for PowerNorm<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(!self.p.is_nan(), "expected a number as the order, found NaN");
         ensure!(self.out.is_float(), "expected a float type, found {}", self.out);
@@ -103,8 +103,8 @@ op! {
     }
 }
 
-impl Planned for LpNorm {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for LpNorm {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (axes, out) = (self.axis.of(&self.input)?, float_of(self.input.dtype()));
         Ok(PowerNorm { x: &self.input, axes, keep: self.keep_dims, p: self.p as f64, floor: self.epsilon, out })
     }
@@ -132,8 +132,8 @@ op! {
     }
 }
 
-impl Planned for LinalgVectorNorm {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for LinalgVectorNorm {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (axes, out) = (self.dim.of(&self.x)?, self.dtype.unwrap_or(float_of(self.x.dtype())));
         Ok(PowerNorm { x: &self.x, axes, keep: self.keepdim, p: self.ord, floor: 0.0, out })
     }

@@ -1,6 +1,6 @@
 use crate::bounds;
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::conv::grouped::last_dims;
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::{result, size};
@@ -122,7 +122,7 @@ impl<const N: usize> Shares<'_, N> {
     }
 }
 
-impl<const N: usize> Plan for Shares<'_, N> {
+impl<const N: usize> Rule for Shares<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
@@ -138,13 +138,13 @@ impl<const N: usize> Plan for Shares<'_, N> {
     }
 }
 
-/// Maxima of the same windows, and their positions within the last dimensions.
-struct Maxima<'a, const N: usize> {
+/// AdaptiveMaxima of the same windows, and their positions within the last dimensions.
+struct AdaptiveMaxima<'a, const N: usize> {
     shares: Shares<'a, N>,
     place: DType,
 }
 
-impl<const N: usize> Plan for Maxima<'_, N> {
+impl<const N: usize> Rule for AdaptiveMaxima<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let y = self.shares.fact()?;
         let place = Fact { dtype: self.place, shape: y.shape.clone() };
@@ -175,8 +175,8 @@ macro_rules! adaptive_op {
             $($kind)? $name { input ["input_x", "x"]: Operand, output_size: Ints $($held)* }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Shares::<$n>::new(&self.input, &self.output_size)
             }
 
@@ -228,9 +228,9 @@ macro_rules! adaptive_max_op {
             $($kind)? $name { input ["input_x", "x"]: Operand, output_size: Ints }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
-                Ok(Maxima { shares: Shares::<$n>::new(&self.input, &self.output_size)?, place: DType::$place })
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
+                Ok(AdaptiveMaxima { shares: Shares::<$n>::new(&self.input, &self.output_size)?, place: DType::$place })
             }
 
             fn onnx(&self, _: &mut Emit) -> Forms {
@@ -245,16 +245,16 @@ macro_rules! adaptive_max_op {
 }
 
 adaptive_max_op! {
-    /// Maxima of windows that share an image `[…, h, w]` evenly, and as `i64` their positions `row · width + column`.
+    /// AdaptiveMaxima of windows that share an image `[…, h, w]` evenly, and as `i64` their positions `row · width + column`.
     => AdaptiveMaxPool2D 2 I64 &[2, 3, 5, 7], &[2, 3]
 }
 
 adaptive_max_op! {
-    /// Maxima of windows that share a sequence `[…, l]` evenly, and as `i64` their positions.
+    /// AdaptiveMaxima of windows that share a sequence `[…, l]` evenly, and as `i64` their positions.
     => AdaptiveMaxPool1D 1 I64 &[2, 3, 7], &[3]
 }
 
 adaptive_max_op! {
-    /// Maxima of windows that share a volume `[…, d, h, w]` evenly, and as `i32` their positions, plane by plane and row by row.
+    /// AdaptiveMaxima of windows that share a volume `[…, d, h, w]` evenly, and as `i32` their positions, plane by plane and row by row.
     object => AdaptiveMaxPool3D 3 I32 &[2, 3, 4, 5], &[2, 3, 2]
 }

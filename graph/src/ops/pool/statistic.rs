@@ -2,7 +2,7 @@
 
 use crate::bounds;
 use crate::onnx::{Attr, Edge, Emit, Forms, NoForm, machine, no_form, to_i64};
-use crate::op::{Lowers, Operand, Plan};
+use crate::op::{Lowers, Operand, Rule};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::result;
 use crate::ops::kit::window::{Format, PadMode, Window};
@@ -209,7 +209,7 @@ impl<const N: usize> Pooling<N> {
     }
 }
 
-impl<const N: usize> Plan for Pooling<N> {
+impl<const N: usize> Rule for Pooling<N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
@@ -246,7 +246,7 @@ impl<const N: usize> Maxima<N> {
     }
 }
 
-impl<const N: usize> Plan for Maxima<N> {
+impl<const N: usize> Rule for Maxima<N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let y = self.pooling.fact()?;
         let place = Fact { dtype: self.place, shape: y.shape.clone() };

@@ -1,5 +1,5 @@
 use super::statistic::{Maxima, Pooling, Statistic};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, ParamKind, Plan, Planned, ints};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, Operator, ParamKind, Rule, ints};
 use crate::ops::conv::grouped::{extent, last_dims};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
@@ -80,8 +80,8 @@ op! {
     }
 }
 
-impl Planned for MaxPool {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaxPool {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         maxima(&self.x, &self.kernel_size, &self.strides, self.pad_mode, self.format)
     }
 
@@ -119,8 +119,8 @@ op! {
     }
 }
 
-impl Planned for AvgPool {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for AvgPool {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, format) = (&self.x, self.data_format);
         let windows = classic::<2>(x, &self.kernel_size, &self.strides, self.pad_mode, &[], format, false)?;
         let statistic = Statistic::Mean { pads: false, divisor: None };
@@ -146,8 +146,8 @@ op! {
     }
 }
 
-impl Planned for MaxPool3D {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaxPool3D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
         let windows = classic::<3>(&self.x, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
         let (x, statistic) = (self.x.clone(), Statistic::Max);
@@ -176,8 +176,8 @@ op! {
     }
 }
 
-impl Planned for AvgPool3D {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for AvgPool3D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (kernel, stride, pads) = (&self.kernel_size, &self.strides, &self.pad_list);
         let windows = classic::<3>(&self.input, kernel, stride, self.pad_mode, pads, self.format, self.ceil_mode)?;
         let divisor = (self.divisor_override != 0).then_some(self.divisor_override as f64);
@@ -211,8 +211,8 @@ macro_rules! mean_op {
             }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (x, stride, ceil) = (&self.input, self.stride.as_ref(), self.ceil_mode);
                 let windows = torch::<$n>(x, &self.kernel_size, stride, &self.padding, &[1], ceil)?;
                 let divisor = None$(.or(self.$divisor))?;
@@ -293,8 +293,8 @@ op! {
     }
 }
 
-impl Planned for MaxPoolWithIndices {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaxPoolWithIndices {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let [kernel, pads, dilation] = [&self.kernel_size, &self.pads, &self.dilation].map(last::<2>);
         let (stride, ceil) = (self.strides.as_ref().map(last::<2>), self.ceil_mode);
         let windows = torch::<2>(&self.x, &kernel, stride.as_ref(), &pads, &dilation, ceil)?;
@@ -324,8 +324,8 @@ op! {
     }
 }
 
-impl Planned for MaxPoolWithArgmax {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaxPoolWithArgmax {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
         ensure!(self.x.rank() == 4, "expected rank 4, found {}", self.x.fact);
         let middle = |v: &Ints| if let [_, h, w, _] = **v { ints(&[h, w]) } else { v.clone() };
@@ -357,8 +357,8 @@ op! {
     }
 }
 
-impl Planned for MaxPool3DWithArgmax {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaxPool3DWithArgmax {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let [kernel, stride] = [&self.ksize, &self.strides].map(last::<3>);
         let [pads, dilation] = [&self.pads, &self.dilation].map(last::<3>);
         let windows = torch::<3>(&self.x, &kernel, Some(&stride), &pads, &dilation, self.ceil_mode)?;

@@ -2,7 +2,7 @@
 
 use super::reduction::{axes_of, first_extreme, reduced};
 use crate::onnx::{Edge, Emit, Forms, NoForm, reduce};
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::indices::only;
 use crate::ops::kit::sample::{sample, wave};
@@ -58,7 +58,7 @@ impl Extreme<'_> {
     }
 }
 
-impl Plan for Extreme<'_> {
+impl Rule for Extreme<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], self.index)?;
         ensure!(matches!(self.index, DType::I32 | DType::I64), "expected i32 or i64 positions, found {}", self.index);
@@ -100,8 +100,8 @@ macro_rules! position {
             $name { $x: Operand, axis: i64 = -1, output_type: DType = DType::I32 }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (x, axis, index) = (&self.$x, self.axis, self.output_type);
                 Ok(Extreme { x, axis, keep: false, smallest: $smallest, index, results: &[Part::Position] })
             }
@@ -155,7 +155,7 @@ impl Position<'_> {
     }
 }
 
-impl Plan for Position<'_> {
+impl Rule for Position<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let found = only(self.extreme(&self.flat()?).infer()?)?;
         Ok(vec![Fact::new(DType::I64, &self.shape(&found))])
@@ -195,8 +195,8 @@ macro_rules! position_of_all {
             $name { input: Operand, dim: Option<i64> = None, keepdim: bool = false }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(Position { x: &self.input, dim: self.dim, keep: self.keepdim, smallest: $smallest })
             }
 
@@ -226,8 +226,8 @@ macro_rules! extreme {
             $name { input: Operand, $axis: i64 = $default, $keep: bool = false }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (x, axis, keep) = (&self.input, self.$axis, self.$keep);
                 Ok(Extreme { x, axis, keep, smallest: $smallest, index: DType::I64, results: &$results })
             }

@@ -2,7 +2,7 @@
 
 use super::reduction::{axes_of, dimension};
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::{Binary, Lowering, Scalar, ScanKind};
@@ -43,7 +43,7 @@ impl Running<'_> {
     }
 }
 
-impl Plan for Running<'_> {
+impl Rule for Running<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         dimension(self.x, self.axis)?;
         fact(&[self.x], self.out)
@@ -102,8 +102,8 @@ macro_rules! running {
             $name { $x: Operand, axis: i64, exclusive: bool = false, reverse: bool = false }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (kind, exclusive, reverse) = (ScanKind::$kind, self.exclusive, self.reverse);
                 Ok(Running { x: &self.$x, axis: self.axis, kind, exclusive, reverse, out: self.$x.dtype() })
             }
@@ -133,8 +133,8 @@ op! {
     CumsumExt { input: Operand, dim: i64, dtype: Option<DType> = None }
 }
 
-impl Planned for CumsumExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for CumsumExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let d = self.input.dtype();
         let out = self.dtype.unwrap_or(if d.is_float() { d } else { DType::I64 });
         Ok(Running { x: &self.input, axis: self.dim, kind: ScanKind::Sum, exclusive: false, reverse: false, out })
@@ -151,6 +151,22 @@ op! {
     /// Logarithms of running sums of exponentials along `axis`. `exclusive`: without the element itself, which leaves the lowest
     /// finite number at the start. `reverse`: from the end. Floats.
     classic CumulativeLogsumexp { x: Operand, axis: i64 as Input, exclusive: bool = false, reverse: bool = false }
+}
+
+impl Operator for CumulativeLogsumexp {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || wave(DType::F32, &[2, 3, 4]);
+        vec![
+            sample().arg(x()).int(-1).case("last"),
+            sample().arg(x()).int(1).flag(true).case("exclusive"),
+            sample().arg(x()).int(0).flag(false).flag(true).case("backwards"),
+            sample().arg(cycle(DType::F32, &[5], &[f64::NEG_INFINITY, 1.0, f64::INFINITY])).int(0).case("infinite"),
+        ]
+    }
 }
 
 impl Rule for CumulativeLogsumexp {
@@ -187,16 +203,6 @@ impl Rule for CumulativeLogsumexp {
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX has no running logarithm of sums")
     }
-
-    fn cases() -> Vec<Case> {
-        let x = || wave(DType::F32, &[2, 3, 4]);
-        vec![
-            sample().arg(x()).int(-1).case("last"),
-            sample().arg(x()).int(1).flag(true).case("exclusive"),
-            sample().arg(x()).int(0).flag(false).flag(true).case("backwards"),
-            sample().arg(cycle(DType::F32, &[5], &[f64::NEG_INFINITY, 1.0, f64::INFINITY])).int(0).case("infinite"),
-        ]
-    }
 }
 
 /// The last largest (or smallest) elements so far and their positions; a NaN stays.
@@ -223,7 +229,7 @@ impl Extremes<'_> {
     }
 }
 
-impl Plan for Extremes<'_> {
+impl Rule for Extremes<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         dimension(self.x, self.axis)?;
         fact(&[self.x], self.x.dtype())?;
@@ -251,8 +257,8 @@ macro_rules! extremes {
             $name $(, aliases [$alias])? { input: Operand, $axis [$old]: i64 }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(Extremes { x: &self.input, axis: self.$axis, smallest: $smallest, index: DType::$index })
             }
 

@@ -3,7 +3,7 @@
 use super::reduction::dimension;
 use super::softmax::normalised;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::Groups;
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::Lowering;
@@ -24,7 +24,7 @@ impl<'a> Logarithm<'a> {
     }
 }
 
-impl Plan for Logarithm<'_> {
+impl Rule for Logarithm<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact::new(self.dtype, self.x.shape())])
     }
@@ -60,8 +60,8 @@ op! {
     LogSoftmax { logits: Operand, axis: i64 = -1 }
 }
 
-impl Planned for LogSoftmax {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for LogSoftmax {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Logarithm::new(&self.logits, self.axis, None)
     }
 
@@ -80,8 +80,8 @@ op! {
     LogSoftmaxExt { input: Operand, dim: Option<i64> = None, dtype: Option<DType> = None }
 }
 
-impl Planned for LogSoftmaxExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for LogSoftmaxExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let axis = self.dim.unwrap_or(if matches!(self.input.rank(), 0 | 1 | 3) { 0 } else { 1 });
         Logarithm::new(&self.input, axis, self.dtype)
     }

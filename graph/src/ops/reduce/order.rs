@@ -5,7 +5,7 @@ use super::reduction::{axes_of, dimension};
 use super::selection::select;
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
 use crate::ops::kit::indices::{dim, item_mut, replaced};
 use crate::ops::kit::sample::{cycle, sample, wave};
@@ -104,7 +104,7 @@ impl<'a> Sorting<'a> {
     }
 }
 
-impl Plan for Sorting<'_> {
+impl Rule for Sorting<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[self.x], self.x.dtype())?;
         let [value, index] = [self.x.dtype(), self.index];
@@ -163,8 +163,8 @@ op! {
     TopkExt { input: Operand, k: i64, dim: i64 = -1, largest: bool = true, sorted: bool = true }
 }
 
-impl Planned for TopkExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for TopkExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Sorting { k: Some(self.k), ..Sorting::new(&self.input, self.dim, self.largest, DType::I64) })
     }
 
@@ -183,8 +183,8 @@ op! {
     SortExt { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
 }
 
-impl Planned for SortExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SortExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Sorting::new(&self.input, self.dim, self.descending, DType::I64))
     }
 
@@ -201,8 +201,8 @@ op! {
     ArgSort { input: Operand, dim: i64 = -1, descending: bool = false, stable: bool = false }
 }
 
-impl Planned for ArgSort {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ArgSort {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Sorting { values: false, ..Sorting::new(&self.input, self.dim, self.descending, DType::I64) })
     }
 
@@ -219,8 +219,8 @@ op! {
     classic Sort { x: Operand, axis: i64 = -1, descending: bool = false }
 }
 
-impl Planned for Sort {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Sort {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Sorting::new(&self.x, self.axis, self.descending, DType::I32))
     }
 
@@ -240,8 +240,8 @@ op! {
     classic TopK { input_x: Operand, k: i64 as Input, sorted: bool = true }
 }
 
-impl Planned for TopK {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for TopK {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let all = Sorting::new(&self.input_x, -1, true, DType::I32);
         Ok(Sorting { k: Some(self.k), ties: Ties::Selected, ..all })
     }
@@ -266,6 +266,25 @@ op! {
         sorter: Option<Operand> = None,
         dtype: DType = DType::I64,
         right: bool = false,
+    }
+}
+
+impl Operator for SearchSorted {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
+        vec![
+            sample().arg(rows()).arg(values()).exact("rows"),
+            sample()
+                .arg(cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]))
+                .arg(cycle(DType::I32, &[3], &[3.0, 9.0, 0.0]))
+                .exact("vector"),
+            sample().arg(rows()).arg(values()).none().dtype(DType::I32).flag(true).exact("right"),
+        ]
     }
 }
 
@@ -315,19 +334,6 @@ impl Rule for SearchSorted {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX has no search in sorted rows")
-    }
-
-    fn cases() -> Vec<Case> {
-        let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
-        let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
-        vec![
-            sample().arg(rows()).arg(values()).exact("rows"),
-            sample()
-                .arg(cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]))
-                .arg(cycle(DType::I32, &[3], &[3.0, 9.0, 0.0]))
-                .exact("vector"),
-            sample().arg(rows()).arg(values()).none().dtype(DType::I32).flag(true).exact("right"),
-        ]
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
 use crate::onnx::{Emit, Forms, machine, no_form, reduce};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, ParamKind, Plan, Planned, Rule};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, Operator, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
@@ -117,7 +117,7 @@ impl Folded<'_> {
     }
 }
 
-impl Plan for Folded<'_> {
+impl Rule for Folded<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.of.infer()
     }
@@ -301,8 +301,8 @@ macro_rules! reduction {
             $name { $x: Operand, $axis: Axes = Axes::default(), $keep ["keepdims"]: bool = false $(, $dtype: Option<DType> = None)? }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let explicit: Option<DType> = [$(self.$dtype,)? None][0];
                 let (compute, out) = types(Types::$rule, self.$x.dtype(), explicit);
                 let axes = self.$axis.of(&self.$x)?;
@@ -345,8 +345,8 @@ op! {
     ReduceSum { x: Operand, axis: Axes = Axes::default(), keep_dims: bool = false, skip_mode: bool = false }
 }
 
-impl Planned for ReduceSum {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ReduceSum {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, out) = (&self.x, self.x.dtype());
         let none = self.skip_mode && self.axis.0.is_empty();
         let axes = if none { Vec::new() } else { self.axis.of(x)? };
@@ -368,8 +368,8 @@ macro_rules! whole {
             $($object)? $name { input: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let x = &self.input;
                 ensure!(!x.dims().contains(&Some(0)), "expected at least one element, found {}", x.fact);
                 let (compute, out) = types(Types::$rule, x.dtype(), None);
@@ -414,6 +414,22 @@ impl LogSumExp {
     }
 }
 
+impl Operator for LogSumExp {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let inf = cycle(DType::F32, &[2, 3], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0, 2.0, 3.0]);
+        vec![
+            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
+            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).flag(true).case("apart kept"),
+            sample().arg(cycle(DType::F32, &[2, 2], &[1000.0, 1001.0])).int(1).case("large"),
+            sample().arg(inf).int(1).case("minus infinity"),
+        ]
+    }
+}
+
 impl Rule for LogSumExp {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.reduction()?.infer()
@@ -451,16 +467,6 @@ impl Rule for LogSumExp {
         let x = e.cast(x, r.out, wide);
         let y = e.reduce("ReduceLogSumExp", x, &r.axes, r.keep);
         Ok(Some(vec![e.cast(y, wide, r.out)]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let inf = cycle(DType::F32, &[2, 3], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0, 2.0, 3.0]);
-        vec![
-            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
-            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).flag(true).case("apart kept"),
-            sample().arg(cycle(DType::F32, &[2, 2], &[1000.0, 1001.0])).int(1).case("large"),
-            sample().arg(inf).int(1).case("minus infinity"),
-        ]
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Lowers, Operand, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -11,7 +11,7 @@ op! {
 
 impl AsStrided {
     /// Dimensions, strides and offset.
-    fn plan(&self) -> Result<(Vec<usize>, Vec<usize>, usize), OpError> {
+    fn view(&self) -> Result<(Vec<usize>, Vec<usize>, usize), OpError> {
         let (dims, strides) = (sizes(&self.size, "size")?, sizes(&self.stride, "stride")?);
         let offset = size(self.storage_offset, "storage_offset")?;
         ensure!(dims.len() == strides.len(), "expected {} strides, found {}", dims.len(), strides.len());
@@ -23,13 +23,24 @@ impl AsStrided {
     }
 }
 
+impl Operator for AsStrided {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[3, 4]);
+        vec![x.ints(&[2, 3]).ints(&[1, 4]).int(1).exact("transposed part")]
+    }
+}
+
 impl Rule for AsStrided {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact::new(self.input.dtype(), &self.plan()?.0)])
+        Ok(vec![Fact::new(self.input.dtype(), &self.view()?.0)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (dims, strides, offset) = self.plan()?;
+        let (dims, strides, offset) = self.view()?;
         let y = rearrange(self.input.tensor()?, &dims, |index| {
             Some(offset + index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>())
         })?;
@@ -37,16 +48,11 @@ impl Rule for AsStrided {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (dims, strides, offset) = self.plan()?;
+        let (dims, strides, offset) = self.view()?;
         if checked_count(&dims) == Some(0) {
             return Ok(Some(vec![b.constant(Tensor::zeros(self.input.dtype(), &dims)?)]));
         }
         let strides = strides.into_iter().map(|s| s as isize).collect();
         Ok(Some(vec![b.strided(self.input.v, offset, strides, &dims)]))
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = sample().tensor(DType::F32, &[3, 4]);
-        vec![x.ints(&[2, 3]).ints(&[1, 4]).int(1).exact("transposed part")]
     }
 }

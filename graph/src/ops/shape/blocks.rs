@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::border::{Border, Padded};
 use crate::ops::kit::indices::{around, dim, flat, inverse, permuted, rearrange, replaced, size, sizes};
 use crate::ops::kit::sample::sample;
@@ -25,7 +25,7 @@ struct Shuffled<'a> {
     dims: Shape,
 }
 
-impl Plan for Shuffled<'_> {
+impl Rule for Shuffled<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: self.dims.clone() }])
     }
@@ -51,8 +51,8 @@ op! {
     classic DepthToSpace { x ["input"]: Operand, block_size: i64, format ["data_format"]: Format = Format::Nchw }
 }
 
-impl Planned for DepthToSpace {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for DepthToSpace {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let ([n, c, h, w], b) = image(&self.x, self.block_size, self.format)?;
         ensure!(c.is_multiple_of(b * b), "{c} channels do not make blocks of {b} by {b}");
         let c = c / (b * b);
@@ -74,8 +74,8 @@ op! {
     classic SpaceToDepth { x ["input"]: Operand, block_size: i64, format ["data_format"]: Format = Format::Nchw }
 }
 
-impl Planned for SpaceToDepth {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SpaceToDepth {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let ([n, c, h, w], b) = image(&self.x, self.block_size, self.format)?;
         ensure!(h.is_multiple_of(b) && w.is_multiple_of(b), "{h} by {w} elements do not make blocks of {b} by {b}");
         let channels = c.checked_mul(b * b).ok_or_else(|| OpError::Invalid("the result is too large".into()))?;
@@ -141,8 +141,8 @@ op! {
     classic ChannelShuffle { x: Operand, group: i64 }
 }
 
-impl Planned for ChannelShuffle {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ChannelShuffle {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, g) = (&self.x, size(self.group, "group")?);
         ensure!(x.rank() >= 3, "expected [n, c, …], found {}", x.fact);
         let [n, c, inner] = around(x.shape(), 1)?;
@@ -166,7 +166,7 @@ op! {
 }
 
 impl SpaceToBatchND {
-    fn plan(&self) -> Result<(Batches, Shape), OpError> {
+    fn batches(&self) -> Result<(Batches, Shape), OpError> {
         let x = &self.input_x;
         let batches = Batches::new(x, &self.block_shape, &self.paddings)?;
         let n = batches.n.checked_mul(batches.total()?);
@@ -185,13 +185,26 @@ impl SpaceToBatchND {
     }
 }
 
+impl Operator for SpaceToBatchND {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("padding"),
+            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
+        ]
+    }
+}
+
 impl Rule for SpaceToBatchND {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.plan()?.1 }])
+        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.batches()?.1 }])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (batches, dims) = self.plan()?;
+        let (batches, dims) = self.batches()?;
         let x = self.input_x.shape();
         let y = rearrange(self.input_x.tensor()?, &dims, |i| {
             let [batch, channel, rest @ ..] = i else { return None };
@@ -207,7 +220,7 @@ impl Rule for SpaceToBatchND {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (batches, dims) = self.plan()?;
+        let (batches, dims) = self.batches()?;
         if checked_count(&dims) == Some(0) || self.input_x.count() == 0 {
             return Ok(None);
         }
@@ -223,13 +236,6 @@ impl Rule for SpaceToBatchND {
         let y = b.transpose(y, &perm)?;
         Ok(Some(vec![b.reshape(y, &dims)?]))
     }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("padding"),
-            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
-        ]
-    }
 }
 
 op! {
@@ -239,7 +245,7 @@ op! {
 }
 
 impl BatchToSpaceND {
-    fn plan(&self) -> Result<(Batches, Shape), OpError> {
+    fn batches(&self) -> Result<(Batches, Shape), OpError> {
         let x = &self.input_x;
         let batches = Batches::new(x, &self.block_shape, &self.crops)?;
         let total = batches.total()?;
@@ -256,13 +262,26 @@ impl BatchToSpaceND {
     }
 }
 
+impl Operator for BatchToSpaceND {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("crops"),
+            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
+        ]
+    }
+}
+
 impl Rule for BatchToSpaceND {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.plan()?.1 }])
+        Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.batches()?.1 }])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (batches, dims) = self.plan()?;
+        let (batches, dims) = self.batches()?;
         let n = dim(&dims, 0)?;
         let y = rearrange(self.input_x.tensor()?, &dims, |i| {
             let [batch, channel, rest @ ..] = i else { return None };
@@ -278,7 +297,7 @@ impl Rule for BatchToSpaceND {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (batches, dims) = self.plan()?;
+        let (batches, dims) = self.batches()?;
         if checked_count(&dims) == Some(0) {
             return Ok(None);
         }
@@ -292,12 +311,5 @@ impl Rule for BatchToSpaceND {
         let y = b.reshape(y, &whole)?;
         let begin: Vec<usize> = [0, 0].into_iter().chain(batches.sides.iter().map(|side| side.border[0])).collect();
         Ok(Some(vec![b.slice(y, &begin, &dims, &vec![1; m + 2])?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("crops"),
-            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
-        ]
     }
 }

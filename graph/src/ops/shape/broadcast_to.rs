@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Late, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Ints, Late, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{flat, rearrange, size};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -19,7 +19,7 @@ impl<'a> Repeated<'a> {
     }
 }
 
-impl Plan for Repeated<'_> {
+impl Rule for Repeated<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: self.dims.clone() }])
     }
@@ -57,8 +57,8 @@ impl BroadcastTo {
     }
 }
 
-impl Planned for BroadcastTo {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for BroadcastTo {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Repeated::new(&self.input, self.dims()?)
     }
 
@@ -89,8 +89,8 @@ op! {
     ExpandAs { input: Operand, other: Operand }
 }
 
-impl Planned for ExpandAs {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ExpandAs {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Repeated::new(&self.input, self.other.fact.shape.clone())
     }
 

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, CaseArg, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, CaseArg, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{around, dim, item, rearrange_many, replaced};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, V};
@@ -63,7 +63,7 @@ impl<'a> Joined<'a> {
     }
 }
 
-impl Plan for Joined<'_> {
+impl Rule for Joined<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact.clone()])
     }
@@ -93,8 +93,8 @@ op! {
     Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
 }
 
-impl Planned for Concat {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Concat {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Joined::new(self.tensors.iter().collect(), self.axis)
     }
 
@@ -142,7 +142,7 @@ impl<'a> Pile<'a> {
     }
 }
 
-impl Plan for Pile<'_> {
+impl Rule for Pile<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact.clone()])
     }
@@ -186,8 +186,8 @@ op! {
     classic Stack { input_x ["x"]: Vec<Operand>, axis: i64 = 0 }
 }
 
-impl Planned for Stack {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Stack {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Pile::new(&self.input_x, self.axis)
     }
 
@@ -205,8 +205,8 @@ op! {
     StackExt { tensors: Vec<Operand>, dim ["axis"]: i64 = 0 }
 }
 
-impl Planned for StackExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for StackExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Pile::new(&self.tensors, self.dim)
     }
 

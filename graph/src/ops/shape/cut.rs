@@ -1,6 +1,6 @@
 //! Regular selections: what slices, splits and reversals have in common.
 
-use crate::op::{Lowers, Operand, Plan};
+use crate::op::{Lowers, Operand, Rule};
 use crate::ops::kit::indices::{dim, flat, rearrange};
 use crate::task::{Lowering, V};
 use crate::{Fact, OpError, Shape, Tensor, checked_count, ensure};
@@ -78,7 +78,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-impl Plan for Cut<'_> {
+impl Rule for Cut<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: self.dims() }])
     }

@@ -1,6 +1,6 @@
 //! Diagonals.
 
-use crate::op::{Case, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{offsets, real, scalars, size, tensor_of};
 use crate::ops::kit::indices::{around, item, only};
 use crate::ops::kit::sample::{sample, wave};
@@ -15,6 +15,20 @@ op! {
 impl Diag {
     fn doubled(&self) -> Shape {
         self.input.shape().iter().chain(self.input.shape()).copied().collect()
+    }
+}
+
+impl Operator for Diag {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().arg(wave(DType::F32, &[5])).exact("vector"),
+            sample().arg(wave(DType::I32, &[2, 3])).exact("matrix"),
+            sample().arg(wave(DType::F32, &[0])).exact("empty"),
+        ]
     }
 }
 
@@ -46,14 +60,6 @@ impl Rule for Diag {
         let fill = vec![0; dtype.size()];
         Ok(Some(vec![b.copy(&[self.input.v], vec![part], Some(fill), Fact { dtype, shape: self.doubled() })]))
     }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().arg(wave(DType::F32, &[5])).exact("vector"),
-            sample().arg(wave(DType::I32, &[2, 3])).exact("matrix"),
-            sample().arg(wave(DType::F32, &[0])).exact("empty"),
-        ]
-    }
 }
 
 /// A view of `x`: the elements from `first` on, in steps of `strides` along dimensions `view`, as a tensor of `dims`.
@@ -65,7 +71,7 @@ struct Strided<'a> {
     dims: Shape,
 }
 
-impl Plan for Strided<'_> {
+impl Rule for Strided<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: real(self.x)?, shape: self.dims.clone() }])
     }
@@ -91,8 +97,8 @@ op! {
     object DiagPart { input_x: Operand }
 }
 
-impl Planned for DiagPart {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for DiagPart {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let x = &self.input_x;
         let (dims, twin) = x.shape().split_at(x.rank() / 2);
         ensure!(dims == twin && !dims.is_empty(), "expected dimensions that repeat, found {}", x.fact);
@@ -119,8 +125,8 @@ op! {
     Diagonal { input: Operand, offset: i64 = 0, dim1: i64 = 0, dim2: i64 = 1 }
 }
 
-impl Planned for Diagonal {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Diagonal {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (a, b) = (self.input.axis(self.dim1)?, self.input.axis(self.dim2)?);
         ensure!(a != b, "expected two dimensions, found {} and {}", self.dim1, self.dim2);
         let dims = self.input.shape();

@@ -2,7 +2,7 @@
 
 use crate::bounds;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, common_shape, fact, real, scalars, spread, tensor_of};
 use crate::ops::kit::indices::{item, item_mut, only, replaced};
 use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
@@ -20,7 +20,7 @@ struct ByData<'a, F> {
     results: F,
 }
 
-impl<F: Fn() -> Result<Vec<Tensor>, OpError>> Plan for ByData<'_, F> {
+impl<F: Fn() -> Result<Vec<Tensor>, OpError>> Rule for ByData<'_, F> {
     /// What the results are where the operands are known.
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.operands.iter().try_for_each(|x| real(x).map(drop))?;
@@ -65,8 +65,8 @@ impl NonZero {
     }
 }
 
-impl Planned for NonZero {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for NonZero {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(ByData { operands: vec![&self.input], results: || self.results() })
     }
 
@@ -96,8 +96,8 @@ impl NonZeroExt {
     }
 }
 
-impl Planned for NonZeroExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for NonZeroExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.input.rank() > 0, "expected at least one dimension, found {}", self.input.fact);
         Ok(ByData { operands: vec![&self.input], results: || self.results() })
     }
@@ -124,8 +124,8 @@ impl MaskedSelect {
     }
 }
 
-impl Planned for MaskedSelect {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MaskedSelect {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         fact(&[&self.input, &self.mask], self.input.dtype())?;
         Ok(ByData { operands: vec![&self.input, &self.mask], results: || self.results() })
     }
@@ -180,8 +180,8 @@ impl Unique {
     }
 }
 
-impl Planned for Unique {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Unique {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(ByData { operands: vec![&self.x], results: || self.results() })
     }
 
@@ -198,6 +198,17 @@ impl Planned for Unique {
 op! {
     /// As [`Unique`] of a vector, but as long as `x`: the rest is `pad_num`.
     object UniqueWithPad { x: Operand, pad_num: Operand }
+}
+
+impl Operator for UniqueWithPad {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let pad = || filled(DType::I32, &[], |_| 9.0);
+        vec![sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).arg(pad()).exact("i32")]
+    }
 }
 
 impl Rule for UniqueWithPad {
@@ -219,11 +230,6 @@ impl Rule for UniqueWithPad {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("the number of distinct elements depends on data")
-    }
-
-    fn cases() -> Vec<Case> {
-        let pad = || filled(DType::I32, &[], |_| 9.0);
-        vec![sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).arg(pad()).exact("i32")]
     }
 }
 
@@ -272,8 +278,8 @@ impl UniqueConsecutive {
     }
 }
 
-impl Planned for UniqueConsecutive {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for UniqueConsecutive {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         self.axis.map(|axis| self.x.axis(axis)).transpose()?;
         Ok(ByData { operands: vec![&self.x], results: || self.results() })
     }
@@ -298,6 +304,20 @@ op! {
     /// How often each number from 0 to `size` − 1 occurs in `array`, as the sum of its `weights`, in their type. Numbers beyond
     /// `size` are left out.
     object Bincount { array: Operand, size: i64, weights: Operand }
+}
+
+impl Operator for Bincount {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
+        vec![
+            sample().arg(array()).int(4).arg(filled(DType::F32, &[4], |i| i as f64 + 1.0)).exact("weights"),
+            sample().arg(array()).int(7).arg(wave(DType::I32, &[0])).exact("counts"),
+        ]
+    }
 }
 
 impl Rule for Bincount {
@@ -326,14 +346,6 @@ impl Rule for Bincount {
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX does not count values")
     }
-
-    fn cases() -> Vec<Case> {
-        let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
-        vec![
-            sample().arg(array()).int(4).arg(filled(DType::F32, &[4], |i| i as f64 + 1.0)).exact("weights"),
-            sample().arg(array()).int(7).arg(wave(DType::I32, &[0])).exact("counts"),
-        ]
-    }
 }
 
 op! {
@@ -360,8 +372,8 @@ impl BincountExt {
     }
 }
 
-impl Planned for BincountExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for BincountExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.input.dtype().is_int(), "expected integers, found {}", self.input.fact);
         let fits = self.weights.as_ref().is_none_or(|w| w.count() == self.input.count());
         ensure!(fits, "expected a weight for each of {}", self.input.fact);

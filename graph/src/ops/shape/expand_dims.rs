@@ -1,6 +1,6 @@
 use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Plan, Planned, Undo};
+use crate::op::{Case, Operand, Operator, Rule, Undo};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, normalize_axis, op};
 
@@ -20,10 +20,10 @@ impl ExpandDims {
     }
 }
 
-impl Planned for ExpandDims {
+impl Operator for ExpandDims {
     const UNDO: Option<Undo> = Some(Undo::Reshape);
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         SameElements::new(&self.input_x, self.dims()?)
     }
 

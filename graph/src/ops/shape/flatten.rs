@@ -1,6 +1,6 @@
 use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Plan, Planned, Undo};
+use crate::op::{Case, Operand, Operator, Rule, Undo};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, count, op};
 
@@ -18,10 +18,10 @@ impl Flatten {
     }
 }
 
-impl Planned for Flatten {
+impl Operator for Flatten {
     const UNDO: Option<Undo> = Some(Undo::Reshape);
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         SameElements::new(&self.input_x, self.dims()?)
     }
 
@@ -61,10 +61,10 @@ impl FlattenExt {
     }
 }
 
-impl Planned for FlattenExt {
+impl Operator for FlattenExt {
     const UNDO: Option<Undo> = Some(Undo::Reshape);
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         SameElements::new(&self.input, self.dims()?)
     }
 

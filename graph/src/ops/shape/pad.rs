@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Number, Operand, Plan, Planned};
+use crate::op::{Case, Ints, Number, Operand, Operator, Rule};
 use crate::ops::kit::border::{Border, Padded, element, from_last, in_order, only_adds};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, ensure, op};
@@ -8,8 +8,8 @@ op! {
     classic Pad { input_x ["x"]: Operand, paddings: Ints as Pairs }
 }
 
-impl Planned for Pad {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Pad {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         only_adds(&self.paddings)?;
         let fill = vec![0; self.input_x.dtype().size()];
         Ok(Padded { x: &self.input_x, border: Border::Constant, pads: in_order(&self.paddings)?, fill })
@@ -38,8 +38,8 @@ op! {
     }
 }
 
-impl Planned for PadV3 {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for PadV3 {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.mode != Border::Symmetric, "unknown mode symmetric");
         let mut paddings = self.paddings.clone();
         if !self.paddings_contiguous {
@@ -83,8 +83,8 @@ op! {
     ConstantPadND { input: Operand, padding: Ints, value: Number = Number::Float(0.0) }
 }
 
-impl Planned for ConstantPadND {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ConstantPadND {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let pads = from_last(&self.padding, self.input.rank())?;
         Ok(Padded { x: &self.input, border: Border::Constant, pads, fill: element(self.input.dtype(), self.value)? })
     }
@@ -103,8 +103,8 @@ op! {
     classic MirrorPad { input_x ["x"]: Operand, paddings: Ints as Input, mode: Border = Border::Reflect }
 }
 
-impl Planned for MirrorPad {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MirrorPad {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let mirrors = matches!(self.mode, Border::Reflect | Border::Symmetric);
         ensure!(mirrors, "expected mode REFLECT or SYMMETRIC, found {:?}", self.mode);
         Ok(Padded {
@@ -130,8 +130,8 @@ macro_rules! border_op {
             $name, aliases [$($alias),*] { input: Operand, padding: Ints }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 only_adds(&self.padding)?;
                 let (x, pads) = (&self.input, from_last(&self.padding, self.input.rank())?);
                 Ok(Padded { x, border: $border, pads, fill: vec![0; x.dtype().size()] })

@@ -1,6 +1,6 @@
 use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Late, Operand, Plan, Planned, Undo};
+use crate::op::{Case, Ints, Late, Operand, Operator, Rule, Undo};
 use crate::ops::kit::indices::{replaced, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, checked_count, ensure, op};
@@ -26,10 +26,10 @@ impl Reshape {
     }
 }
 
-impl Planned for Reshape {
+impl Operator for Reshape {
     const UNDO: Option<Undo> = Some(Undo::Reshape);
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         SameElements::new(&self.input, self.dims()?)
     }
 

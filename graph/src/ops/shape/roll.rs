@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Lowers, Operand, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{dim, each_index, flat, item_mut, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, Part};
@@ -12,7 +12,7 @@ op! {
 
 impl Roll {
     /// Dimensions to roll over, and the distance along each.
-    fn plan(&self) -> Result<(Shape, Vec<usize>), OpError> {
+    fn moves(&self) -> Result<(Shape, Vec<usize>), OpError> {
         let flat = self.dims.as_ref().is_none_or(|d| d.is_empty());
         let dims = if flat { Shape::from_slice(&[self.input.count()]) } else { self.input.fact.shape.clone() };
         let axes = match &self.dims {
@@ -31,14 +31,28 @@ impl Roll {
     }
 }
 
+impl Operator for Roll {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).exact("two dimensions"),
+            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).exact("more than once around"),
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().exact("flat"),
+        ]
+    }
+}
+
 impl Rule for Roll {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.plan()?;
+        self.moves()?;
         Ok(vec![self.input.fact.clone()])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (dims, by) = self.plan()?;
+        let (dims, by) = self.moves()?;
         let y = rearrange(self.input.tensor()?, &dims, |index| {
             let moved = index.iter().zip(&dims).zip(&by);
             Some(flat(&dims, &moved.map(|((i, len), by)| (i + len - by) % len).collect::<Shape>()))
@@ -47,7 +61,7 @@ impl Rule for Roll {
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let (dims, by) = self.plan()?;
+        let (dims, by) = self.moves()?;
         if self.input.count() == 0 || by.iter().all(|&s| s == 0) {
             return Ok(Some(vec![self.input.v]));
         }
@@ -69,13 +83,5 @@ impl Rule for Roll {
         })?;
         let y = b.copy(&[self.input.v], parts, None, Fact { dtype: self.input.dtype(), shape: dims });
         Ok(Some(vec![b.reshape(y, self.input.shape())?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).exact("two dimensions"),
-            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).exact("more than once around"),
-            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().exact("flat"),
-        ]
     }
 }

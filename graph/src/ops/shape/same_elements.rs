@@ -1,6 +1,6 @@
 //! What operators compute that keep the elements and change the dimensions.
 
-use crate::op::{Lowers, Operand, Plan};
+use crate::op::{Lowers, Operand, Rule};
 use crate::task::Lowering;
 use crate::{Fact, OpError, Shape, Tensor, checked_count, ensure};
 
@@ -18,7 +18,7 @@ impl<'a> SameElements<'a> {
     }
 }
 
-impl Plan for SameElements<'_> {
+impl Rule for SameElements<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: self.dims.clone() }])
     }

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Tensor, op};
 
@@ -12,8 +12,8 @@ op! {
     Shape, aliases ["TensorShape", "DynamicShape"] { input_x ["input", "x"]: Operand } -> Numbers
 }
 
-impl Planned for Shape {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Shape {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Tensor::vector(&self.input_x.shape().iter().map(|&d| d as i64).collect::<Vec<_>>()))
     }
 
@@ -32,8 +32,8 @@ op! {
     object Size { input_x ["input", "x"]: Operand } -> Number
 }
 
-impl Planned for Size {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Size {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Tensor::scalar(self.input_x.count() as i64))
     }
 
@@ -52,8 +52,8 @@ op! {
     Rank { input_x ["input", "x"]: Operand } -> Number
 }
 
-impl Planned for Rank {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Rank {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Tensor::scalar(self.input_x.rank() as i64))
     }
 

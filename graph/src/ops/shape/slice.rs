@@ -1,6 +1,6 @@
 use super::cut::{Cut, Span};
 use crate::onnx::{Edge, Emit, Forms, NoForm, to_i64};
-use crate::op::{Case, Ints, Late, Operand, Plan, Planned};
+use crate::op::{Case, Ints, Late, Operand, Operator, Rule};
 use crate::ops::index::gather::place;
 use crate::ops::kit::indices::{dim, size};
 use crate::ops::kit::sample::sample;
@@ -22,8 +22,8 @@ op! {
     Slice { input ["x", "input_x"]: Operand, begin: Late<Ints>, size: Late<Ints> }
 }
 
-impl Planned for Slice {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Slice {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, begin, sizes) = (&self.input, self.begin.get()?, self.size.get()?);
         let fits = begin.len() == x.rank() && sizes.len() == x.rank();
         ensure!(fits, "expected {} begins and sizes, found {} and {}", x.rank(), begin.len(), sizes.len());
@@ -75,8 +75,8 @@ op! {
     }
 }
 
-impl Planned for SliceExt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SliceExt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let x = &self.input;
         let axis = x.axis(self.dim)?;
         ensure!(self.step > 0, "expected a positive step, found {}", self.step);
@@ -106,8 +106,8 @@ op! {
     Narrow, aliases [view "NarrowView"] { input: Operand, dim: i64, start: Late<i64>, length: Late<i64> }
 }
 
-impl Planned for Narrow {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Narrow {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let axis = self.input.axis(self.dim)?;
         let len = dim(self.input.shape(), axis)? as i64;
         let (start, length) = (*self.start.get()?, *self.length.get()?);
@@ -150,8 +150,8 @@ impl ReverseV2 {
     }
 }
 
-impl Planned for ReverseV2 {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for ReverseV2 {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, axes) = (&self.input, self.axes()?);
         let span = |(d, &len): (usize, &usize)| match axes.contains(&d) {
             true if len > 0 => Span { begin: len - 1, size: len, step: -1 },
@@ -186,8 +186,8 @@ op! {
     SelectExtView, aliases ["SelectExt"] { input: Operand, dim: i64, index: Late<i64> }
 }
 
-impl Planned for SelectExtView {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SelectExtView {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let axis = self.input.axis(self.dim)?;
         let at = place(*self.index.get()?, dim(self.input.shape(), axis)?)?;
         Cut::single(&self.input, axis, at)

@@ -1,6 +1,6 @@
 use super::cut::Cut;
 use crate::onnx::{Emit, Forms, no_form, to_i64};
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{dim, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -43,7 +43,7 @@ impl<'a, F: Fn(usize) -> Result<Vec<usize>, OpError>> Parts<'a, F> {
     }
 }
 
-impl<F: Fn(usize) -> Result<Vec<usize>, OpError>> Plan for Parts<'_, F> {
+impl<F: Fn(usize) -> Result<Vec<usize>, OpError>> Rule for Parts<'_, F> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.cuts()?.infer()
     }
@@ -78,8 +78,8 @@ op! {
     Split { input_x ["x"]: Operand, axis: i64 = 0, output_num: i64 = 1 } -> Tuple
 }
 
-impl Planned for Split {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Split {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Parts::new(&self.input_x, self.axis, Some(self.output_num), |len| {
             let n = size(self.output_num, "output_num")?;
             ensure!(n > 0 && len.is_multiple_of(n), "cannot split {len} elements into {n} equal parts");
@@ -101,8 +101,8 @@ op! {
     SplitTensor, aliases [view "SplitTensorView"] { input: Operand, split_size: i64, dim: i64 = 0 } -> Tuple
 }
 
-impl Planned for SplitTensor {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SplitTensor {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Parts::new(&self.input, self.dim, None, |len| {
             let part = size(self.split_size, "split_size")?;
             ensure!(part > 0, "expected a positive split_size, found 0");
@@ -127,8 +127,8 @@ op! {
     } -> Tuple
 }
 
-impl Planned for SplitWithSize {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SplitWithSize {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Parts::new(&self.input, self.dim, None, |_| sizes(&self.split_size, "split_size"))
     }
 
@@ -145,8 +145,8 @@ op! {
     Chunk, aliases [view "ChunkView"] { input: Operand, chunks: i64, dim: i64 = 0 } -> Tuple
 }
 
-impl Planned for Chunk {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Chunk {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Parts::new(&self.input, self.dim, None, |len| {
             let n = size(self.chunks, "chunks")?;
             ensure!(n > 0, "expected a positive number of chunks, found 0");
@@ -171,8 +171,8 @@ op! {
     } -> Tuple
 }
 
-impl Planned for Unstack {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Unstack {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let axis = self.input_x.axis(self.axis)?;
         let slices = (0..dim(self.input_x.shape(), axis)?).map(|at| Cut::single(&self.input_x, axis, at));
         slices.collect::<Result<Vec<_>, _>>()

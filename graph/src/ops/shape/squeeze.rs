@@ -1,6 +1,6 @@
 use super::same_elements::SameElements;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Operand, Plan, Planned, Undo};
+use crate::op::{Case, Ints, Operand, Operator, Rule, Undo};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, op};
 
@@ -21,10 +21,10 @@ impl Squeeze {
     }
 }
 
-impl Planned for Squeeze {
+impl Operator for Squeeze {
     const UNDO: Option<Undo> = Some(Undo::Reshape);
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         SameElements::new(&self.input, self.dims()?)
     }
 

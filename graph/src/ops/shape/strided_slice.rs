@@ -1,6 +1,6 @@
 use super::cut::{Cut, Span};
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
-use crate::op::{Case, Ints, Late, Operand, Plan, Planned, ints};
+use crate::op::{Case, Ints, Late, Operand, Operator, Rule, ints};
 use crate::ops::kit::sample::sample;
 use crate::{DType, OpError, Shape, Tensor, ensure, op};
 
@@ -155,8 +155,8 @@ impl StridedSlice {
     }
 }
 
-impl Planned for StridedSlice {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for StridedSlice {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, begin, end) = (&self.input_x, self.begin.get()?, self.end.get()?);
         let items = begin.len();
         let same = end.len() == items && (self.strides.is_empty() || self.strides.len() == items);

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms, no_form, to_i64};
-use crate::op::{Case, Ints, Late, Lowers, Operand, Plan, Planned, Rule};
+use crate::op::{Case, Ints, Late, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::indices::{around, dim, flat, rearrange, replaced, size, sizes, slices_at, taken};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, Part};
@@ -22,7 +22,7 @@ impl Tiled<'_> {
     }
 }
 
-impl Plan for Tiled<'_> {
+impl Rule for Tiled<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: self.result()? }])
     }
@@ -68,8 +68,8 @@ op! {
     Tile, aliases ["Repeat"] { input ["input_x", "x"]: Operand, dims ["multiples", "repeats"]: Late<Ints> }
 }
 
-impl Planned for Tile {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Tile {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let repeats = sizes(self.dims.get()?, "dims")?;
         let rank = self.input.rank().max(repeats.len());
         let fill = |values: &[usize]| -> Shape {
@@ -104,8 +104,8 @@ op! {
     RepeatInterleaveInt { input: Operand, repeats: i64, dim: Option<i64> = None, output_size: Option<i64> = None }
 }
 
-impl Planned for RepeatInterleaveInt {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for RepeatInterleaveInt {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let times = size(self.repeats, "repeats")?;
         let dims = match self.dim {
             None => Shape::from_slice(&[self.input.count()]),
@@ -152,6 +152,19 @@ impl RepeatInterleaveTensor {
     }
 }
 
+impl Operator for RepeatInterleaveTensor {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().exact("different"),
+            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().exact("flat"),
+        ]
+    }
+}
+
 impl Rule for RepeatInterleaveTensor {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (dims, axis) = self.dims()?;
@@ -169,12 +182,5 @@ impl Rule for RepeatInterleaveTensor {
         let x = b.reshape(self.input.v, &dims)?;
         let picks = b.constant(Tensor::vector(&to_i64(&self.picks()?)));
         Ok(Some(vec![b.gather(x, picks, axis)?]))
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().exact("different"),
-            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().exact("flat"),
-        ]
     }
 }

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Lowers, Operand, Plan, Planned, Undo};
+use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, Undo};
 use crate::ops::kit::indices::{flat, inverse, permuted, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -17,7 +17,7 @@ struct Permuted<'a> {
     perm: Vec<usize>,
 }
 
-impl Plan for Permuted<'_> {
+impl Rule for Permuted<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.x.dtype(), shape: permuted(self.x.shape(), &self.perm) }])
     }
@@ -46,10 +46,10 @@ op! {
     }
 }
 
-impl Planned for Transpose {
+impl Operator for Transpose {
     const UNDO: Option<Undo> = Some(Undo::Permute);
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Permuted { x: &self.input, perm: permutation(&self.input, &self.dims)? })
     }
 
@@ -70,8 +70,8 @@ op! {
     TransposeExtView, aliases ["TransposeExt"] { input: Operand, dim0: i64, dim1: i64 }
 }
 
-impl Planned for TransposeExtView {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for TransposeExtView {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, mut perm) = (&self.input, (0..self.input.rank()).collect::<Vec<_>>());
         if !(perm.is_empty() && [self.dim0, self.dim1].iter().all(|d| (-1..=0).contains(d))) {
             perm.swap(x.axis(self.dim0)?, x.axis(self.dim1)?);

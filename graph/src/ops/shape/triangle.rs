@@ -1,6 +1,6 @@
 //! Triangles of matrices.
 
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::elementwise::select::lower_choice;
 use crate::ops::kit::broadcasting::{fact, number_of, scalars, tensor_of};
 use crate::ops::kit::sample::{flags, sample, wave};
@@ -30,7 +30,7 @@ impl<F> Masked<'_, F> {
     }
 }
 
-impl<F: Fn(usize, usize) -> bool> Plan for Masked<'_, F> {
+impl<F: Fn(usize, usize) -> bool> Rule for Masked<'_, F> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.sides()?;
         fact(&[self.x], self.x.dtype())
@@ -65,8 +65,8 @@ macro_rules! triangle {
             $($classic)? $name, aliases [$($alias)?] { input: Operand, diagonal: i64 = 0 }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 Ok(Masked { x: &self.input, keep: |row, col| kept(row, col, self.diagonal, $upper) })
             }
 
@@ -98,8 +98,8 @@ op! {
     object MatrixBandPart { x: Operand, lower: i64, upper: i64 }
 }
 
-impl Planned for MatrixBandPart {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for MatrixBandPart {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let keep = |row: usize, col: usize| {
             let above = (col as i64).saturating_sub(row as i64);
             (self.lower < 0 || -above <= self.lower) && (self.upper < 0 || above <= self.upper)

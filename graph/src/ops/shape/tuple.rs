@@ -6,7 +6,7 @@
 use super::concat::Joined;
 use super::cut::{Cut, Span};
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, CaseArg, Operand, Plan, Planned, Rule};
+use crate::op::{Case, CaseArg, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::fact;
 use crate::ops::kit::indices::dim;
 use crate::ops::kit::sample::{filled, sample};
@@ -26,8 +26,8 @@ impl TupleGetItem {
     }
 }
 
-impl Planned for TupleGetItem {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for TupleGetItem {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Cut::single(&self.x, 0, self.position()?)
     }
 
@@ -51,8 +51,8 @@ op! {
     object sequence_len, aliases ["array_len"] { x: Operand } -> Number
 }
 
-impl Planned for sequence_len {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for sequence_len {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.x.rank() > 0, "expected a tuple, found {}", self.x.fact);
         Ok(Tensor::scalar(dim(self.x.shape(), 0)? as i64))
     }
@@ -72,6 +72,16 @@ op! {
     object shape_mul { shape: Operand } -> Number
 }
 
+impl Operator for shape_mul {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().arg(filled(DType::I64, &[3], |i| i as f64 + 2.0)).exact("three")]
+    }
+}
+
 impl Rule for shape_mul {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.shape.rank() == 1, "expected a tuple of integers, found {}", self.shape.fact);
@@ -87,10 +97,6 @@ impl Rule for shape_mul {
         let x = e.as_type(&self.shape, DType::I64)?;
         Ok(Some(vec![e.reduce("ReduceProd", x, &[0], false)]))
     }
-
-    fn cases() -> Vec<Case> {
-        vec![sample().arg(filled(DType::I64, &[3], |i| i as f64 + 2.0)).exact("three")]
-    }
 }
 
 op! {
@@ -98,8 +104,8 @@ op! {
     SequenceSlice { seq: Operand, start: i64, stop: i64, step: i64 = 1 }
 }
 
-impl Planned for SequenceSlice {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SequenceSlice {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.seq.rank() == 1, "expected a tuple of numbers, found {}", self.seq.fact);
         ensure!(self.step != 0, "a slice with step 0");
         let size = self.seq.count() as i64;
@@ -129,8 +135,8 @@ op! {
     SequenceAdd { input_0: Operand, input_1: Operand }
 }
 
-impl Planned for SequenceAdd {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SequenceAdd {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (a, b) = (&self.input_0, &self.input_1);
         let tuples = a.rank() == 1 && b.rank() == 1 && a.dtype() == b.dtype();
         ensure!(tuples, "expected tuples of one type of numbers, found {} and {}", a.fact, b.fact);
@@ -150,8 +156,8 @@ macro_rules! tuple_test {
             object $name { $a: Vec<f64>, $b: Vec<f64> }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let f: fn(&[f64], &[f64]) -> bool = $f;
                 Ok(Tensor::from_bools(&[], &[f(&self.$a, &self.$b)])?)
             }

@@ -1,6 +1,6 @@
 //! Writes to parameters: every operator returns the new contents, and the parameter takes them.
 
-use crate::op::{Args, Case, Effect, Lowers, Operand, Param, Plan, Planned, Pure, Rule, Signature, Writes};
+use crate::op::{Args, Case, Effect, Lowers, Operand, Operator, Param, Pure, Rule, Signature, Writes};
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
 use crate::ops::kit::broadcasting::{evaluate, number_of};
 use crate::ops::kit::elementwise::Elementwise;
@@ -14,10 +14,23 @@ op! {
     Assign { variable: Operand, value: Operand }
 }
 
-impl Rule for Assign {
+impl Operator for Assign {
     const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
     const PURE: Option<Pure> = Some(Pure::Copy);
 
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).exact("f32"),
+            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::I32, &[3])).exact("converted"),
+        ]
+    }
+}
+
+impl Rule for Assign {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let one = self.variable.count() == 1 && self.value.count() == 1;
         ensure!(
@@ -37,13 +50,6 @@ impl Rule for Assign {
         let y = b.cast(self.value.v, self.variable.dtype());
         Ok(Some(vec![b.reshape(y, self.variable.shape())?]))
     }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).exact("f32"),
-            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::I32, &[3])).exact("converted"),
-        ]
-    }
 }
 
 op! {
@@ -51,10 +57,24 @@ op! {
     InplaceCopy { input ["variable"]: Operand, src ["value"]: Operand, non_blocking: bool = false }
 }
 
-impl Rule for InplaceCopy {
+impl Operator for InplaceCopy {
     const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
     const PURE: Option<Pure> = Some(Pure::Copy);
 
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).exact("f32"),
+            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::I32, &[5])).exact("repeated"),
+            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::F32, &[3])).flag(false).exact("given flag"),
+        ]
+    }
+}
+
+impl Rule for InplaceCopy {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let fits = crate::broadcast_strides(self.src.shape(), self.input.shape()).is_some();
         ensure!(fits, "expected a shape that broadcasts to {:?}, found {}", self.input.shape(), self.src.fact);
@@ -70,14 +90,6 @@ impl Rule for InplaceCopy {
         let y = b.cast(self.src.v, self.input.dtype());
         Ok(Some(vec![b.broadcast_to(y, self.input.shape())?]))
     }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::F32, &[3, 5])).exact("f32"),
-            sample().arg(wave(DType::F32, &[3, 5])).arg(wave(DType::I32, &[5])).exact("repeated"),
-            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::F32, &[3])).flag(false).exact("given flag"),
-        ]
-    }
 }
 
 /// What a plan computes as the new contents of a variable, in its type and shape.
@@ -86,7 +98,7 @@ struct Written<'a, P> {
     new: P,
 }
 
-impl<P: Plan> Plan for Written<'_, P> {
+impl<P: Rule> Rule for Written<'_, P> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, found) = (&self.x.fact, only(self.new.infer()?)?);
         ensure!(found.shape == x.shape, "expected a result of shape {:?}, found {found}", x.shape);
@@ -111,11 +123,11 @@ macro_rules! assign {
             $name { variable: Operand, value: Operand }
         }
 
-        impl Planned for $name {
+        impl Operator for $name {
             const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::As(stringify!($f)));
 
-            fn plan(&self) -> Result<impl Plan, OpError> {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 let (x, d) = (&self.variable, number_of(self.variable.dtype()));
                 let f = move |[x, y]: [Scalar; 2]| Binary::$f.eval(x, y, d);
                 let ins = [(x, d), (&self.value, d)];
@@ -156,17 +168,17 @@ macro_rules! inplace {
             }
         }
 
-        impl Planned for $name {
+        impl Operator for $name {
             const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
             const PURE: Option<Pure> = Some(Pure::As($module::$of::NAME));
 
-            fn plan(&self) -> Result<impl Plan, OpError> {
-                Ok(Written { x: &self.0.$x, new: self.0.plan()? })
+            fn rule(&self) -> Result<impl Rule, OpError> {
+                Ok(Written { x: &self.0.$x, new: self.0.rule()? })
             }
 
             fn cases() -> Vec<Case> {
-                let fits = |c: &Case| facts(c, |args| $name::parse(args)?.infer()).is_ok();
-                <$module::$of as Planned>::cases().into_iter().filter(fits).collect()
+                let fits = |c: &Case| facts(c, |args| $name::parse(args)?.rule()?.infer()).is_ok();
+                <$module::$of as Operator>::cases().into_iter().filter(fits).collect()
             }
         }
     )*};

@@ -1,4 +1,4 @@
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::elementwise::identity::Same;
 use crate::ops::kit::sample::sample;
 use crate::{OpError, Tensor, op};
@@ -10,8 +10,8 @@ op! {
     Load { x: Operand }
 }
 
-impl Planned for Load {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for Load {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Same(&self.x))
     }
 

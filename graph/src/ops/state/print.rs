@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use crate::op::{ArgValue, Case, CaseArg, Const, Effect, FromArg, Operand, ParamKind, Rule};
+use crate::op::{ArgValue, Case, CaseArg, Const, Effect, FromArg, Operand, Operator, ParamKind, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -51,9 +51,19 @@ fn printable(text: &str) -> String {
     out
 }
 
-impl Rule for Print {
+impl Operator for Print {
     const EFFECT: Effect = Effect::Io;
 
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().arg(CaseArg::Tensors(Vec::new())).exact("nothing")]
+    }
+}
+
+impl Rule for Print {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact::new(DType::I32, &[1])])
     }
@@ -69,10 +79,6 @@ impl Rule for Print {
             let _ = writeln!(out, "{line}");
         }
         Ok(vec![Tensor::vector(&[0i32])])
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![sample().arg(CaseArg::Tensors(Vec::new())).exact("nothing")]
     }
 }
 

@@ -4,7 +4,7 @@
 #![allow(non_camel_case_types)]
 
 use super::print::Shown;
-use crate::op::{Case, CaseArg, Const, Effect, Rule};
+use crate::op::{Case, CaseArg, Const, Effect, Operator, Rule};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, op};
 
@@ -59,15 +59,33 @@ impl raise {
     }
 }
 
-impl Rule for raise {
+impl Operator for raise {
     const EFFECT: Effect = Effect::Raises;
 
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+}
+
+impl Rule for raise {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Err(OpError::Dynamic)
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         Err(OpError::Raised { exception: self.exception.clone(), message: self.message()? })
+    }
+}
+
+impl Operator for JoinedStr {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        let number = |x: f32| CaseArg::Tensors(vec![Tensor::scalar(x), Tensor::scalar(-3i64)]);
+        let text = CaseArg::Const(Const::Str("text".into()));
+        vec![sample().arg(number(1.5)).exact("numbers"), sample().arg(text).exact("text")]
     }
 }
 
@@ -84,12 +102,6 @@ impl Rule for JoinedStr {
         let parts: Vec<String> = self.parts.iter().map(text).collect::<Result<_, _>>()?;
         Ok(vec![Tensor::vector(parts.concat().as_bytes())])
     }
-
-    fn cases() -> Vec<Case> {
-        let number = |x: f32| CaseArg::Tensors(vec![Tensor::scalar(x), Tensor::scalar(-3i64)]);
-        let text = CaseArg::Const(Const::Str("text".into()));
-        vec![sample().arg(number(1.5)).exact("numbers"), sample().arg(text).exact("text")]
-    }
 }
 
 #[cfg(test)]
@@ -102,7 +114,7 @@ mod tests {
     fn raised(exception: &str, arguments: Vec<ArgValue>) -> OpError {
         let exception = ArgValue::Const(Const::Str(exception.into()));
         let args = Args { op: "raise", items: vec![Some(exception), Some(ArgValue::List(arguments))] };
-        (find("raise").expect("raise is listed").reference)(&args).expect_err("it has no result")
+        find("raise").expect("raise is listed").reference(&args).expect_err("it has no result")
     }
 
     fn text(text: &str) -> ArgValue {

@@ -1,6 +1,6 @@
 //! Losses that are a function of a result and what it should be, element by element, and their sums and means.
 
-use crate::op::{Case, Lowers, Operand, Plan, Planned};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{common_shape, emit_all, evaluate_all_f64, wide};
 use crate::ops::kit::indices::{dim, only};
 use crate::ops::kit::sample::sample;
@@ -63,7 +63,7 @@ impl<const N: usize> Loss<'_, N> {
     }
 }
 
-impl<const N: usize> Plan for Loss<'_, N> {
+impl<const N: usize> Rule for Loss<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.fact()?])
     }
@@ -128,8 +128,8 @@ op! {
     }
 }
 
-impl Planned for SmoothL1Loss {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for SmoothL1Loss {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Loss {
             x: &self.prediction,
             parts: [Part::Tensor(&self.prediction), Part::Tensor(&self.target), Part::Number(self.beta)],
@@ -178,8 +178,8 @@ op! {
 /// Keeps logarithms finite.
 const LEAST: f64 = 1e-12;
 
-impl Planned for BinaryCrossEntropy {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for BinaryCrossEntropy {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Loss {
             x: &self.logits,
             parts: [Part::Tensor(&self.logits), Part::Tensor(&self.labels), or_one(&self.weight)],
@@ -228,8 +228,8 @@ op! {
     }
 }
 
-impl Planned for BCEWithLogitsLoss {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for BCEWithLogitsLoss {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Loss {
             x: &self.input,
             parts: [
@@ -285,8 +285,8 @@ op! {
     }
 }
 
-impl Planned for KLDivLoss {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for KLDivLoss {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         Ok(Loss {
             x: &self.logits,
             parts: [Part::Tensor(&self.logits), Part::Tensor(&self.labels)],

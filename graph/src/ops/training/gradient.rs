@@ -1,6 +1,6 @@
 //! Gradients that exported training steps need.
 
-use crate::op::{Case, Operand, Plan, Planned};
+use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{alike, float_of, floats};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{sample, wave};
@@ -25,8 +25,8 @@ op! {
     BiasAddGrad { dout: Operand, data_format ["format"]: DataFormat = DataFormat::Nchw }
 }
 
-impl Planned for BiasAddGrad {
-    fn plan(&self) -> Result<impl Plan, OpError> {
+impl Operator for BiasAddGrad {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (x, rank, out) = (&self.dout, self.dout.rank(), self.dout.dtype());
         ensure!(rank >= 2, "expected at least two dimensions, found {}", x.fact);
         let channel = if self.data_format == DataFormat::Nhwc { rank - 1 } else { 1 };
@@ -49,7 +49,7 @@ fn of_two<'a>(
     b: &'a Operand,
     f: fn(f64, f64) -> f64,
     program: fn(&mut Program, Reg, Reg) -> Reg,
-) -> Result<impl Plan, OpError> {
+) -> Result<impl Rule, OpError> {
     ensure!(alike(a, b), "expected operands of one shape, found {} and {}", a.fact, b.fact);
     let d = float_of(DType::promote(a.dtype(), b.dtype()));
     let f = floats(move |[a, b]| f(a, b));
@@ -63,8 +63,8 @@ macro_rules! gradient {
             $name { $a: Operand, $b: Operand }
         }
 
-        impl Planned for $name {
-            fn plan(&self) -> Result<impl Plan, OpError> {
+        impl Operator for $name {
+            fn rule(&self) -> Result<impl Rule, OpError> {
                 of_two(&self.$a, &self.$b, $f, $program)
             }
 

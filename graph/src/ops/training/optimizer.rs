@@ -3,7 +3,7 @@
 // `SGD` is MindSpore's name.
 #![allow(clippy::upper_case_acronyms)]
 
-use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Plan, Planned, Writes};
+use crate::op::{Case, CaseArg, Effect, Lowers, Operand, Operator, Rule, Writes};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, real, wide};
 use crate::ops::kit::indices::only;
 use crate::ops::kit::sample::{Sample, cycle, filled, sample, wave};
@@ -38,7 +38,7 @@ struct Step<'a, const N: usize> {
     updates: Vec<Update<'a, N>>,
 }
 
-impl<const N: usize> Plan for Step<'_, N> {
+impl<const N: usize> Rule for Step<'_, N> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let shape = self.gradient.shape();
         for x in self.updates.iter().map(|u| u.old).chain([self.gradient]) {
@@ -135,10 +135,10 @@ op! {
     }
 }
 
-impl Planned for ApplyMomentum {
+impl Operator for ApplyMomentum {
     const EFFECT: Effect = Effect::Writes(Writes { hidden: 1, ..Writes::results(&[0, 1]) });
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (nesterov, by) = (self.use_nesterov, self.gradient_scale);
         let accumulated = move |[_, a, _, g, momentum]: [f64; 5]| a * momentum + g * by;
         let moved = move |x @ [w, _, rate, g, momentum]: [f64; 5]| {
@@ -193,10 +193,10 @@ op! {
     }
 }
 
-impl Planned for SGD {
+impl Operator for SGD {
     const EFFECT: Effect = Effect::Writes(Writes { hidden: 2, ..Writes::results(&[0, 3, 5]) });
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let (damp, decay, nesterov) = (1.0 - self.dampening, self.weight_decay, self.nesterov);
         let slope = move |w: f64, g: f64| g + decay * w;
         let accumulated = move |[w, g, _, a, momentum, stat]: [f64; 6]| match (momentum > 0.0, stat > 0.0) {
@@ -302,10 +302,10 @@ op! {
     }
 }
 
-impl Planned for Adam {
+impl Operator for Adam {
     const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let nesterov = self.use_nesterov;
         let first = |[_, m, _, _, _, _, beta1, _, _, g]: [f64; 10]| beta1 * m + (1.0 - beta1) * g;
         let second = |[_, _, v, _, _, _, _, beta2, _, g]: [f64; 10]| beta2 * v + (1.0 - beta2) * g * g;
@@ -367,10 +367,10 @@ op! {
     }
 }
 
-impl Planned for AdamWeightDecay {
+impl Operator for AdamWeightDecay {
     const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
 
-    fn plan(&self) -> Result<impl Plan, OpError> {
+    fn rule(&self) -> Result<impl Rule, OpError> {
         let first = |[_, m, _, _, beta1, .., g]: [f64; 9]| beta1 * m + (1.0 - beta1) * g;
         let second = |[_, _, v, _, _, beta2, .., g]: [f64; 9]| beta2 * v + (1.0 - beta2) * g * g;
         let moved = move |x @ [w, _, _, rate, _, _, eps, decay, _]: [f64; 9]| {
@@ -417,7 +417,7 @@ mod tests {
     #[test]
     fn variables_take_values_in_order() {
         let Effect::Writes(writes) = SGD::EFFECT else { panic!("it writes") };
-        let values = facts(&SGD::cases()[1], |args| SGD::parse(args)?.plan()?.reference()).unwrap();
+        let values = facts(&SGD::cases()[1], |args| SGD::parse(args)?.rule()?.reference()).unwrap();
         assert_eq!(values.len() - writes.hidden, 1);
         let zero = |value: usize| values[value].to_f64s().unwrap().iter().all(|x| *x == 0.0);
         let zeros: Vec<usize> = writes.pairs().filter(|(_, value)| zero(*value)).map(|(arg, _)| arg).collect();

@@ -500,7 +500,7 @@ fn exact(def: &OpDef, args: &[In]) -> Result<Option<Exact>, String> {
     let mut next = 0;
     let item = |(i, arg): (usize, &In)| Some(argument(arg, param_kind(def, i), &mut next));
     let args = Args { op: def.name, items: args.iter().enumerate().map(item).collect() };
-    let facts = match (def.infer)(&args) {
+    let facts = match def.infer(&args) {
         Ok(facts) => facts,
         Err(OpError::NeedsValue(_) | OpError::Dynamic) => return Ok(None),
         Err(e) => return Err(format!("{}: {e}", def.name)),
@@ -525,5 +525,5 @@ fn fold(def: &OpDef, args: &Args, facts: &[Fact]) -> Result<Option<Vec<Tensor>>,
     if def.effect != Effect::Pure || !all || facts.iter().any(|f| f.count() > FOLD_LIMIT) {
         return Ok(None);
     }
-    (def.reference)(args).map(Some).map_err(|e| format!("{}: {e}", def.name))
+    def.reference(args).map(Some).map_err(|e| format!("{}: {e}", def.name))
 }

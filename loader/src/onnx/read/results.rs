@@ -317,7 +317,7 @@ impl Call<'_> {
         };
         let items = args.iter().enumerate().map(item).collect();
         let args = Args { op: self.def.name, items };
-        let facts = (self.def.infer)(&args).map_err(|e| format!("{}: {e}", self.def.name))?;
+        let facts = self.def.infer(&args).map_err(|e| format!("{}: {e}", self.def.name))?;
         facts.first().map(|f| f.dtype).ok_or_else(|| format!("{} has no result", self.def.name))
     }
 
@@ -360,7 +360,7 @@ impl Call<'_> {
         if let Some(x) = items.first_mut() {
             *x = Some(ArgValue::Operand(Operand { v: V(next + 1), fact: one.into(), known: None }));
         }
-        match (self.def.infer)(&Args { op: self.def.name, items }).as_deref() {
+        match self.def.infer(&Args { op: self.def.name, items }).as_deref() {
             Ok([fact, ..]) => {
                 let rest = fact.shape.iter().skip(1).map(|&d| Extent::Fixed(d as i64));
                 Ok(Some(open.first().copied().into_iter().chain(rest).collect()))

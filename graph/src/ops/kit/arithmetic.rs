@@ -3,7 +3,7 @@
 use crate::{DType, Tensor, TensorError};
 
 /// A number that references compute with.
-pub(in crate::ops) trait Number: Copy + PartialOrd + 'static {
+pub(in crate::ops) trait Arithmetic: Copy + PartialOrd + 'static {
     const ZERO: Self;
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -11,7 +11,7 @@ pub(in crate::ops) trait Number: Copy + PartialOrd + 'static {
     fn write(dtype: DType, dims: &[usize], data: &[Self]) -> Result<Tensor, TensorError>;
 }
 
-impl Number for f64 {
+impl Arithmetic for f64 {
     const ZERO: f64 = 0.0;
     fn add(self, other: f64) -> f64 {
         self + other
@@ -27,7 +27,7 @@ impl Number for f64 {
     }
 }
 
-impl Number for i64 {
+impl Arithmetic for i64 {
     const ZERO: i64 = 0;
     fn add(self, other: i64) -> i64 {
         self.wrapping_add(other)
@@ -44,7 +44,7 @@ impl Number for i64 {
 }
 
 /// Evaluates `$body` with `$N` as the number type that computes on `$dtype`.
-macro_rules! with_number {
+macro_rules! with_arithmetic {
     ($dtype:expr, $N:ident => $body:expr) => {
         if $dtype.is_float() {
             type $N = f64;
@@ -55,4 +55,4 @@ macro_rules! with_number {
         }
     };
 }
-pub(in crate::ops) use with_number;
+pub(in crate::ops) use with_arithmetic;
