@@ -46,30 +46,21 @@ impl<const N: usize> Loss<'_, N> {
     fn tensors(&self) -> Vec<&Operand> {
         self.parts.iter().filter_map(|part| if let Part::Tensor(x) = part { Some(*x) } else { None }).collect()
     }
+}
 
-    fn fact(&self) -> Result<Fact, OpError> {
+impl<const N: usize> Rule for Loss<'_, N> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, xs) = (self.x, self.tensors());
         ensure!(xs.iter().all(|x| x.dtype().is_float()), "expected floats, found {}", x.fact);
         let shape = common_shape(&xs)?;
         ensure!(shape.as_slice() == x.shape(), "expected operands that fit {}, found {shape:?}", x.fact);
         ensure!(self.how != Reduced::BatchMean || !shape.is_empty(), "expected a dimension to divide by, found none");
         let dims = if self.how == Reduced::Each { x.shape() } else { &[] };
-        Ok(Fact::new(x.dtype(), dims))
-    }
-
-    /// The length of the first dimension.
-    fn batch(&self) -> Result<f64, OpError> {
-        Ok(dim(self.x.shape(), 0)? as f64)
-    }
-}
-
-impl<const N: usize> Rule for Loss<'_, N> {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.fact()?])
+        Ok(vec![Fact::new(x.dtype(), dims)])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let fact = self.fact()?;
+        let fact = only(self.infer()?)?;
         let ins: Vec<_> = self.tensors().into_iter().map(|x| (x, DType::F64)).collect();
         let each = evaluate_all_f64(&ins, DType::F64, |values| {
             let mut values = values.iter();
@@ -85,13 +76,13 @@ impl<const N: usize> Rule for Loss<'_, N> {
             Reduced::Each => each,
             Reduced::Sum => vec![sum],
             Reduced::Mean => vec![sum / each.len() as f64],
-            Reduced::BatchMean => vec![sum / self.batch()?],
+            Reduced::BatchMean => vec![sum / dim(self.x.shape(), 0)? as f64],
         };
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        let d = self.fact()?.dtype;
+        let d = only(self.infer()?)?.dtype;
         let w = wide(d);
         let ins: Vec<_> = self.tensors().into_iter().map(|x| (x, w)).collect();
         let y = emit_all(b, &ins, w, |p, regs| {
@@ -110,7 +101,7 @@ impl<const N: usize> Rule for Loss<'_, N> {
             Reduced::Sum => b.reduce(ReduceKind::Sum, y, &axes, false, w)?,
             Reduced::BatchMean => {
                 let sum = b.reduce(ReduceKind::Sum, y, &axes, false, w)?;
-                let share = b.scalar(w, 1.0 / self.batch()?)?;
+                let share = b.scalar(w, 1.0 / dim(self.x.shape(), 0)? as f64)?;
                 b.binary(Binary::Mul, sum, share)?
             }
         };

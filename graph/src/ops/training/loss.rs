@@ -179,14 +179,6 @@ impl NLLLoss {
         ensure!(self.reduction != Reduced::BatchMean, "expected none, mean or sum, found batchmean");
         Ok((n, cols))
     }
-
-    /// Of the loss, and of the sum of the weights.
-    fn facts(&self) -> Result<[Fact; 2], OpError> {
-        let (n, _) = self.sizes()?;
-        let d = self.logits.dtype();
-        let loss = if self.reduction == Reduced::Each { Fact::new(d, &[n]) } else { Fact::new(d, &[]) };
-        Ok([loss, Fact::new(self.weight.as_ref().map_or(d, Operand::dtype), &[])])
-    }
 }
 
 impl Operator for NLLLoss {
@@ -208,11 +200,14 @@ impl Operator for NLLLoss {
 
 impl Rule for NLLLoss {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(self.facts()?.into())
+        let (n, _) = self.sizes()?;
+        let d = self.logits.dtype();
+        let loss = if self.reduction == Reduced::Each { Fact::new(d, &[n]) } else { Fact::new(d, &[]) };
+        Ok(vec![loss, Fact::new(self.weight.as_ref().map_or(d, Operand::dtype), &[])])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let ((_, cols), [loss, weights_fact]) = (self.sizes()?, self.facts()?);
+        let ((_, cols), facts) = (self.sizes()?, self.infer()?);
         let (x, weights) = (self.logits.f64s()?, self.weight.as_ref().map(Operand::f64s).transpose()?);
         let (mut losses, mut total) = (Vec::new(), 0.0);
         for (row, label) in self.labels.i64s()?.into_iter().enumerate() {
@@ -228,13 +223,13 @@ impl Rule for NLLLoss {
             total += weight;
         }
         let sum: f64 = losses.iter().sum();
-        let values = match self.reduction {
+        let loss = match self.reduction {
             Reduced::Each => losses,
             Reduced::Mean => vec![sum / total],
             _ => vec![sum],
         };
-        let total = Tensor::from_f64s(weights_fact.dtype, &[], &[total])?;
-        Ok(vec![Tensor::from_f64s(loss.dtype, &loss.shape, &values)?, total])
+        let values = facts.iter().zip([loss, vec![total]]);
+        values.map(|(fact, values)| Ok(Tensor::from_f64s(fact.dtype, &fact.shape, &values)?)).collect()
     }
 
     fn onnx(&self, _: &mut Emit) -> Forms {
