@@ -8,7 +8,7 @@ use mindir_graph::lower::{Entry, Stop, lower, run_node};
 use mindir_graph::op::{ArgValue, Args, Case, CaseArg, Const, Effect, Held, OpDef, Operand, ParamKind, Pure, Writes};
 use mindir_graph::ops::{OPS, find};
 use mindir_graph::task::V;
-use mindir_graph::{Fact, OpError, Tensor};
+use mindir_graph::{Fact, OpError, Shape, Tensor, broadcast};
 
 /// What the reference computes.
 fn reference(def: &'static OpDef, case: &Case) -> Result<Vec<Tensor>, String> {
@@ -66,6 +66,27 @@ fn each_case(check: impl Fn(&'static OpDef, &Case) -> Result<(), String>) {
         }
     }
     report(&failures);
+}
+
+#[test]
+fn results_of_elementwise_operators_are_as_large_as_their_operands_together() {
+    each_case(|def, case| {
+        let args = args(def, case, true);
+        if !def.is_elementwise(&args).map_err(|e| e.to_string())? {
+            return Ok(());
+        }
+        let operands = args.items.iter().flatten().flat_map(|arg| match arg {
+            ArgValue::Operand(x) => vec![x],
+            ArgValue::List(xs) => {
+                xs.iter().filter_map(|x| if let ArgValue::Operand(x) = x { Some(x) } else { None }).collect()
+            }
+            ArgValue::Const(_) => Vec::new(),
+        });
+        let together = operands.fold(Some(Shape::new()), |dims, x| broadcast(&dims?, x.shape()));
+        let facts = def.infer(&args).map_err(|e| e.to_string())?;
+        let [result] = facts.as_slice() else { return Err(format!("{} results", facts.len())) };
+        (Some(&result.shape) == together.as_ref()).then_some(()).ok_or_else(|| format!("{result}, not {together:?}"))
+    });
 }
 
 #[test]

@@ -190,6 +190,11 @@ pub trait Rule {
         Ok(None)
     }
 
+    /// Whether an element of the one result follows from the elements at its place of operands that broadcast.
+    fn is_elementwise(&self) -> bool {
+        false
+    }
+
     /// The results in ONNX; `None` writes the tasks that it lowers to.
     ///
     /// # Errors
@@ -210,6 +215,10 @@ impl<R: Rule> Rule for &R {
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         (**self).lower(b)
+    }
+
+    fn is_elementwise(&self) -> bool {
+        (**self).is_elementwise()
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -359,6 +368,14 @@ impl OpDef {
     /// As [`Rule::lower`].
     pub fn lower(&self, args: &Args, b: &mut Lowering) -> Lowers {
         self.ask(args, |rule| rule.lower(b))
+    }
+
+    /// See [`Rule::is_elementwise`].
+    ///
+    /// # Errors
+    /// As [`Operator::rule`].
+    pub fn is_elementwise(&self, args: &Args) -> Result<bool, OpError> {
+        self.ask(args, |rule| Ok(rule.is_elementwise()))
     }
 
     /// See [`Rule::onnx`].

@@ -51,4 +51,7 @@ impl Rule for Cast {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         Ok(Some(vec![b.cast(self.input_x.v, self.dtype)]))
     }
+    fn is_elementwise(&self) -> bool {
+        true
+    }
 }

@@ -42,6 +42,10 @@ impl<const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N])
         let ins = self.ins.map(|(x, d)| (x, compute(d)));
         Ok(Some(vec![emit(b, &ins, self.out, &self.program)?]))
     }
+
+    fn is_elementwise(&self) -> bool {
+        true
+    }
 }
 
 /// Operands of one type put together from the first on, each by the function beside it; 0 of none. The first one's function is
@@ -83,5 +87,9 @@ impl Rule for Chain<'_> {
             y.unwrap_or_else(|| p.constant(0.0, d))
         })?;
         Ok(Some(vec![y]))
+    }
+
+    fn is_elementwise(&self) -> bool {
+        true
     }
 }

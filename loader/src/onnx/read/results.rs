@@ -37,79 +37,6 @@ fn product(dims: &[Extent]) -> Extent {
     all.map_or(Extent::Open, Extent::Fixed)
 }
 
-/// Operators that work element by element on operands that broadcast.
-const ELEMENTWISE: &[&str] = &[
-    "ACos",
-    "Abs",
-    "Acosh",
-    "Add",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BitwiseAnd",
-    "BitwiseNot",
-    "BitwiseOr",
-    "BitwiseXor",
-    "CeLU",
-    "Cast",
-    "Ceil",
-    "Cos",
-    "Cosh",
-    "Div",
-    "DivMod",
-    "DivNoNan",
-    "Elu",
-    "Equal",
-    "Erf",
-    "Exp",
-    "Floor",
-    "FloorDiv",
-    "FloorMod",
-    "GeLU",
-    "Greater",
-    "GreaterEqual",
-    "HSigmoid",
-    "HSwish",
-    "IsInf",
-    "IsNan",
-    "LeftShift",
-    "Less",
-    "LessEqual",
-    "Log",
-    "LogicalAnd",
-    "LogicalNot",
-    "LogicalOr",
-    "LogicalXor",
-    "Maximum",
-    "Minimum",
-    "Mish",
-    "Mod",
-    "Mul",
-    "Neg",
-    "NotEqual",
-    "OnesLike",
-    "Pow",
-    "ReLU",
-    "ReLU6",
-    "Reciprocal",
-    "RightShift",
-    "Rint",
-    "Select",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Square",
-    "Sub",
-    "Tan",
-    "Tanh",
-    "ZerosLike",
-];
-
 /// Operators whose first result is like their first operand.
 const LIKE_FIRST: &[&str] = &[
     "BatchNorm",
@@ -118,6 +45,7 @@ const LIKE_FIRST: &[&str] = &[
     "CumSum",
     "LRN",
     "LogSoftmax",
+    "OnesLike",
     "ReverseSequence",
     "ReverseV2",
     "Softmax",
@@ -129,6 +57,7 @@ const LIKE_FIRST: &[&str] = &[
     "TensorScatterUpdate",
     "Tril",
     "Triu",
+    "ZerosLike",
 ];
 
 /// The types of the `count` results of an operator, where not every length is fixed.
@@ -137,7 +66,6 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
     let first = call.first()?;
     let like = |dims: Option<Dims>| Type::new(first, dims);
     let mut all = match def.name {
-        name if ELEMENTWISE.contains(&name) => vec![call.elementwise()?],
         name if LIKE_FIRST.contains(&name) => vec![like(call.dims(0))],
         "Argmax" | "Argmin" => vec![Type::new(call.dtype(2)?, call.without(1)?)],
         "AvgPool" | "AvgPool3D" | "Conv2D" | "Conv3D" | "Conv3DTranspose" | "MaxPool" | "MaxPool3D" => {
@@ -205,6 +133,7 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
             vec![like(dims.clone()), Type::new(DType::I64, dims)]
         }
         "Transpose" => vec![like(call.permuted()?)],
+        _ if call.is_elementwise()? => vec![call.elementwise()?],
         other => return Err(format!("{other} of operands with open dimensions is not supported")),
     };
     all.resize(count.max(all.len()), like(None));
@@ -303,8 +232,18 @@ impl Call<'_> {
         Ok(Type::new(self.element_type(&[], self.args)?, dims))
     }
 
+    fn is_elementwise(&self) -> Result<bool, String> {
+        self.def.is_elementwise(&self.with(&[], self.args)).map_err(|e| format!("{}: {e}", self.def.name))
+    }
+
     /// The element type of the first result for operands of shape `dims`.
     fn element_type(&self, dims: &[usize], args: &[In]) -> Result<DType, String> {
+        let facts = self.def.infer(&self.with(dims, args)).map_err(|e| format!("{}: {e}", self.def.name))?;
+        facts.first().map(|f| f.dtype).ok_or_else(|| format!("{} has no result", self.def.name))
+    }
+
+    /// `args`, with operands of shape `dims` in place of theirs.
+    fn with(&self, dims: &[usize], args: &[In]) -> Args {
         let mut next = 0;
         let item = |(i, arg): (usize, &In)| {
             Some(match arg {
@@ -315,10 +254,7 @@ impl Call<'_> {
                 other => argument(other, param_kind(self.def, i), &mut next),
             })
         };
-        let items = args.iter().enumerate().map(item).collect();
-        let args = Args { op: self.def.name, items };
-        let facts = self.def.infer(&args).map_err(|e| format!("{}: {e}", self.def.name))?;
-        facts.first().map(|f| f.dtype).ok_or_else(|| format!("{} has no result", self.def.name))
+        Args { op: self.def.name, items: args.iter().enumerate().map(item).collect() }
     }
 
     /// The dimensions of operand 0 without the one that argument `i` names.
