@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 use std::slice::{Iter, IterMut};
-use std::vec::IntoIter;
 
 /// The number of an element of a [`Table`].
 pub trait Id: Copy {
@@ -121,32 +120,5 @@ impl<I, T> From<Table<I, T>> for Vec<T> {
 impl<I, T> FromIterator<T> for Table<I, T> {
     fn from_iter<X: IntoIterator<Item = T>>(items: X) -> Self {
         Vec::from_iter(items).into()
-    }
-}
-
-impl<I, T> IntoIterator for Table<I, T> {
-    type Item = T;
-    type IntoIter = IntoIter<T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.items.into_iter()
-    }
-}
-
-impl<'a, I, T> IntoIterator for &'a Table<I, T> {
-    type Item = &'a T;
-    type IntoIter = Iter<'a, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.items.iter()
-    }
-}
-
-impl<'a, I, T> IntoIterator for &'a mut Table<I, T> {
-    type Item = &'a mut T;
-    type IntoIter = IterMut<'a, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.items.iter_mut()
     }
 }

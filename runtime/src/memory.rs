@@ -31,7 +31,7 @@ impl Memory {
 
 /// Bytes of a model's weights that lie in no mapped file, and of what parameters are replaced by that it writes.
 pub(crate) fn weights(model: &Model) -> usize {
-    let constants = model.graphs.iter().flat_map(|g| &g.values).filter_map(|v| match &v.def {
+    let constants = model.graphs.iter().flat_map(|g| g.values.iter()).filter_map(|v| match &v.def {
         Def::Const(t) => Some(t),
         _ => None,
     });

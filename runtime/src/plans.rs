@@ -81,7 +81,7 @@ impl Plans {
     /// No plans yet of `model`; see [`crate::Options::plan_memory`] for `limit`.
     pub fn new(model: &Model, limit: usize) -> Plans {
         let constant = |def: &Def| if let Def::Const(t) = def { Some(place(t)) } else { None };
-        let constants = model.graphs.iter().flat_map(|g| &g.values).filter_map(|v| constant(&v.def));
+        let constants = model.graphs.iter().flat_map(|g| g.values.iter()).filter_map(|v| constant(&v.def));
         let owned = model.params.iter().map(|p| place(&p.tensor)).chain(constants).collect();
         Plans { limit, owned, kept: Mutex::default() }
     }

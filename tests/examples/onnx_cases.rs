@@ -71,7 +71,7 @@ impl Writer {
         for call in &content.calls {
             self.row(case, false, &content.model, call);
             let mut open = Model::clone(&content.model);
-            for value in &mut open.graphs[0].values {
+            for value in open.graphs[0].values.iter_mut() {
                 value.spec.dims.iter_mut().flatten().for_each(|d| *d = Dim::Unknown);
             }
             if call.inputs.iter().any(|t| !t.shape().is_empty()) {

@@ -26,7 +26,7 @@ pub fn twin(model: &Model) -> Model {
         p.tensor = widen(&p.tensor);
     }
     for graph in &mut model.graphs {
-        for value in &mut graph.values {
+        for value in graph.values.iter_mut() {
             if let Def::Const(t) = &mut value.def {
                 *t = widen(t);
             }

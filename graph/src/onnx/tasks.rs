@@ -279,8 +279,9 @@ fn convolution(e: &mut Emit, c: &Conv, [x, w]: [Edge; 2], out: &Shape) -> Result
 
 fn pooling(e: &mut Emit, p: &Pool, x: Edge, out: &Shape) -> Result<Edge, NoForm> {
     let beyond = |len: usize, out: usize, [kernel, stride, dilation]: [usize; 3]| {
-        let need = out.saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation + 1;
-        need.saturating_sub(len)
+        let steps = out.saturating_sub(1).saturating_mul(stride);
+        let reach = kernel.saturating_sub(1).saturating_mul(dilation);
+        steps.saturating_add(reach).saturating_add(1).saturating_sub(len)
     };
     let ([kh, kw], [sh, sw], [dh, dw], [top, bottom, left, right]) = (p.kernel, p.stride, p.dilation, p.pads);
     let rows = beyond(p.h + top + bottom, p.out_h, [kh, sh, dh]);

@@ -235,6 +235,7 @@ impl Lowering {
         if size.contains(&0) {
             return Ok(self.constant(Tensor::zeros(self.fact(x).dtype, size)?));
         }
+        sized(size)?;
         let dense = dense_strides(&dims);
         let mut offset = 0;
         let mut strides = Strides::new();

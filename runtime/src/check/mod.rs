@@ -382,7 +382,7 @@ fn types_asked_for(node: &Node) -> impl Iterator<Item = DType> {
 
 /// The tolerance for the float types in a model.
 fn tolerance(model: &Model, inputs: &[Tensor]) -> f64 {
-    let values = model.graphs.iter().flat_map(|g| &g.values);
+    let values = model.graphs.iter().flat_map(|g| g.values.iter());
     let stated = values.filter_map(|v| match &v.def {
         Def::Const(t) => Some(t.dtype()),
         _ => v.spec.dtype,

@@ -24,7 +24,7 @@ pub(super) fn tidy(graph: Graph, effects: &[bool]) -> Graph {
     kept.reverse();
     let mut numbers = vec![ValueId(0); needed.len()];
     let mut values = Table::default();
-    for ((value, needed), number) in graph.values.into_iter().zip(needed).zip(&mut numbers) {
+    for ((value, needed), number) in Vec::from(graph.values).into_iter().zip(needed).zip(&mut numbers) {
         if needed {
             *number = values.add(value);
         }
