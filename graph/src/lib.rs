@@ -1,6 +1,7 @@
 //! The portable operator graph.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod bounds;
 pub mod builder;
