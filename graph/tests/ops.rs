@@ -75,14 +75,14 @@ fn results_of_elementwise_operators_are_as_large_as_their_operands_together() {
         if !def.is_elementwise(&args).map_err(|e| e.to_string())? {
             return Ok(());
         }
-        let operands = args.items.iter().flatten().flat_map(|arg| match arg {
+        let mut operands = args.items.iter().flatten().flat_map(|arg| match arg {
             ArgValue::Operand(x) => vec![x],
             ArgValue::List(xs) => {
                 xs.iter().filter_map(|x| if let ArgValue::Operand(x) = x { Some(x) } else { None }).collect()
             }
             ArgValue::Const(_) => Vec::new(),
         });
-        let together = operands.fold(Some(Shape::new()), |dims, x| broadcast(&dims?, x.shape()));
+        let together = operands.try_fold(Shape::new(), |dims, x| broadcast(&dims, x.shape()));
         let facts = def.infer(&args).map_err(|e| e.to_string())?;
         let [result] = facts.as_slice() else { return Err(format!("{} results", facts.len())) };
         (Some(&result.shape) == together.as_ref()).then_some(()).ok_or_else(|| format!("{result}, not {together:?}"))

@@ -287,6 +287,9 @@ pub enum CaseArg {
     Const(Const),
 }
 
+/// What is asked of a rule.
+type Question<'a> = &'a mut dyn FnMut(&dyn Rule) -> Result<(), OpError>;
+
 /// An operator: one entry of [`crate::ops::OPS`].
 #[derive(Clone, Copy)]
 pub struct OpDef {
@@ -313,7 +316,7 @@ pub struct OpDef {
     /// See [`Operator::cases`].
     pub cases: fn() -> Vec<Case>,
     /// Shows the rule of these arguments.
-    rule: fn(&Args, &mut dyn FnMut(&dyn Rule) -> Result<(), OpError>) -> Result<(), OpError>,
+    rule: fn(&Args, Question<'_>) -> Result<(), OpError>,
     onnx: fn(&Args, &mut Emit) -> Forms,
 }
 

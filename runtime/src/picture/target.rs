@@ -172,17 +172,17 @@ fn between(i: usize, from: usize, to: usize) -> (usize, usize, f32) {
 }
 
 fn bilinear(pixels: &[f32], [h, w]: [usize; 2], [height, width]: [usize; 2], c: usize) -> Vec<f32> {
+    let pixel = |y: usize, x: usize| pixels.iter().skip((y * w + x) * c).take(c);
     let mut out = Vec::with_capacity(height * width * c);
     for y in 0..height {
         let (y0, y1, fy) = between(y, h, height);
         for x in 0..width {
             let (x0, x1, fx) = between(x, w, width);
-            for k in 0..c {
-                let p = |y: usize, x: usize| pixels[(y * w + x) * c + k];
-                let top = p(y0, x0) + (p(y0, x1) - p(y0, x0)) * fx;
-                let bottom = p(y1, x0) + (p(y1, x1) - p(y1, x0)) * fx;
-                out.push(top + (bottom - top) * fy);
-            }
+            let corners = pixel(y0, x0).zip(pixel(y0, x1)).zip(pixel(y1, x0).zip(pixel(y1, x1)));
+            out.extend(corners.map(|((a, b), (c, d))| {
+                let (top, bottom) = (a + (b - a) * fx, c + (d - c) * fx);
+                top + (bottom - top) * fy
+            }));
         }
     }
     out
