@@ -214,11 +214,6 @@ impl<'a> Io<'a> {
         Io { operands, results, scratch, run: PhantomData }
     }
 
-    /// Number of operands.
-    pub fn operand_count(&self) -> usize {
-        self.operands.len()
-    }
-
     /// Whether operand `i` lies in the memory of result 0, so that only [`Io::result`] gives it. Happens only to operands
     /// that the kernel names in [`CpuKernel::in_place`].
     pub fn is_shared(&self, i: usize) -> bool {

@@ -91,7 +91,7 @@ struct Draft {
     plan: Plan,
     stages: Vec<DraftStage>,
     host: Vec<usize>,
-    results: Vec<Planned>,
+    results: Vec<Returned>,
     writes: Vec<(usize, usize)>,
     outputs: Vec<ValueId>,
     jumps: Vec<GraphId>,
@@ -134,7 +134,7 @@ impl Draft {
             stages.push(DraftStage { device: part.device.clone(), stage, offers: Vec::new(), ins, outs });
         }
         builder.fits(&report)?;
-        let Builder { host, planned: results, .. } = builder;
+        let Builder { host, returned: results, .. } = builder;
         let mut offers = placed.into_iter().map(|p| p.offer);
         stages.iter_mut().for_each(|s| s.offers = offers.by_ref().take(s.stage.steps.len()).collect());
         Ok(Draft {
@@ -162,10 +162,10 @@ impl Draft {
 /// A plan that runs.
 pub(crate) struct Compiled {
     pub plan: Plan,
-    pub stages: Vec<PlannedStage>,
+    pub stages: Vec<BuiltStage>,
     /// Sizes of buffers in host memory that stages hand to each other.
     pub host: Vec<usize>,
-    pub results: Vec<Planned>,
+    pub results: Vec<Returned>,
     /// Parameters to write, with the index of the result that holds their new contents.
     pub writes: Vec<(usize, usize)>,
     /// The graph's values that the first results are.
@@ -179,7 +179,7 @@ pub(crate) struct Compiled {
 }
 
 /// An executable with what it reads and writes.
-pub(crate) struct PlannedStage {
+pub(crate) struct BuiltStage {
     pub executable: Arc<dyn Executable>,
     pub ins: Vec<Feed>,
     pub outs: Vec<Target>,
@@ -210,7 +210,7 @@ impl Target {
 
 /// A result and how it comes about.
 #[derive(Clone, Debug)]
-pub(crate) struct Planned {
+pub(crate) struct Returned {
     pub fact: Fact,
     /// What it is the same as; `None` if a stage writes it.
     pub copy_of: Option<Feed>,
@@ -229,7 +229,7 @@ impl Compiled {
         let draft = Draft::new(lowered, Contents::All, devices, weights, options)?;
         let mut stages = Vec::with_capacity(draft.stages.len());
         for DraftStage { device, stage, offers, ins, outs } in draft.stages {
-            stages.push(PlannedStage { executable: device.build(stage, offers, weights)?, ins, outs });
+            stages.push(BuiltStage { executable: device.build(stage, offers, weights)?, ins, outs });
         }
         let Draft { plan, host, results, writes, outputs, jumps, constants, folded, .. } = draft;
         Ok(Compiled { plan, stages, host, results, writes, outputs, jumps, constants, folded })
@@ -309,7 +309,7 @@ struct Builder<'a> {
     /// Results that lie where a root lies until they are written.
     over: HashMap<V, V>,
     host: Vec<usize>,
-    planned: Vec<Planned>,
+    returned: Vec<Returned>,
 }
 
 impl<'a> Builder<'a> {
@@ -330,7 +330,7 @@ impl<'a> Builder<'a> {
             target: HashMap::new(),
             over: HashMap::new(),
             host: Vec::new(),
-            planned: Vec::new(),
+            returned: Vec::new(),
         }
     }
 
@@ -351,7 +351,7 @@ impl<'a> Builder<'a> {
                     }
                 },
             };
-            self.planned.push(Planned { fact: self.tasks.fact(v).clone(), copy_of, over: None });
+            self.returned.push(Returned { fact: self.tasks.fact(v).clone(), copy_of, over: None });
         }
     }
 
@@ -359,7 +359,7 @@ impl<'a> Builder<'a> {
     /// memory between stages, and the largest of the stages' own.
     fn fits(&self, report: &[StageReport]) -> Result<(), Exceeded> {
         let own = report.iter().filter(|s| s.on_host).map(|s| s.memory + s.scratch).max().unwrap_or(0);
-        let results = self.planned.iter().map(|r| r.fact.bytes());
+        let results = self.returned.iter().map(|r| r.fact.bytes());
         bounds::could_hold(results.chain(self.host.iter().copied()).chain([own]).fold(0, usize::saturating_add))
     }
 
@@ -367,8 +367,8 @@ impl<'a> Builder<'a> {
     fn takeovers(&mut self) {
         let targets: Vec<(V, usize)> = self.target.iter().filter_map(|(v, t)| Some((*v, t.result()?))).collect();
         for (result, at) in targets {
-            if let (Some((input, roots)), Some(planned)) = (self.replaced(result), self.planned.get_mut(at)) {
-                planned.over = Some(input);
+            if let (Some((input, roots)), Some(returned)) = (self.replaced(result), self.returned.get_mut(at)) {
+                returned.over = Some(input);
                 self.over.extend(roots.into_iter().map(|root| (root, result)));
             }
         }

@@ -4,7 +4,7 @@ use mindir_graph::{Buffer, Tensor, aligned_copy, bounds};
 use mindir_kernels::device::{DeviceError, Run};
 use smallvec::SmallVec;
 
-use super::{Compiled, Feed, Planned, Target};
+use super::{Compiled, Feed, Returned, Target};
 use crate::Error;
 use crate::held::SpareBuffers;
 
@@ -143,7 +143,7 @@ impl Compiled {
     }
 }
 
-impl Planned {
+impl Returned {
     /// The buffer to compute the result in: that of the value it takes over, if nobody shares it.
     fn buffer(&self, entries: &mut [Option<Tensor>], spare: &mut SpareBuffers) -> Result<Buffer, Error> {
         if self.copy_of.is_some() {

@@ -138,7 +138,7 @@ impl<const N: usize> Rule for Shares<'_, N> {
     }
 }
 
-/// AdaptiveMaxima of the same windows, and their positions within the last dimensions.
+/// Maxima of the same windows, and their positions within the last dimensions.
 struct AdaptiveMaxima<'a, const N: usize> {
     shares: Shares<'a, N>,
     place: DType,
@@ -245,16 +245,16 @@ macro_rules! adaptive_max_op {
 }
 
 adaptive_max_op! {
-    /// AdaptiveMaxima of windows that share an image `[…, h, w]` evenly, and as `i64` their positions `row · width + column`.
+    /// Maxima of windows that share an image `[…, h, w]` evenly, and as `i64` their positions `row · width + column`.
     => AdaptiveMaxPool2D 2 I64 &[2, 3, 5, 7], &[2, 3]
 }
 
 adaptive_max_op! {
-    /// AdaptiveMaxima of windows that share a sequence `[…, l]` evenly, and as `i64` their positions.
+    /// Maxima of windows that share a sequence `[…, l]` evenly, and as `i64` their positions.
     => AdaptiveMaxPool1D 1 I64 &[2, 3, 7], &[3]
 }
 
 adaptive_max_op! {
-    /// AdaptiveMaxima of windows that share a volume `[…, d, h, w]` evenly, and as `i32` their positions, plane by plane and row by row.
+    /// Maxima of windows that share a volume `[…, d, h, w]` evenly, and as `i32` their positions, plane by plane and row by row.
     object => AdaptiveMaxPool3D 3 I32 &[2, 3, 4, 5], &[2, 3, 2]
 }

@@ -265,11 +265,8 @@ impl<const N: usize> Rule for Maxima<N> {
         Ok(vec![Tensor::from_f64s(fact.dtype, &fact.shape, &y)?, places])
     }
 
-    /// Of volumes; the reference finds the positions.
+    /// The reference finds the positions.
     fn lower(&self, b: &mut Lowering) -> Lowers {
-        if N < 3 {
-            return Ok(None);
-        }
         let Some(y) = self.pooling.value(b)? else { return Ok(None) };
         let places = Fact { dtype: self.place, shape: self.pooling.fact()?.shape };
         let template = self.clone();
@@ -279,7 +276,7 @@ impl<const N: usize> Rule for Maxima<N> {
             Ok(plan.reference()?.split_off(1))
         };
         // Nobody reads the positions as a rule; then this task is dropped.
-        let host = Host::new("MaxPool3DWithArgmax", vec![places.clone()], positions);
+        let host = Host::new("MaxPoolWithArgmax", vec![places.clone()], positions);
         Ok(Some(vec![y, b.task1(Task::Host(host), &[self.pooling.x.v], places)]))
     }
 

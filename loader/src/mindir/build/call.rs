@@ -49,12 +49,12 @@ pub(super) struct Shared {
     keys: HashMap<Vec<u64>, usize>,
     versions: HashMap<usize, usize>,
     /// Graphs that are needed, in the order of their numbers.
-    plans: Vec<Plan>,
+    instances: Vec<Instance>,
 }
 
 /// A graph to build.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct Instance {
     name: String,
     /// The graph of the file, unless the first argument is the function to call or the result.
     graph: Option<usize>,
@@ -94,12 +94,12 @@ impl Shared {
             return Ok(GraphId(*id as u32));
         }
         self.spend(1)?;
-        let id = self.plans.len();
+        let id = self.instances.len();
         let number = self.writes.graph(&key);
         self.keys.insert(key, id);
         let (args, inputs) = (vec![Sym::Value(ValueId(0))], vec![("value".to_string(), Spec::default())]);
         let (name, form, returns) = ("same".to_string(), Some(Form::Unknown), Vec::new());
-        self.plans.push(Plan { name, graph: None, args, inputs, form, number, returns });
+        self.instances.push(Instance { name, graph: None, args, inputs, form, number, returns });
         Ok(GraphId(id as u32))
     }
 }
@@ -107,20 +107,20 @@ impl Shared {
 /// Builds the entry graph and all graphs that it needs.
 pub(super) fn build(program: &Program<'_>, shared: &mut Shared) -> Result<Vec<Graph>, Located> {
     let entry = program.graph(0).and_then(entry).map_err(|fault| fault.at("", ""))?;
-    shared.plans.push(entry);
+    shared.instances.push(entry);
     let mut graphs = Vec::new();
-    while let Some(plan) = shared.plans.get(graphs.len()).cloned() {
-        graphs.push(one(program, shared, plan)?);
+    while let Some(instance) = shared.instances.get(graphs.len()).cloned() {
+        graphs.push(one(program, shared, instance)?);
     }
     Ok(graphs)
 }
 
-fn entry(wire: &WireGraph<'_>) -> Result<Plan, GraphFault> {
+fn entry(wire: &WireGraph<'_>) -> Result<Instance, GraphFault> {
     let mut inputs = Vec::new();
     let args: Result<Vec<_>, _> =
         wire.inputs.iter().map(|input| input_sym(&input.form, wire.short(input.name), &mut inputs)).collect();
     let (name, returns) = (wire.name.to_string(), Vec::new());
-    Ok(Plan { name, graph: Some(0), args: args?, inputs, form: None, number: 0, returns })
+    Ok(Instance { name, graph: Some(0), args: args?, inputs, form: None, number: 0, returns })
 }
 
 /// What an input of the entry graph stands for; its tensors go to `inputs`.
@@ -144,34 +144,34 @@ fn input_sym(form: &Form, name: &str, inputs: &mut Vec<(String, Spec)>) -> Resul
     }
 }
 
-fn one(program: &Program<'_>, shared: &mut Shared, plan: Plan) -> Result<Graph, Located> {
-    let name = plan.name.clone();
-    let mut walk = Walk::new(program, shared, &plan.name);
-    for (place, (name, spec)) in plan.inputs.into_iter().enumerate() {
+fn one(program: &Program<'_>, shared: &mut Shared, instance: Instance) -> Result<Graph, Located> {
+    let name = instance.name.clone();
+    let mut walk = Walk::new(program, shared, &instance.name);
+    for (place, (name, spec)) in instance.inputs.into_iter().enumerate() {
         let value = walk.add(&name, spec, Def::Input(place));
         walk.graph.inputs.push(value);
     }
-    walk.returns = plan.returns.iter().filter_map(|place| walk.graph.inputs.get(*place)).copied().collect();
-    walk.number = plan.number;
-    let result = match plan.graph {
-        Some(graph) => walk.run(graph, plan.args)?,
-        None => walk.dispatch(plan.args, plan.form.as_ref()).map_err(|fault| fault.at(&name, ""))?,
+    walk.returns = instance.returns.iter().filter_map(|place| walk.graph.inputs.get(*place)).copied().collect();
+    walk.number = instance.number;
+    let result = match instance.graph {
+        Some(graph) => walk.run(graph, instance.args)?,
+        None => walk.dispatch(instance.args, instance.form.as_ref()).map_err(|fault| fault.at(&name, ""))?,
     };
     let mut outputs = Vec::new();
-    let ends = plan.graph.and_then(|graph| program.graphs.get(graph)).is_some_and(WireGraph::ends);
-    let nest = match &plan.form {
+    let ends = instance.graph.and_then(|graph| program.graphs.get(graph)).is_some_and(WireGraph::ends);
+    let nest = match &instance.form {
         Some(form) if ends => walk.give_nothing(&result, form, &mut outputs),
         form => walk.give(&result, form.as_ref(), &mut outputs),
     };
     let nest = nest.map_err(|fault| fault.at(&name, ""))?;
-    if plan.form.is_some() && !ends && walk.shared.writes.any() {
+    if instance.form.is_some() && !ends && walk.shared.writes.any() {
         let results = walk.origins(&outputs).map_err(|fault| fault.at(&name, ""))?;
-        walk.shared.writes.find_results(plan.number, results);
+        walk.shared.writes.find_results(instance.number, results);
     }
     let nest = walk.give_back(nest, &mut outputs).map_err(|fault| fault.at(&name, ""))?;
     walk.graph.outputs = outputs;
     walk.graph.nest = nest;
-    if plan.form.is_none()
+    if instance.form.is_none()
         && let Ok(wire) = program.graph(0)
     {
         walk.graph.arguments = interface::arguments(wire);
@@ -433,20 +433,20 @@ impl<'a> Walk<'_, 'a> {
             form.nest(&mut key);
         }
         if let Some(id) = self.shared.keys.get(&key) {
-            let same = self.shared.plans.get(*id).and_then(|plan| plan.form.as_ref());
+            let same = self.shared.instances.get(*id).and_then(|instance| instance.form.as_ref());
             return match same {
                 Some(other) if other.same_nest(form) => Ok(Closure { graph: GraphId(*id as u32), args }),
                 _ => Err(GraphFault::Results),
             };
         }
-        let id = self.shared.plans.len();
+        let id = self.shared.instances.len();
         self.shared.spend(key.len())?;
         self.shared.keys.insert(key, id);
         if let Some(graph) = graph {
             *self.shared.versions.entry(graph).or_insert(0) += 1;
         }
         let form = Some(form.clone());
-        self.shared.plans.push(Plan { name, graph, args: kept, inputs, form, number, returns });
+        self.shared.instances.push(Instance { name, graph, args: kept, inputs, form, number, returns });
         Ok(Closure { graph: GraphId(id as u32), args })
     }
 
