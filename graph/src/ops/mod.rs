@@ -300,7 +300,6 @@ ops! {
     linear::mat_mul_ext::MatMulExt,
     linear::matmul::MatMul,
     linear::outer::Outer,
-    linear::trace::Trace,
     norm::batch_norm::BatchNorm,
     norm::batch_norm::BatchNormExt,
     norm::l2_normalize::L2Normalize,

@@ -8,4 +8,3 @@ pub(super) mod mat_mul_ext;
 pub(super) mod matmul;
 pub(super) mod outer;
 pub(super) mod product;
-pub(super) mod trace;
