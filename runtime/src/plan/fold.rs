@@ -11,7 +11,7 @@ use mindir_graph::bounds;
 use mindir_graph::passes::Note;
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
 use mindir_graph::{Buffer, Fact, Table, Tensor};
-use mindir_kernels::device::{Device, DeviceError, MemoryModel, Place, Stage, Step, TaskView, Weights};
+use mindir_kernels::device::{Device, DeviceError, Place, Stage, Step, TaskView, Weights};
 
 use super::memory::{self, Block, BlockId};
 use crate::Error;
@@ -236,6 +236,6 @@ fn stage(tasks: &TaskGraph, nodes: &[TaskNode]) -> Result<(Stage, Vec<Tensor>), 
         let (in_facts, out_facts) = (facts(&node.ins), facts(&node.outs));
         stage.steps.push(Step { task: node.task.clone(), ins, in_facts, outs, out_facts, path: node.path.clone() });
     }
-    (stage.slots, stage.arena) = memory::assign(&blocks, MemoryModel::Arena);
+    (stage.slots, stage.arena) = memory::arena(&blocks);
     Ok((stage, inputs))
 }

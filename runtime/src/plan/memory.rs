@@ -79,12 +79,46 @@ fn takeover(
     })
 }
 
-/// A slot for every block, and the size of the arena.
-pub(crate) fn assign(blocks: &Table<BlockId, Block>, model: MemoryModel) -> (Vec<Slot>, usize) {
-    match model {
-        MemoryModel::Arena => arena(blocks),
-        MemoryModel::Buffers => (blocks.iter().map(|b| Slot { offset: 0, bytes: b.bytes }).collect(), 0),
+impl Blocks {
+    /// Slots for the blocks, and the size of the arena; `of` names slots from then on.
+    pub fn assign(&mut self, model: MemoryModel) -> (Vec<Slot>, usize) {
+        match model {
+            MemoryModel::Arena => arena(&self.list),
+            MemoryModel::Buffers => {
+                let (slots, slot_of) = buffers(&self.list);
+                self.of.values_mut().for_each(|block| *block = slot_of[*block]);
+                (slots.into(), 0)
+            }
+        }
     }
+}
+
+/// Buffers that blocks share which do not live at one time, and the one of each block. A block takes the smallest that is free
+/// and large enough, else the largest that is free, which grows. Blocks are in the order of their first steps.
+fn buffers(blocks: &Table<BlockId, Block>) -> (Table<BlockId, Slot>, Table<BlockId, BlockId>) {
+    let mut slots: Table<BlockId, Slot> = Table::default();
+    let (mut taken, mut free) = (BinaryHeap::new(), BTreeSet::new());
+    let mut place = |block: &Block| {
+        while let Some(&Reverse((last, slot))) = taken.peek()
+            && last < block.first
+        {
+            taken.pop();
+            free.insert((slots[BlockId(slot)].bytes, slot));
+        }
+        let found = free.range((block.bytes, 0)..).next().or_else(|| free.last()).copied();
+        let slot = match found {
+            Some((bytes, slot)) => {
+                free.remove(&(bytes, slot));
+                slots[BlockId(slot)].bytes = bytes.max(block.bytes);
+                BlockId(slot)
+            }
+            None => slots.add(Slot { offset: 0, bytes: block.bytes }),
+        };
+        taken.push(Reverse((block.last, slot.0)));
+        slot
+    };
+    let slot_of = blocks.map(&mut place);
+    (slots, slot_of)
 }
 
 /// As many blocks are placed with all others in mind; that takes time with the square of their number.
@@ -92,7 +126,7 @@ const LARGE: usize = 2048;
 
 /// Offsets in one arena: the largest blocks first, each at the lowest place that is free during its life. Where there are very
 /// many, the smallest share a part of their own, in the order in which they are needed.
-fn arena(blocks: &Table<BlockId, Block>) -> (Vec<Slot>, usize) {
+pub(crate) fn arena(blocks: &Table<BlockId, Block>) -> (Vec<Slot>, usize) {
     let mut order: Vec<BlockId> = blocks.ids().collect();
     order.sort_by_key(|&i| (Reverse(blocks[i].bytes), blocks[i].first));
     let mut small = order.split_off(order.len().min(LARGE));
@@ -204,6 +238,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use mindir_graph::random::SplitMix;
+
     use super::*;
 
     fn check(blocks: &[Block]) -> usize {
@@ -213,7 +249,8 @@ mod tests {
             for j in 0..i {
                 let together = blocks[i].first <= blocks[j].last && blocks[j].first <= blocks[i].last;
                 let apart = slots[i].offset + slots[i].bytes <= slots[j].offset
-                    || slots[j].offset + slots[j].bytes <= slots[i].offset;
+                    || slots[j].offset + slots[j].bytes <= slots[i].offset
+                    || slots[i].bytes.min(slots[j].bytes) == 0;
                 assert!(!together || apart, "{i} {j}");
             }
         }
@@ -231,11 +268,8 @@ mod tests {
     fn very_many_blocks_share_memory() {
         let chain: Vec<Block> = (0..LARGE + 1000).map(|i| Block { first: i, last: i + 1, bytes: 100 }).collect();
         assert_eq!(check(&chain), 4 * 128, "two for the large ones and two for the others");
-        let mut seed = 1u64;
-        let mut random = |below: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) % below
-        };
+        let mut numbers = SplitMix(1);
+        let mut random = |below: u64| numbers.below(below);
         let blocks: Vec<Block> = (0..LARGE as u64 + 1000)
             .map(|i| {
                 let first = i / 3 + random(5);
@@ -246,5 +280,22 @@ mod tests {
         let alive = |step: usize| blocks.iter().filter(|b| (b.first..=b.last).contains(&step)).map(room).sum::<usize>();
         let most = (0..1100).map(alive).max().unwrap_or(0);
         assert!(size < 2 * most, "{size} bytes where {most} are needed at one time");
+    }
+    #[test]
+    fn buffers_are_shared_by_blocks_that_do_not_live_together() {
+        let chain: Vec<Block> = (0..10_000).map(|i| Block { first: i, last: i + 1, bytes: 100 + i % 7 }).collect();
+        assert_eq!(buffers(&chain.into()).0.len(), 2);
+        let mut numbers = SplitMix(2);
+        let mut random = |below: u64| numbers.below(below) as usize;
+        let blocks: Vec<Block> =
+            (0..2000).map(|i| Block { first: i / 3, last: i / 3 + random(40), bytes: random(1000) }).collect();
+        let (slots, slot_of) = buffers(&blocks.clone().into());
+        let mut lives: HashMap<usize, usize> = HashMap::new();
+        for (block, slot) in blocks.iter().zip(slot_of.iter()) {
+            assert!(slots[*slot].bytes >= block.bytes);
+            assert!(lives.insert(slot.0, block.last).is_none_or(|last| last < block.first));
+        }
+        let alive = |step: usize| blocks.iter().filter(|b| (b.first..=b.last).contains(&step)).count();
+        assert_eq!(Some(slots.len()), (0..700).map(alive).max());
     }
 }

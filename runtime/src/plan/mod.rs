@@ -414,8 +414,8 @@ impl<'a> Builder<'a> {
     /// The stage of these tasks, with what it reads from and writes to the outside.
     fn stage(&mut self, part: Part<'_>) -> (Stage, Vec<Feed>, Vec<Target>) {
         let range = part.range();
-        let blocks = memory::blocks(self.tasks, part, |v| self.leaves(v, &range), &self.last_use);
-        let (slots, arena) = memory::assign(&blocks.list, part.device.memory());
+        let mut blocks = memory::blocks(self.tasks, part, |v| self.leaves(v, &range), &self.last_use);
+        let (slots, arena) = blocks.assign(part.device.memory());
         let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
         let (mut ins, mut outs) = (Ports::default(), Ports::default());
         for (_, node, _) in part.tasks() {
