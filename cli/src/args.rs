@@ -199,7 +199,11 @@ impl LimitArgs {
     /// Refuses a tensor that takes more memory than all may take.
     pub fn fits(&self, fact: &Fact) -> Result<(), Failure> {
         let count = fact.shape.iter().fold(1u64, |n, d| n.saturating_mul(*d as u64));
-        let needed = count.saturating_mul(fact.dtype.size() as u64);
+        self.hold(count.saturating_mul(fact.dtype.size() as u64))
+    }
+
+    /// Refuses to take so many bytes if they are more than all may take.
+    pub fn hold(&self, needed: u64) -> Result<(), Failure> {
         match self.max_memory {
             Some(limit) if needed > limit => Err(mindir::Error::Limit { what: Limit::Memory, limit, needed }.into()),
             _ => Ok(()),

@@ -347,3 +347,26 @@ fn pictures_are_turned_as_their_files_say() {
     fs::write(&path, [&jpeg[..2], &exif, &jpeg[2..]].concat()).unwrap();
     says_mean(mindir(["run", &net, "-i", &path]), "1");
 }
+
+#[test]
+fn pictures_keep_to_limits_and_are_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = identity(&dir, DType::F32, &[1, 3, 64, 64]);
+    let path = at(&dir, "p.jpg");
+    picture(&path, ImageFormat::Jpeg, (64, 64), 255);
+    mindir(["run", &net, "-i", &path, "--max-memory", "10K"]).with(6);
+    // The pixels fit, the input does not.
+    mindir(["run", &net, "-i", &path, "--max-memory", "20K"]).with(6);
+    mindir(["run", &net, "-i", &path]).with(0);
+    let jpeg = fs::read(&path).unwrap();
+    fs::write(&path, &jpeg[..jpeg.len() - 10]).unwrap();
+    mindir(["run", &net, "-i", &path]).with(4).complains(&["p.jpg", "one that ends early"]);
+    let large = at(&dir, "p.bmp");
+    let [head, size] = [&b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"[..], &12_000u32.to_le_bytes()];
+    fs::write(&large, [head, size, size, b"\x01\0\x18\0", &[0; 24]].concat()).unwrap();
+    mindir(["run", &net, "-i", &large]).with(3).complains(&["a picture of 12000 × 12000 with 3 channels is too large"]);
+    let wide = identity(&dir, DType::F32, &[1, 3, 20_000, 20_000]);
+    picture(&path, ImageFormat::Jpeg, (64, 64), 255);
+    let said = ["p.jpg: an input of 1 × 3 × 20000 × 20000 numbers is too large"];
+    mindir(["run", &wide, "-i", &path, "--resize"]).with(3).complains(&said);
+}
