@@ -12,8 +12,8 @@ use crate::print::name;
 use crate::save;
 use crate::stdin;
 
-/// Arrays named in the message about a folder.
-const NAMED: usize = 5;
+/// Files named in the message about a folder.
+pub const NAMED: usize = 5;
 
 /// What is in a file.
 pub enum Content {
