@@ -106,6 +106,9 @@ impl Run {
         }
         let is_folder = to.is_dir() || to.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
         let is_file = !is_folder && save::by_ending(to, &[("npy", ()), ("npz", ())])?.is_some();
+        if is_file {
+            save::has_folder(to)?;
+        }
         let files: Vec<PathBuf> = match is_file {
             true => vec![to.clone()],
             false => (0..count).map(|i| to.join(format!("out_{i}.npy"))).collect(),

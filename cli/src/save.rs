@@ -68,6 +68,15 @@ pub fn unread(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Refuses to write a file in a folder that does not exist.
+pub fn has_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.is_some_and(|folder| !folder.exists()) {
+        true => Err(Failure::file(path)(io::ErrorKind::NotFound.into())),
+        false => Ok(()),
+    }
+}
+
 /// Writes a file that the command does not read, through links: whatever happens, there is the old one or the new one. What is
 /// no file, such as a device, is written to.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
@@ -90,10 +99,7 @@ pub fn is_same(a: &Path, b: &Path) -> bool {
 impl SaveArgs {
     /// Refuses a file in a folder that does not exist, and to replace a file by what is made of it, unless that is asked for.
     pub fn check(&self, source: &Path, target: &Path) -> Result<(), Failure> {
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_some_and(|folder| !folder.exists()) {
-            return Err(Failure::file(target)(io::ErrorKind::NotFound.into()));
-        }
+        has_folder(target)?;
         let is_allowed = self.force || self.dry_run || !is_same(source, target);
         if is_allowed { Ok(()) } else { Err(Failure::same(target)) }
     }

@@ -61,7 +61,7 @@ pub struct Bench {
     /// Write the steps of a run of each combination as trace events, which https://ui.perfetto.dev and chrome://tracing show
     #[arg(long, value_name = "FILE.json")]
     trace: Option<PathBuf>,
-    /// Keep what was measured, for --against. Every row is written when it is measured
+    /// Keep what was measured, for --against, which is another file. Every row is written when it is measured
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
     /// Compare with what was kept by --save, of runs with the same inputs, threads and numbers at once. What is about another
@@ -240,8 +240,10 @@ impl Bench {
     /// Refuses files that could not be written when all is measured.
     fn check_targets(&self) -> Result<(), Failure> {
         self.inputs.files().for_each(|input| save::reads(&input));
+        self.against.iter().for_each(|path| save::reads(path));
         for path in self.save.iter().chain(&self.trace) {
             save::must_end(path, &[("json", ())])?;
+            save::has_folder(path)?;
             save::unread(path)?;
         }
         match (&self.save, &self.trace) {
