@@ -31,8 +31,13 @@ pub struct SaveArgs {
     pub json: bool,
 }
 
-/// What the ending of a file to write stands for, in any case; `None` without an ending.
+/// What the ending of a file to write stands for, in any case; `None` without an ending. An ending alone is no name.
 pub fn by_ending<T: Copy>(path: &Path, known: &[(&str, T)]) -> Result<Option<T>, Failure> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let only = file.strip_prefix('.').filter(|rest| known.iter().any(|(of, _)| rest.eq_ignore_ascii_case(of)));
+    if only.is_some() {
+        return Err(Failure::Usage(format!("{}: the name has nothing before its ending", path.display())));
+    }
     let Some(ending) = path.extension().map(|ending| ending.to_string_lossy()) else { return Ok(None) };
     let found = known.iter().find(|(of, _)| ending.eq_ignore_ascii_case(of));
     let refused = || {
