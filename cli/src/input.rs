@@ -320,7 +320,13 @@ impl Slots<'_> {
     }
 
     fn contradiction(&self, dim: &str, a: Length, b: Length) -> Failure {
-        let [one, other] = [a, b].map(|l| format!("{} in {}", l.length, name(&self.ports[l.at].name)));
+        let input = |l: Length| name(&self.ports[l.at].name);
+        if a.at == b.at {
+            let (lengths, input, dim) = (format!("{} and {}", a.length, b.length), input(a), name(dim));
+            let hint = format!("give --shape {input}=DIMS if they may differ");
+            return Failure::Usage(format!("dimension {dim} is {lengths} in {input}, and has one length; {hint}"));
+        }
+        let [one, other] = [a, b].map(|l| format!("{} in {}", l.length, input(l)));
         let (dim, hint) = (name(dim), "give --shape INPUT=DIMS for one of them if they may differ");
         Failure::Usage(format!("dimension {dim} is {one} and {other}, and has one length in all inputs; {hint}"))
     }

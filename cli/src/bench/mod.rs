@@ -17,7 +17,7 @@ use mindir::graph::Model;
 use mindir::{Dim, Error, GraphCell, Port, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{self, DeviceArgs, ModelArg, duration, threads};
+use crate::args::{self, DeviceArgs, ModelArg, Names, duration, threads};
 use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print::{self, name};
@@ -326,7 +326,8 @@ impl Bench {
             return self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits);
         };
         let mut ports = cell.inputs();
-        resize(&mut ports, batch)?;
+        let names = resize(&mut ports, batch)?;
+        self.check_shapes(&cell.inputs(), &names)?;
         let tensors = self.inputs.tensors(&ports, cell.model().picture(), fill, &self.device.limits)?;
         let given = ports.iter().zip(&tensors).find(|(_, t)| t.shape().first() != Some(&batch));
         if let Some((port, tensor)) = given {
@@ -334,6 +335,21 @@ impl Bench {
             return Err(Failure::Usage(text));
         }
         Ok(tensors)
+    }
+
+    /// Refuses a length for a dimension that --batch replaces.
+    fn check_shapes(&self, ports: &[Port], replaced: &[Dim]) -> Result<(), Failure> {
+        let names = Names::of(ports);
+        for text in &self.inputs.shapes.shapes {
+            let given = names
+                .dimension(text)?
+                .filter(|(given, _)| replaced.iter().any(|dim| matches!(dim, Dim::Named(of) if **of == **given)));
+            if let Some((given, _)) = given {
+                let text = format!("--shape {}: --batch says how long dimension {} is", name(text), name(given));
+                return Err(Failure::Usage(text));
+            }
+        }
+        Ok(())
     }
 
     fn work(&self) -> Result<Outcome, Failure> {
@@ -368,8 +384,8 @@ impl Bench {
     }
 }
 
-/// Replaces the first dimension of every input, and all that have its name.
-fn resize(ports: &mut [Port], batch: usize) -> Result<(), Failure> {
+/// Replaces the first dimension of every input, and all that have its name; returns those with names.
+fn resize(ports: &mut [Port], batch: usize) -> Result<Vec<Dim>, Failure> {
     let mut names = Vec::new();
     for port in ports.iter_mut() {
         let text = format!("--batch: input {} {} has no first dimension", name(&port.name), port.spec);
@@ -379,7 +395,7 @@ fn resize(ports: &mut [Port], batch: usize) -> Result<(), Failure> {
     }
     let dims = ports.iter_mut().flat_map(|port| port.spec.dims.iter_mut().flatten());
     dims.filter(|dim| names.contains(dim)).for_each(|dim| *dim = Dim::Known(batch));
-    Ok(())
+    Ok(names)
 }
 
 fn bar(time: Duration, case: Case) -> ProgressBar {
