@@ -16,8 +16,8 @@ use crate::{Printable, archive};
 
 pub(crate) use header::Header;
 
-/// Bytes of the longest name of an array in a `.npz` file.
-pub const LONGEST_NAME: usize = u16::MAX as usize - ".npy".len();
+/// Bytes of the longest name of an array in a `.npz` file. Archives hold names, with all that belongs to them, in 64 KiB.
+pub const LONGEST_NAME: usize = 65_000;
 
 /// Data is read in pieces of this many bytes, so that a header cannot ask for memory that the file does not fill.
 const PIECE: u64 = 1 << 24;
@@ -218,7 +218,7 @@ pub fn write_npz(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> io::Re
 /// The writer's; [`io::ErrorKind::InvalidInput`] if a name is longer than [`LONGEST_NAME`].
 pub fn write_npz_to(writer: impl Write + Seek, tensors: &[(String, Tensor)]) -> io::Result<()> {
     if let Some((name, _)) = tensors.iter().find(|(name, _)| name.len() > LONGEST_NAME) {
-        let text = format!("the name {} has more bytes than the {LONGEST_NAME} of an archive", Printable(name));
+        let text = format!("the name {} has more bytes than the {LONGEST_NAME} that an archive holds", Printable(name));
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let mut zip = zip::ZipWriter::new(Quiet { file: writer, failed: false });
