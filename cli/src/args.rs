@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
-use mindir::{Access, DEVICES, Dim, Fact, Fallback, GraphCell, Limit, Loaded, Options, Port, Source};
+use mindir::{Access, DEVICES, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, Port, Source};
 
 use crate::failure::Failure;
 use crate::print::{self, name, quoted};
@@ -199,7 +199,11 @@ impl LimitArgs {
     /// Refuses a tensor that takes more memory than all may take.
     pub fn fits(&self, fact: &Fact) -> Result<(), Failure> {
         let count = fact.shape.iter().fold(1u64, |n, d| n.saturating_mul(*d as u64));
-        let needed = count.saturating_mul(fact.dtype.size() as u64);
+        self.hold(count.saturating_mul(fact.dtype.size() as u64))
+    }
+
+    /// Refuses to take so many bytes if they are more than all may take.
+    pub fn hold(&self, needed: u64) -> Result<(), Failure> {
         match self.max_memory {
             Some(limit) if needed > limit => Err(mindir::Error::Limit { what: Limit::Memory, limit, needed }.into()),
             _ => Ok(()),
@@ -295,7 +299,7 @@ pub struct ShapeArgs {
     /// A dimension is as long in every input that has one of its name, as ONNX demands. Where a file gives one name to dimensions
     /// that differ, the shape of an input that is given here holds for it whatever its dimensions are called; names without a
     /// letter, such as `?`, say nothing.
-    #[arg(long = "shape", value_name = "[NAME=]DIMS")]
+    #[arg(long = "shape", value_name = "[NAME=]DIMS", allow_hyphen_values = true)]
     pub shapes: Vec<String>,
 }
 
@@ -328,7 +332,9 @@ impl ShapeArgs {
             if out[at].is_some() {
                 return Err(wrong("the input has a shape already".into()));
             }
-            out[at] = Some(dimensions(dims).map_err(wrong)?.into_iter().map(Dim::Known).collect());
+            let dims = dimensions(dims).map_err(wrong)?;
+            names.check_rank(text, at, dims.len()).map_err(wrong)?;
+            out[at] = Some(dims.into_iter().map(Dim::Known).collect());
         }
         for (dims, port) in out.iter_mut().zip(ports) {
             resize(dims, port, &lengths)?;
@@ -396,6 +402,10 @@ fn dimensions(text: &str) -> Result<Vec<usize>, String> {
     if text.is_empty() || text == "[]" {
         return Ok(Vec::new());
     }
+    let most = Limits::default().max_rank;
+    if text.split([',', 'x']).count() > most {
+        return Err(format!("expected at most {most} dimensions"));
+    }
     let one = |d: &str| d.trim().parse::<usize>().map_err(|_| format!("{} is no dimension", quoted(d)));
     text.trim_matches(['[', ']']).split([',', 'x']).map(one).collect()
 }
@@ -438,8 +448,17 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// Refuses `NAME=DIMS` of another rank for an input that is called as a dimension, whose length may be meant.
+    fn check_rank(&self, text: &str, at: usize, found: usize) -> Result<(), String> {
+        let given = text.rsplit_once('=').map(|(given, _)| given).filter(|given| self.dims.contains(given));
+        let rank = self.ports[at].spec.dims.as_ref().map(|dims| dims.len()).filter(|rank| *rank != found);
+        let (Some(given), Some(rank)) = (given, rank) else { return Ok(()) };
+        let (given, rank) = (name(given), print::plural(rank, "dimension"));
+        Err(format!("{given} is an input and has {rank}; dimension {given} follows from the shapes of inputs"))
+    }
+
     /// Splits `NAME=LENGTH` if NAME is not an input but a dimension of inputs.
-    fn dimension<'b>(&self, text: &'b str) -> Result<Option<(&'b str, &'b str)>, Failure> {
+    pub fn dimension<'b>(&self, text: &'b str) -> Result<Option<(&'b str, &'b str)>, Failure> {
         let Some((given, length)) = text.rsplit_once('=') else { return Ok(None) };
         let is_one = self.dims.contains(given) && self.called(given)?.is_none();
         Ok(is_one.then_some((given, length)))

@@ -6,13 +6,14 @@ use std::path::Path;
 use mindir::preprocess::Picture;
 use mindir::{Tensor, npy, picture};
 
+use crate::args::LimitArgs;
 use crate::failure::Failure;
 use crate::print::name;
 use crate::save;
 use crate::stdin;
 
-/// Arrays named in the message about a folder.
-const NAMED: usize = 5;
+/// Files named in the message about a folder.
+pub const NAMED: usize = 5;
 
 /// What is in a file.
 pub enum Content {
@@ -54,33 +55,31 @@ impl Kind {
 }
 
 impl Content {
-    /// Reads a file. Where its ending says nothing, its contents tell what it is. Pictures are as people see them if they are
-    /// to be `upright`, else as they are stored.
-    pub fn read(path: &Path, upright: bool) -> Result<Content, Failure> {
+    /// Reads a file. Where its ending says nothing, its contents tell what it is. Pictures keep to `limits`, and are as people see
+    /// them if they are to be `upright`, else as they are stored.
+    pub fn read(path: &Path, upright: bool, limits: &LimitArgs) -> Result<Content, Failure> {
         if stdin::is(path) {
-            return Content::of(stdin::NAME.as_ref(), stdin::bytes("an input")?, upright);
+            return Content::of(stdin::NAME.as_ref(), stdin::bytes("an input")?, upright, limits);
         }
         if path.is_dir() {
             return Err(Failure::Usage(format!("{}: it is a folder{}", path.display(), arrays_in(path))));
         }
         save::reads(path);
-        let read = match Kind::of_path(path) {
-            Some(Kind::Array) => npy::read(path).map(Content::Array),
-            Some(Kind::Archive) => npy::read_npz(path).map(Content::Archive),
-            Some(Kind::Picture) if upright => picture::read_upright(path).map(Content::Picture),
-            Some(Kind::Picture) => picture::read(path).map(Content::Picture),
-            None => return Content::of(path, &std::fs::read(path).map_err(Failure::file(path))?, upright),
-        };
-        read.map_err(Failure::file(path))
+        let bytes = || std::fs::read(path).map_err(Failure::file(path));
+        match Kind::of_path(path) {
+            Some(Kind::Array) => npy::read(path).map(Content::Array).map_err(Failure::file(path)),
+            Some(Kind::Archive) => npy::read_npz(path).map(Content::Archive).map_err(Failure::file(path)),
+            Some(Kind::Picture) => Content::picture(path, &bytes()?, upright, limits),
+            None => Content::of(path, &bytes()?, upright, limits),
+        }
     }
 
     /// The contents of the file `path`.
-    fn of(path: &Path, bytes: &[u8], upright: bool) -> Result<Content, Failure> {
+    fn of(path: &Path, bytes: &[u8], upright: bool, limits: &LimitArgs) -> Result<Content, Failure> {
         let read = match Kind::of_contents(bytes) {
             Some(Kind::Array) => npy::read_from(bytes).map(Content::Array),
             Some(Kind::Archive) => npy::read_npz_from(Cursor::new(bytes)).map(Content::Archive),
-            Some(Kind::Picture) if upright => picture::decode_upright(bytes).map(Content::Picture),
-            Some(Kind::Picture) => picture::decode(bytes).map(Content::Picture),
+            Some(Kind::Picture) => return Content::picture(path, bytes, upright, limits),
             None => {
                 // A picture, but in a format that is not decoded.
                 let other = picture::decode(bytes).err().filter(|e| e.kind() == std::io::ErrorKind::Unsupported);
@@ -93,6 +92,12 @@ impl Content {
             }
         };
         read.map_err(Failure::file(path))
+    }
+
+    fn picture(path: &Path, bytes: &[u8], upright: bool, limits: &LimitArgs) -> Result<Content, Failure> {
+        limits.hold(picture::memory(bytes).map_err(Failure::file(path))?)?;
+        let decode = if upright { picture::decode_upright } else { picture::decode };
+        decode(bytes).map(Content::Picture).map_err(Failure::file(path))
     }
 }
 

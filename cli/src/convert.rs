@@ -95,6 +95,8 @@ impl Convert {
         if stdin::is(&self.out) {
             return Err(Failure::Usage("models are written to files, not to standard output".into()));
         }
+        once("--info", &self.info)?;
+        once("--rename", &self.rename)?;
         let form = save::by_ending(&self.out, &[("mindir", Form::MindIr), ("onnx", Form::Onnx), ("air", Form::Air)])?;
         let mut report = match form.unwrap_or(Form::MindIr) {
             Form::MindIr => self.to_mindir()?,
@@ -228,9 +230,8 @@ impl Convert {
             }
             (filled, cipher) = (content.filled, content.cipher);
         }
-        for (from, to) in &self.rename {
-            file.rename_parameter(from, to).map_err(Error::from)?;
-        }
+        let names = self.rename.iter().map(|(from, to)| (from.as_str(), to.as_str()));
+        file.rename_parameters(names).map_err(Error::from)?;
         let file = if self.decrypt { file.decrypted() } else { file };
         Ok((file, filled, self.options(cipher)?))
     }
@@ -274,6 +275,15 @@ impl Convert {
 fn refuse(ending: &str, options: &[(&str, bool)]) -> Result<(), Failure> {
     match options.iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => Err(Failure::Usage(format!("{option} does not apply to {ending} files"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses two texts for one key.
+fn once(option: &str, pairs: &[(String, String)]) -> Result<(), Failure> {
+    let mut keys = HashSet::new();
+    match pairs.iter().find(|(key, _)| !keys.insert(key)) {
+        Some((key, _)) => Err(Failure::Usage(format!("{option}: {} is given twice", name(key)))),
         None => Ok(()),
     }
 }

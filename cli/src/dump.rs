@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::print;
 use crate::save;
 
-const INDEX: &str = "index.tsv";
+/// The file that lists the results.
+pub const INDEX: &str = "index.tsv";
 const HEADER: &str = "file\tnode\ttensor\n";
 
 /// The result of a node.

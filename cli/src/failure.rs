@@ -94,6 +94,7 @@ impl Failure {
                 io::ErrorKind::Unsupported if source.raw_os_error().is_none() => UNSUPPORTED,
                 _ => DEVICE,
             },
+            Failure::Checkpoint(CheckpointError::Name { .. }) => USAGE,
             Failure::Checkpoint(e) => match e.kind() {
                 LoadErrorKind::Corrupt | LoadErrorKind::Foreign | LoadErrorKind::Limit => CORRUPT,
                 LoadErrorKind::Unsupported | LoadErrorKind::Encrypted => UNSUPPORTED,

@@ -9,13 +9,13 @@ use crate::print::quoted;
 #[derive(Args, Debug, Default)]
 pub struct ImageArgs {
     /// Factor for pixels of 0 to 255 [default: 1/255 for float inputs, 1 for integer inputs]
-    #[arg(long, value_name = "FACTOR", value_parser = factor, help_heading = "Pictures")]
+    #[arg(long, value_name = "FACTOR", value_parser = factor, allow_hyphen_values = true, help_heading = "Pictures")]
     pub scale: Option<f32>,
     /// Subtracted after scaling: one number, or one per channel in the model's channel order
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = finite, allow_negative_numbers = true, help_heading = "Pictures")]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = finite, allow_hyphen_values = true, help_heading = "Pictures")]
     pub mean: Vec<f32>,
     /// Divides after subtracting: one number, or one per channel in the model's channel order
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = divisor, help_heading = "Pictures")]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', value_parser = divisor, allow_hyphen_values = true, help_heading = "Pictures")]
     pub std: Vec<f32>,
     /// Resize to the input's height and width, or to those of the first picture: bilinear, half-pixel centres, no smoothing
     #[arg(long, help_heading = "Pictures")]

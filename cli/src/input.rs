@@ -1,6 +1,7 @@
 //! Inputs from files, pictures and generators.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -56,7 +57,7 @@ enum Source {
 }
 
 impl Source {
-    fn parse(text: &str, upright: bool) -> Result<Source, Failure> {
+    fn parse(text: &str, upright: bool, limits: &LimitArgs) -> Result<Source, Failure> {
         match Fill::parse(text) {
             None if text.is_empty() => {
                 let expected = format!("{}, -, rand:SEED, ones or zeros", kinds());
@@ -66,7 +67,7 @@ impl Source {
             None if text.starts_with("rand:") && !Path::new(text).exists() => {
                 Err(Failure::Usage(format!("{}: the seed is no number from 0 to {}", name(text), u64::MAX)))
             }
-            None => Content::read(text.as_ref(), upright).map(Source::File),
+            None => Content::read(text.as_ref(), upright, limits).map(Source::File),
         }
     }
 
@@ -107,7 +108,7 @@ struct Length {
 
 impl InputArgs {
     /// The inputs of a model in call order. `recorded` prepares pictures for the first one if no flag about pictures is
-    /// given; `default` fills what was not given. What is made up keeps to `limits`.
+    /// given; `default` fills what was not given. What is made up or decoded keeps to `limits`.
     pub fn tensors(
         &self,
         ports: &[Port],
@@ -116,7 +117,7 @@ impl InputArgs {
         limits: &LimitArgs,
     ) -> Result<Vec<Tensor>, Failure> {
         let recorded = recorded.filter(|_| self.image.given().is_none());
-        let mut given = self.read(ports, recorded.is_none())?;
+        let mut given = self.read(ports, recorded.is_none(), limits)?;
         self.check_flags(&given)?;
         batches(ports, &mut given)?;
         let (shapes, tensors) = (self.shapes.given(ports)?, vec![None; ports.len()]);
@@ -153,14 +154,14 @@ impl InputArgs {
         self.inputs.iter().flat_map(move |text| [vec![PathBuf::from(text)], ends(text)].concat())
     }
 
-    fn read(&self, ports: &[Port], upright: bool) -> Result<Vec<Given>, Failure> {
+    fn read(&self, ports: &[Port], upright: bool, limits: &LimitArgs) -> Result<Vec<Given>, Failure> {
         let names = Names::of(ports);
         let split = self.inputs.iter().map(|text| names.split(text)).collect::<Result<Vec<_>, _>>()?;
         if split.iter().filter(|(_, text)| stdin::is(text.as_ref())).count() > 1 {
             return Err(Failure::Usage(format!("{} is given for several inputs", stdin::NAME)));
         }
         let one = |(at, text): (Option<usize>, &str)| {
-            Ok(Given { at, text: text.to_string(), source: Source::parse(text, upright)? })
+            Ok(Given { at, text: text.to_string(), source: Source::parse(text, upright, limits)? })
         };
         split.into_iter().map(one).collect()
     }
@@ -286,9 +287,15 @@ impl Slots<'_> {
         let spec = self.spec(at);
         let made = match self.recorded.filter(|_| at == 0) {
             Some(recorded) => picture::prepare(recorded, pictures, &spec),
-            None => picture::batch(&pictures, &self.args.image.options(), &spec),
+            None => {
+                let options = self.args.image.options();
+                let fact = picture::fact(&pictures, &options, &spec).map_err(|e| self.explain(at, &paths, &e))?;
+                self.limits.fits(&fact)?;
+                picture::batch(&pictures, &options, &spec)
+            }
         };
         let tensor = made.map_err(|e| self.explain(at, &paths, &e))?;
+        self.limits.fits(&tensor.fact())?;
         self.put(at, tensor, &paths.join(", "))
     }
 
@@ -313,7 +320,13 @@ impl Slots<'_> {
     }
 
     fn contradiction(&self, dim: &str, a: Length, b: Length) -> Failure {
-        let [one, other] = [a, b].map(|l| format!("{} in {}", l.length, name(&self.ports[l.at].name)));
+        let input = |l: Length| name(&self.ports[l.at].name);
+        if a.at == b.at {
+            let (lengths, input, dim) = (format!("{} and {}", a.length, b.length), input(a), name(dim));
+            let hint = format!("give --shape {input}=DIMS if they may differ");
+            return Failure::Usage(format!("dimension {dim} is {lengths} in {input}, and has one length; {hint}"));
+        }
+        let [one, other] = [a, b].map(|l| format!("{} in {}", l.length, input(l)));
         let (dim, hint) = (name(dim), "give --shape INPUT=DIMS for one of them if they may differ");
         Failure::Usage(format!("dimension {dim} is {one} and {other}, and has one length in all inputs; {hint}"))
     }
@@ -337,6 +350,9 @@ impl Slots<'_> {
     fn explain(&self, at: usize, paths: &[String], e: &PictureError) -> Failure {
         let input = name(&self.ports[at].name);
         let path = |picture: &usize| paths.get(*picture).map_or(String::new(), |p| format!("{}: ", name(p)));
+        if let PictureError::TooLarge { .. } = e {
+            return Failure::file(paths.join(", ").as_ref())(io::Error::new(io::ErrorKind::Unsupported, e.to_string()));
+        }
         Failure::Usage(match e {
             PictureError::Size { picture, .. } => format!("{}{e} for input {input}; add --resize", path(picture)),
             PictureError::Unlike { picture, .. } => format!("{}{e}, for input {input}", path(picture)),

@@ -1,6 +1,6 @@
 //! `mindir run`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -32,7 +32,8 @@ pub struct Run {
     #[command(flatten)]
     inputs: InputArgs,
     /// Store the results: a .npy file if there is one, a .npz file, or a folder for out_0.npy, out_1.npy, … In a .npz file they
-    /// have the names that the model gives them, as .onnx files and what is made of them do, else out_0, out_1, …
+    /// have the names that the model gives them, as .onnx files and what is made of them do; one that it does not name, or not
+    /// as archives can hold it, has its number: out_0, out_1, …
     #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
     /// Show the K best classes: softmax over the last dimension of every float output
@@ -106,6 +107,9 @@ impl Run {
         }
         let is_folder = to.is_dir() || to.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
         let is_file = !is_folder && save::by_ending(to, &[("npy", ()), ("npz", ())])?.is_some();
+        if is_file {
+            save::has_folder(to)?;
+        }
         let files: Vec<PathBuf> = match is_file {
             true => vec![to.clone()],
             false => (0..count).map(|i| to.join(format!("out_{i}.npy"))).collect(),
@@ -149,15 +153,28 @@ impl Run {
     }
 }
 
-/// Names for results in a file: those that the model gives them, and numbers for others. Where two would be the same to readers
-/// of archives, which end names at a zero, all have numbers.
+/// Names for results in a file: those that the model gives them, and a number for each that a reader of archives could not take, or
+/// take for another one.
 fn keys(model: &Model) -> Vec<String> {
     let names = model.result_names();
     let number = |i: usize| format!("out_{i}");
-    let own = names.iter().enumerate().map(|(i, name)| name.map_or_else(|| number(i), str::to_string));
-    let keys: Vec<String> = own.collect();
-    let differ = keys.iter().collect::<HashSet<_>>().len() == keys.len() && !keys.iter().any(|n| n.contains('\0'));
-    if differ { keys } else { (0..names.len()).map(number).collect() }
+    let numbers: Vec<String> = (0..names.len()).map(number).collect();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    names.iter().flatten().for_each(|name| *seen.entry(member(name)).or_default() += 1);
+    let is_free = |name: &str| seen[member(name)] == 1 && !numbers.iter().any(|number| number == member(name));
+    let own = |name: &&str| is_safe(name) && is_free(name);
+    names.iter().enumerate().map(|(i, name)| name.filter(own).map_or_else(|| number(i), str::to_string)).collect()
+}
+
+/// What readers of archives may make of a name.
+fn member(name: &str) -> &str {
+    name.trim_end_matches(".npy")
+}
+
+/// Whether an archive holds a name whole and unpacks its file where it should.
+fn is_safe(name: &str) -> bool {
+    let leads_out = name.starts_with(['/', '\\']) || name.split(['/', '\\']).any(|part| part == "..");
+    !leads_out && !member(name).is_empty() && !name.contains('\0') && name.len() <= npy::LONGEST_NAME
 }
 
 /// The bytes of a .npz file.
@@ -166,4 +183,29 @@ fn archive(outputs: &[Tensor], names: &[String]) -> std::io::Result<Vec<u8>> {
     let mut file = Cursor::new(Vec::new());
     npy::write_npz_to(&mut file, &named)?;
     Ok(file.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mindir::builder::Builder;
+    use mindir::{DType, Spec};
+
+    /// The names in a file for results with these names.
+    fn keys_of(names: &[&str]) -> Vec<String> {
+        let mut b = Builder::new("net");
+        let x = b.input("x", Spec::fixed(DType::F32, &[1]));
+        let results: Vec<_> = names.iter().map(|_| b.op("Neg", [x.into()]).unwrap()).collect();
+        b.rename(&results.iter().copied().zip(names.iter().copied()).collect::<Vec<_>>());
+        keys(&b.finish(&results))
+    }
+
+    #[test]
+    fn results_have_numbers_where_their_names_would_not_do() {
+        assert_eq!(keys_of(&["a", "b/c", "..d", "e.npy"]), ["a", "b/c", "..d", "e.npy"]);
+        assert_eq!(keys_of(&["../a", "/b", "\\c", "d\\..", "e"]), ["out_0", "out_1", "out_2", "out_3", "e"]);
+        assert_eq!(keys_of(&["a", "a.npy", "b", ".npy", "c\0"]), ["out_0", "out_1", "b", "out_3", "out_4"]);
+        assert_eq!(keys_of(&["out_1", "b", "out_2"]), ["out_0", "b", "out_2"]);
+        assert_eq!(keys_of(&["a", &"x".repeat(70_000)]), ["a", "out_1"]);
+    }
 }

@@ -31,8 +31,13 @@ pub struct SaveArgs {
     pub json: bool,
 }
 
-/// What the ending of a file to write stands for, in any case; `None` without an ending.
+/// What the ending of a file to write stands for, in any case; `None` without an ending. An ending alone is no name.
 pub fn by_ending<T: Copy>(path: &Path, known: &[(&str, T)]) -> Result<Option<T>, Failure> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let only = file.strip_prefix('.').filter(|rest| known.iter().any(|(of, _)| rest.eq_ignore_ascii_case(of)));
+    if only.is_some() {
+        return Err(Failure::Usage(format!("{}: the name has nothing before its ending", path.display())));
+    }
     let Some(ending) = path.extension().map(|ending| ending.to_string_lossy()) else { return Ok(None) };
     let found = known.iter().find(|(of, _)| ending.eq_ignore_ascii_case(of));
     let refused = || {
@@ -68,6 +73,15 @@ pub fn unread(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Refuses to write a file in a folder that does not exist.
+pub fn has_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.is_some_and(|folder| !folder.exists()) {
+        true => Err(Failure::file(path)(io::ErrorKind::NotFound.into())),
+        false => Ok(()),
+    }
+}
+
 /// Writes a file that the command does not read, through links: whatever happens, there is the old one or the new one. What is
 /// no file, such as a device, is written to.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
@@ -90,10 +104,7 @@ pub fn is_same(a: &Path, b: &Path) -> bool {
 impl SaveArgs {
     /// Refuses a file in a folder that does not exist, and to replace a file by what is made of it, unless that is asked for.
     pub fn check(&self, source: &Path, target: &Path) -> Result<(), Failure> {
-        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_some_and(|folder| !folder.exists()) {
-            return Err(Failure::file(target)(io::ErrorKind::NotFound.into()));
-        }
+        has_folder(target)?;
         let is_allowed = self.force || self.dry_run || !is_same(source, target);
         if is_allowed { Ok(()) } else { Err(Failure::same(target)) }
     }

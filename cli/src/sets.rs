@@ -7,8 +7,11 @@ use mindir::{GraphCell, Tensor, npy};
 use serde_json::Value;
 
 use crate::args;
+use crate::content::{NAMED, is};
+use crate::dump;
 use crate::failure::Failure;
 use crate::input::fit;
+use crate::print::name;
 
 /// A folder with sets of inputs and results, as `mindir compare` takes it.
 pub struct Sets {
@@ -19,12 +22,19 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Finds the sets in a folder: all that are there, which are all that its meta.json lists, if it lists any.
-    pub fn of(dir: &Path) -> Result<Sets, Failure> {
+    /// Finds the sets in a folder: all that are there, which are all that its meta.json lists, if it lists any. Nothing is
+    /// passed over that may be meant as one, but for the arrays of a dump, which may lie in a folder with an index or that
+    /// `has_dump`.
+    pub fn of(dir: &Path, has_dump: bool) -> Result<Sets, Failure> {
         let meta = meta(dir)?;
-        let found = found(dir)?;
         let listed = listed(dir, &meta)?;
+        let is_set = |name: &str| number(name, "case", "").or(number(name, "step", "")).is_some();
+        let is_other = |name: &str| ["after", "nodes"].contains(&name) || name.ends_with("_variables");
+        let has_dump = has_dump || dir.join(dump::INDEX).exists();
+        check(dir, has_dump, |name| is_set(name) || is_other(name) || listed.iter().any(|n| n == name))?;
+        let found = found(dir)?;
         let names = if listed.is_empty() { found } else { same(dir, listed, found)? };
+        names.iter().filter(|name| *name != ".").try_for_each(|name| check(&dir.join(name), false, |_| false))?;
         Ok(Sets { dir: dir.to_path_buf(), meta, names })
     }
 
@@ -187,6 +197,25 @@ fn same(dir: &Path, listed: Vec<String>, found: Vec<String>) -> Result<Vec<Strin
         return Err(Failure::Usage(format!("{}: meta.json does not list {more}", dir.display())));
     }
     Ok(listed)
+}
+
+/// Refuses arrays that have no number, unless there is a dump, and folders that are not `known`.
+fn check(dir: &Path, has_dump: bool, known: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let is_odd = |n: &&String| match dir.join(n).is_dir() {
+        true => !known(n) && !n.starts_with('.'),
+        false if number(n, "in", ".npy").or(number(n, "out", ".npy")).is_some() => false,
+        false => !has_dump && is(n.as_ref(), &["npy", "npz"]),
+    };
+    let all = entries(dir)?;
+    let mut odd: Vec<String> = all.iter().filter(is_odd).map(|n| name(n)).collect();
+    if odd.is_empty() {
+        return Ok(());
+    }
+    odd.sort();
+    let (dir, more) = (dir.display(), if odd.len() > NAMED { ", …" } else { "" });
+    odd.truncate(NAMED);
+    let expected = "expected in_0.npy, out_0.npy, …, and folders case_1, … or step_0, …";
+    Err(Failure::Usage(format!("{dir}: {expected}, found {}{more}", odd.join(", "))))
 }
 
 /// The sets that are in a folder: its own, and those in numbered folders, which are counted from 0 or 1 on.

@@ -106,7 +106,7 @@ impl Foreign {
     /// found not to be MindIR.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let head = bytes.get(..1024).unwrap_or(bytes);
-        by_signature(head).or_else(|| by_structure(head))
+        by_signature(bytes).or_else(|| by_structure(head))
     }
 
     /// Whether a file starts as ONNX files do: with the version of the format, which MindIR has as text.
@@ -122,7 +122,7 @@ impl Foreign {
     }
 }
 
-fn by_signature(head: &[u8]) -> Option<Foreign> {
+fn by_signature(bytes: &[u8]) -> Option<Foreign> {
     const SIGNATURES: &[(usize, &[u8], Foreign)] = &[
         (0, b"version https://git-lfs", Foreign::GitLfsPointer),
         (0, b"\x1f\x8b", Foreign::Gzip),
@@ -140,23 +140,23 @@ fn by_signature(head: &[u8]) -> Option<Foreign> {
         (4, b"TFL3", Foreign::TfLite),
         (257, b"ustar", Foreign::Tar),
     ];
-    if head.is_empty() {
+    if bytes.is_empty() {
         return Some(Foreign::Empty);
     }
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-        return Some(archive(head));
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        return Some(archive(bytes));
     }
-    let found = SIGNATURES.iter().find(|(at, magic, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
+    let found = SIGNATURES.iter().find(|(at, magic, _)| bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
     found.map(|(_, _, kind)| *kind)
 }
 
 /// The kind of zip archive, told by the name of its first entry.
-fn archive(head: &[u8]) -> Foreign {
-    let len = match head.get(26..28) {
+fn archive(bytes: &[u8]) -> Foreign {
+    let len = match bytes.get(26..28) {
         Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
         _ => 0,
     };
-    let name = head.get(30..30 + len).unwrap_or_default();
+    let name = bytes.get(30..30 + len).unwrap_or_default();
     if name.ends_with(b".npy") {
         Foreign::Npz
     } else if name.ends_with(b"data.pkl") || name.starts_with(b"archive/") || name.ends_with(b"/byteorder") {

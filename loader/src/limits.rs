@@ -1,5 +1,8 @@
 //! How much a file may ask for.
 
+/// Bytes of the longest name that is read unless other limits are given, and of the longest that is written.
+pub(crate) const MOST_NAME: usize = 64 << 10;
+
 /// Bounds that hold while a file is read. A file beyond one of them is refused with [`LoadError::Limit`](crate::LoadError).
 ///
 /// The bounds concern the structure of a model. Weights are bounded by the bytes that the files really have.
@@ -31,7 +34,7 @@ impl Default for Limits {
             max_messages: 1 << 26,
             max_nodes: 1 << 22,
             max_nesting: 64,
-            max_name_len: 64 << 10,
+            max_name_len: MOST_NAME,
             max_rank: 32,
             max_data_files: 1 << 16,
             decoded_base: 16 << 20,

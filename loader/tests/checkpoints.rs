@@ -176,6 +176,17 @@ fn what_a_format_cannot_hold_is_refused_and_the_old_file_stays() {
     }
     assert!(write(folder.path().join("net.pth"), &everything(), &WriteOptions::default()).is_err());
     assert!(write(folder.path().join("net.ckpt"), &nameless, &WriteOptions::default()).is_err());
+    for ending in ["ckpt", "safetensors", "npz"] {
+        let path = folder.path().join("long").with_extension(ending);
+        let long: Checkpoint = [("x".repeat(70_000), 1.0f32)].into_iter().collect();
+        let refused = write(&path, &long, &WriteOptions::default());
+        assert!(matches!(refused, Err(CheckpointError::Name { .. })), "{refused:?}");
+        assert!(!path.exists());
+        let longest: Checkpoint = [("x".repeat(65_000), 1.0f32)].into_iter().collect();
+        write(&path, &longest, &WriteOptions::default()).unwrap();
+        assert_eq!(read(&path, &ReadOptions::default()).unwrap(), longest);
+        fs::remove_file(path).unwrap();
+    }
     assert!(fs::read(&path).unwrap() == before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -9,12 +9,12 @@ use std::{
 };
 
 use common::data;
-use mindir_graph::{Tensor, graph::Model};
+use mindir_graph::{DType, Spec, Tensor, builder::Builder, graph::Model};
 use mindir_loader::{
     Access, Cipher, Limits, LoadError,
     crypto::{Encryption, Key},
     load,
-    mindir::{ExportError, ExportOptions, ModelFile, Source, export},
+    mindir::{ExportError, ExportOptions, ModelFile, NameFault, Source, export},
 };
 use mindir_proto::{mindir::ModelProto, prost::Message};
 
@@ -111,14 +111,14 @@ fn parameters_are_renamed_everywhere_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens/cf_if/model.mindir");
     let mut file = open(&original);
-    file.rename_parameter("w", "head.weight").unwrap();
+    file.rename_parameters([("w", "head.weight")]).unwrap();
     let out = file.write(folder.path().join("renamed"), &ExportOptions::default()).unwrap();
     let model = load(&out.path).unwrap().model;
     assert_eq!(params(&model).keys().collect::<Vec<_>>(), ["head.weight"]);
     let proto = ModelProto::decode(&fs::read(&out.path).unwrap()[..]).unwrap();
     assert!(!format!("{proto:?}").contains(r#"ref_key: Some("w")"#));
     let mut file = open(&out.path);
-    file.rename_parameter("head.weight", "w").unwrap();
+    file.rename_parameters([("head.weight", "w")]).unwrap();
     let back = file.write(folder.path().join("back"), &ExportOptions::default()).unwrap();
     assert!(fs::read(back.path).unwrap() == fs::read(original).unwrap());
 }
@@ -126,12 +126,48 @@ fn parameters_are_renamed_everywhere_and_back() {
 #[test]
 fn names_must_be_free() {
     let mut file = open(&data("split_one/net_graph.mindir"));
-    assert!(matches!(file.rename_parameter("none", "x"), Err(ExportError::Unknown { .. })));
-    for taken in ["", "b.bias"] {
-        assert!(matches!(file.rename_parameter("a.bias", taken), Err(ExportError::Name { .. })), "{taken:?}");
+    assert!(matches!(file.rename_parameters([("none", "x")]), Err(ExportError::Unknown { .. })));
+    let input = file.wire().model.graph.as_ref().unwrap().input[0].name.clone().unwrap();
+    let (graph, input) = input.split_once(':').unwrap();
+    let long = "x".repeat(Limits::default().max_name_len);
+    for (name, fault) in [
+        ("", NameFault::Empty),
+        (&*long, NameFault::TooLong(graph.len() + 1 + long.len())),
+        ("b.bias", NameFault::SameName),
+        (input, NameFault::Taken),
+    ] {
+        match file.rename_parameters([("a.bias", name)]) {
+            Err(ExportError::Name { why, .. }) => assert_eq!(why, fault),
+            other => panic!("{other:?}"),
+        }
     }
-    file.rename_parameter("a.bias", "x").unwrap();
-    assert!(matches!(file.rename_parameter("b.bias", "x"), Err(ExportError::Name { .. })));
+    file.rename_parameters([("a.bias", "free")]).unwrap();
+    let twice = file.rename_parameters([("b.bias", "free")]);
+    assert!(matches!(twice, Err(ExportError::Name { why: NameFault::SameName, .. })));
+}
+
+#[test]
+fn names_are_swapped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = open(&data("split_one/net_graph.mindir"));
+    let before = params(&load(data("split_one/net_graph.mindir")).unwrap().model);
+    file.rename_parameters([("a.bias", "b.bias"), ("b.bias", "a.bias")]).unwrap();
+    let out = file.write(folder.path().join("swapped"), &ExportOptions::default()).unwrap();
+    let after = params(&load(&out.path).unwrap().model);
+    assert_eq!((&before["a.bias"], &before["b.bias"]), (&after["b.bias"], &after["a.bias"]));
+}
+
+#[test]
+fn names_that_readers_refuse_are_not_written() {
+    let mut b = Builder::new("net");
+    let x = b.input(&"x".repeat(70_000), Spec::fixed(DType::F32, &[2]));
+    let y = b.op("Neg", [x.into()]).unwrap();
+    let model = b.finish(&[y]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.mindir");
+    let refused = export(&model, &path, &ExportOptions::default());
+    assert!(matches!(refused, Err(ExportError::Name { why: NameFault::TooLong(70_000..), .. })), "{refused:?}");
+    assert!(!path.exists());
 }
 
 #[test]

@@ -631,6 +631,18 @@ fn names_of_dimensions_and_results_are_kept() {
 }
 
 #[test]
+fn names_that_readers_refuse_are_not_written() {
+    let mut b = Builder::new("net");
+    let x = b.input(&"x".repeat(70_000), Spec::fixed(DType::F32, &[2]));
+    let y = b.op("Neg", [x.into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.onnx");
+    let refused = onnx::export(&b.finish(&[y]), &path, &onnx::Options::default());
+    assert!(matches!(refused, Err(onnx::WriteError::TooLong(_))), "{refused:?}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn results_keep_names_whatever_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let model = changed(|g| {

@@ -158,7 +158,7 @@ impl Error {
                 _ => ErrorKind::Device,
             },
             #[cfg(feature = "onnx")]
-            Error::Onnx(WriteError::Model(OnnxError::Opset(_))) => ErrorKind::Usage,
+            Error::Onnx(WriteError::Model(OnnxError::Opset(_)) | WriteError::TooLong(_)) => ErrorKind::Usage,
             #[cfg(feature = "onnx")]
             Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
             #[cfg(feature = "onnx")]

@@ -17,7 +17,7 @@ use mindir::graph::Model;
 use mindir::{Dim, Error, GraphCell, Port, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{self, DeviceArgs, ModelArg, duration, threads};
+use crate::args::{self, DeviceArgs, ModelArg, Names, duration, threads};
 use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print::{self, name};
@@ -61,7 +61,7 @@ pub struct Bench {
     /// Write the steps of a run of each combination as trace events, which https://ui.perfetto.dev and chrome://tracing show
     #[arg(long, value_name = "FILE.json")]
     trace: Option<PathBuf>,
-    /// Keep what was measured, for --against. Every row is written when it is measured
+    /// Keep what was measured, for --against, which is another file. Every row is written when it is measured
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
     /// Compare with what was kept by --save, of runs with the same inputs, threads and numbers at once. What is about another
@@ -240,8 +240,10 @@ impl Bench {
     /// Refuses files that could not be written when all is measured.
     fn check_targets(&self) -> Result<(), Failure> {
         self.inputs.files().for_each(|input| save::reads(&input));
+        self.against.iter().for_each(|path| save::reads(path));
         for path in self.save.iter().chain(&self.trace) {
             save::must_end(path, &[("json", ())])?;
+            save::has_folder(path)?;
             save::unread(path)?;
         }
         match (&self.save, &self.trace) {
@@ -324,7 +326,8 @@ impl Bench {
             return self.inputs.tensors(&cell.inputs(), cell.model().picture(), fill, &self.device.limits);
         };
         let mut ports = cell.inputs();
-        resize(&mut ports, batch)?;
+        let names = resize(&mut ports, batch)?;
+        self.check_shapes(&cell.inputs(), &names)?;
         let tensors = self.inputs.tensors(&ports, cell.model().picture(), fill, &self.device.limits)?;
         let given = ports.iter().zip(&tensors).find(|(_, t)| t.shape().first() != Some(&batch));
         if let Some((port, tensor)) = given {
@@ -332,6 +335,21 @@ impl Bench {
             return Err(Failure::Usage(text));
         }
         Ok(tensors)
+    }
+
+    /// Refuses a length for a dimension that --batch replaces.
+    fn check_shapes(&self, ports: &[Port], replaced: &[Dim]) -> Result<(), Failure> {
+        let names = Names::of(ports);
+        for text in &self.inputs.shapes.shapes {
+            let given = names
+                .dimension(text)?
+                .filter(|(given, _)| replaced.iter().any(|dim| matches!(dim, Dim::Named(of) if **of == **given)));
+            if let Some((given, _)) = given {
+                let text = format!("--shape {}: --batch says how long dimension {} is", name(text), name(given));
+                return Err(Failure::Usage(text));
+            }
+        }
+        Ok(())
     }
 
     fn work(&self) -> Result<Outcome, Failure> {
@@ -366,8 +384,8 @@ impl Bench {
     }
 }
 
-/// Replaces the first dimension of every input, and all that have its name.
-fn resize(ports: &mut [Port], batch: usize) -> Result<(), Failure> {
+/// Replaces the first dimension of every input, and all that have its name; returns those with names.
+fn resize(ports: &mut [Port], batch: usize) -> Result<Vec<Dim>, Failure> {
     let mut names = Vec::new();
     for port in ports.iter_mut() {
         let text = format!("--batch: input {} {} has no first dimension", name(&port.name), port.spec);
@@ -377,7 +395,7 @@ fn resize(ports: &mut [Port], batch: usize) -> Result<(), Failure> {
     }
     let dims = ports.iter_mut().flat_map(|port| port.spec.dims.iter_mut().flatten());
     dims.filter(|dim| names.contains(dim)).for_each(|dim| *dim = Dim::Known(batch));
-    Ok(())
+    Ok(names)
 }
 
 fn bar(time: Duration, case: Case) -> ProgressBar {

@@ -25,7 +25,7 @@ use crate::sets::Sets;
 /// DIR holds in_0.npy, in_1.npy, … and out_0.npy, out_1.npy, …, one for each input and result of the model; folders case_1,
 /// case_2, … in it hold further sets, each for a freshly loaded model, and step_0, step_1, … sets for calls one after another.
 /// after/NAME.npy is a parameter after the last call; if there is one, there is one for every parameter that the model
-/// writes. A meta.json may name the tolerance, list the sets, say which inputs are tuples of numbers, with a file for each, and
+/// writes. Arrays and folders with other names are wrong usage, but for those of a dump. A meta.json may name the tolerance, list the sets, say which inputs are tuples of numbers, with a file for each, and
 /// which results are meant to differ, with the reasons: they are shown and do not count.
 ///
 /// Integers and truth values must be equal, infinities too; NaN is equal to NaN. A result without file, or a file without
@@ -163,7 +163,7 @@ impl Compare {
         if let Some(flag) = self.inputs.flag().or(device) {
             return Err(Failure::Usage(format!("{flag} is for two models; {} is a folder", dir.display())));
         }
-        let sets = Sets::of(dir)?;
+        let sets = Sets::of(dir, self.bisect)?;
         let mut report = Report::new(self.tolerance.criterion(sets.tolerance()?));
         if self.bisect {
             self.bisect(dir, &sets, &mut report)?;

@@ -169,6 +169,14 @@ fn measurements_are_kept_and_compared_with() {
         std::fs::write(&path, changed.to_string()).unwrap();
     };
     set(1);
+    let before = std::fs::read(&path).unwrap();
+    for to in ["--save", "--trace"] {
+        let ended = bench(&["--against", file, to, file]).with(2).complains(&["b.json", "would replace it"]);
+        assert!(ended.stdout.is_empty(), "nothing was measured: {ended:#?}");
+        let ended = bench(&[to, "/nowhere/b.json"]).with(5).complains(&["there is no folder /nowhere"]);
+        assert!(ended.stdout.is_empty(), "nothing was measured: {ended:#?}");
+    }
+    assert!(std::fs::read(&path).unwrap() == before);
     bench(&["--against", file, "--fail-above", "5%"]).with(1).says(&["change"]);
     bench(&["--against", file]).with(0);
     let json = bench(&["--against", file, "--fail-above", "5", "--json"]).with(1).json();

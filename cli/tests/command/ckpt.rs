@@ -309,6 +309,12 @@ fn values_are_what_was_given_or_refused() {
     assert!(fs::read(&file).unwrap() == before);
     mindir(["ckpt", "set", &file, "", "1"]).with(3).complains(&["entry \"\"", "needs a name"]);
     mindir(["ckpt", "rename", &file, "weight", ""]).with(3).complains(&["needs a name"]);
+    let long = "x".repeat(70_000);
+    mindir(["ckpt", "set", &file, &long, "1"]).with(2).complains(&["the name has 70000 bytes"]);
+    mindir(["ckpt", "rename", &file, "weight", &long]).with(2).complains(&["the name has 70000 bytes"]);
+    mindir(["ckpt", "rename", &file, "weight", &long, "-o", &at(&dir, "long.npz")])
+        .with(2)
+        .complains(&["readers take 65000"]);
     assert!(fs::read(&file).unwrap() == before);
     mindir(["ckpt", "set", &file, "weight", "1"]).with(0).says(&["set weight  f32 [2, 2] → f32 []"]);
 }

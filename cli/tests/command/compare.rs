@@ -56,6 +56,24 @@ fn no_set_is_passed_over() {
 }
 
 #[test]
+fn what_is_nearly_a_set_is_named() {
+    for odd in ["case_01", "case-1", "case_x", "Case_1", "more"] {
+        let dir = copied("cf_while");
+        copy(&dir.path().join("case_1"), &dir.path().join(odd));
+        compared("cf_while", &dir).with(2).complains(&["expected in_0.npy", "folders case_1", &format!("found {odd}")]);
+    }
+    for odd in ["out_01.npy", "out_x.npy", "OUT_0.NPY", "case_1/in-0.npy", "case_1/out.npz"] {
+        let dir = copied("cf_while");
+        fs::copy(dir.path().join("out_0.npy"), dir.path().join(odd)).unwrap();
+        let file = odd.strip_prefix("case_1/").unwrap_or(odd);
+        compared("cf_while", &dir).with(2).complains(&[&format!("found {file}")]);
+    }
+    let dir = copied("cf_while");
+    fs::write(dir.path().join("README.txt"), "about these").unwrap();
+    compared("cf_while", &dir).with(0);
+}
+
+#[test]
 fn tuples_of_numbers_have_a_file_for_each() {
     mindir(["compare", &model("dyn_len_tuple"), &golden("dyn_len_tuple")]).with(0).says(&["case_1", "equal"]);
     let dir = copied("dyn_len_tuple");

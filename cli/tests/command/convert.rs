@@ -38,6 +38,35 @@ fn models_are_copied_split_joined_and_renamed() {
 }
 
 #[test]
+fn names_are_swapped_and_must_be_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let [net, out] = ["net.mindir", "out.mindir"].map(|name| at(&dir, name));
+    fs::copy(digits("lenet5.mindir"), &net).unwrap();
+    let before = fs::read(&net).unwrap();
+    let long = format!("fc1.bias={}", "x".repeat(70_000));
+    let renamed = |names: &[&str], more: &[&str]| {
+        let names = names.iter().flat_map(|pair| ["--rename", pair]);
+        mindir(["convert", &net, &out].into_iter().chain(names).chain(more.iter().copied()))
+    };
+    for (names, why) in [
+        (&["fc1.bias=x"][..], "an input, a node or a graph"),
+        (&["fc1.bias=fc2.bias"], "another parameter"),
+        (&["fc1.bias="], "empty"),
+        (&[&long], "70"),
+        (&["fc1.bias=a", "fc1.bias=b"], "given twice"),
+    ] {
+        renamed(names, &[]).with(2).complains(&[why]);
+        renamed(names, &["--dry-run"]).with(2).complains(&[why]);
+        assert!(!Path::new(&out).exists() && fs::read(&net).unwrap() == before);
+    }
+    renamed(&["fc1.bias=fc1.bias"], &[]).with(0);
+    assert_eq!(fs::read(&out).unwrap(), before);
+    renamed(&["fc1.bias=fc2.bias", "fc2.bias=fc1.bias"], &[]).with(0);
+    mindir(["inspect", &out]).with(0);
+    mindir(["convert", &net, &out, "--info", "a=b", "--info", "a=c"]).with(2).complains(&["a is given twice"]);
+}
+
+#[test]
 fn dry_runs_say_the_same_and_write_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let lenet = digits("lenet5.mindir");

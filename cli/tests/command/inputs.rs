@@ -76,6 +76,41 @@ fn dimensions_have_lengths_by_name() {
     mindir(["check", &net, "--shape", "seq=4"]).with(0).says(&["f32 [2, 4], f32 [2, 1]"]);
 }
 
+/// The sum of an input with itself, turned, whose two dimensions have its own name.
+fn square(dir: &tempfile::TempDir) -> String {
+    let mut b = Builder::new("square");
+    let dims = vec![Dim::Named("n".into()), Dim::Named("n".into())];
+    let x = b.input("n", Spec { dtype: Some(DType::F32), dims: Some(dims.into_iter().collect()) });
+    let y = b.op("Neg", [x.into()]).unwrap();
+    let path = at(dir, "square.onnx");
+    mindir::onnx::export(&b.finish(&[y]), &path, &Default::default()).unwrap();
+    path
+}
+
+#[test]
+fn what_is_wrong_with_a_dimension_is_told_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, square) = (sum(&dir), square(&dir));
+    let x = at(&dir, "x.npy");
+    npy::write(&x, &Tensor::zeros(DType::F32, &[2, 4]).unwrap()).unwrap();
+    let said = ["dimension n is 2 and 4 in n, and has one length; give --shape n=DIMS"];
+    mindir(["run", &square, "-i", &x]).with(2).complains(&said);
+    mindir(["run", &square, "-i", &x, "--shape", "n=2,4"]).with(0);
+    let said = ["--shape n=3: n is an input and has 2 dimensions"];
+    mindir(["run", &square, "-i", "ones", "--shape", "n=3"]).with(2).complains(&said);
+    let bench = ["bench", &net, "--time", "1ms", "--warmup", "0", "--batch", "2", "--shape"];
+    let bench = |shape: &str| mindir(bench.into_iter().chain([shape]));
+    bench("batch=3").with(2).complains(&["--shape batch=3: --batch says how long dimension batch is"]);
+    bench("seq=3").with(0);
+    let many = format!("x={}", vec!["1"; 30_000].join(","));
+    for command in ["run", "bench"] {
+        let ended =
+            mindir([command, &net, "-i", "ones", "--shape", &many]).with(2).complains(&["at most 32 dimensions"]);
+        assert!(ended.stderr.len() < 500, "{ended:#?}");
+    }
+    mindir(["run", &net, "-i", "ones", "--shape", "-x=2,3"]).with(2).complains(&["no input or dimension is called -x"]);
+}
+
 /// Pixels of one colour.
 fn picture(path: &str, format: ImageFormat, (w, h): (u32, u32), colour: u8) {
     let mut bytes = Cursor::new(Vec::new());
@@ -346,4 +381,40 @@ fn pictures_are_turned_as_their_files_say() {
     let exif = [b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0", &tag[..]].concat();
     fs::write(&path, [&jpeg[..2], &exif, &jpeg[2..]].concat()).unwrap();
     says_mean(mindir(["run", &net, "-i", &path]), "1");
+}
+
+#[test]
+fn numbers_about_pictures_may_be_negative() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = identity(&dir, DType::F32, &[1, 3, 4, 4]);
+    let path = at(&dir, "p.png");
+    picture(&path, ImageFormat::Png, (4, 4), 2);
+    let run = |flags: &[&str]| mindir(["run", &net, "-i", &path].iter().chain(flags));
+    says_mean(run(&["--scale", "-1"]), "2");
+    says_mean(run(&["--scale", "-1/2"]), "1");
+    says_mean(run(&["--scale", "1", "--mean", "-1,-1,-1", "--std", "-3"]), "1");
+    run(&["--scale", "-x"]).with(2).complains(&["expected a finite number"]);
+}
+
+#[test]
+fn pictures_keep_to_limits_and_are_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = identity(&dir, DType::F32, &[1, 3, 64, 64]);
+    let path = at(&dir, "p.jpg");
+    picture(&path, ImageFormat::Jpeg, (64, 64), 255);
+    mindir(["run", &net, "-i", &path, "--max-memory", "10K"]).with(6);
+    // The pixels fit, the input does not.
+    mindir(["run", &net, "-i", &path, "--max-memory", "20K"]).with(6);
+    mindir(["run", &net, "-i", &path]).with(0);
+    let jpeg = fs::read(&path).unwrap();
+    fs::write(&path, &jpeg[..jpeg.len() - 10]).unwrap();
+    mindir(["run", &net, "-i", &path]).with(4).complains(&["p.jpg", "one that ends early"]);
+    let large = at(&dir, "p.bmp");
+    let [head, size] = [&b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"[..], &12_000u32.to_le_bytes()];
+    fs::write(&large, [head, size, size, b"\x01\0\x18\0", &[0; 24]].concat()).unwrap();
+    mindir(["run", &net, "-i", &large]).with(3).complains(&["a picture of 12000 × 12000 with 3 channels is too large"]);
+    let wide = identity(&dir, DType::F32, &[1, 3, 20_000, 20_000]);
+    picture(&path, ImageFormat::Jpeg, (64, 64), 255);
+    let said = ["p.jpg: an input of 1 × 3 × 20000 × 20000 numbers is too large"];
+    mindir(["run", &wide, "-i", &path, "--resize"]).with(3).complains(&said);
 }

@@ -41,6 +41,11 @@ fn results_are_stored_as_npy_and_npz() {
     mindir(["run", &model("dense"), "-i", &input, "-o", to]).with(2).complains(&["one.npy", "4 results", ".npz"]);
     assert!(!one.exists());
     let lenet = digits("lenet5.mindir");
+    for nameless in [".npz", ".NPY"].map(|name| dir.path().join(name)) {
+        let args = ["run", &lenet, "-i", "ones", "-o", nameless.to_str().unwrap()];
+        mindir(args).with(2).complains(&["the name has nothing before its ending"]);
+        assert!(!nameless.exists());
+    }
     mindir(["run", &lenet, "-i", "ones", "-o", to]).with(0).says(&["1 file written to"]);
     assert_eq!(mindir::npy::read(&one).unwrap().shape(), [1, 10]);
     mindir(["run", &model("dense"), "-i", to, "-o", to]).with(2).complains(&["4 results"]);

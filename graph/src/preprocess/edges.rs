@@ -1,4 +1,4 @@
-use super::{Picture, Pixels, fits};
+use super::{Picture, Pixels};
 use crate::OpError;
 
 /// What a frame around a picture holds.
@@ -19,7 +19,7 @@ pub(super) fn pad(picture: &Picture, frame: [usize; 4], border: &Border) -> Resu
     let [left, top, right, bottom] = frame;
     let sum = |a: usize, b: usize, c: usize| a.saturating_add(b).saturating_add(c);
     let (h, w) = (sum(top, picture.h, bottom), sum(left, picture.w, right));
-    fits(h, w, picture.c)?;
+    Picture::fits(h, w, picture.c)?;
     let place = |i: usize, before: usize, n: usize| inside(i as isize - before as isize, n as isize, border);
     if let Border::Constant(fill) = border {
         let fill = |k: usize| fill.get(if fill.len() == 1 { 0 } else { k }).copied().unwrap_or(0);
@@ -33,7 +33,7 @@ pub(super) fn pad(picture: &Picture, frame: [usize; 4], border: &Border) -> Resu
 
 /// Cuts `h × w` pixels from the middle of a picture that is surrounded by zeros where it is too small.
 pub(super) fn center(picture: Picture, h: usize, w: usize) -> Result<Picture, OpError> {
-    fits(h, w, picture.c)?;
+    Picture::fits(h, w, picture.c)?;
     let missing = |wanted: usize, found: usize| wanted.saturating_sub(found);
     let (rows, columns) = (missing(h, picture.h), missing(w, picture.w));
     let frame = [columns / 2, rows / 2, columns - columns / 2, rows - rows / 2];

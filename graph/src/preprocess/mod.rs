@@ -146,7 +146,7 @@ impl Transform {
         match self {
             Transform::Resize(size, how) => {
                 let [rows, columns] = resize::target(size, h, w)?;
-                fits(rows, columns, c)?;
+                Picture::fits(rows, columns, c)?;
                 resize::resize(&picture, rows, columns, *how)
             }
             Transform::CenterCrop([rows, columns]) => edges::center(picture, *rows, *columns),
@@ -171,21 +171,24 @@ impl Transform {
     }
 }
 
-/// Checks that a picture of this size is not too large.
-fn fits(h: usize, w: usize, c: usize) -> Result<(), OpError> {
-    let count = h.checked_mul(w).and_then(|n| n.checked_mul(c));
-    ensure!(count.is_some_and(|n| n <= MOST), "a picture of {h} × {w} with {c} channels is too large");
-    ensure!(h > 0 && w > 0 && c > 0, "a picture of {h} × {w} with {c} channels is empty");
-    Ok(())
-}
-
 impl Picture {
+    /// Checks that there can be a picture of this size.
+    ///
+    /// # Errors
+    /// [`OpError::Invalid`] if it is too large, or empty.
+    pub fn fits(h: usize, w: usize, c: usize) -> Result<(), OpError> {
+        let count = h.checked_mul(w).and_then(|n| n.checked_mul(c));
+        ensure!(count.is_some_and(|n| n <= MOST), "a picture of {h} × {w} with {c} channels is too large");
+        ensure!(h > 0 && w > 0 && c > 0, "a picture of {h} × {w} with {c} channels is empty");
+        Ok(())
+    }
+
     /// A picture of bytes.
     ///
     /// # Errors
     /// [`OpError::Invalid`] if their number is not `h · w · c`.
     pub fn new(h: usize, w: usize, c: usize, bytes: Vec<u8>) -> Result<Picture, OpError> {
-        fits(h, w, c)?;
+        Picture::fits(h, w, c)?;
         ensure!(bytes.len() == h * w * c, "expected {} bytes, found {}", h * w * c, bytes.len());
         Ok(Picture { h, w, c, pixels: Pixels::Bytes(bytes) })
     }
@@ -216,7 +219,7 @@ impl Picture {
     }
 
     fn cut(&self, [top, left]: [usize; 2], [h, w]: [usize; 2]) -> Result<Picture, OpError> {
-        fits(h, w, self.c)?;
+        Picture::fits(h, w, self.c)?;
         let inside = |first: usize, count: usize, all: usize| first.checked_add(count).is_some_and(|end| end <= all);
         ensure!(
             inside(top, h, self.h) && inside(left, w, self.w),

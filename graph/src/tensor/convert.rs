@@ -90,7 +90,7 @@ impl Tensor {
             pairs
                 .enumerate()
                 .find(|(_, (old, new))| old.is_finite() && !new.is_finite())
-                .map(|(i, (x, _))| (i, x.to_string()))
+                .map(|(i, (x, _))| (i, Number::Float(x).to_string()))
         } else {
             let mut pairs = self.numbers()?.into_iter().zip(converted.numbers()?).enumerate();
             pairs.find(|(_, (old, new))| !old.equals(*new)).map(|(i, (x, _))| (i, x.to_string()))
@@ -134,6 +134,8 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Number::Whole(a) => a.fmt(f),
+            // What would be a long row of zeros.
+            Number::Float(x) if x.is_finite() && *x != 0.0 && !(1e-6..1e18).contains(&x.abs()) => write!(f, "{x:e}"),
             Number::Float(x) => x.fmt(f),
         }
     }
@@ -165,6 +167,8 @@ mod tests {
             assert_eq!(value, text, "{t:?} {dtype}");
         };
         refused(Tensor::vector(&[1.0f32, 70_000.0]), DType::F16, "70000");
+        refused(Tensor::vector(&[1.0f64, 1e300]), DType::F32, "1e300");
+        refused(Tensor::vector(&[1.0f64, -2.5e-300]), DType::I32, "-2.5e-300");
         refused(Tensor::vector(&[255i64, 300]), DType::U8, "300");
         refused(Tensor::vector(&[0u64, u64::MAX]), DType::I64, "18446744073709551615");
         refused(Tensor::vector(&[1i32, -1]), DType::U64, "-1");

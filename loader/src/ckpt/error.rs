@@ -68,6 +68,17 @@ pub enum CheckpointError {
         /// What is wrong.
         what: String,
     },
+    /// An entry cannot be written because readers would refuse its name.
+    #[error("{}: an entry cannot be called {}: the name has {} bytes, and readers take {most}",
+        Printable(.file), Printable(.name), .name.len())]
+    Name {
+        /// The file.
+        file: String,
+        /// The name.
+        name: String,
+        /// Bytes of the longest name.
+        most: usize,
+    },
     /// Values cannot be written in a format; every one is named.
     #[error("{}: {}", Printable(.file), Entries(.entries))]
     Unwritable {
@@ -139,6 +150,7 @@ impl CheckpointError {
             Self::Entry { fault: EntryFault::Tensor(fault), .. } => fault.kind(),
             Self::Entry { fault: EntryFault::HashTable | EntryFault::Type(_), .. } => ErrorKind::Unsupported,
             Self::Entry { .. } | Self::Crc { .. } | Self::Format { .. } => ErrorKind::Corrupt,
+            Self::Name { .. } => ErrorKind::Limit,
             Self::Unwritable { .. } => ErrorKind::Unsupported,
         }
     }

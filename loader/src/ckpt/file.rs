@@ -18,7 +18,7 @@ use crate::{
     error::{FileFault, LoadError},
     files::{self, Access, Links},
     foreign::{Cipher, Foreign},
-    limits::Limits,
+    limits::{Limits, MOST_NAME},
     store,
 };
 
@@ -62,6 +62,15 @@ impl Format {
             #[cfg(not(feature = "npy"))]
             Self::Npz => Some("writing .npz files needs the feature `npy`".to_string()),
             Self::Torch => Some("files of PyTorch are not written".to_string()),
+        }
+    }
+
+    /// Bytes of the longest name that readers take.
+    fn longest_name(self) -> usize {
+        match self {
+            #[cfg(feature = "npy")]
+            Self::Npz => crate::npy::LONGEST_NAME,
+            _ => MOST_NAME,
         }
     }
 
@@ -197,13 +206,17 @@ fn decrypted(file: &str, bytes: Bytes, decryption: Option<&Decryption>) -> Resul
 /// with the shape `[0]`, which it takes for scalars.
 ///
 /// # Errors
-/// All entries that the format cannot hold; what could not be done with the file.
+/// A name that readers refuse; all entries that the format cannot hold; what could not be done with the file.
 pub fn write(path: impl AsRef<Path>, checkpoint: &Checkpoint, options: &WriteOptions) -> Result<(), CheckpointError> {
     let path = path.as_ref();
     let format = options.format.or_else(|| Format::of_path(path)).unwrap_or(Format::Ckpt);
     if checkpoint.is_empty() {
         let what = "there are no entries to write".to_string();
         return Err(CheckpointError::Format { file: path.display().to_string(), offset: None, what });
+    }
+    let most = format.longest_name();
+    if let Some(name) = checkpoint.names().find(|name| name.len() > most) {
+        return Err(CheckpointError::Name { file: path.display().to_string(), name: name.to_string(), most });
     }
     let obstacles =
         checkpoint.iter().filter_map(|(name, value)| Some((name.to_string(), format.obstacle(name, value)?)));

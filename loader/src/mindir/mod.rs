@@ -24,7 +24,7 @@ pub use build::GraphFault;
 pub use read::{Layout, Origin, WireModel};
 pub use source::Source;
 pub use tensor::TensorData;
-pub use write::{ExportError, ExportOptions, ModelFile, NodeFault, Written, export, to_bytes};
+pub use write::{ExportError, ExportOptions, ModelFile, NameFault, NodeFault, Written, export, to_bytes};
 
 /// Reads the model from `source`.
 pub(crate) fn load(source: Source, limits: &Limits) -> Result<Loaded, LoadError> {

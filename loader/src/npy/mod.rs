@@ -16,6 +16,9 @@ use crate::{Printable, archive};
 
 pub(crate) use header::Header;
 
+/// Bytes of the longest name of an array in a `.npz` file. Archives hold names, with all that belongs to them, in 64 KiB.
+pub const LONGEST_NAME: usize = 65_000;
+
 /// Data is read in pieces of this many bytes, so that a header cannot ask for memory that the file does not fill.
 const PIECE: u64 = 1 << 24;
 
@@ -204,7 +207,7 @@ pub fn read_npz_from(file: impl Read + Seek) -> io::Result<Vec<(String, Tensor)>
 /// Writes arrays with their names to a `.npz` file, not compressed.
 ///
 /// # Errors
-/// The file system's.
+/// The file system's; as [`write_npz_to`].
 pub fn write_npz(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> io::Result<()> {
     write_npz_to(BufWriter::new(File::create(path)?), tensors)
 }
@@ -212,8 +215,12 @@ pub fn write_npz(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> io::Re
 /// Writes named arrays in `.npz` form.
 ///
 /// # Errors
-/// The writer's.
+/// The writer's; [`io::ErrorKind::InvalidInput`] if a name is longer than [`LONGEST_NAME`].
 pub fn write_npz_to(writer: impl Write + Seek, tensors: &[(String, Tensor)]) -> io::Result<()> {
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| name.len() > LONGEST_NAME) {
+        let text = format!("the name {} has more bytes than the {LONGEST_NAME} that an archive holds", Printable(name));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let mut zip = zip::ZipWriter::new(Quiet { file: writer, failed: false });
     let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, tensor) in tensors {
@@ -335,6 +342,16 @@ mod tests {
             }
         }
         out
+    }
+
+    #[test]
+    fn names_that_archives_cannot_hold_are_refused() {
+        let named = |len: usize| [("x".repeat(len), Tensor::scalar(1i64))];
+        let mut file = io::Cursor::new(Vec::new());
+        write_npz_to(&mut file, &named(LONGEST_NAME)).unwrap();
+        assert_eq!(read_npz_from(file).unwrap(), named(LONGEST_NAME));
+        let refused = write_npz_to(io::Cursor::new(Vec::new()), &named(LONGEST_NAME + 1)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

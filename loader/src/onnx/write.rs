@@ -19,7 +19,11 @@ use mindir_proto::{
     prost::{Message, encoding},
 };
 
-use crate::store::{self, StoreError, Writer};
+use crate::{
+    Printable,
+    limits::MOST_NAME,
+    store::{self, StoreError, Writer},
+};
 
 /// Constants smaller than this stay in the model's file.
 const LEAST_OUTSIDE: usize = 1 << 10;
@@ -58,6 +62,9 @@ pub enum WriteError {
     /// The path has no file name that data files can be called after.
     #[error("{0}: not a name for a model")]
     Name(String),
+    /// Readers would refuse a name in the model.
+    #[error("nothing can be called {}: the name has {} bytes, and readers take {MOST_NAME}", Printable(.0), .0.len())]
+    TooLong(String),
     /// The file could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,7 +88,7 @@ pub struct Written {
 /// Constants go to `NAME.data_N` beside the file if they take more bytes than `options` allow inside.
 ///
 /// # Errors
-/// [`WriteError::Model`] naming every node that has no ONNX form; [`WriteError::Store`].
+/// [`WriteError::Model`] naming every node that has no ONNX form; [`WriteError::TooLong`]; [`WriteError::Store`].
 pub fn export(model: &Model, path: impl AsRef<Path>, options: &Options) -> Result<Written, WriteError> {
     let exported = mindir_graph::onnx::export(model, mindir_graph::onnx::Options { opset: options.opset })?;
     write(&exported, path.as_ref(), options)
@@ -101,6 +108,9 @@ pub fn to_bytes(model: &Model, opset: i64) -> Result<Vec<u8>, ExportError> {
 }
 
 fn write(exported: &Exported, path: &Path, options: &Options) -> Result<Written, WriteError> {
+    if let Some(name) = exported.names.values().find(|name| name.len() > MOST_NAME) {
+        return Err(WriteError::TooLong(name.clone()));
+    }
     let mut writer = Writer::begin(path, &options.store)?;
     let bytes: u64 = exported.constants.iter().map(|c| c.1.bytes().len() as u64).sum();
     let mut outside = HashMap::new();

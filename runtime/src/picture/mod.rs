@@ -3,14 +3,16 @@
 //! [`tensor`] and [`batch`] make an input of pictures by [`Options`]. A model that was exported with a dataset says what its
 //! operators do to a picture; [`input`] and [`prepare`] do the same.
 
+mod jpeg;
 mod options;
+mod orientation;
 mod target;
 
 use std::io::{self, Cursor};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
-use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use mindir_graph::graph::Model;
 use mindir_graph::preprocess::{Picture, Preprocess};
 use mindir_graph::{Dim, Fact, OpError, Spec, Tensor, TensorError, aligned_copy};
@@ -100,6 +102,12 @@ pub enum PictureError {
         /// What this one became.
         found: Fact,
     },
+    /// The input would have too many numbers.
+    #[error("an input of {} numbers is too large", .dims.iter().map(usize::to_string).collect::<Vec<_>>().join(" × "))]
+    TooLarge {
+        /// Its dimensions.
+        dims: Vec<usize>,
+    },
     /// The input cannot be made.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -134,7 +142,7 @@ pub fn read_upright(path: impl AsRef<Path>) -> io::Result<Picture> {
 /// # Errors
 /// As [`read`].
 pub fn decode(bytes: &[u8]) -> io::Result<Picture> {
-    decoded(bytes, |_| Orientation::NoTransforms)
+    decoded(bytes, false)
 }
 
 /// As [`read_upright`], of the contents of a file.
@@ -142,23 +150,33 @@ pub fn decode(bytes: &[u8]) -> io::Result<Picture> {
 /// # Errors
 /// As [`read`].
 pub fn decode_upright(bytes: &[u8]) -> io::Result<Picture> {
-    decoded(bytes, |decoder| decoder.orientation().unwrap_or(Orientation::NoTransforms))
+    decoded(bytes, true)
 }
 
-/// A picture, turned as `orientation` says of its file.
-fn decoded(bytes: &[u8], orientation: impl FnOnce(&mut dyn ImageDecoder) -> Orientation) -> io::Result<Picture> {
+/// Bytes of the pixels of a picture file while they are decoded, as the head of the file says.
+///
+/// # Errors
+/// As [`read`].
+pub fn memory(bytes: &[u8]) -> io::Result<u64> {
     let format = format(bytes)?;
-    let undecoded = |source: ImageError| {
-        let kind = match source {
-            ImageError::Unsupported(_) | ImageError::Limits(_) => io::ErrorKind::Unsupported,
-            _ => io::ErrorKind::InvalidData,
-        };
-        io::Error::new(kind, Undecoded { format: ending(format), source })
-    };
-    let pixels = pixels(bytes, format, orientation).map_err(undecoded)?;
+    Ok(decoder(bytes, format)?.total_bytes())
+}
+
+fn decoded(bytes: &[u8], upright: bool) -> io::Result<Picture> {
+    let format = format(bytes)?;
+    let decoder = decoder(bytes, format)?;
+    let pixels = pixels(bytes, format, decoder, upright).map_err(|e| undecoded(format, e))?;
     let (w, h) = (pixels.width() as usize, pixels.height() as usize);
     let wrong = |e: OpError| io::Error::new(io::ErrorKind::InvalidData, e);
     Picture::new(h, w, 3, pixels.into_raw()).map_err(wrong)
+}
+
+fn undecoded(format: ImageFormat, source: ImageError) -> io::Error {
+    let kind = match source {
+        ImageError::Unsupported(_) | ImageError::Limits(_) => io::ErrorKind::Unsupported,
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, Undecoded { format: ending(format), source })
 }
 
 /// The format of a picture that can be decoded.
@@ -179,21 +197,42 @@ fn ending(format: ImageFormat) -> &'static str {
     format.extensions_str().first().copied().unwrap_or_default()
 }
 
+/// What decodes a picture that is not too large.
+fn decoder(bytes: &[u8], format: ImageFormat) -> io::Result<impl ImageDecoder> {
+    let limited = || {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MOST);
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder()?;
+        limits.reserve(decoder.total_bytes())?;
+        decoder.set_limits(limits)?;
+        Ok(decoder)
+    };
+    let decoder = limited().map_err(|e| undecoded(format, e))?;
+    let (w, h) = decoder.dimensions();
+    let kind = if w == 0 || h == 0 { io::ErrorKind::InvalidData } else { io::ErrorKind::Unsupported };
+    Picture::fits(h as usize, w as usize, 3).map_err(|e| io::Error::new(kind, e))?;
+    Ok(decoder)
+}
+
 fn pixels(
     bytes: &[u8],
     format: ImageFormat,
-    orientation: impl FnOnce(&mut dyn ImageDecoder) -> Orientation,
-) -> Result<::image::RgbImage, ImageError> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST);
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder()?;
-    limits.reserve(decoder.total_bytes())?;
-    decoder.set_limits(limits)?;
-    let orientation = orientation(&mut decoder);
+    mut decoder: impl ImageDecoder,
+    upright: bool,
+) -> Result<RgbImage, ImageError> {
+    if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
+        // The decoder would make up what is missing.
+        return Err(ImageError::IoError(io::ErrorKind::UnexpectedEof.into()));
+    }
+    let stated = match format {
+        _ if !upright => None,
+        ImageFormat::Tiff => decoder.orientation().ok(),
+        _ => orientation::of(bytes, format),
+    };
     let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
+    picture.apply_orientation(stated.unwrap_or(Orientation::NoTransforms));
     Ok(picture.into_rgb8())
 }
 
@@ -229,6 +268,14 @@ pub fn tensor(picture: &Picture, options: &Options, spec: &Spec) -> Result<Tenso
 /// What the input does not take; a picture that is of another size than the first, unless they are resized.
 pub fn batch(pictures: &[Picture], options: &Options, spec: &Spec) -> Result<Tensor, PictureError> {
     Target::of(spec, options, pictures)?.tensor(pictures)
+}
+
+/// What [`batch`] makes of pictures.
+///
+/// # Errors
+/// What the input does not take; [`PictureError::TooLarge`].
+pub fn fact(pictures: &[Picture], options: &Options, spec: &Spec) -> Result<Fact, PictureError> {
+    Target::of(spec, options, pictures)?.fact(pictures.len())
 }
 
 /// The first input of `model` from a picture, prepared as the model records it.
@@ -316,25 +363,87 @@ mod tests {
         assert!(other.to_string().contains("found one in the format ico"), "{other}");
     }
 
+    /// A picture of 16×8 pixels, the left half white, in a format.
+    fn halves(format: ImageFormat) -> Vec<u8> {
+        let mut file = Cursor::new(Vec::new());
+        RgbImage::from_fn(16, 8, |x, _| ::image::Rgb([if x < 8 { 255 } else { 0 }; 3]))
+            .write_to(&mut file, format)
+            .unwrap();
+        file.into_inner()
+    }
+
+    /// An EXIF block with the orientation 6 (the right side is the top of what people see), as a number of so many bytes.
+    fn exif(bytes: u8) -> Vec<u8> {
+        let kind = if bytes == 4 { 4 } else { 3 };
+        [&b"II*\0\x08\0\0\0\x01\0"[..], &[0x12, 1, kind, 0, 1, 0, 0, 0, 6, 0, 0, 0], &[0; 4]].concat()
+    }
+
+    fn jpeg_with(exif: &[u8]) -> Vec<u8> {
+        let jpeg = halves(ImageFormat::Jpeg);
+        let (start, rest) = jpeg.split_at(2);
+        let length = (exif.len() as u16 + 8).to_be_bytes();
+        [start, &[0xff, 0xe1], &length, b"Exif\0\0", exif, rest].concat()
+    }
+
+    /// EXIF behind the pixels.
+    fn png_with(exif: &[u8]) -> Vec<u8> {
+        let png = halves(ImageFormat::Png);
+        let (start, end) = png.split_at(png.len() - 12);
+        [start, &(exif.len() as u32).to_be_bytes(), b"eXIf", exif, &[0; 4], end].concat()
+    }
+
+    /// An animation of one frame.
+    fn webp_with(exif: &[u8]) -> Vec<u8> {
+        let webp = halves(ImageFormat::WebP);
+        let chunk = |name: &[u8], contents: &[u8]| {
+            [name, &(contents.len() as u32).to_le_bytes(), contents, &[0; 1][..contents.len() % 2]].concat()
+        };
+        let frame = [&[0; 6][..], &[15, 0, 0, 7, 0, 0, 1, 0, 0, 0], &webp[12..]].concat();
+        let chunks = [
+            b"WEBP".to_vec(),
+            chunk(b"VP8X", &[0x0a, 0, 0, 0, 15, 0, 0, 7, 0, 0]),
+            chunk(b"ANIM", &[0; 6]),
+            chunk(b"ANMF", &frame),
+            chunk(b"EXIF", exif),
+        ];
+        chunk(b"RIFF", &chunks.concat())
+    }
+
     #[test]
     fn orientation_turns_pictures_where_that_is_asked_for() {
-        let mut jpeg = Cursor::new(Vec::new());
-        ::image::RgbImage::from_fn(16, 8, |x, _| ::image::Rgb([if x < 8 { 255 } else { 0 }; 3]))
-            .write_to(&mut jpeg, ImageFormat::Jpeg)
-            .unwrap();
-        // Number 6: the right side is the top of what people see.
-        let tag = [0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0];
-        let exif = [b"Exif\0\0II*\0\x08\0\0\0\x01\0".as_slice(), &tag, &[0; 4]].concat();
-        let length = (exif.len() as u16 + 2).to_be_bytes();
-        let (start, rest) = jpeg.get_ref().split_at(2);
-        let file = [start, &[0xff, 0xe1], &length, &exif, rest].concat();
         let first = |p: &Picture| match &p.pixels {
-            mindir_graph::preprocess::Pixels::Bytes(bytes) => (bytes[0], bytes[bytes.len() - 1]),
-            mindir_graph::preprocess::Pixels::Floats(_) => (0, 0),
+            mindir_graph::preprocess::Pixels::Bytes(bytes) => (bytes[0] > 250, bytes[bytes.len() - 1] > 250),
+            mindir_graph::preprocess::Pixels::Floats(_) => (false, false),
         };
-        let (stored, upright) = (decode(&file).unwrap(), decode_upright(&file).unwrap());
-        assert_eq!((stored.h, stored.w, upright.h, upright.w), (8, 16, 16, 8));
-        assert_eq!((first(&stored), first(&upright)), ((255, 0), (255, 0)));
-        assert_eq!(decode_upright(jpeg.get_ref()).unwrap(), decode(jpeg.get_ref()).unwrap());
+        for with in [jpeg_with, png_with, webp_with] {
+            for file in [with(&exif(2)), with(&exif(4))] {
+                let (stored, upright) = (decode(&file).unwrap(), decode_upright(&file).unwrap());
+                assert_eq!((stored.h, stored.w, upright.h, upright.w), (8, 16, 16, 8));
+                assert_eq!((first(&stored), first(&upright)), ((true, false), (true, false)));
+                assert_eq!(memory(&file).unwrap(), 8 * 16 * stored.c as u64);
+            }
+            let none = with(&[]);
+            assert_eq!(decode_upright(&none).unwrap(), decode(&none).unwrap());
+        }
+    }
+
+    /// A progressive picture of 8×8 gray pixels, in two scans.
+    fn progressive() -> Vec<u8> {
+        let table = |class: u8| [&[0xff, 0xc4, 0, 20, class, 1][..], &[0; 16]].concat();
+        let scan = |first: u8, last: u8| [0xff, 0xda, 0, 8, 1, 1, 0, first, last, 0, 0x7f];
+        let head = [&[0xff, 0xd8, 0xff, 0xdb, 0, 67, 0][..], &[1; 64]].concat();
+        let frame = [0xff, 0xc2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+        [&head[..], &frame, &table(0), &scan(0, 0), &table(0x10), &scan(1, 63), &[0xff, 0xd9]].concat()
+    }
+
+    #[test]
+    fn a_jpeg_file_that_is_cut_is_damaged() {
+        for file in [halves(ImageFormat::Jpeg), jpeg_with(&exif(2)), progressive()] {
+            decode(&file).unwrap();
+            decode(&[&file[..], b"more"].concat()).unwrap();
+            for end in 3..file.len() {
+                assert_eq!(decode(&file[..end]).unwrap_err().kind(), io::ErrorKind::InvalidData, "{end}");
+            }
+        }
     }
 }

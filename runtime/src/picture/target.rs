@@ -1,7 +1,7 @@
 //! What an input wants of pictures.
 
 use mindir_graph::preprocess::{Picture, Pixels};
-use mindir_graph::{DType, Dim, OpError, Spec, Tensor};
+use mindir_graph::{DType, Dim, Fact, OpError, Spec, Tensor, checked_count};
 
 use super::{Channels, Layout, Options, PictureError};
 
@@ -42,10 +42,8 @@ impl<'a> Target<'a> {
 
     /// The pictures as the input.
     pub(super) fn tensor(&self, pictures: &[Picture]) -> Result<Tensor, PictureError> {
-        let [h, w] = self.size;
-        let all = [pictures.len(), h, w, self.channels].into_iter().try_fold(1usize, usize::checked_mul);
-        let too_large = || OpError::Invalid(format!("{} of {w}×{h} pixels are too large", pictures.len()));
-        let mut numbers = Vec::with_capacity(all.filter(|n| *n <= MOST).ok_or_else(too_large)?);
+        let fact = self.fact(pictures.len())?;
+        let mut numbers = Vec::with_capacity(fact.shape.iter().product());
         let normal = Normal::of(self)?;
         for (i, picture) in pictures.iter().enumerate() {
             let mut pixels = self.pixels(i, picture)?;
@@ -59,13 +57,16 @@ impl<'a> Target<'a> {
         if !self.dtype.is_float() {
             numbers.iter_mut().for_each(|x| *x = x.round());
         }
-        Ok(Tensor::from_vec(&self.dims(pictures.len()), numbers)?.cast(self.dtype)?)
+        Ok(Tensor::from_vec(&fact.shape, numbers)?.cast(self.dtype)?)
     }
 
-    fn dims(&self, count: usize) -> Vec<usize> {
+    /// The input that so many pictures are.
+    pub(super) fn fact(&self, count: usize) -> Result<Fact, PictureError> {
         let ([h, w], c) = (self.size, self.channels);
         let one = if self.layout == Layout::Nchw { [c, h, w] } else { [h, w, c] };
-        self.batched.then_some(count).into_iter().chain(one).collect()
+        let dims: Vec<usize> = self.batched.then_some(count).into_iter().chain(one).collect();
+        let fits = checked_count(&dims).is_some_and(|n| n <= MOST);
+        if fits { Ok(Fact::new(self.dtype, &dims)) } else { Err(PictureError::TooLarge { dims }) }
     }
 
     /// The numbers of picture `i`, channels side by side, in the input's size.

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use mindir_graph::VerifyError;
 use thiserror::Error;
 
-use crate::{Printable, crypto::KeyFault, error::LoadError, store::StoreError};
+use crate::{Printable, crypto::KeyFault, error::LoadError, limits::MOST_NAME, store::StoreError};
 
 /// Why a model was not written. Unless the store says otherwise, what was there before is still there.
 #[derive(Debug, Error)]
@@ -46,10 +46,12 @@ pub enum ExportError {
         name: String,
     },
     /// The name cannot be given.
-    #[error("a parameter cannot be called {}: the name is empty or taken", Printable(.name))]
+    #[error("nothing can be called \"{}\": {why}", Printable(.name))]
     Name {
         /// The name.
         name: String,
+        /// Why not.
+        why: NameFault,
     },
     /// Contents do not fit their parameter.
     #[error("parameter {} cannot hold a tensor {found}", Printable(.name))]
@@ -65,6 +67,27 @@ pub enum ExportError {
     /// The files cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why a name cannot be given.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NameFault {
+    /// There is none.
+    #[error("the name is empty")]
+    Empty,
+    /// Readers refuse it.
+    #[error("the name has {0} bytes, and readers take {MOST_NAME}")]
+    TooLong(usize),
+    /// What stands before its colon is taken for the name of a graph.
+    #[error("what stands before the colon would not be part of the name")]
+    Colon,
+    /// Two parameters would have it.
+    #[error("another parameter has this name")]
+    SameName,
+    /// A graph, an input or a node has it.
+    #[error("an input, a node or a graph has this name")]
+    Taken,
 }
 
 /// A node that has no form in a file.

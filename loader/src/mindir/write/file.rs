@@ -1,11 +1,14 @@
 //! Changing and moving model files without losing what this crate does not understand.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 use bytes::{Buf, Bytes};
 use mindir_graph::Tensor;
 use mindir_proto::{
-    mindir::ModelProto,
+    mindir::{ModelProto, TensorProto},
     prost::{
         DecodeError, Message,
         encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
@@ -19,7 +22,7 @@ use super::{
         source::{Source, contents},
         tensor::TensorData,
     },
-    fault::ExportError,
+    fault::{ExportError, NameFault},
     image::{self, Image, Weight},
     layout::{self, ExportOptions, Written},
 };
@@ -27,7 +30,7 @@ use crate::{
     crypto::{Encryption, KeyFault},
     element::ElementType,
     error::LoadError,
-    limits::Limits,
+    limits::{Limits, MOST_NAME},
 };
 
 /// A model file as it is, down to fields that the schema does not have, with changes to be made when it is written.
@@ -42,7 +45,7 @@ use crate::{
 /// let source = Source::open("net.mindir", Access::Map)?;
 /// let mut file = ModelFile::read(source, &Limits::default())?;
 /// file.set_user_info("license", Some("Apache-2.0"));
-/// file.rename_parameter("fc.weight", "head.weight")?;
+/// file.rename_parameters([("fc.weight", "head.weight")])?;
 /// file.write("renamed.mindir", &ExportOptions::default())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -96,16 +99,43 @@ impl ModelFile {
         self.user_info.insert(key.to_string(), text.map(str::to_string));
     }
 
-    /// Gives a parameter another name, everywhere. Names are the network's, without the graph's in front.
+    /// Gives parameters other names, everywhere and all at once, so that two may take each other's. Names are the network's,
+    /// without the graph's in front; old ones are those in the file that was read.
     ///
     /// # Errors
-    /// [`ExportError::Unknown`] if there is none called `from`; [`ExportError::Name`] if one is called `to` already.
-    pub fn rename_parameter(&mut self, from: &str, to: &str) -> Result<(), ExportError> {
-        self.parameter(from)?;
-        if to.is_empty() || self.parameter(to).is_ok() || self.names.values().any(|name| name == to) {
-            return Err(ExportError::Name { name: to.to_string() });
+    /// [`ExportError::Unknown`] if no parameter has an old name; [`ExportError::Name`] if one cannot have its new name.
+    pub fn rename_parameters<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), ExportError> {
+        let mut all = self.names.clone();
+        for (from, to) in names {
+            self.parameter(from)?;
+            all.insert(from.to_string(), to.to_string());
         }
-        self.names.insert(from.to_string(), to.to_string());
+        all.retain(|from, to| from != to);
+        self.check_names(&all)?;
+        self.names = all;
+        Ok(())
+    }
+
+    /// Checks that the file can be read when its parameters have these names.
+    fn check_names(&self, names: &BTreeMap<String, String>) -> Result<(), ExportError> {
+        let others: HashSet<&str> = other_names(&self.wire.model).collect();
+        let mut own = HashSet::new();
+        for (name, proto) in self.parameters() {
+            let to = names.get(name).map_or(name, String::as_str);
+            let full = full(proto, to);
+            let fault = match () {
+                () if to.is_empty() => NameFault::Empty,
+                () if full.len() > MOST_NAME => NameFault::TooLong(full.len()),
+                () if short(&full) != to => NameFault::Colon,
+                () if others.contains(&*full) => NameFault::Taken,
+                () if !own.insert(to) => NameFault::SameName,
+                () => continue,
+            };
+            return Err(ExportError::Name { name: to.to_string(), why: fault });
+        }
         Ok(())
     }
 
@@ -142,7 +172,7 @@ impl ModelFile {
         layout::write(image, whole, path.as_ref(), &ExportOptions { encryption, ..options.clone() })
     }
 
-    fn parameters(&self) -> impl Iterator<Item = (&str, &mindir_proto::mindir::TensorProto)> {
+    fn parameters(&self) -> impl Iterator<Item = (&str, &TensorProto)> {
         let list = self.wire.model.graph.iter().flat_map(|graph| &graph.parameter);
         list.map(|proto| (short(proto.name.as_deref().unwrap_or_default()), proto))
     }
@@ -172,11 +202,7 @@ impl ModelFile {
     fn rename(&self, image: &mut Image) {
         let full: BTreeMap<String, String> = self
             .parameters()
-            .filter_map(|(name, proto)| {
-                let to = self.names.get(name)?;
-                let whole = proto.name.as_deref()?;
-                Some((whole.to_string(), format!("{}{to}", whole.get(..whole.len() - name.len())?)))
-            })
+            .filter_map(|(name, proto)| Some((proto.name.clone()?, full(proto, self.names.get(name)?))))
             .collect();
         let change = |field: &str, text: &str| {
             let names = if field == "ref_key" { &self.names } else { &full };
@@ -214,6 +240,22 @@ impl ModelFile {
         let [_, back] = &mut image.around;
         *back = [&back[..], &added.encode_to_vec()].concat().into();
     }
+}
+
+/// Names of graphs, inputs and nodes.
+fn other_names(model: &ModelProto) -> impl Iterator<Item = &str> {
+    let graphs = model.graph.as_deref().into_iter().chain(&model.functions);
+    graphs.flat_map(|graph| {
+        let nodes = graph.node.iter().map(|node| node.output.first().or(node.name.as_ref()));
+        let inputs = graph.input.iter().map(|input| input.name.as_ref());
+        nodes.chain(inputs).chain([graph.name.as_ref()]).flatten().map(String::as_str)
+    })
+}
+
+/// The name `to` of a parameter with what stands in front of its own.
+fn full(proto: &TensorProto, to: &str) -> String {
+    let own = proto.name.as_deref().unwrap_or_default();
+    format!("{}{to}", own.strip_suffix(short(own)).unwrap_or_default())
 }
 
 /// What stands behind the first colon.

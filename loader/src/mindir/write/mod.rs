@@ -27,7 +27,7 @@ use std::path::Path;
 
 use mindir_graph::graph::Model;
 
-pub use fault::{ExportError, NodeFault};
+pub use fault::{ExportError, NameFault, NodeFault};
 pub use file::ModelFile;
 pub use layout::{ExportOptions, Written};
 

@@ -11,7 +11,7 @@ use mindir_proto::mindir::{GraphProto, MAX_MIND_IR_VERSION, ModelProto};
 
 use super::{
     body,
-    fault::{ExportError, NodeFault},
+    fault::{ExportError, NameFault, NodeFault},
     names::Names,
     needs::Needs,
     preprocess,
@@ -44,6 +44,9 @@ pub(super) fn encode(model: &Model) -> Result<ModelProto, ExportError> {
     let functions: Vec<GraphProto> = graphs.map(|id| body::write(&mut file, id)).collect();
     if !file.faults.is_empty() {
         return Err(ExportError::Graph(file.faults));
+    }
+    if let Some(name) = file.names.too_long() {
+        return Err(ExportError::Name { name: name.to_string(), why: NameFault::TooLong(name.len()) });
     }
     let params = model.params.iter().enumerate();
     let named = |place: usize| file.params.get(&place).cloned().unwrap_or_default();

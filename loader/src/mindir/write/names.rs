@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::limits::MOST_NAME;
+
 /// The names given so far.
 #[derive(Default)]
 pub(super) struct Names {
@@ -10,6 +12,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// A name that readers refuse.
+    pub(super) fn too_long(&self) -> Option<&str> {
+        self.given.keys().map(String::as_str).find(|name| name.len() > MOST_NAME)
+    }
+
     /// `wanted`, or if it is taken `wanted` with a number.
     pub(super) fn unique(&mut self, wanted: String) -> String {
         let mut name = wanted.clone();
