@@ -373,6 +373,26 @@ pub enum InputError {
         /// Results of the model.
         count: usize,
     },
+    /// A result that is not what the input takes to which it is carried.
+    #[error("input {name}: expected {expected}, found result {output}, which is {found}")]
+    Carried {
+        /// Name of the input.
+        name: String,
+        /// Index of the result.
+        output: usize,
+        /// What the input takes.
+        expected: Fact,
+        /// What the result is.
+        found: Fact,
+    },
+    /// A result or input that is carried already.
+    #[error("result {output} or input {name} is carried already")]
+    CarriedTwice {
+        /// Name of the input.
+        name: String,
+        /// Index of the result.
+        output: usize,
+    },
     /// Another number of times than the plan has steps.
     #[error("expected times for {expected} steps, found {found}")]
     Steps {

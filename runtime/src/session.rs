@@ -26,6 +26,20 @@ pub struct Session {
     variables: Vec<Buffer>,
     /// Inputs to be filled in place; none until somebody asks for one.
     filled: Vec<Buffer>,
+    carried: Vec<Carried>,
+}
+
+/// A result that is an input of the next run.
+#[derive(Clone, Copy)]
+struct Carried {
+    /// The index of the plan's result.
+    result: usize,
+    /// The index of the model's input.
+    input: usize,
+    /// Whether the result is made where the input lies.
+    in_place: bool,
+    /// Whether the input holds the result.
+    moved: bool,
 }
 
 impl Session {
@@ -37,8 +51,18 @@ impl Session {
         let (workspace, buffers) = (ready.compiled.workspace()?, ready.compiled.buffers()?);
         let variables = cell.model().params.iter().map(|_| Buffer::default()).collect();
         let state = cell.new_state();
-        let mut session =
-            Session { cell, ready, workspace, facts, order, results, buffers, variables, filled: Vec::new() };
+        let mut session = Session {
+            cell,
+            ready,
+            workspace,
+            facts,
+            order,
+            results,
+            buffers,
+            variables,
+            filled: Vec::new(),
+            carried: Vec::new(),
+        };
         session.set_state(&state)?;
         Ok(session)
     }
@@ -116,6 +140,11 @@ impl Session {
         self.check_count(inputs.len())?;
         let checked = inputs.iter().zip(&self.facts).enumerate();
         checked.into_iter().try_for_each(|(i, (bytes, fact))| self.check_bytes(i, bytes, fact))?;
+        self.carried.iter_mut().for_each(|carried| carried.moved = false);
+        self.run_checked(inputs, nanos)
+    }
+
+    fn run_checked(&mut self, inputs: &[&[u8]], nanos: Option<&mut [u64]>) -> Result<(), Error> {
         let ordered: smallvec::SmallVec<[&[u8]; 32]> =
             self.order.iter().filter_map(|&i| inputs.get(i).copied()).collect();
         let bounds = self.cell.interpreter().lasting(self.cell.halt());
@@ -205,17 +234,64 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the model on what [`Session::input_mut`] was filled with.
+    /// Makes result `output` the input `input` of the next run, without a copy, whenever [`Session::run_filled`] ran: caches of keys
+    /// and values, states of recurrent layers. Before the first run the input is what [`Session::input_mut`] was filled with. A result that
+    /// replaces parts of the input is made where the input lies, so that a run that fails leaves neither.
+    ///
+    /// # Errors
+    /// [`InputError::Output`] or [`InputError::Input`] if there is no such result or input; [`InputError::Carried`] if they differ in
+    /// element type or shape, [`InputError::CarriedTwice`] if one of them is carried already; [`Error::Limit`].
+    pub fn carry(&mut self, output: usize, input: usize) -> Result<(), Error> {
+        let missing = InputError::Output { index: output, count: self.results.len() };
+        let (&result, found) = self.results.get(output).zip(self.output_fact(output)).ok_or(missing)?;
+        let count = self.facts.len();
+        let expected = self.facts.get(input).ok_or(InputError::Input { index: input, count })?;
+        let name = || self.name(input);
+        if expected != found {
+            let (expected, found) = (expected.clone(), found.clone());
+            return Err(InputError::Carried { name: name(), output, expected, found }.into());
+        }
+        if self.carried.iter().any(|carried| carried.result == result || carried.input == input) {
+            return Err(InputError::CarriedTwice { name: name(), output }.into());
+        }
+        let over = self.ready.compiled.results.get(result).and_then(|r| r.over);
+        let in_place = over.is_some_and(|over| self.order.get(over) == Some(&input));
+        self.make_filled()?;
+        self.carried.push(Carried { result, input, in_place, moved: false });
+        Ok(())
+    }
+
+    /// Lets results and inputs that are carried change places, all or those that are made in place.
+    fn change_places(&mut self, wanted: impl Fn(&Carried) -> bool) {
+        for carried in self.carried.iter().filter(|carried| wanted(carried)) {
+            if let (Some(result), Some(input)) =
+                (self.buffers.get_mut(carried.result), self.filled.get_mut(carried.input))
+            {
+                std::mem::swap(result, input);
+            }
+        }
+    }
+
+    /// Runs the model on what [`Session::input_mut`] was filled with, and what is carried.
     ///
     /// # Errors
     /// As [`Session::run_bytes`].
     pub fn run_filled(&mut self) -> Result<(), Error> {
         self.make_filled()?;
+        for (i, (buffer, fact)) in self.filled.iter().zip(&self.facts).enumerate() {
+            self.check_bytes(i, buffer.bytes(), fact)?;
+        }
+        self.change_places(|carried| carried.in_place);
         let filled = std::mem::take(&mut self.filled);
-        let bytes: smallvec::SmallVec<[&[u8]; 32]> = filled.iter().map(Buffer::bytes).collect();
-        let done = self.run_bytes(&bytes);
+        let made_in_place = |i: usize| self.carried.iter().any(|carried| carried.in_place && carried.input == i);
+        let of = |(i, buffer)| if made_in_place(i) { &[][..] } else { Buffer::bytes(buffer) };
+        let bytes: smallvec::SmallVec<[&[u8]; 32]> = filled.iter().enumerate().map(of).collect();
+        let done = self.run_checked(&bytes, None);
         drop(bytes);
         self.filled = filled;
+        let ran = done.is_ok();
+        self.change_places(|carried| ran || carried.in_place);
+        self.carried.iter_mut().for_each(|carried| carried.moved = ran);
         done
     }
 
@@ -231,7 +307,10 @@ impl Session {
 
     /// Bytes of result `i` of the last run, if the model has as many.
     pub fn output_bytes(&self, i: usize) -> Option<&[u8]> {
-        self.buffers.get(*self.results.get(i)?).map(Buffer::bytes)
+        let result = *self.results.get(i)?;
+        let carried = self.carried.iter().find(|carried| carried.moved && carried.result == result);
+        let buffer = carried.map_or(self.buffers.get(result), |carried| self.filled.get(carried.input));
+        buffer.map(Buffer::bytes)
     }
 
     /// Result `i` of the last run as a typed slice.
