@@ -15,7 +15,7 @@ use mindir_graph::lower::{Lowered, Stop};
 use mindir_graph::passes::{Note, optimize};
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
 use mindir_graph::{Fact, Table, Tensor};
-use mindir_kernels::device::{Device, Executable, MemoryModel, Offer, Place, Slot, Stage, Step, Weights};
+use mindir_kernels::device::{Device, DeviceError, Executable, MemoryModel, Offer, Place, Slot, Stage, Step, Weights};
 
 pub(crate) use fold::NAME as CONSTANTS;
 use fold::{Contents, Folded};
@@ -129,7 +129,7 @@ impl Draft {
         let (mut stages, mut report) = (Vec::new(), Vec::new());
         for part in place::stages(&tasks, &placed) {
             bounds::check()?;
-            let (stage, ins, outs) = builder.stage(part);
+            let (stage, ins, outs) = builder.stage(part)?;
             report.push(report::stage(&tasks, part, &stage, &builder.producer));
             stages.push(DraftStage { device: part.device.clone(), stage, offers: Vec::new(), ins, outs });
         }
@@ -412,15 +412,17 @@ impl<'a> Builder<'a> {
     }
 
     /// The stage of these tasks, with what it reads from and writes to the outside.
-    fn stage(&mut self, part: Part<'_>) -> (Stage, Vec<Feed>, Vec<Target>) {
+    fn stage(&mut self, part: Part<'_>) -> Result<(Stage, Vec<Feed>, Vec<Target>), Error> {
         let range = part.range();
         let mut blocks = memory::blocks(self.tasks, part, |v| self.leaves(v, &range), &self.last_use);
         let (slots, arena) = blocks.assign(part.device.memory());
         let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
         let (mut ins, mut outs) = (Ports::default(), Ports::default());
         for (_, node, _) in part.tasks() {
-            let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &mut outs)).collect();
-            let out_places = node.outs.iter().map(|v| self.write(*v, &range, &blocks, &mut outs)).collect();
+            let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &mut outs));
+            let in_places = in_places.collect::<Result<_, _>>()?;
+            let out_places = node.outs.iter().map(|v| self.write(*v, &range, &blocks, &mut outs));
+            let out_places = out_places.collect::<Result<_, _>>()?;
             stage.steps.push(Step {
                 task: node.task.clone(),
                 ins: in_places,
@@ -432,7 +434,7 @@ impl<'a> Builder<'a> {
         }
         stage.inputs = ins.roots.iter().map(|v| self.tasks.fact(*v).clone()).collect();
         stage.outputs = outs.roots.iter().map(|v| self.tasks.fact(*v).clone()).collect();
-        (stage, ins.list, outs.list)
+        Ok((stage, ins.list, outs.list))
     }
 
     /// Whether a root written in the stage is read outside of it.
@@ -447,44 +449,53 @@ impl<'a> Builder<'a> {
         blocks: &memory::Blocks,
         ins: &mut Ports<Feed>,
         outs: &mut Ports<Target>,
-    ) -> Place {
+    ) -> Result<Place, Error> {
         let root = self.tasks.root(v);
         if let Some(t) = self.tasks.known(v) {
-            return Place::Const(t);
+            return Ok(Place::Const(t));
         }
         if self.tasks.is_constant(v) {
             // Its contents are not made, so that the stage is not built.
-            return Place::Const(Tensor::scalar(0u8));
+            return Ok(Place::Const(Tensor::scalar(0u8)));
         }
         let here = |v: V| self.producer[v].is_some_and(|p| range.contains(&p));
         if let Some(&result) = self.over.get(&root).filter(|result| here(**result)) {
-            return Place::Output(self.output(result, outs));
+            return Ok(Place::Output(self.output(result, outs)?));
         }
         if here(root) {
-            return match blocks.of.get(&root) {
-                Some(block) => Place::Slot(block.0),
-                None => Place::Output(outs.of.get(&root).copied().unwrap_or(0)),
-            };
+            let slot = blocks.of.get(&root).map(|block| Place::Slot(block.0));
+            let output = || outs.of.get(&root).map(|at| Place::Output(*at));
+            return slot.or_else(output).ok_or_else(|| unplaced(root));
         }
-        Place::Input(ins.of.get(&root).copied().unwrap_or_else(|| ins.push(root, self.feed(root))))
+        Ok(Place::Input(match ins.of.get(&root) {
+            Some(at) => *at,
+            None => ins.push(root, self.feed(root)?),
+        }))
     }
 
     /// The place of a root that leaves the stage among the outputs.
-    fn output(&self, root: V, outs: &mut Ports<Target>) -> usize {
-        let target = || self.target.get(&root).copied().unwrap_or(Target::Host(0));
-        outs.of.get(&root).copied().unwrap_or_else(|| outs.push(root, target()))
+    fn output(&self, root: V, outs: &mut Ports<Target>) -> Result<usize, Error> {
+        match outs.of.get(&root) {
+            Some(at) => Ok(*at),
+            None => Ok(outs.push(root, self.target(root)?)),
+        }
     }
 
-    fn feed(&self, root: V) -> Feed {
+    /// Where a root lies that leaves its stage.
+    fn target(&self, root: V) -> Result<Target, Error> {
+        self.target.get(&root).copied().ok_or_else(|| unplaced(root))
+    }
+
+    fn feed(&self, root: V) -> Result<Feed, Error> {
         if let Some(target) = self.over.get(&root).and_then(|result| self.target.get(result)) {
-            return Feed::Buffer(*target);
+            return Ok(Feed::Buffer(*target));
         }
-        match &self.tasks.values[root].source {
+        Ok(match &self.tasks.values[root].source {
             Source::Input(i) => Feed::Input(*i),
             Source::Variable(p) => Feed::Param(*p),
             Source::Const(t) => Feed::Const(t.clone()),
-            _ => Feed::Buffer(self.target.get(&root).copied().unwrap_or(Target::Host(0))),
-        }
+            _ => Feed::Buffer(self.target(root)?),
+        })
     }
 
     fn write(
@@ -493,9 +504,9 @@ impl<'a> Builder<'a> {
         range: &std::ops::Range<usize>,
         blocks: &memory::Blocks,
         outs: &mut Ports<Target>,
-    ) -> Place {
+    ) -> Result<Place, Error> {
         if let Some(block) = blocks.of.get(&v) {
-            return Place::Slot(block.0);
+            return Ok(Place::Slot(block.0));
         }
         debug_assert!(self.leaves(v, range));
         let bytes = self.tasks.fact(v).bytes();
@@ -504,8 +515,14 @@ impl<'a> Builder<'a> {
             self.host.push(bytes);
             Target::Host(self.host.len() - 1)
         });
-        Place::Output(self.output(root, outs))
+        Ok(Place::Output(self.output(root, outs)?))
     }
+}
+
+/// A plan that would read or write a value which it gave no place.
+fn unplaced(root: V) -> Error {
+    let message = format!("value {} was given no place", root.0);
+    DeviceError::Step { path: "".into(), message }.into()
 }
 
 /// Roots that a stage reads from, or writes to, the outside, and where that is.
