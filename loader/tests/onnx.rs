@@ -759,3 +759,40 @@ fn limits_hold_for_onnx_too() {
     let limits = Limits { decoded_base: 16, decoded_per_byte: 0, ..Limits::default() };
     assert!(onnx::load(Source::from_bytes("net.onnx", bytes), &limits).is_err());
 }
+
+#[test]
+fn lengths_and_factors_below_zero_are_refused() {
+    let refuses = |op: &str, data_type: i32, values: &[f64], words: &[&str]| {
+        let data = |v: &f64| {
+            if data_type == 7 { (*v as i64).to_le_bytes().to_vec() } else { (*v as f32).to_le_bytes().to_vec() }
+        };
+        let raw: Vec<u8> = values.iter().flat_map(data).collect();
+        let settings = TensorProto {
+            dims: vec![values.len() as i64],
+            data_type: Some(data_type),
+            name: Some("s".into()),
+            raw_data: Some(raw.into()),
+            ..TensorProto::default()
+        };
+        let inputs: &[&str] = if op == "Resize" { &["x", "", "s"] } else { &["x", "s"] };
+        let mut node = node(op, inputs, &["y"]);
+        if op == "Pad" {
+            node.attribute.push(AttributeProto {
+                name: Some("mode".into()),
+                r#type: Some(3),
+                s: Some("edge".into()),
+                ..AttributeProto::default()
+            });
+        }
+        let model = changed(|g| {
+            g.node = vec![node];
+            g.initializer = vec![settings];
+            g.output = vec![ValueInfoProto { name: Some("y".into()), ..ValueInfoProto::default() }];
+        });
+        refused(model, ErrorKind::Unsupported, words);
+    };
+    refuses("Expand", 7, &[-1.0], &["at least 0", "-1"]);
+    refuses("Resize", 1, &[-2.0, 1.0], &["above 0", "-2"]);
+    refuses("Resize", 1, &[f64::NAN, 1.0], &["above 0", "NaN"]);
+    refuses("Pad", 7, &[-2.0, 0.0, -2.0, 0.0], &["remove more than dimension 0, which is 3"]);
+}

@@ -115,7 +115,7 @@ impl GraphCell {
     }
 
     /// What `f` says, which works under the cell's bounds from now on. Values that it has made are not the cell's afterwards.
-    fn bounded<R>(&self, f: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    pub(crate) fn bounded<R>(&self, f: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
         let bounds = self.inner.bounds(self.halt());
         let run = bounds.run.clone();
         let result = bounds.enter(f);

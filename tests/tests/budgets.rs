@@ -22,6 +22,7 @@ fn budgets_hold() {
     weights_count_when_a_model_is_loaded();
     sizes_beyond_all_memory_are_errors();
     numbers_from_nothing_are_bounded();
+    made_up_inputs_are_bounded();
     plans_are_refused_before_they_take_memory();
     kernels_make_nothing_of_sizes_that_are_refused();
     nodes_of_plans_are_counted();
@@ -118,6 +119,17 @@ fn sizes_beyond_all_memory_are_errors() {
     let cell2 = GraphCell::new(b.finish(&[y]), options()).unwrap();
     assert_eq!(limit(cell2.run(&[numbers(&[2], 1)])).0, Limit::System);
     assert_eq!(cell.run(&[numbers(&[3, 4], 1)]).unwrap(), want);
+}
+
+fn made_up_inputs_are_bounded() {
+    let mut b = Builder::new("large");
+    let x = b.input("x", Spec::fixed(DType::F32, &[1 << 44, 2]));
+    let y = b.op("Neg", [x.into()]).unwrap();
+    let model = Arc::new(b.finish(&[y]));
+    for max_memory in [None, Some(1 << 30)] {
+        let error = mindir::check::inputs(&model, &[], &Options { max_memory, ..options() }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    }
 }
 
 fn plans_are_refused_before_they_take_memory() {

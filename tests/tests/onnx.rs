@@ -1,10 +1,25 @@
 //! Random control flow written as ONNX and read again gives the same bits; other models do so in the suite, and
 //! `tests/oracle/onnx_out.py` asks ONNX Runtime.
 
-use mindir::GraphCell;
+use std::sync::Arc;
+
 use mindir::onnx::{self, Options};
-use mindir_tests::flows;
+use mindir::{GraphCell, check};
 use mindir_tests::shapes::Sample;
+use mindir_tests::{flows, golden};
+
+/// A layer that MindIR has as a loop, so that more than one plan covers it, is held to the tolerance only.
+#[test]
+fn layers_that_become_loops_pass_the_check() {
+    let path = golden::folder().join("../onnx/rnn_fixed/model.onnx");
+    let model = Arc::new(mindir::load(path).unwrap());
+    let sets = check::inputs(&model, &[], &mindir::Options::default()).unwrap();
+    assert!(sets.len() > 1);
+    for set in sets {
+        let report = check(model.clone(), &set.inputs, &check::Options::default()).unwrap();
+        assert!(report.is_equal(), "{}: {:?}", set.name, report.faults().collect::<Vec<_>>());
+    }
+}
 
 /// Random control flow; most of it comes back to where it was from inside of conditions and other loops.
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mindir_graph::graph::Model;
 use mindir_graph::random::SplitMix;
-use mindir_graph::{DType, Dim, Fact, Tensor};
+use mindir_graph::{DType, Dim, Fact, Tensor, bounds};
 
 use crate::machine::Isa;
 use crate::{Error, GraphCell, InputError, Port};
@@ -49,7 +49,8 @@ pub fn inputs(model: &Arc<Model>, dims: &[Option<Vec<Dim>>], options: &crate::Op
     };
     let cell = GraphCell::new(model.clone(), options)?;
     let mut refusal = None;
-    let mut takes = |set: Result<Set, Error>| {
+    let mut takes = |kind, facts: &[Fact], seed| {
+        let set = cell.bounded(|| made(kind, facts, seed));
         let answer = set.and_then(|set| cell.run(&set.inputs).map(|_| set));
         answer.map_err(|e| refusal = Some(e)).ok()
     };
@@ -65,7 +66,7 @@ pub fn inputs(model: &Arc<Model>, dims: &[Option<Vec<Dim>>], options: &crate::Op
         if facts.iter().map(Fact::count).fold(0, usize::saturating_add) > MOST && is_open {
             continue;
         }
-        if let Some(set) = takes(made(Kind::Random, &facts, sets.len() as u64 + 1)) {
+        if let Some(set) = takes(Kind::Random, &facts, sets.len() as u64 + 1) {
             lengths.push(rest);
             sets.push(set);
         }
@@ -80,9 +81,9 @@ pub fn inputs(model: &Arc<Model>, dims: &[Option<Vec<Dim>>], options: &crate::Op
         return Ok(sets);
     }
     let next = sets.len() as u64 + 1;
-    sets.extend(takes(made(Kind::Wide, &facts, next)));
+    sets.extend(takes(Kind::Wide, &facts, next));
     if facts.iter().any(|f| f.dtype.is_float()) {
-        sets.extend(takes(made(Kind::Special, &facts, next + 1)));
+        sets.extend(takes(Kind::Special, &facts, next + 1));
     }
     Ok(sets)
 }
@@ -127,6 +128,9 @@ struct Numbers(SplitMix);
 impl Numbers {
     fn tensor(&mut self, kind: Kind, fact: &Fact) -> Result<Tensor, Error> {
         let count = fact.count();
+        // Numbers first, of 8 bytes each, then the tensor.
+        let numbers = count.saturating_mul(if fact.dtype.is_complex() { 16 } else { 8 });
+        let _room = bounds::room(numbers.saturating_add(fact.bytes()))?;
         let tensor = match fact.dtype {
             DType::C64 | DType::C128 => {
                 let part = if fact.dtype == DType::C64 { DType::F32 } else { DType::F64 };

@@ -110,6 +110,12 @@ fn cut(m: &mut Import, x: Val, pads: &[i64]) -> Step {
     if pads.iter().all(|p| *p >= 0) {
         return Ok(x);
     }
+    for (d, (before, after)) in before.iter().zip(after).enumerate() {
+        let removed = before.min(&0).saturating_add(*after.min(&0)).saturating_neg();
+        if let Some(len) = x.length(d).filter(|len| *len < removed) {
+            return Err(format!("paddings {before} and {after} remove more than dimension {d}, which is {len}"));
+        }
+    }
     let begins: Vec<i64> = before.iter().map(|p| p.min(&0).saturating_neg()).collect();
     let ends: Vec<i64> = after.iter().map(|&p| if p < 0 { p } else { i64::MAX }).collect();
     let pairs = before.iter().zip(after).enumerate();

@@ -82,7 +82,7 @@ fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
         let by_columns = c.int("storage_order", 0) != 0;
         if by_columns || front.is_some() {
             let front = front.unwrap_or_else(|| vec![m.vector(&[0]); 3]);
-            places = moved(m, places, &front, &x, &inner, by_columns)?;
+            places = moved(m, places, &front, &win.dilation, &x, &inner, by_columns)?;
         }
         results.push(in_all_images(m, &inner, places)?);
     }
@@ -95,13 +95,24 @@ fn maxima(m: &mut Import, c: &Call, mut x: Val) -> Steps {
 }
 
 /// Positions within the channels of `padded`, which has `front` elements more in front of each dimension than `inner`, as
-/// positions within the channels of `inner`; counted from the first dimension on if they are counted by columns.
-fn moved(m: &mut Import, places: Val, front: &[Val], padded: &Val, inner: &Val, by_columns: bool) -> Step {
+/// positions within the channels of `inner`; counted from the first dimension on if they are counted by columns. Windows whose taps
+/// are `dilation` apart and that hold nothing but the lowest number begin in front of `inner`: their first tap inside counts.
+fn moved(
+    m: &mut Import,
+    places: Val,
+    front: &[Val],
+    dilation: &[i64],
+    padded: &Val,
+    inner: &Val,
+    by_columns: bool,
+) -> Step {
     let (wide, own) = (lengths::<5>(m, padded)?, lengths::<5>(m, inner)?);
     let (mut rest, mut at) = (places, Vec::new());
-    for (d, (front, wide)) in front.iter().zip(wide.iter().skip(2)).enumerate().rev() {
+    for (d, ((front, dilation), wide)) in front.iter().zip(dilation).zip(wide.iter().skip(2)).enumerate().rev() {
         let here = if d == 0 { rest.clone() } else { m.two("FloorMod", &rest, wide)? };
-        at.push((m.two("Sub", &here, front)?, own.get(d + 2)));
+        let (here, step) = (m.two("Sub", &here, front)?, m.vector(&[*dilation]));
+        let inside = m.two("FloorMod", &here, &step)?;
+        at.push((m.two("Maximum", &here, &inside)?, own.get(d + 2)));
         rest = m.two("FloorDiv", &rest, wide)?;
     }
     if by_columns {

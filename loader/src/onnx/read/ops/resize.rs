@@ -18,6 +18,8 @@ pub(super) static OPS: &[Row] = &[("Resize", |m, c| resize(m, c)), ("Upsample", 
 struct Resize {
     mode: String,
     coordinates: String,
+    /// How coordinates are rounded; `outward` is what the first operator sets did: up where there are fewer elements than before,
+    /// else down.
     nearest: String,
     /// The parameter of cubic convolution.
     cubic: f64,
@@ -66,7 +68,7 @@ fn resize(m: &mut Import, c: &Call) -> Steps {
     let how = Resize {
         mode: c.text("mode", "nearest"),
         coordinates: text("coordinate_transformation_mode", "asymmetric", "half_pixel"),
-        nearest: text("nearest_mode", "floor", "round_prefer_floor"),
+        nearest: text("nearest_mode", "outward", "round_prefer_floor"),
         cubic: c.float("cubic_coeff_a", -0.75),
         exclude: c.int("exclude_outside", 0) == 1,
         antialias: c.int("antialias", 0) == 1,
@@ -128,6 +130,9 @@ fn axes(m: &mut Import, c: &Call, x: &Val, how: &Resize) -> Result<Vec<Axis>, St
                 let to = m.op("Mul", vec![(&from).into(), (&scale).into()])?;
                 let to = m.op("Floor", vec![to.into()])?;
                 let factor = scale.number().ok();
+                if let Some(wrong) = factor.filter(|f| !(f.is_finite() && *f > 0.0)) {
+                    return Err(format!("expected scales above 0, found {wrong}"));
+                }
                 let out = match factor.filter(|f| f.fract() == 0.0) {
                     Some(whole) => {
                         let whole = m.vector(&[whole as i64]);
@@ -191,7 +196,7 @@ impl Resize {
             ("linear", "asymmetric" | "align_corners" | "half_pixel", _) if x.dtype().is_float() => {
                 Some("ResizeBilinearV2")
             }
-            ("nearest", "asymmetric", "floor") if whole => Some("ResizeNearestNeighbor"),
+            ("nearest", "asymmetric", "floor" | "outward") if whole => Some("ResizeNearestNeighbor"),
             ("nearest", "asymmetric", "round_prefer_floor") if doubled => Some("ResizeNearestNeighbor"),
             ("nearest", "half_pixel", "round_prefer_floor" | "round_prefer_ceil") if whole => {
                 Some("ResizeNearestNeighborV2")
@@ -208,7 +213,7 @@ impl Resize {
         let last = m.op("Sub", vec![len.into(), one.into()])?;
         let y = match self.mode.as_str() {
             "nearest" => {
-                let near = self.rounded(m, &at)?;
+                let near = self.rounded(m, &at, axis)?;
                 self.gathered(m, &x, &near, &last, axis)?
             }
             "linear" | "cubic" if self.antialias => self.wide(m, &x, &at, &last, axis)?,
@@ -288,9 +293,15 @@ impl Resize {
     }
 
     /// Coordinates rounded to those of elements.
-    fn rounded(&self, m: &mut Import, at: &Val) -> Step {
+    fn rounded(&self, m: &mut Import, at: &Val, axis: &Axis) -> Step {
         let half = m.scalar(DType::F32, 0.5)?;
         let (shift, name) = match self.nearest.as_str() {
+            "outward" => {
+                let one = m.scalar(DType::F32, 1.0)?;
+                let fewer = m.op("Less", vec![(&axis.scale).into(), one.into()])?;
+                let (up, down) = (m.op("Ceil", vec![at.into()])?, m.op("Floor", vec![at.into()])?);
+                return m.op("Select", vec![fewer.into(), up.into(), down.into()]);
+            }
             "floor" => (None, "Floor"),
             "ceil" => (None, "Ceil"),
             "round_prefer_floor" => (Some("Sub"), "Ceil"),

@@ -222,6 +222,7 @@ fn slice(m: &mut Import, c: &Call) -> Steps {
         None => m.vector(&vec![1; named.map_or(ranges.rank, |n| n as usize)]),
     };
     let strides = ranges.spread(m, steps, 1)?;
+    let begin = from_inside(m, &x, begin, &strides)?;
     // Dimensions from the first to the last are whole whatever their length.
     let whole = |e: &[Extent; 3]| *e == [Extent::Fixed(0), Extent::Fixed(i64::MAX), Extent::Fixed(1)];
     let [b, e, s] = [&begin, &end, &strides].map(|v| v.elements().unwrap_or_default());
@@ -234,6 +235,21 @@ fn slice(m: &mut Import, c: &Call) -> Steps {
     let open: i64 = (0..62).zip(e.iter().zip(&s)).filter(far).map(|(d, _)| 1i64 << d).sum();
     let args = vec![x.into(), begin.into(), end.into(), strides.into(), mask.into(), (mask | open).into()];
     Ok(vec![m.op("StridedSlice", args)?])
+}
+
+/// Where ranges begin that go backwards: ONNX takes the first element for what lies in front of it.
+fn from_inside(m: &mut Import, x: &Val, begin: Val, strides: &Val) -> Step {
+    let (Some(begins), Some(steps)) = (begin.elements(), strides.elements()) else { return Ok(begin) };
+    let inside = |(d, (begin, step)): (usize, (&Extent, &Extent))| {
+        let least = x.length(d).unwrap_or(1);
+        step.fixed().is_some_and(|step| step > 0) || begin.fixed().is_some_and(|begin| begin >= -least)
+    };
+    if begins.iter().zip(&steps).enumerate().all(inside) || x.rank() != Ok(begins.len()) {
+        return Ok(begin);
+    }
+    let dims = dims_of(m, x)?;
+    let first = m.op("Neg", vec![dims.into()])?;
+    m.two("Maximum", &begin, &first)
 }
 
 fn trilu(m: &mut Import, c: &Call) -> Steps {

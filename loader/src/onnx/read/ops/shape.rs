@@ -151,6 +151,9 @@ pub(super) fn common(m: &mut Import, a: Val, b: Val) -> Step {
 /// Both shapes are repeated to what they have in common.
 fn expand(m: &mut Import, c: &Call) -> Steps {
     let (x, shape) = (c.input(0)?, c.input(1)?);
+    if let Some(wrong) = shape.ints().ok().and_then(|dims| dims.into_iter().find(|d| *d < 0)) {
+        return Err(format!("expected lengths of at least 0, found {wrong}"));
+    }
     let (Ok(have), Some(want)) = (x.rank(), shape.length(0)) else { return repeat_by_ones(m, x, shape) };
     if let (Ok(own), Ok(want)) = (x.fixed(), shape.ints()) {
         let size = |v: &[i64]| v.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>();
