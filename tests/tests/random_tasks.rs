@@ -58,7 +58,7 @@ fn fault(graph: &TaskGraph, seed: u64) -> Option<Fault> {
     let found = find(seed)?;
     let rounds = |name: &str| PASSES.iter().any(|pass| pass.name == name && !pass.exact);
     let by_rounding = matches!(&found, Fault::Differs { pass, .. } if rounds(pass));
-    let elsewhere = by_rounding && (1..4).any(|i| find(seed.wrapping_add(i)).is_none());
+    let elsewhere = by_rounding && (1..32).any(|i| find(seed.wrapping_add(i)).is_none());
     (!elsewhere).then_some(found)
 }
 
