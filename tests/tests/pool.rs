@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mindir::{GraphCell, Options};
 use mindir_tests::models::{convolutions, numbers};
@@ -32,5 +33,10 @@ fn cells_share_the_threads_of_a_pool() {
             });
         }
     });
+    // The system may take a moment to bury threads that have ended.
+    let end = Instant::now() + Duration::from_secs(10);
+    while threads() > before && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(threads(), before);
 }
