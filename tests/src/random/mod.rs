@@ -62,7 +62,7 @@ pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
     (0..).take_while(move |i| end.map_or(*i < count, |end| Instant::now() < end)).map(move |i| first.wrapping_add(i))
 }
 
-/// Whether what [`check`] found with `inputs` is a fault whatever they hold. All that is left of numbers that cancel are errors of
+/// Whether what [`check()`] found with `inputs` is a fault whatever they hold. All that is left of numbers that cancel are errors of
 /// rounding, which no tolerance of what is left allows: with other contents they do not cancel.
 pub fn persists(model: &Arc<Model>, inputs: &[Tensor], found: &str) -> bool {
     let dims = |t: &Tensor| Some(t.shape().iter().map(|n| Dim::Known(*n)).collect());
