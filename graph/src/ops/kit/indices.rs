@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::bounds::{Exceeded, Pulse};
-use crate::{Buffer, DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure};
+use crate::{Buffer, DType, Fact, OpError, Shape, Tensor, checked_count, ensure};
 
 /// Calls `f` with every multi-index below `dims`, the last dimension fastest, until the thread has to stop.
 pub(in crate::ops) fn each_index(dims: &[usize], mut f: impl FnMut(&[usize])) -> Result<(), Exceeded> {
@@ -53,14 +53,17 @@ pub(in crate::ops) fn dim(dims: &[usize], axis: usize) -> Result<usize, OpError>
 pub(in crate::ops) fn parted(dims: &[usize], axis: usize) -> Result<(&[usize], usize, &[usize]), OpError> {
     match dims.split_at_checked(axis) {
         Some((before, [len, behind @ ..])) => Ok((before, *len, behind)),
-        _ => Err(OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}"))),
+        _ => Err(no_dimension(dims, axis)),
     }
+}
+
+fn no_dimension(dims: &[usize], axis: usize) -> OpError {
+    OpError::Invalid(format!("expected a dimension {axis}, found {dims:?}"))
 }
 
 /// As [`parted`], with the numbers of elements of both sides.
 pub(in crate::ops) fn around(dims: &[usize], axis: usize) -> Result<[usize; 3], OpError> {
-    let (before, len, behind) = parted(dims, axis)?;
-    Ok([count(before), len, count(behind)])
+    crate::around(dims, axis).ok_or_else(|| no_dimension(dims, axis))
 }
 
 /// The dimensions or coordinates, with `by` in the place of the one of `axis`.

@@ -146,8 +146,7 @@ impl Rule for Sorting<'_> {
         };
         let largest = i64::from(self.descending);
         let attrs = vec![("axis", (axis.unwrap_or(0) as i64).into()), ("largest", largest.into())];
-        let found = e.op_n("TopK", &[Some(x), Some(k)], attrs, 2);
-        let [mut value, mut index] = found[..] else { return no_form("expected elements and positions") };
+        let [mut value, mut index] = e.results("TopK", &[Some(x), Some(k)], attrs);
         if axis.is_none() {
             (value, index) = (e.squeeze(value, &[0]), e.squeeze(index, &[0]));
         }
