@@ -135,7 +135,7 @@ fn unary(f: Unary, x: &str, of: DType) -> Result<String, Unsupported> {
         Word::U32 => unary_u32(f, x),
         Word::Bool => unary_bool(f, x),
     };
-    let text = text.ok_or_else(|| Unsupported(format!("wgpu has no {} of {of}", f.name())))?;
+    let text = text.ok_or_else(|| Unsupported(format!("there is no {} of {of}", f.name())))?;
     Ok(if f.is_test() { text } else { wrap(of, &text) })
 }
 
@@ -240,7 +240,7 @@ fn binary(f: Binary, a: &str, b: &str, of: DType) -> Result<String, Unsupported>
         Word::F32 => binary_f32(f, a, b),
         Word::I32 | Word::U32 => binary_int(f, a, b, word.stored()),
     };
-    let text = text.ok_or_else(|| Unsupported(format!("wgpu has no {} of {of}", f.name())))?;
+    let text = text.ok_or_else(|| Unsupported(format!("there is no {} of {of}", f.name())))?;
     Ok(if f.is_comparison() { text } else { wrap(of, &text) })
 }
 

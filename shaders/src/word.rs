@@ -31,7 +31,7 @@ impl Word {
             DType::Bool => Ok(Word::Bool),
             DType::F64 | DType::I64 | DType::U64 => Err(Unsupported(format!("{dtype} is not supported by WGSL"))),
             DType::F16 | DType::BF16 | DType::C64 | DType::C128 => {
-                Err(Unsupported(format!("wgpu has no {dtype} kernels yet")))
+                Err(Unsupported(format!("there is no {dtype} kernels yet")))
             }
         }
     }

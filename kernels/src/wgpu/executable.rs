@@ -7,11 +7,11 @@ use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
 
 use super::dispatch::{Dispatch, Storage};
+use super::failed;
 use super::gpu::Gpu;
-use super::kernel::{Bound, GpuKernel, Launch};
 use super::session::Session;
-use super::{failed, words};
 use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
+use crate::launch::{Bound, GpuKernel, Launch, words};
 
 /// A stage ready to run.
 pub(super) struct GpuExecutable {

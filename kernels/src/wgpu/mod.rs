@@ -12,16 +12,15 @@
 mod dispatch;
 mod executable;
 mod gpu;
-mod kernel;
 mod session;
-mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub use kernel::Limits;
+pub use crate::launch::Limits;
 
 use crate::device::{Declined, Device, DeviceError, Executable, MemoryModel, Offer, Stage, TaskView, Weights};
+use crate::launch;
 use gpu::Gpu;
 
 /// Which adapter to use.
@@ -112,8 +111,13 @@ impl Device for WgpuDevice {
     }
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
-        let kernel = kernel::kernel(task, &self.gpu.limits)?;
-        Ok(Offer { kernel: kernel.name.clone(), in_place: Vec::new(), scratch: 0, prepared: Box::new(kernel) })
+        let kernel = launch::kernel(task, &self.gpu.limits)?;
+        Ok(Offer {
+            kernel: format!("{NAME}-{}", kernel.name),
+            in_place: Vec::new(),
+            scratch: 0,
+            prepared: Box::new(kernel),
+        })
     }
 
     fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {

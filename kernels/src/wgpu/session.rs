@@ -14,8 +14,8 @@ use wgpu::{
 use super::dispatch::{Dispatch, Storage};
 use super::executable::GpuExecutable;
 use super::failed;
-use super::words;
 use crate::device::{DeviceError, Run};
+use crate::launch::words;
 
 /// How long a callback may take after the work is done.
 const PATIENCE: Duration = Duration::from_secs(30);

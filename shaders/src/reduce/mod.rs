@@ -71,7 +71,7 @@ impl Reduce {
             ReduceKind::All => (word == Word::Bool).then_some("a.value & b.value"),
             ReduceKind::Any => (word == Word::Bool).then_some("a.value | b.value"),
         };
-        let value = value.ok_or_else(|| Unsupported(format!("wgpu has no {:?} of {}", self.kind, self.dtype)))?;
+        let value = value.ok_or_else(|| Unsupported(format!("there is no {:?} of {}", self.kind, self.dtype)))?;
         Ok(format!("fn combine(a: Found, b: Found) -> Found {{\n    return Found({value}, 0u);\n}}\n"))
     }
 

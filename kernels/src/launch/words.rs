@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use mindir_graph::{DType, Fact};
 
 /// Bytes of a value in a device buffer.
-pub(super) fn size(fact: &Fact) -> u64 {
+pub(crate) fn size(fact: &Fact) -> u64 {
     4 * fact.count() as u64
 }
 
 /// The words of dense elements of `dtype`, which has words.
-pub(super) fn widen(dtype: DType, host: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn widen(dtype: DType, host: &[u8]) -> Cow<'_, [u8]> {
     let pairs = || host.chunks_exact(2).map(|c| [c[0], c[1]]);
     Cow::Owned(match dtype {
         DType::Bool | DType::U8 => host.iter().flat_map(|&b| u32::from(b).to_le_bytes()).collect(),
@@ -22,7 +22,7 @@ pub(super) fn widen(dtype: DType, host: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The inverse of [`widen`].
-pub(super) fn narrow(dtype: DType, words: &[u8], host: &mut [u8]) {
+pub(crate) fn narrow(dtype: DType, words: &[u8], host: &mut [u8]) {
     match dtype.size() {
         4 => host.copy_from_slice(words),
         size => {

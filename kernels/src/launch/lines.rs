@@ -14,7 +14,7 @@ pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, limits: &Limits) -> Re
     operand(view, 0, task.dtype, &[count])?;
     result(view, 0, task.dtype, &[count])?;
     let by = Lines::for_axis(task.len, task.inner);
-    let name = format!("wgpu-f32-softmax-{}", suffix(by));
+    let name = format!("f32-softmax-{}", suffix(by));
     let params = softmax::Params { lines: small(lines)?, len: small(task.len)?, inner: small(task.inner)? };
     let shader = softmax::Softmax { lines: by, log: task.log };
     let bound = vec![Bound::In(0), Bound::Out(0)];
@@ -44,7 +44,7 @@ pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<G
     let shader = norm::Norm { centred, gamma: task.gamma, beta: task.beta, stats: task.stats };
     let params = norm::Params { rows: small(task.rows)?, cols: small(task.cols)?, eps: task.eps as f32 };
     let launch = Launch::new(&shader, &params, bound, fold(task.rows, limits))?;
-    let name = format!("wgpu-f32-{}norm", if centred { "layer" } else { "rms" });
+    let name = format!("f32-{}norm", if centred { "layer" } else { "rms" });
     Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }
 
@@ -54,7 +54,7 @@ pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Resu
     result(view, 0, task.out, &[count])?;
     let lines = Lines::for_axis(task.len, task.inner);
     let name = format!("{:?}", task.kind).to_lowercase();
-    let name = format!("wgpu-{}-{name}-{}", task.dtype, suffix(lines));
+    let name = format!("{}-{name}-{}", task.dtype, suffix(lines));
     if count == 0 {
         return Ok(GpuKernel { name, launches: Vec::new() });
     }
@@ -101,5 +101,5 @@ fn only_f32(family: &str, dtype: DType) -> Result<(), Declined> {
         return Ok(());
     }
     mindir_shaders::Word::of(dtype)?;
-    declined(format!("wgpu has no {family} of {dtype}"))
+    declined(format!("there is no {family} of {dtype}"))
 }

@@ -4,9 +4,9 @@ use mindir_graph::{DType, Fact};
 use mindir_shaders::copy::{self, FillParams, Params, RANK};
 
 use super::block::Block;
+use super::words;
 use super::{Bound, Declined, GpuKernel, Launch, Limits, counted, declined, fold, operand, result, small, stride};
 use crate::device::TaskView;
-use crate::wgpu::words;
 
 pub(super) fn kernel(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     let Some(out) = view.outs.first() else { return declined("result 0 is missing") };
@@ -26,7 +26,7 @@ pub(super) fn kernel(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result
         rank = rank.max(block.rank());
         launches.push(part(p, &block, limits)?);
     }
-    Ok(GpuKernel { name: format!("wgpu-{}-copy{rank}", task.dtype), launches })
+    Ok(GpuKernel { name: format!("{}-copy{rank}", task.dtype), launches })
 }
 
 /// Fills result 0 with an element given by its bytes.
@@ -41,7 +41,7 @@ pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], limits: &Limits) ->
 
 fn part(p: &Part, block: &Block, limits: &Limits) -> Result<Launch, Declined> {
     if block.rank() > RANK {
-        return declined(format!("wgpu takes copies of {RANK} dimensions, not {}", block.rank()));
+        return declined(format!("shaders take copies of {RANK} dimensions, not {}", block.rank()));
     }
     let mut params = Params {
         count: small(block.count())?,

@@ -14,12 +14,12 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<
     result(view, 0, dtype, &[count])?;
     let operands = task.program.input_count();
     if operands > OPERANDS {
-        return declined(format!("wgpu takes maps of {OPERANDS} operands, not {operands}"));
+        return declined(format!("shaders take maps of {OPERANDS} operands, not {operands}"));
     }
     let strides = (0..operands).map(|i| broadcast(task, view, i)).collect::<Result<Vec<_>, Declined>>()?;
     let block = Block::new(&task.shape, &strides.iter().map(|s| &s[..]).collect::<Vec<_>>());
     if block.rank() > RANK {
-        return declined(format!("wgpu takes maps of {RANK} dimensions, not {}", block.rank()));
+        return declined(format!("shaders take maps of {RANK} dimensions, not {}", block.rank()));
     }
     let reads: Vec<(DType, Read)> = (0..operands).map(|i| (view.ins[i].dtype, read(&block, i))).collect();
     let strided = reads.iter().any(|r| r.1 == Read::Strided);
@@ -28,10 +28,7 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<
     let bound = (0..operands).map(Bound::In).chain([Bound::Out(0)]).collect();
     let launch = Launch::new(&shader, &params(&block, count)?, bound, fold(count.div_ceil(256), limits))?;
     let variant = if strided { format!("map{rank}") } else { "map".into() };
-    Ok(GpuKernel {
-        name: format!("wgpu-{dtype}-{variant}"),
-        launches: if count == 0 { Vec::new() } else { vec![launch] },
-    })
+    Ok(GpuKernel { name: format!("{dtype}-{variant}"), launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }
 
 fn broadcast(task: &Map, view: TaskView<'_>, index: usize) -> Result<Strides, Declined> {

@@ -1,17 +1,18 @@
-//! From a task to its kernel: which shaders, with which parameters, bindings and grids. Pure arithmetic, no driver.
+//! From a task to the launches that compute it on a GPU: which shaders, with which parameters, bindings and grids. Pure arithmetic, no
+//! driver.
 
 mod block;
 mod copy;
 mod gemm;
 mod lines;
 mod map;
+pub(crate) mod words;
 
 use bytemuck::bytes_of;
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, checked_count};
 use mindir_shaders::{Module, Shader, Unsupported, Word};
 
-use super::words;
 use crate::device::{Declined, TaskView};
 
 /// What a device can bind and launch.
@@ -38,7 +39,7 @@ impl Default for Limits {
 
 /// What a launch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     /// Operand with this index.
     In(usize),
     /// Result with this index.
@@ -47,12 +48,12 @@ pub(super) enum Bound {
 
 /// One dispatch.
 #[derive(Clone, Debug)]
-pub(super) struct Launch {
-    pub(super) module: Module,
-    pub(super) params: Vec<u8>,
+pub(crate) struct Launch {
+    pub(crate) module: Module,
+    pub(crate) params: Vec<u8>,
     /// Storage buffers in the order of the module's bindings.
-    pub(super) bound: Vec<Bound>,
-    pub(super) grid: [u32; 3],
+    pub(crate) bound: Vec<Bound>,
+    pub(crate) grid: [u32; 3],
 }
 
 impl Launch {
@@ -63,9 +64,9 @@ impl Launch {
 
 /// What computes a task: its name, and launches in order.
 #[derive(Clone, Debug)]
-pub(super) struct GpuKernel {
-    pub(super) name: String,
-    pub(super) launches: Vec<Launch>,
+pub(crate) struct GpuKernel {
+    pub(crate) name: String,
+    pub(crate) launches: Vec<Launch>,
 }
 
 impl From<Unsupported> for Declined {
@@ -79,7 +80,7 @@ fn declined<T>(reason: impl Into<String>) -> Result<T, Declined> {
 }
 
 /// The kernel of a task, or why there is none.
-pub(super) fn kernel(view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(crate) fn kernel(view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     let kernel = match view.task {
         Task::Map(t) => map::kernel(t, view, limits),
         Task::Copy(t) => copy::kernel(t, view, limits),
@@ -87,13 +88,13 @@ pub(super) fn kernel(view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, D
         Task::Softmax(t) => lines::softmax(t, view, limits),
         Task::Norm(t) => lines::norm(t, view, limits),
         Task::Reduce(t) => lines::reduce(t, view, limits),
-        Task::Conv(_) => declined("wgpu has no convolution kernels yet"),
-        Task::Pool(_) => declined("wgpu has no pooling kernels yet"),
-        Task::Gather(_) => declined("wgpu has no gather kernels yet"),
-        Task::Resize(_) => declined("wgpu has no resize kernels yet"),
-        Task::Scan(_) => declined("wgpu has no scan kernels yet"),
-        Task::Recurrent(_) => declined("wgpu has no recurrent kernels yet"),
-        Task::Scatter(_) => declined("wgpu has no scatter kernels yet"),
+        Task::Conv(_) => declined("there is no shader of convolutions"),
+        Task::Pool(_) => declined("there is no shader of pooling"),
+        Task::Gather(_) => declined("there is no shader that gathers"),
+        Task::Resize(_) => declined("there is no shader of resizing"),
+        Task::Scan(_) => declined("there is no shader of scans"),
+        Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
+        Task::Scatter(_) => declined("there is no shader that scatters"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
     kernel.launches.iter().try_for_each(|launch| fits(launch, view, limits))?;

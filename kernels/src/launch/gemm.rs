@@ -8,7 +8,7 @@ use crate::device::TaskView;
 
 pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
     if task.dtype != DType::F32 || task.out != DType::F32 {
-        return declined(format!("wgpu multiplies matrices of f32, not of {}", task.dtype));
+        return declined(format!("shaders multiply matrices of f32, not of {}", task.dtype));
     }
     if task.c.col != 1 {
         return declined("the columns of the product are not neighbours");
@@ -18,7 +18,7 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result
     result(view, 0, dtype, &out.shape)?;
     let elements = counted(&[counted(&task.batch)?, task.m, task.n])?;
     let tile = if task.m <= 32 { Tile::Rows8 } else { Tile::Rows64 };
-    let name = format!("wgpu-f32-gemm{}x{COLUMNS}x16", tile.rows());
+    let name = format!("f32-gemm{}x{COLUMNS}x16", tile.rows());
     let shader = gemm::Gemm {
         tile,
         a_along_k: task.a.col == 1,
@@ -64,7 +64,7 @@ fn epilogue(task: &Gemm, e: &Epilogue, view: TaskView<'_>) -> Result<gemm::Epilo
 fn params(task: &Gemm) -> Result<Params, Declined> {
     let block = Block::new(&task.batch, &[&task.a.batch, &task.b.batch, &task.c.batch]);
     if block.rank() > BATCH {
-        return declined(format!("wgpu takes {BATCH} batch dimensions, not {}", block.rank()));
+        return declined(format!("shaders take {BATCH} batch dimensions, not {}", block.rank()));
     }
     let mut params = Params {
         m: small(task.m)?,
