@@ -19,5 +19,5 @@ pub mod reduce;
 pub mod softmax;
 mod word;
 
-pub use module::{Access, Lines, Module, Shader};
+pub use module::{Access, Language, Lines, Module, Shader};
 pub use word::{Unsupported, Word};

@@ -2,6 +2,16 @@ use bytemuck::Pod;
 
 use crate::Unsupported;
 
+/// What shaders are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// WGSL.
+    #[default]
+    Wgsl,
+    /// CUDA C++, without any header.
+    Cuda,
+}
+
 /// What a shader does with a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -27,7 +37,7 @@ impl Lines {
     }
 }
 
-/// A complete WGSL module with one entry point `main`.
+/// A complete module with one entry point `main`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Module {
     /// The text.
@@ -47,11 +57,30 @@ pub trait Shader {
     /// What it reads at binding 0.
     type Params: Pod;
 
-    /// Its text and interface.
+    /// Its text and interface in WGSL.
     ///
     /// # Errors
     /// [`Unsupported`] if an element type or function has no WGSL.
-    fn module(&self) -> Result<Module, Unsupported>;
+    fn wgsl(&self) -> Result<Module, Unsupported>;
+
+    /// Its text and interface in CUDA C++.
+    ///
+    /// # Errors
+    /// [`Unsupported`] if there is none.
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        Err(Unsupported("there is no CUDA kernel".into()))
+    }
+
+    /// Its text and interface in `language`.
+    ///
+    /// # Errors
+    /// [`Unsupported`].
+    fn module(&self, language: Language) -> Result<Module, Unsupported> {
+        match language {
+            Language::Wgsl => self.wgsl(),
+            Language::Cuda => self.cuda(),
+        }
+    }
 }
 
 /// Declaration of the storage buffer `name` of `element`s at `binding`.

@@ -88,7 +88,7 @@ fn shared(parsed: &naga::Module) -> u32 {
 
 /// The members of the parameters that `shader` reads, and where they lie.
 fn members<S: Shader>(shader: &S) -> Vec<(String, u32)> {
-    let module = shader.module().expect("a valid shader");
+    let module = shader.wgsl().expect("a valid shader");
     let parsed = parse("params", &module);
     let found = parsed.types.iter().find(|t| t.1.name.as_deref() == Some("Params"));
     let Some((_, naga::Type { inner: TypeInner::Struct { members, span }, .. })) = found else {

@@ -5,17 +5,17 @@ use mindir_shaders::copy::{self, FillParams, Params, RANK};
 
 use super::block::Block;
 use super::words;
-use super::{Bound, Declined, GpuKernel, Launch, Limits, counted, declined, fold, operand, result, small, stride};
+use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold, operand, result, small, stride};
 use crate::device::TaskView;
 
-pub(super) fn kernel(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(super) fn kernel(task: &Copy, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     let Some(out) = view.outs.first() else { return declined("result 0 is missing") };
     result(view, 0, task.dtype, &out.shape)?;
     let mut launches = Vec::new();
     if let Some(element) = &task.fill
         && out.count() > 0
     {
-        launches.push(fill(out, task.dtype, element, limits)?);
+        launches.push(fill(out, task.dtype, element, on)?);
     }
     let mut rank = 1;
     for p in task.parts.iter().filter(|p| !p.shape.contains(&0)) {
@@ -24,22 +24,22 @@ pub(super) fn kernel(task: &Copy, view: TaskView<'_>, limits: &Limits) -> Result
         counted(&p.shape)?;
         let block = Block::new(&p.shape, &[&p.src, &p.dst]);
         rank = rank.max(block.rank());
-        launches.push(part(p, &block, limits)?);
+        launches.push(part(p, &block, on)?);
     }
     Ok(GpuKernel { name: format!("{}-copy{rank}", task.dtype), launches })
 }
 
 /// Fills result 0 with an element given by its bytes.
-pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], limits: &Limits) -> Result<Launch, Declined> {
+pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], on: &Target) -> Result<Launch, Declined> {
     let words = words::widen(dtype, element);
     let Ok(word) = <[u8; 4]>::try_from(words.as_ref()) else {
         return declined(format!("fill of {} bytes for {dtype}", element.len()));
     };
     let params = FillParams { count: small(out.count())?, word: u32::from_le_bytes(word) };
-    Launch::new(&copy::Fill, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), limits))
+    on.launch(&copy::Fill, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), on))
 }
 
-fn part(p: &Part, block: &Block, limits: &Limits) -> Result<Launch, Declined> {
+fn part(p: &Part, block: &Block, on: &Target) -> Result<Launch, Declined> {
     if block.rank() > RANK {
         return declined(format!("shaders take copies of {RANK} dimensions, not {}", block.rank()));
     }
@@ -55,6 +55,6 @@ fn part(p: &Part, block: &Block, limits: &Limits) -> Result<Launch, Declined> {
         params.written[d] = stride(block.strides[1][d])?;
     }
     let shader = copy::Copy { rank: block.rank() };
-    let grid = fold(block.count().div_ceil(256), limits);
-    Launch::new(&shader, &params, vec![Bound::In(p.input), Bound::Out(0)], grid)
+    let grid = fold(block.count().div_ceil(256), on);
+    on.launch(&shader, &params, vec![Bound::In(p.input), Bound::Out(0)], grid)
 }

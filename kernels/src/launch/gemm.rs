@@ -3,10 +3,10 @@ use mindir_graph::task::{Epilogue, EpilogueInput, Gemm};
 use mindir_shaders::gemm::{self, BATCH, COLUMNS, Params, Tile};
 
 use super::block::Block;
-use super::{Bound, Declined, GpuKernel, Launch, Limits, copy, counted, declined, operand, result, small, stride};
+use super::{Bound, Declined, GpuKernel, Target, copy, counted, declined, operand, result, small, stride};
 use crate::device::TaskView;
 
-pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     if task.dtype != DType::F32 || task.out != DType::F32 {
         return declined(format!("shaders multiply matrices of f32, not of {}", task.dtype));
     }
@@ -27,10 +27,10 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result
     };
     let extra = task.epilogue.as_ref().map_or(0, |e| e.inputs.len());
     let bound = (0..2 + extra).map(Bound::In).chain([Bound::Out(0)]).collect();
-    let product = Launch::new(&shader, &params(task)?, bound, grid(task, tile, limits))?;
+    let product = on.launch(&shader, &params(task)?, bound, grid(task, tile, on))?;
     let mut launches = Vec::new();
     if elements < out.count() {
-        launches.push(copy::fill(out, dtype, &vec![0; dtype.size()], limits)?);
+        launches.push(copy::fill(out, dtype, &vec![0; dtype.size()], on)?);
     }
     if elements > 0 {
         launches.push(product);
@@ -39,10 +39,10 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, limits: &Limits) -> Result
 }
 
 /// One workgroup per tile; batches beyond the limit are taken up by the same workgroups in turn.
-fn grid(task: &Gemm, tile: Tile, limits: &Limits) -> [u32; 3] {
+fn grid(task: &Gemm, tile: Tile, on: &Target) -> [u32; 3] {
     let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let rows = small(task.m.div_ceil(tile.rows()));
-    [small(task.n.div_ceil(COLUMNS)), rows, small(task.batch_count()).min(limits.groups)]
+    [small(task.n.div_ceil(COLUMNS)), rows, small(task.batch_count()).min(on.limits.groups)]
 }
 
 fn epilogue(task: &Gemm, e: &Epilogue, view: TaskView<'_>) -> Result<gemm::Epilogue, Declined> {

@@ -4,10 +4,10 @@ use mindir_graph::DType;
 use mindir_graph::task::{Norm, NormKind, Reduce, ReduceKind, Softmax};
 use mindir_shaders::{Lines, norm, reduce, softmax};
 
-use super::{Bound, Declined, GpuKernel, Launch, Limits, copy, counted, declined, fold, operand, result, small};
+use super::{Bound, Declined, GpuKernel, Launch, Target, copy, counted, declined, fold, operand, result, small};
 use crate::device::TaskView;
 
-pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     only_f32("softmax", task.dtype)?;
     let count = counted(&[task.outer, task.len, task.inner])?;
     let lines = counted(&[task.outer, task.inner])?;
@@ -18,11 +18,11 @@ pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, limits: &Limits) -> Re
     let params = softmax::Params { lines: small(lines)?, len: small(task.len)?, inner: small(task.inner)? };
     let shader = softmax::Softmax { lines: by, log: task.log };
     let bound = vec![Bound::In(0), Bound::Out(0)];
-    let launch = Launch::new(&shader, &params, bound, grid(lines, by, limits))?;
+    let launch = on.launch(&shader, &params, bound, grid(lines, by, on))?;
     Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }
 
-pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(super) fn norm(task: &Norm, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     only_f32("norm", task.dtype)?;
     let count = counted(&[task.rows, task.cols])?;
     operand(view, 0, task.dtype, &[count])?;
@@ -43,12 +43,12 @@ pub(super) fn norm(task: &Norm, view: TaskView<'_>, limits: &Limits) -> Result<G
     }
     let shader = norm::Norm { centred, gamma: task.gamma, beta: task.beta, stats: task.stats };
     let params = norm::Params { rows: small(task.rows)?, cols: small(task.cols)?, eps: task.eps as f32 };
-    let launch = Launch::new(&shader, &params, bound, fold(task.rows, limits))?;
+    let launch = on.launch(&shader, &params, bound, fold(task.rows, on))?;
     let name = format!("f32-{}norm", if centred { "layer" } else { "rms" });
     Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }
 
-pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     operand(view, 0, task.dtype, &[task.outer, task.len, task.inner])?;
     let count = counted(&[task.outer, task.inner])?;
     result(view, 0, task.out, &[count])?;
@@ -59,17 +59,17 @@ pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Resu
         return Ok(GpuKernel { name, launches: Vec::new() });
     }
     if task.len == 0 {
-        return Ok(GpuKernel { name, launches: vec![nothing(task, view, limits)?] });
+        return Ok(GpuKernel { name, launches: vec![nothing(task, view, on)?] });
     }
     let shader = reduce::Reduce { lines, kind: task.kind, dtype: task.dtype, out: task.out };
     let params = reduce::Params { lines: small(count)?, len: small(task.len)?, inner: small(task.inner)? };
     let bound = vec![Bound::In(0), Bound::Out(0)];
-    let launch = Launch::new(&shader, &params, bound, grid(count, lines, limits))?;
+    let launch = on.launch(&shader, &params, bound, grid(count, lines, on))?;
     Ok(GpuKernel { name, launches: vec![launch] })
 }
 
 /// Reduction of an axis without elements.
-fn nothing(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Result<Launch, Declined> {
+fn nothing(task: &Reduce, view: TaskView<'_>, on: &Target) -> Result<Launch, Declined> {
     let value = match task.kind {
         ReduceKind::Sum | ReduceKind::Any => 0,
         ReduceKind::Prod | ReduceKind::All => 1,
@@ -79,13 +79,13 @@ fn nothing(task: &Reduce, view: TaskView<'_>, limits: &Limits) -> Result<Launch,
         DType::F32 => (value as f32).to_le_bytes().to_vec(),
         other => (value as u32).to_le_bytes()[..other.size()].to_vec(),
     };
-    copy::fill(&view.outs[0], task.dtype, &element, limits)
+    copy::fill(&view.outs[0], task.dtype, &element, on)
 }
 
-fn grid(lines: usize, by: Lines, limits: &Limits) -> [u32; 3] {
+fn grid(lines: usize, by: Lines, on: &Target) -> [u32; 3] {
     match by {
-        Lines::Group => fold(lines, limits),
-        Lines::Single => fold(lines.div_ceil(64), limits),
+        Lines::Group => fold(lines, on),
+        Lines::Single => fold(lines.div_ceil(64), on),
     }
 }
 

@@ -5,10 +5,10 @@ use mindir_shaders::Word;
 use mindir_shaders::map::{self, OPERANDS, Params, RANK, Read};
 
 use super::block::Block;
-use super::{Bound, Declined, GpuKernel, Launch, Limits, counted, declined, fold, result, small, stride};
+use super::{Bound, Declined, GpuKernel, Target, counted, declined, fold, result, small, stride};
 use crate::device::TaskView;
 
-pub(super) fn kernel(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(super) fn kernel(task: &Map, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     let count = counted(&task.shape)?;
     let dtype = task.program.dtype().unwrap_or(DType::F32);
     result(view, 0, dtype, &[count])?;
@@ -26,7 +26,7 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, limits: &Limits) -> Result<
     let rank = if strided { block.rank() } else { 1 };
     let shader = map::Map { program: task.program.clone(), operands: reads, rank };
     let bound = (0..operands).map(Bound::In).chain([Bound::Out(0)]).collect();
-    let launch = Launch::new(&shader, &params(&block, count)?, bound, fold(count.div_ceil(256), limits))?;
+    let launch = on.launch(&shader, &params(&block, count)?, bound, fold(count.div_ceil(256), on))?;
     let variant = if strided { format!("map{rank}") } else { "map".into() };
     Ok(GpuKernel { name: format!("{dtype}-{variant}"), launches: if count == 0 { Vec::new() } else { vec![launch] } })
 }

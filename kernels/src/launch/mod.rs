@@ -11,7 +11,7 @@ pub(crate) mod words;
 use bytemuck::bytes_of;
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, checked_count};
-use mindir_shaders::{Module, Shader, Unsupported, Word};
+use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
 
 use crate::device::{Declined, TaskView};
 
@@ -56,9 +56,24 @@ pub(crate) struct Launch {
     pub(crate) grid: [u32; 3],
 }
 
-impl Launch {
-    fn new<S: Shader>(shader: &S, params: &S::Params, bound: Vec<Bound>, grid: [u32; 3]) -> Result<Launch, Declined> {
-        Ok(Launch { module: shader.module()?, params: bytes_of(params).to_vec(), bound, grid })
+/// What launches are planned for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target {
+    /// Language of the shaders.
+    pub(crate) language: Language,
+    /// What can be bound and launched.
+    pub(crate) limits: Limits,
+}
+
+impl Target {
+    fn launch<S: Shader>(
+        &self,
+        shader: &S,
+        params: &S::Params,
+        bound: Vec<Bound>,
+        grid: [u32; 3],
+    ) -> Result<Launch, Declined> {
+        Ok(Launch { module: shader.module(self.language)?, params: bytes_of(params).to_vec(), bound, grid })
     }
 }
 
@@ -80,14 +95,14 @@ fn declined<T>(reason: impl Into<String>) -> Result<T, Declined> {
 }
 
 /// The kernel of a task, or why there is none.
-pub(crate) fn kernel(view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, Declined> {
+pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     let kernel = match view.task {
-        Task::Map(t) => map::kernel(t, view, limits),
-        Task::Copy(t) => copy::kernel(t, view, limits),
-        Task::Gemm(t) => gemm::kernel(t, view, limits),
-        Task::Softmax(t) => lines::softmax(t, view, limits),
-        Task::Norm(t) => lines::norm(t, view, limits),
-        Task::Reduce(t) => lines::reduce(t, view, limits),
+        Task::Map(t) => map::kernel(t, view, on),
+        Task::Copy(t) => copy::kernel(t, view, on),
+        Task::Gemm(t) => gemm::kernel(t, view, on),
+        Task::Softmax(t) => lines::softmax(t, view, on),
+        Task::Norm(t) => lines::norm(t, view, on),
+        Task::Reduce(t) => lines::reduce(t, view, on),
         Task::Conv(_) => declined("there is no shader of convolutions"),
         Task::Pool(_) => declined("there is no shader of pooling"),
         Task::Gather(_) => declined("there is no shader that gathers"),
@@ -97,7 +112,7 @@ pub(crate) fn kernel(view: TaskView<'_>, limits: &Limits) -> Result<GpuKernel, D
         Task::Scatter(_) => declined("there is no shader that scatters"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
-    kernel.launches.iter().try_for_each(|launch| fits(launch, view, limits))?;
+    kernel.launches.iter().try_for_each(|launch| fits(launch, view, &on.limits))?;
     Ok(kernel)
 }
 
@@ -134,8 +149,8 @@ fn mib(bytes: u64) -> String {
 }
 
 /// A grid of `groups` workgroups in up to two dimensions. It may hold some more, which the shaders leave idle.
-fn fold(groups: usize, limits: &Limits) -> [u32; 3] {
-    let rows = groups.div_ceil(limits.groups as usize).max(1);
+fn fold(groups: usize, on: &Target) -> [u32; 3] {
+    let rows = groups.div_ceil(on.limits.groups as usize).max(1);
     let row = groups.div_ceil(rows);
     [u32::try_from(row).unwrap_or(u32::MAX), u32::try_from(rows).unwrap_or(u32::MAX), 1]
 }

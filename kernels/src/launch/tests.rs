@@ -43,7 +43,8 @@ fn softmax(outer: usize, len: usize, inner: usize) -> (Task, Vec<Fact>, Vec<Fact
 
 fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) -> Result<GpuKernel, Declined> {
     let known = vec![false; ins.len()];
-    let kernel = kernel(TaskView { task, ins, known: &known, outs }, limits)?;
+    let on = Target { limits: *limits, ..Target::default() };
+    let kernel = kernel(TaskView { task, ins, known: &known, outs }, &on)?;
     for launch in &kernel.launches {
         let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
         assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));

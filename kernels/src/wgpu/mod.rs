@@ -20,8 +20,9 @@ use std::sync::Arc;
 pub use crate::launch::Limits;
 
 use crate::device::{Declined, Device, DeviceError, Executable, MemoryModel, Offer, Stage, TaskView, Weights};
-use crate::launch;
+use crate::launch::{self, Target};
 use gpu::Gpu;
+use mindir_shaders::Language;
 
 /// Which adapter to use.
 ///
@@ -111,7 +112,8 @@ impl Device for WgpuDevice {
     }
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
-        let kernel = launch::kernel(task, &self.gpu.limits)?;
+        let on = Target { language: Language::Wgsl, limits: self.gpu.limits };
+        let kernel = launch::kernel(task, &on)?;
         Ok(Offer {
             kernel: format!("{NAME}-{}", kernel.name),
             in_place: Vec::new(),

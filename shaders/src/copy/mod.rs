@@ -47,7 +47,7 @@ pub struct Copy {
 impl Shader for Copy {
     type Params = Params;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         Ok(Module {
             source: include_str!("copy.wgsl").into(),
             bindings: vec![Access::Read, Access::Write],
@@ -65,7 +65,7 @@ pub struct Fill;
 impl Shader for Fill {
     type Params = FillParams;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         Ok(Module {
             source: include_str!("fill.wgsl").into(),
             bindings: vec![Access::Write],

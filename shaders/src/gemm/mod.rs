@@ -95,7 +95,7 @@ pub struct Gemm {
 impl Shader for Gemm {
     type Params = Params;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         let repeat = self.tile.rows() / 8;
         let mut text = format!("const REPEAT: u32 = {repeat}u;\n");
         text += &format!("const A_ALONG_K: bool = {};\n", self.a_along_k);

@@ -54,7 +54,7 @@ pub struct Map {
 impl Shader for Map {
     type Params = Params;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         let dtypes: Vec<DType> = self.operands.iter().map(|o| o.0).collect();
         let mut text = include_str!("map.wgsl").to_string();
         for (i, &dtype) in dtypes.iter().enumerate() {

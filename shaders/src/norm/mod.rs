@@ -34,7 +34,7 @@ pub struct Norm {
 impl Shader for Norm {
     type Params = Params;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Write];
         let mut text = format!("{}\n", include_str!("norm.wgsl"));
         let mut declare = |name: &str, access: Access| {

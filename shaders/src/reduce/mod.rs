@@ -37,7 +37,7 @@ pub struct Reduce {
 impl Shader for Reduce {
     type Params = Params;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         let (source, invocations, shared) = match self.lines {
             Lines::Group => (include_str!("group.wgsl"), 256, 2048),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),

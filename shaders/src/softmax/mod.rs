@@ -29,7 +29,7 @@ pub struct Softmax {
 impl Shader for Softmax {
     type Params = Params;
 
-    fn module(&self) -> Result<Module, Unsupported> {
+    fn wgsl(&self) -> Result<Module, Unsupported> {
         let (source, invocations, shared) = match self.lines {
             Lines::Group => (include_str!("group.wgsl"), 256, 1024),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),

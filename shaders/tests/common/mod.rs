@@ -30,7 +30,7 @@ pub fn modules() -> Vec<(String, Module)> {
 }
 
 fn add(all: &mut Vec<(String, Module)>, name: String, shader: &impl Shader) {
-    let module = shader.module().unwrap_or_else(|e| panic!("{name}: {e}"));
+    let module = shader.wgsl().unwrap_or_else(|e| panic!("{name}: {e}"));
     all.push((name, module));
 }
 
@@ -111,7 +111,7 @@ fn lines(all: &mut Vec<(String, Module)>) {
             for dtype in DTYPES {
                 let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
                 let reduce = Reduce { lines, kind, dtype, out };
-                if reduce.module().is_ok() {
+                if reduce.wgsl().is_ok() {
                     add(all, format!("reduce-{kind:?}-{dtype}-{lines:?}"), &reduce);
                 }
             }
