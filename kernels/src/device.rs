@@ -167,6 +167,16 @@ pub enum DeviceError {
     /// A bound of the run does not hold.
     #[error(transparent)]
     Limit(#[from] Exceeded),
+    /// The device has not as much memory.
+    #[error("{device}: no room for {bytes} bytes: {message}")]
+    Memory {
+        /// Name of the device.
+        device: String,
+        /// What was to be allocated.
+        bytes: u64,
+        /// What the driver says.
+        message: String,
+    },
     /// The device itself failed.
     #[error("{device}: {message}")]
     Device {
@@ -217,13 +227,67 @@ impl From<Exceeded> for Refused {
     }
 }
 
+/// A tensor in a device's own memory.
+pub trait DeviceTensor: Any + Send + Sync + fmt::Debug {
+    /// Element type and shape.
+    fn fact(&self) -> &Fact;
+}
+
+/// Memory that is not the host's.
+pub trait DeviceMemory {
+    /// Memory for a tensor. What it holds is unspecified.
+    ///
+    /// # Errors
+    /// [`DeviceError::Memory`] if the device has not as much; [`DeviceError::Device`].
+    fn alloc(&self, fact: &Fact) -> Result<Arc<dyn DeviceTensor>, DeviceError>;
+
+    /// Copies dense little-endian elements into tensors, for work that is enqueued later.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`]: also for a tensor of another device, and for one of another length.
+    fn upload(&self, transfers: &[(&[u8], &dyn DeviceTensor)]) -> Result<(), DeviceError>;
+
+    /// Copies tensors into host memory when the work that was enqueued before is done, and waits for it.
+    ///
+    /// # Errors
+    /// As [`DeviceMemory::upload`].
+    fn download(&self, transfers: &mut [(&dyn DeviceTensor, &mut [u8])]) -> Result<(), DeviceError>;
+
+    /// Runs a stage with these inputs and outputs on bytes in host memory, by way of tensors that are made for it.
+    ///
+    /// # Errors
+    /// As the other functions, and as [`Run::run`].
+    fn run_bytes(
+        &self,
+        run: &mut dyn Run,
+        (inputs, outputs): (&[Fact], &[Fact]),
+        ins: &[&[u8]],
+        outs: &mut [&mut [u8]],
+    ) -> Result<(), DeviceError> {
+        let alloc = |facts: &[Fact]| facts.iter().map(|f| self.alloc(f)).collect::<Result<Vec<_>, _>>();
+        let (inputs, outputs) = (alloc(inputs)?, alloc(outputs)?);
+        self.upload(&ins.iter().copied().zip(inputs.iter().map(AsRef::as_ref)).collect::<Vec<_>>())?;
+        let read: Vec<Input<'_>> = inputs.iter().map(|t| Input::Device(t.as_ref())).collect();
+        let mut written: Vec<Output<'_>> = outputs.iter().map(|t| Output::Device(t.as_ref())).collect();
+        run.run(&read, &mut written, None)?;
+        let results = outputs.iter().map(AsRef::as_ref).zip(outs.iter_mut().map(|bytes| &mut **bytes));
+        self.download(&mut results.collect::<Vec<_>>())?;
+        run.wait()
+    }
+}
+
 /// Something that computes tasks.
 pub trait Device: Send + Sync + fmt::Debug {
     /// Short name: `cpu`, `wgpu`, `cuda`.
     fn name(&self) -> &str;
 
-    /// How it wants values laid out.
+    /// How it wants the values of a stage laid out.
     fn memory(&self) -> MemoryModel;
+
+    /// Its own memory, where the inputs and outputs of its stages lie; `None` if they lie in the host's.
+    fn own_memory(&self) -> Option<&dyn DeviceMemory> {
+        None
+    }
 
     /// The kernel for a task.
     ///
@@ -251,19 +315,108 @@ pub trait Executable: Send + Sync {
     fn kernels(&self) -> Vec<String>;
 }
 
+/// What a stage reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Dense little-endian elements, aligned for their type.
+    Host(&'a [u8]),
+    /// A tensor in the device's own memory.
+    Device(&'a dyn DeviceTensor),
+}
+
+/// What a stage writes.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Dense little-endian elements, aligned to 64.
+    Host(&'a mut [u8]),
+    /// A tensor in the device's own memory.
+    Device(&'a dyn DeviceTensor),
+}
+
+impl<'a> Input<'a> {
+    /// The elements of an input in host memory.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`] if it lies elsewhere.
+    pub fn host(&self, device: &str) -> Result<&'a [u8], DeviceError> {
+        match self {
+            Input::Host(bytes) => Ok(bytes),
+            Input::Device(t) => Err(misplaced(device, "an input", t.fact(), "host memory")),
+        }
+    }
+
+    /// The tensor of an input in the device's memory.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`] if it lies elsewhere.
+    pub fn device(&self, device: &str) -> Result<&'a dyn DeviceTensor, DeviceError> {
+        match self {
+            Input::Device(t) => Ok(*t),
+            Input::Host(bytes) => {
+                Err(misplaced(device, "an input", format_args!("{} bytes", bytes.len()), "its memory"))
+            }
+        }
+    }
+}
+
+impl Output<'_> {
+    /// The elements of an output in host memory.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`] if it lies elsewhere.
+    pub fn host(&mut self, device: &str) -> Result<&mut [u8], DeviceError> {
+        match self {
+            Output::Host(bytes) => Ok(bytes),
+            Output::Device(t) => Err(misplaced(device, "an output", t.fact(), "host memory")),
+        }
+    }
+
+    /// The tensor of an output in the device's memory.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`] if it lies elsewhere.
+    pub fn device(&self, device: &str) -> Result<&dyn DeviceTensor, DeviceError> {
+        match self {
+            Output::Device(t) => Ok(*t),
+            Output::Host(bytes) => {
+                Err(misplaced(device, "an output", format_args!("{} bytes", bytes.len()), "its memory"))
+            }
+        }
+    }
+}
+
+fn misplaced(device: &str, what: &str, found: impl fmt::Display, expected: &str) -> DeviceError {
+    DeviceError::Device { device: device.into(), message: format!("{what} ({found}) does not lie in {expected}") }
+}
+
 /// One thread's hold on an [`Executable`].
 pub trait Run: Send {
-    /// Runs all steps. Inputs and outputs are dense little-endian bytes; inputs are aligned for their element type, outputs to 64.
+    /// Runs all steps; with `nanos`, adds the nanoseconds of each. Inputs and outputs lie where the device has its memory
+    /// ([`Device::own_memory`]). Outputs in host memory are there when it returns; those in the device's own are there for work
+    /// that is enqueued later.
     ///
     /// # Errors
     /// [`DeviceError`] naming the step; outputs are unspecified then.
-    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError>;
+    fn run(&mut self, ins: &[Input<'_>], outs: &mut [Output<'_>], nanos: Option<&mut [u64]>)
+    -> Result<(), DeviceError>;
 
-    /// As [`Run::run`], and adds the nanoseconds of each step to `nanos`.
+    /// As [`Run::run`], on bytes in host memory.
     ///
     /// # Errors
     /// As [`Run::run`].
-    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError>;
+    fn run_bytes(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
+        let ins: Vec<Input<'_>> = ins.iter().map(|bytes| Input::Host(bytes)).collect();
+        let mut outs: Vec<Output<'_>> = outs.iter_mut().map(|bytes| Output::Host(bytes)).collect();
+        self.run(&ins, &mut outs, None)
+    }
+
+    /// Waits for the last run, and says what went wrong in it that could not be known earlier.
+    ///
+    /// # Errors
+    /// As [`Run::run`].
+    fn wait(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
 }
 
 /// Weights in the layouts that kernels want: forms of tensors ([`Tensor::form`]) that live as long as an executable holds them,

@@ -11,7 +11,7 @@ use mindir_graph::task::{
     Softmax, Task, Unary,
 };
 use mindir_graph::{DType, Fact, Shape, Strides, Tensor, dense_strides, shape};
-use mindir_kernels::device::{Device, DeviceError, Place, Slot, Stage, Step, TaskView, Weights};
+use mindir_kernels::device::{Device, DeviceError, Input, Output, Place, Run, Slot, Stage, Step, TaskView, Weights};
 use mindir_kernels::plain;
 use mindir_kernels::wgpu::{Options, WgpuDevice};
 
@@ -108,6 +108,18 @@ fn single(case: &Case) -> Stage {
     }
 }
 
+/// Runs a session of `stage` on bytes.
+fn run_bytes(
+    device: &WgpuDevice,
+    session: &mut dyn Run,
+    stage: &Stage,
+    ins: &[&[u8]],
+    outs: &mut [&mut [u8]],
+) -> Result<(), DeviceError> {
+    let memory = device.own_memory().expect("memory of its own");
+    memory.run_bytes(session, (&stage.inputs, &stage.outputs), ins, outs)
+}
+
 /// Runs a stage twice in one session; `ins` are the operands of [`single`], of which even ones are inputs.
 fn run(device: &WgpuDevice, stage: &Stage, ins: &[Tensor]) -> Result<Vec<Tensor>, DeviceError> {
     let inputs: Vec<&[u8]> = ins.iter().step_by(2).map(|t| t.bytes().as_ref()).collect();
@@ -116,7 +128,7 @@ fn run(device: &WgpuDevice, stage: &Stage, ins: &[Tensor]) -> Result<Vec<Tensor>
     let mut bytes: Vec<Vec<u8>> = stage.outputs.iter().map(|f| vec![0; f.bytes()]).collect();
     for _ in 0..2 {
         let mut outs: Vec<&mut [u8]> = bytes.iter_mut().map(Vec::as_mut_slice).collect();
-        session.run(&inputs, &mut outs)?;
+        run_bytes(device, session.as_mut(), stage, &inputs, &mut outs)?;
     }
     let tensors = stage.outputs.iter().zip(bytes);
     Ok(tensors.map(|(f, b)| Tensor::from_bytes(f.dtype, &f.shape, b.into()).expect("a tensor")).collect())
@@ -552,7 +564,7 @@ fn stages_run_from_many_threads_and_are_timed() {
     values.extend(below);
     let masked = plain::run(&tasks[2], &values, &stage.steps[2].out_facts).expect("a choice");
     let want = plain::run(&tasks[3], &masked, &stage.outputs).expect("a softmax")[0].to_f64s().expect("numbers");
-    let program = stage.build(device, &Weights::default()).expect("a program");
+    let program = stage.clone().build(device, &Weights::default()).expect("a program");
     assert_eq!(program.kernels(), ["wgpu-f32-gemm8x64x16", "wgpu-bool-map", "wgpu-f32-map", "wgpu-f32-softmax-single"]);
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -561,9 +573,15 @@ fn stages_run_from_many_threads_and_are_timed() {
                 let mut bytes = vec![0; 4 * want.len()];
                 let mut nanos = [0; 4];
                 for _ in 0..5 {
-                    session.run(&[ins[0].bytes()], &mut [&mut bytes]).expect("a run");
+                    let outs = &mut [&mut bytes[..]];
+                    run_bytes(device, session.as_mut(), &stage, &[ins[0].bytes()], outs).expect("a run");
                 }
-                session.profile(&[ins[0].bytes()], &mut [&mut bytes], &mut nanos).expect("a timed run");
+                let memory = device.own_memory().expect("memory of its own");
+                let [x, y] = [&stage.inputs[0], &stage.outputs[0]].map(|f| memory.alloc(f).expect("a tensor"));
+                memory.upload(&[(ins[0].bytes(), &*x)]).expect("an upload");
+                let outs = &mut [Output::Device(&*y)];
+                session.run(&[Input::Device(&*x)], outs, Some(&mut nanos)).expect("a timed run");
+                memory.download(&mut [(&*y, &mut bytes[..])]).expect("a download");
                 assert!(nanos[3] > 0, "{nanos:?}");
                 let got: Vec<f32> = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
                 for (w, g) in want.iter().zip(got) {
@@ -581,16 +599,19 @@ fn what_does_not_fit_is_an_error() {
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut session = program.session();
     let mut bytes = vec![0; stage.outputs[0].bytes()];
-    let error = session.run(&[&ins[0].bytes()[4..]], &mut [&mut bytes]).expect_err("a short input");
-    assert_eq!(error.to_string(), "wgpu: input 0 has 284 bytes, f32 [6, 12] needs 288");
+    let error = run_bytes(device, session.as_mut(), &stage, &[&ins[0].bytes()[4..]], &mut [&mut bytes[..]]);
+    let error = error.expect_err("a short input");
+    assert_eq!(error.to_string(), "wgpu: 284 bytes for a tensor of f32 [6, 12], which has 288");
     let mut overlapping = stage.clone();
     overlapping.steps[2].outs = vec![Place::Slot(0)];
     let error = overlapping.build(device, &Weights::default()).err().expect("a shared buffer");
     assert_eq!(error.to_string(), "wgpu: network: an operand and a result share a buffer");
-    let mut missing = stage;
+    let mut missing = stage.clone();
     missing.steps[2].outs = vec![Place::Slot(9)];
     let program = missing.build(device, &Weights::default()).expect("a program");
-    let error = program.session().run(&[ins[0].bytes()], &mut [&mut bytes]).expect_err("a missing slot");
+    let outs = &mut [&mut bytes[..]];
+    let error = run_bytes(device, program.session().as_mut(), &stage, &[ins[0].bytes()], outs);
+    let error = error.expect_err("a missing slot");
     assert_eq!(error.to_string(), "wgpu: a step names a place that the stage lacks");
 }
 
@@ -601,6 +622,7 @@ fn memory_that_is_not_there_is_an_error() {
     stage.slots.push(Slot { offset: 0, bytes: 1 << 50 });
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut bytes = vec![0; stage.outputs[0].bytes()];
-    let error = program.session().run(&[ins[0].bytes()], &mut [&mut bytes]).expect_err("a petabyte");
-    assert!(error.to_string().starts_with("wgpu: "), "{error}");
+    let outs = &mut [&mut bytes[..]];
+    let error = run_bytes(device, program.session().as_mut(), &stage, &[ins[0].bytes()], outs);
+    assert!(matches!(error, Err(DeviceError::Memory { bytes, .. }) if bytes > 1 << 50), "{error:?}");
 }

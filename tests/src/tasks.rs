@@ -113,7 +113,7 @@ pub fn on_cpu(device: &CpuDevice, task: &Task, ins: &[Tensor], outs: &[Fact]) ->
     let mut buffers: Vec<Buffer> = outs.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = ins.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
-    session.run(&sources, &mut targets).map_err(|e| failed(&e))?;
+    session.run_bytes(&sources, &mut targets).map_err(|e| failed(&e))?;
     let tensor = |(b, f): (Buffer, &Fact)| Ok(Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes())?);
     buffers.into_iter().zip(outs).map(tensor).collect()
 }

@@ -1,9 +1,12 @@
-//! A device from outside: every golden runs on one that is written here, with the plain kernels, and gives MindSpore's numbers.
+//! A device from outside: every golden runs on one that is written here, with the plain kernels and memory of its own, and gives
+//! MindSpore's numbers.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Mutex};
 
 use mindir::device::{
-    Declined, Device, DeviceError, Executable, MemoryModel, Offer, Place, Run, Stage, Step, TaskView, Weights,
+    Declined, Device, DeviceError, DeviceMemory, DeviceTensor, Executable, Input, MemoryModel, Offer, Output, Place,
+    Run, Stage, Step, TaskView, Weights,
 };
 use mindir::task::Task;
 use mindir::{Fact, Fallback, GraphCell, Options, Tensor};
@@ -24,6 +27,10 @@ impl Device for Plain {
         MemoryModel::Buffers
     }
 
+    fn own_memory(&self) -> Option<&dyn DeviceMemory> {
+        Some(self)
+    }
+
     fn offer(&self, view: TaskView<'_>) -> Result<Offer, Declined> {
         if let Task::Host(_) = view.task {
             return Err(Declined("it computes no host tasks".into()));
@@ -34,6 +41,40 @@ impl Device for Plain {
 
     fn build(&self, stage: Stage, offers: Vec<Offer>, _: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
         Ok(Arc::new(PlainExecutable { stage, kernels: offers.into_iter().map(|o| o.kernel).collect() }))
+    }
+}
+
+/// Elements that nobody reaches but by this device.
+#[derive(Debug)]
+struct PlainTensor(Fact, Mutex<Vec<u8>>);
+
+impl DeviceTensor for PlainTensor {
+    fn fact(&self) -> &Fact {
+        &self.0
+    }
+}
+
+fn plain(tensor: &dyn DeviceTensor) -> &PlainTensor {
+    (tensor as &dyn Any).downcast_ref().expect("a tensor of this device")
+}
+
+impl DeviceMemory for Plain {
+    fn alloc(&self, fact: &Fact) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
+        Ok(Arc::new(PlainTensor(fact.clone(), Mutex::new(vec![0xcd; fact.bytes()]))))
+    }
+
+    fn upload(&self, transfers: &[(&[u8], &dyn DeviceTensor)]) -> Result<(), DeviceError> {
+        for (bytes, tensor) in transfers {
+            plain(*tensor).1.lock().unwrap().copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn download(&self, transfers: &mut [(&dyn DeviceTensor, &mut [u8])]) -> Result<(), DeviceError> {
+        for (tensor, bytes) in transfers {
+            bytes.copy_from_slice(&plain(*tensor).1.lock().unwrap());
+        }
+        Ok(())
     }
 }
 
@@ -63,42 +104,35 @@ struct PlainRun {
 }
 
 impl PlainRun {
-    fn step(&mut self, step: &Step, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), String> {
-        let read = |(place, fact): (&Place, &Fact)| {
-            let bytes: &[u8] = match place {
-                Place::Const(t) => return Ok(t.clone()),
-                Place::Slot(i) => &self.slots[*i],
-                Place::Input(i) => ins[*i],
-                Place::Output(i) => &outs[*i][..],
+    fn step(&mut self, step: &Step, ins: &[Input<'_>], outs: &[Output<'_>]) -> Result<(), DeviceError> {
+        let failed = |message| DeviceError::Step { path: step.path.clone(), message };
+        let mut operands = Vec::new();
+        for (place, fact) in step.ins.iter().zip(&step.in_facts) {
+            let bytes = match place {
+                Place::Const(t) => t.bytes().to_vec(),
+                Place::Slot(i) => self.slots[*i].clone(),
+                Place::Input(i) => plain(ins[*i].device("plain")?).1.lock().unwrap().clone(),
+                Place::Output(i) => plain(outs[*i].device("plain")?).1.lock().unwrap().clone(),
             };
-            Tensor::from_bytes(fact.dtype, &fact.shape, bytes[..fact.bytes()].to_vec().into())
-        };
-        let operands: Result<Vec<Tensor>, _> = step.ins.iter().zip(&step.in_facts).map(read).collect();
-        let results = plain::run(&step.task, &operands.map_err(|e| e.to_string())?, &step.out_facts);
-        for (place, t) in step.outs.iter().zip(results.map_err(|e| e.to_string())?) {
-            let to: &mut [u8] = match place {
-                Place::Slot(i) => &mut self.slots[*i],
-                Place::Output(i) => &mut *outs[*i],
-                other => return Err(format!("a result cannot lie in {other:?}")),
-            };
-            to[..t.bytes().len()].copy_from_slice(t.bytes());
+            let operand = Tensor::from_bytes(fact.dtype, &fact.shape, bytes[..fact.bytes()].to_vec().into());
+            operands.push(operand.map_err(|e| failed(e.to_string()))?);
+        }
+        let results = plain::run(&step.task, &operands, &step.out_facts).map_err(|e| failed(e.to_string()))?;
+        for (place, t) in step.outs.iter().zip(results) {
+            match place {
+                Place::Slot(i) => self.slots[*i][..t.bytes().len()].copy_from_slice(t.bytes()),
+                Place::Output(i) => plain(outs[*i].device("plain")?).1.lock().unwrap().copy_from_slice(t.bytes()),
+                other => return Err(failed(format!("a result cannot lie in {other:?}"))),
+            }
         }
         Ok(())
     }
 }
 
 impl Run for PlainRun {
-    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
+    fn run(&mut self, ins: &[Input<'_>], outs: &mut [Output<'_>], _: Option<&mut [u64]>) -> Result<(), DeviceError> {
         let executable = self.executable.clone();
-        for step in &executable.stage.steps {
-            let failed = |message| DeviceError::Step { path: step.path.clone(), message };
-            self.step(step, ins, outs).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], _: &mut [u64]) -> Result<(), DeviceError> {
-        self.run(ins, outs)
+        executable.stage.steps.iter().try_for_each(|step| self.step(step, ins, outs))
     }
 }
 

@@ -174,7 +174,7 @@ fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<
         }
         let ins: Vec<&[u8]> = ins.iter().map(Buffer::bytes).collect();
         let mut outs: Vec<&mut [u8]> = outs.iter_mut().map(Buffer::bytes_mut).collect();
-        run.run(&ins, &mut outs).map_err(|e| e.to_string())?;
+        run.run_bytes(&ins, &mut outs).map_err(|e| e.to_string())?;
     }
     Ok((outs.iter().map(|b| b.bytes().to_vec()).collect(), kernel))
 }

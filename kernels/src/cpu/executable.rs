@@ -7,13 +7,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use mindir_graph::Fact;
 use mindir_graph::bounds::{self, Exceeded, Reservation};
+use smallvec::SmallVec;
 
-use super::CpuDevice;
 use super::arena::Arenas;
 use super::gang::{Gang, Threads};
 use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target};
 use super::memory::ALIGN;
-use crate::device::{Declined, DeviceError, Executable, Offer, Place, Refused, Run, Stage, Step, Weights};
+use super::{CpuDevice, NAME};
+use crate::device::{
+    Declined, DeviceError, Executable, Input, Offer, Output, Place, Refused, Run, Stage, Step, Weights,
+};
 
 /// Where an operand or result lies, checked against its memory.
 #[derive(Clone, Debug)]
@@ -283,7 +286,7 @@ impl Session {
             return Ok(());
         }
         let message = "inputs and outputs do not have the number, length or alignment of the stage's".into();
-        Err(DeviceError::Device { device: "cpu".into(), message })
+        Err(DeviceError::Device { device: NAME.into(), message })
     }
 
     fn steps(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], done: impl FnMut(usize)) -> Result<(), DeviceError> {
@@ -328,13 +331,23 @@ fn heap(kernel: &dyn CpuKernel) -> Result<Reservation, Exceeded> {
 }
 
 impl Run for Session {
-    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
-        self.steps(ins, outs, |_| {})
-    }
-
-    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError> {
+    fn run(
+        &mut self,
+        ins: &[Input<'_>],
+        outs: &mut [Output<'_>],
+        nanos: Option<&mut [u64]>,
+    ) -> Result<(), DeviceError> {
+        let mut inputs: SmallVec<[&[u8]; 32]> = SmallVec::with_capacity(ins.len());
+        for input in ins {
+            inputs.push(input.host(NAME)?);
+        }
+        let mut outputs: SmallVec<[&mut [u8]; 32]> = SmallVec::with_capacity(outs.len());
+        for output in outs {
+            outputs.push(output.host(NAME)?);
+        }
+        let Some(nanos) = nanos else { return self.steps(&inputs, &mut outputs, |_| {}) };
         let mut start = Instant::now();
-        self.steps(ins, outs, |step| {
+        self.steps(&inputs, &mut outputs, |step| {
             let end = Instant::now();
             if let Some(n) = nanos.get_mut(step) {
                 *n += u64::try_from((end - start).as_nanos()).unwrap_or(u64::MAX);

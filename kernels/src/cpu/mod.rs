@@ -116,9 +116,11 @@ impl CpuDevice {
     }
 }
 
+const NAME: &str = "cpu";
+
 impl Device for CpuDevice {
     fn name(&self) -> &str {
-        "cpu"
+        NAME
     }
 
     fn memory(&self) -> MemoryModel {

@@ -4,7 +4,7 @@ use mindir_graph::task::{Binary, Host, Map, Program, Task, Unary};
 use mindir_graph::{DType, Fact, OpError, Tensor, aligned_copy, shape};
 
 use super::{Block, CpuDevice, Isa, Threads};
-use crate::device::{DeviceError, Place, Slot, Stage, Step, Weights};
+use crate::device::{DeviceError, Input, Output, Place, Slot, Stage, Step, Weights};
 
 const F32: DType = DType::F32;
 
@@ -72,9 +72,9 @@ fn steps_share_memory() {
         let mut y = Block::<f32>::zeroed(20).unwrap();
         let (ins, outs) = (bytemuck::cast_slice(&x), bytemuck::cast_slice_mut(&mut y));
         if round == 1 {
-            session.profile(&[ins], &mut [outs], &mut nanos).unwrap();
+            session.run(&[Input::Host(ins)], &mut [Output::Host(outs)], Some(&mut nanos)).unwrap();
         } else {
-            session.run(&[ins], &mut [outs]).unwrap();
+            session.run_bytes(&[ins], &mut [outs]).unwrap();
         }
         assert!(x.iter().zip(&*y).all(|(x, y)| *y == 2.0 * (x * x + 0.5) + x), "{:?}", &y[..]);
     }
@@ -111,11 +111,11 @@ fn wrong_buffers_are_refused() {
     let program = stage(steps, &[]).build(&device(), &Weights::default()).unwrap();
     let mut session = Arc::clone(&program).session();
     let (x, mut y) = (Block::<u8>::zeroed(160).unwrap(), Block::<u8>::zeroed(160).unwrap());
-    assert!(session.run(&[&x[..80]], &mut [&mut y[..80]]).is_ok());
-    assert!(session.run(&[], &mut [&mut y[..80]]).is_err());
-    assert!(session.run(&[&x[..76]], &mut [&mut y[..80]]).is_err());
-    assert!(session.run(&[&x[2..82]], &mut [&mut y[..80]]).is_err());
-    assert!(session.run(&[&x[..80]], &mut [&mut y[..84]]).is_err());
+    assert!(session.run_bytes(&[&x[..80]], &mut [&mut y[..80]]).is_ok());
+    assert!(session.run_bytes(&[], &mut [&mut y[..80]]).is_err());
+    assert!(session.run_bytes(&[&x[..76]], &mut [&mut y[..80]]).is_err());
+    assert!(session.run_bytes(&[&x[2..82]], &mut [&mut y[..80]]).is_err());
+    assert!(session.run_bytes(&[&x[..80]], &mut [&mut y[..84]]).is_err());
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn host_tasks_run_and_report() {
     let mut session = Arc::clone(&program).session();
     let mut y = Block::<f32>::zeroed(20).unwrap();
     let x = block((0..20).map(|i| i as f32));
-    session.run(&[bytemuck::cast_slice(&x)], &mut [bytemuck::cast_slice_mut(&mut y)]).unwrap();
+    session.run_bytes(&[bytemuck::cast_slice(&x)], &mut [bytemuck::cast_slice_mut(&mut y)]).unwrap();
     assert_eq!(y[19], 38.0);
     let bad = aligned_copy(bytemuck::cast_slice(&[-1.0f32; 20])).unwrap();
-    let failed = session.run(&[&bad], &mut [bytemuck::cast_slice_mut(&mut y)]).unwrap_err();
+    let failed = session.run_bytes(&[&bad], &mut [bytemuck::cast_slice_mut(&mut y)]).unwrap_err();
     assert!(matches!(failed, DeviceError::Step { path, message } if &*path == "net/step" && message == "negative"));
 }

@@ -37,11 +37,11 @@ impl GpuExecutable {
     ) -> Result<GpuExecutable, DeviceError> {
         let mut builder =
             Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new(), constants: Vec::new() };
-        let mut kernels = Vec::new();
+        let kernels = offers.iter().map(|offer| offer.kernel.clone()).collect();
         let mut offers = offers.into_iter();
         for (index, step) in stage.steps.iter().enumerate() {
             bounds::check()?;
-            kernels.push(builder.step(index, step, offers.next())?);
+            builder.step(index, step, offers.next())?;
         }
         let Builder { params, dispatches, constants, .. } = builder;
         let params = gpu.guarded(|| gpu.filled(&params, BufferUsages::UNIFORM)).map_err(failed)?;
@@ -57,8 +57,7 @@ impl Executable for GpuExecutable {
     }
 
     fn session_bytes(&self) -> usize {
-        let ports: u64 = self.inputs.iter().chain(&self.outputs).map(words::size).sum();
-        usize::try_from(ports + self.slots.iter().sum::<u64>()).unwrap_or(usize::MAX)
+        usize::try_from(self.slots.iter().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
     fn kernels(&self) -> Vec<String> {
@@ -91,8 +90,8 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Appends the dispatches of a step and returns its kernel.
-    fn step(&mut self, index: usize, step: &Step, offer: Option<Offer>) -> Result<String, DeviceError> {
+    /// Appends the dispatches of a step.
+    fn step(&mut self, index: usize, step: &Step, offer: Option<Offer>) -> Result<(), DeviceError> {
         let kernel = offer.and_then(|offer| offer.prepared.downcast::<GpuKernel>().ok());
         let kernel = kernel.ok_or_else(|| DeviceError::Declined {
             path: step.path.clone(),
@@ -103,7 +102,7 @@ impl Builder<'_> {
             let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
             self.dispatches.push(dispatch);
         }
-        Ok(kernel.name)
+        Ok(())
     }
 
     fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, String> {

@@ -12,7 +12,8 @@ use wgpu::{
     PipelineLayoutDescriptor, Queue, RequestAdapterOptions, ShaderModuleDescriptor, ShaderSource, ShaderStages,
 };
 
-use super::{Limits, Options, Unavailable};
+use super::{Limits, NAME, Options, Unavailable};
+use crate::device::DeviceError;
 use crate::knobs::WGPU_CPU;
 
 /// A compute pipeline and the layout of its bindings.
@@ -35,7 +36,12 @@ pub(super) struct Gpu {
     info: AdapterInfo,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     trouble: Arc<Mutex<Option<String>>>,
+    /// Buffers for the host to read, not in use.
+    staging: Mutex<Vec<Buffer>>,
 }
+
+/// Most buffers to keep for the host to read.
+const STAGING: usize = 4;
 
 static DEVICES: AtomicU64 = AtomicU64::new(0);
 
@@ -63,6 +69,7 @@ impl Gpu {
             id: DEVICES.fetch_add(1, Ordering::Relaxed),
             info: adapter.get_info(),
             pipelines: Mutex::default(),
+            staging: Mutex::default(),
             device,
             queue,
             trouble,
@@ -94,6 +101,28 @@ impl Gpu {
     pub(super) fn buffer(&self, bytes: u64, usage: BufferUsages) -> Buffer {
         let size = bytes.next_multiple_of(4).max(16);
         self.device.create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    }
+
+    /// A buffer of at least `bytes` for the host to read.
+    pub(super) fn staging(&self, bytes: u64) -> Result<Buffer, DeviceError> {
+        let mut idle = lock(&self.staging);
+        let fitting = (0..idle.len()).filter(|&i| idle[i].size() >= bytes).min_by_key(|&i| idle[i].size());
+        if let Some(found) = fitting {
+            return Ok(idle.swap_remove(found));
+        }
+        drop(idle);
+        let made = self.guarded(|| self.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST));
+        made.map_err(|message| DeviceError::Memory { device: NAME.into(), bytes, message })
+    }
+
+    /// Takes a buffer back that the host has read.
+    pub(super) fn keep_staging(&self, buffer: Buffer) {
+        let mut idle = lock(&self.staging);
+        idle.push(buffer);
+        if idle.len() > STAGING {
+            // The oldest goes.
+            idle.remove(0);
+        }
     }
 
     /// A buffer with these contents, whose length is a multiple of 4.

@@ -13,13 +13,17 @@ mod dispatch;
 mod executable;
 mod gpu;
 mod session;
+mod tensor;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use crate::launch::Limits;
+pub use tensor::WgpuTensor;
 
-use crate::device::{Declined, Device, DeviceError, Executable, MemoryModel, Offer, Stage, TaskView, Weights};
+use crate::device::{
+    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
+};
 use crate::launch::{self, Target};
 use gpu::Gpu;
 use mindir_shaders::Language;
@@ -109,6 +113,10 @@ impl Device for WgpuDevice {
 
     fn memory(&self) -> MemoryModel {
         MemoryModel::Buffers
+    }
+
+    fn own_memory(&self) -> Option<&dyn DeviceMemory> {
+        Some(self.gpu.as_ref())
     }
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {

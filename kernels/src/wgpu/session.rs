@@ -1,184 +1,147 @@
 //! Buffers and bind groups of one run at a time.
 
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mindir_graph::Fact;
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferUsages,
-    CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, MapMode, PollType, QuerySet, QuerySetDescriptor,
+    CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, PollType, QuerySet, QuerySetDescriptor,
     QueryType, SubmissionIndex,
 };
 
 use super::dispatch::{Dispatch, Storage};
 use super::executable::GpuExecutable;
-use super::failed;
-use crate::device::{DeviceError, Run};
+use super::{NAME, failed};
+use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
 use crate::launch::words;
-
-/// How long a callback may take after the work is done.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most dispatches that one query set can time.
 const TIMED: usize = 2048;
 
 pub(super) struct Session {
     executable: Arc<GpuExecutable>,
-    /// Made by the first run.
-    memory: Option<Memory>,
+    /// Buffers of the slots, made by the first run.
+    slots: Option<Vec<Buffer>>,
+    /// What the last runs bound, the last used last.
+    bindings: Vec<Bindings>,
 }
 
-struct Memory {
-    inputs: Vec<Buffer>,
-    outputs: Vec<Buffer>,
+/// Bind groups of all dispatches for the buffers of the inputs and outputs.
+struct Bindings {
+    ports: Vec<Buffer>,
     groups: Vec<BindGroup>,
-    /// All outputs one after the other, for the host to read.
-    staging: Buffer,
 }
+
+/// Most bindings that a session keeps: two for values that change places between runs, and some more.
+const BINDINGS: usize = 4;
 
 impl Session {
     pub(super) fn new(executable: Arc<GpuExecutable>) -> Session {
-        Session { executable, memory: None }
+        Session { executable, slots: None, bindings: Vec::new() }
     }
 
-    fn memory(&mut self) -> Result<(&GpuExecutable, &Memory), DeviceError> {
-        if self.memory.is_none() {
-            let made = self.executable.gpu.guarded(|| Memory::new(&self.executable)).map_err(failed)?;
-            self.memory = Some(made?);
+    /// Brings the bindings for `ports` to the end of the list.
+    fn bind(&mut self, ports: Vec<Buffer>) -> Result<&Bindings, DeviceError> {
+        let found = self.bindings.iter().position(|b| b.ports == ports);
+        let bindings = match found {
+            Some(at) => self.bindings.remove(at),
+            None => self.make(ports)?,
+        };
+        if self.bindings.len() == BINDINGS {
+            self.bindings.remove(0);
         }
-        let memory = self.memory.as_ref().ok_or_else(|| failed("no memory"))?;
-        Ok((&self.executable, memory))
+        self.bindings.push(bindings);
+        self.bindings.last().ok_or_else(|| failed("nothing is bound"))
     }
+
+    fn make(&mut self, ports: Vec<Buffer>) -> Result<Bindings, DeviceError> {
+        let executable = &self.executable;
+        if self.slots.is_none() {
+            let made = || executable.slots.iter().map(|&bytes| executable.gpu.buffer(bytes, BufferUsages::STORAGE));
+            let bytes = executable.slots.iter().sum();
+            let no_room = |message| DeviceError::Memory { device: NAME.into(), bytes, message };
+            self.slots = Some(executable.gpu.guarded(|| made().collect()).map_err(no_room)?);
+        }
+        let slots = self.slots.as_deref().unwrap_or_default();
+        let groups = executable.gpu.guarded(|| groups(executable, slots, &ports)).map_err(failed)??;
+        Ok(Bindings { ports, groups })
+    }
+
+    /// The buffers of inputs and outputs, in order.
+    fn ports(&self, ins: &[Input<'_>], outs: &[Output<'_>]) -> Result<Vec<Buffer>, DeviceError> {
+        let executable = &self.executable;
+        counted("inputs", executable.inputs.len(), ins.len())?;
+        counted("outputs", executable.outputs.len(), outs.len())?;
+        let ins = ins.iter().map(|input| input.device(NAME));
+        let tensors = ins.chain(outs.iter().map(|output| output.device(NAME)));
+        let buffer = |(tensor, fact): (Result<&dyn DeviceTensor, DeviceError>, &Fact)| {
+            let tensor = executable.gpu.own(tensor?)?;
+            let (found, bytes) = (tensor.fact(), tensor.buffer().size());
+            if found.dtype == fact.dtype && found.count() == fact.count() && bytes >= words::size(fact) {
+                return Ok(tensor.buffer().clone());
+            }
+            Err(failed(format!("a tensor of {found} stands for {fact}")))
+        };
+        tensors.zip(executable.inputs.iter().chain(&executable.outputs)).map(buffer).collect()
+    }
+}
+
+fn counted(what: &str, expected: usize, found: usize) -> Result<(), DeviceError> {
+    if found == expected { Ok(()) } else { Err(failed(format!("{found} {what}, expected {expected}"))) }
 }
 
 impl Run for Session {
-    fn run(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]]) -> Result<(), DeviceError> {
-        let (executable, memory) = self.memory()?;
-        check("input", &executable.inputs, ins.iter().map(|b| b.len()))?;
-        check("output", &executable.outputs, outs.iter().map(|b| b.len()))?;
-        let submitted = submit(executable, memory, ins, |encoder| {
-            let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-            for (dispatch, group) in executable.dispatches.iter().zip(&memory.groups) {
-                record(&mut pass, dispatch, group);
-            }
-        })?;
-        receive(executable, memory, submitted, outs)
-    }
-
-    fn profile(&mut self, ins: &[&[u8]], outs: &mut [&mut [u8]], nanos: &mut [u64]) -> Result<(), DeviceError> {
+    fn run(
+        &mut self,
+        ins: &[Input<'_>],
+        outs: &mut [Output<'_>],
+        nanos: Option<&mut [u64]>,
+    ) -> Result<(), DeviceError> {
         let start = Instant::now();
-        let (executable, memory) = self.memory()?;
-        let steps = executable.dispatches.last().map_or(0, |d| d.step + 1);
-        let Some(tick) = executable.gpu.tick.filter(|_| steps <= nanos.len()) else {
-            self.run(ins, outs)?;
-            if let Some(last) = nanos.last_mut() {
-                *last += u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            }
-            return Ok(());
+        let executable = self.executable.clone();
+        let ports = self.ports(ins, outs)?;
+        let groups = &self.bind(ports)?.groups;
+        let Some(nanos) = nanos else {
+            return submit(&executable, |encoder| all(encoder, &executable, groups)).map(drop);
         };
-        check("input", &executable.inputs, ins.iter().map(|b| b.len()))?;
-        check("output", &executable.outputs, outs.iter().map(|b| b.len()))?;
-        let clock = executable.gpu.guarded(|| Clock::new(executable)).map_err(failed)?;
-        let submitted = submit(executable, memory, ins, |encoder| {
-            for (i, (dispatch, group)) in executable.dispatches.iter().zip(&memory.groups).enumerate() {
-                let timestamps = Some(clock.around(i));
-                let mut pass =
-                    encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes: timestamps });
-                record(&mut pass, dispatch, group);
+        let steps = executable.dispatches.last().map_or(0, |d| d.step + 1);
+        match executable.gpu.tick.filter(|_| steps <= nanos.len()) {
+            Some(tick) => {
+                let clock = executable.gpu.guarded(|| Clock::new(&executable)).map_err(failed)?;
+                let submitted = submit(&executable, |encoder| clock.record(encoder, &executable, groups))?;
+                clock.read(&executable, submitted, tick, nanos)
             }
-            clock.resolve(encoder);
-        })?;
-        receive(executable, memory, submitted.clone(), outs)?;
-        clock.read(executable, submitted, tick, nanos)
-    }
-}
-
-fn check(what: &str, facts: &[Fact], lengths: impl ExactSizeIterator<Item = usize>) -> Result<(), DeviceError> {
-    if facts.len() != lengths.len() {
-        return Err(failed(format!("{} {what}s, expected {}", lengths.len(), facts.len())));
-    }
-    for (i, (fact, found)) in facts.iter().zip(lengths).enumerate() {
-        if fact.bytes() != found {
-            return Err(failed(format!("{what} {i} has {found} bytes, {fact} needs {}", fact.bytes())));
+            None => {
+                let submitted = submit(&executable, |encoder| all(encoder, &executable, groups))?;
+                let wait = PollType::Wait { submission_index: Some(submitted), timeout: None };
+                executable.gpu.device.poll(wait).map_err(|e| failed(e.to_string()))?;
+                if let Some(last) = nanos.last_mut() {
+                    *last += u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                }
+                Ok(())
+            }
         }
     }
-    Ok(())
 }
 
-/// Uploads the inputs, records `work` and the copies to the staging buffer, and hands everything to the device.
-fn submit(
-    executable: &GpuExecutable,
-    memory: &Memory,
-    ins: &[&[u8]],
-    work: impl FnOnce(&mut CommandEncoder),
-) -> Result<SubmissionIndex, DeviceError> {
+/// Records `work` and hands it to the device.
+fn submit(executable: &GpuExecutable, work: impl FnOnce(&mut CommandEncoder)) -> Result<SubmissionIndex, DeviceError> {
     let gpu = &executable.gpu;
     let submitted = gpu.guarded(|| {
-        for ((bytes, fact), buffer) in ins.iter().zip(&executable.inputs).zip(&memory.inputs) {
-            if !bytes.is_empty() {
-                gpu.queue.write_buffer(buffer, 0, &words::widen(fact.dtype, bytes));
-            }
-        }
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         work(&mut encoder);
-        let mut start = 0;
-        for (fact, buffer) in executable.outputs.iter().zip(&memory.outputs) {
-            let size = words::size(fact);
-            if size > 0 {
-                encoder.copy_buffer_to_buffer(buffer, 0, &memory.staging, start, size);
-            }
-            start += size;
-        }
         gpu.queue.submit([encoder.finish()])
     });
     submitted.map_err(failed)
 }
 
-/// Waits for the submission and reads the outputs.
-fn receive(
-    executable: &GpuExecutable,
-    memory: &Memory,
-    submitted: SubmissionIndex,
-    outs: &mut [&mut [u8]],
-) -> Result<(), DeviceError> {
-    let total: u64 = executable.outputs.iter().map(words::size).sum();
-    mapped(executable, &memory.staging, total, submitted, |bytes| {
-        let mut rest = bytes;
-        for (fact, out) in executable.outputs.iter().zip(outs) {
-            let (words, others) = rest.split_at(words::size(fact) as usize);
-            words::narrow(fact.dtype, words, out);
-            rest = others;
-        }
-    })
-}
-
-/// Waits for the submission and shows `read` the first bytes of `buffer`.
-fn mapped(
-    executable: &GpuExecutable,
-    buffer: &Buffer,
-    bytes: u64,
-    submitted: SubmissionIndex,
-    read: impl FnOnce(&[u8]),
-) -> Result<(), DeviceError> {
-    let gpu = &executable.gpu;
-    let wait = PollType::Wait { submission_index: Some(submitted), timeout: None };
-    if bytes == 0 {
-        return gpu.device.poll(wait).map(|_| ()).map_err(|e| failed(e.to_string()));
+/// All dispatches in one pass.
+fn all(encoder: &mut CommandEncoder, executable: &GpuExecutable, groups: &[BindGroup]) {
+    let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+    for (dispatch, group) in executable.dispatches.iter().zip(groups) {
+        record(&mut pass, dispatch, group);
     }
-    let (sender, receiver) = mpsc::channel();
-    let done = move |result| {
-        // The receiver is gone only if polling failed, which is reported already.
-        let _ = sender.send(result);
-    };
-    gpu.guarded(|| buffer.map_async(MapMode::Read, 0..bytes, done)).map_err(failed)?;
-    gpu.guarded(|| gpu.device.poll(wait)).map_err(failed)?.map_err(|e| failed(e.to_string()))?;
-    // Another thread that polls may have taken over the callback and be about to call it.
-    let result = receiver.recv_timeout(PATIENCE).map_err(|_| failed("the outputs were not mapped"))?;
-    result.map_err(|e| failed(e.to_string()))?;
-    let outcome = buffer.get_mapped_range(0..bytes).map(|view| read(&view)).map_err(|e| failed(e.to_string()));
-    buffer.unmap();
-    outcome
 }
 
 fn record(pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch, group: &BindGroup) {
@@ -188,31 +151,21 @@ fn record(pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch, group: &BindGro
     pass.dispatch_workgroups(x, y, z);
 }
 
-impl Memory {
-    fn new(executable: &GpuExecutable) -> Result<Memory, DeviceError> {
-        let gpu = &executable.gpu;
-        let storage = BufferUsages::STORAGE;
-        let make = |facts: &[Fact], usage| facts.iter().map(|f| gpu.buffer(words::size(f), usage)).collect::<Vec<_>>();
-        let slots: Vec<Buffer> = executable.slots.iter().map(|&bytes| gpu.buffer(bytes, storage)).collect();
-        let inputs = make(&executable.inputs, storage | BufferUsages::COPY_DST);
-        let outputs = make(&executable.outputs, storage | BufferUsages::COPY_SRC);
-        let total = executable.outputs.iter().map(words::size).sum();
-        let staging = gpu.buffer(total, BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-        let mut groups = Vec::new();
-        for dispatch in &executable.dispatches {
-            let found = |s: &Storage| match s {
-                Storage::Slot(i) => slots.get(*i).cloned(),
-                Storage::Input(i) => inputs.get(*i).cloned(),
-                Storage::Output(i) => outputs.get(*i).cloned(),
-                Storage::Const(b) => Some(b.clone()),
-            };
-            let buffers: Option<Vec<(Buffer, u64)>> =
-                dispatch.bound.iter().map(|(s, bytes)| Some((found(s)?, *bytes))).collect();
-            let buffers = buffers.ok_or_else(|| failed("a step names a place that the stage lacks"))?;
-            groups.push(group(executable, dispatch, &buffers));
-        }
-        Ok(Memory { inputs, outputs, groups, staging })
-    }
+/// The bind groups of all dispatches for these buffers of slots, and of inputs and outputs.
+fn groups(executable: &GpuExecutable, slots: &[Buffer], ports: &[Buffer]) -> Result<Vec<BindGroup>, DeviceError> {
+    let found = |s: &Storage| match s {
+        Storage::Slot(i) => slots.get(*i).cloned(),
+        Storage::Input(i) => ports.get(*i).filter(|_| *i < executable.inputs.len()).cloned(),
+        Storage::Output(i) => ports.get(executable.inputs.len() + *i).cloned(),
+        Storage::Const(b) => Some(b.clone()),
+    };
+    let made = |dispatch: &Dispatch| {
+        let buffers: Option<Vec<(Buffer, u64)>> =
+            dispatch.bound.iter().map(|(s, bytes)| Some((found(s)?, *bytes))).collect();
+        let buffers = buffers.ok_or_else(|| failed("a step names a place that the stage lacks"))?;
+        Ok(group(executable, dispatch, &buffers))
+    };
+    executable.dispatches.iter().map(made).collect()
 }
 
 fn group(executable: &GpuExecutable, dispatch: &Dispatch, buffers: &[(Buffer, u64)]) -> BindGroup {
@@ -254,6 +207,16 @@ impl Clock {
         }
     }
 
+    /// A pass for each dispatch, with the time before and after it.
+    fn record(&self, encoder: &mut CommandEncoder, executable: &GpuExecutable, groups: &[BindGroup]) {
+        for (i, (dispatch, group)) in executable.dispatches.iter().zip(groups).enumerate() {
+            let timestamp_writes = Some(self.around(i));
+            let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes });
+            record(&mut pass, dispatch, group);
+        }
+        self.resolve(encoder);
+    }
+
     fn around(&self, dispatch: usize) -> ComputePassTimestampWrites<'_> {
         let first = 2 * (dispatch % TIMED) as u32;
         ComputePassTimestampWrites {
@@ -281,7 +244,7 @@ impl Clock {
         tick: f32,
         nanos: &mut [u64],
     ) -> Result<(), DeviceError> {
-        mapped(executable, &self.staging, 16 * self.dispatches as u64, submitted, |bytes| {
+        executable.gpu.mapped(&self.staging, 16 * self.dispatches as u64, submitted, |bytes| {
             let stamps: Vec<u64> = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
             for (dispatch, pair) in executable.dispatches.iter().zip(stamps.chunks_exact(2)) {
                 nanos[dispatch.step] += (pair[1].saturating_sub(pair[0]) as f64 * f64::from(tick)) as u64;

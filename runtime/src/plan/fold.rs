@@ -189,7 +189,7 @@ fn run(tasks: &TaskGraph, nodes: &[TaskNode], host: &Arc<dyn Device>, weights: &
     let mut buffers: Vec<Buffer> = facts.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = inputs.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
-    session.run(&sources, &mut targets)?;
+    session.run_bytes(&sources, &mut targets)?;
     let tensor = |(b, f): (Buffer, &Fact)| Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes());
     Ok(buffers.into_iter().zip(&facts).map(tensor).collect::<Result<_, _>>()?)
 }

@@ -91,6 +91,7 @@ struct Draft {
     plan: Plan,
     stages: Vec<DraftStage>,
     host: Vec<usize>,
+    device: Vec<OnDevice>,
     results: Vec<Returned>,
     writes: Vec<(usize, usize)>,
     outputs: Vec<ValueId>,
@@ -104,8 +105,25 @@ struct DraftStage {
     device: Arc<dyn Device>,
     stage: Stage,
     offers: Vec<Offer>,
-    ins: Vec<Feed>,
-    outs: Vec<Target>,
+    ports: StagePorts,
+}
+
+/// What a stage reads and writes, and what is copied before and after it, where its device has memory of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StagePorts {
+    pub ins: Vec<Feed>,
+    pub outs: Vec<Target>,
+    /// What goes to a tensor in the device's memory before the steps.
+    pub uploads: Vec<(Feed, usize)>,
+    /// What comes from such a tensor after them.
+    pub downloads: Vec<(usize, Target)>,
+}
+
+/// A tensor in a device's memory that stages hand to each other, or that is copied to or from host memory.
+#[derive(Clone, Debug)]
+pub(crate) struct OnDevice {
+    pub device: Arc<dyn Device>,
+    pub fact: Fact,
 }
 
 impl Draft {
@@ -129,12 +147,13 @@ impl Draft {
         let (mut stages, mut report) = (Vec::new(), Vec::new());
         for part in place::stages(&tasks, &placed) {
             bounds::check()?;
-            let (stage, ins, outs) = builder.stage(part)?;
-            report.push(report::stage(&tasks, part, &stage, &builder.producer));
-            stages.push(DraftStage { device: part.device.clone(), stage, offers: Vec::new(), ins, outs });
+            let (stage, ports) = builder.stage(part)?;
+            let copied = builder.copied(&ports);
+            report.push(report::stage(&tasks, part, &stage, copied, &builder.producer));
+            stages.push(DraftStage { device: part.device.clone(), stage, offers: Vec::new(), ports });
         }
         builder.fits(&report)?;
-        let Builder { host, returned: results, .. } = builder;
+        let Builder { host, device, returned: results, .. } = builder;
         let mut offers = placed.into_iter().map(|p| p.offer);
         stages.iter_mut().for_each(|s| s.offers = offers.by_ref().take(s.stage.steps.len()).collect());
         Ok(Draft {
@@ -150,6 +169,7 @@ impl Draft {
             },
             stages,
             host,
+            device,
             results,
             outputs: lowered.outputs,
             jumps: lowered.jumps,
@@ -165,6 +185,7 @@ pub(crate) struct Compiled {
     pub stages: Vec<BuiltStage>,
     /// Sizes of buffers in host memory that stages hand to each other.
     pub host: Vec<usize>,
+    pub device: Vec<OnDevice>,
     pub results: Vec<Returned>,
     /// Parameters to write, with the index of the result that holds their new contents.
     pub writes: Vec<(usize, usize)>,
@@ -180,9 +201,9 @@ pub(crate) struct Compiled {
 
 /// An executable with what it reads and writes.
 pub(crate) struct BuiltStage {
+    pub device: Arc<dyn Device>,
     pub executable: Arc<dyn Executable>,
-    pub ins: Vec<Feed>,
-    pub outs: Vec<Target>,
+    pub ports: StagePorts,
 }
 
 /// Where bytes come from that a stage or result reads.
@@ -194,11 +215,12 @@ pub(crate) enum Feed {
     Buffer(Target),
 }
 
-/// A buffer that a stage writes.
+/// Memory that a stage writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     Host(usize),
     Result(usize),
+    Device(usize),
 }
 
 impl Target {
@@ -228,11 +250,11 @@ impl Compiled {
     ) -> Result<Compiled, Error> {
         let draft = Draft::new(lowered, Contents::All, devices, weights, options)?;
         let mut stages = Vec::with_capacity(draft.stages.len());
-        for DraftStage { device, stage, offers, ins, outs } in draft.stages {
-            stages.push(BuiltStage { executable: device.build(stage, offers, weights)?, ins, outs });
+        for DraftStage { device, stage, offers, ports } in draft.stages {
+            stages.push(BuiltStage { executable: device.build(stage, offers, weights)?, device, ports });
         }
-        let Draft { plan, host, results, writes, outputs, jumps, constants, folded, .. } = draft;
-        Ok(Compiled { plan, stages, host, results, writes, outputs, jumps, constants, folded })
+        let Draft { plan, host, device, results, writes, outputs, jumps, constants, folded, .. } = draft;
+        Ok(Compiled { plan, stages, host, device, results, writes, outputs, jumps, constants, folded })
     }
 
     /// The constants that the plan holds, the model's own and those that were made when planning.
@@ -308,7 +330,12 @@ struct Builder<'a> {
     target: HashMap<V, Target>,
     /// Results that lie where a root lies until they are written.
     over: HashMap<V, V>,
+    /// Roots that are read on another device than the one that writes them.
+    elsewhere: Table<V, bool>,
     host: Vec<usize>,
+    device: Vec<OnDevice>,
+    /// The tensor that a root is in the memory of the device with this rank.
+    resident: HashMap<(usize, V), usize>,
     returned: Vec<Returned>,
 }
 
@@ -322,6 +349,13 @@ impl<'a> Builder<'a> {
             last_use[tasks.root(*v)] = tasks.nodes.len();
         }
         let producer = tasks.producers();
+        let mut elsewhere = tasks.values.filled(false);
+        for (node, at) in tasks.nodes.iter().zip(placed) {
+            for root in node.ins.iter().map(|v| tasks.root(*v)) {
+                let writer = producer[root].and_then(|p| placed.get(p));
+                elsewhere[root] |= writer.is_some_and(|writer| !place::together(writer, at));
+            }
+        }
         Builder {
             tasks,
             placed,
@@ -329,7 +363,10 @@ impl<'a> Builder<'a> {
             last_use,
             target: HashMap::new(),
             over: HashMap::new(),
+            elsewhere,
             host: Vec::new(),
+            device: Vec::new(),
+            resident: HashMap::new(),
             returned: Vec::new(),
         }
     }
@@ -388,7 +425,7 @@ impl<'a> Builder<'a> {
         loop {
             let (at, node, placed) = self.writer(made)?;
             let partly = matches!(node.task, Task::Scatter(_)) && placed.offer.in_place.contains(&0);
-            let arena = placed.device.memory() == MemoryModel::Arena;
+            let arena = placed.device.memory() == MemoryModel::Arena && placed.device.own_memory().is_none();
             let root = self.tasks.root(*node.ins.first()?);
             let once = node.ins.iter().filter(|v| self.tasks.root(**v) == root).count() == 1;
             let dies = self.last_use[root] == at && !self.target.contains_key(&root);
@@ -412,16 +449,16 @@ impl<'a> Builder<'a> {
     }
 
     /// The stage of these tasks, with what it reads from and writes to the outside.
-    fn stage(&mut self, part: Part<'_>) -> Result<(Stage, Vec<Feed>, Vec<Target>), Error> {
+    fn stage(&mut self, part: Part<'_>) -> Result<(Stage, StagePorts), Error> {
         let range = part.range();
         let mut blocks = memory::blocks(self.tasks, part, |v| self.leaves(v, &range), &self.last_use);
         let (slots, arena) = blocks.assign(part.device.memory());
         let mut stage = Stage { slots: slots.clone(), arena, ..Stage::default() };
-        let (mut ins, mut outs) = (Ports::default(), Ports::default());
+        let mut ports = Ports::default();
         for (_, node, _) in part.tasks() {
-            let in_places = node.ins.iter().map(|v| self.read(*v, &range, &blocks, &mut ins, &mut outs));
+            let in_places = node.ins.iter().map(|v| self.read(*v, part, &blocks, &mut ports));
             let in_places = in_places.collect::<Result<_, _>>()?;
-            let out_places = node.outs.iter().map(|v| self.write(*v, &range, &blocks, &mut outs));
+            let out_places = node.outs.iter().map(|v| self.write(*v, part, &blocks, &mut ports));
             let out_places = out_places.collect::<Result<_, _>>()?;
             stage.steps.push(Step {
                 task: node.task.clone(),
@@ -432,9 +469,18 @@ impl<'a> Builder<'a> {
                 path: node.path.clone(),
             });
         }
-        stage.inputs = ins.roots.iter().map(|v| self.tasks.fact(*v).clone()).collect();
-        stage.outputs = outs.roots.iter().map(|v| self.tasks.fact(*v).clone()).collect();
-        Ok((stage, ins.list, outs.list))
+        let Ports { ins, outs, uploads, downloads } = ports;
+        let facts = |roots: Vec<V>| roots.into_iter().map(|v| self.tasks.fact(v).clone()).collect();
+        (stage.inputs, stage.outputs) = (facts(ins.roots), facts(outs.roots));
+        Ok((stage, StagePorts { ins: ins.list, outs: outs.list, uploads, downloads }))
+    }
+
+    /// Bytes that are copied before a stage, and after it.
+    fn copied(&self, ports: &StagePorts) -> (usize, usize) {
+        let bytes = |at: usize| self.device.get(at).map_or(0, |d| d.fact.bytes());
+        let up = ports.uploads.iter().map(|(_, at)| bytes(*at)).fold(0, usize::saturating_add);
+        let down = ports.downloads.iter().map(|(at, _)| bytes(*at)).fold(0, usize::saturating_add);
+        (up, down)
     }
 
     /// Whether a root written in the stage is read outside of it.
@@ -442,15 +488,8 @@ impl<'a> Builder<'a> {
         self.last_use[root] >= range.end || self.target.contains_key(&root) || self.over.contains_key(&root)
     }
 
-    fn read(
-        &self,
-        v: V,
-        range: &std::ops::Range<usize>,
-        blocks: &memory::Blocks,
-        ins: &mut Ports<Feed>,
-        outs: &mut Ports<Target>,
-    ) -> Result<Place, Error> {
-        let root = self.tasks.root(v);
+    fn read(&mut self, v: V, part: Part<'_>, blocks: &memory::Blocks, ports: &mut Ports) -> Result<Place, Error> {
+        let (root, range) = (self.tasks.root(v), part.range());
         if let Some(t) = self.tasks.known(v) {
             return Ok(Place::Const(t));
         }
@@ -460,28 +499,50 @@ impl<'a> Builder<'a> {
         }
         let here = |v: V| self.producer[v].is_some_and(|p| range.contains(&p));
         if let Some(&result) = self.over.get(&root).filter(|result| here(**result)) {
-            return Ok(Place::Output(self.output(result, outs)?));
+            return Ok(Place::Output(self.output(result, &mut ports.outs)?));
         }
         if here(root) {
             let slot = blocks.of.get(&root).map(|block| Place::Slot(block.0));
-            let output = || outs.of.get(&root).map(|at| Place::Output(*at));
+            let output = || ports.outs.of.get(&root).map(|at| Place::Output(*at));
             return slot.or_else(output).ok_or_else(|| unplaced(root));
         }
-        Ok(Place::Input(match ins.of.get(&root) {
-            Some(at) => *at,
-            None => ins.push(root, self.feed(root)?),
-        }))
+        if let Some(at) = ports.ins.of.get(&root) {
+            return Ok(Place::Input(*at));
+        }
+        let feed = match part.device.own_memory() {
+            Some(_) => Feed::Buffer(Target::Device(self.uploaded(root, part, &mut ports.uploads)?)),
+            None => self.feed(root)?,
+        };
+        Ok(Place::Input(ports.ins.push(root, feed)))
+    }
+
+    /// The tensor in the device's memory that a root is, if need be by a copy before the stage.
+    fn uploaded(&mut self, root: V, part: Part<'_>, uploads: &mut Vec<(Feed, usize)>) -> Result<usize, Error> {
+        if let Some(at) = self.resident.get(&(part.rank(), root)) {
+            return Ok(*at);
+        }
+        let feed = self.feed(root)?;
+        let at = self.on_device(root, part);
+        uploads.push((feed, at));
+        Ok(at)
+    }
+
+    /// A new tensor in the device's memory for a root.
+    fn on_device(&mut self, root: V, part: Part<'_>) -> usize {
+        self.device.push(OnDevice { device: part.device.clone(), fact: self.tasks.fact(root).clone() });
+        self.resident.insert((part.rank(), root), self.device.len() - 1);
+        self.device.len() - 1
     }
 
     /// The place of a root that leaves the stage among the outputs.
-    fn output(&self, root: V, outs: &mut Ports<Target>) -> Result<usize, Error> {
+    fn output(&self, root: V, outs: &mut List<Target>) -> Result<usize, Error> {
         match outs.of.get(&root) {
             Some(at) => Ok(*at),
             None => Ok(outs.push(root, self.target(root)?)),
         }
     }
 
-    /// Where a root lies that leaves its stage.
+    /// Where a root lies in host memory that leaves its stage.
     fn target(&self, root: V) -> Result<Target, Error> {
         self.target.get(&root).copied().ok_or_else(|| unplaced(root))
     }
@@ -498,24 +559,26 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn write(
-        &mut self,
-        v: V,
-        range: &std::ops::Range<usize>,
-        blocks: &memory::Blocks,
-        outs: &mut Ports<Target>,
-    ) -> Result<Place, Error> {
+    fn write(&mut self, v: V, part: Part<'_>, blocks: &memory::Blocks, ports: &mut Ports) -> Result<Place, Error> {
         if let Some(block) = blocks.of.get(&v) {
             return Ok(Place::Slot(block.0));
         }
-        debug_assert!(self.leaves(v, range));
+        debug_assert!(self.leaves(v, &part.range()));
         let bytes = self.tasks.fact(v).bytes();
         let root = self.over.get(&v).copied().unwrap_or(v);
-        self.target.entry(root).or_insert_with(|| {
-            self.host.push(bytes);
-            Target::Host(self.host.len() - 1)
-        });
-        Ok(Place::Output(self.output(root, outs)?))
+        let own = part.device.own_memory().is_some();
+        if !own || self.elsewhere[v] {
+            self.target.entry(root).or_insert_with(|| {
+                self.host.push(bytes);
+                Target::Host(self.host.len() - 1)
+            });
+        }
+        if !own {
+            return Ok(Place::Output(self.output(root, &mut ports.outs)?));
+        }
+        let at = self.on_device(root, part);
+        ports.downloads.extend(self.target.get(&root).map(|target| (at, *target)));
+        Ok(Place::Output(ports.outs.push(root, Target::Device(at))))
     }
 }
 
@@ -525,20 +588,29 @@ fn unplaced(root: V) -> Error {
     DeviceError::Step { path: "".into(), message }.into()
 }
 
-/// Roots that a stage reads from, or writes to, the outside, and where that is.
-struct Ports<T> {
+/// What a stage reads from, and writes to, the outside.
+#[derive(Default)]
+struct Ports {
+    ins: List<Feed>,
+    outs: List<Target>,
+    uploads: Vec<(Feed, usize)>,
+    downloads: Vec<(usize, Target)>,
+}
+
+/// Roots and where they lie.
+struct List<T> {
     roots: Vec<V>,
     list: Vec<T>,
     of: HashMap<V, usize>,
 }
 
-impl<T> Default for Ports<T> {
-    fn default() -> Ports<T> {
-        Ports { roots: Vec::new(), list: Vec::new(), of: HashMap::new() }
+impl<T> Default for List<T> {
+    fn default() -> List<T> {
+        List { roots: Vec::new(), list: Vec::new(), of: HashMap::new() }
     }
 }
 
-impl<T> Ports<T> {
+impl<T> List<T> {
     /// Adds a root and returns its number.
     fn push(&mut self, root: V, port: T) -> usize {
         self.roots.push(root);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mindir_graph::Fact;
 use mindir_graph::bounds;
 use mindir_graph::task::{TaskGraph, TaskNode};
-use mindir_kernels::device::{Device, MemoryModel, Offer, TaskView};
+use mindir_kernels::device::{Device, Offer, TaskView};
 
 use super::report::Decline;
 use crate::error::{DeclinedNode, Error};
@@ -34,6 +34,11 @@ impl<'a> Part<'a> {
         self.first..self.first + self.nodes.len()
     }
 
+    /// How many devices are preferred to that of the tasks.
+    pub fn rank(self) -> usize {
+        self.placed.first().map_or(0, |placed| placed.declined.len())
+    }
+
     /// The tasks with their numbers.
     pub fn tasks(self) -> impl Iterator<Item = (usize, &'a TaskNode, &'a Placed)> {
         let tasks = self.nodes.iter().zip(self.placed).enumerate();
@@ -43,7 +48,7 @@ impl<'a> Part<'a> {
 
 /// The first device in order that takes each task.
 pub(crate) fn place(tasks: &TaskGraph, devices: &[Arc<dyn Device>]) -> Result<Vec<Placed>, Error> {
-    let on_host = devices.iter().all(|d| d.memory() == MemoryModel::Arena);
+    let on_host = devices.iter().all(|d| d.own_memory().is_none());
     let mut nobody = Vec::new();
     let mut out = Vec::with_capacity(tasks.nodes.len());
     for node in &tasks.nodes {

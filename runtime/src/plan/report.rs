@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mindir_graph::task::{TaskGraph, TaskNode, V};
 use mindir_graph::{Fact, Table};
-use mindir_kernels::device::{MemoryModel, Place, Stage};
+use mindir_kernels::device::{Place, Stage};
 
 use super::place::{Part, Placed};
 
@@ -82,20 +82,19 @@ pub(crate) fn stage(
     tasks: &TaskGraph,
     part: Part<'_>,
     stage: &Stage,
+    (upload, download): (usize, usize),
     producers: &Table<V, Option<usize>>,
 ) -> StageReport {
     let device = part.device;
     let steps = part.tasks().zip(&stage.steps);
-    let total = |facts: &[Fact]| facts.iter().map(Fact::bytes).sum();
-    let on_host = device.memory() == MemoryModel::Arena;
     StageReport {
         device: device.name().to_string(),
-        on_host,
+        on_host: device.own_memory().is_none(),
         steps: steps
             .map(|((_, node, placed), built)| step(tasks, node, placed, built.outs.first(), stage, producers))
             .collect(),
-        upload: if on_host { 0 } else { total(&stage.inputs) },
-        download: if on_host { 0 } else { total(&stage.outputs) },
+        upload,
+        download,
         memory: super::slot_bytes(&stage.slots, stage.arena),
         scratch: part.tasks().map(|(_, _, placed)| placed.offer.scratch).max().unwrap_or(0),
         lives: lives(stage),

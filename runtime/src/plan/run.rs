@@ -1,10 +1,12 @@
 //! Running a plan.
 
+use std::sync::Arc;
+
 use mindir_graph::{Buffer, Tensor, aligned_copy, bounds};
-use mindir_kernels::device::{DeviceError, Run};
+use mindir_kernels::device::{DeviceError, DeviceMemory, DeviceTensor, Input, Output, Run};
 use smallvec::SmallVec;
 
-use super::{Compiled, Feed, Returned, Target};
+use super::{BuiltStage, Compiled, Feed, OnDevice, Returned, Target};
 use crate::Error;
 use crate::held::SpareBuffers;
 
@@ -12,6 +14,7 @@ use crate::held::SpareBuffers;
 pub(crate) struct Workspace {
     runs: Vec<Box<dyn Run>>,
     host: Vec<Buffer>,
+    device: Vec<Arc<dyn DeviceTensor>>,
 }
 
 /// What each of the model's parameters holds.
@@ -23,6 +26,7 @@ impl Compiled {
         Ok(Workspace {
             runs: self.stages.iter().map(|s| s.executable.clone().session()).collect(),
             host: self.host.iter().map(|&n| Buffer::new(n)).collect::<Result<_, _>>()?,
+            device: self.device.iter().map(OnDevice::alloc).collect::<Result<_, _>>()?,
         })
     }
 
@@ -61,6 +65,7 @@ impl Compiled {
                 Some(Feed::Param(p)) => params.get(*p),
                 Some(Feed::Const(t)) => Some(t),
                 Some(Feed::Buffer(Target::Result(i))) => tensors.get(*i),
+                Some(Feed::Buffer(Target::Device(_))) => return Err(absent()),
                 Some(Feed::Buffer(Target::Host(i))) => {
                     let buffer = workspace.host.get(*i).ok_or_else(absent)?;
                     let bytes = aligned_copy(buffer.bytes())?;
@@ -121,26 +126,104 @@ impl Compiled {
                 result.copy_from(input)?;
             }
         }
-        for ((stage, report), run) in self.stages.iter().zip(&self.plan.stages).zip(&mut workspace.runs) {
+        for (i, (stage, report)) in self.stages.iter().zip(&self.plan.stages).enumerate() {
             bounds::check()?;
-            // What the stage writes is taken out, so that the rest can be read meanwhile.
-            let mut written: SmallVec<[Buffer; 8]> =
-                stage.outs.iter().filter_map(|t| at(*t, &mut workspace.host, results).map(std::mem::take)).collect();
-            let ins = stage.ins.iter().map(|f| bytes(f, inputs, params, &workspace.host, results));
-            let done = ins.collect::<Result<SmallVec<[&[u8]; 32]>, Error>>().and_then(|ins| {
-                let mut outs: SmallVec<[&mut [u8]; 32]> = written.iter_mut().map(Buffer::bytes_mut).collect();
-                match nanos.as_mut().and_then(|nanos| nanos.split_off_mut(..report.steps.len())) {
-                    Some(nanos) => Ok(run.profile(&ins, &mut outs, nanos)?),
-                    None => Ok(run.run(&ins, &mut outs)?),
-                }
-            });
-            for (t, b) in stage.outs.iter().zip(written.drain(..)) {
-                *at(*t, &mut workspace.host, results).ok_or_else(absent)? = b;
+            let nanos = nanos.as_mut().and_then(|nanos| nanos.split_off_mut(..report.steps.len()));
+            match stage.device.own_memory() {
+                None => workspace.on_host(i, stage, inputs, params, results, nanos)?,
+                Some(memory) => workspace.on_device(i, stage, memory, inputs, params, results, nanos)?,
             }
-            done?;
         }
-        Ok(())
+        Ok(workspace.runs.iter_mut().try_for_each(|run| run.wait())?)
     }
+}
+
+impl OnDevice {
+    fn alloc(&self) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
+        let memory = self.device.own_memory().ok_or_else(absent_on_device)?;
+        memory.alloc(&self.fact)
+    }
+}
+
+impl Workspace {
+    /// Runs stage `i` on a device that works in host memory.
+    fn on_host(
+        &mut self,
+        i: usize,
+        stage: &BuiltStage,
+        inputs: &[&[u8]],
+        params: Params<'_>,
+        results: &mut [Buffer],
+        nanos: Option<&mut [u64]>,
+    ) -> Result<(), Error> {
+        let Workspace { runs, host, .. } = self;
+        let run = runs.get_mut(i).ok_or_else(absent)?;
+        let mut written = taken(stage.ports.outs.iter().copied(), host, results);
+        let ins = stage.ports.ins.iter().map(|f| Ok(Input::Host(bytes(f, inputs, params, host, results)?)));
+        let done = ins.collect::<Result<SmallVec<[Input<'_>; 32]>, Error>>().and_then(|ins| {
+            let outs = written.iter_mut().map(|buffer| Output::Host(buffer.bytes_mut()));
+            Ok(run.run(&ins, &mut outs.collect::<SmallVec<[Output<'_>; 32]>>(), nanos)?)
+        });
+        put_back(stage.ports.outs.iter().copied(), written, host, results)?;
+        done
+    }
+
+    /// Runs stage `i` on a device with memory of its own, and copies what goes there and what comes from there.
+    #[expect(clippy::too_many_arguments, reason = "what a run has")]
+    fn on_device(
+        &mut self,
+        i: usize,
+        stage: &BuiltStage,
+        memory: &dyn DeviceMemory,
+        inputs: &[&[u8]],
+        params: Params<'_>,
+        results: &mut [Buffer],
+        nanos: Option<&mut [u64]>,
+    ) -> Result<(), Error> {
+        let Workspace { runs, host, device } = self;
+        let run = runs.get_mut(i).ok_or_else(absent)?;
+        let tensor = |at: usize| device.get(at).map(AsRef::as_ref).ok_or_else(absent);
+        let port = |target: &Target| if let Target::Device(at) = target { tensor(*at) } else { Err(absent()) };
+        let uploads = stage.ports.uploads.iter();
+        let uploads = uploads.map(|(feed, at)| Ok((bytes(feed, inputs, params, host, results)?, tensor(*at)?)));
+        memory.upload(&uploads.collect::<Result<SmallVec<[_; 8]>, Error>>()?)?;
+        let ins = stage.ports.ins.iter().map(|feed| match feed {
+            Feed::Buffer(target) => Ok(Input::Device(port(target)?)),
+            _ => Err(absent()),
+        });
+        let ins = ins.collect::<Result<SmallVec<[Input<'_>; 32]>, Error>>()?;
+        let outs = stage.ports.outs.iter().map(|target| Ok(Output::Device(port(target)?)));
+        run.run(&ins, &mut outs.collect::<Result<SmallVec<[Output<'_>; 32]>, Error>>()?, nanos)?;
+        let downloads = &stage.ports.downloads;
+        if downloads.is_empty() {
+            return Ok(());
+        }
+        let targets = || downloads.iter().map(|(_, target)| *target);
+        let mut written = taken(targets(), host, results);
+        let pairs = downloads.iter().zip(&mut written).map(|((at, _), b)| Ok((tensor(*at)?, b.bytes_mut())));
+        let done = pairs.collect::<Result<SmallVec<[_; 8]>, Error>>();
+        let done = done.and_then(|mut pairs| Ok(memory.download(&mut pairs)?));
+        put_back(targets(), written, host, results)?;
+        done
+    }
+}
+
+/// Takes buffers out, so that the rest can be read meanwhile.
+fn taken(targets: impl Iterator<Item = Target>, host: &mut [Buffer], results: &mut [Buffer]) -> SmallVec<[Buffer; 8]> {
+    targets.filter_map(|t| at(t, host, results).map(std::mem::take)).collect()
+}
+
+/// Puts buffers back that were taken out.
+fn put_back(
+    targets: impl Iterator<Item = Target>,
+    buffers: SmallVec<[Buffer; 8]>,
+    host: &mut [Buffer],
+    results: &mut [Buffer],
+) -> Result<(), Error> {
+    for (target, buffer) in targets.zip(buffers) {
+        *at(target, host, results).ok_or_else(absent)? = buffer;
+    }
+    Ok(())
 }
 
 impl Returned {
@@ -165,12 +248,17 @@ fn at<'a>(t: Target, host: &'a mut [Buffer], results: &'a mut [Buffer]) -> Optio
     match t {
         Target::Host(i) => host.get_mut(i),
         Target::Result(i) => results.get_mut(i),
+        Target::Device(_) => None,
     }
 }
 
 /// A plan reads something else than the run has.
 fn absent() -> Error {
-    DeviceError::Step { path: "".into(), message: "an operand does not exist".into() }.into()
+    absent_on_device().into()
+}
+
+fn absent_on_device() -> DeviceError {
+    DeviceError::Step { path: "".into(), message: "an operand does not exist".into() }
 }
 
 fn bytes<'a, 'p: 'a>(
@@ -186,6 +274,7 @@ fn bytes<'a, 'p: 'a>(
         Feed::Const(t) => Some(t.bytes().as_ref()),
         Feed::Buffer(Target::Host(i)) => host.get(*i).map(Buffer::bytes),
         Feed::Buffer(Target::Result(i)) => results.get(*i).map(Buffer::bytes),
+        Feed::Buffer(Target::Device(_)) => None,
     };
     found.ok_or_else(absent)
 }
