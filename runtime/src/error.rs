@@ -393,6 +393,30 @@ pub enum InputError {
         /// Index of the result.
         output: usize,
     },
+    /// An input or result that does not lie in a device's memory only.
+    #[error("{what} {index} lies in host memory too, so that it cannot stay on a device")]
+    OnHost {
+        /// `input` or `result`.
+        what: &'static str,
+        /// Its index.
+        index: usize,
+    },
+    /// A result that stays in a device's memory.
+    #[error("result {index} stays in the device's memory")]
+    OnDevice {
+        /// Index of the result.
+        index: usize,
+    },
+    /// A tensor in a device's memory that is not what the input takes.
+    #[error("input {name}: expected {expected}, found a tensor of {found}")]
+    Bound {
+        /// Name of the input.
+        name: String,
+        /// What the input takes.
+        expected: Fact,
+        /// What the tensor is.
+        found: Fact,
+    },
     /// Another number of times than the plan has steps.
     #[error("expected times for {expected} steps, found {found}")]
     Steps {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mindir_graph::bounds::CancelToken;
 use mindir_graph::{Buffer, DType, Element, Fact, Tensor, TensorError, aligned_copy};
+use mindir_kernels::device::DeviceTensor;
 
 use crate::plan::Workspace;
 use crate::plans::Ready;
@@ -27,6 +28,8 @@ pub struct Session {
     /// Inputs to be filled in place; none until somebody asks for one.
     filled: Vec<Buffer>,
     carried: Vec<Carried>,
+    /// Inputs that are tensors in a device's memory.
+    bound: Vec<usize>,
 }
 
 /// A result that is an input of the next run.
@@ -38,6 +41,8 @@ struct Carried {
     input: usize,
     /// Whether the result is made where the input lies.
     in_place: bool,
+    /// The tensors in a device's memory that the result and the input are, if they are nowhere else.
+    device: Option<(usize, usize)>,
     /// Whether the input holds the result.
     moved: bool,
 }
@@ -62,6 +67,7 @@ impl Session {
             variables,
             filled: Vec::new(),
             carried: Vec::new(),
+            bound: Vec::new(),
         };
         session.set_state(&state)?;
         Ok(session)
@@ -141,6 +147,7 @@ impl Session {
         let checked = inputs.iter().zip(&self.facts).enumerate();
         checked.into_iter().try_for_each(|(i, (bytes, fact))| self.check_bytes(i, bytes, fact))?;
         self.carried.iter_mut().for_each(|carried| carried.moved = false);
+        self.say_what_is_carried();
         self.run_checked(inputs, nanos)
     }
 
@@ -172,6 +179,9 @@ impl Session {
     }
 
     fn check_bytes(&self, i: usize, bytes: &[u8], fact: &Fact) -> Result<(), InputError> {
+        if bytes.is_empty() && self.bound.contains(&i) {
+            return Ok(());
+        }
         if bytes.len() != fact.bytes() {
             return Err(InputError::Length { name: self.name(i), expected: fact.clone(), found: bytes.len() });
         }
@@ -235,7 +245,8 @@ impl Session {
     }
 
     /// Makes result `output` the input `input` of the next run, without a copy, whenever [`Session::run_filled`] ran: caches of keys
-    /// and values, states of recurrent layers. Before the first run the input is what [`Session::input_mut`] was filled with. A result that
+    /// and values, states of recurrent layers. Where both lie in a device's memory only, the result stays there, and [`Session::fetch`]
+    /// copies it. Before the first run the input is what [`Session::input_mut`] was filled with. A result that
     /// replaces parts of the input is made where the input lies, so that a run that fails leaves neither.
     ///
     /// # Errors
@@ -251,20 +262,110 @@ impl Session {
             let (expected, found) = (expected.clone(), found.clone());
             return Err(InputError::Carried { name: name(), output, expected, found }.into());
         }
-        if self.carried.iter().any(|carried| carried.result == result || carried.input == input) {
+        let carried_already = |carried: &Carried| carried.result == result || carried.input == input;
+        if self.bound.contains(&input) || self.carried.iter().any(carried_already) {
             return Err(InputError::CarriedTwice { name: name(), output }.into());
         }
         let over = self.ready.compiled.results.get(result).and_then(|r| r.over);
         let in_place = over.is_some_and(|over| self.order.get(over) == Some(&input));
+        let compiled = &self.ready.compiled;
+        let place = self.order.iter().position(|i| *i == input);
+        let tensors = compiled.resident_result(result).zip(place.and_then(|place| compiled.resident_input(place)));
+        let device = tensors.filter(|(result, input)| compiled.alike(*result, *input));
         self.make_filled()?;
-        self.carried.push(Carried { result, input, in_place, moved: false });
+        if let Some(resident) = device.and_then(|(result, _)| self.workspace.resident(result)) {
+            resident.kept = true;
+        }
+        self.carried.push(Carried { result, input, in_place, device, moved: false });
         Ok(())
+    }
+
+    /// Says which tensors in a device's memory hold what was carried there.
+    fn say_what_is_carried(&mut self) {
+        for carried in &self.carried {
+            if let Some(resident) = carried.device.and_then(|(_, input)| self.workspace.resident(input)) {
+                resident.given = carried.moved;
+            }
+        }
+    }
+
+    /// Takes input `i` from a tensor in a device's memory from now on, so that nothing is copied; with `None`, from the caller's
+    /// again. The input's slice is to be empty in [`Session::run`] and [`Session::run_bytes`] then.
+    ///
+    /// # Errors
+    /// [`InputError::Input`] if there is no such input, [`InputError::OnHost`] if something reads it in host memory,
+    /// [`InputError::CarriedTwice`] if it is carried, [`InputError::Bound`] if the tensor has another type or shape;
+    /// [`Error::Device`].
+    pub fn bind(&mut self, i: usize, tensor: impl Into<Option<Arc<dyn DeviceTensor>>>) -> Result<(), Error> {
+        let (tensor, count) = (tensor.into(), self.facts.len());
+        let expected = self.facts.get(i).ok_or(InputError::Input { index: i, count })?;
+        let place = self.order.iter().position(|input| *input == i);
+        let at = place.and_then(|place| self.ready.compiled.resident_input(place));
+        let at = at.ok_or(InputError::OnHost { what: "input", index: i })?;
+        if let Some(found) = tensor.as_ref().map(|t| t.fact()).filter(|found| *found != expected) {
+            return Err(
+                InputError::Bound { name: self.name(i), expected: expected.clone(), found: found.clone() }.into()
+            );
+        }
+        if let Some(carried) = self.carried.iter().find(|carried| carried.input == i) {
+            return Err(InputError::CarriedTwice { name: self.name(i), output: carried.result }.into());
+        }
+        self.bound.retain(|bound| *bound != i);
+        self.bound.extend(tensor.is_some().then_some(i));
+        Ok(self.ready.compiled.bind(&mut self.workspace, at, tensor)?)
+    }
+
+    /// The tensor in a device's memory that holds result `i` of the last run. From now on the result stays there:
+    /// [`Session::output_bytes`] has none of it.
+    ///
+    /// # Errors
+    /// [`InputError::Output`] if there is no such result, [`InputError::OnHost`] if it does not lie in a device's memory only.
+    pub fn output_device(&mut self, i: usize) -> Result<Arc<dyn DeviceTensor>, Error> {
+        let result = *self.results.get(i).ok_or(InputError::Output { index: i, count: self.results.len() })?;
+        let on_host = InputError::OnHost { what: "result", index: i };
+        let at = self.ready.compiled.resident_result(result).ok_or(on_host.clone())?;
+        if let Some(resident) = self.workspace.resident(at) {
+            resident.kept = true;
+        }
+        let held = self.holder(result, at);
+        Ok(self.workspace.resident(held).ok_or(on_host)?.tensor.clone())
+    }
+
+    /// The tensor that holds the last result which the plan computes in tensor `at`.
+    fn holder(&self, result: usize, at: usize) -> usize {
+        let moved = self.carried.iter().find(|carried| carried.result == result && carried.moved);
+        moved.and_then(|carried| carried.device).map_or(at, |(_, input)| input)
+    }
+
+    /// A copy of result `i` of the last run, wherever it lies.
+    ///
+    /// # Errors
+    /// [`InputError::Output`] if there is no such result; [`Error::Device`], [`Error::Limit`].
+    pub fn fetch(&self, i: usize) -> Result<Tensor, Error> {
+        let missing = InputError::Output { index: i, count: self.results.len() };
+        let (Some(&result), Some(fact)) = (self.results.get(i), self.output_fact(i)) else {
+            return Err(missing.into());
+        };
+        let mut buffer = Buffer::new(fact.bytes())?;
+        match self.kept(result) {
+            Some(at) => self.ready.compiled.fetch(&self.workspace, self.holder(result, at), buffer.bytes_mut())?,
+            None => buffer.copy_from(self.output_bytes(i).unwrap_or_default())?,
+        }
+        Ok(Tensor::from_buffer(fact.dtype, &fact.shape, buffer)?)
+    }
+
+    /// The tensor that the plan computes a result in that stays in a device's memory.
+    fn kept(&self, result: usize) -> Option<usize> {
+        let at = self.ready.compiled.resident_result(result)?;
+        self.workspace.is_kept(at).then_some(at)
     }
 
     /// Lets results and inputs that are carried change places, all or those that are made in place.
     fn change_places(&mut self, wanted: impl Fn(&Carried) -> bool) {
         for carried in self.carried.iter().filter(|carried| wanted(carried)) {
-            if let (Some(result), Some(input)) =
+            if let Some((result, input)) = carried.device {
+                self.workspace.exchange(result, input);
+            } else if let (Some(result), Some(input)) =
                 (self.buffers.get_mut(carried.result), self.filled.get_mut(carried.input))
             {
                 std::mem::swap(result, input);
@@ -282,9 +383,11 @@ impl Session {
             self.check_bytes(i, buffer.bytes(), fact)?;
         }
         self.change_places(|carried| carried.in_place);
+        self.say_what_is_carried();
         let filled = std::mem::take(&mut self.filled);
         let made_in_place = |i: usize| self.carried.iter().any(|carried| carried.in_place && carried.input == i);
-        let of = |(i, buffer)| if made_in_place(i) { &[][..] } else { Buffer::bytes(buffer) };
+        let nothing = |i: usize| made_in_place(i) || self.bound.contains(&i);
+        let of = |(i, buffer)| if nothing(i) { &[][..] } else { Buffer::bytes(buffer) };
         let bytes: smallvec::SmallVec<[&[u8]; 32]> = filled.iter().enumerate().map(of).collect();
         let done = self.run_checked(&bytes, None);
         drop(bytes);
@@ -305,9 +408,12 @@ impl Session {
         Some(&self.ready.compiled.results.get(*self.results.get(i)?)?.fact)
     }
 
-    /// Bytes of result `i` of the last run, if the model has as many.
+    /// Bytes of result `i` of the last run, if the model has as many and it does not stay in a device's memory.
     pub fn output_bytes(&self, i: usize) -> Option<&[u8]> {
         let result = *self.results.get(i)?;
+        if self.kept(result).is_some() {
+            return None;
+        }
         let carried = self.carried.iter().find(|carried| carried.moved && carried.result == result);
         let buffer = carried.map_or(self.buffers.get(result), |carried| self.filled.get(carried.input));
         buffer.map(Buffer::bytes)
@@ -316,10 +422,12 @@ impl Session {
     /// Result `i` of the last run as a typed slice.
     ///
     /// # Errors
-    /// [`InputError::Output`] if the model has no such result; [`TensorError::DType`] if `T` is another type.
+    /// [`InputError::Output`] if the model has no such result, [`InputError::OnDevice`] if it stays in a device's memory;
+    /// [`TensorError::DType`] if `T` is another type.
     pub fn output<T: Element>(&self, i: usize) -> Result<&[T], Error> {
         let missing = InputError::Output { index: i, count: self.results.len() };
-        let (Some(fact), Some(bytes)) = (self.output_fact(i), self.output_bytes(i)) else { return Err(missing.into()) };
+        let fact = self.output_fact(i).ok_or(missing)?;
+        let bytes = self.output_bytes(i).ok_or(InputError::OnDevice { index: i })?;
         if fact.dtype != T::DTYPE {
             return Err(TensorError::DType { expected: T::DTYPE, found: fact.dtype }.into());
         }

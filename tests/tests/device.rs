@@ -2,21 +2,33 @@
 //! MindSpore's numbers.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use mindir::builder::Builder;
 use mindir::device::{
     Declined, Device, DeviceError, DeviceMemory, DeviceTensor, Executable, Input, MemoryModel, Offer, Output, Place,
     Run, Stage, Step, TaskView, Weights,
 };
 use mindir::task::Task;
-use mindir::{Fact, Fallback, GraphCell, Options, Tensor};
+use mindir::{DType, Fact, Fallback, GraphCell, InputError, Options, Session, Spec, Tensor};
 use mindir_kernels::plain;
 use mindir_tests::compare::difference;
 use mindir_tests::golden;
 
-/// Computes everything but host tasks, one element after the other.
-#[derive(Debug)]
-struct Plain;
+/// Computes everything but host tasks, one element after the other, and counts the tensors that are copied to it and back.
+#[derive(Debug, Default)]
+struct Plain {
+    uploads: AtomicUsize,
+    downloads: AtomicUsize,
+}
+
+impl Plain {
+    /// Tensors that were copied to the device and back since the last call.
+    fn copied(&self) -> (usize, usize) {
+        (self.uploads.swap(0, Ordering::Relaxed), self.downloads.swap(0, Ordering::Relaxed))
+    }
+}
 
 impl Device for Plain {
     fn name(&self) -> &str {
@@ -64,6 +76,7 @@ impl DeviceMemory for Plain {
     }
 
     fn upload(&self, transfers: &[(&[u8], &dyn DeviceTensor)]) -> Result<(), DeviceError> {
+        self.uploads.fetch_add(transfers.len(), Ordering::Relaxed);
         for (bytes, tensor) in transfers {
             plain(*tensor).1.lock().unwrap().copy_from_slice(bytes);
         }
@@ -71,6 +84,7 @@ impl DeviceMemory for Plain {
     }
 
     fn download(&self, transfers: &mut [(&dyn DeviceTensor, &mut [u8])]) -> Result<(), DeviceError> {
+        self.downloads.fetch_add(transfers.len(), Ordering::Relaxed);
         for (tensor, bytes) in transfers {
             bytes.copy_from_slice(&plain(*tensor).1.lock().unwrap());
         }
@@ -138,7 +152,7 @@ impl Run for PlainRun {
 
 #[test]
 fn goldens_run_on_a_device_from_outside() {
-    let options = Options { threads: Some(1), ..Options::default() }.with_device(Arc::new(Plain));
+    let options = Options { threads: Some(1), ..Options::default() }.with_device(Arc::new(Plain::default()));
     let mut stages = 0;
     for golden in golden::all(&golden::folder()) {
         let name = &golden.name;
@@ -160,8 +174,92 @@ fn goldens_run_on_a_device_from_outside() {
 #[test]
 fn what_the_device_declines_is_named() {
     let golden = golden::read(&golden::folder().join("sort"));
-    let options = Options { fallback: Fallback::Deny, ..Options::default() }.with_device(Arc::new(Plain));
+    let options = Options { fallback: Fallback::Deny, ..Options::default() }.with_device(Arc::new(Plain::default()));
     let cell = GraphCell::new(mindir::load(&golden.graph).unwrap(), options).unwrap();
     let error = cell.run(&golden.runs[0].inputs).unwrap_err().to_string();
     assert!(error.contains("plain: it computes no host tasks"), "{error}");
+}
+
+/// The bytes of three numbers.
+fn elements(numbers: [f32; 3]) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes.chunks_exact_mut(4).zip(numbers).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes()));
+    bytes
+}
+
+/// `h' = tanh(h + x)` and `y = 2 · h'` on a plain device; `y` and `h'` are the results.
+fn recurrent() -> (Arc<Plain>, Session) {
+    let mut b = Builder::new("recurrent");
+    let spec = Spec::fixed(DType::F32, &[3]);
+    let (x, h) = (b.input("x", spec.clone()), b.input("h", spec));
+    let sum = b.op("Add", [h.into(), x.into()]).unwrap();
+    let h = b.op("Tanh", [sum.into()]).unwrap();
+    let y = b.op("Add", [h.into(), h.into()]).unwrap();
+    let device = Arc::new(Plain::default());
+    let cell = GraphCell::new(b.finish(&[y, h]), Options::default().with_device(device.clone())).unwrap();
+    let session = cell.session(&cell.exported_facts().unwrap()).unwrap();
+    (device, session)
+}
+
+#[test]
+fn what_is_carried_stays_on_the_device() {
+    let (device, mut session) = recurrent();
+    session.carry(1, 1).unwrap();
+    session.input_mut::<f32>(1).unwrap().fill(0.5);
+    let mut h = 0.5f32;
+    for step in 0..4 {
+        session.input_mut::<f32>(0).unwrap().fill(step as f32);
+        session.run_filled().unwrap();
+        h = (h + step as f32).tanh();
+        assert_eq!(session.output::<f32>(0).unwrap(), [2.0 * h; 3]);
+        assert_eq!(device.copied(), (if step == 0 { 2 } else { 1 }, 1), "x, and h at first; y");
+        assert_eq!(session.fetch(1).unwrap(), Tensor::vector(&[h; 3]));
+        device.copied();
+    }
+    assert_eq!(session.output::<f32>(1).unwrap_err().to_string(), "result 1 stays in the device's memory");
+    // Inputs that are given count, whatever is carried.
+    session.run(&[&[0.25f32; 3][..], &[0.75; 3]]).unwrap();
+    assert_eq!(device.copied(), (2, 1));
+    assert_eq!(session.fetch(1).unwrap(), Tensor::vector(&[1f32.tanh(); 3]));
+}
+
+#[test]
+fn tensors_on_the_device_are_inputs_and_results() {
+    let (device, mut session) = recurrent();
+    let memory = device.own_memory().unwrap();
+    let fact = Fact::new(DType::F32, &[3]);
+    let x = memory.alloc(&fact).unwrap();
+    memory.upload(&[(&elements([1.0, 2.0, 3.0]), &*x)]).unwrap();
+    session.bind(0, x).unwrap();
+    let y = session.output_device(0).unwrap();
+    device.copied();
+    session.run(&[&[][..], &[0.0f32; 3]]).unwrap();
+    assert_eq!(device.copied(), (1, 1), "h is copied to the device and back");
+    let mut bytes = [0; 12];
+    memory.download(&mut [(&*y, &mut bytes[..])]).unwrap();
+    let want = [1.0f32, 2.0, 3.0].map(|x| 2.0 * x.tanh());
+    assert_eq!(bytes, elements(want));
+    let short = Fact::new(DType::F32, &[2]);
+    let bound = session.bind(1, memory.alloc(&short).unwrap()).unwrap_err();
+    let expected = InputError::Bound { name: "h".into(), expected: fact.clone(), found: short };
+    assert_eq!(bound.to_string(), mindir::Error::from(expected).to_string());
+    assert!(session.carry(1, 0).is_err(), "an input that is bound is not carried");
+    session.bind(0, None).unwrap();
+    session.run(&[&[0.5f32; 3], &[0.5; 3]]).unwrap();
+    assert_eq!(session.fetch(0).unwrap(), Tensor::vector(&[2.0 * 1f32.tanh(); 3]));
+}
+
+#[test]
+fn what_is_read_in_host_memory_stays_there() {
+    let mut b = Builder::new("host");
+    let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    let y = b.op("ReLU", [x.into()]).unwrap();
+    let sorted = b.op_n("Sort", [y.into()], 2).unwrap()[0];
+    let cell =
+        GraphCell::new(b.finish(&[y, sorted]), Options::default().with_device(Arc::new(Plain::default()))).unwrap();
+    let mut session = cell.session(&cell.exported_facts().unwrap()).unwrap();
+    let refused = session.output_device(0).unwrap_err().to_string();
+    assert_eq!(refused, "result 0 lies in host memory too, so that it cannot stay on a device");
+    session.run(&[&[3.0f32, -1.0, 2.0]]).unwrap();
+    assert_eq!(session.output::<f32>(1).unwrap(), [0.0, 2.0, 3.0]);
 }

@@ -4,6 +4,7 @@ mod fold;
 mod memory;
 mod place;
 mod report;
+mod resident;
 mod run;
 
 use std::collections::{BTreeSet, HashMap};

@@ -14,11 +14,27 @@ use crate::held::SpareBuffers;
 pub(crate) struct Workspace {
     runs: Vec<Box<dyn Run>>,
     host: Vec<Buffer>,
-    device: Vec<Arc<dyn DeviceTensor>>,
+    pub(super) resident: Vec<Resident>,
+}
+
+/// A tensor in a device's memory.
+pub(crate) struct Resident {
+    pub tensor: Arc<dyn DeviceTensor>,
+    /// Whether it holds an input already, so that nothing is copied to it.
+    pub given: bool,
+    /// Whether it is not copied to host memory.
+    pub kept: bool,
 }
 
 /// What each of the model's parameters holds.
 pub(crate) type Params<'p> = &'p dyn Fn(usize) -> Option<&'p [u8]>;
+
+/// What a run is given.
+#[derive(Clone, Copy)]
+struct Given<'a, 'p> {
+    inputs: &'a [&'a [u8]],
+    params: Params<'p>,
+}
 
 impl Compiled {
     /// Memory for one run at a time.
@@ -26,7 +42,7 @@ impl Compiled {
         Ok(Workspace {
             runs: self.stages.iter().map(|s| s.executable.clone().session()).collect(),
             host: self.host.iter().map(|&n| Buffer::new(n)).collect::<Result<_, _>>()?,
-            device: self.device.iter().map(OnDevice::alloc).collect::<Result<_, _>>()?,
+            resident: self.device.iter().map(Resident::new).collect::<Result<_, _>>()?,
         })
     }
 
@@ -96,11 +112,12 @@ impl Compiled {
         params: Params<'_>,
         results: &mut [Buffer],
     ) -> Result<(), Error> {
+        let given = Given { inputs, params };
         for (i, planned) in self.results.iter().enumerate() {
             let Some(feed) = &planned.copy_of else { continue };
             // The target is taken out, so that the others can be read meanwhile.
             let mut target = std::mem::take(results.get_mut(i).ok_or_else(absent)?);
-            let source = bytes(feed, inputs, params, &workspace.host, results);
+            let source = bytes(feed, given, &workspace.host, results);
             let copied = source.and_then(|source| Ok(target.copy_from(source)?));
             *results.get_mut(i).ok_or_else(absent)? = target;
             copied?;
@@ -126,40 +143,67 @@ impl Compiled {
                 result.copy_from(input)?;
             }
         }
+        let given = Given { inputs, params };
         for (i, (stage, report)) in self.stages.iter().zip(&self.plan.stages).enumerate() {
             bounds::check()?;
             let nanos = nanos.as_mut().and_then(|nanos| nanos.split_off_mut(..report.steps.len()));
             match stage.device.own_memory() {
-                None => workspace.on_host(i, stage, inputs, params, results, nanos)?,
-                Some(memory) => workspace.on_device(i, stage, memory, inputs, params, results, nanos)?,
+                None => workspace.on_host(i, stage, given, results, nanos)?,
+                Some(memory) => {
+                    workspace.upload(stage, memory, given, results)?;
+                    workspace.on_device(i, stage, nanos)?;
+                    workspace.download(stage, memory, results)?;
+                }
             }
         }
         Ok(workspace.runs.iter_mut().try_for_each(|run| run.wait())?)
     }
 }
 
+impl Resident {
+    fn new(planned: &OnDevice) -> Result<Resident, DeviceError> {
+        Ok(Resident { tensor: planned.alloc()?, given: false, kept: false })
+    }
+}
+
 impl OnDevice {
-    fn alloc(&self) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
+    pub(super) fn alloc(&self) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
         let memory = self.device.own_memory().ok_or_else(absent_on_device)?;
         memory.alloc(&self.fact)
     }
 }
 
 impl Workspace {
+    /// Tensor `at` in a device's memory.
+    pub(crate) fn resident(&mut self, at: usize) -> Option<&mut Resident> {
+        self.resident.get_mut(at)
+    }
+
+    /// Whether tensor `at` is not copied to host memory.
+    pub(crate) fn is_kept(&self, at: usize) -> bool {
+        self.resident.get(at).is_some_and(|resident| resident.kept)
+    }
+
+    /// Lets two tensors change places.
+    pub(crate) fn exchange(&mut self, a: usize, b: usize) {
+        if let Ok([a, b]) = self.resident.get_disjoint_mut([a, b]) {
+            std::mem::swap(&mut a.tensor, &mut b.tensor);
+        }
+    }
+
     /// Runs stage `i` on a device that works in host memory.
     fn on_host(
         &mut self,
         i: usize,
         stage: &BuiltStage,
-        inputs: &[&[u8]],
-        params: Params<'_>,
+        given: Given<'_, '_>,
         results: &mut [Buffer],
         nanos: Option<&mut [u64]>,
     ) -> Result<(), Error> {
         let Workspace { runs, host, .. } = self;
         let run = runs.get_mut(i).ok_or_else(absent)?;
         let mut written = taken(stage.ports.outs.iter().copied(), host, results);
-        let ins = stage.ports.ins.iter().map(|f| Ok(Input::Host(bytes(f, inputs, params, host, results)?)));
+        let ins = stage.ports.ins.iter().map(|f| Ok(Input::Host(bytes(f, given, host, results)?)));
         let done = ins.collect::<Result<SmallVec<[Input<'_>; 32]>, Error>>().and_then(|ins| {
             let outs = written.iter_mut().map(|buffer| Output::Host(buffer.bytes_mut()));
             Ok(run.run(&ins, &mut outs.collect::<SmallVec<[Output<'_>; 32]>>(), nanos)?)
@@ -168,43 +212,56 @@ impl Workspace {
         done
     }
 
-    /// Runs stage `i` on a device with memory of its own, and copies what goes there and what comes from there.
-    #[expect(clippy::too_many_arguments, reason = "what a run has")]
-    fn on_device(
-        &mut self,
-        i: usize,
-        stage: &BuiltStage,
-        memory: &dyn DeviceMemory,
-        inputs: &[&[u8]],
-        params: Params<'_>,
-        results: &mut [Buffer],
-        nanos: Option<&mut [u64]>,
-    ) -> Result<(), Error> {
-        let Workspace { runs, host, device } = self;
-        let run = runs.get_mut(i).ok_or_else(absent)?;
-        let tensor = |at: usize| device.get(at).map(AsRef::as_ref).ok_or_else(absent);
-        let port = |target: &Target| if let Target::Device(at) = target { tensor(*at) } else { Err(absent()) };
-        let uploads = stage.ports.uploads.iter();
-        let uploads = uploads.map(|(feed, at)| Ok((bytes(feed, inputs, params, host, results)?, tensor(*at)?)));
-        memory.upload(&uploads.collect::<Result<SmallVec<[_; 8]>, Error>>()?)?;
+    /// Runs stage `i` on a device with memory of its own.
+    fn on_device(&mut self, i: usize, stage: &BuiltStage, nanos: Option<&mut [u64]>) -> Result<(), Error> {
+        let Workspace { runs, resident, .. } = self;
+        let port = |target: &Target| match target {
+            Target::Device(at) => resident.get(*at).map(|resident| resident.tensor.as_ref()).ok_or_else(absent),
+            _ => Err(absent()),
+        };
         let ins = stage.ports.ins.iter().map(|feed| match feed {
             Feed::Buffer(target) => Ok(Input::Device(port(target)?)),
             _ => Err(absent()),
         });
-        let ins = ins.collect::<Result<SmallVec<[Input<'_>; 32]>, Error>>()?;
         let outs = stage.ports.outs.iter().map(|target| Ok(Output::Device(port(target)?)));
-        run.run(&ins, &mut outs.collect::<Result<SmallVec<[Output<'_>; 32]>, Error>>()?, nanos)?;
-        let downloads = &stage.ports.downloads;
-        if downloads.is_empty() {
-            return Ok(());
+        let ins = ins.collect::<Result<SmallVec<[Input<'_>; 32]>, Error>>()?;
+        let mut outs = outs.collect::<Result<SmallVec<[Output<'_>; 32]>, Error>>()?;
+        Ok(runs.get_mut(i).ok_or_else(absent)?.run(&ins, &mut outs, nanos)?)
+    }
+
+    /// Copies to the device what a stage reads there.
+    fn upload(
+        &self,
+        stage: &BuiltStage,
+        memory: &dyn DeviceMemory,
+        given: Given<'_, '_>,
+        results: &[Buffer],
+    ) -> Result<(), Error> {
+        let mut transfers: SmallVec<[(&[u8], &dyn DeviceTensor); 8]> = SmallVec::new();
+        for (feed, at) in &stage.ports.uploads {
+            let resident = self.resident.get(*at).ok_or_else(absent)?;
+            if !resident.given {
+                transfers.push((bytes(feed, given, &self.host, results)?, resident.tensor.as_ref()));
+            }
         }
+        if transfers.is_empty() { Ok(()) } else { Ok(memory.upload(&transfers)?) }
+    }
+
+    /// Copies from the device what a stage has written there and somebody reads here.
+    fn download(&mut self, stage: &BuiltStage, memory: &dyn DeviceMemory, results: &mut [Buffer]) -> Result<(), Error> {
+        let Workspace { host, resident, .. } = self;
+        let wanted = |at: &usize| resident.get(*at).filter(|resident| !resident.kept);
+        let downloads = stage.ports.downloads.iter();
+        let downloads: SmallVec<[(&dyn DeviceTensor, Target); 8]> =
+            downloads.filter_map(|(at, target)| Some((wanted(at)?.tensor.as_ref(), *target))).collect();
         let targets = || downloads.iter().map(|(_, target)| *target);
         let mut written = taken(targets(), host, results);
-        let pairs = downloads.iter().zip(&mut written).map(|((at, _), b)| Ok((tensor(*at)?, b.bytes_mut())));
-        let done = pairs.collect::<Result<SmallVec<[_; 8]>, Error>>();
-        let done = done.and_then(|mut pairs| Ok(memory.download(&mut pairs)?));
+        let pairs = downloads.iter().zip(&mut written).map(|((tensor, _), buffer)| (*tensor, buffer.bytes_mut()));
+        let mut pairs: SmallVec<[(&dyn DeviceTensor, &mut [u8]); 8]> = pairs.collect();
+        let done = if pairs.is_empty() { Ok(()) } else { memory.download(&mut pairs) };
+        drop(pairs);
         put_back(targets(), written, host, results)?;
-        done
+        Ok(done?)
     }
 }
 
@@ -257,20 +314,19 @@ fn absent() -> Error {
     absent_on_device().into()
 }
 
-fn absent_on_device() -> DeviceError {
+pub(super) fn absent_on_device() -> DeviceError {
     DeviceError::Step { path: "".into(), message: "an operand does not exist".into() }
 }
 
 fn bytes<'a, 'p: 'a>(
     feed: &'a Feed,
-    inputs: &[&'a [u8]],
-    params: Params<'p>,
+    given: Given<'a, 'p>,
     host: &'a [Buffer],
     results: &'a [Buffer],
 ) -> Result<&'a [u8], Error> {
     let found = match feed {
-        Feed::Input(i) => inputs.get(*i).copied(),
-        Feed::Param(p) => params(*p),
+        Feed::Input(i) => given.inputs.get(*i).copied(),
+        Feed::Param(p) => (given.params)(*p),
         Feed::Const(t) => Some(t.bytes().as_ref()),
         Feed::Buffer(Target::Host(i)) => host.get(*i).map(Buffer::bytes),
         Feed::Buffer(Target::Result(i)) => results.get(*i).map(Buffer::bytes),
