@@ -626,3 +626,49 @@ fn memory_that_is_not_there_is_an_error() {
     let error = run_bytes(device, program.session().as_mut(), &stage, &[ins[0].bytes()], outs);
     assert!(matches!(error, Err(DeviceError::Memory { bytes, .. }) if bytes > 1 << 50), "{error:?}");
 }
+
+#[test]
+fn buffers_of_the_caller_are_tensors() {
+    let Some(device) = device() else { return };
+    let fact = Fact::new(DType::F32, &[5]);
+    let mut program = Program::new();
+    let x = program.input(0, DType::F32);
+    program.unary(Unary::Square, x);
+    let step = Step {
+        task: Task::Map(Map { shape: shape(&[5]), program }),
+        ins: vec![Place::Input(0)],
+        in_facts: vec![fact.clone()],
+        outs: vec![Place::Output(0)],
+        out_facts: vec![fact.clone()],
+        path: "square".into(),
+    };
+    let stage =
+        Stage { steps: vec![step], inputs: vec![fact.clone()], outputs: vec![fact.clone()], ..Stage::default() };
+    let (driver, queue) = device.device_and_queue();
+    let buffer = |usage| {
+        driver.create_buffer(&wgpu::BufferDescriptor { label: None, size: 20, usage, mapped_at_creation: false })
+    };
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let given = buffer(usage);
+    queue.write_buffer(&given, 0, bytemuck::cast_slice(&[1.0f32, -2.0, 3.0, -4.0, 0.5]));
+    let (x, y) = (
+        device.tensor(fact.clone(), given).expect("a tensor"),
+        device.tensor(fact.clone(), buffer(usage)).expect("another"),
+    );
+    let mut session = stage.build(device, &Weights::default()).expect("a program").session();
+    session.run(&[Input::Device(&x)], &mut [Output::Device(&y)], None).expect("a run");
+    let mut bytes = [0; 20];
+    let memory = device.own_memory().expect("memory of its own");
+    memory.download(&mut [(&y, &mut bytes[..])]).expect("a download");
+    assert_eq!(bytemuck::cast_slice::<u8, [u8; 4]>(&bytes), [1.0f32, 4.0, 9.0, 16.0, 0.25].map(f32::to_le_bytes));
+    let small = device.tensor(Fact::new(DType::F32, &[6]), y.buffer().clone()).expect_err("a small buffer");
+    assert_eq!(small.to_string(), "wgpu: a buffer of 20 bytes for f32 [6], which needs 24");
+    let mute = device.tensor(fact.clone(), buffer(wgpu::BufferUsages::STORAGE)).expect_err("no copies");
+    assert!(mute.to_string().contains("expected one for"), "{mute}");
+    let elsewhere =
+        Arc::new(WgpuDevice::new(&Options { software: true, ..Options::default() }).expect("another device"));
+    let foreign = elsewhere.own_memory().expect("memory").alloc(&fact).expect("a tensor");
+    let error =
+        session.run(&[Input::Device(&*foreign)], &mut [Output::Device(&y)], None).expect_err("a foreign tensor");
+    assert_eq!(error.to_string(), "wgpu: a tensor (f32 [5]) of another device");
+}

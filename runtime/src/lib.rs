@@ -51,6 +51,8 @@ pub use mindir_graph::{
 };
 pub use mindir_graph::{op, op_enum};
 pub use mindir_kernels::device;
+#[cfg(feature = "wgpu")]
+pub use mindir_kernels::wgpu;
 #[cfg(feature = "air")]
 pub use mindir_loader::air;
 pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, Source, Written};

@@ -18,13 +18,15 @@ mod tensor;
 use std::fmt;
 use std::sync::Arc;
 
+use mindir_graph::Fact;
+
 pub use crate::launch::Limits;
 pub use tensor::WgpuTensor;
 
 use crate::device::{
     Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
 };
-use crate::launch::{self, Target};
+use crate::launch::{self, Target, words};
 use gpu::Gpu;
 use mindir_shaders::Language;
 
@@ -92,6 +94,28 @@ impl WgpuDevice {
     /// Name of the adapter, its driver and its API.
     pub fn adapter(&self) -> String {
         self.gpu.describe()
+    }
+
+    /// The device and the queue that it computes with, for buffers of the caller's.
+    pub fn device_and_queue(&self) -> (&::wgpu::Device, &::wgpu::Queue) {
+        (&self.gpu.device, &self.gpu.queue)
+    }
+
+    /// The tensor that lies in `buffer`, which belongs to [`WgpuDevice::device_and_queue`], in the words that [`WgpuTensor`]
+    /// describes.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`] if the buffer is too small or not for storage and for copies both ways.
+    pub fn tensor(&self, fact: Fact, buffer: ::wgpu::Buffer) -> Result<WgpuTensor, DeviceError> {
+        let (found, needed) = (buffer.size(), words::size(&fact));
+        if found < needed {
+            return Err(failed(format!("a buffer of {found} bytes for {fact}, which needs {needed}")));
+        }
+        let usage = tensor::USAGE;
+        if !buffer.usage().contains(usage) {
+            return Err(failed(format!("a buffer for {:?}, expected one for {usage:?}", buffer.usage())));
+        }
+        Ok(WgpuTensor::new(fact, buffer, self.gpu.id))
     }
 
     /// What the adapter can bind and launch.

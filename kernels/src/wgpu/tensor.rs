@@ -12,6 +12,10 @@ use super::{NAME, failed};
 use crate::device::{DeviceError, DeviceMemory, DeviceTensor};
 use crate::launch::words;
 
+/// What tensors' buffers are for.
+pub(super) const USAGE: BufferUsages =
+    BufferUsages::STORAGE.union(BufferUsages::COPY_SRC).union(BufferUsages::COPY_DST);
+
 /// How long a callback may take after the work is done.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -83,8 +87,7 @@ impl Gpu {
 impl DeviceMemory for Gpu {
     fn alloc(&self, fact: &Fact) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
         let bytes = words::size(fact);
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
-        let buffer = self.guarded(|| self.buffer(bytes, usage));
+        let buffer = self.guarded(|| self.buffer(bytes, USAGE));
         let buffer = buffer.map_err(|message| DeviceError::Memory { device: NAME.into(), bytes, message })?;
         Ok(Arc::new(WgpuTensor::new(fact.clone(), buffer, self.id)))
     }
