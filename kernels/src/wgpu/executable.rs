@@ -7,9 +7,9 @@ use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
 
 use super::dispatch::{Dispatch, Storage};
-use super::failed;
 use super::gpu::Gpu;
 use super::session::Session;
+use super::{NAME, failed};
 use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
 use crate::launch::{Bound, GpuKernel, Launch, words};
 
@@ -103,7 +103,7 @@ impl Builder<'_> {
             let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
             self.dispatches.push(dispatch);
         }
-        Ok(kernel.name)
+        Ok(format!("{NAME}-{}", kernel.name))
     }
 
     fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, String> {
