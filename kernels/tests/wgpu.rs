@@ -46,6 +46,18 @@ impl Noise {
         .expect("a tensor")
     }
 
+    /// Numbers of every size: of 64 random bits as many as a random shift leaves.
+    fn whole(&mut self, dtype: DType, count: usize) -> Tensor {
+        let data: Vec<i64> = (0..count)
+            .map(|_| {
+                let (bits, shift) = (self.0.bits() as i64, self.0.below(64));
+                bits >> shift
+            })
+            .chain([0, 1, -1, 2, -2, i64::MIN, i64::MAX, i64::from(i32::MIN), 1 << 32, (1 << 32) - 1])
+            .collect();
+        Tensor::from_i64s(dtype, &[count + 10], &data).expect("a tensor")
+    }
+
     fn f32(&mut self, dims: &[usize]) -> Tensor {
         self.tensor(DType::F32, dims, -2.0, 2.0)
     }
@@ -75,6 +87,9 @@ impl Case {
         let want = plain::run(&self.task, &self.ins, &self.outs).map_err(|e| format!("reference: {e}"))?;
         let got = run(device, &single(self), &self.ins).map_err(|e| e.to_string())?;
         for (want, got) in want.iter().zip(&got) {
+            if !want.dtype().is_float() && self.absolute == 0.0 && want.bytes() != got.bytes() {
+                return Err(format!("{got:?}, expected {want:?}"));
+            }
             let (want, got) = (want.to_f64s().expect("numbers"), got.to_f64s().expect("numbers"));
             for (i, (&w, &g)) in want.iter().zip(&got).enumerate() {
                 let same = w == g || (w.is_nan() && g.is_nan());
@@ -161,7 +176,9 @@ fn binary_of(f: Binary, a: Tensor, b: Tensor) -> Case {
     map_of(&[a.count()], p, vec![a.clone(), b], &format!("{} of {}", f.name(), a.dtype()))
 }
 
-const NARROW: [DType; 7] = [DType::I8, DType::I16, DType::I32, DType::U8, DType::U16, DType::U32, DType::Bool];
+const WHOLE: [DType; 9] =
+    [DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64, DType::Bool];
+const HALVES: [DType; 2] = [DType::F16, DType::BF16];
 
 #[test]
 fn functions_of_one_float() {
@@ -239,7 +256,7 @@ fn every_step_of_a_program_is_rounded() {
 fn functions_of_integers_and_bools() {
     let mut noise = Noise(SplitMix(3));
     let mut cases = Vec::new();
-    for dtype in NARROW {
+    for dtype in WHOLE {
         let mut take = |case: Case| {
             let view = TaskView { task: &case.task, ins: &facts(&case.ins), known: &[false; 2], outs: &case.outs };
             if device().is_some_and(|d| d.offer(view).is_ok()) {
@@ -248,12 +265,14 @@ fn functions_of_integers_and_bools() {
         };
         for &f in Unary::ALL {
             take(unary_of(f, noise.tensor(dtype, &[99], -300.0, 300.0)));
+            take(unary_of(f, noise.whole(dtype, 99)));
         }
         for &f in Binary::ALL {
             take(binary_of(f, noise.tensor(dtype, &[99], -300.0, 300.0), noise.tensor(dtype, &[99], -4.0, 4.0)));
+            take(binary_of(f, noise.whole(dtype, 600), noise.whole(dtype, 600)));
         }
     }
-    assert!(device().is_none() || cases.len() > 150, "{} cases", cases.len());
+    assert!(device().is_none() || cases.len() > 420, "{} cases", cases.len());
     check(&cases);
 }
 
@@ -261,25 +280,68 @@ fn facts(ins: &[Tensor]) -> Vec<Fact> {
     ins.iter().map(Tensor::fact).collect()
 }
 
+/// The conversion of `x`, by way of other types before `to`.
+fn cast_of(x: Tensor, through: &[DType], to: DType) -> Case {
+    let mut p = Program::new();
+    let from = p.input(0, x.dtype());
+    let reg = through.iter().fold(from, |reg, &dtype| p.cast(reg, dtype));
+    p.push(Instr::Cast(reg), to);
+    let name = format!("{} through {through:?} to {to}", x.dtype());
+    map_of(&[x.count()], p, vec![x], &name)
+}
+
 #[test]
 fn casts() {
     let mut noise = Noise(SplitMix(4));
     let mut cases = Vec::new();
-    let all: Vec<DType> = NARROW.into_iter().chain([DType::F32]).collect();
+    let all: Vec<DType> = WHOLE.into_iter().chain([DType::F32]).chain(HALVES).collect();
     for &from in &all {
-        for &to in &all {
-            let mut p = Program::new();
-            let x = p.input(0, from);
-            p.push(Instr::Cast(x), to);
-            let high = if from == DType::F32 { 1e10 } else { 70000.0 };
-            let mut data = noise.tensor(from, &[50], -high, high).to_f64s().expect("numbers");
-            data.extend([0.0, 1.0, 0.5, 200.7, -200.7]);
-            if from == DType::F32 {
-                data.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
-            }
-            let x = Tensor::from_f64s(from, &[data.len()], &data).expect("a tensor");
-            cases.push(map_of(&[data.len()], p, vec![x], &format!("{from} to {to}")));
+        let high = if from == DType::F32 { 1e10 } else { 70000.0 };
+        let mut data = noise.tensor(from, &[50], -high, high).to_f64s().expect("numbers");
+        data.extend([0.0, -0.0, 1.0, 0.5, 200.7, -200.7, 4294967296.0, 9.3e18, -9.3e18, 1.8e19, 2e19]);
+        if from.is_float() {
+            data.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
         }
+        let numbers = Tensor::from_f64s(from, &[data.len()], &data).expect("a tensor");
+        for &to in &all {
+            // The reference rounds large integers to f64 first.
+            let room = if from.is_float() { 0.0 } else { 1e-6 };
+            cases.push(cast_of(numbers.clone(), &[], to));
+            if from != DType::Bool && !from.is_float() {
+                let case = cast_of(noise.whole(from, 500), &[], to);
+                cases.push(if to == DType::F32 { case.within(0.0, room) } else { case });
+            }
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn halves_are_rounded_where_the_program_says() {
+    let mut noise = Noise(SplitMix(14));
+    let mut cases = Vec::new();
+    for half in HALVES {
+        // Every exponent, and what lies around a rounding.
+        let mut data: Vec<f64> = (0..2000).map(|_| f64::from(f32::from_bits(noise.0.bits() as u32))).collect();
+        data.extend((0..2000).map(|_| f64::from(noise.0.even()) * 2f64.powi(noise.0.below(60) as i32 - 40)));
+        data.extend([65504.0, 65519.0, 65520.0, 65536.0, 5.96e-8, 2.98e-8, 2.99e-8, 6.1e-5, -0.0, 1.0009765625]);
+        let normal = data.into_iter().filter(|x| x.abs() as f32 >= f32::MIN_POSITIVE || *x == 0.0);
+        let data: Vec<f64> = normal.collect();
+        let x = Tensor::from_f64s(DType::F32, &[data.len()], &data).expect("a tensor");
+        cases.push(cast_of(x.clone(), &[], half));
+        cases.push(cast_of(x, &[half], DType::F32));
+        let [a, b] = [0, 1].map(|_| noise.tensor(half, &[500], -3.0, 3.0));
+        for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min, Binary::Lt] {
+            cases.push(binary_of(f, a.clone(), b.clone()));
+        }
+        for f in [Unary::Neg, Unary::Abs, Unary::Square, Unary::Relu, Unary::Round, Unary::IsNan] {
+            cases.push(unary_of(f, a.clone()));
+        }
+        let mut p = Program::new();
+        let (x, y) = (p.input(0, half), p.input(1, half));
+        let sum = p.binary(Binary::Add, x, y);
+        p.binary(Binary::Sub, sum, y);
+        cases.push(map_of(&[500], p, vec![a, b], "there and back"));
     }
     check(&cases);
 }
@@ -339,7 +401,7 @@ fn part(input: usize, dims: &[usize], src: (usize, &[isize]), dst: (usize, &[isi
 fn copies() {
     let mut noise = Noise(SplitMix(6));
     let mut cases = Vec::new();
-    for dtype in [DType::F32, DType::Bool, DType::I8, DType::U16] {
+    for dtype in [DType::F32, DType::Bool, DType::I8, DType::U16, DType::I64, DType::F16] {
         let x = noise.tensor(dtype, &[3, 4, 5], -90.0, 90.0);
         let dense = dense_strides(&[5, 4, 3]);
         let transpose = part(0, &[5, 4, 3], (0, &[1, 5, 20]), (0, &dense));

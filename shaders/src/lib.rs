@@ -3,8 +3,8 @@
 //! A [`Shader`] is one variant of a family; [`Shader::module`] writes its WGSL. All of it is plain text and arithmetic: nothing
 //! here talks to a driver, and no shader needs an optional feature of WGSL.
 //!
-//! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, `bool` as
-//! 0 and 1 (see [`Word`]). Every shader takes its parameters as a uniform buffer at binding 0, then its operands and
+//! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, floats of 16
+//! bits as `f32`, `bool` as 0 and 1; integers of 64 bits are two words (see [`Word`]). Every shader takes its parameters as a uniform buffer at binding 0, then its operands and
 //! results as storage buffers from binding 1 on.
 
 #![forbid(unsafe_code)]

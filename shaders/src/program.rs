@@ -5,10 +5,10 @@ use std::fmt::Write;
 use mindir_graph::DType;
 use mindir_graph::task::{Binary, Instr, Program, Scalar, Unary};
 
-use crate::word::wrap;
+use crate::word::fit;
 use crate::{Unsupported, Word};
 
-const LIBRARY: &str = include_str!("map/functions.wgsl");
+const LIBRARY: &str = concat!(include_str!("map/functions.wgsl"), "\n", include_str!("map/wide.wgsl"));
 
 /// The WGSL function `program(x0, x1, …)` that computes `program`, with the library functions that it needs. Input `i`
 /// has the register type of `inputs[i]`.
@@ -40,9 +40,10 @@ pub fn function(program: &Program, inputs: &[DType]) -> Result<String, Unsupport
     Ok(format!("{}{text}", library(&text)))
 }
 
-/// Whether a step rounds its float result, so that joining it with the next one would change what comes out.
+/// Whether a step rounds its float result, so that joining it with the next one would change what comes out. Floats of 16
+/// bits are rounded in any case.
 fn rounds((instr, dtype): (Instr, DType)) -> bool {
-    matches!(Word::of(dtype), Ok(Word::F32)) && matches!(instr, Instr::Unary(..) | Instr::Binary(..))
+    dtype == DType::F32 && matches!(instr, Instr::Unary(..) | Instr::Binary(..))
 }
 
 /// The library functions that `text` calls, and those that they call.
@@ -119,6 +120,10 @@ fn constant(x: Scalar, word: Word) -> String {
         Word::I32 => format!("{}i", x.as_i64()),
         Word::U32 => format!("{}u", x.as_i64()),
         Word::Bool => x.truth().to_string(),
+        Word::I64 | Word::U64 => {
+            let bits = x.as_i64() as u64;
+            format!("vec2<u32>({}u, {}u)", bits as u32, bits >> 32)
+        }
     }
 }
 
@@ -134,9 +139,11 @@ fn unary(f: Unary, x: &str, of: DType) -> Result<String, Unsupported> {
         Word::I32 => unary_i32(f, x),
         Word::U32 => unary_u32(f, x),
         Word::Bool => unary_bool(f, x),
+        Word::I64 => unary_i64(f, x),
+        Word::U64 => unary_u64(f, x),
     };
     let text = text.ok_or_else(|| Unsupported(format!("there is no {} of {of}", f.name())))?;
-    Ok(if f.is_test() { text } else { wrap(of, &text) })
+    Ok(if f.is_test() { text } else { fit(of, &text) })
 }
 
 fn unary_f32(f: Unary, x: &str) -> Option<String> {
@@ -221,6 +228,38 @@ fn unary_u32(f: Unary, x: &str) -> Option<String> {
     })
 }
 
+fn unary_i64(f: Unary, x: &str) -> Option<String> {
+    Some(match f {
+        Unary::Abs => format!("size_i64({x})"),
+        Unary::Sign => format!("sign_i64({x})"),
+        Unary::Relu => format!("larger_i64({x}, vec2<u32>())"),
+        Unary::Relu6 => format!("smaller_i64(larger_i64({x}, vec2<u32>()), vec2<u32>(6u, 0u))"),
+        f => return unary_wide(f, x),
+    })
+}
+
+fn unary_u64(f: Unary, x: &str) -> Option<String> {
+    Some(match f {
+        Unary::Abs | Unary::Relu => x.into(),
+        Unary::Sign => format!("smaller_u64({x}, vec2<u32>(1u, 0u))"),
+        Unary::Relu6 => format!("smaller_u64({x}, vec2<u32>(6u, 0u))"),
+        f => return unary_wide(f, x),
+    })
+}
+
+/// Functions of 64 bits, whatever their sign.
+fn unary_wide(f: Unary, x: &str) -> Option<String> {
+    Some(match f {
+        Unary::Neg => format!("negative({x})"),
+        Unary::Square => format!("product_wide({x}, {x})"),
+        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => x.into(),
+        Unary::Not => format!("~{x}"),
+        Unary::IsNan | Unary::IsInf => "false".into(),
+        Unary::IsFinite => "true".into(),
+        _ => return None,
+    })
+}
+
 fn unary_bool(f: Unary, x: &str) -> Option<String> {
     match f {
         Unary::Not => Some(format!("!{x}")),
@@ -230,18 +269,21 @@ fn unary_bool(f: Unary, x: &str) -> Option<String> {
     }
 }
 
-fn binary(f: Binary, a: &str, b: &str, of: DType) -> Result<String, Unsupported> {
+/// `f` of `a` and `b` of type `of`.
+pub(crate) fn binary(f: Binary, a: &str, b: &str, of: DType) -> Result<String, Unsupported> {
     let word = Word::of(of)?;
     let text = match word {
         Word::Bool => binary_bool(f, a, b),
         // Shaders may take a comparison with NaN for false, whichever it is.
         Word::F32 if f == Binary::Ne => Some(format!("!({a} == {b})")),
+        Word::I64 | Word::U64 if f.is_comparison() => comparison_wide(f, a, b, word),
         _ if f.is_comparison() => Some(format!("{a} {} {b}", comparison(f))),
         Word::F32 => binary_f32(f, a, b),
-        Word::I32 | Word::U32 => binary_int(f, a, b, word.stored()),
+        Word::I32 | Word::U32 => binary_int(f, a, b, word),
+        Word::I64 | Word::U64 => binary_wide(f, a, b, word),
     };
     let text = text.ok_or_else(|| Unsupported(format!("there is no {} of {of}", f.name())))?;
-    Ok(if f.is_comparison() { text } else { wrap(of, &text) })
+    Ok(if f.is_comparison() { text } else { fit(of, &text) })
 }
 
 fn comparison(f: Binary) -> &'static str {
@@ -273,24 +315,57 @@ fn binary_f32(f: Binary, a: &str, b: &str) -> Option<String> {
     })
 }
 
-fn binary_int(f: Binary, a: &str, b: &str, word: &str) -> Option<String> {
-    let call = |name: &str| format!("{name}_{word}({a}, {b})");
+fn binary_int(f: Binary, a: &str, b: &str, word: Word) -> Option<String> {
     Some(match f {
         Binary::Add => format!("{a} + {b}"),
         Binary::Sub => format!("{a} - {b}"),
         Binary::Mul => format!("{a} * {b}"),
+        Binary::Max => format!("max({a}, {b})"),
+        Binary::Min => format!("min({a}, {b})"),
+        f => return binary_any(f, a, b, word),
+    })
+}
+
+fn binary_wide(f: Binary, a: &str, b: &str, word: Word) -> Option<String> {
+    let suffix = word.suffix();
+    Some(match f {
+        Binary::Add => format!("sum_wide({a}, {b})"),
+        Binary::Sub => format!("difference_wide({a}, {b})"),
+        Binary::Mul => format!("product_wide({a}, {b})"),
+        Binary::Max => format!("larger_{suffix}({a}, {b})"),
+        Binary::Min => format!("smaller_{suffix}({a}, {b})"),
+        f => return binary_any(f, a, b, word),
+    })
+}
+
+/// Functions of integers that are written alike for every word.
+fn binary_any(f: Binary, a: &str, b: &str, word: Word) -> Option<String> {
+    let unsigned = matches!(word, Word::U32 | Word::U64);
+    let call = |name: &str| format!("{name}_{}({a}, {b})", word.suffix());
+    Some(match f {
         Binary::Div => call("divide"),
         Binary::Rem => call("rest"),
-        Binary::FloorDiv if word == "u32" => call("divide"),
-        Binary::FloorMod if word == "u32" => call("rest"),
+        Binary::FloorDiv if unsigned => call("divide"),
+        Binary::FloorMod if unsigned => call("rest"),
         Binary::FloorDiv => call("floor_quotient"),
         Binary::FloorMod => call("floor_rest"),
         Binary::Pow => call("power"),
-        Binary::Max => format!("max({a}, {b})"),
-        Binary::Min => format!("min({a}, {b})"),
         Binary::And => format!("{a} & {b}"),
         Binary::Or => format!("{a} | {b}"),
         Binary::Xor => format!("{a} ^ {b}"),
+        _ => return None,
+    })
+}
+
+fn comparison_wide(f: Binary, a: &str, b: &str, word: Word) -> Option<String> {
+    let below = |a: &str, b: &str| format!("below_{}({a}, {b})", word.suffix());
+    Some(match f {
+        Binary::Eq => format!("same({a}, {b})"),
+        Binary::Ne => format!("!same({a}, {b})"),
+        Binary::Lt => below(a, b),
+        Binary::Le => format!("!{}", below(b, a)),
+        Binary::Gt => below(b, a),
+        Binary::Ge => format!("!{}", below(a, b)),
         _ => return None,
     })
 }
@@ -309,19 +384,26 @@ fn binary_bool(f: Binary, a: &str, b: &str) -> Option<String> {
     })
 }
 
-fn cast(x: &str, from: DType, to: DType) -> Result<String, Unsupported> {
+/// `x` of type `from` as `to`, as [`Instr::Cast`] converts it.
+pub(crate) fn cast(x: &str, from: DType, to: DType) -> Result<String, Unsupported> {
     if from == to {
         return Ok(x.to_string());
     }
     let (source, target) = (Word::of(from)?, Word::of(to)?);
     Ok(match (source, target) {
-        (Word::Bool, _) => format!("{}({x})", target.computed()),
-        (Word::F32, Word::Bool) => format!("!({x} == 0.0f)"),
+        (Word::F32, Word::F32) => fit(to, x),
+        (Word::F32, Word::Bool) => format!("is_nonzero({x})"),
+        (Word::F32, _) => saturate(x, to),
+        (Word::I64 | Word::U64, Word::F32) => fit(to, &format!("{}_to_f32({x})", source.suffix())),
+        (Word::I64 | Word::U64, Word::Bool) => format!("(({x}.x | {x}.y) != 0u)"),
+        (Word::I64 | Word::U64, Word::I32) => fit(to, &format!("bitcast<i32>({x}.x)")),
+        (Word::I64 | Word::U64, Word::U32) => fit(to, &format!("{x}.x")),
+        (Word::I64 | Word::U64, _) => x.to_string(),
+        (Word::I32, Word::I64 | Word::U64) => format!("i32_to_wide({x})"),
+        (Word::Bool | Word::U32, Word::I64 | Word::U64) => format!("vec2<u32>(u32({x}), 0u)"),
         (Word::I32, Word::Bool) => format!("({x} != 0i)"),
         (Word::U32, Word::Bool) => format!("({x} != 0u)"),
-        (Word::F32, _) => saturate(x, to),
-        (_, Word::F32) => format!("f32({x})"),
-        _ => wrap(to, &format!("{}({x})", target.stored())),
+        _ => fit(to, &format!("{}({x})", target.computed())),
     })
 }
 
@@ -333,6 +415,8 @@ fn saturate(x: &str, to: DType) -> String {
         DType::U8 => format!("min(to_u32({x}), 255u)"),
         DType::U16 => format!("min(to_u32({x}), 65535u)"),
         DType::U32 => format!("to_u32({x})"),
+        DType::I64 => format!("to_i64({x})"),
+        DType::U64 => format!("to_u64({x})"),
         _ => format!("to_i32({x})"),
     }
 }

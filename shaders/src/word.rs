@@ -8,7 +8,7 @@ pub struct Unsupported(pub String);
 /// How elements are stored and computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Word {
-    /// `f32`.
+    /// `f32`; `f16` and `bf16` too, which are rounded wherever their type says so.
     F32,
     /// `i8`, `i16` and `i32`, stored as `i32`.
     I32,
@@ -16,24 +16,37 @@ pub enum Word {
     U32,
     /// `bool`, stored as `u32` 0 or 1.
     Bool,
+    /// `i64` as two `u32`, the lower one first.
+    I64,
+    /// `u64` as two `u32`, the lower one first.
+    U64,
 }
 
 impl Word {
     /// The word that holds elements of `dtype`.
     ///
     /// # Errors
-    /// [`Unsupported`] for types without a word of 32 bits.
+    /// [`Unsupported`] for `f64` and complex numbers.
     pub fn of(dtype: DType) -> Result<Word, Unsupported> {
         match dtype {
-            DType::F32 => Ok(Word::F32),
+            DType::F16 | DType::BF16 | DType::F32 => Ok(Word::F32),
             DType::I8 | DType::I16 | DType::I32 => Ok(Word::I32),
             DType::U8 | DType::U16 | DType::U32 => Ok(Word::U32),
             DType::Bool => Ok(Word::Bool),
-            DType::F64 | DType::I64 | DType::U64 => Err(Unsupported(format!("{dtype} is not supported by WGSL"))),
-            DType::F16 | DType::BF16 | DType::C64 | DType::C128 => {
-                Err(Unsupported(format!("there is no {dtype} kernels yet")))
-            }
+            DType::I64 => Ok(Word::I64),
+            DType::U64 => Ok(Word::U64),
+            DType::F64 | DType::C64 | DType::C128 => Err(Unsupported(format!("{dtype} is not supported by WGSL"))),
         }
+    }
+
+    /// Bytes of a stored element.
+    pub fn size(self) -> usize {
+        if self.is_wide() { 8 } else { 4 }
+    }
+
+    /// Whether an element is two `u32`.
+    pub fn is_wide(self) -> bool {
+        matches!(self, Word::I64 | Word::U64)
     }
 
     /// Type of a stored element.
@@ -42,6 +55,7 @@ impl Word {
             Word::F32 => "f32",
             Word::I32 => "i32",
             Word::U32 | Word::Bool => "u32",
+            Word::I64 | Word::U64 => "vec2<u32>",
         }
     }
 
@@ -59,15 +73,28 @@ impl Word {
     pub fn store(self, x: &str) -> String {
         if self == Word::Bool { format!("u32({x})") } else { x.to_string() }
     }
+
+    /// Ends the names of the functions of two integers: `divide_i32`.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Word::F32 => "f32",
+            Word::I32 => "i32",
+            Word::U32 | Word::Bool => "u32",
+            Word::I64 => "i64",
+            Word::U64 => "u64",
+        }
+    }
 }
 
-/// `x` of type `dtype` after arithmetic in its word: narrow integers wrap.
-pub(crate) fn wrap(dtype: DType, x: &str) -> String {
+/// `x` of type `dtype` after arithmetic in its word: narrow integers wrap, floats of 16 bits are rounded.
+pub(crate) fn fit(dtype: DType, x: &str) -> String {
     match dtype {
         DType::I8 => format!("extractBits({x}, 0u, 8u)"),
         DType::I16 => format!("extractBits({x}, 0u, 16u)"),
         DType::U8 => format!("(({x}) & 0xffu)"),
         DType::U16 => format!("(({x}) & 0xffffu)"),
+        DType::F16 => format!("round_f16({x})"),
+        DType::BF16 => format!("round_bf16({x})"),
         _ => x.to_string(),
     }
 }

@@ -111,8 +111,8 @@ fn parameters_lie_where_the_shaders_read_them() {
     let mut program = Program::new();
     program.input(0, dtype);
     same_offsets!(Map { program, operands: vec![(dtype, Read::Strided)], rank: 2 } => map::Params: count, dims, strides);
-    same_offsets!(copy::Fill => copy::FillParams: count, word);
-    same_offsets!(copy::Copy { rank: 2 } => copy::Params: count, first_read, first_written, dims, read, written);
+    same_offsets!(copy::Fill { wide: true } => copy::FillParams: count, words);
+    same_offsets!(copy::Copy { rank: 2, wide: true } => copy::Params: count, first_read, first_written, dims, read, written);
     let gemm = Gemm { tile: Tile::Rows8, a_along_k: true, b_along_k: false, epilogue: None };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
         a_batch, b_batch, c_batch);

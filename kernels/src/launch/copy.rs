@@ -1,6 +1,7 @@
 use bytemuck::Zeroable;
 use mindir_graph::task::{Copy, Part};
 use mindir_graph::{DType, Fact};
+use mindir_shaders::Word;
 use mindir_shaders::copy::{self, FillParams, Params, RANK};
 
 use super::block::Block;
@@ -24,22 +25,25 @@ pub(super) fn kernel(task: &Copy, view: TaskView<'_>, on: &Target) -> Result<Gpu
         counted(&p.shape)?;
         let block = Block::new(&p.shape, &[&p.src, &p.dst]);
         rank = rank.max(block.rank());
-        launches.push(part(p, &block, on)?);
+        launches.push(part(p, task.dtype, &block, on)?);
     }
     Ok(GpuKernel { name: format!("{}-copy{rank}", task.dtype), launches })
 }
 
 /// Fills result 0 with an element given by its bytes.
 pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], on: &Target) -> Result<Launch, Declined> {
-    let words = words::widen(dtype, element);
-    let Ok(word) = <[u8; 4]>::try_from(words.as_ref()) else {
+    let wide = Word::of(dtype)?.is_wide();
+    if element.len() != dtype.size() {
         return declined(format!("fill of {} bytes for {dtype}", element.len()));
-    };
-    let params = FillParams { count: small(out.count())?, word: u32::from_le_bytes(word) };
-    on.launch(&copy::Fill, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), on))
+    }
+    let mut params = FillParams { count: small(out.count())?, gap: 0, words: [0; 2] };
+    for (to, from) in params.words.iter_mut().zip(words::widen(dtype, element).chunks_exact(4)) {
+        *to = u32::from_le_bytes([from[0], from[1], from[2], from[3]]);
+    }
+    on.launch(&copy::Fill { wide }, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), on))
 }
 
-fn part(p: &Part, block: &Block, on: &Target) -> Result<Launch, Declined> {
+fn part(p: &Part, dtype: DType, block: &Block, on: &Target) -> Result<Launch, Declined> {
     if block.rank() > RANK {
         return declined(format!("shaders take copies of {RANK} dimensions, not {}", block.rank()));
     }
@@ -54,7 +58,7 @@ fn part(p: &Part, block: &Block, on: &Target) -> Result<Launch, Declined> {
         params.read[d] = stride(block.strides[0][d])?;
         params.written[d] = stride(block.strides[1][d])?;
     }
-    let shader = copy::Copy { rank: block.rank() };
+    let shader = copy::Copy { rank: block.rank(), wide: Word::of(dtype)?.is_wide() };
     let grid = fold(block.count().div_ceil(256), on);
     on.launch(&shader, &params, vec![Bound::In(p.input), Bound::Out(0)], grid)
 }

@@ -1,8 +1,8 @@
 //! The wgpu device: WGSL shaders on Vulkan.
 //!
-//! It computes maps, copies, matrix products, softmax, normalisations and reductions of `f32`, `bool` and integers of up
-//! to 32 bits, and declines everything else with the reason. Elements lie in its buffers as 32-bit words and are
-//! converted when a stage's inputs, outputs and constants are moved. It never computes in place. Values live in separate
+//! It computes maps, copies, matrix products, softmax, normalisations and reductions of every element type but `f64` and
+//! complex numbers, and declines everything else with the reason. Elements lie in its buffers as words of 32 bits, or pairs of
+//! them, and are converted when a stage's inputs, outputs and constants are moved. It never computes in place. Values live in separate
 //! buffers, made once per session; pipelines are made once per device, and executables of one device share
 //! constants.
 //!

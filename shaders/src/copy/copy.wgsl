@@ -1,3 +1,5 @@
+// The type Element is declared in front of this text.
+
 struct Params {
     // Elements of the block.
     count: u32,
@@ -14,8 +16,8 @@ struct Params {
 override rank: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
 @compute @workgroup_size(256)
 fn main(

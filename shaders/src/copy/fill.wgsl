@@ -1,11 +1,13 @@
+// The type Element and the function element, which makes one of params.words, are declared in front of this text.
+
 struct Params {
-    // Words to write and what to write.
+    // Elements to write, and the words of each.
     count: u32,
-    word: u32,
+    words: vec2<u32>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -15,6 +17,6 @@ fn main(
 ) {
     let index = (group.y * groups.x + group.x) * 256u + lane;
     if (index < params.count) {
-        y[index] = params.word;
+        y[index] = element();
     }
 }

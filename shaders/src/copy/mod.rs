@@ -1,4 +1,4 @@
-//! Strided copies of words, and filling with one word.
+//! Strided copies of elements, and filling with one element.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -31,10 +31,12 @@ pub struct Params {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct FillParams {
-    /// Words to write.
+    /// Elements to write.
     pub count: u32,
-    /// What to write.
-    pub word: u32,
+    /// Unused.
+    pub gap: u32,
+    /// What to write: one word, or two, the lower one first.
+    pub words: [u32; 2],
 }
 
 /// A variant of the copy; binds the operand, then the result.
@@ -42,6 +44,8 @@ pub struct FillParams {
 pub struct Copy {
     /// Dimensions in use, at least 1.
     pub rank: usize,
+    /// Whether an element is two words.
+    pub wide: bool,
 }
 
 impl Shader for Copy {
@@ -49,7 +53,7 @@ impl Shader for Copy {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         Ok(Module {
-            source: include_str!("copy.wgsl").into(),
+            source: format!("{}{}", element(self.wide), include_str!("copy.wgsl")),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("rank", self.rank as f64)],
             invocations: 256,
@@ -58,20 +62,30 @@ impl Shader for Copy {
     }
 }
 
-/// One word everywhere; binds the result.
+/// One element everywhere; binds the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fill;
+pub struct Fill {
+    /// Whether an element is two words.
+    pub wide: bool,
+}
 
 impl Shader for Fill {
     type Params = FillParams;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
+        let value = if self.wide { "params.words" } else { "params.words.x" };
+        let function = format!("fn element() -> Element {{\n    return {value};\n}}\n\n");
         Ok(Module {
-            source: include_str!("fill.wgsl").into(),
+            source: format!("{}{function}{}", element(self.wide), include_str!("fill.wgsl")),
             bindings: vec![Access::Write],
             constants: Vec::new(),
             invocations: 256,
             shared: 0,
         })
     }
+}
+
+/// Declares the type of elements that are only moved.
+fn element(wide: bool) -> String {
+    format!("alias Element = {};\n\n", if wide { "vec2<u32>" } else { "u32" })
 }

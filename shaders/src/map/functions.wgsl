@@ -11,6 +11,32 @@ fn exact(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) | nothing());
 }
 
+// The nearest float of 16 bits, halves to even; below the smallest normal one in steps of 2^-24.
+fn round_f16(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    let size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u) {
+        return x;
+    }
+    if (size < 0x38800000u) {
+        return copy_sign(round(bitcast<f32>(size) * 16777216.0) * 5.9604645e-8, x);
+    }
+    let rounded = (size + 0xfffu + ((size >> 13u) & 1u)) & 0xffffe000u;
+    return bitcast<f32>((bits ^ size) | select(rounded, 0x7f800000u, size >= 0x477ff000u));
+}
+
+// The nearest number with the upper 16 bits of a float, halves to even.
+fn round_bf16(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    let rounded = (bits + 0x7fffu + ((bits >> 16u) & 1u)) & 0xffff0000u;
+    return bitcast<f32>(select(rounded, bits, (bits & 0x7fffffffu) > 0x7f800000u));
+}
+
+// Whether x is neither 0 nor -0.
+fn is_nonzero(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) != 0u;
+}
+
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }

@@ -1,4 +1,4 @@
-// The type Number, the functions combine and finish, and the buffers x and y follow this text.
+// The type Number, the functions load, combine and finish, and the buffers x and y follow this text.
 
 struct Params {
     // Lines, elements of a line, and elements between two of them.
@@ -31,9 +31,9 @@ fn main(
     let inner = params.inner;
     let first = (line / inner) * params.len * inner + line % inner;
     let start = min(lane, params.len - 1u);
-    var found = Found(x[first + start * inner], start);
+    var found = Found(load(first + start * inner), start);
     for (var l = lane + 256u; l < params.len; l = l + 256u) {
-        found = combine(found, Found(x[first + l * inner], l));
+        found = combine(found, Found(load(first + l * inner), l));
     }
     values[lane] = found.value;
     places[lane] = found.place;

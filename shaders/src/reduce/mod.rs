@@ -2,11 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
-use mindir_graph::task::ReduceKind;
+use mindir_graph::task::{Binary, ReduceKind};
 
 use crate::module::storage;
-use crate::program::library;
-use crate::word::wrap;
+use crate::program::{binary, cast, library};
+use crate::word::fit;
 use crate::{Access, Lines, Module, Shader, Unsupported, Word};
 
 /// Parameters.
@@ -38,17 +38,17 @@ impl Shader for Reduce {
     type Params = Params;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
+        let (word, number) = (Word::of(self.dtype)?, Word::of(self.number()?)?);
         let (source, invocations, shared) = match self.lines {
-            Lines::Group => (include_str!("group.wgsl"), 256, 2048),
+            Lines::Group => (include_str!("group.wgsl"), 256, 256 * (4 + number.size() as u32)),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
         };
-        let (word, out) = (Word::of(self.dtype)?, Word::of(self.out)?);
-        let functions = format!("{}\n{}", self.combine(word)?, self.finish(out));
+        let functions = format!("{}\n{}\n{}", self.load()?, self.combine()?, self.finish()?);
         let text = format!(
             "{source}\nalias Number = {};\n\n{}{}\n{}{functions}",
-            word.stored(),
+            number.stored(),
             storage(1, "x", word.stored(), Access::Read),
-            storage(2, "y", out.stored(), Access::Write),
+            storage(2, "y", Word::of(self.out)?.stored(), Access::Write),
             library(&functions),
         );
         let bindings = vec![Access::Read, Access::Write];
@@ -57,45 +57,74 @@ impl Shader for Reduce {
 }
 
 impl Reduce {
-    fn combine(&self, word: Word) -> Result<String, Unsupported> {
+    /// Element type that is computed in: as wide as a word, or two for means of integers, whose sums must not wrap.
+    fn number(&self) -> Result<DType, Unsupported> {
+        let word = Word::of(self.dtype)?;
+        Ok(match (self.kind, word) {
+            (ReduceKind::All | ReduceKind::Any, _) => DType::U32,
+            (_, Word::F32) => DType::F32,
+            (_, Word::I64) | (ReduceKind::Mean, Word::I32) => DType::I64,
+            (_, Word::U64) | (ReduceKind::Mean, _) => DType::U64,
+            (_, Word::I32) => DType::I32,
+            (_, Word::U32 | Word::Bool) => DType::U32,
+        })
+    }
+
+    /// The element that is combined: a truth value as 0 or 1, or the number.
+    fn load(&self) -> Result<String, Unsupported> {
+        let element = Word::of(self.dtype)?.load("x[place]");
         let value = match self.kind {
-            ReduceKind::ArgMax | ReduceKind::ArgMin => return Ok(self.better(word)),
-            ReduceKind::Sum | ReduceKind::Prod if word == Word::Bool => None,
-            ReduceKind::Sum => Some("a.value + b.value"),
-            ReduceKind::Mean => (word == Word::F32).then_some("a.value + b.value"),
-            ReduceKind::Prod => Some("a.value * b.value"),
-            ReduceKind::Max if word == Word::F32 => Some("larger(a.value, b.value)"),
-            ReduceKind::Min if word == Word::F32 => Some("smaller(a.value, b.value)"),
-            ReduceKind::Max => Some("max(a.value, b.value)"),
-            ReduceKind::Min => Some("min(a.value, b.value)"),
-            ReduceKind::All => (word == Word::Bool).then_some("a.value & b.value"),
-            ReduceKind::Any => (word == Word::Bool).then_some("a.value | b.value"),
+            ReduceKind::All | ReduceKind::Any => format!("u32({})", cast(&element, self.dtype, DType::Bool)?),
+            _ => cast(&element, self.dtype, self.number()?)?,
         };
-        let value = value.ok_or_else(|| Unsupported(format!("there is no {:?} of {}", self.kind, self.dtype)))?;
+        Ok(format!("fn load(place: u32) -> Number {{\n    return {value};\n}}\n"))
+    }
+
+    fn combine(&self) -> Result<String, Unsupported> {
+        let truth = self.dtype == DType::Bool;
+        let function = match self.kind {
+            ReduceKind::ArgMax => return self.better(Binary::Gt),
+            ReduceKind::ArgMin => return self.better(Binary::Lt),
+            ReduceKind::Sum if truth => Binary::Or,
+            ReduceKind::Prod if truth => Binary::And,
+            ReduceKind::Sum | ReduceKind::Mean => Binary::Add,
+            ReduceKind::Prod => Binary::Mul,
+            ReduceKind::Max => Binary::Max,
+            ReduceKind::Min => Binary::Min,
+            ReduceKind::All => Binary::And,
+            ReduceKind::Any => Binary::Or,
+        };
+        let value = binary(function, "a.value", "b.value", self.number()?)?;
         Ok(format!("fn combine(a: Found, b: Found) -> Found {{\n    return Found({value}, 0u);\n}}\n"))
     }
 
     /// The better of two; of equals the earlier.
-    fn better(&self, word: Word) -> String {
-        let order = if self.kind == ReduceKind::ArgMax { ">" } else { "<" };
-        let nan = |x: &str| if word == Word::F32 { format!("is_nan({x})") } else { "false".into() };
-        format!(
-            "fn beats(a: Number, b: Number) -> bool {{\n    return !{} && ({} || a {order} b);\n}}\n\n\
+    fn better(&self, order: Binary) -> Result<String, Unsupported> {
+        let number = self.number()?;
+        let nan = |x: &str| if number == DType::F32 { format!("is_nan({x})") } else { "false".into() };
+        let before = binary(order, "a", "b", number)?;
+        Ok(format!(
+            "fn beats(a: Number, b: Number) -> bool {{\n    return !{} && ({} || {before});\n}}\n\n\
              fn combine(a: Found, b: Found) -> Found {{\n    \
              let later = beats(b.value, a.value) || (!beats(a.value, b.value) && b.place < a.place);\n    \
              return Found(select(a.value, b.value, later), select(a.place, b.place, later));\n}}\n",
             nan("b"),
             nan("a"),
-        )
+        ))
     }
 
-    fn finish(&self, out: Word) -> String {
-        let value = match self.kind {
-            ReduceKind::ArgMax | ReduceKind::ArgMin => format!("{}(found.place)", out.stored()),
-            ReduceKind::Mean => "found.value / f32(params.len)".into(),
-            ReduceKind::Sum | ReduceKind::Prod => wrap(self.out, "found.value"),
-            _ => "found.value".into(),
+    fn finish(&self) -> Result<String, Unsupported> {
+        let (out, number) = (Word::of(self.out)?, self.number()?);
+        let value = match (self.kind, number) {
+            (ReduceKind::ArgMax | ReduceKind::ArgMin, _) => cast("found.place", DType::U32, self.out)?,
+            (ReduceKind::Mean, DType::F32) => fit(self.out, "found.value / f32(params.len)"),
+            (ReduceKind::Mean, _) => {
+                let mean = binary(Binary::Div, "found.value", "vec2<u32>(params.len, 0u)", number)?;
+                cast(&mean, number, self.out)?
+            }
+            _ => cast("found.value", number, self.out)?,
         };
-        format!("fn finish(found: Found) -> {} {{\n    return {value};\n}}\n", out.stored())
+        let value = out.store(&value);
+        Ok(format!("fn finish(found: Found) -> {} {{\n    return {value};\n}}\n", out.stored()))
     }
 }

@@ -1,4 +1,4 @@
-// The type Number, the functions combine and finish, and the buffers x and y follow this text.
+// The type Number, the functions load, combine and finish, and the buffers x and y follow this text.
 
 struct Params {
     // Lines, elements of a line, and elements between two of them.
@@ -27,9 +27,9 @@ fn main(
     }
     let inner = params.inner;
     let first = (line / inner) * params.len * inner + line % inner;
-    var found = Found(x[first], 0u);
+    var found = Found(load(first), 0u);
     for (var l = 1u; l < params.len; l = l + 1u) {
-        found = combine(found, Found(x[first + l * inner], l));
+        found = combine(found, Found(load(first + l * inner), l));
     }
     y[line] = finish(found);
 }

@@ -11,14 +11,28 @@ use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Module, Shader, copy};
 
 /// Element types with words.
-pub const DTYPES: [DType; 8] =
-    [DType::F32, DType::I32, DType::U32, DType::Bool, DType::I8, DType::I16, DType::U8, DType::U16];
+pub const DTYPES: [DType; 12] = [
+    DType::F32,
+    DType::F16,
+    DType::BF16,
+    DType::I64,
+    DType::U64,
+    DType::I32,
+    DType::U32,
+    DType::Bool,
+    DType::I8,
+    DType::I16,
+    DType::U8,
+    DType::U16,
+];
 
 /// Every variant with a name.
 pub fn modules() -> Vec<(String, Module)> {
     let mut all = Vec::new();
-    add(&mut all, "fill".to_string(), &copy::Fill);
-    (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}"), &copy::Copy { rank }));
+    for wide in [false, true] {
+        add(&mut all, format!("fill-{wide}"), &copy::Fill { wide });
+        (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}-{wide}"), &copy::Copy { rank, wide }));
+    }
     maps(&mut all);
     gemms(&mut all);
     lines(&mut all);

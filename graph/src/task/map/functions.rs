@@ -396,6 +396,7 @@ impl Binary {
         (match self {
             Binary::Div | Binary::FloorDiv => a.checked_div(b).unwrap_or(0),
             Binary::Rem | Binary::FloorMod => a.checked_rem(b).unwrap_or(0),
+            Binary::Pow => a.wrapping_pow(u32::try_from(b).unwrap_or(u32::MAX)),
             Binary::Max => a.max(b),
             Binary::Min => a.min(b),
             Binary::Lt => u64::from(a < b),
