@@ -47,6 +47,9 @@ impl Device for Plain {
         if let Task::Host(_) = view.task {
             return Err(Declined("it computes no host tasks".into()));
         }
+        if let Task::Attention(_) = view.task {
+            return Err(Declined("it computes the parts of attention".into()));
+        }
         let kernel = format!("plain-{}", view.task.family());
         Ok(Offer { kernel, in_place: Vec::new(), scratch: 0, prepared: Box::new(()) })
     }
@@ -169,6 +172,22 @@ fn goldens_run_on_a_device_from_outside() {
         }
     }
     assert!(stages > 100, "{stages} stages ran on the device");
+}
+
+#[test]
+fn what_the_device_computes_in_parts_is_no_fallback() {
+    let golden = golden::read(&golden::folder().join("vit_small"));
+    let model = mindir::load(&golden.graph).unwrap();
+    let facts: Vec<Fact> = golden.runs[0].inputs.iter().map(Tensor::fact).collect();
+    let options = Options { fallback: Fallback::Deny, ..Options::default() };
+    let cell = GraphCell::new(model.clone(), options.clone().with_device(Arc::new(Plain::default()))).unwrap();
+    let plan = cell.plan(&facts).unwrap();
+    let families: Vec<&str> = plan.stages().iter().flat_map(|s| &s.steps).map(|s| s.family).collect();
+    assert!(families.contains(&"softmax") && !families.contains(&"attention"), "{families:?}");
+    let why = plan.notes().iter().find(|note| note.pass == "expand").expect("a note");
+    assert_eq!(why.why, "plain declines the whole: it computes the parts of attention");
+    let on_cpu = GraphCell::new(model, options).unwrap().plan(&facts).unwrap();
+    assert!(on_cpu.stages().iter().flat_map(|s| &s.steps).any(|s| s.family == "attention"));
 }
 
 #[test]

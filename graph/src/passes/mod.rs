@@ -8,6 +8,7 @@
 //! Every pass is one file and one line in [`PASSES`], can be switched off by name, and notes why it did or did not apply.
 //! Passes know no device; a device that has no kernel for what they make declines it, and the planner says so.
 
+mod attention;
 pub mod check;
 mod dead_code;
 mod edit;
@@ -50,6 +51,7 @@ pub static PASSES: &[Pass] = &[
     exact("strided-products", "lets products read and write through transposes", strided_products::run),
     exact("fuse-maps", "joins element-wise programs that follow each other", fuse_maps::run),
     exact("epilogues", "moves bias, activation and residual into the product before them", epilogue::run),
+    exact("attention", "joins scores, their softmax and its product with the values", attention::run),
     Pass {
         name: "fold-scale",
         doc: "folds a per-channel scale (batch normalisation) into convolution weights",

@@ -15,6 +15,18 @@ pub struct Matrix {
     pub offset: usize,
 }
 
+impl Matrix {
+    /// Whether the elements of so many `rows × cols` matrices lie in the order of batches, rows and columns without gaps.
+    pub fn is_dense(&self, batch: &[usize], rows: usize, cols: usize) -> bool {
+        let steps = dense_strides(batch);
+        let mut strides = batch.iter().zip(&self.batch).zip(&steps);
+        self.offset == 0
+            && (rows == 1 || self.row == cols)
+            && (cols == 1 || self.col == 1)
+            && strides.all(|((&n, &s), &step)| n == 1 || s == step * (rows * cols) as isize)
+    }
+}
+
 /// Matrix products `c[b] = epilogue(a[b] · b[b])`, with `a` of `m × k`, `b` of `k × n`, `c` of `m × n` in each batch.
 ///
 /// Inputs: `a`, `b`, then the epilogue's. Output: `c`. Sums are at least as precise as `f32` (`f64` for `f64`); integers
@@ -51,12 +63,7 @@ impl Gemm {
 
     /// Whether the elements of `c` lie in the order of batches, rows and columns without gaps.
     pub fn is_dense(&self) -> bool {
-        let steps = dense_strides(&self.batch);
-        let batch = self.batch.iter().zip(&self.c.batch).zip(&steps);
-        self.c.offset == 0
-            && (self.m == 1 || self.c.row == self.n)
-            && (self.n == 1 || self.c.col == 1)
-            && batch.into_iter().all(|((&n, &s), &step)| n == 1 || s == step * (self.m * self.n) as isize)
+        self.c.is_dense(&self.batch, self.m, self.n)
     }
 
     pub(super) fn epilogue_flops(&self, elements: u64) -> u64 {

@@ -1,9 +1,10 @@
-//! What devices compute: a dozen families of dense work with every shape known.
+//! What devices compute: some families of dense work with every shape known.
 //!
 //! Operators *lower* to tasks (see [`crate::lower`]); devices implement tasks and know nothing of operators. A task reads
 //! and writes dense row-major tensors unless its own fields give strides. This module holds no code that computes; the
 //! kernels do.
 
+mod attention;
 mod conv;
 mod copy;
 mod gather;
@@ -22,6 +23,7 @@ mod scatter;
 use std::fmt;
 use std::sync::Arc;
 
+pub use attention::Attention;
 pub use conv::{Conv, Layout};
 pub use copy::{Copy, Part};
 pub use gather::Gather;
@@ -69,6 +71,8 @@ pub enum Task {
     Scatter(Scatter),
     /// The steps of a recurrent layer.
     Recurrent(Recurrent),
+    /// Scores, their softmax, and its product with the values.
+    Attention(Box<Attention>),
     /// An operator's own reference, run on the host.
     Host(Host),
 }
@@ -90,6 +94,7 @@ impl Task {
             Task::Scan(_) => "scan",
             Task::Scatter(_) => "scatter",
             Task::Recurrent(_) => "recurrent",
+            Task::Attention(_) => "attention",
             Task::Host(_) => "host",
         }
     }
@@ -109,8 +114,20 @@ impl Task {
             Task::Resize(_) => out.saturating_mul(8),
             Task::Scan(_) => out,
             Task::Recurrent(r) => times([2, r.hidden + 2, r.cell.gates()]).saturating_mul(out),
+            Task::Attention(a) => a.flops(),
             Task::Scatter(s) if s.kind == ScatterKind::Add => times([s.count, s.inner]),
             Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
+        }
+    }
+}
+
+impl Task {
+    /// What a composite task is made of, for a device that computes the parts but not the whole; `None` for all other tasks, and if
+    /// operands or results are missing. The graph's inputs are the operands, its outputs the results.
+    pub fn expand(&self, ins: &[Fact], outs: &[Fact]) -> Option<TaskGraph> {
+        match self {
+            Task::Attention(a) => a.expand(ins, outs),
+            _ => None,
         }
     }
 }

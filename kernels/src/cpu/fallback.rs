@@ -14,6 +14,9 @@ use crate::plain;
 /// # Errors
 /// If the task computes with complex numbers.
 pub fn offer(view: &TaskView<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
+    if let Task::Attention(_) = view.task {
+        return Err(Declined("it has kernels for the parts of this attention only".into()));
+    }
     let moves = matches!(view.task, Task::Host(_) | Task::Copy(_) | Task::Gather(_));
     if let Some(complex) = view.ins.iter().chain(view.outs).find(|f| f.dtype.is_complex() && !moves) {
         return Err(Declined(format!("{} of {complex}: it does not compute with complex numbers", view.task.family())));

@@ -1,6 +1,7 @@
 //! The CPU: kernels on host memory.
 
 mod arena;
+mod attention;
 #[cfg(test)]
 mod cases;
 mod conv;
@@ -67,6 +68,7 @@ fn own(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
         Task::Reduce(_) => reduce::offer(request),
         Task::Pool(_) => pool::offer(request),
         Task::Recurrent(_) => recurrent::offer(request),
+        Task::Attention(_) => attention::offer(request),
         _ => None,
     }
 }

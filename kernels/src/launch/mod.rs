@@ -110,6 +110,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Scan(_) => declined("there is no shader of scans"),
         Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
         Task::Scatter(_) => declined("there is no shader that scatters"),
+        Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
     kernel.launches.iter().try_for_each(|launch| fits(launch, view, &on.limits))?;

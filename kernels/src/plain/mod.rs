@@ -22,7 +22,9 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
-use mindir_graph::task::Task;
+use std::collections::HashMap;
+
+use mindir_graph::task::{Task, V};
 use mindir_graph::{DType, Fact, OpError, Tensor, checked_count, ensure};
 pub(crate) use resize::{linear_source, nearest_source};
 
@@ -50,7 +52,23 @@ pub fn run(task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, Op
         Task::Recurrent(t) => recurrent::run(t, ins, outs),
         Task::Scatter(t) => scatter::run(t, ins, outs),
         Task::Host(t) => t.run(ins),
+        Task::Attention(_) => parts(task, ins, outs),
     }
+}
+
+/// Computes the parts of a composite task, one after the other.
+fn parts(task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
+    let facts: Vec<Fact> = ins.iter().map(Tensor::fact).collect();
+    let wrong = || OpError::Invalid(format!("{}: operands or results are missing", task.family()));
+    let graph = task.expand(&facts, outs).ok_or_else(wrong)?;
+    let mut values: HashMap<V, Tensor> = graph.inputs.iter().copied().zip(ins.iter().cloned()).collect();
+    let read = |values: &HashMap<V, Tensor>, v: &V| values.get(v).cloned().ok_or_else(wrong);
+    for node in &graph.nodes {
+        let ins: Vec<Tensor> = node.ins.iter().map(|v| read(&values, v)).collect::<Result<_, _>>()?;
+        let facts: Vec<Fact> = node.outs.iter().map(|v| graph.fact(*v).clone()).collect();
+        values.extend(node.outs.iter().copied().zip(run(&node.task, &ins, &facts)?));
+    }
+    graph.outputs.iter().map(|v| read(&values, v)).collect()
 }
 
 /// Operand `index`, which must hold `dims` elements of `dtype`.

@@ -1,5 +1,6 @@
 //! From tasks to steps on devices: placement, memory, stages.
 
+mod expand;
 mod fold;
 mod memory;
 mod place;
@@ -137,7 +138,8 @@ impl Draft {
     ) -> Result<Draft, Error> {
         let mut tasks = lowered.tasks;
         sizes(&tasks)?;
-        let (notes, visits, folded) = rewrite(&mut tasks, contents, devices, weights, options)?;
+        let (mut notes, visits, folded) = rewrite(&mut tasks, contents, devices, weights, options)?;
+        expand::expand(&mut tasks, devices, &mut notes);
         let placed = place::place(&tasks, devices)?;
         if options.fallback == Fallback::Deny {
             place::deny_fallback(&tasks, &placed)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mindir_graph::Fact;
 use mindir_graph::bounds;
 use mindir_graph::task::{TaskGraph, TaskNode};
-use mindir_kernels::device::{Device, Offer, TaskView};
+use mindir_kernels::device::{Declined, Device, Offer, TaskView};
 
 use super::report::Decline;
 use crate::error::{DeclinedNode, Error};
@@ -64,14 +64,18 @@ pub(crate) fn place(tasks: &TaskGraph, devices: &[Arc<dyn Device>]) -> Result<Ve
     if nobody.is_empty() { Ok(out) } else { Err(Error::Declined(nobody)) }
 }
 
-fn place_one(tasks: &TaskGraph, node: &TaskNode, devices: &[Arc<dyn Device>]) -> Result<Placed, Vec<Decline>> {
+/// What a device offers for a task.
+pub(crate) fn offer(tasks: &TaskGraph, node: &TaskNode, device: &dyn Device) -> Result<Offer, Declined> {
     let ins: Vec<Fact> = node.ins.iter().map(|v| tasks.fact(*v).clone()).collect();
     let known: Vec<bool> = node.ins.iter().map(|v| tasks.is_constant(*v)).collect();
     let outs: Vec<Fact> = node.outs.iter().map(|v| tasks.fact(*v).clone()).collect();
-    let view = TaskView { task: &node.task, ins: &ins, known: &known, outs: &outs };
+    device.offer(TaskView { task: &node.task, ins: &ins, known: &known, outs: &outs })
+}
+
+fn place_one(tasks: &TaskGraph, node: &TaskNode, devices: &[Arc<dyn Device>]) -> Result<Placed, Vec<Decline>> {
     let mut declined = Vec::new();
     for device in devices {
-        match device.offer(view) {
+        match offer(tasks, node, device.as_ref()) {
             Ok(offer) => return Ok(Placed { device: device.clone(), offer, declined }),
             Err(reason) => declined.push(Decline { device: device.name().to_string(), reason: reason.to_string() }),
         }

@@ -45,7 +45,7 @@ fn checked<'a>(request: &Request<'a>) -> Option<(&'a Gemm, Tail)> {
 }
 
 /// Whether every element of a matrix lies below `count`.
-fn inside(g: &Gemm, matrix: &Matrix, rows: usize, cols: usize, count: usize) -> bool {
+pub fn inside(g: &Gemm, matrix: &Matrix, rows: usize, cols: usize, count: usize) -> bool {
     if matrix.batch.len() != g.batch.len() {
         return false;
     }
@@ -64,7 +64,7 @@ fn inside(g: &Gemm, matrix: &Matrix, rows: usize, cols: usize, count: usize) -> 
 }
 
 /// Whether the strides of `c` reach every element once at most: sorted by stride, each dimension steps over those before.
-fn writes_once(g: &Gemm) -> bool {
+pub fn writes_once(g: &Gemm) -> bool {
     let mut dims: Vec<(usize, usize)> = vec![(g.c.row, g.m), (1, g.n)];
     dims.extend(g.c.batch.iter().map(|s| s.unsigned_abs()).zip(g.batch.iter().copied()));
     dims.retain(|d| d.1 > 1);
@@ -78,7 +78,7 @@ fn writes_once(g: &Gemm) -> bool {
 }
 
 /// First element of a matrix in a batch.
-fn start(g: &Gemm, matrix: &Matrix, batch: usize) -> usize {
+pub fn start(g: &Gemm, matrix: &Matrix, batch: usize) -> usize {
     let mut left = batch;
     let mut at = matrix.offset as isize;
     if batch == 0 {
