@@ -13,11 +13,21 @@ use mindir_graph::task::{
 use mindir_graph::{DType, Fact, Shape, Strides, Tensor, dense_strides, shape};
 use mindir_kernels::device::{Device, DeviceError, Input, Output, Place, Run, Slot, Stage, Step, TaskView, Weights};
 use mindir_kernels::plain;
-use mindir_kernels::wgpu::{Options, WgpuDevice};
+use mindir_kernels::wgpu::{Limits, Options, WgpuDevice};
 
 fn device() -> Option<&'static WgpuDevice> {
     static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
-    let open = || match WgpuDevice::new(&Options { software: true, ..Options::default() }) {
+    DEVICE.get_or_init(|| open(None)).as_ref()
+}
+
+/// A device that binds no more than 4 KiB, so that it takes tensors in parts.
+fn narrow() -> Option<&'static WgpuDevice> {
+    static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
+    DEVICE.get_or_init(|| open(Some(Limits { binding: 4096, ..Limits::default() }))).as_ref()
+}
+
+fn open(within: Option<Limits>) -> Option<WgpuDevice> {
+    match WgpuDevice::new(&Options { software: true, within, ..Options::default() }) {
         Ok(device) => {
             println!("wgpu on {}", device.adapter());
             Some(device)
@@ -28,8 +38,7 @@ fn device() -> Option<&'static WgpuDevice> {
             println!("skipped: {reason}");
             None
         }
-    };
-    DEVICE.get_or_init(open).as_ref()
+    }
 }
 
 /// Tensors that look random.
@@ -155,6 +164,27 @@ fn check(cases: &[Case]) {
     let failures: Vec<String> =
         cases.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+/// Runs those cases on the narrow device that it takes at all, which are `least` of them or more.
+fn check_narrow(cases: &[Case], least: usize) {
+    let Some(device) = narrow() else { return };
+    let takes = |case: &&Case| {
+        let known = vec![false; case.ins.len()];
+        let view = TaskView { task: &case.task, ins: &facts(&case.ins), known: &known, outs: &case.outs };
+        match device.offer(view) {
+            Ok(_) => true,
+            Err(reason) => {
+                assert!(reason.0.contains("binding of") || reason.0.contains("buffers"), "{}: {reason}", case.name);
+                false
+            }
+        }
+    };
+    let taken: Vec<&Case> = cases.iter().filter(takes).collect();
+    assert!(taken.len() >= least, "{} of {}", taken.len(), cases.len());
+    let failures: Vec<String> =
+        taken.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), taken.len(), failures.join("\n"));
 }
 
 fn map_of(dims: &[usize], program: Program, ins: Vec<Tensor>, name: &str) -> Case {
@@ -346,8 +376,7 @@ fn halves_are_rounded_where_the_program_says() {
     check(&cases);
 }
 
-#[test]
-fn broadcast_maps() {
+fn broadcast_maps_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(5));
     let mut cases = Vec::new();
     let shapes: [(&[usize], &[usize], &[usize]); 8] = [
@@ -372,7 +401,13 @@ fn broadcast_maps() {
     let mut p = Program::new();
     p.constant(2.5, DType::F32);
     cases.push(map_of(&[17], p, Vec::new(), "constant"));
-    check(&cases);
+    cases
+}
+
+#[test]
+fn broadcast_maps() {
+    check(&broadcast_maps_cases());
+    check_narrow(&broadcast_maps_cases(), 3);
 }
 
 fn copy_of(
@@ -397,8 +432,7 @@ fn part(input: usize, dims: &[usize], src: (usize, &[isize]), dst: (usize, &[isi
     }
 }
 
-#[test]
-fn copies() {
+fn copies_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(6));
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::Bool, DType::I8, DType::U16, DType::I64, DType::F16] {
@@ -428,7 +462,13 @@ fn copies() {
     let parts = vec![part(0, &order, (0, &strides), (0, &dense_strides(&order)))];
     cases.push(copy_of("seven dimensions", DType::F32, &order, parts, vec![noise.f32(&dims)], None));
     cases.push(copy_of("only fill", DType::F32, &[700], Vec::new(), Vec::new(), Some(1.5f32.to_le_bytes().to_vec())));
-    check(&cases);
+    cases
+}
+
+#[test]
+fn copies() {
+    check(&copies_cases());
+    check_narrow(&copies_cases(), 3);
 }
 
 fn matrix(batch: &[isize], row: usize, col: usize) -> Matrix {
@@ -453,8 +493,7 @@ fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, b
     Case::new(name, Task::Gemm(task), ins, vec![Fact::new(DType::F32, &[m, n])]).within(2e-6 * (k as f64).sqrt(), 1e-5)
 }
 
-#[test]
-fn matrix_products() {
+fn matrix_products_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(7));
     let mut cases = Vec::new();
     for (m, n, k) in
@@ -464,11 +503,16 @@ fn matrix_products() {
             cases.push(gemm_of(&mut noise, m, n, k, transposed));
         }
     }
-    check(&cases);
+    cases
 }
 
 #[test]
-fn batched_products_with_epilogues() {
+fn matrix_products() {
+    check(&matrix_products_cases());
+    check_narrow(&matrix_products_cases(), 3);
+}
+
+fn batched_products_with_epilogues_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(8));
     let mut cases = Vec::new();
     let (m, n, k) = (19, 23, 9);
@@ -507,11 +551,16 @@ fn batched_products_with_epilogues() {
     let ins = vec![noise.f32(&[2, m, k]), noise.f32(&[k, n])];
     let outs = vec![Fact::new(DType::Bool, &[2, m, 2, n])];
     cases.push(Case::new("signs", Task::Gemm(sparse), ins, outs));
-    check(&cases);
+    cases
 }
 
 #[test]
-fn softmaxes() {
+fn batched_products_with_epilogues() {
+    check(&batched_products_with_epilogues_cases());
+    check_narrow(&batched_products_with_epilogues_cases(), 2);
+}
+
+fn softmaxes_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(9));
     let mut cases = Vec::new();
     for (outer, len, inner) in [(1, 1, 1), (5, 10, 1), (3, 33, 1), (7, 1000, 1), (2, 9, 6), (4, 100, 3), (70, 257, 1)] {
@@ -526,11 +575,16 @@ fn softmaxes() {
     let x = Tensor::from_f64s(DType::F32, &[2, 40], &masked).expect("a tensor");
     let task = Task::Softmax(Softmax { outer: 2, len: 40, inner: 1, log: false, dtype: DType::F32 });
     cases.push(Case::new("masked", task, vec![x.clone()], vec![x.fact()]).within(1e-7, 1e-5));
-    check(&cases);
+    cases
 }
 
 #[test]
-fn norms() {
+fn softmaxes() {
+    check(&softmaxes_cases());
+    check_narrow(&softmaxes_cases(), 3);
+}
+
+fn norms_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(10));
     let mut cases = Vec::new();
     for (rows, cols) in [(1, 1), (3, 7), (5, 768), (2, 1025)] {
@@ -545,11 +599,16 @@ fn norms() {
             cases.push(Case::new(format!("{rows} {cols} {bits:04b}"), Task::Norm(task), ins, outs).within(4e-6, 4e-6));
         }
     }
-    check(&cases);
+    cases
 }
 
 #[test]
-fn reductions() {
+fn norms() {
+    check(&norms_cases());
+    check_narrow(&norms_cases(), 3);
+}
+
+fn reductions_cases() -> Vec<Case> {
     use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
     let mut noise = Noise(SplitMix(11));
     let mut cases = Vec::new();
@@ -575,7 +634,13 @@ fn reductions() {
         let task = Task::Reduce(Reduce { kind, outer: 1, len: 4, inner: 1, dtype: DType::F32, out });
         cases.push(Case::new(format!("{kind:?} with NaN"), task, vec![x.clone()], vec![Fact::new(out, &[1])]));
     }
-    check(&cases);
+    cases
+}
+
+#[test]
+fn reductions() {
+    check(&reductions_cases());
+    check_narrow(&reductions_cases(), 3);
 }
 
 /// A small network: product with bias and relu into a slot, a comparison of it in the same slot's neighbour, a softmax.

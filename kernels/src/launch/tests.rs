@@ -46,7 +46,7 @@ fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) 
     let on = Target { limits: *limits, ..Target::default() };
     let kernel = kernel(TaskView { task, ins, known: &known, outs }, &on)?;
     for launch in &kernel.launches {
-        let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
+        let access = |v: &View| if matches!(v.of, Bound::Out(_)) { Access::Write } else { Access::Read };
         assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));
         assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
     }
@@ -93,8 +93,10 @@ fn kernels_have_names() {
 fn refusals_say_why() {
     assert_eq!(reason(&map(&[4], Unary::Exp, DType::F64)), "f64 is not supported by WGSL");
     assert_eq!(reason(&map(&[4], Unary::Exp, DType::I32)), "there is no Exp of i32");
-    let large = map(&[300 << 18], Unary::Exp, DType::F32);
+    let large = softmax(2, 300 << 18, 1);
     assert_eq!(reason(&large), "binding of 300 MiB exceeds the adapter's limit of 128 MiB");
+    let huge = map(&[1 << 50], Unary::Exp, DType::F32);
+    assert_eq!(reason(&huge), "more than 4096 launches");
     let (_, ins, outs) = softmax(1, 4, 1);
     let conv = Conv {
         n: 1,

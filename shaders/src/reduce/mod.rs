@@ -19,6 +19,10 @@ pub struct Params {
     pub len: u32,
     /// Elements between two of a line.
     pub inner: u32,
+    /// First element of the operand.
+    pub x: u32,
+    /// First element of the result.
+    pub y: u32,
 }
 
 /// A variant of the shader; binds the operand, then the result.
