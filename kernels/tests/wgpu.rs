@@ -41,6 +41,15 @@ fn open(within: Option<Limits>) -> Option<WgpuDevice> {
     }
 }
 
+/// How far a float of the type may be off, relative to its size, because it is rounded.
+fn rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => 1e-3,
+        DType::BF16 => 8e-3,
+        _ => 0.0,
+    }
+}
+
 /// Tensors that look random.
 struct Noise(SplitMix);
 
@@ -399,6 +408,14 @@ fn broadcast_maps_cases() -> Vec<Case> {
         cases.push(map_of(&dims, p, ins, &format!("{a:?} {b:?} {c:?}")).within(0.0, 1e-6));
     }
     let mut p = Program::new();
+    let (x, y) = (p.input(0, DType::I64), p.input(1, DType::BF16));
+    let x = p.cast(x, DType::BF16);
+    p.binary(Binary::Mul, x, y);
+    let (a, b) = ([2, 1, 3, 1, 2, 1, 2, 1, 2, 1, 3, 1], [1, 3, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]);
+    let dims: Vec<usize> = a.iter().zip(b).map(|(x, y)| x * y).collect();
+    let ins = vec![noise.tensor(DType::I64, &a, -9.0, 9.0), noise.tensor(DType::BF16, &b, -9.0, 9.0)];
+    cases.push(map_of(&dims, p, ins, "twelve dimensions"));
+    let mut p = Program::new();
     p.constant(2.5, DType::F32);
     cases.push(map_of(&[17], p, Vec::new(), "constant"));
     cases
@@ -461,6 +478,15 @@ fn copies_cases() -> Vec<Case> {
     strides.reverse();
     let parts = vec![part(0, &order, (0, &strides), (0, &dense_strides(&order)))];
     cases.push(copy_of("seven dimensions", DType::F32, &order, parts, vec![noise.f32(&dims)], None));
+    let mut order = [2; 12];
+    (order[3], order[7]) = (3, 5);
+    let mut strides = dense_strides(&order);
+    strides.reverse();
+    let mut dims = order;
+    dims.reverse();
+    let parts = vec![part(0, &dims, (0, &strides), (0, &dense_strides(&dims)))];
+    cases.push(copy_of("twelve dimensions", DType::I64, &dims, parts, vec![noise.whole(DType::I64, 15350)], None));
+    cases.push(copy_of("nothing", DType::F32, &[0, 3], Vec::new(), vec![noise.f32(&[0])], Some(vec![0; 4])));
     cases.push(copy_of("only fill", DType::F32, &[700], Vec::new(), Vec::new(), Some(1.5f32.to_le_bytes().to_vec())));
     cases
 }
@@ -476,6 +502,10 @@ fn matrix(batch: &[isize], row: usize, col: usize) -> Matrix {
 }
 
 fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, bool)) -> Case {
+    typed_gemm(noise, [m, n, k], transposed, DType::F32, DType::F32)
+}
+
+fn typed_gemm(noise: &mut Noise, [m, n, k]: [usize; 3], transposed: (bool, bool), dtype: DType, out: DType) -> Case {
     let task = Gemm {
         batch: Shape::new(),
         m,
@@ -484,13 +514,25 @@ fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, b
         a: if transposed.0 { matrix(&[], 1, m) } else { matrix(&[], k, 1) },
         b: if transposed.1 { matrix(&[], 1, k) } else { matrix(&[], n, 1) },
         c: matrix(&[], n, 1),
-        dtype: DType::F32,
-        out: DType::F32,
+        dtype,
+        out,
         epilogue: None,
     };
-    let ins = vec![noise.f32(&[m * k]), noise.f32(&[k * n])];
-    let name = format!("{m}x{n}x{k} {transposed:?}");
-    Case::new(name, Task::Gemm(task), ins, vec![Fact::new(DType::F32, &[m, n])]).within(2e-6 * (k as f64).sqrt(), 1e-5)
+    let mut factor = |count: usize| match dtype {
+        d if d.is_float() => noise.tensor(d, &[count], -2.0, 2.0),
+        d => {
+            let whole = noise.whole(d, count);
+            Tensor::from_bytes(d, &[count], whole.bytes().slice(..count * d.size())).expect("fewer elements")
+        }
+    };
+    let ins = vec![factor(m * k), factor(k * n)];
+    let name = format!("{m}x{n}x{k} {transposed:?} {dtype}");
+    let case = Case::new(name, Task::Gemm(task), ins, vec![Fact::new(out, &[m, n])]);
+    if !dtype.is_float() {
+        return case;
+    }
+    let room = (k as f64).sqrt();
+    case.within(2e-6 * room + rounding(dtype) / 10.0, 1e-5 + rounding(dtype))
 }
 
 fn matrix_products_cases() -> Vec<Case> {
@@ -501,6 +543,12 @@ fn matrix_products_cases() -> Vec<Case> {
     {
         for transposed in [(false, false), (false, true), (true, false), (true, true)] {
             cases.push(gemm_of(&mut noise, m, n, k, transposed));
+        }
+    }
+    let types = WHOLE.into_iter().filter(|d| *d != DType::Bool).chain(HALVES).map(|d| (d, d));
+    for (dtype, out) in types.chain([(DType::I8, DType::I32)]) {
+        for size in [[1, 1, 1], [5, 70, 19], [70, 9, 33], [3, 4, 0], [0, 3, 3]] {
+            cases.push(typed_gemm(&mut noise, size, (false, true), dtype, out));
         }
     }
     cases
@@ -550,7 +598,37 @@ fn batched_products_with_epilogues_cases() -> Vec<Case> {
     let sparse = Gemm { batch: shape(&[2]), a, b, c, epilogue, ..task };
     let ins = vec![noise.f32(&[2, m, k]), noise.f32(&[k, n])];
     let outs = vec![Fact::new(DType::Bool, &[2, m, 2, n])];
-    cases.push(Case::new("signs", Task::Gemm(sparse), ins, outs));
+    cases.push(Case::new("signs", Task::Gemm(sparse.clone()), ins, outs));
+    // Batch dimensions that do not merge, and the sum in a type of 16 bits.
+    let mut p = Program::new();
+    let (sum, row) = (p.input(0, DType::F16), p.input(1, DType::F32));
+    let wide = p.cast(sum, DType::F32);
+    let total = p.binary(Binary::Add, wide, row);
+    p.cast(total, DType::F16);
+    let dims = [2, 3, 2, 3, 2, 3];
+    let steps: Vec<isize> = dense_strides(&dims).iter().map(|s| s * 4).collect();
+    let mut turned = steps.clone();
+    turned.reverse();
+    turned[1] = 0;
+    let task = Gemm {
+        batch: shape(&dims),
+        m: 2,
+        n: 2,
+        k: 2,
+        a: matrix(&steps, 2, 1),
+        b: matrix(&turned, 1, 2),
+        c: matrix(&steps, 2, 1),
+        dtype: DType::F16,
+        out: DType::F16,
+        epilogue: Some(Epilogue { program: p, inputs: vec![Row] }),
+    };
+    let ins = vec![
+        noise.tensor(DType::F16, &[216, 2, 2], -2.0, 2.0),
+        noise.tensor(DType::F16, &[3000], -2.0, 2.0),
+        noise.f32(&[216, 2]),
+    ];
+    let outs = vec![Fact::new(DType::F16, &[216, 2, 2])];
+    cases.push(Case::new("many batches", Task::Gemm(task), ins, outs).within(4e-3, 2e-3));
     cases
 }
 
@@ -571,6 +649,17 @@ fn softmaxes_cases() -> Vec<Case> {
             cases.push(Case::new(format!("{outer} {len} {inner} {log}"), task, vec![x], outs).within(2e-7, 1e-5));
         }
     }
+    for dtype in HALVES {
+        for (outer, len, inner, log) in
+            [(3, 70, 1, false), (3, 70, 1, true), (2, 9, 6, false), (0, 3, 1, true), (2, 0, 3, true)]
+        {
+            let x = noise.tensor(dtype, &[outer, len, inner], -9.0, 9.0);
+            let task = Task::Softmax(Softmax { outer, len, inner, log, dtype });
+            let outs = vec![x.fact()];
+            let case = Case::new(format!("{outer} {len} {inner} {log} {dtype}"), task, vec![x], outs);
+            cases.push(case.within(1e-6, 1e-5 + rounding(dtype)));
+        }
+    }
     let masked = [0.5, f64::NEG_INFINITY, 1.5, 0.0].repeat(20);
     let x = Tensor::from_f64s(DType::F32, &[2, 40], &masked).expect("a tensor");
     let task = Task::Softmax(Softmax { outer: 2, len: 40, inner: 1, log: false, dtype: DType::F32 });
@@ -587,16 +676,19 @@ fn softmaxes() {
 fn norms_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(10));
     let mut cases = Vec::new();
-    for (rows, cols) in [(1, 1), (3, 7), (5, 768), (2, 1025)] {
+    let sizes = [(1, 1), (3, 7), (5, 768), (2, 1025)].map(|s| (s, DType::F32));
+    let others = [((3, 300), DType::F16), ((3, 300), DType::BF16), ((3, 0), DType::F32), ((0, 5), DType::F32)];
+    for ((rows, cols), dtype) in sizes.into_iter().chain(others) {
         for bits in 0..16 {
             let [rms, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
             let kind = if rms { NormKind::Rms } else { NormKind::Layer };
-            let task = Norm { kind, rows, cols, eps: 1e-5, gamma, beta, stats, dtype: DType::F32 };
-            let mut ins = vec![noise.tensor(DType::F32, &[rows, cols], 1.0, 5.0)];
-            ins.extend((0..usize::from(gamma) + usize::from(beta)).map(|_| noise.f32(&[cols])));
+            let task = Norm { kind, rows, cols, eps: 1e-5, gamma, beta, stats, dtype };
+            let mut ins = vec![noise.tensor(dtype, &[rows, cols], 1.0, 5.0)];
+            ins.extend((0..usize::from(gamma) + usize::from(beta)).map(|_| noise.tensor(dtype, &[cols], -2.0, 2.0)));
             let mut outs = vec![ins[0].fact()];
             outs.extend((0..if stats { 2 - usize::from(rms) } else { 0 }).map(|_| Fact::new(DType::F32, &[rows])));
-            cases.push(Case::new(format!("{rows} {cols} {bits:04b}"), Task::Norm(task), ins, outs).within(4e-6, 4e-6));
+            let case = Case::new(format!("{rows} {cols} {bits:04b} {dtype}"), Task::Norm(task), ins, outs);
+            cases.push(case.within(4e-6 + rounding(dtype) / 10.0, 4e-6 + rounding(dtype)));
         }
     }
     cases
@@ -614,17 +706,35 @@ fn reductions_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (outer, len, inner) in [(1, 1, 1), (3, 20, 1), (5, 255, 1), (2, 1000, 1), (3, 11, 7), (2, 300, 2), (4, 0, 3)] {
         for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
-            for dtype in [DType::F32, DType::I32, DType::U32, DType::I8, DType::Bool] {
-                let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
-                let high = if kind == Prod { 1.05 } else { 9.0 };
-                let low = if kind == Prod { 0.95 } else { -9.0 };
-                let x = noise.tensor(dtype, &[outer, len, inner], low, high);
-                let outs = vec![Fact::new(out, &[outer, inner])];
+            for dtype in WHOLE.into_iter().chain(HALVES).chain([DType::F32]) {
+                let position = matches!(kind, ArgMax | ArgMin);
+                if len == 0 && (position || matches!(kind, Max | Min)) {
+                    continue;
+                }
+                let out = match dtype {
+                    DType::I8 if position => DType::I64,
+                    _ if position => DType::I32,
+                    _ => dtype,
+                };
+                let (low, high) = if kind == Prod { (0.95, 1.05) } else { (-9.0, 9.0) };
+                let count = outer * len * inner;
+                let x = match dtype {
+                    d if d.is_float() || d == DType::Bool => noise.tensor(d, &[count], low, high),
+                    d => {
+                        let whole = noise.whole(d, count);
+                        Tensor::from_bytes(d, &[count], whole.bytes().slice(..count * d.size()))
+                            .expect("fewer elements")
+                    }
+                };
                 let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
-                let view = TaskView { task: &task, ins: &[x.fact()], known: &[false], outs: &outs };
-                if device().is_some_and(|d| d.offer(view).is_ok()) {
-                    let name = format!("{kind:?} of {dtype} {outer} {len} {inner}");
-                    cases.push(Case::new(name, task, vec![x], outs).within(1e-6 * len as f64, 2e-5));
+                let name = format!("{kind:?} of {dtype} {outer} {len} {inner}");
+                let case = Case::new(name, task, vec![x], vec![Fact::new(out, &[outer, inner])]);
+                // Sums of 64 bits wrap before they are divided.
+                let wraps = kind == Mean && dtype.size() == 8;
+                if dtype.is_float() {
+                    cases.push(case.within(1e-6 * len as f64, 2e-5 + rounding(dtype)));
+                } else if !wraps {
+                    cases.push(case);
                 }
             }
         }

@@ -137,7 +137,7 @@ impl Builder<'_> {
             Place::Output(i) => Storage::Output(*i),
             Place::Const(t) => Storage::Const(self.constant(t)?),
         };
-        Ok((storage, view.window.unwrap_or((0, words::size(fact).max(4)))))
+        Ok((storage, view.window.unwrap_or((0, words::size(fact).max(words::element(fact.dtype))))))
     }
 
     fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {
