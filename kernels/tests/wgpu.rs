@@ -244,6 +244,138 @@ fn functions_of_one_float() {
     check(&cases);
 }
 
+/// Zeros of both signs, infinities, NaN, and numbers at which functions overflow or have edges. Subnormal numbers are left out: WGSL
+/// lets devices take them for 0.
+const SPECIAL: [f64; 31] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -2.0,
+    3.0,
+    -3.0,
+    6.0,
+    0.9999999,
+    1.5,
+    -1.5,
+    -2.5,
+    20.5,
+    -20.5,
+    88.0,
+    89.0,
+    -87.0,
+    -150.0,
+    300.0,
+    -300.0,
+    1e19,
+    -1e19,
+    1e-30,
+    3e38,
+    -3e38,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+];
+
+/// Whether `got` is `want` as far as special values go: NaN, infinities and zeros of the same sign. What is no larger than
+/// `room` may be any zero.
+fn same_kind(want: &Tensor, got: &Tensor, room: f64) -> Result<(), String> {
+    let (want, got) = (want.to_f64s().expect("numbers"), got.to_f64s().expect("numbers"));
+    for (i, (&w, &g)) in want.iter().zip(&got).enumerate() {
+        let exact = w == 0.0 && g == 0.0 && w.is_sign_negative() == g.is_sign_negative();
+        let small = |x: f64| x.abs() < f64::from(f32::MIN_POSITIVE);
+        let flushed = w != 0.0 && small(w) && small(g) || room > 0.0 && w.abs() <= room && g == 0.0;
+        // A sum may be too large before it is divided.
+        let large = w.abs() > 2.9e38 && g.is_infinite() && w.signum() == g.signum();
+        let finite = w.is_finite() && g.is_finite() && w != 0.0 && g != 0.0 && w.signum() == g.signum();
+        let edge = w == g && w.is_infinite() || w.is_nan() && g.is_nan();
+        if !(exact || flushed || finite || edge || large) {
+            return Err(format!("element {i} is {g}, expected {w}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_special(cases: &[Case]) {
+    let Some(device) = device() else { return };
+    let failure = |case: &Case| {
+        let want = plain::run(&case.task, &case.ins, &case.outs).expect("a reference");
+        let got = run(device, &single(case), &case.ins).expect("a run");
+        want.iter()
+            .zip(&got)
+            .find_map(|(w, g)| same_kind(w, g, case.absolute).err())
+            .map(|e| format!("{}: {e}", case.name))
+    };
+    let failures: Vec<String> = cases.iter().filter_map(failure).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+#[test]
+fn special_values() {
+    use ReduceKind::{ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
+    let mut cases = Vec::new();
+    let n = SPECIAL.len();
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let x = Tensor::from_f64s(dtype, &[n], &SPECIAL).expect("a tensor");
+        let pairs = |f: fn(usize, usize) -> usize| {
+            let data: Vec<f64> = (0..n * n).map(|i| SPECIAL[f(i / n, i % n)]).collect();
+            Tensor::from_f64s(dtype, &[n * n], &data).expect("a tensor")
+        };
+        cases.extend(Unary::ALL.iter().filter(|f| **f != Unary::Not).map(|&f| unary_of(f, x.clone())));
+        for &f in Binary::ALL.iter().filter(|f| !matches!(f, Binary::And | Binary::Or | Binary::Xor)) {
+            cases.push(binary_of(f, pairs(|i, _| i), pairs(|_, j| j)));
+        }
+        for kind in [Sum, Mean, Prod, Max, Min, ArgMax, ArgMin] {
+            let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
+            for (len, inner) in [(2, 1), (2, n), (31, 31), (31, 1)] {
+                let outer = n * n / (len * inner);
+                let data: Vec<f64> = (0..outer * len * inner).map(|i| SPECIAL[i * 7 % n]).collect();
+                let x = Tensor::from_f64s(dtype, &[outer, len, inner], &data).expect("a tensor");
+                let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
+                cases.push(Case::new(
+                    format!("{kind:?} {len} {dtype}"),
+                    task,
+                    vec![x],
+                    vec![Fact::new(out, &[outer, inner])],
+                ));
+            }
+        }
+        for log in [false, true] {
+            for (len, inner) in [(1, 1), (2, 1), (3, 2), (40, 1)] {
+                let outer = 60;
+                let data: Vec<f64> = (0..outer * len * inner).map(|i| SPECIAL[(i * 13 + i / 31) % n]).collect();
+                let x = Tensor::from_f64s(dtype, &[outer, len, inner], &data).expect("a tensor");
+                let task = Task::Softmax(Softmax { outer, len, inner, log, dtype });
+                let case = Case::new(format!("softmax {log} {len} {dtype}"), task, vec![x.clone()], vec![x.fact()]);
+                cases.push(case.within(1e-7, 0.0));
+            }
+        }
+    }
+    check_special(&cases);
+}
+
+#[test]
+fn angles_and_remainders_of_every_size() {
+    let mut noise = Noise(SplitMix(15));
+    let mut cases = Vec::new();
+    let mut data: Vec<f64> = (0..3000).map(|_| f64::from(f32::from_bits(noise.0.bits() as u32))).collect();
+    data.retain(|x| x.is_finite() && x.abs() >= f64::from(f32::MIN_POSITIVE));
+    data.extend((0..60).flat_map(|i| [1.0, -1.5].map(|x| x * 2f64.powi(2 * i - 20))));
+    let x = Tensor::from_f64s(DType::F32, &[data.len()], &data).expect("a tensor");
+    for f in [Unary::Sin, Unary::Cos] {
+        cases.push(unary_of(f, x.clone()).within(2e-7, 1e-6));
+    }
+    cases.push(unary_of(Unary::Tan, x.clone()).within(1e-6, 4e-6));
+    data.reverse();
+    let y = Tensor::from_f64s(DType::F32, &[data.len()], &data).expect("a tensor");
+    cases.push(binary_of(Binary::Rem, x.clone(), y.clone()).within(1.2e-38, 0.0));
+    cases.push(binary_of(Binary::FloorMod, x, y).within(1.2e-38, 1e-7));
+    check(&cases);
+}
+
 #[test]
 fn functions_of_two_floats() {
     let mut noise = Noise(SplitMix(2));

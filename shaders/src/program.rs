@@ -196,7 +196,7 @@ fn unary_f32(f: Unary, x: &str) -> Option<String> {
         Unary::Silu => format!("{x} * sigmoid({x})"),
         Unary::Gelu => call("gelu"),
         Unary::GeluTanh => call("gelu_tanh"),
-        Unary::HSwish => format!("{x} * relu6({x} + 3.0f) / 6.0f"),
+        Unary::HSwish => format!("{x} * (relu6({x} + 3.0f) / 6.0f)"),
         Unary::HSigmoid => format!("relu6({x} + 3.0f) / 6.0f"),
         Unary::Softplus => call("softplus"),
         Unary::Mish => format!("{x} * hyperbolic_tangent(softplus({x}))"),
