@@ -176,3 +176,114 @@ impl Walked {
 pub(super) fn limit(on: &Target) -> u64 {
     on.limits.binding.min(4 * i32::MAX as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use mindir_graph::random::SplitMix;
+
+    use super::*;
+    use crate::launch::Limits;
+
+    fn target(binding: u64) -> Target {
+        Target { limits: Limits { binding, alignment: 16, ..Limits::default() }, ..Target::default() }
+    }
+
+    /// All multi-indices below `dims`.
+    fn steps(dims: &[usize]) -> Vec<Vec<usize>> {
+        dims.iter().fold(vec![Vec::new()], |all, &n| {
+            let longer = |step: Vec<usize>| (0..n).map(move |i| step.iter().copied().chain([i]).collect());
+            all.into_iter().flat_map(longer).collect()
+        })
+    }
+
+    /// A walk with strides that look random: some repeat elements, some go backwards.
+    fn random(random: &mut SplitMix) -> Walk {
+        let rank = 1 + random.below(4) as usize;
+        let dims: Vec<usize> = (0..rank).map(|_| 1 + random.below(7) as usize).collect();
+        let tensor = |i: usize| {
+            let strides: Vec<isize> = (0..rank).map(|_| random.below(40) as isize - 13).collect();
+            let size = 4 << random.below(2);
+            let mut t = Walked { bound: Bound::In(i), size, count: 0, first: 0, strides };
+            let (low, high) = t.span(&vec![0; rank], &dims);
+            t.first = (-low) as usize + random.below(5) as usize;
+            t.count = t.first + high as usize + 1 + random.below(3) as usize;
+            t
+        };
+        let tensors = (0..3).map(tensor).collect();
+        let most = (0..rank).map(|_| [usize::MAX, 3, 1][random.below(3) as usize]).collect();
+        Walk { dims, tensors, most, rank: (random.below(3) as usize + 1, rank) }
+    }
+
+    fn check(walk: &Walk, on: &Target) {
+        let pieces = walk.pieces(on).expect("pieces");
+        let mut seen = HashSet::new();
+        for piece in &pieces {
+            assert!(piece.dims.iter().zip(&walk.most).all(|(n, most)| n <= most), "{piece:?}");
+            assert!(piece.dims.iter().filter(|n| **n > 1).count() <= walk.rank.0, "{piece:?}");
+            for step in steps(&piece.dims) {
+                let whole: Vec<usize> = step.iter().zip(&piece.origin).map(|(i, o)| i + o).collect();
+                for ((t, view), &first) in walk.tensors.iter().zip(&piece.views).zip(&piece.firsts) {
+                    let (start, bytes) = view.window.unwrap_or((0, t.count as u64 * t.size));
+                    assert!(bytes <= on.limits.binding && start % on.limits.alignment == 0);
+                    let within = t.at(&step) - t.first as i128 + i128::from(first);
+                    assert_eq!(i128::from(start / t.size) + within, t.at(&whole), "{piece:?}");
+                    assert!(within >= 0 && (within as u64 + 1) * t.size <= bytes, "{piece:?}");
+                }
+                assert!(seen.insert(whole), "{piece:?}");
+            }
+        }
+        assert_eq!(seen.len(), walk.dims.iter().product::<usize>());
+    }
+
+    #[test]
+    fn every_step_is_in_one_piece_and_what_it_touches_is_bound() {
+        let mut numbers = SplitMix(1);
+        let mut parted = 0;
+        for _ in 0..300 {
+            let walk = random(&mut numbers);
+            for binding in [32, 100, 1 << 20] {
+                check(&walk, &target(binding));
+            }
+            parted += usize::from(walk.pieces(&target(100)).expect("pieces").len() > 2);
+        }
+        assert!(parted > 200, "{parted}");
+    }
+
+    #[test]
+    fn pieces_of_a_sum_come_in_order() {
+        // A product of 9 x 20 with 20 x 9, whose third dimension is summed.
+        let tensor =
+            |bound, strides: [isize; 3], count| Walked { bound, size: 4, count, first: 0, strides: strides.into() };
+        let tensors = vec![
+            tensor(Bound::In(0), [20, 0, 1], 180),
+            tensor(Bound::In(1), [0, 1, 9], 180),
+            tensor(Bound::Out(0), [9, 1, 0], 81),
+        ];
+        let walk = Walk { dims: vec![9, 9, 20], tensors, most: vec![usize::MAX; 3], rank: (3, 3) };
+        check(&walk, &target(200));
+        let mut ends = vec![0; 81];
+        for piece in walk.pieces(&target(200)).expect("pieces") {
+            for step in steps(&piece.dims[..2]) {
+                let end = &mut ends[(piece.origin[0] + step[0]) * 9 + piece.origin[1] + step[1]];
+                assert_eq!(*end, piece.origin[2]);
+                *end += piece.dims[2];
+            }
+        }
+        assert!(ends.iter().all(|&end| end == 20));
+    }
+
+    #[test]
+    fn walks_that_cannot_be_are_refused() {
+        let walk = |first: usize, stride: isize, most: usize, n: usize| {
+            let tensor = Walked { bound: Bound::In(0), size: 4, count: 100, first, strides: vec![stride] };
+            Walk { dims: vec![n], tensors: vec![tensor], most: vec![most], rank: (1, 1) }.pieces(&target(64))
+        };
+        let reason = |of: Result<Vec<Piece>, Declined>| of.expect_err("a reason").0;
+        assert_eq!(reason(walk(0, 1, usize::MAX, 101)), "In(0) has 100 elements, and 0 to 100 are walked");
+        assert_eq!(reason(walk(3, -1, usize::MAX, 5)), "In(0) has 100 elements, and -1 to 3 are walked");
+        assert_eq!(reason(walk(0, 1, 0, 100)), "binding of 400 bytes exceeds the adapter's limit of 64 bytes");
+        assert!(walk(0, 1, usize::MAX, 0).expect("nothing to do").is_empty());
+    }
+}
