@@ -13,11 +13,21 @@ use mindir_graph::task::{
 use mindir_graph::{DType, Fact, Shape, Strides, Tensor, dense_strides, shape};
 use mindir_kernels::device::{Device, DeviceError, Input, Output, Place, Run, Slot, Stage, Step, TaskView, Weights};
 use mindir_kernels::plain;
-use mindir_kernels::wgpu::{Options, WgpuDevice};
+use mindir_kernels::wgpu::{Limits, Options, WgpuDevice};
 
 fn device() -> Option<&'static WgpuDevice> {
     static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
-    let open = || match WgpuDevice::new(&Options { software: true, ..Options::default() }) {
+    DEVICE.get_or_init(|| open(None)).as_ref()
+}
+
+/// A device that binds no more than 4 KiB, so that it takes tensors in parts.
+fn narrow() -> Option<&'static WgpuDevice> {
+    static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
+    DEVICE.get_or_init(|| open(Some(Limits { binding: 4096, ..Limits::default() }))).as_ref()
+}
+
+fn open(within: Option<Limits>) -> Option<WgpuDevice> {
+    match WgpuDevice::new(&Options { software: true, within, ..Options::default() }) {
         Ok(device) => {
             println!("wgpu on {}", device.adapter());
             Some(device)
@@ -28,8 +38,16 @@ fn device() -> Option<&'static WgpuDevice> {
             println!("skipped: {reason}");
             None
         }
-    };
-    DEVICE.get_or_init(open).as_ref()
+    }
+}
+
+/// How far a float of the type may be off, relative to its size, because it is rounded.
+fn rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => 1e-3,
+        DType::BF16 => 8e-3,
+        _ => 0.0,
+    }
 }
 
 /// Tensors that look random.
@@ -157,6 +175,27 @@ fn check(cases: &[Case]) {
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
+/// Runs those cases on the narrow device that it takes at all, which are `least` of them or more.
+fn check_narrow(cases: &[Case], least: usize) {
+    let Some(device) = narrow() else { return };
+    let takes = |case: &&Case| {
+        let known = vec![false; case.ins.len()];
+        let view = TaskView { task: &case.task, ins: &facts(&case.ins), known: &known, outs: &case.outs };
+        match device.offer(view) {
+            Ok(_) => true,
+            Err(reason) => {
+                assert!(reason.0.contains("binding of") || reason.0.contains("buffers"), "{}: {reason}", case.name);
+                false
+            }
+        }
+    };
+    let taken: Vec<&Case> = cases.iter().filter(takes).collect();
+    assert!(taken.len() >= least, "{} of {}", taken.len(), cases.len());
+    let failures: Vec<String> =
+        taken.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), taken.len(), failures.join("\n"));
+}
+
 fn map_of(dims: &[usize], program: Program, ins: Vec<Tensor>, name: &str) -> Case {
     let out = Fact::new(program.dtype().expect("a program"), dims);
     Case::new(name, Task::Map(Map { shape: shape(dims), program }), ins, vec![out])
@@ -202,6 +241,138 @@ fn functions_of_one_float() {
                 .within(absolute, relative)
         })
         .collect();
+    check(&cases);
+}
+
+/// Zeros of both signs, infinities, NaN, and numbers at which functions overflow or have edges. Subnormal numbers are left out: WGSL
+/// lets devices take them for 0.
+const SPECIAL: [f64; 31] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -2.0,
+    3.0,
+    -3.0,
+    6.0,
+    0.9999999,
+    1.5,
+    -1.5,
+    -2.5,
+    20.5,
+    -20.5,
+    88.0,
+    89.0,
+    -87.0,
+    -150.0,
+    300.0,
+    -300.0,
+    1e19,
+    -1e19,
+    1e-30,
+    3e38,
+    -3e38,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+];
+
+/// Whether `got` is `want` as far as special values go: NaN, infinities and zeros of the same sign. What is no larger than
+/// `room` may be any zero.
+fn same_kind(want: &Tensor, got: &Tensor, room: f64) -> Result<(), String> {
+    let (want, got) = (want.to_f64s().expect("numbers"), got.to_f64s().expect("numbers"));
+    for (i, (&w, &g)) in want.iter().zip(&got).enumerate() {
+        let exact = w == 0.0 && g == 0.0 && w.is_sign_negative() == g.is_sign_negative();
+        let small = |x: f64| x.abs() < f64::from(f32::MIN_POSITIVE);
+        let flushed = w != 0.0 && small(w) && small(g) || room > 0.0 && w.abs() <= room && g == 0.0;
+        // A sum may be too large before it is divided.
+        let large = w.abs() > 2.9e38 && g.is_infinite() && w.signum() == g.signum();
+        let finite = w.is_finite() && g.is_finite() && w != 0.0 && g != 0.0 && w.signum() == g.signum();
+        let edge = w == g && w.is_infinite() || w.is_nan() && g.is_nan();
+        if !(exact || flushed || finite || edge || large) {
+            return Err(format!("element {i} is {g}, expected {w}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_special(cases: &[Case]) {
+    let Some(device) = device() else { return };
+    let failure = |case: &Case| {
+        let want = plain::run(&case.task, &case.ins, &case.outs).expect("a reference");
+        let got = run(device, &single(case), &case.ins).expect("a run");
+        want.iter()
+            .zip(&got)
+            .find_map(|(w, g)| same_kind(w, g, case.absolute).err())
+            .map(|e| format!("{}: {e}", case.name))
+    };
+    let failures: Vec<String> = cases.iter().filter_map(failure).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+#[test]
+fn special_values() {
+    use ReduceKind::{ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
+    let mut cases = Vec::new();
+    let n = SPECIAL.len();
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        let x = Tensor::from_f64s(dtype, &[n], &SPECIAL).expect("a tensor");
+        let pairs = |f: fn(usize, usize) -> usize| {
+            let data: Vec<f64> = (0..n * n).map(|i| SPECIAL[f(i / n, i % n)]).collect();
+            Tensor::from_f64s(dtype, &[n * n], &data).expect("a tensor")
+        };
+        cases.extend(Unary::ALL.iter().filter(|f| **f != Unary::Not).map(|&f| unary_of(f, x.clone())));
+        for &f in Binary::ALL.iter().filter(|f| !matches!(f, Binary::And | Binary::Or | Binary::Xor)) {
+            cases.push(binary_of(f, pairs(|i, _| i), pairs(|_, j| j)));
+        }
+        for kind in [Sum, Mean, Prod, Max, Min, ArgMax, ArgMin] {
+            let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
+            for (len, inner) in [(2, 1), (2, n), (31, 31), (31, 1)] {
+                let outer = n * n / (len * inner);
+                let data: Vec<f64> = (0..outer * len * inner).map(|i| SPECIAL[i * 7 % n]).collect();
+                let x = Tensor::from_f64s(dtype, &[outer, len, inner], &data).expect("a tensor");
+                let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
+                cases.push(Case::new(
+                    format!("{kind:?} {len} {dtype}"),
+                    task,
+                    vec![x],
+                    vec![Fact::new(out, &[outer, inner])],
+                ));
+            }
+        }
+        for log in [false, true] {
+            for (len, inner) in [(1, 1), (2, 1), (3, 2), (40, 1)] {
+                let outer = 60;
+                let data: Vec<f64> = (0..outer * len * inner).map(|i| SPECIAL[(i * 13 + i / 31) % n]).collect();
+                let x = Tensor::from_f64s(dtype, &[outer, len, inner], &data).expect("a tensor");
+                let task = Task::Softmax(Softmax { outer, len, inner, log, dtype });
+                let case = Case::new(format!("softmax {log} {len} {dtype}"), task, vec![x.clone()], vec![x.fact()]);
+                cases.push(case.within(1e-7, 0.0));
+            }
+        }
+    }
+    check_special(&cases);
+}
+
+#[test]
+fn angles_and_remainders_of_every_size() {
+    let mut noise = Noise(SplitMix(15));
+    let mut cases = Vec::new();
+    let mut data: Vec<f64> = (0..3000).map(|_| f64::from(f32::from_bits(noise.0.bits() as u32))).collect();
+    data.retain(|x| x.is_finite() && x.abs() >= f64::from(f32::MIN_POSITIVE));
+    data.extend((0..60).flat_map(|i| [1.0, -1.5].map(|x| x * 2f64.powi(2 * i - 20))));
+    let x = Tensor::from_f64s(DType::F32, &[data.len()], &data).expect("a tensor");
+    for f in [Unary::Sin, Unary::Cos] {
+        cases.push(unary_of(f, x.clone()).within(2e-7, 1e-6));
+    }
+    cases.push(unary_of(Unary::Tan, x.clone()).within(1e-6, 4e-6));
+    data.reverse();
+    let y = Tensor::from_f64s(DType::F32, &[data.len()], &data).expect("a tensor");
+    cases.push(binary_of(Binary::Rem, x.clone(), y.clone()).within(1.2e-38, 0.0));
+    cases.push(binary_of(Binary::FloorMod, x, y).within(1.2e-38, 1e-7));
     check(&cases);
 }
 
@@ -346,8 +517,7 @@ fn halves_are_rounded_where_the_program_says() {
     check(&cases);
 }
 
-#[test]
-fn broadcast_maps() {
+fn broadcast_maps_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(5));
     let mut cases = Vec::new();
     let shapes: [(&[usize], &[usize], &[usize]); 8] = [
@@ -370,9 +540,23 @@ fn broadcast_maps() {
         cases.push(map_of(&dims, p, ins, &format!("{a:?} {b:?} {c:?}")).within(0.0, 1e-6));
     }
     let mut p = Program::new();
+    let (x, y) = (p.input(0, DType::I64), p.input(1, DType::BF16));
+    let x = p.cast(x, DType::BF16);
+    p.binary(Binary::Mul, x, y);
+    let (a, b) = ([2, 1, 3, 1, 2, 1, 2, 1, 2, 1, 3, 1], [1, 3, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]);
+    let dims: Vec<usize> = a.iter().zip(b).map(|(x, y)| x * y).collect();
+    let ins = vec![noise.tensor(DType::I64, &a, -9.0, 9.0), noise.tensor(DType::BF16, &b, -9.0, 9.0)];
+    cases.push(map_of(&dims, p, ins, "twelve dimensions"));
+    let mut p = Program::new();
     p.constant(2.5, DType::F32);
     cases.push(map_of(&[17], p, Vec::new(), "constant"));
-    check(&cases);
+    cases
+}
+
+#[test]
+fn broadcast_maps() {
+    check(&broadcast_maps_cases());
+    check_narrow(&broadcast_maps_cases(), 3);
 }
 
 fn copy_of(
@@ -397,8 +581,7 @@ fn part(input: usize, dims: &[usize], src: (usize, &[isize]), dst: (usize, &[isi
     }
 }
 
-#[test]
-fn copies() {
+fn copies_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(6));
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::Bool, DType::I8, DType::U16, DType::I64, DType::F16] {
@@ -427,8 +610,23 @@ fn copies() {
     strides.reverse();
     let parts = vec![part(0, &order, (0, &strides), (0, &dense_strides(&order)))];
     cases.push(copy_of("seven dimensions", DType::F32, &order, parts, vec![noise.f32(&dims)], None));
+    let mut order = [2; 12];
+    (order[3], order[7]) = (3, 5);
+    let mut strides = dense_strides(&order);
+    strides.reverse();
+    let mut dims = order;
+    dims.reverse();
+    let parts = vec![part(0, &dims, (0, &strides), (0, &dense_strides(&dims)))];
+    cases.push(copy_of("twelve dimensions", DType::I64, &dims, parts, vec![noise.whole(DType::I64, 15350)], None));
+    cases.push(copy_of("nothing", DType::F32, &[0, 3], Vec::new(), vec![noise.f32(&[0])], Some(vec![0; 4])));
     cases.push(copy_of("only fill", DType::F32, &[700], Vec::new(), Vec::new(), Some(1.5f32.to_le_bytes().to_vec())));
-    check(&cases);
+    cases
+}
+
+#[test]
+fn copies() {
+    check(&copies_cases());
+    check_narrow(&copies_cases(), 3);
 }
 
 fn matrix(batch: &[isize], row: usize, col: usize) -> Matrix {
@@ -436,6 +634,10 @@ fn matrix(batch: &[isize], row: usize, col: usize) -> Matrix {
 }
 
 fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, bool)) -> Case {
+    typed_gemm(noise, [m, n, k], transposed, DType::F32, DType::F32)
+}
+
+fn typed_gemm(noise: &mut Noise, [m, n, k]: [usize; 3], transposed: (bool, bool), dtype: DType, out: DType) -> Case {
     let task = Gemm {
         batch: Shape::new(),
         m,
@@ -444,17 +646,28 @@ fn gemm_of(noise: &mut Noise, m: usize, n: usize, k: usize, transposed: (bool, b
         a: if transposed.0 { matrix(&[], 1, m) } else { matrix(&[], k, 1) },
         b: if transposed.1 { matrix(&[], 1, k) } else { matrix(&[], n, 1) },
         c: matrix(&[], n, 1),
-        dtype: DType::F32,
-        out: DType::F32,
+        dtype,
+        out,
         epilogue: None,
     };
-    let ins = vec![noise.f32(&[m * k]), noise.f32(&[k * n])];
-    let name = format!("{m}x{n}x{k} {transposed:?}");
-    Case::new(name, Task::Gemm(task), ins, vec![Fact::new(DType::F32, &[m, n])]).within(2e-6 * (k as f64).sqrt(), 1e-5)
+    let mut factor = |count: usize| match dtype {
+        d if d.is_float() => noise.tensor(d, &[count], -2.0, 2.0),
+        d => {
+            let whole = noise.whole(d, count);
+            Tensor::from_bytes(d, &[count], whole.bytes().slice(..count * d.size())).expect("fewer elements")
+        }
+    };
+    let ins = vec![factor(m * k), factor(k * n)];
+    let name = format!("{m}x{n}x{k} {transposed:?} {dtype}");
+    let case = Case::new(name, Task::Gemm(task), ins, vec![Fact::new(out, &[m, n])]);
+    if !dtype.is_float() {
+        return case;
+    }
+    let room = (k as f64).sqrt();
+    case.within(2e-6 * room + rounding(dtype) / 10.0, 1e-5 + rounding(dtype))
 }
 
-#[test]
-fn matrix_products() {
+fn matrix_products_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(7));
     let mut cases = Vec::new();
     for (m, n, k) in
@@ -464,11 +677,22 @@ fn matrix_products() {
             cases.push(gemm_of(&mut noise, m, n, k, transposed));
         }
     }
-    check(&cases);
+    let types = WHOLE.into_iter().filter(|d| *d != DType::Bool).chain(HALVES).map(|d| (d, d));
+    for (dtype, out) in types.chain([(DType::I8, DType::I32)]) {
+        for size in [[1, 1, 1], [5, 70, 19], [70, 9, 33], [3, 4, 0], [0, 3, 3]] {
+            cases.push(typed_gemm(&mut noise, size, (false, true), dtype, out));
+        }
+    }
+    cases
 }
 
 #[test]
-fn batched_products_with_epilogues() {
+fn matrix_products() {
+    check(&matrix_products_cases());
+    check_narrow(&matrix_products_cases(), 3);
+}
+
+fn batched_products_with_epilogues_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(8));
     let mut cases = Vec::new();
     let (m, n, k) = (19, 23, 9);
@@ -506,12 +730,47 @@ fn batched_products_with_epilogues() {
     let sparse = Gemm { batch: shape(&[2]), a, b, c, epilogue, ..task };
     let ins = vec![noise.f32(&[2, m, k]), noise.f32(&[k, n])];
     let outs = vec![Fact::new(DType::Bool, &[2, m, 2, n])];
-    cases.push(Case::new("signs", Task::Gemm(sparse), ins, outs));
-    check(&cases);
+    cases.push(Case::new("signs", Task::Gemm(sparse.clone()), ins, outs));
+    // Batch dimensions that do not merge, and the sum in a type of 16 bits.
+    let mut p = Program::new();
+    let (sum, row) = (p.input(0, DType::F16), p.input(1, DType::F32));
+    let wide = p.cast(sum, DType::F32);
+    let total = p.binary(Binary::Add, wide, row);
+    p.cast(total, DType::F16);
+    let dims = [2, 3, 2, 3, 2, 3];
+    let steps: Vec<isize> = dense_strides(&dims).iter().map(|s| s * 4).collect();
+    let mut turned = steps.clone();
+    turned.reverse();
+    turned[1] = 0;
+    let task = Gemm {
+        batch: shape(&dims),
+        m: 2,
+        n: 2,
+        k: 2,
+        a: matrix(&steps, 2, 1),
+        b: matrix(&turned, 1, 2),
+        c: matrix(&steps, 2, 1),
+        dtype: DType::F16,
+        out: DType::F16,
+        epilogue: Some(Epilogue { program: p, inputs: vec![Row] }),
+    };
+    let ins = vec![
+        noise.tensor(DType::F16, &[216, 2, 2], -2.0, 2.0),
+        noise.tensor(DType::F16, &[3000], -2.0, 2.0),
+        noise.f32(&[216, 2]),
+    ];
+    let outs = vec![Fact::new(DType::F16, &[216, 2, 2])];
+    cases.push(Case::new("many batches", Task::Gemm(task), ins, outs).within(4e-3, 2e-3));
+    cases
 }
 
 #[test]
-fn softmaxes() {
+fn batched_products_with_epilogues() {
+    check(&batched_products_with_epilogues_cases());
+    check_narrow(&batched_products_with_epilogues_cases(), 2);
+}
+
+fn softmaxes_cases() -> Vec<Case> {
     let mut noise = Noise(SplitMix(9));
     let mut cases = Vec::new();
     for (outer, len, inner) in [(1, 1, 1), (5, 10, 1), (3, 33, 1), (7, 1000, 1), (2, 9, 6), (4, 100, 3), (70, 257, 1)] {
@@ -522,50 +781,92 @@ fn softmaxes() {
             cases.push(Case::new(format!("{outer} {len} {inner} {log}"), task, vec![x], outs).within(2e-7, 1e-5));
         }
     }
+    for dtype in HALVES {
+        for (outer, len, inner, log) in
+            [(3, 70, 1, false), (3, 70, 1, true), (2, 9, 6, false), (0, 3, 1, true), (2, 0, 3, true)]
+        {
+            let x = noise.tensor(dtype, &[outer, len, inner], -9.0, 9.0);
+            let task = Task::Softmax(Softmax { outer, len, inner, log, dtype });
+            let outs = vec![x.fact()];
+            let case = Case::new(format!("{outer} {len} {inner} {log} {dtype}"), task, vec![x], outs);
+            cases.push(case.within(1e-6, 1e-5 + rounding(dtype)));
+        }
+    }
     let masked = [0.5, f64::NEG_INFINITY, 1.5, 0.0].repeat(20);
     let x = Tensor::from_f64s(DType::F32, &[2, 40], &masked).expect("a tensor");
     let task = Task::Softmax(Softmax { outer: 2, len: 40, inner: 1, log: false, dtype: DType::F32 });
     cases.push(Case::new("masked", task, vec![x.clone()], vec![x.fact()]).within(1e-7, 1e-5));
-    check(&cases);
+    cases
+}
+
+#[test]
+fn softmaxes() {
+    check(&softmaxes_cases());
+    check_narrow(&softmaxes_cases(), 3);
+}
+
+fn norms_cases() -> Vec<Case> {
+    let mut noise = Noise(SplitMix(10));
+    let mut cases = Vec::new();
+    let sizes = [(1, 1), (3, 7), (5, 768), (2, 1025)].map(|s| (s, DType::F32));
+    let others = [((3, 300), DType::F16), ((3, 300), DType::BF16), ((3, 0), DType::F32), ((0, 5), DType::F32)];
+    for ((rows, cols), dtype) in sizes.into_iter().chain(others) {
+        for bits in 0..16 {
+            let [rms, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
+            let kind = if rms { NormKind::Rms } else { NormKind::Layer };
+            let task = Norm { kind, rows, cols, eps: 1e-5, gamma, beta, stats, dtype };
+            let mut ins = vec![noise.tensor(dtype, &[rows, cols], 1.0, 5.0)];
+            ins.extend((0..usize::from(gamma) + usize::from(beta)).map(|_| noise.tensor(dtype, &[cols], -2.0, 2.0)));
+            let mut outs = vec![ins[0].fact()];
+            outs.extend((0..if stats { 2 - usize::from(rms) } else { 0 }).map(|_| Fact::new(DType::F32, &[rows])));
+            let case = Case::new(format!("{rows} {cols} {bits:04b} {dtype}"), Task::Norm(task), ins, outs);
+            cases.push(case.within(4e-6 + rounding(dtype) / 10.0, 4e-6 + rounding(dtype)));
+        }
+    }
+    cases
 }
 
 #[test]
 fn norms() {
-    let mut noise = Noise(SplitMix(10));
-    let mut cases = Vec::new();
-    for (rows, cols) in [(1, 1), (3, 7), (5, 768), (2, 1025)] {
-        for bits in 0..16 {
-            let [rms, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
-            let kind = if rms { NormKind::Rms } else { NormKind::Layer };
-            let task = Norm { kind, rows, cols, eps: 1e-5, gamma, beta, stats, dtype: DType::F32 };
-            let mut ins = vec![noise.tensor(DType::F32, &[rows, cols], 1.0, 5.0)];
-            ins.extend((0..usize::from(gamma) + usize::from(beta)).map(|_| noise.f32(&[cols])));
-            let mut outs = vec![ins[0].fact()];
-            outs.extend((0..if stats { 2 - usize::from(rms) } else { 0 }).map(|_| Fact::new(DType::F32, &[rows])));
-            cases.push(Case::new(format!("{rows} {cols} {bits:04b}"), Task::Norm(task), ins, outs).within(4e-6, 4e-6));
-        }
-    }
-    check(&cases);
+    check(&norms_cases());
+    check_narrow(&norms_cases(), 3);
 }
 
-#[test]
-fn reductions() {
+fn reductions_cases() -> Vec<Case> {
     use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
     let mut noise = Noise(SplitMix(11));
     let mut cases = Vec::new();
     for (outer, len, inner) in [(1, 1, 1), (3, 20, 1), (5, 255, 1), (2, 1000, 1), (3, 11, 7), (2, 300, 2), (4, 0, 3)] {
         for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
-            for dtype in [DType::F32, DType::I32, DType::U32, DType::I8, DType::Bool] {
-                let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
-                let high = if kind == Prod { 1.05 } else { 9.0 };
-                let low = if kind == Prod { 0.95 } else { -9.0 };
-                let x = noise.tensor(dtype, &[outer, len, inner], low, high);
-                let outs = vec![Fact::new(out, &[outer, inner])];
+            for dtype in WHOLE.into_iter().chain(HALVES).chain([DType::F32]) {
+                let position = matches!(kind, ArgMax | ArgMin);
+                if len == 0 && (position || matches!(kind, Max | Min)) {
+                    continue;
+                }
+                let out = match dtype {
+                    DType::I8 if position => DType::I64,
+                    _ if position => DType::I32,
+                    _ => dtype,
+                };
+                let (low, high) = if kind == Prod { (0.95, 1.05) } else { (-9.0, 9.0) };
+                let count = outer * len * inner;
+                let x = match dtype {
+                    d if d.is_float() || d == DType::Bool => noise.tensor(d, &[count], low, high),
+                    d => {
+                        let whole = noise.whole(d, count);
+                        Tensor::from_bytes(d, &[count], whole.bytes().slice(..count * d.size()))
+                            .expect("fewer elements")
+                    }
+                };
                 let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
-                let view = TaskView { task: &task, ins: &[x.fact()], known: &[false], outs: &outs };
-                if device().is_some_and(|d| d.offer(view).is_ok()) {
-                    let name = format!("{kind:?} of {dtype} {outer} {len} {inner}");
-                    cases.push(Case::new(name, task, vec![x], outs).within(1e-6 * len as f64, 2e-5));
+                let name = format!("{kind:?} of {dtype} {outer} {len} {inner}");
+                let case = Case::new(name, task, vec![x], vec![Fact::new(out, &[outer, inner])]);
+                // Sums of 64 bits wrap before they are divided.
+                let wraps = kind == Mean && dtype.size() == 8;
+                if dtype.is_float() {
+                    cases.push(case.within(1e-6 * len as f64, 2e-5 + rounding(dtype)));
+                } else if !wraps {
+                    cases.push(case);
                 }
             }
         }
@@ -575,7 +876,13 @@ fn reductions() {
         let task = Task::Reduce(Reduce { kind, outer: 1, len: 4, inner: 1, dtype: DType::F32, out });
         cases.push(Case::new(format!("{kind:?} with NaN"), task, vec![x.clone()], vec![Fact::new(out, &[1])]));
     }
-    check(&cases);
+    cases
+}
+
+#[test]
+fn reductions() {
+    check(&reductions_cases());
+    check_narrow(&reductions_cases(), 3);
 }
 
 /// A small network: product with bias and relu into a slot, a comparison of it in the same slot's neighbour, a softmax.

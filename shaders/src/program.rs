@@ -21,6 +21,12 @@ const LIBRARY: &str = concat!(include_str!("map/functions.wgsl"), "\n", include_
 /// [`Unsupported`] if WGSL lacks an element type or a function has no sense for its operands; also for malformed
 /// programs.
 pub fn function(program: &Program, inputs: &[DType]) -> Result<String, Unsupported> {
+    let text = body(program, inputs)?;
+    Ok(format!("{}{text}", library(&text)))
+}
+
+/// As [`function`], without the library.
+pub(crate) fn body(program: &Program, inputs: &[DType]) -> Result<String, Unsupported> {
     let mut body = String::new();
     for (i, &(_, dtype)) in program.instrs.iter().enumerate() {
         let last = i + 1 == program.instrs.len();
@@ -36,14 +42,18 @@ pub fn function(program: &Program, inputs: &[DType]) -> Result<String, Unsupport
         params.push(format!("x{i}: {}", Word::of(dtype)?.computed()));
     }
     let head = format!("fn program({}) -> {} {{\n", params.join(", "), Word::of(result)?.computed());
-    let text = format!("{head}{body}    return r{};\n}}\n", program.instrs.len() - 1);
-    Ok(format!("{}{text}", library(&text)))
+    Ok(format!("{head}{body}    return r{};\n}}\n", program.instrs.len() - 1))
 }
 
 /// Whether a step rounds its float result, so that joining it with the next one would change what comes out. Floats of 16
 /// bits are rounded in any case.
 fn rounds((instr, dtype): (Instr, DType)) -> bool {
     dtype == DType::F32 && matches!(instr, Instr::Unary(..) | Instr::Binary(..))
+}
+
+/// The function `fit`, which gives an `f32` as elements of `dtype`, a type of floats, hold it.
+pub(crate) fn fitting(dtype: DType) -> String {
+    format!("fn fit(x: f32) -> f32 {{\n    return {};\n}}\n", fit(dtype, "x"))
 }
 
 /// The library functions that `text` calls, and those that they call.
@@ -186,7 +196,7 @@ fn unary_f32(f: Unary, x: &str) -> Option<String> {
         Unary::Silu => format!("{x} * sigmoid({x})"),
         Unary::Gelu => call("gelu"),
         Unary::GeluTanh => call("gelu_tanh"),
-        Unary::HSwish => format!("{x} * relu6({x} + 3.0f) / 6.0f"),
+        Unary::HSwish => format!("{x} * (relu6({x} + 3.0f) / 6.0f)"),
         Unary::HSigmoid => format!("relu6({x} + 3.0f) / 6.0f"),
         Unary::Softplus => call("softplus"),
         Unary::Mish => format!("{x} * hyperbolic_tangent(softplus({x}))"),

@@ -35,7 +35,8 @@ impl Word {
             DType::Bool => Ok(Word::Bool),
             DType::I64 => Ok(Word::I64),
             DType::U64 => Ok(Word::U64),
-            DType::F64 | DType::C64 | DType::C128 => Err(Unsupported(format!("{dtype} is not supported by WGSL"))),
+            DType::F64 => Err(Unsupported("f64 is not supported by WGSL".into())),
+            DType::C64 | DType::C128 => Err(Unsupported("complex numbers are not supported by WGSL".into())),
         }
     }
 

@@ -33,7 +33,7 @@ fn masked_scores() {
     let low = p.constant(f64::NEG_INFINITY, DType::F32);
     p.select(mask, low, x);
     let operands = vec![(DType::F32, Read::Dense), (DType::Bool, Read::Strided)];
-    check("masked_scores", &Map { program: p, operands, rank: 3 }.wgsl().unwrap().source);
+    check("masked_scores", &Map { program: p, operands, write: Read::Dense, rank: 3 }.wgsl().unwrap().source);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use common::modules;
 use mindir_graph::DType;
 use mindir_graph::task::{Program, ReduceKind};
-use mindir_shaders::gemm::{Gemm, Tile};
+use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::reduce::Reduce;
@@ -110,15 +110,23 @@ fn parameters_lie_where_the_shaders_read_them() {
     let dtype = DType::F32;
     let mut program = Program::new();
     program.input(0, dtype);
-    same_offsets!(Map { program, operands: vec![(dtype, Read::Strided)], rank: 2 } => map::Params: count, dims, strides);
-    same_offsets!(copy::Fill { wide: true } => copy::FillParams: count, words);
+    same_offsets!(Map { program, operands: vec![(dtype, Read::Strided)], write: Read::Dense, rank: 2 } => map::Params: count, dims, firsts, strides);
+    same_offsets!(copy::Fill { wide: true } => copy::FillParams: count, first, words);
     same_offsets!(copy::Copy { rank: 2, wide: true } => copy::Params: count, first_read, first_written, dims, read, written);
-    let gemm = Gemm { tile: Tile::Rows8, a_along_k: true, b_along_k: false, epilogue: None };
+    let gemm = Gemm {
+        tile: Tile::Rows8,
+        a_along_k: true,
+        b_along_k: false,
+        dtype,
+        out: dtype,
+        end: End::Product,
+        adds: false,
+    };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
-        a_batch, b_batch, c_batch);
+        a_batch, b_batch, c_batch, row_batch, firsts);
     let lines = Lines::Group;
-    same_offsets!(Softmax { lines, log: false } => softmax::Params: lines, len, inner);
-    let norm = Norm { centred: true, gamma: true, beta: true, stats: true };
-    same_offsets!(norm => norm::Params: rows, cols, eps);
-    same_offsets!(Reduce { lines, kind: ReduceKind::Sum, dtype, out: dtype } => reduce::Params: lines, len, inner);
+    same_offsets!(Softmax { lines, log: false, dtype } => softmax::Params: lines, len, inner, x, y);
+    let norm = Norm { centred: true, gamma: true, beta: true, stats: true, dtype };
+    same_offsets!(norm => norm::Params: rows, cols, eps, firsts);
+    same_offsets!(Reduce { lines, kind: ReduceKind::Sum, dtype, out: dtype } => reduce::Params: lines, len, inner, x, y);
 }

@@ -1,4 +1,4 @@
-//! Task graphs in tests: models lowered for given inputs, task graphs run task by task, and tasks run on the CPU one at a time.
+//! Task graphs in tests: models lowered for given inputs, task graphs run task by task, and tasks run on a device one at a time.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,7 @@ use mindir_graph::lower::{Entry, Lowered, Stop, lower};
 use mindir_graph::passes::validate::{Contents, Evaluate};
 use mindir_graph::task::{Source, Task, TaskGraph, V};
 use mindir_graph::{Buffer, Fact, OpError, Tensor};
-use mindir_kernels::cpu::CpuDevice;
-use mindir_kernels::device::{Place, Stage, Step, Weights};
+use mindir_kernels::device::{Device, Place, Stage, Step, Weights};
 
 use crate::reference::read;
 
@@ -93,11 +92,11 @@ pub fn contents(model: &Model, graph: &TaskGraph, inputs: &[Tensor]) -> Contents
     Contents { inputs: inputs.to_vec(), variables: variables.collect() }
 }
 
-/// Computes a task on the CPU.
+/// Computes a task on a device.
 ///
 /// # Errors
 /// What the device says.
-pub fn on_cpu(device: &CpuDevice, task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
+pub fn on(device: &dyn Device, task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, OpError> {
     let failed = |e: &dyn std::fmt::Display| OpError::Invalid(e.to_string());
     let facts: Vec<Fact> = ins.iter().map(Tensor::fact).collect();
     let step = Step {
@@ -109,11 +108,16 @@ pub fn on_cpu(device: &CpuDevice, task: &Task, ins: &[Tensor], outs: &[Fact]) ->
         path: "task".into(),
     };
     let stage = Stage { steps: vec![step], inputs: facts, outputs: outs.to_vec(), ..Stage::default() };
-    let mut session = stage.build(device, &Weights::default()).map_err(|e| failed(&e))?.session();
+    let program = stage.clone().build(device, &Weights::default()).map_err(|e| failed(&e))?;
+    let mut session = program.session();
     let mut buffers: Vec<Buffer> = outs.iter().map(|f| Buffer::new(f.bytes())).collect::<Result<_, _>>()?;
     let sources: Vec<&[u8]> = ins.iter().map(|t| t.bytes().as_ref()).collect();
     let mut targets: Vec<&mut [u8]> = buffers.iter_mut().map(Buffer::bytes_mut).collect();
-    session.run_bytes(&sources, &mut targets).map_err(|e| failed(&e))?;
+    let done = match device.own_memory() {
+        None => session.run_bytes(&sources, &mut targets),
+        Some(memory) => memory.run_bytes(session.as_mut(), (&stage.inputs, &stage.outputs), &sources, &mut targets),
+    };
+    done.map_err(|e| failed(&e))?;
     let tensor = |(b, f): (Buffer, &Fact)| Ok(Tensor::from_bytes(f.dtype, &f.shape, b.into_bytes())?);
     buffers.into_iter().zip(outs).map(tensor).collect()
 }

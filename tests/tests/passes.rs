@@ -8,7 +8,7 @@ use mindir_graph::task::TaskGraph;
 use mindir_graph::{DType, Spec, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::plain;
-use mindir_tests::tasks::{contents, lowered, on_cpu, run};
+use mindir_tests::tasks::{contents, lowered, on, run};
 
 /// A model under construction.
 struct Net {
@@ -70,7 +70,7 @@ fn holds(net: Net, outputs: &[ValueId]) -> Vec<Note> {
             panic!("{e}");
         }
         let contents = Contents::whole(&graph, seed);
-        let cpu = |task: &_, ins: &[_], outs: &[_]| on_cpu(&device, task, ins, outs);
+        let cpu = |task: &_, ins: &[_], outs: &[_]| on(&device, task, ins, outs);
         if let Err(e) = validate(&graph, &contents, &cpu, |p| if p.exact { 0.0 } else { 1e-6 }) {
             panic!("cpu: {e}");
         }

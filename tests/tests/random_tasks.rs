@@ -17,7 +17,7 @@ use mindir_tests::compare::difference;
 use mindir_tests::golden;
 use mindir_tests::random::seeds;
 use mindir_tests::random::tasks::{Style, graph};
-use mindir_tests::tasks::{contents, lowered, on_cpu, run};
+use mindir_tests::tasks::{contents, lowered, on, run};
 
 /// Collects what is wrong and says it all at the end.
 #[derive(Default)]
@@ -75,7 +75,7 @@ fn random_graphs_keep_their_results() {
 #[test]
 fn random_graphs_are_the_same_on_the_cpu() {
     let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
-    let cpu = |task: &Task, ins: &[Tensor], outs: &[Fact]| on_cpu(&device, task, ins, outs);
+    let cpu = |task: &Task, ins: &[Tensor], outs: &[Fact]| on(&device, task, ins, outs);
     // The sign of zeros is left to the order of sums.
     let tolerance = |pass: &Pass| match pass.name {
         "strided-products" | "fold-scale" | "layout" => f64::MIN_POSITIVE,
@@ -99,6 +99,50 @@ fn random_graphs_are_the_same_on_the_cpu() {
         });
     }
     failures.finish(1);
+}
+
+/// As on the CPU, but for tasks that the device declines: with the adapter's limits, and with bindings so small that tensors are
+/// taken in parts.
+#[cfg(feature = "wgpu")]
+#[test]
+fn random_graphs_are_the_same_on_wgpu() {
+    use mindir_kernels::device::{Device, TaskView};
+    use mindir_kernels::wgpu::{Limits, Options, WgpuDevice};
+
+    let mut failures = Failures::default();
+    for within in [None, Some(Limits { binding: 512, ..Limits::default() })] {
+        let device = match WgpuDevice::new(&Options { software: true, within, ..Options::default() }) {
+            Ok(device) => device,
+            Err(e) => {
+                let required = std::env::var("MINDIR_REQUIRE").unwrap_or_default();
+                assert!(!required.split(',').any(|r| r == "wgpu"), "{e}");
+                println!("wgpu: no graph is run: {e}");
+                return;
+            }
+        };
+        let wgpu = |task: &Task, ins: &[Tensor], outs: &[Fact]| {
+            let (facts, known) = (ins.iter().map(Tensor::fact).collect::<Vec<_>>(), vec![false; ins.len()]);
+            match device.offer(TaskView { task, ins: &facts, known: &known, outs }) {
+                Ok(_) => on(&device, task, ins, outs),
+                Err(_) => plain::run(task, ins, outs),
+            }
+        };
+        for seed in seeds(100) {
+            failures.check(format!("{seed} {within:?}"), || {
+                let graph = graph(seed, Style::Whole);
+                let contents = Contents::whole(&graph, seed);
+                let (want, got) = (run(&graph, &contents, &plain::run)?.0, run(&graph, &contents, &wgpu)?.0);
+                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                    let d = difference(got, want).map_err(|e| format!("result {i}: {e}"))?;
+                    if d.max_abs > 0.0 {
+                        return Err(format!("result {i} differs by {}", d.max_abs));
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+    failures.finish(2);
 }
 
 #[test]

@@ -42,10 +42,6 @@ impl Block {
     pub(super) fn rank(&self) -> usize {
         self.dims.len()
     }
-
-    pub(super) fn count(&self) -> usize {
-        self.dims.iter().product()
-    }
 }
 
 #[cfg(test)]

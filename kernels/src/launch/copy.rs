@@ -1,10 +1,11 @@
 use bytemuck::Zeroable;
+use mindir_graph::DType;
 use mindir_graph::task::{Copy, Part};
-use mindir_graph::{DType, Fact};
 use mindir_shaders::Word;
 use mindir_shaders::copy::{self, FillParams, Params, RANK};
 
 use super::block::Block;
+use super::walk::{Piece, Walk, Walked};
 use super::words;
 use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold, operand, result, small, stride};
 use crate::device::TaskView;
@@ -13,52 +14,67 @@ pub(super) fn kernel(task: &Copy, view: TaskView<'_>, on: &Target) -> Result<Gpu
     let Some(out) = view.outs.first() else { return declined("result 0 is missing") };
     result(view, 0, task.dtype, &out.shape)?;
     let mut launches = Vec::new();
-    if let Some(element) = &task.fill
-        && out.count() > 0
-    {
-        launches.push(fill(out, task.dtype, element, on)?);
+    if let Some(element) = &task.fill {
+        launches.extend(fill(view, 0, element, on)?);
     }
     let mut rank = 1;
     for p in task.parts.iter().filter(|p| !p.shape.contains(&0)) {
-        let shape = view.ins.get(p.input).map_or(&[][..], |f| &f.shape);
-        operand(view, p.input, task.dtype, shape)?;
-        counted(&p.shape)?;
-        let block = Block::new(&p.shape, &[&p.src, &p.dst]);
-        rank = rank.max(block.rank());
-        launches.push(part(p, task.dtype, &block, on)?);
+        let walk = walk(p, task.dtype, view)?;
+        rank = rank.max(walk.dims.len());
+        for piece in walk.pieces(on)? {
+            launches.push(part(task.dtype, &walk, piece, on)?);
+        }
     }
     Ok(GpuKernel { name: format!("{}-copy{rank}", task.dtype), launches })
 }
 
-/// Fills result 0 with an element given by its bytes.
-pub(super) fn fill(out: &Fact, dtype: DType, element: &[u8], on: &Target) -> Result<Launch, Declined> {
-    let wide = Word::of(dtype)?.is_wide();
-    if element.len() != dtype.size() {
-        return declined(format!("fill of {} bytes for {dtype}", element.len()));
+/// Fills a result with an element given by its bytes.
+pub(super) fn fill(view: TaskView<'_>, index: usize, element: &[u8], on: &Target) -> Result<Vec<Launch>, Declined> {
+    let Some(out) = view.outs.get(index) else { return declined(format!("result {index} is missing")) };
+    let wide = Word::of(out.dtype)?.is_wide();
+    if element.len() != out.dtype.size() {
+        return declined(format!("fill of {} bytes for {}", element.len(), out.dtype));
     }
-    let mut params = FillParams { count: small(out.count())?, gap: 0, words: [0; 2] };
-    for (to, from) in params.words.iter_mut().zip(words::widen(dtype, element).chunks_exact(4)) {
+    let mut params = FillParams::zeroed();
+    for (to, from) in params.words.iter_mut().zip(words::widen(out.dtype, element).chunks_exact(4)) {
         *to = u32::from_le_bytes([from[0], from[1], from[2], from[3]]);
     }
-    on.launch(&copy::Fill { wide }, &params, vec![Bound::Out(0)], fold(out.count().div_ceil(256), on))
+    let count = counted(&out.shape)?;
+    let all = Walked::of(view, Bound::Out(index), vec![1])?;
+    let walk = Walk { dims: vec![count], tensors: vec![all], most: vec![usize::MAX], rank: (1, 1) };
+    let launch = |piece: Piece| {
+        let count = piece.dims[0];
+        let params = FillParams { count: small(count)?, first: piece.firsts[0], ..params };
+        on.launch(&copy::Fill { wide }, &params, piece.views, fold(count.div_ceil(256), on))
+    };
+    walk.pieces(on)?.into_iter().map(launch).collect()
 }
 
-fn part(p: &Part, dtype: DType, block: &Block, on: &Target) -> Result<Launch, Declined> {
-    if block.rank() > RANK {
-        return declined(format!("shaders take copies of {RANK} dimensions, not {}", block.rank()));
-    }
+fn walk(p: &Part, dtype: DType, view: TaskView<'_>) -> Result<Walk, Declined> {
+    let shape = view.ins.get(p.input).map_or(&[][..], |f| &f.shape);
+    operand(view, p.input, dtype, shape)?;
+    counted(&p.shape)?;
+    let Block { dims, mut strides } = Block::new(&p.shape, &[&p.src, &p.dst]);
+    let written = Walked::of(view, Bound::Out(0), strides.pop().unwrap_or_default())?.from(p.dst_offset);
+    let read = Walked::of(view, Bound::In(p.input), strides.pop().unwrap_or_default())?.from(p.src_offset);
+    let rank = dims.len();
+    Ok(Walk { dims, tensors: vec![read, written], most: vec![usize::MAX; rank], rank: (RANK, rank) })
+}
+
+fn part(dtype: DType, walk: &Walk, piece: Piece, on: &Target) -> Result<Launch, Declined> {
+    let long = piece.long();
+    let count = counted(&piece.dims)?;
     let mut params = Params {
-        count: small(block.count())?,
-        first_read: small(p.src_offset)?,
-        first_written: small(p.dst_offset)?,
+        count: small(count)?,
+        first_read: piece.firsts[0],
+        first_written: piece.firsts[1],
         ..Params::zeroed()
     };
-    for d in 0..block.rank() {
-        params.dims[d] = small(block.dims[d])?;
-        params.read[d] = stride(block.strides[0][d])?;
-        params.written[d] = stride(block.strides[1][d])?;
+    for (to, &d) in long.iter().enumerate() {
+        params.dims[to] = small(piece.dims[d])?;
+        params.read[to] = stride(walk.tensors[0].strides[d])?;
+        params.written[to] = stride(walk.tensors[1].strides[d])?;
     }
-    let shader = copy::Copy { rank: block.rank(), wide: Word::of(dtype)?.is_wide() };
-    let grid = fold(block.count().div_ceil(256), on);
-    on.launch(&shader, &params, vec![Bound::In(p.input), Bound::Out(0)], grid)
+    let shader = copy::Copy { rank: long.len(), wide: Word::of(dtype)?.is_wide() };
+    on.launch(&shader, &params, piece.views, fold(count.div_ceil(256), on))
 }

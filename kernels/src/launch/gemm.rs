@@ -1,48 +1,58 @@
-use mindir_graph::DType;
 use mindir_graph::task::{Epilogue, EpilogueInput, Gemm};
-use mindir_shaders::gemm::{self, BATCH, COLUMNS, Params, Tile};
+use mindir_graph::{DType, dense_strides};
+use mindir_shaders::Word;
+use mindir_shaders::gemm::{self, BATCH, COLUMNS, EXTRA, End, Params, Tile};
 
 use super::block::Block;
-use super::{Bound, Declined, GpuKernel, Target, copy, counted, declined, operand, result, small, stride};
+use super::walk::{Piece, Walk, Walked};
+use super::{Bound, Declined, GpuKernel, Launch, Target, copy, counted, declined, operand, result, small, stride};
 use crate::device::TaskView;
 
 pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
-    if task.dtype != DType::F32 || task.out != DType::F32 {
-        return declined(format!("shaders multiply matrices of f32, not of {}", task.dtype));
-    }
     if task.c.col != 1 {
         return declined("the columns of the product are not neighbours");
     }
     let Some(out) = view.outs.first() else { return declined("result 0 is missing") };
-    let dtype = task.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(DType::F32);
+    let dtype = task.epilogue.as_ref().map_or(Some(task.out), |e| e.program.dtype()).unwrap_or(task.out);
     result(view, 0, dtype, &out.shape)?;
+    for i in [0, 1] {
+        operand(view, i, task.dtype, view.ins.get(i).map_or(&[], |f| &f.shape))?;
+    }
     let elements = counted(&[counted(&task.batch)?, task.m, task.n])?;
     let tile = if task.m <= 32 { Tile::Rows8 } else { Tile::Rows64 };
-    let name = format!("f32-gemm{}x{COLUMNS}x16", tile.rows());
-    let shader = gemm::Gemm {
+    let end = match &task.epilogue {
+        None => End::Product,
+        Some(e) => End::Epilogue(epilogue(task, e, view)?),
+    };
+    let product = Product { task, view, on, shader: shader(task, tile, end), batches: batches(task)? };
+    let mut launches = Vec::new();
+    if elements < out.count() {
+        launches.extend(copy::fill(view, 0, &vec![0; dtype.size()], on)?);
+    }
+    if elements > 0 {
+        launches.extend(product.launches()?);
+    }
+    let variant = if Word::of(task.dtype)?.is_wide() { "each".into() } else { format!("{}x{COLUMNS}x16", tile.rows()) };
+    Ok(GpuKernel { name: format!("{}-gemm{variant}", task.dtype), launches })
+}
+
+fn shader(task: &Gemm, tile: Tile, end: End) -> gemm::Gemm {
+    gemm::Gemm {
         tile,
         a_along_k: task.a.col == 1,
         b_along_k: task.b.row == 1 && task.b.col != 1,
-        epilogue: task.epilogue.as_ref().map(|e| epilogue(task, e, view)).transpose()?,
-    };
-    let extra = task.epilogue.as_ref().map_or(0, |e| e.inputs.len());
-    let bound = (0..2 + extra).map(Bound::In).chain([Bound::Out(0)]).collect();
-    let product = on.launch(&shader, &params(task)?, bound, grid(task, tile, on))?;
-    let mut launches = Vec::new();
-    if elements < out.count() {
-        launches.push(copy::fill(out, dtype, &vec![0; dtype.size()], on)?);
+        dtype: task.dtype,
+        out: task.out,
+        end,
+        adds: false,
     }
-    if elements > 0 {
-        launches.push(product);
-    }
-    Ok(GpuKernel { name, launches })
 }
 
-/// One workgroup per tile; batches beyond the limit are taken up by the same workgroups in turn.
-fn grid(task: &Gemm, tile: Tile, on: &Target) -> [u32; 3] {
-    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let rows = small(task.m.div_ceil(tile.rows()));
-    [small(task.n.div_ceil(COLUMNS)), rows, small(task.batch_count()).min(on.limits.groups)]
+/// Batch dimensions with the strides of `a`, `b`, `c` and of the numbers of rows.
+fn batches(task: &Gemm) -> Result<Block, Declined> {
+    let rows: Vec<isize> = dense_strides(&task.batch).iter().map(|s| s * task.m as isize).collect();
+    counted(&[counted(&task.batch)?, task.m])?;
+    Ok(Block::new(&task.batch, &[&task.a.batch, &task.b.batch, &task.c.batch, &rows]))
 }
 
 fn epilogue(task: &Gemm, e: &Epilogue, view: TaskView<'_>) -> Result<gemm::Epilogue, Declined> {
@@ -58,37 +68,115 @@ fn epilogue(task: &Gemm, e: &Epilogue, view: TaskView<'_>) -> Result<gemm::Epilo
         operand(view, i + 2, dtype, &dims)?;
         operands.push((dtype, input));
     }
+    if operands.len() > EXTRA {
+        return declined(format!("shaders take epilogues of {EXTRA} operands, not {}", operands.len()));
+    }
     Ok(gemm::Epilogue { program: e.program.clone(), operands })
 }
 
-fn params(task: &Gemm) -> Result<Params, Declined> {
-    let block = Block::new(&task.batch, &[&task.a.batch, &task.b.batch, &task.c.batch]);
-    if block.rank() > BATCH {
-        return declined(format!("shaders take {BATCH} batch dimensions, not {}", block.rank()));
+struct Product<'a> {
+    task: &'a Gemm,
+    view: TaskView<'a>,
+    on: &'a Target,
+    shader: gemm::Gemm,
+    batches: Block,
+}
+
+impl Product<'_> {
+    fn launches(&self) -> Result<Vec<Launch>, Declined> {
+        let walk = self.walk()?;
+        walk.pieces(self.on)?.into_iter().map(|piece| self.launch(piece)).collect()
     }
-    let mut params = Params {
-        m: small(task.m)?,
-        n: small(task.n)?,
-        k: small(task.k)?,
-        batches: small(task.batch_count())?,
-        a_row: small(task.a.row)?,
-        a_col: small(task.a.col)?,
-        b_row: small(task.b.row)?,
-        b_col: small(task.b.col)?,
-        c_row: small(task.c.row)?,
-        a_first: small(task.a.offset)?,
-        b_first: small(task.b.offset)?,
-        c_first: small(task.c.offset)?,
-        batch: [1; BATCH],
-        a_batch: [0; BATCH],
-        b_batch: [0; BATCH],
-        c_batch: [0; BATCH],
-    };
-    for d in 0..block.rank() {
-        params.batch[d] = small(block.dims[d])?;
-        params.a_batch[d] = stride(block.strides[0][d])?;
-        params.b_batch[d] = stride(block.strides[1][d])?;
-        params.c_batch[d] = stride(block.strides[2][d])?;
+
+    /// Batches, rows, columns and the elements of a sum, with `a`, `b`, the epilogue's operands and `c`.
+    fn walk(&self) -> Result<Walk, Declined> {
+        let &Gemm { m, n, k, ref a, ref b, ref c, ref epilogue, .. } = self.task;
+        let [by_a, by_b, by_c, by_row] = [0, 1, 2, 3].map(|i| &self.batches.strides[i]);
+        let mut tensors = vec![
+            self.walked(Bound::In(0), by_a, [a.row, 0, a.col])?.from(a.offset),
+            self.walked(Bound::In(1), by_b, [0, b.col, b.row])?.from(b.offset),
+        ];
+        let fixed = vec![0; self.batches.rank()];
+        for (i, input) in epilogue.iter().flat_map(|e| &e.inputs).enumerate() {
+            let bound = Bound::In(i + 2);
+            tensors.push(match input {
+                EpilogueInput::Scalar => self.walked(bound, &fixed, [0, 0, 0])?,
+                EpilogueInput::Column => self.walked(bound, &fixed, [0, 1, 0])?,
+                EpilogueInput::Row => self.walked(bound, by_row, [1, 0, 0])?,
+                EpilogueInput::Full => self.walked(bound, by_c, [c.row, 1, 0])?.from(c.offset),
+            });
+        }
+        tensors.push(self.walked(Bound::Out(0), by_c, [c.row, 1, 0])?.from(c.offset));
+        if k == 0 {
+            // Nothing of the factors is read.
+            tensors.iter_mut().take(2).for_each(|t| (t.first, t.count, t.strides) = (0, 1, vec![0; t.strides.len()]));
+        }
+        let outer = self.batches.rank();
+        let groups = self.on.limits.groups as usize;
+        let rows = if Word::of(self.task.dtype)?.is_wide() { gemm::ROWS } else { self.shader.tile.rows() };
+        let sums = if self.shader.adds_up()? { usize::MAX } else { 0 };
+        let mut most = vec![usize::MAX; outer];
+        most.extend([groups.saturating_mul(rows), groups.saturating_mul(COLUMNS), sums]);
+        let dims = self.batches.dims.iter().copied().chain([m, n, k.max(1)]).collect();
+        Ok(Walk { dims, tensors, most, rank: (BATCH, outer) })
     }
-    Ok(params)
+
+    fn walked(&self, bound: Bound, batch: &[isize], steps: [usize; 3]) -> Result<Walked, Declined> {
+        let mut strides = batch.to_vec();
+        for step in steps {
+            strides.push(small(step)? as isize);
+        }
+        Walked::of(self.view, bound, strides)
+    }
+
+    fn launch(&self, piece: Piece) -> Result<Launch, Declined> {
+        let outer = self.batches.rank();
+        let [m, n] = [piece.dims[outer], piece.dims[outer + 1]];
+        let (start, k) = (piece.origin[outer + 2], piece.dims[outer + 2].min(self.task.k));
+        let mut shader = gemm::Gemm { adds: start > 0, ..self.shader.clone() };
+        let mut views = piece.views.clone();
+        if start + k < self.task.k {
+            shader.end = End::Partial;
+            views.drain(2..views.len() - 1);
+        }
+        let rows = if Word::of(self.task.dtype)?.is_wide() { gemm::ROWS } else { shader.tile.rows() };
+        let batches = piece.dims[..outer].iter().product();
+        let [x, y, z] = [n.div_ceil(COLUMNS), m.div_ceil(rows), self.on.limits.groups.min(small(batches)?) as usize];
+        self.on.launch(&shader, &self.params(&piece, [m, n, k], batches)?, views, [small(x)?, small(y)?, small(z)?])
+    }
+
+    fn params(&self, piece: &Piece, [m, n, k]: [usize; 3], batches: usize) -> Result<Params, Declined> {
+        let Gemm { a, b, c, .. } = self.task;
+        let (firsts, last) = (&piece.firsts, piece.firsts.len() - 1);
+        let mut params = Params {
+            m: small(m)?,
+            n: small(n)?,
+            k: small(k)?,
+            batches: small(batches)?,
+            a_row: small(a.row)?,
+            a_col: small(a.col)?,
+            b_row: small(b.row)?,
+            b_col: small(b.col)?,
+            c_row: small(c.row)?,
+            a_first: firsts[0],
+            b_first: firsts[1],
+            c_first: firsts[last],
+            batch: [1; BATCH],
+            a_batch: [0; BATCH],
+            b_batch: [0; BATCH],
+            c_batch: [0; BATCH],
+            row_batch: [0; BATCH],
+            firsts: [0; EXTRA],
+        };
+        params.firsts.iter_mut().zip(&firsts[2..last]).for_each(|(to, &first)| *to = first);
+        let long = (0..self.batches.rank()).filter(|&d| piece.dims[d] > 1);
+        for (to, d) in long.enumerate() {
+            params.batch[to] = small(piece.dims[d])?;
+            let strides = [&mut params.a_batch, &mut params.b_batch, &mut params.c_batch, &mut params.row_batch];
+            for (by, from) in strides.into_iter().zip(&self.batches.strides) {
+                by[to] = stride(from[d])?;
+            }
+        }
+        Ok(params)
+    }
 }

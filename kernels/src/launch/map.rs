@@ -1,11 +1,12 @@
 use bytemuck::Zeroable;
 use mindir_graph::task::Map;
-use mindir_graph::{DType, Strides, broadcast_strides};
+use mindir_graph::{DType, Strides, broadcast_strides, dense_strides};
 use mindir_shaders::Word;
-use mindir_shaders::map::{self, OPERANDS, Params, RANK, Read};
+use mindir_shaders::map::{self, Params, RANK, Read, TENSORS};
 
 use super::block::Block;
-use super::{Bound, Declined, GpuKernel, Target, counted, declined, fold, result, small, stride};
+use super::walk::{Piece, Walk, Walked};
+use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold, result, small, stride};
 use crate::device::TaskView;
 
 pub(super) fn kernel(task: &Map, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
@@ -13,22 +14,23 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, on: &Target) -> Result<GpuK
     let dtype = task.program.dtype().unwrap_or(DType::F32);
     result(view, 0, dtype, &[count])?;
     let operands = task.program.input_count();
-    if operands > OPERANDS {
-        return declined(format!("shaders take maps of {OPERANDS} operands, not {operands}"));
+    if operands >= TENSORS {
+        return declined(format!("shaders take maps of {} operands, not {operands}", TENSORS - 1));
     }
-    let strides = (0..operands).map(|i| broadcast(task, view, i)).collect::<Result<Vec<_>, Declined>>()?;
+    let mut strides = (0..operands).map(|i| broadcast(task, view, i)).collect::<Result<Vec<_>, Declined>>()?;
+    strides.push(dense_strides(&task.shape));
     let block = Block::new(&task.shape, &strides.iter().map(|s| &s[..]).collect::<Vec<_>>());
-    if block.rank() > RANK {
-        return declined(format!("shaders take maps of {RANK} dimensions, not {}", block.rank()));
-    }
-    let reads: Vec<(DType, Read)> = (0..operands).map(|i| (view.ins[i].dtype, read(&block, i))).collect();
-    let strided = reads.iter().any(|r| r.1 == Read::Strided);
-    let rank = if strided { block.rank() } else { 1 };
-    let shader = map::Map { program: task.program.clone(), operands: reads, rank };
-    let bound = (0..operands).map(Bound::In).chain([Bound::Out(0)]).collect();
-    let launch = on.launch(&shader, &params(&block, count)?, bound, fold(count.div_ceil(256), on))?;
-    let variant = if strided { format!("map{rank}") } else { "map".into() };
-    Ok(GpuKernel { name: format!("{dtype}-{variant}"), launches: if count == 0 { Vec::new() } else { vec![launch] } })
+    let bounds = (0..operands).map(Bound::In).chain([Bound::Out(0)]);
+    let tensors = bounds.zip(&block.strides).map(|(bound, strides)| Walked::of(view, bound, strides.clone()));
+    let tensors = tensors.collect::<Result<Vec<_>, Declined>>()?;
+    let rank = block.rank();
+    let walk = Walk { dims: block.dims, tensors, most: vec![usize::MAX; rank], rank: (RANK, rank) };
+    let pieces = if count == 0 { Vec::new() } else { walk.pieces(on)? };
+    let launches = pieces.into_iter().map(|piece| launch(task, view, &walk, piece, on));
+    let launches = launches.collect::<Result<Vec<_>, Declined>>()?;
+    let whole = walk.tensors.iter().take(operands).all(|t| read(&walk.dims, &t.strides) != Read::Strided);
+    let variant = if whole { "map".into() } else { format!("map{rank}") };
+    Ok(GpuKernel { name: format!("{dtype}-{variant}"), launches })
 }
 
 fn broadcast(task: &Map, view: TaskView<'_>, index: usize) -> Result<Strides, Declined> {
@@ -38,24 +40,37 @@ fn broadcast(task: &Map, view: TaskView<'_>, index: usize) -> Result<Strides, De
     strides.map_or_else(|| declined(format!("operand {fact} does not broadcast to {:?}", task.shape)), Ok)
 }
 
-fn read(block: &Block, operand: usize) -> Read {
-    let strides = &block.strides[operand];
-    if strides.iter().all(|&s| s == 0) {
+fn launch(task: &Map, view: TaskView<'_>, walk: &Walk, piece: Piece, on: &Target) -> Result<Launch, Declined> {
+    let long = piece.long();
+    let dims: Vec<usize> = long.iter().map(|&d| piece.dims[d]).collect();
+    let count = counted(&dims)?;
+    let mut params = Params { count: small(count)?, ..Params::zeroed() };
+    for (to, &n) in params.dims.iter_mut().zip(&dims) {
+        *to = small(n)?;
+    }
+    let mut reads = Vec::new();
+    for (i, t) in walk.tensors.iter().enumerate() {
+        let strides: Vec<isize> = long.iter().map(|&d| t.strides[d]).collect();
+        params.firsts[i] = piece.firsts[i];
+        for (to, &s) in params.strides[i].iter_mut().zip(&strides) {
+            *to = stride(s)? as u32;
+        }
+        reads.push(read(&dims, &strides));
+    }
+    let write = reads.pop().unwrap_or(Read::Dense);
+    let strided = reads.iter().chain([&write]).any(|r| *r == Read::Strided);
+    let rank = if strided { dims.len() } else { 1 };
+    let operands = view.ins.iter().map(|f| f.dtype).zip(reads).collect();
+    let shader = map::Map { program: task.program.clone(), operands, write, rank };
+    on.launch(&shader, &params, piece.views, fold(count.div_ceil(256), on))
+}
+
+fn read(dims: &[usize], strides: &[isize]) -> Read {
+    if strides.iter().all(|&s| s == 0) && !dims.is_empty() {
         Read::One
-    } else if block.rank() == 1 || *strides == *mindir_graph::dense_strides(&block.dims) {
+    } else if *strides == *dense_strides(dims) {
         Read::Dense
     } else {
         Read::Strided
     }
-}
-
-fn params(block: &Block, count: usize) -> Result<Params, Declined> {
-    let mut params = Params { count: small(count)?, ..Params::zeroed() };
-    for d in 0..block.rank() {
-        params.dims[d] = small(block.dims[d])?;
-        for (to, from) in params.strides.iter_mut().zip(&block.strides) {
-            to[d] = stride(from[d])? as u32;
-        }
-    }
-    Ok(params)
 }

@@ -6,6 +6,7 @@ mod copy;
 mod gemm;
 mod lines;
 mod map;
+mod walk;
 pub(crate) mod words;
 
 use bytemuck::bytes_of;
@@ -20,6 +21,8 @@ use crate::device::{Declined, TaskView};
 pub struct Limits {
     /// Most bytes of one storage binding.
     pub binding: u64,
+    /// What the first byte of a binding is a multiple of.
+    pub alignment: u64,
     /// Most storage buffers of one shader.
     pub buffers: u32,
     /// Most workgroups along each dimension of a grid.
@@ -33,7 +36,21 @@ pub struct Limits {
 impl Default for Limits {
     /// What WebGPU promises of every adapter.
     fn default() -> Limits {
-        Limits { binding: 128 << 20, buffers: 8, groups: 65535, invocations: 256, shared: 16384 }
+        Limits { binding: 128 << 20, alignment: 256, buffers: 8, groups: 65535, invocations: 256, shared: 16384 }
+    }
+}
+
+impl Limits {
+    /// What keeps within both.
+    pub fn and(self, other: Limits) -> Limits {
+        Limits {
+            binding: self.binding.min(other.binding),
+            alignment: self.alignment.max(other.alignment),
+            buffers: self.buffers.min(other.buffers),
+            groups: self.groups.min(other.groups),
+            invocations: self.invocations.min(other.invocations),
+            shared: self.shared.min(other.shared),
+        }
     }
 }
 
@@ -46,13 +63,36 @@ pub(crate) enum Bound {
     Out(usize),
 }
 
+impl Bound {
+    fn fact<'a>(self, view: TaskView<'a>) -> Option<&'a Fact> {
+        match self {
+            Bound::In(i) => view.ins.get(i),
+            Bound::Out(i) => view.outs.get(i),
+        }
+    }
+}
+
+/// An operand or result as a launch binds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) of: Bound,
+    /// First byte and number of bytes; `None` for all of it.
+    pub(crate) window: Option<(u64, u64)>,
+}
+
+impl From<Bound> for View {
+    fn from(of: Bound) -> View {
+        View { of, window: None }
+    }
+}
+
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     pub(crate) module: Module,
     pub(crate) params: Vec<u8>,
     /// Storage buffers in the order of the module's bindings.
-    pub(crate) bound: Vec<Bound>,
+    pub(crate) bound: Vec<View>,
     pub(crate) grid: [u32; 3],
 }
 
@@ -70,9 +110,10 @@ impl Target {
         &self,
         shader: &S,
         params: &S::Params,
-        bound: Vec<Bound>,
+        bound: Vec<impl Into<View>>,
         grid: [u32; 3],
     ) -> Result<Launch, Declined> {
+        let bound = bound.into_iter().map(Into::into).collect();
         Ok(Launch { module: shader.module(self.language)?, params: bytes_of(params).to_vec(), bound, grid })
     }
 }
@@ -119,12 +160,8 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
 
 fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Declined> {
     for bound in &launch.bound {
-        let fact = match *bound {
-            Bound::In(i) => view.ins.get(i),
-            Bound::Out(i) => view.outs.get(i),
-        };
-        let Some(fact) = fact else { return declined(format!("{bound:?} is missing")) };
-        let bytes = words::size(fact);
+        let Some(fact) = bound.of.fact(view) else { return declined(format!("{:?} is missing", bound.of)) };
+        let bytes = bound.window.map_or(words::size(fact), |(_, bytes)| bytes);
         let most = limits.binding.min(4 * i32::MAX as u64);
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));

@@ -1,4 +1,6 @@
-use mindir_graph::task::{Binary, Conv, Copy, Gemm, Layout, Map, Matrix, Program, Softmax, Unary};
+use mindir_graph::task::{
+    Binary, Conv, Copy, Epilogue, Gemm, Layout, Map, Matrix, Part, Program, Reduce, ReduceKind, Softmax, Unary,
+};
 use mindir_graph::{Shape, Strides, shape};
 use mindir_shaders::Access;
 
@@ -46,9 +48,18 @@ fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) 
     let on = Target { limits: *limits, ..Target::default() };
     let kernel = kernel(TaskView { task, ins, known: &known, outs }, &on)?;
     for launch in &kernel.launches {
-        let access = |b: &Bound| if matches!(b, Bound::Out(_)) { Access::Write } else { Access::Read };
+        let access = |v: &View| if matches!(v.of, Bound::Out(_)) { Access::Write } else { Access::Read };
         assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));
         assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
+        assert!(launch.module.shared <= limits.shared && launch.module.invocations <= limits.invocations);
+        for (i, v) in launch.bound.iter().enumerate() {
+            let fact = v.of.fact(TaskView { task, ins, known: &known, outs }).expect("a fact");
+            let (start, bytes) = v.window.unwrap_or((0, words::size(fact)));
+            assert!(bytes <= limits.binding && start + bytes <= words::size(fact), "{v:?} of {fact}");
+            assert!(start % limits.alignment == 0, "{v:?}");
+            let others = launch.bound.iter().enumerate().filter(|(j, w)| *j != i && w.of == v.of);
+            assert!(access(v) == Access::Read || others.count() == 0, "{v:?}");
+        }
     }
     Ok(kernel)
 }
@@ -93,8 +104,10 @@ fn kernels_have_names() {
 fn refusals_say_why() {
     assert_eq!(reason(&map(&[4], Unary::Exp, DType::F64)), "f64 is not supported by WGSL");
     assert_eq!(reason(&map(&[4], Unary::Exp, DType::I32)), "there is no Exp of i32");
-    let large = map(&[300 << 18], Unary::Exp, DType::F32);
+    let large = softmax(2, 300 << 18, 1);
     assert_eq!(reason(&large), "binding of 300 MiB exceeds the adapter's limit of 128 MiB");
+    let huge = map(&[1 << 50], Unary::Exp, DType::F32);
+    assert_eq!(reason(&huge), "more than 4096 launches");
     let (_, ins, outs) = softmax(1, 4, 1);
     let conv = Conv {
         n: 1,
@@ -141,4 +154,73 @@ fn malformed_tasks_are_refused() {
     let copy = Copy { dtype: DType::F32, fill: Some(vec![0]), parts: Vec::new() };
     let out = Fact { dtype: DType::F32, shape: Shape::from_slice(&[2]) };
     assert_eq!(reason(&(Task::Copy(copy), Vec::new(), vec![out])), "fill of 1 bytes for f32");
+}
+
+/// The product with weights that lie by columns.
+fn by_columns(mut of: (Task, Vec<Fact>, Vec<Fact>)) -> (Task, Vec<Fact>, Vec<Fact>) {
+    if let Task::Gemm(g) = &mut of.0 {
+        (g.b.row, g.b.col) = (1, g.k);
+    }
+    of
+}
+
+#[test]
+fn what_is_larger_than_a_binding_is_taken_in_windows() {
+    let launches = |of| kernel_of(&of, &Limits::default()).expect("a kernel").launches;
+    // 256 MiB of weights: by columns each launch has its own, by rows the sums go on from one launch to the next.
+    let columns = launches(by_columns(gemm(3, 1 << 14, 1 << 12, 1)));
+    assert!(columns.iter().all(|l| l.bound.len() == 3 && l.module.source.contains("return Number();")));
+    let rows = launches(gemm(3, 1 << 14, 1 << 12, 1));
+    let adds = |l: &Launch| l.module.source.contains("return y[params.c_first + place];");
+    assert_eq!(rows.iter().map(adds).collect::<Vec<_>>(), [false, true]);
+    // A transposed map of 160 MiB, a copy, a softmax and a sum of as much.
+    assert!(launches(map(&[5 << 13, 1 << 10], Unary::Exp, DType::F16)).len() > 1);
+    assert!(launches(softmax(5 << 13, 1 << 10, 1)).len() > 1);
+    let (outer, len, inner) = (5, 1 << 12, 1 << 11);
+    let sum = Reduce { kind: ReduceKind::Sum, outer, len, inner, dtype: DType::F32, out: DType::F32 };
+    let facts = |dims: &[usize]| vec![Fact::new(DType::F32, dims)];
+    assert!(launches((Task::Reduce(sum), facts(&[outer, len, inner]), facts(&[outer, inner]))).len() > 1);
+    let (a, b) = (1 << 13, 5 << 10);
+    let part = Part {
+        input: 0,
+        shape: shape(&[b, a]),
+        src_offset: 0,
+        src: Strides::from_slice(&[1, b as isize]),
+        dst_offset: 0,
+        dst: Strides::from_slice(&[a as isize, 1]),
+    };
+    let copy = Copy { dtype: DType::F32, fill: None, parts: vec![part] };
+    assert_eq!(launches((Task::Copy(copy), facts(&[a, b]), facts(&[b, a]))).len(), 4);
+}
+
+#[test]
+fn sums_that_the_result_cannot_hold_are_not_parted() {
+    let (task, ins, _) = gemm(3, 1 << 14, 1 << 12, 1);
+    let Task::Gemm(mut g) = task else { unreachable!("a product") };
+    let mut p = Program::new();
+    let sum = p.input(0, DType::F32);
+    p.unary(Unary::IsNan, sum);
+    g.epilogue = Some(Epilogue { program: p, inputs: Vec::new() });
+    let of = (Task::Gemm(g), ins, vec![Fact::new(DType::Bool, &[1, 3, 1 << 14])]);
+    // By rows no part of the columns takes less.
+    assert!(reason(&of).contains("exceeds the adapter's limit of 128 MiB"));
+}
+
+#[test]
+fn dimensions_beyond_those_of_the_shaders_are_walked_one_by_one() {
+    let dims = [2; 12];
+    let mut strides: Vec<isize> = mindir_graph::dense_strides(&dims).to_vec();
+    strides.reverse();
+    let part = Part {
+        input: 0,
+        shape: shape(&dims),
+        src_offset: 0,
+        src: Strides::from_slice(&strides),
+        dst_offset: 0,
+        dst: mindir_graph::dense_strides(&dims),
+    };
+    let copy = Copy { dtype: DType::U8, fill: None, parts: vec![part] };
+    let facts = vec![Fact::new(DType::U8, &dims)];
+    let kernel = kernel_of(&(Task::Copy(copy), facts.clone(), facts), &Limits::default()).expect("a kernel");
+    assert_eq!((kernel.launches.len(), kernel.name.as_str()), (16, "u8-copy12"));
 }

@@ -15,11 +15,11 @@ pub(super) enum Storage {
     Const(Buffer),
 }
 
-/// One dispatch, with the buffers that it binds and the bytes bound of each.
+/// One dispatch, with the buffers that it binds, and the first byte and number of bytes bound of each.
 pub(super) struct Dispatch {
     pub(super) step: usize,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) bound: Vec<(Storage, u64)>,
+    pub(super) bound: Vec<(Storage, (u64, u64))>,
     /// Offset and size of the parameters.
     pub(super) params: (u64, u64),
     pub(super) grid: [u32; 3],

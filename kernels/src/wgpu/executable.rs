@@ -11,7 +11,7 @@ use super::failed;
 use super::gpu::Gpu;
 use super::session::Session;
 use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
-use crate::launch::{Bound, GpuKernel, Launch, words};
+use crate::launch::{Bound, GpuKernel, Launch, View, words};
 
 /// A stage ready to run.
 pub(super) struct GpuExecutable {
@@ -112,7 +112,7 @@ impl Builder<'_> {
         }
         for (i, b) in launch.bound.iter().enumerate() {
             let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0 == bound[i].0);
-            if matches!(b, Bound::Out(_)) && shared {
+            if matches!(b.of, Bound::Out(_)) && shared {
                 return Err("an operand and a result share a buffer".into());
             }
         }
@@ -125,19 +125,19 @@ impl Builder<'_> {
         Ok(Dispatch { step, pipeline, bound, params: (start, size), grid: launch.grid })
     }
 
-    fn storage(&mut self, step: &Step, bound: Bound) -> Result<(Storage, u64), String> {
-        let (place, fact) = match bound {
+    fn storage(&mut self, step: &Step, view: View) -> Result<(Storage, (u64, u64)), String> {
+        let (place, fact) = match view.of {
             Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
             Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
         };
-        let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{bound:?} has no place")) };
+        let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{:?} has no place", view.of)) };
         let storage = match place {
             Place::Slot(i) => Storage::Slot(*i),
             Place::Input(i) => Storage::Input(*i),
             Place::Output(i) => Storage::Output(*i),
             Place::Const(t) => Storage::Const(self.constant(t)?),
         };
-        Ok((storage, words::size(fact).max(4)))
+        Ok((storage, view.window.unwrap_or((0, words::size(fact).max(words::element(fact.dtype))))))
     }
 
     fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {

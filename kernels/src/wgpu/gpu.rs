@@ -54,17 +54,19 @@ impl Gpu {
             DeviceDescriptor { required_features: features, required_limits: limits.clone(), ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
             .map_err(|e| Unavailable::NoDevice { adapter: adapter.get_info().name, reason: e.to_string() })?;
+        let found = Limits {
+            binding: limits.max_storage_buffer_binding_size,
+            alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+            buffers: limits.max_storage_buffers_per_shader_stage,
+            groups: limits.max_compute_workgroups_per_dimension,
+            invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            shared: limits.max_compute_workgroup_storage_size,
+        };
         let trouble = Arc::new(Mutex::new(None));
         watch(&device, &trouble);
         Ok(Gpu {
             tick: features.contains(Features::TIMESTAMP_QUERY).then(|| queue.get_timestamp_period()),
-            limits: Limits {
-                binding: limits.max_storage_buffer_binding_size,
-                buffers: limits.max_storage_buffers_per_shader_stage,
-                groups: limits.max_compute_workgroups_per_dimension,
-                invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
-                shared: limits.max_compute_workgroup_storage_size,
-            },
+            limits: options.within.map_or(found, |within| found.and(within)),
             alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
             id: DEVICES.fetch_add(1, Ordering::Relaxed),
             info: adapter.get_info(),

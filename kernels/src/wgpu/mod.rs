@@ -41,6 +41,8 @@ pub struct Options {
     pub adapter: Option<String>,
     /// Whether drivers that run on the processor will do.
     pub software: bool,
+    /// Limits to keep within where the adapter's are wider: [`Limits::default`] is what every adapter has.
+    pub within: Option<Limits>,
 }
 
 /// Why there is no wgpu device.

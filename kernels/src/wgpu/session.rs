@@ -160,23 +160,23 @@ fn groups(executable: &GpuExecutable, slots: &[Buffer], ports: &[Buffer]) -> Res
         Storage::Const(b) => Some(b.clone()),
     };
     let made = |dispatch: &Dispatch| {
-        let buffers: Option<Vec<(Buffer, u64)>> =
-            dispatch.bound.iter().map(|(s, bytes)| Some((found(s)?, *bytes))).collect();
+        let buffers: Option<Vec<(Buffer, (u64, u64))>> =
+            dispatch.bound.iter().map(|(s, window)| Some((found(s)?, *window))).collect();
         let buffers = buffers.ok_or_else(|| failed("a step names a place that the stage lacks"))?;
         Ok(group(executable, dispatch, &buffers))
     };
     executable.dispatches.iter().map(made).collect()
 }
 
-fn group(executable: &GpuExecutable, dispatch: &Dispatch, buffers: &[(Buffer, u64)]) -> BindGroup {
+fn group(executable: &GpuExecutable, dispatch: &Dispatch, buffers: &[(Buffer, (u64, u64))]) -> BindGroup {
     let (offset, size) = dispatch.params;
     let resource =
         |buffer, offset, size| BindingResource::Buffer(BufferBinding { buffer, offset, size: BufferSize::new(size) });
     let params = BindGroupEntry { binding: 0, resource: resource(&executable.params, offset, size) };
-    let storage = buffers
-        .iter()
-        .enumerate()
-        .map(|(i, (buffer, size))| BindGroupEntry { binding: i as u32 + 1, resource: resource(buffer, 0, *size) });
+    let storage = buffers.iter().enumerate().map(|(i, (buffer, (start, bytes)))| BindGroupEntry {
+        binding: i as u32 + 1,
+        resource: resource(buffer, *start, *bytes),
+    });
     let entries: Vec<BindGroupEntry<'_>> = std::iter::once(params).chain(storage).collect();
     let layout = &dispatch.pipeline.layout;
     executable.gpu.device.create_bind_group(&BindGroupDescriptor { label: None, layout, entries: &entries })

@@ -1,8 +1,9 @@
 // The type Element and the function element, which makes one of params.words, are declared in front of this text.
 
 struct Params {
-    // Elements to write, and the words of each.
+    // Elements to write, the first one, and the words of each.
     count: u32,
+    first: u32,
     words: vec2<u32>,
 }
 
@@ -17,6 +18,6 @@ fn main(
 ) {
     let index = (group.y * groups.x + group.x) * 256u + lane;
     if (index < params.count) {
-        y[index] = element();
+        y[params.first + index] = element();
     }
 }

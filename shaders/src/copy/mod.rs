@@ -33,8 +33,8 @@ pub struct Params {
 pub struct FillParams {
     /// Elements to write.
     pub count: u32,
-    /// Unused.
-    pub gap: u32,
+    /// First element to write.
+    pub first: u32,
     /// What to write: one word, or two, the lower one first.
     pub words: [u32; 2],
 }

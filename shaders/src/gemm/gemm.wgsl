@@ -2,53 +2,12 @@
 // columns of an invocation lie 8 apart, so that neighbours read and write neighbours. REPEAT is 1 or 8; it, A_ALONG_K and
 // B_ALONG_K are declared in front of this text.
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    batches: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    c_row: u32,
-    a_first: u32,
-    b_first: u32,
-    c_first: u32,
-    // Extents of the batch dimensions, outermost first, and the strides of each matrix.
-    batch: vec4<u32>,
-    a_batch: vec4<i32>,
-    b_batch: vec4<i32>,
-    c_batch: vec4<i32>,
-}
-
 const ROWS: u32 = 8u * REPEAT;
 const A_PITCH: u32 = ROWS + 1u;
 const B_PITCH: u32 = 65u;
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-
-var<workgroup> tile_a: array<f32, 16u * A_PITCH>;
-var<workgroup> tile_b: array<f32, 16u * B_PITCH>;
-
-// Zero, which the compiler cannot foresee: a buffer holds fewer than 2^31 elements.
-fn nothing() -> u32 {
-    return params.m >> 31u;
-}
-
-// Where the matrices of a batch start: a, b, c.
-fn starts(batch: u32) -> vec3<i32> {
-    var rest = batch;
-    var place = vec3<i32>(i32(params.a_first), i32(params.b_first), i32(params.c_first));
-    for (var d = 4u; d > 0u; d = d - 1u) {
-        let i = i32(rest % params.batch[d - 1u]);
-        rest = rest / params.batch[d - 1u];
-        place = place + i * vec3<i32>(params.a_batch[d - 1u], params.b_batch[d - 1u], params.c_batch[d - 1u]);
-    }
-    return place;
-}
+var<workgroup> tile_a: array<Element, 16u * A_PITCH>;
+var<workgroup> tile_b: array<Element, 16u * B_PITCH>;
 
 // Consecutive lanes walk along the dimension whose elements are neighbours.
 fn load_a(first: u32, row: u32, k: u32, lane: u32) {
@@ -56,7 +15,7 @@ fn load_a(first: u32, row: u32, k: u32, lane: u32) {
         let e = lane + 64u * s;
         let i = select(e % ROWS, e / 16u, A_ALONG_K);
         let l = select(e / ROWS, e % 16u, A_ALONG_K);
-        var value = 0.0;
+        var value = Element();
         if (row + i < params.m && k + l < params.k) {
             value = a[first + (row + i) * params.a_row + (k + l) * params.a_col];
         }
@@ -69,7 +28,7 @@ fn load_b(first: u32, k: u32, col: u32, lane: u32) {
         let e = lane + 64u * s;
         let j = select(e % 64u, e / 16u, B_ALONG_K);
         let l = select(e / 64u, e % 16u, B_ALONG_K);
-        var value = 0.0;
+        var value = Element();
         if (col + j < params.n && k + l < params.k) {
             value = b[first + (k + l) * params.b_row + (col + j) * params.b_col];
         }
@@ -77,15 +36,15 @@ fn load_b(first: u32, k: u32, col: u32, lane: u32) {
     }
 }
 
-fn put(first: u32, batch: u32, row: u32, col: u32, sums: vec4<f32>) {
+fn put(first: vec4<u32>, row: u32, col: u32, sums: vec4<Number>) {
     if (row >= params.m) {
         return;
     }
     for (var s = 0u; s < 4u; s = s + 1u) {
         let j = col + 8u * s;
         if (j < params.n) {
-            let place = first + row * params.c_row + j;
-            y[place] = finish(sums[s], batch * params.m + row, j, place);
+            let place = first.z + row * params.c_row + j;
+            y[params.c_first + place] = finish(begin(place) + sums[s], first.w + row, j, place);
         }
     }
 }
@@ -101,23 +60,23 @@ fn main(
     let i = lane / 8u;
     let j = lane % 8u;
     for (var batch = group.z; batch < params.batches; batch = batch + groups.z) {
-        let first = vec3<u32>(starts(batch));
-        var left_0 = vec4<f32>();
-        var right_0 = vec4<f32>();
-        var left_1 = vec4<f32>();
-        var right_1 = vec4<f32>();
-        var left_2 = vec4<f32>();
-        var right_2 = vec4<f32>();
-        var left_3 = vec4<f32>();
-        var right_3 = vec4<f32>();
-        var left_4 = vec4<f32>();
-        var right_4 = vec4<f32>();
-        var left_5 = vec4<f32>();
-        var right_5 = vec4<f32>();
-        var left_6 = vec4<f32>();
-        var right_6 = vec4<f32>();
-        var left_7 = vec4<f32>();
-        var right_7 = vec4<f32>();
+        let first = starts(batch);
+        var left_0 = vec4<Number>();
+        var right_0 = vec4<Number>();
+        var left_1 = vec4<Number>();
+        var right_1 = vec4<Number>();
+        var left_2 = vec4<Number>();
+        var right_2 = vec4<Number>();
+        var left_3 = vec4<Number>();
+        var right_3 = vec4<Number>();
+        var left_4 = vec4<Number>();
+        var right_4 = vec4<Number>();
+        var left_5 = vec4<Number>();
+        var right_5 = vec4<Number>();
+        var left_6 = vec4<Number>();
+        var right_6 = vec4<Number>();
+        var left_7 = vec4<Number>();
+        var right_7 = vec4<Number>();
         for (var k = 0u; k < params.k; k = k + 16u) {
             load_a(first.x, row, k, lane);
             load_b(first.y, k, col, lane);
@@ -125,8 +84,8 @@ fn main(
             for (var l = 0u; l < 16u; l = l + 1u) {
                 let p = l * A_PITCH + i;
                 let q = l * B_PITCH + j;
-                let b_0 = vec4<f32>(tile_b[q], tile_b[q + 8u], tile_b[q + 16u], tile_b[q + 24u]);
-                let b_1 = vec4<f32>(tile_b[q + 32u], tile_b[q + 40u], tile_b[q + 48u], tile_b[q + 56u]);
+                let b_0 = vec4<Number>(tile_b[q], tile_b[q + 8u], tile_b[q + 16u], tile_b[q + 24u]);
+                let b_1 = vec4<Number>(tile_b[q + 32u], tile_b[q + 40u], tile_b[q + 48u], tile_b[q + 56u]);
                 let a_0 = tile_a[p];
                 left_0 = left_0 + a_0 * b_0;
                 right_0 = right_0 + a_0 * b_1;
@@ -156,23 +115,23 @@ fn main(
             }
             workgroupBarrier();
         }
-        put(first.z, batch, row + i, col + j, left_0);
-        put(first.z, batch, row + i, col + j + 32u, right_0);
+        put(first, row + i, col + j, left_0);
+        put(first, row + i, col + j + 32u, right_0);
         if (REPEAT > 1u) {
-            put(first.z, batch, row + i + 8u, col + j, left_1);
-            put(first.z, batch, row + i + 8u, col + j + 32u, right_1);
-            put(first.z, batch, row + i + 16u, col + j, left_2);
-            put(first.z, batch, row + i + 16u, col + j + 32u, right_2);
-            put(first.z, batch, row + i + 24u, col + j, left_3);
-            put(first.z, batch, row + i + 24u, col + j + 32u, right_3);
-            put(first.z, batch, row + i + 32u, col + j, left_4);
-            put(first.z, batch, row + i + 32u, col + j + 32u, right_4);
-            put(first.z, batch, row + i + 40u, col + j, left_5);
-            put(first.z, batch, row + i + 40u, col + j + 32u, right_5);
-            put(first.z, batch, row + i + 48u, col + j, left_6);
-            put(first.z, batch, row + i + 48u, col + j + 32u, right_6);
-            put(first.z, batch, row + i + 56u, col + j, left_7);
-            put(first.z, batch, row + i + 56u, col + j + 32u, right_7);
+            put(first, row + i + 8u, col + j, left_1);
+            put(first, row + i + 8u, col + j + 32u, right_1);
+            put(first, row + i + 16u, col + j, left_2);
+            put(first, row + i + 16u, col + j + 32u, right_2);
+            put(first, row + i + 24u, col + j, left_3);
+            put(first, row + i + 24u, col + j + 32u, right_3);
+            put(first, row + i + 32u, col + j, left_4);
+            put(first, row + i + 32u, col + j + 32u, right_4);
+            put(first, row + i + 40u, col + j, left_5);
+            put(first, row + i + 40u, col + j + 32u, right_5);
+            put(first, row + i + 48u, col + j, left_6);
+            put(first, row + i + 48u, col + j + 32u, right_6);
+            put(first, row + i + 56u, col + j, left_7);
+            put(first, row + i + 56u, col + j + 32u, right_7);
         }
     }
 }

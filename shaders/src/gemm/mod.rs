@@ -2,16 +2,20 @@
 
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
-use mindir_graph::task::{EpilogueInput, Program};
+use mindir_graph::task::{EpilogueInput, Instr, Program};
 
 use crate::module::storage;
-use crate::program::function;
+use crate::program::{body, cast, library};
 use crate::{Access, Module, Shader, Unsupported, Word};
 
 /// Most batch dimensions, after merging.
 pub const BATCH: usize = 4;
 /// Columns of a tile.
 pub const COLUMNS: usize = 64;
+/// Rows that a workgroup computes where there are no tiles.
+pub const ROWS: usize = 8;
+/// Most operands of an epilogue.
+pub const EXTRA: usize = 32;
 
 /// Parameters.
 #[repr(C)]
@@ -49,6 +53,10 @@ pub struct Params {
     pub b_batch: [i32; BATCH],
     /// Batch strides of `c`.
     pub c_batch: [i32; BATCH],
+    /// Batch strides of the numbers of rows.
+    pub row_batch: [i32; BATCH],
+    /// First elements of the epilogue's operands.
+    pub firsts: [u32; EXTRA],
 }
 
 /// Rows of a tile.
@@ -88,49 +96,112 @@ pub struct Gemm {
     pub a_along_k: bool,
     /// Whether neighbours in a column of `b` are neighbours in memory.
     pub b_along_k: bool,
-    /// Applied to every sum.
-    pub epilogue: Option<Epilogue>,
+    /// Element type of `a` and `b`.
+    pub dtype: DType,
+    /// Element type of the product before the epilogue.
+    pub out: DType,
+    /// What becomes of the sums.
+    pub end: End,
+    /// Whether the result holds the sums of earlier columns of `a`, to which these are added.
+    pub adds: bool,
+}
+
+/// What becomes of sums.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// They are the result as they are, for another launch to go on with.
+    Partial,
+    /// They are the product.
+    Product,
+    /// They go through an epilogue.
+    Epilogue(Epilogue),
 }
 
 impl Shader for Gemm {
     type Params = Params;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
-        let repeat = self.tile.rows() / 8;
-        let mut text = format!("const REPEAT: u32 = {repeat}u;\n");
-        text += &format!("const A_ALONG_K: bool = {};\n", self.a_along_k);
-        text += &format!("const B_ALONG_K: bool = {};\n\n", self.b_along_k);
-        text += include_str!("gemm.wgsl");
-        text += "\n";
-        let extra = self.epilogue.as_ref().map_or(0, |e| e.operands.len());
-        text += &self.finish(extra + 3)?;
+        let word = Word::of(self.dtype)?;
+        let mut text = format!("alias Element = {0};\nalias Number = {0};\n\n", word.stored());
+        text += include_str!("params.wgsl");
+        let mut shared = 0;
+        if word.is_wide() {
+            text += include_str!("each.wgsl");
+        } else {
+            let repeat = self.tile.rows() / 8;
+            text += &format!("const REPEAT: u32 = {repeat}u;\n");
+            text += &format!("const A_ALONG_K: bool = {};\n", self.a_along_k);
+            text += &format!("const B_ALONG_K: bool = {};\n\n", self.b_along_k);
+            text += include_str!("gemm.wgsl");
+            shared = 4 * 16 * (8 * repeat as u32 + 1 + 65);
+        }
+        let extra = if let End::Epilogue(e) = &self.end { e.operands.len() } else { 0 };
+        text += &format!("\n{}", self.ends(extra + 3)?);
+        text += &format!("\n{}", library(&text));
         let mut bindings = vec![Access::Read; 2 + extra];
         bindings.push(Access::Write);
-        let shared = 4 * 16 * (8 * repeat as u32 + 1 + 65);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared })
     }
 }
 
 impl Gemm {
-    fn finish(&self, binding: usize) -> Result<String, Unsupported> {
-        let head = |out: &str| format!("fn finish(sum: f32, row: u32, col: u32, place: u32) -> {out} {{\n");
-        let Some(e) = &self.epilogue else {
-            let y = storage(binding, "y", "f32", Access::Write);
-            return Ok(format!("{y}\n{}    return sum;\n}}\n", head("f32")));
-        };
-        let mut text = String::new();
-        let (mut dtypes, mut values) = (vec![DType::F32], vec!["sum".to_string()]);
-        for (i, &(dtype, input)) in e.operands.iter().enumerate() {
-            let word = Word::of(dtype)?;
-            text += &storage(i + 3, &format!("e{i}"), word.stored(), Access::Read);
-            values.push(word.load(&format!("e{i}[{}]", place(input))));
-            dtypes.push(dtype);
+    /// Whether the product can be the sum of products over parts of `k`: the result holds sums as well.
+    pub fn adds_up(&self) -> Result<bool, Unsupported> {
+        let (_, out) = self.finish()?;
+        Ok(Word::of(out)? == Word::of(self.dtype)?)
+    }
+
+    /// Element type that sums are computed in.
+    fn number(&self) -> Result<DType, Unsupported> {
+        Ok(match Word::of(self.dtype)? {
+            Word::F32 => DType::F32,
+            Word::I32 => DType::I32,
+            Word::U32 | Word::Bool => DType::U32,
+            Word::I64 => DType::I64,
+            Word::U64 => DType::U64,
+        })
+    }
+
+    /// The functions `begin` and `finish` with what they need, and the result at `binding`.
+    fn ends(&self, binding: usize) -> Result<String, Unsupported> {
+        let (value, out) = self.finish()?;
+        let out = Word::of(out)?;
+        let mut text = storage(binding, "y", out.stored(), Access::Write);
+        let begin = if self.adds { "y[params.c_first + place]" } else { "Number()" };
+        let mut functions = format!("fn begin(place: u32) -> Number {{\n    return {begin};\n}}\n\n");
+        if let End::Epilogue(e) = &self.end {
+            for (i, &(dtype, _)) in e.operands.iter().enumerate() {
+                text += &storage(i + 3, &format!("e{i}"), Word::of(dtype)?.stored(), Access::Read);
+            }
+            let dtypes: Vec<DType> = [self.sum(e)].into_iter().chain(e.operands.iter().map(|o| o.0)).collect();
+            functions += &body(&e.program, &dtypes)?;
         }
-        let program = function(&e.program, &dtypes)?;
-        let out = Word::of(e.program.dtype().unwrap_or(DType::F32))?;
-        text += &storage(binding, "y", out.stored(), Access::Write);
-        let value = out.store(&format!("program({})", values.join(", ")));
-        Ok(format!("{text}\n{program}\n{}    return {value};\n}}\n", head(out.stored())))
+        let head = format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", out.stored());
+        functions += &format!("\n{head}    return {};\n}}\n", out.store(&value));
+        Ok(format!("{text}\n{functions}"))
+    }
+
+    /// What becomes of `sum`, with its element type.
+    fn finish(&self) -> Result<(String, DType), Unsupported> {
+        let number = self.number()?;
+        match &self.end {
+            End::Partial => Ok(("sum".into(), number)),
+            End::Product => Ok((cast("sum", number, self.out)?, self.out)),
+            End::Epilogue(e) => {
+                let mut values = vec![cast("sum", number, self.sum(e))?];
+                for (i, &(dtype, input)) in e.operands.iter().enumerate() {
+                    let first = format!("params.firsts[{}].{}", i / 4, ['x', 'y', 'z', 'w'][i % 4]);
+                    values.push(Word::of(dtype)?.load(&format!("e{i}[{first} + {}]", place(input))));
+                }
+                Ok((format!("program({})", values.join(", ")), e.program.dtype().unwrap_or(self.out)))
+            }
+        }
+    }
+
+    /// Element type that the epilogue reads the sum in.
+    fn sum(&self, e: &Epilogue) -> DType {
+        let read = e.program.instrs.iter().find(|(instr, _)| *instr == Instr::Input(0));
+        read.map_or(self.out, |(_, dtype)| *dtype)
     }
 }
 

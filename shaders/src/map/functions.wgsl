@@ -55,11 +55,16 @@ fn copy_sign(x: f32, s: f32) -> f32 {
 }
 
 fn larger(a: f32, b: f32) -> f32 {
-    return select(b, a, is_nan(a) || a > b);
+    return select(a, b, is_nan(b) || b > a);
 }
 
 fn smaller(a: f32, b: f32) -> f32 {
-    return select(b, a, is_nan(a) || a < b);
+    return select(a, b, is_nan(b) || b < a);
+}
+
+// x, which is not -0: what a sum that starts from 0 is.
+fn no_negative_zero(x: f32) -> f32 {
+    return select(x, 0.0, x == 0.0);
 }
 
 fn sign_of(x: f32) -> f32 {
@@ -180,11 +185,49 @@ fn angle(y: f32, x: f32) -> f32 {
     return select(turned, from_bits(0x7fc00000u), is_nan(x) || is_nan(y));
 }
 
-// Quarter turns of `x` and the rest, which is at most π/4 in size. Exact enough for |x| up to about 10⁵.
+// Quarter turns of `x` and the rest, which is at most π/4 in size.
 fn quarter_turns(x: f32) -> vec2<f32> {
+    if (abs(x) > 1024.0) {
+        return many_turns(x);
+    }
     let n = round(x * 0.63661975);
     let rest = fma(n, -7.54979e-8, fma(n, -0.0004837513, x - n * 1.5703125));
     return vec2<f32>(n, rest);
+}
+
+// The same modulo 4 of large numbers: of 2/π only the 96 bits count that make less than four turns of the last digit of x, and
+// the product with the 24 digits of x is kept modulo 4.
+fn many_turns(x: f32) -> vec2<f32> {
+    var parts = array<u32, 8>(
+        0u,
+        0xa2f9836eu,
+        0x4e441529u,
+        0xfc2757d1u,
+        0xf534ddc0u,
+        0xdb629599u,
+        0x3c439041u,
+        0xfe5163abu,
+    );
+    let bits = bitcast<u32>(x) & 0x7fffffffu;
+    let start = min(bits >> 23u, 254u) - 120u;
+    let at = start / 32u;
+    let shift = start % 32u;
+    var window = vec3<u32>(parts[at], parts[at + 1u], parts[at + 2u]);
+    if (shift > 0u) {
+        let next = vec3<u32>(parts[at + 1u], parts[at + 2u], parts[at + 3u]);
+        window = (window << vec3<u32>(shift)) | (next >> vec3<u32>(32u - shift));
+    }
+    let digits = (bits & 0x7fffffu) | 0x800000u;
+    let low = product_of_words(digits, window.z);
+    let middle = sum_wide(product_of_words(digits, window.y), vec2<u32>(low.y, 0u));
+    let high = digits * window.x + middle.y;
+    let part = vec2<u32>((middle.x << 2u) | (low.x >> 30u), (high << 2u) | (middle.x >> 30u));
+    // A part of a turn beyond a half belongs to the next one.
+    let beyond = is_negative(part);
+    let size = u64_to_f32(select(part, negative(part), beyond)) * 8.515304e-20;
+    let turns = f32((high >> 30u) + select(0u, 1u, beyond));
+    let sign = select(1.0, -1.0, x < 0.0);
+    return vec2<f32>(sign * turns, sign * select(size, -size, beyond));
 }
 
 fn sine_series(r: f32) -> f32 {
@@ -201,7 +244,8 @@ fn sine(x: f32) -> f32 {
     let turns = quarter_turns(x);
     let quadrant = i32(turns.x) & 3;
     let value = select(sine_series(turns.y), cosine_series(turns.y), (quadrant & 1) == 1);
-    return select(select(value, -value, quadrant >= 2), from_bits(0x7fc00000u), !is_finite(x));
+    let inside = select(select(value, -value, quadrant >= 2), x, x == 0.0);
+    return select(inside, from_bits(0x7fc00000u), !is_finite(x));
 }
 
 fn cosine(x: f32) -> f32 {
@@ -217,7 +261,7 @@ fn tangent(x: f32) -> f32 {
     let s = sine_series(turns.y);
     let c = cosine_series(turns.y);
     let value = select(s / c, -c / s, (i32(turns.x) & 1) == 1);
-    return select(value, from_bits(0x7fc00000u), !is_finite(x));
+    return select(select(value, x, x == 0.0), from_bits(0x7fc00000u), !is_finite(x));
 }
 
 // Error function of -1 to 1.
@@ -241,13 +285,13 @@ fn erfc(x: f32) -> f32 {
     let a = abs(x);
     let tail = erfc_tail(max(a, 1.0));
     let far = select(tail, 2.0 - tail, x < 0.0);
-    return select(far, 1.0 - erf_series(clamp(x, -1.0, 1.0)), a < 1.0) + select(0.0, x, is_nan(x));
+    return select(select(far, 1.0 - erf_series(clamp(x, -1.0, 1.0)), a < 1.0), x, is_nan(x));
 }
 
 fn erf(x: f32) -> f32 {
     let a = abs(x);
     let far = copy_sign(1.0 - erfc_tail(max(a, 1.0)), x);
-    return select(far, erf_series(clamp(x, -1.0, 1.0)), a < 1.0) + select(0.0, x, is_nan(x));
+    return select(select(far, erf_series(clamp(x, -1.0, 1.0)), a < 1.0), x, is_nan(x));
 }
 
 fn gelu(x: f32) -> f32 {
@@ -278,18 +322,47 @@ fn power(a: f32, b: f32) -> f32 {
     if (is_nan(a) || is_nan(b)) {
         return select(from_bits(0x7fc00000u), a, a == 1.0);
     }
+    if (is_inf(b) && abs(a) == 1.0) {
+        return 1.0;
+    }
     let size = pow(abs(a), b);
     let odd = whole && abs(b) < 16777216.0 && (i32(clamp(b, -16777216.0, 16777216.0)) & 1) == 1;
     let large = select(size, select(0.0, from_bits(0x7f800000u), b < 0.0), a == 0.0);
-    return select(large, select(from_bits(0x7fc00000u), select(large, -large, odd), whole), a < 0.0);
+    let below = (bitcast<u32>(a) & 0x80000000u) != 0u;
+    return select(select(large, -large, odd && below), from_bits(0x7fc00000u), !whole && a < 0.0 && !is_inf(a));
 }
 
-// The exact remainder of a / b with the sign of a, for quotients that f32 holds exactly.
+// The digits of a finite number and its exponent, which is 1 for subnormal ones.
+fn digits_of(size: u32) -> vec2<u32> {
+    let exponent = size >> 23u;
+    return vec2<u32>((size & 0x7fffffu) | select(0x800000u, 0u, exponent == 0u), max(exponent, 1u));
+}
+
+// The exact remainder of a / b with the sign of a, by long division.
 fn remainder(a: f32, b: f32) -> f32 {
-    let r = fma(-trunc(a / b), b, a);
-    let wrapped = select(r, r + copy_sign(b, a), (r < 0.0) != (a < 0.0) && r != 0.0);
-    let inside = select(wrapped, wrapped - copy_sign(b, a), abs(wrapped) >= abs(b));
-    return select(inside, a, is_inf(b) && is_finite(a));
+    let sign = bitcast<u32>(a) & 0x80000000u;
+    let above = bitcast<u32>(a) & 0x7fffffffu;
+    let below = bitcast<u32>(b) & 0x7fffffffu;
+    if (above >= 0x7f800000u || below > 0x7f800000u || below == 0u) {
+        return from_bits(0x7fc00000u);
+    }
+    if (above < below) {
+        return a;
+    }
+    let left = digits_of(above);
+    let right = digits_of(below);
+    var rest = left.x % right.x;
+    for (var e = left.y; e > right.y; e = e - 1u) {
+        rest = (rest << 1u) % right.x;
+    }
+    if (rest == 0u) {
+        return from_bits(sign);
+    }
+    let shift = countLeadingZeros(rest) - 8u;
+    if (shift >= right.y) {
+        return from_bits(sign | (rest << (right.y - 1u)));
+    }
+    return from_bits(sign | ((right.y - shift) << 23u) | ((rest << shift) & 0x7fffffu));
 }
 
 fn floor_remainder(a: f32, b: f32) -> f32 {

@@ -3,8 +3,10 @@ struct Params {
     count: u32,
     // Extents of the result, outermost first.
     dims: array<vec4<u32>, 2>,
-    // Two vectors of strides per operand.
-    strides: array<vec4<u32>, 24>,
+    // First elements of the operands, then of the result.
+    firsts: array<vec4<u32>, 8>,
+    // Two vectors of strides for each.
+    strides: array<vec4<u32>, 64>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,6 +24,6 @@ fn main(
 ) {
     let index = (group.y * groups.x + group.x) * 256u + lane;
     if (index < params.count) {
-        y[index] = element(index);
+        put(index);
     }
 }

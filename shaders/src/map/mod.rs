@@ -10,8 +10,8 @@ use crate::module::storage;
 use crate::program::function;
 use crate::{Access, Module, Shader, Unsupported, Word};
 
-/// Most operands.
-pub const OPERANDS: usize = 12;
+/// Most operands, with the result.
+pub const TENSORS: usize = 32;
 /// Most dimensions, after merging.
 pub const RANK: usize = 8;
 
@@ -25,14 +25,16 @@ pub struct Params {
     pub gap: [u32; 3],
     /// Extents of the result, outermost first.
     pub dims: [u32; RANK],
-    /// Element strides of each operand.
-    pub strides: [[u32; RANK]; OPERANDS],
+    /// First element of each operand, then of the result.
+    pub firsts: [u32; TENSORS],
+    /// Element strides of each operand, then of the result.
+    pub strides: [[u32; RANK]; TENSORS],
 }
 
-/// How an operand is read.
+/// How the elements of a tensor lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Read {
-    /// Laid out like the result.
+    /// In order.
     Dense,
     /// One element for everything.
     One,
@@ -47,7 +49,9 @@ pub struct Map {
     pub program: Program,
     /// Element type of each operand and how to read it.
     pub operands: Vec<(DType, Read)>,
-    /// Dimensions that strided operands are indexed by.
+    /// How the result is laid out.
+    pub write: Read,
+    /// Dimensions that strided tensors are indexed by.
     pub rank: usize,
 }
 
@@ -63,34 +67,38 @@ impl Shader for Map {
         let program = function(&self.program, &dtypes)?;
         let result = Word::of(self.program.dtype().unwrap_or(DType::F32))?;
         text += &storage(dtypes.len() + 1, "y", result.stored(), Access::Write);
-        text += &format!("\n{program}\n{}", self.element(result)?);
+        text += &format!("\n{program}\n{}", self.put(result)?);
         let bindings = dtypes.iter().map(|_| Access::Read).chain([Access::Write]).collect();
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 256, shared: 0 })
     }
 }
 
 impl Map {
-    fn element(&self, result: Word) -> Result<String, Unsupported> {
+    /// The function that computes and writes element `index`.
+    fn put(&self, result: Word) -> Result<String, Unsupported> {
         let mut body = String::new();
-        if self.operands.iter().any(|o| o.1 == Read::Strided) {
+        let strided = |read: Read| read == Read::Strided;
+        if strided(self.write) || self.operands.iter().any(|o| strided(o.1)) {
             body += &indices(self.rank);
         }
         let mut values = Vec::new();
         for (i, &(dtype, read)) in self.operands.iter().enumerate() {
-            let place = match read {
-                Read::Dense => "index".to_string(),
-                Read::One => "0u".to_string(),
-                Read::Strided => self.place(i),
-            };
-            values.push(Word::of(dtype)?.load(&format!("a{i}[{place}]")));
+            values.push(Word::of(dtype)?.load(&format!("a{i}[{}]", self.place(i, read))));
         }
+        let place = self.place(self.operands.len(), self.write);
         let value = result.store(&format!("program({})", values.join(", ")));
-        Ok(format!("fn element(index: u32) -> {} {{\n{body}    return {value};\n}}\n", result.stored()))
+        Ok(format!("fn put(index: u32) {{\n{body}    y[{place}] = {value};\n}}\n"))
     }
 
-    fn place(&self, operand: usize) -> String {
-        let term = |d: usize| format!("i{d} * params.strides[{}].{}", 2 * operand + d / 4, component(d));
-        (0..self.rank).map(term).collect::<Vec<_>>().join(" + ")
+    /// Where element `index` of a tensor lies.
+    fn place(&self, tensor: usize, read: Read) -> String {
+        let first = format!("params.firsts[{}].{}", tensor / 4, component(tensor));
+        let term = |d: usize| format!(" + i{d} * params.strides[{}].{}", 2 * tensor + d / 4, component(d));
+        match read {
+            Read::Dense => format!("{first} + index"),
+            Read::One => first,
+            Read::Strided => first + &(0..self.rank).map(term).collect::<String>(),
+        }
     }
 }
 

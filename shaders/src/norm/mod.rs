@@ -1,8 +1,10 @@
 //! Layer and RMS normalisation of rows.
 
 use bytemuck::{Pod, Zeroable};
+use mindir_graph::DType;
 
 use crate::module::storage;
+use crate::program::{fitting, library};
 use crate::{Access, Module, Shader, Unsupported};
 
 /// Parameters.
@@ -15,6 +17,10 @@ pub struct Params {
     pub cols: u32,
     /// Added under the root.
     pub eps: f32,
+    /// Unused.
+    pub gap: u32,
+    /// First elements of what is bound, in order.
+    pub firsts: [u32; 8],
 }
 
 /// A variant of the shader; binds `x`, `y`, then gamma, beta, the means (if centred and with statistics) and the factors (with
@@ -29,6 +35,8 @@ pub struct Norm {
     pub beta: bool,
     /// Whether the statistics are results.
     pub stats: bool,
+    /// Element type of all but the statistics.
+    pub dtype: DType,
 }
 
 impl Shader for Norm {
@@ -37,43 +45,32 @@ impl Shader for Norm {
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Write];
         let mut text = format!("{}\n", include_str!("norm.wgsl"));
-        let mut declare = |name: &str, access: Access| {
+        // The place of element `at` in what is bound next.
+        let mut declare = |name: &str, at: &str, access: Access| {
+            let (i, c) = (bindings.len() / 4, ['x', 'y', 'z', 'w'][bindings.len() % 4]);
             bindings.push(access);
-            storage(bindings.len(), name, "f32", access)
+            text += &storage(bindings.len(), name, "f32", access);
+            format!("{name}[params.firsts[{i}].{c} + {at}]")
         };
-        if self.gamma {
-            text += &declare("gamma", Access::Read);
-        }
-        if self.beta {
-            text += &declare("beta", Access::Read);
-        }
-        if self.stats && self.centred {
-            text += &declare("means", Access::Write);
-        }
-        if self.stats {
-            text += &declare("factors", Access::Write);
-        }
-        text += &self.functions();
-        let constants = vec![("centred", f64::from(u8::from(self.centred)))];
-        Ok(Module { source: text, bindings, constants, invocations: 256, shared: 1024 })
-    }
-}
-
-impl Norm {
-    fn functions(&self) -> String {
-        let scale = if self.gamma { "gamma[j]" } else { "1.0" };
-        let shift = if self.beta { "beta[j]" } else { "0.0" };
+        let mut operand = |there: bool, name: &str, default: &str| {
+            if there { declare(name, "j", Access::Read) } else { default.into() }
+        };
+        let (scale, shift) = (operand(self.gamma, "gamma", "1.0"), operand(self.beta, "beta", "0.0"));
         let mut keep = String::new();
         if self.stats && self.centred {
-            keep += "    means[row] = mean;\n";
+            keep += &format!("    {} = mean;\n", declare("means", "row", Access::Write));
         }
         if self.stats {
-            keep += "    factors[row] = factor;\n";
+            keep += &format!("    {} = factor;\n", declare("factors", "row", Access::Write));
         }
-        format!(
+        let functions = format!(
             "\nfn scale(j: u32) -> f32 {{\n    return {scale};\n}}\n\n\
              fn shift(j: u32) -> f32 {{\n    return {shift};\n}}\n\n\
-             fn keep(row: u32, mean: f32, factor: f32) {{\n{keep}}}\n"
-        )
+             fn keep(row: u32, mean: f32, factor: f32) {{\n{keep}}}\n\n{}",
+            fitting(self.dtype)
+        );
+        text += &format!("{functions}\n{}", library(&functions));
+        let constants = vec![("centred", f64::from(u8::from(self.centred)))];
+        Ok(Module { source: text, bindings, constants, invocations: 256, shared: 1024 })
     }
 }

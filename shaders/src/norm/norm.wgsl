@@ -1,10 +1,12 @@
-// The functions scale, shift and keep follow this text.
+// The functions scale, shift, keep and fit follow this text.
 
 struct Params {
     rows: u32,
     cols: u32,
     // Added under the root.
     eps: f32,
+    // First elements of what is bound, in order.
+    firsts: array<vec4<u32>, 2>,
 }
 
 // Whether the mean is taken off: layer normalisation.
@@ -40,7 +42,8 @@ fn main(
     if (row >= params.rows) {
         return;
     }
-    let first = row * params.cols;
+    let first = params.firsts[0].x + row * params.cols;
+    let place = params.firsts[0].y + row * params.cols;
     var mean = 0.0;
     if (centred) {
         var sum = 0.0;
@@ -56,7 +59,7 @@ fn main(
     }
     let factor = 1.0 / sqrt(group_sum(lane, spread) / f32(params.cols) + params.eps);
     for (var j = lane; j < params.cols; j = j + 256u) {
-        y[first + j] = (x[first + j] - mean) * factor * scale(j) + shift(j);
+        y[place + j] = fit((x[first + j] - mean) * factor * scale(j) + shift(j));
     }
     if (lane == 0u) {
         keep(row, mean, factor);

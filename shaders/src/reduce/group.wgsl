@@ -5,6 +5,9 @@ struct Params {
     lines: u32,
     len: u32,
     inner: u32,
+    // First elements of the operand and of the result.
+    x: u32,
+    y: u32,
 }
 
 // A value and its position in the line.
@@ -29,7 +32,7 @@ fn main(
         return;
     }
     let inner = params.inner;
-    let first = (line / inner) * params.len * inner + line % inner;
+    let first = params.x + (line / inner) * params.len * inner + line % inner;
     let start = min(lane, params.len - 1u);
     var found = Found(load(first + start * inner), start);
     for (var l = lane + 256u; l < params.len; l = l + 256u) {
@@ -50,6 +53,6 @@ fn main(
         workgroupBarrier();
     }
     if (lane == 0u) {
-        y[line] = finish(Found(values[0], places[0]));
+        y[params.y + line] = finish(Found(values[0], places[0]));
     }
 }

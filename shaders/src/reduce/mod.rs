@@ -19,6 +19,10 @@ pub struct Params {
     pub len: u32,
     /// Elements between two of a line.
     pub inner: u32,
+    /// First element of the operand.
+    pub x: u32,
+    /// First element of the result.
+    pub y: u32,
 }
 
 /// A variant of the shader; binds the operand, then the result.
@@ -117,7 +121,8 @@ impl Reduce {
         let (out, number) = (Word::of(self.out)?, self.number()?);
         let value = match (self.kind, number) {
             (ReduceKind::ArgMax | ReduceKind::ArgMin, _) => cast("found.place", DType::U32, self.out)?,
-            (ReduceKind::Mean, DType::F32) => fit(self.out, "found.value / f32(params.len)"),
+            (ReduceKind::Sum, DType::F32) => fit(self.out, "no_negative_zero(found.value)"),
+            (ReduceKind::Mean, DType::F32) => fit(self.out, "no_negative_zero(found.value) / f32(params.len)"),
             (ReduceKind::Mean, _) => {
                 let mean = binary(Binary::Div, "found.value", "vec2<u32>(params.len, 0u)", number)?;
                 cast(&mean, number, self.out)?

@@ -5,6 +5,9 @@ struct Params {
     lines: u32,
     len: u32,
     inner: u32,
+    // First elements of the operand and of the result.
+    x: u32,
+    y: u32,
 }
 
 // A value and its position in the line.
@@ -26,10 +29,10 @@ fn main(
         return;
     }
     let inner = params.inner;
-    let first = (line / inner) * params.len * inner + line % inner;
+    let first = params.x + (line / inner) * params.len * inner + line % inner;
     var found = Found(load(first), 0u);
     for (var l = 1u; l < params.len; l = l + 1u) {
         found = combine(found, Found(load(first + l * inner), l));
     }
-    y[line] = finish(found);
+    y[params.y + line] = finish(found);
 }

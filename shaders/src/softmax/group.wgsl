@@ -1,8 +1,13 @@
+// The function fit follows this text.
+
 struct Params {
     // Lines, elements of a line, and elements between two of them.
     lines: u32,
     len: u32,
     inner: u32,
+    // First elements of the operand and of the result.
+    x: u32,
+    y: u32,
 }
 
 // Whether the result is the logarithm.
@@ -53,24 +58,24 @@ fn main(
         return;
     }
     let inner = params.inner;
-    let first = (line / inner) * params.len * inner + line % inner;
-    var largest = x[first];
+    let place = (line / inner) * params.len * inner + line % inner;
+    var largest = x[params.x + place];
     for (var l = lane; l < params.len; l = l + 256u) {
-        largest = max(largest, x[first + l * inner]);
+        largest = max(largest, x[params.x + place + l * inner]);
     }
     largest = group_max(lane, largest);
     var sum = 0.0;
     for (var l = lane; l < params.len; l = l + 256u) {
-        sum = sum + exp(x[first + l * inner] - largest);
+        sum = sum + exp(x[params.x + place + l * inner] - largest);
     }
     sum = group_sum(lane, sum);
     let size = ln(sum);
     for (var l = lane; l < params.len; l = l + 256u) {
-        let shifted = x[first + l * inner] - largest;
+        let shifted = x[params.x + place + l * inner] - largest;
         if (logarithm) {
-            y[first + l * inner] = shifted - size;
+            y[params.y + place + l * inner] = fit(shifted - size);
         } else {
-            y[first + l * inner] = exp(shifted) / sum;
+            y[params.y + place + l * inner] = fit(exp(shifted) / sum);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Softmax and its logarithm along an axis.
 
 use bytemuck::{Pod, Zeroable};
+use mindir_graph::DType;
 
-use crate::program::library;
+use crate::program::{fitting, library};
 use crate::{Access, Lines, Module, Shader, Unsupported};
 
 /// Parameters.
@@ -15,6 +16,10 @@ pub struct Params {
     pub len: u32,
     /// Elements between two of a line.
     pub inner: u32,
+    /// First element of the operand.
+    pub x: u32,
+    /// First element of the result.
+    pub y: u32,
 }
 
 /// A variant of the shader; binds the operand, then the result.
@@ -24,6 +29,8 @@ pub struct Softmax {
     pub lines: Lines,
     /// Whether the result is the logarithm.
     pub log: bool,
+    /// Element type.
+    pub dtype: DType,
 }
 
 impl Shader for Softmax {
@@ -34,8 +41,9 @@ impl Shader for Softmax {
             Lines::Group => (include_str!("group.wgsl"), 256, 1024),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
         };
+        let fit = fitting(self.dtype);
         Ok(Module {
-            source: format!("{source}\n{}", library(source)),
+            source: format!("{source}\n{fit}\n{}", library(&format!("{source}{fit}"))),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("logarithm", f64::from(u8::from(self.log)))],
             invocations,

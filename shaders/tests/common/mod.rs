@@ -2,7 +2,7 @@
 
 use mindir_graph::DType;
 use mindir_graph::task::{Binary, EpilogueInput, Instr, Program, ReduceKind, Unary};
-use mindir_shaders::gemm::{Epilogue, Gemm, Tile};
+use mindir_shaders::gemm::{End, Epilogue, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::program::function;
@@ -26,6 +26,9 @@ pub const DTYPES: [DType; 12] = [
     DType::U16,
 ];
 
+/// Those of them that are floats.
+pub const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
+
 /// Every variant with a name.
 pub fn modules() -> Vec<(String, Module)> {
     let mut all = Vec::new();
@@ -38,7 +41,9 @@ pub fn modules() -> Vec<(String, Module)> {
     lines(&mut all);
     for bits in 0..16 {
         let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
-        add(&mut all, format!("norm{bits:04b}"), &Norm { centred, gamma, beta, stats });
+        for dtype in FLOATS {
+            add(&mut all, format!("norm{bits:04b}-{dtype}"), &Norm { centred, gamma, beta, stats, dtype });
+        }
     }
     all
 }
@@ -55,7 +60,7 @@ fn maps(all: &mut Vec<(String, Module)>) {
         let b = p.cast(b, DType::F32);
         p.select(c, a, b);
         let operands = vec![(DType::F32, Read::Dense), (DType::I8, Read::One), (DType::Bool, Read::Strided)];
-        add(all, format!("map{rank}"), &Map { program: p, operands, rank });
+        add(all, format!("map{rank}"), &Map { program: p, operands, write: Read::Strided, rank });
     }
     for dtype in DTYPES {
         add(all, format!("map-{dtype}"), &everything(dtype));
@@ -86,7 +91,7 @@ fn everything(dtype: DType) -> Map {
     let least = p.push(Instr::Int(i64::from(i32::MIN)), dtype);
     let flag = p.cast(x, DType::Bool);
     p.select(flag, low, least);
-    Map { program: p, operands: vec![(dtype, Read::Dense), (dtype, Read::Strided)], rank: 3 }
+    Map { program: p, operands: vec![(dtype, Read::Dense), (dtype, Read::Strided)], write: Read::Dense, rank: 3 }
 }
 
 /// `p` with one more function and its result as `dtype`, if there is such a function.
@@ -105,28 +110,52 @@ fn gemms(all: &mut Vec<(String, Module)>) {
     p.unary(Unary::Gelu, total);
     use EpilogueInput::{Column, Full, Row, Scalar};
     let operands = [Scalar, Column, Row, Full].map(|i| (DType::F32, i)).to_vec();
-    for epilogue in [None, Some(Epilogue { program: p, operands })] {
+    let epilogue = End::Epilogue(Epilogue { program: p, operands });
+    for end in [End::Partial, End::Product, epilogue] {
         for tile in [Tile::Rows8, Tile::Rows64] {
             for (a_along_k, b_along_k) in [(true, false), (false, true)] {
-                let name = format!("gemm{}{}{}", tile.rows(), u8::from(a_along_k), u8::from(epilogue.is_some()));
-                add(all, name, &Gemm { tile, a_along_k, b_along_k, epilogue: epilogue.clone() });
+                for adds in [false, true] {
+                    let (dtype, end) = (DType::F32, end.clone());
+                    let name = format!("gemm{}{a_along_k}{adds}{}", tile.rows(), matches!(end, End::Epilogue(_)));
+                    add(all, name, &Gemm { tile, a_along_k, b_along_k, dtype, out: dtype, end, adds });
+                }
             }
         }
     }
+    for dtype in DTYPES {
+        let mut p = Program::new();
+        let (sum, other) = (p.input(0, dtype), p.input(1, dtype));
+        p.binary(Binary::Lt, sum, other);
+        let end = End::Epilogue(Epilogue { program: p, operands: vec![(dtype, Full)] });
+        for end in [End::Partial, End::Product, end] {
+            for tile in [Tile::Rows8, Tile::Rows64] {
+                let (out, end) = (dtype, end.clone());
+                let mut gemm = Gemm { tile, a_along_k: true, b_along_k: false, dtype, out, end, adds: false };
+                gemm.adds = gemm.adds_up().expect("a product");
+                add(all, format!("gemm{}-{dtype}", tile.rows()), &gemm);
+            }
+        }
+    }
+    let (dtype, out) = (DType::I8, DType::I32);
+    let gemm = Gemm { tile: Tile::Rows8, a_along_k: true, b_along_k: true, dtype, out, end: End::Product, adds: false };
+    add(all, "gemm-i8-i32".into(), &gemm);
 }
 
 fn lines(all: &mut Vec<(String, Module)>) {
     use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
     for lines in [Lines::Group, Lines::Single] {
         for log in [false, true] {
-            add(all, format!("softmax-{lines:?}-{log}"), &Softmax { lines, log });
+            for dtype in FLOATS {
+                add(all, format!("softmax-{lines:?}-{log}-{dtype}"), &Softmax { lines, log, dtype });
+            }
         }
         for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
             for dtype in DTYPES {
-                let out = if matches!(kind, ArgMax | ArgMin) { DType::I32 } else { dtype };
-                let reduce = Reduce { lines, kind, dtype, out };
-                if reduce.wgsl().is_ok() {
-                    add(all, format!("reduce-{kind:?}-{dtype}-{lines:?}"), &reduce);
+                let outs: &[DType] =
+                    if matches!(kind, ArgMax | ArgMin) { &[DType::I32, DType::I64, DType::U8] } else { &[dtype] };
+                for &out in outs {
+                    let reduce = Reduce { lines, kind, dtype, out };
+                    add(all, format!("reduce-{kind:?}-{dtype}-{out}-{lines:?}"), &reduce);
                 }
             }
         }

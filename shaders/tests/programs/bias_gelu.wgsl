@@ -28,7 +28,7 @@ fn erfc(x: f32) -> f32 {
     let a = abs(x);
     let tail = erfc_tail(max(a, 1.0));
     let far = select(tail, 2.0 - tail, x < 0.0);
-    return select(far, 1.0 - erf_series(clamp(x, -1.0, 1.0)), a < 1.0) + select(0.0, x, is_nan(x));
+    return select(select(far, 1.0 - erf_series(clamp(x, -1.0, 1.0)), a < 1.0), x, is_nan(x));
 }
 
 fn gelu(x: f32) -> f32 {

@@ -3,8 +3,10 @@ struct Params {
     count: u32,
     // Extents of the result, outermost first.
     dims: array<vec4<u32>, 2>,
-    // Two vectors of strides per operand.
-    strides: array<vec4<u32>, 24>,
+    // First elements of the operands, then of the result.
+    firsts: array<vec4<u32>, 8>,
+    // Two vectors of strides for each.
+    strides: array<vec4<u32>, 64>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,7 +24,7 @@ fn main(
 ) {
     let index = (group.y * groups.x + group.x) * 256u + lane;
     if (index < params.count) {
-        y[index] = element(index);
+        put(index);
     }
 }
 @group(0) @binding(1) var<storage, read> a0: array<f32>;
@@ -42,12 +44,12 @@ fn program(x0: f32, x1: bool) -> f32 {
     return r3;
 }
 
-fn element(index: u32) -> f32 {
+fn put(index: u32) {
     var rest = index;
     let i2 = rest % params.dims[0].z;
     rest = rest / params.dims[0].z;
     let i1 = rest % params.dims[0].y;
     rest = rest / params.dims[0].y;
     let i0 = rest;
-    return program(a0[index], (a1[i0 * params.strides[2].x + i1 * params.strides[2].y + i2 * params.strides[2].z] != 0u));
+    y[params.firsts[0].z + index] = program(a0[params.firsts[0].x + index], (a1[params.firsts[0].y + i0 * params.strides[2].x + i1 * params.strides[2].y + i2 * params.strides[2].z] != 0u));
 }

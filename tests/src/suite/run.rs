@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use mindir::machine::Isa;
 use mindir::onnx::OPSETS;
-use mindir::{Fallback, GraphCell, Options, Source, Tensor};
+use mindir::{Fallback, Options, Source, Tensor};
 use mindir_graph::graph::Model;
 use mindir_kernels::plain;
 
@@ -152,21 +152,12 @@ fn as_declared(content: &Content) -> Vec<Call> {
     content.calls.iter().filter(declared).cloned().collect()
 }
 
-/// On wgpu. Operators run nowhere else; other models run at least one step there.
+/// On wgpu, and nowhere else.
 fn wgpu(case: &Case) -> Result<f64, String> {
     static DEVICE: OnceLock<Result<Options, String>> = OnceLock::new();
 
     let content = case.content()?;
-    let alone = case.name.starts_with("operator/");
-    let fallback = if alone { Fallback::Deny } else { Fallback::Allow };
     let open = || Options::default().on("wgpu").map_err(|e| e.to_string());
-    let options = Options { fallback, ..DEVICE.get_or_init(open).clone()? };
-    if let Some(call) = content.calls.first().filter(|_| !alone) {
-        let facts: Vec<_> = call.inputs.iter().map(Tensor::fact).collect();
-        let plan = GraphCell::new(content.model.clone(), options.clone()).and_then(|cell| cell.plan(&facts));
-        if !plan.map_err(|e| e.to_string())?.stages().iter().any(|stage| stage.device == "wgpu") {
-            return Err("no step runs on wgpu".into());
-        }
-    }
+    let options = Options { fallback: Fallback::Deny, ..DEVICE.get_or_init(open).clone()? };
     content.error(&content.run(&content.model, &options)?)
 }
