@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
-use mindir::{Access, DEVICES, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, Port, Source};
+use mindir::{
+    Access, DEVICES, DeviceEntry, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, Port, Source,
+};
 
 use crate::failure::Failure;
 use crate::print::{self, name, quoted};
@@ -230,6 +232,27 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// The options for a cell with this many threads.
     pub fn options(&self, threads: Option<usize>) -> Result<Options, Failure> {
+        let options = self.without_device(threads).on(&self.device)?;
+        tell_device(&self.device, threads);
+        Ok(options)
+    }
+
+    /// The options for a cell that makes plans only: for a device that is not there, with the least that one of its kind can do.
+    pub fn plan_options(&self, threads: Option<usize>) -> Result<Options, Failure> {
+        let options = self.without_device(threads);
+        let plan_only = DEVICES.iter().find(|d| d.name == self.device).and_then(DeviceEntry::plan_only);
+        match (options.clone().on(&self.device), plan_only) {
+            (Err(mindir::Error::NoDevice { device, reason }), Some(plan_only)) => {
+                print::warn(&format!(
+                    "{device} is not there ({reason}); this is the plan for the least that one can do"
+                ));
+                Ok(options.with_device(plan_only))
+            }
+            (found, _) => Ok(found?),
+        }
+    }
+
+    fn without_device(&self, threads: Option<usize>) -> Options {
         let options = self.limits.options(Options {
             fallback: self.fallback,
             threads,
@@ -239,9 +262,7 @@ impl DeviceArgs {
         if self.fallback == Fallback::Deny && self.device == "cpu" {
             print::warn("--fallback has no effect on the CPU, which declines nothing");
         }
-        let options = options.on(&self.device)?;
-        tell_device(&self.device, threads);
-        Ok(options)
+        options
     }
 }
 

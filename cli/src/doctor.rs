@@ -54,6 +54,10 @@ struct Report {
 struct DeviceReport {
     name: &'static str,
     available: bool,
+    /// What was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
+    /// What is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -90,11 +94,12 @@ impl Doctor {
 }
 
 fn device(entry: &DeviceEntry) -> DeviceReport {
-    let reason = entry.open().err().map(|e| match e {
-        Error::NoDevice { reason, .. } => reason,
-        other => other.to_string(),
-    });
-    DeviceReport { name: entry.name, available: reason.is_none(), reason }
+    let (found, reason) = match entry.open() {
+        Ok(device) => (device.map(|device| device.describe()), None),
+        Err(Error::NoDevice { reason, .. }) => (None, Some(reason)),
+        Err(other) => (None, Some(other.to_string())),
+    };
+    DeviceReport { name: entry.name, available: reason.is_none(), found, reason }
 }
 
 fn variable(knob: &machine::Knob) -> Variable {
@@ -164,7 +169,7 @@ impl Report {
         text += &format!("f32 product {}\n", both(&self.peak_gflops_per_second, "GFLOP/s"));
         text += &format!("memory      {}\n", both(&self.stream_gb_per_second, "GB/s"));
         for d in &self.devices {
-            let state = d.reason.as_deref().unwrap_or("available");
+            let state = d.reason.as_deref().or(d.found.as_deref()).unwrap_or("available");
             text += &format!("device      {}: {state}\n", d.name);
         }
         for v in &self.variables {

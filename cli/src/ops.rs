@@ -2,15 +2,17 @@
 
 use clap::Args;
 use mindir::builder::single;
-use mindir::{Fact, GraphCell, OpDef, Options, Tensor};
+use mindir::{DEVICES, DeviceEntry, Error, Fact, Fallback, GraphCell, OpDef, Options, Tensor};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
 use crate::print;
 
-/// List the operators that models may use, with the kinds of tasks that compute their first example.
+/// List the operators that models may use, with the kinds of tasks that compute their first example, and the GPUs that compute all
+/// of them.
 ///
-/// `host` is the operator's plain definition in f64: right, and slow. Other kinds run on devices. `-` has nothing to compute.
+/// `host` is the operator's plain definition in f64: right, and slow. Other kinds run on devices. `-` has nothing to compute. What
+/// keeps a GPU from an operator is in the JSON.
 #[derive(Args, Debug)]
 pub struct Ops {
     /// Only names that contain this, in any case
@@ -27,7 +29,17 @@ struct Row {
     arguments: Vec<&'static str>,
     /// Kinds of tasks that compute the operator's first example.
     tasks: Vec<&'static str>,
+    gpus: Vec<Gpu>,
     doc: &'static str,
+}
+
+/// Whether a GPU computes the operator's first example.
+#[derive(Serialize)]
+struct Gpu {
+    device: &'static str,
+    /// What it declines and why; none if it computes all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declined: Option<String>,
 }
 
 impl Ops {
@@ -38,7 +50,9 @@ impl Ops {
         if self.json {
             return Ok(Outcome::ok(print::json(&rows)));
         }
-        let table = print::table(&["operator", "tasks", ""], &[], rows.iter().map(Row::cells));
+        let gpus = gpus().map(|(name, _)| name);
+        let head: Vec<&str> = ["operator", "tasks"].into_iter().chain(gpus).chain([""]).collect();
+        let table = print::table(&head, &[], rows.iter().map(Row::cells));
         Ok(Outcome::ok(format!("{table}{} operators\n", rows.len())))
     }
 }
@@ -49,26 +63,53 @@ fn row(def: &'static OpDef) -> Row {
         aliases: def.names().skip(1).collect(),
         arguments: def.params.iter().map(|p| p.name).collect(),
         tasks: tasks(def).unwrap_or_else(|| vec!["host"]),
+        gpus: gpus().map(|(device, options)| Gpu { device, declined: declined(def, options) }).collect(),
         doc: def.doc.trim().split("\n\n").next().unwrap_or_default(),
     }
 }
 
-/// Families of the tasks of the first example; `None` if it cannot be planned without its data.
-fn tasks(def: &'static OpDef) -> Option<Vec<&'static str>> {
+/// The kinds of GPUs that there are, with options for plans on them alone.
+fn gpus() -> impl Iterator<Item = (&'static str, Options)> {
+    let on = |entry: &DeviceEntry| {
+        let options = Options { threads: Some(1), fallback: Fallback::Deny, ..Options::default() };
+        Some((entry.name, options.with_device(entry.plan_only()?)))
+    };
+    DEVICES.iter().filter_map(on)
+}
+
+/// The plan of the first example with as many results as the operator has; `None` if there is no example.
+fn plan(def: &'static OpDef, options: &Options) -> Option<Result<mindir::Plan, Error>> {
     let case = (def.cases)().into_iter().next()?;
-    let options = Options { threads: Some(1), ..Options::default() };
+    let mut last = None;
     for results in 1..=8 {
         let (model, inputs) = single(def, &case, results);
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
-        let Ok(plan) = GraphCell::new(model, options.clone()).ok()?.plan(&facts) else { continue };
-        if plan.stops().is_some() {
-            return None;
+        match GraphCell::new(model, options.clone()).and_then(|cell| cell.plan(&facts)) {
+            Ok(plan) => return Some(Ok(plan)),
+            // Others fail for another number of results.
+            Err(e @ Error::Declined(_)) => return Some(Err(e)),
+            Err(e) => last = Some(Err(e)),
         }
-        let mut families: Vec<&str> = plan.stages().iter().flat_map(|s| &s.steps).map(|s| s.family).collect();
-        families.dedup();
-        return Some(families);
     }
-    None
+    last
+}
+
+/// Families of the tasks of the first example; `None` if it cannot be planned without its data.
+fn tasks(def: &'static OpDef) -> Option<Vec<&'static str>> {
+    let options = Options { threads: Some(1), ..Options::default() };
+    let plan = plan(def, &options)?.ok().filter(|plan| plan.stops().is_none())?;
+    let mut families: Vec<&str> = plan.stages().iter().flat_map(|s| &s.steps).map(|s| s.family).collect();
+    families.dedup();
+    Some(families)
+}
+
+/// What a GPU declines of the first example, and why.
+fn declined(def: &'static OpDef, options: Options) -> Option<String> {
+    match plan(def, &options)? {
+        Ok(plan) => plan.stops().map(|_| "what it computes depends on data".into()),
+        Err(Error::Declined(nodes)) => nodes.first().and_then(|node| node.reasons.first()).cloned(),
+        Err(e) => Some(e.to_string()),
+    }
 }
 
 impl Row {
@@ -80,6 +121,7 @@ impl Row {
         let names: Vec<&str> = [self.name].iter().chain(&self.aliases).copied().collect();
         let doc: Vec<&str> = self.doc.lines().map(str::trim).collect();
         let tasks = if self.tasks.is_empty() { "-".into() } else { self.tasks.join(", ") };
-        vec![names.join(", "), tasks, doc.join(" ")]
+        let gpus = self.gpus.iter().map(|gpu| if gpu.declined.is_none() { "yes" } else { "no" }.to_string());
+        [names.join(", "), tasks].into_iter().chain(gpus).chain([doc.join(" ")]).collect()
     }
 }

@@ -281,6 +281,11 @@ pub trait Device: Send + Sync + fmt::Debug {
     /// Short name: `cpu`, `wgpu`, `cuda`.
     fn name(&self) -> &str;
 
+    /// What it is, for people: the name of the adapter and its driver, or its name again.
+    fn describe(&self) -> String {
+        self.name().to_string()
+    }
+
     /// How it wants the values of a stage laid out.
     fn memory(&self) -> MemoryModel;
 

@@ -4,7 +4,8 @@ pub mod cpu;
 pub mod device;
 pub mod knobs;
 #[cfg(feature = "gpu")]
-mod launch;
+#[cfg_attr(not(feature = "wgpu"), expect(dead_code, reason = "plans are made, and nothing is launched"))]
+pub mod launch;
 pub mod plain;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

@@ -18,11 +18,25 @@ pub struct DeviceEntry {
     /// Name.
     pub name: &'static str,
     open: fn() -> Opened,
+    #[cfg(feature = "gpu")]
+    plan_only: fn() -> Option<mindir_kernels::launch::PlanOnly>,
 }
 
 /// The devices that this crate knows. Others are given as they are, see [`Options::with_device`].
-pub static DEVICES: [DeviceEntry; 2] =
-    [DeviceEntry { name: "cpu", open: || Ok(None) }, DeviceEntry { name: "wgpu", open: wgpu }];
+pub static DEVICES: [DeviceEntry; 2] = [
+    DeviceEntry {
+        name: "cpu",
+        open: || Ok(None),
+        #[cfg(feature = "gpu")]
+        plan_only: || None,
+    },
+    DeviceEntry {
+        name: "wgpu",
+        open: wgpu,
+        #[cfg(feature = "gpu")]
+        plan_only: || Some(mindir_kernels::launch::PlanOnly::wgpu()),
+    },
+];
 
 impl DeviceEntry {
     /// The device, which any number of cells may share; `None` is the CPU, which every cell has anyway.
@@ -31,6 +45,13 @@ impl DeviceEntry {
     /// [`Error::NoDevice`] with what is missing.
     pub fn open(&self) -> Result<Option<Arc<dyn Device>>, Error> {
         (self.open)().map_err(|reason| Error::NoDevice { device: self.name.into(), reason })
+    }
+
+    /// A device that offers what a GPU of this kind would, with the least limits, so that plans can be made for it where there is
+    /// none; `None` for the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn plan_only(&self) -> Option<Arc<dyn Device>> {
+        (self.plan_only)().map(|device| Arc::new(device) as Arc<dyn Device>)
     }
 }
 

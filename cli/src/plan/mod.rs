@@ -114,7 +114,11 @@ impl Plan {
             print::warn("--why has no effect: --json has what the passes did");
         }
         let (loaded, _) = self.model.load()?;
-        let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        let options = match self.measure {
+            true => self.device.options(self.threads.threads)?,
+            false => self.device.plan_options(self.threads.threads)?,
+        };
+        let cell = args::cell(loaded.model, options)?;
         if let Some(path) = &self.html {
             save::must_end(path, &[("html", ()), ("htm", ())])?;
             save::unread(path)?;

@@ -6,6 +6,7 @@ mod copy;
 mod gemm;
 mod lines;
 mod map;
+mod plan_only;
 mod walk;
 pub(crate) mod words;
 
@@ -15,6 +16,7 @@ use mindir_graph::{DType, Fact, checked_count};
 use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
 
 use crate::device::{Declined, TaskView};
+pub use plan_only::PlanOnly;
 
 /// What a device can bind and launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,6 +137,10 @@ impl Device for WgpuDevice {
         NAME
     }
 
+    fn describe(&self) -> String {
+        self.adapter()
+    }
+
     fn memory(&self) -> MemoryModel {
         MemoryModel::Buffers
     }
