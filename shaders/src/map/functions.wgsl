@@ -75,10 +75,79 @@ fn relu6(x: f32) -> f32 {
     return select(select(x, 0.0, x < 0.0), 6.0, x > 6.0);
 }
 
+// 2^n for n from -126 to 127.
+fn power_of_two(n: i32) -> f32 {
+    return bitcast<f32>(u32(n + 127) << 23u);
+}
+
+// eʳ - 1 for r up to ln 2 / 2 in size.
+fn expm1_near(r: f32) -> f32 {
+    return r + r * r * (0.49999994 + r * (0.16666521 + r * (0.041668262 + r * (0.008368674 + r * 0.0013821041))));
+}
+
+// The rest of x beyond n · ln 2, of which the first digits are taken off first. Compilers would join both products if they saw one
+// factor in them.
+fn beyond_powers(x: f32, n: f32) -> f32 {
+    return fma(f32(i32(n)), 2.1219444e-4, fma(n, -0.6933594, x));
+}
+
+fn exponential(x: f32) -> f32 {
+    let inside = clamp(x, -104.0, 89.0);
+    let n = round(inside * 1.442695);
+    let near = 1.0 + expm1_near(beyond_powers(inside, n));
+    let half = i32(n) >> 1u;
+    let value = near * power_of_two(half) * power_of_two(i32(n) - half);
+    return select(select(value, from_bits(0x7f800000u), x > 88.72284), x, is_nan(x));
+}
+
 fn expm1(x: f32) -> f32 {
-    let series = x * (1.0 + x * (0.5 + x * (0.16666666 + x * (0.04166634 + x * (0.008333405 + x * (0.001394204
-        + x * 0.00019841242))))));
-    return select(exp(x) - 1.0, series, abs(x) < 0.35);
+    let inside = clamp(x, -30.0, 89.0);
+    let n = round(inside * 1.442695);
+    let half = power_of_two(i32(n) - 1);
+    let value = expm1_near(beyond_powers(inside, n)) * half + (half - 0.5);
+    let ends = select(2.0 * value, from_bits(0x7f800000u), x > 88.72284);
+    return select(ends, x, is_nan(x) || x == 0.0);
+}
+
+// x as 2^k · (1 + f) with 1 + f from √½ to √2: k and f, for numbers above 0.
+fn log_parts(x: f32) -> vec2<f32> {
+    let bits = bitcast<u32>(x);
+    let shift = select(0u, countLeadingZeros(bits) - 8u, bits < 0x800000u);
+    let k = (i32(bits << shift) - 0x3f3504f3) >> 23u;
+    let f = bitcast<f32>((bits << shift) - (u32(k) << 23u)) - 1.0;
+    return vec2<f32>(f32(k - i32(shift)), f);
+}
+
+// ln(1 + f) - f for 1 + f from √½ to √2.
+fn log1p_rest(f: f32) -> f32 {
+    let p = 0.33333313 + f * (-0.2500001 + f * (0.20002072 + f * (-0.16667989 + f * (0.1422036 + f * (-0.1240624
+        + f * (0.11883538 + f * (-0.11670016 + f * 0.06749175)))))));
+    return f * f * (p * f - 0.5);
+}
+
+// y for finite numbers x above 0, else what a logarithm is there.
+fn log_ends(x: f32, y: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    if ((bits & 0x7fffffffu) == 0u) {
+        return from_bits(0xff800000u);
+    }
+    return select(select(y, x, bits >= 0x7f800000u), from_bits(0x7fc00000u), bits > 0x80000000u);
+}
+
+fn ln(x: f32) -> f32 {
+    let parts = log_parts(x);
+    return log_ends(x, parts.x * 0.6933594 + (parts.y + fma(parts.x, -2.1219444e-4, log1p_rest(parts.y))));
+}
+
+fn log_of_two(x: f32) -> f32 {
+    let parts = log_parts(x);
+    return log_ends(x, parts.x + (parts.y + log1p_rest(parts.y)) * 1.442695);
+}
+
+fn log_of_ten(x: f32) -> f32 {
+    let parts = log_parts(x);
+    let low = (parts.y + log1p_rest(parts.y)) * 0.4342945 + parts.x * 4.605039e-6;
+    return log_ends(x, parts.x * 0.3010254 + low);
 }
 
 // ln(1 + x); the series in s = x / (2 + x) serves where 1 + x would lose digits.
@@ -87,19 +156,15 @@ fn log1p(x: f32) -> f32 {
     let t = s * s;
     let series = 2.0 * s * (1.0 + t * (0.3333334 + t * (0.19999343 + t * (0.14310442 + t * (0.10695685
         + t * 0.1221029)))));
-    return select(log(1.0 + x), series, x > -0.5 && x < 1.0);
-}
-
-fn ln(x: f32) -> f32 {
-    return select(log(x), log1p(x - 1.0), x > 0.5 && x < 2.0);
+    return select(ln(1.0 + x), select(series, x, x == 0.0), x > -0.5 && x < 1.0);
 }
 
 fn sigmoid(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp(-x));
+    return 1.0 / (1.0 + exponential(-x));
 }
 
 fn softplus(x: f32) -> f32 {
-    return select(x, 0.0, x < 0.0) + log1p(exp(-abs(x)));
+    return select(x, 0.0, x < 0.0) + log1p(exponential(-abs(x)));
 }
 
 fn hyperbolic_tangent(x: f32) -> f32 {
@@ -110,12 +175,12 @@ fn hyperbolic_tangent(x: f32) -> f32 {
 fn hyperbolic_sine(x: f32) -> f32 {
     let a = abs(x);
     let e = expm1(a);
-    let half = exp(0.5 * a);
+    let half = exponential(0.5 * a);
     return copy_sign(select(0.5 * half * half, 0.5 * (e + e / (e + 1.0)), a < 20.0), x);
 }
 
 fn hyperbolic_cosine(x: f32) -> f32 {
-    let half = exp(0.5 * abs(x));
+    let half = exponential(0.5 * abs(x));
     let whole = half * half;
     return select(0.5 * half * half, 0.5 * (whole + 1.0 / whole), abs(x) < 20.0);
 }
@@ -277,7 +342,7 @@ fn erfc_tail(x: f32) -> f32 {
     let series = t * (0.56421304 + t * (-0.0008450455 + t * (-0.2694729 + t * (-0.10272619 + t * (0.9234919
         + t * (-1.4736828 + t * (1.277904 + t * (-0.65101844 + t * (0.17972295 - t * 0.020002952)))))))));
     let head = bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
-    let tail = exp(-head * head) * exp((head - x) * (head + x)) * series;
+    let tail = exponential(-head * head) * exponential((head - x) * (head + x)) * series;
     return select(tail, 0.0, x > 10.5);
 }
 
@@ -299,7 +364,7 @@ fn gelu(x: f32) -> f32 {
 }
 
 fn gelu_tanh(x: f32) -> f32 {
-    return x / (1.0 + exp(-1.5957692 * (x + 0.044715 * x * x * x)));
+    return x / (1.0 + exponential(-1.5957692 * (x + 0.044715 * x * x * x)));
 }
 
 // aᵇ by repeated squaring, for whole b from -16 to 16.
@@ -325,11 +390,11 @@ fn power(a: f32, b: f32) -> f32 {
     if (is_inf(b) && abs(a) == 1.0) {
         return 1.0;
     }
-    let size = pow(abs(a), b);
+    let edge = select(0.0, from_bits(0x7f800000u), (abs(a) > 1.0) == (b > 0.0));
+    let size = select(pow(abs(a), b), edge, a == 0.0 || is_inf(a) || is_inf(b));
     let odd = whole && abs(b) < 16777216.0 && (i32(clamp(b, -16777216.0, 16777216.0)) & 1) == 1;
-    let large = select(size, select(0.0, from_bits(0x7f800000u), b < 0.0), a == 0.0);
     let below = (bitcast<u32>(a) & 0x80000000u) != 0u;
-    return select(select(large, -large, odd && below), from_bits(0x7fc00000u), !whole && a < 0.0 && !is_inf(a));
+    return select(select(size, -size, odd && below), from_bits(0x7fc00000u), !whole && a < 0.0 && !is_inf(a));
 }
 
 // The digits of a finite number and its exponent, which is 1 for subnormal ones.

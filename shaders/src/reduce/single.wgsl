@@ -31,8 +31,16 @@ fn main(
     let inner = params.inner;
     let first = params.x + (line / inner) * params.len * inner + line % inner;
     var found = Found(load(first), 0u);
-    for (var l = 1u; l < params.len; l = l + 1u) {
+    for (var l = 1u; l < min(params.len, 128u); l = l + 1u) {
         found = combine(found, Found(load(first + l * inner), l));
+    }
+    // Parts of a long sum are summed by themselves, so that each is rounded fewer times.
+    for (var start = 128u; start < params.len; start = start + 128u) {
+        var part = Found(load(first + start * inner), start);
+        for (var l = start + 1u; l < min(params.len, start + 128u); l = l + 1u) {
+            part = combine(part, Found(load(first + l * inner), l));
+        }
+        found = combine(found, part);
     }
     y[params.y + line] = finish(found);
 }

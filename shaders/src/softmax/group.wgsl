@@ -66,7 +66,7 @@ fn main(
     largest = group_max(lane, largest);
     var sum = 0.0;
     for (var l = lane; l < params.len; l = l + 256u) {
-        sum = sum + exp(x[params.x + place + l * inner] - largest);
+        sum = sum + exponential(x[params.x + place + l * inner] - largest);
     }
     sum = group_sum(lane, sum);
     let size = ln(sum);
@@ -75,7 +75,7 @@ fn main(
         if (logarithm) {
             y[params.y + place + l * inner] = fit(shifted - size);
         } else {
-            y[params.y + place + l * inner] = fit(exp(shifted) / sum);
+            y[params.y + place + l * inner] = fit(exponential(shifted) / sum);
         }
     }
 }

@@ -35,7 +35,7 @@ fn main(
     }
     var sum = 0.0;
     for (var l = 0u; l < params.len; l = l + 1u) {
-        sum = sum + exp(x[params.x + place + l * inner] - largest);
+        sum = sum + exponential(x[params.x + place + l * inner] - largest);
     }
     let size = ln(sum);
     for (var l = 0u; l < params.len; l = l + 1u) {
@@ -43,7 +43,7 @@ fn main(
         if (logarithm) {
             y[params.y + place + l * inner] = fit(shifted - size);
         } else {
-            y[params.y + place + l * inner] = fit(exp(shifted) / sum);
+            y[params.y + place + l * inner] = fit(exponential(shifted) / sum);
         }
     }
 }

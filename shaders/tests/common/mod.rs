@@ -64,6 +64,13 @@ fn maps(all: &mut Vec<(String, Module)>) {
     }
     for dtype in DTYPES {
         add(all, format!("map-{dtype}"), &everything(dtype));
+        let mut p = Program::new();
+        p.input(0, dtype);
+        add(
+            all,
+            format!("map1-{dtype}"),
+            &Map { program: p, operands: vec![(dtype, Read::One)], write: Read::One, rank: 1 },
+        );
     }
 }
 

@@ -1,3 +1,8 @@
+// The number with these bits, kept from the compiler's eyes: WGSL has no literals for infinities and NaN.
+fn from_bits(bits: u32) -> f32 {
+    return bitcast<f32>(bits);
+}
+
 // The value of x, out of sight of a compiler that would join its arithmetic with the next step's.
 fn exact(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) | nothing());
@@ -5,6 +10,31 @@ fn exact(x: f32) -> f32 {
 
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// 2^n for n from -126 to 127.
+fn power_of_two(n: i32) -> f32 {
+    return bitcast<f32>(u32(n + 127) << 23u);
+}
+
+// eʳ - 1 for r up to ln 2 / 2 in size.
+fn expm1_near(r: f32) -> f32 {
+    return r + r * r * (0.49999994 + r * (0.16666521 + r * (0.041668262 + r * (0.008368674 + r * 0.0013821041))));
+}
+
+// The rest of x beyond n · ln 2, of which the first digits are taken off first. Compilers would join both products if they saw one
+// factor in them.
+fn beyond_powers(x: f32, n: f32) -> f32 {
+    return fma(f32(i32(n)), 2.1219444e-4, fma(n, -0.6933594, x));
+}
+
+fn exponential(x: f32) -> f32 {
+    let inside = clamp(x, -104.0, 89.0);
+    let n = round(inside * 1.442695);
+    let near = 1.0 + expm1_near(beyond_powers(inside, n));
+    let half = i32(n) >> 1u;
+    let value = near * power_of_two(half) * power_of_two(i32(n) - half);
+    return select(select(value, from_bits(0x7f800000u), x > 88.72284), x, is_nan(x));
 }
 
 // Error function of -1 to 1.
@@ -20,7 +50,7 @@ fn erfc_tail(x: f32) -> f32 {
     let series = t * (0.56421304 + t * (-0.0008450455 + t * (-0.2694729 + t * (-0.10272619 + t * (0.9234919
         + t * (-1.4736828 + t * (1.277904 + t * (-0.65101844 + t * (0.17972295 - t * 0.020002952)))))))));
     let head = bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
-    let tail = exp(-head * head) * exp((head - x) * (head + x)) * series;
+    let tail = exponential(-head * head) * exponential((head - x) * (head + x)) * series;
     return select(tail, 0.0, x > 10.5);
 }
 
