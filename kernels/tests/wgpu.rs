@@ -3,6 +3,9 @@
 //! Drivers that run on the processor will do. Without any adapter these tests print why and pass, unless the environment
 //! variable `MINDIR_REQUIRE` contains `wgpu`: then they fail.
 
+#[path = "wgpu/images.rs"]
+mod images;
+
 use std::sync::{Arc, OnceLock};
 
 use mindir_graph::random::SplitMix;

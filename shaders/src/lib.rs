@@ -9,14 +9,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conv;
 pub mod copy;
+pub mod epilogue;
 pub mod gemm;
 pub mod map;
 mod module;
 pub mod norm;
+mod number;
+pub mod pool;
 pub mod program;
 pub mod reduce;
 pub mod softmax;
+pub mod spread;
 mod word;
 
 pub use module::{Access, Language, Lines, Module, Shader};

@@ -122,7 +122,8 @@ fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<Strin
     })
 }
 
-fn constant(x: Scalar, word: Word) -> String {
+/// The register value `x`.
+pub(crate) fn constant(x: Scalar, word: Word) -> String {
     match word {
         Word::F32 => float(x.as_f64() as f32),
         // The smallest number has no literal of its own.

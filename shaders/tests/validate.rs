@@ -6,13 +6,15 @@ use std::mem::offset_of;
 
 use common::modules;
 use mindir_graph::DType;
-use mindir_graph::task::{Program, ReduceKind};
+use mindir_graph::task::{PoolKind, Program, ReduceKind};
+use mindir_shaders::conv::{Channels, Direct};
 use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
+use mindir_shaders::pool::Pool;
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Access, Lines, Module, Shader, copy, gemm, map, norm, reduce, softmax};
+use mindir_shaders::{Access, Lines, Module, Shader, conv, copy, gemm, map, norm, pool, reduce, softmax};
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -124,6 +126,15 @@ fn parameters_lie_where_the_shaders_read_them() {
     };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
         a_batch, b_batch, c_batch, row_batch, firsts);
+    let tile = conv::Tile { dtype, channels: Channels::Eight, channels_last: false, scaled: false, epilogue: None };
+    same_offsets!(tile => conv::Params: pixels, size, group, depth, taps, groups, h, w, out_w, kernel, stride, dilation, pad,
+        x_image, x_channel, x_row, x_col, y_image, y_channel, y_pixel, x_first, y_first, firsts);
+    let direct = Direct { dtype, width: 1, channels_last: false, scaled: false, epilogue: None };
+    same_offsets!(direct => conv::DirectParams: rows, cols, channels, group, depth, h, w, out_h, out_w, x_first, kernel,
+        stride, dilation, pad, x_image, x_channel, x_row, x_col, y_first, firsts);
+    let pool = Pool { kind: PoolKind::Max, dtype, channels_last: false, width: 1 };
+    same_offsets!(pool => pool::Params: rows, cols, h, w, out_h, out_w, kernel, stride, dilation, pad, end, x_image, x_row,
+        x_col, x_first, y_first);
     let lines = Lines::Group;
     same_offsets!(Softmax { lines, log: false, dtype } => softmax::Params: lines, len, inner, x, y);
     let norm = Norm { centred: true, gamma: true, beta: true, stats: true, dtype };

@@ -3,6 +3,7 @@ use mindir_graph::task::{
 };
 use mindir_graph::{Shape, Strides, shape};
 use mindir_shaders::Access;
+use mindir_shaders::spread::INVOCATIONS;
 
 use super::*;
 
@@ -48,8 +49,11 @@ fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) 
     let on = Target { limits: *limits, ..Target::default() };
     let kernel = kernel(TaskView { task, ins, known: &known, outs }, &on)?;
     for launch in &kernel.launches {
-        let access = |v: &View| if matches!(v.of, Bound::Out(_)) { Access::Write } else { Access::Read };
-        assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));
+        for (view, &access) in launch.bound.iter().zip(&launch.module.bindings) {
+            let own = matches!(view.of, Bound::Scratch(..));
+            assert!(own || matches!(view.of, Bound::In(_)) == (access == Access::Read), "{view:?}");
+        }
+        assert_eq!(launch.bound.len(), launch.module.bindings.len());
         assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
         assert!(launch.module.shared <= limits.shared && launch.module.invocations <= limits.invocations);
         for (i, v) in launch.bound.iter().enumerate() {
@@ -91,6 +95,78 @@ fn grids_cover_the_results() {
     assert_eq!(kernel.launches[0].grid, [2, 3, 65535]);
 }
 
+/// How often the invocations of a grid meet each element of a table, as the shader walks it.
+fn visits(rows: usize, cols: usize, width: u32, [x, y, z]: [u32; 3]) -> Vec<u32> {
+    assert!(width.is_power_of_two() && width <= INVOCATIONS && z == 1);
+    let [width, height, x, y] = [width, INVOCATIONS / width, x, y].map(|n| n as usize);
+    let mut met = vec![0; rows * cols];
+    for first in 0..y * height {
+        for row in (first..rows).step_by(y * height) {
+            for col in (0..x * width).flat_map(|first| (first..cols).step_by(x * width)) {
+                met[row * cols + col] += 1;
+            }
+        }
+    }
+    met
+}
+
+#[test]
+fn every_element_of_a_table_has_one_invocation() {
+    for groups in [1, 2, 7, 65535] {
+        let on = Target { limits: Limits { groups, ..Limits::default() }, ..Target::default() };
+        for rows in [1, 2, 3, 7, 8, 9, 100] {
+            for cols in [1, 2, 5, 31, 32, 33, 255, 256, 700] {
+                let (width, grid) = spread::spread(rows, cols, &on);
+                assert!(grid.iter().all(|&g| g <= groups));
+                assert!(visits(rows, cols, width, grid).iter().all(|&n| n == 1), "{rows} {cols} {groups}");
+            }
+        }
+    }
+}
+
+fn conv(n: usize, c_in: usize, c_out: usize, size: usize, groups: usize) -> (Task, Vec<Fact>, Vec<Fact>) {
+    let task = Conv {
+        n,
+        c_in,
+        h: size,
+        w: size,
+        c_out,
+        out_h: size,
+        out_w: size,
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [1; 4],
+        groups,
+        layout: Layout::Nchw,
+        dtype: DType::F32,
+        scaled: false,
+        epilogue: None,
+    };
+    let fact = |dims: &[usize]| Fact::new(DType::F32, dims);
+    let ins = vec![fact(&[n, c_in, size, size]), fact(&[c_out, c_in / groups, 3, 3])];
+    (Task::Conv(task), ins, vec![fact(&[n, c_out, size, size])])
+}
+
+#[test]
+fn convolutions_have_a_tile_for_every_output() {
+    let tiles = |of, groups| {
+        let kernel = kernel_of(&of, &Limits { groups, ..Limits::default() }).expect("a kernel");
+        let count = kernel.launches[0].grid.iter().product::<u32>();
+        (kernel.name, count)
+    };
+    let (name, count) = tiles(conv(1, 3, 65, 28, 1), 65535);
+    assert_eq!((&name[..], count), ("f32-conv-tile8x64x16", 9 * 13));
+    let (name, count) = tiles(conv(32, 3, 65, 28, 1), 65535);
+    assert_eq!((&name[..], count), ("f32-conv-tile64x64x16", 2 * 392));
+    let (name, count) = tiles(conv(32, 6, 130, 28, 2), 10 * 28);
+    assert_eq!(name, "f32-conv-tile64x64x16");
+    assert!((4 * 392..4 * 392 + 280).contains(&count), "{count}");
+    assert_eq!(tiles(conv(1, 16, 16, 28, 16), 65535).0, "f32-conv-direct");
+    let far = conv(1, 1, 8, 1 << 12, 1);
+    assert_eq!(reason(&far), "binding of 512 MiB exceeds the adapter's limit of 128 MiB");
+}
+
 #[test]
 fn kernels_have_names() {
     let name = |of| kernel_of(&of, &Limits::default()).expect("a kernel").name;
@@ -121,13 +197,13 @@ fn refusals_say_why() {
         stride: [1, 1],
         dilation: [1, 1],
         pads: [0; 4],
-        groups: 1,
+        groups: 0,
         layout: Layout::Nchw,
         dtype: DType::F32,
         scaled: false,
         epilogue: None,
     };
-    assert_eq!(reason(&(Task::Conv(conv), ins, outs)), "there is no shader of convolutions");
+    assert_eq!(reason(&(Task::Conv(conv), ins, outs)), "0 groups of 1 and 1 channels");
 }
 
 #[test]
