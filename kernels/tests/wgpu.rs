@@ -5,6 +5,8 @@
 
 #[path = "wgpu/images.rs"]
 mod images;
+#[path = "wgpu/indices.rs"]
+mod indices;
 
 use std::sync::{Arc, OnceLock};
 

@@ -12,7 +12,9 @@
 pub mod conv;
 pub mod copy;
 pub mod epilogue;
+pub mod gather;
 pub mod gemm;
+mod index;
 pub mod map;
 mod module;
 pub mod norm;
@@ -20,6 +22,7 @@ mod number;
 pub mod pool;
 pub mod program;
 pub mod reduce;
+pub mod scatter;
 pub mod softmax;
 pub mod spread;
 mod word;

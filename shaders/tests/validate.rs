@@ -6,15 +6,19 @@ use std::mem::offset_of;
 
 use common::modules;
 use mindir_graph::DType;
-use mindir_graph::task::{PoolKind, Program, ReduceKind};
+use mindir_graph::task::{PoolKind, Program, ReduceKind, ScatterKind};
 use mindir_shaders::conv::{Channels, Direct};
+use mindir_shaders::gather::Gather;
 use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
 use mindir_shaders::reduce::Reduce;
+use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Access, Lines, Module, Shader, conv, copy, gemm, map, norm, pool, reduce, softmax};
+use mindir_shaders::{
+    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, reduce, scatter, softmax,
+};
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -135,6 +139,13 @@ fn parameters_lie_where_the_shaders_read_them() {
     let pool = Pool { kind: PoolKind::Max, dtype, channels_last: false, width: 1 };
     same_offsets!(pool => pool::Params: rows, cols, h, w, out_h, out_w, kernel, stride, dilation, pad, end, x_image, x_row,
         x_col, x_first, y_first);
+    let index = DType::I32;
+    same_offsets!(Gather { wide: false, index, zeros: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
+        start, end, x_outer, index_outer, y_outer, x_first, index_first, y_first);
+    let kind = ScatterKind::Add;
+    same_offsets!(Link { kind, index, width: 1 } => scatter::LinkParams: rows, cols, rank, axes);
+    same_offsets!(Sort { width: 1 } => scatter::SortParams: rows, cols);
+    same_offsets!(Apply { kind, dtype, width: 1 } => scatter::Params: rows, cols, x_first, y_first, first);
     let lines = Lines::Group;
     same_offsets!(Softmax { lines, log: false, dtype } => softmax::Params: lines, len, inner, x, y);
     let norm = Norm { centred: true, gamma: true, beta: true, stats: true, dtype };

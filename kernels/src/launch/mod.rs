@@ -5,11 +5,13 @@ mod block;
 mod conv;
 mod copy;
 mod epilogue;
+mod gather;
 mod gemm;
 mod lines;
 mod map;
 mod parts;
 mod pool;
+mod scatter;
 mod spread;
 mod walk;
 pub(crate) mod words;
@@ -167,11 +169,11 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Reduce(t) => lines::reduce(t, view, on),
         Task::Conv(t) => conv::kernel(t, view, on),
         Task::Pool(t) => pool::kernel(t, view, on),
-        Task::Gather(_) => declined("there is no shader that gathers"),
+        Task::Gather(t) => gather::kernel(t, view, on),
         Task::Resize(_) => declined("there is no shader of resizing"),
         Task::Scan(_) => declined("there is no shader of scans"),
         Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
-        Task::Scatter(_) => declined("there is no shader that scatters"),
+        Task::Scatter(t) => scatter::kernel(t, view, on),
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),
     }?;

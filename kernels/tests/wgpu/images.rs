@@ -5,7 +5,7 @@ use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Binary, Conv, Epilogue, EpilogueInput, Layout, Pool, PoolKind, Program, Task, Unary};
 use mindir_graph::{Fact, Tensor};
 
-use super::{Case, Noise, check};
+use super::{Case, Noise, check, check_narrow};
 
 /// An image and a kernel: n, c_in, h, w, c_out, kernel, stride, dilation, pads, groups.
 type Shape = (usize, usize, usize, usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 4], usize);
@@ -44,6 +44,9 @@ fn fine(dtype: DType, f32: f64) -> f64 {
     }
 }
 
+/// Many small images.
+const MANY: Shape = (9, 3, 9, 8, 5, [2, 3], [1, 1], [1, 1], [1; 4], 1);
+
 const LAYOUTS: [Layout; 2] = [Layout::Nchw, Layout::Nhwc];
 
 fn out(size: usize, kernel: usize, stride: usize, dilation: usize, pads: &[usize]) -> usize {
@@ -78,8 +81,10 @@ fn case(noise: &mut Noise, c: Conv, more: &[&[usize]]) -> Case {
     let dtype = c.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(c.dtype);
     let out = Fact::new(dtype, &c.layout.dims([c.n, c.c_out, c.out_h, c.out_w]));
     let terms = (w[1] * w[2] * w[3]) as f64;
+    let room = if c.dtype.is_float() { 8e-6 * terms.sqrt() } else { 0.0 };
+    let relative = fine(c.dtype, 1e-5);
     let name = format!("{x:?} {w:?} {:?} {:?} {:?} {:?} {}", c.stride, c.dilation, c.pads, c.layout, c.dtype);
-    Case::new(name, Task::Conv(c), ins, vec![out]).within(8e-6 * terms.sqrt(), fine(dtype, 1e-5))
+    Case::new(name, Task::Conv(c), ins, vec![out]).within(room, relative)
 }
 
 #[test]
@@ -95,6 +100,9 @@ fn convolutions() {
     }
     cases.push(case(&mut noise, conv(LARGE, Layout::Nchw, F32), &[]));
     check(&cases);
+    let many: Vec<Case> =
+        LAYOUTS.iter().flat_map(|&l| [F32, I64].map(|d| case(&mut noise, conv(MANY, l, d), &[]))).collect();
+    check_narrow(&many, 4);
 }
 
 /// A convolution with a scale and an epilogue that reads in every way.
@@ -128,6 +136,7 @@ fn convolutions_with_scales_and_epilogues() {
     }
     cases.push(finished(&mut noise, LARGE, Layout::Nhwc));
     check(&cases);
+    check_narrow(&LAYOUTS.map(|layout| finished(&mut noise, MANY, layout)), 2);
 }
 
 #[test]
@@ -159,7 +168,7 @@ fn pool(
     let task = Pool { kind, n, c, h, w, out_h, out_w, kernel, stride, dilation, pads, layout, dtype };
     let y = Fact::new(dtype, &layout.dims([n, c, out_h, out_w]));
     let name = format!("{kind:?} of {} {kernel:?} {stride:?} {dilation:?} {pads:?} {layout:?}", x.fact());
-    Case::new(name, Task::Pool(task), vec![x], vec![y]).within(1e-5, fine(dtype, 1e-5))
+    Case::new(name, Task::Pool(task), vec![x], vec![y]).within(fine(dtype, 1e-5), fine(dtype, 1e-5))
 }
 
 #[test]
@@ -185,10 +194,12 @@ fn pools() {
     }
     let special = [f64::NAN, 1.0, 2.0, f64::INFINITY, -0.0, 0.0, f64::NEG_INFINITY, f64::NEG_INFINITY];
     for kind in [PoolKind::Max, PoolKind::Avg { count_pads: false }] {
-        let mut case =
-            pool(&mut noise, [1, 1, 1, 8], ([1, 2], [1, 1], [1, 1], [0; 4]), (kind, Layout::Nchw, F32));
+        let mut case = pool(&mut noise, [1, 1, 1, 8], ([1, 2], [1, 1], [1, 1], [0; 4]), (kind, Layout::Nchw, F32));
         case.ins = vec![Tensor::from_f64s(F32, &[8], &special).expect("a tensor")];
         cases.push(case);
     }
     check(&cases);
+    let window = ([3, 3], [1, 1], [1, 1], [1; 4]);
+    let many = LAYOUTS.map(|layout| pool(&mut noise, [9, 4, 9, 12], window, (PoolKind::Max, layout, F32)));
+    check_narrow(&many, 2);
 }

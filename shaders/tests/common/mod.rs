@@ -1,15 +1,17 @@
 //! Variants of every shader, enough to reach every line of their text.
 
 use mindir_graph::DType;
-use mindir_graph::task::{Binary, EpilogueInput, Instr, PoolKind, Program, ReduceKind, Unary};
+use mindir_graph::task::{Binary, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ScatterKind, Unary};
 use mindir_shaders::conv::{self, Channels, Direct};
 use mindir_shaders::epilogue::Epilogue;
+use mindir_shaders::gather::Gather;
 use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
 use mindir_shaders::program::function;
 use mindir_shaders::reduce::Reduce;
+use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Module, Shader, copy};
 
@@ -43,6 +45,7 @@ pub fn modules() -> Vec<(String, Module)> {
     gemms(&mut all);
     convs(&mut all);
     pools(&mut all);
+    indexed(&mut all);
     lines(&mut all);
     for bits in 0..16 {
         let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
@@ -180,6 +183,23 @@ fn pools(all: &mut Vec<(String, Module)>) {
         for (i, kind) in kinds.into_iter().enumerate() {
             let pool = Pool { kind, dtype, channels_last: i == 1, width: 1 << i };
             add(all, format!("pool-{dtype}-{kind:?}"), &pool);
+        }
+    }
+}
+
+fn indexed(all: &mut Vec<(String, Module)>) {
+    for index in [DType::I32, DType::I64] {
+        for (wide, zeros) in [(false, false), (true, true)] {
+            add(all, format!("gather-{index}-{zeros}"), &Gather { wide, index, zeros, width: 32 });
+        }
+        for kind in [ScatterKind::Replace, ScatterKind::Add] {
+            add(all, format!("link-{index}-{kind:?}"), &Link { kind, index, width: 256 });
+        }
+    }
+    add(all, "sort".into(), &Sort { width: 256 });
+    for dtype in DTYPES {
+        for kind in [ScatterKind::Replace, ScatterKind::Add] {
+            add(all, format!("apply-{dtype}-{kind:?}"), &Apply { kind, dtype, width: 8 });
         }
     }
 }
