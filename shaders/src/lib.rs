@@ -22,6 +22,7 @@ mod number;
 pub mod pool;
 pub mod program;
 pub mod reduce;
+pub mod resize;
 pub mod scatter;
 pub mod softmax;
 pub mod spread;

@@ -6,7 +6,7 @@ use std::mem::offset_of;
 
 use common::modules;
 use mindir_graph::DType;
-use mindir_graph::task::{PoolKind, Program, ReduceKind, ScatterKind};
+use mindir_graph::task::{Coordinates, PoolKind, Program, ReduceKind, ResizeMode, ScatterKind};
 use mindir_shaders::conv::{Channels, Direct};
 use mindir_shaders::gather::Gather;
 use mindir_shaders::gemm::{End, Gemm, Tile};
@@ -14,10 +14,11 @@ use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
 use mindir_shaders::reduce::Reduce;
+use mindir_shaders::resize::Resize;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{
-    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, reduce, scatter, softmax,
+    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, reduce, resize, scatter, softmax,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
@@ -139,6 +140,9 @@ fn parameters_lie_where_the_shaders_read_them() {
     let pool = Pool { kind: PoolKind::Max, dtype, channels_last: false, width: 1 };
     same_offsets!(pool => pool::Params: rows, cols, h, w, out_h, out_w, kernel, stride, dilation, pad, end, x_image, x_row,
         x_col, x_first, y_first);
+    let (mode, coordinates) = (ResizeMode::Nearest, Coordinates::HalfPixel);
+    same_offsets!(Resize { mode, coordinates, dtype, channels_last: false, width: 1 } => resize::Params: rows, cols, x_first,
+        y_first, x_image, x_row, x_col, down, along);
     let index = DType::I32;
     same_offsets!(Gather { wide: false, index, zeros: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
         start, end, x_outer, index_outer, y_outer, x_first, index_first, y_first);

@@ -11,6 +11,7 @@ mod lines;
 mod map;
 mod parts;
 mod pool;
+mod resize;
 mod scatter;
 mod spread;
 mod walk;
@@ -170,7 +171,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Conv(t) => conv::kernel(t, view, on),
         Task::Pool(t) => pool::kernel(t, view, on),
         Task::Gather(t) => gather::kernel(t, view, on),
-        Task::Resize(_) => declined("there is no shader of resizing"),
+        Task::Resize(t) => resize::kernel(t, view, on),
         Task::Scan(_) => declined("there is no shader of scans"),
         Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
         Task::Scatter(t) => scatter::kernel(t, view, on),

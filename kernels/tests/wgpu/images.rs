@@ -2,7 +2,10 @@
 
 use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::random::SplitMix;
-use mindir_graph::task::{Binary, Conv, Epilogue, EpilogueInput, Layout, Pool, PoolKind, Program, Task, Unary};
+use mindir_graph::task::{
+    Binary, Conv, Coordinates, Epilogue, EpilogueInput, Layout, Pool, PoolKind, Program, Resize, ResizeMode, Task,
+    Unary,
+};
 use mindir_graph::{Fact, Tensor};
 
 use super::{Case, Noise, check, check_narrow};
@@ -201,5 +204,63 @@ fn pools() {
     check(&cases);
     let window = ([3, 3], [1, 1], [1, 1], [1; 4]);
     let many = LAYOUTS.map(|layout| pool(&mut noise, [9, 4, 9, 12], window, (PoolKind::Max, layout, F32)));
+    check_narrow(&many, 2);
+}
+
+fn resize(
+    noise: &mut Noise,
+    ([n, c, h, w], [out_h, out_w]): ([usize; 4], [usize; 2]),
+    (mode, coordinates, layout, dtype): (ResizeMode, Coordinates, Layout, DType),
+) -> Case {
+    let x = noise.tensor(dtype, &layout.dims([n, c, h, w]), -90.0, 90.0);
+    let task = Resize { mode, coordinates, n, c, h, w, out_h, out_w, layout, dtype };
+    let y = Fact::new(dtype, &layout.dims([n, c, out_h, out_w]));
+    let name = format!("{mode:?} {coordinates:?} {} to {out_h} {out_w}, {layout:?}", x.fact());
+    let room = if mode == ResizeMode::Nearest { 0.0 } else { fine(dtype, 2e-5) };
+    Case::new(name, Task::Resize(task), vec![x], vec![y]).within(room, room)
+}
+
+#[test]
+fn images_are_resized() {
+    use Coordinates::{AlignCorners, Asymmetric, HalfPixel};
+    let mut noise = Noise(SplitMix(24));
+    let mut cases = Vec::new();
+    for sizes in [
+        ([1, 1, 1, 1], [1, 1]),
+        ([2, 3, 4, 5], [7, 3]),
+        ([1, 40, 3, 3], [6, 9]),
+        ([1, 2, 10, 9], [5, 1]),
+        ([2, 1, 1, 50], [1, 149]),
+        ([1, 1, 37, 61], [41, 43]),
+        ([0, 2, 4, 4], [2, 2]),
+        ([1, 2, 4, 4], [0, 3]),
+    ] {
+        for coordinates in [Asymmetric, AlignCorners, HalfPixel] {
+            for layout in LAYOUTS {
+                let nearest = |dtype| (ResizeMode::Nearest, coordinates, layout, dtype);
+                cases.extend(TYPES.map(|dtype| resize(&mut noise, sizes, nearest(dtype))));
+                let bilinear = |dtype| (ResizeMode::Bilinear, coordinates, layout, dtype);
+                cases.extend([F32, F16, BF16].map(|dtype| resize(&mut noise, sizes, bilinear(dtype))));
+            }
+        }
+    }
+    for coordinates in [Asymmetric, AlignCorners, HalfPixel] {
+        // Coordinates that 32 bits do not count, and infinities that no neighbour may touch.
+        for sizes in [([1, 1, 1, 70_000], [1, 70_001]), ([1, 1, 100_000, 1], [33_333, 1])] {
+            for mode in [ResizeMode::Nearest, ResizeMode::Bilinear] {
+                cases.push(resize(&mut noise, sizes, (mode, coordinates, Layout::Nchw, F32)));
+            }
+        }
+        let sizes = ([1, 1, 2, 4], [3, 7]);
+        let mut case = resize(&mut noise, sizes, (ResizeMode::Bilinear, coordinates, Layout::Nchw, F32));
+        let special = [f64::INFINITY, 1.0, f64::NAN, 2.0, 3.0, 4.0, 5.0, f64::NEG_INFINITY];
+        case.ins = vec![Tensor::from_f64s(F32, &[1, 1, 2, 4], &special).expect("a tensor")];
+        cases.push(case);
+    }
+    check(&cases);
+    let many = LAYOUTS.map(|layout| {
+        let sizes = ([9, 4, 9, 12], [7, 9]);
+        resize(&mut noise, sizes, (ResizeMode::Bilinear, HalfPixel, layout, F32))
+    });
     check_narrow(&many, 2);
 }

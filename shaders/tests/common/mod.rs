@@ -1,7 +1,9 @@
 //! Variants of every shader, enough to reach every line of their text.
 
 use mindir_graph::DType;
-use mindir_graph::task::{Binary, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ScatterKind, Unary};
+use mindir_graph::task::{
+    Binary, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScatterKind, Unary,
+};
 use mindir_shaders::conv::{self, Channels, Direct};
 use mindir_shaders::epilogue::Epilogue;
 use mindir_shaders::gather::Gather;
@@ -11,6 +13,7 @@ use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
 use mindir_shaders::program::function;
 use mindir_shaders::reduce::Reduce;
+use mindir_shaders::resize::Resize;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Module, Shader, copy};
@@ -45,6 +48,7 @@ pub fn modules() -> Vec<(String, Module)> {
     gemms(&mut all);
     convs(&mut all);
     pools(&mut all);
+    resizes(&mut all);
     indexed(&mut all);
     lines(&mut all);
     for bits in 0..16 {
@@ -183,6 +187,19 @@ fn pools(all: &mut Vec<(String, Module)>) {
         for (i, kind) in kinds.into_iter().enumerate() {
             let pool = Pool { kind, dtype, channels_last: i == 1, width: 1 << i };
             add(all, format!("pool-{dtype}-{kind:?}"), &pool);
+        }
+    }
+}
+
+fn resizes(all: &mut Vec<(String, Module)>) {
+    for coordinates in [Coordinates::Asymmetric, Coordinates::AlignCorners, Coordinates::HalfPixel] {
+        for mode in [ResizeMode::Nearest, ResizeMode::Bilinear] {
+            for dtype in DTYPES {
+                let resize = Resize { mode, coordinates, dtype, channels_last: dtype == DType::F16, width: 32 };
+                if mode == ResizeMode::Nearest || dtype.is_float() {
+                    add(all, format!("{mode:?}-{coordinates:?}-{dtype}"), &resize);
+                }
+            }
         }
     }
 }
