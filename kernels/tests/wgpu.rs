@@ -7,6 +7,8 @@
 mod images;
 #[path = "wgpu/indices.rs"]
 mod indices;
+#[path = "wgpu/sequences.rs"]
+mod sequences;
 
 use std::sync::{Arc, OnceLock};
 

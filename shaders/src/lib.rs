@@ -23,6 +23,7 @@ pub mod pool;
 pub mod program;
 pub mod reduce;
 pub mod resize;
+pub mod scan;
 pub mod scatter;
 pub mod softmax;
 pub mod spread;

@@ -12,6 +12,7 @@ mod map;
 mod parts;
 mod pool;
 mod resize;
+mod scan;
 mod scatter;
 mod spread;
 mod walk;
@@ -172,7 +173,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Pool(t) => pool::kernel(t, view, on),
         Task::Gather(t) => gather::kernel(t, view, on),
         Task::Resize(t) => resize::kernel(t, view, on),
-        Task::Scan(_) => declined("there is no shader of scans"),
+        Task::Scan(t) => scan::kernel(t, view, on),
         Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
         Task::Scatter(t) => scatter::kernel(t, view, on),
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),

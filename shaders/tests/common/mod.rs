@@ -2,7 +2,7 @@
 
 use mindir_graph::DType;
 use mindir_graph::task::{
-    Binary, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScatterKind, Unary,
+    Binary, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind, Unary,
 };
 use mindir_shaders::conv::{self, Channels, Direct};
 use mindir_shaders::epilogue::Epilogue;
@@ -14,6 +14,7 @@ use mindir_shaders::pool::Pool;
 use mindir_shaders::program::function;
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::resize::Resize;
+use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Module, Shader, copy};
@@ -50,6 +51,7 @@ pub fn modules() -> Vec<(String, Module)> {
     pools(&mut all);
     resizes(&mut all);
     indexed(&mut all);
+    scans(&mut all);
     lines(&mut all);
     for bits in 0..16 {
         let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
@@ -217,6 +219,17 @@ fn indexed(all: &mut Vec<(String, Module)>) {
     for dtype in DTYPES {
         for kind in [ScatterKind::Replace, ScatterKind::Add] {
             add(all, format!("apply-{dtype}-{kind:?}"), &Apply { kind, dtype, width: 8 });
+        }
+    }
+}
+
+fn scans(all: &mut Vec<(String, Module)>) {
+    for lines in [Lines::Group, Lines::Single] {
+        for dtype in DTYPES {
+            for (kind, exclusive) in [(ScanKind::Sum, false), (ScanKind::Prod, true)] {
+                let scan = Scan { lines, kind, exclusive, reverse: exclusive, dtype };
+                add(all, format!("scan-{lines:?}-{dtype}-{kind:?}"), &scan);
+            }
         }
     }
 }
