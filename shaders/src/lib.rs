@@ -21,6 +21,7 @@ pub mod norm;
 mod number;
 pub mod pool;
 pub mod program;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 pub mod scan;

@@ -6,20 +6,22 @@ use std::mem::offset_of;
 
 use common::modules;
 use mindir_graph::DType;
-use mindir_graph::task::{Coordinates, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind};
+use mindir_graph::task::{Cell, Coordinates, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind, Squash};
 use mindir_shaders::conv::{Channels, Direct};
 use mindir_shaders::gather::Gather;
 use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
+use mindir_shaders::recurrent::{Phase, Round, Step};
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::resize::Resize;
 use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{
-    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, reduce, resize, scan, scatter, softmax,
+    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize, scan, scatter,
+    softmax,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
@@ -151,6 +153,9 @@ fn parameters_lie_where_the_shaders_read_them() {
     same_offsets!(Link { kind, index, width: 1 } => scatter::LinkParams: rows, cols, rank, axes);
     same_offsets!(Sort { width: 1 } => scatter::SortParams: rows, cols);
     same_offsets!(Apply { kind, dtype, width: 1 } => scatter::Params: rows, cols, x_first, y_first, first);
+    let step = Step { cell: Cell::Plain(Squash::Tanh), first: true, phase: Phase::All };
+    same_offsets!(step => recurrent::Params: lines, hidden, rows, x_first, h_first, y_first);
+    same_offsets!(Round { dtype: DType::F16, width: 1 } => recurrent::RoundParams: rows, cols);
     let lines = Lines::Group;
     same_offsets!(Scan { lines, kind: ScanKind::Sum, exclusive: false, reverse: false, dtype } => scan::Params: lines, len,
         inner, x_first, y_first);

@@ -11,12 +11,15 @@ mod lines;
 mod map;
 mod parts;
 mod pool;
+mod recurrent;
 mod resize;
 mod scan;
 mod scatter;
 mod spread;
 mod walk;
 pub(crate) mod words;
+
+use std::sync::Arc;
 
 use bytemuck::bytes_of;
 use mindir_graph::task::Task;
@@ -114,7 +117,7 @@ impl From<Bound> for View {
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
-    pub(crate) module: Module,
+    pub(crate) module: Arc<Module>,
     pub(crate) params: Vec<u8>,
     /// Storage buffers in the order of the module's bindings.
     pub(crate) bound: Vec<View>,
@@ -139,7 +142,8 @@ impl Target {
         grid: [u32; 3],
     ) -> Result<Launch, Declined> {
         let bound = bound.into_iter().map(Into::into).collect();
-        Ok(Launch { module: shader.module(self.language)?, params: bytes_of(params).to_vec(), bound, grid })
+        let module = Arc::new(shader.module(self.language)?);
+        Ok(Launch { module, params: bytes_of(params).to_vec(), bound, grid })
     }
 }
 
@@ -174,7 +178,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Gather(t) => gather::kernel(t, view, on),
         Task::Resize(t) => resize::kernel(t, view, on),
         Task::Scan(t) => scan::kernel(t, view, on),
-        Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
+        Task::Recurrent(t) => recurrent::kernel(t, view, on),
         Task::Scatter(t) => scatter::kernel(t, view, on),
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),

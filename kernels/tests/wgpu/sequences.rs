@@ -3,7 +3,7 @@
 use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::Fact;
 use mindir_graph::random::SplitMix;
-use mindir_graph::task::{Scan, ScanKind, Task};
+use mindir_graph::task::{Cell, Recurrent, Scan, ScanKind, Squash, Task};
 
 use super::{Case, Noise, check, check_narrow};
 
@@ -47,4 +47,55 @@ fn lines_accumulate() {
     check(&cases);
     let large = [[40, 60, 1], [9, 20, 30]];
     check_narrow(&large.map(|dims| scan(&mut noise, dims, (Sum, false, true), F32)), 2);
+}
+
+fn recurrent(noise: &mut Noise, cell: Cell, [seq, batch, hidden]: [usize; 3], (reverse, dtype): (bool, DType)) -> Case {
+    let rows = cell.gates() * hidden;
+    let mut dims = vec![vec![seq, batch, rows], vec![rows, hidden], vec![batch, hidden]];
+    match cell {
+        Cell::Lstm { .. } => dims.push(vec![batch, hidden]),
+        Cell::Gru { inner: true, .. } => dims.push(vec![hidden]),
+        _ => {}
+    }
+    let reach = 2.0 / (hidden as f64).sqrt();
+    let ins = dims.iter().enumerate().map(|(i, d)| {
+        let high = if i == 1 { reach } else { 2.0 };
+        noise.tensor(dtype, d, -high, high)
+    });
+    let ins = ins.collect();
+    let state = Fact::new(dtype, &[batch, hidden]);
+    let mut outs = vec![Fact::new(dtype, &[seq, batch, hidden]), state.clone()];
+    outs.extend(matches!(cell, Cell::Lstm { .. }).then_some(state));
+    let name = format!("{cell:?} {dtype} {seq} {batch} {hidden} reverse {reverse}");
+    let room = match dtype {
+        F16 => 2e-3,
+        BF16 => 2e-2,
+        _ => 1e-5,
+    };
+    let task = Task::Recurrent(Recurrent { cell, seq, batch, hidden, reverse, dtype });
+    Case::new(name, task, ins, outs).within(room, room)
+}
+
+#[test]
+fn layers_go_step_by_step() {
+    use Squash::{Relu, Sigmoid, Softplus, Softsign, Tanh};
+    let mut noise = Noise(SplitMix(41));
+    let mut cases = Vec::new();
+    for cell in [
+        Cell::Plain(Tanh),
+        Cell::Plain(Softsign),
+        Cell::Gru { squash: [Sigmoid, Tanh], inner: true },
+        Cell::Gru { squash: [Sigmoid, Softplus], inner: false },
+        Cell::Lstm { squash: [Sigmoid, Tanh, Tanh], order: [0, 1, 2, 3] },
+        Cell::Lstm { squash: [Softsign, Relu, Tanh], order: [2, 3, 0, 1] },
+    ] {
+        for dims in [[1, 1, 1], [5, 2, 3], [4, 3, 70], [3, 1, 200], [0, 2, 3], [2, 0, 3], [2, 3, 0]] {
+            for dtype in [F32, F16, BF16] {
+                for reverse in [false, true] {
+                    cases.push(recurrent(&mut noise, cell, dims, (reverse, dtype)));
+                }
+            }
+        }
+    }
+    check(&cases);
 }

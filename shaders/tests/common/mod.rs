@@ -2,7 +2,8 @@
 
 use mindir_graph::DType;
 use mindir_graph::task::{
-    Binary, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind, Unary,
+    Binary, Cell, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind,
+    Squash, Unary,
 };
 use mindir_shaders::conv::{self, Channels, Direct};
 use mindir_shaders::epilogue::Epilogue;
@@ -12,6 +13,7 @@ use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
 use mindir_shaders::program::function;
+use mindir_shaders::recurrent::{Phase, Round, Step};
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::resize::Resize;
 use mindir_shaders::scan::Scan;
@@ -52,6 +54,7 @@ pub fn modules() -> Vec<(String, Module)> {
     resizes(&mut all);
     indexed(&mut all);
     scans(&mut all);
+    recurrents(&mut all);
     lines(&mut all);
     for bits in 0..16 {
         let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
@@ -231,6 +234,27 @@ fn scans(all: &mut Vec<(String, Module)>) {
                 add(all, format!("scan-{lines:?}-{dtype}-{kind:?}"), &scan);
             }
         }
+    }
+}
+
+fn recurrents(all: &mut Vec<(String, Module)>) {
+    use Squash::{Relu, Sigmoid, Softplus, Softsign, Tanh};
+    let cells = [
+        Cell::Plain(Softsign),
+        Cell::Gru { squash: [Sigmoid, Tanh], inner: true },
+        Cell::Gru { squash: [Softplus, Relu], inner: false },
+        Cell::Lstm { squash: [Sigmoid, Tanh, Tanh], order: [0, 2, 3, 1] },
+    ];
+    for cell in cells {
+        for first in [false, true] {
+            add(all, format!("{}-{first}", cell.name()), &Step { cell, first, phase: Phase::All });
+        }
+    }
+    for first in [false, true] {
+        add(all, format!("reset-{first}"), &Step { cell: cells[2], first, phase: Phase::Reset });
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        add(all, format!("round-{dtype}"), &Round { dtype, width: 256 });
     }
 }
 
