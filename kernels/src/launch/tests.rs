@@ -1,5 +1,5 @@
 use mindir_graph::task::{
-    Binary, Conv, Copy, Epilogue, Gemm, Layout, Map, Matrix, Part, Program, Reduce, ReduceKind, Softmax, Unary,
+    Binary, Conv, Copy, Epilogue, Gather, Gemm, Layout, Map, Matrix, Part, Program, Reduce, ReduceKind, Softmax, Unary,
 };
 use mindir_graph::{Shape, Strides, shape};
 use mindir_shaders::Access;
@@ -49,20 +49,16 @@ fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) 
     let on = Target { limits: *limits, ..Target::default() };
     let kernel = kernel(TaskView { task, ins, known: &known, outs }, &on)?;
     for launch in &kernel.launches {
-        for (view, &access) in launch.bound.iter().zip(&launch.module.bindings) {
-            let own = matches!(view.of, Bound::Scratch(..));
-            assert!(own || matches!(view.of, Bound::In(_)) == (access == Access::Read), "{view:?}");
-        }
         assert_eq!(launch.bound.len(), launch.module.bindings.len());
         assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
         assert!(launch.module.shared <= limits.shared && launch.module.invocations <= limits.invocations);
-        for (i, v) in launch.bound.iter().enumerate() {
-            let fact = v.of.fact(TaskView { task, ins, known: &known, outs }).expect("a fact");
-            let (start, bytes) = v.window.unwrap_or((0, words::size(fact)));
-            assert!(bytes <= limits.binding && start + bytes <= words::size(fact), "{v:?} of {fact}");
+        for (i, (v, access)) in launch.bound.iter().zip(&launch.module.bindings).enumerate() {
+            let all = View::from(v.of).bytes(TaskView { task, ins, known: &known, outs }).expect("a tensor");
+            let (start, bytes) = v.window.unwrap_or((0, all));
+            assert!(bytes <= limits.binding && start + bytes <= all, "{v:?} of {all}");
             assert!(start % limits.alignment == 0, "{v:?}");
-            let others = launch.bound.iter().enumerate().filter(|(j, w)| *j != i && w.of == v.of);
-            assert!(access(v) == Access::Read || others.count() == 0, "{v:?}");
+            let once = launch.bound.iter().enumerate().all(|(j, w)| j == i || w.of != v.of);
+            assert!(*access == Access::Read || once && !matches!(v.of, Bound::In(_)), "{v:?}");
         }
     }
     Ok(kernel)
@@ -165,6 +161,54 @@ fn convolutions_have_a_tile_for_every_output() {
     assert_eq!(tiles(conv(1, 16, 16, 28, 16), 65535).0, "f32-conv-direct");
     let far = conv(1, 1, 8, 1 << 12, 1);
     assert_eq!(reason(&far), "binding of 512 MiB exceeds the adapter's limit of 128 MiB");
+}
+
+/// How often each step is in a part.
+fn shares(steps: usize, each: usize, limits: &Limits) -> Vec<u32> {
+    let task = Task::Copy(Copy { dtype: DType::F32, fill: None, parts: Vec::new() });
+    let (ins, outs) = ([Fact::new(DType::F32, &[10])], [Fact::new(DType::F32, &[steps, each])]);
+    let view = TaskView { task: &task, ins: &ins, known: &[false], outs: &outs };
+    let on = Target { limits: *limits, ..Target::default() };
+    let tensors = [(Bound::In(0), parts::Share::All), (Bound::Out(0), parts::Share::Each(each))];
+    let mut met = vec![0; steps];
+    for piece in parts::parts(steps, &tensors, view, &on).expect("parts") {
+        (piece.origin[0]..piece.origin[0] + piece.dims[0]).for_each(|step| met[step] += 1);
+        let first = piece.views[1].window.map_or(0, |(start, _)| start / 4) + u64::from(piece.firsts[1]);
+        assert_eq!(first, (piece.origin[0] * each) as u64);
+    }
+    met
+}
+
+#[test]
+fn every_step_is_in_one_part() {
+    for (binding, alignment) in [(256, 4), (4096, 256), (8192, 32)] {
+        let limits = Limits { binding, alignment, ..Limits::default() };
+        for steps in [0, 1, 2, 7, 100] {
+            for each in [0, 1, 5, 30] {
+                assert_eq!(shares(steps, each, &limits), vec![1; steps], "{binding} {steps} {each}");
+            }
+        }
+    }
+}
+
+/// A table of 256 MiB.
+fn gather() -> (Task, Vec<Fact>, Vec<Fact>) {
+    let (axis, inner, count, dtype, index) = (1 << 16, 1 << 10, 50, DType::F32, DType::I64);
+    let task = Gather { outer: 1, axis, inner, count, batch: false, zeros: false, dtype, index };
+    let ins = vec![Fact::new(dtype, &[axis, inner]), Fact::new(index, &[count])];
+    (Task::Gather(task), ins, vec![Fact::new(dtype, &[count, inner])])
+}
+
+#[test]
+fn large_images_and_tables_are_taken_in_windows() {
+    let launches = |of| kernel_of(&of, &Limits::default()).expect("a kernel").launches;
+    let images = launches(conv(40, 3, 4, 512, 1));
+    let pixels = |l: &Launch| bytemuck::pod_read_unaligned::<u32>(&l.params[..4]);
+    assert!(images.len() > 1);
+    assert_eq!(images.iter().map(pixels).sum::<u32>(), 40 * 512 * 512);
+    let windows: Vec<[u32; 2]> =
+        launches(gather()).iter().map(|l| bytemuck::pod_read_unaligned(&l.params[20..28])).collect();
+    assert_eq!(windows, [[0, 1 << 15], [1 << 15, 1 << 16]]);
 }
 
 #[test]
