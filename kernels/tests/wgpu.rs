@@ -3,6 +3,13 @@
 //! Drivers that run on the processor will do. Without any adapter these tests print why and pass, unless the environment
 //! variable `MINDIR_REQUIRE` contains `wgpu`: then they fail.
 
+#[path = "wgpu/images.rs"]
+mod images;
+#[path = "wgpu/indices.rs"]
+mod indices;
+#[path = "wgpu/sequences.rs"]
+mod sequences;
+
 use std::sync::{Arc, OnceLock};
 
 use mindir_graph::random::SplitMix;

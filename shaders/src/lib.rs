@@ -9,14 +9,25 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conv;
 pub mod copy;
+pub mod epilogue;
+pub mod gather;
 pub mod gemm;
+mod index;
 pub mod map;
 mod module;
 pub mod norm;
+mod number;
+pub mod pool;
 pub mod program;
+pub mod recurrent;
 pub mod reduce;
+pub mod resize;
+pub mod scan;
+pub mod scatter;
 pub mod softmax;
+pub mod spread;
 mod word;
 
 pub use module::{Access, Language, Lines, Module, Shader};

@@ -122,7 +122,8 @@ fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<Strin
     })
 }
 
-fn constant(x: Scalar, word: Word) -> String {
+/// The register value `x`.
+pub(crate) fn constant(x: Scalar, word: Word) -> String {
     match word {
         Word::F32 => float(x.as_f64() as f32),
         // The smallest number has no literal of its own.
@@ -143,7 +144,7 @@ pub(crate) fn float(x: f32) -> String {
     if plain { format!("{x:?}f") } else { format!("from_bits(0x{:08x}u)", x.to_bits()) }
 }
 
-fn unary(f: Unary, x: &str, of: DType) -> Result<String, Unsupported> {
+pub(crate) fn unary(f: Unary, x: &str, of: DType) -> Result<String, Unsupported> {
     let text = match Word::of(of)? {
         Word::F32 => unary_f32(f, x),
         Word::I32 => unary_i32(f, x),

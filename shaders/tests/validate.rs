@@ -6,13 +6,23 @@ use std::mem::offset_of;
 
 use common::modules;
 use mindir_graph::DType;
-use mindir_graph::task::{Program, ReduceKind};
+use mindir_graph::task::{Cell, Coordinates, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind, Squash};
+use mindir_shaders::conv::{Channels, Direct};
+use mindir_shaders::gather::Gather;
 use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
+use mindir_shaders::pool::Pool;
+use mindir_shaders::recurrent::{Phase, Round, Step};
 use mindir_shaders::reduce::Reduce;
+use mindir_shaders::resize::Resize;
+use mindir_shaders::scan::Scan;
+use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Access, Lines, Module, Shader, copy, gemm, map, norm, reduce, softmax};
+use mindir_shaders::{
+    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize, scan, scatter,
+    softmax,
+};
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -124,7 +134,31 @@ fn parameters_lie_where_the_shaders_read_them() {
     };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
         a_batch, b_batch, c_batch, row_batch, firsts);
+    let tile = conv::Tile { dtype, channels: Channels::Eight, channels_last: false, scaled: false, epilogue: None };
+    same_offsets!(tile => conv::Params: pixels, size, group, depth, taps, groups, h, w, out_w, kernel, stride, dilation, pad,
+        x_image, x_channel, x_row, x_col, y_image, y_channel, y_pixel, x_first, y_first, firsts);
+    let direct = Direct { dtype, width: 1, channels_last: false, scaled: false, epilogue: None };
+    same_offsets!(direct => conv::DirectParams: rows, cols, channels, group, depth, h, w, out_h, out_w, x_first, kernel,
+        stride, dilation, pad, x_image, x_channel, x_row, x_col, y_first, firsts);
+    let pool = Pool { kind: PoolKind::Max, dtype, channels_last: false, width: 1 };
+    same_offsets!(pool => pool::Params: rows, cols, h, w, out_h, out_w, kernel, stride, dilation, pad, end, x_image, x_row,
+        x_col, x_first, y_first);
+    let (mode, coordinates) = (ResizeMode::Nearest, Coordinates::HalfPixel);
+    same_offsets!(Resize { mode, coordinates, dtype, channels_last: false, width: 1 } => resize::Params: rows, cols, x_first,
+        y_first, x_image, x_row, x_col, down, along);
+    let index = DType::I32;
+    same_offsets!(Gather { wide: false, index, zeros: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
+        start, end, x_outer, index_outer, y_outer, x_first, index_first, y_first);
+    let kind = ScatterKind::Add;
+    same_offsets!(Link { kind, index, width: 1 } => scatter::LinkParams: rows, cols, rank, axes);
+    same_offsets!(Sort { width: 1 } => scatter::SortParams: rows, cols);
+    same_offsets!(Apply { kind, dtype, width: 1 } => scatter::Params: rows, cols, x_first, y_first, first);
+    let step = Step { cell: Cell::Plain(Squash::Tanh), first: true, phase: Phase::All };
+    same_offsets!(step => recurrent::Params: lines, hidden, rows, x_first, h_first, y_first);
+    same_offsets!(Round { dtype: DType::F16, width: 1 } => recurrent::RoundParams: rows, cols);
     let lines = Lines::Group;
+    same_offsets!(Scan { lines, kind: ScanKind::Sum, exclusive: false, reverse: false, dtype } => scan::Params: lines, len,
+        inner, x_first, y_first);
     same_offsets!(Softmax { lines, log: false, dtype } => softmax::Params: lines, len, inner, x, y);
     let norm = Norm { centred: true, gamma: true, beta: true, stats: true, dtype };
     same_offsets!(norm => norm::Params: rows, cols, eps, firsts);

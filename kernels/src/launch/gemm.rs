@@ -1,9 +1,11 @@
-use mindir_graph::task::{Epilogue, EpilogueInput, Gemm};
-use mindir_graph::{DType, dense_strides};
+use mindir_graph::dense_strides;
+use mindir_graph::task::{EpilogueInput, Gemm};
 use mindir_shaders::Word;
-use mindir_shaders::gemm::{self, BATCH, COLUMNS, EXTRA, End, Params, Tile};
+use mindir_shaders::epilogue::OPERANDS;
+use mindir_shaders::gemm::{self, BATCH, COLUMNS, End, Params, Tile};
 
 use super::block::Block;
+use super::epilogue::epilogue;
 use super::walk::{Piece, Walk, Walked};
 use super::{Bound, Declined, GpuKernel, Launch, Target, copy, counted, declined, operand, result, small, stride};
 use crate::device::TaskView;
@@ -22,7 +24,7 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Gpu
     let tile = if task.m <= 32 { Tile::Rows8 } else { Tile::Rows64 };
     let end = match &task.epilogue {
         None => End::Product,
-        Some(e) => End::Epilogue(epilogue(task, e, view)?),
+        Some(e) => End::Epilogue(epilogue(e, view, 2, [counted(&[task.batch_count(), task.m])?, task.n])?),
     };
     let product = Product { task, view, on, shader: shader(task, tile, end), batches: batches(task)? };
     let mut launches = Vec::new();
@@ -53,25 +55,6 @@ fn batches(task: &Gemm) -> Result<Block, Declined> {
     let rows: Vec<isize> = dense_strides(&task.batch).iter().map(|s| s * task.m as isize).collect();
     counted(&[counted(&task.batch)?, task.m])?;
     Ok(Block::new(&task.batch, &[&task.a.batch, &task.b.batch, &task.c.batch, &rows]))
-}
-
-fn epilogue(task: &Gemm, e: &Epilogue, view: TaskView<'_>) -> Result<gemm::Epilogue, Declined> {
-    let mut operands = Vec::new();
-    for (i, &input) in e.inputs.iter().enumerate() {
-        let dims = match input {
-            EpilogueInput::Scalar => vec![1],
-            EpilogueInput::Column => vec![task.n],
-            EpilogueInput::Row => vec![task.batch_count(), task.m],
-            EpilogueInput::Full => view.outs.first().map_or(Vec::new(), |f| f.shape.to_vec()),
-        };
-        let dtype = view.ins.get(i + 2).map_or(DType::F32, |f| f.dtype);
-        operand(view, i + 2, dtype, &dims)?;
-        operands.push((dtype, input));
-    }
-    if operands.len() > EXTRA {
-        return declined(format!("shaders take epilogues of {EXTRA} operands, not {}", operands.len()));
-    }
-    Ok(gemm::Epilogue { program: e.program.clone(), operands })
 }
 
 struct Product<'a> {
@@ -166,7 +149,7 @@ impl Product<'_> {
             b_batch: [0; BATCH],
             c_batch: [0; BATCH],
             row_batch: [0; BATCH],
-            firsts: [0; EXTRA],
+            firsts: [0; OPERANDS],
         };
         params.firsts.iter_mut().zip(&firsts[2..last]).for_each(|(to, &first)| *to = first);
         let long = (0..self.batches.rank()).filter(|&d| piece.dims[d] > 1);

@@ -133,14 +133,14 @@ fn bytes(value: Scalar, dtype: DType) -> Result<Vec<u8>, TensorError> {
     tensor.map(|t| t.bytes().to_vec())
 }
 
-fn grid(lines: usize, by: Lines, on: &Target) -> [u32; 3] {
+pub(super) fn grid(lines: usize, by: Lines, on: &Target) -> [u32; 3] {
     match by {
         Lines::Group => fold(lines, on),
         Lines::Single => fold(lines.div_ceil(64), on),
     }
 }
 
-fn suffix(lines: Lines) -> &'static str {
+pub(super) fn suffix(lines: Lines) -> &'static str {
     match lines {
         Lines::Group => "group",
         Lines::Single => "single",

@@ -2,13 +2,25 @@
 //! driver.
 
 mod block;
+mod conv;
 mod copy;
+mod epilogue;
+mod gather;
 mod gemm;
 mod lines;
 mod map;
+mod parts;
 mod plan_only;
+mod pool;
+mod recurrent;
+mod resize;
+mod scan;
+mod scatter;
+mod spread;
 mod walk;
 pub(crate) mod words;
+
+use std::sync::Arc;
 
 use bytemuck::bytes_of;
 use mindir_graph::task::Task;
@@ -63,6 +75,10 @@ pub(crate) enum Bound {
     In(usize),
     /// Result with this index.
     Out(usize),
+    /// Memory of the kernel's own with this index, of so many bytes, until the step is over.
+    Scratch(usize, u64),
+    /// Words that say what went wrong in the step, all 0 at the start of a run (see [`trouble`]).
+    Status,
 }
 
 impl Bound {
@@ -70,6 +86,7 @@ impl Bound {
         match self {
             Bound::In(i) => view.ins.get(i),
             Bound::Out(i) => view.outs.get(i),
+            Bound::Scratch(..) | Bound::Status => None,
         }
     }
 }
@@ -82,6 +99,17 @@ pub(crate) struct View {
     pub(crate) window: Option<(u64, u64)>,
 }
 
+impl View {
+    /// Bytes that are bound.
+    fn bytes(self, view: TaskView<'_>) -> Option<u64> {
+        match (self.window, self.of) {
+            (Some((_, bytes)), _) | (None, Bound::Scratch(_, bytes)) => Some(bytes),
+            (None, Bound::Status) => Some(STATUS),
+            (None, of) => of.fact(view).map(words::size),
+        }
+    }
+}
+
 impl From<Bound> for View {
     fn from(of: Bound) -> View {
         View { of, window: None }
@@ -91,7 +119,7 @@ impl From<Bound> for View {
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
-    pub(crate) module: Module,
+    pub(crate) module: Arc<Module>,
     pub(crate) params: Vec<u8>,
     /// Storage buffers in the order of the module's bindings.
     pub(crate) bound: Vec<View>,
@@ -116,7 +144,8 @@ impl Target {
         grid: [u32; 3],
     ) -> Result<Launch, Declined> {
         let bound = bound.into_iter().map(Into::into).collect();
-        Ok(Launch { module: shader.module(self.language)?, params: bytes_of(params).to_vec(), bound, grid })
+        let module = Arc::new(shader.module(self.language)?);
+        Ok(Launch { module, params: bytes_of(params).to_vec(), bound, grid })
     }
 }
 
@@ -146,13 +175,13 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Softmax(t) => lines::softmax(t, view, on),
         Task::Norm(t) => lines::norm(t, view, on),
         Task::Reduce(t) => lines::reduce(t, view, on),
-        Task::Conv(_) => declined("there is no shader of convolutions"),
-        Task::Pool(_) => declined("there is no shader of pooling"),
-        Task::Gather(_) => declined("there is no shader that gathers"),
-        Task::Resize(_) => declined("there is no shader of resizing"),
-        Task::Scan(_) => declined("there is no shader of scans"),
-        Task::Recurrent(_) => declined("there is no shader of recurrent layers"),
-        Task::Scatter(_) => declined("there is no shader that scatters"),
+        Task::Conv(t) => conv::kernel(t, view, on),
+        Task::Pool(t) => pool::kernel(t, view, on),
+        Task::Gather(t) => gather::kernel(t, view, on),
+        Task::Resize(t) => resize::kernel(t, view, on),
+        Task::Scan(t) => scan::kernel(t, view, on),
+        Task::Recurrent(t) => recurrent::kernel(t, view, on),
+        Task::Scatter(t) => scatter::kernel(t, view, on),
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
@@ -162,8 +191,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
 
 fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Declined> {
     for bound in &launch.bound {
-        let Some(fact) = bound.of.fact(view) else { return declined(format!("{:?} is missing", bound.of)) };
-        let bytes = bound.window.map_or(words::size(fact), |(_, bytes)| bytes);
+        let Some(bytes) = bound.bytes(view) else { return declined(format!("{:?} is missing", bound.of)) };
         let most = limits.binding.min(4 * i32::MAX as u64);
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
@@ -182,6 +210,20 @@ fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Decl
         }
     }
     Ok(())
+}
+
+/// Bytes of a status.
+pub(crate) const STATUS: u64 = 16;
+
+/// What went wrong in a run of `task`, if its status says so: a 1, the length of an axis, and the two words of an index that is
+/// outside of it.
+pub(crate) fn trouble(task: &Task, status: &[u8]) -> Option<String> {
+    let word = |i: usize| status.get(4 * i..4 * i + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let index = (u64::from(word(3)) << 32 | u64::from(word(2))) as i64;
+    (word(0) != 0).then(|| match task {
+        Task::Gather(g) => g.outside(index),
+        _ => format!("index {index} is out of range for {} elements", word(1)),
+    })
 }
 
 fn mib(bytes: u64) -> String {

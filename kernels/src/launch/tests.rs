@@ -1,8 +1,9 @@
 use mindir_graph::task::{
-    Binary, Conv, Copy, Epilogue, Gemm, Layout, Map, Matrix, Part, Program, Reduce, ReduceKind, Softmax, Unary,
+    Binary, Conv, Copy, Epilogue, Gather, Gemm, Layout, Map, Matrix, Part, Program, Reduce, ReduceKind, Softmax, Unary,
 };
 use mindir_graph::{Shape, Strides, shape};
 use mindir_shaders::Access;
+use mindir_shaders::spread::INVOCATIONS;
 
 use super::*;
 
@@ -48,17 +49,16 @@ fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) 
     let on = Target { limits: *limits, ..Target::default() };
     let kernel = kernel(TaskView { task, ins, known: &known, outs }, &on)?;
     for launch in &kernel.launches {
-        let access = |v: &View| if matches!(v.of, Bound::Out(_)) { Access::Write } else { Access::Read };
-        assert!(launch.bound.iter().map(access).eq(launch.module.bindings.iter().copied()));
+        assert_eq!(launch.bound.len(), launch.module.bindings.len());
         assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
         assert!(launch.module.shared <= limits.shared && launch.module.invocations <= limits.invocations);
-        for (i, v) in launch.bound.iter().enumerate() {
-            let fact = v.of.fact(TaskView { task, ins, known: &known, outs }).expect("a fact");
-            let (start, bytes) = v.window.unwrap_or((0, words::size(fact)));
-            assert!(bytes <= limits.binding && start + bytes <= words::size(fact), "{v:?} of {fact}");
+        for (i, (v, access)) in launch.bound.iter().zip(&launch.module.bindings).enumerate() {
+            let all = View::from(v.of).bytes(TaskView { task, ins, known: &known, outs }).expect("a tensor");
+            let (start, bytes) = v.window.unwrap_or((0, all));
+            assert!(bytes <= limits.binding && start + bytes <= all, "{v:?} of {all}");
             assert!(start % limits.alignment == 0, "{v:?}");
-            let others = launch.bound.iter().enumerate().filter(|(j, w)| *j != i && w.of == v.of);
-            assert!(access(v) == Access::Read || others.count() == 0, "{v:?}");
+            let once = launch.bound.iter().enumerate().all(|(j, w)| j == i || w.of != v.of);
+            assert!(*access == Access::Read || once && !matches!(v.of, Bound::In(_)), "{v:?}");
         }
     }
     Ok(kernel)
@@ -91,6 +91,126 @@ fn grids_cover_the_results() {
     assert_eq!(kernel.launches[0].grid, [2, 3, 65535]);
 }
 
+/// How often the invocations of a grid meet each element of a table, as the shader walks it.
+fn visits(rows: usize, cols: usize, width: u32, [x, y, z]: [u32; 3]) -> Vec<u32> {
+    assert!(width.is_power_of_two() && width <= INVOCATIONS && z == 1);
+    let [width, height, x, y] = [width, INVOCATIONS / width, x, y].map(|n| n as usize);
+    let mut met = vec![0; rows * cols];
+    for first in 0..y * height {
+        for row in (first..rows).step_by(y * height) {
+            for col in (0..x * width).flat_map(|first| (first..cols).step_by(x * width)) {
+                met[row * cols + col] += 1;
+            }
+        }
+    }
+    met
+}
+
+#[test]
+fn every_element_of_a_table_has_one_invocation() {
+    for groups in [1, 2, 7, 65535] {
+        let on = Target { limits: Limits { groups, ..Limits::default() }, ..Target::default() };
+        for rows in [1, 2, 3, 7, 8, 9, 100] {
+            for cols in [1, 2, 5, 31, 32, 33, 255, 256, 700] {
+                let (width, grid) = spread::spread(rows, cols, &on);
+                assert!(grid.iter().all(|&g| g <= groups));
+                assert!(visits(rows, cols, width, grid).iter().all(|&n| n == 1), "{rows} {cols} {groups}");
+            }
+        }
+    }
+}
+
+fn conv(n: usize, c_in: usize, c_out: usize, size: usize, groups: usize) -> (Task, Vec<Fact>, Vec<Fact>) {
+    let task = Conv {
+        n,
+        c_in,
+        h: size,
+        w: size,
+        c_out,
+        out_h: size,
+        out_w: size,
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [1; 4],
+        groups,
+        layout: Layout::Nchw,
+        dtype: DType::F32,
+        scaled: false,
+        epilogue: None,
+    };
+    let fact = |dims: &[usize]| Fact::new(DType::F32, dims);
+    let ins = vec![fact(&[n, c_in, size, size]), fact(&[c_out, c_in / groups, 3, 3])];
+    (Task::Conv(task), ins, vec![fact(&[n, c_out, size, size])])
+}
+
+#[test]
+fn convolutions_have_a_tile_for_every_output() {
+    let tiles = |of, groups| {
+        let kernel = kernel_of(&of, &Limits { groups, ..Limits::default() }).expect("a kernel");
+        let count = kernel.launches[0].grid.iter().product::<u32>();
+        (kernel.name, count)
+    };
+    let (name, count) = tiles(conv(1, 3, 65, 28, 1), 65535);
+    assert_eq!((&name[..], count), ("f32-conv-tile8x64x16", 9 * 13));
+    let (name, count) = tiles(conv(32, 3, 65, 28, 1), 65535);
+    assert_eq!((&name[..], count), ("f32-conv-tile64x64x16", 2 * 392));
+    let (name, count) = tiles(conv(32, 6, 130, 28, 2), 10 * 28);
+    assert_eq!(name, "f32-conv-tile64x64x16");
+    assert!((4 * 392..4 * 392 + 280).contains(&count), "{count}");
+    assert_eq!(tiles(conv(1, 16, 16, 28, 16), 65535).0, "f32-conv-direct");
+    let far = conv(1, 1, 8, 1 << 12, 1);
+    assert_eq!(reason(&far), "binding of 512 MiB exceeds the adapter's limit of 128 MiB");
+}
+
+/// How often each step is in a part.
+fn shares(steps: usize, each: usize, limits: &Limits) -> Vec<u32> {
+    let task = Task::Copy(Copy { dtype: DType::F32, fill: None, parts: Vec::new() });
+    let (ins, outs) = ([Fact::new(DType::F32, &[10])], [Fact::new(DType::F32, &[steps, each])]);
+    let view = TaskView { task: &task, ins: &ins, known: &[false], outs: &outs };
+    let on = Target { limits: *limits, ..Target::default() };
+    let tensors = [(Bound::In(0), parts::Share::All), (Bound::Out(0), parts::Share::Each(each))];
+    let mut met = vec![0; steps];
+    for piece in parts::parts(steps, &tensors, view, &on).expect("parts") {
+        (piece.origin[0]..piece.origin[0] + piece.dims[0]).for_each(|step| met[step] += 1);
+        let first = piece.views[1].window.map_or(0, |(start, _)| start / 4) + u64::from(piece.firsts[1]);
+        assert_eq!(first, (piece.origin[0] * each) as u64);
+    }
+    met
+}
+
+#[test]
+fn every_step_is_in_one_part() {
+    for (binding, alignment) in [(256, 4), (4096, 256), (8192, 32)] {
+        let limits = Limits { binding, alignment, ..Limits::default() };
+        for steps in [0, 1, 2, 7, 100] {
+            for each in [0, 1, 5, 30] {
+                assert_eq!(shares(steps, each, &limits), vec![1; steps], "{binding} {steps} {each}");
+            }
+        }
+    }
+}
+
+/// A table of 256 MiB.
+fn gather() -> (Task, Vec<Fact>, Vec<Fact>) {
+    let (axis, inner, count, dtype, index) = (1 << 16, 1 << 10, 50, DType::F32, DType::I64);
+    let task = Gather { outer: 1, axis, inner, count, batch: false, zeros: false, dtype, index };
+    let ins = vec![Fact::new(dtype, &[axis, inner]), Fact::new(index, &[count])];
+    (Task::Gather(task), ins, vec![Fact::new(dtype, &[count, inner])])
+}
+
+#[test]
+fn large_images_and_tables_are_taken_in_windows() {
+    let launches = |of| kernel_of(&of, &Limits::default()).expect("a kernel").launches;
+    let images = launches(conv(40, 3, 4, 512, 1));
+    let pixels = |l: &Launch| bytemuck::pod_read_unaligned::<u32>(&l.params[..4]);
+    assert!(images.len() > 1);
+    assert_eq!(images.iter().map(pixels).sum::<u32>(), 40 * 512 * 512);
+    let windows: Vec<[u32; 2]> =
+        launches(gather()).iter().map(|l| bytemuck::pod_read_unaligned(&l.params[20..28])).collect();
+    assert_eq!(windows, [[0, 1 << 15], [1 << 15, 1 << 16]]);
+}
+
 #[test]
 fn kernels_have_names() {
     let name = |of| kernel_of(&of, &Limits::default()).expect("a kernel").name;
@@ -121,13 +241,13 @@ fn refusals_say_why() {
         stride: [1, 1],
         dilation: [1, 1],
         pads: [0; 4],
-        groups: 1,
+        groups: 0,
         layout: Layout::Nchw,
         dtype: DType::F32,
         scaled: false,
         epilogue: None,
     };
-    assert_eq!(reason(&(Task::Conv(conv), ins, outs)), "there is no shader of convolutions");
+    assert_eq!(reason(&(Task::Conv(conv), ins, outs)), "0 groups of 1 and 1 channels");
 }
 
 #[test]

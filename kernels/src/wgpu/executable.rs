@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mindir_graph::bounds::{self, Exceeded};
+use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
 
@@ -11,7 +12,7 @@ use super::failed;
 use super::gpu::Gpu;
 use super::session::Session;
 use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
-use crate::launch::{Bound, GpuKernel, Launch, View, words};
+use crate::launch::{Bound, GpuKernel, Launch, STATUS, View, words};
 
 /// A stage ready to run.
 pub(super) struct GpuExecutable {
@@ -19,13 +20,23 @@ pub(super) struct GpuExecutable {
     pub(super) dispatches: Vec<Dispatch>,
     /// Parameters of all dispatches.
     pub(super) params: Buffer,
-    /// Bytes of each slot's buffer.
+    /// Bytes of each slot's buffer: the stage's, then scratch and statuses of steps.
     pub(super) slots: Vec<u64>,
+    /// Steps that may find out in a run that something is wrong.
+    pub(super) watched: Vec<Watched>,
     pub(super) inputs: Vec<Fact>,
     pub(super) outputs: Vec<Fact>,
     kernels: Vec<String>,
     /// Constants on the device, held so that other executables find them.
     _constants: Vec<Arc<Buffer>>,
+}
+
+/// A step with a status.
+pub(super) struct Watched {
+    /// Slot of the status.
+    pub(super) slot: usize,
+    pub(super) task: Task,
+    pub(super) path: Arc<str>,
 }
 
 impl GpuExecutable {
@@ -35,19 +46,26 @@ impl GpuExecutable {
         offers: Vec<Offer>,
         weights: &Weights,
     ) -> Result<GpuExecutable, DeviceError> {
-        let mut builder =
-            Builder { gpu: &gpu, weights, params: Vec::new(), dispatches: Vec::new(), constants: Vec::new() };
+        let mut builder = Builder {
+            gpu: &gpu,
+            weights,
+            slots: slot_sizes(&stage),
+            scratch: Vec::new(),
+            watched: Vec::new(),
+            params: Vec::new(),
+            dispatches: Vec::new(),
+            constants: Vec::new(),
+        };
         let kernels = offers.iter().map(|offer| offer.kernel.clone()).collect();
         let mut offers = offers.into_iter();
         for (index, step) in stage.steps.iter().enumerate() {
             bounds::check()?;
             builder.step(index, step, offers.next())?;
         }
-        let Builder { params, dispatches, constants, .. } = builder;
+        let Builder { params, dispatches, constants, slots, watched, .. } = builder;
         let params = gpu.guarded(|| gpu.filled(&params, BufferUsages::UNIFORM)).map_err(failed)?;
-        let slots = slot_sizes(&stage);
         let Stage { inputs, outputs, .. } = stage;
-        Ok(GpuExecutable { dispatches, params, slots, inputs, outputs, kernels, _constants: constants, gpu })
+        Ok(GpuExecutable { dispatches, params, slots, watched, inputs, outputs, kernels, _constants: constants, gpu })
     }
 }
 
@@ -84,6 +102,10 @@ fn slot_sizes(stage: &Stage) -> Vec<u64> {
 struct Builder<'a> {
     gpu: &'a Gpu,
     weights: &'a Weights,
+    slots: Vec<u64>,
+    /// Slots of scratch, which all steps share.
+    scratch: Vec<usize>,
+    watched: Vec<Watched>,
     params: Vec<u8>,
     dispatches: Vec<Dispatch>,
     constants: Vec<Arc<Buffer>>,
@@ -97,12 +119,32 @@ impl Builder<'_> {
             path: step.path.clone(),
             reason: Declined("this device has offered nothing".into()),
         })?;
+        self.reserve(step, &kernel);
         for launch in &kernel.launches {
             let made = self.launch(index, step, launch);
             let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
             self.dispatches.push(dispatch);
         }
         Ok(())
+    }
+
+    /// Slots for the scratch and the status of a step.
+    fn reserve(&mut self, step: &Step, kernel: &GpuKernel) {
+        let bound = || kernel.launches.iter().flat_map(|launch| &launch.bound);
+        for bound in bound() {
+            let Bound::Scratch(i, bytes) = bound.of else { continue };
+            while self.scratch.len() <= i {
+                self.scratch.push(self.slots.len());
+                self.slots.push(0);
+            }
+            let slot = self.scratch[i];
+            self.slots[slot] = self.slots[slot].max(bytes);
+        }
+        if bound().any(|b| b.of == Bound::Status) {
+            let slot = self.slots.len();
+            self.slots.push(STATUS);
+            self.watched.push(Watched { slot, task: step.task.clone(), path: step.path.clone() });
+        }
     }
 
     fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, String> {
@@ -112,7 +154,7 @@ impl Builder<'_> {
         }
         for (i, b) in launch.bound.iter().enumerate() {
             let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0 == bound[i].0);
-            if matches!(b.of, Bound::Out(_)) && shared {
+            if !matches!(b.of, Bound::In(_)) && shared {
                 return Err("an operand and a result share a buffer".into());
             }
         }
@@ -129,6 +171,8 @@ impl Builder<'_> {
         let (place, fact) = match view.of {
             Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
             Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
+            Bound::Scratch(i, bytes) => return self.slot(self.scratch.get(i).copied(), bytes),
+            Bound::Status => return self.slot(self.watched.last().map(|w| w.slot), STATUS),
         };
         let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{:?} has no place", view.of)) };
         let storage = match place {
@@ -138,6 +182,12 @@ impl Builder<'_> {
             Place::Const(t) => Storage::Const(self.constant(t)?),
         };
         Ok((storage, view.window.unwrap_or((0, words::size(fact).max(words::element(fact.dtype))))))
+    }
+
+    /// The first `bytes` of a slot.
+    fn slot(&self, slot: Option<usize>, bytes: u64) -> Result<(Storage, (u64, u64)), String> {
+        let slot = slot.ok_or("a kernel binds memory that it has not asked for")?;
+        Ok((Storage::Slot(slot), (0, bytes.max(8))))
     }
 
     fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {

@@ -14,17 +14,26 @@ use super::dispatch::{Dispatch, Storage};
 use super::executable::GpuExecutable;
 use super::{NAME, failed};
 use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
-use crate::launch::words;
+use crate::launch::{self, STATUS, words};
 
 /// Most dispatches that one query set can time.
 const TIMED: usize = 2048;
 
 pub(super) struct Session {
     executable: Arc<GpuExecutable>,
-    /// Buffers of the slots, made by the first run.
-    slots: Option<Vec<Buffer>>,
+    /// Made by the first run.
+    memory: Option<Memory>,
     /// What the last runs bound, the last used last.
     bindings: Vec<Bindings>,
+    /// The last run, until it is waited for.
+    submitted: Option<SubmissionIndex>,
+}
+
+struct Memory {
+    /// Buffers of the slots.
+    slots: Vec<Buffer>,
+    /// The statuses of all steps that have one, for the host to read.
+    statuses: Buffer,
 }
 
 /// Bind groups of all dispatches for the buffers of the inputs and outputs.
@@ -38,11 +47,11 @@ const BINDINGS: usize = 4;
 
 impl Session {
     pub(super) fn new(executable: Arc<GpuExecutable>) -> Session {
-        Session { executable, slots: None, bindings: Vec::new() }
+        Session { executable, memory: None, bindings: Vec::new(), submitted: None }
     }
 
     /// Brings the bindings for `ports` to the end of the list.
-    fn bind(&mut self, ports: Vec<Buffer>) -> Result<&Bindings, DeviceError> {
+    fn bind(&mut self, ports: Vec<Buffer>) -> Result<(&Memory, &Bindings), DeviceError> {
         let found = self.bindings.iter().position(|b| b.ports == ports);
         let bindings = match found {
             Some(at) => self.bindings.remove(at),
@@ -52,19 +61,16 @@ impl Session {
             self.bindings.remove(0);
         }
         self.bindings.push(bindings);
-        self.bindings.last().ok_or_else(|| failed("nothing is bound"))
+        self.memory.as_ref().zip(self.bindings.last()).ok_or_else(|| failed("nothing is bound"))
     }
 
     fn make(&mut self, ports: Vec<Buffer>) -> Result<Bindings, DeviceError> {
         let executable = &self.executable;
-        if self.slots.is_none() {
-            let made = || executable.slots.iter().map(|&bytes| executable.gpu.buffer(bytes, BufferUsages::STORAGE));
-            let bytes = executable.slots.iter().sum();
-            let no_room = |message| DeviceError::Memory { device: NAME.into(), bytes, message };
-            self.slots = Some(executable.gpu.guarded(|| made().collect()).map_err(no_room)?);
-        }
-        let slots = self.slots.as_deref().unwrap_or_default();
-        let groups = executable.gpu.guarded(|| groups(executable, slots, &ports)).map_err(failed)??;
+        let memory = match &self.memory {
+            Some(memory) => memory,
+            None => self.memory.insert(Memory::new(executable)?),
+        };
+        let groups = executable.gpu.guarded(|| groups(executable, &memory.slots, &ports)).map_err(failed)??;
         Ok(Bindings { ports, groups })
     }
 
@@ -87,6 +93,27 @@ impl Session {
     }
 }
 
+impl Memory {
+    fn new(executable: &GpuExecutable) -> Result<Memory, DeviceError> {
+        let gpu = &executable.gpu;
+        let statuses = STATUS * executable.watched.len() as u64;
+        let bytes = executable.slots.iter().sum::<u64>() + statuses;
+        let made = gpu.guarded(|| {
+            let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+            Memory {
+                slots: executable.slots.iter().map(|&bytes| gpu.buffer(bytes, usage)).collect(),
+                statuses: gpu.buffer(statuses, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+            }
+        });
+        made.map_err(|message| DeviceError::Memory { device: NAME.into(), bytes, message })
+    }
+
+    /// The buffers of statuses, in order.
+    fn watched<'a>(&'a self, executable: &'a GpuExecutable) -> impl Iterator<Item = &'a Buffer> {
+        executable.watched.iter().filter_map(|watched| self.slots.get(watched.slot))
+    }
+}
+
 fn counted(what: &str, expected: usize, found: usize) -> Result<(), DeviceError> {
     if found == expected { Ok(()) } else { Err(failed(format!("{found} {what}, expected {expected}"))) }
 }
@@ -101,36 +128,63 @@ impl Run for Session {
         let start = Instant::now();
         let executable = self.executable.clone();
         let ports = self.ports(ins, outs)?;
-        let groups = &self.bind(ports)?.groups;
-        let Some(nanos) = nanos else {
-            return submit(&executable, |encoder| all(encoder, &executable, groups)).map(drop);
-        };
+        let (memory, bound) = self.bind(ports)?;
+        let groups = &bound.groups;
         let steps = executable.dispatches.last().map_or(0, |d| d.step + 1);
-        match executable.gpu.tick.filter(|_| steps <= nanos.len()) {
+        let timed = nanos.as_ref().is_some_and(|nanos| steps <= nanos.len());
+        let submitted = match executable.gpu.tick.filter(|_| timed) {
             Some(tick) => {
                 let clock = executable.gpu.guarded(|| Clock::new(&executable)).map_err(failed)?;
-                let submitted = submit(&executable, |encoder| clock.record(encoder, &executable, groups))?;
-                clock.read(&executable, submitted, tick, nanos)
+                let submitted = submit(&executable, memory, |encoder| clock.record(encoder, &executable, groups))?;
+                clock.read(&executable, submitted.clone(), tick, nanos.unwrap_or_default())?;
+                submitted
             }
             None => {
-                let submitted = submit(&executable, |encoder| all(encoder, &executable, groups))?;
-                let wait = PollType::Wait { submission_index: Some(submitted), timeout: None };
-                executable.gpu.device.poll(wait).map_err(|e| failed(e.to_string()))?;
-                if let Some(last) = nanos.last_mut() {
+                let submitted = submit(&executable, memory, |encoder| all(encoder, &executable, groups))?;
+                if let Some(last) = nanos.and_then(|nanos| nanos.last_mut()) {
+                    let wait = PollType::Wait { submission_index: Some(submitted.clone()), timeout: None };
+                    executable.gpu.device.poll(wait).map_err(|e| failed(e.to_string()))?;
                     *last += u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 }
-                Ok(())
+                submitted
             }
+        };
+        self.submitted = Some(submitted);
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), DeviceError> {
+        let (Some(submitted), Some(memory)) = (self.submitted.take(), &self.memory) else { return Ok(()) };
+        let watched = &self.executable.watched;
+        if watched.is_empty() {
+            return Ok(());
         }
+        let mut found = None;
+        self.executable.gpu.mapped(&memory.statuses, STATUS * watched.len() as u64, submitted, |bytes| {
+            let mut steps = watched.iter().zip(bytes.chunks_exact(STATUS as usize));
+            found = steps.find_map(|(step, status)| {
+                let message = launch::trouble(&step.task, status)?;
+                Some(DeviceError::Step { path: step.path.clone(), message })
+            });
+        })?;
+        found.map_or(Ok(()), Err)
     }
 }
 
-/// Records `work` and hands it to the device.
-fn submit(executable: &GpuExecutable, work: impl FnOnce(&mut CommandEncoder)) -> Result<SubmissionIndex, DeviceError> {
+/// Records `work`, which starts with statuses of 0, and hands it to the device.
+fn submit(
+    executable: &GpuExecutable,
+    memory: &Memory,
+    work: impl FnOnce(&mut CommandEncoder),
+) -> Result<SubmissionIndex, DeviceError> {
     let gpu = &executable.gpu;
     let submitted = gpu.guarded(|| {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        memory.watched(executable).for_each(|status| encoder.clear_buffer(status, 0, None));
         work(&mut encoder);
+        for (i, status) in (0..).zip(memory.watched(executable)) {
+            encoder.copy_buffer_to_buffer(status, 0, &memory.statuses, STATUS * i, STATUS);
+        }
         gpu.queue.submit([encoder.finish()])
     });
     submitted.map_err(failed)

@@ -86,6 +86,6 @@ impl Shader for Fill {
 }
 
 /// Declares the type of elements that are only moved.
-fn element(wide: bool) -> String {
+pub(crate) fn element(wide: bool) -> String {
     format!("alias Element = {};\n\n", if wide { "vec2<u32>" } else { "u32" })
 }

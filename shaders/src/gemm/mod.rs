@@ -2,10 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
-use mindir_graph::task::{EpilogueInput, Instr, Program};
 
+use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
-use crate::program::{body, cast, library};
+use crate::number::number;
+use crate::program::{cast, library};
 use crate::{Access, Module, Shader, Unsupported, Word};
 
 /// Most batch dimensions, after merging.
@@ -14,8 +15,6 @@ pub const BATCH: usize = 4;
 pub const COLUMNS: usize = 64;
 /// Rows that a workgroup computes where there are no tiles.
 pub const ROWS: usize = 8;
-/// Most operands of an epilogue.
-pub const EXTRA: usize = 32;
 
 /// Parameters.
 #[repr(C)]
@@ -56,7 +55,7 @@ pub struct Params {
     /// Batch strides of the numbers of rows.
     pub row_batch: [i32; BATCH],
     /// First elements of the epilogue's operands.
-    pub firsts: [u32; EXTRA],
+    pub firsts: [u32; OPERANDS],
 }
 
 /// Rows of a tile.
@@ -76,15 +75,6 @@ impl Tile {
             Tile::Rows64 => 64,
         }
     }
-}
-
-/// An element-wise program over the sums and further operands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Epilogue {
-    /// What to compute; input 0 is the sum.
-    pub program: Program,
-    /// Element type of each operand and how to read it.
-    pub operands: Vec<(DType, EpilogueInput)>,
 }
 
 /// A variant of the shader; binds `a`, `b`, the epilogue's operands, then the result.
@@ -151,17 +141,6 @@ impl Gemm {
         Ok(Word::of(out)? == Word::of(self.dtype)?)
     }
 
-    /// Element type that sums are computed in.
-    fn number(&self) -> Result<DType, Unsupported> {
-        Ok(match Word::of(self.dtype)? {
-            Word::F32 => DType::F32,
-            Word::I32 => DType::I32,
-            Word::U32 | Word::Bool => DType::U32,
-            Word::I64 => DType::I64,
-            Word::U64 => DType::U64,
-        })
-    }
-
     /// The functions `begin` and `finish` with what they need, and the result at `binding`.
     fn ends(&self, binding: usize) -> Result<String, Unsupported> {
         let (value, out) = self.finish()?;
@@ -170,11 +149,8 @@ impl Gemm {
         let begin = if self.adds { "y[params.c_first + place]" } else { "Number()" };
         let mut functions = format!("fn begin(place: u32) -> Number {{\n    return {begin};\n}}\n\n");
         if let End::Epilogue(e) = &self.end {
-            for (i, &(dtype, _)) in e.operands.iter().enumerate() {
-                text += &storage(i + 3, &format!("e{i}"), Word::of(dtype)?.stored(), Access::Read);
-            }
-            let dtypes: Vec<DType> = [self.sum(e)].into_iter().chain(e.operands.iter().map(|o| o.0)).collect();
-            functions += &body(&e.program, &dtypes)?;
+            text += &e.declarations(3)?;
+            functions += &e.function(self.out)?;
         }
         let head = format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", out.stored());
         functions += &format!("\n{head}    return {};\n}}\n", out.store(&value));
@@ -183,33 +159,11 @@ impl Gemm {
 
     /// What becomes of `sum`, with its element type.
     fn finish(&self) -> Result<(String, DType), Unsupported> {
-        let number = self.number()?;
+        let number = number(self.dtype)?;
         match &self.end {
             End::Partial => Ok(("sum".into(), number)),
             End::Product => Ok((cast("sum", number, self.out)?, self.out)),
-            End::Epilogue(e) => {
-                let mut values = vec![cast("sum", number, self.sum(e))?];
-                for (i, &(dtype, input)) in e.operands.iter().enumerate() {
-                    let first = format!("params.firsts[{}].{}", i / 4, ['x', 'y', 'z', 'w'][i % 4]);
-                    values.push(Word::of(dtype)?.load(&format!("e{i}[{first} + {}]", place(input))));
-                }
-                Ok((format!("program({})", values.join(", ")), e.program.dtype().unwrap_or(self.out)))
-            }
+            End::Epilogue(e) => e.value(number, self.out),
         }
-    }
-
-    /// Element type that the epilogue reads the sum in.
-    fn sum(&self, e: &Epilogue) -> DType {
-        let read = e.program.instrs.iter().find(|(instr, _)| *instr == Instr::Input(0));
-        read.map_or(self.out, |(_, dtype)| *dtype)
-    }
-}
-
-fn place(input: EpilogueInput) -> &'static str {
-    match input {
-        EpilogueInput::Scalar => "0u",
-        EpilogueInput::Column => "col",
-        EpilogueInput::Row => "row",
-        EpilogueInput::Full => "place",
     }
 }

@@ -1,12 +1,23 @@
 //! Variants of every shader, enough to reach every line of their text.
 
 use mindir_graph::DType;
-use mindir_graph::task::{Binary, EpilogueInput, Instr, Program, ReduceKind, Unary};
-use mindir_shaders::gemm::{End, Epilogue, Gemm, Tile};
+use mindir_graph::task::{
+    Binary, Cell, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind,
+    Squash, Unary,
+};
+use mindir_shaders::conv::{self, Channels, Direct};
+use mindir_shaders::epilogue::Epilogue;
+use mindir_shaders::gather::Gather;
+use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
+use mindir_shaders::pool::Pool;
 use mindir_shaders::program::function;
+use mindir_shaders::recurrent::{Phase, Round, Step};
 use mindir_shaders::reduce::Reduce;
+use mindir_shaders::resize::Resize;
+use mindir_shaders::scan::Scan;
+use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Module, Shader, copy};
 
@@ -38,6 +49,12 @@ pub fn modules() -> Vec<(String, Module)> {
     }
     maps(&mut all);
     gemms(&mut all);
+    convs(&mut all);
+    pools(&mut all);
+    resizes(&mut all);
+    indexed(&mut all);
+    scans(&mut all);
+    recurrents(&mut all);
     lines(&mut all);
     for bits in 0..16 {
         let [centred, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
@@ -109,7 +126,8 @@ fn chain(p: &Program, dtype: DType, add: impl FnOnce(&mut Program) -> usize) -> 
     function(&longer, &[dtype, dtype]).is_ok().then_some((longer, y))
 }
 
-fn gemms(all: &mut Vec<(String, Module)>) {
+/// An epilogue that reads in every way.
+fn epilogue() -> Epilogue {
     let mut p = Program::new();
     let sum = p.input(0, DType::F32);
     let others: Vec<usize> = (1..5).map(|i| p.input(i, DType::F32)).collect();
@@ -117,8 +135,11 @@ fn gemms(all: &mut Vec<(String, Module)>) {
     p.unary(Unary::Gelu, total);
     use EpilogueInput::{Column, Full, Row, Scalar};
     let operands = [Scalar, Column, Row, Full].map(|i| (DType::F32, i)).to_vec();
-    let epilogue = End::Epilogue(Epilogue { program: p, operands });
-    for end in [End::Partial, End::Product, epilogue] {
+    Epilogue { program: p, operands }
+}
+
+fn gemms(all: &mut Vec<(String, Module)>) {
+    for end in [End::Partial, End::Product, End::Epilogue(epilogue())] {
         for tile in [Tile::Rows8, Tile::Rows64] {
             for (a_along_k, b_along_k) in [(true, false), (false, true)] {
                 for adds in [false, true] {
@@ -133,7 +154,7 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         let mut p = Program::new();
         let (sum, other) = (p.input(0, dtype), p.input(1, dtype));
         p.binary(Binary::Lt, sum, other);
-        let end = End::Epilogue(Epilogue { program: p, operands: vec![(dtype, Full)] });
+        let end = End::Epilogue(Epilogue { program: p, operands: vec![(dtype, EpilogueInput::Full)] });
         for end in [End::Partial, End::Product, end] {
             for tile in [Tile::Rows8, Tile::Rows64] {
                 let (out, end) = (dtype, end.clone());
@@ -146,6 +167,102 @@ fn gemms(all: &mut Vec<(String, Module)>) {
     let (dtype, out) = (DType::I8, DType::I32);
     let gemm = Gemm { tile: Tile::Rows8, a_along_k: true, b_along_k: true, dtype, out, end: End::Product, adds: false };
     add(all, "gemm-i8-i32".into(), &gemm);
+}
+
+fn convs(all: &mut Vec<(String, Module)>) {
+    let dtype = DType::F32;
+    for end in [None, Some(epilogue())] {
+        for (channels_last, scaled) in [(false, false), (false, true), (true, true)] {
+            let name = format!("{channels_last}-{scaled}-{}", end.is_some());
+            for channels in [Channels::Eight, Channels::SixtyFour] {
+                let tile = conv::Tile { dtype, channels, channels_last, scaled, epilogue: end.clone() };
+                add(all, format!("conv-{channels:?}-{name}"), &tile);
+            }
+            let direct = Direct { dtype, width: 32, channels_last, scaled, epilogue: end.clone() };
+            add(all, format!("conv-direct-{name}"), &direct);
+        }
+    }
+    for dtype in DTYPES {
+        let direct = Direct { dtype, width: 1, channels_last: true, scaled: true, epilogue: None };
+        add(all, format!("conv-direct-{dtype}"), &direct);
+        if !matches!(dtype, DType::I64 | DType::U64) {
+            let channels = Channels::Eight;
+            let tile = conv::Tile { dtype, channels, channels_last: false, scaled: true, epilogue: None };
+            add(all, format!("conv-tile-{dtype}"), &tile);
+        }
+    }
+}
+
+fn pools(all: &mut Vec<(String, Module)>) {
+    for dtype in DTYPES {
+        let kinds = [PoolKind::Max, PoolKind::Avg { count_pads: false }, PoolKind::Avg { count_pads: true }];
+        for (i, kind) in kinds.into_iter().enumerate() {
+            let pool = Pool { kind, dtype, channels_last: i == 1, width: 1 << i };
+            add(all, format!("pool-{dtype}-{kind:?}"), &pool);
+        }
+    }
+}
+
+fn resizes(all: &mut Vec<(String, Module)>) {
+    for coordinates in [Coordinates::Asymmetric, Coordinates::AlignCorners, Coordinates::HalfPixel] {
+        for mode in [ResizeMode::Nearest, ResizeMode::Bilinear] {
+            for dtype in DTYPES {
+                let resize = Resize { mode, coordinates, dtype, channels_last: dtype == DType::F16, width: 32 };
+                if mode == ResizeMode::Nearest || dtype.is_float() {
+                    add(all, format!("{mode:?}-{coordinates:?}-{dtype}"), &resize);
+                }
+            }
+        }
+    }
+}
+
+fn indexed(all: &mut Vec<(String, Module)>) {
+    for index in [DType::I32, DType::I64] {
+        for (wide, zeros) in [(false, false), (true, true)] {
+            add(all, format!("gather-{index}-{zeros}"), &Gather { wide, index, zeros, width: 32 });
+        }
+        for kind in [ScatterKind::Replace, ScatterKind::Add] {
+            add(all, format!("link-{index}-{kind:?}"), &Link { kind, index, width: 256 });
+        }
+    }
+    add(all, "sort".into(), &Sort { width: 256 });
+    for dtype in DTYPES {
+        for kind in [ScatterKind::Replace, ScatterKind::Add] {
+            add(all, format!("apply-{dtype}-{kind:?}"), &Apply { kind, dtype, width: 8 });
+        }
+    }
+}
+
+fn scans(all: &mut Vec<(String, Module)>) {
+    for lines in [Lines::Group, Lines::Single] {
+        for dtype in DTYPES {
+            for (kind, exclusive) in [(ScanKind::Sum, false), (ScanKind::Prod, true)] {
+                let scan = Scan { lines, kind, exclusive, reverse: exclusive, dtype };
+                add(all, format!("scan-{lines:?}-{dtype}-{kind:?}"), &scan);
+            }
+        }
+    }
+}
+
+fn recurrents(all: &mut Vec<(String, Module)>) {
+    use Squash::{Relu, Sigmoid, Softplus, Softsign, Tanh};
+    let cells = [
+        Cell::Plain(Softsign),
+        Cell::Gru { squash: [Sigmoid, Tanh], inner: true },
+        Cell::Gru { squash: [Softplus, Relu], inner: false },
+        Cell::Lstm { squash: [Sigmoid, Tanh, Tanh], order: [0, 2, 3, 1] },
+    ];
+    for cell in cells {
+        for first in [false, true] {
+            add(all, format!("{}-{first}", cell.name()), &Step { cell, first, phase: Phase::All });
+        }
+    }
+    for first in [false, true] {
+        add(all, format!("reset-{first}"), &Step { cell: cells[2], first, phase: Phase::Reset });
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        add(all, format!("round-{dtype}"), &Round { dtype, width: 256 });
+    }
 }
 
 fn lines(all: &mut Vec<(String, Module)>) {

@@ -1,0 +1,74 @@
+//! Slices picked by index.
+
+use bytemuck::{Pod, Zeroable};
+use mindir_graph::DType;
+
+use crate::copy::element;
+use crate::index::{indices, status};
+use crate::program::library;
+use crate::{Access, Module, Shader, Unsupported, spread};
+
+/// Parameters.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Params {
+    /// Slices of the result.
+    pub rows: u32,
+    /// Elements of a slice, or 1 if it has none.
+    pub cols: u32,
+    /// Elements of a slice.
+    pub inner: u32,
+    /// Slices picked for each outer position.
+    pub count: u32,
+    /// Slices to pick from.
+    pub axis: u32,
+    /// First slice that is bound.
+    pub start: u32,
+    /// The slice after the last one that is bound.
+    pub end: u32,
+    /// Elements of the operand between outer positions.
+    pub x_outer: u32,
+    /// Indices between outer positions.
+    pub index_outer: u32,
+    /// Elements of the result between outer positions.
+    pub y_outer: u32,
+    /// First element of the operand.
+    pub x_first: u32,
+    /// First index.
+    pub index_first: u32,
+    /// First element of the result.
+    pub y_first: u32,
+}
+
+/// A variant of the shader; binds the operand, the indices, the result, and the status unless slices out of range are zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// Whether an element is two words.
+    pub wide: bool,
+    /// Element type of the indices.
+    pub index: DType,
+    /// Whether slices whose index is out of range are zeros.
+    pub zeros: bool,
+    /// Columns of a workgroup.
+    pub width: u32,
+}
+
+impl Shader for Gather {
+    type Params = Params;
+
+    fn wgsl(&self) -> Result<Module, Unsupported> {
+        let mut bindings = vec![Access::Read, Access::Read, Access::Write];
+        let mut text = format!("const ZEROS: bool = {};\n{}", self.zeros, element(self.wide));
+        text += include_str!("gather.wgsl");
+        text += &format!("\n{}", indices(self.index, 2)?);
+        if self.zeros {
+            text += "fn refuse(index: vec2<u32>, len: u32) {\n}\n\n";
+        } else {
+            bindings.push(Access::Write);
+            text += &status(bindings.len());
+        }
+        text += &spread::wgsl(self.width);
+        text += &library(&text);
+        Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
+    }
+}
