@@ -3,7 +3,8 @@
 //! Without an adapter the tests print why and pass, unless `MINDIR_REQUIRE` names `wgpu`.
 #![cfg(feature = "wgpu")]
 
-use mindir::{Error, Fact, Fallback, GraphCell, Options};
+use mindir::builder::Builder;
+use mindir::{DType, Error, Fact, Fallback, GraphCell, Options, Spec};
 use mindir_tests::golden::{self, Golden};
 
 /// A cell on wgpu; `None` if there is no adapter and none is required.
@@ -31,27 +32,66 @@ fn facts(golden: &Golden) -> Vec<Fact> {
 }
 
 #[test]
-fn copies_and_refusals_are_visible() {
-    let g = golden("lenet5");
-    let Some(cell) = cell(&g, Fallback::Allow) else { return };
-    let plan = cell.plan(&facts(&g)).expect("LeNet-5 plans");
-    let stages = plan.stages();
-    let on = |device: &str| stages.iter().filter(|s| s.device == device).count();
-    assert!(on("wgpu") > 0 && on("cpu") > 0, "{stages:?}");
-    assert!(stages.iter().filter(|s| s.device == "wgpu").all(|s| s.upload > 0 && s.download > 0));
-    let convolutions = stages.iter().flat_map(|s| &s.steps).filter(|s| s.family == "conv");
-    for step in convolutions {
-        let reason = &step.declined.first().expect("wgpu was asked first").reason;
-        assert!(reason.contains("convolution"), "{reason}");
+fn networks_run_in_one_stage() {
+    for name in
+        ["lenet5", "mobilenet_small", "resnet_basic_small", "yolo_small", "unet_small", "vit_small", "bert_small"]
+    {
+        let g = golden(name);
+        let Some(cell) = cell(&g, Fallback::Deny) else { return };
+        let plan = cell.plan(&facts(&g)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let [stage] = plan.stages() else { panic!("{name} has {} stages", plan.stages().len()) };
+        let inputs: usize = facts(&g).iter().map(Fact::bytes).sum();
+        let results: usize = plan.results().map(Fact::bytes).sum();
+        assert!(
+            stage.upload <= inputs && stage.download == results,
+            "{name}: {} up, {} down",
+            stage.upload,
+            stage.download
+        );
     }
 }
 
 #[test]
+fn copies_and_refusals_are_visible() {
+    let g = golden("sort");
+    let Some(cell) = cell(&g, Fallback::Allow) else { return };
+    let plan = cell.plan(&facts(&g)).expect("sorting plans");
+    let host = plan.stages().iter().flat_map(|s| &s.steps).filter(|s| s.family == "host");
+    for step in host {
+        let reason = &step.declined.first().expect("wgpu was asked first").reason;
+        assert_eq!(reason, "runs on the host only");
+    }
+    assert!(plan.stages().iter().any(|s| s.on_host));
+}
+
+#[test]
 fn deny_names_every_declined_node() {
-    let g = golden("lenet5");
+    let g = golden("sort");
     let Some(cell) = cell(&g, Fallback::Deny) else { return };
-    let error = cell.run(&g.runs[0].inputs).expect_err("LeNet-5 has convolutions");
-    let text = error.to_string();
-    assert_eq!(text.matches("Conv2D").count() / 2, 2, "{text}");
-    assert!(text.contains("there is no shader of convolutions"), "{text}");
+    let text = cell.run(&g.runs[0].inputs).expect_err("nobody sorts there").to_string();
+    assert!(text.contains("Sort") && text.contains("wgpu: runs on the host only"), "{text}");
+}
+
+#[test]
+fn state_is_carried_in_the_adapter_s_memory() {
+    let mut b = Builder::new("recurrent");
+    let spec = Spec::fixed(DType::F32, &[64]);
+    let (x, h) = (b.input("x", spec.clone()), b.input("h", spec));
+    let sum = b.op("Add", [h.into(), x.into()]).unwrap();
+    let h = b.op("Tanh", [sum.into()]).unwrap();
+    let y = b.op("Add", [h.into(), h.into()]).unwrap();
+    let model = b.finish(&[y, h]);
+    let Ok(options) = Options::default().on("wgpu") else { return };
+    let cell = GraphCell::new(model, options).unwrap();
+    let mut session = cell.session(&cell.exported_facts().unwrap()).unwrap();
+    session.carry(1, 1).unwrap();
+    let mut h = 0.0f32;
+    for step in 0..6 {
+        session.input_mut::<f32>(0).unwrap().fill(step as f32 / 4.0);
+        session.run_filled().unwrap();
+        h = (h + step as f32 / 4.0).tanh();
+        assert!(session.output::<f32>(0).unwrap().iter().all(|y| (y - 2.0 * h).abs() < 1e-5), "{step}");
+    }
+    assert!(session.output::<f32>(1).is_err(), "it stays there");
+    assert!((session.fetch(1).unwrap().to_f64s().unwrap()[63] - f64::from(h)).abs() < 1e-5);
 }
