@@ -1,4 +1,4 @@
-use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, Operator, ParamKind, Rule};
+use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, ParamKind, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::task::{Binary, Lowering, Unary};
@@ -50,22 +50,6 @@ impl NanToNum {
     }
 }
 
-impl Operator for NanToNum {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = |d| cycle(d, &[5], &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -0.0]);
-        vec![
-            sample().arg(x(DType::F32)).exact("f32"),
-            sample().arg(x(DType::F16)).none().none().none().exact("f16"),
-            sample().arg(x(DType::F32)).real(1.0).real(2.0).real(-3.0).exact("given"),
-            sample().arg(x(DType::I32)).exact("i32"),
-        ]
-    }
-}
-
 impl Rule for NanToNum {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[&self.input], self.input.dtype())
@@ -102,5 +86,15 @@ impl Rule for NanToNum {
             p.select(is_nan, nan, y)
         })?;
         Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = |d| cycle(d, &[5], &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -0.0]);
+        vec![
+            sample().arg(x(DType::F32)).exact("f32"),
+            sample().arg(x(DType::F16)).none().none().none().exact("f16"),
+            sample().arg(x(DType::F32)).real(1.0).real(2.0).real(-3.0).exact("given"),
+            sample().arg(x(DType::I32)).exact("i32"),
+        ]
     }
 }
