@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::onnx::read::{
         import::Val,
-        types::{Extent, Type},
+        types::{Length, Type},
     };
 
     #[test]
@@ -226,8 +226,8 @@ mod tests {
                 Operand::Input(fact, ..) if declared => m.input("x", Type::from(fact), &[]),
                 Operand::Input(fact, _, true) => m.input("x", Type::new(fact.dtype, None), &[]),
                 Operand::Input(fact, open, false) => {
-                    let dim = |(n, open): (&usize, &bool)| if *open { Extent::Open } else { Extent::Fixed(*n as i64) };
-                    let dims: Vec<Extent> = fact.shape.iter().zip(open).map(dim).collect();
+                    let dim = |(n, open): (&usize, &bool)| if *open { Length::Open } else { Length::Fixed(*n as i64) };
+                    let dims: Vec<Length> = fact.shape.iter().zip(open).map(dim).collect();
                     m.input("x", Type::new(fact.dtype, dims), &[])
                 }
             }
@@ -277,7 +277,7 @@ mod tests {
                         less.ty
                     );
                     let (Some(a), Some(b)) = (known.elements(), less.elements()) else { continue };
-                    let same = |(a, b): (&Extent, &Extent)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
+                    let same = |(a, b): (&Length, &Length)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
                     assert!(a.iter().zip(&b).all(same), "{name} of {node:?}: {a:?} is not {b:?}");
                 }
             }
@@ -289,7 +289,7 @@ mod tests {
 
     fn covers(less: &Type, known: &Type) -> bool {
         let (Some(a), Some(b)) = (&less.dims, &known.dims) else { return less.dtype == known.dtype };
-        let same = |(a, b): (&Extent, &Extent)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
+        let same = |(a, b): (&Length, &Length)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
         less.dtype == known.dtype && a.len() == b.len() && a.iter().zip(b).all(same)
     }
 }
