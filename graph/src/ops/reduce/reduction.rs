@@ -1,7 +1,7 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
 use crate::onnx::{Emit, Forms, machine, no_form, reduce};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, Operator, ParamKind, Rule};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
@@ -12,7 +12,6 @@ use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
 pub struct Axes(pub Ints);
 
 impl FromArg for Axes {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         match arg {
             ArgValue::Const(Const::None) => Ok(Some(Axes::default())),
