@@ -151,45 +151,26 @@ impl From<Option<Val>> for In {
     }
 }
 
-impl From<i64> for In {
-    fn from(i: i64) -> In {
-        In::Const(Const::Int(i))
-    }
+macro_rules! constants {
+    ($($t:ty),*) => {$(
+        impl From<$t> for In {
+            fn from(c: $t) -> In {
+                In::Const(c.into())
+            }
+        }
+    )*};
 }
-
-impl From<bool> for In {
-    fn from(b: bool) -> In {
-        In::Const(Const::Bool(b))
-    }
-}
+constants!(bool, i64, f32, &str, DType, &[i64]);
 
 impl From<f64> for In {
     fn from(x: f64) -> In {
-        In::Const(Const::Float(x as f32))
-    }
-}
-
-impl From<&str> for In {
-    fn from(s: &str) -> In {
-        In::Const(Const::Str(s.into()))
-    }
-}
-
-impl From<DType> for In {
-    fn from(d: DType) -> In {
-        In::Const(Const::DType(d))
+        (x as f32).into()
     }
 }
 
 impl From<Vec<i64>> for In {
     fn from(values: Vec<i64>) -> In {
-        In::Const(Const::Tuple(values.into_iter().map(Const::Int).collect()))
-    }
-}
-
-impl From<&[i64]> for In {
-    fn from(values: &[i64]) -> In {
-        values.to_vec().into()
+        values.as_slice().into()
     }
 }
 
