@@ -378,33 +378,9 @@ impl From<ValueId> for Arg {
     }
 }
 
-impl From<i64> for Arg {
-    fn from(i: i64) -> Arg {
-        Arg::Const(Const::Int(i))
-    }
-}
-
-impl From<f32> for Arg {
-    fn from(x: f32) -> Arg {
-        Arg::Const(Const::Float(x))
-    }
-}
-
-impl From<bool> for Arg {
-    fn from(b: bool) -> Arg {
-        Arg::Const(Const::Bool(b))
-    }
-}
-
-impl From<&str> for Arg {
-    fn from(s: &str) -> Arg {
-        Arg::Const(Const::Str(s.into()))
-    }
-}
-
-impl From<&[i64]> for Arg {
-    fn from(items: &[i64]) -> Arg {
-        Arg::Const(Const::Tuple(items.iter().map(|i| Const::Int(*i)).collect()))
+impl<C: Into<Const>> From<C> for Arg {
+    fn from(c: C) -> Arg {
+        Arg::Const(c.into())
     }
 }
 

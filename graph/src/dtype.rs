@@ -255,57 +255,25 @@ half_element!(f16 => F16, bf16 => BF16);
 macro_rules! with_element {
     ($dtype:expr, $T:ident => $body:expr, complex => $other:expr) => {
         match $dtype {
-            $crate::DType::Bool | $crate::DType::U8 => {
-                type $T = u8;
-                $body
-            }
-            $crate::DType::I8 => {
-                type $T = i8;
-                $body
-            }
-            $crate::DType::I16 => {
-                type $T = i16;
-                $body
-            }
-            $crate::DType::I32 => {
-                type $T = i32;
-                $body
-            }
-            $crate::DType::I64 => {
-                type $T = i64;
-                $body
-            }
-            $crate::DType::U16 => {
-                type $T = u16;
-                $body
-            }
-            $crate::DType::U32 => {
-                type $T = u32;
-                $body
-            }
-            $crate::DType::U64 => {
-                type $T = u64;
-                $body
-            }
-            $crate::DType::F16 => {
-                type $T = $crate::f16;
-                $body
-            }
-            $crate::DType::BF16 => {
-                type $T = $crate::bf16;
-                $body
-            }
-            $crate::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            $crate::DType::F64 => {
-                type $T = f64;
-                $body
-            }
+            $crate::DType::Bool | $crate::DType::U8 => $crate::with_element!(@ $T = u8, $body),
+            $crate::DType::I8 => $crate::with_element!(@ $T = i8, $body),
+            $crate::DType::I16 => $crate::with_element!(@ $T = i16, $body),
+            $crate::DType::I32 => $crate::with_element!(@ $T = i32, $body),
+            $crate::DType::I64 => $crate::with_element!(@ $T = i64, $body),
+            $crate::DType::U16 => $crate::with_element!(@ $T = u16, $body),
+            $crate::DType::U32 => $crate::with_element!(@ $T = u32, $body),
+            $crate::DType::U64 => $crate::with_element!(@ $T = u64, $body),
+            $crate::DType::F16 => $crate::with_element!(@ $T = $crate::f16, $body),
+            $crate::DType::BF16 => $crate::with_element!(@ $T = $crate::bf16, $body),
+            $crate::DType::F32 => $crate::with_element!(@ $T = f32, $body),
+            $crate::DType::F64 => $crate::with_element!(@ $T = f64, $body),
             $crate::DType::C64 | $crate::DType::C128 => $other,
         }
     };
+    (@ $T:ident = $t:ty, $body:expr) => {{
+        type $T = $t;
+        $body
+    }};
 }
 
 #[cfg(test)]

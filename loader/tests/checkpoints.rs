@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use common::{data, field, number};
-use mindir_graph::{Tensor, random::SplitMix};
+use mindir_graph::{DType, Tensor, random::SplitMix};
 use mindir_loader::{
     Cipher, ElementType, ErrorKind,
     ckpt::{Array, Checkpoint, CheckpointError, Format, ReadOptions, Value, WriteOptions, read, read_bytes, write},
@@ -33,23 +33,7 @@ fn floats(checkpoint: &Checkpoint, name: &str) -> Vec<f64> {
 /// One entry of each kind that every format holds.
 fn everything() -> Checkpoint {
     let mut checkpoint = Checkpoint::new();
-    let elements = [
-        ElementType::Bool,
-        ElementType::I8,
-        ElementType::I16,
-        ElementType::I32,
-        ElementType::I64,
-        ElementType::U8,
-        ElementType::U16,
-        ElementType::U32,
-        ElementType::U64,
-        ElementType::F16,
-        ElementType::Bf16,
-        ElementType::F32,
-        ElementType::F64,
-        ElementType::C64,
-    ];
-    for element in elements {
+    for element in DType::ALL.into_iter().filter(|d| *d != DType::C128).map(ElementType::Of) {
         let bytes: Vec<u8> = (0..6 * element.size()).map(|i| (i % 2) as u8).collect();
         checkpoint.insert(format!("net.{element}"), Array::new(element, &[2, 3], bytes.into()).unwrap());
     }
@@ -97,7 +81,7 @@ fn values_of_mindspore_are_read() {
     dtypes.iter().for_each(|(name, value)| assert_eq!(same.get(name), Some(value), "{name}"));
 
     let odd = load(sample("odd.ckpt")).unwrap();
-    assert_eq!(odd.iter().next().unwrap().1.array().unwrap().element(), ElementType::C64);
+    assert_eq!(odd.iter().next().unwrap().1.array().unwrap().element(), ElementType::Of(DType::C64));
     assert!(load(sample("net-2_5.ckpt")).unwrap().get("global_step").is_some());
 }
 
@@ -141,7 +125,7 @@ fn every_format_keeps_every_type() {
         rare.insert(element.name(), Array::new(element, &[3], Bytes::from_static(&[1, 2, 3])).unwrap());
     }
     assert_eq!(load(written(&rare, &as_format(Format::Safetensors))).unwrap().len(), 3);
-    for element in [ElementType::HiF8, ElementType::C128] {
+    for element in [ElementType::HiF8, ElementType::Of(DType::C128)] {
         let bytes = vec![7; element.size()];
         rare.insert(element.name(), Array::new(element, &[], bytes.into()).unwrap());
     }
@@ -421,9 +405,12 @@ fn arrays_of_numpy_survive() {
     assert_eq!(again.names().collect::<Vec<_>>(), checkpoint.names().collect::<Vec<_>>());
     for (name, value) in checkpoint.iter() {
         match value.array().map(Array::element) {
-            Some(ElementType::Bf16) => {
+            Some(ElementType::Of(DType::BF16)) => {
                 let (wide, narrow) = (floats(&again, name), floats(&checkpoint, name));
-                assert_eq!((wide, again.get(name).unwrap().array().unwrap().element()), (narrow, ElementType::F32));
+                assert_eq!(
+                    (wide, again.get(name).unwrap().array().unwrap().element()),
+                    (narrow, ElementType::Of(DType::F32))
+                );
             }
             _ => assert_eq!(again.get(name), Some(value), "{name}"),
         }
@@ -488,7 +475,7 @@ mod torch {
         ];
         assert_eq!(found.names().collect::<Vec<_>>(), names);
         let weight = found.get(names[0]).unwrap().array().unwrap();
-        assert_eq!((weight.dims(), weight.element()), (&[2, 3][..], ElementType::F32));
+        assert_eq!((weight.dims(), weight.element()), (&[2, 3][..], ElementType::Of(DType::F32)));
         assert_eq!(floats(&found, names[0]), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(floats(&found, names[1]), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(floats(&found, names[2]), [4.0, 5.0]);

@@ -7,25 +7,13 @@
 
 use std::error::Error;
 
-use mindir::op::{Case, CaseArg, Lowers, OpDef, Operand, Operator, Rule};
+use mindir::op::{Case, CaseArg, Lowers, OpDef, Operand, Rule};
 use mindir::task::{Binary, Lowering};
 use mindir::{Access, DType, Fact, GraphCell, OpError, Options, Source, Tensor, op};
 
 op! {
     /// `x · y · scale` of `f32` tensors of one shape.
     classic CustomScale { x: Operand, y: Operand, scale: f64 = 1.0 }
-}
-
-impl Operator for CustomScale {
-    /// It is its own rule.
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = || Some(CaseArg::Tensor(Tensor::vector(&[1.0f32, -2.0, 3.0])));
-        vec![Case { name: "vector", args: vec![x(), x(), None], exact: false }]
-    }
 }
 
 impl Rule for CustomScale {
@@ -47,6 +35,11 @@ impl Rule for CustomScale {
         let product = b.binary(Binary::Mul, self.x.v, self.y.v)?;
         let scale = b.scalar(DType::F32, self.scale)?;
         Ok(Some(vec![b.binary(Binary::Mul, product, scale)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || Some(CaseArg::Tensor(Tensor::vector(&[1.0f32, -2.0, 3.0])));
+        vec![Case { name: "vector", args: vec![x(), x(), None], exact: false }]
     }
 }
 

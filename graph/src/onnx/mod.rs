@@ -27,6 +27,7 @@ pub use emit::{Emit, Size};
 pub use export::{Dimension, Exported, Options, Port, export};
 pub(crate) use program::machine;
 pub(crate) use tasks::reduce;
+pub use types::{Dims, Length, Type, broadcast, results};
 
 /// The oldest and the newest operator set that can be written.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 17..=22;

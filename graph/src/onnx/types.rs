@@ -11,10 +11,10 @@ const MOST_CONTENTS: usize = 64;
 
 /// A length, or an element of a vector of lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Length {
+pub enum Length {
     /// This number.
     Fixed(i64),
-    /// The open dimension of the model's inputs with this number.
+    /// The open dimension with this number, which is as long wherever it stands.
     Named(usize),
     /// Any.
     Open,
@@ -23,15 +23,18 @@ pub(super) enum Length {
 use Length::{Fixed, Named, Open};
 
 impl Length {
+    /// The number, if it is fixed.
     pub fn fixed(self) -> Option<i64> {
         if let Fixed(n) = self { Some(n) } else { None }
     }
 
+    /// The number, if it is fixed and no negative one.
     pub fn size(self) -> Option<usize> {
         usize::try_from(self.fixed()?).ok()
     }
 
-    fn map(self, f: impl FnOnce(i64) -> Option<i64>) -> Length {
+    /// What `f` makes of the number; open if it is not fixed.
+    pub fn map(self, f: impl FnOnce(i64) -> Option<i64>) -> Length {
         self.fixed().and_then(f).map_or(Open, Fixed)
     }
 
@@ -50,12 +53,14 @@ impl Length {
 }
 
 /// Lengths of dimensions.
-pub(super) type Dims = Vec<Length>;
+pub type Dims = Vec<Length>;
 
 /// What is known of a value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Type {
+pub struct Type {
+    /// Element type.
     pub dtype: Option<DType>,
+    /// Dimensions, if their number is known.
     pub dims: Option<Dims>,
     /// The elements of a short vector or a number.
     pub contents: Option<Dims>,
@@ -129,7 +134,7 @@ impl From<Kind> for Type {
 }
 
 /// The length that two lengths broadcast to.
-fn broadcast(a: Length, b: Length) -> Length {
+fn common(a: Length, b: Length) -> Length {
     match (a, b) {
         (a, b) if a == b => a,
         (Fixed(1), other) | (other, Fixed(1)) => other,
@@ -139,10 +144,15 @@ fn broadcast(a: Length, b: Length) -> Length {
     }
 }
 
-fn broadcast_all(a: &[Length], b: &[Length]) -> Dims {
+/// The dimensions that two shapes broadcast to.
+pub fn broadcast(a: &[Length], b: &[Length]) -> Dims {
     let rank = a.len().max(b.len());
-    let wide = |s: &[Length]| [&vec![Fixed(1); rank - s.len()], s].concat();
-    wide(a).into_iter().zip(wide(b)).map(|(a, b)| broadcast(a, b)).collect()
+    wide(a, rank).into_iter().zip(wide(b, rank)).map(|(a, b)| common(a, b)).collect()
+}
+
+/// These dimensions behind as many of 1 as make `rank`.
+fn wide(dims: &[Length], rank: usize) -> Dims {
+    [&vec![Fixed(1); rank.saturating_sub(dims.len())], dims].concat()
 }
 
 fn product(dims: &[Length]) -> Length {
@@ -159,72 +169,8 @@ fn product(dims: &[Length]) -> Length {
     }
 }
 
-/// Operators with results like their first operand.
-const LIKE_FIRST: &[&str] = &[
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BatchNormalization",
-    "BitwiseNot",
-    "Ceil",
-    "Clip",
-    "Cos",
-    "Cosh",
-    "CumSum",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Log",
-    "LogSoftmax",
-    "Mish",
-    "Neg",
-    "Not",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "ScatterElements",
-    "ScatterND",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softmax",
-    "Softplus",
-    "Sqrt",
-    "Tan",
-    "Tanh",
-    "Trilu",
-];
-
-/// Operators on two operands that broadcast, with results of their element type.
-const BINARY: &[&str] = &[
-    "Add",
-    "And",
-    "BitwiseAnd",
-    "BitwiseOr",
-    "BitwiseXor",
-    "Div",
-    "Max",
-    "Min",
-    "Mod",
-    "Mul",
-    "Or",
-    "Pow",
-    "Sub",
-    "Xor",
-];
-
-const COMPARISONS: &[&str] = &["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"];
-
 /// The types of the `n` results of a node.
-pub(super) fn results(op: &str, ins: &[Option<&Type>], attrs: &[(&'static str, Attr)], n: usize) -> Vec<Type> {
+pub fn results(op: &str, ins: &[Option<&Type>], attrs: &[(&'static str, Attr)], n: usize) -> Vec<Type> {
     let node = Node { ins, attrs };
     let mut types = node.results(op, n).unwrap_or_default();
     types.resize(n, Type::default());
@@ -242,9 +188,16 @@ impl Node<'_> {
         let like = |dims: Option<Dims>| vec![Type::new(first, dims)];
         Some(match op {
             "Identity" => vec![(*self.input(0)?).clone()],
-            op if LIKE_FIRST.contains(&op) => like(self.dims(0)),
-            op if BINARY.contains(&op) => like(self.common(&[0, 1])),
-            op if COMPARISONS.contains(&op) => vec![Type::new(Some(DType::Bool), self.common(&[0, 1]))],
+            "Abs" | "Acos" | "Acosh" | "Asin" | "Asinh" | "Atan" | "Atanh" | "BatchNormalization" | "BitwiseNot"
+            | "Ceil" | "Clip" | "Cos" | "Cosh" | "CumSum" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid"
+            | "HardSwish" | "Log" | "LogSoftmax" | "Mish" | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round"
+            | "ScatterElements" | "ScatterND" | "Sigmoid" | "Sign" | "Sin" | "Sinh" | "Softmax" | "Softplus"
+            | "Sqrt" | "Tan" | "Tanh" | "Trilu" => like(self.dims(0)),
+            "Add" | "And" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" | "Div" | "Max" | "Min" | "Mod" | "Mul"
+            | "Or" | "Pow" | "Sub" | "Xor" => like(self.common(&[0, 1])),
+            "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
+                vec![Type::new(Some(DType::Bool), self.common(&[0, 1]))]
+            }
             "IsInf" | "IsNaN" => vec![Type::new(Some(DType::Bool), self.dims(0))],
             "Where" => vec![Type::new(self.dtype(1), self.common(&[0, 1, 2]))],
             "Cast" => vec![self.cast()?],
@@ -266,7 +219,7 @@ impl Node<'_> {
             "Flatten" => like(self.flattened()),
             "ArgMax" | "ArgMin" => {
                 let axis = self.int("axis", 0);
-                vec![Type::new(Some(DType::I64), self.reduced(Some(vec![axis])))]
+                vec![Type::new(Some(DType::I64), self.reduced(Some(vec![Fixed(axis)])))]
             }
             op if op.starts_with("Reduce") => like(self.reduced(self.axes())),
             "TopK" => {
@@ -310,7 +263,10 @@ impl Node<'_> {
     /// The elements of a vector; open ones if only their number is known.
     fn contents(&self, i: usize) -> Option<Dims> {
         let ty = self.input(i)?;
-        let open = || Some(vec![Open; ty.dims.as_ref()?.first()?.size().filter(|&n| n <= MOST_CONTENTS)?]);
+        let open = || {
+            let [n] = ty.dims.as_deref()? else { return None };
+            Some(vec![Open; n.size().filter(|&n| n <= MOST_CONTENTS)?])
+        };
         ty.contents.clone().or_else(open)
     }
 
@@ -332,7 +288,7 @@ impl Node<'_> {
 
     fn common(&self, which: &[usize]) -> Option<Dims> {
         let all = which.iter().map(|&i| self.dims(i)).collect::<Option<Vec<_>>>()?;
-        Some(all.iter().fold(Vec::new(), |dims, own| broadcast_all(&dims, own)))
+        Some(all.iter().fold(Vec::new(), |dims, own| broadcast(&dims, own)))
     }
 
     fn cast(&self) -> Option<Type> {
@@ -515,16 +471,17 @@ impl Node<'_> {
     }
 
     fn expanded(&self) -> Option<Dims> {
-        Some(broadcast_all(&self.dims(0)?, &self.contents(1)?))
+        Some(broadcast(&self.dims(0)?, &self.contents(1)?))
     }
 
     fn tiled(&self) -> Option<Dims> {
         let (dims, times) = (self.dims(0)?, self.contents(1)?);
-        let one = |(d, n): (&Length, &Length)| match (d, n) {
-            (d, Fixed(1)) => *d,
+        let rank = dims.len().max(times.len());
+        let one = |(d, n): (Length, Length)| match (d, n) {
+            (d, Fixed(1)) => d,
             (d, n) => d.map(|d| n.fixed()?.checked_mul(d)),
         };
-        Some(dims.iter().zip(&times).map(one).collect())
+        Some(wide(&dims, rank).into_iter().zip(wide(&times, rank)).map(one).collect())
     }
 
     fn padded(&self) -> Option<Dims> {
@@ -543,21 +500,25 @@ impl Node<'_> {
     }
 
     /// The axes of a reduction; an empty list means all.
-    fn axes(&self) -> Option<Vec<i64>> {
+    fn axes(&self) -> Option<Dims> {
         match self.list("axes") {
-            Some(axes) => Some(axes),
-            None if self.input(1).is_some() => self.ints(1),
+            Some(axes) => Some(axes.into_iter().map(Fixed).collect()),
+            None if self.input(1).is_some() => self.contents(1),
             None => Some(Vec::new()),
         }
     }
 
-    fn reduced(&self, axes: Option<Vec<i64>>) -> Option<Dims> {
-        let (dims, axes) = (self.dims(0)?, axes?);
-        let mut gone = self.places(&axes, dims.len())?;
+    fn reduced(&self, axes: Option<Dims>) -> Option<Dims> {
+        let (dims, keep) = (self.dims(0)?, self.int("keepdims", 1) != 0);
+        let known = axes.as_ref().and_then(|axes| axes.iter().map(|a| a.fixed()).collect::<Option<Vec<_>>>());
+        let Some(known) = known else {
+            let left = if keep { dims.len() } else { dims.len().saturating_sub(axes?.len()) };
+            return Some(vec![Open; left]);
+        };
+        let mut gone = self.places(&known, dims.len())?;
         if gone.is_empty() {
             gone = (0..dims.len()).collect();
         }
-        let keep = self.int("keepdims", 1) != 0;
         let one = |(d, len): (usize, &Length)| if gone.contains(&d) { keep.then_some(Fixed(1)) } else { Some(*len) };
         Some(dims.iter().enumerate().filter_map(one).collect())
     }
@@ -581,7 +542,7 @@ impl Node<'_> {
             [_] => (&[][..], None),
             [others @ .., _, columns] => (others, Some(*columns)),
         };
-        Some(broadcast_all(lead, others).into_iter().chain(rows).chain(columns).collect())
+        Some(broadcast(lead, others).into_iter().chain(rows).chain(columns).collect())
     }
 
     fn gemm(&self) -> Option<Dims> {

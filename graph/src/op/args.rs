@@ -161,7 +161,7 @@ impl Args {
 /// A type that an argument can have in an operator's signature.
 pub trait FromArg: Sized {
     /// What the argument may be.
-    const KIND: ParamKind;
+    const KIND: ParamKind = ParamKind::Value;
     /// The texts of an enumeration's numbers.
     const TEXTS: &'static [(i64, &'static str)] = &[];
 

@@ -28,6 +28,29 @@ pub enum Const {
     Tensor(Tensor),
 }
 
+macro_rules! from {
+    ($($t:ty => $variant:ident),*) => {$(
+        impl From<$t> for Const {
+            fn from(x: $t) -> Const {
+                Const::$variant(x)
+            }
+        }
+    )*};
+}
+from!(bool => Bool, i64 => Int, f32 => Float, DType => DType);
+
+impl From<&str> for Const {
+    fn from(s: &str) -> Const {
+        Const::Str(s.into())
+    }
+}
+
+impl From<&[i64]> for Const {
+    fn from(items: &[i64]) -> Const {
+        Const::Tuple(items.iter().map(|&i| Const::Int(i)).collect())
+    }
+}
+
 impl fmt::Display for Const {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -138,7 +138,8 @@ pub trait Signature: Sized + 'static {
 /// Values of the task graph; `None` asks for the reference on the host.
 pub type Lowers = Result<Option<Vec<V>>, OpError>;
 
-/// The written half of an operator: what its arguments mean.
+/// The written half of an operator: what its arguments mean. One that is a [`Rule`] is its own and has no effect; of one with an
+/// effect, a reference may be the rule.
 pub trait Operator: Signature {
     /// What running it changes.
     const EFFECT: Effect = Effect::Pure;
@@ -147,7 +148,7 @@ pub trait Operator: Signature {
     /// How to write through the view that it gives.
     const UNDO: Option<Undo> = None;
 
-    /// What it computes of its arguments: itself, or a rule that it shares with operators that differ in their arguments only.
+    /// What it computes of its arguments: a rule that it shares with operators that differ in their arguments only.
     /// Wrong arguments are refused here or by [`Rule::infer`].
     ///
     /// # Errors
@@ -201,6 +202,24 @@ pub trait Rule {
     /// Why these arguments have no ONNX form.
     fn onnx(&self, _e: &mut Emit) -> Forms {
         Ok(None)
+    }
+
+    /// As [`Operator::cases`], of an operator that is its own rule.
+    fn cases() -> Vec<Case>
+    where
+        Self: Sized,
+    {
+        Vec::new()
+    }
+}
+
+impl<T: Signature + Rule> Operator for T {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self)
+    }
+
+    fn cases() -> Vec<Case> {
+        <T as Rule>::cases()
     }
 }
 

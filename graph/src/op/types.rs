@@ -34,7 +34,6 @@ impl Number {
 }
 
 impl FromArg for Number {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         let is_int = match arg {
             ArgValue::Const(Const::Int(_) | Const::Bool(_)) => true,
@@ -135,18 +134,19 @@ impl FromArg for Operand {
     }
 }
 
-impl FromArg for Option<Operand> {
-    const KIND: ParamKind = ParamKind::OptionalTensor;
+/// `None` is a value of its own.
+impl<T: FromArg> FromArg for Option<T> {
+    const KIND: ParamKind = if let ParamKind::Tensor = T::KIND { ParamKind::OptionalTensor } else { T::KIND };
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        match arg {
-            ArgValue::Operand(o) => Ok(Some(Some(o.clone()))),
-            ArgValue::Const(Const::None) => Ok(Some(None)),
-            other => Err(wrong("a tensor or None", other)),
-        }
+        if is_none(arg) { Ok(Some(None)) } else { T::from_arg(arg).map(Some) }
     }
 
     fn into_const(self) -> Option<Const> {
-        if self.is_none() { Some(Const::None) } else { None }
+        self.map_or(Some(Const::None), T::into_const)
+    }
+
+    fn exported(self) -> Self {
+        self.map(T::exported)
     }
 }
 
@@ -185,27 +185,22 @@ fn number_list(arg: &ArgValue) -> Result<Vec<f64>, OpError> {
     }
 }
 
+fn joined(lists: Vec<Ints>) -> Ints {
+    lists.into_iter().flatten().collect()
+}
+
 fn int_list(arg: &ArgValue) -> Result<Ints, OpError> {
     match arg {
         ArgValue::Operand(o) if o.dtype().is_int() || o.dtype() == DType::Bool => Ok(Ints::from_vec(o.i64s()?)),
-        ArgValue::List(items) => {
-            let mut out = Ints::new();
-            for item in items {
-                out.extend(int_list(item)?);
-            }
-            Ok(out)
-        }
+        ArgValue::List(items) => items.iter().map(int_list).collect::<Result<Vec<_>, _>>().map(joined),
         ArgValue::Const(Const::Int(i)) => Ok(ints(&[*i])),
         ArgValue::Const(Const::Bool(b)) => Ok(ints(&[i64::from(*b)])),
         ArgValue::Const(Const::Tensor(t)) if t.dtype().is_int() || t.dtype() == DType::Bool => {
             Ok(Ints::from_vec(t.to_i64s()?))
         }
         ArgValue::Const(Const::Tuple(items)) => {
-            let mut out = Ints::new();
-            for item in items {
-                out.extend(int_list(&ArgValue::Const(item.clone()))?);
-            }
-            Ok(out)
+            let one = |c: &Const| int_list(&ArgValue::Const(c.clone()));
+            items.iter().map(one).collect::<Result<Vec<_>, _>>().map(joined)
         }
         other => Err(wrong("integers", other)),
     }
@@ -216,7 +211,6 @@ fn is_none(arg: &ArgValue) -> bool {
 }
 
 impl FromArg for Ints {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(None) } else { int_list(arg).map(Some) }
     }
@@ -226,19 +220,7 @@ impl FromArg for Ints {
     }
 }
 
-impl FromArg for Option<Ints> {
-    const KIND: ParamKind = ParamKind::Value;
-    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        if is_none(arg) { Ok(Some(None)) } else { int_list(arg).map(|v| Some(Some(v))) }
-    }
-
-    fn into_const(self) -> Option<Const> {
-        self.map_or(Some(Const::None), Ints::into_const)
-    }
-}
-
 impl FromArg for i64 {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) {
             return Ok(None);
@@ -254,19 +236,7 @@ impl FromArg for i64 {
     }
 }
 
-impl FromArg for Option<i64> {
-    const KIND: ParamKind = ParamKind::Value;
-    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        if is_none(arg) { Ok(Some(None)) } else { i64::from_arg(arg).map(Some) }
-    }
-
-    fn into_const(self) -> Option<Const> {
-        Some(self.map_or(Const::None, Const::Int))
-    }
-}
-
 impl FromArg for f64 {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) {
             return Ok(None);
@@ -287,7 +257,6 @@ impl FromArg for f64 {
 }
 
 impl FromArg for Vec<f64> {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         if is_none(arg) { Ok(None) } else { number_list(arg).map(Some) }
     }
@@ -302,7 +271,6 @@ impl FromArg for Vec<f64> {
 }
 
 impl FromArg for bool {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         Ok(i64::from_arg(arg)?.map(|i| i != 0))
     }
@@ -313,21 +281,16 @@ impl FromArg for bool {
 }
 
 impl FromArg for DType {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        match arg {
-            ArgValue::Const(Const::None) => Ok(None),
-            ArgValue::Const(Const::DType(d)) => Ok(Some(*d)),
-            ArgValue::Const(Const::Str(s)) => DType::from_mindspore(s)
-                .map(Some)
-                .ok_or_else(|| OpError::Invalid(format!("unknown element type {s:?}"))),
+        let (dtype, found) = match arg {
+            ArgValue::Const(Const::DType(d)) => return Ok(Some(*d)),
+            ArgValue::Const(Const::Str(s)) => (DType::from_mindspore(s), format!("{s:?}")),
             other => match i64::from_arg(other)? {
-                Some(id) => DType::from_type_id(id)
-                    .map(Some)
-                    .ok_or_else(|| OpError::Invalid(format!("unknown element type id {id}"))),
-                None => Ok(None),
+                Some(id) => (DType::from_type_id(id), format!("id {id}")),
+                None => return Ok(None),
             },
-        }
+        };
+        dtype.map(Some).ok_or_else(|| OpError::Invalid(format!("unknown element type {found}")))
     }
 
     fn into_const(self) -> Option<Const> {
@@ -335,19 +298,7 @@ impl FromArg for DType {
     }
 }
 
-impl FromArg for Option<DType> {
-    const KIND: ParamKind = ParamKind::Value;
-    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        if is_none(arg) { Ok(Some(None)) } else { DType::from_arg(arg).map(Some) }
-    }
-
-    fn into_const(self) -> Option<Const> {
-        Some(self.map_or(Const::None, Const::DType))
-    }
-}
-
 impl FromArg for String {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         match arg {
             ArgValue::Const(Const::None) => Ok(None),
@@ -370,7 +321,6 @@ macro_rules! op_enum {
         pub enum $name { $($(#[$row])* $variant),* }
 
         impl $crate::op::FromArg for $name {
-            const KIND: $crate::op::ParamKind = $crate::op::ParamKind::Value;
             const TEXTS: &'static [(i64, &'static str)] = &[$(($number, $text)),*];
             fn from_arg(arg: &$crate::op::ArgValue) -> Result<Option<Self>, $crate::OpError> {
                 use $crate::op::{ArgValue, Const};

@@ -263,8 +263,8 @@ fn take(param: &Param, found: &Found<'_>, options: LoadOptions) -> Result<(Tenso
 }
 
 fn convertible(from: ElementType, to: DType) -> bool {
-    use ElementType::{I8, I16, I32, I64, Qint4x2};
-    let is_signed = |element| matches!(element, I8 | I16 | I32 | I64 | Qint4x2);
+    use DType::{I8, I16, I32, I64};
+    let is_signed = |element| matches!(element, ElementType::Of(I8 | I16 | I32 | I64) | ElementType::Qint4x2);
     from.dtype().is_some_and(DType::is_float) && to.is_float() || is_signed(from) && is_signed(to.into())
 }
 

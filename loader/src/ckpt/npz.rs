@@ -6,6 +6,7 @@
 use std::io::{Cursor, Read, Write};
 
 use bytes::Bytes;
+use mindir_graph::DType;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{Checkpoint, CheckpointError, EntryFault, Value, text};
@@ -66,7 +67,7 @@ pub(super) fn write(checkpoint: &Checkpoint, out: &mut dyn Write) -> std::io::Re
                 npy::write_header(&mut zip, &format!("<U{}", bytes.len() / 4), &[])?;
                 zip.write_all(&bytes)?;
             }
-            Value::Array(array) if array.element() == ElementType::Bf16 => {
+            Value::Array(array) if array.element() == ElementType::Of(DType::BF16) => {
                 npy::write_to(&mut zip, &array.tensor().map_err(std::io::Error::other)?)?;
             }
             Value::Array(array) => {

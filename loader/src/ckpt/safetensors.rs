@@ -35,27 +35,27 @@ const INT4: &str = "Int4";
 
 /// Names of element types in the order in which tensors are written, so that each is aligned.
 const TYPES: [(&str, ElementType); 16] = [
-    ("U64", ElementType::U64),
-    ("I64", ElementType::I64),
-    ("F64", ElementType::F64),
-    ("C64", ElementType::C64),
-    ("F32", ElementType::F32),
-    ("U32", ElementType::U32),
-    ("I32", ElementType::I32),
-    ("BF16", ElementType::Bf16),
-    ("F16", ElementType::F16),
-    ("U16", ElementType::U16),
-    ("I16", ElementType::I16),
+    ("U64", ElementType::Of(DType::U64)),
+    ("I64", ElementType::Of(DType::I64)),
+    ("F64", ElementType::Of(DType::F64)),
+    ("C64", ElementType::Of(DType::C64)),
+    ("F32", ElementType::Of(DType::F32)),
+    ("U32", ElementType::Of(DType::U32)),
+    ("I32", ElementType::Of(DType::I32)),
+    ("BF16", ElementType::Of(DType::BF16)),
+    ("F16", ElementType::Of(DType::F16)),
+    ("U16", ElementType::Of(DType::U16)),
+    ("I16", ElementType::Of(DType::I16)),
     ("F8_E4M3", ElementType::F8E4M3),
     ("F8_E5M2", ElementType::F8E5M2),
-    ("I8", ElementType::I8),
-    ("U8", ElementType::U8),
-    ("BOOL", ElementType::Bool),
+    ("I8", ElementType::Of(DType::I8)),
+    ("U8", ElementType::Of(DType::U8)),
+    ("BOOL", ElementType::Of(DType::Bool)),
 ];
 
 /// Rank and name of the type that a tensor is written as.
 fn type_of(element: ElementType) -> Option<(usize, &'static str)> {
-    let stored = if element == ElementType::Qint4x2 { ElementType::I8 } else { element };
+    let stored = if element == ElementType::Qint4x2 { ElementType::Of(DType::I8) } else { element };
     TYPES.iter().enumerate().find(|(_, (_, known))| *known == stored).map(|(rank, (name, _))| (rank, *name))
 }
 
@@ -144,7 +144,7 @@ fn array(info: &Info, is_int4: bool, bytes: Bytes, max_rank: usize) -> Result<Ar
     }
     let element = TYPES.iter().find(|(name, _)| *name == info.dtype).map(|(_, element)| *element);
     let element = element.ok_or_else(|| EntryFault::Type(info.dtype.clone()))?;
-    let element = if is_int4 && element == ElementType::I8 { ElementType::Qint4x2 } else { element };
+    let element = if is_int4 && element == ElementType::Of(DType::I8) { ElementType::Qint4x2 } else { element };
     Ok(Array::new(element, &info.shape, bytes)?)
 }
 

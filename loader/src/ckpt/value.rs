@@ -237,7 +237,7 @@ scalars!(i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64);
 impl From<bool> for Value {
     fn from(truth: bool) -> Self {
         let bytes = Bytes::from_static(if truth { &[1] } else { &[0] });
-        Self::Array(Array { element: ElementType::Bool, dims: SmallVec::new(), parts: smallvec![bytes] })
+        Self::Array(Array { element: ElementType::Of(DType::Bool), dims: SmallVec::new(), parts: smallvec![bytes] })
     }
 }
 
@@ -343,7 +343,7 @@ impl Array {
             [one] if is_aligned(one, self.element.align()) => one.clone(),
             parts => copy(parts, self.len()).ok_or(TensorFault::Memory(self.len() as u64))?,
         };
-        if self.element == ElementType::Bool
+        if self.element == ElementType::Of(DType::Bool)
             && let Some((index, value)) = bytes.iter().enumerate().find(|(_, byte)| **byte > 1)
         {
             return Err(TensorFault::Truth { index: index as u64, value: *value });
@@ -429,22 +429,24 @@ mod tests {
         assert_eq!(odd(Tensor::vector(&[f16::NAN, f16::MAX])), 1);
         assert_eq!(odd(Tensor::vector(&[bf16::INFINITY, bf16::MAX])), 1);
         assert_eq!(odd(Tensor::vector(&[i32::MAX])), 0);
-        let truth = Array::new(ElementType::Bool, &[1], Bytes::from_static(&[2])).unwrap();
+        let truth = Array::new(ElementType::Of(DType::Bool), &[1], Bytes::from_static(&[2])).unwrap();
         assert_eq!(truth.not_finite(), Err(TensorFault::Truth { index: 0, value: 2 }));
     }
 
     #[test]
     fn arrays_are_equal_however_they_are_cut() {
-        let whole = Array::new(ElementType::U8, &[4], Bytes::from_static(&[1, 2, 3, 4])).unwrap();
+        let whole = Array::new(ElementType::Of(DType::U8), &[4], Bytes::from_static(&[1, 2, 3, 4])).unwrap();
         let cut = |at: usize, bytes: &'static [u8]| {
-            let mut array = Array::part(ElementType::U8, smallvec![4], Bytes::from_static(&bytes[..at]));
-            array.append(Array::part(ElementType::U8, smallvec![4], Bytes::from_static(&bytes[at..]))).unwrap();
+            let mut array = Array::part(ElementType::Of(DType::U8), smallvec![4], Bytes::from_static(&bytes[..at]));
+            array
+                .append(Array::part(ElementType::Of(DType::U8), smallvec![4], Bytes::from_static(&bytes[at..])))
+                .unwrap();
             array
         };
         assert_eq!(cut(1, &[1, 2, 3, 4]), whole);
         assert_eq!(cut(1, &[1, 2, 3, 4]), cut(3, &[1, 2, 3, 4]));
         assert_ne!(cut(1, &[1, 2, 3, 5]), whole);
         assert_eq!(cut(2, &[1, 2, 3, 4]).tensor().unwrap(), whole.tensor().unwrap());
-        assert!(Array::new(ElementType::U16, &[4], Bytes::from_static(&[1, 2, 3, 4])).is_err());
+        assert!(Array::new(ElementType::Of(DType::U16), &[4], Bytes::from_static(&[1, 2, 3, 4])).is_err());
     }
 }

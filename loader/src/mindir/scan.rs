@@ -112,9 +112,9 @@ impl Walk<'_> {
             let mut place = Place { message: schema.name, field: None, offset: key_at };
             let (number, wire_type) = self.key(&mut at, range.end, place)?;
             let field = schema.field(number);
-            place.field = field.map(|field| field.name);
+            place.field = field.map(|(_, field)| field.name);
             let value = self.value(wire_type, &mut at, range.end, place)?;
-            match field.zip(counts.get_mut((number as usize).wrapping_sub(1))) {
+            match field.and_then(|(at, field)| Some((field, counts.get_mut(at)?))) {
                 Some((field, count)) => self.field(field, value, count, place, depth)?,
                 None => self.census.unknown_fields += 1,
             }

@@ -1,6 +1,7 @@
 //! A tensor whose contents fit its shape and element type.
 
 use bytes::Bytes;
+use mindir_graph::DType;
 use mindir_proto::mindir::{CompressionType, DataType, TensorProto};
 use smallvec::SmallVec;
 
@@ -71,7 +72,7 @@ impl Facts {
     /// Checks that `bytes` can be the contents.
     pub(super) fn check(&self, bytes: &[u8]) -> Result<(), TensorFault> {
         self.check_len(bytes.len() as u64)?;
-        if self.element != ElementType::Bool {
+        if self.element != ElementType::Of(DType::Bool) {
             return Ok(());
         }
         match bytes.iter().position(|byte| *byte > 1) {
@@ -127,7 +128,10 @@ mod tests {
     #[test]
     fn valid_tensors_are_taken() {
         let data = TensorData::of(&tensor(1, &[1, 2], &[0; 8]), 32).unwrap();
-        assert_eq!((data.element, data.dims.as_slice(), data.bytes.len()), (ElementType::F32, &[1, 2][..], 8));
+        assert_eq!(
+            (data.element, data.dims.as_slice(), data.bytes.len()),
+            (ElementType::Of(DType::F32), &[1, 2][..], 8)
+        );
         assert!(TensorData::of(&tensor(9, &[2], &[0, 1]), 32).is_ok());
         assert!(TensorData::of(&tensor(7, &[], &[0; 8]), 32).is_ok());
         assert!(TensorData::of(&tensor(7, &[3, 0], &[]), 32).is_ok());
@@ -148,8 +152,14 @@ mod tests {
             (tensor(99, &[], &[]), ElementType(99)),
             (tensor(-7, &[], &[]), ElementType(-7)),
             (tensor(8, &[], &[]), NoTensors("string")),
-            (tensor(1, &[2], &[0; 7]), Length { expected: 8, found: 7, elements: 2, element: crate::ElementType::F32 }),
-            (tensor(1, &[2], &[0; 9]), Length { expected: 8, found: 9, elements: 2, element: crate::ElementType::F32 }),
+            (
+                tensor(1, &[2], &[0; 7]),
+                Length { expected: 8, found: 7, elements: 2, element: crate::ElementType::Of(DType::F32) },
+            ),
+            (
+                tensor(1, &[2], &[0; 9]),
+                Length { expected: 8, found: 9, elements: 2, element: crate::ElementType::Of(DType::F32) },
+            ),
             (tensor(9, &[3], &[1, 0, 2]), Truth { index: 2, value: 2 }),
             (TensorProto { raw_data: None, ..tensor(1, &[2], &[]) }, NoData),
             (TensorProto { compression_type: Some(3), ..tensor(1, &[2], &[0; 8]) }, Compression(3)),

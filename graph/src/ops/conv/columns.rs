@@ -1,6 +1,6 @@
 //! Windows put back into an image.
 
-use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::sizes;
 use crate::ops::kit::sample::sample;
@@ -58,22 +58,6 @@ impl Col2Im {
     }
 }
 
-impl Operator for Col2Im {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = |windows| sample().tensor(DType::F32, &[2, 3, 6, windows]).ints(&[5, 4]).ints(&[2, 3]);
-        vec![
-            x(8).case("plain"),
-            x(9).ints(&[1, 1]).ints(&[1, 2]).ints(&[2, 2]).case("padding"),
-            sample().tensor(DType::F32, &[1, 2, 4, 6]).ints(&[5, 4]).ints(&[2]).ints(&[2]).case("dilation"),
-            sample().tensor(DType::F32, &[0, 3, 6, 8]).ints(&[5, 4]).ints(&[2, 3]).exact("empty"),
-        ]
-    }
-}
-
 impl Rule for Col2Im {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(
@@ -114,5 +98,15 @@ impl Rule for Col2Im {
         let y = b.slice(y, &[0, 0], &[size, plan.planes], &[1, 1])?;
         let y = b.transpose(y, &[1, 0])?;
         Ok(Some(vec![b.reshape(y, &plan.dims)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = |windows| sample().tensor(DType::F32, &[2, 3, 6, windows]).ints(&[5, 4]).ints(&[2, 3]);
+        vec![
+            x(8).case("plain"),
+            x(9).ints(&[1, 1]).ints(&[1, 2]).ints(&[2, 2]).case("padding"),
+            sample().tensor(DType::F32, &[1, 2, 4, 6]).ints(&[5, 4]).ints(&[2]).ints(&[2]).case("dilation"),
+            sample().tensor(DType::F32, &[0, 3, 6, 8]).ints(&[5, 4]).ints(&[2, 3]).exact("empty"),
+        ]
     }
 }

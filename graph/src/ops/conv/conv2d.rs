@@ -104,17 +104,6 @@ impl DepthwiseConv2dNative {
     }
 }
 
-impl Operator for DepthwiseConv2dNative {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let two = |m: usize| sample().tensor(DType::F32, &[1, 3, 5, 5]).tensor(DType::F32, &[m, 3, 3, 2]);
-        vec![two(1).case("one filter"), two(2).int(2).skip().skip().text("same").case("two filters")]
-    }
-}
-
 impl Rule for DepthwiseConv2dNative {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.grouped(&self.filters(self.weight.v)?)?.infer()
@@ -137,5 +126,10 @@ impl Rule for DepthwiseConv2dNative {
         let w = e.transpose(w, &[1, 0, 2, 3]);
         let w = e.reshape(w, &to_i64(filters.shape()));
         Ok(Some(vec![self.grouped(&filters)?.form(e, x, w, None)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let two = |m: usize| sample().tensor(DType::F32, &[1, 3, 5, 5]).tensor(DType::F32, &[m, 3, 3, 2]);
+        vec![two(1).case("one filter"), two(2).int(2).skip().skip().text("same").case("two filters")]
     }
 }

@@ -2,7 +2,7 @@ use super::classic::{Classic, classic_convolution};
 use super::grouped::extent;
 use super::patches::Patches;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::{result, sizes};
 use crate::ops::kit::sample::sample;
@@ -50,27 +50,6 @@ impl Conv2DBackpropFilter {
     }
 }
 
-impl Operator for Conv2DBackpropFilter {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let one = |dy: &[usize], x: &[usize], w: [i64; 4], mode, pad: &[i64], stride, group, name| {
-            let s = sample().tensor(DType::F32, dy).tensor(DType::F32, x).ints(&w).skip().ints(&[w[2], w[3]]).int(1);
-            let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
-            s.ints(&[1, 1, 1, 1]).int(group).case(name)
-        };
-        vec![
-            one(&[2, 3, 3, 2], &[2, 2, 5, 3], [3, 2, 3, 2], "VALID", &[0], 1, 1, "valid"),
-            one(&[1, 2, 2, 3], &[1, 3, 4, 5], [2, 3, 3, 3], "SAME", &[0], 2, 1, "same, stride 2"),
-            one(&[2, 4, 4, 4], &[2, 4, 4, 4], [4, 2, 4, 4], "PAD", &[1, 2, 2, 1], 1, 2, "padding, groups"),
-            one(&[1, 3, 4, 4], &[1, 3, 4, 4], [3, 1, 3, 3], "SAME", &[0], 1, 3, "depthwise"),
-            one(&[0, 2, 2, 2], &[0, 1, 3, 3], [2, 1, 2, 2], "VALID", &[0], 1, 1, "no images"),
-        ]
-    }
-}
-
 impl Rule for Conv2DBackpropFilter {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![result(self.input.dtype(), &self.patches()?.1)?])
@@ -109,5 +88,20 @@ impl Rule for Conv2DBackpropFilter {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX has no gradients")
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |dy: &[usize], x: &[usize], w: [i64; 4], mode, pad: &[i64], stride, group, name| {
+            let s = sample().tensor(DType::F32, dy).tensor(DType::F32, x).ints(&w).skip().ints(&[w[2], w[3]]).int(1);
+            let s = s.text(mode).ints(pad).ints(&[-1, -1, -1, -1]).ints(&[1, 1, stride, stride]);
+            s.ints(&[1, 1, 1, 1]).int(group).case(name)
+        };
+        vec![
+            one(&[2, 3, 3, 2], &[2, 2, 5, 3], [3, 2, 3, 2], "VALID", &[0], 1, 1, "valid"),
+            one(&[1, 2, 2, 3], &[1, 3, 4, 5], [2, 3, 3, 3], "SAME", &[0], 2, 1, "same, stride 2"),
+            one(&[2, 4, 4, 4], &[2, 4, 4, 4], [4, 2, 4, 4], "PAD", &[1, 2, 2, 1], 1, 2, "padding, groups"),
+            one(&[1, 3, 4, 4], &[1, 3, 4, 4], [3, 1, 3, 3], "SAME", &[0], 1, 3, "depthwise"),
+            one(&[0, 2, 2, 2], &[0, 1, 3, 3], [2, 1, 2, 2], "VALID", &[0], 1, 1, "no images"),
+        ]
     }
 }

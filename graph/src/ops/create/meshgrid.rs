@@ -1,4 +1,4 @@
-use crate::op::{Case, CaseArg, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{real, scalars, size, spread, tensor_of};
 use crate::ops::kit::indices::replaced;
 use crate::ops::kit::sample::{sample, wave};
@@ -46,28 +46,6 @@ impl Meshgrid {
     }
 }
 
-impl Operator for Meshgrid {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let xs = |lens: &[usize]| {
-            let one = |&n: &usize| match wave(DType::F32, &[n]) {
-                CaseArg::Tensor(t) => Some(t),
-                _ => None,
-            };
-            CaseArg::Tensors(lens.iter().filter_map(one).collect())
-        };
-        vec![
-            sample().arg(xs(&[2, 3])).exact("xy"),
-            sample().arg(xs(&[2, 3, 4])).text("ij").exact("ij"),
-            sample().arg(xs(&[2, 3, 4])).text("xy").exact("three xy"),
-            sample().arg(xs(&[4])).exact("one"),
-        ]
-    }
-}
-
 impl Rule for Meshgrid {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(!self.inputs.is_empty(), "expected at least one vector");
@@ -95,5 +73,21 @@ impl Rule for Meshgrid {
             outs.push(b.broadcast_to(y, &shape)?);
         }
         Ok(Some(outs))
+    }
+
+    fn cases() -> Vec<Case> {
+        let xs = |lens: &[usize]| {
+            let one = |&n: &usize| match wave(DType::F32, &[n]) {
+                CaseArg::Tensor(t) => Some(t),
+                _ => None,
+            };
+            CaseArg::Tensors(lens.iter().filter_map(one).collect())
+        };
+        vec![
+            sample().arg(xs(&[2, 3])).exact("xy"),
+            sample().arg(xs(&[2, 3, 4])).text("ij").exact("ij"),
+            sample().arg(xs(&[2, 3, 4])).text("xy").exact("three xy"),
+            sample().arg(xs(&[4])).exact("one"),
+        ]
     }
 }

@@ -420,20 +420,6 @@ op! {
     LinSpace { start: Operand, stop: Operand, num: i64 }
 }
 
-impl Operator for LinSpace {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().real(1.0).real(10.0).int(5).case("five"),
-            sample().real(1.0).real(10.0).int(1).exact("one"),
-            sample().real(3.0).real(-3.0).int(4).case("down"),
-        ]
-    }
-}
-
 impl Rule for LinSpace {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(
@@ -451,6 +437,14 @@ impl Rule for LinSpace {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = only(self.infer()?)?;
         Ok(vec![spaced(only(self.start.f64s()?)?, only(self.stop.f64s()?)?, &fact)?])
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().real(1.0).real(10.0).int(5).case("five"),
+            sample().real(1.0).real(10.0).int(1).exact("one"),
+            sample().real(3.0).real(-3.0).int(4).case("down"),
+        ]
     }
 }
 

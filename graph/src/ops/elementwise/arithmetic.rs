@@ -1,7 +1,7 @@
 //! Sums, products and quotients with one argument more: a factor, a rounding mode, a third operand.
 
 use super::binary::{Mix, common, with_arithmetic};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Number, Operand, Operator, ParamKind, Rule};
+use crate::op::{Case, CaseArg, Const, Number, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, floats, number, number_of};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
@@ -15,17 +15,6 @@ op_enum! {
         Trunc = 1, "trunc";
         /// The quotient is rounded down.
         Floor = 2, "floor";
-    }
-}
-
-impl FromArg for Option<Rounding> {
-    const KIND: ParamKind = ParamKind::Value;
-    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        Rounding::from_arg(arg).map(Some)
-    }
-
-    fn into_const(self) -> Option<Const> {
-        self.map_or(Some(Const::None), Rounding::into_const)
     }
 }
 

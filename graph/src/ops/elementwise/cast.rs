@@ -1,4 +1,4 @@
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::fact;
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::Lowering;
@@ -10,9 +10,21 @@ op! {
     Cast, aliases ["ScalarCast", "ScalarToTensor"] { input_x: Operand, dtype ["dst_type", "DstT", "output_dtype"]: DType }
 }
 
-impl Operator for Cast {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
+impl Rule for Cast {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        ensure!(!self.dtype.is_complex(), "expected a real type to convert to, found {}", self.dtype);
+        fact(&[&self.input_x], self.dtype)
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![self.input_x.tensor()?.cast(self.dtype)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        Ok(Some(vec![b.cast(self.input_x.v, self.dtype)]))
+    }
+    fn is_elementwise(&self) -> bool {
+        true
     }
 
     fn cases() -> Vec<Case> {
@@ -35,23 +47,5 @@ impl Operator for Cast {
             to("same type", wave(DType::F32, &[4]), DType::F32),
             to("empty", wave(DType::F32, &[0]), DType::I32),
         ]
-    }
-}
-
-impl Rule for Cast {
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(!self.dtype.is_complex(), "expected a real type to convert to, found {}", self.dtype);
-        fact(&[&self.input_x], self.dtype)
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.input_x.tensor()?.cast(self.dtype)?])
-    }
-
-    fn lower(&self, b: &mut Lowering) -> Lowers {
-        Ok(Some(vec![b.cast(self.input_x.v, self.dtype)]))
-    }
-    fn is_elementwise(&self) -> bool {
-        true
     }
 }

@@ -1,7 +1,7 @@
 //! Equality within a tolerance.
 
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::broadcasting::{evaluate_f64, fact};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::{DType, Fact, OpError, Tensor, op};
@@ -16,21 +16,6 @@ op! {
     /// Whether `|input − other| ≤ atol + rtol · |other|`, as `bool`, with broadcasting; equal infinities are close, NaNs with
     /// `equal_nan`.
     IsClose { input: Operand, other: Operand, rtol: f64 = 1e-5, atol: f64 = 1e-8, equal_nan: bool = false }
-}
-
-impl Operator for IsClose {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = || cycle(DType::F32, &[6], &[1.0, 1.00001, f64::NAN, f64::INFINITY, -3.0, 0.0]);
-        let y = || cycle(DType::F32, &[6], &[1.000001, 1.1, f64::NAN, f64::INFINITY, f64::INFINITY, 1e-9]);
-        vec![
-            sample().arg(x()).arg(y()).exact("default"),
-            sample().arg(x()).arg(y()).real(1e-3).real(0.5).flag(true).exact("NaN equal"),
-        ]
-    }
 }
 
 impl Rule for IsClose {
@@ -68,23 +53,20 @@ impl Rule for IsClose {
         }
         Ok(Some(vec![close]))
     }
+
+    fn cases() -> Vec<Case> {
+        let x = || cycle(DType::F32, &[6], &[1.0, 1.00001, f64::NAN, f64::INFINITY, -3.0, 0.0]);
+        let y = || cycle(DType::F32, &[6], &[1.000001, 1.1, f64::NAN, f64::INFINITY, f64::INFINITY, 1e-9]);
+        vec![
+            sample().arg(x()).arg(y()).exact("default"),
+            sample().arg(x()).arg(y()).real(1e-3).real(0.5).flag(true).exact("NaN equal"),
+        ]
+    }
 }
 
 op! {
     /// Whether `|x − y| < tolerance`, as `bool`.
     classic ApproximateEqual { x: Operand, y: Operand, tolerance: f64 = 1e-5 }
-}
-
-impl Operator for ApproximateEqual {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = || cycle(DType::F32, &[4], &[1.0, 2.0, f64::NAN, -3.0]);
-        let y = || cycle(DType::F32, &[4], &[1.1, 2.0, f64::NAN, -3.4]);
-        vec![sample().arg(x()).arg(y()).exact("default"), sample().arg(x()).arg(y()).real(0.25).exact("wide")]
-    }
 }
 
 impl Rule for ApproximateEqual {
@@ -102,5 +84,11 @@ impl Rule for ApproximateEqual {
         let [a, b] = [e.as_type(&self.x, DType::F64)?, e.as_type(&self.y, DType::F64)?];
         let (apart, bound) = (distance(e, a, b)?, e.number(DType::F64, self.tolerance)?);
         Ok(Some(vec![e.op("Less", &[apart, bound])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || cycle(DType::F32, &[4], &[1.0, 2.0, f64::NAN, -3.0]);
+        let y = || cycle(DType::F32, &[4], &[1.1, 2.0, f64::NAN, -3.4]);
+        vec![sample().arg(x()).arg(y()).exact("default"), sample().arg(x()).arg(y()).real(0.25).exact("wide")]
     }
 }

@@ -1,35 +1,17 @@
-use crate::op::{ArgValue, Case, Const, FromArg, Lowers, Operand, Operator, ParamKind, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, fact};
 use crate::ops::kit::sample::{cycle, sample};
 use crate::task::{Binary, Lowering, Unary};
 use crate::{DType, Fact, OpError, Tensor, op};
-
-/// A number or `None`.
-#[derive(Clone, Copy, Debug)]
-pub struct Replacement(Option<f64>);
-
-impl FromArg for Replacement {
-    const KIND: ParamKind = ParamKind::Value;
-    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        match arg {
-            ArgValue::Const(Const::None) => Ok(Some(Replacement(None))),
-            other => Ok(f64::from_arg(other)?.map(|x| Replacement(Some(x)))),
-        }
-    }
-
-    fn into_const(self) -> Option<Const> {
-        self.0.map_or(Some(Const::None), f64::into_const)
-    }
-}
 
 op! {
     /// `input` with NaN replaced by `nan` (0), infinity by `posinf` (the largest finite number of the type) and minus infinity
     /// by `neginf` (the smallest). Integers are unchanged.
     NanToNum {
         input: Operand,
-        nan: Replacement = Replacement(None),
-        posinf: Replacement = Replacement(None),
-        neginf: Replacement = Replacement(None),
+        nan: Option<f64> = None,
+        posinf: Option<f64> = None,
+        neginf: Option<f64> = None,
     }
 }
 
@@ -46,23 +28,7 @@ impl NanToNum {
     /// What replaces NaN, infinity and minus infinity.
     fn replacements(&self) -> [f64; 3] {
         let max = largest(self.input.dtype());
-        [self.nan.0.unwrap_or(0.0), self.posinf.0.unwrap_or(max), self.neginf.0.unwrap_or(-max)]
-    }
-}
-
-impl Operator for NanToNum {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = |d| cycle(d, &[5], &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -0.0]);
-        vec![
-            sample().arg(x(DType::F32)).exact("f32"),
-            sample().arg(x(DType::F16)).none().none().none().exact("f16"),
-            sample().arg(x(DType::F32)).real(1.0).real(2.0).real(-3.0).exact("given"),
-            sample().arg(x(DType::I32)).exact("i32"),
-        ]
+        [self.nan.unwrap_or(0.0), self.posinf.unwrap_or(max), self.neginf.unwrap_or(-max)]
     }
 }
 
@@ -102,5 +68,15 @@ impl Rule for NanToNum {
             p.select(is_nan, nan, y)
         })?;
         Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = |d| cycle(d, &[5], &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -0.0]);
+        vec![
+            sample().arg(x(DType::F32)).exact("f32"),
+            sample().arg(x(DType::F16)).none().none().none().exact("f16"),
+            sample().arg(x(DType::F32)).real(1.0).real(2.0).real(-3.0).exact("given"),
+            sample().arg(x(DType::I32)).exact("i32"),
+        ]
     }
 }

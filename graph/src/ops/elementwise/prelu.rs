@@ -1,4 +1,4 @@
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate_f64, float_of, real};
 use crate::ops::kit::indices::column;
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
@@ -25,26 +25,6 @@ impl PReLU {
         w.fact = Fact::new(w.dtype(), &self.shape()).into();
         w.known = w.known.map(|t| t.reshape(&self.shape())).transpose()?;
         Ok(w)
-    }
-}
-
-impl Operator for PReLU {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let w = |n: usize| filled(DType::F32, &[n], |i| 0.1 + i as f64 * 0.2);
-        vec![
-            sample().arg(wave(DType::F32, &[2, 3, 4, 5])).arg(w(3)).case("channels"),
-            sample().arg(wave(DType::F32, &[2, 3, 4])).arg(w(1)).case("one weight"),
-            sample().arg(wave(DType::F32, &[5, 3])).arg(w(3)).case("matrix"),
-            sample()
-                .arg(cycle(DType::F32, &[4], &[0.0, -0.0, 1.0, -1.0]))
-                .arg(cycle(DType::F32, &[1], &[f64::NAN]))
-                .exact("zeros"),
-            sample().arg(wave(DType::F32, &[5])).arg(w(1)).case("vector"),
-        ]
     }
 }
 
@@ -77,5 +57,19 @@ impl Rule for PReLU {
             p.select(above, x, scaled)
         })?;
         Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let w = |n: usize| filled(DType::F32, &[n], |i| 0.1 + i as f64 * 0.2);
+        vec![
+            sample().arg(wave(DType::F32, &[2, 3, 4, 5])).arg(w(3)).case("channels"),
+            sample().arg(wave(DType::F32, &[2, 3, 4])).arg(w(1)).case("one weight"),
+            sample().arg(wave(DType::F32, &[5, 3])).arg(w(3)).case("matrix"),
+            sample()
+                .arg(cycle(DType::F32, &[4], &[0.0, -0.0, 1.0, -1.0]))
+                .arg(cycle(DType::F32, &[1], &[f64::NAN]))
+                .exact("zeros"),
+            sample().arg(wave(DType::F32, &[5])).arg(w(1)).case("vector"),
+        ]
     }
 }

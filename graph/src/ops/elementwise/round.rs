@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, wide};
 use crate::ops::kit::sample::{cycle, sample, wave};
 use crate::task::{Binary, Lowering, Scalar, Unary};
@@ -9,23 +9,6 @@ op! {
     /// `input` rounded to `decimals` digits after the point, halves to even, in its type. Integers are unchanged for
     /// `decimals` ≥ 0.
     Round { input: Operand, decimals: i64 = 0 }
-}
-
-impl Operator for Round {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let halves = || cycle(DType::F32, &[9], &[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.3, f64::INFINITY, f64::NAN]);
-        vec![
-            sample().arg(halves()).exact("halves"),
-            sample().arg(cycle(DType::F32, &[5], &[0.13, -1.27, 3.98])).int(1).case("tenths"),
-            sample().arg(wave(DType::F16, &[3, 7])).int(0).exact("f16"),
-            sample().arg(wave(DType::I32, &[5])).int(0).exact("i32"),
-            sample().arg(cycle(DType::I32, &[4], &[14.0, 15.0, 25.0, -7.0])).int(-1).exact("tens"),
-        ]
-    }
 }
 
 impl Rule for Round {
@@ -65,5 +48,16 @@ impl Rule for Round {
             return no_form("integers rounded to tens");
         }
         Ok(None)
+    }
+
+    fn cases() -> Vec<Case> {
+        let halves = || cycle(DType::F32, &[9], &[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.3, f64::INFINITY, f64::NAN]);
+        vec![
+            sample().arg(halves()).exact("halves"),
+            sample().arg(cycle(DType::F32, &[5], &[0.13, -1.27, 3.98])).int(1).case("tenths"),
+            sample().arg(wave(DType::F16, &[3, 7])).int(0).exact("f16"),
+            sample().arg(wave(DType::I32, &[5])).int(0).exact("i32"),
+            sample().arg(cycle(DType::I32, &[4], &[14.0, 15.0, 25.0, -7.0])).int(-1).exact("tens"),
+        ]
     }
 }

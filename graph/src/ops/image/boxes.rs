@@ -1,6 +1,6 @@
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::grid::Grid;
 use crate::ops::kit::indices::{item, result, size};
 use crate::ops::kit::sample::sample;
@@ -32,20 +32,6 @@ fn area([left, top, right, bottom]: [f64; 4]) -> f64 {
     (right - left + 1.0) * (bottom - top + 1.0)
 }
 
-impl Operator for IOU {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let boxes = |values: &[f32]| Tensor::from_slice(&[values.len() / 4, 4], values).unwrap_or(Tensor::scalar(0f32));
-        let a = boxes(&[0.0, 0.0, 10.0, 10.0, 1.0, 1.0, 4.0, 4.0]);
-        let g = boxes(&[0.0, 0.0, 5.0, 5.0, 3.0, 3.0, 12.0, 8.0, 20.0, 20.0, 22.0, 21.0]);
-        let s = sample().data(a).data(g);
-        vec![s.clone().text("iou").case("both"), s.text("iof").case("second")]
-    }
-}
-
 impl Rule for IOU {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (a, g) = (&self.anchor_boxes.fact, &self.gt_boxes.fact);
@@ -73,6 +59,14 @@ impl Rule for IOU {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX has no operator for the overlap of boxes")
+    }
+
+    fn cases() -> Vec<Case> {
+        let boxes = |values: &[f32]| Tensor::from_slice(&[values.len() / 4, 4], values).unwrap_or(Tensor::scalar(0f32));
+        let a = boxes(&[0.0, 0.0, 10.0, 10.0, 1.0, 1.0, 4.0, 4.0]);
+        let g = boxes(&[0.0, 0.0, 5.0, 5.0, 3.0, 3.0, 12.0, 8.0, 20.0, 20.0, 22.0, 21.0]);
+        let s = sample().data(a).data(g);
+        vec![s.clone().text("iou").case("both"), s.text("iof").case("second")]
     }
 }
 
@@ -117,20 +111,6 @@ fn ranked(scores: &[f64]) -> Result<Vec<usize>, Exceeded> {
     Ok(items.into_iter().rev().map(|item| item.1).filter(|i| *i < scores.len()).collect())
 }
 
-impl Operator for NMSWithMask {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let values = [0.0, 0.0, 10.0, 10.0, 0.5, 1.0, 1.0, 10.0, 10.0, 0.8, 20.0, 20.0, 30.0, 30.0, 0.65f32];
-        let boxes = Tensor::from_slice(&[3, 5], &values).unwrap_or(Tensor::scalar(0f32));
-        let same: Vec<f32> = (0..35).map(|i| if i % 5 == 4 { 1.0 } else { (i * 7 % 40) as f32 }).collect();
-        let equal = Tensor::from_slice(&[7, 5], &same).unwrap_or(Tensor::scalar(0f32));
-        vec![sample().data(boxes).real(0.3).exact("one overlap"), sample().data(equal).exact("equal scores")]
-    }
-}
-
 impl Rule for NMSWithMask {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let b = &self.bboxes.fact;
@@ -160,6 +140,14 @@ impl Rule for NMSWithMask {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX selects boxes by score, but does not return all of them sorted with a mask")
+    }
+
+    fn cases() -> Vec<Case> {
+        let values = [0.0, 0.0, 10.0, 10.0, 0.5, 1.0, 1.0, 10.0, 10.0, 0.8, 20.0, 20.0, 30.0, 30.0, 0.65f32];
+        let boxes = Tensor::from_slice(&[3, 5], &values).unwrap_or(Tensor::scalar(0f32));
+        let same: Vec<f32> = (0..35).map(|i| if i % 5 == 4 { 1.0 } else { (i * 7 % 40) as f32 }).collect();
+        let equal = Tensor::from_slice(&[7, 5], &same).unwrap_or(Tensor::scalar(0f32));
+        vec![sample().data(boxes).real(0.3).exact("one overlap"), sample().data(equal).exact("equal scores")]
     }
 }
 
@@ -214,19 +202,6 @@ impl Cells {
             out.extend([(p, (1.0 - t) * share), ((p + 1).min(last), t * share)]);
         }
         out
-    }
-}
-
-impl Operator for ROIAlign {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let rois = [0.0, 1.0, 1.0, 5.0, 5.0, 1.0, -3.0, 0.0, 2.0, 9.0f32];
-        let rois = Tensor::from_slice(&[2, 5], &rois).unwrap_or(Tensor::scalar(0f32));
-        let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).data(rois).int(2).int(3).real(0.5);
-        vec![s.clone().int(2).int(1).case("two samples"), s.int(0).int(0).case("samples by size")]
     }
 }
 
@@ -290,6 +265,13 @@ impl Rule for ROIAlign {
             ("spatial_scale", (self.spatial_scale as f32).into()),
         ];
         Ok(Some(vec![e.op_with("RoiAlign", &[x, corners, image], attrs)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let rois = [0.0, 1.0, 1.0, 5.0, 5.0, 1.0, -3.0, 0.0, 2.0, 9.0f32];
+        let rois = Tensor::from_slice(&[2, 5], &rois).unwrap_or(Tensor::scalar(0f32));
+        let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).data(rois).int(2).int(3).real(0.5);
+        vec![s.clone().int(2).int(1).case("two samples"), s.int(0).int(0).case("samples by size")]
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::result;
 use crate::ops::kit::sample::sample;
@@ -94,30 +94,6 @@ impl GridSampler2D {
     }
 }
 
-impl Operator for GridSampler2D {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let halves = Tensor::from_f64s(
-            DType::F32,
-            &[1, 1, 6, 2],
-            &[-1.0, -1.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, -1.5, 1.5],
-        );
-        let halves =
-            sample().tensor(DType::F32, &[1, 2, 4, 2]).data(halves.unwrap_or_else(|_| Tensor::vector::<f32>(&[])));
-        let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).tensor(DType::F32, &[2, 3, 2, 2]);
-        vec![
-            s.clone().int(0).int(0).flag(true).case("bilinear"),
-            s.clone().text("bilinear").text("reflection").flag(false).case("reflection"),
-            s.int(1).int(1).flag(false).exact("nearest"),
-            halves.clone().int(1).int(0).flag(false).exact("halves, nearest"),
-            halves.clone().int(1).int(1).flag(false).exact("halves at the border, nearest"),
-        ]
-    }
-}
-
 impl Rule for GridSampler2D {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, grid) = (&self.input_x.fact, &self.grid.fact);
@@ -169,6 +145,24 @@ impl Rule for GridSampler2D {
         let attrs = vec![("mode", mode.into()), ("padding_mode", beyond.into()), ("align_corners", corners.into())];
         let y = e.op_with("GridSample", &[x, grid], attrs);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let halves = Tensor::from_f64s(
+            DType::F32,
+            &[1, 1, 6, 2],
+            &[-1.0, -1.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, -1.5, 1.5],
+        );
+        let halves =
+            sample().tensor(DType::F32, &[1, 2, 4, 2]).data(halves.unwrap_or_else(|_| Tensor::vector::<f32>(&[])));
+        let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).tensor(DType::F32, &[2, 3, 2, 2]);
+        vec![
+            s.clone().int(0).int(0).flag(true).case("bilinear"),
+            s.clone().text("bilinear").text("reflection").flag(false).case("reflection"),
+            s.int(1).int(1).flag(false).exact("nearest"),
+            halves.clone().int(1).int(0).flag(false).exact("halves, nearest"),
+            halves.clone().int(1).int(1).flag(false).exact("halves at the border, nearest"),
+        ]
     }
 }
 

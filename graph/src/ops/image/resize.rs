@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms, Size, to_i64};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Late, Lowers, Operand, Operator, ParamKind, Rule, ints};
+use crate::op::{Case, Ints, Late, Lowers, Operand, Operator, Rule, ints};
 use crate::ops::conv::grouped::planes;
 use crate::ops::kit::grid::Grid as Numbers;
 use crate::ops::kit::indices::{flat, rearrange, result, size};
@@ -454,7 +454,7 @@ impl Operator for ResizeBicubic {
 fn scaled<'a, const N: usize>(
     x: &'a Operand,
     output: &'a Late<Option<Ints>>,
-    scales: &'a Option<Scales>,
+    scales: &'a Option<Vec<f64>>,
     corners: bool,
     kernel: Kernel,
 ) -> Scheme<'a, N> {
@@ -463,7 +463,7 @@ fn scaled<'a, const N: usize>(
         (false, Kernel::Nearest) => |scale| scale.map_or(Grid::Asymmetric, Grid::Scaled),
         (false, _) => |scale| scale.map_or(Grid::Centres, Grid::ScaledCentres),
     };
-    let scales = scales.as_ref().map(|s| s.0.as_slice()).filter(|s| !s.is_empty());
+    let scales = scales.as_deref().filter(|s| !s.is_empty());
     Scheme { x, output, scales, grid, kernel }
 }
 
@@ -471,7 +471,7 @@ macro_rules! nearest_op {
     ($(#[doc = $doc:literal])+ $name:ident $n:literal $shape:expr, $out:expr, $scales:expr) => {
         op! {
             $(#[doc = $doc])+
-            $name { x: Operand, output_size: Late<Option<Ints>> = Late::Known(None), scales: Option<Scales> = None }
+            $name { x: Operand, output_size: Late<Option<Ints>> = Late::Known(None), scales: Option<Vec<f64>> = None }
         }
 
         impl Operator for $name {
@@ -487,21 +487,6 @@ macro_rules! nearest_op {
             }
         }
     };
-}
-
-/// Factors for each dimension, or `None`.
-#[derive(Clone, Debug)]
-pub struct Scales(Vec<f64>);
-
-impl FromArg for Option<Scales> {
-    const KIND: ParamKind = ParamKind::Value;
-    fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
-        Ok(Some(<Vec<f64> as FromArg>::from_arg(arg)?.map(Scales)))
-    }
-
-    fn into_const(self) -> Option<Const> {
-        self.map_or(Some(Const::None), |scales| scales.0.into_const())
-    }
 }
 
 nearest_op! {
@@ -526,7 +511,7 @@ macro_rules! upsample_op {
             $name, aliases [$($alias),*] {
                 x: Operand,
                 output_size: Late<Option<Ints>> = Late::Known(None),
-                scales: Option<Scales> = None,
+                scales: Option<Vec<f64>> = None,
                 align_corners: bool = false,
             }
         }

@@ -204,16 +204,6 @@ op! {
     object EmbeddingLookup { input_params ["params"]: Operand, input_indices ["indices"]: Operand, offset: i64 = 0 }
 }
 
-impl Operator for EmbeddingLookup {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[4, 2]).index(DType::I32, &[5], &[5, 2, 0, 7, -1]).int(1).exact("offset")]
-    }
-}
-
 impl Rule for EmbeddingLookup {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (x, index) = (&self.input_params, &self.input_indices);
@@ -271,6 +261,10 @@ impl Rule for EmbeddingLookup {
         let none = e.number(dtype, 0.0)?;
         Ok(Some(vec![e.select(inside, y, none, dtype)]))
     }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[4, 2]).index(DType::I32, &[5], &[5, 2, 0, 7, -1]).int(1).exact("offset")]
+    }
 }
 
 op! {
@@ -291,20 +285,6 @@ impl GatherD {
         let fits = x.rank() == index.rank() && pairs;
         ensure!(fits, "indices {} do not fit {} along dimension {axis}", index.fact, x.fact);
         Ok(axis)
-    }
-}
-
-impl Operator for GatherD {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).exact("columns"),
-            sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).exact("shorter index"),
-        ]
     }
 }
 
@@ -344,6 +324,14 @@ impl Rule for GatherD {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (x, index) = (e.edge(&self.x)?, index_edge(e, &self.index)?);
         Ok(Some(vec![e.op_with("GatherElements", &[x, index], vec![("axis", (self.axis()? as i64).into())])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[2, 3]).int(1).index(I32, &[2, 2], &[0, -1, 2, -3]).exact("columns"),
+            sample().tensor(F64, &[3, 2, 2]).int(0).index(I64, &[2, 1, 2], &[2, 0, 1, 1]).exact("shorter index"),
+        ]
     }
 }
 
@@ -389,21 +377,6 @@ impl GatherNd {
     }
 }
 
-impl Operator for GatherNd {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).exact("elements"),
-            sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).exact("slices"),
-            sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).exact("one row"),
-        ]
-    }
-}
-
 impl Rule for GatherNd {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![self.parts()?.2])
@@ -435,6 +408,15 @@ impl Rule for GatherNd {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let (x, index) = (e.edge(&self.input_x)?, e.as_type(&self.indices, DType::I64)?);
         Ok(Some(vec![e.op("GatherND", &[x, index])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[3, 4]).index(I32, &[2, 2], &[0, 1, 2, 3]).exact("elements"),
+            sample().tensor(F32, &[3, 4, 2]).index(I64, &[2, 1, 2], &[0, 1, -1, -4]).exact("slices"),
+            sample().tensor(F16, &[3, 4]).index(I64, &[1], &[1]).exact("one row"),
+        ]
     }
 }
 

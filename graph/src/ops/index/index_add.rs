@@ -3,7 +3,7 @@ use super::gather::place;
 use super::scatter_nd::scatter_nd;
 use crate::bounds::Pulse;
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Number, Operand, Operator, Rule};
+use crate::op::{Case, Number, Operand, Rule};
 use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::broadcasting::spread;
 use crate::ops::kit::indices::{around, item_mut, only, replaced, slices_at};
@@ -32,20 +32,6 @@ impl IndexAddExt {
             source.shape() == want.as_slice() || source.rank() == 1 && broadcast(source.shape(), &want).is_some();
         ensure!(fits, "expected a source of {:?}, found {}", want.as_slice(), source.fact);
         Ok(axis)
-    }
-}
-
-impl Operator for IndexAddExt {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().tensor(DType::F32, &[4, 3]).int(0).index(DType::I32, &[2], &[1, 1]);
-        vec![
-            s.clone().tensor(DType::F32, &[2, 3]).int(1).case("rows"),
-            s.tensor(DType::F32, &[3]).real(0.5).case("one row for all"),
-        ]
     }
 }
 
@@ -94,5 +80,13 @@ impl Rule for IndexAddExt {
         let y = scatter_nd(e, x, index, source, Combine::Add, wide)?;
         let y = e.transpose(y, &perm);
         Ok(Some(vec![e.cast(y, wide, d)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[4, 3]).int(0).index(DType::I32, &[2], &[1, 1]);
+        vec![
+            s.clone().tensor(DType::F32, &[2, 3]).int(1).case("rows"),
+            s.tensor(DType::F32, &[3]).real(0.5).case("one row for all"),
+        ]
     }
 }

@@ -1,6 +1,6 @@
 use super::gather::place;
 use crate::onnx::{Emit, Forms, machine, no_form, to_i64};
-use crate::op::{Case, Ints, Number, Operand, Operator, Rule};
+use crate::op::{Case, Ints, Number, Operand, Rule};
 use crate::ops::kit::border::element;
 use crate::ops::kit::indices::{around, each_tap, flat, item_mut, rearrange_many};
 use crate::ops::kit::sample::sample;
@@ -18,17 +18,6 @@ impl IndexFill {
         ensure!(index.rank() <= 1 && index.dtype().is_int(), "expected a vector of indices, found {}", index.fact);
         ensure!(!self.x.dtype().is_complex(), "expected a real type, found {}", self.x.fact);
         self.x.axis(self.dim)
-    }
-}
-
-impl Operator for IndexFill {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().tensor(DType::F32, &[3, 4]).int(1).index(DType::I32, &[2], &[0, -1]);
-        vec![s.real(-1.0).exact("columns")]
     }
 }
 
@@ -73,6 +62,11 @@ impl Rule for IndexFill {
         let y = e.select(hit, fill, x, wide);
         Ok(Some(vec![e.cast(y, wide, d)]))
     }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[3, 4]).int(1).index(DType::I32, &[2], &[0, -1]);
+        vec![s.real(-1.0).exact("columns")]
+    }
 }
 
 op! {
@@ -102,20 +96,6 @@ impl TensorCopySlices {
         let replaced: usize = out.iter().map(|r| r[1]).product();
         ensure!(self.value.count() == replaced, "{} replaces {replaced} elements", self.value.fact);
         Ok(out)
-    }
-}
-
-impl Operator for TensorCopySlices {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().tensor(DType::F32, &[4, 3]);
-        vec![
-            s.clone().tensor(DType::F32, &[6]).ints(&[0]).ints(&[2]).ints(&[1]).exact("rows"),
-            s.tensor(DType::F32, &[2, 1]).ints(&[0, 1]).ints(&[4, 2]).ints(&[2, 1]).exact("steps"),
-        ]
     }
 }
 
@@ -159,5 +139,13 @@ impl Rule for TensorCopySlices {
         let places = e.vector(&places);
         let y = e.op("ScatterElements", &[x, places, value]);
         Ok(Some(vec![e.reshape(y, &to_i64(dims))]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[4, 3]);
+        vec![
+            s.clone().tensor(DType::F32, &[6]).ints(&[0]).ints(&[2]).ints(&[1]).exact("rows"),
+            s.tensor(DType::F32, &[2, 1]).ints(&[0, 1]).ints(&[4, 2]).ints(&[2, 1]).exact("steps"),
+        ]
     }
 }

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms, NoForm, machine};
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::elementwise::select::lower_choice;
 use crate::ops::kit::broadcasting::{fact, real, scalars, size, tensor_of};
 use crate::ops::kit::indices::{around, column, dim, item_mut, only};
@@ -26,23 +26,6 @@ impl OneHot {
         let mut shape: Shape = self.indices.fact.shape.clone();
         shape.insert(self.axis()?, depth);
         Ok(shape)
-    }
-}
-
-impl Operator for OneHot {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let i = |d, dims: &[usize]| cycle(d, dims, &[0.0, 2.0, 5.0, -1.0, 1.0]);
-        vec![
-            sample().arg(i(DType::I32, &[5])).int(3).real(1.0).real(0.0).exact("last"),
-            sample().arg(i(DType::I64, &[2, 3])).int(3).int(5).int(2).int(0).exact("first"),
-            sample().arg(i(DType::I64, &[2, 3])).int(4).real(1.0).real(0.0).int(1).exact("middle"),
-            sample().arg(i(DType::I32, &[])).int(3).real(1.0).real(0.0).exact("scalar"),
-            sample().arg(i(DType::I32, &[2])).int(0).real(1.0).real(0.0).exact("no depth"),
-        ]
     }
 }
 
@@ -108,6 +91,17 @@ impl Rule for OneHot {
         });
         let y = e.select(hit, on?, off?, wide);
         Ok(Some(vec![e.cast(y, wide, d)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let i = |d, dims: &[usize]| cycle(d, dims, &[0.0, 2.0, 5.0, -1.0, 1.0]);
+        vec![
+            sample().arg(i(DType::I32, &[5])).int(3).real(1.0).real(0.0).exact("last"),
+            sample().arg(i(DType::I64, &[2, 3])).int(3).int(5).int(2).int(0).exact("first"),
+            sample().arg(i(DType::I64, &[2, 3])).int(4).real(1.0).real(0.0).int(1).exact("middle"),
+            sample().arg(i(DType::I32, &[])).int(3).real(1.0).real(0.0).exact("scalar"),
+            sample().arg(i(DType::I32, &[2])).int(0).real(1.0).real(0.0).exact("no depth"),
+        ]
     }
 }
 

@@ -281,20 +281,6 @@ impl ScatterNd {
     }
 }
 
-impl Operator for ScatterNd {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let s = sample().index(DType::I32, &[3, 1], &[1, 1, 0]);
-        vec![
-            s.clone().tensor(DType::F32, &[3]).ints(&[4]).case("elements"),
-            s.tensor(DType::I64, &[3, 2]).ints(&[2, 2]).exact("rows"),
-        ]
-    }
-}
-
 impl Rule for ScatterNd {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let dims = self.dims()?;
@@ -322,5 +308,13 @@ impl Rule for ScatterNd {
         let x = e.op("Expand", &[zero, shape]);
         let (index, updates) = (e.as_type(&self.indices, DType::I64)?, e.edge(&self.updates)?);
         Ok(Some(vec![scatter_nd(e, x, index, updates, Combine::Add, d)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().index(DType::I32, &[3, 1], &[1, 1, 0]);
+        vec![
+            s.clone().tensor(DType::F32, &[3]).ints(&[4]).case("elements"),
+            s.tensor(DType::I64, &[3, 2]).ints(&[2, 2]).exact("rows"),
+        ]
     }
 }

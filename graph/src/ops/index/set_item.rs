@@ -192,27 +192,6 @@ impl NormalizeTupleIndex {
     }
 }
 
-impl Operator for NormalizeTupleIndex {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let of = |index: &[i64], kind| {
-            sample().tensor(DType::F32, &[4, 5, 6]).index(DType::I64, &[index.len()], index).text(kind)
-        };
-        let number = sample().tensor(DType::F32, &[4, 5]).int(-1).text("int_index");
-        vec![
-            number.ints(&[NONE, TENSOR]).int(1).int(1).exact("number"),
-            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).exact("numbers"),
-            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).exact("truth values"),
-            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).exact("added"),
-            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).exact("ellipsis"),
-            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).exact("no such dimension"),
-        ]
-    }
-}
-
 impl Rule for NormalizeTupleIndex {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let known = match self.origin_index_type {
@@ -238,6 +217,21 @@ impl Rule for NormalizeTupleIndex {
             Some(_) => Ok(None),
             None => no_form("positions that are counted from the front at run time"),
         }
+    }
+
+    fn cases() -> Vec<Case> {
+        let of = |index: &[i64], kind| {
+            sample().tensor(DType::F32, &[4, 5, 6]).index(DType::I64, &[index.len()], index).text(kind)
+        };
+        let number = sample().tensor(DType::F32, &[4, 5]).int(-1).text("int_index");
+        vec![
+            number.ints(&[NONE, TENSOR]).int(1).int(1).exact("number"),
+            of(&[-1, 2], "tensor_index_sequence_index").ints(&[ELLIPSIS, TENSOR]).int(1).exact("numbers"),
+            of(&[1, 0, 0, 1], "bool_sequence_index").ints(&[TENSOR]).exact("truth values"),
+            of(&[0], "none_index").ints(&[SLICE, NONE]).int(1).exact("added"),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS]).int(1).exact("ellipsis"),
+            of(&[0], "ellipsis_index").ints(&[SLICE, ELLIPSIS, SLICE]).int(1).exact("no such dimension"),
+        ]
     }
 }
 

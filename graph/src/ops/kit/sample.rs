@@ -170,39 +170,9 @@ pub(in crate::ops) fn flags(dims: &[usize]) -> CaseArg {
     filled(DType::Bool, dims, |i| f64::from(u8::from(i * 7 % 5 > 1)))
 }
 
-impl From<Const> for CaseArg {
-    fn from(c: Const) -> CaseArg {
-        CaseArg::Const(c)
-    }
-}
-
-impl From<i64> for CaseArg {
-    fn from(x: i64) -> CaseArg {
-        CaseArg::Const(Const::Int(x))
-    }
-}
-
-impl From<f32> for CaseArg {
-    fn from(x: f32) -> CaseArg {
-        CaseArg::Const(Const::Float(x))
-    }
-}
-
-impl From<bool> for CaseArg {
-    fn from(x: bool) -> CaseArg {
-        CaseArg::Const(Const::Bool(x))
-    }
-}
-
-impl From<&str> for CaseArg {
-    fn from(s: &str) -> CaseArg {
-        CaseArg::Const(Const::Str(s.into()))
-    }
-}
-
-impl From<&[i64]> for CaseArg {
-    fn from(xs: &[i64]) -> CaseArg {
-        CaseArg::Const(Const::Tuple(xs.iter().map(|&x| Const::Int(x)).collect()))
+impl<C: Into<Const>> From<C> for CaseArg {
+    fn from(c: C) -> CaseArg {
+        CaseArg::Const(c.into())
     }
 }
 

@@ -1,6 +1,6 @@
 use super::product::{Product, add_bias, computed};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, Lowers, Number, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Number, Operand, Rule};
 use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::indices::only;
 use crate::ops::kit::sample::sample;
@@ -45,22 +45,6 @@ fn lower_times(b: &mut Lowering, x: V, factor: Number) -> V {
     b.map(p, &[x], &fact.shape)
 }
 
-impl Operator for Addmm {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).int(1).int(1).case("bias"),
-            sample().tensor(F32, &[3, 4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).real(0.5).real(2.0).case("factors"),
-            sample().tensor(F32, &[2, 3, 4]).tensor(F32, &[2, 3, 5]).tensor(F32, &[2, 5, 4]).case("batch"),
-            sample().tensor(I32, &[2, 2]).tensor(I32, &[2, 3]).tensor(I32, &[3, 2]).int(2).int(-1).exact("i32"),
-        ]
-    }
-}
-
 impl Rule for Addmm {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let fact = self.product().fact()?;
@@ -101,5 +85,15 @@ impl Rule for Addmm {
         let input = times(e, input, self.beta)?;
         let y = e.op("Add", &[product, input]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).int(1).int(1).case("bias"),
+            sample().tensor(F32, &[3, 4]).tensor(F32, &[3, 5]).tensor(F32, &[5, 4]).real(0.5).real(2.0).case("factors"),
+            sample().tensor(F32, &[2, 3, 4]).tensor(F32, &[2, 3, 5]).tensor(F32, &[2, 5, 4]).case("batch"),
+            sample().tensor(I32, &[2, 2]).tensor(I32, &[2, 3]).tensor(I32, &[3, 2]).int(2).int(-1).exact("i32"),
+        ]
     }
 }

@@ -1,6 +1,6 @@
 use super::product::{add_bias, check_bias, lower_bias, reshaped};
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{column, dim};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::Format;
@@ -24,22 +24,6 @@ impl BiasAdd {
         let c = dim(x.shape(), channel)?;
         ensure!(bias.count() == c, "expected a bias of {c} elements, found {}", bias.fact);
         Ok(column(c, x.rank() - channel - 1))
-    }
-}
-
-impl Operator for BiasAdd {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::*;
-        vec![
-            sample().tensor(F32, &[3, 5]).tensor(F32, &[5]).int(0).case("matrix"),
-            sample().tensor(F32, &[2, 3, 4, 5]).tensor(F32, &[3]).int(0).case("channels first"),
-            sample().tensor(F32, &[2, 4, 5, 3]).tensor(F32, &[3]).text("NHWC").case("channels last"),
-            sample().tensor(I32, &[2, 3, 2]).tensor(I32, &[3]).exact("i32"),
-        ]
     }
 }
 
@@ -70,5 +54,15 @@ impl Rule for BiasAdd {
         let bias = e.unsqueeze(bias, &(1..after as i64).collect::<Vec<_>>());
         let y = e.op("Add", &[x, bias]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::*;
+        vec![
+            sample().tensor(F32, &[3, 5]).tensor(F32, &[5]).int(0).case("matrix"),
+            sample().tensor(F32, &[2, 3, 4, 5]).tensor(F32, &[3]).int(0).case("channels first"),
+            sample().tensor(F32, &[2, 4, 5, 3]).tensor(F32, &[3]).text("NHWC").case("channels last"),
+            sample().tensor(I32, &[2, 3, 2]).tensor(I32, &[3]).exact("i32"),
+        ]
     }
 }

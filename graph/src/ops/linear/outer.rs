@@ -1,4 +1,4 @@
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{emit, evaluate, fact, number_of, real};
 use crate::ops::kit::sample::{sample, wave};
 use crate::task::{Binary, Lowering};
@@ -26,20 +26,6 @@ impl Outer {
     }
 }
 
-impl Operator for Outer {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::F32, &[5])).case("f32"),
-            sample().arg(wave(DType::I32, &[4])).arg(wave(DType::F32, &[1])).case("mixed"),
-            sample().arg(wave(DType::I64, &[2])).arg(wave(DType::I64, &[3])).exact("i64"),
-        ]
-    }
-}
-
 impl Rule for Outer {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         fact(&[&self.column()?, &self.vec2], self.dtype())
@@ -56,5 +42,13 @@ impl Rule for Outer {
         x.v = b.reshape(x.v, &x.fact.shape)?;
         let y = emit(b, &[(&x, d), (&self.vec2, d)], self.dtype(), |p, [a, b]| p.binary(Binary::Mul, a, b))?;
         Ok(Some(vec![y]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().arg(wave(DType::F32, &[3])).arg(wave(DType::F32, &[5])).case("f32"),
+            sample().arg(wave(DType::I32, &[4])).arg(wave(DType::F32, &[1])).case("mixed"),
+            sample().arg(wave(DType::I64, &[2])).arg(wave(DType::I64, &[3])).exact("i64"),
+        ]
     }
 }

@@ -258,7 +258,7 @@ impl Operator for BatchNorm {
     }
 }
 
-impl Rule for BatchNorm {
+impl Rule for &BatchNorm {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (y, stats) = self.channels()?.infer()?;
         let extra = if self.is_training { 6 } else { 4 };
@@ -334,23 +334,6 @@ impl BatchNormExt {
     }
 }
 
-impl Operator for BatchNormExt {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        use DType::F32;
-        let s = sample().tensor(F32, &[2, 3, 4]);
-        let full = s.clone().tensor(F32, &[3]).tensor(F32, &[3]).tensor(F32, &[3]).positive(F32, &[3]);
-        vec![
-            full.clone().flag(false).case("inference"),
-            full.flag(true).real(0.1).real(1e-3).case("training"),
-            s.none().none().none().none().flag(true).case("without parameters"),
-        ]
-    }
-}
-
 impl Rule for BatchNormExt {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let params = self.params(|_| self.input.v)?;
@@ -383,5 +366,16 @@ impl Rule for BatchNormExt {
         p.unary(Unary::Rsqrt, sum);
         let scale = b.map(p, &[var], &[channels.c()?]);
         Ok(Some(vec![y, mean, scale]))
+    }
+
+    fn cases() -> Vec<Case> {
+        use DType::F32;
+        let s = sample().tensor(F32, &[2, 3, 4]);
+        let full = s.clone().tensor(F32, &[3]).tensor(F32, &[3]).tensor(F32, &[3]).positive(F32, &[3]);
+        vec![
+            full.clone().flag(false).case("inference"),
+            full.flag(true).real(0.1).real(1e-3).case("training"),
+            s.none().none().none().none().flag(true).case("without parameters"),
+        ]
     }
 }

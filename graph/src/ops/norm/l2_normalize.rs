@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::broadcasting::Groups;
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
@@ -18,20 +18,6 @@ impl L2Normalize {
             [axis] => self.input_x.axis(axis),
             _ => Err(OpError::Invalid(format!("expected one axis, found {:?}", self.axis.as_slice()))),
         }
-    }
-}
-
-impl Operator for L2Normalize {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[2, 3, 5]).ints(&[-1]).real(1e-12).case("last"),
-            sample().tensor(DType::F32, &[4, 3]).int(0).real(2.0).case("epsilon"),
-            sample().tensor(DType::F16, &[2, 3, 2]).ints(&[1]).real(1e-4).case("f16"),
-        ]
     }
 }
 
@@ -80,6 +66,14 @@ impl Rule for L2Normalize {
         let root = e.op("Sqrt", &[sum]);
         let y = e.op("Div", &[x, root]);
         Ok(Some(vec![e.cast(y, wide, dtype)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 5]).ints(&[-1]).real(1e-12).case("last"),
+            sample().tensor(DType::F32, &[4, 3]).int(0).real(2.0).case("epsilon"),
+            sample().tensor(DType::F16, &[2, 3, 2]).ints(&[1]).real(1e-4).case("f16"),
+        ]
     }
 }
 
@@ -132,19 +126,6 @@ impl LRN {
     }
 }
 
-impl Operator for LRN {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[2, 7, 2, 3]).int(2).real(1.0).real(0.5).real(0.75).case("near"),
-            sample().tensor(DType::F32, &[1, 3, 2, 2]).case("all channels"),
-        ]
-    }
-}
-
 impl Rule for LRN {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.radius()?;
@@ -185,5 +166,12 @@ impl Rule for LRN {
         let y = p.binary(Binary::Mul, x, factor);
         p.cast(y, dtype);
         Ok(Some(vec![b.map(p, &[self.x.v, means], dims)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 7, 2, 3]).int(2).real(1.0).real(0.5).real(0.75).case("near"),
+            sample().tensor(DType::F32, &[1, 3, 2, 2]).case("all channels"),
+        ]
     }
 }

@@ -1,7 +1,7 @@
 use super::statistic::Pooling;
 use super::windowed::maxima;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Ints, Operand, Operator, Rule, ints};
+use crate::op::{Case, Ints, Operand, Rule, ints};
 use crate::ops::kit::grid::Grid;
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode};
@@ -29,24 +29,6 @@ impl MaxPoolGrad {
     }
 }
 
-impl Operator for MaxPoolGrad {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let one = |x: &[usize], y: &[usize], kernel: &[i64], strides: &[i64], mode, name| {
-            let s = sample().tensor(DType::F32, x).tensor(DType::F32, y).tensor(DType::F32, y);
-            s.ints(kernel).ints(strides).text(mode).case(name)
-        };
-        vec![
-            one(&[2, 3, 4, 6], &[2, 3, 2, 3], &[1, 1, 2, 2], &[1, 1, 2, 2], "VALID", "no overlap"),
-            one(&[1, 2, 5, 5], &[1, 2, 3, 3], &[1, 1, 3, 3], &[1, 1, 1, 1], "VALID", "overlap"),
-            one(&[1, 1, 4, 5], &[1, 1, 2, 3], &[1, 1, 3, 3], &[1, 1, 2, 2], "SAME", "same"),
-        ]
-    }
-}
-
 impl Rule for MaxPoolGrad {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.format == Format::Nchw, "expected format NCHW, found {:?}", self.format);
@@ -68,5 +50,17 @@ impl Rule for MaxPoolGrad {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX has no gradients")
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |x: &[usize], y: &[usize], kernel: &[i64], strides: &[i64], mode, name| {
+            let s = sample().tensor(DType::F32, x).tensor(DType::F32, y).tensor(DType::F32, y);
+            s.ints(kernel).ints(strides).text(mode).case(name)
+        };
+        vec![
+            one(&[2, 3, 4, 6], &[2, 3, 2, 3], &[1, 1, 2, 2], &[1, 1, 2, 2], "VALID", "no overlap"),
+            one(&[1, 2, 5, 5], &[1, 2, 3, 3], &[1, 1, 3, 3], &[1, 1, 1, 1], "VALID", "overlap"),
+            one(&[1, 1, 4, 5], &[1, 1, 2, 3], &[1, 1, 3, 3], &[1, 1, 2, 2], "SAME", "same"),
+        ]
     }
 }

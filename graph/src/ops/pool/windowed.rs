@@ -1,5 +1,5 @@
 use super::statistic::{Maxima, Pooling, Statistic};
-use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, Operator, ParamKind, Rule, ints};
+use crate::op::{ArgValue, Case, Const, FromArg, Ints, Operand, Operator, Rule, ints};
 use crate::ops::conv::grouped::{extent, last_dims};
 use crate::ops::kit::sample::sample;
 use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
@@ -256,8 +256,6 @@ mean_op! {
 pub struct Positions(DType);
 
 impl FromArg for Positions {
-    const KIND: ParamKind = ParamKind::Value;
-
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         Ok(match arg {
             ArgValue::Const(Const::Int(3)) => Some(Positions(DType::I32)),

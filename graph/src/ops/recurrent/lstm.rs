@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm};
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::size;
 use crate::ops::kit::sample::sample;
@@ -186,28 +186,6 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-impl Operator for LSTM {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let one = |dtype, [seq, batch, input, hidden]: [usize; 4], bias, two, name| {
-            let d = if two { 2 } else { 1 };
-            let n = d * 4 * hidden * (input + hidden + usize::from(bias));
-            let s = sample().tensor(dtype, &[seq, batch, input]).tensor(dtype, &[d, batch, hidden]);
-            let s = s.tensor(dtype, &[d, batch, hidden]).tensor(dtype, &[n, 1, 1]);
-            s.int(input as i64).int(hidden as i64).int(1).flag(bias).flag(two).real(0.0).int(0).case(name)
-        };
-        vec![
-            one(DType::F32, [5, 2, 3, 4], true, false, "forwards"),
-            one(DType::F32, [3, 1, 4, 2], false, false, "without bias"),
-            one(DType::F32, [4, 2, 3, 2], true, true, "both directions"),
-            one(DType::F16, [2, 1, 3, 2], true, false, "f16"),
-        ]
-    }
-}
-
 impl Rule for LSTM {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let d = self.dims()?;
@@ -283,6 +261,22 @@ impl Rule for LSTM {
         let y = e.op("Reshape", &[y, shape]);
         let none = e.constant(Tensor::zeros(DType::F32, &[1, 1])?);
         Ok(Some(vec![y, h, c, none, none]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |dtype, [seq, batch, input, hidden]: [usize; 4], bias, two, name| {
+            let d = if two { 2 } else { 1 };
+            let n = d * 4 * hidden * (input + hidden + usize::from(bias));
+            let s = sample().tensor(dtype, &[seq, batch, input]).tensor(dtype, &[d, batch, hidden]);
+            let s = s.tensor(dtype, &[d, batch, hidden]).tensor(dtype, &[n, 1, 1]);
+            s.int(input as i64).int(hidden as i64).int(1).flag(bias).flag(two).real(0.0).int(0).case(name)
+        };
+        vec![
+            one(DType::F32, [5, 2, 3, 4], true, false, "forwards"),
+            one(DType::F32, [3, 1, 4, 2], false, false, "without bias"),
+            one(DType::F32, [4, 2, 3, 2], true, true, "both directions"),
+            one(DType::F16, [2, 1, 3, 2], true, false, "f16"),
+        ]
     }
 }
 

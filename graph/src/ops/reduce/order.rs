@@ -268,25 +268,6 @@ op! {
     }
 }
 
-impl Operator for SearchSorted {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
-        let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
-        vec![
-            sample().arg(rows()).arg(values()).exact("rows"),
-            sample()
-                .arg(cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]))
-                .arg(cycle(DType::I32, &[3], &[3.0, 9.0, 0.0]))
-                .exact("vector"),
-            sample().arg(rows()).arg(values()).none().dtype(DType::I32).flag(true).exact("right"),
-        ]
-    }
-}
-
 impl Rule for SearchSorted {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (s, v) = (&self.sorted_sequence, &self.values);
@@ -333,6 +314,19 @@ impl Rule for SearchSorted {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX has no search in sorted rows")
+    }
+
+    fn cases() -> Vec<Case> {
+        let rows = || cycle(DType::F32, &[2, 3], &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        let values = || cycle(DType::F32, &[2, 2], &[3.0, 9.0, 4.0, 0.0]);
+        vec![
+            sample().arg(rows()).arg(values()).exact("rows"),
+            sample()
+                .arg(cycle(DType::I32, &[4], &[1.0, 3.0, 3.0, 5.0]))
+                .arg(cycle(DType::I32, &[3], &[3.0, 9.0, 0.0]))
+                .exact("vector"),
+            sample().arg(rows()).arg(values()).none().dtype(DType::I32).flag(true).exact("right"),
+        ]
     }
 }
 

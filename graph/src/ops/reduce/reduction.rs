@@ -1,7 +1,7 @@
 //! Reductions: a table of name, type rule and function, for MindSpore's two families of signatures.
 
 use crate::onnx::{Emit, Forms, machine, no_form, reduce};
-use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, Operator, ParamKind, Rule};
+use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
 use crate::ops::kit::sample::{cycle, flags, sample, wave};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
@@ -12,7 +12,6 @@ use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
 pub struct Axes(pub Ints);
 
 impl FromArg for Axes {
-    const KIND: ParamKind = ParamKind::Value;
     fn from_arg(arg: &ArgValue) -> Result<Option<Self>, OpError> {
         match arg {
             ArgValue::Const(Const::None) => Ok(Some(Axes::default())),
@@ -414,22 +413,6 @@ impl LogSumExp {
     }
 }
 
-impl Operator for LogSumExp {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let inf = cycle(DType::F32, &[2, 3], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0, 2.0, 3.0]);
-        vec![
-            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
-            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).flag(true).case("apart kept"),
-            sample().arg(cycle(DType::F32, &[2, 2], &[1000.0, 1001.0])).int(1).case("large"),
-            sample().arg(inf).int(1).case("minus infinity"),
-        ]
-    }
-}
-
 impl Rule for LogSumExp {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         self.reduction()?.infer()
@@ -467,6 +450,16 @@ impl Rule for LogSumExp {
         let x = e.cast(x, r.out, wide);
         let y = e.reduce("ReduceLogSumExp", x, &r.axes, r.keep);
         Ok(Some(vec![e.cast(y, wide, r.out)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let inf = cycle(DType::F32, &[2, 3], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 1.0, 2.0, 3.0]);
+        vec![
+            sample().arg(wave(DType::F32, &[3, 17])).int(-1).case("last"),
+            sample().arg(wave(DType::F32, &[3, 4, 5])).ints(&[0, 2]).flag(true).case("apart kept"),
+            sample().arg(cycle(DType::F32, &[2, 2], &[1000.0, 1001.0])).int(1).case("large"),
+            sample().arg(inf).int(1).case("minus infinity"),
+        ]
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
-use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule, ints};
+use crate::op::{Case, Ints, Lowers, Operand, Rule, ints};
 use crate::ops::kit::broadcasting::Groups;
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -36,19 +36,6 @@ impl Softmax {
     }
 }
 
-impl Operator for Softmax {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = Tensor::from_f64s(DType::F32, &[2, 3, 5], &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>());
-        let Ok(x) = x else { return Vec::new() };
-        let x = sample().data(x);
-        vec![x.clone().int(-1).case("last axis"), x.clone().int(1).case("middle axis"), x.int(0).case("first axis")]
-    }
-}
-
 impl Rule for Softmax {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.input.dtype().is_float(), "expected a float type, found {}", self.input.dtype());
@@ -74,5 +61,12 @@ impl Rule for Softmax {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let dtype = self.input.dtype();
         Ok(Some(vec![normalised(e, "Softmax", &self.input, self.axis()?, dtype)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = Tensor::from_f64s(DType::F32, &[2, 3, 5], &(0..30).map(|i| f64::from(i % 7) - 2.5).collect::<Vec<_>>());
+        let Ok(x) = x else { return Vec::new() };
+        let x = sample().data(x);
+        vec![x.clone().int(-1).case("last axis"), x.clone().int(1).case("middle axis"), x.int(0).case("first axis")]
     }
 }

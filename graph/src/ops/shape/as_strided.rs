@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{rearrange, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
@@ -23,17 +23,6 @@ impl AsStrided {
     }
 }
 
-impl Operator for AsStrided {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = sample().tensor(DType::F32, &[3, 4]);
-        vec![x.ints(&[2, 3]).ints(&[1, 4]).int(1).exact("transposed part")]
-    }
-}
-
 impl Rule for AsStrided {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact::new(self.input.dtype(), &self.view()?.0)])
@@ -54,5 +43,10 @@ impl Rule for AsStrided {
         }
         let strides = strides.into_iter().map(|s| s as isize).collect();
         Ok(Some(vec![b.strided(self.input.v, offset, strides, &dims)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = sample().tensor(DType::F32, &[3, 4]);
+        vec![x.ints(&[2, 3]).ints(&[1, 4]).int(1).exact("transposed part")]
     }
 }

@@ -185,19 +185,6 @@ impl SpaceToBatchND {
     }
 }
 
-impl Operator for SpaceToBatchND {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("padding"),
-            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
-        ]
-    }
-}
-
 impl Rule for SpaceToBatchND {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact { dtype: self.input_x.dtype(), shape: self.batches()?.1 }])
@@ -236,6 +223,13 @@ impl Rule for SpaceToBatchND {
         let y = b.transpose(y, &perm)?;
         Ok(Some(vec![b.reshape(y, &dims)?]))
     }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3, 3, 4]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("padding"),
+            sample().tensor(DType::I32, &[1, 2, 4, 6]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
+        ]
+    }
 }
 
 op! {
@@ -259,19 +253,6 @@ impl BatchToSpaceND {
         }
         ensure!(checked_count(&dims).is_some(), "the result {:?} is too large", dims.as_slice());
         Ok((batches, dims))
-    }
-}
-
-impl Operator for BatchToSpaceND {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("crops"),
-            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
-        ]
     }
 }
 
@@ -311,5 +292,12 @@ impl Rule for BatchToSpaceND {
         let y = b.reshape(y, &whole)?;
         let begin: Vec<usize> = [0, 0].into_iter().chain(batches.sides.iter().map(|side| side.border[0])).collect();
         Ok(Some(vec![b.slice(y, &begin, &dims, &vec![1; m + 2])?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[8, 3, 2, 3]).ints(&[2, 2]).ints(&[0, 1, 2, 0]).exact("crops"),
+            sample().tensor(DType::I32, &[6, 1, 2, 2]).ints(&[2, 3]).ints(&[0, 0, 0, 0]).exact("uneven blocks"),
+        ]
     }
 }

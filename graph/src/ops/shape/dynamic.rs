@@ -200,17 +200,6 @@ op! {
     object UniqueWithPad { x: Operand, pad_num: Operand }
 }
 
-impl Operator for UniqueWithPad {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let pad = || filled(DType::I32, &[], |_| 9.0);
-        vec![sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).arg(pad()).exact("i32")]
-    }
-}
-
 impl Rule for UniqueWithPad {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.x.rank() == 1, "expected a vector, found {}", self.x.fact);
@@ -230,6 +219,11 @@ impl Rule for UniqueWithPad {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("the number of distinct elements depends on data")
+    }
+
+    fn cases() -> Vec<Case> {
+        let pad = || filled(DType::I32, &[], |_| 9.0);
+        vec![sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).arg(pad()).exact("i32")]
     }
 }
 
@@ -306,20 +300,6 @@ op! {
     object Bincount { array: Operand, size: i64, weights: Operand }
 }
 
-impl Operator for Bincount {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
-        vec![
-            sample().arg(array()).int(4).arg(filled(DType::F32, &[4], |i| i as f64 + 1.0)).exact("weights"),
-            sample().arg(array()).int(7).arg(wave(DType::I32, &[0])).exact("counts"),
-        ]
-    }
-}
-
 impl Rule for Bincount {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.array.dtype().is_int(), "expected integers, found {}", self.array.fact);
@@ -345,6 +325,14 @@ impl Rule for Bincount {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX does not count values")
+    }
+
+    fn cases() -> Vec<Case> {
+        let array = || cycle(DType::I32, &[4], &[1.0, 1.0, 2.0, 5.0]);
+        vec![
+            sample().arg(array()).int(4).arg(filled(DType::F32, &[4], |i| i as f64 + 1.0)).exact("weights"),
+            sample().arg(array()).int(7).arg(wave(DType::I32, &[0])).exact("counts"),
+        ]
     }
 }
 

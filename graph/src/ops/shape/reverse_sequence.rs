@@ -1,4 +1,4 @@
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{dim, flat, inverse, only, rearrange, replaced};
 use crate::ops::kit::sample::sample;
 use crate::task::{Binary, Gather, Instr, Lowering, Program, Task};
@@ -19,20 +19,6 @@ impl ReverseSequence {
         let fits = lengths.rank() == 1 && lengths.count() == n && lengths.dtype().is_int();
         ensure!(fits, "expected {n} integer lengths, found {}", lengths.fact);
         Ok((seq, batch))
-    }
-}
-
-impl Operator for ReverseSequence {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let lengths = |s: crate::ops::kit::sample::Sample| s.index(DType::I32, &[3], &[2, 4, 0]);
-        vec![
-            lengths(sample().tensor(DType::F32, &[3, 4, 2])).int(1).int(0).exact("batch first"),
-            lengths(sample().tensor(DType::F32, &[4, 3])).int(0).int(1).exact("sequence first"),
-        ]
     }
 }
 
@@ -82,5 +68,13 @@ impl Rule for ReverseSequence {
         let task = Gather { outer, axis, inner, count, batch: true, zeros: false, dtype, index: DType::I64 };
         let y = only(b.task(Task::Gather(task), &[x, index], vec![fact]))?;
         Ok(Some(vec![b.transpose(y, &inverse(&order))?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        let lengths = |s: crate::ops::kit::sample::Sample| s.index(DType::I32, &[3], &[2, 4, 0]);
+        vec![
+            lengths(sample().tensor(DType::F32, &[3, 4, 2])).int(1).int(0).exact("batch first"),
+            lengths(sample().tensor(DType::F32, &[4, 3])).int(0).int(1).exact("sequence first"),
+        ]
     }
 }

@@ -1,4 +1,4 @@
-use crate::op::{Case, Ints, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Ints, Lowers, Operand, Rule};
 use crate::ops::kit::indices::{dim, each_index, flat, item_mut, rearrange};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, Part};
@@ -28,20 +28,6 @@ impl Roll {
             }
         }
         Ok((dims, by))
-    }
-}
-
-impl Operator for Roll {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).exact("two dimensions"),
-            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).exact("more than once around"),
-            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().exact("flat"),
-        ]
     }
 }
 
@@ -83,5 +69,13 @@ impl Rule for Roll {
         })?;
         let y = b.copy(&[self.input.v], parts, None, Fact { dtype: self.input.dtype(), shape: dims });
         Ok(Some(vec![b.reshape(y, self.input.shape())?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[3, 4, 5]).ints(&[1, -2]).ints(&[0, 2]).exact("two dimensions"),
+            sample().tensor(DType::I32, &[2, 5]).ints(&[7]).ints(&[-1]).exact("more than once around"),
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2]).none().exact("flat"),
+        ]
     }
 }

@@ -152,19 +152,6 @@ impl RepeatInterleaveTensor {
     }
 }
 
-impl Operator for RepeatInterleaveTensor {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![
-            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().exact("different"),
-            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().exact("flat"),
-        ]
-    }
-}
-
 impl Rule for RepeatInterleaveTensor {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let (dims, axis) = self.dims()?;
@@ -182,5 +169,12 @@ impl Rule for RepeatInterleaveTensor {
         let x = b.reshape(self.input.v, &dims)?;
         let picks = b.constant(Tensor::vector(&to_i64(&self.picks()?)));
         Ok(Some(vec![b.gather(x, picks, axis)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![
+            sample().tensor(DType::F32, &[2, 3]).ints(&[2, 0, 1]).int(1).none().exact("different"),
+            sample().tensor(DType::I32, &[2, 3]).ints(&[2]).none().none().exact("flat"),
+        ]
     }
 }

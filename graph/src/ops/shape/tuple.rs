@@ -72,16 +72,6 @@ op! {
     object shape_mul { shape: Operand } -> Number
 }
 
-impl Operator for shape_mul {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![sample().arg(filled(DType::I64, &[3], |i| i as f64 + 2.0)).exact("three")]
-    }
-}
-
 impl Rule for shape_mul {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         ensure!(self.shape.rank() == 1, "expected a tuple of integers, found {}", self.shape.fact);
@@ -96,6 +86,10 @@ impl Rule for shape_mul {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let x = e.as_type(&self.shape, DType::I64)?;
         Ok(Some(vec![e.reduce("ReduceProd", x, &[0], false)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().arg(filled(DType::I64, &[3], |i| i as f64 + 2.0)).exact("three")]
     }
 }
 

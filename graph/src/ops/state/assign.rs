@@ -30,7 +30,7 @@ impl Operator for Assign {
     }
 }
 
-impl Rule for Assign {
+impl Rule for &Assign {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let one = self.variable.count() == 1 && self.value.count() == 1;
         ensure!(
@@ -74,7 +74,7 @@ impl Operator for InplaceCopy {
     }
 }
 
-impl Rule for InplaceCopy {
+impl Rule for &InplaceCopy {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         let fits = crate::broadcast_strides(self.src.shape(), self.input.shape()).is_some();
         ensure!(fits, "expected a shape that broadcasts to {:?}, found {}", self.input.shape(), self.src.fact);

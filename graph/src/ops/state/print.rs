@@ -63,7 +63,7 @@ impl Operator for Print {
     }
 }
 
-impl Rule for Print {
+impl Rule for &Print {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Ok(vec![Fact::new(DType::I32, &[1])])
     }

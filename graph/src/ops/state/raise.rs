@@ -67,25 +67,13 @@ impl Operator for raise {
     }
 }
 
-impl Rule for raise {
+impl Rule for &raise {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
         Err(OpError::Dynamic)
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         Err(OpError::Raised { exception: self.exception.clone(), message: self.message()? })
-    }
-}
-
-impl Operator for JoinedStr {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let number = |x: f32| CaseArg::Tensors(vec![Tensor::scalar(x), Tensor::scalar(-3i64)]);
-        let text = CaseArg::Const(Const::Str("text".into()));
-        vec![sample().arg(number(1.5)).exact("numbers"), sample().arg(text).exact("text")]
     }
 }
 
@@ -101,6 +89,12 @@ impl Rule for JoinedStr {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let parts: Vec<String> = self.parts.iter().map(text).collect::<Result<_, _>>()?;
         Ok(vec![Tensor::vector(parts.concat().as_bytes())])
+    }
+
+    fn cases() -> Vec<Case> {
+        let number = |x: f32| CaseArg::Tensors(vec![Tensor::scalar(x), Tensor::scalar(-3i64)]);
+        let text = CaseArg::Const(Const::Str("text".into()));
+        vec![sample().arg(number(1.5)).exact("numbers"), sample().arg(text).exact("text")]
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Operand, Rule};
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -12,16 +12,6 @@ op! {
 impl Dropout {
     fn mask(&self) -> Result<Tensor, OpError> {
         Ok(Tensor::from_f64s(self.x.dtype(), self.x.shape(), &vec![1.0; self.x.count()])?)
-    }
-}
-
-impl Operator for Dropout {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        vec![sample().tensor(DType::F32, &[2, 3]).real(0.9).int(0).int(0).exact("kept")]
     }
 }
 
@@ -49,5 +39,9 @@ impl Rule for Dropout {
         let (x, one) = (e.edge(&self.x)?, e.number(self.x.dtype(), 1.0)?);
         let sizes = e.sizes_of(&self.x);
         Ok(Some(vec![x, e.expand(one, &sizes)?]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[2, 3]).real(0.9).int(0).int(0).exact("kept")]
     }
 }

@@ -2,7 +2,7 @@
 
 use super::distance::Reduced;
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact};
 use crate::ops::kit::indices::{item, only};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
@@ -35,22 +35,6 @@ impl SparseSoftmaxCrossEntropyWithLogits {
         let fits = matches!(l.dtype(), DType::I32 | DType::I64) && l.shape() == [n];
         ensure!(fits, "expected an i32 or i64 label for each row of {}, found {}", x.fact, l.fact);
         Ok((n, cols))
-    }
-}
-
-impl Operator for SparseSoftmaxCrossEntropyWithLogits {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let x = || wave(DType::F32, &[5, 3]);
-        let labels = |d: DType| cycle(d, &[5], &[0.0, 2.0, 1.0]);
-        vec![
-            sample().arg(x()).arg(labels(DType::I32)).case("loss"),
-            sample().arg(x()).arg(labels(DType::I64)).flag(true).case("gradient"),
-            sample().arg(wave(DType::F32, &[2, 1])).arg(cycle(DType::I32, &[2], &[0.0])).case("one class"),
-        ]
     }
 }
 
@@ -104,22 +88,21 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
         let scale = b.scalar(d, -1.0 / n as f64)?;
         Ok(Some(vec![b.binary(Binary::Mul, sum, scale)?]))
     }
+
+    fn cases() -> Vec<Case> {
+        let x = || wave(DType::F32, &[5, 3]);
+        let labels = |d: DType| cycle(d, &[5], &[0.0, 2.0, 1.0]);
+        vec![
+            sample().arg(x()).arg(labels(DType::I32)).case("loss"),
+            sample().arg(x()).arg(labels(DType::I64)).flag(true).case("gradient"),
+            sample().arg(wave(DType::F32, &[2, 1])).arg(cycle(DType::I32, &[2], &[0.0])).case("one class"),
+        ]
+    }
 }
 
 op! {
     /// For every row `−Σ labels · ln softmax(logits)`, and its gradient `softmax(logits) − labels`.
     object SoftmaxCrossEntropyWithLogits { logits: Operand, labels: Operand }
-}
-
-impl Operator for SoftmaxCrossEntropyWithLogits {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let labels = filled(DType::F32, &[5, 3], |i| f64::from(u8::from(i % 4 == 0)));
-        vec![sample().arg(wave(DType::F32, &[5, 3])).arg(labels).case("rows")]
-    }
 }
 
 impl Rule for SoftmaxCrossEntropyWithLogits {
@@ -154,6 +137,11 @@ impl Rule for SoftmaxCrossEntropyWithLogits {
         let sum = b.reduce(ReduceKind::Sum, weighted, &[1], false, d)?;
         Ok(Some(vec![b.unary(Unary::Neg, sum), b.binary(Binary::Sub, soft, labels)?]))
     }
+
+    fn cases() -> Vec<Case> {
+        let labels = filled(DType::F32, &[5, 3], |i| f64::from(u8::from(i % 4 == 0)));
+        vec![sample().arg(wave(DType::F32, &[5, 3])).arg(labels).case("rows")]
+    }
 }
 
 op! {
@@ -178,23 +166,6 @@ impl NLLLoss {
         ensure!(fits, "expected a weight for each column of {}", x.fact);
         ensure!(self.reduction != Reduced::BatchMean, "expected none, mean or sum, found batchmean");
         Ok((n, cols))
-    }
-}
-
-impl Operator for NLLLoss {
-    fn rule(&self) -> Result<impl Rule, OpError> {
-        Ok(self)
-    }
-
-    fn cases() -> Vec<Case> {
-        let labels = || cycle(DType::I32, &[5], &[0.0, 2.0, 1.0]);
-        let weight = || filled(DType::F32, &[3], |i| i as f64 + 0.5);
-        let x = || wave(DType::F32, &[5, 3]);
-        vec![
-            sample().arg(x()).arg(labels()).arg(weight()).case("mean"),
-            sample().arg(x()).arg(labels()).none().int(2).case("each"),
-            sample().arg(x()).arg(labels()).arg(weight()).int(0).int(2).case("sum"),
-        ]
     }
 }
 
@@ -234,5 +205,16 @@ impl Rule for NLLLoss {
 
     fn onnx(&self, _: &mut Emit) -> Forms {
         no_form("ONNX's loss does not give the sum of the weights")
+    }
+
+    fn cases() -> Vec<Case> {
+        let labels = || cycle(DType::I32, &[5], &[0.0, 2.0, 1.0]);
+        let weight = || filled(DType::F32, &[3], |i| i as f64 + 0.5);
+        let x = || wave(DType::F32, &[5, 3]);
+        vec![
+            sample().arg(x()).arg(labels()).arg(weight()).case("mean"),
+            sample().arg(x()).arg(labels()).none().int(2).case("each"),
+            sample().arg(x()).arg(labels()).arg(weight()).int(0).int(2).case("sum"),
+        ]
     }
 }

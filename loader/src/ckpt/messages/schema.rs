@@ -2,61 +2,43 @@
 
 use mindir_proto::checkpoint::MapTensorProto;
 
-use crate::mindir::schema::{Kind, Role, Schema, blob, boxed, field, inline, name, numbers, schema};
+use crate::mindir::schema::{Kind, Role, Schema, blob, boxed, counted, field, inline, name, numbers, schema};
 
 /// Memory that an entry takes in a [`Checkpoint`](crate::ckpt::Checkpoint), its name not counted.
 const ENTRY: usize = 160;
 
-pub(super) static CHECKPOINT: Schema =
-    schema("Checkpoint", Role::Other, &[field("value", Kind::Message(&VALUE), true, ENTRY)]);
+pub(super) static CHECKPOINT: Schema = schema("Checkpoint", &[field(1, "value", Kind::Message(&VALUE), true, ENTRY)]);
 
 static VALUE: Schema = schema(
     "Value",
-    Role::Other,
-    &[name("tag"), inline("tensor", &TENSOR), boxed::<MapTensorProto>("maptensor", &MAP_TENSOR)],
+    &[name(1, "tag"), inline(2, "tensor", &TENSOR), boxed::<MapTensorProto>(3, "maptensor", &MAP_TENSOR)],
 );
 
-static TENSOR: Schema =
-    schema("TensorProto", Role::Tensor, &[numbers::<i64>("dims"), name("tensor_type"), blob("tensor_content")]);
+static TENSOR: Schema = counted(
+    Role::Tensor,
+    "TensorProto",
+    &[numbers::<i64>(1, "dims"), name(2, "tensor_type"), blob(3, "tensor_content")],
+);
 
 static MAP_TENSOR: Schema = schema(
     "MapTensorProto",
-    Role::Other,
-    &[inline("key_tensor", &TENSOR), inline("value_tensor", &TENSOR), inline("status_tensor", &TENSOR)],
+    &[inline(1, "key_tensor", &TENSOR), inline(2, "value_tensor", &TENSOR), inline(3, "status_tensor", &TENSOR)],
 );
 
 #[cfg(test)]
 mod tests {
     use indexmap::IndexMap;
-    use mindir_proto::{
-        checkpoint,
-        prost::{DecodeError, Message},
-    };
+    use mindir_proto::checkpoint;
 
     use super::*;
-    use crate::ckpt::Value;
-
-    fn refusal<M: Message + Default>(number: u8) -> Option<DecodeError> {
-        // A fixed number, which no field is.
-        M::decode(&[number << 3 | 1, 0, 0, 0, 0, 0, 0, 0, 0][..]).err()
-    }
+    use crate::{ckpt::Value, mindir::schema::tests::fields_agree};
 
     #[test]
     fn tables_agree_with_the_messages() {
-        type Refusal = fn(u8) -> Option<DecodeError>;
-        let all: [(&Schema, Refusal); 4] = [
-            (&CHECKPOINT, refusal::<checkpoint::Checkpoint>),
-            (&VALUE, refusal::<checkpoint::Value>),
-            (&TENSOR, refusal::<checkpoint::TensorProto>),
-            (&MAP_TENSOR, refusal::<MapTensorProto>),
-        ];
-        for (schema, refusal) in all {
-            for (position, field) in schema.fields.iter().enumerate() {
-                let error = refusal(position as u8 + 1).unwrap().to_string();
-                assert!(error.contains(&format!("{}.{}:", schema.name, field.name)), "{error}");
-            }
-            assert!(refusal(schema.fields.len() as u8 + 1).is_none(), "{}", schema.name);
-        }
+        fields_agree::<checkpoint::Checkpoint>(&CHECKPOINT);
+        fields_agree::<checkpoint::Value>(&VALUE);
+        fields_agree::<checkpoint::TensorProto>(&TENSOR);
+        fields_agree::<MapTensorProto>(&MAP_TENSOR);
     }
 
     #[test]

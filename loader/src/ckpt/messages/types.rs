@@ -1,26 +1,28 @@
 //! Names of element types.
 
+use mindir_graph::DType;
+
 use crate::element::ElementType;
 
 /// Type of a text.
 pub(super) const TEXT: &str = "str";
 
 const TYPES: [(&str, ElementType); 19] = [
-    ("Bool", ElementType::Bool),
-    ("Int8", ElementType::I8),
-    ("Int16", ElementType::I16),
-    ("Int32", ElementType::I32),
-    ("Int64", ElementType::I64),
-    ("UInt8", ElementType::U8),
-    ("UInt16", ElementType::U16),
-    ("UInt32", ElementType::U32),
-    ("UInt64", ElementType::U64),
-    ("Float16", ElementType::F16),
-    ("Float32", ElementType::F32),
-    ("Float64", ElementType::F64),
-    ("BFloat16", ElementType::Bf16),
-    ("Complex64", ElementType::C64),
-    ("Complex128", ElementType::C128),
+    ("Bool", ElementType::Of(DType::Bool)),
+    ("Int8", ElementType::Of(DType::I8)),
+    ("Int16", ElementType::Of(DType::I16)),
+    ("Int32", ElementType::Of(DType::I32)),
+    ("Int64", ElementType::Of(DType::I64)),
+    ("UInt8", ElementType::Of(DType::U8)),
+    ("UInt16", ElementType::Of(DType::U16)),
+    ("UInt32", ElementType::Of(DType::U32)),
+    ("UInt64", ElementType::Of(DType::U64)),
+    ("Float16", ElementType::Of(DType::F16)),
+    ("Float32", ElementType::Of(DType::F32)),
+    ("Float64", ElementType::Of(DType::F64)),
+    ("BFloat16", ElementType::Of(DType::BF16)),
+    ("Complex64", ElementType::Of(DType::C64)),
+    ("Complex128", ElementType::Of(DType::C128)),
     ("Int4", ElementType::Qint4x2),
     ("Float8E4M3FN", ElementType::F8E4M3),
     ("Float8E5M2", ElementType::F8E5M2),

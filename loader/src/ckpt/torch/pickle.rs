@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, rc::Rc};
 
+use mindir_graph::DType;
+
 use super::{
     PickleFault,
     tensor::{Storage, Strided},
@@ -55,18 +57,18 @@ pub(super) enum Function {
 
 /// Kinds of storages, by the names of their classes in `torch`.
 const STORAGES: [(&str, ElementType); 12] = [
-    ("FloatStorage", ElementType::F32),
-    ("DoubleStorage", ElementType::F64),
-    ("HalfStorage", ElementType::F16),
-    ("BFloat16Storage", ElementType::Bf16),
-    ("LongStorage", ElementType::I64),
-    ("IntStorage", ElementType::I32),
-    ("ShortStorage", ElementType::I16),
-    ("CharStorage", ElementType::I8),
-    ("ByteStorage", ElementType::U8),
-    ("BoolStorage", ElementType::Bool),
-    ("ComplexFloatStorage", ElementType::C64),
-    ("ComplexDoubleStorage", ElementType::C128),
+    ("FloatStorage", ElementType::Of(DType::F32)),
+    ("DoubleStorage", ElementType::Of(DType::F64)),
+    ("HalfStorage", ElementType::Of(DType::F16)),
+    ("BFloat16Storage", ElementType::Of(DType::BF16)),
+    ("LongStorage", ElementType::Of(DType::I64)),
+    ("IntStorage", ElementType::Of(DType::I32)),
+    ("ShortStorage", ElementType::Of(DType::I16)),
+    ("CharStorage", ElementType::Of(DType::I8)),
+    ("ByteStorage", ElementType::Of(DType::U8)),
+    ("BoolStorage", ElementType::Of(DType::Bool)),
+    ("ComplexFloatStorage", ElementType::Of(DType::C64)),
+    ("ComplexDoubleStorage", ElementType::Of(DType::C128)),
 ];
 
 /// The classes and functions that are known.

@@ -276,7 +276,7 @@ fn message_of(schema: &'static Schema, name: &str) -> &'static Schema {
 }
 
 fn number_of(schema: &Schema, name: &str) -> u32 {
-    schema.fields.iter().position(|field| field.name == name).map_or(0, |place| place as u32 + 1)
+    schema.fields.iter().find(|field| field.name == name).map_or(0, |field| field.number)
 }
 
 /// A field as it stands in a message.
@@ -378,7 +378,7 @@ fn rewritten(bytes: &Bytes, schema: &'static Schema, change: &dyn Fn(&str, &str)
     let mut changed = false;
     let mut pieces = Vec::new();
     for field in fields(bytes) {
-        let new = match schema.field(field.number).map(|known| (known.name, known.kind)) {
+        let new = match schema.field(field.number).map(|(_, known)| (known.name, known.kind)) {
             Some((name, Kind::Name)) if field.wire_type == WireType::LengthDelimited => {
                 std::str::from_utf8(&field.contents).ok().and_then(|text| change(name, text)).map(Bytes::from)
             }

@@ -25,7 +25,7 @@ pub(super) use super::{
 };
 use super::{
     results,
-    types::{Dims, Extent, Type},
+    types::{Dims, Length, Type},
     val::{FOLD_LIMIT, Source},
 };
 
@@ -85,9 +85,9 @@ pub(super) struct Import {
     /// Number of inputs that got a name here.
     inputs: usize,
     /// Number of lengths that got a name.
-    lengths: u32,
+    lengths: usize,
     /// What the file calls some of them.
-    called: HashMap<u32, Arc<str>>,
+    called: HashMap<usize, Arc<str>>,
 }
 
 impl Import {
@@ -167,9 +167,9 @@ impl Import {
 
     /// The type with a name for every length that is open.
     fn name_lengths(&mut self, mut ty: Type) -> Type {
-        for d in ty.dims.iter_mut().flatten().filter(|d| **d == Extent::Open) {
+        for d in ty.dims.iter_mut().flatten().filter(|d| **d == Length::Open) {
             self.lengths = self.lengths.saturating_add(1);
-            *d = Extent::Named(self.lengths);
+            *d = Length::Named(self.lengths);
         }
         ty
     }
@@ -183,7 +183,7 @@ impl Import {
         let id = self.builder.input(name, ty.spec(|axis, _| called(names.get(axis).cloned().flatten())));
         let val = self.unknown(id, ty);
         for (length, name) in val.ty.dims.iter().flatten().zip(names) {
-            if let (Extent::Named(length), Some(name)) = (length, name) {
+            if let (Length::Named(length), Some(name)) = (length, name) {
                 self.called.insert(*length, name.clone());
             }
         }
@@ -193,7 +193,7 @@ impl Import {
     /// What is declared of result `id` of the model, whose dimensions have these names in the file if it has as many.
     pub fn specify(&mut self, id: ValueId, ty: &Type, names: &[Option<Arc<str>>]) {
         let names = if ty.dims.as_ref().is_some_and(|dims| dims.len() == names.len()) { names } else { &[] };
-        let own = |length| if let Extent::Named(length) = length { self.called.get(&length).cloned() } else { None };
+        let own = |length| if let Length::Named(length) = length { self.called.get(&length).cloned() } else { None };
         let spec = ty.spec(|axis, length| called(own(length).or_else(|| names.get(axis).cloned().flatten())));
         self.builder.specify(id, spec);
     }
@@ -203,7 +203,7 @@ impl Import {
         if x.ty.dims.is_some() {
             return x;
         }
-        let ty = self.name_lengths(Type::new(x.ty.dtype, vec![Extent::Open; rank]));
+        let ty = self.name_lengths(Type::new(x.ty.dtype, vec![Length::Open; rank]));
         Val { ty, ..x }
     }
 
@@ -370,7 +370,7 @@ impl Import {
         if types.len() < results {
             return Err(format!("{name} has no result {}", types.len()));
         }
-        let elements = types.first().and_then(|ty| results::elements(def, &args, ty));
+        let elements = results::elements(def, &args);
         if let (Some(all), Some(fact), 1) = (&elements, types.first().and_then(Type::fact), results)
             && let Some(values) = all.iter().map(|e| e.fixed()).collect::<Option<Vec<i64>>>()
             && let Ok(tensor) = Tensor::from_i64s(fact.dtype, &fact.shape, &values)
@@ -383,7 +383,7 @@ impl Import {
     /// The dimensions of `x` as a vector, those of the value at hand even where the file declares them.
     pub fn own_dims(&mut self, x: &Val) -> Step {
         let def = find("TensorShape").ok_or("there is no operator TensorShape")?;
-        let rank = x.ty.dims.as_ref().map_or(Extent::Open, |dims| Extent::Fixed(dims.len() as i64));
+        let rank = x.ty.dims.as_ref().map_or(Length::Open, |dims| Length::Fixed(dims.len() as i64));
         let ty = Type::new(DType::I64, vec![rank]);
         let mut all = self.emit(def, "TensorShape", &[x.into()], vec![ty], None)?;
         all.pop().ok_or_else(|| "TensorShape has no result".into())
@@ -483,10 +483,10 @@ pub(super) fn argument(arg: &In, kind: ParamKind, next: &mut u32) -> ArgValue {
 }
 
 /// Facts of the results, and their contents if they are constant.
-type Exact = (Vec<Fact>, Option<Vec<Tensor>>);
+pub(super) type Exact = (Vec<Fact>, Option<Vec<Tensor>>);
 
 /// What the operator itself says of its results; nothing if a length is open or it needs contents that are computed.
-fn exact(def: &OpDef, args: &[In]) -> Result<Option<Exact>, String> {
+pub(super) fn exact(def: &OpDef, args: &[In]) -> Result<Option<Exact>, String> {
     fn fixed(arg: &In) -> bool {
         match arg {
             In::Val(v) => v.ty.fact().is_some(),

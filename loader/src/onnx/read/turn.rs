@@ -8,7 +8,7 @@ use mindir_graph::{
 use super::{
     import::{Import, Step, Steps, Val, fits},
     ops::shape::{dims_of, join, length},
-    types::{Extent, Type},
+    types::{Length, Type},
 };
 
 /// A loop while its body is built, inside of [`begin`](Self::begin) and [`end`](Self::end).
@@ -81,19 +81,19 @@ impl Turn {
         let turns = self.trips.ints().ok().and_then(|t| t.first().copied()).map(|n| n.max(0));
         let always = [&self.cond, again].into_iter().all(|v| v.number() == Ok(1.0));
         let dims = row.dims().map_err(|_| "it collects results whose number of dimensions is not known")?;
-        let whole = |first: Extent| Type::new(row.dtype(), [first].iter().chain(dims).copied().collect::<Vec<_>>());
-        let fixed = |n: i64| whole(Extent::Fixed(n)).fact().filter(|_| always && n <= MOST_TURNS).map(|fact| (n, fact));
+        let whole = |first: Length| Type::new(row.dtype(), [first].iter().chain(dims).copied().collect::<Vec<_>>());
+        let fixed = |n: i64| whole(Length::Fixed(n)).fact().filter(|_| always && n <= MOST_TURNS).map(|fact| (n, fact));
         if let Some((_, fact)) = turns.and_then(fixed) {
             fits(&fact)?;
             return Ok(List { ty: Type::from(&fact), places: Places::Fixed });
         }
         let each = dims.iter().map(|d| d.fixed()).collect::<Option<Vec<i64>>>();
         if let Some(each) = each.filter(|_| always && turns.is_none()) {
-            return Ok(List { ty: whole(Extent::Open), places: Places::Computed { turns: self.trips.clone(), each } });
+            return Ok(List { ty: whole(Length::Open), places: Places::Computed { turns: self.trips.clone(), each } });
         }
-        let known = |(d, i): (&Extent, usize)| d.fixed().or(declared.get(i).copied()).unwrap_or(0);
+        let known = |(d, i): (&Length, usize)| d.fixed().or(declared.get(i).copied()).unwrap_or(0);
         let dims = dims.iter().zip(0..).map(known).collect();
-        Ok(List { ty: whole(Extent::Open).ranked(), places: Places::Grown { dims } })
+        Ok(List { ty: whole(Length::Open).ranked(), places: Places::Grown { dims } })
     }
 
     /// The end of the body: back to the start with the next state, the collected results behind it.

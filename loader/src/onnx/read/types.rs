@@ -5,29 +5,7 @@
 
 use mindir_graph::{DType, Dim, Fact, Spec};
 
-/// The length of a dimension, or an element of a tensor of lengths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    Fixed(i64),
-    /// Whatever it is, it is the same wherever this name stands.
-    Named(u32),
-    Open,
-}
-
-impl Extent {
-    /// The number, if it is fixed.
-    pub fn fixed(self) -> Option<i64> {
-        if let Extent::Fixed(n) = self { Some(n) } else { None }
-    }
-
-    /// What `f` makes of the number; open if it is not fixed.
-    pub fn map(self, f: impl FnOnce(i64) -> Option<i64>) -> Extent {
-        self.fixed().and_then(f).map_or(Extent::Open, Extent::Fixed)
-    }
-}
-
-/// Lengths of dimensions.
-pub(super) type Dims = Vec<Extent>;
+pub(super) use mindir_graph::onnx::{Dims, Length};
 
 /// Element type, and dimensions if their number is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,14 +21,14 @@ impl Type {
 
     /// The element type and shape, if every length is fixed.
     pub fn fact(&self) -> Option<Fact> {
-        let length = |d: &Extent| usize::try_from(d.fixed()?).ok();
+        let length = |d: &Length| usize::try_from(d.fixed()?).ok();
         let shape = self.dims.as_ref()?.iter().map(length).collect::<Option<_>>()?;
         Some(Fact { dtype: self.dtype, shape })
     }
 
     /// What a graph declares, where `open` says what it declares of a length that is not fixed in a dimension.
-    pub fn spec(&self, open: impl Fn(usize, Extent) -> Dim) -> Spec {
-        let dim = |(axis, d): (usize, &Extent)| match d.fixed().and_then(|n| usize::try_from(n).ok()) {
+    pub fn spec(&self, open: impl Fn(usize, Length) -> Dim) -> Spec {
+        let dim = |(axis, d): (usize, &Length)| match d.fixed().and_then(|n| usize::try_from(n).ok()) {
             Some(n) => Dim::Known(n),
             None => open(axis, *d),
         };
@@ -60,14 +38,14 @@ impl Type {
 
     /// The same with every length open.
     pub fn ranked(&self) -> Type {
-        Type::new(self.dtype, self.dims.as_ref().map(|dims| vec![Extent::Open; dims.len()]))
+        Type::new(self.dtype, self.dims.as_ref().map(|dims| vec![Length::Open; dims.len()]))
     }
 
     /// What holds for both; `None` if the element types differ.
     pub fn either(&self, other: &Type) -> Option<Type> {
         let dims = match (&self.dims, &other.dims) {
             (Some(a), Some(b)) if a.len() == b.len() => {
-                Some(a.iter().zip(b).map(|(a, b)| if a == b { *a } else { Extent::Open }).collect())
+                Some(a.iter().zip(b).map(|(a, b)| if a == b { *a } else { Length::Open }).collect())
             }
             _ => None,
         };
@@ -77,6 +55,6 @@ impl Type {
 
 impl From<&Fact> for Type {
     fn from(fact: &Fact) -> Type {
-        Type::new(fact.dtype, fact.shape.iter().map(|&d| Extent::Fixed(d as i64)).collect::<Dims>())
+        Type::new(fact.dtype, fact.shape.iter().map(|&d| Length::Fixed(d as i64)).collect::<Dims>())
     }
 }

@@ -1,8 +1,8 @@
 //! Values of the model under construction, and what operators take.
 
-use mindir_graph::{DType, Tensor, graph::ValueId, op::Const};
+use mindir_graph::{DType, Tensor, graph::ValueId, onnx, op::Const};
 
-use super::types::{Dims, Extent, Type};
+use super::types::{Dims, Length, Type};
 
 /// Results with at most this many elements are computed while reading when all operands are known.
 pub(super) const FOLD_LIMIT: usize = 4096;
@@ -94,9 +94,9 @@ impl Val {
         };
         let integers = |t: &Tensor| t.to_i64s().ok().filter(|_| t.dtype().is_int());
         if let Some(values) = self.known.as_ref().and_then(integers) {
-            return Some(values.into_iter().map(Extent::Fixed).collect());
+            return Some(values.into_iter().map(Length::Fixed).collect());
         }
-        Some(self.elements.clone().unwrap_or_else(|| vec![Extent::Open; count.min(FOLD_LIMIT)]))
+        Some(self.elements.clone().unwrap_or_else(|| vec![Length::Open; count.min(FOLD_LIMIT)]))
             .filter(|e| e.len() == count)
     }
 
@@ -117,6 +117,12 @@ impl Val {
 /// `axis` counted from the front, for `rank` dimensions.
 pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
     mindir_graph::normalize_axis(axis, rank).ok_or_else(|| format!("axis {axis} is out of range for rank {rank}"))
+}
+
+impl From<&Val> for onnx::Type {
+    fn from(v: &Val) -> onnx::Type {
+        onnx::Type { dtype: Some(v.dtype()), dims: v.ty.dims.clone(), contents: v.elements() }
+    }
 }
 
 /// An argument of an operator.
@@ -145,45 +151,26 @@ impl From<Option<Val>> for In {
     }
 }
 
-impl From<i64> for In {
-    fn from(i: i64) -> In {
-        In::Const(Const::Int(i))
-    }
+macro_rules! constants {
+    ($($t:ty),*) => {$(
+        impl From<$t> for In {
+            fn from(c: $t) -> In {
+                In::Const(c.into())
+            }
+        }
+    )*};
 }
-
-impl From<bool> for In {
-    fn from(b: bool) -> In {
-        In::Const(Const::Bool(b))
-    }
-}
+constants!(bool, i64, f32, &str, DType, &[i64]);
 
 impl From<f64> for In {
     fn from(x: f64) -> In {
-        In::Const(Const::Float(x as f32))
-    }
-}
-
-impl From<&str> for In {
-    fn from(s: &str) -> In {
-        In::Const(Const::Str(s.into()))
-    }
-}
-
-impl From<DType> for In {
-    fn from(d: DType) -> In {
-        In::Const(Const::DType(d))
+        (x as f32).into()
     }
 }
 
 impl From<Vec<i64>> for In {
     fn from(values: Vec<i64>) -> In {
-        In::Const(Const::Tuple(values.into_iter().map(Const::Int).collect()))
-    }
-}
-
-impl From<&[i64]> for In {
-    fn from(values: &[i64]) -> In {
-        values.to_vec().into()
+        values.as_slice().into()
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     ops,
     problem::{Problem, Problems, Stop, together},
     scanning,
-    types::{Extent, Type},
+    types::{Length, Type},
     weights::{STRING, Weights},
 };
 use crate::{Printable, error::LoadError, limits::Limits};
@@ -63,8 +63,8 @@ fn declared(value: &ValueInfoProto, max_rank: usize) -> Result<Type, Problem> {
         return Err(damaged(format!("{} dimensions where the limit is {max_rank}", shape.dim.len())));
     }
     let length = |d: &DimensionProto| match d.dim_value {
-        Some(n) if n >= 0 => Extent::Fixed(n),
-        _ => Extent::Open,
+        Some(n) if n >= 0 => Length::Fixed(n),
+        _ => Length::Open,
     };
     let ty = Type::new(dtype, shape.dim.iter().map(length).collect::<Vec<_>>());
     ty.fact().as_ref().map_or(Ok(()), fits).map_err(damaged)?;

@@ -9,37 +9,32 @@ macro_rules! rows {
     ($($onnx:literal = $f:expr,)*) => { &[$(($onnx, $f)),*] };
 }
 
+/// Operators that MindSpore has under the same name.
+macro_rules! same {
+    ($build:ident: $($name:ident),*) => { &[$((stringify!($name), |m, c| $build(m, c, stringify!($name)))),*] };
+}
+
+pub(super) static ONE: &[Row] = same! { one:
+    Abs, Acosh, Asin, Asinh, Atan, Atanh, BitwiseNot, Ceil, Cos, Cosh, Erf, Exp, Floor, Log, Mish, Neg, Reciprocal,
+    Sigmoid, Sign, Sin, Sinh, Softplus, Softsign, Sqrt, Tan, Tanh
+};
+
+pub(super) static TWO: &[Row] = same! { two:
+    Add, BitwiseAnd, BitwiseOr, BitwiseXor, Equal, Greater, Less, Mul, Sub
+};
+
 pub(super) static OPS: &[Row] = rows! {
-    "Abs" = |m, c| one(m, c, "Abs"),
     "Acos" = |m, c| one(m, c, "ACos"),
-    "Acosh" = |m, c| one(m, c, "Acosh"),
-    "Add" = |m, c| two(m, c, "Add"),
     "And" = |m, c| two(m, c, "LogicalAnd"),
-    "Asin" = |m, c| one(m, c, "Asin"),
-    "Asinh" = |m, c| one(m, c, "Asinh"),
-    "Atan" = |m, c| one(m, c, "Atan"),
-    "Atanh" = |m, c| one(m, c, "Atanh"),
     "BitShift" = |m, c| bit_shift(m, c),
-    "BitwiseAnd" = |m, c| two(m, c, "BitwiseAnd"),
-    "BitwiseNot" = |m, c| one(m, c, "BitwiseNot"),
-    "BitwiseOr" = |m, c| two(m, c, "BitwiseOr"),
-    "BitwiseXor" = |m, c| two(m, c, "BitwiseXor"),
     "Cast" = |m, c| cast(m, c),
     "CastLike" = |m, c| cast_like(m, c),
-    "Ceil" = |m, c| one(m, c, "Ceil"),
     "Celu" = |m, c| with_alpha(m, c, "CeLU", 1.0),
     "Clip" = |m, c| clip(m, c),
-    "Cos" = |m, c| one(m, c, "Cos"),
-    "Cosh" = |m, c| one(m, c, "Cosh"),
     "Div" = |m, c| div(m, c),
     "Dropout" = |m, c| dropout(m, c),
     "Elu" = |m, c| with_alpha(m, c, "Elu", 1.0),
-    "Equal" = |m, c| two(m, c, "Equal"),
-    "Erf" = |m, c| one(m, c, "Erf"),
-    "Exp" = |m, c| one(m, c, "Exp"),
-    "Floor" = |m, c| one(m, c, "Floor"),
     "Gelu" = |m, c| gelu(m, c),
-    "Greater" = |m, c| two(m, c, "Greater"),
     "GreaterOrEqual" = |m, c| two(m, c, "GreaterEqual"),
     "HardSigmoid" = |m, c| hard_sigmoid(m, c),
     "HardSwish" = |m, c| one(m, c, "HSwish"),
@@ -47,38 +42,22 @@ pub(super) static OPS: &[Row] = rows! {
     "IsInf" = |m, c| is_inf(m, c),
     "IsNaN" = |m, c| one(m, c, "IsNan"),
     "LeakyRelu" = |m, c| leaky_relu(m, c),
-    "Less" = |m, c| two(m, c, "Less"),
     "LessOrEqual" = |m, c| two(m, c, "LessEqual"),
-    "Log" = |m, c| one(m, c, "Log"),
     "Max" = |m, c| many(m, c, "Maximum"),
     "Mean" = |m, c| mean(m, c),
     "Min" = |m, c| many(m, c, "Minimum"),
-    "Mish" = |m, c| one(m, c, "Mish"),
     "Mod" = |m, c| two(m, c, if c.int("fmod", 0) == 1 { "Mod" } else { "FloorMod" }),
-    "Mul" = |m, c| two(m, c, "Mul"),
-    "Neg" = |m, c| one(m, c, "Neg"),
     "Not" = |m, c| one(m, c, "LogicalNot"),
     "Or" = |m, c| two(m, c, "LogicalOr"),
     "PRelu" = |m, c| prelu(m, c),
     "Pow" = |m, c| pow(m, c),
-    "Reciprocal" = |m, c| one(m, c, "Reciprocal"),
     "Relu" = |m, c| one(m, c, "ReLU"),
     "Round" = |m, c| one(m, c, "Rint"),
     "Selu" = |m, c| selu(m, c),
     "Shrink" = |m, c| shrink(m, c),
-    "Sigmoid" = |m, c| one(m, c, "Sigmoid"),
-    "Sign" = |m, c| one(m, c, "Sign"),
-    "Sin" = |m, c| one(m, c, "Sin"),
-    "Sinh" = |m, c| one(m, c, "Sinh"),
-    "Softplus" = |m, c| one(m, c, "Softplus"),
-    "Softsign" = |m, c| one(m, c, "Softsign"),
-    "Sqrt" = |m, c| one(m, c, "Sqrt"),
-    "Sub" = |m, c| two(m, c, "Sub"),
     "Sum" = |m, c| many(m, c, "Add"),
     "SwiGLU" = |m, c| swiglu(m, c),
     "Swish" = |m, c| swish(m, c),
-    "Tan" = |m, c| one(m, c, "Tan"),
-    "Tanh" = |m, c| one(m, c, "Tanh"),
     "ThresholdedRelu" = |m, c| thresholded(m, c),
     "Where" = |m, c| choose(m, c),
     "Xor" = |m, c| two(m, c, "LogicalXor"),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::onnx::read::{
     import::{Call, Import, Step, Steps, Val},
-    types::Extent,
+    types::Length,
 };
 
 pub(super) static OPS: &[Row] = &[
@@ -128,7 +128,7 @@ pub(super) fn flat_product(m: &mut Import, a: Val, b: Val, transposed: bool) -> 
     let rank = a.rank()?;
     let inner = rank.checked_sub(1).and_then(|d| a.length(d)).or_else(|| b.length(usize::from(transposed)));
     let lead = a.dims()?.iter().take(rank.saturating_sub(1)).copied().collect::<Vec<_>>();
-    let empty = inner == Some(0) || lead.contains(&Extent::Fixed(0));
+    let empty = inner == Some(0) || lead.contains(&Length::Fixed(0));
     let (Some(k), Some(n), false) = (inner, b.length(usize::from(!transposed)), empty) else {
         return m.op("BatchMatMul", vec![a.into(), b.into(), false.into(), transposed.into()]);
     };

@@ -37,7 +37,9 @@ const TABLES: &[&[Row]] = &[
     attention::OPS,
     convolution::OPS,
     einsum::OPS,
+    element::ONE,
     element::OPS,
+    element::TWO,
     grid::OPS,
     integers::OPS,
     layer::OPS,
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
     use crate::onnx::read::{
         import::Val,
-        types::{Extent, Type},
+        types::{Length, Type},
     };
 
     #[test]
@@ -91,71 +93,15 @@ mod tests {
         assert!(find("", "Conv").is_some() && find("ai.onnx.ml", "Conv").is_none() && find("", "Nothing").is_none());
     }
 
-    const ATTRIBUTES: &[&str] = &[
-        "align_corners",
-        "allowzero",
-        "alpha",
-        "auto_pad",
-        "axes",
-        "axis",
-        "batch_dims",
-        "beta",
-        "block_size",
-        "blocksize",
-        "ceil_mode",
-        "coordinate_transformation_mode",
-        "count_include_pad",
-        "dilations",
-        "direction",
-        "equation",
-        "exclusive",
-        "group",
-        "hidden_size",
-        "k",
-        "keepdims",
-        "kernel_shape",
-        "layout",
-        "linear_before_reset",
-        "mode",
-        "nearest_mode",
-        "noop_with_empty_axes",
-        "num_groups",
-        "num_outputs",
-        "output_padding",
-        "output_shape",
-        "p",
-        "pads",
-        "perm",
-        "reduction",
-        "reverse",
-        "scales",
-        "size",
-        "split",
-        "start",
-        "strides",
-        "to",
-        "transA",
-        "value_int",
-        "value_ints",
-    ];
-    const TEXTS: &[&str] = &[
-        "add",
-        "SAME_UPPER",
-        "VALID",
-        "reverse",
-        "bidirectional",
-        "ij,jk->ik",
-        "...i,i...->...",
-        "CRD",
-        "linear",
-        "cubic",
-        "reflect",
-        "edge",
-        "wrap",
-        "asymmetric",
-        "align_corners",
-        "floor",
-    ];
+    const ATTRIBUTES: &str = "
+        align_corners allowzero alpha auto_pad axes axis batch_dims beta block_size blocksize ceil_mode
+        coordinate_transformation_mode count_include_pad dilations direction equation exclusive group hidden_size k
+        keepdims kernel_shape layout linear_before_reset mode nearest_mode noop_with_empty_axes num_groups num_outputs
+        output_padding output_shape p pads perm reduction reverse scales size split start strides to transA value_int
+        value_ints";
+    const TEXTS: &str = "
+        add SAME_UPPER VALID reverse bidirectional ij,jk->ik ...i,i...->... CRD linear cubic reflect edge wrap
+        asymmetric align_corners floor";
 
     /// Numbers that look random.
     struct Dice(u64);
@@ -168,6 +114,10 @@ mod tests {
 
         fn pick<T: Copy>(&mut self, from: &[T]) -> T {
             from[self.below(from.len() as u64) as usize]
+        }
+
+        fn word(&mut self, from: &'static str) -> &'static str {
+            self.pick(&from.split_whitespace().collect::<Vec<_>>())
         }
 
         fn numbers(&mut self, most: u64) -> Vec<i64> {
@@ -203,7 +153,7 @@ mod tests {
                 name: Some(name.into()),
                 i: Some(number),
                 f: Some(number as f32),
-                s: Some(self.pick(TEXTS).into()),
+                s: Some(self.word(TEXTS).into()),
                 floats: self.numbers(5).into_iter().map(|i| i as f32).collect(),
                 ints: self.numbers(9),
                 ..AttributeProto::default()
@@ -226,8 +176,8 @@ mod tests {
                 Operand::Input(fact, ..) if declared => m.input("x", Type::from(fact), &[]),
                 Operand::Input(fact, _, true) => m.input("x", Type::new(fact.dtype, None), &[]),
                 Operand::Input(fact, open, false) => {
-                    let dim = |(n, open): (&usize, &bool)| if *open { Extent::Open } else { Extent::Fixed(*n as i64) };
-                    let dims: Vec<Extent> = fact.shape.iter().zip(open).map(dim).collect();
+                    let dim = |(n, open): (&usize, &bool)| if *open { Length::Open } else { Length::Fixed(*n as i64) };
+                    let dims: Vec<Length> = fact.shape.iter().zip(open).map(dim).collect();
                     m.input("x", Type::new(fact.dtype, dims), &[])
                 }
             }
@@ -238,7 +188,7 @@ mod tests {
     fn node(dice: &mut Dice, name: &str) -> (NodeProto, Vec<Option<Operand>>, i64) {
         let operands: Vec<Option<Operand>> =
             (0..dice.below(6)).map(|_| (dice.below(8) > 0).then(|| dice.operand())).collect();
-        let attributes = ATTRIBUTES.iter().filter(|_| dice.below(4) == 0).copied().collect::<Vec<_>>();
+        let attributes = ATTRIBUTES.split_whitespace().filter(|_| dice.below(4) == 0).collect::<Vec<_>>();
         let node = NodeProto {
             op_type: Some(name.to_string()),
             input: operands.iter().map(|o| o.as_ref().map_or(String::new(), |_| "x".into())).collect(),
@@ -277,7 +227,7 @@ mod tests {
                         less.ty
                     );
                     let (Some(a), Some(b)) = (known.elements(), less.elements()) else { continue };
-                    let same = |(a, b): (&Extent, &Extent)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
+                    let same = |(a, b): (&Length, &Length)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
                     assert!(a.iter().zip(&b).all(same), "{name} of {node:?}: {a:?} is not {b:?}");
                 }
             }
@@ -289,7 +239,7 @@ mod tests {
 
     fn covers(less: &Type, known: &Type) -> bool {
         let (Some(a), Some(b)) = (&less.dims, &known.dims) else { return less.dtype == known.dtype };
-        let same = |(a, b): (&Extent, &Extent)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
+        let same = |(a, b): (&Length, &Length)| a.fixed().zip(b.fixed()).is_none_or(|(a, b)| a == b);
         less.dtype == known.dtype && a.len() == b.len() && a.iter().zip(b).all(same)
     }
 }

@@ -152,7 +152,10 @@ fn swapped(m: &mut Import, x: Val) -> Step {
 /// Elements of the state.
 fn hidden(c: &Call) -> Result<i64, String> {
     let r = c.input(2)?;
-    r.length(2).or_else(|| c.has("hidden_size").then(|| c.int("hidden_size", 0))).map_or_else(|| r.dim(2), Ok)
+    let n =
+        r.length(2).or_else(|| c.has("hidden_size").then(|| c.int("hidden_size", 0))).map_or_else(|| r.dim(2), Ok)?;
+    // Weights have several times as many rows.
+    i32::try_from(n).map(i64::from).map_err(|_| format!("expected a hidden size of at most {}, found {n}", i32::MAX))
 }
 
 /// The length of each sequence, unless all are known to be as long as the tensor.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::onnx::read::{
     import::{Axes, Call, Import, In, Step, Steps, Val},
-    types::Extent,
+    types::Length,
 };
 
 pub(super) static OPS: &[Row] = &[
@@ -82,7 +82,7 @@ fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
     }
     let Some(axes) = reduced_axes(c, &x, 18)? else { return Ok(vec![x]) };
     let keep: In = (c.int("keepdims", 1) == 1).into();
-    if x.dims().is_ok_and(|dims| dims.contains(&Extent::Fixed(0))) {
+    if x.dims().is_ok_and(|dims| dims.contains(&Length::Fixed(0))) {
         // Nothing is there to overflow.
         let y = m.op("Exp", vec![x.into()])?;
         let y = m.op("ReduceSum", vec![y.into(), axes, keep])?;
@@ -105,7 +105,7 @@ fn log_sum_exp(m: &mut Import, c: &Call) -> Steps {
 fn with_lowest(m: &mut Import, x: &Val, axes: &In) -> Step {
     let (Ok(dims), Some(axes)) = (x.dims().cloned(), constants(axes)) else { return Ok(x.clone()) };
     let axes = axes.into_iter().map(|a| x.axis(a)).collect::<Result<Vec<_>, _>>()?;
-    let empty = |d: usize, length: &Extent| axes.contains(&d) && length.fixed().is_none_or(|n| n == 0);
+    let empty = |d: usize, length: &Length| axes.contains(&d) && length.fixed().is_none_or(|n| n == 0);
     let pads: Vec<i64> =
         dims.iter().enumerate().rev().flat_map(|(d, length)| [0, i64::from(empty(d, length))]).collect();
     if pads.iter().all(|&p| p == 0) {

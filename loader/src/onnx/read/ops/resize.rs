@@ -9,7 +9,7 @@ use super::{
 };
 use crate::onnx::read::{
     import::{Call, Import, Step, Steps, Val},
-    types::Extent,
+    types::Length,
 };
 
 pub(super) static OPS: &[Row] = &[("Resize", |m, c| resize(m, c)), ("Upsample", |m, c| resize(m, c))];
@@ -158,7 +158,7 @@ fn axes(m: &mut Import, c: &Call, x: &Val, how: &Resize) -> Result<Vec<Axis>, St
         same_ratio(m, &mut all, chosen)?;
     }
     let kept = |a: &Axis| {
-        let same = a.out.elements() == a.len.elements() && a.out.elements().is_some_and(|e| e != [Extent::Open]);
+        let same = a.out.elements() == a.len.elements() && a.out.elements().is_some_and(|e| e != [Length::Open]);
         a.region.is_none() && (a.factor == Some(1.0) || a.factor.is_none() && same)
     };
     all.retain(|a| !kept(a));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::onnx::read::{
     import::{Call, Import, In, Step, Steps, Val},
-    types::Extent,
+    types::Length,
 };
 
 pub(super) static OPS: &[Row] = &[
@@ -224,12 +224,12 @@ fn slice(m: &mut Import, c: &Call) -> Steps {
     let strides = ranges.spread(m, steps, 1)?;
     let begin = from_inside(m, &x, begin, &strides)?;
     // Dimensions from the first to the last are whole whatever their length.
-    let whole = |e: &[Extent; 3]| *e == [Extent::Fixed(0), Extent::Fixed(i64::MAX), Extent::Fixed(1)];
+    let whole = |e: &[Length; 3]| *e == [Length::Fixed(0), Length::Fixed(i64::MAX), Length::Fixed(1)];
     let [b, e, s] = [&begin, &end, &strides].map(|v| v.elements().unwrap_or_default());
     let items = b.iter().zip(&e).zip(&s).map(|((b, e), s)| [*b, *e, *s]);
     let mask: i64 = (0..62).zip(items).filter(|(_, item)| whole(item)).map(|(d, _)| 1i64 << d).sum();
     // Going backwards, an end this far before the first element is no index that MindSpore would count from the end.
-    let far = |(_, (e, s)): &(i64, (&Extent, &Extent))| {
+    let far = |(_, (e, s)): &(i64, (&Length, &Length))| {
         e.fixed().is_some_and(|e| e < -(1 << 31)) && s.fixed().is_some_and(|s| s < 0)
     };
     let open: i64 = (0..62).zip(e.iter().zip(&s)).filter(far).map(|(d, _)| 1i64 << d).sum();
@@ -240,7 +240,7 @@ fn slice(m: &mut Import, c: &Call) -> Steps {
 /// Where ranges begin that go backwards: ONNX takes the first element for what lies in front of it.
 fn from_inside(m: &mut Import, x: &Val, begin: Val, strides: &Val) -> Step {
     let (Some(begins), Some(steps)) = (begin.elements(), strides.elements()) else { return Ok(begin) };
-    let inside = |(d, (begin, step)): (usize, (&Extent, &Extent))| {
+    let inside = |(d, (begin, step)): (usize, (&Length, &Length))| {
         let least = x.length(d).unwrap_or(1);
         step.fixed().is_some_and(|step| step > 0) || begin.fixed().is_some_and(|begin| begin >= -least)
     };

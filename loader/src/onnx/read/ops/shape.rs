@@ -5,7 +5,7 @@ use mindir_graph::{DType, Tensor};
 use super::{Row, element::as_type};
 use crate::onnx::read::{
     import::{Axes, Call, Import, In, Step, Steps, Val, axis_of},
-    types::Extent,
+    types::Length,
 };
 
 pub(super) static OPS: &[Row] = &[
@@ -297,7 +297,7 @@ fn without_zeros(m: &mut Import, x: &Val, shape: Val) -> Step {
     let shape = as_type(m, shape, DType::I64)?;
     let (Some(want), Ok(own)) = (shape.elements(), x.dims().cloned()) else { return Ok(shape) };
     // An element that is the operand's dimension anyway may be 0.
-    let settled = |(i, e): (usize, &Extent)| e.fixed().map_or(own.get(i) == Some(e), |n| n != 0);
+    let settled = |(i, e): (usize, &Length)| e.fixed().map_or(own.get(i) == Some(e), |n| n != 0);
     if want.iter().enumerate().all(settled) {
         return Ok(shape);
     }
