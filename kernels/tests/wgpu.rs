@@ -1048,3 +1048,21 @@ fn buffers_of_the_caller_are_tensors() {
         session.run(&[Input::Device(&*foreign)], &mut [Output::Device(&y)], None).expect_err("a foreign tensor");
     assert_eq!(error.to_string(), "wgpu: a tensor (f32 [5]) of another device");
 }
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let Some(_) = device() else { return };
+    let lost = WgpuDevice::new(&Options { software: true, ..Options::default() }).expect("a device of its own");
+    let (stage, ins, _) = network(&mut Noise(SplitMix(15)));
+    let program = stage.clone().build(&lost, &Weights::default()).expect("a program");
+    let mut session = program.session();
+    let mut bytes = vec![0; stage.outputs[0].bytes()];
+    run_bytes(&lost, session.as_mut(), &stage, &[ins[0].bytes()], &mut [&mut bytes[..]]).expect("a run");
+    lost.device_and_queue().0.destroy();
+    for _ in 0..2 {
+        let error = run_bytes(&lost, session.as_mut(), &stage, &[ins[0].bytes()], &mut [&mut bytes[..]]);
+        let error = error.expect_err("a device that is lost").to_string();
+        assert!(error.starts_with("wgpu: ") && error.contains("lost"), "{error}");
+    }
+    assert!(stage.build(&lost, &Weights::default()).is_err());
+}

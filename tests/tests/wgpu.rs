@@ -95,3 +95,21 @@ fn state_is_carried_in_the_adapter_s_memory() {
     assert!(session.output::<f32>(1).is_err(), "it stays there");
     assert!((session.fetch(1).unwrap().to_f64s().unwrap()[63] - f64::from(h)).abs() < 1e-5);
 }
+
+#[test]
+fn memory_of_the_adapter_counts() {
+    let mut b = Builder::new("large");
+    let x = b.input("x", Spec::fixed(DType::F32, &[1 << 20]));
+    let w = b.param("w", mindir::Tensor::zeros(DType::F32, &[1 << 20]).unwrap());
+    let y = b.op("Add", [x.into(), w.into()]).unwrap();
+    let model = b.finish(&[y]);
+    let Ok(options) = Options::default().on("wgpu") else { return };
+    let run = |max_memory: u64| {
+        let cell = GraphCell::new(model.clone(), Options { max_memory: Some(max_memory), ..options.clone() }).unwrap();
+        cell.run(&[mindir::Tensor::zeros(DType::F32, &[1 << 20]).unwrap()]).map(drop)
+    };
+    // The parameter and the result in host memory; the parameter, the input and the result on the adapter.
+    run(24 << 20).expect("five times four MiB");
+    let error = run(14 << 20).expect_err("less");
+    assert!(matches!(error, Error::Limit { what: mindir::Limit::Memory, .. }), "{error}");
+}

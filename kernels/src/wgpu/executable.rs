@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mindir_graph::bounds::{self, Exceeded};
+use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
 use wgpu::{Buffer, BufferUsages};
@@ -28,7 +28,7 @@ pub(super) struct GpuExecutable {
     pub(super) outputs: Vec<Fact>,
     kernels: Vec<String>,
     /// Constants on the device, held so that other executables find them.
-    _constants: Vec<Arc<Buffer>>,
+    _constants: Vec<Arc<Constant>>,
 }
 
 /// A step with a status.
@@ -108,7 +108,7 @@ struct Builder<'a> {
     watched: Vec<Watched>,
     params: Vec<u8>,
     dispatches: Vec<Dispatch>,
-    constants: Vec<Arc<Buffer>>,
+    constants: Vec<Arc<Constant>>,
 }
 
 impl Builder<'_> {
@@ -122,7 +122,7 @@ impl Builder<'_> {
         self.reserve(step, &kernel);
         for launch in &kernel.launches {
             let made = self.launch(index, step, launch);
-            let dispatch = made.map_err(|message| failed(format!("{}: {message}", step.path)))?;
+            let dispatch = made.map_err(|trouble| trouble.at(&step.path))?;
             self.dispatches.push(dispatch);
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Builder<'_> {
         }
     }
 
-    fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, String> {
+    fn launch(&mut self, step: usize, of: &Step, launch: &Launch) -> Result<Dispatch, Trouble> {
         let mut bound = Vec::new();
         for &b in &launch.bound {
             bound.push(self.storage(of, b)?);
@@ -167,14 +167,14 @@ impl Builder<'_> {
         Ok(Dispatch { step, pipeline, bound, params: (start, size), grid: launch.grid })
     }
 
-    fn storage(&mut self, step: &Step, view: View) -> Result<(Storage, (u64, u64)), String> {
+    fn storage(&mut self, step: &Step, view: View) -> Result<(Storage, (u64, u64)), Trouble> {
         let (place, fact) = match view.of {
             Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
             Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
             Bound::Scratch(i, bytes) => return self.slot(self.scratch.get(i).copied(), bytes),
             Bound::Status => return self.slot(self.watched.last().map(|w| w.slot), STATUS),
         };
-        let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{:?} has no place", view.of)) };
+        let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{:?} has no place", view.of).into()) };
         let storage = match place {
             Place::Slot(i) => Storage::Slot(*i),
             Place::Input(i) => Storage::Input(*i),
@@ -185,25 +185,59 @@ impl Builder<'_> {
     }
 
     /// The first `bytes` of a slot.
-    fn slot(&self, slot: Option<usize>, bytes: u64) -> Result<(Storage, (u64, u64)), String> {
+    fn slot(&self, slot: Option<usize>, bytes: u64) -> Result<(Storage, (u64, u64)), Trouble> {
         let slot = slot.ok_or("a kernel binds memory that it has not asked for")?;
         Ok((Storage::Slot(slot), (0, bytes.max(8))))
     }
 
-    fn constant(&mut self, t: &Tensor) -> Result<Buffer, String> {
-        let fill = || self.gpu.filled(&words::widen(t.dtype(), t.bytes()), BufferUsages::STORAGE);
-        let upload = || self.gpu.guarded(fill).map_err(Message);
-        let made = self.weights.get(t, &format!("wgpu-{}", self.gpu.id), &[], upload).map_err(|e| e.0)?;
+    fn constant(&mut self, t: &Tensor) -> Result<Buffer, Trouble> {
+        let upload = || {
+            let words = words::widen(t.dtype(), t.bytes());
+            let held = bounds::reserve(words.len())?;
+            let buffer = self.gpu.guarded(|| self.gpu.filled(&words, BufferUsages::STORAGE))?;
+            Ok::<_, Trouble>(Constant { buffer, _held: held })
+        };
+        let made = self.weights.get(t, &format!("wgpu-{}", self.gpu.id), &[], upload)?;
         self.constants.push(made.clone());
-        Ok(made.as_ref().clone())
+        Ok(made.buffer.clone())
     }
 }
 
-/// Why there is no buffer of a constant.
-struct Message(String);
+/// A constant on the device.
+struct Constant {
+    buffer: Buffer,
+    _held: Reservation,
+}
 
-impl From<Exceeded> for Message {
-    fn from(e: Exceeded) -> Message {
-        Message(e.to_string())
+/// Why a step cannot be launched.
+enum Trouble {
+    Message(String),
+    Limit(Exceeded),
+}
+
+impl Trouble {
+    fn at(self, path: &str) -> DeviceError {
+        match self {
+            Trouble::Message(message) => failed(format!("{path}: {message}")),
+            Trouble::Limit(e) => DeviceError::Limit(e),
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Trouble {
+        Trouble::Message(message)
+    }
+}
+
+impl From<&str> for Trouble {
+    fn from(message: &str) -> Trouble {
+        Trouble::Message(message.into())
+    }
+}
+
+impl From<Exceeded> for Trouble {
+    fn from(e: Exceeded) -> Trouble {
+        Trouble::Limit(e)
     }
 }

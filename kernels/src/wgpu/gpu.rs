@@ -9,7 +9,8 @@ use wgpu::{
     Adapter, AdapterInfo, Backends, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType,
     Buffer, BufferBindingType, BufferDescriptor, BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device,
     DeviceDescriptor, DeviceType, ErrorFilter, Features, Instance, InstanceDescriptor, PipelineCompilationOptions,
-    PipelineLayoutDescriptor, Queue, RequestAdapterOptions, ShaderModuleDescriptor, ShaderSource, ShaderStages,
+    PipelineLayoutDescriptor, PollType, Queue, RequestAdapterOptions, ShaderModuleDescriptor, ShaderSource,
+    ShaderStages,
 };
 
 use super::{Limits, NAME, Options, Unavailable};
@@ -93,7 +94,11 @@ impl Gpu {
             let error = pollster::block_on(scope.pop());
             found = found.or(error.map(|e| e.to_string()));
         }
-        match found.or_else(|| lock(&self.trouble).clone()) {
+        if found.is_some() {
+            // A device that is lost says so when it is asked; until then it calls whatever it is given invalid.
+            let _ = self.device.poll(PollType::Poll);
+        }
+        match lock(&self.trouble).clone().or(found) {
             Some(message) => Err(message),
             None => Ok(made),
         }

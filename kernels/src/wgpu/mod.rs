@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mindir_graph::Fact;
+use mindir_graph::bounds::Reservation;
 
 pub use crate::launch::Limits;
 pub use tensor::WgpuTensor;
@@ -117,7 +118,7 @@ impl WgpuDevice {
         if !buffer.usage().contains(usage) {
             return Err(failed(format!("a buffer for {:?}, expected one for {usage:?}", buffer.usage())));
         }
-        Ok(WgpuTensor::new(fact, buffer, self.gpu.id))
+        Ok(WgpuTensor::new(fact, buffer, self.gpu.id, Reservation::default()))
     }
 
     /// What the adapter can bind and launch.

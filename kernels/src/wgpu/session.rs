@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mindir_graph::Fact;
+use mindir_graph::bounds::{self, Reservation};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferUsages,
     CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, PollType, QuerySet, QuerySetDescriptor,
@@ -34,6 +35,7 @@ struct Memory {
     slots: Vec<Buffer>,
     /// The statuses of all steps that have one, for the host to read.
     statuses: Buffer,
+    _held: Reservation,
 }
 
 /// Bind groups of all dispatches for the buffers of the inputs and outputs.
@@ -98,11 +100,13 @@ impl Memory {
         let gpu = &executable.gpu;
         let statuses = STATUS * executable.watched.len() as u64;
         let bytes = executable.slots.iter().sum::<u64>() + statuses;
+        let held = bounds::reserve(usize::try_from(bytes).unwrap_or(usize::MAX))?;
         let made = gpu.guarded(|| {
             let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
             Memory {
                 slots: executable.slots.iter().map(|&bytes| gpu.buffer(bytes, usage)).collect(),
                 statuses: gpu.buffer(statuses, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+                _held: held,
             }
         });
         made.map_err(|message| DeviceError::Memory { device: NAME.into(), bytes, message })

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use mindir_graph::Fact;
+use mindir_graph::bounds::{self, Reservation};
 use wgpu::{Buffer, BufferUsages, MapMode, PollType, SubmissionIndex};
 
 use super::gpu::Gpu;
@@ -29,12 +30,14 @@ pub struct WgpuTensor {
     buffer: Buffer,
     /// The device it belongs to.
     device: u64,
+    /// What it takes of an account, if a cell made it.
+    _held: Arc<Reservation>,
 }
 
 impl WgpuTensor {
     /// The tensor that lies in `buffer`, which belongs to the device with this number.
-    pub(super) fn new(fact: Fact, buffer: Buffer, device: u64) -> WgpuTensor {
-        WgpuTensor { fact, buffer, device }
+    pub(super) fn new(fact: Fact, buffer: Buffer, device: u64, held: Reservation) -> WgpuTensor {
+        WgpuTensor { fact, buffer, device, _held: Arc::new(held) }
     }
 
     /// The buffer it lies in.
@@ -87,9 +90,10 @@ impl Gpu {
 impl DeviceMemory for Gpu {
     fn alloc(&self, fact: &Fact) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
         let bytes = words::size(fact);
+        let held = bounds::reserve(usize::try_from(bytes).unwrap_or(usize::MAX))?;
         let buffer = self.guarded(|| self.buffer(bytes, USAGE));
         let buffer = buffer.map_err(|message| DeviceError::Memory { device: NAME.into(), bytes, message })?;
-        Ok(Arc::new(WgpuTensor::new(fact.clone(), buffer, self.id)))
+        Ok(Arc::new(WgpuTensor::new(fact.clone(), buffer, self.id, held)))
     }
 
     fn upload(&self, transfers: &[(&[u8], &dyn DeviceTensor)]) -> Result<(), DeviceError> {
