@@ -43,6 +43,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Most bytes of a binding, in which 31 bits count the words.
+    fn most(&self) -> u64 {
+        self.binding.min(4 * i32::MAX as u64)
+    }
+
     /// What keeps within both.
     pub fn and(self, other: Limits) -> Limits {
         Limits {
@@ -164,7 +169,7 @@ fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Decl
     for bound in &launch.bound {
         let Some(fact) = bound.of.fact(view) else { return declined(format!("{:?} is missing", bound.of)) };
         let bytes = bound.window.map_or(words::size(fact), |(_, bytes)| bytes);
-        let most = limits.binding.min(4 * i32::MAX as u64);
+        let most = limits.most();
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
         }

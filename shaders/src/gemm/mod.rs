@@ -12,8 +12,6 @@ use crate::{Access, Module, Shader, Unsupported, Word};
 pub const BATCH: usize = 4;
 /// Columns of a tile.
 pub const COLUMNS: usize = 64;
-/// Rows that a workgroup computes where there are no tiles.
-pub const ROWS: usize = 8;
 /// Most operands of an epilogue.
 pub const EXTRA: usize = 32;
 
@@ -149,6 +147,11 @@ impl Gemm {
     pub fn adds_up(&self) -> Result<bool, Unsupported> {
         let (_, out) = self.finish()?;
         Ok(Word::of(out)? == Word::of(self.dtype)?)
+    }
+
+    /// Rows that a workgroup computes, of [`COLUMNS`] columns.
+    pub fn rows(&self) -> Result<usize, Unsupported> {
+        Ok(if Word::of(self.dtype)?.is_wide() { 8 } else { self.tile.rows() })
     }
 
     /// Element type that sums are computed in.
