@@ -843,7 +843,7 @@ fn reductions_cases() -> Vec<Case> {
     use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
     let mut noise = Noise(SplitMix(11));
     let mut cases = Vec::new();
-    for (outer, len, inner) in [(1, 1, 1), (3, 20, 1), (5, 255, 1), (2, 1000, 1), (3, 11, 7), (2, 300, 2), (4, 0, 3)] {
+    for (outer, len, inner) in [(1, 1, 1), (3, 20, 1), (5, 255, 1), (2, 1000, 1), (3, 11, 7), (2, 1300, 2), (4, 0, 3)] {
         for kind in [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin] {
             for dtype in WHOLE.into_iter().chain(HALVES).chain([DType::F32]) {
                 let position = matches!(kind, ArgMax | ArgMin);

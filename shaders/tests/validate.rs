@@ -162,5 +162,6 @@ fn parameters_lie_where_the_shaders_read_them() {
     same_offsets!(Softmax { lines, log: false, dtype } => softmax::Params: lines, len, inner, x, y);
     let norm = Norm { centred: true, gamma: true, beta: true, stats: true, dtype };
     same_offsets!(norm => norm::Params: rows, cols, eps, firsts);
-    same_offsets!(Reduce { lines, kind: ReduceKind::Sum, dtype, out: dtype } => reduce::Params: lines, len, inner, x, y);
+    let reduce = Reduce { lines, kind: ReduceKind::Sum, dtype, out: dtype, adds: false, partial: false };
+    same_offsets!(reduce => reduce::Params: lines, len, inner, pitch, whole, x, y);
 }

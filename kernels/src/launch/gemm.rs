@@ -96,10 +96,9 @@ impl Product<'_> {
         }
         let outer = self.batches.rank();
         let groups = self.on.limits.groups as usize;
-        let rows = if Word::of(self.task.dtype)?.is_wide() { gemm::ROWS } else { self.shader.tile.rows() };
         let sums = if self.shader.adds_up()? { usize::MAX } else { 0 };
         let mut most = vec![usize::MAX; outer];
-        most.extend([groups.saturating_mul(rows), groups.saturating_mul(COLUMNS), sums]);
+        most.extend([groups.saturating_mul(self.shader.rows()?), groups.saturating_mul(COLUMNS), sums]);
         let dims = self.batches.dims.iter().copied().chain([m, n, k.max(1)]).collect();
         Ok(Walk { dims, tensors, most, rank: (BATCH, outer) })
     }
@@ -122,9 +121,9 @@ impl Product<'_> {
             shader.end = End::Partial;
             views.drain(2..views.len() - 1);
         }
-        let rows = if Word::of(self.task.dtype)?.is_wide() { gemm::ROWS } else { shader.tile.rows() };
         let batches = piece.dims[..outer].iter().product();
-        let [x, y, z] = [n.div_ceil(COLUMNS), m.div_ceil(rows), self.on.limits.groups.min(small(batches)?) as usize];
+        let [x, y, z] =
+            [n.div_ceil(COLUMNS), m.div_ceil(shader.rows()?), self.on.limits.groups.min(small(batches)?) as usize];
         self.on.launch(&shader, &self.params(&piece, [m, n, k], batches)?, views, [small(x)?, small(y)?, small(z)?])
     }
 

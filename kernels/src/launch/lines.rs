@@ -77,12 +77,24 @@ pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, on: &Target) -> Result<G
     if len == 0 {
         return Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { nothing(task, view, on)? } });
     }
-    let shader = reduce::Reduce { lines, kind, dtype, out };
-    let slabs = Slabs { dims: [outer, len, inner], view };
-    let launches = slabs.walk(&[Bound::In(0)], &[Bound::Out(0)])?.pieces(on)?.into_iter().map(|piece| {
+    let shader = reduce::Reduce { lines, kind, dtype, out, adds: false, partial: false };
+    let mut walk = Slabs { dims: [outer, len, inner], view }.walk(&[Bound::In(0)], &[Bound::Out(0)])?;
+    if shader.adds_up()? {
+        walk.most[1] = usize::MAX;
+    }
+    let launches = walk.pieces(on)?.into_iter().map(|piece| {
+        let (start, part) = (piece.origin[1], piece.dims[1]);
         let count = counted(&[piece.dims[0], inner])?;
-        let [x, y] = [piece.firsts[0], piece.firsts[1]];
-        let params = reduce::Params { lines: small(count)?, len: small(len)?, inner: small(inner)?, x, y };
+        let params = reduce::Params {
+            lines: small(count)?,
+            len: small(part)?,
+            inner: small(inner)?,
+            pitch: small(if piece.dims[0] == 1 { 0 } else { counted(&[len, inner])? })?,
+            whole: small(len)?,
+            x: piece.firsts[0],
+            y: piece.firsts[1],
+        };
+        let shader = reduce::Reduce { adds: start > 0, partial: start + part < len, ..shader };
         on.launch(&shader, &params, piece.views, grid(count, lines, on))
     });
     let launches = launches.collect::<Result<Vec<_>, Declined>>()?;

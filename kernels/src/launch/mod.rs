@@ -55,6 +55,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Most bytes of a binding, in which 31 bits count the words.
+    fn most(&self) -> u64 {
+        self.binding.min(4 * i32::MAX as u64)
+    }
+
     /// What keeps within both.
     pub fn and(self, other: Limits) -> Limits {
         Limits {
@@ -192,7 +197,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
 fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Declined> {
     for bound in &launch.bound {
         let Some(bytes) = bound.bytes(view) else { return declined(format!("{:?} is missing", bound.of)) };
-        let most = limits.binding.min(4 * i32::MAX as u64);
+        let most = limits.most();
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
         }

@@ -300,6 +300,14 @@ fn what_is_larger_than_a_binding_is_taken_in_windows() {
     let sum = Reduce { kind: ReduceKind::Sum, outer, len, inner, dtype: DType::F32, out: DType::F32 };
     let facts = |dims: &[usize]| vec![Fact::new(DType::F32, dims)];
     assert!(launches((Task::Reduce(sum), facts(&[outer, len, inner]), facts(&[outer, inner]))).len() > 1);
+    // One line of 160 MiB: its sum goes on in the result, a position does not.
+    let line = |kind, out| {
+        let len = 40 << 20;
+        let of = Reduce { kind, outer: 1, len, inner: 1, dtype: DType::F32, out };
+        (Task::Reduce(of), facts(&[len]), vec![Fact::new(out, &[1])])
+    };
+    assert_eq!(launches(line(ReduceKind::Mean, DType::F32)).len(), 2);
+    assert!(reason(&line(ReduceKind::ArgMax, DType::I64)).contains("binding of 160 MiB"));
     let (a, b) = (1 << 13, 5 << 10);
     let part = Part {
         input: 0,

@@ -86,10 +86,10 @@ impl Walk {
         }
         for t in self.tensors.iter().filter(|t| !t.is_whole(on)) {
             let (start, end) = t.window(origin, dims, on);
-            if end - start > limit(on) {
+            if end - start > on.limits.most() {
                 let reach = |d: &usize| t.strides[*d].unsigned_abs().saturating_mul(dims[*d] - 1);
                 let Some(d) = (0..dims.len()).filter(long).max_by_key(reach).filter(|d| reach(d) > 0) else {
-                    let (bytes, most) = (mib(end - start), mib(limit(on)));
+                    let (bytes, most) = (mib(end - start), mib(on.limits.most()));
                     return declined(format!("binding of {bytes} exceeds the adapter's limit of {most}"));
                 };
                 return Ok(Some(d));
@@ -135,7 +135,7 @@ impl Walked {
     }
 
     fn is_whole(&self, on: &Target) -> bool {
-        (self.count as u64).saturating_mul(self.size) <= limit(on)
+        (self.count as u64).saturating_mul(self.size) <= on.limits.most()
     }
 
     /// The element for the multi-index.
@@ -170,11 +170,6 @@ impl Walked {
         let alignment = on.limits.alignment.max(self.size);
         (bytes(low) / alignment * alignment, bytes(high + 1))
     }
-}
-
-/// Most bytes of a binding, in which 31 bits count the elements.
-pub(super) fn limit(on: &Target) -> u64 {
-    on.limits.binding.min(4 * i32::MAX as u64)
 }
 
 #[cfg(test)]

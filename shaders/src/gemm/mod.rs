@@ -15,6 +15,8 @@ pub const BATCH: usize = 4;
 pub const COLUMNS: usize = 64;
 /// Rows that a workgroup computes where there are no tiles.
 pub const ROWS: usize = 8;
+/// Most operands of an epilogue.
+pub const EXTRA: usize = 32;
 
 /// Parameters.
 #[repr(C)]
@@ -139,6 +141,11 @@ impl Gemm {
     pub fn adds_up(&self) -> Result<bool, Unsupported> {
         let (_, out) = self.finish()?;
         Ok(Word::of(out)? == Word::of(self.dtype)?)
+    }
+
+    /// Rows that a workgroup computes, of [`COLUMNS`] columns.
+    pub fn rows(&self) -> Result<usize, Unsupported> {
+        Ok(if Word::of(self.dtype)?.is_wide() { ROWS } else { self.tile.rows() })
     }
 
     /// The functions `begin` and `finish` with what they need, and the result at `binding`.

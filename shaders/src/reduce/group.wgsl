@@ -1,10 +1,14 @@
-// The type Number, the functions load, combine and finish, and the buffers x and y follow this text.
+// The type Number, the functions load, combine and put, and the buffers x and y follow this text.
 
 struct Params {
     // Lines, elements of a line, and elements between two of them.
     lines: u32,
     len: u32,
     inner: u32,
+    // Elements from one group of `inner` lines to the next.
+    pitch: u32,
+    // Elements of a whole line, of which the others are left to other launches.
+    whole: u32,
     // First elements of the operand and of the result.
     x: u32,
     y: u32,
@@ -32,7 +36,7 @@ fn main(
         return;
     }
     let inner = params.inner;
-    let first = params.x + (line / inner) * params.len * inner + line % inner;
+    let first = params.x + (line / inner) * params.pitch + line % inner;
     let start = min(lane, params.len - 1u);
     var found = Found(load(first + start * inner), start);
     for (var l = lane + 256u; l < params.len; l = l + 256u) {
@@ -53,6 +57,6 @@ fn main(
         workgroupBarrier();
     }
     if (lane == 0u) {
-        y[params.y + line] = finish(Found(values[0], places[0]));
+        put(params.y + line, Found(values[0], places[0]));
     }
 }

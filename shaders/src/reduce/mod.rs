@@ -19,6 +19,10 @@ pub struct Params {
     pub len: u32,
     /// Elements between two of a line.
     pub inner: u32,
+    /// Elements from one group of `inner` lines to the next.
+    pub pitch: u32,
+    /// Elements of a whole line, of which the others are left to other launches.
+    pub whole: u32,
     /// First element of the operand.
     pub x: u32,
     /// First element of the result.
@@ -36,6 +40,10 @@ pub struct Reduce {
     pub dtype: DType,
     /// Element type of the result.
     pub out: DType,
+    /// Whether the result holds what earlier elements of the lines gave.
+    pub adds: bool,
+    /// Whether the result is left for another launch to go on with.
+    pub partial: bool,
 }
 
 impl Shader for Reduce {
@@ -47,7 +55,7 @@ impl Shader for Reduce {
             Lines::Group => (include_str!("group.wgsl"), 256, 256 * (4 + number.size() as u32)),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
         };
-        let functions = format!("{}\n{}\n{}", self.load()?, self.combine()?, self.finish()?);
+        let functions = format!("{}\n{}\n{}", self.load()?, self.combine()?, self.put()?);
         let text = format!(
             "{source}\nalias Number = {};\n\n{}{}\n{}{functions}",
             number.stored(),
@@ -61,6 +69,12 @@ impl Shader for Reduce {
 }
 
 impl Reduce {
+    /// Whether the result can hold what a part of a line gives, for another launch to go on with.
+    pub fn adds_up(&self) -> Result<bool, Unsupported> {
+        let position = matches!(self.kind, ReduceKind::ArgMax | ReduceKind::ArgMin);
+        Ok(!position && Word::of(self.number()?)?.stored() == Word::of(self.out)?.stored())
+    }
+
     /// Element type that is computed in: as wide as a word, or two for means of integers, whose sums must not wrap.
     fn number(&self) -> Result<DType, Unsupported> {
         let word = Word::of(self.dtype)?;
@@ -117,19 +131,26 @@ impl Reduce {
         ))
     }
 
+    /// The function that writes what was found to element `at` of the result.
+    fn put(&self) -> Result<String, Unsupported> {
+        let all = if self.adds { "combine(Found(y[at], 0u), part)" } else { "part" };
+        let value = if self.partial { "found.value".into() } else { self.finish()? };
+        Ok(format!("fn put(at: u32, part: Found) {{\n    let found = {all};\n    y[at] = {value};\n}}\n"))
+    }
+
+    /// The element of the result for what was found in a whole line.
     fn finish(&self) -> Result<String, Unsupported> {
         let (out, number) = (Word::of(self.out)?, self.number()?);
         let value = match (self.kind, number) {
             (ReduceKind::ArgMax | ReduceKind::ArgMin, _) => cast("found.place", DType::U32, self.out)?,
             (ReduceKind::Sum, DType::F32) => fit(self.out, "no_negative_zero(found.value)"),
-            (ReduceKind::Mean, DType::F32) => fit(self.out, "no_negative_zero(found.value) / f32(params.len)"),
+            (ReduceKind::Mean, DType::F32) => fit(self.out, "no_negative_zero(found.value) / f32(params.whole)"),
             (ReduceKind::Mean, _) => {
-                let mean = binary(Binary::Div, "found.value", "vec2<u32>(params.len, 0u)", number)?;
+                let mean = binary(Binary::Div, "found.value", "vec2<u32>(params.whole, 0u)", number)?;
                 cast(&mean, number, self.out)?
             }
             _ => cast("found.value", number, self.out)?,
         };
-        let value = out.store(&value);
-        Ok(format!("fn finish(found: Found) -> {} {{\n    return {value};\n}}\n", out.stored()))
+        Ok(out.store(&value))
     }
 }

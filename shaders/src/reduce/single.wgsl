@@ -1,10 +1,14 @@
-// The type Number, the functions load, combine and finish, and the buffers x and y follow this text.
+// The type Number, the functions load, combine and put, and the buffers x and y follow this text.
 
 struct Params {
     // Lines, elements of a line, and elements between two of them.
     lines: u32,
     len: u32,
     inner: u32,
+    // Elements from one group of `inner` lines to the next.
+    pitch: u32,
+    // Elements of a whole line, of which the others are left to other launches.
+    whole: u32,
     // First elements of the operand and of the result.
     x: u32,
     y: u32,
@@ -29,7 +33,7 @@ fn main(
         return;
     }
     let inner = params.inner;
-    let first = params.x + (line / inner) * params.len * inner + line % inner;
+    let first = params.x + (line / inner) * params.pitch + line % inner;
     var found = Found(load(first), 0u);
     for (var l = 1u; l < min(params.len, 128u); l = l + 1u) {
         found = combine(found, Found(load(first + l * inner), l));
@@ -42,5 +46,5 @@ fn main(
         }
         found = combine(found, part);
     }
-    y[params.y + line] = finish(found);
+    put(params.y + line, found);
 }

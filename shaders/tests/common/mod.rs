@@ -278,8 +278,14 @@ fn lines(all: &mut Vec<(String, Module)>) {
                 let outs: &[DType] =
                     if matches!(kind, ArgMax | ArgMin) { &[DType::I32, DType::I64, DType::U8] } else { &[dtype] };
                 for &out in outs {
-                    let reduce = Reduce { lines, kind, dtype, out };
-                    add(all, format!("reduce-{kind:?}-{dtype}-{out}-{lines:?}"), &reduce);
+                    let whole = Reduce { lines, kind, dtype, out, adds: false, partial: false };
+                    add(all, format!("reduce-{kind:?}-{dtype}-{out}-{lines:?}"), &whole);
+                    if whole.adds_up().expect("a reduction") {
+                        for (adds, partial) in [(false, true), (true, true), (true, false)] {
+                            let name = format!("reduce-{kind:?}-{dtype}-{lines:?}-{adds}-{partial}");
+                            add(all, name, &Reduce { adds, partial, ..whole });
+                        }
+                    }
                 }
             }
         }
