@@ -1,18 +1,28 @@
 //! Goldens that the oracle made agree with MindSpore; those of the repository do so in the suite.
 //!
-//! `MINDIR_GOLDENS` names their folder; `MINDIR_GOLDEN` only those whose name contains it.
+//! `MINDIR_GOLDENS` names their folder, `MINDIR_GOLDEN` only those whose name contains it; `MINDIR_DEVICE` the device, which has to
+//! compute them wholly.
 
 use std::path::Path;
 
-use mindir::{GraphCell, Options, Tensor};
+use mindir::{Fallback, GraphCell, Options, Tensor};
 use mindir_tests::compare::difference;
 use mindir_tests::golden::{self, Golden};
 
+/// Two threads, or the device that is wanted.
+fn options() -> Options {
+    let options = Options { threads: Some(2), ..Options::default() };
+    match std::env::var("MINDIR_DEVICE") {
+        Ok(device) => Options { fallback: Fallback::Deny, ..options }.on(&device).expect("the device that is wanted"),
+        Err(_) => options,
+    }
+}
+
 /// What went wrong with one golden; the largest relative difference if nothing.
-fn check(golden: &Golden) -> Result<f64, String> {
+fn check(golden: &Golden, options: &Options) -> Result<f64, String> {
     let load = || {
         let model = mindir::load(&golden.graph).map_err(|e| format!("load: {e}"))?;
-        GraphCell::new(model, Options { threads: Some(2), ..Options::default() }).map_err(|e| format!("cell: {e}"))
+        GraphCell::new(model, options.clone()).map_err(|e| format!("cell: {e}"))
     };
     let mut cell = load()?;
     let mut pairs = Vec::new();
@@ -64,9 +74,9 @@ fn goldens_of_the_oracle_agree() {
     let goldens = golden::all(Path::new(&folder));
     let list: Vec<&Golden> = goldens.iter().filter(|g| g.name.contains(&only)).collect();
     assert!(!list.is_empty(), "no goldens in {folder}");
-    let mut failures = Vec::new();
+    let (mut failures, options) = (Vec::new(), options());
     for golden in &list {
-        match check(golden) {
+        match check(golden, &options) {
             Ok(worst) => println!("{:28} {worst:.2e}", golden.name),
             Err(e) => failures.push(format!("{}: {e}", golden.name)),
         }
