@@ -196,7 +196,6 @@ impl<'a> Walk<'_, 'a> {
         &mut self,
         function: &Rc<Function>,
         args: Vec<Sym>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
     ) -> Result<Outcome, GraphFault> {
         self.shared.spend(function.parts().saturating_mul(args.len() + 1))?;
@@ -214,7 +213,7 @@ impl<'a> Walk<'_, 'a> {
             form => form,
         };
         let form = self.returned(&function)?.unwrap_or(form);
-        let (name, path) = (wire.short(node.name), node.proto.domain.as_deref());
+        let (name, path) = (node.short, node.proto.domain.as_deref());
         self.branch(&function, form, name, path).map(Outcome::Is)
     }
 

@@ -13,7 +13,7 @@ use super::{
     fault::GraphFault,
     form::{self, Form},
     literal::Literal,
-    program::{Operator, WireGraph, WireNode},
+    program::{Operator, WireNode},
     sym::Sym,
     walk::{Walk, weight},
 };
@@ -73,7 +73,6 @@ impl<'a> Walk<'_, 'a> {
     pub(super) fn operator(
         &mut self,
         operator: Operator<'a>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
     ) -> Result<Sym, GraphFault> {
@@ -84,8 +83,8 @@ impl<'a> Walk<'_, 'a> {
         let token = args.len() < given;
         let args = if token { args.iter().map(|arg| self.current(arg)).collect::<Result<_, _>>()? } else { args };
         match operator.def {
-            Some(def) => self.known(operator, def, &attributes, wire, node, args, token),
-            None => self.unknown(operator, &attributes, wire, node, args, token),
+            Some(def) => self.known(operator, def, &attributes, node, args, token),
+            None => self.unknown(operator, &attributes, node, args, token),
         }
     }
 
@@ -94,7 +93,6 @@ impl<'a> Walk<'_, 'a> {
         operator: Operator<'a>,
         def: &'static OpDef,
         attributes: &Attributes<'a>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
         token: bool,
@@ -114,7 +112,7 @@ impl<'a> Walk<'_, 'a> {
             && let Some(Some(Bound::Input(target @ (Sym::Value(_) | Sym::Tensor(_))))) = bound.get(*place)
         {
             let target = self.value(target)?;
-            return self.in_place(def, wire, node, bound, target);
+            return self.in_place(def, node, bound, target);
         }
         let mut changed = Vec::new();
         for place in writes {
@@ -125,14 +123,14 @@ impl<'a> Walk<'_, 'a> {
         }
         let arguments = self.arguments(bound, writes)?;
         let mut outputs = Vec::new();
-        let sym = self.results(Some(def), wire, node, &mut outputs)?;
+        let sym = self.results(Some(def), node, &mut outputs)?;
         let sym = match sym {
             Sym::Value(value) => self.alias(value, &changed, node),
             other => other,
         };
         let effect = matches!(def.effect, Effect::Random | Effect::Io | Effect::Raises) || !writes.is_empty();
         let primitive = self.primitive_of(operator, def, attributes, node)?;
-        self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
+        self.emit(node, NodeKind::Op(def), arguments, outputs, effect)?;
         self.describe(primitive);
         if view {
             self.views(def, viewed);
@@ -144,14 +142,13 @@ impl<'a> Walk<'_, 'a> {
     fn in_place(
         &mut self,
         def: &'static OpDef,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         bound: Vec<Option<Bound>>,
         target: ValueId,
     ) -> Result<Sym, GraphFault> {
         let arguments = self.arguments(bound, &[])?;
         let spec = self.graph.value(target).spec.clone();
-        let name = wire.short(node.name);
+        let name = node.short;
         let (kind, arguments, cast) = match def.pure.zip(spec.dtype) {
             Some((pure, dtype)) => {
                 let cast = !self.keeps_type(pure, &arguments, dtype);
@@ -161,12 +158,12 @@ impl<'a> Walk<'_, 'a> {
             None => (NodeKind::Op(def), arguments, None),
         };
         let mut value = self.result(name, if cast.is_some() { Spec::default() } else { spec.clone() });
-        self.emit(wire, node, kind, arguments, vec![value], false)?;
+        self.emit(node, kind, arguments, vec![value], false)?;
         if let Some(dtype) = cast {
             let computed = std::mem::replace(&mut value, self.result(name, spec));
             let arguments = vec![Some(Arg::Value(computed)), Some(Arg::Const(Const::DType(dtype)))];
             let kind = self.primitive("Cast");
-            self.emit(wire, node, kind, arguments, vec![value], false)?;
+            self.emit(node, kind, arguments, vec![value], false)?;
         }
         self.write(target, value)?;
         Ok(Sym::Value(value))
@@ -249,7 +246,6 @@ impl<'a> Walk<'_, 'a> {
         &mut self,
         operator: Operator<'a>,
         attributes: &Attributes<'a>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
         token: bool,
@@ -264,12 +260,12 @@ impl<'a> Walk<'_, 'a> {
         }
         let attrs = self.constants(&attributes.0)?;
         let mut outputs = Vec::new();
-        let sym = self.results(None, wire, node, &mut outputs)?;
+        let sym = self.results(None, node, &mut outputs)?;
         let kind = NodeKind::Opaque(Opaque { op_type: operator.shared_name(), attrs });
         let nest = nest(&Form::of_node(node.proto), node.picked);
         let function = operator.is_function();
         let primitive = Primitive { name: operator.name.into(), function, attrs: Vec::new(), nest };
-        self.emit(wire, node, kind, arguments, outputs, token || attributes.has_effect())?;
+        self.emit(node, kind, arguments, outputs, token || attributes.has_effect())?;
         self.describe(Some(primitive));
         Ok(sym)
     }
@@ -372,7 +368,6 @@ impl<'a> Walk<'_, 'a> {
     fn results(
         &mut self,
         def: Option<&OpDef>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         outputs: &mut Vec<ValueId>,
     ) -> Result<Sym, GraphFault> {
@@ -383,7 +378,7 @@ impl<'a> Walk<'_, 'a> {
         } else if form == Form::Unknown && node.picked > 0 {
             form = Form::Tuple(vec![Form::Unknown; node.picked]);
         }
-        self.allocate(&form, wire.short(node.name), outputs)
+        self.allocate(&form, node.short, outputs)
     }
 
     /// Values for something of this form.
