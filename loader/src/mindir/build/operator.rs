@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-use mindir_graph::{
-    DType, Dim, Spec,
-    graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId},
-    op::{Const, Effect, OpDef, Param, ParamKind, Pure, Results},
-};
+use mindir_graph::graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId};
+use mindir_graph::op::{Const, Effect, OpDef, Param, ParamKind, Pure, Results};
+use mindir_graph::{DType, Dim, Spec};
 use mindir_proto::mindir::AttributeProto;
 
-use super::{
-    fault::GraphFault,
-    form::{self, Form},
-    literal::Literal,
-    program::{Operator, WireNode},
-    sym::Sym,
-    walk::{Walk, weight},
-};
+use super::fault::GraphFault;
+use super::form::{self, Form};
+use super::literal::Literal;
+use super::program::{Operator, WireNode};
+use super::sym::Sym;
+use super::walk::{Walk, weight};
 
 /// Characters of a name that names of parts take over.
 const LONGEST: usize = 500;

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mindir_graph::{Tensor, graph::Param, op::OpDef};
+use mindir_graph::Tensor;
+use mindir_graph::graph::Param;
+use mindir_graph::op::OpDef;
 use mindir_proto::mindir::{GraphProto, ModelProto, NodeProto, PrimType, PrimitiveProto, TensorProto};
 
 use super::super::framework::Framework;
-use super::{
-    fault::{GraphFault, Located},
-    form::Form,
-    literal::{self, Literal},
-    sym::Sym,
-};
+use super::fault::{GraphFault, Located};
+use super::form::Form;
+use super::literal::{self, Literal};
+use super::sym::Sym;
 
 /// Results that a node without description may have.
 const MOST_RESULTS: usize = 1 << 16;

@@ -9,20 +9,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mindir_graph::{
-    Spec, Tensor,
-    graph::{Arg, Def, Graph, Node, NodeKind, ValueId},
-    op::Const,
-};
+use mindir_graph::graph::{Arg, Def, Graph, Node, NodeKind, ValueId};
+use mindir_graph::op::Const;
+use mindir_graph::{Spec, Tensor};
 
 use super::super::framework::Framework;
-use super::{
-    call::Shared,
-    fault::{GraphFault, Located},
-    places::{self, Places},
-    program::{Program, Ref, WireGraph, WireKind, WireNode},
-    sym::{Function, FunctionKind, Sym},
-};
+use super::call::Shared;
+use super::fault::{GraphFault, Located};
+use super::places::{self, Places};
+use super::program::{Program, Ref, WireGraph, WireKind, WireNode};
+use super::sym::{Function, FunctionKind, Sym};
 
 /// A graph under construction.
 pub(super) struct Walk<'w, 'a> {
