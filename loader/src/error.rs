@@ -1,19 +1,15 @@
 //! What can be wrong with a file.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    io,
-};
+use std::fmt::{self, Display, Formatter};
+use std::io;
 
 use thiserror::Error;
 
-use crate::{
-    Printable,
-    crypto::CryptoFault,
-    element::ElementType,
-    foreign::{Cipher, Foreign},
-    mindir::GraphFault,
-};
+use crate::Printable;
+use crate::crypto::CryptoFault;
+use crate::element::ElementType;
+use crate::foreign::{Cipher, Foreign};
+use crate::mindir::GraphFault;
 
 /// Why a model could not be read. Messages escape unusual characters of names; the fields hold them as they are.
 #[derive(Debug, Error)]

@@ -1,16 +1,15 @@
 //! Opening model files and the data files beside them.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mindir_graph::Buffer;
 
-use crate::{error::FileFault, map};
+use crate::error::FileFault;
+use crate::map;
 
 /// Ending of the graph file of a split model, before which its name stands.
 pub(crate) const GRAPH_ENDING: &str = "_graph.mindir";

@@ -1,9 +1,7 @@
 //! What a file looks like when it is not a model.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    str::FromStr,
-};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 
 use crate::Printable;
 

@@ -5,13 +5,11 @@ use std::path::Path;
 use bytes::Bytes;
 use mindir_graph::graph::Model;
 
-use crate::{
-    error::LoadError,
-    files::{Access, DataFiles},
-    limits::Limits,
-    mindir::{self, Layout, Source},
-    report::LoadReport,
-};
+use crate::error::LoadError;
+use crate::files::{Access, DataFiles};
+use crate::limits::Limits;
+use crate::mindir::{self, Layout, Source};
+use crate::report::LoadReport;
 
 /// A model with what reading it took.
 #[derive(Clone, Debug)]

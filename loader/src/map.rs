@@ -1,11 +1,9 @@
 //! The file map: the one place of this crate with `unsafe`.
 #![allow(unsafe_code)]
 
-use std::{
-    fs::File,
-    io,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::fs::File;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use memmap2::{Mmap, MmapOptions};

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{Printable, foreign::Cipher};
+use crate::Printable;
+use crate::foreign::Cipher;
 
 /// Counts of the structure of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,17 +2,13 @@
 
 use std::collections::HashMap;
 
-use mindir_graph::{
-    DType, Spec,
-    builder::Builder,
-    graph::{Arg, Model},
-    op::Const,
-};
+use mindir_graph::builder::Builder;
+use mindir_graph::graph::{Arg, Model};
+use mindir_graph::op::Const;
+use mindir_graph::{DType, Spec};
 use mindir_loader::air::{self, AirError};
-use mindir_proto::{
-    ge::{AttrValue, ModelDef, OpDef},
-    prost::Message,
-};
+use mindir_proto::ge::{AttrValue, ModelDef, OpDef};
+use mindir_proto::prost::Message;
 
 fn path(name: &str) -> String {
     format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))

@@ -2,16 +2,18 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use bytes::Bytes;
 use common::{data, field, number};
-use mindir_graph::{DType, Tensor, random::SplitMix};
-use mindir_loader::{
-    Cipher, ElementType, ErrorKind,
-    ckpt::{Array, Checkpoint, CheckpointError, Format, ReadOptions, Value, WriteOptions, read, read_bytes, write},
-    crypto::{Decryption, Encryption, Key},
+use mindir_graph::random::SplitMix;
+use mindir_graph::{DType, Tensor};
+use mindir_loader::ckpt::{
+    Array, Checkpoint, CheckpointError, Format, ReadOptions, Value, WriteOptions, read, read_bytes, write,
 };
+use mindir_loader::crypto::{Decryption, Encryption, Key};
+use mindir_loader::{Cipher, ElementType, ErrorKind};
 
 fn sample(name: &str) -> Vec<u8> {
     fs::read(data(&format!("ckpt/{name}"))).unwrap()

@@ -2,14 +2,13 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use common::data;
-use mindir_loader::{
-    Access, Cipher, ErrorKind, Limits, LoadError,
-    crypto::{CryptoFault, Decryption, Key},
-    mindir::{Source, WireModel},
-};
+use mindir_loader::crypto::{CryptoFault, Decryption, Key};
+use mindir_loader::mindir::{Source, WireModel};
+use mindir_loader::{Access, Cipher, ErrorKind, Limits, LoadError};
 
 fn key(len: usize) -> Key {
     Key::new(&b"0123456789ABCDEF0123456789ABCDEF"[..len]).unwrap()

@@ -2,21 +2,19 @@
 
 mod common;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use common::data;
-use mindir_graph::{DType, Spec, Tensor, builder::Builder, graph::Model};
-use mindir_loader::{
-    Access, Cipher, Limits, LoadError,
-    crypto::{Encryption, Key},
-    load,
-    mindir::{ExportError, ExportOptions, ModelFile, NameFault, Source, export},
-};
-use mindir_proto::{mindir::ModelProto, prost::Message};
+use mindir_graph::builder::Builder;
+use mindir_graph::graph::Model;
+use mindir_graph::{DType, Spec, Tensor};
+use mindir_loader::crypto::{Encryption, Key};
+use mindir_loader::mindir::{ExportError, ExportOptions, ModelFile, NameFault, Source, export};
+use mindir_loader::{Access, Cipher, Limits, LoadError, load};
+use mindir_proto::mindir::ModelProto;
+use mindir_proto::prost::Message;
 
 fn open(path: &Path) -> ModelFile {
     ModelFile::read(Source::open(path, Access::Map).unwrap(), &Limits::default()).unwrap()

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use mindir_graph::graph::{Graph, Model, Nest, NodeKind};
 use mindir_loader::{ErrorKind, GraphFault, LoadError, NoFiles, load, load_bytes};
-use mindir_proto::{mindir::*, prost::Message};
+use mindir_proto::mindir::*;
+use mindir_proto::prost::Message;
 
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens")

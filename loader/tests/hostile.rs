@@ -2,15 +2,18 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use bytes::Bytes;
 use common::*;
+use mindir_loader::mindir::{Source, WireModel};
 use mindir_loader::{
     Cipher, ErrorKind, ExternalFault, FileFault, Foreign, Limits, LoadError, TensorFault, Warning, WireProblem,
-    mindir::{Source, WireModel},
 };
-use mindir_proto::{mindir::*, prost::Message};
+use mindir_proto::mindir::*;
+use mindir_proto::prost::Message;
 
 /// A parameter of two numbers.
 fn weight() -> TensorProto {

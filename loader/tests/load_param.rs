@@ -1,6 +1,7 @@
 //! `load_param_into_net` beside MindSpore's function, in cases that `tests/oracle/checkpoints.py --cases` has made.
 
-use mindir_graph::{DType, Tensor, graph::Param};
+use mindir_graph::graph::Param;
+use mindir_graph::{DType, Tensor};
 use mindir_loader::ckpt::{Checkpoint, LoadOptions, Value, load_param_into_net};
 use serde::Deserialize;
 

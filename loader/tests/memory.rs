@@ -2,22 +2,17 @@
 
 mod common;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use common::{data, field, model, model_with_attribute, number, read_bytes, read_path, tensor, varint};
-use mindir_loader::{
-    ErrorKind, Limits, LoadError,
-    ckpt::{self, ReadOptions},
-    mindir::WireModel,
-};
-use mindir_proto::{
-    mindir::{AttributeProto, GraphProto, NodeProto},
-    prost::Message,
-};
+use mindir_loader::ckpt::{self, ReadOptions};
+use mindir_loader::mindir::WireModel;
+use mindir_loader::{ErrorKind, Limits, LoadError};
+use mindir_proto::mindir::{AttributeProto, GraphProto, NodeProto};
+use mindir_proto::prost::Message;
 
 /// Counts the bytes in use and the most that were in use.
 struct Counting;

@@ -2,19 +2,18 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, sync::LazyLock};
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use common::data;
-use mindir_loader::{
-    GraphFault, Limits, LoadError, NoFiles,
-    mindir::{Source, WireModel},
-};
-use mindir_proto::{
-    mindir::{GraphProto, ModelProto},
-    prost::Message,
-};
-use proptest::{prelude::*, sample::Index};
+use mindir_loader::mindir::{Source, WireModel};
+use mindir_loader::{GraphFault, Limits, LoadError, NoFiles};
+use mindir_proto::mindir::{GraphProto, ModelProto};
+use mindir_proto::prost::Message;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 struct Seed {
     graph: Vec<u8>,

@@ -5,14 +5,10 @@ mod common;
 use std::fs;
 
 use common::{data, read_bytes, read_path};
-use mindir_loader::{
-    Access, ErrorKind, Limits, LoadError,
-    mindir::{Layout, Source, TensorData, WireModel},
-};
-use mindir_proto::{
-    mindir::{ModelProto, TensorProto},
-    prost::Message,
-};
+use mindir_loader::mindir::{Layout, Source, TensorData, WireModel};
+use mindir_loader::{Access, ErrorKind, Limits, LoadError};
+use mindir_proto::mindir::{ModelProto, TensorProto};
+use mindir_proto::prost::Message;
 
 const SINGLE: &[&str] =
     &["io_multi_in.mindir", "cf_while.mindir", "cnn_dynamic.mindir", "io_const_dtypes.mindir", "preprocess.mindir"];

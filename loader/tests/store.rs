@@ -1,14 +1,12 @@
 //! The store on real file systems: links, locks between processes, full disks and sudden death.
 #![cfg(unix)]
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use mindir_graph::random::SplitMix;
 use mindir_loader::store::{self, Options, StoreError, Writer};

@@ -10,31 +10,23 @@ mod ops;
 mod ports;
 mod restate;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    fmt::{self, Display, Formatter},
-    io::{self, Write},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, Write};
+use std::path::Path;
 
-use mindir_graph::{
-    Dim, Spec, Tensor,
-    graph::{Arg, Def, Graph, Model, Node, ValueId},
-    infer,
-    op::{Const, OpDef as Operator, Param},
-};
-use mindir_proto::{
-    ge::{AttrDef, AttrValue, GraphDef, ModelDef, OpDef, ShapeDef, TensorDef, TensorDescriptor},
-    prost::{Message, encoding},
-};
+use mindir_graph::graph::{Arg, Def, Graph, Model, Node, ValueId};
+use mindir_graph::op::{Const, OpDef as Operator, Param};
+use mindir_graph::{Dim, Spec, Tensor, infer};
+use mindir_proto::ge::{AttrDef, AttrValue, GraphDef, ModelDef, OpDef, ShapeDef, TensorDef, TensorDescriptor};
+use mindir_proto::prost::{Message, encoding};
 use thiserror::Error;
 
-use self::{ops::Row, ports::Port};
-use crate::{
-    Printable,
-    map::release,
-    store::{self, StoreError},
-};
+use self::ops::Row;
+use self::ports::Port;
+use crate::Printable;
+use crate::map::release;
+use crate::store::{self, StoreError};
 
 /// Version of the format that is written.
 const VERSION: u32 = 1;

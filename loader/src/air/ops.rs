@@ -1,14 +1,10 @@
 //! Operators under the names that the graph engine has for them.
 
-use mindir_graph::{
-    graph::{Node, NodeKind},
-    op::OpDef,
-};
+use mindir_graph::graph::{Node, NodeKind};
+use mindir_graph::op::OpDef;
 
-use super::{
-    ports::Port::{self, *},
-    restate::RESTATED,
-};
+use super::ports::Port::{self, *};
+use super::restate::RESTATED;
 
 /// How an operator is written.
 #[derive(Debug)]

@@ -1,11 +1,9 @@
 //! Arguments of operators as inputs and attributes of the graph engine.
 
-use mindir_graph::{
-    DType, Spec, Tensor,
-    graph::Arg,
-    op::{Const, Param},
-    ops::same_padding,
-};
+use mindir_graph::graph::Arg;
+use mindir_graph::op::{Const, Param};
+use mindir_graph::ops::same_padding;
+use mindir_graph::{DType, Spec, Tensor};
 use mindir_proto::ge::{AttrValue, ListValue, data_type, list_type};
 
 /// What becomes of an argument.

@@ -1,10 +1,8 @@
 //! Operators without a row of their own, as others that have one.
 
-use mindir_graph::{
-    DType, Dim, Spec, Tensor,
-    graph::{Arg, Node, NodeKind, ValueId},
-    op::{Const, OpDef},
-};
+use mindir_graph::graph::{Arg, Node, NodeKind, ValueId};
+use mindir_graph::op::{Const, OpDef};
+use mindir_graph::{DType, Dim, Spec, Tensor};
 
 use super::{Writer, ports};
 

@@ -2,11 +2,14 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use mindir_graph::{DType, Fact, Tensor, TensorError, graph::Param};
+use mindir_graph::graph::Param;
+use mindir_graph::{DType, Fact, Tensor, TensorError};
 use thiserror::Error;
 
 use super::{Array, Checkpoint};
-use crate::{Printable, element::ElementType, error::TensorFault};
+use crate::Printable;
+use crate::element::ElementType;
+use crate::error::TensorFault;
 
 /// How strict [`load_param_into_net`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! Saving while the program goes on.
 
-use std::{
-    path::{Path, PathBuf},
-    thread::{self, JoinHandle},
-};
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use super::{Checkpoint, CheckpointError, WriteOptions, write};
 use crate::error::LoadError;

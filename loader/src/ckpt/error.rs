@@ -2,13 +2,11 @@
 
 use thiserror::Error;
 
-use crate::{
-    Printable,
-    crypto::CryptoFault,
-    error::{ErrorKind, LoadError, TensorFault},
-    foreign::Foreign,
-    store::StoreError,
-};
+use crate::Printable;
+use crate::crypto::CryptoFault;
+use crate::error::{ErrorKind, LoadError, TensorFault};
+use crate::foreign::Foreign;
+use crate::store::StoreError;
 
 /// Why a checkpoint could not be read, written or used.
 #[derive(Debug, Error)]

@@ -1,10 +1,8 @@
 //! Files of checkpoints, in any of the formats.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    io::Write,
-    path::Path,
-};
+use std::fmt::{self, Display, Formatter};
+use std::io::Write;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -13,14 +11,12 @@ use super::npz;
 #[cfg(feature = "torch")]
 use super::torch;
 use super::{Checkpoint, CheckpointError, CrcFault, Value, messages, safetensors};
-use crate::{
-    crypto::{Decryption, Encryption, Encryptor},
-    error::{FileFault, LoadError},
-    files::{self, Access, Links},
-    foreign::{Cipher, Foreign},
-    limits::{Limits, MOST_NAME},
-    store,
-};
+use crate::crypto::{Decryption, Encryption, Encryptor};
+use crate::error::{FileFault, LoadError};
+use crate::files::{self, Access, Links};
+use crate::foreign::{Cipher, Foreign};
+use crate::limits::{Limits, MOST_NAME};
+use crate::store;
 
 /// A format of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::{Array, Checkpoint, Value};
-use crate::{Printable, error::TensorFault, mindir::tensor::product};
+use crate::Printable;
+use crate::error::TensorFault;
+use crate::mindir::tensor::product;
 
 /// Why checkpoints of several devices do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

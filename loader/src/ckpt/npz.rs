@@ -7,10 +7,14 @@ use std::io::{Cursor, Read, Write};
 
 use bytes::Bytes;
 use mindir_graph::DType;
-use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::{Checkpoint, CheckpointError, EntryFault, Value, text};
-use crate::{Printable, archive, element::ElementType, limits::Limits, map::release, npy};
+use crate::element::ElementType;
+use crate::limits::Limits;
+use crate::map::release;
+use crate::{Printable, archive, npy};
 
 const ENDING: &str = ".npy";
 

@@ -3,25 +3,19 @@
 //! What MindSpore adds is metadata: `format` is `ms`, `crc_num` the checksum, and the name of a tensor of 4-bit integers has
 //! the value `Int4`.
 
-use std::{
-    fmt,
-    io::{self, Write},
-};
+use std::fmt;
+use std::io::{self, Write};
 
 use bytes::Bytes;
 use mindir_graph::DType;
-use serde::{
-    Deserialize,
-    de::{Deserializer, Error as _, MapAccess, Visitor},
-};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
 use super::{Array, Checkpoint, CheckpointError, CrcFault, EntryFault, ReadOptions, Value};
-use crate::{
-    element::ElementType,
-    error::{Excess, LoadError, TensorFault},
-    map::release,
-};
+use crate::element::ElementType;
+use crate::error::{Excess, LoadError, TensorFault};
+use crate::map::release;
 
 /// Bytes of the header's length.
 const LENGTH: usize = 8;

@@ -1,17 +1,17 @@
 //! What a checkpoint holds, whatever file it came from.
 
 use bytes::{Bytes, BytesMut};
-use indexmap::{IndexMap, map::Entry};
-use mindir_graph::{Buffer, DType, Element, Tensor, bf16, f16, graph::Param};
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+use mindir_graph::graph::Param;
+use mindir_graph::{Buffer, DType, Element, Tensor, bf16, f16};
 use smallvec::{SmallVec, smallvec};
 
 use super::EntryFault;
-use crate::{
-    element::{ElementType, is_aligned},
-    error::TensorFault,
-    map::release,
-    mindir::tensor::product,
-};
+use crate::element::{ElementType, is_aligned};
+use crate::error::TensorFault;
+use crate::map::release;
+use crate::mindir::tensor::product;
 
 /// Named values in order: what a `.ckpt` file, and each of the other formats, holds.
 ///

@@ -1,6 +1,7 @@
 //! The layout of one block.
 
-use super::{BLOCK, UNIT, fault::CryptoFault};
+use super::fault::CryptoFault;
+use super::{BLOCK, UNIT};
 use crate::foreign::Cipher;
 
 /// What stands in front of cipher bytes, but for the tag.

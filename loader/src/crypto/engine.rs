@@ -1,19 +1,18 @@
 //! Encryption and decryption of the contents of one block, in place.
 
-use aes::{
-    Aes128, Aes192, Aes256,
-    cipher::{
-        BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, BlockSizeUser, KeyInit, KeyIvInit,
-        StreamCipher,
-        array::ArraySize,
-        block_padding::Pkcs7,
-        consts::{U12, U16},
-    },
+use aes::cipher::array::ArraySize;
+use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::consts::{U12, U16};
+use aes::cipher::{
+    BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, BlockSizeUser, KeyInit, KeyIvInit,
+    StreamCipher,
 };
+use aes::{Aes128, Aes192, Aes256};
 use aes_gcm::{AeadInOut, AesGcm, Nonce};
 use sm4::Sm4;
 
-use super::{UNIT, key::Key};
+use super::UNIT;
+use super::key::Key;
 use crate::foreign::Cipher;
 
 type Vector = [u8; UNIT];

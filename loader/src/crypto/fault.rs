@@ -2,11 +2,9 @@
 
 use thiserror::Error;
 
-use crate::{
-    Printable,
-    error::{ErrorKind, FileFault},
-    foreign::Cipher,
-};
+use crate::Printable;
+use crate::error::{ErrorKind, FileFault};
+use crate::foreign::Cipher;
 
 /// Why there is no usable key.
 #[derive(Debug, Error)]

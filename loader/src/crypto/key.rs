@@ -1,21 +1,15 @@
 //! Keys, and where they come from.
 
-use std::{
-    env,
-    fmt::{self, Debug, Formatter},
-    io::Read,
-    path::Path,
-    sync::Arc,
-};
+use std::env;
+use std::fmt::{self, Debug, Formatter};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::{
-    engine::{self, Secret},
-    fault::KeyFault,
-};
-use crate::{
-    files::{Links, open_regular},
-    foreign::Cipher,
-};
+use super::engine::{self, Secret};
+use super::fault::KeyFault;
+use crate::files::{Links, open_regular};
+use crate::foreign::Cipher;
 
 /// Longest key in bytes.
 const LONGEST: usize = 32;

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{UNIT, key::Key};
+use super::UNIT;
+use super::key::Key;
 use crate::foreign::Cipher;
 
 type Vector = [u8; UNIT];

@@ -3,13 +3,11 @@
 use bytes::Bytes;
 use mindir_graph::Buffer;
 
-use super::{
-    block::{Block, Blocks},
-    engine::{self, Misfit},
-    fault::{CryptoFault, KeyFault},
-    key::Key,
-    write::Encryption,
-};
+use super::block::{Block, Blocks};
+use super::engine::{self, Misfit};
+use super::fault::{CryptoFault, KeyFault};
+use super::key::Key;
+use super::write::Encryption;
 use crate::foreign::Cipher;
 
 /// How to read encrypted files.

@@ -1,9 +1,8 @@
 use std::io::Write;
 
-use aes_gcm::{
-    AeadInOut, AesGcm, KeyInit,
-    aes::{Aes128, cipher::consts::U16},
-};
+use aes_gcm::aes::Aes128;
+use aes_gcm::aes::cipher::consts::U16;
+use aes_gcm::{AeadInOut, AesGcm, KeyInit};
 
 use super::*;
 use crate::foreign::Cipher;

@@ -2,13 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::{
-    BLOCK, block,
-    engine::{self, Misfit},
-    fault::KeyFault,
-    key::Key,
-    read::{Decryption, check_key},
-};
+use super::engine::{self, Misfit};
+use super::fault::KeyFault;
+use super::key::Key;
+use super::read::{Decryption, check_key};
+use super::{BLOCK, block};
 use crate::foreign::Cipher;
 
 /// How to write encrypted files: a mode and a key that fits it.

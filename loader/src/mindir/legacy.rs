@@ -2,14 +2,14 @@
 
 use mindir_proto::mindir::GraphProto;
 
-use super::{schema::GRAPH, source::contents, wire};
-use crate::{
-    crypto::Decryption,
-    error::{FileFault, LoadError},
-    files::{DataFiles, check_location},
-    limits::Limits,
-    report::LoadReport,
-};
+use super::schema::GRAPH;
+use super::source::contents;
+use super::wire;
+use crate::crypto::Decryption;
+use crate::error::{FileFault, LoadError};
+use crate::files::{DataFiles, check_location};
+use crate::limits::Limits;
+use crate::report::LoadReport;
 
 /// Adds the weights of all parameter files to `graph`, which has none. Returns whether there were such files.
 pub(super) fn gather(

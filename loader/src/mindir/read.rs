@@ -5,18 +5,13 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use mindir_proto::mindir::{MAX_MIND_IR_VERSION, ModelProto};
 
-use super::{
-    legacy,
-    schema::MODEL,
-    source::{Source, contents, doubt},
-    weights, wire,
-};
-use crate::{
-    error::LoadError,
-    foreign::Cipher,
-    limits::Limits,
-    report::{LoadReport, Warning},
-};
+use super::schema::MODEL;
+use super::source::{Source, contents, doubt};
+use super::{legacy, weights, wire};
+use crate::error::LoadError;
+use crate::foreign::Cipher;
+use crate::limits::Limits;
+use crate::report::{LoadReport, Warning};
 
 /// A decoded model whose tensors are checked and whose weights are at hand.
 ///

@@ -9,11 +9,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::schema::{Field, Kind, MOST_FIELDS, OldForm, Role, Schema};
-use crate::{
-    error::{Excess, WireFault, WireProblem},
-    limits::Limits,
-    report::Census,
-};
+use crate::error::{Excess, WireFault, WireProblem};
+use crate::limits::Limits;
+use crate::report::Census;
 
 /// Why a walk stopped.
 #[derive(Debug)]

@@ -1,22 +1,18 @@
 //! Where a model's bytes come from.
 
-use std::{
-    ffi::OsString,
-    fmt::{self, Debug, Formatter},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::ffi::OsString;
+use std::fmt::{self, Debug, Formatter};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mindir_graph::op::OpDef;
 
-use crate::{
-    crypto::{CryptoFault, Decryption},
-    error::{FileFault, LoadError},
-    files::{self, Access, DataFiles, Folder, GRAPH_ENDING, Links, NoFiles},
-    foreign::{Cipher, Foreign},
-    map::release,
-};
+use crate::crypto::{CryptoFault, Decryption};
+use crate::error::{FileFault, LoadError};
+use crate::files::{self, Access, DataFiles, Folder, GRAPH_ENDING, Links, NoFiles};
+use crate::foreign::{Cipher, Foreign};
+use crate::map::release;
 
 /// The bytes of a model file and a way to its data files.
 pub struct Source {

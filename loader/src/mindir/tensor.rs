@@ -5,7 +5,8 @@ use mindir_graph::DType;
 use mindir_proto::mindir::{CompressionType, DataType, TensorProto};
 use smallvec::SmallVec;
 
-use crate::{element::ElementType, error::TensorFault};
+use crate::element::ElementType;
+use crate::error::TensorFault;
 
 /// Element type, shape and contents of a weight or constant.
 ///

@@ -5,18 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use mindir_proto::mindir::*;
 
-use super::{
-    source::contents,
-    tensor::{Facts, check_description},
-};
-use crate::{
-    crypto::{CryptoFault, Decryption},
-    element::is_aligned,
-    error::{ExternalFault, FileFault, LoadError, TensorFault},
-    files::{DataFiles, check_location},
-    limits::Limits,
-    report::{FileRead, LoadReport},
-};
+use super::source::contents;
+use super::tensor::{Facts, check_description};
+use crate::crypto::{CryptoFault, Decryption};
+use crate::element::is_aligned;
+use crate::error::{ExternalFault, FileFault, LoadError, TensorFault};
+use crate::files::{DataFiles, check_location};
+use crate::limits::Limits;
+use crate::report::{FileRead, LoadReport};
 
 /// Bytes before the first weight of a data file; the first one tells the byte order.
 const HEADER: u64 = 64;

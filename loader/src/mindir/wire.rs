@@ -3,16 +3,12 @@
 use bytes::Bytes;
 use mindir_proto::prost::Message;
 
-use super::{
-    scan::{self, ScanError},
-    schema::Schema,
-};
-use crate::{
-    error::{LoadError, WireFault, WireProblem},
-    foreign::Foreign,
-    limits::Limits,
-    report::{FileRead, LoadReport, Warning},
-};
+use super::scan::{self, ScanError};
+use super::schema::Schema;
+use crate::error::{LoadError, WireFault, WireProblem};
+use crate::foreign::Foreign;
+use crate::limits::Limits;
+use crate::report::{FileRead, LoadReport, Warning};
 
 /// Decodes the file `name` as one message, which shares `bytes`. The report gains the file and its counts.
 pub(super) fn decode<M: Message + Default>(

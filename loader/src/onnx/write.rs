@@ -2,28 +2,20 @@
 //!
 //! Weights go from where they are to the file: nothing but the structure is put together in memory.
 
-use std::{
-    collections::HashMap,
-    io::{self, Write},
-    path::Path,
-};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
 
 use bytes::Bytes;
-use mindir_graph::{
-    DType, Tensor,
-    graph::Model,
-    onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, Port, Record, data_type},
-};
-use mindir_proto::{
-    onnx::*,
-    prost::{Message, encoding},
-};
+use mindir_graph::graph::Model;
+use mindir_graph::onnx::{Attr, Body, Dimension, Edge, ExportError, Exported, Port, Record, data_type};
+use mindir_graph::{DType, Tensor};
+use mindir_proto::onnx::*;
+use mindir_proto::prost::{Message, encoding};
 
-use crate::{
-    Printable,
-    limits::MOST_NAME,
-    store::{self, StoreError, Writer},
-};
+use crate::Printable;
+use crate::limits::MOST_NAME;
+use crate::store::{self, StoreError, Writer};
 
 /// Constants smaller than this stay in the model's file.
 const LEAST_OUTSIDE: usize = 1 << 10;

@@ -1,12 +1,10 @@
 //! Writing without a trace.
 
-use std::{
-    any::Any,
-    ffi::OsString,
-    fs,
-    io::{self, Sink, Write},
-    path::Path,
-};
+use std::any::Any;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Sink, Write};
+use std::path::Path;
 
 use super::layer::{Disk, Kind, Layer, Output};
 

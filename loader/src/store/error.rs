@@ -1,13 +1,12 @@
 //! What can go wrong while a file is replaced.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    io,
-};
+use std::fmt::{self, Display, Formatter};
+use std::io;
 
 use thiserror::Error;
 
-use crate::{Printable, error::FileFault};
+use crate::Printable;
+use crate::error::FileFault;
 
 /// Why a file was not, or not certainly, written.
 #[derive(Debug, Error)]

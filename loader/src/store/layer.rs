@@ -1,13 +1,11 @@
 //! What the store asks of the operating system.
 
-use std::{
-    any::Any,
-    ffi::OsString,
-    fmt::Debug,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
-    path::Path,
-};
+use std::any::Any;
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
 
 /// The operations that replacing a file takes, each of which can fail.
 pub trait Layer: Debug + Send + Sync {

@@ -1,14 +1,13 @@
 //! What writers that died have left behind.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::{
-    Options,
-    error::{Step, StoreError},
-    layer::Layer,
-    lock::Lock,
-    target::{Target, owner},
-};
+use super::Options;
+use super::error::{Step, StoreError};
+use super::layer::Layer;
+use super::lock::Lock;
+use super::target::{Target, owner};
 
 /// Removes the temporary files of a target. The caller holds its lock, so nobody is writing them.
 pub(super) fn clean(layer: &dyn Layer, target: &Target) -> Result<(), StoreError> {

@@ -1,12 +1,13 @@
 //! One writer at a time.
 
-use std::{any::Any, io, path::PathBuf, sync::Arc};
+use std::any::Any;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{
-    error::{Step, StoreError},
-    layer::Layer,
-    target::Target,
-};
+use super::error::{Step, StoreError};
+use super::layer::Layer;
+use super::target::Target;
 
 /// The right to write a target. Dropping it removes the lock's file and lets the next writer in.
 pub(super) struct Lock {

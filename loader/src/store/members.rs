@@ -1,18 +1,15 @@
 //! The further files of a target that consists of several.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use super::{
-    Options,
-    error::{Step, StoreError},
-    layer::{Kind, Layer},
-    target::Target,
-};
-use crate::{error::FileFault, files::check_location};
+use super::Options;
+use super::error::{Step, StoreError};
+use super::layer::{Kind, Layer};
+use super::target::Target;
+use crate::error::FileFault;
+use crate::files::check_location;
 
 /// Files that belong to a target, by their location relative to its folder.
 #[derive(Default)]

@@ -33,11 +33,9 @@ mod tests;
 mod watch;
 mod writer;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    sync::Arc,
-};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
 
 pub use dry::DryRun;
 pub use error::{Step, StoreError};

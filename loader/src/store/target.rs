@@ -1,11 +1,9 @@
 //! The file to be replaced, and the names of the files that this takes.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    io,
-    path::{Path, PathBuf},
-};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::error::{Step, StoreError};
 use crate::error::FileFault;

@@ -1,10 +1,8 @@
 //! Telling how far writing is.
 
-use std::{
-    fmt::{self, Debug, Formatter},
-    io::{self, Write},
-    sync::Arc,
-};
+use std::fmt::{self, Debug, Formatter};
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::layer::Output;
 

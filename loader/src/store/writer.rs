@@ -1,20 +1,16 @@
 //! Writing a file in the place of another.
 
-use std::{
-    fmt::{self, Debug, Formatter},
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::fmt::{self, Debug, Formatter};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use super::{
-    Options,
-    error::{Step, StoreError},
-    layer::{Kind, Output},
-    leftover::clean,
-    lock::Lock,
-    members::Members,
-    target::Target,
-};
+use super::Options;
+use super::error::{Step, StoreError};
+use super::layer::{Kind, Output};
+use super::leftover::clean;
+use super::lock::Lock;
+use super::members::Members;
+use super::target::Target;
 use crate::error::FileFault;
 
 /// Only the owner reads a file that is not complete and whose permissions are not set.

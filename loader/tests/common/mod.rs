@@ -2,17 +2,14 @@
 // Every test program uses some of it.
 #![allow(dead_code)]
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use mindir_loader::{
-    Access, Limits, LoadError,
-    mindir::{Source, WireModel},
-};
-use mindir_proto::{mindir::*, prost::Message};
+use mindir_loader::mindir::{Source, WireModel};
+use mindir_loader::{Access, Limits, LoadError};
+use mindir_proto::mindir::*;
+use mindir_proto::prost::Message;
 
 /// A file of the folder `data`.
 pub fn data(name: &str) -> PathBuf {

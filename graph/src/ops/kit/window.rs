@@ -66,72 +66,13 @@ pub(in crate::ops) struct Window {
 }
 
 impl Window {
-    /// The windows over a dimension of `size` elements; `pads` count for [`PadMode::Pad`] only.
-    pub fn new(
-        mode: PadMode,
-        size: impl Into<Option<usize>>,
-        kernel: usize,
-        stride: usize,
-        dilation: usize,
-        pads: [usize; 2],
-    ) -> Result<Window, OpError> {
-        let window = Window::padding(mode, size.into(), kernel, stride, dilation, pads)?;
-        let (reach, padded) = (window.reach(), window.padded_size());
-        if window.open {
-            return Ok(window);
-        }
-        ensure!(reach <= padded, "window of {reach} elements over {} padded to {padded}", window.size);
-        Ok(Window { out: (padded - reach) / stride + 1, ..window })
-    }
-
-    /// As [`new`](Self::new), but that the last window may reach beyond the padding if it starts before the padding's.
-    pub fn ceil(
-        mode: PadMode,
-        size: impl Into<Option<usize>>,
-        kernel: usize,
-        stride: usize,
-        dilation: usize,
-        pads: [usize; 2],
-    ) -> Result<Window, OpError> {
-        let window = Window::padding(mode, size.into(), kernel, stride, dilation, pads)?;
-        let (reach, padded) = (window.reach(), window.padded_size());
-        if window.open {
-            return Ok(window);
-        }
-        let room = padded.saturating_add(stride);
-        ensure!(reach < room && padded > 0, "window of {reach} elements over {} padded to {padded}", window.size);
-        let mut out = (room - reach).div_ceil(stride);
-        if (out - 1) * stride >= window.size + window.before {
-            out -= 1;
-        }
-        Ok(Window { out, ..window })
-    }
-
-    /// The windows over each of `N` dimensions; with `ceil` as [`ceil`](Self::ceil) makes them, else as [`new`](Self::new).
-    pub fn over<const N: usize>(
+    /// The windows over a dimension of `size` elements; `pads` count for [`PadMode::Pad`] only. With `ceil` the last window may
+    /// reach beyond the padding, unless it starts in the padding at the end.
+    fn new(
         ceil: bool,
         mode: PadMode,
-        sizes: [Option<usize>; N],
-        kernel: [usize; N],
-        stride: [usize; N],
-        dilation: [usize; N],
-        pads: [[usize; 2]; N],
-    ) -> Result<[Window; N], OpError> {
-        let (new, mut out) = (if ceil { Window::ceil } else { Window::new }, [Window::one(); N]);
-        let steps = kernel.into_iter().zip(stride).zip(dilation).zip(pads);
-        for ((window, size), (((kernel, stride), dilation), pads)) in out.iter_mut().zip(sizes).zip(steps) {
-            *window = new(mode, size, kernel, stride, dilation, pads)?;
-        }
-        Ok(out)
-    }
-
-    /// The geometry without the number of windows.
-    fn padding(
-        mode: PadMode,
         size: Option<usize>,
-        kernel: usize,
-        stride: usize,
-        dilation: usize,
+        [kernel, stride, dilation]: [usize; 3],
         pads: [usize; 2],
     ) -> Result<Window, OpError> {
         ensure!(
@@ -155,12 +96,37 @@ impl Window {
             }
         };
         let (open, size) = (size.is_none(), size.unwrap_or(0));
-        Ok(Window { mode, open, size, kernel, stride, dilation, before, after, out: 0 })
+        let padded = size.saturating_add(before).saturating_add(after);
+        let room = padded.saturating_add(stride);
+        let fits = open || reach <= padded || (ceil && reach < room && padded > 0);
+        ensure!(fits, "window of {reach} elements over {size} padded to {padded}");
+        let mut out = match (open, ceil) {
+            (true, _) => 0,
+            (_, false) => (padded - reach) / stride + 1,
+            (_, true) => (room - reach).div_ceil(stride),
+        };
+        if ceil && out > 0 && (out - 1) * stride >= size + before {
+            out -= 1;
+        }
+        Ok(Window { mode, open, size, kernel, stride, dilation, before, after, out })
     }
 
-    /// The extent with its padding.
-    fn padded_size(&self) -> usize {
-        self.size.saturating_add(self.before).saturating_add(self.after)
+    /// The windows over each of `N` dimensions. With `ceil` the last one of each may reach beyond the padding.
+    pub fn over<const N: usize>(
+        ceil: bool,
+        mode: PadMode,
+        sizes: [Option<usize>; N],
+        kernel: [usize; N],
+        stride: [usize; N],
+        dilation: [usize; N],
+        pads: [[usize; 2]; N],
+    ) -> Result<[Window; N], OpError> {
+        let mut out = [Window::one(); N];
+        let steps = kernel.into_iter().zip(stride).zip(dilation).zip(pads);
+        for ((window, size), (((kernel, stride), dilation), pads)) in out.iter_mut().zip(sizes).zip(steps) {
+            *window = Window::new(ceil, mode, size, [kernel, stride, dilation], pads)?;
+        }
+        Ok(out)
     }
 
     /// Whether the pads depend on a length that is open.
@@ -219,7 +185,7 @@ impl Window {
 /// # Errors
 /// [`OpError::Invalid`] if a number is zero or the window is too large.
 pub fn same_padding(size: usize, kernel: usize, stride: usize, dilation: usize) -> Result<[usize; 2], OpError> {
-    let window = Window::new(PadMode::Same, size, kernel, stride, dilation, [0, 0])?;
+    let window = Window::new(false, PadMode::Same, Some(size), [kernel, stride, dilation], [0, 0])?;
     Ok([window.before, window.after])
 }
 
@@ -268,19 +234,21 @@ mod tests {
 
     #[test]
     fn same_padding_puts_the_odd_element_last() {
-        let w = Window::new(PadMode::Same, 4, 3, 2, 1, [9, 9]).unwrap();
+        let new = |mode, size, steps, pads| Window::new(false, mode, Some(size), steps, pads);
+        let w = new(PadMode::Same, 4, [3, 2, 1], [9, 9]).unwrap();
         assert_eq!((w.before, w.after, w.out), (0, 1, 2));
-        let w = Window::new(PadMode::Same, 5, 3, 2, 1, [0, 0]).unwrap();
+        let w = new(PadMode::Same, 5, [3, 2, 1], [0, 0]).unwrap();
         assert_eq!((w.before, w.after, w.out), (1, 1, 3));
-        assert!(Window::new(PadMode::Valid, 2, 3, 1, 1, [0, 0]).is_err());
-        assert!(Window::new(PadMode::Valid, 2, usize::MAX, 1, 3, [0, 0]).is_err());
+        assert!(new(PadMode::Valid, 2, [3, 1, 1], [0, 0]).is_err());
+        assert!(new(PadMode::Valid, 2, [usize::MAX, 1, 3], [0, 0]).is_err());
     }
 
     #[test]
     fn rounding_up_starts_inside() {
-        let out = |size, kernel, pads| Window::ceil(PadMode::Pad, size, kernel, 2, 1, pads).unwrap().out;
-        assert_eq!(Window::new(PadMode::Pad, 5, 2, 2, 1, [0, 0]).unwrap().out, 2);
+        let new = |ceil, size, kernel, pads| Window::new(ceil, PadMode::Pad, Some(size), [kernel, 2, 1], pads);
+        let out = |size, kernel, pads| new(true, size, kernel, pads).unwrap().out;
+        assert_eq!(new(false, 5, 2, [0, 0]).unwrap().out, 2);
         assert_eq!((out(5, 2, [0, 0]), out(3, 2, [1, 1]), out(3, 4, [0, 0])), (3, 2, 1));
-        assert!(Window::ceil(PadMode::Pad, 3, 5, 2, 1, [0, 0]).is_err());
+        assert!(new(true, 3, 5, [0, 0]).is_err());
     }
 }

@@ -1,21 +1,17 @@
 //! The rules of a manager.
 
-use std::{
-    fmt::{self, Debug, Formatter},
-    io,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::fmt::{self, Debug, Formatter};
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use thiserror::Error;
 
-use crate::{
-    Printable,
-    ckpt::{Format, Value, WriteOptions},
-    error::FileFault,
-    files::check_location,
-    store::{self, StoreError},
-};
+use crate::Printable;
+use crate::ckpt::{Format, Value, WriteOptions};
+use crate::error::FileFault;
+use crate::files::check_location;
+use crate::store::{self, StoreError};
 
 /// When checkpoints are saved and which are kept; names and defaults are those of MindSpore.
 #[derive(Clone, Debug)]

@@ -1,6 +1,9 @@
 //! Names of checkpoint files and what they tell.
 
-use std::{collections::HashMap, fs, io, path::Path, time::SystemTime};
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::SystemTime;
+use std::{fs, io};
 
 use crate::ckpt::Format;
 

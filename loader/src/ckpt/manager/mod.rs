@@ -10,18 +10,17 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{fs, io};
 
 pub use config::{AppendInfo, CheckpointConfig, Choose, Clock, ConfigError};
 use files::{Kept, next_prefix};
 pub use run::{Progress, Run};
 
 use super::{Checkpoint, CheckpointError, Format, SaveHandle, Value, WriteOptions, write, write_async};
-use crate::{error::LoadError, store};
+use crate::error::LoadError;
+use crate::store;
 
 /// Decides when a checkpoint is saved, how it is called and which old ones go.
 ///

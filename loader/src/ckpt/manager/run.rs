@@ -1,10 +1,8 @@
 //! A loop that is saved while it runs, and when it breaks.
 
-use std::{
-    fmt::{self, Debug, Formatter},
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-};
+use std::fmt::{self, Debug, Formatter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use super::CheckpointManager;
 use crate::ckpt::{Checkpoint, CheckpointError};

@@ -1,16 +1,13 @@
 //! The rules, with a clock that is set by hand.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::{config::Choose, *};
+use super::config::Choose;
+use super::*;
 use crate::ckpt::{ReadOptions, read};
 
 /// Seconds since some time, set by hand.

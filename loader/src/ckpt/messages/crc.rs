@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use mindir_proto::checkpoint::CRC_MARK;
 
-use crate::{ckpt::CrcFault, map::release};
+use crate::ckpt::CrcFault;
+use crate::map::release;
 
 /// Bytes of mark and number.
 const LEN: usize = CRC_MARK.len() + 10;

@@ -1,24 +1,19 @@
 //! Reading `.ckpt` files.
 
 use bytes::{Buf, Bytes};
-use mindir_proto::{
-    checkpoint::{TensorProto, Value as Message},
-    prost::{
-        DecodeError, Message as _,
-        encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
-    },
-};
+use mindir_proto::checkpoint::{TensorProto, Value as Message};
+use mindir_proto::prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use mindir_proto::prost::{DecodeError, Message as _};
 use smallvec::SmallVec;
 
-use super::{crc, schema::CHECKPOINT, types};
-use crate::{
-    ckpt::{Array, Checkpoint, CheckpointError, EntryFault, ReadOptions, Value, text},
-    error::{LoadError, TensorFault, WireFault, WireProblem},
-    foreign::Foreign,
-    limits::Limits,
-    mindir::scan::{ScanError, scan},
-    report::Census,
-};
+use super::schema::CHECKPOINT;
+use super::{crc, types};
+use crate::ckpt::{Array, Checkpoint, CheckpointError, EntryFault, ReadOptions, Value, text};
+use crate::error::{LoadError, TensorFault, WireFault, WireProblem};
+use crate::foreign::Foreign;
+use crate::limits::Limits;
+use crate::mindir::scan::{ScanError, scan};
+use crate::report::Census;
 
 /// Number of the only field of a file.
 const VALUE: u32 = 1;

@@ -31,7 +31,8 @@ mod tests {
     use mindir_proto::checkpoint;
 
     use super::*;
-    use crate::{ckpt::Value, mindir::schema::tests::fields_agree};
+    use crate::ckpt::Value;
+    use crate::mindir::schema::tests::fields_agree;
 
     #[test]
     fn tables_agree_with_the_messages() {

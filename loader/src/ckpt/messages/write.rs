@@ -3,19 +3,14 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use mindir_proto::{
-    checkpoint::TensorProto,
-    prost::{
-        Message,
-        encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
-    },
-};
+use mindir_proto::checkpoint::TensorProto;
+use mindir_proto::prost::Message;
+use mindir_proto::prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-use super::{crc::Summing, types};
-use crate::{
-    ckpt::{Array, Checkpoint, Value, text},
-    map::release,
-};
+use super::crc::Summing;
+use super::types;
+use crate::ckpt::{Array, Checkpoint, Value, text};
+use crate::map::release;
 
 /// Bytes of a tensor that one entry holds at most.
 pub(in crate::ckpt) const SLICE: usize = 512 << 20;
@@ -91,7 +86,8 @@ mod tests {
     use mindir_proto::checkpoint;
 
     use super::*;
-    use crate::ckpt::{ReadOptions, messages::read};
+    use crate::ckpt::ReadOptions;
+    use crate::ckpt::messages::read;
 
     fn written(checkpoint: &Checkpoint, slice: usize, crc: bool) -> Bytes {
         let mut out = Vec::new();

@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use super::{
-    pickle::{Id, Object, Objects},
-    tensor::Strided,
-};
-use crate::{ckpt::Value, limits::Limits};
+use super::pickle::{Id, Object, Objects};
+use super::tensor::Strided;
+use crate::ckpt::Value;
+use crate::limits::Limits;
 
 /// A value at the end of a path.
 pub(super) enum Leaf {

@@ -11,17 +11,16 @@ mod flatten;
 mod pickle;
 mod tensor;
 
-use std::{collections::BTreeMap, io::Cursor};
+use std::collections::BTreeMap;
+use std::io::Cursor;
 
 use bytes::Bytes;
 use thiserror::Error;
 use zip::CompressionMethod;
 
 use super::{Checkpoint, CheckpointError, EntryFault, ReadOptions};
-use crate::{
-    Printable,
-    error::{Excess, LoadError, TensorFault},
-};
+use crate::Printable;
+use crate::error::{Excess, LoadError, TensorFault};
 
 const PICKLE: &str = "/data.pkl";
 

@@ -1,14 +1,14 @@
 //! A reader of pickles that makes plain objects and executes nothing.
 
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use mindir_graph::DType;
 
-use super::{
-    PickleFault,
-    tensor::{Storage, Strided},
-};
-use crate::{element::ElementType, error::Excess};
+use super::PickleFault;
+use super::tensor::{Storage, Strided};
+use crate::element::ElementType;
+use crate::error::Excess;
 
 /// Objects by number; containers hold numbers.
 pub(super) struct Objects {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use mindir_graph::Buffer;
 use smallvec::SmallVec;
 
-use crate::{ckpt::Array, element::ElementType, error::TensorFault};
+use crate::ckpt::Array;
+use crate::element::ElementType;
+use crate::error::TensorFault;
 
 /// Numbers in a file of the archive.
 pub(super) struct Storage {

@@ -13,17 +13,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mindir_graph::{
-    Spec,
-    graph::{Arg, Closure, Def, NodeKind, ValueId},
-};
+use mindir_graph::Spec;
+use mindir_graph::graph::{Arg, Closure, Def, NodeKind, ValueId};
 
 use super::super::framework::Framework;
-use super::{
-    fault::GraphFault,
-    places::{Origin, View},
-    walk::Walk,
-};
+use super::fault::GraphFault;
+use super::places::{Origin, View};
+use super::walk::Walk;
 
 /// What a result of a graph may be the same tensor as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

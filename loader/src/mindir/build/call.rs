@@ -7,24 +7,19 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use mindir_graph::{
-    Spec,
-    graph::{Arg, Closure, Def, Graph, GraphId, Nest, NodeKind, ValueId},
-    op::Const,
-};
+use mindir_graph::Spec;
+use mindir_graph::graph::{Arg, Closure, Def, Graph, GraphId, Nest, NodeKind, ValueId};
+use mindir_graph::op::Const;
 
-use super::{
-    alias::Called,
-    fault::{GraphFault, Located},
-    form::Form,
-    interface,
-    operator::part_name,
-    places::Writes,
-    program::{Program, WireGraph, WireInput, WireNode},
-    sym::{Function, FunctionKind, Sym},
-    tidy,
-    walk::{Outcome, Walk, number_tensor, weight},
-};
+use super::alias::Called;
+use super::fault::{GraphFault, Located};
+use super::form::Form;
+use super::operator::part_name;
+use super::places::Writes;
+use super::program::{Program, WireGraph, WireInput, WireNode};
+use super::sym::{Function, FunctionKind, Sym};
+use super::walk::{Outcome, Walk, number_tensor, weight};
+use super::{interface, tidy};
 
 /// Graphs of the file inside of graphs of the file that a walk enters.
 const DEEPEST: usize = 128;
@@ -196,7 +191,6 @@ impl<'a> Walk<'_, 'a> {
         &mut self,
         function: &Rc<Function>,
         args: Vec<Sym>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
     ) -> Result<Outcome, GraphFault> {
         self.shared.spend(function.parts().saturating_mul(args.len() + 1))?;
@@ -214,7 +208,7 @@ impl<'a> Walk<'_, 'a> {
             form => form,
         };
         let form = self.returned(&function)?.unwrap_or(form);
-        let (name, path) = (wire.short(node.name), node.proto.domain.as_deref());
+        let (name, path) = (node.short, node.proto.domain.as_deref());
         self.branch(&function, form, name, path).map(Outcome::Is)
     }
 

@@ -5,10 +5,8 @@ use std::collections::HashSet;
 use mindir_graph::op::Effect;
 
 use super::super::framework::Framework;
-use super::{
-    form::Form,
-    program::{Program, Ref, WireGraph, WireKind, WireNode},
-};
+use super::form::Form;
+use super::program::{Program, Ref, WireGraph, WireKind, WireNode};
 
 /// How a graph ends.
 enum Ending {

@@ -3,10 +3,8 @@
 use mindir_graph::VerifyError;
 use thiserror::Error;
 
-use crate::{
-    Printable,
-    error::{ErrorKind, TensorFault},
-};
+use crate::Printable;
+use crate::error::{ErrorKind, TensorFault};
 
 /// Why the graphs of a file make no model. Names are as in the file; messages escape them.
 #[derive(Clone, Debug, PartialEq, Error)]

@@ -3,7 +3,8 @@
 use mindir_graph::graph::{Argument, Nest};
 use mindir_proto::mindir::{AttributeProto, AttributeType, GraphProto, ValueInfoProto};
 
-use super::{form::Form, program::WireGraph};
+use super::form::Form;
+use super::program::WireGraph;
 
 /// The arguments that the inputs of the entry graph stand for.
 pub(super) fn arguments(wire: &WireGraph<'_>) -> Vec<Argument> {

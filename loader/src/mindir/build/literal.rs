@@ -1,10 +1,13 @@
 //! Values of attributes and constants, in the current encoding and in that of the first releases.
 
-use mindir_graph::{DType, Tensor, op::Const};
+use mindir_graph::op::Const;
+use mindir_graph::{DType, Tensor};
 use mindir_proto::mindir::{AttributeProto, AttributeType, TensorProto};
 
 use super::fault::GraphFault;
-use crate::{ElementType, error::TensorFault, mindir::TensorData};
+use crate::ElementType;
+use crate::error::TensorFault;
+use crate::mindir::TensorData;
 
 /// Tuples in tuples that the text form of the first releases may have.
 const DEEPEST: usize = 64;

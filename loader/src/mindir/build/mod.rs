@@ -21,14 +21,15 @@ mod tidy;
 mod walk;
 mod written;
 
-use mindir_graph::{
-    graph::{Format, Model, Origin},
-    op::OpDef,
-    verify,
-};
+use mindir_graph::graph::{Format, Model, Origin};
+use mindir_graph::op::OpDef;
+use mindir_graph::verify;
 use mindir_proto::mindir::ModelProto;
 
-use self::{call::Shared, fault::Located, places::Writes, program::Program};
+use self::call::Shared;
+use self::fault::Located;
+use self::places::Writes;
+use self::program::Program;
 use crate::error::LoadError;
 
 pub use fault::GraphFault;

@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-use mindir_graph::{
-    DType, Dim, Spec,
-    graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId},
-    op::{Const, Effect, OpDef, Param, ParamKind, Pure, Results},
-};
+use mindir_graph::graph::{Arg, Nest, NodeKind, Opaque, Primitive, ValueId};
+use mindir_graph::op::{Const, Effect, OpDef, Param, ParamKind, Pure, Results};
+use mindir_graph::{DType, Dim, Spec};
 use mindir_proto::mindir::AttributeProto;
 
-use super::{
-    fault::GraphFault,
-    form::{self, Form},
-    literal::Literal,
-    program::{Operator, WireGraph, WireNode},
-    sym::Sym,
-    walk::{Walk, weight},
-};
+use super::fault::GraphFault;
+use super::form::{self, Form};
+use super::literal::Literal;
+use super::program::{Operator, WireNode};
+use super::sym::Sym;
+use super::walk::{Walk, weight};
 
 /// Characters of a name that names of parts take over.
 const LONGEST: usize = 500;
@@ -73,7 +69,6 @@ impl<'a> Walk<'_, 'a> {
     pub(super) fn operator(
         &mut self,
         operator: Operator<'a>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
     ) -> Result<Sym, GraphFault> {
@@ -84,8 +79,8 @@ impl<'a> Walk<'_, 'a> {
         let token = args.len() < given;
         let args = if token { args.iter().map(|arg| self.current(arg)).collect::<Result<_, _>>()? } else { args };
         match operator.def {
-            Some(def) => self.known(operator, def, &attributes, wire, node, args, token),
-            None => self.unknown(operator, &attributes, wire, node, args, token),
+            Some(def) => self.known(operator, def, &attributes, node, args, token),
+            None => self.unknown(operator, &attributes, node, args, token),
         }
     }
 
@@ -94,7 +89,6 @@ impl<'a> Walk<'_, 'a> {
         operator: Operator<'a>,
         def: &'static OpDef,
         attributes: &Attributes<'a>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
         token: bool,
@@ -114,7 +108,7 @@ impl<'a> Walk<'_, 'a> {
             && let Some(Some(Bound::Input(target @ (Sym::Value(_) | Sym::Tensor(_))))) = bound.get(*place)
         {
             let target = self.value(target)?;
-            return self.in_place(def, wire, node, bound, target);
+            return self.in_place(def, node, bound, target);
         }
         let mut changed = Vec::new();
         for place in writes {
@@ -125,14 +119,14 @@ impl<'a> Walk<'_, 'a> {
         }
         let arguments = self.arguments(bound, writes)?;
         let mut outputs = Vec::new();
-        let sym = self.results(Some(def), wire, node, &mut outputs)?;
+        let sym = self.results(Some(def), node, &mut outputs)?;
         let sym = match sym {
             Sym::Value(value) => self.alias(value, &changed, node),
             other => other,
         };
         let effect = matches!(def.effect, Effect::Random | Effect::Io | Effect::Raises) || !writes.is_empty();
         let primitive = self.primitive_of(operator, def, attributes, node)?;
-        self.emit(wire, node, NodeKind::Op(def), arguments, outputs, effect)?;
+        self.emit(node, NodeKind::Op(def), arguments, outputs, effect)?;
         self.describe(primitive);
         if view {
             self.views(def, viewed);
@@ -144,14 +138,13 @@ impl<'a> Walk<'_, 'a> {
     fn in_place(
         &mut self,
         def: &'static OpDef,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         bound: Vec<Option<Bound>>,
         target: ValueId,
     ) -> Result<Sym, GraphFault> {
         let arguments = self.arguments(bound, &[])?;
         let spec = self.graph.value(target).spec.clone();
-        let name = wire.short(node.name);
+        let name = node.short;
         let (kind, arguments, cast) = match def.pure.zip(spec.dtype) {
             Some((pure, dtype)) => {
                 let cast = !self.keeps_type(pure, &arguments, dtype);
@@ -161,12 +154,12 @@ impl<'a> Walk<'_, 'a> {
             None => (NodeKind::Op(def), arguments, None),
         };
         let mut value = self.result(name, if cast.is_some() { Spec::default() } else { spec.clone() });
-        self.emit(wire, node, kind, arguments, vec![value], false)?;
+        self.emit(node, kind, arguments, vec![value], false)?;
         if let Some(dtype) = cast {
             let computed = std::mem::replace(&mut value, self.result(name, spec));
             let arguments = vec![Some(Arg::Value(computed)), Some(Arg::Const(Const::DType(dtype)))];
             let kind = self.primitive("Cast");
-            self.emit(wire, node, kind, arguments, vec![value], false)?;
+            self.emit(node, kind, arguments, vec![value], false)?;
         }
         self.write(target, value)?;
         Ok(Sym::Value(value))
@@ -249,7 +242,6 @@ impl<'a> Walk<'_, 'a> {
         &mut self,
         operator: Operator<'a>,
         attributes: &Attributes<'a>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         args: Vec<Sym>,
         token: bool,
@@ -264,12 +256,12 @@ impl<'a> Walk<'_, 'a> {
         }
         let attrs = self.constants(&attributes.0)?;
         let mut outputs = Vec::new();
-        let sym = self.results(None, wire, node, &mut outputs)?;
+        let sym = self.results(None, node, &mut outputs)?;
         let kind = NodeKind::Opaque(Opaque { op_type: operator.shared_name(), attrs });
         let nest = nest(&Form::of_node(node.proto), node.picked);
         let function = operator.is_function();
         let primitive = Primitive { name: operator.name.into(), function, attrs: Vec::new(), nest };
-        self.emit(wire, node, kind, arguments, outputs, token || attributes.has_effect())?;
+        self.emit(node, kind, arguments, outputs, token || attributes.has_effect())?;
         self.describe(Some(primitive));
         Ok(sym)
     }
@@ -372,7 +364,6 @@ impl<'a> Walk<'_, 'a> {
     fn results(
         &mut self,
         def: Option<&OpDef>,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         outputs: &mut Vec<ValueId>,
     ) -> Result<Sym, GraphFault> {
@@ -383,7 +374,7 @@ impl<'a> Walk<'_, 'a> {
         } else if form == Form::Unknown && node.picked > 0 {
             form = Form::Tuple(vec![Form::Unknown; node.picked]);
         }
-        self.allocate(&form, wire.short(node.name), outputs)
+        self.allocate(&form, node.short, outputs)
     }
 
     /// Values for something of this form.

@@ -12,20 +12,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use mindir_graph::{
-    Spec,
-    graph::{Arg, NodeKind, ValueId},
-    op::{Const, OpDef, Undo},
-};
+use mindir_graph::Spec;
+use mindir_graph::graph::{Arg, NodeKind, ValueId};
+use mindir_graph::op::{Const, OpDef, Undo};
 
 use super::super::framework::Framework;
-use super::{
-    alias::{self, Link, Results},
-    fault::GraphFault,
-    program::{Ref, WireGraph, WireKind, WireNode},
-    sym::Sym,
-    walk::Walk,
-};
+use super::alias::{self, Link, Results};
+use super::fault::GraphFault;
+use super::program::{Ref, WireGraph, WireKind, WireNode};
+use super::sym::Sym;
+use super::walk::Walk;
 
 /// The memory of one graph, as far as it matters.
 #[derive(Debug, Default)]

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use mindir_graph::{
-    DType,
-    preprocess::{Border, Interpolation, Preprocess, Transform},
-};
+use mindir_graph::DType;
+use mindir_graph::preprocess::{Border, Interpolation, Preprocess, Transform};
 use mindir_proto::mindir::{ModelProto, PreprocessOpProto};
 use serde_json::Value;
 

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mindir_graph::{Tensor, graph::Param, op::OpDef};
+use mindir_graph::Tensor;
+use mindir_graph::graph::Param;
+use mindir_graph::op::OpDef;
 use mindir_proto::mindir::{GraphProto, ModelProto, NodeProto, PrimType, PrimitiveProto, TensorProto};
 
 use super::super::framework::Framework;
-use super::{
-    fault::{GraphFault, Located},
-    form::Form,
-    literal::{self, Literal},
-    sym::Sym,
-};
+use super::fault::{GraphFault, Located};
+use super::form::Form;
+use super::literal::{self, Literal};
+use super::sym::Sym;
 
 /// Results that a node without description may have.
 const MOST_RESULTS: usize = 1 << 16;
@@ -75,6 +75,8 @@ pub(super) struct WireInput<'a> {
 
 pub(super) struct WireNode<'a> {
     pub name: &'a str,
+    /// The name without the graph's in front.
+    pub short: &'a str,
     pub proto: &'a NodeProto,
     pub kind: WireKind<'a>,
     pub inputs: Vec<Ref>,
@@ -176,7 +178,8 @@ impl<'a> Program<'a> {
         let mut nodes = Vec::new();
         for node in proto.node.iter().filter(|node| !constant_of(node)) {
             let name = node_name(node);
-            nodes.push(names.node(node, name, index).map_err(|fault| fault.at(graph, name))?);
+            let node = names.node(node, name, index).map_err(|fault| fault.at(graph, name))?;
+            nodes.push(WireNode { short: short(graph, name), ..node });
         }
         let outputs: Result<Vec<_>, _> =
             proto.output.iter().map(|info| names.find(info.name.as_deref().unwrap_or_default(), index)).collect();
@@ -272,11 +275,14 @@ impl<'a> WireGraph<'a> {
 
     /// A name of this graph without the graph's own name in front.
     pub(super) fn short(&self, name: &'a str) -> &'a str {
-        name.strip_prefix(self.name)
-            .and_then(|rest| rest.strip_prefix(':'))
-            .filter(|rest| !rest.is_empty())
-            .unwrap_or(name)
+        short(self.name, name)
     }
+}
+
+/// `name` without that of its graph in front.
+fn short<'a>(graph: &str, name: &'a str) -> &'a str {
+    let rest = name.strip_prefix(graph).and_then(|rest| rest.strip_prefix(':'));
+    rest.filter(|rest| !rest.is_empty()).unwrap_or(name)
 }
 
 fn node_name(node: &NodeProto) -> &str {
@@ -356,7 +362,7 @@ impl<'a> Names<'a> {
             },
         };
         let inputs: Result<Vec<_>, _> = proto.input.iter().map(|input| self.find(input, graph)).collect();
-        Ok(WireNode { name, proto, kind, inputs: inputs?, picked: 0 })
+        Ok(WireNode { name, short: name, proto, kind, inputs: inputs?, picked: 0 })
     }
 
     fn operator(&mut self, name: &'a str, primitive: Option<&'a PrimitiveProto>) -> Result<WireKind<'a>, GraphFault> {

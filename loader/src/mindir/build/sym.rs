@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use mindir_graph::{graph::ValueId, op::Const};
+use mindir_graph::graph::ValueId;
+use mindir_graph::op::Const;
 
-use super::{fault::GraphFault, literal::Literal};
+use super::fault::GraphFault;
+use super::literal::Literal;
 
 /// Tuples in tuples and functions in functions.
 const DEEPEST: u32 = 64;

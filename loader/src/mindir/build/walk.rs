@@ -9,20 +9,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mindir_graph::{
-    Spec, Tensor,
-    graph::{Arg, Def, Graph, Node, NodeKind, ValueId},
-    op::Const,
-};
+use mindir_graph::graph::{Arg, Def, Graph, Node, NodeKind, ValueId};
+use mindir_graph::op::Const;
+use mindir_graph::{Spec, Tensor};
 
 use super::super::framework::Framework;
-use super::{
-    call::Shared,
-    fault::{GraphFault, Located},
-    places::{self, Places},
-    program::{Program, Ref, WireGraph, WireKind, WireNode},
-    sym::{Function, FunctionKind, Sym},
-};
+use super::call::Shared;
+use super::fault::{GraphFault, Located};
+use super::places::{self, Places};
+use super::program::{Program, Ref, WireGraph, WireKind, WireNode};
+use super::sym::{Function, FunctionKind, Sym};
 
 /// A graph under construction.
 pub(super) struct Walk<'w, 'a> {
@@ -150,7 +146,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         }
         let node = visit.node;
         let wire_node = wire.nodes.get(node).ok_or(GraphFault::Missing("a node"))?;
-        match self.node(wire, wire_node)? {
+        match self.node(wire_node)? {
             Outcome::Is(sym) => self.done(sym),
             Outcome::Inside { graph, args } => self.enter(graph, args)?,
         }
@@ -224,40 +220,34 @@ impl<'w, 'a> Walk<'w, 'a> {
         }
     }
 
-    fn node(&mut self, wire: &WireGraph<'a>, node: &WireNode<'a>) -> Result<Outcome, GraphFault> {
+    fn node(&mut self, node: &WireNode<'a>) -> Result<Outcome, GraphFault> {
         let args: Result<Vec<_>, _> = node.inputs.iter().map(|input| self.sym(*input)).collect();
         let args = args?;
         self.shared.spend(args.iter().map(Sym::parts).sum())?;
         match node.kind {
-            WireKind::Framework(what) => self.framework(what, wire, node, args).map(Outcome::Is),
-            WireKind::Operator(operator) => self.operator(operator, wire, node, args).map(Outcome::Is),
+            WireKind::Framework(what) => self.framework(what, node, args).map(Outcome::Is),
+            WireKind::Operator(operator) => self.operator(operator, node, args).map(Outcome::Is),
             WireKind::Call(target) => {
                 let function = self.sym(target)?.function()?;
-                self.call(&function, args, wire, node)
+                self.call(&function, args, node)
             }
         }
     }
 
-    fn framework(
-        &mut self,
-        what: Framework,
-        wire: &WireGraph<'a>,
-        node: &WireNode<'a>,
-        args: Vec<Sym>,
-    ) -> Result<Sym, GraphFault> {
+    fn framework(&mut self, what: Framework, node: &WireNode<'a>, args: Vec<Sym>) -> Result<Sym, GraphFault> {
         let mut args = args.into_iter();
         let mut arg = || args.next().ok_or(GraphFault::Missing("an argument"));
         match what {
             Framework::Load => {
                 let place = arg()?;
-                self.load(place, wire.short(node.name), node.proto.domain.as_deref())
+                self.load(place, node.short, node.proto.domain.as_deref())
             }
             Framework::UpdateState => Ok(Sym::Token),
             Framework::Depend | Framework::Return => self.current(&arg()?),
             Framework::MakeTuple | Framework::MakeList => Sym::tuple(args.collect()),
             Framework::GetItem | Framework::GetListItem => {
                 let (tuple, index) = (arg()?, arg()?);
-                self.item(tuple, index, wire, node)
+                self.item(tuple, index, node)
             }
             Framework::Partial => {
                 let function = arg()?.function()?;
@@ -298,7 +288,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     }
 
     /// An element of a tuple.
-    fn item(&mut self, tuple: Sym, index: Sym, wire: &WireGraph<'a>, node: &WireNode<'a>) -> Result<Sym, GraphFault> {
+    fn item(&mut self, tuple: Sym, index: Sym, node: &WireNode<'a>) -> Result<Sym, GraphFault> {
         let number = self.number(&index);
         let place = |len: usize| {
             let index = number.ok_or(GraphFault::Unsupported("a tuple's element chosen at run time".to_string()))?;
@@ -328,22 +318,16 @@ impl<'w, 'a> Walk<'w, 'a> {
             None => Arg::Value(self.value(&index)?),
         };
         let from = self.value(&tuple)?;
-        let value = self.element(wire, node, from, index)?;
+        let value = self.element(node, from, index)?;
         Ok(Sym::Value(value))
     }
 
     /// An element of a tensor of one dimension that stands for a tuple.
-    pub(super) fn element(
-        &mut self,
-        wire: &WireGraph<'a>,
-        node: &WireNode<'a>,
-        from: ValueId,
-        index: Arg,
-    ) -> Result<ValueId, GraphFault> {
+    pub(super) fn element(&mut self, node: &WireNode<'a>, from: ValueId, index: Arg) -> Result<ValueId, GraphFault> {
         let spec = Spec { dtype: self.graph.value(from).spec.dtype, dims: Some(Default::default()) };
-        let value = self.result(wire.short(node.name), spec);
+        let value = self.result(node.short, spec);
         let kind = self.primitive("TupleGetItem");
-        self.emit(wire, node, kind, vec![Some(Arg::Value(from)), Some(index)], vec![value], false)?;
+        self.emit(node, kind, vec![Some(Arg::Value(from)), Some(index)], vec![value], false)?;
         Ok(value)
     }
 
@@ -397,14 +381,13 @@ impl<'a> Walk<'_, 'a> {
     /// Appends a node.
     pub(super) fn emit(
         &mut self,
-        wire: &WireGraph<'a>,
         node: &WireNode<'a>,
         kind: NodeKind,
         args: Vec<Option<Arg>>,
         outputs: Vec<ValueId>,
         effect: bool,
     ) -> Result<(), GraphFault> {
-        self.emit_named(wire.short(node.name), node.proto.domain.as_deref(), kind, args, outputs, effect)
+        self.emit_named(node.short, node.proto.domain.as_deref(), kind, args, outputs, effect)
     }
 
     /// Appends a node with a name and, if there is one, a scope path.

@@ -5,11 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use mindir_graph::op::{Const, Effect};
 
 use super::super::framework::Framework;
-use super::{
-    operator::Attributes,
-    program::{Operator, Program, Ref, WireKind, WireNode},
-    sym::Sym,
-};
+use super::operator::Attributes;
+use super::program::{Operator, Program, Ref, WireKind, WireNode};
+use super::sym::Sym;
 
 /// The parameters that operators seem to write. Functions that are arguments of graphs are not followed, and what is never
 /// reached counts too, so building may find others.
@@ -115,10 +113,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{
-        Access, Limits,
-        mindir::{Source, WireModel},
-    };
+    use crate::mindir::{Source, WireModel};
+    use crate::{Access, Limits};
 
     #[test]
     fn what_is_scanned_is_what_is_found() {

@@ -5,7 +5,11 @@ use std::fmt::{self, Display, Formatter};
 use mindir_graph::VerifyError;
 use thiserror::Error;
 
-use crate::{Printable, crypto::KeyFault, error::LoadError, limits::MOST_NAME, store::StoreError};
+use crate::Printable;
+use crate::crypto::KeyFault;
+use crate::error::LoadError;
+use crate::limits::MOST_NAME;
+use crate::store::StoreError;
 
 /// Why a model was not written. Unless the store says otherwise, what was there before is still there.
 #[derive(Debug, Error)]

@@ -1,37 +1,25 @@
 //! Changing and moving model files without losing what this crate does not understand.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use bytes::{Buf, Bytes};
 use mindir_graph::Tensor;
-use mindir_proto::{
-    mindir::{ModelProto, TensorProto},
-    prost::{
-        DecodeError, Message,
-        encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
-    },
-};
+use mindir_proto::mindir::{ModelProto, TensorProto};
+use mindir_proto::prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use mindir_proto::prost::{DecodeError, Message};
 
-use super::{
-    super::{
-        read::{Layout, WireModel},
-        schema::{Kind, MODEL, Schema},
-        source::{Source, contents},
-        tensor::TensorData,
-    },
-    fault::{ExportError, NameFault},
-    image::{self, Image, Weight},
-    layout::{self, ExportOptions, Written},
-};
-use crate::{
-    crypto::{Encryption, KeyFault},
-    element::ElementType,
-    error::LoadError,
-    limits::{Limits, MOST_NAME},
-};
+use super::super::read::{Layout, WireModel};
+use super::super::schema::{Kind, MODEL, Schema};
+use super::super::source::{Source, contents};
+use super::super::tensor::TensorData;
+use super::fault::{ExportError, NameFault};
+use super::image::{self, Image, Weight};
+use super::layout::{self, ExportOptions, Written};
+use crate::crypto::{Encryption, KeyFault};
+use crate::element::ElementType;
+use crate::error::LoadError;
+use crate::limits::{Limits, MOST_NAME};
 
 /// A model file as it is, down to fields that the schema does not have, with changes to be made when it is written.
 ///

@@ -1,13 +1,9 @@
 //! A file as pieces of bytes. Weights are pieces of their own that share the model's memory.
 
 use bytes::Bytes;
-use mindir_proto::{
-    mindir::{ExternalDataProto, GraphProto, ModelProto, TensorProto},
-    prost::{
-        Message,
-        encoding::{WireType, encode_key, encode_varint, encoded_len_varint},
-    },
-};
+use mindir_proto::mindir::{ExternalDataProto, GraphProto, ModelProto, TensorProto};
+use mindir_proto::prost::Message;
+use mindir_proto::prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 /// The multiple at which contents start.
 const LINE: u64 = 64;

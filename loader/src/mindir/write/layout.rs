@@ -1,24 +1,18 @@
 //! Where the bytes of a model go: one file or a graph file with data files, encrypted or not.
 
-use std::{
-    io::{self, Write},
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mindir_proto::mindir::ExternalDataProto;
 
-use super::{
-    fault::ExportError,
-    image::{Image, length},
-};
-use crate::{
-    crypto::{Encryption, Encryptor},
-    files::{GRAPH_ENDING, check_location},
-    map::release,
-    store::{self, Kind, Writer},
-};
+use super::fault::ExportError;
+use super::image::{Image, length};
+use crate::crypto::{Encryption, Encryptor};
+use crate::files::{GRAPH_ENDING, check_location};
+use crate::map::release;
+use crate::store::{self, Kind, Writer};
 
 /// Largest message of the format.
 const MOST: u64 = (1 << 31) - 1;

@@ -2,22 +2,15 @@
 
 use std::collections::HashMap;
 
-use mindir_graph::{
-    Table,
-    graph::{Graph, GraphId, Model, ValueId},
-    infer, verify,
-};
+use mindir_graph::graph::{Graph, GraphId, Model, ValueId};
+use mindir_graph::{Table, infer, verify};
 use mindir_proto::mindir::{GraphProto, MAX_MIND_IR_VERSION, ModelProto};
 
-use super::{
-    body,
-    fault::{ExportError, NameFault, NodeFault},
-    names::Names,
-    needs::Needs,
-    preprocess,
-    primitive::Primitives,
-    value,
-};
+use super::fault::{ExportError, NameFault, NodeFault};
+use super::names::Names;
+use super::needs::Needs;
+use super::primitive::Primitives;
+use super::{body, preprocess, value};
 
 /// A file under construction.
 pub(super) struct File<'m> {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mindir_graph::{
-    graph::{Def, Graph, Model, Node, NodeKind, Opaque},
-    op::{Const, Effect},
-};
+use mindir_graph::graph::{Def, Graph, Model, Node, NodeKind, Opaque};
+use mindir_graph::op::{Const, Effect};
 
 /// What a graph and the graphs that it calls use.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,9 +1,7 @@
 //! Recorded preprocessing as JSON texts.
 
-use mindir_graph::{
-    DType,
-    preprocess::{Border, Interpolation, Preprocess, Transform},
-};
+use mindir_graph::DType;
+use mindir_graph::preprocess::{Border, Interpolation, Preprocess, Transform};
 use mindir_proto::mindir::{PreprocessOpProto, PreprocessorProto};
 use serde_json::{Value, json};
 

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use mindir_proto::{
-    mindir::{PrimType, PrimitiveProto},
-    prost::Message,
-};
+use mindir_proto::mindir::{PrimType, PrimitiveProto};
+use mindir_proto::prost::Message;
 
-use super::{attributes::Attributes, names::Names, value};
+use super::attributes::Attributes;
+use super::names::Names;
+use super::value;
 
 /// The primitives of a file, each kept once.
 #[derive(Default)]

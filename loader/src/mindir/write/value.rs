@@ -1,7 +1,9 @@
 //! Constants, descriptions and tensors as messages.
 
 use bytes::Bytes;
-use mindir_graph::{DType, Dim, Spec, Tensor, graph::Nest, op::Const};
+use mindir_graph::graph::Nest;
+use mindir_graph::op::Const;
+use mindir_graph::{DType, Dim, Spec, Tensor};
 use mindir_proto::mindir::{
     AttributeProto, AttributeType, CompressionType, DataType, SeqInfoProto, TensorProto, ValueInfoProto,
 };

@@ -3,10 +3,8 @@
 use mindir_graph::Tensor;
 use mindir_proto::onnx::{AttributeProto, NodeProto};
 
-use super::{
-    val::{Step, Val},
-    weights,
-};
+use super::val::{Step, Val};
+use super::weights;
 
 /// A node with its operands.
 pub(super) struct Call<'a> {

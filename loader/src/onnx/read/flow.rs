@@ -4,19 +4,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mindir_graph::{
-    DType, Tensor,
-    graph::{Closure, GraphId},
-};
+use mindir_graph::graph::{Closure, GraphId};
+use mindir_graph::{DType, Tensor};
 use mindir_proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 
-use super::{
-    import::{Call, Import, Step, Val},
-    problem::{Problem, Stop},
-    turn::Turn,
-    types::Type,
-    walk::Attempt,
-};
+use super::import::{Call, Import, Step, Val};
+use super::problem::{Problem, Stop};
+use super::turn::Turn;
+use super::types::Type;
+use super::walk::Attempt;
 use crate::Printable;
 
 /// Every name that a node reads, those that graphs inside of it read included.

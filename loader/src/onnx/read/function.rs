@@ -2,18 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mindir_proto::{
-    onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto},
-    prost::Message,
-};
+use mindir_proto::onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+use mindir_proto::prost::Message;
 
-use super::{
-    OPSETS,
-    import::{Call, Val},
-    own_opset,
-    problem::{Problem, Stop},
-    walk::{Attempt, name_of},
-};
+use super::import::{Call, Val};
+use super::problem::{Problem, Stop};
+use super::walk::{Attempt, name_of};
+use super::{OPSETS, own_opset};
 use crate::Printable;
 
 /// How deep functions call functions.

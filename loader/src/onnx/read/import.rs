@@ -3,31 +3,23 @@
 //! Values carry what is known of them whatever the model is given: see `types`. Results of constants are computed while
 //! reading; all other arithmetic stays in the graph, that on shapes too.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    ops::Range,
-    rc::Rc,
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use mindir_graph::{
-    DType, Dim, Fact, OpError, Tensor,
-    builder::{Builder, Mark},
-    graph::{Arg, Closure, GraphId, ValueId},
-    op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind},
-    ops::find,
-    task::V,
-};
+use mindir_graph::builder::{Builder, Mark};
+use mindir_graph::graph::{Arg, Closure, GraphId, ValueId};
+use mindir_graph::op::{ArgValue, Args, Const, Effect, OpDef, Operand, ParamKind};
+use mindir_graph::ops::find;
+use mindir_graph::task::V;
+use mindir_graph::{DType, Dim, Fact, OpError, Tensor};
 
-pub(super) use super::{
-    call::{Axes, Call},
-    val::{In, Step, Steps, Val, axis_of},
-};
-use super::{
-    results,
-    types::{Dims, Length, Type},
-    val::{FOLD_LIMIT, Source},
-};
+pub(super) use super::call::{Axes, Call};
+use super::results;
+use super::types::{Dims, Length, Type};
+use super::val::{FOLD_LIMIT, Source};
+pub(super) use super::val::{In, Step, Steps, Val, axis_of};
 
 /// Constants with more elements are parameters of the model, weights whatever their size.
 const MOST_INLINE: usize = 16;

@@ -24,22 +24,16 @@ mod weights;
 use std::collections::HashSet;
 
 use mindir_graph::graph::Model;
-use mindir_proto::{
-    onnx::{GraphProto, ModelProto, OperatorSetIdProto},
-    prost::Message,
-};
+use mindir_proto::onnx::{GraphProto, ModelProto, OperatorSetIdProto};
+use mindir_proto::prost::Message;
 
-use crate::{
-    Printable,
-    error::{LoadError, WireFault, WireProblem},
-    foreign::Foreign,
-    limits::Limits,
-    mindir::{
-        Source,
-        scan::{self, ScanError},
-    },
-    report::{FileRead, LoadReport, Warning},
-};
+use crate::Printable;
+use crate::error::{LoadError, WireFault, WireProblem};
+use crate::foreign::Foreign;
+use crate::limits::Limits;
+use crate::mindir::Source;
+use crate::mindir::scan::{self, ScanError};
+use crate::report::{FileRead, LoadReport, Warning};
 
 /// The oldest and the newest operator set that can be read.
 const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;

@@ -1,16 +1,12 @@
 //! The types of operators' results, where not every length of the operands is fixed.
 
-use mindir_graph::{
-    DType, Fact,
-    onnx::{self, Attr, Length, data_type},
-    op::{ArgValue, Args, Const, OpDef, Operand},
-    task::V,
-};
+use mindir_graph::onnx::{self, Attr, Length, data_type};
+use mindir_graph::op::{ArgValue, Args, Const, OpDef, Operand};
+use mindir_graph::task::V;
+use mindir_graph::{DType, Fact};
 
-use super::{
-    import::{In, Val, argument, axis_of, exact, param_kind},
-    types::{Dims, Type},
-};
+use super::import::{In, Val, argument, axis_of, exact, param_kind};
+use super::types::{Dims, Type};
 
 use Length::{Fixed, Open};
 

@@ -4,15 +4,13 @@ use std::collections::HashMap;
 
 use mindir_proto::onnx::GraphProto;
 
-use super::{
-    flow::{captured, inner, inside},
-    import::{Call, Import, Val, axis_of},
-    ops::shape::length,
-    problem::Stop,
-    turn::Turn,
-    types::Type,
-    walk::Attempt,
-};
+use super::flow::{captured, inner, inside};
+use super::import::{Call, Import, Val, axis_of};
+use super::ops::shape::length;
+use super::problem::Stop;
+use super::turn::Turn;
+use super::types::Type;
+use super::walk::Attempt;
 
 /// How a node cuts its operands into parts and puts its results together.
 struct Form<'a> {

@@ -1,15 +1,11 @@
 //! Loops as graphs that call themselves, whoever says what a turn does.
 
-use mindir_graph::{
-    DType, Tensor,
-    graph::{Arg, Closure, GraphId},
-};
+use mindir_graph::graph::{Arg, Closure, GraphId};
+use mindir_graph::{DType, Tensor};
 
-use super::{
-    import::{Import, Step, Steps, Val, fits},
-    ops::shape::{dims_of, join, length},
-    types::{Length, Type},
-};
+use super::import::{Import, Step, Steps, Val, fits};
+use super::ops::shape::{dims_of, join, length};
+use super::types::{Length, Type};
 
 /// A loop while its body is built, inside of [`begin`](Self::begin) and [`end`](Self::end).
 ///

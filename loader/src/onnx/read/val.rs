@@ -1,6 +1,8 @@
 //! Values of the model under construction, and what operators take.
 
-use mindir_graph::{DType, Tensor, graph::ValueId, onnx, op::Const};
+use mindir_graph::graph::ValueId;
+use mindir_graph::op::Const;
+use mindir_graph::{DType, Tensor, onnx};
 
 use super::types::{Dims, Length, Type};
 

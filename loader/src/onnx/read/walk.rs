@@ -3,30 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use mindir_graph::{
-    DType, Tensor,
-    builder::Builder,
-    graph::{Format, Model, Origin},
-    onnx::from_data_type,
+use mindir_graph::builder::Builder;
+use mindir_graph::graph::{Format, Model, Origin};
+use mindir_graph::onnx::from_data_type;
+use mindir_graph::{DType, Tensor};
+use mindir_proto::onnx::{
+    DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
 };
-use mindir_proto::{
-    onnx::{
-        DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto,
-    },
-    prost::Message,
-};
+use mindir_proto::prost::Message;
 
-use super::{
-    flow,
-    function::{self, Functions},
-    import::{Call, Import, Steps, Val, fits},
-    ops,
-    problem::{Problem, Problems, Stop, together},
-    scanning,
-    types::{Length, Type},
-    weights::{STRING, Weights},
-};
-use crate::{Printable, error::LoadError, limits::Limits};
+use super::function::{self, Functions};
+use super::import::{Call, Import, Steps, Val, fits};
+use super::problem::{Problem, Problems, Stop, together};
+use super::types::{Length, Type};
+use super::weights::{STRING, Weights};
+use super::{flow, ops, scanning};
+use crate::Printable;
+use crate::error::LoadError;
+use crate::limits::Limits;
 
 /// ONNX's number for an element type that is not stated.
 const UNDEFINED: i32 = 0;

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mindir_graph::{DType, Tensor, onnx::from_data_type};
+use mindir_graph::onnx::from_data_type;
+use mindir_graph::{DType, Tensor};
 use mindir_proto::onnx::{DataLocation, GraphProto, TensorProto};
 
-use crate::{
-    element::{ElementType, is_aligned},
-    error::{ExternalFault, FileFault, LoadError, TensorFault},
-    files::{DataFiles, check_location},
-    limits::Limits,
-    report::{FileRead, LoadReport},
-};
+use crate::element::{ElementType, is_aligned};
+use crate::error::{ExternalFault, FileFault, LoadError, TensorFault};
+use crate::files::{DataFiles, check_location};
+use crate::limits::Limits;
+use crate::report::{FileRead, LoadReport};
 
 /// ONNX's number for texts.
 pub(super) const STRING: i32 = 8;

@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use mindir_graph::{DType, Spec, Tensor, builder::Builder, graph::Model};
+use mindir_graph::builder::Builder;
+use mindir_graph::graph::Model;
+use mindir_graph::{DType, Spec, Tensor};
 
-use super::{
-    StoreError,
-    memory::{Fault, Memory},
-    options,
-};
-use crate::{
-    air,
-    ckpt::{self, Checkpoint, CheckpointError, WriteOptions},
-    mindir::{self, ExportError, ExportOptions},
-    onnx,
-};
+use super::memory::{Fault, Memory};
+use super::{StoreError, options};
+use crate::ckpt::{self, Checkpoint, CheckpointError, WriteOptions};
+use crate::mindir::{self, ExportError, ExportOptions};
+use crate::{air, onnx};
 
 /// A layer whose weights depend on `seed`.
 fn model(seed: f64) -> Model {

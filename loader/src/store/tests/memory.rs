@@ -3,14 +3,12 @@
 //! It keeps what programs see apart from what is on the disk: contents get there when a file is synced, names when its folder
 //! is. What of the rest a loss of power leaves is open, so [`Memory::after_power_loss`] gives several outcomes.
 
-use std::{
-    any::Any,
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::store::{Kind, Layer, Output};
 

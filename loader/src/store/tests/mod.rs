@@ -3,7 +3,8 @@
 mod exports;
 mod memory;
 
-use std::{io::Write, sync::Arc};
+use std::io::Write;
+use std::sync::Arc;
 
 use self::memory::{Fault, Memory};
 use super::{Options, Step, StoreError, Writer, replace, sweep};

@@ -1,11 +1,10 @@
 //! Nodes that call graphs: closures and choices put back.
 
-use mindir_graph::{
-    graph::{Arg, Closure, GraphId, Nest, Node, NodeKind},
-    op::Const,
-};
+use mindir_graph::graph::{Arg, Closure, GraphId, Nest, Node, NodeKind};
+use mindir_graph::op::Const;
 
-use super::super::{super::framework::Framework, needs::Needs};
+use super::super::super::framework::Framework;
+use super::super::needs::Needs;
 use super::{Body, Failed};
 
 impl<'m> Body<'_, 'm> {

@@ -1,16 +1,13 @@
 //! Values by name: constants, parameters and what parameters hold.
 
-use mindir_graph::{
-    DType, Spec, Tensor,
-    graph::{Arg, Def, Nest, Node, ValueId},
-    op::Const,
-};
-use mindir_proto::{
-    mindir::{AttributeProto, NodeProto},
-    prost::Message,
-};
+use mindir_graph::graph::{Arg, Def, Nest, Node, ValueId};
+use mindir_graph::op::Const;
+use mindir_graph::{DType, Spec, Tensor};
+use mindir_proto::mindir::{AttributeProto, NodeProto};
+use mindir_proto::prost::Message;
 
-use super::super::{super::framework::Framework, value};
+use super::super::super::framework::Framework;
+use super::super::value;
 use super::{Body, Failed};
 
 impl<'m> Body<'_, 'm> {

@@ -1,6 +1,8 @@
 //! The order of effects as tokens that nodes take and give.
 
-use super::super::{super::framework::Framework, tokens::Token, value};
+use super::super::super::framework::Framework;
+use super::super::tokens::Token;
+use super::super::value;
 use super::Body;
 
 impl Body<'_, '_> {

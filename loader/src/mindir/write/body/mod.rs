@@ -8,14 +8,16 @@ mod operators;
 
 use std::collections::HashMap;
 
-use mindir_graph::{
-    Spec,
-    graph::{Argument, Graph, GraphId, Nest, Node, ValueId},
-    op::Const,
-};
+use mindir_graph::Spec;
+use mindir_graph::graph::{Argument, Graph, GraphId, Nest, Node, ValueId};
+use mindir_graph::op::Const;
 use mindir_proto::mindir::{AttributeType, GraphProto, NodeProto, ValueInfoProto};
 
-use super::{super::framework::Framework, fault::NodeFault, model::File, tokens::Token, value};
+use super::super::framework::Framework;
+use super::fault::NodeFault;
+use super::model::File;
+use super::tokens::Token;
+use super::value;
 
 /// Why a node cannot be written.
 type Failed = String;

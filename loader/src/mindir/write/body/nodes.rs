@@ -1,13 +1,13 @@
 //! Nodes with what their results nest in, taken apart and put together.
 
-use mindir_graph::{
-    Spec,
-    graph::{Nest, Node, ValueId},
-    op::Const,
-};
+use mindir_graph::Spec;
+use mindir_graph::graph::{Nest, Node, ValueId};
+use mindir_graph::op::Const;
 use mindir_proto::mindir::{AttributeProto, NodeProto};
 
-use super::super::{super::framework::Framework, attributes::Attributes, value};
+use super::super::super::framework::Framework;
+use super::super::attributes::Attributes;
+use super::super::value;
 use super::{Body, Failed};
 
 impl<'m> Body<'_, 'm> {

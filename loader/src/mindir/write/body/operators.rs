@@ -1,15 +1,11 @@
 //! Operators by their signatures.
 
-use mindir_graph::{
-    graph::{Arg, Nest, Node, NodeKind},
-    op::{Const, Effect, Held, Kind, OpDef, Param},
-};
+use mindir_graph::graph::{Arg, Nest, Node, NodeKind};
+use mindir_graph::op::{Const, Effect, Held, Kind, OpDef, Param};
 
-use super::super::{
-    super::framework::Framework,
-    attributes::{self, Attributes},
-    needs::Effects,
-};
+use super::super::super::framework::Framework;
+use super::super::attributes::{self, Attributes};
+use super::super::needs::Effects;
 use super::{Body, Failed};
 
 impl<'m> Body<'_, 'm> {

@@ -1,12 +1,11 @@
 //! Attention, and positions as rotations.
 
-use mindir_graph::{DType, op::Const};
+use mindir_graph::DType;
+use mindir_graph::op::Const;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, element_type, join, length, number, part, places, quotient, reshaped, times},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, element_type, join, length, number, part, places, quotient, reshaped, times};
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("Attention", |m, c| attention(m, c)), ("RotaryEmbedding", |m, c| rotary(m, c))];

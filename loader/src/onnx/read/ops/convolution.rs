@@ -1,12 +1,10 @@
 //! Convolutions and their transposes.
 
-use super::{
-    Row,
-    layer::add_channels,
-    shape::{join, length, number, quotient, times},
-    sums::{bordered, explicit},
-    windows::{Same, Windows, expanded, flipped, full, squeezed},
-};
+use super::Row;
+use super::layer::add_channels;
+use super::shape::{join, length, number, quotient, times};
+use super::sums::{bordered, explicit};
+use super::windows::{Same, Windows, expanded, flipped, full, squeezed};
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("Conv", |m, c| conv(m, c)), ("ConvTranspose", |m, c| conv_transpose(m, c))];

@@ -1,9 +1,7 @@
 //! Sums of products over named dimensions.
 
-use super::{
-    Row,
-    shape::{common, dims_of, length, part, pick, places, product as product_of, reshaped},
-};
+use super::Row;
+use super::shape::{common, dims_of, length, part, pick, places, product as product_of, reshaped};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("Einsum", |m, c| einsum(m, c))];

@@ -2,7 +2,8 @@
 
 use mindir_graph::DType;
 
-use super::{Row, shape::element_type};
+use super::Row;
+use super::shape::element_type;
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 macro_rules! rows {

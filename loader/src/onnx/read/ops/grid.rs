@@ -2,11 +2,9 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{join, length, lengths, part, places, product, reshaped, times},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{join, length, lengths, part, places, product, reshaped, times};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("AffineGrid", |m, c| affine_grid(m, c)), ("GridSample", |m, c| grid_sample(m, c))];

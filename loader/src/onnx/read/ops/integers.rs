@@ -2,12 +2,10 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    convolution::convolved,
-    element::as_type,
-    quantize::{along_channels, narrowed, range_of},
-};
+use super::Row;
+use super::convolution::convolved;
+use super::element::as_type;
+use super::quantize::{along_channels, narrowed, range_of};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[

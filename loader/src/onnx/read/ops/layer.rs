@@ -2,15 +2,11 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, join, length, part, product, quotient, reshaped},
-};
-use crate::onnx::read::{
-    import::{Call, Import, Step, Steps, Val},
-    types::Length,
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, join, length, part, product, quotient, reshaped};
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[
     ("BatchNormalization", |m, c| batch_norm(m, c)),

@@ -1,14 +1,12 @@
 //! Operators of ONNX Runtime's own domain.
 
-use super::{
-    Row,
-    activation::Activation,
-    convolution::convolved,
-    element::{as_type, exact_gelu, swished},
-    integers::{dynamic_bytes, integer_product},
-    layer::{gemm, layer_normed, rms_normed},
-    quantize::narrowed,
-};
+use super::Row;
+use super::activation::Activation;
+use super::convolution::convolved;
+use super::element::{as_type, exact_gelu, swished};
+use super::integers::{dynamic_bytes, integer_product};
+use super::layer::{gemm, layer_normed, rms_normed};
+use super::quantize::narrowed;
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[

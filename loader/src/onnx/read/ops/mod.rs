@@ -74,14 +74,13 @@ pub(super) fn find(domain: &str, op: &str) -> Option<Build> {
 
 #[cfg(test)]
 mod tests {
-    use mindir_graph::{DType, Fact, Tensor, builder::Builder};
+    use mindir_graph::builder::Builder;
+    use mindir_graph::{DType, Fact, Tensor};
     use mindir_proto::onnx::{AttributeProto, NodeProto};
 
     use super::*;
-    use crate::onnx::read::{
-        import::Val,
-        types::{Length, Type},
-    };
+    use crate::onnx::read::import::Val;
+    use crate::onnx::read::types::{Length, Type};
 
     #[test]
     fn operators_are_listed_once_and_in_order() {

@@ -2,16 +2,12 @@
 
 use mindir_graph::{DType, Tensor};
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{join, length, lengths, number, places, reshaped, times},
-};
-use crate::onnx::read::{
-    import::{Call, Import, Step, Steps, Val},
-    turn::{Turn, place},
-    types::Type,
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{join, length, lengths, number, places, reshaped, times};
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::turn::{Turn, place};
+use crate::onnx::read::types::Type;
 
 pub(super) static OPS: &[Row] = &[("NonMaxSuppression", |m, c| suppress(m, c))];
 

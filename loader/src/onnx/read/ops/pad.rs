@@ -1,12 +1,11 @@
 //! Borders.
 
-use mindir_graph::{DType, op::Const};
+use mindir_graph::DType;
+use mindir_graph::op::Const;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, from_front, join, length, number, part, pick, places, put, quotient},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, from_front, join, length, number, part, pick, places, put, quotient};
 use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("CenterCropPad", |m, c| centre(m, c)), ("Pad", |m, c| pad(m, c))];

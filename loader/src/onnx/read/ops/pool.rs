@@ -2,13 +2,11 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{join, length, lengths, places as places_below, product, put, quotient, reshaped, times},
-    sums::{bordered, explicit, window_means},
-    windows::{Windows, expanded, flipped, full, squeezed},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{join, length, lengths, places as places_below, product, put, quotient, reshaped, times};
+use super::sums::{bordered, explicit, window_means};
+use super::windows::{Windows, expanded, flipped, full, squeezed};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[

@@ -2,11 +2,9 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, element_type, join, length, part, places, reshaped},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, element_type, join, length, part, places, reshaped};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] =

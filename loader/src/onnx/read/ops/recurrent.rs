@@ -1,23 +1,17 @@
 //! Recurrent layers: MindSpore's `LSTM` where it says the same, else a loop over the steps.
 
-use mindir_graph::{
-    Tensor,
-    graph::Layer,
-    task::{self, Squash},
-};
+use mindir_graph::Tensor;
+use mindir_graph::graph::Layer;
+use mindir_graph::task::{self, Squash};
 
-use super::{
-    Row,
-    activation::{Activation, activations},
-    layer::flat_product,
-    lstm::{lstm, own_lstm},
-    shape::{join, length, part},
-};
-use crate::onnx::read::{
-    import::{Call, Import, Step, Steps, Val},
-    turn::{Turn, place, zeros},
-    types::Type,
-};
+use super::Row;
+use super::activation::{Activation, activations};
+use super::layer::flat_product;
+use super::lstm::{lstm, own_lstm};
+use super::shape::{join, length, part};
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::turn::{Turn, place, zeros};
+use crate::onnx::read::types::Type;
 
 pub(super) static OPS: &[Row] = &[
     ("GRU", |m, c| layer(m, c, Cell::Gru)),

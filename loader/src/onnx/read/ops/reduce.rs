@@ -1,16 +1,13 @@
 //! Reductions and orders along axes.
 
-use mindir_graph::{DType, op::Const};
+use mindir_graph::DType;
+use mindir_graph::op::Const;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, length, matrix, number},
-};
-use crate::onnx::read::{
-    import::{Axes, Call, Import, In, Step, Steps, Val},
-    types::Length,
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, length, matrix, number};
+use crate::onnx::read::import::{Axes, Call, Import, In, Step, Steps, Val};
+use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[
     ("ArgMax", |m, c| position(m, c, false)),

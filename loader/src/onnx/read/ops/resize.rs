@@ -2,15 +2,11 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{join, length, number, part, places},
-};
-use crate::onnx::read::{
-    import::{Call, Import, Step, Steps, Val},
-    types::Length,
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{join, length, number, part, places};
+use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[("Resize", |m, c| resize(m, c)), ("Upsample", |m, c| resize(m, c))];
 

@@ -2,11 +2,9 @@
 
 use mindir_graph::{DType, Tensor};
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, join, length, lengths, places, reshaped, times},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, join, length, lengths, places, reshaped, times};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("RoiAlign", |m, c| roi_align(m, c))];

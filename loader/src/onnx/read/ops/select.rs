@@ -2,15 +2,11 @@
 
 use mindir_graph::{DType, Tensor};
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, from_front, join, length, number, part, places, product, put, reshaped},
-};
-use crate::onnx::read::{
-    import::{Call, Import, In, Step, Steps, Val},
-    types::Length,
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, from_front, join, length, number, part, places, product, put, reshaped};
+use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
+use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[
     ("Gather", |m, c| gather(m, c)),

@@ -2,11 +2,10 @@
 
 use mindir_graph::{DType, Tensor};
 
-use super::{Row, element::as_type};
-use crate::onnx::read::{
-    import::{Axes, Call, Import, In, Step, Steps, Val, axis_of},
-    types::Length,
-};
+use super::Row;
+use super::element::as_type;
+use crate::onnx::read::import::{Axes, Call, Import, In, Step, Steps, Val, axis_of};
+use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[
     ("Concat", |m, c| concat(m, c)),

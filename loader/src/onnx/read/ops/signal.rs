@@ -2,11 +2,9 @@
 
 use mindir_graph::{DType, Tensor};
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{element_type, join, length, number, places},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{element_type, join, length, number, places};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[

@@ -1,11 +1,9 @@
 //! Sums over windows, as convolutions with ones, and what is made of them.
 
-use super::{
-    Row,
-    pool::rounded_up,
-    shape::{dims_of, join, length, part, product, quotient, reshaped},
-    windows::{Same, Windows},
-};
+use super::Row;
+use super::pool::rounded_up;
+use super::shape::{dims_of, join, length, part, product, quotient, reshaped};
+use super::windows::{Same, Windows};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] =

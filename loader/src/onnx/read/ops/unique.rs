@@ -2,11 +2,9 @@
 
 use mindir_graph::DType;
 
-use super::{
-    Row,
-    element::as_type,
-    shape::{dims_of, join, length, part, places, product, put, reshaped},
-};
+use super::Row;
+use super::element::as_type;
+use super::shape::{dims_of, join, length, part, places, product, put, reshaped};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[("Compress", |m, c| compress(m, c)), ("Unique", |m, c| unique(m, c))];
