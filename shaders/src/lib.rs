@@ -28,6 +28,7 @@ pub mod scan;
 pub mod scatter;
 pub mod softmax;
 pub mod spread;
+mod tile;
 mod word;
 
 pub use module::{Access, Language, Lines, Module, Shader};

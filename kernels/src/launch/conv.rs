@@ -11,7 +11,7 @@ use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold,
 use crate::device::TaskView;
 
 /// Tiles that keep a large device busy.
-const BUSY: usize = 256;
+const BUSY: usize = 128;
 
 pub(super) fn kernel(task: &Conv, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     checked(task)?;

@@ -1,13 +1,13 @@
 //! The wgpu device: WGSL shaders on Vulkan.
 //!
-//! It computes maps, copies, matrix products, softmax, normalisations and reductions of every element type but `f64` and
-//! complex numbers, and declines everything else with the reason. Elements lie in its buffers as words of 32 bits, or pairs of
-//! them, and are converted when a stage's inputs, outputs and constants are moved. It never computes in place. Values live in separate
-//! buffers, made once per session; pipelines are made once per device, and executables of one device share
-//! constants.
+//! It computes every family but host tasks, of every element type but `f64` and complex numbers, and declines everything else
+//! with the reason. Elements lie in its buffers as words of 32 bits, or pairs of them, and are converted when a stage's inputs,
+//! outputs and constants are moved. It never computes in place. Values live in separate buffers, made once per session;
+//! pipelines are made once per device, and executables of one device share constants. A step that finds an index out of range
+//! goes on, and the run fails when it is waited for.
 //!
 //! What each shader computes is text in `mindir-shaders`; which shader, grid and parameters a task needs is worked out in
-//! `kernel` without a driver. Errors of the driver become [`DeviceError`]; nothing here panics on them.
+//! `launch` without a driver. Errors of the driver become [`DeviceError`]; nothing here panics on them.
 
 mod dispatch;
 mod executable;

@@ -8,7 +8,7 @@ use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
 use crate::number::{arithmetic, number};
 use crate::program::{binary, cast, library};
-use crate::{Access, Module, Shader, Unsupported, Word, spread};
+use crate::{Access, Module, Shader, Unsupported, Word, spread, tile};
 
 /// Pixels of a tile.
 pub const PIXELS: usize = 64;
@@ -172,12 +172,12 @@ impl Shader for Tile {
             return Err(Unsupported(format!("there are no tiles of {}", self.dtype)));
         }
         let repeat = self.channels.count() / 8;
-        let mut text =
-            format!("const REPEAT: u32 = {repeat}u;\nconst CHANNELS_LAST: bool = {};\n\n", self.channels_last);
+        let mut text = format!("const CHANNELS_LAST: bool = {};\n\n", self.channels_last);
         text += &arithmetic(self.dtype, number(self.dtype)?)?;
-        text += include_str!("tile.wgsl");
+        text += &tile::declarations(repeat);
+        text += &tile::unrolled(include_str!("tile.wgsl"), repeat);
         let bindings = ends(self.dtype, self.scaled, self.epilogue.as_ref(), &mut text)?;
-        let shared = 4 * 16 * (8 * repeat as u32 + 1 + 65) + 16 * (64 + 16);
+        let shared = tile::shared(repeat) + 16 * (64 + 16);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared })
     }
 }

@@ -7,7 +7,7 @@ use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
 use crate::number::number;
 use crate::program::{cast, library};
-use crate::{Access, Module, Shader, Unsupported, Word};
+use crate::{Access, Module, Shader, Unsupported, Word, tile};
 
 /// Most batch dimensions, after merging.
 pub const BATCH: usize = 4;
@@ -121,11 +121,11 @@ impl Shader for Gemm {
             text += include_str!("each.wgsl");
         } else {
             let repeat = self.tile.rows() / 8;
-            text += &format!("const REPEAT: u32 = {repeat}u;\n");
+            text += &tile::declarations(repeat);
             text += &format!("const A_ALONG_K: bool = {};\n", self.a_along_k);
             text += &format!("const B_ALONG_K: bool = {};\n\n", self.b_along_k);
-            text += include_str!("gemm.wgsl");
-            shared = 4 * 16 * (8 * repeat as u32 + 1 + 65);
+            text += &tile::unrolled(include_str!("gemm.wgsl"), repeat);
+            shared = tile::shared(repeat);
         }
         let extra = if let End::Epilogue(e) = &self.end { e.operands.len() } else { 0 };
         text += &format!("\n{}", self.ends(extra + 3)?);
