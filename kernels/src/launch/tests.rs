@@ -152,11 +152,18 @@ fn convolutions_have_a_tile_for_every_output() {
         let count = kernel.launches[0].grid.iter().product::<u32>();
         (kernel.name, count)
     };
-    let (name, count) = tiles(conv(1, 3, 65, 28, 1), 65535);
-    assert_eq!((&name[..], count), ("f32-conv-tile8x64x16", 9 * 13));
-    let (name, count) = tiles(conv(32, 3, 65, 28, 1), 65535);
-    assert_eq!((&name[..], count), ("f32-conv-tile64x64x16", 2 * 392));
-    let (name, count) = tiles(conv(32, 6, 130, 28, 2), 10 * 28);
+    let named = |n, c_out, name: &str, count| {
+        assert_eq!(tiles(conv(n, 3, c_out, 28, 1), 65535), (format!("f32-conv-tile{name}x64x16"), count));
+    };
+    named(1, 65, "8", 9 * 13);
+    named(8, 65, "32", 3 * 98);
+    named(32, 128, "64", 2 * 392);
+    named(32, 48, "64", 392);
+    named(32, 33, "16", 3 * 392);
+    named(32, 22, "32", 392);
+    named(32, 17, "8", 3 * 392);
+    named(32, 4, "8", 392);
+    let (name, count) = tiles(conv(32, 6, 256, 28, 2), 10 * 28);
     assert_eq!(name, "f32-conv-tile64x64x16");
     assert!((4 * 392..4 * 392 + 280).contains(&count), "{count}");
     assert_eq!(tiles(conv(1, 16, 16, 28, 16), 65535).0, "f32-conv-direct");
