@@ -4,8 +4,9 @@
 //! here talks to a driver, and no shader needs an optional feature of WGSL.
 //!
 //! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, floats of 16
-//! bits as `f32`, `bool` as 0 and 1; integers of 64 bits are two words (see [`Word`]). Every shader takes its parameters as a uniform buffer at binding 0, then its operands and
-//! results as storage buffers from binding 1 on.
+//! bits as `f32`, `bool` as 0 and 1; integers of 64 bits are two words (see [`Word`]). Every shader takes its parameters as a
+//! uniform buffer at binding 0, then storage buffers from binding 1 on: its operands and results, and what each variant says
+//! besides.
 
 #![forbid(unsafe_code)]
 

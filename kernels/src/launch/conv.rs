@@ -121,10 +121,15 @@ impl Of<'_> {
         counted(&[self.group().div_ceil(channels.count()), pixels.div_ceil(PIXELS), self.task.groups])
     }
 
-    /// Channels of a tile for `n` images.
+    /// Channels of a tile for `n` images: as many as leave enough tiles, of which at most a third is empty.
     fn channels(&self, n: usize) -> Result<Channels, Declined> {
-        let few = self.group() <= 32 || self.count(Channels::SixtyFour, n)? < BUSY;
-        Ok(if few { Channels::Eight } else { Channels::SixtyFour })
+        for channels in Channels::ALL.into_iter().rev() {
+            let rows = self.group().next_multiple_of(channels.count());
+            if rows - self.group() <= self.group() / 2 && self.count(channels, n)? >= BUSY {
+                return Ok(channels);
+            }
+        }
+        Ok(Channels::Eight)
     }
 
     fn tiles(&self, piece: Piece) -> Result<Launch, Declined> {

@@ -161,6 +161,19 @@ pub(crate) struct GpuKernel {
     pub(crate) launches: Vec<Launch>,
 }
 
+impl GpuKernel {
+    /// Bytes of each memory of its own.
+    pub(crate) fn scratch(&self) -> Vec<u64> {
+        let mut sizes = Vec::new();
+        for view in self.launches.iter().flat_map(|launch| &launch.bound) {
+            let Bound::Scratch(i, bytes) = view.of else { continue };
+            sizes.resize(sizes.len().max(i + 1), 0);
+            sizes[i] = bytes.max(sizes[i]);
+        }
+        sizes
+    }
+}
+
 impl From<Unsupported> for Declined {
     fn from(e: Unsupported) -> Declined {
         Declined(e.0)

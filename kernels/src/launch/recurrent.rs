@@ -8,8 +8,14 @@ use super::spread::spread;
 use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold, operand, result, small};
 use crate::device::TaskView;
 
+/// Most steps, each of which is a launch or two.
+const STEPS: usize = 1 << 16;
+
 pub(super) fn kernel(task: &Recurrent, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     checked(task, view)?;
+    if task.seq > STEPS {
+        return declined(format!("shaders take sequences of {STEPS} steps, not {}", task.seq));
+    }
     let lines = counted(&[task.batch, task.hidden])?;
     let of = Of { task, lines, rows: counted(&[task.cell.gates(), task.hidden])?, on };
     let launches = match (lines, task.seq) {

@@ -49,12 +49,12 @@ struct Of<'a> {
 impl Of<'_> {
     /// A word for each slice.
     fn lists(&self) -> View {
-        View::from(Bound::Scratch(0, 4 * self.slices as u64))
+        View::from(Bound::Scratch(0, (self.slices as u64).saturating_mul(4)))
     }
 
     /// A word for each update.
     fn nexts(&self) -> View {
-        View::from(Bound::Scratch(1, 4 * self.task.count as u64))
+        View::from(Bound::Scratch(1, (self.task.count as u64).saturating_mul(4)))
     }
 
     fn clear(&self) -> Result<Launch, Declined> {

@@ -1,5 +1,6 @@
 use mindir_graph::task::{
-    Binary, Conv, Copy, Epilogue, Gather, Gemm, Layout, Map, Matrix, Part, Program, Reduce, ReduceKind, Softmax, Unary,
+    Binary, Cell, Conv, Coordinates, Copy, Epilogue, Gather, Gemm, Layout, Map, Matrix, Part, Pool, PoolKind, Program,
+    Recurrent, Reduce, ReduceKind, Resize, ResizeMode, Scan, ScanKind, Scatter, ScatterKind, Softmax, Squash, Unary,
 };
 use mindir_graph::{Shape, Strides, shape};
 use mindir_shaders::Access;
@@ -151,11 +152,18 @@ fn convolutions_have_a_tile_for_every_output() {
         let count = kernel.launches[0].grid.iter().product::<u32>();
         (kernel.name, count)
     };
-    let (name, count) = tiles(conv(1, 3, 65, 28, 1), 65535);
-    assert_eq!((&name[..], count), ("f32-conv-tile8x64x16", 9 * 13));
-    let (name, count) = tiles(conv(32, 3, 65, 28, 1), 65535);
-    assert_eq!((&name[..], count), ("f32-conv-tile64x64x16", 2 * 392));
-    let (name, count) = tiles(conv(32, 6, 130, 28, 2), 10 * 28);
+    let named = |n, c_out, name: &str, count| {
+        assert_eq!(tiles(conv(n, 3, c_out, 28, 1), 65535), (format!("f32-conv-tile{name}x64x16"), count));
+    };
+    named(1, 65, "8", 9 * 13);
+    named(8, 65, "32", 3 * 98);
+    named(32, 128, "64", 2 * 392);
+    named(32, 48, "64", 392);
+    named(32, 33, "16", 3 * 392);
+    named(32, 22, "32", 392);
+    named(32, 17, "8", 3 * 392);
+    named(32, 4, "8", 392);
+    let (name, count) = tiles(conv(32, 6, 256, 28, 2), 10 * 28);
     assert_eq!(name, "f32-conv-tile64x64x16");
     assert!((4 * 392..4 * 392 + 280).contains(&count), "{count}");
     assert_eq!(tiles(conv(1, 16, 16, 28, 16), 65535).0, "f32-conv-direct");
@@ -274,6 +282,62 @@ fn malformed_tasks_are_refused() {
     let copy = Copy { dtype: DType::F32, fill: Some(vec![0]), parts: Vec::new() };
     let out = Fact { dtype: DType::F32, shape: Shape::from_slice(&[2]) };
     assert_eq!(reason(&(Task::Copy(copy), Vec::new(), vec![out])), "fill of 1 bytes for f32");
+}
+
+#[test]
+fn huge_sizes_are_refused() {
+    let big = 1 << 40;
+    let (layout, dtype) = (Layout::Nhwc, DType::F32);
+    let (n, c, h, w, out_h, out_w) = (0, big, big, 7, 3, big);
+    let ([kernel, stride, dilation], pads) = ([[big, 2]; 3], [usize::MAX; 4]);
+    let pool = Pool { kind: PoolKind::Max, n, c, h, w, out_h, out_w, kernel, stride, dilation, pads, layout, dtype };
+    let (mode, coordinates) = (ResizeMode::Nearest, Coordinates::HalfPixel);
+    let resize = Resize { mode, coordinates, n, c, h, w, out_h, out_w, layout, dtype };
+    let (c_in, c_out, groups, epilogue) = (big, big, 1, None);
+    let conv = Conv {
+        n,
+        c_in,
+        h,
+        w,
+        c_out,
+        out_h,
+        out_w,
+        kernel,
+        stride,
+        dilation,
+        pads,
+        groups,
+        layout,
+        dtype,
+        scaled: false,
+        epilogue,
+    };
+    let (outer, len, axis, inner, count, index) = (0, big, big, big, big, DType::I64);
+    let scan = Scan { kind: ScanKind::Sum, outer, len, inner, exclusive: false, reverse: false, dtype };
+    let gather = Gather { outer, axis, inner, count, batch: true, zeros: false, dtype, index };
+    let axes = [0, big, big].into_iter().collect();
+    let scatter = Scatter { kind: ScatterKind::Add, axes, inner, count, dtype, index };
+    let (cell, seq, batch) = (Cell::Plain(Squash::Tanh), big, 0);
+    let recurrent = Recurrent { cell, seq, batch, hidden: big, reverse: false, dtype };
+    let tasks = [
+        Task::Pool(pool),
+        Task::Resize(resize),
+        Task::Conv(conv),
+        Task::Scan(scan),
+        Task::Gather(gather),
+        Task::Scatter(scatter),
+        Task::Recurrent(recurrent),
+    ];
+    for task in tasks {
+        let nothing = vec![Fact::new(dtype, &[0]); 4];
+        let reason = reason(&(task, nothing.clone(), nothing));
+        assert!(reason.contains("too many elements") || reason.contains("30 bits"), "{reason}");
+    }
+    let facts = |dims: &[&[usize]]| dims.iter().map(|d| Fact::new(dtype, d)).collect();
+    let recurrent = Recurrent { cell, seq: 1 << 20, batch: 1, hidden: 1, reverse: false, dtype };
+    let ins = facts(&[&[1 << 20, 1, 1], &[1, 1], &[1, 1]]);
+    let steps = (Task::Recurrent(recurrent), ins, facts(&[&[1 << 20, 1, 1], &[1, 1]]));
+    assert_eq!(reason(&steps), "shaders take sequences of 65536 steps, not 1048576");
 }
 
 /// The product with weights that lie by columns.

@@ -130,17 +130,16 @@ impl Builder<'_> {
 
     /// Slots for the scratch and the status of a step.
     fn reserve(&mut self, step: &Step, kernel: &GpuKernel) {
-        let bound = || kernel.launches.iter().flat_map(|launch| &launch.bound);
-        for bound in bound() {
-            let Bound::Scratch(i, bytes) = bound.of else { continue };
-            while self.scratch.len() <= i {
+        for (i, bytes) in kernel.scratch().into_iter().enumerate() {
+            if i == self.scratch.len() {
                 self.scratch.push(self.slots.len());
                 self.slots.push(0);
             }
             let slot = self.scratch[i];
             self.slots[slot] = self.slots[slot].max(bytes);
         }
-        if bound().any(|b| b.of == Bound::Status) {
+        let mut bound = kernel.launches.iter().flat_map(|launch| &launch.bound);
+        if bound.any(|b| b.of == Bound::Status) {
             let slot = self.slots.len();
             self.slots.push(STATUS);
             self.watched.push(Watched { slot, task: step.task.clone(), path: step.path.clone() });

@@ -156,7 +156,7 @@ impl Device for WgpuDevice {
         Ok(Offer {
             kernel: format!("{NAME}-{}", kernel.name),
             in_place: Vec::new(),
-            scratch: 0,
+            scratch: usize::try_from(kernel.scratch().iter().sum::<u64>()).unwrap_or(usize::MAX),
             prepared: Box::new(kernel),
         })
     }

@@ -31,8 +31,12 @@ const CONVS: [Shape; 15] = [
     (2, 0, 4, 4, 6, [1, 1], [1, 1], [1, 1], [0; 4], 1),
 ];
 
-/// Enough tiles for large ones.
-const LARGE: Shape = (2, 2, 90, 92, 33, [3, 3], [1, 1], [1, 1], [1; 4], 1);
+/// Enough tiles for large ones, of 64, 32 and 16 channels.
+const LARGE: [Shape; 3] = [
+    (2, 2, 70, 72, 48, [3, 3], [1, 1], [1, 1], [1; 4], 1),
+    (2, 2, 70, 72, 23, [3, 3], [1, 1], [1, 1], [1; 4], 1),
+    (2, 2, 70, 72, 24, [3, 3], [1, 1], [1, 1], [1; 4], 2),
+];
 
 /// Element types, one of every word and narrow ones.
 const TYPES: [DType; 9] = [F32, F16, BF16, I32, I8, U16, I64, U64, Bool];
@@ -101,7 +105,7 @@ fn convolutions() {
             }
         }
     }
-    cases.push(case(&mut noise, conv(LARGE, Layout::Nchw, F32), &[]));
+    cases.extend(LARGE.map(|shape| case(&mut noise, conv(shape, Layout::Nchw, F32), &[])));
     check(&cases);
     let many: Vec<Case> =
         LAYOUTS.iter().flat_map(|&l| [F32, I64].map(|d| case(&mut noise, conv(MANY, l, d), &[]))).collect();
@@ -137,7 +141,7 @@ fn convolutions_with_scales_and_epilogues() {
             cases.push(case(&mut noise, Conv { epilogue, ..conv(shape, layout, F32) }, &[]));
         }
     }
-    cases.push(finished(&mut noise, LARGE, Layout::Nhwc));
+    cases.extend(LARGE.map(|shape| finished(&mut noise, shape, Layout::Nhwc)));
     check(&cases);
     check_narrow(&LAYOUTS.map(|layout| finished(&mut noise, MANY, layout)), 2);
 }

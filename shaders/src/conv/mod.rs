@@ -18,15 +18,24 @@ pub const PIXELS: usize = 64;
 pub enum Channels {
     /// 8 channels.
     Eight,
+    /// 16 channels.
+    Sixteen,
+    /// 32 channels.
+    ThirtyTwo,
     /// 64 channels.
     SixtyFour,
 }
 
 impl Channels {
+    /// From the smallest number to the largest.
+    pub const ALL: [Channels; 4] = [Channels::Eight, Channels::Sixteen, Channels::ThirtyTwo, Channels::SixtyFour];
+
     /// Number of channels.
     pub fn count(self) -> usize {
         match self {
             Channels::Eight => 8,
+            Channels::Sixteen => 16,
+            Channels::ThirtyTwo => 32,
             Channels::SixtyFour => 64,
         }
     }

@@ -174,7 +174,7 @@ fn convs(all: &mut Vec<(String, Module)>) {
     for end in [None, Some(epilogue())] {
         for (channels_last, scaled) in [(false, false), (false, true), (true, true)] {
             let name = format!("{channels_last}-{scaled}-{}", end.is_some());
-            for channels in [Channels::Eight, Channels::SixtyFour] {
+            for channels in Channels::ALL {
                 let tile = conv::Tile { dtype, channels, channels_last, scaled, epilogue: end.clone() };
                 add(all, format!("conv-{channels:?}-{name}"), &tile);
             }
