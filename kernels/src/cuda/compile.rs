@@ -131,6 +131,8 @@ mod variants;
 
 #[cfg(test)]
 mod tests {
+    use mindir_shaders::Module;
+
     use super::*;
 
     /// NVRTC itself, whose folder `LD_LIBRARY_PATH` names, compiles every kernel, and none keeps registers in memory. Without
@@ -143,22 +145,32 @@ mod tests {
             assert!(!required, "MINDIR_REQUIRE asks for nvrtc");
             return println!("skipped: there is no NVRTC");
         }
-        let mut failures = Vec::new();
         let only = std::env::var("MINDIR_CASE").unwrap_or_default();
-        for (name, module) in variants::modules().into_iter().filter(|(name, _)| name.contains(&only)) {
-            for arch in ["sm_80", "sm_90a"] {
-                match compile(&module.source, arch, &["--ptxas-options=-v"]) {
-                    Ok((cubin, log)) => {
-                        assert!(cubin.starts_with(b"\x7fELF"));
-                        let spills =
-                            log.split(", ").filter(|part| part.contains("spill") && !part.starts_with("0 bytes"));
-                        failures.extend(spills.map(|part| format!("{name} for {arch}: {part}")));
-                    }
-                    Err(e) => failures.push(format!("{name} for {arch}: {e}")),
-                }
-            }
-        }
+        let all: Vec<_> = variants::modules().into_iter().filter(|(name, _)| name.contains(&only)).collect();
+        let part = all.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+        let failures: Vec<String> = std::thread::scope(|scope| {
+            let started: Vec<_> =
+                all.chunks(part).map(|part| scope.spawn(|| part.iter().flat_map(trouble).collect())).collect();
+            started
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap_or_else(|_| vec!["a panic".to_string()]))
+                .collect()
+        });
         assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
+
+    /// What is wrong with a kernel.
+    fn trouble((name, module): &(String, Module)) -> Vec<String> {
+        let of = |arch: &str| match compile(&module.source, arch, &["--ptxas-options=-v"]) {
+            Ok((cubin, _)) if !cubin.starts_with(b"\x7fELF") => vec![format!("{name} for {arch}: no machine code")],
+            Ok((_, log)) => {
+                let parts = log.split([',', '\n']).map(str::trim);
+                let spills = parts.filter(|part| part.contains("spill") && !part.starts_with("0 bytes"));
+                spills.map(|part| format!("{name} for {arch}: {part}")).collect()
+            }
+            Err(e) => vec![format!("{name} for {arch}: {e}")],
+        };
+        ["sm_80", "sm_90a"].into_iter().flat_map(of).collect()
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use mindir_graph::DType;
 use mindir_graph::task::{
-    Binary, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScatterKind, Unary,
+    Binary, Cell, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind,
+    Squash, Unary,
 };
 use mindir_shaders::conv::{Channels, Direct, Tile as ConvTile};
 use mindir_shaders::epilogue::Epilogue;
@@ -13,8 +14,10 @@ use mindir_shaders::gemm::{End, Gemm, Tile};
 use mindir_shaders::map::{Map, Read};
 use mindir_shaders::norm::Norm;
 use mindir_shaders::pool::Pool;
+use mindir_shaders::recurrent::{self, Phase};
 use mindir_shaders::reduce::Reduce;
 use mindir_shaders::resize::Resize;
+use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{Lines, Module, Shader, copy};
@@ -49,6 +52,7 @@ pub fn modules() -> Vec<(String, Module)> {
         products(&mut all, dtype);
         images(&mut all, dtype);
         indexed(&mut all, dtype);
+        sequences(&mut all, dtype);
     }
     for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
         for lines in [Lines::Group, Lines::Single] {
@@ -154,6 +158,37 @@ fn images(all: &mut Vec<(String, Module)>, dtype: DType) {
                 add(all, format!("{mode:?}-{coordinates:?}-{dtype}"), &resize);
             }
         }
+    }
+}
+
+fn sequences(all: &mut Vec<(String, Module)>, dtype: DType) {
+    for kind in [ScanKind::Sum, ScanKind::Prod] {
+        for lines in [Lines::Group, Lines::Single] {
+            let exclusive = kind == ScanKind::Sum;
+            let scan = Scan { lines, kind, exclusive, reverse: !exclusive, dtype };
+            add(all, format!("{kind:?}-{dtype}-{lines:?}"), &scan);
+        }
+    }
+    if !dtype.is_float() {
+        return;
+    }
+    use Squash::{Relu, Sigmoid, Softplus, Softsign, Tanh};
+    let cells = [
+        Cell::Plain(Relu),
+        Cell::Gru { squash: [Sigmoid, Tanh], inner: true },
+        Cell::Gru { squash: [Softplus, Softsign], inner: false },
+        Cell::Lstm { squash: [Sigmoid, Tanh, Tanh], order: [0, 2, 3, 1] },
+    ];
+    for first in [false, true] {
+        for cell in cells {
+            let name = format!("{}-{dtype}-{first}", cell.name());
+            add(all, name, &recurrent::Step { cell, first, phase: Phase::All, dtype });
+        }
+        let reset = recurrent::Step { cell: cells[2], first, phase: Phase::Reset, dtype };
+        add(all, format!("reset-{dtype}-{first}"), &reset);
+    }
+    if dtype.size() == 2 {
+        add(all, format!("round-{dtype}"), &recurrent::Round { dtype, width: 256 });
     }
 }
 
