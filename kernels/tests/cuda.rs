@@ -657,7 +657,9 @@ fn what_does_not_fit_is_an_error() {
         let done = session.run(&[Input::Device(a)], &mut [Output::Device(b)], None);
         done.err().map(|e| e.to_string())
     };
-    assert_eq!(run(&*right, &*right), None);
+    let other = memory.alloc(&Fact::new(F32, &[10])).expect("a tensor");
+    assert_eq!(run(&*right, &*other), None);
+    assert_eq!(run(&*right, &*right).as_deref(), Some("cuda: an output shares its tensor"));
     assert_eq!(run(&*short, &*right).as_deref(), Some("cuda: a tensor of f32 [9] stands for f32 [10]"));
     let upload = memory.upload(&[(&[0; 40][..], &*short)]).expect_err("a short tensor");
     assert_eq!(upload.to_string(), "cuda: 40 bytes for a tensor of f32 [9], which has 36");

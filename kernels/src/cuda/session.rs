@@ -63,7 +63,15 @@ impl Session {
             }
             Err(failed(format!("a tensor of {found} stands for {fact}")))
         };
-        tensors.zip(executable.inputs.iter().chain(&executable.outputs)).map(address).collect()
+        let facts = executable.inputs.iter().chain(&executable.outputs);
+        let ports: Vec<CUdeviceptr> = tensors.zip(facts).map(address).collect::<Result<_, _>>()?;
+        let (read, written) = ports.split_at(executable.inputs.len());
+        // Kernels count on it that what they write is not what they read.
+        let shared = |(i, port): (usize, &CUdeviceptr)| read.contains(port) || written[..i].contains(port);
+        if written.iter().enumerate().any(shared) {
+            return Err(failed("an output shares its tensor"));
+        }
+        Ok(ports)
     }
 
     /// Memory, if there is none yet, with statuses of 0.

@@ -57,14 +57,16 @@ impl DeviceMemory for Gpu {
 
     fn upload(&self, transfers: &[(&[u8], &dyn DeviceTensor)]) -> Result<(), DeviceError> {
         self.context.bind_to_thread().map_err(driver)?;
-        for (bytes, tensor) in transfers {
+        let put = transfers.iter().try_for_each(|(bytes, tensor)| {
             let to = self.sized(*tensor, bytes.len())?.address();
-            if !bytes.is_empty() {
-                // SAFETY: the tensor has as many bytes, and the driver has read those of the host when the call returns.
-                unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }.map_err(driver)?;
+            if bytes.is_empty() {
+                return Ok(());
             }
-        }
-        Ok(())
+            // SAFETY: the tensor has as many bytes, and the host's are read before this function returns.
+            unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }.map_err(driver)
+        });
+        // Whatever was put on the stream may read the caller's memory until it is done.
+        put.and(self.stream.synchronize().map_err(driver))
     }
 
     fn download(&self, transfers: &mut [(&dyn DeviceTensor, &mut [u8])]) -> Result<(), DeviceError> {
