@@ -216,7 +216,7 @@ impl LimitArgs {
 /// How to run.
 #[derive(Args, Debug, Clone)]
 pub struct DeviceArgs {
-    /// Where to run: cpu, or wgpu if built with the feature `wgpu`
+    /// Where to run: cpu, or wgpu or cuda if built with the feature of that name
     #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = device)]
     pub device: String,
     /// Whether the CPU may take steps that the device declines: allow or deny

@@ -62,5 +62,13 @@ pub const WGPU_CPU: Knob = Knob {
     help: "lets the wgpu device use drivers that run on the processor",
 };
 
+/// Where the CUDA device keeps compiled kernels.
+pub const CUDA_CACHE: Knob = Knob {
+    name: "MINDIR_CUDA_CACHE",
+    values: "a folder",
+    default: "mindir/cuda in the user's cache",
+    help: "where the cuda device keeps compiled kernels",
+};
+
 /// Every knob of this crate.
-pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU];
+pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU, CUDA_CACHE];

@@ -1,6 +1,8 @@
 //! Devices and kernels.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 pub mod knobs;
 #[cfg(feature = "gpu")]

@@ -23,7 +23,7 @@ pub struct DeviceEntry {
 }
 
 /// The devices that this crate knows. Others are given as they are, see [`Options::with_device`].
-pub static DEVICES: [DeviceEntry; 2] = [
+pub static DEVICES: [DeviceEntry; 3] = [
     DeviceEntry {
         name: "cpu",
         open: || Ok(None),
@@ -35,6 +35,12 @@ pub static DEVICES: [DeviceEntry; 2] = [
         open: wgpu,
         #[cfg(feature = "gpu")]
         plan_only: || Some(mindir_kernels::launch::PlanOnly::wgpu()),
+    },
+    DeviceEntry {
+        name: "cuda",
+        open: cuda,
+        #[cfg(feature = "gpu")]
+        plan_only: || Some(mindir_kernels::launch::PlanOnly::cuda()),
     },
 ];
 
@@ -70,6 +76,17 @@ fn wgpu() -> Opened {
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Opened {
     Err("this build lacks it; build with the cargo feature `wgpu`".into())
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Opened {
+    let device = mindir_kernels::cuda::CudaDevice::new(&mindir_kernels::cuda::Options::default());
+    Ok(Some(Arc::new(device.map_err(|e| e.to_string())?)))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Opened {
+    Err("this build lacks it; build with the cargo feature `cuda`".into())
 }
 
 /// The device of the options, if there is one, and the CPU last.

@@ -50,6 +50,8 @@ pub use mindir_graph::{
     preprocess, random, task,
 };
 pub use mindir_graph::{op, op_enum};
+#[cfg(feature = "cuda")]
+pub use mindir_kernels::cuda;
 pub use mindir_kernels::device;
 #[cfg(feature = "wgpu")]
 pub use mindir_kernels::wgpu;

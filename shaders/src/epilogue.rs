@@ -46,7 +46,7 @@ impl Epilogue {
     }
 
     /// Element type that the program reads the sum in.
-    fn sum(&self, dtype: DType) -> DType {
+    pub(crate) fn sum(&self, dtype: DType) -> DType {
         let read = self.program.instrs.iter().find(|(instr, _)| *instr == Instr::Input(0));
         read.map_or(dtype, |(_, dtype)| *dtype)
     }

@@ -1,7 +1,7 @@
 //! Shader sources as text, one folder per task family, and what a launcher must know of each: bindings and parameters.
 //!
-//! A [`Shader`] is one variant of a family; [`Shader::module`] writes its WGSL. All of it is plain text and arithmetic: nothing
-//! here talks to a driver, and no shader needs an optional feature of WGSL.
+//! A [`Shader`] is one variant of a family; [`Shader::module`] writes its text in WGSL or CUDA C++. All of it is plain text and
+//! arithmetic: nothing here talks to a driver, no shader needs an optional feature of WGSL, and none a header of CUDA.
 //!
 //! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, floats of 16
 //! bits as `f32`, `bool` as 0 and 1; integers of 64 bits are two words (see [`Word`]). Every shader takes its parameters as a
@@ -12,6 +12,7 @@
 
 pub mod conv;
 pub mod copy;
+pub mod cuda;
 pub mod epilogue;
 pub mod gather;
 pub mod gemm;

@@ -121,8 +121,8 @@ fn parameters_lie_where_the_shaders_read_them() {
     let mut program = Program::new();
     program.input(0, dtype);
     same_offsets!(Map { program, operands: vec![(dtype, Read::Strided)], write: Read::Dense, rank: 2 } => map::Params: count, dims, firsts, strides);
-    same_offsets!(copy::Fill { wide: true } => copy::FillParams: count, first, words);
-    same_offsets!(copy::Copy { rank: 2, wide: true } => copy::Params: count, first_read, first_written, dims, read, written);
+    same_offsets!(copy::Fill { dtype: DType::I64 } => copy::FillParams: count, first, words);
+    same_offsets!(copy::Copy { rank: 2, dtype: DType::I64 } => copy::Params: count, first_read, first_written, dims, read, written);
     let gemm = Gemm {
         tile: Tile::Rows8,
         a_along_k: true,
@@ -147,13 +147,13 @@ fn parameters_lie_where_the_shaders_read_them() {
     same_offsets!(Resize { mode, coordinates, dtype, channels_last: false, width: 1 } => resize::Params: rows, cols, x_first,
         y_first, x_image, x_row, x_col, down, along);
     let index = DType::I32;
-    same_offsets!(Gather { wide: false, index, zeros: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
+    same_offsets!(Gather { dtype, index, zeros: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
         start, end, x_outer, index_outer, y_outer, x_first, index_first, y_first);
     let kind = ScatterKind::Add;
     same_offsets!(Link { kind, index, width: 1 } => scatter::LinkParams: rows, cols, rank, axes);
     same_offsets!(Sort { width: 1 } => scatter::SortParams: rows, cols);
     same_offsets!(Apply { kind, dtype, width: 1 } => scatter::Params: rows, cols, x_first, y_first, first);
-    let step = Step { cell: Cell::Plain(Squash::Tanh), first: true, phase: Phase::All };
+    let step = Step { cell: Cell::Plain(Squash::Tanh), first: true, phase: Phase::All, dtype: DType::F32 };
     same_offsets!(step => recurrent::Params: lines, hidden, rows, x_first, h_first, y_first);
     same_offsets!(Round { dtype: DType::F16, width: 1 } => recurrent::RoundParams: rows, cols);
     let lines = Lines::Group;

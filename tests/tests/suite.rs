@@ -1,6 +1,6 @@
 //! Every case of the suite with every runner; `mindir_tests::suite` explains.
 
-use mindir_tests::suite::{Runner, check};
+use mindir_tests::suite::{Runner, check, on_cuda};
 
 #[test]
 fn reference() {
@@ -41,6 +41,19 @@ fn wgpu() {
             let required = std::env::var("MINDIR_REQUIRE").unwrap_or_default();
             assert!(!required.split(',').any(|r| r == "wgpu"), "{e}");
             println!("wgpu: no case is run: {e}");
+        }
+    }
+}
+
+/// Without the feature `cuda` or g++ this prints why and passes, unless `MINDIR_REQUIRE` names `cuda`.
+#[test]
+fn cuda() {
+    match on_cuda() {
+        Ok(_) => check(Runner::named("cuda")),
+        Err(e) => {
+            let required = std::env::var("MINDIR_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|r| r == "cuda"), "{e}");
+            println!("cuda: no case is run: {e}");
         }
     }
 }

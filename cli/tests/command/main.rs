@@ -5,6 +5,8 @@ mod check;
 mod ckpt;
 mod compare;
 mod convert;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod exit_codes;
 mod inputs;
 mod inspect;

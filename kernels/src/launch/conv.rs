@@ -1,7 +1,7 @@
 use bytemuck::Zeroable;
 use mindir_graph::task::{Conv, EpilogueInput, Layout};
 use mindir_shaders::conv::{Channels, Direct, DirectParams, PIXELS, Params, Tile};
-use mindir_shaders::{Word, epilogue};
+use mindir_shaders::{Language, Word, epilogue};
 
 use super::epilogue::epilogue;
 use super::parts::{Share, parts};
@@ -77,7 +77,8 @@ struct Of<'a> {
 impl Of<'_> {
     /// Whether a group has enough channels for tiles.
     fn by_tiles(&self) -> Result<bool, Declined> {
-        Ok(self.group() >= 4 && !Word::of(self.task.dtype)?.is_wide())
+        let wide = self.on.language == Language::Wgsl && Word::of(self.task.dtype)?.is_wide();
+        Ok(self.group() >= 4 && !wide)
     }
 
     fn name(&self) -> Result<String, Declined> {

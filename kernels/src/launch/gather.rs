@@ -1,6 +1,5 @@
 use mindir_graph::DType;
 use mindir_graph::task::Gather;
-use mindir_shaders::Word;
 use mindir_shaders::gather::{self, Params};
 
 use super::spread::spread;
@@ -15,13 +14,13 @@ pub(super) fn kernel(task: &Gather, view: TaskView<'_>, on: &Target) -> Result<G
     operand(view, 0, task.dtype, &[task.outer, task.axis, task.inner])?;
     operand(view, 1, task.index, &[if task.batch { task.outer } else { 1 }, task.count])?;
     result(view, 0, task.dtype, &[task.outer, task.count, task.inner])?;
-    let pieces = walk(task, view)?.pieces(on)?;
+    let pieces = walk(task, view, on)?.pieces(on)?;
     let launches = pieces.into_iter().map(|piece| launch(task, piece, on)).collect::<Result<_, Declined>>()?;
     Ok(GpuKernel { name: format!("{}_{}-gather", task.dtype, task.index), launches })
 }
 
 /// Outer positions, slices picked, slices to pick from and the elements of a slice.
-fn walk(task: &Gather, view: TaskView<'_>) -> Result<Walk, Declined> {
+fn walk(task: &Gather, view: TaskView<'_>, on: &Target) -> Result<Walk, Declined> {
     let &Gather { outer, axis, inner, count, batch, .. } = task;
     let strides = |steps: [Result<usize, Declined>; 4]| {
         steps.into_iter().map(|s| Ok(small(s?)? as isize)).collect::<Result<Vec<_>, Declined>>()
@@ -30,9 +29,9 @@ fn walk(task: &Gather, view: TaskView<'_>) -> Result<Walk, Declined> {
     let index = strides([Ok(if batch { count } else { 0 }), Ok(1), Ok(0), Ok(0)])?;
     let y = strides([counted(&[count, inner]), Ok(inner), Ok(0), Ok(1)])?;
     let mut tensors = vec![
-        Walked::of(view, Bound::In(0), x)?,
-        Walked::of(view, Bound::In(1), index)?,
-        Walked::of(view, Bound::Out(0), y)?,
+        Walked::of(view, on, Bound::In(0), x)?,
+        Walked::of(view, on, Bound::In(1), index)?,
+        Walked::of(view, on, Bound::Out(0), y)?,
     ];
     for t in tensors.iter_mut().filter(|t| t.count == 0) {
         // Nothing of it is touched.
@@ -63,8 +62,7 @@ fn launch(task: &Gather, piece: Piece, on: &Target) -> Result<Launch, Declined> 
         y_first: piece.firsts[2],
     };
     let (width, grid) = spread(rows, cols, on);
-    let wide = Word::of(task.dtype)?.is_wide();
-    let shader = gather::Gather { wide, index: task.index, zeros: task.zeros, width };
+    let shader = gather::Gather { dtype: task.dtype, index: task.index, zeros: task.zeros, width };
     let mut views = piece.views;
     if !task.zeros {
         views.push(View::from(Bound::Status));

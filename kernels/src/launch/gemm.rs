@@ -1,6 +1,5 @@
 use mindir_graph::dense_strides;
 use mindir_graph::task::{EpilogueInput, Gemm};
-use mindir_shaders::Word;
 use mindir_shaders::epilogue::OPERANDS;
 use mindir_shaders::gemm::{self, BATCH, COLUMNS, End, Params, Tile};
 
@@ -34,7 +33,8 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Gpu
     if elements > 0 {
         launches.extend(product.launches()?);
     }
-    let variant = if Word::of(task.dtype)?.is_wide() { "each".into() } else { format!("{}x{COLUMNS}x16", tile.rows()) };
+    let tiled = product.shader.is_tiled(on.language)?;
+    let variant = if tiled { format!("{}x{COLUMNS}x16", tile.rows()) } else { "each".into() };
     Ok(GpuKernel { name: format!("{}-gemm{variant}", task.dtype), launches })
 }
 
@@ -96,9 +96,9 @@ impl Product<'_> {
         }
         let outer = self.batches.rank();
         let groups = self.on.limits.groups as usize;
-        let sums = if self.shader.adds_up()? { usize::MAX } else { 0 };
+        let sums = if self.shader.adds_up(self.on.language)? { usize::MAX } else { 0 };
         let mut most = vec![usize::MAX; outer];
-        most.extend([groups.saturating_mul(self.shader.rows()?), groups.saturating_mul(COLUMNS), sums]);
+        most.extend([groups.saturating_mul(self.shader.rows(self.on.language)?), groups.saturating_mul(COLUMNS), sums]);
         let dims = self.batches.dims.iter().copied().chain([m, n, k.max(1)]).collect();
         Ok(Walk { dims, tensors, most, rank: (BATCH, outer) })
     }
@@ -108,7 +108,7 @@ impl Product<'_> {
         for step in steps {
             strides.push(small(step)? as isize);
         }
-        Walked::of(self.view, bound, strides)
+        Walked::of(self.view, self.on, bound, strides)
     }
 
     fn launch(&self, piece: Piece) -> Result<Launch, Declined> {
@@ -122,8 +122,11 @@ impl Product<'_> {
             views.drain(2..views.len() - 1);
         }
         let batches = piece.dims[..outer].iter().product();
-        let [x, y, z] =
-            [n.div_ceil(COLUMNS), m.div_ceil(shader.rows()?), self.on.limits.groups.min(small(batches)?) as usize];
+        let [x, y, z] = [
+            n.div_ceil(COLUMNS),
+            m.div_ceil(shader.rows(self.on.language)?),
+            self.on.limits.groups.min(small(batches)?) as usize,
+        ];
         self.on.launch(&shader, &self.params(&piece, [m, n, k], batches)?, views, [small(x)?, small(y)?, small(z)?])
     }
 

@@ -16,7 +16,7 @@ pub(super) fn softmax(task: &Softmax, view: TaskView<'_>, on: &Target) -> Result
     result(view, 0, task.dtype, &[count])?;
     let lines = Lines::for_axis(len, inner);
     let shader = softmax::Softmax { lines, log: task.log, dtype: task.dtype };
-    let slabs = Slabs { dims: [outer, len, inner], view };
+    let slabs = Slabs { dims: [outer, len, inner], view, on };
     let walk = slabs.walk(&[Bound::In(0), Bound::Out(0)], &[])?;
     let launches = walk.pieces(on)?.into_iter().map(|piece| {
         let count = counted(&[piece.dims[0], inner])?;
@@ -45,15 +45,21 @@ pub(super) fn norm(task: &Norm, view: TaskView<'_>, on: &Target) -> Result<GpuKe
         bounds.push((Bound::Out(i), [1, 0]));
     }
     let tensors =
-        bounds.into_iter().map(|(bound, strides)| Walked::of(view, bound, strides.map(|s| s as isize).into()));
+        bounds.into_iter().map(|(bound, strides)| Walked::of(view, on, bound, strides.map(|s| s as isize).into()));
     let tensors = tensors.collect::<Result<Vec<_>, Declined>>()?;
     let walk = Walk { dims: vec![rows, cols], tensors, most: vec![usize::MAX, 0], rank: (2, 2) };
     let shader = norm::Norm { centred, gamma, beta, stats, dtype: task.dtype };
     let launches = walk.pieces(on)?.into_iter().map(|piece| {
-        let rows = piece.dims[0];
+        let (rows, eps) = (piece.dims[0], task.eps as f32);
         let mut firsts = [0; 8];
         firsts.iter_mut().zip(&piece.firsts).for_each(|(to, &first)| *to = first);
-        let params = norm::Params { rows: small(rows)?, cols: small(cols)?, eps: task.eps as f32, gap: 0, firsts };
+        let params = norm::Params {
+            rows: small(rows)?,
+            cols: small(cols)?,
+            eps,
+            rest: (task.eps - f64::from(eps)) as f32,
+            firsts,
+        };
         on.launch(&shader, &params, piece.views, fold(rows, on))
     });
     let mut launches = launches.collect::<Result<Vec<_>, Declined>>()?;
@@ -78,8 +84,8 @@ pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, on: &Target) -> Result<G
         return Ok(GpuKernel { name, launches: if count == 0 { Vec::new() } else { nothing(task, view, on)? } });
     }
     let shader = reduce::Reduce { lines, kind, dtype, out, adds: false, partial: false };
-    let mut walk = Slabs { dims: [outer, len, inner], view }.walk(&[Bound::In(0)], &[Bound::Out(0)])?;
-    if shader.adds_up()? {
+    let mut walk = Slabs { dims: [outer, len, inner], view, on }.walk(&[Bound::In(0)], &[Bound::Out(0)])?;
+    if shader.adds_up(on.language)? {
         walk.most[1] = usize::MAX;
     }
     let launches = walk.pieces(on)?.into_iter().map(|piece| {
@@ -105,6 +111,7 @@ pub(super) fn reduce(task: &Reduce, view: TaskView<'_>, on: &Target) -> Result<G
 struct Slabs<'a> {
     dims: [usize; 3],
     view: TaskView<'a>,
+    on: &'a Target,
 }
 
 impl Slabs<'_> {
@@ -116,7 +123,7 @@ impl Slabs<'_> {
         let mut tensors = Vec::new();
         for (bound, strides) in whole.chain(without) {
             let strides = strides.into_iter().map(|s| s.map(|s| s as isize)).collect::<Result<Vec<_>, Declined>>()?;
-            tensors.push(Walked::of(self.view, bound, strides)?);
+            tensors.push(Walked::of(self.view, self.on, bound, strides)?);
         }
         Ok(Walk { dims: self.dims.into(), tensors, most: vec![usize::MAX, 0, 0], rank: (3, 3) })
     }
@@ -160,6 +167,5 @@ pub(super) fn suffix(lines: Lines) -> &'static str {
 }
 
 fn only_floats(family: &str, dtype: DType) -> Result<(), Declined> {
-    mindir_shaders::Word::of(dtype)?;
     if dtype.is_float() { Ok(()) } else { declined(format!("there is no {family} of {dtype}")) }
 }

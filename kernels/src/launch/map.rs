@@ -1,7 +1,6 @@
 use bytemuck::Zeroable;
 use mindir_graph::task::Map;
 use mindir_graph::{DType, Strides, broadcast_strides, dense_strides};
-use mindir_shaders::Word;
 use mindir_shaders::map::{self, Params, RANK, Read, TENSORS};
 
 use super::block::Block;
@@ -21,7 +20,7 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, on: &Target) -> Result<GpuK
     strides.push(dense_strides(&task.shape));
     let block = Block::new(&task.shape, &strides.iter().map(|s| &s[..]).collect::<Vec<_>>());
     let bounds = (0..operands).map(Bound::In).chain([Bound::Out(0)]);
-    let tensors = bounds.zip(&block.strides).map(|(bound, strides)| Walked::of(view, bound, strides.clone()));
+    let tensors = bounds.zip(&block.strides).map(|(bound, strides)| Walked::of(view, on, bound, strides.clone()));
     let tensors = tensors.collect::<Result<Vec<_>, Declined>>()?;
     let rank = block.rank();
     let walk = Walk { dims: block.dims, tensors, most: vec![usize::MAX; rank], rank: (RANK, rank) };
@@ -35,7 +34,6 @@ pub(super) fn kernel(task: &Map, view: TaskView<'_>, on: &Target) -> Result<GpuK
 
 fn broadcast(task: &Map, view: TaskView<'_>, index: usize) -> Result<Strides, Declined> {
     let Some(fact) = view.ins.get(index) else { return declined(format!("operand {index} is missing")) };
-    Word::of(fact.dtype)?;
     let strides = broadcast_strides(&fact.shape, &task.shape);
     strides.map_or_else(|| declined(format!("operand {fact} does not broadcast to {:?}", task.shape)), Ok)
 }

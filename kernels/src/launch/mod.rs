@@ -20,12 +20,13 @@ mod spread;
 mod walk;
 pub(crate) mod words;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, checked_count};
-use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
+use mindir_shaders::{Language, Module, Shader, Unsupported, Word, cuda};
 
 use crate::device::{Declined, TaskView};
 pub use plan_only::PlanOnly;
@@ -55,10 +56,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Most bytes of a binding, in which 31 bits count the words.
-    fn most(&self) -> u64 {
-        self.binding.min(4 * i32::MAX as u64)
-    }
+    /// What CUDA has on every GPU. Parameters and addresses have 4096 bytes of room.
+    pub(crate) const CUDA: Limits =
+        Limits { binding: u64::MAX, alignment: 256, buffers: 64, groups: 65535, invocations: 1024, shared: 49152 };
 
     /// What keeps within both.
     pub fn and(self, other: Limits) -> Limits {
@@ -106,11 +106,11 @@ pub(crate) struct View {
 
 impl View {
     /// Bytes that are bound.
-    fn bytes(self, view: TaskView<'_>) -> Option<u64> {
+    fn bytes(self, view: TaskView<'_>, on: &Target) -> Option<u64> {
         match (self.window, self.of) {
             (Some((_, bytes)), _) | (None, Bound::Scratch(_, bytes)) => Some(bytes),
             (None, Bound::Status) => Some(STATUS),
-            (None, of) => of.fact(view).map(words::size),
+            (None, of) => of.fact(view).map(|fact| on.element(fact.dtype).saturating_mul(fact.count() as u64)),
         }
     }
 }
@@ -141,6 +141,36 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Refuses element types that the language cannot hold.
+    fn holds(&self, dtype: DType) -> Result<(), Declined> {
+        match self.language {
+            Language::Wgsl => Word::of(dtype).map(drop)?,
+            Language::Cuda => cuda::stored(dtype).map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Bytes of an element in a buffer.
+    fn element(&self, dtype: DType) -> u64 {
+        match self.language {
+            Language::Wgsl => words::element(dtype),
+            Language::Cuda => dtype.size() as u64,
+        }
+    }
+
+    /// Elements of the host as they lie in a buffer.
+    fn lay<'a>(&self, dtype: DType, host: &'a [u8]) -> Cow<'a, [u8]> {
+        match self.language {
+            Language::Wgsl => words::widen(dtype, host),
+            Language::Cuda => Cow::Borrowed(host),
+        }
+    }
+
+    /// Most bytes of a binding of elements of `size` bytes, which 31 bits count.
+    fn limit(&self, size: u64) -> u64 {
+        self.limits.binding.min(size.saturating_mul(i32::MAX as u64))
+    }
+
     fn launch<S: Shader>(
         &self,
         shader: &S,
@@ -186,6 +216,7 @@ fn declined<T>(reason: impl Into<String>) -> Result<T, Declined> {
 
 /// The kernel of a task, or why there is none.
 pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
+    view.ins.iter().chain(view.outs).try_for_each(|fact| on.holds(fact.dtype))?;
     let kernel = match view.task {
         Task::Map(t) => map::kernel(t, view, on),
         Task::Copy(t) => copy::kernel(t, view, on),
@@ -203,14 +234,15 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
-    kernel.launches.iter().try_for_each(|launch| fits(launch, view, &on.limits))?;
+    kernel.launches.iter().try_for_each(|launch| fits(launch, view, on))?;
     Ok(kernel)
 }
 
-fn fits(launch: &Launch, view: TaskView<'_>, limits: &Limits) -> Result<(), Declined> {
+fn fits(launch: &Launch, view: TaskView<'_>, on: &Target) -> Result<(), Declined> {
+    let limits = &on.limits;
     for bound in &launch.bound {
-        let Some(bytes) = bound.bytes(view) else { return declined(format!("{:?} is missing", bound.of)) };
-        let most = limits.most();
+        let Some(bytes) = bound.bytes(view, on) else { return declined(format!("{:?} is missing", bound.of)) };
+        let most = on.limit(bound.of.fact(view).map_or(4, |fact| on.element(fact.dtype)));
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
         }
@@ -285,7 +317,6 @@ fn result(view: TaskView<'_>, index: usize, dtype: DType, dims: &[usize]) -> Res
 
 fn check(what: &str, fact: Option<&Fact>, index: usize, dtype: DType, count: usize) -> Result<(), Declined> {
     let Some(fact) = fact else { return declined(format!("{what} {index} is missing")) };
-    Word::of(dtype)?;
     if fact.dtype == dtype && checked_count(&fact.shape) == Some(count) {
         return Ok(());
     }

@@ -21,7 +21,7 @@ pub(super) fn parts(
     let mut walk = Walk { dims: vec![steps], tensors: Vec::new(), most: vec![0; tensors.len() + 1], rank: (1, 1) };
     walk.most[0] = usize::MAX;
     for (i, &(bound, share)) in tensors.iter().enumerate() {
-        let mut walked = Walked::of(view, bound, vec![0; tensors.len() + 1])?;
+        let mut walked = Walked::of(view, on, bound, vec![0; tensors.len() + 1])?;
         let (step, extent) = match share {
             Share::All => (0, walked.count),
             Share::Each(n) => (n, n),

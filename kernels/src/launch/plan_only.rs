@@ -24,6 +24,11 @@ impl PlanOnly {
         PlanOnly { name: "wgpu", on: Target { language: Language::Wgsl, limits: Limits::default() } }
     }
 
+    /// The device `cuda` on a GPU that has what every one of them has.
+    pub fn cuda() -> PlanOnly {
+        PlanOnly { name: "cuda", on: Target { language: Language::Cuda, limits: Limits::CUDA } }
+    }
+
     fn absent(&self) -> DeviceError {
         let message = "plans are made for it, but it is not there".into();
         DeviceError::Device { device: self.name.into(), message }

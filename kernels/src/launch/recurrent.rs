@@ -1,6 +1,7 @@
 use bytemuck::Zeroable;
 use mindir_graph::DType;
 use mindir_graph::task::{Cell, Recurrent};
+use mindir_shaders::Language;
 use mindir_shaders::copy::{self, Copy};
 use mindir_shaders::recurrent::{Params, Phase, Round, RoundParams, Step};
 
@@ -65,6 +66,21 @@ impl Of<'_> {
         matches!(self.task.cell, Cell::Lstm { .. })
     }
 
+    fn is_half(&self) -> bool {
+        matches!(self.task.dtype, DType::F16 | DType::BF16)
+    }
+
+    /// Where steps keep a result: as `f32`, for which elements of 16 bits have no room where they lie as they are.
+    fn kept(&self, of: Bound) -> Bound {
+        match of {
+            Bound::Out(i) if self.is_half() && self.on.language == Language::Cuda => {
+                let steps = if i == 0 { self.task.seq } else { 1 };
+                Bound::Scratch(i, 4 * (steps * self.lines) as u64)
+            }
+            of => of,
+        }
+    }
+
     fn steps(&self) -> Result<Vec<Launch>, Declined> {
         let mut launches = Vec::new();
         let first = self.phases(true)?;
@@ -96,15 +112,16 @@ impl Of<'_> {
     fn phases(&self, first: bool) -> Result<Vec<Launch>, Declined> {
         let cell = self.task.cell;
         let launch = |phase: Phase| {
-            let mut bound = vec![Bound::In(0), Bound::In(1), Bound::In(2), Bound::Out(0)];
+            let mut bound = vec![Bound::In(0), Bound::In(1), Bound::In(2), self.kept(Bound::Out(0))];
             match cell {
                 Cell::Plain(_) => {}
                 Cell::Gru { inner: true, .. } => bound.push(Bound::In(3)),
                 // The last state is not yet there.
-                Cell::Gru { .. } => bound.push(Bound::Out(1)),
-                Cell::Lstm { .. } => bound.extend([Bound::In(3), Bound::Out(2)]),
+                Cell::Gru { .. } => bound.push(self.kept(Bound::Out(1))),
+                Cell::Lstm { .. } => bound.extend([Bound::In(3), self.kept(Bound::Out(2))]),
             }
-            self.on.launch(&Step { cell, first, phase }, &Params::zeroed(), bound, fold(self.lines, self.on))
+            let shader = Step { cell, first, phase, dtype: self.task.dtype };
+            self.on.launch(&shader, &Params::zeroed(), bound, fold(self.lines, self.on))
         };
         let all = launch(Phase::All)?;
         match cell {
@@ -127,12 +144,13 @@ impl Of<'_> {
 
     /// Rounds a result that steps have kept as `f32`.
     fn round(&self, of: Bound, count: usize) -> Result<Option<Launch>, Declined> {
-        if self.task.dtype == DType::F32 {
+        if !self.is_half() {
             return Ok(None);
         }
         let (width, grid) = spread(1, count, self.on);
+        let bound = if self.kept(of) == of { vec![of] } else { vec![self.kept(of), of] };
         let params = RoundParams { rows: 1, cols: small(count)? };
-        self.on.launch(&Round { dtype: self.task.dtype, width }, &params, vec![of], grid).map(Some)
+        self.on.launch(&Round { dtype: self.task.dtype, width }, &params, bound, grid).map(Some)
     }
 
     /// Copies a state.
@@ -140,7 +158,7 @@ impl Of<'_> {
         let count = small(self.lines)?;
         let mut params = copy::Params { count, first_read: small(first)?, ..copy::Params::zeroed() };
         (params.dims[0], params.read[0], params.written[0]) = (count, 1, 1);
-        let shader = Copy { rank: 1, wide: false };
+        let shader = Copy { rank: 1, dtype: self.task.dtype };
         self.on.launch(&shader, &params, vec![from, to], fold(self.lines.div_ceil(256), self.on))
     }
 }

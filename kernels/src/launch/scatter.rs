@@ -59,7 +59,12 @@ impl Of<'_> {
 
     fn clear(&self) -> Result<Launch, Declined> {
         let params = FillParams { count: small(self.slices)?, ..FillParams::zeroed() };
-        self.on.launch(&Fill { wide: false }, &params, vec![self.lists()], fold(self.slices.div_ceil(256), self.on))
+        self.on.launch(
+            &Fill { dtype: DType::U32 },
+            &params,
+            vec![self.lists()],
+            fold(self.slices.div_ceil(256), self.on),
+        )
     }
 
     fn link(&self) -> Result<Launch, Declined> {

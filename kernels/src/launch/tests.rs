@@ -54,7 +54,7 @@ fn kernel_of((task, ins, outs): &(Task, Vec<Fact>, Vec<Fact>), limits: &Limits) 
         assert!(launch.grid.iter().all(|&g| g > 0 && g <= limits.groups), "{:?}", launch.grid);
         assert!(launch.module.shared <= limits.shared && launch.module.invocations <= limits.invocations);
         for (i, (v, access)) in launch.bound.iter().zip(&launch.module.bindings).enumerate() {
-            let all = View::from(v.of).bytes(TaskView { task, ins, known: &known, outs }).expect("a tensor");
+            let all = View::from(v.of).bytes(TaskView { task, ins, known: &known, outs }, &on).expect("a tensor");
             let (start, bytes) = v.window.unwrap_or((0, all));
             assert!(bytes <= limits.binding && start + bytes <= all, "{v:?} of {all}");
             assert!(start % limits.alignment == 0, "{v:?}");

@@ -1,6 +1,6 @@
 //! Walks over tensors that a launch may be unable to take as a whole.
 
-use super::{Bound, Declined, Target, View, counted, declined, mib, small, words};
+use super::{Bound, Declined, Target, View, counted, declined, mib, small};
 use crate::device::TaskView;
 
 /// Most launches that a walk is parted into.
@@ -86,10 +86,10 @@ impl Walk {
         }
         for t in self.tensors.iter().filter(|t| !t.is_whole(on)) {
             let (start, end) = t.window(origin, dims, on);
-            if end - start > on.limits.most() {
+            if end - start > on.limit(t.size) {
                 let reach = |d: &usize| t.strides[*d].unsigned_abs().saturating_mul(dims[*d] - 1);
                 let Some(d) = (0..dims.len()).filter(long).max_by_key(reach).filter(|d| reach(d) > 0) else {
-                    let (bytes, most) = (mib(end - start), mib(on.limits.most()));
+                    let (bytes, most) = (mib(end - start), mib(on.limit(t.size)));
                     return declined(format!("binding of {bytes} exceeds the adapter's limit of {most}"));
                 };
                 return Ok(Some(d));
@@ -125,9 +125,9 @@ impl Piece {
 
 impl Walked {
     /// An operand or result that is walked from its first element on.
-    pub(super) fn of(view: TaskView<'_>, bound: Bound, strides: Vec<isize>) -> Result<Walked, Declined> {
+    pub(super) fn of(view: TaskView<'_>, on: &Target, bound: Bound, strides: Vec<isize>) -> Result<Walked, Declined> {
         let Some(fact) = bound.fact(view) else { return declined(format!("{bound:?} is missing")) };
-        Ok(Walked { bound, size: words::element(fact.dtype), count: counted(&fact.shape)?, first: 0, strides })
+        Ok(Walked { bound, size: on.element(fact.dtype), count: counted(&fact.shape)?, first: 0, strides })
     }
 
     pub(super) fn from(self, first: usize) -> Walked {
@@ -135,7 +135,7 @@ impl Walked {
     }
 
     fn is_whole(&self, on: &Target) -> bool {
-        (self.count as u64).saturating_mul(self.size) <= on.limits.most()
+        (self.count as u64).saturating_mul(self.size) <= on.limit(self.size)
     }
 
     /// The element for the multi-index.

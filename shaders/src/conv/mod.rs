@@ -1,5 +1,7 @@
 //! Two-dimensional convolutions with groups and an epilogue.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::Binary;
@@ -189,6 +191,10 @@ impl Shader for Tile {
         let shared = tile::shared(repeat) + 16 * (64 + 16);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared })
     }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::tile(self)
+    }
 }
 
 impl Shader for Direct {
@@ -201,6 +207,10 @@ impl Shader for Direct {
         text += &spread::wgsl(self.width);
         let bindings = ends(self.dtype, self.scaled, self.epilogue.as_ref(), &mut text)?;
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::direct(self)
     }
 }
 

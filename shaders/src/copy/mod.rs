@@ -1,8 +1,10 @@
 //! Strided copies of elements, and filling with one element.
 
 use bytemuck::{Pod, Zeroable};
+use mindir_graph::DType;
 
-use crate::{Access, Module, Shader, Unsupported};
+use crate::cuda::{self, layout};
+use crate::{Access, Module, Shader, Unsupported, Word};
 
 /// Most dimensions, after merging.
 pub const RANK: usize = 8;
@@ -44,8 +46,8 @@ pub struct FillParams {
 pub struct Copy {
     /// Dimensions in use, at least 1.
     pub rank: usize,
-    /// Whether an element is two words.
-    pub wide: bool,
+    /// Element type.
+    pub dtype: DType,
 }
 
 impl Shader for Copy {
@@ -53,39 +55,63 @@ impl Shader for Copy {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         Ok(Module {
-            source: format!("{}{}", element(self.wide), include_str!("copy.wgsl")),
+            source: format!("{}{}", element(self.dtype)?, include_str!("copy.wgsl")),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("rank", self.rank as f64)],
             invocations: 256,
             shared: 0,
         })
     }
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        let declared = format!("{}const int RANK = {};\n", cuda_element(self.dtype)?, self.rank);
+        let params = layout!(Params: count, first_read, first_written, dims, read, written);
+        let bindings = [("x".to_string(), "Element", Access::Read), ("y".to_string(), "Element", Access::Write)];
+        Ok(cuda::module(&[&declared, include_str!("copy.cu"), &params], &bindings, 256, 0, "    copy(params, x, y);\n"))
+    }
 }
 
 /// One element everywhere; binds the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
-    /// Whether an element is two words.
-    pub wide: bool,
+    /// Element type.
+    pub dtype: DType,
 }
 
 impl Shader for Fill {
     type Params = FillParams;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
-        let value = if self.wide { "params.words" } else { "params.words.x" };
+        let value = if Word::of(self.dtype)?.is_wide() { "params.words" } else { "params.words.x" };
         let function = format!("fn element() -> Element {{\n    return {value};\n}}\n\n");
         Ok(Module {
-            source: format!("{}{function}{}", element(self.wide), include_str!("fill.wgsl")),
+            source: format!("{}{function}{}", element(self.dtype)?, include_str!("fill.wgsl")),
             bindings: vec![Access::Write],
             constants: Vec::new(),
             invocations: 256,
             shared: 0,
         })
     }
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        let params = layout!(FillParams: count, first, words);
+        let parts = [&cuda_element(self.dtype)?, include_str!("fill.cu"), &params];
+        let bindings = [("y".to_string(), "Element", Access::Write)];
+        Ok(cuda::module(&parts, &bindings, 256, 0, "    fill(params, y);\n"))
+    }
 }
 
 /// Declares the type of elements that are only moved.
-pub(crate) fn element(wide: bool) -> String {
-    format!("alias Element = {};\n\n", if wide { "vec2<u32>" } else { "u32" })
+pub(crate) fn element(dtype: DType) -> Result<String, Unsupported> {
+    Ok(format!("alias Element = {};\n\n", if Word::of(dtype)?.is_wide() { "vec2<u32>" } else { "u32" }))
+}
+
+/// The same in CUDA, by the size.
+pub(crate) fn cuda_element(dtype: DType) -> Result<String, Unsupported> {
+    let element = match dtype.size() {
+        1 => "u8",
+        2 => "u16",
+        4 => "u32",
+        8 => "u64",
+        _ => return Err(Unsupported(format!("there is no copy of {dtype}"))),
+    };
+    Ok(format!("typedef {element} Element;\n"))
 }

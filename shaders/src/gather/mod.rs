@@ -3,7 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
-use crate::copy::element;
+use crate::copy::{cuda_element, element};
+use crate::cuda::{self, layout};
 use crate::index::{indices, status};
 use crate::program::library;
 use crate::{Access, Module, Shader, Unsupported, spread};
@@ -43,8 +44,8 @@ pub struct Params {
 /// A variant of the shader; binds the operand, the indices, the result, and the status unless slices out of range are zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather {
-    /// Whether an element is two words.
-    pub wide: bool,
+    /// Element type.
+    pub dtype: DType,
     /// Element type of the indices.
     pub index: DType,
     /// Whether slices whose index is out of range are zeros.
@@ -58,7 +59,7 @@ impl Shader for Gather {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Read, Access::Write];
-        let mut text = format!("const ZEROS: bool = {};\n{}", self.zeros, element(self.wide));
+        let mut text = format!("const ZEROS: bool = {};\n{}", self.zeros, element(self.dtype)?);
         text += include_str!("gather.wgsl");
         text += &format!("\n{}", indices(self.index, 2)?);
         if self.zeros {
@@ -70,5 +71,23 @@ impl Shader for Gather {
         text += &spread::wgsl(self.width);
         text += &library(&text);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        let (element, index) = (cuda_element(self.dtype)?, cuda::stored(self.index)?);
+        let declared = format!("const bool ZEROS = {};\n{element}typedef {index} Index;\n", self.zeros);
+        let params = layout!(Params: rows, cols, inner, count, axis, start, end, x_outer, index_outer, y_outer, x_first,
+            index_first, y_first);
+        let mut bindings = vec![
+            ("x".to_string(), "Element", Access::Read),
+            ("indices".to_string(), index, Access::Read),
+            ("y".to_string(), "Element", Access::Write),
+        ];
+        if !self.zeros {
+            bindings.push(("status".to_string(), "Status", Access::Write));
+        }
+        let call = if self.zeros { "x, indices, y, nullptr" } else { "x, indices, y, status" };
+        let parts = [cuda::INDEX, &declared, include_str!("gather.cu"), &params];
+        Ok(cuda::spread(&parts, &bindings, self.width, "", call))
     }
 }

@@ -1,5 +1,7 @@
 //! Batched matrix products with an epilogue.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
@@ -7,7 +9,7 @@ use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
 use crate::number::number;
 use crate::program::{cast, library};
-use crate::{Access, Module, Shader, Unsupported, Word, tile};
+use crate::{Access, Language, Module, Shader, Unsupported, Word, tile};
 
 /// Most batch dimensions, after merging.
 pub const BATCH: usize = 4;
@@ -134,18 +136,28 @@ impl Shader for Gemm {
         bindings.push(Access::Write);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared })
     }
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::module(self)
+    }
 }
 
 impl Gemm {
     /// Whether the product can be the sum of products over parts of `k`: the result holds sums as well.
-    pub fn adds_up(&self) -> Result<bool, Unsupported> {
-        let (_, out) = self.finish()?;
-        Ok(Word::of(out)? == Word::of(self.dtype)?)
+    pub fn adds_up(&self, language: Language) -> Result<bool, Unsupported> {
+        Ok(match language {
+            Language::Wgsl => Word::of(self.finish()?.1)? == Word::of(self.dtype)?,
+            Language::Cuda => false,
+        })
     }
 
     /// Rows that a workgroup computes, of [`COLUMNS`] columns.
-    pub fn rows(&self) -> Result<usize, Unsupported> {
-        Ok(if Word::of(self.dtype)?.is_wide() { ROWS } else { self.tile.rows() })
+    pub fn rows(&self, language: Language) -> Result<usize, Unsupported> {
+        Ok(if self.is_tiled(language)? { self.tile.rows() } else { ROWS })
+    }
+
+    /// Whether workgroups compute tiles; else every invocation computes elements by itself.
+    pub fn is_tiled(&self, language: Language) -> Result<bool, Unsupported> {
+        Ok(language == Language::Cuda || !Word::of(self.dtype)?.is_wide())
     }
 
     /// The functions `begin` and `finish` with what they need, and the result at `binding`.

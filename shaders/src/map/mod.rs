@@ -6,6 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::Program;
 
+use crate::cuda::{self, layout};
 use crate::module::storage;
 use crate::program::function;
 use crate::{Access, Module, Shader, Unsupported, Word};
@@ -71,14 +72,27 @@ impl Shader for Map {
         let bindings = dtypes.iter().map(|_| Access::Read).chain([Access::Write]).collect();
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 256, shared: 0 })
     }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        let dtypes: Vec<DType> = self.operands.iter().map(|o| o.0).collect();
+        let mut bindings = Vec::new();
+        for (i, &dtype) in dtypes.iter().enumerate() {
+            bindings.push((format!("a{i}"), cuda::stored(dtype)?, Access::Read));
+        }
+        let result = cuda::stored(self.program.dtype().unwrap_or(DType::F32))?;
+        bindings.push(("y".into(), result, Access::Write));
+        let params = layout!(Params: count, dims, firsts, strides);
+        let program = cuda::function(&self.program, &dtypes)?;
+        let parts = [include_str!("map.cu"), &params, cuda::LIBRARY, &program];
+        Ok(cuda::module(&parts, &bindings, 256, 0, &self.cuda_body(result)))
+    }
 }
 
 impl Map {
     /// The function that computes and writes element `index`.
     fn put(&self, result: Word) -> Result<String, Unsupported> {
         let mut body = String::new();
-        let strided = |read: Read| read == Read::Strided;
-        if strided(self.write) || self.operands.iter().any(|o| strided(o.1)) {
+        if self.strided() {
             body += &indices(self.rank);
         }
         let mut values = Vec::new();
@@ -88,6 +102,36 @@ impl Map {
         let place = self.place(self.operands.len(), self.write);
         let value = result.store(&format!("program({})", values.join(", ")));
         Ok(format!("fn put(index: u32) {{\n{body}    y[{place}] = {value};\n}}\n"))
+    }
+
+    fn strided(&self) -> bool {
+        self.operands.iter().map(|o| o.1).chain([self.write]).any(|read| read == Read::Strided)
+    }
+
+    /// Computes and writes an element.
+    fn cuda_body(&self, result: &str) -> String {
+        let mut body =
+            String::from("    u32 index = group() * 256 + threadIdx.x;\n    if (index >= params.count) return;\n");
+        if self.strided() {
+            body += "    u32 rest = index;\n";
+            for d in (1..self.rank).rev() {
+                let _ = writeln!(body, "    u32 i{d} = rest % params.dims[{d}];\n    rest /= params.dims[{d}];");
+            }
+            body += "    u32 i0 = rest;\n";
+        }
+        let place = |i: usize, read: Read| {
+            let term = |d: usize| format!(" + i{d} * params.strides[{i}][{d}]");
+            let steps = match read {
+                Read::Dense => " + index".to_string(),
+                Read::One => String::new(),
+                Read::Strided => (0..self.rank).map(term).collect(),
+            };
+            format!("params.firsts[{i}]{steps}")
+        };
+        let value = |(i, &(_, read)): (usize, &(DType, Read))| format!("load(a{i}[{}])", place(i, read));
+        let values: Vec<String> = self.operands.iter().enumerate().map(value).collect();
+        let (at, values) = (place(self.operands.len(), self.write), values.join(", "));
+        body + &format!("    y[{at}] = store<{result}>(program({values}));\n")
     }
 
     /// Where element `index` of a tensor lies.

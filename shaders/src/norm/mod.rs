@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
+use crate::cuda::{self, layout};
 use crate::module::storage;
 use crate::program::{fitting, library};
 use crate::{Access, Module, Shader, Unsupported};
@@ -17,8 +18,8 @@ pub struct Params {
     pub cols: u32,
     /// Added under the root.
     pub eps: f32,
-    /// Unused.
-    pub gap: u32,
+    /// What `eps` lacks, if it is more precise.
+    pub rest: f32,
     /// First elements of what is bound, in order.
     pub firsts: [u32; 8],
 }
@@ -72,5 +73,28 @@ impl Shader for Norm {
         text += &format!("{functions}\n{}", library(&functions));
         let constants = vec![("centred", f64::from(u8::from(self.centred)))];
         Ok(Module { source: text, bindings, constants, invocations: 256, shared: 1024 })
+    }
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        let element = cuda::stored(self.dtype)?;
+        let mut bindings = vec![("x".to_string(), element, Access::Read), ("y".to_string(), element, Access::Write)];
+        let mut args = vec!["params".to_string(), "x".into(), "y".into()];
+        let optional = [
+            (self.gamma, "gamma", element, Access::Read),
+            (self.beta, "beta", element, Access::Read),
+            (self.stats && self.centred, "means", "f32", Access::Write),
+            (self.stats, "factors", "f32", Access::Write),
+        ];
+        for (there, name, element, access) in optional {
+            if there {
+                args.push(format!("{name} + params.firsts[{}]", bindings.len()));
+                bindings.push((name.into(), element, access));
+            } else {
+                args.push("nullptr".into());
+            }
+        }
+        let declared = format!("{}const bool CENTRED = {};\n", cuda::types(self.dtype, self.dtype)?, self.centred);
+        let params = layout!(Params: rows, cols, eps, rest, firsts);
+        let parts = [cuda::LIBRARY, cuda::BLOCK, &declared, include_str!("norm.cu"), &params];
+        Ok(cuda::module(&parts, &bindings, 256, 64, &format!("    normalise({});\n", args.join(", "))))
     }
 }

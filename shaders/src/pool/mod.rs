@@ -1,5 +1,7 @@
 //! Two-dimensional maximum and average pooling.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::{Binary, PoolKind, Scalar};
@@ -73,6 +75,10 @@ impl Shader for Pool {
         text += &library(&text);
         let bindings = vec![Access::Read, Access::Write];
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::module(self)
     }
 }
 

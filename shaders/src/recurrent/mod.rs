@@ -1,5 +1,7 @@
 //! Recurrent layers, step by step.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::{Cell, Squash, Unary};
@@ -45,7 +47,7 @@ pub enum Phase {
     Reset,
 }
 
-/// One step of all sequences, in `f32`; binds `x`, `r`, the first `h` and every `h`. Then a GRU binds the inner bias or the states
+/// One step of all sequences, of `f32`, or `f64` in CUDA; binds `x`, `r`, the first `h` and every `h`. Then a GRU binds the inner bias or the states
 /// times the reset gate, which [`Phase::Reset`] writes, and an LSTM the first `c` and the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -55,9 +57,11 @@ pub struct Step {
     pub first: bool,
     /// What to compute.
     pub phase: Phase,
+    /// Element type; WGSL keeps all of them as `f32`.
+    pub dtype: DType,
 }
 
-/// Elements of a type of 16 bits that steps have kept as `f32`; binds them.
+/// Elements of a type of 16 bits that steps have kept as `f32`; binds them, and in CUDA the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Round {
     /// Element type.
@@ -80,6 +84,10 @@ impl Shader for Step {
         text += &format!("\nfn finish(sequence: u32, line: u32, j: u32, sums: vec4<f32>) {{\n{}}}\n\n", self.finish()?);
         text += &library(&text);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared: 1024 })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::step(self)
     }
 }
 
@@ -163,6 +171,10 @@ impl Shader for Round {
         text += &library(&text);
         let bindings = vec![Access::Write];
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::round(self)
     }
 }
 

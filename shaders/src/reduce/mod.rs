@@ -4,10 +4,11 @@ use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::{Binary, ReduceKind};
 
+use crate::cuda::{self, layout};
 use crate::module::storage;
 use crate::program::{binary, cast, library};
 use crate::word::fit;
-use crate::{Access, Lines, Module, Shader, Unsupported, Word};
+use crate::{Access, Language, Lines, Module, Shader, Unsupported, Word};
 
 /// Parameters.
 #[repr(C)]
@@ -66,11 +67,28 @@ impl Shader for Reduce {
         let bindings = vec![Access::Read, Access::Write];
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations, shared })
     }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        if self.adds || self.partial {
+            return Err(Unsupported("CUDA kernels do not part lines".into()));
+        }
+        let (source, invocations, shared) = match self.lines {
+            Lines::Group => (include_str!("group.cu"), 256, 96),
+            Lines::Single => (include_str!("single.cu"), 64, 0),
+        };
+        let (functions, params) = (self.cuda_functions()?, layout!(Params: lines, len, inner, pitch, whole, x, y));
+        let parts = [include_str!("params.cu"), &params, cuda::LIBRARY, &functions, source];
+        let bindings = [("x".to_string(), "Element", Access::Read), ("y".to_string(), "Result", Access::Write)];
+        Ok(cuda::module(&parts, &bindings, invocations, shared, "    reduce(params, x, y);\n"))
+    }
 }
 
 impl Reduce {
     /// Whether the result can hold what a part of a line gives, for another launch to go on with.
-    pub fn adds_up(&self) -> Result<bool, Unsupported> {
+    pub fn adds_up(&self, language: Language) -> Result<bool, Unsupported> {
+        if language == Language::Cuda {
+            return Ok(false);
+        }
         let position = matches!(self.kind, ReduceKind::ArgMax | ReduceKind::ArgMin);
         Ok(!position && Word::of(self.number()?)?.stored() == Word::of(self.out)?.stored())
     }
@@ -152,5 +170,48 @@ impl Reduce {
             _ => cast("found.value", number, self.out)?,
         };
         Ok(out.store(&value))
+    }
+
+    /// The types `Element`, `Number`, `Result` and `Found`, and the functions `read`, `combine` and `finish`.
+    fn cuda_functions(&self) -> Result<String, Unsupported> {
+        let number = match (self.kind, cuda::number(self.dtype)?) {
+            (ReduceKind::All | ReduceKind::Any, _) => DType::U32,
+            (ReduceKind::Mean, _) => cuda::sums(self.dtype)?,
+            (_, number) => number,
+        };
+        let read = match self.kind {
+            ReduceKind::All | ReduceKind::Any => DType::Bool,
+            _ => number,
+        };
+        let read = cuda::cast("load(x)", read)?;
+        let function = match self.kind {
+            ReduceKind::ArgMax | ReduceKind::Max => "Max",
+            ReduceKind::ArgMin | ReduceKind::Min => "Min",
+            ReduceKind::Sum | ReduceKind::Mean => "Add",
+            ReduceKind::Prod => "Mul",
+            ReduceKind::All => "And",
+            ReduceKind::Any => "Or",
+        };
+        let combine = match self.kind {
+            ReduceKind::ArgMax => "better(a, b, fn::Gt(a.value, b.value), fn::Gt(b.value, a.value))".to_string(),
+            ReduceKind::ArgMin => "better(a, b, fn::Lt(a.value, b.value), fn::Lt(b.value, a.value))".to_string(),
+            _ => format!("{{fn::{function}(a.value, b.value), 0}}"),
+        };
+        let value = match self.kind {
+            ReduceKind::ArgMax | ReduceKind::ArgMin => "found.place",
+            ReduceKind::Mean => "fn::Div(found.value, (Number)len)",
+            _ => "found.value",
+        };
+        Ok(format!(
+            "typedef {} Element;\ntypedef {} Number;\ntypedef {} Result;\n\n{}\n\
+             inline Number read(Element x) {{\n    return {read};\n}}\n\n\
+             inline Found combine(Found a, Found b) {{\n    return {combine};\n}}\n\n\
+             inline Result finish(Found found, u32 len) {{\n    return store<Result>({});\n}}\n",
+            cuda::stored(self.dtype)?,
+            cuda::stored(number)?,
+            cuda::stored(self.out)?,
+            include_str!("found.cu"),
+            cuda::cast(value, self.out)?,
+        ))
     }
 }

@@ -1,5 +1,7 @@
 //! Two-dimensional resizing.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::{Coordinates, ResizeMode};
@@ -87,7 +89,7 @@ impl Shader for Resize {
         let stored = match self.mode {
             ResizeMode::Nearest => {
                 let rounds = self.coordinates == Coordinates::AlignCorners;
-                text += &format!("\nconst ROUNDS: bool = {rounds};\n{}", element(word.is_wide()));
+                text += &format!("\nconst ROUNDS: bool = {rounds};\n{}", element(self.dtype)?);
                 text += include_str!("nearest.wgsl");
                 "Element"
             }
@@ -106,5 +108,9 @@ impl Shader for Resize {
         text += &library(&text);
         let bindings = vec![Access::Read, Access::Write];
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::module(self)
     }
 }

@@ -1,5 +1,7 @@
 //! Running sums and products along an axis.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::ScanKind;
@@ -64,5 +66,9 @@ impl Shader for Scan {
         text += &library(&text);
         let bindings = vec![Access::Read, Access::Write];
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations, shared })
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::module(self)
     }
 }

@@ -3,6 +3,8 @@
 //! Updates are listed by the slices that they meet ([`Link`]), lists are brought in order ([`Sort`]), and then every element of
 //! the result follows its slice's list ([`Apply`]): sums do not depend on who comes first.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::ScatterKind;
@@ -103,6 +105,10 @@ impl Shader for Link {
         text += &format!("\n{}{}", indices(self.index, 1)?, status(4));
         Ok(module(text, self.width, vec![Access::Read, Access::Write, Access::Write, Access::Write]))
     }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::link(self)
+    }
 }
 
 impl Shader for Sort {
@@ -110,6 +116,10 @@ impl Shader for Sort {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         Ok(module(format!("{}\n", include_str!("sort.wgsl")), self.width, vec![Access::Write; 2]))
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        Ok(cuda::sort(self))
     }
 }
 
@@ -134,6 +144,10 @@ impl Shader for Apply {
         };
         text += &format!("{}\n{update}\n", include_str!("apply.wgsl"));
         Ok(module(text, self.width, bindings))
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::apply(self)
     }
 }
 

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
+use crate::cuda::{self, layout};
 use crate::program::{fitting, library};
 use crate::{Access, Lines, Module, Shader, Unsupported};
 
@@ -49,5 +50,16 @@ impl Shader for Softmax {
             invocations,
             shared,
         })
+    }
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        let (source, invocations, shared) = match self.lines {
+            Lines::Group => (include_str!("group.cu"), 256, 64),
+            Lines::Single => (include_str!("single.cu"), 64, 0),
+        };
+        let declared = format!("{}const bool LOG = {};\n", cuda::types(self.dtype, self.dtype)?, self.log);
+        let params = layout!(Params: lines, len, inner, x, y);
+        let parts = [include_str!("params.cu"), &params, cuda::LIBRARY, cuda::BLOCK, &declared, source];
+        let bindings = [("x".to_string(), "Element", Access::Read), ("y".to_string(), "Element", Access::Write)];
+        Ok(cuda::module(&parts, &bindings, invocations, shared, "    softmax(params, x, y);\n"))
     }
 }

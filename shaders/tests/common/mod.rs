@@ -19,7 +19,7 @@ use mindir_shaders::resize::Resize;
 use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Lines, Module, Shader, copy};
+use mindir_shaders::{Language, Lines, Module, Shader, copy};
 
 /// Element types with words.
 pub const DTYPES: [DType; 12] = [
@@ -43,9 +43,9 @@ pub const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 /// Every variant with a name.
 pub fn modules() -> Vec<(String, Module)> {
     let mut all = Vec::new();
-    for wide in [false, true] {
-        add(&mut all, format!("fill-{wide}"), &copy::Fill { wide });
-        (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}-{wide}"), &copy::Copy { rank, wide }));
+    for dtype in [DType::F32, DType::I64] {
+        add(&mut all, format!("fill-{dtype}"), &copy::Fill { dtype });
+        (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}-{dtype}"), &copy::Copy { rank, dtype }));
     }
     maps(&mut all);
     gemms(&mut all);
@@ -159,7 +159,7 @@ fn gemms(all: &mut Vec<(String, Module)>) {
             for tile in [Tile::Rows8, Tile::Rows64] {
                 let (out, end) = (dtype, end.clone());
                 let mut gemm = Gemm { tile, a_along_k: true, b_along_k: false, dtype, out, end, adds: false };
-                gemm.adds = gemm.adds_up().expect("a product");
+                gemm.adds = gemm.adds_up(Language::Wgsl).expect("a product");
                 add(all, format!("gemm{}-{dtype}", tile.rows()), &gemm);
             }
         }
@@ -218,8 +218,8 @@ fn resizes(all: &mut Vec<(String, Module)>) {
 
 fn indexed(all: &mut Vec<(String, Module)>) {
     for index in [DType::I32, DType::I64] {
-        for (wide, zeros) in [(false, false), (true, true)] {
-            add(all, format!("gather-{index}-{zeros}"), &Gather { wide, index, zeros, width: 32 });
+        for (dtype, zeros) in [(DType::F32, false), (DType::I64, true)] {
+            add(all, format!("gather-{index}-{zeros}"), &Gather { dtype, index, zeros, width: 32 });
         }
         for kind in [ScatterKind::Replace, ScatterKind::Add] {
             add(all, format!("link-{index}-{kind:?}"), &Link { kind, index, width: 256 });
@@ -254,11 +254,11 @@ fn recurrents(all: &mut Vec<(String, Module)>) {
     ];
     for cell in cells {
         for first in [false, true] {
-            add(all, format!("{}-{first}", cell.name()), &Step { cell, first, phase: Phase::All });
+            add(all, format!("{}-{first}", cell.name()), &Step { cell, first, phase: Phase::All, dtype: DType::F32 });
         }
     }
     for first in [false, true] {
-        add(all, format!("reset-{first}"), &Step { cell: cells[2], first, phase: Phase::Reset });
+        add(all, format!("reset-{first}"), &Step { cell: cells[2], first, phase: Phase::Reset, dtype: DType::F32 });
     }
     for dtype in [DType::F16, DType::BF16] {
         add(all, format!("round-{dtype}"), &Round { dtype, width: 256 });
@@ -280,7 +280,7 @@ fn lines(all: &mut Vec<(String, Module)>) {
                 for &out in outs {
                     let whole = Reduce { lines, kind, dtype, out, adds: false, partial: false };
                     add(all, format!("reduce-{kind:?}-{dtype}-{out}-{lines:?}"), &whole);
-                    if whole.adds_up().expect("a reduction") {
+                    if whole.adds_up(Language::Wgsl).expect("a reduction") {
                         for (adds, partial) in [(false, true), (true, true), (true, false)] {
                             let name = format!("reduce-{kind:?}-{dtype}-{lines:?}-{adds}-{partial}");
                             add(all, name, &Reduce { adds, partial, ..whole });

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 pub use case::{Call, Case, Content, Results, all, goldens, operators};
 pub use file::{same_interface, same_operators};
-pub use run::{RUNNERS, Runner};
+pub use run::{RUNNERS, Runner, on_cuda};
 pub use table::{Cell, Excuse, Table, room};
 
 /// Runs the cases and says how each compares with the table.

@@ -11,6 +11,10 @@ use mindir_kernels::plain;
 use super::{Call, Case, Content, Results, same_interface, same_operators};
 use crate::{reference, tasks};
 
+#[cfg(feature = "cuda")]
+#[path = "../../../kernels/tests/cuda/mod.rs"]
+mod emulation;
+
 /// A way to compute a case.
 pub struct Runner {
     /// Heading of its column in the table.
@@ -29,6 +33,7 @@ pub const RUNNERS: &[Runner] = &[
     Runner { name: "onnx", run: onnx },
     Runner { name: "onnx-old", run: onnx_oldest },
     Runner { name: "wgpu", run: wgpu },
+    Runner { name: "cuda", run: cuda },
 ];
 
 impl Runner {
@@ -160,4 +165,35 @@ fn wgpu(case: &Case) -> Result<f64, String> {
     let open = || Options::default().on("wgpu").map_err(|e| e.to_string());
     let options = Options { fallback: Fallback::Deny, ..DEVICE.get_or_init(open).clone()? };
     content.error(&content.run(&content.model, &options)?)
+}
+
+/// On CUDA, and nowhere else.
+fn cuda(case: &Case) -> Result<f64, String> {
+    static DEVICE: OnceLock<Result<Options, String>> = OnceLock::new();
+
+    let content = case.content()?;
+    let options = Options { fallback: Fallback::Deny, ..DEVICE.get_or_init(on_cuda).clone()? };
+    content.error(&content.run(&content.model, &options)?)
+}
+
+/// Options that run on CUDA, by default on an emulated driver.
+///
+/// # Errors
+/// What is missing.
+#[cfg(feature = "cuda")]
+pub fn on_cuda() -> Result<Options, String> {
+    use mindir::cuda::{self, CudaDevice};
+
+    let options = cuda::Options { cache: Some(emulation::load()?), ..cuda::Options::default() };
+    let device = CudaDevice::new(&options).map_err(|e| e.to_string())?;
+    Ok(Options::default().with_device(Arc::new(device)))
+}
+
+/// Options that run on CUDA.
+///
+/// # Errors
+/// What is missing.
+#[cfg(not(feature = "cuda"))]
+pub fn on_cuda() -> Result<Options, String> {
+    Err("this build lacks it; build with the cargo feature `cuda`".into())
 }

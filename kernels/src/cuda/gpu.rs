@@ -1,0 +1,188 @@
+//! The opened GPU: its stream, its memory and its kernels.
+
+use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, result, sys};
+use cudarc::nvrtc::{Ptx, sys as nvrtc};
+use mindir_shaders::Module;
+
+use super::compile::Compiler;
+use super::tensor::driver;
+use super::{NAME, Options, Unavailable};
+use crate::device::DeviceError;
+use crate::knobs::CUDA_CACHE;
+use crate::launch::Limits;
+
+/// The oldest driver whose functions this crate calls.
+const OLDEST: c_int = 12000;
+
+/// A kernel and the threads of its blocks.
+pub(super) struct Kernel {
+    function: CudaFunction,
+    threads: u32,
+}
+
+/// An opened GPU.
+pub(super) struct Gpu {
+    pub(super) context: Arc<CudaContext>,
+    /// Everything happens in its order.
+    pub(super) stream: Arc<CudaStream>,
+    /// Takes down graphs; nothing is done on it.
+    pub(super) recorder: Mutex<Arc<CudaStream>>,
+    pub(super) limits: Limits,
+    /// Tells devices of one process apart.
+    pub(super) id: u64,
+    name: String,
+    compiler: Compiler,
+    kernels: Mutex<HashMap<String, Arc<Kernel>>>,
+}
+
+static DEVICES: AtomicU64 = AtomicU64::new(0);
+
+/// Finds out what is missing before any function is called that would panic without it.
+fn probe(ordinal: usize) -> Result<(), Unavailable> {
+    // SAFETY: libraries are opened and closed, no function of theirs is called.
+    let (libcuda, libnvrtc) = unsafe { (sys::is_culib_present(), nvrtc::is_culib_present()) };
+    if !libcuda {
+        return Err(Unavailable::NoDriver);
+    }
+    if !libnvrtc {
+        return Err(Unavailable::NoCompiler);
+    }
+    let mut version = 0;
+    // SAFETY: `version` takes a number.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(unavailable)?;
+    if version < OLDEST {
+        let text = |v: c_int| format!("{}.{}", v / 1000, v % 1000 / 10);
+        return Err(Unavailable::OldDriver { found: text(version), needed: text(OLDEST) });
+    }
+    let found = usize::try_from(CudaContext::device_count().map_err(unavailable)?).unwrap_or(0);
+    if ordinal >= found { Err(Unavailable::NoGpu { ordinal, found }) } else { Ok(()) }
+}
+
+impl Gpu {
+    pub(super) fn open(options: &Options) -> Result<Gpu, Unavailable> {
+        probe(options.ordinal)?;
+        let context = CudaContext::new(options.ordinal).map_err(unavailable)?;
+        // SAFETY: everything happens on one stream, in its order.
+        unsafe { context.disable_event_tracking() };
+        let (major, minor) = context.compute_capability().map_err(unavailable)?;
+        let compiler = Compiler::new(format!("sm_{major}{minor}"), folder(options)).map_err(Unavailable::Driver)?;
+        Ok(Gpu {
+            stream: context.new_stream().map_err(unavailable)?,
+            recorder: Mutex::new(context.new_stream().map_err(unavailable)?),
+            limits: options.within.map_or(Limits::CUDA, |within| Limits::CUDA.and(within)),
+            id: DEVICES.fetch_add(1, Ordering::Relaxed),
+            name: context.name().map_err(unavailable)?,
+            compiler,
+            kernels: Mutex::default(),
+            context,
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("{}, {}", self.name, self.compiler.arch)
+    }
+
+    /// Memory of at least `bytes`, with anything in it.
+    ///
+    /// # Errors
+    /// [`DeviceError::Memory`] with what is free.
+    pub(super) fn memory(&self, bytes: usize) -> Result<CudaSlice<u8>, DeviceError> {
+        // SAFETY: results are written whole before they are read, and inputs uploaded before each run.
+        let memory = unsafe { self.stream.alloc(bytes.max(1)) };
+        memory.map_err(|e| DeviceError::Memory {
+            device: NAME.into(),
+            bytes: bytes as u64,
+            message: match self.context.mem_get_info() {
+                Ok((free, total)) => format!("{} ({free} of {total} bytes are free)", said(e)),
+                Err(_) => said(e),
+            },
+        })
+    }
+
+    /// Memory with these contents.
+    ///
+    /// # Errors
+    /// As [`memory`](Self::memory), or what the driver says.
+    pub(super) fn filled(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, DeviceError> {
+        let mut memory = self.memory(bytes.len())?;
+        if !bytes.is_empty() {
+            self.stream.memcpy_htod(bytes, &mut memory).map_err(driver)?;
+            self.stream.synchronize().map_err(driver)?;
+        }
+        Ok(memory)
+    }
+
+    /// The kernel of a module, made if it is new.
+    ///
+    /// # Errors
+    /// What the compiler or the driver says.
+    pub(super) fn kernel(&self, module: &Module) -> Result<Arc<Kernel>, String> {
+        let mut kernels = lock(&self.kernels);
+        if let Some(found) = kernels.get(&module.source) {
+            return Ok(found.clone());
+        }
+        let code = Ptx::from_binary(self.compiler.cubin(&module.source)?);
+        let loaded = self.context.load_module(code).map_err(said)?;
+        let function = loaded.load_function("kernel").map_err(said)?;
+        let made = Arc::new(Kernel { function, threads: module.invocations });
+        kernels.insert(module.source.clone(), made.clone());
+        Ok(made)
+    }
+}
+
+impl Kernel {
+    /// Puts a launch on `stream`: parameters first, then the addresses that it binds.
+    ///
+    /// # Errors
+    /// What the driver says.
+    ///
+    /// # Safety
+    /// `params` are those of the kernel's family, and each address has as many bytes behind it as the kernel reads or writes
+    /// with them, until the launch is done.
+    pub(super) unsafe fn launch(
+        &self,
+        stream: &CudaStream,
+        grid: [u32; 3],
+        params: &[u64],
+        addresses: &mut [sys::CUdeviceptr],
+    ) -> Result<(), DriverError> {
+        stream.context().bind_to_thread()?;
+        let mut args: Vec<*mut c_void> = vec![params.as_ptr().cast_mut().cast()];
+        args.extend(addresses.iter_mut().map(|address| std::ptr::from_mut(address).cast::<c_void>()));
+        let (grid, block) = ((grid[0], grid[1], grid[2]), (self.threads, 1, 1));
+        // SAFETY: the caller vouches for the arguments, which the driver copies; the function's module lives.
+        unsafe { result::launch_kernel(self.function.cu_function(), grid, block, 0, stream.cu_stream(), &mut args) }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The driver's words for an error.
+pub(super) fn said(e: DriverError) -> String {
+    match e.error_string() {
+        Ok(text) => text.to_string_lossy().into_owned(),
+        Err(_) => format!("{:?}", e.0),
+    }
+}
+
+fn unavailable(e: DriverError) -> Unavailable {
+    Unavailable::Driver(said(e))
+}
+
+/// Where compiled kernels are kept.
+fn folder(options: &Options) -> Option<PathBuf> {
+    let user = || {
+        let cache = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+        Some(cache?.join("mindir").join("cuda"))
+    };
+    options.cache.clone().or_else(|| CUDA_CACHE.get().map(PathBuf::from)).or_else(user)
+}

@@ -1,0 +1,130 @@
+//! NVIDIA's GPUs through CUDA's driver.
+//!
+//! Kernels are compiled when a plan is built, for the architecture at hand, by NVRTC, and kept on the disk. Neither the driver
+//! nor NVRTC is needed to build this crate: both are looked for when the device is opened.
+
+mod compile;
+mod executable;
+mod gpu;
+mod session;
+mod tensor;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mindir_shaders::Language;
+
+use crate::device::{
+    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
+};
+pub use crate::launch::Limits;
+use crate::launch::{self, Target};
+use gpu::Gpu;
+pub use tensor::CudaTensor;
+
+/// Which GPU to open.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Number of the GPU, as the driver counts.
+    pub ordinal: usize,
+    /// Folder of compiled kernels; by default that of the variable `MINDIR_CUDA_CACHE`, or `mindir/cuda` in the user's cache.
+    pub cache: Option<PathBuf>,
+    /// Launches stay within these limits, too.
+    pub within: Option<Limits>,
+}
+
+/// Why there is no CUDA device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// No driver.
+    #[error("no driver: libcuda.so.1 is not found; NVIDIA's driver brings it")]
+    NoDriver,
+    /// No compiler.
+    #[error(
+        "no compiler: libnvrtc.so of CUDA 12 or 13 is not found; the toolkit or the wheel nvidia-cuda-nvrtc brings it"
+    )]
+    NoCompiler,
+    /// The driver is too old.
+    #[error("the driver knows CUDA {found}, expected at least {needed}")]
+    OldDriver {
+        /// Version that it has.
+        found: String,
+        /// Version that is needed.
+        needed: String,
+    },
+    /// There is no such GPU.
+    #[error("no GPU with number {ordinal}, found {found} GPUs")]
+    NoGpu {
+        /// Number that was asked for.
+        ordinal: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The driver fails.
+    #[error("the driver fails: {0}")]
+    Driver(String),
+}
+
+/// A GPU through CUDA.
+pub struct CudaDevice {
+    gpu: Arc<Gpu>,
+}
+
+impl CudaDevice {
+    /// Opens a GPU.
+    ///
+    /// # Errors
+    /// [`Unavailable`] with what is missing.
+    pub fn new(options: &Options) -> Result<CudaDevice, Unavailable> {
+        Ok(CudaDevice { gpu: Arc::new(Gpu::open(options)?) })
+    }
+
+    /// Name of the GPU and its architecture.
+    pub fn adapter(&self) -> String {
+        self.gpu.describe()
+    }
+}
+
+impl fmt::Debug for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CudaDevice({})", self.adapter())
+    }
+}
+
+impl Device for CudaDevice {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn memory(&self) -> MemoryModel {
+        MemoryModel::Buffers
+    }
+
+    fn own_memory(&self) -> Option<&dyn DeviceMemory> {
+        Some(self.gpu.as_ref())
+    }
+
+    fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
+        let on = Target { language: Language::Cuda, limits: self.gpu.limits };
+        let kernel = launch::kernel(task, &on)?;
+        Ok(Offer {
+            kernel: format!("{NAME}-{}", kernel.name),
+            in_place: Vec::new(),
+            scratch: 0,
+            prepared: Box::new(kernel),
+        })
+    }
+
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
+        Ok(Arc::new(executable::CudaExecutable::new(self.gpu.clone(), stage, offers, weights)?))
+    }
+}
+
+const NAME: &str = "cuda";
+
+/// A failure of the device itself.
+fn failed(message: impl Into<String>) -> DeviceError {
+    DeviceError::Device { device: NAME.into(), message: message.into() }
+}

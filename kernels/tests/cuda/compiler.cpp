@@ -1,0 +1,88 @@
+// A library with NVRTC's interface that makes shared objects for the emulating driver, by way of g++.
+//
+// `EMULATION` is the path of emulation.h. An image is the text "EMULATED", its length in 8 bytes, and the shared object.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+struct Program {
+    std::string source, log, image;
+};
+
+enum { SUCCESS = 0, OUT_OF_RANGE = 3, INVALID_OPTION = 5, COMPILATION = 6 };
+
+static std::string contents(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::stringstream all;
+    all << file.rdbuf();
+    return all.str();
+}
+
+extern "C" {
+
+int nvrtcVersion(int* major, int* minor) {
+    *major = 13, *minor = 0;
+    return SUCCESS;
+}
+
+const char* nvrtcGetErrorString(int code) { return code == COMPILATION ? "NVRTC_ERROR_COMPILATION" : "NVRTC_ERROR"; }
+
+int nvrtcCreateProgram(Program** program, const char* source, const char*, int, const char* const*, const char* const*) {
+    *program = new Program{source, "", ""};
+    return SUCCESS;
+}
+
+int nvrtcDestroyProgram(Program** program) {
+    delete *program;
+    *program = nullptr;
+    return SUCCESS;
+}
+
+int nvrtcCompileProgram(Program* program, int count, const char* const* options) {
+    bool exact = false;
+    for (int i = 0; i < count; i++) exact = exact || !strcmp(options[i], "--gpu-architecture=sm_90");
+    if (!exact) {
+        program->log = "the emulated device is sm_90";
+        return INVALID_OPTION;
+    }
+    char folder[] = "/tmp/emulation-XXXXXX";
+    if (!mkdtemp(folder)) return OUT_OF_RANGE;
+    std::string base = folder;
+    std::ofstream(base + "/kernel.cu") << "#include \"" EMULATION "\"\n#line 1\n" << program->source << "\nEMULATION_OF(kernel)\n";
+    std::string command = "g++ -x c++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off -fno-strict-aliasing -o " + base +
+                          "/kernel.so " + base + "/kernel.cu -lm 2> " + base + "/log";
+    int status = system(command.c_str());
+    program->log = contents(base + "/log");
+    std::string object = contents(base + "/kernel.so");
+    unsigned long long length = object.size();
+    program->image = "EMULATED" + std::string((const char*)&length, 8) + object;
+    for (const char* name : {"/kernel.cu", "/kernel.so", "/log"}) unlink((base + name).c_str());
+    rmdir(folder);
+    return status == 0 && length > 0 ? SUCCESS : COMPILATION;
+}
+
+int nvrtcGetCUBINSize(Program* program, size_t* size) {
+    *size = program->image.size();
+    return SUCCESS;
+}
+
+int nvrtcGetCUBIN(Program* program, char* image) {
+    memcpy(image, program->image.data(), program->image.size());
+    return SUCCESS;
+}
+
+int nvrtcGetProgramLogSize(Program* program, size_t* size) {
+    *size = program->log.size() + 1;
+    return SUCCESS;
+}
+
+int nvrtcGetProgramLog(Program* program, char* log) {
+    memcpy(log, program->log.c_str(), program->log.size() + 1);
+    return SUCCESS;
+}
+}

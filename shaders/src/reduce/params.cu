@@ -1,0 +1,13 @@
+struct Params {
+    // Lines, elements of a line, and elements between two of them.
+    u32 lines;
+    u32 len;
+    u32 inner;
+    // Elements from one group of `inner` lines to the next.
+    u32 pitch;
+    // Elements of a whole line.
+    u32 whole;
+    // First elements of the operand and of the result.
+    u32 x;
+    u32 y;
+};
