@@ -182,6 +182,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Scan(t) => scan::kernel(t, view, on),
         Task::Recurrent(t) => recurrent::kernel(t, view, on),
         Task::Scatter(t) => scatter::kernel(t, view, on),
+        Task::Sort(_) => declined("there is no shader of sorting"),
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),
     }?;
