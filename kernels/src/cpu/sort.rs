@@ -24,7 +24,7 @@ const FEW: usize = 1 << 16;
 /// Longest line that is sorted by comparisons.
 const SHORT: usize = 1 << 10;
 /// Least elements of a part of a line.
-const PART: usize = 1 << 12;
+const PART: usize = 1 << 15;
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 1 << 13;
 
@@ -486,7 +486,7 @@ mod tests {
             ([2, 300, 3], 7),
             ([2, 1500, 2], 700),
             ([1, 3000, 1], 3000),
-            ([1, 9000, 1], 40),
+            ([1, 70_000, 1], 40),
             ([0, 3, 2], 2),
             ([2, 3, 2], 0),
             ([2, 0, 2], 0),
