@@ -16,6 +16,7 @@ pub mod lower;
 pub mod onnx;
 pub mod op;
 pub mod ops;
+pub mod order;
 pub mod passes;
 pub mod preprocess;
 mod printable;

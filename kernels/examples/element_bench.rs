@@ -184,6 +184,25 @@ fn rows(cases: &mut Vec<Case>) {
     });
 }
 
+fn sorts(cases: &mut Vec<Case>) {
+    for [outer, len, k] in [
+        [1, 8400, 300],
+        [80, 8400, 100],
+        [1000, 1000, 10],
+        [1, 1_000_000, 1000],
+        [1, 8400, 8400],
+        [1, 1_000_000, 1_000_000],
+    ] {
+        for ties in [Ties::Stable, Ties::Selected] {
+            let (values, dtype, index) = (true, F32, DType::I64);
+            let task = Sort { outer, len, inner: 1, k, descending: true, ties, values, dtype, index };
+            let outs = vec![fact(&[outer, k]), Fact::new(index, &[outer, k])];
+            let name = format!("sort {k} of {outer}×{len} {ties:?}");
+            cases.push(Case { name, task: Task::Sort(task), ins: vec![fact(&[outer, len])], outs });
+        }
+    }
+}
+
 fn images(cases: &mut Vec<Case>) {
     for layout in [Layout::Nhwc, Layout::Nchw] {
         for (kind, c, h, k, stride) in [
@@ -265,6 +284,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     maps(&mut cases);
     rows(&mut cases);
+    sorts(&mut cases);
     images(&mut cases);
     copies(&mut cases);
     cases

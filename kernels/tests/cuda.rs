@@ -205,9 +205,12 @@ fn check_narrow(cases: &[Case], least: usize) {
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), taken.len(), failures.join("\n"));
 }
 
+/// Appends an instruction on some of the registers.
+type Function = Box<dyn Fn(&mut Program, &[usize]) -> usize>;
+
 /// A program that computes `functions[k]` for its operand `k`, the last one; each gets the program and the other operands, of
 /// type `dtype`.
-fn one_of(dtype: DType, operands: usize, functions: &[Box<dyn Fn(&mut Program, &[usize]) -> usize>]) -> Program {
+fn one_of(dtype: DType, operands: usize, functions: &[Function]) -> Program {
     let mut p = Program::new();
     let xs: Vec<usize> = (0..operands).map(|i| p.input(i, dtype)).collect();
     let which = p.input(operands, I32);
@@ -223,12 +226,7 @@ fn one_of(dtype: DType, operands: usize, functions: &[Box<dyn Fn(&mut Program, &
 }
 
 /// All `functions` of the same operands, one row for each.
-fn rows(
-    name: &str,
-    dtype: DType,
-    ins: Vec<Tensor>,
-    functions: &[Box<dyn Fn(&mut Program, &[usize]) -> usize>],
-) -> Case {
+fn rows(name: &str, dtype: DType, ins: Vec<Tensor>, functions: &[Function]) -> Case {
     let (rows, cols) = (functions.len(), ins[0].count());
     let program = one_of(dtype, ins.len(), functions);
     let numbers: Vec<f64> = (0..rows).map(|k| k as f64).collect();
@@ -248,7 +246,7 @@ fn functions_of_one_number() {
         data.extend([0.0, -0.0, 1.0, -1.0, 0.5, 1e-6, -1e-6, 2.5, 3.5, 88.0, 127.0, 200.0, 40000.0, 3e9, 1e19]);
         data.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -129.0, -40000.0, -3e9, -1e19]);
         let x = tensor(dtype, &[data.len()], &data);
-        let mut functions: Vec<Box<dyn Fn(&mut Program, &[usize]) -> usize>> = Vec::new();
+        let mut functions: Vec<Function> = Vec::new();
         for &f in Unary::ALL {
             functions.push(Box::new(move |p, xs| p.unary(f, xs[0])));
         }
@@ -273,7 +271,7 @@ fn functions_of_two_numbers() {
         let smooth = dtype.is_float();
         a.extend(noise.tensor(F64, &[100], -5.0, 5.0).to_f64s().expect("numbers"));
         b.extend(noise.tensor(F64, &[100], -5.0, 5.0).to_f64s().expect("numbers"));
-        let mut functions: Vec<Box<dyn Fn(&mut Program, &[usize]) -> usize>> = Vec::new();
+        let mut functions: Vec<Function> = Vec::new();
         for &f in Binary::ALL {
             if !(smooth && matches!(f, Binary::And | Binary::Or | Binary::Xor)) {
                 functions.push(Box::new(move |p, xs| p.binary(f, xs[0], xs[1])));

@@ -29,6 +29,7 @@ pub mod resize;
 pub mod scan;
 pub mod scatter;
 pub mod softmax;
+pub mod sort;
 pub mod spread;
 mod tile;
 mod word;

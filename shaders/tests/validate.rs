@@ -21,7 +21,7 @@ use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{
     Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize, scan, scatter,
-    softmax,
+    softmax, sort,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
@@ -153,6 +153,12 @@ fn parameters_lie_where_the_shaders_read_them() {
     same_offsets!(Link { kind, index, width: 1 } => scatter::LinkParams: rows, cols, rank, axes);
     same_offsets!(Sort { width: 1 } => scatter::SortParams: rows, cols);
     same_offsets!(Apply { kind, dtype, width: 1 } => scatter::Params: rows, cols, x_first, y_first, first);
+    let of = sort::Elements { dtype, descending: false };
+    same_offsets!(sort::Block { of, pairs: false, merges: false, results: None } => sort::BlockParams: lines, axis, len, inner,
+        blocks, keep, given, extent);
+    same_offsets!(sort::Exchange { dtype, width: 1 } => sort::ExchangeParams: rows, cols, len, step, mirrored);
+    let results = sort::Results { values: true, index };
+    same_offsets!(sort::Select { of, results } => sort::SelectParams: lines, axis, inner, given, rounds);
     let step = Step { cell: Cell::Plain(Squash::Tanh), first: true, phase: Phase::All, dtype: DType::F32 };
     same_offsets!(step => recurrent::Params: lines, hidden, rows, x_first, h_first, y_first);
     same_offsets!(Round { dtype: DType::F16, width: 1 } => recurrent::RoundParams: rows, cols);

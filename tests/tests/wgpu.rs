@@ -53,9 +53,9 @@ fn networks_run_in_one_stage() {
 
 #[test]
 fn copies_and_refusals_are_visible() {
-    let g = golden("sort");
+    let g = golden("grid_sample");
     let Some(cell) = cell(&g, Fallback::Allow) else { return };
-    let plan = cell.plan(&facts(&g)).expect("sorting plans");
+    let plan = cell.plan(&facts(&g)).expect("sampling plans");
     let host = plan.stages().iter().flat_map(|s| &s.steps).filter(|s| s.family == "host");
     for step in host {
         let reason = &step.declined.first().expect("wgpu was asked first").reason;
@@ -66,10 +66,10 @@ fn copies_and_refusals_are_visible() {
 
 #[test]
 fn deny_names_every_declined_node() {
-    let g = golden("sort");
+    let g = golden("grid_sample");
     let Some(cell) = cell(&g, Fallback::Deny) else { return };
-    let text = cell.run(&g.runs[0].inputs).expect_err("nobody sorts there").to_string();
-    assert!(text.contains("Sort") && text.contains("wgpu: runs on the host only"), "{text}");
+    let text = cell.run(&g.runs[0].inputs).expect_err("nobody samples there").to_string();
+    assert!(text.contains("GridSampler") && text.contains("wgpu: runs on the host only"), "{text}");
 }
 
 #[test]

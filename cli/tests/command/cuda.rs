@@ -1,6 +1,7 @@
 //! `--device cuda`: what is missing, and a run on a driver and a compiler that run kernels on the processor.
 
 #[path = "../../../kernels/tests/cuda/mod.rs"]
+#[expect(dead_code, reason = "the command is another process, which loads the libraries itself")]
 mod emulation;
 
 use std::process::Command;

@@ -92,6 +92,7 @@ impl Walk<'_> {
             Task::Scan(s) => scan(e, s, first()?, out)?,
             Task::Scatter(s) => scatter(e, s, operands(ins)?, out),
             Task::Resize(_) => return no_form("images of this kind are resized by operators with a mapping only"),
+            Task::Sort(_) => return no_form("elements are sorted by operators with a mapping only"),
             Task::Recurrent(_) => return no_form("a recurrent layer of this kind has none"),
             Task::Attention(_) => return no_form("attention has none, but its parts"),
             Task::Host(_) => return Err(NoForm::Unstated),

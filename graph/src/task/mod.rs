@@ -19,6 +19,7 @@ mod reduce;
 mod resize;
 mod scan;
 mod scatter;
+mod sort;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use reduce::{Reduce, ReduceKind};
 pub use resize::{Coordinates, Resize, ResizeMode};
 pub use scan::{Scan, ScanKind};
 pub use scatter::{Scatter, ScatterKind};
+pub use sort::{Sort, Ties};
 
 use crate::{Fact, Id, Table, Tensor};
 
@@ -69,6 +71,8 @@ pub enum Task {
     Scan(Scan),
     /// Slices replaced or added to by an index tensor.
     Scatter(Scatter),
+    /// The first elements along one axis, in order.
+    Sort(Sort),
     /// The steps of a recurrent layer.
     Recurrent(Recurrent),
     /// Scores, their softmax, and its product with the values.
@@ -93,6 +97,7 @@ impl Task {
             Task::Resize(_) => "resize",
             Task::Scan(_) => "scan",
             Task::Scatter(_) => "scatter",
+            Task::Sort(_) => "sort",
             Task::Recurrent(_) => "recurrent",
             Task::Attention(_) => "attention",
             Task::Host(_) => "host",
@@ -100,7 +105,7 @@ impl Task {
     }
 
     /// Floating-point operations of one run: a multiply-add counts two, every other arithmetic step of a map, pool,
-    /// reduction, softmax or norm one per element. The largest number stands for more.
+    /// reduction, softmax or norm one per element, and so does sorting. The largest number stands for more.
     pub fn flops(&self, outs: &[Fact]) -> u64 {
         let out = outs.first().map_or(0, Fact::count) as u64;
         match self {
@@ -109,6 +114,7 @@ impl Task {
             Task::Pool(p) => times(p.kernel).saturating_mul(out),
             Task::Map(m) => m.program.flops().saturating_mul(out),
             Task::Reduce(r) => times([r.outer, r.len, r.inner]),
+            Task::Sort(s) => times([s.outer, s.len, s.inner]),
             Task::Softmax(_) => out.saturating_mul(4),
             Task::Norm(_) => out.saturating_mul(6),
             Task::Resize(_) => out.saturating_mul(8),

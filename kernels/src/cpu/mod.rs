@@ -27,6 +27,7 @@ mod scan;
 mod scatter;
 pub mod simd;
 mod softmax;
+mod sort;
 
 use std::sync::{Arc, Weak};
 
@@ -61,6 +62,7 @@ fn own(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
         Task::Resize(_) => resize::offer(request),
         Task::Scan(_) => scan::offer(request),
         Task::Scatter(_) => scatter::offer(request),
+        Task::Sort(_) => sort::offer(request),
         Task::Copy(_) => copy::offer(request),
         Task::Gather(_) => gather::offer(request),
         Task::Softmax(_) => softmax::offer(request),

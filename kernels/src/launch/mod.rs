@@ -16,6 +16,7 @@ mod recurrent;
 mod resize;
 mod scan;
 mod scatter;
+mod sort;
 mod spread;
 mod walk;
 pub(crate) mod words;
@@ -231,6 +232,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Scan(t) => scan::kernel(t, view, on),
         Task::Recurrent(t) => recurrent::kernel(t, view, on),
         Task::Scatter(t) => scatter::kernel(t, view, on),
+        Task::Sort(t) => sort::kernel(t, view, on),
         Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
         Task::Host(_) => declined("runs on the host only"),
     }?;

@@ -19,6 +19,7 @@ mod resize;
 mod scan;
 mod scatter;
 mod softmax;
+mod sort;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ pub fn run(task: &Task, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>, Op
         Task::Gather(t) => gather::run(t, ins, outs),
         Task::Resize(t) => resize::run(t, ins, outs),
         Task::Scan(t) => scan::run(t, ins, outs),
+        Task::Sort(t) => sort::run(t, ins, outs),
         Task::Recurrent(t) => recurrent::run(t, ins, outs),
         Task::Scatter(t) => scatter::run(t, ins, outs),
         Task::Host(t) => t.run(ins),

@@ -19,7 +19,7 @@ use mindir_shaders::resize::Resize;
 use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Language, Lines, Module, Shader, copy};
+use mindir_shaders::{Language, Lines, Module, Shader, copy, sort};
 
 /// Element types with words.
 pub const DTYPES: [DType; 12] = [
@@ -54,6 +54,7 @@ pub fn modules() -> Vec<(String, Module)> {
     resizes(&mut all);
     indexed(&mut all);
     scans(&mut all);
+    sorts(&mut all);
     recurrents(&mut all);
     lines(&mut all);
     for bits in 0..16 {
@@ -229,6 +230,29 @@ fn indexed(all: &mut Vec<(String, Module)>) {
     for dtype in DTYPES {
         for kind in [ScatterKind::Replace, ScatterKind::Add] {
             add(all, format!("apply-{dtype}-{kind:?}"), &Apply { kind, dtype, width: 8 });
+        }
+    }
+}
+
+fn sorts(all: &mut Vec<(String, Module)>) {
+    for dtype in DTYPES {
+        let of = sort::Elements { dtype, descending: dtype.is_float() };
+        let results = |values| Some(sort::Results { values, index: if values { DType::I32 } else { DType::I64 } });
+        for (pairs, merges, results) in [
+            (false, false, None),
+            (false, false, results(true)),
+            (false, false, results(false)),
+            (true, false, None),
+            (true, true, results(true)),
+            (true, true, results(false)),
+        ] {
+            let name = format!("sort-{dtype}-{pairs}-{merges}-{:?}", results.map(|r| r.values));
+            add(all, name, &sort::Block { of, pairs, merges, results });
+        }
+        add(all, format!("exchange-{dtype}"), &sort::Exchange { dtype, width: 256 });
+        for values in [false, true] {
+            let results = sort::Results { values, index: DType::I32 };
+            add(all, format!("select-{dtype}-{values}"), &sort::Select { of, results });
         }
     }
 }

@@ -5,5 +5,4 @@ pub(super) mod cumulate;
 pub(super) mod log_softmax;
 pub(super) mod order;
 pub(super) mod reduction;
-pub(super) mod selection;
 pub(super) mod softmax;

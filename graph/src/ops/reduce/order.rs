@@ -2,15 +2,15 @@
 //! `TopK`, whose description says which it has.
 
 use super::reduction::{axes_of, dimension};
-use super::selection::select;
-use crate::bounds::{self, Exceeded};
+use crate::bounds;
 use crate::onnx::{Emit, Forms, machine, no_form};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, fact, scalars, tensor_of};
 use crate::ops::kit::indices::{dim, item_mut, replaced};
 use crate::ops::kit::sample::{cycle, sample, wave};
-use crate::task::Scalar;
-use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
+use crate::order::first;
+use crate::task::{Lowering, Scalar, Sort as Order, Task, Ties};
+use crate::{DType, Fact, OpError, Shape, Tensor, around, ensure, op};
 
 use std::cmp::Ordering;
 
@@ -23,52 +23,6 @@ pub(in crate::ops) fn compare(a: Scalar, b: Scalar, dtype: DType) -> Ordering {
             let (a, b) = (a.as_f64(), b.as_f64());
             a.partial_cmp(&b).unwrap_or(a.is_nan().cmp(&b.is_nan()))
         }
-    }
-}
-
-/// What becomes of equal elements.
-#[derive(Clone, Copy, PartialEq)]
-enum Ties {
-    /// They keep their order.
-    Stable,
-    /// If most elements are wanted they keep their order, else they stand as [`select`] leaves them.
-    Selected,
-}
-
-/// An element with its position in its row.
-type Placed = (usize, Scalar);
-
-/// A row's first `k` elements in order.
-fn sorted(row: &[Scalar], k: usize, descending: bool, ties: Ties, dtype: DType) -> Result<Vec<Placed>, Exceeded> {
-    let order = |a: Placed, b: Placed| {
-        let order = compare(a.1, b.1, dtype);
-        if descending { order.reverse() } else { order }
-    };
-    let mut at: Vec<Placed> = row.iter().copied().enumerate().collect();
-    if ties == Ties::Selected && k <= row.len() / 2 {
-        select(&mut at, k, order);
-    } else if k < at.len() {
-        at.select_nth_unstable_by(k, |&a, &b| order(a, b).then(a.0.cmp(&b.0)));
-        at.truncate(k);
-        at.sort_unstable_by_key(|a| a.0);
-    }
-    at.truncate(k);
-    sort(&mut at, order)?;
-    Ok(at)
-}
-
-/// Sorts `at`; equal elements keep their order. Pieces are sorted and then joined in pairs, so that it can stop between them.
-pub(in crate::ops) fn sort<T: Copy>(at: &mut [T], order: impl Fn(T, T) -> Ordering) -> Result<(), Exceeded> {
-    let mut piece = 1 << 15;
-    loop {
-        for piece in at.chunks_mut(piece) {
-            bounds::check()?;
-            piece.sort_by(|&i, &j| order(i, j));
-        }
-        if piece >= at.len() {
-            return Ok(());
-        }
-        piece *= 2;
     }
 }
 
@@ -95,8 +49,17 @@ impl<'a> Sorting<'a> {
         let (x, axis) = (self.x.shape(), dimension(self.x, self.axis)?);
         let Some(k) = self.k else { return Ok(Shape::from_slice(x)) };
         let len = axis.map_or(Ok(1), |axis| dim(x, axis))?;
-        ensure!((0..=len as i64).contains(&k), "expected at most {len} elements, found k = {k}");
+        let least = i64::from(axis.is_none());
+        ensure!((least..=len as i64).contains(&k), "expected {least} to {len} elements, found k = {k}");
         Ok(axis.map_or_else(Shape::new, |axis| replaced(x, axis, k as usize)))
+    }
+
+    fn task(&self) -> Result<Order, OpError> {
+        let around = dimension(self.x, self.axis)?.and_then(|axis| around(self.x.shape(), axis));
+        let [outer, len, inner] = around.unwrap_or([1; 3]);
+        let &Sorting { descending, ties, values, index, .. } = self;
+        let k = self.k.map_or(len, |k| k as usize);
+        Ok(Order { outer, len, inner, k, descending, ties, values, dtype: self.x.dtype(), index })
     }
 
     fn results<T>(&self, value: T, index: T) -> Vec<T> {
@@ -113,11 +76,12 @@ impl Rule for Sorting<'_> {
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let (shape, d) = (self.shape()?, self.x.dtype());
+        let (shape, d, task) = (self.shape()?, self.x.dtype(), self.task()?);
         let axes = axes_of(self.x, self.axis)?;
+        let order = |a, b| if task.descending { compare(b, a, d) } else { compare(a, b, d) };
         let data = scalars(self.x.tensor()?, d)?;
         let rows = Groups::new(self.x.shape(), &axes)
-            .map(&data, |row| sorted(row, self.k.map_or(row.len(), |k| k as usize), self.descending, self.ties, d))?;
+            .map(&data, |row| first(row.iter().copied(), task.k, task.selects(), order))?;
         let mut value = vec![Scalar::Int(0); crate::count(&shape)];
         let mut index = vec![0; value.len()];
         let out = Groups::new(&shape, &axes);
@@ -128,6 +92,11 @@ impl Rule for Sorting<'_> {
             }
         }
         Ok(self.results(tensor_of(d, &shape, &value)?, Tensor::from_i64s(self.index, &shape, &index)?))
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let outs = self.infer()?;
+        Ok(Some(b.task(Task::Sort(self.task()?), &[self.x.v], outs)))
     }
 
     /// `TopK`, which keeps the order of equal elements; NaN has no place of its own there.
@@ -327,33 +296,5 @@ impl Rule for SearchSorted {
                 .exact("vector"),
             sample().arg(rows()).arg(values()).none().dtype(DType::I32).flag(true).exact("right"),
         ]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn top(row: &[i64], k: usize, ties: Ties) -> Vec<usize> {
-        let row: Vec<Scalar> = row.iter().map(|x| Scalar::Int(*x)).collect();
-        sorted(&row, k, true, ties, DType::I64).unwrap().into_iter().map(|(i, _)| i).collect()
-    }
-
-    #[test]
-    fn equal_elements_keep_their_order() {
-        assert_eq!(top(&[0, 1, 0, 1, 1, 2, 0, 2, 0, 0], 3, Ties::Stable), [5, 7, 1]);
-        assert_eq!(top(&[0, 1, 0, 1, 1, 2, 0, 2, 0, 0], 10, Ties::Selected), [5, 7, 1, 3, 4, 0, 2, 6, 8, 9]);
-    }
-
-    /// The positions are those that MindSpore 2.10 gives.
-    #[test]
-    fn equal_elements_are_selected_as_mindspore_does() {
-        let ten = [0, 1, 0, 1, 1, 2, 0, 2, 0, 0];
-        assert_eq!(top(&ten, 3, Ties::Selected), [7, 5, 1]);
-        assert_eq!(top(&ten, 5, Ties::Selected), [7, 5, 1, 4, 3]);
-        let sixteen = [0, 2, 1, 2, 2, 0, 1, 1, 1, 1, 0, 1, 0, 0, 1, 2];
-        assert_eq!(top(&sixteen, 8, Ties::Selected), [1, 15, 4, 3, 2, 14, 11, 9]);
-        let seventeen = [0, 2, 0, 1, 1, 2, 0, 1, 1, 1, 0, 2, 0, 2, 2, 0, 2];
-        assert_eq!(top(&seventeen, 8, Ties::Selected), [1, 16, 14, 13, 11, 5, 9, 3]);
     }
 }

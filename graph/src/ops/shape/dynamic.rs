@@ -6,7 +6,8 @@ use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, common_shape, fact, real, scalars, spread, tensor_of};
 use crate::ops::kit::indices::{item, item_mut, only, replaced};
 use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
-use crate::ops::reduce::order::{compare, sort};
+use crate::ops::reduce::order::compare;
+use crate::order::sort;
 use crate::task::Scalar;
 use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure, op};
 
