@@ -465,7 +465,7 @@ mod tests {
     ];
 
     fn case(x: Tensor, [outer, len, inner]: [usize; 3], k: usize, descending: bool, ties: Ties) -> Case {
-        let (dtype, values) = (x.dtype(), ties == Ties::Selected || k % 2 == 0);
+        let (dtype, values) = (x.dtype(), ties == Ties::Selected || k.is_multiple_of(2));
         let index = if descending { DType::I32 } else { DType::I64 };
         let task = Sort { outer, len, inner, k, descending, ties, values, dtype, index };
         let dims = [outer, k, inner];
