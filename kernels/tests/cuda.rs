@@ -9,6 +9,8 @@ mod emulation;
 mod images;
 #[path = "wgpu/indices.rs"]
 mod indices;
+#[path = "cuda/left.rs"]
+mod left;
 #[path = "wgpu/sequences.rs"]
 mod sequences;
 
@@ -705,9 +707,9 @@ fn nothing_is_left() {
     let ins = [1, 2].map(|seed| Noise(SplitMix(seed)).tensor(F32, &[50], -2.0, 2.0)).to_vec();
     let task = Task::Map(Map { shape: shape(&[50]), program: p });
     Case::new("a sum", task, ins, vec![Fact::new(F32, &[50])]).check(&device).expect("a sum");
-    assert!(emulation::left() > 0);
+    assert!(left::left() > 0);
     drop(device);
-    assert_eq!(emulation::left(), 0);
+    assert_eq!(left::left(), 0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `--device cuda`: what is missing, and a run on a driver and a compiler that run kernels on the processor.
 
-#[path = "../../../kernels/tests/cuda/mod.rs"]
+#[path = "../../../kernels/tests/cuda/build.rs"]
 mod emulation;
 
 use std::process::Command;
