@@ -207,9 +207,12 @@ fn check_narrow(cases: &[Case], least: usize) {
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), taken.len(), failures.join("\n"));
 }
 
+/// Appends a function of registers to a program.
+type Function = Box<dyn Fn(&mut Program, &[usize]) -> usize>;
+
 /// A program that computes `functions[k]` for its operand `k`, the last one; each gets the program and the other operands, of
 /// type `dtype`.
-fn one_of(dtype: DType, operands: usize, functions: &[Box<dyn Fn(&mut Program, &[usize]) -> usize>]) -> Program {
+fn one_of(dtype: DType, operands: usize, functions: &[Function]) -> Program {
     let mut p = Program::new();
     let xs: Vec<usize> = (0..operands).map(|i| p.input(i, dtype)).collect();
     let which = p.input(operands, I32);
@@ -225,12 +228,7 @@ fn one_of(dtype: DType, operands: usize, functions: &[Box<dyn Fn(&mut Program, &
 }
 
 /// All `functions` of the same operands, one row for each.
-fn rows(
-    name: &str,
-    dtype: DType,
-    ins: Vec<Tensor>,
-    functions: &[Box<dyn Fn(&mut Program, &[usize]) -> usize>],
-) -> Case {
+fn rows(name: &str, dtype: DType, ins: Vec<Tensor>, functions: &[Function]) -> Case {
     let (rows, cols) = (functions.len(), ins[0].count());
     let program = one_of(dtype, ins.len(), functions);
     let numbers: Vec<f64> = (0..rows).map(|k| k as f64).collect();
@@ -250,7 +248,7 @@ fn functions_of_one_number() {
         data.extend([0.0, -0.0, 1.0, -1.0, 0.5, 1e-6, -1e-6, 2.5, 3.5, 88.0, 127.0, 200.0, 40000.0, 3e9, 1e19]);
         data.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -129.0, -40000.0, -3e9, -1e19]);
         let x = tensor(dtype, &[data.len()], &data);
-        let mut functions: Vec<Box<dyn Fn(&mut Program, &[usize]) -> usize>> = Vec::new();
+        let mut functions: Vec<Function> = Vec::new();
         for &f in Unary::ALL {
             functions.push(Box::new(move |p, xs| p.unary(f, xs[0])));
         }
@@ -275,7 +273,7 @@ fn functions_of_two_numbers() {
         let smooth = dtype.is_float();
         a.extend(noise.tensor(F64, &[100], -5.0, 5.0).to_f64s().expect("numbers"));
         b.extend(noise.tensor(F64, &[100], -5.0, 5.0).to_f64s().expect("numbers"));
-        let mut functions: Vec<Box<dyn Fn(&mut Program, &[usize]) -> usize>> = Vec::new();
+        let mut functions: Vec<Function> = Vec::new();
         for &f in Binary::ALL {
             if !(smooth && matches!(f, Binary::And | Binary::Or | Binary::Xor)) {
                 functions.push(Box::new(move |p, xs| p.binary(f, xs[0], xs[1])));
@@ -674,7 +672,7 @@ fn memory_that_is_not_there_is_an_error() {
     let stage = two_steps(&x, 1 << 50);
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let memory = device.own_memory().expect("memory of its own");
-    let mut bytes = vec![0; 40];
+    let mut bytes = [0; 40];
     let facts = (&stage.inputs[..], &stage.outputs[..]);
     let error = memory.run_bytes(program.session().as_mut(), facts, &[x.bytes()], &mut [&mut bytes[..]]);
     let error = error.expect_err("a petabyte");
