@@ -9,6 +9,8 @@ mod emulation;
 mod images;
 #[path = "wgpu/indices.rs"]
 mod indices;
+#[path = "cuda/left.rs"]
+mod left;
 #[path = "wgpu/sequences.rs"]
 mod sequences;
 
@@ -205,7 +207,7 @@ fn check_narrow(cases: &[Case], least: usize) {
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), taken.len(), failures.join("\n"));
 }
 
-/// Appends an instruction on some of the registers.
+/// Appends a function of registers to a program.
 type Function = Box<dyn Fn(&mut Program, &[usize]) -> usize>;
 
 /// A program that computes `functions[k]` for its operand `k`, the last one; each gets the program and the other operands, of
@@ -670,7 +672,7 @@ fn memory_that_is_not_there_is_an_error() {
     let stage = two_steps(&x, 1 << 50);
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let memory = device.own_memory().expect("memory of its own");
-    let mut bytes = vec![0; 40];
+    let mut bytes = [0; 40];
     let facts = (&stage.inputs[..], &stage.outputs[..]);
     let error = memory.run_bytes(program.session().as_mut(), facts, &[x.bytes()], &mut [&mut bytes[..]]);
     let error = error.expect_err("a petabyte");
@@ -703,9 +705,9 @@ fn nothing_is_left() {
     let ins = [1, 2].map(|seed| Noise(SplitMix(seed)).tensor(F32, &[50], -2.0, 2.0)).to_vec();
     let task = Task::Map(Map { shape: shape(&[50]), program: p });
     Case::new("a sum", task, ins, vec![Fact::new(F32, &[50])]).check(&device).expect("a sum");
-    assert!(emulation::left() > 0);
+    assert!(left::left() > 0);
     drop(device);
-    assert_eq!(emulation::left(), 0);
+    assert_eq!(left::left(), 0);
 }
 
 #[test]

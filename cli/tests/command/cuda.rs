@@ -1,7 +1,6 @@
 //! `--device cuda`: what is missing, and a run on a driver and a compiler that run kernels on the processor.
 
-#[path = "../../../kernels/tests/cuda/mod.rs"]
-#[expect(dead_code, reason = "the command is another process, which loads the libraries itself")]
+#[path = "../../../kernels/tests/cuda/build.rs"]
 mod emulation;
 
 use std::process::Command;

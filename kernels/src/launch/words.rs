@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use mindir_graph::{DType, Fact, bf16, f16};
 
 /// Bytes of a value in a device buffer.
-#[cfg(any(test, feature = "wgpu"))]
 pub(crate) fn size(fact: &Fact) -> u64 {
     element(fact.dtype) * fact.count() as u64
 }
@@ -30,7 +29,6 @@ pub(crate) fn widen(dtype: DType, host: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The inverse of [`widen`].
-#[cfg(any(test, feature = "wgpu"))]
 pub(crate) fn narrow(dtype: DType, words: &[u8], host: &mut [u8]) {
     let floats = || words.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]]));
     match dtype {
@@ -42,7 +40,6 @@ pub(crate) fn narrow(dtype: DType, words: &[u8], host: &mut [u8]) {
     }
 }
 
-#[cfg(any(test, feature = "wgpu"))]
 fn write<const N: usize>(host: &mut [u8], elements: impl Iterator<Item = [u8; N]>) {
     host.chunks_exact_mut(N).zip(elements).for_each(|(to, from)| to.copy_from_slice(&from));
 }
