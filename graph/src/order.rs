@@ -17,7 +17,7 @@ pub fn first<T: Copy>(
 ) -> Result<Vec<(usize, T)>, Exceeded> {
     let mut at: Vec<(usize, T)> = items.enumerate().collect();
     if selects {
-        select(&mut at, k, |a, b| order(a.1, b.1));
+        select(&mut at, k, |a, b| order(a.1, b.1))?;
     } else if k < at.len() {
         at.select_nth_unstable_by(k, |a, b| order(a.1, b.1).then(a.0.cmp(&b.0)));
         at.truncate(k);
@@ -49,18 +49,18 @@ pub fn sort<T: Copy>(at: &mut [T], order: impl Fn(T, T) -> Ordering) -> Result<(
 /// Exchanges `items` until place `nth` holds what it would hold if they were sorted, with nothing later in front of it. The exchanges
 /// are those of the C++ library that MindSpore is built with: where several items are equal, they decide which of them are
 /// selected and how they stand.
+///
+/// # Errors
+/// If the thread has to stop.
 #[expect(clippy::indexing_slicing, reason = "the first place is never behind the last, nor the last behind the end")]
-pub fn select<T: Copy>(items: &mut [T], nth: usize, order: impl Fn(T, T) -> Ordering) {
+pub fn select<T: Copy>(items: &mut [T], nth: usize, order: impl Fn(T, T) -> Ordering) -> Result<(), Exceeded> {
     let (mut first, mut last) = (0, items.len());
     if nth >= last {
-        return;
+        return Ok(());
     }
     let mut rounds = 2 * last.ilog2();
-    while last - first > 3 {
-        if rounds == 0 {
-            items[first..last].sort_by(|a, b| order(*a, *b));
-            return;
-        }
+    while last - first > 3 && rounds > 0 {
+        bounds::check()?;
         rounds -= 1;
         let cut = first + partition(&mut items[first..last], &order);
         if cut <= nth {
@@ -69,7 +69,7 @@ pub fn select<T: Copy>(items: &mut [T], nth: usize, order: impl Fn(T, T) -> Orde
             last = cut;
         }
     }
-    items[first..last].sort_by(|a, b| order(*a, *b));
+    sort(&mut items[first..last], order)
 }
 
 /// Divides four items or more by the median of three of them; returns where the second half starts, which is not 0.

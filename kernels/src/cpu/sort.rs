@@ -161,8 +161,7 @@ impl Lines {
                 all.sort_unstable();
                 if work.has_equals(&all[..plan.first]) {
                     let room = room(plan.seat(line, lines, worker));
-                    work.select(line, room);
-                    return work.write(line, room);
+                    return work.select(line, room).map_or((), |()| work.write(line, room));
                 }
                 work.write(line, all);
             });
@@ -175,7 +174,7 @@ impl Lines {
             for line in chunk * each..lines.min((chunk + 1) * each) {
                 let Some(mut at) = work.first(line, 0..t.len, room) else { return };
                 if work.has_equals(&room[at..][..plan.first]) {
-                    work.select(line, room);
+                    let Some(()) = work.select(line, room) else { return };
                     at = 0;
                 }
                 work.write(line, &room[at..]);
@@ -230,7 +229,7 @@ impl<'a, T: Item> Work<'a, T> {
             return Some(0);
         }
         let n = part.len();
-        self.pairs(line, part, room);
+        self.pairs(line, part, room)?;
         if n > SHORT {
             return radix(&mut room[..2 * n], size_of::<T>());
         }
@@ -241,12 +240,15 @@ impl<'a, T: Item> Work<'a, T> {
         Some(0)
     }
 
-    /// All pairs of a part of a line, in front of `room`.
-    fn pairs(&self, line: usize, part: Range<usize>, room: &mut [T::Pair]) {
+    /// All pairs of a part of a line, in front of `room`; nothing if the thread has to stop.
+    fn pairs(&self, line: usize, part: Range<usize>, room: &mut [T::Pair]) -> Option<()> {
         let (x, step) = self.line(line, part.start);
+        let mut pulse = Pulse::default();
         for ((to, &x), at) in room.iter_mut().zip(x.iter().step_by(step)).zip(part) {
+            pulse.beat().ok()?;
             *to = T::Pair::new(x.key() ^ self.flip, at);
         }
+        Some(())
     }
 
     /// Whether the order of equal elements is to be looked at.
@@ -254,17 +256,18 @@ impl<'a, T: Item> Work<'a, T> {
         self.lines.task.selects() && found.windows(2).any(|two| two[0].key() == two[1].key())
     }
 
-    /// The pairs of a line as exchanges select them, in front of `room`.
-    fn select(&self, line: usize, room: &mut [T::Pair]) {
+    /// The pairs of a line as exchanges select them, in front of `room`; nothing if the thread has to stop.
+    fn select(&self, line: usize, room: &mut [T::Pair]) -> Option<()> {
         let Sort { len, k, .. } = self.lines.task;
-        self.pairs(line, 0..len, room);
-        select(&mut room[..len], k, |a, b| a.key().cmp(&b.key()));
+        self.pairs(line, 0..len, room)?;
+        select(&mut room[..len], k, |a, b| a.key().cmp(&b.key())).ok()?;
         let (found, kept) = room[..2 * k].split_at_mut(k);
         kept.copy_from_slice(found);
         // Equal elements keep the order that they have now.
         found.iter_mut().enumerate().for_each(|(place, pair)| *pair = T::Pair::new(pair.key(), place));
         found.sort_unstable();
         found.iter_mut().for_each(|pair| *pair = kept[pair.place()]);
+        Some(())
     }
 
     /// Writes the results of a line.
@@ -304,7 +307,7 @@ impl<T: Item> Kernel for Few<'_, T> {
         let Few { work, line, part, room } = self;
         let (first, flip) = (work.lines.plan.first, work.flip);
         let start = part.start + part.len().min(2 * first);
-        work.pairs(line, part.start..start, room);
+        work.pairs(line, part.start..start, room)?;
         let mut n = start - part.start;
         let mut bound = prune(&mut room[..n], first);
         let mut pulse = Pulse::default();
@@ -486,7 +489,7 @@ mod tests {
             ([2, 300, 3], 7),
             ([2, 1500, 2], 700),
             ([1, 3000, 1], 3000),
-            ([1, 70_000, 1], 40),
+            ([1, 9000, 1], 40),
             ([0, 3, 2], 2),
             ([2, 3, 2], 0),
             ([2, 0, 2], 0),
@@ -499,6 +502,12 @@ mod tests {
                     }
                 }
             }
+        }
+        // In parts.
+        let dims = [1, 70_000, 1];
+        for ties in [Ties::Stable, Ties::Selected] {
+            cases.push(case(tensor(1, DType::F32, &dims, 1.0), dims, 40, true, ties));
+            cases.push(case(tensor(1, DType::I16, &dims, 30.0), dims, 40, true, ties));
         }
         check(&cases);
     }
