@@ -5,6 +5,8 @@
 //! each until one block holds all, or joining sorted runs by an [`Exchange`] of pairs that lie far apart and blocks again. A [`Select`]
 //! looks at equal elements.
 
+mod cuda;
+
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
@@ -227,6 +229,10 @@ impl Shader for Block {
         }
         Ok(text.module(256, BLOCK as u32 * if wide { 12 } else { 8 }))
     }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::block(self)
+    }
 }
 
 const TAKE_PAIR: &str = "
@@ -262,6 +268,10 @@ impl Shader for Exchange {
         text.source += &format!("\n{}", spread::wgsl(self.width));
         Ok(text.module(spread::INVOCATIONS, 0))
     }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        Ok(cuda::exchange(self))
+    }
 }
 
 impl Shader for Select {
@@ -278,6 +288,10 @@ impl Shader for Select {
         text.results(self.results, stored, "")?;
         text.source += &format!("{}\n{ELEMENT_OF}\n{KEY_AT}", self.of.key()?);
         Ok(text.module(256, 4))
+    }
+
+    fn cuda(&self) -> Result<Module, Unsupported> {
+        cuda::select(self)
     }
 }
 
