@@ -139,8 +139,9 @@ pub(crate) fn sums(dtype: DType) -> Result<DType, Unsupported> {
 
 /// Head of the kernel: what it binds, by name and element type, and its threads.
 fn head(bindings: &[Binding], threads: u32) -> String {
-    // 512 threads of a multiprocessor leave 128 registers for each; left alone, the compiler may take fewer and spill.
-    let blocks = (512 / threads).max(1);
+    // 256 threads of a multiprocessor leave all registers that a thread can have; left alone, the compiler may take fewer and
+    // spill.
+    let blocks = (256 / threads).max(1);
     let mut text =
         format!("extern \"C\" __global__ void __launch_bounds__({threads}, {blocks})\n    kernel(const Params params");
     for (name, element, access) in bindings {

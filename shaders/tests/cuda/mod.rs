@@ -20,7 +20,7 @@ use mindir_shaders::resize::Resize;
 use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
-use mindir_shaders::{Lines, Module, Shader, copy};
+use mindir_shaders::{Lines, Module, Shader, copy, sort};
 
 /// Element types that kernels compute.
 pub const DTYPES: [DType; 13] = [
@@ -53,6 +53,7 @@ pub fn modules() -> Vec<(String, Module)> {
         images(&mut all, dtype);
         indexed(&mut all, dtype);
         sequences(&mut all, dtype);
+        sorts(&mut all, dtype);
     }
     for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
         for lines in [Lines::Group, Lines::Single] {
@@ -190,6 +191,19 @@ fn sequences(all: &mut Vec<(String, Module)>, dtype: DType) {
     if dtype.size() == 2 {
         add(all, format!("round-{dtype}"), &recurrent::Round { dtype, width: 256 });
     }
+}
+
+fn sorts(all: &mut Vec<(String, Module)>, dtype: DType) {
+    let of = sort::Elements { dtype, descending: dtype.is_float() };
+    for values in [false, true] {
+        let results = sort::Results { values, index: DType::I64 };
+        for (pairs, merges, results) in [(false, false, None), (true, true, None), (values, values, Some(results))] {
+            let name = format!("sort-{dtype}-{pairs}-{merges}-{values}-{}", results.is_some());
+            add(all, name, &sort::Block { of, pairs, merges, results });
+        }
+        add(all, format!("select-{dtype}-{values}"), &sort::Select { of, results });
+    }
+    add(all, format!("exchange-{dtype}"), &sort::Exchange { dtype, width: 256 });
 }
 
 fn indexed(all: &mut Vec<(String, Module)>, dtype: DType) {
