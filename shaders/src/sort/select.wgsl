@@ -119,6 +119,10 @@ fn main(
     if (line >= params.lines) {
         return;
     }
+    if (lane == 0u) {
+        atomicStore(&equals, 0u);
+    }
+    workgroupBarrier();
     let base = line * (params.given + 1u);
     for (var i = lane; i < params.given; i = i + 256u) {
         if (!before(keys[base + i], keys[base + i + 1u])) {
