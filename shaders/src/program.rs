@@ -95,8 +95,8 @@ fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<Strin
     Ok(match instr {
         Instr::Input(i) if inputs.get(i) == Some(&dtype) => format!("x{i}"),
         Instr::Input(i) => return Err(Unsupported(format!("input {i} is not {dtype}"))),
-        Instr::Const(x) => constant(Scalar::Float(x).round_to(dtype), Word::of(dtype)?),
-        Instr::Int(x) => constant(Scalar::Int(x).round_to(dtype), Word::of(dtype)?),
+        Instr::Const(x) => unforeseen(Scalar::Float(x).round_to(dtype), Word::of(dtype)?),
+        Instr::Int(x) => unforeseen(Scalar::Int(x).round_to(dtype), Word::of(dtype)?),
         Instr::Unary(f, x) => {
             let (x, of) = operand(x)?;
             unary(f, &x, of)?
@@ -106,6 +106,7 @@ fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<Strin
             if of != other {
                 return Err(Unsupported(format!("{} of {of} and {other}", f.name())));
             }
+            let b = if foreseen(f, of) { format!("exact({b})") } else { b };
             binary(f, &a, &b, of)?
         }
         Instr::Select(c, a, b) => {
@@ -120,6 +121,17 @@ fn expression(program: &Program, index: usize, inputs: &[DType]) -> Result<Strin
             cast(&x, from, dtype)?
         }
     })
+}
+
+/// Whether compilers that do not heed NaN and infinities know the result for equal operands: 0 is the difference, 1 the quotient.
+fn foreseen(f: Binary, of: DType) -> bool {
+    matches!(Word::of(of), Ok(Word::F32)) && (f.is_comparison() || matches!(f, Binary::Sub | Binary::Div))
+}
+
+/// A constant of a program. Floats are kept from the compiler's eyes, which may take `x · 0` for 0, whatever `x` is.
+fn unforeseen(x: Scalar, word: Word) -> String {
+    let text = constant(x, word);
+    if word == Word::F32 { format!("exact({text})") } else { text }
 }
 
 /// The register value `x`.

@@ -113,3 +113,59 @@ fn memory_of_the_adapter_counts() {
     let error = run(14 << 20).expect_err("less");
     assert!(matches!(error, Error::Limit { what: mindir::Limit::Memory, .. }), "{error}");
 }
+
+/// A cell of one operator on wgpu; `None` if there is no adapter.
+fn operator(name: &str, ins: &[Spec], more: Option<mindir::Tensor>, fallback: Fallback) -> Option<GraphCell> {
+    let mut b = Builder::new(name);
+    let inputs: Vec<_> = ins.iter().enumerate().map(|(i, spec)| b.input(&format!("x{i}"), spec.clone())).collect();
+    let constant = more.map(|t| b.constant(t));
+    let args: Vec<mindir::graph::Arg> = inputs.into_iter().chain(constant).map(Into::into).collect();
+    let y = b.op(name, args).unwrap();
+    let options = Options { fallback, ..Options::default() }.on("wgpu").ok()?;
+    Some(GraphCell::new(b.finish(&[y]), options).unwrap())
+}
+
+#[test]
+fn long_sums_are_whole() {
+    // Software adapters end loops after 65535 turns.
+    let ones = |dims: &[usize]| mindir::Tensor::from_f64s(DType::F32, dims, &vec![1.0; dims.iter().product()]).unwrap();
+    for m in [1, 70] {
+        let specs = [Spec::fixed(DType::F32, &[m, 70000]), Spec::fixed(DType::F32, &[70000, 3])];
+        let Some(cell) = operator("MatMul", &specs, None, Fallback::Deny) else { return };
+        let y = cell.run(&[ones(&[m, 70000]), ones(&[70000, 3])]).unwrap().remove(0);
+        assert!(y.to_f64s().unwrap().iter().all(|y| *y == 70000.0), "{y:?}");
+    }
+    let specs = [Spec::fixed(DType::F32, &[140_000, 3])];
+    let axis = mindir::Tensor::scalar(0i64);
+    let Some(cell) = operator("ReduceSum", &specs, Some(axis), Fallback::Allow) else { return };
+    let y = cell.run(&[ones(&[140_000, 3])]).unwrap().remove(0);
+    assert!(y.to_f64s().unwrap().iter().all(|y| *y == 140_000.0), "{y:?}");
+}
+
+#[test]
+fn what_is_no_number_survives_constants() {
+    let x = mindir::Tensor::vector(&[1.0f32, -2.0, f32::NAN, f32::INFINITY, -0.0]);
+    let spec = Spec::fixed(DType::F32, &[5]);
+    for (name, constant) in [("Mul", 0.0f32), ("Div", 0.0), ("Add", 0.0), ("Sub", 0.0), ("Mul", -0.0)] {
+        let constant = mindir::Tensor::scalar(constant);
+        let Some(cell) = operator(name, std::slice::from_ref(&spec), Some(constant), Fallback::Deny) else { return };
+        let got = cell.run(std::slice::from_ref(&x)).unwrap().remove(0);
+        let on_cpu = GraphCell::new(cell.model().clone(), Options::default()).unwrap();
+        let want = on_cpu.run(std::slice::from_ref(&x)).unwrap().remove(0);
+        let bits = |t: &mindir::Tensor| -> Vec<u32> {
+            let canonical = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
+            t.view::<f32>().unwrap().iter().map(canonical).collect()
+        };
+        assert_eq!(bits(&got), bits(&want), "{name}: {got:?}, expected {want:?}");
+    }
+    let mut b = Builder::new("difference");
+    let v = b.input("x", spec);
+    let twice = b.op("Add", [v.into(), v.into()]).unwrap();
+    let (y, z) = (b.op("Sub", [v.into(), v.into()]).unwrap(), b.op("Div", [twice.into(), twice.into()]).unwrap());
+    let Ok(options) = Options::default().on("wgpu") else { return };
+    let got = GraphCell::new(b.finish(&[y, z]), options).unwrap().run(&[x]).unwrap();
+    for y in &got {
+        let y = y.view::<f32>().unwrap();
+        assert!(y[2].is_nan() && y[3].is_nan() && y[0].is_finite(), "{y:?}");
+    }
+}

@@ -96,7 +96,11 @@ impl Product<'_> {
         }
         let outer = self.batches.rank();
         let groups = self.on.limits.groups as usize;
-        let sums = if self.shader.adds_up(self.on.language)? { usize::MAX } else { 0 };
+        let longest = self.on.limits.longest();
+        let sums = if self.shader.adds_up(self.on.language)? { longest } else { 0 };
+        if sums == 0 && k > longest {
+            return declined(format!("its sums have {k} elements, and the adapter ends loops after {longest}"));
+        }
         let mut most = vec![usize::MAX; outer];
         most.extend([groups.saturating_mul(self.shader.rows(self.on.language)?), groups.saturating_mul(COLUMNS), sums]);
         let dims = self.batches.dims.iter().copied().chain([m, n, k.max(1)]).collect();

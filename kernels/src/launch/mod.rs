@@ -18,6 +18,7 @@ mod scan;
 mod scatter;
 mod sort;
 mod spread;
+mod turns;
 mod walk;
 pub(crate) mod words;
 
@@ -47,19 +48,41 @@ pub struct Limits {
     pub invocations: u32,
     /// Most bytes of workgroup memory.
     pub shared: u32,
+    /// Most turns of all loops of an invocation together. Software adapters end loops silently after 65535.
+    pub turns: u32,
 }
 
 impl Default for Limits {
     /// What WebGPU promises of every adapter.
     fn default() -> Limits {
-        Limits { binding: 128 << 20, alignment: 256, buffers: 8, groups: 65535, invocations: 256, shared: 16384 }
+        Limits {
+            binding: 128 << 20,
+            alignment: 256,
+            buffers: 8,
+            groups: 65535,
+            invocations: 256,
+            shared: 16384,
+            turns: u32::MAX,
+        }
     }
 }
 
 impl Limits {
     /// What CUDA has on every GPU. Parameters and addresses have 4096 bytes of room.
-    pub(crate) const CUDA: Limits =
-        Limits { binding: u64::MAX, alignment: 256, buffers: 64, groups: 65535, invocations: 1024, shared: 49152 };
+    pub(crate) const CUDA: Limits = Limits {
+        binding: u64::MAX,
+        alignment: 256,
+        buffers: 64,
+        groups: 65535,
+        invocations: 1024,
+        shared: 49152,
+        turns: u32::MAX,
+    };
+
+    /// Most elements of a sum that an invocation goes through in one launch.
+    pub(crate) fn longest(&self) -> usize {
+        (self.turns / 4) as usize
+    }
 
     /// What keeps within both.
     pub fn and(self, other: Limits) -> Limits {
@@ -70,6 +93,7 @@ impl Limits {
             groups: self.groups.min(other.groups),
             invocations: self.invocations.min(other.invocations),
             shared: self.shared.min(other.shared),
+            turns: self.turns.min(other.turns),
         }
     }
 }
@@ -219,6 +243,7 @@ fn declined<T>(reason: impl Into<String>) -> Result<T, Declined> {
 /// The kernel of a task, or why there is none.
 pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     view.ins.iter().chain(view.outs).try_for_each(|fact| on.holds(fact.dtype))?;
+    turns::fit(view.task, &on.limits)?;
     let kernel = match view.task {
         Task::Map(t) => map::kernel(t, view, on),
         Task::Copy(t) => copy::kernel(t, view, on),

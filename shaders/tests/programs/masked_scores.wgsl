@@ -36,10 +36,15 @@ fn from_bits(bits: u32) -> f32 {
     return bitcast<f32>(bits);
 }
 
+// The value of x, out of sight of a compiler that would join its arithmetic with the next step's.
+fn exact(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) | nothing());
+}
+
 fn program(x0: f32, x1: bool) -> f32 {
     let r0: f32 = x0;
     let r1: bool = x1;
-    let r2: f32 = from_bits(0xff800000u);
+    let r2: f32 = exact(from_bits(0xff800000u));
     let r3: f32 = select(r0, r2, r1);
     return r3;
 }
