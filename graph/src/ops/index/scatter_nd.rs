@@ -27,7 +27,7 @@ pub(super) fn scatter_nd(
 }
 
 /// `x` with slices at the coordinates `index` updated; `None` for updates that no task makes.
-fn lower_nd(b: &mut Lowering, x: V, index: V, updates: V, how: Combine) -> Option<V> {
+pub(super) fn lower_nd(b: &mut Lowering, x: V, index: V, updates: V, how: Combine) -> Option<V> {
     if b.fact(updates).count() == 0 {
         return Some(x);
     }

@@ -1,12 +1,13 @@
 //! Slices combined by the segment that they belong to.
 
 use super::combine::{Combine, Combined, check_operands};
-use super::scatter_nd::scatter_nd;
+use super::scatter_nd::{lower_nd, scatter_nd};
 use crate::onnx::{Emit, Forms, Size, machine, no_form};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
 use crate::ops::kit::indices::{around, only, result, size};
 use crate::ops::kit::sample::{Sample, sample};
+use crate::task::{Binary, Instr, Lowering, Program};
 use crate::{DType, Fact, OpError, Shape, Tensor, op};
 
 /// Slices of `x` combined by the segment that `ids` names.
@@ -57,6 +58,31 @@ impl Rule for Segments<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.fact()?;
         with_arithmetic!(fact.dtype, N => Ok(vec![N::write(fact.dtype, &fact.shape, &self.combined::<N>(&fact)?)?]))
+    }
+
+    /// Sums are updates of one segment more, which takes what belongs to none.
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        if self.how != Combine::Add {
+            return Ok(None);
+        }
+        let fact = self.fact()?;
+        let mut p = Program::new();
+        let id = p.input(0, self.ids.dtype());
+        let id = p.cast(id, DType::I64);
+        let (zero, n) = (p.push(Instr::Int(0), DType::I64), p.push(Instr::Int(self.n), DType::I64));
+        let (below, above) = (p.binary(Binary::Lt, id, zero), p.binary(Binary::Gt, id, n));
+        let outside = p.binary(Binary::Or, below, above);
+        p.select(outside, n, id);
+        let lead: Shape = self.ids.shape().iter().copied().chain([1]).collect();
+        let ids = b.map(p, &[self.ids.v], self.ids.shape());
+        let ids = b.reshape(ids, &lead)?;
+        let mut dims = fact.shape.clone();
+        dims.iter_mut().take(1).for_each(|n| *n += 1);
+        let base = b.scalar(fact.dtype, 0.0)?;
+        let base = b.broadcast_to(base, &dims)?;
+        let Some(sums) = lower_nd(b, base, ids, self.x.v, self.how) else { return Ok(None) };
+        let (begin, step) = (vec![0; dims.len()], vec![1; dims.len()]);
+        Ok(Some(vec![b.slice(sums, &begin, &fact.shape, &step)?]))
     }
 
     /// `ScatterND` into one segment more, which takes what belongs to none.
@@ -118,6 +144,7 @@ macro_rules! segment_op {
                 vec![
                     ids(sample().tensor(DType::F32, &[4, 2])).case("rows"),
                     ids(sample().tensor(DType::I32, &[4])).exact("elements"),
+                    sample().tensor(DType::I16, &[4]).index(DType::I64, &[4], &[4, 9, 0, -1]).int(4).exact("beyond"),
                 ]
             }
         }
@@ -125,8 +152,8 @@ macro_rules! segment_op {
 }
 
 segment_op! {
-    /// Sums of the slices of `input_x` whose `segment_ids` agree: result slice `s` adds those with id `s`, negative ids are
-    /// left out. `segment_ids`: integers with the first dimensions of `input_x`. Numbers.
+    /// Sums of the slices of `input_x` whose `segment_ids` agree: result slice `s` adds those with id `s`, ids of none
+    /// are left out. `segment_ids`: integers with the first dimensions of `input_x`. Numbers.
     () UnsortedSegmentSum Combine::Add
 }
 segment_op! {
