@@ -1,6 +1,6 @@
 //! How often the loops of an invocation turn.
 
-use mindir_graph::task::{Task, Ties};
+use mindir_graph::task::Task;
 use mindir_shaders::Lines;
 
 use super::{Declined, Limits, declined};
@@ -32,7 +32,7 @@ fn most(task: &Task) -> u64 {
         // Updates of one slice are put in order.
         Task::Scatter(s) => times(&[4, s.count, bits(s.count)]),
         // One invocation goes through a line with equal elements.
-        Task::Sort(s) if s.ties == Ties::Selected => times(&[8, s.len, bits(s.len)]),
+        Task::Sort(s) if s.selects() => times(&[8, s.len, bits(s.len)]),
         Task::Recurrent(r) => times(&[4, r.hidden]),
         _ => 0,
     }
