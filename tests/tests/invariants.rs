@@ -74,14 +74,15 @@ fn global_state_is_what_is_listed() {
     }
 }
 
-/// Arrays of NumPy are no models: they are written where they are asked for.
+/// Arrays of NumPy are no models: they are written where they are asked for. Neither are kernels that a device keeps.
 #[test]
 fn files_are_replaced_in_the_store_only() {
     let writing =
         ["fs::rename", "fs::write", "fs::copy", "File::create", ".persist(", ".create(true)", ".truncate(true)"];
     for folder in LIBRARIES.into_iter().chain(["cli"]) {
         let wrong = found(folder, |line| writing.iter().any(|call| line.contains(call)));
-        let elsewhere = |line: &String| !line.starts_with("loader/src/store/") && !line.starts_with("loader/src/npy/");
+        let places = ["loader/src/store/", "loader/src/npy/", "kernels/src/cuda/compile.rs"];
+        let elsewhere = |line: &String| !places.iter().any(|place| line.starts_with(place));
         let wrong: Vec<String> = wrong.into_iter().filter(elsewhere).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
     }

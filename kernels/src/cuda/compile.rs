@@ -6,7 +6,6 @@
 use std::ffi::{CString, c_int};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use cudarc::nvrtc::{result, sys};
 
@@ -63,13 +62,12 @@ fn read(path: &Path, key: &str) -> Option<Vec<u8>> {
 }
 
 fn write(path: &Path, key: &str, cubin: &[u8]) -> std::io::Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut bytes = MAGIC.to_vec();
     bytes.extend((key.len() as u64).to_le_bytes());
     bytes.extend(key.as_bytes());
     bytes.extend(cubin);
     bytes.extend(sum(&bytes).to_le_bytes());
-    let beside = format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let beside = format!("{}-{:?}", std::process::id(), std::thread::current().id());
     let beside = path.with_extension(beside);
     fs::create_dir_all(path.parent().unwrap_or(path))?;
     let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));

@@ -49,7 +49,7 @@ pub struct Limits {
     /// Most bytes of workgroup memory.
     pub shared: u32,
     /// Most turns of all loops of an invocation together. Software adapters end loops silently after 65535.
-    pub turns: u32,
+    pub turns: u64,
 }
 
 impl Default for Limits {
@@ -62,7 +62,7 @@ impl Default for Limits {
             groups: 65535,
             invocations: 256,
             shared: 16384,
-            turns: u32::MAX,
+            turns: u64::MAX,
         }
     }
 }
@@ -76,12 +76,12 @@ impl Limits {
         groups: 65535,
         invocations: 1024,
         shared: 49152,
-        turns: u32::MAX,
+        turns: u64::MAX,
     };
 
     /// Most elements of a sum that an invocation goes through in one launch.
     pub(crate) fn longest(&self) -> usize {
-        (self.turns / 4) as usize
+        usize::try_from(self.turns / 4).unwrap_or(usize::MAX)
     }
 
     /// What keeps within both.

@@ -9,7 +9,7 @@ use super::{Declined, Limits, declined};
 /// short enough, see [`Limits::longest`].
 pub(super) fn fit(task: &Task, limits: &Limits) -> Result<(), Declined> {
     let turns = most(task);
-    if turns <= u64::from(limits.turns) {
+    if turns <= limits.turns {
         return Ok(());
     }
     declined(format!("its loops turn up to {turns} times, and the adapter ends them after {}", limits.turns))

@@ -42,7 +42,7 @@ pub(super) struct Gpu {
 }
 
 /// Most turns of the loops of an invocation on Mesa's software adapters.
-const SOFTWARE_TURNS: u32 = 65535;
+const SOFTWARE_TURNS: u64 = 65535;
 
 /// Most buffers to keep for the host to read.
 const STAGING: usize = 4;
@@ -65,7 +65,7 @@ impl Gpu {
             groups: limits.max_compute_workgroups_per_dimension,
             invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             shared: limits.max_compute_workgroup_storage_size,
-            turns: if adapter.get_info().device_type == DeviceType::Cpu { SOFTWARE_TURNS } else { u32::MAX },
+            turns: if adapter.get_info().device_type == DeviceType::Cpu { SOFTWARE_TURNS } else { u64::MAX },
         };
         let trouble = Arc::new(Mutex::new(None));
         watch(&device, &trouble);

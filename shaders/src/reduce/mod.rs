@@ -185,17 +185,17 @@ impl Reduce {
         };
         let read = cuda::cast("load(x)", read)?;
         let function = match self.kind {
-            ReduceKind::ArgMax | ReduceKind::Max => "Max",
-            ReduceKind::ArgMin | ReduceKind::Min => "Min",
-            ReduceKind::Sum | ReduceKind::Mean => "Add",
-            ReduceKind::Prod => "Mul",
-            ReduceKind::All => "And",
-            ReduceKind::Any => "Or",
+            ReduceKind::ArgMax | ReduceKind::Max => Binary::Max,
+            ReduceKind::ArgMin | ReduceKind::Min => Binary::Min,
+            ReduceKind::Sum | ReduceKind::Mean => Binary::Add,
+            ReduceKind::Prod => Binary::Mul,
+            ReduceKind::All => Binary::And,
+            ReduceKind::Any => Binary::Or,
         };
         let combine = match self.kind {
             ReduceKind::ArgMax => "better(a, b, fn::Gt(a.value, b.value), fn::Gt(b.value, a.value))".to_string(),
             ReduceKind::ArgMin => "better(a, b, fn::Lt(a.value, b.value), fn::Lt(b.value, a.value))".to_string(),
-            _ => format!("{{fn::{function}(a.value, b.value), 0}}"),
+            _ => format!("{{fn::{}(a.value, b.value), 0}}", function.name()),
         };
         let value = match self.kind {
             ReduceKind::ArgMax | ReduceKind::ArgMin => "found.place",
