@@ -1,6 +1,7 @@
 // A library with NVRTC's interface that makes shared objects for the emulating driver, by way of g++.
 //
 // `EMULATION` is the path of emulation.h. An image is the text "EMULATED", its length in 8 bytes, and the shared object.
+#include <filesystem>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +51,8 @@ int nvrtcCompileProgram(Program* program, int count, const char* const* options)
         program->log = "the emulated device is sm_90";
         return INVALID_OPTION;
     }
-    char folder[] = "/tmp/emulation-XXXXXX";
-    if (!mkdtemp(folder)) return OUT_OF_RANGE;
-    std::string base = folder;
+    std::string base = std::filesystem::temp_directory_path() / "emulation-XXXXXX";
+    if (!mkdtemp(base.data())) return OUT_OF_RANGE;
     std::ofstream(base + "/kernel.cu") << "#include \"" EMULATION "\"\n#line 1\n" << program->source << "\nEMULATION_OF(kernel)\n";
     std::string command = "g++ -x c++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off -fno-strict-aliasing -o " + base +
                           "/kernel.so " + base + "/kernel.cu -lm 2> " + base + "/log";
@@ -62,7 +62,7 @@ int nvrtcCompileProgram(Program* program, int count, const char* const* options)
     unsigned long long length = object.size();
     program->image = "EMULATED" + std::string((const char*)&length, 8) + object;
     for (const char* name : {"/kernel.cu", "/kernel.so", "/log"}) unlink((base + name).c_str());
-    rmdir(folder);
+    rmdir(base.c_str());
     return status == 0 && length > 0 ? SUCCESS : COMPILATION;
 }
 
