@@ -108,13 +108,7 @@ impl Device for CudaDevice {
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
         let on = Target { language: Language::Cuda, limits: self.gpu.limits };
-        let kernel = launch::kernel(task, &on)?;
-        Ok(Offer {
-            kernel: format!("{NAME}-{}", kernel.name),
-            in_place: Vec::new(),
-            scratch: 0,
-            prepared: Box::new(kernel),
-        })
+        Ok(launch::kernel(task, &on)?.offer(NAME))
     }
 
     fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {

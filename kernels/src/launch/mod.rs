@@ -30,7 +30,7 @@ use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, checked_count};
 use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
 
-use crate::device::{Declined, TaskView};
+use crate::device::{Declined, Offer, TaskView};
 pub use plan_only::PlanOnly;
 
 /// What a device can bind and launch.
@@ -218,6 +218,16 @@ pub(crate) struct GpuKernel {
 }
 
 impl GpuKernel {
+    /// What the GPU called `device` offers with it.
+    pub(crate) fn offer(self, device: &str) -> Offer {
+        Offer {
+            kernel: format!("{device}-{}", self.name),
+            in_place: Vec::new(),
+            scratch: usize::try_from(self.scratch().iter().sum::<u64>()).unwrap_or(usize::MAX),
+            prepared: Box::new(self),
+        }
+    }
+
     /// Bytes of each memory of its own.
     pub(crate) fn scratch(&self) -> Vec<u64> {
         let mut sizes = Vec::new();

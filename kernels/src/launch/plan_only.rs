@@ -49,9 +49,7 @@ impl Device for PlanOnly {
     }
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
-        let kernel = kernel(task, &self.on)?;
-        let name = format!("{}-{}", self.name, kernel.name);
-        Ok(Offer { kernel: name, in_place: Vec::new(), scratch: 0, prepared: Box::new(kernel) })
+        Ok(kernel(task, &self.on)?.offer(self.name))
     }
 
     fn build(&self, _: Stage, _: Vec<Offer>, _: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {

@@ -152,13 +152,7 @@ impl Device for WgpuDevice {
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
         let on = Target { language: Language::Wgsl, limits: self.gpu.limits };
-        let kernel = launch::kernel(task, &on)?;
-        Ok(Offer {
-            kernel: format!("{NAME}-{}", kernel.name),
-            in_place: Vec::new(),
-            scratch: usize::try_from(kernel.scratch().iter().sum::<u64>()).unwrap_or(usize::MAX),
-            prepared: Box::new(kernel),
-        })
+        Ok(launch::kernel(task, &on)?.offer(NAME))
     }
 
     fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
