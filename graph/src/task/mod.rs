@@ -125,6 +125,17 @@ impl Task {
             Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
         }
     }
+
+    /// Bytes that the task reads and writes if no cache holds any: operands and results, each once, and of the table of
+    /// a gather only as much as goes into the result.
+    pub fn bytes(&self, ins: &[Fact], outs: &[Fact]) -> usize {
+        let sum = |facts: &[Fact]| facts.iter().map(Fact::bytes).fold(0, usize::saturating_add);
+        let read = match (self, ins) {
+            (Task::Gather(_), [table, indices @ ..]) => table.bytes().min(sum(outs)).saturating_add(sum(indices)),
+            _ => sum(ins),
+        };
+        read.saturating_add(sum(outs))
+    }
 }
 
 impl Task {

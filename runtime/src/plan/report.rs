@@ -63,7 +63,7 @@ pub struct StepReport {
     pub place: String,
     /// Floating-point operations.
     pub flops: u64,
-    /// Bytes of operands and results.
+    /// Bytes that it reads and writes, if no cache holds any.
     pub bytes: usize,
     /// Devices preferred to the chosen one, with their reasons.
     pub declined: Vec<Decline>,
@@ -145,7 +145,7 @@ fn step(
         ops: node.ops.clone(),
         family: node.task.family(),
         kernel: placed.offer.kernel.clone(),
-        bytes: ins.iter().chain(&outs).map(Fact::bytes).sum(),
+        bytes: node.task.bytes(&ins, &outs),
         flops: node.task.flops(&outs),
         reads: reads(tasks, node, producers),
         ins,
