@@ -133,8 +133,16 @@ impl ModelKeyArgs {
     /// The model at `path`.
     pub fn source(&self, path: &Path) -> Result<Source, Failure> {
         let source = self.files.source(path)?;
-        let Some(mode) = self.key_mode else { return Ok(source) };
-        Ok(source.with_decryption(self.files.key()?.map(|key| Decryption::new(key).with_mode(mode))))
+        if self.key_mode.is_none() { Ok(source) } else { Ok(source.with_decryption(self.decryption()?)) }
+    }
+
+    /// How models are decrypted, if a key was given.
+    pub fn decryption(&self) -> Result<Option<Decryption>, Failure> {
+        let mode = |key| match self.key_mode {
+            Some(mode) => Decryption::new(key).with_mode(mode),
+            None => Decryption::new(key),
+        };
+        Ok(self.files.key()?.map(mode))
     }
 }
 

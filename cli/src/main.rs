@@ -27,6 +27,8 @@ mod print;
 mod random;
 mod run;
 mod save;
+#[cfg(feature = "serve")]
+mod serve;
 mod sets;
 mod stats;
 mod stdin;
@@ -89,6 +91,8 @@ enum Command {
     Diff(diff::Diff),
     Plan(plan::Plan),
     Bench(bench::Bench),
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Serve>),
     Ckpt(ckpt::Ckpt),
     Ops(ops::Ops),
     Doctor(doctor::Doctor),
@@ -106,6 +110,8 @@ impl Command {
             Command::Diff(c) => c.execute(),
             Command::Plan(c) => c.execute(),
             Command::Bench(c) => c.execute(),
+            #[cfg(feature = "serve")]
+            Command::Serve(c) => c.execute(),
             Command::Ckpt(c) => c.execute(),
             Command::Ops(c) => c.execute(),
             Command::Doctor(c) => c.execute(),

@@ -95,7 +95,8 @@ pub(crate) fn devices(options: &Options, memory: Option<&Memory>) -> Result<Vec<
         Some(isa) => isa,
         None => Isa::detect().map_err(OptionError::Variable)?,
     };
-    let cpu = CpuDevice::new(isa, threads(options)?).keeping(options.plan_memory);
+    let cpu =
+        CpuDevice::new(isa, threads(options)?).keeping(options.plan_memory).batch_invariant(options.batch_invariant);
     if let Some(memory) = memory {
         memory.account.ask(cpu.spare());
     }

@@ -36,6 +36,9 @@ pub struct Options {
     pub pool: Option<Arc<ThreadPool>>,
     /// Instruction set of the CPU; `None` takes the best that the processor has, or what `MINDIR_ISA` allows.
     pub isa: Option<Isa>,
+    /// Whether a row of a batch has, on the CPU, the same bits however many rows there are, where the model itself treats rows
+    /// apart. Products of few rows take longer then.
+    pub batch_invariant: bool,
     /// Parameters to replace before the first run, by name. The model has every name.
     pub params_init: HashMap<String, Tensor>,
     /// Names of passes to leave out; see [`Options::passes`]. `"all"` leaves out every one.
@@ -67,6 +70,7 @@ impl Default for Options {
             threads: None,
             pool: None,
             isa: None,
+            batch_invariant: false,
             params_init: HashMap::new(),
             disabled_passes: Vec::new(),
             plan_memory: 64 << 20,

@@ -119,7 +119,7 @@ impl Block {
         let Attention { scores, map, values } = task;
         let kernel = |task: &Task, ins: &[Fact], out: Fact| {
             let view = TaskView { task, ins, known: &vec![false; ins.len()], outs: &[out] };
-            own(&Request { isa: request.isa, threads: 1, view })
+            own(&Request { threads: 1, view, ..*request })
         };
         let block = Fact::new(DType::F32, &[rows, scores.n]);
         let (q, k) = (span(&scores.a, rows, scores.k), span(&scores.b, scores.k, scores.n));

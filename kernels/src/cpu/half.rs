@@ -79,10 +79,10 @@ impl Wide {
 
 /// The kernel for a task of 16-bit floats whose family has one for `f32`.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
-    let &Request { isa, threads, view } = request;
+    let &Request { isa, view, .. } = request;
     let wide = Wide::new(&view)?;
     let inner_view = TaskView { task: &wide.task, ins: &wide.ins, known: view.known, outs: &wide.outs };
-    let inner = own(&Request { isa, threads, view: inner_view })?;
+    let inner = own(&Request { view: inner_view, ..*request })?;
     Some(Box::new(Half {
         name: inner.name().replacen("-f32-", &format!("-{}-", wide.dtype), 1),
         isa,

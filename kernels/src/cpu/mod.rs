@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub isa: Isa,
     /// Threads that it runs with.
     pub threads: usize,
+    /// Whether a row has the same bits however many rows there are.
+    pub batch_invariant: bool,
     /// The task.
     pub view: TaskView<'a>,
 }
@@ -80,18 +82,24 @@ fn own(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
 pub struct CpuDevice {
     isa: Isa,
     threads: Threads,
+    batch_invariant: bool,
     arenas: Arc<Arenas>,
 }
 
 impl CpuDevice {
     /// The processor with this instruction set and these threads.
     pub fn new(isa: Isa, threads: Threads) -> CpuDevice {
-        CpuDevice { isa, threads, arenas: Arc::new(Arenas::new(usize::MAX)) }
+        CpuDevice { isa, threads, batch_invariant: false, arenas: Arc::new(Arenas::new(usize::MAX)) }
     }
 
     /// The same, keeping at most `bytes` of the memory of runs that are over; what was used last stays, whatever it takes.
     pub fn keeping(self, bytes: usize) -> CpuDevice {
         CpuDevice { arenas: Arc::new(Arenas::new(bytes)), ..self }
+    }
+
+    /// The same, with kernels that give a row the same bits however many rows there are, if `batch_invariant`.
+    pub fn batch_invariant(self, batch_invariant: bool) -> CpuDevice {
+        CpuDevice { batch_invariant, ..self }
     }
 
     /// The memory of runs that are over.
@@ -112,7 +120,8 @@ impl CpuDevice {
 
     /// The kernel for a task, its weights not packed.
     fn kernel(&self, view: TaskView<'_>) -> Result<Box<dyn CpuKernel>, Declined> {
-        let request = Request { isa: self.isa, threads: self.threads.count(), view };
+        let &CpuDevice { isa, batch_invariant, .. } = self;
+        let request = Request { isa, threads: self.threads.count(), batch_invariant, view };
         match own(&request).or_else(|| half::offer(&request)) {
             Some(kernel) => Ok(kernel),
             None => fallback::offer(&view),

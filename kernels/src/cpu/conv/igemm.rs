@@ -31,7 +31,7 @@ pub struct Igemm {
 
 impl Igemm {
     pub fn new(request: &Request<'_>, c: &Conv) -> Igemm {
-        let &Request { isa, threads, .. } = request;
+        let &Request { isa, threads, batch_invariant, .. } = request;
         let [kh, kw] = c.kernel;
         let (c_in, c_out) = (c.c_in / c.groups, c.c_out / c.groups);
         let (source, taps, len) = if c.groups == 1 && c_in < FEW_CHANNELS && kw > 1 && c.dilation[1] == 1 {
@@ -40,7 +40,7 @@ impl Igemm {
             (Source::Taps, kh * kw, c_in)
         };
         let divided = if c.groups >= threads && c.groups > 1 { 1 } else { threads };
-        let blocks = Blocks::new(isa, c.n * c.out_h * c.out_w, c_out, taps, len, divided);
+        let blocks = Blocks::new(isa, batch_invariant, c.n * c.out_h * c.out_w, c_out, taps, len, divided);
         let name = format!("{isa}-f32-igemm{}x{}", blocks.panels.tile_rows(), blocks.panels.width());
         Igemm { name, conv: c.clone(), blocks, source, threads }
     }

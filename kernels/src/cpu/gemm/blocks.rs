@@ -65,13 +65,14 @@ unsafe impl Send for Pointers {}
 unsafe impl Sync for Pointers {}
 
 impl Blocks {
-    /// Cuts a product for `threads` threads, with sums over `taps` times `len` elements.
-    pub fn new(isa: Isa, m: usize, n: usize, taps: usize, len: usize, threads: usize) -> Blocks {
+    /// Cuts a product for `threads` threads, with sums over `taps` times `len` elements. If `batch_invariant`, a row of the result
+    /// does not depend on how many there are.
+    pub fn new(isa: Isa, batch_invariant: bool, m: usize, n: usize, taps: usize, len: usize, threads: usize) -> Blocks {
         let panels = Panels::new(n, taps * len, isa.lanes());
         let tile_count = m.div_ceil(panels.tile_rows()).max(1);
         let (row_blocks, col_blocks) = grid(m, n, taps * len, tile_count, panels.count(), threads);
         Blocks {
-            tiles: isa.run(AllTiles),
+            tiles: isa.run(AllTiles { batch_invariant }),
             m,
             taps,
             panels,
@@ -253,7 +254,7 @@ mod tests {
             for (m, n, k, threads) in
                 [(1, 1, 1, 1), (7, 3, 5, 2), (100, 300, 700, 2), (196, 256, 256, 4), (3, 1000, 64, 2)]
             {
-                let blocks = Blocks::new(isa, m, n, 1, k, threads);
+                let blocks = Blocks::new(isa, false, m, n, 1, k, threads);
                 let mut seen = vec![0; m * n];
                 for b in 0..blocks.count() {
                     assert!(blocks.rows(b).len() <= blocks.max_block_rows());

@@ -18,7 +18,8 @@ const MIN_SHARED: usize = 50_000;
 /// The kernel of a product: dot products over `b` as it lies for few rows, else tiles in registers over packed panels of `b`.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     let (g, tail) = checked(request)?;
-    let few_rows = g.m <= dot::MAX_ROWS && g.m * g.n * g.batch_count() > 0;
+    // They add up in another order than tiles do.
+    let few_rows = g.m <= dot::MAX_ROWS && !request.batch_invariant && g.m * g.n * g.batch_count() > 0;
     if few_rows && g.b.row == 1 && g.a.col == 1 && g.k > 1 {
         return Some(Box::new(Dotted::new(request, g, tail)));
     }
@@ -140,9 +141,9 @@ struct Operands<'a> {
 
 impl Tiled {
     fn new(request: &Request<'_>, g: &Gemm, tail: Tail) -> Tiled {
-        let &Request { isa, threads, view } = request;
+        let &Request { isa, threads, batch_invariant, view } = request;
         let by_batch = g.batch_count() >= threads && g.batch_count() > 1;
-        let blocks = Blocks::new(isa, g.m, g.n, 1, g.k, if by_batch { 1 } else { threads });
+        let blocks = Blocks::new(isa, batch_invariant, g.m, g.n, 1, g.k, if by_batch { 1 } else { threads });
         let panels = &blocks.panels;
         let known = view.known[1] && repeats(&g.b.batch);
         let direct = !known && g.b.col == 1 && g.m <= 2 * panels.tile_rows();

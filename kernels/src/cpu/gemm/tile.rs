@@ -71,7 +71,10 @@ pub type TileFn = unsafe fn(&Tile);
 pub type Tiles = [[Option<TileFn>; MAX_VECTORS]; MAX_ROWS];
 
 /// Every tile kernel of an instruction set.
-pub struct AllTiles;
+pub struct AllTiles {
+    /// Whether a row is added up in the same order in all of them.
+    pub batch_invariant: bool,
+}
 
 impl Kernel for AllTiles {
     type Out = Tiles;
@@ -80,7 +83,8 @@ impl Kernel for AllTiles {
         let mut t: Tiles = [[None; MAX_VECTORS]; MAX_ROWS];
         macro_rules! tiles {
             ($nv:literal: $($mr:literal $unroll:literal),*) => {$(
-                t[$mr - 1][$nv - 1] = Some(tile::<S, $mr, $nv, $unroll> as TileFn);
+                let one_sum = tile::<S, $mr, $nv, 1> as TileFn;
+                t[$mr - 1][$nv - 1] = Some(if self.batch_invariant { one_sum } else { tile::<S, $mr, $nv, $unroll> });
             )*};
         }
         tiles!(1: 1 4, 2 4, 3 2, 4 2, 5 2, 6 2, 7 1, 8 1, 9 1, 10 1, 11 1, 12 1);

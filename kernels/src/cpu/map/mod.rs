@@ -43,7 +43,7 @@ fn in_place(view: &TaskView<'_>) -> Vec<usize> {
 
 /// The kernel of an element-wise program.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
-    let &Request { isa, threads, view } = request;
+    let &Request { isa, threads, view, .. } = request;
     let (code, layout) = compile(&view)?;
     let scratch = code.scratch().next_multiple_of(64);
     let name = format!("{isa}-{}-blocks", dtypes(view.outs));

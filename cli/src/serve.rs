@@ -1,0 +1,186 @@
+//! `mindir serve`.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use mindir_serve::{ModelConfig, Repository, RepositoryError, RepositoryOptions, Server, ServerOptions, Token};
+use tracing::Level;
+
+use crate::args::{self, ModelKeyArgs, ThreadArg};
+use crate::failure::{Failure, Outcome};
+use crate::print::{self, Volume};
+
+/// Serve the models of a folder, or one model, over HTTP until the process is told to end.
+///
+/// Clients speak the Open Inference Protocol (v2), as those of Triton and KServe do, or MindSpore Serving's form; a browser
+/// finds a page. The folder has NAME.mindir or NAME.onnx, or NAME/VERSION/model.mindir with a NAME/model.toml.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Folder of models, or a model
+    root: PathBuf,
+    #[command(flatten)]
+    key: ModelKeyArgs,
+    /// Where to listen: HOST:PORT, or :PORT for every address of this machine; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
+    http: SocketAddr,
+    /// Most rows of a batch that requests are joined to, for models whose rows have the same results in a batch as alone
+    #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = size)]
+    max_batch: usize,
+    /// How long the first request of a batch waits for others
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = args::duration)]
+    batch_delay: Duration,
+    /// Requests that may wait for one model; more are refused
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = size)]
+    queue: usize,
+    /// Runs of one model at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = size)]
+    instances: usize,
+    /// How long a request may take, waiting included
+    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    timeout: Option<Duration>,
+    /// Where models run: cpu, or wgpu or cuda if built with the feature of that name
+    #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = args::device)]
+    device: String,
+    #[command(flatten)]
+    threads: ThreadArg,
+    /// Most bytes that one model may take, such as 512M or 1GiB
+    #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
+    max_memory: Option<u64>,
+    /// Most bytes of the body of a request
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = args::bytes)]
+    max_body: u64,
+    /// Look for changes of the folder so often, and follow them
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = args::duration)]
+    watch: Option<Duration>,
+    /// File with a token that clients have to show, as `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Let clients that show the token load and unload models
+    #[arg(long, requires = "token_file")]
+    allow_admin: bool,
+    /// How long to go on, not ready but answering, once told to end
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = args::duration)]
+    notice: Duration,
+    /// How long requests that are under way may take then
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = args::duration)]
+    drain: Duration,
+}
+
+impl Serve {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        log();
+        let repository = Repository::open(&self.root, self.repository()?).map_err(|e| match e {
+            RepositoryError::Folder { path, source } => Failure::File { path, source },
+            e => Failure::Usage(e.to_string()),
+        })?;
+        for (model, why) in repository.failures() {
+            print::warn(&format!("{model}: {why}"));
+        }
+        for (model, versions) in repository.ready() {
+            print::tell(|| format!("{model}: {} ready", print::plural(versions, "version")));
+        }
+        let options = self.server()?;
+        // Requests are read and written here; models run on threads of their own.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.map_err(Failure::file(&self.root))?.block_on(serve(Arc::new(repository), options))?;
+        Ok(Outcome::done("the server has ended".into()))
+    }
+
+    fn repository(&self) -> Result<RepositoryOptions, Failure> {
+        let mut options = RepositoryOptions::default();
+        options.config = ModelConfig {
+            max_batch: self.max_batch,
+            batch_delay_ms: milliseconds(self.batch_delay),
+            queue: self.queue,
+            instances: self.instances,
+            timeout_ms: self.timeout.map(milliseconds),
+            device: Some(self.device.clone()),
+            max_memory: self.max_memory,
+            ..ModelConfig::default()
+        };
+        options.threads = self.threads.threads;
+        options.decryption = self.key.decryption()?;
+        Ok(options)
+    }
+
+    fn server(&self) -> Result<ServerOptions, Failure> {
+        let token = |file: &PathBuf| {
+            let bytes = std::fs::read(file).map_err(Failure::file(file))?;
+            let wrong = || Failure::Usage(format!("{}: expected a token of visible characters", file.display()));
+            Token::new(&bytes).ok_or_else(wrong)
+        };
+        let mut options = ServerOptions::default();
+        options.http = self.http;
+        options.max_body = self.max_body;
+        options.token = self.token_file.as_ref().map(token).transpose()?;
+        options.admin = self.allow_admin;
+        options.watch = self.watch;
+        options.notice = self.notice;
+        options.drain = self.drain;
+        Ok(options)
+    }
+}
+
+async fn serve(repository: Arc<Repository>, options: ServerOptions) -> Result<(), Failure> {
+    let server = Server::bind(repository, options).await.map_err(|e| Failure::Usage(e.to_string()))?;
+    let stop = told_to_end().map_err(|e| Failure::Usage(format!("signals: {e}")))?;
+    let address = server.address().map_err(|e| Failure::Usage(e.to_string()))?;
+    print::stdout(&format!("serving at http://{address}\n"))?;
+    server.run(stop).await;
+    Ok(())
+}
+
+/// Ready once the process is told to end.
+#[cfg(unix)]
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Ready once the process is told to end.
+#[cfg(not(unix))]
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without signals the server goes on.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+/// Tells on stderr what goes wrong, and each request if asked to.
+fn log() {
+    let most = match print::volume() {
+        Volume::Quiet => Level::ERROR,
+        Volume::Normal => Level::WARN,
+        Volume::Verbose => Level::INFO,
+    };
+    let format = tracing_subscriber::fmt().with_max_level(most).with_writer(std::io::stderr).with_target(false);
+    // Nobody else has said where to.
+    drop(format.with_ansi(false).try_init());
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=1 << 16).contains(n));
+    n.ok_or_else(|| "expected a number from 1 to 65536".into())
+}
+
+/// `HOST:PORT` or `:PORT`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_string() };
+    let found = whole.to_socket_addrs().map_err(|e| format!("expected HOST:PORT or :PORT: {e}"))?.next();
+    found.ok_or_else(|| "no address has this name".into())
+}

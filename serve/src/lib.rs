@@ -1,0 +1,24 @@
+//! Serves models to clients of the Open Inference Protocol.
+//!
+//! A [`Repository`] loads the models of a folder and keeps them; a [`Server`] answers requests about them. Each model has a
+//! queue of its own: what waits there together runs as one batch, if the model gives every row the result that it has alone.
+//! Nothing here knows how a model is computed, and nothing in `mindir` knows that there are servers.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod config;
+mod datatype;
+mod error;
+mod infer;
+mod metrics;
+mod model;
+mod repository;
+mod rest;
+mod sequence;
+mod server;
+
+pub use config::{ConfigError, ModelConfig, Versions};
+pub use error::RequestError;
+pub use repository::{Repository, RepositoryError, RepositoryOptions};
+pub use server::{Server, ServerError, ServerOptions, Token};

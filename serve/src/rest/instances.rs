@@ -1,0 +1,128 @@
+//! MindSpore Serving's form of requests: a list of examples, each with its tensors by name.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use mindir::{Port, Tensor};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use super::json::{self, Elements};
+use super::{Answer, body, version};
+use crate::RequestError;
+use crate::infer::InferRequest;
+use crate::model::Served;
+use crate::server::Shared;
+
+#[derive(Deserialize)]
+#[serde(expecting = "expected an object with `instances`")]
+struct InstancesBody<'a> {
+    #[serde(borrow)]
+    instances: Vec<BTreeMap<String, &'a RawValue>>,
+}
+
+/// The model, perhaps a version, and behind a colon the method.
+#[derive(Deserialize)]
+pub(crate) struct At {
+    model: Option<String>,
+    target: String,
+}
+
+pub(crate) async fn predict(
+    State(shared): State<Arc<Shared>>,
+    Path(at): Path<At>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let wrong = || RequestError::NotFound(format!("expected NAME:predict, found {:?}", at.target));
+    let (target, method) = at.target.rsplit_once(':').ok_or_else(wrong)?;
+    if method != "predict" {
+        return Err(wrong());
+    }
+    let served = match &at.model {
+        Some(model) => shared.repository.get(model, version(Some(target))?)?,
+        None => shared.repository.get(target, None)?,
+    };
+    let (bytes, _room) = body::read(&headers, body, &shared).await?;
+    let body: InstancesBody<'_> =
+        serde_json::from_slice(&bytes).map_err(|e| RequestError::Invalid(format!("the request: {e}")))?;
+    let requests = body.instances.iter().map(|instance| request(&served, instance)).collect::<Result<Vec<_>, _>>()?;
+    // All wait at the same time, so that they may run together.
+    let waiting: Vec<_> = requests
+        .into_iter()
+        .map(|(request, added)| {
+            let served = served.clone();
+            (added, Waiting(tokio::spawn(async move { served.infer(request).await })))
+        })
+        .collect();
+    let mut answers = Vec::with_capacity(waiting.len());
+    for (added, mut waiting) in waiting {
+        let results = (&mut waiting.0).await.map_err(|e| RequestError::Internal(e.to_string()))??;
+        let value = |(name, tensor): &(String, Tensor)| Ok((name.clone(), value(name, tensor, added)?));
+        answers.push(results.iter().map(value).collect::<Result<Map<String, Value>, RequestError>>()?);
+    }
+    Ok(Json(serde_json::json!({"instances": answers})).into_response())
+}
+
+/// A request under way, which ends when nobody waits for it.
+struct Waiting<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The request for an example, and whether a first dimension was added to its tensors.
+fn request(served: &Served, instance: &BTreeMap<String, &RawValue>) -> Result<(InferRequest, bool), RequestError> {
+    let mut added = false;
+    let mut inputs = Vec::with_capacity(instance.len());
+    for (name, data) in instance {
+        let port = served.inputs.iter().find(|port| port.name == *name);
+        let names = || served.inputs.iter().map(|port| port.name.as_str()).collect::<Vec<_>>().join(", ");
+        let unknown = || RequestError::Invalid(format!("instances: expected {}, found {name:?}", names()));
+        let (tensor, one) = tensor(port.ok_or_else(unknown)?, data)?;
+        added |= one;
+        inputs.push((name.clone(), tensor));
+    }
+    Ok((InferRequest { inputs, ..InferRequest::default() }, added))
+}
+
+/// A tensor of nested lists, with a first dimension of one if it is an example of a batch.
+fn tensor(port: &Port, data: &RawValue) -> Result<(Tensor, bool), RequestError> {
+    let wrong = |text: String| RequestError::Invalid(format!("instances: {}: {text}", port.name));
+    let (Some(dtype), Some(dims)) = (port.spec.dtype, &port.spec.dims) else {
+        return Err(wrong("the model does not say its type and rank".into()));
+    };
+    let value: Value = serde_json::from_str(data.get()).map_err(|e| wrong(e.to_string()))?;
+    let mut shape = Vec::new();
+    let mut part = Some(&value);
+    while let Some(Value::Array(items)) = part {
+        shape.push(items.len());
+        part = items.first();
+    }
+    let added = shape.len() + 1 == dims.len();
+    if added {
+        shape.insert(0, 1);
+    }
+    json::tensor(dtype, &shape, data).map(|tensor| (tensor, added)).map_err(wrong)
+}
+
+/// A result in nested lists.
+fn value(name: &str, tensor: &Tensor, added: bool) -> Result<Value, RequestError> {
+    let flat = serde_json::to_value(Elements::of(name, tensor)?).map_err(|e| RequestError::Internal(e.to_string()))?;
+    let Value::Array(mut items) = flat else { return Ok(flat) };
+    let shape = tensor.shape().get(usize::from(added)..).unwrap_or_default();
+    let Some((_, inner)) = shape.split_first() else { return Ok(items.pop().unwrap_or(Value::Null)) };
+    for len in inner.iter().rev() {
+        let rows = items.chunks(*len.max(&1)).map(|row| Value::Array(row.to_vec()));
+        items = rows.collect();
+    }
+    Ok(Value::Array(items))
+}

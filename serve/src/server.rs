@@ -1,0 +1,254 @@
+//! Connections.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::repository::Repository;
+use crate::{RequestError, rest};
+
+/// What a client shows to be let in. It does not appear in messages.
+#[derive(Clone)]
+pub struct Token(Box<[u8]>);
+
+impl Token {
+    /// The token with these bytes, without white space around them; `None` if nothing is left, or something that no header
+    /// holds.
+    pub fn new(bytes: &[u8]) -> Option<Token> {
+        let bytes = bytes.trim_ascii();
+        (!bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic)).then(|| Token(bytes.into()))
+    }
+
+    /// Whether it was given; the time that the answer takes says only how long the token is.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        let differ = |(a, b): (&u8, &u8)| a ^ b;
+        let differs = self.0.iter().zip(given).map(differ).fold(0, |all, one| all | one);
+        self.0.len() == given.len() && std::hint::black_box(differs) == 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// How a server listens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// Where it listens for HTTP. Port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Most bytes of the body of a request, packed and unpacked.
+    pub max_body: u64,
+    /// Most bytes of the bodies of all requests that are under way; more wait until there is room.
+    pub max_bodies: u64,
+    /// How long the head of a request may take to arrive, and how long a connection may be idle.
+    pub head_time: Duration,
+    /// How long the body of a request may take to arrive.
+    pub body_time: Duration,
+    /// Connections at one time; more wait to be accepted.
+    pub max_connections: usize,
+    /// What clients have to show; health needs none.
+    pub token: Option<Token>,
+    /// Whether clients may load and unload models. Needs a token.
+    pub admin: bool,
+    /// How often the repository's folder is looked at for changes.
+    pub watch: Option<Duration>,
+    /// How long the server goes on after it was told to end, not ready but answering, so that those who send it requests learn it.
+    pub notice: Duration,
+    /// How long requests that are under way may take after that.
+    pub drain: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> ServerOptions {
+        ServerOptions {
+            http: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            max_body: 64 << 20,
+            max_bodies: 1 << 30,
+            head_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(60),
+            max_connections: 4096,
+            token: None,
+            admin: false,
+            watch: None,
+            notice: Duration::ZERO,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a server does not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address is taken, or not one of this machine.
+    #[error("{address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Models may be loaded and unloaded by everybody.
+    #[error("loading and unloading on request needs a token")]
+    OpenAdmin,
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub repository: Arc<Repository>,
+    pub options: ServerOptions,
+    ending: AtomicBool,
+    /// Blocks of memory that bodies may still take.
+    bodies: Arc<Semaphore>,
+}
+
+/// Bytes of a block of memory for bodies.
+const BLOCK: u64 = 4096;
+
+/// Blocks for so many bytes, as many as a semaphore has at most.
+fn blocks(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX >> 3)
+}
+
+impl Shared {
+    fn new(repository: Arc<Repository>, options: ServerOptions) -> Shared {
+        let bodies = Arc::new(Semaphore::new(blocks(options.max_bodies) as usize));
+        Shared { repository, options, ending: AtomicBool::new(false), bodies }
+    }
+
+    /// Room for so many bytes of a body, or all that bodies may take if that is less; waits for it.
+    pub async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, RequestError> {
+        let room = self.bodies.clone().acquire_many_owned(blocks(bytes.min(self.options.max_bodies)));
+        let time = self.options.body_time;
+        let got = tokio::time::timeout(time, room).await;
+        got.map_err(|_| RequestError::NotReady(format!("there was no room for the body within {time:?}")))?
+            .map_err(|_| RequestError::Ending)
+    }
+
+    /// Whether requests should come.
+    pub fn is_ready(&self) -> bool {
+        !self.ending.load(Ordering::Relaxed) && self.repository.is_ready()
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Listens for requests about the models of `repository`.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn bind(repository: Arc<Repository>, options: ServerOptions) -> Result<Server, ServerError> {
+        if options.admin && options.token.is_none() {
+            return Err(ServerError::OpenAdmin);
+        }
+        let address = options.http;
+        let listener = TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })?;
+        Ok(Server { listener, shared: Arc::new(Shared::new(repository, options)) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers requests until `stop` is ready: then it is not ready any more, takes no new connections after
+    /// [`ServerOptions::notice`], answers what is under way, and returns.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Server { listener, shared } = self;
+        let watch = tokio::spawn(watch(shared.clone()));
+        let connections = GracefulShutdown::new();
+        let accept = accept(listener, &shared, &connections);
+        let ended = async {
+            stop.await;
+            shared.ending.store(true, Ordering::Relaxed);
+            tokio::time::sleep(shared.options.notice).await;
+        };
+        tokio::select! {
+            () = accept => {}
+            () = ended => {}
+        }
+        watch.abort();
+        if tokio::time::timeout(shared.options.drain, connections.shutdown()).await.is_err() {
+            tracing::warn!("requests were under way after {:?}", shared.options.drain);
+        }
+    }
+}
+
+/// Takes connections for ever.
+async fn accept(listener: TcpListener, shared: &Arc<Shared>, connections: &GracefulShutdown) {
+    let room = Arc::new(Semaphore::new(shared.options.max_connections));
+    let service = TowerToHyperService::new(rest::router(shared.clone()));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(shared.options.head_time);
+    while let Ok(permit) = room.clone().acquire_owned().await {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // As when there are no more file handles: those that are open will close.
+                tracing::warn!("a connection was not taken: {e}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!("a connection waits for full packets: {e}");
+        }
+        let connection = builder.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(e) = connection.await {
+                tracing::debug!("a connection broke off: {e}");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Looks for changes of the repository's folder for ever.
+async fn watch(shared: Arc<Shared>) {
+    let Some(every) = shared.options.watch else { return };
+    loop {
+        tokio::time::sleep(every).await;
+        let of = shared.clone();
+        match tokio::task::spawn_blocking(move || of.repository.refresh()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("the repository cannot be read: {e}"),
+            Err(e) => tracing::error!("the repository was not looked at: {e}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_compared_as_a_whole() {
+        let token = Token::new(b" secret\n").unwrap();
+        assert!(token.is(b"secret"));
+        assert!(![&b"secre"[..], b"secret1", b"Secret", b""].iter().any(|given| token.is(given)));
+        assert!(Token::new(b" \n").is_none() && Token::new("schlüssel".as_bytes()).is_none());
+        assert!(!format!("{token:?}").contains("secret"));
+    }
+}
