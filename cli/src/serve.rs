@@ -13,7 +13,7 @@ use crate::args::{self, ModelKeyArgs, ThreadArg};
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, Volume};
 
-/// Serve the models of a folder, or one model, over HTTP until the process is told to end.
+/// Serve the models of a folder, or one model, over HTTP and gRPC until the process is told to end.
 ///
 /// Clients speak the Open Inference Protocol (v2), as those of Triton and KServe do, or MindSpore Serving's form; a browser
 /// finds a page. The folder has NAME.mindir or NAME.onnx, or NAME/VERSION/model.mindir with a NAME/model.toml.
@@ -26,6 +26,9 @@ pub struct Serve {
     /// Where to listen: HOST:PORT, or :PORT for every address of this machine; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
     http: SocketAddr,
+    /// Where to listen besides; HTTP and gRPC are answered at both addresses
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    grpc: Option<SocketAddr>,
     /// Most rows of a batch that requests are joined to, for models whose rows have the same results in a batch as alone
     #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = size)]
     max_batch: usize,
@@ -114,6 +117,7 @@ impl Serve {
         };
         let mut options = ServerOptions::default();
         options.http = self.http;
+        options.grpc = self.grpc;
         options.max_body = self.max_body;
         options.token = self.token_file.as_ref().map(token).transpose()?;
         options.admin = self.allow_admin;

@@ -1,6 +1,8 @@
 //! The protocol's names of element types.
 
-use mindir::DType;
+use mindir::{DType, Port};
+
+use crate::RequestError;
 
 /// Names and types, in the order of the protocol's list. Complex numbers have none.
 const NAMES: [(&str, DType); 13] = [
@@ -27,6 +29,27 @@ pub(crate) fn name(dtype: DType) -> Option<&'static str> {
 /// The type of a name. `BYTES` is none: the models compute with numbers.
 pub(crate) fn of(name: &str) -> Option<DType> {
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, dtype)| *dtype)
+}
+
+/// Most dimensions of a tensor.
+const RANKS: usize = 32;
+
+/// The type of an input called `name`.
+pub(crate) fn wanted(name: &str, datatype: &str, rank: usize) -> Result<DType, RequestError> {
+    let wrong = |text: String| RequestError::Invalid(format!("inputs: {name}: {text}"));
+    if datatype == "BYTES" {
+        return Err(wrong("BYTES are no numbers; models compute with numbers".into()));
+    }
+    if rank > RANKS {
+        return Err(wrong(format!("expected at most {RANKS} dimensions, found {rank}")));
+    }
+    of(datatype).ok_or_else(|| wrong(format!("{datatype:?} is no datatype of the protocol")))
+}
+
+/// Dimensions as the protocol has them: −1 is open.
+pub(crate) fn dims(port: &Port) -> Vec<i64> {
+    let length = |size: Option<usize>| size.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+    port.spec.dims.iter().flatten().map(|d| length(d.size())).collect()
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod classes;
 mod config;
 mod datatype;
 mod error;
+mod grpc;
 mod infer;
 mod metrics;
 mod model;
+mod parameters;
 mod repository;
 mod rest;
 mod sequence;

@@ -49,6 +49,8 @@ impl fmt::Debug for Token {
 pub struct ServerOptions {
     /// Where it listens for HTTP. Port 0 takes a free one.
     pub http: SocketAddr,
+    /// Where it listens besides; both protocols are spoken at all addresses.
+    pub grpc: Option<SocketAddr>,
     /// Most bytes of the body of a request, packed and unpacked.
     pub max_body: u64,
     /// Most bytes of the bodies of all requests that are under way; more wait until there is room.
@@ -75,6 +77,7 @@ impl Default for ServerOptions {
     fn default() -> ServerOptions {
         ServerOptions {
             http: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            grpc: None,
             max_body: 64 << 20,
             max_bodies: 1 << 30,
             head_time: Duration::from_secs(30),
@@ -115,6 +118,9 @@ pub(crate) struct Shared {
     bodies: Arc<Semaphore>,
 }
 
+/// Requests at one time over one connection of HTTP/2.
+const STREAMS: u32 = 256;
+
 /// Bytes of a block of memory for bodies.
 const BLOCK: u64 = 4096;
 
@@ -147,6 +153,7 @@ impl Shared {
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
+    second: Option<TcpListener>,
     shared: Arc<Shared>,
 }
 
@@ -159,9 +166,12 @@ impl Server {
         if options.admin && options.token.is_none() {
             return Err(ServerError::OpenAdmin);
         }
-        let address = options.http;
-        let listener = TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })?;
-        Ok(Server { listener, shared: Arc::new(Shared::new(repository, options)) })
+        let listener = listen(options.http).await?;
+        let second = match options.grpc {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Server { listener, second, shared: Arc::new(Shared::new(repository, options)) })
     }
 
     /// Where it listens.
@@ -175,17 +185,25 @@ impl Server {
     /// Answers requests until `stop` is ready: then it is not ready any more, takes no new connections after
     /// [`ServerOptions::notice`], answers what is under way, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Server { listener, shared } = self;
+        let Server { listener, second, shared } = self;
         let watch = tokio::spawn(watch(shared.clone()));
         let connections = GracefulShutdown::new();
-        let accept = accept(listener, &shared, &connections);
+        let room = Arc::new(Semaphore::new(shared.options.max_connections));
+        let first = accept(listener, &shared, &room, &connections);
+        let second = async {
+            match second {
+                Some(listener) => accept(listener, &shared, &room, &connections).await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = async {
             stop.await;
             shared.ending.store(true, Ordering::Relaxed);
             tokio::time::sleep(shared.options.notice).await;
         };
         tokio::select! {
-            () = accept => {}
+            () = first => {}
+            () = second => {}
             () = ended => {}
         }
         watch.abort();
@@ -195,12 +213,20 @@ impl Server {
     }
 }
 
-/// Takes connections for ever.
-async fn accept(listener: TcpListener, shared: &Arc<Shared>, connections: &GracefulShutdown) {
-    let room = Arc::new(Semaphore::new(shared.options.max_connections));
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
+}
+
+/// Takes connections for ever, as many at one time as there is room for.
+async fn accept(listener: TcpListener, shared: &Arc<Shared>, room: &Arc<Semaphore>, connections: &GracefulShutdown) {
     let service = TowerToHyperService::new(rest::router(shared.clone()));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(shared.options.head_time);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(shared.options.head_time)
+        .max_concurrent_streams(STREAMS);
     while let Ok(permit) = room.clone().acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,

@@ -33,23 +33,24 @@ pub(crate) async fn index(State(shared): State<Arc<Shared>>, headers: HeaderMap,
 }
 
 pub(crate) async fn load(State(shared): State<Arc<Shared>>, Path(model): Path<String>) -> Answer {
-    change(shared, move |shared| shared.repository.load(&model)).await
+    change(shared, move |shared| shared.repository.load(&model)).await?;
+    Ok(StatusCode::OK.into_response())
 }
 
 pub(crate) async fn unload(State(shared): State<Arc<Shared>>, Path(model): Path<String>) -> Answer {
-    change(shared, move |shared| shared.repository.unload(&model)).await
+    change(shared, move |shared| shared.repository.unload(&model)).await?;
+    Ok(StatusCode::OK.into_response())
 }
 
 /// Changes what is served, which takes a while.
-async fn change(
+pub(crate) async fn change(
     shared: Arc<Shared>,
     change: impl FnOnce(&Shared) -> Result<(), RequestError> + Send + 'static,
-) -> Answer {
+) -> Result<(), RequestError> {
     if !shared.options.admin {
         let text = "models are not loaded and unloaded on request: the server was started without that";
         return Err(RequestError::Forbidden(text.into()));
     }
     let changed = tokio::task::spawn_blocking(move || change(&shared)).await;
-    changed.map_err(|e| RequestError::Internal(e.to_string()))??;
-    Ok(StatusCode::OK.into_response())
+    changed.map_err(|e| RequestError::Internal(e.to_string()))?
 }

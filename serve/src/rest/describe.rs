@@ -43,21 +43,15 @@ pub(crate) async fn model(State(shared): State<Arc<Shared>>, Path(target): At) -
     .into_response())
 }
 
-/// Dimensions as the protocol has them: −1 is open.
-pub(crate) fn dims(port: &Port) -> Vec<i64> {
-    let length = |size: Option<usize>| size.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
-    port.spec.dims.iter().flatten().map(|d| length(d.size())).collect()
-}
-
 fn port(port: &Port) -> Value {
-    json!({"name": port.name, "datatype": port.spec.dtype.and_then(datatype::name), "shape": dims(port)})
+    json!({"name": port.name, "datatype": port.spec.dtype.and_then(datatype::name), "shape": datatype::dims(port)})
 }
 
 pub(crate) async fn config(State(shared): State<Arc<Shared>>, Path(target): At) -> Answer {
     let served = target.served(&shared)?;
     let port = |port: &Port| {
         let kind = port.spec.dtype.and_then(datatype::name).map(|name| format!("TYPE_{name}"));
-        json!({"name": port.name, "data_type": kind, "dims": dims(port)})
+        json!({"name": port.name, "data_type": kind, "dims": datatype::dims(port)})
     };
     let mut config = json!({
         "name": served.name,

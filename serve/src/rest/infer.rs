@@ -1,7 +1,6 @@
 //! Requests for results.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -10,19 +9,17 @@ use bytes::Bytes;
 use mindir::{DType, Tensor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::answer::{Wanted, Wants};
 use super::{Answer, At, answer, body, json, picture};
-use crate::infer::{InferRequest, Sequence};
+use crate::infer::InferRequest;
 use crate::model::Served;
+use crate::parameters::Parameters;
 use crate::server::Shared;
 use crate::{RequestError, datatype};
 
 /// The header that says how much of a body is JSON; what follows are the elements of tensors.
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
-
-type Parameters = Map<String, Value>;
 
 #[derive(Deserialize)]
 #[serde(expecting = "expected an object with `inputs`")]
@@ -146,15 +143,15 @@ fn structured(text: &[u8], mut binary: Bytes) -> Result<(InferRequest, Wants), R
     let wants = Wants {
         id: body.id,
         outputs: body.outputs.iter().map(wanted).collect::<Result<_, _>>()?,
-        binary: flag(p, "binary_data_output")?.unwrap_or(false),
+        binary: p.flag("binary_data_output")?.unwrap_or(false),
         top: None,
     };
     let request = InferRequest {
         inputs,
         outputs: wants.outputs.iter().map(|w| w.name.clone()).collect(),
-        timeout: number(p, "timeout")?.filter(|us| *us > 0).map(Duration::from_micros),
-        priority: number(p, "priority")?.unwrap_or(0),
-        sequence: sequence(p)?,
+        timeout: p.timeout()?,
+        priority: p.priority()?,
+        sequence: p.sequence()?,
     };
     Ok((request, wants))
 }
@@ -162,17 +159,9 @@ fn structured(text: &[u8], mut binary: Bytes) -> Result<(InferRequest, Wants), R
 fn tensor(input: &Input<'_>, binary: &mut Bytes) -> Result<Tensor, RequestError> {
     let Input { name, shape, datatype, .. } = input;
     let wrong = |text: String| invalid(format!("inputs: {name}: {text}"));
-    if datatype == "BYTES" {
-        return Err(wrong("BYTES are no numbers; models compute with numbers".into()));
-    }
-    let dtype = datatype::of(datatype).ok_or_else(|| wrong(format!("{datatype:?} is no datatype of the protocol")))?;
-    if shape.len() > RANKS {
-        return Err(wrong(format!("expected at most {} dimensions, found {}", RANKS, shape.len())));
-    }
-    if input.parameters.contains_key("shared_memory_region") {
-        return Err(RequestError::Unsupported(format!("inputs: {name}: shared memory is not supported")));
-    }
-    match (number(&input.parameters, "binary_data_size")?, input.data) {
+    let dtype = datatype::wanted(name, datatype, shape.len())?;
+    input.parameters.unshared("inputs", name)?;
+    match (input.parameters.number("binary_data_size")?, input.data) {
         (Some(_), Some(_)) => Err(wrong("expected data or binary_data_size, found both".into())),
         (None, None) => Err(wrong("expected data, or binary_data_size".into())),
         (None, Some(data)) => json::tensor(dtype, shape, data).map_err(wrong),
@@ -185,43 +174,8 @@ fn tensor(input: &Input<'_>, binary: &mut Bytes) -> Result<Tensor, RequestError>
     }
 }
 
-/// Most dimensions of a tensor.
-const RANKS: usize = 32;
-
 fn wanted(output: &Output) -> Result<Wanted, RequestError> {
-    let p = &output.parameters;
-    if p.contains_key("shared_memory_region") {
-        return Err(RequestError::Unsupported(format!("outputs: {}: shared memory is not supported", output.name)));
-    }
-    let classes = number(p, "classification")?.filter(|n| *n > 0).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    Ok(Wanted { name: output.name.clone(), binary: flag(p, "binary_data")?, classes })
-}
-
-fn flag(p: &Parameters, name: &str) -> Result<Option<bool>, RequestError> {
-    let wrong = |found: &Value| invalid(format!("parameters: {name}: expected true or false, found {found}"));
-    p.get(name).map(|v| v.as_bool().ok_or_else(|| wrong(v))).transpose()
-}
-
-fn number(p: &Parameters, name: &str) -> Result<Option<u64>, RequestError> {
-    let wrong =
-        |found: &Value| invalid(format!("parameters: {name}: expected a number that is not negative, found {found}"));
-    p.get(name).map(|v| v.as_u64().ok_or_else(|| wrong(v))).transpose()
-}
-
-fn sequence(p: &Parameters) -> Result<Option<Sequence>, RequestError> {
-    let id = match p.get("sequence_id") {
-        None => return Ok(None),
-        Some(Value::String(id)) if id.len() <= 256 => id.clone(),
-        Some(Value::Number(id)) => id.to_string(),
-        Some(found) => {
-            let text =
-                format!("parameters: sequence_id: expected a number, or a text of at most 256 bytes, found {found}");
-            return Err(invalid(text));
-        }
-    };
-    if id.is_empty() || id == "0" {
-        return Ok(None);
-    }
-    let flag = |name| flag(p, name).map(|flag| flag.unwrap_or(false));
-    Ok(Some(Sequence { id, start: flag("sequence_start")?, end: flag("sequence_end")? }))
+    let Output { name, parameters: p } = output;
+    p.unshared("outputs", name)?;
+    Ok(Wanted { name: name.clone(), binary: p.flag("binary_data")?, classes: p.classes()? })
 }

@@ -23,12 +23,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
-use crate::RequestError;
 use crate::model::Served;
 use crate::server::Shared;
+use crate::{RequestError, grpc};
 
 /// Extensions of the protocol that are there.
-const EXTENSIONS: [&str; 8] = [
+pub(crate) const EXTENSIONS: [&str; 8] = [
     "binary_tensor_data",
     "classification",
     "model_configuration",
@@ -41,6 +41,8 @@ const EXTENSIONS: [&str; 8] = [
 
 /// The page at `/`.
 const PAGE: &str = include_str!("page.html");
+
+pub(crate) use admin::change;
 
 pub(crate) type Answer = Result<Response, RequestError>;
 
@@ -60,7 +62,10 @@ impl IntoResponse for RequestError {
 
 /// All addresses.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let open = Router::new().route("/v2/health/live", get(live)).route("/v2/health/ready", get(ready));
+    let open = Router::new()
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .merge(grpc::health(&shared));
     let guarded = Router::new()
         .route("/", get(page))
         .route("/metrics", get(metrics))
@@ -82,6 +87,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v2/repository/models/{model}/unload", post(admin::unload))
         .route("/model/{target}", post(instances::predict))
         .route("/model/{model}/version/{target}", post(instances::predict))
+        .merge(grpc::router(&shared))
         .route_layer(middleware::from_fn_with_state(shared.clone(), authorized));
     let all = open.merge(guarded);
     let all = all.layer(middleware::from_fn(told));
@@ -155,7 +161,7 @@ impl Target {
     }
 }
 
-fn version(text: Option<&str>) -> Result<Option<u64>, RequestError> {
+pub(crate) fn version(text: Option<&str>) -> Result<Option<u64>, RequestError> {
     let number = |text: &str| {
         let wrong = |_| RequestError::Invalid(format!("version: expected a number, found {text:?}"));
         text.parse().map_err(wrong)
