@@ -26,7 +26,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
-use mindir_graph::task::Task;
+use mindir_graph::passes::Preferences;
+use mindir_graph::task::{Layout, Task};
 use mindir_graph::{DType, Fact, checked_count};
 use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
 
@@ -97,6 +98,11 @@ impl Limits {
         }
     }
 }
+
+/// What the kernels read fastest: planes. Neighbours of a group take neighbouring pixels under one tap, and the weights of a filter
+/// in the order in which they lie, while with channels last the weights of neighbouring channels lie a whole kernel apart. Models
+/// have planes, too, which nobody has to rearrange then.
+pub(crate) const PREFERENCES: Preferences = Preferences { convolutions: Layout::Nchw };
 
 /// What a launch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ fn dense(row: usize) -> Matrix {
 }
 
 fn gemm(m: usize, n: usize, k: usize, dtype: DType, out: DType) -> Gemm {
-    Gemm { batch: shape(&[]), m, n, k, a: dense(k), b: dense(n), c: dense(n), dtype, out, epilogue: None }
+    Gemm { batch: shape(&[]), m, n, k, a: dense(k), b: dense(n), c: dense(n), dtype, out, tf32: false, epilogue: None }
 }
 
 fn add_relu(inputs: usize) -> Program {
@@ -116,6 +116,8 @@ fn conv(c_in: usize, c_out: usize, groups: usize, layout: Layout) -> Conv {
         groups,
         layout,
         dtype: DType::F32,
+        out: DType::F32,
+        tf32: false,
         scaled: false,
         epilogue: None,
     }

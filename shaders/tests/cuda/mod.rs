@@ -91,7 +91,16 @@ fn products(all: &mut Vec<(String, Module)>, dtype: DType) {
             for along in [false, true] {
                 let name = format!("gemm-{dtype}-{tile:?}-{along}-{}", end != End::Product);
                 let end = end.clone();
-                let shader = Gemm { tile, a_along_k: along, b_along_k: !along, dtype, out: dtype, end, adds: false };
+                let shader = Gemm {
+                    tile,
+                    a_along_k: along,
+                    b_along_k: !along,
+                    dtype,
+                    out: dtype,
+                    tf32: false,
+                    end,
+                    adds: false,
+                };
                 add(all, name, &shader);
             }
         }
@@ -142,10 +151,10 @@ fn images(all: &mut Vec<(String, Module)>, dtype: DType) {
         for scaled in [false, true] {
             let epilogue = scaled.then(|| epilogue(dtype));
             let name = format!("conv-{dtype}-{channels_last}-{scaled}");
-            let direct = Direct { dtype, width: 32, channels_last, scaled, epilogue: epilogue.clone() };
+            let direct = Direct { dtype, out: dtype, width: 32, channels_last, scaled, epilogue: epilogue.clone() };
             add(all, format!("{name}-direct"), &direct);
             for channels in [Channels::Eight, Channels::SixtyFour] {
-                let tile = ConvTile { dtype, channels, channels_last, scaled, epilogue: epilogue.clone() };
+                let tile = ConvTile { dtype, out: dtype, channels, channels_last, scaled, epilogue: epilogue.clone() };
                 add(all, format!("{name}-{channels:?}"), &tile);
             }
         }
