@@ -231,7 +231,7 @@ pub struct DeviceArgs {
     /// Whether the CPU may take steps that the device declines: allow or deny
     #[arg(long, default_value = "allow", value_name = "POLICY", value_parser = fallback)]
     pub fallback: Fallback,
-    /// How exactly products and convolutions of f32 are computed: f32, tf32, f16 or bf16
+    /// What operands of matrix products and convolutions of f32 are rounded to: f32, tf32, f16 or bf16
     #[arg(long, default_value = "f32", value_name = "PRECISION", value_parser = precision)]
     pub precision: Precision,
     /// Leave out a pass of the planner, or `all`; may be repeated
@@ -274,6 +274,9 @@ impl DeviceArgs {
         });
         if self.fallback == Fallback::Deny && self.device == "cpu" {
             print::warn("--fallback has no effect on the CPU, which declines nothing");
+        }
+        if self.precision == Precision::Tf32 && self.device != "cuda" {
+            print::warn(&format!("--precision tf32 has no effect on {}, which computes in f32", self.device));
         }
         options
     }

@@ -99,9 +99,9 @@ impl Limits {
     }
 }
 
-/// What the kernels read fastest: planes. Neighbours of a group take neighbouring pixels under one tap, and the weights of a filter
-/// in the order in which they lie, while with channels last the weights of neighbouring channels lie a whole kernel apart. Models
-/// have planes, too, which nobody has to rearrange then.
+/// What the kernels read fastest: planes. Invocations that are neighbours read neighbouring pixels under one tap and, as terms of a
+/// sum go along the taps of a channel, neighbouring weights; with channels last, terms go along channels, whose weights lie a whole
+/// kernel apart. Models have planes as well, and nothing is rearranged.
 pub(crate) const PREFERENCES: Preferences = Preferences { convolutions: Layout::Nchw };
 
 /// What a launch binds.
