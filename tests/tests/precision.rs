@@ -16,7 +16,7 @@ const NETWORKS: &[(&str, [f64; 4])] = &[
     ("mlp_small", [1e-6, 1.1e-3, 1.1e-3, 8e-3]),
     ("resnet_basic_small", [1e-6, 1.1e-3, 1.1e-3, 9e-3]),
     ("mobilenet_small", [1e-6, 1.2e-3, 1.2e-3, 7e-3]),
-    ("vit_small", [1e-6, 5e-3, 5e-3, 6.5e-2]),
+    ("vit_small", [3.5e-6, 5e-3, 5e-3, 6.5e-2]),
     ("bert_small", [1e-6, 9e-4, 9e-4, 1e-2]),
     ("gpt2_kv_small", [1e-6, 1e-3, 1e-3, 9e-3]),
     ("yolo_small", [1e-6, 1.1e-4, 1.1e-4, 1.2e-3]),

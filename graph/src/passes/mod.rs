@@ -84,14 +84,14 @@ pub static PASSES: &[Pass] = &[
         exact: false,
         run: fold_scale::run,
     },
+    exact("layout", "runs convolutions and their neighbours channels-last", layout::run),
+    exact("sweep", "drops what the passes before left unread", dead_code::run),
     Pass {
         name: "precision",
         doc: "rounds the operands of products and convolutions where options ask for it",
         exact: false,
         run: precision::run,
     },
-    exact("layout", "runs convolutions and their neighbours channels-last", layout::run),
-    exact("sweep", "drops what the passes before left unread", dead_code::run),
 ];
 
 const fn exact(name: &'static str, doc: &'static str, run: fn(&mut TaskGraph, &mut Notes, &Aims)) -> Pass {

@@ -166,6 +166,12 @@ fn gemms(all: &mut Vec<(String, Module)>) {
             }
         }
     }
+    for dtype in [DType::F16, DType::BF16] {
+        let (out, end) = (DType::F32, End::Epilogue(epilogue()));
+        let gemm =
+            Gemm { tile: Tile::Rows64, a_along_k: true, b_along_k: true, dtype, out, tf32: false, end, adds: true };
+        add(all, format!("gemm-{dtype}-f32"), &gemm);
+    }
     let (dtype, out) = (DType::I8, DType::I32);
     let gemm = Gemm {
         tile: Tile::Rows8,
@@ -192,6 +198,16 @@ fn convs(all: &mut Vec<(String, Module)>) {
             let direct = Direct { dtype, out: dtype, width: 32, channels_last, scaled, epilogue: end.clone() };
             add(all, format!("conv-direct-{name}"), &direct);
         }
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        let (out, channels, scaled, epilogue) = (DType::F32, Channels::Sixteen, true, Some(epilogue()));
+        let direct = Direct { dtype, out, width: 1, channels_last: true, scaled, epilogue: epilogue.clone() };
+        add(all, format!("conv-direct-{dtype}-f32"), &direct);
+        add(
+            all,
+            format!("conv-tile-{dtype}-f32"),
+            &conv::Tile { dtype, out, channels, channels_last: false, scaled, epilogue },
+        );
     }
     for dtype in DTYPES {
         let direct = Direct { dtype, out: dtype, width: 1, channels_last: true, scaled: true, epilogue: None };
