@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Aims, Editor, Notes, epilogue, fuse_maps, walk};
 use crate::task::{Conv, Gemm, Instr, Map, Program, Source, Task, TaskGraph, TaskNode, V};
@@ -126,13 +127,13 @@ struct Rounded<'a> {
 impl Rounded<'_> {
     /// Makes the two factors of a product or convolution those that are rounded.
     fn operands(&mut self, node: &mut TaskNode) {
-        let (of, path) = (node.ins.clone(), node.path.clone());
-        for (to, v) in node.ins.iter_mut().take(2).zip(of) {
-            *to = self.operand(v, &path);
+        for v in node.ins.iter_mut().take(2) {
+            *v = self.operand(*v, &node.path);
         }
     }
 
-    fn operand(&mut self, v: V, path: &std::sync::Arc<str>) -> V {
+    /// `v` rounded, for a task at `path`.
+    fn operand(&mut self, v: V, path: &Arc<str>) -> V {
         let (root, shape) = (self.graph.root(v), self.graph.fact(v).shape.clone());
         let fact = Fact { dtype: self.dtype, shape: shape.clone() };
         if let Some(&of) = self.of.get(&root) {
