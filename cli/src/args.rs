@@ -9,7 +9,8 @@ use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
 use mindir::{
-    Access, DEVICES, DeviceEntry, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, Port, Source,
+    Access, DEVICES, DeviceEntry, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, Port, Precision,
+    Source,
 };
 
 use crate::failure::Failure;
@@ -230,6 +231,9 @@ pub struct DeviceArgs {
     /// Whether the CPU may take steps that the device declines: allow or deny
     #[arg(long, default_value = "allow", value_name = "POLICY", value_parser = fallback)]
     pub fallback: Fallback,
+    /// What operands of matrix products and convolutions of f32 are rounded to: f32, tf32, f16 or bf16
+    #[arg(long, default_value = "f32", value_name = "PRECISION", value_parser = precision)]
+    pub precision: Precision,
     /// Leave out a pass of the planner, or `all`; may be repeated
     #[arg(long = "disable-pass", value_name = "PASS", value_parser = pass)]
     pub disabled: Vec<String>,
@@ -263,12 +267,16 @@ impl DeviceArgs {
     fn without_device(&self, threads: Option<usize>) -> Options {
         let options = self.limits.options(Options {
             fallback: self.fallback,
+            precision: self.precision,
             threads,
             disabled_passes: self.disabled.clone(),
             ..Options::default()
         });
         if self.fallback == Fallback::Deny && self.device == "cpu" {
             print::warn("--fallback has no effect on the CPU, which declines nothing");
+        }
+        if self.precision == Precision::Tf32 && self.device != "cuda" {
+            print::warn(&format!("--precision tf32 has no effect on {}, which computes in f32", self.device));
         }
         options
     }
@@ -288,6 +296,11 @@ pub fn device(text: &str) -> Result<String, String> {
         return Ok(text.into());
     }
     Err(format!("the devices are {}", DEVICES.iter().map(|d| d.name).collect::<Vec<_>>().join(", ")))
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let names = || Precision::ALL.map(Precision::name).join(", ");
+    Precision::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| format!("the precisions are {}", names()))
 }
 
 fn fallback(text: &str) -> Result<Fallback, String> {

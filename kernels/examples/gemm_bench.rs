@@ -140,7 +140,7 @@ fn gemm(m: usize, n: usize, k: usize, transposed: bool) -> Case {
     let b = if transposed { matrix(&[], 1, k) } else { matrix(&[], n, 1) };
     let (a, c) = (matrix(&[], k, 1), matrix(&[], n, 1));
     let (dtype, out) = (DType::F32, DType::F32);
-    let task = Gemm { batch: shape(&[]), m, n, k, a, b, c, dtype, out, epilogue: Some(bias(false)) };
+    let task = Gemm { batch: shape(&[]), m, n, k, a, b, c, dtype, out, tf32: false, epilogue: Some(bias(false)) };
     let name = format!("gemm {m}x{n}x{k}{}", if transposed { " bT" } else { "" });
     Case {
         name,
@@ -156,7 +156,7 @@ fn heads(heads: usize, m: usize, n: usize, k: usize, transposed: bool) -> Case {
     let b = if transposed { matrix(&[(n * k) as isize], 1, k) } else { matrix(&[(n * k) as isize], n, 1) };
     let (a, c) = (matrix(&[(m * k) as isize], k, 1), matrix(&[(m * n) as isize], n, 1));
     let (dtype, out) = (DType::F32, DType::F32);
-    let task = Gemm { batch: shape(&[heads]), m, n, k, a, b, c, dtype, out, epilogue: None };
+    let task = Gemm { batch: shape(&[heads]), m, n, k, a, b, c, dtype, out, tf32: false, epilogue: None };
     let name = format!("heads {heads} {m}x{n}x{k}{}", if transposed { " bT" } else { "" });
     Case {
         name,
@@ -195,6 +195,8 @@ fn conv(size: usize, c_in: usize, c_out: usize, kernel: usize, stride: usize, gr
         groups,
         layout,
         dtype: DType::F32,
+        out: DType::F32,
+        tf32: false,
         scaled: false,
         epilogue: Some(bias(true)),
     };

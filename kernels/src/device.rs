@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mindir_graph::bounds::{self, Exceeded};
+pub use mindir_graph::passes::Preferences;
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor, TensorError};
 
@@ -288,6 +289,11 @@ pub trait Device: Send + Sync + fmt::Debug {
 
     /// How it wants the values of a stage laid out.
     fn memory(&self) -> MemoryModel;
+
+    /// What it computes fastest. Plans for several devices follow the one that comes first.
+    fn preferences(&self) -> Preferences {
+        Preferences::default()
+    }
 
     /// Its own memory, where the inputs and outputs of its stages lie; `None` if they lie in the host's.
     fn own_memory(&self) -> Option<&dyn DeviceMemory> {

@@ -407,6 +407,7 @@ fn product(m: usize, n: usize, k: usize, transposed: (bool, bool), dtype: DType)
         c: matrix(&[], n, 1),
         dtype,
         out: dtype,
+        tf32: false,
         epilogue: None,
     }
 }
@@ -432,6 +433,67 @@ fn matrix_products() {
     let ins = [800, 1200].map(|count| noise.tensor(I8, &[count], -128.0, 127.0)).to_vec();
     cases.push(Case::new("bytes", Task::Gemm(bytes), ins, vec![Fact::new(I32, &[20, 30])]));
     check(&cases);
+}
+
+/// Factors of 16 bits, sums and bias of `f32`, and a result of either.
+#[test]
+fn mixed_products() {
+    let mut noise = Noise(SplitMix(12));
+    let mut cases = Vec::new();
+    for dtype in [F16, BF16] {
+        for (m, n, k) in [(5, 7, 3), (17, 65, 40), (64, 64, 64), (67, 129, 100), (70, 3, 0)] {
+            for result in [F32, dtype] {
+                let mut p = Program::new();
+                let (sum, bias) = (p.input(0, F32), p.input(1, F32));
+                let total = p.binary(Binary::Add, sum, bias);
+                p.cast(total, result);
+                let epilogue = Some(Epilogue { program: p, inputs: vec![EpilogueInput::Column] });
+                let task = Gemm { out: F32, epilogue, ..product(m, n, k, (false, true), dtype) };
+                let mut ins = [m * k, k * n].map(|count| noise.tensor(dtype, &[count], -3.0, 3.0)).to_vec();
+                ins.push(noise.tensor(F32, &[n], -1.0, 1.0));
+                let (absolute, relative) = close(result);
+                let name = format!("{m}x{n}x{k} of {dtype} to {result}");
+                let case = Case::new(name, Task::Gemm(task), ins, vec![Fact::new(result, &[m, n])]);
+                cases.push(case.within(absolute * 4.0 * (k + 1) as f64, relative));
+            }
+        }
+    }
+    check(&cases);
+}
+
+/// Where it may, a product of many rows rounds its factors to 10 bits of mantissa, and its sums to nothing less than `f32`.
+#[test]
+fn tf32_products() {
+    let Some(device) = device() else { return };
+    let mut noise = Noise(SplitMix(13));
+    let mut cases = Vec::new();
+    for (m, n, k) in [(64, 64, 64), (67, 129, 100), (33, 3, 5), (40, 8, 0)] {
+        for transposed in [(false, false), (true, true)] {
+            let task = Task::Gemm(Gemm { tf32: true, ..product(m, n, k, transposed, F32) });
+            let ins = [m * k, k * n].map(|count| noise.tensor(F32, &[count], -3.0, 3.0)).to_vec();
+            let rounding = 2.0 * 9.0 * 2f64.powi(-11) + 1e-5;
+            let case = Case::new(format!("{m}x{n}x{k} {transposed:?}"), task, ins, vec![Fact::new(F32, &[m, n])]);
+            cases.push(case.within(rounding * k as f64, 0.0));
+        }
+    }
+    check(&cases);
+    let last = 2f64.powi(-10);
+    let (a, b) = ([1.0 + last / 4.0, 1.0 + last / 2.0, -1.0 - last, 3.0], [1.0, 1.0, 1.0, last / 8.0]);
+    let sum = [1.0, 1.0 + last, -1.0 - last, 3.0 * last / 8.0].iter().sum::<f64>();
+    let ins = vec![tensor(F32, &[64, 4], &a.repeat(64)), tensor(F32, &[4, 1], &b)];
+    let facts: Vec<Fact> = ins.iter().map(Tensor::fact).collect();
+    let outs = [Fact::new(F32, &[64, 1])];
+    for (tf32, kernel, want) in [
+        (true, "cuda-tf32-gemm64x64x16", sum),
+        (false, "cuda-f32-gemm64x64x16", a.iter().zip(b).map(|(a, b)| a * b).sum()),
+    ] {
+        let task = Task::Gemm(Gemm { tf32, ..product(64, 1, 4, (false, false), F32) });
+        let view = TaskView { task: &task, ins: &facts, known: &[false; 2], outs: &outs };
+        assert_eq!(device.offer(view).map(|offer| offer.kernel), Ok(kernel.to_string()));
+        let case = Case::new(kernel, task, ins.clone(), outs.to_vec());
+        let got = run(device, &single(&case), &case.ins).expect("a result");
+        assert_eq!(got[0].to_f64s().expect("numbers"), [want; 64], "tf32 {tf32}");
+    }
 }
 
 #[test]

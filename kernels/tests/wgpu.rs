@@ -655,6 +655,7 @@ fn typed_gemm(noise: &mut Noise, [m, n, k]: [usize; 3], transposed: (bool, bool)
         c: matrix(&[], n, 1),
         dtype,
         out,
+        tf32: false,
         epilogue: None,
     };
     let mut factor = |count: usize| match dtype {
@@ -671,7 +672,7 @@ fn typed_gemm(noise: &mut Noise, [m, n, k]: [usize; 3], transposed: (bool, bool)
         return case;
     }
     let room = (k as f64).sqrt();
-    case.within(2e-6 * room + rounding(dtype) / 10.0, 1e-5 + rounding(dtype))
+    case.within(2e-6 * room + rounding(out) / 10.0, 1e-5 + rounding(out))
 }
 
 fn matrix_products_cases() -> Vec<Case> {
@@ -685,7 +686,8 @@ fn matrix_products_cases() -> Vec<Case> {
         }
     }
     let types = WHOLE.into_iter().filter(|d| *d != DType::Bool).chain(HALVES).map(|d| (d, d));
-    for (dtype, out) in types.chain([(DType::I8, DType::I32)]) {
+    let mixed = HALVES.map(|d| (d, DType::F32));
+    for (dtype, out) in types.chain(mixed).chain([(DType::I8, DType::I32)]) {
         for size in [[1, 1, 1], [5, 70, 19], [70, 9, 33], [3, 4, 0], [0, 3, 3]] {
             cases.push(typed_gemm(&mut noise, size, (false, true), dtype, out));
         }
@@ -720,6 +722,7 @@ fn batched_products_with_epilogues_cases() -> Vec<Case> {
         c: matrix(&[(3 * m * n) as isize, (m * n) as isize], n, 1),
         dtype: DType::F32,
         out: DType::F32,
+        tf32: false,
         epilogue: Some(Epilogue { program: p, inputs: vec![Scalar, Column, Row, Full] }),
     };
     let dims: [&[usize]; 6] = [&[2, m, 3, k], &[3, k, n], &[1], &[n], &[6, m], &[2, 3, m, n]];
@@ -759,6 +762,7 @@ fn batched_products_with_epilogues_cases() -> Vec<Case> {
         c: matrix(&steps, 2, 1),
         dtype: DType::F16,
         out: DType::F16,
+        tf32: false,
         epilogue: Some(Epilogue { program: p, inputs: vec![Row] }),
     };
     let ins = vec![
@@ -767,7 +771,14 @@ fn batched_products_with_epilogues_cases() -> Vec<Case> {
         noise.f32(&[216, 2]),
     ];
     let outs = vec![Fact::new(DType::F16, &[216, 2, 2])];
-    cases.push(Case::new("many batches", Task::Gemm(task), ins, outs).within(4e-3, 2e-3));
+    cases.push(Case::new("many batches", Task::Gemm(task.clone()), ins.clone(), outs).within(4e-3, 2e-3));
+    // The sum in f32, and only the factors in 16 bits.
+    let mut p = Program::new();
+    let (sum, row) = (p.input(0, DType::F32), p.input(1, DType::F32));
+    p.binary(Binary::Add, sum, row);
+    let mixed = Gemm { out: DType::F32, epilogue: Some(Epilogue { program: p, inputs: vec![Row] }), ..task };
+    let outs = vec![Fact::new(DType::F32, &[216, 2, 2])];
+    cases.push(Case::new("many mixed batches", Task::Gemm(mixed), ins, outs).within(1e-6, 1e-6));
     cases
 }
 

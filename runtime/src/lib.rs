@@ -45,6 +45,7 @@ pub use error::{DeclinedNode, Error, ErrorKind, InputError, OptionError, Unsuppo
 pub use mindir_graph::bounds::{CancelOnDrop, CancelToken, Limit};
 pub use mindir_graph::lower::NodeError;
 pub use mindir_graph::op::OpDef;
+pub use mindir_graph::passes::Precision;
 pub use mindir_graph::{
     DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
     preprocess, random, task,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mindir_graph::Tensor;
 use mindir_graph::graph::Model;
+use mindir_graph::passes::Precision;
 use mindir_kernels::cpu::Isa;
 use mindir_kernels::device::Device;
 use rayon::ThreadPool;
@@ -29,6 +30,9 @@ pub struct Options {
     pub device: Option<Arc<dyn Device>>,
     /// What to do with steps that the device declines.
     pub fallback: Fallback,
+    /// How exactly matrix products and convolutions of `f32` are computed, on whatever device. Models of other types, and what is
+    /// no product or convolution, are computed as ever.
+    pub precision: Precision,
     /// Threads of the CPU, from 1 to [`Options::MOST_THREADS`]; `None` takes what the process may use.
     /// The caller of a run is one of them.
     pub threads: Option<usize>,
@@ -67,6 +71,7 @@ impl Default for Options {
         Options {
             device: None,
             fallback: Fallback::Allow,
+            precision: Precision::F32,
             threads: None,
             pool: None,
             isa: None,

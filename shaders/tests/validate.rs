@@ -129,15 +129,23 @@ fn parameters_lie_where_the_shaders_read_them() {
         b_along_k: false,
         dtype,
         out: dtype,
+        tf32: false,
         end: End::Product,
         adds: false,
     };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
         a_batch, b_batch, c_batch, row_batch, firsts);
-    let tile = conv::Tile { dtype, channels: Channels::Eight, channels_last: false, scaled: false, epilogue: None };
+    let tile = conv::Tile {
+        dtype,
+        out: dtype,
+        channels: Channels::Eight,
+        channels_last: false,
+        scaled: false,
+        epilogue: None,
+    };
     same_offsets!(tile => conv::Params: pixels, size, group, depth, taps, groups, h, w, out_w, kernel, stride, dilation, pad,
         x_image, x_channel, x_row, x_col, y_image, y_channel, y_pixel, x_first, y_first, firsts);
-    let direct = Direct { dtype, width: 1, channels_last: false, scaled: false, epilogue: None };
+    let direct = Direct { dtype, out: dtype, width: 1, channels_last: false, scaled: false, epilogue: None };
     same_offsets!(direct => conv::DirectParams: rows, cols, channels, group, depth, h, w, out_h, out_w, x_first, kernel,
         stride, dilation, pad, x_image, x_channel, x_row, x_col, y_first, firsts);
     let pool = Pool { kind: PoolKind::Max, dtype, channels_last: false, width: 1 };

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use mindir::builder::Builder;
 use mindir::device::{
     Declined, Device, DeviceError, DeviceMemory, DeviceTensor, Executable, Input, MemoryModel, Offer, Output, Place,
-    Run, Stage, Step, TaskView, Weights,
+    Preferences, Run, Stage, Step, TaskView, Weights,
 };
-use mindir::task::Task;
-use mindir::{DType, Fact, Fallback, GraphCell, InputError, Options, Session, Spec, Tensor};
+use mindir::task::{Layout, Task};
+use mindir::{DType, Fact, Fallback, GraphCell, InputError, Options, Plan, Session, Spec, Tensor};
 use mindir_kernels::plain;
 use mindir_tests::compare::difference;
 use mindir_tests::golden;
@@ -37,6 +37,10 @@ impl Device for Plain {
 
     fn memory(&self) -> MemoryModel {
         MemoryModel::Buffers
+    }
+
+    fn preferences(&self) -> Preferences {
+        Preferences { convolutions: Layout::Nchw }
     }
 
     fn own_memory(&self) -> Option<&dyn DeviceMemory> {
@@ -188,6 +192,40 @@ fn what_the_device_computes_in_parts_is_no_fallback() {
     assert_eq!(why.why, "plain declines the whole: it computes the parts of attention");
     let on_cpu = GraphCell::new(model, options).unwrap().plan(&facts).unwrap();
     assert!(on_cpu.stages().iter().flat_map(|s| &s.steps).any(|s| s.family == "attention"));
+}
+
+/// A plan of a golden on a plain device, or on the CPU.
+fn plan(name: &str, device: Option<Arc<Plain>>) -> Plan {
+    let golden = golden::read(&golden::folder().join(name));
+    let options = device.map_or_else(Options::default, |device| Options::default().with_device(device));
+    let cell = GraphCell::new(mindir::load(&golden.graph).unwrap(), options).unwrap();
+    cell.plan(&cell.exported_facts().unwrap()).unwrap()
+}
+
+#[test]
+fn images_have_the_order_that_the_device_prefers() {
+    let relaid = |plan: &Plan| plan.notes().iter().filter(|n| n.pass == "layout" && n.applied).count();
+    let (here, there) = (plan("resnet_basic_small", None), plan("resnet_basic_small", Some(Arc::default())));
+    assert!(relaid(&here) > 0 && relaid(&there) == 0);
+    let refused = there.notes().iter().filter(|n| n.pass == "layout").map(|n| n.why.as_str());
+    assert!(refused.clone().count() > 0 && refused.into_iter().all(|why| why == "the device prefers channels first"));
+}
+
+/// A value that is not read any more leaves its buffer to the next.
+#[test]
+fn buffers_are_shared_by_values_that_do_not_meet() {
+    let mut b = Builder::new("chain");
+    let x = b.input("x", Spec::fixed(DType::F32, &[1000]));
+    let mut y = x;
+    for _ in 0..20 {
+        y = b.op("Neg", [y.into()]).unwrap();
+    }
+    let kept = b.op("Add", [y.into(), y.into()]).unwrap();
+    let options = Options { disabled_passes: vec!["all".into()], ..Options::default() };
+    let cell = GraphCell::new(b.finish(&[kept]), options.with_device(Arc::new(Plain::default()))).unwrap();
+    let plan = cell.plan(&cell.exported_facts().unwrap()).unwrap();
+    let [stage] = plan.stages() else { panic!("{} stages", plan.stages().len()) };
+    assert_eq!((stage.steps.len(), stage.memory), (21, 2 * 4000));
 }
 
 #[test]

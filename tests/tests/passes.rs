@@ -3,7 +3,7 @@
 use mindir_graph::builder::Builder;
 use mindir_graph::graph::{Arg, Model, ValueId};
 use mindir_graph::passes::validate::{Contents, plain_tolerance, validate};
-use mindir_graph::passes::{Note, optimize};
+use mindir_graph::passes::{Aims, Note, optimize};
 use mindir_graph::task::TaskGraph;
 use mindir_graph::{DType, Spec, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
@@ -76,7 +76,7 @@ fn holds(net: Net, outputs: &[ValueId]) -> Vec<Note> {
         }
     }
     let mut graph = graph;
-    optimize(&mut graph, |_| true).list
+    optimize(&mut graph, &Aims::default(), |_| true).list
 }
 
 #[track_caller]
@@ -322,7 +322,7 @@ fn maps_are_joined_across_a_reshape() {
     let scale = Tensor::from_f64s(DType::F16, &[2, 1, 1, 1], &[2.0, -1.0]).unwrap();
     let inputs = [x, scale];
     let mut tasks = lowered(&model, &inputs).unwrap();
-    optimize(&mut tasks, |_| true);
+    optimize(&mut tasks, &Aims::default(), |_| true);
     assert_eq!(tasks.nodes.len(), 1);
     let (got, _) = run(&tasks, &contents(&model, &tasks, &inputs), &plain::run).unwrap();
     let want: Vec<f64> = (0..16).map(|i| f64::from(i) * if i < 8 { -2.0 } else { 1.0 }).collect();

@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mindir_graph::builder::single;
 use mindir_graph::ops::OPS;
 use mindir_graph::passes::validate::{Contents, Fault, plain_tolerance, validate};
-use mindir_graph::passes::{PASSES, Pass};
-use mindir_graph::task::{Task, TaskGraph};
-use mindir_graph::{Fact, Tensor};
+use mindir_graph::passes::{Aims, PASSES, Pass, Precision, optimize};
+use mindir_graph::task::{Conv, Gemm, Task, TaskGraph};
+use mindir_graph::{DType, Fact, Tensor};
 use mindir_kernels::cpu::{CpuDevice, Isa, Threads};
 use mindir_kernels::plain;
 use mindir_tests::compare::difference;
@@ -98,6 +98,52 @@ fn random_graphs_are_the_same_on_the_cpu() {
             Ok(())
         });
     }
+    failures.finish(1);
+}
+
+/// What the pass `precision` makes of a graph is the graph whose products and convolutions read rounded operands, plainly and on
+/// the CPU. Attention, whose products are not rounded, is left out.
+#[test]
+fn random_graphs_round_the_operands_of_products() {
+    let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
+    let cpu = |task: &Task, ins: &[Tensor], outs: &[Fact]| on(&device, task, ins, outs);
+    let (mut failures, mut changed) = (Failures::default(), 0);
+    for (precision, dtype) in
+        [(Precision::F16, DType::F16), (Precision::Bf16, DType::BF16), (Precision::Tf32, DType::F32)]
+    {
+        let rounded = |task: &Task, ins: &[Tensor], outs: &[Fact]| {
+            let product =
+                matches!(task, Task::Gemm(Gemm { dtype: DType::F32, .. }) | Task::Conv(Conv { dtype: DType::F32, .. }));
+            let mut ins = ins.to_vec();
+            for t in ins.iter_mut().take(if product { 2 } else { 0 }) {
+                *t = t.cast(dtype).and_then(|t| t.cast(DType::F32))?;
+            }
+            plain::run(task, &ins, outs)
+        };
+        for seed in seeds(150) {
+            failures.check(format!("{seed} in {}", precision.name()), || {
+                let graph = graph(seed, Style::Whole);
+                let contents = Contents::whole(&graph, seed);
+                let mut after = graph.clone();
+                let aims = Aims { precision, ..Aims::default() };
+                let notes = optimize(&mut after, &aims, |pass| pass != "attention");
+                changed += usize::from(notes.list.iter().any(|note| note.pass == "precision" && note.applied));
+                let want = run(&graph, &contents, &rounded)?.0;
+                for (name, got) in
+                    [("plain", run(&after, &contents, &plain::run)?.0), ("cpu", run(&after, &contents, &cpu)?.0)]
+                {
+                    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                        let d = difference(got, want).map_err(|e| format!("{name}: result {i}: {e}"))?;
+                        if d.max_abs > 0.0 {
+                            return Err(format!("{name}: result {i} differs by {}", d.max_abs));
+                        }
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+    assert!(changed > failures.graphs / 4, "{changed} of {} graphs have products", failures.graphs);
     failures.finish(1);
 }
 

@@ -9,6 +9,7 @@ fn usage_is_2() {
         &["run"],
         &["run", "m", "--device", "tpu"],
         &["run", "m", "--disable-pass", "nothing"],
+        &["run", "m", "--precision", "f64"],
         &["run", "m", "--threads", "0"],
         &["bench", "m", "--time", "1parsec"],
     ] {

@@ -359,6 +359,7 @@ fn flags_without_effect_are_refused_or_warned_of() {
     warned(&["ckpt", "convert", &lenet, &at(&dir, "a.ckpt"), "--decrypt"], "--decrypt has no effect");
     warned(&["run", &lenet, "-i", &seven, "-i", "rand"], "every input is given");
     warned(&["run", &lenet, "-i", "ones", "--fallback", "deny"], "--fallback has no effect on the CPU");
+    warned(&["run", &lenet, "-i", "ones", "--precision", "tf32"], "--precision tf32 has no effect on cpu");
     warned(&["plan", &lenet, "--why", "--json"], "--why has no effect");
     warned(&["inspect", &lenet, "--ops", "--json"], "--ops and --params have no effect");
     mindir(["inspect", &lenet, "--graph", "--functions"]).with(2);

@@ -23,6 +23,15 @@ fn passes_explain_themselves() {
 }
 
 #[test]
+fn less_precision_is_a_pass() {
+    let lenet = digits("lenet5.mindir");
+    let f32 = mindir(["plan", &lenet, "--why"]).with(0).stdout;
+    assert!(!f32.contains("bf16"), "{f32}");
+    let said = mindir(["plan", &lenet, "--why", "--precision", "bf16"]).with(0);
+    said.says(&["operands are rounded to bf16", "Conv2D+ReLU", "Cast", "-bf16-"]);
+}
+
+#[test]
 fn json_has_steps_and_notes() {
     let json = mindir(["plan", &digits("lenet5.mindir"), "--json"]).with(0).json();
     let steps = json["stages"][0]["steps"].as_array().unwrap();

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use super::{Editor, Notes, join, walk};
+use super::{Aims, Editor, Notes, join, walk};
 use crate::DType;
 use crate::task::{Attention, Gemm, Map, Softmax, Task, TaskGraph, TaskNode, V};
 
 /// Joins the product of queries and keys, what is done to the scores, their softmax and its product with the values.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
     walk(graph, notes, |editor, at, notes| {
         let Some((last, softmax)) = weighted(editor, at) else { return };
         match Scores::before(editor, softmax).and_then(|scores| Ok((scores.with(&last)?, scores))) {

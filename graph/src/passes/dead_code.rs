@@ -1,8 +1,8 @@
-use super::Notes;
+use super::{Aims, Notes};
 use crate::task::TaskGraph;
 
 /// Drops tasks whose results nobody reads.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
     let mut live = graph.values.filled(false);
     let roots: Vec<_> = graph.outputs.iter().chain(graph.writes.iter().map(|(_, v)| v)).copied().collect();
     for v in roots {

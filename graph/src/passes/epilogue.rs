@@ -1,15 +1,16 @@
-use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs, walk};
+use super::{Aims, Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs, walk};
 use crate::task::{Epilogue, EpilogueInput, Instr, Layout, Map, Program, Task, TaskGraph, TaskNode, V};
 use crate::{DType, Strides, broadcast_strides, dense_strides};
 
 /// Moves a map that alone reads the result of a product or convolution into its epilogue. Results keep their bits: the
 /// epilogue's program rounds the sum, and every step, to the types that they had as tasks.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
     // The joined task takes the map's place, so that its own reader is tried when the walk comes there.
     walk(graph, notes, fuse);
 }
 
-fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
+/// Moves the map that alone reads the result of the product at `at` into its epilogue.
+pub(super) fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
     let Some(node) = editor.node(at).filter(|n| matches!(n.task, Task::Gemm(_) | Task::Conv(_))) else { return };
     let &[out] = node.outs.as_slice() else { return };
     let Some(at_reader) = editor.only_reader(out) else {
@@ -35,9 +36,10 @@ fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) {
 /// The product `out` with the map in its epilogue, and its operands.
 fn fused(graph: &TaskGraph, node: &TaskNode, out: V, map: &Map, ins: &[V]) -> Result<(Task, Vec<V>), String> {
     let fact = graph.fact(out);
-    let plain = ins.iter().all(|v| graph.fact(*v).dtype == fact.dtype)
-        && map.program.dtype() == Some(fact.dtype)
-        && map.program.instrs.iter().all(|(_, d)| *d == fact.dtype || *d == DType::Bool);
+    let fits = |dtype: DType| dtype == fact.dtype || is_narrow_float(dtype) && is_narrow_float(fact.dtype);
+    let plain = ins.iter().all(|v| fits(graph.fact(*v).dtype))
+        && map.program.dtype().is_some_and(fits)
+        && map.program.instrs.iter().all(|(_, d)| fits(*d) || *d == DType::Bool);
     if !plain {
         return Err("the map works on other element types".into());
     }
@@ -76,6 +78,11 @@ fn fused(graph: &TaskGraph, node: &TaskNode, out: V, map: &Map, ins: &[V]) -> Re
         _ => return Err("not a product".into()),
     }
     Ok((task, node.ins.iter().copied().chain(extra).collect()))
+}
+
+/// Whether epilogues compute in a type next to the others of this kind.
+fn is_narrow_float(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16 | DType::F32)
 }
 
 fn identity(dtype: DType) -> Program {
@@ -151,7 +158,19 @@ mod tests {
     fn gemm(m: usize, n: usize) -> Task {
         let matrix = |row| Matrix { batch: Strides::new(), row, col: 1, offset: 0 };
         let (a, b, c) = (matrix(1), matrix(n), matrix(n));
-        Task::Gemm(Gemm { batch: shape(&[]), m, n, k: 1, a, b, c, dtype: DType::F32, out: DType::F32, epilogue: None })
+        Task::Gemm(Gemm {
+            batch: shape(&[]),
+            m,
+            n,
+            k: 1,
+            a,
+            b,
+            c,
+            dtype: DType::F32,
+            out: DType::F32,
+            tf32: false,
+            epilogue: None,
+        })
     }
 
     fn conv(n: usize, c_out: usize, out_h: usize, out_w: usize, layout: Layout) -> Task {
@@ -174,6 +193,8 @@ mod tests {
             groups,
             layout,
             dtype,
+            out: dtype,
+            tf32: false,
             scaled,
             epilogue,
         })

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use super::Notes;
+use super::{Aims, Notes};
 use crate::task::{Binary, EpilogueInput, Instr, Program, Reg, Registers, Source, Task, TaskGraph, TaskNode};
 use crate::{DType, Fact};
 
@@ -14,7 +14,7 @@ const MODERATE: std::ops::RangeInclusive<f32> = 1e-12..=1e12;
 /// `2⁻²³ · |s| · Σ |x·w|` beyond what another order of the sum changes. Scales that are infinite, NaN or far from 1, where
 /// products with weights could leave that range, stay in the epilogue. So do those of 16-bit floats, whose sums are rounded
 /// before they are scaled.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
     let mut nodes = std::mem::take(&mut graph.nodes);
     for node in &mut nodes {
         match found(graph, node) {

@@ -1,10 +1,10 @@
-use super::{Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs, walk};
+use super::{Aims, Editor, MAX_INPUTS, MAX_INSTRS, Notes, join, merge_inputs, walk};
 use crate::broadcast;
 use crate::task::{Instr, Map, Program, Task, TaskGraph, TaskNode, V};
 
 /// Joins a map with the map that alone reads its result. Results keep their bits: the joined program rounds every step to the
 /// type that it had as a task.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
     let mut nodes = std::mem::take(&mut graph.nodes);
     for node in &mut nodes {
         let Task::Map(map) = &mut node.task else { continue };
@@ -15,7 +15,7 @@ pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
 }
 
 /// Joins the map at `at` with one of its producers, which is removed.
-fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) -> bool {
+pub(super) fn fuse(editor: &mut Editor<'_>, at: usize, notes: &mut Notes) -> bool {
     let Some(node) = editor.node(at).filter(|n| matches!(n.task, Task::Map(_))).cloned() else { return false };
     let mut refused = Vec::new();
     for (input, v) in node.ins.iter().enumerate() {

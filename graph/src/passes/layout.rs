@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Notes;
+use super::{Aims, Notes};
 use crate::task::{Conv, Copy, EpilogueInput, Layout, Part, Source, Task, TaskGraph, TaskNode, V};
 use crate::{Fact, Strides, Table, shape};
 
@@ -14,13 +14,19 @@ const MANY: usize = 1024;
 /// The dimensions `[n, c, h, w]` that the elements of a storage are seen in.
 type Image = [usize; 4];
 
-/// Rewrites convolutions to channels-last. What lies between them follows, so that transposes remain only at the borders of
+/// Rewrites convolutions to channels-last, unless the device prefers channels first. What lies between them follows, so that transposes remain only at the borders of
 /// such regions. A convolution of few channels that no other follows is left alone: there is no region.
 ///
 /// Which dimensions of a value are those of an image is said by the task that reads or writes it, never by its own shape.
 /// Results keep their bits, but for the order in which a device sums what it finds in another order.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
-    if !graph.nodes.iter().any(|n| matches!(&n.task, Task::Conv(c) if c.layout == Layout::Nchw)) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, aims: &Aims) {
+    let is_plane = |n: &&TaskNode| matches!(&n.task, Task::Conv(c) if c.layout == Layout::Nchw);
+    if aims.preferences.convolutions == Layout::Nchw {
+        let planes = graph.nodes.iter().filter(is_plane);
+        planes.for_each(|n| notes.refused(&n.path, "the device prefers channels first"));
+        return;
+    }
+    if !graph.nodes.iter().any(|n| is_plane(&n)) {
         return;
     }
     let nodes = std::mem::take(&mut graph.nodes);

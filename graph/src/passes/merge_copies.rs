@@ -1,10 +1,10 @@
-use super::{Editor, Notes, View, join, walk};
+use super::{Aims, Editor, Notes, View, join, walk};
 use crate::dense_strides;
 use crate::task::{Copy, Task, TaskNode, V};
 
 /// Joins a copy that is a strided view of its operand with the copy of that kind that it reads, and turns copies that move
 /// nothing into aliases. Results keep their bits.
-pub(super) fn run(graph: &mut crate::task::TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut crate::task::TaskGraph, notes: &mut Notes, _: &Aims) {
     walk(graph, notes, |editor, at, notes| {
         merge(editor, at, notes);
         drop_identity(editor, at, notes);

@@ -1,8 +1,8 @@
 //! Rewrites of a [`TaskGraph`] that keep its results and make it cheaper.
 //!
-//! Passes leave the bits of every result as they are, NaN apart, with two exceptions that their docs bound: `fold-scale`
-//! rounds weights instead of sums, and a device may sum in another order where `strided-products` and `layout` change
-//! how operands lie. A pass relies on nothing but what the tasks say: dimensions, strides and offsets, never on shapes
+//! Passes leave the bits of every result as they are, NaN apart, with exceptions that their docs bound: `fold-scale`
+//! rounds weights instead of sums, `precision` rounds what it is told to, and a device may sum in another order where
+//! `strided-products` and `layout` change how operands lie. A pass relies on nothing but what the tasks say: dimensions, strides and offsets, never on shapes
 //! that happen to match. [`validate`] checks all of this by running task graphs before and after each pass.
 //!
 //! Every pass is one file and one line in [`PASSES`], can be switched off by name, and notes why it did or did not apply.
@@ -17,6 +17,7 @@ mod fold_scale;
 mod fuse_maps;
 mod layout;
 mod merge_copies;
+mod precision;
 mod strided_products;
 pub mod validate;
 mod view;
@@ -24,9 +25,10 @@ mod view;
 use std::sync::Arc;
 
 use edit::{Editor, walk};
+pub use precision::Precision;
 use view::View;
 
-use crate::task::{Program, TaskGraph, V};
+use crate::task::{Layout, Program, TaskGraph, V};
 
 /// Longest program and most operands that passes make.
 const MAX_INSTRS: usize = 40;
@@ -41,7 +43,31 @@ pub struct Pass {
     pub doc: &'static str,
     /// Whether results keep their bits as long as sums are taken in the order in which tasks define them.
     pub exact: bool,
-    run: fn(&mut TaskGraph, &mut Notes),
+    run: fn(&mut TaskGraph, &mut Notes, &Aims),
+}
+
+/// What passes go by besides the task graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aims {
+    /// How exactly products and convolutions are computed.
+    pub precision: Precision,
+    /// What the device that comes first computes fastest.
+    pub preferences: Preferences,
+}
+
+/// What a device computes fastest, where a task may have several forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// The order of an image's dimensions in convolutions. With channels last, convolutions and what lies between them are
+    /// rewritten so; with channels first, they keep the order that the model has.
+    pub convolutions: Layout,
+}
+
+impl Default for Preferences {
+    /// Convolutions with channels last.
+    fn default() -> Preferences {
+        Preferences { convolutions: Layout::Nhwc }
+    }
 }
 
 /// All passes, in the order in which they run.
@@ -60,9 +86,15 @@ pub static PASSES: &[Pass] = &[
     },
     exact("layout", "runs convolutions and their neighbours channels-last", layout::run),
     exact("sweep", "drops what the passes before left unread", dead_code::run),
+    Pass {
+        name: "precision",
+        doc: "rounds the operands of products and convolutions where options ask for it",
+        exact: false,
+        run: precision::run,
+    },
 ];
 
-const fn exact(name: &'static str, doc: &'static str, run: fn(&mut TaskGraph, &mut Notes)) -> Pass {
+const fn exact(name: &'static str, doc: &'static str, run: fn(&mut TaskGraph, &mut Notes, &Aims)) -> Pass {
     Pass { name, doc, exact: true, run }
 }
 
@@ -100,11 +132,11 @@ impl Notes {
 }
 
 /// Runs every pass that `enabled` accepts.
-pub fn optimize(graph: &mut TaskGraph, enabled: impl Fn(&str) -> bool) -> Notes {
+pub fn optimize(graph: &mut TaskGraph, aims: &Aims, enabled: impl Fn(&str) -> bool) -> Notes {
     let mut notes = Notes::default();
     for pass in PASSES.iter().filter(|p| enabled(p.name)) {
         notes.pass = pass.name;
-        (pass.run)(graph, &mut notes);
+        (pass.run)(graph, &mut notes, aims);
         debug_assert_eq!(check::task_graph(graph), Ok(()), "pass {} broke the task graph", pass.name);
     }
     notes

@@ -1,10 +1,10 @@
-use super::{Editor, Notes, View, join, walk};
+use super::{Aims, Editor, Notes, View, join, walk};
 use crate::task::{EpilogueInput, Gemm, Matrix, Task, TaskGraph};
 use crate::{Shape, Strides, dense_strides};
 
 /// Lets matrix products read through transposes and slices of their operands and write through a transpose of their result.
 /// Results keep their bits, but for the order in which a device sums what it reads with other strides.
-pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes) {
+pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
     walk(graph, notes, |editor, at, notes| {
         read_through(editor, at, 0, notes);
         read_through(editor, at, 1, notes);

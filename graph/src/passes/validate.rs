@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Notes, PASSES, Pass, check};
+use super::{Aims, Notes, PASSES, Pass, check};
 use crate::random::SplitMix;
 use crate::task::{Source, Task, TaskGraph, TaskNode, V};
 use crate::{DType, Fact, OpError, Table, Tensor, TensorError};
@@ -104,7 +104,7 @@ pub fn plain_tolerance(pass: &Pass) -> f64 {
     if pass.exact { 0.0 } else { 1e-4 }
 }
 
-/// Runs every pass over `graph` and computes the tasks before and after each of them. Returns the graph after all passes.
+/// Runs every pass over `graph` with the default [`Aims`] and computes the tasks before and after each of them. Returns the graph after all passes.
 ///
 /// Every task of the rewritten graph is given what the graph computed before the pass, so that a difference is found in the
 /// task that makes it, and is compared with the value that it stands for. Results must have the same bits, NaN apart; a
@@ -126,7 +126,7 @@ pub fn validate(
     })?;
     for pass in PASSES {
         let mut after = before.clone();
-        (pass.run)(&mut after, &mut Notes { pass: pass.name, ..Notes::default() });
+        (pass.run)(&mut after, &mut Notes { pass: pass.name, ..Notes::default() }, &Aims::default());
         check::task_graph(&after).map_err(|why| Fault::Broken { pass: pass.name, why })?;
         let compare = Compare { pass: pass.name, tolerance: tolerance(pass) };
         let mut found = Values::start(&after, contents);

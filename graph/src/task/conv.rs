@@ -23,7 +23,7 @@ impl Layout {
 /// Two-dimensional cross-correlation with groups:
 /// `y[n, o, y, x] = epilogue(Σ x[n, i, y·sy + ky·dy − top, x·sx + kx·dx − left] · w[o, i, ky, kx])`.
 ///
-/// Inputs: `x` in `layout`; `w` as `[c_out, c_in / groups, kh, kw]` whatever the layout; `scale` (`[c_out]`, when
+/// Inputs: `x` in `layout`; `w` as `[c_out, c_in / groups, kh, kw]` whatever the layout; `scale` (`[c_out]` of `out`, when
 /// `scaled`), which multiplies every output channel before the epilogue and may be folded into the weights; then the
 /// epilogue's. Output: `y` in `layout`.
 #[derive(Clone, Debug)]
@@ -54,8 +54,12 @@ pub struct Conv {
     pub groups: usize,
     /// Order of the dimensions of `x` and `y`.
     pub layout: Layout,
-    /// Element type of `x`, `w` and `y`.
+    /// Element type of `x` and `w`.
     pub dtype: DType,
+    /// Element type of `y` before the epilogue: `dtype`, or `f32` for `f16` and `bf16` too.
+    pub out: DType,
+    /// Whether a device may round `x` and `w` of `f32` to the 10 bits of mantissa that its units for products take.
+    pub tf32: bool,
     /// Whether a `scale` operand follows the weights.
     pub scaled: bool,
     /// Applied to every element of `y`.

@@ -49,8 +49,10 @@ pub struct Gemm {
     pub c: Matrix,
     /// Element type of `a` and `b`.
     pub dtype: DType,
-    /// Element type of `c` before the epilogue: `dtype`, or `i32` for `i8`.
+    /// Element type of `c` before the epilogue: `dtype`, `f32` for `f16` and `bf16` too, or `i32` for `i8`.
     pub out: DType,
+    /// Whether a device may round `a` and `b` of `f32` to the 10 bits of mantissa that its units for products take.
+    pub tf32: bool,
     /// Applied to every element of `c`.
     pub epilogue: Option<Epilogue>,
 }

@@ -340,7 +340,19 @@ impl Lowering {
             col: 1,
             offset: 0,
         };
-        let task = Gemm { batch: gb, m: gm, n, k, a: la, b: lb, c: lc, dtype: fa.dtype, out: fa.dtype, epilogue: None };
+        let task = Gemm {
+            batch: gb,
+            m: gm,
+            n,
+            k,
+            a: la,
+            b: lb,
+            c: lc,
+            dtype: fa.dtype,
+            out: fa.dtype,
+            tf32: false,
+            epilogue: None,
+        };
         Ok(self.task1(Task::Gemm(task), &[a, b], Fact::new(fa.dtype, &out)))
     }
 

@@ -316,7 +316,8 @@ mod tests {
         };
         let (batch, dtype) = (shape(&[b, h]), DType::F32);
         let (q, keys) = (matrix(m, k, false), matrix(n, k, true));
-        let scores = Gemm { batch, m, n, k, a: q, b: keys, c: dense(m, n), dtype, out: dtype, epilogue: None };
+        let scores =
+            Gemm { batch, m, n, k, a: q, b: keys, c: dense(m, n), dtype, out: dtype, tf32: false, epilogue: None };
         let (v, y) = (matrix(n, e, false), matrix(m, e, false));
         let values = Gemm { n: e, k: n, a: dense(m, n), b: v, c: y, ..scores.clone() };
         Attention { scores, map, values }

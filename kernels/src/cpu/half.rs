@@ -1,8 +1,9 @@
-//! Tasks of `f16` and `bf16`: operands converted to `f32`, computed there, rounded once.
+//! Tasks of `f16` and `bf16`: operands converted to `f32`, computed there, rounded once. Products and convolutions may have such
+//! operands or results among others of `f32`.
 
 use std::sync::Arc;
 
-use mindir_graph::task::{Epilogue, Instr, Task};
+use mindir_graph::task::{Conv, Epilogue, Gemm, Instr, Task};
 use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
 use smallvec::SmallVec;
 
@@ -27,6 +28,10 @@ fn is_half(d: DType) -> bool {
     matches!(d, DType::F16 | DType::BF16)
 }
 
+fn is_float(d: DType) -> bool {
+    is_half(d) || d == DType::F32
+}
+
 fn widen(facts: &[Fact]) -> Vec<Fact> {
     let wide = |f: &Fact| Fact { dtype: if is_half(f.dtype) { DType::F32 } else { f.dtype }, shape: f.shape.clone() };
     facts.iter().map(wide).collect()
@@ -47,12 +52,14 @@ impl Wide {
     /// The task, if it is one of 16-bit floats.
     fn new(view: &TaskView<'_>) -> Option<Wide> {
         let mut task = view.task.clone();
+        let some_half = view.ins.iter().chain(view.outs).any(|f| is_half(f.dtype));
         let (dtype, epilogue) = match &mut task {
-            Task::Gemm(g) if g.out == g.dtype => {
-                g.out = DType::F32;
-                (&mut g.dtype, Some(&mut g.epilogue))
+            Task::Gemm(Gemm { dtype, out, epilogue, .. }) | Task::Conv(Conv { dtype, out, epilogue, .. })
+                if some_half && is_float(*dtype) && is_float(*out) =>
+            {
+                *out = DType::F32;
+                (dtype, Some(epilogue))
             }
-            Task::Conv(c) => (&mut c.dtype, Some(&mut c.epilogue)),
             Task::Pool(t) => (&mut t.dtype, None),
             Task::Softmax(t) => (&mut t.dtype, None),
             Task::Norm(t) => (&mut t.dtype, None),
@@ -67,8 +74,8 @@ impl Wide {
             _ => return None,
         };
         let dtype = std::mem::replace(dtype, DType::F32);
-        let whole = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::I64);
-        if !is_half(dtype) || !view.outs.iter().all(|f| is_half(f.dtype) || whole(f.dtype)) {
+        let whole = |d: DType| matches!(d, DType::I32 | DType::I64);
+        if !(is_half(dtype) || epilogue.is_some()) || !view.outs.iter().all(|f| is_float(f.dtype) || whole(f.dtype)) {
             return None;
         }
         epilogue.into_iter().flatten().for_each(widen_epilogue);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use mindir_shaders::Language;
 
 use crate::device::{
-    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
+    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Preferences, Stage, TaskView, Weights,
 };
 pub use crate::launch::Limits;
 use crate::launch::{self, Target};
@@ -100,6 +100,10 @@ impl Device for CudaDevice {
 
     fn memory(&self) -> MemoryModel {
         MemoryModel::Buffers
+    }
+
+    fn preferences(&self) -> Preferences {
+        launch::PREFERENCES
     }
 
     fn own_memory(&self) -> Option<&dyn DeviceMemory> {

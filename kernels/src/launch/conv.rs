@@ -20,9 +20,9 @@ pub(super) fn kernel(task: &Conv, view: TaskView<'_>, on: &Target) -> Result<Gpu
     operand(view, 0, task.dtype, &[task.n, task.c_in, task.h, task.w])?;
     operand(view, 1, task.dtype, &taps)?;
     if task.scaled {
-        operand(view, 2, task.dtype, &[task.c_out])?;
+        operand(view, 2, task.out, &[task.c_out])?;
     }
-    let dtype = task.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(task.dtype);
+    let dtype = task.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(task.out);
     result(view, 0, dtype, &[pixels, task.c_out])?;
     let first = if task.scaled { 3 } else { 2 };
     let end = task.epilogue.as_ref().map(|e| epilogue(e, view, first, [pixels, task.c_out])).transpose()?;
@@ -167,7 +167,7 @@ impl Of<'_> {
         let (scaled, epilogue) = (task.scaled, self.end.clone());
         let tiles = self.count(channels, piece.dims[0])?;
         small(tiles)?;
-        let shader = Tile { dtype: task.dtype, channels, channels_last, scaled, epilogue };
+        let shader = Tile { dtype: task.dtype, out: task.out, channels, channels_last, scaled, epilogue };
         self.on.launch(&shader, &params, piece.views, fold(tiles, self.on))
     }
 
@@ -201,7 +201,7 @@ impl Of<'_> {
         let (width, grid) = spread(rows, cols, self.on);
         let &Of { channels_last, .. } = self;
         let (scaled, epilogue) = (task.scaled, self.end.clone());
-        let shader = Direct { dtype: task.dtype, width, channels_last, scaled, epilogue };
+        let shader = Direct { dtype: task.dtype, out: task.out, width, channels_last, scaled, epilogue };
         self.on.launch(&shader, &params, piece.views, grid)
     }
 

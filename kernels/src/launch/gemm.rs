@@ -35,7 +35,8 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Gpu
     }
     let tiled = product.shader.is_tiled(on.language)?;
     let variant = if tiled { format!("{}x{COLUMNS}x16", tile.rows()) } else { "each".into() };
-    Ok(GpuKernel { name: format!("{}-gemm{variant}", task.dtype), launches })
+    let factors = if product.shader.is_tf32(on.language) { "tf32" } else { task.dtype.name() };
+    Ok(GpuKernel { name: format!("{factors}-gemm{variant}"), launches })
 }
 
 fn shader(task: &Gemm, tile: Tile, end: End) -> gemm::Gemm {
@@ -45,6 +46,7 @@ fn shader(task: &Gemm, tile: Tile, end: End) -> gemm::Gemm {
         b_along_k: task.b.row == 1 && task.b.col != 1,
         dtype: task.dtype,
         out: task.out,
+        tf32: task.tf32,
         end,
         adds: false,
     }

@@ -26,7 +26,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytemuck::bytes_of;
-use mindir_graph::task::Task;
+use mindir_graph::passes::Preferences;
+use mindir_graph::task::{Layout, Task};
 use mindir_graph::{DType, Fact, checked_count};
 use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
 
@@ -97,6 +98,11 @@ impl Limits {
         }
     }
 }
+
+/// What the kernels read fastest: planes. Invocations that are neighbours read neighbouring pixels under one tap and, as terms of a
+/// sum go along the taps of a channel, neighbouring weights; with channels last, terms go along channels, whose weights lie a whole
+/// kernel apart. Models have planes as well, and nothing is rearranged.
+pub(crate) const PREFERENCES: Preferences = Preferences { convolutions: Layout::Nchw };
 
 /// What a launch binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use mindir_graph::Fact;
 use mindir_shaders::Language;
 
-use super::{Limits, Target, kernel};
+use super::{Limits, PREFERENCES, Target, kernel};
 use crate::device::{
-    Declined, Device, DeviceError, DeviceMemory, DeviceTensor, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
+    Declined, Device, DeviceError, DeviceMemory, DeviceTensor, Executable, MemoryModel, Offer, Preferences, Stage,
+    TaskView, Weights,
 };
 
 /// A device that offers what a GPU with these limits would, so that plans can be made for it where there is none. It has no memory
@@ -42,6 +43,10 @@ impl Device for PlanOnly {
 
     fn memory(&self) -> MemoryModel {
         MemoryModel::Buffers
+    }
+
+    fn preferences(&self) -> Preferences {
+        PREFERENCES
     }
 
     fn own_memory(&self) -> Option<&dyn DeviceMemory> {

@@ -33,6 +33,7 @@ fn gemm(m: usize, n: usize, k: usize, batch: usize) -> (Task, Vec<Fact>, Vec<Fac
         c: matrix(m, n),
         dtype: DType::F32,
         out: DType::F32,
+        tf32: false,
         epilogue: None,
     };
     let fact = |rows: usize, cols: usize| Fact::new(DType::F32, &[batch, rows, cols]);
@@ -137,6 +138,8 @@ fn conv(n: usize, c_in: usize, c_out: usize, size: usize, groups: usize) -> (Tas
         groups,
         layout: Layout::Nchw,
         dtype: DType::F32,
+        out: DType::F32,
+        tf32: false,
         scaled: false,
         epilogue: None,
     };
@@ -252,6 +255,8 @@ fn refusals_say_why() {
         groups: 0,
         layout: Layout::Nchw,
         dtype: DType::F32,
+        out: DType::F32,
+        tf32: false,
         scaled: false,
         epilogue: None,
     };
@@ -309,6 +314,8 @@ fn huge_sizes_are_refused() {
         groups,
         layout,
         dtype,
+        out: dtype,
+        tf32: false,
         scaled: false,
         epilogue,
     };

@@ -15,7 +15,7 @@ pub(super) fn run(c: &Conv, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tensor>
     moderate("conv", &[c.n, c.c_in, c.h, c.w, c.c_out, c.out_h, c.out_w])?;
     moderate("conv", &[c.kernel, c.stride, c.dilation].concat())?;
     moderate("conv", &c.pads)?;
-    let dtype = c.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(c.dtype);
+    let dtype = c.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(c.out);
     let out = result("conv", outs, 0, dtype, &[c.n, c.c_out, c.out_h, c.out_w])?;
     let first = if c.scaled { 3 } else { 2 };
     let pixels = checked_count(&[c.n, c.out_h, c.out_w]).unwrap_or(0);
@@ -42,7 +42,7 @@ fn outputs<N: Number>(c: &Conv, ins: &[Tensor], finish: &Finish<'_>) -> Result<V
     let taps = [c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]];
     let x = N::read(operand("conv", ins, 0, c.dtype, &[c.n, c.c_in, c.h, c.w])?)?;
     let w = N::read(operand("conv", ins, 1, c.dtype, &taps)?)?;
-    let scale = if c.scaled { Some(N::read(operand("conv", ins, 2, c.dtype, &[c.c_out])?)?) } else { None };
+    let scale = if c.scaled { Some(N::read(operand("conv", ins, 2, c.out, &[c.c_out])?)?) } else { None };
     let dims = [c.n, c.c_out, c.out_h, c.out_w];
     let (mut y, mut pulse) = (vec![N::ZERO.scalar(); dims.iter().product()], Pulse::default());
     let work = taps[1..].iter().product();

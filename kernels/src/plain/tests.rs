@@ -35,7 +35,7 @@ fn dense(row: usize) -> Matrix {
 }
 
 fn gemm(m: usize, n: usize, k: usize, dtype: DType, out: DType) -> Gemm {
-    Gemm { batch: shape(&[]), m, n, k, a: dense(k), b: dense(n), c: dense(n), dtype, out, epilogue: None }
+    Gemm { batch: shape(&[]), m, n, k, a: dense(k), b: dense(n), c: dense(n), dtype, out, tf32: false, epilogue: None }
 }
 
 fn add_relu(inputs: usize) -> Program {
@@ -116,6 +116,8 @@ fn conv(c_in: usize, c_out: usize, groups: usize, layout: Layout) -> Conv {
         groups,
         layout,
         dtype: DType::F32,
+        out: DType::F32,
+        tf32: false,
         scaled: false,
         epilogue: None,
     }
@@ -152,6 +154,21 @@ fn conv_groups_scales_and_finishes() {
     gives(Task::Conv(task.clone()), &ins, &[floats(&[1, 1, 2, 2], &[11., 6., 31., 0.])]);
     refuses(Task::Conv(Conv { groups: 0, ..task.clone() }), &ins, &[Fact::new(DType::F32, &[1, 1, 2, 2])]);
     refuses(Task::Conv(Conv { c_in: usize::MAX, ..task }), &ins, &[Fact::new(DType::F32, &[1, 1, 2, 2])]);
+}
+
+/// Factors of 16 bits whose sums are not rounded to their type.
+#[test]
+fn sums_of_halves_may_be_f32() {
+    for dtype in [DType::F16, DType::BF16] {
+        let halves = |dims: &[usize], data: &[f64]| Tensor::from_f64s(dtype, dims, data).unwrap();
+        let (a, b) = (halves(&[1, 2], &[256.0, 1.0]), halves(&[2, 1], &[16.0, 1.0]));
+        let product = Task::Gemm(gemm(1, 1, 2, dtype, DType::F32));
+        gives(product, &[a, b], &[floats(&[1, 1], &[4097.0])]);
+        let scaled =
+            Conv { dtype, scaled: true, kernel: [1, 1], out_h: 1, out_w: 1, h: 1, w: 1, ..conv(2, 1, 1, Layout::Nchw) };
+        let (x, w) = (halves(&[1, 2, 1, 1], &[256.0, 1.0]), halves(&[1, 2, 1, 1], &[16.0, 1.0]));
+        gives(Task::Conv(scaled), &[x, w, floats(&[1], &[0.5])], &[floats(&[1, 1, 1, 1], &[2048.5])]);
+    }
 }
 
 fn pool(kind: PoolKind, layout: Layout) -> Pool {

@@ -25,7 +25,7 @@ pub use crate::launch::Limits;
 pub use tensor::WgpuTensor;
 
 use crate::device::{
-    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
+    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Preferences, Stage, TaskView, Weights,
 };
 use crate::launch::{self, Target, words};
 use gpu::Gpu;
@@ -144,6 +144,10 @@ impl Device for WgpuDevice {
 
     fn memory(&self) -> MemoryModel {
         MemoryModel::Buffers
+    }
+
+    fn preferences(&self) -> Preferences {
+        launch::PREFERENCES
     }
 
     fn own_memory(&self) -> Option<&dyn DeviceMemory> {

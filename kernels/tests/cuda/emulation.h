@@ -97,28 +97,27 @@ inline T emulation_exchange(T x, unsigned from, int line) {
 #define __shfl_down_sync(mask, value, n) \
     emulation_exchange(value, EMULATION_LANE + (EMULATION_LANE + (n) < 32 ? (n) : 0), __LINE__)
 
-// The part of this lane in `sums`, 16 x 8 numbers, plus the product of 16 x 16 and 16 x 8 halves, as `mma.sync.m16n8k16` parts
-// them among the lanes. `Widen` gives the number of a half.
-template <class Widen>
+// The part of this lane in `sums`, 16 x 8 numbers, plus the product of 16 rows and 8 columns of 8 words each, as `mma.sync.m16n8k16`
+// of halves and `mma.sync.m16n8k8` of tf32 part them among the lanes. `Words` gives the product of what two words hold.
+template <class Words>
 inline void emulation_mma(float* sums, const unsigned* a, const unsigned* b) {
     unsigned lane = threadIdx.x % 32;
     unsigned words[8] = {a[0], a[1], a[2], a[3], b[0], b[1], 0, 0};
     __builtin_memcpy(emulation_machine->lanes + lane * 4, words, sizeof words);
     emulation_machine->warp(__LINE__);
-    auto half = [](unsigned lane, unsigned word, unsigned high) {
+    auto word = [](unsigned lane, unsigned place) {
         unsigned bits;
-        __builtin_memcpy(&bits, (const char*)(emulation_machine->lanes + lane * 4) + 4 * word, 4);
-        return Widen::of((unsigned short)(high ? bits >> 16 : bits));
+        __builtin_memcpy(&bits, (const char*)(emulation_machine->lanes + lane * 4) + 4 * place, 4);
+        return bits;
     };
     float products[4];
     for (unsigned s = 0; s < 4; s++) {
         unsigned row = lane / 4 + s / 2 * 8, col = lane % 4 * 2 + s % 2;
         products[s] = 0;
-        for (unsigned k = 0; k < 16; k++) {
-            unsigned owner = k % 8 / 2;
-            float left = half(row % 8 * 4 + owner, row / 8 + k / 8 * 2, k % 2);
-            float right = half(col * 4 + owner, 4 + k / 8, k % 2);
-            products[s] += left * right;
+        for (unsigned k = 0; k < 8; k++) {
+            unsigned left = word(row % 8 * 4 + k % 4, row / 8 + k / 4 * 2);
+            unsigned right = word(col * 4 + k % 4, 4 + k / 4);
+            products[s] += Words::product(left, right);
         }
     }
     emulation_machine->warp(__LINE__);

@@ -76,6 +76,8 @@ fn conv((n, c_in, h, w, c_out, kernel, stride, dilation, pads, groups): Shape, l
         groups,
         layout,
         dtype,
+        out: dtype,
+        tf32: false,
         scaled: false,
         epilogue: None,
     }
@@ -84,12 +86,13 @@ fn conv((n, c_in, h, w, c_out, kernel, stride, dilation, pads, groups): Shape, l
 fn case(noise: &mut Noise, c: Conv, more: &[&[usize]]) -> Case {
     let x = c.layout.dims([c.n, c.c_in, c.h, c.w]);
     let w = [c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]];
-    let ins = [&x[..], &w].iter().chain(more).map(|dims| noise.tensor(c.dtype, dims, -3.0, 3.0)).collect();
-    let dtype = c.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(c.dtype);
+    let factors = [&x[..], &w].map(|dims| noise.tensor(c.dtype, dims, -3.0, 3.0));
+    let ins = factors.into_iter().chain(more.iter().map(|dims| noise.tensor(c.out, dims, -3.0, 3.0))).collect();
+    let dtype = c.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(c.out);
     let out = Fact::new(dtype, &c.layout.dims([c.n, c.c_out, c.out_h, c.out_w]));
     let terms = (w[1] * w[2] * w[3]) as f64;
     let room = if c.dtype.is_float() { 8e-6 * terms.sqrt() } else { 0.0 };
-    let relative = fine(c.dtype, 1e-5);
+    let relative = fine(dtype, 1e-5).max(fine(c.out, 1e-5));
     let name = format!("{x:?} {w:?} {:?} {:?} {:?} {:?} {}", c.stride, c.dilation, c.pads, c.layout, c.dtype);
     Case::new(name, Task::Conv(c), ins, vec![out]).within(room, relative)
 }
@@ -114,14 +117,20 @@ fn convolutions() {
 
 /// A convolution with a scale and an epilogue that reads in every way.
 fn finished(noise: &mut Noise, shape: Shape, layout: Layout) -> Case {
+    mixed(noise, shape, layout, [F32; 2])
+}
+
+/// The same of factors and with a result of other types than `f32`.
+fn mixed(noise: &mut Noise, shape: Shape, layout: Layout, [dtype, result]: [DType; 2]) -> Case {
     let mut p = Program::new();
     let sum = p.input(0, F32);
     let others: Vec<usize> = (1..5).map(|i| p.input(i, F32)).collect();
     let total = others.into_iter().fold(sum, |t, x| p.binary(Binary::Add, t, x));
-    p.unary(Unary::Relu, total);
+    let relu = p.unary(Unary::Relu, total);
+    p.cast(relu, result);
     use EpilogueInput::{Column, Full, Row, Scalar};
     let epilogue = Some(Epilogue { program: p, inputs: vec![Full, Column, Row, Scalar] });
-    let c = Conv { scaled: true, epilogue, ..conv(shape, layout, F32) };
+    let c = Conv { scaled: true, epilogue, dtype, ..conv(shape, layout, F32) };
     let (y, pixels) = (layout.dims([c.n, c.c_out, c.out_h, c.out_w]), c.n * c.out_h * c.out_w);
     let (scale, column, row) = ([c.c_out], [c.c_out], [pixels]);
     case(noise, c, &[&scale, &y, &column, &row, &[1]])
@@ -144,6 +153,21 @@ fn convolutions_with_scales_and_epilogues() {
     cases.extend(LARGE.map(|shape| finished(&mut noise, shape, Layout::Nhwc)));
     check(&cases);
     check_narrow(&LAYOUTS.map(|layout| finished(&mut noise, MANY, layout)), 2);
+}
+
+#[test]
+fn convolutions_of_halves_with_sums_of_f32() {
+    let mut noise = Noise(SplitMix(23));
+    let mut cases = Vec::new();
+    for dtype in [F16, BF16] {
+        for layout in LAYOUTS {
+            for shape in [CONVS[1], CONVS[2], CONVS[6], LARGE[1]] {
+                cases.push(case(&mut noise, Conv { out: F32, ..conv(shape, layout, dtype) }, &[]));
+                cases.extend([F32, dtype].map(|result| mixed(&mut noise, shape, layout, [dtype, result])));
+            }
+        }
+    }
+    check(&cases);
 }
 
 #[test]

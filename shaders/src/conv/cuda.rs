@@ -1,12 +1,14 @@
 //! Convolutions in CUDA.
 
+use mindir_graph::DType;
+
 use super::{Direct, DirectParams, Params, Tile};
 use crate::cuda::{self, Binding, Finish, layout};
 use crate::epilogue::Epilogue;
 use crate::{Access, Module, Unsupported};
 
 pub(super) fn tile(conv: &Tile) -> Result<Module, Unsupported> {
-    let ends = Ends::new(conv.dtype, conv.scaled, conv.epilogue.as_ref(), conv.channels_last)?;
+    let ends = Ends::new([conv.dtype, conv.out], conv.scaled, conv.epilogue.as_ref(), conv.channels_last)?;
     let rows = conv.channels.count() as u32;
     let repeat = format!("const u32 REPEAT = {};\n", rows / 8);
     let params = layout!(Params: pixels, size, group, depth, taps, groups, h, w, out_w, kernel, stride, dilation, pad, x_image,
@@ -26,7 +28,7 @@ pub(super) fn tile(conv: &Tile) -> Result<Module, Unsupported> {
 }
 
 pub(super) fn direct(conv: &Direct) -> Result<Module, Unsupported> {
-    let ends = Ends::new(conv.dtype, conv.scaled, conv.epilogue.as_ref(), conv.channels_last)?;
+    let ends = Ends::new([conv.dtype, conv.out], conv.scaled, conv.epilogue.as_ref(), conv.channels_last)?;
     let params = layout!(DirectParams: rows, cols, channels, group, depth, h, w, out_h, out_w, x_first, kernel, stride, dilation,
         pad, x_image, x_channel, x_row, x_col, y_first, firsts);
     let parts = [
@@ -51,18 +53,20 @@ struct Ends {
 
 impl Ends {
     fn new(
-        dtype: mindir_graph::DType,
+        [dtype, out]: [DType; 2],
         scaled: bool,
         epilogue: Option<&Epilogue>,
         channels_last: bool,
     ) -> Result<Ends, Unsupported> {
         let element = cuda::stored(dtype)?;
-        let finish = Finish::new(epilogue, dtype)?;
-        let names = ["x", "w", "scale"].into_iter().take(if scaled { 3 } else { 2 });
-        let mut bindings: Vec<Binding> = names.map(|name| (name.to_string(), element, Access::Read)).collect();
+        let finish = Finish::new(epilogue, out)?;
+        let factor = cuda::stored(out)?;
+        let names = [("x", element), ("w", element), ("scale", factor)].into_iter().take(if scaled { 3 } else { 2 });
+        let mut bindings: Vec<Binding> =
+            names.map(|(name, element)| (name.to_string(), element, Access::Read)).collect();
         bindings.extend(finish.bindings());
         let declared = format!(
-            "{}{}const bool CHANNELS_LAST = {channels_last};\nconst bool SCALED = {scaled};\n",
+            "{}{}typedef {factor} Scale;\nconst bool CHANNELS_LAST = {channels_last};\nconst bool SCALED = {scaled};\n",
             cuda::types(dtype, finish.out)?,
             cuda::arithmetic(dtype)?,
         );

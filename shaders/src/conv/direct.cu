@@ -1,8 +1,8 @@
 // One thread computes one output. Planes are the rows if the layout is channels-first, else pixels; the columns are the other
-// ones. CHANNELS_LAST, SCALED, the types Element, Number and Result with their arithmetic, and Finish, what becomes of a sum, are
-// declared in front of this text.
+// ones. CHANNELS_LAST, SCALED, the types Element, Number, Scale and Result with their arithmetic, and Finish, what becomes of a
+// sum, are declared in front of this text.
 
-static void element(const Params& params, u32 row, u32 col, const Element* x, const Element* w, const Element* scale, Result* y,
+static void element(const Params& params, u32 row, u32 col, const Element* x, const Element* w, const Scale* scale, Result* y,
                     const Finish& finish) {
     u32 size = params.out_h * params.out_w;
     u32 image = CHANNELS_LAST ? row / size : row / params.channels;
@@ -26,7 +26,7 @@ static void element(const Params& params, u32 row, u32 col, const Element* x, co
         }
         x += params.x_channel;
     }
-    if (SCALED) sum = fn::Mul(sum, number(scale[channel]));
+    if (SCALED) sum = fn::Mul(sum, (Number)load(scale[channel]));
     u32 place = row * params.cols + col;
     y[params.y_first + place] = finish.of(sum, image * size + pixel, channel, place);
 }

@@ -150,6 +150,8 @@ pub struct DirectParams {
 pub struct Tile {
     /// Element type of `x` and `w`.
     pub dtype: DType,
+    /// Element type of the scale, and of a scaled sum before the epilogue.
+    pub out: DType,
     /// Channels of a tile.
     pub channels: Channels,
     /// Whether the channels of a pixel are neighbours.
@@ -165,6 +167,8 @@ pub struct Tile {
 pub struct Direct {
     /// Element type of `x` and `w`.
     pub dtype: DType,
+    /// Element type of the scale, and of a scaled sum before the epilogue.
+    pub out: DType,
     /// Columns of a workgroup.
     pub width: u32,
     /// Whether the channels of a pixel are neighbours.
@@ -187,7 +191,7 @@ impl Shader for Tile {
         text += &arithmetic(self.dtype, number(self.dtype)?)?;
         text += &tile::declarations(repeat);
         text += &tile::unrolled(include_str!("tile.wgsl"), repeat);
-        let bindings = ends(self.dtype, self.scaled, self.epilogue.as_ref(), &mut text)?;
+        let bindings = ends([self.dtype, self.out], self.scaled, self.epilogue.as_ref(), &mut text)?;
         let shared = tile::shared(repeat) + 16 * (64 + 16);
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 64, shared })
     }
@@ -205,7 +209,7 @@ impl Shader for Direct {
         text += &arithmetic(self.dtype, number(self.dtype)?)?;
         text += include_str!("direct.wgsl");
         text += &spread::wgsl(self.width);
-        let bindings = ends(self.dtype, self.scaled, self.epilogue.as_ref(), &mut text)?;
+        let bindings = ends([self.dtype, self.out], self.scaled, self.epilogue.as_ref(), &mut text)?;
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
     }
 
@@ -216,33 +220,33 @@ impl Shader for Direct {
 
 /// Appends the functions `scaled` and `finish`, and gives all bindings.
 fn ends(
-    dtype: DType,
+    [dtype, out]: [DType; 2],
     scaled: bool,
     epilogue: Option<&Epilogue>,
     text: &mut String,
 ) -> Result<Vec<Access>, Unsupported> {
     let mut bindings = vec![Access::Read; if scaled { 3 } else { 2 }];
-    let (word, number) = (Word::of(dtype)?, number(dtype)?);
+    let (word, number) = (Word::of(out)?, number(dtype)?);
     let mut product = "sum".to_string();
     *text += "\n";
     if scaled {
         *text += &storage(3, "scale", word.stored(), Access::Read);
-        let factor = cast(&word.load("scale[channel]"), dtype, number)?;
+        let factor = cast(&word.load("scale[channel]"), out, number)?;
         product = binary(Binary::Mul, "sum", &factor, number)?;
     }
-    let (mut value, mut out) = (cast("sum", number, dtype)?, dtype);
+    let (mut value, mut result) = (cast("sum", number, out)?, out);
     if let Some(e) = epilogue {
         *text += &e.declarations(bindings.len() + 1)?;
-        *text += &format!("\n{}", e.function(dtype)?);
-        (value, out) = e.value(number, dtype)?;
+        *text += &format!("\n{}", e.function(out)?);
+        (value, result) = e.value(number, out)?;
         bindings.resize(bindings.len() + e.operands.len(), Access::Read);
     }
     bindings.push(Access::Write);
-    let out = Word::of(out)?;
-    *text += &storage(bindings.len(), "y", out.stored(), Access::Write);
+    let result = Word::of(result)?;
+    *text += &storage(bindings.len(), "y", result.stored(), Access::Write);
     *text += &format!("\nfn scaled(sum: Number, channel: u32) -> Number {{\n    return {product};\n}}\n\n");
-    *text += &format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", out.stored());
-    *text += &format!("    return {};\n}}\n", out.store(&value));
+    *text += &format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", result.stored());
+    *text += &format!("    return {};\n}}\n", result.store(&value));
     *text += &library(text);
     Ok(bindings)
 }

@@ -1,6 +1,6 @@
 // A block of 8 x 8 threads computes a tile of 8·REPEAT channels and 64 pixels, 16 terms of the sums at a time: a matrix product of
-// weights with the pixels under the taps of the kernel. REPEAT is 1 or 8; it, CHANNELS_LAST, SCALED, the types Element, Number and
-// Result with their arithmetic, and Finish, what becomes of a sum, are declared in front of this text.
+// weights with the pixels under the taps of the kernel. REPEAT is 1 or 8; it, CHANNELS_LAST, SCALED, the types Element, Number,
+// Scale and Result with their arithmetic, and Finish, what becomes of a sum, are declared in front of this text.
 
 const u32 ROWS = 8 * REPEAT;
 // A coordinate that is outside of every image, whatever is added.
@@ -66,7 +66,7 @@ static void load_x(const Params& params, const Element* x) {
     }
 }
 
-static void convolve(const Params& params, const Element* x, const Element* w, const Element* scale, Result* y,
+static void convolve(const Params& params, const Element* x, const Element* w, const Scale* scale, Result* y,
                      const Finish& finish) {
     // Tiles of the same pixels come one after the other.
     u32 high = (params.group + ROWS - 1) / ROWS;
@@ -107,7 +107,7 @@ static void convolve(const Params& params, const Element* x, const Element* w, c
             u32 at = j + 8 * s;
             if (pixel + at >= params.pixels) continue;
             u32 place = (u32)windows[at].place + channel * params.y_channel;
-            Number sum = SCALED ? fn::Mul(sums[r][s], number(scale[channel])) : sums[r][s];
+            Number sum = SCALED ? fn::Mul(sums[r][s], (Number)load(scale[channel])) : sums[r][s];
             y[params.y_first + place] = finish.of(sum, pixel + at, channel, place);
         }
     }

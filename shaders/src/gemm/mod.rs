@@ -94,6 +94,8 @@ pub struct Gemm {
     pub dtype: DType,
     /// Element type of the product before the epilogue.
     pub out: DType,
+    /// Whether tensor cores may multiply `f32` as tf32, which CUDA has.
+    pub tf32: bool,
     /// What becomes of the sums.
     pub end: End,
     /// Whether the result holds the sums of earlier columns of `a`, to which these are added.
@@ -153,6 +155,11 @@ impl Gemm {
     /// Rows that a workgroup computes, of [`COLUMNS`] columns.
     pub fn rows(&self, language: Language) -> Result<usize, Unsupported> {
         Ok(if self.is_tiled(language)? { self.tile.rows() } else { ROWS })
+    }
+
+    /// Whether factors of `f32` are rounded to tf32.
+    pub fn is_tf32(&self, language: Language) -> bool {
+        self.tf32 && self.dtype == DType::F32 && self.tile == Tile::Rows64 && language == Language::Cuda
     }
 
     /// Whether workgroups compute tiles; else every invocation computes elements by itself.

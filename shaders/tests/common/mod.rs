@@ -146,7 +146,7 @@ fn gemms(all: &mut Vec<(String, Module)>) {
                 for adds in [false, true] {
                     let (dtype, end) = (DType::F32, end.clone());
                     let name = format!("gemm{}{a_along_k}{adds}{}", tile.rows(), matches!(end, End::Epilogue(_)));
-                    add(all, name, &Gemm { tile, a_along_k, b_along_k, dtype, out: dtype, end, adds });
+                    add(all, name, &Gemm { tile, a_along_k, b_along_k, dtype, out: dtype, tf32: false, end, adds });
                 }
             }
         }
@@ -159,14 +159,30 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         for end in [End::Partial, End::Product, end] {
             for tile in [Tile::Rows8, Tile::Rows64] {
                 let (out, end) = (dtype, end.clone());
-                let mut gemm = Gemm { tile, a_along_k: true, b_along_k: false, dtype, out, end, adds: false };
+                let mut gemm =
+                    Gemm { tile, a_along_k: true, b_along_k: false, dtype, out, tf32: false, end, adds: false };
                 gemm.adds = gemm.adds_up(Language::Wgsl).expect("a product");
                 add(all, format!("gemm{}-{dtype}", tile.rows()), &gemm);
             }
         }
     }
+    for dtype in [DType::F16, DType::BF16] {
+        let (out, end) = (DType::F32, End::Epilogue(epilogue()));
+        let gemm =
+            Gemm { tile: Tile::Rows64, a_along_k: true, b_along_k: true, dtype, out, tf32: false, end, adds: true };
+        add(all, format!("gemm-{dtype}-f32"), &gemm);
+    }
     let (dtype, out) = (DType::I8, DType::I32);
-    let gemm = Gemm { tile: Tile::Rows8, a_along_k: true, b_along_k: true, dtype, out, end: End::Product, adds: false };
+    let gemm = Gemm {
+        tile: Tile::Rows8,
+        a_along_k: true,
+        b_along_k: true,
+        dtype,
+        out,
+        tf32: false,
+        end: End::Product,
+        adds: false,
+    };
     add(all, "gemm-i8-i32".into(), &gemm);
 }
 
@@ -176,19 +192,29 @@ fn convs(all: &mut Vec<(String, Module)>) {
         for (channels_last, scaled) in [(false, false), (false, true), (true, true)] {
             let name = format!("{channels_last}-{scaled}-{}", end.is_some());
             for channels in Channels::ALL {
-                let tile = conv::Tile { dtype, channels, channels_last, scaled, epilogue: end.clone() };
+                let tile = conv::Tile { dtype, out: dtype, channels, channels_last, scaled, epilogue: end.clone() };
                 add(all, format!("conv-{channels:?}-{name}"), &tile);
             }
-            let direct = Direct { dtype, width: 32, channels_last, scaled, epilogue: end.clone() };
+            let direct = Direct { dtype, out: dtype, width: 32, channels_last, scaled, epilogue: end.clone() };
             add(all, format!("conv-direct-{name}"), &direct);
         }
     }
+    for dtype in [DType::F16, DType::BF16] {
+        let (out, channels, scaled, epilogue) = (DType::F32, Channels::Sixteen, true, Some(epilogue()));
+        let direct = Direct { dtype, out, width: 1, channels_last: true, scaled, epilogue: epilogue.clone() };
+        add(all, format!("conv-direct-{dtype}-f32"), &direct);
+        add(
+            all,
+            format!("conv-tile-{dtype}-f32"),
+            &conv::Tile { dtype, out, channels, channels_last: false, scaled, epilogue },
+        );
+    }
     for dtype in DTYPES {
-        let direct = Direct { dtype, width: 1, channels_last: true, scaled: true, epilogue: None };
+        let direct = Direct { dtype, out: dtype, width: 1, channels_last: true, scaled: true, epilogue: None };
         add(all, format!("conv-direct-{dtype}"), &direct);
         if !matches!(dtype, DType::I64 | DType::U64) {
             let channels = Channels::Eight;
-            let tile = conv::Tile { dtype, channels, channels_last: false, scaled: true, epilogue: None };
+            let tile = conv::Tile { dtype, out: dtype, channels, channels_last: false, scaled: true, epilogue: None };
             add(all, format!("conv-tile-{dtype}"), &tile);
         }
     }

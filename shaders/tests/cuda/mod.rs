@@ -85,14 +85,25 @@ fn reductions(all: &mut Vec<(String, Module)>, dtype: DType) {
     }
 }
 
+/// Element types that sums of products of `dtype` may have, with whether the factors may be rounded to tf32.
+fn sums(dtype: DType) -> Vec<(DType, bool)> {
+    match dtype {
+        DType::F16 | DType::BF16 => vec![(dtype, false), (DType::F32, false)],
+        DType::F32 => vec![(dtype, false), (dtype, true)],
+        _ => vec![(dtype, false)],
+    }
+}
+
 fn products(all: &mut Vec<(String, Module)>, dtype: DType) {
-    for end in [End::Product, End::Epilogue(epilogue(dtype))] {
-        for tile in [Tile::Rows8, Tile::Rows64] {
-            for along in [false, true] {
-                let name = format!("gemm-{dtype}-{tile:?}-{along}-{}", end != End::Product);
-                let end = end.clone();
-                let shader = Gemm { tile, a_along_k: along, b_along_k: !along, dtype, out: dtype, end, adds: false };
-                add(all, name, &shader);
+    for (out, tf32) in sums(dtype) {
+        for end in [End::Product, End::Epilogue(epilogue(out))] {
+            for tile in [Tile::Rows8, Tile::Rows64] {
+                for along in [false, true] {
+                    let name = format!("gemm-{dtype}-{out}-{tf32}-{tile:?}-{along}-{}", end != End::Product);
+                    let (end, b_along_k) = (end.clone(), !along);
+                    let gemm = Gemm { tile, a_along_k: along, b_along_k, dtype, out, tf32, end, adds: false };
+                    add(all, name, &gemm);
+                }
             }
         }
     }
@@ -139,13 +150,15 @@ fn epilogue(dtype: DType) -> Epilogue {
 
 fn images(all: &mut Vec<(String, Module)>, dtype: DType) {
     for channels_last in [false, true] {
-        for scaled in [false, true] {
-            let epilogue = scaled.then(|| epilogue(dtype));
-            let name = format!("conv-{dtype}-{channels_last}-{scaled}");
-            let direct = Direct { dtype, width: 32, channels_last, scaled, epilogue: epilogue.clone() };
+        for (scaled, (out, _)) in
+            [false, true].into_iter().flat_map(|s| sums(dtype).into_iter().map(move |out| (s, out)))
+        {
+            let epilogue = scaled.then(|| epilogue(out));
+            let name = format!("conv-{dtype}-{out}-{channels_last}-{scaled}");
+            let direct = Direct { dtype, out, width: 32, channels_last, scaled, epilogue: epilogue.clone() };
             add(all, format!("{name}-direct"), &direct);
             for channels in [Channels::Eight, Channels::SixtyFour] {
-                let tile = ConvTile { dtype, channels, channels_last, scaled, epilogue: epilogue.clone() };
+                let tile = ConvTile { dtype, out, channels, channels_last, scaled, epilogue: epilogue.clone() };
                 add(all, format!("{name}-{channels:?}"), &tile);
             }
         }

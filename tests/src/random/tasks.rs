@@ -469,7 +469,7 @@ impl Maker {
         let mut dims = batch.clone();
         dims.extend([m, n]);
         let dtype = self.dtype;
-        let task = Gemm { batch, m, n, k, a: la, b: lb, c, dtype, out: dtype, epilogue: None };
+        let task = Gemm { batch, m, n, k, a: la, b: lb, c, dtype, out: dtype, tf32: false, epilogue: None };
         let largest = self.bound(a) * self.bound(b) * k as f64;
         let y = self.task(Task::Gemm(task), &[a, b], Fact::new(dtype, &dims), largest);
         self.finished(y)
@@ -547,6 +547,8 @@ impl Maker {
             groups,
             layout: Layout::Nchw,
             dtype,
+            out: dtype,
+            tf32: false,
             scaled: false,
             epilogue: None,
         };
@@ -605,6 +607,8 @@ impl Maker {
             groups: 1,
             layout: Layout::Nchw,
             dtype: self.dtype,
+            out: self.dtype,
+            tf32: false,
             scaled: false,
             epilogue: None,
         };

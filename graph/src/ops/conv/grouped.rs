@@ -305,6 +305,8 @@ impl<const N: usize> Convolution<'_, N> {
             groups: self.groups,
             layout,
             dtype: fact.dtype,
+            out: fact.dtype,
+            tf32: false,
             scaled: false,
             epilogue: None,
         };
@@ -583,6 +585,8 @@ impl<const N: usize> Spread<'_, N> {
             groups: self.groups,
             layout: Layout::Nchw,
             dtype: self.x.dtype(),
+            out: self.x.dtype(),
+            tf32: false,
             scaled: false,
             epilogue: None,
         };

@@ -41,6 +41,8 @@ fn conv(s: Shape, layout: Layout) -> Conv {
         groups: s.groups,
         layout,
         dtype: F32,
+        out: F32,
+        tf32: false,
         scaled: false,
         epilogue: None,
     }
@@ -67,7 +69,7 @@ fn case(c: &Conv, known: bool) -> Case {
         noise(c.dtype, &[c.c_out, c.c_in / c.groups, c.kernel[0], c.kernel[1]], 2),
     ];
     if c.scaled {
-        ins.push(noise(c.dtype, &[c.c_out], 3));
+        ins.push(noise(c.out, &[c.c_out], 3));
     }
     let weights = (1..ins.len()).collect();
     let pixels = c.n * c.out_h * c.out_w;
@@ -78,9 +80,10 @@ fn case(c: &Conv, known: bool) -> Case {
             EpilogueInput::Row => pixels,
             EpilogueInput::Full => pixels * c.c_out,
         };
-        ins.push(noise(c.dtype, &[len], 4 + i as u64));
+        ins.push(noise(c.out, &[len], 4 + i as u64));
     }
-    let outs = vec![Fact::new(c.dtype, &c.layout.dims([c.n, c.c_out, c.out_h, c.out_w]))];
+    let out = c.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(c.out);
+    let outs = vec![Fact::new(out, &c.layout.dims([c.n, c.c_out, c.out_h, c.out_w]))];
     let limits = limits(c, &ins, &outs);
     let case = Case::new(format!("{c:?}, weights known: {known}"), Task::Conv(c.clone()), ins, outs, EXACT);
     Case { known: if known { weights } else { vec![] }, limits, fast: false, ..case }
@@ -88,9 +91,11 @@ fn case(c: &Conv, known: bool) -> Case {
 
 /// Rounding errors of sums of `|x| · |w|`, operands of the epilogue and the result itself.
 fn limits(c: &Conv, ins: &[Tensor], outs: &[Fact]) -> Vec<f64> {
-    let sums = magnitudes(&Task::Conv(Conv { epilogue: None, ..c.clone() }), ins, outs);
-    let (eps, k) = match c.dtype {
+    let sum = Fact::new(c.out, &outs[0].shape);
+    let sums = magnitudes(&Task::Conv(Conv { epilogue: None, ..c.clone() }), ins, &[sum]);
+    let (eps, k) = match outs[0].dtype {
         DType::F16 => (1e-3, 0),
+        DType::BF16 => (8e-3, 0),
         DType::F64 => (2e-16, c.c_in * c.kernel[0] * c.kernel[1]),
         _ => (1.2e-7, c.c_in * c.kernel[0] * c.kernel[1]),
     };
@@ -218,7 +223,29 @@ fn other_types() {
     cases.extend(cases.clone());
     for (i, c) in cases.iter_mut().enumerate() {
         c.dtype = if i < 4 { DType::F64 } else { DType::F16 };
+        c.out = c.dtype;
     }
     let names = all_pass(cases);
     assert!(names.iter().any(|n| n.starts_with("wide-f16-")) && names.iter().any(|n| n == "plain-f64"));
+}
+
+/// Image and weights of 16 bits; the sums and what is done to them are `f32`, the results too or rounded.
+#[test]
+fn mixed_types() {
+    let mut cases = Vec::new();
+    for dtype in [DType::F16, DType::BF16] {
+        let shapes = [BASE, Shape { c: [18, 21], ..BASE }, Shape { c: [10, 10], groups: 10, ..BASE }];
+        for (i, c) in both(&shapes).into_iter().enumerate() {
+            let c = Conv { dtype, scaled: i % 3 == 0, ..c };
+            let finished = with(c.clone(), &[EpilogueInput::Column, EpilogueInput::Full], &[Unary::Relu]);
+            let mut rounded = finished.clone();
+            if let Some(Epilogue { program, .. }) = &mut rounded.epilogue {
+                program.cast(program.instrs.len() - 1, dtype);
+            }
+            cases.extend([c, finished, rounded]);
+        }
+    }
+    let mut cases: Vec<Case> = cases.iter().flat_map(|c| [true, false].map(|known| case(c, known))).collect();
+    cases.iter_mut().for_each(|case| case.fast = true);
+    check(&cases);
 }

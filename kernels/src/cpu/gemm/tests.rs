@@ -11,7 +11,7 @@ fn dense(batch: &[isize], row: usize, col: usize) -> Matrix {
 
 fn gemm(m: usize, n: usize, k: usize) -> Gemm {
     let (a, b, c) = (dense(&[], k, 1), dense(&[], n, 1), dense(&[], n, 1));
-    Gemm { batch: shape(&[]), m, n, k, a, b, c, dtype: F32, out: F32, epilogue: None }
+    Gemm { batch: shape(&[]), m, n, k, a, b, c, dtype: F32, out: F32, tf32: false, epilogue: None }
 }
 
 fn transposed_b(mut g: Gemm) -> Gemm {
@@ -38,9 +38,24 @@ fn typed(mut g: Gemm, dtype: DType) -> Gemm {
     g
 }
 
+/// Factors of 16 bits; the sums, and what is done to them, are `f32`.
+fn mixed(mut g: Gemm, dtype: DType) -> Gemm {
+    (g.dtype, g.out) = (dtype, F32);
+    g
+}
+
+/// The result rounded to another type.
+fn rounded(mut g: Gemm, dtype: DType) -> Gemm {
+    let identity = || Epilogue { program: Program::new(), inputs: Vec::new() };
+    let Epilogue { program, .. } = g.epilogue.get_or_insert_with(identity);
+    let x = program.instrs.len().checked_sub(1).unwrap_or_else(|| program.input(0, g.out));
+    program.cast(x, dtype);
+    g
+}
+
 fn with(mut g: Gemm, inputs: &[EpilogueInput], last: &[Unary]) -> Gemm {
     let mut program = Program::new();
-    let regs: Vec<usize> = (0..=inputs.len()).map(|i| program.input(i, g.dtype)).collect();
+    let regs: Vec<usize> = (0..=inputs.len()).map(|i| program.input(i, g.out)).collect();
     let mut x = regs[1..].iter().fold(regs[0], |x, &r| program.binary(Binary::Add, x, r));
     for &f in last {
         x = program.unary(f, x);
@@ -70,10 +85,11 @@ fn case(g: &Gemm, known: &[usize]) -> Case {
             EpilogueInput::Row => rows,
             EpilogueInput::Full => count,
         };
-        ins.push(noise(g.dtype, &[len], 3 + i as u64));
+        ins.push(noise(g.out, &[len], 3 + i as u64));
     }
     let name = format!("{}x{}x{} {:?} {:?} known {known:?}", g.m, g.n, g.k, g.batch, g.dtype);
-    let outs = vec![Fact::new(g.out, &[rows, g.n])];
+    let out = g.epilogue.as_ref().and_then(|e| e.program.dtype()).unwrap_or(g.out);
+    let outs = vec![Fact::new(out, &[rows, g.n])];
     let limits = limits(g, &ins[..2], &outs);
     let case = Case::new(name, Task::Gemm(g.clone()), ins, outs, EXACT);
     Case { known: known.to_vec(), limits, fast: false, ..case }
@@ -81,15 +97,16 @@ fn case(g: &Gemm, known: &[usize]) -> Case {
 
 /// Rounding errors of sums of `|a| · |b|`, operands of the epilogue and the result itself.
 fn limits(g: &Gemm, ins: &[Tensor], outs: &[Fact]) -> Vec<f64> {
-    let sums = magnitudes(&Task::Gemm(Gemm { epilogue: None, ..g.clone() }), ins, outs);
-    let eps = match g.dtype {
+    let sum = Fact::new(g.out, &outs[0].shape);
+    let sums = magnitudes(&Task::Gemm(Gemm { epilogue: None, ..g.clone() }), ins, &[sum]);
+    let eps = match outs[0].dtype {
         DType::F16 => 1e-3,
         DType::BF16 => 8e-3,
         DType::F64 => 2e-16,
         d if d.is_float() => 1.2e-7,
         _ => 0.0,
     };
-    let steps = if g.dtype == F32 || g.dtype == DType::F64 { 4.0 + g.k as f64 / 8.0 } else { 6.0 };
+    let steps = if outs[0].dtype == F32 || g.dtype == DType::F64 { 4.0 + g.k as f64 / 8.0 } else { 6.0 };
     sums.iter().map(|s| eps * steps * (s + 2.0)).collect()
 }
 
@@ -195,6 +212,28 @@ fn epilogues() {
         }
     }
     all_pass(cases);
+}
+
+#[test]
+fn mixed_types() {
+    use EpilogueInput::{Column, Full};
+    let mut cases = Vec::new();
+    for dtype in [DType::F16, DType::BF16] {
+        for (m, n, k) in [(13, 37, 20), (1, 30, 64), (6, 16, 100)] {
+            for known in [vec![], vec![1]] {
+                let plain = mixed(transposed_b(gemm(m, n, k)), dtype);
+                let finished = with(mixed(gemm(m, n, k), dtype), &[Column, Full], &[Unary::Relu]);
+                let gelu = with(mixed(gemm(m, n, k), dtype), &[Column], &[Unary::Gelu]);
+                // The factors are f32 there, and only the result is narrow.
+                let narrowed = rounded(with(gemm(m, n, k), &[Column], &[]), dtype);
+                let all = [plain.clone(), rounded(plain, dtype), rounded(finished.clone(), dtype), finished, gelu];
+                cases.extend(all.into_iter().chain([narrowed]).map(|g| (g, known.clone())));
+            }
+        }
+    }
+    let mut cases: Vec<Case> = cases.iter().map(|(g, known)| case(g, known)).collect();
+    cases.iter_mut().for_each(|case| case.fast = true);
+    check(&cases);
 }
 
 #[test]

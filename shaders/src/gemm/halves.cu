@@ -1,3 +1,7 @@
+typedef u16 Part;
+
+inline u16 part(Element x) { return x.bits; }
+
 // Adds to `sums`, a lane's part of 16 x 8 numbers, the product of its parts of 16 x 16 and 16 x 8 halves.
 #ifdef __CUDA_ARCH__
 inline void mma(f32* sums, const u32* a, const u32* b) {
@@ -7,11 +11,15 @@ inline void mma(f32* sums, const u32* a, const u32* b) {
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 #else
-struct Widen {
-    static f32 of(u16 bits) {
-        Element x = {bits};
-        return widen(x);
+struct Words {
+    static f32 product(u32 a, u32 b) {
+        f32 low = widen(half(a)) * widen(half(b));
+        return low + widen(half(a >> 16)) * widen(half(b >> 16));
+    }
+    static Element half(u32 bits) {
+        Element x = {(u16)bits};
+        return x;
     }
 };
-inline void mma(f32* sums, const u32* a, const u32* b) { emulation_mma<Widen>(sums, a, b); }
+inline void mma(f32* sums, const u32* a, const u32* b) { emulation_mma<Words>(sums, a, b); }
 #endif
