@@ -438,7 +438,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// `release` is called with a tensor's bytes once a packed form is made, as they will not be read again soon.
+    /// `release` is called with the bytes of the tensors that a form is made of, as they will not be read again soon.
     pub fn new(release: fn(&[u8])) -> Weights {
         Weights { release: Some(release) }
     }
@@ -471,7 +471,7 @@ impl Weights {
             // What a gang did not finish is no form.
             bounds::check()?;
             if let Some(release) = self.release {
-                release(tensor.bytes());
+                with.iter().chain([&tensor]).for_each(|tensor| release(tensor.bytes()));
             }
             Ok(made)
         })

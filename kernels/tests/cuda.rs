@@ -3,6 +3,8 @@
 //! Without g++ these tests print why and pass, unless the environment variable `MINDIR_REQUIRE` contains `cuda`: then they
 //! fail.
 
+#[path = "wgpu/attention.rs"]
+mod attention;
 #[path = "cuda/mod.rs"]
 mod emulation;
 #[path = "wgpu/images.rs"]

@@ -3,6 +3,8 @@
 //! Drivers that run on the processor will do. Without any adapter these tests print why and pass, unless the environment
 //! variable `MINDIR_REQUIRE` contains `wgpu`: then they fail.
 
+#[path = "wgpu/attention.rs"]
+mod attention;
 #[path = "wgpu/images.rs"]
 mod images;
 #[path = "wgpu/indices.rs"]

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attention;
 pub mod conv;
 pub mod copy;
 pub mod cuda;

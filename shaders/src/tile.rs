@@ -42,10 +42,14 @@ pub(crate) fn unrolled(text: &str, repeat: usize) -> String {
          let b_0 = vec4<Number>(tile_b[q], tile_b[q + 8u], tile_b[q + 16u], tile_b[q + 24u]);\n\
          let b_1 = vec4<Number>(tile_b[q + 32u], tile_b[q + 40u], tile_b[q + 48u], tile_b[q + 56u]);\n";
     let multiply = columns.to_string() + &products.collect::<String>();
-    let inserted = [("SUMS;", sums.collect()), ("MULTIPLY;", multiply), ("PUT;", puts.collect::<String>())];
+    inserted(text, &[("SUMS;", sums.collect()), ("MULTIPLY;", multiply), ("PUT;", puts.collect())])
+}
+
+/// `text` with the lines of each marker in place of the line that is the marker, as far to the right.
+pub(crate) fn inserted(text: &str, markers: &[(&str, String)]) -> String {
     let place = |line: &str| {
         let (name, indent) = (line.trim_start(), line.len() - line.trim_start().len());
-        match inserted.iter().find(|(marker, _)| *marker == name) {
+        match markers.iter().find(|(marker, _)| *marker == name) {
             Some((_, lines)) => lines.lines().map(|l| format!("{}{l}\n", &line[..indent])).collect(),
             None => format!("{line}\n"),
         }

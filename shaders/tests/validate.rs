@@ -7,6 +7,7 @@ use std::mem::offset_of;
 use common::modules;
 use mindir_graph::DType;
 use mindir_graph::task::{Cell, Coordinates, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind, Squash};
+use mindir_shaders::attention::{self, Attention, Columns, Rows};
 use mindir_shaders::conv::{Channels, Direct};
 use mindir_shaders::gather::Gather;
 use mindir_shaders::gemm::{End, Gemm, Tile};
@@ -135,6 +136,13 @@ fn parameters_lie_where_the_shaders_read_them() {
     };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
         a_batch, b_batch, c_batch, row_batch, firsts);
+    let mut program = Program::new();
+    program.input(0, dtype);
+    let (rows, columns) = (Rows::Eight, Columns::C32);
+    let attention =
+        Attention { rows, columns, q_along: true, k_along: true, v_along: true, program, others: Vec::new() };
+    same_offsets!(attention => attention::Params: m, n, k, cols, batches, q_row, q_col, k_row, k_col, v_row, v_col, y_row,
+        q_first, k_first, v_first, y_first, batch, q_batch, k_batch, v_batch, y_batch, firsts, rows, columns, steps);
     let tile = conv::Tile {
         dtype,
         out: dtype,

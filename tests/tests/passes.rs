@@ -328,3 +328,72 @@ fn maps_are_joined_across_a_reshape() {
     let want: Vec<f64> = (0..16).map(|i| f64::from(i) * if i < 8 { -2.0 } else { 1.0 }).collect();
     assert_eq!((got[0].shape(), got[0].to_f64s().unwrap()), (&[2, 8][..], want));
 }
+
+/// Products of `x` with constants, seen as heads of two elements, whose scores weigh the last of them.
+fn heads(n: &mut Net, parts: [ValueId; 3]) -> ValueId {
+    let [q, k, v] = parts.map(|part| {
+        let part = n.reshape(part, &[5, 3, 2]);
+        n.transpose(part, &[1, 0, 2])
+    });
+    let k = n.transpose(k, &[0, 2, 1]);
+    let scores = n.op("BatchMatMul", [q.into(), k.into()]);
+    let y = n.op("BatchMatMul", [scores.into(), v.into()]);
+    n.transpose(y, &[1, 0, 2])
+}
+
+fn projected(n: &mut Net, x: ValueId, biased: bool) -> ValueId {
+    let w = n.constant(&[4, 6]);
+    let y = n.op("MatMul", [x.into(), w.into()]);
+    if !biased {
+        return y;
+    }
+    let bias = n.constant(&[6]);
+    n.op("Add", [y.into(), bias.into()])
+}
+
+#[test]
+fn products_of_one_operand_are_one() {
+    for biased in [false, true] {
+        let mut n = Net::new(DType::F32);
+        let x = n.input(&[5, 4]);
+        let parts = [0, 1, 2].map(|_| projected(&mut n, x, biased));
+        let y = heads(&mut n, parts);
+        applied(&holds(n, &[y]), "join-products", 1);
+    }
+}
+
+#[test]
+fn products_that_are_read_as_a_whole_stay() {
+    let refused = |notes: &[Note], why: &str| {
+        let found: Vec<&Note> = notes.iter().filter(|n| n.pass == "join-products").collect();
+        assert!(found.iter().any(|n| !n.applied && n.why.contains(why)), "{why}: {found:#?}");
+    };
+    // One is a result: the other two are joined.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[5, 4]);
+    let parts = [0, 1, 2].map(|_| projected(&mut n, x, true));
+    let y = heads(&mut n, parts);
+    let notes = holds(n, &[y, parts[1]]);
+    refused(&notes, "its result is returned");
+    applied(&notes, "join-products", 1);
+    // A map reads one, another lacks the bias.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[5, 4]);
+    let parts = [true, true, false].map(|biased| projected(&mut n, x, biased));
+    let y = heads(&mut n, parts);
+    let sine = n.op("Sin", [parts[0].into()]);
+    let notes = holds(n, &[y, sine]);
+    refused(&notes, "Sin");
+    applied(&notes, "join-products", 0);
+    // Weights that something else reads too would be there twice.
+    let mut n = Net::new(DType::F32);
+    let x = n.input(&[5, 4]);
+    let (w, other) = (n.constant(&[4, 6]), n.input(&[2, 4]));
+    let q = n.op("MatMul", [x.into(), w.into()]);
+    let again = n.op("MatMul", [other.into(), w.into()]);
+    let parts = [q, projected(&mut n, x, false), projected(&mut n, x, false)];
+    let y = heads(&mut n, parts);
+    let notes = holds(n, &[y, again]);
+    refused(&notes, "its weights are read elsewhere too");
+    applied(&notes, "join-products", 1);
+}

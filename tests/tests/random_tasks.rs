@@ -152,6 +152,7 @@ fn random_graphs_round_the_operands_of_products() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn random_graphs_are_the_same_on_wgpu() {
+    use mindir_graph::passes::optimize;
     use mindir_kernels::device::{Device, TaskView};
     use mindir_kernels::wgpu::{Limits, Options, WgpuDevice};
 
@@ -177,11 +178,16 @@ fn random_graphs_are_the_same_on_wgpu() {
             failures.check(format!("{seed} {within:?}"), || {
                 let graph = graph(seed, Style::Whole);
                 let contents = Contents::whole(&graph, seed);
-                let (want, got) = (run(&graph, &contents, &plain::run)?.0, run(&graph, &contents, &wgpu)?.0);
-                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-                    let d = difference(got, want).map_err(|e| format!("result {i}: {e}"))?;
-                    if d.max_abs > 0.0 {
-                        return Err(format!("result {i} differs by {}", d.max_abs));
+                let want = run(&graph, &contents, &plain::run)?.0;
+                let mut optimized = graph.clone();
+                optimize(&mut optimized, &Aims::default(), |_| true);
+                for graph in [graph, optimized] {
+                    let got = run(&graph, &contents, &wgpu)?.0;
+                    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                        let d = difference(got, want).map_err(|e| format!("result {i}: {e}"))?;
+                        if d.max_abs > 0.0 {
+                            return Err(format!("result {i} differs by {}", d.max_abs));
+                        }
                     }
                 }
                 Ok(())

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Aims, Editor, Notes, join, walk};
 use crate::DType;
-use crate::task::{Attention, Gemm, Map, Softmax, Task, TaskGraph, TaskNode, V};
+use crate::task::{Attention, EpilogueInput, Gemm, Map, Softmax, Task, TaskGraph, TaskNode, V};
 
 /// Joins the product of queries and keys, what is done to the scores, their softmax and its product with the values.
 pub(super) fn run(graph: &mut TaskGraph, notes: &mut Notes, _: &Aims) {
@@ -29,8 +29,11 @@ struct Scores {
     product: Gemm,
     map: Option<Map>,
     softmax: Softmax,
-    /// Queries, keys, and what the map reads besides the scores.
-    ins: Vec<V>,
+    /// Queries and keys.
+    ins: [V; 2],
+    /// What the product's epilogue reads, and what the map reads besides the scores.
+    added: Vec<V>,
+    others: Vec<V>,
     /// The tasks that take part, the last first.
     positions: Vec<usize>,
     ops: Vec<Arc<str>>,
@@ -54,13 +57,13 @@ impl Scores {
             product = before;
         }
         let node = editor.node(product).ok_or("it has no scores")?;
-        let (Task::Gemm(gemm), [q, k]) = (&node.task, node.ins.as_slice()) else {
-            return Err("what its softmax reads is no product of two");
+        let (Task::Gemm(gemm), [q, k, added @ ..]) = (&node.task, node.ins.as_slice()) else {
+            return Err("what its softmax reads is no product");
         };
         positions.push(product);
         ops.push(node.ops.clone());
-        let ins = [*q, *k].into_iter().chain(others).collect();
-        Ok(Scores { product: gemm.clone(), map, softmax: softmax.clone(), ins, positions, ops })
+        let (product, softmax, added) = (gemm.clone(), softmax.clone(), added.to_vec());
+        Ok(Scores { product, map, softmax, ins: [*q, *k], added, others, positions, ops })
     }
 
     /// The task that ends with the product `last`.
@@ -68,24 +71,52 @@ impl Scores {
         let Task::Gemm(values) = &last.task else { return Err("it is no product") };
         let (scores, batch) = (&self.product, &self.product.batch);
         let floats = [scores.dtype, scores.out, values.dtype, values.out, self.softmax.dtype];
-        let computed = self.map.as_ref().is_none_or(|map| map.program.dtype() == Some(DType::F32));
+        let map = self.map();
+        let computed = map.as_ref().is_none_or(|map| map.program.dtype() == Some(DType::F32));
         if floats.iter().any(|dtype| *dtype != DType::F32) || !computed {
             return Err("it is not of f32 throughout");
         }
-        if !scores.is_dense() || scores.epilogue.as_ref().is_some_and(|e| !e.inputs.is_empty()) {
-            return Err("its scores are not dense, or something is added to them in the product");
+        if !scores.is_dense() {
+            return Err("its scores are not dense");
         }
         if values.epilogue.is_some() || !values.a.is_dense(&values.batch, values.m, values.k) {
             return Err("the product with the values has an epilogue, or does not read the softmax in order");
         }
         let rows = batch.iter().product::<usize>().checked_mul(scores.m);
         let same = (values.m, values.k, values.batch_count()) == (scores.m, scores.n, scores.batch_count());
-        let shaped = self.map.as_ref().is_none_or(|map| map.shape.ends_with(&[scores.m, scores.n]));
+        let shaped = map.as_ref().is_none_or(|map| map.shape.ends_with(&[scores.m, scores.n]));
         let empty = rows == Some(0) || scores.n * scores.k * values.n == 0;
         if empty || !same || !shaped || rows != Some(self.softmax.outer) || self.softmax.len != scores.n {
             return Err("rows and columns of its products do not match, or there are none");
         }
-        Ok(Attention { scores: scores.clone(), map: self.map.clone(), values: values.clone() })
+        let epilogue = scores.epilogue.clone().filter(|_| self.added.is_empty());
+        Ok(Attention { scores: Gemm { epilogue, ..scores.clone() }, map, values: values.clone() })
+    }
+
+    /// The map, behind an epilogue that reads more than the sums.
+    fn map(&self) -> Option<Map> {
+        let Some(epilogue) = self.product.epilogue.as_ref().filter(|e| !e.inputs.is_empty()) else {
+            return self.map.clone();
+        };
+        let Some(map) = &self.map else {
+            let mut shape = self.product.batch.clone();
+            shape.extend([self.product.m, self.product.n]);
+            return Some(Map { shape, program: epilogue.program.clone() });
+        };
+        let keep: Vec<usize> = (0..=self.others.len()).map(|i| i + epilogue.inputs.len()).collect();
+        Some(Map { shape: map.shape.clone(), program: map.program.compose(0, &epilogue.program, &[], &keep) })
+    }
+
+    /// What the epilogue reads, with dimensions in which it broadcasts to those of the map.
+    fn shaped(&self, editor: &mut Editor<'_>, shape: &[usize]) -> Vec<V> {
+        let kinds = self.product.epilogue.iter().flat_map(|e| &e.inputs);
+        let dims = |kind: &EpilogueInput| match (kind, shape) {
+            (EpilogueInput::Column, [.., n]) => vec![*n],
+            (EpilogueInput::Row, [lead @ .., _]) => [lead, &[1]].concat(),
+            (EpilogueInput::Full, _) => shape.to_vec(),
+            _ => Vec::new(),
+        };
+        self.added.iter().zip(kinds).map(|(v, kind)| editor.alias(*v, &dims(kind))).collect()
     }
 
     /// Puts the task in the place of `last`.
@@ -93,7 +124,8 @@ impl Scores {
         let (m, n) = (attention.scores.m, attention.scores.n);
         notes.applied(&last.path, format!("{m} queries with {n} keys are one task"));
         let ops = self.ops.iter().rev().chain([&last.ops]).cloned().reduce(|a, b| join(&a, &b)).unwrap_or_default();
-        let ins = self.ins.into_iter().chain(last.ins.get(1).copied()).collect();
+        let added = attention.map.as_ref().map_or_else(Vec::new, |map| self.shaped(editor, &map.shape));
+        let ins = self.ins.into_iter().chain(added).chain(self.others).chain(last.ins.get(1).copied()).collect();
         self.positions.into_iter().for_each(|position| editor.remove(position));
         editor.replace(at, TaskNode { task: Task::Attention(attention.into()), ins, ops, ..last });
     }

@@ -15,6 +15,7 @@ mod edit;
 mod epilogue;
 mod fold_scale;
 mod fuse_maps;
+mod join_products;
 mod layout;
 mod merge_copies;
 mod precision;
@@ -43,6 +44,8 @@ pub struct Pass {
     pub doc: &'static str,
     /// Whether results keep their bits as long as sums are taken in the order in which tasks define them.
     pub exact: bool,
+    /// Whether it only makes tasks fewer, which pays where each is a launch on a device with memory of its own.
+    pub launches: bool,
     run: fn(&mut TaskGraph, &mut Notes, &Aims),
 }
 
@@ -82,20 +85,29 @@ pub static PASSES: &[Pass] = &[
         name: "fold-scale",
         doc: "folds a per-channel scale (batch normalisation) into convolution weights",
         exact: false,
+        launches: false,
         run: fold_scale::run,
     },
     exact("layout", "runs convolutions and their neighbours channels-last", layout::run),
     exact("sweep", "drops what the passes before left unread", dead_code::run),
     Pass {
+        name: "join-products",
+        doc: "makes products of one operand with constants one product, on devices with memory of their own",
+        exact: true,
+        launches: true,
+        run: join_products::run,
+    },
+    Pass {
         name: "precision",
         doc: "rounds the operands of products and convolutions where options ask for it",
         exact: false,
+        launches: false,
         run: precision::run,
     },
 ];
 
 const fn exact(name: &'static str, doc: &'static str, run: fn(&mut TaskGraph, &mut Notes, &Aims)) -> Pass {
-    Pass { name, doc, exact: true, run }
+    Pass { name, doc, exact: true, launches: false, run }
 }
 
 /// Why a pass did or did not rewrite a task.

@@ -34,7 +34,7 @@ fn read_through(editor: &mut Editor<'_>, at: usize, operand: usize, notes: &mut 
 }
 
 /// A matrix of `rows × cols` in each batch of the elements of `view`, in the storage of that view.
-fn through(batch: &[usize], matrix: &Matrix, [rows, cols]: [usize; 2], view: &View) -> Option<Matrix> {
+pub(super) fn through(batch: &[usize], matrix: &Matrix, [rows, cols]: [usize; 2], view: &View) -> Option<Matrix> {
     let mut dims: Shape = batch.iter().copied().collect();
     dims.extend([rows, cols]);
     let mut strides = matrix.batch.clone();

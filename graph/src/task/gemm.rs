@@ -1,5 +1,5 @@
 use super::Program;
-use crate::{DType, Shape, Strides, dense_strides};
+use crate::{DType, Fact, Shape, Strides, dense_strides};
 
 /// Where the elements of one operand of a [`Gemm`] lie: element `(i, j)` of batch `b` is at
 /// `offset + Σ b[d]·batch[d] + i·row + j·col`, counted in elements of the operand's storage.
@@ -66,6 +66,21 @@ impl Gemm {
     /// Whether the elements of `c` lie in the order of batches, rows and columns without gaps.
     pub fn is_dense(&self) -> bool {
         self.c.is_dense(&self.batch, self.m, self.n)
+    }
+
+    /// Bytes of the matrices `a` in an operand.
+    pub(super) fn left_bytes(&self, operand: &Fact) -> usize {
+        self.matrix_bytes(operand, [self.m, self.k])
+    }
+
+    /// Bytes of the matrices `b` in an operand.
+    pub(super) fn right_bytes(&self, operand: &Fact) -> usize {
+        self.matrix_bytes(operand, [self.k, self.n])
+    }
+
+    fn matrix_bytes(&self, operand: &Fact, [rows, cols]: [usize; 2]) -> usize {
+        let sizes = self.batch.iter().copied().chain([rows, cols, operand.dtype.size()]);
+        operand.bytes().min(sizes.fold(1, usize::saturating_mul))
     }
 
     pub(super) fn epilogue_flops(&self, elements: u64) -> u64 {

@@ -126,12 +126,20 @@ impl Task {
         }
     }
 
-    /// Bytes that the task reads and writes if no cache holds any: operands and results, each once, and of the table of
-    /// a gather only as much as goes into the result.
+    /// Bytes that the task reads and writes if no cache holds any: operands and results, each once, of an operand of a product
+    /// only its matrices, and of the table of a gather only as much as goes into the result.
     pub fn bytes(&self, ins: &[Fact], outs: &[Fact]) -> usize {
         let sum = |facts: &[Fact]| facts.iter().map(Fact::bytes).fold(0, usize::saturating_add);
         let read = match (self, ins) {
             (Task::Gather(_), [table, indices @ ..]) => table.bytes().min(sum(outs)).saturating_add(sum(indices)),
+            (Task::Gemm(g), [a, b, others @ ..]) => {
+                g.left_bytes(a).saturating_add(g.right_bytes(b)).saturating_add(sum(others))
+            }
+            (Task::Attention(a), [q, k, others @ .., v]) => {
+                [a.scores.left_bytes(q), a.scores.right_bytes(k), sum(others)]
+                    .into_iter()
+                    .fold(a.values.right_bytes(v), usize::saturating_add)
+            }
             _ => sum(ins),
         };
         read.saturating_add(sum(outs))

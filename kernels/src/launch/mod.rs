@@ -1,6 +1,7 @@
 //! From a task to the launches that compute it on a GPU: which shaders, with which parameters, bindings and grids. Pure arithmetic, no
 //! driver.
 
+mod attention;
 mod block;
 mod conv;
 mod copy;
@@ -275,7 +276,7 @@ pub(crate) fn kernel(view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Decli
         Task::Recurrent(t) => recurrent::kernel(t, view, on),
         Task::Scatter(t) => scatter::kernel(t, view, on),
         Task::Sort(t) => sort::kernel(t, view, on),
-        Task::Attention(_) => declined("there is no shader of attention, but of its parts"),
+        Task::Attention(t) => attention::kernel(t, view, on),
         Task::Host(_) => declined("runs on the host only"),
     }?;
     kernel.launches.iter().try_for_each(|launch| fits(launch, view, on))?;

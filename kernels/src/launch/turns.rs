@@ -2,6 +2,7 @@
 
 use mindir_graph::task::Task;
 use mindir_shaders::Lines;
+use mindir_shaders::attention::Rows;
 
 use super::{Declined, Limits, declined};
 
@@ -33,6 +34,16 @@ fn most(task: &Task) -> u64 {
         Task::Scatter(s) => times(&[4, s.count, bits(s.count)]),
         // One invocation goes through a line with equal elements.
         Task::Sort(s) if s.selects() => times(&[8, s.len, bits(s.len)]),
+        // For one query 256 keys at a time, for more 32, of which 16 elements or 16 keys are multiplied at a time.
+        Task::Attention(a) => {
+            let keys = Rows::covering(a.scores.m).keys();
+            let each = if keys == 256 {
+                a.scores.k.saturating_add(300)
+            } else {
+                a.scores.k.div_ceil(16).saturating_mul(34).saturating_add(140)
+            };
+            times(&[a.scores.n.div_ceil(keys), each])
+        }
         Task::Recurrent(r) => times(&[4, r.hidden]),
         _ => 0,
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::graph::{GraphId, ValueId};
 use mindir_graph::lower::{Lowered, Stop};
-use mindir_graph::passes::{Aims, Note, Preferences, optimize};
+use mindir_graph::passes::{Aims, Note, PASSES, Preferences, optimize};
 use mindir_graph::task::{Source, Task, TaskGraph, TaskNode, V};
 use mindir_graph::{Fact, Table, Tensor};
 use mindir_kernels::device::{Device, DeviceError, Executable, MemoryModel, Offer, Place, Slot, Stage, Step, Weights};
@@ -313,9 +313,12 @@ fn rewrite(
     if fold {
         folded.extend(fold::constants(tasks, contents, devices, weights, &mut notes)?);
     }
+    let launches = devices.first().is_some_and(|device| device.own_memory().is_some());
+    let pays = |name: &str| launches || !PASSES.iter().any(|pass| pass.name == name && pass.launches);
     let preferences = devices.first().map_or_else(Preferences::default, |device| device.preferences());
     let aims = Aims { precision: options.precision, preferences };
-    let optimized = optimize(tasks, &aims, |pass| options.pass_enabled(pass) && bounds::check().is_ok());
+    let runs = |pass: &str| options.pass_enabled(pass) && pays(pass) && bounds::check().is_ok();
+    let optimized = optimize(tasks, &aims, runs);
     notes.extend(optimized.list);
     bounds::check()?;
     if fold {

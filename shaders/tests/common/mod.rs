@@ -5,6 +5,7 @@ use mindir_graph::task::{
     Binary, Cell, Coordinates, EpilogueInput, Instr, PoolKind, Program, ReduceKind, ResizeMode, ScanKind, ScatterKind,
     Squash, Unary,
 };
+use mindir_shaders::attention::{Attention, Columns, Rows};
 use mindir_shaders::conv::{self, Channels, Direct};
 use mindir_shaders::epilogue::Epilogue;
 use mindir_shaders::gather::Gather;
@@ -49,6 +50,7 @@ pub fn modules() -> Vec<(String, Module)> {
     }
     maps(&mut all);
     gemms(&mut all);
+    attentions(&mut all);
     convs(&mut all);
     pools(&mut all);
     resizes(&mut all);
@@ -184,6 +186,23 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         adds: false,
     };
     add(all, "gemm-i8-i32".into(), &gemm);
+}
+
+fn attentions(all: &mut Vec<(String, Module)>) {
+    for rows in [Rows::One, Rows::Eight, Rows::ThirtyTwo] {
+        for columns in [Columns::C32, Columns::C64, Columns::C128] {
+            for along in [false, true] {
+                let mut program = Program::new();
+                let (x, bias, mask) =
+                    (program.input(0, DType::F32), program.input(1, DType::F32), program.input(2, DType::Bool));
+                program.select(mask, x, bias);
+                let others = vec![DType::F32, DType::Bool];
+                let (q_along, k_along, v_along) = (along, !along, along);
+                let shader = Attention { rows, columns, q_along, k_along, v_along, program, others };
+                add(all, format!("attention{rows:?}{columns:?}{along}"), &shader);
+            }
+        }
+    }
 }
 
 fn convs(all: &mut Vec<(String, Module)>) {

@@ -223,13 +223,14 @@ impl Maker {
     }
 
     fn step(&mut self) -> V {
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..4 => self.view(),
             4..10 => self.map(),
             10..13 => self.product(),
             13..17 => self.convolution(),
             17 => self.image(),
             18 => self.reduction(),
+            19 => self.attention(),
             _ => self.other(),
         }
     }
@@ -464,15 +465,76 @@ impl Maker {
         } else {
             operand(self, k, n)
         };
-        let steps: Strides = dense_strides(&batch).iter().map(|s| s * (m * n) as isize).collect();
+        let y = self.multiplied(&batch, [m, n, k], (a, la), (b, lb));
+        self.finished(y)
+    }
+
+    /// The product of two matrices in each batch.
+    fn multiplied(&mut self, batch: &[usize], [m, n, k]: [usize; 3], (a, la): (V, Matrix), (b, lb): (V, Matrix)) -> V {
+        let steps: Strides = dense_strides(batch).iter().map(|s| s * (m * n) as isize).collect();
         let c = Matrix { batch: steps, row: n, col: 1, offset: 0 };
-        let mut dims = batch.clone();
+        let mut dims = shape(batch);
         dims.extend([m, n]);
         let dtype = self.dtype;
-        let task = Gemm { batch, m, n, k, a: la, b: lb, c, dtype, out: dtype, tf32: false, epilogue: None };
+        let task =
+            Gemm { batch: shape(batch), m, n, k, a: la, b: lb, c, dtype, out: dtype, tf32: false, epilogue: None };
         let largest = self.bound(a) * self.bound(b) * k as f64;
-        let y = self.task(Task::Gemm(task), &[a, b], Fact::new(dtype, &dims), largest);
-        self.finished(y)
+        self.task(Task::Gemm(task), &[a, b], Fact::new(dtype, &dims), largest)
+    }
+
+    /// Heads of attention over products of one value with constants. Whole numbers have no softmax.
+    fn attention(&mut self) -> V {
+        let size = |r: &mut Random| r.pick(&[1, 2, 3, 4]);
+        let (rows, k, heads, d) =
+            (size(&mut self.random), size(&mut self.random), size(&mut self.random), size(&mut self.random));
+        let x = self.made(&[rows, k]);
+        let (swapped, biased) = (self.random.one_in(2), self.random.one_in(2));
+        let parts = [0, 1, 2].map(|_| self.projection(x, [rows, heads * d, k], swapped, biased));
+        let [q, keys, v] = parts.map(|part| {
+            let part = self.seen(part, &[rows, heads, d]);
+            self.transposed(part, &[1, 0, 2])
+        });
+        let matrix = |cols: usize| Matrix {
+            batch: Strides::from_slice(&[(rows * cols) as isize]),
+            row: cols,
+            col: 1,
+            offset: 0,
+        };
+        let turned = Matrix { row: 1, col: d, ..matrix(d) };
+        let mut scores = self.multiplied(&[heads], [rows, rows, d], (q, matrix(d)), (keys, turned));
+        if self.random.one_in(2) {
+            let mask = self.operand(scores);
+            scores = self.binary(scores, mask);
+        }
+        let dims = self.dims(scores);
+        if self.style == Style::Any && self.dtype.is_float() && *dims == [heads, rows, rows] {
+            let task = Softmax { outer: heads * rows, len: rows, inner: 1, log: false, dtype: self.dtype };
+            scores = self.task(Task::Softmax(task), &[scores], Fact::new(self.dtype, &dims), 1.0);
+        }
+        if *dims != [heads, rows, rows] {
+            return scores;
+        }
+        let y = self.multiplied(&[heads], [rows, d, rows], (scores, matrix(rows)), (v, matrix(d)));
+        let y = self.transposed(y, &[1, 0, 2]);
+        self.seen(y, &[rows, heads * d])
+    }
+
+    /// The product of a matrix with a constant, and sometimes another constant for each column.
+    fn projection(&mut self, x: V, [m, n, k]: [usize; 3], swapped: bool, biased: bool) -> V {
+        let w = self.constant(self.dtype, &if swapped { [n, k] } else { [k, n] });
+        let (row, col) = if swapped { (1, k) } else { (n, 1) };
+        let matrix = |row, col| Matrix { batch: Strides::new(), row, col, offset: 0 };
+        let y = self.multiplied(&[], [m, n, k], (x, matrix(k, 1)), (w, matrix(row, col)));
+        if !biased {
+            return y;
+        }
+        let bias = self.constant(self.dtype, &[n]);
+        let mut p = Program::new();
+        let (sum, by) = (p.input(0, self.dtype), p.input(1, self.dtype));
+        p.binary(Binary::Add, sum, by);
+        let largest = self.bound(y) + 3.0;
+        let map = Task::Map(Map { shape: shape(&[m, n]), program: p });
+        self.task(map, &[y, bias], Fact::new(self.dtype, &[m, n]), largest)
     }
 
     /// What often follows a product, sometimes.
