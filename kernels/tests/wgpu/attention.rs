@@ -20,7 +20,7 @@ fn view(dims: &[usize], order: &[usize], offset: usize) -> Matrix {
 }
 
 fn gemm(batch: &[usize], [m, n, k]: [usize; 3], [a, b, c]: [Matrix; 3]) -> Gemm {
-    Gemm { batch: shape(batch), m, n, k, a, b, c, dtype: F32, out: F32, epilogue: None }
+    Gemm { batch: shape(batch), m, n, k, a, b, c, dtype: F32, out: F32, tf32: false, epilogue: None }
 }
 
 /// Heads of `[images, rows, heads, elements]`, as networks have them.
