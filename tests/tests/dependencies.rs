@@ -65,7 +65,8 @@ fn there_is_one_version_of_each_but_for_those_that_are_listed() {
         assert!(all.iter().filter(|version| !skips(name, version)).count() == 1, "{name}: {all:?}");
     }
     assert!(one.iter().all(|(name, all)| !skips(name, &all[0])), "deny.toml skips what stands once");
-    assert_eq!(more.len(), skipped.len(), "{more:?}");
+    let names: BTreeSet<_> = skipped.iter().map(|skip| skip["name"].as_str()).collect();
+    assert_eq!(more.len(), names.len(), "{more:?}");
 }
 
 #[test]
