@@ -187,22 +187,26 @@ impl Drop for Served {
 impl Work {
     fn run(&self) {
         while let Some(jobs) = self.queue.take() {
-            let start = Instant::now();
-            let rows: Vec<usize> = jobs.iter().map(|job| job.rows().unwrap_or(1).max(1)).collect();
-            let batch = rows.iter().sum();
-            let ran = catch_unwind(AssertUnwindSafe(|| self.results(&jobs, &rows)));
-            let panicked =
-                |_| Err(RequestError::Internal(format!("{}: the run failed; the server goes on", self.name)));
-            let ran = ran.unwrap_or_else(panicked);
-            let took = start.elapsed();
-            self.metrics.executed(batch, took);
-            match ran {
-                Ok(results) => jobs.into_iter().zip(results).for_each(|(job, results)| {
-                    let times = Times { waited: start.duration_since(job.arrived), ran: took };
-                    send(job, Ok(Done { results, times }));
-                }),
-                Err(e) => jobs.into_iter().for_each(|job| send(job, Err(e.clone()))),
-            }
+            self.answer(jobs);
+        }
+    }
+
+    /// Runs jobs together; if that fails, each alone, so that none suffers from another.
+    fn answer(&self, jobs: Vec<Job>) {
+        let start = Instant::now();
+        let rows: Vec<usize> = jobs.iter().map(|job| job.rows().unwrap_or(1).max(1)).collect();
+        let ran = catch_unwind(AssertUnwindSafe(|| self.results(&jobs, &rows)));
+        let panicked = |_| Err(RequestError::Internal(format!("{}: the run failed; the server goes on", self.name)));
+        let ran = ran.unwrap_or_else(panicked);
+        let took = start.elapsed();
+        self.metrics.executed(rows.iter().sum(), took);
+        match ran {
+            Ok(results) => jobs.into_iter().zip(results).for_each(|(job, results)| {
+                let times = Times { waited: start.duration_since(job.arrived), ran: took };
+                send(job, Ok(Done { results, times }));
+            }),
+            Err(_) if jobs.len() > 1 => jobs.into_iter().for_each(|job| self.answer(vec![job])),
+            Err(e) => jobs.into_iter().for_each(|job| send(job, Err(e.clone()))),
         }
     }
 

@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Response, Running, classifier, counting, write};
+use common::{Response, Running, classifier, counting, lookup, write};
 use mindir_serve::{ModelConfig, RepositoryOptions, ServerOptions};
 use serde_json::json;
 
@@ -52,6 +52,28 @@ fn requests_that_run_together_have_the_results_that_they_have_alone() {
     });
     let [rows, runs] = counts();
     assert!(rows == 160 && runs < 140, "{rows} rows in {runs} runs");
+}
+
+#[test]
+fn a_request_does_not_suffer_from_those_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&lookup(), &folder.path().join("lookup.mindir"));
+    let config = ModelConfig { max_batch: 4, batch_delay_ms: 200, ..ModelConfig::default() };
+    let server = Running::start(folder.path(), models(config), ServerOptions::default());
+    assert!(server.get("/v2/models/lookup/config").json().get("dynamic_batching").is_some());
+    let ask = |id: i32| {
+        let body = json!({"inputs": [{"name": "ids", "shape": [1, 1], "datatype": "INT32", "data": [id]}]});
+        server.post("/v2/models/lookup/infer", body.to_string())
+    };
+    std::thread::scope(|scope| {
+        let answers = [0, 77, 3, 1].map(|id| scope.spawn(move || (id, ask(id))));
+        for (id, answer) in answers.map(|answer| answer.join().unwrap()) {
+            match id {
+                77 => assert!(answer.status == 400 && answer.error().contains("77"), "{answer:?}"),
+                id => assert_eq!(answer.numbers(), [f64::from(2 * id), f64::from(2 * id + 1)]),
+            }
+        }
+    });
 }
 
 #[test]

@@ -149,6 +149,15 @@ pub fn classifier(bias: f32) -> Model {
     b.finish(&[y, p])
 }
 
+/// Rows of a table by their numbers.
+pub fn lookup() -> Model {
+    let mut b = Builder::new("lookup");
+    let ids = b.input("ids", rows(DType::I32, &[1]));
+    let table = b.param("table", Tensor::from_vec(&[4, 2], (0..8).map(|i| i as f32).collect::<Vec<_>>()).unwrap());
+    let y = b.op("Embedding", [ids.into(), table.into()]).unwrap();
+    b.finish(&[y])
+}
+
 /// Adds one to a number until it is as large as the input, one step at a time.
 pub fn counting() -> Model {
     let mut b = Builder::new("counting");
