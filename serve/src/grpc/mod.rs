@@ -8,9 +8,14 @@ mod contents;
 mod inference;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http;
+use axum::middleware::{self, Next};
+use bytes::Bytes;
 use mindir::Port;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -35,12 +40,40 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let service = GrpcInferenceServiceServer::new(Service(shared.clone()));
     let service = service.max_decoding_message_size(most).max_encoding_message_size(usize::MAX);
     let router = Router::new().route_service("/inference.GRPCInferenceService/{method}", service);
+    let router = router.layer(middleware::from_fn_with_state(shared.clone(), metered));
     let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTION);
     match reflection.build_v1() {
         Ok(reflection) => router.route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection),
         // The description is part of the program, and a test reads it.
         Err(_) => router,
     }
+}
+
+/// Takes the memory of a request's body, as it arrives, from that which all bodies may take. Of a stream one request after the other
+/// is in memory.
+async fn metered(
+    State(shared): State<Arc<Shared>>,
+    request: http::Request<Body>,
+    next: Next,
+) -> axum::response::Response {
+    if request.uri().path().ends_with("/ModelStreamInfer") {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let holder = held.clone();
+    let body = body.into_data_stream().then(move |chunk| {
+        let (shared, holder) = (shared.clone(), holder.clone());
+        async move {
+            let chunk = chunk?;
+            let room = shared.room(chunk.len() as u64).await.map_err(axum::Error::new)?;
+            holder.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+            Ok::<Bytes, axum::Error>(chunk)
+        }
+    });
+    let response = next.run(http::Request::from_parts(parts, Body::from_stream(body))).await;
+    drop(held);
+    response
 }
 
 /// The service for health, which needs no token.
