@@ -5,6 +5,8 @@
 
 #[path = "wgpu/attention.rs"]
 mod attention;
+#[path = "cuda/address.rs"]
+mod address;
 #[path = "cuda/mod.rs"]
 mod emulation;
 #[path = "wgpu/images.rs"]
@@ -13,6 +15,8 @@ mod images;
 mod indices;
 #[path = "cuda/left.rs"]
 mod left;
+#[path = "cuda/memory.rs"]
+mod memory;
 #[path = "wgpu/sequences.rs"]
 mod sequences;
 
@@ -741,7 +745,8 @@ fn memory_that_is_not_there_is_an_error() {
     let error = memory.run_bytes(program.session().as_mut(), facts, &[x.bytes()], &mut [&mut bytes[..]]);
     let error = error.expect_err("a petabyte");
     assert!(matches!(error, DeviceError::Memory { bytes, .. } if bytes == 1 << 50), "{error}");
-    assert!(error.to_string().contains("out of memory"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("out of memory") && text.ends_with("for net/Square"), "{text}");
 }
 
 /// Runs the test `name` of this file alone, in a process with these variables.

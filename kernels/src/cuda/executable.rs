@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::CudaSlice;
 use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
 
 use super::failed;
-use super::gpu::{Gpu, Kernel};
+use super::gpu::{Gpu, Kernel, Memory};
 use super::session::Session;
 use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
 use crate::launch::{Bound, GpuKernel, Launch, STATUS, View};
@@ -19,7 +18,7 @@ pub(super) enum Storage {
     Slot(usize),
     Input(usize),
     Output(usize),
-    Const(Arc<CudaSlice<u8>>),
+    Const(Arc<Memory>),
     Scratch(usize),
     /// The statuses of all steps.
     Statuses,
@@ -55,15 +54,33 @@ pub(super) struct CudaExecutable {
     pub(super) work: Vec<Work>,
     /// Path of each step.
     pub(super) paths: Vec<Arc<str>>,
-    /// Bytes of each slot.
-    pub(super) slots: Vec<usize>,
-    /// Bytes of scratch, which all steps share.
-    pub(super) scratch: Vec<usize>,
+    /// Memory for each slot.
+    pub(super) slots: Vec<Room>,
+    /// Scratch, which all steps share.
+    pub(super) scratch: Vec<Room>,
     /// Steps that may find out in a run that something is wrong, in the order of their statuses.
     pub(super) watched: Vec<Watched>,
     pub(super) inputs: Vec<Fact>,
     pub(super) outputs: Vec<Fact>,
     kernels: Vec<String>,
+}
+
+/// Memory that a session needs.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    pub(super) bytes: usize,
+    /// Path of the first step that needs as much.
+    pub(super) path: Arc<str>,
+}
+
+/// The error, with the path of the step that memory is lacking for.
+pub(super) fn lacking(e: DeviceError, path: &str) -> DeviceError {
+    match e {
+        DeviceError::Memory { device, bytes, message } => {
+            DeviceError::Memory { device, bytes, message: format!("{message}, for {path}") }
+        }
+        e => e,
+    }
 }
 
 /// A step with a status.
@@ -96,7 +113,7 @@ impl CudaExecutable {
             }
         }
         let Builder { scratch, watched, .. } = builder;
-        let slots = stage.slots.iter().map(|slot| slot.bytes).collect();
+        let slots = rooms(&stage);
         let paths = stage.steps.iter().map(|step| step.path.clone()).collect();
         Ok(CudaExecutable {
             gpu,
@@ -118,7 +135,7 @@ impl Executable for CudaExecutable {
     }
 
     fn session_bytes(&self) -> usize {
-        self.slots.iter().chain(&self.scratch).fold(0, |sum, &bytes| sum.saturating_add(bytes))
+        self.slots.iter().chain(&self.scratch).fold(0, |sum, room| sum.saturating_add(room.bytes))
     }
 
     fn kernels(&self) -> Vec<String> {
@@ -126,11 +143,20 @@ impl Executable for CudaExecutable {
     }
 }
 
+/// Memory for the slots of a stage.
+fn rooms(stage: &Stage) -> Vec<Room> {
+    let writes =
+        |step: &&Step, slot: usize| step.outs.iter().any(|place| matches!(place, Place::Slot(i) if *i == slot));
+    let path = |slot| stage.steps.iter().find(|step| writes(step, slot)).map(|step| step.path.clone());
+    let slots = stage.slots.iter().enumerate();
+    slots.map(|(i, slot)| Room { bytes: slot.bytes, path: path(i).unwrap_or_else(|| "no step".into()) }).collect()
+}
+
 struct Builder<'a> {
     gpu: &'a Gpu,
     weights: &'a Weights,
     stage: &'a Stage,
-    scratch: Vec<usize>,
+    scratch: Vec<Room>,
     watched: Vec<Watched>,
 }
 
@@ -140,8 +166,12 @@ impl Builder<'_> {
         let bound = || kernel.launches.iter().flat_map(|launch| &launch.bound);
         for view in bound() {
             let Bound::Scratch(i, bytes) = view.of else { continue };
-            self.scratch.resize(self.scratch.len().max(i + 1), 0);
-            self.scratch[i] = self.scratch[i].max(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let nothing = Room { bytes: 0, path: step.path.clone() };
+            self.scratch.resize(self.scratch.len().max(i + 1), nothing);
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            if bytes > self.scratch[i].bytes {
+                self.scratch[i] = Room { bytes, path: step.path.clone() };
+            }
         }
         if bound().any(|view| view.of == Bound::Status) {
             self.watched.push(Watched { task: step.task.clone(), path: step.path.clone() });
@@ -191,12 +221,12 @@ impl Builder<'_> {
         }
     }
 
-    fn constant(&self, step: &Step, t: &Tensor) -> Result<Arc<CudaSlice<u8>>, DeviceError> {
+    fn constant(&self, step: &Step, t: &Tensor) -> Result<Arc<Memory>, DeviceError> {
         let upload = || self.gpu.filled(t.bytes());
         let made = self.weights.get(t, &format!("cuda-{}", self.gpu.id), &[], || upload().map_err(Upload));
         made.map_err(|Upload(e)| match e {
             DeviceError::Device { message, .. } => DeviceError::Step { path: step.path.clone(), message },
-            e => e,
+            e => lacking(e, &step.path),
         })
     }
 }

@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, result, sys};
+use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result, sys,
+};
 use cudarc::nvrtc::{Ptx, sys as nvrtc};
+use mindir_graph::bounds::{self, Reservation};
 use mindir_shaders::Module;
 
 use super::compile::Compiler;
@@ -20,10 +24,32 @@ use crate::launch::Limits;
 /// The oldest driver whose functions this crate calls.
 const OLDEST: c_int = 12000;
 
+/// Bytes that copies to and from the GPU go through. Whatever is larger is copied without.
+const STAGING: usize = 4 << 20;
+
 /// A kernel and the threads of its blocks.
 pub(super) struct Kernel {
     function: CudaFunction,
     threads: u32,
+}
+
+/// Memory of the GPU, with what it takes of an account.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) slice: CudaSlice<u8>,
+    _held: Reservation,
+}
+
+impl Memory {
+    /// Memory that no account pays for.
+    pub(super) fn free(slice: CudaSlice<u8>) -> Memory {
+        Memory { slice, _held: Reservation::default() }
+    }
+
+    /// Where it starts.
+    pub(super) fn address(&self) -> CUdeviceptr {
+        self.slice.device_ptr(self.slice.stream()).0
+    }
 }
 
 /// An opened GPU.
@@ -33,6 +59,8 @@ pub(super) struct Gpu {
     pub(super) stream: Arc<CudaStream>,
     /// Takes down graphs; nothing is done on it.
     pub(super) recorder: Mutex<Arc<CudaStream>>,
+    /// Host memory that copies to and from the GPU go through; who finds it in use copies without.
+    pub(super) staging: Mutex<Option<PinnedHostSlice<u8>>>,
     pub(super) limits: Limits,
     /// Tells devices of one process apart.
     pub(super) id: u64,
@@ -75,6 +103,7 @@ impl Gpu {
         Ok(Gpu {
             stream: context.new_stream().map_err(unavailable)?,
             recorder: Mutex::new(context.new_stream().map_err(unavailable)?),
+            staging: Mutex::default(),
             limits: options.within.map_or(Limits::CUDA, |within| Limits::CUDA.and(within)),
             id: DEVICES.fetch_add(1, Ordering::Relaxed),
             name: context.name().map_err(unavailable)?,
@@ -91,31 +120,46 @@ impl Gpu {
     /// Memory of at least `bytes`, with anything in it.
     ///
     /// # Errors
-    /// [`DeviceError::Memory`] with what is free.
-    pub(super) fn memory(&self, bytes: usize) -> Result<CudaSlice<u8>, DeviceError> {
+    /// [`DeviceError::Memory`] with what is free; [`DeviceError::Limit`] if the thread's account has not as much.
+    pub(super) fn memory(&self, bytes: usize) -> Result<Memory, DeviceError> {
+        let held = bounds::reserve(bytes)?;
         // SAFETY: results are written whole before they are read, and inputs uploaded before each run.
-        let memory = unsafe { self.stream.alloc(bytes.max(1)) };
-        memory.map_err(|e| DeviceError::Memory {
+        let slice = unsafe { self.stream.alloc(bytes.max(1)) };
+        let slice = slice.map_err(|e| DeviceError::Memory {
             device: NAME.into(),
             bytes: bytes as u64,
             message: match self.context.mem_get_info() {
                 Ok((free, total)) => format!("{} ({free} of {total} bytes are free)", said(e)),
                 Err(_) => said(e),
             },
-        })
+        })?;
+        Ok(Memory { slice, _held: held })
     }
 
     /// Memory with these contents.
     ///
     /// # Errors
     /// As [`memory`](Self::memory), or what the driver says.
-    pub(super) fn filled(&self, bytes: &[u8]) -> Result<CudaSlice<u8>, DeviceError> {
+    pub(super) fn filled(&self, bytes: &[u8]) -> Result<Memory, DeviceError> {
         let mut memory = self.memory(bytes.len())?;
         if !bytes.is_empty() {
-            self.stream.memcpy_htod(bytes, &mut memory).map_err(driver)?;
+            self.stream.memcpy_htod(bytes, &mut memory.slice).map_err(driver)?;
             self.stream.synchronize().map_err(driver)?;
         }
         Ok(memory)
+    }
+
+    /// Host memory that the GPU reaches by itself; none if the driver gives none.
+    pub(super) fn pinned<'a>(&self, staging: &'a mut Option<PinnedHostSlice<u8>>) -> Option<&'a mut [u8]> {
+        if staging.is_none() {
+            // SAFETY: it is filled below, before anybody reads it.
+            let made = unsafe { self.context.alloc_pinned_with_flags::<u8>(STAGING, 0) };
+            let mut made = made.ok()?;
+            // SAFETY: the memory has as many bytes, and nobody else knows it.
+            unsafe { made.as_mut_ptr().ok()?.write_bytes(0, STAGING) };
+            *staging = Some(made);
+        }
+        staging.as_mut()?.as_mut_slice().ok()
     }
 
     /// The kernel of a module, made if it is new.
@@ -150,7 +194,7 @@ impl Kernel {
         stream: &CudaStream,
         grid: [u32; 3],
         params: &[u64],
-        addresses: &mut [sys::CUdeviceptr],
+        addresses: &mut [CUdeviceptr],
     ) -> Result<(), DriverError> {
         stream.context().bind_to_thread()?;
         let mut args: Vec<*mut c_void> = vec![params.as_ptr().cast_mut().cast()];

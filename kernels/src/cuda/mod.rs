@@ -13,6 +13,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cudarc::driver::{CudaSlice, CudaStream};
+use mindir_graph::Fact;
 use mindir_shaders::Language;
 
 use crate::device::{
@@ -81,6 +83,21 @@ impl CudaDevice {
         Ok(CudaDevice { gpu: Arc::new(Gpu::open(options)?) })
     }
 
+    /// The stream that everything happens on, in its order.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.gpu.stream
+    }
+
+    /// The tensor that lies in `slice`, as dense little-endian elements. The slice is one of [`CudaDevice::stream`]: so it is freed
+    /// after what the device does with it. Memory of another stream becomes one of it by `CudaSlice::leak` and
+    /// `CudaStream::upgrade_device_ptr`, when the other stream is done with it. [`CudaTensor::into_slice`] gives it back.
+    ///
+    /// # Errors
+    /// [`DeviceError::Device`] if the slice is too short or of another stream.
+    pub fn tensor(&self, fact: Fact, slice: CudaSlice<u8>) -> Result<CudaTensor, DeviceError> {
+        self.gpu.tensor(fact, slice)
+    }
+
     /// Name of the GPU and its architecture.
     pub fn adapter(&self) -> String {
         self.gpu.describe()
@@ -96,6 +113,10 @@ impl fmt::Debug for CudaDevice {
 impl Device for CudaDevice {
     fn name(&self) -> &str {
         NAME
+    }
+
+    fn describe(&self) -> String {
+        self.adapter()
     }
 
     fn memory(&self) -> MemoryModel {

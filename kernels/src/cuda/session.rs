@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdeviceptr, CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaEvent, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, result};
+use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, DriverError, result};
 use mindir_graph::Fact;
 
-use super::executable::{CudaExecutable, Storage, Work};
-use super::gpu::{lock, said};
+use super::executable::{CudaExecutable, Room, Storage, Work, lacking};
+use super::gpu::{Memory, lock, said};
 use super::tensor::driver;
 use super::{NAME, failed};
 use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
@@ -16,18 +16,18 @@ use crate::launch::{self, STATUS};
 pub(super) struct Session {
     executable: Arc<CudaExecutable>,
     /// Made by the first run.
-    memory: Option<Memory>,
+    memory: Option<Places>,
     /// What the last runs launched, the last used last.
     recorded: Vec<Recorded>,
     /// Whether the last run was not waited for.
     running: bool,
 }
 
-struct Memory {
-    slots: Vec<CudaSlice<u8>>,
-    scratch: Vec<CudaSlice<u8>>,
+struct Places {
+    slots: Vec<Memory>,
+    scratch: Vec<Memory>,
     /// What went wrong in each step that is watched.
-    statuses: CudaSlice<u8>,
+    statuses: Memory,
 }
 
 /// All launches of a stage, for inputs and outputs at these addresses.
@@ -79,11 +79,11 @@ impl Session {
         let executable = &self.executable;
         let memory = match self.memory.take() {
             Some(memory) => memory,
-            None => Memory::new(executable)?,
+            None => Places::new(executable)?,
         };
         let memory = self.memory.insert(memory);
         if !executable.watched.is_empty() {
-            executable.gpu.stream.memset_zeros(&mut memory.statuses).map_err(driver)?;
+            executable.gpu.stream.memset_zeros(&mut memory.statuses.slice).map_err(driver)?;
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Session {
     fn trouble(&self) -> Result<(), DeviceError> {
         let watched = &self.executable.watched;
         let Some(memory) = self.memory.as_ref().filter(|_| !watched.is_empty()) else { return Ok(()) };
-        let bytes = self.executable.gpu.stream.clone_dtoh(&memory.statuses).map_err(driver);
+        let bytes = self.executable.gpu.stream.clone_dtoh(&memory.statuses.slice).map_err(driver);
         self.executable.gpu.stream.synchronize().map_err(driver)?;
         let bytes = bytes?;
         let mut steps = watched.iter().zip(bytes.chunks_exact(STATUS as usize));
@@ -135,12 +135,12 @@ impl Session {
         let inputs = self.executable.inputs.len();
         let address = |(storage, first): &(Storage, u64)| {
             let start = match storage {
-                Storage::Slot(i) => memory.slots.get(*i)?.device_ptr(stream).0,
-                Storage::Scratch(i) => memory.scratch.get(*i)?.device_ptr(stream).0,
-                Storage::Statuses => memory.statuses.device_ptr(stream).0,
+                Storage::Slot(i) => memory.slots.get(*i)?.address(),
+                Storage::Scratch(i) => memory.scratch.get(*i)?.address(),
+                Storage::Statuses => memory.statuses.address(),
                 Storage::Input(i) => *ports.get(*i)?,
                 Storage::Output(i) => *ports.get(inputs + *i)?,
-                Storage::Const(constant) => constant.device_ptr(stream).0,
+                Storage::Const(constant) => constant.address(),
             };
             Some(start + first)
         };
@@ -174,10 +174,11 @@ impl Session {
     }
 }
 
-impl Memory {
-    fn new(executable: &CudaExecutable) -> Result<Memory, DeviceError> {
-        let make = |sizes: &[usize]| sizes.iter().map(|&bytes| executable.gpu.memory(bytes)).collect::<Result<_, _>>();
-        Ok(Memory {
+impl Places {
+    fn new(executable: &CudaExecutable) -> Result<Places, DeviceError> {
+        let room = |room: &Room| executable.gpu.memory(room.bytes).map_err(|e| lacking(e, &room.path));
+        let make = |rooms: &[Room]| rooms.iter().map(room).collect::<Result<_, _>>();
+        Ok(Places {
             slots: make(&executable.slots)?,
             scratch: make(&executable.scratch)?,
             statuses: executable.gpu.memory(STATUS as usize * executable.watched.len())?,

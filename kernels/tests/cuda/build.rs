@@ -4,11 +4,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds `libcuda.so` and `libnvrtc.so`, each in a folder that is named by what it is made of, and returns the folder.
+/// Options of g++ that let kernels and driver find reads and writes beside an allocation or a shared array. The sanitizer's own
+/// library must be in the process before they are loaded.
+const ADDRESS: &str = "-fsanitize=address -fsanitize-sections=shared_memory";
+
+/// Builds `libcuda.so` and `libnvrtc.so`, each in a folder that is named by what it is made of, and returns the folder. With
+/// `MINDIR_SANITIZE=address` they look at addresses.
 pub fn build() -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/tests/cuda");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sources.join("../../../target"), PathBuf::from);
+    let address = std::env::var("MINDIR_SANITIZE").is_ok_and(|v| v == "address");
+    let sanitize = if address { ADDRESS } else { "" };
     let mut hash = DefaultHasher::new();
+    sanitize.hash(&mut hash);
     for name in ["driver.cpp", "compiler.cpp", "emulation.h"] {
         std::fs::read(sources.join(name)).map_err(|e| format!("{name}: {e}"))?.hash(&mut hash);
     }
@@ -23,6 +31,7 @@ pub fn build() -> Result<PathBuf, String> {
         compiler.args(["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]);
         compiler.arg(format!("-Wl,-soname,{name}")).arg("-o").arg(&beside).arg(sources.join(source));
         compiler.arg(format!("-DEMULATION=\"{}\"", sources.join("emulation.h").display()));
+        compiler.arg(format!("-DSANITIZE=\"{sanitize}\"")).args(sanitize.split_whitespace()).env_remove("LD_PRELOAD");
         let made = compiler.output().map_err(|e| format!("g++: {e}"))?;
         if !made.status.success() {
             return Err(format!("g++: {}", String::from_utf8_lossy(&made.stderr)));

@@ -1,6 +1,6 @@
 // A library with NVRTC's interface that makes shared objects for the emulating driver, by way of g++.
 //
-// `EMULATION` is the path of emulation.h. An image is the text "EMULATED", its length in 8 bytes, and the shared object.
+// `EMULATION` is the path of emulation.h, `SANITIZE` options of g++. An image is the text "EMULATED", its length in 8 bytes, and the shared object.
 #include <filesystem>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +54,8 @@ int nvrtcCompileProgram(Program* program, int count, const char* const* options)
     std::string base = std::filesystem::temp_directory_path() / "emulation-XXXXXX";
     if (!mkdtemp(base.data())) return OUT_OF_RANGE;
     std::ofstream(base + "/kernel.cu") << "#include \"" EMULATION "\"\n#line 1\n" << program->source << "\nEMULATION_OF(kernel)\n";
-    std::string command = "g++ -x c++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off -fno-strict-aliasing -o " + base +
+    std::string command = "env -u LD_PRELOAD g++ -x c++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off " SANITIZE
+                          " -fno-strict-aliasing -o " + base +
                           "/kernel.so " + base + "/kernel.cu -lm 2> " + base + "/log";
     int status = system(command.c_str());
     program->log = contents(base + "/log");
