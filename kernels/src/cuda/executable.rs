@@ -6,9 +6,9 @@ use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
 
-use super::failed;
 use super::gpu::{Gpu, Kernel, Memory};
 use super::session::Session;
+use super::{failed, failed_at};
 use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
 use crate::launch::{Bound, GpuKernel, Launch, STATUS, View};
 
@@ -189,7 +189,7 @@ impl Builder<'_> {
         }
         let mut params = vec![0; launch.params.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut params)[..launch.params.len()].copy_from_slice(&launch.params);
-        let kernel = self.gpu.kernel(&launch.module).map_err(failed)?;
+        let kernel = self.gpu.kernel(&launch.module).map_err(|message| failed_at(&step.path, &message))?;
         Ok(Work { step: index, kernel, bound, params, grid: launch.grid })
     }
 
@@ -225,7 +225,7 @@ impl Builder<'_> {
         let upload = || self.gpu.filled(t.bytes());
         let made = self.weights.get(t, &format!("cuda-{}", self.gpu.id), &[], || upload().map_err(Upload));
         made.map_err(|Upload(e)| match e {
-            DeviceError::Device { message, .. } => DeviceError::Step { path: step.path.clone(), message },
+            DeviceError::Device { message, .. } => failed_at(&step.path, &message),
             e => lacking(e, &step.path),
         })
     }

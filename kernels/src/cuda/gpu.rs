@@ -10,15 +10,16 @@ use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result, sys,
 };
-use cudarc::nvrtc::{Ptx, sys as nvrtc};
+use cudarc::nvrtc::Ptx;
 use mindir_graph::bounds::{self, Reservation};
 use mindir_shaders::Module;
 
+use super::bundle::Bundle;
 use super::compile::Compiler;
 use super::tensor::driver;
 use super::{NAME, Options, Unavailable};
 use crate::device::DeviceError;
-use crate::knobs::CUDA_CACHE;
+use crate::knobs::{CUDA_BUNDLE, CUDA_CACHE};
 use crate::launch::Limits;
 
 /// The oldest driver whose functions this crate calls.
@@ -65,7 +66,11 @@ pub(super) struct Gpu {
     /// Tells devices of one process apart.
     pub(super) id: u64,
     name: String,
-    compiler: Compiler,
+    /// `sm_90`, say.
+    arch: String,
+    bundle: Option<Bundle>,
+    /// There is always one where there is no bundle.
+    compiler: Option<Compiler>,
     kernels: Mutex<HashMap<String, Arc<Kernel>>>,
 }
 
@@ -73,13 +78,9 @@ static DEVICES: AtomicU64 = AtomicU64::new(0);
 
 /// Finds out what is missing before any function is called that would panic without it.
 fn probe(ordinal: usize) -> Result<(), Unavailable> {
-    // SAFETY: libraries are opened and closed, no function of theirs is called.
-    let (libcuda, libnvrtc) = unsafe { (sys::is_culib_present(), nvrtc::is_culib_present()) };
-    if !libcuda {
+    // SAFETY: the library is opened and closed, no function of it is called.
+    if !unsafe { sys::is_culib_present() } {
         return Err(Unavailable::NoDriver);
-    }
-    if !libnvrtc {
-        return Err(Unavailable::NoCompiler);
     }
     let mut version = 0;
     // SAFETY: `version` takes a number.
@@ -99,7 +100,13 @@ impl Gpu {
         // SAFETY: everything happens on one stream, in its order.
         unsafe { context.disable_event_tracking() };
         let (major, minor) = context.compute_capability().map_err(unavailable)?;
-        let compiler = Compiler::new(format!("sm_{major}{minor}"), folder(options)).map_err(Unavailable::Driver)?;
+        let arch = format!("sm_{major}{minor}");
+        let bundle = options.bundle.clone().or_else(|| CUDA_BUNDLE.get().map(PathBuf::from));
+        let bundle = bundle.map(|path| Bundle::read(&path, (major, minor))).transpose()?;
+        let compiler = match Compiler::find(&arch, folder(options)) {
+            Err(Unavailable::NoCompiler) if bundle.is_some() => None,
+            found => Some(found?),
+        };
         Ok(Gpu {
             stream: context.new_stream().map_err(unavailable)?,
             recorder: Mutex::new(context.new_stream().map_err(unavailable)?),
@@ -107,6 +114,8 @@ impl Gpu {
             limits: options.within.map_or(Limits::CUDA, |within| Limits::CUDA.and(within)),
             id: DEVICES.fetch_add(1, Ordering::Relaxed),
             name: context.name().map_err(unavailable)?,
+            arch,
+            bundle,
             compiler,
             kernels: Mutex::default(),
             context,
@@ -114,7 +123,7 @@ impl Gpu {
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("{}, {}", self.name, self.compiler.arch)
+        format!("{}, {}", self.name, self.arch)
     }
 
     /// Memory of at least `bytes`, with anything in it.
@@ -149,6 +158,16 @@ impl Gpu {
         Ok(memory)
     }
 
+    /// Machine code of a kernel: of the bundle, or else by the compiler.
+    fn code(&self, source: &str) -> Result<Vec<u8>, String> {
+        match (self.bundle.as_ref().map(|bundle| (bundle, bundle.cubin(source))), &self.compiler) {
+            (Some((_, Some(code))), _) => Ok(code.to_vec()),
+            (_, Some(compiler)) => compiler.cubin(source),
+            (Some((bundle, None)), None) => Err(bundle.lacks()),
+            (None, None) => Err(Unavailable::NoCompiler.to_string()),
+        }
+    }
+
     /// Host memory that the GPU reaches by itself; none if the driver gives none.
     pub(super) fn pinned<'a>(&self, staging: &'a mut Option<PinnedHostSlice<u8>>) -> Option<&'a mut [u8]> {
         if staging.is_none() {
@@ -171,7 +190,7 @@ impl Gpu {
         if let Some(found) = kernels.get(&module.source) {
             return Ok(found.clone());
         }
-        let code = Ptx::from_binary(self.compiler.cubin(&module.source)?);
+        let code = Ptx::from_binary(self.code(&module.source)?);
         let loaded = self.context.load_module(code).map_err(said)?;
         let function = loaded.load_function("kernel").map_err(said)?;
         let made = Arc::new(Kernel { function, threads: module.invocations });

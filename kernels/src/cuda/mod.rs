@@ -1,8 +1,10 @@
 //! NVIDIA's GPUs through CUDA's driver.
 //!
-//! Kernels are compiled when a plan is built, for the architecture at hand, by NVRTC, and kept on the disk. Neither the driver
-//! nor NVRTC is needed to build this crate: both are looked for when the device is opened.
+//! Kernels are compiled when a plan is built, for the architecture at hand, by NVRTC, and kept on the disk; or they are found in a
+//! bundle that was made ahead ([`Kernels`]). Neither the driver nor NVRTC is needed to build this crate: both are looked for when
+//! the device is opened.
 
+mod bundle;
 mod compile;
 mod executable;
 mod gpu;
@@ -22,6 +24,7 @@ use crate::device::{
 };
 pub use crate::launch::Limits;
 use crate::launch::{self, Target};
+pub use bundle::{BundleError, Kernels};
 use gpu::Gpu;
 pub use tensor::CudaTensor;
 
@@ -32,6 +35,9 @@ pub struct Options {
     pub ordinal: usize,
     /// Folder of compiled kernels; by default that of the variable `MINDIR_CUDA_CACHE`, or `mindir/cuda` in the user's cache.
     pub cache: Option<PathBuf>,
+    /// A bundle of kernels, with which NVRTC may be missing; by default that of the variable `MINDIR_CUDA_BUNDLE`, if it is set.
+    /// A kernel that it lacks is compiled by NVRTC, where there is one.
+    pub bundle: Option<PathBuf>,
     /// Launches stay within these limits, too.
     pub within: Option<Limits>,
 }
@@ -45,7 +51,8 @@ pub enum Unavailable {
     NoDriver,
     /// No compiler.
     #[error(
-        "no compiler: libnvrtc.so of CUDA 12 or 13 is not found; the toolkit or the wheel nvidia-cuda-nvrtc brings it"
+        "no compiler: libnvrtc.so of CUDA 12 or 13 is not found; the toolkit or the wheel nvidia-cuda-nvrtc brings it, \
+        and a bundle of kernels makes up for it"
     )]
     NoCompiler,
     /// The driver is too old.
@@ -63,6 +70,14 @@ pub enum Unavailable {
         ordinal: usize,
         /// How many there are.
         found: usize,
+    },
+    /// The bundle of kernels is of no use.
+    #[error("the bundle {path}: {reason}", path = path.display())]
+    Bundle {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The driver fails.
     #[error("the driver fails: {0}")]
@@ -146,4 +161,9 @@ const NAME: &str = "cuda";
 /// A failure of the device itself.
 fn failed(message: impl Into<String>) -> DeviceError {
     DeviceError::Device { device: NAME.into(), message: message.into() }
+}
+
+/// A failure of the device at the step with this path.
+fn failed_at(path: &str, message: &str) -> DeviceError {
+    failed(format!("{path}: {message}"))
 }

@@ -9,7 +9,7 @@ use mindir_graph::Fact;
 use super::executable::{CudaExecutable, Room, Storage, Work, lacking};
 use super::gpu::{Memory, lock, said};
 use super::tensor::driver;
-use super::{NAME, failed};
+use super::{NAME, failed, failed_at};
 use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
 use crate::launch::{self, STATUS};
 
@@ -150,7 +150,7 @@ impl Session {
         // places have room for them, as was checked when the executable was made. Memory goes in the stream's order.
         let launched = unsafe { work.kernel.launch(stream, work.grid, &work.params, &mut addresses) };
         launched.map_err(|e| match self.executable.paths.get(work.step) {
-            Some(path) => DeviceError::Step { path: path.clone(), message: said(e) },
+            Some(path) => failed_at(path, &said(e)),
             None => driver(e),
         })
     }
