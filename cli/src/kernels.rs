@@ -1,6 +1,6 @@
 //! `mindir kernels`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -73,7 +73,7 @@ impl Build {
     }
 
     /// Plans a model, so that its kernels are noted.
-    fn note(&self, path: &PathBuf, kernels: &Arc<Noted>) -> Result<(), Failure> {
+    fn note(&self, path: &Path, kernels: &Arc<Noted>) -> Result<(), Failure> {
         let loaded = args::load(self.key.source(path)?)?;
         let options = Options { fallback: Fallback::Allow, ..Options::default() };
         let cell = args::cell(loaded.model, options.with_device(kernels.clone()))?;

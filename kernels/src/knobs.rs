@@ -78,5 +78,13 @@ pub const CUDA_BUNDLE: Knob = Knob {
     help: "kernels that the cuda device need not compile",
 };
 
+/// Keeps the CUDA device from using cuBLASLt.
+pub const CUDA_OWN_PRODUCTS: Knob = Knob {
+    name: "MINDIR_CUDA_OWN_PRODUCTS",
+    values: "1",
+    default: "cuBLASLt computes products where it is found",
+    help: "keeps the cuda device from using cuBLASLt",
+};
+
 /// Every knob of this crate.
-pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU, CUDA_CACHE, CUDA_BUNDLE];
+pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU, CUDA_CACHE, CUDA_BUNDLE, CUDA_OWN_PRODUCTS];

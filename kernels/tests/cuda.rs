@@ -15,6 +15,8 @@ mod images;
 mod indices;
 #[path = "cuda/left.rs"]
 mod left;
+#[path = "cuda/lt.rs"]
+mod lt;
 #[path = "cuda/memory.rs"]
 mod memory;
 #[path = "wgpu/sequences.rs"]
@@ -52,7 +54,8 @@ fn narrow() -> Option<&'static CudaDevice> {
 
 fn open(within: Option<Limits>) -> Option<CudaDevice> {
     let opened = emulation::load().and_then(|folder| {
-        let options = Options { cache: Some(folder), within, ..Options::default() };
+        let own_products = !emulation::has_products();
+        let options = Options { cache: Some(folder), within, own_products, ..Options::default() };
         CudaDevice::new(&options).map_err(|e| e.to_string())
     });
     match opened {
@@ -766,7 +769,8 @@ fn nothing_is_left() {
         };
     }
     let folder = emulation::load().expect("an emulation");
-    let options = Options { cache: Some(folder), ..Options::default() };
+    let own_products = !emulation::has_products();
+    let options = Options { cache: Some(folder), own_products, ..Options::default() };
     let device = CudaDevice::new(&options).expect("a device");
     let mut p = Program::new();
     let (x, y) = (p.input(0, F32), p.input(1, F32));

@@ -56,7 +56,7 @@ fn seven(libraries: &Path, cache: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mindir"));
     command.args(["run", &digits("lenet5.mindir"), "-i", &digits("seven.png"), "--labels", &digits("labels.txt")]);
     command.args(["--top", "1", "--device", "cuda", "--fallback", "deny"]);
-    command.env("LD_LIBRARY_PATH", libraries).env("MINDIR_CUDA_CACHE", cache);
+    command.env("LD_LIBRARY_PATH", libraries).env("MINDIR_CUDA_CACHE", cache).env("MINDIR_CUDA_OWN_PRODUCTS", "1");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

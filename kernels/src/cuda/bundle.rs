@@ -7,14 +7,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use mindir_shaders::Module;
+use mindir_graph::task::Task;
+use mindir_shaders::{Language, Module};
 
 use super::compile::{Compiler, made_of, part, push_part, sealed, whole};
 use super::{NAME, Unavailable};
 use crate::device::{
     Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
 };
-use crate::launch::{GpuKernel, PlanOnly};
+use crate::launch::{self, GpuKernel, Limits, PlanOnly, Target};
 
 const MAGIC: &[u8; 16] = b"mindir bundle 1\n";
 
@@ -180,6 +181,12 @@ impl Device for Kernels {
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
         let offer = self.gpu.offer(task)?;
+        if let Task::Gemm(gemm) = task.task {
+            // A GPU with cuBLASLt needs what follows its products instead.
+            let on = Target { language: Language::Cuda, limits: Limits::CUDA };
+            let after = launch::product(gemm, task, &on).map(|product| product.after).unwrap_or_default();
+            after.iter().for_each(|launch| self.note(&launch.module));
+        }
         if let Some(kernel) = offer.prepared.downcast_ref::<GpuKernel>() {
             kernel.launches.iter().for_each(|launch| self.note(&launch.module));
         }

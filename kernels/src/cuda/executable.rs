@@ -8,9 +8,9 @@ use mindir_graph::{Fact, Tensor};
 
 use super::gpu::{Gpu, Kernel, Memory};
 use super::session::Session;
-use super::{failed, failed_at};
-use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
-use crate::launch::{Bound, GpuKernel, Launch, STATUS, View};
+use super::{NAME, failed, failed_at, lt};
+use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, TaskView, Weights};
+use crate::launch::{self, Bound, GpuKernel, Launch, Product, STATUS, Target, View};
 
 /// What a launch binds.
 #[derive(Clone, Debug)]
@@ -40,12 +40,39 @@ impl Storage {
 /// One launch of a step.
 pub(super) struct Work {
     pub(super) step: usize,
-    pub(super) kernel: Arc<Kernel>,
+    pub(super) what: What,
     /// What it binds, each from this byte on.
     pub(super) bound: Vec<(Storage, u64)>,
-    /// The parameters' bytes, padded to whole words.
-    pub(super) params: Vec<u64>,
-    pub(super) grid: [u32; 3],
+}
+
+/// What is launched.
+pub(super) enum What {
+    /// A kernel, with the bytes of its parameters, padded to whole words.
+    Kernel { kernel: Arc<Kernel>, params: Vec<u64>, grid: [u32; 3] },
+    /// A product of cuBLASLt.
+    Product(Arc<lt::Plan>),
+}
+
+/// What a step is made of that cuBLASLt begins.
+struct Begun {
+    plan: Arc<lt::Plan>,
+    bound: Vec<View>,
+    kernel: GpuKernel,
+}
+
+/// The offer of cuBLASLt for a task, if it is there and takes it.
+pub(super) fn by_library(gpu: &Gpu, view: TaskView<'_>, on: &Target) -> Option<Offer> {
+    let (lt, Task::Gemm(task)) = (gpu.lt.as_ref()?, view.task) else { return None };
+    let Product { form, bound, after } = launch::product(task, view, on).ok()?;
+    let plan = lt.plan(&form)?;
+    let scratch = bound.iter().map(|view| if let Bound::Scratch(_, bytes) = view.of { bytes } else { 0 }).sum::<u64>();
+    let kernel = GpuKernel { name: format!("{}-cublaslt", task.dtype), launches: after };
+    Some(Offer {
+        kernel: format!("{NAME}-{}", kernel.name),
+        in_place: Vec::new(),
+        scratch: usize::try_from(scratch).unwrap_or(usize::MAX),
+        prepared: Box::new(Begun { plan, bound, kernel }),
+    })
 }
 
 /// A stage ready to run.
@@ -102,12 +129,19 @@ impl CudaExecutable {
         let mut offers = offers.into_iter();
         for (index, step) in stage.steps.iter().enumerate() {
             bounds::check()?;
-            let kernel = offers.next().and_then(|offer| offer.prepared.downcast::<GpuKernel>().ok());
-            let kernel = kernel.ok_or_else(|| DeviceError::Declined {
-                path: step.path.clone(),
-                reason: Declined("this device has offered nothing".into()),
-            })?;
+            let prepared = offers.next().map(|offer| match offer.prepared.downcast::<Begun>() {
+                Ok(begun) => Ok((Some((begun.plan, begun.bound)), begun.kernel)),
+                Err(other) => other.downcast::<GpuKernel>().map(|kernel| (None, *kernel)),
+            });
+            let Some(Ok((begun, kernel))) = prepared else {
+                let reason = Declined("this device has offered nothing".into());
+                return Err(DeviceError::Declined { path: step.path.clone(), reason });
+            };
             builder.reserve(step, &kernel);
+            if let Some((plan, bound)) = begun {
+                let bound = builder.bound(step, &bound)?;
+                work.push(Work { step: index, what: What::Product(plan), bound });
+            }
             for launch in &kernel.launches {
                 work.push(builder.launch(index, step, launch)?);
             }
@@ -179,18 +213,24 @@ impl Builder<'_> {
     }
 
     fn launch(&self, index: usize, step: &Step, launch: &Launch) -> Result<Work, DeviceError> {
-        let failed = |message: String| DeviceError::Step { path: step.path.clone(), message };
-        let bound = launch.bound.iter().map(|&b| self.storage(step, b)).collect::<Result<Vec<_>, DeviceError>>()?;
-        for (i, b) in launch.bound.iter().enumerate() {
-            let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0.is(&bound[i].0));
-            if !matches!(b.of, Bound::In(_)) && shared {
-                return Err(failed("an operand and a result share a buffer".into()));
-            }
-        }
+        let bound = self.bound(step, &launch.bound)?;
         let mut params = vec![0; launch.params.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut params)[..launch.params.len()].copy_from_slice(&launch.params);
         let kernel = self.gpu.kernel(&launch.module).map_err(|message| failed_at(&step.path, &message))?;
-        Ok(Work { step: index, kernel, bound, params, grid: launch.grid })
+        Ok(Work { step: index, what: What::Kernel { kernel, params, grid: launch.grid }, bound })
+    }
+
+    /// What a launch binds; results share nothing.
+    fn bound(&self, step: &Step, views: &[View]) -> Result<Vec<(Storage, u64)>, DeviceError> {
+        let bound = views.iter().map(|&view| self.storage(step, view)).collect::<Result<Vec<_>, DeviceError>>()?;
+        for (i, view) in views.iter().enumerate() {
+            let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0.is(&bound[i].0));
+            if !matches!(view.of, Bound::In(_)) && shared {
+                let message = "an operand and a result share a buffer".into();
+                return Err(DeviceError::Step { path: step.path.clone(), message });
+            }
+        }
+        Ok(bound)
     }
 
     /// What a launch binds, which must have room for the operand or result.

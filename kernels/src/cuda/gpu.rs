@@ -16,10 +16,11 @@ use mindir_shaders::Module;
 
 use super::bundle::Bundle;
 use super::compile::Compiler;
+use super::lt::Lt;
 use super::tensor::driver;
 use super::{NAME, Options, Unavailable};
 use crate::device::DeviceError;
-use crate::knobs::{CUDA_BUNDLE, CUDA_CACHE};
+use crate::knobs::{CUDA_BUNDLE, CUDA_CACHE, CUDA_OWN_PRODUCTS};
 use crate::launch::Limits;
 
 /// The oldest driver whose functions this crate calls.
@@ -68,6 +69,8 @@ pub(super) struct Gpu {
     name: String,
     /// `sm_90`, say.
     arch: String,
+    /// cuBLASLt, if it is there and wanted.
+    pub(super) lt: Option<Lt>,
     bundle: Option<Bundle>,
     /// There is always one where there is no bundle.
     compiler: Option<Compiler>,
@@ -107,8 +110,17 @@ impl Gpu {
             Err(Unavailable::NoCompiler) if bundle.is_some() => None,
             found => Some(found?),
         };
+        let stream = context.new_stream().map_err(unavailable)?;
+        let own_products = options.own_products || CUDA_OWN_PRODUCTS.get().is_some_and(|v| v == "1");
+        let workspace = |bytes| {
+            // SAFETY: products write there before they read.
+            let slice = unsafe { stream.alloc(bytes) };
+            slice.ok().map(Memory::free)
+        };
+        let lt = if own_products { None } else { Lt::find(workspace) };
         Ok(Gpu {
-            stream: context.new_stream().map_err(unavailable)?,
+            lt,
+            stream,
             recorder: Mutex::new(context.new_stream().map_err(unavailable)?),
             staging: Mutex::default(),
             limits: options.within.map_or(Limits::CUDA, |within| Limits::CUDA.and(within)),
@@ -123,7 +135,10 @@ impl Gpu {
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("{}, {}", self.name, self.arch)
+        match &self.lt {
+            Some(lt) => format!("{}, {}, cuBLASLt {}", self.name, self.arch, lt.version),
+            None => format!("{}, {}, without cuBLASLt", self.name, self.arch),
+        }
     }
 
     /// Memory of at least `bytes`, with anything in it.

@@ -8,6 +8,7 @@ mod bundle;
 mod compile;
 mod executable;
 mod gpu;
+mod lt;
 mod session;
 mod tensor;
 
@@ -38,6 +39,9 @@ pub struct Options {
     /// A bundle of kernels, with which NVRTC may be missing; by default that of the variable `MINDIR_CUDA_BUNDLE`, if it is set.
     /// A kernel that it lacks is compiled by NVRTC, where there is one.
     pub bundle: Option<PathBuf>,
+    /// Whether products are computed by kernels of this crate only, even if cuBLASLt is there; also if the variable
+    /// `MINDIR_CUDA_OWN_PRODUCTS` is 1.
+    pub own_products: bool,
     /// Launches stay within these limits, too.
     pub within: Option<Limits>,
 }
@@ -108,7 +112,7 @@ impl CudaDevice {
     /// `CudaStream::upgrade_device_ptr`, when the other stream is done with it. [`CudaTensor::into_slice`] gives it back.
     ///
     /// # Errors
-    /// [`DeviceError::Device`] if the slice is too short or of another stream.
+    /// [`DeviceError::Device`] if the slice is too short, not at a multiple of 256 bytes, or of another stream.
     pub fn tensor(&self, fact: Fact, slice: CudaSlice<u8>) -> Result<CudaTensor, DeviceError> {
         self.gpu.tensor(fact, slice)
     }
@@ -148,7 +152,8 @@ impl Device for CudaDevice {
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
         let on = Target { language: Language::Cuda, limits: self.gpu.limits };
-        Ok(launch::kernel(task, &on)?.offer(NAME))
+        let kernel = launch::kernel(task, &on)?;
+        Ok(executable::by_library(&self.gpu, task, &on).unwrap_or_else(|| kernel.offer(NAME)))
     }
 
     fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {

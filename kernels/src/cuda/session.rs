@@ -6,7 +6,7 @@ use cudarc::driver::sys::{CUdeviceptr, CUevent_flags, CUgraphInstantiate_flags, 
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, DriverError, result};
 use mindir_graph::Fact;
 
-use super::executable::{CudaExecutable, Room, Storage, Work, lacking};
+use super::executable::{CudaExecutable, Room, Storage, What, Work, lacking};
 use super::gpu::{Memory, lock, said};
 use super::tensor::driver;
 use super::{NAME, failed, failed_at};
@@ -147,12 +147,18 @@ impl Session {
         let addresses: Option<Vec<CUdeviceptr>> = work.bound.iter().map(address).collect();
         let mut addresses = addresses.ok_or_else(|| failed("a step names a place that the stage lacks"))?;
         // SAFETY: the launch was planned for its step: it stays within operands and results of the step's facts, and their
-        // places have room for them, as was checked when the executable was made. Memory goes in the stream's order.
-        let launched = unsafe { work.kernel.launch(stream, work.grid, &work.params, &mut addresses) };
-        launched.map_err(|e| match self.executable.paths.get(work.step) {
-            Some(path) => failed_at(path, &said(e)),
-            None => driver(e),
-        })
+        // places have room for them, as was checked when the executable was made. Memory goes in the stream's order, and so do
+        // products.
+        let launched = unsafe {
+            match (&work.what, &self.executable.gpu.lt) {
+                (What::Kernel { kernel, params, grid }, _) => {
+                    kernel.launch(stream, *grid, params, &mut addresses).map_err(said)
+                }
+                (What::Product(plan), Some(lt)) => lt.multiply(plan, &addresses, stream),
+                (What::Product(_), None) => Err("cuBLASLt is missing".into()),
+            }
+        };
+        launched.map_err(|message| failed_at(self.executable.paths.get(work.step).map_or("", |path| path), &message))
     }
 
     /// Puts the launches on the stream one by one, and waits for them, with the time of each.

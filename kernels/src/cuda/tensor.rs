@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUdeviceptr;
-use cudarc::driver::{CudaSlice, DriverError, result};
+use cudarc::driver::{CudaSlice, DevicePtr, DriverError, result};
 use mindir_graph::Fact;
 
 use super::failed;
@@ -47,11 +47,15 @@ impl Gpu {
     /// The tensor that lies in `slice`.
     ///
     /// # Errors
-    /// [`DeviceError::Device`] if the slice is too short, or is freed in the order of another stream.
+    /// [`DeviceError::Device`] if the slice is too short or not aligned, or is freed in the order of another stream.
     pub(super) fn tensor(&self, fact: Fact, slice: CudaSlice<u8>) -> Result<CudaTensor, DeviceError> {
         let (found, needed) = (slice.num_bytes(), fact.bytes());
         if found < needed {
             return Err(failed(format!("a slice of {found} bytes for {fact}, which needs {needed}")));
+        }
+        let (place, alignment) = (slice.device_ptr(slice.stream()).0, self.limits.alignment);
+        if !place.is_multiple_of(alignment) {
+            return Err(failed(format!("a slice at {place:#x}, expected one at a multiple of {alignment}")));
         }
         let (of, own) = (slice.stream(), &self.stream);
         if of.context() != own.context() || of.cu_stream() != own.cu_stream() {

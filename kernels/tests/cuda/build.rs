@@ -8,7 +8,7 @@ use std::process::Command;
 /// library must be in the process before they are loaded.
 const ADDRESS: &str = "-fsanitize=address -fsanitize-sections=shared_memory";
 
-/// Builds `libcuda.so` and `libnvrtc.so`, each in a folder that is named by what it is made of, and returns the folder. With
+/// Builds `libcuda.so`, `libnvrtc.so` and `lt/libcublasLt.so`, all in a folder that is named by what it is made of, and returns the folder. With
 /// `MINDIR_SANITIZE=address` they look at addresses.
 pub fn build() -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/tests/cuda");
@@ -17,19 +17,25 @@ pub fn build() -> Result<PathBuf, String> {
     let sanitize = if address { ADDRESS } else { "" };
     let mut hash = DefaultHasher::new();
     sanitize.hash(&mut hash);
-    for name in ["driver.cpp", "compiler.cpp", "emulation.h"] {
+    for name in ["driver.cpp", "compiler.cpp", "lt.cpp", "emulation.h"] {
         std::fs::read(sources.join(name)).map_err(|e| format!("{name}: {e}"))?.hash(&mut hash);
     }
     let folder = target.join("emulation").join(format!("{:016x}", hash.finish()));
-    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    for (source, name) in [("driver.cpp", "libcuda.so"), ("compiler.cpp", "libnvrtc.so")] {
+    std::fs::create_dir_all(folder.join("lt")).map_err(|e| e.to_string())?;
+    for (source, name) in
+        [("driver.cpp", "libcuda.so"), ("compiler.cpp", "libnvrtc.so"), ("lt.cpp", "lt/libcublasLt.so")]
+    {
         if folder.join(name).exists() {
             continue;
         }
         let beside = folder.join(format!("{name}.{}", std::process::id()));
         let mut compiler = Command::new("g++");
         compiler.args(["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]);
-        compiler.arg(format!("-Wl,-soname,{name}")).arg("-o").arg(&beside).arg(sources.join(source));
+        compiler
+            .arg(format!("-Wl,-soname,{}", name.trim_start_matches("lt/")))
+            .arg("-o")
+            .arg(&beside)
+            .arg(sources.join(source));
         compiler.arg(format!("-DEMULATION=\"{}\"", sources.join("emulation.h").display()));
         compiler.arg(format!("-DSANITIZE=\"{sanitize}\"")).args(sanitize.split_whitespace()).env_remove("LD_PRELOAD");
         let made = compiler.output().map_err(|e| format!("g++: {e}"))?;

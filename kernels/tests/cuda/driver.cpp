@@ -195,6 +195,8 @@ struct Node {
     Module* module;
     Index blocks, threads;
     std::vector<std::string> args;
+    // What is called with the only argument, if there is no module.
+    void (*call)(const char*);
 };
 
 struct Graph {
@@ -268,6 +270,7 @@ static bool inside(uint64_t address, size_t bytes) {
 }
 
 static void launch(const Node& node) {
+    if (!node.module) return node.call(node.args[0].data());
     std::vector<unsigned> order(node.threads.x * node.threads.y * node.threads.z);
     for (unsigned i = 0; i < order.size(); i++) order[i] = i;
     const char* how = getenv("MINDIR_EMULATION");
@@ -308,6 +311,30 @@ extern "C" {
 long emulation_left() {
     LOCKED;
     return (long)memory.size() + objects;
+}
+
+// For other libraries of the emulation.
+bool emulation_inside(uint64_t address, size_t bytes) {
+    LOCKED;
+    return inside(address, bytes);
+}
+
+void emulation_count(long more) {
+    LOCKED;
+    objects += more;
+}
+
+// Calls a function with a copy of `bytes` bytes in the order of a stream.
+int emulation_enqueue(Stream* stream, void (*call)(const char*), const char* data, size_t bytes) {
+    LOCKED;
+    CURRENT;
+    Node node{nullptr, {1, 1, 1}, {1, 1, 1}, {std::string(data, bytes)}, call};
+    if (stream && stream->capturing) {
+        stream->capturing->nodes.push_back(node);
+    } else {
+        launch(node);
+    }
+    return SUCCESS;
 }
 
 int cuInit(unsigned) {
@@ -538,7 +565,7 @@ int cuLaunchKernel(Module* function, unsigned gx, unsigned gy, unsigned gz, unsi
     }
     unsigned sizes[256];
     int count = function->sizes(sizes);
-    Node node{function, {gx, gy, gz}, {bx, by, bz}, {}};
+    Node node{function, {gx, gy, gz}, {bx, by, bz}, {}, nullptr};
     for (int i = 0; i < count; i++) node.args.emplace_back((const char*)args[i], sizes[i]);
     if (stream && stream->capturing) {
         stream->capturing->nodes.push_back(node);
