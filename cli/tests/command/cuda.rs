@@ -84,6 +84,18 @@ fn a_picture_is_seen() {
 }
 
 #[test]
+fn the_doctor_tells_of_the_library_of_products() {
+    let Some(place) = Place::new() else { return };
+    let lt = std::env::join_paths([place.libraries.clone(), place.libraries.join("lt")]).expect("paths");
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_mindir"));
+    let doctor = doctor.args(["doctor", "--quick"]).env("LD_LIBRARY_PATH", &lt);
+    let (code, said) = ended(doctor);
+    assert!(code == Some(0) && said.contains("cuda: emulation, sm_90, cuBLASLt 130000"), "{said}");
+    let (code, said) = ended(doctor.env("MINDIR_CUDA_OWN_PRODUCTS", "1"));
+    assert!(code == Some(0) && said.contains("cuda: emulation, sm_90, without cuBLASLt"), "{said}");
+}
+
+#[test]
 fn what_a_driver_lacks_is_said() {
     let Some(place) = Place::new() else { return };
     let cache = place.libraries.join("kernels");
@@ -163,6 +175,12 @@ fn a_bundle_makes_up_for_the_compiler() {
     let (code, said) = place.build(&digits("lenet5.mindir"), "sm_80,sm_90a", "digits");
     assert!(code == Some(0) && said.contains("kernels for sm_80, sm_90a"), "{said}");
     let (code, said) = with("digits");
+    assert!(code == Some(0) && said.contains("seven"), "{said}");
+    // What follows the products of a library is there, too.
+    let lt = std::env::join_paths([driver.clone(), place.libraries.join("lt")]).expect("paths");
+    let mut by_library = seven(&driver, &cache);
+    by_library.env("MINDIR_CUDA_BUNDLE", place.path("digits")).env("LD_LIBRARY_PATH", lt);
+    let (code, said) = ended(by_library.env_remove("MINDIR_CUDA_OWN_PRODUCTS"));
     assert!(code == Some(0) && said.contains("seven"), "{said}");
     assert!(!cache.exists(), "nothing is compiled");
     let refused = |bundle: &str, reason: &str| {

@@ -64,6 +64,7 @@ struct Begun {
 pub(super) fn by_library(gpu: &Gpu, view: TaskView<'_>, on: &Target) -> Option<Offer> {
     let (lt, Task::Gemm(task)) = (gpu.lt.as_ref()?, view.task) else { return None };
     let Product { form, bound, after } = launch::product(task, view, on).ok()?;
+    gpu.context.bind_to_thread().ok()?;
     let plan = lt.plan(&form)?;
     let scratch = bound.iter().map(|view| if let Bound::Scratch(_, bytes) = view.of { bytes } else { 0 }).sum::<u64>();
     let kernel = GpuKernel { name: format!("{}-cublaslt", task.dtype), launches: after };

@@ -140,7 +140,7 @@ impl Lt {
         Some(Lt { handle: Mutex::new(handle), workspace: memory(WORKSPACE)?, plans: Mutex::default(), version })
     }
 
-    /// How to compute a product, if the library knows.
+    /// How to compute a product, if the library knows. The device's context is the thread's.
     pub(super) fn plan(&self, form: &Form) -> Option<Arc<Plan>> {
         let mut plans = lock(&self.plans);
         if let Some(found) = plans.get(form).and_then(Weak::upgrade) {
@@ -162,8 +162,9 @@ impl Lt {
             let bias = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
             operation.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, bias as i32)?;
         }
-        let described = |m: &Columns| Described::new(m, form.dtype, form.batches);
-        let (left, right, result) = (described(&form.left)?, described(&form.right)?, described(&form.result)?);
+        let described = |m: &Columns, dtype| Described::new(m, dtype, form.batches);
+        let (left, right) = (described(&form.left, form.dtype)?, described(&form.right, form.dtype)?);
+        let result = described(&form.result, form.out)?;
         let (wanted, handle) = (Wanted::new(form)?, lock(&self.handle));
         // SAFETY: all descriptions live.
         let found = unsafe {

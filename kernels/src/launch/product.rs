@@ -27,7 +27,10 @@ pub(crate) struct Columns {
 /// A product as a library sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
+    /// Element type of the factors.
     pub(crate) dtype: DType,
+    /// Element type of the result.
+    pub(crate) out: DType,
     pub(crate) left: Columns,
     pub(crate) right: Columns,
     pub(crate) result: Columns,
@@ -52,8 +55,9 @@ pub(crate) struct Product {
 /// Why no library takes it.
 pub(crate) fn product(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Product, Declined> {
     let form = form(task, view)?;
-    let starts = |bound, m: &Matrix| View { of: bound, window: Some(((m.offset * task.dtype.size()) as u64, 0)) };
-    let mut bound = vec![starts(Bound::In(1), &task.b), starts(Bound::In(0), &task.a)];
+    let starts =
+        |bound, m: &Matrix, dtype: DType| View { of: bound, window: Some(((m.offset * dtype.size()) as u64, 0)) };
+    let mut bound = vec![starts(Bound::In(1), &task.b, task.dtype), starts(Bound::In(0), &task.a, task.dtype)];
     let mut after = Vec::new();
     match &task.epilogue {
         Some(epilogue) if !form.bias => {
@@ -61,7 +65,7 @@ pub(crate) fn product(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Pr
             bound.push(Bound::Scratch(0, bytes).into());
             after = finish(task, epilogue, view, on, bytes)?;
         }
-        _ => bound.push(starts(Bound::Out(0), &task.c)),
+        _ => bound.push(starts(Bound::Out(0), &task.c, task.out)),
     }
     bound.extend(form.bias.then_some(View::from(Bound::In(2))));
     Ok(Product { form, bound, after })
@@ -69,11 +73,11 @@ pub(crate) fn product(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Pr
 
 fn form(task: &Gemm, view: TaskView<'_>) -> Result<Form, Declined> {
     let is_float = matches!(task.dtype, DType::F32 | DType::F16 | DType::BF16);
-    if !is_float || task.out != task.dtype {
+    if !is_float || !(task.out == task.dtype || task.out == DType::F32) {
         return declined("no library product of these types");
     }
     let bias = task.epilogue.as_ref().is_some_and(|e| adds_columns(e, task, view));
-    if task.epilogue.is_some() && !bias && (task.dtype != DType::F32 || !task.is_dense()) {
+    if task.epilogue.is_some() && !bias && (task.out != DType::F32 || !task.is_dense()) {
         return declined("its epilogue needs sums of f32 in a dense result");
     }
     let elements = [task.m, task.n, task.batch_count()].iter().try_fold(1usize, |n, d| n.checked_mul(*d));
@@ -85,18 +89,14 @@ fn form(task: &Gemm, view: TaskView<'_>) -> Result<Form, Declined> {
     else {
         return declined("its products do not follow at even distances");
     };
-    let columns = |m: &Matrix, rows, cols, stride: &isize| {
-        let found = columns(m, [rows, cols], *stride, task.dtype.size());
+    let columns = |m: &Matrix, rows, cols, stride: &isize, dtype: DType| {
+        let found = columns(m, [rows, cols], *stride, dtype.size());
         found.map_or_else(|| declined("rows overlap, or are too long"), Ok)
     };
-    let result = match bias || task.epilogue.is_none() {
-        true => columns(&task.c, task.m, task.n, c)?,
-        // It lies in scratch.
-        false => columns(&Matrix { offset: 0, ..task.c.clone() }, task.m, task.n, c)?,
-    };
     let Ok(batches) = i32::try_from(batches) else { return declined("too many products") };
-    let (left, right) = (columns(&task.b, task.k, task.n, b)?, columns(&task.a, task.m, task.k, a)?);
-    Ok(Form { dtype: task.dtype, left, right, result, batches, bias })
+    let &Gemm { m, n, k, dtype, out, .. } = task;
+    let (left, right) = (columns(&task.b, k, n, b, dtype)?, columns(&task.a, m, k, a, dtype)?);
+    Ok(Form { dtype, out, left, right, result: columns(&task.c, m, n, c, out)?, batches, bias })
 }
 
 /// A matrix of rows and columns as a library sees its transpose.
@@ -126,8 +126,8 @@ fn adds_columns(epilogue: &Epilogue, task: &Gemm, view: TaskView<'_>) -> bool {
     else {
         return false;
     };
-    let one_type = epilogue.program.instrs.iter().all(|(_, dtype)| *dtype == task.dtype);
-    let given = view.ins.get(2).is_some_and(|fact| fact.dtype == task.dtype && fact.count() == task.n);
+    let one_type = epilogue.program.instrs.iter().all(|(_, dtype)| *dtype == task.out);
+    let given = view.ins.get(2).is_some_and(|fact| fact.dtype == task.out && fact.count() == task.n);
     let both = [[x, y], [a, b]].iter().all(|pair| *pair == [0, 1] || *pair == [1, 0]);
     both && one_type && given && epilogue.inputs == [EpilogueInput::Column]
 }

@@ -59,6 +59,11 @@ static F of_driver(const char* name) {
 static bool inside(uint64_t address, uint64_t bytes) {
     return of_driver<bool (*)(uint64_t, size_t)>("emulation_inside")(address, bytes);
 }
+static bool has_context() {
+    void* context = nullptr;
+    of_driver<int (*)(void**)>("cuCtxGetCurrent")(&context);
+    return context;
+}
 static void count(long more) { of_driver<void (*)(long)>("emulation_count")(more); }
 
 static size_t size(int type) { return type == 0 ? 4 : 2; }
@@ -95,7 +100,7 @@ static uint64_t depth(const Job& job) { return job.operation.left ? job.left.row
 static void compute(const char* data) {
     const Job& job = *(const Job*)data;
     const Operation& op = job.operation;
-    const int type = job.result.type;
+    const int type = job.left.type, out = job.result.type;
     for (int p = 0; p < job.result.batches; p++) {
         for (uint64_t j = 0; j < job.result.cols; j++) {
             for (uint64_t i = 0; i < job.result.rows; i++) {
@@ -105,8 +110,8 @@ static void compute(const char* data) {
                     int64_t b = op.right ? j + k * job.right.ld : k + j * job.right.ld;
                     sum += load(type, job.a, p * job.left.stride + a) * load(type, job.b, p * job.right.stride + b);
                 }
-                if (op.epilogue == 4) sum += load(type, op.bias, i);
-                store(type, job.c, p * job.result.stride + i + j * job.result.ld, sum);
+                if (op.epilogue == 4) sum += load(out, op.bias, i);
+                store(out, job.c, p * job.result.stride + i + j * job.result.ld, sum);
             }
         }
     }
@@ -121,7 +126,7 @@ static bool is_layout(const Layout& m) {
 static bool agrees(const Job& job) {
     const Operation& op = job.operation;
     const Layout &a = job.left, &b = job.right, &c = job.result;
-    bool layouts = is_layout(a) && is_layout(b) && is_layout(c) && a.type == c.type && b.type == c.type;
+    bool layouts = is_layout(a) && is_layout(b) && is_layout(c) && a.type == b.type && (a.type == c.type || c.type == 0);
     bool batches = a.batches == c.batches && b.batches == c.batches && (c.batches == 1 || c.stride > 0);
     bool sizes = (op.left ? a.cols : a.rows) == c.rows && (op.right ? b.rows : b.cols) == c.cols &&
                  (op.right ? b.cols : b.rows) == depth(job);
@@ -171,7 +176,7 @@ extern "C" {
 
 size_t cublasLtGetVersion() { return 130000; }
 
-int cublasLtCreate(long** handle) { return make(handle, 1L); }
+int cublasLtCreate(long** handle) { return has_context() ? make(handle, 1L) : INVALID_VALUE; }
 int cublasLtDestroy(long* handle) { return end(handle); }
 
 int cublasLtMatrixLayoutCreate(Layout** out, int type, uint64_t rows, uint64_t cols, int64_t ld) {
@@ -224,7 +229,7 @@ int cublasLtMatmulAlgoGetHeuristic(long*, Operation* op, Layout* a, Layout* b, L
     const char* how = getenv("MINDIR_EMULATION_LT");
     if (how && !strcmp(how, "none")) return NOT_SUPPORTED;
     Job asked = job(op, a, b, c);
-    if (c != d || most != 1 || !agrees(asked) || wanted->workspace > 32 << 20) return INVALID_VALUE;
+    if (!has_context() || c != d || most != 1 || !agrees(asked) || wanted->workspace > 32 << 20) return INVALID_VALUE;
     memset((void*)found, 0, sizeof *found);
     found->algorithm.product = sum(asked);
     memcpy(found->algorithm.alignment, wanted->alignment, sizeof wanted->alignment);

@@ -8,7 +8,7 @@ use mindir_graph::{DType::F32, Fact};
 use mindir_kernels::cuda::CudaTensor;
 use mindir_kernels::device::{Device, DeviceTensor, Input, Output, Weights};
 
-use super::{Noise, device, two_steps};
+use super::{Noise, alone, device, left, open, two_steps};
 
 #[test]
 fn tensors_of_any_size_go_there_and_back() {
@@ -35,6 +35,30 @@ fn tensors_of_any_size_go_there_and_back() {
         memory.download(&mut downloads.collect::<Vec<_>>()).expect("a download");
         assert!(got == sent);
     });
+}
+
+#[test]
+fn a_run_that_fails_leaves_nothing() {
+    if std::env::var_os("MINDIR_ALONE").is_none() {
+        return if device().is_some() {
+            alone("memory::a_run_that_fails_leaves_nothing", &[("MINDIR_EMULATION_BYTES", "100000")])
+        };
+    }
+    let device = open(None).expect("a device");
+    let memory = device.own_memory().expect("memory of its own");
+    let x = Noise(SplitMix(6)).tensor(F32, &[5000], -2.0, 2.0);
+    // The tensors have room, the slot has not.
+    let stage = two_steps(&x, 80_000);
+    let program = stage.clone().build(&device, &Weights::default()).expect("a program");
+    let mut bytes = vec![0; 20_000];
+    let facts = (&stage.inputs[..], &stage.outputs[..]);
+    let error = memory.run_bytes(program.session().as_mut(), facts, &[x.bytes()], &mut [&mut bytes[..]]);
+    let text = error.expect_err("80000 bytes").to_string();
+    assert!(text.contains("no room for 80000 bytes") && text.ends_with("for net/Square"), "{text}");
+    let error = memory.alloc(&Fact::new(F32, &[30_000])).expect_err("120000 bytes").to_string();
+    assert!(error.contains("no room for 120000 bytes"), "{error}");
+    drop(device);
+    assert_eq!(left::left(), 0);
 }
 
 /// Sends so many elements there and back.
