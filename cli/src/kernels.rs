@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use mindir::cuda::{BundleError, Kernels as Noted};
-use mindir::{Fallback, Options};
+use mindir::{Fact, Options, Tensor};
 
-use crate::args::{self, ModelKeyArgs, ShapeArgs};
+use crate::args::{self, LimitArgs, ModelKeyArgs};
 use crate::failure::{Failure, Outcome};
+use crate::input::InputArgs;
 use crate::print;
+use crate::random::Fill;
 use crate::save;
 
 /// Compile the kernels of models for GPUs of NVIDIA ahead of time.
@@ -34,7 +36,9 @@ impl Kernels {
 
 /// Compile all kernels that the plans of models need into one file. This takes NVRTC, and no GPU.
 ///
-/// Where MINDIR_CUDA_BUNDLE names the file, the device cuda runs these models in these shapes without NVRTC.
+/// Where MINDIR_CUDA_BUNDLE names the file, the device cuda runs these models in these shapes without NVRTC. A model whose shapes or
+/// branches depend on data is run on the CPU, on made-up inputs or those of -i, to find out which kernels it needs; what it did not
+/// come to is not in the file.
 #[derive(Args, Debug)]
 struct Build {
     /// MindIR or ONNX files; for a split model NAME_graph.mindir
@@ -43,7 +47,9 @@ struct Build {
     #[command(flatten)]
     key: ModelKeyArgs,
     #[command(flatten)]
-    shapes: ShapeArgs,
+    inputs: InputArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Architectures, such as sm_80,sm_90a
     #[arg(long, value_name = "ARCH", value_delimiter = ',', required = true)]
     arch: Vec<String>,
@@ -55,7 +61,7 @@ struct Build {
 impl Build {
     fn execute(self) -> Result<Outcome, Failure> {
         save::has_folder(&self.output)?;
-        let kernels = Arc::new(Noted::default());
+        let kernels = Noted::default();
         for path in &self.models {
             self.note(path, &kernels).map_err(Failure::of(&path.display().to_string()))?;
         }
@@ -72,19 +78,20 @@ impl Build {
         Ok(Outcome::done(format!("wrote {path}: {count} for {}, {size}\n", architectures.join(", "))))
     }
 
-    /// Plans a model, so that its kernels are noted.
-    fn note(&self, path: &Path, kernels: &Arc<Noted>) -> Result<(), Failure> {
-        let loaded = args::load(self.key.source(path)?)?;
-        let options = Options { fallback: Fallback::Allow, ..Options::default() };
-        let cell = args::cell(loaded.model, options.with_device(kernels.clone()))?;
-        let plan = cell.plan(&self.shapes.facts(&cell.inputs())?)?;
-        if let Some((at, why)) = plan.stops() {
-            let node = cell.model().entry().nodes.get(at).map_or("its end".into(), |node| node.path.to_string());
-            print::warn(&format!(
-                "{}: {why}, so that kernels from {} on are not in the bundle",
-                path.display(),
-                print::name(&node)
-            ));
+    /// Plans a model, and runs it if that is not all, so that its kernels are noted.
+    fn note(&self, path: &Path, kernels: &Noted) -> Result<(), Failure> {
+        let model = Arc::new(args::load(self.key.source(path)?)?.model);
+        let cell = |device: Noted| {
+            args::cell(model.clone(), self.limits.options(Options::default()).with_device(Arc::new(device)))
+        };
+        let planned = cell(kernels.clone())?;
+        let fill = Some(Fill::Random(0));
+        let inputs = self.inputs.tensors(&planned.inputs(), model.picture(), fill, &self.limits)?;
+        let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
+        let Some((_, why)) = planned.plan(&facts)?.stops() else { return Ok(()) };
+        print::tell(|| format!("{} {why}, so it is run", path.display()));
+        if let Err(e) = cell(kernels.declining())?.run(&inputs) {
+            print::warn(&format!("{}: {e}; kernels that it needs later are not in the bundle", path.display()));
         }
         Ok(())
     }

@@ -44,8 +44,13 @@ impl Place {
     }
 
     fn build(&self, model: &str, arch: &str, to: &str) -> (Option<i32>, String) {
+        self.built(model, arch, to, &[])
+    }
+
+    fn built(&self, model: &str, arch: &str, to: &str, inputs: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mindir"));
         command.args(["kernels", "build", model, "--arch", arch, "-o"]).arg(self.path(to));
+        command.args(inputs.iter().flat_map(|input| ["-i", input]));
         command.env("LD_LIBRARY_PATH", &self.libraries).env("MINDIR_CUDA_CACHE", self.libraries.join("kernels"));
         ended(&mut command)
     }
@@ -198,6 +203,27 @@ fn a_bundle_makes_up_for_the_compiler() {
     std::fs::write(place.path("damaged"), &bytes).expect("a file");
     refused("damaged", "it is damaged, or no bundle of kernels");
     refused("missing", "No such file");
+}
+
+#[test]
+fn a_bundle_has_what_a_loop_needs() {
+    let Some(place) = Place::new() else { return };
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/cf_while/model.mindir");
+    let given = ["in_0.npy", "in_1.npy"].map(|file| Path::new(model).with_file_name(file));
+    let (code, said) =
+        place.built(model, "sm_90", "loop", &given.each_ref().map(|file| file.to_str().expect("a path")));
+    assert!(code == Some(0) && !said.contains("warning"), "{said}");
+    let compare = |bundle: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mindir"));
+        command.args(["compare", model, "--device", "cuda"]).arg(Path::new(model).with_file_name(""));
+        command.env("LD_LIBRARY_PATH", place.driver()).env("MINDIR_CUDA_CACHE", place.path("none"));
+        command.env("MINDIR_CUDA_OWN_PRODUCTS", "1").envs(bundle.map(|b| ("MINDIR_CUDA_BUNDLE", place.path(b))));
+        ended(&mut command)
+    };
+    if compare(None).1.contains("libnvrtc") {
+        let (code, said) = compare(Some("loop"));
+        assert!(code == Some(0) && said.contains("equal"), "{said}");
+    }
 }
 
 #[test]

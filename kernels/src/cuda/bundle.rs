@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mindir_graph::task::Task;
 use mindir_shaders::{Language, Module};
@@ -112,16 +112,18 @@ pub enum BundleError {
     },
 }
 
-/// A device that takes what a GPU takes and notes the kernels that this needs, to compile them where there is no GPU. It runs
-/// nothing.
+/// A device that notes the kernels that a GPU needs, to compile them where there is none. It runs nothing: it takes what a GPU
+/// takes, so that plans are those of a GPU, or declines all of it, so that models run elsewhere while it takes notes.
+#[derive(Clone)]
 pub struct Kernels {
     gpu: PlanOnly,
-    sources: Mutex<Vec<String>>,
+    sources: Arc<Mutex<Vec<String>>>,
+    declines: bool,
 }
 
 impl Default for Kernels {
     fn default() -> Kernels {
-        Kernels { gpu: PlanOnly::cuda(), sources: Mutex::default() }
+        Kernels { gpu: PlanOnly::cuda(), sources: Arc::default(), declines: false }
     }
 }
 
@@ -129,6 +131,12 @@ impl Kernels {
     /// How many kernels were noted.
     pub fn count(&self) -> usize {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// A device that notes to the same list and declines everything.
+    #[must_use]
+    pub fn declining(&self) -> Kernels {
+        Kernels { declines: true, ..self.clone() }
     }
 
     /// The bytes of a bundle: every kernel that was noted, compiled by NVRTC for each of the architectures.
@@ -190,15 +198,10 @@ impl Device for Kernels {
         if let Some(kernel) = offer.prepared.downcast_ref::<GpuKernel>() {
             kernel.launches.iter().for_each(|launch| self.note(&launch.module));
         }
-        Ok(offer)
+        if self.declines { Err(Declined("its kernel is noted".into())) } else { Ok(offer) }
     }
 
-    fn build(
-        &self,
-        stage: Stage,
-        offers: Vec<Offer>,
-        weights: &Weights,
-    ) -> Result<std::sync::Arc<dyn Executable>, DeviceError> {
+    fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {
         self.gpu.build(stage, offers, weights)
     }
 }
