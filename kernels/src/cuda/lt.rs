@@ -107,6 +107,9 @@ impl Wanted {
     fn new(form: &Form) -> Result<Wanted, CublasError> {
         let wanted = Wanted(result::create_matmul_pref()?);
         wanted.set(Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, WORKSPACE)?;
+        // Parts of a sum are not rounded to halves before they are added.
+        let in_full = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+        wanted.set(Preference::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_full as u32)?;
         wanted.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, form.left.alignment)?;
         wanted.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, form.right.alignment)?;
         wanted.set(Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, form.result.alignment)?;

@@ -25,6 +25,7 @@ struct Operation {
 
 struct Preference {
     size_t workspace;
+    unsigned reductions;
     unsigned alignment[4];
 };
 
@@ -213,11 +214,12 @@ int cublasLtMatmulDescSetAttribute(Operation* op, int attribute, const void* val
     }
 }
 
-int cublasLtMatmulPreferenceCreate(Preference** out) { return make(out, Preference{0, {256, 256, 256, 256}}); }
+int cublasLtMatmulPreferenceCreate(Preference** out) { return make(out, Preference{0, 7, {256, 256, 256, 256}}); }
 int cublasLtMatmulPreferenceDestroy(Preference* wanted) { return end(wanted); }
 
 int cublasLtMatmulPreferenceSetAttribute(Preference* wanted, int attribute, const void* value, size_t bytes) {
     if (attribute == 1) return put(&wanted->workspace, value, bytes);
+    if (attribute == 3) return put(&wanted->reductions, value, bytes);
     if (attribute < 5 || attribute > 8) return INVALID_VALUE;
     return put(&wanted->alignment[attribute - 5], value, bytes);
 }
@@ -229,7 +231,8 @@ int cublasLtMatmulAlgoGetHeuristic(long*, Operation* op, Layout* a, Layout* b, L
     const char* how = getenv("MINDIR_EMULATION_LT");
     if (how && !strcmp(how, "none")) return NOT_SUPPORTED;
     Job asked = job(op, a, b, c);
-    if (!has_context() || c != d || most != 1 || !agrees(asked) || wanted->workspace > 32 << 20) return INVALID_VALUE;
+    bool in_full = wanted->workspace <= 32 << 20 && wanted->reductions == 2;
+    if (!has_context() || c != d || most != 1 || !agrees(asked) || !in_full) return INVALID_VALUE;
     memset((void*)found, 0, sizeof *found);
     found->algorithm.product = sum(asked);
     memcpy(found->algorithm.alignment, wanted->alignment, sizeof wanted->alignment);
