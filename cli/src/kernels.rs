@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use mindir::cuda::{BundleError, Kernels as Noted};
-use mindir::{Fact, Options, Tensor};
+use mindir::{Fact, Options, Precision, Tensor};
 
 use crate::args::{self, LimitArgs, ModelKeyArgs};
 use crate::failure::{Failure, Outcome};
@@ -48,6 +48,9 @@ struct Build {
     key: ModelKeyArgs,
     #[command(flatten)]
     inputs: InputArgs,
+    /// What operands of matrix products and convolutions of f32 are rounded to: f32, tf32, f16 or bf16
+    #[arg(long, default_value = "f32", value_name = "PRECISION", value_parser = args::precision)]
+    precision: Precision,
     #[command(flatten)]
     limits: LimitArgs,
     /// Architectures, such as sm_80,sm_90a
@@ -82,7 +85,8 @@ impl Build {
     fn note(&self, path: &Path, kernels: &Noted) -> Result<(), Failure> {
         let model = Arc::new(args::load(self.key.source(path)?)?.model);
         let cell = |device: Noted| {
-            args::cell(model.clone(), self.limits.options(Options::default()).with_device(Arc::new(device)))
+            let options = Options { precision: self.precision, ..Options::default() };
+            args::cell(model.clone(), self.limits.options(options).with_device(Arc::new(device)))
         };
         let planned = cell(kernels.clone())?;
         let fill = Some(Fill::Random(0));

@@ -13,7 +13,7 @@ use mindir_shaders::{Language, Module};
 use super::compile::{Compiler, made_of, part, push_part, sealed, whole};
 use super::{NAME, Unavailable};
 use crate::device::{
-    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Stage, TaskView, Weights,
+    Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Preferences, Stage, TaskView, Weights,
 };
 use crate::launch::{self, GpuKernel, Limits, PlanOnly, Target};
 
@@ -181,6 +181,10 @@ impl Device for Kernels {
 
     fn memory(&self) -> MemoryModel {
         self.gpu.memory()
+    }
+
+    fn preferences(&self) -> Preferences {
+        self.gpu.preferences()
     }
 
     fn own_memory(&self) -> Option<&dyn DeviceMemory> {

@@ -1,4 +1,4 @@
-//! Products by cuBLASLt, where the library is there: sums of true f32, and a bias if that is all that follows. Other epilogues are
+//! Products by cuBLASLt, where the library is there: sums of true f32, of tf32 where the task allows it, and a bias if that is all that follows. Other epilogues are
 //! kernels of their own behind the product.
 
 use std::collections::HashMap;
@@ -156,7 +156,10 @@ impl Lt {
     }
 
     fn parts(&self, form: &Form) -> Result<Parts, CublasError> {
-        let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        let compute = match form.tf32 {
+            true => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            false => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        };
         let operation = Operation(result::create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F)?);
         let turn = |m: &Columns| i32::from(m.transposed);
         operation.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, turn(&form.left))?;

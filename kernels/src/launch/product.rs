@@ -35,6 +35,8 @@ pub(crate) struct Form {
     pub(crate) right: Columns,
     pub(crate) result: Columns,
     pub(crate) batches: i32,
+    /// Whether factors of f32 may be rounded to tf32.
+    pub(crate) tf32: bool,
     /// Whether a number is added for each row of the result.
     pub(crate) bias: bool,
 }
@@ -95,8 +97,9 @@ fn form(task: &Gemm, view: TaskView<'_>) -> Result<Form, Declined> {
     };
     let Ok(batches) = i32::try_from(batches) else { return declined("too many products") };
     let &Gemm { m, n, k, dtype, out, .. } = task;
+    let tf32 = task.tf32 && dtype == DType::F32;
     let (left, right) = (columns(&task.b, k, n, b, dtype)?, columns(&task.a, m, k, a, dtype)?);
-    Ok(Form { dtype, out, left, right, result: columns(&task.c, m, n, c, out)?, batches, bias })
+    Ok(Form { dtype, out, left, right, result: columns(&task.c, m, n, c, out)?, batches, tf32, bias })
 }
 
 /// A matrix of rows and columns as a library sees its transpose.

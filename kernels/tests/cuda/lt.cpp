@@ -96,11 +96,21 @@ static uint64_t extent(const Layout& m) {
     return last * size(m.type);
 }
 
+// The nearest number with 10 bits of mantissa.
+static float rounded(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    bits = (bits + 0x1000) & ~0x1fffu;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
 static uint64_t depth(const Job& job) { return job.operation.left ? job.left.rows : job.left.cols; }
 
 static void compute(const char* data) {
     const Job& job = *(const Job*)data;
     const Operation& op = job.operation;
+    const bool tf32 = op.compute == 77;
     const int type = job.left.type, out = job.result.type;
     for (int p = 0; p < job.result.batches; p++) {
         for (uint64_t j = 0; j < job.result.cols; j++) {
@@ -109,7 +119,8 @@ static void compute(const char* data) {
                 for (uint64_t k = 0; k < depth(job); k++) {
                     int64_t a = op.left ? k + i * job.left.ld : i + k * job.left.ld;
                     int64_t b = op.right ? j + k * job.right.ld : k + j * job.right.ld;
-                    sum += load(type, job.a, p * job.left.stride + a) * load(type, job.b, p * job.right.stride + b);
+                    float x = load(type, job.a, p * job.left.stride + a), y = load(type, job.b, p * job.right.stride + b);
+                    sum += tf32 ? rounded(x) * rounded(y) : x * y;
                 }
                 if (op.epilogue == 4) sum += load(out, op.bias, i);
                 store(out, job.c, p * job.result.stride + i + j * job.result.ld, sum);
@@ -123,7 +134,7 @@ static bool is_layout(const Layout& m) {
     return type && m.rows && m.cols && m.ld >= (int64_t)m.rows && m.batches > 0 && (m.batches == 1 || m.stride >= 0);
 }
 
-// Whether the matrices make a product, of true f32.
+// Whether the matrices make a product, of true f32 or of tf32.
 static bool agrees(const Job& job) {
     const Operation& op = job.operation;
     const Layout &a = job.left, &b = job.right, &c = job.result;
@@ -131,7 +142,7 @@ static bool agrees(const Job& job) {
     bool batches = a.batches == c.batches && b.batches == c.batches && (c.batches == 1 || c.stride > 0);
     bool sizes = (op.left ? a.cols : a.rows) == c.rows && (op.right ? b.rows : b.cols) == c.cols &&
                  (op.right ? b.cols : b.rows) == depth(job);
-    return layouts && batches && sizes && op.compute == 68 && op.scale == 0 && (op.epilogue == 1 || op.epilogue == 4);
+    return layouts && batches && sizes && (op.compute == 68 || (op.compute == 77 && a.type == 0)) && op.scale == 0 && (op.epilogue == 1 || op.epilogue == 4);
 }
 
 static uint64_t sum(const Job& job) {

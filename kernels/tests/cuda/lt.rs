@@ -12,7 +12,7 @@ fn matrix(row: usize, col: usize, batch: &[isize]) -> Matrix {
 }
 
 fn product(dtype: DType, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, epilogue: Option<Epilogue>) -> Gemm {
-    Gemm { batch: shape(&[]), m, n, k, a, b, c: matrix(n, 1, &[]), dtype, out: dtype, epilogue }
+    Gemm { batch: shape(&[]), m, n, k, a, b, c: matrix(n, 1, &[]), dtype, out: dtype, tf32: false, epilogue }
 }
 
 /// A function of the product and of operands.
@@ -91,6 +91,15 @@ fn cases() -> Vec<(bool, Case)> {
         put(true, "heads", batch(matrix(3 * n, 1, &[n as isize]), (k * n) as isize, &[3]), &[], None);
         let uneven = [(3 * m * n) as isize, n as isize];
         put(false, "two distances", batch(matrix(3 * n, 1, &uneven), (k * n) as isize, &[2, 3]), &[], None);
+    }
+    // Factors of tf32 and results of f32 from halves.
+    for (name, dtype, tf32, near) in
+        [("tf32", F32, true, 1e-3), ("wide", F16, false, 1e-5), ("wide", BF16, false, 1e-5)]
+    {
+        let task = Gemm { tf32, out: F32, ..product(dtype, [m, n, k], matrix(k, 1, &[]), matrix(n, 1, &[]), None) };
+        let ins = vec![noise.tensor(dtype, &[m, k], -2.0, 2.0), noise.tensor(dtype, &[k, n], -2.0, 2.0)];
+        let case = Case::new(format!("{name} {dtype}"), Task::Gemm(task), ins, vec![Fact::new(F32, &[m, n])]);
+        cases.push((true, case.near((40.0 * near, near))));
     }
     let doubles = product(F64, [m, n, k], matrix(k, 1, &[]), matrix(n, 1, &[]), None);
     let ins = vec![noise.tensor(F64, &[m, k], -2.0, 2.0), noise.tensor(F64, &[k, n], -2.0, 2.0)];
