@@ -3,10 +3,10 @@
 //! Without g++ these tests print why and pass, unless the environment variable `MINDIR_REQUIRE` contains `cuda`: then they
 //! fail.
 
-#[path = "wgpu/attention.rs"]
-mod attention;
 #[path = "cuda/address.rs"]
 mod address;
+#[path = "wgpu/attention.rs"]
+mod attention;
 #[path = "cuda/mod.rs"]
 mod emulation;
 #[path = "wgpu/images.rs"]
