@@ -298,7 +298,8 @@ pub fn device(text: &str) -> Result<String, String> {
     Err(format!("the devices are {}", DEVICES.iter().map(|d| d.name).collect::<Vec<_>>().join(", ")))
 }
 
-fn precision(text: &str) -> Result<Precision, String> {
+/// What operands are rounded to.
+pub fn precision(text: &str) -> Result<Precision, String> {
     let names = || Precision::ALL.map(Precision::name).join(", ");
     Precision::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| format!("the precisions are {}", names()))
 }

@@ -21,6 +21,8 @@ mod failure;
 mod image;
 mod input;
 mod inspect;
+#[cfg(feature = "cuda")]
+mod kernels;
 mod ops;
 mod plan;
 mod print;
@@ -94,6 +96,8 @@ enum Command {
     #[cfg(feature = "serve")]
     Serve(Box<serve::Serve>),
     Ckpt(ckpt::Ckpt),
+    #[cfg(feature = "cuda")]
+    Kernels(kernels::Kernels),
     Ops(ops::Ops),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -113,6 +117,8 @@ impl Command {
             #[cfg(feature = "serve")]
             Command::Serve(c) => c.execute(),
             Command::Ckpt(c) => c.execute(),
+            #[cfg(feature = "cuda")]
+            Command::Kernels(c) => c.execute(),
             Command::Ops(c) => c.execute(),
             Command::Doctor(c) => c.execute(),
             Command::Completions(c) => c.execute(),

@@ -70,5 +70,21 @@ pub const CUDA_CACHE: Knob = Knob {
     help: "where the cuda device keeps compiled kernels",
 };
 
+/// Kernels that the CUDA device does not compile.
+pub const CUDA_BUNDLE: Knob = Knob {
+    name: "MINDIR_CUDA_BUNDLE",
+    values: "a file of mindir kernels build",
+    default: "every kernel is compiled",
+    help: "kernels that the cuda device need not compile",
+};
+
+/// Keeps the CUDA device from using cuBLASLt.
+pub const CUDA_OWN_PRODUCTS: Knob = Knob {
+    name: "MINDIR_CUDA_OWN_PRODUCTS",
+    values: "1",
+    default: "cuBLASLt computes products where it is found",
+    help: "keeps the cuda device from using cuBLASLt",
+};
+
 /// Every knob of this crate.
-pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU, CUDA_CACHE];
+pub const ALL: &[Knob] = &[ISA, THREADS, WGPU_CPU, CUDA_CACHE, CUDA_BUNDLE, CUDA_OWN_PRODUCTS];

@@ -60,7 +60,7 @@ pub struct Options {
     /// Bytes that the cell may take, with all its runs and sessions together: weights that are not mapped from a file, weights
     /// in other layouts, constants computed when planning, the memory of runs, and values that runs make. A plan that needs
     /// more is refused before anything is allocated for it. Inputs are the caller's, and so are results once a run is over.
-    /// `None` is what the system gives. Memory of other devices than the CPU does not count.
+    /// `None` is what the system gives. Memory on a GPU that the cell allocates counts too.
     pub max_memory: Option<u64>,
     /// How long one run may take, with planning for its inputs; also how long it may take to plan or to make a session.
     pub deadline: Option<Duration>,

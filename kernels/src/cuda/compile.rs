@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use cudarc::nvrtc::{result, sys};
 
+use super::Unavailable;
+
 const MAGIC: &[u8; 16] = b"mindir cubin 1\0\n";
 
 /// What kernels are compiled with, besides the architecture.
@@ -16,20 +18,26 @@ const OPTIONS: [&str; 3] = ["--std=c++17", "--device-as-default-execution-space"
 
 /// NVRTC for one architecture.
 pub(super) struct Compiler {
-    /// `sm_90`, say.
-    pub(super) arch: String,
+    arch: String,
     version: (c_int, c_int),
     folder: Option<PathBuf>,
 }
 
 impl Compiler {
-    /// NVRTC must be there. Code is kept in `folder`, if one is given and can be written.
-    pub(super) fn new(arch: String, folder: Option<PathBuf>) -> Result<Compiler, String> {
+    /// Looks for NVRTC. Code for `arch`, `sm_90` say, is kept in `folder`, if one is given and can be written.
+    ///
+    /// # Errors
+    /// [`Unavailable::NoCompiler`]; [`Unavailable::Driver`] if it fails.
+    pub(super) fn find(arch: &str, folder: Option<PathBuf>) -> Result<Compiler, Unavailable> {
+        // SAFETY: the library is opened and closed, no function of it is called.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(Unavailable::NoCompiler);
+        }
         let (mut major, mut minor) = (0, 0);
         // SAFETY: both places take a number.
         let told = unsafe { sys::nvrtcVersion(&mut major, &mut minor) };
-        told.result().map_err(|e| e.to_string())?;
-        Ok(Compiler { arch, version: (major, minor), folder })
+        told.result().map_err(|e| Unavailable::Driver(e.to_string()))?;
+        Ok(Compiler { arch: arch.into(), version: (major, minor), folder })
     }
 
     /// Machine code of `source`.
@@ -37,7 +45,7 @@ impl Compiler {
     /// # Errors
     /// What the compiler says.
     pub(super) fn cubin(&self, source: &str) -> Result<Vec<u8>, String> {
-        let key = format!("{} {:?} {OPTIONS:?}\n{source}", self.arch, self.version);
+        let key = format!("{} {:?} {}", self.arch, self.version, made_of(source));
         let path = self.folder.as_ref().map(|folder| folder.join(format!("{:016x}.cubin", sum(key.as_bytes()))));
         if let Some(found) = path.as_deref().and_then(|path| read(path, &key)) {
             return Ok(found);
@@ -51,22 +59,49 @@ impl Compiler {
     }
 }
 
+/// What code is made of, besides compiler and architecture.
+pub(super) fn made_of(source: &str) -> String {
+    format!("{OPTIONS:?}\n{source}")
+}
+
+/// `bytes` with their sum behind them.
+pub(super) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend(sum(&bytes).to_le_bytes());
+    bytes
+}
+
+/// What is between `magic` and the sum over all before it, if both are right.
+pub(super) fn whole<'a>(magic: &[u8; 16], bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (body, stated) = bytes.split_last_chunk::<8>()?;
+    body.strip_prefix(magic).filter(|_| sum(body) == u64::from_le_bytes(*stated))
+}
+
+/// Appends bytes with their length before them.
+pub(super) fn push_part(to: &mut Vec<u8>, part: &[u8]) {
+    to.extend((part.len() as u64).to_le_bytes());
+    to.extend(part);
+}
+
+/// Takes bytes with their length before them off the front.
+pub(super) fn part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<8>()?;
+    let (part, after) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    *rest = after;
+    Some(part)
+}
+
 /// The code in a file that was made of `key` and is whole.
 fn read(path: &Path, key: &str) -> Option<Vec<u8>> {
     let bytes = fs::read(path).ok()?;
-    let (body, stated) = bytes.split_last_chunk::<8>()?;
-    let rest = body.strip_prefix(MAGIC).filter(|_| sum(body) == u64::from_le_bytes(*stated))?;
-    let (length, rest) = rest.split_first_chunk::<8>()?;
-    let (made_of, cubin) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    (made_of == key.as_bytes()).then(|| cubin.to_vec())
+    let mut rest = whole(MAGIC, &bytes)?;
+    (part(&mut rest)? == key.as_bytes()).then(|| rest.to_vec())
 }
 
 fn write(path: &Path, key: &str, cubin: &[u8]) -> std::io::Result<()> {
     let mut bytes = MAGIC.to_vec();
-    bytes.extend((key.len() as u64).to_le_bytes());
-    bytes.extend(key.as_bytes());
+    push_part(&mut bytes, key.as_bytes());
     bytes.extend(cubin);
-    bytes.extend(sum(&bytes).to_le_bytes());
+    let bytes = sealed(bytes);
     let beside = format!("{}-{:?}", std::process::id(), std::thread::current().id());
     let beside = path.with_extension(beside);
     fs::create_dir_all(path.parent().unwrap_or(path))?;

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::CudaSlice;
 use mindir_graph::bounds::{self, Exceeded};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
 
-use super::failed;
-use super::gpu::{Gpu, Kernel};
+use super::gpu::{Gpu, Kernel, Memory};
 use super::session::Session;
-use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, Weights};
-use crate::launch::{Bound, GpuKernel, Launch, STATUS, View};
+use super::{NAME, failed, failed_at, lt};
+use crate::device::{Declined, DeviceError, Executable, Offer, Place, Run, Stage, Step, TaskView, Weights};
+use crate::launch::{self, Bound, GpuKernel, Launch, Product, STATUS, Target, View};
 
 /// What a launch binds.
 #[derive(Clone, Debug)]
@@ -19,7 +18,7 @@ pub(super) enum Storage {
     Slot(usize),
     Input(usize),
     Output(usize),
-    Const(Arc<CudaSlice<u8>>),
+    Const(Arc<Memory>),
     Scratch(usize),
     /// The statuses of all steps.
     Statuses,
@@ -41,12 +40,40 @@ impl Storage {
 /// One launch of a step.
 pub(super) struct Work {
     pub(super) step: usize,
-    pub(super) kernel: Arc<Kernel>,
+    pub(super) what: What,
     /// What it binds, each from this byte on.
     pub(super) bound: Vec<(Storage, u64)>,
-    /// The parameters' bytes, padded to whole words.
-    pub(super) params: Vec<u64>,
-    pub(super) grid: [u32; 3],
+}
+
+/// What is launched.
+pub(super) enum What {
+    /// A kernel, with the bytes of its parameters, padded to whole words.
+    Kernel { kernel: Arc<Kernel>, params: Vec<u64>, grid: [u32; 3] },
+    /// A product of cuBLASLt.
+    Product(Arc<lt::Plan>),
+}
+
+/// What a step is made of that cuBLASLt begins.
+struct Begun {
+    plan: Arc<lt::Plan>,
+    bound: Vec<View>,
+    kernel: GpuKernel,
+}
+
+/// The offer of cuBLASLt for a task, if it is there and takes it.
+pub(super) fn by_library(gpu: &Gpu, view: TaskView<'_>, on: &Target) -> Option<Offer> {
+    let (lt, Task::Gemm(task)) = (gpu.lt.as_ref()?, view.task) else { return None };
+    let Product { form, bound, after } = launch::product(task, view, on).ok()?;
+    gpu.context.bind_to_thread().ok()?;
+    let plan = lt.plan(&form)?;
+    let scratch = bound.iter().map(|view| if let Bound::Scratch(_, bytes) = view.of { bytes } else { 0 }).sum::<u64>();
+    let kernel = GpuKernel { name: format!("{}-cublaslt", task.dtype), launches: after };
+    Some(Offer {
+        kernel: format!("{NAME}-{}", kernel.name),
+        in_place: Vec::new(),
+        scratch: usize::try_from(scratch).unwrap_or(usize::MAX),
+        prepared: Box::new(Begun { plan, bound, kernel }),
+    })
 }
 
 /// A stage ready to run.
@@ -55,15 +82,33 @@ pub(super) struct CudaExecutable {
     pub(super) work: Vec<Work>,
     /// Path of each step.
     pub(super) paths: Vec<Arc<str>>,
-    /// Bytes of each slot.
-    pub(super) slots: Vec<usize>,
-    /// Bytes of scratch, which all steps share.
-    pub(super) scratch: Vec<usize>,
+    /// Memory for each slot.
+    pub(super) slots: Vec<Room>,
+    /// Scratch, which all steps share.
+    pub(super) scratch: Vec<Room>,
     /// Steps that may find out in a run that something is wrong, in the order of their statuses.
     pub(super) watched: Vec<Watched>,
     pub(super) inputs: Vec<Fact>,
     pub(super) outputs: Vec<Fact>,
     kernels: Vec<String>,
+}
+
+/// Memory that a session needs.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    pub(super) bytes: usize,
+    /// Path of the first step that needs as much.
+    pub(super) path: Arc<str>,
+}
+
+/// The error, with the path of the step that memory is lacking for.
+pub(super) fn lacking(e: DeviceError, path: &str) -> DeviceError {
+    match e {
+        DeviceError::Memory { device, bytes, message } => {
+            DeviceError::Memory { device, bytes, message: format!("{message}, for {path}") }
+        }
+        e => e,
+    }
 }
 
 /// A step with a status.
@@ -85,18 +130,25 @@ impl CudaExecutable {
         let mut offers = offers.into_iter();
         for (index, step) in stage.steps.iter().enumerate() {
             bounds::check()?;
-            let kernel = offers.next().and_then(|offer| offer.prepared.downcast::<GpuKernel>().ok());
-            let kernel = kernel.ok_or_else(|| DeviceError::Declined {
-                path: step.path.clone(),
-                reason: Declined("this device has offered nothing".into()),
-            })?;
+            let prepared = offers.next().map(|offer| match offer.prepared.downcast::<Begun>() {
+                Ok(begun) => Ok((Some((begun.plan, begun.bound)), begun.kernel)),
+                Err(other) => other.downcast::<GpuKernel>().map(|kernel| (None, *kernel)),
+            });
+            let Some(Ok((begun, kernel))) = prepared else {
+                let reason = Declined("this device has offered nothing".into());
+                return Err(DeviceError::Declined { path: step.path.clone(), reason });
+            };
             builder.reserve(step, &kernel);
+            if let Some((plan, bound)) = begun {
+                let bound = builder.bound(step, &bound)?;
+                work.push(Work { step: index, what: What::Product(plan), bound });
+            }
             for launch in &kernel.launches {
                 work.push(builder.launch(index, step, launch)?);
             }
         }
         let Builder { scratch, watched, .. } = builder;
-        let slots = stage.slots.iter().map(|slot| slot.bytes).collect();
+        let slots = rooms(&stage);
         let paths = stage.steps.iter().map(|step| step.path.clone()).collect();
         Ok(CudaExecutable {
             gpu,
@@ -118,7 +170,7 @@ impl Executable for CudaExecutable {
     }
 
     fn session_bytes(&self) -> usize {
-        self.slots.iter().chain(&self.scratch).fold(0, |sum, &bytes| sum.saturating_add(bytes))
+        self.slots.iter().chain(&self.scratch).fold(0, |sum, room| sum.saturating_add(room.bytes))
     }
 
     fn kernels(&self) -> Vec<String> {
@@ -126,11 +178,20 @@ impl Executable for CudaExecutable {
     }
 }
 
+/// Memory for the slots of a stage.
+fn rooms(stage: &Stage) -> Vec<Room> {
+    let writes =
+        |step: &&Step, slot: usize| step.outs.iter().any(|place| matches!(place, Place::Slot(i) if *i == slot));
+    let path = |slot| stage.steps.iter().find(|step| writes(step, slot)).map(|step| step.path.clone());
+    let slots = stage.slots.iter().enumerate();
+    slots.map(|(i, slot)| Room { bytes: slot.bytes, path: path(i).unwrap_or_else(|| "no step".into()) }).collect()
+}
+
 struct Builder<'a> {
     gpu: &'a Gpu,
     weights: &'a Weights,
     stage: &'a Stage,
-    scratch: Vec<usize>,
+    scratch: Vec<Room>,
     watched: Vec<Watched>,
 }
 
@@ -140,8 +201,12 @@ impl Builder<'_> {
         let bound = || kernel.launches.iter().flat_map(|launch| &launch.bound);
         for view in bound() {
             let Bound::Scratch(i, bytes) = view.of else { continue };
-            self.scratch.resize(self.scratch.len().max(i + 1), 0);
-            self.scratch[i] = self.scratch[i].max(usize::try_from(bytes).unwrap_or(usize::MAX));
+            let nothing = Room { bytes: 0, path: step.path.clone() };
+            self.scratch.resize(self.scratch.len().max(i + 1), nothing);
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            if bytes > self.scratch[i].bytes {
+                self.scratch[i] = Room { bytes, path: step.path.clone() };
+            }
         }
         if bound().any(|view| view.of == Bound::Status) {
             self.watched.push(Watched { task: step.task.clone(), path: step.path.clone() });
@@ -149,18 +214,24 @@ impl Builder<'_> {
     }
 
     fn launch(&self, index: usize, step: &Step, launch: &Launch) -> Result<Work, DeviceError> {
-        let failed = |message: String| DeviceError::Step { path: step.path.clone(), message };
-        let bound = launch.bound.iter().map(|&b| self.storage(step, b)).collect::<Result<Vec<_>, DeviceError>>()?;
-        for (i, b) in launch.bound.iter().enumerate() {
-            let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0.is(&bound[i].0));
-            if !matches!(b.of, Bound::In(_)) && shared {
-                return Err(failed("an operand and a result share a buffer".into()));
-            }
-        }
+        let bound = self.bound(step, &launch.bound)?;
         let mut params = vec![0; launch.params.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut params)[..launch.params.len()].copy_from_slice(&launch.params);
-        let kernel = self.gpu.kernel(&launch.module).map_err(failed)?;
-        Ok(Work { step: index, kernel, bound, params, grid: launch.grid })
+        let kernel = self.gpu.kernel(&launch.module).map_err(|message| failed_at(&step.path, &message))?;
+        Ok(Work { step: index, what: What::Kernel { kernel, params, grid: launch.grid }, bound })
+    }
+
+    /// What a launch binds; results share nothing.
+    fn bound(&self, step: &Step, views: &[View]) -> Result<Vec<(Storage, u64)>, DeviceError> {
+        let bound = views.iter().map(|&view| self.storage(step, view)).collect::<Result<Vec<_>, DeviceError>>()?;
+        for (i, view) in views.iter().enumerate() {
+            let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0.is(&bound[i].0));
+            if !matches!(view.of, Bound::In(_)) && shared {
+                let message = "an operand and a result share a buffer".into();
+                return Err(DeviceError::Step { path: step.path.clone(), message });
+            }
+        }
+        Ok(bound)
     }
 
     /// What a launch binds, which must have room for the operand or result.
@@ -191,12 +262,12 @@ impl Builder<'_> {
         }
     }
 
-    fn constant(&self, step: &Step, t: &Tensor) -> Result<Arc<CudaSlice<u8>>, DeviceError> {
+    fn constant(&self, step: &Step, t: &Tensor) -> Result<Arc<Memory>, DeviceError> {
         let upload = || self.gpu.filled(t.bytes());
         let made = self.weights.get(t, &format!("cuda-{}", self.gpu.id), &[], || upload().map_err(Upload));
         made.map_err(|Upload(e)| match e {
-            DeviceError::Device { message, .. } => DeviceError::Step { path: step.path.clone(), message },
-            e => e,
+            DeviceError::Device { message, .. } => failed_at(&step.path, &message),
+            e => lacking(e, &step.path),
         })
     }
 }

@@ -3,31 +3,31 @@
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdeviceptr, CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaEvent, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, result};
+use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, DriverError, result};
 use mindir_graph::Fact;
 
-use super::executable::{CudaExecutable, Storage, Work};
-use super::gpu::{lock, said};
+use super::executable::{CudaExecutable, Room, Storage, What, Work, lacking};
+use super::gpu::{Memory, lock, said};
 use super::tensor::driver;
-use super::{NAME, failed};
+use super::{NAME, failed, failed_at};
 use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
 use crate::launch::{self, STATUS};
 
 pub(super) struct Session {
     executable: Arc<CudaExecutable>,
     /// Made by the first run.
-    memory: Option<Memory>,
+    memory: Option<Places>,
     /// What the last runs launched, the last used last.
     recorded: Vec<Recorded>,
     /// Whether the last run was not waited for.
     running: bool,
 }
 
-struct Memory {
-    slots: Vec<CudaSlice<u8>>,
-    scratch: Vec<CudaSlice<u8>>,
+struct Places {
+    slots: Vec<Memory>,
+    scratch: Vec<Memory>,
     /// What went wrong in each step that is watched.
-    statuses: CudaSlice<u8>,
+    statuses: Memory,
 }
 
 /// All launches of a stage, for inputs and outputs at these addresses.
@@ -79,11 +79,11 @@ impl Session {
         let executable = &self.executable;
         let memory = match self.memory.take() {
             Some(memory) => memory,
-            None => Memory::new(executable)?,
+            None => Places::new(executable)?,
         };
         let memory = self.memory.insert(memory);
         if !executable.watched.is_empty() {
-            executable.gpu.stream.memset_zeros(&mut memory.statuses).map_err(driver)?;
+            executable.gpu.stream.memset_zeros(&mut memory.statuses.slice).map_err(driver)?;
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Session {
     fn trouble(&self) -> Result<(), DeviceError> {
         let watched = &self.executable.watched;
         let Some(memory) = self.memory.as_ref().filter(|_| !watched.is_empty()) else { return Ok(()) };
-        let bytes = self.executable.gpu.stream.clone_dtoh(&memory.statuses).map_err(driver);
+        let bytes = self.executable.gpu.stream.clone_dtoh(&memory.statuses.slice).map_err(driver);
         self.executable.gpu.stream.synchronize().map_err(driver)?;
         let bytes = bytes?;
         let mut steps = watched.iter().zip(bytes.chunks_exact(STATUS as usize));
@@ -135,24 +135,30 @@ impl Session {
         let inputs = self.executable.inputs.len();
         let address = |(storage, first): &(Storage, u64)| {
             let start = match storage {
-                Storage::Slot(i) => memory.slots.get(*i)?.device_ptr(stream).0,
-                Storage::Scratch(i) => memory.scratch.get(*i)?.device_ptr(stream).0,
-                Storage::Statuses => memory.statuses.device_ptr(stream).0,
+                Storage::Slot(i) => memory.slots.get(*i)?.address(),
+                Storage::Scratch(i) => memory.scratch.get(*i)?.address(),
+                Storage::Statuses => memory.statuses.address(),
                 Storage::Input(i) => *ports.get(*i)?,
                 Storage::Output(i) => *ports.get(inputs + *i)?,
-                Storage::Const(constant) => constant.device_ptr(stream).0,
+                Storage::Const(constant) => constant.address(),
             };
             Some(start + first)
         };
         let addresses: Option<Vec<CUdeviceptr>> = work.bound.iter().map(address).collect();
         let mut addresses = addresses.ok_or_else(|| failed("a step names a place that the stage lacks"))?;
         // SAFETY: the launch was planned for its step: it stays within operands and results of the step's facts, and their
-        // places have room for them, as was checked when the executable was made. Memory goes in the stream's order.
-        let launched = unsafe { work.kernel.launch(stream, work.grid, &work.params, &mut addresses) };
-        launched.map_err(|e| match self.executable.paths.get(work.step) {
-            Some(path) => DeviceError::Step { path: path.clone(), message: said(e) },
-            None => driver(e),
-        })
+        // places have room for them, as was checked when the executable was made. Memory goes in the stream's order, and so do
+        // products.
+        let launched = unsafe {
+            match (&work.what, &self.executable.gpu.lt) {
+                (What::Kernel { kernel, params, grid }, _) => {
+                    kernel.launch(stream, *grid, params, &mut addresses).map_err(said)
+                }
+                (What::Product(plan), Some(lt)) => lt.multiply(plan, &addresses, stream),
+                (What::Product(_), None) => Err("cuBLASLt is missing".into()),
+            }
+        };
+        launched.map_err(|message| failed_at(self.executable.paths.get(work.step).map_or("", |path| path), &message))
     }
 
     /// Puts the launches on the stream one by one, and waits for them, with the time of each.
@@ -174,10 +180,11 @@ impl Session {
     }
 }
 
-impl Memory {
-    fn new(executable: &CudaExecutable) -> Result<Memory, DeviceError> {
-        let make = |sizes: &[usize]| sizes.iter().map(|&bytes| executable.gpu.memory(bytes)).collect::<Result<_, _>>();
-        Ok(Memory {
+impl Places {
+    fn new(executable: &CudaExecutable) -> Result<Places, DeviceError> {
+        let room = |room: &Room| executable.gpu.memory(room.bytes).map_err(|e| lacking(e, &room.path));
+        let make = |rooms: &[Room]| rooms.iter().map(room).collect::<Result<_, _>>();
+        Ok(Places {
             slots: make(&executable.slots)?,
             scratch: make(&executable.scratch)?,
             statuses: executable.gpu.memory(STATUS as usize * executable.watched.len())?,

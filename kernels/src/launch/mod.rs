@@ -13,6 +13,8 @@ mod map;
 mod parts;
 mod plan_only;
 mod pool;
+#[cfg(feature = "cuda")]
+mod product;
 mod recurrent;
 mod resize;
 mod scan;
@@ -34,6 +36,8 @@ use mindir_shaders::{Language, Module, Shader, Unsupported, Word};
 
 use crate::device::{Declined, Offer, TaskView};
 pub use plan_only::PlanOnly;
+#[cfg(feature = "cuda")]
+pub(crate) use product::{Columns, Form, Product, product};
 
 /// What a device can bind and launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

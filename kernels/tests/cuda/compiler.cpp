@@ -1,6 +1,7 @@
 // A library with NVRTC's interface that makes shared objects for the emulating driver, by way of g++.
 //
-// `EMULATION` is the path of emulation.h. An image is the text "EMULATED", its length in 8 bytes, and the shared object.
+// `EMULATION` is the path of emulation.h, `SANITIZE` options of g++. An image is the text "EMULATED", if it is
+// for the emulated device, which is sm_90, its length in 8 bytes, and the shared object.
 #include <filesystem>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,22 +46,25 @@ int nvrtcDestroyProgram(Program** program) {
 }
 
 int nvrtcCompileProgram(Program* program, int count, const char* const* options) {
-    bool exact = false;
-    for (int i = 0; i < count; i++) exact = exact || !strcmp(options[i], "--gpu-architecture=sm_90");
-    if (!exact) {
-        program->log = "the emulated device is sm_90";
+    std::string arch;
+    for (int i = 0; i < count; i++) {
+        if (!strncmp(options[i], "--gpu-architecture=sm_", 22)) arch = options[i] + 22;
+    }
+    if (arch.empty()) {
+        program->log = "no architecture";
         return INVALID_OPTION;
     }
     std::string base = std::filesystem::temp_directory_path() / "emulation-XXXXXX";
     if (!mkdtemp(base.data())) return OUT_OF_RANGE;
     std::ofstream(base + "/kernel.cu") << "#include \"" EMULATION "\"\n#line 1\n" << program->source << "\nEMULATION_OF(kernel)\n";
-    std::string command = "g++ -x c++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off -fno-strict-aliasing -o " + base +
+    std::string command = "env -u LD_PRELOAD g++ -x c++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off " SANITIZE
+                          " -fno-strict-aliasing -o " + base +
                           "/kernel.so " + base + "/kernel.cu -lm 2> " + base + "/log";
     int status = system(command.c_str());
     program->log = contents(base + "/log");
     std::string object = contents(base + "/kernel.so");
     unsigned long long length = object.size();
-    program->image = "EMULATED" + std::string((const char*)&length, 8) + object;
+    program->image = (arch == "90" || arch == "90a" ? "EMULATED" : "FOR sm_8") + std::string((const char*)&length, 8) + object;
     for (const char* name : {"/kernel.cu", "/kernel.so", "/log"}) unlink((base + name).c_str());
     rmdir(base.c_str());
     return status == 0 && length > 0 ? SUCCESS : COMPILATION;

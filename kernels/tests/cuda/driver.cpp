@@ -2,10 +2,13 @@
 // thread of a block, one block after the other.
 //
 // Every call is done when it returns. Memory starts as 0xCD and has guards on both sides, which `cuMemFree` looks at. What a
-// real driver would not survive (a barrier that not all threads reach, a write beside an allocation) ends the process.
+// real driver would not survive (a barrier that not all threads reach, a write beside an allocation) ends the process. Built with
+// -fsanitize=address, allocations end where they end, and so does the process at a read beside one.
 //
 // MINDIR_EMULATION: order of the threads, forward (default), backward or shuffled.
 // MINDIR_EMULATION_BYTES: memory of the device, 4 GiB by default.
+// MINDIR_EMULATION_ABSENT: there is no device.
+// MINDIR_EMULATION_VERSION: version of CUDA that the driver knows, 13000 by default.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +18,9 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #include <algorithm>
 #include <map>
@@ -76,18 +82,36 @@ static unsigned current;
 static void (*body)(void**);
 static void** body_args;
 
+// Before and after a switch to another stack, which the sanitizer is to know of.
+#ifdef __SANITIZE_ADDRESS__
+static const void* main_stack;
+static size_t main_size;
+static void leave(void** kept, const void* stack, size_t size) { __sanitizer_start_switch_fiber(kept, stack, size); }
+static void arrive(void* kept, const void** from, size_t* size) { __sanitizer_finish_switch_fiber(kept, from, size); }
+#else
+static const void* main_stack;
+static size_t main_size;
+static void leave(void**, const void*, size_t) {}
+static void arrive(void*, const void**, size_t*) {}
+#endif
+
 static void wait(State state, int line) {
     Thread& t = threads[current];
     t.state = state, t.line = line;
+    void* kept = nullptr;
+    leave(&kept, main_stack, main_size);
     swapcontext(&t.context, &scheduler);
+    arrive(kept, &main_stack, &main_size);
 }
 
 static void at_barrier(int line) { wait(AT_BARRIER, line); }
 static void at_warp(int line) { wait(AT_WARP, line); }
 
 static void entry() {
+    arrive(nullptr, &main_stack, &main_size);
     body(body_args);
     threads[current].state = DONE;
+    leave(nullptr, main_stack, main_size);
     setcontext(&scheduler);
 }
 
@@ -106,7 +130,10 @@ static void resume(unsigned i, Index shape) {
         t.context.uc_link = nullptr;
         makecontext(&t.context, entry, 0);
     }
+    void* kept = nullptr;
+    leave(&kept, t.stack, STACK);
     swapcontext(&scheduler, &t.context);
+    arrive(kept, nullptr, nullptr);
     if (t.state == DONE) stacks.push_back(t.stack);
 }
 
@@ -168,6 +195,8 @@ struct Node {
     Module* module;
     Index blocks, threads;
     std::vector<std::string> args;
+    // What is called with the only argument, if there is no module.
+    void (*call)(const char*);
 };
 
 struct Graph {
@@ -190,7 +219,11 @@ static std::map<uint64_t, size_t> memory;
 static size_t used;
 static long objects;
 
+#ifdef __SANITIZE_ADDRESS__
+static const size_t GUARD = 0;
+#else
 static const size_t GUARD = 256;
+#endif
 
 static size_t capacity() {
     const char* bytes = getenv("MINDIR_EMULATION_BYTES");
@@ -204,8 +237,9 @@ static int allocate(uint64_t* address, size_t bytes) {
     CURRENT;
     if (bytes == 0) return INVALID_VALUE;
     if (bytes > capacity() - used) return OUT_OF_MEMORY;
-    char* start = (char*)aligned_alloc(256, (bytes + 255) / 256 * 256 + 2 * GUARD);
-    if (!start) return OUT_OF_MEMORY;
+    void* block;
+    if (posix_memalign(&block, 256, bytes + 2 * GUARD)) return OUT_OF_MEMORY;
+    char* start = (char*)block;
     memset(start, 0xab, GUARD);
     memset(start + GUARD, 0xcd, bytes);
     memset(start + GUARD + bytes, 0xab, GUARD);
@@ -236,6 +270,7 @@ static bool inside(uint64_t address, size_t bytes) {
 }
 
 static void launch(const Node& node) {
+    if (!node.module) return node.call(node.args[0].data());
     std::vector<unsigned> order(node.threads.x * node.threads.y * node.threads.z);
     for (unsigned i = 0; i < order.size(); i++) order[i] = i;
     const char* how = getenv("MINDIR_EMULATION");
@@ -272,10 +307,34 @@ static double now() {
 
 extern "C" {
 
-// What is left: allocations, streams, events, graphs and modules. Not one of the driver's own.
+// What is left: allocations, pinned memory, streams, events, graphs and modules. Not one of the driver's own.
 long emulation_left() {
     LOCKED;
     return (long)memory.size() + objects;
+}
+
+// For other libraries of the emulation.
+bool emulation_inside(uint64_t address, size_t bytes) {
+    LOCKED;
+    return inside(address, bytes);
+}
+
+void emulation_count(long more) {
+    LOCKED;
+    objects += more;
+}
+
+// Calls a function with a copy of `bytes` bytes in the order of a stream.
+int emulation_enqueue(Stream* stream, void (*call)(const char*), const char* data, size_t bytes) {
+    LOCKED;
+    CURRENT;
+    Node node{nullptr, {1, 1, 1}, {1, 1, 1}, {std::string(data, bytes)}, call};
+    if (stream && stream->capturing) {
+        stream->capturing->nodes.push_back(node);
+    } else {
+        launch(node);
+    }
+    return SUCCESS;
 }
 
 int cuInit(unsigned) {
@@ -284,7 +343,8 @@ int cuInit(unsigned) {
 }
 
 int cuDriverGetVersion(int* version) {
-    *version = 13000;
+    const char* known = getenv("MINDIR_EMULATION_VERSION");
+    *version = known ? atoi(known) : 13000;
     return SUCCESS;
 }
 
@@ -441,6 +501,22 @@ int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, Stream* stre
     return SUCCESS;
 }
 
+int cuMemHostAlloc(void** address, size_t bytes, unsigned) {
+    LOCKED;
+    CURRENT;
+    *address = malloc(bytes);
+    objects++;
+    return *address ? SUCCESS : OUT_OF_MEMORY;
+}
+
+int cuMemFreeHost(void* address) {
+    LOCKED;
+    CURRENT;
+    free(address);
+    objects--;
+    return SUCCESS;
+}
+
 int cuModuleLoadData(Module** out, const void* image) {
     LOCKED;
     CURRENT;
@@ -489,7 +565,7 @@ int cuLaunchKernel(Module* function, unsigned gx, unsigned gy, unsigned gz, unsi
     }
     unsigned sizes[256];
     int count = function->sizes(sizes);
-    Node node{function, {gx, gy, gz}, {bx, by, bz}, {}};
+    Node node{function, {gx, gy, gz}, {bx, by, bz}, {}, nullptr};
     for (int i = 0; i < count; i++) node.args.emplace_back((const char*)args[i], sizes[i]);
     if (stream && stream->capturing) {
         stream->capturing->nodes.push_back(node);

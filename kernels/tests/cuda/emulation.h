@@ -157,6 +157,6 @@ inline int emulation_measure(void (*)(A...), unsigned* sizes) {
     extern "C" void emulation_bind(EmulationMachine* m) { emulation_machine = m; }                                 \
     extern "C" void emulation_run(void** args) { emulation_call(kernel, args); }                \
     extern "C" int emulation_sizes(unsigned* sizes) { return emulation_measure(kernel, sizes); } \
-    extern "C" void emulation_soil() {                                                          \
+    extern "C" __attribute__((no_sanitize("address"))) void emulation_soil() {                                                          \
         for (char* p = __start_shared_memory; p != __stop_shared_memory; p++) *p = (char)0xcd;  \
     }

@@ -16,7 +16,8 @@ const NOW: c_int = 2;
 /// Builds the libraries and loads them into this process, so that whoever asks for `libcuda.so` by its name finds them.
 /// Returns a folder for compiled kernels.
 ///
-/// With `MINDIR_EMULATION=none` nothing is loaded, and NVIDIA's own libraries are found.
+/// With `MINDIR_EMULATION=none` nothing is loaded, and NVIDIA's own libraries are found. With `MINDIR_EMULATION_LT` there is a
+/// cuBLASLt, too.
 pub fn load() -> Result<PathBuf, String> {
     static LOADED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let load = || {
@@ -27,9 +28,17 @@ pub fn load() -> Result<PathBuf, String> {
         for name in ["libcuda.so", "libnvrtc.so"] {
             open(&folder.join(name))?;
         }
+        if has_products() {
+            open(&folder.join("lt/libcublasLt.so"))?;
+        }
         Ok(folder.join("kernels"))
     };
     LOADED.get_or_init(load).clone()
+}
+
+/// Whether cuBLASLt belongs to the driver that [`load`] loads.
+pub fn has_products() -> bool {
+    std::env::var("MINDIR_EMULATION").is_ok_and(|v| v == "none") || std::env::var_os("MINDIR_EMULATION_LT").is_some()
 }
 
 fn open(path: &Path) -> Result<(), String> {

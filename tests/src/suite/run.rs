@@ -184,7 +184,8 @@ fn cuda(case: &Case) -> Result<f64, String> {
 pub fn on_cuda() -> Result<Options, String> {
     use mindir::cuda::{self, CudaDevice};
 
-    let options = cuda::Options { cache: Some(emulation::load()?), ..cuda::Options::default() };
+    let (cache, own_products) = (Some(emulation::load()?), !emulation::has_products());
+    let options = cuda::Options { cache, own_products, ..cuda::Options::default() };
     let device = CudaDevice::new(&options).map_err(|e| e.to_string())?;
     Ok(Options::default().with_device(Arc::new(device)))
 }
