@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mindir_graph::Fact;
 use mindir_graph::bounds::{self, Reservation};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferUsages,
@@ -14,8 +13,8 @@ use wgpu::{
 use super::dispatch::{Dispatch, Storage};
 use super::executable::GpuExecutable;
 use super::{NAME, failed};
-use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
-use crate::launch::{self, STATUS, words};
+use crate::device::{self, DeviceError, Input, Output, Run};
+use crate::launch::{self, STATUS};
 
 /// Most dispatches that one query set can time.
 const TIMED: usize = 2048;
@@ -78,20 +77,9 @@ impl Session {
 
     /// The buffers of inputs and outputs, in order.
     fn ports(&self, ins: &[Input<'_>], outs: &[Output<'_>]) -> Result<Vec<Buffer>, DeviceError> {
-        let executable = &self.executable;
-        counted("inputs", executable.inputs.len(), ins.len())?;
-        counted("outputs", executable.outputs.len(), outs.len())?;
-        let ins = ins.iter().map(|input| input.device(NAME));
-        let tensors = ins.chain(outs.iter().map(|output| output.device(NAME)));
-        let buffer = |(tensor, fact): (Result<&dyn DeviceTensor, DeviceError>, &Fact)| {
-            let tensor = executable.gpu.own(tensor?)?;
-            let (found, bytes) = (tensor.fact(), tensor.buffer().size());
-            if found.dtype == fact.dtype && found.count() == fact.count() && bytes >= words::size(fact) {
-                return Ok(tensor.buffer().clone());
-            }
-            Err(failed(format!("a tensor of {found} stands for {fact}")))
-        };
-        tensors.zip(executable.inputs.iter().chain(&executable.outputs)).map(buffer).collect()
+        let GpuExecutable { gpu, inputs, outputs, .. } = &*self.executable;
+        let tensors = device::ports(NAME, (inputs, outputs), ins, outs)?;
+        tensors.into_iter().map(|tensor| Ok(gpu.own(tensor)?.buffer().clone())).collect()
     }
 }
 
@@ -116,10 +104,6 @@ impl Memory {
     fn watched<'a>(&'a self, executable: &'a GpuExecutable) -> impl Iterator<Item = &'a Buffer> {
         executable.watched.iter().filter_map(|watched| self.slots.get(watched.slot))
     }
-}
-
-fn counted(what: &str, expected: usize, found: usize) -> Result<(), DeviceError> {
-    if found == expected { Ok(()) } else { Err(failed(format!("{found} {what}, expected {expected}"))) }
 }
 
 impl Run for Session {

@@ -6,9 +6,9 @@ use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Gather, Scatter, ScatterKind, Task};
 use mindir_graph::{Fact, Tensor};
-use mindir_kernels::device::{DeviceError, Weights};
+use mindir_kernels::device::{DeviceError, Place, Weights};
 
-use super::{Case, Noise, check, check_narrow, device, run, single};
+use super::{Case, Noise, check, check_narrow, device, run, run_bytes, single};
 
 const TYPES: [DType; 9] = [F32, F16, BF16, I32, I8, U16, I64, U64, Bool];
 
@@ -163,14 +163,14 @@ fn a_run_after_a_failed_one_is_right() {
     let case = gather(&mut Noise(SplitMix(33)), [1, 4, 3, 2], (false, false), (F32, I32));
     // The indices are an input here, not a constant.
     let mut stage = single(&case);
-    stage.steps[0].ins = vec![super::Place::Const(case.ins[0].clone()), super::Place::Input(0)];
+    stage.steps[0].ins = vec![Place::Const(case.ins[0].clone()), Place::Input(0)];
     stage.inputs = vec![case.ins[1].fact()];
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut session = program.session();
     let mut bytes = vec![0; 24];
     let mut at = |picks: [i32; 2]| {
         let picks: Vec<u8> = picks.into_iter().flat_map(i32::to_le_bytes).collect();
-        super::run_bytes(device, session.as_mut(), &stage, &[&picks], &mut [&mut bytes])
+        run_bytes(device, session.as_mut(), &stage, &[&picks], &mut [&mut bytes])
     };
     assert!(at([0, 1]).is_ok());
     assert_eq!(
