@@ -36,6 +36,10 @@ fn device() -> Option<&'static CudaDevice> {
     DEVICE.get_or_init(|| open(None)).as_ref()
 }
 
+fn plain() -> Option<&'static CudaDevice> {
+    None
+}
+
 fn narrow() -> Option<&'static CudaDevice> {
     static DEVICE: OnceLock<Option<CudaDevice>> = OnceLock::new();
     DEVICE.get_or_init(|| open(Some(Limits { binding: 4096, ..Limits::default() }))).as_ref()

@@ -7,14 +7,15 @@ mod common;
 #[path = "wgpu/numbers.rs"]
 mod numbers;
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Binary, Epilogue, EpilogueInput, Gemm, Map, Matrix, Program, Softmax, Task, Unary};
 use mindir_graph::{DType, Fact, Tensor, shape};
 use mindir_kernels::device::{Device, DeviceError, Input, Output, Place, Slot, Stage, Step, Weights};
-use mindir_kernels::plain;
-use mindir_kernels::wgpu::{Limits, Options, WgpuDevice};
+use mindir_kernels::plain as reference;
+use mindir_kernels::wgpu::{Limits, Options, WgpuDevice, WgpuTensor};
 
 use common::{Noise, run_bytes};
 
@@ -31,9 +32,15 @@ fn device() -> Option<&'static WgpuDevice> {
     DEVICE.get_or_init(|| open(None)).as_ref()
 }
 
+fn plain() -> Option<&'static WgpuDevice> {
+    static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
+    let limits = || Some(Limits { halves: false, ..device()?.limits() });
+    DEVICE.get_or_init(|| open(Some(limits()?))).as_ref()
+}
+
 fn narrow() -> Option<&'static WgpuDevice> {
     static DEVICE: OnceLock<Option<WgpuDevice>> = OnceLock::new();
-    DEVICE.get_or_init(|| open(Some(Limits { binding: 4096, ..Limits::default() }))).as_ref()
+    DEVICE.get_or_init(|| open(Some(Limits { binding: 4096, halves: true, ..Limits::default() }))).as_ref()
 }
 
 fn open(within: Option<Limits>) -> Option<WgpuDevice> {
@@ -99,11 +106,11 @@ fn network(noise: &mut Noise) -> (Stage, Vec<Tensor>, Vec<Task>) {
 fn stages_run_from_many_threads_and_are_timed() {
     let Some(device) = device() else { return };
     let (stage, ins, tasks) = network(&mut Noise(SplitMix(12)));
-    let mut values = plain::run(&tasks[0], &ins, &stage.steps[0].out_facts).expect("a product");
-    let below = plain::run(&tasks[1], &values, &stage.steps[1].out_facts).expect("a mask");
+    let mut values = reference::run(&tasks[0], &ins, &stage.steps[0].out_facts).expect("a product");
+    let below = reference::run(&tasks[1], &values, &stage.steps[1].out_facts).expect("a mask");
     values.extend(below);
-    let masked = plain::run(&tasks[2], &values, &stage.steps[2].out_facts).expect("a choice");
-    let want = plain::run(&tasks[3], &masked, &stage.outputs).expect("a softmax")[0].to_f64s().expect("numbers");
+    let masked = reference::run(&tasks[2], &values, &stage.steps[2].out_facts).expect("a choice");
+    let want = reference::run(&tasks[3], &masked, &stage.outputs).expect("a softmax")[0].to_f64s().expect("numbers");
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     assert_eq!(program.kernels(), ["wgpu-f32-gemm8x64x16", "wgpu-bool-map", "wgpu-f32-map", "wgpu-f32-softmax-single"]);
     std::thread::scope(|scope| {
@@ -211,6 +218,19 @@ fn buffers_of_the_caller_are_tensors() {
     let error =
         session.run(&[Input::Device(&*foreign)], &mut [Output::Device(&y)], None).expect_err("a foreign tensor");
     assert_eq!(error.to_string(), "wgpu: a tensor (f32 [5]) of another device");
+}
+
+#[test]
+fn halves_take_half_the_memory() {
+    let (Some(device), Some(plain)) = (device(), plain()) else { return };
+    let bytes = |device: &WgpuDevice| {
+        let memory = device.own_memory().expect("memory of its own");
+        let tensor = memory.alloc(&Fact::new(F16, &[1000])).expect("a tensor");
+        let tensor: &dyn Any = tensor.as_ref();
+        tensor.downcast_ref::<WgpuTensor>().expect("a tensor of wgpu").buffer().size()
+    };
+    assert_eq!(bytes(plain), 4000);
+    assert_eq!(bytes(device), if device.limits().halves { 2000 } else { 4000 });
 }
 
 #[test]

@@ -21,8 +21,8 @@ use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{
-    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize, scan, scatter,
-    softmax, sort,
+    Access, Language, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize,
+    scan, scatter, softmax, sort,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
@@ -35,9 +35,12 @@ fn parse(name: &str, module: &Module) -> naga::Module {
 }
 
 fn validate(name: &str, module: &Module, parsed: &naga::Module) -> ModuleInfo {
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(parsed)
-        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&module.source)))
+    Validator::new(
+        ValidationFlags::all(),
+        if module.source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() },
+    )
+    .validate(parsed)
+    .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&module.source)))
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn shared(parsed: &naga::Module) -> u32 {
 
 /// The members of the parameters that `shader` reads, and where they lie.
 fn members<S: Shader>(shader: &S) -> Vec<(String, u32)> {
-    let module = shader.wgsl().expect("a valid shader");
+    let module = shader.module(Language::Wgsl).expect("a valid shader");
     let parsed = parse("params", &module);
     let found = parsed.types.iter().find(|t| t.1.name.as_deref() == Some("Params"));
     let Some((_, naga::Type { inner: TypeInner::Struct { members, span }, .. })) = found else {

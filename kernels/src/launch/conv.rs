@@ -77,7 +77,7 @@ struct Of<'a> {
 impl Of<'_> {
     /// Whether a group has enough channels for tiles.
     fn by_tiles(&self) -> Result<bool, Declined> {
-        let wide = self.on.language == Language::Wgsl && Word::of(self.task.dtype)?.is_wide();
+        let wide = self.on.language != Language::Cuda && Word::of(self.task.dtype)?.is_wide();
         Ok(self.group() >= 4 && !wide)
     }
 

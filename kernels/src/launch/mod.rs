@@ -52,6 +52,8 @@ pub struct Limits {
     pub shared: u32,
     /// Most turns of all loops of an invocation together. Software adapters end loops silently after 65535.
     pub turns: u64,
+    /// Whether shaders may read and write `f16` in buffers; else elements of `f16` are `f32` there.
+    pub halves: bool,
 }
 
 impl Default for Limits {
@@ -65,6 +67,7 @@ impl Default for Limits {
             invocations: 256,
             shared: 16384,
             turns: u64::MAX,
+            halves: false,
         }
     }
 }
@@ -79,6 +82,7 @@ impl Limits {
         invocations: 1024,
         shared: 49152,
         turns: u64::MAX,
+        halves: true,
     };
 
     /// Most elements of a sum that an invocation goes through in one launch.
@@ -96,6 +100,7 @@ impl Limits {
             invocations: self.invocations.min(other.invocations),
             shared: self.shared.min(other.shared),
             turns: self.turns.min(other.turns),
+            halves: self.halves && other.halves,
         }
     }
 }
@@ -142,7 +147,7 @@ impl View {
         match (self.window, self.of) {
             (Some((_, bytes)), _) | (None, Bound::Scratch(_, bytes)) => Some(bytes),
             (None, Bound::Status) => Some(STATUS),
-            (None, of) => of.fact(view).map(|fact| on.element(fact.dtype).saturating_mul(fact.count() as u64)),
+            (None, of) => of.fact(view).map(|fact| words::size(on.language, fact)),
         }
     }
 }
@@ -173,10 +178,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Shaders in WGSL within these limits.
+    pub(crate) fn wgsl(limits: Limits) -> Target {
+        Target { language: if limits.halves { Language::WgslF16 } else { Language::Wgsl }, limits }
+    }
+
     /// Refuses element types that the language cannot hold.
     fn holds(&self, dtype: DType) -> Result<(), Declined> {
         match self.language {
-            Language::Wgsl => Word::of(dtype).map(drop)?,
+            Language::Wgsl | Language::WgslF16 => Word::of(dtype).map(drop)?,
             // Elements that are only moved may be of any type; texts refuse what they cannot compute.
             Language::Cuda => {}
         }
@@ -185,18 +195,12 @@ impl Target {
 
     /// Bytes of an element in a buffer.
     fn element(&self, dtype: DType) -> u64 {
-        match self.language {
-            Language::Wgsl => words::element(dtype),
-            Language::Cuda => dtype.size() as u64,
-        }
+        words::element(self.language, dtype)
     }
 
-    /// Elements of the host as they lie in a buffer.
+    /// An element of the host as shaders take it in their parameters: in WGSL as words.
     fn lay<'a>(&self, dtype: DType, host: &'a [u8]) -> Cow<'a, [u8]> {
-        match self.language {
-            Language::Wgsl => words::widen(dtype, host),
-            Language::Cuda => Cow::Borrowed(host),
-        }
+        if self.language == Language::Cuda { Cow::Borrowed(host) } else { words::widen(Language::Wgsl, dtype, host) }
     }
 
     /// Most bytes of a binding of elements of `size` bytes, which 31 bits count.

@@ -362,7 +362,7 @@ fn what_is_larger_than_a_binding_is_taken_in_windows() {
     let columns = launches(by_columns(gemm(3, 1 << 14, 1 << 12, 1)));
     assert!(columns.iter().all(|l| l.bound.len() == 3 && l.module.source.contains("return Number();")));
     let rows = launches(gemm(3, 1 << 14, 1 << 12, 1));
-    let adds = |l: &Launch| l.module.source.contains("return y[params.c_first + place];");
+    let adds = |l: &Launch| l.module.source.contains("return Number(y[params.c_first + place]);");
     assert_eq!(rows.iter().map(adds).collect::<Vec<_>>(), [false, true]);
     // A transposed map of 160 MiB, a copy, a softmax and a sum of as much.
     assert!(launches(map(&[5 << 13, 1 << 10], Unary::Exp, DType::F16)).len() > 1);

@@ -163,12 +163,12 @@ impl Walked {
         declined(format!("{:?} has {} elements, and {low} to {high} are walked", self.bound, self.count))
     }
 
-    /// First byte to bind for a block of steps, and the end of what they touch.
+    /// First byte to bind for a block of steps, and the end of what they touch, in whole words.
     fn window(&self, origin: &[usize], dims: &[usize], on: &Target) -> (u64, u64) {
         let (low, high) = self.span(origin, dims);
         let bytes = |element: i128| u64::try_from(element.max(0) * self.size as i128).unwrap_or(u64::MAX);
         let alignment = on.limits.alignment.max(self.size);
-        (bytes(low) / alignment * alignment, bytes(high + 1))
+        (bytes(low) / alignment * alignment, bytes(high + 1).next_multiple_of(4))
     }
 }
 

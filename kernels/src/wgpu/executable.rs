@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
+use mindir_shaders::Language;
 use wgpu::{Buffer, BufferUsages};
 
 use super::dispatch::{Dispatch, Storage};
@@ -49,7 +50,7 @@ impl GpuExecutable {
         let mut builder = Builder {
             gpu: &gpu,
             weights,
-            slots: slot_sizes(&stage),
+            slots: slot_sizes(&stage, gpu.on.language),
             scratch: Vec::new(),
             watched: Vec::new(),
             params: Vec::new(),
@@ -84,7 +85,7 @@ impl Executable for GpuExecutable {
 }
 
 /// Bytes of each slot: words may be wider than the elements that the stage counted.
-fn slot_sizes(stage: &Stage) -> Vec<u64> {
+fn slot_sizes(stage: &Stage, language: Language) -> Vec<u64> {
     let mut sizes: Vec<u64> = stage.slots.iter().map(|s| s.bytes as u64).collect();
     for step in &stage.steps {
         let ins = step.ins.iter().zip(&step.in_facts);
@@ -92,7 +93,7 @@ fn slot_sizes(stage: &Stage) -> Vec<u64> {
             if let Place::Slot(i) = place
                 && let Some(size) = sizes.get_mut(*i)
             {
-                *size = words::size(fact).max(*size);
+                *size = words::size(language, fact).max(*size);
             }
         }
     }
@@ -180,7 +181,7 @@ impl Builder<'_> {
             Place::Output(i) => Storage::Output(*i),
             Place::Const(t) => Storage::Const(self.constant(t)?),
         };
-        Ok((storage, view.window.unwrap_or((0, words::size(fact).max(words::element(fact.dtype))))))
+        Ok((storage, view.window.unwrap_or((0, words::size(self.gpu.on.language, fact).max(8)))))
     }
 
     /// The first `bytes` of a slot.
@@ -191,7 +192,7 @@ impl Builder<'_> {
 
     fn constant(&mut self, t: &Tensor) -> Result<Buffer, Trouble> {
         let upload = || {
-            let words = words::widen(t.dtype(), t.bytes());
+            let words = words::widen(self.gpu.on.language, t.dtype(), t.bytes());
             let held = bounds::reserve(words.len())?;
             let buffer = self.gpu.guarded(|| self.gpu.filled(&words, BufferUsages::STORAGE))?;
             Ok::<_, Trouble>(Constant { buffer, _held: held })

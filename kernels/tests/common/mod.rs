@@ -1,7 +1,7 @@
 //! Cases of tasks, which each GPU's tests run against the plain references, family by family, with odd shapes.
 //!
-//! A test file has `device()` and `narrow()`, a device that binds no more than 4 KiB and so takes tensors in parts, or `None`
-//! where there is none; `TYPES`, the element types that it computes; and `FLOATS`, the floats among them.
+//! A test file has `device()`; `plain()`, one without what only some adapters have; and `narrow()`, one that binds no more than
+//! 4 KiB and so takes tensors in parts; all of them `None` where there is none. It has `TYPES`, the element types that it computes; and `FLOATS`, the floats among them.
 
 mod attention;
 mod copies;
@@ -18,12 +18,16 @@ use mindir_graph::random::SplitMix;
 use mindir_graph::task::Task;
 use mindir_graph::{DType, Fact, Tensor};
 use mindir_kernels::device::{Declined, Device, DeviceError, Offer, Place, Run, Stage, Step, TaskView, Weights};
-use mindir_kernels::plain;
+use mindir_kernels::plain as reference;
 
 use crate::{FLOATS, TYPES};
 
 fn device() -> Option<&'static dyn Device> {
     crate::device().map(|device| device as &dyn Device)
+}
+
+fn plain() -> Option<&'static dyn Device> {
+    crate::plain().map(|device| device as &dyn Device)
 }
 
 fn narrow() -> Option<&'static dyn Device> {
@@ -123,8 +127,12 @@ impl Case {
         device.offer(TaskView { task: &self.task, ins: &ins, known: &known, outs: &self.outs })
     }
 
+    fn holds(&self, dtype: DType) -> bool {
+        self.ins.iter().map(Tensor::dtype).chain(self.outs.iter().map(|fact| fact.dtype)).any(|d| d == dtype)
+    }
+
     pub fn check(&self, device: &dyn Device) -> Result<(), String> {
-        let want = plain::run(&self.task, &self.ins, &self.outs).map_err(|e| format!("reference: {e}"))?;
+        let want = reference::run(&self.task, &self.ins, &self.outs).map_err(|e| format!("reference: {e}"))?;
         let got = run(device, &single(self), &self.ins).map_err(|e| e.to_string())?;
         want.iter().zip(&got).try_for_each(|(want, got)| self.compare(want, got))
     }
@@ -191,10 +199,13 @@ pub fn run(device: &dyn Device, stage: &Stage, ins: &[Tensor]) -> Result<Vec<Ten
     Ok(tensors.map(|(f, b)| Tensor::from_bytes(f.dtype, &f.shape, b.into()).expect("a tensor")).collect())
 }
 
-/// Runs all cases and reports every one that fails.
+/// Runs all cases, those of `f16` on the plain device too, and reports every one that fails.
 pub fn check(cases: &[Case]) {
     if let Some(device) = device() {
         check_on(device, &cases.iter().collect::<Vec<_>>());
+    }
+    if let Some(device) = plain() {
+        check_on(device, &cases.iter().filter(|case| case.holds(DType::F16)).collect::<Vec<_>>());
     }
 }
 

@@ -46,7 +46,7 @@ fn matrix_products_cases() -> Vec<Case> {
     for size in sizes {
         cases.extend(ORDERS.map(|transposed| product_of(&mut noise, size, transposed, (F32, F32))));
     }
-    let sizes = [[1, 1, 1], [5, 70, 19], [17, 65, 15], [70, 9, 33], [67, 129, 20], [3, 4, 0], [0, 3, 3]];
+    let sizes = [[1, 1, 1], [5, 70, 19], [67, 129, 20], [3, 4, 0], [0, 3, 3]];
     for (i, &size) in sizes.iter().enumerate() {
         let types = TYPES.iter().filter(|d| **d != F32).map(|&d| (d, d)).chain([(I8, I32), (F16, F32), (BF16, F32)]);
         cases.extend(types.map(|types| product_of(&mut noise, size, ORDERS[i % 4], types)));

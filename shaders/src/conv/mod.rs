@@ -10,7 +10,7 @@ use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
 use crate::number::{arithmetic, number};
 use crate::program::{binary, cast, library};
-use crate::{Access, Module, Shader, Unsupported, Word, spread, tile};
+use crate::{Access, Module, Shader, Unsupported, Word, spread, tile, word};
 
 /// Pixels of a tile.
 pub const PIXELS: usize = 64;
@@ -226,12 +226,12 @@ fn ends(
     text: &mut String,
 ) -> Result<Vec<Access>, Unsupported> {
     let mut bindings = vec![Access::Read; if scaled { 3 } else { 2 }];
-    let (word, number) = (Word::of(out)?, number(dtype)?);
+    let number = number(dtype)?;
     let mut product = "sum".to_string();
     *text += "\n";
     if scaled {
-        *text += &storage(3, "scale", word.stored(), Access::Read);
-        let factor = cast(&word.load("scale[channel]"), out, number)?;
+        *text += &storage(3, "scale", word::stored(out)?, Access::Read);
+        let factor = cast(&word::load(out, "scale[channel]"), out, number)?;
         product = binary(Binary::Mul, "sum", &factor, number)?;
     }
     let (mut value, mut result) = (cast("sum", number, out)?, out);
@@ -242,11 +242,11 @@ fn ends(
         bindings.resize(bindings.len() + e.operands.len(), Access::Read);
     }
     bindings.push(Access::Write);
-    let result = Word::of(result)?;
-    *text += &storage(bindings.len(), "y", result.stored(), Access::Write);
+    let stored = word::stored(result)?;
+    *text += &storage(bindings.len(), "y", stored, Access::Write);
     *text += &format!("\nfn scaled(sum: Number, channel: u32) -> Number {{\n    return {product};\n}}\n\n");
-    *text += &format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", result.stored());
-    *text += &format!("    return {};\n}}\n", result.store(&value));
+    *text += &format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {stored} {{\n");
+    *text += &format!("    return {};\n}}\n", word::store(result, &value));
     *text += &library(text);
     Ok(bindings)
 }

@@ -41,10 +41,10 @@ pub const DTYPES: [DType; 12] = [
 /// Those of them that are floats.
 pub const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
-/// Every variant with a name.
+/// Every variant with a name, and again with the extension `f16` where that makes a difference.
 pub fn modules() -> Vec<(String, Module)> {
     let mut all = Vec::new();
-    for dtype in [DType::F32, DType::I64] {
+    for dtype in [DType::F32, DType::F16, DType::I64] {
         add(&mut all, format!("fill-{dtype}"), &copy::Fill { dtype });
         (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}-{dtype}"), &copy::Copy { rank, dtype }));
     }
@@ -69,8 +69,12 @@ pub fn modules() -> Vec<(String, Module)> {
 }
 
 fn add(all: &mut Vec<(String, Module)>, name: String, shader: &impl Shader) {
-    let module = shader.wgsl().unwrap_or_else(|e| panic!("{name}: {e}"));
-    all.push((name, module));
+    let module = |language| shader.module(language).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let (plain, halves) = (module(Language::Wgsl), module(Language::WgslF16));
+    if halves != plain {
+        all.push((format!("{name}-halves"), halves));
+    }
+    all.push((name, plain));
 }
 
 fn maps(all: &mut Vec<(String, Module)>) {
@@ -264,8 +268,8 @@ fn resizes(all: &mut Vec<(String, Module)>) {
 
 fn indexed(all: &mut Vec<(String, Module)>) {
     for index in [DType::I32, DType::I64] {
-        for (dtype, zeros) in [(DType::F32, false), (DType::I64, true)] {
-            add(all, format!("gather-{index}-{zeros}"), &Gather { dtype, index, zeros, width: 32 });
+        for (dtype, zeros) in [(DType::F32, false), (DType::F16, true), (DType::I64, true)] {
+            add(all, format!("gather-{dtype}-{index}-{zeros}"), &Gather { dtype, index, zeros, width: 32 });
         }
         for kind in [ScatterKind::Replace, ScatterKind::Add] {
             add(all, format!("link-{index}-{kind:?}"), &Link { kind, index, width: 256 });
@@ -321,13 +325,15 @@ fn recurrents(all: &mut Vec<(String, Module)>) {
         Cell::Gru { squash: [Softplus, Relu], inner: false },
         Cell::Lstm { squash: [Sigmoid, Tanh, Tanh], order: [0, 2, 3, 1] },
     ];
-    for cell in cells {
+    for dtype in [DType::F32, DType::F16] {
         for first in [false, true] {
-            add(all, format!("{}-{first}", cell.name()), &Step { cell, first, phase: Phase::All, dtype: DType::F32 });
+            for cell in cells {
+                let step = Step { cell, first, phase: Phase::All, dtype };
+                add(all, format!("{}-{first}-{dtype}", cell.name()), &step);
+            }
+            let step = Step { cell: cells[2], first, phase: Phase::Reset, dtype };
+            add(all, format!("reset-{first}-{dtype}"), &step);
         }
-    }
-    for first in [false, true] {
-        add(all, format!("reset-{first}"), &Step { cell: cells[2], first, phase: Phase::Reset, dtype: DType::F32 });
     }
     for dtype in [DType::F16, DType::BF16] {
         add(all, format!("round-{dtype}"), &Round { dtype, width: 256 });
