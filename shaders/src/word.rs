@@ -87,6 +87,11 @@ pub(crate) fn element(dtype: DType) -> Result<String, Unsupported> {
     Ok(format!("alias Element = {};\n\n", stored(dtype)?))
 }
 
+/// Element `at` of the array `name` of words that hold two floats of `dtype` each, a type of 16 bits.
+pub(crate) fn packed(dtype: DType, name: &str, at: &str) -> String {
+    format!("packed_{dtype}({name}[{at} >> 1u], {at})")
+}
+
 /// The register value of the stored element `x` of `dtype`.
 pub(crate) fn load(dtype: DType, x: &str) -> String {
     match dtype {

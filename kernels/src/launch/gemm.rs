@@ -25,7 +25,9 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Gpu
         None => End::Product,
         Some(e) => End::Epilogue(epilogue(e, view, 2, [counted(&[task.batch_count(), task.m])?, task.n])?),
     };
-    let product = Product { task, view, on, shader: shader(task, tile, end), batches: batches(task)? };
+    let factors = [0, 1].map(|i| on.constant(view, i));
+    let shader = gemm::Gemm { packed: factors.map(|of| matches!(of, Bound::Packed(_))), ..shader(task, tile, end) };
+    let product = Product { task, view, on, shader, factors, batches: batches(task)? };
     let mut launches = Vec::new();
     if elements < out.count() {
         launches.extend(copy::fill(view, 0, &vec![0; dtype.size()], on)?);
@@ -48,6 +50,7 @@ fn shader(task: &Gemm, tile: Tile, end: End) -> gemm::Gemm {
         out: task.out,
         tf32: task.tf32,
         end,
+        packed: [false; 2],
         adds: false,
     }
 }
@@ -64,6 +67,7 @@ struct Product<'a> {
     view: TaskView<'a>,
     on: &'a Target,
     shader: gemm::Gemm,
+    factors: [Bound; 2],
     batches: Block,
 }
 
@@ -78,8 +82,8 @@ impl Product<'_> {
         let &Gemm { m, n, k, ref a, ref b, ref c, ref epilogue, .. } = self.task;
         let [by_a, by_b, by_c, by_row] = [0, 1, 2, 3].map(|i| &self.batches.strides[i]);
         let mut tensors = vec![
-            self.walked(Bound::In(0), by_a, [a.row, 0, a.col])?.from(a.offset),
-            self.walked(Bound::In(1), by_b, [0, b.col, b.row])?.from(b.offset),
+            self.walked(self.factors[0], by_a, [a.row, 0, a.col])?.from(a.offset),
+            self.walked(self.factors[1], by_b, [0, b.col, b.row])?.from(b.offset),
         ];
         let fixed = vec![0; self.batches.rank()];
         for (i, input) in epilogue.iter().flat_map(|e| &e.inputs).enumerate() {

@@ -115,6 +115,8 @@ pub(crate) const PREFERENCES: Preferences = Preferences { convolutions: Layout::
 pub(crate) enum Bound {
     /// Operand with this index.
     In(usize),
+    /// Operand with this index, a constant of which words hold two elements of 16 bits each.
+    Packed(usize),
     /// Result with this index.
     Out(usize),
     /// Memory of the kernel's own with this index, of so many bytes, until the step is over.
@@ -126,10 +128,15 @@ pub(crate) enum Bound {
 impl Bound {
     fn fact<'a>(self, view: TaskView<'a>) -> Option<&'a Fact> {
         match self {
-            Bound::In(i) => view.ins.get(i),
+            Bound::In(i) | Bound::Packed(i) => view.ins.get(i),
             Bound::Out(i) => view.outs.get(i),
             Bound::Scratch(..) | Bound::Status => None,
         }
+    }
+
+    /// Whether it is only read.
+    pub(crate) fn is_operand(self) -> bool {
+        matches!(self, Bound::In(_) | Bound::Packed(_))
     }
 }
 
@@ -147,7 +154,7 @@ impl View {
         match (self.window, self.of) {
             (Some((_, bytes)), _) | (None, Bound::Scratch(_, bytes)) => Some(bytes),
             (None, Bound::Status) => Some(STATUS),
-            (None, of) => of.fact(view).map(|fact| words::size(on.language, fact)),
+            (None, of) => of.fact(view).map(|fact| on.size(of, fact)),
         }
     }
 }
@@ -194,8 +201,23 @@ impl Target {
     }
 
     /// Bytes of an element in a buffer.
-    fn element(&self, dtype: DType) -> u64 {
-        words::element(self.language, dtype)
+    fn element(&self, of: Bound, dtype: DType) -> u64 {
+        if matches!(of, Bound::Packed(_)) { dtype.size() as u64 } else { words::element(self.language, dtype) }
+    }
+
+    /// Bytes of a buffer, of which there are whole words.
+    pub(crate) fn size(&self, of: Bound, fact: &Fact) -> u64 {
+        self.element(of, fact.dtype).saturating_mul(fact.count() as u64).next_multiple_of(4)
+    }
+
+    /// Operand `index` of a kernel that takes it packed, if it is a constant and that is smaller.
+    fn constant(&self, view: TaskView<'_>, index: usize) -> Bound {
+        let halves = |fact: &&Fact| matches!(fact.dtype, DType::F16 | DType::BF16);
+        let half = view.ins.get(index).filter(halves).filter(|_| view.known.get(index) == Some(&true));
+        match half.filter(|fact| words::element(self.language, fact.dtype) > fact.dtype.size() as u64) {
+            Some(_) => Bound::Packed(index),
+            None => Bound::In(index),
+        }
     }
 
     /// An element of the host as shaders take it in their parameters: in WGSL as words.
@@ -291,7 +313,7 @@ fn fits(launch: &Launch, view: TaskView<'_>, on: &Target) -> Result<(), Declined
     let limits = &on.limits;
     for bound in &launch.bound {
         let Some(bytes) = bound.bytes(view, on) else { return declined(format!("{:?} is missing", bound.of)) };
-        let most = on.limit(bound.of.fact(view).map_or(4, |fact| on.element(fact.dtype)));
+        let most = on.limit(bound.of.fact(view).map_or(4, |fact| on.element(bound.of, fact.dtype)));
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
         }

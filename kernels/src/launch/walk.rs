@@ -127,7 +127,7 @@ impl Walked {
     /// An operand or result that is walked from its first element on.
     pub(super) fn of(view: TaskView<'_>, on: &Target, bound: Bound, strides: Vec<isize>) -> Result<Walked, Declined> {
         let Some(fact) = bound.fact(view) else { return declined(format!("{bound:?} is missing")) };
-        Ok(Walked { bound, size: on.element(fact.dtype), count: counted(&fact.shape)?, first: 0, strides })
+        Ok(Walked { bound, size: on.element(bound, fact.dtype), count: counted(&fact.shape)?, first: 0, strides })
     }
 
     pub(super) fn from(self, first: usize) -> Walked {

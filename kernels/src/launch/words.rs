@@ -43,7 +43,7 @@ pub(crate) fn widen(language: Language, dtype: DType, host: &[u8]) -> Cow<'_, [u
 }
 
 /// The bytes, with zeros behind them up to a whole word.
-fn padded(host: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn padded(host: &[u8]) -> Cow<'_, [u8]> {
     if host.len().is_multiple_of(4) {
         return Cow::Borrowed(host);
     }

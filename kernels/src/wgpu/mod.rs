@@ -2,7 +2,8 @@
 //!
 //! It computes every family but host tasks, of every element type but `f64` and complex numbers, and declines everything else
 //! with the reason. Elements lie in its buffers as words of 32 bits, or pairs of them, and are converted when a stage's inputs,
-//! outputs and constants are moved; those of `f16` lie there as they are, where shaders can read and write them. It never computes in place. Values live in separate buffers, made once per session;
+//! outputs and constants are moved; those of `f16` lie there as they are, where shaders can read and write them. Other floats of 16
+//! bits are packed two to a word where they are weights of products and convolutions, or tables. It never computes in place. Values live in separate buffers, made once per session;
 //! pipelines are made once per device, and executables of one device share constants. A step that finds an index out of range
 //! goes on, and the run fails when it is waited for.
 //!

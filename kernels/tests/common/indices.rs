@@ -6,9 +6,10 @@ use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Gather, Scatter, ScatterKind, Task};
 use mindir_graph::{Fact, Tensor};
-use mindir_kernels::device::{DeviceError, Place, Weights};
+use mindir_kernels::device::{DeviceError, Place, Stage, Weights};
+use mindir_kernels::plain as reference;
 
-use super::{Case, Noise, check, check_narrow, device, run, run_bytes, single};
+use super::{Case, Noise, check, check_narrow, device, narrow, plain, run, run_bytes, single};
 
 const TYPES: [DType; 9] = [F32, F16, BF16, I32, I8, U16, I64, U64, Bool];
 
@@ -54,6 +55,37 @@ fn slices_are_picked() {
             .map(|flags| [(F32, I32), (I64, I64), (Bool, I64)].map(|types| gather(&mut noise, dims, flags, types)))
     });
     check_narrow(cases.as_flattened().as_flattened(), cases.len());
+}
+
+/// The case as a stage whose first operand is a constant, and the second one an input.
+fn from_constant(case: &Case) -> Stage {
+    let mut stage = single(case);
+    stage.steps[0].ins = vec![Place::Const(case.ins[0].clone()), Place::Input(0)];
+    stage.inputs = vec![case.ins[1].fact()];
+    stage
+}
+
+#[test]
+fn slices_are_picked_from_tables_of_halves() {
+    for (dtype, infinity) in [(F16, 0x7c00), (BF16, 0x7f80)] {
+        let quiet = (0..=u16::MAX).filter(|bits| bits & 0x7fff <= infinity);
+        let bytes: Vec<u8> = quiet.flat_map(u16::to_le_bytes).collect();
+        for ([axis, inner], narrow) in
+            [([bytes.len() / 2, 1], None), ([bytes.len() / 6, 3], None), ([999, 3], narrow())]
+        {
+            let x = Tensor::from_bytes(dtype, &[axis, inner], bytes[..2 * axis * inner].to_vec().into());
+            let picks: Vec<i64> = (0..axis as i64).rev().collect();
+            let ins = vec![x.expect("a tensor"), integers(I32, &picks)];
+            let (outer, count, batch, zeros, index) = (1, axis, false, false, I32);
+            let task = Gather { outer, axis, inner, count, batch, zeros, dtype, index };
+            let case = Case::new("a table", Task::Gather(task), ins, vec![Fact::new(dtype, &[count, inner])]);
+            let want = reference::run(&case.task, &case.ins, &case.outs).expect("a reference");
+            for device in [device(), plain(), narrow].into_iter().flatten() {
+                let got = run(device, &from_constant(&case), &case.ins[1..]).expect("a run");
+                assert!(want[0].bytes() == got[0].bytes(), "{axis} slices of {inner} {dtype}");
+            }
+        }
+    }
 }
 
 fn scatter(
@@ -161,10 +193,7 @@ fn indices_out_of_range_are_errors() {
 fn a_run_after_a_failed_one_is_right() {
     let Some(device) = device() else { return };
     let case = gather(&mut Noise(SplitMix(33)), [1, 4, 3, 2], (false, false), (F32, I32));
-    // The indices are an input here, not a constant.
-    let mut stage = single(&case);
-    stage.steps[0].ins = vec![Place::Const(case.ins[0].clone()), Place::Input(0)];
-    stage.inputs = vec![case.ins[1].fact()];
+    let stage = from_constant(&case);
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut session = program.session();
     let mut bytes = vec![0; 24];

@@ -98,6 +98,8 @@ pub struct Gemm {
     pub tf32: bool,
     /// What becomes of the sums.
     pub end: End,
+    /// Whether words of `a`, and of `b`, hold two elements each, which are floats of 16 bits; in WGSL only.
+    pub packed: [bool; 2],
     /// Whether the result holds the sums of earlier columns of `a`, to which these are added.
     pub adds: bool,
 }
@@ -118,7 +120,10 @@ impl Shader for Gemm {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let word = Word::of(self.dtype)?;
-        let mut text = format!("alias Element = {};\nalias Number = {};\n\n", word::stored(self.dtype)?, word.stored());
+        let mut text = format!("alias Number = {};\n\n", word.stored());
+        for (i, name) in ["a", "b"].into_iter().enumerate() {
+            text += &self.factor(i, name)?;
+        }
         text += include_str!("params.wgsl");
         let mut shared = 0;
         if word.is_wide() {
@@ -166,6 +171,16 @@ impl Gemm {
     /// Whether workgroups compute tiles; else every invocation computes elements by itself.
     pub fn is_tiled(&self, language: Language) -> Result<bool, Unsupported> {
         Ok(language == Language::Cuda || !Word::of(self.dtype)?.is_wide())
+    }
+
+    /// Factor `index` with the function that gives its elements.
+    fn factor(&self, index: usize, name: &str) -> Result<String, Unsupported> {
+        let (stored, element) = match self.packed[index] {
+            true => ("u32", word::packed(self.dtype, name, "at")),
+            false => (word::stored(self.dtype)?, format!("Number({name}[at])")),
+        };
+        let declared = storage(index + 1, name, stored, Access::Read);
+        Ok(format!("{declared}\nfn {name}_at(at: u32) -> Number {{\n    return {element};\n}}\n\n"))
     }
 
     /// The functions `begin` and `finish` with what they need, and the result at `binding`.

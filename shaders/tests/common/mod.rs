@@ -152,7 +152,21 @@ fn gemms(all: &mut Vec<(String, Module)>) {
                 for adds in [false, true] {
                     let (dtype, end) = (DType::F32, end.clone());
                     let name = format!("gemm{}{a_along_k}{adds}{}", tile.rows(), matches!(end, End::Epilogue(_)));
-                    add(all, name, &Gemm { tile, a_along_k, b_along_k, dtype, out: dtype, tf32: false, end, adds });
+                    add(
+                        all,
+                        name,
+                        &Gemm {
+                            tile,
+                            a_along_k,
+                            b_along_k,
+                            dtype,
+                            out: dtype,
+                            tf32: false,
+                            end,
+                            packed: [false; 2],
+                            adds,
+                        },
+                    );
                 }
             }
         }
@@ -165,8 +179,17 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         for end in [End::Partial, End::Product, end] {
             for tile in [Tile::Rows8, Tile::Rows64] {
                 let (out, end) = (dtype, end.clone());
-                let mut gemm =
-                    Gemm { tile, a_along_k: true, b_along_k: false, dtype, out, tf32: false, end, adds: false };
+                let mut gemm = Gemm {
+                    tile,
+                    a_along_k: true,
+                    b_along_k: false,
+                    dtype,
+                    out,
+                    tf32: false,
+                    end,
+                    packed: [false; 2],
+                    adds: false,
+                };
                 gemm.adds = gemm.adds_up(Language::Wgsl).expect("a product");
                 add(all, format!("gemm{}-{dtype}", tile.rows()), &gemm);
             }
@@ -174,9 +197,25 @@ fn gemms(all: &mut Vec<(String, Module)>) {
     }
     for dtype in [DType::F16, DType::BF16] {
         let (out, end) = (DType::F32, End::Epilogue(epilogue()));
-        let gemm =
-            Gemm { tile: Tile::Rows64, a_along_k: true, b_along_k: true, dtype, out, tf32: false, end, adds: true };
+        let gemm = Gemm {
+            tile: Tile::Rows64,
+            a_along_k: true,
+            b_along_k: true,
+            dtype,
+            out,
+            tf32: false,
+            end,
+            packed: [false; 2],
+            adds: true,
+        };
         add(all, format!("gemm-{dtype}-f32"), &gemm);
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        for packed in [[false, true], [true, false]] {
+            let (tile, out, tf32, end) = (Tile::Rows8, dtype, false, End::Product);
+            let gemm = Gemm { tile, a_along_k: true, b_along_k: true, dtype, out, tf32, end, packed, adds: false };
+            add(all, format!("gemm-{dtype}-{packed:?}"), &gemm);
+        }
     }
     let (dtype, out) = (DType::I8, DType::I32);
     let gemm = Gemm {
@@ -187,6 +226,7 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         out,
         tf32: false,
         end: End::Product,
+        packed: [false; 2],
         adds: false,
     };
     add(all, "gemm-i8-i32".into(), &gemm);
@@ -215,31 +255,57 @@ fn convs(all: &mut Vec<(String, Module)>) {
         for (channels_last, scaled) in [(false, false), (false, true), (true, true)] {
             let name = format!("{channels_last}-{scaled}-{}", end.is_some());
             for channels in Channels::ALL {
-                let tile = conv::Tile { dtype, out: dtype, channels, channels_last, scaled, epilogue: end.clone() };
+                let tile = conv::Tile {
+                    dtype,
+                    out: dtype,
+                    channels,
+                    channels_last,
+                    packed: false,
+                    scaled,
+                    epilogue: end.clone(),
+                };
                 add(all, format!("conv-{channels:?}-{name}"), &tile);
             }
-            let direct = Direct { dtype, out: dtype, width: 32, channels_last, scaled, epilogue: end.clone() };
+            let direct =
+                Direct { dtype, out: dtype, width: 32, channels_last, packed: false, scaled, epilogue: end.clone() };
             add(all, format!("conv-direct-{name}"), &direct);
         }
     }
     for dtype in [DType::F16, DType::BF16] {
         let (out, channels, scaled, epilogue) = (DType::F32, Channels::Sixteen, true, Some(epilogue()));
-        let direct = Direct { dtype, out, width: 1, channels_last: true, scaled, epilogue: epilogue.clone() };
+        let direct =
+            Direct { dtype, out, width: 1, channels_last: true, packed: false, scaled, epilogue: epilogue.clone() };
         add(all, format!("conv-direct-{dtype}-f32"), &direct);
         add(
             all,
             format!("conv-tile-{dtype}-f32"),
-            &conv::Tile { dtype, out, channels, channels_last: false, scaled, epilogue },
+            &conv::Tile { dtype, out, channels, channels_last: false, packed: false, scaled, epilogue },
         );
     }
     for dtype in DTYPES {
-        let direct = Direct { dtype, out: dtype, width: 1, channels_last: true, scaled: true, epilogue: None };
+        let direct =
+            Direct { dtype, out: dtype, width: 1, channels_last: true, packed: false, scaled: true, epilogue: None };
         add(all, format!("conv-direct-{dtype}"), &direct);
         if !matches!(dtype, DType::I64 | DType::U64) {
             let channels = Channels::Eight;
-            let tile = conv::Tile { dtype, out: dtype, channels, channels_last: false, scaled: true, epilogue: None };
+            let tile = conv::Tile {
+                dtype,
+                out: dtype,
+                channels,
+                channels_last: false,
+                packed: false,
+                scaled: true,
+                epilogue: None,
+            };
             add(all, format!("conv-tile-{dtype}"), &tile);
         }
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        let (out, channels_last, packed, scaled, epilogue) = (dtype, false, true, false, None);
+        let direct = Direct { dtype, out, width: 1, packed, channels_last, scaled, epilogue: None };
+        add(all, format!("conv-direct-packed-{dtype}"), &direct);
+        let tile = conv::Tile { dtype, out, channels: Channels::Eight, packed, channels_last, scaled, epilogue };
+        add(all, format!("conv-tile-packed-{dtype}"), &tile);
     }
 }
 
@@ -269,7 +335,15 @@ fn resizes(all: &mut Vec<(String, Module)>) {
 fn indexed(all: &mut Vec<(String, Module)>) {
     for index in [DType::I32, DType::I64] {
         for (dtype, zeros) in [(DType::F32, false), (DType::F16, true), (DType::I64, true)] {
-            add(all, format!("gather-{dtype}-{index}-{zeros}"), &Gather { dtype, index, zeros, width: 32 });
+            add(
+                all,
+                format!("gather-{dtype}-{index}-{zeros}"),
+                &Gather { dtype, index, zeros, packed: false, width: 32 },
+            );
+        }
+        for dtype in [DType::F16, DType::BF16] {
+            let gather = Gather { dtype, index, packed: true, zeros: false, width: 32 };
+            add(all, format!("gather-packed-{dtype}-{index}"), &gather);
         }
         for kind in [ScatterKind::Replace, ScatterKind::Add] {
             add(all, format!("link-{index}-{kind:?}"), &Link { kind, index, width: 256 });
