@@ -447,7 +447,7 @@ pub trait Run: Send {
         self.run(&ins, &mut outs, None)
     }
 
-    /// Waits for the last run, and says what went wrong in it that could not be known earlier.
+    /// Waits for the runs since it was last called, and says what went wrong in one of them that could not be known earlier.
     ///
     /// # Errors
     /// As [`Run::run`].

@@ -18,7 +18,7 @@ pub(super) struct Session {
     memory: Option<Memory>,
     /// What the last runs launched, the last used last.
     recorded: Vec<Recorded>,
-    /// Whether the last run was not waited for.
+    /// Whether runs were not waited for.
     running: bool,
 }
 
@@ -70,7 +70,8 @@ impl Session {
             None => Memory::new(executable)?,
         };
         let memory = self.memory.insert(memory);
-        if !executable.watched.is_empty() {
+        // Statuses hold what went wrong in all runs that were not waited for.
+        if !executable.watched.is_empty() && !self.running {
             executable.gpu.stream.memset_zeros(&mut memory.statuses).map_err(driver)?;
         }
         Ok(())

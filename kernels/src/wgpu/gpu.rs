@@ -224,7 +224,7 @@ fn choose(options: &Options) -> Result<Adapter, Unavailable> {
     }
     adapters.sort_by_key(|a| order(a.get_info().device_type));
     let infos: Vec<AdapterInfo> = adapters.iter().map(Adapter::get_info).collect();
-    let index = pick(&infos, options, WGPU_CPU.get().as_deref() == Some("1"))?;
+    let index = pick(&infos, options, WGPU_CPU.is_set()?)?;
     Ok(adapters.swap_remove(index))
 }
 

@@ -28,6 +28,7 @@ pub use tensor::WgpuTensor;
 use crate::device::{
     Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Preferences, Stage, TaskView, Weights,
 };
+use crate::knobs::KnobError;
 use crate::launch::{self, words};
 use gpu::Gpu;
 
@@ -56,6 +57,9 @@ pub enum Unavailable {
         /// What the driver loader says.
         reason: String,
     },
+    /// An environment variable is set to what it may not be.
+    #[error(transparent)]
+    Variable(#[from] KnobError),
     /// Only drivers that run on the processor, and they were not asked for.
     #[error("only adapters that run on the processor ({found}); {} allows them", crate::knobs::WGPU_CPU.name)]
     OnlySoftware {

@@ -25,7 +25,7 @@ pub(super) struct Session {
     memory: Option<Memory>,
     /// What the last runs bound, the last used last.
     bindings: Vec<Bindings>,
-    /// The last run, until it is waited for.
+    /// The last run, until it is waited for; statuses hold what went wrong in it and those before it.
     submitted: Option<SubmissionIndex>,
 }
 
@@ -116,6 +116,7 @@ impl Run for Session {
         let start = Instant::now();
         let executable = self.executable.clone();
         let ports = self.ports(ins, outs)?;
+        let first = self.submitted.is_none();
         let (memory, bound) = self.bind(ports)?;
         let groups = &bound.groups;
         let steps = executable.dispatches.last().map_or(0, |d| d.step + 1);
@@ -123,12 +124,13 @@ impl Run for Session {
         let submitted = match executable.gpu.tick.filter(|_| timed) {
             Some(tick) => {
                 let clock = executable.gpu.guarded(|| Clock::new(&executable)).map_err(failed)?;
-                let submitted = submit(&executable, memory, |encoder| clock.record(encoder, &executable, groups))?;
+                let submitted =
+                    submit(&executable, memory, first, |encoder| clock.record(encoder, &executable, groups))?;
                 clock.read(&executable, submitted.clone(), tick, nanos.unwrap_or_default())?;
                 submitted
             }
             None => {
-                let submitted = submit(&executable, memory, |encoder| all(encoder, &executable, groups))?;
+                let submitted = submit(&executable, memory, first, |encoder| all(encoder, &executable, groups))?;
                 if let Some(last) = nanos.and_then(|nanos| nanos.last_mut()) {
                     let wait = PollType::Wait { submission_index: Some(submitted.clone()), timeout: None };
                     executable.gpu.device.poll(wait).map_err(|e| failed(e.to_string()))?;
@@ -159,16 +161,17 @@ impl Run for Session {
     }
 }
 
-/// Records `work`, which starts with statuses of 0, and hands it to the device.
+/// Records `work` and hands it to the device. Statuses start as 0 in the first run that will be waited for.
 fn submit(
     executable: &GpuExecutable,
     memory: &Memory,
+    first: bool,
     work: impl FnOnce(&mut CommandEncoder),
 ) -> Result<SubmissionIndex, DeviceError> {
     let gpu = &executable.gpu;
     let submitted = gpu.guarded(|| {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        memory.watched(executable).for_each(|status| encoder.clear_buffer(status, 0, None));
+        memory.watched(executable).filter(|_| first).for_each(|status| encoder.clear_buffer(status, 0, None));
         work(&mut encoder);
         for (i, status) in (0..).zip(memory.watched(executable)) {
             encoder.copy_buffer_to_buffer(status, 0, &memory.statuses, STATUS * i, STATUS);

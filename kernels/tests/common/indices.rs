@@ -6,7 +6,7 @@ use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Gather, Scatter, ScatterKind, Task};
 use mindir_graph::{Fact, Tensor};
-use mindir_kernels::device::{DeviceError, Place, Stage, Weights};
+use mindir_kernels::device::{DeviceError, Input, Output, Place, Run, Stage, Weights};
 use mindir_kernels::plain as reference;
 
 use super::{Case, Noise, check, check_narrow, device, narrow, plain, run, run_bytes, single};
@@ -207,4 +207,28 @@ fn a_run_after_a_failed_one_is_right() {
         format!("{}: index 9 is out of range for 4 elements", case.name)
     );
     assert!(at([3, -1]).is_ok());
+}
+
+#[test]
+fn waiting_tells_of_every_run_before_it() {
+    let Some(device) = device() else { return };
+    let case = gather(&mut Noise(SplitMix(34)), [1, 4, 3, 2], (false, false), (F32, I32));
+    let stage = from_constant(&case);
+    let mut session = stage.clone().build(device, &Weights::default()).expect("a program").session();
+    let memory = device.own_memory().expect("memory of its own");
+    let tensors: Vec<_> = [[9, 1], [0, 1]].iter().map(|picks| integers(I32, picks)).collect();
+    let inputs: Vec<_> = tensors.iter().map(|t| memory.alloc(&t.fact()).expect("a tensor")).collect();
+    let uploads: Vec<_> = tensors.iter().zip(&inputs).map(|(t, to)| (t.bytes().as_ref(), to.as_ref())).collect();
+    memory.upload(&uploads).expect("an upload");
+    let output = memory.alloc(&stage.outputs[0]).expect("a tensor");
+    let start = |input: usize, session: &mut dyn Run| {
+        session.run(&[Input::Device(&*inputs[input])], &mut [Output::Device(&*output)], None).expect("a run");
+    };
+    start(0, session.as_mut());
+    start(1, session.as_mut());
+    let error = session.wait().expect_err("an index out of range").to_string();
+    assert_eq!(error, format!("{}: index 9 is out of range for 4 elements", case.name));
+    assert_eq!(session.wait(), Ok(()));
+    start(1, session.as_mut());
+    assert_eq!(session.wait(), Ok(()));
 }
