@@ -319,3 +319,9 @@ fn halves_are_rounded_where_the_program_says() {
     }
     check(&cases);
 }
+
+#[test]
+fn the_largest_numbers_stay_what_they_are() {
+    let x = Tensor::from_f64s(DType::F32, &[3], &[3.4e38, 1e30, -3.4e38]).expect("a tensor");
+    check(&[Unary::Gelu, Unary::GeluTanh, Unary::Silu].map(|f| unary_of(f, x.clone()).within(0.0, 1e-6)));
+}
