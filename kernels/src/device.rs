@@ -398,7 +398,7 @@ impl Output<'_> {
 
 /// The tensors of a run's inputs and outputs, in order, which must lie in the memory of `device` and be what its stage has:
 /// as many, and of these types and numbers of elements.
-#[cfg(feature = "gpu")]
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
 pub(crate) fn ports<'a>(
     device: &str,
     (inputs, outputs): (&[Fact], &[Fact]),
