@@ -250,3 +250,23 @@ fn a_lost_device_is_an_error() {
     }
     assert!(stage.build(&lost, &Weights::default()).is_err());
 }
+
+/// The sum of so many equal products, relative to what it should be.
+fn sum_of(device: &WgpuDevice, k: usize, x: f64) -> f64 {
+    let rows = |cols: usize| Matrix { batch: Default::default(), row: cols, col: 1, offset: 0 };
+    let (m, n, epilogue) = (1, 1, None);
+    let gemm = Gemm { batch: shape(&[]), m, n, k, a: rows(k), b: rows(n), c: rows(n), dtype: F32, out: F32, epilogue };
+    let ins = [common::tensor(F32, &[k], &vec![x; k]), common::tensor(F32, &[k], &vec![1.0; k])].to_vec();
+    let case = common::Case::new("a sum", Task::Gemm(gemm), ins, vec![Fact::new(F32, &[1, 1])]);
+    let sum = common::run(device, &common::single(&case), &case.ins).expect("a run").remove(0);
+    sum.to_f64s().expect("a number")[0] / (f64::from(x as f32) * k as f64)
+}
+
+#[test]
+fn long_sums_are_cut_so_that_errors_grow_slowly() {
+    let Some(device) = device() else { return };
+    for k in [1 << 14, 1 << 16] {
+        let worst = [0.1, 0.3, 0.7, 1.1].map(|x| (sum_of(device, k, x) - 1.0).abs()).into_iter().fold(0.0, f64::max);
+        assert!(worst < 4e-5, "{worst:e} for {k}");
+    }
+}

@@ -9,6 +9,9 @@ use super::walk::{Piece, Walk, Walked};
 use super::{Bound, Declined, GpuKernel, Launch, Target, copy, counted, declined, operand, result, small, stride};
 use crate::device::TaskView;
 
+/// Most elements of a sum of floats in one launch: sums of such sums are rounded fewer times than one long sum.
+const SUM: usize = 2048;
+
 pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     if task.c.col != 1 {
         return declined("the columns of the product are not neighbours");
@@ -103,7 +106,8 @@ impl Product<'_> {
         let outer = self.batches.rank();
         let groups = self.on.limits.groups as usize;
         let longest = self.on.limits.longest();
-        let sums = if self.shader.adds_up(self.on.language)? { longest } else { 0 };
+        let most = if self.task.dtype.is_float() { longest.min(SUM) } else { longest };
+        let sums = if self.shader.adds_up(self.on.language)? { most } else { 0 };
         if sums == 0 && k > longest {
             return declined(format!("its sums have {k} elements, and the adapter ends loops after {longest}"));
         }
