@@ -253,9 +253,7 @@ fn a_lost_device_is_an_error() {
 
 /// The sum of so many equal products, relative to what it should be.
 fn sum_of(device: &WgpuDevice, k: usize, x: f64) -> f64 {
-    let rows = |cols: usize| Matrix { batch: Default::default(), row: cols, col: 1, offset: 0 };
-    let (m, n, epilogue) = (1, 1, None);
-    let gemm = Gemm { batch: shape(&[]), m, n, k, a: rows(k), b: rows(n), c: rows(n), dtype: F32, out: F32, epilogue };
+    let gemm = common::products::product([1, 1, k], (false, false), (F32, F32));
     let ins = [common::tensor(F32, &[k], &vec![x; k]), common::tensor(F32, &[k], &vec![1.0; k])].to_vec();
     let case = common::Case::new("a sum", Task::Gemm(gemm), ins, vec![Fact::new(F32, &[1, 1])]);
     let sum = common::run(device, &common::single(&case), &case.ins).expect("a run").remove(0);
