@@ -14,7 +14,7 @@ use crate::random::Fill;
 
 /// Run a model in every way there is and compare the results; exit code 1 if they differ.
 ///
-/// All passes of the planner against none, every instruction set of this machine, one thread and several, and the model
+/// All passes of the planner against none, every instruction set of this machine, one thread and several, a device, and the model
 /// written as MindIR and as ONNX and read again. Without --input the inputs are made up: several sets, some with NaN,
 /// infinities, −0 and denormals, and several lengths of open dimensions that --shape does not give.
 #[derive(Args, Debug)]
@@ -27,6 +27,9 @@ pub struct Check {
     /// for models with half types]
     #[arg(long, value_name = "X")]
     tolerance: Option<f64>,
+    /// Run on this device as well: wgpu or cuda, if built with the feature of that name
+    #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = args::device)]
+    device: String,
     #[command(flatten)]
     threads: ThreadArg,
     #[command(flatten)]
@@ -96,7 +99,7 @@ impl Check {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let (loaded, _) = self.model.load()?;
         let model = Arc::new(loaded.model);
-        let cell = self.limits.options(mindir::Options::default());
+        let cell = self.limits.options(mindir::Options::default()).on(&self.device)?;
         let mut options = check::Options { tolerance: self.tolerance, cell, ..check::Options::default() };
         options.threads = self.threads.threads.unwrap_or(options.threads);
         let mut report = Report { equal: true, tolerance: 0.0, sets: Vec::new() };

@@ -396,6 +396,32 @@ impl Output<'_> {
     }
 }
 
+/// The tensors of a run's inputs and outputs, in order, which must lie in the memory of `device` and be what its stage has:
+/// as many, and of these types and numbers of elements.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) fn ports<'a>(
+    device: &str,
+    (inputs, outputs): (&[Fact], &[Fact]),
+    ins: &'a [Input<'_>],
+    outs: &'a [Output<'_>],
+) -> Result<Vec<&'a dyn DeviceTensor>, DeviceError> {
+    let failed = |message: String| DeviceError::Device { device: device.into(), message };
+    for (what, expected, found) in [("inputs", inputs.len(), ins.len()), ("outputs", outputs.len(), outs.len())] {
+        if found != expected {
+            return Err(failed(format!("{found} {what}, expected {expected}")));
+        }
+    }
+    let given = ins.iter().map(|input| input.device(device)).chain(outs.iter().map(|output| output.device(device)));
+    let port = |(given, fact): (Result<&'a dyn DeviceTensor, DeviceError>, &Fact)| {
+        let (given, found) = given.map(|tensor| (tensor, tensor.fact()))?;
+        if found.dtype == fact.dtype && found.count() == fact.count() {
+            return Ok(given);
+        }
+        Err(failed(format!("a tensor of {found} stands for {fact}")))
+    };
+    given.zip(inputs.iter().chain(outputs)).map(port).collect()
+}
+
 fn misplaced(device: &str, what: &str, found: impl fmt::Display, expected: &str) -> DeviceError {
     DeviceError::Device { device: device.into(), message: format!("{what} ({found}) does not lie in {expected}") }
 }
@@ -421,7 +447,7 @@ pub trait Run: Send {
         self.run(&ins, &mut outs, None)
     }
 
-    /// Waits for the last run, and says what went wrong in it that could not be known earlier.
+    /// Waits for the runs since it was last called, and says what went wrong in one of them that could not be known earlier.
     ///
     /// # Errors
     /// As [`Run::run`].

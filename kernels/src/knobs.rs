@@ -33,6 +33,16 @@ pub struct KnobError {
 }
 
 impl Knob {
+    /// Whether the variable is `1`, the only value that it may have.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn is_set(&self) -> Result<bool, KnobError> {
+        match self.get().as_deref() {
+            None => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(self.error(other)),
+        }
+    }
+
     pub(crate) fn error(&self, found: &str) -> KnobError {
         KnobError { name: self.name, found: found.into(), expected: self.values }
     }

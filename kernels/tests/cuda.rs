@@ -5,48 +5,47 @@
 
 #[path = "cuda/address.rs"]
 mod address;
-#[path = "wgpu/attention.rs"]
-mod attention;
+mod common;
 #[path = "cuda/mod.rs"]
 mod emulation;
-#[path = "wgpu/images.rs"]
-mod images;
-#[path = "wgpu/indices.rs"]
-mod indices;
 #[path = "cuda/left.rs"]
 mod left;
 #[path = "cuda/lt.rs"]
 mod lt;
 #[path = "cuda/memory.rs"]
 mod memory;
-#[path = "wgpu/sequences.rs"]
-mod sequences;
 
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use mindir_graph::random::SplitMix;
-use mindir_graph::task::{
-    Binary, Copy, Epilogue, EpilogueInput, Gemm, Instr, Map, Matrix, Norm, NormKind, Part, Program, Reduce, ReduceKind,
-    Softmax, Task, Unary,
-};
-use mindir_graph::{DType, Fact, Strides, Tensor, dense_strides, shape};
+use mindir_graph::task::{Binary, Gemm, Instr, Map, Program, Task, Unary};
+use mindir_graph::{DType, Fact, Tensor, shape};
 use mindir_kernels::cuda::{CudaDevice, Limits, Options};
 use mindir_kernels::device::{
-    Device, DeviceError, DeviceTensor, Input, Output, Place, Run, Slot, Stage, Step, TaskView, Weights,
+    Device, DeviceError, DeviceTensor, Input, Output, Place, Slot, Stage, Step, TaskView, Weights,
 };
-use mindir_kernels::plain;
+
+use common::products::product;
+use common::{Case, Noise, check, close, run, single, tensor};
 
 use DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
 
-const ALL: [DType; 13] = [F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool];
+/// Element types that the device computes.
+const TYPES: &[DType] = &[F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool];
+const FLOATS: &[DType] = &[F32, F64, F16, BF16];
+/// Whether subnormal floats are what they are.
+const SUBNORMAL: bool = true;
 
 fn device() -> Option<&'static CudaDevice> {
     static DEVICE: OnceLock<Option<CudaDevice>> = OnceLock::new();
     DEVICE.get_or_init(|| open(None)).as_ref()
 }
 
-/// A device that binds no more than 4 KiB, so that it takes tensors in parts.
+fn plain() -> Option<&'static CudaDevice> {
+    None
+}
+
 fn narrow() -> Option<&'static CudaDevice> {
     static DEVICE: OnceLock<Option<CudaDevice>> = OnceLock::new();
     DEVICE.get_or_init(|| open(Some(Limits { binding: 4096, ..Limits::default() }))).as_ref()
@@ -58,162 +57,7 @@ fn open(within: Option<Limits>) -> Option<CudaDevice> {
         let options = Options { cache: Some(folder), within, own_products, ..Options::default() };
         CudaDevice::new(&options).map_err(|e| e.to_string())
     });
-    match opened {
-        Ok(device) => Some(device),
-        Err(reason) => {
-            let required = std::env::var("MINDIR_REQUIRE").is_ok_and(|v| v.contains("cuda"));
-            assert!(!required, "MINDIR_REQUIRE asks for cuda: {reason}");
-            println!("skipped: {reason}");
-            None
-        }
-    }
-}
-
-/// Tensors that look random.
-struct Noise(SplitMix);
-
-impl Noise {
-    fn tensor(&mut self, dtype: DType, dims: &[usize], low: f64, high: f64) -> Tensor {
-        let count: usize = dims.iter().product();
-        let data: Vec<f64> = (0..count).map(|_| low + (high - low) * (f64::from(self.0.even()) + 1.0) / 2.0).collect();
-        tensor(dtype, dims, &data)
-    }
-}
-
-fn tensor(dtype: DType, dims: &[usize], data: &[f64]) -> Tensor {
-    match dtype {
-        Bool => Tensor::from_bools(dims, &data.iter().map(|&x| x > 0.0).collect::<Vec<_>>()),
-        _ => Tensor::from_f64s(dtype, dims, data),
-    }
-    .expect("a tensor")
-}
-
-/// How far results of a type may be off, where they are not exact: absolutely and relative to the size.
-fn close(dtype: DType) -> (f64, f64) {
-    match dtype {
-        F32 => (1e-6, 4e-6),
-        F64 => (1e-14, 1e-13),
-        F16 => (1e-6, 2e-3),
-        BF16 => (1e-6, 1.6e-2),
-        _ => (0.0, 0.0),
-    }
-}
-
-/// A task with operands, results and how far the results may be off.
-struct Case {
-    name: String,
-    task: Task,
-    ins: Vec<Tensor>,
-    outs: Vec<Fact>,
-    absolute: f64,
-    relative: f64,
-}
-
-impl Case {
-    fn new(name: impl Into<String>, task: Task, ins: Vec<Tensor>, outs: Vec<Fact>) -> Case {
-        Case { name: name.into(), task, ins, outs, absolute: 0.0, relative: 0.0 }
-    }
-
-    fn within(mut self, absolute: f64, relative: f64) -> Case {
-        (self.absolute, self.relative) = (absolute, relative);
-        self
-    }
-
-    fn near(self, (absolute, relative): (f64, f64)) -> Case {
-        self.within(absolute, relative)
-    }
-
-    fn check(&self, device: &CudaDevice) -> Result<(), String> {
-        let want = plain::run(&self.task, &self.ins, &self.outs).map_err(|e| format!("reference: {e}"))?;
-        let got = run(device, &single(self), &self.ins).map_err(|e| e.to_string())?;
-        want.iter().zip(&got).try_for_each(|(want, got)| self.compare(want, got))
-    }
-
-    fn compare(&self, want: &Tensor, got: &Tensor) -> Result<(), String> {
-        if !want.dtype().is_float() {
-            let (want, got) = (want.to_i64s().expect("integers"), got.to_i64s().expect("integers"));
-            let wrong = want.iter().zip(&got).enumerate().find(|(_, (w, g))| w != g);
-            return wrong.map_or(Ok(()), |(i, (w, g))| Err(format!("element {i} is {g}, expected {w}")));
-        }
-        let (want, got) = (want.to_f64s().expect("numbers"), got.to_f64s().expect("numbers"));
-        for (i, (&w, &g)) in want.iter().zip(&got).enumerate() {
-            let same = w == g && (w != 0.0 || w.is_sign_negative() == g.is_sign_negative() || self.absolute > 0.0);
-            let near = (w - g).abs() <= self.absolute + self.relative * w.abs();
-            if !(same || near || w.is_nan() && g.is_nan()) {
-                return Err(format!("element {i} is {g}, expected {w}"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The case as a stage: operands with even index are inputs, the others constants.
-fn single(case: &Case) -> Stage {
-    let inputs: Vec<usize> = (0..case.ins.len()).filter(|i| i.is_multiple_of(2)).collect();
-    let place = |i: usize| if i.is_multiple_of(2) { Place::Input(i / 2) } else { Place::Const(case.ins[i].clone()) };
-    let step = Step {
-        task: case.task.clone(),
-        ins: (0..case.ins.len()).map(place).collect(),
-        in_facts: case.ins.iter().map(Tensor::fact).collect(),
-        outs: (0..case.outs.len()).map(Place::Output).collect(),
-        out_facts: case.outs.clone(),
-        path: Arc::from(case.name.as_str()),
-    };
-    Stage {
-        steps: vec![step],
-        inputs: inputs.iter().map(|&i| case.ins[i].fact()).collect(),
-        outputs: case.outs.clone(),
-        ..Stage::default()
-    }
-}
-
-/// Runs a session of `stage` on bytes.
-fn run_bytes(
-    device: &CudaDevice,
-    session: &mut dyn Run,
-    stage: &Stage,
-    ins: &[&[u8]],
-    outs: &mut [&mut [u8]],
-) -> Result<(), DeviceError> {
-    let memory = device.own_memory().expect("memory of its own");
-    memory.run_bytes(session, (&stage.inputs, &stage.outputs), ins, outs)
-}
-
-/// Runs a stage twice in one session; `ins` are the operands of [`single`], of which even ones are inputs.
-fn run(device: &CudaDevice, stage: &Stage, ins: &[Tensor]) -> Result<Vec<Tensor>, DeviceError> {
-    let inputs: Vec<&[u8]> = ins.iter().step_by(2).map(|t| t.bytes().as_ref()).collect();
-    let program = stage.clone().build(device, &Weights::default())?;
-    let mut session = program.session();
-    let mut bytes: Vec<Vec<u8>> = stage.outputs.iter().map(|f| vec![0; f.bytes()]).collect();
-    for _ in 0..2 {
-        let mut outs: Vec<&mut [u8]> = bytes.iter_mut().map(Vec::as_mut_slice).collect();
-        run_bytes(device, session.as_mut(), stage, &inputs, &mut outs)?;
-    }
-    let tensors = stage.outputs.iter().zip(bytes);
-    Ok(tensors.map(|(f, b)| Tensor::from_bytes(f.dtype, &f.shape, b.into()).expect("a tensor")).collect())
-}
-
-/// Runs all cases and reports every one that fails.
-fn check(cases: &[Case]) {
-    let Some(device) = device() else { return };
-    let failures: Vec<String> =
-        cases.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
-    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
-}
-
-/// Runs those cases on the narrow device that it takes at all, which are `least` of them or more.
-fn check_narrow(cases: &[Case], least: usize) {
-    let Some(device) = narrow() else { return };
-    let takes = |case: &&Case| {
-        let known = vec![false; case.ins.len()];
-        let ins: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
-        device.offer(TaskView { task: &case.task, ins: &ins, known: &known, outs: &case.outs }).is_ok()
-    };
-    let taken: Vec<&Case> = cases.iter().filter(takes).collect();
-    assert!(taken.len() >= least, "{} of {} cases", taken.len(), cases.len());
-    let failures: Vec<String> =
-        taken.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
-    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), taken.len(), failures.join("\n"));
+    common::opened("cuda", opened)
 }
 
 /// Appends a function of registers to a program.
@@ -251,7 +95,7 @@ fn rows(name: &str, dtype: DType, ins: Vec<Tensor>, functions: &[Function]) -> C
 fn functions_of_one_number() {
     let mut noise = Noise(SplitMix(1));
     let mut cases = Vec::new();
-    for dtype in ALL {
+    for &dtype in TYPES {
         let mut data = noise.tensor(F64, &[50], -4.0, 4.0).to_f64s().expect("numbers");
         data.extend(noise.tensor(F64, &[50], -30.0, 30.0).to_f64s().expect("numbers"));
         data.extend([0.0, -0.0, 1.0, -1.0, 0.5, 1e-6, -1e-6, 2.5, 3.5, 88.0, 127.0, 200.0, 40000.0, 3e9, 1e19]);
@@ -270,7 +114,7 @@ fn functions_of_one_number() {
 fn functions_of_two_numbers() {
     let mut noise = Noise(SplitMix(2));
     let mut cases = Vec::new();
-    for dtype in ALL {
+    for &dtype in TYPES {
         let values = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.0, 3.0, 5.0, -7.0, 100.0, 3e9, -3e9, 1e19, -1e19];
         let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
         let values: Vec<f64> = values.into_iter().chain(special.into_iter().filter(|_| dtype.is_float())).collect();
@@ -298,8 +142,8 @@ fn functions_of_two_numbers() {
 fn casts() {
     let mut noise = Noise(SplitMix(4));
     let mut cases = Vec::new();
-    for from in ALL {
-        for to in ALL {
+    for &from in TYPES {
+        for &to in TYPES {
             let mut p = Program::new();
             let x = p.input(0, from);
             p.push(Instr::Cast(x), to);
@@ -316,160 +160,6 @@ fn casts() {
     check(&cases);
 }
 
-#[test]
-fn every_half_is_read_and_written() {
-    for (dtype, infinity) in [(F16, 0x7c00), (BF16, 0x7f80)] {
-        let quiet = (0..=u16::MAX).filter(|bits| bits & 0x7fff <= infinity);
-        let bytes: Vec<u8> = quiet.flat_map(u16::to_le_bytes).collect();
-        let count = bytes.len() / 2;
-        let x = Tensor::from_bytes(dtype, &[count], bytes.into()).expect("a tensor");
-        let mut p = Program::new();
-        let r = p.input(0, dtype);
-        let wide = p.cast(r, F32);
-        p.cast(wide, dtype);
-        let task = Task::Map(Map { shape: shape(&[count]), program: p });
-        check(&[Case::new(format!("{dtype}"), task, vec![x], vec![Fact::new(dtype, &[count])])]);
-    }
-}
-
-#[test]
-fn broadcast_maps() {
-    let mut noise = Noise(SplitMix(5));
-    let mut cases = Vec::new();
-    let shapes: [(&[usize], &[usize], &[usize]); 8] = [
-        (&[3, 5, 7], &[3, 5, 7], &[7]),
-        (&[3, 5, 7], &[5, 1], &[3, 1, 7]),
-        (&[2, 3, 1, 5], &[1, 1, 4, 1], &[]),
-        (&[], &[], &[]),
-        (&[1], &[13], &[1, 1]),
-        (&[2, 1, 3, 1, 2, 1, 3], &[1, 2, 1, 3, 1, 2, 1], &[3]),
-        (&[0, 4], &[4], &[1, 1]),
-        (&[300, 257], &[300, 1], &[257]),
-    ];
-    for (a, b, c) in shapes {
-        let mut p = Program::new();
-        let (x, y, z) = (p.input(0, F32), p.input(1, F32), p.input(2, Bool));
-        let (sum, product) = (p.binary(Binary::Add, x, y), p.binary(Binary::Mul, x, y));
-        p.select(z, sum, product);
-        let dims = mindir_graph::broadcast(a, b).and_then(|s| mindir_graph::broadcast(&s, c)).expect("shapes that fit");
-        let mut noisy = |dtype, dims: &[usize]| noise.tensor(dtype, dims, -2.0, 2.0);
-        let ins = vec![noisy(F32, a), noisy(F32, b), noisy(Bool, c)];
-        let task = Task::Map(Map { shape: dims.clone(), program: p });
-        cases.push(Case::new(format!("{a:?} {b:?} {c:?}"), task, ins, vec![Fact::new(F32, &dims)]));
-    }
-    check(&cases);
-}
-
-fn part(input: usize, dims: &[usize], src: (usize, &[isize]), dst: (usize, &[isize])) -> Part {
-    let strides = Strides::from_slice;
-    Part { input, shape: shape(dims), src_offset: src.0, src: strides(src.1), dst_offset: dst.0, dst: strides(dst.1) }
-}
-
-#[test]
-fn copies() {
-    let mut noise = Noise(SplitMix(6));
-    let mut cases = Vec::new();
-    for dtype in [F32, Bool, I8, U16, F16, F64, I64] {
-        let mut copy = |name: &str, dims: &[usize], parts: Vec<Part>, ins: Vec<Tensor>, fill: Option<Vec<u8>>| {
-            let task = Task::Copy(Copy { dtype, fill, parts });
-            cases.push(Case::new(format!("{name} of {dtype}"), task, ins, vec![Fact::new(dtype, dims)]));
-        };
-        let x = noise.tensor(dtype, &[3, 4, 5], -90.0, 90.0);
-        let dense = dense_strides(&[5, 4, 3]);
-        let transpose = part(0, &[5, 4, 3], (0, &[1, 5, 20]), (0, &dense));
-        copy("transpose", &[5, 4, 3], vec![transpose], vec![x.clone()], None);
-        copy("reverse", &[60], vec![part(0, &[60], (59, &[-1]), (0, &[1]))], vec![x.clone()], None);
-        let element = tensor(dtype, &[1], &[1.0]).bytes().to_vec();
-        let pad = part(0, &[12, 5], (0, &[5, 1]), (8, &[7, 1]));
-        copy("pad", &[14, 7], vec![pad], vec![x.clone()], Some(element.clone()));
-        let other = noise.tensor(dtype, &[3, 2, 5], -90.0, 90.0);
-        let parts =
-            vec![part(0, &[3, 20], (0, &[20, 1]), (0, &[30, 1])), part(1, &[3, 10], (0, &[10, 1]), (20, &[30, 1]))];
-        copy("concatenate", &[3, 6, 5], parts, vec![x.clone(), other], None);
-        copy("repeat", &[2, 60], vec![part(0, &[2, 60], (0, &[0, 1]), (0, &[60, 1]))], vec![x], None);
-        copy("fill", &[700], Vec::new(), Vec::new(), Some(element));
-    }
-    let dims = [2, 3, 2, 3, 2, 3, 2];
-    let mut order = dims;
-    order.reverse();
-    let mut strides = dense_strides(&dims);
-    strides.reverse();
-    let parts = vec![part(0, &order, (0, &strides), (0, &dense_strides(&order)))];
-    let task = Task::Copy(Copy { dtype: F32, fill: None, parts });
-    let x = noise.tensor(F32, &dims, -2.0, 2.0);
-    cases.push(Case::new("seven dimensions", task, vec![x], vec![Fact::new(F32, &order)]));
-    check(&cases);
-}
-
-fn matrix(batch: &[isize], row: usize, col: usize) -> Matrix {
-    Matrix { batch: Strides::from_slice(batch), row, col, offset: 0 }
-}
-
-fn product(m: usize, n: usize, k: usize, transposed: (bool, bool), dtype: DType) -> Gemm {
-    Gemm {
-        batch: shape(&[]),
-        m,
-        n,
-        k,
-        a: if transposed.0 { matrix(&[], 1, m) } else { matrix(&[], k, 1) },
-        b: if transposed.1 { matrix(&[], 1, k) } else { matrix(&[], n, 1) },
-        c: matrix(&[], n, 1),
-        dtype,
-        out: dtype,
-        tf32: false,
-        epilogue: None,
-    }
-}
-
-#[test]
-fn matrix_products() {
-    let mut noise = Noise(SplitMix(7));
-    let mut cases = Vec::new();
-    let sizes = [(1, 1, 1), (1, 130, 33), (5, 7, 3), (17, 65, 15), (64, 64, 64), (67, 129, 100), (3, 4, 0), (40, 3, 5)];
-    for dtype in ALL {
-        for (i, &(m, n, k)) in sizes.iter().enumerate() {
-            let transposed = (i % 2 == 1, i / 2 % 2 == 1);
-            let task = Task::Gemm(product(m, n, k, transposed, dtype));
-            let ins = [m * k, k * n].map(|count| noise.tensor(dtype, &[count], -3.0, 3.0)).to_vec();
-            let (absolute, relative) = close(dtype);
-            let name = format!("{m}x{n}x{k} {transposed:?} of {dtype}");
-            let case = Case::new(name, task, ins, vec![Fact::new(dtype, &[m, n])]);
-            cases.push(case.within(absolute * 4.0 * k as f64, relative));
-        }
-    }
-    let mut bytes = product(20, 30, 40, (false, true), I8);
-    bytes.out = I32;
-    let ins = [800, 1200].map(|count| noise.tensor(I8, &[count], -128.0, 127.0)).to_vec();
-    cases.push(Case::new("bytes", Task::Gemm(bytes), ins, vec![Fact::new(I32, &[20, 30])]));
-    check(&cases);
-}
-
-/// Factors of 16 bits, sums and bias of `f32`, and a result of either.
-#[test]
-fn mixed_products() {
-    let mut noise = Noise(SplitMix(12));
-    let mut cases = Vec::new();
-    for dtype in [F16, BF16] {
-        for (m, n, k) in [(5, 7, 3), (17, 65, 40), (64, 64, 64), (67, 129, 100), (70, 3, 0)] {
-            for result in [F32, dtype] {
-                let mut p = Program::new();
-                let (sum, bias) = (p.input(0, F32), p.input(1, F32));
-                let total = p.binary(Binary::Add, sum, bias);
-                p.cast(total, result);
-                let epilogue = Some(Epilogue { program: p, inputs: vec![EpilogueInput::Column] });
-                let task = Gemm { out: F32, epilogue, ..product(m, n, k, (false, true), dtype) };
-                let mut ins = [m * k, k * n].map(|count| noise.tensor(dtype, &[count], -3.0, 3.0)).to_vec();
-                ins.push(noise.tensor(F32, &[n], -1.0, 1.0));
-                let (absolute, relative) = close(result);
-                let name = format!("{m}x{n}x{k} of {dtype} to {result}");
-                let case = Case::new(name, Task::Gemm(task), ins, vec![Fact::new(result, &[m, n])]);
-                cases.push(case.within(absolute * 4.0 * (k + 1) as f64, relative));
-            }
-        }
-    }
-    check(&cases);
-}
-
 /// Where it may, a product of many rows rounds its factors to 10 bits of mantissa, and its sums to nothing less than `f32`.
 #[test]
 fn tf32_products() {
@@ -478,7 +168,7 @@ fn tf32_products() {
     let mut cases = Vec::new();
     for (m, n, k) in [(64, 64, 64), (67, 129, 100), (33, 3, 5), (40, 8, 0)] {
         for transposed in [(false, false), (true, true)] {
-            let task = Task::Gemm(Gemm { tf32: true, ..product(m, n, k, transposed, F32) });
+            let task = Task::Gemm(Gemm { tf32: true, ..product([m, n, k], transposed, (F32, F32)) });
             let ins = [m * k, k * n].map(|count| noise.tensor(F32, &[count], -3.0, 3.0)).to_vec();
             let rounding = 2.0 * 9.0 * 2f64.powi(-11) + 1e-5;
             let case = Case::new(format!("{m}x{n}x{k} {transposed:?}"), task, ins, vec![Fact::new(F32, &[m, n])]);
@@ -496,146 +186,13 @@ fn tf32_products() {
         (true, "cuda-tf32-gemm64x64x16", sum),
         (false, "cuda-f32-gemm64x64x16", a.iter().zip(b).map(|(a, b)| a * b).sum()),
     ] {
-        let task = Task::Gemm(Gemm { tf32, ..product(64, 1, 4, (false, false), F32) });
+        let task = Task::Gemm(Gemm { tf32, ..product([64, 1, 4], (false, false), (F32, F32)) });
         let view = TaskView { task: &task, ins: &facts, known: &[false; 2], outs: &outs };
         assert_eq!(device.offer(view).map(|offer| offer.kernel), Ok(kernel.to_string()));
         let case = Case::new(kernel, task, ins.clone(), outs.to_vec());
         let got = run(device, &single(&case), &case.ins).expect("a result");
         assert_eq!(got[0].to_f64s().expect("numbers"), [want; 64], "tf32 {tf32}");
     }
-}
-
-#[test]
-fn batched_products_with_epilogues() {
-    let mut noise = Noise(SplitMix(8));
-    let mut cases = Vec::new();
-    use EpilogueInput::{Column, Full, Row, Scalar};
-    for (dtype, m) in [(F32, 19), (F16, 19), (F16, 70), (BF16, 70), (F64, 70)] {
-        let (n, k) = (23, 9);
-        // Heads of attention: strided rows, a repeated right-hand side, an epilogue that reads in every way.
-        let mut p = Program::new();
-        let sum = p.input(0, dtype);
-        let others: Vec<usize> = (1..5).map(|i| p.input(i, dtype)).collect();
-        let total = others.into_iter().fold(sum, |t, x| p.binary(Binary::Add, t, x));
-        p.unary(Unary::Tanh, total);
-        let task = Gemm {
-            batch: shape(&[2, 3]),
-            a: matrix(&[(m * 3 * k) as isize, k as isize], 3 * k, 1),
-            b: matrix(&[0, (k * n) as isize], n, 1),
-            c: matrix(&[(3 * m * n) as isize, (m * n) as isize], n, 1),
-            epilogue: Some(Epilogue { program: p, inputs: vec![Scalar, Column, Row, Full] }),
-            ..product(m, n, k, (false, false), dtype)
-        };
-        let dims: [&[usize]; 6] = [&[2, m, 3, k], &[3, k, n], &[1], &[n], &[6, m], &[2, 3, m, n]];
-        let ins = dims.iter().map(|d| noise.tensor(dtype, d, -2.0, 2.0)).collect();
-        let outs = vec![Fact::new(dtype, &[2, 3, m, n])];
-        let (absolute, relative) = close(dtype);
-        let near = (absolute * 10.0 + relative, relative);
-        cases.push(Case::new(format!("heads of {dtype}"), Task::Gemm(task.clone()), ins, outs).near(near));
-        let mut p = Program::new();
-        let (x, limit) = (p.input(0, dtype), p.constant(0.0, dtype));
-        p.binary(Binary::Gt, x, limit);
-        let epilogue = Some(Epilogue { program: p, inputs: Vec::new() });
-        // The result has more elements than the product writes.
-        let c = Matrix { offset: 5, ..matrix(&[(2 * m * n) as isize], 2 * n, 1) };
-        let a = matrix(&[(m * k) as isize], k, 1);
-        let b = matrix(&[0], n, 1);
-        let sparse = Gemm { batch: shape(&[2]), a, b, c, epilogue, ..task };
-        let ins = vec![noise.tensor(dtype, &[2, m, k], -2.0, 2.0), noise.tensor(dtype, &[k, n], -2.0, 2.0)];
-        let outs = vec![Fact::new(Bool, &[2, m, 2, n])];
-        cases.push(Case::new(format!("signs of {dtype}"), Task::Gemm(sparse), ins, outs));
-    }
-    check(&cases);
-}
-
-#[test]
-fn softmaxes() {
-    let mut noise = Noise(SplitMix(9));
-    let mut cases = Vec::new();
-    let mut softmax = |x: Tensor, [outer, len, inner]: [usize; 3], log: bool| {
-        let dtype = x.dtype();
-        let task = Task::Softmax(Softmax { outer, len, inner, log, dtype });
-        let outs = vec![x.fact()];
-        let (absolute, relative) = close(dtype);
-        let near = if log { (20.0 * relative, relative) } else { (absolute, 4.0 * relative) };
-        cases.push(Case::new(format!("{outer} {len} {inner} {log} of {dtype}"), task, vec![x], outs).near(near));
-    };
-    for dtype in [F32, F64, F16, BF16] {
-        for dims in [[1, 1, 1], [5, 10, 1], [3, 33, 1], [7, 1000, 1], [2, 9, 6], [4, 100, 3], [20, 257, 1], [3, 0, 2]] {
-            for log in [false, true] {
-                softmax(noise.tensor(dtype, &dims, -20.0, 20.0), dims, log);
-            }
-        }
-        let masked = [0.5, f64::NEG_INFINITY, 1.5, 0.0].repeat(20);
-        softmax(tensor(dtype, &[2, 40], &masked), [2, 40, 1], false);
-        let mut special = masked;
-        special[3] = f64::NAN;
-        special[40..].fill(f64::NEG_INFINITY);
-        softmax(tensor(dtype, &[2, 40], &special), [2, 40, 1], false);
-    }
-    check(&cases);
-}
-
-#[test]
-fn norms() {
-    let mut noise = Noise(SplitMix(10));
-    let mut cases = Vec::new();
-    for dtype in [F32, F64, F16, BF16] {
-        for (rows, cols) in [(1, 1), (3, 7), (5, 768), (2, 1025)] {
-            for bits in 0..16 {
-                let [rms, gamma, beta, stats] = [0, 1, 2, 3].map(|b| bits >> b & 1 == 1);
-                let kind = if rms { NormKind::Rms } else { NormKind::Layer };
-                let task = Norm { kind, rows, cols, eps: 1e-5, gamma, beta, stats, dtype };
-                let mut ins = vec![noise.tensor(dtype, &[rows, cols], 1.0, 5.0)];
-                let operands = usize::from(gamma) + usize::from(beta);
-                ins.extend((0..operands).map(|_| noise.tensor(dtype, &[cols], -2.0, 2.0)));
-                let mut outs = vec![ins[0].fact()];
-                outs.extend((0..if stats { 2 - usize::from(rms) } else { 0 }).map(|_| Fact::new(F32, &[rows])));
-                let (absolute, relative) = close(dtype);
-                let near = (4.0 * absolute + 2.0 * relative, 2.0 * relative);
-                let near = if stats { (near.0.max(1e-6), near.1.max(1e-6)) } else { near };
-                let name = format!("{rows} {cols} {bits:04b} of {dtype}");
-                cases.push(Case::new(name, Task::Norm(task), ins, outs).near(near));
-            }
-        }
-    }
-    check(&cases);
-}
-
-#[test]
-fn reductions() {
-    use ReduceKind::{All, Any, ArgMax, ArgMin, Max, Mean, Min, Prod, Sum};
-    let mut noise = Noise(SplitMix(11));
-    let mut cases = Vec::new();
-    let kinds = [Sum, Mean, Prod, Max, Min, All, Any, ArgMax, ArgMin];
-    for (i, dims) in [[1, 1, 1], [3, 20, 1], [5, 255, 1], [2, 1000, 1], [3, 11, 7], [4, 0, 3]].into_iter().enumerate() {
-        let [outer, len, inner] = dims;
-        for kind in kinds {
-            if len == 0 && matches!(kind, Max | Min | ArgMax | ArgMin) {
-                continue;
-            }
-            for dtype in ALL {
-                let positions = if i % 2 == 0 { I32 } else { I64 };
-                let out = if matches!(kind, ArgMax | ArgMin) { positions } else { dtype };
-                let (low, high) = if kind == Prod { (0.95, 1.05) } else { (-9.0, 9.0) };
-                let x = noise.tensor(dtype, &dims, low, high);
-                let outs = vec![Fact::new(out, &[outer, inner])];
-                let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out });
-                let (absolute, relative) = close(dtype);
-                let near = (absolute * 4.0 * len as f64, 8.0 * relative);
-                cases.push(Case::new(format!("{kind:?} of {dtype} {dims:?}"), task, vec![x], outs).near(near));
-            }
-        }
-    }
-    for dtype in [F32, F64, F16, BF16] {
-        let x = tensor(dtype, &[4], &[1.0, f64::NAN, 7.0, f64::NAN]);
-        for (kind, out) in [(Max, dtype), (Min, dtype), (ArgMax, I32), (ArgMin, I32), (Any, dtype), (All, dtype)] {
-            let task = Task::Reduce(Reduce { kind, outer: 1, len: 4, inner: 1, dtype, out });
-            let outs = vec![Fact::new(out, &[1])];
-            cases.push(Case::new(format!("{kind:?} of {dtype} with NaN"), task, vec![x.clone()], outs));
-        }
-    }
-    check(&cases);
 }
 
 /// A copy of `x` into a slot, then a function of it.
@@ -789,7 +346,11 @@ fn threads_of_a_block_come_in_any_order() {
         return;
     }
     for order in ["backward", "shuffled"] {
-        for test in ["softmaxes", "reductions", "batched_products_with_epilogues"] {
+        for test in [
+            "common::lines::softmaxes",
+            "common::lines::reductions",
+            "common::products::batched_products_with_epilogues",
+        ] {
             alone(test, &[("MINDIR_EMULATION", order)]);
         }
     }

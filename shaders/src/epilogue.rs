@@ -5,7 +5,8 @@ use mindir_graph::task::{EpilogueInput, Instr, Program};
 
 use crate::module::storage;
 use crate::program::{body, cast};
-use crate::{Access, Unsupported, Word};
+use crate::word::{load, stored};
+use crate::{Access, Unsupported};
 
 /// Most operands.
 pub const OPERANDS: usize = 32;
@@ -23,7 +24,7 @@ impl Epilogue {
     /// The operands `e0`, `e1` … as storage buffers from `binding` on.
     pub(crate) fn declarations(&self, binding: usize) -> Result<String, Unsupported> {
         let declare = |(i, &(dtype, _)): (usize, &(DType, EpilogueInput))| {
-            Ok(storage(binding + i, &format!("e{i}"), Word::of(dtype)?.stored(), Access::Read))
+            Ok(storage(binding + i, &format!("e{i}"), stored(dtype)?, Access::Read))
         };
         self.operands.iter().enumerate().map(declare).collect()
     }
@@ -40,7 +41,7 @@ impl Epilogue {
         let mut values = vec![cast("sum", number, self.sum(dtype))?];
         for (i, &(dtype, input)) in self.operands.iter().enumerate() {
             let first = format!("params.firsts[{}].{}", i / 4, ['x', 'y', 'z', 'w'][i % 4]);
-            values.push(Word::of(dtype)?.load(&format!("e{i}[{first} + {}]", place(input))));
+            values.push(load(dtype, &format!("e{i}[{first} + {}]", place(input))));
         }
         Ok((format!("program({})", values.join(", ")), self.program.dtype().unwrap_or(dtype)))
     }

@@ -1,10 +1,11 @@
 //! Shader sources as text, one folder per task family, and what a launcher must know of each: bindings and parameters.
 //!
 //! A [`Shader`] is one variant of a family; [`Shader::module`] writes its text in WGSL or CUDA C++. All of it is plain text and
-//! arithmetic: nothing here talks to a driver, no shader needs an optional feature of WGSL, and none a header of CUDA.
+//! arithmetic: nothing here talks to a driver, no shader needs an optional feature of WGSL, unless
+//! [`Language::WgslF16`] is asked for, and none a header of CUDA.
 //!
-//! Elements lie in 32-bit words: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, floats of 16
-//! bits as `f32`, `bool` as 0 and 1; integers of 64 bits are two words (see [`Word`]). Every shader takes its parameters as a
+//! Elements lie in 32-bit words in WGSL: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, floats of 16
+//! bits as `f32` (see [`Language`] for `f16`), `bool` as 0 and 1; integers of 64 bits are two words (see [`Word`]). Every shader takes its parameters as a
 //! uniform buffer at binding 0, then storage buffers from binding 1 on: its operands and results, and what each variant says
 //! besides.
 

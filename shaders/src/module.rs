@@ -5,9 +5,11 @@ use crate::Unsupported;
 /// What shaders are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// WGSL.
+    /// WGSL without extensions: elements of `f16` are `f32` in buffers.
     #[default]
     Wgsl,
+    /// WGSL with the extension `f16`: elements of `f16` lie in buffers as they are.
+    WgslF16,
     /// CUDA C++, without any header.
     Cuda,
 }
@@ -52,12 +54,22 @@ pub struct Module {
     pub shared: u32,
 }
 
+impl Module {
+    /// With `declaration` in front, if it needs the type `Half`.
+    fn headed(mut self, declaration: &str) -> Module {
+        if self.source.contains("Half") {
+            self.source.insert_str(0, declaration);
+        }
+        self
+    }
+}
+
 /// One variant of a family's shader.
 pub trait Shader {
     /// What it reads at binding 0.
     type Params: Pod;
 
-    /// Its text and interface in WGSL.
+    /// Its text and interface in WGSL, without the declaration of `Half` that [`Shader::module`] puts in front.
     ///
     /// # Errors
     /// [`Unsupported`] if an element type or function has no WGSL.
@@ -77,7 +89,8 @@ pub trait Shader {
     /// [`Unsupported`].
     fn module(&self, language: Language) -> Result<Module, Unsupported> {
         match language {
-            Language::Wgsl => self.wgsl(),
+            Language::Wgsl => Ok(self.wgsl()?.headed("alias Half = f32;\n\n")),
+            Language::WgslF16 => Ok(self.wgsl()?.headed("enable f16;\n\nalias Half = f16;\n\n")),
             Language::Cuda => self.cuda(),
         }
     }

@@ -4,7 +4,7 @@ use mindir_graph::DType;
 use mindir_graph::task::{Binary, Scalar};
 
 use crate::program::{binary, cast, constant};
-use crate::{Unsupported, Word};
+use crate::{Unsupported, Word, word};
 
 /// What elements of `dtype` are summed and multiplied in: integers as wide as their word, truth values as 0 and 1.
 ///
@@ -26,14 +26,14 @@ pub(crate) fn number(dtype: DType) -> Result<DType, Unsupported> {
 /// # Errors
 /// [`Unsupported`] for types without a word.
 pub(crate) fn arithmetic(dtype: DType, number: DType) -> Result<String, Unsupported> {
-    let (word, wide) = (Word::of(dtype)?, Word::of(number)?);
-    let load = cast(&word.load("x"), dtype, number)?;
-    let store = word.store(&cast("x", number, dtype)?);
+    let (stored, wide) = (word::stored(dtype)?, Word::of(number)?);
+    let load = cast(&word::load(dtype, "x"), dtype, number)?;
+    let store = word::store(dtype, &cast("x", number, dtype)?);
     let [zero, one] = [0, 1].map(|n| constant(Scalar::Int(n), wide));
     let plus = binary(Binary::Add, "a", "b", number)?;
     let times = binary(Binary::Mul, "a", "b", number)?;
     Ok(format!(
-        "alias Stored = {};\n\
+        "alias Stored = {stored};\n\
          alias Number = {};\n\n\
          fn load(x: Stored) -> Number {{\n    return {load};\n}}\n\n\
          fn store(x: Number) -> Stored {{\n    return {store};\n}}\n\n\
@@ -41,7 +41,6 @@ pub(crate) fn arithmetic(dtype: DType, number: DType) -> Result<String, Unsuppor
          fn one() -> Number {{\n    return {one};\n}}\n\n\
          fn plus(a: Number, b: Number) -> Number {{\n    return {plus};\n}}\n\n\
          fn times(a: Number, b: Number) -> Number {{\n    return {times};\n}}\n\n",
-        word.stored(),
         wide.stored(),
     ))
 }

@@ -8,7 +8,8 @@ use mindir_graph::task::{Binary, Instr, Program, Scalar, Unary};
 use crate::word::fit;
 use crate::{Unsupported, Word};
 
-const LIBRARY: &str = concat!(include_str!("map/functions.wgsl"), "\n", include_str!("map/wide.wgsl"));
+const LIBRARY: &str =
+    concat!(include_str!("map/functions.wgsl"), "\n", include_str!("map/wide.wgsl"), "\n", include_str!("packed.wgsl"));
 
 /// The WGSL function `program(x0, x1, …)` that computes `program`, with the library functions that it needs. Input `i`
 /// has the register type of `inputs[i]`.

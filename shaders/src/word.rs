@@ -5,10 +5,10 @@ use mindir_graph::DType;
 #[error("{0}")]
 pub struct Unsupported(pub String);
 
-/// How elements are stored and computed.
+/// How elements are computed, and stored but for `f16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Word {
-    /// `f32`; `f16` and `bf16` too, which are rounded wherever their type says so.
+    /// `f32`; `f16` and `bf16` too, which are computed as such and rounded wherever their type says so.
     F32,
     /// `i8`, `i16` and `i32`, stored as `i32`.
     I32,
@@ -40,7 +40,7 @@ impl Word {
         }
     }
 
-    /// Bytes of a stored element.
+    /// Bytes of a register.
     pub fn size(self) -> usize {
         if self.is_wide() { 8 } else { 4 }
     }
@@ -50,7 +50,7 @@ impl Word {
         matches!(self, Word::I64 | Word::U64)
     }
 
-    /// Type of a stored element.
+    /// Type of an element that lies in one word, or two.
     pub fn stored(self) -> &'static str {
         match self {
             Word::F32 => "f32",
@@ -65,16 +65,6 @@ impl Word {
         if self == Word::Bool { "bool" } else { self.stored() }
     }
 
-    /// The register value of the stored element `x`.
-    pub fn load(self, x: &str) -> String {
-        if self == Word::Bool { format!("({x} != 0u)") } else { x.to_string() }
-    }
-
-    /// The stored element of the register value `x`.
-    pub fn store(self, x: &str) -> String {
-        if self == Word::Bool { format!("u32({x})") } else { x.to_string() }
-    }
-
     /// Ends the names of the functions of two integers: `divide_i32`.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
@@ -84,6 +74,39 @@ impl Word {
             Word::I64 => "i64",
             Word::U64 => "u64",
         }
+    }
+}
+
+/// Type of the elements of `dtype` in a buffer. `Half` is `f16`, or `f32` where there is no `f16` (see [`crate::Language`]).
+pub(crate) fn stored(dtype: DType) -> Result<&'static str, Unsupported> {
+    if dtype == DType::F16 { Ok("Half") } else { Ok(Word::of(dtype)?.stored()) }
+}
+
+/// Declares the type `Element` of the elements of `dtype` in a buffer.
+pub(crate) fn element(dtype: DType) -> Result<String, Unsupported> {
+    Ok(format!("alias Element = {};\n\n", stored(dtype)?))
+}
+
+/// Element `at` of the array `name` of words that hold two floats of `dtype` each, a type of 16 bits.
+pub(crate) fn packed(dtype: DType, name: &str, at: &str) -> String {
+    format!("packed_{dtype}({name}[{at} >> 1u], {at})")
+}
+
+/// The register value of the stored element `x` of `dtype`.
+pub(crate) fn load(dtype: DType, x: &str) -> String {
+    match dtype {
+        DType::Bool => format!("({x} != 0u)"),
+        DType::F16 => format!("f32({x})"),
+        _ => x.to_string(),
+    }
+}
+
+/// The stored element of the register value `x` of `dtype`.
+pub(crate) fn store(dtype: DType, x: &str) -> String {
+    match dtype {
+        DType::Bool => format!("u32({x})"),
+        DType::F16 => format!("Half({x})"),
+        _ => x.to_string(),
     }
 }
 

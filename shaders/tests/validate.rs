@@ -21,8 +21,8 @@ use mindir_shaders::scan::Scan;
 use mindir_shaders::scatter::{Apply, Link, Sort};
 use mindir_shaders::softmax::Softmax;
 use mindir_shaders::{
-    Access, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize, scan, scatter,
-    softmax, sort,
+    Access, Language, Lines, Module, Shader, conv, copy, gather, gemm, map, norm, pool, recurrent, reduce, resize,
+    scan, scatter, softmax, sort,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{PipelineConstants, hlsl, msl, spv};
@@ -35,9 +35,12 @@ fn parse(name: &str, module: &Module) -> naga::Module {
 }
 
 fn validate(name: &str, module: &Module, parsed: &naga::Module) -> ModuleInfo {
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(parsed)
-        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&module.source)))
+    Validator::new(
+        ValidationFlags::all(),
+        if module.source.starts_with("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() },
+    )
+    .validate(parsed)
+    .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&module.source)))
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn shared(parsed: &naga::Module) -> u32 {
 
 /// The members of the parameters that `shader` reads, and where they lie.
 fn members<S: Shader>(shader: &S) -> Vec<(String, u32)> {
-    let module = shader.wgsl().expect("a valid shader");
+    let module = shader.module(Language::Wgsl).expect("a valid shader");
     let parsed = parse("params", &module);
     let found = parsed.types.iter().find(|t| t.1.name.as_deref() == Some("Params"));
     let Some((_, naga::Type { inner: TypeInner::Struct { members, span }, .. })) = found else {
@@ -132,6 +135,7 @@ fn parameters_lie_where_the_shaders_read_them() {
         out: dtype,
         tf32: false,
         end: End::Product,
+        packed: [false; 2],
         adds: false,
     };
     same_offsets!(gemm => gemm::Params: m, n, k, batches, a_row, a_col, b_row, b_col, c_row, a_first, b_first, c_first, batch,
@@ -148,12 +152,14 @@ fn parameters_lie_where_the_shaders_read_them() {
         out: dtype,
         channels: Channels::Eight,
         channels_last: false,
+        packed: false,
         scaled: false,
         epilogue: None,
     };
     same_offsets!(tile => conv::Params: pixels, size, group, depth, taps, groups, h, w, out_w, kernel, stride, dilation, pad,
         x_image, x_channel, x_row, x_col, y_image, y_channel, y_pixel, x_first, y_first, firsts);
-    let direct = Direct { dtype, out: dtype, width: 1, channels_last: false, scaled: false, epilogue: None };
+    let direct =
+        Direct { dtype, out: dtype, width: 1, channels_last: false, packed: false, scaled: false, epilogue: None };
     same_offsets!(direct => conv::DirectParams: rows, cols, channels, group, depth, h, w, out_h, out_w, x_first, kernel,
         stride, dilation, pad, x_image, x_channel, x_row, x_col, y_first, firsts);
     let pool = Pool { kind: PoolKind::Max, dtype, channels_last: false, width: 1 };
@@ -163,7 +169,7 @@ fn parameters_lie_where_the_shaders_read_them() {
     same_offsets!(Resize { mode, coordinates, dtype, channels_last: false, width: 1 } => resize::Params: rows, cols, x_first,
         y_first, x_image, x_row, x_col, down, along);
     let index = DType::I32;
-    same_offsets!(Gather { dtype, index, zeros: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
+    same_offsets!(Gather { dtype, index, zeros: false, packed: false, width: 1 } => gather::Params: rows, cols, inner, count, axis,
         start, end, x_outer, index_outer, y_outer, x_first, index_first, y_first);
     let kind = ScatterKind::Add;
     same_offsets!(Link { kind, index, width: 1 } => scatter::LinkParams: rows, cols, rank, axes);

@@ -3,8 +3,10 @@
 //! Without an adapter the tests print why and pass, unless `MINDIR_REQUIRE` names `wgpu`.
 #![cfg(feature = "wgpu")]
 
+use std::sync::Arc;
+
 use mindir::builder::Builder;
-use mindir::{DType, Error, Fact, Fallback, GraphCell, Options, Spec};
+use mindir::{DType, Error, Fact, Fallback, GraphCell, Options, Spec, check};
 use mindir_tests::golden::{self, Golden};
 
 /// A cell on wgpu; `None` if there is no adapter and none is required.
@@ -49,6 +51,19 @@ fn networks_run_in_one_stage() {
             stage.download
         );
     }
+}
+
+#[test]
+fn a_device_is_checked_like_every_other_way() {
+    let g = golden("lenet5");
+    let Some(_) = cell(&g, Fallback::Allow) else { return };
+    let model = Arc::new(mindir::load(&g.graph).expect("the golden loads"));
+    let cell = Options::default().on("wgpu").expect("a device");
+    let options = check::Options { cell, ..check::Options::default() };
+    let report = check(model, &g.runs[0].inputs, &options).expect("a report");
+    let runs: Vec<String> = report.runs.iter().map(|(run, _)| run.to_string()).collect();
+    assert!(runs.iter().any(|run| run == "wgpu, no passes") && runs.iter().any(|run| run == "wgpu, all passes"));
+    assert!(report.is_equal(), "{report:?}");
 }
 
 #[test]

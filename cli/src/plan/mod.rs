@@ -36,7 +36,7 @@ pub struct Plan {
     why: bool,
     /// Write a page that shows all of it: the graph by modules, work and bytes of every step, memory over time, what was fused
     /// and why
-    #[arg(long, value_name = "FILE.html", conflicts_with_all = ["json", "why"])]
+    #[arg(long, value_name = "FILE.html", conflicts_with = "json")]
     html: Option<PathBuf>,
     /// Measure the steps on made-up inputs and what this machine can do, and show both on the page
     #[arg(long, requires = "html")]
@@ -110,8 +110,9 @@ struct Note {
 
 impl Plan {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        if self.why && self.json {
-            print::warn("--why has no effect: --json has what the passes did");
+        if self.why && (self.json || self.html.is_some()) {
+            let has = if self.json { "--json has" } else { "the page has" };
+            print::warn(&format!("--why has no effect: {has} what the passes did"));
         }
         let (loaded, _) = self.model.load()?;
         let options = match self.measure {

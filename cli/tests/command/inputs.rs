@@ -361,6 +361,7 @@ fn flags_without_effect_are_refused_or_warned_of() {
     warned(&["run", &lenet, "-i", "ones", "--fallback", "deny"], "--fallback has no effect on the CPU");
     warned(&["run", &lenet, "-i", "ones", "--precision", "tf32"], "--precision tf32 has no effect on cpu");
     warned(&["plan", &lenet, "--why", "--json"], "--why has no effect");
+    warned(&["plan", &lenet, "--why", "--html", &at(&dir, "a.html")], "--why has no effect");
     warned(&["inspect", &lenet, "--ops", "--json"], "--ops and --params have no effect");
     mindir(["inspect", &lenet, "--graph", "--functions"]).with(2);
     mindir(["inspect", &lenet, "--graph", "--json"]).with(2);

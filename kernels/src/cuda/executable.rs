@@ -226,7 +226,7 @@ impl Builder<'_> {
         let bound = views.iter().map(|&view| self.storage(step, view)).collect::<Result<Vec<_>, DeviceError>>()?;
         for (i, view) in views.iter().enumerate() {
             let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0.is(&bound[i].0));
-            if !matches!(view.of, Bound::In(_)) && shared {
+            if !view.of.is_operand() && shared {
                 let message = "an operand and a result share a buffer".into();
                 return Err(DeviceError::Step { path: step.path.clone(), message });
             }
@@ -237,7 +237,7 @@ impl Builder<'_> {
     /// What a launch binds, which must have room for the operand or result.
     fn storage(&self, step: &Step, view: View) -> Result<(Storage, u64), DeviceError> {
         let (place, fact) = match view.of {
-            Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
+            Bound::In(i) | Bound::Packed(i) => (step.ins.get(i), step.in_facts.get(i)),
             Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
             Bound::Scratch(i, _) => return Ok((Storage::Scratch(i), 0)),
             Bound::Status => return Ok((Storage::Statuses, STATUS * (self.watched.len() as u64).saturating_sub(1))),

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdeviceptr, CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, DriverError, result};
-use mindir_graph::Fact;
 
 use super::executable::{CudaExecutable, Room, Storage, What, Work, lacking};
 use super::gpu::{Memory, lock, said};
 use super::tensor::driver;
 use super::{NAME, failed, failed_at};
-use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
+use crate::device::{self, DeviceError, DeviceTensor, Input, Output, Run};
 use crate::launch::{self, STATUS};
 
 pub(super) struct Session {
@@ -19,7 +18,7 @@ pub(super) struct Session {
     memory: Option<Places>,
     /// What the last runs launched, the last used last.
     recorded: Vec<Recorded>,
-    /// Whether the last run was not waited for.
+    /// Whether runs were not waited for.
     running: bool,
 }
 
@@ -50,22 +49,11 @@ impl Session {
 
     /// The addresses of inputs and outputs, in order.
     fn ports(&self, ins: &[Input<'_>], outs: &[Output<'_>]) -> Result<Vec<CUdeviceptr>, DeviceError> {
-        let executable = &self.executable;
-        counted("inputs", executable.inputs.len(), ins.len())?;
-        counted("outputs", executable.outputs.len(), outs.len())?;
-        let ins = ins.iter().map(|input| input.device(NAME));
-        let tensors = ins.chain(outs.iter().map(|output| output.device(NAME)));
-        let address = |(tensor, fact): (Result<&dyn DeviceTensor, DeviceError>, &Fact)| {
-            let tensor = executable.gpu.own(tensor?)?;
-            let found = tensor.fact();
-            if found.dtype == fact.dtype && found.count() == fact.count() {
-                return Ok(tensor.address());
-            }
-            Err(failed(format!("a tensor of {found} stands for {fact}")))
-        };
-        let facts = executable.inputs.iter().chain(&executable.outputs);
-        let ports: Vec<CUdeviceptr> = tensors.zip(facts).map(address).collect::<Result<_, _>>()?;
-        let (read, written) = ports.split_at(executable.inputs.len());
+        let CudaExecutable { gpu, inputs, outputs, .. } = &*self.executable;
+        let tensors = device::ports(NAME, (inputs, outputs), ins, outs)?;
+        let address = |tensor: &dyn DeviceTensor| Ok(gpu.own(tensor)?.address());
+        let ports: Vec<CUdeviceptr> = tensors.into_iter().map(address).collect::<Result<_, DeviceError>>()?;
+        let (read, written) = ports.split_at(inputs.len());
         // Kernels count on it that what they write is not what they read.
         let shared = |(i, port): (usize, &CUdeviceptr)| read.contains(port) || written[..i].contains(port);
         if written.iter().enumerate().any(shared) {
@@ -82,7 +70,8 @@ impl Session {
             None => Places::new(executable)?,
         };
         let memory = self.memory.insert(memory);
-        if !executable.watched.is_empty() {
+        // Statuses hold what went wrong in all runs that were not waited for.
+        if !executable.watched.is_empty() && !self.running {
             executable.gpu.stream.memset_zeros(&mut memory.statuses.slice).map_err(driver)?;
         }
         Ok(())
@@ -224,10 +213,6 @@ impl Drop for Session {
         // Graphs must not go while they are at work. A failure was or will be told to who waits.
         let _ = self.executable.gpu.stream.synchronize();
     }
-}
-
-fn counted(what: &str, expected: usize, found: usize) -> Result<(), DeviceError> {
-    if found == expected { Ok(()) } else { Err(failed(format!("{found} {what}, expected {expected}"))) }
 }
 
 fn stamp(stream: &CudaStream) -> Result<CudaEvent, DriverError> {

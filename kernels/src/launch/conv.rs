@@ -26,7 +26,7 @@ pub(super) fn kernel(task: &Conv, view: TaskView<'_>, on: &Target) -> Result<Gpu
     result(view, 0, dtype, &[pixels, task.c_out])?;
     let first = if task.scaled { 3 } else { 2 };
     let end = task.epilogue.as_ref().map(|e| epilogue(e, view, first, [pixels, task.c_out])).transpose()?;
-    let of = Of { task, on, first, end, channels_last: task.layout == Layout::Nhwc };
+    let of = Of { task, on, weights: on.constant(view, 1), first, end, channels_last: task.layout == Layout::Nhwc };
     let (name, pieces) = (of.name()?, if pixels == 0 || task.c_out == 0 { Vec::new() } else { of.pieces(view)? });
     let launches = pieces.into_iter().map(|piece| if of.by_tiles()? { of.tiles(piece) } else { of.direct(piece) });
     Ok(GpuKernel { name, launches: launches.collect::<Result<_, Declined>>()? })
@@ -68,6 +68,7 @@ fn pairs(task: &Conv) -> Result<[[u32; 2]; 4], Declined> {
 struct Of<'a> {
     task: &'a Conv,
     on: &'a Target,
+    weights: Bound,
     /// First operand of the epilogue.
     first: usize,
     end: Option<epilogue::Epilogue>,
@@ -77,7 +78,7 @@ struct Of<'a> {
 impl Of<'_> {
     /// Whether a group has enough channels for tiles.
     fn by_tiles(&self) -> Result<bool, Declined> {
-        let wide = self.on.language == Language::Wgsl && Word::of(self.task.dtype)?.is_wide();
+        let wide = self.on.language != Language::Cuda && Word::of(self.task.dtype)?.is_wide();
         Ok(self.group() >= 4 && !wide)
     }
 
@@ -103,7 +104,8 @@ impl Of<'_> {
     fn pieces(&self, view: TaskView<'_>) -> Result<Vec<Piece>, Declined> {
         let &Conv { n, c_in, h, w, c_out, .. } = self.task;
         let mut tensors = vec![(Bound::In(0), Share::Each(c_in * h * w))];
-        tensors.extend((1..self.first).map(|i| (Bound::In(i), Share::All)));
+        tensors.push((self.weights, Share::All));
+        tensors.extend((2..self.first).map(|i| (Bound::In(i), Share::All)));
         for (i, (_, input)) in (self.first..).zip(self.end.iter().flat_map(|e| &e.operands)) {
             let share = match input {
                 EpilogueInput::Scalar | EpilogueInput::Column => Share::All,
@@ -164,10 +166,11 @@ impl Of<'_> {
         };
         self.firsts(&piece, &mut params.x_first, &mut params.y_first, &mut params.firsts);
         let &Of { channels_last, .. } = self;
+        let packed = matches!(self.weights, Bound::Packed(_));
         let (scaled, epilogue) = (task.scaled, self.end.clone());
         let tiles = self.count(channels, piece.dims[0])?;
         small(tiles)?;
-        let shader = Tile { dtype: task.dtype, out: task.out, channels, channels_last, scaled, epilogue };
+        let shader = Tile { dtype: task.dtype, out: task.out, channels, packed, channels_last, scaled, epilogue };
         self.on.launch(&shader, &params, piece.views, fold(tiles, self.on))
     }
 
@@ -200,8 +203,9 @@ impl Of<'_> {
         self.firsts(&piece, &mut params.x_first, &mut params.y_first, &mut params.firsts);
         let (width, grid) = spread(rows, cols, self.on);
         let &Of { channels_last, .. } = self;
+        let packed = matches!(self.weights, Bound::Packed(_));
         let (scaled, epilogue) = (task.scaled, self.end.clone());
-        let shader = Direct { dtype: task.dtype, out: task.out, width, channels_last, scaled, epilogue };
+        let shader = Direct { dtype: task.dtype, out: task.out, width, packed, channels_last, scaled, epilogue };
         self.on.launch(&shader, &params, piece.views, grid)
     }
 

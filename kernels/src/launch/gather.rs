@@ -29,7 +29,7 @@ fn walk(task: &Gather, view: TaskView<'_>, on: &Target) -> Result<Walk, Declined
     let index = strides([Ok(if batch { count } else { 0 }), Ok(1), Ok(0), Ok(0)])?;
     let y = strides([counted(&[count, inner]), Ok(inner), Ok(0), Ok(1)])?;
     let mut tensors = vec![
-        Walked::of(view, on, Bound::In(0), x)?,
+        Walked::of(view, on, on.constant(view, 0), x)?,
         Walked::of(view, on, Bound::In(1), index)?,
         Walked::of(view, on, Bound::Out(0), y)?,
     ];
@@ -62,7 +62,8 @@ fn launch(task: &Gather, piece: Piece, on: &Target) -> Result<Launch, Declined> 
         y_first: piece.firsts[2],
     };
     let (width, grid) = spread(rows, cols, on);
-    let shader = gather::Gather { dtype: task.dtype, index: task.index, zeros: task.zeros, width };
+    let packed = matches!(piece.views[0].of, Bound::Packed(_));
+    let shader = gather::Gather { dtype: task.dtype, index: task.index, packed, zeros: task.zeros, width };
     let mut views = piece.views;
     if !task.zeros {
         views.push(View::from(Bound::Status));

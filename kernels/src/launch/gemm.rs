@@ -9,6 +9,9 @@ use super::walk::{Piece, Walk, Walked};
 use super::{Bound, Declined, GpuKernel, Launch, Target, copy, counted, declined, operand, result, small, stride};
 use crate::device::TaskView;
 
+/// Most elements of a sum of floats in one launch: sums of such sums are rounded fewer times than one long sum.
+const SUM: usize = 2048;
+
 pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
     if task.c.col != 1 {
         return declined("the columns of the product are not neighbours");
@@ -25,7 +28,9 @@ pub(super) fn kernel(task: &Gemm, view: TaskView<'_>, on: &Target) -> Result<Gpu
         None => End::Product,
         Some(e) => End::Epilogue(epilogue(e, view, 2, [counted(&[task.batch_count(), task.m])?, task.n])?),
     };
-    let product = Product { task, view, on, shader: shader(task, tile, end), batches: batches(task)? };
+    let factors = [0, 1].map(|i| on.constant(view, i));
+    let shader = gemm::Gemm { packed: factors.map(|of| matches!(of, Bound::Packed(_))), ..shader(task, tile, end) };
+    let product = Product { task, view, on, shader, factors, batches: batches(task)? };
     let mut launches = Vec::new();
     if elements < out.count() {
         launches.extend(copy::fill(view, 0, &vec![0; dtype.size()], on)?);
@@ -48,6 +53,7 @@ fn shader(task: &Gemm, tile: Tile, end: End) -> gemm::Gemm {
         out: task.out,
         tf32: task.tf32,
         end,
+        packed: [false; 2],
         adds: false,
     }
 }
@@ -64,6 +70,7 @@ struct Product<'a> {
     view: TaskView<'a>,
     on: &'a Target,
     shader: gemm::Gemm,
+    factors: [Bound; 2],
     batches: Block,
 }
 
@@ -78,8 +85,8 @@ impl Product<'_> {
         let &Gemm { m, n, k, ref a, ref b, ref c, ref epilogue, .. } = self.task;
         let [by_a, by_b, by_c, by_row] = [0, 1, 2, 3].map(|i| &self.batches.strides[i]);
         let mut tensors = vec![
-            self.walked(Bound::In(0), by_a, [a.row, 0, a.col])?.from(a.offset),
-            self.walked(Bound::In(1), by_b, [0, b.col, b.row])?.from(b.offset),
+            self.walked(self.factors[0], by_a, [a.row, 0, a.col])?.from(a.offset),
+            self.walked(self.factors[1], by_b, [0, b.col, b.row])?.from(b.offset),
         ];
         let fixed = vec![0; self.batches.rank()];
         for (i, input) in epilogue.iter().flat_map(|e| &e.inputs).enumerate() {
@@ -99,7 +106,8 @@ impl Product<'_> {
         let outer = self.batches.rank();
         let groups = self.on.limits.groups as usize;
         let longest = self.on.limits.longest();
-        let sums = if self.shader.adds_up(self.on.language)? { longest } else { 0 };
+        let most = if self.task.dtype.is_float() { longest.min(SUM) } else { longest };
+        let sums = if self.shader.adds_up(self.on.language)? { most } else { 0 };
         if sums == 0 && k > longest {
             return declined(format!("its sums have {k} elements, and the adapter ends loops after {longest}"));
         }

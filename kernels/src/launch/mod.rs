@@ -56,6 +56,8 @@ pub struct Limits {
     pub shared: u32,
     /// Most turns of all loops of an invocation together. Software adapters end loops silently after 65535.
     pub turns: u64,
+    /// Whether shaders may read and write `f16` in buffers; else elements of `f16` are `f32` there.
+    pub halves: bool,
 }
 
 impl Default for Limits {
@@ -69,6 +71,7 @@ impl Default for Limits {
             invocations: 256,
             shared: 16384,
             turns: u64::MAX,
+            halves: false,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Limits {
         invocations: 1024,
         shared: 49152,
         turns: u64::MAX,
+        halves: true,
     };
 
     /// Most elements of a sum that an invocation goes through in one launch.
@@ -100,6 +104,7 @@ impl Limits {
             invocations: self.invocations.min(other.invocations),
             shared: self.shared.min(other.shared),
             turns: self.turns.min(other.turns),
+            halves: self.halves && other.halves,
         }
     }
 }
@@ -114,6 +119,8 @@ pub(crate) const PREFERENCES: Preferences = Preferences { convolutions: Layout::
 pub(crate) enum Bound {
     /// Operand with this index.
     In(usize),
+    /// Operand with this index, a constant of which words hold two elements of 16 bits each.
+    Packed(usize),
     /// Result with this index.
     Out(usize),
     /// Memory of the kernel's own with this index, of so many bytes, until the step is over.
@@ -125,10 +132,15 @@ pub(crate) enum Bound {
 impl Bound {
     fn fact<'a>(self, view: TaskView<'a>) -> Option<&'a Fact> {
         match self {
-            Bound::In(i) => view.ins.get(i),
+            Bound::In(i) | Bound::Packed(i) => view.ins.get(i),
             Bound::Out(i) => view.outs.get(i),
             Bound::Scratch(..) | Bound::Status => None,
         }
+    }
+
+    /// Whether it is only read.
+    pub(crate) fn is_operand(self) -> bool {
+        matches!(self, Bound::In(_) | Bound::Packed(_))
     }
 }
 
@@ -146,7 +158,7 @@ impl View {
         match (self.window, self.of) {
             (Some((_, bytes)), _) | (None, Bound::Scratch(_, bytes)) => Some(bytes),
             (None, Bound::Status) => Some(STATUS),
-            (None, of) => of.fact(view).map(|fact| on.element(fact.dtype).saturating_mul(fact.count() as u64)),
+            (None, of) => of.fact(view).map(|fact| on.size(of, fact)),
         }
     }
 }
@@ -177,10 +189,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Shaders in WGSL within these limits.
+    pub(crate) fn wgsl(limits: Limits) -> Target {
+        Target { language: if limits.halves { Language::WgslF16 } else { Language::Wgsl }, limits }
+    }
+
     /// Refuses element types that the language cannot hold.
     fn holds(&self, dtype: DType) -> Result<(), Declined> {
         match self.language {
-            Language::Wgsl => Word::of(dtype).map(drop)?,
+            Language::Wgsl | Language::WgslF16 => Word::of(dtype).map(drop)?,
             // Elements that are only moved may be of any type; texts refuse what they cannot compute.
             Language::Cuda => {}
         }
@@ -188,19 +205,28 @@ impl Target {
     }
 
     /// Bytes of an element in a buffer.
-    fn element(&self, dtype: DType) -> u64 {
-        match self.language {
-            Language::Wgsl => words::element(dtype),
-            Language::Cuda => dtype.size() as u64,
+    fn element(&self, of: Bound, dtype: DType) -> u64 {
+        if matches!(of, Bound::Packed(_)) { dtype.size() as u64 } else { words::element(self.language, dtype) }
+    }
+
+    /// Bytes of a buffer, of which there are whole words.
+    pub(crate) fn size(&self, of: Bound, fact: &Fact) -> u64 {
+        self.element(of, fact.dtype).saturating_mul(fact.count() as u64).next_multiple_of(4)
+    }
+
+    /// Operand `index` of a kernel that takes it packed, if it is a constant and that is smaller.
+    fn constant(&self, view: TaskView<'_>, index: usize) -> Bound {
+        let halves = |fact: &&Fact| matches!(fact.dtype, DType::F16 | DType::BF16);
+        let half = view.ins.get(index).filter(halves).filter(|_| view.known.get(index) == Some(&true));
+        match half.filter(|fact| words::element(self.language, fact.dtype) > fact.dtype.size() as u64) {
+            Some(_) => Bound::Packed(index),
+            None => Bound::In(index),
         }
     }
 
-    /// Elements of the host as they lie in a buffer.
+    /// An element of the host as shaders take it in their parameters: in WGSL as words.
     fn lay<'a>(&self, dtype: DType, host: &'a [u8]) -> Cow<'a, [u8]> {
-        match self.language {
-            Language::Wgsl => words::widen(dtype, host),
-            Language::Cuda => Cow::Borrowed(host),
-        }
+        if self.language == Language::Cuda { Cow::Borrowed(host) } else { words::widen(Language::Wgsl, dtype, host) }
     }
 
     /// Most bytes of a binding of elements of `size` bytes, which 31 bits count.
@@ -291,7 +317,7 @@ fn fits(launch: &Launch, view: TaskView<'_>, on: &Target) -> Result<(), Declined
     let limits = &on.limits;
     for bound in &launch.bound {
         let Some(bytes) = bound.bytes(view, on) else { return declined(format!("{:?} is missing", bound.of)) };
-        let most = on.limit(bound.of.fact(view).map_or(4, |fact| on.element(fact.dtype)));
+        let most = on.limit(bound.of.fact(view).map_or(4, |fact| on.element(bound.of, fact.dtype)));
         if bytes > most {
             return declined(format!("binding of {} exceeds the adapter's limit of {}", mib(bytes), mib(most)));
         }

@@ -22,7 +22,7 @@ pub struct PlanOnly {
 impl PlanOnly {
     /// The device `wgpu` on an adapter that has what WebGPU promises of every one.
     pub fn wgpu() -> PlanOnly {
-        PlanOnly { name: "wgpu", on: Target { language: Language::Wgsl, limits: Limits::default() } }
+        PlanOnly { name: "wgpu", on: Target::wgsl(Limits::default()) }
     }
 
     /// The device `cuda` on a GPU that has what every one of them has.

@@ -1,3 +1,4 @@
+use mindir_graph::DType;
 use mindir_graph::task::{Layout, Pool, PoolKind};
 use mindir_shaders::pool::{self, Params};
 
@@ -8,6 +9,9 @@ use super::{Bound, Declined, GpuKernel, Target, counted, declined, operand, resu
 use crate::device::TaskView;
 
 pub(super) fn kernel(task: &Pool, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
+    if task.kind != PoolKind::Max && matches!(task.dtype, DType::I64 | DType::U64) {
+        return declined(format!("sums of {} may not fit before they are divided", task.dtype));
+    }
     operand(view, 0, task.dtype, &[task.n, task.c, task.h, task.w])?;
     result(view, 0, task.dtype, &[task.n, task.c, task.out_h, task.out_w])?;
     let channels_last = task.layout == Layout::Nhwc;

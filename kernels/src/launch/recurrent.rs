@@ -1,7 +1,6 @@
 use bytemuck::Zeroable;
 use mindir_graph::DType;
 use mindir_graph::task::{Cell, Recurrent};
-use mindir_shaders::Language;
 use mindir_shaders::copy::{self, Copy};
 use mindir_shaders::recurrent::{Params, Phase, Round, RoundParams, Step};
 
@@ -70,10 +69,10 @@ impl Of<'_> {
         matches!(self.task.dtype, DType::F16 | DType::BF16)
     }
 
-    /// Where steps keep a result: as `f32`, for which elements of 16 bits have no room where they lie as they are.
+    /// Where steps keep a result: those of 16 bits as `f32`, for which there may be no room where they lie.
     fn kept(&self, of: Bound) -> Bound {
         match of {
-            Bound::Out(i) if self.is_half() && self.on.language == Language::Cuda => {
+            Bound::Out(i) if self.is_half() => {
                 let steps = if i == 0 { self.task.seq } else { 1 };
                 Bound::Scratch(i, 4 * (steps * self.lines) as u64)
             }
@@ -148,9 +147,8 @@ impl Of<'_> {
             return Ok(None);
         }
         let (width, grid) = spread(1, count, self.on);
-        let bound = if self.kept(of) == of { vec![of] } else { vec![self.kept(of), of] };
         let params = RoundParams { rows: 1, cols: small(count)? };
-        self.on.launch(&Round { dtype: self.task.dtype, width }, &params, bound, grid).map(Some)
+        self.on.launch(&Round { dtype: self.task.dtype, width }, &params, vec![self.kept(of), of], grid).map(Some)
     }
 
     /// Copies a state.

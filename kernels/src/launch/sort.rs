@@ -5,7 +5,7 @@ use mindir_shaders::sort::{
 };
 
 use super::spread::spread;
-use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold, operand, result, small, words};
+use super::{Bound, Declined, GpuKernel, Launch, Target, counted, declined, fold, operand, result, small};
 use crate::device::TaskView;
 
 pub(super) fn kernel(task: &Sort, view: TaskView<'_>, on: &Target) -> Result<GpuKernel, Declined> {
@@ -95,7 +95,7 @@ impl Of<'_> {
 
     /// Keys and positions of `len` pairs of each line, in one of two places.
     fn pairs(&self, place: usize, len: usize) -> Result<[Bound; 2], Declined> {
-        let key = words::element(self.of.dtype) as usize;
+        let key = self.of.dtype.size().max(4);
         let bytes = |each: usize| counted(&[self.lines, len, each]).map(|n| n as u64);
         Ok([Bound::Scratch(2 * place, bytes(key)?), Bound::Scratch(2 * place + 1, bytes(4)?)])
     }

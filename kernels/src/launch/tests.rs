@@ -359,11 +359,18 @@ fn by_columns(mut of: (Task, Vec<Fact>, Vec<Fact>)) -> (Task, Vec<Fact>, Vec<Fac
 fn what_is_larger_than_a_binding_is_taken_in_windows() {
     let launches = |of| kernel_of(&of, &Limits::default()).expect("a kernel").launches;
     // 256 MiB of weights: by columns each launch has its own, by rows the sums go on from one launch to the next.
-    let columns = launches(by_columns(gemm(3, 1 << 14, 1 << 12, 1)));
+    let columns = launches(by_columns(gemm(3, 1 << 15, 1 << 11, 1)));
     assert!(columns.iter().all(|l| l.bound.len() == 3 && l.module.source.contains("return Number();")));
-    let rows = launches(gemm(3, 1 << 14, 1 << 12, 1));
-    let adds = |l: &Launch| l.module.source.contains("return y[params.c_first + place];");
+    let rows = launches(gemm(3, 1 << 15, 1 << 11, 1));
+    let adds = |l: &Launch| l.module.source.contains("return Number(y[params.c_first + place]);");
     assert_eq!(rows.iter().map(adds).collect::<Vec<_>>(), [false, true]);
+    // Long sums of floats are cut, those of integers are not.
+    let cut = launches(gemm(3, 5, 1 << 12, 1));
+    assert_eq!(cut.iter().map(adds).collect::<Vec<_>>(), [false, true]);
+    let (Task::Gemm(of), ..) = gemm(3, 5, 1 << 12, 1) else { unreachable!("a product") };
+    let whole = Gemm { dtype: DType::I32, out: DType::I32, ..of };
+    let fact = |rows: usize, cols: usize| Fact::new(DType::I32, &[rows, cols]);
+    assert_eq!(launches((Task::Gemm(whole), vec![fact(3, 1 << 12), fact(1 << 12, 5)], vec![fact(3, 5)])).len(), 1);
     // A transposed map of 160 MiB, a copy, a softmax and a sum of as much.
     assert!(launches(map(&[5 << 13, 1 << 10], Unary::Exp, DType::F16)).len() > 1);
     assert!(launches(softmax(5 << 13, 1 << 10, 1)).len() > 1);

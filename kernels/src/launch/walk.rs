@@ -127,7 +127,7 @@ impl Walked {
     /// An operand or result that is walked from its first element on.
     pub(super) fn of(view: TaskView<'_>, on: &Target, bound: Bound, strides: Vec<isize>) -> Result<Walked, Declined> {
         let Some(fact) = bound.fact(view) else { return declined(format!("{bound:?} is missing")) };
-        Ok(Walked { bound, size: on.element(fact.dtype), count: counted(&fact.shape)?, first: 0, strides })
+        Ok(Walked { bound, size: on.element(bound, fact.dtype), count: counted(&fact.shape)?, first: 0, strides })
     }
 
     pub(super) fn from(self, first: usize) -> Walked {
@@ -163,12 +163,12 @@ impl Walked {
         declined(format!("{:?} has {} elements, and {low} to {high} are walked", self.bound, self.count))
     }
 
-    /// First byte to bind for a block of steps, and the end of what they touch.
+    /// First byte to bind for a block of steps, and the end of what they touch, in whole words.
     fn window(&self, origin: &[usize], dims: &[usize], on: &Target) -> (u64, u64) {
         let (low, high) = self.span(origin, dims);
         let bytes = |element: i128| u64::try_from(element.max(0) * self.size as i128).unwrap_or(u64::MAX);
         let alignment = on.limits.alignment.max(self.size);
-        (bytes(low) / alignment * alignment, bytes(high + 1))
+        (bytes(low) / alignment * alignment, bytes(high + 1).next_multiple_of(4))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor};
+use mindir_shaders::Language;
 use wgpu::{Buffer, BufferUsages};
 
 use super::dispatch::{Dispatch, Storage};
@@ -49,7 +50,7 @@ impl GpuExecutable {
         let mut builder = Builder {
             gpu: &gpu,
             weights,
-            slots: slot_sizes(&stage),
+            slots: slot_sizes(&stage, gpu.on.language),
             scratch: Vec::new(),
             watched: Vec::new(),
             params: Vec::new(),
@@ -84,7 +85,7 @@ impl Executable for GpuExecutable {
 }
 
 /// Bytes of each slot: words may be wider than the elements that the stage counted.
-fn slot_sizes(stage: &Stage) -> Vec<u64> {
+fn slot_sizes(stage: &Stage, language: Language) -> Vec<u64> {
     let mut sizes: Vec<u64> = stage.slots.iter().map(|s| s.bytes as u64).collect();
     for step in &stage.steps {
         let ins = step.ins.iter().zip(&step.in_facts);
@@ -92,7 +93,7 @@ fn slot_sizes(stage: &Stage) -> Vec<u64> {
             if let Place::Slot(i) = place
                 && let Some(size) = sizes.get_mut(*i)
             {
-                *size = words::size(fact).max(*size);
+                *size = words::size(language, fact).max(*size);
             }
         }
     }
@@ -153,7 +154,7 @@ impl Builder<'_> {
         }
         for (i, b) in launch.bound.iter().enumerate() {
             let shared = bound.iter().enumerate().any(|(j, other)| i != j && other.0 == bound[i].0);
-            if !matches!(b.of, Bound::In(_)) && shared {
+            if !b.of.is_operand() && shared {
                 return Err("an operand and a result share a buffer".into());
             }
         }
@@ -168,19 +169,21 @@ impl Builder<'_> {
 
     fn storage(&mut self, step: &Step, view: View) -> Result<(Storage, (u64, u64)), Trouble> {
         let (place, fact) = match view.of {
-            Bound::In(i) => (step.ins.get(i), step.in_facts.get(i)),
+            Bound::In(i) | Bound::Packed(i) => (step.ins.get(i), step.in_facts.get(i)),
             Bound::Out(i) => (step.outs.get(i), step.out_facts.get(i)),
             Bound::Scratch(i, bytes) => return self.slot(self.scratch.get(i).copied(), bytes),
             Bound::Status => return self.slot(self.watched.last().map(|w| w.slot), STATUS),
         };
         let (Some(place), Some(fact)) = (place, fact) else { return Err(format!("{:?} has no place", view.of).into()) };
+        let packed = matches!(view.of, Bound::Packed(_));
         let storage = match place {
+            Place::Const(t) => Storage::Const(self.constant(t, packed)?),
+            _ if packed => return Err(format!("{:?} is no constant", view.of).into()),
             Place::Slot(i) => Storage::Slot(*i),
             Place::Input(i) => Storage::Input(*i),
             Place::Output(i) => Storage::Output(*i),
-            Place::Const(t) => Storage::Const(self.constant(t)?),
         };
-        Ok((storage, view.window.unwrap_or((0, words::size(fact).max(words::element(fact.dtype))))))
+        Ok((storage, view.window.unwrap_or((0, self.gpu.on.size(view.of, fact).max(8)))))
     }
 
     /// The first `bytes` of a slot.
@@ -189,14 +192,22 @@ impl Builder<'_> {
         Ok((Storage::Slot(slot), (0, bytes.max(8))))
     }
 
-    fn constant(&mut self, t: &Tensor) -> Result<Buffer, Trouble> {
+    fn constant(&mut self, t: &Tensor, packed: bool) -> Result<Buffer, Trouble> {
         let upload = || {
-            let words = words::widen(t.dtype(), t.bytes());
+            let words = match packed {
+                true => words::padded(t.bytes()),
+                false => words::widen(self.gpu.on.language, t.dtype(), t.bytes()),
+            };
             let held = bounds::reserve(words.len())?;
             let buffer = self.gpu.guarded(|| self.gpu.filled(&words, BufferUsages::STORAGE))?;
             Ok::<_, Trouble>(Constant { buffer, _held: held })
         };
-        let made = self.weights.get(t, &format!("wgpu-{}", self.gpu.id), &[], upload)?;
+        let made = self.weights.get(
+            t,
+            &format!("wgpu-{}{}", self.gpu.id, if packed { "-packed" } else { "" }),
+            &[],
+            upload,
+        )?;
         self.constants.push(made.clone());
         Ok(made.buffer.clone())
     }

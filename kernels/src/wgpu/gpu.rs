@@ -16,6 +16,7 @@ use wgpu::{
 use super::{Limits, NAME, Options, Unavailable};
 use crate::device::DeviceError;
 use crate::knobs::WGPU_CPU;
+use crate::launch::Target;
 
 /// A compute pipeline and the layout of its bindings.
 pub(super) struct Pipeline {
@@ -27,7 +28,8 @@ pub(super) struct Pipeline {
 pub(super) struct Gpu {
     pub(super) device: Device,
     pub(super) queue: Queue,
-    pub(super) limits: Limits,
+    /// What launches are planned for.
+    pub(super) on: Target,
     /// Alignment of uniform bindings in bytes.
     pub(super) alignment: u64,
     /// Nanoseconds per tick, if compute passes can be timed.
@@ -52,7 +54,7 @@ static DEVICES: AtomicU64 = AtomicU64::new(0);
 impl Gpu {
     pub(super) fn open(options: &Options) -> Result<Gpu, Unavailable> {
         let adapter = choose(options)?;
-        let features = adapter.features() & Features::TIMESTAMP_QUERY;
+        let features = adapter.features() & (Features::TIMESTAMP_QUERY | Features::SHADER_F16);
         let limits = adapter.limits();
         let descriptor =
             DeviceDescriptor { required_features: features, required_limits: limits.clone(), ..Default::default() };
@@ -66,12 +68,13 @@ impl Gpu {
             invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             shared: limits.max_compute_workgroup_storage_size,
             turns: if adapter.get_info().device_type == DeviceType::Cpu { SOFTWARE_TURNS } else { u64::MAX },
+            halves: features.contains(Features::SHADER_F16),
         };
         let trouble = Arc::new(Mutex::new(None));
         watch(&device, &trouble);
         Ok(Gpu {
             tick: features.contains(Features::TIMESTAMP_QUERY).then(|| queue.get_timestamp_period()),
-            limits: options.within.map_or(found, |within| found.and(within)),
+            on: Target::wgsl(options.within.map_or(found, |within| found.and(within))),
             alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
             id: DEVICES.fetch_add(1, Ordering::Relaxed),
             info: adapter.get_info(),
@@ -221,7 +224,7 @@ fn choose(options: &Options) -> Result<Adapter, Unavailable> {
     }
     adapters.sort_by_key(|a| order(a.get_info().device_type));
     let infos: Vec<AdapterInfo> = adapters.iter().map(Adapter::get_info).collect();
-    let index = pick(&infos, options, WGPU_CPU.get().as_deref() == Some("1"))?;
+    let index = pick(&infos, options, WGPU_CPU.is_set()?)?;
     Ok(adapters.swap_remove(index))
 }
 

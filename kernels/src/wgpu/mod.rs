@@ -2,7 +2,8 @@
 //!
 //! It computes every family but host tasks, of every element type but `f64` and complex numbers, and declines everything else
 //! with the reason. Elements lie in its buffers as words of 32 bits, or pairs of them, and are converted when a stage's inputs,
-//! outputs and constants are moved. It never computes in place. Values live in separate buffers, made once per session;
+//! outputs and constants are moved; those of `f16` lie there as they are, where shaders can read and write them. Other floats of 16
+//! bits are packed two to a word where they are weights of products and convolutions, or tables. It never computes in place. Values live in separate buffers, made once per session;
 //! pipelines are made once per device, and executables of one device share constants. A step that finds an index out of range
 //! goes on, and the run fails when it is waited for.
 //!
@@ -27,9 +28,9 @@ pub use tensor::WgpuTensor;
 use crate::device::{
     Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Preferences, Stage, TaskView, Weights,
 };
-use crate::launch::{self, Target, words};
+use crate::knobs::KnobError;
+use crate::launch::{self, words};
 use gpu::Gpu;
-use mindir_shaders::Language;
 
 /// Which adapter to use.
 ///
@@ -56,6 +57,9 @@ pub enum Unavailable {
         /// What the driver loader says.
         reason: String,
     },
+    /// An environment variable is set to what it may not be.
+    #[error(transparent)]
+    Variable(#[from] KnobError),
     /// Only drivers that run on the processor, and they were not asked for.
     #[error("only adapters that run on the processor ({found}); {} allows them", crate::knobs::WGPU_CPU.name)]
     OnlySoftware {
@@ -110,7 +114,7 @@ impl WgpuDevice {
     /// # Errors
     /// [`DeviceError::Device`] if the buffer is too small or not for storage and for copies both ways.
     pub fn tensor(&self, fact: Fact, buffer: ::wgpu::Buffer) -> Result<WgpuTensor, DeviceError> {
-        let (found, needed) = (buffer.size(), words::size(&fact));
+        let (found, needed) = (buffer.size(), words::size(self.gpu.on.language, &fact));
         if found < needed {
             return Err(failed(format!("a buffer of {found} bytes for {fact}, which needs {needed}")));
         }
@@ -123,7 +127,7 @@ impl WgpuDevice {
 
     /// What the adapter can bind and launch.
     pub fn limits(&self) -> Limits {
-        self.gpu.limits
+        self.gpu.on.limits
     }
 }
 
@@ -155,8 +159,7 @@ impl Device for WgpuDevice {
     }
 
     fn offer(&self, task: TaskView<'_>) -> Result<Offer, Declined> {
-        let on = Target { language: Language::Wgsl, limits: self.gpu.limits };
-        Ok(launch::kernel(task, &on)?.offer(NAME))
+        Ok(launch::kernel(task, &self.gpu.on)?.offer(NAME))
     }
 
     fn build(&self, stage: Stage, offers: Vec<Offer>, weights: &Weights) -> Result<Arc<dyn Executable>, DeviceError> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mindir_graph::Fact;
 use mindir_graph::bounds::{self, Reservation};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferUsages,
@@ -14,8 +13,8 @@ use wgpu::{
 use super::dispatch::{Dispatch, Storage};
 use super::executable::GpuExecutable;
 use super::{NAME, failed};
-use crate::device::{DeviceError, DeviceTensor, Input, Output, Run};
-use crate::launch::{self, STATUS, words};
+use crate::device::{self, DeviceError, Input, Output, Run};
+use crate::launch::{self, STATUS};
 
 /// Most dispatches that one query set can time.
 const TIMED: usize = 2048;
@@ -26,7 +25,7 @@ pub(super) struct Session {
     memory: Option<Memory>,
     /// What the last runs bound, the last used last.
     bindings: Vec<Bindings>,
-    /// The last run, until it is waited for.
+    /// The last run, until it is waited for; statuses hold what went wrong in it and those before it.
     submitted: Option<SubmissionIndex>,
 }
 
@@ -78,20 +77,9 @@ impl Session {
 
     /// The buffers of inputs and outputs, in order.
     fn ports(&self, ins: &[Input<'_>], outs: &[Output<'_>]) -> Result<Vec<Buffer>, DeviceError> {
-        let executable = &self.executable;
-        counted("inputs", executable.inputs.len(), ins.len())?;
-        counted("outputs", executable.outputs.len(), outs.len())?;
-        let ins = ins.iter().map(|input| input.device(NAME));
-        let tensors = ins.chain(outs.iter().map(|output| output.device(NAME)));
-        let buffer = |(tensor, fact): (Result<&dyn DeviceTensor, DeviceError>, &Fact)| {
-            let tensor = executable.gpu.own(tensor?)?;
-            let (found, bytes) = (tensor.fact(), tensor.buffer().size());
-            if found.dtype == fact.dtype && found.count() == fact.count() && bytes >= words::size(fact) {
-                return Ok(tensor.buffer().clone());
-            }
-            Err(failed(format!("a tensor of {found} stands for {fact}")))
-        };
-        tensors.zip(executable.inputs.iter().chain(&executable.outputs)).map(buffer).collect()
+        let GpuExecutable { gpu, inputs, outputs, .. } = &*self.executable;
+        let tensors = device::ports(NAME, (inputs, outputs), ins, outs)?;
+        tensors.into_iter().map(|tensor| Ok(gpu.own(tensor)?.buffer().clone())).collect()
     }
 }
 
@@ -118,10 +106,6 @@ impl Memory {
     }
 }
 
-fn counted(what: &str, expected: usize, found: usize) -> Result<(), DeviceError> {
-    if found == expected { Ok(()) } else { Err(failed(format!("{found} {what}, expected {expected}"))) }
-}
-
 impl Run for Session {
     fn run(
         &mut self,
@@ -132,6 +116,7 @@ impl Run for Session {
         let start = Instant::now();
         let executable = self.executable.clone();
         let ports = self.ports(ins, outs)?;
+        let first = self.submitted.is_none();
         let (memory, bound) = self.bind(ports)?;
         let groups = &bound.groups;
         let steps = executable.dispatches.last().map_or(0, |d| d.step + 1);
@@ -139,12 +124,13 @@ impl Run for Session {
         let submitted = match executable.gpu.tick.filter(|_| timed) {
             Some(tick) => {
                 let clock = executable.gpu.guarded(|| Clock::new(&executable)).map_err(failed)?;
-                let submitted = submit(&executable, memory, |encoder| clock.record(encoder, &executable, groups))?;
+                let submitted =
+                    submit(&executable, memory, first, |encoder| clock.record(encoder, &executable, groups))?;
                 clock.read(&executable, submitted.clone(), tick, nanos.unwrap_or_default())?;
                 submitted
             }
             None => {
-                let submitted = submit(&executable, memory, |encoder| all(encoder, &executable, groups))?;
+                let submitted = submit(&executable, memory, first, |encoder| all(encoder, &executable, groups))?;
                 if let Some(last) = nanos.and_then(|nanos| nanos.last_mut()) {
                     let wait = PollType::Wait { submission_index: Some(submitted.clone()), timeout: None };
                     executable.gpu.device.poll(wait).map_err(|e| failed(e.to_string()))?;
@@ -175,16 +161,17 @@ impl Run for Session {
     }
 }
 
-/// Records `work`, which starts with statuses of 0, and hands it to the device.
+/// Records `work` and hands it to the device. Statuses start as 0 in the first run that will be waited for.
 fn submit(
     executable: &GpuExecutable,
     memory: &Memory,
+    first: bool,
     work: impl FnOnce(&mut CommandEncoder),
 ) -> Result<SubmissionIndex, DeviceError> {
     let gpu = &executable.gpu;
     let submitted = gpu.guarded(|| {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        memory.watched(executable).for_each(|status| encoder.clear_buffer(status, 0, None));
+        memory.watched(executable).filter(|_| first).for_each(|status| encoder.clear_buffer(status, 0, None));
         work(&mut encoder);
         for (i, status) in (0..).zip(memory.watched(executable)) {
             encoder.copy_buffer_to_buffer(status, 0, &memory.statuses, STATUS * i, STATUS);

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A tensor in a buffer of a [`super::WgpuDevice`].
 ///
 /// Elements lie in words of 32 bits: `f32`, `i32` and `u32` as they are, narrower integers widened with their sign, `bool` as 0
-/// and 1.
+/// and 1, floats of 16 bits as `f32`. Those of `f16` lie as they are if the device's [`super::Limits::halves`] is true.
 #[derive(Clone, Debug)]
 pub struct WgpuTensor {
     fact: Fact,
@@ -89,7 +89,7 @@ impl Gpu {
 
 impl DeviceMemory for Gpu {
     fn alloc(&self, fact: &Fact) -> Result<Arc<dyn DeviceTensor>, DeviceError> {
-        let bytes = words::size(fact);
+        let bytes = words::size(self.on.language, fact);
         let held = bounds::reserve(usize::try_from(bytes).unwrap_or(usize::MAX))?;
         let buffer = self.guarded(|| self.buffer(bytes, USAGE));
         let buffer = buffer.map_err(|message| DeviceError::Memory { device: NAME.into(), bytes, message })?;
@@ -103,7 +103,7 @@ impl DeviceMemory for Gpu {
         }
         let write = || {
             for (bytes, tensor) in writes.iter().filter(|(bytes, _)| !bytes.is_empty()) {
-                self.queue.write_buffer(&tensor.buffer, 0, &words::widen(tensor.fact.dtype, bytes));
+                self.queue.write_buffer(&tensor.buffer, 0, &words::widen(self.on.language, tensor.fact.dtype, bytes));
             }
         };
         self.guarded(write).map_err(failed)
@@ -114,13 +114,13 @@ impl DeviceMemory for Gpu {
         for (tensor, bytes) in transfers.iter() {
             reads.push(self.sized(*tensor, bytes.len())?);
         }
-        let total = reads.iter().map(|t| words::size(&t.fact)).sum();
+        let total = reads.iter().map(|t| words::size(self.on.language, &t.fact)).sum();
         let staging = self.staging(total)?;
         let submitted = self.guarded(|| {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let mut start = 0;
             for tensor in &reads {
-                let size = words::size(&tensor.fact);
+                let size = words::size(self.on.language, &tensor.fact);
                 if size > 0 {
                     encoder.copy_buffer_to_buffer(&tensor.buffer, 0, &staging, start, size);
                 }
@@ -131,8 +131,8 @@ impl DeviceMemory for Gpu {
         let done = self.mapped(&staging, total, submitted.map_err(failed)?, |bytes| {
             let mut rest = bytes;
             for (tensor, (_, out)) in reads.iter().zip(transfers) {
-                let (words, others) = rest.split_at(words::size(&tensor.fact) as usize);
-                words::narrow(tensor.fact.dtype, words, out);
+                let (words, others) = rest.split_at(words::size(self.on.language, &tensor.fact) as usize);
+                words::narrow(self.on.language, tensor.fact.dtype, words, out);
                 rest = others;
             }
         });

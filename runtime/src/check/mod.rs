@@ -1,7 +1,7 @@
 //! Whether a model computes the same in whichever way it runs.
 //!
 //! [`check`] runs a model without passes and on one thread, and compares with that all passes, every instruction set of the
-//! machine, several threads, and what comes back from a MindIR and an ONNX file of it.
+//! machine, several threads, a device, and what comes back from a MindIR and an ONNX file of it.
 
 mod agreement;
 mod inputs;
@@ -15,10 +15,11 @@ use mindir_graph::op::Const;
 use mindir_graph::passes::validate::{Contents, plain_tolerance, validate};
 use mindir_graph::task::Source as TaskSource;
 use mindir_graph::{DType, Fact, Tensor};
+use mindir_kernels::device::Device;
 
 use crate::graph::Arg;
 use crate::machine::Isa;
-use crate::{Error, GraphCell, Source};
+use crate::{DEVICES, Error, GraphCell, Source};
 
 pub use agreement::agreement;
 pub use inputs::{Set, inputs};
@@ -34,7 +35,8 @@ pub struct Options {
     /// How far results may be apart where sums are taken in another order, relative to the largest magnitude in a tensor;
     /// `None` is 10⁻⁴, or 16 units in the last place of the shortest float type in the model where that is more.
     pub tolerance: Option<f64>,
-    /// Options of the cells that run. Threads, instruction set and passes are as each run has them.
+    /// Options of the cells that run. Threads, instruction set and passes are as each run has them; a device makes runs of its
+    /// own.
     pub cell: crate::Options,
 }
 
@@ -58,6 +60,13 @@ pub enum Run {
         /// Threads.
         threads: usize,
     },
+    /// On the device of the options.
+    Device {
+        /// Its name.
+        name: &'static str,
+        /// Whether all passes run, or none.
+        passes: bool,
+    },
     /// Without passes, written as MindIR and read again.
     MindIr,
     /// Without passes, written as ONNX and read again.
@@ -71,6 +80,7 @@ impl fmt::Display for Run {
                 let (passes, s) = (if *passes { "all" } else { "no" }, if *threads == 1 { "" } else { "s" });
                 write!(f, "{isa}, {passes} passes, {threads} thread{s}")
             }
+            Run::Device { name, passes } => write!(f, "{name}, {} passes", if *passes { "all" } else { "no" }),
             Run::MindIr => f.write_str("through MindIR"),
             Run::Onnx => f.write_str("through ONNX"),
         }
@@ -140,7 +150,7 @@ impl Report {
 ///
 /// For each instruction set, one thread and several must give the same bits with all passes, and without. All passes must
 /// agree with none, with the same bits if only such passes applied as leave products and sums alone. Instruction sets agree
-/// with the first of them within the tolerance, as does a model that was written as ONNX; one that was written as MindIR has
+/// with the first of them within the tolerance, as do a device and a model that was written as ONNX; one that was written as MindIR has
 /// the same bits if one plan covers each of the two. Between plans the order of nodes, which files may change, decides what is known of
 /// the operands and computed by the definitions.
 ///
@@ -149,7 +159,8 @@ impl Report {
 pub fn check(model: impl Into<Arc<Model>>, inputs: &[Tensor], options: &Options) -> Result<Report, Error> {
     let model = model.into();
     let tolerance = options.tolerance.unwrap_or_else(|| tolerance(&model, inputs));
-    let mut checker = Checker { model, inputs, options: &options.cell, tolerance, runs: Vec::new() };
+    let cpu = crate::Options { device: None, ..options.cell.clone() };
+    let mut checker = Checker { model, inputs, options: &cpu, tolerance, runs: Vec::new() };
     let all = Isa::all();
     let mut plainest = None;
     for isa in all {
@@ -157,6 +168,9 @@ pub fn check(model: impl Into<Arc<Model>>, inputs: &[Tensor], options: &Options)
         plainest = plainest.or(Some((isa, found)));
     }
     if let Some((isa, reference)) = plainest {
+        if let Some(device) = &options.cell.device {
+            checker.device(device, isa, &reference);
+        }
         checker.files(isa, &reference);
     }
     Ok(Report { runs: checker.runs, tolerance })
@@ -206,6 +220,19 @@ impl Checker<'_> {
         }
         self.runs.extend(runs);
         Ok(reference)
+    }
+
+    /// The model on a device, without passes and with all of them.
+    fn device(&mut self, device: &Arc<dyn Device>, isa: Isa, reference: &Results) {
+        let name = DEVICES.iter().map(|d| d.name).find(|name| *name == device.name()).unwrap_or("device");
+        for (passes, of) in [(false, Passes::First(0)), (true, Passes::All)] {
+            let options = crate::Options { isa: Some(isa), disabled_passes: of.disabled(), ..self.options.clone() };
+            let cell = || GraphCell::new(self.model.clone(), options.clone().with_device(device.clone()));
+            let got = cell().and_then(|cell| self.results(&cell));
+            let node = || self.first_node(&self.bare(isa)?, &cell().ok()?, self.tolerance);
+            let outcome = compare(&got, reference, self.tolerance, |fault| fault.node = node());
+            self.runs.push((Run::Device { name, passes }, outcome));
+        }
     }
 
     /// The model written and read again.

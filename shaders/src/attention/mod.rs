@@ -10,7 +10,7 @@ use mindir_graph::task::Program;
 
 use crate::module::storage;
 use crate::program::{body, library};
-use crate::{Access, Module, Shader, Unsupported, Word, tile};
+use crate::{Access, Module, Shader, Unsupported, tile, word};
 
 /// Most batch dimensions, after merging.
 pub const BATCH: usize = 4;
@@ -180,7 +180,7 @@ impl Shader for Attention {
         let mut text = include_str!("params.wgsl").to_string();
         let mut bindings = vec![storage(1, "q", "f32", Access::Read), storage(2, "keys", "f32", Access::Read)];
         for (i, &dtype) in self.others.iter().enumerate() {
-            bindings.push(storage(3 + i, &format!("m{i}"), Word::of(dtype)?.stored(), Access::Read));
+            bindings.push(storage(3 + i, &format!("m{i}"), word::stored(dtype)?, Access::Read));
         }
         let last = 3 + self.others.len();
         bindings.push(storage(last, "v", "f32", Access::Read));
@@ -221,7 +221,7 @@ impl Attention {
             let _ = writeln!(starts, "var<private> start_{i}: u32;");
             let _ = writeln!(open, "    start_{i} = {} + u32(along(index, params.steps[{i}]));", part("firsts"));
             let place = format!("m{i}[start_{i} + row * {} + key * {}]", part("rows"), part("columns"));
-            values.push(Word::of(dtype)?.load(&place));
+            values.push(word::load(dtype, &place));
         }
         Ok(format!(
             "{starts}\nfn open(index: vec4<i32>) {{\n{open}}}\n\n\

@@ -1,5 +1,5 @@
 // One invocation computes one output. Planes are the rows if the layout is channels-first, else pixels; the columns are the
-// other ones. CHANNELS_LAST, the arithmetic of Number, and the functions scaled and finish stand around this text.
+// other ones. CHANNELS_LAST, the arithmetic of Number, and the functions weight, scaled and finish stand around this text.
 
 struct Params {
     rows: u32,
@@ -32,7 +32,6 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
-@group(0) @binding(2) var<storage, read> w: array<Stored>;
 
 // Zero, which the compiler cannot foresee.
 fn nothing() -> u32 {
@@ -64,7 +63,7 @@ fn element(row: u32, col: u32) {
                 if (iy < params.h && ix < params.w) {
                     value = load(x[first + iy * params.x_row + ix * params.x_col]);
                 }
-                sum = plus(sum, times(value, load(w[at])));
+                sum = plus(sum, times(value, weight(at)));
                 at = at + 1u;
             }
         }

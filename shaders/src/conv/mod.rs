@@ -10,7 +10,8 @@ use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
 use crate::number::{arithmetic, number};
 use crate::program::{binary, cast, library};
-use crate::{Access, Module, Shader, Unsupported, Word, spread, tile};
+use crate::word::packed;
+use crate::{Access, Module, Shader, Unsupported, Word, spread, tile, word};
 
 /// Pixels of a tile.
 pub const PIXELS: usize = 64;
@@ -154,6 +155,8 @@ pub struct Tile {
     pub out: DType,
     /// Channels of a tile.
     pub channels: Channels,
+    /// Whether words of `w` hold two elements each, which are floats of 16 bits; in WGSL only.
+    pub packed: bool,
     /// Whether the channels of a pixel are neighbours.
     pub channels_last: bool,
     /// Whether there is a scale for each channel.
@@ -171,6 +174,8 @@ pub struct Direct {
     pub out: DType,
     /// Columns of a workgroup.
     pub width: u32,
+    /// Whether words of `w` hold two elements each, which are floats of 16 bits; in WGSL only.
+    pub packed: bool,
     /// Whether the channels of a pixel are neighbours.
     pub channels_last: bool,
     /// Whether there is a scale for each channel.
@@ -189,6 +194,7 @@ impl Shader for Tile {
         let repeat = self.channels.count() / 8;
         let mut text = format!("const CHANNELS_LAST: bool = {};\n\n", self.channels_last);
         text += &arithmetic(self.dtype, number(self.dtype)?)?;
+        text += &weights(self.dtype, self.packed);
         text += &tile::declarations(repeat);
         text += &tile::unrolled(include_str!("tile.wgsl"), repeat);
         let bindings = ends([self.dtype, self.out], self.scaled, self.epilogue.as_ref(), &mut text)?;
@@ -207,6 +213,7 @@ impl Shader for Direct {
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut text = format!("const CHANNELS_LAST: bool = {};\n\n", self.channels_last);
         text += &arithmetic(self.dtype, number(self.dtype)?)?;
+        text += &weights(self.dtype, self.packed);
         text += include_str!("direct.wgsl");
         text += &spread::wgsl(self.width);
         let bindings = ends([self.dtype, self.out], self.scaled, self.epilogue.as_ref(), &mut text)?;
@@ -218,6 +225,16 @@ impl Shader for Direct {
     }
 }
 
+/// The weights, with the function that gives their elements.
+fn weights(dtype: DType, packs: bool) -> String {
+    let (stored, element) = match packs {
+        true => ("u32", packed(dtype, "w", "at")),
+        false => ("Stored", "load(w[at])".to_string()),
+    };
+    let declared = storage(2, "w", stored, Access::Read);
+    format!("{declared}\nfn weight(at: u32) -> Number {{\n    return {element};\n}}\n\n")
+}
+
 /// Appends the functions `scaled` and `finish`, and gives all bindings.
 fn ends(
     [dtype, out]: [DType; 2],
@@ -226,12 +243,12 @@ fn ends(
     text: &mut String,
 ) -> Result<Vec<Access>, Unsupported> {
     let mut bindings = vec![Access::Read; if scaled { 3 } else { 2 }];
-    let (word, number) = (Word::of(out)?, number(dtype)?);
+    let number = number(dtype)?;
     let mut product = "sum".to_string();
     *text += "\n";
     if scaled {
-        *text += &storage(3, "scale", word.stored(), Access::Read);
-        let factor = cast(&word.load("scale[channel]"), out, number)?;
+        *text += &storage(3, "scale", word::stored(out)?, Access::Read);
+        let factor = cast(&word::load(out, "scale[channel]"), out, number)?;
         product = binary(Binary::Mul, "sum", &factor, number)?;
     }
     let (mut value, mut result) = (cast("sum", number, out)?, out);
@@ -242,11 +259,11 @@ fn ends(
         bindings.resize(bindings.len() + e.operands.len(), Access::Read);
     }
     bindings.push(Access::Write);
-    let result = Word::of(result)?;
-    *text += &storage(bindings.len(), "y", result.stored(), Access::Write);
+    let stored = word::stored(result)?;
+    *text += &storage(bindings.len(), "y", stored, Access::Write);
     *text += &format!("\nfn scaled(sum: Number, channel: u32) -> Number {{\n    return {product};\n}}\n\n");
-    *text += &format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", result.stored());
-    *text += &format!("    return {};\n}}\n", result.store(&value));
+    *text += &format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {stored} {{\n");
+    *text += &format!("    return {};\n}}\n", word::store(result, &value));
     *text += &library(text);
     Ok(bindings)
 }

@@ -1,5 +1,5 @@
 // Convolutions in tiles of channels and pixels: a matrix product of weights with the elements of the input under the taps of the
-// kernel. CHANNELS_LAST, the arithmetic of Number and the declarations of tiles stand in front of this text, and the functions
+// kernel. CHANNELS_LAST, the arithmetic of Number, the function weight and the declarations of tiles stand in front of this text, and the functions
 // scaled and finish follow it.
 
 struct Params {
@@ -41,7 +41,6 @@ const OUTSIDE: i32 = -0x40000000;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
-@group(0) @binding(2) var<storage, read> w: array<Stored>;
 
 // For each pixel of the tile: where its window starts in the input, its row and column there, and where the output lies.
 var<workgroup> windows: array<vec4<i32>, 64>;
@@ -83,7 +82,7 @@ fn load_w(first: u32, row: u32, lane: u32) {
         let term = terms[l];
         var value = zero();
         if (row + i < params.group && term.y >= 0) {
-            value = load(w[(first + row + i) * params.depth * params.taps + u32(term.w)]);
+            value = weight((first + row + i) * params.depth * params.taps + u32(term.w));
         }
         tile_a[l * A_PITCH + i] = value;
     }

@@ -37,7 +37,7 @@ pub struct FillParams {
     pub count: u32,
     /// First element to write.
     pub first: u32,
-    /// What to write: one word, or two, the lower one first.
+    /// What to write: one word, or two, the lower one first. An `f16` is an `f32` in WGSL.
     pub words: [u32; 2],
 }
 
@@ -81,7 +81,11 @@ impl Shader for Fill {
     type Params = FillParams;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
-        let value = if Word::of(self.dtype)?.is_wide() { "params.words" } else { "params.words.x" };
+        let value = match moved(self.dtype)? {
+            "Half" => "Half(bitcast<f32>(params.words.x))",
+            "u32" => "params.words.x",
+            _ => "params.words",
+        };
         let function = format!("fn element() -> Element {{\n    return {value};\n}}\n\n");
         Ok(Module {
             source: format!("{}{function}{}", element(self.dtype)?, include_str!("fill.wgsl")),
@@ -101,7 +105,16 @@ impl Shader for Fill {
 
 /// Declares the type of elements that are only moved.
 pub(crate) fn element(dtype: DType) -> Result<String, Unsupported> {
-    Ok(format!("alias Element = {};\n\n", if Word::of(dtype)?.is_wide() { "vec2<u32>" } else { "u32" }))
+    Ok(format!("alias Element = {};\n\n", moved(dtype)?))
+}
+
+/// Type of the elements of `dtype` in a buffer, where they are only moved.
+pub(crate) fn moved(dtype: DType) -> Result<&'static str, Unsupported> {
+    Ok(match Word::of(dtype)? {
+        _ if dtype == DType::F16 => "Half",
+        word if word.is_wide() => "vec2<u32>",
+        _ => "u32",
+    })
 }
 
 /// The same in CUDA, by the size.

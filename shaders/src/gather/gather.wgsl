@@ -1,4 +1,4 @@
-// A row is a slice, a column an element of it. ZEROS and the type Element stand in front of this text, the indices and the
+// A row is a slice, a column an element of it. ZEROS, the type Element, the operand and the function x_at stand in front of this text, the indices and the
 // function refuse behind it.
 
 struct Params {
@@ -22,7 +22,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<Element>;
 @group(0) @binding(3) var<storage, read_write> y: array<Element>;
 
 fn element(row: u32, col: u32) {
@@ -38,7 +37,7 @@ fn element(row: u32, col: u32) {
     if (col < params.inner && (bound || (outside && params.start == 0u))) {
         var value = Element();
         if (bound) {
-            value = x[params.x_first + outer * params.x_outer + (picked - params.start) * params.inner + col];
+            value = x_at(params.x_first + outer * params.x_outer + (picked - params.start) * params.inner + col);
         }
         y[params.y_first + outer * params.y_outer + slice * params.inner + col] = value;
     }

@@ -6,7 +6,9 @@ use mindir_graph::DType;
 use crate::copy::{cuda_element, element};
 use crate::cuda::{self, layout};
 use crate::index::{indices, status};
+use crate::module::storage;
 use crate::program::library;
+use crate::word::{packed, store};
 use crate::{Access, Module, Shader, Unsupported, spread};
 
 /// Parameters.
@@ -48,6 +50,8 @@ pub struct Gather {
     pub dtype: DType,
     /// Element type of the indices.
     pub index: DType,
+    /// Whether words of the operand hold two elements each, which are floats of 16 bits; in WGSL only.
+    pub packed: bool,
     /// Whether slices whose index is out of range are zeros.
     pub zeros: bool,
     /// Columns of a workgroup.
@@ -59,7 +63,7 @@ impl Shader for Gather {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Read, Access::Write];
-        let mut text = format!("const ZEROS: bool = {};\n{}", self.zeros, element(self.dtype)?);
+        let mut text = format!("const ZEROS: bool = {};\n{}{}", self.zeros, element(self.dtype)?, self.operand());
         text += include_str!("gather.wgsl");
         text += &format!("\n{}", indices(self.index, 2)?);
         if self.zeros {
@@ -89,5 +93,18 @@ impl Shader for Gather {
         let call = if self.zeros { "x, indices, y, nullptr" } else { "x, indices, y, status" };
         let parts = [cuda::INDEX, &declared, include_str!("gather.cu"), &params];
         Ok(cuda::spread(&parts, &bindings, self.width, "", call))
+    }
+}
+
+impl Gather {
+    /// The operand, with the function that gives its elements.
+    fn operand(&self) -> String {
+        let (stored, element) = match (self.packed, self.dtype) {
+            (true, DType::F16) => ("u32", store(DType::F16, &packed(self.dtype, "x", "at"))),
+            (true, _) => ("u32", format!("bitcast<u32>({})", packed(self.dtype, "x", "at"))),
+            (false, _) => ("Element", "x[at]".to_string()),
+        };
+        let declared = storage(1, "x", stored, Access::Read);
+        format!("{declared}\nfn x_at(at: u32) -> Element {{\n    return {element};\n}}\n\n")
     }
 }

@@ -16,8 +16,8 @@ fn main(
             let place = first.z + row * params.c_row + col;
             var sum = begin(place);
             for (var k = 0u; k < params.k; k = k + 1u) {
-                let left = a[first.x + row * params.a_row + k * params.a_col];
-                let right = b[first.y + k * params.b_row + col * params.b_col];
+                let left = a_at(first.x + row * params.a_row + k * params.a_col);
+                let right = b_at(first.y + k * params.b_row + col * params.b_col);
                 sum = sum_wide(sum, product_wide(left, right));
             }
             y[params.c_first + place] = finish(sum, first.w + row, col, place);

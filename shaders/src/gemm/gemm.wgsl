@@ -6,9 +6,9 @@ fn load_a(first: u32, row: u32, k: u32, lane: u32) {
         let e = lane + 64u * s;
         let i = select(e % ROWS, e / 16u, A_ALONG_K);
         let l = select(e / ROWS, e % 16u, A_ALONG_K);
-        var value = Element();
+        var value = Number();
         if (row + i < params.m && k + l < params.k) {
-            value = a[first + (row + i) * params.a_row + (k + l) * params.a_col];
+            value = a_at(first + (row + i) * params.a_row + (k + l) * params.a_col);
         }
         tile_a[l * A_PITCH + i] = value;
     }
@@ -19,9 +19,9 @@ fn load_b(first: u32, k: u32, col: u32, lane: u32) {
         let e = lane + 64u * s;
         let j = select(e % 64u, e / 16u, B_ALONG_K);
         let l = select(e / 64u, e % 16u, B_ALONG_K);
-        var value = Element();
+        var value = Number();
         if (col + j < params.n && k + l < params.k) {
-            value = b[first + (k + l) * params.b_row + (col + j) * params.b_col];
+            value = b_at(first + (k + l) * params.b_row + (col + j) * params.b_col);
         }
         tile_b[l * B_PITCH + j] = value;
     }

@@ -9,7 +9,7 @@ use crate::epilogue::{Epilogue, OPERANDS};
 use crate::module::storage;
 use crate::number::number;
 use crate::program::{cast, library};
-use crate::{Access, Language, Module, Shader, Unsupported, Word, tile};
+use crate::{Access, Language, Module, Shader, Unsupported, Word, tile, word};
 
 /// Most batch dimensions, after merging.
 pub const BATCH: usize = 4;
@@ -98,6 +98,8 @@ pub struct Gemm {
     pub tf32: bool,
     /// What becomes of the sums.
     pub end: End,
+    /// Whether words of `a`, and of `b`, hold two elements each, which are floats of 16 bits; in WGSL only.
+    pub packed: [bool; 2],
     /// Whether the result holds the sums of earlier columns of `a`, to which these are added.
     pub adds: bool,
 }
@@ -118,7 +120,10 @@ impl Shader for Gemm {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let word = Word::of(self.dtype)?;
-        let mut text = format!("alias Element = {0};\nalias Number = {0};\n\n", word.stored());
+        let mut text = format!("alias Number = {};\n\n", word.stored());
+        for (i, name) in ["a", "b"].into_iter().enumerate() {
+            text += &self.factor(i, name)?;
+        }
         text += include_str!("params.wgsl");
         let mut shared = 0;
         if word.is_wide() {
@@ -148,6 +153,7 @@ impl Gemm {
     pub fn adds_up(&self, language: Language) -> Result<bool, Unsupported> {
         Ok(match language {
             Language::Wgsl => Word::of(self.finish()?.1)? == Word::of(self.dtype)?,
+            Language::WgslF16 => self.finish()?.1 != DType::F16 && self.adds_up(Language::Wgsl)?,
             Language::Cuda => false,
         })
     }
@@ -167,19 +173,29 @@ impl Gemm {
         Ok(language == Language::Cuda || !Word::of(self.dtype)?.is_wide())
     }
 
+    /// Factor `index` with the function that gives its elements.
+    fn factor(&self, index: usize, name: &str) -> Result<String, Unsupported> {
+        let (stored, element) = match self.packed[index] {
+            true => ("u32", word::packed(self.dtype, name, "at")),
+            false => (word::stored(self.dtype)?, format!("Number({name}[at])")),
+        };
+        let declared = storage(index + 1, name, stored, Access::Read);
+        Ok(format!("{declared}\nfn {name}_at(at: u32) -> Number {{\n    return {element};\n}}\n\n"))
+    }
+
     /// The functions `begin` and `finish` with what they need, and the result at `binding`.
     fn ends(&self, binding: usize) -> Result<String, Unsupported> {
         let (value, out) = self.finish()?;
-        let out = Word::of(out)?;
-        let mut text = storage(binding, "y", out.stored(), Access::Write);
-        let begin = if self.adds { "y[params.c_first + place]" } else { "Number()" };
+        let stored = word::stored(out)?;
+        let mut text = storage(binding, "y", stored, Access::Write);
+        let begin = if self.adds { "Number(y[params.c_first + place])" } else { "Number()" };
         let mut functions = format!("fn begin(place: u32) -> Number {{\n    return {begin};\n}}\n\n");
         if let End::Epilogue(e) = &self.end {
             text += &e.declarations(3)?;
             functions += &e.function(self.out)?;
         }
-        let head = format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {} {{\n", out.stored());
-        functions += &format!("\n{head}    return {};\n}}\n", out.store(&value));
+        let head = format!("fn finish(sum: Number, row: u32, col: u32, place: u32) -> {stored} {{\n");
+        functions += &format!("\n{head}    return {};\n}}\n", word::store(out, &value));
         Ok(format!("{text}\n{functions}"))
     }
 

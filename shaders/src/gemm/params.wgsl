@@ -1,4 +1,5 @@
-// The types Element, of a and b, and Number, of sums, are declared in front of this text. Functions behind it: begin, the sum
+// The type Number, of sums, is declared in front of this text, and a and b with the functions a_at and b_at, which give their
+// elements. Functions behind it: begin, the sum
 // that the result holds already, and finish, what becomes of a sum.
 
 struct Params {
@@ -25,8 +26,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<Element>;
-@group(0) @binding(2) var<storage, read> b: array<Element>;
 
 // Zero, which the compiler cannot foresee: a buffer holds fewer than 2^31 elements.
 fn nothing() -> u32 {

@@ -9,7 +9,7 @@ use mindir_graph::task::Program;
 use crate::cuda::{self, layout};
 use crate::module::storage;
 use crate::program::function;
-use crate::{Access, Module, Shader, Unsupported, Word};
+use crate::{Access, Module, Shader, Unsupported, word};
 
 /// Most operands, with the result.
 pub const TENSORS: usize = 32;
@@ -63,12 +63,12 @@ impl Shader for Map {
         let dtypes: Vec<DType> = self.operands.iter().map(|o| o.0).collect();
         let mut text = include_str!("map.wgsl").to_string();
         for (i, &dtype) in dtypes.iter().enumerate() {
-            text += &storage(i + 1, &format!("a{i}"), Word::of(dtype)?.stored(), Access::Read);
+            text += &storage(i + 1, &format!("a{i}"), word::stored(dtype)?, Access::Read);
         }
         let program = function(&self.program, &dtypes)?;
-        let result = Word::of(self.program.dtype().unwrap_or(DType::F32))?;
-        text += &storage(dtypes.len() + 1, "y", result.stored(), Access::Write);
-        text += &format!("\n{program}\n{}", self.put(result)?);
+        let result = self.program.dtype().unwrap_or(DType::F32);
+        text += &storage(dtypes.len() + 1, "y", word::stored(result)?, Access::Write);
+        text += &format!("\n{program}\n{}", self.put(result));
         let bindings = dtypes.iter().map(|_| Access::Read).chain([Access::Write]).collect();
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: 256, shared: 0 })
     }
@@ -90,18 +90,18 @@ impl Shader for Map {
 
 impl Map {
     /// The function that computes and writes element `index`.
-    fn put(&self, result: Word) -> Result<String, Unsupported> {
+    fn put(&self, result: DType) -> String {
         let mut body = String::new();
         if self.strided() {
             body += &indices(self.rank);
         }
         let mut values = Vec::new();
         for (i, &(dtype, read)) in self.operands.iter().enumerate() {
-            values.push(Word::of(dtype)?.load(&format!("a{i}[{}]", self.place(i, read))));
+            values.push(word::load(dtype, &format!("a{i}[{}]", self.place(i, read))));
         }
         let place = self.place(self.operands.len(), self.write);
-        let value = result.store(&format!("program({})", values.join(", ")));
-        Ok(format!("fn put(index: u32) {{\n{body}    y[{place}] = {value};\n}}\n"))
+        let value = word::store(result, &format!("program({})", values.join(", ")));
+        format!("fn put(index: u32) {{\n{body}    y[{place}] = {value};\n}}\n")
     }
 
     fn strided(&self) -> bool {

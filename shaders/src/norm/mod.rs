@@ -6,7 +6,7 @@ use mindir_graph::DType;
 use crate::cuda::{self, layout};
 use crate::module::storage;
 use crate::program::{fitting, library};
-use crate::{Access, Module, Shader, Unsupported};
+use crate::{Access, Module, Shader, Unsupported, word};
 
 /// Parameters.
 #[repr(C)]
@@ -45,16 +45,16 @@ impl Shader for Norm {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Write];
-        let mut text = format!("{}\n", include_str!("norm.wgsl"));
+        let mut text = format!("{}{}\n", word::element(self.dtype)?, include_str!("norm.wgsl"));
         // The place of element `at` in what is bound next.
         let mut declare = |name: &str, at: &str, access: Access| {
             let (i, c) = (bindings.len() / 4, ['x', 'y', 'z', 'w'][bindings.len() % 4]);
             bindings.push(access);
-            text += &storage(bindings.len(), name, "f32", access);
+            text += &storage(bindings.len(), name, if access == Access::Read { "Element" } else { "f32" }, access);
             format!("{name}[params.firsts[{i}].{c} + {at}]")
         };
         let mut operand = |there: bool, name: &str, default: &str| {
-            if there { declare(name, "j", Access::Read) } else { default.into() }
+            if there { format!("f32({})", declare(name, "j", Access::Read)) } else { default.into() }
         };
         let (scale, shift) = (operand(self.gamma, "gamma", "1.0"), operand(self.beta, "beta", "0.0"));
         let mut keep = String::new();

@@ -1,4 +1,4 @@
-// The functions scale, shift, keep and fit follow this text.
+// The type Element stands in front of this text, the functions scale, shift, keep and fit follow it.
 
 struct Params {
     rows: u32,
@@ -13,8 +13,8 @@ struct Params {
 override centred: bool = true;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
 var<workgroup> cells: array<f32, 256>;
 
@@ -48,18 +48,18 @@ fn main(
     if (centred) {
         var sum = 0.0;
         for (var j = lane; j < params.cols; j = j + 256u) {
-            sum = sum + x[first + j];
+            sum = sum + f32(x[first + j]);
         }
         mean = group_sum(lane, sum) / f32(params.cols);
     }
     var spread = 0.0;
     for (var j = lane; j < params.cols; j = j + 256u) {
-        let d = x[first + j] - mean;
+        let d = f32(x[first + j]) - mean;
         spread = spread + d * d;
     }
     let factor = 1.0 / sqrt(group_sum(lane, spread) / f32(params.cols) + params.eps);
     for (var j = lane; j < params.cols; j = j + 256u) {
-        y[place + j] = fit((x[first + j] - mean) * factor * scale(j) + shift(j));
+        y[place + j] = Element(fit((f32(x[first + j]) - mean) * factor * scale(j) + shift(j)));
     }
     if (lane == 0u) {
         keep(row, mean, factor);

@@ -15,7 +15,7 @@ pub(super) fn step(step: &Step) -> Result<Module, Unsupported> {
     let mut bindings: Vec<Binding> =
         ["x", "r", "h"].map(|name| (name.to_string(), element, Access::Read)).into_iter().collect();
     bindings.push(("y".into(), "State", Access::Write));
-    for (name, access) in step.buffers() {
+    for (name, _, access) in step.buffers() {
         let kept = matches!(name, "reset" | "next_c");
         // What one phase writes the other one reads.
         let access = if kept { Access::Write } else { access };

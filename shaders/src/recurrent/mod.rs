@@ -8,7 +8,7 @@ use mindir_graph::task::{Cell, Squash, Unary};
 
 use crate::module::storage;
 use crate::program::{fitting, library, unary};
-use crate::{Access, Module, Shader, Unsupported, spread};
+use crate::{Access, Module, Shader, Unsupported, spread, word};
 
 /// Parameters of [`Step`].
 #[repr(C)]
@@ -47,7 +47,7 @@ pub enum Phase {
     Reset,
 }
 
-/// One step of all sequences, of `f32`, or `f64` in CUDA; binds `x`, `r`, the first `h` and every `h`. Then a GRU binds the inner bias or the states
+/// One step of all sequences; binds `x`, `r`, the first `h` and every `h`. Then a GRU binds the inner bias or the states
 /// times the reset gate, which [`Phase::Reset`] writes, and an LSTM the first `c` and the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -57,11 +57,11 @@ pub struct Step {
     pub first: bool,
     /// What to compute.
     pub phase: Phase,
-    /// Element type; WGSL keeps all of them as `f32`.
+    /// Element type; the states are kept as `f32`, or `f64`.
     pub dtype: DType,
 }
 
-/// Elements of a type of 16 bits that steps have kept as `f32`; binds them, and in CUDA the result.
+/// Elements of a type of 16 bits that steps have kept as `f32`; binds them, then the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Round {
     /// Element type.
@@ -74,11 +74,16 @@ impl Shader for Step {
     type Params = Params;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
-        let mut text = format!("const FIRST: bool = {};\n\n{}\n", self.first, include_str!("step.wgsl"));
+        let mut text = format!(
+            "const FIRST: bool = {};\n\n{}{}\n",
+            self.first,
+            word::element(self.dtype)?,
+            include_str!("step.wgsl")
+        );
         let mut bindings = vec![Access::Read, Access::Read, Access::Read, Access::Write];
-        for (name, access) in self.buffers() {
+        for (name, element, access) in self.buffers() {
             bindings.push(access);
-            text += &storage(bindings.len(), name, "f32", access);
+            text += &storage(bindings.len(), name, element, access);
         }
         text += &self.products();
         text += &format!("\nfn finish(sequence: u32, line: u32, j: u32, sums: vec4<f32>) {{\n{}}}\n\n", self.finish()?);
@@ -93,13 +98,13 @@ impl Shader for Step {
 
 impl Step {
     /// What it binds beside `x`, `r` and the states.
-    fn buffers(&self) -> Vec<(&'static str, Access)> {
+    fn buffers(&self) -> Vec<(&'static str, &'static str, Access)> {
         match (self.cell, self.phase) {
             (Cell::Plain(_), _) => Vec::new(),
-            (Cell::Gru { inner: true, .. }, _) => vec![("bias", Access::Read)],
-            (Cell::Gru { .. }, Phase::Reset) => vec![("reset", Access::Write)],
-            (Cell::Gru { .. }, Phase::All) => vec![("reset", Access::Read)],
-            (Cell::Lstm { .. }, _) => vec![("c", Access::Read), ("next_c", Access::Write)],
+            (Cell::Gru { inner: true, .. }, _) => vec![("bias", "Element", Access::Read)],
+            (Cell::Gru { .. }, Phase::Reset) => vec![("reset", "f32", Access::Write)],
+            (Cell::Gru { .. }, Phase::All) => vec![("reset", "f32", Access::Read)],
+            (Cell::Lstm { .. }, _) => vec![("c", "Element", Access::Read), ("next_c", "f32", Access::Write)],
         }
     }
 
@@ -116,7 +121,9 @@ impl Step {
         let mut terms: Vec<String> = self
             .gates()
             .into_iter()
-            .map(|(gate, reset)| format!("r[row({gate}u, j) + k] * {}", if reset { "reset[at]" } else { "before" }))
+            .map(|(gate, reset)| {
+                format!("f32(r[row({gate}u, j) + k]) * {}", if reset { "reset[at]" } else { "before" })
+            })
             .collect();
         terms.resize(4, "0.0".into());
         let terms = terms.join(",\n        ");
@@ -139,7 +146,7 @@ impl Step {
             (Cell::Gru { squash: [f, g], inner }, _) => {
                 let update = squash(f, &format!("{} + sums.x", input(0)))?;
                 let reset = squash(f, &format!("{} + sums.y", input(1)))?;
-                let candidate = if inner { format!("{reset} * (sums.z + bias[j])") } else { "sums.y".into() };
+                let candidate = if inner { format!("{reset} * (sums.z + f32(bias[j]))") } else { "sums.y".into() };
                 let candidate = squash(g, &format!("{} + {candidate}", input(2)))?;
                 format!(
                     "    let update = {update};\n    let candidate = {candidate};\n    \
@@ -148,7 +155,7 @@ impl Step {
             }
             (Cell::Lstm { squash: [f, g, k], order }, _) => {
                 let sum = |i: usize| format!("{} + sums.{}", input(order[i]), ["x", "y", "z", "w"][order[i]]);
-                let before = if self.first { "c[line]" } else { "next_c[line]" };
+                let before = if self.first { "f32(c[line])" } else { "next_c[line]" };
                 format!(
                     "    let kept = {} * {before};\n    let after = kept + {} * {};\n    next_c[line] = after;\n    \
                      y[params.y_first + line] = {} * {};\n",
@@ -167,9 +174,11 @@ impl Shader for Round {
     type Params = RoundParams;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
-        let mut text = format!("{}\n{}\n{}", include_str!("round.wgsl"), fitting(self.dtype), spread::wgsl(self.width));
+        let declared = word::element(self.dtype)?;
+        let mut text =
+            format!("{declared}{}\n{}\n{}", include_str!("round.wgsl"), fitting(self.dtype), spread::wgsl(self.width));
         text += &library(&text);
-        let bindings = vec![Access::Write];
+        let bindings = vec![Access::Read, Access::Write];
         Ok(Module { source: text, bindings, constants: Vec::new(), invocations: spread::INVOCATIONS, shared: 0 })
     }
 

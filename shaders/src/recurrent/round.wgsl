@@ -1,4 +1,4 @@
-// Rounds what steps have kept as f32. The function `fit` follows this text.
+// Rounds what steps have kept as f32. The type Element stands in front of this text, the function `fit` follows it.
 
 struct Params {
     rows: u32,
@@ -6,8 +6,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
 fn element(row: u32, col: u32) {
-    y[col] = fit(y[col]);
+    y[col] = Element(fit(x[col]));
 }

@@ -1,5 +1,5 @@
 // A workgroup computes one element of the state of one sequence after a step: its lanes share the products of the rows of r with
-// the state, and the first one ends them. FIRST stands in front of this text; further buffers and two functions follow it:
+// the state, and the first one ends them. FIRST and the type Element stand in front of this text; further buffers and two functions follow it:
 // `products` of elements k of the rows with element `at` of the states, and `finish`, what becomes of the sums.
 
 struct Params {
@@ -14,9 +14,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> r: array<f32>;
-@group(0) @binding(3) var<storage, read> h: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read> r: array<Element>;
+@group(0) @binding(3) var<storage, read> h: array<Element>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 var<workgroup> cells: array<vec4<f32>, 64>;
@@ -24,7 +24,7 @@ var<workgroup> cells: array<vec4<f32>, 64>;
 // Element `at` of the states before the step.
 fn state(at: u32) -> f32 {
     if (FIRST) {
-        return h[at];
+        return f32(h[at]);
     }
     return y[params.h_first + at];
 }
@@ -35,7 +35,7 @@ fn row(gate: u32, j: u32) -> u32 {
 }
 
 fn input(gate: u32, sequence: u32, j: u32) -> f32 {
-    return x[params.x_first + sequence * params.rows + gate * params.hidden + j];
+    return f32(x[params.x_first + sequence * params.rows + gate * params.hidden + j]);
 }
 
 @compute @workgroup_size(64)

@@ -7,7 +7,7 @@ use mindir_graph::task::{Binary, ReduceKind};
 use crate::cuda::{self, layout};
 use crate::module::storage;
 use crate::program::{binary, cast, library};
-use crate::word::fit;
+use crate::word::{self, fit};
 use crate::{Access, Language, Lines, Module, Shader, Unsupported, Word};
 
 /// Parameters.
@@ -51,7 +51,7 @@ impl Shader for Reduce {
     type Params = Params;
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
-        let (word, number) = (Word::of(self.dtype)?, Word::of(self.number()?)?);
+        let number = Word::of(self.number()?)?;
         let (source, invocations, shared) = match self.lines {
             Lines::Group => (include_str!("group.wgsl"), 256, 256 * (4 + number.size() as u32)),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
@@ -60,8 +60,8 @@ impl Shader for Reduce {
         let text = format!(
             "{source}\nalias Number = {};\n\n{}{}\n{}{functions}",
             number.stored(),
-            storage(1, "x", word.stored(), Access::Read),
-            storage(2, "y", Word::of(self.out)?.stored(), Access::Write),
+            storage(1, "x", word::stored(self.dtype)?, Access::Read),
+            storage(2, "y", word::stored(self.out)?, Access::Write),
             library(&functions),
         );
         let bindings = vec![Access::Read, Access::Write];
@@ -86,7 +86,7 @@ impl Shader for Reduce {
 impl Reduce {
     /// Whether the result can hold what a part of a line gives, for another launch to go on with.
     pub fn adds_up(&self, language: Language) -> Result<bool, Unsupported> {
-        if language == Language::Cuda {
+        if language == Language::Cuda || language == Language::WgslF16 && self.out == DType::F16 {
             return Ok(false);
         }
         let position = matches!(self.kind, ReduceKind::ArgMax | ReduceKind::ArgMin);
@@ -108,7 +108,7 @@ impl Reduce {
 
     /// The element that is combined: a truth value as 0 or 1, or the number.
     fn load(&self) -> Result<String, Unsupported> {
-        let element = Word::of(self.dtype)?.load("x[place]");
+        let element = word::load(self.dtype, "x[place]");
         let value = match self.kind {
             ReduceKind::All | ReduceKind::Any => format!("u32({})", cast(&element, self.dtype, DType::Bool)?),
             _ => cast(&element, self.dtype, self.number()?)?,
@@ -151,14 +151,15 @@ impl Reduce {
 
     /// The function that writes what was found to element `at` of the result.
     fn put(&self) -> Result<String, Unsupported> {
-        let all = if self.adds { "combine(Found(y[at], 0u), part)" } else { "part" };
-        let value = if self.partial { "found.value".into() } else { self.finish()? };
+        let all = if self.adds { "combine(Found(Number(y[at]), 0u), part)" } else { "part" };
+        let partial = || Ok(format!("{}(found.value)", word::stored(self.out)?));
+        let value = if self.partial { partial()? } else { self.finish()? };
         Ok(format!("fn put(at: u32, part: Found) {{\n    let found = {all};\n    y[at] = {value};\n}}\n"))
     }
 
     /// The element of the result for what was found in a whole line.
     fn finish(&self) -> Result<String, Unsupported> {
-        let (out, number) = (Word::of(self.out)?, self.number()?);
+        let number = self.number()?;
         let value = match (self.kind, number) {
             (ReduceKind::ArgMax | ReduceKind::ArgMin, _) => cast("found.place", DType::U32, self.out)?,
             (ReduceKind::Sum, DType::F32) => fit(self.out, "no_negative_zero(found.value)"),
@@ -169,7 +170,7 @@ impl Reduce {
             }
             _ => cast("found.value", number, self.out)?,
         };
-        Ok(out.store(&value))
+        Ok(word::store(self.out, &value))
     }
 
     /// The types `Element`, `Number`, `Result` and `Found`, and the functions `read`, `combine` and `finish`.

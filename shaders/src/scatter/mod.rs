@@ -9,11 +9,12 @@ use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::ScatterKind;
 
+use crate::copy::moved;
 use crate::index::{indices, status};
 use crate::module::storage;
 use crate::number::{arithmetic, number};
 use crate::program::library;
-use crate::{Access, Module, Shader, Unsupported, Word, spread};
+use crate::{Access, Module, Shader, Unsupported, spread};
 
 /// Most coordinates of an update.
 pub const AXES: usize = 32;
@@ -131,8 +132,7 @@ impl Shader for Apply {
         let mut text = String::new();
         let update = match self.kind {
             ScatterKind::Replace => {
-                let stored = if Word::of(self.dtype)?.is_wide() { "vec2<u32>" } else { "u32" };
-                text += &format!("alias Stored = {stored};\n\n");
+                text += &format!("alias Stored = {};\n\n", moved(self.dtype)?);
                 REPLACE
             }
             ScatterKind::Add => {

@@ -5,7 +5,7 @@ use mindir_graph::DType;
 
 use crate::cuda::{self, layout};
 use crate::program::{fitting, library};
-use crate::{Access, Lines, Module, Shader, Unsupported};
+use crate::{Access, Lines, Module, Shader, Unsupported, word};
 
 /// Parameters.
 #[repr(C)]
@@ -42,9 +42,9 @@ impl Shader for Softmax {
             Lines::Group => (include_str!("group.wgsl"), 256, 1024),
             Lines::Single => (include_str!("single.wgsl"), 64, 0),
         };
-        let fit = fitting(self.dtype);
+        let (declared, fit) = (word::element(self.dtype)?, fitting(self.dtype));
         Ok(Module {
-            source: format!("{source}\n{fit}\n{}", library(&format!("{source}{fit}"))),
+            source: format!("{declared}{source}\n{fit}\n{}", library(&format!("{source}{fit}"))),
             bindings: vec![Access::Read, Access::Write],
             constants: vec![("logarithm", f64::from(u8::from(self.log)))],
             invocations,

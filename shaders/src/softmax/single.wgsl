@@ -1,4 +1,4 @@
-// The function fit follows this text.
+// The type Element stands in front of this text, the function fit follows it.
 
 struct Params {
     // Lines, elements of a line, and elements between two of them.
@@ -14,8 +14,8 @@ struct Params {
 override logarithm: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,21 +29,21 @@ fn main(
     }
     let inner = params.inner;
     let place = (line / inner) * params.len * inner + line % inner;
-    var largest = x[params.x + place];
+    var largest = f32(x[params.x + place]);
     for (var l = 1u; l < params.len; l = l + 1u) {
-        largest = max(largest, x[params.x + place + l * inner]);
+        largest = max(largest, f32(x[params.x + place + l * inner]));
     }
     var sum = 0.0;
     for (var l = 0u; l < params.len; l = l + 1u) {
-        sum = sum + exponential(x[params.x + place + l * inner] - largest);
+        sum = sum + exponential(f32(x[params.x + place + l * inner]) - largest);
     }
     let size = ln(sum);
     for (var l = 0u; l < params.len; l = l + 1u) {
-        let shifted = x[params.x + place + l * inner] - largest;
+        let shifted = f32(x[params.x + place + l * inner]) - largest;
         if (logarithm) {
-            y[params.y + place + l * inner] = fit(shifted - size);
+            y[params.y + place + l * inner] = Element(fit(shifted - size));
         } else {
-            y[params.y + place + l * inner] = fit(exponential(shifted) / sum);
+            y[params.y + place + l * inner] = Element(fit(exponential(shifted) / sum));
         }
     }
 }

@@ -10,6 +10,7 @@ mod cuda;
 use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
+use crate::copy::moved;
 use crate::module::storage;
 use crate::{Access, Module, Shader, Unsupported, Word, spread};
 
@@ -174,9 +175,9 @@ const ELEMENT_OF: &str = "fn element_of(line: u32, place: u32) -> u32 {
 ";
 
 impl Elements {
-    /// What `x` is an array of: words as they are.
+    /// What `x` is an array of: elements as they are.
     fn stored(self) -> Result<&'static str, Unsupported> {
-        Ok(if Word::of(self.dtype)?.is_wide() { "vec2<u32>" } else { "u32" })
+        moved(self.dtype)
     }
 
     /// The function `key` of a stored element.
@@ -188,7 +189,11 @@ impl Elements {
             Word::I64 => "vec2<u32>(x.x, x.y ^ 0x80000000u)",
         };
         let flip = if self.descending { "~" } else { "" };
-        Ok(format!("\nfn key(x: Key) -> Key {{\n    return {flip}({key});\n}}\n"))
+        let (stored, word) = match self.dtype {
+            DType::F16 => ("Half", "bitcast<u32>(f32(element))"),
+            _ => ("Key", "element"),
+        };
+        Ok(format!("\nfn key(element: {stored}) -> Key {{\n    let x = {word};\n    return {flip}({key});\n}}\n"))
     }
 }
 

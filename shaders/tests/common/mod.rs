@@ -41,10 +41,10 @@ pub const DTYPES: [DType; 12] = [
 /// Those of them that are floats.
 pub const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
-/// Every variant with a name.
+/// Every variant with a name, and again with the extension `f16` where that makes a difference.
 pub fn modules() -> Vec<(String, Module)> {
     let mut all = Vec::new();
-    for dtype in [DType::F32, DType::I64] {
+    for dtype in [DType::F32, DType::F16, DType::I64] {
         add(&mut all, format!("fill-{dtype}"), &copy::Fill { dtype });
         (1..=copy::RANK).for_each(|rank| add(&mut all, format!("copy{rank}-{dtype}"), &copy::Copy { rank, dtype }));
     }
@@ -69,8 +69,12 @@ pub fn modules() -> Vec<(String, Module)> {
 }
 
 fn add(all: &mut Vec<(String, Module)>, name: String, shader: &impl Shader) {
-    let module = shader.wgsl().unwrap_or_else(|e| panic!("{name}: {e}"));
-    all.push((name, module));
+    let module = |language| shader.module(language).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let (plain, halves) = (module(Language::Wgsl), module(Language::WgslF16));
+    if halves != plain {
+        all.push((format!("{name}-halves"), halves));
+    }
+    all.push((name, plain));
 }
 
 fn maps(all: &mut Vec<(String, Module)>) {
@@ -148,7 +152,21 @@ fn gemms(all: &mut Vec<(String, Module)>) {
                 for adds in [false, true] {
                     let (dtype, end) = (DType::F32, end.clone());
                     let name = format!("gemm{}{a_along_k}{adds}{}", tile.rows(), matches!(end, End::Epilogue(_)));
-                    add(all, name, &Gemm { tile, a_along_k, b_along_k, dtype, out: dtype, tf32: false, end, adds });
+                    add(
+                        all,
+                        name,
+                        &Gemm {
+                            tile,
+                            a_along_k,
+                            b_along_k,
+                            dtype,
+                            out: dtype,
+                            tf32: false,
+                            end,
+                            packed: [false; 2],
+                            adds,
+                        },
+                    );
                 }
             }
         }
@@ -161,8 +179,17 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         for end in [End::Partial, End::Product, end] {
             for tile in [Tile::Rows8, Tile::Rows64] {
                 let (out, end) = (dtype, end.clone());
-                let mut gemm =
-                    Gemm { tile, a_along_k: true, b_along_k: false, dtype, out, tf32: false, end, adds: false };
+                let mut gemm = Gemm {
+                    tile,
+                    a_along_k: true,
+                    b_along_k: false,
+                    dtype,
+                    out,
+                    tf32: false,
+                    end,
+                    packed: [false; 2],
+                    adds: false,
+                };
                 gemm.adds = gemm.adds_up(Language::Wgsl).expect("a product");
                 add(all, format!("gemm{}-{dtype}", tile.rows()), &gemm);
             }
@@ -170,9 +197,25 @@ fn gemms(all: &mut Vec<(String, Module)>) {
     }
     for dtype in [DType::F16, DType::BF16] {
         let (out, end) = (DType::F32, End::Epilogue(epilogue()));
-        let gemm =
-            Gemm { tile: Tile::Rows64, a_along_k: true, b_along_k: true, dtype, out, tf32: false, end, adds: true };
+        let gemm = Gemm {
+            tile: Tile::Rows64,
+            a_along_k: true,
+            b_along_k: true,
+            dtype,
+            out,
+            tf32: false,
+            end,
+            packed: [false; 2],
+            adds: true,
+        };
         add(all, format!("gemm-{dtype}-f32"), &gemm);
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        for packed in [[false, true], [true, false]] {
+            let (tile, out, tf32, end) = (Tile::Rows8, dtype, false, End::Product);
+            let gemm = Gemm { tile, a_along_k: true, b_along_k: true, dtype, out, tf32, end, packed, adds: false };
+            add(all, format!("gemm-{dtype}-{packed:?}"), &gemm);
+        }
     }
     let (dtype, out) = (DType::I8, DType::I32);
     let gemm = Gemm {
@@ -183,6 +226,7 @@ fn gemms(all: &mut Vec<(String, Module)>) {
         out,
         tf32: false,
         end: End::Product,
+        packed: [false; 2],
         adds: false,
     };
     add(all, "gemm-i8-i32".into(), &gemm);
@@ -211,31 +255,57 @@ fn convs(all: &mut Vec<(String, Module)>) {
         for (channels_last, scaled) in [(false, false), (false, true), (true, true)] {
             let name = format!("{channels_last}-{scaled}-{}", end.is_some());
             for channels in Channels::ALL {
-                let tile = conv::Tile { dtype, out: dtype, channels, channels_last, scaled, epilogue: end.clone() };
+                let tile = conv::Tile {
+                    dtype,
+                    out: dtype,
+                    channels,
+                    channels_last,
+                    packed: false,
+                    scaled,
+                    epilogue: end.clone(),
+                };
                 add(all, format!("conv-{channels:?}-{name}"), &tile);
             }
-            let direct = Direct { dtype, out: dtype, width: 32, channels_last, scaled, epilogue: end.clone() };
+            let direct =
+                Direct { dtype, out: dtype, width: 32, channels_last, packed: false, scaled, epilogue: end.clone() };
             add(all, format!("conv-direct-{name}"), &direct);
         }
     }
     for dtype in [DType::F16, DType::BF16] {
         let (out, channels, scaled, epilogue) = (DType::F32, Channels::Sixteen, true, Some(epilogue()));
-        let direct = Direct { dtype, out, width: 1, channels_last: true, scaled, epilogue: epilogue.clone() };
+        let direct =
+            Direct { dtype, out, width: 1, channels_last: true, packed: false, scaled, epilogue: epilogue.clone() };
         add(all, format!("conv-direct-{dtype}-f32"), &direct);
         add(
             all,
             format!("conv-tile-{dtype}-f32"),
-            &conv::Tile { dtype, out, channels, channels_last: false, scaled, epilogue },
+            &conv::Tile { dtype, out, channels, channels_last: false, packed: false, scaled, epilogue },
         );
     }
     for dtype in DTYPES {
-        let direct = Direct { dtype, out: dtype, width: 1, channels_last: true, scaled: true, epilogue: None };
+        let direct =
+            Direct { dtype, out: dtype, width: 1, channels_last: true, packed: false, scaled: true, epilogue: None };
         add(all, format!("conv-direct-{dtype}"), &direct);
         if !matches!(dtype, DType::I64 | DType::U64) {
             let channels = Channels::Eight;
-            let tile = conv::Tile { dtype, out: dtype, channels, channels_last: false, scaled: true, epilogue: None };
+            let tile = conv::Tile {
+                dtype,
+                out: dtype,
+                channels,
+                channels_last: false,
+                packed: false,
+                scaled: true,
+                epilogue: None,
+            };
             add(all, format!("conv-tile-{dtype}"), &tile);
         }
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        let (out, channels_last, packed, scaled, epilogue) = (dtype, false, true, false, None);
+        let direct = Direct { dtype, out, width: 1, packed, channels_last, scaled, epilogue: None };
+        add(all, format!("conv-direct-packed-{dtype}"), &direct);
+        let tile = conv::Tile { dtype, out, channels: Channels::Eight, packed, channels_last, scaled, epilogue };
+        add(all, format!("conv-tile-packed-{dtype}"), &tile);
     }
 }
 
@@ -264,8 +334,16 @@ fn resizes(all: &mut Vec<(String, Module)>) {
 
 fn indexed(all: &mut Vec<(String, Module)>) {
     for index in [DType::I32, DType::I64] {
-        for (dtype, zeros) in [(DType::F32, false), (DType::I64, true)] {
-            add(all, format!("gather-{index}-{zeros}"), &Gather { dtype, index, zeros, width: 32 });
+        for (dtype, zeros) in [(DType::F32, false), (DType::F16, true), (DType::I64, true)] {
+            add(
+                all,
+                format!("gather-{dtype}-{index}-{zeros}"),
+                &Gather { dtype, index, zeros, packed: false, width: 32 },
+            );
+        }
+        for dtype in [DType::F16, DType::BF16] {
+            let gather = Gather { dtype, index, packed: true, zeros: false, width: 32 };
+            add(all, format!("gather-packed-{dtype}-{index}"), &gather);
         }
         for kind in [ScatterKind::Replace, ScatterKind::Add] {
             add(all, format!("link-{index}-{kind:?}"), &Link { kind, index, width: 256 });
@@ -321,13 +399,15 @@ fn recurrents(all: &mut Vec<(String, Module)>) {
         Cell::Gru { squash: [Softplus, Relu], inner: false },
         Cell::Lstm { squash: [Sigmoid, Tanh, Tanh], order: [0, 2, 3, 1] },
     ];
-    for cell in cells {
+    for dtype in [DType::F32, DType::F16] {
         for first in [false, true] {
-            add(all, format!("{}-{first}", cell.name()), &Step { cell, first, phase: Phase::All, dtype: DType::F32 });
+            for cell in cells {
+                let step = Step { cell, first, phase: Phase::All, dtype };
+                add(all, format!("{}-{first}-{dtype}", cell.name()), &step);
+            }
+            let step = Step { cell: cells[2], first, phase: Phase::Reset, dtype };
+            add(all, format!("reset-{first}-{dtype}"), &step);
         }
-    }
-    for first in [false, true] {
-        add(all, format!("reset-{first}"), &Step { cell: cells[2], first, phase: Phase::Reset, dtype: DType::F32 });
     }
     for dtype in [DType::F16, DType::BF16] {
         add(all, format!("round-{dtype}"), &Round { dtype, width: 256 });

@@ -120,7 +120,17 @@ fn products(all: &mut Vec<(String, Module)>, dtype: DType) {
                 for along in [false, true] {
                     let name = format!("gemm-{dtype}-{out}-{tf32}-{tile:?}-{along}-{}", end != End::Product);
                     let (end, b_along_k) = (end.clone(), !along);
-                    let gemm = Gemm { tile, a_along_k: along, b_along_k, dtype, out, tf32, end, adds: false };
+                    let gemm = Gemm {
+                        tile,
+                        a_along_k: along,
+                        b_along_k,
+                        dtype,
+                        out,
+                        tf32,
+                        end,
+                        packed: [false; 2],
+                        adds: false,
+                    };
                     add(all, name, &gemm);
                 }
             }
@@ -174,10 +184,12 @@ fn images(all: &mut Vec<(String, Module)>, dtype: DType) {
         {
             let epilogue = scaled.then(|| epilogue(out));
             let name = format!("conv-{dtype}-{out}-{channels_last}-{scaled}");
-            let direct = Direct { dtype, out, width: 32, channels_last, scaled, epilogue: epilogue.clone() };
+            let direct =
+                Direct { dtype, out, width: 32, channels_last, packed: false, scaled, epilogue: epilogue.clone() };
             add(all, format!("{name}-direct"), &direct);
             for channels in [Channels::Eight, Channels::SixtyFour] {
-                let tile = ConvTile { dtype, out, channels, channels_last, scaled, epilogue: epilogue.clone() };
+                let tile =
+                    ConvTile { dtype, out, channels, channels_last, packed: false, scaled, epilogue: epilogue.clone() };
                 add(all, format!("{name}-{channels:?}"), &tile);
             }
         }
@@ -241,7 +253,11 @@ fn sorts(all: &mut Vec<(String, Module)>, dtype: DType) {
 fn indexed(all: &mut Vec<(String, Module)>, dtype: DType) {
     for index in [DType::I32, DType::I64] {
         for zeros in [false, true] {
-            add(all, format!("gather-{dtype}-{index}-{zeros}"), &Gather { dtype, index, zeros, width: 32 });
+            add(
+                all,
+                format!("gather-{dtype}-{index}-{zeros}"),
+                &Gather { dtype, index, zeros, packed: false, width: 32 },
+            );
         }
     }
     for kind in [ScatterKind::Replace, ScatterKind::Add] {

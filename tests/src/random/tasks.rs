@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mindir_graph::task::{
     Binary, Conv, Coordinates, Copy, Gather, Gemm, Instr, Layout, Map, Matrix, Part, Pool, PoolKind, Program, Reduce,
-    ReduceKind, Reg, Resize, ResizeMode, Softmax, Source, Task, TaskGraph, TaskNode, Unary, V,
+    ReduceKind, Reg, Resize, ResizeMode, Softmax, Sort, Source, Task, TaskGraph, TaskNode, Ties, Unary, V,
 };
 use mindir_graph::{DType, Fact, Shape, Strides, Tensor, broadcast_strides, count, dense_strides, shape};
 
@@ -744,6 +744,9 @@ impl Maker {
                 Softmax { outer, len: fact.shape[axis], inner, log: self.random.one_in(2), dtype: fact.dtype };
             return self.task(Task::Softmax(softmax), &[v], fact, largest);
         }
+        if self.random.one_in(3) {
+            return self.sorted(v, axis);
+        }
         let many = self.random.between(1, 3);
         let index: Vec<i64> = (0..many).map(|_| self.random.below(fact.shape[axis]) as i64).collect();
         let index = Tensor::vector(&index);
@@ -754,6 +757,24 @@ impl Maker {
         let picks = DType::I64;
         let gather = Gather { outer, axis, inner, count: many, batch: false, zeros: false, dtype, index: picks };
         self.task(Task::Gather(gather), &[v, index], Fact::new(dtype, &dims), largest)
+    }
+
+    /// The first elements along an axis in order; their positions, which rounding may change, are not used.
+    fn sorted(&mut self, v: V, axis: usize) -> V {
+        let Fact { dtype, shape: mut dims } = self.graph.fact(v).clone();
+        let (outer, len, inner) = (count(&dims[..axis]), dims[axis], count(&dims[axis + 1..]));
+        let k = self.random.between(1, len);
+        dims[axis] = k;
+        let ties = self.random.pick(&[Ties::Stable, Ties::Selected]);
+        let (descending, values, index) = (self.random.one_in(2), true, DType::I64);
+        let sort = Sort { outer, len, inner, k, descending, ties, values, dtype, index };
+        let largest = self.bound(v);
+        let positions = self.graph.value(Fact::new(index, &dims), Source::Task);
+        let sorted = self.task(Task::Sort(sort), &[v], Fact::new(dtype, &dims), largest);
+        if let Some(node) = self.graph.nodes.iter_mut().rev().find(|node| matches!(node.task, Task::Sort(_))) {
+            node.outs.push(positions);
+        }
+        sorted
     }
 
     /// Chooses results: the last value, and some others.

@@ -6,9 +6,10 @@ use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Gather, Scatter, ScatterKind, Task};
 use mindir_graph::{Fact, Tensor};
-use mindir_kernels::device::{DeviceError, Weights};
+use mindir_kernels::device::{DeviceError, Input, Output, Place, Run, Stage, Weights};
+use mindir_kernels::plain as reference;
 
-use super::{Case, Noise, check, check_narrow, device, run, single};
+use super::{Case, Noise, check, check_narrow, device, narrow, plain, run, run_bytes, single};
 
 const TYPES: [DType; 9] = [F32, F16, BF16, I32, I8, U16, I64, U64, Bool];
 
@@ -54,6 +55,37 @@ fn slices_are_picked() {
             .map(|flags| [(F32, I32), (I64, I64), (Bool, I64)].map(|types| gather(&mut noise, dims, flags, types)))
     });
     check_narrow(cases.as_flattened().as_flattened(), cases.len());
+}
+
+/// The case as a stage whose first operand is a constant, and the second one an input.
+fn from_constant(case: &Case) -> Stage {
+    let mut stage = single(case);
+    stage.steps[0].ins = vec![Place::Const(case.ins[0].clone()), Place::Input(0)];
+    stage.inputs = vec![case.ins[1].fact()];
+    stage
+}
+
+#[test]
+fn slices_are_picked_from_tables_of_halves() {
+    for (dtype, infinity) in [(F16, 0x7c00), (BF16, 0x7f80)] {
+        let quiet = (0..=u16::MAX).filter(|bits| bits & 0x7fff <= infinity);
+        let bytes: Vec<u8> = quiet.flat_map(u16::to_le_bytes).collect();
+        for ([axis, inner], narrow) in
+            [([bytes.len() / 2, 1], None), ([bytes.len() / 6, 3], None), ([999, 3], narrow())]
+        {
+            let x = Tensor::from_bytes(dtype, &[axis, inner], bytes[..2 * axis * inner].to_vec().into());
+            let picks: Vec<i64> = (0..axis as i64).rev().collect();
+            let ins = vec![x.expect("a tensor"), integers(I32, &picks)];
+            let (outer, count, batch, zeros, index) = (1, axis, false, false, I32);
+            let task = Gather { outer, axis, inner, count, batch, zeros, dtype, index };
+            let case = Case::new("a table", Task::Gather(task), ins, vec![Fact::new(dtype, &[count, inner])]);
+            let want = reference::run(&case.task, &case.ins, &case.outs).expect("a reference");
+            for device in [device(), plain(), narrow].into_iter().flatten() {
+                let got = run(device, &from_constant(&case), &case.ins[1..]).expect("a run");
+                assert!(want[0].bytes() == got[0].bytes(), "{axis} slices of {inner} {dtype}");
+            }
+        }
+    }
 }
 
 fn scatter(
@@ -161,16 +193,13 @@ fn indices_out_of_range_are_errors() {
 fn a_run_after_a_failed_one_is_right() {
     let Some(device) = device() else { return };
     let case = gather(&mut Noise(SplitMix(33)), [1, 4, 3, 2], (false, false), (F32, I32));
-    // The indices are an input here, not a constant.
-    let mut stage = single(&case);
-    stage.steps[0].ins = vec![super::Place::Const(case.ins[0].clone()), super::Place::Input(0)];
-    stage.inputs = vec![case.ins[1].fact()];
+    let stage = from_constant(&case);
     let program = stage.clone().build(device, &Weights::default()).expect("a program");
     let mut session = program.session();
     let mut bytes = vec![0; 24];
     let mut at = |picks: [i32; 2]| {
         let picks: Vec<u8> = picks.into_iter().flat_map(i32::to_le_bytes).collect();
-        super::run_bytes(device, session.as_mut(), &stage, &[&picks], &mut [&mut bytes])
+        run_bytes(device, session.as_mut(), &stage, &[&picks], &mut [&mut bytes])
     };
     assert!(at([0, 1]).is_ok());
     assert_eq!(
@@ -178,4 +207,28 @@ fn a_run_after_a_failed_one_is_right() {
         format!("{}: index 9 is out of range for 4 elements", case.name)
     );
     assert!(at([3, -1]).is_ok());
+}
+
+#[test]
+fn waiting_tells_of_every_run_before_it() {
+    let Some(device) = device() else { return };
+    let case = gather(&mut Noise(SplitMix(34)), [1, 4, 3, 2], (false, false), (F32, I32));
+    let stage = from_constant(&case);
+    let mut session = stage.clone().build(device, &Weights::default()).expect("a program").session();
+    let memory = device.own_memory().expect("memory of its own");
+    let tensors: Vec<_> = [[9, 1], [0, 1]].iter().map(|picks| integers(I32, picks)).collect();
+    let inputs: Vec<_> = tensors.iter().map(|t| memory.alloc(&t.fact()).expect("a tensor")).collect();
+    let uploads: Vec<_> = tensors.iter().zip(&inputs).map(|(t, to)| (t.bytes().as_ref(), to.as_ref())).collect();
+    memory.upload(&uploads).expect("an upload");
+    let output = memory.alloc(&stage.outputs[0]).expect("a tensor");
+    let start = |input: usize, session: &mut dyn Run| {
+        session.run(&[Input::Device(&*inputs[input])], &mut [Output::Device(&*output)], None).expect("a run");
+    };
+    start(0, session.as_mut());
+    start(1, session.as_mut());
+    let error = session.wait().expect_err("an index out of range").to_string();
+    assert_eq!(error, format!("{}: index 9 is out of range for 4 elements", case.name));
+    assert_eq!(session.wait(), Ok(()));
+    start(1, session.as_mut());
+    assert_eq!(session.wait(), Ok(()));
 }

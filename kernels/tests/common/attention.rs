@@ -4,7 +4,7 @@ use mindir_graph::DType::{self, Bool, F32, I32};
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Attention, Binary, Epilogue, Gemm, Map, Matrix, Program, Task, Unary};
 use mindir_graph::{Fact, Strides, Tensor, dense_strides, shape};
-use mindir_kernels::device::{Device, TaskView};
+use mindir_kernels::device::TaskView;
 
 use super::{Case, Noise, check, check_narrow, device};
 

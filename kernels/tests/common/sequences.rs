@@ -4,7 +4,6 @@ use mindir_graph::DType::{self, BF16, Bool, F16, F32, I8, I32, I64, U16, U64};
 use mindir_graph::random::SplitMix;
 use mindir_graph::task::{Cell, Recurrent, Scan, ScanKind, Sort, Squash, Task, Ties};
 use mindir_graph::{Fact, Tensor};
-use mindir_kernels::device::{Device, TaskView};
 
 use super::{Case, Noise, check, check_narrow, device};
 
@@ -71,9 +70,7 @@ fn sort(
 
 /// Whether the device takes the case: software adapters end long loops.
 fn taken(case: &Case) -> bool {
-    let facts: Vec<Fact> = case.ins.iter().map(Tensor::fact).collect();
-    let view = TaskView { task: &case.task, ins: &facts, known: &[false], outs: &case.outs };
-    device().is_none_or(|device| match device.offer(view) {
+    device().is_none_or(|device| match case.offer(device) {
         Ok(_) => true,
         Err(reason) => {
             assert!(reason.0.contains("its loops turn"), "{}: {reason}", case.name);
