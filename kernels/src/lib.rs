@@ -6,7 +6,7 @@ pub mod cuda;
 pub mod device;
 pub mod knobs;
 #[cfg(feature = "gpu")]
-#[cfg_attr(not(feature = "wgpu"), expect(dead_code, reason = "how elements lie is asked for by wgpu only"))]
+#[cfg_attr(not(any(feature = "wgpu", feature = "cuda")), expect(dead_code, reason = "plans alone launch nothing"))]
 pub mod launch;
 pub mod plain;
 #[cfg(feature = "wgpu")]

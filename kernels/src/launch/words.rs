@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use mindir_graph::{DType, Fact, bf16, f16};
+#[cfg(any(feature = "wgpu", test))]
+use mindir_graph::Fact;
+use mindir_graph::{DType, bf16, f16};
 use mindir_shaders::Language;
 
 /// Bytes of a value in a device buffer, of which there are whole words.
+#[cfg(any(feature = "wgpu", test))]
 pub(crate) fn size(language: Language, fact: &Fact) -> u64 {
     (element(language, fact.dtype) * fact.count() as u64).next_multiple_of(4)
 }
@@ -53,6 +56,7 @@ pub(crate) fn padded(host: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The inverse of [`widen`].
+#[cfg(any(feature = "wgpu", test))]
 pub(crate) fn narrow(language: Language, dtype: DType, words: &[u8], host: &mut [u8]) {
     let floats = || words.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]]));
     match dtype {
@@ -65,6 +69,7 @@ pub(crate) fn narrow(language: Language, dtype: DType, words: &[u8], host: &mut 
     }
 }
 
+#[cfg(any(feature = "wgpu", test))]
 fn write<const N: usize>(host: &mut [u8], elements: impl Iterator<Item = [u8; N]>) {
     host.chunks_exact_mut(N).zip(elements).for_each(|(to, from)| to.copy_from_slice(&from));
 }
