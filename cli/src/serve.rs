@@ -23,6 +23,9 @@ pub struct Serve {
     root: PathBuf,
     #[command(flatten)]
     key: ModelKeyArgs,
+    /// What the model is called, if it is the only one [default: as its file or folder]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// Where to listen: HOST:PORT, or :PORT for every address of this machine; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
     http: SocketAddr,
@@ -104,6 +107,7 @@ impl Serve {
             max_memory: self.max_memory,
             ..ModelConfig::default()
         };
+        options.name.clone_from(&self.name);
         options.threads = self.threads.threads;
         options.decryption = self.key.decryption()?;
         Ok(options)

@@ -45,6 +45,8 @@ pub struct RepositoryOptions {
     pub threads: Option<usize>,
     /// How models are decrypted.
     pub decryption: Option<Decryption>,
+    /// What the model is called, if it is the only one.
+    pub name: Option<String>,
     /// Whether symbolic links may lead out of the folder.
     pub follow_links: bool,
 }
@@ -334,8 +336,16 @@ impl Repository {
         message.replace(&root, "")
     }
 
-    /// What there is in the folder.
+    /// What there is in the folder, by the names that it is served under.
     fn models(&self) -> io::Result<BTreeMap<String, Model>> {
+        let mut models = self.found()?;
+        if let (Some(name), 1) = (&self.options.name, models.len()) {
+            models = models.into_values().map(|model| (name.clone(), model)).collect();
+        }
+        Ok(models)
+    }
+
+    fn found(&self) -> io::Result<BTreeMap<String, Model>> {
         let mut models = BTreeMap::new();
         if self.root.is_file() {
             models.extend(self.single(&self.root)?);

@@ -243,7 +243,11 @@ fn one_model_can_be_served() {
     write(&classifier(0.0), &file);
     let mut models = RepositoryOptions::default();
     models.config = ModelConfig { max_batch: 4, ..ModelConfig::default() };
-    let server = Running::start(&file, models, ServerOptions::default());
+    let server = Running::start(&file, models.clone(), ServerOptions::default());
     assert_eq!(server.post("/v2/models/net/infer", ONE).status, 200);
     assert_eq!(server.get("/v2/models/net/config").json()["dynamic_batching"]["preferred_batch_size"], json!([4]));
+    models.name = Some("other".into());
+    let server = Running::start(folder.path(), models, ServerOptions::default());
+    assert_eq!(server.post("/v2/models/other/infer", ONE).status, 200);
+    assert_eq!(server.post("/v2/models/net/infer", ONE).status, 404);
 }
