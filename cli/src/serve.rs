@@ -45,7 +45,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = size)]
     instances: usize,
     /// How long a request may take, waiting included
-    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     timeout: Option<Duration>,
     /// Where models run: cpu, or wgpu or cuda if built with the feature of that name
     #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = args::device)]
@@ -56,10 +56,10 @@ pub struct Serve {
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     max_memory: Option<u64>,
     /// Most bytes of the body of a request
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = args::bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = some_bytes)]
     max_body: u64,
     /// Look for changes of the folder so often, and follow them
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = args::duration)]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = some_time)]
     watch: Option<Duration>,
     /// File with a token that clients have to show, as `Authorization: Bearer TOKEN`
     #[arg(long, value_name = "FILE")]
@@ -82,16 +82,13 @@ impl Serve {
             RepositoryError::Folder { path, source } => Failure::File { path, source },
             e => Failure::Usage(e.to_string()),
         })?;
-        for (model, why) in repository.failures() {
-            print::warn(&format!("{model}: {why}"));
-        }
-        for (model, versions) in repository.ready() {
-            print::tell(|| format!("{model}: {} ready", print::plural(versions, "version")));
-        }
         let options = self.server()?;
         // Requests are read and written here; models run on threads of their own.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.map_err(Failure::file(&self.root))?.block_on(serve(Arc::new(repository), options))?;
+        let runtime = runtime.map_err(Failure::file(&self.root))?;
+        runtime.block_on(serve(Arc::new(repository), options))?;
+        // A model that is still being loaded is not waited for.
+        runtime.shutdown_background();
         Ok(Outcome::done("the server has ended".into()))
     }
 
@@ -133,11 +130,17 @@ impl Serve {
 }
 
 async fn serve(repository: Arc<Repository>, options: ServerOptions) -> Result<(), Failure> {
-    let server = Server::bind(repository, options).await.map_err(|e| Failure::Usage(e.to_string()))?;
+    let server = Server::bind(repository.clone(), options).await.map_err(|e| Failure::Usage(e.to_string()))?;
     let stop = told_to_end().map_err(|e| Failure::Usage(format!("signals: {e}")))?;
     let address = server.address().map_err(|e| Failure::Usage(e.to_string()))?;
-    print::stdout(&format!("serving at http://{address}\n"))?;
-    server.run(stop).await;
+    let loaded = move || {
+        for (model, versions) in repository.ready() {
+            print::tell(|| format!("{model}: {} ready", print::plural(versions, "version")));
+        }
+        // Nobody may be there to read it.
+        drop(print::stdout(&format!("serving at http://{address}\n")));
+    };
+    server.run(loaded, stop).await;
     Ok(())
 }
 
@@ -151,6 +154,14 @@ fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        // Who asks twice does not want to wait.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(130);
+        });
     })
 }
 
@@ -179,6 +190,16 @@ fn log() {
 
 fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = args::duration(text)?;
+    if time.as_millis() == 0 { Err("expected a millisecond or more".into()) } else { Ok(time) }
+}
+
+fn some_bytes(text: &str) -> Result<u64, String> {
+    let bytes = args::bytes(text)?;
+    if bytes == 0 { Err("expected a byte or more".into()) } else { Ok(bytes) }
 }
 
 fn size(text: &str) -> Result<usize, String> {

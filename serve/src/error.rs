@@ -71,10 +71,22 @@ pub enum RequestError {
     Internal(String),
 }
 
+/// Most characters of a message.
+const LONGEST: usize = 2000;
+
 impl RequestError {
     /// The error of a run of the model called `model`.
     pub(crate) fn of_run(model: &str, e: &Error) -> RequestError {
         RequestError::Model { model: model.into(), message: e.to_string(), kind: e.kind() }
+    }
+
+    /// What the client is told: not more than can be read.
+    pub(crate) fn message(&self) -> String {
+        let text = self.to_string();
+        match text.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
     }
 
     /// The status of an answer over HTTP.

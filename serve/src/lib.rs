@@ -9,6 +9,7 @@
 mod batch;
 mod classes;
 mod config;
+mod connection;
 mod datatype;
 mod error;
 mod grpc;
@@ -18,6 +19,7 @@ mod model;
 mod parameters;
 mod repository;
 mod rest;
+mod room;
 mod sequence;
 mod server;
 

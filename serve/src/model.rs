@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,10 +51,10 @@ impl Served {
         (name, version): (&str, u64),
         model: Model,
         config: ModelConfig,
+        labels: Vec<String>,
         pool: Arc<ThreadPool>,
         metrics: Arc<ModelMetrics>,
     ) -> Result<Served, Error> {
-        let labels = config.labels.as_deref().map(labels).transpose()?.unwrap_or_default();
         let options = Options {
             threads: config.threads,
             max_memory: config.max_memory,
@@ -77,7 +76,8 @@ impl Served {
         let max_batch = if alone.is_none() { config.max_batch } else { 1 };
         let delay = Duration::from_millis(config.batch_delay_ms.into());
         let queue = Queue::new(Policy { max_batch, delay, most: config.queue });
-        let sequences = Sequences::new(config.sequences, Duration::from_millis(config.sequence_idle_ms.into()));
+        let sequences =
+            Sequences::new(cell.new_state(), config.sequences, Duration::from_millis(config.sequence_idle_ms.into()));
         let work = Arc::new(Work { name: name.into(), cell, queue, sequences, metrics: metrics.clone() });
         for i in 0..config.instances {
             let work = work.clone();
@@ -146,6 +146,9 @@ impl Served {
             return Ok((0..self.outputs.len()).collect());
         }
         let known = || list(&self.outputs);
+        if let Some((i, twice)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            return Err(RequestError::Invalid(format!("outputs: {twice:?} stands twice, at last as number {i}")));
+        }
         let position = |name: &String| {
             let unknown = || RequestError::Invalid(format!("outputs: expected of {}, found {name:?}", known()));
             self.outputs.iter().position(|port| port.name == *name).ok_or_else(unknown)
@@ -217,7 +220,7 @@ impl Work {
         if let [job] = jobs {
             let results = match &job.sequence {
                 None => cell.run(&job.inputs).map_err(failed)?,
-                Some(s) => self.sequences.run(&cell, s, |state| cell.run_in(state, &job.inputs).map_err(failed))?,
+                Some(s) => self.sequences.run(s, |state| cell.run_in(state, &job.inputs).map_err(failed))?,
             };
             return Ok(vec![results]);
         }
@@ -289,17 +292,8 @@ fn described(cell: &GraphCell, outputs: Vec<Port>) -> Vec<Port> {
     outputs.into_iter().enumerate().map(spec).collect()
 }
 
-fn labels(file: &Path) -> Result<Vec<String>, Error> {
-    let text = std::fs::read_to_string(file).map_err(|e| setup(format!("labels: {e}")))?;
-    Ok(text.lines().map(str::to_string).collect())
-}
-
 fn no_thread(e: &std::io::Error) -> Error {
-    setup(format!("no thread: {e}"))
-}
-
-fn setup(reason: String) -> Error {
-    Error::NoDevice { device: "cpu".into(), reason }
+    Error::NoDevice { device: "cpu".into(), reason: format!("no thread: {e}") }
 }
 
 /// Facts of the inputs for so many rows, where the model leaves that open or has one row.
@@ -320,12 +314,11 @@ fn warm_up(cell: &GraphCell) -> Result<(), Error> {
     let inputs = facts.iter().map(|fact| filled(fact, 0)).collect::<Result<Vec<_>, _>>()?;
     let mut state = cell.new_state();
     // Numbers that nobody sent may be no inputs for the model, or such that it goes on for long.
-    let matters = |e: &Error| !matches!(e, Error::Node(_) | Error::Device { .. }) && !is_late(e);
+    let matters = |e: &Error| match e {
+        Error::Limit { what, .. } => matches!(what, Limit::Memory | Limit::System),
+        e => matches!(e, Error::Unsupported(_) | Error::Declined(_) | Error::NoDevice { .. }),
+    };
     cell.run_in(&mut state, &inputs).map_or_else(|e| if matters(&e) { Err(e) } else { Ok(()) }, |_| Ok(()))
-}
-
-fn is_late(e: &Error) -> bool {
-    matches!(e, Error::Limit { what: Limit::Time, .. })
 }
 
 /// A tensor of small numbers that differ from row to row: integers are 0 and 1.
@@ -341,9 +334,16 @@ fn filled(fact: &Fact, seed: u64) -> Result<Tensor, mindir::TensorError> {
 
 /// Why the rows of several requests may not run together; `None` if they may: then each has, bit by bit, the results that it has
 /// alone.
+///
+/// What the graph says is not enough: shapes, and with them kernels, depend on the number of rows. So rows are run alone and
+/// beside others that are as unlike them as may be: NaN, infinite, large and small.
 fn alone(cell: &GraphCell, max_batch: usize) -> Option<String> {
-    if cell.model().params.iter().any(|param| param.mutable) {
+    let model = cell.model();
+    if model.params.iter().any(|param| param.mutable) {
         return Some("it writes its parameters".into());
+    }
+    if model.graphs.len() > 1 || model.entry().nodes.iter().any(|node| node.op_name() == "raise") {
+        return Some("it has control flow, which may go by all rows at once".into());
     }
     let Some(one) = facts(cell, 1) else {
         return Some("its inputs have no first dimension, or others that are open".into());
@@ -352,38 +352,40 @@ fn alone(cell: &GraphCell, max_batch: usize) -> Option<String> {
         return Some("it has no inputs".into());
     }
     let sizes: BTreeSet<usize> = [2, 3, 5, max_batch].into_iter().filter(|rows| *rows <= max_batch).collect();
-    sizes.into_iter().find_map(|rows| differ(cell, one.len(), rows))
+    sizes.into_iter().find_map(|rows| {
+        let found = POISONS.iter().find_map(|poison| differ(cell, &one, rows, *poison).transpose());
+        found.transpose().unwrap_or_else(|e| Some(format!("it does not run with several rows: {e}")))
+    })
 }
 
-/// Why so many rows do not run together.
-fn differ(cell: &GraphCell, inputs: usize, rows: usize) -> Option<String> {
-    let rows = vec![1; rows];
-    let compared = || -> Result<Option<String>, Error> {
-        let part = |(i, n): (usize, &usize)| {
-            let facts = facts(cell, *n).unwrap_or_default();
-            facts
-                .iter()
-                .enumerate()
-                .map(|(j, f)| filled(f, (i * facts.len() + j) as u64))
-                .collect::<Result<Vec<_>, _>>()
+/// What stands in every other row, where inputs are floats.
+const POISONS: [f64; 6] = [0.5, 1e4, f64::MAX, f64::MIN, f64::INFINITY, f64::NAN];
+
+/// Which result has other rows in a batch of `n` than alone, where every other row holds `poison`.
+fn differ(cell: &GraphCell, one: &[Fact], n: usize, poison: f64) -> Result<Option<String>, Error> {
+    let row = |i: usize| {
+        let part = |(j, fact): (usize, &Fact)| match i % 2 == 1 && fact.dtype.is_float() {
+            true => Tensor::from_f64s(fact.dtype, &fact.shape, &vec![poison; fact.count()]),
+            false => filled(fact, (i * one.len() + j) as u64),
         };
-        let parts = rows.iter().enumerate().map(part).collect::<Result<Vec<_>, _>>()?;
-        let whole: Result<Vec<Tensor>, _> =
-            (0..inputs).map(|i| batch::joined(parts.iter().filter_map(move |part| part.get(i)))).collect();
-        let whole = cell.run(&whole?)?;
-        let single = parts.iter().map(|part| cell.run(part)).collect::<Result<Vec<_>, _>>()?;
-        for (i, whole) in whole.iter().enumerate() {
-            let Some(parts) = batch::parted(whole, &rows) else {
-                return Ok(Some(format!("result {i} has not a row for each of its inputs'")));
-            };
-            let same = parts?.iter().zip(&single).all(|(part, single)| {
+        one.iter().enumerate().map(part).collect::<Result<Vec<_>, _>>()
+    };
+    let rows = (0..n).map(row).collect::<Result<Vec<_>, _>>()?;
+    let whole: Result<Vec<Tensor>, _> =
+        (0..one.len()).map(|i| batch::joined(rows.iter().filter_map(move |row| row.get(i)))).collect();
+    let whole = cell.run(&whole?)?;
+    let single = rows.iter().step_by(2).map(|row| cell.run(row)).collect::<Result<Vec<_>, _>>()?;
+    for (i, whole) in whole.iter().enumerate() {
+        let Some(parts) = batch::parted(whole, &vec![1; n]) else {
+            return Ok(Some(format!("result {i} has not a row for each of its inputs'")));
+        };
+        let same =
+            parts?.iter().step_by(2).zip(&single).all(|(part, single)| {
                 single.get(i).is_some_and(|t| t.fact() == part.fact() && t.bytes() == part.bytes())
             });
-            if !same {
-                return Ok(Some(format!("the rows of result {i} are others in a batch than alone")));
-            }
+        if !same {
+            return Ok(Some(format!("a row of result {i} is another beside other rows than alone")));
         }
-        Ok(None)
-    };
-    compared().unwrap_or_else(|e| Some(format!("it does not run with several rows: {e}")))
+    }
+    Ok(None)
 }

@@ -70,6 +70,14 @@ pub struct Repository {
 struct Entry {
     stamp: Stamp,
     state: State,
+    /// Why newer files are not served, if what they held before is.
+    note: String,
+}
+
+impl Entry {
+    fn new(stamp: Stamp, state: State) -> Entry {
+        Entry { stamp, state, note: String::new() }
+    }
 }
 
 enum State {
@@ -105,7 +113,8 @@ struct Model {
 }
 
 impl Repository {
-    /// Loads the models of the folder, or the one model, at `root`. A model that does not load is kept with the reason.
+    /// The models of the folder, or the one model, at `root`. [`Repository::refresh`] loads them. A model that does not load is kept
+    /// with the reason.
     ///
     /// # Errors
     /// [`RepositoryError`]: the folder cannot be read, or has no model.
@@ -126,12 +135,16 @@ impl Repository {
             entries: RwLock::default(),
             changing: Mutex::default(),
         };
-        let found =
-            repository.models().map_err(|source| RepositoryError::Folder { path: repository.root.clone(), source })?;
+        let found = repository.models();
+        let found = found.map_err(|source| RepositoryError::Folder { path: repository.root.clone(), source })?;
         if found.is_empty() {
             return Err(RepositoryError::Empty(repository.root));
         }
-        repository.follow(found);
+        let loading = |model: &Model| {
+            let version = model.versions.keys().next_back().copied();
+            version.into_iter().map(|v| (v, Entry::new(Stamp::new(), State::Loading))).collect()
+        };
+        *repository.write() = found.iter().map(|(name, model)| (name.clone(), loading(model))).collect();
         Ok(repository)
     }
 
@@ -158,9 +171,12 @@ impl Repository {
         failed.map(|line| (format!("{} {}", line.name, line.version), line.reason)).collect()
     }
 
-    /// Whether every version that is not unloaded is ready.
+    /// Whether nothing is being loaded for the first time, and something is served.
     pub(crate) fn is_ready(&self) -> bool {
-        self.read().values().flat_map(BTreeMap::values).all(|entry| !matches!(entry.state, State::Loading))
+        let entries = self.read();
+        let mut states = entries.values().flat_map(BTreeMap::values).map(|entry| &entry.state);
+        let is_loading = states.clone().any(|state| matches!(state, State::Loading));
+        !is_loading && states.any(|state| matches!(state, State::Ready(_)))
     }
 
     /// A version of a model; without a number the newest that is ready.
@@ -208,7 +224,7 @@ impl Repository {
         let line = |name: &String, version: u64, entry: &Entry| {
             let (state, reason) = match &entry.state {
                 State::Loading => ("LOADING", String::new()),
-                State::Ready(_) => ("READY", String::new()),
+                State::Ready(_) => ("READY", entry.note.clone()),
                 State::Failed(why) => ("UNAVAILABLE", why.clone()),
                 State::Unloaded => ("UNAVAILABLE", UNLOADED.into()),
             };
@@ -270,6 +286,7 @@ impl Repository {
         let config = match &model.config {
             Ok(config) => config.clone(),
             Err(why) => {
+                tracing::error!("{name}: {why}");
                 there.last().into_iter().for_each(|v| self.fail(name, *v, model.config_stamp.clone(), why.clone()));
                 return Err(RequestError::Invalid(format!("{name}: {why}")));
             }
@@ -287,9 +304,9 @@ impl Repository {
                 .entry(name.into())
                 .or_default()
                 .entry(*version)
-                .or_insert(Entry { stamp: Stamp::new(), state: State::Loading });
+                .or_insert(Entry::new(Stamp::new(), State::Loading));
             match self.start(name, *version, &found.path, config.clone()) {
-                Ok(served) => self.set(name, *version, Entry { stamp, state: State::Ready(Arc::new(served)) }),
+                Ok(served) => self.set(name, *version, Entry::new(stamp, State::Ready(Arc::new(served)))),
                 Err(why) => {
                     tracing::error!("{name} {version}: {why}");
                     failed = Err(RequestError::Invalid(format!("{name} {version}: {why}")));
@@ -314,26 +331,40 @@ impl Repository {
     fn fail(&self, name: &str, version: u64, stamp: Stamp, why: String) {
         let mut entries = self.write();
         let entry = entries.entry(name.into()).or_default().entry(version);
-        let entry = entry.or_insert(Entry { stamp: Stamp::new(), state: State::Loading });
+        let entry = entry.or_insert(Entry::new(Stamp::new(), State::Loading));
         entry.stamp = stamp;
-        if !matches!(entry.state, State::Ready(_)) {
-            entry.state = State::Failed(why);
+        match entry.state {
+            State::Ready(_) => entry.note = format!("newer files did not load: {why}"),
+            _ => entry.state = State::Failed(why),
         }
     }
 
     fn start(&self, name: &str, version: u64, path: &Path, config: ModelConfig) -> Result<Served, String> {
-        let source = Source::open(path, Access::Map).map_err(|e| self.unplaced(&e.to_string()))?;
+        // Read, not mapped: who replaces a file that is served may write over it.
+        let source = Source::open(path, Access::Read).map_err(|e| self.unplaced(&e.to_string()))?;
         let source = source.with_decryption(self.options.decryption.clone());
         let loaded = mindir::load_source(source).map_err(|e| self.unplaced(&e.to_string()))?;
+        let labels = config.labels.as_deref().map(|file| self.labels(file)).transpose()?.unwrap_or_default();
         let metrics = self.metrics.of(name, version);
-        let served = Served::start((name, version), loaded.model, config, self.pool.clone(), metrics);
+        let served = Served::start((name, version), loaded.model, config, labels, self.pool.clone(), metrics);
         served.map_err(|e| self.unplaced(&e.to_string()))
+    }
+
+    /// The lines of a file of the repository.
+    fn labels(&self, file: &Path) -> Result<Vec<String>, String> {
+        let wrong = |what: &str| self.unplaced(&format!("labels: {}: {what}", file.display()));
+        if !file.is_file() || !self.is_inside(file) {
+            return Err(wrong("it is no file of the repository"));
+        }
+        let text = fs::read_to_string(file).map_err(|e| wrong(&e.to_string()))?;
+        Ok(text.lines().map(|line| line.trim_end().to_string()).collect())
     }
 
     /// A message without the place of the repository.
     fn unplaced(&self, message: &str) -> String {
-        let root = format!("{}{}", self.root.display(), std::path::MAIN_SEPARATOR);
-        message.replace(&root, "")
+        let folder = if self.root.is_file() { self.root.parent().unwrap_or(&self.root) } else { &self.root };
+        let place = format!("{}{}", folder.display(), std::path::MAIN_SEPARATOR);
+        message.replace(&place, "").trim().replace('\n', "; ")
     }
 
     /// What there is in the folder, by the names that it is served under.
@@ -377,9 +408,15 @@ impl Repository {
     }
 
     fn model(&self, folder: &Path, versions: BTreeMap<u64, Found>) -> io::Result<Model> {
-        let config = self.options.config.with_file(folder).map_err(|e| self.unplaced(&e.to_string()));
         let file = folder.join("model.toml");
-        let config_stamp = if file.exists() { stamp(&file)? } else { Stamp::new() };
+        if !file.exists() {
+            return Ok(Model { config: Ok(self.options.config.clone()), config_stamp: Stamp::new(), versions });
+        }
+        let config_stamp = stamp(&file)?;
+        let config = match file.is_file() && self.is_inside(&file) {
+            true => self.options.config.with_file(folder).map_err(|e| self.unplaced(&e.to_string())),
+            false => Err("model.toml: it is no file of the repository".into()),
+        };
         Ok(Model { config, config_stamp, versions })
     }
 
@@ -393,8 +430,9 @@ impl Repository {
             let models: Vec<PathBuf> = sorted(&entry)?.into_iter().filter(is_model).collect();
             let usual = models.iter().find(|file| name_of(file) == Some("model"));
             let only = models.first().filter(|_| models.len() == 1);
-            if let Some(path) = usual.or(only) {
-                versions.insert(version, Found { path: path.clone(), stamp: stamp(path)? });
+            match usual.or(only) {
+                Some(path) => drop(versions.insert(version, Found { path: path.clone(), stamp: stamp(path)? })),
+                None => tracing::debug!("{}: it has no model, or several and none called model", entry.display()),
             }
         }
         Ok(versions)
@@ -418,7 +456,7 @@ fn name_of(path: &Path) -> Option<&str> {
 }
 
 /// The number that a folder's name is, without zeros before it.
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     let number = name.parse().ok()?;
     (u64::to_string(&number) == name).then_some(number)
 }

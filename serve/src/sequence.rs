@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mindir::{GraphCell, State};
+use mindir::State;
 
 use crate::RequestError;
 use crate::infer::Sequence;
 
 /// The states of the conversations with one model.
 pub(crate) struct Sequences {
+    /// What each begins with.
+    first: State,
     most: usize,
     idle: Duration,
     states: Mutex<HashMap<String, Kept>>,
@@ -22,19 +24,19 @@ struct Kept {
 }
 
 impl Sequences {
-    /// No conversation yet, and at most `most`; those that were `idle` for longer make room for new ones.
-    pub fn new(most: usize, idle: Duration) -> Sequences {
-        Sequences { most, idle, states: Mutex::default() }
+    /// No conversation yet, and at most `most`, each of which begins with `first`; those that were `idle` for longer make room
+    /// for new ones.
+    pub fn new(first: State, most: usize, idle: Duration) -> Sequences {
+        Sequences { first, most, idle, states: Mutex::default() }
     }
 
     /// Runs a part of a conversation.
     pub fn run<R>(
         &self,
-        cell: &GraphCell,
         sequence: &Sequence,
         run: impl FnOnce(&mut State) -> Result<R, RequestError>,
     ) -> Result<R, RequestError> {
-        let state = self.state(cell, sequence)?;
+        let state = self.state(sequence)?;
         let result = run(&mut lock(&state));
         if sequence.end {
             lock(&self.states).remove(&sequence.id);
@@ -42,7 +44,7 @@ impl Sequences {
         result
     }
 
-    fn state(&self, cell: &GraphCell, sequence: &Sequence) -> Result<Arc<Mutex<State>>, RequestError> {
+    fn state(&self, sequence: &Sequence) -> Result<Arc<Mutex<State>>, RequestError> {
         let mut states = lock(&self.states);
         let now = Instant::now();
         if let Some(kept) = states.get_mut(&sequence.id).filter(|_| !sequence.start) {
@@ -60,7 +62,7 @@ impl Sequences {
         if states.len() >= self.most && !states.contains_key(&sequence.id) {
             return Err(RequestError::NotReady(format!("expected at most {} sequences at one time", self.most)));
         }
-        let state = Arc::new(Mutex::new(cell.new_state()));
+        let state = Arc::new(Mutex::new(self.first.clone()));
         states.insert(sequence.id.clone(), Kept { state: state.clone(), used: now });
         Ok(state)
     }

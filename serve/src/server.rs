@@ -12,10 +12,12 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+use crate::connection::Connection;
 use crate::repository::Repository;
-use crate::{RequestError, rest};
+use crate::rest;
+use crate::room::Room;
 
 /// What a client shows to be let in. It does not appear in messages.
 #[derive(Clone)]
@@ -57,7 +59,7 @@ pub struct ServerOptions {
     pub max_bodies: u64,
     /// How long the head of a request may take to arrive, and how long a connection may be idle.
     pub head_time: Duration,
-    /// How long the body of a request may take to arrive.
+    /// How long the body of a request may take to arrive, and how long a client may take nothing of an answer.
     pub body_time: Duration,
     /// Connections at one time; more wait to be accepted.
     pub max_connections: usize,
@@ -114,34 +116,17 @@ pub(crate) struct Shared {
     pub repository: Arc<Repository>,
     pub options: ServerOptions,
     ending: AtomicBool,
-    /// Blocks of memory that bodies may still take.
-    bodies: Arc<Semaphore>,
+    /// Memory for bodies.
+    pub room: Arc<Room>,
 }
 
 /// Requests at one time over one connection of HTTP/2.
 const STREAMS: u32 = 256;
 
-/// Bytes of a block of memory for bodies.
-const BLOCK: u64 = 4096;
-
-/// Blocks for so many bytes, as many as a semaphore has at most.
-fn blocks(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX >> 3)
-}
-
 impl Shared {
     fn new(repository: Arc<Repository>, options: ServerOptions) -> Shared {
-        let bodies = Arc::new(Semaphore::new(blocks(options.max_bodies) as usize));
-        Shared { repository, options, ending: AtomicBool::new(false), bodies }
-    }
-
-    /// Room for so many bytes of a body, or all that bodies may take if that is less; waits for it.
-    pub async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, RequestError> {
-        let room = self.bodies.clone().acquire_many_owned(blocks(bytes.min(self.options.max_bodies)));
-        let time = self.options.body_time;
-        let got = tokio::time::timeout(time, room).await;
-        got.map_err(|_| RequestError::NotReady(format!("there was no room for the body within {time:?}")))?
-            .map_err(|_| RequestError::Ending)
+        let room = Arc::new(Room::new(options.max_bodies));
+        Shared { repository, options, ending: AtomicBool::new(false), room }
     }
 
     /// Whether requests should come.
@@ -182,11 +167,11 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers requests until `stop` is ready: then it is not ready any more, takes no new connections after
-    /// [`ServerOptions::notice`], answers what is under way, and returns.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// Loads the models, calls `loaded`, and answers requests, from the beginning, until `stop` is ready: then it is not ready any
+    /// more, takes no new connections after [`ServerOptions::notice`], answers what is under way, and returns.
+    pub async fn run(self, loaded: impl FnOnce() + Send + 'static, stop: impl Future<Output = ()>) {
         let Server { listener, second, shared } = self;
-        let watch = tokio::spawn(watch(shared.clone()));
+        let watch = tokio::spawn(watch(shared.clone(), loaded));
         let connections = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(shared.options.max_connections));
         let first = accept(listener, &shared, &room, &connections);
@@ -240,6 +225,7 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>, room: &Arc<Semaphor
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("a connection waits for full packets: {e}");
         }
+        let stream = Connection::new(stream, shared.options.head_time, shared.options.body_time);
         let connection = builder.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
@@ -251,18 +237,26 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>, room: &Arc<Semaphor
     }
 }
 
-/// Looks for changes of the repository's folder for ever.
-async fn watch(shared: Arc<Shared>) {
+/// Loads the repository, and looks for changes of its folder for ever.
+async fn watch(shared: Arc<Shared>, loaded: impl FnOnce()) {
+    let mut readable = refresh(&shared).await;
+    loaded();
     let Some(every) = shared.options.watch else { return };
     loop {
         tokio::time::sleep(every).await;
-        let of = shared.clone();
-        match tokio::task::spawn_blocking(move || of.repository.refresh()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!("the repository cannot be read: {e}"),
-            Err(e) => tracing::error!("the repository was not looked at: {e}"),
+        let found = refresh(&shared).await;
+        // Told once, not each time.
+        if let (Err(e), Ok(())) = (&found, &readable) {
+            tracing::warn!("the repository cannot be read: {e}");
         }
+        readable = found;
     }
+}
+
+async fn refresh(shared: &Arc<Shared>) -> Result<(), String> {
+    let of = shared.clone();
+    let done = tokio::task::spawn_blocking(move || of.repository.refresh()).await;
+    done.map_err(|e| e.to_string()).and_then(|read| read.map_err(|e| e.to_string()))
 }
 
 #[cfg(test)]

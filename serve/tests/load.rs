@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Response, Running, classifier, counting, lookup, write};
+use common::{Response, Running, classifier, counting, lookup, scaled, write};
 use mindir_serve::{ModelConfig, RepositoryOptions, ServerOptions};
 use serde_json::json;
 
@@ -74,6 +74,78 @@ fn a_request_does_not_suffer_from_those_beside_it() {
             }
         }
     });
+}
+
+#[test]
+fn rows_that_depend_on_each_other_do_not_run_together() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&scaled(), &folder.path().join("scaled.mindir"));
+    write(&counting(), &folder.path().join("counting.mindir"));
+    let config = ModelConfig { max_batch: 4, batch_delay_ms: 50, ..ModelConfig::default() };
+    let server = Running::start(folder.path(), models(config), ServerOptions::default());
+    for (name, why) in [("scaled", "another beside other rows"), ("counting", "control flow")] {
+        let config = server.get(&format!("/v2/models/{name}/config")).json();
+        let told = config["parameters"]["no_batching"]["string_value"].as_str().unwrap();
+        assert!(config.get("dynamic_batching").is_none() && told.contains(why), "{config}");
+    }
+    let ask = |x: f32| server.post("/v2/models/scaled/infer", row([x; 3])).numbers()[0];
+    let found =
+        std::thread::scope(|scope| [0.5, 1000.0].map(|x| scope.spawn(move || ask(x))).map(|x| x.join().unwrap()));
+    assert_eq!(found, [0.5, 1.0]);
+}
+
+#[test]
+fn a_file_that_is_written_over_is_served_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("net.mindir");
+    write(&classifier(0.0), &file);
+    let server = Running::start(folder.path(), models(ModelConfig::default()), ServerOptions::default());
+    let before = server.post("/v2/models/net/infer", row([1.0; 3]));
+    std::fs::OpenOptions::new().write(true).truncate(true).open(&file).unwrap();
+    assert_eq!(server.post("/v2/models/net/infer", row([1.0; 3])).body, before.body);
+}
+
+#[test]
+fn bodies_that_do_not_come_keep_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&classifier(0.0), &folder.path().join("net.mindir"));
+    let mut options = ServerOptions::default();
+    options.max_bodies = 1 << 20;
+    options.head_time = Duration::from_secs(1);
+    let server = Running::start(folder.path(), models(ModelConfig::default()), options);
+    let head = b"POST /v2/models/net/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    let silent = [&head[..], b"PRI * HT", b""].map(|begun| {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        std::io::Write::write_all(&mut stream, begun).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    });
+    let start = Instant::now();
+    assert_eq!(server.post("/v2/models/net/infer", row([1.0; 3])).status, 200);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // Those that do not even begin are closed.
+    for mut stream in silent.into_iter().skip(1) {
+        assert_eq!(std::io::Read::read(&mut stream, &mut [0; 64]).unwrap_or(0), 0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_outside_of_the_folder_is_read() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let secret = elsewhere.path().join("secret.txt");
+    std::fs::write(&secret, "hidden = words\n").unwrap();
+    for name in ["labels", "linked"] {
+        write(&classifier(0.0), &folder.path().join(name).join("1/model.mindir"));
+    }
+    let text = format!("labels = {:?}", secret.display().to_string());
+    std::fs::write(folder.path().join("labels/model.toml"), text).unwrap();
+    std::os::unix::fs::symlink(&secret, folder.path().join("linked/model.toml")).unwrap();
+    let server = Running::start(folder.path(), models(ModelConfig::default()), ServerOptions::default());
+    let failures = server.repository.failures();
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    assert!(failures.iter().all(|(_, why)| why.contains("no file of the repository")), "{failures:?}");
+    assert_eq!(server.get("/v2/health/ready").status, 503);
 }
 
 #[test]

@@ -133,6 +133,10 @@ fn conversations_have_a_state_each() {
         });
         server.post("/v2/models/adding/infer", body.to_string())
     };
+    // What others left does not matter.
+    let alone = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [5]}]}).to_string();
+    assert_eq!(server.post("/v2/models/adding/infer", &alone).numbers(), [5.0]);
+    assert_eq!(server.post("/v2/models/adding/infer", &alone).numbers(), [10.0]);
     assert_eq!(ask("a", 1.0, true, false).numbers(), [1.0]);
     assert_eq!(ask("b", 10.0, true, false).numbers(), [10.0]);
     assert_eq!(ask("a", 2.0, false, false).numbers(), [3.0]);
@@ -156,7 +160,7 @@ fn what_is_wrong_is_said() {
         (r#"{"inputs":[],"inputs":[]}"#.into(), "duplicate"),
         (input(&format!(r#""shape":[1,3],"datatype":"FP32","data":{deep}"#)), "recursion"),
         (input(r#""shape":[1,3],"datatype":"FP32""#), "data"),
-        (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2]"#), "found 2"),
+        (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2]"#), "one of 2"),
         (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2,3,4]"#), "more"),
         (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2,NaN]"#), "expected value"),
         (input(r#""shape":[1,3],"datatype":"FP64","data":[1,2,3]"#), "expected FP32, found FP64"),
@@ -169,6 +173,7 @@ fn what_is_wrong_is_said() {
         (input(r#""shape":[1,3],"datatype":"FP32","parameters":{"binary_data_size":12}"#), "beyond"),
         (input(r#""shape":[1,3],"datatype":"FP32","parameters":{"shared_memory_region":"r"}"#), "shared"),
         (format!(r#"{},"outputs":[{{"name":"z"}}]}}"#, &ONE[..ONE.len() - 1]), "\"z\""),
+        (format!(r#"{},"outputs":[{{"name":"scores"}},{{"name":"scores"}}]}}"#, &ONE[..ONE.len() - 1]), "twice"),
         (ONE.replace("]}]}", r#"]},{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}"#), "twice"),
         (ONE.replace("\"x\"", "\"y\""), "x is missing"),
     ];
@@ -199,7 +204,7 @@ fn a_token_guards_all_but_health() {
     options.admin = true;
     let server = Running::start(folder.path(), RepositoryOptions::default(), options);
     assert_eq!(server.get("/v2/health/ready").status, 200);
-    for (method, path) in [("GET", "/v2"), ("GET", "/metrics"), ("POST", "/v2/models/net/infer"), ("GET", "/")] {
+    for (method, path) in [("GET", "/v2"), ("GET", "/metrics"), ("POST", "/v2/models/net/infer")] {
         assert_eq!(server.ask(method, path, &[], ONE.as_bytes()).status, 401, "{path}");
         let wrong = [("authorization", "Bearer let-me-out")];
         assert_eq!(server.ask(method, path, &wrong, ONE.as_bytes()).status, 401, "{path}");

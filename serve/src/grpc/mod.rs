@@ -8,14 +8,13 @@ mod contents;
 mod inference;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http;
 use axum::middleware::{self, Next};
-use bytes::Bytes;
 use mindir::Port;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -28,6 +27,7 @@ use crate::metrics::Sum;
 use crate::model::Served;
 use crate::parameters::Parameters;
 use crate::rest::{EXTENSIONS, version};
+use crate::room::Held;
 use crate::server::Shared;
 use crate::{RequestError, datatype};
 
@@ -60,21 +60,16 @@ async fn metered(
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let held = Arc::new(Mutex::new(Vec::new()));
-    let holder = held.clone();
-    let body = body.into_data_stream().then(move |chunk| {
-        let (shared, holder) = (shared.clone(), holder.clone());
-        async move {
-            let chunk = chunk?;
-            let room = shared.room(chunk.len() as u64).await.map_err(axum::Error::new)?;
-            holder.lock().unwrap_or_else(PoisonError::into_inner).push(room);
-            Ok::<Bytes, axum::Error>(chunk)
-        }
-    });
-    let response = next.run(http::Request::from_parts(parts, Body::from_stream(body))).await;
+    let held = Held::default();
+    let within = (shared.options.max_body.saturating_add(FRAME), shared.options.body_time);
+    let body = Body::from_stream(shared.room.pieces(body, &held, within));
+    let response = next.run(http::Request::from_parts(parts, body)).await;
     drop(held);
     response
 }
+
+/// What frames a message.
+const FRAME: u64 = 5;
 
 /// The service for health, which needs no token.
 pub(crate) fn health(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
@@ -97,7 +92,7 @@ impl From<RequestError> for Status {
                 _ => Code::Internal,
             },
         };
-        Status::new(code, e.to_string())
+        Status::new(code, e.message())
     }
 }
 
@@ -186,7 +181,7 @@ impl GrpcInferenceService for Service {
                     Ok(answer) => {
                         ModelStreamInferResponse { infer_response: Some(answer), ..ModelStreamInferResponse::default() }
                     }
-                    Err(e) => ModelStreamInferResponse { error_message: e.to_string(), infer_response: None },
+                    Err(e) => ModelStreamInferResponse { error_message: e.message(), infer_response: None },
                 })
             }
         });

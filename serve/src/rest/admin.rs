@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{Answer, body};
 use crate::RequestError;
+use crate::room::Held;
 use crate::server::Shared;
 
 #[derive(Default, Deserialize)]
@@ -21,7 +22,8 @@ struct Asked {
 }
 
 pub(crate) async fn index(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Answer {
-    let (bytes, _room) = body::read(&headers, body, &shared).await?;
+    let held = Held::default();
+    let bytes = body::read(&headers, body, &shared, &held).await?;
     let asked: Asked = match bytes.is_empty() {
         true => Asked::default(),
         false => serde_json::from_slice(&bytes).map_err(|e| RequestError::Invalid(format!("the request: {e}")))?,

@@ -1,46 +1,66 @@
 //! The body of a request, within bounds of size and time.
 
 use std::io::Read;
+use std::pin::pin;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_stream::StreamExt;
 
 use crate::RequestError;
+use crate::room::Held;
 use crate::server::Shared;
 
-/// The bytes of a body, unpacked, and their part of the memory that all bodies may take, which is free again when it is dropped.
-pub(crate) async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    shared: &Shared,
-) -> Result<(Bytes, OwnedSemaphorePermit), RequestError> {
-    let options = &shared.options;
-    let most = options.max_body;
-    let too_large = || RequestError::TooLarge { what: "the body", most };
+/// The bytes of a body, unpacked. `held` has their part of the memory that all bodies may take.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, shared: &Shared, held: &Held) -> Result<Bytes, RequestError> {
+    let (most, time) = (shared.options.max_body, shared.options.body_time);
     let stated = headers.get(header::CONTENT_LENGTH).and_then(|n| n.to_str().ok()).and_then(|n| n.parse::<u64>().ok());
     if stated.is_some_and(|n| n > most) {
-        return Err(too_large());
+        return Err(RequestError::TooLarge { what: "the body", most });
     }
-    let limit = usize::try_from(most).unwrap_or(usize::MAX);
-    let packed = headers.contains_key(header::CONTENT_ENCODING);
-    let room = shared.room(if packed { most } else { stated.unwrap_or(most) }).await?;
-    let arrived = tokio::time::timeout(options.body_time, to_bytes(body, limit)).await;
-    let bytes = arrived.map_err(|_| RequestError::Slow(options.body_time))?.map_err(|e| {
-        let is_long = std::error::Error::source(&e).is_some_and(|source| source.to_string().contains("length limit"));
-        if is_long { too_large() } else { RequestError::Invalid(format!("the body broke off: {e}")) }
-    })?;
+    let mut pieces = pin!(shared.room.pieces(body, held, (most, time)));
+    let first = pieces.next().await.transpose()?.unwrap_or_default();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await.transpose()? {
+        if bytes.is_empty() {
+            bytes.extend_from_slice(&first);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    let bytes = if bytes.is_empty() { first } else { bytes.into() };
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     let text = |value: &header::HeaderValue| value.to_str().map(str::to_ascii_lowercase).unwrap_or_default();
-    match headers.get(header::CONTENT_ENCODING).map(text).as_deref() {
-        None | Some("" | "identity") => Ok((bytes, room)),
-        Some("gzip") => Ok((unpacked(GzDecoder::new(&bytes[..]), most)?, room)),
-        Some("deflate") => Ok((unpacked(ZlibDecoder::new(&bytes[..]), most)?, room)),
+    let (encoding, more) = (encodings.next().map(text), encodings.next());
+    match encoding.as_deref() {
+        _ if more.is_some() => Err(RequestError::Invalid("Content-Encoding: expected one, found several".into())),
+        None | Some("" | "identity") => Ok(bytes),
+        Some(encoding @ ("gzip" | "deflate")) => {
+            shared.room.take(held, most, Instant::now() + time).await?;
+            let is_gzip = encoding == "gzip";
+            work(true, move || match is_gzip {
+                true => unpacked(GzDecoder::new(&bytes[..]), most),
+                false => unpacked(ZlibDecoder::new(&bytes[..]), most),
+            })
+            .await
+        }
         Some(other) => {
             Err(RequestError::Invalid(format!("Content-Encoding: expected gzip or deflate, found {other:?}")))
         }
     }
+}
+
+/// What `f` says, which is asked on a thread of its own if it may take long.
+pub(crate) async fn work<T: Send + 'static>(
+    long: bool,
+    f: impl FnOnce() -> Result<T, RequestError> + Send + 'static,
+) -> Result<T, RequestError> {
+    if !long {
+        return f();
+    }
+    tokio::task::spawn_blocking(f).await.map_err(|e| RequestError::Internal(e.to_string()))?
 }
 
 /// What a decoder gives, at most `most` bytes of it.

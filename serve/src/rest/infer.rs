@@ -9,12 +9,14 @@ use bytes::Bytes;
 use mindir::{DType, Tensor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::answer::{Wanted, Wants};
 use super::{Answer, At, answer, body, json, picture};
 use crate::infer::InferRequest;
 use crate::model::Served;
 use crate::parameters::Parameters;
+use crate::room::Held;
 use crate::server::Shared;
 use crate::{RequestError, datatype};
 
@@ -22,44 +24,42 @@ use crate::{RequestError, datatype};
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 
 #[derive(Deserialize)]
-#[serde(expecting = "expected an object with `inputs`")]
+#[serde(expecting = "an object with `inputs`")]
 struct InferBody<'a> {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    parameters: Parameters,
+    id: Option<String>,
+    parameters: Option<Parameters>,
     #[serde(borrow)]
     inputs: Vec<Input<'a>>,
-    #[serde(default)]
-    outputs: Vec<Output>,
+    outputs: Option<Vec<Output>>,
 }
 
 #[derive(Deserialize)]
-#[serde(expecting = "expected an input with `name`, `shape` and `datatype`")]
+#[serde(expecting = "an input with `name`, `shape` and `datatype`")]
 struct Input<'a> {
     name: String,
     shape: Vec<usize>,
     datatype: String,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-#[serde(expecting = "expected an output with `name`")]
+#[serde(expecting = "an output with `name`")]
 struct Output {
     name: String,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
 }
 
 /// What an address may say besides.
 #[derive(Deserialize)]
 pub(crate) struct Asked {
     /// How many classes a picture's answer has.
-    top: Option<usize>,
+    top: Option<String>,
 }
+
+/// Bytes of a body that are read at once; more are read on a thread of their own.
+const SHORT: usize = 1 << 16;
 
 pub(crate) async fn infer(
     State(shared): State<Arc<Shared>>,
@@ -68,11 +68,20 @@ pub(crate) async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
+    let held = Held::default();
+    let bytes = body::read(&headers, body, &shared, &held).await?;
     let served = target.served(&shared)?;
-    let (bytes, _room) = body::read(&headers, body, &shared).await?;
-    let (request, wants) = read(&served, &headers, bytes, &asked)?;
+    let picture = picture::is_one(&bytes) && !headers.contains_key(JSON_LENGTH);
+    if picture {
+        let memory = picture::memory(&bytes)?;
+        shared.room.take(&held, memory, Instant::now() + shared.options.body_time).await?;
+    }
+    let model = served.clone();
+    let long = picture || bytes.len() > SHORT;
+    let (request, wants) = body::work(long, move || read(&model, &headers, bytes, &asked)).await?;
     let results = served.infer(request).await?;
-    answer::of(&served, &wants, &results)
+    let long = results.iter().map(|(_, tensor)| tensor.bytes().len()).sum::<usize>() > SHORT;
+    body::work(long, move || answer::of(&served, &wants, &results)).await
 }
 
 fn read(
@@ -90,12 +99,17 @@ fn read(
             if length == 0 { raw(served, bytes) } else { structured(&bytes.slice(..length), bytes.slice(length..)) }
         }
         None if picture::is_one(&bytes) => {
+            let wrong = || invalid("top: expected a number of classes");
+            let top = asked.top.as_ref().map(|top| top.parse().map_err(|_| wrong())).transpose()?;
             let request = InferRequest { inputs: vec![picture::input(served, &bytes)?], ..InferRequest::default() };
-            Ok((request, Wants { top: Some(asked.top.unwrap_or(5)), ..Wants::default() }))
+            Ok((request, Wants { top: Some(top.unwrap_or(5)), ..Wants::default() }))
         }
         None => structured(&bytes, Bytes::new()),
     }
 }
+
+/// Most bytes of what a client calls its request.
+const LONGEST: usize = 1024;
 
 fn invalid(text: impl Into<String>) -> RequestError {
     RequestError::Invalid(text.into())
@@ -139,10 +153,14 @@ fn structured(text: &[u8], mut binary: Bytes) -> Result<(InferRequest, Wants), R
     if !binary.is_empty() {
         return Err(invalid(format!("{} bytes follow the last input", binary.len())));
     }
-    let p = &body.parameters;
+    let p = &body.parameters.unwrap_or_default();
+    let id = body.id.unwrap_or_default();
+    if id.len() > LONGEST {
+        return Err(invalid(format!("id: expected at most {LONGEST} bytes, found {}", id.len())));
+    }
     let wants = Wants {
-        id: body.id,
-        outputs: body.outputs.iter().map(wanted).collect::<Result<_, _>>()?,
+        id,
+        outputs: body.outputs.iter().flatten().map(wanted).collect::<Result<_, _>>()?,
         binary: p.flag("binary_data_output")?.unwrap_or(false),
         top: None,
     };
@@ -160,8 +178,10 @@ fn tensor(input: &Input<'_>, binary: &mut Bytes) -> Result<Tensor, RequestError>
     let Input { name, shape, datatype, .. } = input;
     let wrong = |text: String| invalid(format!("inputs: {name}: {text}"));
     let dtype = datatype::wanted(name, datatype, shape.len())?;
-    input.parameters.unshared("inputs", name)?;
-    match (input.parameters.number("binary_data_size")?, input.data) {
+    let none = Parameters::default();
+    let p = input.parameters.as_ref().unwrap_or(&none);
+    p.unshared("inputs", name)?;
+    match (p.number("binary_data_size")?, input.data) {
         (Some(_), Some(_)) => Err(wrong("expected data or binary_data_size, found both".into())),
         (None, None) => Err(wrong("expected data, or binary_data_size".into())),
         (None, Some(data)) => json::tensor(dtype, shape, data).map_err(wrong),
@@ -175,7 +195,9 @@ fn tensor(input: &Input<'_>, binary: &mut Bytes) -> Result<Tensor, RequestError>
 }
 
 fn wanted(output: &Output) -> Result<Wanted, RequestError> {
-    let Output { name, parameters: p } = output;
+    let Output { name, parameters } = output;
+    let none = Parameters::default();
+    let p = parameters.as_ref().unwrap_or(&none);
     p.unshared("outputs", name)?;
     Ok(Wanted { name: name.clone(), binary: p.flag("binary_data")?, classes: p.classes()? })
 }

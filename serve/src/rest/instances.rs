@@ -9,19 +9,20 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use mindir::{Port, Tensor};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use super::json::{self, Elements};
 use super::{Answer, body, version};
 use crate::RequestError;
-use crate::infer::InferRequest;
+use crate::infer::{InferRequest, Results};
 use crate::model::Served;
+use crate::room::Held;
 use crate::server::Shared;
 
 #[derive(Deserialize)]
-#[serde(expecting = "expected an object with `instances`")]
+#[serde(expecting = "an object with `instances`")]
 struct InstancesBody<'a> {
     #[serde(borrow)]
     instances: Vec<BTreeMap<String, &'a RawValue>>,
@@ -45,14 +46,15 @@ pub(crate) async fn predict(
     if method != "predict" {
         return Err(wrong());
     }
+    let held = Held::default();
+    let bytes = body::read(&headers, body, &shared, &held).await?;
     let served = match &at.model {
         Some(model) => shared.repository.get(model, version(Some(target))?)?,
         None => shared.repository.get(target, None)?,
     };
-    let (bytes, _room) = body::read(&headers, body, &shared).await?;
-    let body: InstancesBody<'_> =
-        serde_json::from_slice(&bytes).map_err(|e| RequestError::Invalid(format!("the request: {e}")))?;
-    let requests = body.instances.iter().map(|instance| request(&served, instance)).collect::<Result<Vec<_>, _>>()?;
+    let model = served.clone();
+    let long = bytes.len() > SHORT;
+    let requests = body::work(long, move || requests(&model, &bytes)).await?;
     // All wait at the same time, so that they may run together.
     let waiting: Vec<_> = requests
         .into_iter()
@@ -63,11 +65,41 @@ pub(crate) async fn predict(
         .collect();
     let mut answers = Vec::with_capacity(waiting.len());
     for (added, mut waiting) in waiting {
-        let results = (&mut waiting.0).await.map_err(|e| RequestError::Internal(e.to_string()))??;
-        let value = |(name, tensor): &(String, Tensor)| Ok((name.clone(), value(name, tensor, added)?));
-        answers.push(results.iter().map(value).collect::<Result<Map<String, Value>, RequestError>>()?);
+        answers.push((added, (&mut waiting.0).await.map_err(|e| RequestError::Internal(e.to_string()))??));
     }
-    Ok(Json(serde_json::json!({"instances": answers})).into_response())
+    let long = answers.iter().flat_map(|(_, results)| results).map(|(_, t)| t.bytes().len()).sum::<usize>() > SHORT;
+    body::work(long, move || answer(&answers)).await
+}
+
+/// Bytes that are read or written at once; more on a thread of their own.
+const SHORT: usize = 1 << 16;
+
+/// The requests of a body, and for each whether a first dimension was added to its tensors.
+fn requests(served: &Served, bytes: &[u8]) -> Result<Vec<(InferRequest, bool)>, RequestError> {
+    let body: InstancesBody<'_> =
+        serde_json::from_slice(bytes).map_err(|e| RequestError::Invalid(format!("the request: {e}")))?;
+    let (most, found) = (served.config.queue, body.instances.len());
+    if found > most {
+        return Err(RequestError::Invalid(format!("instances: expected at most {most}, found {found}")));
+    }
+    body.instances.iter().map(|instance| request(served, instance)).collect()
+}
+
+fn answer(answers: &[(bool, Results)]) -> Answer {
+    let instance = |(added, results): &(bool, Results)| {
+        let named = |(name, tensor): &(String, Tensor)| {
+            let dims = tensor.shape().get(usize::from(*added)..).unwrap_or_default();
+            let elements = Elements::of(name, tensor)?.nested(dims);
+            Ok((name.clone(), serde_json::value::to_raw_value(&elements).map_err(internal)?))
+        };
+        results.iter().map(named).collect::<Result<BTreeMap<String, Box<RawValue>>, RequestError>>()
+    };
+    let instances = answers.iter().map(instance).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(BTreeMap::from([("instances", instances)])).into_response())
+}
+
+fn internal(e: serde_json::Error) -> RequestError {
+    RequestError::Internal(e.to_string())
 }
 
 /// A request under way, which ends when nobody waits for it.
@@ -112,17 +144,4 @@ fn tensor(port: &Port, data: &RawValue) -> Result<(Tensor, bool), RequestError> 
         shape.insert(0, 1);
     }
     json::tensor(dtype, &shape, data).map(|tensor| (tensor, added)).map_err(wrong)
-}
-
-/// A result in nested lists.
-fn value(name: &str, tensor: &Tensor, added: bool) -> Result<Value, RequestError> {
-    let flat = serde_json::to_value(Elements::of(name, tensor)?).map_err(|e| RequestError::Internal(e.to_string()))?;
-    let Value::Array(mut items) = flat else { return Ok(flat) };
-    let shape = tensor.shape().get(usize::from(added)..).unwrap_or_default();
-    let Some((_, inner)) = shape.split_first() else { return Ok(items.pop().unwrap_or(Value::Null)) };
-    for len in inner.iter().rev() {
-        let rows = items.chunks(*len.max(&1)).map(|row| Value::Array(row.to_vec()));
-        items = rows.collect();
-    }
-    Ok(Value::Array(items))
 }

@@ -55,105 +55,131 @@ macro_rules! floats {
 
 floats!(f32 f64);
 
-/// Appends numbers of lists in lists, row by row.
+/// Appends the elements of lists in lists, row by row. Lists nest as the dimensions do, or there is one list of all elements.
 struct Flat<'a, T> {
     into: &'a mut Vec<T>,
-    most: usize,
+    /// Dimensions of what is read; at first those of the tensor.
+    dims: &'a [usize],
+    is_first: bool,
+    read: Read<T>,
+}
+
+/// How an element is read.
+struct Read<T> {
+    expected: &'static str,
+    unsigned: fn(u64) -> Option<T>,
+    signed: fn(i64) -> Option<T>,
+    float: fn(f64) -> Option<T>,
+    truth: fn(bool) -> Option<T>,
+}
+
+impl<T> Clone for Read<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Read<T> {}
+
+/// What was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Element,
+    List,
 }
 
 impl<T> Flat<'_, T> {
-    fn push<E: Error>(&mut self, value: Option<T>, expected: &str) -> Result<(), E> {
-        if self.into.len() == self.most {
-            return Err(E::custom(format!("expected {} numbers, found more", self.most)));
+    fn push<E: Error>(self, value: Option<T>) -> Result<Found, E> {
+        self.into.push(value.ok_or_else(|| E::custom(format!("expected {}", self.read.expected)))?);
+        Ok(Found::Element)
+    }
+}
+
+impl<'de, T> DeserializeSeed<'de> for Flat<'_, T> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T> Visitor<'de> for Flat<'_, T> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} or a list of such", self.read.expected)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
+        let Flat { into, dims, is_first, read } = self;
+        let all = dims.iter().fold(1usize, |n, d| n.saturating_mul(*d));
+        let (len, rest) = dims.split_first().map_or((1, dims), |(len, rest)| (*len, rest));
+        let (mut count, mut kind) = (0usize, None);
+        while let Some(found) = seq.next_element_seed(Flat { into: &mut *into, dims: rest, is_first: false, read })? {
+            count += 1;
+            if *kind.get_or_insert(found) != found {
+                return Err(A::Error::custom("expected elements or lists, found both in one list"));
+            }
+            if count > all {
+                return Err(A::Error::custom(format!("expected {all} elements, found more")));
+            }
         }
-        self.into.push(value.ok_or_else(|| E::custom(format!("expected {expected}")))?);
-        Ok(())
+        let is_flat = is_first && kind != Some(Found::List);
+        let is_level = rest.is_empty() == (kind != Some(Found::List)) || count == 0;
+        if is_flat && count == all || is_level && count == len {
+            return Ok(Found::List);
+        }
+        let expected = if is_flat { all } else { len };
+        Err(A::Error::custom(format!("expected a list of {expected} for dimensions {dims:?}, found one of {count}")))
+    }
+
+    fn visit_u64<E: Error>(self, v: u64) -> Result<Found, E> {
+        let value = (self.read.unsigned)(v);
+        self.push(value)
+    }
+
+    fn visit_i64<E: Error>(self, v: i64) -> Result<Found, E> {
+        let value = (self.read.signed)(v);
+        self.push(value)
+    }
+
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Found, E> {
+        let value = (self.read.float)(v);
+        self.push(value)
+    }
+
+    fn visit_bool<E: Error>(self, v: bool) -> Result<Found, E> {
+        let value = (self.read.truth)(v);
+        self.push(value)
     }
 }
 
-impl<'de, T: Number> DeserializeSeed<'de> for Flat<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+fn elements<T>(dims: &[usize], count: usize, data: &RawValue, read: Read<T>) -> Result<Vec<T>, String> {
+    let mut into = Vec::new();
+    let mut from = serde_json::Deserializer::from_str(data.get());
+    let flat = Flat { into: &mut into, dims, is_first: true, read };
+    flat.deserialize(&mut from).map_err(|e| e.to_string())?;
+    if into.len() != count {
+        return Err(format!("expected {count} elements, found {}", into.len()));
     }
-}
-
-impl<'de, T: Number> Visitor<'de> for Flat<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} or a list of such", T::EXPECTED)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Flat { into: &mut *self.into, most: self.most })?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(mut self, v: u64) -> Result<(), E> {
-        self.push(T::of_unsigned(v), T::EXPECTED)
-    }
-
-    fn visit_i64<E: Error>(mut self, v: i64) -> Result<(), E> {
-        self.push(T::of_signed(v), T::EXPECTED)
-    }
-
-    fn visit_f64<E: Error>(mut self, v: f64) -> Result<(), E> {
-        self.push(T::of_float(v), T::EXPECTED)
-    }
-}
-
-/// As [`Flat`], of truth values.
-struct Truths<'a>(Flat<'a, bool>);
-
-impl<'de> DeserializeSeed<'de> for Truths<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Truths<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("true, false, 1, 0 or a list of such")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Truths(Flat { into: &mut *self.0.into, most: self.0.most }))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(mut self, v: bool) -> Result<(), E> {
-        self.0.push(Some(v), "")
-    }
-
-    fn visit_u64<E: Error>(mut self, v: u64) -> Result<(), E> {
-        self.0.push((v < 2).then_some(v == 1), "true, false, 1 or 0")
-    }
+    Ok(into)
 }
 
 fn numbers<T: Number>(dims: &[usize], count: usize, data: &RawValue) -> Result<Tensor, String> {
-    let mut into = Vec::new();
-    let mut from = serde_json::Deserializer::from_str(data.get());
-    Flat { into: &mut into, most: count }.deserialize(&mut from).map_err(|e| e.to_string())?;
-    if into.len() != count {
-        return Err(format!("expected {count} numbers, found {}", into.len()));
-    }
-    Tensor::from_vec::<T>(dims, into).map_err(|e| e.to_string())
+    let (unsigned, signed, float) = (T::of_unsigned, T::of_signed, T::of_float);
+    let read = Read { expected: T::EXPECTED, unsigned, signed, float, truth: |_| None };
+    Tensor::from_vec::<T>(dims, elements(dims, count, data, read)?).map_err(|e| e.to_string())
 }
 
 fn truths(dims: &[usize], count: usize, data: &RawValue) -> Result<Tensor, String> {
-    let mut into = Vec::new();
-    let mut from = serde_json::Deserializer::from_str(data.get());
-    Truths(Flat { into: &mut into, most: count }).deserialize(&mut from).map_err(|e| e.to_string())?;
-    if into.len() != count {
-        return Err(format!("expected {count} truth values, found {}", into.len()));
-    }
-    Tensor::from_bools(dims, &into).map_err(|e| e.to_string())
+    let read = Read {
+        expected: "true, false, 1 or 0",
+        unsigned: |v| (v < 2).then_some(v == 1),
+        signed: |_| None,
+        float: |_| None,
+        truth: Some,
+    };
+    Tensor::from_bools(dims, &elements(dims, count, data, read)?).map_err(|e| e.to_string())
 }
 
 /// A tensor of these dimensions from its `data`, which is a list, or lists in lists, in the order of rows.
@@ -181,9 +207,13 @@ fn name(dtype: DType) -> &'static str {
     datatype::name(dtype).unwrap_or(dtype.name())
 }
 
-/// The elements of a tensor as a flat list.
+/// The elements of a tensor, as a flat list or in lists as its dimensions nest.
 #[derive(Debug)]
-pub(crate) struct Elements<'a>(&'a Tensor);
+pub(crate) struct Elements<'a> {
+    tensor: &'a Tensor,
+    /// Dimensions of the lists; none is a flat list.
+    dims: Option<&'a [usize]>,
+}
 
 impl<'a> Elements<'a> {
     /// The elements of the result called `result`, if JSON has a form for all of them.
@@ -195,30 +225,59 @@ impl<'a> Elements<'a> {
         match tensor.dtype() {
             DType::F16 | DType::BF16 | DType::C64 | DType::C128 => invalid(&format!("it is {}", name(tensor.dtype()))),
             DType::F32 | DType::F64 if !tensor.is_finite() => invalid("it has NaN or infinite numbers"),
-            _ => Ok(Elements(tensor)),
+            _ => Ok(Elements { tensor, dims: None }),
+        }
+    }
+
+    /// The same in lists of these dimensions, which have as many elements.
+    pub fn nested(self, dims: &'a [usize]) -> Elements<'a> {
+        Elements { dims: Some(dims), ..self }
+    }
+}
+
+/// A part of the elements, in lists of some dimensions.
+struct Nested<'a, T> {
+    elements: &'a [T],
+    dims: &'a [usize],
+}
+
+impl<T: Serialize> Serialize for Nested<'_, T> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.dims {
+            [] => self.elements.first().serialize(s),
+            [_] => s.collect_seq(self.elements),
+            [len, dims @ ..] => {
+                let size = self.elements.len() / len.max(&1);
+                s.collect_seq((0..*len).map(|i| Nested { elements: &self.elements[i * size..(i + 1) * size], dims }))
+            }
         }
     }
 }
 
 impl Serialize for Elements<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        fn list<T: Element + Serialize, S: Serializer>(t: &Tensor, s: S) -> Result<S::Ok, S::Error> {
-            let wrong = |e: mindir::TensorError| serde::ser::Error::custom(e);
-            s.collect_seq(t.view::<T>().map_err(wrong)?)
+        let flat = [self.tensor.bytes().len()];
+        let dims = self.dims.unwrap_or(&flat);
+        fn list<T: Element + Serialize, S: Serializer>(t: &Tensor, dims: &[usize], s: S) -> Result<S::Ok, S::Error> {
+            let elements = t.view::<T>().map_err(serde::ser::Error::custom)?;
+            Nested { elements, dims }.serialize(s)
         }
-        let t = self.0;
+        let t = self.tensor;
         match t.dtype() {
-            DType::Bool => s.collect_seq(t.bytes().iter().map(|byte| *byte != 0)),
-            DType::U8 => list::<u8, S>(t, s),
-            DType::U16 => list::<u16, S>(t, s),
-            DType::U32 => list::<u32, S>(t, s),
-            DType::U64 => list::<u64, S>(t, s),
-            DType::I8 => list::<i8, S>(t, s),
-            DType::I16 => list::<i16, S>(t, s),
-            DType::I32 => list::<i32, S>(t, s),
-            DType::I64 => list::<i64, S>(t, s),
-            DType::F32 => list::<f32, S>(t, s),
-            DType::F64 => list::<f64, S>(t, s),
+            DType::Bool => {
+                let truths: Vec<bool> = t.bytes().iter().map(|byte| *byte != 0).collect();
+                Nested { elements: &truths, dims }.serialize(s)
+            }
+            DType::U8 => list::<u8, S>(t, dims, s),
+            DType::U16 => list::<u16, S>(t, dims, s),
+            DType::U32 => list::<u32, S>(t, dims, s),
+            DType::U64 => list::<u64, S>(t, dims, s),
+            DType::I8 => list::<i8, S>(t, dims, s),
+            DType::I16 => list::<i16, S>(t, dims, s),
+            DType::I32 => list::<i32, S>(t, dims, s),
+            DType::I64 => list::<i64, S>(t, dims, s),
+            DType::F32 => list::<f32, S>(t, dims, s),
+            DType::F64 => list::<f64, S>(t, dims, s),
             DType::F16 | DType::BF16 | DType::C64 | DType::C128 => Err(serde::ser::Error::custom("no form in JSON")),
         }
     }
@@ -234,7 +293,7 @@ mod tests {
 
     #[test]
     fn lists_are_read_flat_or_nested() {
-        for text in ["[1, 2, 3, 4]", "[[1, 2], [3, 4]]", "[[[1], [2]], 3, 4]"] {
+        for text in ["[1, 2, 3, 4]", "[[1, 2], [3, 4]]"] {
             let t = read(DType::F32, &[2, 2], text).unwrap();
             assert_eq!(t.view::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
         }
@@ -251,7 +310,12 @@ mod tests {
         let deep = "[".repeat(100_000);
         for (dtype, dims, text, why) in [
             (DType::F32, &[2][..], "[1, 2, 3]", "found more"),
-            (DType::F32, &[4], "[1, 2, 3]", "found 3"),
+            (DType::F32, &[4], "[1, 2, 3]", "one of 3"),
+            (DType::F32, &[2, 3], "[[1, 2, 3], [4, 5]]", "one of 2"),
+            (DType::F32, &[2, 2], "[[1, 2, 3], [4]]", "found more"),
+            (DType::F32, &[2, 2], "[[1, 2], 3, 4]", "both"),
+            (DType::F32, &[2, 2], "[[[1], [2]], [[3], [4]]]", "one of"),
+            (DType::F32, &[2], "1", "found 1"),
             (DType::I8, &[1], "[300]", "i8"),
             (DType::U8, &[1], "[-1]", "u8"),
             (DType::I32, &[1], "[1.5]", "i32"),
@@ -276,6 +340,8 @@ mod tests {
         let text = serde_json::to_string(&Elements::of("y", &t).unwrap()).unwrap();
         let again = read(DType::F32, &[2, 2], &text).unwrap();
         assert_eq!(again.bytes(), t.bytes(), "{text}");
+        let nested = serde_json::to_string(&Elements::of("y", &t).unwrap().nested(&[2, 1, 2])).unwrap();
+        assert_eq!(nested, "[[[0.1,-0.0]],[[3.4028235e+38,1e-45]]]");
         let nan = Tensor::vector(&[f32::NAN]);
         assert!(Elements::of("y", &nan).unwrap_err().to_string().contains("binary_data"));
     }

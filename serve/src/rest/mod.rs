@@ -24,6 +24,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::model::Served;
+use crate::repository::number;
 use crate::server::Shared;
 use crate::{RequestError, grpc};
 
@@ -49,7 +50,11 @@ pub(crate) type Answer = Result<Response, RequestError>;
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(json!({"error": self.to_string()}))).into_response();
+        let mut response = (status, Json(json!({"error": self.message()}))).into_response();
+        if matches!(self.status(), 401 | 403 | 404 | 408 | 413) {
+            // The body may not have been read.
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }
@@ -63,11 +68,11 @@ impl IntoResponse for RequestError {
 /// All addresses.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let open = Router::new()
+        .route("/", get(page))
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))
         .merge(grpc::health(&shared));
     let guarded = Router::new()
-        .route("/", get(page))
         .route("/metrics", get(metrics))
         .route("/v2", get(describe::server))
         .route("/v2/", get(describe::server))
@@ -94,11 +99,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     all.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(shared)
 }
 
+/// What stands before a token.
+const SCHEME: &[u8] = b"Bearer ";
+
 /// Lets requests pass that carry the server's token, if it has one.
 async fn authorized(State(shared): State<Arc<Shared>>, headers: HeaderMap, request: Request, next: Next) -> Answer {
     let Some(token) = &shared.options.token else { return Ok(next.run(request).await) };
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+    let given = given.and_then(|value| value.split_at_checked(SCHEME.len()));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME)).map(|(_, token)| token);
     if given.is_some_and(|given| token.is(given)) {
         Ok(next.run(request).await)
     } else {
@@ -145,7 +154,7 @@ async fn unknown(request: Request) -> RequestError {
 
 async fn wrong_method(request: Request) -> Response {
     let text = format!("{} {:?} is no request", request.method(), request.uri().path());
-    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"error": text}))).into_response()
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::CONNECTION, "close")], Json(json!({"error": text}))).into_response()
 }
 
 /// The model and version of an address.
@@ -162,11 +171,11 @@ impl Target {
 }
 
 pub(crate) fn version(text: Option<&str>) -> Result<Option<u64>, RequestError> {
-    let number = |text: &str| {
-        let wrong = |_| RequestError::Invalid(format!("version: expected a number, found {text:?}"));
-        text.parse().map_err(wrong)
+    let known = |text: &str| {
+        let wrong = || RequestError::Invalid(format!("version: expected a number, found {text:?}"));
+        number(text).ok_or_else(wrong)
     };
-    text.filter(|text| !text.is_empty()).map(number).transpose()
+    text.filter(|text| !text.is_empty()).map(known).transpose()
 }
 
 type At = Path<Target>;

@@ -10,6 +10,11 @@ pub(crate) fn is_one(bytes: &[u8]) -> bool {
     picture::is_picture(bytes)
 }
 
+/// Bytes of its pixels.
+pub(crate) fn memory(bytes: &[u8]) -> Result<u64, RequestError> {
+    picture::memory(bytes).map_err(|e| RequestError::Invalid(e.to_string()))
+}
+
 /// The model's only input from a picture, prepared as its file records it, or else made to fit.
 pub(crate) fn input(served: &Served, bytes: &[u8]) -> Result<(String, Tensor), RequestError> {
     let [port] = served.inputs.as_slice() else {

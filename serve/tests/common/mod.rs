@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mindir::builder::Builder;
-use mindir::graph::{Closure, Model};
+use mindir::graph::{Arg, Closure, Model};
 use mindir::{DType, Dim, ExportOptions, Spec, Tensor};
 use mindir_serve::{Repository, RepositoryOptions, Server, ServerOptions};
 use serde_json::Value;
@@ -35,8 +35,8 @@ impl Running {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = Server::bind(shared, options).await.unwrap();
-                told.send(server.address().unwrap()).unwrap();
-                server.run(async { drop(stopped.await) }).await;
+                let address = server.address().unwrap();
+                server.run(move || told.send(address).unwrap(), async { drop(stopped.await) }).await;
             });
         });
         Running { address: address.recv().unwrap(), repository, stop: Some(stop), thread: Some(thread) }
@@ -147,6 +147,17 @@ pub fn classifier(bias: f32) -> Model {
     let p = b.op("Softmax", [y.into(), (-1i64).into()]).unwrap();
     b.rename(&[(y, "scores"), (p, "probabilities")]);
     b.finish(&[y, p])
+}
+
+/// All rows divided by the largest number of all, if that is more than 1.
+pub fn scaled() -> Model {
+    let mut b = Builder::new("scaled");
+    let x = b.input("x", rows(DType::F32, &[3]));
+    let most = b.op("ReduceMax", [x.into(), Arg::from(&[0i64, 1][..])]).unwrap();
+    let one = b.constant(Tensor::scalar(1f32));
+    let most = b.op("Maximum", [most.into(), one.into()]).unwrap();
+    let y = b.op("Div", [x.into(), most.into()]).unwrap();
+    b.finish(&[y])
 }
 
 /// Rows of a table by their numbers.

@@ -1,0 +1,77 @@
+//! Memory for the bodies of requests.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::{Stream, StreamExt};
+
+use crate::RequestError;
+
+/// Bytes of a block of memory.
+const BLOCK: u64 = 1024;
+
+/// Memory that the bodies of all requests share.
+pub(crate) struct Room {
+    most: u64,
+    blocks: Arc<Semaphore>,
+}
+
+/// What a request has of it, which is free again when the last who holds it lets it go.
+#[derive(Clone, Default)]
+pub(crate) struct Held(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Room {
+    pub fn new(most: u64) -> Room {
+        Room { most, blocks: Arc::new(Semaphore::new(blocks(most) as usize)) }
+    }
+
+    /// Lets `held` have so many bytes more, or all that there are if that is less; waits for them until `end`.
+    pub async fn take(&self, held: &Held, bytes: u64, end: Instant) -> Result<(), RequestError> {
+        let room = self.blocks.clone().acquire_many_owned(blocks(bytes.min(self.most)));
+        let got = timeout_at(end, room).await;
+        let full = |_| RequestError::NotReady("there is no room for the body: too many others are under way".into());
+        let got = got.map_err(full)?.map_err(|_| RequestError::Ending)?;
+        let mut held = held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.as_mut() {
+            Some(all) => all.merge(got),
+            None => *held = Some(got),
+        }
+        Ok(())
+    }
+
+    /// The pieces of a body as they come, at most `most` bytes of them, each of which takes its room. They have to come within
+    /// `time`.
+    pub fn pieces(
+        self: &Arc<Self>,
+        body: Body,
+        held: &Held,
+        (most, time): (u64, Duration),
+    ) -> impl Stream<Item = Result<Bytes, RequestError>> + Send + use<> {
+        let (room, held, end) = (self.clone(), held.clone(), Instant::now() + time);
+        let body = Box::pin(body.into_data_stream());
+        try_unfold((body, 0u64), move |(mut body, before)| {
+            let (room, held) = (room.clone(), held.clone());
+            async move {
+                let next = timeout_at(end, body.next()).await.map_err(|_| RequestError::Slow(time))?;
+                let Some(piece) = next else { return Ok(None) };
+                let piece = piece.map_err(|e| RequestError::Invalid(format!("the body broke off: {e}")))?;
+                let size = before.saturating_add(piece.len() as u64);
+                if size > most {
+                    return Err(RequestError::TooLarge { what: "the body", most });
+                }
+                room.take(&held, piece.len() as u64, end).await?;
+                Ok(Some((piece, (body, size))))
+            }
+        })
+    }
+}
+
+/// Blocks for so many bytes, as many as a semaphore has at most.
+fn blocks(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX >> 3)
+}
