@@ -379,21 +379,30 @@ pub fn each_pair<S: Simd>(s: S, a: S::F, b: S::F, f: impl Fn(f32, f32) -> f32) -
 /// Sine, within 2 units.
 #[inline(always)]
 pub fn sin<S: Simd>(s: S, x: S::F) -> S::F {
-    if s.any(s.not_m(s.le(s.abs(x), s.splat(4096.0)))) {
-        return each(s, x, |x| f64::from(x).sin() as f32);
-    }
-    let (r, n) = quarter_turns(s, x);
-    sin_parts(s, r, n)
+    waved(s, x, f64::sin, |x| {
+        let (r, n) = quarter_turns(s, x);
+        sin_parts(s, r, n)
+    })
 }
 
 /// Cosine, within 2 units.
 #[inline(always)]
 pub fn cos<S: Simd>(s: S, x: S::F) -> S::F {
-    if s.any(s.not_m(s.le(s.abs(x), s.splat(4096.0)))) {
-        return each(s, x, |x| f64::from(x).cos() as f32);
+    waved(s, x, f64::cos, |x| {
+        let (r, n) = quarter_turns(s, x);
+        sin_parts(s, r, s.add_i(n, s.splat_i(1)))
+    })
+}
+
+/// `near` of the lanes that are near zero, `far` of the others: what a lane has does not depend on those beside it.
+#[inline(always)]
+fn waved<S: Simd>(s: S, x: S::F, far: fn(f64) -> f64, near: impl Fn(S::F) -> S::F) -> S::F {
+    let is_near = s.le(s.abs(x), s.splat(4096.0));
+    let y = near(s.select(is_near, x, s.zero()));
+    if s.any(s.not_m(is_near)) {
+        return s.select(is_near, y, each(s, x, |x| far(f64::from(x)) as f32));
     }
-    let (r, n) = quarter_turns(s, x);
-    sin_parts(s, r, s.add_i(n, s.splat_i(1)))
+    y
 }
 
 /// Larger; NaN if either is.
@@ -536,6 +545,28 @@ mod tests {
             return 1.0;
         }
         (y - want).abs() / unit(want)
+    }
+
+    #[test]
+    fn a_lane_does_not_depend_on_those_beside_it() {
+        let xs = everywhere();
+        for (f, ..) in BOUNDS {
+            for isa in Isa::all() {
+                let mut alone = xs.clone();
+                // The same number in every lane.
+                for x in &mut alone {
+                    let mut lanes = [*x; MAX_LANES];
+                    isa.run(Apply(f, &mut lanes));
+                    *x = lanes[0];
+                }
+                for beside in [f32::NAN, f32::INFINITY, 1e30, 0.5] {
+                    let mut mixed: Vec<f32> = xs.iter().flat_map(|x| [*x, beside]).collect();
+                    isa.run(Apply(f, &mut mixed));
+                    let differs = (0..xs.len()).find(|&i| mixed[2 * i].to_bits() != alone[i].to_bits());
+                    assert_eq!(differs.map(|i| xs[i]), None, "{f:?} beside {beside} on {isa}");
+                }
+            }
+        }
     }
 
     #[test]
