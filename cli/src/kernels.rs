@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mindir::cuda::{BundleError, Kernels as Noted};
@@ -61,6 +62,9 @@ struct Build {
     output: PathBuf,
 }
 
+/// How long a run may take that finds out which kernels a model needs, unless something else is asked for.
+const LONGEST: Duration = Duration::from_secs(60);
+
 impl Build {
     fn execute(self) -> Result<Outcome, Failure> {
         save::has_folder(&self.output)?;
@@ -85,7 +89,7 @@ impl Build {
     fn note(&self, path: &Path, kernels: &Noted) -> Result<(), Failure> {
         let model = Arc::new(args::load(self.key.source(path)?)?.model);
         let cell = |device: Noted| {
-            let options = Options { precision: self.precision, ..Options::default() };
+            let options = Options { precision: self.precision, deadline: Some(LONGEST), ..Options::default() };
             args::cell(model.clone(), self.limits.options(options).with_device(Arc::new(device)))
         };
         let planned = cell(kernels.clone())?;
@@ -94,8 +98,14 @@ impl Build {
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
         let Some((_, why)) = planned.plan(&facts)?.stops() else { return Ok(()) };
         print::tell(|| format!("{} {why}, so it is run", path.display()));
-        if let Err(e) = cell(kernels.declining())?.run(&inputs) {
-            print::warn(&format!("{}: {e}; kernels that it needs later are not in the bundle", path.display()));
+        match cell(kernels.declining())?.run(&inputs) {
+            Ok(_) => print::warn(&format!(
+                "{}: it {why}; kernels of branches that this run did not take are not in the bundle, -i gives other inputs",
+                path.display()
+            )),
+            Err(e) => {
+                print::warn(&format!("{}: {e}; kernels that it needs later are not in the bundle", path.display()));
+            }
         }
         Ok(())
     }

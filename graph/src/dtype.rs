@@ -236,14 +236,29 @@ macro_rules! element {
 }
 element!(i8 => I8, i16 => I16, i32 => I32, i64 => I64, u8 => U8, u16 => U16, u32 => U32, u64 => U64, f32 => F32, f64 => F64);
 
+/// `x` as `f32`, whose last bit is set where bits were lost: what is rounded from it to nearest is what `x` would be.
+fn to_odd(x: f64) -> f32 {
+    let nearest = x as f32;
+    if f64::from(nearest) == x || nearest.is_nan() {
+        return nearest;
+    }
+    let toward_zero = if f64::from(nearest).abs() > x.abs() { nearest.to_bits() - 1 } else { nearest.to_bits() };
+    f32::from_bits(toward_zero | 1)
+}
+
+/// `x`, or if an `f64` has not as many bits, a number that it has whose rounding to fewer bits is that of `x`.
+fn sticky(x: i64) -> i64 {
+    if x.unsigned_abs() < 1 << 53 { x } else { x & !0x7ff | if x & 0x7ff != 0 { 0x400 } else { 0 } }
+}
+
 macro_rules! half_element {
     ($($t:ty => $d:ident),*) => {$(
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             fn to_f64(self) -> f64 { <$t>::to_f64(self) }
-            fn from_f64(x: f64) -> Self { <$t>::from_f64(x) }
+            fn from_f64(x: f64) -> Self { <$t>::from_f32(to_odd(x)) }
             fn to_i64(self) -> i64 { <$t>::to_f64(self) as i64 }
-            fn from_i64(x: i64) -> Self { <$t>::from_f64(x as f64) }
+            fn from_i64(x: i64) -> Self { <$t>::from_f32(to_odd(sticky(x) as f64)) }
         }
     )*};
 }
@@ -279,6 +294,37 @@ macro_rules! with_element {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_are_rounded_once() {
+        for (x, bits) in [
+            (f64::from(f32::from_bits(0x3f80_8001)), 0x3f81),
+            (f64::from(f32::from_bits(0x3f80_8000)), 0x3f80),
+            (f64::from(f32::from_bits(0x3f81_8000)), 0x3f82),
+            (-f64::from(f32::from_bits(0x3f80_8001)), 0xbf81),
+            (1.0 + 2f64.powi(-8) + 2f64.powi(-50), 0x3f81),
+            (f64::MAX, 0x7f80),
+            (2f64.powi(-140), 0),
+        ] {
+            assert_eq!(<bf16 as Element>::from_f64(x).to_bits(), bits, "{x:e}");
+        }
+        for (x, bits) in [
+            (1.0 + 2f64.powi(-11) + 2f64.powi(-30), 0x3c01),
+            (1.0 + 2f64.powi(-11), 0x3c00),
+            (2049.00001, 0x6801),
+            (65_519.999_999, 0x7bff),
+            (65_520.0, 0x7c00),
+            (2f64.powi(-25) + 2f64.powi(-60), 0x0001),
+            (2f64.powi(-25), 0x0000),
+            (-1e300, 0xfc00),
+        ] {
+            assert_eq!(<f16 as Element>::from_f64(x).to_bits(), bits, "{x:e}");
+        }
+        assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
+        assert_eq!(<bf16 as Element>::from_i64((1 << 30) + (1 << 22) + 1).to_bits(), 0x4e81);
+        assert_eq!(<bf16 as Element>::from_i64((1 << 62) + (1 << 54) + 1).to_bits(), 0x5e81);
+        assert_eq!(<bf16 as Element>::from_i64(-(1 << 62) - (1 << 54) - 1).to_bits(), 0xde81);
+    }
 
     #[test]
     fn names_and_ids_are_unique() {

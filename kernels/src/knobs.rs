@@ -34,7 +34,7 @@ pub struct KnobError {
 
 impl Knob {
     /// Whether the variable is `1`, the only value that it may have.
-    #[cfg(feature = "wgpu")]
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub(crate) fn is_set(&self) -> Result<bool, KnobError> {
         match self.get().as_deref() {
             None => Ok(false),

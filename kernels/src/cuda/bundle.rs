@@ -19,6 +19,9 @@ use crate::launch::{self, GpuKernel, Limits, PlanOnly, Target};
 
 const MAGIC: &[u8; 16] = b"mindir bundle 1\n";
 
+/// Most bytes of a bundle.
+const MOST: u64 = 1 << 30;
+
 /// Compiled kernels, by what they are made of, for one architecture.
 pub(super) struct Bundle {
     path: PathBuf,
@@ -32,6 +35,10 @@ impl Bundle {
     /// [`Unavailable::Bundle`] if the file cannot be read, is damaged or is no bundle, or has nothing for the GPU.
     pub(super) fn read(path: &Path, (major, minor): (i32, i32)) -> Result<Bundle, Unavailable> {
         let refused = |reason: String| Unavailable::Bundle { path: path.to_path_buf(), reason };
+        let found = std::fs::metadata(path).map_err(|e| refused(e.to_string()))?;
+        if !found.is_file() || found.len() > MOST {
+            return Err(refused(format!("expected a file of at most {} MiB", MOST >> 20)));
+        }
         let bytes = std::fs::read(path).map_err(|e| refused(e.to_string()))?;
         let records = records(&bytes).ok_or_else(|| refused("it is damaged, or no bundle of kernels".into()))?;
         let fitting = records.iter().filter_map(|(arch, ..)| Some((serves(arch, major, minor)?, *arch)));

@@ -111,7 +111,7 @@ impl Gpu {
             found => Some(found?),
         };
         let stream = context.new_stream().map_err(unavailable)?;
-        let own_products = options.own_products || CUDA_OWN_PRODUCTS.get().is_some_and(|v| v == "1");
+        let own_products = options.own_products || CUDA_OWN_PRODUCTS.is_set()?;
         let workspace = |bytes| {
             // SAFETY: products write there before they read.
             let slice = unsafe { stream.alloc(bytes) };

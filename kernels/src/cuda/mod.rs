@@ -23,6 +23,7 @@ use mindir_shaders::Language;
 use crate::device::{
     Declined, Device, DeviceError, DeviceMemory, Executable, MemoryModel, Offer, Preferences, Stage, TaskView, Weights,
 };
+use crate::knobs::KnobError;
 pub use crate::launch::Limits;
 use crate::launch::{self, Target};
 pub use bundle::{BundleError, Kernels};
@@ -83,6 +84,9 @@ pub enum Unavailable {
         /// What is wrong with it.
         reason: String,
     },
+    /// An environment variable is set to what it may not be.
+    #[error(transparent)]
+    Variable(#[from] KnobError),
     /// The driver fails.
     #[error("the driver fails: {0}")]
     Driver(String),

@@ -1,6 +1,6 @@
 use half::{bf16, f16};
 
-use crate::DType;
+use crate::{DType, Element};
 
 /// A number during reference evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,8 +42,8 @@ impl Scalar {
     pub fn round_to(self, dtype: DType) -> Scalar {
         match dtype {
             DType::Bool => Int(i64::from(self.truth())),
-            DType::F16 => Float(f16::from_f64(self.as_f64()).to_f64()),
-            DType::BF16 => Float(bf16::from_f64(self.as_f64()).to_f64()),
+            DType::F16 => Float(<f16 as Element>::from_f64(self.as_f64()).to_f64()),
+            DType::BF16 => Float(<bf16 as Element>::from_f64(self.as_f64()).to_f64()),
             DType::F32 => Float(self.as_f64() as f32 as f64),
             DType::F64 => Float(self.as_f64()),
             DType::I8 => self.to_int(|x| x as i8 as i64, |x| x as i8 as i64),

@@ -2,7 +2,7 @@
 
 use bytemuck::Pod;
 use mindir_graph::task::{Binary, Scalar, Unary};
-use mindir_graph::{DType, bf16, f16};
+use mindir_graph::{DType, Element, bf16, f16};
 
 use super::code::{Code, Constant, Float1, Kind, Op, Place, Step};
 use crate::cpu::simd::{Kernel, Simd, math};
@@ -397,8 +397,8 @@ impl Run<'_> {
     fn cast_int<T: Int>(&self, x: &[T], to: DType, out: Place) {
         match to {
             DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x.wide() != 0)),
-            DType::F16 => map(x, self.write(out), |x| f16::from_f64(x.wide() as f64).to_f32()),
-            DType::BF16 => map(x, self.write(out), |x| bf16::from_f64(x.wide() as f64).to_f32()),
+            DType::F16 => map(x, self.write(out), |x| <f16 as Element>::from_i64(x.wide()).to_f32()),
+            DType::BF16 => map(x, self.write(out), |x| <bf16 as Element>::from_i64(x.wide()).to_f32()),
             DType::F32 => map(x, self.write(out), |x| x.to_f32()),
             DType::F64 => map(x, self.write(out), |x| x.wide() as f64),
             DType::U32 => map(x, self.write(out), |x| x.wide() & 0xffff_ffff),
@@ -415,8 +415,8 @@ impl Run<'_> {
     fn cast_float<T: Real>(&self, x: &[T], to: DType, out: Place) {
         match to {
             DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x.double() != 0.0)),
-            DType::F16 => map(x, self.write(out), |x| f16::from_f64(x.double()).to_f32()),
-            DType::BF16 => map(x, self.write(out), |x| bf16::from_f64(x.double()).to_f32()),
+            DType::F16 => map(x, self.write(out), |x| <f16 as Element>::from_f64(x.double()).to_f32()),
+            DType::BF16 => map(x, self.write(out), |x| <bf16 as Element>::from_f64(x.double()).to_f32()),
             DType::F32 => map(x, self.write(out), |x| x.double() as f32),
             DType::F64 => map(x, self.write(out), |x| x.double()),
             DType::I8 => map(x, self.write(out), |x| i32::from(x.double() as i8)),
