@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
@@ -267,14 +268,22 @@ impl Repository {
     /// Makes what is served what was found.
     fn follow(&self, found: BTreeMap<String, Model>) {
         let _changing = lock(&self.changing);
+        let (models, next) = (found.iter().collect::<Vec<_>>(), AtomicUsize::new(0));
+        let work = || {
+            while let Some((name, model)) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // What does not load is told, and kept with the reason.
+                drop(self.change(name, model, false));
+            }
+        };
+        // Loading waits for files as much as for the processor.
         std::thread::scope(|scope| {
-            for (name, model) in &found {
-                // Loading waits for files and for the threads that pack weights.
-                let change = || drop(self.change(name, model, false));
-                if std::thread::Builder::new().spawn_scoped(scope, change).is_err() {
-                    change();
+            for _ in 1..self.pool.current_num_threads().min(models.len()) {
+                let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+                if let Err(e) = thread {
+                    tracing::debug!("one thread less loads models: {e}");
                 }
             }
+            work();
         });
         self.write().retain(|name, _| found.contains_key(name));
     }
