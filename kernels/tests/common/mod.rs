@@ -209,7 +209,15 @@ pub fn check(cases: &[Case]) {
     }
 }
 
+/// Where a sanitizer looks at addresses, which takes long, types of one size stand for all.
+fn stands_for_all(case: &Case) -> bool {
+    let only = [DType::F32, DType::F16, DType::I32, DType::I64];
+    let types = || case.ins.iter().map(Tensor::dtype).chain(case.outs.iter().map(|fact| fact.dtype));
+    std::env::var_os("MINDIR_SANITIZE").is_none() || types().all(|dtype| only.contains(&dtype))
+}
+
 fn check_on(device: &dyn Device, cases: &[&Case]) {
+    let cases: Vec<&Case> = cases.iter().copied().filter(|case| stands_for_all(case)).collect();
     let failures: Vec<String> =
         cases.iter().filter_map(|c| c.check(device).err().map(|e| format!("{}: {e}", c.name))).collect();
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));

@@ -135,7 +135,7 @@ fn products_of_a_library() {
         if device().is_some() {
             for how in ["some", "none"] {
                 alone("lt::products_of_a_library", &[("MINDIR_EMULATION_LT", how)]);
-                alone("batched_products_with_epilogues", &[("MINDIR_EMULATION_LT", how)]);
+                alone("common::products::batched_products_with_epilogues", &[("MINDIR_EMULATION_LT", how)]);
                 alone("nothing_is_left", &[("MINDIR_EMULATION_LT", how)]);
             }
         }

@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn a_lane_does_not_depend_on_those_beside_it() {
-        let xs = everywhere();
+        let xs: Vec<f32> = everywhere().into_iter().step_by(if cfg!(debug_assertions) { 7 } else { 97 }).collect();
         for (f, ..) in BOUNDS {
             for isa in Isa::all() {
                 let mut alone = xs.clone();
