@@ -1,4 +1,4 @@
-//! The code for gRPC is what the protocol's description makes. `MINDIR_WRITE=1` writes it anew.
+//! The code for gRPC is what the protocol's description makes. `MINDIR_WRITE=1` writes it anew. Needs the feature `generate`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn compare(name: &str, made: &[u8]) {
         fs::write(&file, made).unwrap();
     }
     let found = fs::read(&file).unwrap_or_default();
-    assert!(found == made, "{}: MINDIR_WRITE=1 cargo test -p mindir-serve --test generated", file.display());
+    assert!(found == made, "{}: MINDIR_WRITE=1 cargo test -p mindir-serve --features generate", file.display());
 }
 
 #[test]
