@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 
@@ -176,7 +177,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words = lambda text: text.split(",")  # noqa: E731
     ap.add_argument("--out", default=os.environ.get("OUT", "device-results"))
-    ap.add_argument("--work", default="/tmp/mindir-device", help="folder for models and weights, about 1.2 GB")
+    ap.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "mindir-device"), help="folder for models and weights, about 1.2 GB")
     ap.add_argument("--only", type=words, default=list(STEPS))
     ap.add_argument("--devices", type=words, default=["cuda"], help="cuda, wgpu or both")
     ap.add_argument("--names", type=words, default=["resnet50", "bert_base"])

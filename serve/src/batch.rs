@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mindir::{CancelToken, Fact, Tensor, TensorError};
 use tokio::sync::oneshot;
 
-use crate::RequestError;
 use crate::infer::Sequence;
+use crate::{RequestError, lock};
 
 /// What a job brings about.
 pub(crate) type Outcome = Result<Done, RequestError>;
@@ -237,10 +237,6 @@ impl Queue {
         }
         (jobs.len(), rows == self.policy.max_batch)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tensors that agree on all but the first dimension, one behind the other along it.

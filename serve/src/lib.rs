@@ -23,7 +23,14 @@ mod room;
 mod sequence;
 mod server;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use config::{ConfigError, ModelConfig, Versions};
 pub use error::RequestError;
 pub use repository::{Repository, RepositoryError, RepositoryOptions};
 pub use server::{Server, ServerError, ServerOptions, Token};
+
+/// What a mutex guards, also if a thread that held it panicked: no guarded change is left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Times;
+use crate::lock;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -155,7 +156,7 @@ impl ModelMetrics {
         self.queue.observe(times.waited.as_secs_f64());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let mut statistics = self.lock();
+        let mut statistics = lock(&self.statistics);
         statistics.success.add(took);
         statistics.queue.add(times.waited);
         statistics.run.add(times.ran);
@@ -165,7 +166,7 @@ impl ModelMetrics {
     pub fn failed(&self, reason: &'static str, took: Duration) {
         let Labels { model, version } = self.labels.clone();
         self.failures.get_or_create(&Failures { model, version, reason }).inc();
-        self.lock().fail.add(took);
+        lock(&self.statistics).fail.add(took);
     }
 
     /// The model ran.
@@ -173,7 +174,7 @@ impl ModelMetrics {
         self.rows.inc_by(rows as u64);
         self.runs.inc();
         self.run.observe(took.as_secs_f64());
-        let mut statistics = self.lock();
+        let mut statistics = lock(&self.statistics);
         statistics.rows += rows as u64;
         statistics.runs += 1;
         if statistics.batches.len() < BATCHES || statistics.batches.contains_key(&rows) {
@@ -188,15 +189,11 @@ impl ModelMetrics {
 
     /// The figures so far.
     pub fn statistics(&self) -> Statistics {
-        self.lock().clone()
+        lock(&self.statistics).clone()
     }
 
     /// When results were last given, in milliseconds since 1970; 0 if never.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Statistics> {
-        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

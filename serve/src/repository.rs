@@ -5,16 +5,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 use mindir::{Access, Source, crypto::Decryption};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::RequestError;
 use crate::config::ModelConfig;
 use crate::metrics::Metrics;
 use crate::model::Served;
+use crate::{RequestError, lock};
 
 /// Why there is no repository.
 #[derive(Debug, thiserror::Error)]
@@ -489,8 +489,4 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
         stamp.push(one(&file)?);
     }
     Ok(stamp)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! Memory for the bodies of requests.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::{Stream, StreamExt};
 
-use crate::RequestError;
+use crate::{RequestError, lock};
 
 /// Bytes of a block of memory.
 const BLOCK: u64 = 1024;
@@ -36,7 +36,7 @@ impl Room {
         let got = timeout_at(end, room).await;
         let full = |_| RequestError::NotReady("there is no room for the body: too many others are under way".into());
         let got = got.map_err(full)?.map_err(|_| RequestError::Ending)?;
-        let mut held = held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&held.0);
         match held.as_mut() {
             Some(all) => all.merge(got),
             None => *held = Some(got),

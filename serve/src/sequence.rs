@@ -1,13 +1,13 @@
 //! Conversations with models that keep a state.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mindir::State;
 
-use crate::RequestError;
 use crate::infer::Sequence;
+use crate::{RequestError, lock};
 
 /// The states of the conversations with one model.
 pub(crate) struct Sequences {
@@ -66,8 +66,4 @@ impl Sequences {
         states.insert(sequence.id.clone(), Kept { state: state.clone(), used: now });
         Ok(state)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

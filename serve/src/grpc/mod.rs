@@ -3,7 +3,7 @@
 mod answer;
 mod contents;
 /// What `tests/generated.rs` makes of `inference.proto`.
-#[allow(missing_docs, unused_qualifications, clippy::all)]
+#[allow(missing_docs, unused_qualifications, clippy::all, reason = "it is generated")]
 #[rustfmt::skip]
 mod inference;
 

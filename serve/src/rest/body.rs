@@ -52,6 +52,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, shared: &Shared, held:
     }
 }
 
+/// Whether so many bytes take long enough to read or write that it is done on a thread of its own.
+pub(crate) fn is_long(bytes: usize) -> bool {
+    bytes > 1 << 16
+}
+
 /// What `f` says, which is asked on a thread of its own if it may take long.
 pub(crate) async fn work<T: Send + 'static>(
     long: bool,

@@ -58,9 +58,6 @@ pub(crate) struct Asked {
     top: Option<String>,
 }
 
-/// Bytes of a body that are read at once; more are read on a thread of their own.
-const SHORT: usize = 1 << 16;
-
 pub(crate) async fn infer(
     State(shared): State<Arc<Shared>>,
     Path(target): At,
@@ -77,10 +74,10 @@ pub(crate) async fn infer(
         shared.room.take(&held, memory, Instant::now() + shared.options.body_time).await?;
     }
     let model = served.clone();
-    let long = picture || bytes.len() > SHORT;
+    let long = picture || body::is_long(bytes.len());
     let (request, wants) = body::work(long, move || read(&model, &headers, bytes, &asked)).await?;
     let results = served.infer(request).await?;
-    let long = results.iter().map(|(_, tensor)| tensor.bytes().len()).sum::<usize>() > SHORT;
+    let long = body::is_long(results.iter().map(|(_, tensor)| tensor.bytes().len()).sum());
     body::work(long, move || answer::of(&served, &wants, &results)).await
 }
 

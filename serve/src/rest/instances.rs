@@ -53,7 +53,7 @@ pub(crate) async fn predict(
         None => shared.repository.get(target, None)?,
     };
     let model = served.clone();
-    let long = bytes.len() > SHORT;
+    let long = body::is_long(bytes.len());
     let requests = body::work(long, move || requests(&model, &bytes)).await?;
     // All wait at the same time, so that they may run together.
     let waiting: Vec<_> = requests
@@ -67,12 +67,9 @@ pub(crate) async fn predict(
     for (added, mut waiting) in waiting {
         answers.push((added, (&mut waiting.0).await.map_err(|e| RequestError::Internal(e.to_string()))??));
     }
-    let long = answers.iter().flat_map(|(_, results)| results).map(|(_, t)| t.bytes().len()).sum::<usize>() > SHORT;
+    let long = body::is_long(answers.iter().flat_map(|(_, results)| results).map(|(_, t)| t.bytes().len()).sum());
     body::work(long, move || answer(&answers)).await
 }
-
-/// Bytes that are read or written at once; more on a thread of their own.
-const SHORT: usize = 1 << 16;
 
 /// The requests of a body, and for each whether a first dimension was added to its tensors.
 fn requests(served: &Served, bytes: &[u8]) -> Result<Vec<(InferRequest, bool)>, RequestError> {

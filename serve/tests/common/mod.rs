@@ -1,6 +1,6 @@
 //! A server in this process, models for it, and a client.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
