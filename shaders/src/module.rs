@@ -2,6 +2,9 @@ use bytemuck::Pod;
 
 use crate::Unsupported;
 
+/// WGSL: `group_max` and `group_sum` of the numbers of 256 invocations.
+pub(crate) const BLOCK: &str = include_str!("block.wgsl");
+
 /// What shaders are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Language {

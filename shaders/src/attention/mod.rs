@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 use mindir_graph::task::Program;
 
-use crate::module::storage;
+use crate::module::{BLOCK, storage};
 use crate::program::{body, library};
 use crate::{Access, Module, Shader, Unsupported, tile, word};
 
@@ -233,7 +233,7 @@ impl Attention {
     /// The entry point with what it needs besides parameters, bindings and the program.
     fn text(&self) -> String {
         if self.rows == Rows::One {
-            return format!("\n{}", include_str!("single.wgsl"));
+            return format!("\n{BLOCK}\n{}", include_str!("single.wgsl"));
         }
         let (rows, tile) = (self.rows.count(), self.tile());
         let declared = format!(

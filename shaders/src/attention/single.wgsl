@@ -6,40 +6,11 @@ const PARTS: u32 = 256u / COLUMNS;
 var<workgroup> query: array<f32, 64>;
 // exp(score - largest) of each key.
 var<workgroup> weights: array<f32, 256>;
-var<workgroup> cells: array<f32, 256>;
 
 fn load_q(first: u32, row: u32, k: u32, lane: u32) {
     if (lane < min(64u, params.k - k)) {
         query[lane] = q[first + row * params.q_row + (k + lane) * params.q_col];
     }
-}
-
-fn group_max(lane: u32, value: f32) -> f32 {
-    cells[lane] = value;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half = half >> 1u) {
-        if (lane < half) {
-            cells[lane] = max(cells[lane], cells[lane + half]);
-        }
-        workgroupBarrier();
-    }
-    let result = cells[0];
-    workgroupBarrier();
-    return result;
-}
-
-fn group_sum(lane: u32, value: f32) -> f32 {
-    cells[lane] = value;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half = half >> 1u) {
-        if (lane < half) {
-            cells[lane] = cells[lane] + cells[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let result = cells[0];
-    workgroupBarrier();
-    return result;
 }
 
 // What is taken from scores: their largest, if any is more than minus infinity.

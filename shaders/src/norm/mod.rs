@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
 use crate::cuda::{self, layout};
-use crate::module::storage;
+use crate::module::{BLOCK, storage};
 use crate::program::{fitting, library};
 use crate::{Access, Module, Shader, Unsupported, word};
 
@@ -45,7 +45,7 @@ impl Shader for Norm {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let mut bindings = vec![Access::Read, Access::Write];
-        let mut text = format!("{}{}\n", word::element(self.dtype)?, include_str!("norm.wgsl"));
+        let mut text = format!("{}{BLOCK}\n{}\n", word::element(self.dtype)?, include_str!("norm.wgsl"));
         // The place of element `at` in what is bound next.
         let mut declare = |name: &str, at: &str, access: Access| {
             let (i, c) = (bindings.len() / 4, ['x', 'y', 'z', 'w'][bindings.len() % 4]);

@@ -16,22 +16,6 @@ override centred: bool = true;
 @group(0) @binding(1) var<storage, read> x: array<Element>;
 @group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
-var<workgroup> cells: array<f32, 256>;
-
-fn group_sum(lane: u32, value: f32) -> f32 {
-    cells[lane] = value;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half = half >> 1u) {
-        if (lane < half) {
-            cells[lane] = cells[lane] + cells[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let result = cells[0];
-    workgroupBarrier();
-    return result;
-}
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use mindir_graph::DType;
 
 use crate::cuda::{self, layout};
+use crate::module::BLOCK;
 use crate::program::{fitting, library};
 use crate::{Access, Lines, Module, Shader, Unsupported, word};
 
@@ -39,8 +40,8 @@ impl Shader for Softmax {
 
     fn wgsl(&self) -> Result<Module, Unsupported> {
         let (source, invocations, shared) = match self.lines {
-            Lines::Group => (include_str!("group.wgsl"), 256, 1024),
-            Lines::Single => (include_str!("single.wgsl"), 64, 0),
+            Lines::Group => (format!("{BLOCK}\n{}", include_str!("group.wgsl")), 256, 1024),
+            Lines::Single => (include_str!("single.wgsl").to_string(), 64, 0),
         };
         let (declared, fit) = (word::element(self.dtype)?, fitting(self.dtype));
         Ok(Module {
