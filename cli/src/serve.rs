@@ -89,7 +89,7 @@ impl Serve {
         runtime.block_on(serve(Arc::new(repository), options))?;
         // A model that is still being loaded is not waited for.
         runtime.shutdown_background();
-        Ok(Outcome::done("the server has ended".into()))
+        Ok(Outcome::done("the server has ended\n".into()))
     }
 
     fn repository(&self) -> Result<RepositoryOptions, Failure> {
