@@ -295,6 +295,11 @@ macro_rules! with_element {
 mod tests {
     use super::*;
 
+    /// `x` as a tensor of `T` holds it.
+    fn stored<T: Element>(x: f64) -> T {
+        crate::Tensor::from_f64s(T::DTYPE, &[1], &[x]).unwrap().view().unwrap()[0]
+    }
+
     #[test]
     fn halves_are_rounded_once() {
         for (x, bits) in [
@@ -307,6 +312,7 @@ mod tests {
             (2f64.powi(-140), 0),
         ] {
             assert_eq!(<bf16 as Element>::from_f64(x).to_bits(), bits, "{x:e}");
+            assert_eq!(stored::<bf16>(x).to_bits(), bits, "{x:e}");
         }
         for (x, bits) in [
             (1.0 + 2f64.powi(-11) + 2f64.powi(-30), 0x3c01),
@@ -319,6 +325,7 @@ mod tests {
             (-1e300, 0xfc00),
         ] {
             assert_eq!(<f16 as Element>::from_f64(x).to_bits(), bits, "{x:e}");
+            assert_eq!(stored::<f16>(x).to_bits(), bits, "{x:e}");
         }
         assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
         assert_eq!(<bf16 as Element>::from_i64((1 << 30) + (1 << 22) + 1).to_bits(), 0x4e81);

@@ -170,7 +170,7 @@ impl Tensor {
             let bools = converted(data, |x| x != 0.0)?;
             return Tensor::from_bools(dims, &bools);
         }
-        with_element!(dtype, T => Tensor::from_vec(dims, converted(data, T::from_f64)?),
+        with_element!(dtype, T => Tensor::from_vec(dims, converted(data, <T as Element>::from_f64)?),
             complex => Err(TensorError::DType { expected: DType::F64, found: dtype }))
     }
 
