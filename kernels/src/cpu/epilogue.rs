@@ -203,8 +203,8 @@ impl<'a> BoundTail<'a> {
         });
     }
 
-    /// The whole epilogue on plain sums: on a piece of row `row` from column `col` on.
-    pub fn whole_row(&self, isa: Isa, acc: &mut [f32], row: usize, col: usize, at: usize) {
+    /// The part that else runs in registers, on plain sums: a piece of a row from column `col` and element `at` on.
+    pub fn finish_row(&self, isa: Isa, acc: &mut [f32], col: usize, at: usize) {
         let piece = |x: Option<&'_ [f32]>, from: usize| x.map(|x| x[from..from + acc.len()].as_ptr());
         let (bias, residual) = (piece(self.bias, col), piece(self.residual, at));
         if bias.is_some() || residual.is_some() || self.tail.clamp.is_some() {
@@ -217,6 +217,11 @@ impl<'a> BoundTail<'a> {
             };
             isa.run(FinishRow { acc, finish });
         }
+    }
+
+    /// The whole epilogue on plain sums: on a piece of row `row` from column `col` on.
+    pub fn whole_row(&self, isa: Isa, acc: &mut [f32], row: usize, col: usize, at: usize) {
+        self.finish_row(isa, acc, col, at);
         let width = acc.len();
         self.rows(acc, width, row, col, at);
     }

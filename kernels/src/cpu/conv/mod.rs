@@ -6,6 +6,7 @@ mod depthwise;
 mod igemm;
 mod planes;
 mod transpose;
+mod winograd;
 
 use mindir_graph::task::{Conv, EpilogueInput, Layout, Task};
 use mindir_graph::{DType, Tensor};
@@ -26,6 +27,9 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     if depthwise::accepts(c) {
         return Some(Kernel::boxed(request, c, tail, depthwise::Depthwise::new(request, c)));
     }
+    if winograd::accepts(request, c) {
+        return Some(Kernel::boxed(request, c, tail, winograd::Winograd::new(request, c)));
+    }
     Some(Kernel::boxed(request, c, tail, igemm::Igemm::new(request, c)))
 }
 
@@ -33,6 +37,8 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
 trait Body: Send + Sync {
     /// Whether it takes and gives images as planes.
     const PLANES: bool = false;
+    /// Whether it reads known weights as they are, beside what was made of them.
+    const KEEPS: bool = false;
 
     fn name(&self) -> &str;
 
@@ -62,6 +68,15 @@ struct Operands<'a> {
     y: Shared<f32>,
     /// Epilogue.
     tail: BoundTail<'a>,
+    /// What the packed weights were made of, if the body [keeps](Body::KEEPS) it.
+    plain: Plain<'a>,
+}
+
+/// Weights as they are, and the factors of their channels.
+#[derive(Clone, Copy, Default)]
+struct Plain<'a> {
+    weights: &'a [f32],
+    scale: Option<&'a [f32]>,
 }
 
 /// The task with its epilogue, if it is one over `f32` that fits its operands.
@@ -165,7 +180,7 @@ impl<B: Body> CpuKernel for Kernel<B> {
 
     fn reads(&self, i: usize) -> bool {
         let weights = 1..if self.scaled { 3 } else { 2 };
-        !weights.contains(&i) || matches!(self.weights, Packed::Each)
+        B::KEEPS || !weights.contains(&i) || matches!(self.weights, Packed::Each)
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
@@ -181,11 +196,16 @@ impl<B: Body> CpuKernel for Kernel<B> {
         if y.is_empty() {
             return Ok(());
         }
+        let plain = if self.reads(1) {
+            let scale = if self.scaled { Some(io.operand::<f32>(2)?) } else { None };
+            Plain { weights: io.operand::<f32>(1)?, scale }
+        } else {
+            Plain::default()
+        };
         let weights: &[f32] = match self.weights.made()? {
             Some(made) => made,
             None => {
-                let scale = if self.scaled { Some(io.operand::<f32>(2)?) } else { None };
-                self.body.pack(io.operand::<f32>(1)?, scale, packed, gang);
+                self.body.pack(plain.weights, plain.scale, packed, gang);
                 packed
             }
         };
@@ -195,7 +215,7 @@ impl<B: Body> CpuKernel for Kernel<B> {
         }
         let Some([n, c, p]) = self.y else {
             let y = Shared::new(y.as_mut_ptr());
-            self.body.run(Operands { x, weights, y, tail }, floats, tables, gang);
+            self.body.run(Operands { x, weights, y, tail, plain }, floats, tables, gang);
             return Ok(());
         };
         let mut copies = full_copy.chunks_exact_mut(y_len.max(1));
@@ -206,7 +226,7 @@ impl<B: Body> CpuKernel for Kernel<B> {
             }
             None => from,
         });
-        let run = Operands { x, weights, y: Shared::new(y_copy.as_mut_ptr()), tail };
+        let run = Operands { x, weights, y: Shared::new(y_copy.as_mut_ptr()), tail, plain };
         self.body.run(run, floats, tables, gang);
         transpose::to_planes(y_copy, y, [n, c, p], gang);
         Ok(())

@@ -166,6 +166,74 @@ fn groups() {
     assert!(names.iter().any(|n| n == "scalar-f32-dw"));
 }
 
+const TILED: [Shape; 6] = [
+    Shape { c: [16, 16], ..BASE },
+    Shape { c: [18, 70], size: [8, 5], ..BASE },
+    Shape { c: [33, 20], size: [4, 7], n: 2, ..BASE },
+    Shape { c: [20, 270], size: [7, 6], pads: [0; 4], ..BASE },
+    Shape { c: [16, 24], size: [5, 6], pads: [3, 0, 2, 4], ..BASE },
+    Shape { c: [390, 16], size: [4, 4], ..BASE },
+];
+
+#[test]
+fn tiles_are_transformed() {
+    use EpilogueInput::{Column, Full, Row};
+    let mut cases = both(&TILED);
+    for (i, shape) in TILED.iter().enumerate() {
+        let c = conv(*shape, Layout::Nhwc);
+        let inputs: &[EpilogueInput] = if i % 2 == 0 { &[Column, Full] } else { &[Column, Row, Full] };
+        cases.push(with(Conv { scaled: i % 3 == 0, ..c }, inputs, &[if i % 2 == 0 { Unary::Relu } else { Unary::Silu }]));
+    }
+    let names = all_pass(cases);
+    assert!(names.iter().any(|n| n == "wide-f32-winograd") && names.iter().any(|n| n == "scalar-f32-winograd"));
+}
+
+/// Only what reads an infinity, NaN or a number near the largest is itself infinite or NaN, and has the sign that it has plainly.
+#[test]
+fn transforms_keep_infinities_apart() {
+    let mut cases = Vec::new();
+    for (i, shape) in TILED.iter().enumerate() {
+        for which in 0..4 {
+            let c = conv(*shape, Layout::Nhwc);
+            let c = if i % 3 == 0 { with(c, &[EpilogueInput::Column], &[Unary::Relu6]) } else { c };
+            let c = Conv { scaled: which == 1, ..c };
+            let mut case = case(&c, true);
+            let infinite = [f64::INFINITY, f64::NAN, f64::NEG_INFINITY];
+            let (operand, every, special) = match which {
+                0 => (0, 301, &infinite[..]),
+                1 => (0, 7, &infinite[..]),
+                2 => (1, 577, &infinite[..]),
+                _ => (0, 9 * c.c_in + 5, &[3e38][..]),
+            };
+            let mut values = case.ins[operand].to_f64s().unwrap();
+            values.iter_mut().step_by(every).zip(special.iter().cycle()).for_each(|(v, s)| *v = *s);
+            case.ins[operand] = Tensor::from_f64s(F32, case.ins[operand].shape(), &values).unwrap();
+            // Errors are those of the largest weight.
+            let mut ins = case.ins.clone();
+            ins[1] = Tensor::from_f64s(F32, ins[1].shape(), &vec![1.0; ins[1].count()]).unwrap();
+            case.limits = limits(&c, &ins, &case.outs);
+            cases.push(case);
+        }
+    }
+    check(&cases);
+}
+
+/// Whole numbers have whole sums in any order.
+#[test]
+fn transforms_are_exact_on_whole_numbers() {
+    let mut cases = Vec::new();
+    for c in both(&TILED) {
+        let mut case = case(&c, true);
+        for t in &mut case.ins {
+            let whole: Vec<f64> = t.to_f64s().unwrap().iter().map(|v| (v * 4.0).round() + 0.0).collect();
+            *t = Tensor::from_f64s(F32, t.shape(), &whole).unwrap();
+        }
+        case.limits = Vec::new();
+        cases.push(case);
+    }
+    check(&cases);
+}
+
 /// A zero of the padding times a weight that is not finite is NaN.
 #[test]
 fn padding_is_multiplied() {

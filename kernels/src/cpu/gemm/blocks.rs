@@ -68,9 +68,37 @@ impl Blocks {
     /// Cuts a product for `threads` threads, with sums over `taps` times `len` elements. If `batch_invariant`, a row of the result
     /// does not depend on how many there are.
     pub fn new(isa: Isa, batch_invariant: bool, m: usize, n: usize, taps: usize, len: usize, threads: usize) -> Blocks {
+        let work = m.saturating_mul(n).saturating_mul(taps * len);
+        Blocks::cut(isa, batch_invariant, [m, n], [taps, len], [BLOCK_ROWS, BLOCK_COLS], work, threads)
+    }
+
+    /// As [`Blocks::new`] for one tap of `len` elements, in blocks of about `block` rows and columns, each of which is computed
+    /// `times` times.
+    pub fn of_size(
+        isa: Isa,
+        batch_invariant: bool,
+        [m, n, len]: [usize; 3],
+        times: usize,
+        block: [usize; 2],
+        threads: usize,
+    ) -> Blocks {
+        let work = m.saturating_mul(n).saturating_mul(len).saturating_mul(times);
+        Blocks::cut(isa, batch_invariant, [m, n], [1, len], block, work, threads)
+    }
+
+    fn cut(
+        isa: Isa,
+        batch_invariant: bool,
+        [m, n]: [usize; 2],
+        [taps, len]: [usize; 2],
+        block: [usize; 2],
+        work: usize,
+        threads: usize,
+    ) -> Blocks {
         let panels = Panels::new(n, taps * len, isa.lanes());
         let tile_count = m.div_ceil(panels.tile_rows()).max(1);
-        let (row_blocks, col_blocks) = grid(m, n, taps * len, tile_count, panels.count(), threads);
+        let wanted = if threads == 1 { 1 } else { (work / MIN_WORK).clamp(1, 4 * threads) };
+        let (row_blocks, col_blocks) = grid([m, n], [tile_count, panels.count()], block, wanted);
         Blocks {
             tiles: isa.run(AllTiles { batch_invariant }),
             m,
@@ -91,6 +119,11 @@ impl Blocks {
     /// Largest number of rows of a block.
     pub fn max_block_rows(&self) -> usize {
         self.tile_count.div_ceil(self.row_blocks) * self.panels.tile_rows()
+    }
+
+    /// Largest number of columns of a block.
+    pub fn max_block_cols(&self) -> usize {
+        (self.panels.count().div_ceil(self.col_blocks) * self.panels.width()).min(self.panels.n)
     }
 
     /// Row pointers that a block needs.
@@ -210,12 +243,10 @@ fn lines(taps: usize, len: usize) -> Vec<Lines> {
     all
 }
 
-/// Numbers of row and column blocks.
-fn grid(m: usize, n: usize, k: usize, tiles: usize, panels: usize, threads: usize) -> (usize, usize) {
-    let mut rows = m.div_ceil(BLOCK_ROWS).clamp(1, tiles);
-    let mut cols = n.div_ceil(BLOCK_COLS).clamp(1, panels.max(1));
-    let affordable = m.saturating_mul(n).saturating_mul(k) / MIN_WORK;
-    let wanted = if threads == 1 { 1 } else { affordable.clamp(1, 4 * threads) };
+/// Numbers of row and column blocks of about `block` rows and columns, at least `wanted` in all if there are as many pieces.
+fn grid([m, n]: [usize; 2], [tiles, panels]: [usize; 2], block: [usize; 2], wanted: usize) -> (usize, usize) {
+    let mut rows = m.div_ceil(block[0]).clamp(1, tiles);
+    let mut cols = n.div_ceil(block[1]).clamp(1, panels.max(1));
     while rows * cols < wanted {
         // Narrow blocks reuse rows less, flat ones reuse panels less: split the longer side.
         let (tall, wide) = (m / rows, n / cols);

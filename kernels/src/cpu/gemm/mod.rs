@@ -2,7 +2,7 @@
 
 pub mod blocks;
 pub mod dense;
-mod dot;
+pub mod dot;
 pub mod panels;
 pub mod tile;
 

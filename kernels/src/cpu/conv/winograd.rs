@@ -1,0 +1,442 @@
+//! Convolution of 3 × 3 taps as sixteen products: F(2 × 2, 3 × 3) of Lavin and Gray (arXiv:1509.09308).
+//!
+//! A tile of 2 × 2 pixels reads 4 × 4 pixels. Their transform is met with that of the weights element by element, sixteen
+//! products over the channels in place of thirty-six, and transformed back. The sums are shorter than those of a plain
+//! convolution and not less exact, as long as all that a tile reads is of one size: what two pixels of a tile do not share cancels
+//! in the transform, to the precision of the largest. Tiles with pixels of very different size, or whose transform is not
+//! finite, are computed as dot products.
+
+use std::ops::Range;
+
+use mindir_graph::task::Conv;
+
+use super::super::gang::{Gang, Shared};
+use super::super::gemm::blocks::{Blocks, Pointers};
+use super::super::gemm::dense::table_of;
+use super::super::gemm::dot;
+use super::super::gemm::tile::Finish;
+use super::super::simd::{Kernel, Simd, load_part, store_part};
+use super::super::{Isa, Request};
+use super::{Body, Operands};
+
+/// Elements of a transformed tile.
+const POINTS: usize = 16;
+/// Floats of transformed tiles and of their products that a thread holds: most of a second-level cache.
+const HELD: usize = 160 << 10;
+/// Pixels whose levels a thread finds at a time.
+const LEVELS: usize = 512;
+/// How many times the smallest of what the pixels of a tile read may go into the largest.
+const SPREAD: f32 = 256.0;
+/// Columns of a block, roughly.
+const BLOCK_COLS: usize = 256;
+
+/// Whether sixteen products are less work than nine taps.
+pub fn accepts(request: &Request<'_>, c: &Conv) -> bool {
+    let plain = [c.kernel, c.stride, c.dilation] == [[3, 3], [1, 1], [1, 1]] && c.groups == 1;
+    if !plain || !request.view.known[1] || c.c_in.min(c.c_out) < 16 {
+        return false;
+    }
+    let [rows, cols] = tiles(c);
+    let (pixels, wasted) = (c.out_h * c.out_w, 4 * rows * cols);
+    // Weights are read once for every block of tiles, and there are more of them.
+    pixels * 9 > wasted * 6
+}
+
+/// Rows and columns of tiles of an image.
+fn tiles(c: &Conv) -> [usize; 2] {
+    [c.out_h.div_ceil(2), c.out_w.div_ceil(2)]
+}
+
+pub struct Winograd {
+    name: String,
+    isa: Isa,
+    conv: Conv,
+    /// The product of one point: tiles by output channels.
+    blocks: Blocks,
+    threads: usize,
+}
+
+impl Winograd {
+    pub fn new(request: &Request<'_>, c: &Conv) -> Winograd {
+        let &Request { isa, threads, batch_invariant, .. } = request;
+        let [rows, cols] = tiles(c);
+        let held = POINTS * (c.c_in + c.c_out.min(BLOCK_COLS));
+        let size = [(HELD / held).clamp(12, 96), BLOCK_COLS];
+        let product = [c.n * rows * cols, c.c_out, c.c_in];
+        let blocks = Blocks::of_size(isa, batch_invariant, product, POINTS, size, threads);
+        Winograd { name: format!("{isa}-f32-winograd"), isa, conv: c.clone(), blocks, threads }
+    }
+
+    /// Floats that all threads read: zeros, and the levels of the pixels of the images.
+    fn shared(&self) -> [usize; 2] {
+        [self.conv.c_in, self.conv.n * self.conv.h * self.conv.w]
+    }
+
+    /// Floats that a thread needs: tiles, their products, and what four pixels read.
+    fn held(&self) -> [usize; 3] {
+        let rows = self.blocks.max_block_rows();
+        [POINTS * rows * self.conv.c_in, POINTS * rows * self.blocks.max_block_cols(), 4 * 9 * self.conv.c_in]
+    }
+
+    /// Image, first row and first column of the pixels of tile `t`.
+    fn place(&self, t: usize) -> [usize; 3] {
+        let [rows, cols] = tiles(&self.conv);
+        [t / (rows * cols), t / cols % rows * 2, t % cols * 2]
+    }
+
+    /// The pixels of tile `t`, each by its number and place.
+    fn pixels(&self, t: usize) -> impl Iterator<Item = (usize, [usize; 3])> + '_ {
+        let (c, [image, y, x]) = (&self.conv, self.place(t));
+        let all = [[y, x], [y, x + 1], [y + 1, x], [y + 1, x + 1]];
+        let inside = all.into_iter().enumerate().filter(|(_, [y, x])| *y < c.out_h && *x < c.out_w);
+        inside.map(move |(i, [y, x])| (i, [image, y, x]))
+    }
+
+    /// Whether the pixels of tile `t` read elements of about one size, where `levels` are the largest of each pixel of the images.
+    fn is_even(&self, levels: &[f32], t: usize) -> bool {
+        let (c, [image, oy, ox]) = (&self.conv, self.place(t));
+        let mut reads = [0f32; 4];
+        for y in 0..4 {
+            for x in 0..4 {
+                let (iy, ix) = ((oy + y).wrapping_sub(c.pads[0]), (ox + x).wrapping_sub(c.pads[2]));
+                if iy < c.h && ix < c.w {
+                    let level = levels[(image * c.h + iy) * c.w + ix];
+                    let by = |i: usize| (i / 2..i / 2 + 3).contains(&y) && (i % 2..i % 2 + 3).contains(&x);
+                    (0..4).filter(|i| by(*i)).for_each(|i| reads[i] = reads[i].max(level));
+                }
+            }
+        }
+        let inside = || self.pixels(t).map(|(i, _)| reads[i]);
+        inside().fold(0.0, f32::max) <= SPREAD * inside().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The sixteen products of the tiles `rows` and the channels `cols`.
+    fn products(&self, block: usize, weights: &[f32], v: &[f32], m: &mut [f32], table: &mut [usize]) {
+        let (c, rows, cols) = (&self.conv, self.blocks.rows(block), self.blocks.cols(block));
+        let panels = self.blocks.panels.len();
+        let table = table_of(table, rows.len());
+        for point in 0..POINTS {
+            let v = &v[point * rows.len() * c.c_in..][..rows.len() * c.c_in];
+            table.iter_mut().zip(v.chunks_exact(c.c_in)).for_each(|(row, v)| *row = v.as_ptr());
+            let m = &mut m[point * rows.len() * cols.len()..][..rows.len() * cols.len()];
+            let pointers = Pointers {
+                b: weights[point * panels..][..panels].as_ptr(),
+                b_direct: None,
+                b_last: std::ptr::null(),
+                c: m.as_mut_ptr().wrapping_sub(rows.start * cols.len() + cols.start),
+                c_stride: cols.len(),
+                finish: Finish::NONE,
+            };
+            // SAFETY: every row has `c_in` elements, panels are whole, and the block's rows and columns are those of `m`.
+            unsafe { self.blocks.run(block, table, &pointers) };
+        }
+    }
+
+    /// The pixels of tile `t` as dot products, in the channels `cols`.
+    fn directly(&self, t: usize, cols: &Range<usize>, o: &Operands<'_>, patches: &mut [f32]) {
+        let (c, k) = (&self.conv, 9 * self.conv.c_in);
+        let mut at = [0; 4];
+        let mut count = 0;
+        for (patch, (_, [image, y, x])) in patches.chunks_exact_mut(k).zip(self.pixels(t)) {
+            self.patch(o.x, [image, y, x], patch);
+            at[count] = ((image * c.out_h + y) * c.out_w + x) * c.c_out;
+            count += 1;
+        }
+        let rows: [&[f32]; 4] = std::array::from_fn(|i| &patches[i * k..][..k]);
+        let put = &mut |i: usize, j: usize, sum: f32| {
+            let col = cols.start + j;
+            let sum = o.plain.scale.map_or(sum, |s| sum * s[col]);
+            // SAFETY: the pixels of a tile, and the columns of a block, belong to one chunk.
+            unsafe { o.y.slice(at[i] + col, 1)[0] = sum };
+        };
+        let weights = &o.plain.weights[cols.start * k..cols.end * k];
+        self.isa.run(dot::Dots { a: &rows[..count], b: weights, b_stride: k, k, cols: cols.len(), put });
+        for at in &at[..count] {
+            // SAFETY: as above.
+            let row = unsafe { o.y.slice(at + cols.start, cols.len()) };
+            o.tail.finish_row(self.isa, row, cols.start, at + cols.start);
+        }
+    }
+
+    /// What a pixel reads, in the order of the weights.
+    fn patch(&self, x: &[f32], [image, oy, ox]: [usize; 3], to: &mut [f32]) {
+        let c = &self.conv;
+        to.fill(0.0);
+        for tap in 0..9 {
+            let (iy, ix) = ((oy + tap / 3).wrapping_sub(c.pads[0]), (ox + tap % 3).wrapping_sub(c.pads[2]));
+            if iy < c.h && ix < c.w {
+                let from = &x[((image * c.h + iy) * c.w + ix) * c.c_in..][..c.c_in];
+                to[tap..].iter_mut().step_by(9).zip(from).for_each(|(to, x)| *to = *x);
+            }
+        }
+    }
+
+    /// What the epilogue does outside of registers, line by line.
+    fn rows(&self, tiles_of_block: Range<usize>, cols: &Range<usize>, o: &Operands<'_>) {
+        if !o.tail.has_rows() {
+            return;
+        }
+        let (c, [_, per_row]) = (&self.conv, tiles(&self.conv));
+        let mut t = tiles_of_block.start;
+        while t < tiles_of_block.end {
+            let end = (t / per_row * per_row + per_row).min(tiles_of_block.end);
+            let [image, y, x] = self.place(t);
+            let count = (2 * (end - t)).min(c.out_w - x);
+            for y in y..(y + 2).min(c.out_h) {
+                let first = (image * c.out_h + y) * c.out_w + x;
+                // SAFETY: these pixels are those of the block's tiles, and belong to one chunk.
+                unsafe { o.tail.block(o.y, [count, c.c_out], cols.clone(), first, first * c.c_out) };
+            }
+            t = end;
+        }
+    }
+}
+
+/// `[c_out, c_in, 3, 3]` to the panels of every point.
+fn pack(blocks: &Blocks, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
+    let panels = &blocks.panels;
+    let base = Shared::new(out.as_mut_ptr());
+    gang.parallel(panels.count(), |j, _| {
+        let width = panels.vectors_of(j) * panels.lanes;
+        for k in 0..panels.k {
+            for i in 0..width {
+                let col = j * panels.width() + i;
+                let points = match w.get((col * panels.k + k) * 9..).filter(|_| i < panels.cols(j)) {
+                    Some(w) => transformed(w, scale.map_or(1.0, |s| s[col])),
+                    None => [0.0; POINTS],
+                };
+                for (point, u) in points.into_iter().enumerate() {
+                    // SAFETY: a panel of every point belongs to one chunk, and lies inside `out`.
+                    unsafe { base.slice(point * panels.len() + panels.start(j) + k * width + i, 1)[0] = u };
+                }
+            }
+        }
+    });
+}
+
+/// The transform of nine weights times a factor.
+fn transformed(w: &[f32], factor: f32) -> [f32; POINTS] {
+    let line = |a: f64, b: f64, c: f64| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
+    let w: [f64; 9] = std::array::from_fn(|i| f64::from(w[i] * factor));
+    let columns: [[f64; 4]; 3] = std::array::from_fn(|x| line(w[x], w[3 + x], w[6 + x]));
+    let rows: [[f64; 4]; 4] = std::array::from_fn(|y| line(columns[0][y], columns[1][y], columns[2][y]));
+    std::array::from_fn(|i| rows[i / 4][i % 4] as f32)
+}
+
+/// The transforms of tiles: for every point, for every tile, its channels.
+struct Transform<'a> {
+    winograd: &'a Winograd,
+    x: &'a [f32],
+    /// As many zeros as there are channels.
+    zeros: &'a [f32],
+    tiles: Range<usize>,
+    v: &'a mut [f32],
+}
+
+impl Kernel for Transform<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (c, count) = (&self.winograd.conv, self.tiles.len());
+        let v = self.v[..POINTS * count * c.c_in].as_mut_ptr();
+        for (i, t) in self.tiles.enumerate() {
+            let [image, oy, ox] = self.winograd.place(t);
+            let pixel = |y: usize, x: usize| {
+                let (iy, ix) = ((oy + y).wrapping_sub(c.pads[0]), (ox + x).wrapping_sub(c.pads[2]));
+                let inside = iy < c.h && ix < c.w;
+                let from = if inside { &self.x[((image * c.h + iy) * c.w + ix) * c.c_in..] } else { self.zeros };
+                from[..c.c_in].as_ptr()
+            };
+            let pixels: [[*const f32; 4]; 4] = std::array::from_fn(|y| std::array::from_fn(|x| pixel(y, x)));
+            for first in (0..c.c_in).step_by(S::LANES) {
+                let n = c.c_in - first;
+                let mut d = [[s.splat(0.0); 4]; 4];
+                for y in 0..4 {
+                    for x in 0..4 {
+                        // SAFETY: every pixel has `c_in` elements, of which `first` are behind.
+                        d[y][x] = unsafe { load_part(s, pixels[y][x].add(first), n) };
+                    }
+                    d[y] = forward(s, d[y]);
+                }
+                for x in 0..4 {
+                    let column = forward(s, [d[0][x], d[1][x], d[2][x], d[3][x]]);
+                    for y in 0..4 {
+                        // SAFETY: `v` has a row of `c_in` elements for every point and tile.
+                        unsafe { store_part(s, v.add(((y * 4 + x) * count + i) * c.c_in + first), column[y], n) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn forward<S: Simd>(s: S, [a, b, c, d]: [S::F; 4]) -> [S::F; 4] {
+    [s.sub(a, c), s.add(b, c), s.sub(c, b), s.sub(b, d)]
+}
+
+#[inline(always)]
+fn back<S: Simd>(s: S, [a, b, c, d]: [S::F; 4]) -> [S::F; 2] {
+    [s.add(s.add(a, b), c), s.sub(s.sub(b, c), d)]
+}
+
+/// The largest magnitude of every pixel.
+struct Levels<'a> {
+    x: &'a [f32],
+    channels: usize,
+    levels: &'a mut [f32],
+}
+
+impl Kernel for Levels<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (level, pixel) in self.levels.iter_mut().zip(self.x.chunks_exact(self.channels)) {
+            let mut most = s.splat(0.0);
+            for at in (0..pixel.len()).step_by(S::LANES) {
+                // SAFETY: the pixel's elements from `at` on.
+                let x = unsafe { load_part(s, pixel.as_ptr().add(at), pixel.len() - at) };
+                most = s.max(s.abs(x), most);
+            }
+            *level = s.reduce_max(most);
+        }
+    }
+}
+
+/// Tiles of the result from the products of their points. Says which of them are uneven or not finite, a vector of channels at a time, so
+/// that it does not depend on how the result is cut.
+struct Finished<'a> {
+    winograd: &'a Winograd,
+    levels: &'a [f32],
+    m: &'a [f32],
+    tiles: Range<usize>,
+    cols: Range<usize>,
+    y: Shared<f32>,
+    /// At the first element.
+    finish: Finish,
+    bad: &'a mut dyn FnMut(usize, Range<usize>),
+}
+
+impl Kernel for Finished<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (c, count, width) = (&self.winograd.conv, self.tiles.len(), self.cols.len());
+        let m = self.m[..POINTS * count * width].as_ptr();
+        for (i, t) in self.tiles.enumerate() {
+            if !self.winograd.is_even(self.levels, t) {
+                (self.bad)(t, self.cols.clone());
+                continue;
+            }
+            let mut at = [None; 4];
+            for (i, [image, y, x]) in self.winograd.pixels(t) {
+                at[i] = Some(((image * c.out_h + y) * c.out_w + x) * c.c_out + self.cols.start);
+            }
+            for first in (0..width).step_by(S::LANES) {
+                let n = width - first;
+                let mut sums = [[s.splat(0.0); 2]; 4];
+                for y in 0..4 {
+                    let mut line = [s.splat(0.0); 4];
+                    for x in 0..4 {
+                        // SAFETY: `m` has a row of `width` elements for every point and tile.
+                        line[x] = unsafe { load_part(s, m.add(((y * 4 + x) * count + i) * width + first), n) };
+                    }
+                    sums[y] = back(s, line);
+                }
+                let columns: [[S::F; 2]; 2] = std::array::from_fn(
+                    #[inline(always)]
+                    |x| back(s, [sums[0][x], sums[1][x], sums[2][x], sums[3][x]]),
+                );
+                let mut probe = s.splat(0.0);
+                for j in 0..4 {
+                    let sum = columns[j % 2][j / 2];
+                    probe = s.fma(sum, s.splat(0.0), probe);
+                    if let Some(at) = at[j] {
+                        // SAFETY: the pixels of a tile, and the columns of a block, belong to one chunk; operands of the
+                        // epilogue have the lengths of their kinds.
+                        unsafe {
+                            let sum = finished(s, &self.finish, sum, [self.cols.start + first, at + first], n);
+                            store_part(s, self.y.at(at + first), sum, n);
+                        }
+                    }
+                }
+                if s.any(s.not_m(s.eq(probe, probe))) {
+                    let first = self.cols.start + first;
+                    (self.bad)(t, first..(first + S::LANES).min(self.cols.end));
+                }
+            }
+        }
+    }
+}
+
+/// A sum with its epilogue in registers, for column `col` and element `at`.
+///
+/// # Safety
+/// The operands of `finish` have `n` elements from there.
+#[inline(always)]
+unsafe fn finished<S: Simd>(s: S, finish: &Finish, mut sum: S::F, [col, at]: [usize; 2], n: usize) -> S::F {
+    for (p, from) in [(finish.bias, col), (finish.residual, at)] {
+        if !p.is_null() {
+            // SAFETY: the caller's.
+            sum = s.add(sum, unsafe { load_part(s, p.add(from), n) });
+        }
+    }
+    match finish.clamp {
+        Some((low, high)) => s.min(s.splat(high), s.max(s.splat(low), sum)),
+        None => sum,
+    }
+}
+
+impl Body for Winograd {
+    const KEEPS: bool = true;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn layout(&self) -> String {
+        format!("winograd {:?}", self.blocks.panels)
+    }
+
+    fn packed_len(&self) -> usize {
+        POINTS * self.blocks.panels.len()
+    }
+
+    fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
+        pack(&self.blocks, w, scale, out, gang);
+    }
+
+    fn scratch(&self) -> (usize, usize) {
+        let held: usize = self.held().iter().sum();
+        let shared: usize = self.shared().iter().sum();
+        (shared + held * self.threads, self.blocks.max_block_rows().next_multiple_of(8) * self.threads)
+    }
+
+    fn run(&self, o: Operands<'_>, floats: &mut [f32], tables: &mut [usize], gang: &mut Gang) {
+        let ([zeros, levels], [v, m, patches]) = (self.shared(), self.held());
+        let (zeros, rest) = floats.split_at_mut(zeros);
+        let (levels, held) = rest.split_at_mut(levels);
+        zeros.fill(0.0);
+        gang.parallel_pieces(levels, LEVELS, |i, levels| {
+            let x = &o.x[i * LEVELS * self.conv.c_in..];
+            self.isa.run(Levels { x, channels: self.conv.c_in, levels });
+        });
+        let (zeros, levels): (&[f32], &[f32]) = (zeros, levels);
+        let (held, each) = (Shared::new(held.as_mut_ptr()), v + m + patches);
+        gang.parallel_with(self.blocks.count(), tables, |block, worker, table| {
+            // SAFETY: workers are below the number of threads, and each runs one call at a time.
+            let (v, rest) = unsafe { held.slice(worker * each, each) }.split_at_mut(v);
+            let (m, patches) = rest.split_at_mut(m);
+            let (tiles, cols) = (self.blocks.rows(block), self.blocks.cols(block));
+            self.isa.run(Transform { winograd: self, x: o.x, zeros, tiles: tiles.clone(), v });
+            self.products(block, o.weights, v, m, table);
+            let bad = &mut |t, cols| self.directly(t, &cols, &o, patches);
+            let (finish, tiles_of, cols_of) = (o.tail.finish(0, 0), tiles.clone(), cols.clone());
+            self.isa.run(Finished { winograd: self, levels, m, tiles: tiles_of, cols: cols_of, y: o.y, finish, bad });
+            self.rows(tiles, &cols, &o);
+        });
+    }
+}
