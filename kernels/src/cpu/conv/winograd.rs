@@ -23,23 +23,37 @@ use super::{Body, Operands};
 const POINTS: usize = 16;
 /// Floats of transformed tiles and of their products that a thread holds: most of a second-level cache.
 const HELD: usize = 160 << 10;
-/// Pixels whose levels a thread finds at a time.
-const LEVELS: usize = 512;
+/// Floats in a cache line.
+const LINE: usize = 16;
+/// Elements in which a thread looks for levels at a time.
+const LEVELS: usize = 32 << 10;
+/// What a tile costs beside its products, in multiply-adds.
+const TILE: f64 = 10_000.0;
+/// What each of its channels costs.
+const CHANNEL: f64 = 125.0;
+/// What it costs to read the sixteen weights of a pair of channels rather than nine.
+const WEIGHT: f64 = 220.0;
 /// How many times the smallest of what the pixels of a tile read may go into the largest.
 const SPREAD: f32 = 256.0;
 /// Columns of a block, roughly.
 const BLOCK_COLS: usize = 256;
 
-/// Whether sixteen products are less work than nine taps.
+/// Whether sixteen products are less work than nine taps: for one image, so that it does not depend on how many there are.
 pub fn accepts(request: &Request<'_>, c: &Conv) -> bool {
     let plain = [c.kernel, c.stride, c.dilation] == [[3, 3], [1, 1], [1, 1]] && c.groups == 1;
     if !plain || !request.view.known[1] || c.c_in.min(c.c_out) < 16 {
         return false;
     }
-    let [rows, cols] = tiles(c);
-    let (pixels, wasted) = (c.out_h * c.out_w, 4 * rows * cols);
-    // Weights are read once for every block of tiles, and there are more of them.
-    pixels * 9 > wasted * 6
+    let [pixels, tiles] = [c.out_h * c.out_w, tiles(c).iter().product()].map(|n| n as f64);
+    let [c_in, c_out] = [c.c_in, c.c_out].map(|n| n as f64);
+    let transforms = tiles * (TILE + CHANNEL * (c_in + c_out));
+    (POINTS as f64 * tiles + WEIGHT) * c_in * c_out + transforms < 9.0 * pixels * c_in * c_out
+}
+
+/// Floats from one point to the next, of which each has `len`: an odd number of cache lines, or the points of a tile would fall
+/// on one place in the cache.
+fn apart(len: usize) -> usize {
+    (len.div_ceil(LINE) | 1) * LINE
 }
 
 /// Rows and columns of tiles of an image.
@@ -67,15 +81,43 @@ impl Winograd {
         Winograd { name: format!("{isa}-f32-winograd"), isa, conv: c.clone(), blocks, threads }
     }
 
-    /// Floats that all threads read: zeros, and the levels of the pixels of the images.
+    /// Floats that all threads read: zeros, and the levels of the pixels.
     fn shared(&self) -> [usize; 2] {
-        [self.conv.c_in, self.conv.n * self.conv.h * self.conv.w]
+        let [rows, cols] = self.padded();
+        [self.conv.c_in, self.conv.n * rows * cols]
+    }
+
+    /// Rows and columns of an image with its padding, as far as tiles read.
+    fn padded(&self) -> [usize; 2] {
+        tiles(&self.conv).map(|tiles| 2 * tiles + 2)
+    }
+
+    /// Finds the level of every pixel of the padded images, row by row.
+    fn find_levels(&self, x: &[f32], levels: &mut [f32], gang: &mut Gang) {
+        let (c, [rows, cols]) = (&self.conv, self.padded());
+        // Some rows at a time, or the threads would spend their time asking for work.
+        let together = (LEVELS / (cols * c.c_in)).max(1);
+        gang.parallel_pieces(levels, together * cols, |chunk, levels| {
+            for (i, levels) in levels.chunks_exact_mut(cols).enumerate() {
+                let (image, y) = ((chunk * together + i) / rows, (chunk * together + i) % rows);
+                levels.fill(0.0);
+                let (Some(y), Some(levels)) = (y.checked_sub(c.pads[0]), levels.get_mut(c.pads[2]..)) else { continue };
+                if y < c.h {
+                    self.isa.run(Levels {
+                        x: &x[(image * c.h + y) * c.w * c.c_in..][..c.w * c.c_in],
+                        c_in: c.c_in,
+                        levels,
+                    });
+                }
+            }
+        });
     }
 
     /// Floats that a thread needs: tiles, their products, and what four pixels read.
     fn held(&self) -> [usize; 3] {
         let rows = self.blocks.max_block_rows();
-        [POINTS * rows * self.conv.c_in, POINTS * rows * self.blocks.max_block_cols(), 4 * 9 * self.conv.c_in]
+        let points = |channels: usize| POINTS * apart(rows * channels);
+        [points(self.conv.c_in), points(self.blocks.max_block_cols()), 4 * 9 * self.conv.c_in]
     }
 
     /// Image, first row and first column of the pixels of tile `t`.
@@ -92,33 +134,15 @@ impl Winograd {
         inside.map(move |(i, [y, x])| (i, [image, y, x]))
     }
 
-    /// Whether the pixels of tile `t` read elements of about one size, where `levels` are the largest of each pixel of the images.
-    fn is_even(&self, levels: &[f32], t: usize) -> bool {
-        let (c, [image, oy, ox]) = (&self.conv, self.place(t));
-        let mut reads = [0f32; 4];
-        for y in 0..4 {
-            for x in 0..4 {
-                let (iy, ix) = ((oy + y).wrapping_sub(c.pads[0]), (ox + x).wrapping_sub(c.pads[2]));
-                if iy < c.h && ix < c.w {
-                    let level = levels[(image * c.h + iy) * c.w + ix];
-                    let by = |i: usize| (i / 2..i / 2 + 3).contains(&y) && (i % 2..i % 2 + 3).contains(&x);
-                    (0..4).filter(|i| by(*i)).for_each(|i| reads[i] = reads[i].max(level));
-                }
-            }
-        }
-        let inside = || self.pixels(t).map(|(i, _)| reads[i]);
-        inside().fold(0.0, f32::max) <= SPREAD * inside().fold(f32::INFINITY, f32::min)
-    }
-
     /// The sixteen products of the tiles `rows` and the channels `cols`.
     fn products(&self, block: usize, weights: &[f32], v: &[f32], m: &mut [f32], table: &mut [usize]) {
         let (c, rows, cols) = (&self.conv, self.blocks.rows(block), self.blocks.cols(block));
         let panels = self.blocks.panels.len();
         let table = table_of(table, rows.len());
         for point in 0..POINTS {
-            let v = &v[point * rows.len() * c.c_in..][..rows.len() * c.c_in];
+            let v = &v[point * apart(rows.len() * c.c_in)..][..rows.len() * c.c_in];
             table.iter_mut().zip(v.chunks_exact(c.c_in)).for_each(|(row, v)| *row = v.as_ptr());
-            let m = &mut m[point * rows.len() * cols.len()..][..rows.len() * cols.len()];
+            let m = &mut m[point * apart(rows.len() * cols.len())..][..rows.len() * cols.len()];
             let pointers = Pointers {
                 b: weights[point * panels..][..panels].as_ptr(),
                 b_direct: None,
@@ -233,22 +257,41 @@ struct Transform<'a> {
     v: &'a mut [f32],
 }
 
+impl Transform<'_> {
+    /// The pixels that a tile reads, each of `c_in` elements.
+    #[inline(always)]
+    fn pixels(&self, [image, oy, ox]: [usize; 3]) -> [[*const f32; 4]; 4] {
+        let c = &self.winograd.conv;
+        let (y, x) = (oy.wrapping_sub(c.pads[0]), ox.wrapping_sub(c.pads[2]));
+        let mut pixels = [[self.zeros.as_ptr(); 4]; 4];
+        for (i, line) in pixels.iter_mut().enumerate() {
+            // Before the first row or column wraps to a huge number.
+            let y = y.wrapping_add(i);
+            if y >= c.h {
+                continue;
+            }
+            let row = &self.x[(image * c.h + y) * c.w * c.c_in..][..c.w * c.c_in];
+            for (j, pixel) in line.iter_mut().enumerate() {
+                let x = x.wrapping_add(j);
+                if x < c.w {
+                    *pixel = row.as_ptr().wrapping_add(x * c.c_in);
+                }
+            }
+        }
+        pixels
+    }
+}
+
 impl Kernel for Transform<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (c, count) = (&self.winograd.conv, self.tiles.len());
-        let v = self.v[..POINTS * count * c.c_in].as_mut_ptr();
-        for (i, t) in self.tiles.enumerate() {
-            let [image, oy, ox] = self.winograd.place(t);
-            let pixel = |y: usize, x: usize| {
-                let (iy, ix) = ((oy + y).wrapping_sub(c.pads[0]), (ox + x).wrapping_sub(c.pads[2]));
-                let inside = iy < c.h && ix < c.w;
-                let from = if inside { &self.x[((image * c.h + iy) * c.w + ix) * c.c_in..] } else { self.zeros };
-                from[..c.c_in].as_ptr()
-            };
-            let pixels: [[*const f32; 4]; 4] = std::array::from_fn(|y| std::array::from_fn(|x| pixel(y, x)));
+        let apart = apart(count * c.c_in);
+        let v = self.v[..POINTS * apart].as_mut_ptr();
+        for (i, t) in self.tiles.clone().enumerate() {
+            let pixels = self.pixels(self.winograd.place(t));
             for first in (0..c.c_in).step_by(S::LANES) {
                 let n = c.c_in - first;
                 let mut d = [[s.splat(0.0); 4]; 4];
@@ -263,7 +306,7 @@ impl Kernel for Transform<'_> {
                     let column = forward(s, [d[0][x], d[1][x], d[2][x], d[3][x]]);
                     for y in 0..4 {
                         // SAFETY: `v` has a row of `c_in` elements for every point and tile.
-                        unsafe { store_part(s, v.add(((y * 4 + x) * count + i) * c.c_in + first), column[y], n) };
+                        unsafe { store_part(s, v.add((y * 4 + x) * apart + i * c.c_in + first), column[y], n) };
                     }
                 }
             }
@@ -281,10 +324,10 @@ fn back<S: Simd>(s: S, [a, b, c, d]: [S::F; 4]) -> [S::F; 2] {
     [s.add(s.add(a, b), c), s.sub(s.sub(b, c), d)]
 }
 
-/// The largest magnitude of every pixel.
+/// The largest magnitude of every pixel: its level.
 struct Levels<'a> {
     x: &'a [f32],
-    channels: usize,
+    c_in: usize,
     levels: &'a mut [f32],
 }
 
@@ -293,7 +336,7 @@ impl Kernel for Levels<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for (level, pixel) in self.levels.iter_mut().zip(self.x.chunks_exact(self.channels)) {
+        for (level, pixel) in self.levels.iter_mut().zip(self.x.chunks_exact(self.c_in)) {
             let mut most = s.splat(0.0);
             for at in (0..pixel.len()).step_by(S::LANES) {
                 // SAFETY: the pixel's elements from `at` on.
@@ -303,6 +346,23 @@ impl Kernel for Levels<'_> {
             *level = s.reduce_max(most);
         }
     }
+}
+
+/// Whether the pixels of a tile read elements of about one size. `levels` begin where the tile does, in rows of `stride`.
+#[inline(always)]
+fn is_even(levels: &[f32], stride: usize) -> bool {
+    let most = |a: f32, b: f32| if a > b { a } else { b };
+    let mut lines = [[0.0; 2]; 4];
+    for (y, line) in lines.iter_mut().enumerate() {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|x| levels[y * stride + x]);
+        *line = [most(a, most(b, c)), most(most(b, c), d)];
+    }
+    let (mut high, mut low) = (0.0, f32::INFINITY);
+    for (y, x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let window = most(lines[y][x], most(lines[y + 1][x], lines[y + 2][x]));
+        (high, low) = (most(window, high), if window < low { window } else { low });
+    }
+    high <= SPREAD * low
 }
 
 /// Tiles of the result from the products of their points. Says which of them are uneven or not finite, a vector of channels at a time, so
@@ -325,16 +385,23 @@ impl Kernel for Finished<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (c, count, width) = (&self.winograd.conv, self.tiles.len(), self.cols.len());
-        let m = self.m[..POINTS * count * width].as_ptr();
+        let [rows, padded] = self.winograd.padded();
+        let apart = apart(count * width);
+        let m = self.m[..POINTS * apart].as_ptr();
         for (i, t) in self.tiles.enumerate() {
-            if !self.winograd.is_even(self.levels, t) {
+            let [image, y, x] = self.winograd.place(t);
+            if !is_even(&self.levels[(image * rows + y) * padded + x..], padded) {
                 (self.bad)(t, self.cols.clone());
                 continue;
             }
-            let mut at = [None; 4];
-            for (i, [image, y, x]) in self.winograd.pixels(t) {
-                at[i] = Some(((image * c.out_h + y) * c.out_w + x) * c.c_out + self.cols.start);
-            }
+            let first = ((image * c.out_h + y) * c.out_w + x) * c.c_out + self.cols.start;
+            let (below, beside) = (y + 1 < c.out_h, x + 1 < c.out_w);
+            let at = [
+                Some(first),
+                beside.then_some(first + c.c_out),
+                below.then_some(first + c.out_w * c.c_out),
+                (below && beside).then_some(first + (c.out_w + 1) * c.c_out),
+            ];
             for first in (0..width).step_by(S::LANES) {
                 let n = width - first;
                 let mut sums = [[s.splat(0.0); 2]; 4];
@@ -342,14 +409,14 @@ impl Kernel for Finished<'_> {
                     let mut line = [s.splat(0.0); 4];
                     for x in 0..4 {
                         // SAFETY: `m` has a row of `width` elements for every point and tile.
-                        line[x] = unsafe { load_part(s, m.add(((y * 4 + x) * count + i) * width + first), n) };
+                        line[x] = unsafe { load_part(s, m.add((y * 4 + x) * apart + i * width + first), n) };
                     }
                     sums[y] = back(s, line);
                 }
-                let columns: [[S::F; 2]; 2] = std::array::from_fn(
-                    #[inline(always)]
-                    |x| back(s, [sums[0][x], sums[1][x], sums[2][x], sums[3][x]]),
-                );
+                let columns = [
+                    back(s, [sums[0][0], sums[1][0], sums[2][0], sums[3][0]]),
+                    back(s, [sums[0][1], sums[1][1], sums[2][1], sums[3][1]]),
+                ];
                 let mut probe = s.splat(0.0);
                 for j in 0..4 {
                     let sum = columns[j % 2][j / 2];
@@ -420,10 +487,7 @@ impl Body for Winograd {
         let (zeros, rest) = floats.split_at_mut(zeros);
         let (levels, held) = rest.split_at_mut(levels);
         zeros.fill(0.0);
-        gang.parallel_pieces(levels, LEVELS, |i, levels| {
-            let x = &o.x[i * LEVELS * self.conv.c_in..];
-            self.isa.run(Levels { x, channels: self.conv.c_in, levels });
-        });
+        self.find_levels(o.x, levels, gang);
         let (zeros, levels): (&[f32], &[f32]) = (zeros, levels);
         let (held, each) = (Shared::new(held.as_mut_ptr()), v + m + patches);
         gang.parallel_with(self.blocks.count(), tables, |block, worker, table| {
