@@ -138,7 +138,7 @@ fn in_place(case: &Case, isa: Isa, want: &[Vec<u8>]) -> Vec<String> {
 
 /// Runs a case twice in one session, with the first result in the memory of operand `over` if there is one. Gives the results
 /// and the kernel's name.
-fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<u8>>, String), String> {
+pub fn run(case: &Case, device: &CpuDevice, over: Option<usize>) -> Result<(Vec<Vec<u8>>, String), String> {
     let given: Vec<&Tensor> = (0..case.ins.len()).filter(|i| !case.known.contains(i)).map(|i| &case.ins[i]).collect();
     let place = |i: usize| match i - case.known.iter().filter(|known| **known < i).count() {
         _ if case.known.contains(&i) => Place::Const(case.ins[i].clone()),

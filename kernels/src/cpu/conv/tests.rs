@@ -1,7 +1,9 @@
 use mindir_graph::task::{Binary, Conv, Epilogue, EpilogueInput, Layout, Program, Task, Unary};
 use mindir_graph::{DType, Fact, Tensor};
 
-use crate::cpu::cases::{Case, EXACT, check, magnitudes, tensor};
+use crate::cpu::cases::{Case, EXACT, check, magnitudes, run, tensor};
+use crate::cpu::{CpuDevice, Isa, Threads};
+use crate::plain;
 
 const F32: DType = DType::F32;
 
@@ -227,6 +229,65 @@ fn transforms_keep_infinities_apart() {
         }
     }
     all_transformed(&cases);
+}
+
+/// The sums of a convolution without epilogue over images stored pixel by pixel: one after the other, each rounded once.
+fn chained(c: &Conv, x: &[f32], w: &[f32]) -> Vec<f32> {
+    let mut y = Vec::new();
+    for pixel in 0..c.out_h * c.out_w {
+        for o in 0..c.c_out {
+            let mut sum = 0f32;
+            for tap in 0..9 {
+                let iy = (pixel / c.out_w + tap / 3).wrapping_sub(c.pads[0]);
+                let ix = (pixel % c.out_w + tap % 3).wrapping_sub(c.pads[2]);
+                for i in (0..c.c_in).filter(|_| iy < c.h && ix < c.w) {
+                    sum = x[(iy * c.w + ix) * c.c_in + i].mul_add(w[(o * c.c_in + i) * 9 + tap], sum);
+                }
+            }
+            y.push(sum);
+        }
+    }
+    y
+}
+
+/// Of the scale of the result, errors are not twice those of plain sums in `f32`.
+#[test]
+fn transforms_are_as_exact_as_plain_sums() {
+    let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
+    let fields: [(&str, fn(f64, usize) -> f64); 5] = [
+        ("between -1 and 1", |x, _| x),
+        ("not negative", |x, _| x.max(0.0)),
+        ("from 1e-4 to 1e4", |x, i| x * 10f64.powi(i as i32 * 7 % 9 - 4)),
+        ("near 100", |x, _| x + 100.0),
+        ("denormal", |x, _| x * 1e-39),
+    ];
+    for c in [TILED[1], TILED[5]].map(|shape| conv(shape, Layout::Nhwc)) {
+        for (name, field) in fields {
+            let mut case = case(&c, true);
+            let x: Vec<f64> = case.ins[0].to_f64s().unwrap().iter().enumerate().map(|(i, x)| field(*x, i)).collect();
+            case.ins[0] = Tensor::from_f64s(F32, case.ins[0].shape(), &x).unwrap();
+            let ins: Vec<Tensor> = case.ins.iter().map(|t| t.cast(DType::F64).unwrap()).collect();
+            let exact = Task::Conv(Conv { dtype: DType::F64, out: DType::F64, ..c.clone() });
+            let want =
+                plain::run(&exact, &ins, &[Fact::new(DType::F64, &case.outs[0].shape)]).unwrap()[0].to_f64s().unwrap();
+            let scale = want.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
+            let error = |got: &[f32]| {
+                let errors = || got.iter().zip(&want).map(|(y, w)| (f64::from(*y) - w).abs() / scale);
+                let mean = (errors().map(|e| e * e).sum::<f64>() / want.len() as f64).sqrt();
+                (errors().fold(0.0, f64::max), mean)
+            };
+            let (got, kernel) = run(&case, &device, None).unwrap();
+            let got = mindir_graph::aligned_copy(&got[0]).unwrap();
+            let (most, mean) = error(bytemuck::cast_slice(&got));
+            let (plain_most, plain_mean) =
+                error(&chained(&c, case.ins[0].view().unwrap(), case.ins[1].view().unwrap()));
+            let channels = c.c_in;
+            println!(
+                "{kernel}, {channels} channels {name}: {most:.2e}, {mean:.2e}; plain {plain_most:.2e}, {plain_mean:.2e}"
+            );
+            assert!(kernel.ends_with("-winograd") && most <= 2.0 * plain_most && mean <= 2.0 * plain_mean);
+        }
+    }
 }
 
 /// Whole numbers have whole sums in any order.
