@@ -11,6 +11,8 @@ use crate::device::TaskView;
 
 /// Bytes that a thread copies at a time.
 const CHUNK: usize = 128 * 1024;
+/// Elements below which a line is not worth walking, nor a side of a matrix transposing.
+const FEW: usize = 4;
 /// Rows and columns of a tile of a transpose.
 const TILE: usize = 8;
 
@@ -22,7 +24,7 @@ struct Dim {
     dst: isize,
 }
 
-/// A block with as few dimensions as its strides allow, the one with the smallest steps through the result last.
+/// A block with as few dimensions as its strides allow, the one with the smallest steps through the result last, unless it has few.
 #[derive(Clone, Debug)]
 struct Block {
     input: usize,
@@ -150,6 +152,12 @@ fn merge(dims: &[Dim]) -> SmallVec<[Dim; 6]> {
         let dim = out.remove(d);
         out.insert(out.len() - 1, dim);
     }
+    if let [.., long, short] = &mut out[..]
+        && short.n < FEW
+        && long.n >= FEW
+    {
+        std::mem::swap(long, short);
+    }
     out
 }
 
@@ -159,7 +167,7 @@ fn transposed_by(dims: &[Dim]) -> Option<usize> {
     if last.dst != 1 || last.src == 1 || last.src == 0 {
         return None;
     }
-    dims.iter().position(|d| d.src == 1).filter(|&d| dims[d].n >= 4 && last.n >= 4)
+    dims.iter().position(|d| d.src == 1).filter(|&d| dims[d].n >= FEW && last.n >= FEW)
 }
 
 /// The last two dimensions, if they are a matrix to transpose.
