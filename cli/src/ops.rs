@@ -17,9 +17,19 @@ use crate::print;
 pub struct Ops {
     /// Only names that contain this, in any case
     filter: Option<String>,
+    /// List MindSpore's CPU primitives that are no operators instead, with the reason
+    #[arg(long)]
+    missing: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A primitive that is no operator.
+#[derive(Serialize)]
+struct Missing {
+    name: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -45,6 +55,9 @@ struct Gpu {
 impl Ops {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let filter = self.filter.unwrap_or_default().to_ascii_lowercase();
+        if self.missing {
+            return Ok(Outcome::ok(missing(&filter, self.json)));
+        }
         let mut rows: Vec<Row> = mindir::ops::OPS.iter().map(row).filter(|r| r.matches(&filter)).collect();
         rows.sort_by_key(|r| r.name);
         if self.json {
@@ -55,6 +68,16 @@ impl Ops {
         let table = print::table(&head, &[], rows.iter().map(Row::cells));
         Ok(Outcome::ok(format!("{table}{} operators\n", rows.len())))
     }
+}
+
+fn missing(filter: &str, json: bool) -> String {
+    let all = mindir::ops::missing().map(|(name, reason)| Missing { name, reason });
+    let rows: Vec<Missing> = all.filter(|row| row.name.to_ascii_lowercase().contains(filter)).collect();
+    if json {
+        return print::json(&rows);
+    }
+    let cells = rows.iter().map(|row| vec![row.name.into(), row.reason.into()]);
+    format!("{}{} primitives\n", print::table(&["primitive", "reason"], &[], cells), rows.len())
 }
 
 fn row(def: &'static OpDef) -> Row {

@@ -3,6 +3,9 @@ use super::mindir;
 #[test]
 fn operators_are_listed() {
     mindir(["ops"]).with(0).says(&["Conv2D", "Softmax", " operators"]);
+    mindir(["ops", "--missing"]).with(0).says(&["AllReduce", "machines", " primitives"]);
+    let missing = mindir(["ops", "allreduce", "--missing", "--json"]).with(0).json();
+    assert_eq!(missing[0]["name"], "AllReduce");
     let json = mindir(["ops", "softmax", "--json"]).with(0).json();
     let names: Vec<&str> = json.as_array().unwrap().iter().map(|o| o["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"Softmax") && !names.contains(&"Conv2D"), "{names:?}");

@@ -146,3 +146,8 @@ ops! {
 pub fn find(name: &str) -> Option<&'static OpDef> {
     OPS.iter().find(|d| d.is_called(name))
 }
+
+/// MindSpore's CPU primitives that are no operators, and why.
+pub fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("missing.txt").lines().filter_map(|line| line.split_once(": "))
+}
