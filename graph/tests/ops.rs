@@ -158,7 +158,9 @@ fn writes_of_one_argument_can_be_computed_without_writing() {
     let mut failures = Vec::new();
     for def in OPS.iter().filter(|def| def.effect == Effect::Writes(Writes::results(&[0]))) {
         let known = match def.pure {
-            Some(Pure::As(name) | Pure::Rows(name)) => find(name).is_some_and(|pure| pure.effect == Effect::Pure),
+            Some(Pure::As(name) | Pure::Of(name, _) | Pure::Rows(name)) => {
+                find(name).is_some_and(|pure| pure.effect == Effect::Pure)
+            }
             Some(Pure::Copy) => true,
             None => false,
         };

@@ -54,6 +54,8 @@ impl Writes {
 pub enum Pure {
     /// By this operator of the same arguments.
     As(&'static str),
+    /// By this operator, whose arguments are those with these numbers.
+    Of(&'static str, &'static [usize]),
     /// The second argument, repeated to the shape of the first.
     Copy,
     /// By this operator of the same arguments, but that the second, the indices, gets a last dimension of 1.

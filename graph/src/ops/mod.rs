@@ -35,8 +35,10 @@ ops! {
     conv::conv_ext: Conv1DExt, Conv1DPadding, Conv2DExt, Conv2DPadding, Conv3DExt, Conv3DPadding;
     conv::patches: ExtractImagePatches, Im2Col, Im2ColExt;
     create::meshgrid: Meshgrid;
-    create::numbers: Arange, Eye, Fill, FillScalar, FillTensor, FillV2, FullLike, LinSpace, LinSpaceExt, NewFull,
-        NewOnes, NewZeros, Ones, OnesLike, OnesLikeExt, Range, Zeros, ZerosLike, ZerosLikeExt;
+    create::numbers: Arange, Empty, EmptyLike, Eps, Eye, Fill, FillScalar, FillTensor, FillV2, FullLike, LinSpace,
+        LinSpaceExt, NewEmpty, NewFull, NewOnes, NewZeros, Ones, OnesLike, OnesLikeExt, Range, Zeros, ZerosLike,
+        ZerosLikeExt;
+    create::sequences: LogSpace, RangeV2, TrilIndices, TriuIndices;
     elementwise::activation: CeLU, Elu, Exp2, FastGeLU, Frac, GeluExt, Hardtanh, HShrink, LeakyReLUExt, LogSigmoid,
         SeLU, Sinc, SoftplusExt, SoftShrink, Softsign;
     elementwise::add_n: AddN;
@@ -50,7 +52,8 @@ ops! {
     elementwise::cast: Cast;
     elementwise::clamp: ClampScalar, ClampTensor, Threshold;
     elementwise::close: ApproximateEqual, IsClose;
-    elementwise::identity: Clone, Contiguous, Identity, StopGradient, TensorMove, TensorToScalar, TensorToTuple;
+    elementwise::identity: Clone, Contiguous, Identity, IdentityN, StopGradient, TensorMove, TensorToScalar,
+        TensorToTuple;
     elementwise::lerp: Lerp;
     elementwise::nan_to_num: NanToNum;
     elementwise::prelu: PReLU;
@@ -71,14 +74,19 @@ ops! {
     index::gather: Embedding, EmbeddingLookup, Gather, GatherD, GatherNd, IndexSelect;
     index::index_add: IndexAddExt;
     index::index_fill: IndexFill, TensorCopySlices;
+    index::masked: MaskedScatter;
     index::one_hot: OneHot;
-    index::scatter_elements: Scatter, ScatterAddExt, TensorScatterElements;
+    index::put: Index, IndexPut, InplaceIndexPut;
+    index::rows: IndexAdd, InplaceAdd, InplaceIndexAdd, InplaceSub, InplaceUpdate, InplaceUpdateV2;
+    index::scatter_elements: InplaceScatterAdd, InplaceScatterSrc, InplaceScatterSrcReduce, InplaceScatterValue,
+        InplaceScatterValueReduce, Scatter, ScatterAddExt, ScatterAddWithAxis, ScatterValue, TensorScatterElements;
     index::scatter_nd: ScatterAdd, ScatterDiv, ScatterMax, ScatterMin, ScatterMul, ScatterNd, ScatterNdAdd,
         ScatterNdDiv, ScatterNdMax, ScatterNdMin, ScatterNdMul, ScatterNdSub, ScatterNdUpdate, ScatterSub,
         ScatterUpdate, TensorScatterAdd, TensorScatterDiv, TensorScatterMax, TensorScatterMin, TensorScatterMul,
         TensorScatterSub, TensorScatterUpdate;
     index::segments: UnsortedSegmentMax, UnsortedSegmentMin, UnsortedSegmentProd, UnsortedSegmentSum;
     index::set_item: GetTupleIndexInfo, NormalizeTupleIndex, RemoveExpandedDims, SliceToIndices;
+    index::sorted_segments: SegmentMax, SegmentMean, SegmentMin, SegmentProd, SegmentSum;
     linear::addmm: Addmm;
     linear::batch_mat_mul: BatchMatMul;
     linear::bias_add: BiasAdd;
@@ -103,17 +111,20 @@ ops! {
     reduce::order: ArgSort, SearchSorted, Sort, SortExt, TopK, TopkExt;
     reduce::reduction: All, Any, AnyExt, LogSumExp, Max, MeanExt, Min, ProdExt, ReduceAll, ReduceAny, ReduceMax,
         ReduceMean, ReduceMin, ReduceProd, ReduceSum, SumExt;
+    reduce::search: Bucketize, EqualCount, Histogram, LowerBound, NthElement, UpperBound;
     reduce::softmax: Softmax;
     shape::as_strided: AsStrided;
     shape::blocks: BatchToSpaceND, ChannelShuffle, DepthToSpace, SpaceToBatchND, SpaceToDepth;
     shape::broadcast_to: BroadcastTo, ExpandAs;
-    shape::concat: Concat, Stack, StackExt;
+    shape::concat: Concat, ParallelConcat, Stack, StackExt;
     shape::diagonal: Diag, Diagonal, DiagPart;
     shape::dynamic: Bincount, BincountExt, MaskedSelect, NonZero, NonZeroExt, Unique, UniqueConsecutive, UniqueWithPad;
     shape::expand_dims: ExpandDims;
     shape::flatten: Flatten, FlattenExt;
-    shape::pad: ConstantPadND, MirrorPad, Pad, PadV3, ReflectionPad1D, ReplicationPad1D;
-    shape::reshape: Reshape;
+    shape::lists: ConcatOffset, ConcatOffsetV1, DynamicStitch, ListDiff, PadAndShift, SubAndFilter, TileSize,
+        UnravelIndex;
+    shape::pad: ConstantPadND, MirrorPad, Pad, Padding, PadV3, ReflectionPad1D, ReplicationPad1D;
+    shape::reshape: Reshape, ViewAs;
     shape::reverse_sequence: ReverseSequence;
     shape::roll: Roll;
     shape::shape_of: Rank, Shape, Size;
@@ -128,10 +139,11 @@ ops! {
         TupleGetItem;
     state::assign: Assign, AssignAdd, AssignSub, InplaceAddExt, InplaceAddsExt, InplaceClampScalar, InplaceClampTensor,
         InplaceCopy, InplaceDiv, InplaceDivMod, InplaceDivMods, InplaceDivs, InplaceElu, InplaceExp, InplaceFloor,
-        InplaceFloorDivide, InplaceFloorDivides, InplaceHardtanh, InplaceLog, InplaceMaskedFillScalar,
-        InplaceMaskedFillTensor, InplaceMul, InplaceMuls, InplaceReLU, InplaceRemainderTensorScalar,
-        InplaceRemainderTensorTensor, InplaceSigmoid, InplaceSign, InplaceSiLU, InplaceSubExt, InplaceSubScalar,
-        InplaceTanh, InplaceThreshold;
+        InplaceFloorDivide, InplaceFloorDivides, InplaceHardtanh, InplaceIndexAddExt, InplaceLog,
+        InplaceMaskedFillScalar, InplaceMaskedFillTensor, InplaceMaskedScatter, InplaceMul, InplaceMuls, InplaceReLU,
+        InplaceRemainderTensorScalar, InplaceRemainderTensorTensor, InplaceSigmoid, InplaceSign, InplaceSiLU,
+        InplaceSubExt, InplaceSubScalar, InplaceTanh, InplaceThreshold;
+    state::cache: UpdateCache;
     state::load: Load;
     state::print: Print;
     state::raise: JoinedStr, raise;

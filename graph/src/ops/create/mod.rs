@@ -2,3 +2,4 @@
 
 pub(super) mod meshgrid;
 pub(super) mod numbers;
+pub(super) mod sequences;

@@ -10,7 +10,7 @@ use crate::task::{Lowering, Scalar};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 /// The largest tensor that is made from numbers alone.
-const LIMIT: usize = 1 << 28;
+pub(super) const LIMIT: usize = 1 << 28;
 
 /// A shape given as an argument.
 pub(in crate::ops) fn shape_of(dims: &[i64]) -> Result<Shape, OpError> {
@@ -21,7 +21,7 @@ pub(in crate::ops) fn shape_of(dims: &[i64]) -> Result<Shape, OpError> {
 }
 
 /// Room for `n` numbers to compute with.
-fn room(n: usize) -> Result<Reservation, OpError> {
+pub(super) fn room(n: usize) -> Result<Reservation, OpError> {
     Ok(bounds::room(n.saturating_mul(8))?)
 }
 
@@ -160,6 +160,18 @@ fn like(x: &Operand, dtype: Option<DType>, value: Scalar) -> Result<Made<'_>, Op
     Ok(Made { dtype: dtype.unwrap_or(x.dtype()), value, dims: Extent::Of(x) })
 }
 
+/// The distance from 1 to the next number.
+fn epsilon(dtype: DType) -> Result<f64, OpError> {
+    let bits = match dtype {
+        DType::BF16 => 7,
+        DType::F16 => 10,
+        DType::F32 => 23,
+        DType::F64 => 52,
+        _ => return Err(OpError::Invalid(format!("expected a float type, found {dtype}"))),
+    };
+    Ok((-f64::from(bits)).exp2())
+}
+
 constant! {
     /// Zeros with the shape and type of `x`.
     ZerosLike { x: Operand } = |op| like(&op.x, None, Scalar::Int(0)),
@@ -189,6 +201,21 @@ constant! {
     NewFull { input: Operand, size: Late<Ints>, fill_value: Number, dtype: Option<DType> = None }
         = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), scalar(op.fill_value)),
         [sample().arg(wave(DType::F32, &[5])).ints(&[2, 3]).real(-1.5).none().exact("same")];
+    /// Zeros of shape `size`, in `dtype` or `f32`. MindSpore leaves open what the elements are.
+    Empty { size: Late<Ints>, dtype: Option<DType> = None, device: Option<i64> = None, pin_memory: bool = false }
+        = |op| made(0, &op.size, op.dtype.unwrap_or(DType::F32), Scalar::Int(0)),
+        [sample().ints(&[2, 3]).none().exact("f32")];
+    /// Zeros with the shape of `input`, in `dtype` or its type. MindSpore leaves open what the elements are.
+    EmptyLike { input: Operand, dtype: Option<DType> = None, device: Option<i64> = None, pin_memory: bool = false }
+        = |op| like(&op.input, op.dtype, Scalar::Int(0)),
+        [sample().arg(wave(DType::F32, &[3, 5])).none().exact("same")];
+    /// Zeros of shape `size`, in `dtype` or the type of `input`. MindSpore leaves open what the elements are.
+    NewEmpty { input: Operand, size: Late<Ints>, dtype: Option<DType> = None, device: Option<i64> = None }
+        = |op| made(1, &op.size, op.dtype.unwrap_or(op.input.dtype()), Scalar::Int(0)),
+        [sample().arg(wave(DType::I32, &[5])).ints(&[1, 16]).none().exact("same")];
+    /// The distance from 1 to the next number of the type of `x`, a float type, everywhere, with its shape.
+    (object) Eps { x: Operand } = |op| like(&op.x, None, Scalar::Float(epsilon(op.x.dtype())?)),
+        [sample().arg(wave(DType::F32, &[3])).exact("f32"), sample().arg(wave(DType::F16, &[2])).exact("f16")];
     /// Zeros of shape `size`, in `dtype` or `f32`.
     Zeros { size ["shape"]: Late<Ints>, dtype: Option<DType> = None }
         = |op| made(0, &op.size, op.dtype.unwrap_or(DType::F32), Scalar::Int(0)),

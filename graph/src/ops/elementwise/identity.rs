@@ -62,3 +62,22 @@ identity! {
     /// A tensor of rank 1 as a tuple.
     (object) TensorToTuple["TensorToList", "TupleToList", "ListToTuple"](input_tensor);
 }
+
+op! {
+    /// The tensors as they are.
+    object IdentityN { x: Vec<Operand> } -> Tuple
+}
+
+impl Operator for IdentityN {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Ok(self.x.iter().map(Same).collect::<Vec<_>>())
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        Ok(Some(e.all(&self.x)?))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensors(DType::F32, &[&[2, 3], &[4]]).exact("two")]
+    }
+}

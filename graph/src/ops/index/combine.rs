@@ -126,6 +126,10 @@ pub(super) fn apply(x: &Tensor, places: &[usize], updates: &Tensor, how: Combine
 
 pub(super) fn check_operands(x: &Operand, index: &Operand, updates: &Operand, how: Combine) -> Result<(), OpError> {
     ensure!(index.dtype().is_int(), "expected integer indices, found {}", index.fact);
+    check_updates(x, updates, how)
+}
+
+pub(super) fn check_updates(x: &Operand, updates: &Operand, how: Combine) -> Result<(), OpError> {
     ensure!(x.dtype() == updates.dtype(), "expected updates of {}, found {}", x.dtype(), updates.fact);
     let numbers = how == Combine::Replace || x.dtype().is_float() || x.dtype().is_int();
     ensure!(numbers, "expected numbers, found {}", x.fact);

@@ -3,9 +3,10 @@
 use super::combine::{Combine, apply, check_operands};
 use super::gather::all_places;
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Operand, Operator, Rule};
+use crate::op::{Case, Effect, Number, Operand, Operator, Pure, Rule, Writes};
+use crate::ops::kit::border::element;
 use crate::ops::kit::indices::{dim, each_index, flat, rearrange, replaced};
-use crate::ops::kit::sample::sample;
+use crate::ops::kit::sample::{Sample, sample};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
 op_enum! {
@@ -153,4 +154,126 @@ impl Operator for ScatterAddExt {
         let s = sample().tensor(DType::F32, &[3, 3]).int(1).index(DType::I64, &[2, 2], &[1, 1, 0, 2]);
         vec![s.tensor(DType::F32, &[2, 2]).case("added")]
     }
+}
+
+op! {
+    /// As `TensorScatterElements`, with `updates` added.
+    classic ScatterAddWithAxis { input_x: Operand, indices: Operand, updates: Operand, axis: i64 = 0 }
+}
+
+impl Operator for ScatterAddWithAxis {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        let how = Combine::Add;
+        Ok(Along { x: &self.input_x, axis: self.axis, index: &self.indices, updates: &self.updates, how })
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[3, 3]).index(DType::I32, &[2, 2], &[0, 0, 2, -2]);
+        vec![s.tensor(DType::F32, &[2, 2]).int(0).case("added")]
+    }
+}
+
+/// As [`Along`], with one number for all updates.
+struct Valued<'a> {
+    x: &'a Operand,
+    axis: i64,
+    index: &'a Operand,
+    value: Number,
+    how: Combine,
+}
+
+impl Rule for Valued<'_> {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        check_operands(self.x, self.index, self.x, self.how)?;
+        check_along(self.x, self.x.axis(self.axis)?, self.index, self.index)?;
+        Ok(vec![self.x.fact.clone()])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let places = along(self.x.shape(), self.x.axis(self.axis)?, self.index)?;
+        let updates = Tensor::filled(self.x.dtype(), self.index.shape(), &element(self.x.dtype(), self.value)?)?;
+        Ok(vec![apply(self.x.tensor()?, &places, &updates, self.how)?])
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let d = self.x.dtype();
+        let wide = if self.how == Combine::Replace { d } else { machine(d) };
+        let (x, index) = (e.as_type(self.x, wide)?, e.as_type(self.index, DType::I64)?);
+        let value = e.constant(Tensor::from_bytes(d, &[], element(d, self.value)?.into())?.cast(wide)?);
+        let sizes = e.sizes_of(self.index);
+        let updates = e.expand(value, &sizes)?;
+        let (reduction, updates) = self.how.onnx(e, updates, wide)?;
+        let attrs = vec![("axis", (self.x.axis(self.axis)? as i64).into()), ("reduction", reduction.into())];
+        let y = e.op_with("ScatterElements", &[x, index, updates], attrs);
+        Ok(Some(vec![e.cast(y, wide, d)]))
+    }
+}
+
+op! {
+    /// As `Scatter`, with the number `src` for all updates. MindSpore's CPU back end replaces elements whatever `reduce` says.
+    ScatterValue { input: Operand, dim: i64, index: Operand, src: Number, reduce: Reduction = Reduction::None }
+}
+
+impl Operator for ScatterValue {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        let how = self.reduce.combine();
+        Ok(Valued { x: &self.input, axis: self.dim, index: &self.index, value: self.src, how })
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[3, 3]).int(1).index(DType::I64, &[2, 2], &[2, 0, 1, 1]).real(2.5);
+        vec![s.clone().exact("replaced"), s.text("add").case("added")]
+    }
+}
+
+macro_rules! inplace {
+    ($($(#[doc = $doc:literal])+ $name:ident = $pure:literal { $($more:tt)* } |$op:ident| $rule:expr, $last:expr;)*) => {$(
+        op! {
+            $(#[doc = $doc])+
+            $name { input: Operand, dim: i64, index: Operand, $($more)* }
+        }
+
+        impl Operator for $name {
+            const EFFECT: Effect = Effect::Writes(Writes::results(&[0]));
+            const PURE: Option<Pure> = Some(Pure::As($pure));
+
+            fn rule(&self) -> Result<impl Rule, OpError> {
+                let $op = self;
+                Ok($rule)
+            }
+
+            fn cases() -> Vec<Case> {
+                let s = sample().tensor(DType::F32, &[3, 3]).int(1).index(DType::I64, &[2, 2], &[2, 0, 1, 1]);
+                let finish: fn(Sample) -> Case = $last;
+                vec![finish(s)]
+            }
+        }
+    )*};
+}
+
+fn updates<'a>(x: &'a Operand, axis: i64, index: &'a Operand, updates: &'a Operand, how: Combine) -> Along<'a> {
+    Along { x, axis, index, updates, how }
+}
+
+inplace! {
+    /// Writes variable `input`, with elements replaced as by `Scatter`, and returns it.
+    InplaceScatterSrc = "Scatter" { src: Operand }
+        |op| updates(&op.input, op.dim, &op.index, &op.src, Combine::Replace),
+        |s| s.tensor(DType::F32, &[2, 3]).exact("replaced");
+    /// Writes variable `input`, with elements updated as by `Scatter`, and returns it.
+    InplaceScatterSrcReduce = "Scatter" { src: Operand, reduce: Reduction = Reduction::None }
+        |op| updates(&op.input, op.dim, &op.index, &op.src, op.reduce.combine()),
+        |s| s.tensor(DType::F32, &[2, 3]).text("add").case("added");
+    /// Writes variable `input`, with `src` added as by `ScatterAddExt`, and returns it.
+    InplaceScatterAdd = "ScatterAddExt" { src: Operand }
+        |op| updates(&op.input, op.dim, &op.index, &op.src, Combine::Add),
+        |s| s.tensor(DType::F32, &[2, 3]).case("added");
+    /// Writes variable `input`, with elements replaced by a number as by `ScatterValue`, and returns it.
+    InplaceScatterValue = "ScatterValue" { value: Number }
+        |op| Valued { x: &op.input, axis: op.dim, index: &op.index, value: op.value, how: Combine::Replace },
+        |s| s.real(2.5).exact("replaced");
+    /// Writes variable `input`, with elements updated by a number as by `ScatterValue`, and returns it.
+    InplaceScatterValueReduce = "ScatterValue" { value: Number, reduce: Reduction = Reduction::None }
+        |op| Valued { x: &op.input, axis: op.dim, index: &op.index, value: op.value, how: op.reduce.combine() },
+        |s| s.real(2.5).text("add").case("added");
 }

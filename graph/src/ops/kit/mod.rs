@@ -5,6 +5,7 @@ pub(super) mod border;
 pub(super) mod broadcasting;
 pub(super) mod elementwise;
 pub(super) mod grid;
+pub(super) mod host;
 pub(super) mod indices;
 pub(super) mod sample;
 pub(super) mod taps;

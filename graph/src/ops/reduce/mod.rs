@@ -5,4 +5,5 @@ pub(super) mod cumulate;
 pub(super) mod log_softmax;
 pub(super) mod order;
 pub(super) mod reduction;
+pub(super) mod search;
 pub(super) mod softmax;

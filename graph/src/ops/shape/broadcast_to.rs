@@ -40,7 +40,7 @@ impl Rule for Repeated<'_> {
 
 op! {
     /// Repeats `input` along dimensions that are 1 or missing on the left, up to `shape`; −1 keeps a dimension. Any type.
-    BroadcastTo, aliases ["BroadcastToView"] { input ["x", "input_x"]: Operand, shape: Late<Ints> }
+    BroadcastTo, aliases ["BroadcastToView", object "Expand", object "DynamicBroadcastTo"] { input ["x", "input_x"]: Operand, shape: Late<Ints> }
 }
 
 impl BroadcastTo {

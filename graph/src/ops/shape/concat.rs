@@ -118,6 +118,27 @@ impl Operator for Concat {
     }
 }
 
+op! {
+    /// Tensors joined along the first dimension, as by `Concat`.
+    classic ParallelConcat { values: Vec<Operand> }
+}
+
+impl Operator for ParallelConcat {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        Joined::new(self.values.iter().collect(), 0)
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let dtype = common_dtype(&self.values)?;
+        let xs = self.values.iter().map(|x| e.as_type(x, dtype)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(vec![e.concat(&xs, 0)]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensors(DType::I32, &[&[1, 2], &[3, 2]]).exact("rows")]
+    }
+}
+
 /// Tensors of one shape along a new dimension.
 struct Pile<'a> {
     xs: &'a [Operand],

@@ -1,9 +1,9 @@
 //! Operators whose results are as long as the data says.
 
-use crate::bounds;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{Groups, common_shape, fact, real, scalars, spread, tensor_of};
+use crate::ops::kit::host::{BY_DATA, ByData};
 use crate::ops::kit::indices::{item, item_mut, only, replaced};
 use crate::ops::kit::sample::{cycle, filled, flags, sample, wave};
 use crate::ops::reduce::order::compare;
@@ -14,35 +14,6 @@ use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure, o
 use std::cmp::Ordering;
 
 use smallvec::SmallVec;
-
-/// Results of `operands`, all real, whose shapes depend on their contents.
-struct ByData<'a, F> {
-    operands: Vec<&'a Operand>,
-    results: F,
-}
-
-impl<F: Fn() -> Result<Vec<Tensor>, OpError>> Rule for ByData<'_, F> {
-    /// What the results are where the operands are known.
-    fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.operands.iter().try_for_each(|x| real(x).map(drop))?;
-        if self.operands.iter().any(|x| x.known.is_none()) {
-            return Err(OpError::Dynamic);
-        }
-        let count = self.operands.iter().map(|x| x.count()).fold(0, usize::saturating_add);
-        let _room = bounds::room(count.saturating_mul(bounds::NUMBERS))?;
-        Ok((self.results)()?.iter().map(Tensor::fact).collect())
-    }
-
-    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        (self.results)()
-    }
-
-    fn onnx(&self, _: &mut Emit) -> Forms {
-        no_form(BY_DATA)
-    }
-}
-
-const BY_DATA: &str = "the shape of its result depends on data";
 
 /// Positions of the elements other than 0.
 fn hits(x: &Operand) -> Result<Vec<usize>, OpError> {

@@ -9,6 +9,7 @@ pub(super) mod diagonal;
 pub(super) mod dynamic;
 pub(super) mod expand_dims;
 pub(super) mod flatten;
+pub(super) mod lists;
 pub(super) mod pad;
 pub(super) mod reshape;
 pub(super) mod reverse_sequence;

@@ -98,6 +98,25 @@ impl Operator for ConstantPadND {
 }
 
 op! {
+    /// The last dimension, which is 1, extended to `pad_dim_size` by zeros. Any type.
+    classic Padding { x: Operand, pad_dim_size: i64 = 8 }
+}
+
+impl Operator for Padding {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        let last = self.x.shape().last();
+        ensure!(last == Some(&1), "expected a last dimension of 1, found {}", self.x.fact);
+        ensure!(self.pad_dim_size > 0, "expected a positive pad_dim_size, found {}", self.pad_dim_size);
+        let pads = from_last(&[0, self.pad_dim_size - 1], self.x.rank())?;
+        Ok(Padded { x: &self.x, border: Border::Constant, pads, fill: vec![0; self.x.dtype().size()] })
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[2, 1]).int(4).exact("column")]
+    }
+}
+
+op! {
     /// Mirrors a tensor at its edges: mode `REFLECT` does not repeat the edge elements, `SYMMETRIC` does. `paddings` is a
     /// matrix with the numbers before and after each dimension. Any type.
     classic MirrorPad { input_x ["x"]: Operand, paddings: Ints as Input, mode: Border = Border::Reflect }

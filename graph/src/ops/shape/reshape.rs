@@ -51,3 +51,27 @@ impl Operator for Reshape {
         ]
     }
 }
+
+op! {
+    /// The elements of `input` with the dimensions of `other`. Any types.
+    ViewAs { input: Operand, other: Operand }
+}
+
+impl Operator for ViewAs {
+    const UNDO: Option<Undo> = Some(Undo::Reshape);
+
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        SameElements::new(&self.input, self.other.fact.shape.clone())
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let x = e.edge(&self.input)?;
+        let sizes = e.sizes_of(&self.other);
+        let shape = e.sizes(&sizes)?;
+        Ok(Some(vec![e.op_with("Reshape", &[x, shape], vec![("allowzero", 1.into())])]))
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().tensor(DType::F32, &[2, 3]).tensor(DType::I32, &[3, 2]).exact("matrix")]
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::op::{Args, Case, Effect, Lowers, Operand, Operator, Param, Pure, Rule, Signature, Writes};
 use crate::ops::elementwise::{activation, arithmetic, binary, clamp, select, unary};
+use crate::ops::index::{index_add, masked};
 use crate::ops::kit::broadcasting::{evaluate, number_of};
 use crate::ops::kit::elementwise::Elementwise;
 use crate::ops::kit::indices::only;
@@ -11,7 +12,7 @@ use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// Sets the parameter `variable` to `value`, converted to its type. Both have one shape. Returns `value`.
-    Assign { variable: Operand, value: Operand }
+    Assign, aliases [object "DynamicAssign"] { variable ["ref"]: Operand, value: Operand }
 }
 
 impl Operator for Assign {
@@ -241,6 +242,10 @@ inplace! {
     InplaceMaskedFillScalar = select::MaskedFill(input_x);
     /// `value` where `mask` is true, written to `input`. Returns the new contents.
     InplaceMaskedFillTensor = select::MaskedFill(input_x);
+    /// `alpha · source` added to slices of `input` as by [`IndexAddExt`](index_add::IndexAddExt). Returns the new contents.
+    InplaceIndexAddExt = index_add::IndexAddExt(input);
+    /// The elements of `source` where `mask` is true, written to `input`. Returns the new contents.
+    InplaceMaskedScatter = masked::MaskedScatter(input);
     /// `input` where it exceeds the threshold, else the value, written to it. Returns the new contents.
     InplaceThreshold = clamp::Threshold(input);
 }

@@ -174,6 +174,10 @@ impl<'a> Walk<'_, 'a> {
     ) -> Result<(NodeKind, Vec<Option<Arg>>), GraphFault> {
         match pure {
             Pure::As(name) => Ok((self.primitive(name), arguments)),
+            Pure::Of(name, numbers) => {
+                let picked = numbers.iter().map(|i| arguments.get_mut(*i).and_then(Option::take)).collect();
+                Ok((self.primitive(name), picked))
+            }
             Pure::Copy => {
                 let source = arguments.get_mut(1).and_then(Option::take);
                 let dims = self
