@@ -12,6 +12,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod shape;
+mod sparse;
 mod state;
 mod training;
 
@@ -137,6 +138,16 @@ ops! {
     shape::triangle: MatrixBandPart, Tril, TrilExt, Triu;
     shape::tuple: InSequence, list_equal, sequence_len, SequenceAdd, SequenceSlice, shape_mul, tuple_equal,
         TupleGetItem;
+    sparse::csr: CSRSparseMatrixToDense, CSRSparseMatrixToSparseTensor, DenseToCSRSparseMatrix, SparseMatrixAdd,
+        SparseMatrixMatMul, SparseMatrixNNZ, SparseMatrixSoftmax, SparseMatrixTranspose, SparseTensorToCSRSparseMatrix;
+    sparse::dense: SparseAddmm, SparseDenseCwiseAdd, SparseDenseCwiseMul, SparseTensorDenseAdd, SparseTensorDenseMatmul,
+        SparseToDense, SparseToDenseV2, Sspaddmm;
+    sparse::edit: Coalesce, SparseAdd, SparseConcat, SparseFillEmptyRows, SparseReorder, SparseReshape, SparseSlice,
+        SparseSoftmax, SparseSparseMaximum, SparseSparseMinimum;
+    sparse::ragged: RaggedRange, RaggedTensorToSparse, RaggedTensorToTensor;
+    sparse::segments: SparseSegmentMean, SparseSegmentMeanWithNumSegments, SparseSegmentSqrtN,
+        SparseSegmentSqrtNWithNumSegments, SparseSegmentSum, SparseSegmentSumWithNumSegments;
+    sparse::sets: DenseToDenseSetOperation, DenseToSparseSetOperation, SetSize, SparseCountSparseOutput;
     state::assign: Assign, AssignAdd, AssignSub, InplaceAddExt, InplaceAddsExt, InplaceClampScalar, InplaceClampTensor,
         InplaceCopy, InplaceDiv, InplaceDivMod, InplaceDivMods, InplaceDivs, InplaceElu, InplaceExp, InplaceFloor,
         InplaceFloorDivide, InplaceFloorDivides, InplaceHardtanh, InplaceIndexAddExt, InplaceLog,
@@ -150,7 +161,8 @@ ops! {
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
     training::dropout: Dropout;
     training::gradient: BiasAddGrad, ReluGrad, SigmoidGrad, TanhGrad;
-    training::loss: NLLLoss, SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits;
+    training::loss: NLLLoss, SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits,
+        SparseSoftmaxCrossEntropyWithLogitsV2;
     training::optimizer: Adam, AdamWeightDecay, ApplyMomentum, SGD;
 }
 

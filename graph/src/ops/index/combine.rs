@@ -8,7 +8,7 @@ use crate::{DType, OpError, Tensor, ensure};
 
 /// What happens to an element that an update meets.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Combine {
+pub(in crate::ops) enum Combine {
     Replace,
     Add,
     Sub,
@@ -51,7 +51,7 @@ impl Combine {
 }
 
 /// Integers and `bool` that stay exact, floats in `f64`.
-pub(super) trait Combined: Arithmetic {
+pub(in crate::ops) trait Combined: Arithmetic {
     fn combine(self, other: Self, how: Combine) -> Self;
 }
 
@@ -102,7 +102,7 @@ impl Combined for i64 {
 }
 
 /// Updates `x` at `places`: element `i` of `updates` meets element `places[i]`, in order.
-pub(super) fn apply(x: &Tensor, places: &[usize], updates: &Tensor, how: Combine) -> Result<Tensor, OpError> {
+pub(in crate::ops) fn apply(x: &Tensor, places: &[usize], updates: &Tensor, how: Combine) -> Result<Tensor, OpError> {
     if how == Combine::Replace {
         let mut last: Vec<Option<usize>> = vec![None; x.count()];
         for (i, &place) in places.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Elements found and written by indices.
 
-mod combine;
+pub(super) mod combine;
 pub(super) mod gather;
 pub(super) mod index_add;
 pub(super) mod index_fill;

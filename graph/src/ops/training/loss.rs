@@ -26,15 +26,19 @@ op! {
     classic SparseSoftmaxCrossEntropyWithLogits { features: Operand, labels: Operand, is_grad: bool = false, sens: f64 = 1.0 }
 }
 
+/// Rows and classes of scores with one label each.
+fn sizes(x: &Operand, l: &Operand) -> Result<(usize, usize), OpError> {
+    let [n, cols] = x.fact.ranked()?;
+    ensure!(x.count() > 0, "expected rows of scores, found {}", x.fact);
+    ensure!(x.dtype().is_float(), "expected a float type, found {}", x.dtype());
+    let fits = matches!(l.dtype(), DType::I32 | DType::I64) && l.shape() == [n];
+    ensure!(fits, "expected an i32 or i64 label for each row of {}, found {}", x.fact, l.fact);
+    Ok((n, cols))
+}
+
 impl SparseSoftmaxCrossEntropyWithLogits {
     fn sizes(&self) -> Result<(usize, usize), OpError> {
-        let (x, l) = (&self.features, &self.labels);
-        let [n, cols] = x.fact.ranked()?;
-        ensure!(x.count() > 0, "expected rows of scores, found {}", x.fact);
-        ensure!(x.dtype().is_float(), "expected a float type, found {}", x.dtype());
-        let fits = matches!(l.dtype(), DType::I32 | DType::I64) && l.shape() == [n];
-        ensure!(fits, "expected an i32 or i64 label for each row of {}, found {}", x.fact, l.fact);
-        Ok((n, cols))
+        sizes(&self.features, &self.labels)
     }
 }
 
@@ -97,6 +101,45 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
             sample().arg(x()).arg(labels(DType::I64)).flag(true).case("gradient"),
             sample().arg(wave(DType::F32, &[2, 1])).arg(cycle(DType::I32, &[2], &[0.0])).case("one class"),
         ]
+    }
+}
+
+op! {
+    /// For every row `−ln softmax(features)` at its label, and its gradient: the softmax less 1 at the label.
+    object SparseSoftmaxCrossEntropyWithLogitsV2 { features ["logits"]: Operand, labels: Operand }
+}
+
+impl SparseSoftmaxCrossEntropyWithLogitsV2 {
+    fn sizes(&self) -> Result<(usize, usize), OpError> {
+        sizes(&self.features, &self.labels)
+    }
+}
+
+impl Rule for SparseSoftmaxCrossEntropyWithLogitsV2 {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (n, _) = self.sizes()?;
+        Ok(vec![Fact::new(self.features.dtype(), &[n]), Fact::clone(&self.features.fact)])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (n, cols) = self.sizes()?;
+        let (log, labels) = (log_softmax(&self.features.f64s()?, cols)?, self.labels.i64s()?);
+        ensure!(labels.iter().all(|l| (0..cols as i64).contains(l)), "expected labels from 0 to {}", cols - 1);
+        let (mut loss, mut gradient) = (Vec::with_capacity(n), Vec::with_capacity(log.len()));
+        for (row, label) in log.chunks_exact(cols).zip(labels) {
+            loss.push(-item(row, label as usize)?);
+            gradient.extend(row.iter().zip(0..).map(|(x, k)| x.exp() - if k == label { 1.0 } else { 0.0 }));
+        }
+        let d = self.features.dtype();
+        Ok(vec![Tensor::from_f64s(d, &[n], &loss)?, Tensor::from_f64s(d, &[n, cols], &gradient)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("it computes a gradient besides the loss")
+    }
+
+    fn cases() -> Vec<Case> {
+        vec![sample().arg(wave(DType::F32, &[5, 3])).arg(cycle(DType::I32, &[5], &[0.0, 2.0, 1.0])).case("rows")]
     }
 }
 
