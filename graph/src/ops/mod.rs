@@ -9,11 +9,13 @@ mod kit;
 mod linear;
 mod norm;
 mod pool;
+mod random;
 mod recurrent;
 mod reduce;
 mod shape;
 mod sparse;
 mod state;
+mod text;
 mod training;
 
 pub use kit::window::same_padding;
@@ -68,7 +70,12 @@ ops! {
         Floor, GeLU, HSigmoid, HSwish, IsFinite, IsInf, IsNan, Log, Log10, Log1p, Log2, LogicalNot, Mish, Neg,
         Reciprocal, ReLU, ReLU6, Rint, Rsqrt, Sigmoid, Sign, SiLU, Sin, Sinh, Softplus, Sqrt, Square, Tan, Tanh, Trunc;
     image::boxes: IOU, NMSWithMask, ROIAlign;
-    image::grid_sampler2d: GridSampler2D;
+    image::colors: AdjustContrastv2, AdjustHue, AdjustSaturation, HSVToRGB, RGBToHSV;
+    image::detection: BoundingBoxDecode, BoundingBoxEncode, CheckValid, CombinedNonMaxSuppression,
+        NonMaxSuppressionWithOverlaps;
+    image::glimpse: AffineGrid, ExtractGlimpse;
+    image::grid_sampler2d: GridSampler2D, GridSampler3D;
+    image::resample: CropAndResize, ResizeArea, ResizeV2, ScaleAndTranslate;
     image::resize: ResizeBicubic, ResizeBilinearV2, ResizeLinear1D, ResizeNearestNeighbor, ResizeNearestNeighborV2,
         UpsampleBicubic2D, UpsampleBilinear2D, UpsampleLinear1D, UpsampleNearest1D, UpsampleNearest2D,
         UpsampleNearest3D, UpsampleTrilinear3D;
@@ -105,6 +112,10 @@ ops! {
     pool::max_pool_grad: MaxPoolGrad;
     pool::windowed: AvgPool, AvgPool1D, AvgPool2D, AvgPool3D, AvgPool3DExt, MaxPool, MaxPool3D, MaxPool3DWithArgmax,
         MaxPoolWithArgmax, MaxPoolWithIndices;
+    random::choice: Multinomial, MultinomialWithReplacement, RandomCategorical, RandomChoiceWithMask, RandomShuffle,
+        RandpermV2;
+    random::distributions: Bernoulli, Cauchy, LogNormalReverse, NonDeterministicInts, ParameterizedTruncatedNormal,
+        RandomGamma, RandomPoisson, StandardLaplace, StandardNormal, TruncatedNormal, Uniform, UniformInt, UniformReal;
     recurrent::lstm: LSTM;
     reduce::arg_extreme: Argmax, ArgMaxExt, ArgMaxWithValue, Argmin, ArgMinExt, ArgMinWithValue, MaxDim, MinDim;
     reduce::cumulate: Cummax, Cummin, CumminExt, CumProd, CumSum, CumsumExt, CumulativeLogsumexp;
@@ -158,6 +169,9 @@ ops! {
     state::load: Load;
     state::print: Print;
     state::raise: JoinedStr, raise;
+    text::bits: CheckNumerics, CompareAndBitpack;
+    text::formats: DataFormatDimMap, DataFormatVecPermute;
+    text::sequences: CTCGreedyDecoder, EditDistance, LinearSumAssignment, NoRepeatNGram;
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
     training::dropout: Dropout;
     training::gradient: BiasAddGrad, ReluGrad, SigmoidGrad, TanhGrad;

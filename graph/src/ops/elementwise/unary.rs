@@ -175,7 +175,7 @@ unary! {
     /// Nearest integer, halves to even, in the type of `x`.
     (object) Rint(input_x) = Number, Round;
     /// `max(x, 0)`, of any real type.
-    ReLU["Relu"](input) = Number, Relu;
+    ReLU["Relu", "ReLUV3"](input) = Number, Relu;
     /// `min(max(x, 0), 6)`, of any real type.
     ReLU6(x) = Number, Relu6;
     /// `1 / (1 + e⁻ˣ)`. Integers and `bool` give `f32`.

@@ -40,12 +40,19 @@ op! {
     }
 }
 
-impl GridSampler2D {
+/// How places of an image become elements.
+struct Places {
+    interpolation: Interpolation,
+    beyond: Beyond,
+    align_corners: bool,
+}
+
+impl Places {
     /// Source coordinate along a dimension of `len` elements.
     fn coordinate(&self, place: f64, len: usize) -> f64 {
         let n = len as f64;
         let x = if self.align_corners { (place + 1.0) / 2.0 * (n - 1.0) } else { ((place + 1.0) * n - 1.0) / 2.0 };
-        match self.padding_mode {
+        match self.beyond {
             Beyond::Zeros => x,
             Beyond::Border => x.clamp(0.0, n - 1.0),
             Beyond::Reflection => {
@@ -62,11 +69,18 @@ impl GridSampler2D {
     /// Elements and weights along one dimension; elements beyond the edges are left out.
     fn taps(&self, place: f64, len: usize) -> Vec<(usize, f64)> {
         let x = self.coordinate(place, len);
-        let taps = match self.interpolation_mode {
+        let taps = match self.interpolation {
             Interpolation::Nearest => vec![(x.round(), 1.0)],
             Interpolation::Bilinear => vec![(x.floor(), 1.0 - (x - x.floor())), (x.floor() + 1.0, x - x.floor())],
         };
         taps.into_iter().filter(|(p, _)| (0.0..len as f64).contains(p)).map(|(p, w)| (p as usize, w)).collect()
+    }
+}
+
+impl GridSampler2D {
+    fn places(&self) -> Places {
+        let GridSampler2D { interpolation_mode: interpolation, padding_mode: beyond, align_corners, .. } = *self;
+        Places { interpolation, beyond, align_corners }
     }
 
     /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
@@ -107,10 +121,10 @@ impl Rule for GridSampler2D {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
         let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
-        let [_, _, h, w] = x.dims;
+        let ([_, _, h, w], places) = (x.dims, self.places());
         each(y.dims, |[n, c, oy, ox]| {
             let place = |i| grid.at([n, oy, ox, i]);
-            let (cols, rows) = (self.taps(place(0)?, w), self.taps(place(1)?, h));
+            let (cols, rows) = (places.taps(place(0)?, w), places.taps(place(1)?, h));
             let row = |(row, wr): &(usize, f64)| {
                 cols.iter().map(|(col, wc)| Ok(wr * wc * x.at([n, c, *row, *col])?)).sum::<Result<f64, OpError>>()
             };
@@ -162,6 +176,62 @@ impl Rule for GridSampler2D {
             s.int(1).int(1).flag(false).exact("nearest"),
             halves.clone().int(1).int(0).flag(false).exact("halves, nearest"),
             halves.clone().int(1).int(1).flag(false).exact("halves at the border, nearest"),
+        ]
+    }
+}
+
+op! {
+    /// As `GridSampler2D`, of volumes `[n, c, d, h, w]` at places `[n, od, oh, ow, 3]`: column, row and depth.
+    GridSampler3D {
+        input_x ["x"]: Operand,
+        grid: Operand,
+        interpolation_mode: Interpolation = Interpolation::Bilinear,
+        padding_mode: Beyond = Beyond::Zeros,
+        align_corners: bool = false,
+    }
+}
+
+impl Rule for GridSampler3D {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let (x, grid) = (&self.input_x.fact, &self.grid.fact);
+        let ([n, c, d, h, w], [m, od, oh, ow, three]) = (x.ranked()?, grid.ranked()?);
+        ensure!(n == m && three == 3, "expected [n, c, d, h, w] and [n, od, oh, ow, 3], found {x} and {grid}");
+        ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
+        ensure!(d > 0 && h > 0 && w > 0, "expected volumes with elements, found {x}");
+        Ok(vec![result(x.dtype, &[n, c, od, oh, ow])?])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let fact = self.infer()?.remove(0);
+        let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
+        let [_, _, d, h, w] = x.dims;
+        let (interpolation, beyond) = (self.interpolation_mode, self.padding_mode);
+        let places = Places { interpolation, beyond, align_corners: self.align_corners };
+        each(y.dims, |[n, c, oz, oy, ox]| {
+            let taps = |i, len| Ok::<_, OpError>(places.taps(grid.at([n, oz, oy, ox, i])?, len));
+            let (cols, rows, planes) = (taps(0, w)?, taps(1, h)?, taps(2, d)?);
+            let mut sum = 0.0;
+            for ((plane, wd), (row, wr)) in planes.iter().flat_map(|plane| rows.iter().map(move |row| (plane, row))) {
+                for (col, wc) in &cols {
+                    sum += wd * wr * wc * x.at([n, c, *plane, *row, *col])?;
+                }
+            }
+            *y.at_mut([n, c, oz, oy, ox])? = sum;
+            Ok(())
+        })?;
+        Ok(vec![y.tensor(fact.dtype)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX samples volumes from operator set 20 on only")
+    }
+
+    fn cases() -> Vec<Case> {
+        let s = sample().tensor(DType::F32, &[2, 2, 2, 3, 4]).tensor(DType::F32, &[2, 1, 2, 2, 3]);
+        vec![
+            s.clone().int(0).int(0).flag(true).case("bilinear"),
+            s.clone().text("bilinear").text("reflection").flag(false).case("reflection"),
+            s.int(1).int(1).flag(false).exact("nearest"),
         ]
     }
 }

@@ -87,7 +87,7 @@ impl Axis {
     }
 }
 
-fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> Vec<(usize, f64)> {
+pub(super) fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> Vec<(usize, f64)> {
     let (p, t) = (x.floor() as i64, x - x.floor());
     let t = if table { (t * 1024.0).round_ties_even() / 1024.0 } else { t };
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;

@@ -6,13 +6,13 @@ use crate::ops::kit::indices::sizes;
 use crate::{DType, OpError, Tensor, ensure};
 
 /// Where the elements of a sparse tensor are: in a dense one of `dims`, at these row-major positions.
-pub(super) struct Coo {
+pub(in crate::ops) struct Coo {
     pub dims: Vec<usize>,
     pub places: Vec<usize>,
 }
 
 /// Refuses what is no list of `indices`, one row of coordinates for each of `values`.
-pub(super) fn check_coo(indices: &Operand, values: &Operand) -> Result<(), OpError> {
+pub(in crate::ops) fn check_coo(indices: &Operand, values: &Operand) -> Result<(), OpError> {
     ensure!(indices.dtype().is_int(), "expected integer indices, found {}", indices.fact);
     let each = matches!((indices.shape(), values.shape()), ([n, _], [count]) if n == count);
     ensure!(each, "expected a row of indices for each value, found {} and {}", indices.fact, values.fact);
@@ -20,7 +20,7 @@ pub(super) fn check_coo(indices: &Operand, values: &Operand) -> Result<(), OpErr
 }
 
 /// Refuses a shape that has not one length for each coordinate.
-pub(super) fn check_shape(indices: &Operand, shape: &Operand) -> Result<(), OpError> {
+pub(in crate::ops) fn check_shape(indices: &Operand, shape: &Operand) -> Result<(), OpError> {
     let fits = shape.dtype().is_int() && matches!((indices.shape(), shape.shape()), ([_, r], [rank]) if r == rank);
     ensure!(fits, "expected a length for each coordinate of {}, found {}", indices.fact, shape.fact);
     Ok(())
@@ -50,7 +50,7 @@ impl Coo {
 }
 
 /// The coordinates of a row-major position.
-pub(super) fn coordinates(dims: &[usize], mut place: usize) -> Vec<i64> {
+pub(in crate::ops) fn coordinates(dims: &[usize], mut place: usize) -> Vec<i64> {
     let mut row = vec![0; dims.len()];
     for (i, len) in row.iter_mut().zip(dims).rev() {
         *i = (place % len) as i64;

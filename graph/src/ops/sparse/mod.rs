@@ -1,6 +1,6 @@
 //! Tensors of which only some elements are held: by their coordinates (COO), by rows (CSR) or in rows of several lengths.
 
-mod coo;
+pub(super) mod coo;
 pub(super) mod csr;
 pub(super) mod dense;
 pub(super) mod edit;

@@ -1,0 +1,5 @@
+//! Sequences of symbols, and formats of data.
+
+pub(super) mod bits;
+pub(super) mod formats;
+pub(super) mod sequences;
