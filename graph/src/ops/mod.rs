@@ -55,6 +55,7 @@ ops! {
     elementwise::cast: Cast;
     elementwise::clamp: ClampScalar, ClampTensor, Threshold;
     elementwise::close: ApproximateEqual, IsClose;
+    elementwise::glu: GLU;
     elementwise::identity: Clone, Contiguous, Identity, IdentityN, StopGradient, TensorMove, TensorToScalar,
         TensorToTuple;
     elementwise::lerp: Lerp;
@@ -109,6 +110,7 @@ ops! {
     norm::vector_norm: LinalgVectorNorm, LpNorm;
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;
+    pool::fractional: FractionalMaxPool3DWithFixedKsize, FractionalMaxPoolWithFixedKsize;
     pool::max_pool_grad: MaxPoolGrad;
     pool::windowed: AvgPool, AvgPool1D, AvgPool2D, AvgPool3D, AvgPool3DExt, MaxPool, MaxPool3D, MaxPool3DWithArgmax,
         MaxPoolWithArgmax, MaxPoolWithIndices;
@@ -139,6 +141,8 @@ ops! {
     shape::reshape: Reshape, ViewAs;
     shape::reverse_sequence: ReverseSequence;
     shape::roll: Roll;
+    shape::sequences: ListAppend, ListInsert, make_range, SequenceCount, SequenceIndex, SequenceMax, SequenceMin,
+        SequenceMul, SequenceZerosLike, tuple_setitem;
     shape::shape_of: Rank, Shape, Size;
     shape::slice: Narrow, ReverseV2, SelectExtView, Slice, SliceExt;
     shape::split: Chunk, Split, SplitTensor, SplitWithSize, Unstack;
@@ -148,7 +152,7 @@ ops! {
     shape::transpose: Transpose, TransposeExtView;
     shape::triangle: MatrixBandPart, Tril, TrilExt, Triu;
     shape::tuple: InSequence, list_equal, sequence_len, SequenceAdd, SequenceSlice, shape_mul, tuple_equal,
-        TupleGetItem;
+        tuple_greater_equal, tuple_greater_than, tuple_le, tuple_lt, TupleGetItem;
     sparse::csr: CSRSparseMatrixToDense, CSRSparseMatrixToSparseTensor, DenseToCSRSparseMatrix, SparseMatrixAdd,
         SparseMatrixMatMul, SparseMatrixNNZ, SparseMatrixSoftmax, SparseMatrixTranspose, SparseTensorToCSRSparseMatrix;
     sparse::dense: SparseAddmm, SparseDenseCwiseAdd, SparseDenseCwiseMul, SparseTensorDenseAdd, SparseTensorDenseMatmul,

@@ -10,7 +10,7 @@ use crate::task::{Lowering, Scalar};
 use crate::{DType, Fact, OpError, Shape, Tensor, ensure, op};
 
 /// The largest tensor that is made from numbers alone.
-pub(super) const LIMIT: usize = 1 << 28;
+pub(in crate::ops) const LIMIT: usize = 1 << 28;
 
 /// A shape given as an argument.
 pub(in crate::ops) fn shape_of(dims: &[i64]) -> Result<Shape, OpError> {

@@ -7,7 +7,7 @@ use crate::{DType, OpError, ensure, op};
 
 op! {
     /// Sum of a tuple of tensors of one shape and type.
-    AddN, aliases ["AccumulateNV2"] { x: Vec<Operand> }
+    AddN, aliases ["AccumulateNV2", object "SequenceAddN"] { x: Vec<Operand> }
 }
 
 impl Operator for AddN {

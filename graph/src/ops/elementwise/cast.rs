@@ -7,7 +7,7 @@ use crate::{DType, Fact, OpError, Tensor, ensure, op};
 op! {
     /// `input` converted to `dtype`. Floats to integers truncate toward zero and saturate (NaN gives 0), integers to narrower
     /// ones wrap, everything but 0 is true.
-    Cast, aliases ["ScalarCast", "ScalarToTensor"] { input_x: Operand, dtype ["dst_type", "DstT", "output_dtype"]: DType }
+    Cast, aliases ["ScalarCast", "ScalarToTensor", object "TupleToTensor"] { input_x: Operand, dtype ["dst_type", "DstT", "output_dtype"]: DType }
 }
 
 impl Rule for Cast {

@@ -7,6 +7,7 @@ pub(super) mod binary;
 pub(super) mod cast;
 pub(super) mod clamp;
 pub(super) mod close;
+pub(super) mod glu;
 pub(super) mod identity;
 pub(super) mod lerp;
 pub(super) mod nan_to_num;

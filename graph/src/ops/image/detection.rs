@@ -87,11 +87,11 @@ op! {
 }
 
 impl BoundingBoxDecode {
-    /// The last row and column, if they are limited.
+    /// The bottom and right, if they are limited.
     fn last(&self) -> Result<Option<[f64; 2]>, OpError> {
         match self.max_shape.as_deref() {
             None => Ok(None),
-            Some([h, w]) => Ok(Some([*h as f64 - 1.0, *w as f64 - 1.0])),
+            Some([h, w]) => Ok(Some([*h as f64, *w as f64])),
             Some(other) => Err(OpError::Invalid(format!("expected height and width, found {other:?}"))),
         }
     }

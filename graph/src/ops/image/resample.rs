@@ -119,7 +119,7 @@ impl Operator for ResizeArea {
 op_enum! {
     /// How elements between others are found.
     Between {
-        /// The nearest, of two the one before.
+        /// The one where an element begins.
         Nearest = 0, "nearest";
         /// Linearly.
         Linear = 1, "linear";
@@ -139,8 +139,8 @@ op_enum! {
 }
 
 op! {
-    /// Images `[n, c, h, w]` of the dimensions `sizes`, whose first two are those of `x`, by the nearest element, linearly or by
-    /// cubic convolution; beyond the edges are the edge elements. `roi` and `scales` have no effect.
+    /// Images `[n, c, h, w]` of the dimensions `sizes`, whose first two are those of `x`, by the element where each begins
+    /// (`nearest`), linearly or by cubic convolution; beyond the edges are the edge elements. `roi` and `scales` have no effect.
     classic ResizeV2 {
         x: Operand,
         roi: Operand,
@@ -164,16 +164,16 @@ impl ResizeV2 {
             }
             Corresponding::Edges => (i as f64 + 0.5) * len as f64 / n as f64 - 0.5,
         };
-        let one = |x: f64| match self.mode {
-            Between::Nearest => vec![((x - 0.5).ceil().clamp(0.0, last) as usize, 1.0)],
+        let one = |i: usize| match self.mode {
+            Between::Nearest => vec![(i * len / n, 1.0)],
             Between::Linear => {
-                let x = x.clamp(0.0, last);
+                let x = place(i).clamp(0.0, last);
                 let (at, rest) = (x.floor() as usize, x - x.floor());
                 if rest == 0.0 { vec![(at, 1.0)] } else { vec![(at, 1.0 - rest), (at + 1, rest)] }
             }
-            Between::Cubic => cubic(x, len as i64 - 1, -0.75, false, false),
+            Between::Cubic => cubic(place(i), len as i64 - 1, -0.75, false, false),
         };
-        (0..n).map(|i| one(place(i))).collect()
+        (0..n).map(one).collect()
     }
 }
 

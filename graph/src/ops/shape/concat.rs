@@ -90,7 +90,7 @@ impl Rule for Joined<'_> {
 
 op! {
     /// Tensors joined along dimension `axis`; the other dimensions agree. Tensors of several types become their common type.
-    Concat { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
+    Concat, aliases [classic "SequenceConcat"] { tensors ["input_x", "inputs"]: Vec<Operand>, axis ["dim"]: i64 = 0 }
 }
 
 impl Operator for Concat {
@@ -204,7 +204,7 @@ fn piles() -> Vec<Case> {
 
 op! {
     /// Tensors of one shape joined along a new dimension, which is dimension `axis` of the result. Any type.
-    classic Stack { input_x ["x"]: Vec<Operand>, axis: i64 = 0 }
+    classic Stack, aliases [classic "SequenceStack"] { input_x ["x"]: Vec<Operand>, axis: i64 = 0 }
 }
 
 impl Operator for Stack {

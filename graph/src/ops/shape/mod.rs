@@ -15,6 +15,7 @@ pub(super) mod reshape;
 pub(super) mod reverse_sequence;
 pub(super) mod roll;
 pub(super) mod same_elements;
+pub(super) mod sequences;
 pub(super) mod shape_of;
 pub(super) mod slice;
 pub(super) mod split;

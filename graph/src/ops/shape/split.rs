@@ -164,7 +164,7 @@ impl Operator for Chunk {
 
 op! {
     /// The slices along dimension `axis`, which disappears. Any type.
-    classic Unstack, aliases ["UnstackExtView"] {
+    classic Unstack, aliases ["UnstackExtView", classic "SequenceUnstack"] {
         input_x ["x", "input"]: Operand,
         axis ["dim"]: i64 = 0,
         num: Option<i64> = None,

@@ -144,10 +144,10 @@ impl Operator for SequenceAdd {
 }
 
 macro_rules! tuple_test {
-    ($($(#[doc = $doc:literal])+ $name:ident($a:ident, $b:ident) = $f:expr, [$($case:expr),*];)*) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident $([$alias:literal])? ($a:ident, $b:ident) = $f:expr, [$($case:expr),*];)*) => {$(
         op! {
             $(#[doc = $doc])+
-            object $name { $a: Vec<f64>, $b: Vec<f64> }
+            object $name $(, aliases [object $alias])? { $a: Vec<f64>, $b: Vec<f64> }
         }
 
         impl Operator for $name {
@@ -170,6 +170,18 @@ tuple_test! {
     /// Whether two lists of numbers are equal, as `bool`.
     list_equal(x, y) = |a, b| a == b,
         [sample().ints(&[1, 2]).ints(&[1, 2]).exact("equal"), sample().ints(&[1, 2]).ints(&[1, 2, 3]).exact("longer")];
+    /// Whether the first of two tuples of numbers comes before the second in Python's order, as `bool`.
+    tuple_lt["list_lt"](input_0, input_1) = |a, b| a < b,
+        [sample().ints(&[1, 2]).ints(&[1, 3]).exact("less"), sample().ints(&[1, 2]).ints(&[1, 2]).exact("equal")];
+    /// Whether the first of two tuples of numbers comes before the second in Python's order or is equal, as `bool`.
+    tuple_le["list_le"](input_0, input_1) = |a, b| a <= b,
+        [sample().ints(&[1, 2]).ints(&[1, 2]).exact("equal"), sample().ints(&[1, 2]).ints(&[1]).exact("longer")];
+    /// Whether the first of two tuples of numbers comes behind the second in Python's order, as `bool`.
+    tuple_greater_than["list_greater_than"](input_0, input_1) = |a, b| a > b,
+        [sample().ints(&[2]).ints(&[1, 3]).exact("greater"), sample().ints(&[]).ints(&[1, 2]).exact("empty")];
+    /// Whether the first of two tuples of numbers comes behind the second in Python's order or is equal, as `bool`.
+    tuple_greater_equal["list_greater_equal"](input_0, input_1) = |a, b| a >= b,
+        [sample().ints(&[2]).ints(&[2]).exact("equal"), sample().ints(&[1]).ints(&[1, 2]).exact("shorter")];
     /// Whether a number is an element of a tuple of numbers, as `bool`.
     InSequence(element, sequence) = |a, b| a.first().is_some_and(|x| b.contains(x)),
         [sample().int(2).ints(&[1, 2]).exact("inside"), sample().int(5).ints(&[1, 2]).exact("outside")];
