@@ -319,3 +319,59 @@ fn boxes() {
     c.check("NMSWithMask", nms(0.24), 2, &[2], &[1.0, 0.0]);
     c.finish();
 }
+
+/// Operators of which few networks make use.
+#[test]
+fn rare_operators() {
+    let mut c = Checks::default();
+    let column = |values: &[i64]| indices(&[values.len()], values);
+    let nine = || range(&[1, 1, 7, 7]);
+    let pick = floats(&[1, 1, 2], &[0.9, 0.1]);
+    let pooled = [8.0, 10.0, 11.0, 13.0, 15.0, 17.0, 18.0, 20.0, 29.0, 31.0, 32.0, 34.0, 43.0, 45.0, 46.0, 48.0];
+    let args = vec![nine(), pick, tuple(&[2, 2]), tuple(&[4, 4])];
+    c.check("FractionalMaxPoolWithFixedKsize", args, 0, &[1, 1, 4, 4], &pooled);
+    c.check(
+        "TriuIndices",
+        vec![int(4), int(3), int(-1)],
+        0,
+        &[2, 9],
+        &[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 1.0, 2.0, 2.0],
+    );
+    let volume = range(&[1, 1, 2, 2, 2]);
+    let places =
+        floats(&[1, 1, 1, 2, 3], &[0.163_306_95, 1.021_431_9, -1.029_513_5, 0.667_576_2, 0.888_029_16, 1.148_684]);
+    let args = vec![volume, places, int(0), int(2), flag(true)];
+    c.check("GridSampler3D", args, 0, &[1, 1, 1, 1, 2], &[2.619_248_9, 6.424_449_4]);
+    let boxes = floats(&[1, 3, 1, 4], &[0.4, 0.1, 0.9, 0.2, 0.4, 0.1, 0.8, 0.25, 0.0, 0.0, 1.0, 1.5]);
+    let scores = floats(&[1, 3, 2], &[0.9, 0.3, 0.8, 0.2, 0.1, 0.7]);
+    let suppressed = || vec![boxes.clone(), scores.clone(), int(2), int(3), floats(&[], &[0.5]), floats(&[], &[0.25])];
+    c.check(
+        "CombinedNonMaxSuppression",
+        suppressed(),
+        0,
+        &[1, 3, 4],
+        &[0.4, 0.1, 0.9, 0.2, 0.0, 0.0, 1.0, 1.0, 0.4, 0.1, 0.9, 0.2],
+    );
+    c.check("CombinedNonMaxSuppression", suppressed(), 2, &[1, 3], &[0.0, 1.0, 1.0]);
+    let at = || indices(&[2, 2], &[0, 0, 0, 1]);
+    let sums = vec![at(), floats(&[2], &[1.0, 2.0]), tuple(&[1, 2]), floats(&[2, 2], &[1.0, 1.0, 2.0, 2.0])];
+    let more = [floats(&[1, 2], &[2.0, 2.0]), floats(&[1], &[2.0]), floats(&[1], &[10.0])];
+    c.check("SparseAddmm", sums.into_iter().chain(more).collect(), 0, &[1, 2], &[30.0, 30.0]);
+    let filled = vec![indices(&[2, 2], &[1, 0, 1, 1]), floats(&[2], &[4.0, 5.0]), column(&[4, 6]), floats(&[], &[5.0])];
+    c.check("SparseFillEmptyRows", filled.clone(), 1, &[5], &[5.0, 4.0, 5.0, 5.0, 5.0]);
+    c.check("SparseFillEmptyRows", filled, 3, &[2], &[1.0, 2.0]);
+    let moved = vec![indices(&[2, 3], &[0, 0, 1, 1, 1, 2]), column(&[2, 3, 6]), column(&[9, -1])];
+    c.check("SparseReshape", moved, 0, &[2, 2], &[0.0, 1.0, 6.0, 2.0]);
+    c.check(
+        "PadAndShift",
+        vec![column(&[9, 8, 7, 6, 5, 4]), column(&[0, 1, 3, 6]), int(1)],
+        0,
+        &[6],
+        &[-1.0, 9.0, 8.0, -1.0, -1.0, -1.0],
+    );
+    c.check("SubAndFilter", vec![column(&[1, 3, 5, 8]), int(5), int(2)], 1, &[2], &[1.0, 2.0]);
+    c.check("GLU", vec![floats(&[1, 4], &[1.0, 2.0, 3.0, 4.0])], 0, &[1, 2], &[0.952_574_13, 1.964_027_5]);
+    let costs = floats(&[2, 3], &[4.0, 1.0, 3.0, 2.0, 0.0, 5.0]);
+    c.check("LinearSumAssignment", vec![costs, int(3), flag(false)], 1, &[2], &[1.0, 0.0]);
+    c.finish();
+}

@@ -126,7 +126,11 @@ impl Operator for BoundingBoxDecode {
             four(&self.means, "means")?;
             four(&self.stds, "deviations")?;
             self.last()?;
-            ensure!(self.wh_ratio_clip > 0.0, "expected a positive wh_ratio_clip, found {}", self.wh_ratio_clip);
+            ensure!(
+                (f64::MIN_POSITIVE..=f64::MAX).contains(&self.wh_ratio_clip),
+                "expected a positive wh_ratio_clip, found {}",
+                self.wh_ratio_clip
+            );
             Ok(vec![self.anchor_box.fact.clone()])
         };
         Ok(host(facts, |_| self.results()))

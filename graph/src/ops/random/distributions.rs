@@ -120,7 +120,12 @@ impl Operator for Uniform {
     fn rule(&self) -> Result<impl Rule, OpError> {
         let facts = || {
             ensure!(self.x.dtype().is_float(), "expected floats, found {}", self.x.fact);
-            ensure!(self.minval <= self.maxval, "expected a range, found {} to {}", self.minval, self.maxval);
+            ensure!(
+                (self.minval..=f64::MAX).contains(&self.maxval),
+                "expected a range, found {} to {}",
+                self.minval,
+                self.maxval
+            );
             Ok(vec![self.x.fact.clone()])
         };
         let results = |facts| {

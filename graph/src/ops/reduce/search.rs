@@ -21,7 +21,7 @@ impl Operator for Bucketize {
             Ok(vec![Fact::new(DType::I32, self.input.shape())])
         };
         let results = |_| {
-            let below = |x: &f64| self.boundaries.partition_point(|bound| !(x < bound)) as i64;
+            let below = |x: &f64| self.boundaries.partition_point(|bound| x >= bound || x.is_nan()) as i64;
             let y: Vec<i64> = self.input.f64s()?.iter().map(below).collect();
             Ok(vec![Tensor::from_i64s(DType::I32, self.input.shape(), &y)?])
         };
@@ -93,7 +93,7 @@ impl Histogram {
         let dtype = if real(&self.x)?.is_float() { DType::F32 } else { DType::I32 };
         let bins = size(self.bins, "bins")?;
         ensure!((1..=1 << 24).contains(&bins), "expected 1 to 16777216 bins, found {bins}");
-        ensure!(self.min <= self.max, "expected a range, found {} to {}", self.min, self.max);
+        ensure!((self.min..=f64::MAX).contains(&self.max), "expected a range, found {} to {}", self.min, self.max);
         Ok(vec![result(dtype, &[bins])?])
     }
 

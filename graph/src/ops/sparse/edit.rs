@@ -291,7 +291,7 @@ impl SparseAdd {
             let sums: Vec<N> = all.iter().map(|(_, x)| *x).collect();
             let sizes = N::write(d, &[sums.len()], &sums)?.to_f64s()?;
             let kept: Vec<(usize, N)> =
-                all.into_iter().zip(sizes).filter(|(_, size)| !(size.abs() < thresh)).map(|(x, _)| x).collect();
+                all.into_iter().zip(sizes).filter(|(_, size)| size.is_nan() || size.abs() >= thresh).map(|(x, _)| x).collect();
             let values: Vec<N> = kept.iter().map(|(_, x)| *x).collect();
             let values = N::write(d, &[values.len()], &values)?;
             Ok(vec![pair.indices(&dims, &kept)?, values, lengths(self.x1_shape.dtype(), &dims)?])
@@ -381,10 +381,8 @@ impl Coalesce {
     fn results(&self) -> Result<Vec<Tensor>, OpError> {
         let (rank, n, d) = (self.x_shape.count(), self.x_values.count(), self.x_values.dtype());
         let lists = self.x_indices.i64s()?;
-        let rows: Vec<i64> = (0..n)
-            .flat_map(|i| (0..rank).filter_map(move |r| Some(r * n + i)))
-            .filter_map(|at| lists.get(at).copied())
-            .collect();
+        let rows: Vec<i64> =
+            (0..n).flat_map(|i| (0..rank).map(move |r| r * n + i)).filter_map(|at| lists.get(at).copied()).collect();
         let Coo { dims, places } = Coo::new(&self.x_shape.i64s()?, &rows)?;
         let (places, values) = with_arithmetic!(d, N => {
             let mut sums: BTreeMap<usize, N> = BTreeMap::new();

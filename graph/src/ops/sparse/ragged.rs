@@ -40,7 +40,7 @@ impl RaggedRange {
                 [*item(item(&lists, 0)?, row)?, *item(item(&lists, 1)?, row)?, *item(item(&lists, 2)?, row)?];
             ensure!(delta != 0.0, "expected a delta other than 0");
             let n = ((limit - start) / delta).ceil().max(0.0);
-            ensure!(n + y.len() as f64 <= LIMIT, "rows of {n} numbers are too long");
+            ensure!((0.0..=LIMIT).contains(&(n + y.len() as f64)), "rows of {n} numbers are too long");
             let _room = bounds::room((n as usize).saturating_mul(bounds::NUMBERS))?;
             y.extend((0..n as usize).map(|i| start + i as f64 * delta));
             ends.push(y.len() as i64);

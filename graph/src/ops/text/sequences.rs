@@ -92,6 +92,9 @@ op! {
     }
 }
 
+/// Sequences by the coordinates before the last dimension.
+type Sequences = BTreeMap<Vec<i64>, Vec<Scalar>>;
+
 /// The fewest changes that make `b` of `a`.
 fn distance(a: &[Scalar], b: &[Scalar]) -> Result<f64, OpError> {
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -114,13 +117,10 @@ fn distance(a: &[Scalar], b: &[Scalar]) -> Result<f64, OpError> {
 
 impl EditDistance {
     /// The sequences along the last dimension of a sparse tensor, by the coordinates before it.
-    fn sequences(
-        &self,
-        [index, values, shape]: [&Operand; 3],
-    ) -> Result<(Vec<usize>, BTreeMap<Vec<i64>, Vec<Scalar>>), OpError> {
+    fn sequences(&self, [index, values, shape]: [&Operand; 3]) -> Result<(Vec<usize>, Sequences), OpError> {
         let dims = Coo::read(index, shape)?.dims;
         let (rows, rank) = (index.i64s()?, dims.len());
-        let mut sequences: BTreeMap<Vec<i64>, Vec<Scalar>> = BTreeMap::new();
+        let mut sequences = Sequences::new();
         for (row, value) in rows.chunks_exact(rank.max(1)).zip(scalars(values.tensor()?, values.dtype())?) {
             let lead = row.split_last().map_or(Vec::new(), |(_, lead)| lead.to_vec());
             sequences.entry(lead).or_default().push(value);
