@@ -20,7 +20,7 @@ static void order(u32 a, u32 b, u32 count) {
 }
 
 static void sort(const Params& params, const Element* x, const Key* from_keys, const u32* from_places, Key* to_keys,
-                 u32* to_places, Element* values, Index* positions) {
+                 u32* to_places, Element* values, Position* positions) {
     u32 line = group() / params.blocks;
     if (line >= params.lines) return;
     u32 lane = threadIdx.x;

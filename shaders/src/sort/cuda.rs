@@ -22,7 +22,7 @@ fn functions(of: Elements, results: Results) -> Result<[String; 2], Unsupported>
         include_str!("keys.cu"),
     );
     let (index, values) = (cuda::stored(results.index)?, results.values);
-    Ok([keys, format!("typedef {index} Index;\nconst bool VALUES = {values};\n{}", include_str!("place.cu"))])
+    Ok([keys, format!("typedef {index} Position;\nconst bool VALUES = {values};\n{}", include_str!("place.cu"))])
 }
 
 fn bind(bindings: &mut Vec<Binding>, names: &[(&str, &'static str, Access)]) {
@@ -33,7 +33,7 @@ fn bind_results(bindings: &mut Vec<Binding>, results: Results) {
     if results.values {
         bind(bindings, &[("values", "Element", Access::Write)]);
     }
-    bind(bindings, &[("positions", "Index", Access::Write)]);
+    bind(bindings, &[("positions", "Position", Access::Write)]);
 }
 
 /// The call of a function with these arguments, of which those that are not bound are null.

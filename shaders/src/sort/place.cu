@@ -4,9 +4,9 @@ inline u32 element_at(const Params& params, u32 line, u32 place) {
 }
 
 // Writes a result: the element, if VALUES says so, and its position.
-inline void give(const Params& params, u32 line, u32 at, u32 place, const Element* x, Element* values, Index* positions) {
+inline void give(const Params& params, u32 line, u32 at, u32 place, const Element* x, Element* values, Position* positions) {
     u32 to = (line / params.inner * params.given + at) * params.inner + line % params.inner;
     if (VALUES) values[to] = x[element_at(params, line, place)];
-    positions[to] = (Index)place;
+    positions[to] = (Position)place;
 }
 

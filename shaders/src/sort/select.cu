@@ -78,7 +78,7 @@ struct List {
 };
 
 static void select(const Params& params, const Element* x, const Key* keys, const u32* sorted, u32* work, Element* values,
-                   Index* positions) {
+                   Position* positions) {
     u32 line = group();
     if (line >= params.lines) return;
     u32 lane = threadIdx.x;
