@@ -322,6 +322,16 @@ impl GraphCell {
         })
     }
 
+    /// Whether a run for inputs of these facts is a straight line of steps: no control flow, and no shape that depends on data. All
+    /// that is left of its inputs then once it is over are results and parameters that share their elements.
+    ///
+    /// # Errors
+    /// As [`GraphCell::plan`].
+    pub fn is_straight(&self, inputs: &[Fact]) -> Result<bool, Error> {
+        self.check_facts(inputs)?;
+        self.bounded(|| self.inner.is_straight(inputs).map_err(|e| self.explain_facts(e, inputs)))
+    }
+
     /// What a run for inputs of these facts does: the whole model, or up to the first node that needs data. Weights are
     /// neither read nor packed for it.
     ///
