@@ -1,6 +1,7 @@
 //! Inputs of every kind that Python has.
 
 use mindir::DType;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -23,7 +24,8 @@ pub fn shared(given: &Bound<'_, PyAny>, expected: Option<DType>) -> PyResult<Sha
     if let Some(shared) = array::read(given)? {
         return Ok(shared);
     }
-    if let Some(shared) = dlpack::read(given)? {
+    let is_array = given.hasattr(intern!(given.py(), "__array_struct__"))?;
+    if let Some(shared) = if is_array { None } else { dlpack::read(given)? } {
         return Ok(shared);
     }
     let Shared { tensor, writable } = through_numpy(given)?;
