@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mindir::ckpt::LoadOptions;
 use mindir::graph::Nest;
-use mindir::{CancelToken, Error, Fact, Fallback, InputError, Options, Precision};
+use mindir::{CancelToken, Error, Fact, Fallback, InputError, Options, Precision, TensorError};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
@@ -43,7 +43,7 @@ pub struct GraphCell {
     pace: Pace,
     /// Whether the model writes parameters.
     writes: bool,
-    /// Facts of inputs that the cell's runs keep nothing of, as the last run found them.
+    /// Facts of inputs that the cell keeps nothing of, as the last run told.
     straight: Mutex<Option<Vec<Fact>>>,
 }
 
@@ -51,13 +51,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Inputs in the model's order.
-struct Inputs {
-    tensors: Vec<mindir::Tensor>,
-    /// Where elements lie that others may write.
-    lent: Vec<Range<usize>>,
-}
-
+/// Where elements lie.
 fn place(tensor: &mindir::Tensor) -> Range<usize> {
     let start = tensor.bytes().as_ptr().addr();
     start..start + tensor.bytes().len()
@@ -113,31 +107,8 @@ impl GraphCell {
         self.ports.get(at)?.spec.dtype
     }
 
-    /// Copies what somebody may write while the model still has it: a plan may know an input's contents, and a parameter may take
-    /// them.
-    fn own(&self, py: Python<'_>, cell: &mindir::GraphCell, given: Vec<Shared>) -> PyResult<Inputs> {
-        let facts: Vec<Fact> = given.iter().map(|shared| shared.tensor.fact()).collect();
-        let lends = !given.iter().any(|shared| shared.writable) || self.is_straight(py, cell, &facts);
-        let mut inputs = Inputs { tensors: Vec::with_capacity(given.len()), lent: Vec::new() };
-        for Shared { tensor, writable } in given {
-            inputs.lent.extend(writable.then(|| place(&tensor)));
-            inputs.tensors.push(if writable && !lends { tensor::copy(&tensor)? } else { tensor });
-        }
-        Ok(inputs)
-    }
-
-    fn is_straight(&self, py: Python<'_>, cell: &mindir::GraphCell, facts: &[Fact]) -> bool {
-        if self.writes {
-            return false;
-        }
-        let known = lock(&self.straight).as_deref() == Some(facts);
-        known || {
-            let found = py.detach(|| cell.is_straight(facts).unwrap_or(false));
-            *lock(&self.straight) = found.then(|| facts.to_vec());
-            found
-        }
-    }
-
+    /// What `run` gives. It has copies of what somebody may write later, for a plan may know an input's contents and a parameter may
+    /// take them, unless the last run told that the cell keeps nothing of such inputs.
     fn answer(
         &self,
         py: Python<'_>,
@@ -145,15 +116,28 @@ impl GraphCell {
         run: impl FnOnce(&mindir::GraphCell, &[mindir::Tensor]) -> Result<Vec<mindir::Tensor>, Error> + Send,
     ) -> PyResult<Py<PyAny>> {
         let cell = self.share();
-        let Inputs { tensors, lent } = self.own(py, &cell, given)?;
-        let results = self.pace.run(py, |token: Option<CancelToken>| match token {
-            Some(token) => run(&cell.clone().with_cancel(token), &tensors),
-            None => run(&cell, &tensors),
+        let facts: Vec<Fact> = given.iter().map(|shared| shared.tensor.fact()).collect();
+        let keeps = lock(&self.straight).as_deref() != Some(&facts[..]);
+        let input = |shared: &Shared| match shared.writable && keeps {
+            true => tensor::copy(&shared.tensor),
+            false => Ok(shared.tensor.clone()),
+        };
+        let results = self.pace.run(py, |token: Option<CancelToken>| {
+            let inputs = given.iter().map(input).collect::<Result<Vec<_>, TensorError>>()?;
+            match token {
+                Some(token) => run(&cell.clone().with_cancel(token), &inputs),
+                None => run(&cell, &inputs),
+            }
         })?;
+        if keeps && !self.writes {
+            let found = py.detach(|| cell.is_straight(&facts).unwrap_or(false));
+            *lock(&self.straight) = found.then_some(facts);
+        }
+        let lent: Vec<Range<usize>> = given.iter().filter(|s| s.writable).map(|s| place(&s.tensor)).collect();
         let mut own = results.into_iter().map(|result| {
             let at = place(&result);
             let is_lent = lent.iter().any(|lent| at.start < lent.end && lent.start < at.end);
-            Tensor::result(if is_lent { tensor::copy(&result)? } else { result })
+            Tensor::result(if is_lent { tensor::copy(&result).map_err(raised)? } else { result })
         });
         nested(py, cell.nest(), &mut own)
     }
@@ -231,7 +215,7 @@ impl GraphCell {
         for (name, value) in params_init.into_iter().flatten() {
             let name: String = name.extract()?;
             if model.params.iter().any(|p| *p.name == *name) {
-                options.params_init.insert(name, tensor::copy(&input::shared(&value, None)?.tensor)?);
+                options.params_init.insert(name, tensor::copy(&input::shared(&value, None)?.tensor).map_err(raised)?);
             }
         }
         let device = match device {

@@ -44,7 +44,7 @@ pub fn of(given: &Bound<'_, PyDict>) -> PyResult<Checkpoint> {
 /// Elements that nobody else may write.
 fn own(value: &Bound<'_, PyAny>) -> PyResult<mindir::Tensor> {
     let given = input::shared(value, None)?;
-    if given.writable { tensor::copy(&given.tensor) } else { Ok(given.tensor) }
+    if given.writable { tensor::copy(&given.tensor).map_err(error::raised) } else { Ok(given.tensor) }
 }
 
 /// The entries of a checkpoint.

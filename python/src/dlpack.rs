@@ -189,7 +189,7 @@ fn code_of(dtype: DType) -> u8 {
 /// of them unless they may be.
 pub fn lend(py: Python<'_>, tensor: &Tensor, writable: bool, versioned: bool, copy: bool) -> PyResult<Py<PyAny>> {
     let copied = copy || !versioned && !writable;
-    let source = if copied { tensor::copy(tensor)? } else { tensor.clone() };
+    let source = if copied { tensor::copy(tensor).map_err(raised)? } else { tensor.clone() };
     let (tensor, context) = describe(&source)?;
     let context = context.cast();
     let (pointer, name, end): (*mut c_void, &CStr, ffi::PyCapsule_Destructor) = match versioned {

@@ -1,6 +1,6 @@
 //! Tensors as Python sees them.
 
-use mindir::DType as Element;
+use mindir::{DType as Element, TensorError};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyAttributeError, PyImportError, PyTypeError};
 use pyo3::prelude::*;
@@ -67,7 +67,7 @@ impl Tensor {
         match dtype {
             Some(dtype) => converted(&given.tensor, dtype),
             None if is_tensor => Ok(Tensor { inner: given.tensor, writable: given.writable }),
-            None => Tensor::result(copy(&given.tensor)?),
+            None => Tensor::result(copy(&given.tensor).map_err(raised)?),
         }
     }
 
@@ -203,12 +203,12 @@ impl Tensor {
 
     /// A tensor with elements of its own.
     fn copy(&self) -> PyResult<Tensor> {
-        Tensor::result(copy(&self.inner)?)
+        Tensor::result(copy(&self.inner).map_err(raised)?)
     }
 
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Tensor> {
         let part = Tensor::asnumpy(slf)?.get_item(key)?;
-        Tensor::result(copy(&input::shared(&part, None)?.tensor)?)
+        Tensor::result(copy(&input::shared(&part, None)?.tensor).map_err(raised)?)
     }
 
     fn __len__(&self) -> PyResult<usize> {
@@ -298,13 +298,10 @@ fn converted(tensor: &mindir::Tensor, dtype: Element) -> PyResult<Tensor> {
 }
 
 /// A tensor with elements of its own.
-pub fn copy(tensor: &mindir::Tensor) -> PyResult<mindir::Tensor> {
-    let make = || {
-        let mut buffer = mindir::Buffer::new(tensor.bytes().len())?;
-        buffer.copy_from(tensor.bytes())?;
-        mindir::Tensor::from_buffer(tensor.dtype(), tensor.shape(), buffer)
-    };
-    make().map_err(raised)
+pub fn copy(tensor: &mindir::Tensor) -> Result<mindir::Tensor, TensorError> {
+    let mut buffer = mindir::Buffer::new(tensor.bytes().len())?;
+    buffer.copy_from(tensor.bytes())?;
+    mindir::Tensor::from_buffer(tensor.dtype(), tensor.shape(), buffer)
 }
 
 /// The elements of a tensor as Python's numbers, in order.

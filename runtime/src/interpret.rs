@@ -376,9 +376,8 @@ impl Interpreter {
 
     /// Whether the plan that starts there is the whole run and knows no input's contents.
     pub fn is_straight(&self, facts: &[Fact]) -> Result<bool, Error> {
-        let ready = self.first_plan(facts, false)?;
         let knows_none = self.site(GraphId(0), 0).forced.is_empty();
-        Ok(knows_none && matches!(ready.compiled.plan.stop, Stop::End))
+        Ok(knows_none && matches!(self.first_plan(facts, false)?.compiled.plan.stop, Stop::End))
     }
 
     fn first_key(&self, facts: &[Fact], keep_all: bool) -> Key {
