@@ -322,6 +322,29 @@ impl GraphCell {
         })
     }
 
+    /// Whether a run for inputs of these facts is a straight line of steps: no control flow, and no shape that depends on data. All
+    /// that is left of its inputs then once it is over are results and parameters that share their elements.
+    ///
+    /// ```
+    /// # use mindir::{Fact, GraphCell, Options};
+    /// # use mindir::builder::Builder;
+    /// # use mindir::{DType, Spec};
+    /// # let mut b = Builder::new("net");
+    /// # let x = b.input("x", Spec::fixed(DType::F32, &[3]));
+    /// # let y = b.op("ReLU", [x.into()])?;
+    /// # let model = b.finish(&[y]);
+    /// let cell = GraphCell::new(model, Options::default())?;
+    /// assert!(cell.is_straight(&[Fact::new(DType::F32, &[3])])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`GraphCell::plan`].
+    pub fn is_straight(&self, inputs: &[Fact]) -> Result<bool, Error> {
+        self.check_facts(inputs)?;
+        self.bounded(|| self.inner.is_straight(inputs).map_err(|e| self.explain_facts(e, inputs)))
+    }
+
     /// What a run for inputs of these facts does: the whole model, or up to the first node that needs data. Weights are
     /// neither read nor packed for it.
     ///

@@ -374,6 +374,12 @@ impl Interpreter {
         self.planned(&self.first_key(facts, keep_all), &self.site(GraphId(0), 0), &[])
     }
 
+    /// Whether the plan that starts there is the whole run and knows no input's contents.
+    pub fn is_straight(&self, facts: &[Fact]) -> Result<bool, Error> {
+        let knows_none = self.site(GraphId(0), 0).forced.is_empty();
+        Ok(knows_none && matches!(self.first_plan(facts, false)?.compiled.plan.stop, Stop::End))
+    }
+
     fn first_key(&self, facts: &[Fact], keep_all: bool) -> Key {
         Key { graph: GraphId(0), start: 0, keep_all, facts: self.entries(facts), known: Vec::new() }
     }

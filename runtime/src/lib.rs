@@ -47,8 +47,8 @@ pub use mindir_graph::lower::NodeError;
 pub use mindir_graph::op::OpDef;
 pub use mindir_graph::passes::Precision;
 pub use mindir_graph::{
-    DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops, passes,
-    preprocess, random, task,
+    Buffer, DType, Dim, Element, Fact, OpError, Spec, Tensor, TensorError, bf16, builder, diff, f16, graph, ops,
+    passes, preprocess, random, task,
 };
 pub use mindir_graph::{op, op_enum};
 #[cfg(feature = "cuda")]

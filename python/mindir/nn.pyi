@@ -1,0 +1,3 @@
+from . import GraphCell as GraphCell
+
+__all__ = ["GraphCell"]
