@@ -254,7 +254,8 @@ fn chained(c: &Conv, x: &[f32], w: &[f32]) -> Vec<f32> {
 #[test]
 fn transforms_are_as_exact_as_plain_sums() {
     let device = CpuDevice::new(Isa::detect().unwrap(), Threads::new(1));
-    let fields: [(&str, fn(f64, usize) -> f64); 5] = [
+    type Field = fn(f64, usize) -> f64;
+    let fields: [(&str, Field); 5] = [
         ("between -1 and 1", |x, _| x),
         ("not negative", |x, _| x.max(0.0)),
         ("from 1e-4 to 1e4", |x, i| x * 10f64.powi(i as i32 * 7 % 9 - 4)),
