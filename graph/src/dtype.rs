@@ -7,8 +7,8 @@ use half::{bf16, f16};
 
 /// Element type of a tensor.
 ///
-/// `Bool` is one byte per element, 0 or 1. Complex types are interleaved real and imaginary parts; they can be stored and
-/// moved, but no operator computes on them.
+/// `Bool` is one byte per element, 0 or 1. Complex types are interleaved real and imaginary parts; they are stored and moved
+/// everywhere, and computed on the host, by operators on complex numbers, matrices and transforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// One byte, 0 or 1.

@@ -1,12 +1,15 @@
 //! The operators, by family and file.
 
+mod complex;
 mod conv;
 mod create;
 mod elementwise;
+mod fourier;
 mod image;
 mod index;
 mod kit;
 mod linear;
+mod matrix;
 mod norm;
 mod pool;
 mod random;
@@ -30,6 +33,8 @@ macro_rules! ops {
 }
 
 ops! {
+    complex::made: Complex, Polar;
+    complex::parts: Angle, ComplexAbs, Conj, ConjugateTranspose, Imag, Real;
     conv::columns: Col2Im;
     conv::conv2d: Conv2D, DepthwiseConv2dNative;
     conv::conv2d_backprop_filter: Conv2DBackpropFilter;
@@ -42,8 +47,8 @@ ops! {
         LinSpaceExt, NewEmpty, NewFull, NewOnes, NewZeros, Ones, OnesLike, OnesLikeExt, Range, Zeros, ZerosLike,
         ZerosLikeExt;
     create::sequences: LogSpace, RangeV2, TrilIndices, TriuIndices;
-    elementwise::activation: CeLU, Elu, Exp2, FastGeLU, Frac, GeluExt, Hardtanh, HShrink, LeakyReLUExt, LogSigmoid,
-        SeLU, Sinc, SoftplusExt, SoftShrink, Softsign;
+    elementwise::activation: CeLU, Elu, Exp2, FastGeLU, Frac, GeluExt, Hardtanh, HShrink, LeakyReLUExt, Logit,
+        LogSigmoid, SeLU, Sinc, SoftplusExt, SoftShrink, Softsign;
     elementwise::add_n: AddN;
     elementwise::arithmetic: Addcdiv, Addcmul, AddExt, AddScalar, DivMod, DivMods, SubExt, SubScalar;
     elementwise::binary: Add, Atan2, BitwiseAnd, BitwiseAndScalar, BitwiseOr, BitwiseOrScalar, BitwiseXor,
@@ -58,6 +63,7 @@ ops! {
     elementwise::glu: GLU;
     elementwise::identity: Clone, Contiguous, Identity, IdentityN, StopGradient, TensorMove, TensorToScalar,
         TensorToTuple;
+    elementwise::integers: Gcd, Lcm, PopulationCount;
     elementwise::lerp: Lerp;
     elementwise::nan_to_num: NanToNum;
     elementwise::prelu: PReLU;
@@ -66,10 +72,18 @@ ops! {
         ScalarEq, ScalarFloorDiv, ScalarGe, ScalarGt, ScalarLe, ScalarLog, ScalarLt, ScalarMax, ScalarMin, ScalarMod,
         ScalarMul, ScalarPow, ScalarSub, ScalarUadd, ScalarUsub;
     elementwise::select: MaskedFill, Select;
-    elementwise::special: BesselI0, BesselI1, Digamma, Erfinv, Lgamma;
+    elementwise::special: BesselI0, BesselI0e, BesselI1, BesselI1e, BesselJ0, BesselJ1, BesselK0, BesselK0e, BesselK1,
+        BesselK1e, BesselY0, BesselY1, Betainc, Digamma, Erfinv, Igamma, Igammac, Lgamma, Mvlgamma, NextAfter, Polygamma,
+        Zeta;
     elementwise::unary: Abs, ACos, Acosh, Asin, Asinh, Atan, Atanh, BitwiseNot, Ceil, Cos, Cosh, Erf, Erfc, Exp, Expm1,
         Floor, GeLU, HSigmoid, HSwish, IsFinite, IsInf, IsNan, Log, Log10, Log1p, Log2, LogicalNot, Mish, Neg,
         Reciprocal, ReLU, ReLU6, Rint, Rsqrt, Sigmoid, Sign, SiLU, Sin, Sinh, Softplus, Sqrt, Square, Tan, Tanh, Trunc;
+    fourier::cosine: DCT, DCTN, IDCT, IDCTN;
+    fourier::frequencies: FFTFreq, FFTShapeCopy, FFTShift, IFFTShift, IRFFTDouble, RFFTFreq;
+    fourier::short_time: STFT;
+    fourier::transforms: FFT, FFT2, FFTN, FFTWithSize, HFFT, HFFT2, HFFTN, IFFT, IFFT2, IFFTN, IHFFT, IHFFT2, IHFFTN, IRFFT,
+        IRFFT2, IRFFTN, RFFT, RFFT2, RFFTN;
+    fourier::windows: BartlettWindow, BlackmanWindow, HammingWindow;
     image::boxes: IOU, NMSWithMask, ROIAlign;
     image::colors: AdjustContrastv2, AdjustHue, AdjustSaturation, HSVToRGB, RGBToHSV;
     image::detection: BoundingBoxDecode, BoundingBoxEncode, CheckValid, CombinedNonMaxSuppression,
@@ -99,14 +113,30 @@ ops! {
     linear::addmm: Addmm;
     linear::batch_mat_mul: BatchMatMul;
     linear::bias_add: BiasAdd;
+    linear::correlate: Correlate;
+    linear::cross: Cross;
     linear::dense: Dense;
+    linear::distance: Cdist, Pdist;
     linear::mat_mul_ext: MatMulExt;
     linear::matmul: MatMul;
     linear::outer: Outer;
+    matrix::cholesky: Cholesky, CholeskyInverse, CholeskySolve;
+    matrix::determinant: LogMatrixDeterminant, MatrixDeterminant;
+    matrix::diagonals: MatrixDiagPartV3, MatrixDiagV3, MatrixSetDiagV3;
+    matrix::eigen: Eig, SelfAdjointEig;
+    matrix::least_squares: Lstsq, LstsqV2, MatrixSolveLs;
+    matrix::lu: LU, LuSolve, LuUnpack;
+    matrix::power: MatrixLogarithm, MatrixPower;
+    matrix::qr: Geqrf, Orgqr, Qr;
+    matrix::solve: MatrixInverse, MatrixSolve, MatrixTriangularSolve, SolveTriangular;
+    matrix::svd: NuclearNorm, Svd;
+    matrix::trace: Trace, TraceV2;
+    matrix::tridiagonal: TridiagonalMatMul, TridiagonalSolve;
     norm::batch_norm: BatchNorm, BatchNormExt;
     norm::l2_normalize: L2Normalize, LRN;
     norm::layer_norm: GroupNorm, InstanceNorm, LayerNorm, LayerNormExt, LayerNormV3, RmsNorm;
     norm::moment: ReduceStd, Std, StdMean, Var, VarMean;
+    norm::renorm: Renorm;
     norm::vector_norm: LinalgVectorNorm, LpNorm;
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;

@@ -107,6 +107,33 @@ fn log_sigmoid(p: &mut Program, x: Reg) -> Reg {
     p.unary(Unary::Neg, s)
 }
 
+fn logit_of(x: f64, eps: f64) -> f64 {
+    let z = if eps < 0.0 {
+        x
+    } else if x < eps {
+        eps
+    } else if x > 1.0 - eps {
+        1.0 - eps
+    } else {
+        x
+    };
+    (z / (1.0 - z)).ln()
+}
+
+fn logit(p: &mut Program, x: Reg, eps: f64) -> Reg {
+    let mut z = x;
+    if eps >= 0.0 {
+        let (low, high) = (constant(p, eps, x), constant(p, 1.0 - eps, x));
+        let (below, above) = (p.binary(Binary::Lt, x, low), p.binary(Binary::Gt, x, high));
+        z = p.select(above, high, z);
+        z = p.select(below, low, z);
+    }
+    let one = constant(p, 1.0, x);
+    let rest = p.binary(Binary::Sub, one, z);
+    let odds = p.binary(Binary::Div, z, rest);
+    p.unary(Unary::Log, odds)
+}
+
 fn selu(p: &mut Program, x: Reg) -> Reg {
     let y = elu(p, x, SELU_ALPHA, 1.0);
     with(p, Binary::Mul, y, SELU_SCALE)
@@ -196,6 +223,10 @@ activation! {
     Hardtanh["HardTanh"](input, min_val: f64 = -1.0, max_val: f64 = 1.0)
         = |op, x| Binary::Min.eval_f64(Binary::Max.eval_f64(x, op.min_val), op.max_val),
         |op, p, x| clamp(p, x, op.min_val, op.max_val), [[CaseArg::from(-2.0f32), CaseArg::from(0.5f32)]];
+    /// `ln(z / (1 − z))` of `z`, which is `x`, or unless `eps` is negative `x` limited from `eps` to `1 − eps`. NaN outside 0 to 1.
+    /// Integers give `f32`.
+    Logit(input, eps: f64 = -1.0) = |op, x| logit_of(x, op.eps), |op, p, x| logit(p, x, op.eps),
+        [[CaseArg::from(0.1f32)], [CaseArg::from(0.75f32)]];
     /// `ln(1 / (1 + e⁻ˣ))`. Integers give `f32`.
     LogSigmoid(input) = |_, x| -Unary::Softplus.eval_f64(-x), |_, p, x| log_sigmoid(p, x), [];
     /// `x / (1 + |x|)`. Integers give `f32`.

@@ -1,5 +1,8 @@
 //! One result for every element, or for every pair of them.
 
+mod bessel;
+mod gamma;
+
 pub(super) mod activation;
 pub(super) mod add_n;
 pub(super) mod arithmetic;
@@ -9,6 +12,7 @@ pub(super) mod clamp;
 pub(super) mod close;
 pub(super) mod glu;
 pub(super) mod identity;
+pub(super) mod integers;
 pub(super) mod lerp;
 pub(super) mod nan_to_num;
 pub(super) mod prelu;

@@ -3,6 +3,8 @@
 pub(super) mod arithmetic;
 pub(super) mod border;
 pub(super) mod broadcasting;
+pub(super) mod complex;
+pub(super) mod defined;
 pub(super) mod elementwise;
 pub(super) mod grid;
 pub(super) mod host;

@@ -1,5 +1,6 @@
 //! Arguments for the operators' test cases.
 
+use super::complex::{Complex64, complex_tensor};
 #[cfg(test)]
 use crate::op::Signature;
 use crate::op::{ArgValue, Args, Case, CaseArg, Const, Operand};
@@ -163,6 +164,13 @@ pub(in crate::ops) fn wave(dtype: DType, dims: &[usize]) -> CaseArg {
 /// A tensor of `dims` with numbers from `low` to `high`.
 pub(in crate::ops) fn between(dtype: DType, dims: &[usize], low: f64, high: f64) -> CaseArg {
     filled(dtype, dims, |i| low + f64::from((i * 37 % 101) as u32) * (high - low) / 100.0)
+}
+
+/// A complex tensor of `dims` with distinct-looking parts between −3 and 3.
+pub(in crate::ops) fn complex(dtype: DType, dims: &[usize]) -> CaseArg {
+    let part = |i: usize| f64::from((i * 37 % 101) as u32) * 0.06 - 3.0;
+    let data: Vec<_> = (0..count(dims)).map(|i| Complex64::new(part(i), part(3 * i + 7))).collect();
+    CaseArg::Tensor(complex_tensor(dtype, dims, &data).unwrap_or_else(|_| Tensor::scalar(0.0f32)))
 }
 
 /// A `bool` tensor of `dims`.

@@ -6,7 +6,7 @@ use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 op! {
     /// The matrix of all products of an element of `input` with one of `vec2`, in their common type.
-    Outer { input: Operand, vec2: Operand }
+    Outer, aliases [object "Ger"] { input: Operand, vec2: Operand }
 }
 
 impl Outer {

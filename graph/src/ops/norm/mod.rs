@@ -4,4 +4,5 @@ pub(super) mod batch_norm;
 pub(super) mod l2_normalize;
 pub(super) mod layer_norm;
 pub(super) mod moment;
+pub(super) mod renorm;
 pub(super) mod vector_norm;

@@ -5,16 +5,16 @@ use crate::ops::kit::sample::sample;
 use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
-fn permutation(x: &Operand, dims: &[i64]) -> Result<Vec<usize>, OpError> {
+pub(in crate::ops) fn permutation(x: &Operand, dims: &[i64]) -> Result<Vec<usize>, OpError> {
     let perm = dims.iter().map(|&d| x.axis(d)).collect::<Result<Vec<_>, _>>()?;
     ensure!(x.axes(dims)?.len() == x.rank() && perm.len() == x.rank(), "{dims:?} is no permutation of {}", x.fact);
     Ok(perm)
 }
 
 /// Dimension `i` of the result is dimension `perm[i]` of `x`.
-struct Permuted<'a> {
-    x: &'a Operand,
-    perm: Vec<usize>,
+pub(in crate::ops) struct Permuted<'a> {
+    pub x: &'a Operand,
+    pub perm: Vec<usize>,
 }
 
 impl Rule for Permuted<'_> {
