@@ -11,6 +11,7 @@ mod kit;
 mod linear;
 mod matrix;
 mod norm;
+mod optimizer;
 mod pool;
 mod random;
 mod recurrent;
@@ -99,6 +100,7 @@ ops! {
     index::index_fill: IndexFill, TensorCopySlices;
     index::masked: MaskedScatter;
     index::one_hot: OneHot;
+    index::pick_grad: GatherDGradV2, MaskedSelectGrad;
     index::put: Index, IndexPut, InplaceIndexPut;
     index::rows: IndexAdd, InplaceAdd, InplaceIndexAdd, InplaceSub, InplaceUpdate, InplaceUpdateV2;
     index::scatter_elements: InplaceScatterAdd, InplaceScatterSrc, InplaceScatterSrcReduce, InplaceScatterValue,
@@ -138,6 +140,16 @@ ops! {
     norm::moment: ReduceStd, Std, StdMean, Var, VarMean;
     norm::renorm: Renorm;
     norm::vector_norm: LinalgVectorNorm, LpNorm;
+    optimizer::adagrad: ApplyAdagrad, ApplyAdagradDA, ApplyAdagradV2, ApplyProximalAdagrad, FusedSparseProximalAdagrad,
+        SparseApplyAdagrad, SparseApplyAdagradDA, SparseApplyAdagradV2;
+    optimizer::adam: Adam, AdamNoUpdateParam, AdamWeightDecay, ApplyAdaMax, ApplyAdamWithAmsgrad,
+        ApplyAdamWithAmsgradV2, FusedCastAdamWeightDecay, FusedSparseAdam, FusedSparseLazyAdam;
+    optimizer::ftrl: ApplyFtrl, FusedSparseFtrl, SparseApplyFtrl;
+    optimizer::momentum: ApplyGradientDescent, ApplyMomentum, ApplyProximalGradientDescent, SGD, SparseApplyMomentum,
+        SparseApplyProximalGradientDescent;
+    optimizer::rms_prop: ApplyAdadelta, ApplyCenteredRMSProp, ApplyRMSProp, SparseApplyCenteredRMSProp,
+        SparseApplyRMSProp;
+    optimizer::sign: ApplyAddSign, ApplyPowerSign;
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;
     pool::fractional: FractionalMaxPool3DWithFixedKsize, FractionalMaxPoolWithFixedKsize;
@@ -152,6 +164,7 @@ ops! {
     reduce::arg_extreme: Argmax, ArgMaxExt, ArgMaxWithValue, Argmin, ArgMinExt, ArgMinWithValue, MaxDim, MinDim;
     reduce::cumulate: Cummax, Cummin, CumminExt, CumProd, CumSum, CumsumExt, CumulativeLogsumexp;
     reduce::log_softmax: LogSoftmax, LogSoftmaxExt;
+    reduce::median: Median, MedianGrad;
     reduce::order: ArgSort, SearchSorted, Sort, SortExt, TopK, TopkExt;
     reduce::reduction: All, Any, AnyExt, LogSumExp, Max, MeanExt, Min, ProdExt, ReduceAll, ReduceAny, ReduceMax,
         ReduceMean, ReduceMin, ReduceProd, ReduceSum, SumExt;
@@ -159,6 +172,7 @@ ops! {
     reduce::softmax: Softmax;
     shape::as_strided: AsStrided;
     shape::blocks: BatchToSpaceND, ChannelShuffle, DepthToSpace, SpaceToBatchND, SpaceToDepth;
+    shape::broadcast_args: DynamicBroadcastGradientArgs;
     shape::broadcast_to: BroadcastTo, ExpandAs;
     shape::concat: Concat, ParallelConcat, Stack, StackExt;
     shape::diagonal: Diag, Diagonal, DiagPart;
@@ -167,7 +181,9 @@ ops! {
     shape::flatten: Flatten, FlattenExt;
     shape::lists: ConcatOffset, ConcatOffsetV1, DynamicStitch, ListDiff, PadAndShift, SubAndFilter, TileSize,
         UnravelIndex;
+    shape::on_diagonal: FillDiagonal, TraceGrad, TraceV2Grad;
     shape::pad: ConstantPadND, MirrorPad, Pad, Padding, PadV3, ReflectionPad1D, ReplicationPad1D;
+    shape::pad_grad: MirrorPadGrad, PadV3Grad, ReflectionPad1DGrad, ReplicationPad1DGrad;
     shape::reshape: Reshape, ViewAs;
     shape::reverse_sequence: ReverseSequence;
     shape::roll: Roll;
@@ -175,6 +191,7 @@ ops! {
         SequenceMul, SequenceZerosLike, tuple_setitem;
     shape::shape_of: Rank, Shape, Size;
     shape::slice: Narrow, ReverseV2, SelectExtView, Slice, SliceExt;
+    shape::slice_grad: SliceGrad, StridedSliceGrad;
     shape::split: Chunk, Split, SplitTensor, SplitWithSize, Unstack;
     shape::squeeze: Squeeze;
     shape::strided_slice: StridedSlice;
@@ -206,12 +223,21 @@ ops! {
     text::bits: CheckNumerics, CompareAndBitpack;
     text::formats: DataFormatDimMap, DataFormatVecPermute;
     text::sequences: CTCGreedyDecoder, EditDistance, LinearSumAssignment, NoRepeatNGram;
+    training::ctc: CTCLoss, CTCLossV2, CTCLossV2Grad;
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
-    training::dropout: Dropout;
-    training::gradient: BiasAddGrad, ReluGrad, SigmoidGrad, TanhGrad;
+    training::distance_grad: BinaryCrossEntropyGrad, BinaryCrossEntropyWithLogitsBackward, KLDivLossGrad,
+        SmoothL1LossGrad;
+    training::dropout: Dropout, Dropout2D;
+    training::extreme_grad: MaximumGrad, MaximumGradGrad, MinimumGrad, MinimumGradGrad;
+    training::gradient: AbsGrad, ACosGrad, AcoshGrad, AsinGrad, AsinhGrad, AtanGrad, BiasAddGrad, DropoutGrad, EluGrad,
+        FastGeLUGrad, GeLUGrad, HShrinkGrad, HSigmoidGrad, HSwishGrad, LogitGrad, ReciprocalGrad, ReLU6Grad, ReluGrad,
+        RsqrtGrad, SigmoidCrossEntropyWithLogits, SigmoidCrossEntropyWithLogitsGrad, SigmoidGrad, SiLUGrad,
+        SoftplusGrad, SqrtGrad, TanhGrad;
+    training::label_loss: InTopK, MultiMarginLoss, MultiMarginLossGrad, NLLLossGrad;
     training::loss: NLLLoss, SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits,
         SparseSoftmaxCrossEntropyWithLogitsV2;
-    training::optimizer: Adam, AdamWeightDecay, ApplyMomentum, SGD;
+    training::norm_loss: CdistGrad, ClipByNorm, L2Loss, SquareSumAll;
+    training::row_grad: GluGrad, L2NormalizeGrad, LogSoftmaxGrad, PReLUGrad, SoftmaxBackward;
 }
 
 /// The operator that MindSpore calls `name`; aliases count.

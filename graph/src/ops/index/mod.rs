@@ -6,6 +6,7 @@ pub(super) mod index_add;
 pub(super) mod index_fill;
 pub(super) mod masked;
 pub(super) mod one_hot;
+pub(super) mod pick_grad;
 pub(super) mod put;
 pub(super) mod rows;
 pub(super) mod scatter_elements;
