@@ -8,6 +8,7 @@ mod index;
 mod kit;
 mod linear;
 mod norm;
+mod optimizer;
 mod pool;
 mod recurrent;
 mod reduce;
@@ -91,6 +92,15 @@ ops! {
     norm::layer_norm: GroupNorm, InstanceNorm, LayerNorm, LayerNormExt, LayerNormV3, RmsNorm;
     norm::moment: ReduceStd, Std, StdMean, Var, VarMean;
     norm::vector_norm: LinalgVectorNorm, LpNorm;
+    optimizer::adagrad: ApplyAdagrad, ApplyAdagradDA, ApplyAdagradV2, ApplyProximalAdagrad, FusedSparseProximalAdagrad,
+        SparseApplyAdagrad, SparseApplyAdagradDA, SparseApplyAdagradV2;
+    optimizer::adam: Adam, AdamNoUpdateParam, AdamWeightDecay, ApplyAdaMax, ApplyAdamWithAmsgrad, ApplyAdamWithAmsgradV2,
+        FusedSparseAdam, FusedSparseLazyAdam;
+    optimizer::ftrl: ApplyFtrl, FusedSparseFtrl, SparseApplyFtrl;
+    optimizer::momentum: ApplyGradientDescent, ApplyMomentum, ApplyProximalGradientDescent, SGD, SparseApplyMomentum,
+        SparseApplyProximalGradientDescent;
+    optimizer::rms_prop: ApplyAdadelta, ApplyCenteredRMSProp, ApplyRMSProp, SparseApplyCenteredRMSProp, SparseApplyRMSProp;
+    optimizer::sign: ApplyAddSign, ApplyPowerSign;
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;
     pool::max_pool_grad: MaxPoolGrad;
@@ -137,9 +147,13 @@ ops! {
     state::raise: JoinedStr, raise;
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
     training::dropout: Dropout;
-    training::gradient: BiasAddGrad, ReluGrad, SigmoidGrad, TanhGrad;
+    training::extreme_grad: MaximumGrad, MaximumGradGrad, MinimumGrad, MinimumGradGrad;
+    training::gradient: AbsGrad, ACosGrad, AcoshGrad, AsinGrad, AsinhGrad, AtanGrad, BiasAddGrad, DropoutGrad, EluGrad,
+        FastGeLUGrad, GeLUGrad, HShrinkGrad, HSigmoidGrad, HSwishGrad, LogitGrad, ReciprocalGrad, ReLU6Grad, ReluGrad,
+        RsqrtGrad, SigmoidCrossEntropyWithLogits, SigmoidCrossEntropyWithLogitsGrad, SigmoidGrad, SiLUGrad,
+        SoftplusGrad, SqrtGrad, TanhGrad;
     training::loss: NLLLoss, SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits;
-    training::optimizer: Adam, AdamWeightDecay, ApplyMomentum, SGD;
+    training::row_grad: GluGrad, L2NormalizeGrad, LogSoftmaxGrad, PReLUGrad, SoftmaxBackward;
 }
 
 /// The operator that MindSpore calls `name`; aliases count.

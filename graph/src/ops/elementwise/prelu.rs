@@ -11,32 +11,28 @@ op! {
     PReLU { input: Operand, weight: Operand }
 }
 
-impl PReLU {
-    /// The weight with dimensions of 1 after the channel.
-    fn shape(&self) -> Shape {
-        if self.weight.count() == 1 {
-            return Shape::new();
-        }
-        column(self.weight.count(), self.input.rank().saturating_sub(2))
-    }
+/// The dimensions of the weights beside `x`, with 1 after the channel.
+pub(in crate::ops) fn beside(x: &Operand, weight: &Operand) -> Result<Shape, OpError> {
+    let channels = *x.shape().get(1).or(x.shape().first()).unwrap_or(&1);
+    let n = weight.count();
+    ensure!(n == 1 || n == channels, "expected 1 or {channels} weights, found {}", weight.fact);
+    real(weight)?;
+    Ok(if n == 1 { Shape::new() } else { column(n, x.rank().saturating_sub(2)) })
+}
 
+impl PReLU {
     fn spread(&self) -> Result<Operand, OpError> {
         let mut w = self.weight.clone();
-        w.fact = Fact::new(w.dtype(), &self.shape()).into();
-        w.known = w.known.map(|t| t.reshape(&self.shape())).transpose()?;
+        let dims = beside(&self.input, &w)?;
+        w.fact = Fact::new(w.dtype(), &dims).into();
+        w.known = w.known.map(|t| t.reshape(&dims)).transpose()?;
         Ok(w)
     }
 }
 
 impl Rule for PReLU {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let channels = *self.input.shape().get(1).or(self.input.shape().first()).unwrap_or(&1);
-        ensure!(
-            self.weight.count() == 1 || self.weight.count() == channels,
-            "expected 1 or {channels} weights, found {}",
-            self.weight.fact
-        );
-        real(&self.weight)?;
+        beside(&self.input, &self.weight)?;
         Ok(vec![Fact::new(float_of(real(&self.input)?), self.input.shape())])
     }
 
@@ -49,7 +45,7 @@ impl Rule for PReLU {
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let d = float_of(self.input.dtype());
         let mut w = self.spread()?;
-        w.v = b.reshape(w.v, &self.shape())?;
+        w.v = b.reshape(w.v, w.shape())?;
         let y = emit(b, &[(&self.input, d), (&w, d)], d, |p, [x, w]| {
             let zero = p.constant(0.0, d);
             let above = p.binary(Binary::Ge, x, zero);

@@ -3,7 +3,9 @@
 pub(super) mod arithmetic;
 pub(super) mod border;
 pub(super) mod broadcasting;
+pub(super) mod composite;
 pub(super) mod elementwise;
+pub(super) mod formula;
 pub(super) mod grid;
 pub(super) mod indices;
 pub(super) mod sample;

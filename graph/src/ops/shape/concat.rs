@@ -39,7 +39,7 @@ fn first_axis(xs: &[Operand], axis: i64, more: usize) -> Result<i64, OpError> {
 }
 
 /// Tensors joined along a dimension, in their common type.
-pub(super) struct Joined<'a> {
+pub(in crate::ops) struct Joined<'a> {
     xs: Vec<&'a Operand>,
     axis: usize,
     fact: Fact,

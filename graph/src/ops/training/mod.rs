@@ -1,7 +1,8 @@
-//! What exported training steps compute: losses, gradients, optimizers.
+//! What exported training steps compute: losses and gradients.
 
 pub(super) mod distance;
 pub(super) mod dropout;
+pub(super) mod extreme_grad;
 pub(super) mod gradient;
 pub(super) mod loss;
-pub(super) mod optimizer;
+pub(super) mod row_grad;

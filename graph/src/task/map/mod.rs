@@ -6,6 +6,8 @@ mod scalar;
 pub use functions::{Binary, Unary};
 pub use scalar::Scalar;
 
+use std::collections::BTreeSet;
+
 use crate::{DType, Shape};
 use Scalar::{Float, Int};
 
@@ -198,6 +200,39 @@ impl Program {
             out.push(Instr::Cast(last), out.type_of(last));
         }
         out
+    }
+
+    /// The inputs that it reads.
+    pub(crate) fn inputs(&self) -> BTreeSet<usize> {
+        self.instrs.iter().filter_map(|(i, _)| if let Instr::Input(n) = i { Some(*n) } else { None }).collect()
+    }
+
+    /// The instructions that the result of `last` follows from.
+    pub(crate) fn leading_to(&self, last: Reg) -> Program {
+        let mut needed = BTreeSet::from([last]);
+        for (reg, (instr, _)) in self.instrs.iter().enumerate().rev() {
+            if needed.contains(&reg) {
+                needed.extend(instr.operands());
+            }
+        }
+        let (mut out, mut regs) = (Program::new(), Registers::new(self));
+        for (reg, &(instr, dtype)) in self.instrs.iter().enumerate() {
+            regs.push(if needed.contains(&reg) { out.push(instr.reading(|r| regs[r]), dtype) } else { reg });
+        }
+        out
+    }
+
+    /// Appends what `other` computes; its input `inputs[i]` is register `regs[i]`, of the type that it reads.
+    pub(crate) fn splice(&mut self, other: &Program, inputs: &[usize], regs: &[Reg]) -> Reg {
+        let mut own = Registers::new(other);
+        for &(instr, dtype) in &other.instrs {
+            let given = inputs.iter().zip(regs).find(|(i, _)| instr == Instr::Input(**i));
+            own.push(match given {
+                Some((_, reg)) => *reg,
+                None => self.push(instr.reading(|r| own[r]), dtype),
+            });
+        }
+        own.last().unwrap_or(0)
     }
 
     /// Input `i` becomes input `numbers[i]`; those without a number keep theirs.
