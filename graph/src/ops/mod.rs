@@ -73,6 +73,7 @@ ops! {
     index::index_add: IndexAddExt;
     index::index_fill: IndexFill, TensorCopySlices;
     index::one_hot: OneHot;
+    index::pick_grad: GatherDGradV2, MaskedSelectGrad;
     index::scatter_elements: Scatter, ScatterAddExt, TensorScatterElements;
     index::scatter_nd: ScatterAdd, ScatterDiv, ScatterMax, ScatterMin, ScatterMul, ScatterNd, ScatterNdAdd,
         ScatterNdDiv, ScatterNdMax, ScatterNdMin, ScatterNdMul, ScatterNdSub, ScatterNdUpdate, ScatterSub,
@@ -94,12 +95,13 @@ ops! {
     norm::vector_norm: LinalgVectorNorm, LpNorm;
     optimizer::adagrad: ApplyAdagrad, ApplyAdagradDA, ApplyAdagradV2, ApplyProximalAdagrad, FusedSparseProximalAdagrad,
         SparseApplyAdagrad, SparseApplyAdagradDA, SparseApplyAdagradV2;
-    optimizer::adam: Adam, AdamNoUpdateParam, AdamWeightDecay, ApplyAdaMax, ApplyAdamWithAmsgrad, ApplyAdamWithAmsgradV2,
-        FusedSparseAdam, FusedSparseLazyAdam;
+    optimizer::adam: Adam, AdamNoUpdateParam, AdamWeightDecay, ApplyAdaMax, ApplyAdamWithAmsgrad,
+        ApplyAdamWithAmsgradV2, FusedSparseAdam, FusedSparseLazyAdam;
     optimizer::ftrl: ApplyFtrl, FusedSparseFtrl, SparseApplyFtrl;
     optimizer::momentum: ApplyGradientDescent, ApplyMomentum, ApplyProximalGradientDescent, SGD, SparseApplyMomentum,
         SparseApplyProximalGradientDescent;
-    optimizer::rms_prop: ApplyAdadelta, ApplyCenteredRMSProp, ApplyRMSProp, SparseApplyCenteredRMSProp, SparseApplyRMSProp;
+    optimizer::rms_prop: ApplyAdadelta, ApplyCenteredRMSProp, ApplyRMSProp, SparseApplyCenteredRMSProp,
+        SparseApplyRMSProp;
     optimizer::sign: ApplyAddSign, ApplyPowerSign;
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;
@@ -110,24 +112,29 @@ ops! {
     reduce::arg_extreme: Argmax, ArgMaxExt, ArgMaxWithValue, Argmin, ArgMinExt, ArgMinWithValue, MaxDim, MinDim;
     reduce::cumulate: Cummax, Cummin, CumminExt, CumProd, CumSum, CumsumExt, CumulativeLogsumexp;
     reduce::log_softmax: LogSoftmax, LogSoftmaxExt;
+    reduce::median: Median, MedianGrad;
     reduce::order: ArgSort, SearchSorted, Sort, SortExt, TopK, TopkExt;
     reduce::reduction: All, Any, AnyExt, LogSumExp, Max, MeanExt, Min, ProdExt, ReduceAll, ReduceAny, ReduceMax,
         ReduceMean, ReduceMin, ReduceProd, ReduceSum, SumExt;
     reduce::softmax: Softmax;
     shape::as_strided: AsStrided;
     shape::blocks: BatchToSpaceND, ChannelShuffle, DepthToSpace, SpaceToBatchND, SpaceToDepth;
+    shape::broadcast_args: DynamicBroadcastGradientArgs;
     shape::broadcast_to: BroadcastTo, ExpandAs;
     shape::concat: Concat, Stack, StackExt;
     shape::diagonal: Diag, Diagonal, DiagPart;
     shape::dynamic: Bincount, BincountExt, MaskedSelect, NonZero, NonZeroExt, Unique, UniqueConsecutive, UniqueWithPad;
     shape::expand_dims: ExpandDims;
     shape::flatten: Flatten, FlattenExt;
+    shape::on_diagonal: FillDiagonal, TraceGrad, TraceV2Grad;
     shape::pad: ConstantPadND, MirrorPad, Pad, PadV3, ReflectionPad1D, ReplicationPad1D;
+    shape::pad_grad: MirrorPadGrad, PadV3Grad, ReflectionPad1DGrad, ReplicationPad1DGrad;
     shape::reshape: Reshape;
     shape::reverse_sequence: ReverseSequence;
     shape::roll: Roll;
     shape::shape_of: Rank, Shape, Size;
     shape::slice: Narrow, ReverseV2, SelectExtView, Slice, SliceExt;
+    shape::slice_grad: SliceGrad, StridedSliceGrad;
     shape::split: Chunk, Split, SplitTensor, SplitWithSize, Unstack;
     shape::squeeze: Squeeze;
     shape::strided_slice: StridedSlice;
@@ -145,14 +152,19 @@ ops! {
     state::load: Load;
     state::print: Print;
     state::raise: JoinedStr, raise;
+    training::ctc: CTCLoss, CTCLossV2, CTCLossV2Grad;
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
+    training::distance_grad: BinaryCrossEntropyGrad, BinaryCrossEntropyWithLogitsBackward, KLDivLossGrad,
+        SmoothL1LossGrad;
     training::dropout: Dropout;
     training::extreme_grad: MaximumGrad, MaximumGradGrad, MinimumGrad, MinimumGradGrad;
     training::gradient: AbsGrad, ACosGrad, AcoshGrad, AsinGrad, AsinhGrad, AtanGrad, BiasAddGrad, DropoutGrad, EluGrad,
         FastGeLUGrad, GeLUGrad, HShrinkGrad, HSigmoidGrad, HSwishGrad, LogitGrad, ReciprocalGrad, ReLU6Grad, ReluGrad,
         RsqrtGrad, SigmoidCrossEntropyWithLogits, SigmoidCrossEntropyWithLogitsGrad, SigmoidGrad, SiLUGrad,
         SoftplusGrad, SqrtGrad, TanhGrad;
+    training::label_loss: InTopK, MultiMarginLoss, MultiMarginLossGrad, NLLLossGrad;
     training::loss: NLLLoss, SoftmaxCrossEntropyWithLogits, SparseSoftmaxCrossEntropyWithLogits;
+    training::norm_loss: CdistGrad, ClipByNorm, L2Loss, SquareSumAll;
     training::row_grad: GluGrad, L2NormalizeGrad, LogSoftmaxGrad, PReLUGrad, SoftmaxBackward;
 }
 

@@ -59,12 +59,12 @@ fn covered(updates: &Operand, index: &Operand) -> Result<Tensor, OpError> {
 }
 
 /// Updates of elements whose coordinate `axis` an index gives; the other coordinates are the index's own.
-struct Along<'a> {
-    x: &'a Operand,
-    axis: i64,
-    index: &'a Operand,
-    updates: &'a Operand,
-    how: Combine,
+pub(super) struct Along<'a> {
+    pub x: &'a Operand,
+    pub axis: i64,
+    pub index: &'a Operand,
+    pub updates: &'a Operand,
+    pub how: Combine,
 }
 
 impl Rule for Along<'_> {

@@ -41,7 +41,7 @@ struct Segment {
 }
 
 impl Padded<'_> {
-    fn fact(&self) -> Result<Fact, OpError> {
+    pub fn fact(&self) -> Result<Fact, OpError> {
         let x = self.x;
         ensure!(self.pads.len() == x.rank(), "expected {} pairs of paddings, found {}", x.rank(), self.pads.len());
         let mut shape = Shape::new();
@@ -65,7 +65,7 @@ impl Padded<'_> {
     }
 
     /// The element that coordinate `i` of a padded dimension of `len` elements holds.
-    fn source(&self, i: usize, before: i64, len: usize) -> Option<usize> {
+    pub fn source(&self, i: usize, before: i64, len: usize) -> Option<usize> {
         let (i, len) = (i as i64 - before, len as i64);
         let p = match self.border {
             _ if (0..len).contains(&i) => i,

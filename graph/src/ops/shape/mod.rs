@@ -2,6 +2,7 @@
 
 pub(super) mod as_strided;
 pub(super) mod blocks;
+pub(super) mod broadcast_args;
 pub(super) mod broadcast_to;
 pub(super) mod concat;
 pub(super) mod cut;
@@ -9,13 +10,16 @@ pub(super) mod diagonal;
 pub(super) mod dynamic;
 pub(super) mod expand_dims;
 pub(super) mod flatten;
+pub(super) mod on_diagonal;
 pub(super) mod pad;
+pub(super) mod pad_grad;
 pub(super) mod reshape;
 pub(super) mod reverse_sequence;
 pub(super) mod roll;
 pub(super) mod same_elements;
 pub(super) mod shape_of;
 pub(super) mod slice;
+pub(super) mod slice_grad;
 pub(super) mod split;
 pub(super) mod squeeze;
 pub(super) mod strided_slice;

@@ -38,16 +38,19 @@ op! {
     }
 }
 
+/// Numbers before and after each dimension, which are halves of `paddings` unless they are `contiguous`.
+pub(super) fn pairs(paddings: &[i64], contiguous: bool) -> Ints {
+    let (before, after) = paddings.split_at(paddings.len() / 2);
+    if contiguous || before.len() != after.len() {
+        return Ints::from_slice(paddings);
+    }
+    before.iter().zip(after).flat_map(|(&before, &after)| [before, after]).collect()
+}
+
 impl Operator for PadV3 {
     fn rule(&self) -> Result<impl Rule, OpError> {
         ensure!(self.mode != Border::Symmetric, "unknown mode symmetric");
-        let mut paddings = self.paddings.clone();
-        if !self.paddings_contiguous {
-            let half = paddings.len() / 2;
-            let (before, after) = self.paddings.split_at(half);
-            paddings = before.iter().zip(after).flat_map(|(&before, &after)| [before, after]).collect();
-        }
-        let pads = from_last(&paddings, self.input_x.rank())?;
+        let pads = from_last(&pairs(&self.paddings, self.paddings_contiguous), self.input_x.rank())?;
         Ok(Padded {
             x: &self.input_x,
             border: self.mode,

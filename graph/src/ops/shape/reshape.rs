@@ -9,7 +9,7 @@ op! {
     /// The same elements with dimensions `shape`; one dimension may be −1 and is what remains.
     ///
     /// `input`: any type. `shape`: integers, which may be computed by the model.
-    Reshape, aliases ["View"] { input ["tensor"]: Operand, shape: Late<Ints> }
+    Reshape, aliases ["View", object "FlattenGrad"] { input ["tensor"]: Operand, shape: Late<Ints> }
 }
 
 impl Reshape {

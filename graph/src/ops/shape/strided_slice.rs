@@ -155,8 +155,9 @@ impl StridedSlice {
     }
 }
 
-impl Operator for StridedSlice {
-    fn rule(&self) -> Result<impl Rule, OpError> {
+impl StridedSlice {
+    /// What it takes.
+    pub(super) fn cut(&self) -> Result<Cut<'_>, OpError> {
         let (x, begin, end) = (&self.input_x, self.begin.get()?, self.end.get()?);
         let items = begin.len();
         let same = end.len() == items && (self.strides.is_empty() || self.strides.len() == items);
@@ -184,6 +185,12 @@ impl Operator for StridedSlice {
         }
         spans.extend(rest.inspect(|len| dims.push(*len)).map(Span::whole));
         Ok(Cut { x, spans, dims: Some(dims) })
+    }
+}
+
+impl Operator for StridedSlice {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        self.cut()
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -1,9 +1,9 @@
 //! Losses that are a function of a result and what it should be, element by element, and their sums and means.
 
-use crate::op::{Case, Lowers, Operand, Operator, Rule};
+use crate::op::{Case, CaseArg, Lowers, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{common_shape, emit_all, evaluate_all_f64, wide};
 use crate::ops::kit::indices::{dim, only};
-use crate::ops::kit::sample::sample;
+use crate::ops::kit::sample::{filled, sample};
 use crate::task::{Binary, Lowering, Program, ReduceKind, Reg, Unary};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
@@ -166,8 +166,13 @@ op! {
     }
 }
 
-/// Keeps logarithms finite.
-const LEAST: f64 = 1e-12;
+/// Numbers between 0 and 1.
+pub(super) fn halves(dims: &[usize]) -> CaseArg {
+    filled(DType::F32, dims, |i| 0.1 + (i % 8) as f64 / 10.0)
+}
+
+/// Keeps logarithms and their gradients finite.
+pub(super) const LEAST: f64 = 1e-12;
 
 impl Operator for BinaryCrossEntropy {
     fn rule(&self) -> Result<impl Rule, OpError> {
@@ -193,12 +198,8 @@ impl Operator for BinaryCrossEntropy {
     }
 
     fn cases() -> Vec<Case> {
-        let half = |dims: &[usize]| {
-            let values: Vec<f64> = (0..dims.iter().product()).map(|i: usize| 0.1 + (i % 8) as f64 / 10.0).collect();
-            Tensor::from_f64s(DType::F32, dims, &values).unwrap_or_else(|_| Tensor::vector::<f32>(&[]))
-        };
         let edges = || sample().data(Tensor::vector(&[0.0f32, 0.25])).data(Tensor::vector(&[1.0f32, 0.0]));
-        let x = || sample().data(half(&[3, 5])).data(half(&[3, 5]));
+        let x = || sample().arg(halves(&[3, 5])).arg(halves(&[3, 5]));
         vec![
             x().positive(DType::F32, &[3, 5]).int(2).case("each"),
             x().none().int(1).case("mean"),
