@@ -96,7 +96,7 @@ ops! {
     optimizer::adagrad: ApplyAdagrad, ApplyAdagradDA, ApplyAdagradV2, ApplyProximalAdagrad, FusedSparseProximalAdagrad,
         SparseApplyAdagrad, SparseApplyAdagradDA, SparseApplyAdagradV2;
     optimizer::adam: Adam, AdamNoUpdateParam, AdamWeightDecay, ApplyAdaMax, ApplyAdamWithAmsgrad,
-        ApplyAdamWithAmsgradV2, FusedSparseAdam, FusedSparseLazyAdam;
+        ApplyAdamWithAmsgradV2, FusedCastAdamWeightDecay, FusedSparseAdam, FusedSparseLazyAdam;
     optimizer::ftrl: ApplyFtrl, FusedSparseFtrl, SparseApplyFtrl;
     optimizer::momentum: ApplyGradientDescent, ApplyMomentum, ApplyProximalGradientDescent, SGD, SparseApplyMomentum,
         SparseApplyProximalGradientDescent;
@@ -156,7 +156,7 @@ ops! {
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
     training::distance_grad: BinaryCrossEntropyGrad, BinaryCrossEntropyWithLogitsBackward, KLDivLossGrad,
         SmoothL1LossGrad;
-    training::dropout: Dropout;
+    training::dropout: Dropout, Dropout2D;
     training::extreme_grad: MaximumGrad, MaximumGradGrad, MinimumGrad, MinimumGradGrad;
     training::gradient: AbsGrad, ACosGrad, AcoshGrad, AsinGrad, AsinhGrad, AtanGrad, BiasAddGrad, DropoutGrad, EluGrad,
         FastGeLUGrad, GeLUGrad, HShrinkGrad, HSigmoidGrad, HSwishGrad, LogitGrad, ReciprocalGrad, ReLU6Grad, ReluGrad,

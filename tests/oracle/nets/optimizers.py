@@ -3,6 +3,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.ops.operations import nn_ops
+from mindspore.ops.operations.inner_ops import FusedCastAdamWeightDecay
 
 from .common import Spec, model, noise, uniform
 
@@ -45,6 +46,17 @@ class Optimizers(nn.Cell):
         return out + (double,)
 
 
+class Halved(nn.Cell):
+    """FusedCastAdamWeightDecay with the gradient in half precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = FusedCastAdamWeightDecay()
+
+    def construct(self, w, m, v, rate, beta1, beta2, eps, decay, gradient, norm):
+        return self.step(w, m, v, rate, beta1, beta2, eps, decay, gradient.astype(ms.float16), norm)
+
+
 # On the CPU, ApplyAdagrad ignores `update_slots`, ApplyRMSProp places `epsilon` elsewhere in parts of a tensor, ApplyFtrl and
 # ApplyAdagradDA are wrong where `l1` matters; what some return is not set.
 DENSE = {
@@ -65,6 +77,7 @@ DENSE = {
     "power_sign": (ops.ApplyPowerSign(), 1, (0.1, 0.8, 0.7, 0.9), 0),
     "amsgrad": (ops.ApplyAdamWithAmsgrad(0.8, 0.9, 1e-3), 3, tuple(Tensor(x, ms.float32) for x in (0.8, 0.7, 0.1)), 0),
     "amsgrad2": (ops.ApplyAdamWithAmsgradV2(), 3, (0.8, 0.7, 0.1, 0.8, 0.9, 1e-3), 0),
+    "halved": (Halved(), 2, (0.1, 0.8, 0.9, 1e-3, 0.2, Tensor(2, ms.float32)), 1),
     "no_update": (ops.AdamNoUpdateParam(), 1, (0.8, 0.7, 0.1, 0.8, 0.9, 1e-3), 0),
     "ahead_no_update": (ops.AdamNoUpdateParam(use_nesterov=True), 1, (0.8, 0.7, 0.1, 0.8, 0.9, 1e-3), 0),
 }

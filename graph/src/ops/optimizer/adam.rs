@@ -3,7 +3,8 @@
 use super::step::{blend, lazy, parameter, rows, sparse, state, step};
 use crate::op::{Case, Effect, Operand, Operator, Rule, Writes};
 use crate::ops::kit::formula::{Num, Term};
-use crate::{OpError, op};
+use crate::ops::kit::sample::wave;
+use crate::{DType, OpError, op};
 
 /// The moments `m` and `v` after gradient `g`.
 fn moments<'p, T: Term<'p> + Copy>([m, v]: [Num<'p>; 2], g: Num<'p>, [beta1, beta2]: [T; 2]) -> [Num<'p>; 2] {
@@ -298,6 +299,41 @@ impl Operator for AdamWeightDecay {
 
     fn cases() -> Vec<Case> {
         vec![state(2, &[0.01, 0.9, 0.999, 1e-6, 0.1]).arg(parameter()).case("plain")]
+    }
+}
+
+op! {
+    /// [`AdamWeightDecay`] with a gradient of another float type that is divided by `global_norm` first. Writes and returns `var`, `m`
+    /// and `v`.
+    classic FusedCastAdamWeightDecay {
+        var: Operand,
+        m: Operand,
+        v: Operand,
+        lr: Operand,
+        beta1: Operand,
+        beta2: Operand,
+        epsilon: Operand,
+        decay: Operand,
+        grad: Operand,
+        global_norm: Operand,
+        use_locking: bool = false,
+    }
+}
+
+impl Operator for FusedCastAdamWeightDecay {
+    const EFFECT: Effect = Effect::Writes(Writes::results(&[0, 1, 2]));
+
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        let FusedCastAdamWeightDecay { var, m, v, lr, beta1, beta2, epsilon, decay, grad, global_norm, .. } = self;
+        let numbers = [lr, beta1, beta2, epsilon, decay, global_norm];
+        Ok(step([var, m, v], grad, numbers, |old, g, [rate, beta1, beta2, eps, decay, norm]| {
+            decayed(old, g / norm, [rate, beta1, beta2, eps, decay])
+        }))
+    }
+
+    fn cases() -> Vec<Case> {
+        let step = state(2, &[0.01, 0.9, 0.999, 1e-6, 0.1]);
+        vec![step.arg(wave(DType::F16, &[3, 5])).real(2.0).case("plain")]
     }
 }
 

@@ -1,5 +1,6 @@
 use crate::onnx::{Emit, Forms};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Operand, Operator, Rule};
+use crate::ops::kit::composite::composite;
 use crate::ops::kit::sample::sample;
 use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
@@ -43,5 +44,29 @@ impl Rule for Dropout {
 
     fn cases() -> Vec<Case> {
         vec![sample().tensor(DType::F32, &[2, 3]).real(0.9).int(0).int(0).exact("kept")]
+    }
+}
+
+op! {
+    /// Keeps every channel, as inference does whatever `keep_prob`. Results: `x`, and a mask of its shape that is true. Real numbers.
+    classic Dropout2D, aliases [classic "Dropout3D"] { x: Operand, keep_prob: f64 = 0.5 }
+}
+
+impl Operator for Dropout2D {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        let x = &self.x;
+        ensure!(!x.dtype().is_complex() && x.dtype() != DType::Bool, "expected numbers, found {}", x.fact);
+        let chance = (0.0..=1.0).contains(&self.keep_prob);
+        ensure!(chance, "expected a keep_prob from 0 to 1, found {}", self.keep_prob);
+        let mask = Fact::new(DType::Bool, x.shape());
+        Ok(composite(vec![x.fact.clone(), mask], move |at| {
+            let mask = Tensor::from_bools(x.shape(), &vec![true; x.count()])?;
+            Ok(vec![x.clone(), at.constant(x, mask)])
+        }))
+    }
+
+    fn cases() -> Vec<Case> {
+        let x = || sample().tensor(DType::F32, &[1, 2, 2, 3]);
+        vec![x().exact("default"), x().real(0.9).exact("kept"), sample().tensor(DType::I32, &[1, 2, 2]).exact("i32")]
     }
 }

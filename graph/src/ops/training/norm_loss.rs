@@ -124,7 +124,7 @@ impl Operator for CdistGrad {
         let distances = [bx, &[*n, *m][..]].concat();
         let fits = bx == by && k == ky && grad.shape() == distances && cdist.shape() == distances;
         ensure!(fits, "expected distances {distances:?} and gradients of rows, found {} and {}", cdist.fact, grad.fact);
-        ensure!(*p >= 0.0, "expected an exponent of 0 or more, found {p}");
+        ensure!((0.0..=f64::INFINITY).contains(p), "expected an exponent of 0 or more, found {p}");
         for x in [grad, x, y, cdist] {
             float(x)?;
         }
