@@ -138,10 +138,14 @@ fn every_operator_has_docs_and_cases() {
     report(&failures);
 }
 
+/// Steps of optimizers, which no operator of MindSpore computes without writing.
+const STEPS: [&str; 3] = ["ApplyGradientDescent", "ApplyProximalGradientDescent", "SparseApplyProximalGradientDescent"];
+
 #[test]
 fn writes_of_one_argument_can_be_computed_without_writing() {
     let mut failures = Vec::new();
-    for def in OPS.iter().filter(|def| def.effect == Effect::Writes(Writes::results(&[0]))) {
+    let writes = |def: &&OpDef| def.effect == Effect::Writes(Writes::results(&[0])) && !STEPS.contains(&def.name);
+    for def in OPS.iter().filter(writes) {
         let known = match def.pure {
             Some(Pure::As(name) | Pure::Rows(name)) => find(name).is_some_and(|pure| pure.effect == Effect::Pure),
             Some(Pure::Copy) => true,
