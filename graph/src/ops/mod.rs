@@ -28,12 +28,14 @@ macro_rules! ops {
 }
 
 ops! {
+    conv::backprop_filter: Conv2DBackpropFilter, Conv3DBackpropFilter;
     conv::columns: Col2Im;
     conv::conv2d: Conv2D, DepthwiseConv2dNative;
-    conv::conv2d_backprop_filter: Conv2DBackpropFilter;
-    conv::conv2d_transpose: Conv2DBackpropInput, Conv3DTranspose, ConvTranspose2D;
+    conv::conv2d_transpose: Conv2DBackpropInput, Conv3DBackpropInput, Conv3DTranspose, ConvTranspose2D;
     conv::conv3d: Conv3D;
     conv::conv_ext: Conv1DExt, Conv1DPadding, Conv2DExt, Conv2DPadding, Conv3DExt, Conv3DPadding;
+    conv::deformable: DeformableOffsets, DeformableOffsetsGrad;
+    conv::dilation2d: Dilation2D, Dilation2DBackpropFilter, Dilation2DBackpropInput;
     conv::patches: ExtractImagePatches, Im2Col, Im2ColExt;
     create::meshgrid: Meshgrid;
     create::numbers: Arange, Eye, Fill, FillScalar, FillTensor, FillV2, FullLike, LinSpace, LinSpaceExt, NewFull,
@@ -64,11 +66,15 @@ ops! {
     elementwise::unary: Abs, ACos, Acosh, Asin, Asinh, Atan, Atanh, BitwiseNot, Ceil, Cos, Cosh, Erf, Erfc, Exp, Expm1,
         Floor, GeLU, HSigmoid, HSwish, IsFinite, IsInf, IsNan, Log, Log10, Log1p, Log2, LogicalNot, Mish, Neg,
         Reciprocal, ReLU, ReLU6, Rint, Rsqrt, Sigmoid, Sign, SiLU, Sin, Sinh, Softplus, Sqrt, Square, Tan, Tanh, Trunc;
-    image::boxes: IOU, NMSWithMask, ROIAlign;
+    image::boxes: IOU, NMSWithMask, ROIAlign, ROIAlignGrad;
     image::grid_sampler2d: GridSampler2D;
+    image::grid_sampler2d_grad: GridSampler2DGrad;
     image::resize: ResizeBicubic, ResizeBilinearV2, ResizeLinear1D, ResizeNearestNeighbor, ResizeNearestNeighborV2,
         UpsampleBicubic2D, UpsampleBilinear2D, UpsampleLinear1D, UpsampleNearest1D, UpsampleNearest2D,
         UpsampleNearest3D, UpsampleTrilinear3D;
+    image::resize_grad: ResizeBicubicGrad, ResizeBilinearGrad, ResizeLinear1DGrad, ResizeNearestNeighborGrad,
+        ResizeNearestNeighborV2Grad, UpsampleBicubic2DGrad, UpsampleBilinear2DGrad, UpsampleLinear1DGrad,
+        UpsampleNearest1DGrad, UpsampleNearest2DGrad, UpsampleNearest3DGrad, UpsampleTrilinear3DGrad;
     index::gather: Embedding, EmbeddingLookup, Gather, GatherD, GatherNd, IndexSelect;
     index::index_add: IndexAddExt;
     index::index_fill: IndexFill, TensorCopySlices;
@@ -89,8 +95,11 @@ ops! {
     linear::matmul: MatMul;
     linear::outer: Outer;
     norm::batch_norm: BatchNorm, BatchNormExt;
+    norm::gradient: BatchNormGrad, BatchNormGradExt, GroupNormGrad, InstanceNormV2Grad, LayerNormGrad, LayerNormGradExt,
+        RmsNormGrad;
     norm::l2_normalize: L2Normalize, LRN;
     norm::layer_norm: GroupNorm, InstanceNorm, LayerNorm, LayerNormExt, LayerNormV3, RmsNorm;
+    norm::lrn_grad: LRNGrad;
     norm::moment: ReduceStd, Std, StdMean, Var, VarMean;
     norm::vector_norm: LinalgVectorNorm, LpNorm;
     optimizer::adagrad: ApplyAdagrad, ApplyAdagradDA, ApplyAdagradV2, ApplyProximalAdagrad, FusedSparseProximalAdagrad,
@@ -105,10 +114,16 @@ ops! {
     optimizer::sign: ApplyAddSign, ApplyPowerSign;
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;
-    pool::max_pool_grad: MaxPoolGrad;
+    pool::max_pool_grad: MaxPool3DGrad, MaxPoolGrad;
+    pool::mean_grad: AdaptiveAvgPool2DGrad, AdaptiveAvgPool2DGradExt, AdaptiveAvgPool3DGrad, AdaptiveAvgPool3DGradExt,
+        AvgPool2DGrad, AvgPool3DGrad, AvgPool3DGradExt, AvgPoolGrad;
+    pool::places: AdaptiveMaxPool2DGrad, AdaptiveMaxPool3DGrad, MaxPoolGradWithArgmax, MaxPoolGradWithArgmaxV2,
+        MaxUnpool2D, MaxUnpool2DGrad, MaxUnpool3D, MaxUnpool3DGrad;
     pool::windowed: AvgPool, AvgPool1D, AvgPool2D, AvgPool3D, AvgPool3DExt, MaxPool, MaxPool3D, MaxPool3DWithArgmax,
         MaxPoolWithArgmax, MaxPoolWithIndices;
+    recurrent::gru: GRUV2, GRUV2Grad;
     recurrent::lstm: LSTM;
+    recurrent::lstm_grad: LSTMGrad;
     reduce::arg_extreme: Argmax, ArgMaxExt, ArgMaxWithValue, Argmin, ArgMinExt, ArgMinWithValue, MaxDim, MinDim;
     reduce::cumulate: Cummax, Cummin, CumminExt, CumProd, CumSum, CumsumExt, CumulativeLogsumexp;
     reduce::log_softmax: LogSoftmax, LogSoftmaxExt;

@@ -40,33 +40,77 @@ op! {
     }
 }
 
-impl GridSampler2D {
-    /// Source coordinate along a dimension of `len` elements.
-    fn coordinate(&self, place: f64, len: usize) -> f64 {
+/// How places become sums of elements.
+pub(super) struct Sampling {
+    pub interpolation: Interpolation,
+    pub beyond: Beyond,
+    pub corners: bool,
+}
+
+/// An element of a sum along one dimension.
+pub(super) struct Tap {
+    pub at: usize,
+    pub weight: f64,
+    /// How the weight changes with the place.
+    pub slope: f64,
+}
+
+impl Sampling {
+    /// Source coordinate along a dimension of `len` elements, and how it changes with the place.
+    fn coordinate(&self, place: f64, len: usize) -> (f64, f64) {
         let n = len as f64;
-        let x = if self.align_corners { (place + 1.0) / 2.0 * (n - 1.0) } else { ((place + 1.0) * n - 1.0) / 2.0 };
-        match self.padding_mode {
-            Beyond::Zeros => x,
-            Beyond::Border => x.clamp(0.0, n - 1.0),
+        let (x, slope) = if self.corners {
+            ((place + 1.0) / 2.0 * (n - 1.0), (n - 1.0) / 2.0)
+        } else {
+            (((place + 1.0) * n - 1.0) / 2.0, n / 2.0)
+        };
+        let clamped = |x: f64, slope: f64| {
+            let inside = x > 0.0 && x < n - 1.0;
+            (x.clamp(0.0, n - 1.0), if inside { slope } else { 0.0 })
+        };
+        match self.beyond {
+            Beyond::Zeros => (x, slope),
+            Beyond::Border => clamped(x, slope),
             Beyond::Reflection => {
-                let (low, span) = if self.align_corners { (0.0, n - 1.0) } else { (-0.5, n) };
+                let (low, span) = if self.corners { (0.0, n - 1.0) } else { (-0.5, n) };
                 let away = (x - low).abs();
                 let turns = (away / span).floor();
                 let rest = away - turns * span;
-                let x = if turns % 2.0 == 0.0 { low + rest } else { low + span - rest };
-                if span > 0.0 { x.clamp(0.0, n - 1.0) } else { 0.0 }
+                let even = turns % 2.0 == 0.0;
+                let x_back = if even { low + rest } else { low + span - rest };
+                let forwards = even == (x >= low);
+                let slope = if forwards { slope } else { -slope };
+                if span > 0.0 { clamped(x_back, slope) } else { (0.0, 0.0) }
             }
         }
     }
 
     /// Elements and weights along one dimension; elements beyond the edges are left out.
-    fn taps(&self, place: f64, len: usize) -> Vec<(usize, f64)> {
-        let x = self.coordinate(place, len);
-        let taps = match self.interpolation_mode {
-            Interpolation::Nearest => vec![(x.round(), 1.0)],
-            Interpolation::Bilinear => vec![(x.floor(), 1.0 - (x - x.floor())), (x.floor() + 1.0, x - x.floor())],
+    pub fn taps(&self, place: f64, len: usize) -> Vec<Tap> {
+        let (x, slope) = self.coordinate(place, len);
+        let t = x - x.floor();
+        let taps = match self.interpolation {
+            Interpolation::Nearest => vec![(x.round(), 1.0, 0.0)],
+            Interpolation::Bilinear => vec![(x.floor(), 1.0 - t, -slope), (x.floor() + 1.0, t, slope)],
         };
-        taps.into_iter().filter(|(p, _)| (0.0..len as f64).contains(p)).map(|(p, w)| (p as usize, w)).collect()
+        let inside = taps.into_iter().filter(|(at, ..)| (0.0..len as f64).contains(at));
+        inside.map(|(at, weight, slope)| Tap { at: at as usize, weight, slope }).collect()
+    }
+}
+
+/// The dimensions `[n, c, oh, ow]` of what `grid` picks of `x`.
+pub(super) fn sampled(x: &Operand, grid: &Operand) -> Result<[usize; 4], OpError> {
+    let (x, grid) = (&x.fact, &grid.fact);
+    let ([n, c, h, w], [m, oh, ow, two]) = (x.ranked()?, grid.ranked()?);
+    ensure!(n == m && two == 2, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
+    ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
+    ensure!(h > 0 && w > 0, "expected images with elements, found {x}");
+    Ok([n, c, oh, ow])
+}
+
+impl GridSampler2D {
+    fn sampling(&self) -> Sampling {
+        Sampling { interpolation: self.interpolation_mode, beyond: self.padding_mode, corners: self.align_corners }
     }
 
     /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
@@ -96,23 +140,19 @@ impl GridSampler2D {
 
 impl Rule for GridSampler2D {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (x, grid) = (&self.input_x.fact, &self.grid.fact);
-        let ([n, c, h, w], [m, oh, ow, two]) = (x.ranked()?, grid.ranked()?);
-        ensure!(n == m && two == 2, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
-        ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
-        ensure!(h > 0 && w > 0, "expected images with elements, found {x}");
-        Ok(vec![result(x.dtype, &[n, c, oh, ow])?])
+        Ok(vec![result(self.input_x.dtype(), &sampled(&self.input_x, &self.grid)?)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
         let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
-        let [_, _, h, w] = x.dims;
+        let ([_, _, h, w], sampling) = (x.dims, self.sampling());
         each(y.dims, |[n, c, oy, ox]| {
             let place = |i| grid.at([n, oy, ox, i]);
-            let (cols, rows) = (self.taps(place(0)?, w), self.taps(place(1)?, h));
-            let row = |(row, wr): &(usize, f64)| {
-                cols.iter().map(|(col, wc)| Ok(wr * wc * x.at([n, c, *row, *col])?)).sum::<Result<f64, OpError>>()
+            let (cols, rows) = (sampling.taps(place(0)?, w), sampling.taps(place(1)?, h));
+            let row = |row: &Tap| {
+                let terms = cols.iter().map(|col| Ok(row.weight * col.weight * x.at([n, c, row.at, col.at])?));
+                terms.sum::<Result<f64, OpError>>()
             };
             *y.at_mut([n, c, oy, ox])? = rows.iter().map(row).sum::<Result<f64, OpError>>()?;
             Ok(())

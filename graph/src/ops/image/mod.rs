@@ -2,4 +2,6 @@
 
 pub(super) mod boxes;
 pub(super) mod grid_sampler2d;
+pub(super) mod grid_sampler2d_grad;
 pub(super) mod resize;
+pub(super) mod resize_grad;
