@@ -3,7 +3,7 @@
 
   export.py --list                             names and sizes of all networks
   export.py NAME... --out DIR                  write DIR/NAME/{model.mindir, in_0.npy.., out_0.npy.., meta.json}
-  export.py --set small|large|all --out DIR    the same for a whole set; with --missing only those not there yet
+  export.py --set small|large|train|all --out DIR    the same for a whole set; with --missing only those not there yet
   export.py --check DIR/NAME...                run the files again and compare with what is stored
   export.py --ops DIR/NAME...                  which operators the goldens use
 
@@ -66,7 +66,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("names", nargs="*")
     ap.add_argument("--out", default=".")
-    ap.add_argument("--set", choices=["small", "large", "all"], default="small")
+    ap.add_argument("--set", choices=["small", "large", "train", "all"], default="small")
     ap.add_argument("--list", action="store_true")
     ap.add_argument("--missing", action="store_true", help="skip networks whose meta.json is already there")
     ap.add_argument("--check", action="store_true", help="NAMES are folders: run them again and compare")

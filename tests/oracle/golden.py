@@ -164,17 +164,18 @@ def write(name, spec, root, group):
     for stem, value in spec.extra.items():
         np.save(os.path.join(folder, stem + ".npy"), value)
     if spec.steps:
-        save_after(folder, cell)
+        save_after(folder, cell, spec.weights)
     meta = {"note": spec.note or " ".join((type(spec.cell).__doc__ or "").split()), "labels": spread_labels(spec.labels, entries[0]["nest"]), "tolerance": spec.tolerance,
             "reference": "numpy" if spec.expected else "mindspore", "determinism": {"repeat": repeat, "native": native_agrees(spec, results)}}
     return write_meta(folder, name, group, entries, bool(spec.steps), meta)
 
 
-def save_after(folder, cell):
-    """Store the parameters as they are after the last step."""
+def save_after(folder, cell, names):
+    """Store the parameters of these names, or all, as they are after the last step."""
     os.makedirs(os.path.join(folder, "after"), exist_ok=True)
     for p in cell.get_parameters():
-        np.save(os.path.join(folder, "after", p.name + ".npy"), array(p))
+        if names is None or p.name in names:
+            np.save(os.path.join(folder, "after", p.name + ".npy"), array(p))
 
 
 def write_meta(folder, name, group, entries, stateful, more):

@@ -36,12 +36,14 @@ macro_rules! ops {
 ops! {
     complex::made: Complex, Polar;
     complex::parts: Angle, ComplexAbs, Conj, ConjugateTranspose, Imag, Real;
+    conv::backprop_filter: Conv2DBackpropFilter, Conv3DBackpropFilter;
     conv::columns: Col2Im;
     conv::conv2d: Conv2D, DepthwiseConv2dNative;
-    conv::conv2d_backprop_filter: Conv2DBackpropFilter;
-    conv::conv2d_transpose: Conv2DBackpropInput, Conv3DTranspose, ConvTranspose2D;
+    conv::conv2d_transpose: Conv2DBackpropInput, Conv3DBackpropInput, Conv3DTranspose, ConvTranspose2D;
     conv::conv3d: Conv3D;
     conv::conv_ext: Conv1DExt, Conv1DPadding, Conv2DExt, Conv2DPadding, Conv3DExt, Conv3DPadding;
+    conv::deformable: DeformableOffsets, DeformableOffsetsGrad;
+    conv::dilation2d: Dilation2D, Dilation2DBackpropFilter, Dilation2DBackpropInput;
     conv::patches: ExtractImagePatches, Im2Col, Im2ColExt;
     create::meshgrid: Meshgrid;
     create::numbers: Arange, Empty, EmptyLike, Eps, Eye, Fill, FillScalar, FillTensor, FillV2, FullLike, LinSpace,
@@ -74,27 +76,31 @@ ops! {
         ScalarMul, ScalarPow, ScalarSub, ScalarUadd, ScalarUsub;
     elementwise::select: MaskedFill, Select;
     elementwise::special: BesselI0, BesselI0e, BesselI1, BesselI1e, BesselJ0, BesselJ1, BesselK0, BesselK0e, BesselK1,
-        BesselK1e, BesselY0, BesselY1, Betainc, Digamma, Erfinv, Igamma, Igammac, Lgamma, Mvlgamma, NextAfter, Polygamma,
-        Zeta;
+        BesselK1e, BesselY0, BesselY1, Betainc, Digamma, Erfinv, Igamma, Igammac, Lgamma, Mvlgamma, NextAfter,
+        Polygamma, Zeta;
     elementwise::unary: Abs, ACos, Acosh, Asin, Asinh, Atan, Atanh, BitwiseNot, Ceil, Cos, Cosh, Erf, Erfc, Exp, Expm1,
         Floor, GeLU, HSigmoid, HSwish, IsFinite, IsInf, IsNan, Log, Log10, Log1p, Log2, LogicalNot, Mish, Neg,
         Reciprocal, ReLU, ReLU6, Rint, Rsqrt, Sigmoid, Sign, SiLU, Sin, Sinh, Softplus, Sqrt, Square, Tan, Tanh, Trunc;
     fourier::cosine: DCT, DCTN, IDCT, IDCTN;
     fourier::frequencies: FFTFreq, FFTShapeCopy, FFTShift, IFFTShift, IRFFTDouble, RFFTFreq;
     fourier::short_time: STFT;
-    fourier::transforms: FFT, FFT2, FFTN, FFTWithSize, HFFT, HFFT2, HFFTN, IFFT, IFFT2, IFFTN, IHFFT, IHFFT2, IHFFTN, IRFFT,
-        IRFFT2, IRFFTN, RFFT, RFFT2, RFFTN;
+    fourier::transforms: FFT, FFT2, FFTN, FFTWithSize, HFFT, HFFT2, HFFTN, IFFT, IFFT2, IFFTN, IHFFT, IHFFT2, IHFFTN,
+        IRFFT, IRFFT2, IRFFTN, RFFT, RFFT2, RFFTN;
     fourier::windows: BartlettWindow, BlackmanWindow, HammingWindow;
-    image::boxes: IOU, NMSWithMask, ROIAlign;
+    image::boxes: IOU, NMSWithMask, ROIAlign, ROIAlignGrad;
     image::colors: AdjustContrastv2, AdjustHue, AdjustSaturation, HSVToRGB, RGBToHSV;
     image::detection: BoundingBoxDecode, BoundingBoxEncode, CheckValid, CombinedNonMaxSuppression,
         NonMaxSuppressionWithOverlaps;
     image::glimpse: AffineGrid, ExtractGlimpse;
     image::grid_sampler2d: GridSampler2D, GridSampler3D;
+    image::grid_sampler2d_grad: GridSampler2DGrad;
     image::resample: CropAndResize, ResizeArea, ResizeV2, ScaleAndTranslate;
     image::resize: ResizeBicubic, ResizeBilinearV2, ResizeLinear1D, ResizeNearestNeighbor, ResizeNearestNeighborV2,
         UpsampleBicubic2D, UpsampleBilinear2D, UpsampleLinear1D, UpsampleNearest1D, UpsampleNearest2D,
         UpsampleNearest3D, UpsampleTrilinear3D;
+    image::resize_grad: ResizeBicubicGrad, ResizeBilinearGrad, ResizeLinear1DGrad, ResizeNearestNeighborGrad,
+        ResizeNearestNeighborV2Grad, UpsampleBicubic2DGrad, UpsampleBilinear2DGrad, UpsampleLinear1DGrad,
+        UpsampleNearest1DGrad, UpsampleNearest2DGrad, UpsampleNearest3DGrad, UpsampleTrilinear3DGrad;
     index::gather: Embedding, EmbeddingLookup, Gather, GatherD, GatherNd, IndexSelect;
     index::index_add: IndexAddExt;
     index::index_fill: IndexFill, TensorCopySlices;
@@ -135,8 +141,11 @@ ops! {
     matrix::trace: Trace, TraceV2;
     matrix::tridiagonal: TridiagonalMatMul, TridiagonalSolve;
     norm::batch_norm: BatchNorm, BatchNormExt;
+    norm::gradient: BatchNormGrad, BatchNormGradExt, GroupNormGrad, InstanceNormV2Grad, LayerNormGrad, LayerNormGradExt,
+        RmsNormGrad;
     norm::l2_normalize: L2Normalize, LRN;
     norm::layer_norm: GroupNorm, InstanceNorm, LayerNorm, LayerNormExt, LayerNormV3, RmsNorm;
+    norm::lrn_grad: LRNGrad;
     norm::moment: ReduceStd, Std, StdMean, Var, VarMean;
     norm::renorm: Renorm;
     norm::vector_norm: LinalgVectorNorm, LpNorm;
@@ -153,14 +162,20 @@ ops! {
     pool::adaptive: AdaptiveAvgPool1D, AdaptiveAvgPool2D, AdaptiveAvgPool2DExt, AdaptiveAvgPool3D, AdaptiveAvgPool3DExt,
         AdaptiveMaxPool1D, AdaptiveMaxPool2D, AdaptiveMaxPool3D;
     pool::fractional: FractionalMaxPool3DWithFixedKsize, FractionalMaxPoolWithFixedKsize;
-    pool::max_pool_grad: MaxPoolGrad;
+    pool::max_pool_grad: MaxPool3DGrad, MaxPoolGrad;
+    pool::mean_grad: AdaptiveAvgPool2DGrad, AdaptiveAvgPool2DGradExt, AdaptiveAvgPool3DGrad, AdaptiveAvgPool3DGradExt,
+        AvgPool2DGrad, AvgPool3DGrad, AvgPool3DGradExt, AvgPoolGrad;
+    pool::places: AdaptiveMaxPool2DGrad, AdaptiveMaxPool3DGrad, MaxPoolGradWithArgmax, MaxPoolGradWithArgmaxV2,
+        MaxUnpool2D, MaxUnpool2DGrad, MaxUnpool3D, MaxUnpool3DGrad;
     pool::windowed: AvgPool, AvgPool1D, AvgPool2D, AvgPool3D, AvgPool3DExt, MaxPool, MaxPool3D, MaxPool3DWithArgmax,
         MaxPoolWithArgmax, MaxPoolWithIndices;
     random::choice: Multinomial, MultinomialWithReplacement, RandomCategorical, RandomChoiceWithMask, RandomShuffle,
         RandpermV2;
     random::distributions: Bernoulli, Cauchy, LogNormalReverse, NonDeterministicInts, ParameterizedTruncatedNormal,
         RandomGamma, RandomPoisson, StandardLaplace, StandardNormal, TruncatedNormal, Uniform, UniformInt, UniformReal;
+    recurrent::gru: GRUV2, GRUV2Grad;
     recurrent::lstm: LSTM;
+    recurrent::lstm_grad: LSTMGrad;
     reduce::arg_extreme: Argmax, ArgMaxExt, ArgMaxWithValue, Argmin, ArgMinExt, ArgMinWithValue, MaxDim, MinDim;
     reduce::cumulate: Cummax, Cummin, CumminExt, CumProd, CumSum, CumsumExt, CumulativeLogsumexp;
     reduce::log_softmax: LogSoftmax, LogSoftmaxExt;

@@ -21,6 +21,7 @@ class Spec:
     labels     a name for every flattened output, where the outputs are results of different operators
     keep       substrings of parameter names whose values are meant and stay as they are
     raw        keep every parameter as the network made it
+    weights    the parameters to store after the last step; None: all
     expected   flattened outputs per case, computed without MindSpore, where its CPU back end has no kernel or a wrong one
     tolerance  allowed |got - expected| relative to the largest expected magnitude of an output; None: by dtype
     extra      further arrays to store, by file stem
@@ -33,6 +34,7 @@ class Spec:
     keep: tuple = ()
     expected: list = None
     raw: bool = False
+    weights: list = None
     train: bool = False
     tolerance: float = None
     note: str = ""
@@ -45,7 +47,7 @@ class Spec:
 
 
 def model(name, size="small"):
-    """Register a function that returns a Spec under `name`; `size` is `small` (committed golden) or `large`."""
+    """Register a function that returns a Spec under `name`; `size` is `small` (committed golden), `large` or `train`."""
     def register(build):
         assert name not in MODELS, name
         MODELS[name] = (size, build)

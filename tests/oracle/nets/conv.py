@@ -106,13 +106,16 @@ class UNet(nn.Cell):
         self.up1, self.u1 = nn.Conv2dTranspose(2 * base, base, 2, 2), conv_bn(2 * base, base, 3, act=relu)
         self.head = nn.Conv2d(base, 3, 1)
 
-    def construct(self, x):
+    def logits(self, x):
         a = self.d1(x)
         b = self.d2(self.pool(a))
         c = self.d3(self.pool(b))
         b = self.u2(ops.concat((self.up2(c), b), 1))
         a = self.u1(ops.concat((self.up1(b), a), 1))
-        y = self.head(a)
+        return self.head(a)
+
+    def construct(self, x):
+        y = self.logits(x)
         return ops.softmax(y, 1), ops.argmax(y, 1)
 
 

@@ -74,6 +74,45 @@ impl Operator for Conv2DBackpropInput {
     }
 }
 
+classic_convolution! {
+    /// The gradient of `Conv3D` with respect to its input.
+    ///
+    /// `filter`: `[c_in, c_out / group, kd, kh, kw]`. `out_backprop`: `[n, c_in, d, h, w]`. `input_size`: the result's dimensions,
+    /// over which `Conv3D` with the same arguments has `d × h × w` windows. One float type.
+    Conv3DBackpropInput, copies [dilations = dilation, groups = group, strides = stride, data_format = format] {
+        filter: Operand,
+        out_backprop: Operand,
+        input_size: Ints as Input,
+        out_channel: Option<i64> as DimOf("filter", 0) = None,
+        kernel_size: Ints as KernelOf("filter") = Ints::new(),
+    } 3 Ncdhw Small
+}
+
+impl Operator for Conv3DBackpropInput {
+    fn rule(&self) -> Result<impl Rule, OpError> {
+        let (x, w, dims) = (&self.out_backprop, &self.filter, sizes(&self.input_size, "input_size")?);
+        ensure!(self.format.spatial() == 2, "expected format NCDHW, found {:?}", self.format);
+        let [_, _, d, h, wide] = *dims else {
+            return Err(OpError::Invalid(format!("expected 5 numbers as input_size, found {}", dims.len())));
+        };
+        let windows = self.classic().windows([Some(d), Some(h), Some(wide)], filters(w, self.format)?.1)?;
+        let spread = Spread { x, w, bias: None, windows, groups: self.classic().groups()?, more: None };
+        let shape = spread.sums()?.shape;
+        ensure!(shape.as_slice() == dims, "input_size {dims:?} differs from the result's {:?}", shape.as_slice());
+        Ok(spread)
+    }
+
+    fn cases() -> Vec<Case> {
+        let one = |w: &[usize], dy: &[usize], x: &[i64]| {
+            sample().tensor(DType::F32, w).tensor(DType::F32, dy).ints(x).skip().skip().int(1)
+        };
+        let same = one(&[2, 2, 2, 3, 2], &[1, 2, 3, 3, 4], &[1, 2, 3, 3, 4]).text("same");
+        let padded =
+            one(&[6, 2, 3, 2, 2], &[2, 6, 3, 4, 2], &[2, 4, 5, 4, 3]).text("pad").ints(&[1, 1, 0, 1, 1, 0]).skip();
+        vec![same.case("same"), padded.ints(&[1, 1, 2, 1, 2]).skip().int(2).case("stride, padding, groups")]
+    }
+}
+
 op! {
     /// Two-dimensional transposed convolution with a bias: `output_padding` adds rows and columns at the end.
     ///

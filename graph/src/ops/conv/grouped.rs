@@ -9,7 +9,7 @@ use crate::ops::kit::indices::{column, each_tap, flat, rearrange, result};
 use crate::ops::kit::window::{Format, Window};
 use crate::ops::linear::product::{add_bias, check_bias, reshaped};
 use crate::task::{Binary, Conv, Layout, Lowering, Part, Task, V};
-use crate::{DType, Fact, OpError, Shape, Tensor, count, dense_strides, ensure};
+use crate::{DType, Fact, OpError, Shape, Strides, Tensor, count, dense_strides, ensure};
 
 /// Cross-correlation of `x` (batch, channels and spatial dimensions in the order of `format`) with filters `w`
 /// (`[c_out, c_in / groups, kernel…]`; channels-last formats have `[c_out, kernel…, c_in / groups]`), plus a bias per channel.
@@ -151,7 +151,7 @@ impl<const N: usize> Frame<'_, N> {
 }
 
 /// The elements of an image of `extent` under the taps of the windows at `place`, none in the padding.
-fn taps<const N: usize>(
+pub(super) fn taps<const N: usize>(
     windows: &[Window; N],
     place: [usize; N],
     kernel: [usize; N],
@@ -485,21 +485,25 @@ impl<const N: usize> Spread<'_, N> {
         Ok(e.cast(y, wide, dtype))
     }
 
-    /// Two spatial dimensions as one convolution for each phase of the stride, or, where the filters are dilated or may hold
-    /// numbers whose product with zero is not zero, as one product whose results are added tap by tap. `None` otherwise.
+    /// Two spatial dimensions as one convolution for each phase of the stride; others, or where the filters are dilated or may hold
+    /// numbers whose product with zero is not zero, as one product whose results are added tap by tap.
     fn lower_sums(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.sums()?;
-        let ([h, w], &[n, c_in, ih, iw]) = (self.windows.as_slice(), self.frame().dims().as_slice()) else {
-            return Ok(None);
-        };
         if self.w.count() == 0 || self.x.count() == 0 || fact.count() == 0 {
             return Ok(None);
         }
-        let x = b.reshape(self.x.v, &[n, c_in, ih, iw])?;
-        if h.dilation * w.dilation != 1 || !self.w.known.as_ref().is_some_and(Tensor::is_finite) {
-            return self.by_taps(b, x, &fact, h, w).map(Some);
+        let x = b.reshape(self.x.v, &self.frame().dims())?;
+        let plain =
+            self.windows.iter().all(|w| w.dilation == 1) && self.w.known.as_ref().is_some_and(Tensor::is_finite);
+        match (plain, self.windows.as_slice()) {
+            (true, [h, w]) => self.by_phases(b, x, &fact, h, w),
+            _ => self.by_taps(b, x, &fact).map(Some),
         }
-        let dims = fact.ranked::<4>()?;
+    }
+
+    /// One convolution for each phase of the stride.
+    fn by_phases(&self, b: &mut Lowering, x: V, fact: &Fact, h: &Window, w: &Window) -> Result<Option<V>, OpError> {
+        let ([_, _, ih, iw], dims) = (b.fact(x).ranked()?, fact.ranked::<4>()?);
         let (mut parts, mut ins) = (Vec::new(), Vec::new());
         let mut covered = 0;
         for py in (0..h.stride).map(|r| Phase::new(h, r)) {
@@ -519,37 +523,48 @@ impl<const N: usize> Spread<'_, N> {
             _ => {}
         }
         let fill = (covered < h.size * w.size).then(|| vec![0; fact.dtype.size()]);
-        Ok(Some(b.copy(&ins, parts, fill, fact)))
+        Ok(Some(b.copy(&ins, parts, fill, fact.clone())))
     }
 
     /// The products of all elements and taps, each tap's then added where it belongs.
-    fn by_taps(&self, b: &mut Lowering, x: V, fact: &Fact, h: &Window, w: &Window) -> Result<V, OpError> {
-        let ([n, c_in, ih, iw], [_, per_group, kh, kw]) = (b.fact(x).ranked()?, self.w.fact.ranked()?);
-        let own = c_in / self.groups;
-        let filters = b.reshape(self.w.v, &[1, self.groups, own, per_group * kh * kw])?;
-        let x = b.reshape(x, &[n, self.groups, own, ih * iw])?;
+    fn by_taps(&self, b: &mut Lowering, x: V, fact: &Fact) -> Result<V, OpError> {
+        let ([n, c_in], places) = self.frame().planes(Format::Nchw)?;
+        let ([_, per_group], kernel) = filters::<N>(self.w, Format::Nchw)?;
+        let (own, image) = (c_in / self.groups, self.windows.map(|w| w.size));
+        let (taps, elements) = (count(&kernel), count(&places));
+        let filters = b.reshape(self.w.v, &[1, self.groups, own, per_group * taps])?;
+        let x = b.reshape(x, &[n, self.groups, own, elements])?;
         let products = b.matmul(filters, x, true, false)?;
-        let dims = fact.ranked::<4>()?;
-        let (src, dst) = (strides([n, self.groups * per_group, kh * kw, ih, iw]), strides(dims));
+        let c_out = self.groups * per_group;
+        let (src, dst) = (dense_strides(&[n, c_out, taps, elements]), dense_strides(&fact.shape));
+        let outer = |strides: &Strides| strides.iter().take(2).copied().collect::<Strides>();
+        let inner = |dims: &[usize; N], steps: [usize; N]| -> Strides {
+            dense_strides(dims).into_iter().zip(steps).map(|(stride, step)| stride * step as isize).collect()
+        };
+        let (from, to) = (inner(&places, [1; N]), inner(&image, self.windows.map(|w| w.stride)));
+        let mut parts = Vec::new();
+        each_tap(&kernel, |tap| {
+            let read: Vec<_> = self.windows.iter().zip(tap).map(|(w, &k)| w.reading(k)).collect();
+            let first: Option<Shape> =
+                self.windows.iter().zip(&read).zip(tap).map(|((w, read), &k)| w.at(read.start, k)).collect();
+            let Some(first) = first else { return };
+            let starts: Shape = read.iter().map(|read| read.start).collect();
+            parts.push(Part {
+                input: 0,
+                src_offset: flat(&kernel, tap) * elements + flat(&places, &starts),
+                src: outer(&src).into_iter().chain(from.iter().copied()).collect(),
+                shape: [n, c_out].into_iter().chain(read.iter().map(|read| read.len())).collect(),
+                dst_offset: flat(&image, &first),
+                dst: outer(&dst).into_iter().chain(to.iter().copied()).collect(),
+            });
+        });
         let mut sum = None;
-        for ky in 0..kh {
-            for kx in 0..kw {
-                let (rows, cols) = (h.reading(ky), w.reading(kx));
-                let (Some(y), Some(x)) = (h.at(rows.start, ky), w.at(cols.start, kx)) else { continue };
-                let part = Part {
-                    input: 0,
-                    src_offset: ((ky * kw + kx) * ih + rows.start) * iw + cols.start,
-                    src: [src[0], src[1], src[3], src[4]].into_iter().collect(),
-                    shape: Shape::from_slice(&[n, dims[1], rows.len(), cols.len()]),
-                    dst_offset: y * dims[3] + x,
-                    dst: [dst[0], dst[1], dst[2] * h.stride as isize, dst[3] * w.stride as isize].into_iter().collect(),
-                };
-                let tap = b.copy(&[products], vec![part], Some(vec![0; fact.dtype.size()]), fact.clone());
-                sum = Some(match sum {
-                    Some(sum) => b.binary(Binary::Add, sum, tap)?,
-                    None => tap,
-                });
-            }
+        for part in parts {
+            let tap = b.copy(&[products], vec![part], Some(vec![0; fact.dtype.size()]), fact.clone());
+            sum = Some(match sum {
+                Some(sum) => b.binary(Binary::Add, sum, tap)?,
+                None => tap,
+            });
         }
         match sum {
             Some(sum) => Ok(sum),

@@ -1,8 +1,8 @@
 use crate::bounds::{self, Exceeded};
 use crate::onnx::{Emit, Forms, no_form};
-use crate::op::{Case, Operand, Rule};
-use crate::ops::kit::grid::Grid;
-use crate::ops::kit::indices::{item, result, size};
+use crate::op::{Case, Ints, Operand, Rule};
+use crate::ops::kit::grid::{Grid, each};
+use crate::ops::kit::indices::{item, result, size, sizes};
 use crate::ops::kit::sample::sample;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
@@ -176,13 +176,65 @@ struct Cells {
     samples: usize,
 }
 
-impl ROIAlign {
+/// The samples of boxes in images.
+struct Alignment {
+    pooled: [usize; 2],
+    scale: f64,
+    samples: usize,
+    end: f64,
+}
+
+/// A box: its image, and the elements of each of its cells with their weights, along rows and columns.
+struct Aligned {
+    image: usize,
+    rows: Vec<Vec<(usize, f64)>>,
+    cols: Vec<Vec<(usize, f64)>>,
+}
+
+impl Alignment {
+    fn new(height: i64, width: i64, scale: f64, samples: i64, end: i64) -> Result<Alignment, OpError> {
+        let pooled = [size(height, "pooled_height")?, size(width, "pooled_width")?];
+        ensure!(!pooled.contains(&0), "expected a positive pooled size, found {height} by {width}");
+        ensure!((0..1024).contains(&samples), "expected a sample_num below 1024, found {samples}");
+        ensure!((0..=1).contains(&end), "expected roi_end_mode 0 or 1, found {end}");
+        ensure!(scale.is_finite(), "expected a number as spatial_scale, found {scale}");
+        Ok(Alignment { pooled, scale, samples: size(samples, "sample_num")?, end: end as f64 })
+    }
+
+    /// The result for boxes `rois` of images of these dimensions.
+    fn fact(&self, images: &Fact, rois: &Operand) -> Result<Fact, OpError> {
+        let rois = &rois.fact;
+        let (&[_, c, (1..), (1..)], &[count, 5]) = (images.shape.as_slice(), rois.shape.as_slice()) else {
+            return Err(OpError::Invalid(format!("expected [n, c, h, w] and [rois, 5], found {images} and {rois}")));
+        };
+        let floats = images.dtype == rois.dtype && rois.dtype.is_float();
+        ensure!(floats, "expected floats of one type, found {images} and {rois}");
+        let [h, w] = self.pooled;
+        result(images.dtype, &[count, c, h, w])
+    }
+
     fn cells(&self, low: f64, high: f64, pooled: usize) -> Cells {
-        let start = low * self.spatial_scale;
-        let extent = ((high + self.roi_end_mode as f64) * self.spatial_scale - start).max(1.0);
+        let start = low * self.scale;
+        let extent = ((high + self.end) * self.scale - start).max(1.0);
         let size = extent / pooled as f64;
-        let samples = if self.sample_num > 0 { self.sample_num as usize } else { size.ceil().max(1.0) as usize };
+        let samples = if self.samples > 0 { self.samples } else { size.ceil().max(1.0) as usize };
         Cells { start, size, samples }
+    }
+
+    /// The cells of a box in one of `n` images of `h` by `w` elements.
+    fn aligned(&self, &[image, corners @ ..]: &[f64; 5], [n, h, w]: [usize; 3]) -> Result<Aligned, OpError> {
+        ensure!((0.0..n as f64).contains(&image), "image {image} of {n}");
+        ensure!(corners.iter().all(|v| v.abs() < 1e6), "box {corners:?} is too large");
+        let ([left, top, right, bottom], [ph, pw]) = (corners, self.pooled);
+        let (rows, cols) = (self.cells(top, bottom, ph), self.cells(left, right, pw));
+        let rows = (0..ph).map(|i| rows.taps(i, h)).collect();
+        Ok(Aligned { image: image as usize, rows, cols: (0..pw).map(|i| cols.taps(i, w)).collect() })
+    }
+}
+
+impl ROIAlign {
+    fn alignment(&self) -> Result<Alignment, OpError> {
+        Alignment::new(self.pooled_height, self.pooled_width, self.spatial_scale, self.sample_num, self.roi_end_mode)
     }
 }
 
@@ -207,35 +259,20 @@ impl Cells {
 
 impl Rule for ROIAlign {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (x, rois) = (&self.features.fact, &self.rois.fact);
-        let (&[_, c, (1..), (1..)], &[count, 5]) = (x.shape.as_slice(), rois.shape.as_slice()) else {
-            return Err(OpError::Invalid(format!("expected [n, c, h, w] and [rois, 5], found {x} and {rois}")));
-        };
-        ensure!(x.dtype == rois.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {rois}");
-        let [h, w] = [size(self.pooled_height, "pooled_height")?, size(self.pooled_width, "pooled_width")?];
-        ensure!(h > 0 && w > 0, "expected a positive pooled size, found {h} by {w}");
-        ensure!((0..1024).contains(&self.sample_num), "expected a sample_num below 1024, found {}", self.sample_num);
-        ensure!((0..=1).contains(&self.roi_end_mode), "expected roi_end_mode 0 or 1, found {}", self.roi_end_mode);
-        ensure!(self.spatial_scale.is_finite(), "expected a number as spatial_scale, found {}", self.spatial_scale);
-        Ok(vec![result(x.dtype, &[count, c, h, w])?])
+        Ok(vec![self.alignment()?.fact(&self.features.fact, &self.rois)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        let fact = self.infer()?.remove(0);
+        let (alignment, fact) = (self.alignment()?, self.infer()?.remove(0));
         let (x, rois) = (Grid::read(&self.features)?, self.rois.f64s()?);
-        let ([n, c, h, w], [_, _, ph, pw]) = (x.dims, fact.ranked()?);
+        let [n, c, h, w] = x.dims;
         let mut y = Vec::with_capacity(fact.count());
-        for &[image, corners @ ..] in rois.as_chunks::<5>().0 {
-            ensure!((0.0..n as f64).contains(&image), "image {image} of {n}");
-            ensure!(corners.iter().all(|v| v.abs() < 1e6), "box {corners:?} is too large");
-            let [left, top, right, bottom] = corners;
-            let (rows, cols) = (self.cells(top, bottom, ph), self.cells(left, right, pw));
-            let rows: Vec<_> = (0..ph).map(|i| rows.taps(i, h)).collect();
-            let cols: Vec<_> = (0..pw).map(|i| cols.taps(i, w)).collect();
+        for roi in rois.as_chunks().0 {
+            let Aligned { image, rows, cols } = alignment.aligned(roi, [n, h, w])?;
             for channel in 0..c {
                 bounds::check()?;
                 for (rows, cols) in rows.iter().flat_map(|rows| cols.iter().map(move |cols| (rows, cols))) {
-                    let at = |r, p| x.at([image as usize, channel, r, p]);
+                    let at = |r, p| x.at([image, channel, r, p]);
                     let row = |r| cols.iter().map(|(p, t)| Ok(t * at(r, *p)?)).sum::<Result<f64, OpError>>();
                     y.push(rows.iter().map(|(r, t)| Ok(t * row(*r)?)).sum::<Result<f64, OpError>>()?);
                 }
@@ -272,6 +309,65 @@ impl Rule for ROIAlign {
         let rois = Tensor::from_slice(&[2, 5], &rois).unwrap_or(Tensor::scalar(0f32));
         let s = sample().tensor(DType::F32, &[2, 3, 4, 5]).data(rois).int(2).int(3).real(0.5);
         vec![s.clone().int(2).int(1).case("two samples"), s.int(0).int(0).case("samples by size")]
+    }
+}
+
+op! {
+    /// The gradient of `ROIAlign` with `roi_end_mode` 1, of features of the dimensions `xdiff_shape`: every element of `dy`
+    /// (`[rois, c, pooled_height, pooled_width]`) is shared by the elements that its samples weigh. Floats of one type.
+    classic ROIAlignGrad {
+        dy: Operand,
+        rois: Operand,
+        xdiff_shape: Ints as Input,
+        pooled_height: i64,
+        pooled_width: i64,
+        spatial_scale: f64,
+        sample_num: i64 = 2,
+    }
+}
+
+impl ROIAlignGrad {
+    fn alignment(&self) -> Result<Alignment, OpError> {
+        Alignment::new(self.pooled_height, self.pooled_width, self.spatial_scale, self.sample_num, 1)
+    }
+}
+
+impl Rule for ROIAlignGrad {
+    fn infer(&self) -> Result<Vec<Fact>, OpError> {
+        let x = result(self.dy.dtype(), &sizes(&self.xdiff_shape, "xdiff_shape")?)?;
+        let y = self.alignment()?.fact(&x, &self.rois)?;
+        ensure!(self.dy.fact == y, "expected a gradient {y}, found {}", self.dy.fact);
+        Ok(vec![x])
+    }
+
+    fn reference(&self) -> Result<Vec<Tensor>, OpError> {
+        let (alignment, fact) = (self.alignment()?, self.infer()?.remove(0));
+        let (dy, rois, mut dx) = (Grid::read(&self.dy)?, self.rois.f64s()?, Grid::zeros(fact.ranked()?)?);
+        let [n, c, h, w] = dx.dims;
+        for (i, roi) in rois.as_chunks().0.iter().enumerate() {
+            let Aligned { image, rows, cols } = alignment.aligned(roi, [n, h, w])?;
+            each([c, rows.len(), cols.len()], |[channel, y, x]| {
+                let grad = dy.at([i, channel, y, x])?;
+                for &(r, tr) in item(&rows, y)? {
+                    for &(p, tp) in item(&cols, x)? {
+                        *dx.at_mut([image, channel, r, p])? += grad * tr * tp;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(vec![dx.tensor(fact.dtype)?])
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        no_form("ONNX has no gradients")
+    }
+
+    fn cases() -> Vec<Case> {
+        let rois = [0.0, 1.0, 1.0, 5.0, 5.0, 1.0, -3.0, 0.0, 2.0, 9.0f32];
+        let rois = Tensor::from_slice(&[2, 5], &rois).unwrap_or(Tensor::scalar(0f32));
+        let s = sample().tensor(DType::F32, &[2, 3, 2, 3]).data(rois).ints(&[2, 3, 4, 5]).int(2).int(3).real(0.5);
+        vec![s.clone().int(2).case("two samples"), s.int(0).case("samples by size")]
     }
 }
 

@@ -40,47 +40,77 @@ op! {
     }
 }
 
-/// How places of an image become elements.
-struct Places {
-    interpolation: Interpolation,
-    beyond: Beyond,
-    align_corners: bool,
+/// How places become sums of elements.
+pub(super) struct Sampling {
+    pub interpolation: Interpolation,
+    pub beyond: Beyond,
+    pub corners: bool,
 }
 
-impl Places {
-    /// Source coordinate along a dimension of `len` elements.
-    fn coordinate(&self, place: f64, len: usize) -> f64 {
+/// An element of a sum along one dimension.
+pub(super) struct Tap {
+    pub at: usize,
+    pub weight: f64,
+    /// How the weight changes with the place.
+    pub slope: f64,
+}
+
+impl Sampling {
+    /// Source coordinate along a dimension of `len` elements, and how it changes with the place.
+    fn coordinate(&self, place: f64, len: usize) -> (f64, f64) {
         let n = len as f64;
-        let x = if self.align_corners { (place + 1.0) / 2.0 * (n - 1.0) } else { ((place + 1.0) * n - 1.0) / 2.0 };
+        let (x, slope) = if self.corners {
+            ((place + 1.0) / 2.0 * (n - 1.0), (n - 1.0) / 2.0)
+        } else {
+            (((place + 1.0) * n - 1.0) / 2.0, n / 2.0)
+        };
+        let clamped = |x: f64, slope: f64| {
+            let inside = x > 0.0 && x < n - 1.0;
+            (x.clamp(0.0, n - 1.0), if inside { slope } else { 0.0 })
+        };
         match self.beyond {
-            Beyond::Zeros => x,
-            Beyond::Border => x.clamp(0.0, n - 1.0),
+            Beyond::Zeros => (x, slope),
+            Beyond::Border => clamped(x, slope),
             Beyond::Reflection => {
-                let (low, span) = if self.align_corners { (0.0, n - 1.0) } else { (-0.5, n) };
+                let (low, span) = if self.corners { (0.0, n - 1.0) } else { (-0.5, n) };
                 let away = (x - low).abs();
                 let turns = (away / span).floor();
                 let rest = away - turns * span;
-                let x = if turns % 2.0 == 0.0 { low + rest } else { low + span - rest };
-                if span > 0.0 { x.clamp(0.0, n - 1.0) } else { 0.0 }
+                let even = turns % 2.0 == 0.0;
+                let x_back = if even { low + rest } else { low + span - rest };
+                let forwards = even == (x >= low);
+                let slope = if forwards { slope } else { -slope };
+                if span > 0.0 { clamped(x_back, slope) } else { (0.0, 0.0) }
             }
         }
     }
 
     /// Elements and weights along one dimension; elements beyond the edges are left out.
-    fn taps(&self, place: f64, len: usize) -> Vec<(usize, f64)> {
-        let x = self.coordinate(place, len);
+    pub fn taps(&self, place: f64, len: usize) -> Vec<Tap> {
+        let (x, slope) = self.coordinate(place, len);
+        let t = x - x.floor();
         let taps = match self.interpolation {
-            Interpolation::Nearest => vec![(x.round(), 1.0)],
-            Interpolation::Bilinear => vec![(x.floor(), 1.0 - (x - x.floor())), (x.floor() + 1.0, x - x.floor())],
+            Interpolation::Nearest => vec![(x.round(), 1.0, 0.0)],
+            Interpolation::Bilinear => vec![(x.floor(), 1.0 - t, -slope), (x.floor() + 1.0, t, slope)],
         };
-        taps.into_iter().filter(|(p, _)| (0.0..len as f64).contains(p)).map(|(p, w)| (p as usize, w)).collect()
+        let inside = taps.into_iter().filter(|(at, ..)| (0.0..len as f64).contains(at));
+        inside.map(|(at, weight, slope)| Tap { at: at as usize, weight, slope }).collect()
     }
 }
 
+/// The dimensions `[n, c, oh, ow]` of what `grid` picks of `x`.
+pub(super) fn sampled(x: &Operand, grid: &Operand) -> Result<[usize; 4], OpError> {
+    let (x, grid) = (&x.fact, &grid.fact);
+    let ([n, c, h, w], [m, oh, ow, two]) = (x.ranked()?, grid.ranked()?);
+    ensure!(n == m && two == 2, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
+    ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
+    ensure!(h > 0 && w > 0, "expected images with elements, found {x}");
+    Ok([n, c, oh, ow])
+}
+
 impl GridSampler2D {
-    fn places(&self) -> Places {
-        let GridSampler2D { interpolation_mode: interpolation, padding_mode: beyond, align_corners, .. } = *self;
-        Places { interpolation, beyond, align_corners }
+    fn sampling(&self) -> Sampling {
+        Sampling { interpolation: self.interpolation_mode, beyond: self.padding_mode, corners: self.align_corners }
     }
 
     /// `grid`, of type `dtype`, with every place moved to the element that is nearest: ONNX rounds halves to even.
@@ -110,23 +140,19 @@ impl GridSampler2D {
 
 impl Rule for GridSampler2D {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        let (x, grid) = (&self.input_x.fact, &self.grid.fact);
-        let ([n, c, h, w], [m, oh, ow, two]) = (x.ranked()?, grid.ranked()?);
-        ensure!(n == m && two == 2, "expected [n, c, h, w] and [n, oh, ow, 2], found {x} and {grid}");
-        ensure!(x.dtype == grid.dtype && x.dtype.is_float(), "expected floats of one type, found {x} and {grid}");
-        ensure!(h > 0 && w > 0, "expected images with elements, found {x}");
-        Ok(vec![result(x.dtype, &[n, c, oh, ow])?])
+        Ok(vec![result(self.input_x.dtype(), &sampled(&self.input_x, &self.grid)?)?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let fact = self.infer()?.remove(0);
         let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
-        let ([_, _, h, w], places) = (x.dims, self.places());
+        let ([_, _, h, w], sampling) = (x.dims, self.sampling());
         each(y.dims, |[n, c, oy, ox]| {
             let place = |i| grid.at([n, oy, ox, i]);
-            let (cols, rows) = (places.taps(place(0)?, w), places.taps(place(1)?, h));
-            let row = |(row, wr): &(usize, f64)| {
-                cols.iter().map(|(col, wc)| Ok(wr * wc * x.at([n, c, *row, *col])?)).sum::<Result<f64, OpError>>()
+            let (cols, rows) = (sampling.taps(place(0)?, w), sampling.taps(place(1)?, h));
+            let row = |row: &Tap| {
+                let terms = cols.iter().map(|col| Ok(row.weight * col.weight * x.at([n, c, row.at, col.at])?));
+                terms.sum::<Result<f64, OpError>>()
             };
             *y.at_mut([n, c, oy, ox])? = rows.iter().map(row).sum::<Result<f64, OpError>>()?;
             Ok(())
@@ -206,14 +232,14 @@ impl Rule for GridSampler3D {
         let (x, grid, mut y) = (Grid::read(&self.input_x)?, Grid::read(&self.grid)?, Grid::zeros(fact.ranked()?)?);
         let [_, _, d, h, w] = x.dims;
         let (interpolation, beyond) = (self.interpolation_mode, self.padding_mode);
-        let places = Places { interpolation, beyond, align_corners: self.align_corners };
+        let sampling = Sampling { interpolation, beyond, corners: self.align_corners };
         each(y.dims, |[n, c, oz, oy, ox]| {
-            let taps = |i, len| Ok::<_, OpError>(places.taps(grid.at([n, oz, oy, ox, i])?, len));
+            let taps = |i, len| Ok::<_, OpError>(sampling.taps(grid.at([n, oz, oy, ox, i])?, len));
             let (cols, rows, planes) = (taps(0, w)?, taps(1, h)?, taps(2, d)?);
             let mut sum = 0.0;
-            for ((plane, wd), (row, wr)) in planes.iter().flat_map(|plane| rows.iter().map(move |row| (plane, row))) {
-                for (col, wc) in &cols {
-                    sum += wd * wr * wc * x.at([n, c, *plane, *row, *col])?;
+            for (plane, row) in planes.iter().flat_map(|plane| rows.iter().map(move |row| (plane, row))) {
+                for col in &cols {
+                    sum += plane.weight * row.weight * col.weight * x.at([n, c, plane.at, row.at, col.at])?;
                 }
             }
             *y.at_mut([n, c, oz, oy, ox])? = sum;

@@ -5,5 +5,7 @@ pub(super) mod colors;
 pub(super) mod detection;
 pub(super) mod glimpse;
 pub(super) mod grid_sampler2d;
+pub(super) mod grid_sampler2d_grad;
 pub(super) mod resample;
 pub(super) mod resize;
+pub(super) mod resize_grad;

@@ -10,7 +10,7 @@ use crate::{DType, Fact, OpError, Shape, Tensor, count, ensure, op};
 
 /// How the elements of a resized dimension weigh source elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kernel {
+pub(super) enum Kernel {
     /// The element at the source coordinate rounded down, or to the nearest for aligned corners.
     Nearest,
     /// Between the elements at the source coordinate rounded down and up, which may be the same one.
@@ -22,7 +22,7 @@ enum Kernel {
 
 /// How an element of a resized dimension of `out` elements maps to a source coordinate among `size`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Grid {
+pub(super) enum Grid {
     /// `i · size / out`.
     Asymmetric,
     /// `i · (size − 1) / (out − 1)`.
@@ -37,9 +37,9 @@ enum Grid {
 
 /// One resized dimension.
 #[derive(Clone, Copy, Debug)]
-struct Axis {
-    size: usize,
-    out: usize,
+pub(super) struct Axis {
+    pub size: usize,
+    pub out: usize,
     grid: Grid,
     kernel: Kernel,
 }
@@ -73,7 +73,7 @@ impl Axis {
     }
 
     /// Source elements and their weights for element `i`.
-    fn taps(&self, i: usize) -> Vec<(usize, f64)> {
+    pub fn taps(&self, i: usize) -> Vec<(usize, f64)> {
         let x = self.coordinate(i);
         match self.kernel {
             Kernel::Nearest => vec![(self.nearest(i), 1.0)],
@@ -100,15 +100,15 @@ pub(super) fn cubic(x: f64, last: i64, a: f64, renormal: bool, table: bool) -> V
 }
 
 /// Resizing of the last dimensions of `x`, which has two more.
-struct Resizing<'a, const N: usize> {
+pub(super) struct Resizing<'a, const N: usize> {
     x: &'a Operand,
     outer: [usize; 2],
-    axes: [Axis; N],
+    pub axes: [Axis; N],
     kernel: Kernel,
 }
 
 impl<const N: usize> Resizing<'_, N> {
-    fn infer(&self) -> Result<Fact, OpError> {
+    pub fn infer(&self) -> Result<Fact, OpError> {
         for a in &self.axes {
             ensure!(a.out > 0 && a.size > 0, "cannot resize {} elements to {}", a.size, a.out);
         }
@@ -233,7 +233,7 @@ impl<const N: usize> Resizing<'_, N> {
 }
 
 /// The last dimensions of `x`, resized to the sizes or by the factors that are argument 1 or 2.
-struct Scheme<'a, const N: usize> {
+pub(super) struct Scheme<'a, const N: usize> {
     x: &'a Operand,
     output: &'a Late<Option<Ints>>,
     scales: Option<&'a [f64]>,
@@ -242,7 +242,7 @@ struct Scheme<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Scheme<'a, N> {
-    fn resizing(&self) -> Result<Resizing<'a, N>, OpError> {
+    pub fn resizing(&self) -> Result<Resizing<'a, N>, OpError> {
         let (outer, sizes) = planes("images", self.x, self.x.shape())?;
         let kernel = self.kernel;
         let mut axes: [Axis; N] = sizes.map(|size| Axis { size, out: size, grid: (self.grid)(None), kernel });
@@ -319,7 +319,7 @@ impl<const N: usize> Rule for Scheme<'_, N> {
 }
 
 /// Images resized to `output` with TensorFlow's two switches.
-fn switched<'a>(
+pub(super) fn switched<'a>(
     x: &'a Operand,
     output: &'a Late<Option<Ints>>,
     corners: bool,
@@ -426,6 +426,11 @@ impl Operator for ResizeBilinearV2 {
     }
 }
 
+/// What `ResizeBicubic` weighs elements by.
+pub(super) fn bicubic(centres: bool) -> Kernel {
+    Kernel::Cubic { a: if centres { -0.5 } else { -0.75 }, renormal: centres, table: true }
+}
+
 op! {
     /// Resizes images `[n, c, h, w]` to `size` by cubic convolution of four by four neighbours: with parameter −0.75 and
     /// repeated edges, or for `half_pixel_centers` with −0.5 and without the neighbours beyond the edges. Coordinates as for
@@ -440,8 +445,7 @@ op! {
 
 impl Operator for ResizeBicubic {
     fn rule(&self) -> Result<impl Rule, OpError> {
-        let renormal = self.half_pixel_centers;
-        let kernel = Kernel::Cubic { a: if renormal { -0.5 } else { -0.75 }, renormal, table: true };
+        let kernel = bicubic(self.half_pixel_centers);
         switched(&self.image, &self.size, self.align_corners, self.half_pixel_centers, kernel)
     }
 
@@ -451,7 +455,7 @@ impl Operator for ResizeBicubic {
 }
 
 /// The last dimensions resized to `output` or, without it, by the factors `scales`.
-fn scaled<'a, const N: usize>(
+pub(super) fn scaled<'a, const N: usize>(
     x: &'a Operand,
     output: &'a Late<Option<Ints>>,
     scales: &'a Option<Vec<f64>>,
@@ -566,6 +570,16 @@ crate::op_enum! {
     }
 }
 
+/// Sequences resized to `output`.
+pub(super) fn linear1d<'a>(x: &'a Operand, output: &'a Late<Option<Ints>>, mode: Coordinate1D) -> Scheme<'a, 1> {
+    let grid: fn(Option<f64>) -> Grid = match mode {
+        Coordinate1D::Asymmetric => |_| Grid::Asymmetric,
+        Coordinate1D::AlignCorners => |_| Grid::Corners,
+        Coordinate1D::HalfPixel => |_| Grid::Centres,
+    };
+    Scheme { x, output, scales: None, grid, kernel: Kernel::Linear }
+}
+
 op! {
     /// Resizes `[n, c, l]` to `size` by linear interpolation at `(i + 0.5) · in / out − 0.5`, not below 0, or for
     /// `align_corners` at `i · (in − 1) / (out − 1)`, for `asymmetric` at `i · in / out`. Floats.
@@ -578,12 +592,7 @@ op! {
 
 impl Operator for ResizeLinear1D {
     fn rule(&self) -> Result<impl Rule, OpError> {
-        let grid: fn(Option<f64>) -> Grid = match self.coordinate_transformation_mode {
-            Coordinate1D::Asymmetric => |_| Grid::Asymmetric,
-            Coordinate1D::AlignCorners => |_| Grid::Corners,
-            Coordinate1D::HalfPixel => |_| Grid::Centres,
-        };
-        Ok(Scheme::<1> { x: &self.x, output: &self.size, scales: None, grid, kernel: Kernel::Linear })
+        Ok(linear1d(&self.x, &self.size, self.coordinate_transformation_mode))
     }
 
     fn cases() -> Vec<Case> {

@@ -1,5 +1,6 @@
 //! What the operators share.
 
+pub(super) mod adjoint;
 pub(super) mod arithmetic;
 pub(super) mod border;
 pub(super) mod broadcasting;

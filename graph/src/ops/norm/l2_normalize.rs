@@ -92,7 +92,7 @@ op! {
 
 /// For every element of `x` (`[n, c, h, w]`) the sum over `radius` channels on both sides of its own, divided by
 /// `2 · radius + 1`: pooling over channels as rows.
-fn near_means(b: &mut Lowering, x: V, radius: usize) -> Result<V, OpError> {
+pub(super) fn near_means(b: &mut Lowering, x: V, radius: usize) -> Result<V, OpError> {
     let fact = b.fact(x).clone();
     let [n, channels, h, w] = fact.ranked()?;
     let rows = [n, 1, channels, h * w];

@@ -11,15 +11,15 @@ use crate::{DType, Fact, OpError, Tensor, count, ensure, op};
 
 /// Means of windows that share the last dimensions of `x` evenly: window `i` of `out` covers `⌊i·size/out⌋` to
 /// `⌈(i+1)·size/out⌉`.
-struct Shares<'a, const N: usize> {
+pub(super) struct Shares<'a, const N: usize> {
     x: &'a Operand,
     /// Dimensions before the last ones.
     lead: &'a [usize],
-    size: [usize; N],
-    out: [usize; N],
+    pub size: [usize; N],
+    pub out: [usize; N],
 }
 
-fn share(i: usize, size: usize, out: usize) -> std::ops::Range<usize> {
+pub(super) fn share(i: usize, size: usize, out: usize) -> std::ops::Range<usize> {
     i * size / out..((i + 1) * size).div_ceil(out)
 }
 
@@ -60,7 +60,7 @@ fn windows<const N: usize>(x: &Operand, output: &[i64]) -> Result<[i64; N], OpEr
 
 impl<const N: usize> Shares<'_, N> {
     /// `output` gives the windows of each of the last dimensions, or one number for all; −1 keeps the extent.
-    fn new<'a>(x: &'a Operand, output: &[i64]) -> Result<Shares<'a, N>, OpError> {
+    pub fn new<'a>(x: &'a Operand, output: &[i64]) -> Result<Shares<'a, N>, OpError> {
         let output = windows::<N>(x, output)?;
         let wrong = || OpError::Invalid(format!("expected rank {} or {}, found {}", N + 1, N + 2, x.fact));
         let (lead, extent) =
@@ -74,7 +74,7 @@ impl<const N: usize> Shares<'_, N> {
         Ok(Shares { x, lead, size: *extent, out })
     }
 
-    fn fact(&self) -> Result<Fact, OpError> {
+    pub fn fact(&self) -> Result<Fact, OpError> {
         result(self.x.dtype(), &[self.lead, &self.out].concat())
     }
 

@@ -169,7 +169,7 @@ impl<const N: usize> Pooling<N> {
 
     /// One or two spatial dimensions as a task, three as one over planes and one over depths; `None` for three with channels
     /// last and a divisor of windows that reach beyond the padding.
-    fn value(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
+    pub fn value(&self, b: &mut Lowering) -> Result<Option<V>, OpError> {
         let fact = self.fact()?;
         let (depth, [h, w]) = match *self.windows.as_slice() {
             [w] => (Window::one(), [Window::one(), w]),

@@ -6,7 +6,7 @@ use crate::ops::kit::window::{Format, PadMode, Window, pads, spatial};
 use crate::{DType, OpError, ensure, op};
 
 /// Windows of MindSpore's classic pooling operators.
-fn classic<const N: usize>(
+pub(super) fn classic<const N: usize>(
     x: &Operand,
     kernel: &[i64],
     stride: &[i64],
@@ -35,6 +35,19 @@ pub(super) fn maxima(
     Ok(Pooling { x: x.clone(), windows, statistic: Statistic::Max, format, ceil: false })
 }
 
+/// Maxima over volumes by the classic arguments.
+pub(super) fn volume_maxima(
+    x: &Operand,
+    kernel: &[i64],
+    strides: &[i64],
+    mode: PadMode,
+    pads: &[i64],
+    format: Format,
+) -> Result<Pooling<3>, OpError> {
+    let windows = classic(x, kernel, strides, mode, pads, format, false)?;
+    Ok(Pooling { x: x.clone(), windows, statistic: Statistic::Max, format, ceil: false })
+}
+
 /// Checks that no window lies in the padding alone.
 fn check_pads(w: &Window) -> Result<(), OpError> {
     let reach = w.reach();
@@ -43,7 +56,7 @@ fn check_pads(w: &Window) -> Result<(), OpError> {
 }
 
 /// Windows of operators with PyTorch's arguments: an empty stride is the kernel.
-fn torch<const N: usize>(
+pub(super) fn torch<const N: usize>(
     x: &Operand,
     kernel: &[i64],
     stride: Option<&Ints>,

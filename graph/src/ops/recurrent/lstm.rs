@@ -34,27 +34,44 @@ op! {
 }
 
 #[derive(Clone, Copy)]
-struct Dims {
-    seq: usize,
-    batch: usize,
-    input: usize,
-    hidden: usize,
-    directions: usize,
-    bias: bool,
+pub(super) struct Dims {
+    pub seq: usize,
+    pub batch: usize,
+    pub input: usize,
+    pub hidden: usize,
+    /// Rows of the weights for each element of the state.
+    pub gates: usize,
+    pub directions: usize,
+    pub bias: bool,
 }
 
 impl Dims {
     /// Where the input weights, the hidden weights and the bias of a direction start, and the number of all weights.
-    fn offsets(&self, direction: usize) -> [usize; 4] {
-        let [wi, wh] = [4 * self.hidden * self.input, 4 * self.hidden * self.hidden];
-        let bias = if self.bias { 4 * self.hidden } else { 0 };
+    pub fn offsets(&self, direction: usize) -> [usize; 4] {
+        let rows = self.rows();
+        let [wi, wh, bias] = [rows * self.input, rows * self.hidden, if self.bias { rows } else { 0 }];
         let d = self.directions;
         [direction * wi, d * wi + direction * wh, d * (wi + wh) + direction * bias, d * (wi + wh + bias)]
     }
 
     /// The position read at step `s` of a direction.
-    fn step(&self, direction: usize, s: usize) -> usize {
+    pub fn step(&self, direction: usize, s: usize) -> usize {
         if direction == 0 { s } else { self.seq - 1 - s }
+    }
+
+    /// Rows of the weights.
+    pub fn rows(&self) -> usize {
+        self.gates * self.hidden
+    }
+
+    /// Dimensions of every `h`.
+    pub fn all(&self) -> [usize; 3] {
+        [self.seq, self.batch, self.directions * self.hidden]
+    }
+
+    /// Dimensions of the last `h` and the last `c`.
+    pub fn state(&self) -> [usize; 3] {
+        [self.directions, self.batch, self.hidden]
     }
 }
 
@@ -92,19 +109,17 @@ impl LSTM {
         let own = matches!(*self.x.dims(), [_, _, own] if own.is_none_or(|own| own == input));
         ensure!(own, "expected [seq, batch, {input}], found {}", self.x.fact);
         let directions = if self.bidirectional { 2 } else { 1 };
-        let d = Dims { seq: 0, batch: 0, input, hidden, directions, bias: self.has_bias };
+        let d = Dims { seq: 0, batch: 0, input, hidden, gates: 4, directions, bias: self.has_bias };
         let n = d.offsets(0)[3];
         ensure!(self.w.count() == n, "expected {n} weights, found {}", self.w.fact);
         Ok(d)
     }
 
-    fn dims(&self) -> Result<Dims, OpError> {
+    pub(super) fn dims(&self) -> Result<Dims, OpError> {
         let [seq, batch, _] = self.x.fact.ranked()?;
         let d = Dims { seq, batch, ..self.sized()? };
-        let Dims { hidden, directions, .. } = d;
         for s in [&self.h, &self.c] {
-            let fits = s.shape() == [directions, batch, hidden];
-            ensure!(fits, "expected a state [{directions}, {batch}, {hidden}], found {}", s.fact);
+            ensure!(s.shape() == d.state(), "expected a state {:?}, found {}", d.state(), s.fact);
         }
         let dtype = self.x.dtype();
         let same = [&self.h, &self.c, &self.w].iter().all(|o| o.dtype() == dtype);
@@ -114,9 +129,8 @@ impl LSTM {
 
     fn outputs(&self, d: Dims) -> Vec<Fact> {
         let fact = |dims: &[usize]| Fact::new(self.x.dtype(), dims);
-        let state = fact(&[d.directions, d.batch, d.hidden]);
-        let all = fact(&[d.seq, d.batch, d.directions * d.hidden]);
-        vec![all, state.clone(), state, fact(&[1, 1]), fact(&[1, 1])]
+        let state = fact(&d.state());
+        vec![fact(&d.all()), state.clone(), state, fact(&[1, 1]), fact(&[1, 1])]
     }
 
     /// A range of the weights as a matrix.
@@ -157,15 +171,15 @@ impl LSTM {
 }
 
 /// The weights of all directions, a row for each gate of each element: of the input, of `h`, and the bias.
-struct Weights {
-    x: Grid<3>,
-    h: Grid<3>,
-    bias: Grid<2>,
+pub(super) struct Weights {
+    pub x: Grid<3>,
+    pub h: Grid<3>,
+    pub bias: Grid<2>,
 }
 
 impl Weights {
-    fn new(d: Dims, w: &[f64]) -> Result<Weights, OpError> {
-        let (rows, [_, h, bias, end]) = (4 * d.hidden, d.offsets(0));
+    pub fn new(d: Dims, w: &[f64]) -> Result<Weights, OpError> {
+        let (rows, [_, h, bias, end]) = (d.rows(), d.offsets(0));
         let part = |from: usize, to: usize| w.iter().take(to).skip(from).copied().collect();
         let zeros = Grid::zeros([d.directions, rows])?;
         Ok(Weights {
@@ -177,12 +191,12 @@ impl Weights {
 }
 
 /// `Σ row · v` over the last dimension: a row of weights and one of values.
-fn dot(w: &Grid<3>, [direction, row]: [usize; 2], v: &Grid<3>, [i, b]: [usize; 2]) -> Result<f64, OpError> {
+pub(super) fn dot(w: &Grid<3>, [direction, row]: [usize; 2], v: &Grid<3>, [i, b]: [usize; 2]) -> Result<f64, OpError> {
     let [_, _, len] = v.dims;
     (0..len).map(|k| Ok(v.at([i, b, k])? * w.at([direction, row, k])?)).sum()
 }
 
-fn sigmoid(x: f64) -> f64 {
+pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
@@ -196,7 +210,7 @@ impl Rule for LSTM {
         let d = self.dims()?;
         let (x, w) = (Grid::read(&self.x)?, Weights::new(d, &self.w.f64s()?)?);
         let (mut h, mut c) = (Grid::read(&self.h)?, Grid::read(&self.c)?);
-        let mut y = Grid::zeros([d.seq, d.batch, d.directions * d.hidden])?;
+        let mut y = Grid::zeros(d.all())?;
         for (direction, s) in (0..d.directions).flat_map(|direction| (0..d.seq).map(move |s| (direction, s))) {
             let (at, before) = (d.step(direction, s), h.clone());
             each([d.batch, d.hidden], |[b, j]| {
