@@ -6,7 +6,7 @@ use crate::Error;
 use crate::graph::Model;
 
 pub use mindir_graph::onnx::{ExportError, OPSETS, Unmapped};
-pub use mindir_loader::onnx::{Options, WriteError, Written};
+pub use mindir_loader::onnx::{Options, WriteError, Written, to_bytes};
 
 /// Writes `model` to the ONNX file `path`; constants beyond what `options` allow inside go to `NAME.data_N` beside it.
 ///

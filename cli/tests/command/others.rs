@@ -32,3 +32,11 @@ fn shells_get_completions() {
         mindir(["completions", shell]).with(0).says(&["inspect", "completions"]);
     }
 }
+
+#[test]
+fn the_page_of_operators_is_what_the_command_writes() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/OPS.md");
+    let written = mindir(["ops", "--markdown"]).with(0).stdout;
+    let stale = std::fs::read_to_string(page).unwrap() != written;
+    assert!(!stale, "docs/OPS.md is stale: `cargo run -p mindir-cli -- ops --markdown > docs/OPS.md` writes it");
+}

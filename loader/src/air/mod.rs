@@ -78,6 +78,20 @@ pub struct Written {
 /// # Errors
 /// [`AirError::Nodes`] naming every node that has no form in the file; [`AirError::TooLarge`]; [`AirError::Store`].
 pub fn export(model: &Model, path: impl AsRef<Path>, store: &store::Options) -> Result<Written, AirError> {
+    let (file, written) = file(model)?;
+    store::replace(path, store, |out| pour(file, out))?;
+    Ok(written)
+}
+
+/// The bytes of `model` as an AIR file.
+///
+/// # Errors
+/// [`AirError::Nodes`] and [`AirError::TooLarge`] as [`export`].
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>, AirError> {
+    Ok(file(model)?.0.encode_to_vec())
+}
+
+fn file(model: &Model) -> Result<(ModelDef, Written), AirError> {
     let mut model = model.clone();
     infer(&mut model);
     let file = Writer::of(&model)?;
@@ -87,8 +101,7 @@ pub fn export(model: &Model, path: impl AsRef<Path>, store: &store::Options) -> 
     if bytes > MOST {
         return Err(AirError::TooLarge(bytes));
     }
-    store::replace(path, store, |out| pour(model, out))?;
-    Ok(Written { nodes, constants, bytes })
+    Ok((model, Written { nodes, constants, bytes }))
 }
 
 /// Writes the message node by node, so that of the weights only one at a time is there twice.
