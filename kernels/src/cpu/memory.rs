@@ -1,20 +1,28 @@
 //! Memory aligned to cache lines.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
 use std::num::NonZero;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use bytemuck::Zeroable;
+use memmap2::MmapMut;
 use mindir_graph::bounds::{self, Exceeded, Reservation};
 
 /// Alignment of every [`Block`] in bytes.
 pub const ALIGN: usize = 64;
 
+/// Bytes from which a block has pages of its own, large ones where the system has them: what is read from end to end needs few of
+/// them.
+const PAGED: usize = 4 << 20;
+
 /// A fixed number of elements, zero at first, aligned to 64 bytes.
 pub struct Block<T> {
     ptr: NonNull<T>,
     len: usize,
+    /// The pages that the elements lie in, if they are not the allocator's.
+    pages: Option<MmapMut>,
     #[expect(dead_code, reason = "given back when it is dropped")]
     reservation: Reservation,
 }
@@ -29,14 +37,27 @@ impl<T: Zeroable + Copy> Block<T> {
         let layout = Block::<T>::layout(len).ok_or_else(refused)?;
         if layout.size() == 0 {
             let nowhere = NonNull::without_provenance(NonZero::new(ALIGN).unwrap_or(NonZero::<usize>::MIN));
-            return Ok(Block { ptr: nowhere, len: 0, reservation: Reservation::default() });
+            return Ok(Block { ptr: nowhere, len: 0, pages: None, reservation: Reservation::default() });
         }
         let reservation = bounds::reserve(layout.size())?;
-        // SAFETY: the layout is not empty.
-        let ptr = unsafe { alloc_zeroed(layout) };
+        let mut pages = (layout.size() >= PAGED).then(|| pages(layout.size())).transpose().map_err(|_| refused())?;
+        let ptr = match &mut pages {
+            Some(pages) => pages.as_mut_ptr(),
+            // SAFETY: the layout is not empty.
+            None => unsafe { alloc_zeroed(layout) },
+        };
         let ptr = NonNull::new(ptr.cast()).ok_or_else(refused)?;
-        Ok(Block { ptr, len, reservation })
+        Ok(Block { ptr, len, pages, reservation })
     }
+}
+
+/// Zeroed pages for `len` bytes.
+fn pages(len: usize) -> io::Result<MmapMut> {
+    let pages = MmapMut::map_anon(len)?;
+    // Without large pages there are small ones.
+    #[cfg(target_os = "linux")]
+    let _ = pages.advise(memmap2::Advice::HugePage);
+    Ok(pages)
 }
 
 impl<T> Block<T> {
@@ -48,7 +69,7 @@ impl<T> Block<T> {
 
 impl<T> Drop for Block<T> {
     fn drop(&mut self) {
-        if let Some(layout) = Block::<T>::layout(self.len).filter(|layout| layout.size() > 0) {
+        if let (None, Some(layout)) = (&self.pages, Block::<T>::layout(self.len).filter(|layout| layout.size() > 0)) {
             // SAFETY: allocated with the same layout.
             unsafe { dealloc(self.ptr.as_ptr().cast(), layout) };
         }
@@ -58,7 +79,8 @@ impl<T> Drop for Block<T> {
 impl<T> Deref for Block<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` elements were allocated and zeroed, and zeros are a valid `T`; without provenance only if there are none.
+        // SAFETY: `len` elements were allocated or mapped, and zeroed, and zeros are a valid `T`; without provenance only if there
+        // are none.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
 }

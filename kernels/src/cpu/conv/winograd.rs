@@ -14,8 +14,9 @@ use super::super::gang::{Gang, Shared};
 use super::super::gemm::blocks::{Blocks, Pointers};
 use super::super::gemm::dense::table_of;
 use super::super::gemm::dot;
-use super::super::gemm::tile::Finish;
-use super::super::simd::{Kernel, Simd, load_part, store_part};
+use super::super::gemm::panels::Panels;
+use super::super::gemm::tile::{Finish, MAX_VECTORS};
+use super::super::simd::{Kernel, MAX_LANES, Simd, load_part, store_part};
 use super::super::{Isa, Request};
 use super::{Body, Operands};
 
@@ -25,6 +26,8 @@ const POINTS: usize = 16;
 const HELD: usize = 160 << 10;
 /// Floats in a cache line.
 const LINE: usize = 16;
+/// Input channels whose weights a thread packs at a time.
+const PACKED: usize = 32;
 /// Elements in which a thread looks for levels at a time.
 const LEVELS: usize = 32 << 10;
 /// What a tile costs beside its products, in multiply-adds.
@@ -217,22 +220,23 @@ impl Winograd {
 }
 
 /// `[c_out, c_in, 3, 3]` to the panels of every point.
-fn pack(blocks: &Blocks, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
-    let panels = &blocks.panels;
-    let base = Shared::new(out.as_mut_ptr());
-    gang.parallel(panels.count(), |j, _| {
-        let width = panels.vectors_of(j) * panels.lanes;
-        for k in 0..panels.k {
-            for i in 0..width {
-                let col = j * panels.width() + i;
-                let points = match w.get((col * panels.k + k) * 9..).filter(|_| i < panels.cols(j)) {
-                    Some(w) => transformed(w, scale.map_or(1.0, |s| s[col])),
-                    None => [0.0; POINTS],
-                };
-                for (point, u) in points.into_iter().enumerate() {
-                    // SAFETY: a panel of every point belongs to one chunk, and lies inside `out`.
-                    unsafe { base.slice(point * panels.len() + panels.start(j) + k * width + i, 1)[0] = u };
-                }
+fn pack(panels: &Panels, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
+    let pieces = panels.k.div_ceil(PACKED);
+    let base = Shared::new(out[..POINTS * panels.len()].as_mut_ptr());
+    gang.parallel(panels.count() * pieces, |chunk, _| {
+        let (j, first) = (chunk / pieces, chunk % pieces * PACKED);
+        let (cols, width) = (j * panels.width(), panels.vectors_of(j) * panels.lanes);
+        for k in first..panels.k.min(first + PACKED) {
+            let mut points = [[0.0; MAX_VECTORS * MAX_LANES]; POINTS];
+            for i in 0..panels.cols(j) {
+                let factor = scale.map_or(1.0, |s| s[cols + i]);
+                let u = transformed(&w[((cols + i) * panels.k + k) * 9..][..9], factor);
+                points.iter_mut().zip(u).for_each(|(point, u)| point[i] = u);
+            }
+            for (i, point) in points.iter().enumerate() {
+                // SAFETY: a line of a panel belongs to one chunk, and lies inside `out`.
+                let line = unsafe { base.slice(i * panels.len() + panels.start(j) + k * width, width) };
+                line.copy_from_slice(&point[..width]);
             }
         }
     });
@@ -473,7 +477,7 @@ impl Body for Winograd {
     }
 
     fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
-        pack(&self.blocks, w, scale, out, gang);
+        pack(&self.blocks.panels, w, scale, out, gang);
     }
 
     fn scratch(&self) -> (usize, usize) {
