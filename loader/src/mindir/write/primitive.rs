@@ -23,7 +23,7 @@ impl Primitives {
         let kind = if function { PrimType::PrimitiveFunction } else { PrimType::Primitive };
         let proto = PrimitiveProto {
             op_type: Some(op.to_string()),
-            attribute: attributes.iter().map(|(name, value)| value::attribute(name, value)).collect(),
+            attribute: attributes.iter().map(|(name, value)| value::held(name, value)).collect(),
             prim_type: Some(kind as i32),
             ..Default::default()
         };

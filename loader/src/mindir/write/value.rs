@@ -39,7 +39,7 @@ pub(super) fn attribute(name: &str, value: &Const) -> AttributeProto {
     let value = match value {
         Const::Bool(flag) => AttributeProto { i: Some(i64::from(*flag)), ..typed(AttributeType::Bool) },
         Const::Int(number) => AttributeProto { i: Some(*number), ..typed(AttributeType::Int64) },
-        Const::DType(dtype) => element_type(*dtype),
+        Const::DType(dtype) => AttributeProto { i: Some(dtype.type_id()), ..typed(AttributeType::Int64) },
         Const::Float(number) => AttributeProto { f: Some(*number), ..typed(AttributeType::Float) },
         Const::Double(number) => AttributeProto { d: Some(*number), ..typed(AttributeType::Double) },
         Const::Str(text) => AttributeProto { s: Some(bytes(text)), ..typed(AttributeType::String) },
@@ -55,10 +55,11 @@ pub(super) fn attribute(name: &str, value: &Const) -> AttributeProto {
     AttributeProto { name: Some(name.to_string()), ..value }
 }
 
-/// An element type as an attribute: a tensor of it, without dimensions or elements.
-fn element_type(dtype: DType) -> AttributeProto {
-    let tensor = TensorProto { name: Some("value0".to_string()), data_type: Some(code(dtype)), ..Default::default() };
-    AttributeProto { tensors: vec![tensor], ..typed(AttributeType::Tensors) }
+/// `value` as the attribute `name` of a primitive, where an element type is a tensor of it without dimensions or elements.
+pub(super) fn held(name: &str, value: &Const) -> AttributeProto {
+    let Const::DType(dtype) = value else { return attribute(name, value) };
+    let tensor = TensorProto { name: Some("value0".to_string()), data_type: Some(code(*dtype)), ..Default::default() };
+    AttributeProto { name: Some(name.to_string()), tensors: vec![tensor], ..typed(AttributeType::Tensors) }
 }
 
 /// `value` as an element of a tuple, where numbers and texts stand in lists of one.
