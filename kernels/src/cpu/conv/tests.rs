@@ -231,6 +231,32 @@ fn transforms_keep_infinities_apart() {
     all_transformed(&cases);
 }
 
+/// Pixels at the border do not read what a filter holds for those beside them.
+#[test]
+fn large_weights_stay_where_they_are_read() {
+    let mut cases = Vec::new();
+    for (shape, large) in [(TILED[1], 1e9), (TILED[4], 1e30), (TILED[0], 1e-42)] {
+        let c = conv(shape, Layout::Nhwc);
+        let mut case = case(&c, true);
+        let mut weights = case.ins[1].to_f64s().unwrap();
+        match large {
+            1e-42 => weights.iter_mut().for_each(|w| *w *= large),
+            _ => (0..9).for_each(|tap| weights[(3 * tap + 2) * c.c_in * 9 + 5 * 9 + tap] = large),
+        }
+        case.ins[1] = Tensor::from_f64s(F32, case.ins[1].shape(), &weights).unwrap();
+        let size = if large < 1.0 { 1e30 } else { 1.0 };
+        let x: Vec<f64> = case.ins[0].to_f64s().unwrap().iter().map(|x| x * size).collect();
+        case.ins[0] = Tensor::from_f64s(F32, case.ins[0].shape(), &x).unwrap();
+        let sums = magnitudes(&case.task, &case.ins, &case.outs);
+        // Inside, errors are those of the largest weight that an output channel has.
+        let channel = |i: usize| sums.iter().skip(i % c.c_out).step_by(c.c_out).fold(0.0, |most: f64, s| most.max(*s));
+        let limit = |(i, sum): (usize, &f64)| 1e-5 * if sum * 1e6 < channel(i) { *sum } else { channel(i) };
+        case.limits = sums.iter().enumerate().map(limit).collect();
+        cases.push(case);
+    }
+    all_transformed(&cases);
+}
+
 /// The sums of a convolution without epilogue over images stored pixel by pixel: one after the other, each rounded once.
 fn chained(c: &Conv, x: &[f32], w: &[f32]) -> Vec<f32> {
     let mut y = Vec::new();

@@ -38,6 +38,8 @@ const CHANNEL: f64 = 125.0;
 const WEIGHT: f64 = 220.0;
 /// How many times the smallest of what the pixels of a tile read may go into the largest.
 const SPREAD: f32 = 256.0;
+/// Weights below which transforms would be denormal.
+const TINY: f32 = 1e-30;
 /// Columns of a block, roughly.
 const BLOCK_COLS: usize = 256;
 
@@ -127,6 +129,13 @@ impl Winograd {
     fn place(&self, t: usize) -> [usize; 3] {
         let [rows, cols] = tiles(&self.conv);
         [t / (rows * cols), t / cols % rows * 2, t % cols * 2]
+    }
+
+    /// How many rows and columns of what a tile reads are outside of the image.
+    fn outside(&self, [y, x]: [usize; 2]) -> usize {
+        let c = &self.conv;
+        let beyond = |at: usize, pad: usize, len: usize| pad.saturating_sub(at) + (at + 4).saturating_sub(pad + len);
+        beyond(y, c.pads[0], c.h) + beyond(x, c.pads[2], c.w)
     }
 
     /// The pixels of tile `t`, each by its number and place.
@@ -240,6 +249,23 @@ fn pack(panels: &Panels, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang
             }
         }
     });
+}
+
+/// Tiles with fewer rows and columns than this outside of the image may be transformed with these weights of an output channel.
+/// Where the largest are many times those of another tap, pixels at the border may read no large ones, and only inner tiles are of
+/// one size; where all are next to nothing, transforms would lose their last digits.
+fn limit_of(filter: &[f32]) -> f32 {
+    let mut taps = [0f32; 9];
+    for weights in filter.chunks_exact(9) {
+        taps.iter_mut().zip(weights).for_each(|(tap, w)| *tap = tap.max(w.abs()));
+    }
+    let (high, low) = (taps.into_iter().fold(0.0, f32::max), taps.into_iter().fold(f32::INFINITY, f32::min));
+    match high {
+        0.0 => f32::INFINITY,
+        _ if high < TINY => 0.0,
+        _ if high <= SPREAD * low => f32::INFINITY,
+        _ => 1.0,
+    }
 }
 
 /// The transform of nine weights times a factor.
@@ -374,6 +400,9 @@ fn is_even(levels: &[f32], stride: usize) -> bool {
 struct Finished<'a> {
     winograd: &'a Winograd,
     levels: &'a [f32],
+    /// For every vector of channels, how many rows and columns of a tile must be outside of the image to compute it as dot
+    /// products.
+    limits: &'a [f32],
     m: &'a [f32],
     tiles: Range<usize>,
     cols: Range<usize>,
@@ -398,6 +427,7 @@ impl Kernel for Finished<'_> {
                 (self.bad)(t, self.cols.clone());
                 continue;
             }
+            let outside = self.winograd.outside([y, x]) as f32;
             let first = ((image * c.out_h + y) * c.out_w + x) * c.c_out + self.cols.start;
             let (below, beside) = (y + 1 < c.out_h, x + 1 < c.out_w);
             let at = [
@@ -408,6 +438,11 @@ impl Kernel for Finished<'_> {
             ];
             for first in (0..width).step_by(S::LANES) {
                 let n = width - first;
+                let channels = self.cols.start + first..(self.cols.start + first + S::LANES).min(self.cols.end);
+                if outside >= self.limits[channels.start / S::LANES] {
+                    (self.bad)(t, channels);
+                    continue;
+                }
                 let mut sums = [[s.splat(0.0); 2]; 4];
                 for y in 0..4 {
                     let mut line = [s.splat(0.0); 4];
@@ -435,8 +470,7 @@ impl Kernel for Finished<'_> {
                     }
                 }
                 if s.any(s.not_m(s.eq(probe, probe))) {
-                    let first = self.cols.start + first;
-                    (self.bad)(t, first..(first + S::LANES).min(self.cols.end));
+                    (self.bad)(t, channels);
                 }
             }
         }
@@ -473,11 +507,17 @@ impl Body for Winograd {
     }
 
     fn packed_len(&self) -> usize {
-        POINTS * self.blocks.panels.len()
+        let panels = &self.blocks.panels;
+        POINTS * panels.len() + panels.n.div_ceil(panels.lanes)
     }
 
     fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], gang: &mut Gang) {
-        pack(&self.blocks.panels, w, scale, out, gang);
+        let panels = &self.blocks.panels;
+        let (points, limits) = out.split_at_mut(POINTS * panels.len());
+        pack(panels, w, scale, points, gang);
+        for (limit, filters) in limits.iter_mut().zip(w.chunks(panels.lanes * panels.k * 9)) {
+            *limit = filters.chunks_exact(panels.k * 9).map(limit_of).fold(f32::INFINITY, f32::min);
+        }
     }
 
     fn scratch(&self) -> (usize, usize) {
@@ -493,6 +533,7 @@ impl Body for Winograd {
         zeros.fill(0.0);
         self.find_levels(o.x, levels, gang);
         let (zeros, levels): (&[f32], &[f32]) = (zeros, levels);
+        let (points, limits) = o.weights.split_at(POINTS * self.blocks.panels.len());
         let (held, each) = (Shared::new(held.as_mut_ptr()), v + m + patches);
         gang.parallel_with(self.blocks.count(), tables, |block, worker, table| {
             // SAFETY: workers are below the number of threads, and each runs one call at a time.
@@ -500,10 +541,20 @@ impl Body for Winograd {
             let (m, patches) = rest.split_at_mut(m);
             let (tiles, cols) = (self.blocks.rows(block), self.blocks.cols(block));
             self.isa.run(Transform { winograd: self, x: o.x, zeros, tiles: tiles.clone(), v });
-            self.products(block, o.weights, v, m, table);
+            self.products(block, points, v, m, table);
             let bad = &mut |t, cols| self.directly(t, &cols, &o, patches);
             let (finish, tiles_of, cols_of) = (o.tail.finish(0, 0), tiles.clone(), cols.clone());
-            self.isa.run(Finished { winograd: self, levels, m, tiles: tiles_of, cols: cols_of, y: o.y, finish, bad });
+            self.isa.run(Finished {
+                winograd: self,
+                levels,
+                limits,
+                m,
+                tiles: tiles_of,
+                cols: cols_of,
+                y: o.y,
+                finish,
+                bad,
+            });
             self.rows(tiles, &cols, &o);
         });
     }
