@@ -100,6 +100,7 @@ impl Histogram {
     fn results(&self, facts: &[Fact]) -> Result<Vec<Tensor>, OpError> {
         let (fact, x) = (item(facts, 0)?, self.x.f64s()?);
         let (low, high) = self.range(&x);
+        ensure!(low.is_finite() && high.is_finite(), "expected finite elements or a range, found {low} to {high}");
         let bins = fact.count();
         let mut y = vec![0i64; bins];
         for x in x.into_iter().filter(|x| (low..=high).contains(x)) {

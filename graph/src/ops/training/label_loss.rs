@@ -37,6 +37,11 @@ fn marks(at: &mut At, labels: &Operand, w: Option<&Operand>, d: DType, cols: usi
     Ok([at.wide(&column, d)?, at.wide(&numbers, d)?, at.wide(&weights, d)?])
 }
 
+/// Whether a label names one of `cols` columns.
+fn names<'p>(label: Num<'p>, cols: usize) -> Num<'p> {
+    label.ge(0.0).and(label.lt(cols as f64))
+}
+
 /// A gradient of every row, or of all rows, as a column.
 fn sloped(at: &mut At, g: &Operand, how: Reduced, n: usize, d: DType) -> Result<Operand, OpError> {
     let g = at.wide(g, d)?;
@@ -52,7 +57,7 @@ fn slopes(g: &Operand, how: Reduced, n: usize) -> Result<(), OpError> {
 
 op! {
     /// The gradient of `NLLLoss` for `logits`: `−weight · loss_grad` at the rows' labels, divided by `total_weight` for a mean, else 0.
-    /// Labels equal to `ignore_index` have none. Floats.
+    /// Labels equal to `ignore_index` have none; others that name no column have NaN. Floats.
     NLLLossGrad {
         logits: Operand,
         loss_grad: Operand,
@@ -79,7 +84,8 @@ impl Operator for NLLLossGrad {
             let ignored = self.ignore_index as f64;
             Ok(vec![at.formula([&label, &number, &w, &g, &total], |[label, number, w, g, total]| {
                 let each = if how == Reduced::Mean { -(w * g) / total } else { -(w * g) };
-                each.only_if(label.by(Binary::Eq, number).and(label.by(Binary::Ne, ignored)))
+                let each = each.only_if(label.by(Binary::Eq, number).and(label.by(Binary::Ne, ignored)));
+                names(label, cols).by(Binary::Or, label.by(Binary::Eq, ignored)).choose(each, f64::NAN)
             })?])
         }))
     }
@@ -118,14 +124,16 @@ fn margins(at: &mut At, x: &Operand, labels: &Operand, w: Option<&Operand>) -> R
     let [label, number, w] = marks(at, labels, w, d, cols)?;
     let x = at.wide(x, d)?;
     let picked = at.formula([&x, &label, &number], |[x, label, number]| x.only_if(label.by(Binary::Eq, number)))?;
-    let weight = at.formula([&w, &label, &number], |[w, label, number]| w.only_if(label.by(Binary::Eq, number)))?;
+    let weight = at.formula([&w, &label, &number], |[w, label, number]| {
+        names(label, cols).choose(w.only_if(label.by(Binary::Eq, number)), f64::NAN)
+    })?;
     let (picked, weight) = (at.sum(&picked, &[1])?, at.sum(&weight, &[1])?);
     Ok(Margins { hits: [label, number], x, at: picked, weight })
 }
 
 op! {
     /// For every row the mean over columns `j` other than the label's of `weight · max(margin − xₗ + xⱼ, 0)ᵖ`, with score `xₗ` and
-    /// weight of the label; and their sum or mean. `p` is 1 or 2. Floats.
+    /// weight of the label; and their sum or mean. `p` is 1 or 2. Labels that name no column have NaN. Floats.
     classic MultiMarginLoss {
         x: Operand,
         target: Operand,

@@ -7,7 +7,7 @@ use crate::ops::kit::broadcasting::{Groups, fact};
 use crate::ops::kit::indices::{item, only};
 use crate::ops::kit::sample::{cycle, filled, sample, wave};
 use crate::ops::reduce::reduction::operand;
-use crate::task::{Binary, Lowering, ReduceKind, Unary};
+use crate::task::{Binary, Lowering, ReduceKind, Unary, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op};
 
 /// The logarithm of the softmax of every row.
@@ -22,7 +22,7 @@ fn log_softmax(rows: &[f64], cols: usize) -> Result<Vec<f64>, OpError> {
 
 op! {
     /// Mean over the rows of `features` of `−ln softmax` at the row's label; with `is_grad` its gradient times `sens`, in the
-    /// shape of `features`.
+    /// shape of `features`. Labels that name no class have NaN.
     classic SparseSoftmaxCrossEntropyWithLogits { features: Operand, labels: Operand, is_grad: bool = false, sens: f64 = 1.0 }
 }
 
@@ -34,6 +34,17 @@ fn sizes(x: &Operand, l: &Operand) -> Result<(usize, usize), OpError> {
     let fits = matches!(l.dtype(), DType::I32 | DType::I64) && l.shape() == [n];
     ensure!(fits, "expected an i32 or i64 label for each row of {}, found {}", x.fact, l.fact);
     Ok((n, cols))
+}
+
+/// NaN where a label names none of `cols` classes, else 0.
+fn unless_class(b: &mut Lowering, label: V, cols: usize, d: DType) -> Result<Option<V>, OpError> {
+    let dtype = b.fact(label).dtype;
+    let (first, end) = (b.scalar(dtype, 0.0)?, b.scalar(dtype, cols as f64)?);
+    let (low, high) = (b.binary(Binary::Ge, label, first)?, b.binary(Binary::Lt, label, end)?);
+    let inside = b.binary(Binary::And, low, high)?;
+    let (zero, nan) = (b.scalar(d, 0.0)?, b.scalar(d, f64::NAN)?);
+    let (inside, zero, nan) = (operand(b, inside), operand(b, zero), operand(b, nan));
+    crate::ops::elementwise::select::lower_choice(&inside, &zero, &nan, d, b)?.map(only).transpose()
 }
 
 impl SparseSoftmaxCrossEntropyWithLogits {
@@ -75,10 +86,12 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
         let classes: Vec<i64> = (0..cols as i64).collect();
         let classes = b.constant(Tensor::from_i64s(self.labels.dtype(), &[cols], &classes)?);
         let hit = b.binary(Binary::Eq, label, classes)?;
+        let Some(wrong) = unless_class(b, label, cols, d)? else { return Ok(None) };
         if self.is_grad {
             let soft = b.softmax(self.features.v, 1, false)?;
             let hit = b.cast(hit, d);
             let off = b.binary(Binary::Sub, soft, hit)?;
+            let off = b.binary(Binary::Add, off, wrong)?;
             let scale = b.scalar(d, self.sens / n as f64)?;
             return Ok(Some(vec![b.binary(Binary::Mul, off, scale)?]));
         }
@@ -88,7 +101,8 @@ impl Rule for SparseSoftmaxCrossEntropyWithLogits {
         let Some(picked) = crate::ops::elementwise::select::lower_choice(&hit, &log, &zero, d, b)? else {
             return Ok(None);
         };
-        let sum = b.reduce(ReduceKind::Sum, only(picked)?, &[0, 1], false, d)?;
+        let picked = b.binary(Binary::Add, only(picked)?, wrong)?;
+        let sum = b.reduce(ReduceKind::Sum, picked, &[0, 1], false, d)?;
         let scale = b.scalar(d, -1.0 / n as f64)?;
         Ok(Some(vec![b.binary(Binary::Mul, sum, scale)?]))
     }
