@@ -4,18 +4,20 @@ use super::momentum::proximal;
 use super::step::{in_turn, lazy, parameter, rows, state, step, toward_zero};
 use crate::op::{Case, Effect, Operand, Operator, Rule, Writes};
 use crate::ops::kit::formula::{Num, Term};
+use crate::task::Binary;
 use crate::{DType, OpError, op};
 
-/// A parameter and the sum of squares after a step, which leaves the sum as it was unless `sums`.
+/// A parameter and the sum of squares after a step, which leaves the sum as it was unless `sums`. A gradient of 0 moves nothing, also
+/// where the sum is 0.
 fn adagrad<'p>([w, a]: [Num<'p>; 2], g: Num<'p>, rate: Num<'p>, eps: f64, sums: bool) -> [Num<'p>; 2] {
     let a = if sums { a + g.square() } else { a };
     let root = if eps == 0.0 { a.sqrt() } else { a.sqrt() + eps };
-    [w - rate * g / root, a]
+    [g.by(Binary::Eq, 0.0).choose(w, w - rate * g / root), a]
 }
 
 op! {
-    /// `accum += grad²` if `update_slots`, of which MindSpore's CPU takes no notice, then `var −= lr · grad / √accum`. Writes and
-    /// returns both.
+    /// `accum += grad²` if `update_slots`, of which MindSpore's CPU takes no notice, then `var −= lr · grad / √accum`; a gradient of 0
+    /// moves nothing. Writes and returns both.
     classic ApplyAdagrad { var: Operand, accum: Operand, lr: Operand, grad: Operand, update_slots: bool = true }
 }
 
