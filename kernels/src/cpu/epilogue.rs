@@ -240,16 +240,9 @@ impl Kernel for FinishRow<'_> {
     fn run<S: Simd>(self, s: S) {
         let FinishRow { acc, finish } = self;
         for i in (0..acc.len()).step_by(S::LANES) {
-            let mut x = s.get_tail(acc, i);
-            for p in [finish.bias, finish.residual] {
-                if !p.is_null() {
-                    // SAFETY: valid for the length of the row, of which `i` elements are behind.
-                    x = s.add(x, unsafe { s.load_n(p.add(i), acc.len() - i) });
-                }
-            }
-            if let Some((low, high)) = finish.clamp {
-                x = s.min(s.splat(high), s.max(s.splat(low), x));
-            }
+            let x = s.get_tail(acc, i);
+            // SAFETY: valid for the length of the row, of which `i` elements are behind.
+            let x = unsafe { finish.apply::<S, false>(s, x, i, i, acc.len() - i) };
             s.put_tail(acc, i, x);
         }
     }

@@ -464,8 +464,13 @@ impl Kernel for Finished<'_> {
                         // SAFETY: the pixels of a tile, and the columns of a block, belong to one chunk; operands of the
                         // epilogue have the lengths of their kinds.
                         unsafe {
-                            let sum = finished(s, &self.finish, sum, [self.cols.start + first, at + first], n);
-                            store_part(s, self.y.at(at + first), sum, n);
+                            let (col, at) = (self.cols.start + first, at + first);
+                            let sum = if n < S::LANES {
+                                self.finish.apply::<S, false>(s, sum, col, at, n)
+                            } else {
+                                self.finish.apply::<S, true>(s, sum, col, at, n)
+                            };
+                            store_part(s, self.y.at(at), sum, n);
                         }
                     }
                 }
@@ -474,24 +479,6 @@ impl Kernel for Finished<'_> {
                 }
             }
         }
-    }
-}
-
-/// A sum with its epilogue in registers, for column `col` and element `at`.
-///
-/// # Safety
-/// The operands of `finish` have `n` elements from there.
-#[inline(always)]
-unsafe fn finished<S: Simd>(s: S, finish: &Finish, mut sum: S::F, [col, at]: [usize; 2], n: usize) -> S::F {
-    for (p, from) in [(finish.bias, col), (finish.residual, at)] {
-        if !p.is_null() {
-            // SAFETY: the caller's.
-            sum = s.add(sum, unsafe { load_part(s, p.add(from), n) });
-        }
-    }
-    match finish.clamp {
-        Some((low, high)) => s.min(s.splat(high), s.max(s.splat(low), sum)),
-        None => sum,
     }
 }
 

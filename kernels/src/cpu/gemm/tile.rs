@@ -58,6 +58,41 @@ pub struct Finish {
 impl Finish {
     /// Sums as they are.
     pub const NONE: Finish = Finish { bias: null(), row_bias: null(), residual: null(), clamp: None };
+
+    /// It on a vector of a row, of which `left` elements are left.
+    ///
+    /// # Safety
+    /// Bias is readable for `left` elements from `col`, the residual from `at`.
+    #[inline(always)]
+    pub unsafe fn apply<S: Simd, const WHOLE: bool>(
+        &self,
+        s: S,
+        mut v: S::F,
+        col: usize,
+        at: usize,
+        left: usize,
+    ) -> S::F {
+        for (p, by) in [(self.bias, col), (self.residual, at)] {
+            if !p.is_null() {
+                // SAFETY: the caller's.
+                v = s.add(v, unsafe { load::<S, WHOLE>(s, p.add(by), left) });
+            }
+        }
+        match self.clamp {
+            Some((low, high)) => s.min(s.splat(high), s.max(s.splat(low), v)),
+            None => v,
+        }
+    }
+}
+
+/// The next elements of which `left` are left, all of a vector if `WHOLE`.
+///
+/// # Safety
+/// `p` is readable for `left` elements, which fill a vector if `WHOLE`.
+#[inline(always)]
+pub unsafe fn load<S: Simd, const WHOLE: bool>(s: S, p: *const f32, left: usize) -> S::F {
+    // SAFETY: the caller's.
+    unsafe { if WHOLE { s.load(p) } else { s.load_n(p, left) } }
 }
 
 /// A kernel for tiles of some number of rows and vectors.
