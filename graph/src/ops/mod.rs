@@ -49,7 +49,7 @@ ops! {
     create::numbers: Arange, Empty, EmptyLike, Eps, Eye, Fill, FillScalar, FillTensor, FillV2, FullLike, LinSpace,
         LinSpaceExt, NewEmpty, NewFull, NewOnes, NewZeros, Ones, OnesLike, OnesLikeExt, Range, Zeros, ZerosLike,
         ZerosLikeExt;
-    create::sequences: LogSpace, RangeV2, TrilIndices, TriuIndices;
+    create::ranges: LogSpace, RangeV2, TrilIndices, TriuIndices;
     elementwise::activation: CeLU, Elu, Exp2, FastGeLU, Frac, GeluExt, Hardtanh, HShrink, LeakyReLUExt, Logit,
         LogSigmoid, SeLU, Sinc, SoftplusExt, SoftShrink, Softsign;
     elementwise::add_n: AddN;
@@ -60,6 +60,7 @@ ops! {
         LogAddExp, LogicalAnd, LogicalOr, LogicalXor, Maximum, Minimum, Mod, Mul, MulNoNan, Muls, NotEqual, Pow,
         PowScalarTensor, PowTensorScalar, RealDiv, RemainderScalarTensor, RemainderTensorScalar, RightShift,
         SquaredDifference, Sub, TruncateDiv, Xdivy, Xlogy, XLogYScalarOther, XLogYScalarSelf;
+    elementwise::bits: CheckNumerics, CompareAndBitpack;
     elementwise::cast: Cast;
     elementwise::clamp: ClampScalar, ClampTensor, Threshold;
     elementwise::close: ApproximateEqual, IsClose;
@@ -128,6 +129,7 @@ ops! {
     linear::mat_mul_ext: MatMulExt;
     linear::matmul: MatMul;
     linear::outer: Outer;
+    matrix::assignment: LinearSumAssignment;
     matrix::cholesky: Cholesky, CholeskyInverse, CholeskySolve;
     matrix::determinant: LogMatrixDeterminant, MatrixDeterminant;
     matrix::diagonals: MatrixDiagPartV3, MatrixDiagV3, MatrixSetDiagV3;
@@ -190,6 +192,7 @@ ops! {
     shape::broadcast_args: DynamicBroadcastGradientArgs;
     shape::broadcast_to: BroadcastTo, ExpandAs;
     shape::concat: Concat, ParallelConcat, Stack, StackExt;
+    shape::data_format: DataFormatDimMap, DataFormatVecPermute;
     shape::diagonal: Diag, Diagonal, DiagPart;
     shape::dynamic: Bincount, BincountExt, MaskedSelect, NonZero, NonZeroExt, Unique, UniqueConsecutive, UniqueWithPad;
     shape::expand_dims: ExpandDims;
@@ -235,9 +238,7 @@ ops! {
     state::load: Load;
     state::print: Print;
     state::raise: JoinedStr, raise;
-    text::bits: CheckNumerics, CompareAndBitpack;
-    text::formats: DataFormatDimMap, DataFormatVecPermute;
-    text::sequences: CTCGreedyDecoder, EditDistance, LinearSumAssignment, NoRepeatNGram;
+    text::decoding: CTCGreedyDecoder, EditDistance, NoRepeatNGram;
     training::ctc: CTCLoss, CTCLossV2, CTCLossV2Grad;
     training::distance: BCEWithLogitsLoss, BinaryCrossEntropy, KLDivLoss, SmoothL1Loss;
     training::distance_grad: BinaryCrossEntropyGrad, BinaryCrossEntropyWithLogitsBackward, KLDivLossGrad,

@@ -2,4 +2,4 @@
 
 pub(super) mod meshgrid;
 pub(super) mod numbers;
-pub(super) mod sequences;
+pub(super) mod ranges;

@@ -7,6 +7,7 @@ pub(super) mod activation;
 pub(super) mod add_n;
 pub(super) mod arithmetic;
 pub(super) mod binary;
+pub(super) mod bits;
 pub(super) mod cast;
 pub(super) mod clamp;
 pub(super) mod close;

@@ -6,6 +6,7 @@ mod factor;
 mod samples;
 mod spectrum;
 
+pub(super) mod assignment;
 pub(super) mod cholesky;
 pub(super) mod determinant;
 pub(super) mod diagonals;

@@ -6,6 +6,7 @@ pub(super) mod broadcast_args;
 pub(super) mod broadcast_to;
 pub(super) mod concat;
 pub(super) mod cut;
+pub(super) mod data_format;
 pub(super) mod diagonal;
 pub(super) mod dynamic;
 pub(super) mod expand_dims;

@@ -1,5 +1,3 @@
-//! Sequences of symbols, and formats of data.
+//! Sequences of symbols.
 
-pub(super) mod bits;
-pub(super) mod formats;
-pub(super) mod sequences;
+pub(super) mod decoding;
