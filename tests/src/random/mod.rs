@@ -46,20 +46,22 @@ impl Random {
 
 /// Which seeds a test runs.
 ///
-/// Without `MINDIR_RANDOM_SECONDS` these are the first `count`, the same in every run. With it, they go on from
-/// `MINDIR_RANDOM_SEED`, or from a fresh seed, for that many seconds; where they start is printed.
+/// Unless the environment says otherwise these are the first `count`, the same in every run. `MINDIR_RANDOM_TIMES` makes them so
+/// many times as many, and `MINDIR_RANDOM_SEED` says where they start. `MINDIR_RANDOM_SECONDS` ends them after that long; alone it
+/// goes on until then, from a fresh seed. Where they start is printed.
 pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
     let number =
         |name: &str| std::env::var(name).ok().map(|s| s.parse::<u64>().unwrap_or_else(|e| panic!("{name}: {e}")));
-    let seconds = number("MINDIR_RANDOM_SECONDS");
+    let (seconds, times) = (number("MINDIR_RANDOM_SECONDS"), number("MINDIR_RANDOM_TIMES"));
     let fresh = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |t| t.as_nanos() as u64 >> 10);
-    let first = number("MINDIR_RANDOM_SEED").or_else(|| seconds.map(|_| fresh()));
+    let first = number("MINDIR_RANDOM_SEED").or_else(|| seconds.map(|_| fresh())).unwrap_or(0);
     let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
-    if end.is_some() {
-        println!("MINDIR_RANDOM_SEED={}", first.unwrap_or(0));
+    let count = if end.is_some() && times.is_none() { u64::MAX } else { count.saturating_mul(times.unwrap_or(1)) };
+    if first != 0 {
+        println!("MINDIR_RANDOM_SEED={first}");
     }
-    let first = first.unwrap_or(0);
-    (0..).take_while(move |i| end.map_or(*i < count, |end| Instant::now() < end)).map(move |i| first.wrapping_add(i))
+    let in_time = move || end.is_none_or(|end| Instant::now() < end);
+    (0..count).take_while(move |_| in_time()).map(move |i| first.wrapping_add(i))
 }
 
 /// Whether what [`check()`] found with `inputs` is a fault whatever they hold. All that is left of numbers that cancel are errors of

@@ -125,8 +125,23 @@ macro_rules! gradient {
 /// The derivative of the Gaussian unit in its form with the hyperbolic tangent.
 fn gelu(x: Num<'_>) -> Num<'_> {
     let (root, cubic) = ((2.0 / std::f64::consts::PI).sqrt(), 0.044715);
-    let t = (root * (x + cubic * x * x * x)).map(Unary::Tanh);
-    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * cubic * x * x)
+    let s = (2.0 * root * (x + cubic * x * x * x)).map(Unary::Sigmoid);
+    s + 2.0 * root * x * s * (1.0 - s) * (1.0 + 3.0 * cubic * x * x)
+}
+
+/// `1 − x²`, exact to the last digits also near ±1.
+fn beside_square(x: Num<'_>) -> Num<'_> {
+    (1.0 - x) * (1.0 + x)
+}
+
+/// `sigmoid(x) − y`, exact to the last digits also where `x` is large and `y` is 1.
+fn sigmoid_less<'p>(x: Num<'p>, y: Num<'p>) -> Num<'p> {
+    x.gt(0.0).choose((1.0 - y) - (-x).map(Unary::Sigmoid), x.map(Unary::Sigmoid) - y)
+}
+
+/// `ln(1 + eˣ) − x · y`, exact to the last digits also where `x` is large and `y` is 1.
+fn softplus_less<'p>(x: Num<'p>, y: Num<'p>) -> Num<'p> {
+    (-x.abs()).map(Unary::Softplus) + x.gt(0.0).choose(x * (1.0 - y), -(x * y))
 }
 
 gradient! {
@@ -137,13 +152,13 @@ gradient! {
     /// `dy · y · (1 − y)`: the gradient of the sigmoid whose result is `y`.
     SigmoidGrad(y, dy) Float ANY [] = |_, [y, g]| g * y * (1.0 - y);
     /// `dy · (1 − y²)`: the gradient of the hyperbolic tangent whose result is `y`.
-    TanhGrad(y, dy) Float ANY [] = |_, [y, g]| g * (1.0 - y.square());
+    TanhGrad(y, dy) Float ANY [] = |_, [y, g]| g * beside_square(y);
     /// `dout · sign(x)`, which is NaN where `x` is.
     AbsGrad(x, dout) Number ANY [] = |_, [x, g]| g * x.sign();
     /// `−dout / √(1 − x²)`: the gradient of the inverse cosine.
-    ACosGrad(x, dout) Float UNIT [] = |_, [x, g]| -(g / (1.0 - x.square()).sqrt());
+    ACosGrad(x, dout) Float UNIT [] = |_, [x, g]| -(g / beside_square(x).sqrt());
     /// `dout / √(1 − x²)`: the gradient of the inverse sine.
-    AsinGrad(x, dout) Float UNIT [] = |_, [x, g]| g / (1.0 - x.square()).sqrt();
+    AsinGrad(x, dout) Float UNIT [] = |_, [x, g]| g / beside_square(x).sqrt();
     /// `dout / (1 + x²)`: the gradient of the inverse tangent.
     AtanGrad(x, dout) Float ANY [] = |_, [x, g]| g / (1.0 + x.square());
     /// `dout / sinh(out)`: the gradient of the inverse hyperbolic cosine whose result is `out`.
@@ -190,8 +205,8 @@ gradient! {
     /// `dy · mask / keep_prob`.
     (classic) DropoutGrad(dy, mask; keep_prob: f64 = 0.5) Float ANY [0.75f32] = |op, [g, mask]| g * mask / op.keep_prob;
     /// `ln(1 + e^predict) − predict · target`: the cross-entropy of `sigmoid(predict)`.
-    (object) SigmoidCrossEntropyWithLogits(predict, target) Float ANY [] = |_, [x, y]| x.map(Unary::Softplus) - x * y;
+    (object) SigmoidCrossEntropyWithLogits(predict, target) Float ANY [] = |_, [x, y]| softplus_less(x, y);
     /// `(sigmoid(x) − y) · dout`: the gradient of the cross-entropy.
     (object) SigmoidCrossEntropyWithLogitsGrad(x, y, dout) Float ANY []
-        = |_, [x, y, g]| (x.map(Unary::Sigmoid) - y) * g;
+        = |_, [x, y, g]| sigmoid_less(x, y) * g;
 }
