@@ -397,3 +397,88 @@ fn products_that_are_read_as_a_whole_stay() {
     refused(&notes, "its weights are read elsewhere too");
     applied(&notes, "join-products", 1);
 }
+
+/// `x` and what each pair of an operator and a number makes of it, one after the other.
+fn steps(n: &mut Net, x: ValueId, steps: &[(&str, f32)]) -> ValueId {
+    steps.iter().fold(x, |x, (op, number)| {
+        let number = n.b.constant(Tensor::scalar(*number));
+        n.op(op, [x.into(), number.into()])
+    })
+}
+
+fn function(n: &mut Net, name: &str, x: ValueId) -> ValueId {
+    n.op(name, [x.into()])
+}
+
+#[test]
+fn activations_that_are_written_out() {
+    let product = |n: &mut Net, a: ValueId, b: ValueId| n.op("Mul", [a.into(), b.into()]);
+    type Write<'a> = &'a dyn Fn(&mut Net, ValueId) -> ValueId;
+    let gelu = |n: &mut Net, x: ValueId, root: (&str, f32), half: f32| {
+        let y = steps(n, x, &[root]);
+        let y = function(n, "Erf", y);
+        let y = steps(n, y, &[("Add", 1.0)]);
+        let y = product(n, x, y);
+        steps(n, y, &[("Mul", half)])
+    };
+    let tanh = |n: &mut Net, x: ValueId, cube: ValueId, cubic: f32| {
+        let y = steps(n, cube, &[("Mul", cubic)]);
+        let y = n.op("Add", [x.into(), y.into()]);
+        let y = steps(n, y, &[("Mul", 0.797_884_6)]);
+        let y = function(n, "Tanh", y);
+        let y = steps(n, y, &[("Add", 1.0)]);
+        let half = steps(n, x, &[("Mul", 0.5)]);
+        product(n, half, y)
+    };
+    let cube = |n: &mut Net, x: ValueId| {
+        let y = product(n, x, x);
+        product(n, y, x)
+    };
+    let cases: [(&str, usize, Write<'_>); 10] = [
+        ("gelu", 1, &|n, x| gelu(n, x, ("Div", 1.414_213_5), 0.5)),
+        ("gelu by a factor", 1, &|n, x| gelu(n, x, ("Mul", 0.707_106_77), 0.5)),
+        ("gelu of another argument", 0, &|n, x| gelu(n, x, ("Div", 1.414), 0.5)),
+        ("gelu of another size", 0, &|n, x| gelu(n, x, ("Div", 1.414_213_5), 1.0)),
+        ("gelu by the hyperbolic tangent", 1, &|n, x| {
+            let cube = cube(n, x);
+            tanh(n, x, cube, 0.044_715)
+        }),
+        ("by a power", 1, &|n, x| {
+            let cube = steps(n, x, &[("Pow", 3.0)]);
+            tanh(n, x, cube, 0.044_715)
+        }),
+        ("by another cubic", 0, &|n, x| {
+            let cube = cube(n, x);
+            tanh(n, x, cube, 0.0447)
+        }),
+        ("silu", 1, &|n, x| {
+            let y = function(n, "Sigmoid", x);
+            product(n, x, y)
+        }),
+        ("a gate of another argument", 0, &|n, x| {
+            let y = steps(n, x, &[("Mul", 1.702)]);
+            let y = function(n, "Sigmoid", y);
+            product(n, x, y)
+        }),
+        ("h-swish", 1, &|n, x| {
+            let y = steps(n, x, &[("Add", 3.0)]);
+            let y = function(n, "ReLU6", y);
+            let y = product(n, x, y);
+            steps(n, y, &[("Div", 6.0)])
+        }),
+    ];
+    for (name, count, write) in cases {
+        let mut n = Net::new(DType::F32);
+        let x = n.input(&[3, 5]);
+        let x = steps(&mut n, x, &[("Add", 0.25)]);
+        let y = write(&mut n, x);
+        println!("{name}");
+        applied(&holds(n, &[y]), "activations", count);
+    }
+    // Steps of 16-bit floats are rounded as the file says.
+    let mut n = Net::new(DType::F16);
+    let x = n.input(&[3, 5]);
+    let y = function(&mut n, "Sigmoid", x);
+    let y = product(&mut n, x, y);
+    applied(&holds(n, &[y]), "activations", 0);
+}

@@ -88,7 +88,7 @@ fn fit(editor: &mut Editor<'_>, v: V, shape: &[usize]) -> V {
 }
 
 /// Removes operands that the program no longer reads.
-fn drop_unread(mut program: Program, ins: Vec<V>) -> (Program, Vec<V>) {
+pub(super) fn drop_unread(mut program: Program, ins: Vec<V>) -> (Program, Vec<V>) {
     let mut read: Vec<usize> = Vec::new();
     for (instr, _) in &mut program.instrs {
         if let Instr::Input(i) = instr {

@@ -1,13 +1,14 @@
 //! Rewrites of a [`TaskGraph`] that keep its results and make it cheaper.
 //!
-//! Passes leave the bits of every result as they are, NaN apart, with exceptions that their docs bound: `fold-scale`
-//! rounds weights instead of sums, `precision` rounds what it is told to, and a device may sum in another order where
+//! Passes leave the bits of every result as they are, NaN apart, with exceptions that their docs bound: `activations`
+//! rounds once instead of at every step, `fold-scale` rounds weights instead of sums, `precision` rounds what it is told to, and a device may sum in another order where
 //! `strided-products` and `layout` change how operands lie. A pass relies on nothing but what the tasks say: dimensions, strides and offsets, never on shapes
 //! that happen to match. [`validate`] checks all of this by running task graphs before and after each pass.
 //!
 //! Every pass is one file and one line in [`PASSES`], can be switched off by name, and notes why it did or did not apply.
 //! Passes know no device; a device that has no kernel for what they make declines it, and the planner says so.
 
+mod activations;
 mod attention;
 pub mod check;
 mod dead_code;
@@ -79,6 +80,13 @@ pub static PASSES: &[Pass] = &[
     exact("merge-copies", "joins transposes and slices that follow each other", merge_copies::run),
     exact("strided-products", "lets products read and write through transposes", strided_products::run),
     exact("fuse-maps", "joins element-wise programs that follow each other", fuse_maps::run),
+    Pass {
+        name: "activations",
+        doc: "computes activations that are written out in several steps as one function",
+        exact: false,
+        launches: false,
+        run: activations::run,
+    },
     exact("epilogues", "moves bias, activation and residual into the product before them", epilogue::run),
     exact("attention", "joins scores, their softmax and its product with the values", attention::run),
     Pass {
