@@ -237,6 +237,12 @@ pub struct DeviceArgs {
     /// Leave out a pass of the planner, or `all`; may be repeated
     #[arg(long = "disable-pass", value_name = "PASS", value_parser = pass)]
     pub disabled: Vec<String>,
+    /// Folder that keeps large weights in the layouts that kernels read, so that the next start need not make them
+    ///
+    /// It may be shared by models and emptied at any time. Files in it that are damaged, belong to another user or may be written
+    /// by others are not read.
+    #[arg(long, value_name = "FOLDER")]
+    pub packed_weights: Option<PathBuf>,
     #[command(flatten)]
     pub limits: LimitArgs,
 }
@@ -270,6 +276,7 @@ impl DeviceArgs {
             precision: self.precision,
             threads,
             disabled_passes: self.disabled.clone(),
+            packed_weights: self.packed_weights.clone(),
             ..Options::default()
         });
         if self.fallback == Fallback::Deny && self.device == "cpu" {

@@ -456,17 +456,37 @@ pub trait Run: Send {
     }
 }
 
+/// Where what kernels make of weights is kept from one process to the next.
+pub trait Shelf: fmt::Debug + Send + Sync {
+    /// What is kept under `name`, if it has `len` bytes.
+    fn find(&self, name: &str, len: usize) -> Option<Bytes>;
+
+    /// Keeps `parts`, one after the other, under `name`. What cannot be kept will be made again.
+    fn keep(&self, name: &str, parts: &[&[u8]]);
+}
+
 /// Weights in the layouts that kernels want: forms of tensors ([`Tensor::form`]) that live as long as an executable holds them,
 /// and are shared by all executables that are made of the same tensors.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Weights {
     release: Option<fn(&[u8])>,
+    shelf: Option<Arc<dyn Shelf>>,
 }
 
 impl Weights {
     /// `release` is called with the bytes of the tensors that a form is made of, as they will not be read again soon.
     pub fn new(release: fn(&[u8])) -> Weights {
-        Weights { release: Some(release) }
+        Weights { release: Some(release), shelf: None }
+    }
+
+    /// Weights that are kept on `shelf` as well, where a device can.
+    pub fn kept_on(self, shelf: Option<Arc<dyn Shelf>>) -> Weights {
+        Weights { shelf, ..self }
+    }
+
+    /// Where they are kept from one process to the next.
+    pub fn shelf(&self) -> Option<&dyn Shelf> {
+        self.shelf.as_deref()
     }
 
     /// The elements of `tensor`, aligned.

@@ -250,7 +250,7 @@ pub(crate) fn contents(file: &File, access: Access) -> io::Result<Bytes> {
         return Ok(Bytes::new());
     }
     match access {
-        Access::Map => map::map(file),
+        Access::Map => map(file),
         Access::Read => read(file, len),
     }
 }

@@ -43,7 +43,7 @@ pub use files::{Access, DataFiles, Folder, NoFiles};
 pub use foreign::{Cipher, Foreign};
 pub use limits::Limits;
 pub use load::{Loaded, load, load_bytes, load_source};
-pub use map::{is_mapped, release};
+pub use map::{is_mapped, map, release};
 pub use mindir::GraphFault;
 pub use mindir_graph::Printable;
 pub use report::{Census, FileRead, LoadReport, Warning};

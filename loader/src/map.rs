@@ -42,7 +42,10 @@ impl Drop for Listed {
 /// The bytes follow the file: a process that shortens it while the map lives makes reads beyond the new end stop this
 /// process with a bus error. Files that others may change belong into memory instead
 /// ([`Access::Read`](crate::Access::Read)).
-pub(crate) fn map(file: &File) -> io::Result<Bytes> {
+///
+/// # Errors
+/// What the system says.
+pub fn map(file: &File) -> io::Result<Bytes> {
     // SAFETY: the map is private to this process and only ever read. Rust requires that mapped bytes do not change while
     // they are borrowed, which no program can enforce on a shared file; callers choose a map for files they trust to stay
     // as they are, as the documentation of `Access::Map` says. No invariant of any type depends on the contents: all

@@ -1,6 +1,7 @@
 //! Cells: models that run.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ use crate::tensor::{self, Tensor};
 /// `params_init` replaces parameters by name. Where to run and how: `device` ("cpu", "wgpu", "cuda"; else what
 /// `mindir.set_context` says), `fallback` (whether the CPU takes what the device declines), `threads`, `precision` of products
 /// ("f32", "tf32", "f16", "bf16"), `batch_invariant`. Bounds: `deadline` of a run in seconds, `max_memory` in bytes, `max_calls`, `max_depth`,
-/// `max_plan_nodes`; `plan_memory` is what the cell keeps to be fast another time.
+/// `max_plan_nodes`; `plan_memory` is what the cell keeps to be fast another time. `packed_weights` is a folder
+/// that keeps large weights as kernels read them, so that the next process starts faster.
 ///
 /// >>> import mindir, numpy
 /// >>> cell = mindir.GraphCell(mindir.load("examples/digits/lenet5.mindir"), threads=1)
@@ -175,7 +177,7 @@ impl GraphCell {
     #[new]
     #[pyo3(signature = (graph, params_init=None, obf_random_seed=None, *, device=None, fallback=true, threads=None,
         precision="f32", batch_invariant=false, deadline=None, max_memory=None, max_calls=None, max_depth=None,
-        max_plan_nodes=None, plan_memory=None))]
+        max_plan_nodes=None, plan_memory=None, packed_weights=None))]
     fn new(
         py: Python<'_>,
         graph: &Bound<'_, Graph>,
@@ -192,6 +194,7 @@ impl GraphCell {
         max_depth: Option<usize>,
         max_plan_nodes: Option<u64>,
         plan_memory: Option<usize>,
+        packed_weights: Option<PathBuf>,
     ) -> PyResult<GraphCell> {
         if obf_random_seed.is_some() {
             return Err(usage("models are not obfuscated: obf_random_seed is to be None"));
@@ -209,6 +212,7 @@ impl GraphCell {
             max_depth: max_depth.unwrap_or(usual.max_depth),
             max_plan_nodes: max_plan_nodes.unwrap_or(usual.max_plan_nodes),
             plan_memory: plan_memory.unwrap_or(usual.plan_memory),
+            packed_weights,
             ..usual
         };
         // As in MindSpore, names that no parameter has are passed over.

@@ -8,13 +8,14 @@ use mindir_graph::bounds::{self, Bounds, Exceeded, Halt, Limit, Reservation, Sha
 use mindir_graph::graph::{Arg, Def, Graph, GraphId, Model, Node, NodeKind, Param, ValueId};
 use mindir_graph::lower::{self, Entry, Lowered, Stop};
 use mindir_graph::{Fact, Tensor, TensorError};
-use mindir_kernels::device::{Device, Weights};
+use mindir_kernels::device::{Device, Shelf, Weights};
 
 use crate::held::{Held, SpareBuffers};
 use crate::memory::{self, Memory};
 use crate::plan::{Compiled, Plan};
 use crate::plans::{Key, Plans, Ready};
 use crate::profile::{Profile, Recorder};
+use crate::shelf::Folder;
 use crate::{Error, Options, State};
 
 /// Bytes that a reference takes for an element of an operand, besides copies.
@@ -91,7 +92,8 @@ impl Interpreter {
         let params = model.params.iter().map(start).collect::<Result<_, _>>()?;
         let params = Mutex::new(params);
         let stateful = model.params.iter().any(|p| p.mutable);
-        let weights = Weights::new(mindir_loader::release);
+        let shelf = options.packed_weights.clone().map(|folder| Arc::new(Folder(folder)) as Arc<dyn Shelf>);
+        let weights = Weights::new(mindir_loader::release).kept_on(shelf);
         let plans = Arc::new(Plans::new(&model, options.plan_memory));
         let mut own = Reservation::default();
         if let Some(memory) = &memory {

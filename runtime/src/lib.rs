@@ -33,6 +33,7 @@ mod plan;
 mod plans;
 mod profile;
 mod session;
+mod shelf;
 mod slice;
 mod state;
 

@@ -1,6 +1,7 @@
 //! How to run a model.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ pub struct Options {
     /// any shape take over, and as many of constants that were computed when planning. What was not used for longest goes
     /// first; what was used last stays, whatever it takes. Weights and running calls do not count.
     pub plan_memory: usize,
+    /// A folder that keeps large weights in the layouts that the CPU's kernels read, so that the next process maps them instead of
+    /// making them; `None` keeps nothing. It is made if it is not there, and may be shared by models and processes, and emptied at
+    /// any time. Files in it that are damaged, belong to another user or may be written by others are not read; what cannot be
+    /// written is made again by the next process. Weights that are mapped do not count as memory of the cell.
+    pub packed_weights: Option<PathBuf>,
     /// Calls that may be unfinished at one time.
     pub max_depth: usize,
     /// Calls that one run may make, loop iterations included.
@@ -79,6 +85,7 @@ impl Default for Options {
             params_init: HashMap::new(),
             disabled_passes: Vec::new(),
             plan_memory: 64 << 20,
+            packed_weights: None,
             max_depth: 10_000,
             max_calls: 100_000_000,
             max_plan_nodes: 1 << 22,

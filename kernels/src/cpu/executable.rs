@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 
 use super::arena::Arenas;
 use super::gang::{Gang, Threads};
-use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target};
+use super::kernel::{CpuKernel, Failed, Io, Operand, Target};
 use super::memory::ALIGN;
-use super::{CpuDevice, NAME};
+use super::packed::Constants;
+use super::{CpuDevice, Isa, NAME};
 use crate::device::{
     Declined, DeviceError, Executable, Input, Offer, Output, Place, Refused, Run, Stage, Step, Weights,
 };
@@ -87,7 +88,7 @@ impl CpuExecutable {
         let mut steps = Vec::with_capacity(stage.steps.len());
         let mut offers = offers.into_iter();
         for step in &stage.steps {
-            let bound = bind(&stage, step, offers.next(), weights, &mut gang);
+            let bound = bind(&stage, step, offers.next(), weights, device.isa(), &mut gang);
             steps.push(bound.map_err(|refused| refused.at(&step.path))?);
         }
         let bytes = |facts: &[Fact]| facts.iter().map(Fact::bytes).collect();
@@ -113,6 +114,7 @@ fn bind(
     step: &Step,
     offer: Option<Offer>,
     weights: &Weights,
+    isa: Isa,
     gang: &mut Gang,
 ) -> Result<Bound, Refused> {
     let spots = |places: &[Place], facts: &[Fact]| -> Result<Vec<Spot>, Declined> {
@@ -128,7 +130,7 @@ fn bind(
     let kernel = offer.prepared.downcast::<Box<dyn CpuKernel>>();
     let mut kernel = *kernel.map_err(|_| Declined("another device offered it".into()))?;
     let known = step.known();
-    kernel.pack(&mut Constants { known: &known, weights, gang })?;
+    kernel.pack(&mut Constants { known: &known, weights, isa, gang })?;
     for (i, t) in known.iter().enumerate().filter(|(i, _)| kernel.reads(*i)) {
         if let Some(t) = t {
             ins[i].place = Where::Const(weights.aligned(t)?.clone());

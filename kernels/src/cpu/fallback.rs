@@ -5,7 +5,8 @@ use mindir_graph::task::Task;
 use mindir_graph::{Fact, Tensor, aligned_copy};
 
 use super::gang::Gang;
-use super::kernel::{Constants, CpuKernel, Failed, Io};
+use super::kernel::{CpuKernel, Failed, Io};
+use super::packed::Constants;
 use crate::device::{Declined, Refused, TaskView};
 use crate::plain;
 

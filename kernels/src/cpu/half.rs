@@ -8,7 +8,8 @@ use mindir_graph::{DType, Element, Fact, Tensor, bf16, f16};
 use smallvec::SmallVec;
 
 use super::gang::Gang;
-use super::kernel::{Constants, CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
+use super::kernel::{CpuKernel, Failed, Io, Operand, Target, scratch_bytes};
+use super::packed::Constants;
 use super::simd::{Kernel, Simd};
 use super::{Isa, Request, own};
 use crate::device::{Refused, TaskView};
@@ -147,8 +148,8 @@ impl CpuKernel for Half {
             *wide = Some(cast.as_ref().clone());
             self.casts.push(cast);
         }
-        let Constants { weights, gang, .. } = constants;
-        self.inner.pack(&mut Constants { known: &self.wide, weights, gang })
+        let Constants { weights, isa, gang, .. } = constants;
+        self.inner.pack(&mut Constants { known: &self.wide, weights, isa: *isa, gang })
     }
 
     fn reads(&self, i: usize) -> bool {

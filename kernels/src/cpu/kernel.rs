@@ -2,16 +2,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use bytemuck::Pod;
 use mindir_graph::bounds::Exceeded;
-use mindir_graph::{DType, Element, Fact, OpError, Tensor, TensorError};
-use smallvec::SmallVec;
+use mindir_graph::{DType, Element, Fact, OpError, TensorError};
 
 use super::gang::Gang;
-use super::memory::Block;
-use crate::device::{Refused, Weights};
+use super::packed::Constants;
+use crate::device::Refused;
 
 /// A task compiled for known facts, instruction set and number of threads.
 pub trait CpuKernel: Send + Sync {
@@ -53,72 +51,6 @@ pub trait CpuKernel: Send + Sync {
     /// [`Failed`] if the data is invalid, or constants were not packed; results are unspecified then, as they are if the thread has to
     /// [stop](mindir_graph::bounds::check), for the gang leaves out chunks from then on.
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed>;
-}
-
-/// The constants among the operands of a kernel, to be packed.
-pub struct Constants<'a> {
-    /// For each operand, its contents if they are known.
-    pub known: &'a [Option<Tensor>],
-    /// Where packed forms are shared.
-    pub weights: &'a Weights,
-    /// Threads to pack with.
-    pub gang: &'a mut Gang,
-}
-
-impl Constants<'_> {
-    /// `len` numbers that `pack` makes of an `f32` operand and of those `with` it; once for all kernels that say `layout`.
-    ///
-    /// # Errors
-    /// [`Refused`] if there is no memory, the thread has to stop, or a tensor is not of `f32`.
-    pub fn pack(
-        &mut self,
-        of: &Tensor,
-        layout: &str,
-        with: &[&Tensor],
-        len: usize,
-        pack: impl FnOnce(&[f32], &[&[f32]], &mut [f32], &mut Gang),
-    ) -> Result<Arc<Block<f32>>, Refused> {
-        self.weights.get(of, layout, with, || {
-            let mut out = Block::zeroed(len)?;
-            let more = with.iter().map(|t| t.view()).collect::<Result<SmallVec<[&[f32]; 1]>, _>>()?;
-            pack(&of.elements()?, &more, &mut out, self.gang);
-            Ok(out)
-        })
-    }
-}
-
-/// An operand in a kernel's own layout.
-pub enum Packed {
-    /// It is known before the run, but not packed yet.
-    Awaited,
-    /// Made before the run.
-    Made(Arc<Block<f32>>),
-    /// Made in every run, as the operand is not known before.
-    Each,
-}
-
-impl Packed {
-    /// What stands for an operand that is known before the run or not.
-    pub fn of(known: bool) -> Packed {
-        if known { Packed::Awaited } else { Packed::Each }
-    }
-
-    /// What was made before the run, or `None` if that is to be made in every run.
-    ///
-    /// # Errors
-    /// [`Failed`] if it should have been made and was not.
-    pub fn made(&self) -> Result<Option<&[f32]>, Failed> {
-        match self {
-            Packed::Made(block) => Ok(Some(block)),
-            Packed::Each => Ok(None),
-            Packed::Awaited => Err(Failed::Data("the kernel's constants are not packed".into())),
-        }
-    }
-
-    /// Scratch elements for `len` packed ones.
-    pub fn scratch(&self, len: usize) -> usize {
-        if let Packed::Each = self { len } else { 0 }
-    }
 }
 
 /// Why a kernel stopped.

@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod map;
 mod memory;
 mod norm;
+mod packed;
 mod pool;
 mod recurrent;
 mod reduce;

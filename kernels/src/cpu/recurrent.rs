@@ -5,7 +5,8 @@ use std::ops::Range;
 use mindir_graph::task::{Cell, Recurrent, Squash, Task};
 use mindir_graph::{DType, checked_count};
 
-use super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
+use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::packed::{Constants, Packed};
 use super::simd::{Kernel, Simd, load_part, math, store_part};
 use super::{Gang, Isa, Request, Shared};
 use crate::device::{Refused, TaskView};

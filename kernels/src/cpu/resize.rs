@@ -4,7 +4,8 @@ use mindir_graph::bounds::{self, Exceeded, Reservation};
 use mindir_graph::task::{Layout, Resize, ResizeMode, Task};
 use mindir_graph::{DType, checked_count};
 
-use super::kernel::{Constants, CpuKernel, Failed, Io, scratch_bytes};
+use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::packed::Constants;
 use super::simd::{Kernel, Simd, load_part, store_part};
 use super::{Gang, Isa, Request, Shared};
 use crate::device::{Refused, TaskView};

@@ -15,7 +15,8 @@ use smallvec::SmallVec;
 use super::Request;
 use super::epilogue::{BoundTail, Tail};
 use super::gang::{Gang, Shared};
-use super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
+use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::packed::{Constants, Packed};
 use crate::device::Refused;
 
 /// The kernel of a convolution of `f32`.

@@ -5,7 +5,8 @@ use mindir_graph::{DType, Strides};
 
 use super::super::epilogue::{BoundTail, Tail};
 use super::super::gang::{Gang, Shared};
-use super::super::kernel::{Constants, CpuKernel, Failed, Io, Packed, scratch_bytes};
+use super::super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::super::packed::{Constants, Packed};
 use super::super::{Isa, Request};
 use super::blocks::{Blocks, Pointers};
 use super::dot;
