@@ -52,6 +52,9 @@ impl FromStr for Cipher {
     }
 }
 
+/// How files of PyTorch before 1.6 begin: the pickle of a number.
+pub(crate) const TORCH_MAGIC: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
+
 /// A kind of file that is sometimes given where a MindIR file is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -71,6 +74,8 @@ pub enum Foreign {
     Zip,
     /// Weights or a model of PyTorch in a zip archive.
     TorchZip,
+    /// Weights or a model of PyTorch before 1.6.
+    TorchPickle,
     /// Arrays of NumPy in a zip archive.
     Npz,
     Npy,
@@ -137,6 +142,7 @@ fn by_signature(bytes: &[u8]) -> Option<Foreign> {
         (4, b"MSL", Foreign::MindSporeLite),
         (4, b"TFL3", Foreign::TfLite),
         (257, b"ustar", Foreign::Tar),
+        (0, TORCH_MAGIC, Foreign::TorchPickle),
     ];
     if bytes.is_empty() {
         return Some(Foreign::Empty);
@@ -262,7 +268,7 @@ impl Display for Foreign {
             Self::Bzip2 => "a bzip2 archive (unpack it first)",
             Self::Tar => "a tar archive (unpack it first)",
             Self::Zip => "a zip archive (unpack it first)",
-            Self::TorchZip => "a PyTorch file",
+            Self::TorchZip | Self::TorchPickle => "a PyTorch file",
             Self::Npz => "NumPy arrays (.npz)",
             Self::Npy => "a NumPy array (.npy)",
             Self::Pickle => "a Python pickle",
@@ -302,6 +308,7 @@ mod tests {
             (b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0archive/data.pkl", Foreign::TorchZip),
             (b"PK\x03\x04\0\0", Foreign::Zip),
             (b"\x80\x02}q\0.", Foreign::Pickle),
+            (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", Foreign::TorchPickle),
             (b"\x08\x04\x12\x09MindSpore", Foreign::Onnx),
             (b"\x0a\x13\x0a\x01w\x12\x0e\x08\x02\x12\x07Float32\x1a\x01\0", Foreign::Checkpoint),
             (b"\x0a\x03net\x10\x01\x3a\0", Foreign::Air),

@@ -344,6 +344,36 @@ fn damaged_headers_of_safetensors_are_refused() {
     }
 }
 
+/// An index names files beside it; whatever else it names is refused.
+#[test]
+fn an_index_joins_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, value) in [("a", 1.0f32), ("b", 2.0)] {
+        let part: Checkpoint = [(format!("net.{name}"), value)].into_iter().collect();
+        write(at(&format!("{name}.safetensors")), &part, &as_format(Format::Safetensors)).unwrap();
+    }
+    let index = at("model.safetensors.index.json");
+    let read_index = |map: &str| {
+        fs::write(&index, format!("{{\"metadata\": {{\"total_size\": 8}}, \"weight_map\": {map}}}\n")).unwrap();
+        read(&index, &ReadOptions::default())
+    };
+    let found = read_index(r#"{"net.a": "a.safetensors", "net.b": "b.safetensors"}"#).unwrap();
+    assert_eq!(found.names().collect::<Vec<_>>(), ["net.a", "net.b"]);
+    for (map, why) in [
+        (r#"{"net.a": "b.safetensors"}"#, "no file holds tensor net.a"),
+        (r#"{"net.a": "../a.safetensors"}"#, "expected files beside the index"),
+        (r#"{"net.a": "/a.safetensors"}"#, "expected files beside the index"),
+        (r#"{"net.a": ".."}"#, "expected files beside the index"),
+        (r#"{"net.a": "model.safetensors.index.json"}"#, "JSON text"),
+        ("{}", "names no files"),
+        ("[]", "the index"),
+    ] {
+        let error = read_index(map).expect_err(why).to_string();
+        assert!(error.contains(why), "{error:?} is not {why:?}");
+    }
+}
+
 /// Files of every format, changed at random: whatever happens, nothing panics.
 #[test]
 fn damaged_files_do_no_harm() {
@@ -355,6 +385,8 @@ fn damaged_files_do_no_harm() {
         written(&everything(), &as_format(Format::Npz)),
         #[cfg(feature = "torch")]
         sample("net.pth"),
+        #[cfg(feature = "torch")]
+        sample("legacy.pth"),
     ];
     let mut bits = SplitMix(1);
     let mut random = |below: usize| bits.below(below as u64) as usize;
@@ -491,6 +523,40 @@ mod torch {
             ["lrs.0", "lrs.1", "lrs.2", "lrs.3"].map(|name| floats(&found, name)[0]),
             [1.0, 300.0, 70000.0, -5.0]
         );
+    }
+
+    #[test]
+    fn checkpoints_of_old_pytorch_are_read() {
+        let found = load(sample("legacy.pth")).unwrap();
+        assert_eq!(found.get("epoch"), Some(&3i64.into()));
+        assert_eq!(found.get("arch"), Some(&"net".into()));
+        assert_eq!(floats(&found, "state_dict.fc.weight"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(floats(&found, "state_dict.fc.turned"), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(floats(&found, "state_dict.fc.last"), [5.0, 6.0]);
+        assert_eq!(found.get("state_dict.bn.num_batches_tracked"), Some(&7i64.into()));
+        assert_eq!(floats(&found, "state_dict.scale"), [0.5, -1.5]);
+        assert_eq!(found.len(), 7);
+    }
+
+    #[test]
+    fn old_files_that_are_cut_or_big_endian_are_refused() {
+        let good = sample("legacy.pth");
+        let fails = |bytes: Vec<u8>, why: &str| {
+            let error = load(bytes).expect_err(why).to_string();
+            assert!(error.contains(why), "{error:?} is not {why:?}");
+        };
+        fails(good[..good.len() - 1].to_vec(), "storage 95003 is cut");
+        let at = good.windows(13).position(|part| part == b"little_endian").unwrap() + 13 + 2;
+        let mut big = good.clone();
+        big[at] = 0x89;
+        fails(big, "the numbers are not little-endian");
+        let mut version = good.clone();
+        version[18] = 0;
+        fails(version, "expected version 1001");
+        let count = good.len() - 4 - 8;
+        let mut huge = good;
+        huge[count..count + 8].fill(0xff);
+        fails(huge, "storage 95003 is cut");
     }
 
     #[test]

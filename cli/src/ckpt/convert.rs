@@ -11,6 +11,7 @@ use super::files::WriteArgs;
 use crate::args::{self, KeyArgs};
 use crate::content::is;
 use crate::failure::{Failure, Outcome};
+use crate::print;
 
 /// Write a checkpoint in another format, encrypted or not, with or without a checksum. What is encrypted stays so, unless
 /// --decrypt is given.
@@ -67,9 +68,10 @@ impl Convert {
     }
 }
 
-/// Write the tensors of a PyTorch checkpoint as one of MindSpore. No code of the file is executed.
+/// Write the tensors of a PyTorch checkpoint as one of MindSpore: a .pth, .pt or .bin of any age, .safetensors, or the index of
+/// several (.safetensors.index.json). No code of the file is executed.
 ///
-/// Names of nested dictionaries are joined with dots. Complex tensors are refused, for MindSpore cannot load them.
+/// Names of nested dictionaries are joined with dots. The state of an optimizer is left out unless --root names it. Complex tensors are refused, for MindSpore cannot load them.
 #[derive(Args, Debug)]
 pub struct FromTorch {
     #[command(flatten)]
@@ -80,7 +82,7 @@ pub struct FromTorch {
     /// Take only what is below this name, such as state_dict
     #[arg(long, value_name = "NAME")]
     root: Option<String>,
-    /// Leave the names of batch normalisation as they are
+    /// Leave the names of normalisations as they are
     #[arg(long)]
     keep_batch_norm: bool,
 }
@@ -88,18 +90,32 @@ pub struct FromTorch {
 impl FromTorch {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let (checkpoint, kind) = self.paths.key.read(&self.paths.input)?;
-        if kind.format != Format::Torch {
+        if !matches!(kind.format, Format::Torch | Format::Safetensors) {
             let what = format!("expected a checkpoint of PyTorch, found one of format {}", kind.format);
             return Err(Failure::Corrupt { path: self.paths.input, what });
         }
         let before = names(&checkpoint);
         let checkpoint = match &self.root {
             Some(root) => below(checkpoint, root)?,
-            None => checkpoint,
+            None => without_optimizer(checkpoint),
         };
         let checkpoint = renamed(checkpoint, self.names.as_deref(), !self.keep_batch_norm)?;
         self.paths.write(&before, &checkpoint, kind.cipher)
     }
+}
+
+/// What training scripts call the state of an optimizer.
+const OPTIMIZERS: [&str; 4] = ["optimizer", "optimizer_state_dict", "optimizer_states", "optim"];
+
+/// The entries that are not the state of an optimizer.
+fn without_optimizer(mut checkpoint: Checkpoint) -> Checkpoint {
+    let all = checkpoint.len();
+    checkpoint.retain(|name, _| !name.split_once('.').is_some_and(|(first, _)| OPTIMIZERS.contains(&first)));
+    let left_out = all - checkpoint.len();
+    if left_out > 0 {
+        print::warn(&format!("left out {} of an optimizer", print::entries(left_out)));
+    }
+    checkpoint
 }
 
 /// The entries below a name, without it.
@@ -107,7 +123,7 @@ fn below(mut checkpoint: Checkpoint, root: &str) -> Result<Checkpoint, Failure> 
     let prefix = format!("{root}.");
     checkpoint.retain(|name, _| name.starts_with(&prefix));
     if checkpoint.is_empty() {
-        return Err(Failure::Usage(format!("nothing is below {}", crate::print::name(root))));
+        return Err(Failure::Usage(format!("nothing is below {}", print::name(root))));
     }
     let shortened = checkpoint.rename(|name| name[prefix.len()..].to_string());
     shortened.map_err(|name| Failure::Usage(format!("two entries would be called {name}")))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mindir::ckpt::{Checkpoint, Kind, Value, rename_batch_norms};
+use mindir::ckpt::{Checkpoint, Kind, Value, rename_norms};
 use mindir::{DType, Tensor, npy};
 
 use super::diff::brief;
@@ -184,7 +184,7 @@ pub struct Rename {
     /// File with rules
     #[arg(long, value_name = "FILE", conflicts_with = "old")]
     names: Option<PathBuf>,
-    /// Replace PyTorch's names of batch normalisation by MindSpore's
+    /// Replace PyTorch's names of normalisations by MindSpore's
     #[arg(long, conflicts_with = "old")]
     batch_norm: bool,
 }
@@ -209,7 +209,7 @@ impl Rename {
 /// The checkpoint with names by rules.
 pub fn renamed(checkpoint: Checkpoint, names: Option<&Path>, batch_norm: bool) -> Result<Checkpoint, Failure> {
     let fail = |e: mindir::ckpt::NamesError| Failure::Usage(e.to_string());
-    let checkpoint = if batch_norm { rename_batch_norms(checkpoint).map_err(fail)? } else { checkpoint };
+    let checkpoint = if batch_norm { rename_norms(checkpoint).map_err(fail)? } else { checkpoint };
     match names {
         Some(path) => rules(path)?.rename(checkpoint).map_err(fail),
         None => Ok(checkpoint),

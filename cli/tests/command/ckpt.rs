@@ -203,6 +203,8 @@ fn pytorch_files_become_checkpoints() {
     assert_eq!(names(&out), ["fc.weight", "tail", "bn.gamma", "bn.moving_mean"]);
     mindir(["ckpt", "from-torch", &sample("net.pth"), &out]).with(0);
     assert_eq!(names(&out).len(), 12);
+    mindir(["ckpt", "from-torch", &sample("legacy.pth"), &out, "--root", "state_dict"]).with(0);
+    assert_eq!(names(&out), ["fc.weight", "fc.turned", "fc.last", "bn.num_batches_tracked", "scale"]);
     mindir(["ckpt", "from-torch", &out, &out]).with(4).complains(&["expected a checkpoint of PyTorch"]);
     mindir(["ckpt", "from-torch", &sample("net.pth"), &out, "--root", "x"]).with(2).complains(&["nothing is below x"]);
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::npz;
 #[cfg(feature = "torch")]
 use super::torch;
-use super::{Checkpoint, CheckpointError, CrcFault, Value, messages, safetensors};
+use super::{Checkpoint, CheckpointError, CrcFault, Value, messages, safetensors, shards};
 use crate::crypto::{Decryption, Encryption, Encryptor};
 use crate::error::{FileFault, LoadError};
 use crate::files::{self, Access, Links};
@@ -35,12 +35,14 @@ pub enum Format {
 impl Format {
     /// The format that the ending of a path stands for.
     pub fn of_path(path: impl AsRef<Path>) -> Option<Self> {
-        let ending = path.as_ref().extension()?.to_str()?.to_ascii_lowercase();
+        let path = path.as_ref();
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         match ending.as_str() {
             "ckpt" => Some(Self::Ckpt),
             "safetensors" => Some(Self::Safetensors),
             "npz" => Some(Self::Npz),
             "pth" | "pt" | "bin" => Some(Self::Torch),
+            "tar" => Self::of_path(path.file_stem()?).filter(|format| *format == Self::Torch),
             _ => None,
         }
     }
@@ -75,7 +77,7 @@ impl Format {
         match Foreign::of(bytes) {
             Some(Foreign::Safetensors) => Self::Safetensors,
             Some(Foreign::Npz) => Self::Npz,
-            Some(Foreign::TorchZip) => Self::Torch,
+            Some(Foreign::TorchZip | Foreign::TorchPickle) => Self::Torch,
             _ => Self::Ckpt,
         }
     }
@@ -129,7 +131,8 @@ pub struct Kind {
     pub has_crc: bool,
 }
 
-/// Reads a checkpoint in any [`Format`], which its contents tell.
+/// Reads a checkpoint in any [`Format`], which its contents tell, or the files that an index of them (`.safetensors.index.json`)
+/// names beside it.
 ///
 /// # Errors
 /// What is wrong with the file, and where.
@@ -143,14 +146,22 @@ pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Checkpoint,
 /// As [`read`].
 pub fn read_with_kind(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Checkpoint, Kind), CheckpointError> {
     let path = path.as_ref();
-    let file = path.display().to_string();
+    let bytes = contents(path, options)?;
+    if shards::is_index(&bytes) {
+        return shards::read(path, &bytes, options);
+    }
+    described(&path.display().to_string(), bytes, options)
+}
+
+/// The bytes of a file.
+pub(super) fn contents(path: &Path, options: &ReadOptions) -> Result<Bytes, LoadError> {
+    let file = || path.display().to_string();
     let fail = |fault| match fault {
-        FileFault::Io(source) => LoadError::Io { file: file.clone(), source },
-        _ => LoadError::NotAFile { file: file.clone(), hint: String::new() },
+        FileFault::Io(source) => LoadError::Io { file: file(), source },
+        _ => LoadError::NotAFile { file: file(), hint: String::new() },
     };
     let opened = files::open_regular(path, Links::Follow).map_err(fail)?;
-    let bytes = files::contents(&opened, options.access).map_err(|error| fail(error.into()))?;
-    described(&file, bytes, options)
+    files::contents(&opened, options.access).map_err(|error| fail(error.into()))
 }
 
 /// Reads a checkpoint from memory. Errors call it `file`.
@@ -161,7 +172,11 @@ pub fn read_bytes(file: &str, bytes: impl Into<Bytes>, options: &ReadOptions) ->
     Ok(described(file, bytes.into(), options)?.0)
 }
 
-fn described(file: &str, bytes: Bytes, options: &ReadOptions) -> Result<(Checkpoint, Kind), CheckpointError> {
+pub(super) fn described(
+    file: &str,
+    bytes: Bytes,
+    options: &ReadOptions,
+) -> Result<(Checkpoint, Kind), CheckpointError> {
     let cipher = Cipher::of(&bytes);
     let bytes = decrypted(file, bytes, options.decryption.as_ref())?;
     let format = Format::of_contents(&bytes);

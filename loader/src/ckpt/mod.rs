@@ -19,6 +19,7 @@ mod names;
 #[cfg(feature = "npy")]
 mod npz;
 mod safetensors;
+mod shards;
 mod text;
 #[cfg(feature = "torch")]
 mod torch;
@@ -31,5 +32,5 @@ pub use file::{Format, Kind, ReadOptions, WriteOptions, read, read_bytes, read_w
 pub use filter::{Choice, Filter, NothingLeft};
 pub use integrate::{IntegrateError, IntegrateFault};
 pub use manager::{AppendInfo, CheckpointConfig, CheckpointManager, Choose, Clock, ConfigError, Progress, Run};
-pub use names::{Names, NamesError, rename_batch_norms};
+pub use names::{Names, NamesError, rename_norms};
 pub use value::{Array, Checkpoint, OnSame, Value};

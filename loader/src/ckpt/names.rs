@@ -133,14 +133,15 @@ impl Names {
     }
 }
 
-/// The checkpoint with PyTorch's names of batch normalisation replaced by MindSpore's.
+/// The checkpoint with PyTorch's names of normalisations replaced by MindSpore's.
 ///
-/// A layer is one of those if it has `running_mean`: then `weight`, `bias`, `running_mean` and `running_var` become `gamma`,
-/// `beta`, `moving_mean` and `moving_variance`, and `num_batches_tracked` is left out.
+/// A layer is a batch normalisation if it has `running_mean`: then `weight`, `bias`, `running_mean` and `running_var` become `gamma`,
+/// `beta`, `moving_mean` and `moving_variance`, and `num_batches_tracked` is left out. It is a normalisation of layers or groups if
+/// its `weight` and `bias` are vectors of one length: they become `gamma` and `beta`.
 ///
 /// # Errors
 /// [`NamesError::SameName`].
-pub fn rename_batch_norms(checkpoint: Checkpoint) -> Result<Checkpoint, NamesError> {
+pub fn rename_norms(checkpoint: Checkpoint) -> Result<Checkpoint, NamesError> {
     const PARTS: [(&str, Option<&str>); 5] = [
         ("weight", Some("gamma")),
         ("bias", Some("beta")),
@@ -148,7 +149,15 @@ pub fn rename_batch_norms(checkpoint: Checkpoint) -> Result<Checkpoint, NamesErr
         ("running_var", Some("moving_variance")),
         ("num_batches_tracked", None),
     ];
-    let layers = checkpoint.names().filter_map(|name| name.strip_suffix("running_mean").map(str::to_string));
+    let vector = |layer: &str, part: &str| match checkpoint.get(&format!("{layer}{part}"))?.array()?.dims() {
+        [len] => Some(*len),
+        _ => None,
+    };
+    let is_scaled = |layer: &str| vector(layer, "weight").is_some_and(|len| vector(layer, "bias") == Some(len));
+    let layers = checkpoint.names().filter_map(|name| match name.strip_suffix("running_mean") {
+        Some(layer) => Some(layer.to_string()),
+        None => name.strip_suffix("weight").filter(|layer| is_scaled(layer)).map(str::to_string),
+    });
     let layers: std::collections::HashSet<String> = layers.collect();
     collect(checkpoint.into_iter().filter_map(|(name, value)| {
         let (layer, part) = name.split_at(name.rfind('.').map_or(0, |dot| dot + 1));
@@ -169,6 +178,8 @@ fn collect(entries: impl Iterator<Item = (String, Value)>) -> Result<Checkpoint,
 
 #[cfg(test)]
 mod tests {
+    use mindir_graph::{DType, Tensor};
+
     use super::*;
 
     fn names(checkpoint: &Checkpoint) -> Vec<&str> {
@@ -211,14 +222,27 @@ mod tests {
     }
 
     #[test]
+    fn vectors_that_scale_and_move_get_their_names() {
+        let mut torch = Checkpoint::new();
+        for (name, dims) in [
+            ("norm.weight", &[3][..]),
+            ("norm.bias", &[3]),
+            ("fc.weight", &[3, 2]),
+            ("fc.bias", &[3]),
+            ("prelu.weight", &[1]),
+        ] {
+            torch.insert(name, Tensor::zeros(DType::F32, dims).unwrap());
+        }
+        let renamed = rename_norms(torch).unwrap();
+        assert_eq!(names(&renamed), ["norm.gamma", "norm.beta", "fc.weight", "fc.bias", "prelu.weight"]);
+    }
+
+    #[test]
     fn batch_norms_get_their_names() {
         let torch =
             ["bn.weight", "bn.bias", "bn.running_mean", "bn.running_var", "bn.num_batches_tracked", "fc.weight"];
-        let renamed = rename_batch_norms(checkpoint(&torch)).unwrap();
+        let renamed = rename_norms(checkpoint(&torch)).unwrap();
         assert_eq!(names(&renamed), ["bn.gamma", "bn.beta", "bn.moving_mean", "bn.moving_variance", "fc.weight"]);
-        assert_eq!(
-            names(&rename_batch_norms(checkpoint(&["running_mean", "weight"])).unwrap()),
-            ["moving_mean", "gamma"]
-        );
+        assert_eq!(names(&rename_norms(checkpoint(&["running_mean", "weight"])).unwrap()), ["moving_mean", "gamma"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Checkpoints of PyTorch (`.pth`, `.pt`, `.bin`): a zip archive with a pickle of objects and a file for each storage of
-//! numbers.
+//! Checkpoints of PyTorch (`.pth`, `.pt`, `.bin`, `.pth.tar`): a zip archive with a pickle of objects and a file for each storage of
+//! numbers, or before PyTorch 1.6 all of that one after the other.
 //!
 //! The pickle is not executed: `pickle` knows the instructions that describe data, and the few functions that make tensors.
 //! Everything else is an error that names it. Memory and time are bounded by the size of the file.
@@ -8,6 +8,7 @@
 //! `model.fc.weight` and `epoch`. `None` is left out.
 
 mod flatten;
+mod legacy;
 mod pickle;
 mod tensor;
 
@@ -21,6 +22,9 @@ use zip::CompressionMethod;
 use super::{Checkpoint, CheckpointError, EntryFault, ReadOptions};
 use crate::Printable;
 use crate::error::{Excess, LoadError, TensorFault};
+use crate::foreign::TORCH_MAGIC;
+use legacy::Legacy;
+use pickle::Objects;
 
 const PICKLE: &str = "/data.pkl";
 
@@ -43,16 +47,37 @@ pub(super) enum PickleFault {
 
 /// Reads the contents of a file, which tensors without gaps will share.
 pub(super) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) -> Result<Checkpoint, CheckpointError> {
+    let budget = options.limits.decoded_budget(bytes.len() as u64);
+    if bytes.starts_with(TORCH_MAGIC) {
+        let legacy = Legacy::open(file, bytes, budget)?;
+        return collected(file, &legacy.objects, legacy.pickle_at, budget, options, |key| legacy.storage(key));
+    }
     let archive = Archive::open(file, bytes)?;
     let (pickle, pickle_at) = archive.pickle()?;
-    let budget = options.limits.decoded_budget(bytes.len() as u64);
-    let objects = pickle::load(&pickle, budget).map_err(|(at, fault)| match fault {
-        PickleFault::TooMany(excess) => LoadError::Limit { file: file.to_string(), excess }.into(),
+    let (objects, _) = pickle::load(&pickle, budget).map_err(|(at, fault)| match fault {
+        PickleFault::TooMany(excess) => limited(file, excess),
         fault => archive.damaged(Some(pickle_at + at as u64), fault.to_string()),
     })?;
+    collected(file, &objects, pickle_at, budget, options, |key| archive.storage(key))
+}
+
+fn limited(file: &str, excess: Excess) -> CheckpointError {
+    LoadError::Limit { file: file.to_string(), excess }.into()
+}
+
+/// The values that objects hold, tensors as views of what `storage` gives. At most `budget` bytes are copied.
+fn collected(
+    file: &str,
+    objects: &Objects,
+    pickle_at: u64,
+    budget: u64,
+    options: &ReadOptions,
+    storage: impl Fn(&str) -> Result<Bytes, CheckpointError>,
+) -> Result<Checkpoint, CheckpointError> {
+    let damaged = |what| CheckpointError::Format { file: file.to_string(), offset: None, what };
     let mut found = Checkpoint::new();
     let mut copied = 0u64;
-    for (name, leaf) in flatten::leaves(&objects, &options.limits).map_err(|what| archive.damaged(None, what))? {
+    for (name, leaf) in flatten::leaves(objects, &options.limits).map_err(damaged)? {
         let fault = |fault: EntryFault| {
             let (file, name) = (file.to_string(), name.clone());
             CheckpointError::Entry { file, name, offset: pickle_at, fault }
@@ -60,7 +85,7 @@ pub(super) fn read(file: &str, bytes: &Bytes, options: &ReadOptions) -> Result<C
         let value = match leaf {
             flatten::Leaf::Value(value) => value,
             flatten::Leaf::Tensor(tensor) => {
-                let storage = archive.storage(&tensor.storage.key)?;
+                let storage = storage(&tensor.storage.key)?;
                 let array = tensor.array(&storage, options.limits.max_rank).map_err(|f| fault(f.into()))?;
                 if !array.is_shared() {
                     copied = copied.saturating_add(array.len() as u64);

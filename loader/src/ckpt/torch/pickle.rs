@@ -21,6 +21,11 @@ impl Objects {
         self.all.get(id as usize).unwrap_or(&Object::None)
     }
 
+    /// The storages that are described, in order.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.all.iter().filter_map(|object| if let Object::Storage(storage) = object { Some(&**storage) } else { None })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
@@ -87,8 +92,8 @@ const SHORT: PickleFault = PickleFault::Damaged("the pickle ends too early");
 const EMPTY: PickleFault = PickleFault::Damaged("an instruction finds nothing to work on");
 const KIND: PickleFault = PickleFault::Damaged("an instruction works on the wrong kind of object");
 
-/// The object that a pickle describes, or where and why it does not. `budget` bounds the memory of objects.
-pub(super) fn load(pickle: &[u8], budget: u64) -> Result<Objects, (usize, PickleFault)> {
+/// The object that a pickle describes and how many bytes the pickle has, or where and why it does not. `budget` bounds the memory of objects.
+pub(super) fn load(pickle: &[u8], budget: u64) -> Result<(Objects, usize), (usize, PickleFault)> {
     let mut machine = Machine {
         pickle,
         at: 0,
@@ -103,7 +108,7 @@ pub(super) fn load(pickle: &[u8], budget: u64) -> Result<Objects, (usize, Pickle
         let at = machine.at;
         match machine.step() {
             Ok(None) => {}
-            Ok(Some(root)) => return Ok(Objects { all: machine.all, root }),
+            Ok(Some(root)) => return Ok((Objects { all: machine.all, root }, machine.at)),
             Err(fault) => return Err((at, fault)),
         }
     }
@@ -347,7 +352,7 @@ impl Machine<'_> {
         self.push(found)
     }
 
-    /// Turns `("storage", type, key, place, length)` into a storage.
+    /// Turns `("storage", type, key, place, length)`, behind which old files have `None`, into a storage.
     fn storage(&mut self) -> Result<(), PickleFault> {
         let id = self.pop()?;
         let Object::Tuple(parts) = self.object(id) else { return Err(KIND) };
@@ -359,7 +364,8 @@ impl Machine<'_> {
                 Object::Text(key),
                 Object::Text(_),
                 Object::Int(len),
-            ] if **kind == *"storage" => {
+                rest @ ..,
+            ] if matches!(rest, [] | [Object::None]) && **kind == *"storage" => {
                 let len = u64::try_from(*len).map_err(|_| KIND)?;
                 Storage { element: *element, key: Rc::clone(key), len }
             }
