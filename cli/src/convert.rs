@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mindir::ckpt::{Change, Checkpoint, LoadOptions, Loaded, Source as ParamSource, load_param_into_net};
+use mindir::ckpt::{Change, Checkpoint, LoadOptions, Loaded, Misfits, Source as ParamSource, Why, load_param_into_net};
 use mindir::crypto::{Cipher, Encryption, Key};
-use mindir::graph::Model;
+use mindir::graph::{Model, Param};
 use mindir::onnx::{self, OPSETS};
 use mindir::{Error, ExportOptions, Limits, ModelFile, Source, Written, air};
 use serde::Serialize;
@@ -66,6 +66,9 @@ pub struct Convert {
     /// Neither convert element types nor match names by their endings
     #[arg(long, requires = "ckpt")]
     strict: bool,
+    /// Leave out values of the checkpoint whose shapes are not those of their parameters, and tell which
+    #[arg(long, requires = "ckpt")]
+    skip_shapes: bool,
     /// Build the file anew from the graph that was read, which leaves out what does not matter to running it
     #[arg(long, conflicts_with = "rename")]
     rebuild: bool,
@@ -184,14 +187,29 @@ impl Convert {
         let cipher = self.model.key.cipher(loaded.report.encrypted);
         let Some(path) = &self.ckpt else { return Ok(Content { model, filled: None, cipher }) };
         self.save.check(path, &self.out)?;
-        let (checkpoint, kind) = self.model.key.files.read(path)?;
-        let options = LoadOptions { strict: self.strict };
-        let found = load_param_into_net(&mut model.params, &checkpoint, options).map_err(Error::from)?;
+        let (mut checkpoint, kind) = self.model.key.files.read(path)?;
+        let found = self.load(&mut model.params, &mut checkpoint).map_err(Error::from)?;
         let filled = Filled::of(found, &checkpoint);
         if filled.loaded.is_empty() {
             return Err(Failure::Usage(format!("{}: {}", path.display(), filled.nothing())));
         }
         Ok(Content { model, filled: Some(filled), cipher: cipher.or(kind.cipher) })
+    }
+
+    /// Puts the values of a checkpoint into parameters. With --skip-shapes, the checkpoint loses those of other shapes first.
+    fn load(&self, params: &mut [Param], checkpoint: &mut Checkpoint) -> Result<Loaded, Misfits> {
+        let options = LoadOptions { strict: self.strict };
+        let misfits = match load_param_into_net(params, checkpoint, options) {
+            Err(misfits) if self.skip_shapes => misfits,
+            done => return done,
+        };
+        let (skipped, rest): (Vec<_>, Vec<_>) = misfits.0.into_iter().partition(|misfit| misfit.why == Why::Shape);
+        if !rest.is_empty() {
+            return Err(Misfits(rest));
+        }
+        skipped.iter().for_each(|misfit| print::warn(&format!("left out {misfit}")));
+        checkpoint.retain(|name, _| !skipped.iter().any(|misfit| misfit.entry == name));
+        load_param_into_net(params, checkpoint, options)
     }
 
     /// The content of a file that cannot be encrypted, nor take what only MindIR files take.

@@ -109,6 +109,8 @@ fn a_checkpoint_fills_a_model_on_the_way() {
     // A value of another shape.
     mindir(["ckpt", "set", &weights, "fc1.bias", "0", "--dtype", "f32"]).with(0);
     mindir(["convert", &lenet, &back, "--ckpt", &weights]).with(2).complains(&["fc1.bias"]);
+    let skipped = mindir(["convert", &lenet, &back, "--ckpt", &weights, "--skip-shapes"]).with(0);
+    assert!(skipped.stderr.contains("left out fc1.bias: the shapes differ"), "{skipped:#?}");
     mindir(["ckpt", "rm", &weights, "fc1.bias", "fc3.*"]).with(0);
     mindir(["ckpt", "rename", &weights, "fc2.bias", "backbone.fc2.bias"]).with(0);
     let said = ["parameters have values", "by the prefix backbone.: fc2.bias", "no value for: ", "fc3.weight"];
