@@ -93,7 +93,7 @@ SPARSE = {
     "ftrl": (ops.SparseApplyFtrl(0.1, 0.2, 0.3, -0.5), 2, (), 0),
 }
 
-# These take copies of the parameters in files; what they return counts. SparseApplyMomentum ignores `use_nesterov`.
+# These are given what `Load` reads in files, and write the parameters all the same. SparseApplyMomentum ignores `use_nesterov`.
 ROWS = {
     "rms": (ops.SparseApplyRMSProp(0.9, 0.8, 1e-3), 2, (0.1,), 0),
     "centered": (nn_ops.SparseApplyCenteredRMSProp(), 3, (0.1, 0.9, 0.8, 0.5), 0),
@@ -116,4 +116,5 @@ def optimizers_sparse():
 
 @model("optimizers_rows")
 def optimizers_rows():
-    return Spec(Optimizers(ROWS, (4, 3)), [[noise(4, 3), np.array([2, 0, 2, 0], np.int32)]], raw=True)
+    rows = np.array([2, 0, 2, 0], np.int32)
+    return Spec(Optimizers(ROWS, (4, 3)), steps=[[noise(4, 3), rows], [noise(4, 3, seed=1), rows]], raw=True)

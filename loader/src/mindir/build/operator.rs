@@ -75,13 +75,34 @@ impl<'a> Walk<'_, 'a> {
         let attributes = Attributes::of(operator, node);
         self.shared.spend(attributes.0.len())?;
         let given = args.len();
-        let args: Vec<Sym> = args.into_iter().filter(|arg| !matches!(arg, Sym::Token)).collect();
+        let mut args: Vec<Sym> = args.into_iter().filter(|arg| !matches!(arg, Sym::Token)).collect();
         let token = args.len() < given;
+        if !token {
+            self.write_through(operator, node, &mut args)?;
+        }
         let args = if token { args.iter().map(|arg| self.current(arg)).collect::<Result<_, _>>()? } else { args };
         match operator.def {
             Some(def) => self.known(operator, def, &attributes, node, args, token),
             None => self.unknown(operator, &attributes, node, args, token),
         }
+    }
+
+    /// An operator that MindSpore does not know to write still writes the parameter itself that it is given by `Load`.
+    fn write_through(
+        &mut self,
+        operator: Operator<'a>,
+        node: &WireNode<'a>,
+        args: &mut [Sym],
+    ) -> Result<(), GraphFault> {
+        let Some(Effect::Writes(writes)) = operator.def.map(|def| def.effect) else { return Ok(()) };
+        for place in writes.args {
+            if let (Some(arg), Some(from)) = (args.get_mut(*place), node.inputs.get(*place))
+                && let Some(param) = self.program.loaded(*from)
+            {
+                *arg = self.sym(param)?;
+            }
+        }
+        Ok(())
     }
 
     fn known(

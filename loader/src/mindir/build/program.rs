@@ -258,6 +258,13 @@ impl<'a> Program<'a> {
         self.graphs.get(index).ok_or(GraphFault::Missing("a graph"))
     }
 
+    /// What `Load` gives the contents of, if that is what the name stands for.
+    pub(super) fn loaded(&self, name: Ref) -> Option<Ref> {
+        let Ref::Node(graph, node) = name else { return None };
+        let node = self.graphs.get(graph)?.nodes.get(node)?;
+        matches!(node.kind, WireKind::Framework(Framework::Load)).then(|| node.inputs.first().copied())?
+    }
+
     /// Number of nodes and inputs of all graphs.
     pub(super) fn size(&self) -> usize {
         self.graphs.iter().map(|graph| graph.nodes.iter().map(|node| 1 + node.inputs.len()).sum::<usize>() + 1).sum()

@@ -84,7 +84,17 @@ impl<'p, 'a> Scan<'p, 'a> {
             Effect::WritesIf(flag, writes) if self.is_set(operator, &attributes, node, flag) => writes.args,
             _ => &[],
         };
-        places.iter().filter_map(|place| node.inputs.get(*place).copied()).collect()
+        let through = !self.has_token(node);
+        let place = |name: Ref| self.program.loaded(name).filter(|_| through).unwrap_or(name);
+        places.iter().filter_map(|place| node.inputs.get(*place)).map(|name| place(*name)).collect()
+    }
+
+    /// Whether a node is ordered by an effect token.
+    fn has_token(&self, node: &WireNode<'a>) -> bool {
+        node.inputs.iter().any(|input| match *input {
+            Ref::Const(constant) => matches!(self.program.consts.get(constant), Some(Ok(Sym::Token))),
+            other => self.node(other).is_some_and(|n| matches!(n.kind, WireKind::Framework(Framework::UpdateState))),
+        })
     }
 
     /// Whether argument `flag` is a constant that is true.
