@@ -227,6 +227,7 @@ impl Node<'_> {
                 vec![Type::new(first, dims.clone()), Type::new(Some(DType::I64), dims)]
             }
             "MatMul" => like(self.product()),
+            "Det" => like(self.dims(0).and_then(|dims| Some(dims.split_last_chunk::<2>()?.0.to_vec()))),
             "Gemm" => like(self.gemm()),
             "Conv" => like(self.images(self.dims(1)?.first().copied())),
             "ConvTranspose" => like(self.spread()),

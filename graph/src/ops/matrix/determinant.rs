@@ -1,5 +1,6 @@
 //! Determinants.
 
+use crate::onnx::{Emit, Forms, machine, no_form};
 use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::complex::Complex64;
 use crate::ops::kit::sample::{complex, cycle, sample};
@@ -34,6 +35,16 @@ impl Operator for MatrixDeterminant {
         let (batch, n) = squares(x)?;
         let f = |[a]: [Matrix; 1]| Ok([one(lu(a)?.determinant())]);
         Ok(Each { batch, ins: [(x, [n, n])], outs: [(x.dtype(), Shape::new())], f })
+    }
+
+    fn onnx(&self, e: &mut Emit) -> Forms {
+        let d = self.input.dtype();
+        if d.is_complex() {
+            return no_form("ONNX has no arithmetic of complex numbers");
+        }
+        let x = e.as_type(&self.input, machine(d))?;
+        let y = e.op("Det", &[x]);
+        Ok(Some(vec![e.cast(y, machine(d), d)]))
     }
 
     fn cases() -> Vec<Case> {
