@@ -140,7 +140,7 @@ impl Failure {
         let mut cause = match self {
             Failure::Of { failure, .. } => return failure.causes(),
             // Their messages hold the operator's complaint already.
-            Failure::Model(Error::Node(_) | Error::Contradiction(_) | Error::Shapes { .. }) => None,
+            Failure::Model(Error::Node(_) | Error::Refused(_) | Error::Shapes { .. }) => None,
             Failure::Model(e) => e.source(),
             Failure::File { source, .. } => source.source(),
             _ => None,

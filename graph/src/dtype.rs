@@ -170,6 +170,7 @@ impl DType {
             _ => 3,
         };
         match (kind(a), kind(b)) {
+            (3, 2) | (2, 3) if a == F64 || b == F64 => C128,
             (x, y) if x > y => a,
             (x, y) if x < y => b,
             (1, 1) => promote_ints(a, b),

@@ -115,6 +115,27 @@ pub fn follow(model: &Model, graph: GraphId, start: usize, entries: &[Entry]) ->
     Ok(walk.finish(start, next, stop, false))
 }
 
+/// The complaints of all operators of `graph` that refuse their arguments; what they would give is taken to be what the graph
+/// states. `entries` are the graph's inputs.
+pub fn refusals(model: &Model, graph: &Graph, entries: &[Entry]) -> Vec<NodeError> {
+    let mut walk = Walk::new(model, graph);
+    entries.iter().for_each(|e| walk.enter(e));
+    let (mut found, mut nodes) = (Vec::new(), graph.nodes.iter());
+    while let (Ok(()), Some(node)) = (walk.bounded(0).and_then(|()| bounds::check()), nodes.next()) {
+        let mut known = true;
+        node.each_input(&mut |id| known &= walk.lookup(id).is_ok());
+        match if known { walk.node(node) } else { Ok(Some(Stop::Dynamic)) } {
+            Ok(None) => {}
+            Ok(Some(_)) => walk.state(node),
+            Err(e) => {
+                found.push(e);
+                walk.state(node);
+            }
+        }
+    }
+    found
+}
+
 pub(crate) struct Walk<'a> {
     model: &'a Model,
     graph: &'a Graph,
@@ -141,6 +162,16 @@ impl<'a> Walk<'a> {
             None => input,
         };
         self.values.insert(e.value, v);
+    }
+
+    /// Takes the results of a node to be what the graph states of them.
+    fn state(&mut self, node: &Node) {
+        for &value in &node.outputs {
+            let spec = &self.graph.value(value).spec;
+            if let Some((dtype, shape)) = spec.dtype.zip(spec.shape()) {
+                self.enter(&Entry { value, fact: Fact { dtype, shape: shape.into_iter().collect() }, known: None });
+            }
+        }
     }
 
     /// Says whether so many nodes, and the tasks so far, are not too many for a plan.

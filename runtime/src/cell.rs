@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mindir_graph::bounds::{self, CancelToken, Halt};
 use mindir_graph::graph::{Def, Graph, Model, Nest, ValueId};
-use mindir_graph::lower::Stop;
+use mindir_graph::lower::{self, Entry, NodeError, Stop};
 use mindir_graph::{Fact, Spec, Tensor};
 use mindir_loader::ckpt::{self, Checkpoint};
 
@@ -211,7 +211,7 @@ impl GraphCell {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Input`] naming the input; [`Error::Node`], [`Error::Shapes`] or [`Error::Contradiction`] naming the
+    /// [`Error::Input`] naming the input; [`Error::Node`], [`Error::Shapes`] or [`Error::Refused`] naming the
     /// operator that refuses its arguments; [`Error::Device`]; [`Error::Limit`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         self.check(inputs)?;
@@ -442,13 +442,25 @@ impl GraphCell {
         self.explain_facts(e, &facts)
     }
 
+    /// All operators that refuse their arguments with inputs of these facts, `first` among them.
+    fn refused(&self, first: NodeError, facts: &[Fact]) -> Error {
+        let (model, graph) = (&self.inner.model, self.inner.model.entry());
+        let entry = |(&value, fact): (&ValueId, &Fact)| Entry { value, fact: fact.clone(), known: None };
+        let entries: Vec<Entry> = graph.inputs.iter().zip(facts).map(entry).collect();
+        let mut all = lower::refusals(model, graph, &entries);
+        if !all.iter().any(|e| e.path == first.path) {
+            all.insert(0, first);
+        }
+        Error::Refused(all)
+    }
+
     /// Adds declared and given shapes to an operator's complaint, if they differ; without a difference the model is to
     /// blame, unless its plan depends on dimensions it leaves open or on what the inputs hold.
     fn explain_facts(&self, e: Error, found: &[Fact]) -> Error {
         let Error::Node(error) = e else { return e };
         if self.exported_facts().is_some_and(|declared| declared == found) {
             let contradicts = matches!(self.inner.first_plan(found, false), Err(Error::Node(_)));
-            return if contradicts { Error::Contradiction(error) } else { Error::Node(error) };
+            return if contradicts { self.refused(error, found) } else { Error::Node(error) };
         }
         let ports = self.inputs();
         let differs = |(p, f): (&Port, &Fact)| {

@@ -82,9 +82,10 @@ pub enum Error {
         /// The operator's complaint.
         error: NodeError,
     },
-    /// An operator refuses its arguments although the inputs are as the file declares them: the model contradicts itself.
-    #[error("{}; the inputs are as the model declares them", node_text(.0))]
-    Contradiction(NodeError),
+    /// These operators refuse their arguments although the inputs are as the file declares them: what they are asked for is not
+    /// supported, or has no meaning.
+    #[error("{}", refused_text(.0))]
+    Refused(Vec<NodeError>),
     /// A device failed, or a step refuses the data that it was given.
     #[error(transparent)]
     Device(DeviceError),
@@ -137,7 +138,7 @@ impl From<TensorError> for Error {
 pub enum ErrorKind {
     /// The caller's inputs or options.
     Usage,
-    /// The model needs something that is not implemented.
+    /// The model needs something that is not implemented or has no meaning.
     Unsupported,
     /// The file is damaged or is no model.
     Corrupt,
@@ -163,11 +164,10 @@ impl Error {
             Error::Onnx(WriteError::Model(_)) => ErrorKind::Unsupported,
             #[cfg(feature = "onnx")]
             Error::Onnx(_) => ErrorKind::Device,
-            Error::Unsupported(_) | Error::Declined(_) => ErrorKind::Unsupported,
-            Error::Node(e) | Error::Contradiction(e) if matches!(e.error, OpError::Unsupported(_)) => {
+            Error::Unsupported(_) | Error::Declined(_) | Error::Refused(_) => ErrorKind::Unsupported,
+            Error::Node(e) | Error::Shapes { error: e, .. } if matches!(e.error, OpError::Unsupported(_)) => {
                 ErrorKind::Unsupported
             }
-            Error::Contradiction(_) => ErrorKind::Corrupt,
             Error::Device(DeviceError::Declined { .. }) => ErrorKind::Unsupported,
             Error::Input(_)
             | Error::Options(_)
@@ -193,7 +193,8 @@ impl Error {
     /// Path of the graph node that the error is about, if it is about one.
     pub fn node_path(&self) -> Option<&str> {
         match self {
-            Error::Node(e) | Error::Contradiction(e) | Error::Shapes { error: e, .. } => Some(&e.path),
+            Error::Node(e) | Error::Shapes { error: e, .. } => Some(&e.path),
+            Error::Refused(all) => all.first().map(|e| &*e.path),
             Error::Device(DeviceError::Step { path, .. } | DeviceError::Declined { path, .. }) => Some(path),
             _ => None,
         }
@@ -245,6 +246,17 @@ impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
 fn node_text(e: &NodeError) -> String {
     let args: Vec<String> = e.args.iter().map(ToString::to_string).collect();
     format!("{}: {}({}): {}", e.path.escape_debug(), e.op, args.join(", "), e.error)
+}
+
+fn refused_text(all: &[NodeError]) -> String {
+    let declared = "the inputs are as the model declares them";
+    match all {
+        [one] => format!("{}; {declared}", node_text(one)),
+        _ => {
+            let lines: String = all.iter().map(|e| format!("\n  {}", node_text(e))).collect();
+            format!("{} operators refuse their arguments; {declared}{lines}", all.len())
+        }
+    }
 }
 
 /// What is wrong with [`crate::Options`].

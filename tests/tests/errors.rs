@@ -1,10 +1,11 @@
 //! Whose fault an operator's complaint is: the model's, or that of the inputs.
 
 use mindir::graph::{Arg, Model};
-use mindir::{DType, Dim, Error, ErrorKind, GraphCell, Options, Spec, Tensor};
+use mindir::{DType, Dim, Error, ErrorKind, Fact, GraphCell, Options, Spec, Tensor};
 use mindir_graph::OpError;
 use mindir_graph::builder::Builder;
 use mindir_graph::lower::NodeError;
+use mindir_graph::op::Const;
 use mindir_tests::golden;
 
 /// The sum of an input of these dimensions and a tensor of three elements.
@@ -23,11 +24,25 @@ fn error(model: Model, len: usize) -> Error {
 }
 
 #[test]
-fn a_model_that_refuses_what_it_declares_is_damaged() {
+fn a_model_that_refuses_what_it_declares_is_not_supported() {
     let e = error(sum(&[Dim::Known(4)]), 4);
-    assert!(matches!(e, Error::Contradiction(_)), "{e:?}");
-    assert_eq!(e.kind(), ErrorKind::Corrupt);
+    assert!(matches!(&e, Error::Refused(all) if all.len() == 1), "{e:?}");
+    assert_eq!(e.kind(), ErrorKind::Unsupported);
     assert!(e.node_path().is_some());
+}
+
+#[test]
+fn all_operators_that_refuse_what_the_model_declares_are_named() {
+    let mut b = Builder::new("refused");
+    let x = b.input("x", Spec::fixed(DType::C64, &[3]));
+    let [low, exp, high] = ["Floor", "Exp", "Ceil"].map(|op| b.op(op, [x.into()]).unwrap());
+    let y = b.op("Sign", [exp.into()]).unwrap();
+    let cell = GraphCell::new(b.finish(&[low, high, y]), Options::default()).unwrap();
+    let e = cell.run(&[Tensor::zeros(DType::C64, &[3]).unwrap()]).unwrap_err();
+    let Error::Refused(all) = &e else { panic!("{e:?}") };
+    assert_eq!(all.iter().map(|e| e.op.as_str()).collect::<Vec<_>>(), ["Floor", "Ceil"]);
+    assert_eq!(e.kind(), ErrorKind::Unsupported);
+    assert!(matches!(cell.plan(&[Fact::new(DType::C64, &[3])]), Err(Error::Refused(all)) if all.len() == 2));
 }
 
 #[test]
@@ -114,6 +129,34 @@ fn an_index_out_of_range_is_an_error_that_names_its_node() {
                 assert_eq!(e.kind(), ErrorKind::Usage, "{text}");
                 assert!(op != "Gather" || text.contains("for 3 elements"), "{text}");
             }
+        }
+    }
+}
+
+#[test]
+fn updates_take_no_index_that_mindspore_refuses() {
+    for (op, bad) in [("ScatterNd", [-1i64, 3]), ("UnsortedSegmentSum", [3, 4]), ("UnsortedSegmentProd", [3, i64::MAX])]
+    {
+        let mut b = Builder::new("updated");
+        let x = b.input("x", Spec::fixed(DType::F32, &[2]));
+        let dims: &[usize] = if op == "ScatterNd" { &[2, 1] } else { &[2] };
+        let index = b.input("index", Spec::fixed(DType::I64, dims));
+        let count: Arg = Arg::Const(Const::from(&[3i64][..]));
+        let args = if op == "ScatterNd" {
+            vec![index.into(), x.into(), count]
+        } else {
+            vec![x.into(), index.into(), 3.into()]
+        };
+        let y = b.op(op, args).unwrap();
+        let cell = GraphCell::new(b.finish(&[y]), Options::default()).unwrap();
+        let x = Tensor::vector(&[5.0f32, 7.0]);
+        let run = |at: i64| cell.run(&[x.clone(), Tensor::from_i64s(DType::I64, dims, &[0, at]).unwrap()]);
+        let y = run(2).unwrap();
+        assert_eq!(y[0].to_f64s().unwrap(), [5.0, if op.ends_with("Prod") { 1.0 } else { 0.0 }, 7.0], "{op}");
+        for at in bad {
+            let e = run(at).unwrap_err();
+            assert!(e.to_string().contains("out of range"), "{op} {at}: {e}");
+            assert_eq!(e.kind(), ErrorKind::Usage, "{op} {at}");
         }
     }
 }

@@ -60,8 +60,13 @@ impl Checks {
             Err(e) => return self.failures.push(format!("{op}: {e}")),
         };
         let values = got[result].to_f64s().unwrap();
-        let near =
-            values.len() == want.len() && values.iter().zip(want).all(|(g, w)| (g - w).abs() < 2e-5 * w.abs().max(1.0));
+        let near = values.len() == want.len()
+            && values.iter().zip(want).all(|(g, w)| {
+                g.to_bits() == w.to_bits()
+                    || g == w
+                    || g.is_nan() && w.is_nan()
+                    || (g - w).abs() < 2e-5 * w.abs().max(1.0)
+            });
         if !near || got[result].shape() != dims || facts[result] != got[result].fact() {
             self.failures.push(format!("{op}: got {:?} {values:?}, want {dims:?} {want:?}", got[result].fact()));
         }
@@ -373,5 +378,70 @@ fn rare_operators() {
     c.check("GLU", vec![floats(&[1, 4], &[1.0, 2.0, 3.0, 4.0])], 0, &[1, 2], &[0.952_574_13, 1.964_027_5]);
     let costs = floats(&[2, 3], &[4.0, 1.0, 3.0, 2.0, 0.0, 5.0]);
     c.check("LinearSumAssignment", vec![costs, int(3), flag(false)], 1, &[2], &[1.0, 0.0]);
+    c.finish();
+}
+
+#[test]
+fn edge_values() {
+    const NAN: f64 = f64::NAN;
+    const INF: f64 = f64::INFINITY;
+    let mut c = Checks::default();
+    let ones = || floats(&[3], &[1.0; 3]);
+    let x = |last: f64| floats(&[3], &[NAN, 0.5, last]);
+    c.check("LogitGrad", vec![ones(), x(0.01), real(0.1)], 0, &[3], &[NAN, 4.0, 0.0]);
+    c.check("LogitGrad", vec![ones(), x(2.0), real(-1.0)], 0, &[3], &[NAN, 4.0, NAN]);
+    c.check("HSigmoidGrad", vec![ones(), x(7.0)], 0, &[3], &[1.0 / 6.0, 1.0 / 6.0, 0.0]);
+    let (a, b) = (floats(&[4], &[INF, NAN, NAN, -INF]), floats(&[4], &[NAN, INF, 1.0, NAN]));
+    c.check("Hypot", vec![a, b], 0, &[4], &[INF, INF, NAN, INF]);
+    let x = || floats(&[5], &[1.0, NAN, 2.0, NAN, 1.0]);
+    c.check("Unique", vec![x()], 0, &[4], &[1.0, NAN, 2.0, NAN]);
+    c.check("Unique", vec![x()], 1, &[5], &[0.0, 1.0, 2.0, 3.0, 0.0]);
+    let x = floats(&[4], &[1.0, NAN, NAN, 1.0]);
+    c.check("UniqueConsecutive", vec![x, flag(false), flag(false), None], 0, &[4], &[1.0, NAN, NAN, 1.0]);
+    let image = || floats(&[1, 1, 3, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+    let places = || floats(&[1, 1, 4, 2], &[NAN, 0.0, 0.5, NAN, NAN, NAN, INF, 0.0]);
+    for (mode, beyond, want) in [
+        ("bilinear", "zeros", [0.0; 4]),
+        ("bilinear", "border", [6.0, 8.75, 9.0, 6.0]),
+        ("bilinear", "reflection", [6.0, 8.75, 9.0, 6.0]),
+        ("nearest", "border", [6.0, 9.0, 9.0, 6.0]),
+    ] {
+        let args = vec![image(), places(), text(mode), text(beyond), flag(false)];
+        c.check("GridSampler2D", args, 0, &[1, 1, 1, 4], &want);
+    }
+    c.finish();
+}
+
+#[test]
+fn steps_toward_zero() {
+    let mut c = Checks::default();
+    let one = |x: f64| floats(&[], &[x]);
+    let (w, g) = (|| floats(&[4], &[1.0, -2.0, 0.0, 0.05]), || floats(&[4], &[0.0, 1.0, 0.0, 0.0]));
+    for l1 in [-0.5, 0.0] {
+        let args = vec![w(), one(0.1), one(l1), one(0.1), g()];
+        let want = [0.990_099, -2.079_208, 0.0, 0.049_505];
+        c.check("ApplyProximalGradientDescent", args, 0, &[4], &want);
+    }
+    let (w, sums, g) = (floats(&[3], &[1.0, 2.0, 0.0]), floats(&[3], &[0.0; 3]), floats(&[3], &[0.0, 1.0, 0.0]));
+    let args = vec![w, sums, one(0.1), one(0.1), one(0.1), g];
+    c.check("ApplyProximalAdagrad", args, 0, &[3], &[0.0, 1.871_287, 0.0]);
+    c.finish();
+}
+
+#[test]
+fn crops_and_transforms() {
+    let mut c = Checks::default();
+    let images = floats(&[2, 4, 4, 1], &(0..32).map(f64::from).collect::<Vec<_>>());
+    let boxes = floats(&[2, 4], &[-0.5, -0.5, 1.5, 1.2, 0.1, 0.2, 0.7, 0.9]);
+    let args = vec![images, boxes, indices(&[2], &[0, 1]), tuple(&[3, 2]), text("bilinear_v2"), real(9.0)];
+    let want = [0.0, 2.75, 8.0, 10.75, 12.0, 14.75, 16.5, 18.5, 20.5, 22.5, 24.5, 26.5];
+    c.check("CropAndResize", args, 0, &[2, 3, 2, 1], &want);
+    let line = || floats(&[1, 5], &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    c.check("FFTShift", vec![line(), tuple(&[1, 1])], 0, &[1, 5], &[2.0, 3.0, 4.0, 5.0, 1.0]);
+    c.check("IFFTShift", vec![line(), tuple(&[1, 1])], 0, &[1, 5], &[5.0, 1.0, 2.0, 3.0, 4.0]);
+    for op in ["IRFFT", "HFFT"] {
+        c.check(op, vec![floats(&[1], &[3.0])], 0, &[0], &[]);
+        c.check(op, vec![floats(&[1], &[3.0]), int(1)], 0, &[1], &[3.0]);
+    }
     c.finish();
 }

@@ -3,11 +3,12 @@
 mod drawing;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use clap::Args;
 use mindir::graph::{Format, Graph, Model, NodeKind};
 use mindir::preprocess::Preprocess;
-use mindir::{Dim, Error, GraphCell, Loaded, Options, Port, Printable};
+use mindir::{Dim, Error, GraphCell, Loaded, NodeError, Options, Port, Printable};
 use serde::Serialize;
 
 use crate::args::ModelArg;
@@ -154,6 +155,15 @@ struct Memory {
 struct Unsupported {
     op: String,
     path: String,
+    /// Why an operator refuses its arguments; `null` if it is unknown.
+    why: Option<String>,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", name(&self.op), name(&self.path))?;
+        self.why.iter().try_for_each(|why| write!(f, ": {}", Printable(why)))
+    }
 }
 
 impl Inspect {
@@ -200,10 +210,14 @@ impl Inspect {
 
 fn report(loaded: &Loaded) -> Report {
     let model = &loaded.model;
-    let planned = planned(model);
-    let (flops, scratch_bytes, plan) = match planned {
+    let mut unsupported = unknown(model);
+    let (flops, scratch_bytes, plan) = match planned(model) {
         Ok((flops, scratch, why)) => (Some(flops), Some(scratch), why),
-        Err(e) => (None, None, Some(e)),
+        Err(Unplanned::Refused(all)) => {
+            unsupported.extend(all.iter().map(refused));
+            (None, None, Some(NOT_SUPPORTED.into()))
+        }
+        Err(Unplanned::Why(e)) => (None, None, Some(e)),
     };
     let r = &loaded.report;
     let (mind_ir_version, onnx_ir_version, operator_sets) = match &model.origin.format {
@@ -231,7 +245,7 @@ fn report(loaded: &Loaded) -> Report {
         memory: Memory { mapped_bytes: r.in_place_bytes, misaligned_bytes: r.misaligned_bytes, scratch_bytes },
         flops,
         plan,
-        unsupported: unsupported(model),
+        unsupported,
     }
 }
 
@@ -286,21 +300,40 @@ fn totals(model: &Model) -> Vec<DTypeTotal> {
     out
 }
 
-fn unsupported(model: &Model) -> Vec<Unsupported> {
+fn refused(e: &NodeError) -> Unsupported {
+    Unsupported { op: e.op.clone(), path: e.path.to_string(), why: Some(e.error.to_string()) }
+}
+
+/// Nodes of unknown operators.
+fn unknown(model: &Model) -> Vec<Unsupported> {
     let nodes = model.graphs.iter().flat_map(|g| &g.nodes);
     let opaque = nodes.filter(|n| matches!(n.kind, NodeKind::Opaque(_)));
-    opaque.map(|n| Unsupported { op: n.op_name().into(), path: n.path.to_string() }).collect()
+    opaque.map(|n| Unsupported { op: n.op_name().into(), path: n.path.to_string(), why: None }).collect()
+}
+
+const NOT_SUPPORTED: &str = "operators are not supported";
+
+/// Why the exported shapes cannot be planned.
+enum Unplanned {
+    /// Operators refuse their arguments.
+    Refused(Vec<NodeError>),
+    Why(String),
+}
+
+impl From<Error> for Unplanned {
+    fn from(e: Error) -> Unplanned {
+        if let Error::Refused(all) = e { Unplanned::Refused(all) } else { Unplanned::Why(e.to_string()) }
+    }
 }
 
 /// Work and memory with the exported shapes, and what stands against planning all of it.
-fn planned(model: &Model) -> Result<(u64, usize, Option<String>), String> {
+fn planned(model: &Model) -> Result<(u64, usize, Option<String>), Unplanned> {
     if model.opaque_nodes().next().is_some() {
-        return Err("operators are not supported".into());
+        return Err(Unplanned::Why(NOT_SUPPORTED.into()));
     }
-    let text = |e: Error| e.to_string();
-    let cell = GraphCell::new(model.clone(), Options::default()).map_err(text)?;
-    let facts = cell.exported_facts().ok_or("input shapes are open; see `mindir plan --shape`")?;
-    let plan = cell.plan(&facts).map_err(text)?;
+    let cell = GraphCell::new(model.clone(), Options::default())?;
+    let open = || Unplanned::Why("input shapes are open; see `mindir plan --shape`".into());
+    let plan = cell.plan(&cell.exported_facts().ok_or_else(open)?)?;
     let nodes = model.entry().nodes.len();
     let part = plan.stops().map(|(at, why)| format!("covers {at} of {nodes} nodes; the next one {why}"));
     Ok((plan.flops(), plan.scratch_bytes(), part))
@@ -339,7 +372,7 @@ impl Report {
         }
         self.warnings.iter().for_each(|w| rows.push(("warning", w.clone())));
         rows.push(("supported", if self.unsupported.is_empty() { "yes".into() } else { self.missing() }));
-        self.unsupported.iter().for_each(|u| rows.push(("", format!("{} at {}", name(&u.op), name(&u.path)))));
+        self.unsupported.iter().for_each(|u| rows.push(("", u.to_string())));
         let mut last = "";
         rows.iter().fold(String::new(), |text, (key, value)| {
             let shown = if *key == last { "" } else { key };
@@ -375,7 +408,8 @@ impl Report {
         names.sort_unstable();
         names.dedup();
         let (nodes, ops) = (self.unsupported.len(), names.len());
-        format!("no: {} of {}", print::plural(nodes, "node"), print::plural(ops, "unknown operator"))
+        let what = if self.unsupported.iter().any(|u| u.why.is_some()) { "operator" } else { "unknown operator" };
+        format!("no: {} of {}", print::plural(nodes, "node"), print::plural(ops, what))
     }
 
     fn parameter_text(&self) -> String {

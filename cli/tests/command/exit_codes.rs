@@ -139,6 +139,23 @@ fn unknown_operators_are_3() {
 }
 
 #[test]
+fn operators_that_refuse_what_the_model_declares_are_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("refused.mindir");
+    let mut b = mindir::builder::Builder::new("refused");
+    let x = b.input("x", mindir::Spec::fixed(mindir::DType::C64, &[2]));
+    let y = ["Floor", "Exp", "Ceil"].map(|op| b.op(op, [x.into()]).unwrap());
+    mindir::export(&b.finish(&y), &path, &mindir::ExportOptions::default()).unwrap();
+    let path = path.to_str().unwrap();
+    for command in [&["run", path, "-i", "zeros"][..], &["plan", path]] {
+        mindir(command).with(3).complains(&["2 operators refuse", "Floor(c64 [2])", "Ceil(c64 [2])"]);
+    }
+    mindir(["inspect", path, "--strict"])
+        .with(3)
+        .says(&["no: 2 nodes of 2 operators", "expected a real type, found c64"]);
+}
+
+#[test]
 fn wrong_inputs_are_2_and_name_the_expected() {
     let lenet = digits("lenet5.mindir");
     mindir(["run", &lenet]).with(2).complains(&["no value for", "f32 [1,1,32,32]"]);

@@ -1,12 +1,12 @@
 """Complex numbers, matrices, Fourier transforms and special functions: what is determined, so not the signs of singular vectors."""
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 from mindspore.ops import auto_generate as gen
 from mindspore.ops.operations import array_ops, math_ops, nn_ops, spectral_ops
 from mindspore.scipy.ops import LU
 
-from .common import model, noise, table, uniform
+from .common import Spec, model, noise, table, uniform
 
 
 def definite(n):
@@ -30,6 +30,29 @@ def made(x, y, z):
 def taken(x, y, z):
     # MindSpore's kernels that conjugate write to their operand too.
     return real(z), imag(z), angle(z), size(z), real(conj(make(x, y))), imag(adjoint(make(y, x), (1, 0)))
+
+
+class ComplexArithmetic(nn.Cell):
+    """Arithmetic of complex numbers, and what only moves them."""
+
+    def construct(self, a, b):
+        y = ops.Mul()(ops.MatMul(transpose_a=True)(a, b), b) + a
+        joined = ops.Transpose()(ops.Concat(1)((ops.Exp()(y), y)), (1, 0))
+        sums = ops.ReduceSum()(ops.Gather()(joined, Tensor([0, 2], ms.int32), 0), 1)
+        flat = ops.Reshape()(joined, (-1,))
+        batch = ops.ExpandDims()(a, 0)
+        return (
+            sums, ops.StridedSlice()(flat, (1,), (7,), (2,)), ops.Abs()(sums), ops.Cast()(sums, ms.complex128),
+            ops.Div()(ops.Sub()(a, b), b), ops.Neg()(a), ops.Squeeze(0)(batch), ops.Stack(0)((a, b)), ops.Tile()(a, (2, 1)),
+            ops.BroadcastTo((2, 2, 2))(a), ops.Real()(sums), ops.BatchMatMul(transpose_b=True)(batch, batch), ops.Equal()(a, b),
+            ops.ReduceMean()(a, 0), ops.ReduceProd()(a, 1), ops.Cast()(a, ms.float32), ops.Cast()(ops.Real()(a), ms.complex64),
+            ops.Sqrt()(a), ops.Sign()(a), ops.Pow()(a, b),
+        )
+
+
+@model("complex_arithmetic")
+def complex_arithmetic():
+    return Spec(ComplexArithmetic(), [[complex_noise(2, 2), complex_noise(2, 2, seed=2)]])
 
 
 @model("complex_parts")

@@ -2,8 +2,9 @@
 
 use crate::op::{Case, CaseArg, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of, single};
-use crate::ops::kit::elementwise::Elementwise;
-use crate::ops::kit::sample::{cycle, flags, sample};
+use crate::ops::kit::complex::{Complex64, flag, truth};
+use crate::ops::kit::elementwise::{Elementwise, OfComplex};
+use crate::ops::kit::sample::{complex, cycle, flags, sample};
 use crate::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 use crate::{DType, OpError, ensure, op};
 
@@ -92,7 +93,8 @@ fn types(rule: Types, mix: Mix, a: &Operand, b: &Operand) -> (DType, DType) {
 
 fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) -> Result<impl Rule, OpError> {
     let (compute, out) = types(rule, mix, a, b);
-    ensure!(rule != Types::Bits || !compute.is_float(), "expected integers or bool, found {} and {}", a.fact, b.fact);
+    let whole = compute.is_int() || compute == DType::Bool;
+    ensure!(rule != Types::Bits || whole, "expected integers or bool, found {} and {}", a.fact, b.fact);
     ensure!(rule != Types::Integers || compute.is_int(), "expected integers, found {} and {}", a.fact, b.fact);
     match mix {
         Mix::Tensors => {}
@@ -100,7 +102,7 @@ fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) 
         Mix::Left => single(a)?,
     }
     let exact = match f {
-        Composed(_, program) if !compute.is_float() => Some(program_of(compute, program)),
+        Composed(_, program) if !compute.is_float() && !compute.is_complex() => Some(program_of(compute, program)),
         _ => None,
     };
     let definition = move |[a, b]: [Scalar; 2]| match (f, &exact) {
@@ -113,7 +115,25 @@ fn plan<'a>(rule: Types, mix: Mix, f: Function, a: &'a Operand, b: &'a Operand) 
         Composed(_, program) => program(p, a, b),
     };
     let new = if matches!(f, Plain(_)) { Elementwise::new } else { Elementwise::widened };
-    Ok(new([(a, compute), (b, compute)], out, definition, program))
+    let complex = of_complex(f).map(|f| Box::new(move |[a, b]: [Complex64; 2]| f(a, b)) as OfComplex<2>);
+    Ok(new([(a, compute), (b, compute)], out, definition, program).of_complex(complex))
+}
+
+/// The function of complex numbers, if it has a meaning there.
+fn of_complex(f: Function) -> Option<fn(Complex64, Complex64) -> Complex64> {
+    Some(match f {
+        Plain(Binary::Add) => |a, b| a + b,
+        Plain(Binary::Sub) => |a, b| a - b,
+        Plain(Binary::Mul) => |a, b| a * b,
+        Plain(Binary::Div) => |a, b| a.fdiv(b),
+        Plain(Binary::Pow) => |a, b| a.powc(b),
+        Plain(Binary::Eq) => |a, b| flag(a == b),
+        Plain(Binary::Ne) => |a, b| flag(a != b),
+        Plain(Binary::And) => |a, b| flag(truth(a) && truth(b)),
+        Plain(Binary::Or) => |a, b| flag(truth(a) || truth(b)),
+        Plain(Binary::Xor) => |a, b| flag(truth(a) != truth(b)),
+        _ => return None,
+    })
 }
 
 /// Operands of a case, by name: `f32` with broadcasting, the types that the rule adds, and a number where the mix asks for it.
@@ -154,6 +174,9 @@ fn cases(rule: Types, mix: Mix, f: Function) -> Vec<Case> {
     }
     if matches!(rule, Types::Truth | Types::Bits | Types::Comparison) && mix == Mix::Tensors {
         out.push(sample().arg(flags(&[4, 5])).arg(flags(&[5])).exact("bool"));
+    }
+    if rule != Types::Bits && mix == Mix::Tensors && of_complex(f).is_some() {
+        out.push(sample().arg(complex(DType::C64, &[2, 3])).arg(complex(DType::C64, &[3])).case("c64"));
     }
     if rule == Types::Comparison && mix == Mix::Tensors {
         let edges = [f64::NAN, 1.0, f64::INFINITY, -0.0, 0.0];
@@ -327,7 +350,7 @@ binary! {
         let q = p.binary(Binary::Mul, a, b);
         unless_zero(p, b, q)
     });
-    /// `√(a² + b²)`. Integers and `bool` give `f32`.
+    /// `√(a² + b²)`, infinite if either is, even beside NaN. Integers and `bool` give `f32`.
     (object) Hypot(x1, x2) = Float, Tensors, Composed(f64::hypot, hypot);
     /// `ln(eᵃ + eᵇ)`. Integers and `bool` give `f32`.
     LogAddExp(input, other) = Float, Tensors, Composed(log_add_exp, |p, a, b| {
@@ -403,6 +426,8 @@ fn xlogy(p: &mut Program, a: Reg, b: Reg) -> Reg {
 fn hypot(p: &mut Program, a: Reg, b: Reg) -> Reg {
     let dtype = p.type_of(a);
     let (a, b) = (p.unary(Unary::Abs, a), p.unary(Unary::Abs, b));
+    let endless = [a, b].map(|x| p.unary(Unary::IsInf, x));
+    let endless = p.binary(Binary::Or, endless[0], endless[1]);
     let (high, low) = (p.binary(Binary::Max, a, b), p.binary(Binary::Min, a, b));
     let q = p.binary(Binary::Div, low, high);
     let q = p.unary(Unary::Square, q);
@@ -413,7 +438,7 @@ fn hypot(p: &mut Program, a: Reg, b: Reg) -> Reg {
     let y = unless_zero(p, low, y);
     let zero = p.constant(0.0, dtype);
     let flat = p.binary(Binary::Eq, low, zero);
-    let infinite = p.unary(Unary::IsInf, high);
-    let keep = p.binary(Binary::Or, flat, infinite);
-    p.select(keep, high, y)
+    let y = p.select(flat, high, y);
+    let infinity = p.constant(f64::INFINITY, dtype);
+    p.select(endless, infinity, y)
 }

@@ -1,30 +1,52 @@
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Case, Lowers, Operand, Rule};
-use crate::ops::kit::broadcasting::fact;
-use crate::ops::kit::sample::{cycle, flags, sample, wave};
+use crate::ops::kit::broadcasting::complex_fact;
+use crate::ops::kit::complex::{Complex64, complex_tensor, complexes, flag, truth};
+use crate::ops::kit::sample::{complex, cycle, flags, sample, wave};
 use crate::task::Lowering;
-use crate::{DType, Fact, OpError, Tensor, ensure, op};
+use crate::{DType, Fact, OpError, Tensor, op};
 
 op! {
     /// `input` converted to `dtype`. Floats to integers truncate toward zero and saturate (NaN gives 0), integers to narrower
-    /// ones wrap, everything but 0 is true.
+    /// ones wrap, everything but 0 is true. Of complex numbers, real types take the real parts.
     Cast, aliases ["ScalarCast", "ScalarToTensor", object "TupleToTensor"] { input_x: Operand, dtype ["dst_type", "DstT", "output_dtype"]: DType }
+}
+
+impl Cast {
+    fn is_complex(&self) -> bool {
+        self.dtype.is_complex() || self.input_x.dtype().is_complex()
+    }
 }
 
 impl Rule for Cast {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        ensure!(!self.dtype.is_complex(), "expected a real type to convert to, found {}", self.dtype);
-        fact(&[&self.input_x], self.dtype)
+        complex_fact(&[&self.input_x], self.dtype)
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.input_x.tensor()?.cast(self.dtype)?])
+        let x = self.input_x.tensor()?;
+        if !self.is_complex() {
+            return Ok(vec![x.cast(self.dtype)?]);
+        }
+        let z = complexes(x)?;
+        let is_true = |z: &Complex64| flag(truth(*z));
+        let z = if self.dtype == DType::Bool { z.iter().map(is_true).collect() } else { z };
+        Ok(vec![complex_tensor(self.dtype, x.shape(), &z)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
+        if self.is_complex() {
+            return Ok((self.dtype == self.input_x.dtype()).then(|| vec![self.input_x.v]));
+        }
         Ok(Some(vec![b.cast(self.input_x.v, self.dtype)]))
     }
+
     fn is_elementwise(&self) -> bool {
-        true
+        !self.is_complex()
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        if self.is_complex() { no_form("ONNX has no arithmetic of complex numbers") } else { Ok(None) }
     }
 
     fn cases() -> Vec<Case> {
@@ -45,6 +67,9 @@ impl Rule for Cast {
             to("bool to i32", flags(&[2, 5]), DType::I32),
             to("f32 to bool", cycle(DType::F32, &[4], &[0.0, -0.0, 0.5, f64::NAN]), DType::Bool),
             to("same type", wave(DType::F32, &[4]), DType::F32),
+            to("f32 to c64", wave(DType::F32, &[4]), DType::C64),
+            to("c64 to f32", complex(DType::C64, &[4]), DType::F32),
+            to("c64 to bool", complex(DType::C64, &[4]), DType::Bool),
             to("empty", wave(DType::F32, &[0]), DType::I32),
         ]
     }

@@ -2,8 +2,9 @@
 
 use crate::op::{Case, Operand, Operator, Rule};
 use crate::ops::kit::broadcasting::{float_of, number_of};
-use crate::ops::kit::elementwise::Elementwise;
-use crate::ops::kit::sample::{cycle, filled, flags, sample};
+use crate::ops::kit::complex::{Complex64, flag, truth};
+use crate::ops::kit::elementwise::{Elementwise, OfComplex};
+use crate::ops::kit::sample::{complex, cycle, filled, flags, sample};
 use crate::task::Unary;
 use crate::{DType, OpError, ensure, op};
 
@@ -38,10 +39,45 @@ fn types(rule: Types, x: &Operand) -> (DType, DType) {
 }
 
 fn plan(rule: Types, f: Unary, x: &Operand) -> Result<impl Rule, OpError> {
-    ensure!(rule != Types::Bits || !x.dtype().is_float(), "expected an integer type or bool, found {}", x.dtype());
+    let whole = x.dtype().is_int() || x.dtype() == DType::Bool;
+    ensure!(rule != Types::Bits || whole, "expected an integer type or bool, found {}", x.dtype());
     let (compute, out) = types(rule, x);
     let result = if f.is_test() { DType::Bool } else { compute };
-    Ok(Elementwise::new([(x, compute)], out, move |[x]| f.eval(x, result), move |p, [x]| p.unary(f, x)))
+    let complex = of_complex(f).map(|f| Box::new(move |[z]: [Complex64; 1]| f(z)) as OfComplex<1>);
+    let rule = Elementwise::new([(x, compute)], out, move |[x]| f.eval(x, result), move |p, [x]| p.unary(f, x));
+    Ok(rule.of_complex(complex))
+}
+
+/// The function of complex numbers, if it has a meaning there.
+fn of_complex(f: Unary) -> Option<fn(Complex64) -> Complex64> {
+    Some(match f {
+        Unary::Abs => |z| z.norm().into(),
+        Unary::Neg => |z| -z,
+        Unary::Sign => |z| if truth(z) { z / z.norm() } else { z },
+        Unary::Square => |z| z * z,
+        Unary::Sqrt => |z| z.sqrt(),
+        Unary::Rsqrt => |z| z.sqrt().finv(),
+        Unary::Reciprocal => |z| z.finv(),
+        Unary::Exp => |z| z.exp(),
+        Unary::Expm1 => |z| z.exp() - 1.0,
+        Unary::Log => |z| z.ln(),
+        Unary::Log1p => |z| (z + 1.0).ln(),
+        Unary::Sin => |z| z.sin(),
+        Unary::Cos => |z| z.cos(),
+        Unary::Tan => |z| z.tan(),
+        Unary::Asin => |z| z.asin(),
+        Unary::Acos => |z| z.acos(),
+        Unary::Atan => |z| z.atan(),
+        Unary::Sinh => |z| z.sinh(),
+        Unary::Cosh => |z| z.cosh(),
+        Unary::Tanh => |z| z.tanh(),
+        Unary::Asinh => |z| z.asinh(),
+        Unary::Acosh => |z| z.acosh(),
+        Unary::Atanh => |z| z.atanh(),
+        Unary::Sigmoid => |z| ((-z).exp() + 1.0).finv(),
+        Unary::Not => |z| flag(!truth(z)),
+        _ => return None,
+    })
 }
 
 /// Numbers on which `f` is defined and of moderate size.
@@ -80,6 +116,9 @@ fn cases(rule: Types, f: Unary) -> Vec<Case> {
     } else {
         out.push(sample().arg(filled(DType::I64, &[4], |i| i as f64 + 1.0)).case("integers"));
     }
+    if rule != Types::Bits && of_complex(f).is_some() {
+        out.push(sample().arg(complex(DType::C64, &[2, 3])).case("c64"));
+    }
     if matches!(rule, Types::Truth | Types::Bits) {
         out.push(sample().arg(flags(&[3, 4])).exact("bool"));
     }
@@ -112,13 +151,13 @@ macro_rules! unary {
 }
 
 unary! {
-    /// `|x|`, of any real type; `bool` is unchanged.
+    /// `|x|`, of any type; that of complex numbers is complex, with imaginary part 0. `bool` is unchanged.
     Abs(input) = Number, Abs;
-    /// `−x`, of any real type; integers wrap.
+    /// `−x`, of any type; integers wrap.
     Neg(input) = Number, Neg;
-    /// −1, 0 or 1, of any real type; NaN stays NaN.
+    /// −1, 0 or 1, of any type; NaN stays NaN. Complex numbers get magnitude 1, but 0.
     Sign(input) = Number, Sign;
-    /// `x²`, of any real type; integers wrap.
+    /// `x²`, of any type; integers wrap.
     Square(input) = Number, Square;
     /// `√x`. Integers and `bool` give `f32`.
     Sqrt(x) = Float, Sqrt;

@@ -59,9 +59,12 @@ impl Operator for RFFTFreq {
     }
 }
 
-/// `x` rolled along dimensions `axes`, or all, by what `shift` says of their lengths.
+/// `x` rolled along dimensions `axes`, or all, by what `shift` says of their lengths, as often as they are named.
 fn rolled(x: &Operand, axes: &Option<Ints>, shift: fn(usize) -> usize) -> Result<Roll, OpError> {
-    let axes = x.axes(axes.as_deref().unwrap_or_default())?;
+    let axes: Vec<usize> = match axes.as_deref() {
+        None | Some([]) => (0..x.rank()).collect(),
+        Some(axes) => axes.iter().map(|&axis| x.axis(axis)).collect::<Result<_, _>>()?,
+    };
     let by = axes.iter().map(|&axis| Ok(shift(dim(x.shape(), axis)?) as i64)).collect::<Result<Ints, OpError>>()?;
     Ok(Roll { input: x.clone(), shifts: by, dims: Some(axes.into_iter().map(|axis| axis as i64).collect()) })
 }
@@ -82,6 +85,7 @@ macro_rules! shifts {
                 vec![
                     sample().arg(wave(DType::F32, &[3, 4])).exact("all"),
                     sample().arg(wave(DType::I32, &[2, 5])).ints(&[-1]).exact("last"),
+                    sample().arg(wave(DType::I32, &[2, 5])).ints(&[-1, 1]).exact("twice"),
                     sample().arg(complex(DType::C64, &[3])).exact("c64"),
                 ]
             }

@@ -76,7 +76,8 @@ pub(super) fn sides(x: &Operand, axes: &[i64], sizes: &[i64], last: fn(usize) ->
             None if i + 1 == axes.len() => last(own),
             None => own,
         };
-        ensure!(len > 0, "expected at least one number along dimension {axis}, found {len}");
+        let empty = own == 0 || sizes.get(i).is_some();
+        ensure!(len > 0 || !empty, "expected at least one number along dimension {axis}, found {len}");
         Ok((axis, len))
     };
     axes.iter().enumerate().map(side).collect()
@@ -102,6 +103,9 @@ impl Transform<'_> {
     }
 
     fn result(&self, sides: &Sides, dtype: DType) -> Result<Tensor, OpError> {
+        if sides.iter().any(|(_, len)| *len == 0) {
+            return Ok(Tensor::zeros(dtype, &self.fact(sides)?.shape)?);
+        }
         let mut y = Signal::of(self.x.tensor()?)?;
         for (i, &(axis, len)) in sides.iter().enumerate() {
             let last = i + 1 == sides.len();

@@ -30,7 +30,8 @@ op_enum! {
 op! {
     /// Values of images `[n, c, h, w]` at the places `grid` (`[n, oh, ow, 2]`: column and row from −1 to 1): `[n, c, oh, ow]`.
     ///
-    /// −1 and 1 are the centres of the edge elements with `align_corners`, else the outer edges. One float type.
+    /// −1 and 1 are the centres of the edge elements with `align_corners`, else the outer edges; NaN is beyond them, at the last
+    /// element where it has one. One float type.
     GridSampler2D {
         input_x ["x"]: Operand,
         grid: Operand,
@@ -66,7 +67,8 @@ impl Sampling {
         };
         let clamped = |x: f64, slope: f64| {
             let inside = x > 0.0 && x < n - 1.0;
-            (x.clamp(0.0, n - 1.0), if inside { slope } else { 0.0 })
+            let last = n - 1.0;
+            (if x.is_nan() { last } else { x.clamp(0.0, last) }, if inside { slope } else { 0.0 })
         };
         match self.beyond {
             Beyond::Zeros => (x, slope),

@@ -331,13 +331,15 @@ op_enum! {
         Bilinear = 0, "bilinear";
         /// The nearest.
         Nearest = 1, "nearest";
+        /// Linearly from four elements of the whole elements that the box touches, where an output element is as wide as its share.
+        BilinearV2 = 2, "bilinear_v2";
     }
 }
 
 op! {
     /// The parts `boxes` (`[boxes, 4]`: first row and column, last row and column, from 0 to 1) of the images `x` (`[n, h, w,
     /// c]`) that `box_index` names, each resized to `crop_size` (rows, columns), as `f32`. Elements outside of the image are
-    /// `extrapolation_value`. Method `bilinear` or `nearest`.
+    /// `extrapolation_value`, and with method `bilinear_v2` those at its border. Method `bilinear`, `nearest` or `bilinear_v2`.
     classic CropAndResize {
         x: Operand,
         boxes: Operand,
@@ -346,6 +348,17 @@ op! {
         method: Sampling as Small = Sampling::Bilinear,
         extrapolation_value: f64 = 0.0,
     }
+}
+
+/// Elements of `len` and weights for element `i` of `n`, among which the elements that the box touches are shared out.
+fn shared_taps(ends: [f64; 2], len: usize, i: usize, n: usize) -> Taps {
+    // MindSpore cuts ends off as `f32`.
+    let [first, last] = ends.map(|end| (end as f32 * len as f32) as i32).map(i64::from);
+    let count = (last - first + 1).max(1);
+    let x = (i as f64 + 0.5) * count as f64 / n as f64 - 0.5;
+    let place = |x: f64| (first + (x as i64).clamp(0, count - 1)).clamp(0, len as i64 - 1) as usize;
+    let rest = x - x.floor();
+    vec![(place(x.floor()), 1.0 - rest), (place(x.ceil()), rest)]
 }
 
 impl CropAndResize {
@@ -362,6 +375,9 @@ impl CropAndResize {
 
     /// Elements of `len` and weights for element `i` of `n`; `None` outside.
     fn taps(&self, [from, to]: [f64; 2], len: usize, i: usize, n: usize) -> Option<Taps> {
+        if self.method == Sampling::BilinearV2 {
+            return Some(shared_taps([from, to], len, i, n));
+        }
         let last = len as f64 - 1.0;
         let step = if n > 1 { (to - from) * last / (n - 1) as f64 } else { 0.0 };
         let x = if n > 1 { from * last + i as f64 * step } else { (from + to) / 2.0 * last };
@@ -370,7 +386,7 @@ impl CropAndResize {
         }
         Some(match self.method {
             Sampling::Nearest => vec![(x.round() as usize, 1.0)],
-            Sampling::Bilinear => {
+            _ => {
                 let rest = x - x.floor();
                 vec![(x.floor() as usize, 1.0 - rest), (x.ceil() as usize, rest)]
             }
@@ -417,7 +433,8 @@ impl Operator for CropAndResize {
         vec![
             s.clone().ints(&[2, 3]).case("bilinear"),
             s.clone().ints(&[2, 3]).text("nearest").real(5.0).exact("nearest"),
-            s.ints(&[1, 1]).case("centres"),
+            s.clone().ints(&[1, 1]).case("centres"),
+            s.ints(&[2, 3]).text("bilinear_v2").case("bilinear_v2"),
         ]
     }
 }

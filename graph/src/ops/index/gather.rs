@@ -16,6 +16,9 @@ fn check_index(index: &Operand) -> Result<(), OpError> {
 /// An index of an element is counted as an axis is.
 pub(in crate::ops) use crate::normalize_axis as position;
 
+/// How an index names one of as many elements.
+pub(super) type Place = fn(i64, usize) -> Result<usize, OpError>;
+
 /// An index that names none of `len` elements.
 pub(in crate::ops) fn outside(index: i64, len: usize) -> OpError {
     OpError::Invalid(format!("index {index} is out of range for {len} elements"))
@@ -26,13 +29,18 @@ pub(in crate::ops) fn place(index: i64, len: usize) -> Result<usize, OpError> {
     position(index, len).ok_or_else(|| outside(index, len))
 }
 
+/// The one of `len` elements that an index names, which does not count from the end.
+pub(in crate::ops) fn strict_place(index: i64, len: usize) -> Result<usize, OpError> {
+    usize::try_from(index).ok().filter(|at| *at < len).ok_or_else(|| outside(index, len))
+}
+
 /// Those of `len` elements that the indices name.
 pub(super) fn all_places(picks: &[i64], len: usize) -> Result<Vec<usize>, OpError> {
     picks.iter().map(|&i| place(i, len)).collect()
 }
 
 /// The numbers of the slices that rows of coordinates name, in a tensor whose first dimensions are `lead`.
-pub(super) fn slices(picks: &[i64], lead: &[usize]) -> Result<Vec<usize>, OpError> {
+pub(super) fn slices(picks: &[i64], lead: &[usize], place: Place) -> Result<Vec<usize>, OpError> {
     let one = |row: &[i64]| row.iter().zip(lead).try_fold(0, |at, (&i, &len)| Ok(at * len + place(i, len)?));
     picks.chunks(lead.len().max(1)).map(one).collect()
 }
@@ -384,7 +392,7 @@ impl Rule for GatherNd {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let (lead, rest, fact) = self.parts()?;
-        let rows = slices(&self.indices.i64s()?, lead)?;
+        let rows = slices(&self.indices.i64s()?, lead, place)?;
         let places = slices_at([1, count(lead), count(rest)], &rows);
         Ok(vec![taken(self.input_x.tensor()?, &fact.shape, places)?])
     }

@@ -1,13 +1,13 @@
 //! Updates of slices at coordinates.
 
 use super::combine::{Combine, apply, check_operands};
-use super::gather::{index_value, slices};
+use super::gather::{Place, index_value, place, slices, strict_place};
 use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
 use crate::op::{Case, Effect, Ints, Late, Lowers, Operand, Operator, Pure, Rule, Writes};
 use crate::ops::kit::indices::{sizes, slices_at};
 use crate::ops::kit::sample::sample;
 use crate::ops::linear::product::reshaped;
-use crate::task::{Lowering, ScatterKind, Unary, V};
+use crate::task::{Binary, Instr, Lowering, Program, ScatterKind, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, checked_count, count, ensure, op};
 
 /// `x` with slices at the coordinates `index` updated.
@@ -41,6 +41,21 @@ pub(super) fn lower_nd(b: &mut Lowering, x: V, index: V, updates: V, how: Combin
     b.scatter(kind, x, index, updates).ok()
 }
 
+/// Indices of which those below 0 name no element, where others count from the end.
+fn strict(b: &mut Lowering, index: V) -> V {
+    let index = index_value(b, index);
+    let Fact { dtype, shape } = b.fact(index).clone();
+    let mut p = Program::new();
+    let i = p.input(0, dtype);
+    let (zero, none) = (
+        p.push(Instr::Int(0), dtype),
+        p.push(Instr::Int(if dtype == DType::I32 { i32::MIN.into() } else { i64::MIN }), dtype),
+    );
+    let below = p.binary(Binary::Lt, i, zero);
+    p.select(below, none, i);
+    b.map(p, &[index], &shape)
+}
+
 /// Slices of a tensor `dims`, addressed by the coordinates in the last dimension of `index`.
 struct Slices<'a> {
     dims: &'a [usize],
@@ -66,9 +81,9 @@ impl Slices<'_> {
     }
 
     /// The position that each element of `updates` meets.
-    fn places(&self, depth: usize) -> Result<Vec<usize>, OpError> {
+    fn places(&self, depth: usize, place: Place) -> Result<Vec<usize>, OpError> {
         let (lead, slice) = self.dims.split_at_checked(depth).unwrap_or((self.dims, &[]));
-        Ok(slices_at([1, count(lead), count(slice)], &slices(&self.index.i64s()?, lead)?).collect())
+        Ok(slices_at([1, count(lead), count(slice)], &slices(&self.index.i64s()?, lead, place)?).collect())
     }
 }
 
@@ -78,13 +93,15 @@ struct Scattered<'a> {
     index: Operand,
     updates: &'a Operand,
     how: Combine,
+    /// Whether no index counts from the end.
+    strict: bool,
 }
 
 impl<'a> Scattered<'a> {
-    fn new(x: &'a Operand, index: Operand, updates: &'a Operand, how: Combine) -> Result<Self, OpError> {
+    fn new(x: &'a Operand, index: Operand, updates: &'a Operand, how: Combine, strict: bool) -> Result<Self, OpError> {
         check_operands(x, &index, updates, how)?;
         Slices { dims: x.shape(), index: &index }.depth(updates)?;
-        Ok(Scattered { x, index, updates, how })
+        Ok(Scattered { x, index, updates, how, strict })
     }
 }
 
@@ -95,12 +112,14 @@ impl Rule for Scattered<'_> {
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let slices = Slices { dims: self.x.shape(), index: &self.index };
-        let places = slices.places(slices.depth(self.updates)?)?;
+        let place = if self.strict { strict_place } else { place };
+        let places = slices.places(slices.depth(self.updates)?, place)?;
         Ok(vec![apply(self.x.tensor()?, &places, self.updates.tensor()?, self.how)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let index = b.reshape(self.index.v, &self.index.fact.shape)?;
+        let index = if self.strict { strict(b, index) } else { index };
         Ok(lower_nd(b, self.x.v, index, self.updates.v, self.how).map(|y| vec![y]))
     }
 }
@@ -122,7 +141,7 @@ macro_rules! scatter_nd_op {
             const PURE: Option<Pure> = scatter_nd_op!(@ $effect operator $how);
 
             fn rule(&self) -> Result<impl Rule, OpError> {
-                Scattered::new(&self.input_x, self.indices.clone(), &self.updates, $how)
+                Scattered::new(&self.input_x, self.indices.clone(), &self.updates, $how, scatter_nd_op!(@ $effect strict))
             }
 
             fn onnx(&self, e: &mut Emit) -> Forms {
@@ -141,6 +160,8 @@ macro_rules! scatter_nd_op {
             }
         }
     };
+    (@ pure strict) => { false };
+    (@ writes strict) => { true };
     (@ pure effect) => { Effect::Pure };
     (@ pure operator $how:expr) => { None };
     (@ writes effect) => { Effect::Writes(Writes::results(&[0])) };
@@ -149,7 +170,8 @@ macro_rules! scatter_nd_op {
 
 scatter_nd_op! {
     /// `input_x` with slices replaced: the last dimension of `indices` holds the first coordinates of a slice, `updates` one
-    /// slice for each. The last of several updates of a slice counts. Any type; an index out of range is an error.
+    /// slice for each; one below 0 counts from the end. The last of several updates of a slice counts. Any type; an index out of
+    /// range is an error.
     pure TensorScatterUpdate [object] Combine::Replace
 }
 scatter_nd_op! {
@@ -177,7 +199,7 @@ scatter_nd_op! {
     pure TensorScatterMin [object] Combine::Min
 }
 scatter_nd_op! {
-    /// Writes variable `input_x`, with slices replaced as by `TensorScatterUpdate`, and returns it.
+    /// Writes variable `input_x`, with slices replaced as by `TensorScatterUpdate`, and returns it. An index below 0 is an error.
     writes ScatterNdUpdate [object] Combine::Replace
 }
 scatter_nd_op! {
@@ -226,7 +248,7 @@ macro_rules! scatter_rows_op {
                 let mut dims = self.indices.fact.shape.clone();
                 dims.push(1);
                 let index = reshaped(&self.indices, self.indices.v, &dims)?;
-                Scattered::new(&self.input_x, index, &self.updates, $how)
+                Scattered::new(&self.input_x, index, &self.updates, $how, true)
             }
 
             fn cases() -> Vec<Case> {
@@ -239,7 +261,7 @@ macro_rules! scatter_rows_op {
 
 scatter_rows_op! {
     /// Writes variable `input_x`, with slices `indices` along the first dimension replaced by those of `updates`, and
-    /// returns it. Any type; an index out of range is an error.
+    /// returns it. Any type; an index out of range or below 0 is an error.
     ScatterUpdate Combine::Replace
 }
 scatter_rows_op! {
@@ -269,7 +291,7 @@ scatter_rows_op! {
 
 op! {
     /// A tensor of dimensions `shape`, zero but for slices: the last dimension of `indices` holds the first coordinates of a
-    /// slice, to which the slice of `updates` is added. Numbers; an index out of range is an error.
+    /// slice, to which the slice of `updates` is added. Numbers; an index out of range or below 0 is an error.
     ScatterNd { indices: Operand, updates: Operand, shape: Late<Ints> }
 }
 
@@ -292,14 +314,15 @@ impl Rule for ScatterNd {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let dims = self.dims()?;
         let slices = Slices { dims: &dims, index: &self.indices };
-        let places = slices.places(slices.depth(&self.updates)?)?;
+        let places = slices.places(slices.depth(&self.updates)?, strict_place)?;
         let zeros = Tensor::zeros(self.updates.dtype(), &dims)?;
         Ok(vec![apply(&zeros, &places, self.updates.tensor()?, Combine::Add)?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
         let zeros = b.constant(Tensor::zeros(self.updates.dtype(), &self.dims()?)?);
-        Ok(lower_nd(b, zeros, self.indices.v, self.updates.v, Combine::Add).map(|y| vec![y]))
+        let index = strict(b, self.indices.v);
+        Ok(lower_nd(b, zeros, index, self.updates.v, Combine::Add).map(|y| vec![y]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

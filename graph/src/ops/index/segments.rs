@@ -1,6 +1,7 @@
 //! Slices combined by the segment that they belong to.
 
 use super::combine::{Combine, Combined, check_operands};
+use super::gather::outside;
 use super::scatter_nd::{lower_nd, scatter_nd};
 use crate::onnx::{Emit, Forms, Size, machine, no_form};
 use crate::op::{Case, Lowers, Operand, Operator, Rule};
@@ -40,6 +41,10 @@ impl Segments<'_> {
         let [_, _, inner] = around(&fact.shape, 0)?;
         let (x, ids) = (N::read(self.x.tensor()?)?, self.ids.i64s()?);
         let mut y = vec![start; fact.count()];
+        let count = size(self.n, "num_segments")?;
+        if let Some(id) = ids.iter().find(|id| usize::try_from(**id).is_ok_and(|id| id >= count)) {
+            return Err(outside(*id, count));
+        }
         for (row, &id) in x.chunks_exact(inner.max(1)).zip(&ids) {
             let segment = usize::try_from(id).ok().and_then(|id| y.chunks_exact_mut(inner.max(1)).nth(id));
             for (y, &x) in segment.into_iter().flatten().zip(row) {
@@ -60,7 +65,7 @@ impl Rule for Segments<'_> {
         with_arithmetic!(fact.dtype, N => Ok(vec![N::write(fact.dtype, &fact.shape, &self.combined::<N>(&fact)?)?]))
     }
 
-    /// Sums are updates of one segment more, which takes what belongs to none.
+    /// Sums are updates of one segment more, which takes what belongs to none; what is too large names none behind it.
     fn lower(&self, b: &mut Lowering) -> Lowers {
         if self.how != Combine::Add {
             return Ok(None);
@@ -70,9 +75,11 @@ impl Rule for Segments<'_> {
         let id = p.input(0, self.ids.dtype());
         let id = p.cast(id, DType::I64);
         let (zero, n) = (p.push(Instr::Int(0), DType::I64), p.push(Instr::Int(self.n), DType::I64));
-        let (below, above) = (p.binary(Binary::Lt, id, zero), p.binary(Binary::Gt, id, n));
-        let outside = p.binary(Binary::Or, below, above);
-        p.select(outside, n, id);
+        let one = p.push(Instr::Int(1), DType::I64);
+        let (below, above) = (p.binary(Binary::Lt, id, zero), p.binary(Binary::Ge, id, n));
+        let behind = p.binary(Binary::Add, id, one);
+        let id = p.select(above, behind, id);
+        p.select(below, n, id);
         let lead: Shape = self.ids.shape().iter().copied().chain([1]).collect();
         let ids = b.map(p, &[self.ids.v], self.ids.shape());
         let ids = b.reshape(ids, &lead)?;

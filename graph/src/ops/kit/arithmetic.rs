@@ -1,14 +1,15 @@
-//! Arithmetic of references: `f64` for floats, wrapping `i64` for integers.
+//! Arithmetic of references: `f64` for floats, wrapping `i64` for integers, pairs of `f64` for complex numbers.
 
-use crate::{DType, Tensor, TensorError};
+use super::complex::{Complex64, complex_tensor, complexes};
+use crate::{DType, OpError, Tensor};
 
 /// A number that references compute with.
-pub(in crate::ops) trait Arithmetic: Copy + PartialOrd + 'static {
+pub(in crate::ops) trait Arithmetic: Copy + 'static {
     const ZERO: Self;
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
-    fn read(x: &Tensor) -> Result<Vec<Self>, TensorError>;
-    fn write(dtype: DType, dims: &[usize], data: &[Self]) -> Result<Tensor, TensorError>;
+    fn read(x: &Tensor) -> Result<Vec<Self>, OpError>;
+    fn write(dtype: DType, dims: &[usize], data: &[Self]) -> Result<Tensor, OpError>;
 }
 
 impl Arithmetic for f64 {
@@ -19,11 +20,11 @@ impl Arithmetic for f64 {
     fn mul(self, other: f64) -> f64 {
         self * other
     }
-    fn read(x: &Tensor) -> Result<Vec<f64>, TensorError> {
-        x.to_f64s()
+    fn read(x: &Tensor) -> Result<Vec<f64>, OpError> {
+        Ok(x.to_f64s()?)
     }
-    fn write(dtype: DType, dims: &[usize], data: &[f64]) -> Result<Tensor, TensorError> {
-        Tensor::from_f64s(dtype, dims, data)
+    fn write(dtype: DType, dims: &[usize], data: &[f64]) -> Result<Tensor, OpError> {
+        Ok(Tensor::from_f64s(dtype, dims, data)?)
     }
 }
 
@@ -35,11 +36,27 @@ impl Arithmetic for i64 {
     fn mul(self, other: i64) -> i64 {
         self.wrapping_mul(other)
     }
-    fn read(x: &Tensor) -> Result<Vec<i64>, TensorError> {
-        x.to_i64s()
+    fn read(x: &Tensor) -> Result<Vec<i64>, OpError> {
+        Ok(x.to_i64s()?)
     }
-    fn write(dtype: DType, dims: &[usize], data: &[i64]) -> Result<Tensor, TensorError> {
-        Tensor::from_i64s(dtype, dims, data)
+    fn write(dtype: DType, dims: &[usize], data: &[i64]) -> Result<Tensor, OpError> {
+        Ok(Tensor::from_i64s(dtype, dims, data)?)
+    }
+}
+
+impl Arithmetic for Complex64 {
+    const ZERO: Complex64 = Complex64::ZERO;
+    fn add(self, other: Complex64) -> Complex64 {
+        self + other
+    }
+    fn mul(self, other: Complex64) -> Complex64 {
+        self * other
+    }
+    fn read(x: &Tensor) -> Result<Vec<Complex64>, OpError> {
+        complexes(x)
+    }
+    fn write(dtype: DType, dims: &[usize], data: &[Complex64]) -> Result<Tensor, OpError> {
+        complex_tensor(dtype, dims, data)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What element-wise operators share: broadcasting, types of computation, references and programs.
 
+use super::complex::{Complex64, complex_tensor, complexes};
 use super::indices::{item, item_mut};
 use crate::bounds::{self, Pulse};
 use crate::op::Operand;
@@ -40,13 +41,15 @@ pub(in crate::ops) fn alike(a: &Operand, b: &Operand) -> bool {
 
 /// Refuses complex numbers.
 pub(in crate::ops) fn real(x: &Operand) -> Result<DType, OpError> {
-    ensure!(!x.dtype().is_complex(), "expected a real type, found {}", x.dtype());
+    if x.dtype().is_complex() {
+        return Err(OpError::Unsupported(format!("expected a real type, found {}", x.dtype())));
+    }
     Ok(x.dtype())
 }
 
-/// The type of a function that only floats are closed under: `f32` for integers and `bool`.
+/// The type of a function that only floats and complex numbers are closed under: `f32` for integers and `bool`.
 pub(in crate::ops) fn float_of(dtype: DType) -> DType {
-    if dtype.is_float() { dtype } else { DType::F32 }
+    if dtype.is_float() || dtype.is_complex() { dtype } else { DType::F32 }
 }
 
 /// The type in which several float operations in a row are computed: `f32` for 16-bit floats.
@@ -134,6 +137,30 @@ pub(in crate::ops) fn evaluate_into<A: AsMut<[Scalar]>>(
         y.push(f(&args));
     }
     Ok(vec![tensor_of(out, &dims, &y)?])
+}
+
+/// [`evaluate`] for functions of complex numbers; of the results, a real type takes the real parts.
+pub(in crate::ops) fn evaluate_complex<const N: usize>(
+    xs: [&Operand; N],
+    out: DType,
+    f: impl Fn([Complex64; N]) -> Complex64,
+) -> Result<Vec<Tensor>, OpError> {
+    let dims = common_shape(&xs)?;
+    let n = size(&dims)?;
+    let mut data = Vec::with_capacity(N);
+    for x in xs {
+        data.push(spread(&complexes(x.tensor()?)?, x.shape(), &dims)?.into_iter());
+    }
+    let (mut y, mut pulse) = (Vec::with_capacity(n), Pulse::default());
+    for _ in 0..n {
+        pulse.beat()?;
+        let mut args = [Complex64::default(); N];
+        for (arg, x) in args.iter_mut().zip(data.iter_mut().filter_map(Iterator::next)) {
+            *arg = x;
+        }
+        y.push(f(args));
+    }
+    Ok(vec![complex_tensor(out, &dims, &y)?])
 }
 
 /// A function of floats as one of numbers.
@@ -224,6 +251,11 @@ pub(in crate::ops) fn fact(xs: &[&Operand], dtype: DType) -> Result<Vec<Fact>, O
     for x in xs {
         real(x)?;
     }
+    complex_fact(xs, dtype)
+}
+
+/// [`fact`] of numbers that may be complex.
+pub(in crate::ops) fn complex_fact(xs: &[&Operand], dtype: DType) -> Result<Vec<Fact>, OpError> {
     let dims = common_shape(xs)?;
     size(&dims)?;
     Ok(vec![Fact { dtype, shape: dims }])

@@ -40,6 +40,16 @@ pub(in crate::ops) fn complex_tensor(dtype: DType, dims: &[usize], data: &[Compl
     Ok(Tensor::from_bytes(dtype, dims, parts.bytes().clone())?)
 }
 
+/// 1 for true, 0 for false.
+pub(in crate::ops) fn flag(truth: bool) -> Complex64 {
+    f64::from(u8::from(truth)).into()
+}
+
+/// Whether it is not 0.
+pub(in crate::ops) fn truth(z: Complex64) -> bool {
+    z != Complex64::default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 //! Operators with one result for every position that their operands broadcast to.
 
-use super::broadcasting::{In, emit, emit_all, evaluate, evaluate_into, fact, wide};
+use super::broadcasting::{In, complex_fact, emit, emit_all, evaluate, evaluate_complex, evaluate_into, fact, wide};
+use super::complex::Complex64;
+use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{Lowers, Operand, Rule};
 use crate::task::{Binary, Lowering, Program, Reg, Scalar};
 use crate::{DType, Fact, OpError, Tensor};
@@ -12,17 +14,26 @@ pub(in crate::ops) struct Elementwise<'a, const N: usize, F, P> {
     f: F,
     program: P,
     widened: bool,
+    complex: Option<OfComplex<N>>,
 }
+
+/// A function of complex numbers.
+pub(in crate::ops) type OfComplex<const N: usize> = Box<dyn Fn([Complex64; N]) -> Complex64>;
 
 impl<'a, const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N]) -> Reg> Elementwise<'a, N, F, P> {
     /// `f` of operands that are read as the types beside them, as `out`; `program` computes it in these types.
     pub fn new(ins: [In<'a>; N], out: DType, f: F, program: P) -> Self {
-        Elementwise { ins, out, f, program, widened: false }
+        Elementwise { ins, out, f, program, widened: false, complex: None }
     }
 
     /// As [`Elementwise::new`], but that the program has `f32` in place of 16-bit floats.
     pub fn widened(ins: [In<'a>; N], out: DType, f: F, program: P) -> Self {
         Elementwise { widened: true, ..Elementwise::new(ins, out, f, program) }
+    }
+
+    /// The same, and by `f` where an operand is complex.
+    pub fn of_complex(self, f: Option<OfComplex<N>>) -> Self {
+        Elementwise { complex: f.filter(|_| self.ins.iter().any(|x| x.0.dtype().is_complex())), ..self }
     }
 }
 
@@ -30,21 +41,32 @@ impl<const N: usize, F: Fn([Scalar; N]) -> Scalar, P: Fn(&mut Program, [Reg; N])
     for Elementwise<'_, N, F, P>
 {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        fact(&self.ins.map(|x| x.0), self.out)
+        let xs = self.ins.map(|x| x.0);
+        if self.complex.is_some() { complex_fact(&xs, self.out) } else { fact(&xs, self.out) }
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        evaluate(&self.ins, self.out, &self.f)
+        match &self.complex {
+            Some(f) => evaluate_complex(self.ins.map(|x| x.0), self.out, f),
+            None => evaluate(&self.ins, self.out, &self.f),
+        }
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
+        if self.complex.is_some() {
+            return Ok(None);
+        }
         let compute = |d| if self.widened { wide(d) } else { d };
         let ins = self.ins.map(|(x, d)| (x, compute(d)));
         Ok(Some(vec![emit(b, &ins, self.out, &self.program)?]))
     }
 
     fn is_elementwise(&self) -> bool {
-        true
+        self.complex.is_none()
+    }
+
+    fn onnx(&self, _: &mut Emit) -> Forms {
+        if self.complex.is_some() { no_form("ONNX has no arithmetic of complex numbers") } else { Ok(None) }
     }
 }
 

@@ -101,6 +101,11 @@ impl<'p> Num<'p> {
         self.by(Binary::And, other)
     }
 
+    /// Either of two truth values.
+    pub fn or(self, other: Num<'p>) -> Num<'p> {
+        self.by(Binary::Or, other)
+    }
+
     /// `x` where this is true, else `y`.
     pub fn choose(self, x: Num<'p>, y: impl Term<'p>) -> Num<'p> {
         let y = y.like(x);

@@ -22,7 +22,7 @@ op! {
 
 impl Addmm {
     fn product(&self) -> Product<'_> {
-        Product { a: &self.mat1, b: &self.mat2, trans_a: false, trans_b: false }
+        Product { a: &self.mat1, b: &self.mat2, trans_a: false, trans_b: false, adjoint: false }
     }
 }
 

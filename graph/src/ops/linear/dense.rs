@@ -29,7 +29,7 @@ impl Operator for Dense {
     fn onnx(&self, e: &mut Emit) -> Forms {
         let bias = e.option(&self.bias)?;
         if self.weight.rank() == 2 && self.input.rank() >= 2 {
-            let product = Product { a: &self.input, b: &self.weight, trans_a: false, trans_b: true };
+            let product = Product { a: &self.input, b: &self.weight, trans_a: false, trans_b: true, adjoint: false };
             return Ok(Some(vec![product.form(e, bias)?]));
         }
         let (dtype, wide) = (self.input.dtype(), machine(self.input.dtype()));

@@ -24,7 +24,7 @@ impl Operator for MatMulExt {
             db.push(1);
         }
         let (x, y) = (reshaped(a, a.v, &da)?, reshaped(b, b.v, &db)?);
-        let mut dims = Product { a: &x, b: &y, trans_a: false, trans_b: false }.fact()?.shape;
+        let mut dims = Product { a: &x, b: &y, trans_a: false, trans_b: false, adjoint: false }.fact()?.shape;
         if b.rank() == 1 {
             dims.pop();
         }

@@ -1,6 +1,6 @@
 use super::product::Product;
 use crate::op::{Case, Operand, Operator, Rule};
-use crate::ops::kit::sample::sample;
+use crate::ops::kit::sample::{complex, sample};
 use crate::{DType, OpError, ensure, op};
 
 op! {
@@ -19,7 +19,7 @@ impl Operator for MatMul {
     fn rule(&self) -> Result<impl Rule, OpError> {
         let (a, b) = (&self.input, &self.mat2);
         ensure!((a.rank(), b.rank()) == (2, 2), "expected two matrices, found {} and {}", a.fact, b.fact);
-        Ok(Product { a, b, trans_a: self.transpose_a, trans_b: self.transpose_b })
+        Ok(Product { a, b, trans_a: self.transpose_a, trans_b: self.transpose_b, adjoint: false })
     }
 
     fn cases() -> Vec<Case> {
@@ -31,6 +31,7 @@ impl Operator for MatMul {
             sample().tensor(F16, &[4, 6]).tensor(F16, &[6, 3]).case("f16"),
             sample().tensor(F64, &[4, 6]).tensor(F64, &[6, 3]).case("f64"),
             sample().tensor(I32, &[4, 6]).tensor(I32, &[6, 3]).exact("i32"),
+            sample().arg(complex(C64, &[3, 2])).arg(complex(C64, &[3, 4])).flag(true).case("c64"),
             sample().tensor(F32, &[0, 6]).tensor(F32, &[6, 3]).exact("no rows"),
             sample().tensor(F32, &[2, 0]).tensor(F32, &[0, 3]).exact("no inner elements"),
         ]

@@ -1,13 +1,14 @@
 //! Matrix products: the shape rule, the plain definition and the lowering that several operators share.
 
 use crate::bounds::Pulse;
-use crate::onnx::{Edge, Emit, Forms, NoForm, machine};
+use crate::onnx::{Edge, Emit, Forms, NoForm, machine, no_form};
 use crate::op::{Lowers, Operand, Rule};
 use crate::ops::kit::arithmetic::{Arithmetic, with_arithmetic};
-use crate::ops::kit::broadcasting::spread;
+use crate::ops::kit::broadcasting::{real, spread};
+use crate::ops::kit::complex::{Complex64, complex_tensor, complexes};
 use crate::ops::kit::indices::{each_index, result};
 use crate::task::{Binary, Lowering, V};
-use crate::{Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
+use crate::{DType, Fact, OpError, Shape, Tensor, broadcast, broadcast_strides, ensure, shape};
 
 /// `op(a) · op(b)` over the last two dimensions, where `op` swaps them if asked; batch dimensions broadcast.
 pub(in crate::ops) struct Product<'a> {
@@ -15,6 +16,8 @@ pub(in crate::ops) struct Product<'a> {
     pub b: &'a Operand,
     pub trans_a: bool,
     pub trans_b: bool,
+    /// Whether transposing conjugates complex numbers.
+    pub adjoint: bool,
 }
 
 struct Dims {
@@ -45,9 +48,15 @@ impl Product<'_> {
     }
 
     pub fn fact(&self) -> Result<Fact, OpError> {
+        real(self.a)?;
+        self.any_fact()
+    }
+
+    /// The fact of a product of real or complex numbers.
+    fn any_fact(&self) -> Result<Fact, OpError> {
         let (fa, fb) = (&self.a.fact, &self.b.fact);
         ensure!(fa.dtype == fb.dtype, "expected operands of one element type, found {fa} and {fb}");
-        ensure!(fa.dtype.is_float() || fa.dtype.is_int(), "expected numbers, found {fa}");
+        ensure!(fa.dtype != DType::Bool, "expected numbers, found {fa}");
         let Dims { m, n, mut batch, .. } = self.dims()?;
         batch.extend([m, n]);
         result(fa.dtype, &batch)
@@ -55,13 +64,22 @@ impl Product<'_> {
 
     pub fn tensor(&self) -> Result<Tensor, OpError> {
         let fact = self.fact()?;
-        with_arithmetic!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>()?)?))
+        with_arithmetic!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>(N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?)?)?))
+    }
+
+    fn complex_tensor(&self) -> Result<Tensor, OpError> {
+        let fact = self.any_fact()?;
+        let read = |x: &Operand, swapped: bool| -> Result<Vec<Complex64>, OpError> {
+            let z = complexes(x.tensor()?)?;
+            Ok(if swapped && self.adjoint { z.iter().map(Complex64::conj).collect() } else { z })
+        };
+        let z = self.sums(read(self.a, self.trans_a)?, read(self.b, self.trans_b)?)?;
+        complex_tensor(fact.dtype, &fact.shape, &z)
     }
 
     #[expect(clippy::indexing_slicing, reason = "strides and sides are those of the operands")]
-    fn sums<N: Arithmetic>(&self) -> Result<Vec<N>, OpError> {
+    fn sums<N: Arithmetic>(&self, a: Vec<N>, b: Vec<N>) -> Result<Vec<N>, OpError> {
         let d = self.dims()?;
-        let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
         let batch = |x: &Operand| broadcast_strides(ends(x.shape(), false)?.0, &d.batch);
         let (sa, sb) = (batch(self.a).unwrap_or_default(), batch(self.b).unwrap_or_default());
         let mut out = Vec::new();
@@ -117,18 +135,25 @@ impl Product<'_> {
 
 impl Rule for Product<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        Ok(vec![self.fact()?])
+        Ok(vec![self.any_fact()?])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
-        Ok(vec![self.tensor()?])
+        let y = if self.a.dtype().is_complex() { self.complex_tensor() } else { self.tensor() };
+        Ok(vec![y?])
     }
 
     fn lower(&self, b: &mut Lowering) -> Lowers {
+        if self.a.dtype().is_complex() {
+            return Ok(None);
+        }
         Ok(Some(vec![self.value(b)?]))
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
+        if self.a.dtype().is_complex() {
+            return no_form("ONNX has no arithmetic of complex numbers");
+        }
         Ok(Some(vec![self.form(e, None)?]))
     }
 }
@@ -145,7 +170,7 @@ pub(in crate::ops) struct Flattened<'a> {
 
 impl Flattened<'_> {
     fn product(&self) -> Product<'_> {
-        Product { a: &self.a, b: &self.b, trans_a: false, trans_b: self.trans_b }
+        Product { a: &self.a, b: &self.b, trans_a: false, trans_b: self.trans_b, adjoint: false }
     }
 }
 

@@ -130,12 +130,13 @@ impl Operator for SparseApplyAdagradV2 {
 fn proximal_adagrad<'p>([w, a]: [Num<'p>; 2], g: Num<'p>, numbers: [Num<'p>; 3]) -> [Num<'p>; 2] {
     let ([rate, l1, l2], a) = (numbers, a + g.square());
     let rate = rate / a.sqrt();
-    [proximal(w, rate * g, [rate, l1, l2]), a]
+    let change = g.by(Binary::Eq, 0.0).choose(g, rate * g);
+    [proximal(w, change, [rate, l1, l2]), a]
 }
 
 op! {
     /// `accum += grad²`, and with `r = lr / √accum` and `x = var − r · grad`,
-    /// `var = sign(x) · max(|x| − r · l1, 0) / (1 + r · l2)`. MindSpore's text has `lr` in the place of the last two `r`. Writes and
+    /// `var = sign(x) · max(|x| − r · l1, 0) / (1 + r · l2)`, without `l1` unless it is above 0; a gradient of 0 has `x = var`. MindSpore's text has `lr` in the place of the last two `r`. Writes and
     /// returns both.
     classic ApplyProximalAdagrad {
         var: Operand,

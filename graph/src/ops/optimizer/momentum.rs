@@ -103,14 +103,15 @@ impl Operator for ApplyGradientDescent {
     }
 }
 
-/// A parameter after a step and a move toward 0.
+/// A parameter after a step and, with `l1` above 0, a move toward 0.
 pub(super) fn proximal<'p>(w: Num<'p>, change: Num<'p>, [rate, l1, l2]: [Num<'p>; 3]) -> Num<'p> {
-    toward_zero(w - change, rate * l1) / (1.0 + rate * l2)
+    let x = w - change;
+    l1.gt(0.0).choose(toward_zero(x, rate * l1), x) / (1.0 + rate * l2)
 }
 
 op! {
-    /// Gradient descent toward 0: with `x = var − alpha · delta`, `var = sign(x) · max(|x| − alpha · l1, 0) / (1 + alpha · l2)`.
-    /// Writes and returns `var`.
+    /// Gradient descent toward 0: with `x = var − alpha · delta`, `var = sign(x) · max(|x| − alpha · l1, 0) / (1 + alpha · l2)`, and
+    /// without `l1` unless it is above 0. Writes and returns `var`.
     object ApplyProximalGradientDescent { var: Operand, alpha: Operand, l1: Operand, l2: Operand, delta: Operand }
 }
 

@@ -3,7 +3,7 @@
 use crate::bounds::Pulse;
 use crate::onnx::{Emit, Forms, no_form};
 use crate::op::{CaseArg, Late, Lowers, Operand, Rule};
-use crate::ops::index::gather::place;
+use crate::ops::index::gather::strict_place;
 use crate::ops::index::scatter_nd::ScatterNd;
 use crate::ops::kit::broadcasting::{real, wide};
 use crate::ops::kit::formula::{Formula, Num, Term, programs};
@@ -262,7 +262,7 @@ impl<const M: usize, const K: usize, F: Update<M, K>> Rule for InTurn<'_, M, K, 
         let (len, inner) = (dim(shape_of(&self.variables), 0)?, gradient.len().checked_div(rows).unwrap_or(0));
         let mut pulse = Pulse::default();
         for (index, slopes) in self.indices.i64s()?.into_iter().zip(gradient.chunks(inner.max(1))) {
-            let first = place(index, len)? * inner;
+            let first = strict_place(index, len)? * inner;
             for (at, slope) in (first..).zip(slopes) {
                 pulse.beat()?;
                 let old = values.iter().map(|x| item(x, at).copied()).collect::<Result<Vec<_>, _>>()?;

@@ -2,8 +2,9 @@
 
 use crate::onnx::{Emit, Forms, machine, no_form, reduce};
 use crate::op::{ArgValue, Case, CaseArg, Const, FromArg, Ints, Lowers, Operand, Operator, Rule};
-use crate::ops::kit::broadcasting::{Groups, emit, fact, float_of, number_of, scalars, size, tensor_of};
-use crate::ops::kit::sample::{cycle, flags, sample, wave};
+use crate::ops::kit::broadcasting::{Groups, complex_fact, emit, fact, float_of, number_of, scalars, size, tensor_of};
+use crate::ops::kit::complex::{Complex64, complex_tensor, complexes, flag, truth};
+use crate::ops::kit::sample::{complex, cycle, flags, sample, wave};
 use crate::task::{Binary, Lowering, ReduceKind, Scalar, Unary, V};
 use crate::{DType, Fact, OpError, Shape, Tensor, aligned_copy, ensure, op};
 
@@ -114,15 +115,44 @@ impl Folded<'_> {
     fn truncates(&self) -> bool {
         self.kind == ReduceKind::Mean && !self.of.compute.is_float()
     }
+
+    /// Whether it is a function of complex numbers.
+    fn is_complex(&self) -> bool {
+        let of_complex =
+            !matches!(self.kind, ReduceKind::Max | ReduceKind::Min | ReduceKind::ArgMax | ReduceKind::ArgMin);
+        of_complex && (self.of.x.dtype().is_complex() || self.of.compute.is_complex())
+    }
+
+    /// The reference of complex numbers.
+    fn of_complex(&self) -> Result<Vec<Tensor>, OpError> {
+        let of = &self.of;
+        let fold = |z: &[Complex64]| match self.kind {
+            ReduceKind::Prod => z.iter().product(),
+            ReduceKind::Mean => z.iter().sum::<Complex64>() / z.len() as f64,
+            ReduceKind::All => flag(z.iter().all(|z| truth(*z))),
+            ReduceKind::Any => flag(z.iter().any(|z| truth(*z))),
+            _ => z.iter().sum(),
+        };
+        let z = Groups::new(of.x.shape(), &of.axes).map(&complexes(of.x.tensor()?)?, fold)?;
+        Ok(vec![complex_tensor(of.out, &of.shape(), &z)?])
+    }
 }
 
 impl Rule for Folded<'_> {
     fn infer(&self) -> Result<Vec<Fact>, OpError> {
-        self.of.infer()
+        let of = &self.of;
+        if !self.is_complex() {
+            return of.infer();
+        }
+        complex_fact(&[of.x], of.out)?;
+        Ok(vec![Fact { dtype: of.out, shape: of.shape() }])
     }
 
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let of = &self.of;
+        if self.is_complex() {
+            return self.of_complex();
+        }
         match self.of_nothing()? {
             Some(bound) => Ok(vec![Tensor::filled(of.compute, &of.shape(), bound.bytes())?.cast(of.out)?]),
             None => of.groups(|g| fold(self.kind, g, of.compute)),
@@ -134,7 +164,7 @@ impl Rule for Folded<'_> {
         if self.skips && of.axes.is_empty() {
             return Ok(Some(vec![of.x.v]));
         }
-        if self.truncates() {
+        if self.truncates() || self.is_complex() {
             return Ok(None);
         }
         let y = if let Some(bound) = self.of_nothing()? {
@@ -150,6 +180,9 @@ impl Rule for Folded<'_> {
     /// `ReduceSum` and its kin.
     fn onnx(&self, e: &mut Emit) -> Forms {
         let Reduction { x, axes, keep, compute, out } = &self.of;
+        if self.is_complex() {
+            return no_form("ONNX has no arithmetic of complex numbers");
+        }
         let truth = match self.kind {
             ReduceKind::Max => Some(ReduceKind::Any),
             ReduceKind::Min => Some(ReduceKind::All),
@@ -246,7 +279,7 @@ fn types(rule: Types, x: DType, out: Option<DType>) -> (DType, DType) {
     match (rule, out) {
         (Types::Truth, _) => (DType::Bool, DType::Bool),
         (_, Some(d)) => (number_of(d), d),
-        (Types::Widen, None) if !x.is_float() => (DType::I64, DType::I64),
+        (Types::Widen, None) if !x.is_float() && !x.is_complex() => (DType::I64, DType::I64),
         _ => (number_of(x), x),
     }
 }
@@ -286,6 +319,9 @@ fn cases(rule: Types, kind: ReduceKind, ext: bool) -> Vec<Case> {
         .collect();
     if ext && rule == Types::Widen {
         out.push(sample().arg(small(DType::F32, &[4, 5])).int(1).flag(false).dtype(DType::F64).case("to f64"));
+    }
+    if !matches!(kind, ReduceKind::Max | ReduceKind::Min) {
+        out.push(sample().arg(complex(DType::C64, &[3, 4])).ints(&[1]).case("c64"));
     }
     if rule != Types::Truth {
         out.push(sample().arg(small(DType::F32, &[3, 0])).ints(&[1]).case("empty"));

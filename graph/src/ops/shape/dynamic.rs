@@ -115,8 +115,8 @@ impl Operator for MaskedSelect {
 }
 
 op! {
-    /// The distinct elements of `x` in the order of their first occurrence, and for every element the position of its equal
-    /// among them: `i64` for `i64` elements, else `i32`.
+    /// The distinct elements of `x` in the order of their first occurrence, each NaN by itself, and for every element the position of
+    /// its equal among them: `i64` for `i64` elements, else `i32`.
     object Unique { x: Operand }
 }
 
@@ -126,7 +126,7 @@ fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<Scalar>, Vec<i64>), OpError> 
     sort(&mut order, |a, b| compare(a.1, b.1, d))?;
     // The first occurrence of every element, then those in order.
     let mut first = vec![0; x.len()];
-    for equals in order.chunk_by(|a, b| compare(a.1, b.1, d) == Ordering::Equal) {
+    for equals in order.chunk_by(|a, b| equal(a.1, b.1, d)) {
         let (place, _) = item(equals, 0)?;
         for (i, _) in equals {
             *item_mut(&mut first, *i)? = *place;
@@ -136,6 +136,11 @@ fn distinct(x: &[Scalar], d: DType) -> Result<(Vec<Scalar>, Vec<i64>), OpError> 
     let (kept, y): (Vec<usize>, Vec<Scalar>) = firsts.map(|(x, _)| x).unzip();
     let index = first.iter().map(|f| kept.partition_point(|k| k < f) as i64).collect();
     Ok((y, index))
+}
+
+/// Whether two elements are one; NaN is no other.
+fn equal(a: Scalar, b: Scalar, d: DType) -> bool {
+    compare(a, b, d) == Ordering::Equal && !a.as_f64().is_nan()
 }
 
 /// The type of positions among distinct elements of type `d`.
@@ -162,6 +167,7 @@ impl Operator for Unique {
             sample().arg(cycle(DType::I32, &[5], &[3.0, 1.0, 3.0, 2.0, 1.0])).exact("i32"),
             sample().arg(cycle(DType::I64, &[4], &[3.0, 1.0])).exact("i64"),
             sample().arg(cycle(DType::F32, &[6], &[0.5, -1.0, 0.5, 7.0])).exact("f32"),
+            sample().arg(cycle(DType::F32, &[5], &[1.0, f64::NAN, 2.0, f64::NAN])).exact("edge values"),
             sample().arg(wave(DType::F32, &[0])).exact("empty"),
         ]
     }
@@ -218,7 +224,7 @@ impl UniqueConsecutive {
         let axis = self.axis.map(|axis| self.x.axis(axis)).transpose()?;
         let others: Vec<usize> = axis.map_or_else(Vec::new, |axis| (0..dims.len()).filter(|d| *d != axis).collect());
         let slices = Groups::new(dims, &others).map(&x, SmallVec::<[Scalar; 1]>::from_slice)?;
-        let same = |a: &[Scalar], b: &[Scalar]| a.iter().zip(b).all(|(a, b)| compare(*a, *b, d) == Ordering::Equal);
+        let same = |a: &[Scalar], b: &[Scalar]| a.iter().zip(b).all(|(a, b)| equal(*a, *b, d));
         let (mut kept, mut index, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for equals in slices.chunk_by(|a, b| same(a, b)) {
             index.extend(std::iter::repeat_n(kept.len() as i64, equals.len()));

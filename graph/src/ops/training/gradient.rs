@@ -189,7 +189,7 @@ gradient! {
     HShrinkGrad["SoftShrinkGrad"](gradients, features; lambd: f64 = 0.5) Float ANY [1.5f32]
         = |op, [g, x]| x.abs().le(op.lambd).choose(0.0.like(g), g);
     /// `grads / 6` where `input_x` is between −3 and 3, else 0.
-    HSigmoidGrad(grads, input_x) Float ANY [] = |_, [g, x]| (g / 6.0).only_if(x.abs().lt(3.0));
+    HSigmoidGrad(grads, input_x) Float ANY [] = |_, [g, x]| x.abs().ge(3.0).choose(0.0.like(g), g / 6.0);
     /// 0 where `x` is below −3, `y_grad` where it is above 3, else `y_grad · (2·x + 3) / 6`.
     HSwishGrad(y_grad, x) Float ANY [] = |_, [g, x]| {
         let inner = x.gt(3.0).choose(g, g * (x * 2.0 + 3.0) / 6.0);
@@ -200,7 +200,7 @@ gradient! {
     /// `grad / (input · (1 − input))` where `input` is from `eps` to `1 − eps`, else 0; with `eps` below 0 from 0 to 1, else NaN.
     LogitGrad(grad, input; eps: f64 = -1.0) Float SHARE [0.25f32] = |op, [g, x]| {
         let (least, outside) = if op.eps < 0.0 { (0.0, f64::NAN) } else { (op.eps, 0.0) };
-        x.ge(least).and(x.le(1.0 - least)).choose(g / (x * (1.0 - x)), outside)
+        x.lt(least).or(x.gt(1.0 - least)).choose(outside.like(g), g / (x * (1.0 - x)))
     };
     /// `dy · mask / keep_prob`.
     (classic) DropoutGrad(dy, mask; keep_prob: f64 = 0.5) Float ANY [0.75f32] = |op, [g, mask]| g * mask / op.keep_prob;
