@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use mindir_serve::{ModelConfig, Repository, RepositoryError, RepositoryOptions, Server, ServerOptions, Token};
+use mindir_serve::{
+    Identity, MetricsForm, ModelConfig, Repository, RepositoryError, RepositoryOptions, Server, ServerOptions, Token,
+};
 use tracing::Level;
 
 use crate::args::{self, ModelKeyArgs, ThreadArg};
@@ -32,6 +34,12 @@ pub struct Serve {
     /// Where to listen besides; HTTP and gRPC are answered at both addresses
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     grpc: Option<SocketAddr>,
+    /// File with the certificate (PEM) that clients are shown; connections are TLS then
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// File with the certificate's key (PEM); both files are read again when they change
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Most rows of a batch that requests are joined to, for models whose rows have the same results in a batch as alone
     #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = size)]
     max_batch: usize,
@@ -67,6 +75,9 @@ pub struct Serve {
     /// Let clients that show the token load and unload models
     #[arg(long, requires = "token_file")]
     allow_admin: bool,
+    /// Call figures at /metrics as another server does: triton
+    #[arg(long, value_name = "SERVER", value_parser = metrics)]
+    metrics_compat: Option<MetricsForm>,
     /// How long to go on, not ready but answering, once told to end
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = args::duration)]
     notice: Duration,
@@ -119,10 +130,13 @@ impl Serve {
         let mut options = ServerOptions::default();
         options.http = self.http;
         options.grpc = self.grpc;
+        let files = self.tls_cert.clone().zip(self.tls_key.clone());
+        options.tls = files.map(|(chain, key)| Identity { chain, key });
         options.max_body = self.max_body;
         options.token = self.token_file.as_ref().map(token).transpose()?;
         options.admin = self.allow_admin;
         options.watch = self.watch;
+        options.metrics = self.metrics_compat.unwrap_or_default();
         options.notice = self.notice;
         options.drain = self.drain;
         Ok(options)
@@ -130,6 +144,7 @@ impl Serve {
 }
 
 async fn serve(repository: Arc<Repository>, options: ServerOptions) -> Result<(), Failure> {
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
     let server = Server::bind(repository.clone(), options).await.map_err(|e| Failure::Usage(e.to_string()))?;
     let stop = told_to_end().map_err(|e| Failure::Usage(format!("signals: {e}")))?;
     let address = server.address().map_err(|e| Failure::Usage(e.to_string()))?;
@@ -138,7 +153,7 @@ async fn serve(repository: Arc<Repository>, options: ServerOptions) -> Result<()
             print::tell(|| format!("{model}: {} ready", print::plural(versions, "version")));
         }
         // Nobody may be there to read it.
-        drop(print::stdout(&format!("serving at http://{address}\n")));
+        drop(print::stdout(&format!("serving at {scheme}://{address}\n")));
     };
     server.run(loaded, stop).await;
     Ok(())
@@ -200,6 +215,10 @@ fn some_time(text: &str) -> Result<Duration, String> {
 fn some_bytes(text: &str) -> Result<u64, String> {
     let bytes = args::bytes(text)?;
     if bytes == 0 { Err("expected a byte or more".into()) } else { Ok(bytes) }
+}
+
+fn metrics(text: &str) -> Result<MetricsForm, String> {
+    if text == "triton" { Ok(MetricsForm::Triton) } else { Err("expected triton".into()) }
 }
 
 fn size(text: &str) -> Result<usize, String> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How a model is served. `model.toml` in the folder of a model says what differs from what the server was started with:
 ///
 /// ```toml
-/// versions = "all"          # "latest" (the newest alone), "all", or a list as [1, 3]
+/// versions = "all"          # "latest" (the newest alone), { latest = 2 }, "all", or a list as [1, 3]
 /// max_batch = 16            # rows of one run; 1 runs every request alone
 /// batch_delay_ms = 2        # how long the first request of a batch waits for others
 /// queue = 256               # requests that may wait
@@ -20,6 +20,10 @@ use serde::{Deserialize, Serialize};
 /// sequence_idle_ms = 60000  # after which a conversation may be forgotten
 /// labels = "labels.txt"     # names of the classes, one a line
 /// warm_up = true            # whether the model runs once before it is ready
+/// key_file = "/run/key"     # key of an encrypted model, if it is not the server's
+///
+/// [cache]
+/// bytes = 67108864          # of answers, with their requests, that are given again without a run
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +54,20 @@ pub struct ModelConfig {
     pub labels: Option<PathBuf>,
     /// Whether the model runs once before it is ready.
     pub warm_up: bool,
+    /// File with the key of the model, if it is encrypted, instead of
+    /// [`RepositoryOptions::decryption`](crate::RepositoryOptions::decryption). A path that is not absolute begins at `model.toml`.
+    pub key_file: Option<PathBuf>,
+    /// Whether a request that was answered before has the same answer, without a run. Models that write their parameters always
+    /// run.
+    pub cache: Option<Cache>,
+}
+
+/// How answers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// Most bytes of requests and their answers.
+    pub bytes: u64,
 }
 
 impl Default for ModelConfig {
@@ -68,6 +86,8 @@ impl Default for ModelConfig {
             sequence_idle_ms: 60_000,
             labels: None,
             warm_up: true,
+            key_file: None,
+            cache: None,
         }
     }
 }
@@ -79,6 +99,11 @@ pub enum Versions {
     /// The newest alone.
     #[default]
     Latest,
+    /// The newest ones.
+    Newest {
+        /// How many.
+        latest: usize,
+    },
     /// Every one.
     All,
     /// These.
@@ -87,9 +112,10 @@ pub enum Versions {
 
 /// What a file says about versions.
 #[derive(Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected \"latest\", \"all\" or a list of numbers")]
+#[serde(untagged, expecting = "expected \"latest\", { latest = N }, \"all\" or a list of numbers")]
 enum Said {
     Word(String),
+    Newest { latest: usize },
     List(Vec<u64>),
 }
 
@@ -103,6 +129,7 @@ impl TryFrom<Said> for Versions {
             Said::Word(word) => {
                 Err(format!("versions: expected \"latest\", \"all\" or a list of numbers, found {word:?}"))
             }
+            Said::Newest { latest } => Ok(Versions::Newest { latest }),
             Said::List(list) => Ok(Versions::These(list)),
         }
     }
@@ -112,6 +139,7 @@ impl From<Versions> for Said {
     fn from(versions: Versions) -> Said {
         match versions {
             Versions::Latest => Said::Word("latest".into()),
+            Versions::Newest { latest } => Said::Newest { latest },
             Versions::All => Said::Word("all".into()),
             Versions::These(list) => Said::List(list),
         }
@@ -123,6 +151,7 @@ impl Versions {
     pub(crate) fn of(&self, there: &[u64]) -> Vec<u64> {
         match self {
             Versions::Latest => there.last().copied().into_iter().collect(),
+            Versions::Newest { latest } => there.iter().rev().take(*latest).rev().copied().collect(),
             Versions::All => there.to_vec(),
             Versions::These(wanted) => there.iter().copied().filter(|v| wanted.contains(v)).collect(),
         }
@@ -139,10 +168,21 @@ pub struct ConfigError {
     pub what: String,
 }
 
-impl ModelConfig {
-    /// The most bytes of a `model.toml`.
-    const MOST: u64 = 1 << 16;
+/// The most bytes of a file that configures a model.
+const MOST: u64 = 1 << 16;
 
+/// The text of a file that configures a model; `None` if there is no such file.
+pub(crate) fn text_of(file: &Path) -> Result<Option<String>, String> {
+    match std::fs::metadata(file) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.to_string()),
+        Ok(found) if found.len() > MOST => return Err(format!("more than {MOST} bytes")),
+        Ok(_) => {}
+    }
+    std::fs::read_to_string(file).map(Some).map_err(|e| e.to_string())
+}
+
+impl ModelConfig {
     /// This configuration with what the file `model.toml` in `folder` says, if there is one.
     ///
     /// # Errors
@@ -150,20 +190,50 @@ impl ModelConfig {
     pub fn with_file(&self, folder: &Path) -> Result<ModelConfig, ConfigError> {
         let file = folder.join("model.toml");
         let wrong = |what: String| ConfigError { file: file.clone(), what };
-        match std::fs::metadata(&file) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(self.clone()),
-            Err(e) => return Err(wrong(e.to_string())),
-            Ok(found) if found.len() > Self::MOST => return Err(wrong(format!("more than {} bytes", Self::MOST))),
-            Ok(_) => {}
-        }
-        let text = std::fs::read_to_string(&file).map_err(|e| wrong(e.to_string()))?;
+        let Some(text) = text_of(&file).map_err(wrong)? else { return Ok(self.clone()) };
         let config = self.with_text(&text).map_err(wrong)?;
-        Ok(ModelConfig { labels: config.labels.map(|labels| folder.join(labels)), ..config })
+        Ok(config.placed(folder))
+    }
+
+    /// This configuration with files that begin at `folder`.
+    pub(crate) fn placed(self, folder: &Path) -> ModelConfig {
+        let place = |file: Option<PathBuf>| file.map(|file| folder.join(file));
+        ModelConfig { labels: place(self.labels), key_file: place(self.key_file), ..self }
+    }
+
+    /// This configuration with one field, whose value is a text; `None` if there is no such field.
+    pub(crate) fn with_field(&self, name: &str, value: &str) -> Option<Result<ModelConfig, String>> {
+        const TEXTS: [&str; 4] = ["versions", "device", "labels", "key_file"];
+        const OTHERS: [&str; 11] = [
+            "max_batch",
+            "batch_delay_ms",
+            "queue",
+            "instances",
+            "timeout_ms",
+            "threads",
+            "max_memory",
+            "sequences",
+            "sequence_idle_ms",
+            "warm_up",
+            "cache",
+        ];
+        let value = match name {
+            _ if TEXTS.contains(&name) => Ok(Some(toml::Value::String(value.into()))),
+            _ if OTHERS.contains(&name) => {
+                format!("value = {value}").parse().map(|mut t: toml::Table| t.remove("value"))
+            }
+            _ => return None,
+        };
+        let said = value.map(|value| value.into_iter().map(|value| (name.into(), value)).collect());
+        Some(said.map_err(|e| e.to_string()).and_then(|said| self.with_table(said)))
     }
 
     /// This configuration with what a text says.
-    fn with_text(&self, text: &str) -> Result<ModelConfig, String> {
-        let said: toml::Table = text.parse().map_err(|e: toml::de::Error| e.to_string())?;
+    pub(crate) fn with_text(&self, text: &str) -> Result<ModelConfig, String> {
+        self.with_table(text.parse().map_err(|e: toml::de::Error| e.to_string())?)
+    }
+
+    fn with_table(&self, said: toml::Table) -> Result<ModelConfig, String> {
         let mut table = toml::Table::try_from(self).map_err(|e| e.to_string())?;
         table.extend(said);
         let config: ModelConfig = table.try_into().map_err(|e: toml::de::Error| e.to_string())?;
@@ -172,7 +242,7 @@ impl ModelConfig {
     }
 
     /// Says which number is no size.
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let sizes = [("max_batch", self.max_batch), ("queue", self.queue), ("instances", self.instances)];
         match sizes.iter().find(|(_, n)| !(1..=1 << 16).contains(n)) {
             Some((name, n)) => Err(format!("{name}: expected 1 to 65536, found {n}")),
@@ -184,6 +254,14 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_kept_if_a_file_says_so() {
+        let cache = |text: &str| ModelConfig::default().with_text(text).map(|config| config.cache);
+        assert_eq!(cache("[cache]\nbytes = 4096").unwrap(), Some(Cache { bytes: 4096 }));
+        assert_eq!(cache("versions = { latest = 2 }").unwrap(), None);
+        assert!(cache("[cache]\nentries = 3").unwrap_err().contains("entries"));
+    }
 
     #[test]
     fn a_file_says_what_differs() {
@@ -199,6 +277,31 @@ mod tests {
         assert_eq!(base.with_text("versions = \"all\"").unwrap().versions, Versions::All);
         assert_eq!(base.with_text("versions = \"latest\"").unwrap().versions, Versions::Latest);
         assert_eq!(base.with_text("").unwrap(), base);
+    }
+
+    #[test]
+    fn every_field_can_be_given_as_a_text() {
+        let whole = ModelConfig {
+            timeout_ms: Some(1),
+            device: Some("cpu".into()),
+            threads: Some(1),
+            max_memory: Some(1),
+            labels: Some("x".into()),
+            key_file: Some("x".into()),
+            cache: Some(Cache { bytes: 1 }),
+            ..ModelConfig::default()
+        };
+        for (name, value) in toml::Table::try_from(&whole).unwrap() {
+            let text = match &value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(n) => n.to_string(),
+                toml::Value::Boolean(flag) => flag.to_string(),
+                _ => "{ bytes = 1 }".into(),
+            };
+            let said = ModelConfig::default().with_field(&name, &text).unwrap().unwrap();
+            assert_eq!(toml::Table::try_from(said).unwrap()[&name], value);
+        }
+        assert!(ModelConfig::default().with_field("other", "1").is_none());
     }
 
     #[test]
@@ -219,6 +322,8 @@ mod tests {
     fn versions_are_chosen() {
         let there = [1, 2, 7];
         assert_eq!(Versions::Latest.of(&there), [7]);
+        assert_eq!(Versions::Newest { latest: 2 }.of(&there), [2, 7]);
+        assert_eq!(Versions::Newest { latest: 9 }.of(&there), there);
         assert_eq!(Versions::All.of(&there), there);
         assert_eq!(Versions::These(vec![2, 3]).of(&there), [2]);
     }

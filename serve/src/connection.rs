@@ -6,15 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// The longest beginning of a connection that says nothing yet: that of HTTP/2.
 const OPENING: usize = 24;
 
 /// A connection that fails if its first bytes do not come, or if nothing that is written is taken for a while.
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S> {
+    stream: S,
     opening: Pin<Box<Sleep>>,
     read: usize,
     /// When the client has to take what is written; set while it does not.
@@ -22,9 +21,9 @@ pub(crate) struct Connection {
     patience: Duration,
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// A connection that was made just now. `head_time` is for its first bytes, `patience` for each write.
-    pub fn new(stream: TcpStream, head_time: Duration, patience: Duration) -> Connection {
+    pub fn new(stream: S, head_time: Duration, patience: Duration) -> Connection<S> {
         Connection { stream, opening: Box::pin(sleep(head_time)), read: 0, stalled: None, patience }
     }
 
@@ -43,7 +42,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -55,7 +54,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(cx, result)

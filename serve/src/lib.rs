@@ -7,28 +7,36 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod cache;
 mod classes;
 mod config;
 mod connection;
 mod datatype;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod infer;
 mod metrics;
 mod model;
 mod parameters;
+mod pbtxt;
 mod repository;
 mod rest;
 mod room;
 mod sequence;
 mod server;
+mod tls;
+mod triton;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use config::{ConfigError, ModelConfig, Versions};
+pub use config::{Cache, ConfigError, ModelConfig, Versions};
 pub use error::RequestError;
 pub use repository::{Repository, RepositoryError, RepositoryOptions};
-pub use server::{Server, ServerError, ServerOptions, Token};
+pub use server::{MetricsForm, Server, ServerError, ServerOptions, Token};
+pub use tls::Identity;
 
 /// What a mutex guards, also if a thread that held it panicked: no guarded change is left half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::batch::Times;
 use crate::lock;
+use crate::model::Served;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -35,6 +36,8 @@ pub(crate) struct Metrics {
     failures: Family<Failures, Counter>,
     rows: Family<Labels, Counter>,
     runs: Family<Labels, Counter>,
+    hits: Family<Labels, Counter>,
+    misses: Family<Labels, Counter>,
     waiting: Family<Labels, Gauge>,
     request: Family<Labels, Histogram>,
     queue: Family<Labels, Histogram>,
@@ -54,6 +57,8 @@ impl Default for Metrics {
             failures: Family::default(),
             rows: Family::default(),
             runs: Family::default(),
+            hits: Family::default(),
+            misses: Family::default(),
             waiting: Family::default(),
             request: Family::new_with_constructor(seconds),
             queue: Family::new_with_constructor(seconds),
@@ -64,6 +69,8 @@ impl Default for Metrics {
         r.register("failures", "Requests that were not, by reason", metrics.failures.clone());
         r.register("rows", "Rows of inputs that were computed", metrics.rows.clone());
         r.register("runs", "Runs of the model; rows by runs is the mean batch", metrics.runs.clone());
+        r.register("cache_hits", "Requests that were answered as before, without a run", metrics.hits.clone());
+        r.register("cache_misses", "Requests whose answers were not kept", metrics.misses.clone());
         r.register("waiting", "Requests that wait", metrics.waiting.clone());
         let unit = || Unit::Seconds;
         r.register_with_unit("request", "From a request's arrival to its results", unit(), metrics.request.clone());
@@ -82,6 +89,8 @@ impl Metrics {
             failures: self.failures.clone(),
             rows: self.rows.get_or_create_owned(&labels),
             runs: self.runs.get_or_create_owned(&labels),
+            hits: self.hits.get_or_create_owned(&labels),
+            misses: self.misses.get_or_create_owned(&labels),
             waiting: self.waiting.get_or_create_owned(&labels),
             request: self.request.get_or_create_owned(&labels),
             queue: self.queue.get_or_create_owned(&labels),
@@ -109,6 +118,8 @@ pub(crate) struct ModelMetrics {
     failures: Family<Failures, Counter>,
     rows: Counter,
     runs: Counter,
+    hits: Counter,
+    misses: Counter,
     waiting: Gauge,
     request: Histogram,
     queue: Histogram,
@@ -142,8 +153,12 @@ pub(crate) struct Statistics {
     pub fail: Sum,
     pub queue: Sum,
     pub run: Sum,
+    pub hit: Sum,
+    pub miss: Sum,
     pub rows: u64,
     pub runs: u64,
+    /// Requests without results by reason.
+    pub failures: BTreeMap<&'static str, u64>,
     /// Runs by the number of their rows.
     pub batches: BTreeMap<usize, Sum>,
 }
@@ -166,7 +181,21 @@ impl ModelMetrics {
     pub fn failed(&self, reason: &'static str, took: Duration) {
         let Labels { model, version } = self.labels.clone();
         self.failures.get_or_create(&Failures { model, version, reason }).inc();
-        lock(&self.statistics).fail.add(took);
+        let mut statistics = lock(&self.statistics);
+        statistics.fail.add(took);
+        *statistics.failures.entry(reason).or_default() += 1;
+    }
+
+    /// An answer was kept, and found within this time.
+    pub fn hit(&self, took: Duration) {
+        self.hits.inc();
+        lock(&self.statistics).hit.add(took);
+    }
+
+    /// No answer was kept; it takes this time to keep it.
+    pub fn missed(&self, took: Duration) {
+        self.misses.inc();
+        lock(&self.statistics).miss.add(took);
     }
 
     /// The model ran.
@@ -196,4 +225,66 @@ impl ModelMetrics {
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
     }
+}
+
+/// Triton's names of the figures of a model.
+type Figure = (&'static str, &'static str, fn(&Served, &Statistics) -> u64);
+
+const FIGURES: [Figure; 14] = [
+    ("nv_inference_request_success", "Number of successful inference requests", |_, s| s.success.count),
+    ("nv_inference_count", "Number of inferences performed", |_, s| s.rows),
+    ("nv_inference_exec_count", "Number of model executions performed", |_, s| s.runs),
+    ("nv_inference_request_duration_us", "Cumulative inference request duration", |_, s| {
+        us(s.success.time.saturating_add(s.fail.time))
+    }),
+    ("nv_inference_queue_duration_us", "Cumulative inference queuing duration", |_, s| us(s.queue.time)),
+    ("nv_inference_compute_input_duration_us", "Cumulative compute input duration", |_, _| 0),
+    ("nv_inference_compute_infer_duration_us", "Cumulative compute inference duration", |_, s| us(s.run.time)),
+    ("nv_inference_compute_output_duration_us", "Cumulative compute output duration", |_, _| 0),
+    ("nv_cache_num_hits_per_model", "Number of cache hits per model", |_, s| s.hit.count),
+    ("nv_cache_num_misses_per_model", "Number of cache misses per model", |_, s| s.miss.count),
+    ("nv_cache_hit_duration_per_model", "Cumulative cache hit lookup duration", |_, s| us(s.hit.time)),
+    ("nv_cache_miss_duration_per_model", "Cumulative cache miss insertion duration", |_, s| us(s.miss.time)),
+    ("nv_inference_pending_request_count", "Number of requests waiting for execution", |served, _| {
+        served.waiting() as u64
+    }),
+    ("nv_inference_request_failure", "Number of failed inference requests", |_, s| s.fail.count),
+];
+
+/// Triton's names of the reasons why requests have no results, each with ours.
+const REASONS: [(&str, &[&str]); 4] = [
+    ("REJECTED", &["rejected", "late"]),
+    ("CANCELED", &[]),
+    ("BACKEND", &["server", "limit"]),
+    ("OTHER", &["request"]),
+];
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The figures of these models as Triton has them, as Prometheus text.
+pub(crate) fn triton(served: &[Arc<Served>]) -> String {
+    let label = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let of = |served: &Arc<Served>| {
+        (format!("model=\"{}\",version=\"{}\"", label(&served.name), served.version), served.metrics.statistics())
+    };
+    let models: Vec<_> = served.iter().map(|served| (served, of(served))).collect();
+    let mut lines = Vec::new();
+    for (name, help, figure) in FIGURES {
+        let kind = if name.ends_with("pending_request_count") { "gauge" } else { "counter" };
+        lines.push(format!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+        for (served, (labels, statistics)) in &models {
+            if name != "nv_inference_request_failure" {
+                lines.push(format!("{name}{{{labels}}} {}", figure(served, statistics)));
+                continue;
+            }
+            for (reason, ours) in REASONS {
+                let count: u64 = ours.iter().filter_map(|ours| statistics.failures.get(ours)).sum();
+                lines.push(format!("{name}{{{labels},reason=\"{reason}\"}} {count}"));
+            }
+        }
+    }
+    lines.push(String::new());
+    lines.join("\n")
 }

@@ -12,6 +12,7 @@ use rayon::ThreadPool;
 use tokio::sync::oneshot;
 
 use crate::batch::{self, Client, Done, Job, LeavesOnDrop, Outcome, Policy, Queue, Refused, Times};
+use crate::cache::Answers;
 use crate::config::ModelConfig;
 use crate::infer::{InferRequest, Results};
 use crate::metrics::ModelMetrics;
@@ -33,6 +34,7 @@ pub(crate) struct Served {
     /// Why requests are not joined, if they are not.
     pub alone: Option<String>,
     pub metrics: Arc<ModelMetrics>,
+    answers: Option<Answers>,
     work: Arc<Work>,
 }
 
@@ -73,6 +75,8 @@ impl Served {
             warm_up(&tried)?;
         }
         let alone = (config.max_batch > 1).then(|| alone(&tried, config.max_batch)).flatten();
+        let writes = cell.model().params.iter().any(|param| param.mutable);
+        let answers = config.cache.filter(|_| !writes).map(|cache| Answers::new(cache.bytes));
         let max_batch = if alone.is_none() { config.max_batch } else { 1 };
         let delay = Duration::from_millis(config.batch_delay_ms.into());
         let queue = Queue::new(Policy { max_batch, delay, most: config.queue });
@@ -84,7 +88,7 @@ impl Served {
             let thread = thread::Builder::new().name(format!("{name} {version} {i}"));
             thread.spawn(move || work.run()).map_err(|e| no_thread(&e))?;
         }
-        Ok(Served { name: name.into(), version, inputs, outputs, config, labels, alone, metrics, work })
+        Ok(Served { name: name.into(), version, inputs, outputs, config, labels, alone, metrics, answers, work })
     }
 
     /// The model.
@@ -113,9 +117,32 @@ impl Served {
         answered.map(|(results, _)| results)
     }
 
-    async fn answer(&self, request: InferRequest) -> Result<(Results, Times), RequestError> {
+    async fn answer(&self, mut request: InferRequest) -> Result<(Results, Times), RequestError> {
         let chosen = self.chosen(&request.outputs)?;
-        let inputs = self.ordered(request.inputs)?;
+        let inputs = self.ordered(std::mem::take(&mut request.inputs))?;
+        let Done { results, times } = self.done(inputs, request).await?;
+        let pick = |i: &usize| Some((self.outputs.get(*i)?.name.clone(), results.get(*i)?.clone()));
+        Ok((chosen.iter().filter_map(pick).collect(), times))
+    }
+
+    /// The results for inputs, which are kept or else computed.
+    async fn done(&self, inputs: Vec<Tensor>, request: InferRequest) -> Result<Done, RequestError> {
+        let Some(answers) = self.answers.as_ref().filter(|_| request.sequence.is_none()) else {
+            return self.computed(inputs, request).await;
+        };
+        let start = Instant::now();
+        if let Some(results) = answers.get(&inputs) {
+            self.metrics.hit(start.elapsed());
+            return Ok(Done { results, times: Times::default() });
+        }
+        let done = self.computed(inputs.clone(), request).await?;
+        let start = Instant::now();
+        answers.put(&inputs, &done.results);
+        self.metrics.missed(start.elapsed());
+        Ok(done)
+    }
+
+    async fn computed(&self, inputs: Vec<Tensor>, request: InferRequest) -> Result<Done, RequestError> {
         let own = self.config.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let time = request.timeout.into_iter().chain(own).min();
         let (answer, answered) = oneshot::channel();
@@ -135,9 +162,7 @@ impl Served {
                 Err(_) => Err(RequestError::Late { model: self.name.clone(), time }),
             },
         };
-        let Done { results, times } = outcome?;
-        let pick = |i: &usize| Some((self.outputs.get(*i)?.name.clone(), results.get(*i)?.clone()));
-        Ok((chosen.iter().filter_map(pick).collect(), times))
+        outcome
     }
 
     /// The numbers of the results that a request names; all if it names none.

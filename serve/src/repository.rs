@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
-use mindir::{Access, Source, crypto::Decryption};
+use mindir::crypto::{Cipher, Decryption, Key};
+use mindir::{Access, Source};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::config::ModelConfig;
 use crate::metrics::Metrics;
 use crate::model::Served;
-use crate::{RequestError, lock};
+use crate::triton::{self, Names};
+use crate::{RequestError, config, lock};
 
 /// Why there is no repository.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +58,7 @@ pub struct RepositoryOptions {
 ///
 /// A model is `NAME.mindir`, `NAME.onnx` or `NAME_graph.mindir` with `NAME_variables/` in the folder, which is version 1; or a
 /// folder `NAME` with folders whose names are numbers, its versions, each with one model, and perhaps a `model.toml`
-/// ([`ModelConfig`]). Files that lead out of the folder through symbolic links are not served.
+/// ([`ModelConfig`]) or Triton's `config.pbtxt`. Those that are encrypted and those that are not may stand beside each other. Files that lead out of the folder through symbolic links are not served.
 pub struct Repository {
     root: PathBuf,
     options: RepositoryOptions,
@@ -108,9 +110,20 @@ pub(crate) struct IndexLine {
 
 /// What there is of one model.
 struct Model {
-    config: Result<ModelConfig, String>,
-    config_stamp: Stamp,
+    setup: Result<Setup, String>,
+    /// Of the files that say how it is served.
+    stamp: Stamp,
     versions: BTreeMap<u64, Found>,
+}
+
+/// How a model is served.
+#[derive(Clone, Default)]
+struct Setup {
+    config: ModelConfig,
+    /// What a file calls its inputs and results.
+    names: Names,
+    /// Fields of a file that say nothing here.
+    unread: Vec<String>,
 }
 
 impl Repository {
@@ -292,21 +305,25 @@ impl Repository {
     /// that have not changed too. The error is that of the last that did not load.
     fn change(&self, name: &str, model: &Model, again: bool) -> Result<(), RequestError> {
         let there: Vec<u64> = model.versions.keys().copied().collect();
-        let config = match &model.config {
-            Ok(config) => config.clone(),
+        let setup = match &model.setup {
+            Ok(setup) => setup,
             Err(why) => {
                 tracing::error!("{name}: {why}");
-                there.last().into_iter().for_each(|v| self.fail(name, *v, model.config_stamp.clone(), why.clone()));
+                there.last().into_iter().for_each(|v| self.fail(name, *v, model.stamp.clone(), why.clone()));
                 return Err(RequestError::Invalid(format!("{name}: {why}")));
             }
         };
         let mut failed = Ok(());
-        let wanted = config.versions.of(&there);
+        let wanted = setup.config.versions.of(&there);
+        let mut told = setup.unread.is_empty();
         for (version, found) in model.versions.iter().filter(|(v, _)| wanted.contains(v)) {
-            let stamp: Stamp = model.config_stamp.iter().chain(&found.stamp).cloned().collect();
+            let stamp: Stamp = model.stamp.iter().chain(&found.stamp).cloned().collect();
             let is_known = |entry: &Entry| entry.stamp == stamp && !again;
             if self.read().get(name).and_then(|versions| versions.get(version)).is_some_and(is_known) {
                 continue;
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!("{name}: config.pbtxt: not read: {}", setup.unread.join(", "));
             }
             // What was served before is served until the new one is ready.
             self.write()
@@ -314,7 +331,7 @@ impl Repository {
                 .or_default()
                 .entry(*version)
                 .or_insert(Entry::new(Stamp::new(), State::Loading));
-            match self.start(name, *version, &found.path, config.clone()) {
+            match self.start(name, *version, &found.path, setup) {
                 Ok(served) => self.set(name, *version, Entry::new(stamp, State::Ready(Arc::new(served)))),
                 Err(why) => {
                     tracing::error!("{name} {version}: {why}");
@@ -348,15 +365,34 @@ impl Repository {
         }
     }
 
-    fn start(&self, name: &str, version: u64, path: &Path, config: ModelConfig) -> Result<Served, String> {
+    fn start(&self, name: &str, version: u64, path: &Path, setup: &Setup) -> Result<Served, String> {
+        let config = setup.config.clone();
         // Read, not mapped: who replaces a file that is served may write over it.
         let source = Source::open(path, Access::Read).map_err(|e| self.unplaced(&e.to_string()))?;
-        let source = source.with_decryption(self.options.decryption.clone());
+        let source = match is_encrypted(path).map_err(|e| self.unplaced(&e.to_string()))? {
+            true => source.with_decryption(self.decryption(&config)?),
+            false => source,
+        };
         let loaded = mindir::load_source(source).map_err(|e| self.unplaced(&e.to_string()))?;
         let labels = config.labels.as_deref().map(|file| self.labels(file)).transpose()?.unwrap_or_default();
         let metrics = self.metrics.of(name, version);
         let served = Served::start((name, version), loaded.model, config, labels, self.pool.clone(), metrics);
-        served.map_err(|e| self.unplaced(&e.to_string()))
+        let served = served.map_err(|e| self.unplaced(&e.to_string()))?;
+        let [inputs, outputs] = [&served.inputs, &served.outputs].map(|ports| ports.iter().map(|p| p.name.as_str()));
+        setup.names.check(inputs, outputs)?;
+        Ok(served)
+    }
+
+    /// How an encrypted model is read: with the key that it names, or that of the server.
+    fn decryption(&self, config: &ModelConfig) -> Result<Option<Decryption>, String> {
+        let Some(file) = &config.key_file else { return Ok(self.options.decryption.clone()) };
+        // Who asks for the model is not told where the key is.
+        let wrong = |e| {
+            tracing::warn!("key_file: {e}");
+            "key_file: it holds no key; the server's log says why"
+        };
+        let key = Key::from_file(file).map_err(wrong)?;
+        Ok(Some(Decryption::new(key)))
     }
 
     /// The lines of a file of the repository.
@@ -399,7 +435,8 @@ impl Repository {
             if entry.is_dir() {
                 let versions = self.numbered(&entry)?;
                 if !versions.is_empty() {
-                    models.insert(name, self.model(&entry, versions)?);
+                    let model = self.model(&name, &entry, versions)?;
+                    models.insert(name, model);
                 }
             } else {
                 models.extend(self.single(&entry)?);
@@ -412,21 +449,41 @@ impl Repository {
     fn single(&self, path: &Path) -> io::Result<Option<(String, Model)>> {
         let Some(name) = name_of(path) else { return Ok(None) };
         let versions = BTreeMap::from([(1, Found { path: path.into(), stamp: stamp(path)? })]);
-        let config = Ok(self.options.config.clone());
-        Ok(Some((name.into(), Model { config, config_stamp: Stamp::new(), versions })))
+        Ok(Some((name.into(), Model { setup: Ok(self.plain()), stamp: Stamp::new(), versions })))
     }
 
-    fn model(&self, folder: &Path, versions: BTreeMap<u64, Found>) -> io::Result<Model> {
-        let file = folder.join("model.toml");
-        if !file.exists() {
-            return Ok(Model { config: Ok(self.options.config.clone()), config_stamp: Stamp::new(), versions });
+    /// How a model is served of which no file says anything.
+    fn plain(&self) -> Setup {
+        Setup { config: self.options.config.clone(), ..Setup::default() }
+    }
+
+    fn model(&self, name: &str, folder: &Path, versions: BTreeMap<u64, Found>) -> io::Result<Model> {
+        let mut stamps = Stamp::new();
+        for file in CONFIGS.map(|name| folder.join(name)) {
+            if file.exists() {
+                stamps.extend(stamp(&file)?);
+            }
         }
-        let config_stamp = stamp(&file)?;
-        let config = match file.is_file() && self.is_inside(&file) {
-            true => self.options.config.with_file(folder).map_err(|e| self.unplaced(&e.to_string())),
-            false => Err("model.toml: it is no file of the repository".into()),
-        };
-        Ok(Model { config, config_stamp, versions })
+        let setup = self.setup(name, folder).map_err(|e| self.unplaced(&e));
+        Ok(Model { setup, stamp: stamps, versions })
+    }
+
+    /// What the files in the folder of a model say; `model.toml` has the last word.
+    fn setup(&self, name: &str, folder: &Path) -> Result<Setup, String> {
+        for name in CONFIGS {
+            let file = folder.join(name);
+            if file.exists() && !(file.is_file() && self.is_inside(&file)) {
+                return Err(format!("{name}: it is no file of the repository"));
+            }
+        }
+        let mut setup = self.plain();
+        let wrong = |e: String| format!("config.pbtxt: {e}");
+        if let Some(text) = config::text_of(&folder.join("config.pbtxt")).map_err(wrong)? {
+            let said = triton::read(&text, name, &setup.config).map_err(wrong)?;
+            setup = Setup { config: said.config.placed(folder), names: said.names, unread: said.unread };
+        }
+        setup.config = setup.config.with_file(folder).map_err(|e| e.to_string())?;
+        Ok(setup)
     }
 
     /// The versions of a model that is a folder.
@@ -453,6 +510,9 @@ impl Repository {
     }
 }
 
+/// The files that say how a model is served, in its folder.
+const CONFIGS: [&str; 2] = ["config.pbtxt", "model.toml"];
+
 /// The reason of a version that was unloaded, as clients of the protocol know it.
 const UNLOADED: &str = "unloaded";
 
@@ -468,6 +528,13 @@ fn name_of(path: &Path) -> Option<&str> {
 pub(crate) fn number(name: &str) -> Option<u64> {
     let number = name.parse().ok()?;
     (u64::to_string(&number) == name).then_some(number)
+}
+
+/// Whether a file begins as encrypted ones do.
+fn is_encrypted(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    fs::File::open(path)?.take(4).read_to_end(&mut head)?;
+    Ok(Cipher::of(&head).is_some())
 }
 
 fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {

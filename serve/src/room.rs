@@ -30,9 +30,11 @@ impl Room {
         Room { most, blocks: Arc::new(Semaphore::new(blocks(most) as usize)) }
     }
 
-    /// Lets `held` have so many bytes more, or all that there are if that is less; waits for them until `end`.
+    /// Lets `held` have so many bytes more, or all others that there are if that is less; waits for them until `end`.
     pub async fn take(&self, held: &Held, bytes: u64, end: Instant) -> Result<(), RequestError> {
-        let room = self.blocks.clone().acquire_many_owned(blocks(bytes.min(self.most)));
+        let has = lock(&held.0).as_ref().map_or(0, |held| held.num_permits() as u64);
+        let most = u64::from(blocks(self.most)).saturating_sub(has);
+        let room = self.blocks.clone().acquire_many_owned(u64::from(blocks(bytes)).min(most) as u32);
         let got = timeout_at(end, room).await;
         let full = |_| RequestError::NotReady("there is no room for the body: too many others are under way".into());
         let got = got.map_err(full)?.map_err(|_| RequestError::Ending)?;

@@ -3,21 +3,25 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::repository::Repository;
 use crate::rest;
 use crate::room::Room;
+use crate::tls::{self, Identity, Shown};
 
 /// What a client shows to be let in. It does not appear in messages.
 #[derive(Clone)]
@@ -45,6 +49,16 @@ impl fmt::Debug for Token {
     }
 }
 
+/// What figures are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsForm {
+    /// `mindir_…`, in seconds, as OpenMetrics.
+    #[default]
+    Own,
+    /// `nv_inference_…`, as Triton has them.
+    Triton,
+}
+
 /// How a server listens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -53,6 +67,9 @@ pub struct ServerOptions {
     pub http: SocketAddr,
     /// Where it listens besides; both protocols are spoken at all addresses.
     pub grpc: Option<SocketAddr>,
+    /// Who the server is: with it all connections are TLS. Files that have changed are read again within ten seconds, or as often as
+    /// `watch` says.
+    pub tls: Option<Identity>,
     /// Most bytes of the body of a request, packed and unpacked.
     pub max_body: u64,
     /// Most bytes of the bodies of all requests that are under way; more wait until there is room.
@@ -67,6 +84,8 @@ pub struct ServerOptions {
     pub token: Option<Token>,
     /// Whether clients may load and unload models. Needs a token.
     pub admin: bool,
+    /// What figures are called at `/metrics`.
+    pub metrics: MetricsForm,
     /// How often the repository's folder is looked at for changes.
     pub watch: Option<Duration>,
     /// How long the server goes on after it was told to end, not ready but answering, so that those who send it requests learn it.
@@ -80,6 +99,7 @@ impl Default for ServerOptions {
         ServerOptions {
             http: SocketAddr::from(([127, 0, 0, 1], 8000)),
             grpc: None,
+            tls: None,
             max_body: 64 << 20,
             max_bodies: 1 << 30,
             head_time: Duration::from_secs(30),
@@ -87,6 +107,7 @@ impl Default for ServerOptions {
             max_connections: 4096,
             token: None,
             admin: false,
+            metrics: MetricsForm::Own,
             watch: None,
             notice: Duration::ZERO,
             drain: Duration::from_secs(30),
@@ -106,6 +127,14 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file has no certificate, or no key that belongs to it.
+    #[error("{}: {what}", .file.display())]
+    Identity {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Models may be loaded and unloaded by everybody.
     #[error("loading and unloading on request needs a token")]
     OpenAdmin,
@@ -116,6 +145,7 @@ pub(crate) struct Shared {
     pub repository: Arc<Repository>,
     pub options: ServerOptions,
     ending: AtomicBool,
+    tls: Option<Shown>,
     /// Memory for bodies.
     pub room: Arc<Room>,
 }
@@ -124,9 +154,10 @@ pub(crate) struct Shared {
 const STREAMS: u32 = 256;
 
 impl Shared {
-    fn new(repository: Arc<Repository>, options: ServerOptions) -> Shared {
+    fn new(repository: Arc<Repository>, options: ServerOptions) -> Result<Shared, ServerError> {
         let room = Arc::new(Room::new(options.max_bodies));
-        Shared { repository, options, ending: AtomicBool::new(false), room }
+        let tls = options.tls.clone().map(Shown::new).transpose()?;
+        Ok(Shared { repository, options, ending: AtomicBool::new(false), tls, room })
     }
 
     /// Whether requests should come.
@@ -151,12 +182,15 @@ impl Server {
         if options.admin && options.token.is_none() {
             return Err(ServerError::OpenAdmin);
         }
-        let listener = listen(options.http).await?;
-        let second = match options.grpc {
+        let address = options.http;
+        let second_address = options.grpc;
+        let shared = Arc::new(Shared::new(repository, options)?);
+        let listener = listen(address).await?;
+        let second = match second_address {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        Ok(Server { listener, second, shared: Arc::new(Shared::new(repository, options)) })
+        Ok(Server { listener, second, shared })
     }
 
     /// Where it listens.
@@ -172,6 +206,7 @@ impl Server {
     pub async fn run(self, loaded: impl FnOnce() + Send + 'static, stop: impl Future<Output = ()>) {
         let Server { listener, second, shared } = self;
         let watch = tokio::spawn(watch(shared.clone(), loaded));
+        let renew = tokio::spawn(renew(shared.clone()));
         let connections = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(shared.options.max_connections));
         let first = accept(listener, &shared, &room, &connections);
@@ -192,7 +227,8 @@ impl Server {
             () = ended => {}
         }
         watch.abort();
-        if tokio::time::timeout(shared.options.drain, connections.shutdown()).await.is_err() {
+        renew.abort();
+        if timeout(shared.options.drain, connections.shutdown()).await.is_err() {
             tracing::warn!("requests were under way after {:?}", shared.options.drain);
         }
     }
@@ -212,6 +248,7 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>, room: &Arc<Semaphor
         .timer(TokioTimer::new())
         .keep_alive_interval(shared.options.head_time)
         .max_concurrent_streams(STREAMS);
+    let speaker = Arc::new(Speaker { builder, service, shared: shared.clone() });
     while let Ok(permit) = room.clone().acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -225,15 +262,55 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>, room: &Arc<Semaphor
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("a connection waits for full packets: {e}");
         }
-        let stream = Connection::new(stream, shared.options.head_time, shared.options.body_time);
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
-        let connection = connections.watch(connection);
+        let (speaker, watcher) = (speaker.clone(), connections.watcher());
         tokio::spawn(async move {
-            if let Err(e) = connection.await {
+            if let Err(e) = speaker.greet(stream, watcher).await {
                 tracing::debug!("a connection broke off: {e}");
             }
             drop(permit);
         });
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What speaks with clients.
+struct Speaker {
+    builder: auto::Builder<TokioExecutor>,
+    service: TowerToHyperService<axum::Router>,
+    shared: Arc<Shared>,
+}
+
+impl Speaker {
+    /// Speaks over a connection, through TLS if the server has an identity.
+    async fn greet(&self, stream: TcpStream, watcher: Watcher) -> Result<(), Failure> {
+        let Some(shown) = &self.shared.tls else { return self.speak(stream, watcher).await };
+        let greeting = timeout(self.shared.options.head_time, shown.acceptor().accept(stream)).await;
+        self.speak(greeting.map_err(tls::late)??, watcher).await
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        watcher: Watcher,
+    ) -> Result<(), Failure> {
+        let stream = Connection::new(stream, self.shared.options.head_time, self.shared.options.body_time);
+        watcher.watch(self.builder.serve_connection(TokioIo::new(stream), self.service.clone())).await
+    }
+}
+
+/// How often files of an identity are looked at.
+const RENEWAL: Duration = Duration::from_secs(10);
+
+/// Looks for changes of the certificate for ever.
+async fn renew(shared: Arc<Shared>) {
+    let every = shared.options.watch.unwrap_or(RENEWAL);
+    while shared.tls.is_some() {
+        tokio::time::sleep(every).await;
+        let of = shared.clone();
+        if let Err(e) = tokio::task::spawn_blocking(move || of.tls.as_ref().map(Shown::refresh)).await {
+            tracing::warn!("the certificate is the one before: {e}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-"""Clients that people have, against `mindir serve`: those of Triton, over HTTP and gRPC, waiting and not; KServe's; curl.
+"""Clients that people have, against `mindir serve`: those of Triton, over HTTP and gRPC, waiting and not, with TLS and without; curl.
 
   clients.py --mindir PATH     needs the packages of clients.txt
 """
@@ -7,8 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,39 +17,12 @@ import tritonclient.grpc.aio as grpc_aio
 import tritonclient.http as http
 import tritonclient.http.aio as http_aio
 
-DIGITS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "digits")
-
-
-@contextlib.contextmanager
-def server(mindir, root, *options):
-    """A server at a free port; its address."""
-    process = subprocess.Popen([mindir, "serve", root, "--http", "127.0.0.1:0", *options], stdout=subprocess.PIPE, text=True)
-    try:
-        yield process.stdout.readline().split("http://")[1].strip(), process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0, f"the server ended with {process.returncode}"
-
-
-def repository(root):
-    folder = os.path.join(root, "digits")
-    os.makedirs(os.path.join(folder, "1"))
-    shutil.copy(os.path.join(DIGITS, "lenet5_dynamic_batch.mindir"), os.path.join(folder, "1", "model.mindir"))
-    shutil.copy(os.path.join(DIGITS, "labels.txt"), folder)
-    with open(os.path.join(folder, "model.toml"), "w") as f:
-        f.write('max_batch = 8\nbatch_delay_ms = 1\nlabels = "labels.txt"\n')
-
-
+from serving import DIGITS, check, repository, server
 def request(package, x, classes=0):
     given = package.InferInput("x", list(x.shape), "FP32")
     given.set_data_from_numpy(x)
     wanted = package.InferRequestedOutput(NAME, class_count=classes) if classes else package.InferRequestedOutput(NAME)
     return {"model_name": "digits", "inputs": [given], "outputs": [wanted]}
-
-
-def check(name, got, want):
-    assert got.dtype == want.dtype and got.shape == want.shape and np.array_equal(got, want), name
-    print(f"{name}: ok")
 
 
 def describe(name, client):
@@ -114,7 +85,9 @@ def over_grpc(address, x, want):
     client = grpc.InferenceServerClient(address)
     describe("grpc", client)
     check("grpc", client.infer(**request(grpc, x)).as_numpy(NAME), want)
-    check("grpc gzip", client.infer(**request(grpc, x), client_timeout=60).as_numpy(NAME), want)
+    check("grpc gzip", client.infer(**request(grpc, x), compression_algorithm="gzip", client_timeout=60).as_numpy(NAME), want)
+    bomb = np.zeros((20000, 1, 32, 32), np.float32)  # 80 MB, which is packed to less than 100 kB
+    refuses("grpc gzip that unpacks to too much", grpc, lambda: client.infer(**request(grpc, bomb), compression_algorithm="gzip"), "RESOURCE_EXHAUSTED")
     got = client.infer(**request(grpc, x, classes=1)).as_numpy(NAME)
     assert got[0][0].decode().endswith(":7:seven"), got
     answers = []
@@ -138,6 +111,49 @@ async def without_waiting(address, x, want):
             assert await client.is_server_ready() and await client.is_model_ready("digits")
             for answer in await asyncio.gather(*(client.infer(**request(package, x)) for _ in range(16))):
                 check(f"{name} aio", answer.as_numpy(NAME), want)
+
+
+def over_tls(mindir, root, x, want):
+    """The same port with a certificate that vouches for itself: Triton's clients over HTTP and gRPC, and curl."""
+    chain, key = os.path.join(root, "..", "server.crt"), os.path.join(root, "..", "server.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", chain, "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
+    with server(mindir, root, "--tls-cert", chain, "--tls-key", key) as (address, _):
+        port = address.split(":")[1]
+        client = http.InferenceServerClient(f"localhost:{port}", ssl=True, ssl_options={"ca_certs": chain})
+        check("http tls", client.infer(**request(http, x)).as_numpy(NAME), want)
+        client.close()
+        client = grpc.InferenceServerClient(f"localhost:{port}", ssl=True, root_certificates=chain)
+        check("grpc tls", client.infer(**request(grpc, x)).as_numpy(NAME), want)
+        client.close()
+        curl = ["curl", "-s", "--data-binary", f"@{DIGITS}/seven.png", f"https://localhost:{port}/v2/models/digits/infer"]
+        assert subprocess.run(curl, stdout=subprocess.DEVNULL).returncode == 60, "a stranger's certificate was believed"
+        for version in ("--http1.1", "--http2"):
+            out = subprocess.run([*curl, "--cacert", chain, version], check=True, stdout=subprocess.PIPE).stdout
+            assert json.loads(out)["classes"][0]["label"] == "seven", out
+            print(f"curl tls {version}: ok")
+
+
+def of_triton(mindir, folder, x, want):
+    """A folder as Triton has it, with its configuration and names of figures, and answers that are kept."""
+    root = os.path.join(folder, "triton")
+    repository(root)
+    os.remove(os.path.join(root, "digits", "model.toml"))
+    with open(os.path.join(root, "digits", "config.pbtxt"), "w") as f:
+        f.write(f'''name: "digits" backend: "onnxruntime" max_batch_size: 8 dynamic_batching {{ max_queue_delay_microseconds: 100 }}
+            input [{{ name: "x" data_type: TYPE_FP32 dims: [1, 32, 32] }}]
+            output [{{ name: "{NAME}" data_type: TYPE_FP32 dims: [10] label_filename: "labels.txt" }}]
+            response_cache {{ enable: true }}''')
+    with server(mindir, root, "--metrics-compat", "triton") as (address, _):
+        client = http.InferenceServerClient(address)
+        assert client.get_model_config("digits")["dynamic_batching"]["preferred_batch_size"] == [8]
+        for _ in range(3):
+            check("triton's folder", client.infer(**request(http, x)).as_numpy(NAME), want)
+        client.close()
+        text = subprocess.run(["curl", "-s", f"http://{address}/metrics"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        for line in ("nv_inference_request_success{model=\"digits\",version=\"1\"} 3", "nv_cache_num_hits_per_model{model=\"digits\",version=\"1\"} 2"):
+            assert line in text.splitlines(), text
+    print("triton's folder: ok")
 
 
 def services(address):
@@ -166,6 +182,9 @@ def curl(address, want):
                          check=True, stdout=subprocess.PIPE).stdout
     answer = json.loads(out)
     assert answer["classes"][0]["label"] == "seven", answer
+    form = subprocess.run(["curl", "-s", "-F", f"image=@{DIGITS}/seven.png", "-F", f"image=@{DIGITS}/seven.png", f"http://{address}/v2/models/digits/infer?top=1"],
+                          check=True, stdout=subprocess.PIPE).stdout
+    assert [c["label"] for c in json.loads(form)["classes"]] == ["seven", "seven"], form
     print("curl: ok")
 
 
@@ -197,7 +216,8 @@ def main():
     want = np.load(os.path.join(DIGITS, "test_logits.npy"))
     seven = int(np.flatnonzero(want.argmax(1) == 7)[0])
     x = np.ascontiguousarray(x[[seven, 0, 1]]).astype(np.float32) / np.float32(255)
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.path.join(folder, "models")
         repository(root)
         with server(args.mindir, root) as (address, _):
             client = http.InferenceServerClient(address)
@@ -211,6 +231,8 @@ def main():
             services(address)
             curl(address, got)
         admin(args.mindir, root)
+        over_tls(args.mindir, root, x, got)
+        of_triton(args.mindir, folder, x, got)
 
 
 NAME = "x:31"

@@ -14,7 +14,7 @@ import urllib.request
 
 import websocket
 
-from clients import DIGITS, repository, server
+from serving import DIGITS, repository, server
 
 
 class Browser:

@@ -4,10 +4,10 @@ mod common;
 
 use std::io::Write;
 
-use common::{Running, adding, classifier, counting, write};
+use common::{Running, adding, classifier, counting, pixels, write};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use mindir_serve::{ModelConfig, RepositoryOptions, ServerOptions, Token};
+use mindir_serve::{MetricsForm, ModelConfig, RepositoryOptions, ServerOptions, Token};
 use serde_json::json;
 
 fn served() -> (tempfile::TempDir, Running) {
@@ -46,6 +46,7 @@ fn the_server_and_its_models_are_described() {
     let names: Vec<&str> = index.as_array().unwrap().iter().map(|line| line["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["adding", "counting", "net", "net"]);
     assert!(String::from_utf8(server.get("/").body).unwrap().contains("<!doctype html>"));
+    assert_eq!(server.get("/v2/openapi.json").json()["info"]["title"], "mindir serve");
 }
 
 #[test]
@@ -190,6 +191,10 @@ fn what_is_wrong_is_said() {
     for (path, status) in [("/v2/models/..%2f..%2fetc/infer", 404), ("/v2/models/net/versions/one/infer", 400)] {
         assert_eq!(server.post(path, ONE).status, status, "{path}");
     }
+    for path in ["/v2/models/net/infer?top=1&top=2", "/v2/models/%ff/infer"] {
+        let answer = server.post(path, ONE);
+        assert!(answer.status == 400 && answer.error().contains("the address"), "{path}: {answer:?}");
+    }
     assert_eq!(server.ask("DELETE", "/v2/models/net", &[], b"").status, 405);
     let answer = server.ask("POST", "/v2/models/net/infer", &[("content-encoding", "br")], b"abc");
     assert!(answer.status == 400 && answer.error().contains("gzip"), "{answer:?}");
@@ -239,6 +244,60 @@ fn figures_are_counted() {
     let stats = server.get("/v2/models/net/stats").json()["model_stats"][0].clone();
     assert_eq!((stats["inference_count"].clone(), stats["execution_count"].clone()), (json!(3), json!(3)));
     assert_eq!(stats["inference_stats"]["fail"]["count"], 1);
+}
+
+#[test]
+fn figures_have_the_names_of_triton_on_wish() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&classifier(0.0), &folder.path().join("net.mindir"));
+    let mut options = ServerOptions::default();
+    options.metrics = MetricsForm::Triton;
+    let server = Running::start(folder.path(), RepositoryOptions::default(), options);
+    (0..3).for_each(|_| assert_eq!(server.post("/v2/models/net/infer", ONE).status, 200));
+    server.post("/v2/models/net/infer", r#"{"inputs":[]}"#);
+    let text = String::from_utf8(server.get("/metrics").body).unwrap();
+    for line in [
+        "# TYPE nv_inference_request_success counter",
+        "# TYPE nv_inference_pending_request_count gauge",
+        r#"nv_inference_request_success{model="net",version="1"} 3"#,
+        r#"nv_inference_request_failure{model="net",version="1",reason="OTHER"} 1"#,
+        r#"nv_inference_request_failure{model="net",version="1",reason="REJECTED"} 0"#,
+        r#"nv_inference_exec_count{model="net",version="1"} 3"#,
+        r#"nv_inference_pending_request_count{model="net",version="1"} 0"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+}
+
+/// A square picture of one grey value.
+fn picture(value: u8) -> Vec<u8> {
+    // An uncompressed bitmap of 2 × 2 pixels of 24 bits, whose rows are filled up to 8 bytes.
+    let mut bytes = b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0\x18\0".to_vec();
+    bytes.extend([0; 24]);
+    (0..2).for_each(|_| bytes.extend([value, value, value, value, value, value, 0, 0]));
+    bytes
+}
+
+#[test]
+fn forms_with_pictures_are_answered_row_by_row() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&pixels(), &folder.path().join("pixels.mindir"));
+    let server = Running::start(folder.path(), RepositoryOptions::default(), ServerOptions::default());
+    let alone = |value| server.post("/v2/models/pixels/infer", picture(value)).numbers();
+    let mut form = b"--of parts\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nno picture\r\n".to_vec();
+    for value in [10, 200] {
+        form.extend(b"--of parts\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\n");
+        form.extend(picture(value));
+        form.extend(b"\r\n");
+    }
+    form.extend(b"--of parts--\r\n");
+    let kind = [("content-type", "multipart/form-data; boundary=\"of parts\"")];
+    let answer = server.ask("POST", "/v2/models/pixels/infer?top=1", &kind, &form);
+    assert_eq!(answer.json()["outputs"][0]["shape"][0], 2);
+    assert_eq!(answer.numbers(), [alone(10), alone(200)].concat());
+    assert_eq!(answer.json()["classes"].as_array().unwrap().len(), 2);
+    let none = server.ask("POST", "/v2/models/pixels/infer", &kind, b"--of parts--");
+    assert!(none.status == 400 && none.error().contains("expected a picture"), "{none:?}");
 }
 
 #[test]

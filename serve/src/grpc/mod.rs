@@ -16,7 +16,9 @@ use axum::extract::State;
 use axum::http;
 use axum::middleware::{self, Next};
 use mindir::Port;
+use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
+use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use self::inference::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
@@ -39,6 +41,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let most = usize::try_from(shared.options.max_body).unwrap_or(usize::MAX);
     let service = GrpcInferenceServiceServer::new(Service(shared.clone()));
     let service = service.max_decoding_message_size(most).max_encoding_message_size(usize::MAX);
+    let service = service.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
     let router = Router::new().route_service("/inference.GRPCInferenceService/{method}", service);
     let router = router.layer(middleware::from_fn_with_state(shared.clone(), metered));
     let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTION);
@@ -49,19 +52,28 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     }
 }
 
-/// Takes the memory of a request's body, as it arrives, from that which all bodies may take. Of a stream one request after the other
-/// is in memory.
+/// Takes the memory of a request's body, as it arrives, from that which all bodies may take; of one that is packed the most that it may
+/// unpack to. Of a stream one request after the other is in memory. Answers are packed for those who pack their requests.
 async fn metered(
     State(shared): State<Arc<Shared>>,
-    request: http::Request<Body>,
+    mut request: http::Request<Body>,
     next: Next,
 ) -> axum::response::Response {
+    let packing = request.headers().get("grpc-encoding");
+    let is_packed = packing.is_some_and(|packing| packing != "identity");
+    if !is_packed {
+        request.headers_mut().remove("grpc-accept-encoding");
+    }
     if request.uri().path().ends_with("/ModelStreamInfer") {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
     let held = Held::default();
-    let within = (shared.options.max_body.saturating_add(FRAME), shared.options.body_time);
+    let (most, time) = (shared.options.max_body, shared.options.body_time);
+    if is_packed && let Err(e) = shared.room.take(&held, most, Instant::now() + time).await {
+        return Status::from(e).into_http();
+    }
+    let within = (most.saturating_add(FRAME), time);
     let body = Body::from_stream(shared.room.pieces(body, &held, within));
     let response = next.run(http::Request::from_parts(parts, body)).await;
     drop(held);
@@ -300,8 +312,8 @@ fn statistics(served: &Served) -> ModelStatistics {
             compute_input: duration(&none),
             compute_infer: duration(&statistics.run),
             compute_output: duration(&none),
-            cache_hit: duration(&none),
-            cache_miss: duration(&none),
+            cache_hit: duration(&statistics.hit),
+            cache_miss: duration(&statistics.miss),
         }),
         batch_stats: statistics.batches.iter().map(batch).collect(),
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::{Json, http::StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, body};
+use super::{Answer, FromPath, body};
 use crate::RequestError;
 use crate::room::Held;
 use crate::server::Shared;
@@ -34,12 +34,12 @@ pub(crate) async fn index(State(shared): State<Arc<Shared>>, headers: HeaderMap,
     Ok(Json(lines.map(line).collect::<Vec<_>>()).into_response())
 }
 
-pub(crate) async fn load(State(shared): State<Arc<Shared>>, Path(model): Path<String>) -> Answer {
+pub(crate) async fn load(State(shared): State<Arc<Shared>>, FromPath(model): FromPath<String>) -> Answer {
     change(shared, move |shared| shared.repository.load(&model)).await?;
     Ok(StatusCode::OK.into_response())
 }
 
-pub(crate) async fn unload(State(shared): State<Arc<Shared>>, Path(model): Path<String>) -> Answer {
+pub(crate) async fn unload(State(shared): State<Arc<Shared>>, FromPath(model): FromPath<String>) -> Answer {
     change(shared, move |shared| shared.repository.unload(&model)).await?;
     Ok(StatusCode::OK.into_response())
 }

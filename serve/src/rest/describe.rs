@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mindir::Port;
 use serde_json::{Value, json};
 
-use super::{Answer, At, EXTENSIONS};
+use super::{Answer, At, EXTENSIONS, FromPath};
 use crate::datatype;
 use crate::metrics::Sum;
 use crate::model::Served;
@@ -19,7 +19,7 @@ pub(crate) async fn server() -> Response {
     Json(json!({"name": "mindir", "version": env!("CARGO_PKG_VERSION"), "extensions": EXTENSIONS})).into_response()
 }
 
-pub(crate) async fn ready(State(shared): State<Arc<Shared>>, Path(target): At) -> Answer {
+pub(crate) async fn ready(State(shared): State<Arc<Shared>>, FromPath(target): At) -> Answer {
     match target.served(&shared) {
         Ok(served) => Ok(Json(json!({"name": served.name, "ready": true})).into_response()),
         Err(e) if e.status() == 503 => {
@@ -30,7 +30,7 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>, Path(target): At) -
     }
 }
 
-pub(crate) async fn model(State(shared): State<Arc<Shared>>, Path(target): At) -> Answer {
+pub(crate) async fn model(State(shared): State<Arc<Shared>>, FromPath(target): At) -> Answer {
     let served = target.served(&shared)?;
     let versions: Vec<String> = shared.repository.versions(&served.name).iter().map(u64::to_string).collect();
     Ok(Json(json!({
@@ -47,7 +47,7 @@ fn port(port: &Port) -> Value {
     json!({"name": port.name, "datatype": port.spec.dtype.and_then(datatype::name), "shape": datatype::dims(port)})
 }
 
-pub(crate) async fn config(State(shared): State<Arc<Shared>>, Path(target): At) -> Answer {
+pub(crate) async fn config(State(shared): State<Arc<Shared>>, FromPath(target): At) -> Answer {
     let served = target.served(&shared)?;
     let port = |port: &Port| {
         let kind = port.spec.dtype.and_then(datatype::name).map(|name| format!("TYPE_{name}"));
@@ -77,7 +77,7 @@ pub(crate) async fn config(State(shared): State<Arc<Shared>>, Path(target): At) 
     Ok(Json(config).into_response())
 }
 
-pub(crate) async fn statistics(State(shared): State<Arc<Shared>>, Path(target): At) -> Answer {
+pub(crate) async fn statistics(State(shared): State<Arc<Shared>>, FromPath(target): At) -> Answer {
     let served = target.served(&shared)?;
     Ok(Json(json!({"model_stats": [of(&served)]})).into_response())
 }
@@ -105,8 +105,8 @@ fn of(served: &Served) -> Value {
             "compute_input": sum(&none),
             "compute_infer": sum(&statistics.run),
             "compute_output": sum(&none),
-            "cache_hit": sum(&none),
-            "cache_miss": sum(&none),
+            "cache_hit": sum(&statistics.hit),
+            "cache_miss": sum(&statistics.miss),
         },
         "batch_stats": statistics.batches.iter().map(batch).collect::<Vec<_>>(),
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use mindir::{DType, Tensor};
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::answer::{Wanted, Wants};
-use super::{Answer, At, answer, body, json, picture};
+use super::{Answer, At, FromPath, FromQuery, answer, body, json, multipart, picture};
 use crate::infer::InferRequest;
 use crate::model::Served;
 use crate::parameters::Parameters;
@@ -60,48 +60,81 @@ pub(crate) struct Asked {
 
 pub(crate) async fn infer(
     State(shared): State<Arc<Shared>>,
-    Path(target): At,
-    Query(asked): Query<Asked>,
+    FromPath(target): At,
+    FromQuery(asked): FromQuery<Asked>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let held = Held::default();
     let bytes = body::read(&headers, body, &shared, &held).await?;
     let served = target.served(&shared)?;
-    let picture = picture::is_one(&bytes) && !headers.contains_key(JSON_LENGTH);
-    if picture {
-        let memory = picture::memory(&bytes)?;
+    let sent = Sent::of(&headers, bytes)?;
+    for picture in sent.pictures() {
+        let memory = picture::memory(picture)?;
         shared.room.take(&held, memory, Instant::now() + shared.options.body_time).await?;
     }
     let model = served.clone();
-    let long = picture || body::is_long(bytes.len());
-    let (request, wants) = body::work(long, move || read(&model, &headers, bytes, &asked)).await?;
+    let (request, wants) = body::work(sent.is_long(), move || read(&model, sent, &asked)).await?;
     let results = served.infer(request).await?;
     let long = body::is_long(results.iter().map(|(_, tensor)| tensor.bytes().len()).sum());
     body::work(long, move || answer::of(&served, &wants, &results)).await
 }
 
-fn read(
-    served: &Served,
-    headers: &HeaderMap,
-    bytes: Bytes,
-    asked: &Asked,
-) -> Result<(InferRequest, Wants), RequestError> {
-    match headers.get(JSON_LENGTH) {
-        Some(length) => {
+/// The body of a request.
+enum Sent {
+    /// Pictures, a row for each.
+    Pictures(Vec<Bytes>),
+    /// JSON, and the elements of tensors that follow it.
+    Structured(Bytes, Bytes),
+    /// The elements of the only input.
+    Raw(Bytes),
+}
+
+impl Sent {
+    fn of(headers: &HeaderMap, bytes: Bytes) -> Result<Sent, RequestError> {
+        if let Some(length) = headers.get(JSON_LENGTH) {
             let length = length.to_str().ok().and_then(|n| n.parse::<usize>().ok());
             let most = bytes.len();
             let expected = || invalid(format!("{JSON_LENGTH}: expected a number of bytes, at most {most}"));
-            let length = length.filter(|n| *n <= most).ok_or_else(expected)?;
-            if length == 0 { raw(served, bytes) } else { structured(&bytes.slice(..length), bytes.slice(length..)) }
+            return Ok(match length.filter(|n| *n <= most).ok_or_else(expected)? {
+                0 => Sent::Raw(bytes),
+                length => Sent::Structured(bytes.slice(..length), bytes.slice(length..)),
+            });
         }
-        None if picture::is_one(&bytes) => {
+        if let Some(boundary) = multipart::boundary(headers)? {
+            // Other fields of a form say nothing.
+            let parts = multipart::parts(&bytes, &boundary)?.into_iter();
+            return Ok(Sent::Pictures(parts.filter(|part| picture::is_one(part)).collect()));
+        }
+        Ok(match picture::is_one(&bytes) {
+            true => Sent::Pictures(vec![bytes]),
+            false => Sent::Structured(bytes, Bytes::new()),
+        })
+    }
+
+    fn pictures(&self) -> &[Bytes] {
+        if let Sent::Pictures(pictures) = self { pictures } else { &[] }
+    }
+
+    fn is_long(&self) -> bool {
+        match self {
+            Sent::Pictures(_) => true,
+            Sent::Structured(text, binary) => body::is_long(text.len() + binary.len()),
+            Sent::Raw(bytes) => body::is_long(bytes.len()),
+        }
+    }
+}
+
+fn read(served: &Served, sent: Sent, asked: &Asked) -> Result<(InferRequest, Wants), RequestError> {
+    match sent {
+        Sent::Structured(text, binary) => structured(&text, binary),
+        Sent::Raw(bytes) => raw(served, bytes),
+        Sent::Pictures(pictures) => {
             let wrong = || invalid("top: expected a number of classes");
             let top = asked.top.as_ref().map(|top| top.parse().map_err(|_| wrong())).transpose()?;
-            let request = InferRequest { inputs: vec![picture::input(served, &bytes)?], ..InferRequest::default() };
+            let request = InferRequest { inputs: vec![picture::input(served, &pictures)?], ..InferRequest::default() };
             Ok((request, Wants { top: Some(top.unwrap_or(5)), ..Wants::default() }))
         }
-        None => structured(&bytes, Bytes::new()),
     }
 }
 
@@ -197,4 +230,23 @@ fn wanted(output: &Output) -> Result<Wanted, RequestError> {
     let p = parameters.as_ref().unwrap_or(&none);
     p.unshared("outputs", name)?;
     Ok(Wanted { name: name.clone(), binary: p.flag("binary_data")?, classes: p.classes()? })
+}
+
+/// Reads a body of which so many bytes are JSON; 0 is all, 255 a form.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_body(kind: u8, body: Bytes) {
+    let mut headers = HeaderMap::new();
+    match kind {
+        0 => {}
+        255 => {
+            let form = axum::http::HeaderValue::from_static("multipart/form-data; boundary=b");
+            drop(headers.insert(axum::http::header::CONTENT_TYPE, form));
+        }
+        length => drop(headers.insert(JSON_LENGTH, u64::from(length).into())),
+    }
+    match Sent::of(&headers, body) {
+        Ok(Sent::Structured(text, binary)) => drop(structured(&text, binary)),
+        Ok(sent) => sent.pictures().iter().for_each(|picture| drop(picture::memory(picture))),
+        Err(e) => drop(e.message()),
+    }
 }

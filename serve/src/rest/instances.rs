@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use mindir::{Port, Tensor};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 use super::json::{self, Elements};
-use super::{Answer, body, version};
+use super::{Answer, FromPath, body, version};
 use crate::RequestError;
 use crate::infer::{InferRequest, Results};
 use crate::model::Served;
@@ -37,7 +37,7 @@ pub(crate) struct At {
 
 pub(crate) async fn predict(
     State(shared): State<Arc<Shared>>,
-    Path(at): Path<At>,
+    FromPath(at): FromPath<At>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {

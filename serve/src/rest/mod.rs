@@ -7,26 +7,31 @@ mod admin;
 mod answer;
 mod body;
 mod describe;
+#[cfg(test)]
+mod description;
 mod infer;
 mod instances;
 mod json;
+mod multipart;
 mod picture;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::model::Served;
 use crate::repository::number;
-use crate::server::Shared;
-use crate::{RequestError, grpc};
+use crate::server::{MetricsForm, Shared};
+use crate::{RequestError, grpc, metrics};
 
 /// Extensions of the protocol that are there.
 pub(crate) const EXTENSIONS: [&str; 8] = [
@@ -43,7 +48,12 @@ pub(crate) const EXTENSIONS: [&str; 8] = [
 /// The page at `/`.
 const PAGE: &str = include_str!("page.html");
 
+/// What is at which address, as OpenAPI describes it.
+const DESCRIPTION: &str = include_str!("openapi.json");
+
 pub(crate) use admin::change;
+#[cfg(feature = "fuzzing")]
+pub(crate) use infer::read_body;
 
 pub(crate) type Answer = Result<Response, RequestError>;
 
@@ -65,33 +75,47 @@ impl IntoResponse for RequestError {
     }
 }
 
+/// An address: its method, its path, and what answers.
+type Place = (&'static str, &'static str, MethodRouter<Arc<Shared>>);
+
+/// Addresses for everybody.
+fn open() -> Vec<Place> {
+    vec![("get", "/", get(page)), ("get", "/v2/health/live", get(live)), ("get", "/v2/health/ready", get(ready))]
+}
+
+/// Addresses for those who show the server's token, if it has one.
+fn guarded() -> Vec<Place> {
+    vec![
+        ("get", "/metrics", get(figures)),
+        ("get", "/v2", get(describe::server)),
+        ("get", "/v2/", get(describe::server)),
+        ("get", "/v2/openapi.json", get(description)),
+        ("get", "/v2/models/{model}", get(describe::model)),
+        ("get", "/v2/models/{model}/versions/{version}", get(describe::model)),
+        ("get", "/v2/models/{model}/ready", get(describe::ready)),
+        ("get", "/v2/models/{model}/versions/{version}/ready", get(describe::ready)),
+        ("get", "/v2/models/{model}/config", get(describe::config)),
+        ("get", "/v2/models/{model}/versions/{version}/config", get(describe::config)),
+        ("get", "/v2/models/{model}/stats", get(describe::statistics)),
+        ("get", "/v2/models/{model}/versions/{version}/stats", get(describe::statistics)),
+        ("get", "/v2/models/stats", get(describe::all_statistics)),
+        ("post", "/v2/models/{model}/infer", post(infer::infer)),
+        ("post", "/v2/models/{model}/versions/{version}/infer", post(infer::infer)),
+        ("post", "/v2/repository/index", post(admin::index)),
+        ("post", "/v2/repository/models/{model}/load", post(admin::load)),
+        ("post", "/v2/repository/models/{model}/unload", post(admin::unload)),
+        ("post", "/model/{target}", post(instances::predict)),
+        ("post", "/model/{model}/version/{target}", post(instances::predict)),
+    ]
+}
+
 /// All addresses.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let open = Router::new()
-        .route("/", get(page))
-        .route("/v2/health/live", get(live))
-        .route("/v2/health/ready", get(ready))
-        .merge(grpc::health(&shared));
-    let guarded = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/v2", get(describe::server))
-        .route("/v2/", get(describe::server))
-        .route("/v2/models/{model}", get(describe::model))
-        .route("/v2/models/{model}/versions/{version}", get(describe::model))
-        .route("/v2/models/{model}/ready", get(describe::ready))
-        .route("/v2/models/{model}/versions/{version}/ready", get(describe::ready))
-        .route("/v2/models/{model}/config", get(describe::config))
-        .route("/v2/models/{model}/versions/{version}/config", get(describe::config))
-        .route("/v2/models/{model}/stats", get(describe::statistics))
-        .route("/v2/models/{model}/versions/{version}/stats", get(describe::statistics))
-        .route("/v2/models/stats", get(describe::all_statistics))
-        .route("/v2/models/{model}/infer", post(infer::infer))
-        .route("/v2/models/{model}/versions/{version}/infer", post(infer::infer))
-        .route("/v2/repository/index", post(admin::index))
-        .route("/v2/repository/models/{model}/load", post(admin::load))
-        .route("/v2/repository/models/{model}/unload", post(admin::unload))
-        .route("/model/{target}", post(instances::predict))
-        .route("/model/{model}/version/{target}", post(instances::predict))
+    let routed = |places: Vec<Place>| {
+        places.into_iter().fold(Router::new(), |router, (_, path, answers)| router.route(path, answers))
+    };
+    let open = routed(open()).merge(grpc::health(&shared));
+    let guarded = routed(guarded())
         .merge(grpc::router(&shared))
         .route_layer(middleware::from_fn_with_state(shared.clone(), authorized));
     let all = open.merge(guarded);
@@ -140,12 +164,23 @@ async fn page() -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+async fn description() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION).into_response()
+}
+
+async fn figures(State(shared): State<Arc<Shared>>) -> Response {
     for served in shared.repository.served() {
         served.metrics.wait(served.waiting());
     }
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shared.repository.metrics.text()).into_response()
+    let (kind, text) = match shared.options.metrics {
+        MetricsForm::Own => {
+            ("application/openmetrics-text; version=1.0.0; charset=utf-8", shared.repository.metrics.text())
+        }
+        MetricsForm::Triton => {
+            ("text/plain; version=0.0.4; charset=utf-8", metrics::triton(&shared.repository.served()))
+        }
+    };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 async fn unknown(request: Request) -> RequestError {
@@ -178,4 +213,30 @@ pub(crate) fn version(text: Option<&str>) -> Result<Option<u64>, RequestError> {
     text.filter(|text| !text.is_empty()).map(known).transpose()
 }
 
-type At = Path<Target>;
+type At = FromPath<Target>;
+
+/// What an address says; what is wrong with it is told as everything else that is wrong.
+pub(crate) struct FromPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for FromPath<T> {
+    type Rejection = RequestError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<FromPath<T>, RequestError> {
+        let said = Path::from_request_parts(parts, state).await;
+        said.map(|Path(said)| FromPath(said))
+            .map_err(|e| RequestError::Invalid(format!("the address: {}", e.body_text())))
+    }
+}
+
+/// What stands behind the question mark of an address.
+pub(crate) struct FromQuery<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for FromQuery<T> {
+    type Rejection = RequestError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<FromQuery<T>, RequestError> {
+        let said = Query::from_request_parts(parts, state).await;
+        said.map(|Query(said)| FromQuery(said))
+            .map_err(|e| RequestError::Invalid(format!("the address: {}", e.body_text())))
+    }
+}

@@ -1,9 +1,10 @@
 //! Pictures as requests.
 
+use bytes::Bytes;
 use mindir::{Tensor, picture};
 
-use crate::RequestError;
 use crate::model::Served;
+use crate::{RequestError, batch};
 
 /// Whether a body is a picture.
 pub(crate) fn is_one(bytes: &[u8]) -> bool {
@@ -15,8 +16,20 @@ pub(crate) fn memory(bytes: &[u8]) -> Result<u64, RequestError> {
     picture::memory(bytes).map_err(|e| RequestError::Invalid(e.to_string()))
 }
 
-/// The model's only input from a picture, prepared as its file records it, or else made to fit.
-pub(crate) fn input(served: &Served, bytes: &[u8]) -> Result<(String, Tensor), RequestError> {
+/// The model's only input from pictures, a row for each, prepared as its file records it, or else made to fit.
+pub(crate) fn input(served: &Served, pictures: &[Bytes]) -> Result<(String, Tensor), RequestError> {
+    let rows = pictures.iter().map(|bytes| row(served, bytes)).collect::<Result<Vec<_>, _>>()?;
+    let Some((name, tensor)) = rows.first() else {
+        return Err(RequestError::Invalid("the form: expected a picture".into()));
+    };
+    let joined = match rows.len() {
+        1 => Ok(tensor.clone()),
+        _ => batch::joined(rows.iter().map(|(_, tensor)| tensor)),
+    };
+    Ok((name.clone(), joined.map_err(|e| RequestError::Invalid(format!("inputs: {name}: {e}")))?))
+}
+
+fn row(served: &Served, bytes: &[u8]) -> Result<(String, Tensor), RequestError> {
     let [port] = served.inputs.as_slice() else {
         let text = format!("a picture is for a model with one input, this has {}", served.inputs.len());
         return Err(RequestError::Invalid(text));

@@ -207,3 +207,11 @@ pub fn adding() -> Model {
     let next = b.op("AssignAdd", [sum.into(), x.into()]).unwrap();
     b.finish(&[next])
 }
+
+/// Rows of pictures of 2 × 2 grey pixels as lists.
+pub fn pixels() -> Model {
+    let mut b = Builder::new("pixels");
+    let x = b.input("x", rows(DType::F32, &[1, 2, 2]));
+    let y = b.op("Reshape", [x.into(), Arg::from(&[-1i64, 4][..])]).unwrap();
+    b.finish(&[y])
+}
