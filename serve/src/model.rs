@@ -155,14 +155,13 @@ impl Served {
             Refused::Closed => RequestError::NotReady(format!("{}: it is being unloaded", self.name)),
         })?;
         let lost = |_| Err(RequestError::Internal(format!("{}: the run ended without a result", self.name)));
-        let outcome = match time {
+        match time {
             None => answered.await.unwrap_or_else(lost),
             Some(time) => match tokio::time::timeout(time, answered).await {
                 Ok(outcome) => outcome.unwrap_or_else(lost),
                 Err(_) => Err(RequestError::Late { model: self.name.clone(), time }),
             },
-        };
-        outcome
+        }
     }
 
     /// The numbers of the results that a request names; all if it names none.
