@@ -1,9 +1,15 @@
 //! Flags about pictures.
 
-use clap::{Args, ValueEnum};
-use mindir::picture::{self, Channels, Options};
+use std::io;
 
-use crate::print::quoted;
+use clap::{Args, ValueEnum};
+use mindir::picture::{self, Channels, Options, PictureError};
+use mindir::preprocess::{Picture, Preprocess};
+use mindir::{OpError, Spec, Tensor};
+
+use crate::args::LimitArgs;
+use crate::failure::Failure;
+use crate::print::{name, quoted};
 
 /// How pictures become numbers: (pixel × scale − mean) / std.
 #[derive(Args, Debug, Default)]
@@ -71,6 +77,55 @@ impl ImageArgs {
             channels: channels.into_iter().find(|(is_given, _)| *is_given).map(|(_, channels)| channels),
             layout: self.layout.map(layout),
         }
+    }
+}
+
+/// An input that pictures become.
+pub struct Target<'a> {
+    /// Its name.
+    pub input: &'a str,
+    pub flags: &'a ImageArgs,
+    /// What the model does to a picture, if no flag is given.
+    pub recorded: Option<&'a Preprocess>,
+    pub limits: &'a LimitArgs,
+}
+
+impl Target<'_> {
+    /// Pictures from these files as a batch of this kind.
+    pub fn tensor(&self, spec: &Spec, paths: &[String], pictures: Vec<Picture>) -> Result<Tensor, Failure> {
+        let made = match self.recorded {
+            Some(recorded) => picture::prepare(recorded, pictures, spec),
+            None => {
+                let options = self.flags.options();
+                let fact = picture::fact(&pictures, &options, spec).map_err(|e| self.explain(paths, &e))?;
+                self.limits.fits(&fact)?;
+                picture::batch(&pictures, &options, spec)
+            }
+        };
+        let tensor = made.map_err(|e| self.explain(paths, &e))?;
+        self.limits.fits(&tensor.fact())?;
+        Ok(tensor)
+    }
+
+    /// Why pictures are no input, and which flag helps.
+    fn explain(&self, paths: &[String], e: &PictureError) -> Failure {
+        let input = name(self.input);
+        let path = |picture: &usize| paths.get(*picture).map_or(String::new(), |p| format!("{}: ", name(p)));
+        if let PictureError::TooLarge { .. } = e {
+            return Failure::file(paths.join(", ").as_ref())(io::Error::new(io::ErrorKind::Unsupported, e.to_string()));
+        }
+        Failure::Usage(match e {
+            PictureError::Size { picture, .. } => format!("{}{e} for input {input}; add --resize", path(picture)),
+            PictureError::Unlike { picture, .. } => format!("{}{e}, for input {input}", path(picture)),
+            PictureError::NoShape(_) => format!("input {input}: {e}; give --shape"),
+            PictureError::NoChannels(_) => format!("input {input}: {e}; add --rgb, --bgr or --gray"),
+            PictureError::Numbers { what, .. } => format!("input {input}: {e}; see --{what}"),
+            PictureError::Transform(OpError::Unsupported(what)) => {
+                format!("{what}; give --scale, --mean, … or an array instead")
+            }
+            PictureError::Transform(other) => format!("{}{other}", path(&0)),
+            other => format!("input {input}: {other}"),
+        })
     }
 }
 

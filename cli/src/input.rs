@@ -1,18 +1,16 @@
 //! Inputs from files, pictures and generators.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mindir::picture::{self, PictureError};
 use mindir::preprocess::{Picture, Preprocess};
-use mindir::{DType, Dim, OpError, Port, Spec, Tensor};
+use mindir::{DType, Dim, Port, Spec, Tensor};
 
 use crate::args::{self, LimitArgs, Names, ShapeArgs, means};
 use crate::content::{Content, kinds};
 use crate::failure::Failure;
-use crate::image::ImageArgs;
+use crate::image::{ImageArgs, Target};
 use crate::print::{self, name};
 use crate::random::Fill;
 use crate::stdin;
@@ -81,7 +79,7 @@ impl Source {
 }
 
 /// Whether an input may be a picture, or a batch of them.
-fn takes_pictures(port: &Port) -> bool {
+pub fn takes_pictures(port: &Port) -> bool {
     port.spec.dims.as_ref().is_none_or(|d| matches!(d.len(), 3 | 4))
 }
 
@@ -244,7 +242,7 @@ impl Slots<'_> {
             Source::File(Content::Archive(entries)) => self.one_of(entries, at, &from)?,
             Source::File(Content::Array(array)) => array,
         };
-        let array = self.array(at, array, &from)?;
+        let array = array_for(array, &self.ports[at], self.args.cast, &from)?;
         self.put(at, array, &from)
     }
 
@@ -263,39 +261,12 @@ impl Slots<'_> {
         Ok(())
     }
 
-    /// An array as input `at` takes it.
-    fn array(&self, at: usize, array: Tensor, from: &str) -> Result<Tensor, Failure> {
-        let port = &self.ports[at];
-        let array = fit(array, port)?;
-        let (from, input, found) = (name(from), name(&port.name), array.fact());
-        match port.spec.dtype.filter(|d| *d != array.dtype()) {
-            None => Ok(array),
-            Some(dtype) if self.args.cast && !array.dtype().is_complex() => {
-                array.convert(dtype).map_err(|e| Failure::Usage(format!("{from}: input {input}: {e}")))
-            }
-            Some(dtype) => {
-                let hint = if array.dtype().is_complex() { "" } else { "; --cast converts it" };
-                let text = format!("{from}: expected {dtype} for input {input}, found {found}{hint}");
-                Err(Failure::Usage(text))
-            }
-        }
-    }
-
     /// Gives pictures, with their paths, to input `at`.
     fn pictures(&mut self, at: usize, pictures: Vec<(String, Picture)>) -> Result<(), Failure> {
         let (paths, pictures): (Vec<String>, Vec<Picture>) = pictures.into_iter().unzip();
-        let spec = self.spec(at);
-        let made = match self.recorded.filter(|_| at == 0) {
-            Some(recorded) => picture::prepare(recorded, pictures, &spec),
-            None => {
-                let options = self.args.image.options();
-                let fact = picture::fact(&pictures, &options, &spec).map_err(|e| self.explain(at, &paths, &e))?;
-                self.limits.fits(&fact)?;
-                picture::batch(&pictures, &options, &spec)
-            }
-        };
-        let tensor = made.map_err(|e| self.explain(at, &paths, &e))?;
-        self.limits.fits(&tensor.fact())?;
+        let recorded = self.recorded.filter(|_| at == 0);
+        let target = Target { input: &self.ports[at].name, flags: &self.args.image, recorded, limits: self.limits };
+        let tensor = target.tensor(&self.spec(at), &paths, pictures)?;
         self.put(at, tensor, &paths.join(", "))
     }
 
@@ -346,27 +317,6 @@ impl Slots<'_> {
         }
     }
 
-    /// Why pictures are no input, and which flag helps.
-    fn explain(&self, at: usize, paths: &[String], e: &PictureError) -> Failure {
-        let input = name(&self.ports[at].name);
-        let path = |picture: &usize| paths.get(*picture).map_or(String::new(), |p| format!("{}: ", name(p)));
-        if let PictureError::TooLarge { .. } = e {
-            return Failure::file(paths.join(", ").as_ref())(io::Error::new(io::ErrorKind::Unsupported, e.to_string()));
-        }
-        Failure::Usage(match e {
-            PictureError::Size { picture, .. } => format!("{}{e} for input {input}; add --resize", path(picture)),
-            PictureError::Unlike { picture, .. } => format!("{}{e}, for input {input}", path(picture)),
-            PictureError::NoShape(_) => format!("input {input}: {e}; give --shape"),
-            PictureError::NoChannels(_) => format!("input {input}: {e}; add --rgb, --bgr or --gray"),
-            PictureError::Numbers { what, .. } => format!("input {input}: {e}; see --{what}"),
-            PictureError::Transform(OpError::Unsupported(what)) => {
-                format!("{what}; give --scale, --mean, … or an array instead")
-            }
-            PictureError::Transform(other) => format!("{}{other}", path(&0)),
-            other => format!("input {input}: {other}"),
-        })
-    }
-
     /// Gives a file to the first input without a tensor.
     fn next(&mut self, source: Source, from: String) -> Result<(), Failure> {
         let free: Vec<usize> = (0..self.ports.len()).filter(|&i| self.tensors[i].is_none()).collect();
@@ -397,7 +347,7 @@ impl Slots<'_> {
             by_name.into_iter().flatten().collect()
         };
         for (at, (entry, array)) in order.into_iter().zip(entries) {
-            let array = self.array(at, array, &format!("{from}: {entry}"))?;
+            let array = array_for(array, &self.ports[at], self.args.cast, &format!("{from}: {entry}"))?;
             self.put(at, array, from)?;
         }
         Ok(())
@@ -433,4 +383,21 @@ pub fn fit(tensor: Tensor, port: &Port) -> Result<Tensor, Failure> {
         return Ok(tensor);
     }
     tensor.convert(DType::BF16).map_err(|e| Failure::Usage(format!("input {}: {e}", name(&port.name))))
+}
+
+/// An array from a file as an input takes it: of its element type, if need be and allowed by `cast`.
+pub fn array_for(array: Tensor, port: &Port, cast: bool, from: &str) -> Result<Tensor, Failure> {
+    let array = fit(array, port)?;
+    let (from, input, found) = (name(from), name(&port.name), array.fact());
+    match port.spec.dtype.filter(|d| *d != array.dtype()) {
+        None => Ok(array),
+        Some(dtype) if cast && !array.dtype().is_complex() => {
+            array.convert(dtype).map_err(|e| Failure::Usage(format!("{from}: input {input}: {e}")))
+        }
+        Some(dtype) => {
+            let hint = if array.dtype().is_complex() { "" } else { "; --cast converts it" };
+            let text = format!("{from}: expected {dtype} for input {input}, found {found}{hint}");
+            Err(Failure::Usage(text))
+        }
+    }
 }

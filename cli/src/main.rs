@@ -17,6 +17,7 @@ mod diff;
 mod difference;
 mod doctor;
 mod dump;
+mod eval;
 mod failure;
 mod image;
 mod input;
@@ -28,6 +29,7 @@ mod plan;
 mod print;
 mod random;
 mod run;
+mod samples;
 mod save;
 #[cfg(feature = "serve")]
 mod serve;
@@ -87,6 +89,7 @@ exceeded.";
 enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
+    Eval(Box<eval::Eval>),
     Compare(compare::Compare),
     Check(check::Check),
     Convert(convert::Convert),
@@ -108,6 +111,7 @@ impl Command {
         match self {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
+            Command::Eval(c) => c.execute(),
             Command::Compare(c) => c.execute(),
             Command::Check(c) => c.execute(),
             Command::Convert(c) => c.execute(),

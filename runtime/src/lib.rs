@@ -24,6 +24,7 @@ mod held;
 mod interpret;
 pub mod machine;
 mod memory;
+pub mod metrics;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 mod options;

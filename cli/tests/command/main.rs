@@ -7,6 +7,7 @@ mod compare;
 mod convert;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod eval;
 mod exit_codes;
 mod inputs;
 mod inspect;
