@@ -1,9 +1,11 @@
 //! `mindir eval`.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use mindir::ckpt::{Checkpoint, LoadOptions};
 use mindir::metrics::{Classification, MetricError, Regression};
 use mindir::{GraphCell, Tensor};
 use serde::Serialize;
@@ -34,6 +36,9 @@ pub struct Eval {
     shaping: ShapingArgs,
     #[command(flatten)]
     judge: JudgeArgs,
+    /// Judge the model with the parameters of a checkpoint, which must have all of them
+    #[arg(long, value_name = "CKPT")]
+    params: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -93,11 +98,24 @@ impl Eval {
         let SampleArgs { data, labels, keys } = &self.samples;
         let samples = Samples::read(data, labels, keys)?;
         let (loaded, _) = self.model.load()?;
-        let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        let mut cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        if let Some(path) = &self.params {
+            let (values, _) = self.model.key.files.read(path)?;
+            fill(&mut cell, &values, &path.display().to_string())?;
+        }
         let judge = Judge::new(&cell, &samples, &self.shaping, &self.device, &self.judge)?;
         let report = judge.report(bar(samples.len() as u64, "samples"))?;
         Ok(Outcome::ok(if self.json { print::json(&report) } else { report.text() }))
     }
+}
+
+/// Gives every parameter of a model its value in a checkpoint from `from`.
+pub fn fill(cell: &mut GraphCell, values: &Checkpoint, from: &str) -> Result<(), Failure> {
+    let loaded = cell.load_param_into_net(values, LoadOptions::default())?;
+    loaded.param_not_load.first().map_or(Ok(()), |first| {
+        let first = print::name(first);
+        Err(Failure::Usage(format!("{from}: expected a value for parameter {first}, found none")))
+    })
 }
 
 /// Judges a model by samples.

@@ -37,6 +37,7 @@ mod sets;
 mod stats;
 mod stdin;
 mod top;
+mod train;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -83,13 +84,14 @@ impl Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 success, 1 results differ, 2 wrong usage or inputs, 3 the model needs something that is not supported,
 4 a file is damaged or of another kind, 5 a device or file cannot be used, 6 a limit on memory, time, calls or nodes is
-exceeded.";
+exceeded, 130 Ctrl-C ended a training.";
 
 #[derive(Subcommand)]
 enum Command {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Eval(Box<eval::Eval>),
+    Train(Box<train::Train>),
     Compare(compare::Compare),
     Check(check::Check),
     Convert(convert::Convert),
@@ -112,6 +114,7 @@ impl Command {
             Command::Inspect(c) => c.execute(),
             Command::Run(c) => c.execute(),
             Command::Eval(c) => c.execute(),
+            Command::Train(c) => c.execute(),
             Command::Compare(c) => c.execute(),
             Command::Check(c) => c.execute(),
             Command::Convert(c) => c.execute(),

@@ -226,6 +226,11 @@ impl Samples {
         self.count
     }
 
+    /// Number of arrays that are inputs.
+    pub fn width(&self) -> usize {
+        self.inputs.len()
+    }
+
     /// Where they are from.
     pub fn from(&self) -> &str {
         &self.from

@@ -16,6 +16,7 @@ mod others;
 mod plan;
 mod readme;
 mod run;
+mod train;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,467 @@
+//! `mindir train`.
+
+mod curve;
+mod rate;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use mindir::ckpt::{
+    AppendInfo, Checkpoint, CheckpointConfig, CheckpointManager, ConfigError, LoadOptions, Progress, Value,
+};
+use mindir::random::SplitMix;
+use mindir::{GraphCell, Port, Tensor};
+use serde::Serialize;
+use signal_hook::consts::SIGINT;
+
+use self::rate::{Rate, Schedule};
+use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
+use crate::eval::{self, Judge, JudgeArgs};
+use crate::failure::{Failure, Outcome};
+use crate::print::{self, number};
+use crate::samples::{SampleArgs, Samples, Shaping, ShapingArgs};
+use crate::save;
+
+/// Exit code when Ctrl-C ended the training, as shells know it.
+const INTERRUPTED: u8 = 130;
+
+/// What is saved of the place in the data, besides MindSpore's `epoch_num` and `step_num`.
+const SEED: &str = "shuffle_seed";
+const STEP: &str = "step_num";
+
+/// Train with a step that MindSpore exported.
+///
+/// MODEL is one step of training: samples and labels in, the loss out, and it writes its parameters, as
+/// `ms.export(nn.TrainOneStepCell(…), x, y, …)` makes it. Each epoch takes the samples in another order, batch by batch; what
+/// does not fill a batch is left out.
+///
+/// Checkpoints are called PREFIX-EPOCH_STEP.ckpt as MindSpore's ModelCheckpoint calls them, PREFIX_1-… in a folder that has some
+/// of the prefix already. Ctrl-C, and an error, leave PREFIX-EPOCH_STEP_breakpoint.ckpt; a second Ctrl-C ends at once. A training
+/// that goes on with --resume and the same arguments ends with the same bytes as one that was not interrupted. After Ctrl-C the exit code
+/// is 130.
+#[derive(Args, Debug)]
+pub struct Train {
+    #[command(flatten)]
+    model: ModelArg,
+    #[command(flatten)]
+    samples: SampleArgs,
+    #[command(flatten)]
+    shaping: ShapingArgs,
+    /// Epochs in all, those before --resume included
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    epochs: u64,
+    /// Seed of the order of the samples
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u32,
+    /// Take the samples in their order in every epoch
+    #[arg(long, conflicts_with = "seed")]
+    in_order: bool,
+    /// Learning rate: the last input of the step, if it has one behind samples and labels, else its parameter learning_rate
+    /// [default: what the parameter holds]
+    #[arg(long, value_name = "RATE", value_parser = rate::rate)]
+    lr: Option<f64>,
+    /// How the rate changes from epoch to epoch: constant; cosine, down to 0 after the last; step:EPOCHS:FACTOR, times FACTOR after
+    /// every so many epochs
+    #[arg(long, value_name = "SCHEDULE", default_value = "constant", value_parser = Schedule::parse, requires = "lr")]
+    lr_schedule: Schedule,
+    #[command(flatten)]
+    keep: KeepArgs,
+    #[command(flatten)]
+    between: BetweenArgs,
+    /// Print the loss after every so many steps, too
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    log_every: Option<u64>,
+    /// Write the losses of all steps as a picture
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadArg,
+    /// Print JSON at the end
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checkpoints.
+#[derive(Args, Debug)]
+struct KeepArgs {
+    /// Folder for checkpoints, which is made if needed
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// What the names of checkpoints begin with [default: the name of the model's file]
+    #[arg(long, value_name = "NAME")]
+    prefix: Option<String>,
+    /// Save after every so many steps, and after the last [default: those of an epoch]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    save_every_steps: Option<u64>,
+    /// Keep so many checkpoints; the oldest goes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = most)]
+    keep_max: usize,
+    /// Go on after the step of this checkpoint
+    #[arg(long, value_name = "CKPT")]
+    resume: Option<PathBuf>,
+}
+
+fn most(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| *n > 0);
+    n.ok_or_else(|| "expected a number of checkpoints from 1 on".into())
+}
+
+/// What happens after each epoch.
+#[derive(Args, Debug)]
+struct BetweenArgs {
+    /// Judge this model with the parameters so far after each epoch, as `mindir eval` does
+    #[arg(long, value_name = "MODEL", requires = "eval_data")]
+    eval: Option<PathBuf>,
+    /// Samples to judge it by; as --data
+    #[arg(long, value_name = "DIR|FILE", requires = "eval")]
+    eval_data: Option<PathBuf>,
+    /// As --labels
+    #[arg(long, value_name = "FILE", requires = "eval")]
+    eval_labels: Vec<PathBuf>,
+    #[command(flatten)]
+    judge: JudgeArgs,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// Steps since the start, also before this run.
+    step: u64,
+    steps_per_epoch: u64,
+    epochs: Vec<Epoch>,
+    /// The loss of every step of this run.
+    losses: Vec<f64>,
+    checkpoint: Option<String>,
+}
+
+/// An epoch, or the part of it that was run.
+#[derive(Serialize)]
+struct Epoch {
+    epoch: u64,
+    /// Mean of the losses.
+    loss: f64,
+    lr: Option<f64>,
+    eval: Option<eval::Report>,
+}
+
+impl Train {
+    pub fn execute(self) -> Result<Outcome, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let data = Samples::read(&self.samples.data, &self.samples.labels, &self.samples.keys)?;
+        if let Some(path) = &self.plot {
+            save::must_end(path, &[("svg", ())])?;
+            save::has_folder(path)?;
+        }
+        let (loaded, _) = self.model.load()?;
+        let mut cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        let done = self.keep.resume.as_ref().map_or(Ok(0), |path| self.resume(path, &mut cell))?;
+        let step = Step::new(&self, &cell, &data)?;
+        let referee = Referee::new(&self, &cell.checkpoint())?;
+        let mut manager = self.manager(step.per_epoch)?;
+        listen(&stop)?;
+        let cell = RefCell::new(cell);
+        let mut state =
+            Course { train: &self, step, cell: &cell, referee, stop: &stop, epochs: Vec::new(), losses: Vec::new() };
+        let ended = state.course(done, &mut manager);
+        let (per_epoch, losses, epochs) = (state.step.per_epoch, state.losses, state.epochs);
+        if let Some(path) = &self.plot {
+            let curve: Vec<(u64, f64)> = (done + 1..).zip(losses.iter().copied()).collect();
+            save::write(path, |out| out.write_all(curve::svg(&curve).as_bytes()))?;
+        }
+        let ended = ended?;
+        let checkpoint = ended.saved.or(manager.latest().map(Path::to_path_buf)).map(|path| path.display().to_string());
+        let report = Report { step: ended.step, steps_per_epoch: per_epoch, epochs, losses, checkpoint };
+        let text = match (self.json, &report.checkpoint, ended.is_interrupted) {
+            (true, ..) => print::json(&report),
+            (_, Some(path), true) => format!("interrupted; --resume {path} goes on after step {}\n", report.step),
+            (_, None, true) => "interrupted before the first step\n".into(),
+            (_, Some(path), _) => format!("saved {path}\n"),
+            _ => "nothing is left to do\n".into(),
+        };
+        let outcome = if self.json { Outcome::ok(text) } else { Outcome::done(text) };
+        Ok(Outcome { code: if ended.is_interrupted { INTERRUPTED } else { 0 }, ..outcome })
+    }
+
+    /// The seed of the order, if there is one.
+    fn seed(&self) -> Option<u32> {
+        (!self.in_order).then_some(self.seed)
+    }
+
+    /// Gives the step what a checkpoint holds; returns how many steps are done.
+    fn resume(&self, path: &Path, cell: &mut GraphCell) -> Result<u64, Failure> {
+        let (saved, _) = self.model.key.files.read(path)?;
+        let wrong = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
+        if let (Some(was), now) = (integer(&saved, SEED), self.seed().map(i64::from))
+            && now != Some(was)
+        {
+            let now = now.map_or("--in-order".into(), |now| format!("--seed {now}"));
+            return Err(wrong(format!("its samples came in the order of --seed {was}, not of {now}")));
+        }
+        let done = integer(&saved, STEP).or_else(|| integer(&saved, "global_step"));
+        let done = done
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or_else(|| wrong(format!("expected the number of steps as {STEP} or global_step, found none")))?;
+        let loaded = cell.load_param_into_net(&saved, LoadOptions { strict: true })?;
+        match loaded.param_not_load.as_slice() {
+            [] => Ok(done),
+            [first, ..] => Err(wrong(format!("expected a value for parameter {}, found none", print::name(first)))),
+        }
+    }
+
+    fn manager(&self, per_epoch: u64) -> Result<CheckpointManager, Failure> {
+        let values = self.seed().map(|seed| (SEED.to_string(), Value::from(i64::from(seed)))).into_iter().collect();
+        let config = CheckpointConfig {
+            save_checkpoint_steps: self.keep.save_every_steps.unwrap_or(per_epoch),
+            keep_checkpoint_max: self.keep.keep_max,
+            exception_save: true,
+            append_info: AppendInfo { epoch_num: Some(0), step_num: Some(0), values },
+            ..CheckpointConfig::default()
+        };
+        let stem = self.model.path.file_stem().unwrap_or_default().to_string_lossy();
+        let prefix = self.keep.prefix.as_deref().unwrap_or(&stem);
+        CheckpointManager::new(prefix, &self.keep.output, config).map_err(|e| match e {
+            ConfigError::Folder { source, .. } => Failure::file(&self.keep.output)(source),
+            other => Failure::Usage(other.to_string()),
+        })
+    }
+}
+
+/// The one integer that a checkpoint has under a name.
+fn integer(checkpoint: &Checkpoint, name: &str) -> Option<i64> {
+    let tensor = checkpoint.get(name)?.array()?.tensor().ok()?;
+    match tensor.to_i64s().ok()?.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    }
+}
+
+/// Notes Ctrl-C in `stop`; the next one ends the process.
+fn listen(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let first = signal_hook::flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), stop.clone());
+    let both = first.and_then(|_| signal_hook::flag::register(SIGINT, stop.clone()));
+    both.map(drop).map_err(Failure::file("Ctrl-C".as_ref()))
+}
+
+/// What goes into each step.
+struct Step<'a> {
+    data: &'a Samples,
+    ports: Vec<Port>,
+    label: Port,
+    shaping: Shaping<'a>,
+    batch: usize,
+    per_epoch: u64,
+    rate: Rate,
+}
+
+impl<'a> Step<'a> {
+    fn new(train: &'a Train, cell: &GraphCell, data: &'a Samples) -> Result<Step<'a>, Failure> {
+        let all = cell.inputs();
+        let count = data.width();
+        if all.len() <= count {
+            let (from, found) = (data.from(), print::plural(count, "array"));
+            let text = format!("{from}: {found} and labels for the inputs {}", args::list(&all));
+            return Err(Failure::Usage(text));
+        }
+        let (ports, rest) = all.split_at(count);
+        let (label, rest) = rest.split_at(1);
+        data.check(ports, &train.shaping)?;
+        let size = train.shaping.batch_of(&[ports, label].concat())?.size;
+        let per_epoch = data.len() / size;
+        if per_epoch == 0 {
+            let text = format!("expected {} for a batch, found {}", print::plural(size, "sample"), data.len());
+            return Err(Failure::Usage(format!("{}: {text}", data.from())));
+        }
+        let shaping = Shaping { args: &train.shaping, recorded: None, limits: &train.device.limits };
+        let rate = Rate::new(train.lr, train.lr_schedule, train.epochs, cell, rest)?;
+        let (ports, label) = (ports.to_vec(), label[0].clone());
+        Ok(Step { data, ports, label, shaping, batch: size, per_epoch: per_epoch as u64, rate })
+    }
+
+    /// The inputs for samples in an epoch.
+    fn inputs(&self, of: &[usize], epoch: u64) -> Result<Vec<Tensor>, Failure> {
+        let mut inputs = self.data.inputs(of, &self.ports, self.shaping)?;
+        inputs.push(self.data.label_input(of, &self.label)?);
+        inputs.extend(self.rate.input(epoch)?);
+        Ok(inputs)
+    }
+}
+
+/// The model that is judged between epochs.
+struct Referee {
+    cell: GraphCell,
+    data: Samples,
+}
+
+impl Referee {
+    /// Refuses, before anything is trained, what could not be judged with parameters such as these.
+    fn new(train: &Train, values: &Checkpoint) -> Result<Option<Referee>, Failure> {
+        let BetweenArgs { eval: Some(path), eval_data: Some(data), eval_labels, .. } = &train.between else {
+            return Ok(None);
+        };
+        let data = Samples::read(data, eval_labels, &[])?;
+        let model = args::load(train.model.key.source(path)?)?.model;
+        let cell = args::cell(model, train.device.options(train.threads.threads)?)?;
+        let mut referee = Referee { cell, data };
+        referee.judge(train, values)?;
+        Ok(Some(referee))
+    }
+
+    /// The model with these parameters, ready to be judged.
+    fn judge<'a>(&'a mut self, train: &'a Train, values: &Checkpoint) -> Result<Judge<'a>, Failure> {
+        eval::fill(&mut self.cell, values, "the step, for --eval")?;
+        Judge::new(&self.cell, &self.data, &train.shaping, &train.device, &train.between.judge)
+    }
+
+    fn report(&mut self, train: &Train, values: &Checkpoint) -> Result<eval::Report, Failure> {
+        let bar = eval::bar(self.data.len() as u64, "samples");
+        self.judge(train, values)?.report(bar)
+    }
+}
+
+/// A training that is under way.
+struct Course<'a> {
+    train: &'a Train,
+    step: Step<'a>,
+    cell: &'a RefCell<GraphCell>,
+    referee: Option<Referee>,
+    stop: &'a AtomicBool,
+    epochs: Vec<Epoch>,
+    losses: Vec<f64>,
+}
+
+/// How a training ended.
+struct Ended {
+    step: u64,
+    is_interrupted: bool,
+    saved: Option<PathBuf>,
+}
+
+impl Course<'_> {
+    /// Trains from step `done` on.
+    fn course(&mut self, done: u64, manager: &mut CheckpointManager) -> Result<Ended, Failure> {
+        let cell = self.cell;
+        let mut run = manager.run(|| cell.borrow().checkpoint());
+        let per_epoch = self.step.per_epoch;
+        let first = done / per_epoch + 1;
+        let mut step = done;
+        for epoch in first..=self.train.epochs {
+            let last = epoch * per_epoch;
+            let trained = self.epoch(epoch, step + 1..=last, |at| {
+                step = at;
+                run.step_end(Progress::new(at, per_epoch))
+            });
+            match trained {
+                Ok(true) => {}
+                Ok(false) => {
+                    let saved = run.interrupt()?;
+                    return Ok(Ended { step, is_interrupted: true, saved });
+                }
+                Err(failure) => {
+                    if let Some(saved) = run.interrupt()? {
+                        print::stderr(&format!("step {step} is saved as {}\n", saved.display()));
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        let saved = run.finish()?;
+        Ok(Ended { step, is_interrupted: false, saved })
+    }
+
+    /// Runs these steps of an epoch; whether it got to the end.
+    fn epoch<E: Into<Failure>>(
+        &mut self,
+        epoch: u64,
+        steps: std::ops::RangeInclusive<u64>,
+        mut step_end: impl FnMut(u64) -> Result<Option<PathBuf>, E>,
+    ) -> Result<bool, Failure> {
+        self.step.rate.set(self.cell, epoch)?;
+        let order = order(self.step.data.len(), self.train.seed(), epoch);
+        let batch = self.step.batch;
+        let before = self.losses.len();
+        let bar = eval::bar(self.step.per_epoch, "steps");
+        for step in steps {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let at = Progress::new(step, self.step.per_epoch).step_in_epoch();
+            bar.set_position(at);
+            let of = order.chunks_exact(batch).nth(at as usize - 1).unwrap_or_default();
+            let loss = self.loss(step, &self.step.inputs(of, epoch)?)?;
+            self.losses.push(loss);
+            let saved = step_end(step).map_err(Into::into)?;
+            if let Some(path) = saved {
+                print::tell(|| format!("step {step} is saved as {}", path.display()));
+            }
+            if self.train.log_every.is_some_and(|every| step.is_multiple_of(every)) {
+                self.say(|| format!("step {step}  loss {}\n", number(loss)))?;
+            }
+        }
+        bar.finish_and_clear();
+        let losses = self.losses.get(before..).unwrap_or_default();
+        let loss = losses.iter().sum::<f64>() / losses.len() as f64;
+        let lr = self.step.rate.of(epoch);
+        let values = self.cell.borrow().checkpoint();
+        let train = self.train;
+        let eval = self.referee.as_mut().map(|referee| referee.report(train, &values)).transpose()?;
+        let rate = lr.map_or(String::new(), |lr| format!("  lr {}", number(lr)));
+        let judged = eval.as_ref().map_or(String::new(), |eval| format!("  {}", eval.line()));
+        self.say(|| format!("epoch {epoch}  loss {}{rate}{judged}\n", number(loss)))?;
+        self.epochs.push(Epoch { epoch, loss, lr, eval });
+        Ok(true)
+    }
+
+    /// Runs a step; its loss.
+    fn loss(&self, step: u64, inputs: &[Tensor]) -> Result<f64, Failure> {
+        let wrong = |what: String| Failure::Usage(format!("step {step}: {what}"));
+        let outputs = self.cell.borrow().run(inputs)?;
+        let first = outputs.first().ok_or_else(|| wrong("expected the loss, found no result".into()))?;
+        match first.to_f64s()?.as_slice() {
+            [loss] if loss.is_finite() => Ok(*loss),
+            [loss] => Err(wrong(format!("expected a finite loss, found {loss}"))),
+            _ => Err(wrong(format!("expected the loss as one number, found {}", first.fact()))),
+        }
+    }
+
+    /// Prints a line as soon as it is known, unless JSON follows.
+    fn say(&self, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.train.json { Ok(()) } else { print::stdout(&text()) }
+    }
+}
+
+/// The order of the samples in an epoch.
+fn order(count: usize, seed: Option<u32>, epoch: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    if let Some(seed) = seed {
+        let mut bits = SplitMix(SplitMix(u64::from(seed)).bits() ^ epoch);
+        for last in (1..count).rev() {
+            order.swap(last, bits.below(last as u64 + 1) as usize);
+        }
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_epoch_has_every_sample_once_in_an_order_of_its_own() {
+        let sorted = |mut all: Vec<usize>| {
+            all.sort();
+            all
+        };
+        let (a, b) = (order(100, Some(1), 1), order(100, Some(1), 2));
+        assert_eq!(sorted(a.clone()), (0..100).collect::<Vec<_>>());
+        assert_eq!(sorted(b.clone()), (0..100).collect::<Vec<_>>());
+        assert_ne!(a, b);
+        assert_ne!(a, order(100, Some(2), 1));
+        assert_eq!(a, order(100, Some(1), 1));
+        assert_eq!(order(3, None, 7), [0, 1, 2]);
+        assert_eq!(order(0, Some(1), 1), [0; 0]);
+    }
+}
