@@ -60,6 +60,10 @@ impl Import {
 
     /// `x` as `dtype`.
     pub fn cast(&mut self, x: &Val, dtype: DType) -> Step {
-        if x.dtype() == dtype { Ok(x.clone()) } else { self.op("Cast", vec![x.into(), dtype.into()]) }
+        if x.dtype() == dtype {
+            Ok(Val { narrow: None, ..x.clone() })
+        } else {
+            self.op("Cast", vec![x.into(), dtype.into()])
+        }
     }
 }

@@ -67,6 +67,7 @@ fn body(a: &mut Attempt<'_>, graph: &GraphProto) -> Result<Vec<Val>, Stop> {
         let val = a.import.named(tensor, &name);
         a.values.insert(name, val);
     }
+    a.narrow(graph);
     a.run(graph).map_err(Stop::Inside)?;
     let mut results = Vec::with_capacity(graph.output.len());
     for value in &graph.output {

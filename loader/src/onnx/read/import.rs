@@ -109,7 +109,7 @@ impl Import {
     fn add(&mut self, tensor: Tensor, origin: Origin) -> Val {
         let (ty, known) = (Type::from(&tensor.fact()), Some(tensor.clone()));
         self.constants.push(Constant { tensor, origin, param: None, values: HashMap::new() });
-        Val { source: Source::Constant(self.constants.len() - 1), ty, known, elements: None }
+        Val { source: Source::Constant(self.constants.len() - 1), ty, known, elements: None, narrow: None }
     }
 
     /// `v` as a setting of an operator: its contents as the file has them, even if they look like a weight.
@@ -167,7 +167,7 @@ impl Import {
     }
 
     fn unknown(&mut self, id: ValueId, ty: Type) -> Val {
-        Val { source: Source::Value(id), ty: self.name_lengths(ty), known: None, elements: None }
+        Val { source: Source::Value(id), ty: self.name_lengths(ty), known: None, elements: None, narrow: None }
     }
 
     /// An input of the current graph, whose dimensions have these names in the file.
@@ -214,7 +214,10 @@ impl Import {
     pub fn enter_one(&mut self, val: &Val) -> Val {
         match val.source {
             Source::Constant(_) => val.clone(),
-            Source::Value(_) => Val { elements: val.elements.clone(), ..self.parameter(val.ty.clone()) },
+            Source::Value(_) => {
+                let (elements, narrow) = (val.elements.clone(), val.narrow);
+                Val { elements, narrow, ..self.parameter(val.ty.clone()) }
+            }
         }
     }
 

@@ -3,13 +3,14 @@
 //! As for MindIR, the bytes are walked with fixed limits before anything is decoded (`schema`), and tensors are checked
 //! against the bytes that exist (`weights`). `walk` visits the nodes (`call`), `flow` those with graphs inside, whose loops are
 //! made of a `turn`; `ops` says for each operator of ONNX what it is here, `import` builds that out of values (`val`), `types`
-//! is what is known of them and `results` what follows for results. What is wrong is a `problem`.
+//! is what is known of them, `narrow` says what holds numbers of few bits, and `results` what follows for results. What is wrong is a `problem`.
 
 mod arithmetic;
 mod call;
 mod flow;
 mod function;
 mod import;
+mod narrow;
 mod ops;
 mod problem;
 mod results;

@@ -23,7 +23,14 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
             vec![like(call.image()?)]
         }
         "BroadcastTo" => vec![like(call.repeated())],
+        "Col2Im" => {
+            let image = call.list(1).unwrap_or_else(|| vec![Open; 2]);
+            vec![like(call.dims(0).map(|dims| dims.into_iter().take(2).chain(image).collect()))]
+        }
         "Conv2DBackpropInput" => vec![like(call.list(2))],
+        "DeformableOffsets" => {
+            vec![like(call.dims(0).map(|dims| dims.into_iter().take(2).chain([Open; 2]).collect()))]
+        }
         "DepthToSpace" => vec![like(call.blocks(|d, b| d.checked_mul(b), |c, b| c.checked_div(b.checked_mul(b)?)))],
         "SpaceToDepth" => vec![like(call.blocks(|d, b| d.checked_div(b), |c, b| c.checked_mul(b.checked_mul(b)?)))],
         "Eye" => vec![Type::new(call.dtype(2)?, vec![call.int(0), call.int(1)])],
@@ -32,6 +39,9 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
         "MaxPool3DWithArgmax" => {
             let dims = call.image()?;
             vec![like(dims.clone()), Type::new(DType::I64, dims)]
+        }
+        "MatrixDeterminant" => {
+            vec![like(call.dims(0).map(|dims| dims.iter().take(dims.len().saturating_sub(2)).copied().collect()))]
         }
         "NonZero" => {
             let rank = call.dims(0).map_or(Open, |dims| Fixed(dims.len() as i64));
@@ -47,6 +57,7 @@ pub(super) fn results(def: &'static OpDef, args: &[In], count: usize) -> Result<
             let at = |i: usize, d: usize| call.dims(i).and_then(|dims| dims.get(d).copied()).unwrap_or(Open);
             vec![like(Some(vec![at(1, 0), at(0, 1), call.int(2), call.int(3)]))]
         }
+        "StandardNormal" | "UniformReal" => vec![Type::new(DType::F32, call.list(0).map(lengths))],
         "Transpose" => vec![like(call.permuted()?)],
         _ => match call.form(count)? {
             Some(types) => {

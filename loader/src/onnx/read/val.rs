@@ -4,6 +4,7 @@ use mindir_graph::graph::ValueId;
 use mindir_graph::op::Const;
 use mindir_graph::{DType, Tensor, onnx};
 
+use super::narrow::Narrow;
 use super::types::{Dims, Length, Type};
 
 /// Results with at most this many elements are computed while reading when all operands are known.
@@ -23,6 +24,8 @@ pub(super) struct Val {
     pub known: Option<Tensor>,
     /// Of a vector or number of integers, the elements as far as they are known.
     pub elements: Option<Dims>,
+    /// What the file has its elements as, if it is a type of few bits.
+    pub narrow: Option<Narrow>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ use mindir_proto::prost::Message;
 
 use super::function::{self, Functions};
 use super::import::{Call, Import, Steps, Val, fits};
+use super::narrow::{self, Narrow};
 use super::problem::{Problem, Problems, Stop, together};
 use super::types::{Length, Type};
 use super::weights::{STRING, Weights};
@@ -102,6 +103,7 @@ pub(super) fn model(
     let functions = Functions::of(&proto.functions, graph, limits.decoded_budget(proto.encoded_len() as u64));
     let mut attempt = Attempt::new(graph, functions, weights, opset, limits).map_err(fail)?;
     attempt.constants(&initializers);
+    attempt.narrow(graph);
     attempt.run(graph).map_err(|problems| fail(together(problems)))?;
     let mut model = attempt.finish(graph).map_err(fail)?;
     let domain = |set: &OperatorSetIdProto| (set.domain.clone().unwrap_or_default(), set.version.unwrap_or_default());
@@ -174,6 +176,16 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Notes which constants of the graph have types of few bits.
+    pub fn narrow(&mut self, graph: &GraphProto) {
+        for proto in &graph.initializer {
+            let val = self.values.get_mut(proto.name.as_deref().unwrap_or_default());
+            if let (Some(val), Some(narrow)) = (val, proto.data_type.and_then(Narrow::of)) {
+                val.narrow = Some(narrow);
+            }
+        }
+    }
+
     /// Walks all nodes; gives every problem.
     pub fn run(&mut self, graph: &GraphProto) -> Result<(), Problems> {
         let mut problems = Vec::new();
@@ -222,7 +234,7 @@ impl<'a> Attempt<'a> {
         let call = Call { node, inputs, opset: self.opset, max_rank: self.max_rank };
         let here = self.import.builder.current();
         let outcome = match kind {
-            Kind::Op(build) => build(&mut self.import, &call).map_err(Stop::from),
+            Kind::Op(build) => moving(build, &mut self.import, &call).map_err(Stop::from),
             Kind::If => flow::choose(self, &call),
             Kind::Loop => flow::repeat(self, &call),
             Kind::Scan => scanning::scan(self, &call),
@@ -260,6 +272,14 @@ impl<'a> Attempt<'a> {
         self.import.builder.rename(&names);
         Ok(self.import.builder.finish(&outputs))
     }
+}
+
+/// The results of a node; they are of the type of few bits that its operands have, if it gives elements of these.
+fn moving(build: ops::Build, m: &mut Import, c: &Call) -> Steps {
+    let own = narrow::moved(c.node.op_type.as_deref().unwrap_or_default(), &c.inputs)?;
+    let mut results = build(m, c)?;
+    results.iter_mut().filter(|_| own.is_some()).for_each(|v| v.narrow = own);
+    Ok(results)
 }
 
 /// What a node is called: its name, or its number in the file.

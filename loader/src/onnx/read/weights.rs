@@ -7,6 +7,7 @@ use mindir_graph::onnx::from_data_type;
 use mindir_graph::{DType, Tensor};
 use mindir_proto::onnx::{DataLocation, GraphProto, TensorProto};
 
+use super::narrow::Narrow;
 use crate::element::{ElementType, is_aligned};
 use crate::error::{ExternalFault, FileFault, LoadError, TensorFault};
 use crate::files::{DataFiles, check_location};
@@ -58,10 +59,19 @@ impl<'a> Weights<'a> {
             self.count(raw, &tensor);
             return Ok(tensor);
         }
-        let (dtype, dims, len) = facts(proto, self.limits.max_rank).map_err(fail)?;
         if let Some(source) = sources(proto).first() {
             return Err(fail(TensorFault::TwoSources("external_data", source)));
         }
+        if let Some(narrow) = proto.data_type.and_then(Narrow::of) {
+            let (dims, count) = shape(proto, self.limits.max_rank).map_err(fail)?;
+            let len = narrow.packed(count).ok_or(fail(TensorFault::Overflow))?;
+            let bytes = self.external(proto, name, len)?;
+            let fail = |fault| LoadError::Tensor { file: self.file.to_string(), tensor: name.to_string(), fault };
+            let tensor = narrow.tensor(&dims, &bytes).map_err(fail)?;
+            self.count(false, &tensor);
+            return Ok(tensor);
+        }
+        let (dtype, dims, len) = facts(proto, self.limits.max_rank).map_err(fail)?;
         let bytes = self.external(proto, name, len)?;
         let tensor = Tensor::over(dtype, &dims, bytes).map_err(|_| {
             let fault = TensorFault::Overflow;
@@ -127,28 +137,18 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// ONNX's element types of which there are no tensors.
-const NO_TENSORS: [(i32, &str); 11] = [
-    (STRING, "string"),
-    (17, "float8e4m3fn"),
-    (18, "float8e4m3fnuz"),
-    (19, "float8e5m2"),
-    (20, "float8e5m2fnuz"),
-    (21, "uint4"),
-    (22, "int4"),
-    (23, "float4e2m1"),
-    (24, "float8e8m0"),
-    (25, "uint2"),
-    (26, "int2"),
-];
-
 /// Element type, dimensions and number of bytes.
 fn facts(proto: &TensorProto, max_rank: usize) -> Result<(DType, Vec<usize>, usize), TensorFault> {
     let code = proto.data_type.unwrap_or_default();
-    let dtype = from_data_type(code).ok_or_else(|| match NO_TENSORS.iter().find(|(known, _)| *known == code) {
-        Some((_, name)) => TensorFault::NoTensors(name),
-        None => TensorFault::ElementType(code),
-    })?;
+    let none = if code == STRING { TensorFault::NoTensors("string") } else { TensorFault::ElementType(code) };
+    let dtype = from_data_type(code).ok_or(none)?;
+    let (dims, count) = shape(proto, max_rank)?;
+    let len = count.checked_mul(dtype.size()).ok_or(TensorFault::Overflow)?;
+    Ok((dtype, dims, len))
+}
+
+/// Dimensions and their product.
+fn shape(proto: &TensorProto, max_rank: usize) -> Result<(Vec<usize>, usize), TensorFault> {
     let rank = proto.dims.len();
     if rank > max_rank {
         return Err(TensorFault::Rank { rank, limit: max_rank });
@@ -158,8 +158,7 @@ fn facts(proto: &TensorProto, max_rank: usize) -> Result<(DType, Vec<usize>, usi
         dims.push(usize::try_from(value).map_err(|_| TensorFault::Dimension { axis, value })?);
     }
     let count = mindir_graph::checked_count(&dims).ok_or(TensorFault::Overflow)?;
-    let len = count.checked_mul(dtype.size()).ok_or(TensorFault::Overflow)?;
-    Ok((dtype, dims, len))
+    Ok((dims, count))
 }
 
 /// The fields with contents.
@@ -177,11 +176,18 @@ fn sources(proto: &TensorProto) -> Vec<&'static str> {
 
 /// The tensor of a message that holds its contents.
 pub(super) fn contents(proto: &TensorProto, max_rank: usize) -> Result<Tensor, TensorFault> {
-    let (dtype, dims, len) = facts(proto, max_rank)?;
     let sources = sources(proto);
     if let [first, second, ..] = sources.as_slice() {
         return Err(TensorFault::TwoSources(first, second));
     }
+    if let Some(narrow) = proto.data_type.and_then(Narrow::of) {
+        let (dims, _) = shape(proto, max_rank)?;
+        // A number of the list holds a byte.
+        let listed = || proto.int32_data.iter().map(|v| *v as u8).collect::<Vec<u8>>().into();
+        let packed = proto.raw_data.clone().filter(|raw| !raw.is_empty()).unwrap_or_else(listed);
+        return narrow.tensor(&dims, &packed);
+    }
+    let (dtype, dims, len) = facts(proto, max_rank)?;
     let bytes = match sources.first() {
         None if len == 0 => Bytes::new(),
         None => return Err(TensorFault::NoData),

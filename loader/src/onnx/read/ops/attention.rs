@@ -11,7 +11,7 @@ use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 pub(super) static OPS: &[Row] = &[("Attention", |m, c| attention(m, c)), ("RotaryEmbedding", |m, c| rotary(m, c))];
 
 /// `x` with the heads in front of the steps, `[batch, heads, steps, size]`; without a dimension of their own they share the last.
-fn by_heads(m: &mut Import, x: &Val, heads: i64) -> Step {
+pub(super) fn by_heads(m: &mut Import, x: &Val, heads: i64) -> Step {
     match x.rank()? {
         4 => Ok(x.clone()),
         3 if heads > 0 => {
@@ -23,7 +23,7 @@ fn by_heads(m: &mut Import, x: &Val, heads: i64) -> Step {
 }
 
 /// `[batch, steps, heads · size]` as `[batch, steps, heads, size]`.
-fn divided(m: &mut Import, x: &Val, heads: i64) -> Step {
+pub(super) fn divided(m: &mut Import, x: &Val, heads: i64) -> Step {
     let (batch, steps, all) = (length(m, x, 0)?, length(m, x, 1)?, length(m, x, 2)?);
     let heads = m.vector(&[heads]);
     let size = quotient(m, &all, &heads)?;
@@ -47,7 +47,7 @@ fn shared(m: &mut Import, x: Val, q: &Val) -> Step {
 
 /// The root of the factor for products of queries and keys.
 fn root_of_scale(m: &mut Import, c: &Call, q: &Val) -> Step {
-    let scale = if c.has("scale") {
+    let scale = if c.float("scale", 0.0) != 0.0 {
         m.scalar(DType::F64, c.float("scale", 1.0))?
     } else {
         let size = length(m, q, 3)?;
@@ -83,13 +83,14 @@ fn additive(m: &mut Import, mask: Val, steps: &Val, dtype: DType) -> Step {
 }
 
 /// Where there is attention: the masks of a node together, if there are any.
-struct Masks {
+#[derive(Default)]
+pub(super) struct Masks {
     /// What is added to products.
     bias: Option<Val>,
 }
 
 impl Masks {
-    fn add(&mut self, m: &mut Import, more: Val) -> Result<(), String> {
+    pub fn add(&mut self, m: &mut Import, more: Val) -> Result<(), String> {
         self.bias = Some(match &self.bias {
             Some(bias) => m.two("Add", bias, &more)?,
             None => more,
@@ -97,7 +98,7 @@ impl Masks {
         Ok(())
     }
 
-    fn forbid(&mut self, m: &mut Import, allowed: &Val, dtype: DType) -> Result<(), String> {
+    pub fn forbid(&mut self, m: &mut Import, allowed: &Val, dtype: DType) -> Result<(), String> {
         let zero = m.scalar(dtype, 0.0)?;
         let bias = m.select_or(allowed, &zero, f64::NEG_INFINITY)?;
         self.add(m, bias)
@@ -105,7 +106,7 @@ impl Masks {
 
     /// The masks for queries `q` and keys `k`, of which `past` were there before.
     fn of(m: &mut Import, c: &Call, q: &Val, k: &Val, past: Option<&Val>) -> Result<Masks, String> {
-        let (dtype, mut masks) = (q.dtype(), Masks { bias: None });
+        let (dtype, mut masks) = (q.dtype(), Masks::default());
         let (queries, keys) = (length(m, q, 2)?, length(m, k, 2)?);
         if let Some(mask) = c.option(3) {
             let mask = additive(m, mask, &keys, dtype)?;
@@ -169,36 +170,11 @@ fn attention(m: &mut Import, c: &Call) -> Steps {
     };
     let (k, v) = (together(m, &k, c.option(4))?, together(m, &v, c.option(5))?);
     let masks = Masks::of(m, c, &q, &k, c.option(4).as_ref())?;
-    let scale = root_of_scale(m, c, &q)?;
-    let (all_k, all_v) = (shared(m, k.clone(), &q)?, shared(m, v.clone(), &q)?);
-    let (scaled_q, scaled_k) = (m.two("Mul", &q, &scale)?, m.two("Mul", &all_k, &scale)?);
-    let args: Vec<In> = vec![scaled_q.into(), scaled_k.into(), In::Const(Const::Bool(false)), true.into()];
-    let mut products = m.op("BatchMatMul", args)?;
-    let plain = products.clone();
-    let cap = c.float("softcap", 0.0);
-    if cap > 0.0 {
-        products = m.with("Div", &products, cap)?;
-        products = m.one("Tanh", &products)?;
-        products = m.with("Mul", &products, cap)?;
-    }
-    let capped = products.clone();
-    if let Some(bias) = &masks.bias {
-        products = m.two("Add", &products, bias)?;
-    }
-    let biased = products.clone();
-    if c.has("softmax_precision") {
-        products = as_type(m, products, element_type(c.int("softmax_precision", 1))?)?;
-    }
-    let shares = masks.shares(m, &products)?;
-    let shares = as_type(m, shares, q.dtype())?;
-    let mut y = m.op("BatchMatMul", vec![(&shares).into(), all_v.into(), false.into(), false.into()])?;
+    let Attended { mut y, products, shares } = Attended::of(m, c, [&q, &k, &v], &masks)?;
     if flat {
-        let (batch, steps) = (length(m, &q, 0)?, length(m, &q, 2)?);
-        let (count, size) = (length(m, &q, 1)?, length(m, &v, 3)?);
-        let wide = times(m, &count, &size)?;
-        y = m.transposed(&y, &[0, 2, 1, 3])?;
-        y = reshaped(m, y, vec![batch, steps, wide])?;
+        y = side_by_side(m, &y)?;
     }
+    let [plain, capped, biased] = products;
     let shown = match c.int("qk_matmul_output_mode", 0) {
         0 => plain,
         1 => capped,
@@ -206,6 +182,55 @@ fn attention(m: &mut Import, c: &Call) -> Steps {
         _ => shares,
     };
     Ok(vec![y, k, v, shown])
+}
+
+/// `[batch, heads, steps, size]` as `[batch, steps, heads · size]`.
+pub(super) fn side_by_side(m: &mut Import, y: &Val) -> Step {
+    let (batch, count, steps, size) = (length(m, y, 0)?, length(m, y, 1)?, length(m, y, 2)?, length(m, y, 3)?);
+    let wide = times(m, &count, &size)?;
+    let y = m.transposed(y, &[0, 2, 1, 3])?;
+    reshaped(m, y, vec![batch, steps, wide])
+}
+
+/// What attention gives.
+pub(super) struct Attended {
+    /// `[batch, heads, steps, size]`.
+    pub y: Val,
+    /// Products of queries and keys: as they are, with a cap, and with masks.
+    pub products: [Val; 3],
+    /// How much each query takes of each key.
+    pub shares: Val,
+}
+
+impl Attended {
+    /// Queries, keys and values by heads; `scale`, `softcap` and `softmax_precision` are attributes of the node.
+    pub fn of(m: &mut Import, c: &Call, [q, k, v]: [&Val; 3], masks: &Masks) -> Result<Attended, String> {
+        let scale = root_of_scale(m, c, q)?;
+        let (all_k, all_v) = (shared(m, k.clone(), q)?, shared(m, v.clone(), q)?);
+        let (scaled_q, scaled_k) = (m.two("Mul", q, &scale)?, m.two("Mul", &all_k, &scale)?);
+        let args: Vec<In> = vec![scaled_q.into(), scaled_k.into(), In::Const(Const::Bool(false)), true.into()];
+        let plain = m.op("BatchMatMul", args)?;
+        let cap = c.float("softcap", 0.0);
+        let capped = if cap > 0.0 {
+            let small = m.with("Div", &plain, cap)?;
+            let small = m.one("Tanh", &small)?;
+            m.with("Mul", &small, cap)?
+        } else {
+            plain.clone()
+        };
+        let biased = match &masks.bias {
+            Some(bias) => m.two("Add", &capped, bias)?,
+            None => capped.clone(),
+        };
+        let precise = match c.has("softmax_precision") {
+            true => as_type(m, biased.clone(), element_type(c.int("softmax_precision", 1))?)?,
+            false => biased.clone(),
+        };
+        let shares = masks.shares(m, &precise)?;
+        let shares = as_type(m, shares, q.dtype())?;
+        let y = m.op("BatchMatMul", vec![(&shares).into(), all_v.into(), false.into(), false.into()])?;
+        Ok(Attended { y, products: [plain, capped, biased], shares })
+    }
 }
 
 /// Pairs of elements turned by the angle of their position.
@@ -217,27 +242,34 @@ fn rotary(m: &mut Import, c: &Call) -> Steps {
         3 if c.int("num_heads", 0) > 0 => divided(m, &x, c.int("num_heads", 0))?,
         rank => return Err(format!("rank {rank} without the number of heads")),
     };
-    let angles = |m: &mut Import, table: Val| {
-        let each = match c.option(3) {
-            Some(positions) => m.gathered(&table, &positions, 0)?,
-            None => table,
-        };
-        m.with_ones(&each, &[2])
+    let angles = |m: &mut Import, table: Val| match c.option(3) {
+        Some(positions) => m.gathered(&table, &positions, 0),
+        None => Ok(table),
     };
     let (cos, sin) = (angles(m, c.input(1)?)?, angles(m, c.input(2)?)?);
-    let size = length(m, &by_steps, 3)?;
-    let turned = match c.int("rotary_embedding_dim", 0) {
+    let y = turned(m, &by_steps, [&cos, &sin], c.int("rotary_embedding_dim", 0), c.int("interleaved", 0) == 1)?;
+    if x.rank()? == 4 {
+        return Ok(vec![m.transposed(&y, &[0, 2, 1, 3])?]);
+    }
+    Ok(vec![m.op("Reshape", vec![y.into(), dims.into()])?])
+}
+
+/// `[batch, steps, heads, size]` with pairs of elements turned by angles whose cosines and sines are `[batch, steps, pairs]`: the
+/// first `dim` elements, or all if it is 0, that lie beside each other as `pairs` says or half of them apart.
+pub(super) fn turned(m: &mut Import, by_steps: &Val, angles: [&Val; 2], dim: i64, pairs: bool) -> Step {
+    let (cos, sin) = (m.with_ones(angles[0], &[2])?, m.with_ones(angles[1], &[2])?);
+    let size = length(m, by_steps, 3)?;
+    let turned = match dim {
         0 => size.clone(),
         n => m.vector(&[n]),
     };
     let (two, zero) = (m.vector(&[2]), m.vector(&[0]));
     let half = quotient(m, &turned, &two)?;
-    let pairs = c.int("interleaved", 0) == 1;
     let taken = |m: &mut Import, from: &Val, count: &Val, step: f64| {
         let at = places(m, count.clone())?;
         let at = m.with("Mul", &at, step)?;
         let at = m.two("Add", &at, from)?;
-        m.gathered(&by_steps, &at, 3)
+        m.gathered(by_steps, &at, 3)
     };
     let one = m.vector(&[1]);
     let (second, step) = if pairs { (&one, 2.0) } else { (&half, 1.0) };
@@ -245,22 +277,19 @@ fn rotary(m: &mut Import, c: &Call) -> Steps {
     let (ca, sb) = (m.two("Mul", &cos, &a)?, m.two("Mul", &sin, &b)?);
     let (sa, cb) = (m.two("Mul", &sin, &a)?, m.two("Mul", &cos, &b)?);
     let parts = vec![m.two("Sub", &ca, &sb)?, m.two("Add", &sa, &cb)?];
-    let mut y = if pairs {
+    let y = if pairs {
         let parts = parts.iter().map(|p| m.with_ones(p, &[4])).collect::<Result<Vec<_>, _>>()?;
         let y = join(m, parts, 4)?;
-        let all = dims_of(m, &by_steps)?;
+        let all = dims_of(m, by_steps)?;
         let lead = part(m, &all, 0, 3)?;
         reshaped(m, y, vec![lead, turned.clone()])?
     } else {
         join(m, parts, 3)?
     };
-    if c.int("rotary_embedding_dim", 0) != 0 {
-        let left = m.two("Sub", &size, &turned)?;
-        let rest = taken(m, &turned, &left, 1.0)?;
-        y = join(m, vec![y, rest], 3)?;
+    if dim == 0 {
+        return Ok(y);
     }
-    if x.rank()? == 4 {
-        return Ok(vec![m.transposed(&y, &[0, 2, 1, 3])?]);
-    }
-    Ok(vec![m.op("Reshape", vec![y.into(), dims.into()])?])
+    let left = m.two("Sub", &size, &turned)?;
+    let rest = taken(m, &turned, &left, 1.0)?;
+    join(m, vec![y, rest], 3)
 }

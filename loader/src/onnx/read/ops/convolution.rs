@@ -10,7 +10,7 @@ use crate::onnx::read::import::{Call, Import, In, Step, Steps, Val};
 pub(super) static OPS: &[Row] = &[("Conv", |m, c| conv(m, c)), ("ConvTranspose", |m, c| conv_transpose(m, c))];
 
 /// The extents of the windows: those that the node states, else those of the weights.
-fn kernel(c: &Call, w: &Val) -> Result<Vec<i64>, String> {
+pub(super) fn kernel(c: &Call, w: &Val) -> Result<Vec<i64>, String> {
     match c.ints("kernel_shape") {
         Some(kernel) => Ok(kernel),
         None => (2..w.rank()?).map(|d| w.dim(d)).collect(),

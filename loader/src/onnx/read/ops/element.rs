@@ -3,8 +3,10 @@
 use mindir_graph::DType;
 
 use super::Row;
-use super::shape::element_type;
+use super::random::numbers;
+use super::shape::{dims_of, element_type};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::narrow::Narrow;
 
 macro_rules! rows {
     ($($onnx:literal = $f:expr,)*) => { &[$(($onnx, $f)),*] };
@@ -141,17 +143,23 @@ fn pow(m: &mut Import, c: &Call) -> Steps {
 
 /// `x` as `dtype`.
 pub(in crate::onnx::read) fn as_type(m: &mut Import, x: Val, dtype: DType) -> Step {
-    if x.dtype() == dtype { Ok(x) } else { m.op("Cast", vec![x.into(), dtype.into()]) }
+    if x.dtype() == dtype { Ok(Val { narrow: None, ..x }) } else { m.op("Cast", vec![x.into(), dtype.into()]) }
 }
 
 fn cast(m: &mut Import, c: &Call) -> Steps {
-    let dtype = element_type(c.int("to", 0))?;
     let x = c.input(0)?;
+    if let Some(narrow) = Narrow::named(c.int("to", 0)) {
+        return Ok(vec![narrow.cast(m, &x, c.int("saturate", 1) == 1, &c.text("round_mode", "up"))?]);
+    }
+    let dtype = element_type(c.int("to", 0))?;
     Ok(vec![as_type(m, x, dtype)?])
 }
 
 fn cast_like(m: &mut Import, c: &Call) -> Steps {
     let (x, like) = (c.input(0)?, c.input(1)?);
+    if let Some(narrow) = like.narrow {
+        return Ok(vec![narrow.cast(m, &x, c.int("saturate", 1) == 1, &c.text("round_mode", "up"))?]);
+    }
     Ok(vec![as_type(m, x, like.dtype())?])
 }
 
@@ -177,16 +185,33 @@ fn clip(m: &mut Import, c: &Call) -> Steps {
 }
 
 fn dropout(m: &mut Import, c: &Call) -> Steps {
-    if c.option(2).is_some_and(|t| t.number() != Ok(0.0)) {
-        return Err("dropout in training is random".into());
-    }
     let x = c.input(0)?;
+    if c.option(2).is_some_and(|t| t.number() != Ok(0.0)) {
+        return dropped(m, c, &x);
+    }
     if !c.wants(1) {
         return Ok(vec![x]);
     }
     let ones = m.op("OnesLike", vec![(&x).into()])?;
     let mask = as_type(m, ones, DType::Bool)?;
     Ok(vec![x, mask])
+}
+
+/// Elements are kept with probability `1 − ratio` and then divided by it, if the model trains.
+fn dropped(m: &mut Import, c: &Call, x: &Val) -> Steps {
+    let ratio = match c.option(1) {
+        Some(ratio) => as_type(m, ratio, DType::F32)?,
+        None => m.scalar(DType::F32, 0.5)?,
+    };
+    let training = as_type(m, c.input(2)?, DType::F32)?;
+    let ratio = m.two("Mul", &ratio, &training)?;
+    let shape = dims_of(m, x)?;
+    let numbers = numbers(m, c, "UniformReal", shape)?;
+    let mask = m.two("GreaterEqual", &numbers, &ratio)?;
+    let (one, ratio) = (m.scalar(x.dtype(), 1.0)?, as_type(m, ratio, x.dtype())?);
+    let share = m.two("Sub", &one, &ratio)?;
+    let y = m.two("Div", x, &share)?;
+    Ok(vec![m.select_or(&mask, &y, 0.0)?, mask])
 }
 
 fn gelu(m: &mut Import, c: &Call) -> Steps {

@@ -10,6 +10,7 @@ use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[
     ("BatchNormalization", |m, c| batch_norm(m, c)),
+    ("Det", |m, c| Ok(vec![m.one("MatrixDeterminant", &c.input(0)?)?])),
     ("Gemm", |m, c| gemm(m, c)),
     ("GroupNormalization", |m, c| group_norm(m, c)),
     ("InstanceNormalization", |m, c| instance_norm(m, c)),

@@ -6,26 +6,32 @@ use super::convolution::convolved;
 use super::element::{as_type, exact_gelu, swished};
 use super::integers::{dynamic_bytes, integer_product};
 use super::layer::{gemm, layer_normed, rms_normed};
-use super::quantize::narrowed;
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[
+    ("BiasAdd", |m, c| bias_add(m, c)),
     ("BiasGelu", |m, c| bias_gelu(m, c)),
     ("DynamicQuantizeMatMul", |m, c| dynamic_matmul(m, c)),
     ("FastGelu", |m, c| fast_gelu(m, c)),
     ("FusedConv", |m, c| fused_conv(m, c)),
     ("FusedGemm", |m, c| fused_gemm(m, c)),
     ("FusedMatMul", |m, c| fused_matmul(m, c)),
+    ("Inverse", |m, c| Ok(vec![m.op("MatrixInverse", vec![c.input(0)?.into(), false.into()])?])),
     ("MatMulIntegerToFloat", |m, c| float_matmul(m, c)),
-    ("QLinearAdd", |m, c| on_real_numbers(m, c, "Add")),
-    ("QLinearMul", |m, c| on_real_numbers(m, c, "Mul")),
     ("QuickGelu", |m, c| Ok(vec![swished(m, &c.input(0)?, c.float("alpha", 1.702))?])),
     ("SkipLayerNormalization", |m, c| skip_layer_norm(m, c)),
     ("SkipSimplifiedLayerNormalization", |m, c| skip_rms_norm(m, c)),
+    ("TransposeMatMul", |m, c| fused_matmul(m, c)),
 ];
 
 fn plus(m: &mut Import, x: Val, more: Option<Val>) -> Step {
     more.map_or(Ok(x.clone()), |more| m.two("Add", &x, &more))
+}
+
+/// Both operands and the bias of the last dimension added.
+fn bias_add(m: &mut Import, c: &Call) -> Steps {
+    let x = m.two("Add", &c.input(0)?, &c.input(1)?)?;
+    Ok(vec![m.two("Add", &x, &c.input(2)?)?])
 }
 
 fn bias_gelu(m: &mut Import, c: &Call) -> Steps {
@@ -76,34 +82,6 @@ fn activated(m: &mut Import, c: &Call, y: Val, params: [Option<f64>; 2]) -> Step
         ("Clip", [Some(low), Some(high)]) => m.clamped(&y, low, high),
         (name, params) => Activation::named(name, params)?.apply(m, &y),
     }
-}
-
-/// A function of two quantised tensors, computed with the numbers that they stand for.
-fn on_real_numbers(m: &mut Import, c: &Call, name: &'static str) -> Steps {
-    let number = |m: &mut Import, at: usize| -> Step {
-        let (x, scale) = (c.input(at)?, c.input(at + 1)?);
-        let x = as_type(m, x, scale.dtype())?;
-        let x = match c.option(at + 2) {
-            Some(zero) => {
-                let zero = as_type(m, zero, scale.dtype())?;
-                m.two("Sub", &x, &zero)?
-            }
-            None => x,
-        };
-        m.two("Mul", &x, &scale)
-    };
-    let (a, b) = (number(m, 0)?, number(m, 3)?);
-    let y = m.two(name, &a, &b)?;
-    let y = m.two("Div", &y, &c.input(6)?)?;
-    let y = m.one("Rint", &y)?;
-    let y = match c.option(7) {
-        Some(zero) => {
-            let zero = as_type(m, zero, y.dtype())?;
-            m.two("Add", &y, &zero)?
-        }
-        None => y,
-    };
-    Ok(vec![narrowed(m, y, c.input(0)?.dtype())?])
 }
 
 /// The sum of both operands is normalised; whoever wants it is given it as result 3.

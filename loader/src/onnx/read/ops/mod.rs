@@ -2,18 +2,23 @@
 
 mod activation;
 mod attention;
+mod bytes;
+mod columns;
 mod convolution;
 mod einsum;
 mod element;
 mod grid;
+mod heads;
 mod integers;
 mod layer;
+mod loss;
 mod lstm;
 mod microsoft;
 mod nms;
 mod pad;
 mod pool;
 mod quantize;
+mod random;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -35,6 +40,7 @@ type Row = (&'static str, Build);
 
 const TABLES: &[&[Row]] = &[
     attention::OPS,
+    columns::OPS,
     convolution::OPS,
     einsum::OPS,
     element::ONE,
@@ -43,10 +49,12 @@ const TABLES: &[&[Row]] = &[
     grid::OPS,
     integers::OPS,
     layer::OPS,
+    loss::OPS,
     nms::OPS,
     pad::OPS,
     pool::OPS,
     quantize::OPS,
+    random::OPS,
     recurrent::OPS,
     reduce::OPS,
     resize::OPS,
@@ -58,6 +66,9 @@ const TABLES: &[&[Row]] = &[
     unique::OPS,
 ];
 
+/// Those of ONNX Runtime's own domain.
+const MICROSOFT: &[&[Row]] = &[bytes::OPS, heads::OPS, microsoft::OPS];
+
 /// How to build the operator `op` of a domain.
 pub(super) fn find(domain: &str, op: &str) -> Option<Build> {
     let named = |table: &[Row]| table.iter().find(|row| row.0 == op).map(|row| row.1);
@@ -65,8 +76,10 @@ pub(super) fn find(domain: &str, op: &str) -> Option<Build> {
         "" | "ai.onnx" => TABLES.iter().find_map(|table| named(table)),
         // ONNX Runtime writes a few of ONNX's own operators into its own domain.
         "com.microsoft" => match op {
-            "DequantizeLinear" | "Gelu" | "QuantizeLinear" | "Trilu" => find("", op),
-            _ => named(microsoft::OPS),
+            "DequantizeLinear" | "GatherND" | "Gelu" | "GridSample" | "Pad" | "QuantizeLinear" | "Trilu" | "Unique" => {
+                find("", op)
+            }
+            _ => MICROSOFT.iter().find_map(|table| named(table)),
         },
         _ => None,
     }
@@ -84,10 +97,12 @@ mod tests {
 
     #[test]
     fn operators_are_listed_once_and_in_order() {
-        let mut seen = std::collections::HashSet::new();
-        for table in TABLES.iter().copied().chain([microsoft::OPS]) {
-            assert!(table.iter().all(|row| seen.insert(row.0)));
-            assert!(table.is_sorted_by_key(|row| row.0), "{:?}", table.iter().map(|r| r.0).collect::<Vec<_>>());
+        for tables in [TABLES, MICROSOFT] {
+            let mut seen = std::collections::HashSet::new();
+            for table in tables {
+                assert!(table.iter().all(|row| seen.insert(row.0)));
+                assert!(table.is_sorted_by_key(|row| row.0), "{:?}", table.iter().map(|r| r.0).collect::<Vec<_>>());
+            }
         }
         assert!(find("", "Conv").is_some() && find("ai.onnx.ml", "Conv").is_none() && find("", "Nothing").is_none());
     }
@@ -209,7 +224,7 @@ mod tests {
     #[test]
     fn every_builder_answers() {
         let (mut dice, mut answered, mut open) = (Dice(1), 0, 0);
-        for (name, build) in TABLES.iter().copied().chain([microsoft::OPS]).flatten() {
+        for (name, build) in TABLES.iter().chain(MICROSOFT).copied().flatten() {
             let mut answers = 0;
             for _ in 0..250 {
                 let (node, operands, opset) = node(&mut dice, name);

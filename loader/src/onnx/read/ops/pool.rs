@@ -10,7 +10,7 @@ use super::windows::{Windows, expanded, flipped, full, squeezed};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
 
 pub(super) static OPS: &[Row] = &[
-    ("AveragePool", |m, c| average_pool(m, c)),
+    ("AveragePool", |m, c| average_pool(m, c, c.input(0)?).map(|y| vec![y])),
     ("GlobalAveragePool", |m, c| global(m, c, "ReduceMean")),
     ("GlobalMaxPool", |m, c| global(m, c, "ReduceMax")),
     ("MaxPool", |m, c| max_pool(m, c)),
@@ -191,8 +191,7 @@ fn same_pool(m: &mut Import, name: &'static str, x: Val, mut win: Windows) -> St
     flipped(m, y, win.same)
 }
 
-fn average_pool(m: &mut Import, c: &Call) -> Steps {
-    let mut x = c.input(0)?;
+pub(super) fn average_pool(m: &mut Import, c: &Call, mut x: Val) -> Step {
     let kernel = c.ints("kernel_shape").unwrap_or_default();
     x = m.of_rank(x, kernel.len() + 2);
     let mut win = Windows::of(c, &x, kernel)?;
@@ -200,13 +199,13 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
     let counted = c.int("count_include_pad", 0) == 1;
     let dilated = win.dilation.iter().any(|&d| d != 1);
     if dilated || win.same.is_some() && (counted || win.leave_gaps()) {
-        return Ok(vec![window_means(m, &x, &win, ceil && win.same.is_none(), counted)?]);
+        return window_means(m, &x, &win, ceil && win.same.is_none(), counted);
     }
     if win.same.is_some() {
-        return Ok(vec![same_pool(m, "AvgPool", x, win)?]);
+        return same_pool(m, "AvgPool", x, win);
     }
     if rank == 4 && !win.padded() && !ceil {
-        return Ok(vec![pool(m, "AvgPool", x, &win, "VALID")?]);
+        return pool(m, "AvgPool", x, &win, "VALID");
     }
     let added = 5usize.checked_sub(rank).ok_or("more than three spatial dimensions are not supported")?;
     for _ in 0..added {
@@ -227,7 +226,7 @@ fn average_pool(m: &mut Import, c: &Call) -> Steps {
     for _ in 0..added {
         y = squeezed(m, y, 2)?;
     }
-    Ok(vec![y])
+    Ok(y)
 }
 
 /// The elements at the positions that a maximum over windows gave, all else 0.

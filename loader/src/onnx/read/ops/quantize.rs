@@ -6,6 +6,7 @@ use super::Row;
 use super::element::as_type;
 use super::shape::{dims_of, element_type, join, length, part, places, reshaped};
 use crate::onnx::read::import::{Call, Import, Step, Steps, Val};
+use crate::onnx::read::narrow::Narrow;
 
 pub(super) static OPS: &[Row] =
     &[("DequantizeLinear", |m, c| dequantize(m, c)), ("QuantizeLinear", |m, c| quantize(m, c))];
@@ -50,7 +51,9 @@ fn dequantize(m: &mut Import, c: &Call) -> Steps {
 /// `x / scale` rounded, plus the zero point, within the range of its type.
 fn quantize(m: &mut Import, c: &Call) -> Steps {
     let x = c.input(0)?;
+    let narrow = c.option(2).and_then(|zero| zero.narrow).or(Narrow::named(c.int("output_dtype", 0)));
     let whole = match (c.option(2), c.int("output_dtype", 0)) {
+        _ if narrow.is_some() => DType::I8,
         (Some(zero), _) => zero.dtype(),
         (None, 0) => DType::U8,
         (None, code) => element_type(code)?,
@@ -59,9 +62,16 @@ fn quantize(m: &mut Import, c: &Call) -> Steps {
     let (scale, zero) = quantization(m, c, &x, d)?;
     let x = as_type(m, x, d)?;
     let y = m.op("Div", vec![x.into(), scale.into()])?;
+    if let Some(float) = narrow.filter(|n| n.range().is_none()) {
+        return Ok(vec![float.cast(m, &y, c.int("saturate", 1) == 1, &c.text("round_mode", "up"))?]);
+    }
     let mut y = m.op("Rint", vec![y.into()])?;
     if let Some(zero) = zero {
         y = m.op("Add", vec![y.into(), zero.into()])?;
+    }
+    if let Some((own, (low, high))) = narrow.and_then(|n| Some((n, n.range()?))) {
+        let y = m.clamped(&y, low, high)?;
+        return Ok(vec![own.cast(m, &y, true, "up")?]);
     }
     Ok(vec![narrowed(m, y, whole)?])
 }

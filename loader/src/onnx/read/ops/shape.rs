@@ -5,6 +5,7 @@ use mindir_graph::{DType, Tensor};
 use super::Row;
 use super::element::as_type;
 use crate::onnx::read::import::{Axes, Call, Import, In, Step, Steps, Val, axis_of};
+use crate::onnx::read::narrow::Narrow;
 use crate::onnx::read::types::Length;
 
 pub(super) static OPS: &[Row] = &[
@@ -47,6 +48,7 @@ pub(in crate::onnx::read) fn join(m: &mut Import, mut parts: Vec<Val>, axis: i64
 
 fn constant(m: &mut Import, c: &Call) -> Steps {
     let fail = |e: mindir_graph::TensorError| e.to_string();
+    let narrow = c.attr("value").and_then(|a| a.t.as_ref()?.data_type).and_then(Narrow::of);
     let tensor = if let Some(t) = c.tensor("value")? {
         t
     } else if c.has("value_float") {
@@ -62,7 +64,7 @@ fn constant(m: &mut Import, c: &Call) -> Steps {
     } else {
         return Err("its value is of a kind that is not supported".into());
     };
-    Ok(vec![m.constant(tensor)])
+    Ok(vec![Val { narrow, ..m.constant(tensor) }])
 }
 
 fn constant_of_shape(m: &mut Import, c: &Call) -> Steps {

@@ -12,6 +12,7 @@ pub(super) static OPS: &[Row] = &[
     ("DFT", |m, c| dft(m, c)),
     ("HammingWindow", |m, c| window(m, c, &[25.0 / 46.0, -21.0 / 46.0])),
     ("HannWindow", |m, c| window(m, c, &[0.5, -0.5])),
+    ("MelWeightMatrix", |m, c| mel_weights(m, c)),
     ("STFT", |m, c| stft(m, c)),
 ];
 
@@ -36,6 +37,63 @@ fn window(m: &mut Import, c: &Call, factors: &[f64]) -> Steps {
         });
     }
     let y = y.ok_or("there are no factors")?;
+    Ok(vec![as_type(m, y, dtype)?])
+}
+
+/// Shares of each frequency in triangles that are equally wide in mel, `[frequencies, triangles]`.
+fn mel_weights(m: &mut Import, c: &Call) -> Steps {
+    let dtype = element_type(c.int("output_datatype", 1))?;
+    let bins = vector_of_one(m, c.input(0)?)?;
+    let [len, rate, low, high] = [1, 2, 3, 4].map(|i| c.input(i));
+    let real = |m: &mut Import, v: Val| {
+        let v = as_type(m, v, DType::F64)?;
+        m.op("Reshape", vec![v.into(), vec![1].into()])
+    };
+    let mel = |m: &mut Import, v: Val| {
+        let v = real(m, v)?;
+        let v = m.with("Div", &v, 700.0)?;
+        let v = m.one("Log1p", &v)?;
+        m.with("Mul", &v, 2595.0 / std::f64::consts::LN_10)
+    };
+    let len = vector_of_one(m, len?)?;
+    let (low, high) = (mel(m, low?)?, mel(m, high?)?);
+    let span = m.two("Sub", &high, &low)?;
+    let corners = m.with("Add", &bins, 2.0)?;
+    let count = real(m, corners.clone())?;
+    let step = m.two("Div", &span, &count)?;
+    let corners = places(m, corners)?;
+    let corners = as_type(m, corners, DType::F64)?;
+    let corners = m.two("Mul", &corners, &step)?;
+    let corners = m.two("Add", &corners, &low)?;
+    let hertz = m.with("Mul", &corners, std::f64::consts::LN_10 / 2595.0)?;
+    let hertz = m.one("Expm1", &hertz)?;
+    let hertz = m.with("Mul", &hertz, 700.0)?;
+    let (more, rate) = (m.with("Add", &len, 1.0)?, real(m, rate?)?);
+    let more = real(m, more)?;
+    let corners = m.two("Mul", &hertz, &more)?;
+    let corners = m.two("FloorDiv", &corners, &rate)?;
+    let own = places(m, bins)?;
+    let corner = |m: &mut Import, i: f64| {
+        let at = m.with("Add", &own, i)?;
+        m.gathered(&corners, &at, 0)
+    };
+    let (left, centre, right) = (corner(m, 0.0)?, corner(m, 1.0)?, corner(m, 2.0)?);
+    let frequencies = one_side(m, &len)?;
+    let frequencies = places(m, frequencies)?;
+    let frequencies = as_type(m, frequencies, DType::F64)?;
+    let frequencies = m.with_ones(&frequencies, &[1])?;
+    let side = |m: &mut Import, from: &Val, to: &Val, low: &Val, high: &Val| {
+        let (way, width) = (m.two("Sub", to, from)?, m.two("Sub", high, low)?);
+        let width = m.with("Maximum", &width, 1.0)?;
+        let share = m.two("Div", &way, &width)?;
+        m.with("Maximum", &share, 0.0)
+    };
+    let up = side(m, &left, &frequencies, &left, &centre)?;
+    let down = side(m, &frequencies, &right, &centre, &right)?;
+    let (below, at) = (m.two("Less", &frequencies, &centre)?, m.two("Equal", &frequencies, &centre)?);
+    let y = m.select(&below, &up, &down)?;
+    let one = m.scalar(DType::F64, 1.0)?;
+    let y = m.select(&at, &one, &y)?;
     Ok(vec![as_type(m, y, dtype)?])
 }
 
