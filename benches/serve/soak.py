@@ -5,7 +5,7 @@
 
 Start: a server with copies of the digits model, from the process to `/v2/health/ready`. Overload: twice as many clients as saturate the
 server, each asking again at once, against a short queue. Soak: requests right and malformed, clients that go away in the middle, files that
-are written over while `--watch` looks; memory is the process's, from a tenth of the requests on.  Needs numpy.
+are written over while `--watch` looks; memory is the process's.  Needs numpy.
 """
 import argparse
 import asyncio
@@ -121,7 +121,7 @@ async def soak(server, root, requests, clients):
     asked = [right(x[None] if x.ndim == 3 else x) for x in images]
     first = Client(server.port)
     want = [(await first.ask(r))[1][-40:] for r in asked]
-    statuses, wrong, memory = collections.Counter(), 0, {}
+    statuses, wrong, memory = collections.Counter(), 0, []
     left = requests
 
     async def client():
@@ -130,8 +130,8 @@ async def soak(server, root, requests, clients):
         while left > 0:
             left -= 1
             done = requests - left
-            if done in (requests // 10, requests):
-                memory[done] = server.memory()
+            if done % max(requests // 10, 1) == 0:
+                memory.append(server.memory())
             if done % max(requests // 20, 1) == 0:
                 put(root, "digits", 1)
             i, kind = rng.randrange(len(asked)), rng.random()
@@ -151,8 +151,7 @@ async def soak(server, root, requests, clients):
         connection.leave()
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    warm, last = memory[requests // 10], server.memory()
-    return statuses, wrong, warm, last
+    return statuses, wrong, memory
 
 
 async def overload(server, seconds, clients):
@@ -218,11 +217,12 @@ def main():
         tell("memory at the end beside a fifth of the time", f"{memory[1] / memory[0]:.3f} times")
         assert set(statuses) <= {200, 503}, statuses
         server = Server(args.mindir, root, "--watch", "200ms")
-        statuses, wrong, warm, last = asyncio.run(soak(server, root, args.requests, args.clients))
+        statuses, wrong, memory = asyncio.run(soak(server, root, args.requests, args.clients))
         server.end()
         tell(f"{args.requests} requests, malformed ones, clients that go, reloads: statuses", told(statuses))
         tell("wrong answers, panics", f"{wrong}, 0")
-        tell("memory at the end beside a tenth of the requests", f"{last / warm:.3f} times ({warm:.0f} MB → {last:.0f} MB)")
+        tell("memory after each tenth of the requests, MB", ", ".join(f"{m:.1f}" for m in memory))
+        tell("memory at the end beside the first half", f"{memory[-1] / memory[len(memory) // 2 - 1]:.3f} times")
         assert wrong == 0 and 0 not in statuses, statuses
     if args.out:
         with open(args.out, "w") as f:

@@ -1,7 +1,7 @@
 """Two replicas of Ray Serve on one machine, as serve/deploy/ray_serve.py has them: one that is killed under load loses what it was answering
 and nothing else, and another takes its place.
 
-  on_ray.py [--seconds 20]     needs ray[serve]==2.*, psutil and the package mindir
+  on_ray.py [--seconds 20]     needs ray[serve]==2.60.* and the package mindir, and Linux
 """
 import argparse
 import logging
@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 
 import numpy as np
-import psutil
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DIGITS = os.path.join(HERE, "..", "..", "examples", "digits")
@@ -24,14 +23,24 @@ CLIENTS = 4
 
 
 def replicas():
-    return {p.pid for p in psutil.Process().children(recursive=True) + list(psutil.process_iter()) if "ServeReplica" in " ".join(name(p))}
+    """Processes below this one that are replicas."""
+    parents, found = {}, set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                parents[int(pid)] = int(f.read().rsplit(")", 1)[1].split()[1])
+            with open(f"/proc/{pid}/cmdline") as f:
+                if f.read().startswith("ray::ServeReplica"):
+                    found.add(int(pid))
+        except OSError:
+            pass  # it has ended
 
+    def is_below(pid):
+        while pid and pid != os.getpid():
+            pid = parents.get(pid)
+        return pid is not None and pid > 0
 
-def name(process):
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    return {pid for pid in found if is_below(pid)}
 
 
 def ask(x):
