@@ -177,7 +177,7 @@ def services(address):
 
 
 def curl(address, want):
-    """As README shows it: a picture."""
+    """As README shows it: a picture; a form; and JSON, as the model server of OpenVINO has it in its documentation."""
     out = subprocess.run(["curl", "-s", "--data-binary", f"@{DIGITS}/seven.png", f"http://{address}/v2/models/digits/infer"],
                          check=True, stdout=subprocess.PIPE).stdout
     answer = json.loads(out)
@@ -185,6 +185,10 @@ def curl(address, want):
     form = subprocess.run(["curl", "-s", "-F", f"image=@{DIGITS}/seven.png", "-F", f"image=@{DIGITS}/seven.png", f"http://{address}/v2/models/digits/infer?top=1"],
                           check=True, stdout=subprocess.PIPE).stdout
     assert [c["label"] for c in json.loads(form)["classes"]] == ["seven", "seven"], form
+    zero = json.dumps({"inputs": [{"name": "x", "shape": [1, 1, 32, 32], "datatype": "FP32", "data": [0] * 1024}]})
+    plain = subprocess.run(["curl", "-s", "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", "@-", f"http://{address}/v2/models/digits/infer"],
+                           input=zero.encode(), check=True, stdout=subprocess.PIPE).stdout
+    assert json.loads(plain)["outputs"][0]["shape"] == [1, 10], plain
     print("curl: ok")
 
 

@@ -278,11 +278,20 @@ fn picture(value: u8) -> Vec<u8> {
     bytes
 }
 
+/// The head of a picture of 2 × 2000 pixels, which is all that is looked at before it is refused.
+fn wide() -> Vec<u8> {
+    let mut bytes = picture(0);
+    bytes[18..20].copy_from_slice(&2000u16.to_le_bytes());
+    bytes
+}
+
 #[test]
 fn forms_with_pictures_are_answered_row_by_row() {
     let folder = tempfile::tempdir().unwrap();
     write(&pixels(), &folder.path().join("pixels.mindir"));
-    let server = Running::start(folder.path(), RepositoryOptions::default(), ServerOptions::default());
+    let mut options = ServerOptions::default();
+    options.max_bodies = 4096;
+    let server = Running::start(folder.path(), RepositoryOptions::default(), options);
     let alone = |value| server.post("/v2/models/pixels/infer", picture(value)).numbers();
     let mut form = b"--of parts\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nno picture\r\n".to_vec();
     for value in [10, 200] {
@@ -298,6 +307,16 @@ fn forms_with_pictures_are_answered_row_by_row() {
     assert_eq!(answer.json()["classes"].as_array().unwrap().len(), 2);
     let none = server.ask("POST", "/v2/models/pixels/infer", &kind, b"--of parts--");
     assert!(none.status == 400 && none.error().contains("expected a picture"), "{none:?}");
+    // Small as their files are, both together have too many pixels.
+    let mut many = Vec::new();
+    for _ in 0..2 {
+        many.extend(b"--of parts\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n");
+        many.extend(wide());
+        many.extend(b"\r\n");
+    }
+    many.extend(b"--of parts--");
+    let refused = server.ask("POST", "/v2/models/pixels/infer", &kind, &many);
+    assert!(refused.status == 413 && refused.error().contains("the pixels of all pictures"), "{refused:?}");
 }
 
 #[test]

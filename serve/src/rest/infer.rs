@@ -69,9 +69,9 @@ pub(crate) async fn infer(
     let bytes = body::read(&headers, body, &shared, &held).await?;
     let served = target.served(&shared)?;
     let sent = Sent::of(&headers, bytes)?;
-    for picture in sent.pictures() {
-        let memory = picture::memory(picture)?;
-        shared.room.take(&held, memory, Instant::now() + shared.options.body_time).await?;
+    let pixels = sent.pixels(shared.options.max_bodies)?;
+    if pixels > 0 {
+        shared.room.take(&held, pixels, Instant::now() + shared.options.body_time).await?;
     }
     let model = served.clone();
     let (request, wants) = body::work(sent.is_long(), move || read(&model, sent, &asked)).await?;
@@ -114,6 +114,16 @@ impl Sent {
 
     fn pictures(&self) -> &[Bytes] {
         if let Sent::Pictures(pictures) = self { pictures } else { &[] }
+    }
+
+    /// Bytes of the pixels of all pictures, of which several may not have more than `most`.
+    fn pixels(&self, most: u64) -> Result<u64, RequestError> {
+        let memory = self.pictures().iter().map(|picture| picture::memory(picture)).collect::<Result<Vec<_>, _>>()?;
+        let sum = memory.iter().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
+        match memory.len() > 1 && sum > most {
+            true => Err(RequestError::TooLarge { what: "the pixels of all pictures", most }),
+            false => Ok(sum),
+        }
     }
 
     fn is_long(&self) -> bool {
