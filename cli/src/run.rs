@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use mindir::ckpt::{self, WriteOptions};
 use mindir::graph::Model;
 use mindir::{Tensor, npy};
 use serde::Serialize;
@@ -46,6 +47,12 @@ pub struct Run {
     /// model must be one straight line of nodes
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
+    /// Run so many times with these inputs, such as a step of training; the results are those of the last run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Store what the parameters hold in the end as a checkpoint: a .ckpt, .safetensors or .npz file
+    #[arg(long, value_name = "FILE")]
+    save_params: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -70,13 +77,17 @@ impl Run {
         let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
         let targets = self.targets(cell.outputs().len())?;
         let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
+        self.check_params()?;
         args::tell_plan(&cell, &inputs.iter().map(Tensor::fact).collect::<Vec<_>>());
         // Before the run, which may write parameters.
         let nodes = self.dump.as_ref().map(|_| dump::results(&cell, &inputs)).transpose()?;
         let start = Instant::now();
-        let outputs = cell.run(&inputs)?;
+        let mut outputs = cell.run(&inputs)?;
         let nanoseconds = start.elapsed().as_nanos() as u64;
         print::tell(|| format!("the first run took {}", print::time(nanoseconds as f64)));
+        for _ in 1..self.steps {
+            outputs = cell.run(&inputs)?;
+        }
         let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
         let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
         let top = match self.top.or(labels.as_ref().map(|_| 1)) {
@@ -87,12 +98,29 @@ impl Run {
         if let (Some(dir), Some(nodes)) = (&self.dump, &nodes) {
             written.extend(dump::write(dir, nodes)?);
         }
+        if let Some(path) = &self.save_params {
+            ckpt::write(path, &cell.checkpoint(), &WriteOptions::default())?;
+            written.push(path.display().to_string());
+        }
         let report = Report { nanoseconds, outputs: outputs.iter().zip(&names).map(stats).collect(), top, written };
         if self.json {
             return Ok(Outcome::ok(print::json(&report)));
         }
         let text = self.text(&report);
-        Ok(if report.top.is_empty() && !report.written.is_empty() { Outcome::done(text) } else { Outcome::ok(text) })
+        Ok(if report.top.is_empty() && self.stores_results() { Outcome::done(text) } else { Outcome::ok(text) })
+    }
+
+    /// Whether results go to files instead of the terminal.
+    fn stores_results(&self) -> bool {
+        self.output.is_some() || self.dump.is_some()
+    }
+
+    /// Refuses a file for parameters that is no checkpoint or cannot be written.
+    fn check_params(&self) -> Result<(), Failure> {
+        let Some(path) = &self.save_params else { return Ok(()) };
+        save::must_end(path, &[("ckpt", ()), ("safetensors", ()), ("npz", ())])?;
+        save::has_folder(path)?;
+        save::unread(path)
     }
 
     /// The files for so many results: none, one, or one for each.
@@ -144,8 +172,14 @@ impl Run {
             let title = report.top.len() > 1;
             return report.top.iter().map(|r| r.lines(title)).collect();
         }
-        if !report.written.is_empty() {
-            let place = self.output.iter().chain(&self.dump).map(|p| p.display().to_string()).collect::<Vec<_>>();
+        if self.stores_results() {
+            let place = self
+                .output
+                .iter()
+                .chain(&self.dump)
+                .chain(&self.save_params)
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>();
             let files = print::plural(report.written.len(), "file");
             return format!("{files} written to {}\n", place.join(" and "));
         }

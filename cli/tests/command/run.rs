@@ -56,6 +56,22 @@ fn results_are_stored_as_npy_and_npz() {
 }
 
 #[test]
+fn a_step_runs_several_times_and_its_parameters_are_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (step, path) = (digits("train_step.mindir"), dir.path().join("after.ckpt"));
+    let to = path.to_str().unwrap();
+    let run = |more: &[&str]| mindir([&["run", &step, "-i", "zeros"], more].concat());
+    run(&["--steps", "3", "--save-params", to]).with(0).says(&["output 0", "f32 []"]);
+    let after = mindir::ckpt::read(&path, &mindir::ckpt::ReadOptions::default()).unwrap();
+    let steps = after.get("global_step").unwrap().array().unwrap().tensor().unwrap();
+    assert_eq!(steps.to_i64s().unwrap(), [3]);
+    run(&["--save-params", "weights.bin"]).with(2).complains(&["cannot write .bin files"]);
+    run(&["--save-params", &step]).with(2).complains(&["cannot write .mindir files"]);
+    run(&["--save-params", "/nowhere/a.ckpt"]).with(5).complains(&["there is no folder"]);
+    run(&["--steps", "0"]).with(2);
+}
+
+#[test]
 fn inputs_go_by_order_or_name() {
     let dir = golden("binary_int32");
     let (a, b) = (format!("{dir}/in_0.npy"), format!("{dir}/in_1.npy"));
