@@ -75,6 +75,10 @@ pub struct Convert {
     /// Operator set of an ONNX file [default: 17]
     #[arg(long, value_name = "N", value_parser = opset)]
     opset: Option<i64>,
+    /// In an ONNX file, make inputs of the parameters that the model writes, which may be left out in the first run, and results
+    /// called NAME_out of what they hold afterwards
+    #[arg(long)]
+    state_as_io: bool,
     #[command(flatten)]
     save: SaveArgs,
 }
@@ -114,8 +118,8 @@ impl Convert {
         let Content { model, filled, .. } = self.plain(".onnx", &[])?;
         let usual = onnx::Options::default();
         let split_above = self.split_above().unwrap_or(usual.split_above);
-        let opset = self.opset.unwrap_or(usual.opset);
-        let save = |store| onnx::export(&model, &self.out, &onnx::Options { opset, split_above, store });
+        let (opset, state_as_io) = (self.opset.unwrap_or(usual.opset), self.state_as_io);
+        let save = |store| onnx::export(&model, &self.out, &onnx::Options { opset, split_above, store, state_as_io });
         let written = self.save.save(weight_bytes(&model), save)?;
         Ok(Report {
             nodes: Some(written.nodes),
@@ -128,15 +132,17 @@ impl Convert {
 
     fn to_air(&self) -> Result<Report, Failure> {
         let is_split = self.split_above().is_some();
-        let Content { model, filled, .. } =
-            self.plain(".air", &[("--split", is_split), ("--opset", self.opset.is_some())])?;
+        let Content { model, filled, .. } = self.plain(
+            ".air",
+            &[("--split", is_split), ("--opset", self.opset.is_some()), ("--state-as-io", self.state_as_io)],
+        )?;
         let written = self.save.save(weight_bytes(&model), |store| air::export(&model, &self.out, &store));
         let air::Written { nodes, constants, bytes } = written.map_err(Error::from)?;
         Ok(Report { nodes: Some(nodes), weights: constants, bytes: bytes as u64, ..Report::of(&self.out, filled) })
     }
 
     fn to_mindir(&self) -> Result<Report, Failure> {
-        refuse(".mindir", &[("--opset", self.opset.is_some())])?;
+        refuse(".mindir", &[("--opset", self.opset.is_some()), ("--state-as-io", self.state_as_io)])?;
         let source = self.source()?;
         let from = source.path().map(Path::to_path_buf);
         let is_built = self.rebuild || source.is_onnx();

@@ -681,6 +681,56 @@ fn results_keep_names_whatever_they_are() {
     assert_eq!(back.result_names(), ["b", "x", "a", "w", "v", "output_1", "n"].map(Some));
 }
 
+/// `count` grows by `x`; `y` is twice what it is then.
+fn counter() -> Model {
+    let mut b = Builder::new("counter");
+    let x = b.input("x", Spec::fixed(DType::F32, &[2]));
+    let count = b.param("count", Tensor::vector(&[1.0f32, 2.0]));
+    b.op("AssignAdd", [count.into(), x.into()]).unwrap();
+    let now = b.op("Load", [count.into()]).unwrap();
+    let y = b.op("Add", [now.into(), now.into()]).unwrap();
+    b.finish(&[y])
+}
+
+#[test]
+fn state_goes_in_and_out_if_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counter.onnx");
+    let refused = onnx::export(&counter(), &path, &onnx::Options::default());
+    assert!(refused.unwrap_err().to_string().contains("ONNX models keep no state"));
+    onnx::export(&counter(), &path, &onnx::Options { state_as_io: true, ..Default::default() }).unwrap();
+    let proto = ModelProto::decode(Bytes::from(std::fs::read(&path).unwrap())).unwrap();
+    let graph = proto.graph.unwrap();
+    let names = |values: &[ValueInfoProto]| values.iter().filter_map(|v| v.name.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&graph.input), names(&graph.output)),
+        (vec!["x".into(), "count".into()], vec!["output".to_string(), "count_out".into()])
+    );
+    assert!(graph.initializer.iter().any(|t| t.name.as_deref() == Some("count")));
+}
+
+#[test]
+fn elements_of_few_bits_are_not_taken_for_what_holds_them() {
+    let bits = || TensorProto {
+        dims: vec![2],
+        data_type: Some(22),
+        name: Some("bits".into()),
+        raw_data: Some(vec![0x8f].into()),
+        ..TensorProto::default()
+    };
+    let wrong = changed(|g| {
+        g.initializer.push(bits());
+        g.node = vec![node("Add", &["bits", "bits"], &["y"])];
+    });
+    refused(wrong, ErrorKind::Unsupported, &["Add", "elements of int4 are not supported"]);
+    let right = changed(|g| {
+        g.initializer.push(bits());
+        g.initializer.push(weight("scale", &[], &[0.5]));
+        g.node = vec![node("DequantizeLinear", &["bits", "scale"], &["z"]), node("Add", &["x", "z"], &["y"])];
+    });
+    assert_eq!(right.unwrap().entry().outputs.len(), 1);
+}
+
 /// `y = x · w`, with weights of 2 KiB.
 fn product() -> Model {
     let mut b = Builder::new("product");

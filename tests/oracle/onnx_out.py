@@ -200,7 +200,7 @@ def golden(folder, args, work):
     meta, sets = read_golden(folder)
     path = os.path.join(work, "model.onnx")
     graph = os.path.join(folder, meta.get("graph", "model.mindir"))
-    convert = [args.command, "convert", graph, path, "--opset", str(args.opset)] + (["--split"] if args.split else [])
+    convert = [args.command, "convert", graph, path, "--state-as-io", "--opset", str(args.opset)] + (["--split"] if args.split else [])
     done = subprocess.run(convert, capture_output=True, text=True)
     if done.returncode == 3:
         return ("no form", done.stderr.strip())
@@ -209,7 +209,7 @@ def golden(folder, args, work):
     if args.split and not glob.glob(path + ".data_*"):
         return "there is no data file"
     tolerance = args.tolerance or max(1e-5, meta.get("tolerance", 1e-5))
-    differences = []
+    differences, state = [], {}
     for s in sets:
         where = os.path.join(folder, s["dir"])
         inputs = [load(where, f"in_{i}", e) for i, e in enumerate(s["inputs"])]
@@ -224,11 +224,38 @@ def golden(folder, args, work):
             wants.append(None if str(i) in (meta.get("differs") or {}) else want)
         if [list(x.shape) for x in inputs] != declared(path, inputs):
             continue
-        what, _, largest = compare(path, inputs, wants, tolerance)
+        what, largest = step(path, inputs, wants, tolerance, state)
         if what:
             return f"{s['dir']}: {what}"
         differences.append(largest)
+    for name, got in state.items():
+        want = os.path.join(folder, "after", name + ".npy")
+        d = difference(got, np.load(want)) if os.path.exists(want) else 0.0
+        if isinstance(d, str) or d > tolerance:
+            return f"{name} afterwards: {d}"
     return max(differences) if differences else "no inputs have the shapes that the model declares"
+
+
+def step(path, inputs, wants, tolerance, state):
+    """As `compare`; what the model keeps goes in, and comes out for the next step."""
+    graph = onnx.load(path, load_external_data=False).graph
+    kept = [v.name for v in graph.input][len(inputs):]
+    if not kept:
+        what, _, largest = compare(path, inputs, wants, tolerance)
+        return what, largest
+    try:
+        check(path)
+        s = session(path)
+        feed = dict(zip([v.name for v in graph.input], inputs)) | state
+        got = s.run(None, feed)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}", 0.0
+    results = dict(zip([v.name for v in graph.output], got))
+    state.update({name: results[name + "_out"] for name in kept})
+    found = [difference(g, w) for g, w in zip(got, wants) if w is not None]
+    worst = next((d for d in found if isinstance(d, str)), None)
+    largest = max((d for d in found if not isinstance(d, str)), default=0.0)
+    return worst or (f"differs by {largest:.2e}" if largest > tolerance else None), largest
 
 
 def declared(path, inputs):

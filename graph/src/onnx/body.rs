@@ -166,6 +166,11 @@ impl Book {
         self.open.pop().unwrap_or_default()
     }
 
+    /// Whether the current graph is inside of another one.
+    pub fn is_inside(&self) -> bool {
+        self.open.len() > 1
+    }
+
     /// Where the book is, to undo what follows.
     pub fn mark(&self) -> Mark {
         Mark { depth: self.open.len(), nodes: self.open.last().map_or(0, |b| b.nodes.len()) }

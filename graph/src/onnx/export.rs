@@ -20,11 +20,14 @@ use walk::{Given, Walk};
 pub struct Options {
     /// The operator set, one of [`OPSETS`].
     pub opset: i64,
+    /// Whether parameters that the model writes are inputs of their names, which may be left out where they hold what the model
+    /// has, and what they hold afterwards results called `NAME_out`.
+    pub state_as_io: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { opset: *OPSETS.start() }
+        Options { opset: *OPSETS.start(), state_as_io: false }
     }
 }
 
@@ -57,9 +60,9 @@ pub struct Exported {
     pub name: Arc<str>,
     /// The graph.
     pub body: Body,
-    /// Inputs in call order.
+    /// Inputs in call order, those of state last.
     pub inputs: Vec<Port>,
-    /// Results in order.
+    /// Results in order, those of state last.
     pub outputs: Vec<Port>,
     /// Constants that the graph reads, weights included.
     pub constants: Vec<(Edge, Tensor)>,
@@ -161,20 +164,32 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     let mut declared = Inputs::new(model)?;
     let mut walk = Walk::new(model, options.opset);
     let inputs = walk.inputs(&declared.kinds);
+    let held = if options.state_as_io { walk.hold() } else { Vec::new() };
     let results = walk.run(&inputs).map_err(ExportError::Nodes)?;
     let book = walk.finish().map_err(ExportError::Nodes)?;
     let mut body = book.body;
     body.inputs = inputs.iter().filter_map(|g| g.edge).collect();
-    let names = output_names(model);
+    let mut names = output_names(model);
     let mut port = |(((edge, given), name), id): (((&Edge, &Given), &String), &ValueId)| Port {
         edge: *edge,
         dtype: given.kind.dtype,
         dims: declared.dimensions(&given.kind, name, &graph.value(*id).spec),
     };
-    let outputs: Vec<Port> = book.outputs.iter().zip(&results).zip(&names).zip(&graph.outputs).map(&mut port).collect();
-    let input_names: Vec<String> =
+    let mut outputs: Vec<Port> =
+        book.outputs.iter().zip(&results).zip(&names).zip(&graph.outputs).map(&mut port).collect();
+    let mut input_names: Vec<String> =
         graph.inputs.iter().map(|id| short(model, &graph.value(*id).name).to_string()).collect();
-    let inputs: Vec<Port> = body.inputs.iter().zip(&inputs).zip(&input_names).zip(&graph.inputs).map(port).collect();
+    let mut inputs: Vec<Port> =
+        body.inputs.iter().zip(&inputs).zip(&input_names).zip(&graph.inputs).map(port).collect();
+    for ((param, given), after) in held.iter().zip(book.outputs.iter().skip(results.len())) {
+        let dims = given.kind.stand_in().shape.iter().map(|d| Dimension::Fixed(*d)).collect();
+        let before = Port { edge: given.edge.unwrap_or(*after), dtype: given.kind.dtype, dims };
+        outputs.push(Port { edge: *after, ..before.clone() });
+        names.push(format!("{}_out", param.name));
+        input_names.push(param.name.to_string());
+        body.inputs.push(before.edge);
+        inputs.push(before);
+    }
     body.outputs = book.outputs;
     drop_dead(&mut body);
     let mut live = HashSet::new();
@@ -185,8 +200,10 @@ pub fn export(model: &Model, options: Options) -> Result<Exported, ExportError> 
     if !problems.is_empty() {
         return Err(ExportError::Nodes(problems));
     }
-    let constants: Vec<_> = book.constants.into_iter().filter(|c| live.contains(&c.0)).collect();
-    let names = name_all(model, &body, &inputs, &outputs, &names, &constants);
+    let mut constants: Vec<_> = book.constants.into_iter().filter(|c| live.contains(&c.0)).collect();
+    constants.extend(held.iter().filter_map(|(param, given)| Some((given.edge?, param.tensor.clone()))));
+    let ports = inputs.iter().zip(&input_names).chain(outputs.iter().zip(&names));
+    let names = name_all(model, &body, ports, &constants);
     Ok(Exported { opset: options.opset, name: graph.name.clone(), body, inputs, outputs, constants, names })
 }
 
@@ -210,22 +227,14 @@ fn output_names(model: &Model) -> Vec<String> {
 }
 
 /// A name for every value: inputs and parameters keep theirs.
-fn name_all(
+fn name_all<'a>(
     model: &Model,
     body: &Body,
-    inputs: &[Port],
-    outputs: &[Port],
-    output_names: &[String],
+    ports: impl Iterator<Item = (&'a Port, &'a String)>,
     constants: &[(Edge, Tensor)],
 ) -> HashMap<Edge, String> {
     let mut names = Names::default();
-    let graph = model.entry();
-    for (port, id) in inputs.iter().zip(&graph.inputs) {
-        names.give(port.edge, short(model, &graph.value(*id).name));
-    }
-    for (port, name) in outputs.iter().zip(output_names) {
-        names.give(port.edge, name);
-    }
+    ports.for_each(|(port, name)| names.give(port.edge, name));
     let at = |t: &Tensor| (t.bytes().as_ptr() as usize, t.bytes().len());
     let params: HashMap<_, _> = model.params.iter().map(|p| (at(&p.tensor), &p.name)).collect();
     for (edge, tensor) in constants {

@@ -13,6 +13,7 @@ mod matrix;
 mod norm;
 mod optimizer;
 mod pool;
+mod quant;
 mod random;
 mod recurrent;
 mod reduce;
@@ -171,6 +172,10 @@ ops! {
         MaxUnpool2D, MaxUnpool2DGrad, MaxUnpool3D, MaxUnpool3DGrad;
     pool::windowed: AvgPool, AvgPool1D, AvgPool2D, AvgPool3D, AvgPool3DExt, MaxPool, MaxPool3D, MaxPool3DWithArgmax,
         MaxPoolWithArgmax, MaxPoolWithIndices;
+    quant::fake: FakeQuantParam, FakeQuantPerChannel, FakeQuantPerLayer, FakeQuantWithMinMaxVars,
+        FakeQuantWithMinMaxVarsPerChannel;
+    quant::levels: AntiQuant, DynamicQuantExt, Quant, QuantV2;
+    quant::product: QuantBatchMatmul, WeightQuantBatchMatmul;
     random::choice: Multinomial, MultinomialWithReplacement, RandomCategorical, RandomChoiceWithMask, RandomShuffle,
         RandpermV2;
     random::distributions: Bernoulli, Cauchy, LogNormalReverse, NonDeterministicInts, ParameterizedTruncatedNormal,

@@ -30,6 +30,9 @@ pub struct Options {
     /// Constants that take more bytes than this together go to a data file, those below 1 KiB excepted. Protobuf messages, and
     /// so files without one, end at 2 GiB.
     pub split_above: u64,
+    /// Whether parameters that the model writes are inputs of their names, which may be left out where they hold what the model
+    /// has, and what they hold afterwards results called `NAME_out`.
+    pub state_as_io: bool,
     /// How files are replaced.
     pub store: store::Options,
 }
@@ -39,6 +42,7 @@ impl Default for Options {
         Options {
             opset: mindir_graph::onnx::Options::default().opset,
             split_above: 1900 << 20,
+            state_as_io: false,
             store: store::Options::default(),
         }
     }
@@ -82,7 +86,8 @@ pub struct Written {
 /// # Errors
 /// [`WriteError::Model`] naming every node that has no ONNX form; [`WriteError::TooLong`]; [`WriteError::Store`].
 pub fn export(model: &Model, path: impl AsRef<Path>, options: &Options) -> Result<Written, WriteError> {
-    let exported = mindir_graph::onnx::export(model, mindir_graph::onnx::Options { opset: options.opset })?;
+    let Options { opset, state_as_io, .. } = *options;
+    let exported = mindir_graph::onnx::export(model, mindir_graph::onnx::Options { opset, state_as_io })?;
     write(&exported, path.as_ref(), options)
 }
 
@@ -91,7 +96,8 @@ pub fn export(model: &Model, path: impl AsRef<Path>, options: &Options) -> Resul
 /// # Errors
 /// [`ExportError`] as [`export`].
 pub fn to_bytes(model: &Model, opset: i64) -> Result<Vec<u8>, ExportError> {
-    let exported = mindir_graph::onnx::export(model, mindir_graph::onnx::Options { opset })?;
+    let options = mindir_graph::onnx::Options { opset, ..Default::default() };
+    let exported = mindir_graph::onnx::export(model, options)?;
     let mut bytes = Vec::new();
     let wire = Wire { exported: &exported, outside: &HashMap::new(), data_file: "" };
     // A vector takes every byte.

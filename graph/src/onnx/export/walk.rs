@@ -8,7 +8,7 @@ use super::super::emit::Attrs;
 use super::super::types::{Kind, Length, Type};
 use super::super::{Emit, NoForm, OPEN, Unmapped, tasks};
 use super::flow::Ends;
-use crate::graph::{Arg, Graph, GraphId, Model, Node, ValueId};
+use crate::graph::{Arg, Def, Graph, GraphId, Model, Node, Param, ValueId};
 use crate::lower::{Entry, Walk as Shapes};
 use crate::op::{ArgValue, Args, Effect, OpDef, ParamKind, Watch};
 use crate::task::V;
@@ -92,6 +92,8 @@ pub(super) struct Walk<'a> {
     /// How loops end, by where they start, with what kinds, and where calls end them.
     pub rounds: HashMap<(GraphId, Vec<Kind>, Vec<GraphId>), Ends>,
     outputs: Vec<Edge>,
+    /// What parameters that the model writes hold so far, by their numbers, where they go in and out.
+    state: HashMap<usize, Edge>,
 }
 
 impl<'a> Walk<'a> {
@@ -105,6 +107,7 @@ impl<'a> Walk<'a> {
             walked: 0,
             rounds: HashMap::new(),
             outputs: Vec::new(),
+            state: HashMap::new(),
         }
     }
 
@@ -120,11 +123,27 @@ impl<'a> Walk<'a> {
         Given::computed(edge, kind)
     }
 
-    /// Walks the model; gives its results, or every node without a form.
+    /// Makes an input of every parameter that the model writes.
+    pub fn hold(&mut self) -> Vec<(&'a Param, Given)> {
+        let mut held = Vec::new();
+        for (p, param) in self.model.params.iter().enumerate().filter(|(_, param)| param.mutable) {
+            let given = self.entering(Kind::from(&param.tensor.fact()));
+            self.state.extend(given.edge.map(|edge| (p, edge)));
+            held.push((param, given));
+        }
+        held
+    }
+
+    /// Walks the model; gives its results, or every node without a form. The model's outputs have the state behind them.
     pub fn run(&mut self, inputs: &[Given]) -> Result<Vec<Given>, Vec<Unmapped>> {
         let Ok(results) = self.call(GraphId(0), inputs) else { return Err(std::mem::take(&mut self.problems)) };
         self.book.begin_node("outputs".into());
         self.outputs = self.named(&results);
+        let params = 0..self.model.params.len();
+        for edge in params.filter_map(|p| self.state.get(&p).copied()).collect::<Vec<_>>() {
+            let after = self.book.record_one("Identity", vec![Some(edge)], Vec::new());
+            self.outputs.push(after);
+        }
         Ok(results)
     }
 
@@ -211,7 +230,7 @@ impl<'a> Walk<'a> {
                 return Err(Stop);
             }
         };
-        let edge = if let Arg::Value(id) = arg { frame.edges.get(id).copied() } else { None };
+        let edge = if let Arg::Value(id) = arg { self.edge_in(frame, *id) } else { None };
         let kind = frame.open.get(&operand.v).cloned().unwrap_or_else(|| Kind::from(&*operand.fact));
         let given = Given { edge, kind, known: operand.known };
         if given.edge.is_none() && given.known.is_none() {
@@ -219,6 +238,41 @@ impl<'a> Walk<'a> {
             return Err(Stop);
         }
         Ok(given)
+    }
+
+    /// The edge of a value of `frame`; that of state is what it holds so far.
+    fn edge_in(&self, frame: &Frame<'a>, id: ValueId) -> Option<Edge> {
+        match frame.graph.value(id).def {
+            Def::Param(p) => self.state.get(&p).copied(),
+            _ => frame.edges.get(&id).copied(),
+        }
+    }
+
+    /// Why a node's effect keeps it out of ONNX.
+    fn effect(&self, node: &Node) -> Option<&'static str> {
+        match node.effect() {
+            Effect::Writes(_) if self.state.is_empty() => Some("it writes a parameter; ONNX models keep no state"),
+            Effect::Writes(_) if self.active.len() > 1 || self.book.is_inside() => Some(
+                "it writes a parameter in a branch, a loop or a call; state goes in and out of straight lines only",
+            ),
+            Effect::Pure | Effect::Writes(_) => None,
+            Effect::Random => Some("it draws random numbers"),
+            Effect::Io => Some("it talks to the outside"),
+            Effect::Raises => Some("it ends the run with an exception; ONNX models cannot"),
+            Effect::WritesIf(..) => Some("it may write a parameter"),
+        }
+    }
+
+    /// Notes what the state is after `node`, which gives these values.
+    fn written(&mut self, frame: &Frame<'a>, node: &Node, values: &[Edge]) {
+        let Effect::Writes(writes) = node.effect() else { return };
+        for (arg, value) in writes.pairs() {
+            if let (Some(Some(Arg::Value(id))), Some(edge)) = (node.args.get(arg), values.get(value))
+                && let Def::Param(p) = frame.graph.value(*id).def
+            {
+                self.state.insert(p, *edge);
+            }
+        }
     }
 
     /// Makes `results` the results of `node`.
@@ -238,23 +292,27 @@ impl<'a> Walk<'a> {
             Ok(args) => args,
             Err(e) => return self.declared(frame, node, NoForm::from(e).to_string()),
         };
+        // What the operands are before the node writes to some of them.
+        let edges = self.edges(frame, node);
         let watch = Watch::default();
         args.items.iter_mut().flatten().for_each(|arg| frame.watch(arg, &watch));
         let fixed = !args.operands().iter().any(|x| x.is_open());
         if fixed {
             match frame.shapes.op(node, def) {
-                Ok(()) => return self.fixed(frame, node, def, &args),
+                Ok(()) => return self.fixed(frame, node, def, &args, edges),
                 // Its form may say what only a run can tell.
                 Err(OpError::NeedsValue(_) | OpError::Dynamic) => {}
                 Err(e) => return self.declared(frame, node, NoForm::from(e).to_string()),
             }
         }
-        if let Some(why) = effect(node) {
+        if let Some(why) = self.effect(node) {
             return self.declared(frame, node, why.into());
         }
-        match self.emit(frame, node, def, &args, &watch).and_then(|edges| self.results(node, &edges)) {
-            Ok(results) => {
+        let emitted = self.emit(frame, node, def, &args, edges, &watch);
+        match emitted.and_then(|edges| Ok((self.results(node, &edges)?, edges))) {
+            Ok((results, edges)) => {
                 self.bind(frame, node, &results);
+                self.written(frame, node, &edges);
                 Ok(())
             }
             Err(why) => self.declared(frame, node, why.to_string()),
@@ -262,19 +320,27 @@ impl<'a> Walk<'a> {
     }
 
     /// Writes a node of which everything is known but the contents of its results.
-    fn fixed(&mut self, frame: &mut Frame<'a>, node: &Node, def: &'static OpDef, args: &Args) -> Result<(), Stop> {
-        if let Some(why) = effect(node) {
+    fn fixed(
+        &mut self,
+        frame: &mut Frame<'a>,
+        node: &Node,
+        def: &'static OpDef,
+        args: &Args,
+        edges: HashMap<V, Edge>,
+    ) -> Result<(), Stop> {
+        if let Some(why) = self.effect(node) {
             self.problem(node, why);
             self.fresh(frame, node);
             return Ok(());
         }
         let mut known = |id: &ValueId| frame.shapes.operand(*id).is_ok_and(|o| o.known.is_some());
         let constant: Vec<bool> = node.outputs.iter().map(&mut known).collect();
-        if constant.iter().all(|&c| c) {
+        if constant.iter().all(|&c| c) && node.effect() == Effect::Pure {
             return Ok(());
         }
-        match self.emit(frame, node, def, args, &Watch::default()) {
+        match self.emit(frame, node, def, args, edges, &Watch::default()) {
             Ok(edges) => {
+                self.written(frame, node, &edges);
                 for ((id, edge), _) in node.outputs.iter().zip(edges).zip(constant).filter(|(_, constant)| !constant) {
                     if let Ok(o) = frame.shapes.operand(*id)
                         && let Some(found) = contradiction(&self.book.type_of(edge), &Kind::from(&*o.fact))
@@ -328,6 +394,19 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Edges of the values in a node's arguments.
+    fn edges(&self, frame: &mut Frame<'a>, node: &Node) -> HashMap<V, Edge> {
+        let mut out = HashMap::new();
+        node.args.iter().flatten().for_each(|arg| {
+            arg.each_value(&mut |id| {
+                if let (Some(edge), Ok(operand)) = (self.edge_in(frame, id), frame.shapes.operand(id)) {
+                    out.insert(operand.v, edge);
+                }
+            });
+        });
+        out
+    }
+
     /// The node's records.
     fn emit(
         &mut self,
@@ -335,11 +414,11 @@ impl<'a> Walk<'a> {
         node: &Node,
         def: &OpDef,
         args: &Args,
+        edges: HashMap<V, Edge>,
         watch: &Watch,
     ) -> Result<Vec<Edge>, NoForm> {
         let mark = self.book.mark();
         self.book.begin_node(node.path.clone());
-        let edges = edges(&mut frame.shapes, &frame.edges, node);
         let mut e = Emit { book: &mut self.book, args, edges, opset: self.opset };
         let mut results = forms(&mut e, &mut frame.shapes, def, watch);
         if watch.asked() {
@@ -374,19 +453,6 @@ fn forms(e: &mut Emit, shapes: &mut Shapes, def: &OpDef, watch: &Watch) -> Resul
     tasks::tasks(e, &shapes.b, shapes.b.tasks_from(first), &outs)
 }
 
-/// Edges of the values in a node's arguments.
-fn edges(shapes: &mut Shapes, known: &HashMap<ValueId, Edge>, node: &Node) -> HashMap<V, Edge> {
-    let mut out = HashMap::new();
-    node.args.iter().flatten().for_each(|arg| {
-        arg.each_value(&mut |id| {
-            if let (Some(&edge), Ok(operand)) = (known.get(&id), shapes.operand(id)) {
-                out.insert(operand.v, edge);
-            }
-        });
-    });
-    out
-}
-
 /// What a form gives, if it cannot be of this kind.
 fn contradiction(found: &Type, kind: &Kind) -> Option<String> {
     let dtype = found.dtype.filter(|d| *d != kind.dtype);
@@ -397,16 +463,5 @@ fn contradiction(found: &Type, kind: &Kind) -> Option<String> {
     match (dtype, dims) {
         (None, None) => None,
         _ => Some(format!("{:?} {:?}", found.dtype, found.dims)),
-    }
-}
-
-/// Why a node's effect keeps it out of ONNX.
-fn effect(node: &Node) -> Option<&'static str> {
-    match node.effect() {
-        Effect::Pure => None,
-        Effect::Random => Some("it draws random numbers"),
-        Effect::Io => Some("it talks to the outside"),
-        Effect::Raises => Some("it ends the run with an exception; ONNX models cannot"),
-        Effect::Writes(_) | Effect::WritesIf(..) => Some("it writes a parameter; ONNX models keep no state"),
     }
 }
