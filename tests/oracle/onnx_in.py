@@ -208,7 +208,8 @@ def check(kind, command, only, unsupported, left_out, counts, wrong):
         if code == 3:
             counts[kind, "not supported"] += 1
             for line in complaint.splitlines()[1:] or [complaint]:
-                unsupported[line.split(": ")[1] if ": " in line else line].add(f"{name}: {line.strip()}")
+                op = "the file" if line.startswith("error") else line.split(": ")[1] if ": " in line else line
+                unsupported[op].add(f"{name}: {line.strip()}")
             continue
         if code:
             counts[kind, "wrong"] += 1

@@ -41,7 +41,7 @@ impl WeightQuantBatchMatmul {
         let group = usize::try_from(self.antiquant_group_size).unwrap_or(0);
         ensure!(group == 0 || k.is_multiple_of(group), "groups of {group} do not divide sums of {k}");
         let each = self.antiquant_scale.count();
-        let groups = if group == 0 { 1 } else { k / group };
+        let groups = k.checked_div(group).unwrap_or(1);
         let fits = each == groups * n || each == 1 && group == 0;
         ensure!(fits, "expected {} scales, found {}", groups * n, self.antiquant_scale.fact);
         let n = if each == 1 { 1 } else { n };
@@ -86,14 +86,14 @@ impl Operator for WeightQuantBatchMatmul {
         self.blocks()?;
         let like = Operand { fact: Fact { dtype: x.dtype(), shape: w.fact.shape.clone() }.into(), ..w.clone() };
         let (trans_a, trans_b) = (self.transpose_x, self.transpose_weight);
-        let fact = Product { a: x, b: &like, trans_a, trans_b }.fact()?;
+        let fact = Product { a: x, b: &like, trans_a, trans_b, adjoint: false }.fact()?;
         if let Some(bias) = &self.bias {
             let fits = crate::broadcast(bias.shape(), &fact.shape).is_some_and(|dims| dims == fact.shape);
             ensure!(bias.dtype().is_float() && fits, "expected a bias that fits {fact}, found {}", bias.fact);
         }
         Ok(composite(vec![fact], move |at| {
             let (a, b) = (at.wide(x, x.dtype())?, self.weights(at, x.dtype())?);
-            let y = at.run(x, &Product { a: &a, b: &b, trans_a, trans_b })?;
+            let y = at.run(x, &Product { a: &a, b: &b, trans_a, trans_b, adjoint: false })?;
             let Some(bias) = &self.bias else { return Ok(vec![y]) };
             let bias = at.wide(bias, x.dtype())?;
             Ok(vec![at.formula([&y, &bias], |[y, bias]| y + bias)?])
@@ -150,7 +150,7 @@ impl Operator for QuantBatchMatmul {
         ensure!(out.is_float() || out == DType::I8, "expected results of floats or i8, found {out}");
         ensure!(self.scale.dtype().is_float(), "expected scales of floats, found {}", self.scale.fact);
         let (trans_a, trans_b) = (self.transpose_x1, self.transpose_x2);
-        let whole = Product { a, b, trans_a, trans_b }.fact()?;
+        let whole = Product { a, b, trans_a, trans_b, adjoint: false }.fact()?;
         let fits = |v: &Operand| crate::broadcast(v.shape(), &whole.shape).is_some_and(|dims| dims == whole.shape);
         for v in [Some(&self.scale), self.offset.as_ref(), self.bias.as_ref()].into_iter().flatten() {
             ensure!(fits(v), "expected numbers that fit {whole}, found {}", v.fact);
@@ -161,7 +161,7 @@ impl Operator for QuantBatchMatmul {
         ensure!(fits, "expected a scale for each of {rows} rows");
         Ok(composite(vec![Fact { dtype: out, shape: whole.shape }], move |at| {
             let (a, b) = (at.cast(a, DType::I32)?, at.cast(b, DType::I32)?);
-            let mut y = at.run(&a, &Product { a: &a, b: &b, trans_a, trans_b })?;
+            let mut y = at.run(&a, &Product { a: &a, b: &b, trans_a, trans_b, adjoint: false })?;
             let d = DType::F32;
             y = at.wide(&y, d)?;
             if let Some(bias) = &self.bias {

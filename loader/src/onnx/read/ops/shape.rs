@@ -48,7 +48,7 @@ pub(in crate::onnx::read) fn join(m: &mut Import, mut parts: Vec<Val>, axis: i64
 
 fn constant(m: &mut Import, c: &Call) -> Steps {
     let fail = |e: mindir_graph::TensorError| e.to_string();
-    let narrow = c.attr("value").and_then(|a| a.t.as_ref()?.data_type).and_then(Narrow::of);
+    let narrow = few_bits(c);
     let tensor = if let Some(t) = c.tensor("value")? {
         t
     } else if c.has("value_float") {
@@ -67,11 +67,17 @@ fn constant(m: &mut Import, c: &Call) -> Steps {
     Ok(vec![Val { narrow, ..m.constant(tensor) }])
 }
 
+/// The type of the node's value, if it is one of few bits.
+fn few_bits(c: &Call) -> Option<Narrow> {
+    Narrow::of(c.attr("value")?.t.as_ref()?.data_type?)
+}
+
 fn constant_of_shape(m: &mut Import, c: &Call) -> Steps {
     let value = c.tensor("value")?.unwrap_or(Tensor::scalar(0f32));
     let value = value.reshape(&[]).map_err(|e| e.to_string())?;
     let value = m.constant(value);
-    Ok(vec![m.op("FillV2", vec![c.input(0)?.into(), value.into()])?])
+    let y = m.op("FillV2", vec![c.input(0)?.into(), value.into()])?;
+    Ok(vec![Val { narrow: few_bits(c), ..y }])
 }
 
 fn depth_to_space(m: &mut Import, c: &Call) -> Steps {
