@@ -93,6 +93,8 @@ pub enum Float1 {
     Named(Unary),
     /// x to the power ½.
     PowHalf,
+    /// x³.
+    Cube,
 }
 
 /// One pass over a block.
@@ -239,6 +241,7 @@ impl<'a> Compiler<'a> {
             Instr::Select(c, a, b) if self.kinds[c] == Kind::Bool && kind == self.kinds[a] && kind == self.kinds[b] => {
                 self.step(reg, Op::Select(kind), &[a, b, c]);
             }
+            Instr::Cast(x) if kind == Kind::F32 && self.kinds[x] == kind => self.round(reg, x),
             Instr::Cast(x) => self.step(reg, Op::Cast(self.kinds[x], dtype), &[x]),
             _ => return None,
         }
@@ -247,11 +250,29 @@ impl<'a> Compiler<'a> {
                 && let Place::Row(row) = self.places[x]
                 && !self.constants.iter().any(|c| c.row == row)
                 && !self.free.contains(&row)
+                && !self.is_read_later(row, reg)
             {
                 self.free.push(row);
             }
         }
         Some(())
+    }
+
+    /// Whether an instruction after `reg` reads the row.
+    fn is_read_later(&self, row: usize, reg: Reg) -> bool {
+        let mut places = self.places.iter().zip(&self.last_use).take(reg + 1);
+        places.any(|(place, last)| *place == Place::Row(row) && *last > Some(reg))
+    }
+
+    /// The number in `x`, rounded if `reg` is of a type that does not hold it. The result of the program is rounded where it is stored.
+    fn round(&mut self, reg: Reg, x: Reg) {
+        let dtype = self.program.instrs[reg].1;
+        let holds = dtype == DType::F32 || dtype == self.program.instrs[x].1;
+        if holds || self.is_result(reg) {
+            self.places[reg] = self.places[x];
+        } else {
+            self.step(reg, Op::Round(dtype), &[x]);
+        }
     }
 
     fn input(&mut self, reg: Reg, i: usize) -> Option<()> {
@@ -295,14 +316,29 @@ impl<'a> Compiler<'a> {
             Some(2.0) => self.step(reg, float(Unary::Square), &[a]),
             Some(-1.0) => self.step(reg, float(Unary::Reciprocal), &[a]),
             Some(0.5) => self.step(reg, Op::Float1(Float1::PowHalf), &[a]),
+            Some(3.0) => self.step(reg, Op::Float1(Float1::Cube), &[a]),
             _ => self.step(reg, Op::Float2(f), &[a, b]),
         }
+    }
+
+    /// Lets the last step write the result if it computes it, and none of its operands can be in the memory of the result.
+    fn ends_in_result(&mut self, place: Place, kind: Kind, dtype: DType) -> bool {
+        let apart = |place: Place| match place {
+            Place::Input(i) => self.inputs.get(i).is_some_and(|&d| d != dtype),
+            Place::Row(_) | Place::Out => true,
+        };
+        let Some(last) = self.steps.last_mut() else { return false };
+        let computes = last.out == place && kind.dtype() == dtype && [last.a, last.b, last.c].into_iter().all(apart);
+        if computes {
+            last.out = Place::Out;
+        }
+        computes
     }
 
     fn finish(mut self) -> Option<Code> {
         let (_, dtype) = *self.program.instrs.last()?;
         let (kind, place) = (*self.kinds.last()?, *self.places.last()?);
-        if place != Place::Out {
+        if place != Place::Out && !self.ends_in_result(place, kind, dtype) {
             let op = if kind.dtype() == dtype { Op::Move(kind) } else { Op::Store(dtype) };
             self.steps.push(Step { op, a: place, b: Place::Out, c: Place::Out, out: Place::Out });
         }
@@ -328,7 +364,7 @@ fn leaves_half(op: Op) -> bool {
     use Unary::*;
     match op {
         Op::Float1(Float1::Named(f)) => !matches!(f, Abs | Neg | Sign | Floor | Ceil | Round | Trunc | Relu | Relu6),
-        Op::Float1(Float1::PowHalf) => true,
+        Op::Float1(Float1::PowHalf | Float1::Cube) => true,
         Op::Float2(f) => !matches!(f, Binary::Max | Binary::Min),
         _ => false,
     }

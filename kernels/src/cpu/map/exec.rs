@@ -1,11 +1,13 @@
 //! Steps of compiled programs on one block.
 
+use std::hint::select_unpredictable;
+
 use bytemuck::Pod;
 use mindir_graph::task::{Binary, Scalar, Unary};
 use mindir_graph::{DType, Element, bf16, f16};
 
 use super::code::{Code, Constant, Float1, Kind, Op, Place, Step};
-use crate::cpu::simd::{Kernel, Simd, math};
+use crate::cpu::simd::{Kernel, Simd, double, math};
 use crate::cpu::{Isa, half};
 
 /// The memory of one block.
@@ -174,6 +176,7 @@ impl Run<'_> {
             Op::Store(dtype) => self.store(s, dtype, a, out),
             Op::Move(kind) => self.transfer(kind, a, out),
             Op::Round(dtype) => self.round(s, dtype, a, out),
+            Op::Unary(f, DType::F64) => self.double1(s, f, a, out),
             Op::Unary(f, dtype) => self.unary(f, dtype, a, out),
             Op::Binary(f, dtype) => self.binary(f, dtype, a, b, out),
             Op::Compare(f, kind) => {
@@ -278,10 +281,14 @@ impl Run<'_> {
     fn float1<S: Simd>(&self, s: S, f: Float1, a: Place, out: Place) {
         use Unary::*;
         let (zero, one) = (s.zero(), s.splat(1.0));
-        let Float1::Named(f) = f else {
-            // The power of −0 is 0, that of −∞ is ∞.
-            let (low, high) = (s.splat(f32::NEG_INFINITY), s.splat(f32::INFINITY));
-            return one!(self, s, a, out, x => s.select(s.eq(x, low), high, s.sqrt(s.add(x, zero))));
+        let f = match f {
+            Float1::Named(f) => f,
+            Float1::PowHalf => {
+                // The power of −0 is 0, that of −∞ is ∞.
+                let (low, high) = (s.splat(f32::NEG_INFINITY), s.splat(f32::INFINITY));
+                return one!(self, s, a, out, x => s.select(s.eq(x, low), high, s.sqrt(s.add(x, zero))));
+            }
+            Float1::Cube => return one!(self, s, a, out, x => s.mul(s.mul(x, x), x)),
         };
         match f {
             Abs => one!(self, s, a, out, x => s.abs(x)),
@@ -319,7 +326,87 @@ impl Run<'_> {
             HSigmoid => one!(self, s, a, out, x => math::hsigmoid(s, x)),
             Softplus => one!(self, s, a, out, x => math::softplus(s, x)),
             Mish => one!(self, s, a, out, x => math::mish(s, x)),
+            Tan => {
+                self.transfer(Kind::F32, a, out);
+                double::tangents(s, self.write(out));
+            }
+            Asin => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::asin(s, x),
+            ),
+            Acos => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::acos(s, x),
+            ),
+            Atan => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::atan(s, x),
+            ),
+            Sinh => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::sinh(s, x),
+            ),
+            Cosh => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::cosh(s, x),
+            ),
+            Asinh => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::asinh(s, x),
+            ),
+            Acosh => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::acosh(s, x),
+            ),
+            Atanh => self.doubles1(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::atanh(s, x),
+            ),
             f => one!(self, s, a, out, x => math::each(s, x, |x| f.eval_f64(f64::from(x)) as f32)),
+        }
+    }
+
+    /// A function of `f32` by way of `f64`.
+    #[inline(always)]
+    fn doubles1(&self, a: Place, out: Place, f: impl Fn(f64) -> f64) {
+        self.transfer(Kind::F32, a, out);
+        for x in self.write::<f32>(out) {
+            *x = f(f64::from(*x)) as f32;
+        }
+    }
+
+    /// As [`Run::doubles1`], for a function of two.
+    #[inline(always)]
+    fn doubles2(&self, a: Place, b: Place, out: Place, f: impl Fn(f64, f64) -> f64) {
+        const PIECE: usize = 64;
+        let (a, b, out) = (self.source(a).cast::<f32>(), self.source(b).cast::<f32>(), self.target(out).cast::<f32>());
+        let (mut x, mut y) = ([0f32; PIECE], [0f32; PIECE]);
+        for i in (0..self.block.n).step_by(PIECE) {
+            let n = PIECE.min(self.block.n - i);
+            // SAFETY: `i + n` is at most the length of the block, which `Code::run` promises for operands and rows have; elements
+            // are read before the same places are written, and not afterwards.
+            unsafe {
+                a.add(i).copy_to_nonoverlapping(x.as_mut_ptr(), n);
+                b.add(i).copy_to_nonoverlapping(y.as_mut_ptr(), n);
+                x.iter_mut().zip(&y).for_each(|(x, &y)| *x = f(f64::from(*x), f64::from(y)) as f32);
+                x.as_ptr().copy_to_nonoverlapping(out.add(i), n);
+            }
         }
     }
 
@@ -332,9 +419,64 @@ impl Run<'_> {
             Binary::Div => two!(self, s, a, b, out, x, y => s.div(x, y)),
             Binary::Max => two!(self, s, a, b, out, x, y => math::max_nan(s, x, y)),
             Binary::Min => two!(self, s, a, b, out, x, y => math::min_nan(s, x, y)),
+            Binary::Pow => self.doubles2(
+                a,
+                b,
+                out,
+                #[inline(always)]
+                |x, y| double::pow(s, x, y),
+            ),
             f => two!(self, s, a, b, out, x, y => {
                 math::each_pair(s, x, y, |x, y| f.eval_f64(f64::from(x), f64::from(y)) as f32)
             }),
+        }
+    }
+
+    #[inline(always)]
+    fn double1<S: Simd>(&self, s: S, f: Unary, a: Place, out: Place) {
+        let (a, out) = (self.read::<f64>(a), self.write::<f64>(out));
+        match f {
+            Unary::Abs => map(a, out, f64::abs),
+            Unary::Neg => map(a, out, |x: f64| -x),
+            Unary::Square => map(a, out, |x| x * x),
+            Unary::Sqrt => map(a, out, f64::sqrt),
+            Unary::Exp => map(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::exp(s, x),
+            ),
+            Unary::Expm1 => map(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::expm1(s, x),
+            ),
+            Unary::Log => map(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::log(s, x),
+            ),
+            Unary::Log1p => map(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::log1p(s, x),
+            ),
+            Unary::Sigmoid => map(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::sigmoid(s, x),
+            ),
+            Unary::Tanh => map(
+                a,
+                out,
+                #[inline(always)]
+                |x| double::tanh(s, x),
+            ),
+            f => map(a, out, |x| f.eval_f64(x)),
         }
     }
 
@@ -388,8 +530,8 @@ impl Run<'_> {
             Kind::Bool => self.cast_int(self.read::<u8>(a), to, out),
             Kind::I32 => self.cast_int(self.read::<i32>(a), to, out),
             Kind::I64 => self.cast_int(self.read::<i64>(a), to, out),
-            Kind::F32 => self.cast_float(self.read::<f32>(a), to, out),
-            Kind::F64 => self.cast_float(self.read::<f64>(a), to, out),
+            Kind::F32 => self.cast_f32(self.read::<f32>(a), to, out),
+            Kind::F64 => self.cast_f64(self.read::<f64>(a), to, out),
         }
     }
 
@@ -411,24 +553,58 @@ impl Run<'_> {
         }
     }
 
+    /// To anything but another of the 16-bit floats, which rounding makes.
     #[inline(always)]
-    fn cast_float<T: Real>(&self, x: &[T], to: DType, out: Place) {
+    fn cast_f32(&self, x: &[f32], to: DType, out: Place) {
+        let narrow = |low: i32, high: i32| map(x, self.write::<i32>(out), |x| whole32(x).clamp(low, high));
         match to {
-            DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x.double() != 0.0)),
-            DType::F16 => map(x, self.write(out), |x| <f16 as Element>::from_f64(x.double()).to_f32()),
-            DType::BF16 => map(x, self.write(out), |x| <bf16 as Element>::from_f64(x.double()).to_f32()),
-            DType::F32 => map(x, self.write(out), |x| x.double() as f32),
-            DType::F64 => map(x, self.write(out), |x| x.double()),
-            DType::I8 => map(x, self.write(out), |x| i32::from(x.double() as i8)),
-            DType::U8 => map(x, self.write(out), |x| i32::from(x.double() as u8)),
-            DType::I16 => map(x, self.write(out), |x| i32::from(x.double() as i16)),
-            DType::U16 => map(x, self.write(out), |x| i32::from(x.double() as u16)),
-            DType::I32 => map(x, self.write(out), |x| x.double() as i32),
-            DType::U32 => map(x, self.write(out), |x| i64::from(x.double() as u32)),
-            DType::I64 | DType::U64 | DType::C64 | DType::C128 => map(x, self.write(out), |x| x.double() as i64),
+            DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x != 0.0)),
+            DType::F16 | DType::BF16 | DType::F32 => map(x, self.write::<f32>(out), |x| x),
+            DType::F64 => map(x, self.write(out), f64::from),
+            DType::I8 => narrow(i8::MIN.into(), i8::MAX.into()),
+            DType::U8 => narrow(0, u8::MAX.into()),
+            DType::I16 => narrow(i16::MIN.into(), i16::MAX.into()),
+            DType::U16 => narrow(0, u16::MAX.into()),
+            DType::I32 => map(x, self.write(out), whole32),
+            DType::U32 => map(x, self.write(out), |x| whole64(x).clamp(0, u32::MAX.into())),
+            DType::I64 | DType::U64 | DType::C64 | DType::C128 => map(x, self.write(out), whole64),
+        }
+    }
+
+    #[inline(always)]
+    fn cast_f64(&self, x: &[f64], to: DType, out: Place) {
+        match to {
+            DType::Bool => map(x, self.write::<u8>(out), |x| u8::from(x != 0.0)),
+            DType::F16 => map(x, self.write(out), |x| <f16 as Element>::from_f64(x).to_f32()),
+            DType::BF16 => map(x, self.write(out), |x| <bf16 as Element>::from_f64(x).to_f32()),
+            DType::F32 => map(x, self.write(out), |x| x as f32),
+            DType::F64 => map(x, self.write::<f64>(out), |x| x),
+            DType::I8 => map(x, self.write(out), |x| i32::from(x as i8)),
+            DType::U8 => map(x, self.write(out), |x| i32::from(x as u8)),
+            DType::I16 => map(x, self.write(out), |x| i32::from(x as i16)),
+            DType::U16 => map(x, self.write(out), |x| i32::from(x as u16)),
+            DType::I32 => map(x, self.write(out), |x| x as i32),
+            DType::U32 => map(x, self.write(out), |x| i64::from(x as u32)),
+            DType::I64 | DType::U64 | DType::C64 | DType::C128 => map(x, self.write(out), |x| x as i64),
         }
     }
 }
+
+/// The integer that casting makes, in a form that loops make vectors of.
+macro_rules! whole {
+    ($name:ident, $t:ident) => {
+        #[inline(always)]
+        fn $name(x: f32) -> $t {
+            let (low, high) = (x < $t::MIN as f32, x >= -($t::MIN as f32));
+            let near = select_unpredictable(low | high | x.is_nan(), 0.0, x);
+            // SAFETY: it is a number from the least integer to below the one after the largest.
+            let y = unsafe { near.to_int_unchecked::<$t>() };
+            select_unpredictable(high, $t::MAX, select_unpredictable(low, $t::MIN, y))
+        }
+    };
+}
+whole!(whole32, i32);
+whole!(whole64, i64);
 
 #[inline(always)]
 fn map<A: Copy, B>(a: &[A], out: &mut [B], f: impl Fn(A) -> B) {
@@ -447,7 +623,7 @@ fn zip<A: Copy, B>(a: &[A], b: &[A], out: &mut [B], f: impl Fn(A, A) -> B) {
 #[inline(always)]
 fn choose<T: Copy>(c: &[u8], a: &[T], b: &[T], out: &mut [T]) {
     for (((out, &c), &a), &b) in out.iter_mut().zip(c).zip(a).zip(b) {
-        *out = if c != 0 { a } else { b };
+        *out = select_unpredictable(c != 0, a, b);
     }
 }
 
@@ -522,23 +698,6 @@ macro_rules! int {
     )*};
 }
 int!(u8, i32, i64);
-
-/// Floats that rows hold.
-trait Real: Pod {
-    fn double(self) -> f64;
-}
-impl Real for f32 {
-    #[inline(always)]
-    fn double(self) -> f64 {
-        f64::from(self)
-    }
-}
-impl Real for f64 {
-    #[inline(always)]
-    fn double(self) -> f64 {
-        self
-    }
-}
 
 #[inline(always)]
 fn int2<T: Int>(f: Binary, dtype: DType, a: &[T], b: &[T], out: &mut [T]) {

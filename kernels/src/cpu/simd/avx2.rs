@@ -117,6 +117,10 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_fmadd_ps(a, b, c))
     }
     #[inline(always)]
+    fn fma64(self, a: f64, b: f64, c: f64) -> f64 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         intrinsic!(_mm256_max_ps(a, b))
     }
@@ -251,6 +255,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn from_bits(self, a: __m256i) -> __m256 {
         intrinsic!(_mm256_castsi256_ps(a))
+    }
+
+    #[inline(always)]
+    fn permute(self, a: __m256, lanes: __m256i) -> __m256 {
+        intrinsic!(_mm256_permutevar8x32_ps(a, lanes))
     }
 
     #[inline(always)]

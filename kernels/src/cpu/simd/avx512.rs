@@ -105,6 +105,10 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_fmadd_ps(a, b, c))
     }
     #[inline(always)]
+    fn fma64(self, a: f64, b: f64, c: f64) -> f64 {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
         intrinsic!(_mm512_max_ps(a, b))
     }
@@ -239,6 +243,15 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn from_bits(self, a: __m512i) -> __m512 {
         intrinsic!(_mm512_castsi512_ps(a))
+    }
+
+    #[inline(always)]
+    fn permute(self, a: __m512, lanes: __m512i) -> __m512 {
+        intrinsic!(_mm512_permutexvar_ps(lanes, a))
+    }
+    #[inline(always)]
+    fn scale(self, p: __m512, n: __m512) -> __m512 {
+        intrinsic!(_mm512_scalef_ps(p, n))
     }
 
     #[inline(always)]

@@ -24,15 +24,8 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, c: [f32; N]) -> S::F {
 
 /// 2ⁿ for −126 ≤ n ≤ 127.
 #[inline(always)]
-pub fn power_of_two<S: Simd>(s: S, n: S::I) -> S::F {
+fn power_of_two<S: Simd>(s: S, n: S::I) -> S::F {
     s.from_bits(s.shl::<23>(s.add_i(n, s.splat_i(127))))
-}
-
-/// p · 2ⁿ for −252 ≤ n ≤ 254, in two factors because 2ⁿ itself need not be a normal number.
-#[inline(always)]
-fn scale<S: Simd>(s: S, p: S::F, n: S::I) -> S::F {
-    let half = s.shr::<1>(n);
-    s.mul(s.mul(p, power_of_two(s, half)), power_of_two(s, s.sub_i(n, half)))
 }
 
 /// `(r, n)` with x = n · ln 2 + r, n an integer and |r| ≤ ln 2 / 2, for |x| ≤ 200.
@@ -52,23 +45,23 @@ fn expm1_near<S: Simd>(s: S, r: S::F) -> S::F {
 
 /// `(p, n)` with eˣ = p · 2ⁿ and p between 0.7 and 1.5, for −200 ≤ x ≤ 100.
 #[inline(always)]
-fn exp_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::I) {
+fn exp_parts<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
     let (r, n) = reduce(s, x);
-    (s.add(expm1_near(s, r), s.splat(1.0)), s.to_int(n))
+    (s.add(expm1_near(s, r), s.splat(1.0)), n)
 }
 
 /// As [`exp_parts`] of `x + low`, where `low` is small.
 #[inline(always)]
-fn exp_parts_of_sum<S: Simd>(s: S, x: S::F, low: S::F) -> (S::F, S::I) {
+fn exp_parts_of_sum<S: Simd>(s: S, x: S::F, low: S::F) -> (S::F, S::F) {
     let (r, n) = reduce(s, x);
-    (s.add(expm1_near(s, s.add(r, low)), s.splat(1.0)), s.to_int(n))
+    (s.add(expm1_near(s, s.add(r, low)), s.splat(1.0)), n)
 }
 
 /// eˣ, within 1.1 units.
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let (p, n) = exp_parts(s, s.min(s.splat(89.0), s.max(s.splat(-104.0), x)));
-    scale(s, p, n)
+    s.scale(p, n)
 }
 
 /// eˣ − 1, within 2 units.
@@ -182,8 +175,8 @@ pub fn silu<S: Simd>(s: S, x: S::F) -> S::F {
     let (p, n) = exp_parts(s, s.max(s.splat(-115.0), s.neg(s.abs(x))));
     let negative = s.lt(x, s.zero());
     let x = s.mul(above(s, -200.0, x), s.select(negative, p, one));
-    let x = scale(s, x, s.select_i(negative, n, s.splat_i(0)));
-    s.div(x, s.add(one, scale(s, p, n)))
+    let x = s.scale(x, s.select(negative, n, s.zero()));
+    s.div(x, s.add(one, s.scale(p, n)))
 }
 
 /// x · tanh(ln(1 + eˣ)), within 5 units; NaN for −∞.
@@ -192,9 +185,9 @@ pub fn mish<S: Simd>(s: S, x: S::F) -> S::F {
     // tanh(ln(1 + z)) = q / (q + 2) with q = z (z + 2).
     let two = s.splat(2.0);
     let (p, n) = exp_parts(s, s.min(s.splat(20.0), s.max(s.splat(-115.0), x)));
-    let z = scale(s, p, n);
+    let z = s.scale(p, n);
     let q = s.mul(z, s.add(z, two));
-    let x_q = scale(s, s.mul(above(s, -200.0, x), s.mul(p, s.add(z, two))), n);
+    let x_q = s.scale(s.mul(above(s, -200.0, x), s.mul(p, s.add(z, two))), n);
     s.select(s.lt(s.splat(20.0), x), x, s.div(x_q, s.add(q, two)))
 }
 
@@ -220,7 +213,7 @@ pub fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
 
 /// `(q, n)` with e^(−c·a²) = q · 2ⁿ, for `c` = 1 or ½ and 0 ≤ c·a² ≤ 120.
 #[inline(always)]
-fn gauss<S: Simd>(s: S, a: S::F, c: f32) -> (S::F, S::I) {
+fn gauss<S: Simd>(s: S, a: S::F, c: f32) -> (S::F, S::F) {
     // The square of the upper half of the digits is exact.
     let head = s.from_bits(s.and_i(s.bits(a), s.splat_i(!0xfff)));
     let c = s.splat(-c);
@@ -243,7 +236,7 @@ fn tail<S: Simd, const N: usize>(s: S, a: S::F, c: f32, p: [f32; N]) -> S::F {
 
 /// `(q, n)` with erfc a = q · 2ⁿ for 0 ≤ a ≤ 10.5.
 #[inline(always)]
-fn erfc_parts<S: Simd>(s: S, a: S::F) -> (S::F, S::I) {
+fn erfc_parts<S: Simd>(s: S, a: S::F) -> (S::F, S::F) {
     const C: [f32; 10] = [
         1.974_816e-1,
         1.971_781e-1,
@@ -264,7 +257,7 @@ fn erfc_parts<S: Simd>(s: S, a: S::F) -> (S::F, S::I) {
 #[inline(always)]
 pub fn erfc<S: Simd>(s: S, x: S::F) -> S::F {
     let (q, n) = erfc_parts(s, s.min(s.splat(10.5), s.abs(x)));
-    let y = scale(s, q, n);
+    let y = s.scale(q, n);
     s.select(s.lt(x, s.zero()), s.sub(s.splat(2.0), y), y)
 }
 
@@ -276,7 +269,7 @@ pub fn erf<S: Simd>(s: S, x: S::F) -> S::F {
         [1.283_791_7e-1, -3.761_263e-1, 1.128_362_4e-1, -2.685_556e-2, 5.191_753e-3, -8.039_753e-4, 7.943_1e-5];
     let near = s.fma(polynomial(s, s.mul(a, a), C), a, a);
     let (q, n) = erfc_parts(s, a);
-    let far = s.sub(s.splat(1.0), s.mul(q, power_of_two(s, n)));
+    let far = s.sub(s.splat(1.0), s.scale(q, n));
     s.copysign(s.select(s.lt(a, s.splat(0.9)), near, far), x)
 }
 
@@ -298,7 +291,7 @@ pub fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
     // |x| · Φ(−|x|), which is what is missing from relu(x).
     let a = s.min(s.splat(15.0), s.abs(x));
     let (p, n) = gauss(s, a, 0.5);
-    let rest = scale(s, s.mul(a, s.mul(tail(s, a, 0.245, C), p)), n);
+    let rest = s.scale(s.mul(a, s.mul(tail(s, a, 0.245, C), p)), n);
     s.sub(above(s, 0.0, x), rest)
 }
 
@@ -310,7 +303,7 @@ pub fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let a = s.min(s.splat(11.0), s.abs(x));
     let u = s.mul(a, s.fma(s.mul(a, a), s.splat(-C * 0.044_715), s.splat(-C)));
     let (p, n) = exp_parts(s, u);
-    let rest = s.div(scale(s, s.mul(a, p), n), s.add(s.splat(1.0), scale(s, p, n)));
+    let rest = s.div(s.scale(s.mul(a, p), n), s.add(s.splat(1.0), s.scale(p, n)));
     s.sub(above(s, 0.0, x), rest)
 }
 
@@ -379,19 +372,31 @@ pub fn each_pair<S: Simd>(s: S, a: S::F, b: S::F, f: impl Fn(f32, f32) -> f32) -
 /// Sine, within 2 units.
 #[inline(always)]
 pub fn sin<S: Simd>(s: S, x: S::F) -> S::F {
-    waved(s, x, f64::sin, |x| {
-        let (r, n) = quarter_turns(s, x);
-        sin_parts(s, r, n)
-    })
+    waved(
+        s,
+        x,
+        f64::sin,
+        #[inline(always)]
+        |x| {
+            let (r, n) = quarter_turns(s, x);
+            sin_parts(s, r, n)
+        },
+    )
 }
 
 /// Cosine, within 2 units.
 #[inline(always)]
 pub fn cos<S: Simd>(s: S, x: S::F) -> S::F {
-    waved(s, x, f64::cos, |x| {
-        let (r, n) = quarter_turns(s, x);
-        sin_parts(s, r, s.add_i(n, s.splat_i(1)))
-    })
+    waved(
+        s,
+        x,
+        f64::cos,
+        #[inline(always)]
+        |x| {
+            let (r, n) = quarter_turns(s, x);
+            sin_parts(s, r, s.add_i(n, s.splat_i(1)))
+        },
+    )
 }
 
 /// `near` of the lanes that are near zero, `far` of the others: what a lane has does not depend on those beside it.
@@ -421,7 +426,9 @@ pub fn min_nan<S: Simd>(s: S, a: S::F, b: S::F) -> S::F {
 mod tests {
     use mindir_graph::task::Unary;
 
-    use super::super::Kernel;
+    use std::f32::consts::FRAC_PI_2;
+
+    use super::super::{Kernel, double};
     use super::*;
     use crate::cpu::Isa;
 
@@ -451,6 +458,15 @@ mod tests {
                 Unary::HSwish => over(s, x, |v| hswish(s, v)),
                 Unary::Softplus => over(s, x, |v| softplus(s, v)),
                 Unary::Mish => over(s, x, |v| mish(s, v)),
+                Unary::Tan => double::tangents(s, x),
+                Unary::Asin => wide(x, |v| double::asin(s, v)),
+                Unary::Acos => wide(x, |v| double::acos(s, v)),
+                Unary::Atan => wide(x, |v| double::atan(s, v)),
+                Unary::Sinh => wide(x, |v| double::sinh(s, v)),
+                Unary::Cosh => wide(x, |v| double::cosh(s, v)),
+                Unary::Asinh => wide(x, |v| double::asinh(s, v)),
+                Unary::Acosh => wide(x, |v| double::acosh(s, v)),
+                Unary::Atanh => wide(x, |v| double::atanh(s, v)),
                 _ => unreachable!("{f:?} has no vector function"),
             }
         }
@@ -462,6 +478,11 @@ mod tests {
             let v = f(s.get_tail(x, i));
             s.put_tail(x, i, v);
         }
+    }
+
+    #[inline(always)]
+    fn wide(x: &mut [f32], f: impl Fn(f64) -> f64) {
+        x.iter_mut().for_each(|x| *x = f(f64::from(*x)) as f32);
     }
 
     /// Units in the last place of an `f32` near `y`.
@@ -482,7 +503,7 @@ mod tests {
     }
 
     /// Function, largest error in units with and without fused multiply-adds, absolute error that is fine anyway.
-    const BOUNDS: [(Unary, f64, f64, f64); 19] = [
+    const BOUNDS: [(Unary, f64, f64, f64); 28] = [
         (Unary::Exp, 1.1, 1.1, 0.0),
         (Unary::Expm1, 2.0, 2.0, 0.0),
         (Unary::Log, 1.0, 1.0, 0.0),
@@ -502,6 +523,15 @@ mod tests {
         (Unary::HSwish, 3.0, 3.0, 0.0),
         (Unary::Softplus, 3.0, 3.0, 0.0),
         (Unary::Mish, 5.0, 5.0, 0.0),
+        (Unary::Tan, 0.501, 0.501, 0.0),
+        (Unary::Asin, 0.501, 0.501, 0.0),
+        (Unary::Acos, 0.501, 0.501, 0.0),
+        (Unary::Atan, 0.501, 0.501, 0.0),
+        (Unary::Sinh, 0.501, 0.501, 0.0),
+        (Unary::Cosh, 0.501, 0.501, 0.0),
+        (Unary::Asinh, 0.501, 0.501, 0.0),
+        (Unary::Acosh, 0.501, 0.501, 0.0),
+        (Unary::Atanh, 0.501, 0.501, 0.0),
     ];
 
     #[test]
@@ -594,6 +624,15 @@ mod tests {
             (Unary::HSwish, nan, inf),
             (Unary::Softplus, 0.0, inf),
             (Unary::Mish, nan, inf),
+            (Unary::Tan, nan, nan),
+            (Unary::Asin, nan, nan),
+            (Unary::Acos, nan, nan),
+            (Unary::Atan, -FRAC_PI_2, FRAC_PI_2),
+            (Unary::Sinh, -inf, inf),
+            (Unary::Cosh, inf, inf),
+            (Unary::Asinh, -inf, inf),
+            (Unary::Acosh, nan, inf),
+            (Unary::Atanh, nan, nan),
         ] {
             for isa in Isa::all() {
                 let mut got = [-inf, inf, nan];

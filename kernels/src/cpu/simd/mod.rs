@@ -17,6 +17,7 @@ use mindir_graph::bounds;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+pub mod double;
 pub mod math;
 pub mod portable;
 
@@ -85,6 +86,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
     /// a · b + c, rounded once where the instruction set can.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// a · b + c of single numbers, rounded once where the instruction set can.
+    #[inline(always)]
+    fn fma64(self, a: f64, b: f64, c: f64) -> f64 {
+        a * b + c
+    }
     /// Larger; `b` if either is NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// Smaller; `b` if either is NaN.
@@ -195,6 +201,31 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn narrow_f16(self, from: &[f32], to: &mut [f16]) {
         let n = from.len().min(to.len());
         to[..n].convert_from_f32_slice(&from[..n]);
+    }
+
+    /// Lane `lanes[l]` of `a` in every lane `l`.
+    #[inline(always)]
+    fn permute(self, a: Self::F, lanes: Self::I) -> Self::F {
+        let (mut from, mut to, mut places) = ([0.0; MAX_LANES], [0.0; MAX_LANES], [0; MAX_LANES]);
+        self.put(&mut from, 0, a);
+        // SAFETY: a vector has `MAX_LANES` lanes at most.
+        unsafe { self.store_i(places.as_mut_ptr(), lanes) };
+        for (to, place) in to.iter_mut().zip(places) {
+            *to = from[place as usize % MAX_LANES];
+        }
+        self.get(&to, 0)
+    }
+
+    /// p · 2ⁿ for integers −252 ≤ n ≤ 254.
+    #[inline(always)]
+    fn scale(self, p: Self::F, n: Self::F) -> Self::F {
+        // In two factors, because 2ⁿ itself need not be a normal number.
+        let n = self.to_int(n);
+        let half = self.shr::<1>(n);
+        let bias = self.splat_i(127);
+        let (low, high) = (self.add_i(half, bias), self.add_i(self.sub_i(n, half), bias));
+        let p = self.mul(p, self.from_bits(self.shl::<23>(low)));
+        self.mul(p, self.from_bits(self.shl::<23>(high)))
     }
 
     /// 0 in every lane.
