@@ -37,5 +37,5 @@ pub use shape::{
     normalize_axis, shape,
 };
 pub use table::{Id, Table};
-pub use tensor::{Buffer, Tensor, TensorError, aligned_copy};
+pub use tensor::{Buffer, Tensor, TensorError, aligned_copy, no_bool};
 pub use verify::{VerifyError, VerifyFault, verify};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mindir_graph::bounds::CancelToken;
-use mindir_graph::{Buffer, DType, Element, Fact, Tensor, TensorError, aligned_copy};
+use mindir_graph::{Buffer, DType, Element, Fact, Tensor, TensorError, aligned_copy, no_bool};
 use mindir_kernels::device::DeviceTensor;
 
 use crate::plan::Workspace;
@@ -188,8 +188,8 @@ impl Session {
         if !bytes.as_ptr().addr().is_multiple_of(fact.dtype.align()) {
             return Err(InputError::Misaligned { name: self.name(i), expected: fact.clone() });
         }
-        let mut bytes = bytes.iter().copied().enumerate();
-        match bytes.find(|(_, value)| fact.dtype == DType::Bool && *value > 1) {
+        let wrong = if fact.dtype == DType::Bool { no_bool(bytes) } else { None };
+        match wrong {
             Some((index, value)) => Err(InputError::Bool { name: self.name(i), index, value }),
             None => Ok(()),
         }

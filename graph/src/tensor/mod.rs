@@ -314,11 +314,19 @@ fn is_aligned(bytes: &[u8], dtype: DType) -> bool {
 fn check_bools(bytes: &[u8]) -> Result<(), TensorError> {
     for (i, piece) in bytes.chunks(PIECE).enumerate() {
         bounds::check()?;
-        if let Some((at, &value)) = piece.iter().enumerate().find(|(_, b)| **b > 1) {
+        if let Some((at, value)) = no_bool(piece) {
             return Err(TensorError::Bool { index: i * PIECE + at, value });
         }
     }
     Ok(())
+}
+
+/// The first byte that is no element of a `bool` tensor, and where it is.
+pub fn no_bool(bytes: &[u8]) -> Option<(usize, u8)> {
+    if bytes.iter().fold(0, |all, byte| all | byte) <= 1 {
+        return None;
+    }
+    bytes.iter().copied().enumerate().find(|(_, byte)| *byte > 1)
 }
 
 /// Checks that `bytes` are the elements of a tensor.
