@@ -34,7 +34,7 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     let mode = if r.mode == ResizeMode::Nearest { "nearest" } else { "bilinear" };
     let name = format!("{isa}-{}-{mode}", r.dtype);
     if r.mode == ResizeMode::Nearest {
-        return Some(Box::new(Nearest { name, r, rows: Table::default(), cols: Table::default() }));
+        return Some(Box::new(Nearest { name, r, rows: Table::default(), cols: Table::default(), doubled: false }));
     }
     Some(Box::new(Bilinear { name, isa, threads, r, rows: Table::default(), cols: Table::default() }))
 }
@@ -65,6 +65,8 @@ struct Nearest {
     rows: Table<usize>,
     /// For each output column, the input column.
     cols: Table<usize>,
+    /// Whether every input column becomes two.
+    doubled: bool,
 }
 
 impl CpuKernel for Nearest {
@@ -76,6 +78,7 @@ impl CpuKernel for Nearest {
         let r = &self.r;
         self.rows = Table::new(r.out_h, |i| nearest_source(r.coordinates, i, r.h, r.out_h))?;
         self.cols = Table::new(r.out_w, |i| nearest_source(r.coordinates, i, r.w, r.out_w))?;
+        self.doubled = r.out_w == 2 * r.w && self.cols.of.iter().enumerate().all(|(i, &col)| col == i / 2);
         Ok(())
     }
 
@@ -95,11 +98,19 @@ impl CpuKernel for Nearest {
         let to = Shared::new(y.as_mut_ptr());
         let all = planes * r.out_h;
         gang.parallel(all.div_ceil(rows), |chunk, _| {
-            for i in chunk * rows..all.min((chunk + 1) * rows) {
-                let from = &x[(i / r.out_h * r.h + self.rows.of[i % r.out_h]) * r.w * size..][..r.w * size];
-                // SAFETY: every iteration has a row of its own.
-                let y = unsafe { to.slice(i * row, row) };
+            let (mut above, first) = (None, chunk * rows);
+            // SAFETY: every chunk has rows of its own.
+            let y = unsafe { to.slice(first * row, (all.min(first + rows) - first) * row) };
+            for i in 0..y.len() / row {
+                let (above_y, y) = y[..(i + 1) * row].split_at_mut(i * row);
+                let line = (first + i) / r.out_h * r.h + self.rows.of[(first + i) % r.out_h];
+                if above.replace(line) == Some(line) {
+                    y.copy_from_slice(&above_y[(i - 1) * row..]);
+                    continue;
+                }
+                let from = &x[line * r.w * size..][..r.w * size];
                 match size {
+                    4 if self.doubled => double(from, y),
                     1 => pick::<1>(&self.cols.of, from, y),
                     2 => pick::<2>(&self.cols.of, from, y),
                     4 => pick::<4>(&self.cols.of, from, y),
@@ -113,6 +124,14 @@ impl CpuKernel for Nearest {
             }
         });
         Ok(())
+    }
+}
+
+/// Every element of 4 bytes twice.
+fn double(from: &[u8], to: &mut [u8]) {
+    for (to, x) in to.as_chunks_mut::<8>().0.iter_mut().zip(from.as_chunks::<4>().0) {
+        let [a, b, c, d] = *x;
+        *to = [a, b, c, d, a, b, c, d];
     }
 }
 

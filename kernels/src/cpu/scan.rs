@@ -5,13 +5,14 @@ use mindir_graph::task::{Scan, ScanKind, Task};
 use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io};
-use super::{Gang, Request, Shared};
+use super::simd::{Kernel, Simd};
+use super::{Gang, Isa, Request, Shared};
 use crate::device::TaskView;
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
 /// Columns that are computed together.
-const COLUMNS: usize = 64;
+const COLUMNS: usize = 256;
 
 fn task<'a>(view: &TaskView<'a>) -> Option<&'a Scan> {
     let (Task::Scan(t), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
@@ -24,11 +25,13 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Scan> {
 /// The kernel of running sums and products.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     let task = task(&request.view)?.clone();
-    Some(Box::new(Lines { name: format!("any-{}-lines", task.dtype), task }))
+    let isa = request.isa;
+    Some(Box::new(Lines { name: format!("{isa}-{}-lines", task.dtype), isa, task }))
 }
 
 struct Lines {
     name: String,
+    isa: Isa,
     task: Scan,
 }
 
@@ -61,20 +64,45 @@ impl Lines {
         gang.parallel(all.div_ceil(per_chunk), |chunk, _| {
             for i in chunk * per_chunk..all.min((chunk + 1) * per_chunk) {
                 let (o, at) = (i / pieces, i % pieces * COLUMNS);
-                self.columns(x, to, o * len * inner + at, COLUMNS.min(inner - at));
+                let (first, n) = (o * len * inner + at, COLUMNS.min(inner - at));
+                match n {
+                    1 => self.line(x, to, first),
+                    _ => self.isa.run(Columns { task: &self.task, x, to, first, n }),
+                }
             }
         });
         Ok(())
     }
+}
 
-    /// `n` columns from element `first`.
-    fn columns<T: Total>(&self, x: &[T], to: Shared<T>, first: usize, n: usize) {
-        let Scan { kind, len, inner, exclusive, reverse, .. } = self.task;
-        if n == 1 {
-            return self.line(x, to, first);
+/// `n` columns from element `first`.
+struct Columns<'a, T> {
+    task: &'a Scan,
+    x: &'a [T],
+    to: Shared<T>,
+    first: usize,
+    n: usize,
+}
+
+impl<T: Total> Kernel for Columns<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match (self.task.kind, self.task.exclusive) {
+            (ScanKind::Sum, false) => self.walk::<false>(T::ZERO, T::Sum::plus),
+            (ScanKind::Sum, true) => self.walk::<true>(T::ZERO, T::Sum::plus),
+            (ScanKind::Prod, false) => self.walk::<false>(T::ONE, T::Sum::times),
+            (ScanKind::Prod, true) => self.walk::<true>(T::ONE, T::Sum::times),
         }
-        let mut totals = [if kind == ScanKind::Sum { T::ZERO } else { T::ONE }; COLUMNS];
-        let mut pulse = Pulse::default();
+    }
+}
+
+impl<T: Total> Columns<'_, T> {
+    #[inline(always)]
+    fn walk<const EXCLUSIVE: bool>(self, start: T::Sum, f: impl Fn(T::Sum, T::Sum) -> T::Sum) {
+        let Columns { task: &Scan { len, inner, reverse, .. }, x, to, first, n } = self;
+        let (mut totals, mut pulse) = ([start; COLUMNS], Pulse::default());
         for step in 0..len {
             if pulse.turns(n).is_err() {
                 return;
@@ -83,8 +111,8 @@ impl Lines {
             // SAFETY: the columns are this call's own and lie inside.
             let y = unsafe { to.slice(at, n) };
             for ((total, &x), y) in totals.iter_mut().zip(&x[at..at + n]).zip(y) {
-                let next = if kind == ScanKind::Sum { total.plus(x.widen()) } else { total.times(x.widen()) };
-                *y = T::narrow(if exclusive { *total } else { next });
+                let next = f(*total, x.widen());
+                *y = T::narrow(if EXCLUSIVE { *total } else { next });
                 *total = next;
             }
         }
@@ -120,7 +148,9 @@ trait Wide: Copy {
 macro_rules! wide {
     ($($t:ty, $plus:ident, $times:ident);*) => {$(
         impl Wide for $t {
+            #[inline(always)]
             fn plus(self, other: $t) -> $t { self.$plus(other) }
+            #[inline(always)]
             fn times(self, other: $t) -> $t { self.$times(other) }
         }
     )*};
@@ -143,7 +173,9 @@ macro_rules! total {
             type Sum = $sum;
             const ZERO: $sum = 0 as $sum;
             const ONE: $sum = 1 as $sum;
+            #[inline(always)]
             fn widen(self) -> $sum { self as $sum }
+            #[inline(always)]
             fn narrow(total: $sum) -> $t { total as $t }
         }
     )*};

@@ -322,16 +322,15 @@ impl<const N: usize> Convolution<'_, N> {
         if self.format.spatial() == 1 {
             return Ok(None);
         }
+        let ([c_out, own], _) = filters::<N>(self.w, self.format)?;
+        if own == 1 && c_out == c_in && depth.kernel > 1 {
+            return self.lower_slices(b, depth, [h, w]).map(Some);
+        }
         let plane = Window { size: rows * columns, out: rows * columns, ..Window::one() };
         let dims = [n, c_in, depth.size, plane.size];
         let volumes = reshaped(self.x, self.x.v, &dims)?;
         let slices = Patches { x: &volumes, h: depth, w: plane }.lower(b, [0, 4, 1, 2, 3, 5])?;
-        let image = |b: &mut Lowering, v, dims: [usize; 4]| {
-            let v = b.reshape(v, &dims)?;
-            Ok::<_, OpError>(Operand { v, fact: b.fact(v).clone().into(), known: b.known(v) })
-        };
         let x = image(b, slices, [n * depth.out, c_in * depth.kernel, rows, columns])?;
-        let ([c_out, own], _) = filters::<N>(self.w, self.format)?;
         let filters = image(b, self.w.v, [c_out, own * depth.kernel, h.kernel, w.kernel])?;
         let (bias, windows, format) = (None, [h, w], Format::Nchw);
         let flat = Convolution { x: &x, w: &filters, bias, windows, groups: self.groups, format };
@@ -339,6 +338,57 @@ impl<const N: usize> Convolution<'_, N> {
         let y = b.reshape(y, &[n, depth.out, c_out, h.out, w.out])?;
         Ok(Some(b.transpose(y, &[0, 2, 1, 3, 4])?))
     }
+
+    /// Every channel by itself: each slice of the volume as an image, once for each depth of the filters, whose results are added where
+    /// they belong.
+    fn lower_slices(&self, b: &mut Lowering, depth: Window, [h, w]: [Window; 2]) -> Result<V, OpError> {
+        let (fact, dims) = (self.sums()?, self.frame().dims());
+        let [n, c, _, rows, columns] = *dims else { return Err(OpError::Unsupported("slices of no volume".into())) };
+        let volumes = b.reshape(self.x.v, &[n, c, depth.size, rows, columns])?;
+        let slices = b.transpose(volumes, &[0, 2, 1, 3, 4])?;
+        let x = image(b, slices, [n * depth.size, c, rows, columns])?;
+        let filters = b.reshape(self.w.v, &[c, depth.kernel, h.kernel, w.kernel])?;
+        let (from, to) =
+            (dense_strides(&[n, depth.size, c * h.out * w.out]), dense_strides(&[n, depth.out, c * h.out * w.out]));
+        let out = Fact::new(fact.dtype, &[n, depth.out, c, h.out, w.out]);
+        let mut sum = None;
+        for tap in 0..depth.kernel {
+            let read = depth.reading(tap);
+            let Some(first) = depth.at(read.start, tap) else { continue };
+            let own = b.slice(filters, &[0, tap, 0, 0], &[c, 1, h.kernel, w.kernel], &[1; 4])?;
+            let own = image(b, own, [c, 1, h.kernel, w.kernel])?;
+            let flat = Convolution { x: &x, w: &own, bias: None, windows: [h, w], groups: c, format: Format::Nchw };
+            let Some(y) = flat.lower_sums(b)? else { continue };
+            let steps = |strides: &Strides, step: usize| {
+                strides.iter().zip([1, step, 1]).map(|(stride, step)| stride * step as isize).collect::<Strides>()
+            };
+            let part = Part {
+                input: 0,
+                src_offset: first * c * h.out * w.out,
+                src: steps(&from, depth.stride),
+                shape: [n, read.len(), c * h.out * w.out].into_iter().collect(),
+                dst_offset: read.start * c * h.out * w.out,
+                dst: to.clone(),
+            };
+            let y = b.copy(&[y], vec![part], Some(vec![0; fact.dtype.size()]), out.clone());
+            sum = Some(match sum {
+                Some(sum) => b.binary(Binary::Add, sum, y)?,
+                None => y,
+            });
+        }
+        let y = match sum {
+            Some(sum) => sum,
+            None => b.constant(Tensor::zeros(fact.dtype, &out.shape)?),
+        };
+        let y = b.transpose(y, &[0, 2, 1, 3, 4])?;
+        b.reshape(y, &fact.shape)
+    }
+}
+
+/// `v` with these dimensions, as an operand.
+fn image(b: &mut Lowering, v: V, dims: [usize; 4]) -> Result<Operand, OpError> {
+    let v = b.reshape(v, &dims)?;
+    Ok(Operand { v, fact: b.fact(v).clone().into(), known: b.known(v) })
 }
 
 impl<const N: usize> Rule for Convolution<'_, N> {

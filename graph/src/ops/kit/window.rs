@@ -134,6 +134,11 @@ impl Window {
         self.open && self.mode == PadMode::Same && self.stride > 1
     }
 
+    /// Whether every element is a window of its own.
+    pub fn is_each(&self) -> bool {
+        (self.kernel, self.stride, self.before, self.after) == (1, 1, 0, 0)
+    }
+
     /// Number of elements from the first tap to the last.
     pub fn reach(&self) -> usize {
         (self.kernel - 1) * self.dilation + 1

@@ -197,7 +197,7 @@ impl<const N: usize> Pooling<N> {
             ([], _) => (1, 1),
         };
         let mut y = images(b, self.x.v, kind, layout, [n, c * depth.size], [h, w])?;
-        if depth != (Window { size: depth.size, out: depth.size, ..Window::one() }) {
+        if !depth.is_each() {
             let plane = h.out * w.out;
             y = images(b, y, kind, layout, [n, c], [depth, Window { size: plane, out: plane, ..Window::one() }])?;
         }

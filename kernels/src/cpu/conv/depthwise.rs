@@ -1,4 +1,4 @@
-//! Depthwise convolution: vectors of channels, several pixels of a row at a time.
+//! Convolution of groups of one or a few channels: vectors of channels, several pixels of a row at a time.
 
 use std::ops::Range;
 
@@ -6,12 +6,14 @@ use mindir_graph::task::Conv;
 
 use super::super::gang::Gang;
 use super::super::gemm::tile::{Finish, load};
-use super::super::simd::{Kernel, Simd};
+use super::super::simd::{Kernel, MAX_LANES, Simd};
 use super::super::{Isa, Request};
 use super::{Body, Operands};
 
-pub fn accepts(c: &Conv) -> bool {
-    c.is_depthwise()
+/// Whether groups have as many outputs as inputs, so few that whole ones fill a vector.
+pub fn accepts(isa: Isa, c: &Conv) -> bool {
+    let own = c.c_in / c.groups;
+    c.is_depthwise() || c.c_in == c.c_out && c.groups > 1 && matches!(own, 2 | 4 | 8) && isa.lanes().is_multiple_of(own)
 }
 
 pub struct Depthwise {
@@ -27,21 +29,24 @@ pub struct Depthwise {
 impl Depthwise {
     pub fn new(request: &Request<'_>, c: &Conv) -> Depthwise {
         let &Request { isa, threads, .. } = request;
-        let taps = c.kernel[0] * c.kernel[1];
+        let own = c.c_in / c.groups;
+        let taps = c.kernel[0] * c.kernel[1] * own;
+        let name = if own == 1 { format!("{isa}-f32-dw") } else { format!("{isa}-f32-dw{own}") };
         // A few microseconds of work at least.
         let worth = (40_000 / (c.out_w * c.c_out * taps).max(1)).max(1);
         let rows = (c.n * c.out_h).div_ceil(4 * threads).clamp(worth, 100 * worth);
-        Depthwise { name: format!("{isa}-f32-dw"), isa, conv: c.clone(), rows, inner: inner(c) }
+        Depthwise { name, isa, conv: c.clone(), rows, inner: inner(c) }
     }
 }
 
-/// Weights `[c, 1, kh, kw]` to `[kh · kw, c]`.
+/// Weights `[c, own, kh, kw]` to `[kh · kw, own, c]`.
 fn pack(c: &Conv, w: &[f32], scale: Option<&[f32]>, out: &mut [f32]) {
-    let taps = c.kernel[0] * c.kernel[1];
+    let (taps, own) = (c.kernel[0] * c.kernel[1], c.c_in / c.groups);
     for channel in 0..c.c_out {
         let factor = scale.map_or(1.0, |s| s[channel]);
-        for tap in 0..taps {
-            out[tap * c.c_out + channel] = w[channel * taps + tap] * factor;
+        for (i, w) in w[channel * own * taps..][..own * taps].iter().enumerate() {
+            // The weight of tap `i % taps` and input `i / taps`.
+            out[(i % taps * own + i / taps) * c.c_out + channel] = w * factor;
         }
     }
 }
@@ -70,11 +75,11 @@ impl Body for Depthwise {
     }
 
     fn layout(&self) -> String {
-        "taps by channels".into()
+        "taps by inputs of a group by channels".into()
     }
 
     fn packed_len(&self) -> usize {
-        self.conv.kernel[0] * self.conv.kernel[1] * self.conv.c_out
+        self.conv.kernel[0] * self.conv.kernel[1] * self.conv.c_in / self.conv.groups * self.conv.c_out
     }
 
     fn pack(&self, w: &[f32], scale: Option<&[f32]>, out: &mut [f32], _: &mut Gang) {
@@ -96,7 +101,13 @@ impl Body for Depthwise {
                 let (image, oy) = (row / c.out_h, row % c.out_h);
                 let x = &o.x[image * c.h * c.w * c.c_in..][..c.h * c.w * c.c_in];
                 let finish = o.tail.finish(0, row * line);
-                self.isa.run(Row { conv: c, inner: self.inner.clone(), weights, finite, x, oy, y, finish });
+                let of = Row { conv: c, inner: self.inner.clone(), weights, finite, x, oy, y: &mut *y, finish };
+                match c.c_in / c.groups {
+                    1 => self.isa.run(Grouped::<1>(of)),
+                    2 => self.isa.run(Grouped::<2>(of)),
+                    4 => self.isa.run(Grouped::<4>(of)),
+                    _ => self.isa.run(Grouped::<8>(of)),
+                }
                 o.tail.rows(y, c.c_out, row * c.out_w, 0, row * line);
             }
         });
@@ -118,44 +129,58 @@ struct Row<'a> {
     finish: Finish,
 }
 
-impl Kernel for Row<'_> {
+/// A row of a convolution whose groups have `G` channels.
+struct Grouped<'a, const G: usize>(Row<'a>);
+
+impl<const G: usize> Kernel for Grouped<'_, G> {
     type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
+        self.0.run::<S, G>(s);
+    }
+}
+
+impl Row<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const G: usize>(mut self, s: S) {
         let c = self.conv;
         let ky = valid(self.oy * c.stride[0], c.dilation[0], c.pads[0], c.h, c.kernel[0]);
         let mut ox = 0;
         while ox < c.out_w {
             if !self.inner.contains(&ox) {
                 let kx = valid(ox * c.stride[1], c.dilation[1], c.pads[2], c.w, c.kernel[1]);
-                self.pixels::<S, 1>(s, ox, &ky, kx);
+                self.pixels::<S, G, 1>(s, ox, &ky, kx);
                 ox += 1;
                 continue;
             }
             let kx = 0..c.kernel[1];
             match self.inner.end - ox {
                 4.. => {
-                    self.pixels::<S, 4>(s, ox, &ky, kx);
+                    self.pixels::<S, G, 4>(s, ox, &ky, kx);
                     ox += 4;
                 }
                 2.. => {
-                    self.pixels::<S, 2>(s, ox, &ky, kx);
+                    self.pixels::<S, G, 2>(s, ox, &ky, kx);
                     ox += 2;
                 }
                 _ => {
-                    self.pixels::<S, 1>(s, ox, &ky, kx);
+                    self.pixels::<S, G, 1>(s, ox, &ky, kx);
                     ox += 1;
                 }
             }
         }
     }
-}
 
-impl Row<'_> {
     /// `N` pixels from `ox` on, for the given taps.
     #[inline(always)]
-    fn pixels<S: Simd, const N: usize>(&mut self, s: S, ox: usize, ky: &Range<usize>, kx: Range<usize>) {
+    fn pixels<S: Simd, const G: usize, const N: usize>(
+        &mut self,
+        s: S,
+        ox: usize,
+        ky: &Range<usize>,
+        kx: Range<usize>,
+    ) {
         let c = self.conv;
         let channels = c.c_out;
         // The first tap's elements, and how far the last tap of the last pixel is from them.
@@ -176,7 +201,7 @@ impl Row<'_> {
             from,
             taps: [rows, cols],
             steps: [down, right, next],
-            weights: &self.weights[..c.kernel[0] * c.kernel[1] * channels],
+            weights: &self.weights[..c.kernel[0] * c.kernel[1] * G * channels],
             finite: self.finite,
             tap: first[0] * c.kernel[1] + first[1],
             tap_row: c.kernel[1],
@@ -191,8 +216,24 @@ impl Row<'_> {
                 ..self.finish
             },
         };
-        place.run::<S, N>(s);
+        place.run::<S, G, N>(s);
     }
+}
+
+/// For each input of a group of `G` channels, where the channels of a vector find it.
+#[inline(always)]
+fn lanes_of<S: Simd, const G: usize>(s: S) -> [S::I; G] {
+    std::array::from_fn(
+        #[inline(always)]
+        |i| {
+            let mut lanes = [0; MAX_LANES];
+            for (lane, from) in lanes.iter_mut().enumerate() {
+                *from = (lane / G * G + i) as i32;
+            }
+            // SAFETY: a vector has `MAX_LANES` lanes at most.
+            unsafe { s.load_i(lanes.as_ptr()) }
+        },
+    )
 }
 
 /// Some pixels of a row, with the same taps each.
@@ -215,31 +256,32 @@ struct Pixels<'a> {
 
 impl Pixels<'_> {
     #[inline(always)]
-    fn run<S: Simd, const N: usize>(mut self, s: S) {
+    fn run<S: Simd, const G: usize, const N: usize>(mut self, s: S) {
         let mut channel = 0;
         while channel + 2 * S::LANES <= self.channels {
-            self.vectors::<S, N, 2, true>(s, channel);
+            self.vectors::<S, G, N, 2, true>(s, channel);
             channel += 2 * S::LANES;
         }
         while channel + S::LANES <= self.channels {
-            self.vectors::<S, N, 1, true>(s, channel);
+            self.vectors::<S, G, N, 1, true>(s, channel);
             channel += S::LANES;
         }
         if channel < self.channels {
-            self.vectors::<S, N, 1, false>(s, channel);
+            self.vectors::<S, G, N, 1, false>(s, channel);
         }
     }
 
     /// What the taps in the padding add: zero times their weights.
     #[inline(always)]
-    fn padding<S: Simd, const V: usize, const WHOLE: bool>(&self, s: S, channel: usize) -> [S::F; V] {
+    fn padding<S: Simd, const G: usize, const V: usize, const WHOLE: bool>(&self, s: S, channel: usize) -> [S::F; V] {
         let mut sum = [s.zero(); V];
         if self.finite {
             return sum;
         }
         let first = [self.tap / self.tap_row, self.tap % self.tap_row];
         let inside = |d: usize, at: usize| (first[d]..first[d] + self.taps[d]).contains(&at);
-        for (tap, weights) in self.weights.chunks_exact(self.channels).enumerate() {
+        for (n, weights) in self.weights.chunks_exact(self.channels).enumerate() {
+            let tap = n / G;
             if inside(0, tap / self.tap_row) && inside(1, tap % self.tap_row) {
                 continue;
             }
@@ -255,28 +297,38 @@ impl Pixels<'_> {
 
     /// `V` vectors of channels, whole ones or what is left.
     #[inline(always)]
-    fn vectors<S: Simd, const N: usize, const V: usize, const WHOLE: bool>(&mut self, s: S, channel: usize) {
+    fn vectors<S: Simd, const G: usize, const N: usize, const V: usize, const WHOLE: bool>(
+        &mut self,
+        s: S,
+        channel: usize,
+    ) {
         let left = self.channels - channel;
         let [down, right, next] = self.steps;
-        let mut acc = [self.padding::<S, V, WHOLE>(s, channel); N];
+        let mut acc = [self.padding::<S, G, V, WHOLE>(s, channel); N];
+        let lanes = lanes_of::<S, G>(s);
         for i in 0..self.taps[0] {
-            let mut w = self.weights.as_ptr().wrapping_add((self.tap + i * self.tap_row) * self.channels + channel);
+            let tap = self.tap + i * self.tap_row;
+            let mut w = self.weights.as_ptr().wrapping_add(tap * G * self.channels + channel);
             let mut x = self.from.as_ptr().wrapping_add(i * down + channel);
             for _ in 0..self.taps[1] {
-                // SAFETY: `weights` has all channels for every tap of the kernel, `from` for the last tap of every pixel.
-                unsafe {
-                    let mut factors = [s.zero(); V];
-                    for v in 0..V {
-                        factors[v] = load::<S, WHOLE>(s, w.wrapping_add(v * S::LANES), left);
-                    }
-                    for n in 0..N {
+                for lanes in lanes {
+                    // SAFETY: `weights` has all channels for every input of every tap of the kernel, `from` for the last tap of
+                    // every pixel.
+                    unsafe {
+                        let mut factors = [s.zero(); V];
                         for v in 0..V {
-                            let x = load::<S, WHOLE>(s, x.wrapping_add(n * next + v * S::LANES), left);
-                            acc[n][v] = s.fma(x, factors[v], acc[n][v]);
+                            factors[v] = load::<S, WHOLE>(s, w.wrapping_add(v * S::LANES), left);
+                        }
+                        for n in 0..N {
+                            for v in 0..V {
+                                let x = load::<S, WHOLE>(s, x.wrapping_add(n * next + v * S::LANES), left);
+                                let x = if G == 1 { x } else { s.permute(x, lanes) };
+                                acc[n][v] = s.fma(x, factors[v], acc[n][v]);
+                            }
                         }
                     }
+                    w = w.wrapping_add(self.channels);
                 }
-                w = w.wrapping_add(self.channels);
                 x = x.wrapping_add(right);
             }
         }

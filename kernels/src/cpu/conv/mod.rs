@@ -25,7 +25,7 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     if planes::accepts(c) {
         return Some(Kernel::boxed(request, c, tail, planes::Planes::new(request, c)));
     }
-    if depthwise::accepts(c) {
+    if depthwise::accepts(request.isa, c) {
         return Some(Kernel::boxed(request, c, tail, depthwise::Depthwise::new(request, c)));
     }
     if winograd::accepts(request, c) {

@@ -158,6 +158,10 @@ fn groups() {
         Shape { c: [32, 64], groups: 2, n: 2, ..BASE },
         Shape { c: [4, 12], groups: 4, ..BASE },
         Shape { c: [7, 7], groups: 7, ..BASE },
+        Shape { c: [6, 6], groups: 3, ..BASE },
+        Shape { c: [40, 40], groups: 10, size: [13, 21], n: 2, ..BASE },
+        Shape { c: [24, 24], groups: 3, stride: [2, 2], size: [9, 25], pads: [0, 1, 0, 1], ..BASE },
+        Shape { c: [72, 72], groups: 18, dilation: [2, 3], pads: [3; 4], size: [8, 12], ..BASE },
         Shape { c: [40, 40], groups: 40, size: [13, 21], n: 2, ..BASE },
         Shape { c: [19, 19], groups: 19, stride: [2, 2], size: [9, 25], pads: [0, 1, 0, 1], ..BASE },
         Shape { c: [8, 8], groups: 8, kernel: [5, 5], pads: [2; 4], size: [6, 12], ..BASE },
@@ -342,6 +346,7 @@ fn padding_is_multiplied() {
         Shape { c: [10, 10], groups: 10, ..BASE },
         Shape { c: [40, 40], groups: 40, stride: [2, 1], pads: [2, 1, 1, 0], ..BASE },
         Shape { c: [4, 6], groups: 2, dilation: [2, 2], pads: [2; 4], ..BASE },
+        Shape { c: [20, 20], groups: 5, stride: [2, 1], pads: [2, 1, 1, 0], ..BASE },
     ];
     let mut cases = Vec::new();
     for c in both(&shapes) {
