@@ -373,7 +373,13 @@ fn scatter(e: &mut Emit, s: &Scatter, [x, index, updates]: [Edge; 3], out: &Shap
     let index = e.cast(index, s.index, DType::I64);
     let index = e.reshape(index, &[count, s.axes.len() as i64]);
     let updates = e.reshape(updates, &[count, inner]);
-    let reduction = if s.kind == ScatterKind::Add { "add" } else { "none" };
+    let reduction = match s.kind {
+        ScatterKind::Replace => "none",
+        ScatterKind::Add => "add",
+        ScatterKind::Mul => "mul",
+        ScatterKind::Max => "max",
+        ScatterKind::Min => "min",
+    };
     let y = e.op_with("ScatterND", &[x, index, updates], vec![("reduction", reduction.into())]);
     e.reshape(y, &dims(out))
 }

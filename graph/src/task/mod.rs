@@ -121,7 +121,7 @@ impl Task {
             Task::Scan(_) => out,
             Task::Recurrent(r) => times([2, r.hidden + 2, r.cell.gates()]).saturating_mul(out),
             Task::Attention(a) => a.flops(),
-            Task::Scatter(s) if s.kind == ScatterKind::Add => times([s.count, s.inner]),
+            Task::Scatter(s) if s.kind != ScatterKind::Replace => times([s.count, s.inner]),
             Task::Copy(_) | Task::Gather(_) | Task::Scatter(_) | Task::Host(_) => 0,
         }
     }

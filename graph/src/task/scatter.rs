@@ -2,8 +2,8 @@ use smallvec::SmallVec;
 
 use crate::DType;
 
-/// Slices of a tensor replaced or added to: `y = x`, and then in the order of `c`, `y[index[c], :] = u[c, :]` or
-/// `y[index[c], :] += u[c, :]`, where a row of `index` holds one coordinate for each of the dimensions `axes`.
+/// Slices of a tensor updated: `y = x`, and then in the order of `c`, `y[index[c], :]` becomes what `kind` makes of it and `u[c, :]`,
+/// where a row of `index` holds one coordinate for each of the dimensions `axes`.
 ///
 /// Inputs: `x` (`[axes…, inner]`), `index` (`i32` or `i64`, `[count, axes.len()]`), `u` (`[count, inner]`). Output: as `x`.
 /// Negative coordinates count from the end; one that is out of range is an error.
@@ -30,4 +30,10 @@ pub enum ScatterKind {
     Replace,
     /// Is added; integers wrap.
     Add,
+    /// Is multiplied with; integers wrap.
+    Mul,
+    /// Takes its place if it is larger, or NaN.
+    Max,
+    /// Takes its place if it is smaller, or NaN.
+    Min,
 }

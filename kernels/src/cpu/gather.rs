@@ -66,39 +66,68 @@ impl Slices {
         if y.is_empty() {
             return Ok(());
         }
-        let (outside, whole) = (AtomicBool::new(false), |i: &I| normalize_axis((*i).into(), axis));
+        let outside = AtomicBool::new(false);
         let per_chunk = (CHUNK / slice).max(1);
         let (all, to) = (outer * count, Shared::new(y.as_mut_ptr()));
         gang.parallel(all.div_ceil(per_chunk), |chunk, _| {
-            let (first, end) = (chunk * per_chunk, all.min((chunk + 1) * per_chunk));
-            // SAFETY: every chunk has slices of its own.
-            let y = unsafe { to.slice(first * slice, (end - first) * slice) };
-            for (p, y) in (first..end).zip(y.chunks_exact_mut(slice)) {
-                match whole(&index[if batch { p } else { p % count }]) {
-                    Some(i) => pick(&x[(p / count * axis + i) * slice..][..slice], y),
-                    None => {
-                        outside.store(true, Ordering::Relaxed);
-                        y.fill(0);
-                    }
+            let (mut first, end) = (chunk * per_chunk, all.min((chunk + 1) * per_chunk));
+            while first < end {
+                // The slices that are left of those that are picked of the same ones.
+                let (o, at) = (first / count, first % count);
+                let n = (count - at).min(end - first);
+                let from = &x[o * axis * slice..][..axis * slice];
+                let index = &index[if batch { first } else { at }..][..n];
+                // SAFETY: every chunk has slices of its own.
+                let y = unsafe { to.slice(first * slice, n * slice) };
+                let inside = match slice {
+                    1 => elements::<1, I>(from, index, y),
+                    2 => elements::<2, I>(from, index, y),
+                    4 => elements::<4, I>(from, index, y),
+                    8 => elements::<8, I>(from, index, y),
+                    16 => elements::<16, I>(from, index, y),
+                    _ => slices(from, index, y, axis),
+                };
+                if !inside {
+                    outside.store(true, Ordering::Relaxed);
                 }
+                first += n;
             }
         });
         if self.task.zeros || !outside.into_inner() {
             return Ok(());
         }
-        let wrong = index.iter().find(|i| whole(i).is_none()).map_or(0, |i| (*i).into());
+        let wrong = index.iter().find(|i| normalize_axis((**i).into(), axis).is_none()).map_or(0, |i| (*i).into());
         Err(Failed::Data(self.task.outside(wrong)))
     }
 }
 
-/// Copies a slice; small ones without a call.
-#[inline(always)]
-fn pick(from: &[u8], to: &mut [u8]) {
-    match (<&[u8; 4]>::try_from(from), <&[u8; 8]>::try_from(from)) {
-        (Ok(x), _) => to.copy_from_slice(x),
-        (_, Ok(x)) => to.copy_from_slice(x),
-        _ => to.copy_from_slice(from),
+/// Picks elements of `N` bytes, zeros where an index is out of range; whether none is.
+fn elements<const N: usize, I: Copy + Into<i64>>(from: &[u8], index: &[I], to: &mut [u8]) -> bool {
+    let (from, to) = (from.as_chunks::<N>().0, to.as_chunks_mut::<N>().0);
+    let (len, mut inside) = (from.len() as i64, true);
+    for (to, &i) in to.iter_mut().zip(index) {
+        let i: i64 = i.into();
+        // What is before the first wraps to far behind the last.
+        let picked = from.get(if i < 0 { i + len } else { i } as usize);
+        inside &= picked.is_some();
+        *to = picked.copied().unwrap_or([0; N]);
     }
+    inside
+}
+
+/// As [`elements`], of `axis` slices of any length.
+fn slices<I: Copy + Into<i64>>(from: &[u8], index: &[I], to: &mut [u8], axis: usize) -> bool {
+    let (slice, mut inside) = (to.len() / index.len().max(1), true);
+    for (to, &i) in to.chunks_exact_mut(slice.max(1)).zip(index) {
+        match normalize_axis(i.into(), axis) {
+            Some(i) => to.copy_from_slice(&from[i * slice..][..slice]),
+            None => {
+                inside = false;
+                to.fill(0);
+            }
+        }
+    }
+    inside
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! Slices replaced or added to by index.
+//! Slices updated by index.
 
-use mindir_graph::bounds::Pulse;
-use mindir_graph::task::{Scatter, ScatterKind, Task};
+use std::ops::{Add, Mul};
+
+use mindir_graph::bounds::{self, Pulse};
+use mindir_graph::task::{Gather, Scatter, ScatterKind, Task};
 use mindir_graph::{DType, Element, checked_count, normalize_axis};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
@@ -56,16 +58,17 @@ impl CpuKernel for Slices {
             DType::I32 => self.locate(io.operand::<i32>(1)?, places)?,
             _ => self.locate(io.operand::<i64>(1)?, places)?,
         }
+        let typed = matches!(self.task.dtype, DType::F32 | DType::F64 | DType::I32 | DType::I64);
         match (self.task.kind, self.task.dtype) {
-            (ScatterKind::Replace, _) => {
+            (ScatterKind::Replace, _) if self.task.inner > 1 || !typed => {
                 let x = if io.is_shared(0) { None } else { Some(io.operand_bytes(0)?) };
                 update(gang, x, io.operand_bytes(2)?, io.result_bytes(0)?, places, <[u8]>::copy_from_slice);
                 Ok(())
             }
-            (_, DType::F32) => add::<f32>(io, gang, places, |y, u| y + u),
-            (_, DType::F64) => add::<f64>(io, gang, places, |y, u| y + u),
-            (_, DType::I32) => add::<i32>(io, gang, places, i32::wrapping_add),
-            _ => add::<i64>(io, gang, places, i64::wrapping_add),
+            (kind, DType::F32) => combine::<f32>(io, gang, places, kind),
+            (kind, DType::F64) => combine::<f64>(io, gang, places, kind),
+            (kind, DType::I32) => combine::<i32>(io, gang, places, kind),
+            (kind, _) => combine::<i64>(io, gang, places, kind),
         }
     }
 }
@@ -84,7 +87,10 @@ impl Slices {
             *place = 0;
             for (&i, &len) in index[c * axes.len()..].iter().zip(axes) {
                 let i = i.into();
-                let outside = || Failed::Data(format!("index {i} is out of range for {len} elements"));
+                let outside = || match i {
+                    ..=Gather::OUTSIDE => Failed::Data("an index is out of range".into()),
+                    _ => Failed::Data(format!("index {i} is out of range for {len} elements")),
+                };
                 *place = *place * len + normalize_axis(i, len).ok_or_else(outside)?;
             }
         }
@@ -92,11 +98,49 @@ impl Slices {
     }
 }
 
-fn add<T: Element>(io: &mut Io<'_>, gang: &mut Gang, places: &[usize], plus: fn(T, T) -> T) -> Result<(), Failed> {
+fn combine<T: Number>(io: &mut Io<'_>, gang: &mut Gang, places: &[usize], kind: ScatterKind) -> Result<(), Failed> {
     let x = if io.is_shared(0) { None } else { Some(io.operand::<T>(0)?) };
     let (u, y) = (io.operand::<T>(2)?, io.result::<T>(0)?);
-    update(gang, x, u, y, places, |y, u| y.iter_mut().zip(u).for_each(|(y, &u)| *y = plus(*y, u)));
+    match kind {
+        ScatterKind::Replace => update(gang, x, u, y, places, each(|_, u| u)),
+        ScatterKind::Add => update(gang, x, u, y, places, each(T::plus)),
+        ScatterKind::Mul => update(gang, x, u, y, places, each(T::times)),
+        ScatterKind::Max => {
+            update(gang, x, u, y, places, each(|y: T, u: T| if u > y || u.partial_cmp(&u).is_none() { u } else { y }))
+        }
+        ScatterKind::Min => {
+            update(gang, x, u, y, places, each(|y: T, u: T| if u < y || u.partial_cmp(&u).is_none() { u } else { y }))
+        }
+    }
     Ok(())
+}
+
+/// `f` of every element of a slice and of an update.
+fn each<T: Copy>(f: impl Fn(T, T) -> T + Sync) -> impl Fn(&mut [T], &[T]) + Sync {
+    move |y, u| y.iter_mut().zip(u).for_each(|(y, &u)| *y = f(*y, u))
+}
+
+/// A number that updates change.
+trait Number: Element + PartialOrd {
+    fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+}
+
+macro_rules! number {
+    ($($t:ty, $plus:path, $times:path;)*) => {$(
+        impl Number for $t {
+            #[inline(always)]
+            fn plus(self, other: $t) -> $t { $plus(self, other) }
+            #[inline(always)]
+            fn times(self, other: $t) -> $t { $times(self, other) }
+        }
+    )*};
+}
+number! {
+    f32, Add::add, Mul::mul;
+    f64, Add::add, Mul::mul;
+    i32, i32::wrapping_add, i32::wrapping_mul;
+    i64, i64::wrapping_add, i64::wrapping_mul;
 }
 
 /// Copies `x` to `y`, unless it is there, and combines slice `places[c]` with slice `c` of `u`. Threads have columns of their
@@ -117,6 +161,9 @@ fn update<T: Copy + Send + Sync>(
     }
     let inner = u.len() / places.len();
     let columns = (CHUNK / places.len()).max(COLUMNS);
+    if inner == 1 {
+        return elements(u, y, places, combine);
+    }
     let to = Shared::new(y.as_mut_ptr());
     gang.parallel(inner.div_ceil(columns), |piece, _| {
         let first = piece * columns;
@@ -131,6 +178,18 @@ fn update<T: Copy + Send + Sync>(
             combine(y, &u[c * inner + first..][..n]);
         }
     });
+}
+
+/// Updates of single elements, all by the calling thread: the next may meet the same one.
+fn elements<T: Copy>(u: &[T], y: &mut [T], places: &[usize], combine: impl Fn(&mut [T], &[T])) {
+    for (places, u) in places.chunks(CHUNK).zip(u.chunks(CHUNK)) {
+        if bounds::check().is_err() {
+            return;
+        }
+        for (&place, u) in places.iter().zip(u.chunks_exact(1)) {
+            combine(&mut y[place..place + 1], u);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,15 +209,17 @@ mod tests {
             (&[6], 2, 0),
             (&[4], 0, 3),
             (&[], 5, 2),
+            (&[40], 1, 30),
         ] {
-            for kind in [ScatterKind::Replace, ScatterKind::Add] {
+            for kind in [ScatterKind::Replace, ScatterKind::Add, ScatterKind::Mul, ScatterKind::Max, ScatterKind::Min] {
                 for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::F16, DType::Bool, DType::C64] {
                     let numeric = dtype.is_float() || dtype.is_int();
-                    if kind == ScatterKind::Add && !numeric {
+                    if kind != ScatterKind::Replace && !numeric {
                         continue;
                     }
                     let bound = match dtype {
                         DType::F16 => Bound { absolute: 0.0, relative: 2e-3 },
+                        DType::F32 if kind == ScatterKind::Mul => Bound { absolute: 0.0, relative: 1e-5 },
                         DType::F32 => Bound { absolute: 1e-5, relative: 1e-6 },
                         _ => EXACT,
                     };

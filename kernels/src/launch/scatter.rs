@@ -14,6 +14,9 @@ pub(super) fn kernel(task: &Scatter, view: TaskView<'_>, on: &Target) -> Result<
     if !matches!(task.index, DType::I32 | DType::I64) {
         return declined(format!("indices of {}", task.index));
     }
+    if !matches!(task.kind, ScatterKind::Replace | ScatterKind::Add) {
+        return declined("shaders take updates that replace or are added only");
+    }
     if task.axes.len() > AXES {
         return declined(format!("shaders take updates of {AXES} coordinates, not {}", task.axes.len()));
     }

@@ -24,16 +24,28 @@ pub(super) fn run(s: &Scatter, ins: &[Tensor], outs: &[Fact]) -> Result<Vec<Tens
             }
             Ok(vec![Tensor::from_bytes(s.dtype, &out.shape, aligned_copy(&y)?)?])
         }
-        ScatterKind::Add => with_number!(s.dtype, N => {
+        kind => with_number!(s.dtype, N => {
             let (mut y, u) = (N::read(x)?, N::read(u)?);
             for (c, at) in places.into_iter().enumerate() {
                 pulse.turns(s.inner)?;
                 for i in 0..s.inner {
-                    y[at * s.inner + i] = y[at * s.inner + i].add(u[c * s.inner + i]);
+                    let y = &mut y[at * s.inner + i];
+                    *y = updated(kind, *y, u[c * s.inner + i]);
                 }
             }
             Ok(vec![N::write(out, &y)?])
         }),
+    }
+}
+
+fn updated<N: Number>(kind: ScatterKind, y: N, u: N) -> N {
+    match kind {
+        ScatterKind::Replace => u,
+        ScatterKind::Add => y.add(u),
+        ScatterKind::Mul => y.mul(u),
+        ScatterKind::Max if u.above(y) => u,
+        ScatterKind::Min if u.below(y) => u,
+        ScatterKind::Max | ScatterKind::Min => y,
     }
 }
 

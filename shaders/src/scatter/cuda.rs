@@ -27,6 +27,9 @@ pub(super) fn sort(sort: &Sort) -> Module {
 }
 
 pub(super) fn apply(apply: &Apply) -> Result<Module, Unsupported> {
+    if !matches!(apply.kind, ScatterKind::Replace | ScatterKind::Add) {
+        return Err(super::combining(apply.kind));
+    }
     let replaces = apply.kind == ScatterKind::Replace;
     let element = cuda::stored(apply.dtype)?;
     let declared = format!(

@@ -91,6 +91,10 @@ pub struct Apply {
     pub width: u32,
 }
 
+fn combining(kind: ScatterKind) -> Unsupported {
+    Unsupported(format!("updates of the kind {kind:?}"))
+}
+
 fn module(mut text: String, width: u32, bindings: Vec<Access>) -> Module {
     text += &spread::wgsl(width);
     text += &library(&text);
@@ -135,6 +139,7 @@ impl Shader for Apply {
                 text += &format!("alias Stored = {};\n\n", moved(self.dtype)?);
                 REPLACE
             }
+            ScatterKind::Mul | ScatterKind::Max | ScatterKind::Min => return Err(combining(self.kind)),
             ScatterKind::Add => {
                 bindings.push(Access::Read);
                 text += &storage(5, "nexts", "u32", Access::Read);

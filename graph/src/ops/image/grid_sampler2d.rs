@@ -1,8 +1,10 @@
+use super::picked;
 use crate::onnx::{Edge, Emit, Forms, NoForm, no_form};
-use crate::op::{Case, Operand, Rule};
+use crate::op::{Case, Lowers, Operand, Rule};
 use crate::ops::kit::grid::{Grid, each};
 use crate::ops::kit::indices::result;
 use crate::ops::kit::sample::sample;
+use crate::task::Lowering;
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
 op_enum! {
@@ -160,6 +162,12 @@ impl Rule for GridSampler2D {
             Ok(())
         })?;
         Ok(vec![y.tensor(fact.dtype)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let out = self.infer()?.remove(0);
+        let x = b.reshape(self.input_x.v, self.input_x.shape())?;
+        picked::lower(b, &self.sampling(), x, self.grid.v, &out)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

@@ -315,16 +315,15 @@ impl Rule for GatherD {
         if let Some(y) = nothing(b, &self.x, &Fact::new(self.x.dtype(), &dims))? {
             return Ok(Some(vec![y]));
         }
-        let [_, len, step] = around(x, axis)?;
-        let mut places = Vec::with_capacity(count(&dims));
-        each_index(&dims, |at| {
-            places.push(flat(x, &replaced(at, axis, 0)) as i64);
-        })?;
-        let places = b.constant(Tensor::from_vec::<i64>(&dims, places)?);
-        let step = b.constant(Tensor::scalar(step as i64));
-        let len = b.constant(Tensor::scalar(len as i64));
-        let offset = scaled_index(b, self.index.v, len, step, &dims);
-        let index = b.binary(Binary::Add, offset, places)?;
+        let (before, len, behind) = parted(x, axis)?;
+        if behind.is_empty() && dims.starts_with(before) {
+            let (outer, count) = (count(before), dims.last().copied().unwrap_or(1));
+            let index = index_value(b, self.index.v);
+            let (dtype, index_type) = (self.x.dtype(), b.fact(index).dtype);
+            let task = Pick { outer, axis: len, inner: 1, count, batch: true, zeros: false, dtype, index: index_type };
+            return Ok(Some(b.task(Task::Gather(task), &[self.x.v, index], vec![Fact::new(dtype, &dims)])));
+        }
+        let index = flat_index(b, &self.index, x, axis)?;
         let flat = b.reshape(self.x.v, &[self.x.count()])?;
         Ok(Some(vec![b.gather(flat, index, 0)?]))
     }
@@ -343,9 +342,27 @@ impl Rule for GatherD {
     }
 }
 
-/// `index · step` as `i64`, where indices from `−len` to `−1` count from the end; far below [`Pick::OUTSIDE`] where an index
-/// is out of range.
-fn scaled_index(b: &mut Lowering, index: V, len: V, step: V, dims: &[usize]) -> V {
+/// For each index, the number of the element of a tensor of `dims` at the coordinates of the index, with coordinate `axis` replaced
+/// by the index; far below [`Pick::OUTSIDE`] where that is out of range.
+pub(super) fn flat_index(b: &mut Lowering, index: &Operand, dims: &[usize], axis: usize) -> Result<V, OpError> {
+    let [_, len, step] = around(dims, axis)?;
+    let places = [0..axis, axis + 1..dims.len()].map(|coordinates| {
+        // The coordinates that are no part of these are 0.
+        let part = |(d, &n): (usize, &usize)| if coordinates.contains(&d) { n } else { 1 };
+        let shape: Shape = index.shape().iter().enumerate().map(part).collect();
+        let mut places = Vec::with_capacity(count(&shape));
+        each_index(&shape, |at| places.push(flat(dims, at) as i64))?;
+        Ok::<_, OpError>(Tensor::from_vec::<i64>(&shape, places)?)
+    });
+    let [before, behind] = places;
+    let places = [b.constant(before?), b.constant(behind?)];
+    let [len, step] = [len, step].map(|n| b.constant(Tensor::scalar(n as i64)));
+    Ok(scaled_index(b, index.v, len, step, &places, index.shape()))
+}
+
+/// `index · step` as `i64`, where indices from `−len` to `−1` count from the end, and `more` added to it; far below
+/// [`Pick::OUTSIDE`] where an index is out of range.
+fn scaled_index(b: &mut Lowering, index: V, len: V, step: V, more: &[V], dims: &[usize]) -> V {
     let mut p = Program::new();
     let i = p.input(0, b.fact(index).dtype);
     let i = p.cast(i, DType::I64);
@@ -359,8 +376,12 @@ fn scaled_index(b: &mut Lowering, index: V, len: V, step: V, dims: &[usize]) -> 
     let below = p.binary(Binary::Lt, place, zero);
     let above = p.binary(Binary::Ge, place, len_r);
     let scaled = p.select(below, far, scaled);
-    p.select(above, far, scaled);
-    b.map(p, &[index, len, step], dims)
+    let mut scaled = p.select(above, far, scaled);
+    for i in 0..more.len() {
+        let more = p.input(3 + i, DType::I64);
+        scaled = p.binary(Binary::Add, scaled, more);
+    }
+    b.map(p, &[&[index, len, step], more].concat(), dims)
 }
 
 op! {
@@ -406,7 +427,7 @@ impl Rule for GatherNd {
         let steps: Vec<i64> = dense_strides(lead).iter().map(|&s| s as i64).collect();
         let (len, step) = (b.constant(Tensor::vector(&lens)), b.constant(Tensor::vector(&steps)));
         let dims = shape(self.indices.shape());
-        let parts = scaled_index(b, self.indices.v, len, step, &dims);
+        let parts = scaled_index(b, self.indices.v, len, step, &[], &dims);
         let index = b.reduce(ReduceKind::Sum, parts, &[dims.len() - 1], false, DType::I64)?;
         let rows = b.reshape(self.input_x.v, &[count(lead), count(rest)])?;
         let y = b.gather(rows, index, 0)?;

@@ -1,12 +1,14 @@
 //! Updates of elements whose coordinate along one dimension is looked up.
 
 use super::combine::{Combine, apply, check_operands};
-use super::gather::all_places;
+use super::gather::{all_places, flat_index};
+use super::scatter_nd::lower_nd;
 use crate::onnx::{Emit, Forms, machine};
-use crate::op::{Case, Effect, Number, Operand, Operator, Pure, Rule, Writes};
+use crate::op::{Case, Effect, Lowers, Number, Operand, Operator, Pure, Rule, Writes};
 use crate::ops::kit::border::element;
 use crate::ops::kit::indices::{dim, each_index, flat, rearrange, replaced};
 use crate::ops::kit::sample::{Sample, sample};
+use crate::task::{Lowering, V};
 use crate::{DType, Fact, OpError, Tensor, ensure, op, op_enum};
 
 op_enum! {
@@ -53,6 +55,19 @@ fn check_along(x: &Operand, axis: usize, index: &Operand, updates: &Operand) -> 
     Ok(())
 }
 
+/// `x` with elements updated whose coordinate `axis` an index gives; `None` for updates that no task makes.
+fn lower_along(b: &mut Lowering, x: &Operand, axis: i64, index: &Operand, updates: V, how: Combine) -> Lowers {
+    let (dims, axis) = (x.shape(), x.axis(axis)?);
+    if index.count() == 0 || x.count() == 0 {
+        return Ok(None);
+    }
+    let places = flat_index(b, index, dims, axis)?;
+    let places = b.reshape(places, &[index.count(), 1])?;
+    let (flat, updates) = (b.reshape(x.v, &[x.count()])?, b.reshape(updates, &[index.count()])?);
+    let Some(y) = lower_nd(b, flat, places, updates, how) else { return Ok(None) };
+    Ok(Some(vec![b.reshape(y, dims)?]))
+}
+
 /// The part of `updates` that `index` covers.
 fn covered(updates: &Operand, index: &Operand) -> Result<Tensor, OpError> {
     let dims = updates.shape();
@@ -78,6 +93,13 @@ impl Rule for Along<'_> {
     fn reference(&self) -> Result<Vec<Tensor>, OpError> {
         let places = along(self.x.shape(), self.x.axis(self.axis)?, self.index)?;
         Ok(vec![apply(self.x.tensor()?, &places, &covered(self.updates, self.index)?, self.how)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let dims = self.index.shape();
+        let starts = vec![0; dims.len()];
+        let updates = b.slice(self.updates.v, &starts, dims, &vec![1; dims.len()])?;
+        lower_along(b, self.x, self.axis, self.index, updates, self.how)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {
@@ -193,6 +215,12 @@ impl Rule for Valued<'_> {
         let places = along(self.x.shape(), self.x.axis(self.axis)?, self.index)?;
         let updates = Tensor::filled(self.x.dtype(), self.index.shape(), &element(self.x.dtype(), self.value)?)?;
         Ok(vec![apply(self.x.tensor()?, &places, &updates, self.how)?])
+    }
+
+    fn lower(&self, b: &mut Lowering) -> Lowers {
+        let value = element(self.x.dtype(), self.value)?;
+        let updates = b.constant(Tensor::filled(self.x.dtype(), self.index.shape(), &value)?);
+        lower_along(b, self.x, self.axis, self.index, updates, self.how)
     }
 
     fn onnx(&self, e: &mut Emit) -> Forms {

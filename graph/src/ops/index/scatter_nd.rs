@@ -35,7 +35,10 @@ pub(super) fn lower_nd(b: &mut Lowering, x: V, index: V, updates: V, how: Combin
         Combine::Replace => (ScatterKind::Replace, updates),
         Combine::Add => (ScatterKind::Add, updates),
         Combine::Sub => (ScatterKind::Add, b.unary(Unary::Neg, updates)),
-        _ => return None,
+        Combine::Mul => (ScatterKind::Mul, updates),
+        Combine::Max => (ScatterKind::Max, updates),
+        Combine::Min => (ScatterKind::Min, updates),
+        Combine::Div => return None,
     };
     let index = index_value(b, index);
     b.scatter(kind, x, index, updates).ok()
