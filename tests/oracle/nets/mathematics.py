@@ -32,6 +32,11 @@ def taken(x, y, z):
     return real(z), imag(z), angle(z), size(z), real(conj(make(x, y))), imag(adjoint(make(y, x), (1, 0)))
 
 
+def parts(y):
+    """Both parts of complex numbers; others as they are."""
+    return ops.Stack(0)((ops.Real()(y), ops.Imag()(y))) if y.dtype in (ms.complex64, ms.complex128) else y
+
+
 class ComplexArithmetic(nn.Cell):
     """Arithmetic of complex numbers, and what only moves them."""
 
@@ -41,13 +46,14 @@ class ComplexArithmetic(nn.Cell):
         sums = ops.ReduceSum()(ops.Gather()(joined, Tensor([0, 2], ms.int32), 0), 1)
         flat = ops.Reshape()(joined, (-1,))
         batch = ops.ExpandDims()(a, 0)
-        return (
-            sums, ops.StridedSlice()(flat, (1,), (7,), (2,)), ops.Abs()(sums), ops.Cast()(sums, ms.complex128),
+        results = (
+            sums, ops.StridedSlice()(flat, (1,), (7,), (2,)), ops.Abs()(sums), ops.Cast()(a, ms.complex128),
             ops.Div()(ops.Sub()(a, b), b), ops.Neg()(a), ops.Squeeze(0)(batch), ops.Stack(0)((a, b)), ops.Tile()(a, (2, 1)),
             ops.BroadcastTo((2, 2, 2))(a), ops.Real()(sums), ops.BatchMatMul(transpose_b=True)(batch, batch), ops.Equal()(a, b),
             ops.ReduceMean()(a, 0), ops.ReduceProd()(a, 1), ops.Cast()(a, ms.float32), ops.Cast()(ops.Real()(a), ms.complex64),
             ops.Sqrt()(a), ops.Sign()(a), ops.Pow()(a, b),
         )
+        return tuple(parts(y) for y in results)
 
 
 @model("complex_arithmetic")

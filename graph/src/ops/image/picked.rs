@@ -181,11 +181,13 @@ struct Line {
     inside: Reg,
 }
 
-/// From 0 to n − 1.
+/// From 0 to n − 1, the last for NaN.
 fn clamped(p: &mut Program, x: Reg, n: f64, dtype: DType) -> Reg {
     let (low, high) = (p.constant(0.0, dtype), p.constant(n - 1.0, dtype));
     let x = p.binary(Binary::Max, x, low);
-    p.binary(Binary::Min, x, high)
+    let x = p.binary(Binary::Min, x, high);
+    let unknown = p.unary(Unary::IsNan, x);
+    p.select(unknown, high, x)
 }
 
 /// The nearest whole number, halves away from zero.

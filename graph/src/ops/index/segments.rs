@@ -151,7 +151,7 @@ macro_rules! segment_op {
                 vec![
                     ids(sample().tensor(DType::F32, &[4, 2])).case("rows"),
                     ids(sample().tensor(DType::I32, &[4])).exact("elements"),
-                    sample().tensor(DType::I16, &[4]).index(DType::I64, &[4], &[4, 9, 0, -1]).int(4).exact("beyond"),
+                    sample().tensor(DType::I16, &[4]).index(DType::I64, &[4], &[-4, -9, 0, -1]).int(4).exact("beyond"),
                 ]
             }
         }
@@ -159,8 +159,8 @@ macro_rules! segment_op {
 }
 
 segment_op! {
-    /// Sums of the slices of `input_x` whose `segment_ids` agree: result slice `s` adds those with id `s`, ids of none
-    /// are left out. `segment_ids`: integers with the first dimensions of `input_x`. Numbers.
+    /// Sums of the slices of `input_x` whose `segment_ids` agree: result slice `s` adds those with id `s`, ids below 0
+    /// are left out, and one of no slice is an error. `segment_ids`: integers with the first dimensions of `input_x`. Numbers.
     () UnsortedSegmentSum Combine::Add
 }
 segment_op! {

@@ -64,7 +64,10 @@ impl Product<'_> {
 
     pub fn tensor(&self) -> Result<Tensor, OpError> {
         let fact = self.fact()?;
-        with_arithmetic!(fact.dtype, N => Ok(N::write(fact.dtype, &fact.shape, &self.sums::<N>(N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?)?)?))
+        with_arithmetic!(fact.dtype, N => {
+            let (a, b) = (N::read(self.a.tensor()?)?, N::read(self.b.tensor()?)?);
+            N::write(fact.dtype, &fact.shape, &self.sums::<N>(a, b)?)
+        })
     }
 
     fn complex_tensor(&self) -> Result<Tensor, OpError> {
@@ -229,7 +232,7 @@ pub(in crate::ops) fn add_bias(x: Tensor, bias: Option<&Operand>) -> Result<Tens
             pulse.beat()?;
             *y = y.add(b);
         }
-        Ok(N::write(x.dtype(), x.shape(), &y)?)
+        N::write(x.dtype(), x.shape(), &y)
     })
 }
 

@@ -16,7 +16,6 @@ pub(super) static OPS: &[Row] = &[
     ("InstanceNormalization", |m, c| instance_norm(m, c)),
     ("LayerNormalization", |m, c| layer_norm(m, c)),
     ("MatMul", |m, c| matmul(m, c)),
-    ("Det", |m, c| Ok(vec![m.op("MatrixDeterminant", vec![c.input(0)?.into()])?])),
     ("RMSNormalization", |m, c| rms_norm(m, c)),
     // ONNX Runtime writes it into ONNX's own domain.
     ("SimplifiedLayerNormalization", |m, c| rms_norm(m, c)),
