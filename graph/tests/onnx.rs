@@ -8,7 +8,7 @@ use mindir_graph::ops::OPS;
 use mindir_graph::{DType, Dim, Spec, Tensor};
 
 fn options() -> Options {
-    Options { opset: *OPSETS.end() }
+    Options { opset: *OPSETS.end(), ..Options::default() }
 }
 
 /// The ONNX form of one case, or the reasons against it.
@@ -20,7 +20,7 @@ fn form(def: &'static OpDef, case: &Case, open: bool, opset: i64) -> Result<Expo
             let specs = model.graphs[0].values.iter_mut().map(|v| &mut v.spec);
             specs.flat_map(|s| s.dims.iter_mut().flatten()).for_each(|d| *d = Dim::Unknown);
         }
-        match export(&model, Options { opset }) {
+        match export(&model, Options { opset, ..Options::default() }) {
             Ok(done) => return Ok(done),
             Err(ExportError::Nodes(nodes)) => {
                 let reasons: Vec<String> = nodes.iter().map(|n| n.reason.clone()).collect();
@@ -244,7 +244,7 @@ fn unknown_operator_sets_are_refused() {
     let x: ValueId = b.input("x", Spec::fixed(DType::F32, &[2]));
     let model = b.finish(&[x]);
     for opset in [OPSETS.start() - 1, OPSETS.end() + 1, i64::MIN] {
-        assert_eq!(export(&model, Options { opset }).unwrap_err(), ExportError::Opset(opset));
+        assert_eq!(export(&model, Options { opset, ..Options::default() }).unwrap_err(), ExportError::Opset(opset));
     }
     assert!(export(&model, options()).is_ok());
 }
