@@ -82,7 +82,7 @@ impl Tap<'_> {
     /// Its number in an image, or one that no pixel has.
     fn index(&self) -> Program {
         let mut p = Program::new();
-        let [row, col] = [0, 1].map(|d| self.line(&mut p, d));
+        let [row, col] = self.lines(&mut p);
         let inside = p.binary(Binary::And, row.inside, col.inside);
         let [y, x] = [row, col].map(|line| p.cast(line.at, DType::I32));
         let width = p.push(Instr::Int(self.len[1] as i64), DType::I32);
@@ -96,7 +96,7 @@ impl Tap<'_> {
     /// Its weight; 0 beyond the image.
     fn weight(&self) -> Program {
         let mut p = Program::new();
-        let [row, col] = [0, 1].map(|d| self.line(&mut p, d));
+        let [row, col] = self.lines(&mut p);
         let inside = p.binary(Binary::And, row.inside, col.inside);
         let weight = p.binary(Binary::Mul, row.weight, col.weight);
         let zero = p.constant(0.0, wide(self.dtype));
@@ -104,12 +104,18 @@ impl Tap<'_> {
         p
     }
 
-    /// The tap along dimension `d`, whose places operand `d` holds.
-    fn line(&self, p: &mut Program, d: usize) -> Line {
+    /// The tap along rows and along columns.
+    fn lines(&self, p: &mut Program) -> [Line; 2] {
+        let ([down, right], [rows, columns]) = (self.next, self.len);
+        [self.line(p, 0, down, rows), self.line(p, 1, right, columns)]
+    }
+
+    /// The tap along a dimension of `len` elements, whose places operand `operand` holds.
+    fn line(&self, p: &mut Program, operand: usize, next: bool, len: usize) -> Line {
         let wide = wide(self.dtype);
-        let place = p.input(d, self.dtype);
+        let place = p.input(operand, self.dtype);
         let place = p.cast(place, wide);
-        let n = self.len[d] as f64;
+        let n = len as f64;
         let at = self.coordinate(p, place, n);
         let one = p.constant(1.0, wide);
         let (at, weight) = match self.sampling.interpolation {
@@ -117,11 +123,7 @@ impl Tap<'_> {
             Interpolation::Bilinear => {
                 let floor = p.unary(Unary::Floor, at);
                 let part = p.binary(Binary::Sub, at, floor);
-                if self.next[d] {
-                    (p.binary(Binary::Add, floor, one), part)
-                } else {
-                    (floor, p.binary(Binary::Sub, one, part))
-                }
+                if next { (p.binary(Binary::Add, floor, one), part) } else { (floor, p.binary(Binary::Sub, one, part)) }
             }
         };
         let (zero, len) = (p.constant(0.0, wide), p.constant(n, wide));
