@@ -254,7 +254,10 @@ fn unknown_operator_sets_are_refused() {
 fn any_of_nothing_is_false() {
     let def = OPS.iter().find(|def| def.name == "ReduceAny").unwrap();
     for case in (def.cases)() {
-        let done = form(def, &case, true, *OPSETS.start()).unwrap();
+        let done = match form(def, &case, true, *OPSETS.start()) {
+            Err(why) if why == ["ONNX has no arithmetic of complex numbers"] => continue,
+            done => done.unwrap(),
+        };
         let ops: Vec<&str> = done.body.nodes.iter().map(|n| n.op).collect();
         assert!(!ops.contains(&"ReduceMax"), "{}: {ops:?}", case.name);
     }
