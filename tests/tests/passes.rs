@@ -435,10 +435,10 @@ fn activations_that_are_written_out() {
         product(n, y, x)
     };
     let cases: [(&str, usize, Write<'_>); 10] = [
-        ("gelu", 1, &|n, x| gelu(n, x, ("Div", 1.414_213_5), 0.5)),
-        ("gelu by a factor", 1, &|n, x| gelu(n, x, ("Mul", 0.707_106_77), 0.5)),
+        ("gelu", 1, &|n, x| gelu(n, x, ("Div", std::f32::consts::SQRT_2), 0.5)),
+        ("gelu by a factor", 1, &|n, x| gelu(n, x, ("Mul", std::f32::consts::FRAC_1_SQRT_2), 0.5)),
         ("gelu of another argument", 0, &|n, x| gelu(n, x, ("Div", 1.414), 0.5)),
-        ("gelu of another size", 0, &|n, x| gelu(n, x, ("Div", 1.414_213_5), 1.0)),
+        ("gelu of another size", 0, &|n, x| gelu(n, x, ("Div", std::f32::consts::SQRT_2), 1.0)),
         ("gelu by the hyperbolic tangent", 1, &|n, x| {
             let cube = cube(n, x);
             tanh(n, x, cube, 0.044_715)
