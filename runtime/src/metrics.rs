@@ -324,7 +324,7 @@ mod tests {
         let mut c = Classification::new(1);
         c.update(&scores(3, &[f32::NAN, 1.0, f32::NAN, f32::NAN, 1.0, f32::NAN]), &[1, 0, 0]).unwrap();
         assert_eq!((c.right(), c.within(), c.unanswered()), (2, 2, 1));
-        assert_eq!(c.confused(0, 0), 0);
+        assert_eq!([c.confused(0, 0), c.confused(1, 1), c.confused(0, 1)], [1, 1, 0]);
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn buffers_are_shared_by_values_that_do_not_meet() {
 
 #[test]
 fn what_the_device_declines_is_named() {
-    let golden = golden::read(&golden::folder().join("grid_sample"));
+    let golden = golden::read(&golden::folder().join("roi_align"));
     let options = Options { fallback: Fallback::Deny, ..Options::default() }.with_device(Arc::new(Plain::default()));
     let cell = GraphCell::new(mindir::load(&golden.graph).unwrap(), options).unwrap();
     let error = cell.run(&golden.runs[0].inputs).unwrap_err().to_string();

@@ -65,7 +65,7 @@ mod tests {
         for text in ["", "--c\r\n", "--b", "--b\r\nA: b\r\n", "--b\r\nA: b\r\n\r\nx"] {
             assert!(contents(text).unwrap_err().contains("the form: "), "{text:?}");
         }
-        assert!(contents(&"--b\r\n\r\n\r\n".repeat(MOST + 2)).unwrap_err().contains("256"));
+        assert!(contents(&"--b\r\nA: b\r\n\r\n\r\n".repeat(MOST + 2)).unwrap_err().contains("256"));
     }
 
     #[test]
