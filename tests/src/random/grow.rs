@@ -551,6 +551,10 @@ impl Grower<'_> {
         if ["TupleGetItem", "Sinc"].contains(&def.name) {
             return None;
         }
+        // Rounding decides which of two levels is the nearer one.
+        if def.name.starts_with("FakeQuant") || def.name == "Quant" {
+            return None;
+        }
         let foreign = ["out of range", "offset", "ties"].iter().any(|name| case.name.contains(name));
         if foreign || !case.args.iter().flatten().all(small) {
             return None;
