@@ -552,7 +552,7 @@ impl Grower<'_> {
             return None;
         }
         // Rounding decides which of two levels is the nearer one.
-        if def.name.starts_with("FakeQuant") || def.name == "Quant" {
+        if ["DynamicQuant", "FakeQuant", "Quant"].iter().any(|begin| def.name.starts_with(begin)) {
             return None;
         }
         let foreign = ["out of range", "offset", "ties"].iter().any(|name| case.name.contains(name));
