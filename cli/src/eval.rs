@@ -175,6 +175,14 @@ impl<'a> Judge<'a> {
             bar.inc(chunk.len() as u64);
         }
         bar.finish_and_clear();
+        if let Some(names) = self.samples.names.as_ref().filter(|names| ![0, names.len()].contains(&classes.classes()))
+        {
+            print::warn(&format!(
+                "{} have names, and the model has {} scores",
+                print::plural(names.len(), "label"),
+                classes.classes()
+            ));
+        }
         if classes.unanswered() > 0 {
             print::warn(&format!(
                 "{} have no score that is a number",

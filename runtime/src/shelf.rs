@@ -1,6 +1,6 @@
 //! The folder that keeps packed weights.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,10 @@ pub struct Folder(pub PathBuf);
 
 impl Shelf for Folder {
     fn find(&self, name: &str, len: usize) -> Option<Bytes> {
-        let file = File::open(self.0.join(name)).ok()?;
+        let path = self.0.join(name);
+        // What is no plain file, a pipe for one, could keep whoever opens it waiting.
+        path.metadata().ok().filter(Metadata::is_file)?;
+        let file = File::open(path).ok()?;
         let fits = file.metadata().ok()?.len() == len as u64 && is_own(&file).unwrap_or(false);
         mindir_loader::map(&file).ok().filter(|bytes| fits && bytes.len() == len)
     }

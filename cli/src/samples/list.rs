@@ -46,7 +46,7 @@ impl Separator {
     }
 }
 
-/// The lines of a list. Empty lines and those that begin with `#` are left out, and so is a first line that names the columns.
+/// The lines of a list. Empty lines are left out, and so is a first line that names the columns.
 ///
 /// # Errors
 /// The line that is no path and label, what was expected there and what was found.
@@ -58,7 +58,7 @@ pub fn parse(bytes: &[u8], separator: Separator) -> Result<Vec<Entry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut entries = Vec::new();
     for (i, line) in text.lines().enumerate() {
-        if line.trim().is_empty() || line.starts_with('#') {
+        if line.trim().is_empty() {
             continue;
         }
         let wrong = |found: String| format!("line {}: expected {}, found {found}", i + 1, separator.expected());
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn lines_are_pictures_and_labels() {
         let own = |line, path: &str, label: &str| (line, path.to_string(), label.to_string());
-        let csv = "\u{feff}Path,Label\r\n\r\n# comment\na.png, 3\r\n\"b, \"\"c\"\".png\" ,cat\n";
+        let csv = "\u{feff}Path,Label\r\n\r\n\na.png, 3\r\n\"b, \"\"c\"\".png\" ,cat\n";
         assert_eq!(pairs(csv, Separator::Comma), [own(4, "a.png", "3"), own(5, "b, \"c\".png", "cat")]);
         assert_eq!(pairs("a b.png\t 7\n", Separator::Tab), [own(1, "a b.png", "7")]);
         assert_eq!(pairs("a b.png  7 \nc 1", Separator::Blank), [own(1, "a b.png", "7"), own(2, "c", "1")]);

@@ -360,7 +360,7 @@ fn sized(port: &Port, count: usize) -> Result<Spec, Failure> {
 
 /// The pictures with these numbers. If one cannot be read, it is said of how many of all that is so.
 fn decoded(paths: &[PathBuf], of: &[usize], upright: bool, limits: &LimitArgs) -> Result<Vec<Picture>, Failure> {
-    let one = |path: &PathBuf| match Content::read(path, upright, limits)? {
+    let one = |path: &PathBuf| match Content::read(plain(path)?, upright, limits)? {
         Content::Picture(picture) => Ok(picture),
         _ => {
             let what = "expected a picture, found an array".into();
@@ -374,6 +374,16 @@ fn decoded(paths: &[PathBuf], of: &[usize], upright: bool, limits: &LimitArgs) -
         let which = format!("{} of {} pictures cannot be read, the first", 1 + bad.count(), paths.len());
         Failure::of(&which)(first)
     })
+}
+
+/// The path, unless it is there and no plain file: what a pipe or a device gives need not end.
+fn plain(path: &Path) -> Result<&Path, Failure> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => {
+            Err(Failure::Corrupt { path: path.to_path_buf(), what: "expected a file, found something else".into() })
+        }
+        _ => Ok(path),
+    }
 }
 
 /// Rows of a tensor.
@@ -478,6 +488,12 @@ fn meanings(entries: &[Entry], names: Option<Vec<String>>) -> Result<(Tensor, Op
     }
     let is_number = |entry: &Entry| entry.label.parse::<f64>().is_ok_and(f64::is_finite);
     if !entries.first().is_some_and(is_number) {
+        if let Some(odd) = entries.iter().find(|entry| is_number(entry)) {
+            let (line, label) = (odd.line, quoted(&odd.label));
+            return Err(format!(
+                "line {line}: expected a name as in the lines before, found {label}; --labels FILE says what classes are called"
+            ));
+        }
         let names: BTreeSet<&str> = entries.iter().map(|entry| entry.label.as_str()).collect();
         let names: Vec<String> = names.into_iter().map(str::to_string).collect();
         let class = |entry: &Entry| names.binary_search(&entry.label).unwrap_or(0) as i64;
@@ -530,8 +546,10 @@ mod tests {
         let names = |all: &[&str]| Some(all.iter().map(|n| n.to_string()).collect::<Vec<_>>());
         assert_eq!(meanings(&entries_of(&["3", "0"]), None).unwrap(), (Tensor::vector(&[3i64, 0]), None));
         assert_eq!(meanings(&entries_of(&["3", "0.5"]), None).unwrap(), (Tensor::vector(&[3.0, 0.5]), None));
-        let (classes, called) = meanings(&entries_of(&["dog", "7", "cat", "dog"]), None).unwrap();
-        assert_eq!((classes, called), (Tensor::vector(&[2i64, 0, 1, 2]), names(&["7", "cat", "dog"])));
+        let (classes, called) = meanings(&entries_of(&["dog", "ant", "cat", "dog"]), None).unwrap();
+        assert_eq!((classes, called), (Tensor::vector(&[2i64, 0, 1, 2]), names(&["ant", "cat", "dog"])));
+        let error = meanings(&entries_of(&["dog", "7"]), None).unwrap_err();
+        assert!(error.starts_with("line 2: expected a name as in the lines before, found \"7\""), "{error}");
         let given = names(&["zero", "one"]);
         assert_eq!(meanings(&entries_of(&["one", "0"]), given.clone()).unwrap().0, Tensor::vector(&[1i64, 0]));
         let error = meanings(&entries_of(&["one", "two"]), given).unwrap_err();

@@ -39,7 +39,8 @@ const STEP: &str = "step_num";
 /// does not fill a batch is left out.
 ///
 /// Checkpoints are called PREFIX-EPOCH_STEP.ckpt as MindSpore's ModelCheckpoint calls them, PREFIX_1-… in a folder that has some
-/// of the prefix already. Ctrl-C, and an error, leave PREFIX-EPOCH_STEP_breakpoint.ckpt; a second Ctrl-C ends at once. A training
+/// of the prefix already. Ctrl-C, and an error, leave PREFIX-EPOCH_STEP_breakpoint.ckpt, but a loss that is not finite leaves none; a second Ctrl-C
+/// ends at once. A training
 /// that goes on with --resume and the same arguments ends with the same bytes as one that was not interrupted. After Ctrl-C the exit code
 /// is 130.
 #[derive(Args, Debug)]
@@ -164,8 +165,16 @@ impl Train {
         let mut manager = self.manager(step.per_epoch)?;
         listen(&stop)?;
         let cell = RefCell::new(cell);
-        let mut state =
-            Course { train: &self, step, cell: &cell, referee, stop: &stop, epochs: Vec::new(), losses: Vec::new() };
+        let mut state = Course {
+            train: &self,
+            step,
+            cell: &cell,
+            referee,
+            stop: &stop,
+            is_spoilt: false,
+            epochs: Vec::new(),
+            losses: Vec::new(),
+        };
         let ended = state.course(done, &mut manager);
         let (per_epoch, losses, epochs) = (state.step.per_epoch, state.losses, state.epochs);
         if let Some(path) = &self.plot {
@@ -329,6 +338,8 @@ struct Course<'a> {
     cell: &'a RefCell<GraphCell>,
     referee: Option<Referee>,
     stop: &'a AtomicBool,
+    /// Whether the last step left parameters that are of no use.
+    is_spoilt: bool,
     epochs: Vec<Epoch>,
     losses: Vec<f64>,
 }
@@ -359,6 +370,11 @@ impl Course<'_> {
                 Ok(false) => {
                     let saved = run.interrupt()?;
                     return Ok(Ended { step, is_interrupted: true, saved });
+                }
+                Err(failure) if self.is_spoilt => {
+                    run.abandon();
+                    print::stderr("the parameters are of no use after that step: they are not saved\n");
+                    return Err(failure);
                 }
                 Err(failure) => {
                     if let Some(saved) = run.interrupt()? {
@@ -391,7 +407,8 @@ impl Course<'_> {
             let at = Progress::new(step, self.step.per_epoch).step_in_epoch();
             bar.set_position(at);
             let of = order.chunks_exact(batch).nth(at as usize - 1).unwrap_or_default();
-            let loss = self.loss(step, &self.step.inputs(of, epoch)?)?;
+            let inputs = self.step.inputs(of, epoch)?;
+            let loss = self.loss(step, &inputs)?;
             self.losses.push(loss);
             let saved = step_end(step).map_err(Into::into)?;
             if let Some(path) = saved {
@@ -416,12 +433,16 @@ impl Course<'_> {
     }
 
     /// Runs a step; its loss.
-    fn loss(&self, step: u64, inputs: &[Tensor]) -> Result<f64, Failure> {
+    fn loss(&mut self, step: u64, inputs: &[Tensor]) -> Result<f64, Failure> {
         let wrong = |what: String| Failure::Usage(format!("step {step}: {what}"));
         let outputs = self.cell.borrow().run(inputs)?;
+        self.is_spoilt = true;
         let first = outputs.first().ok_or_else(|| wrong("expected the loss, found no result".into()))?;
         match first.to_f64s()?.as_slice() {
-            [loss] if loss.is_finite() => Ok(*loss),
+            [loss] if loss.is_finite() => {
+                self.is_spoilt = false;
+                Ok(*loss)
+            }
             [loss] => Err(wrong(format!("expected a finite loss, found {loss}"))),
             _ => Err(wrong(format!("expected the loss as one number, found {}", first.fact()))),
         }

@@ -85,7 +85,8 @@ const PIECE: usize = 1 << 20;
 /// Bytes of a digest.
 const DIGEST: usize = blake3::OUT_LEN;
 
-/// Where packed numbers are kept: under a name that follows from everything that they are made of. Their digest follows them.
+/// Where packed numbers are kept: under a name that follows from everything that they are made of. A digest of them and of the name
+/// follows them.
 struct Place<'a> {
     shelf: &'a dyn Shelf,
     name: String,
@@ -117,13 +118,18 @@ impl<'a> Place<'a> {
         let size = len.checked_mul(size_of::<f32>())?;
         let kept = self.shelf.find(&self.name, size.checked_add(DIGEST)?)?;
         let (numbers, sum) = kept.split_at_checked(size)?;
-        let whole = digest(numbers, gang) == *sum && bytemuck::try_cast_slice::<u8, f32>(numbers).is_ok();
+        let whole = self.seal(numbers, gang) == *sum && bytemuck::try_cast_slice::<u8, f32>(numbers).is_ok();
         whole.then(|| kept.slice(..size))
     }
 
     fn keep(&self, numbers: &[f32], gang: &mut Gang) {
         let bytes: &[u8] = bytemuck::cast_slice(numbers);
-        self.shelf.keep(&self.name, &[bytes, &digest(bytes, gang)]);
+        self.shelf.keep(&self.name, &[bytes, &self.seal(bytes, gang)]);
+    }
+
+    /// What follows `numbers` in the file of this name, and in no other.
+    fn seal(&self, numbers: &[u8], gang: &mut Gang) -> [u8; DIGEST] {
+        blake3::Hasher::new().update(self.name.as_bytes()).update(&digest(numbers, gang)).finalize().into()
     }
 }
 

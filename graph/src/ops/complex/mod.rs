@@ -1,4 +1,5 @@
-//! Complex numbers: made, taken apart, conjugated.
+//! Complex numbers: made, taken apart, conjugated; functions of them.
 
+pub(super) mod functions;
 pub(super) mod made;
 pub(super) mod parts;

@@ -1,6 +1,7 @@
 //! Functions of one number: a table of name, type rule and function.
 
 use crate::op::{Case, Operand, Operator, Rule};
+use crate::ops::complex::functions;
 use crate::ops::kit::broadcasting::{float_of, number_of};
 use crate::ops::kit::complex::{Complex64, flag, truth};
 use crate::ops::kit::elementwise::{Elementwise, OfComplex};
@@ -55,25 +56,25 @@ fn of_complex(f: Unary) -> Option<fn(Complex64) -> Complex64> {
         Unary::Neg => |z| -z,
         Unary::Sign => |z| if truth(z) { z / z.norm() } else { z },
         Unary::Square => |z| z * z,
-        Unary::Sqrt => |z| z.sqrt(),
-        Unary::Rsqrt => |z| z.sqrt().finv(),
+        Unary::Sqrt => functions::sqrt,
+        Unary::Rsqrt => |z| functions::sqrt(z).finv(),
         Unary::Reciprocal => |z| z.finv(),
-        Unary::Exp => |z| z.exp(),
-        Unary::Expm1 => |z| z.exp() - 1.0,
+        Unary::Exp => functions::exp,
+        Unary::Expm1 => functions::expm1,
         Unary::Log => |z| z.ln(),
-        Unary::Log1p => |z| (z + 1.0).ln(),
+        Unary::Log1p => functions::ln_1p,
         Unary::Sin => |z| z.sin(),
         Unary::Cos => |z| z.cos(),
-        Unary::Tan => |z| z.tan(),
-        Unary::Asin => |z| z.asin(),
-        Unary::Acos => |z| z.acos(),
-        Unary::Atan => |z| z.atan(),
+        Unary::Tan => functions::tan,
+        Unary::Asin => functions::asin,
+        Unary::Acos => functions::acos,
+        Unary::Atan => functions::atan,
         Unary::Sinh => |z| z.sinh(),
         Unary::Cosh => |z| z.cosh(),
-        Unary::Tanh => |z| z.tanh(),
-        Unary::Asinh => |z| z.asinh(),
-        Unary::Acosh => |z| z.acosh(),
-        Unary::Atanh => |z| z.atanh(),
+        Unary::Tanh => functions::tanh,
+        Unary::Asinh => functions::asinh,
+        Unary::Acosh => functions::acosh,
+        Unary::Atanh => functions::atanh,
         Unary::Sigmoid => |z| ((-z).exp() + 1.0).finv(),
         Unary::Not => |z| flag(!truth(z)),
         _ => return None,

@@ -68,6 +68,11 @@ impl<'m, S: FnMut() -> Checkpoint> Run<'m, S> {
         Ok(saved)
     }
 
+    /// The loop failed, and what it has is of no use: saves nothing.
+    pub fn abandon(mut self) {
+        self.ended = true;
+    }
+
     /// The loop failed: saves what it has, if `exception_save` is on. Dropping does the same without telling how it went.
     ///
     /// # Errors

@@ -57,12 +57,14 @@ fn of_keys(m: &mut Import, c: &Call, masks: &mut Masks, mask: &Val, q: &Val, k: 
     masks.add(m, bias)
 }
 
-/// Every query sees the keys up to its own, the last query all.
-fn causal(m: &mut Import, masks: &mut Masks, q: &Val, k: &Val) -> Result<(), String> {
+/// Every query sees all that is `past` and, of its own node, those up to its own place.
+fn causal(m: &mut Import, masks: &mut Masks, q: &Val, k: &Val, past: Option<&Val>) -> Result<(), String> {
     let (queries, keys) = (length(m, q, 2)?, length(m, k, 2)?);
-    let before = m.two("Sub", &keys, &queries)?;
-    let own = places(m, queries)?;
-    let own = m.two("Add", &own, &before)?;
+    let mut own = places(m, queries)?;
+    if let Some(past) = past {
+        let before = length(m, past, 2)?;
+        own = m.two("Add", &own, &before)?;
+    }
     let (own, at) = (m.with_ones(&own, &[1])?, places(m, keys)?);
     let allowed = m.two("LessEqual", &at, &own)?;
     masks.forbid(m, &allowed, q.dtype())
@@ -76,8 +78,8 @@ fn behind(m: &mut Import, past: Option<Val>, x: Val) -> Step {
     }
 }
 
-/// Attention of queries, keys and values by heads under the mask, and the addition to products, of a node.
-fn masked(m: &mut Import, c: &Call, [q, k, v]: [&Val; 3], mask: Option<Val>, bias: Option<Val>) -> Step {
+/// Attention of queries, keys and values by heads under the mask, and the addition to products, of a node. The first keys are `past`.
+fn masked(m: &mut Import, c: &Call, [q, k, v]: [&Val; 3], past: Option<&Val>, [mask, bias]: [Option<Val>; 2]) -> Step {
     let mut masks = Masks::default();
     if let Some(mask) = mask {
         of_keys(m, c, &mut masks, &mask, q, k)?;
@@ -86,7 +88,7 @@ fn masked(m: &mut Import, c: &Call, [q, k, v]: [&Val; 3], mask: Option<Val>, bia
         masks.add(m, bias)?;
     }
     if c.int("unidirectional", 0) == 1 {
-        causal(m, &mut masks, q, k)?;
+        causal(m, &mut masks, q, k, past)?;
     }
     let y = Attended::of(m, c, [q, k, v], &masks)?.y;
     side_by_side(m, &y)
@@ -124,8 +126,8 @@ fn projected(m: &mut Import, c: &Call, product: &Val, [mask, past, bias]: [Optio
     let (q, k, v) = (by_heads(m, q, heads)?, by_heads(m, k, heads)?, by_heads(m, v, heads)?);
     let past = |m: &mut Import, i: i64| past.as_ref().map(|past| item(m, past, i, 0)).transpose();
     let (past_k, past_v) = (past(m, 0)?, past(m, 1)?);
-    let (k, v) = (behind(m, past_k, k)?, behind(m, past_v, v)?);
-    let mut results = vec![masked(m, c, [&q, &k, &v], mask, bias)?];
+    let (k, v) = (behind(m, past_k.clone(), k)?, behind(m, past_v, v)?);
+    let mut results = vec![masked(m, c, [&q, &k, &v], past_k.as_ref(), [mask, bias])?];
     if c.wants(1) {
         results.push(stacked(m, [&k, &v])?);
     }
@@ -140,7 +142,7 @@ fn multi_head(m: &mut Import, c: &Call) -> Steps {
     let [q, k, v] = with_bias(m, c.option(3), [q, k, v])?;
     let (q, k, v) = (by_heads(m, &q, heads)?, by_heads(m, &k, heads)?, by_heads(m, &v, heads)?);
     let (k, v) = (behind(m, c.option(6), k)?, behind(m, c.option(7), v)?);
-    let y = masked(m, c, [&q, &k, &v], c.option(4), c.option(5))?;
+    let y = masked(m, c, [&q, &k, &v], c.option(6).as_ref(), [c.option(4), c.option(5)])?;
     Ok(vec![y, k, v])
 }
 
