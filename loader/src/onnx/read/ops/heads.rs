@@ -57,16 +57,22 @@ fn of_keys(m: &mut Import, c: &Call, masks: &mut Masks, mask: &Val, q: &Val, k: 
     masks.add(m, bias)
 }
 
-/// Every query sees all that is `past` and, of its own node, those up to its own place.
+/// Every query sees all that is `past` and, of its own node, the keys up to its own place; the last query all keys, as in ONNX Runtime.
 fn causal(m: &mut Import, masks: &mut Masks, q: &Val, k: &Val, past: Option<&Val>) -> Result<(), String> {
     let (queries, keys) = (length(m, q, 2)?, length(m, k, 2)?);
-    let mut own = places(m, queries)?;
-    if let Some(past) = past {
-        let before = length(m, past, 2)?;
-        own = m.two("Add", &own, &before)?;
-    }
-    let (own, at) = (m.with_ones(&own, &[1])?, places(m, keys)?);
-    let allowed = m.two("LessEqual", &at, &own)?;
+    let own = places(m, queries.clone())?;
+    let final_one = m.with("Sub", &queries, 1.0)?;
+    let is_last = m.two("Equal", &own, &final_one)?;
+    let last = match past {
+        Some(past) => {
+            let before = length(m, past, 2)?;
+            m.two("Add", &own, &before)?
+        }
+        None => own,
+    };
+    let last = m.select(&is_last, &keys, &last)?;
+    let (last, at) = (m.with_ones(&last, &[1])?, places(m, keys)?);
+    let allowed = m.two("LessEqual", &at, &last)?;
     masks.forbid(m, &allowed, q.dtype())
 }
 
