@@ -80,13 +80,13 @@ impl Deref for Numbers {
 
 /// Numbers below which packing takes no longer than opening a file.
 const LEAST: usize = 64 << 10;
-/// Bytes that a thread digests at a time.
+/// Bytes that a thread takes at a time.
 const PIECE: usize = 1 << 20;
-/// Bytes of a digest.
-const DIGEST: usize = blake3::OUT_LEN;
+/// Bytes of a checksum.
+const SUM: usize = size_of::<u32>();
 
-/// Where packed numbers are kept: under a name that follows from everything that they are made of. A digest of them and of the name
-/// follows them.
+/// Where packed numbers are kept: under a name that follows from everything that they are made of. A checksum of them and of the
+/// name follows them.
 struct Place<'a> {
     shelf: &'a dyn Shelf,
     name: String,
@@ -107,7 +107,8 @@ impl<'a> Place<'a> {
             name.update(&text.len().to_le_bytes()).update(text.as_bytes());
         }
         for t in [of].iter().chain(with) {
-            name.update(format!("{};", t.fact()).as_bytes()).update(&digest(t.bytes(), gang));
+            name.update(format!("{};", t.fact()).as_bytes());
+            name.update(pieces(t.bytes(), gang, |piece| *blake3::hash(piece).as_bytes()).as_flattened());
         }
         bounds::check()?;
         Ok(Place { shelf, name: format!("{}.packed", name.finalize().to_hex()) })
@@ -116,31 +117,32 @@ impl<'a> Place<'a> {
     /// What is kept, if it is whole.
     fn find(&self, len: usize, gang: &mut Gang) -> Option<Bytes> {
         let size = len.checked_mul(size_of::<f32>())?;
-        let kept = self.shelf.find(&self.name, size.checked_add(DIGEST)?)?;
+        let kept = self.shelf.find(&self.name, size.checked_add(SUM)?)?;
         let (numbers, sum) = kept.split_at_checked(size)?;
-        let whole = self.seal(numbers, gang) == *sum && bytemuck::try_cast_slice::<u8, f32>(numbers).is_ok();
+        let whole = self.sum(numbers, gang) == *sum && bytemuck::try_cast_slice::<u8, f32>(numbers).is_ok();
         whole.then(|| kept.slice(..size))
     }
 
     fn keep(&self, numbers: &[f32], gang: &mut Gang) {
         let bytes: &[u8] = bytemuck::cast_slice(numbers);
-        self.shelf.keep(&self.name, &[bytes, &self.seal(bytes, gang)]);
+        self.shelf.keep(&self.name, &[bytes, &self.sum(bytes, gang)]);
     }
 
-    /// What follows `numbers` in the file of this name, and in no other.
-    fn seal(&self, numbers: &[u8], gang: &mut Gang) -> [u8; DIGEST] {
-        blake3::Hasher::new().update(self.name.as_bytes()).update(&digest(numbers, gang)).finalize().into()
+    /// What follows `numbers` in the file of this name. Damage and files that changed places are seen by it; what is kept on purpose
+    /// under a wrong name is a matter of who may write.
+    fn sum(&self, numbers: &[u8], gang: &mut Gang) -> [u8; SUM] {
+        let mut all = crc32fast::Hasher::new();
+        all.update(self.name.as_bytes());
+        all.update(pieces(numbers, gang, |piece| crc32fast::hash(piece).to_le_bytes()).as_flattened());
+        all.finalize().to_le_bytes()
     }
 }
 
-/// The digest of the digests of the pieces of `bytes`.
-fn digest(bytes: &[u8], gang: &mut Gang) -> [u8; DIGEST] {
-    let mut sums = vec![[0; DIGEST]; bytes.len().div_ceil(PIECE)];
-    gang.parallel_pieces(&mut sums, 1, |i, sum| {
-        let piece = bytes.chunks(PIECE).nth(i).unwrap_or_default();
-        sum.fill(blake3::hash(piece).into());
-    });
-    blake3::hash(sums.as_flattened()).into()
+/// What `f` makes of the pieces of `bytes`, in order.
+fn pieces<const N: usize>(bytes: &[u8], gang: &mut Gang, f: impl Fn(&[u8]) -> [u8; N] + Sync) -> Vec<[u8; N]> {
+    let mut made = vec![[0; N]; bytes.len().div_ceil(PIECE)];
+    gang.parallel_pieces(&mut made, 1, |i, made| made.fill(f(bytes.chunks(PIECE).nth(i).unwrap_or_default())));
+    made
 }
 
 /// An operand in a kernel's own layout.
