@@ -68,9 +68,9 @@ fn a_device_is_checked_like_every_other_way() {
 
 #[test]
 fn copies_and_refusals_are_visible() {
-    let g = golden("grid_sample");
+    let g = golden("roi_align");
     let Some(cell) = cell(&g, Fallback::Allow) else { return };
-    let plan = cell.plan(&facts(&g)).expect("sampling plans");
+    let plan = cell.plan(&facts(&g)).expect("regions plan");
     let host = plan.stages().iter().flat_map(|s| &s.steps).filter(|s| s.family == "host");
     for step in host {
         let reason = &step.declined.first().expect("wgpu was asked first").reason;
@@ -81,10 +81,10 @@ fn copies_and_refusals_are_visible() {
 
 #[test]
 fn deny_names_every_declined_node() {
-    let g = golden("grid_sample");
+    let g = golden("roi_align");
     let Some(cell) = cell(&g, Fallback::Deny) else { return };
-    let text = cell.run(&g.runs[0].inputs).expect_err("nobody samples there").to_string();
-    assert!(text.contains("GridSampler") && text.contains("wgpu: runs on the host only"), "{text}");
+    let text = cell.run(&g.runs[0].inputs).expect_err("nobody aligns regions there").to_string();
+    assert!(text.contains("ROIAlign") && text.contains("wgpu: runs on the host only"), "{text}");
 }
 
 #[test]
