@@ -167,6 +167,20 @@ fn heads(heads: usize, m: usize, n: usize, k: usize, transposed: bool) -> Case {
     }
 }
 
+fn heads_at(heads: usize, m: usize, n: usize, k: usize) -> Case {
+    let b = matrix(&[(n * k) as isize], n, 1);
+    let (a, c) = (matrix(&[0], 1, m), matrix(&[(m * n) as isize], n, 1));
+    let (dtype, out) = (DType::F32, DType::F32);
+    let task = Gemm { batch: shape(&[heads]), m, n, k, a, b, c, dtype, out, tf32: false, epilogue: None };
+    Case {
+        name: format!("heads {heads} {m}x{n}x{k} aT"),
+        task: Task::Gemm(task),
+        ins: vec![f32s(&[m, k]), f32s(&[heads, k, n])],
+        constant: vec![],
+        out: f32s(&[heads, m, n]),
+    }
+}
+
 fn bias(relu: bool) -> Epilogue {
     let mut program = Program::new();
     let (x, b) = (program.input(0, DType::F32), program.input(1, DType::F32));
@@ -230,6 +244,18 @@ fn cases() -> Vec<Case> {
         gemm(1, 512, 784, false),
         gemm(1, 3072, 768, true),
         gemm(1, 1000, 2048, false),
+        heads(1, 64, 576, 25088, true),
+        heads(1, 576, 64, 25088, true),
+        heads(1, 64, 576, 25088, false),
+        heads(1, 512, 4608, 392, true),
+        heads(1, 4608, 512, 392, true),
+        heads(1, 4608, 392, 512, false),
+        heads(1, 392, 4608, 512, false),
+        heads(8, 4608, 49, 512, false),
+        heads_at(8, 4608, 49, 512),
+        heads_at(1, 4608, 392, 512),
+        heads_at(8, 576, 3136, 64),
+        heads(8, 576, 3136, 64, false),
         heads(12, 128, 128, 64, true),
         heads(12, 128, 64, 128, false),
         heads(12, 1, 256, 64, true),

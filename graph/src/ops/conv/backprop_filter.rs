@@ -62,7 +62,13 @@ impl<'a, const N: usize> FilterGrad<'a, N> {
         let columns = b.reshape(columns, &[groups, taps, places])?;
         let dy = b.transpose(dy, &[1, 0, 2, 3])?;
         let dy = b.reshape(dy, &[groups, c_out / groups, places])?;
-        let dw = b.matmul(dy, columns, false, true)?;
+        // Of the two transposed operands of a product the second is the one to be packed: the shorter one here.
+        let dw = if taps > c_out / groups {
+            let dw = b.matmul(columns, dy, false, true)?;
+            b.transpose(dw, &[0, 2, 1])?
+        } else {
+            b.matmul(dy, columns, false, true)?
+        };
         b.reshape(dw, &[c_out, own, 1, h.kernel, w.kernel])
     }
 

@@ -582,12 +582,15 @@ impl<const N: usize> Spread<'_, N> {
         let ([_, per_group], kernel) = filters::<N>(self.w, Format::Nchw)?;
         let (own, image) = (c_in / self.groups, self.windows.map(|w| w.size));
         let (taps, elements) = (count(&kernel), count(&places));
-        let filters = b.reshape(self.w.v, &[1, self.groups, own, per_group * taps])?;
+        // One product over the elements of all images: filters are as large as many of them.
+        let filters = b.reshape(self.w.v, &[self.groups, own, per_group * taps])?;
         let x = b.reshape(x, &[n, self.groups, own, elements])?;
+        let x = b.transpose(x, &[1, 2, 0, 3])?;
+        let x = b.reshape(x, &[self.groups, own, n * elements])?;
         let products = b.matmul(filters, x, true, false)?;
         let c_out = self.groups * per_group;
-        let (src, dst) = (dense_strides(&[n, c_out, taps, elements]), dense_strides(&fact.shape));
-        let outer = |strides: &Strides| strides.iter().take(2).copied().collect::<Strides>();
+        let [channel, _, image_step, _] = strides([c_out, taps, n, elements]);
+        let (src, dst) = ([image_step, channel], dense_strides(&fact.shape));
         let inner = |dims: &[usize; N], steps: [usize; N]| -> Strides {
             dense_strides(dims).into_iter().zip(steps).map(|(stride, step)| stride * step as isize).collect()
         };
@@ -601,11 +604,11 @@ impl<const N: usize> Spread<'_, N> {
             let starts: Shape = read.iter().map(|read| read.start).collect();
             parts.push(Part {
                 input: 0,
-                src_offset: flat(&kernel, tap) * elements + flat(&places, &starts),
-                src: outer(&src).into_iter().chain(from.iter().copied()).collect(),
+                src_offset: flat(&kernel, tap) * n * elements + flat(&places, &starts),
+                src: src.into_iter().chain(from.iter().copied()).collect(),
                 shape: [n, c_out].into_iter().chain(read.iter().map(|read| read.len())).collect(),
                 dst_offset: flat(&image, &first),
-                dst: outer(&dst).into_iter().chain(to.iter().copied()).collect(),
+                dst: dst.iter().take(2).chain(&to).copied().collect(),
             });
         });
         let mut sum = None;
