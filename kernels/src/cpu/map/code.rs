@@ -3,8 +3,14 @@
 use mindir_graph::DType;
 use mindir_graph::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 
-/// Elements that a step works on at a time: a few rows of it fit the innermost cache.
+/// Elements that a step works on at a time at least: a few rows of it fit the innermost cache.
 pub const BLOCK: usize = 512;
+
+/// Elements that a step works on at a time at most: more would not save much.
+const MOST: usize = 8 * BLOCK;
+
+/// Bytes of the rows, operands and result of a block that is longer than [`BLOCK`].
+const HELD: usize = 32 * 1024;
 
 /// How elements are held between steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +142,8 @@ pub struct Code {
     pub row_bytes: usize,
     /// Element types of the operands.
     pub inputs: Vec<DType>,
+    /// Operands of `f32` that steps read as vectors only, so that one of them stands for all if elements are equal.
+    pub narrow: Vec<bool>,
     /// Element type of the result.
     pub dtype: DType,
     /// Whether an element takes long, because of a transcendental function.
@@ -153,6 +161,20 @@ impl Code {
             }
         }
         compiler.finish()
+    }
+
+    /// The same code for blocks that are as long as `count` elements want and the innermost cache allows, and their length.
+    pub fn long(mut self, count: usize) -> (Code, usize) {
+        let size = self.row_bytes / BLOCK;
+        let held = (self.rows + self.inputs.len() + 1) * size;
+        let block = (HELD / held).min(count.div_ceil(BLOCK) * BLOCK).clamp(BLOCK, MOST) / BLOCK * BLOCK;
+        self.row_bytes = block * size;
+        (self, block)
+    }
+
+    /// Bytes of an element of every operand and of the result.
+    pub fn element(&self) -> usize {
+        self.inputs.iter().map(|d| d.size()).sum::<usize>() + self.dtype.size()
     }
 
     /// Bytes of scratch for one thread: the rows, and one row to spread each operand into.
@@ -343,7 +365,10 @@ impl<'a> Compiler<'a> {
             self.steps.push(Step { op, a: place, b: Place::Out, c: Place::Out, out: Place::Out });
         }
         let size = self.kinds.iter().map(|k| k.dtype().size()).chain(self.inputs.iter().map(|d| d.size())).max()?;
+        let reads = |s: &Step, i| [s.a, s.b, s.c].contains(&Place::Input(i));
+        let narrow = |i| self.steps.iter().all(|s| is_vectors(s.op) || !reads(s, i));
         Some(Code {
+            narrow: (0..self.inputs.len()).map(narrow).collect(),
             heavy: self.steps.iter().any(|s| is_heavy(s.op)),
             steps: self.steps,
             constants: self.constants,
@@ -368,6 +393,12 @@ fn leaves_half(op: Op) -> bool {
         Op::Float2(f) => !matches!(f, Binary::Max | Binary::Min),
         _ => false,
     }
+}
+
+/// Whether it is a function of two vectors.
+fn is_vectors(op: Op) -> bool {
+    use Binary::{Add, Div, Max, Min, Mul, Sub};
+    matches!(op, Op::Float2(Add | Sub | Mul | Div | Max | Min))
 }
 
 fn is_heavy(op: Op) -> bool {

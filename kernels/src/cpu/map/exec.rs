@@ -10,12 +10,21 @@ use super::code::{Code, Constant, Float1, Kind, Op, Place, Step};
 use crate::cpu::simd::{Kernel, Simd, double, math};
 use crate::cpu::{Isa, half};
 
+/// An operand of a block.
+#[derive(Clone, Copy)]
+pub struct Given {
+    /// The first element.
+    pub first: *const u8,
+    /// Whether all elements are equal and only [`MAX_LANES`](crate::cpu::simd::MAX_LANES) of them are there, for operands that are [`Code::narrow`].
+    pub same: bool,
+}
+
 /// The memory of one block.
 pub struct Block<'a> {
     /// Number of elements, at most [`BLOCK`](super::code::BLOCK).
     pub n: usize,
-    /// First element of each operand.
-    pub inputs: &'a [*const u8],
+    /// Each operand.
+    pub inputs: &'a [Given],
     /// First element of the result.
     pub out: *mut u8,
     /// The rows, each of `Code::row_bytes`.
@@ -47,7 +56,7 @@ impl Code {
     /// Computes one block.
     ///
     /// # Safety
-    /// Every operand is readable for `n` elements and aligned to its type, the result writable; the result may be the memory
+    /// Every operand is readable for `n` elements, or what is there of one that is the same everywhere, and aligned to its type, the result writable; the result may be the memory
     /// of an operand of its type, and otherwise overlaps nothing. `rows` is as [`Code::prepare`] left it for at least as many
     /// elements, apart from what `run` wrote, and overlaps nothing. Operands that are `bool` hold 0 and 1.
     pub unsafe fn run(&self, isa: Isa, block: Block<'_>) {
@@ -134,11 +143,17 @@ impl Run<'_> {
     #[inline(always)]
     fn source(&self, place: Place) -> *const u8 {
         match place {
-            Place::Input(i) => self.block.inputs[i],
+            Place::Input(i) => self.block.inputs[i].first,
             // SAFETY: rows of the code lie inside `rows`.
             Place::Row(r) => unsafe { self.block.rows.add(r * self.code.row_bytes) },
             Place::Out => self.block.out,
         }
+    }
+
+    /// Elements from one of the operand to the next.
+    #[inline(always)]
+    fn pace(&self, place: Place) -> usize {
+        usize::from(!matches!(place, Place::Input(i) if self.block.inputs[i].same))
     }
 
     #[inline(always)]
@@ -263,17 +278,21 @@ impl Run<'_> {
 
     #[inline(always)]
     fn vectors2<S: Simd>(&self, s: S, a: Place, b: Place, out: Place, f: impl Fn(S::F, S::F) -> S::F) {
+        let (of_a, of_b) = (self.pace(a), self.pace(b));
         let (a, b) = (self.source(a).cast::<f32>(), self.source(b).cast::<f32>());
         let (out, n) = (self.target(out).cast::<f32>(), self.block.n);
         let whole = n - n % S::LANES;
         for i in (0..whole).step_by(S::LANES) {
-            // SAFETY: `i + LANES ≤ n`; `Code::run` promises `n` elements. Each vector is read before it is written.
-            unsafe { s.store(out.add(i), f(s.load(a.add(i)), s.load(b.add(i)))) };
+            // SAFETY: `i + LANES ≤ n`; `Code::run` promises `n` elements, or a vector that stands for all. Each vector is read
+            // before it is written.
+            unsafe { s.store(out.add(i), f(s.load(a.add(i * of_a)), s.load(b.add(i * of_b)))) };
         }
         if whole < n {
             let left = n - whole;
             // SAFETY: as above, for the elements left.
-            unsafe { s.store_n(out.add(whole), f(s.load_n(a.add(whole), left), s.load_n(b.add(whole), left)), left) };
+            let (x, y) = unsafe { (s.load_n(a.add(whole * of_a), left), s.load_n(b.add(whole * of_b), left)) };
+            // SAFETY: as above.
+            unsafe { s.store_n(out.add(whole), f(x, y), left) };
         }
     }
 

@@ -6,7 +6,7 @@ use mindir_graph::DType;
 use mindir_graph::task::{Binary, Instr, Program, Reg, Unary};
 
 use super::code::{BLOCK, Code, Kind};
-use super::exec;
+use super::exec::{self, Given};
 use crate::cpu::Isa;
 use crate::cpu::epilogue::{MAX_OPERANDS, RowOperand, RowProgram};
 use crate::cpu::simd::{Kernel, Simd, math};
@@ -66,7 +66,8 @@ impl Finish {
         for (b, acc) in acc.chunks_mut(block).enumerate() {
             let (n, at) = (acc.len(), b * block);
             let out = acc.as_mut_ptr().cast::<u8>();
-            let mut inputs = [out.cast_const(); MAX_OPERANDS + 1];
+            let given = |first: *const u8| Given { first, same: false };
+            let mut inputs = [given(out); MAX_OPERANDS + 1];
             for (i, operand) in operands.iter().enumerate() {
                 let spread = rows.wrapping_add((code.rows + i) * code.row_bytes);
                 // SAFETY: `new` checked that a row for every operand fits.
@@ -82,8 +83,8 @@ impl Finish {
                     RowOperand::Each(_) => {}
                 }
                 inputs[i + 1] = match operand {
-                    RowOperand::Each(x) => x[at..][..n].as_ptr().cast(),
-                    _ => spread,
+                    RowOperand::Each(x) => given(x[at..][..n].as_ptr().cast()),
+                    _ => given(spread),
                 };
             }
             let block = exec::Block { n, inputs: &inputs[..operands.len() + 1], out, rows };

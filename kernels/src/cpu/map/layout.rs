@@ -32,9 +32,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a result of `shape` computed from operands of the shapes `inputs`; `None` if they do not broadcast or
-    /// there are no elements.
-    pub fn new<'a>(shape: &[usize], inputs: impl Iterator<Item = &'a [usize]>) -> Option<Layout> {
+    /// The layout of a result of `shape` computed from operands of the shapes `inputs`, in blocks of at most `most` elements;
+    /// `None` if they do not broadcast or there are no elements.
+    pub fn new<'a>(shape: &[usize], inputs: impl Iterator<Item = &'a [usize]>, most: usize) -> Option<Layout> {
         let strides = inputs.map(|i| broadcast_strides(i, shape)).collect::<Option<Vec<Strides>>>()?;
         let (dims, strides) = merge(shape, strides);
         let inner = *dims.last()?;
@@ -44,8 +44,8 @@ impl Layout {
         }
         let long = dims.len() == 1 || inner >= LONG;
         let row = if long { inner } else { total };
-        let block = if long { inner.div_ceil(inner.div_ceil(BLOCK)) } else { BLOCK / inner * inner };
-        let block = if long { block.next_multiple_of(16).min(BLOCK) } else { block };
+        let block = if long { inner.div_ceil(inner.div_ceil(most)) } else { most / inner * inner };
+        let block = if long { block.next_multiple_of(16).min(most) } else { block };
         let dense = mindir_graph::dense_strides(&dims);
         let access = |s: &Strides| {
             if s.iter().zip(&dense).zip(&dims).all(|((s, d), &n)| s == d || n == 1) {
@@ -63,6 +63,12 @@ impl Layout {
     /// How operand `i` is read.
     pub fn access(&self, i: usize) -> Access {
         self.access[i]
+    }
+
+    /// Whether every block reads one element of operand `i`.
+    pub fn is_same(&self, i: usize) -> bool {
+        let (last, strides) = (self.dims.len() - 1, &self.strides[i]);
+        strides.iter().all(|&s| s == 0) || (strides[last] == 0 && self.row == self.dims[last])
     }
 
     /// Number of blocks.
@@ -150,7 +156,7 @@ mod tests {
     use super::*;
 
     fn layout(shape: &[usize], inputs: &[&[usize]]) -> Layout {
-        Layout::new(shape, inputs.iter().copied()).unwrap()
+        Layout::new(shape, inputs.iter().copied(), BLOCK).unwrap()
     }
 
     #[test]
@@ -162,7 +168,7 @@ mod tests {
         assert_eq!(l.dims.as_slice(), [2, 3, 20]);
         assert_eq!(l.strides[1].as_slice(), [0, 1, 0]);
         assert_eq!(layout(&[1, 1], &[&[]]).dims.as_slice(), [1]);
-        assert!(Layout::new(&[3], [&[2usize][..]].into_iter()).is_none());
+        assert!(Layout::new(&[3], [&[2usize][..]].into_iter(), BLOCK).is_none());
     }
 
     #[test]

@@ -11,27 +11,31 @@ use mindir_graph::Fact;
 use mindir_graph::task::{Map, Task};
 
 use code::Code;
+use exec::Given;
 pub use finish::Finish;
 use layout::{Access, Layout};
 
 use super::kernel::{CpuKernel, Failed, Io, dtypes};
+use super::simd::MAX_LANES;
 use super::{Gang, Isa, Request, Shared};
 use crate::device::TaskView;
 
-/// Elements that a thread takes at a time.
-const CHUNK: usize = 16 * 1024;
+/// Bytes of operands and result that a thread takes at a time.
+const CHUNK: usize = 192 * 1024;
 /// As [`CHUNK`], of programs that take long for an element.
-const HEAVY_CHUNK: usize = 4 * 1024;
+const HEAVY_CHUNK: usize = 48 * 1024;
 
 fn compile(view: &TaskView<'_>) -> Option<(Code, Option<Layout>)> {
     let (Task::Map(map), [out]) = (view.task, view.outs) else { return None };
     let types: Vec<_> = view.ins.iter().map(|f| f.dtype).collect();
-    let code = Code::new(&map.program, &types)
-        .filter(|c| c.dtype == out.dtype && out.count() == mindir_graph::count(&map.shape))?;
+    let (code, block) = Code::new(&map.program, &types)
+        .filter(|c| c.dtype == out.dtype && out.count() == mindir_graph::count(&map.shape))?
+        .long(out.count());
     if out.count() == 0 {
         return Some((code, None));
     }
-    Some((code, Some(Layout::new(&map.shape, view.ins.iter().map(|f| f.shape.as_slice()))?)))
+    let shapes = view.ins.iter().map(|f| f.shape.as_slice());
+    Some((code, Some(Layout::new(&map.shape, shapes, block)?)))
 }
 
 fn in_place(view: &TaskView<'_>) -> Vec<usize> {
@@ -85,7 +89,8 @@ impl CpuKernel for Blocks {
             inputs.push(Source { ptr, size: self.code.inputs[i].size() });
         }
         let work = Work { kernel: self, layout, inputs: &inputs, out: Shared::new(out) };
-        let per_chunk = (if self.code.heavy { HEAVY_CHUNK } else { CHUNK }).div_ceil(layout.block());
+        let chunk = if self.code.heavy { HEAVY_CHUNK } else { CHUNK };
+        let per_chunk = chunk.div_ceil(layout.block() * self.code.element());
         let blocks = layout.blocks();
         gang.parallel_with(blocks.div_ceil(per_chunk), scratch, |chunk, _, scratch| {
             work.run(chunk * per_chunk, blocks.min((chunk + 1) * per_chunk), scratch);
@@ -118,16 +123,16 @@ impl Work<'_> {
         let rows = scratch.as_mut_ptr();
         // SAFETY: scratch has `Code::scratch` bytes and is aligned to 64.
         unsafe { code.prepare(rows, self.layout.longest()) };
-        let mut pointers = smallvec::SmallVec::<[*const u8; 8]>::new();
+        let mut operands = smallvec::SmallVec::<[Given; 8]>::new();
         for block in first..end {
             let (start, n) = self.layout.range(block);
-            pointers.clear();
+            operands.clear();
             for i in 0..self.inputs.len() {
                 let spread = rows.wrapping_add((code.rows + i) * code.row_bytes);
-                pointers.push(self.operand(i, start, n, spread, block == first));
+                operands.push(self.operand(i, start, n, spread, block == first));
             }
             let out = self.out.at(start * code.dtype.size());
-            let block = exec::Block { n, inputs: &pointers, out, rows };
+            let block = exec::Block { n, inputs: &operands, out, rows };
             // SAFETY: `start + n` elements lie inside the result and dense operands, `operand` gives `n` elements, and no two
             // blocks overlap. An operand in the result's memory is dense and has its type.
             unsafe { code.run(self.kernel.isa, block) };
@@ -135,17 +140,20 @@ impl Work<'_> {
     }
 
     /// The `n` elements of operand `i` for the block from `start`: in place if they are consecutive, else in `spread`.
-    fn operand(&self, i: usize, start: usize, n: usize, spread: *mut u8, first: bool) -> *const u8 {
+    fn operand(&self, i: usize, start: usize, n: usize, spread: *mut u8, first: bool) -> Given {
         let Source { ptr, size } = self.inputs[i];
+        let given = |first: *const u8, same| Given { first, same };
         let access = self.layout.access(i);
         if access == Access::Dense {
-            return ptr.wrapping_add(start * size);
+            return given(ptr.wrapping_add(start * size), false);
         }
+        let same = self.kernel.code.narrow[i] && self.layout.is_same(i);
         if access == Access::Fixed && !first {
-            return spread;
+            return given(spread, same);
         }
         // What stays is as long as the longest block.
         let (start, n) = if access == Access::Fixed { (0, self.layout.longest()) } else { (start, n) };
+        let n = if same { n.min(MAX_LANES) } else { n };
         let mut direct = None;
         self.layout.runs(i, start, n, |from, at, length, repeated| {
             if length == n && !repeated {
@@ -160,13 +168,13 @@ impl Work<'_> {
         });
         match direct {
             // A later block of a fixed operand may not start where this one does.
-            Some(from) if access == Access::Broadcast => from,
+            Some(from) if access == Access::Broadcast => given(from, false),
             Some(from) => {
                 // SAFETY: as above.
                 unsafe { from.copy_to_nonoverlapping(spread, n * size) };
-                spread
+                given(spread, false)
             }
-            None => spread,
+            None => given(spread, same),
         }
     }
 }

@@ -58,7 +58,7 @@ fn bound(dtype: DType) -> Bound {
 
 #[test]
 fn shapes_broadcast() {
-    let shapes: [(&[usize], &[usize], &[usize]); 16] = [
+    let shapes: [(&[usize], &[usize], &[usize]); 19] = [
         (&[1], &[1], &[1]),
         (&[], &[], &[]),
         (&[7], &[7], &[]),
@@ -75,12 +75,35 @@ fn shapes_broadcast() {
         (&[2, 3, 400], &[2, 1, 400], &[3, 1]),
         (&[40_000], &[40_000], &[1]),
         (&[90, 513], &[90, 513], &[90, 513]),
+        (&[3, 9001], &[3, 9001], &[3, 1]),
+        (&[3, 9001], &[3, 1], &[1]),
+        (&[3, 261], &[3, 1], &[3, 261]),
     ];
     let mut cases = Vec::new();
     for (dims, a, b) in shapes {
         for dtype in [DType::F32, DType::I64, DType::F16, DType::Bool] {
             let ins = vec![tensor(1, dtype, a, 100.0), tensor(2, dtype, b, 100.0)];
             cases.push(case(format!("{a:?} + {b:?} of {dtype}"), binary(Binary::Add, dtype), dims, ins, bound(dtype)));
+        }
+    }
+    check(&cases);
+}
+
+#[test]
+fn steps_of_every_kind_read_an_operand_that_repeats() {
+    let mut cases = Vec::new();
+    for dims in [[3, 7], [3, 700], [2, 9001]] {
+        for column in [[dims[0], 1], [1, 1]] {
+            let mut p = Program::new();
+            let (x, y, z) = (p.input(0, DType::F32), p.input(1, DType::F32), p.input(2, DType::F32));
+            let less = p.binary(Binary::Lt, x, y);
+            let sum = p.binary(Binary::Add, x, y);
+            let scaled = p.binary(Binary::Mul, z, sum);
+            p.select(less, scaled, y);
+            let ins = [(1, dims), (2, column), (3, column)].map(|(seed, dims)| tensor(seed, DType::F32, &dims, 3.0));
+            cases.push(case(format!("choice of {dims:?} and {column:?}"), p, &dims, ins.to_vec(), CLOSE));
+            let ins = vec![tensor(1, DType::U8, &dims, 3.0).cast(DType::F32).unwrap(), ins[1].clone()];
+            cases.push(case(format!("{dims:?} to {column:?}"), binary(Binary::Pow, DType::F32), &dims, ins, CLOSE));
         }
     }
     check(&cases);
