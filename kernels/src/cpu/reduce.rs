@@ -1,22 +1,24 @@
 //! Reductions of rows, and of strided columns side by side.
 
 use mindir_graph::task::{Reduce, ReduceKind, Task};
-use mindir_graph::{DType, checked_count};
+use mindir_graph::{DType, Element, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
 use super::simd::{Kernel, MAX_LANES, Simd, fold_vectors, load_part, math, pieces};
 use super::{Gang, Isa, Request, Shared};
 use crate::device::TaskView;
 
-/// The kernel of a reduction of `f32`.
+/// The kernel of a reduction of `f32`, or of `i32`, `i64` and `bool` to values of their type.
 pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
-    offer_values(request).or_else(|| offer_positions(request))
+    offer_values(request).or_else(|| offer_positions(request)).or_else(|| offer_whole(request))
 }
 
 /// Elements that a thread takes at a time, and the longest line that is reduced in one go.
 const CHUNK: usize = 16 * 1024;
 /// Columns that are reduced together.
 const COLUMNS: usize = 64;
+/// Columns of whole numbers that are.
+const WHOLE_COLUMNS: usize = 512;
 /// Elements of a column that are added before their sum is added to the rest: it keeps errors small.
 const RUN: usize = 64;
 
@@ -85,6 +87,17 @@ impl Fold {
             Fold::Prod => s.mul(a, b),
             Fold::Max => math::max_nan(s, a, b),
             Fold::Min => math::min_nan(s, a, b),
+        }
+    }
+
+    /// All lanes of `a`.
+    #[inline(always)]
+    fn across<S: Simd>(self, s: S, a: S::F) -> f32 {
+        match self {
+            Fold::Max | Fold::Min if s.any(s.is_nan(a)) => f32::NAN,
+            Fold::Max => s.reduce_max(a),
+            Fold::Min => s.reduce_min(a),
+            Fold::Sum | Fold::Prod => s.reduce_sum(a),
         }
     }
 
@@ -262,17 +275,17 @@ fn line<S: Simd>(s: S, x: &[f32], fold: Fold) -> f32 {
             total = fold.of(s, total, sum);
         }
     }
-    let mut lanes = [0.0; MAX_LANES];
-    s.put(&mut lanes, 0, total);
-    // Pairs at the same distance, as a tree.
-    let mut half = S::LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = fold.of_two(lanes[i], lanes[i + half]);
-        }
-        half /= 2;
+    if whole == x.len() {
+        return fold.across(s, total);
     }
-    x[whole..].iter().fold(lanes[0], |a, &b| fold.of_two(a, b))
+    if fold == Fold::Sum {
+        return fold.across(s, s.add(total, s.get_tail(x, whole)));
+    }
+    if whole == 0 {
+        return x.iter().fold(fold.start(), |a, &b| fold.of_two(a, b));
+    }
+    // Some elements twice, which changes nothing.
+    fold.across(s, fold.of(s, total, s.get(x, x.len() - S::LANES)))
 }
 
 /// Columns from `at` of one part of a line.
@@ -480,6 +493,149 @@ impl Kernel for FirstInColumns<'_> {
     }
 }
 
+/// Elements whose folds are the same in any order.
+trait Whole: Element + Ord {
+    const LEAST: Self;
+    const MOST: Self;
+    fn add(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+}
+
+macro_rules! whole {
+    ($($t:ident),*) => {$(
+        impl Whole for $t {
+            const LEAST: $t = $t::MIN;
+            const MOST: $t = $t::MAX;
+            #[inline(always)]
+            fn add(self, other: $t) -> $t { self.wrapping_add(other) }
+            #[inline(always)]
+            fn mul(self, other: $t) -> $t { self.wrapping_mul(other) }
+        }
+    )*};
+}
+whole!(i32, i64);
+
+impl Whole for u8 {
+    // Those of `bool`.
+    const LEAST: u8 = 0;
+    const MOST: u8 = 1;
+    #[inline(always)]
+    fn add(self, other: u8) -> u8 {
+        self | other
+    }
+    #[inline(always)]
+    fn mul(self, other: u8) -> u8 {
+        self & other
+    }
+}
+
+fn offer_whole(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
+    let (Task::Reduce(r), [x], [y]) = (request.view.task, request.view.ins, request.view.outs) else { return None };
+    let fold = match r.dtype {
+        DType::Bool if r.kind == ReduceKind::All => Fold::Min,
+        DType::Bool if r.kind == ReduceKind::Any => Fold::Max,
+        DType::I32 | DType::I64 if r.kind != ReduceKind::Mean => fold(r.kind)?,
+        _ => return None,
+    };
+    let nothing = r.len == 0 && r.dtype != DType::Bool && matches!(fold, Fold::Max | Fold::Min);
+    let fits = [x.dtype, y.dtype, r.out] == [r.dtype; 3]
+        && Some(x.count()) == checked_count(&[r.outer, r.len, r.inner])
+        && Some(y.count()) == checked_count(&[r.outer, r.inner]);
+    let name = format!("{}-{}-{}", request.isa, r.dtype, if r.inner > 1 { "columns" } else { "rows" });
+    (fits && !nothing).then(|| Box::new(Wholes { name, isa: request.isa, fold, task: r.clone() }) as Box<dyn CpuKernel>)
+}
+
+struct Wholes {
+    name: String,
+    isa: Isa,
+    fold: Fold,
+    task: Reduce,
+}
+
+impl CpuKernel for Wholes {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        match self.task.dtype {
+            DType::I32 => self.lines::<i32>(io, gang),
+            DType::I64 => self.lines::<i64>(io, gang),
+            _ => self.lines::<u8>(io, gang),
+        }
+    }
+}
+
+impl Wholes {
+    fn lines<T: Whole>(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
+        let (x, y) = (io.operand::<T>(0)?, io.result::<T>(0)?);
+        let &Reduce { outer, len, inner, .. } = &self.task;
+        let fold = self.fold;
+        if inner == 1 {
+            let lines = (CHUNK / len.max(1)).max(1);
+            gang.parallel_pieces(y, lines, |chunk, y| {
+                self.isa.run(WholeLines { x: &x[chunk * lines * len..], len, inner, y, fold });
+            });
+            return Ok(());
+        }
+        let pieces = inner.div_ceil(WHOLE_COLUMNS);
+        let to = Shared::new(y.as_mut_ptr());
+        gang.parallel(outer * pieces, |chunk, _| {
+            let (o, at) = (chunk / pieces, chunk % pieces * WHOLE_COLUMNS);
+            // SAFETY: every piece is its own range of the result, which has `inner` elements for every line.
+            let y = unsafe { to.slice(o * inner + at, WHOLE_COLUMNS.min(inner - at)) };
+            let x = if len == 0 { x } else { &x[o * len * inner + at..] };
+            self.isa.run(WholeLines { x, len, inner, y, fold });
+        });
+        Ok(())
+    }
+}
+
+/// Lines of `len` whole numbers: rows one after the other if `inner` is 1, else columns whose elements are `inner` apart.
+struct WholeLines<'a, T> {
+    x: &'a [T],
+    len: usize,
+    inner: usize,
+    y: &'a mut [T],
+    fold: Fold,
+}
+
+impl<T: Whole> Kernel for WholeLines<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match self.fold {
+            Fold::Sum => self.fold(T::from_i64(0), T::add),
+            Fold::Prod => self.fold(T::from_i64(1), T::mul),
+            Fold::Max => self.fold(T::LEAST, T::max),
+            Fold::Min => self.fold(T::MOST, T::min),
+        }
+    }
+}
+
+impl<T: Whole> WholeLines<'_, T> {
+    #[inline(always)]
+    fn fold(self, start: T, f: impl Fn(T, T) -> T) {
+        let WholeLines { x, len, inner, y, .. } = self;
+        y.fill(start);
+        if inner == 1 {
+            for (i, y) in y.iter_mut().enumerate() {
+                let x = &x[i * len..][..len];
+                for piece in pieces(len) {
+                    *y = x[piece].iter().fold(*y, |a, &b| f(a, b));
+                }
+            }
+            return;
+        }
+        for piece in pieces(len) {
+            for l in piece {
+                y.iter_mut().zip(&x[l * inner..]).for_each(|(y, &x)| *y = f(*y, x));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -543,6 +699,35 @@ mod tests {
                 let coarse = Tensor::from_slice(&dims, &coarse).unwrap();
                 cases.push(case(kind, dims, DType::I32, coarse.clone()));
                 cases.push(case(kind, dims, DType::I64, coarse));
+            }
+        }
+        check(&cases);
+    }
+
+    #[test]
+    fn whole_numbers_fold() {
+        use ReduceKind::*;
+        let mut cases = Vec::new();
+        for dims in SHAPES.into_iter().chain([[2, 0, 1], [2, 0, 3], [3, 5, 1300]]) {
+            for (dtype, kinds, range) in [
+                (DType::I32, &[Sum, Prod, Max, Min][..], 3e8),
+                (DType::I64, &[Sum, Prod, Max, Min], 1e5),
+                (DType::Bool, &[All, Any], 1.0),
+            ] {
+                for &kind in kinds.iter().filter(|k| dims[1] > 0 || !matches!(k, Max | Min)) {
+                    let mut x = tensor(1, dtype, &dims, range);
+                    if dtype == DType::Bool {
+                        // Lines that are all the same but for the first few.
+                        let same: Vec<bool> = (0..x.count()).map(|i| (kind == All) == (i > 3)).collect();
+                        x = Tensor::from_bools(&dims, &same).unwrap();
+                    } else if kind == Prod && dtype == DType::I64 {
+                        x = tensor(1, dtype, &dims, 3.0);
+                    }
+                    let [outer, len, inner] = dims;
+                    let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype, out: dtype });
+                    let name = format!("{kind:?} {dtype} {dims:?}");
+                    cases.push(Case::new(name, task, vec![x], vec![Fact::new(dtype, &[outer, inner])], EXACT));
+                }
             }
         }
         check(&cases);
