@@ -10,6 +10,8 @@ use crate::device::TaskView;
 
 /// Input elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
+/// A row that reaches farther, and much farther than the image and the result, is mostly pads.
+const WIDE: usize = 16 * 1024;
 
 fn task<'a>(view: &TaskView<'a>) -> Option<&'a Pool> {
     let (Task::Pool(p), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
@@ -19,7 +21,10 @@ fn task<'a>(view: &TaskView<'a>) -> Option<&'a Pool> {
     let good = p.dtype == DType::F32
         && sizes.into_iter().all(|s| s <= i32::MAX as usize)
         && fits(x, checked_count(&[p.n, p.c, p.h, p.w])?)
-        && fits(y, checked_count(&[p.n, p.c, p.out_h, p.out_w])?);
+        && fits(y, checked_count(&[p.n, p.c, p.out_h, p.out_w])?)
+        && (p.layout == Layout::Nhwc
+            || p.out_w == 0
+            || reach(p, 1, p.out_w)?.max(p.pads[2]) <= WIDE + 4 * (p.w + p.out_w));
     good.then_some(p)
 }
 
@@ -37,30 +42,38 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
 struct Axis {
     /// For each output, the first tap inside the input, the input element it reads, and the number of taps inside.
     inside: Vec<(usize, usize, usize)>,
-    /// For each output, the number of taps inside the padded input.
-    padded: Vec<usize>,
-    /// Outputs whose taps are all inside.
-    whole: std::ops::Range<usize>,
+    /// For each output, the taps that an average counts; 0 if none is inside.
+    counts: Vec<f32>,
     dilation: usize,
+    /// Pads before the input.
+    before: usize,
+    /// Elements from the first one of the first window to the last one of the last.
+    reach: usize,
 }
 
 impl Axis {
     fn new(p: &Pool, d: usize, size: usize, out: usize) -> Axis {
         let [before, after] = [p.pads[2 * d], p.pads[2 * d + 1]];
         let (kernel, stride, dilation) = (p.kernel[d], p.stride[d], p.dilation[d]);
-        let mut axis = Axis { inside: Vec::new(), padded: Vec::new(), whole: 0..0, dilation };
+        let counted = matches!(p.kind, PoolKind::Avg { count_pads: true });
+        let reach = reach(p, d, out).unwrap_or(0);
+        let mut axis = Axis { inside: Vec::new(), counts: Vec::new(), dilation, before, reach };
         for o in 0..out {
             let at = |k: usize| o * stride + k * dilation;
             let first = (0..kernel).find(|&k| at(k) >= before).unwrap_or(kernel);
             let end = (first..kernel).find(|&k| at(k) - before >= size).unwrap_or(kernel);
             axis.inside.push((first, if end > first { at(first) - before } else { 0 }, end - first));
-            axis.padded.push((0..kernel).filter(|&k| at(k) < size + before + after).count());
+            let padded = (0..kernel).filter(|&k| at(k) < size + before + after).count();
+            axis.counts.push(if counted && end > first { padded } else { end - first } as f32);
         }
-        let first = axis.inside.iter().position(|i| i.2 == kernel && kernel > 0).unwrap_or(0);
-        let count = axis.inside[first..].iter().take_while(|i| i.2 == kernel && kernel > 0).count();
-        axis.whole = first..first + count;
         axis
     }
+}
+
+/// [`Axis::reach`], if there is such a number.
+fn reach(p: &Pool, d: usize, out: usize) -> Option<usize> {
+    let last = out.checked_sub(1)?.checked_mul(p.stride[d])?;
+    last.checked_add(p.kernel[d].checked_sub(1)?.checked_mul(p.dilation[d])?)?.checked_add(1)
 }
 
 struct Windows {
@@ -78,7 +91,7 @@ impl CpuKernel for Windows {
     }
 
     fn scratch(&self) -> usize {
-        if self.p.layout == Layout::Nchw { self.threads * scratch_bytes::<f32>(&[self.p.w]) } else { 0 }
+        if self.p.layout == Layout::Nchw { self.threads * scratch_bytes::<f32>(&[self.row(), self.row()]) } else { 0 }
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
@@ -96,8 +109,7 @@ impl CpuKernel for Windows {
             });
             return Ok(());
         }
-        let each = p.w.next_multiple_of(16);
-        let scratch = io.scratch::<f32>(self.threads * each)?;
+        let scratch = io.scratch::<f32>(self.threads * 2 * self.row())?;
         let rows = CHUNK.div_ceil((p.w * p.kernel[0]).max(1));
         let out = super::Shared::new(y.as_mut_ptr());
         let all = p.n * p.c * p.out_h;
@@ -105,7 +117,8 @@ impl CpuKernel for Windows {
             let (first, end) = (chunk * rows, all.min((chunk + 1) * rows));
             // SAFETY: every chunk has rows of its own.
             let y = unsafe { out.slice(first * p.out_w, (end - first) * p.out_w) };
-            self.isa.run(Planes { windows: self, x, first, y, row });
+            let (row, single) = row.split_at_mut(self.row());
+            self.isa.run(Planes { windows: self, x, first, y, row, single });
         });
         Ok(())
     }
@@ -114,12 +127,18 @@ impl CpuKernel for Windows {
 impl Windows {
     /// What the sum of a window is multiplied by.
     fn factor(&self, oy: usize, ox: usize) -> f32 {
-        let inside = self.rows.inside[oy].2 * self.cols.inside[ox].2;
-        match self.p.kind {
-            _ if inside == 0 => 0.0,
-            PoolKind::Avg { count_pads: true } => 1.0 / (self.rows.padded[oy] * self.cols.padded[ox]) as f32,
-            _ => 1.0 / inside as f32,
-        }
+        let count = self.rows.counts[oy] * self.cols.counts[ox];
+        if count == 0.0 { 0.0 } else { 1.0 / count }
+    }
+
+    /// Elements of an input row with what is around it.
+    fn row(&self) -> usize {
+        self.cols.reach.max(self.cols.before + self.p.w).next_multiple_of(16)
+    }
+
+    /// What a window starts from.
+    fn start(&self) -> f32 {
+        if self.p.kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 }
     }
 }
 
@@ -205,8 +224,10 @@ struct Planes<'a> {
     x: &'a [f32],
     first: usize,
     y: &'a mut [f32],
-    /// Scratch: the input rows of a window, reduced to one.
+    /// Scratch: the input rows of a window, reduced to one, with what is around it.
     row: &'a mut [f32],
+    /// Scratch: its windows with single steps between them.
+    single: &'a mut [f32],
 }
 
 impl Kernel for Planes<'_> {
@@ -214,13 +235,23 @@ impl Kernel for Planes<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let p = &self.windows.p;
-        for (r, y) in self.y.chunks_exact_mut(p.out_w).enumerate() {
-            let (plane, oy) = ((self.first + r) / p.out_h, (self.first + r) % p.out_h);
-            let x = &self.x[plane * p.h * p.w..][..p.h * p.w];
-            let row = &mut self.row[..p.w];
-            collapse(s, self.windows, x, oy, row);
-            slide(s, self.windows, oy, row, y);
+        let Planes { windows, x, first, y, row, single } = self;
+        let p = &windows.p;
+        row.fill(windows.start());
+        for (r, y) in y.chunks_exact_mut(p.out_w).enumerate() {
+            let (plane, oy) = ((first + r) / p.out_h, (first + r) % p.out_h);
+            let x = &x[plane * p.h * p.w..][..p.h * p.w];
+            collapse(s, windows, x, oy, &mut row[windows.cols.before..][..p.w]);
+            if p.stride[1] == 1 {
+                slide(s, windows, row, y);
+            } else {
+                let single = &mut single[..(p.out_w - 1) * p.stride[1] + 1];
+                slide(s, windows, row, single);
+                pick(single, p.stride[1], y);
+            }
+            if p.kind != PoolKind::Max {
+                average(s, windows, oy, y);
+            }
         }
     }
 }
@@ -232,7 +263,7 @@ fn collapse<S: Simd>(s: S, windows: &Windows, x: &[f32], oy: usize, row: &mut [f
     let (_, y0, taps) = windows.rows.inside[oy];
     let w = windows.p.w;
     for i in (0..w).step_by(S::LANES) {
-        let mut acc = s.splat(if max { f32::NEG_INFINITY } else { 0.0 });
+        let mut acc = s.splat(windows.start());
         for k in 0..taps {
             let line = &x[(y0 + k * windows.rows.dilation) * w..][..w];
             // SAFETY: `w - i` elements are left.
@@ -244,63 +275,15 @@ fn collapse<S: Simd>(s: S, windows: &Windows, x: &[f32], oy: usize, row: &mut [f
     }
 }
 
-/// Reduces the columns of every window of a collapsed row.
+/// Reduces the columns of every window of a collapsed row, with single steps between them.
 #[inline(always)]
-fn slide<S: Simd>(s: S, windows: &Windows, oy: usize, row: &[f32], y: &mut [f32]) {
-    let cols = &windows.cols;
-    let whole = cols.whole.clone();
-    for ox in (0..whole.start).chain(whole.end..y.len()) {
-        y[ox] = window_of_row(windows, oy, ox, row);
-    }
-    if whole.is_empty() {
-        return;
-    }
-    let from = &row[cols.inside[whole.start].1..];
-    let factor = windows.factor(oy, whole.start);
+fn slide<S: Simd>(s: S, windows: &Windows, row: &[f32], y: &mut [f32]) {
+    let ([_, taps], dilation) = (windows.p.kernel, windows.cols.dilation);
     let max = windows.p.kind == PoolKind::Max;
-    let [_, taps] = windows.p.kernel;
-    let inner = &mut y[whole.clone()];
-    match (windows.p.stride[1], taps, cols.dilation) {
-        (1, _, _) => side_by_side(s, from, inner, [taps, cols.dilation], max),
-        (2, 2, 1) => apart::<2, 2>(from, inner, max),
-        (2, 3, 1) => apart::<3, 2>(from, inner, max),
-        _ => {
-            for ox in whole {
-                y[ox] = window_of_row(windows, oy, ox, row);
-            }
-            return;
-        }
-    }
-    if !max {
-        inner.iter_mut().for_each(|y| *y *= factor);
-    }
-}
-
-/// One window of a collapsed row.
-#[inline(always)]
-fn window_of_row(windows: &Windows, oy: usize, ox: usize, row: &[f32]) -> f32 {
-    let (_, x0, taps) = windows.cols.inside[ox];
-    let taps = (0..taps).map(|k| row[x0 + k * windows.cols.dilation]);
-    if windows.p.kind != PoolKind::Max {
-        return taps.sum::<f32>() * windows.factor(oy, ox);
-    }
-    let start = f32::NEG_INFINITY;
-    if windows.rows.inside[oy].2 == 0 { start } else { taps.fold(start, larger) }
-}
-
-/// The larger number; NaN if either is.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a || b.is_nan() { b } else { a }
-}
-
-/// Windows of `taps` elements, `dilation` apart, with single steps between them.
-#[inline(always)]
-fn side_by_side<S: Simd>(s: S, row: &[f32], y: &mut [f32], [taps, dilation]: [usize; 2], max: bool) {
     let row = &row[..y.len() + (taps - 1) * dilation];
     for i in (0..y.len()).step_by(S::LANES) {
         let left = y.len() - i;
-        let mut acc = s.splat(if max { f32::NEG_INFINITY } else { 0.0 });
+        let mut acc = s.splat(windows.start());
         for k in 0..taps {
             // SAFETY: `left` elements are left in `y`, and so many after every tap in `row`.
             let v = unsafe { load_part(s, row.as_ptr().add(i + k * dilation), left) };
@@ -311,13 +294,26 @@ fn side_by_side<S: Simd>(s: S, row: &[f32], y: &mut [f32], [taps, dilation]: [us
     }
 }
 
-/// Windows of `K` elements, `STEP` between them.
+/// Every `step`-th element.
 #[inline(always)]
-fn apart<const K: usize, const STEP: usize>(row: &[f32], y: &mut [f32], max: bool) {
-    let row = &row[..(y.len() - 1) * STEP + K];
-    for (i, y) in y.iter_mut().enumerate() {
-        let taps = &row[i * STEP..i * STEP + K];
-        *y = if max { taps.iter().copied().fold(f32::NEG_INFINITY, larger) } else { taps.iter().sum() };
+fn pick(from: &[f32], step: usize, y: &mut [f32]) {
+    if step == 2 {
+        let (pairs, last) = from.as_chunks::<2>();
+        y.iter_mut().zip(pairs).for_each(|(y, x)| *y = x[0]);
+        return y[pairs.len()..].copy_from_slice(last);
+    }
+    y.iter_mut().zip(from.iter().step_by(step)).for_each(|(y, x)| *y = *x);
+}
+
+/// Multiplies the sums of row `oy` by [`Windows::factor`].
+#[inline(always)]
+fn average<S: Simd>(s: S, windows: &Windows, oy: usize, y: &mut [f32]) {
+    let (zero, rows) = (s.zero(), s.splat(windows.rows.counts[oy]));
+    for i in (0..y.len()).step_by(S::LANES) {
+        let count = s.mul(rows, s.get_tail(&windows.cols.counts, i));
+        let factor = s.select(s.eq(count, zero), zero, s.div(s.splat(1.0), count));
+        let sum = s.get_tail(y, i);
+        s.put_tail(y, i, s.mul(sum, factor));
     }
 }
 
@@ -352,7 +348,7 @@ mod tests {
         Case::new(name, Task::Pool(p), vec![x], vec![y], bound)
     }
 
-    const FORMS: [Form; 8] = [
+    const FORMS: [Form; 11] = [
         Form { image: [1, 3, 5, 7], kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pads: [0; 4] },
         Form { image: [2, 65, 9, 9], kernel: [3, 3], stride: [2, 2], dilation: [1, 1], pads: [1; 4] },
         Form { image: [1, 8, 6, 20], kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1; 4] },
@@ -361,6 +357,9 @@ mod tests {
         Form { image: [1, 5, 13, 13], kernel: [5, 5], stride: [1, 1], dilation: [1, 1], pads: [2; 4] },
         Form { image: [1, 40, 40, 40], kernel: [1, 1], stride: [2, 2], dilation: [1, 1], pads: [0; 4] },
         Form { image: [1, 2, 4, 4], kernel: [2, 2], stride: [3, 3], dilation: [1, 1], pads: [3, 0, 3, 0] },
+        Form { image: [1, 2, 9, 70], kernel: [3, 3], stride: [2, 2], dilation: [1, 1], pads: [1; 4] },
+        Form { image: [1, 2, 9, 71], kernel: [2, 5], stride: [1, 3], dilation: [2, 2], pads: [1, 1, 4, 2] },
+        Form { image: [2, 1, 3, 40], kernel: [3, 4], stride: [1, 1], dilation: [1, 2], pads: [0, 0, 6, 6] },
     ];
 
     #[test]
