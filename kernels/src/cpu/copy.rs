@@ -106,7 +106,7 @@ impl Block {
         let inner = self.dims.len() - self.inner();
         let d = (inner..self.dims.len()).max_by_key(|&d| self.dims[d].n).unwrap_or(inner);
         let other: usize = self.dims[inner..].iter().map(|d| d.n).product::<usize>() / self.dims[d].n;
-        let piece = (CHUNK / (size * other)).max(1).next_multiple_of(2 * TILE);
+        let piece = (CHUNK / (size * other)).max(1).next_multiple_of(4 * TILE);
         let Dim { n, src, dst } = self.dims[d];
         if n <= piece {
             return (self, None);
@@ -260,8 +260,22 @@ impl Kernel for Chunk<'_> {
             unsafe {
                 match (matrix, self.size) {
                     (Some((r, c)), 1) => tiles::<u8>(from, to, r, c),
-                    (Some((r, c)), 2) => tiles::<u16>(from, to, r, c),
-                    (Some((r, c)), 4) => tiles_f32(s, from, to, r, c),
+                    (Some((r, c)), 2) => squares(
+                        from,
+                        to,
+                        r,
+                        c,
+                        #[inline(always)]
+                        |x, n, y, m| s.transpose_8x8_u16(x, n, y, m),
+                    ),
+                    (Some((r, c)), 4) => squares(
+                        from,
+                        to,
+                        r,
+                        c,
+                        #[inline(always)]
+                        |x, n, y, m| s.transpose_8x8(x, n, y, m),
+                    ),
                     (Some((r, c)), 8) => tiles::<u64>(from, to, r, c),
                     (Some((r, c)), _) => tiles::<[u64; 2]>(from, to, r, c),
                     (None, size) => line(from, to, size, dims[dims.len() - 1]),
@@ -347,27 +361,29 @@ unsafe fn tile<T: std::marker::Copy>(
     }
 }
 
-/// As [`tiles`], of `f32` in registers.
+/// As [`tiles`], where `square` transposes 8 × 8 elements from places with a step between them to such places.
 ///
 /// # Safety
 /// Its elements are inside.
 #[inline(always)]
-unsafe fn tiles_f32<S: Simd>(s: S, from: *const u8, to: *mut u8, r: Dim, c: Dim) {
-    let (from, to) = (from.cast::<f32>(), to.cast::<f32>());
+unsafe fn squares<T: std::marker::Copy>(
+    from: *const u8,
+    to: *mut u8,
+    r: Dim,
+    c: Dim,
+    square: impl Fn(*const T, isize, *mut T, isize),
+) {
+    let (from, to) = (from.cast::<T>(), to.cast::<T>());
     let (whole_rows, whole_cols) = (r.n - r.n % TILE, c.n - c.n % TILE);
-    let tile_f32 = |row: usize, col: usize| {
-        // SAFETY: the caller's; the tile's rows are below `r.n` and its columns below `c.n`.
-        unsafe {
-            let from = from.offset(row as isize + col as isize * c.src);
-            let to = to.offset(row as isize * r.dst + col as isize);
-            s.transpose_8x8(from, c.src, to, r.dst);
-        }
-    };
-    // Two by two tiles read whole cache lines, and write them one after the other.
-    for rows in (0..whole_rows).step_by(2 * TILE) {
-        for cols in (0..whole_cols).step_by(2 * TILE) {
-            for row in (rows..whole_rows.min(rows + 2 * TILE)).step_by(TILE) {
-                (cols..whole_cols.min(cols + 2 * TILE)).step_by(TILE).for_each(|col| tile_f32(row, col));
+    // Several tiles read whole cache lines, and write them one after the other.
+    let side = 64 / size_of::<T>();
+    for rows in (0..whole_rows).step_by(side) {
+        for cols in (0..whole_cols).step_by(side) {
+            for row in (rows..whole_rows.min(rows + side)).step_by(TILE) {
+                for col in (cols..whole_cols.min(cols + side)).step_by(TILE) {
+                    let from = from.wrapping_offset(row as isize + col as isize * c.src);
+                    square(from, c.src, to.wrapping_offset(row as isize * r.dst + col as isize), r.dst);
+                }
             }
         }
     }

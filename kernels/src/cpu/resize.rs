@@ -36,7 +36,7 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     if r.mode == ResizeMode::Nearest {
         return Some(Box::new(Nearest { name, r, rows: Table::default(), cols: Table::default(), doubled: false }));
     }
-    Some(Box::new(Bilinear { name, isa, threads, r, rows: Table::default(), cols: Table::default() }))
+    Some(Box::new(Bilinear { name, isa, threads, r, rows: Table::default(), cols: Columns::default() }))
 }
 
 /// Something for every output row or column, made when the kernel is built; it counts as memory of the cell.
@@ -163,7 +163,31 @@ struct Bilinear {
     threads: usize,
     r: Resize,
     rows: Table<Pair>,
-    cols: Table<Pair>,
+    cols: Columns,
+}
+
+/// The [`Pair`] of every output column, below the width of the input.
+#[derive(Default)]
+struct Columns {
+    first: Table<i32>,
+    second: Table<i32>,
+    part: Table<f32>,
+}
+
+impl Columns {
+    fn new(r: &Resize) -> Result<Columns, Exceeded> {
+        let pair = |i| Pair::new(linear_source(r.coordinates, i, r.w, r.out_w));
+        let inside = |at: usize| at.min(r.w.saturating_sub(1)) as i32;
+        Ok(Columns {
+            first: Table::new(r.out_w, |i| inside(pair(i).first))?,
+            second: Table::new(r.out_w, |i| inside(pair(i).second))?,
+            part: Table::new(r.out_w, |i| pair(i).part)?,
+        })
+    }
+
+    fn pair(&self, i: usize) -> Pair {
+        Pair { first: self.first.of[i] as usize, second: self.second.of[i] as usize, part: self.part.of[i] }
+    }
 }
 
 impl Bilinear {
@@ -184,7 +208,7 @@ impl CpuKernel for Bilinear {
     fn pack(&mut self, _: &mut Constants<'_>) -> Result<(), Refused> {
         let r = &self.r;
         self.rows = Table::new(r.out_h, |i| Pair::new(linear_source(r.coordinates, i, r.h, r.out_h)))?;
-        self.cols = Table::new(r.out_w, |i| Pair::new(linear_source(r.coordinates, i, r.w, r.out_w)))?;
+        self.cols = Columns::new(r)?;
         Ok(())
     }
 
@@ -211,7 +235,7 @@ impl CpuKernel for Bilinear {
                 let y = unsafe { to.slice(i * row, row) };
                 let between = &mut scratch[..width];
                 let (a, b) = (line(first), line(second));
-                self.isa.run(Row { a, b, part, between, cols: &self.cols.of, pixel, y });
+                self.isa.run(Row { a, b, part, between, cols: &self.cols, pixel, y });
             }
         });
         Ok(())
@@ -224,7 +248,7 @@ struct Row<'a> {
     b: &'a [f32],
     part: f32,
     between: &'a mut [f32],
-    cols: &'a [Pair],
+    cols: &'a Columns,
     pixel: usize,
     y: &'a mut [f32],
 }
@@ -236,16 +260,33 @@ impl Kernel for Row<'_> {
     fn run<S: Simd>(self, s: S) {
         mix(s, self.a, self.b, self.part, self.between);
         if self.pixel == 1 {
-            for (y, c) in self.y.iter_mut().zip(self.cols) {
-                let (a, b) = (self.between[c.first], self.between[c.second]);
-                *y = a * (1.0 - c.part) + b * c.part;
-            }
-            return;
+            return pick_between(s, self.between, self.cols, self.y);
         }
-        for (y, c) in self.y.chunks_exact_mut(self.pixel).zip(self.cols) {
+        for (i, y) in self.y.chunks_exact_mut(self.pixel).enumerate() {
+            let c = self.cols.pair(i);
             let pixel = |at: usize| &self.between[at * self.pixel..][..self.pixel];
             mix(s, pixel(c.first), pixel(c.second), c.part, y);
         }
+    }
+}
+
+/// Every output column, between two columns of a row.
+#[inline(always)]
+fn pick_between<S: Simd>(s: S, row: &[f32], cols: &Columns, y: &mut [f32]) {
+    let (first, second, part) = (&cols.first.of[..y.len()], &cols.second.of[..y.len()], &cols.part.of[..y.len()]);
+    let whole = y.len() - y.len() % S::LANES;
+    for i in (0..whole).step_by(S::LANES) {
+        // SAFETY: `LANES` elements are left in each list, and columns are below the width of the input, which is that of `row`.
+        let (a, b) = unsafe {
+            let (first, second) = (s.load_i(first.as_ptr().add(i)), s.load_i(second.as_ptr().add(i)));
+            (s.gather(row.as_ptr(), first), s.gather(row.as_ptr(), second))
+        };
+        let part = s.get(part, i);
+        s.put(y, i, s.add(s.mul(a, s.sub(s.splat(1.0), part)), s.mul(b, part)));
+    }
+    for i in whole..y.len() {
+        let Pair { first, second, part } = cols.pair(i);
+        y[i] = row[first] * (1.0 - part) + row[second] * part;
     }
 }
 

@@ -258,6 +258,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn gather(self, p: *const f32, at: __m256i) -> __m256 {
+        // SAFETY: the caller's, and the token's.
+        unsafe { _mm256_i32gather_ps::<4>(p, at) }
+    }
+    #[inline(always)]
     fn permute(self, a: __m256, lanes: __m256i) -> __m256 {
         intrinsic!(_mm256_permutevar8x32_ps(a, lanes))
     }
@@ -289,6 +294,11 @@ impl Simd for Avx2 {
         // SAFETY: the caller's, and the token's.
         unsafe { transpose_8x8(from, from_step, to, to_step) }
     }
+    #[inline(always)]
+    unsafe fn transpose_8x8_u16(self, from: *const u16, from_step: isize, to: *mut u16, to_step: isize) {
+        // SAFETY: the caller's, and the token's.
+        unsafe { transpose_8x8_u16(from, from_step, to, to_step) }
+    }
 }
 
 /// [`Simd::transpose_8x8`] in AVX2 registers.
@@ -313,6 +323,36 @@ pub(super) unsafe fn transpose_8x8(from: *const f32, from_step: isize, to: *mut 
             _mm256_storeu_ps(to.offset((at + 1) * to_step), _mm256_shuffle_ps::<0xee>(a, d));
             _mm256_storeu_ps(to.offset((at + 2) * to_step), _mm256_shuffle_ps::<0x44>(b, e));
             _mm256_storeu_ps(to.offset((at + 3) * to_step), _mm256_shuffle_ps::<0xee>(b, e));
+        }
+    }
+}
+
+/// [`Simd::transpose_8x8_u16`] in AVX2 registers.
+///
+/// # Safety
+/// As [`Simd::transpose_8x8_u16`], and the processor has AVX2.
+#[inline(always)]
+pub(super) unsafe fn transpose_8x8_u16(from: *const u16, from_step: isize, to: *mut u16, to_step: isize) {
+    // SAFETY: the caller's.
+    unsafe {
+        let column = |j: isize| _mm_loadu_si128(from.offset(j * from_step).cast());
+        // Pairs of columns side by side, then four, then all.
+        let two = |j: isize| {
+            let (a, b) = (column(j), column(j + 1));
+            [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)]
+        };
+        let four = |j: isize| {
+            let ([a, b], [c, d]) = (two(j), two(j + 2));
+            let (low, high) = (
+                [_mm_unpacklo_epi32(a, c), _mm_unpackhi_epi32(a, c)],
+                [_mm_unpacklo_epi32(b, d), _mm_unpackhi_epi32(b, d)],
+            );
+            [low[0], low[1], high[0], high[1]]
+        };
+        for (i, (a, b)) in four(0).into_iter().zip(four(4)).enumerate() {
+            let to = to.offset(2 * i as isize * to_step);
+            _mm_storeu_si128(to.cast(), _mm_unpacklo_epi64(a, b));
+            _mm_storeu_si128(to.offset(to_step).cast(), _mm_unpackhi_epi64(a, b));
         }
     }
 }

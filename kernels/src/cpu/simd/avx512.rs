@@ -246,6 +246,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn gather(self, p: *const f32, at: __m512i) -> __m512 {
+        // SAFETY: the caller's, and the token's.
+        unsafe { _mm512_i32gather_ps::<4>(at, p) }
+    }
+    #[inline(always)]
     fn permute(self, a: __m512, lanes: __m512i) -> __m512 {
         intrinsic!(_mm512_permutexvar_ps(lanes, a))
     }
@@ -280,5 +285,10 @@ impl Simd for Avx512 {
     unsafe fn transpose_8x8(self, from: *const f32, from_step: isize, to: *mut f32, to_step: isize) {
         // SAFETY: the caller's, and the token's: where AVX-512 is, AVX2 is.
         unsafe { super::avx2::transpose_8x8(from, from_step, to, to_step) }
+    }
+    #[inline(always)]
+    unsafe fn transpose_8x8_u16(self, from: *const u16, from_step: isize, to: *mut u16, to_step: isize) {
+        // SAFETY: the caller's, and the token's: where AVX-512 is, AVX2 is.
+        unsafe { super::avx2::transpose_8x8_u16(from, from_step, to, to_step) }
     }
 }

@@ -189,6 +189,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// As [`Simd::transpose_8x8`], of elements of 16 bits.
+    ///
+    /// # Safety
+    /// As [`Simd::transpose_8x8`].
+    #[inline(always)]
+    unsafe fn transpose_8x8_u16(self, from: *const u16, from_step: isize, to: *mut u16, to_step: isize) {
+        for i in 0..8 {
+            for j in 0..8 {
+                // SAFETY: the caller's.
+                unsafe { to.offset(i * to_step + j).write(from.offset(i + j * from_step).read()) };
+            }
+        }
+    }
+
     /// Converts as many elements as both have.
     #[inline(always)]
     fn widen_f16(self, from: &[f16], to: &mut [f32]) {
@@ -212,6 +226,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.store_i(places.as_mut_ptr(), lanes) };
         for (to, place) in to.iter_mut().zip(places) {
             *to = from[place as usize % MAX_LANES];
+        }
+        self.get(&to, 0)
+    }
+
+    /// The elements of the list at `p` whose places are in `at`.
+    ///
+    /// # Safety
+    /// Each of them is readable.
+    #[inline(always)]
+    unsafe fn gather(self, p: *const f32, at: Self::I) -> Self::F {
+        let (mut places, mut to) = ([0; MAX_LANES], [0.0; MAX_LANES]);
+        // SAFETY: a vector has `MAX_LANES` lanes at most.
+        unsafe { self.store_i(places.as_mut_ptr(), at) };
+        for (to, place) in to.iter_mut().zip(places).take(Self::LANES) {
+            // SAFETY: the caller's.
+            *to = unsafe { *p.offset(place as isize) };
         }
         self.get(&to, 0)
     }
