@@ -52,10 +52,8 @@ impl CpuKernel for Rows {
         if inner == 1 {
             let piece = CHUNK.div_ceil(len) * len;
             gang.parallel_pieces(y, piece, |chunk, y| {
-                if let Some(x) = x {
-                    y.copy_from_slice(&x[chunk * piece..][..y.len()]);
-                }
-                self.isa.run(Contiguous { y, len, log });
+                let x = x.map(|x| &x[chunk * piece..][..y.len()]);
+                self.isa.run(Contiguous { x, y, len, log });
             });
             return Ok(());
         }
@@ -71,8 +69,9 @@ impl CpuKernel for Rows {
     }
 }
 
-/// Rows of `len` elements, in place.
+/// Rows of `len` elements, in place without `x`.
 struct Contiguous<'a> {
+    x: Option<&'a [f32]>,
     y: &'a mut [f32],
     len: usize,
     log: bool,
@@ -83,19 +82,20 @@ impl Kernel for Contiguous<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for y in self.y.chunks_exact_mut(self.len) {
-            row(s, y, self.log);
+        for (i, y) in self.y.chunks_exact_mut(self.len).enumerate() {
+            row(s, self.x.map(|x| &x[i * self.len..][..self.len]), y, self.log);
         }
     }
 }
 
 #[inline(always)]
-fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
+fn row<S: Simd>(s: S, x: Option<&[f32]>, y: &mut [f32], log: bool) {
     let low = s.splat(f32::NEG_INFINITY);
     let whole = y.len() - y.len() % S::LANES;
+    let from = x.unwrap_or(y);
     let largest = fold_vectors(
         s,
-        y,
+        from,
         low,
         #[inline(always)]
         |m, x| s.max(x, m),
@@ -103,12 +103,12 @@ fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
         |a, b| s.max(a, b),
     );
     let largest = s.reduce_max(largest);
-    let largest = y[whole..].iter().fold(largest, |m, &v| if v > m { v } else { m });
+    let largest = from[whole..].iter().fold(largest, |m, &v| if v > m { v } else { m });
     let shift = s.splat(largest);
     let mut sums = s.zero();
     for piece in pieces(whole) {
         for i in piece.step_by(S::LANES) {
-            let d = s.sub(s.get(y, i), shift);
+            let d = s.sub(s.get(x.unwrap_or(y), i), shift);
             let e = math::exp(s, d);
             s.put(y, i, if log { d } else { e });
             sums = s.add(sums, e);
@@ -116,7 +116,7 @@ fn row<S: Simd>(s: S, y: &mut [f32], log: bool) {
     }
     let mut sum = s.reduce_sum(sums);
     if whole < y.len() {
-        let d = s.sub(s.get_tail(y, whole), shift);
+        let d = s.sub(s.get_tail(x.unwrap_or(y), whole), shift);
         let e = math::exp(s, d);
         s.put_tail(y, whole, if log { d } else { e });
         let mut lanes = [0.0; MAX_LANES];
