@@ -133,9 +133,15 @@ fn maps(cases: &mut Vec<Case>) {
                 vec![fact(&[16, 16, 56, 56]), fact(&[16, 1, 1])],
             ));
             cases.push(map("map x + 7×7", p.clone(), &[64, 64, 7, 7], vec![fact(&[64, 64, 7, 7]), fact(&[64, 1, 1])]));
+            cases.push(map("map x + column", p.clone(), &size, both(&[197, 1])));
             cases.push(map("map tiny", p, &[64], vec![fact(&[64]), fact(&[64])]));
         }
     }
+    let mut p = Program::new();
+    let (x, y) = (p.input(0, DType::Bool), p.input(1, DType::Bool));
+    p.binary(Binary::And, x, y);
+    let truths = Fact::new(DType::Bool, &[1 << 20]);
+    cases.push(map("map x and y", p, &[1 << 20], vec![truths.clone(), truths]));
     let mut p = Program::new();
     let (x, y) = (p.input(0, F32), p.input(1, F32));
     let (half, one) = (p.constant(0.5, F32), p.constant(1.0, F32));
@@ -166,7 +172,7 @@ fn rows(cases: &mut Vec<Case>) {
             outs: vec![fact(&[rows, cols])],
         });
     }
-    for (outer, len, inner) in [(1, 49, 2048), (1, 12544, 32), (2048, 49, 1), (1, 1 << 20, 1)] {
+    for (outer, len, inner) in [(1, 49, 2048), (1, 12544, 32), (2048, 49, 1), (4096, 512, 1), (1, 1 << 20, 1)] {
         for kind in [ReduceKind::Mean, ReduceKind::Max, ReduceKind::ArgMax] {
             let out = if kind == ReduceKind::ArgMax { DType::I32 } else { F32 };
             let task = Task::Reduce(Reduce { kind, outer, len, inner, dtype: F32, out });
@@ -174,6 +180,10 @@ fn rows(cases: &mut Vec<Case>) {
             cases.push(Case { name: format!("reduce {kind:?} {outer}×{len}×{inner}"), task, ins, outs });
         }
     }
+    let (outer, len, inner, dtype) = (4096, 512, 1, DType::I64);
+    let task = Task::Reduce(Reduce { kind: ReduceKind::Sum, outer, len, inner, dtype, out: dtype });
+    let (ins, outs) = (vec![Fact::new(dtype, &[outer, len])], vec![Fact::new(dtype, &[outer])]);
+    cases.push(Case { name: format!("reduce Sum {outer}×{len} {dtype}"), task, ins, outs });
     let scan =
         Scan { kind: ScanKind::Sum, outer: 64, len: 1000, inner: 1, exclusive: false, reverse: false, dtype: F32 };
     cases.push(Case {
