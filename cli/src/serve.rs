@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use mindir_serve::{
-    Identity, MetricsForm, ModelConfig, Repository, RepositoryError, RepositoryOptions, Server, ServerOptions, Token,
+    Identity, MOST_INSTANCES, MetricsForm, ModelConfig, Repository, RepositoryError, RepositoryOptions, Server,
+    ServerOptions, Token,
 };
 use tracing::Level;
 
@@ -50,7 +51,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = size)]
     queue: usize,
     /// Runs of one model at the same time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = size)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = instances)]
     instances: usize,
     /// How long a request may take, waiting included
     #[arg(long, value_name = "TIME", value_parser = some_time)]
@@ -222,8 +223,16 @@ fn metrics(text: &str) -> Result<MetricsForm, String> {
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    let n = text.parse().ok().filter(|n| (1..=1 << 16).contains(n));
-    n.ok_or_else(|| "expected a number from 1 to 65536".into())
+    number(text, 1 << 16)
+}
+
+fn instances(text: &str) -> Result<usize, String> {
+    number(text, MOST_INSTANCES)
+}
+
+fn number(text: &str, most: usize) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=most).contains(n));
+    n.ok_or_else(|| format!("expected a number from 1 to {most}"))
 }
 
 /// `HOST:PORT` or `:PORT`.

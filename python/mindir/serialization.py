@@ -20,7 +20,8 @@ def load(file_name, *, dec_key=None, dec_mode="AES-GCM"):
     <mindir.Graph of 1 input, 1 output>
     """
     if callable(dec_mode):
-        return _mindir.loads(os.fspath(file_name), dec_mode(file_name, dec_key))
+        name = os.fsencode(file_name).decode(errors="replace")
+        return _mindir.loads(name, dec_mode(file_name, dec_key))
     return _mindir.load(file_name, dec_key, dec_mode)
 
 
@@ -59,7 +60,7 @@ def convert(source, target, *, dec_key=None, dec_mode="AES-GCM", enc_key=None, e
     ending = os.path.splitext(target)[1].lower()
     if ending not in formats:
         raise InputError(f"{target}: expected a name that ends with .mindir, .onnx or .air")
-    if os.path.exists(target) and os.path.samefile(source, target):
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
         raise InputError(f"{target}: a model is not converted into itself")
     is_plain = not callable(dec_mode) and not source.lower().endswith(".onnx")
     if ending == ".mindir" and is_plain:
@@ -167,6 +168,8 @@ def save_checkpoint(
         raise TypeError(f"save_obj: expected a GraphCell, dict or list, found {type(save_obj)}")
     entries = {name: value for name, value in entries.items() if choice_func is None or choice_func(name)}
     entries.update(append_dict or {})
+    if not entries:
+        raise InputError("there are no entries to write")
     path = os.fspath(ckpt_file_name)
     if os.path.isdir(path):
         raise FileError(f"{path}: expected the name of a file, found a folder")

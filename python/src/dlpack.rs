@@ -186,9 +186,21 @@ fn code_of(dtype: DType) -> u8 {
 }
 
 /// A capsule over the elements of `tensor`. One of the old form, which cannot say that elements must not be written, has a copy
-/// of them unless they may be.
-pub fn lend(py: Python<'_>, tensor: &Tensor, writable: bool, versioned: bool, copy: bool) -> PyResult<Py<PyAny>> {
-    let copied = copy || !versioned && !writable;
+/// of them unless they may be, which is an error if `copy` says that there is to be none.
+pub fn lend(
+    py: Python<'_>,
+    tensor: &Tensor,
+    writable: bool,
+    versioned: bool,
+    copy: Option<bool>,
+) -> PyResult<Py<PyAny>> {
+    let is_needed = !versioned && !writable;
+    if is_needed && copy == Some(false) {
+        return Err(PyBufferError::new_err(
+            "elements that must not be written are copied unless max_version is (1, 0)",
+        ));
+    }
+    let copied = is_needed || copy == Some(true);
     let source = if copied { tensor::copy(tensor).map_err(raised)? } else { tensor.clone() };
     let (tensor, context) = describe(&source)?;
     let context = context.cast();

@@ -42,6 +42,10 @@ impl DType {
         self.0.size()
     }
 
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (&'static str,))> {
+        Ok((py.import("mindir._mindir")?.getattr("restored_dtype")?, (self.name(),)))
+    }
+
     fn __str__(&self) -> String {
         let capital = |text: &str| text.get(..1).unwrap_or_default().to_uppercase() + text.get(1..).unwrap_or_default();
         match self.name() {
@@ -54,6 +58,12 @@ impl DType {
         let name = self.name();
         if self.0 == mindir::DType::Bool { "mindir.bool_".into() } else { format!("mindir.{name}") }
     }
+}
+
+/// The element type of a pickle.
+#[pyfunction]
+pub fn restored_dtype(name: &Bound<'_, PyAny>) -> PyResult<DType> {
+    from_python(name).map(DType)
 }
 
 /// The element type that a [`DType`], a name, or a type of NumPy's stands for.

@@ -21,14 +21,16 @@ pub struct Pace {
 
 impl Pace {
     /// What `work` answers. On the main thread, where Python looks for signals, a run that may take long goes on in another
-    /// thread, and ends with the token that it is given once there is a signal whose handler raises.
+    /// thread, and ends with the token that it is given once there is a signal whose handler raises. `is_alike` says that it takes as
+    /// long as the last one.
     pub fn run<T: Send>(
         &self,
         py: Python<'_>,
+        is_alike: bool,
         work: impl FnOnce(Option<CancelToken>) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
         let start = Instant::now();
-        let done = if self.is_quick.load(Ordering::Relaxed) || !is_main(py)? {
+        let done = if is_alike && self.is_quick.load(Ordering::Relaxed) || !is_main(py)? {
             py.detach(|| work(None)).map_err(raised)
         } else {
             watched(py, work)

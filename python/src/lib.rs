@@ -34,5 +34,7 @@ fn _mindir(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(checkpoint::read, module)?)?;
     module.add_function(wrap_pyfunction!(checkpoint::write, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
+    module.add_function(wrap_pyfunction!(tensor::restored, module)?)?;
+    module.add_function(wrap_pyfunction!(dtype::restored_dtype, module)?)?;
     module.add("DTYPES", mindir::DType::ALL.map(dtype::DType))
 }

@@ -76,7 +76,7 @@ impl Session {
         self.check(&given).map_err(raised)?;
         let aligned = given.iter().map(|shared| Ok(&shared.tensor.aligned()?[..]));
         let bytes: Vec<&[u8]> = aligned.collect::<Result<_, mindir::TensorError>>().map_err(raised)?;
-        let results = self.pace.run(args.py(), |token| run(&mut lock(&self.session), &bytes, token))?;
+        let results = self.pace.run(args.py(), true, |token| run(&mut lock(&self.session), &bytes, token))?;
         nested(args.py(), &self.nest, &mut results.into_iter().map(Tensor::result))
     }
 

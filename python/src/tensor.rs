@@ -2,9 +2,10 @@
 
 use mindir::{DType as Element, TensorError};
 use pyo3::IntoPyObjectExt;
+use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyImportError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyRange, PyTuple};
 
 use crate::array;
 use crate::dlpack;
@@ -15,7 +16,8 @@ use crate::input::{self, numpy};
 /// A dense tensor in host memory, as models take and give them.
 ///
 /// It is made of anything that NumPy makes an array of; `dtype` converts it. NumPy and other frameworks see its elements
-/// where they lie: `asnumpy()`, `numpy.asarray(tensor)`, `torch.from_dlpack(tensor)`. Arithmetic is theirs.
+/// where they lie: `asnumpy()`, `numpy.asarray(tensor)`, `torch.from_dlpack(tensor)`. Arithmetic is theirs; `==` and `!=` compare
+/// element by element.
 ///
 /// >>> import mindir
 /// >>> t = mindir.Tensor([[1, 2, 3], [4, 5, 6]], mindir.float32)
@@ -174,7 +176,7 @@ impl Tensor {
         let _ = stream;
         dlpack::check_device(dl_device)?;
         let versioned = max_version.is_some_and(|(major, _)| major >= 1);
-        dlpack::lend(py, &self.inner, self.writable, versioned, copy == Some(true))
+        dlpack::lend(py, &self.inner, self.writable, versioned, copy)
     }
 
     fn __dlpack_device__(&self) -> (i32, i32) {
@@ -209,6 +211,37 @@ impl Tensor {
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Tensor> {
         let part = Tensor::asnumpy(slf)?.get_item(key)?;
         Tensor::result(copy(&input::shared(&part, None)?.tensor).map_err(raised)?)
+    }
+
+    /// The parts along the first dimension.
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let len = slf.get().inner.shape().first().copied();
+        let len = len.ok_or_else(|| PyTypeError::new_err("iteration over a tensor without dimensions"))?;
+        let parts = PyRange::new(py, 0, isize::try_from(len)?)?;
+        py.import("builtins")?.call_method1("map", (slf.getattr("__getitem__")?, parts))
+    }
+
+    /// `==` and `!=` element by element, as a tensor.
+    fn __richcmp__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        if !matches!(op, CompareOp::Eq | CompareOp::Ne) {
+            return Ok(py.NotImplemented());
+        }
+        let other = match other.cast::<Tensor>() {
+            Ok(tensor) => wide(tensor)?,
+            Err(_) => other.clone(),
+        };
+        let same = wide(slf)?.rich_compare(other, op)?;
+        Tensor::result(copy(&input::shared(&same, None)?.tensor).map_err(raised)?)?.into_py_any(py)
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> u64 {
+        slf.as_ptr().addr() as u64
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        pickled(slf, None)
     }
 
     fn __len__(&self) -> PyResult<usize> {
@@ -270,6 +303,10 @@ impl Parameter {
         Ok(Parameter::of(name, Tensor::new(default_input, None)?))
     }
 
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        pickled(slf.as_super(), Some(&slf.get().name))
+    }
+
     fn __str__(slf: &Bound<'_, Self>) -> PyResult<String> {
         Parameter::__repr__(slf)
     }
@@ -278,6 +315,32 @@ impl Parameter {
         let tensor = slf.as_super().get();
         let (shape, dtype) = (tensor.shape(slf.py())?, Bound::new(slf.py(), tensor.dtype())?);
         Ok(format!("Parameter (name={}, shape={shape}, dtype={dtype})", slf.get().name))
+    }
+}
+
+/// What a pickle has of a tensor, which is a parameter if it has a name: how it is made again, and from what.
+fn pickled<'py>(tensor: &Bound<'py, Tensor>, name: Option<&str>) -> PyResult<Bound<'py, PyTuple>> {
+    let (py, this) = (tensor.py(), tensor.get());
+    let elements = (this.dtype(), this.shape(py)?, PyBytes::new(py, this.inner.bytes()), name).into_pyobject(py)?;
+    (py.import("mindir._mindir")?.getattr("restored")?, elements).into_pyobject(py)
+}
+
+/// The tensor of a pickle, or the parameter if it has a name.
+#[pyfunction]
+#[pyo3(signature = (dtype, shape, elements, name))]
+pub fn restored(
+    py: Python<'_>,
+    dtype: &Bound<'_, PyAny>,
+    shape: Vec<usize>,
+    elements: &[u8],
+    name: Option<String>,
+) -> PyResult<Py<PyAny>> {
+    let elements = bytes::Bytes::copy_from_slice(elements);
+    let inner = mindir::Tensor::from_bytes(dtype::from_python(dtype)?, &shape, elements).map_err(raised)?;
+    let tensor = Tensor::result(copy(&inner).map_err(raised)?)?;
+    match name {
+        Some(name) => Bound::new(py, Parameter::of(name, tensor))?.into_py_any(py),
+        None => tensor.into_py_any(py),
     }
 }
 

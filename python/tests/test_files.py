@@ -130,6 +130,8 @@ def test_what_can_be_saved(tmp_path):
     assert mindir.load_checkpoint(path, dec_key=KEY)["b"].item() == 3
     with pytest.raises(mindir.Error):
         mindir.load_checkpoint(path)
+    with pytest.raises(mindir.InputError, match="no entries"):
+        mindir.save_checkpoint({}, path)
     for wrong in [3, [3], "text"]:
         with pytest.raises(TypeError):
             mindir.save_checkpoint(wrong, path)

@@ -1,4 +1,6 @@
+import copy
 import gc
+import pickle
 import sys
 
 import ml_dtypes
@@ -135,6 +137,47 @@ def test_devices_and_wrong_types_by_dlpack():
         mindir.Tensor(1).__dlpack__(dl_device=(2, 0))
     with pytest.raises(mindir.InputError, match="row-major"):
         mindir.from_dlpack(np.ones((2, 3)).T)
+    weights = mindir.load("examples/digits/lenet5.mindir").parameters_dict()["fc3.bias"]
+    with pytest.raises(BufferError, match="copied"):
+        weights.__dlpack__(copy=False)
+    assert np.array_equal(np.from_dlpack(weights), weights.asnumpy())
+
+
+@pytest.mark.parametrize("name", NAMES + ["bfloat16"])
+def test_tensors_are_pickled_and_copied(name):
+    dtype = getattr(mindir, "bool_" if name == "bool" else name)
+    for tensor in [mindir.Tensor([[1, 0, 1]], dtype), mindir.Tensor(1, dtype), mindir.Tensor(np.zeros((2, 0)), dtype)]:
+        for other in [pickle.loads(pickle.dumps(tensor)), copy.copy(tensor), copy.deepcopy(tensor)]:
+            assert (other.dtype, other.shape, other.tolist()) == (tensor.dtype, tensor.shape, tensor.tolist())
+    assert pickle.loads(pickle.dumps(dtype)) == dtype
+
+
+def test_parameters_are_pickled_and_copied():
+    bias = mindir.load("examples/digits/lenet5.mindir").parameters_dict()["fc3.bias"]
+    for other in [pickle.loads(pickle.dumps(bias)), copy.deepcopy(bias)]:
+        assert isinstance(other, mindir.Parameter) and other.name == "fc3.bias" and np.array_equal(other, bias)
+    function, (dtype, shape, elements, name) = bias.__reduce__()
+    with pytest.raises(mindir.InputError, match="39"):
+        function(dtype, shape, elements[:-1], name)
+
+
+def test_tensors_are_compared_element_by_element():
+    tensor = mindir.Tensor([1, 2, 3])
+    same = tensor == [1, 5, 3]
+    assert isinstance(same, mindir.Tensor) and same.tolist() == [True, False, True]
+    assert (tensor != mindir.Tensor([1, 2, 4])).tolist() == [False, False, True]
+    assert (mindir.Tensor([1.5, 2.0], mindir.bfloat16) == 1.5).tolist() == [True, False]
+    assert bool(mindir.Tensor(3) == 3) and 2 in tensor and 4 not in tensor
+    assert len({tensor, tensor, mindir.Tensor([1, 2, 3])}) == 2
+    with pytest.raises(TypeError):
+        tensor < 3
+
+
+def test_tensors_are_walked_along_their_first_dimension():
+    assert [part.tolist() for part in mindir.Tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
+    assert list(mindir.Tensor(np.zeros((0, 2)))) == []
+    with pytest.raises(TypeError):
+        iter(mindir.Tensor(1))
 
 
 def test_types():

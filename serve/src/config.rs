@@ -36,7 +36,7 @@ pub struct ModelConfig {
     pub batch_delay_ms: u32,
     /// Requests that may wait.
     pub queue: usize,
-    /// Runs at the same time.
+    /// Runs at the same time, at most [`MOST_INSTANCES`].
     pub instances: usize,
     /// Milliseconds that a request may take, waiting included; `None` is no bound.
     pub timeout_ms: Option<u32>,
@@ -168,6 +168,9 @@ pub struct ConfigError {
     pub what: String,
 }
 
+/// Most runs of a model at the same time, each of which has a thread.
+pub const MOST_INSTANCES: usize = 256;
+
 /// The most bytes of a file that configures a model.
 const MOST: u64 = 1 << 16;
 
@@ -243,9 +246,13 @@ impl ModelConfig {
 
     /// Says which number is no size.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let sizes = [("max_batch", self.max_batch), ("queue", self.queue), ("instances", self.instances)];
-        match sizes.iter().find(|(_, n)| !(1..=1 << 16).contains(n)) {
-            Some((name, n)) => Err(format!("{name}: expected 1 to 65536, found {n}")),
+        let sizes = [
+            ("max_batch", self.max_batch, 1 << 16),
+            ("queue", self.queue, 1 << 16),
+            ("instances", self.instances, MOST_INSTANCES),
+        ];
+        match sizes.iter().find(|(_, n, most)| !(1..=*most).contains(n)) {
+            Some((name, n, most)) => Err(format!("{name}: expected 1 to {most}, found {n}")),
             None => Ok(()),
         }
     }
@@ -310,6 +317,7 @@ mod tests {
             ("max_batches = 4", "max_batches"),
             ("max_batch = 0", "max_batch"),
             ("queue = -1", "-1"),
+            ("instances = 300", "1 to 256"),
             ("versions = \"newest\"", "newest"),
             ("max_batch =", "line 1"),
         ] {

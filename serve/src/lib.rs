@@ -32,7 +32,7 @@ mod triton;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use config::{Cache, ConfigError, ModelConfig, Versions};
+pub use config::{Cache, ConfigError, MOST_INSTANCES, ModelConfig, Versions};
 pub use error::RequestError;
 pub use repository::{Repository, RepositoryError, RepositoryOptions};
 pub use server::{MetricsForm, Server, ServerError, ServerOptions, Token};

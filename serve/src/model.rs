@@ -83,12 +83,15 @@ impl Served {
         let sequences =
             Sequences::new(cell.new_state(), config.sequences, Duration::from_millis(config.sequence_idle_ms.into()));
         let work = Arc::new(Work { name: name.into(), cell, queue, sequences, metrics: metrics.clone() });
-        for i in 0..config.instances {
-            let work = work.clone();
+        let served =
+            Served { name: name.into(), version, inputs, outputs, config, labels, alone, metrics, answers, work };
+        // Threads that were started end with what they serve, also if another cannot be.
+        for i in 0..served.config.instances {
+            let work = served.work.clone();
             let thread = thread::Builder::new().name(format!("{name} {version} {i}"));
             thread.spawn(move || work.run()).map_err(|e| no_thread(&e))?;
         }
-        Ok(Served { name: name.into(), version, inputs, outputs, config, labels, alone, metrics, answers, work })
+        Ok(served)
     }
 
     /// The model.

@@ -53,7 +53,8 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 }
 
 /// Takes the memory of a request's body, as it arrives, from that which all bodies may take; of one that is packed the most that it may
-/// unpack to. Of a stream one request after the other is in memory. Answers are packed for those who pack their requests.
+/// unpack to. Of a stream one request after the other is in memory, until it is answered. Answers are packed for those who pack
+/// their requests.
 async fn metered(
     State(shared): State<Arc<Shared>>,
     mut request: http::Request<Body>,
@@ -64,12 +65,16 @@ async fn metered(
     if !is_packed {
         request.headers_mut().remove("grpc-accept-encoding");
     }
-    if request.uri().path().ends_with("/ModelStreamInfer") {
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
     let held = Held::default();
     let (most, time) = (shared.options.max_body, shared.options.body_time);
+    if request.uri().path().ends_with("/ModelStreamInfer") {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(held.clone());
+        let more = if is_packed { most } else { 0 };
+        let body = Body::from_stream(shared.room.requests(body, &held, (more, time)));
+        return next.run(http::Request::from_parts(parts, body)).await;
+    }
+    let (parts, body) = request.into_parts();
     if is_packed && let Err(e) = shared.room.take(&held, most, Instant::now() + time).await {
         return Status::from(e).into_http();
     }
@@ -181,14 +186,16 @@ impl GrpcInferenceService for Service {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Answer<Self::ModelStreamInferStream> {
         let shared = self.0.clone();
+        let held = request.extensions().get::<Held>().cloned().unwrap_or_default();
         // One after the other, so that answers come in the order of requests.
         let answers = request.into_inner().then(move |request| {
-            let shared = shared.clone();
+            let (shared, held) = (shared.clone(), held.clone());
             async move {
                 let answered = match request {
                     Ok(request) => infer(&shared, request).await,
                     Err(e) => return Err(e),
                 };
+                held.clear();
                 Ok(match answered {
                     Ok(answer) => {
                         ModelStreamInferResponse { infer_response: Some(answer), ..ModelStreamInferResponse::default() }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
 
@@ -41,8 +41,8 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, shared: &Shared, held:
             shared.room.take(held, most, Instant::now() + time).await?;
             let is_gzip = encoding == "gzip";
             work(true, move || match is_gzip {
-                true => unpacked(GzDecoder::new(&bytes[..]), most),
-                false => unpacked(ZlibDecoder::new(&bytes[..]), most),
+                true => unpacked(MultiGzDecoder::new(&bytes[..]), most).map(|(unpacked, _)| unpacked),
+                false => whole(unpacked(ZlibDecoder::new(&bytes[..]), most)?),
             })
             .await
         }
@@ -68,15 +68,24 @@ pub(crate) async fn work<T: Send + 'static>(
     tokio::task::spawn_blocking(f).await.map_err(|e| RequestError::Internal(e.to_string()))?
 }
 
-/// What a decoder gives, at most `most` bytes of it.
-fn unpacked(decoder: impl Read, most: u64) -> Result<Bytes, RequestError> {
+/// What a decoder gives, at most `most` bytes of it, and the decoder, which has come to its end.
+fn unpacked<D: Read>(decoder: D, most: u64) -> Result<(Bytes, D), RequestError> {
     let mut bytes = Vec::new();
-    let read = decoder.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    let mut limited = decoder.take(most.saturating_add(1));
+    let read = limited.read_to_end(&mut bytes);
     read.map_err(|e| RequestError::Invalid(format!("the body cannot be unpacked: {e}")))?;
     if bytes.len() as u64 > most {
         return Err(RequestError::TooLarge { what: "the unpacked body", most });
     }
-    Ok(bytes.into())
+    Ok((bytes.into(), limited.into_inner()))
+}
+
+/// What was unpacked, behind which nothing may follow.
+fn whole((unpacked, decoder): (Bytes, ZlibDecoder<&[u8]>)) -> Result<Bytes, RequestError> {
+    match decoder.into_inner() {
+        [] => Ok(unpacked),
+        rest => Err(RequestError::Invalid(format!("the body cannot be unpacked: {} bytes follow its end", rest.len()))),
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +93,7 @@ mod tests {
     use std::io::Write;
 
     use flate2::Compression;
-    use flate2::write::GzEncoder;
+    use flate2::write::{GzEncoder, ZlibEncoder};
 
     use super::*;
 
@@ -94,8 +103,28 @@ mod tests {
         packed.write_all(&vec![0; 1 << 20]).unwrap();
         let packed = packed.finish().unwrap();
         assert!(packed.len() < 4096);
-        assert_eq!(unpacked(GzDecoder::new(&packed[..]), 1 << 20).unwrap().len(), 1 << 20);
-        assert!(matches!(unpacked(GzDecoder::new(&packed[..]), 1 << 19), Err(RequestError::TooLarge { .. })));
-        assert!(matches!(unpacked(GzDecoder::new(&packed[..9]), 1 << 20), Err(RequestError::Invalid(_))));
+        let of = |packed: &[u8], most| unpacked(MultiGzDecoder::new(packed), most).map(|(bytes, _)| bytes);
+        assert_eq!(of(&packed, 1 << 20).unwrap().len(), 1 << 20);
+        assert!(matches!(of(&packed, 1 << 19), Err(RequestError::TooLarge { .. })));
+        assert!(matches!(of(&packed[..9], 1 << 20), Err(RequestError::Invalid(_))));
+    }
+
+    #[test]
+    fn all_that_is_packed_is_read() {
+        let gzip = |text: &str| {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+            packed.write_all(text.as_bytes()).unwrap();
+            packed.finish().unwrap()
+        };
+        let of = |packed: &[u8]| unpacked(MultiGzDecoder::new(packed), 16).map(|(bytes, _)| bytes);
+        assert_eq!(of(&[gzip("one "), gzip("and two")].concat()).unwrap(), "one and two");
+        assert!(matches!(of(&[gzip("one"), b"two".to_vec()].concat()), Err(RequestError::Invalid(_))));
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(b"one").unwrap();
+        let mut packed = packed.finish().unwrap();
+        let of = |packed: &[u8]| whole(unpacked(ZlibDecoder::new(packed), 16)?);
+        assert_eq!(of(&packed).unwrap(), "one");
+        packed.push(0);
+        assert!(of(&packed).unwrap_err().to_string().contains("1 bytes follow"));
     }
 }

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::answer::{Wanted, Wants};
-use super::{Answer, At, FromPath, FromQuery, answer, body, json, multipart, picture};
+use super::multipart::{self, Part};
+use super::{Answer, At, FromPath, FromQuery, answer, body, json, picture};
 use crate::infer::InferRequest;
 use crate::model::Served;
 use crate::parameters::Parameters;
@@ -102,9 +103,7 @@ impl Sent {
             });
         }
         if let Some(boundary) = multipart::boundary(headers)? {
-            // Other fields of a form say nothing.
-            let parts = multipart::parts(&bytes, &boundary)?.into_iter();
-            return Ok(Sent::Pictures(parts.filter(|part| picture::is_one(part)).collect()));
+            return Ok(Sent::Pictures(pictures(multipart::parts(&bytes, &boundary)?)?));
         }
         Ok(match picture::is_one(&bytes) {
             true => Sent::Pictures(vec![bytes]),
@@ -133,6 +132,14 @@ impl Sent {
             Sent::Raw(bytes) => body::is_long(bytes.len()),
         }
     }
+}
+
+/// The pictures of a form, whose files all have to be such. Other fields say nothing.
+fn pictures(parts: Vec<Part>) -> Result<Vec<Bytes>, RequestError> {
+    if let Some(other) = parts.iter().find(|part| part.is_file && !picture::is_one(&part.contents)) {
+        return Err(invalid(format!("the form: {}: expected a picture, found another file", other.field)));
+    }
+    Ok(parts.into_iter().map(|part| part.contents).filter(|contents| picture::is_one(contents)).collect())
 }
 
 fn read(served: &Served, sent: Sent, asked: &Asked) -> Result<(InferRequest, Wants), RequestError> {

@@ -85,7 +85,10 @@ fn requests(served: &Served, bytes: &[u8]) -> Result<Vec<(InferRequest, bool)>, 
 fn answer(answers: &[(bool, Results)]) -> Answer {
     let instance = |(added, results): &(bool, Results)| {
         let named = |(name, tensor): &(String, Tensor)| {
-            let dims = tensor.shape().get(usize::from(*added)..).unwrap_or_default();
+            let dims = match tensor.shape() {
+                [1, rest @ ..] if *added => rest,
+                dims => dims,
+            };
             let elements = Elements::of(name, tensor)?.nested(dims);
             Ok((name.clone(), serde_json::value::to_raw_value(&elements).map_err(internal)?))
         };

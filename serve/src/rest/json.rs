@@ -39,7 +39,7 @@ integers!(u8 u16 u32 u64 i8 i16 i32 i64);
 macro_rules! floats {
     ($($t:ty)*) => {$(
         impl Number for $t {
-            const EXPECTED: &'static str = "a number";
+            const EXPECTED: &'static str = concat!("a number of type ", stringify!($t));
             fn of_unsigned(v: u64) -> Option<Self> {
                 Some(v as $t)
             }
@@ -47,7 +47,7 @@ macro_rules! floats {
                 Some(v as $t)
             }
             fn of_float(v: f64) -> Option<Self> {
-                Some(v as $t)
+                Some(v as $t).filter(|v| v.is_finite())
             }
         }
     )*};
