@@ -67,7 +67,7 @@ impl Tensor {
         let dtype = dtype.map(dtype::from_python).transpose()?.filter(|d| *d != given.tensor.dtype());
         let is_tensor = input_data.is_instance_of::<Tensor>();
         match dtype {
-            Some(dtype) => converted(&given.tensor, dtype),
+            Some(dtype) => converted(input_data.py(), &given.tensor, dtype),
             None if is_tensor => Ok(Tensor { inner: given.tensor, writable: given.writable }),
             None => Tensor::result(copy(&given.tensor).map_err(raised)?),
         }
@@ -198,9 +198,9 @@ impl Tensor {
     }
 
     /// The elements in another type, converted as NumPy does.
-    fn astype(&self, dtype: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+    fn astype(&self, py: Python<'_>, dtype: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         let dtype = dtype::from_python(dtype)?;
-        if dtype == self.inner.dtype() { self.copy() } else { converted(&self.inner, dtype) }
+        if dtype == self.inner.dtype() { self.copy() } else { converted(py, &self.inner, dtype) }
     }
 
     /// A tensor with elements of its own.
@@ -356,7 +356,15 @@ fn wide<'py>(tensor: &Bound<'py, Tensor>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// The elements in another type, which nobody else has.
-fn converted(tensor: &mindir::Tensor, dtype: Element) -> PyResult<Tensor> {
+fn converted(py: Python<'_>, tensor: &mindir::Tensor, dtype: Element) -> PyResult<Tensor> {
+    if dtype.is_complex() || tensor.dtype().is_complex() {
+        // NumPy alone converts these.
+        let array = wide(&Bound::new(py, Tensor::shared(tensor.clone()))?)?;
+        let between = if dtype == Element::BF16 { Element::F32 } else { dtype };
+        let array = array.call_method1("astype", (DType(between).name(),))?;
+        let inner = copy(&input::shared(&array, None)?.tensor).map_err(raised)?;
+        return if between == dtype { Tensor::result(inner) } else { converted(py, &inner, dtype) };
+    }
     Ok(Tensor { inner: tensor.cast(dtype).map_err(raised)?, writable: true })
 }
 

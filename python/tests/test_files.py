@@ -84,6 +84,9 @@ def test_decryption_of_ones_own(tmp_path):
         return bytes(b ^ key[0] for b in open(file_name, "rb").read())
 
     assert np.array_equal(answer(path, dec_key=b"\x55", dec_mode=decrypt), EXPECTED)
+    other = os.path.join(os.fsencode(tmp_path), b"\xff.mindir")
+    os.rename(path, other)
+    assert np.array_equal(answer(os.fsdecode(other), dec_key=b"\x55", dec_mode=decrypt), EXPECTED)
 
 
 def test_conversions(tmp_path):
@@ -91,6 +94,8 @@ def test_conversions(tmp_path):
     mindir.convert(tmp_path / "net.onnx", tmp_path / "back.mindir")
     mindir.convert(DIGITS, tmp_path / "net.mindir", split=True)
     mindir.convert(DIGITS, tmp_path / "net.air")
+    with pytest.raises(mindir.FileError, match="no such file"):
+        mindir.convert(tmp_path / "missing.mindir", tmp_path / "net.onnx")
     assert (tmp_path / "net_graph.mindir").exists() and (tmp_path / "net.air").stat().st_size > 200_000
     for path in ["net.onnx", "back.mindir", "net_graph.mindir"]:
         assert np.abs(answer(tmp_path / path) - EXPECTED).max() < 1e-4

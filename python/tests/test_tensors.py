@@ -161,6 +161,16 @@ def test_parameters_are_pickled_and_copied():
         function(dtype, shape, elements[:-1], name)
 
 
+def test_complex_numbers_are_converted():
+    tensor = mindir.Tensor([1, 2], mindir.complex64)
+    assert tensor.dtype == mindir.complex64 and tensor.tolist() == [1, 2]
+    assert tensor.astype(mindir.complex128).tolist() == [1, 2]
+    assert mindir.Tensor([1.5], mindir.bfloat16).astype(mindir.complex64).tolist() == [1.5]
+    for dtype in [mindir.float32, mindir.bfloat16, mindir.int32]:
+        with pytest.warns(np.exceptions.ComplexWarning):
+            assert tensor.astype(dtype).tolist() == [1, 2]
+
+
 def test_tensors_are_compared_element_by_element():
     tensor = mindir.Tensor([1, 2, 3])
     same = tensor == [1, 5, 3]

@@ -1,7 +1,7 @@
 //! Answers that are given again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use crate::lock;
 /// Results of a model by its inputs, of which those go first that were not asked for longest.
 pub(crate) struct Answers {
     most: u64,
+    hasher: RandomState,
     kept: Mutex<Kept>,
 }
 
@@ -30,14 +31,14 @@ struct Answer {
     bytes: u64,
 }
 
-/// Inputs, which are the same if they are so bit by bit.
+/// Inputs, which are the same if they are so bit by bit, with their hash: all their bytes are not read under a lock.
 #[derive(Clone)]
-struct Inputs(Arc<[Tensor]>);
+struct Inputs(u64, Arc<[Tensor]>);
 
 impl PartialEq for Inputs {
     fn eq(&self, other: &Self) -> bool {
         let same = |(a, b): (&Tensor, &Tensor)| a.fact() == b.fact() && a.bytes() == b.bytes();
-        self.0.len() == other.0.len() && self.0.iter().zip(other.0.iter()).all(same)
+        self.0 == other.0 && self.1.len() == other.1.len() && self.1.iter().zip(other.1.iter()).all(same)
     }
 }
 
@@ -45,26 +46,33 @@ impl Eq for Inputs {}
 
 impl Hash for Inputs {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for tensor in self.0.iter() {
-            tensor.shape().hash(state);
-            tensor.bytes().hash(state);
-        }
+        self.0.hash(state);
     }
 }
 
-/// What an answer takes besides its tensors' elements, about.
-const FRAME: u64 = 512;
+/// What a tensor takes besides its elements, about.
+const FRAME: u64 = 256;
 
 impl Answers {
     /// None yet, and at most so many bytes of them.
     pub fn new(most: u64) -> Answers {
-        Answers { most, kept: Mutex::default() }
+        Answers { most, hasher: RandomState::new(), kept: Mutex::default() }
+    }
+
+    fn inputs(&self, tensors: Arc<[Tensor]>) -> Inputs {
+        let mut state = self.hasher.build_hasher();
+        for tensor in tensors.iter() {
+            tensor.shape().hash(&mut state);
+            tensor.bytes().hash(&mut state);
+        }
+        Inputs(state.finish(), tensors)
     }
 
     /// The results for these inputs, if they are kept.
     pub fn get(&self, inputs: &[Tensor]) -> Option<Vec<Tensor>> {
+        let inputs = self.inputs(inputs.into());
         let kept = &mut *lock(&self.kept);
-        let answer = kept.answers.get_mut(&Inputs(inputs.into()))?;
+        let answer = kept.answers.get_mut(&inputs)?;
         kept.turn += 1;
         if let Some(inputs) = kept.turns.remove(&answer.turn) {
             kept.turns.insert(kept.turn, inputs);
@@ -75,14 +83,13 @@ impl Answers {
 
     /// Keeps results, if there is room for them.
     pub fn put(&self, inputs: &[Tensor], results: &[Tensor]) {
-        let size = |tensors: &[Tensor]| tensors.iter().map(|t| t.bytes().len() as u64).sum::<u64>();
-        let bytes = FRAME + size(inputs) + size(results);
+        let bytes = inputs.iter().chain(results).map(|t| FRAME + t.bytes().len() as u64).sum();
         if bytes > self.most {
             return;
         }
         let copied = |tensors: &[Tensor]| tensors.iter().map(own).collect::<Option<Vec<Tensor>>>();
         let (Some(inputs), Some(results)) = (copied(inputs), copied(results)) else { return };
-        let inputs = Inputs(inputs.into());
+        let inputs = self.inputs(inputs.into());
         let kept = &mut *lock(&self.kept);
         if kept.answers.contains_key(&inputs) {
             return;
@@ -113,14 +120,14 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_last_stays() {
-        let answers = Answers::new(3 * (FRAME + 32));
+        let answers = Answers::new(6 * FRAME + 96);
         [1.0, 2.0, 3.0].iter().for_each(|v| answers.put(&numbers(*v), &numbers(-v)));
         assert_eq!(answers.get(&numbers(1.0)).unwrap()[0].bytes(), numbers(-1.0)[0].bytes());
         answers.put(&numbers(4.0), &numbers(-4.0));
         let there = [1.0, 2.0, 3.0, 4.0].map(|v| answers.get(&numbers(v)).is_some());
         assert_eq!(there, [true, false, true, true]);
         let kept = lock(&answers.kept);
-        assert_eq!((kept.bytes, kept.answers.len(), kept.turns.len()), (3 * (FRAME + 32), 3, 3));
+        assert_eq!((kept.bytes, kept.answers.len(), kept.turns.len()), (6 * FRAME + 96, 3, 3));
     }
 
     #[test]

@@ -378,12 +378,19 @@ fn alone(cell: &GraphCell, max_batch: usize) -> Option<String> {
     if one.is_empty() {
         return Some("it has no inputs".into());
     }
+    let row = one.iter().map(|fact| fact.bytes() as u64).fold(0u64, u64::saturating_add);
+    if row.saturating_mul(max_batch as u64) > LARGEST {
+        return Some(format!("{max_batch} rows of inputs take more than {LARGEST} bytes"));
+    }
     let sizes: BTreeSet<usize> = [2, 3, 5, max_batch].into_iter().filter(|rows| *rows <= max_batch).collect();
     sizes.into_iter().find_map(|rows| {
         let found = POISONS.iter().find_map(|poison| differ(cell, &one, rows, *poison).transpose());
         found.transpose().unwrap_or_else(|e| Some(format!("it does not run with several rows: {e}")))
     })
 }
+
+/// Most bytes of the inputs of a batch.
+const LARGEST: u64 = 1 << 30;
 
 /// What stands in every other row, where inputs are floats.
 const POISONS: [f64; 6] = [0.5, 1e4, f64::MAX, f64::MIN, f64::INFINITY, f64::NAN];

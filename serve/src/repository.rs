@@ -111,7 +111,7 @@ pub(crate) struct IndexLine {
 /// What there is of one model.
 struct Model {
     setup: Result<Setup, String>,
-    /// Of the files that say how it is served.
+    /// Of the files that say how it is served, and of those that they name.
     stamp: Stamp,
     versions: BTreeMap<u64, Found>,
 }
@@ -307,14 +307,15 @@ impl Repository {
         let there: Vec<u64> = model.versions.keys().copied().collect();
         let setup = match &model.setup {
             Ok(setup) => setup,
-            Err(why) => {
-                tracing::error!("{name}: {why}");
-                there.last().into_iter().for_each(|v| self.fail(name, *v, model.stamp.clone(), why.clone()));
-                return Err(RequestError::Invalid(format!("{name}: {why}")));
-            }
+            Err(why) => return Err(self.refuse(name, &there, &model.stamp, why)),
         };
         let mut failed = Ok(());
         let wanted = setup.config.versions.of(&there);
+        if wanted.is_empty() {
+            let there_are: Vec<String> = there.iter().map(u64::to_string).collect();
+            let why = format!("versions: none that is wanted is there; there are {}", there_are.join(", "));
+            return Err(self.refuse(name, &there, &model.stamp, &why));
+        }
         let mut told = setup.unread.is_empty();
         for (version, found) in model.versions.iter().filter(|(v, _)| wanted.contains(v)) {
             let stamp: Stamp = model.stamp.iter().chain(&found.stamp).cloned().collect();
@@ -347,6 +348,21 @@ impl Repository {
             versions.retain(|version, entry| wanted.contains(version) || (!replaced && is_ready(entry)));
         }
         failed
+    }
+
+    /// Notes for the newest version why the model cannot be served as its files say, and tells it once.
+    fn refuse(&self, name: &str, there: &[u64], stamp: &Stamp, why: &str) -> RequestError {
+        if let Some(newest) = there.last() {
+            let is_known = |entry: &Entry| {
+                let said = if let State::Failed(said) = &entry.state { said } else { &entry.note };
+                entry.stamp == *stamp && said.contains(why)
+            };
+            if !self.read().get(name).and_then(|versions| versions.get(newest)).is_some_and(is_known) {
+                tracing::error!("{name}: {why}");
+            }
+            self.fail(name, *newest, stamp.clone(), why.into());
+        }
+        RequestError::Invalid(format!("{name}: {why}"))
     }
 
     fn set(&self, name: &str, version: u64, entry: Entry) {
@@ -397,7 +413,9 @@ impl Repository {
 
     /// The lines of a file of the repository.
     fn labels(&self, file: &Path) -> Result<Vec<String>, String> {
-        let wrong = |what: &str| self.unplaced(&format!("labels: {}: {what}", file.display()));
+        // Who asks for the model is not told where else files are looked for.
+        let name = file.file_name().unwrap_or_default().display();
+        let wrong = |what: &str| format!("labels: {name}: {what}");
         if !file.is_file() || !self.is_inside(file) {
             return Err(wrong("it is no file of the repository"));
         }
@@ -465,6 +483,11 @@ impl Repository {
             }
         }
         let setup = self.setup(name, folder).map_err(|e| self.unplaced(&e));
+        if let Ok(Setup { config, .. }) = &setup {
+            // One that is not there yet may come.
+            let named = [&config.labels, &config.key_file].into_iter().flatten();
+            stamps.extend(named.flat_map(|file| stamp(file).unwrap_or_default()));
+        }
         Ok(Model { setup, stamp: stamps, versions })
     }
 

@@ -39,7 +39,11 @@ impl Sequences {
         let state = self.state(sequence)?;
         let result = run(&mut lock(&state));
         if sequence.end {
-            lock(&self.states).remove(&sequence.id);
+            let mut states = lock(&self.states);
+            // It may have begun anew meanwhile.
+            if states.get(&sequence.id).is_some_and(|kept| Arc::ptr_eq(&kept.state, &state)) {
+                states.remove(&sequence.id);
+            }
         }
         result
     }
@@ -65,5 +69,31 @@ impl Sequences {
         let state = Arc::new(Mutex::new(self.first.clone()));
         states.insert(sequence.id.clone(), Kept { state: state.clone(), used: now });
         Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mindir::builder::Builder;
+    use mindir::{GraphCell, Options, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn what_begins_anew_does_not_end_with_what_was_before() {
+        let mut b = Builder::new("empty");
+        let one = b.constant(Tensor::scalar(1f32));
+        let cell = GraphCell::new(b.finish(&[one]), Options::default()).unwrap();
+        let sequences = Sequences::new(cell.new_state(), 4, Duration::from_secs(60));
+        let part = |start, end| Sequence { id: "1".into(), start, end };
+        sequences.run(&part(true, false), |_| Ok(())).unwrap();
+        sequences
+            .run(&part(false, true), |_| {
+                // Another client takes the same name while the last part runs.
+                sequences.run(&part(true, false), |_| Ok(()))
+            })
+            .unwrap();
+        sequences.run(&part(false, true), |_| Ok(())).unwrap();
+        assert!(matches!(sequences.run(&part(false, false), |_| Ok(())), Err(RequestError::Invalid(_))));
     }
 }

@@ -14,7 +14,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::connection::Connection;
@@ -145,6 +145,8 @@ pub(crate) struct Shared {
     pub repository: Arc<Repository>,
     pub options: ServerOptions,
     ending: AtomicBool,
+    /// Whether connections end as soon as nothing is under way.
+    closing: watch::Sender<bool>,
     tls: Option<Shown>,
     /// Memory for bodies.
     pub room: Arc<Room>,
@@ -157,7 +159,8 @@ impl Shared {
     fn new(repository: Arc<Repository>, options: ServerOptions) -> Result<Shared, ServerError> {
         let room = Arc::new(Room::new(options.max_bodies));
         let tls = options.tls.clone().map(Shown::new).transpose()?;
-        Ok(Shared { repository, options, ending: AtomicBool::new(false), tls, room })
+        let closing = watch::Sender::new(false);
+        Ok(Shared { repository, options, ending: AtomicBool::new(false), closing, tls, room })
     }
 
     /// Whether requests should come.
@@ -205,7 +208,7 @@ impl Server {
     /// more, takes no new connections after [`ServerOptions::notice`], answers what is under way, and returns.
     pub async fn run(self, loaded: impl FnOnce() + Send + 'static, stop: impl Future<Output = ()>) {
         let Server { listener, second, shared } = self;
-        let watch = tokio::spawn(watch(shared.clone(), loaded));
+        let follow = tokio::spawn(follow(shared.clone(), loaded));
         let renew = tokio::spawn(renew(shared.clone()));
         let connections = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(shared.options.max_connections));
@@ -226,8 +229,9 @@ impl Server {
             () = second => {}
             () = ended => {}
         }
-        watch.abort();
+        follow.abort();
         renew.abort();
+        shared.closing.send_replace(true);
         if timeout(shared.options.drain, connections.shutdown()).await.is_err() {
             tracing::warn!("requests were under way after {:?}", shared.options.drain);
         }
@@ -285,8 +289,13 @@ impl Speaker {
     /// Speaks over a connection, through TLS if the server has an identity.
     async fn greet(&self, stream: TcpStream, watcher: Watcher) -> Result<(), Failure> {
         let Some(shown) = &self.shared.tls else { return self.speak(stream, watcher).await };
-        let greeting = timeout(self.shared.options.head_time, shown.acceptor().accept(stream)).await;
-        self.speak(greeting.map_err(tls::late)??, watcher).await
+        let mut closing = self.shared.closing.subscribe();
+        let greeting = timeout(self.shared.options.head_time, shown.acceptor().accept(stream));
+        let stream = tokio::select! {
+            greeted = greeting => greeted.map_err(tls::late)??,
+            _ = closing.wait_for(|closing| *closing) => return Ok(()),
+        };
+        self.speak(stream, watcher).await
     }
 
     async fn speak(
@@ -315,7 +324,7 @@ async fn renew(shared: Arc<Shared>) {
 }
 
 /// Loads the repository, and looks for changes of its folder for ever.
-async fn watch(shared: Arc<Shared>, loaded: impl FnOnce()) {
+async fn follow(shared: Arc<Shared>, loaded: impl FnOnce()) {
     let mut readable = refresh(&shared).await;
     loaded();
     let Some(every) = shared.options.watch else { return };

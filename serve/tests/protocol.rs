@@ -125,6 +125,16 @@ fn the_form_of_mindspore_serving_is_answered() {
 }
 
 #[test]
+fn results_without_rows_keep_their_form() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&common::turned(), &folder.path().join("turned.mindir"));
+    let server = Running::start(folder.path(), RepositoryOptions::default(), ServerOptions::default());
+    let body = json!({"instances": [{"x": [1, 2, 3]}]});
+    let answer = server.post("/model/turned:predict", body.to_string()).json();
+    assert_eq!(answer["instances"][0].as_object().unwrap().values().next().unwrap(), &json!([[1.0], [2.0], [3.0]]));
+}
+
+#[test]
 fn conversations_have_a_state_each() {
     let (_folder, server) = served();
     let ask = |id: &str, x: f64, start: bool, end: bool| {
@@ -164,6 +174,7 @@ fn what_is_wrong_is_said() {
         (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2]"#), "one of 2"),
         (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2,3,4]"#), "more"),
         (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2,NaN]"#), "expected value"),
+        (input(r#""shape":[1,3],"datatype":"FP32","data":[1,2,1e39]"#), "a number of type f32"),
         (input(r#""shape":[1,3],"datatype":"FP64","data":[1,2,3]"#), "expected FP32, found FP64"),
         (input(r#""shape":[1,3],"datatype":"BYTES","data":["a"]"#), "BYTES"),
         (input(r#""shape":[1,3],"datatype":"FLOAT","data":[1,2,3]"#), "FLOAT"),
@@ -307,6 +318,14 @@ fn forms_with_pictures_are_answered_row_by_row() {
     assert_eq!(answer.json()["classes"].as_array().unwrap().len(), 2);
     let none = server.ask("POST", "/v2/models/pixels/infer", &kind, b"--of parts--");
     assert!(none.status == 400 && none.error().contains("expected a picture"), "{none:?}");
+    // A file that is no picture would be a row without an answer.
+    for (name, contents) in [("x.png", ""), ("x.png", "text"), ("", "text")] {
+        let mut mixed = form[..form.len() - b"--of parts--\r\n".len()].to_vec();
+        let head = format!("Content-Disposition: form-data; name=\"other\"; filename=\"{name}\"");
+        mixed.extend(format!("--of parts\r\n{head}\r\n\r\n{contents}\r\n--of parts--").bytes());
+        let refused = server.ask("POST", "/v2/models/pixels/infer", &kind, &mixed);
+        assert!(refused.status == 400 && refused.error().contains("other: expected a picture"), "{refused:?}");
+    }
     // Small as their files are, both together have too many pixels.
     let mut many = Vec::new();
     for _ in 0..2 {

@@ -121,3 +121,40 @@ fn answers_are_given_again_without_a_run() {
     let add = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [5]}]}).to_string();
     assert_eq!([5.0, 10.0, 15.0].map(|_| server.post("/v2/models/adding/infer", &add).numbers()[0]), [5.0, 10.0, 15.0]);
 }
+
+#[test]
+fn files_that_a_configuration_names_are_followed_and_not_told() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (at, key) = (|path: &str| folder.path().join(path), keys.path().join("key"));
+    encrypted(&classifier(1.0), &[7; 16], &at("secret/1/model.mindir"));
+    std::fs::write(at("secret/model.toml"), format!("key_file = {:?}", key.display().to_string())).unwrap();
+    write(&classifier(0.0), &at("named/1/model.mindir"));
+    std::fs::write(at("named/model.toml"), "labels = \"labels.txt\"").unwrap();
+    write(&classifier(0.0), &at("elsewhere/1/model.mindir"));
+    let outside = keys.path().join("names");
+    std::fs::write(&outside, "a").unwrap();
+    std::fs::write(at("elsewhere/model.toml"), format!("labels = {:?}", outside.display().to_string())).unwrap();
+    write(&classifier(0.0), &at("future/2/model.mindir"));
+    std::fs::write(at("future/model.toml"), "versions = [7]").unwrap();
+    let server = start(folder.path(), RepositoryOptions::default());
+    let failures = server.repository.failures();
+    let names: Vec<&str> = failures.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["elsewhere 1", "future 2", "named 1", "secret 1"]);
+    assert_eq!(failures[0].1, "labels: names: it is no file of the repository");
+    assert_eq!(failures[1].1, "versions: none that is wanted is there; there are 2");
+    std::fs::write(&key, [7; 16]).unwrap();
+    std::fs::write(at("named/labels.txt"), "ant\nbee").unwrap();
+    server.repository.refresh().unwrap();
+    for name in ["secret", "named"] {
+        assert_eq!(server.post(&format!("/v2/models/{name}/infer"), ONE).status, 200, "{name}");
+    }
+    let best = || {
+        let wanted = r#""outputs":[{"name":"scores","parameters":{"classification":1}}]"#;
+        let asked = format!("{},{wanted}}}", &ONE[..ONE.len() - 1]);
+        server.post("/v2/models/named/infer", asked).json()["outputs"][0]["data"][0].as_str().unwrap().to_string()
+    };
+    let before = best();
+    std::fs::write(at("named/labels.txt"), "cat\ndog\nelk\nfox").unwrap();
+    server.repository.refresh().unwrap();
+    assert_ne!(best(), before);
+}

@@ -118,3 +118,26 @@ fn files_that_do_not_belong_together_are_refused() {
         }
     }
 }
+
+#[test]
+fn who_does_not_greet_does_not_keep_a_server_that_ends() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&classifier(0.0), &folder.path().join("net.mindir"));
+    let identity = place(elsewhere.path());
+    put("one", &identity);
+    let mut patient = options(&identity);
+    patient.head_time = Duration::from_secs(60);
+    patient.drain = Duration::from_secs(60);
+    let mut server = Running::start(folder.path(), RepositoryOptions::default(), patient);
+    let silent = [&b""[..], b"\x16\x03\x01"].map(|begun| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(begun).unwrap();
+        stream
+    });
+    // Both were taken when another that came later has its answer.
+    ask(server.address, "one", &[]).unwrap();
+    let start = Instant::now();
+    server.join();
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    drop(silent);
+}

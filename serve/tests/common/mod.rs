@@ -160,6 +160,14 @@ pub fn scaled() -> Model {
     b.finish(&[y])
 }
 
+/// Columns of rows of three numbers.
+pub fn turned() -> Model {
+    let mut b = Builder::new("turned");
+    let x = b.input("x", rows(DType::F32, &[3]));
+    let y = b.op("Transpose", [x.into(), Arg::from(&[1i64, 0][..])]).unwrap();
+    b.finish(&[y])
+}
+
 /// Rows of a table by their numbers.
 pub fn lookup() -> Model {
     let mut b = Builder::new("lookup");
