@@ -6,8 +6,8 @@ use mindir_graph::task::{Binary, Instr, Program, Reg, Scalar, Unary};
 /// Elements that a step works on at a time at least: a few rows of it fit the innermost cache.
 pub const BLOCK: usize = 512;
 
-/// Elements that a step works on at a time at most: more would not save much.
-const MOST: usize = 8 * BLOCK;
+/// Times [`BLOCK`] that a step works on at most: more would not save much.
+const MOST: usize = 8;
 
 /// Bytes of the rows, operands and result of a block that is longer than [`BLOCK`].
 const HELD: usize = 32 * 1024;
@@ -166,8 +166,8 @@ impl Code {
     /// The same code for blocks that are as long as `count` elements want and the innermost cache allows, and their length.
     pub fn long(mut self, count: usize) -> (Code, usize) {
         let size = self.row_bytes / BLOCK;
-        let held = (self.rows + self.inputs.len() + 1) * size;
-        let block = (HELD / held).min(count.div_ceil(BLOCK) * BLOCK).clamp(BLOCK, MOST) / BLOCK * BLOCK;
+        let held = (self.rows + self.inputs.len() + 1) * size * BLOCK;
+        let block = (HELD / held).min(count.div_ceil(BLOCK)).clamp(1, MOST) * BLOCK;
         self.row_bytes = block * size;
         (self, block)
     }

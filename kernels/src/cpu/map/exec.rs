@@ -21,7 +21,7 @@ pub struct Given {
 
 /// The memory of one block.
 pub struct Block<'a> {
-    /// Number of elements, at most [`BLOCK`](super::code::BLOCK).
+    /// Number of elements, at most those of a row.
     pub n: usize,
     /// Each operand.
     pub inputs: &'a [Given],
@@ -38,7 +38,7 @@ impl Code {
     /// `rows` is writable for `Code::rows` rows and aligned to 8 bytes.
     ///
     /// # Panics
-    /// If `n` is more than [`BLOCK`](super::code::BLOCK).
+    /// If `n` is more than a row has.
     pub unsafe fn prepare(&self, rows: *mut u8, n: usize) {
         for &Constant { row, kind, value } in &self.constants {
             // SAFETY: the row lies inside, and the caller's.
@@ -167,7 +167,7 @@ impl Run<'_> {
 
     #[inline(always)]
     fn read<T: Pod>(&self, place: Place) -> &[T] {
-        // SAFETY: `Code::run` promises operands; rows hold `BLOCK` elements of any kind and were written by earlier steps.
+        // SAFETY: `Code::run` promises operands; rows hold blocks of any kind and were written by earlier steps.
         unsafe { std::slice::from_raw_parts(self.source(place).cast(), self.block.n) }
     }
 
