@@ -64,6 +64,9 @@ pub struct Serve {
     /// Most bytes that one model may take, such as 512M or 1GiB
     #[arg(long, value_name = "BYTES", value_parser = args::bytes)]
     max_memory: Option<u64>,
+    /// Folder that keeps large weights in the layouts that kernels read, so that the next start need not make them
+    #[arg(long, value_name = "FOLDER")]
+    packed_weights: Option<PathBuf>,
     /// Most bytes of the body of a request
     #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = some_bytes)]
     max_body: u64,
@@ -106,6 +109,7 @@ impl Serve {
 
     fn repository(&self) -> Result<RepositoryOptions, Failure> {
         let mut options = RepositoryOptions::default();
+        let failed = |e: std::io::Error| Failure::Usage(format!("--packed-weights: {e}"));
         options.config = ModelConfig {
             max_batch: self.max_batch,
             batch_delay_ms: milliseconds(self.batch_delay),
@@ -114,6 +118,7 @@ impl Serve {
             timeout_ms: self.timeout.map(milliseconds),
             device: Some(self.device.clone()),
             max_memory: self.max_memory,
+            packed_weights: self.packed_weights.as_deref().map(std::path::absolute).transpose().map_err(failed)?,
             ..ModelConfig::default()
         };
         options.name.clone_from(&self.name);

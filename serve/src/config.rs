@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 /// labels = "labels.txt"     # names of the classes, one a line
 /// warm_up = true            # whether the model runs once before it is ready
 /// key_file = "/run/key"     # key of an encrypted model, if it is not the server's
+/// packed_weights = "packed" # folder that keeps large weights as kernels read them, so that the next start maps them
 ///
 /// [cache]
 /// bytes = 67108864          # of answers, with their requests, that are given again without a run
@@ -57,6 +58,9 @@ pub struct ModelConfig {
     /// File with the key of the model, if it is encrypted, instead of
     /// [`RepositoryOptions::decryption`](crate::RepositoryOptions::decryption). A path that is not absolute begins at `model.toml`.
     pub key_file: Option<PathBuf>,
+    /// Folder that keeps large weights as kernels read them, see [`mindir::Options::packed_weights`]. A path that is not absolute
+    /// begins at `model.toml`.
+    pub packed_weights: Option<PathBuf>,
     /// Whether a request that was answered before has the same answer, without a run. Models that write their parameters always
     /// run.
     pub cache: Option<Cache>,
@@ -87,6 +91,7 @@ impl Default for ModelConfig {
             labels: None,
             warm_up: true,
             key_file: None,
+            packed_weights: None,
             cache: None,
         }
     }
@@ -201,12 +206,13 @@ impl ModelConfig {
     /// This configuration with files that begin at `folder`.
     pub(crate) fn placed(self, folder: &Path) -> ModelConfig {
         let place = |file: Option<PathBuf>| file.map(|file| folder.join(file));
-        ModelConfig { labels: place(self.labels), key_file: place(self.key_file), ..self }
+        let (labels, key_file) = (place(self.labels), place(self.key_file));
+        ModelConfig { labels, key_file, packed_weights: place(self.packed_weights), ..self }
     }
 
     /// This configuration with one field, whose value is a text; `None` if there is no such field.
     pub(crate) fn with_field(&self, name: &str, value: &str) -> Option<Result<ModelConfig, String>> {
-        const TEXTS: [&str; 4] = ["versions", "device", "labels", "key_file"];
+        const TEXTS: [&str; 5] = ["versions", "device", "labels", "key_file", "packed_weights"];
         const OTHERS: [&str; 11] = [
             "max_batch",
             "batch_delay_ms",
@@ -295,6 +301,7 @@ mod tests {
             max_memory: Some(1),
             labels: Some("x".into()),
             key_file: Some("x".into()),
+            packed_weights: Some("x".into()),
             cache: Some(Cache { bytes: 1 }),
             ..ModelConfig::default()
         };

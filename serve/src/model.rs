@@ -60,6 +60,7 @@ impl Served {
         let options = Options {
             threads: config.threads,
             max_memory: config.max_memory,
+            packed_weights: config.packed_weights.clone(),
             batch_invariant: config.max_batch > 1,
             ..Options::default()
         };

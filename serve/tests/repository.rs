@@ -158,3 +158,22 @@ fn files_that_a_configuration_names_are_followed_and_not_told() {
     server.repository.refresh().unwrap();
     assert_ne!(best(), before);
 }
+
+#[test]
+fn packed_weights_are_kept_where_a_model_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    write(&common::large(), &at("large/1/model.mindir"));
+    std::fs::write(at("large/model.toml"), "packed_weights = \"packed\"").unwrap();
+    let body = json!({"inputs": [{"name": "x", "shape": [1, 1024], "datatype": "FP32", "data": vec![1.0; 1024]}]});
+    let ask = || {
+        let server = start(folder.path(), RepositoryOptions::default());
+        server.post("/v2/models/large/infer", body.to_string()).numbers()
+    };
+    let first = ask();
+    let kept = || std::fs::read_dir(at("large/packed")).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    let files = kept();
+    assert!(!files.is_empty());
+    assert_eq!(ask(), first);
+    assert_eq!(kept(), files);
+}

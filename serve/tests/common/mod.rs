@@ -160,6 +160,16 @@ pub fn scaled() -> Model {
     b.finish(&[y])
 }
 
+/// Rows of 1024 numbers times a large matrix.
+pub fn large() -> Model {
+    let mut b = Builder::new("large");
+    let x = b.input("x", rows(DType::F32, &[1024]));
+    let numbers: Vec<f32> = (0..1 << 20).map(|i| (i % 251) as f32 * 0.01).collect();
+    let w = b.param("w", Tensor::from_vec(&[1024, 1024], numbers).unwrap());
+    let y = b.op("MatMul", [x.into(), w.into()]).unwrap();
+    b.finish(&[y])
+}
+
 /// Columns of rows of three numbers.
 pub fn turned() -> Model {
     let mut b = Builder::new("turned");
