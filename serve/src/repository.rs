@@ -1,6 +1,7 @@
 //! The models of a folder.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -466,7 +467,9 @@ impl Repository {
     /// A model that is a file.
     fn single(&self, path: &Path) -> io::Result<Option<(String, Model)>> {
         let Some(name) = name_of(path) else { return Ok(None) };
-        let versions = BTreeMap::from([(1, Found { path: path.into(), stamp: stamp(path)? })]);
+        let beside = |file: &Path| name_of(file).is_none() && file.file_stem().is_some_and(|stem| is_named(stem, name));
+        let found = Found { path: path.into(), stamp: stamp_with(path, beside)? };
+        let versions = BTreeMap::from([(1, found)]);
         Ok(Some((name.into(), Model { setup: Ok(self.plain()), stamp: Stamp::new(), versions })))
     }
 
@@ -520,7 +523,9 @@ impl Repository {
             let usual = models.iter().find(|file| name_of(file) == Some("model"));
             let only = models.first().filter(|_| models.len() == 1);
             match usual.or(only) {
-                Some(path) => drop(versions.insert(version, Found { path: path.clone(), stamp: stamp(path)? })),
+                Some(path) => {
+                    drop(versions.insert(version, Found { path: path.clone(), stamp: stamp_with(path, |_| true)? }));
+                }
                 None => tracing::debug!("{}: it has no model, or several and none called model", entry.display()),
             }
         }
@@ -566,7 +571,22 @@ fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What changes when the files of a model do.
+/// Whether a file's name without its last ending is that of a model, perhaps with the model's ending.
+fn is_named(stem: &OsStr, model: &str) -> bool {
+    stem == model || stem.to_str().and_then(|stem| stem.strip_suffix(".onnx")) == Some(model)
+}
+
+/// What changes when the files of a model do. Those of the folder may hold an ONNX file's weights of which `beside` says so.
+fn stamp_with(path: &Path, beside: impl Fn(&Path) -> bool) -> io::Result<Stamp> {
+    let mut stamps = stamp(path)?;
+    if let (Some("onnx"), Some(folder)) = (path.extension().and_then(OsStr::to_str), path.parent()) {
+        let files = sorted(folder)?.into_iter().filter(|file| file != path && file.is_file() && beside(file));
+        stamps.extend(files.flat_map(|file| stamp(&file).unwrap_or_default()));
+    }
+    Ok(stamps)
+}
+
+/// What changes when a file does, or those that are parts of it.
 fn stamp(path: &Path) -> io::Result<Stamp> {
     let one = |path: &Path| -> io::Result<_> {
         let found = fs::metadata(path)?;

@@ -177,3 +177,24 @@ fn packed_weights_are_kept_where_a_model_says() {
     assert_eq!(ask(), first);
     assert_eq!(kept(), files);
 }
+
+#[test]
+fn weights_beside_an_onnx_file_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir_all(at("deep/1")).unwrap();
+    let options = mindir::onnx::Options { split_above: 0, ..mindir::onnx::Options::default() };
+    for path in ["flat.onnx", "deep/1/model.onnx"] {
+        mindir::onnx::export(&common::large(), at(path), &options).unwrap();
+    }
+    let server = start(folder.path(), RepositoryOptions::default());
+    let body = json!({"inputs": [{"name": "x", "shape": [1, 1024], "datatype": "FP32", "data": vec![1.0; 1024]}]});
+    let ask = |name: &str| server.post(&format!("/v2/models/{name}/infer"), body.to_string()).numbers()[0];
+    assert!(ask("flat") > 0.0 && ask("deep") > 0.0);
+    for path in ["flat.onnx.data_0", "deep/1/model.onnx.data_0"] {
+        let len = at(path).metadata().unwrap().len();
+        std::fs::write(at(path), vec![0; len as usize]).unwrap();
+    }
+    server.repository.refresh().unwrap();
+    assert_eq!([ask("flat"), ask("deep")], [0.0; 2]);
+}
