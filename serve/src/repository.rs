@@ -16,7 +16,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::config::ModelConfig;
 use crate::metrics::Metrics;
 use crate::model::Served;
-use crate::triton::{self, Names};
+use crate::triton::{self, Ports};
 use crate::{RequestError, config, lock};
 
 /// Why there is no repository.
@@ -121,8 +121,8 @@ struct Model {
 #[derive(Clone, Default)]
 struct Setup {
     config: ModelConfig,
-    /// What a file calls its inputs and results.
-    names: Names,
+    /// What a file says about its inputs and results.
+    ports: Ports,
     /// Fields of a file that say nothing here.
     unread: Vec<String>,
 }
@@ -395,8 +395,7 @@ impl Repository {
         let metrics = self.metrics.of(name, version);
         let served = Served::start((name, version), loaded.model, config, labels, self.pool.clone(), metrics);
         let served = served.map_err(|e| self.unplaced(&e.to_string()))?;
-        let [inputs, outputs] = [&served.inputs, &served.outputs].map(|ports| ports.iter().map(|p| p.name.as_str()));
-        setup.names.check(inputs, outputs)?;
+        setup.ports.check(&served.inputs, &served.outputs)?;
         Ok(served)
     }
 
@@ -506,7 +505,7 @@ impl Repository {
         let wrong = |e: String| format!("config.pbtxt: {e}");
         if let Some(text) = config::text_of(&folder.join("config.pbtxt")).map_err(wrong)? {
             let said = triton::read(&text, name, &setup.config).map_err(wrong)?;
-            setup = Setup { config: said.config.placed(folder), names: said.names, unread: said.unread };
+            setup = Setup { config: said.config.placed(folder), ports: said.ports, unread: said.unread };
         }
         setup.config = setup.config.with_file(folder).map_err(|e| e.to_string())?;
         Ok(setup)

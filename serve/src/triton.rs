@@ -1,47 +1,99 @@
 //! What Triton's `config.pbtxt` says about a model.
 
+use mindir::Port;
+
 use crate::config::{Cache, ModelConfig, Versions};
+use crate::datatype;
 use crate::pbtxt::{self, Message, Value};
 
 /// What a `config.pbtxt` says.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub config: ModelConfig,
-    /// Names that it gives inputs and results.
-    pub names: Names,
+    /// What it says about inputs and results.
+    pub ports: Ports,
     /// Fields that say nothing here.
     pub unread: Vec<String>,
 }
 
-/// Names that a file gives inputs and results; none if it does not say.
+/// Inputs and results as a file describes them; none if it does not.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Names {
-    pub inputs: Vec<String>,
-    pub outputs: Vec<String>,
+pub(crate) struct Ports {
+    pub inputs: Vec<Described>,
+    pub outputs: Vec<Described>,
+    /// Whether dimensions lack the first one, of rows.
+    pub rows: bool,
 }
 
-impl Names {
-    /// Says which name the model, whose inputs and results these are, does not have.
-    pub fn check<'a>(
-        &self,
-        inputs: impl Iterator<Item = &'a str>,
-        outputs: impl Iterator<Item = &'a str>,
-    ) -> Result<(), String> {
-        let (inputs, outputs): (Vec<&str>, Vec<&str>) = (inputs.collect(), outputs.collect());
-        let sides = [("input", &self.inputs, inputs), ("output", &self.outputs, outputs)];
-        for (what, said, there) in sides {
-            if let Some(name) = said.iter().find(|name| !there.contains(&name.as_str())) {
-                return Err(format!("config.pbtxt: {what}: expected of {}, found {name:?}", there.join(", ")));
-            }
+/// An input or result as a file describes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Described {
+    pub name: String,
+    pub datatype: Option<String>,
+    pub dims: Vec<i64>,
+}
+
+impl Ports {
+    /// Says what the model, whose inputs and results these are, does not have, or has otherwise.
+    pub fn check(&self, inputs: &[Port], outputs: &[Port]) -> Result<(), String> {
+        for (what, said, there) in [("input", &self.inputs, inputs), ("output", &self.outputs, outputs)] {
+            let checked = said.iter().try_for_each(|said| said.check(there, self.rows));
+            checked.map_err(|e| format!("config.pbtxt: {what}: {e}"))?;
         }
         Ok(())
+    }
+}
+
+impl Described {
+    fn of(message: &Message) -> Result<Option<Described>, String> {
+        let Some(name) = text_of(message, "name") else { return Ok(None) };
+        let mut described = Described { name, ..Described::default() };
+        for (field, value) in &message.0 {
+            match (field.as_str(), value) {
+                ("data_type", Value::Word(word)) => described.datatype = Some(word.clone()),
+                ("dims", Value::Word(word)) => {
+                    let wrong = || format!("{}: dims: expected a number, found {word:?}", described.name);
+                    described.dims.push(word.parse().map_err(|_| wrong())?);
+                }
+                _ => {}
+            }
+        }
+        // What is reshaped has other dimensions in the model.
+        if message.0.iter().any(|(field, _)| field == "reshape") {
+            described.dims.clear();
+        }
+        Ok(Some(described))
+    }
+
+    fn check(&self, there: &[Port], rows: bool) -> Result<(), String> {
+        let name = &self.name;
+        let Some(port) = there.iter().find(|port| port.name == *name) else {
+            let names: Vec<&str> = there.iter().map(|port| port.name.as_str()).collect();
+            return Err(format!("expected of {}, found {name:?}", names.join(", ")));
+        };
+        let expected = port.spec.dtype.and_then(datatype::name).map(|name| format!("TYPE_{name}"));
+        if let (Some(expected), Some(found)) = (&expected, &self.datatype)
+            && expected != found
+        {
+            return Err(format!("{name}: expected {expected}, found {found}"));
+        }
+        if self.dims.is_empty() || port.spec.dims.is_none() {
+            return Ok(());
+        }
+        let expected = datatype::dims(port);
+        let found: Vec<i64> = rows.then_some(-1).into_iter().chain(self.dims.iter().copied()).collect();
+        let fits = |(a, b): (&i64, &i64)| a == b || *a == -1 || *b == -1;
+        match expected.len() == found.len() && expected.iter().zip(&found).all(fits) {
+            true => Ok(()),
+            false => Err(format!("{name}: expected dimensions {expected:?}, found {found:?}")),
+        }
     }
 }
 
 /// `base` with what a text says about the model called `model`.
 pub(crate) fn read(text: &str, model: &str, base: &ModelConfig) -> Result<Said, String> {
     let message = pbtxt::parse(text)?;
-    let mut said = Said { config: base.clone(), names: Names::default(), unread: Vec::new() };
+    let mut said = Said { config: base.clone(), ports: Ports::default(), unread: Vec::new() };
     let (mut size, mut joins) = (None, false);
     for (name, value) in &message.0 {
         match (name.as_str(), value) {
@@ -53,14 +105,15 @@ pub(crate) fn read(text: &str, model: &str, base: &ModelConfig) -> Result<Said, 
                 said.batching(message)?;
             }
             ("instance_group", Value::Message(message)) => said.instances(message)?,
-            ("input", Value::Message(message)) => said.names.inputs.extend(text_of(message, "name")),
-            ("output", Value::Message(message)) => said.output(message),
+            ("input", Value::Message(message)) => said.ports.inputs.extend(Described::of(message)?),
+            ("output", Value::Message(message)) => said.output(message)?,
             ("version_policy", Value::Message(message)) => said.versions(message)?,
             ("response_cache", Value::Message(message)) => said.cache(message)?,
             ("parameters", Value::Message(message)) => said.parameter(message)?,
             _ => said.unread(name),
         }
     }
+    said.ports.rows = size.is_some_and(|rows| rows > 0);
     if size.is_some() || joins {
         let size = usize::try_from(size.unwrap_or(0)).unwrap_or(usize::MAX);
         said.config.max_batch = if joins { size.max(1) } else { 1 };
@@ -117,11 +170,12 @@ impl Said {
         Ok(())
     }
 
-    fn output(&mut self, message: &Message) {
-        self.names.outputs.extend(text_of(message, "name"));
+    fn output(&mut self, message: &Message) -> Result<(), String> {
+        self.ports.outputs.extend(Described::of(message)?);
         if let Some(labels) = text_of(message, "label_filename") {
             self.config.labels = Some(labels.into());
         }
+        Ok(())
     }
 
     fn versions(&mut self, message: &Message) -> Result<(), String> {
@@ -197,6 +251,8 @@ impl Default for Cache {
 
 #[cfg(test)]
 mod tests {
+    use mindir::{DType, Dim, Spec};
+
     use super::*;
 
     const WHOLE: &str = r#"
@@ -235,7 +291,9 @@ mod tests {
             ..ModelConfig::default()
         };
         assert_eq!(said.config, expected);
-        assert_eq!(said.names, Names { inputs: vec!["x".into()], outputs: vec!["scores".into()] });
+        let described = |name: &str, dims| Described { name: name.into(), datatype: Some("TYPE_FP32".into()), dims };
+        let (inputs, outputs) = (vec![described("x", vec![3])], vec![described("scores", vec![4])]);
+        assert_eq!(said.ports, Ports { inputs, outputs, rows: true });
         let unread = [
             "platform",
             "instance_group.kind",
@@ -246,9 +304,36 @@ mod tests {
             "optimization",
         ];
         assert_eq!(said.unread, unread);
-        assert!(said.names.check(["x"].into_iter(), ["scores", "more"].into_iter()).is_ok());
-        let error = said.names.check(["y"].into_iter(), ["scores"].into_iter()).unwrap_err();
-        assert!(error.contains("input: expected of y, found \"x\""), "{error}");
+    }
+
+    #[test]
+    fn a_model_has_to_be_as_described() {
+        let port = |name: &str, dims: &[Dim]| {
+            let spec = Spec { dtype: Some(DType::F32), dims: Some(dims.iter().cloned().collect()) };
+            Port { name: name.into(), spec }
+        };
+        let (x, y) = (port("x", &[Dim::Unknown, Dim::Known(3)]), port("y", &[Dim::Known(1), Dim::Known(4)]));
+        let check = |text: &str| {
+            let said = read(text, "net", &ModelConfig::default()).unwrap();
+            said.ports.check(std::slice::from_ref(&x), std::slice::from_ref(&y))
+        };
+        for text in [
+            "",
+            "input { name: \"x\" } output { name: \"y\" data_type: TYPE_FP32 }",
+            "input { name: \"x\" data_type: TYPE_FP32 dims: [-1, 3] }",
+            "max_batch_size: 4 input { name: \"x\" dims: 3 } output { name: \"y\" dims: [4] }",
+            "max_batch_size: 4 input { name: \"x\" dims: [3, 1] reshape { shape: [3] } }",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+        for (text, why) in [
+            ("input { name: \"z\" }", "input: expected of x, found \"z\""),
+            ("output { name: \"y\" data_type: TYPE_INT64 }", "output: y: expected TYPE_FP32, found TYPE_INT64"),
+            ("input { name: \"x\" dims: [2, 4] }", "input: x: expected dimensions [-1, 3], found [2, 4]"),
+            ("max_batch_size: 4 input { name: \"x\" dims: [2, 3] }", "expected dimensions [-1, 3], found [-1, 2, 3]"),
+        ] {
+            assert!(check(text).unwrap_err().contains(why), "{text}: {:?}", check(text));
+        }
     }
 
     #[test]
