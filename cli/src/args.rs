@@ -9,8 +9,8 @@ use clap::Args;
 use mindir::ckpt::{self, Checkpoint, Kind, ReadOptions};
 use mindir::crypto::{Cipher, Decryption, Key};
 use mindir::{
-    Access, DEVICES, DeviceEntry, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, Port, Precision,
-    Source,
+    Access, DEVICES, DeviceEntry, Dim, Fact, Fallback, GraphCell, Limit, Limits, Loaded, Options, PackedWeights, Port,
+    Precision, Source,
 };
 
 use crate::failure::Failure;
@@ -63,6 +63,15 @@ pub fn tell_plan(cell: &GraphCell, inputs: &[Fact]) {
             Err(_) => format!("planning failed after {took}"),
         }
     });
+}
+
+/// Tells what a folder for packed weights was good for, and warns of one that could not be used.
+pub fn tell_packed(cell: &GraphCell) {
+    let Some(PackedWeights { read, written, fault }) = cell.packed_weights() else { return };
+    print::tell(|| format!("packed weights: {read} read, {written} written"));
+    if let Some(fault) = fault {
+        print::warn(&format!("--packed-weights: what was packed is not kept: {fault}"));
+    }
 }
 
 /// The key of encrypted files.
@@ -341,7 +350,7 @@ pub struct ThreadArg {
 }
 
 /// Shapes of inputs.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ShapeArgs {
     /// Shape of an input, as NAME=1,3,224,224, where NAME may be left out if there is one input; or the length of a dimension,
     /// as batch=2, in every input that has one of this name.

@@ -1,8 +1,10 @@
 //! `mindir check`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use mindir::Precision;
 use mindir::check::{self, Fault, Outcome as Found, Set};
 use serde::Serialize;
 
@@ -24,12 +26,19 @@ pub struct Check {
     #[command(flatten)]
     inputs: InputArgs,
     /// Largest difference where sums are taken in another order, relative to the largest magnitude [default: 1e-4, and more
-    /// for models with half types]
+    /// for models with half types and with --precision]
     #[arg(long, value_name = "X")]
     tolerance: Option<f64>,
     /// Run on this device as well: wgpu or cuda, if built with the feature of that name
     #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = args::device)]
     device: String,
+    /// What the runs with all passes round operands of matrix products and convolutions of f32 to: f32, tf32, f16 or bf16. The
+    /// reference is in f32, so this tells how far they go from it
+    #[arg(long, default_value = "f32", value_name = "PRECISION", value_parser = args::precision)]
+    precision: Precision,
+    /// Folder that keeps large weights in the layouts that kernels read: runs read what runs before have written
+    #[arg(long, value_name = "FOLDER")]
+    packed_weights: Option<PathBuf>,
     #[command(flatten)]
     threads: ThreadArg,
     #[command(flatten)]
@@ -99,7 +108,12 @@ impl Check {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let (loaded, _) = self.model.load()?;
         let model = Arc::new(loaded.model);
-        let cell = self.limits.options(mindir::Options::default()).on(&self.device)?;
+        let cell = self.limits.options(mindir::Options {
+            precision: self.precision,
+            packed_weights: self.packed_weights.clone(),
+            ..mindir::Options::default()
+        });
+        let cell = cell.on(&self.device)?;
         let mut options = check::Options { tolerance: self.tolerance, cell, ..check::Options::default() };
         options.threads = self.threads.threads.unwrap_or(options.threads);
         let mut report = Report { equal: true, tolerance: 0.0, sets: Vec::new() };

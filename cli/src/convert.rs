@@ -116,6 +116,9 @@ impl Convert {
 
     fn to_onnx(&self) -> Result<Report, Failure> {
         let Content { model, filled, .. } = self.plain(".onnx", &[])?;
+        if self.state_as_io && !model.params.iter().any(|param| param.mutable) {
+            print::warn("--state-as-io has no effect: the model writes no parameter");
+        }
         let usual = onnx::Options::default();
         let split_above = self.split_above().unwrap_or(usual.split_above);
         let (opset, state_as_io) = (self.opset.unwrap_or(usual.opset), self.state_as_io);
@@ -160,6 +163,9 @@ impl Convert {
             (self.save.save(file.parameter_bytes(), save).map_err(Error::from)?, filled)
         };
         let Written { path, data_files, parameters: weights, parameter_bytes: bytes } = written;
+        if self.data_file_size.is_some() && data_files.is_empty() {
+            print::warn("--data-file-size has no effect: the weights are in the model's file; see --split");
+        }
         Ok(Report { weights, bytes, data_files, ..Report::of(&path, filled) })
     }
 

@@ -1,6 +1,6 @@
 //! `mindir eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -10,10 +10,10 @@ use mindir::metrics::{Classification, MetricError, Regression};
 use mindir::{GraphCell, Tensor};
 use serde::Serialize;
 
-use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
+use crate::args::{self, DeviceArgs, KeyArgs, ModelArg, ThreadArg};
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, number};
-use crate::samples::{SampleArgs, Samples, Shaping, ShapingArgs};
+use crate::samples::{Batch, SampleArgs, Samples, Shaping, ShapingArgs};
 
 /// Say how good a model is on samples with labels.
 ///
@@ -55,9 +55,22 @@ pub struct JudgeArgs {
     /// are floats]
     #[arg(long, value_enum, value_name = "METRIC,…", value_delimiter = ',')]
     pub metrics: Vec<Metric>,
-    /// Number of the result that is judged, from 0 on
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub result: usize,
+    /// Number of the result that is judged, from 0 on [default: 0]
+    #[arg(long, value_name = "N")]
+    result: Option<usize>,
+}
+
+impl JudgeArgs {
+    /// A flag that is given.
+    pub fn flag(&self) -> Option<&'static str> {
+        let flags = [("--metrics", !self.metrics.is_empty()), ("--result", self.result.is_some())];
+        flags.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
+    /// Which result is judged.
+    fn result(&self) -> usize {
+        self.result.unwrap_or(0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,13 +113,22 @@ impl Eval {
         let (loaded, _) = self.model.load()?;
         let mut cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
         if let Some(path) = &self.params {
-            let (values, _) = self.model.key.files.read(path)?;
-            fill(&mut cell, &values, &path.display().to_string())?;
+            fill_from(&mut cell, path, &self.model.key.files)?;
         }
         let judge = Judge::new(&cell, &samples, &self.shaping, &self.device, &self.judge)?;
         let report = judge.report(bar(samples.len() as u64, "samples"))?;
+        args::tell_packed(&cell);
         Ok(Outcome::ok(if self.json { print::json(&report) } else { report.text() }))
     }
+}
+
+/// Gives every parameter of a model its value in the checkpoint at `path`.
+pub fn fill_from(cell: &mut GraphCell, path: &Path, key: &KeyArgs) -> Result<(), Failure> {
+    if cell.model().params.is_empty() {
+        return Err(Failure::Usage(format!("--params {}: the model has no parameters", path.display())));
+    }
+    let (values, _) = key.read(path)?;
+    fill(cell, &values, &path.display().to_string())
 }
 
 /// Gives every parameter of a model its value in a checkpoint from `from`.
@@ -138,8 +160,8 @@ impl<'a> Judge<'a> {
     ) -> Result<Judge<'a>, Failure> {
         samples.check(&cell.inputs(), shaping)?;
         let outputs = cell.outputs().len();
-        if args.result >= outputs {
-            let text = format!("--result {}: the model has {}", args.result, print::plural(outputs, "result"));
+        if args.result() >= outputs {
+            let text = format!("--result {}: the model has {}", args.result(), print::plural(outputs, "result"));
             return Err(Failure::Usage(text));
         }
         let usual = if samples.has_classes() { &OF_CLASSES[..] } else { &OF_NUMBERS };
@@ -155,23 +177,15 @@ impl<'a> Judge<'a> {
 
     /// Runs all samples through the model.
     pub fn report(&self, bar: ProgressBar) -> Result<Report, Failure> {
-        let ports = self.cell.inputs();
-        let batch = self.shaping.args.batch_of(&ports)?;
-        let all: Vec<usize> = (0..self.samples.len()).collect();
+        let batch = self.batch()?;
+        let all = self.all();
         let (mut classes, mut numbers) = (Classification::new(TOP), Regression::new());
         let mut spent = Duration::ZERO;
-        for chunk in all.chunks(batch.size) {
-            let mut rows = chunk.to_vec();
-            if let Some(last) = chunk.last().filter(|_| batch.is_fixed) {
-                rows.resize(batch.size, *last);
+        for (i, chunk) in all.chunks(batch.size).enumerate() {
+            spent += self.run(chunk, batch, &mut classes, &mut numbers)?;
+            if i == 0 {
+                self.check_labels(&classes)?;
             }
-            let failed =
-                |failure: Failure| Failure::of(&format!("samples {} to {}", chunk[0], chunk[chunk.len() - 1]))(failure);
-            let inputs = self.samples.inputs(&rows, &ports, self.shaping)?;
-            let start = Instant::now();
-            let outputs = self.cell.run(&inputs).map_err(|e| failed(e.into()))?;
-            spent += start.elapsed();
-            self.count(&outputs, chunk, rows.len(), &mut classes, &mut numbers)?;
             bar.inc(chunk.len() as u64);
         }
         bar.finish_and_clear();
@@ -183,6 +197,9 @@ impl<'a> Judge<'a> {
                 classes.classes()
             ));
         }
+        if self.metrics.contains(&Metric::R2) && numbers.r2().is_none() {
+            print::warn("r2 is not defined: all labels are equal, so there is no variance to explain");
+        }
         if classes.unanswered() > 0 {
             print::warn(&format!(
                 "{} have no score that is a number",
@@ -193,6 +210,61 @@ impl<'a> Judge<'a> {
         Ok(self.made(&classes, &numbers, batches, spent))
     }
 
+    /// Runs the first batch, and says what is wrong with it or with the labels of all samples.
+    pub fn rehearse(&self) -> Result<(), Failure> {
+        let batch = self.batch()?;
+        let mut classes = Classification::new(TOP);
+        let first = self.all().into_iter().take(batch.size).collect::<Vec<_>>();
+        self.run(&first, batch, &mut classes, &mut Regression::new())?;
+        self.check_labels(&classes)
+    }
+
+    fn batch(&self) -> Result<Batch, Failure> {
+        self.shaping.args.batch_of(&self.cell.inputs())
+    }
+
+    /// The numbers of all samples.
+    fn all(&self) -> Vec<usize> {
+        (0..self.samples.len()).collect()
+    }
+
+    /// Runs a batch and counts the answers; the time that the model took.
+    fn run(
+        &self,
+        chunk: &[usize],
+        batch: Batch,
+        classes: &mut Classification,
+        numbers: &mut Regression,
+    ) -> Result<Duration, Failure> {
+        let mut rows = chunk.to_vec();
+        if let Some(last) = chunk.last().filter(|_| batch.is_fixed) {
+            rows.resize(batch.size, *last);
+        }
+        let failed =
+            |failure: Failure| Failure::of(&format!("samples {} to {}", chunk[0], chunk[chunk.len() - 1]))(failure);
+        let inputs = self.samples.inputs(&rows, &self.cell.inputs(), self.shaping)?;
+        let start = Instant::now();
+        let outputs = self.cell.run(&inputs).map_err(|e| failed(e.into()))?;
+        let spent = start.elapsed();
+        self.count(&outputs, chunk, rows.len(), classes, numbers)?;
+        Ok(spent)
+    }
+
+    /// Refuses labels that are none of the classes that the model has.
+    fn check_labels(&self, counts: &Classification) -> Result<(), Failure> {
+        if !self.wants(&OF_CLASSES) {
+            return Ok(());
+        }
+        let labels = self.samples.classes(&self.all())?;
+        let odd = labels.iter().enumerate().find(|(_, label)| **label >= counts.classes());
+        odd.map_or(Ok(()), |(sample, label)| Err(self.no_class(sample as u64, *label, counts.classes())))
+    }
+
+    fn no_class(&self, sample: u64, label: usize, classes: usize) -> Failure {
+        let (of, last) = (self.samples.from(), classes.saturating_sub(1));
+        Failure::Usage(format!("{of}: sample {sample}: expected a class from 0 to {last}, found {label}"))
+    }
+
     fn count(
         &self,
         outputs: &[Tensor],
@@ -201,7 +273,7 @@ impl<'a> Judge<'a> {
         classes: &mut Classification,
         numbers: &mut Regression,
     ) -> Result<(), Failure> {
-        let at = self.args.result;
+        let at = self.args.result();
         let wrong = |what: String| Failure::Usage(format!("result {at}: {what}"));
         let result = outputs.get(at).ok_or_else(|| wrong("there is none".into()))?;
         if result.shape().first() != Some(&rows) {
@@ -210,11 +282,7 @@ impl<'a> Judge<'a> {
         }
         if self.wants(&OF_CLASSES) {
             let refused = |e: MetricError| match e {
-                MetricError::Label { sample, label, classes } => {
-                    let of = self.samples.from();
-                    let last = classes.saturating_sub(1);
-                    Failure::Usage(format!("{of}: sample {sample}: expected a class from 0 to {last}, found {label}"))
-                }
+                MetricError::Label { sample, label, classes } => self.no_class(sample, label, classes),
                 other => wrong(other.to_string()),
             };
             classes.update(result, &self.samples.classes(of)?).map_err(refused)?;

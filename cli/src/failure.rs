@@ -90,6 +90,7 @@ impl Failure {
             Failure::Of { failure, .. } => failure.code(),
             Failure::File { source, .. } => match source.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => CORRUPT,
+                io::ErrorKind::OutOfMemory => LIMIT,
                 // Of contents; a system that cannot do something gives a number.
                 io::ErrorKind::Unsupported if source.raw_os_error().is_none() => UNSUPPORTED,
                 _ => DEVICE,
@@ -122,7 +123,7 @@ impl Failure {
     }
 
     /// The message without its causes.
-    fn message(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Failure::Usage(what) => what.clone(),
             Failure::Model(Error::Load(e)) => absent(e),
@@ -229,6 +230,9 @@ impl From<CheckpointError> for Failure {
 
 impl From<mindir::TensorError> for Failure {
     fn from(e: mindir::TensorError) -> Failure {
-        Failure::Usage(e.to_string())
+        match e {
+            mindir::TensorError::Limit(e) => Failure::Model(e.into()),
+            other => Failure::Usage(other.to_string()),
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::print::{name, quoted};
 
 /// How pictures become numbers: (pixel × scale − mean) / std.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ImageArgs {
     /// Factor for pixels of 0 to 255 [default: 1/255 for float inputs, 1 for integer inputs]
     #[arg(long, value_name = "FACTOR", value_parser = factor, allow_hyphen_values = true, help_heading = "Pictures")]

@@ -16,7 +16,7 @@ use crate::random::Fill;
 use crate::stdin;
 
 /// What goes into a model.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct InputArgs {
     /// An input: [NAME=]SOURCE, where SOURCE is a .npy or .npz file, a picture (.png, .jpg, .jpeg, .bmp, .gif, .webp, .tif,
     /// .tiff), `-` for standard input, `rand:SEED`, `ones` or `zeros`.

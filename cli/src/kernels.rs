@@ -67,7 +67,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 impl Build {
     fn execute(self) -> Result<Outcome, Failure> {
-        save::has_folder(&self.output)?;
+        save::try_target(&self.output)?;
         let kernels = Noted::default();
         for path in &self.models {
             self.note(path, &kernels).map_err(Failure::of(&path.display().to_string()))?;

@@ -7,6 +7,7 @@
 
 mod args;
 mod bench;
+mod carry;
 mod check;
 mod ckpt;
 mod compare;
@@ -84,7 +85,7 @@ impl Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 success, 1 results differ, 2 wrong usage or inputs, 3 the model needs something that is not supported,
 4 a file is damaged or of another kind, 5 a device or file cannot be used, 6 a limit on memory, time, calls or nodes is
-exceeded, 130 Ctrl-C ended a training.";
+exceeded, 130 Ctrl-C, 143 SIGTERM and 129 SIGHUP ended a training.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -9,12 +9,14 @@ use std::time::Instant;
 use clap::Args;
 use mindir::ckpt::{self, WriteOptions};
 use mindir::graph::Model;
-use mindir::{Tensor, npy};
+use mindir::{Fact, GraphCell, Tensor, npy};
 use serde::Serialize;
 
 use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
+use crate::carry::{Carry, Optional};
 use crate::content::is;
 use crate::dump;
+use crate::eval;
 use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
 use crate::print;
@@ -24,7 +26,8 @@ use crate::top::{self, Row};
 
 /// Run a model once and show or store its results.
 ///
-/// Results are numbered in the graph's order; tuples are flattened. Inputs may have other lengths than the model was exported
+/// Results are numbered in the graph's order; tuples are flattened. An input for which an ONNX file has a value may be given by its
+/// name, too. Inputs may have other lengths than the model was exported
 /// with, such as another batch, where its operators allow them: it is planned anew for them, and nothing is said about it.
 #[derive(Args, Debug)]
 pub struct Run {
@@ -44,12 +47,19 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Store the result of every node: NAME.npy and an index.tsv in execution order. Passes that join nodes do not apply. The
-    /// model must be one straight line of nodes
+    /// model must be one straight line of nodes. With --steps they are those of the last run
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
     /// Run so many times with these inputs, such as a step of training; the results are those of the last run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
+    /// Make results inputs of the next run: OUT is the name or the number of a result, IN the name of an input, or of one for which
+    /// an ONNX file has a value, such as NAME_out=NAME after `convert --state-as-io`. What goes to the latter is in --save-params
+    #[arg(long, value_name = "OUT=IN,…", value_delimiter = ',')]
+    carry: Vec<String>,
+    /// Run the model with the parameters of a checkpoint, which must have all of them, such as those of --save-params
+    #[arg(long, value_name = "CKPT")]
+    params: Option<PathBuf>,
     /// Store what the parameters hold in the end as a checkpoint: a .ckpt, .safetensors or .npz file
     #[arg(long, value_name = "FILE")]
     save_params: Option<PathBuf>,
@@ -74,20 +84,36 @@ impl Run {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let labels = self.labels.as_deref().map(top::labels).transpose()?;
         let (loaded, _) = self.model.load()?;
-        let cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
+        let optional = Optional::of(&loaded);
+        let mut cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
         let targets = self.targets(cell.outputs().len())?;
-        let inputs = self.inputs.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
-        self.check_params()?;
-        args::tell_plan(&cell, &inputs.iter().map(Tensor::fact).collect::<Vec<_>>());
-        // Before the run, which may write parameters.
-        let nodes = self.dump.as_ref().map(|_| dump::results(&cell, &inputs)).transpose()?;
-        let start = Instant::now();
-        let mut outputs = cell.run(&inputs)?;
-        let nanoseconds = start.elapsed().as_nanos() as u64;
-        print::tell(|| format!("the first run took {}", print::time(nanoseconds as f64)));
-        for _ in 1..self.steps {
-            outputs = cell.run(&inputs)?;
+        self.check_params(&cell)?;
+        let carry = self.carry(&cell, &optional)?;
+        if let Some(path) = &self.params {
+            eval::fill_from(&mut cell, path, &self.model.key.files)?;
         }
+        let (given, own) = optional.split(&self.inputs);
+        optional.give(&mut cell, &given, &self.device.limits)?;
+        let mut inputs = own.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
+        let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
+        args::tell_plan(&cell, &facts);
+        self.check_dump(&cell, &inputs)?;
+        let (mut outputs, mut nodes) = (Vec::new(), None);
+        let mut nanoseconds = 0;
+        for step in 1..=self.steps {
+            if step == self.steps && self.dump.is_some() {
+                // Before the run, which may write parameters.
+                nodes = Some(dump::results(&cell, &inputs)?);
+            }
+            let start = Instant::now();
+            outputs = cell.run(&inputs)?;
+            if step == 1 {
+                nanoseconds = start.elapsed().as_nanos() as u64;
+                print::tell(|| format!("the first run took {}", print::time(nanoseconds as f64)));
+            }
+            carry.next(&outputs, &mut inputs, &mut cell)?;
+        }
+        args::tell_packed(&cell);
         let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
         let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
         let top = match self.top.or(labels.as_ref().map(|_| 1)) {
@@ -115,12 +141,34 @@ impl Run {
         self.output.is_some() || self.dump.is_some()
     }
 
-    /// Refuses a file for parameters that is no checkpoint or cannot be written.
-    fn check_params(&self) -> Result<(), Failure> {
+    /// Refuses a file for parameters that is no checkpoint or cannot be written, and one for a model that has none.
+    fn check_params(&self, cell: &GraphCell) -> Result<(), Failure> {
         let Some(path) = &self.save_params else { return Ok(()) };
         save::must_end(path, &[("ckpt", ()), ("safetensors", ()), ("npz", ())])?;
-        save::has_folder(path)?;
-        save::unread(path)
+        if cell.model().params.is_empty() {
+            return Err(Failure::Usage(format!("--save-params {}: the model has no parameters", path.display())));
+        }
+        save::try_target(path)
+    }
+
+    /// What --carry says, which is about the next run.
+    fn carry(&self, cell: &GraphCell, optional: &Optional) -> Result<Carry, Failure> {
+        if self.steps == 1 && self.save_params.is_none() && !self.carry.is_empty() {
+            return Err(Failure::Usage("--carry has no effect on one run; see --steps and --save-params".into()));
+        }
+        Carry::of(&self.carry, cell, optional)
+    }
+
+    /// Refuses a folder for a dump that cannot be written, and a model without one.
+    fn check_dump(&self, cell: &GraphCell, inputs: &[Tensor]) -> Result<(), Failure> {
+        let Some(dir) = &self.dump else { return Ok(()) };
+        save::try_folder(dir)?;
+        let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
+        if !cell.is_straight(&facts)? {
+            // It says why.
+            dump::results(cell, inputs)?;
+        }
+        Ok(())
     }
 
     /// The files for so many results: none, one, or one for each.
@@ -135,15 +183,17 @@ impl Run {
         }
         let is_folder = to.is_dir() || to.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
         let is_file = !is_folder && save::by_ending(to, &[("npy", ()), ("npz", ())])?.is_some();
-        if is_file {
-            save::has_folder(to)?;
-        }
         let files: Vec<PathBuf> = match is_file {
             true => vec![to.clone()],
             false => (0..count).map(|i| to.join(format!("out_{i}.npy"))).collect(),
         };
         self.inputs.files().for_each(|input| save::reads(&input));
         files.iter().try_for_each(|file| save::unread(file))?;
+        if is_file {
+            save::try_target(to)?;
+        } else {
+            save::try_folder(to)?;
+        }
         Ok(files)
     }
 

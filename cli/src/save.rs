@@ -82,6 +82,28 @@ pub fn has_folder(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a file that could not be written: one that the command reads, a folder, one in a folder that does not exist or takes no
+/// new files.
+pub fn try_target(path: &Path) -> Result<(), Failure> {
+    unread(path)?;
+    has_folder(path)?;
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if real.is_dir() {
+        return Err(Failure::file(path)(io::ErrorKind::IsADirectory.into()));
+    }
+    if real.exists() && !real.is_file() {
+        return Ok(());
+    }
+    store::try_target(real, &Options::default()).map_err(|e| Failure::Model(ExportError::Store(e).into()))
+}
+
+/// Refuses a folder for files that takes none, or could not be made.
+pub fn try_folder(folder: &Path) -> Result<(), Failure> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new(""));
+    let tried = store::try_target(there.join("mindir.try"), &Options::default());
+    tried.map_err(|e| Failure::Model(ExportError::Store(e).into()))
+}
+
 /// Writes a file that the command does not read, through links: whatever happens, there is the old one or the new one. What is
 /// no file, such as a device, is written to.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {

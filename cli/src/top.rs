@@ -34,10 +34,11 @@ pub fn count(text: &str) -> Result<usize, String> {
     n.ok_or_else(|| "expected a number of classes from 1 on".into())
 }
 
-/// One name a line.
+/// One name a line, behind the mark that some editors put in front of UTF-8.
 pub fn labels(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::file(path))?;
     save::reads(path);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.lines().map(|l| l.trim_end().to_string()).collect())
 }
 

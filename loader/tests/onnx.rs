@@ -709,6 +709,24 @@ fn state_goes_in_and_out_if_asked() {
     assert!(graph.initializer.iter().any(|t| t.name.as_deref() == Some("count")));
 }
 
+/// Whatever its type and rank, for callers may give another value.
+#[test]
+fn what_callers_may_leave_out_is_a_parameter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counter.onnx");
+    let mut b = Builder::new("counter");
+    let count = b.param("count", Tensor::scalar(3i32));
+    let one = b.constant(Tensor::scalar(1i32));
+    b.op("AssignAdd", [count.into(), one.into()]).unwrap();
+    let now = b.op("Load", [count.into()]).unwrap();
+    let y = b.op("Neg", [now.into()]).unwrap();
+    let model = b.finish(&[y]);
+    onnx::export(&model, &path, &onnx::Options { state_as_io: true, ..Default::default() }).unwrap();
+    let params = mindir_loader::load(&path).unwrap().model.params;
+    let found: Vec<_> = params.iter().map(|p| (&*p.name, p.tensor.to_i64s().unwrap())).collect();
+    assert_eq!(found, [("count", vec![3])]);
+}
+
 #[test]
 fn elements_of_few_bits_are_not_taken_for_what_holds_them() {
     let bits = || TensorProto {

@@ -16,7 +16,7 @@ use crate::interpret::Interpreter;
 use crate::memory::Memory;
 use crate::plan::{self, Plan};
 use crate::plans::Ready;
-use crate::{Error, InputError, Options, Profile, Session, State};
+use crate::{Error, InputError, Options, PackedWeights, Profile, Session, State};
 
 /// An input or result of a model, as its file declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +160,12 @@ impl GraphCell {
     /// How the results nest in MindSpore's answer.
     pub fn nest(&self) -> &Nest {
         &self.inner.model.entry().nest
+    }
+
+    /// What became of the folder of [`Options::packed_weights`] since the cell was made or its parameters were loaded; `None`
+    /// without one.
+    pub fn packed_weights(&self) -> Option<PackedWeights> {
+        self.inner.shelf.as_ref().map(|folder| folder.report())
     }
 
     /// What a parameter holds now.

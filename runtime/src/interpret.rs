@@ -29,6 +29,7 @@ pub(crate) struct Interpreter {
     /// Whether the model writes its own parameters.
     pub stateful: bool,
     pub memory: Option<Memory>,
+    pub shelf: Option<Arc<Folder>>,
     weights: Weights,
     plans: Arc<Plans>,
     sites: Mutex<HashMap<(GraphId, usize), Arc<Site>>>,
@@ -92,8 +93,9 @@ impl Interpreter {
         let params = model.params.iter().map(start).collect::<Result<_, _>>()?;
         let params = Mutex::new(params);
         let stateful = model.params.iter().any(|p| p.mutable);
-        let shelf = options.packed_weights.clone().map(|folder| Arc::new(Folder(folder)) as Arc<dyn Shelf>);
-        let weights = Weights::new(mindir_loader::release).kept_on(shelf);
+        let shelf = options.packed_weights.clone().map(|folder| Arc::new(Folder::new(folder)));
+        let kept = shelf.clone().map(|folder| folder as Arc<dyn Shelf>);
+        let weights = Weights::new(mindir_loader::release).kept_on(kept);
         let plans = Arc::new(Plans::new(&model, options.plan_memory));
         let mut own = Reservation::default();
         if let Some(memory) = &memory {
@@ -102,7 +104,19 @@ impl Interpreter {
             own = memory.lasting(Halt::default()).enter(|| bounds::reserve(memory::weights(&model)))?;
         }
         let sites = Mutex::default();
-        Ok(Interpreter { model, options, devices, stateful, memory, weights, plans, sites, params, _weights: own })
+        Ok(Interpreter {
+            model,
+            options,
+            devices,
+            stateful,
+            memory,
+            shelf,
+            weights,
+            plans,
+            sites,
+            params,
+            _weights: own,
+        })
     }
 
     /// Bounds of a run, whose values are its own.

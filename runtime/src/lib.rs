@@ -64,11 +64,12 @@ pub use mindir_loader::mindir::{ExportError, ExportOptions, Layout, ModelFile, S
 #[cfg(feature = "npy")]
 pub use mindir_loader::npy;
 pub use mindir_loader::{Access, Cipher, ErrorKind as LoadErrorKind, Limits, ckpt, crypto, store};
-pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable};
+pub use mindir_loader::{LoadError, LoadReport, Loaded, Printable, Warning};
 pub use options::{Fallback, Options};
 pub use plan::{Decline, Life, Plan, StageReport, StepReport};
 pub use profile::{Profile, TimedStep};
 pub use session::Session;
+pub use shelf::PackedWeights;
 pub use slice::Slice;
 pub use state::State;
 

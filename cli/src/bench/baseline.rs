@@ -67,7 +67,8 @@ impl Baseline {
         match keys.iter().filter(|key| self.find(key).is_none()).count() {
             0 => {}
             missing if missing == keys.len() => {
-                let text = format!("{file}: it has no run with these inputs, threads and numbers at once");
+                let text =
+                    format!("{file}: it has no run with these inputs, threads, numbers at once, device and precision");
                 return Err(Failure::Usage(text));
             }
             missing => print::warn(&format!("{} not in {file}", print::plural(missing, "run"))),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mindir::graph::Model;
-use mindir::{Dim, Error, GraphCell, Port, Tensor};
+use mindir::{Dim, Error, GraphCell, Port, Precision, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{self, DeviceArgs, ModelArg, Names, duration, threads};
@@ -64,7 +64,7 @@ pub struct Bench {
     /// Keep what was measured, for --against, which is another file. Every row is written when it is measured
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
-    /// Compare with what was kept by --save, of runs with the same inputs, threads and numbers at once. What is about another
+    /// Compare with what was kept by --save, of runs with the same inputs, threads, numbers at once, device and precision. What is about another
     /// model is a warning
     #[arg(long, value_name = "FILE.json")]
     against: Option<PathBuf>,
@@ -127,17 +127,30 @@ struct Key {
     #[serde(default = "one")]
     concurrency: usize,
     inputs: Vec<String>,
+    #[serde(default = "cpu")]
+    device: String,
+    #[serde(default = "exact")]
+    precision: String,
 }
 
 fn one() -> usize {
     1
 }
 
+fn cpu() -> String {
+    "cpu".into()
+}
+
+fn exact() -> String {
+    Precision::F32.name().into()
+}
+
 impl Key {
-    fn of(case: Case, inputs: &[Tensor]) -> Result<Key, Failure> {
+    fn of(case: Case, inputs: &[Tensor], on: &DeviceArgs) -> Result<Key, Failure> {
         let Case { batch, concurrency, .. } = case;
         let inputs = inputs.iter().map(|t| t.fact().to_string()).collect();
-        Ok(Key { batch, threads: case.threads()?, concurrency, inputs })
+        let (device, precision) = (on.device.clone(), on.precision.name().into());
+        Ok(Key { batch, threads: case.threads()?, concurrency, inputs, device, precision })
     }
 }
 
@@ -226,7 +239,7 @@ impl Bench {
         let Some(path) = &self.against else { return Ok(None) };
         let before = Baseline::read(path)?;
         let cell = args::cell(model.clone(), mindir::Options::default())?;
-        let key = |case: Case| Key::of(case, &self.tensors(&cell, case.batch)?);
+        let key = |case: Case| Key::of(case, &self.tensors(&cell, case.batch)?, &self.device);
         let keys = self.cases().into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
         before.check(path, &self.model.path, &keys)?;
         Ok(Some(before))
@@ -243,8 +256,7 @@ impl Bench {
         self.against.iter().for_each(|path| save::reads(path));
         for path in self.save.iter().chain(&self.trace) {
             save::must_end(path, &[("json", ())])?;
-            save::has_folder(path)?;
-            save::unread(path)?;
+            save::try_target(path)?;
         }
         match (&self.save, &self.trace) {
             (Some(save), Some(trace)) if save == trace => {
@@ -289,6 +301,7 @@ impl Bench {
         if let Some(trace) = trace {
             trace.add(case.title(ready.key.threads).trim_start(), &ready.cell, &ready.inputs, case.concurrency)?;
         }
+        args::tell_packed(&ready.cell);
         Ok(ready.measured(&times, profile))
     }
 
@@ -307,7 +320,7 @@ impl Bench {
         for _ in 1..case.concurrency {
             runners.push(Runner::new(cell.clone(), inputs.clone())?);
         }
-        Ok(Ready { cell, key: Key::of(case, &inputs)?, inputs, runners, first_run_ns })
+        Ok(Ready { cell, key: Key::of(case, &inputs, &self.device)?, inputs, runners, first_run_ns })
     }
 
     /// Warms up and measures.

@@ -31,6 +31,7 @@ impl Compare {
         let inputs = inputs.map_err(Failure::of(&one))?;
         let want = cell.run(&inputs).map_err(Failure::of(&one))?;
         let got = other.run(&ordered(&cell, &other, &inputs)).map_err(Failure::of(&two))?;
+        [&cell, &other].into_iter().for_each(args::tell_packed);
         let names = cell.outputs().into_iter().chain(other.outputs().into_iter().skip(want.len()));
         let verdict = |(i, port): (usize, Port)| {
             let set = if self.inputs.inputs.is_empty() { "made up" } else { "given" };

@@ -122,7 +122,7 @@ impl Plan {
         let cell = args::cell(loaded.model, options)?;
         if let Some(path) = &self.html {
             save::must_end(path, &[("html", ()), ("htm", ())])?;
-            save::unread(path)?;
+            save::try_target(path)?;
         }
         let facts = self.shapes.facts(&cell.inputs())?;
         args::tell_plan(&cell, &facts);

@@ -239,8 +239,12 @@ impl Samples {
     /// Refuses a model that takes another number of inputs, and flags about pictures and arrays where there is none.
     pub fn check(&self, ports: &[Port], args: &ShapingArgs) -> Result<(), Failure> {
         if ports.len() != self.inputs.len() {
-            let (from, found, all) = (&self.from, print::plural(self.inputs.len(), "array"), args::list(ports));
-            return Err(Failure::Usage(format!("{from}: {found} for the inputs {all}; see --keys")));
+            let (from, found, all) = (&self.from, self.inputs.len(), args::list(ports));
+            let hint = if is(from.as_ref(), &["npz"]) { "; see --keys" } else { "" };
+            let expected = print::plural(ports.len(), "array");
+            return Err(Failure::Usage(format!(
+                "{from}: expected {expected} for the inputs {all}, found {found}{hint}"
+            )));
         }
         let is_picture = |(column, port): (&Column, &Port)| column.is_pictures(port);
         let all: Vec<bool> = self.inputs.iter().zip(ports).map(is_picture).collect();
@@ -291,8 +295,8 @@ impl Samples {
         if !self.has_classes() {
             return Err(wrong(labels.fact().to_string()));
         }
-        let class = |(i, x): (&usize, i64)| usize::try_from(x).map_err(|_| wrong(format!("{x} for sample {i}")));
-        of.iter().zip(labels.to_i64s()?).map(class).collect()
+        let class = |(i, x): (&usize, i128)| usize::try_from(x).map_err(|_| wrong(format!("{x} for sample {i}")));
+        of.iter().zip(labels.to_i128s()?).map(class).collect()
     }
 }
 

@@ -2,11 +2,7 @@
 
 mod curve;
 mod rate;
-
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod stop;
 
 use clap::Args;
 use mindir::ckpt::{
@@ -15,21 +11,23 @@ use mindir::ckpt::{
 use mindir::random::SplitMix;
 use mindir::{GraphCell, Port, Tensor};
 use serde::Serialize;
-use signal_hook::consts::SIGINT;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use self::rate::{Rate, Schedule};
+use self::stop::Stop;
 use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
 use crate::eval::{self, Judge, JudgeArgs};
 use crate::failure::{Failure, Outcome};
 use crate::print::{self, number};
 use crate::samples::{SampleArgs, Samples, Shaping, ShapingArgs};
 use crate::save;
-
-/// Exit code when Ctrl-C ended the training, as shells know it.
-const INTERRUPTED: u8 = 130;
+use crate::stdin;
 
 /// What is saved of the place in the data, besides MindSpore's `epoch_num` and `step_num`.
 const SEED: &str = "shuffle_seed";
+const BATCH: &str = "batch_size";
+const SAMPLES: &str = "sample_count";
 const STEP: &str = "step_num";
 
 /// Train with a step that MindSpore exported.
@@ -39,10 +37,14 @@ const STEP: &str = "step_num";
 /// does not fill a batch is left out.
 ///
 /// Checkpoints are called PREFIX-EPOCH_STEP.ckpt as MindSpore's ModelCheckpoint calls them, PREFIX_1-… in a folder that has some
-/// of the prefix already. Ctrl-C, and an error, leave PREFIX-EPOCH_STEP_breakpoint.ckpt, but a loss that is not finite leaves none; a second Ctrl-C
-/// ends at once. A training
-/// that goes on with --resume and the same arguments ends with the same bytes as one that was not interrupted. After Ctrl-C the exit code
-/// is 130.
+/// of the prefix already. Ctrl-C, SIGTERM, SIGHUP (unless it is ignored, as after nohup) and an error leave
+/// PREFIX-EPOCH_STEP_breakpoint.ckpt, but a loss that is not finite leaves none; a second signal ends at once. The exit code is 130
+/// after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
+///
+/// A training that goes on with --resume and the same arguments ends with the same bytes as one that was not interrupted. Another
+/// seed, batch or number of samples than before is refused.
+///
+/// Before the first step the folder is tried, and the model of --eval runs the first of its samples.
 #[derive(Args, Debug)]
 pub struct Train {
     #[command(flatten)]
@@ -73,7 +75,7 @@ pub struct Train {
     #[command(flatten)]
     between: BetweenArgs,
     /// Print the loss after every so many steps, too
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "json")]
     log_every: Option<u64>,
     /// Write the losses of all steps as a picture
     #[arg(long, value_name = "FILE.svg")]
@@ -93,7 +95,7 @@ struct KeepArgs {
     /// Folder for checkpoints, which is made if needed
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// What the names of checkpoints begin with [default: the name of the model's file]
+    /// What the names of checkpoints begin with [default: the name of the model's file, or model where that is standard input]
     #[arg(long, value_name = "NAME")]
     prefix: Option<String>,
     /// Save after every so many steps, and after the last [default: those of an epoch]
@@ -128,6 +130,18 @@ struct BetweenArgs {
     judge: JudgeArgs,
 }
 
+impl BetweenArgs {
+    /// Refuses flags about a model to judge where there is none.
+    fn check(&self) -> Result<(), Failure> {
+        match self.judge.flag() {
+            Some(flag) if self.eval.is_none() => {
+                Err(Failure::Usage(format!("{flag} is about the model of --eval, and there is none")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
     /// Steps since the start, also before this run.
@@ -151,19 +165,20 @@ struct Epoch {
 
 impl Train {
     pub fn execute(self) -> Result<Outcome, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
+        self.between.check()?;
         let data = Samples::read(&self.samples.data, &self.samples.labels, &self.samples.keys)?;
         if let Some(path) = &self.plot {
             save::must_end(path, &[("svg", ())])?;
-            save::has_folder(path)?;
+            save::try_target(path)?;
         }
         let (loaded, _) = self.model.load()?;
         let mut cell = args::cell(loaded.model, self.device.options(self.threads.threads)?)?;
-        let done = self.keep.resume.as_ref().map_or(Ok(0), |path| self.resume(path, &mut cell))?;
         let step = Step::new(&self, &cell, &data)?;
+        let done = self.keep.resume.as_ref().map_or(Ok(0), |path| self.resume(path, &mut cell, &step))?;
         let referee = Referee::new(&self, &cell.checkpoint())?;
-        let mut manager = self.manager(step.per_epoch)?;
-        listen(&stop)?;
+        let mut manager = self.manager(&step)?;
+        manager.go_on_after(done);
+        let stop = Stop::on_signals()?;
         let cell = RefCell::new(cell);
         let mut state = Course {
             train: &self,
@@ -177,11 +192,11 @@ impl Train {
         };
         let ended = state.course(done, &mut manager);
         let (per_epoch, losses, epochs) = (state.step.per_epoch, state.losses, state.epochs);
-        if let Some(path) = &self.plot {
-            let curve: Vec<(u64, f64)> = (done + 1..).zip(losses.iter().copied()).collect();
-            save::write(path, |out| out.write_all(curve::svg(&curve).as_bytes()))?;
-        }
+        let curve: Vec<(u64, f64)> = (done + 1..).zip(losses.iter().copied()).collect();
+        let draw = |path: &PathBuf| save::write(path, |out| out.write_all(curve::svg(&curve).as_bytes()));
+        let drawn = self.plot.as_ref().map_or(Ok(()), draw);
         let ended = ended?;
+        drawn?;
         let checkpoint = ended.saved.or(manager.latest().map(Path::to_path_buf)).map(|path| path.display().to_string());
         let report = Report { step: ended.step, steps_per_epoch: per_epoch, epochs, losses, checkpoint };
         let text = match (self.json, &report.checkpoint, ended.is_interrupted) {
@@ -192,7 +207,7 @@ impl Train {
             _ => "nothing is left to do\n".into(),
         };
         let outcome = if self.json { Outcome::ok(text) } else { Outcome::done(text) };
-        Ok(Outcome { code: if ended.is_interrupted { INTERRUPTED } else { 0 }, ..outcome })
+        Ok(Outcome { code: if ended.is_interrupted { stop.code() } else { 0 }, ..outcome })
     }
 
     /// The seed of the order, if there is one.
@@ -201,15 +216,10 @@ impl Train {
     }
 
     /// Gives the step what a checkpoint holds; returns how many steps are done.
-    fn resume(&self, path: &Path, cell: &mut GraphCell) -> Result<u64, Failure> {
+    fn resume(&self, path: &Path, cell: &mut GraphCell, step: &Step) -> Result<u64, Failure> {
         let (saved, _) = self.model.key.files.read(path)?;
         let wrong = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
-        if let (Some(was), now) = (integer(&saved, SEED), self.seed().map(i64::from))
-            && now != Some(was)
-        {
-            let now = now.map_or("--in-order".into(), |now| format!("--seed {now}"));
-            return Err(wrong(format!("its samples came in the order of --seed {was}, not of {now}")));
-        }
+        self.check_place(&saved, step).map_err(wrong)?;
         let done = integer(&saved, STEP).or_else(|| integer(&saved, "global_step"));
         let done = done
             .and_then(|n| u64::try_from(n).ok())
@@ -221,19 +231,40 @@ impl Train {
         }
     }
 
-    fn manager(&self, per_epoch: u64) -> Result<CheckpointManager, Failure> {
-        let values = self.seed().map(|seed| (SEED.to_string(), Value::from(i64::from(seed)))).into_iter().collect();
+    /// Refuses a checkpoint of a training that took other samples, or took them in another order or other batches, as far as it tells.
+    fn check_place(&self, saved: &Checkpoint, step: &Step) -> Result<(), String> {
+        for (name, what, now) in [(BATCH, "batches of", step.batch), (SAMPLES, "data of", step.data.len())] {
+            let was = integer(saved, name).unwrap_or(now as i64);
+            if was != now as i64 {
+                return Err(format!("it was saved with {what} {was} samples: expected as many, found {now}"));
+            }
+        }
+        let order = |seed: Option<i64>| seed.map_or("--in-order".into(), |seed| format!("--seed {seed}"));
+        let (was, now) = (integer(saved, SEED), self.seed().map(i64::from));
+        let is_told = was.is_some() || saved.get(BATCH).is_some();
+        if is_told && was != now {
+            return Err(format!("its samples came in the order of {}, not of {}", order(was), order(now)));
+        }
+        Ok(())
+    }
+
+    fn manager(&self, step: &Step) -> Result<CheckpointManager, Failure> {
+        let seed = self.seed().map(|seed| (SEED, i64::from(seed)));
+        let place = [(BATCH, step.batch as i64), (SAMPLES, step.data.len() as i64)];
+        let values = seed.into_iter().chain(place).map(|(name, n)| (name.to_string(), Value::from(n))).collect();
         let config = CheckpointConfig {
-            save_checkpoint_steps: self.keep.save_every_steps.unwrap_or(per_epoch),
+            save_checkpoint_steps: self.keep.save_every_steps.unwrap_or(step.per_epoch),
             keep_checkpoint_max: self.keep.keep_max,
             exception_save: true,
             append_info: AppendInfo { epoch_num: Some(0), step_num: Some(0), values },
             ..CheckpointConfig::default()
         };
-        let stem = self.model.path.file_stem().unwrap_or_default().to_string_lossy();
+        let path = if stdin::is(&self.model.path) { Path::new("model") } else { &self.model.path };
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let prefix = self.keep.prefix.as_deref().unwrap_or(&stem);
         CheckpointManager::new(prefix, &self.keep.output, config).map_err(|e| match e {
             ConfigError::Folder { source, .. } => Failure::file(&self.keep.output)(source),
+            ConfigError::Store(e) => Failure::Model(mindir::ExportError::Store(e).into()),
             other => Failure::Usage(other.to_string()),
         })
     }
@@ -246,13 +277,6 @@ fn integer(checkpoint: &Checkpoint, name: &str) -> Option<i64> {
         [one] => Some(*one),
         _ => None,
     }
-}
-
-/// Notes Ctrl-C in `stop`; the next one ends the process.
-fn listen(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
-    let first = signal_hook::flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), stop.clone());
-    let both = first.and_then(|_| signal_hook::flag::register(SIGINT, stop.clone()));
-    both.map(drop).map_err(Failure::file("Ctrl-C".as_ref()))
 }
 
 /// What goes into each step.
@@ -272,7 +296,8 @@ impl<'a> Step<'a> {
         let count = data.width();
         if all.len() <= count {
             let (from, found) = (data.from(), print::plural(count, "array"));
-            let text = format!("{from}: {found} and labels for the inputs {}", args::list(&all));
+            let inputs = args::list(&all);
+            let text = format!("{from}: a step takes {found} and their labels, expected more inputs than {inputs}");
             return Err(Failure::Usage(text));
         }
         let (ports, rest) = all.split_at(count);
@@ -315,7 +340,7 @@ impl Referee {
         let model = args::load(train.model.key.source(path)?)?.model;
         let cell = args::cell(model, train.device.options(train.threads.threads)?)?;
         let mut referee = Referee { cell, data };
-        referee.judge(train, values)?;
+        referee.judge(train, values)?.rehearse().map_err(Failure::of("--eval"))?;
         Ok(Some(referee))
     }
 
@@ -337,7 +362,7 @@ struct Course<'a> {
     step: Step<'a>,
     cell: &'a RefCell<GraphCell>,
     referee: Option<Referee>,
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
     /// Whether the last step left parameters that are of no use.
     is_spoilt: bool,
     epochs: Vec<Epoch>,
@@ -377,8 +402,10 @@ impl Course<'_> {
                     return Err(failure);
                 }
                 Err(failure) => {
-                    if let Some(saved) = run.interrupt()? {
-                        print::stderr(&format!("step {step} is saved as {}\n", saved.display()));
+                    match run.interrupt().map_err(Failure::from) {
+                        Ok(Some(saved)) => print::stderr(&format!("step {step} is saved as {}\n", saved.display())),
+                        Ok(None) => {}
+                        Err(other) => print::stderr(&format!("step {step} is not saved: {}\n", other.message())),
                     }
                     return Err(failure);
                 }
@@ -401,7 +428,7 @@ impl Course<'_> {
         let before = self.losses.len();
         let bar = eval::bar(self.step.per_epoch, "steps");
         for step in steps {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.is_asked() {
                 return Ok(false);
             }
             let at = Progress::new(step, self.step.per_epoch).step_in_epoch();

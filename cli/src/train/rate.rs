@@ -60,8 +60,8 @@ pub fn rate(text: &str) -> Result<f64, String> {
 enum Place {
     /// The last input, one number.
     Input { dtype: DType, dims: Vec<usize> },
-    /// A parameter, one number.
-    Param,
+    /// A parameter, one number of this type.
+    Param(DType),
     /// Nothing is to be changed.
     None,
 }
@@ -85,12 +85,7 @@ impl Rate {
     ) -> Result<Rate, Failure> {
         let place = match (base, rest) {
             (None, []) => Place::None,
-            (Some(_), []) if number(cell.param(PARAM).as_ref()) => Place::Param,
-            (Some(_), []) => {
-                let text =
-                    "--lr: the step has neither an input for it nor a parameter learning_rate that is one number";
-                return Err(Failure::Usage(text.into()));
-            }
+            (Some(_), []) => of_param(cell.param(PARAM).as_ref())?,
             (Some(_), [port]) => of_port(port)?,
             (None, rest) => {
                 let text = format!("no value for {}; --lr gives the learning rate", args::list(rest));
@@ -101,7 +96,21 @@ impl Rate {
                 return Err(Failure::Usage(text));
             }
         };
-        Ok(Rate { base: base.unwrap_or(0.0), schedule, epochs, place })
+        Rate { base: base.unwrap_or(0.0), schedule, epochs, place }.held()
+    }
+
+    /// Refuses a rate that is not finite in the step's element type. It is greatest in the first epoch or the last.
+    fn held(self) -> Result<Rate, Failure> {
+        let (Place::Input { dtype, .. } | Place::Param(dtype)) = self.place else { return Ok(self) };
+        for epoch in [1, self.epochs] {
+            let rate = self.of(epoch).unwrap_or_default();
+            let held = Tensor::from_f64s(dtype, &[], &[rate])?.to_f64s()?;
+            if !held.iter().all(|x| x.is_finite()) {
+                let text = format!("--lr: epoch {epoch}: expected a rate that {dtype} can hold, found {rate:e}");
+                return Err(Failure::Usage(text));
+            }
+        }
+        Ok(self)
     }
 
     /// The rate of an epoch, counted from 1, if it is known.
@@ -112,7 +121,7 @@ impl Rate {
 
     /// Gives the step the rate of an epoch, where it is a parameter.
     pub fn set(&self, cell: &RefCell<GraphCell>, epoch: u64) -> Result<(), Failure> {
-        let Some(rate) = self.of(epoch).filter(|_| matches!(self.place, Place::Param)) else { return Ok(()) };
+        let Some(rate) = self.of(epoch).filter(|_| matches!(self.place, Place::Param(_))) else { return Ok(()) };
         let Some(old) = cell.borrow().param(PARAM) else { return Ok(()) };
         let new = Tensor::from_f64s(old.dtype(), old.shape(), &[rate])?;
         if new != old {
@@ -131,8 +140,10 @@ impl Rate {
     }
 }
 
-fn number(param: Option<&Tensor>) -> bool {
-    param.is_some_and(|tensor| tensor.dtype().is_float() && tensor.count() == 1)
+fn of_param(param: Option<&Tensor>) -> Result<Place, Failure> {
+    let number = param.filter(|tensor| tensor.dtype().is_float() && tensor.count() == 1);
+    let text = "--lr: the step has neither an input for it nor a parameter learning_rate that is one number";
+    number.map(|tensor| Place::Param(tensor.dtype())).ok_or_else(|| Failure::Usage(text.into()))
 }
 
 fn of_port(port: &Port) -> Result<Place, Failure> {

@@ -224,3 +224,23 @@ fn rows_are_kept_as_they_are_measured() {
     let kept: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(kept["runs"][0]["concurrency"], 1, "{kept:#}");
 }
+
+#[test]
+fn runs_of_another_precision_are_not_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept.json");
+    let (lenet, kept) = (digits("lenet5.mindir"), kept.to_str().unwrap());
+    let bench = |more: &[&str]| {
+        mindir([&["bench", &lenet, "--time", "1ms", "--warmup", "1ms", "--threads", "1"], more].concat())
+    };
+    bench(&["--save", kept]).with(0);
+    bench(&["--against", kept]).with(0);
+    bench(&["--against", kept, "--precision", "f16"]).with(2).complains(&["no run with these", "precision"]);
+    // What says neither is of the CPU, in f32.
+    let mut old: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(kept).unwrap()).unwrap();
+    for field in ["device", "precision"] {
+        old["runs"][0].as_object_mut().unwrap().remove(field).unwrap();
+    }
+    std::fs::write(kept, old.to_string()).unwrap();
+    bench(&["--against", kept]).with(0);
+}

@@ -70,3 +70,16 @@ fn half_types_that_are_asked_for_widen_the_tolerance() {
     assert!(close(tolerance(|b, x| b.op("Cast", [x, 45i64.into()])), 16.0 / 256.0));
     assert!(close(tolerance(|b, x| b.op("Cast", [x, Arg::from(42i64)])), 16.0 / 2048.0));
 }
+
+#[test]
+fn precision_and_packed_weights_are_ways_to_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept");
+    let lenet = digits("lenet5.mindir");
+    let check = |more: &[&str]| mindir([&["check", &lenet, "-i", "rand:1"], more].concat());
+    let tolerance = |ended: super::Ended| ended.with(0).json()["tolerance"].as_f64().unwrap();
+    assert_eq!(tolerance(check(&["--json"])), 1e-4);
+    assert_eq!(tolerance(check(&["--json", "--precision", "f16"])), 16.0 * 2f64.powi(-11));
+    check(&["--precision", "bf16", "--tolerance", "1e-6"]).with(1).says(&["first in pass precision"]);
+    check(&["--packed-weights", kept.to_str().unwrap()]).with(0);
+}

@@ -374,3 +374,18 @@ fn endings_are_known_in_any_case_and_named_where_they_are_not() {
     mindir(["ckpt", "convert", &lenet, &at(&dir, "none/x.npz")]).with(5).complains(&["there is no folder"]);
     mindir(["convert", &lenet, "-"]).with(2).complains(&["not to standard output"]);
 }
+
+#[test]
+fn flags_without_effect_are_warnings_where_the_file_shows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let lenet = digits("lenet5.mindir");
+    let warns = |args: &[&str], what: &str| {
+        let ended = mindir([&["convert", &lenet], args].concat()).with(0);
+        assert!(ended.stderr.starts_with(&format!("warning: {what} has no effect: ")), "{ended:#?}");
+    };
+    warns(&[&at("a.onnx"), "--state-as-io"], "--state-as-io");
+    warns(&[&at("a.mindir"), "--data-file-size", "1K"], "--data-file-size");
+    let split = mindir(["convert", &lenet, &at("b.mindir"), "--data-file-size", "1K", "--split"]).with(0);
+    assert!(split.stderr.is_empty(), "{split:#?}");
+}

@@ -189,6 +189,51 @@ fn what_cannot_be_meant_is_refused() {
     with(&["--data", &ten]).with(2).complains(&["sample 0: expected a class from 0 to 9, found 10"]);
     let below = put(&dir, "below.csv", format!("{},-1\n", digits("one.png")));
     with(&["--data", &below]).with(2).complains(&["found -1 for sample 0"]);
+    let large = dir.path().join("large.npy");
+    npy::write(&large, &Tensor::vector(&[u64::MAX; 360])).unwrap();
+    with(&["--data", &images, "--labels", text(&large)]).with(2).complains(&["found 18446744073709551615"]);
+    let with_two = [digits("train_step.mindir"), images.clone(), labels.clone()];
+    let two = eval(&[&with_two[0], "--data", &with_two[1], "--labels", &with_two[2]]).with(2);
+    two.complains(&["expected 2 arrays for the inputs", "found 1\n"]);
+    let folder = pictures(&dir);
+    let names = digits("labels.txt");
+    let two = eval(&[&with_two[0], "--data", &folder, "--labels", &names]).with(2);
+    assert!(!two.stderr.contains("--keys"), "{two:#?}");
+    let plain = minus(&dir);
+    eval(&[&plain, "--data", &images, "--labels", &labels, "--params", "any.ckpt"])
+        .with(2)
+        .complains(&["--params any.ckpt: the model has no parameters"]);
+}
+
+/// The label of the last sample is looked at before a picture behind the first batch is.
+#[test]
+fn labels_are_looked_at_before_all_samples_have_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = digits("one.png");
+    let broken = put(&dir, "broken.png", "no picture");
+    let good = format!("{one},1\n").repeat(32);
+    let csv = put(&dir, "list.csv", format!("{good}{broken},1\n{one},10\n"));
+    let ended = eval(&[&digits("lenet5_dynamic_batch.mindir"), "--data", &csv]).with(2);
+    ended.complains(&["sample 33: expected a class from 0 to 9, found 10"]);
+}
+
+#[test]
+fn names_of_classes_may_begin_with_a_mark() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, set) = (digits("lenet5_dynamic_batch.mindir"), pictures(&dir));
+    let names = put(&dir, "marked.txt", format!("\u{feff}{}", fs::read_to_string(digits("labels.txt")).unwrap()));
+    let json = eval(&[&model, "--data", &set, "--labels", &names, "--json"]).with(0).json();
+    assert_eq!(json["right"], 10);
+}
+
+#[test]
+fn a_metric_that_is_not_defined_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let (x, y) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
+    npy::write(&x, &Tensor::zeros(DType::F32, &[3, 2]).unwrap()).unwrap();
+    npy::write(&y, &Tensor::zeros(DType::F32, &[3, 2]).unwrap()).unwrap();
+    let ended = eval(&[&minus(&dir), "--data", text(&x), "--labels", text(&y)]).with(0).says(&["mae "]);
+    assert!(ended.stderr.contains("r2 is not defined: all labels are equal"), "{ended:#?}");
 }
 
 #[test]

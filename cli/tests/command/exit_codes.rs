@@ -216,6 +216,22 @@ fn sizes_beyond_all_memory_are_6() {
     }
 }
 
+/// A file that no memory holds is a limit, whatever it is read for.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_beyond_all_memory_are_6() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.png");
+    if std::fs::File::create(&large).unwrap().set_len(8 << 40).is_err() {
+        // A file system without files of this length.
+        return;
+    }
+    let large = large.to_str().unwrap();
+    let lenet = digits("lenet5.mindir");
+    mindir(["run", &lenet, "-i", large]).with(6).complains(&["large.png: out of memory"]);
+    mindir(["run", &lenet, "-i", "ones", "--labels", large]).with(6).complains(&["large.png: out of memory"]);
+}
+
 #[test]
 fn pictures_must_fit_or_be_resized() {
     let (model, picture) = (model("cnn_static"), digits("two.png"));

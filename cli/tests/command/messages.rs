@@ -154,3 +154,24 @@ fn long_arguments_are_cut() {
         assert!(ended.stderr.contains('7') && !ended.stderr.contains(&digits), "{ended:#?}");
     }
 }
+
+#[test]
+fn what_packed_weights_were_good_for_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut b = mindir::builder::Builder::new("product");
+    let x = b.input("x", mindir::Spec::fixed(mindir::DType::F32, &[8, 512]));
+    let w = b.param("w", mindir::Tensor::zeros(mindir::DType::F32, &[512, 512]).unwrap());
+    let y = b.op("MatMul", [x.into(), w.into(), false.into(), false.into()]).unwrap();
+    let product = super::written(&dir, &b.finish(&[y]));
+    let kept = dir.path().join("kept").to_str().unwrap().to_string();
+    let run = |folder: &str, more: &[&str]| {
+        mindir([&["run", &product, "-i", "ones", "--packed-weights", folder], more].concat()).with(0).stderr
+    };
+    let (first, second) = (run(&kept, &["-v"]), run(&kept, &["-v"]));
+    assert!(first.contains("packed weights: 0 read, 1 written\n"), "{first}");
+    assert!(second.contains("packed weights: 1 read, 0 written\n"), "{second}");
+    assert_eq!(run(&kept, &[]), "");
+    let unfit = run(&product, &[]);
+    assert!(unfit.starts_with("warning: --packed-weights: what was packed is not kept: "), "{unfit}");
+    assert_eq!(run(&product, &["-q"]), "");
+}

@@ -9,7 +9,7 @@ use mindir::{DType, Spec, Tensor, npy};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Ended, digits, mindir, written};
+use super::{Ended, digits, mindir, mindir_with_bytes, written};
 
 /// Steps of an epoch here.
 const STEPS: usize = 10;
@@ -198,7 +198,108 @@ fn a_model_is_judged_between_epochs() {
     let step = digits("train_step.mindir");
     let other = data
         .train(&data.folder("other"), &["--eval", &step, "--eval-data", &data.images, "--eval-labels", &data.labels]);
-    other.with(2).complains(&["1 array for the inputs"]);
+    other.with(2).complains(&["expected 2 arrays for the inputs", "found 1"]);
+}
+
+/// Whatever is wrong is found before the first step, and nothing is left of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_trained_that_could_not_be_kept_or_judged() {
+    let data = Data::new();
+    let folder = data.folder("kept");
+    let late = |folder: &str, more: &[&str], code: i32, what: &str| {
+        let ended = data.train(folder, more).with(code);
+        assert!(ended.stdout.is_empty() && ended.stderr.contains(what), "no {what:?} in {ended:#?}");
+    };
+    late("/proc", &[], 5, "/proc");
+    late("/proc/nowhere", &[], 5, "/proc/nowhere");
+    late(&folder, &["--plot", "/proc/loss.svg"], 5, "/proc/loss.svg");
+    late(&folder, &["--lr", "1e300"], 2, "expected a rate that f32 can hold, found 1e300");
+    late(&folder, &["--lr", "1", "--lr-schedule", "step:1:1e30", "--epochs", "3"], 2, "epoch 3");
+    late(&folder, &["--metrics", "accuracy"], 2, "--metrics is about the model of --eval");
+    late(&folder, &["--result", "0"], 2, "--result is about the model of --eval");
+
+    let (model, odd, small) = (digits("lenet5_dynamic_batch.mindir"), data.folder("odd.npy"), data.folder("small.npy"));
+    let mut labels = vec![0u64; 32 * STEPS];
+    labels[32 * STEPS - 1] = 1 << 63;
+    npy::write(&odd, &Tensor::vector(&labels)).unwrap();
+    npy::write(&small, &Tensor::zeros(DType::F32, &[32 * STEPS, 1, 8, 8]).unwrap()).unwrap();
+    let eval = |images: &str, labels: &str, what: &str| {
+        late(&folder, &["--eval", &model, "--eval-data", images, "--eval-labels", labels], 2, what);
+    };
+    eval(&data.images, &odd, "--eval: ");
+    eval(&data.images, &odd, "sample 319: expected a class from 0 to 9, found 9223372036854775808");
+    eval(&small, &data.labels, "--eval: ");
+    assert!(!Path::new(&folder).exists());
+    data.train(&folder, &["--json", "--log-every", "2"]).with(2);
+}
+
+#[test]
+fn a_training_goes_on_with_the_samples_it_had() {
+    let data = Data::new();
+    let folder = data.folder("kept");
+    let every = ["--save-every-steps", "4"];
+    data.train(&folder, &every).with(0);
+    assert_eq!(saved(&folder), ["net-1_10.ckpt", "net-1_4.ckpt", "net-1_8.ckpt"]);
+    let from = format!("{folder}/net-1_8.ckpt");
+    let resume = |more: &[&str]| data.train(&folder, &[&["--resume", &from, "--epochs", "2"], more].concat());
+    resume(&["--batch", "16"]).with(2).complains(&["batches of 32 samples", "found 16"]);
+    resume(&["--in-order"]).with(2).complains(&["--seed 0, not of --in-order"]);
+    let few = data.folder("few.npy");
+    npy::write(&few, &Tensor::zeros(DType::F32, &[64, 1, 32, 32]).unwrap()).unwrap();
+    let labels = data.folder("few_labels.npy");
+    npy::write(&labels, &Tensor::zeros(DType::U8, &[64]).unwrap()).unwrap();
+    let step = digits("train_step.mindir");
+    let args = ["train", &step, "--data", &few, "--labels", &labels, "-o", &folder, "--resume", &from];
+    mindir(args).with(2).complains(&["data of 320 samples", "found 64"]);
+    let in_order = data.folder("in_order");
+    data.train(&in_order, &["--in-order"]).with(0);
+    let from = format!("{in_order}/net-1_10.ckpt");
+    data.train(&in_order, &["--resume", &from]).with(2).complains(&["--in-order, not of --seed 0"]);
+    // Checkpoints come after the same steps as without an interruption.
+    resume(&every).with(0);
+    assert_eq!(saved(&folder)[3..], ["net_1-2_10.ckpt", "net_1-2_2.ckpt", "net_1-2_6.ckpt"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn other_signals_leave_a_breakpoint_too() {
+    let data = Data::new();
+    for (signal, code) in [("-TERM", 143), ("-HUP", 129)] {
+        let folder = data.folder(signal);
+        let child = data.start(&folder, &["--epochs", "100", "--save-every-steps", "1", "--keep-max", "1"]);
+        wait_for(&folder, 1);
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let out = child.wait_with_output().unwrap();
+        assert_eq!(out.status.code(), Some(code), "{out:?}");
+        assert!(saved(&folder).iter().any(|name| name.ends_with("_breakpoint.ckpt")), "{:?}", saved(&folder));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_first_error_is_told_when_a_second_follows() {
+    let data = Data::new();
+    let folder = data.folder("kept");
+    let child = data.start(&folder, &["--epochs", "100", "--save-every-steps", "1"]);
+    wait_for(&folder, 1);
+    // A file where the folder was: neither the next checkpoint nor the breakpoint can be written.
+    fs::rename(&folder, data.folder("gone")).unwrap();
+    fs::write(&folder, "").unwrap();
+    let out = child.wait_with_output().unwrap();
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(5), "{text}");
+    assert!(text.contains(" is not saved: ") && text.lines().any(|line| line.starts_with("error: ")), "{text}");
+}
+
+#[test]
+fn checkpoints_of_a_model_from_standard_input_are_called_model() {
+    let data = Data::new();
+    let folder = data.folder("kept");
+    let step = fs::read(digits("train_step.mindir")).unwrap();
+    let args = ["train", "-", "--data", &data.images, "--labels", &data.labels, "-o", &folder];
+    mindir_with_bytes(&step, args).with(0);
+    assert_eq!(saved(&folder), ["model-1_10.ckpt"]);
 }
 
 #[test]

@@ -73,6 +73,15 @@ impl Default for Options {
     }
 }
 
+/// Refuses a file that could not be written: the folder takes no new files, or what is there is no plain file. Nothing is left of
+/// the attempt.
+///
+/// # Errors
+/// As [`Writer::begin`].
+pub fn try_target(path: impl AsRef<Path>, options: &Options) -> Result<(), StoreError> {
+    Writer::begin(path, options).map(drop)
+}
+
 /// Writes a file with what `fill` writes, in place of the one that may be there.
 ///
 /// An error of `fill` leaves the old file and comes back as [`StoreError::Io`] of [`Step::Write`].

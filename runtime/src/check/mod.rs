@@ -19,7 +19,7 @@ use mindir_kernels::device::Device;
 
 use crate::graph::Arg;
 use crate::machine::Isa;
-use crate::{DEVICES, Error, GraphCell, Source};
+use crate::{DEVICES, Error, GraphCell, Precision, Source};
 
 pub use agreement::agreement;
 pub use inputs::{Set, inputs};
@@ -33,7 +33,8 @@ pub struct Options {
     /// Threads of the runs with several.
     pub threads: usize,
     /// How far results may be apart where sums are taken in another order, relative to the largest magnitude in a tensor;
-    /// `None` is 10⁻⁴, or 16 units in the last place of the shortest float type in the model where that is more.
+    /// `None` is 10⁻⁴, or 16 units in the last place of the shortest float type in the model or of the precision that cells have
+    /// where that is more.
     pub tolerance: Option<f64>,
     /// Options of the cells that run. Threads, instruction set and passes are as each run has them; a device makes runs of its
     /// own.
@@ -158,7 +159,7 @@ impl Report {
 /// The error of the reference: without passes, on one thread, with the plainest instruction set.
 pub fn check(model: impl Into<Arc<Model>>, inputs: &[Tensor], options: &Options) -> Result<Report, Error> {
     let model = model.into();
-    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(&model, inputs));
+    let tolerance = options.tolerance.unwrap_or_else(|| tolerance(&model, inputs, options.cell.precision));
     let cpu = crate::Options { device: None, ..options.cell.clone() };
     let mut checker = Checker { model, inputs, options: &cpu, tolerance, runs: Vec::new() };
     let all = Isa::all();
@@ -413,8 +414,8 @@ fn types_asked_for(node: &Node) -> impl Iterator<Item = DType> {
     })
 }
 
-/// The tolerance for the float types in a model.
-fn tolerance(model: &Model, inputs: &[Tensor]) -> f64 {
+/// The tolerance for the float types in a model and for what operands are rounded to.
+fn tolerance(model: &Model, inputs: &[Tensor], precision: Precision) -> f64 {
     let values = model.graphs.iter().flat_map(|g| g.values.iter());
     let stated = values.filter_map(|v| match &v.def {
         Def::Const(t) => Some(t.dtype()),
@@ -427,5 +428,10 @@ fn tolerance(model: &Model, inputs: &[Tensor]) -> f64 {
         DType::F16 => 2f64.powi(-11),
         _ => 0.0,
     };
-    stated.chain(asked).chain(held).map(|dtype| 16.0 * unit(dtype)).fold(1e-4, f64::max)
+    let rounded = match precision {
+        Precision::F32 => None,
+        Precision::Tf32 | Precision::F16 => Some(DType::F16),
+        Precision::Bf16 => Some(DType::BF16),
+    };
+    stated.chain(asked).chain(held).chain(rounded).map(|dtype| 16.0 * unit(dtype)).fold(1e-4, f64::max)
 }

@@ -73,7 +73,8 @@ impl CheckpointManager {
     /// there is removed.
     ///
     /// # Errors
-    /// The rules contradict each other, the prefix is no part of a file name, or the folder cannot be used.
+    /// The rules contradict each other, the prefix is no part of a file name, or the folder cannot be used: no file can be written
+    /// there, for one.
     pub fn new(prefix: &str, folder: impl AsRef<Path>, config: CheckpointConfig) -> Result<Self, ConfigError> {
         let config = config.checked()?;
         config::check_prefix(prefix)?;
@@ -83,8 +84,11 @@ impl CheckpointManager {
         store::sweep(&folder, &config.write.store)?;
         let names = files::names(&folder).map_err(fail)?;
         let last_time = (config.clock.0)();
+        let own_prefix = next_prefix(&names, prefix, false);
+        // No step has this number.
+        store::try_target(folder.join(format!("{own_prefix}-0_0.ckpt")), &config.write.store)?;
         Ok(Self {
-            prefix: next_prefix(&names, prefix, false),
+            prefix: own_prefix,
             base: prefix.to_string(),
             kept: Kept::default(),
             folder,
@@ -100,6 +104,11 @@ impl CheckpointManager {
     /// Starts a loop whose values are what `snapshot` gives.
     pub fn run<S: FnMut() -> Checkpoint>(&mut self, snapshot: S) -> Run<'_, S> {
         Run::new(self, snapshot)
+    }
+
+    /// Goes on after step `step` of an earlier loop: checkpoints are due after the same steps as if that one had gone on.
+    pub fn go_on_after(&mut self, step: u64) {
+        self.last_step = step - step.checked_rem(self.config.save_checkpoint_steps).unwrap_or(0);
     }
 
     /// The file that was saved last, or is being saved.

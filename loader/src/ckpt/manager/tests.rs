@@ -239,3 +239,29 @@ fn files_are_for_the_owner() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(&made)), (0o400, 0o700));
 }
+
+#[test]
+fn a_loop_that_goes_on_is_saved_after_the_same_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let every = |steps| CheckpointConfig { save_checkpoint_steps: steps, keep_checkpoint_max: 9, ..config() };
+    for (steps, done, expected) in [(4, 8, &[12, 13][..]), (4, 9, &[12, 13]), (5, 9, &[10, 13])] {
+        let place = folder.path().join(format!("{steps}_{done}"));
+        let mut manager = CheckpointManager::new("net", &place, every(steps)).unwrap();
+        manager.go_on_after(done);
+        let mut run = manager.run(state);
+        (done + 1..=13).for_each(|step| drop(run.step_end(Progress::new(step, 100)).unwrap()));
+        run.finish().unwrap();
+        let expected: Vec<String> = expected.iter().map(|at| format!("net-1_{at}.ckpt")).collect();
+        assert_eq!(names(&place), expected, "{steps} {done}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_takes_no_file_is_refused_at_once() {
+    let refused = CheckpointManager::new("net", "/proc", config()).unwrap_err();
+    assert!(matches!(refused, ConfigError::Store(_)), "{refused:?}");
+    let folder = tempfile::tempdir().unwrap();
+    CheckpointManager::new("net", folder.path(), config()).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -95,13 +95,22 @@ impl Import {
     /// A tensor that the file names. Floats with dimensions are weights and become a parameter of this name; so does what
     /// is large.
     pub fn named(&mut self, tensor: Tensor, name: &str) -> Val {
+        let is_weight = tensor.dtype().is_float() && !tensor.shape().is_empty() && tensor.count() > 0;
+        self.called(tensor, name, is_weight)
+    }
+
+    /// What an input holds that callers may leave out: a parameter of this name, whatever its type.
+    pub fn default(&mut self, tensor: Tensor, name: &str) -> Val {
+        self.called(tensor, name, true)
+    }
+
+    fn called(&mut self, tensor: Tensor, name: &str, is_weight: bool) -> Val {
         if name.is_empty() {
             return self.constant(tensor);
         }
         let more = (2u64..).map(|i| format!("{name}_{i}"));
         let name = std::iter::once(name.to_string()).chain(more).find(|n| !self.taken.contains(n)).unwrap_or_default();
         self.taken.insert(name.clone());
-        let is_weight = tensor.dtype().is_float() && !tensor.shape().is_empty() && tensor.count() > 0;
         let origin = if is_weight { Origin::Weight(name) } else { Origin::Plain(Some(name)) };
         self.add(tensor, origin)
     }

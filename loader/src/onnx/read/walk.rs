@@ -102,7 +102,7 @@ pub(super) fn model(
     let fail = |problem: Problem| problem.error(file);
     let functions = Functions::of(&proto.functions, graph, limits.decoded_budget(proto.encoded_len() as u64));
     let mut attempt = Attempt::new(graph, functions, weights, opset, limits).map_err(fail)?;
-    attempt.constants(&initializers);
+    attempt.constants(&initializers, &super::defaults(proto, graph).into_iter().collect());
     attempt.narrow(graph);
     attempt.run(graph).map_err(|problems| fail(together(problems)))?;
     let mut model = attempt.finish(graph).map_err(fail)?;
@@ -169,9 +169,13 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    fn constants(&mut self, initializers: &BTreeMap<String, Tensor>) {
+    /// The tensors of the file; those called as `defaults` are what inputs hold that callers may leave out.
+    fn constants(&mut self, initializers: &BTreeMap<String, Tensor>, defaults: &HashSet<String>) {
         for (name, tensor) in initializers {
-            let val = self.import.named(tensor.clone(), name);
+            let val = match defaults.contains(name) {
+                true => self.import.default(tensor.clone(), name),
+                false => self.import.named(tensor.clone(), name),
+            };
             self.values.insert(name.clone(), val);
         }
     }
