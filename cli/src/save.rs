@@ -100,7 +100,7 @@ pub fn try_target(path: &Path) -> Result<(), Failure> {
 /// Refuses a folder for files that takes none, or could not be made.
 pub fn try_folder(folder: &Path) -> Result<(), Failure> {
     let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new(""));
-    let tried = store::try_target(there.join("mindir.try"), &Options::default());
+    let tried = store::try_folder(there, &Options::default());
     tried.map_err(|e| Failure::Model(ExportError::Store(e).into()))
 }
 

@@ -226,7 +226,7 @@ pub struct Get {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write the file even if the checkpoint is encrypted; a .npy file is not
-    #[arg(long)]
+    #[arg(long, requires = "output")]
     decrypt: bool,
     #[command(flatten)]
     key: KeyArgs,
@@ -246,6 +246,9 @@ impl Get {
                 Value::Array(_) => Err(Failure::Usage("a tensor is written to a file: give -o FILE.npy".into())),
             };
         };
+        if kind.cipher.is_none() && self.decrypt {
+            print::warn("--decrypt has no effect: what was read is not encrypted");
+        }
         if kind.cipher.is_some() && !self.decrypt {
             return Err(Failure::Usage(
                 "the checkpoint is encrypted and a .npy file is not: --decrypt allows it".into(),

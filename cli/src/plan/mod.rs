@@ -114,6 +114,9 @@ impl Plan {
             let has = if self.json { "--json has" } else { "the page has" };
             print::warn(&format!("--why has no effect: {has} what the passes did"));
         }
+        if self.device.packed_weights.is_some() && !self.measure {
+            print::warn("--packed-weights has no effect: a plan reads no weights");
+        }
         let (loaded, _) = self.model.load()?;
         let options = match self.measure {
             true => self.device.options(self.threads.threads)?,

@@ -42,3 +42,16 @@ fn the_page_of_operators_is_what_the_command_writes() {
     let stale = std::fs::read_to_string(page).unwrap() != written;
     assert!(!stale, "docs/OPS.md is stale: `cargo run -p mindir-cli -- ops --markdown > docs/OPS.md` writes it");
 }
+
+#[test]
+fn flags_without_effect_are_told_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let checkpoint = super::repository("loader/tests/data/ckpt/append.ckpt");
+    let checkpoint = checkpoint.to_str().unwrap();
+    mindir(["ckpt", "get", checkpoint, "lr", "--decrypt"]).with(2).complains(&["--output"]);
+    let plain = mindir(["ckpt", "get", checkpoint, "lr", "--decrypt", "-o", &at("lr.npy")]).with(0);
+    assert!(plain.stderr.starts_with("warning: --decrypt has no effect"), "{plain:#?}");
+    let planned = mindir(["plan", &super::digits("lenet5.mindir"), "--packed-weights", &at("kept")]).with(0);
+    assert!(planned.stderr.starts_with("warning: --packed-weights has no effect"), "{planned:#?}");
+}

@@ -82,6 +82,18 @@ pub fn try_target(path: impl AsRef<Path>, options: &Options) -> Result<(), Store
     Writer::begin(path, options).map(drop)
 }
 
+/// Refuses a folder that takes no new files. Nothing is left of the attempt.
+///
+/// # Errors
+/// As [`Writer::begin`].
+pub fn try_folder(folder: impl AsRef<Path>, options: &Options) -> Result<(), StoreError> {
+    match try_target(folder.as_ref().join("mindir.try"), options) {
+        // Somebody else tries it, and could make a file.
+        Err(StoreError::Busy { .. }) => Ok(()),
+        tried => tried,
+    }
+}
+
 /// Writes a file with what `fill` writes, in place of the one that may be there.
 ///
 /// An error of `fill` leaves the old file and comes back as [`StoreError::Io`] of [`Step::Write`].

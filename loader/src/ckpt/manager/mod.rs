@@ -84,11 +84,9 @@ impl CheckpointManager {
         store::sweep(&folder, &config.write.store)?;
         let names = files::names(&folder).map_err(fail)?;
         let last_time = (config.clock.0)();
-        let own_prefix = next_prefix(&names, prefix, false);
-        // No step has this number.
-        store::try_target(folder.join(format!("{own_prefix}-0_0.ckpt")), &config.write.store)?;
+        store::try_folder(&folder, &config.write.store)?;
         Ok(Self {
-            prefix: own_prefix,
+            prefix: next_prefix(&names, prefix, false),
             base: prefix.to_string(),
             kept: Kept::default(),
             folder,
