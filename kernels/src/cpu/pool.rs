@@ -12,6 +12,8 @@ use crate::device::TaskView;
 const CHUNK: usize = 16 * 1024;
 /// A row that reaches farther, and much farther than the image and the result, is mostly pads.
 const WIDE: usize = 16 * 1024;
+/// Elements of rows that are computed together.
+const HELD: usize = 2048;
 
 fn task<'a>(view: &TaskView<'a>) -> Option<&'a Pool> {
     let (Task::Pool(p), [x], [y]) = (view.task, view.ins, view.outs) else { return None };
@@ -91,7 +93,8 @@ impl CpuKernel for Windows {
     }
 
     fn scratch(&self) -> usize {
-        if self.p.layout == Layout::Nchw { self.threads * scratch_bytes::<f32>(&[self.row(), self.row()]) } else { 0 }
+        let rows = self.together() * self.row();
+        if self.p.layout == Layout::Nchw { self.threads * scratch_bytes::<f32>(&[rows, rows]) } else { 0 }
     }
 
     fn run(&self, io: &mut Io<'_>, gang: &mut Gang) -> Result<(), Failed> {
@@ -109,16 +112,17 @@ impl CpuKernel for Windows {
             });
             return Ok(());
         }
-        let scratch = io.scratch::<f32>(self.threads * 2 * self.row())?;
+        let held = self.together() * self.row();
+        let scratch = io.scratch::<f32>(self.threads * 2 * held)?;
         let rows = CHUNK.div_ceil((p.w * p.kernel[0]).max(1));
         let out = super::Shared::new(y.as_mut_ptr());
         let all = p.n * p.c * p.out_h;
-        gang.parallel_with(all.div_ceil(rows), scratch, |chunk, _, row| {
+        gang.parallel_with(all.div_ceil(rows), scratch, |chunk, _, scratch| {
             let (first, end) = (chunk * rows, all.min((chunk + 1) * rows));
             // SAFETY: every chunk has rows of its own.
             let y = unsafe { out.slice(first * p.out_w, (end - first) * p.out_w) };
-            let (row, single) = row.split_at_mut(self.row());
-            self.isa.run(Planes { windows: self, x, first, y, row, single });
+            let (rows, singles) = scratch.split_at_mut(held);
+            self.isa.run(Planes { windows: self, x, first, y, rows, singles });
         });
         Ok(())
     }
@@ -134,6 +138,11 @@ impl Windows {
     /// Elements of an input row with what is around it.
     fn row(&self) -> usize {
         self.cols.reach.max(self.cols.before + self.p.w).next_multiple_of(16)
+    }
+
+    /// Output rows that are computed together: what is stored of one has time to arrive before it is read.
+    fn together(&self) -> usize {
+        (HELD / self.row().max(1)).clamp(1, 8)
     }
 
     /// What a window starts from.
@@ -224,10 +233,10 @@ struct Planes<'a> {
     x: &'a [f32],
     first: usize,
     y: &'a mut [f32],
-    /// Scratch: the input rows of a window, reduced to one, with what is around it.
-    row: &'a mut [f32],
-    /// Scratch: its windows with single steps between them.
-    single: &'a mut [f32],
+    /// Scratch: for each of some output rows, the input rows of a window, reduced to one, with what is around it.
+    rows: &'a mut [f32],
+    /// Scratch: their windows with single steps between them.
+    singles: &'a mut [f32],
 }
 
 impl Kernel for Planes<'_> {
@@ -235,22 +244,31 @@ impl Kernel for Planes<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Planes { windows, x, first, y, row, single } = self;
+        let Planes { windows, x, first, y, rows, singles } = self;
         let p = &windows.p;
-        row.fill(windows.start());
-        for (r, y) in y.chunks_exact_mut(p.out_w).enumerate() {
-            let (plane, oy) = ((first + r) / p.out_h, (first + r) % p.out_h);
-            let x = &x[plane * p.h * p.w..][..p.h * p.w];
-            collapse(s, windows, x, oy, &mut row[windows.cols.before..][..p.w]);
-            if p.stride[1] == 1 {
-                slide(s, windows, row, y);
-            } else {
-                let single = &mut single[..(p.out_w - 1) * p.stride[1] + 1];
-                slide(s, windows, row, single);
-                pick(single, p.stride[1], y);
+        let (each, some, step) = (windows.row(), windows.together(), p.stride[1]);
+        let place = |line: usize| (line / p.out_h, line % p.out_h);
+        rows.fill(windows.start());
+        for (b, y) in y.chunks_mut(some * p.out_w).enumerate() {
+            let first = first + b * some;
+            for (i, row) in rows.chunks_exact_mut(each).enumerate().take(y.len() / p.out_w) {
+                let (plane, oy) = place(first + i);
+                let x = &x[plane * p.h * p.w..][..p.h * p.w];
+                collapse(s, windows, x, oy, &mut row[windows.cols.before..][..p.w]);
+            }
+            let lines = rows.chunks_exact(each).zip(singles.chunks_exact_mut(each)).zip(y.chunks_exact_mut(p.out_w));
+            for ((row, single), y) in lines {
+                slide(s, windows, row, if step == 1 { y } else { &mut single[..(p.out_w - 1) * step + 1] });
+            }
+            if step > 1 {
+                for (single, y) in singles.chunks_exact(each).zip(y.chunks_exact_mut(p.out_w)) {
+                    pick(&single[..(p.out_w - 1) * step + 1], step, y);
+                }
             }
             if p.kind != PoolKind::Max {
-                average(s, windows, oy, y);
+                for (i, y) in y.chunks_exact_mut(p.out_w).enumerate() {
+                    average(s, windows, place(first + i).1, y);
+                }
             }
         }
     }
