@@ -261,18 +261,25 @@ fn line<S: Simd>(s: S, x: &[f32], fold: Fold) -> f32 {
     let mut total = start;
     let whole = x.len() - x.len() % S::LANES;
     let run = RUN * S::LANES;
-    for piece in pieces(whole) {
-        for base in piece.step_by(run) {
-            let sum = fold_vectors(
-                s,
-                &x[base..whole.min(base + run)],
-                start,
-                #[inline(always)]
-                |a, x| fold.of(s, a, x),
-                #[inline(always)]
-                |a, b| fold.of(s, a, b),
-            );
-            total = fold.of(s, total, sum);
+    if x.len() < 4 * S::LANES {
+        // Too few for vectors side by side.
+        for i in (0..whole).step_by(S::LANES) {
+            total = fold.of(s, total, s.get(x, i));
+        }
+    } else {
+        for piece in pieces(whole) {
+            for base in piece.step_by(run) {
+                let sum = fold_vectors(
+                    s,
+                    &x[base..whole.min(base + run)],
+                    start,
+                    #[inline(always)]
+                    |a, x| fold.of(s, a, x),
+                    #[inline(always)]
+                    |a, b| fold.of(s, a, b),
+                );
+                total = fold.of(s, total, sum);
+            }
         }
     }
     if whole == x.len() {
@@ -657,7 +664,7 @@ mod tests {
         assert!((exact - 1.0).abs() > 1e-3, "{exact}");
     }
 
-    const SHAPES: [[usize; 3]; 13] = [
+    const SHAPES: [[usize; 3]; 14] = [
         [1, 1, 1],
         [3, 7, 1],
         [2, 8, 1],
@@ -671,6 +678,7 @@ mod tests {
         [0, 4, 1],
         [2, 3, 0],
         [40, 3, 100],
+        [6, 50, 1],
     ];
 
     fn case(kind: ReduceKind, dims: [usize; 3], out: DType, x: Tensor) -> Case {
