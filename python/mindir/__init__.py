@@ -9,6 +9,7 @@ True
 
 from . import _mindir, context, errors, nn
 from ._mindir import (
+    CancelToken,
     DType,
     Graph,
     GraphCell,

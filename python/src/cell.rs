@@ -16,7 +16,7 @@ use crate::array::Shared;
 use crate::checkpoint;
 use crate::error::{raised, usage};
 use crate::input;
-use crate::interrupt::Pace;
+use crate::interrupt::{Cancel, Pace};
 use crate::model::{self, Graph, Port};
 use crate::session::Session;
 use crate::tensor::{self, Tensor};
@@ -47,6 +47,8 @@ pub struct GraphCell {
     writes: bool,
     /// Facts of inputs that the cell keeps nothing of, as the last run told.
     straight: Mutex<Option<Vec<Fact>>>,
+    /// Ends runs.
+    cancel: Option<CancelToken>,
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,13 +62,14 @@ fn place(tensor: &mindir::Tensor) -> Range<usize> {
 }
 
 impl GraphCell {
-    fn of(cell: mindir::GraphCell) -> GraphCell {
+    fn of(cell: mindir::GraphCell, cancel: Option<CancelToken>) -> GraphCell {
         GraphCell {
             ports: cell.inputs(),
             writes: cell.model().params.iter().any(|p| p.mutable),
             cell: Mutex::new(cell),
             pace: Pace::default(),
             straight: Mutex::new(None),
+            cancel,
         }
     }
 
@@ -125,7 +128,7 @@ impl GraphCell {
             false => Ok(shared.tensor.clone()),
         };
         // Only a straight line of steps takes as long as before.
-        let results = self.pace.run(py, !keeps, |token: Option<CancelToken>| {
+        let results = self.pace.run(py, !keeps, self.cancel.as_ref(), |token: Option<CancelToken>| {
             let inputs = given.iter().map(input).collect::<Result<Vec<_>, TensorError>>()?;
             match token {
                 Some(token) => run(&cell.clone().with_cancel(token), &inputs),
@@ -228,7 +231,7 @@ impl GraphCell {
             None => py.import("mindir.context")?.call_method0("device")?.extract()?,
         };
         let made = py.detach(|| mindir::GraphCell::new(model, options.on(&device)?));
-        Ok(GraphCell::of(made.map_err(raised)?))
+        Ok(GraphCell::of(made.map_err(raised)?, None))
     }
 
     /// Inputs in call order: `Port`s with name, dtype and shape.
@@ -257,6 +260,11 @@ impl GraphCell {
     #[pyo3(signature = (*args, **named))]
     fn construct(&self, args: &Bound<'_, PyTuple>, named: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
         self.__call__(args, named)
+    }
+
+    /// A cell that shares everything with this one, and whose runs `token` ends.
+    fn with_cancel(&self, token: &Bound<'_, Cancel>) -> GraphCell {
+        GraphCell::of(self.share(), Some(token.get().token.clone()))
     }
 
     /// The parameters as they are now, for a conversation of its own.

@@ -27,6 +27,7 @@ fn _mindir(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<cell::GraphCell>()?;
     module.add_class::<cell::State>()?;
     module.add_class::<session::Session>()?;
+    module.add_class::<interrupt::Cancel>()?;
     module.add_function(wrap_pyfunction!(model::load, module)?)?;
     module.add_function(wrap_pyfunction!(model::loads, module)?)?;
     module.add_function(wrap_pyfunction!(model::write, module)?)?;

@@ -11,7 +11,7 @@ use crate::array::Shared;
 use crate::cell::{State, lock, nested};
 use crate::error::raised;
 use crate::input;
-use crate::interrupt::Pace;
+use crate::interrupt::{Cancel, Pace};
 use crate::tensor::Tensor;
 
 /// Runs of a cell for inputs of fixed shapes, which reuse all memory. Parameters that the model writes are its own.
@@ -28,6 +28,7 @@ pub struct Session {
     names: Vec<String>,
     nest: Nest,
     pace: Pace,
+    cancel: Mutex<Option<CancelToken>>,
 }
 
 impl Session {
@@ -38,6 +39,7 @@ impl Session {
             nest: cell.nest().clone(),
             session: Mutex::new(session),
             pace: Pace::default(),
+            cancel: Mutex::new(None),
         }
     }
 
@@ -76,8 +78,16 @@ impl Session {
         self.check(&given).map_err(raised)?;
         let aligned = given.iter().map(|shared| Ok(&shared.tensor.aligned()?[..]));
         let bytes: Vec<&[u8]> = aligned.collect::<Result<_, mindir::TensorError>>().map_err(raised)?;
-        let results = self.pace.run(args.py(), true, |token| run(&mut lock(&self.session), &bytes, token))?;
+        let cancel = lock(&self.cancel).clone();
+        let results =
+            self.pace.run(args.py(), true, cancel.as_ref(), |token| run(&mut lock(&self.session), &bytes, token))?;
         nested(args.py(), &self.nest, &mut results.into_iter().map(Tensor::result))
+    }
+
+    /// Lets `token` end runs that begin from now on, instead of another; with None nobody ends them.
+    #[pyo3(signature = (token))]
+    fn set_cancel(&self, token: Option<&Bound<'_, Cancel>>) {
+        *lock(&self.cancel) = token.map(|token| token.get().token.clone());
     }
 
     /// What the parameters hold now that the model writes.

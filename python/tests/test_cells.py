@@ -269,6 +269,44 @@ print("runs", flush=True)
     assert child.wait(timeout=60) == 0
 
 
+@pytest.mark.parametrize("main", [True, False])
+def test_tokens_end_runs(main):
+    x = np.load("tests/goldens/while_long/in_0.npy")
+    net = mindir.GraphCell(mindir.load("tests/goldens/while_long/model.mindir"))
+    token = mindir.CancelToken()
+    cell, ended = net.with_cancel(token), []
+
+    def run():
+        with pytest.raises(mindir.CancelledError):
+            cell(np.full_like(x, 2_000_000_000))
+        ended.append(True)
+
+    threading.Timer(0.3, token.cancel).start()
+    if main:
+        run()
+    else:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(timeout=60)
+    assert ended and token.is_cancelled
+    with pytest.raises(mindir.CancelledError):
+        cell(np.full_like(x, 3))
+    assert net(np.full_like(x, 3)) is not None
+
+
+def test_tokens_end_sessions():
+    net = mindir.GraphCell(mindir.load("examples/digits/lenet5.mindir"))
+    session, x, token = net.session(), np.zeros((1, 1, 32, 32), np.float32), mindir.CancelToken()
+    session.set_cancel(token)
+    before = session(x).asnumpy()
+    token.cancel()
+    for _ in range(2):
+        with pytest.raises(mindir.CancelledError):
+            session(x)
+    session.set_cancel(None)
+    assert np.array_equal(session(x), before)
+
+
 def test_importing_is_quick():
     program = "import time; t = time.perf_counter(); import mindir; t = time.perf_counter() - t; import sys; print(t, 'numpy' in sys.modules)"
     told = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() for _ in range(5)]
