@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::args::{self, DeviceArgs, ModelArg, ThreadArg};
 use crate::carry::{Carry, Optional};
 use crate::content::is;
-use crate::dump;
+use crate::dump::{self, NodeResult};
 use crate::eval;
 use crate::failure::{Failure, Outcome};
 use crate::input::InputArgs;
@@ -80,6 +80,17 @@ struct Report {
     written: Vec<String>,
 }
 
+/// What all steps came to.
+#[derive(Default)]
+struct Ran {
+    /// Results of the last one.
+    outputs: Vec<Tensor>,
+    /// Results of its nodes, if they are dumped.
+    nodes: Option<Vec<NodeResult>>,
+    /// Time of the first one.
+    nanoseconds: u64,
+}
+
 impl Run {
     pub fn execute(self) -> Result<Outcome, Failure> {
         let labels = self.labels.as_deref().map(top::labels).transpose()?;
@@ -94,25 +105,11 @@ impl Run {
         }
         let (given, own) = optional.split(&self.inputs);
         optional.give(&mut cell, &given, &self.device.limits)?;
-        let mut inputs = own.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
+        let inputs = own.tensors(&cell.inputs(), cell.model().picture(), None, &self.device.limits)?;
         let facts: Vec<Fact> = inputs.iter().map(Tensor::fact).collect();
         args::tell_plan(&cell, &facts);
         self.check_dump(&cell, &inputs)?;
-        let (mut outputs, mut nodes) = (Vec::new(), None);
-        let mut nanoseconds = 0;
-        for step in 1..=self.steps {
-            if step == self.steps && self.dump.is_some() {
-                // Before the run, which may write parameters.
-                nodes = Some(dump::results(&cell, &inputs)?);
-            }
-            let start = Instant::now();
-            outputs = cell.run(&inputs)?;
-            if step == 1 {
-                nanoseconds = start.elapsed().as_nanos() as u64;
-                print::tell(|| format!("the first run took {}", print::time(nanoseconds as f64)));
-            }
-            carry.next(&outputs, &mut inputs, &mut cell)?;
-        }
+        let Ran { outputs, nodes, nanoseconds } = self.steps(&mut cell, inputs, &carry)?;
         args::tell_packed(&cell);
         let names: Vec<String> = cell.outputs().into_iter().map(|p| p.name).collect();
         let stats = |(t, n): (&Tensor, &String)| Stats::of(n, t);
@@ -134,6 +131,25 @@ impl Run {
         }
         let text = self.text(&report);
         Ok(if report.top.is_empty() && self.stores_results() { Outcome::done(text) } else { Outcome::ok(text) })
+    }
+
+    /// Runs all steps.
+    fn steps(&self, cell: &mut GraphCell, mut inputs: Vec<Tensor>, carry: &Carry) -> Result<Ran, Failure> {
+        let mut ran = Ran::default();
+        for step in 1..=self.steps {
+            if step == self.steps && self.dump.is_some() {
+                // Before the run, which may write parameters.
+                ran.nodes = Some(dump::results(cell, &inputs)?);
+            }
+            let start = Instant::now();
+            ran.outputs = cell.run(&inputs)?;
+            if step == 1 {
+                ran.nanoseconds = start.elapsed().as_nanos() as u64;
+                print::tell(|| format!("the first run took {}", print::time(ran.nanoseconds as f64)));
+            }
+            carry.next(&ran.outputs, &mut inputs, cell)?;
+        }
+        Ok(ran)
     }
 
     /// Whether results go to files instead of the terminal.
