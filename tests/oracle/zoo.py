@@ -13,7 +13,7 @@ how to install them, and where the configurations of mindyolo come from).  Every
 
 What a network computes is what MindSpore computes with the network itself, before it is exported.  An error is the largest difference
 relative to the largest magnitude of the output, or to 1 if that is more.  Where it is above the bound, the network is run once more
-with other instructions (DNNL_MAX_CPU_ISA), and how far MindSpore is from itself stands beside it.  Where MindSpore's CPU back end cannot run a
+with other instructions (DNNL_MAX_CPU_ISA), and how far MindSpore is from itself stands beside it: a network is `unstable` if that is further.  Where MindSpore's CPU back end cannot run a
 network, the verdict is `runs`; ONNX Runtime is then compared with our results.  `as here` says that ONNX Runtime computes what we do and
 MindSpore something else.
 """
@@ -187,6 +187,8 @@ def spread(suite, name, folder, record):
     want, again = ([np.load(path) for path in files(f, "out")] for f in (folder, other))
     if want and len(want) == len(again):
         record["spread"] = max(apart(a, b) for a, b in zip(again, want))
+        if record["error"] is not None and record["error"] <= record["spread"]:
+            record["verdict"] = "unstable"
 
 
 def onnx_twin(command, folder, record):
@@ -239,7 +241,7 @@ def one(suite, name, args):
     folder = os.path.join(args.out, suite, name)
     kept = os.path.join(args.out, f"{suite}-{name}.json")
     record = json.load(open(kept)) if os.path.exists(kept) else None
-    if record and not (args.time and "ms" not in record and record["verdict"] in ("agrees", "runs", "differs")):
+    if record and not (args.time and "ms" not in record and record["verdict"] in ("agrees", "unstable", "runs", "differs")):
         return record
     if not os.path.exists(os.path.join(folder, "model.mindir")):
         shutil.rmtree(folder, ignore_errors=True)
@@ -285,7 +287,7 @@ def args_home():
 def table(records):
     """All records as markdown, the summary first."""
     count = lambda verdict: sum(r["verdict"] == verdict for r in records)  # noqa: E731
-    lines = [", ".join(f"{count(v)} {v}" for v in ("agrees", "runs", "differs", "refused", "failed", "not exported") if count(v)) + "."]
+    lines = [", ".join(f"{count(v)} {v}" for v in ("agrees", "unstable", "runs", "differs", "refused", "failed", "not exported") if count(v)) + "."]
     ratios = [r["ratio"] for r in records if r.get("ratio")]
     heavy = [r["ratio"] for r in records if r.get("ratio") and r["ort_ms"] > 2]
     if ratios:
@@ -342,7 +344,7 @@ def at_fault(r):
     """Whether this runtime, or the ONNX file that it writes, is what is wrong."""
     if r["verdict"] == "differs":
         return r.get("onnx") != "as here"
-    return r["verdict"] in ("refused", "failed") or r.get("onnx", "").startswith(("differs", "ONNX Runtime"))
+    return r["verdict"] in ("refused", "failed") or r["verdict"] != "unstable" and r.get("onnx", "").startswith(("differs", "ONNX Runtime"))
 
 
 def inside(args):
