@@ -23,6 +23,7 @@ import glob
 import importlib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -98,8 +99,8 @@ def timed(call):
 
 
 def brief(error):
-    """The first line of what an error says, with its type."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    """What an error says in the beginning, with its type and without MindSpore's rules of dashes."""
+    return " ".join(re.sub("-{5,}", "", f"{type(error).__name__}: {error}").split())[:160]
 
 
 def child(suite, name, folder, file):
@@ -158,9 +159,9 @@ def apart(a, b):
     return float(np.abs(x - y).max() / max(1.0, np.abs(y).max())) if x.size else 0.0
 
 
-def last_line(text):
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[0][:300] if lines else ""
+def said(text):
+    """What our command says in the beginning: of an error that lists nodes, the first of them too."""
+    return " ".join(line.strip() for line in text.strip().splitlines()[:2])[:200]
 
 
 def run_here(command, folder, record):
@@ -170,7 +171,7 @@ def run_here(command, folder, record):
     done = subprocess.run([command, "run", os.path.join(folder, "model.mindir"), *inputs, "--json", "-q", "-o", os.path.join(got, "")],
                           capture_output=True, text=True, timeout=LIMIT)
     if done.returncode:
-        record.update(verdict="refused" if done.returncode == 3 else "failed", why=last_line(done.stderr))
+        record.update(verdict="refused" if done.returncode == 3 else "failed", why=said(done.stderr))
         return
     want = [np.load(path) for path in files(folder, "out")]
     if not want:
@@ -198,7 +199,7 @@ def onnx_twin(command, folder, record):
     path = os.path.join(folder, "model.onnx")
     done = subprocess.run([command, "convert", os.path.join(folder, "model.mindir"), path], capture_output=True, text=True, timeout=LIMIT)
     if done.returncode:
-        record["onnx"] = "no form: " + last_line(done.stderr)
+        record["onnx"] = "no form: " + said(done.stderr)
         return
     try:
         options = onnxruntime.SessionOptions()
