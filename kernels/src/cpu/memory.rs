@@ -96,3 +96,24 @@ impl<T> DerefMut for Block<T> {
 unsafe impl<T: Send> Send for Block<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Block<T> {}
+
+/// Something for every row or column of a result, made when the kernel is built; it counts as memory of the cell.
+pub struct Table<T> {
+    pub of: Vec<T>,
+    _room: Reservation,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table { of: Vec::new(), _room: Reservation::default() }
+    }
+}
+
+impl<T> Table<T> {
+    /// # Errors
+    /// [`Exceeded`] if the bounds of the thread have no room for it.
+    pub fn new(len: usize, of: impl FnMut(usize) -> T) -> Result<Table<T>, Exceeded> {
+        let room = bounds::room(len.saturating_mul(size_of::<T>()))?;
+        Ok(Table { of: (0..len).map(of).collect(), _room: room })
+    }
+}

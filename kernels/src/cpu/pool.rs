@@ -1,12 +1,15 @@
 //! Maximum and average pooling.
 
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Layout, Pool, PoolKind, Task};
 use mindir_graph::{DType, Fact, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::memory::Table;
+use super::packed::Constants;
 use super::simd::{Kernel, Simd, load_part, math, store_part};
 use super::{Gang, Isa, Request};
-use crate::device::TaskView;
+use crate::device::{Refused, TaskView};
 
 /// Input elements that a thread takes at a time.
 const CHUNK: usize = 16 * 1024;
@@ -35,17 +38,16 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
     let p = task(&request.view)?.clone();
     let &Request { isa, threads, .. } = request;
     let name = format!("{isa}-f32-{}", if p.layout == Layout::Nhwc { "channels" } else { "planes" });
-    let rows = Axis::new(&p, 0, p.h, p.out_h);
-    let cols = Axis::new(&p, 1, p.w, p.out_w);
+    let (rows, cols) = (Axis::new(&p, 0, p.out_h), Axis::new(&p, 1, p.out_w));
     Some(Box::new(Windows { name, isa, p, rows, cols, threads }))
 }
 
 /// The windows along one dimension.
 struct Axis {
     /// For each output, the first tap inside the input, the input element it reads, and the number of taps inside.
-    inside: Vec<(usize, usize, usize)>,
+    inside: Table<(usize, usize, usize)>,
     /// For each output, the taps that an average counts; 0 if none is inside.
-    counts: Vec<f32>,
+    counts: Table<f32>,
     dilation: usize,
     /// Pads before the input.
     before: usize,
@@ -54,21 +56,30 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(p: &Pool, d: usize, size: usize, out: usize) -> Axis {
+    /// Without the tables of outputs.
+    fn new(p: &Pool, d: usize, out: usize) -> Axis {
+        let (dilation, before, reach) = (p.dilation[d], p.pads[2 * d], reach(p, d, out).unwrap_or(0));
+        Axis { inside: Table::default(), counts: Table::default(), dilation, before, reach }
+    }
+
+    /// The tables of `out` outputs over `size` elements.
+    fn fill(&mut self, p: &Pool, d: usize, size: usize, out: usize) -> Result<(), Exceeded> {
         let [before, after] = [p.pads[2 * d], p.pads[2 * d + 1]];
-        let (kernel, stride, dilation) = (p.kernel[d], p.stride[d], p.dilation[d]);
+        let (kernel, stride, dilation) = (p.kernel[d], p.stride[d], p.dilation[d].max(1));
         let counted = matches!(p.kind, PoolKind::Avg { count_pads: true });
-        let reach = reach(p, d, out).unwrap_or(0);
-        let mut axis = Axis { inside: Vec::new(), counts: Vec::new(), dilation, before, reach };
-        for o in 0..out {
-            let at = |k: usize| o * stride + k * dilation;
-            let first = (0..kernel).find(|&k| at(k) >= before).unwrap_or(kernel);
-            let end = (first..kernel).find(|&k| at(k) - before >= size).unwrap_or(kernel);
-            axis.inside.push((first, if end > first { at(first) - before } else { 0 }, end - first));
-            let padded = (0..kernel).filter(|&k| at(k) < size + before + after).count();
-            axis.counts.push(if counted && end > first { padded } else { end - first } as f32);
-        }
-        axis
+        // Taps of output `o` before the place `end`, counted from the first pad.
+        let taps = |o: usize, end: usize| end.saturating_sub(o * stride).div_ceil(dilation).min(kernel);
+        let inside = |o: usize| (taps(o, before), taps(o, before + size));
+        self.inside = Table::new(out, |o| {
+            let (first, end) = inside(o);
+            let at = if end > first { o * stride + first * dilation - before } else { 0 };
+            (first, at, end - first)
+        })?;
+        self.counts = Table::new(out, |o| {
+            let (first, end) = inside(o);
+            (if counted && end > first { taps(o, size + before + after) } else { end - first }) as f32
+        })?;
+        Ok(())
     }
 }
 
@@ -90,6 +101,13 @@ struct Windows {
 impl CpuKernel for Windows {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn pack(&mut self, _: &mut Constants<'_>) -> Result<(), Refused> {
+        let p = &self.p;
+        self.rows.fill(p, 0, p.h, p.out_h)?;
+        self.cols.fill(p, 1, p.w, p.out_w)?;
+        Ok(())
     }
 
     fn scratch(&self) -> usize {
@@ -131,7 +149,7 @@ impl CpuKernel for Windows {
 impl Windows {
     /// What the sum of a window is multiplied by.
     fn factor(&self, oy: usize, ox: usize) -> f32 {
-        let count = self.rows.counts[oy] * self.cols.counts[ox];
+        let count = self.rows.counts.of[oy] * self.cols.counts.of[ox];
         if count == 0.0 { 0.0 } else { 1.0 / count }
     }
 
@@ -210,7 +228,7 @@ fn window<S: Simd, const V: usize>(
     left: usize,
 ) -> [S::F; V] {
     let p = &windows.p;
-    let ((_, y0, taps_y), (_, x0, taps_x)) = (windows.rows.inside[oy], windows.cols.inside[ox]);
+    let ((_, y0, taps_y), (_, x0, taps_x)) = (windows.rows.inside.of[oy], windows.cols.inside.of[ox]);
     let max = p.kind == PoolKind::Max;
     let mut acc = [s.splat(if max { f32::NEG_INFINITY } else { 0.0 }); V];
     for ky in 0..taps_y {
@@ -278,7 +296,7 @@ impl Kernel for Planes<'_> {
 #[inline(always)]
 fn collapse<S: Simd>(s: S, windows: &Windows, x: &[f32], oy: usize, row: &mut [f32]) {
     let max = windows.p.kind == PoolKind::Max;
-    let (_, y0, taps) = windows.rows.inside[oy];
+    let (_, y0, taps) = windows.rows.inside.of[oy];
     let w = windows.p.w;
     for i in (0..w).step_by(S::LANES) {
         let mut acc = s.splat(windows.start());
@@ -326,9 +344,9 @@ fn pick(from: &[f32], step: usize, y: &mut [f32]) {
 /// Multiplies the sums of row `oy` by [`Windows::factor`].
 #[inline(always)]
 fn average<S: Simd>(s: S, windows: &Windows, oy: usize, y: &mut [f32]) {
-    let (zero, rows) = (s.zero(), s.splat(windows.rows.counts[oy]));
+    let (zero, rows) = (s.zero(), s.splat(windows.rows.counts.of[oy]));
     for i in (0..y.len()).step_by(S::LANES) {
-        let count = s.mul(rows, s.get_tail(&windows.cols.counts, i));
+        let count = s.mul(rows, s.get_tail(&windows.cols.counts.of, i));
         let factor = s.select(s.eq(count, zero), zero, s.div(s.splat(1.0), count));
         let sum = s.get_tail(y, i);
         s.put_tail(y, i, s.mul(sum, factor));

@@ -1,10 +1,11 @@
 //! Nearest and bilinear resizing of images.
 
-use mindir_graph::bounds::{self, Exceeded, Reservation};
+use mindir_graph::bounds::Exceeded;
 use mindir_graph::task::{Layout, Resize, ResizeMode, Task};
 use mindir_graph::{DType, checked_count};
 
 use super::kernel::{CpuKernel, Failed, Io, scratch_bytes};
+use super::memory::Table;
 use super::packed::Constants;
 use super::simd::{Kernel, Simd, load_part, store_part};
 use super::{Gang, Isa, Request, Shared};
@@ -37,25 +38,6 @@ pub fn offer(request: &Request<'_>) -> Option<Box<dyn CpuKernel>> {
         return Some(Box::new(Nearest { name, r, rows: Table::default(), cols: Table::default(), doubled: false }));
     }
     Some(Box::new(Bilinear { name, isa, threads, r, rows: Table::default(), cols: Columns::default() }))
-}
-
-/// Something for every output row or column, made when the kernel is built; it counts as memory of the cell.
-struct Table<T> {
-    of: Vec<T>,
-    _room: Reservation,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Table<T> {
-        Table { of: Vec::new(), _room: Reservation::default() }
-    }
-}
-
-impl<T> Table<T> {
-    fn new(len: usize, of: impl FnMut(usize) -> T) -> Result<Table<T>, Exceeded> {
-        let room = bounds::room(len.saturating_mul(size_of::<T>()))?;
-        Ok(Table { of: (0..len).map(of).collect(), _room: room })
-    }
 }
 
 struct Nearest {
