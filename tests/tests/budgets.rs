@@ -145,12 +145,18 @@ fn plans_are_refused_before_they_take_memory() {
 }
 
 fn kernels_make_nothing_of_sizes_that_are_refused() {
-    for op in ["ResizeBilinearV2", "ResizeNearestNeighborV2"] {
-        let mut b = Builder::new("resize");
-        let x = b.input("x", Spec::fixed(DType::F32, &[1, 1, 4, 4]));
-        let y = b.op(op, [x.into(), Arg::from(&[1i64 << 25, 2][..])]).unwrap();
+    let (large, pairs) = (Arg::from(&[1i64 << 25, 2][..]), Arg::from(&[1i64, 2][..]));
+    for (op, dims, args) in [
+        ("ResizeBilinearV2", [1, 1, 4, 4], vec![large.clone()]),
+        ("ResizeNearestNeighborV2", [1, 1, 4, 4], vec![large]),
+        ("MaxPool", [1, 1, 1, 1 << 25], vec![pairs.clone(), pairs.clone()]),
+        ("AvgPool", [1, 1, 1, 1 << 25], vec![pairs.clone(), pairs]),
+    ] {
+        let mut b = Builder::new("large");
+        let x = b.input("x", Spec::fixed(DType::F32, &dims));
+        let y = b.op(op, [Arg::from(x)].into_iter().chain(args)).unwrap();
         let model = Arc::new(b.finish(&[y]));
-        let facts = [Fact::new(DType::F32, &[1, 1, 4, 4])];
+        let facts = [Fact::new(DType::F32, &dims)];
         let cell = GraphCell::new(model.clone(), Options { max_memory: Some(8 << 20), ..options() }).unwrap();
         let free = GraphCell::new(model, options()).unwrap();
         let watch = Counting::watch();
