@@ -153,29 +153,24 @@ fn gemm(m: usize, n: usize, k: usize, transposed: bool) -> Case {
 
 /// `heads` products of `m × k × n`, both operands computed.
 fn heads(heads: usize, m: usize, n: usize, k: usize, transposed: bool) -> Case {
-    let b = if transposed { matrix(&[(n * k) as isize], 1, k) } else { matrix(&[(n * k) as isize], n, 1) };
-    let (a, c) = (matrix(&[(m * k) as isize], k, 1), matrix(&[(m * n) as isize], n, 1));
-    let (dtype, out) = (DType::F32, DType::F32);
-    let task = Gemm { batch: shape(&[heads]), m, n, k, a, b, c, dtype, out, tf32: false, epilogue: None };
-    let name = format!("heads {heads} {m}x{n}x{k}{}", if transposed { " bT" } else { "" });
-    Case {
-        name,
-        task: Task::Gemm(task),
-        ins: vec![f32s(&[heads, m, k]), f32s(&[heads, k, n])],
-        constant: vec![],
-        out: f32s(&[heads, m, n]),
-    }
+    let (batch, suffix) = ([(n * k) as isize], if transposed { " bT" } else { "" });
+    let b = if transposed { matrix(&batch, 1, k) } else { matrix(&batch, n, 1) };
+    products(heads, [m, n, k], matrix(&[(m * k) as isize], k, 1), b, &[heads, m, k], suffix)
 }
 
-fn heads_at(heads: usize, m: usize, n: usize, k: usize) -> Case {
-    let b = matrix(&[(n * k) as isize], n, 1);
-    let (a, c) = (matrix(&[0], 1, m), matrix(&[(m * n) as isize], n, 1));
+/// `heads` products with one transposed `m × k`, both operands computed.
+fn heads_of_one(heads: usize, m: usize, n: usize, k: usize) -> Case {
+    products(heads, [m, n, k], matrix(&[0], 1, m), matrix(&[(n * k) as isize], n, 1), &[k, m], " aT")
+}
+
+fn products(heads: usize, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, a_dims: &[usize], suffix: &str) -> Case {
+    let c = matrix(&[(m * n) as isize], n, 1);
     let (dtype, out) = (DType::F32, DType::F32);
     let task = Gemm { batch: shape(&[heads]), m, n, k, a, b, c, dtype, out, tf32: false, epilogue: None };
     Case {
-        name: format!("heads {heads} {m}x{n}x{k} aT"),
+        name: format!("heads {heads} {m}x{n}x{k}{suffix}"),
         task: Task::Gemm(task),
-        ins: vec![f32s(&[m, k]), f32s(&[heads, k, n])],
+        ins: vec![f32s(a_dims), f32s(&[heads, k, n])],
         constant: vec![],
         out: f32s(&[heads, m, n]),
     }
@@ -252,9 +247,9 @@ fn cases() -> Vec<Case> {
         heads(1, 4608, 392, 512, false),
         heads(1, 392, 4608, 512, false),
         heads(8, 4608, 49, 512, false),
-        heads_at(8, 4608, 49, 512),
-        heads_at(1, 4608, 392, 512),
-        heads_at(8, 576, 3136, 64),
+        heads_of_one(8, 4608, 49, 512),
+        heads_of_one(1, 4608, 392, 512),
+        heads_of_one(8, 576, 3136, 64),
         heads(8, 576, 3136, 64, false),
         heads(12, 128, 128, 64, true),
         heads(12, 128, 64, 128, false),
