@@ -22,6 +22,7 @@ from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
 import compare
+from distance import difference
 import golden
 import mindir
 
@@ -50,12 +51,12 @@ def unequal(got, want):
                 if a != b:
                     return f"run {run} output {i}: {a!r}, expected {b!r}"
             elif a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
-                return f"run {run} output {i}: differs by {compare.difference(a, b):.3e}"
+                return f"run {run} output {i}: differs by {difference(a, b):.3e}"
     if set(got_params) != set(want_params):
         return f"parameters {sorted(got_params)}, expected {sorted(want_params)}"
     for name, value in want_params.items():
         if got_params[name].tobytes() != value.tobytes():
-            return f"parameter {name}: differs by {compare.difference(got_params[name], value):.3e}"
+            return f"parameter {name}: differs by {difference(got_params[name], value):.3e}"
     return None
 
 
@@ -105,7 +106,7 @@ def agrees(folder, secret):
         if (a.dtype, a.shape) != (b.dtype, b.shape):
             return f"output {i} is {a.dtype} {list(a.shape)}, not {b.dtype} {list(b.shape)}"
         tolerance = 2e-2 if b.dtype == np.float16 else 1e-3
-        if not (distance := compare.difference(a, b)) <= tolerance:
+        if not (distance := difference(a, b)) <= tolerance:
             return f"output {i} differs by {distance:.0e}"
     return "equal"
 

@@ -4,7 +4,7 @@
   zoo.py --list                                              the networks of all suites
   zoo.py SUITE[/NAME]... --command MINDIR --out DIR          export, run, compare; a network that DIR has a record of is not done again
   zoo.py SUITE... --command MINDIR --out DIR --time          also time it in turns with ONNX Runtime on one thread
-  zoo.py --out DIR --table FILE [--heading FILE]             write the table of all records
+  zoo.py --out DIR --table FILE                              write the table of all records below what FILE says above it
 
 The exit code is 1 if a network runs otherwise here, or its ONNX file in ONNX Runtime, than in MindSpore.
 
@@ -36,8 +36,12 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "benches", "peers")]
 
 import numpy as np  # noqa: E402
 
+from distance import difference  # noqa: E402
+
 SUITES = ["basic", "mindcv", "mindyolo", "mindone"]
 BOUND = {"float16": 4e-3, "bfloat16": 2e-2}
+LIMIT = int(os.environ.get("ZOO_LIMIT", "400"))       # seconds for one network in MindSpore
+NETWORKS = "## Networks\n\n"
 USUAL, OTHER = "AVX2", "SSE41"        # instructions of MindSpore's convolutions: AVX-512 takes oneDNN's slow reference kernels
 
 
@@ -121,9 +125,6 @@ def child(suite, name, folder, file):
     return {"export": said[-1][6:] if said else f"ended with code {done.returncode}"}
 
 
-LIMIT = int(os.environ.get("ZOO_LIMIT", "400"))       # seconds for one network in MindSpore
-
-
 # ---------------------------------------------------------------- here
 
 def files(folder, stem):
@@ -131,7 +132,7 @@ def files(folder, stem):
     return sorted(glob.glob(os.path.join(folder, stem + "_*.npy")), key=lambda p: int(p[:-4].rsplit("_", 1)[1]))
 
 
-def difference(got, want, kinds):
+def judge(got, want, kinds):
     """The worst error over all outputs, and what is wrong if it is above the bound of the coarsest type among them."""
     bound = max([1e-4, *(BOUND.get(kind, 0) for kind in kinds)])
     if len(got) != len(want):
@@ -140,23 +141,11 @@ def difference(got, want, kinds):
     for i, (a, b) in enumerate(zip(got, want)):
         if a.shape != b.shape or (a.dtype != b.dtype and kinds[i] != "bfloat16"):
             return None, f"result {i} is {a.dtype}{list(a.shape)} instead of {b.dtype}{list(b.shape)}"
-        error = apart(a, b)
+        error = difference(a.astype(b.dtype), b)
         worst = max(worst, error)
         if error > bound:
             why = why or f"result {i} differs"
     return worst, why
-
-
-def apart(a, b):
-    """Largest difference relative to the largest finite magnitude of b, or to 1; infinite where one is special and the other is not."""
-    if a.size == 0:
-        return 0.0
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    special = ~np.isfinite(y)
-    if not np.array_equal(x[special], y[special], equal_nan=True) or not np.isfinite(x[~special]).all():
-        return float("inf")
-    x, y = x[~special], y[~special]
-    return float(np.abs(x - y).max() / max(1.0, np.abs(y).max())) if x.size else 0.0
 
 
 def said(text):
@@ -178,7 +167,7 @@ def run_here(command, folder, record):
         record.update(verdict="runs", why="MindSpore: " + record.get("mindspore", "no results"))
         return
     kinds = [o["dtype"] for o in record["outputs"]]
-    record["error"], why = difference([np.load(path) for path in files(got, "out")], want, kinds)
+    record["error"], why = judge([np.load(path) for path in files(got, "out")], want, kinds)
     record.update(verdict="differs" if why else "agrees", why=why)
 
 
@@ -188,7 +177,7 @@ def spread(suite, name, folder, record):
     child(suite, name, other, False)
     want, again = ([np.load(path) for path in files(f, "out")] for f in (folder, other))
     if want and len(want) == len(again):
-        record["spread"] = max(apart(a, b) for a, b in zip(again, want))
+        record["spread"] = max(difference(a, b) for a, b in zip(again, want))
         if record["error"] is not None and record["error"] <= record["spread"]:
             record["verdict"] = "unstable"
 
@@ -212,8 +201,8 @@ def onnx_twin(command, folder, record):
         return
     ours, theirs = ([np.load(p) for p in files(f, "out")] for f in (os.path.join(folder, "got"), folder))
     kinds = [o["dtype"] for o in record["outputs"]] if "outputs" in record else [str(w.dtype) for w in ours]
-    error, why = difference(got, theirs or ours, kinds)
-    if why and theirs and not difference(got, ours, kinds)[1]:
+    error, why = judge(got, theirs or ours, kinds)
+    if why and theirs and not judge(got, ours, kinds)[1]:
         record["onnx"] = "as here"
     else:
         record["onnx"] = f"differs: {why}, {error}" if why else "agrees"
@@ -280,11 +269,7 @@ def row(r):
         remark = "; ".join(filter(None, [remark, "ONNX " + r["onnx"]]))
     return [f"{r['suite']}/{r['name']}", number(r.get("nodes"), "{}"), r["verdict"], number(r.get("error"), "{:.1e}"), r.get("onnx", "").split(":")[0],
             number(r.get("load_ms"), "{:.0f}"), number(r.get("ms"), "{:.2f}"), number(slower, "{:.2f}"), number(r.get("ratio"), "{:.2f}"),
-            remark.replace("|", "\\|").replace(args_home(), "~")]
-
-
-def args_home():
-    return os.path.expanduser("~")
+            remark.replace("|", "\\|").replace(os.path.expanduser("~"), "~")]
 
 
 def table(records):
@@ -301,6 +286,16 @@ def table(records):
     return "\n\n".join(["\n".join(lines), "\n".join("| " + " | ".join(cells) + " |" for cells in rows)]) + "\n"
 
 
+def write_table(path, text):
+    """Replace what stands below the heading NETWORKS of a file."""
+    before = ""
+    if os.path.exists(path):
+        with open(path) as f:
+            before = f.read().partition(NETWORKS)[0]
+    with open(path, "w") as f:
+        f.write(before + NETWORKS + text)
+
+
 def records(out):
     """Every record that is kept, by suite and name."""
     found = [json.load(open(path)) for path in glob.glob(os.path.join(out, "*.json"))]
@@ -315,7 +310,6 @@ def main():
     ap.add_argument("--time", action="store_true")
     ap.add_argument("--keep", action="store_true", help="keep the files of every network")
     ap.add_argument("--table", help="write the table of all records there")
-    ap.add_argument("--heading", help="a file whose text stands above the table")
     ap.add_argument("--list", action="store_true")
     ap.add_argument("--compute", choices=["file", "results"], help=argparse.SUPPRESS)
     args = ap.parse_args()
@@ -333,9 +327,7 @@ def main():
             if at_fault(record):
                 wrong.append(f"{suite}/{name}")
         if args.table:
-            text = open(args.heading).read() + "\n" if args.heading else ""
-            with open(args.table, "w") as f:
-                f.write(text + table(records(args.out)))
+            write_table(args.table, table(records(args.out)))
         if wrong:
             print("wrong:", *wrong, flush=True)
             os._exit(1)

@@ -26,9 +26,9 @@ class If(nn.Cell):
 class While(nn.Cell):
     """A loop that runs as long as the data says, then a branch."""
 
-    def __init__(self):
+    def __init__(self, dim=4):
         super().__init__()
-        self.fc = nn.Dense(4, 4)
+        self.fc = nn.Dense(dim, dim)
 
     def construct(self, x, limit):
         i = Tensor(0, ms.int32)

@@ -6,6 +6,8 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 import numpy as np
 
+from nets.control import While
+from nets.vision import LeNet5
 from suites.data import image, tokens
 
 PACKAGE = "own"
@@ -16,25 +18,6 @@ def noise(*shape, seed=0, scale=1.0):
 
 
 # ---------------------------------------------------------------- small classics
-
-class LeNet5(nn.Cell):
-    def __init__(self, channels=1, classes=10):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, 6, 5, pad_mode="valid")
-        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid")
-        self.relu = nn.ReLU()
-        self.pool = nn.MaxPool2d(2, 2)
-        self.flatten = nn.Flatten()
-        self.fc1, self.fc2, self.fc3 = nn.Dense(400, 120), nn.Dense(120, 84), nn.Dense(84, classes)
-
-    def construct(self, x):
-        x = self.pool(self.relu(self.conv1(x)))
-        x = self.pool(self.relu(self.conv2(x)))
-        x = self.flatten(x)
-        x = self.relu(self.fc1(x))
-        x = self.relu(self.fc2(x))
-        return self.fc3(x)
-
 
 def mlp():
     return nn.SequentialCell(nn.Flatten(), nn.Dense(784, 512), nn.ReLU(), nn.Dense(512, 512), nn.Tanh(), nn.Dense(512, 10), nn.Softmax()), \
@@ -647,25 +630,6 @@ class MoE(nn.Cell):
 
 # ---------------------------------------------------------------- control flow, shapes, types
 
-class WhileNet(nn.Cell):
-    """A loop and a branch that depend on data, so that the graph keeps them as sub-graphs."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Dense(8, 8)
-
-    def construct(self, x, limit):
-        i = Tensor(0, ms.int32)
-        while i < limit:
-            x = ops.tanh(self.fc(x)) + x
-            i = i + 1
-        if x.sum() > 0:
-            x = ops.relu(x)
-        else:
-            x = x * 2 - 1
-        return x, i
-
-
 class DynamicNet(nn.Cell):
     """Batch and sequence length unknown at export time."""
 
@@ -820,7 +784,7 @@ MODELS = {
     "clip": lambda: (Clip(), [image(32), tokens(300, 10, 2)]),
     "ms_transformer": lambda: (MsTransformer(), [noise(2, 6, 32), noise(2, 5, 32, seed=1)]),
     "moe": lambda: (MoE(), [noise(6, 32)]),
-    "while_if": lambda: (WhileNet(), [noise(2, 8), np.array(3, np.int32)]),
+    "while_if": lambda: (While(8), [noise(2, 8), np.array(3, np.int32)]),
     "dynamic": lambda: (DynamicNet(), [noise(2, 5, 16)]),
     "dynamic_cnn": lambda: (UNet(), [image(32)]),
     "elementwise": lambda: (Elementwise(), [noise(3, 7), noise(3, 7, seed=1)]),
